@@ -1,0 +1,1 @@
+"""SciCow: from Kafka into SciCat."""

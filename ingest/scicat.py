@@ -1,0 +1,191 @@
+"""A small client of SciCat's REST API: what SciCow writes with and the scan log reads with.
+
+What the real backend does (v4.6+) was found by running it; the comments say so where it is
+not what one would expect. Nothing here retries: whoever calls knows what a repeat costs.
+"""
+
+from __future__ import annotations
+
+import json
+import threading
+from typing import Any
+from urllib.parse import quote
+
+import requests
+
+Json = dict[str, Any]
+
+
+class SciCatError(Exception):
+    """An answer that is not the one hoped for. `status` is 0 if there was no answer at all."""
+
+    def __init__(self, what: str, status: int = 0, text: str = "") -> None:
+        super().__init__(f"{what}: {status} {text[:500]}" if status else f"{what}: {text[:500]}")
+        self.status = status
+
+    @property
+    def temporary(self) -> bool:
+        """True where the same call may succeed later: no answer, a time-out, a server's fault."""
+        return self.status == 0 or self.status in (408, 425, 429) or self.status >= 500
+
+
+class Conflict(SciCatError):
+    """409: what was to be created is there already."""
+
+
+class NotAllowed(SciCatError):
+    """401 or 403 although logged in: the account lacks the right."""
+
+
+class SciCat:
+    """One account on one SciCat. Threads may share it.
+
+    `base_url` is the server's, without `/api/v3`. Without `username` or `token` only what is
+    public is seen. `timeout` is in seconds, for connecting and for each read.
+    """
+
+    def __init__(
+        self, base_url: str, username: str = "", password: str = "", token: str = "", timeout: float = 10.0
+    ) -> None:
+        self.base_url = base_url.rstrip("/")
+        self.username = username
+        self._password = password
+        self._token = token
+        self._timeout = timeout
+        self._login_lock = threading.Lock()
+        self._sessions = threading.local()
+
+    def __repr__(self) -> str:
+        return f"SciCat({self.base_url!r}, username={self.username!r})"
+
+    # ------------------------------------------------------------------ calls
+
+    def login(self) -> None:
+        """Take a new token. NotAllowed if name or password are wrong."""
+        answer = self._send("POST", "/api/v3/auth/login", {"username": self.username, "password": self._password})
+        if answer.status_code in (401, 403):
+            raise NotAllowed(f"SciCat refuses the user {self.username!r}", answer.status_code, answer.text)
+        if answer.status_code not in (200, 201):
+            raise SciCatError("login to SciCat", answer.status_code, answer.text)
+        self._token = answer.json()["access_token"]
+
+    def call(
+        self,
+        method: str,
+        path: str,
+        body: Json | None = None,
+        params: Json | None = None,
+        content_type: str = "application/json",
+    ) -> Any:
+        """The decoded answer (None if it is empty). Raises SciCatError or one of its kinds."""
+        with self._login_lock:
+            if self.username and not self._token:
+                self.login()
+            token = self._token
+        answer = self._send(method, path, body, params, content_type)
+        if answer.status_code in (401, 403) and self.username:
+            # An expired token counts as anonymous, and a write then answers 403, so the
+            # first refusal may only mean that. A read would be 200 and empty: see `alive`.
+            with self._login_lock:
+                if self._token == token:
+                    self.login()
+            answer = self._send(method, path, body, params, content_type)
+        what = f"{method} {path}"
+        if answer.status_code == 409:
+            raise Conflict(what, 409, answer.text)
+        if answer.status_code in (401, 403):
+            raise NotAllowed(what, answer.status_code, answer.text)
+        if not 200 <= answer.status_code < 300:
+            raise SciCatError(what, answer.status_code, answer.text)
+        try:
+            return answer.json() if answer.content else None
+        except ValueError as error:
+            raise SciCatError(what, answer.status_code, f"the answer is not JSON: {answer.text[:200]}") from error
+
+    def alive(self) -> bool:
+        """Whether the token still counts: reads with a dead one are 200 and empty."""
+        answer = self._send("GET", "/api/v3/auth/whoami")
+        return answer.status_code == 200 and b"username" in answer.content
+
+    # --------------------------------------------------------------- datasets
+
+    def create_dataset(self, dataset: Json) -> None:
+        """Create it with the pid that it carries. Conflict if that pid is there."""
+        self.call("POST", "/api/v3/datasets", dataset)
+
+    def dataset(self, pid: str) -> Json | None:
+        """The dataset as v3 shows it, or None if there is none."""
+        try:
+            found: Json | None = self.call("GET", f"/api/v3/datasets/{quote(pid, safe='')}")
+        except SciCatError as error:
+            if error.status == 404:
+                return None
+            raise
+        return found
+
+    def datasets(
+        self,
+        where: Json | None = None,
+        fields: list[str] | None = None,
+        order: str = "creationTime:desc",
+        limit: int = 100,
+        skip: int = 0,
+    ) -> list[Json]:
+        """One page. `where` is SciCat's, `{"updatedAt": {"gte": "...Z"}}` included."""
+        wanted: Json = {"where": where or {}, "limits": {"limit": limit, "skip": skip, "order": order}}
+        if fields:
+            wanted["fields"] = fields
+        found: list[Json] = self.call("GET", "/api/v3/datasets", params={"filter": wanted})
+        return found
+
+    def patch_dataset(self, pid: str, changes: Json) -> None:
+        """Change fields of v3. Never `scientificMetadata`: that would be replaced whole."""
+        if "scientificMetadata" in changes:
+            raise ValueError("use merge_dataset for scientificMetadata: a PATCH of v3 replaces all of it")
+        self.call("PATCH", f"/api/v3/datasets/{quote(pid, safe='')}", changes)
+
+    def merge_dataset(self, pid: str, changes: Json) -> None:
+        """Change fields of v4 (arrays `proposalIds`, ...), merging `scientificMetadata`; null deletes."""
+        # The content type must be exactly this: with a charset behind it the real server
+        # silently replaces all metadata instead of merging.
+        self.call(
+            "PATCH", f"/api/v4/datasets/{quote(pid, safe='')}", changes, content_type="application/merge-patch+json"
+        )
+
+    def files(self, pid: str) -> list[Json]:
+        """All `{path, size, time}` of the dataset's datablocks."""
+        blocks = self.call("GET", f"/api/v3/datasets/{quote(pid, safe='')}/origdatablocks") or []
+        return [file for block in blocks for file in block["dataFileList"]]
+
+    def add_files(self, pid: str, files: list[Json]) -> None:
+        """A datablock of these files. Not repeatable: the server would count them twice."""
+        block = {"datasetId": pid, "size": sum(file["size"] for file in files), "dataFileList": files}
+        self.call("POST", "/api/v3/origdatablocks", block)
+
+    # ---------------------------------------------------------------- private
+
+    def _send(
+        self,
+        method: str,
+        path: str,
+        body: Json | None = None,
+        params: Json | None = None,
+        content_type: str = "application/json",
+    ) -> requests.Response:
+        headers = {"Accept": "application/json"}
+        if self._token:
+            headers["Authorization"] = f"Bearer {self._token}"
+        data = None
+        if body is not None:
+            data = json.dumps(body, allow_nan=False).encode()
+            headers["Content-Type"] = content_type
+        query = {name: value if isinstance(value, str) else json.dumps(value) for name, value in (params or {}).items()}
+        session: requests.Session | None = getattr(self._sessions, "http", None)
+        if session is None:
+            session = self._sessions.http = requests.Session()
+        try:
+            return session.request(
+                method, self.base_url + path, data=data, headers=headers, params=query, timeout=self._timeout
+            )
+        except requests.RequestException as error:
+            raise SciCatError(f"{method} {self.base_url}{path}", 0, f"no answer ({error})") from error

@@ -1,0 +1,1 @@
+"""Sardana macros: a folder for the MacroPath of a MacroServer."""

@@ -1,0 +1,1 @@
+"""Sardana recorders: a folder for the RecorderPath of a MacroServer."""

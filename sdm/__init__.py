@@ -1,0 +1,1 @@
+"""Proposals and storage: what stands between Tango and the user office."""

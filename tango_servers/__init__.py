@@ -1,0 +1,1 @@
+"""Tango device servers, one module each."""

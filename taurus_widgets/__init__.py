@@ -1,0 +1,1 @@
+"""Taurus widgets for the control room."""
