@@ -224,8 +224,8 @@ def _without_large_values(message: Message) -> Message:
         return message
     message = json.loads(encode(message))
     warnings = message.setdefault("warnings", [])
-    leaves = sorted(_leaves(message["scientificMetadata"]), key=lambda found: -len(encode(found[1])))
-    for path, found in leaves:
+    largest = sorted(leaves(message["scientificMetadata"]), key=lambda found: -len(encode(found[1])))
+    for path, found in largest:
         if excess <= 0:
             break
         size = len(encode(found))
@@ -237,12 +237,13 @@ def _without_large_values(message: Message) -> Message:
     return dict(message)
 
 
-def _leaves(metadata: Message, above: str = "") -> Iterable[tuple[str, Message]]:
+def leaves(metadata: Message, above: str = "") -> Iterable[tuple[str, Message]]:
+    """Each value with its path (`group/name`)."""
     for name, inner in metadata.items():
         if is_leaf(inner):
             yield above + name, inner
         else:
-            yield from _leaves(inner, f"{above}{name}/")
+            yield from leaves(inner, f"{above}{name}/")
 
 
 def is_leaf(inner: Any) -> bool:

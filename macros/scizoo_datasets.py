@@ -1,0 +1,104 @@
+"""Macros that make a dataset without a scan, and that say something of one."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+from sardana.macroserver.macro import Optional, Type, macro
+from sardana.macroserver.msexception import UnknownEnv
+
+from macros._output import printable, table
+from scifish.ids import scan_uuid
+from scifish.message import leaves
+from scifish.station import station
+
+__all__ = ["scicomment", "scirate", "scisnap"]
+
+LAST_SNAPSHOT = "SciFishLastSnapshot"
+"""Sardana environment: uuid, time (seconds since 1970) and name of the last `scisnap`."""
+
+
+class NoSuchDataset(ValueError):
+    """What was asked for is not in Sardana's history."""
+
+
+@macro([["words", [["word", Type.String, None, "A word"], {"min": 0}], None, "The dataset's name (default: snapshot)"]])
+def scisnap(self: Any, words: list[str]) -> None:
+    """Record all configured attributes now, as a dataset of its own."""
+    name = " ".join(words) or "snapshot"
+    here = station()
+    dataset = here.record_snapshot(
+        {"datasetName": name, "environment": {"title": f"scisnap {name}", "user": _user(self)}}
+    )
+    self.setEnv(LAST_SNAPSHOT, {"uuid": dataset.uuid, "time": time.time(), "name": name})
+    settings = here.settings.known()
+    if not dataset.observed.wait((settings.snapshot_timeout if settings else 3.0) + 2.0):
+        self.output("%s is recorded; its values are still being read.", printable(name))
+        return
+    values = list(leaves(dataset.record.observed.values or {}))
+    failed = [(where, leaf["error"]) for where, leaf in values if "error" in leaf]
+    self.output("%s is recorded: %d values, %d of them could not be read.", printable(name), len(values), len(failed))
+    if failed:
+        table(self, ["Not read", "Why"], failed)
+
+
+@macro(
+    [["words", [["word", Type.String, None, "A word"], {"min": 1}], None, "The comment; #12 before it means scan 12"]]
+)
+def scicomment(self: Any, words: list[str]) -> None:
+    """Put a comment on the last scan or snapshot, in place of one that is there.
+
+    `scicomment #12 beam was lost at the end` puts it on scan 12.
+    """
+    scan = None
+    if words[0].startswith("#") and words[0][1:].isdigit():
+        scan, words = int(words[0][1:]), words[1:]
+    if not words:
+        raise ValueError("the comment is empty")
+    uuid, name = _find(self, scan)
+    station().annotate(uuid, {"comment": " ".join(words)})
+    self.output("Comment on %s: %s", name, printable(" ".join(words)))
+
+
+@macro(
+    [
+        ["rating", Type.Float, None, "0.5 to 3 stars in halves; 0 takes the rating away"],
+        ["scan", Type.Integer, Optional, "The scan's number (default: the last scan or snapshot)"],
+    ]
+)
+def scirate(self: Any, rating: float, scan: int | None) -> None:
+    """Rate a scan or snapshot from half a star to three stars."""
+    if not 0 <= rating <= 3 or rating * 2 != int(rating * 2):
+        raise ValueError(f"{rating:g} is not one of 0, 0.5, 1, 1.5, 2, 2.5, 3")
+    uuid, name = _find(self, scan)
+    station().annotate(uuid, {"rating": rating})
+    self.output("%s is rated %g of 3 stars", name, rating)
+
+
+def _find(self: Any, scan: int | None) -> tuple[str, str]:
+    """uuid and name of a scan in Sardana's history, or of the last scan or snapshot."""
+    history = _env(self, "ScanHistory", [])
+    if scan is not None:
+        history = [entry for entry in history if entry["serialno"] == scan]
+        if not history:
+            raise NoSuchDataset(f"scan {scan} is not in the ScanHistory (see `lsenv`); use the scan log instead")
+    snapshot = _env(self, LAST_SNAPSHOT, None)
+    last = history[-1] if history else None
+    if scan is None and snapshot and (last is None or snapshot["time"] > last["endts"]):
+        return snapshot["uuid"], printable(f"snapshot {snapshot['name']!r}")
+    if last is None:
+        raise NoSuchDataset("nothing has been recorded by this MacroServer yet")
+    uuid = scan_uuid(self.getMacroServer().full_name, last["serialno"], last["startts"])
+    return uuid, printable(f"scan {last['serialno']} ({last['title']})")
+
+
+def _env(self: Any, name: str, default: Any) -> Any:
+    try:
+        return self.getEnv(name)
+    except UnknownEnv:
+        return default
+
+
+def _user(self: Any) -> str:
+    return str(_env(self, "ScanUser", ""))

@@ -1,0 +1,105 @@
+"""The command `scifish`: what waits on this machine, and sending it on."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import sqlite3
+import sys
+import time
+from pathlib import Path
+
+from scifish import __version__
+from scifish.settings import SettingsError, spool_directory
+from scifish.source import TangoSettings
+from scifish.spool import SUFFIX, Content, look
+from scifish.station import Station
+
+
+def main(arguments: list[str] | None = None) -> int:
+    parser = _parser()
+    options = parser.parse_args(arguments)
+    logging.basicConfig(format="%(levelname)s: %(message)s", level=logging.WARNING)
+    try:
+        return int(options.run(options))
+    except (OSError, sqlite3.Error, SettingsError) as error:
+        print(f"scifish: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        return 130
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="scifish",
+        description="Look at the spool of this machine: metadata that waits until Kafka has it.",
+        epilog="Settings are those of the beamline's SciDog (TANGO_HOST, SCIDOG_DEVICE), or the last good ones.",
+    )
+    parser.add_argument("--version", action="version", version=f"scifish {__version__}")
+    parser.add_argument("--spool", type=Path, help="the spool's folder (default: SpoolDirectory of SciDog)")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    status = commands.add_parser("status", help="what waits, since when, and why; exit status 1 if anything does")
+    status.set_defaults(run=_status)
+    flush = commands.add_parser(
+        "flush", help="send what programs that are gone have left; exit status 1 if anything is left"
+    )
+    flush.add_argument("--timeout", type=float, default=60.0, metavar="SECONDS", help="for how long (default: 60)")
+    flush.set_defaults(run=_flush)
+    return parser
+
+
+def _folder(options: argparse.Namespace) -> Path:
+    if options.spool is not None:
+        return Path(options.spool)
+    settings = TangoSettings().now()
+    if settings is None:
+        raise SettingsError("no settings: set TANGO_HOST (and SCIDOG_DEVICE), or name the folder with --spool")
+    return spool_directory(settings)
+
+
+def _status(options: argparse.Namespace) -> int:
+    folder = _folder(options)
+    contents = [look(path) for path in sorted(folder.glob(f"*{SUFFIX}"))]
+    for content in contents:
+        for line in describe(content, time.time()):
+            print(line)
+    waiting = sum(content.waiting for content in contents)
+    refused = sum(len(content.refused) for content in contents)
+    print(f"{folder}: {waiting} messages wait, {refused} are refused by Kafka, {len(contents)} spools")
+    return 1 if waiting or refused else 0
+
+
+def describe(content: Content, now: float) -> list[str]:
+    """Lines for a person; `now` in seconds since 1970."""
+    who = f"{content.origin.get('program', '?')} on {content.origin.get('host', '?')}"
+    state = "running" if content.alive else "gone; its spool is sent by the next start, or by `scifish flush`"
+    lines = [f"{content.path.name}: {who} ({state})"]
+    if content.recording:
+        lines.append(f"  {content.recording} datasets are being recorded, or were when it ended")
+    if content.waiting and content.since is not None:
+        why = f": {content.trouble}" if content.trouble else ""
+        lines.append(f"  {content.waiting} messages wait, the oldest since {_age(now - content.since)}{why}")
+    lines += [f"  refused: message {seq} of dataset {uuid}: {reason}" for seq, uuid, reason in content.refused]
+    return lines
+
+
+def _age(seconds: float) -> str:
+    for unit, length in (("days", 86_400), ("hours", 3_600), ("minutes", 60)):
+        if seconds >= 2 * length:
+            return f"{seconds / length:.0f} {unit}"
+    return f"{max(seconds, 0):.0f} seconds"
+
+
+def _flush(options: argparse.Namespace) -> int:
+    station = Station(spool=options.spool, program="scifish flush")
+    try:
+        left = station.flush(options.timeout, _say)
+        print(f"{left} messages are left{f': {station.waiting()}' if left else ''}")
+    finally:
+        station.close()
+    return 1 if left else 0
+
+
+def _say(left: int) -> None:
+    if sys.stderr.isatty():
+        print(f"\r{left} messages wait ", end="", file=sys.stderr, flush=True)

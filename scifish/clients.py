@@ -1,0 +1,86 @@
+"""The beamline's SciDog and PathFixer, for programs that speak with them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import tango
+
+from scifish.settings import Settings, SettingsError, find_scidog, read_settings
+
+
+class NotReachable(RuntimeError):
+    """A device of ours does not answer, or refuses; the text is for a person."""
+
+
+def reason(failed: tango.DevFailed) -> str:
+    """Why Tango failed, in one line: the first of its errors is the cause."""
+    lines = str(failed.args[0].desc).strip().splitlines() if failed.args else []
+    return lines[0] if lines else "Tango failed for no reason given"
+
+
+def read_now() -> Settings:
+    """The settings as they are in the Tango database at this moment. NotReachable if that fails."""
+    try:
+        db = tango.Database()
+        return read_settings(db, find_scidog(db))
+    except tango.DevFailed as failed:
+        raise NotReachable(f"the Tango database does not answer: {reason(failed)}") from failed
+    except SettingsError as error:
+        raise NotReachable(str(error)) from error
+
+
+def pathfixer(settings: Settings) -> tango.DeviceProxy:
+    """NotReachable if SciDog does not name one."""
+    if not settings.path_fixer:
+        raise NotReachable(f"the property PathFixer of {settings.scidog} is empty: set it in jive")
+    return proxy(settings.path_fixer)
+
+
+def proxy(device: str) -> tango.DeviceProxy:
+    """NotReachable if the database does not know it."""
+    try:
+        return tango.DeviceProxy(device)
+    except tango.DevFailed as failed:
+        raise NotReachable(f"{device}: {reason(failed)}") from failed
+
+
+def read(device: tango.DeviceProxy, attribute: str) -> Any:
+    """An attribute's value; an empty spectrum is an empty tuple. NotReachable if it cannot be read."""
+    try:
+        found = device.read_attribute(attribute)
+    except tango.DevFailed as failed:
+        raise NotReachable(f"{device.dev_name()}: {reason(failed)}") from failed
+    return found.value if found.value is not None else ()
+
+
+def write(device: tango.DeviceProxy, attribute: str, value: Any) -> None:
+    """NotReachable, with what the device says, if it refuses."""
+    try:
+        device.write_attribute(attribute, value)
+    except tango.DevFailed as failed:
+        raise NotReachable(f"{device.dev_name()}: {reason(failed)}") from failed
+
+
+def use_config(settings: Settings, name: str) -> str:
+    """Make a configuration the active one; its name as it is written in the database is returned.
+
+    With the SciDog server stopped the property itself is changed, which is in effect all the same.
+    NotReachable if there is no such configuration, or nothing answers.
+    """
+    by_name = {known.lower(): known for known in settings.configs}
+    if name.lower() not in by_name:
+        known = ", ".join(sorted(by_name.values(), key=str.lower)) or "none"
+        raise NotReachable(f"there is no configuration {name!r}; there are: {known}")
+    chosen = by_name[name.lower()]
+    try:
+        device = proxy(settings.scidog)
+        device.ping()
+    except (tango.DevFailed, NotReachable):
+        try:
+            tango.Database().put_device_property(settings.scidog, {"ActiveConfig": [chosen]})
+        except tango.DevFailed as failed:
+            raise NotReachable(f"the Tango database does not answer: {reason(failed)}") from failed
+    else:
+        write(device, "ActiveConfig", chosen)
+    return chosen

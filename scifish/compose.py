@@ -1,0 +1,132 @@
+"""Messages out of what is known of a dataset. Pure: no Tango, no disk, no clock."""
+
+from __future__ import annotations
+
+import copy
+from dataclasses import dataclass, field, replace
+
+from scifish.message import SCHEMA, Message, as_metadata, iso, plain
+from scifish.settings import Settings
+
+
+@dataclass
+class Observed:
+    """What was seen around a dataset when it began.
+
+    `place` is what PathFixer says: proposalId, sampleId, sourceFolder, category. `values` are the
+    configured attributes in the message's form, None until they are read; `warnings` say what
+    could not be known.
+    """
+
+    place: Message = field(default_factory=dict)
+    values: Message | None = None
+    warnings: list[str] = field(default_factory=list)
+
+
+@dataclass
+class Record:
+    """All that is known of a dataset; its parts can be carried by JSON, so that the spool can keep them.
+
+    `started` in seconds since 1970. `given` is what the program says, with the message's names:
+    datasetName, proposalId, sampleId, sourceFolder, dataFormat, description, environment,
+    scientificMetadata, and files: paths, or path, time and size. `ending` is None until it is
+    over: status, endTime (seconds since 1970), points. `single` is a dataset without a duration.
+    """
+
+    uuid: str
+    started: float
+    given: Message
+    single: bool = False
+    observed: Observed = field(default_factory=Observed)
+    ending: Message | None = None
+
+    def said(self, name: str, default: str = "") -> str:
+        """What the program says, else PathFixer, else the default."""
+        for source in (self.given, self.observed.place):
+            if source.get(name) not in (None, ""):
+                return str(plain(str(source[name])))
+        return default
+
+
+def ending(status: str, end: float, points: int) -> Message:
+    """The `ending` of a record; `end` in seconds since 1970."""
+    return {"status": status, "endTime": end, "points": points}
+
+
+def interrupted(record: Record, points: int, seen: float) -> Record:
+    """The record of a dataset whose program was killed; `seen` is the last sign of it, in seconds since 1970."""
+    return replace(record, ending=ending("interrupted", max(seen, record.started), points))
+
+
+def began(record: Record, settings: Settings, origin: Message) -> Message:
+    return {**_common("began", record, settings, origin), **_body(record, origin)}
+
+
+def ended(record: Record, files: list[Message], settings: Settings, origin: Message) -> Message:
+    """The message `ended`, or `snapshot` for a dataset without a duration: it stands alone.
+
+    `files` are described: path, time, size, and `error` for one that is not there.
+    ValueError for a record without an ending.
+    """
+    end = record.ending
+    if end is None:
+        raise ValueError(f"dataset {record.uuid} has not ended")
+    return {
+        **_common("snapshot" if record.single else "ended", record, settings, origin),
+        **_body(record, origin),
+        "status": end["status"],
+        "startTime": iso(record.started),
+        "endTime": iso(end["endTime"]),
+        "numberOfPoints": end["points"],
+        "files": files,
+    }
+
+
+def annotation(uuid: str, changes: Message, now: float, proposal: str, settings: Settings, origin: Message) -> Message:
+    """A comment (text) or a rating (0 to 3, in halves) on the dataset of this uuid."""
+    about = Record(uuid, now, {"proposalId": proposal})
+    return {**_common("annotation", about, settings, origin), "annotation": changes}
+
+
+def _common(kind: str, record: Record, settings: Settings, origin: Message) -> Message:
+    message = {
+        "schema": SCHEMA,
+        "type": kind,
+        "uuid": record.uuid,
+        "beamline": settings.beamline,
+        "proposalId": record.said("proposalId"),
+        "creationTime": iso(record.started),
+        "origin": origin,
+    }
+    if record.observed.warnings:
+        message["warnings"] = list(record.observed.warnings)
+    return message
+
+
+def _body(record: Record, origin: Message) -> Message:
+    environment = record.given.get("environment") or {}
+    time = iso(record.started)
+    metadata = copy.deepcopy(record.observed.values or {})
+    given = as_metadata(record.given.get("scientificMetadata") or {}, origin["program"], time)
+    _add(metadata, given, origin["program"])
+    return {
+        "datasetName": record.said("datasetName", str(environment.get("title") or f"dataset {time}")),
+        "sampleId": record.said("sampleId"),
+        "sourceFolder": record.said("sourceFolder"),
+        "dataFormat": record.said("dataFormat"),
+        "description": record.said("description"),
+        "environment": environment,
+        "scientificMetadata": metadata,
+    }
+
+
+def _add(metadata: Message, more: Message, program: str) -> None:
+    """Groups of both are one; a value whose name is taken gets the program's name behind its own."""
+    for name, inner in more.items():
+        taken = metadata.get(name)
+        if taken is None:
+            metadata[name] = inner
+        elif "value" not in taken and "value" not in inner:
+            _add(taken, inner, program)
+        else:
+            metadata[f"{name} ({program})"] = inner

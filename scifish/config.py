@@ -1,0 +1,214 @@
+"""Configurations: which Tango attributes are recorded, as people write them in jive.
+
+A configuration is the lines of a device property `Config.<name>`. One entry is one YAML flow
+mapping on a line of its own; block style, blank lines and comments are read too:
+
+    - {name: Ring current, source: r3-319s2/dia/dcct-01/InstantaneousCurrent, unit: mA, group: Machine}
+
+A mistake costs its own entry only, and is reported with its line.
+"""
+
+from __future__ import annotations
+
+import difflib
+import json
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+import yaml
+
+RECORD = ("start", "end", "statistics")
+KEYS = ("name", "source", "group", "unit", "map", "record")
+
+_SOURCE = re.compile(r"^(tango://[^/\s]+:\d+/)?[^/\s:]+/[^/\s]+/[^/\s]+/[^/\s]+$")
+_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One attribute to record. `source` is its full name; `unit` "" means the attribute's own.
+
+    `map` turns a value (a number, an enum label, a state name, true or false, in lower case as
+    its key) into what is shown. `record` holds some of `RECORD`. `config` is where it is from.
+    """
+
+    name: str
+    source: str
+    group: str = ""
+    unit: str = ""
+    map: Mapping[str, Any] = field(default_factory=dict)
+    record: tuple[str, ...] = ("start",)
+    config: str = ""
+
+    @property
+    def device(self) -> str:
+        """The device's name, with `tango://host:port/` where the source has it."""
+        return self.source.rpartition("/")[0]
+
+    @property
+    def attribute(self) -> str:
+        return self.source.rpartition("/")[2]
+
+
+class _Loader(yaml.SafeLoader):
+    """YAML in which only true and false are booleans, and nothing is a date.
+
+    YAML 1.1 takes ON, off, yes and no for booleans too; ON and OFF are Tango states.
+    """
+
+
+_Loader.yaml_implicit_resolvers = {
+    first: [(tag, pattern) for tag, pattern in resolvers if not tag.endswith((":bool", ":timestamp"))]
+    for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
+}
+_Loader.add_implicit_resolver("tag:yaml.org,2002:bool", re.compile(r"^(?:true|True|TRUE|false|False|FALSE)$"), "tTfF")
+
+
+def parse(lines: Sequence[str], config_name: str = "") -> tuple[list[Entry], list[str]]:
+    """The entries that are right, and a sentence for each mistake, with the line's number."""
+    entries: list[Entry] = []
+    problems: list[str] = []
+    names: dict[tuple[str, str], int] = {}
+    for number, text in _items(lines):
+        where = f"{config_name or 'configuration'}, line {number}"
+        entry, mistakes = _entry(text, config_name)
+        problems += [f"{where}: {mistake}" for mistake in mistakes]
+        if entry is None:
+            continue
+        first = names.setdefault((entry.group, entry.name), number)
+        if first != number:
+            problems.append(f"{where}: the name {entry.name!r} is taken by line {first}; this line is not recorded")
+            continue
+        entries.append(entry)
+    return entries, problems
+
+
+def effective(
+    configs: Mapping[str, Sequence[str]], always: Sequence[str], active: str
+) -> tuple[list[Entry], list[str]]:
+    """What is recorded: the configurations of `always`, then `active`, whose entries win by group and name.
+
+    Names of configurations are compared as Tango does, without regard to case.
+    """
+    by_name = {name.lower(): name for name in configs}
+    found: dict[tuple[str, str], Entry] = {}
+    problems: list[str] = []
+    for wanted in dict.fromkeys(name.lower() for name in (*always, active) if name):
+        if wanted not in by_name:
+            which = "ActiveConfig" if wanted == active.lower() else "AlwaysConfigs"
+            known = ", ".join(sorted(configs)) or "none"
+            problems.append(f"{which}: there is no configuration {wanted!r}; there are: {known}")
+            continue
+        name = by_name[wanted]
+        entries, mistakes = parse(configs[name], name)
+        problems += mistakes
+        found.update({(entry.group, entry.name): entry for entry in entries})
+    return list(found.values()), problems
+
+
+def entries_as_json(entries: Sequence[Entry]) -> str:
+    """The entries as a JSON list of objects with the fields of `Entry`."""
+    return json.dumps([asdict(entry) for entry in entries], ensure_ascii=False)
+
+
+def entries_from_json(text: str) -> list[Entry]:
+    """The inverse of `entries_as_json`."""
+    return [Entry(**{**fields, "record": tuple(fields["record"])}) for fields in json.loads(text)]
+
+
+def _items(lines: Sequence[str]) -> Iterator[tuple[int, str]]:
+    """Each entry's text with the number of its first line; an entry starts with `-` or `{`."""
+    start, chunk = 0, ""
+    for number, line in enumerate(lines, start=1):
+        # A property edited in one text field may come as one string with line breaks.
+        for piece in line.splitlines() or [""]:
+            stripped = piece.strip()
+            begins = stripped == "-" or stripped.startswith(("- ", "-{")) or (piece[:1] == "{")
+            # What stands at the margin belongs to no entry above: it is a mistake of its own.
+            stray = bool(stripped) and piece[0] not in " \t}]#"
+            if (begins or stray) and chunk:
+                yield start, chunk
+                chunk = ""
+            if not chunk and (not stripped or stripped.startswith("#")):
+                continue
+            start = start if chunk else number
+            chunk += piece.replace("\t", "    ") + "\n"
+    if chunk:
+        yield start, chunk
+
+
+def _entry(text: str, config_name: str) -> tuple[Entry | None, list[str]]:
+    text = text.rstrip("\n")
+    if text.lstrip().startswith("-{"):  # YAML wants a blank after the dash
+        text = text.replace("-{", "- {", 1)
+    try:
+        # Our own SafeLoader: it makes nothing but plain values.
+        loaded = yaml.load(text, Loader=_Loader)  # noqa: S506
+    except yaml.YAMLError as error:
+        return None, [f"not YAML ({_short(error)}): {text.strip()[:80]!r}"]
+    if isinstance(loaded, list) and len(loaded) == 1:
+        loaded = loaded[0]
+    if not isinstance(loaded, dict):
+        return None, [f"not of the form '- {{name: ..., source: ...}}': {text.strip()[:80]!r}"]
+    return _checked(loaded, config_name)
+
+
+def _short(error: yaml.YAMLError) -> str:
+    return str(getattr(error, "problem", None) or "cannot be read")
+
+
+def _checked(fields: dict[Any, Any], config_name: str) -> tuple[Entry | None, list[str]]:
+    problems = []
+    for key in fields:
+        if key not in KEYS:
+            near = difflib.get_close_matches(str(key), KEYS, n=1)
+            hint = f"; did you mean {near[0]!r}?" if near else f"; known are {', '.join(KEYS)}"
+            problems.append(f"the key {key!r} is not known and is ignored{hint}")
+    texts = {}
+    for key in ("name", "source", "group", "unit"):
+        value = fields.get(key)
+        texts[key] = "" if value is None else str(value).strip()
+        if isinstance(value, dict | list) or _CONTROL.search(texts[key]):
+            return None, [*problems, f"{key}: {str(value)[:80]!r} is not a plain text"]
+    if not texts["name"]:
+        return None, [*problems, "name is missing"]
+    if not texts["source"]:
+        return None, [*problems, f"{texts['name']}: source is missing"]
+    if not _SOURCE.match(texts["source"]):
+        return None, [
+            *problems,
+            f"{texts['name']}: source {texts['source']!r} is not of the form domain/family/member/attribute",
+        ]
+    value_map, mistakes = _map(fields.get("map"), texts["name"])
+    record, more = _record(fields.get("record"), texts["name"])
+    return Entry(**texts, map=value_map, record=record, config=config_name), problems + mistakes + more
+
+
+def _map(given: Any, name: str) -> tuple[dict[str, Any], list[str]]:
+    if given is None:
+        return {}, []
+    if not isinstance(given, dict):
+        return {}, [f"{name}: map {given!r} is not of the form {{4: insert, 5: extract}}; values are not mapped"]
+    value_map = {map_key(key): value for key, value in given.items() if not isinstance(value, dict | list)}
+    if len(value_map) < len(given):
+        return value_map, [f"{name}: map has keys that are the same, or values that are not plain; these are ignored"]
+    return value_map, []
+
+
+def map_key(value: Any) -> str:
+    """How a value is looked up in a map: 4, 4.0 and '4' are the same, so are ON and on, true and True."""
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)
+    return str(value).strip().lower()
+
+
+def _record(given: Any, name: str) -> tuple[tuple[str, ...], list[str]]:
+    if given is None:
+        return ("start",), []
+    wanted = [str(when).strip() for when in (given if isinstance(given, list) else [given])]
+    known = tuple(when for when in RECORD if when in wanted)
+    wrong = [when for when in wanted if when not in RECORD]
+    problems = [f"{name}: record {when!r} is not one of {', '.join(RECORD)}" for when in wrong]
+    return known or ("start",), problems

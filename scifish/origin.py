@@ -1,0 +1,33 @@
+"""Who records: the host, the program and its run."""
+
+from __future__ import annotations
+
+import os
+import socket
+import sys
+import time
+from pathlib import Path
+
+from scifish import __version__
+from scifish.message import Message
+
+
+def origin(program: str = "") -> Message:
+    """The `origin` of all messages of this process. `program` is found out where it is not given."""
+    host = socket.gethostname()
+    started = time.strftime("%Y%m%dT%H%M%S", time.gmtime())
+    unique = os.urandom(3).hex()
+    return {
+        "host": host,
+        "program": program or program_name(),
+        "version": __version__,
+        "run": f"{host}-{started}-{os.getpid()}-{unique}",
+    }
+
+
+def program_name() -> str:
+    """The command's name, with its first argument where it has one: `Sardana demo`."""
+    words = [Path(sys.argv[0]).name if sys.argv else "python"]
+    if len(sys.argv) > 1 and not sys.argv[1].startswith("-"):
+        words.append(sys.argv[1])
+    return " ".join(words) or "python"

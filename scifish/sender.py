@@ -1,0 +1,170 @@
+"""From the spool to Kafka: a thread that sends in order, and drops only what Kafka has confirmed."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable
+from typing import Any
+
+from confluent_kafka import KafkaError, KafkaException, Producer
+
+from scifish.clerk import Clerk
+from scifish.kafka_config import producer_config
+from scifish.settings import Settings, SettingsError
+from scifish.spool import Spool, Waiting
+
+log = logging.getLogger(__name__)
+
+IN_FLIGHT = 500
+"""Messages handed to librdkafka and not yet confirmed: it keeps them in memory."""
+
+RETRY = 2.0
+"""Seconds until the next look after nothing could be handed over."""
+
+_REFUSED = {KafkaError.MSG_SIZE_TOO_LARGE, KafkaError.INVALID_MSG, KafkaError.INVALID_RECORD, KafkaError._INVALID_ARG}
+
+
+class Sender(threading.Thread):
+    """Sends what is in its spools. `settings` is asked for each new producer, and never blocks."""
+
+    def __init__(self, clerk: Clerk, settings: Callable[[], Settings | None]) -> None:
+        super().__init__(name="scifish-sender", daemon=True)
+        self._clerk = clerk
+        self._settings = settings
+        self._spools: list[Spool] = []
+        self._in_flight: set[tuple[Spool, int]] = set()
+        self._confirmed: list[tuple[Spool, int]] = []
+        self._refused: list[tuple[Spool, int, str]] = []
+        self._producer: Producer | None = None
+        self._config: dict[str, Any] = {}
+        self._wake = threading.Event()
+        self._stopping = False
+        self.trouble = ""
+        """Why nothing goes out at the moment, "" if all is well."""
+
+    def add(self, spool: Spool) -> None:
+        """Send what is, and what comes, in this spool too."""
+        self._spools.append(spool)
+        self._wake.set()
+
+    def wake(self) -> None:
+        """There is something new."""
+        self._wake.set()
+
+    def waiting(self) -> int:
+        """How many messages are not yet with Kafka."""
+        return self._clerk.do(lambda: sum(spool.count() for spool in list(self._spools))).result()
+
+    def stop(self, timeout: float) -> None:
+        """Send what is there for at most `timeout` seconds. The rest stays in the spool."""
+        self._stopping = True
+        self._wake.set()
+        self.join(timeout)
+
+    def run(self) -> None:
+        while True:
+            try:
+                sent = self._round()
+            except (SettingsError, KafkaException) as error:
+                self._say(str(error))
+                sent = 0
+                self._producer = None
+                self._in_flight.clear()  # a new producer sends them again
+            except Exception:
+                log.exception("sending to Kafka; it goes on in %g s", RETRY)
+                sent = 0
+            if self._stopping and not self._in_flight and (self.trouble or not sent):
+                return
+            if not self._in_flight and not sent and not self._stopping:
+                self._wake.wait(RETRY)
+                self._wake.clear()
+
+    def _round(self) -> int:
+        """One look at all spools; the number of messages handed to librdkafka."""
+        handed = sum(self._hand_over(spool) for spool in list(self._spools))
+        if self._producer is not None and self._in_flight:
+            # Returns at the first delivery report.
+            self._producer.poll(0.1)
+        self._settle()
+        return handed
+
+    def _hand_over(self, spool: Spool) -> int:
+        busy = {seq for owner, seq in self._in_flight if owner is spool}
+        room = IN_FLIGHT - len(self._in_flight)
+        if room <= 0:
+            return 0
+        waiting = self._clerk.do(lambda: spool.waiting(room, busy)).result()
+        if waiting:
+            producer = self._ready_producer()
+            for count, entry in enumerate(waiting):
+                if not self._produce(producer, spool, entry):
+                    return count
+        return len(waiting)
+
+    def _ready_producer(self) -> Producer:
+        settings = self._settings()
+        if settings is None:
+            raise SettingsError("no settings yet: the Tango database does not answer, and none were kept on disk")
+        config = producer_config(settings)
+        if self._producer is None or config != self._config:
+            self._producer = Producer(config, error_cb=self._on_error, logger=log)
+            self._config = config
+        return self._producer
+
+    def _produce(self, producer: Producer, spool: Spool, entry: Waiting) -> bool:
+        key = (spool, entry.seq)
+
+        def on_delivery(error: KafkaError | None, _: Any) -> None:
+            if error is None:
+                self._confirmed.append(key)
+            elif error.code() in _REFUSED:
+                self._refused.append((spool, entry.seq, error.str()))
+            else:
+                self._in_flight.discard(key)  # it is still in the spool, and goes again from there
+                self._say(f"Kafka did not take a message: {error.str()}")
+
+        self._in_flight.add(key)
+        try:
+            producer.produce(entry.topic, entry.message, key=entry.uuid, on_delivery=on_delivery)
+        except BufferError:
+            self._in_flight.discard(key)
+            return False
+        except KafkaException as error:
+            if error.args[0].code() not in _REFUSED:
+                self._in_flight.discard(key)
+                raise
+            self._refused.append((spool, entry.seq, error.args[0].str()))
+        return True
+
+    def _settle(self) -> None:
+        """Drop from the spools what Kafka has, and set aside what it refuses."""
+        confirmed, self._confirmed = self._confirmed, []
+        refused, self._refused = self._refused, []
+        for spool in {spool for spool, _ in confirmed}:
+            seqs = [seq for owner, seq in confirmed if owner is spool]
+            self._clerk.do(lambda spool=spool, seqs=seqs: spool.delivered(seqs)).result()  # type: ignore[misc]
+        for spool, seq, reason in refused:
+            log.error("Kafka refuses message %d of %s for good: %s; see `scifish status`", seq, spool.path, reason)
+            self._clerk.do(lambda spool=spool, seq=seq, why=reason: spool.refuse(seq, why)).result()  # type: ignore[misc]
+        self._in_flight.difference_update(confirmed, [(spool, seq) for spool, seq, _ in refused])
+        if confirmed:
+            self._say("")
+            self._release_orphans()
+
+    def _release_orphans(self) -> None:
+        """Let go of adopted spools that are empty. The first spool is this process's own."""
+        for spool in self._spools[1:]:
+            if self._clerk.do(lambda spool=spool: spool.empty).result():  # type: ignore[misc]
+                self._spools.remove(spool)
+                self._clerk.do(spool.close).result()
+
+    def _on_error(self, error: KafkaError) -> None:
+        self._say(f"{error.str()}")
+
+    def _say(self, trouble: str) -> None:
+        if trouble and not self.trouble:
+            log.warning("Kafka: %s. Messages wait in the spool and are tried again.", trouble)
+        elif self.trouble and not trouble:
+            log.info("Kafka takes messages again")
+        self.trouble = trouble

@@ -1,0 +1,172 @@
+"""The settings of a beamline: device properties of its SciDog, and the last good ones on disk."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from scifish import config
+from scifish.config import Entry
+from scifish.files import write_atomically
+
+CONFIG_PREFIX = "Config."
+DEFAULT_ALWAYS = ("beamline",)
+SYSTEM_SPOOL = Path("/var/lib/scifish")
+
+
+class SettingsError(Exception):
+    """The settings cannot be had; the text says what to do."""
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What a SciDog says, see the table in docs/reference. Times in seconds.
+
+    `problems` are sentences about properties that are wrong: their defaults are in use.
+    """
+
+    scidog: str = ""
+    beamline: str = ""
+    configs: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    active_config: str = ""
+    always_configs: tuple[str, ...] = DEFAULT_ALWAYS
+    path_fixer: str = ""
+    kafka_bootstrap_servers: str = ""
+    topic: str = ""
+    kafka_config_file: str = ""
+    spool_directory: str = ""
+    snapshot_timeout: float = 3.0
+    max_array_size: int = 64
+    send_proprietary: bool = False
+    problems: tuple[str, ...] = ()
+
+    def entries(self) -> tuple[list[Entry], list[str]]:
+        """What is recorded now, and what is wrong in the configurations."""
+        always = [
+            name
+            for name in self.always_configs
+            # The default need not exist; a name that somebody wrote must.
+            if self.always_configs != DEFAULT_ALWAYS or name.lower() in map(str.lower, self.configs)
+        ]
+        return config.effective(self.configs, always, self.active_config)
+
+
+def settings_from_properties(device: str, properties: Mapping[str, Sequence[str]]) -> Settings:
+    """Settings out of the device's properties; names without regard to case, as in Tango."""
+    by_name = {name.lower(): (name, list(lines)) for name, lines in properties.items()}
+    problems: list[str] = []
+
+    def text(name: str) -> str:
+        lines = by_name.get(name.lower(), (name, []))[1]
+        return lines[0].strip() if lines else ""
+
+    def number(name: str, default: float, lowest: float, highest: float) -> float:
+        given = text(name)
+        try:
+            found = float(given) if given else default
+            if lowest <= found <= highest:
+                return found
+        except ValueError:
+            pass  # said below, as for a number that is out of bounds
+        problems.append(f"{name}: {given!r} is not a number from {lowest:g} to {highest:g}; {default:g} is in use")
+        return default
+
+    beamline = text("Beamline")
+    if not re.fullmatch(r"[A-Za-z0-9._-]{1,48}", beamline):
+        problems.append(f"Beamline: {beamline!r} is not a short name of letters, digits, '.', '_' and '-'")
+        beamline = re.sub(r"[^A-Za-z0-9._-]", "-", beamline)[:48] or "unknown"
+    proprietary = text("SendProprietary").lower()
+    if proprietary not in ("", "true", "false", "1", "0", "yes", "no"):
+        problems.append(f"SendProprietary: {proprietary!r} is neither true nor false; false is in use")
+    always = tuple(line.strip() for line in by_name.get("alwaysconfigs", ("", []))[1] if line.strip())
+    return Settings(
+        scidog=device,
+        beamline=beamline,
+        configs={
+            name[len(CONFIG_PREFIX) :]: tuple(lines)
+            for name, lines in by_name.values()
+            if name.lower().startswith(CONFIG_PREFIX.lower()) and len(name) > len(CONFIG_PREFIX)
+        },
+        active_config=text("ActiveConfig"),
+        always_configs=always or DEFAULT_ALWAYS,
+        path_fixer=text("PathFixer"),
+        kafka_bootstrap_servers=text("KafkaBootstrapServers"),
+        topic=text("Topic") or f"scifish-{beamline}",
+        kafka_config_file=text("KafkaConfigFile"),
+        spool_directory=text("SpoolDirectory"),
+        snapshot_timeout=number("SnapshotTimeout", 3.0, 0.05, 60.0),
+        max_array_size=int(number("MaxArraySize", 64, 1, 10_000)),
+        send_proprietary=proprietary in ("true", "1", "yes"),
+        problems=tuple(problems),
+    )
+
+
+def find_scidog(db: Any) -> str:
+    """The name of the beamline's SciDog: `SCIDOG_DEVICE`, else the only one of its class in the database.
+
+    `db` is a `tango.Database`. Raises SettingsError where there is none, or more than one.
+    """
+    named = os.environ.get("SCIDOG_DEVICE", "").strip()
+    if named:
+        return named
+    found = list(db.get_device_name("*", "SciDog").value_string)
+    if len(found) == 1:
+        return str(found[0])
+    if not found:
+        raise SettingsError("there is no device of the class SciDog in the Tango database: add one (see README)")
+    raise SettingsError(f"there are several SciDog devices ({', '.join(found)}): set SCIDOG_DEVICE to one of them")
+
+
+def read_settings(db: Any, device: str) -> Settings:
+    """Settings out of the Tango database, whether or not the device runs. Raises `tango.DevFailed`."""
+    names = list(db.get_device_property_list(device, "*").value_string)
+    if not names:
+        raise SettingsError(f"the device {device} has no properties in the Tango database: is its name right?")
+    return settings_from_properties(device, db.get_device_property(device, names))
+
+
+def state_directory() -> Path:
+    """The user's folder for state, by the XDG Base Directory Specification."""
+    home = os.environ.get("XDG_STATE_HOME", "")
+    return (Path(home) if home.startswith("/") else Path.home() / ".local" / "state") / "scifish"
+
+
+def spool_directory(settings: Settings) -> Path:
+    """Where the spool is: as set, else /var/lib/scifish if it may be written, else the user's state folder."""
+    if settings.spool_directory:
+        return Path(settings.spool_directory).expanduser()
+    if os.access(SYSTEM_SPOOL, os.W_OK):
+        return SYSTEM_SPOOL
+    return state_directory() / "spool"
+
+
+# -------------------------------------------------------------------------- last good
+
+
+def last_good_file() -> Path:
+    """One for each Tango database, since one account may work for several beamlines."""
+    host = os.environ.get("TANGO_HOST", "") + "_" + os.environ.get("SCIDOG_DEVICE", "")
+    return state_directory() / f"settings-{re.sub(r'[^A-Za-z0-9.-]+', '_', host).strip('_') or 'default'}.json"
+
+
+def save_last_good(settings: Settings) -> None:
+    """Keep these for a time when the database does not answer. OSError if the disk refuses."""
+    write_atomically(last_good_file(), json.dumps(asdict(settings), ensure_ascii=False, indent=1))
+
+
+def load_last_good() -> Settings | None:
+    """The settings kept last, or None if there are none that can be read."""
+    try:
+        kept = json.loads(last_good_file().read_text("utf-8"))
+        kept["configs"] = {name: tuple(lines) for name, lines in kept["configs"].items()}
+        kept["always_configs"] = tuple(kept["always_configs"])
+        kept["problems"] = tuple(kept["problems"])
+        return replace(Settings(), **kept)
+    except (OSError, ValueError, TypeError, KeyError):
+        # Never written, cut short by an older crash, or of an older version: as good as none.
+        return None

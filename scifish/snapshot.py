@@ -1,0 +1,235 @@
+"""Tango attributes, read all at once: one call a device, all devices side by side, with a deadline.
+
+What hangs or is dead costs only itself: its attributes get an error instead of a value.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Iterable, Sequence
+from concurrent.futures import Future, wait
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy
+import tango
+from tango.utils import PyTangoThreadPoolExecutor
+
+from scifish.config import Entry, map_key
+from scifish.message import Message, array_fields, iso, leaf, plain
+
+log = logging.getLogger(__name__)
+
+WORKERS = 64
+"""Devices read at the same time. The threads only wait, and are made when needed."""
+
+CONFIG_AGE = 600.0
+"""Seconds after which units and labels of a device are asked for again: they can be edited in jive."""
+
+_NO_UNIT = {"", "no unit", "not specified", "no standard unit", "no display unit"}
+
+
+@dataclass(frozen=True)
+class Reading:
+    """One attribute as it was read. `time` in seconds since 1970; `value` None where there is an `error`.
+
+    `raw` is the number behind an enum's label or a state's name.
+    """
+
+    value: Any
+    time: float
+    unit: str = ""
+    quality: str = ""
+    error: str = ""
+    raw: Any = None
+
+
+_Answer = Future[list[Reading]]
+
+
+@dataclass
+class _Device:
+    """A device as this process knows it."""
+
+    name: str
+    proxy: Any = None
+    units: dict[str, str] = field(default_factory=dict)
+    labels: dict[str, Sequence[str]] = field(default_factory=dict)
+    config_time: float = 0.0
+    answer: _Answer | None = None
+    since: float = 0.0
+
+
+class Reader:
+    """Reads attributes by their full names. Threads may share it; it keeps its proxies."""
+
+    def __init__(self, workers: int = WORKERS) -> None:
+        self._devices: dict[str, _Device] = {}
+        self._lock = threading.Lock()
+        # Tango wants its own kind of thread; a plain one may crash at its end.
+        self._pool = PyTangoThreadPoolExecutor(max_workers=workers, thread_name_prefix="scifish-read")
+
+    def read(self, sources: Iterable[str], timeout: float) -> dict[str, Reading]:
+        """A Reading for each full attribute name, after at most `timeout` seconds. Never raises."""
+        wanted: dict[str, list[str]] = {}
+        for source in dict.fromkeys(sources):
+            wanted.setdefault(source.rpartition("/")[0].lower(), []).append(source)
+        deadline = time.monotonic() + timeout
+        readings: dict[str, Reading] = {}
+        asked: dict[str, _Answer] = {}
+        for name, of_device in wanted.items():
+            answer = self._ask(name, [source.rpartition("/")[2] for source in of_device], timeout)
+            if answer is None:
+                error = f"not read: {name} has not yet answered an earlier read"
+                readings |= zip(of_device, _failed(of_device, error), strict=True)
+            else:
+                asked[name] = answer
+        wait(asked.values(), timeout=max(deadline - time.monotonic(), 0.0))
+        for name, answer in asked.items():
+            of_device = wanted[name]
+            late = not answer.done()
+            found = _failed(of_device, f"no answer within {timeout:g} s") if late else answer.result()
+            readings |= zip(of_device, found, strict=True)
+        return readings
+
+    def close(self) -> None:
+        self._pool.shutdown(wait=False, cancel_futures=True)
+
+    def _ask(self, name: str, attributes: list[str], timeout: float) -> _Answer | None:
+        """None if the device still hangs in an earlier read: a second thread would hang with it."""
+        with self._lock:
+            device = self._devices.setdefault(name, _Device(name))
+            before = device.answer
+            if before is not None and not before.done():
+                if time.monotonic() - device.since > timeout:
+                    return None
+                # Two scans at once: the second has its turn after the first.
+                device.answer = self._pool.submit(_after, before, device, attributes, timeout)
+            else:
+                device.answer = self._pool.submit(_read_device, device, attributes, timeout)
+            device.since = time.monotonic()
+            return device.answer
+
+
+def _after(before: _Answer, device: _Device, attributes: list[str], timeout: float) -> list[Reading]:
+    wait([before], timeout)
+    return _read_device(device, attributes, timeout)
+
+
+def _read_device(device: _Device, attributes: list[str], timeout: float) -> list[Reading]:
+    """A Reading for each attribute, in their order. Never raises."""
+    try:
+        if device.proxy is None:
+            device.proxy = tango.DeviceProxy(device.name)
+        device.proxy.set_timeout_millis(max(int(timeout * 1000), 1))
+        results = device.proxy.read_attributes(attributes)
+        if not device.config_time or time.monotonic() - device.config_time > CONFIG_AGE:
+            _read_config(device)
+    except tango.DevFailed as failed:
+        # Units and labels may be others when it comes back.
+        device.config_time = 0.0
+        return _failed(attributes, _reason(failed))
+    except Exception as error:
+        log.exception("reading %s", device.name)
+        return _failed(attributes, f"{type(error).__name__}: {error}")
+    return [_reading(device, name, result) for name, result in zip(attributes, results, strict=True)]
+
+
+def _read_config(device: _Device) -> None:
+    infos = device.proxy.attribute_list_query_ex()
+    device.units = {info.name.lower(): info.unit for info in infos}
+    device.labels = {info.name.lower(): tuple(info.enum_labels) for info in infos if len(info.enum_labels)}
+    device.config_time = time.monotonic()
+
+
+def _reading(device: _Device, name: str, result: Any) -> Reading:
+    now = time.time()
+    if result.has_failed:
+        return Reading(None, now, error=_reason(tango.DevFailed(*result.get_err_stack())))
+    unit = device.units.get(name.lower(), "")
+    unit = "" if unit.strip().lower() in _NO_UNIT else unit
+    quality = "" if result.quality == tango.AttrQuality.ATTR_VALID else str(result.quality).removeprefix("ATTR_")
+    moment = result.time.totime()
+    if result.is_empty or result.value is None:
+        error = f"no value: its quality is {quality}" if quality else "no value: it is empty"
+        return Reading(None, moment, unit, quality, error)
+    value, raw = _named(result.value, device.labels.get(name.lower()))
+    return Reading(value, moment, unit, quality, raw=raw)
+
+
+def _named(value: Any, labels: Sequence[str] | None) -> tuple[Any, Any]:
+    """An enum by its label, a state by its name, with the number behind; all else as it is."""
+    if isinstance(value, tango.DevState):
+        return str(value), int(value)
+    if labels and isinstance(value, int | numpy.integer):
+        number = int(value)
+        return (labels[number] if 0 <= number < len(labels) else str(number)), number
+    if isinstance(value, tuple) and len(value) == 2 and isinstance(value[0], str) and isinstance(value[1], bytes):
+        return f"{value[0]}, {len(value[1])} bytes", None  # DevEncoded: its format and how long it is
+    if isinstance(value, tuple | list):  # texts, and arrays of states
+        return [str(inner) if isinstance(inner, tango.DevState) else inner for inner in value], None
+    return value, None
+
+
+def _failed(attributes: Sequence[str], error: str) -> list[Reading]:
+    now = time.time()
+    return [Reading(None, now, error=error) for _ in attributes]
+
+
+def _reason(failed: tango.DevFailed) -> str:
+    # The first of Tango's errors is the cause; the others say through where it came.
+    return str(failed.args[0].desc).strip() if failed.args else "failed for no reason given"
+
+
+# ----------------------------------------------------------------------- as metadata
+
+
+def as_metadata(entries: Iterable[Entry], readings: dict[str, Reading], max_array: int) -> Message:
+    """The readings in the message's form, by group and friendly name."""
+    metadata: Message = {}
+    for entry in entries:
+        group = metadata.setdefault(entry.group, {}) if entry.group else metadata
+        group[entry.name] = entry_leaf(entry, readings[entry.source], max_array)
+    return metadata
+
+
+def entry_leaf(entry: Entry, reading: Reading, max_array: int) -> Message:
+    """One reading as a value of the message."""
+    found = leaf(
+        None,
+        unit=entry.unit or reading.unit,
+        human_name=entry.name,
+        source=entry.source,
+        time=iso(reading.time),
+        **({"quality": reading.quality} if reading.quality else {}),
+    )
+    if reading.error:
+        return found | {"error": reading.error}
+    shown = mapped(entry, reading)
+    found |= array_fields(shown, max_array)
+    if reading.raw is not None or shown is not reading.value:
+        found["raw"] = plain(reading.value if reading.raw is None else reading.raw)
+    return found
+
+
+def mapped(entry: Entry, reading: Reading) -> Any:
+    """The value as the entry's map shows it: found by number, label, state name or boolean."""
+    for candidate in (reading.value, reading.raw):
+        if hasattr(candidate, "item"):  # a numpy scalar
+            candidate = candidate.item() if candidate.ndim == 0 else None
+        if isinstance(candidate, bool | int | float | str) and map_key(candidate) in entry.map:
+            return entry.map[map_key(candidate)]
+    return reading.value
+
+
+def add_end_values(metadata: Message, entries: Iterable[Entry], readings: dict[str, Reading], max_array: int) -> None:
+    """Put what was read when the dataset ended beside what was read at its start, as `end`."""
+    for entry in entries:
+        group = metadata.setdefault(entry.group, {}) if entry.group else metadata
+        at_end = entry_leaf(entry, readings[entry.source], max_array)
+        found = group.setdefault(entry.name, {**at_end, "value": None})
+        found["end"] = at_end["value"]
+        if "error" in at_end:
+            found.setdefault("error", f"at the end: {at_end['error']}")

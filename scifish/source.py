@@ -1,0 +1,108 @@
+"""Where settings come from: the Tango database, else the last good ones on disk; or fixed ones."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from dataclasses import replace
+from typing import Any, Protocol
+
+from scifish.config import Entry
+from scifish.settings import Settings, SettingsError, find_scidog, load_last_good, read_settings, save_last_good
+
+log = logging.getLogger(__name__)
+
+
+class SettingsSource(Protocol):
+    """Both calls never raise. `known` does no input or output; `now` may take some seconds."""
+
+    def known(self) -> Settings | None: ...
+
+    def now(self) -> Settings | None: ...
+
+
+class FixedSettings:
+    """Settings that a program was given: no Tango database is asked."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+
+    def known(self) -> Settings | None:
+        return self._settings
+
+    def now(self) -> Settings | None:
+        return self._settings
+
+
+class TangoSettings:
+    """The properties of the beamline's SciDog, read anew when asked, so that an edit in jive is in effect.
+
+    With the database away, the last good settings are used, from memory or from disk.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._db: Any = None
+        self._known = load_last_good()
+        self._trouble = ""
+
+    def known(self) -> Settings | None:
+        return self._known
+
+    def now(self) -> Settings | None:
+        with self._lock:
+            try:
+                found = self._read()
+            except Exception as error:  # noqa: BLE001 - DevFailed, SettingsError: recording goes on without
+                self._say(_first_line(error))
+                return self._known
+            self._say("")
+            if found != self._known:
+                for problem in found.problems:
+                    log.warning("%s: %s", found.scidog, problem)
+                try:
+                    save_last_good(found)
+                except OSError as error:
+                    log.warning("the settings of %s cannot be kept on disk: %s", found.scidog, error)
+            self._known = found
+            return found
+
+    def _read(self) -> Settings:
+        import tango  # a program with fixed settings does without
+
+        if self._db is None:
+            self._db = tango.Database()
+        found = read_settings(self._db, find_scidog(self._db))
+        return _with_last_good_configs(found, self._known)
+
+    def _say(self, trouble: str) -> None:
+        if trouble and not self._trouble:
+            kept = "the last good ones are in use" if self._known else "none were kept, so recording waits for it"
+            log.warning("settings cannot be read from the Tango database (%s); %s", trouble, kept)
+        self._trouble = trouble
+
+
+def _with_last_good_configs(found: Settings, before: Settings | None) -> Settings:
+    """Put the last good configuration in the place of one that cannot be read at all."""
+    if before is None or before.scidog != found.scidog:
+        return found
+    configs = dict(found.configs)
+    problems = []
+    for name in found.configs:
+        if _unreadable(found, name) and not _unreadable(before, name) and before.configs.get(name):
+            configs[name] = before.configs[name]
+            problems.append(f"{name}: no line of it can be read; the last good one is in use")
+    return replace(found, configs=configs, problems=(*found.problems, *problems)) if problems else found
+
+
+def _unreadable(settings: Settings, name: str) -> bool:
+    alone = replace(settings, always_configs=(), active_config=name)
+    entries: list[Entry]
+    entries, mistakes = alone.entries()
+    return bool(mistakes) and not entries
+
+
+def _first_line(error: Exception) -> str:
+    described = getattr(error.args[0], "desc", None) if error.args else None
+    lines = str(described or error).strip().splitlines()
+    return f"{lines[0] if lines else type(error).__name__}" if not isinstance(error, SettingsError) else str(error)

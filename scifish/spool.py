@@ -1,0 +1,335 @@
+"""The spool: what is to be sent, on the local disk until Kafka has it.
+
+One SQLite file for each run of a program that records, in WAL mode with a sync at every commit,
+so that what a call has returned from survives SIGKILL and a power cut. A lock file beside it says
+that its program lives; a file whose lock is free is an orphan, which whoever starts next adopts.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import sqlite3
+import time
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import quote
+
+from scifish.compose import Observed, Record
+from scifish.message import Message, bounded, encode
+
+SUFFIX = ".spool"
+
+_TABLES = """
+CREATE TABLE IF NOT EXISTS meta (name TEXT PRIMARY KEY, content TEXT NOT NULL);
+-- datasets that have begun and whose last message is not yet composed
+CREATE TABLE IF NOT EXISTS datasets (
+    uuid TEXT PRIMARY KEY,
+    started REAL NOT NULL,
+    single INTEGER NOT NULL,
+    given TEXT NOT NULL,
+    observed TEXT,
+    ending TEXT,
+    points INTEGER NOT NULL DEFAULT 0,
+    seen REAL NOT NULL
+);
+-- composed messages, in the order in which they are sent
+CREATE TABLE IF NOT EXISTS outbox (
+    seq INTEGER PRIMARY KEY,
+    topic TEXT NOT NULL,
+    uuid TEXT NOT NULL,
+    message BLOB NOT NULL,
+    since REAL NOT NULL
+);
+-- messages that Kafka will never take; they wait for a person
+CREATE TABLE IF NOT EXISTS refused (
+    seq INTEGER PRIMARY KEY,
+    topic TEXT NOT NULL,
+    uuid TEXT NOT NULL,
+    message BLOB NOT NULL,
+    since REAL NOT NULL,
+    reason TEXT NOT NULL
+);
+"""
+
+
+class SpoolLocked(Exception):
+    """The program that made this spool is still running."""
+
+
+@dataclass(frozen=True)
+class Waiting:
+    """A message of the outbox. `since` is in seconds since 1970."""
+
+    seq: int
+    topic: str
+    uuid: str
+    message: bytes
+    since: float
+
+
+@dataclass(frozen=True)
+class OpenDataset:
+    """A dataset without its last message; `seen` is its last sign of life, in seconds since 1970."""
+
+    record: Record
+    points: int
+    seen: float
+
+
+class Spool:
+    """One file. Not for several threads: `scifish.clerk` is the one thread that uses it.
+
+    All methods may raise `sqlite3.Error`, and have then changed nothing.
+    """
+
+    def __init__(self, path: Path, origin: Message | None = None) -> None:
+        """Take the file for this process; with `origin` it is made, without it is an orphan's.
+
+        Raises SpoolLocked if another process has it, FileNotFoundError if an orphan is gone.
+        """
+        self.path = path
+        self._lock = _take_lock(path.with_suffix(".lock"))
+        try:
+            if origin is None and not path.exists():
+                raise FileNotFoundError(path)
+            self._db = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=1.0)
+            self._db.execute("PRAGMA journal_mode=WAL")
+            self._db.execute("PRAGMA synchronous=FULL")
+            self._db.executescript(_TABLES)
+            if origin is not None:
+                self._db.execute("INSERT OR REPLACE INTO meta VALUES ('origin', ?)", (json.dumps(origin),))
+            row = self._db.execute("SELECT content FROM meta WHERE name = 'origin'").fetchone()
+            if row is None:  # its program was killed between making the file and the line above
+                row = (json.dumps({"host": "", "program": "", "version": "", "run": path.stem}),)
+        except BaseException:
+            os.close(self._lock)
+            raise
+        self.origin: Message = json.loads(row[0])
+
+    # -------------------------------------------------------------- open datasets
+
+    def begin(self, uuid: str, started: float, given: Message, ending: Message | None = None) -> None:
+        """Keep the intention: a dataset begins. With `ending` it has no duration. Repeatable."""
+        with self._transaction():
+            self._db.execute(
+                "INSERT OR REPLACE INTO datasets (uuid, started, single, given, ending, seen)"
+                " VALUES (?, ?, ?, ?, ?, ?)",
+                (uuid, started, ending is not None, _json(given), _json(ending), time.time()),
+            )
+
+    def keep(self, uuid: str, part: str, content: Message) -> None:
+        """Keep `given`, `observed` or `ending` of a dataset, if it is still open."""
+        statement = {
+            "given": "UPDATE datasets SET given = ?, seen = ? WHERE uuid = ?",
+            "observed": "UPDATE datasets SET observed = ?, seen = ? WHERE uuid = ?",
+            "ending": "UPDATE datasets SET ending = ?, seen = ? WHERE uuid = ?",
+        }[part]
+        with self._transaction():
+            self._db.execute(statement, (_json(content), time.time(), uuid))
+
+    def progress(self, points: dict[str, int]) -> None:
+        """The number of points by uuid."""
+        now = time.time()
+        with self._transaction():
+            self._db.executemany(
+                "UPDATE datasets SET points = ?, seen = ? WHERE uuid = ?",
+                [(count, now, uuid) for uuid, count in points.items()],
+            )
+
+    def open_datasets(self) -> list[OpenDataset]:
+        """In the order in which they began."""
+        rows = self._db.execute(
+            "SELECT uuid, started, single, given, observed, ending, points, seen FROM datasets ORDER BY rowid"
+        ).fetchall()
+        return [
+            OpenDataset(
+                Record(
+                    uuid=uuid,
+                    started=started,
+                    single=bool(single),
+                    given=json.loads(given),
+                    observed=Observed(**json.loads(observed)) if observed else Observed(),
+                    ending=json.loads(ending) if ending and ending != "null" else None,
+                ),
+                points,
+                seen,
+            )
+            for uuid, started, single, given, observed, ending, points, seen in rows
+        ]
+
+    def forget(self, uuid: str) -> None:
+        """Drop an open dataset without a message: it was proprietary."""
+        with self._transaction():
+            self._db.execute("DELETE FROM datasets WHERE uuid = ?", (uuid,))
+
+    # --------------------------------------------------------------------- outbox
+
+    def put(self, topic: str, message: Message, closes: bool = False) -> list[int]:
+        """Put a composed message into the outbox, in pieces if it is long; their `seq` are returned.
+
+        With `closes` its dataset is no longer open: both happen, or neither.
+        """
+        pieces = bounded(message)
+        with self._transaction():
+            row = self._db.execute("SELECT content FROM meta WHERE name = 'seq'").fetchone()
+            first = int(row[0]) + 1 if row else 1
+            now = time.time()
+            for seq, piece in enumerate(pieces, start=first):
+                self._db.execute(
+                    "INSERT INTO outbox VALUES (?, ?, ?, ?, ?)",
+                    (seq, topic, piece["uuid"], encode({**piece, "seq": seq}), now),
+                )
+            last = first + len(pieces) - 1
+            self._db.execute("INSERT OR REPLACE INTO meta VALUES ('seq', ?)", (str(last),))
+            if closes:
+                self._db.execute("DELETE FROM datasets WHERE uuid = ?", (message["uuid"],))
+        return list(range(first, last + 1))
+
+    def waiting(self, limit: int, without: Iterable[int] = ()) -> list[Waiting]:
+        """The oldest messages, leaving out those whose seq is in `without`."""
+        without = set(without)
+        rows = self._db.execute("SELECT seq, topic, uuid, message, since FROM outbox ORDER BY seq")
+        found: list[Waiting] = []
+        for row in rows:
+            if row[0] not in without:
+                found.append(Waiting(*row))
+                if len(found) >= limit:
+                    break
+        return found
+
+    def count(self) -> int:
+        """How many messages wait."""
+        return int(self._db.execute("SELECT count(*) FROM outbox").fetchone()[0])
+
+    def delivered(self, seqs: Sequence[int]) -> None:
+        """Kafka has them: drop them."""
+        with self._transaction():
+            self._db.executemany("DELETE FROM outbox WHERE seq = ?", [(seq,) for seq in seqs])
+
+    def refuse(self, seq: int, reason: str) -> None:
+        """Move a message that Kafka will never take out of the way of the others."""
+        with self._transaction():
+            self._db.execute("INSERT INTO refused SELECT *, ? FROM outbox WHERE seq = ?", (reason, seq))
+            self._db.execute("DELETE FROM outbox WHERE seq = ?", (seq,))
+
+    def refused(self) -> list[tuple[Waiting, str]]:
+        """Each refused message with its reason."""
+        rows = self._db.execute("SELECT seq, topic, uuid, message, since, reason FROM refused ORDER BY seq").fetchall()
+        return [(Waiting(*row[:5]), row[5]) for row in rows]
+
+    # ------------------------------------------------------------------ the file
+
+    def note_trouble(self, why: str) -> None:
+        """Why nothing goes out, for `scifish status` of another process; "" if all is well."""
+        with self._transaction():
+            self._db.execute("INSERT OR REPLACE INTO meta VALUES ('trouble', ?)", (why,))
+
+    @property
+    def empty(self) -> bool:
+        """Whether nothing in it is of any use to anybody."""
+        row = self._db.execute(
+            "SELECT EXISTS (SELECT 1 FROM datasets) + EXISTS (SELECT 1 FROM outbox) + EXISTS (SELECT 1 FROM refused)"
+        ).fetchone()
+        return bool(row[0] == 0)
+
+    def close(self) -> None:
+        """Let go of it; an empty one is removed."""
+        empty = self.empty
+        self._db.close()
+        if empty:
+            # The lock is held until the end, so that nobody adopts what is being removed.
+            for name in (SUFFIX, f"{SUFFIX}-wal", f"{SUFFIX}-shm", ".lock"):
+                self.path.with_suffix(name).unlink(missing_ok=True)
+        os.close(self._lock)
+
+    def _transaction(self) -> _Transaction:
+        return _Transaction(self._db)
+
+
+class _Transaction:
+    """All or nothing, also where SQLite has given up the transaction by itself (a full disk)."""
+
+    def __init__(self, db: sqlite3.Connection) -> None:
+        self._db = db
+
+    def __enter__(self) -> None:
+        self._db.execute("BEGIN IMMEDIATE")
+
+    def __exit__(self, kind: object, *_: object) -> None:
+        try:
+            if kind is None:
+                self._db.execute("COMMIT")
+        finally:
+            if self._db.in_transaction:
+                self._db.execute("ROLLBACK")
+
+
+@dataclass(frozen=True)
+class Content:
+    """What is in a spool. `since` is the time of the oldest message, in seconds since 1970."""
+
+    path: Path
+    origin: Message
+    alive: bool
+    recording: int
+    waiting: int
+    since: float | None
+    trouble: str
+    refused: list[tuple[int, str, str]]
+    """seq, uuid and reason of each message that Kafka will never take"""
+
+
+def look(path: Path) -> Content:
+    """What is in a spool, whoever has it. sqlite3.Error if it cannot be read."""
+    db = sqlite3.connect(f"file:{quote(str(path))}?mode=ro", uri=True)
+    try:
+        meta = dict(db.execute("SELECT name, content FROM meta"))
+        waiting, since = db.execute("SELECT count(*), min(since) FROM outbox").fetchone()
+        return Content(
+            path=path,
+            origin=json.loads(meta.get("origin", "{}")),
+            alive=_is_locked(path.with_suffix(".lock")),
+            recording=db.execute("SELECT count(*) FROM datasets").fetchone()[0],
+            waiting=waiting,
+            since=since,
+            trouble=meta.get("trouble", ""),
+            refused=db.execute("SELECT seq, uuid, reason FROM refused ORDER BY seq").fetchall(),
+        )
+    finally:
+        db.close()
+
+
+def _is_locked(path: Path) -> bool:
+    try:
+        os.close(_take_lock(path))
+    except SpoolLocked:
+        return True
+    return False
+
+
+def orphans(directory: Path) -> list[Spool]:
+    """The spools in a folder whose programs are gone, taken for this process. OSError if it cannot be read."""
+    found = []
+    for path in sorted(directory.glob(f"*{SUFFIX}")):
+        try:
+            found.append(Spool(path))
+        except (SpoolLocked, FileNotFoundError):
+            continue  # it is in use, or another process was quicker
+    return found
+
+
+def _take_lock(path: Path) -> int:
+    handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        os.close(handle)
+        raise SpoolLocked(path) from error
+    return handle
+
+
+def _json(content: Message | None) -> str:
+    return json.dumps(content, ensure_ascii=False, allow_nan=False)
