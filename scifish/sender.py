@@ -63,6 +63,7 @@ class Sender(threading.Thread):
         self.join(timeout)
 
     def run(self) -> None:
+        self._connect()
         while True:
             try:
                 sent = self._round()
@@ -79,6 +80,15 @@ class Sender(threading.Thread):
             if not self._in_flight and not sent and not self._stopping:
                 self._wake.wait(RETRY)
                 self._wake.clear()
+
+    def _connect(self) -> None:
+        """Ask for the topic before there is a message: the first then finds it made, and consumers know it."""
+        settings = self._settings()
+        try:
+            if settings is not None:
+                self._ready_producer().list_topics(settings.topic, timeout=5.0)
+        except (SettingsError, KafkaException) as error:
+            self._say(str(error))
 
     def _round(self) -> int:
         """One look at all spools; the number of messages handed to librdkafka."""
@@ -150,7 +160,7 @@ class Sender(threading.Thread):
         self._in_flight.difference_update(confirmed, [(spool, seq) for spool, seq, _ in refused])
         if confirmed:
             self._say("")
-            self._release_orphans()
+        self._release_orphans()
 
     def _release_orphans(self) -> None:
         """Let go of adopted spools that are empty. The first spool is this process's own."""

@@ -180,7 +180,12 @@ def _failed(attributes: Sequence[str], error: str) -> list[Reading]:
 
 def _reason(failed: tango.DevFailed) -> str:
     # The first of Tango's errors is the cause; the others say through where it came.
-    return str(failed.args[0].desc).strip() if failed.args else "failed for no reason given"
+    if not failed.args:
+        return "failed for no reason given"
+    cause = failed.args[0]
+    if cause.reason in ("API_CantConnectToDevice", "API_CorbaException", "API_DeviceNotExported"):
+        return f"the device does not answer ({cause.reason}): is its server running?"
+    return " ".join(str(cause.desc).split())
 
 
 # ----------------------------------------------------------------------- as metadata

@@ -1,0 +1,73 @@
+"""The web application: all routes, and what is answered where something goes wrong."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+from fastapi import FastAPI, Request
+from fastapi.responses import JSONResponse
+from starlette.exceptions import HTTPException
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from ingest.embedded import dataset_routes, file_routes, other_routes
+from ingest.embedded.catalogue import Catalogue
+from ingest.embedded.filters import FilterError
+from ingest.embedded.metadata import TopLevelNull
+from ingest.embedded.web import error_body
+
+log = logging.getLogger(__name__)
+
+
+def make_app(catalogue: Catalogue) -> ASGIApp:
+    """The ASGI application of this catalogue."""
+    app = FastAPI(title="SciCat, embedded", openapi_url=None)
+    app.state.catalogue = catalogue
+    # Routes with a fixed name come before those with a pid in the same place.
+    app.include_router(dataset_routes.search_routes())
+    for version in (dataset_routes.V3, dataset_routes.V4):
+        app.include_router(dataset_routes.DatasetApi(version).router())
+        app.include_router(file_routes.block_routes(version.name))
+    app.include_router(file_routes.attachment_routes())
+    app.include_router(other_routes.auth_routes())
+    for resource in (other_routes.PROPOSAL, other_routes.SAMPLE, other_routes.INSTRUMENT):
+        app.include_router(other_routes.ResourceApi(resource).router())
+    app.add_exception_handler(HTTPException, _refused)
+    app.add_exception_handler(FilterError, _bad_filter)
+    app.add_exception_handler(TopLevelNull, _top_level_null)
+    app.add_exception_handler(Exception, _failed)
+    return _UndecodedPath(app)
+
+
+class _UndecodedPath:
+    """Lets routes match the path as it was sent: in `/datasets/a%2Fb` the pid is one part of it."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http" and scope.get("raw_path"):
+            scope = {**scope, "path": scope["raw_path"].decode("latin-1")}
+        await self._app(scope, receive, send)
+
+
+async def _refused(request: Request, error: Exception) -> JSONResponse:
+    status: int = getattr(error, "status_code", 500)
+    message: Any = getattr(error, "detail", "")
+    if status == 404 and message == "Not Found":  # no such route
+        message = f"Cannot {request.method} {request.url.path}"
+    return JSONResponse(error_body(status, message), status)
+
+
+async def _bad_filter(_request: Request, error: Exception) -> JSONResponse:
+    return JSONResponse(error_body(400, str(error)), 400)
+
+
+async def _top_level_null(_request: Request, error: Exception) -> JSONResponse:
+    # The real server crashes over it, so whoever depends on a success here would be wrong there.
+    return JSONResponse(error_body(500, str(error)), 500)
+
+
+async def _failed(request: Request, error: Exception) -> JSONResponse:
+    log.error("%s %s failed", request.method, request.url.path)
+    return JSONResponse(error_body(500, "Internal server error"), 500)

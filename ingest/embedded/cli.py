@@ -1,0 +1,143 @@
+"""`scicat-embedded`: the command that runs the catalogue."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import signal
+import socket
+import sys
+from pathlib import Path
+
+import uvicorn
+
+from ingest.embedded.accounts import AccountsError, load_accounts
+from ingest.embedded.app import make_app
+from ingest.embedded.catalogue import COLLECTIONS, Catalogue
+from ingest.embedded.store import Store, StoreError
+from ingest.embedded.tokens import Tokens
+
+_DESCRIPTION = """\
+SciCat's REST API (the part that SciCow and the scan log use) over one SQLite file, for beamlines
+that have no SciCat yet, for demos and for tests.
+"""
+_EPILOG = """\
+The accounts file is a YAML list, readable by its owner only:
+
+  - {username: ingestor, password: "...", email: ingestor@example.org, groups: [], admin: true}
+  - {username: jane, password: "...", email: jane@example.org, groups: [20250001-group]}
+
+An admin may do everything; others see and change what belongs to their groups.
+The URL is printed once requests are accepted. Stop with SIGTERM or Ctrl-C.
+Exit status: 0 stopped, 1 could not start, 2 wrong usage.
+"""
+
+
+def main() -> int:
+    """The exit status."""
+    arguments = _parser().parse_args()
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    # uvicorn stops by itself on these signals and then raises them again, for the handlers below.
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: sys.exit(0))
+    try:
+        _warn_of_readers(arguments.accounts)
+        accounts = load_accounts(arguments.accounts)
+        listener = _listen(arguments.host, arguments.port)
+        store = Store(arguments.database, COLLECTIONS)
+    except (AccountsError, StoreError, OSError) as error:
+        print(f"scicat-embedded: {error}", file=sys.stderr)
+        return 1
+    try:
+        tokens = Tokens(store.secret("tokens"), arguments.token_hours * 3600)
+        app = make_app(Catalogue(store, accounts, tokens))
+        config = uvicorn.Config(
+            app,
+            log_config=None,
+            access_log=False,
+            lifespan="off",
+            timeout_keep_alive=5,  # seconds, as the real server
+            timeout_graceful_shutdown=5,
+        )
+        _Server(config, _url(listener)).run(sockets=[listener])
+    finally:
+        store.close()
+    return 0
+
+
+class _Server(uvicorn.Server):
+    """Says its URL once it accepts requests."""
+
+    def __init__(self, config: uvicorn.Config, url: str) -> None:
+        super().__init__(config)
+        self._url = url
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        if self.started:
+            print(f"scicat-embedded: {self._url}", flush=True)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        "scicat-embedded",
+        description=_DESCRIPTION,
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--host", default="127.0.0.1", help="address to listen on (%(default)s)")
+    parser.add_argument("--port", type=_port, default=3000, help="TCP port, 0 for a free one (%(default)s)")
+    parser.add_argument("--database", type=Path, required=True, metavar="FILE", help="made if it is not there")
+    parser.add_argument("--accounts", type=Path, required=True, metavar="FILE", help="YAML, see below")
+    parser.add_argument(
+        "--token-hours", type=_hours, default=1.0, metavar="H", help="how long a login lasts (%(default)s)"
+    )
+    return parser
+
+
+def _port(text: str) -> int:
+    if not text.isdecimal() or int(text) > 65535:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a port: 0 to 65535")
+    return int(text)
+
+
+def _hours(text: str) -> float:
+    try:
+        hours = float(text)
+    except ValueError:
+        hours = 0.0
+    if not 0 < hours < 1e6:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number of hours above 0")
+    return hours
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    try:
+        family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        return socket.create_server((host, port), family=family, backlog=128)
+    except OSError as error:
+        reason = error.strerror or error
+        raise OSError(
+            f"cannot listen on {host} port {port} ({reason}); stop what uses it, or choose another with --port"
+        ) from error
+
+
+def _url(listener: socket.socket) -> str:
+    host, port = listener.getsockname()[:2]
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+
+def _warn_of_readers(path: Path) -> None:
+    """The file holds passwords: say it if others than its owner can read it."""
+    try:
+        mode = path.stat().st_mode
+    except OSError:
+        return  # load_accounts says what is wrong with it
+    if mode & 0o077:
+        logging.getLogger(__name__).warning(
+            "%s can be read by others (mode %o); it holds passwords: chmod 600 it", path, mode & 0o777
+        )
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,239 @@
+"""The routes of datasets: the same for v3 and v4 but for names, defaults and forms."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from fastapi import APIRouter, Request
+from fastapi.responses import JSONResponse
+
+from ingest.embedded import datasets, dto, fullquery
+from ingest.embedded.accounts import Account
+from ingest.embedded.catalogue import (
+    DATASETS,
+    V3_DATASETS,
+    Catalogue,
+    may_change,
+    may_read,
+    stamped,
+    visible,
+)
+from ingest.embedded.filters import Query, Shape, all_of
+from ingest.embedded.store import Exists
+from ingest.embedded.web import (
+    MERGE_PATCH,
+    Body,
+    Held,
+    Key,
+    Who,
+    limited,
+    list_query,
+    media_type,
+    parse_json,
+    query_object,
+    refuse,
+    validated,
+)
+
+Json = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Version:
+    """What differs between v3 and v4."""
+
+    name: str
+    shape: Shape
+    limit: int
+    create: Callable[[Json], type[dto.Strict]]
+    update: type[dto.Strict]
+    patch: type[dto.Strict]
+    stored: Callable[[Mapping[str, Any]], Json]
+    shown: Callable[[Mapping[str, Any]], Json]
+
+
+def _create_v3(sent: Json) -> type[dto.Strict]:
+    return dto.CreateDerivedV3 if sent.get("type") == "derived" else dto.CreateRawV3
+
+
+V3 = Version(
+    "v3",
+    V3_DATASETS,
+    100,
+    _create_v3,
+    dto.UpdateDatasetV3,
+    dto.PatchDatasetV3,
+    datasets.from_v3,
+    datasets.to_v3,
+)
+V4 = Version(
+    "v4",
+    DATASETS.shape,
+    10,
+    lambda _: dto.CreateDatasetV4,
+    dto.UpdateDatasetV4,
+    dto.PatchDatasetV4,
+    dict,
+    dict,
+)
+
+
+def readable(held: Catalogue, who: Account | None, pid: str) -> Json:
+    """The dataset as it is stored. HTTPException 404 or 403."""
+    document = DATASETS.get(held.store.read, pid)
+    if document is None:
+        raise refuse(404, f"Dataset #{pid} not found")
+    if not may_read(who, document):
+        raise refuse(403, "Forbidden resource")
+    return document
+
+
+def _changeable(document: Json | None, who: Account, pid: str) -> Json:
+    if document is None:
+        raise refuse(404, f"Dataset #{pid} not found")
+    if not may_change(who, document):
+        raise refuse(403, "Unauthorized to update this dataset")
+    return document
+
+
+def _check_unmodified(request: Request, document: Json) -> None:
+    """HTTPException 412 if the document is as new as `If-Unmodified-Since`; a date that can't be read is ignored."""
+    text = request.headers.get("if-unmodified-since", "")
+    for parse in (dt.datetime.fromisoformat, lambda text: dt.datetime.strptime(text, "%a, %d %b %Y %H:%M:%S %Z")):
+        try:
+            since = parse(text)
+        except ValueError:
+            continue
+        since = since.replace(tzinfo=dt.UTC) if since.tzinfo is None else since
+        if since <= dt.datetime.fromisoformat(document["updatedAt"]):
+            raise refuse(412, "Resource has been modified on server")
+
+
+class DatasetApi:
+    """The handlers of one version."""
+
+    def __init__(self, version: Version) -> None:
+        self._version = version
+
+    def router(self) -> APIRouter:
+        router = APIRouter(prefix=f"/api/{self._version.name}/datasets")
+        router.add_api_route("", self.create, methods=["POST"])
+        router.add_api_route("", self.find, methods=["GET"])
+        router.add_api_route("/count", self.count, methods=["GET"])
+        router.add_api_route("/findOne", self.find_one, methods=["GET"])
+        router.add_api_route("/{key}", self.get, methods=["GET"])
+        router.add_api_route("/{key}", self.patch, methods=["PATCH"])
+        router.add_api_route("/{key}", self.put, methods=["PUT"])
+        router.add_api_route("/{key}", self.delete, methods=["DELETE"])
+        return router
+
+    def create(self, held: Held, who: Who, sent: Body) -> JSONResponse:
+        if who is None:
+            raise refuse(403, "Forbidden resource")
+        fields = self._version.stored(validated(self._version.create(sent), sent))
+        if not who.admin and (fields.get("pid") or not may_change(who, fields)):
+            raise refuse(403, "Unauthorized to create this dataset")
+        if not fields.get("owner"):
+            raise refuse(500, "Internal server error")  # so does v4, whose form does not ask for it
+        document = stamped(datasets.created(fields, self._version.name), who)
+        try:
+            with held.store.write() as connection:
+                DATASETS.insert(connection, document)
+        except Exists:
+            raise refuse(409, f"a dataset with the pid {document['pid']} is there already") from None
+        return JSONResponse(self._version.shown(document), 201)
+
+    def find(self, request: Request, held: Held, who: Who) -> JSONResponse:
+        found = DATASETS.find(held.store, self._query(request, who, self._version.limit))
+        return JSONResponse([self._version.shown(document) for document in found])
+
+    def count(self, request: Request, held: Held, who: Who) -> JSONResponse:
+        return JSONResponse({"count": DATASETS.count(held.store.read, self._query(request, who, 1).condition)})
+
+    def find_one(self, request: Request, held: Held, who: Who) -> JSONResponse:
+        found = DATASETS.find(held.store, replace(self._query(request, who, 1), limit=1))
+        return JSONResponse(self._version.shown(found[0]) if found else None)
+
+    def get(self, held: Held, who: Who, pid: Key) -> JSONResponse:
+        return JSONResponse(self._version.shown(readable(held, who, pid)))
+
+    def patch(self, request: Request, held: Held, who: Who, pid: Key, sent: Body) -> JSONResponse:
+        # Merged only if the content type is exactly this: with a charset behind it the real server replaces.
+        merge = self._version is V4 and media_type(request) == MERGE_PATCH
+        change = datasets.merged if merge else datasets.patched
+        return self._change(request, held, who, pid, change, self._version.patch, sent)
+
+    def put(self, request: Request, held: Held, who: Who, pid: Key, sent: Body) -> JSONResponse:
+        return self._change(request, held, who, pid, datasets.replaced, self._version.update, sent)
+
+    def delete(self, held: Held, who: Who, pid: Key) -> JSONResponse:
+        if who is None or not who.admin:
+            raise refuse(403, "Forbidden resource")
+        with held.store.write() as connection:
+            document = _changeable(DATASETS.get(connection, pid), who, pid)
+            DATASETS.delete(connection, pid)
+        return JSONResponse(self._version.shown(document))
+
+    def _query(self, request: Request, who: Account | None, limit: int) -> Query:
+        return _allowed(list_query(query_object(request, "filter"), self._version.shape, limit), who)
+
+    def _change(
+        self,
+        request: Request,
+        held: Catalogue,
+        who: Account | None,
+        pid: str,
+        change: Callable[[Json, Json], Json],
+        form: type[dto.Strict],
+        sent: Json,
+    ) -> JSONResponse:
+        if who is None:
+            raise refuse(403, "Forbidden resource")
+        fields = self._version.stored(validated(form, sent))
+        with held.store.write() as connection:
+            document = _changeable(DATASETS.get(connection, pid), who, pid)
+            _check_unmodified(request, document)
+            document = {**change(document, fields), **_stamp(who)}
+            DATASETS.replace(connection, document)
+        return JSONResponse(self._version.shown(document))
+
+
+def _stamp(who: Account) -> Json:
+    changed = stamped({}, who)
+    return {name: changed[name] for name in ("updatedBy", "updatedAt")}
+
+
+def _allowed(query: Query, who: Account | None) -> Query:
+    return replace(query, condition=all_of([visible(who, DATASETS.table), query.condition]))
+
+
+def search_routes() -> APIRouter:
+    """fullquery, fullfacet and metadataKeys, which only v3 has."""
+    router = APIRouter(prefix="/api/v3/datasets")
+
+    def _search(request: Request, who: Account | None) -> Query:
+        wanted = fullquery.condition(query_object(request, "fields"), DATASETS)
+        query = _allowed(Query(wanted), who)
+        return limited(query, query_object(request, "limits"), DATASETS.shape)
+
+    @router.get("/fullquery")
+    def full_query(request: Request, held: Held, who: Who) -> JSONResponse:
+        found = DATASETS.find(held.store, _search(request, who))
+        return JSONResponse([datasets.to_v3(document) for document in found])
+
+    @router.get("/fullfacet")
+    def full_facet(request: Request, held: Held, who: Who) -> JSONResponse:
+        fields = query_object(request, "fields")
+        names = parse_json(request.query_params.get("facets") or "[]")
+        return JSONResponse(fullquery.facets(held.store.read, DATASETS, fields, names, visible(who, DATASETS.table)))
+
+    @router.get("/metadataKeys")
+    def metadata_keys(request: Request, held: Held, who: Who) -> JSONResponse:
+        query = replace(_search(request, who), fields=("scientificMetadata",))
+        containing = str(query_object(request, "fields").get("metadataKey", ""))
+        return JSONResponse(fullquery.metadata_keys(held.store, DATASETS, query, containing, 100))
+
+    return router

@@ -1,0 +1,161 @@
+"""The routes of what belongs to a dataset: lists of files and attachments."""
+
+from __future__ import annotations
+
+import sqlite3
+import uuid
+from dataclasses import replace
+from typing import Any
+
+from fastapi import APIRouter, Request
+from fastapi.responses import JSONResponse
+
+from ingest.embedded import dto
+from ingest.embedded.accounts import Account
+from ingest.embedded.catalogue import (
+    ATTACHMENTS,
+    DATASETS,
+    ORIGDATABLOCKS,
+    Catalogue,
+    may_change,
+    now,
+    stamped,
+    visible,
+)
+from ingest.embedded.dataset_routes import readable
+from ingest.embedded.filters import Query, all_of, where
+from ingest.embedded.store import Collection
+from ingest.embedded.web import Body, Held, Key, Who, list_query, query_object, refuse, validated
+
+Json = dict[str, Any]
+
+_NO_LIMIT = -1  # SQLite's word for it
+
+
+def _owned(connection: sqlite3.Connection, who: Account | None, pid: str) -> Json:
+    """The dataset, if this account may add to it. HTTPException 400 or 403."""
+    if who is None:
+        raise refuse(403, "Forbidden resource")
+    dataset = DATASETS.get(connection, pid)
+    if dataset is None:
+        raise refuse(400, f"dataset {pid} does not exist")
+    if not may_change(who, dataset):
+        raise refuse(403, "Unauthorized to add to this dataset")
+    return dataset
+
+
+def _inherited(dataset: Json) -> Json:
+    return {name: dataset[name] for name in ("ownerGroup", "accessGroups", "isPublished") if name in dataset}
+
+
+def _of_dataset(held: Catalogue, collection: Collection, pid: str) -> list[Json]:
+    query = Query(where({"datasetId": pid}, collection.shape), limit=_NO_LIMIT)
+    return collection.find(held.store, query)
+
+
+# --------------------------------------------------------------------- origdatablocks
+
+
+def _add_block(held: Catalogue, who: Account | None, sent: Json) -> JSONResponse:
+    if who is None:
+        raise refuse(403, "Forbidden resource")
+    fields = validated(dto.CreateOrigDatablock, sent)
+    with held.store.write() as connection:
+        dataset = _owned(connection, who, fields["datasetId"])
+        key = str(uuid.uuid4())
+        given = {name: value for name, value in fields.items() if value is not None}
+        block = stamped({"_id": key, "id": key, **_inherited(dataset), **given}, who)
+        ORIGDATABLOCKS.insert(connection, block)
+        size, files = _totals(connection, dataset["pid"])
+        DATASETS.replace(connection, {**dataset, "size": size, "numberOfFiles": files, "updatedAt": now()})
+    return JSONResponse(block, 201)
+
+
+def _totals(connection: sqlite3.Connection, pid: str) -> tuple[int, int]:
+    """(bytes, files) over all blocks of a dataset. A block that was sent twice counts twice, as on the real server."""
+    blocks = ORIGDATABLOCKS.select(connection, Query(where({"datasetId": pid}, ORIGDATABLOCKS.shape), limit=_NO_LIMIT))
+    return sum(block["size"] for block in blocks), sum(len(block["dataFileList"]) for block in blocks)
+
+
+def block_routes(version: str) -> APIRouter:
+    router = APIRouter(prefix=f"/api/{version}")
+
+    @router.post("/origdatablocks")
+    def create(held: Held, who: Who, sent: Body) -> JSONResponse:
+        return _add_block(held, who, sent)
+
+    @router.get("/origdatablocks")
+    def find(request: Request, held: Held, who: Who) -> JSONResponse:
+        query = list_query(query_object(request, "filter"), ORIGDATABLOCKS.shape, 100)
+        allowed = all_of([visible(who, ORIGDATABLOCKS.table), query.condition])
+        return JSONResponse(ORIGDATABLOCKS.find(held.store, replace(query, condition=allowed)))
+
+    @router.post("/datasets/{key}/origdatablocks")
+    def create_for(held: Held, who: Who, pid: Key, sent: Body) -> JSONResponse:
+        return _add_block(held, who, {**sent, "datasetId": pid})
+
+    @router.get("/datasets/{key}/origdatablocks")
+    def find_for(held: Held, who: Who, pid: Key) -> JSONResponse:
+        readable(held, who, pid)
+        return JSONResponse(_of_dataset(held, ORIGDATABLOCKS, pid))
+
+    @router.delete("/origdatablocks/{key}")
+    def delete(held: Held, who: Who, key: Key) -> JSONResponse:
+        if who is None or not who.admin:
+            raise refuse(403, "Forbidden resource")
+        with held.store.write() as connection:
+            block = ORIGDATABLOCKS.get(connection, key)
+            if block is None:
+                raise refuse(404, f"OrigDatablock {key} not found")
+            ORIGDATABLOCKS.delete(connection, key)
+            dataset = DATASETS.get(connection, block["datasetId"])
+            if dataset is not None:
+                size, files = _totals(connection, dataset["pid"])
+                DATASETS.replace(connection, {**dataset, "size": size, "numberOfFiles": files, "updatedAt": now()})
+        return JSONResponse(block)
+
+    return router
+
+
+# ------------------------------------------------------------------------ attachments
+
+
+def attachment_routes() -> APIRouter:
+    """Of v3."""
+    router = APIRouter(prefix="/api/v3/datasets")
+
+    @router.post("/{key}/attachments")
+    def create(held: Held, who: Who, pid: Key, sent: Body) -> JSONResponse:
+        if who is None:
+            raise refuse(403, "Forbidden resource")
+        fields = validated(dto.CreateAttachment, sent)
+        with held.store.write() as connection:
+            dataset = _owned(connection, who, pid)
+            # An id that was sent is ignored, as on the real server.
+            own = {"id": str(uuid.uuid4()), "datasetId": pid}
+            attachment = stamped({**_inherited(dataset), **fields, **own}, who)
+            ATTACHMENTS.insert(connection, attachment)
+        return JSONResponse(attachment, 201)
+
+    @router.get("/{key}/attachments")
+    def find(held: Held, who: Who, pid: Key) -> JSONResponse:
+        readable(held, who, pid)
+        return JSONResponse(_of_dataset(held, ATTACHMENTS, pid))
+
+    @router.get("/{key}/thumbnail")
+    def thumbnail(held: Held, who: Who, pid: Key) -> JSONResponse:
+        readable(held, who, pid)
+        pictures = [one["thumbnail"] for one in _of_dataset(held, ATTACHMENTS, pid) if one.get("thumbnail")]
+        return JSONResponse({"thumbnail": pictures[0]} if pictures else {})
+
+    @router.delete("/{key}/attachments/{attachment}")
+    def delete(held: Held, who: Who, pid: Key, attachment: str) -> JSONResponse:
+        with held.store.write() as connection:
+            _owned(connection, who, pid)
+            found = ATTACHMENTS.get(connection, attachment)
+            if found is None or found["datasetId"] != pid:
+                raise refuse(404, f"Attachment {attachment} not found")
+            ATTACHMENTS.delete(connection, attachment)
+        return JSONResponse(found)
+
+    return router

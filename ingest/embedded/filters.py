@@ -1,0 +1,293 @@
+# ruff: noqa: S608 - the SQL is made of constants and of paths that `json_path` has checked
+"""SciCat's filters as SQL: where, order and fields.
+
+Nothing that a client sends becomes SQL text: values are parameters, and the parts of a path
+must consist of the few characters that stored keys can have.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any
+
+from ingest.embedded.dto import utc
+from ingest.embedded.patterns import globs
+
+Json = dict[str, Any]
+
+TIMES = frozenset({"creationTime", "createdAt", "updatedAt", "startTime", "endTime"})
+_SEGMENT = re.compile(r"[A-Za-z0-9_%~!*()'-]{1,1000}")
+_ALIASES = {"inq": "in", "neq": "ne", "like": "regex", "regexp": "regex"}
+
+
+class FilterError(ValueError):
+    """A filter that can't be understood. The text is for the client."""
+
+
+@dataclass(frozen=True)
+class Condition:
+    """A piece of SQL that is true or false for a row, and its parameters."""
+
+    sql: str
+    values: tuple[Any, ...] = ()
+
+
+EVERYTHING = Condition("1")
+NOTHING = Condition("0")
+
+
+@dataclass(frozen=True)
+class Query:
+    """What a list asks for. `order` holds (path, descending); `fields` of None means all."""
+
+    condition: Condition = EVERYTHING
+    order: tuple[tuple[str, bool], ...] = ()
+    limit: int = 100
+    skip: int = 0
+    fields: tuple[str, ...] | None = None
+
+
+@dataclass(frozen=True)
+class Shape:
+    """What the filters must know of a table: its name and its fields that are lists of text.
+
+    `names` are other names of fields, as v3 has them.
+    """
+
+    table: str
+    lists: frozenset[str] = frozenset()
+    names: Mapping[str, str] = field(default_factory=dict)
+
+    def path(self, path: str) -> str:
+        head, dot, rest = path.partition(".")
+        return self.names.get(head, head) + dot + rest
+
+
+Test = Callable[[str, Any, Shape, str], Condition]
+"""(path, operand, shape, options) of one operator."""
+
+
+def all_of(conditions: Iterable[Condition]) -> Condition:
+    return _joined(conditions, " AND ", "1")
+
+
+def any_of(conditions: Iterable[Condition]) -> Condition:
+    return _joined(conditions, " OR ", "0")
+
+
+def _joined(conditions: Iterable[Condition], word: str, empty: str) -> Condition:
+    parts = list(conditions)
+    sql = word.join(f"({part.sql})" for part in parts) or empty
+    return Condition(sql, tuple(value for part in parts for value in part.values))
+
+
+# ------------------------------------------------------------------------------ paths
+
+
+def json_path(path: str) -> str | None:
+    """SQLite's path of a dotted one, as a quoted SQL text, or None if no document can have it."""
+    segments = path.split(".")
+    if not all(_SEGMENT.fullmatch(segment) for segment in segments) or len(segments) > 20:
+        return None
+    joined = ".".join(f'"{segment}"' for segment in segments).replace("'", "''")
+    return f"'$.{joined}'"
+
+
+def value_of(path: str) -> str:
+    """The SQL of the value at a dotted path: NULL where there is none."""
+    found = json_path(path)
+    return f"json_extract(document, {found})" if found else "NULL"
+
+
+def _type_of(path: str) -> str:
+    found = json_path(path)
+    return f"json_type(document, {found})" if found else "NULL"
+
+
+def order_by(order: Any, shape: Shape) -> tuple[tuple[str, bool], ...]:
+    """`"field:desc"`, or a list of such, as (path, descending)."""
+    result = []
+    for part in order if isinstance(order, list) else [order]:
+        if not isinstance(part, str):
+            raise FilterError("order: text like creationTime:desc is needed")
+        path, _, direction = part.partition(":")
+        if direction not in ("", "asc", "desc"):
+            raise FilterError(f"order: {direction[:20]!r} is neither asc nor desc")
+        result.append((shape.path(path), direction == "desc"))
+    return tuple(result[:4])
+
+
+def order_value(path: str, shape: Shape) -> str:
+    """The SQL of what is sorted by: of a list its first member."""
+    return f"json_extract(document, '$.{path}[0]')" if path in shape.lists else value_of(path)
+
+
+def order_sql(order: Sequence[tuple[str, bool]], shape: Shape) -> str:
+    """ORDER BY's terms. The id is the last of them, so that pages never overlap."""
+    terms = [f"{order_value(path, shape)} {'DESC' if descending else 'ASC'}" for path, descending in order]
+    last = "DESC" if order and order[-1][1] else "ASC"
+    return ", ".join([*terms, f"id {last}"])
+
+
+def project(document: Json, fields: Sequence[str] | None) -> Json:
+    """The document with these fields only, and its `_id`. An object on the way to one stays, as in MongoDB."""
+    if fields is None:
+        return document
+    result: Json = {"_id": document["_id"]} if "_id" in document else {}
+    for path in fields:
+        source, target = document, result
+        *above, last = path.split(".")
+        for segment in above:
+            if not isinstance(source.get(segment), dict):
+                break
+            source, target = source[segment], target.setdefault(segment, {})
+        else:
+            if last in source:
+                target[last] = source[last]
+    return result
+
+
+# ------------------------------------------------------------------------------ where
+
+
+def where(wanted: Any, shape: Shape) -> Condition:
+    """SciCat's `where`: loopback's operators and MongoDB's. Raises FilterError."""
+    if not isinstance(wanted, Mapping):
+        raise FilterError("where: an object is needed")
+    return all_of(_entry(name, value, shape) for name, value in wanted.items())
+
+
+def _entry(name: str, value: Any, shape: Shape) -> Condition:
+    if name.lstrip("$") in ("and", "or"):
+        if not isinstance(value, list):
+            raise FilterError(f"{name}: a list is needed")
+        return (all_of if name.endswith("and") else any_of)(where(part, shape) for part in value)
+    if name.startswith("$"):
+        raise FilterError(f"{name[:50]}: this operator is not known")
+    path = shape.path(name)
+    if not isinstance(value, Mapping):
+        return _test(path, "eq", value, shape)
+    options = value.get("$options", value.get("options", ""))
+    tests = []
+    for operator, operand in value.items():
+        plain = operator.lstrip("$")
+        if plain == "options":
+            continue
+        if plain == "ilike":
+            plain, options = "regex", "i"
+        tests.append(_test(path, _ALIASES.get(plain, plain), operand, shape, str(options)))
+    return all_of(tests)
+
+
+def _test(path: str, operator: str, operand: Any, shape: Shape, options: str = "") -> Condition:
+    test = _TESTS.get(operator)
+    if test is None:
+        raise FilterError(f"{path[:100]}: the operator {operator[:50]!r} is not known; known are {', '.join(_TESTS)}")
+    return test(path, operand, shape, options)
+
+
+def _scalar(path: str, value: Any) -> Any:
+    """The parameter for a value: numbers and text as they are, times in their stored form."""
+    if path in TIMES and isinstance(value, str):
+        try:
+            return utc(value if "T" in value else f"{value}T00:00:00Z")
+        except ValueError as error:
+            raise FilterError(f"{path}: {value[:50]!r} is not an ISO 8601 time") from error
+    if value is None or isinstance(value, str | bool | int | float):
+        return value
+    raise FilterError(f"{path[:100]}: a number, text, true, false or null is needed")
+
+
+def _equal(path: str, operand: Any, shape: Shape, _options: str = "") -> Condition:
+    value = _scalar(path, operand) if not isinstance(operand, list) else operand
+    if isinstance(value, list):
+        return Condition(f"{value_of(path)} = json(?)", (json.dumps(value),))
+    if value is None:
+        return Condition(f"{value_of(path)} IS NULL")
+    if isinstance(value, bool):
+        return Condition(f"{_type_of(path)} IS '{str(value).lower()}'")
+    if path in shape.lists:
+        return _member(path, [value], shape)
+    return Condition(f"{value_of(path)} IS ?", (value,))
+
+
+def _member(path: str, values: list[Any], shape: Shape) -> Condition:
+    return Condition(
+        f"id IN (SELECT id FROM {shape.table}_members WHERE field = ? AND value IN (SELECT value FROM json_each(?)))",
+        (path, json.dumps(values)),
+    )
+
+
+def _one_of(path: str, operand: Any, shape: Shape, _options: str) -> Condition:
+    if not isinstance(operand, list):
+        raise FilterError(f"{path[:100]}: a list is needed")
+    values = [_scalar(path, value) for value in operand]
+    tests = [_equal(path, value, shape) for value in values if value is None or isinstance(value, bool)]
+    others = [value for value in values if value is not None and not isinstance(value, bool)]
+    if path in shape.lists:
+        tests.append(_member(path, others, shape))
+    else:
+        tests.append(Condition(f"{value_of(path)} IN (SELECT value FROM json_each(?))", (json.dumps(others),)))
+    return any_of(tests)
+
+
+def _not(test: Test) -> Test:
+    def negated(path: str, operand: Any, shape: Shape, options: str) -> Condition:
+        found = test(path, operand, shape, options)
+        # What has no such field is not equal either, as in MongoDB: NULL counts as false.
+        return Condition(f"NOT coalesce(({found.sql}), 0)", found.values)
+
+    return negated
+
+
+def _compare(sign: str, path: str, operand: Any, shape: Shape, _options: str) -> Condition:
+    value = _scalar(path, operand)
+    if value is None or isinstance(value, bool):
+        raise FilterError(f"{path[:100]}: {sign} needs a number or text")
+    kind = "'text'" if isinstance(value, str) else "'integer', 'real'"
+    if path in shape.lists:
+        return Condition(
+            f"id IN (SELECT id FROM {shape.table}_members WHERE field = ? AND value {sign} ?)", (path, value)
+        )
+    # Only like is compared with like, as in MongoDB; for SQLite any text is more than any number.
+    found = value_of(path)
+    return Condition(f"{found} {sign} ? AND typeof({found}) IN ({kind})", (value,))
+
+
+def _exists(path: str, operand: Any, _shape: Shape, _options: str) -> Condition:
+    return Condition(f"{_type_of(path)} IS {'NOT ' if operand else ''}NULL")
+
+
+def _regex(path: str, operand: Any, shape: Shape, options: str) -> Condition:
+    if not isinstance(operand, str):
+        raise FilterError(f"{path[:100]}: a pattern as text is needed")
+    try:
+        patterns = globs(operand)
+    except ValueError as error:
+        raise FilterError(f"{path[:100]}: {error}") from error
+    lower = "lower({})" if "i" in options else "{}"
+    test = f"{lower.format('{}')} GLOB {lower.format('?')}"
+    if path in shape.lists:
+        tests = " OR ".join([test.format("value")] * len(patterns))
+        return Condition(
+            f"id IN (SELECT id FROM {shape.table}_members WHERE field = ? AND ({tests}))", (path, *patterns)
+        )
+    return any_of(Condition(test.format(value_of(path)), (pattern,)) for pattern in patterns)
+
+
+_TESTS: dict[str, Test] = {
+    "eq": _equal,
+    "ne": _not(_equal),
+    "in": _one_of,
+    "nin": _not(_one_of),
+    "gt": partial(_compare, ">"),
+    "gte": partial(_compare, ">="),
+    "lt": partial(_compare, "<"),
+    "lte": partial(_compare, "<="),
+    "exists": _exists,
+    "regex": _regex,
+}

@@ -1,0 +1,117 @@
+"""scientificMetadata: how it is stored, shown and merged."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+from urllib.parse import quote, unquote
+
+from ingest.embedded.units import to_si
+
+Json = dict[str, Any]
+
+
+class TopLevelNull(ValueError):
+    """A null directly in scientificMetadata. The real server crashes over it."""
+
+
+def encode_key(key: str) -> str:
+    """As JavaScript's encodeURIComponent does it, and the dot, which separates the parts of a path."""
+    return quote(key, safe="-_!~*'()").replace(".", "%2E")
+
+
+def stored(metadata: Mapping[str, Any]) -> Json:
+    """What is kept of what a client sends: keys encoded, SI values added. Raises TopLevelNull."""
+    for key, value in metadata.items():
+        if value is None:
+            raise TopLevelNull(f"scientificMetadata: {key[:100]!r} is null; leave it out, or send {{'value': null}}")
+    return _encoded(_with_si(metadata))
+
+
+def merged(existing: Mapping[str, Any], patch: Mapping[str, Any]) -> Json:
+    """RFC 7396 on stored metadata. SI values come from the patch alone, so that it must hold
+    value and unit both, as on the real server."""
+    merge: Json = merge_patch(existing, _encoded(_with_si(patch)))
+    return merge
+
+
+def shown(metadata: Mapping[str, Any]) -> Json:
+    """As v3 shows stored metadata: keys decoded. v4 shows them as they are stored."""
+    return _renamed(metadata, unquote)
+
+
+def key_paths(metadata: Mapping[str, Any], above: str = "") -> Iterator[str]:
+    """The paths of the values, keys decoded: `energy`, `group.gap`. A quantity is one value."""
+    for key, value in metadata.items():
+        path = above + unquote(key)
+        if isinstance(value, Mapping) and "unit" not in value and "u" not in value:
+            yield from key_paths(value, f"{path}.")
+        else:
+            yield path
+
+
+def texts(value: Any) -> Iterator[str]:
+    """All text in a value, without the keys: what a text search finds."""
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, Mapping):
+        for inner in value.values():
+            yield from texts(inner)
+    elif isinstance(value, list):
+        for inner in value:
+            yield from texts(inner)
+
+
+def merge_patch(target: Any, patch: Any) -> Any:
+    """A JSON Merge Patch (RFC 7396)."""
+    if not isinstance(patch, Mapping):
+        return patch
+    result = dict(target) if isinstance(target, Mapping) else {}
+    for key, value in patch.items():
+        if value is None:
+            result.pop(key, None)
+        else:
+            result[key] = merge_patch(result.get(key), value)
+    return result
+
+
+def _with_si(metadata: Mapping[str, Any]) -> Json:
+    """valueSI and unitSI beside every quantity.
+
+    What counts as one is the real server's rule: an object with a key that starts with `u` and
+    one that starts with `v` (the last of each wins, those that end with `SI` don't count). What
+    is in it is not looked at. Other objects are gone through, unless they have a `unit` or `u`.
+    """
+    result: Json = {}
+    for key, value in metadata.items():
+        if not isinstance(value, Mapping):
+            result[key] = value
+            continue
+        unit, quantity = _last(value, "u"), _last(value, "v")
+        if quantity and unit and isinstance(unit[0], str | list) and unit[0]:
+            value_si, unit_si = to_si(quantity[0], unit[0])
+            result[key] = {**value, "valueSI": value_si, "unitSI": unit_si}
+        elif not (_there(value, "unit") or _there(value, "u")):
+            result[key] = _with_si(value)
+        else:
+            result[key] = value
+    return result
+
+
+def _last(instance: Mapping[str, Any], letter: str) -> tuple[Any] | None:
+    found = [value for key, value in instance.items() if key.startswith(letter) and not key.endswith("SI")]
+    return (found[-1],) if found else None
+
+
+def _there(instance: Mapping[str, Any], key: str) -> bool:
+    return instance.get(key) not in (None, 0, False)  # "" counts as there
+
+
+def _encoded(metadata: Mapping[str, Any]) -> Json:
+    return _renamed(metadata, encode_key)
+
+
+def _renamed(metadata: Mapping[str, Any], rename: Callable[[str], str]) -> Json:
+    return {
+        rename(key): _renamed(value, rename) if isinstance(value, Mapping) else value for key, value in metadata.items()
+    }

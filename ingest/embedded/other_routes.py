@@ -1,0 +1,167 @@
+"""The routes of logins, health, proposals, samples and instruments."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any
+
+from fastapi import APIRouter, Request
+from fastapi.responses import JSONResponse
+
+from ingest.embedded import dto
+from ingest.embedded.accounts import Account
+from ingest.embedded.catalogue import (
+    INSTRUMENTS,
+    PROPOSALS,
+    SAMPLES,
+    may_change,
+    may_read,
+    now,
+    stamped,
+    visible,
+)
+from ingest.embedded.filters import all_of
+from ingest.embedded.store import Collection, Exists
+from ingest.embedded.web import Body, Held, Key, Who, list_query, query_object, refuse, validated
+
+Json = dict[str, Any]
+
+
+def auth_routes() -> APIRouter:
+    router = APIRouter(prefix="/api/v3")
+
+    @router.post("/auth/login")
+    def login(held: Held, sent: Body) -> JSONResponse:
+        credentials = validated(dto.Credentials, sent)
+        who = held.accounts.login(credentials["username"], credentials["password"])
+        if who is None:
+            raise refuse(401, "Unauthorized")
+        token = held.tokens.issue(who.username)
+        life = int(held.tokens.life)
+        answer = {"access_token": token, "id": token, "expires_in": life, "ttl": life, "created": now()}
+        return JSONResponse({**answer, "userId": who.username, "user": _user(who)}, 201)
+
+    @router.get("/auth/whoami")
+    def whoami(who: Who) -> JSONResponse:
+        if who is None:
+            raise refuse(401, "Unauthorized")
+        return JSONResponse(_user(who))
+
+    @router.get("/health")
+    def health(held: Held) -> JSONResponse:
+        held.store.read.execute("SELECT 1 FROM datasets LIMIT 1")
+        up = {"database": {"status": "up"}}
+        return JSONResponse({"status": "ok", "info": up, "error": {}, "details": up})
+
+    return router
+
+
+def _user(who: Account) -> Json:
+    return {
+        "_id": who.username,
+        "id": who.username,
+        "username": who.username,
+        "email": who.email,
+        "emailVerified": True,
+        "authStrategy": "local",
+        "currentGroups": list(who.groups),
+    }
+
+
+@dataclass(frozen=True)
+class Resource:
+    """A kind of document with plain routes. `taken` is the status of one whose key is there."""
+
+    path: str
+    collection: Collection
+    create: type[dto.Strict]
+    patch: type[dto.Strict]
+    taken: int
+    creator: Callable[[Account, Json], bool]
+    public: bool = False
+
+
+def _admin(who: Account, _document: Json) -> bool:
+    return who.admin
+
+
+PROPOSAL = Resource("proposals", PROPOSALS, dto.CreateProposal, dto.PatchProposal, 409, _admin)
+# The real server has no answer of its own for a sample that is there.
+SAMPLE = Resource("samples", SAMPLES, dto.CreateSample, dto.PatchSample, 500, may_change)
+INSTRUMENT = Resource("instruments", INSTRUMENTS, dto.CreateInstrument, dto.PatchInstrument, 409, _admin, public=True)
+
+
+class ResourceApi:
+    """The handlers of one kind."""
+
+    def __init__(self, resource: Resource) -> None:
+        self._resource = resource
+        self._collection = resource.collection
+
+    def router(self) -> APIRouter:
+        router = APIRouter(prefix=f"/api/v3/{self._resource.path}")
+        router.add_api_route("", self.create, methods=["POST"])
+        router.add_api_route("", self.find, methods=["GET"])
+        router.add_api_route("/{key}", self.get, methods=["GET"])
+        router.add_api_route("/{key}", self.patch, methods=["PATCH"])
+        router.add_api_route("/{key}", self.delete, methods=["DELETE"])
+        return router
+
+    def create(self, held: Held, who: Who, sent: Body) -> JSONResponse:
+        if who is None:
+            raise refuse(403, "Forbidden resource")
+        fields = validated(self._resource.create, sent)
+        document = {name: value for name, value in fields.items() if value is not None}
+        if not self._resource.creator(who, document):
+            raise refuse(403, "Forbidden resource")
+        key = document.setdefault(self._collection.key, str(uuid.uuid4()))
+        document = stamped({"_id": key, **document}, who)
+        try:
+            with held.store.write() as connection:
+                self._collection.insert(connection, document)
+        except Exists:
+            raise refuse(self._resource.taken, f"{self._resource.path}: {key} is there already") from None
+        return JSONResponse(document, 201)
+
+    def find(self, request: Request, held: Held, who: Who) -> JSONResponse:
+        query = list_query(query_object(request, "filter"), self._collection.shape, 100)
+        if not self._resource.public:
+            allowed = visible(who, self._collection.table)
+            query = replace(query, condition=all_of([allowed, query.condition]))
+        return JSONResponse(self._collection.find(held.store, query))
+
+    def get(self, held: Held, who: Who, key: Key) -> JSONResponse:
+        document = self._found(self._collection.get(held.store.read, key), key)
+        if not self._resource.public and not may_read(who, document):
+            raise refuse(403, "Forbidden resource")
+        return JSONResponse(document)
+
+    def patch(self, held: Held, who: Who, key: Key, sent: Body) -> JSONResponse:
+        if who is None:
+            raise refuse(403, "Forbidden resource")
+        fields = validated(self._resource.patch, sent)
+        if fields.pop(self._collection.key, key) != key:
+            raise refuse(400, f"property {self._collection.key} can't be changed")
+        with held.store.write() as connection:
+            document = self._found(self._collection.get(connection, key), key)
+            if not self._resource.creator(who, document):
+                raise refuse(403, "Forbidden resource")
+            changed = {name: value for name, value in {**document, **fields}.items() if value is not None}
+            document = stamped(changed, who)
+            self._collection.replace(connection, document)
+        return JSONResponse(document)
+
+    def delete(self, held: Held, who: Who, key: Key) -> JSONResponse:
+        if who is None or not who.admin:
+            raise refuse(403, "Forbidden resource")
+        with held.store.write() as connection:
+            document = self._found(self._collection.get(connection, key), key)
+            self._collection.delete(connection, key)
+        return JSONResponse(document)
+
+    def _found(self, document: Json | None, key: str) -> Json:
+        if document is None:
+            raise refuse(404, f"{self._resource.path}: {key} not found")
+        return document

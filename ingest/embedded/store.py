@@ -1,0 +1,275 @@
+# ruff: noqa: S608 - the SQL is made of constants and of what `filters` has checked
+"""The SQLite file: its connections, its transactions and its collections of documents.
+
+A document is one JSON text. What is looked up often has an index on the expression by which
+`filters` reads it; the members of its lists are rows of their own; the words of its values are in
+a full-text index.
+"""
+
+from __future__ import annotations
+
+import json
+import secrets
+import sqlite3
+import threading
+import time
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ingest.embedded.filters import EVERYTHING, TIMES, Condition, Query, Shape, order_sql, project, value_of
+from ingest.embedded.indexes import OrderIndexes
+from ingest.embedded.metadata import texts
+
+Json = dict[str, Any]
+
+SCHEMA_VERSION = 1
+
+SLOW = 0.3
+"""Seconds of a sorted query from which on an index for its order is worth while."""
+
+PUBLIC, READER = "public", "reader"
+"""Rows of members for who may read: `public` where everybody may, `reader` with the name of a group."""
+
+
+class StoreError(Exception):
+    """The database cannot be used. The text says which file, why and what to do."""
+
+
+class Exists(Exception):
+    """There is a document with this key."""
+
+
+@dataclass(frozen=True)
+class Collection:
+    """One kind of document. `key` is the field that identifies one, `indexes` the fields with an index."""
+
+    shape: Shape
+    key: str
+    indexes: tuple[str, ...] = ()
+    searchable: bool = False
+
+    @property
+    def table(self) -> str:
+        return self.shape.table
+
+    # ------------------------------------------------------------------- schema
+
+    def create(self, connection: sqlite3.Connection) -> None:
+        table = self.table
+        words = ", words TEXT NOT NULL" if self.searchable else ""
+        connection.execute(
+            f"CREATE TABLE {table} (id INTEGER PRIMARY KEY, key TEXT NOT NULL UNIQUE, document TEXT NOT NULL{words})"
+        )
+        connection.execute(
+            f"CREATE TABLE {table}_members (field TEXT, value TEXT, id INTEGER, PRIMARY KEY (field, value, id))"
+            " WITHOUT ROWID"
+        )
+        connection.execute(f"CREATE INDEX {table}_members_id ON {table}_members (id)")
+        for field in self.indexes:
+            connection.execute(f"CREATE INDEX {table}_{field} ON {table} ({value_of(field)})")
+        if self.searchable:
+            connection.execute(
+                f"CREATE VIRTUAL TABLE {table}_words USING fts5"
+                f"(words, content={table}, content_rowid=id, tokenize='porter unicode61')"
+            )
+
+    # -------------------------------------------------------------------- write
+
+    def insert(self, connection: sqlite3.Connection, document: Json) -> None:
+        """Raises Exists if its key is there."""
+        values = {"key": document[self.key], "document": _text(document)}
+        if self.searchable:
+            values["words"] = _words(document)
+        try:
+            cursor = connection.execute(
+                f"INSERT INTO {self.table} ({', '.join(values)}) VALUES ({', '.join('?' * len(values))})",
+                tuple(values.values()),
+            )
+        except sqlite3.IntegrityError as error:
+            raise Exists(document[self.key]) from error
+        self._add(connection, cursor.lastrowid or 0, document, values.get("words"))
+
+    def replace(self, connection: sqlite3.Connection, document: Json) -> None:
+        """Put the document in the place of the one with its key, which must be there."""
+        number = self._remove_parts(connection, document[self.key])
+        words = _words(document) if self.searchable else None
+        if words is None:
+            connection.execute(
+                f"UPDATE {self.table} SET document = ? WHERE id = ?",
+                (_text(document), number),
+            )
+        else:
+            connection.execute(
+                f"UPDATE {self.table} SET document = ?, words = ? WHERE id = ?",
+                (_text(document), words, number),
+            )
+        self._add(connection, number, document, words)
+
+    def delete(self, connection: sqlite3.Connection, key: str) -> None:
+        number = self._remove_parts(connection, key)
+        connection.execute(f"DELETE FROM {self.table} WHERE id = ?", (number,))
+
+    def _remove_parts(self, connection: sqlite3.Connection, key: str) -> int:
+        columns = "id, words" if self.searchable else "id"
+        row = connection.execute(f"SELECT {columns} FROM {self.table} WHERE key = ?", (key,)).fetchone()
+        number = int(row[0])
+        connection.execute(f"DELETE FROM {self.table}_members WHERE id = ?", (number,))
+        if self.searchable:  # an FTS5 table without a content of its own must be told what goes
+            connection.execute(
+                f"INSERT INTO {self.table}_words ({self.table}_words, rowid, words) VALUES ('delete', ?, ?)",
+                (number, row[1]),
+            )
+        return number
+
+    def _add(self, connection: sqlite3.Connection, number: int, document: Json, words: str | None) -> None:
+        connection.executemany(
+            f"INSERT OR IGNORE INTO {self.table}_members VALUES (?, ?, ?)",
+            [(field, value, number) for field, value in self._members(document)],
+        )
+        if words is not None:
+            connection.execute(
+                f"INSERT INTO {self.table}_words (rowid, words) VALUES (?, ?)",
+                (number, words),
+            )
+
+    def _members(self, document: Json) -> Iterator[tuple[str, str]]:
+        for field in self.shape.lists:
+            yield from ((field, value) for value in document.get(field) or [])
+        for group in [document.get("ownerGroup"), *(document.get("accessGroups") or [])]:
+            if group:
+                yield READER, group
+        if document.get("isPublished"):
+            yield PUBLIC, "1"
+
+    # --------------------------------------------------------------------- read
+
+    def get(self, connection: sqlite3.Connection, key: str) -> Json | None:
+        row = connection.execute(f"SELECT document FROM {self.table} WHERE key = ?", (key,)).fetchone()
+        return dict(json.loads(row[0])) if row else None
+
+    def find(self, store: Store, query: Query) -> list[Json]:
+        """As `select`; an order that was slow gets an index, so that the next page comes at once."""
+        begin = time.monotonic()
+        found = self.select(store.read, query)
+        if query.order and time.monotonic() - begin > SLOW:
+            store.indexes.want(self.shape, query.order[0][0])
+        return found
+
+    def select(self, connection: sqlite3.Connection, query: Query) -> list[Json]:
+        rows = connection.execute(
+            f"SELECT document FROM {self.table} WHERE {query.condition.sql}"
+            f" ORDER BY {order_sql(query.order, self.shape)} LIMIT ? OFFSET ?",
+            (*query.condition.values, query.limit, query.skip),
+        )
+        return [project(json.loads(text), query.fields) for (text,) in rows]
+
+    def count(self, connection: sqlite3.Connection, condition: Condition = EVERYTHING) -> int:
+        row = connection.execute(
+            f"SELECT count(*) FROM {self.table} WHERE {condition.sql}",
+            condition.values,
+        ).fetchone()
+        return int(row[0])
+
+    def counts(self, connection: sqlite3.Connection, path: str, condition: Condition) -> list[tuple[Any, int]]:
+        """(value, how many documents) of a field, in falling order.
+
+        A list counts with each of its members, a time with its day (`2026-11-22`).
+        """
+        if path in self.shape.lists:
+            sql = (
+                f"SELECT value, count(*) FROM {self.table}_members"
+                f" WHERE field = ? AND id IN (SELECT id FROM {self.table} WHERE {condition.sql})"
+                " GROUP BY value ORDER BY value DESC"
+            )
+            return list(connection.execute(sql, (path, *condition.values)))
+        value = f"substr({value_of(path)}, 1, 10)" if path in TIMES else value_of(path)
+        sql = f"SELECT {value}, count(*) FROM {self.table} WHERE {condition.sql} GROUP BY 1 ORDER BY 1 DESC"
+        return list(connection.execute(sql, condition.values))
+
+
+def _text(document: Mapping[str, Any]) -> str:
+    return json.dumps(document, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+
+
+def _words(document: Mapping[str, Any]) -> str:
+    return " ".join(dict.fromkeys(texts(document)))
+
+
+class Store:
+    """The database file. Any number of readers at a time, one writer."""
+
+    def __init__(self, path: Path, collections: Iterable[Collection]) -> None:
+        """Opens the file and makes it where there is none. Raises StoreError."""
+        self._path = path
+        self._local = threading.local()
+        self._lock = threading.Lock()
+        self._open: list[sqlite3.Connection] = []
+        self.indexes = OrderIndexes(self.write)
+        try:
+            self._writer = self._connect()
+            self._prepare(collections)
+        except sqlite3.Error as error:
+            self.close()
+            raise StoreError(
+                f"{path}: cannot be used as the database ({error}). It must be a file of this program, or not be"
+                " there yet, in a folder where this user may write"
+            ) from error
+
+    @property
+    def read(self) -> sqlite3.Connection:
+        """This thread's own connection for reading: it sees all that is committed."""
+        connection: sqlite3.Connection | None = getattr(self._local, "connection", None)
+        if connection is None:
+            connection = self._local.connection = self._connect()
+            connection.execute("PRAGMA query_only = ON")
+        return connection
+
+    @contextmanager
+    def write(self) -> Iterator[sqlite3.Connection]:
+        """One transaction: what is read in it is still true when it is written."""
+        with self._lock:
+            self._writer.execute("BEGIN IMMEDIATE")
+            try:
+                yield self._writer
+            except BaseException:
+                self._writer.execute("ROLLBACK")
+                raise
+            self._writer.execute("COMMIT")
+
+    def secret(self, name: str) -> bytes:
+        """Random bytes that are made once and stay the same."""
+        with self.write() as connection:
+            connection.execute("INSERT OR IGNORE INTO secrets VALUES (?, ?)", (name, secrets.token_bytes(32)))
+            row = connection.execute("SELECT value FROM secrets WHERE name = ?", (name,)).fetchone()
+        return bytes(row[0])
+
+    def close(self) -> None:
+        """Only when no request is being answered any more."""
+        self.indexes.stop()
+        while self._open:
+            self._open.pop().close()
+
+    def _connect(self) -> sqlite3.Connection:
+        connection = sqlite3.connect(self._path, timeout=30.0, isolation_level=None, check_same_thread=False)
+        self._open.append(connection)
+        connection.execute("PRAGMA journal_mode = WAL")
+        # FULL: who gets a 201 commits a Kafka offset and never sends it again, so it must outlive
+        # a power cut as well; with WAL that is one fsync for each write.
+        connection.execute("PRAGMA synchronous = FULL")
+        connection.execute("PRAGMA cache_size = -65536")  # 64 MB
+        return connection
+
+    def _prepare(self, collections: Iterable[Collection]) -> None:
+        with self.write() as connection:
+            version = connection.execute("PRAGMA user_version").fetchone()[0]
+            if version > SCHEMA_VERSION:
+                raise sqlite3.DatabaseError(f"it was written by a newer release, version {version}")
+            if version == SCHEMA_VERSION:
+                return
+            connection.execute("CREATE TABLE secrets (name TEXT PRIMARY KEY, value BLOB NOT NULL)")
+            for collection in collections:
+                collection.create(connection)
+            connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")

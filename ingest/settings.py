@@ -1,0 +1,304 @@
+"""SciCow's settings: one YAML file, checked whole before anything is started.
+
+A value may hold `${NAME}`: the environment variable of that name, which is how a secret gets in
+without being written into the file.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import re
+import stat
+import typing
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from difflib import get_close_matches
+from pathlib import Path
+from string import Formatter
+from typing import Any
+from urllib.parse import urlsplit
+
+import yaml
+
+HIDDEN = "***"
+
+
+class SettingsError(Exception):
+    """One line for each mistake: the file, the line in it, the field, what is wrong and what to do."""
+
+
+class Secret(str):
+    """Text whose printed form hides it; `str` of it is the text."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return repr(HIDDEN) if self else "''"
+
+
+# ------------------------------------------------------------------------------ checks
+# Each returns what is wrong and what to do about it, or "".
+
+
+def _not_empty(value: str) -> str:
+    return "" if value.strip() else "is empty: write a value"
+
+
+def _regular_expression(value: str) -> str:
+    if not value.startswith("^"):
+        return "must begin with ^, as Kafka takes anything else for the name of one topic"
+    try:
+        re.compile(value)
+    except re.error as error:
+        return f"is not a regular expression: {error}"
+    return ""
+
+
+def _url(value: str) -> str:
+    try:
+        parts = urlsplit(value)
+        good = parts.scheme in ("http", "https") and bool(parts.hostname) and "@" not in parts.netloc
+    except ValueError:
+        good = False
+    return "" if good else "must be like https://scicat.example.org, without a user name or password in it"
+
+
+def _email(value: str) -> str:
+    # Stricter than RFC 5322, as SciCat is: it wants a domain with a dot, and answers 400 to all else.
+    good = re.fullmatch(r"[A-Za-z0-9.!#$%&'*+/=?^_`{|}~-]+@([A-Za-z0-9-]+\.)+[A-Za-z]{2,}", value)
+    return "" if good else "must be an e-mail address that SciCat accepts, like data@example.org"
+
+
+def _template(value: str) -> str:
+    try:
+        names = {name for _, name, _, _ in Formatter().parse(value) if name is not None}
+    except ValueError as error:
+        return f"{error}: write a brace that is meant as such twice"
+    wrong = sorted(names - {"proposal", "beamline"})
+    if wrong:
+        return f"{{{wrong[0]}}} is not known: only {{proposal}} and {{beamline}} are"
+    return _not_empty(value)
+
+
+def _pid_prefix(value: str) -> str:
+    return "" if re.fullmatch(r"[A-Za-z0-9._-]+", value) else "may only hold letters, digits, dot, dash and underscore"
+
+
+def _topic(value: str) -> str:
+    return "" if re.fullmatch(r"[A-Za-z0-9._-]{1,249}", value) else "is not the name of a Kafka topic"
+
+
+def _positive(value: float) -> str:
+    return "" if 0 < value < float("inf") else "must be a number of seconds greater than 0"
+
+
+def private(path: Path) -> str:
+    """What is wrong with this file as a place for secrets, and what to do; "" if nothing is."""
+    try:
+        mode = stat.S_IMODE(path.stat().st_mode)
+    except OSError as error:
+        return f"{path} cannot be read: {error.strerror}"
+    return f"{path} can be read by others: chmod 600 {path}" if mode & 0o077 else ""
+
+
+def _private_file(value: str) -> str:
+    return private(Path(value)) if value else ""
+
+
+def _checked(check: Callable[[Any], str]) -> dict[str, Any]:
+    return {"check": check}
+
+
+# ---------------------------------------------------------------------------- settings
+
+
+@dataclass(frozen=True)
+class Kafka:
+    """The broker and what is read from it. `config_file` has librdkafka's further settings."""
+
+    bootstrap_servers: str = field(metadata=_checked(_not_empty))
+    group_id: str = field(default="scicow", metadata=_checked(_not_empty))
+    topics: str = field(default="^scifish-.*", metadata=_checked(_regular_expression))
+    config_file: str = field(default="", metadata=_checked(_private_file))
+
+    def librdkafka(self) -> dict[str, Any]:
+        """What every client of this broker is made with. SettingsError if `config_file` is at fault."""
+        return {"bootstrap.servers": self.bootstrap_servers} | _librdkafka_file(self.config_file)
+
+
+@dataclass(frozen=True)
+class SciCatAccount:
+    """The catalogue, and an account in its ADMIN_GROUPS: others cannot change what they have created."""
+
+    url: str = field(metadata=_checked(_url))
+    username: str = field(metadata=_checked(_not_empty))
+    password: Secret = field(metadata=_checked(_not_empty))
+    timeout: float = field(default=10.0, metadata=_checked(_positive))
+
+
+@dataclass(frozen=True)
+class Contact:
+    """Who a dataset belongs to as long as the user office does not say it."""
+
+    owner: str = field(metadata=_checked(_not_empty))
+    contact_email: str = field(metadata=_checked(_email))
+    principal_investigator: str = field(metadata=_checked(_not_empty))
+
+
+@dataclass(frozen=True)
+class Settings:
+    """All of SciCow's settings. Times are in seconds; `{proposal}` and `{beamline}` are the message's."""
+
+    kafka: Kafka
+    scicat: SciCatAccount
+    contact: Contact
+    dead_letter_topic: str = field(default="scicow-dead-letters", metadata=_checked(_topic))
+    pid_prefix: str = field(default="scizoo", metadata=_checked(_pid_prefix))
+    owner_group: str = field(default="{proposal}-group", metadata=_checked(_template))
+    no_proposal_group: str = field(default="{beamline}-staff", metadata=_checked(_template))
+    access_groups: tuple[str, ...] = field(default=("{beamline}",), metadata=_checked(_template))
+    creation_location: str = field(default="/{beamline}", metadata=_checked(_template))
+    missing_dataset_wait: float = field(default=60.0, metadata=_checked(_positive))
+    server_error_wait: float = field(default=600.0, metadata=_checked(_positive))
+    check_sequence: bool = True
+
+
+def load(path: Path, environ: Mapping[str, str] = os.environ, secrets: bool = True) -> Settings:
+    """The settings in this file. Raises SettingsError naming every mistake.
+
+    Without `secrets`, a password that cannot be had is no mistake: for looking at the rest.
+    """
+    try:
+        root = yaml.compose(path.read_text("utf-8"), Loader=yaml.SafeLoader)
+    except (OSError, UnicodeDecodeError) as error:
+        raise SettingsError(f"{path}: cannot be read: {error}") from error
+    except yaml.YAMLError as error:
+        raise SettingsError(f"{path}: not YAML: {error}") from error
+    reader = _Reader(path, environ, secrets)
+    settings = reader.section(Settings, root, "")
+    if not reader.mistakes and re.search(settings.kafka.topics, settings.dead_letter_topic):
+        node = reader.nodes.get("dead_letter_topic") or reader.nodes.get("kafka.topics")
+        reader.mistake(node, "dead_letter_topic", f"must not match kafka.topics, {settings.kafka.topics!r}: change one")
+    if reader.mistakes:
+        raise SettingsError("\n".join(reader.mistakes))
+    return typing.cast(Settings, settings)
+
+
+def shown(settings: Settings) -> str:
+    """The settings in force, as YAML with secrets hidden."""
+
+    def hide(value: Any) -> Any:
+        if isinstance(value, dict):
+            return {name: hide(inner) for name, inner in value.items()}
+        if isinstance(value, tuple):
+            return [hide(inner) for inner in value]
+        return HIDDEN if isinstance(value, Secret) else value
+
+    return str(yaml.safe_dump(hide(dataclasses.asdict(settings)), sort_keys=False, allow_unicode=True))
+
+
+class _Reader:
+    """Turns YAML's nodes, which know their lines, into the dataclasses above; gathers the mistakes."""
+
+    def __init__(self, path: Path, environ: Mapping[str, str], secrets: bool) -> None:
+        self.mistakes: list[str] = []
+        self.nodes: dict[str, yaml.Node] = {}
+        self._path = path
+        self._environ = environ
+        self._secrets = secrets
+
+    def mistake(self, node: yaml.Node | None, name: str, text: str) -> None:
+        line = node.start_mark.line + 1 if node else 1
+        self.mistakes.append(f"{self._path}, line {line}: {name}: {text}")
+
+    def section(self, cls: type, node: yaml.Node | None, prefix: str) -> Any:
+        """An instance of the dataclass, or None if something in it is wrong."""
+        if not isinstance(node, yaml.MappingNode):
+            self.mistake(node, prefix.rstrip(".") or "settings", "must be 'name: value' lines")
+            return None
+        before = len(self.mistakes)
+        fields = {known.name: known for known in dataclasses.fields(cls)}
+        types = typing.get_type_hints(cls)
+        found: dict[str, Any] = {}
+        for key, inner in node.value:
+            name = str(key.value)
+            if name not in fields:
+                near = get_close_matches(name, fields, 1)
+                hint = f"did you mean {near[0]}?" if near else f"known are {', '.join(fields)}"
+                self.mistake(key, prefix + name, f"is not a setting: {hint}")
+            elif name in found:
+                self.mistake(key, prefix + name, "is there twice: keep one")
+            else:
+                found[name] = self._value(fields[name], types[name], inner, prefix + name)
+        for name, known in fields.items():
+            if known.default is dataclasses.MISSING and name not in found:
+                self.mistake(node, prefix + name, "is missing: add it")
+        return cls(**found) if len(self.mistakes) == before else None
+
+    def _value(self, known: dataclasses.Field[Any], kind: Any, node: yaml.Node, name: str) -> Any:
+        self.nodes[name] = node
+        if dataclasses.is_dataclass(kind):
+            return self.section(typing.cast(type, kind), node, name + ".")
+        if typing.get_origin(kind) is tuple:
+            if not isinstance(node, yaml.SequenceNode):
+                self.mistake(node, name, "must be a list, like [a, b]")
+                return ()
+            return tuple(self._value(known, str, inner, name) for inner in node.value)
+        if not isinstance(node, yaml.ScalarNode) or node.tag.endswith(":null"):
+            self.mistake(node, name, "must be one value; leave the line away for the default")
+            return None
+        value = self._scalar(kind, node, name)
+        wrong = known.metadata["check"](value) if "check" in known.metadata and value is not None else ""
+        if wrong:
+            self.mistake(node, name, wrong)
+        return value
+
+    def _scalar(self, kind: Any, node: yaml.ScalarNode, name: str) -> Any:
+        if kind is bool:
+            if node.value not in ("true", "false"):
+                self.mistake(node, name, "must be true or false")
+            return node.value == "true"
+        if kind is float:
+            try:
+                return float(node.value)
+            except ValueError:
+                self.mistake(node, name, "must be a number")
+                return None
+        return self._secret(node, name) if kind is Secret else self._filled(node, name)
+
+    def _secret(self, node: yaml.ScalarNode, name: str) -> Secret | None:
+        if not self._secrets:
+            return Secret(HIDDEN)
+        if "${" not in node.value and private(self._path):
+            self.mistake(
+                node, name, f"is a secret, and {private(self._path)}, or write ${{NAME}} and set that variable"
+            )
+        filled = self._filled(node, name)
+        return None if filled is None else Secret(filled)
+
+    def _filled(self, node: yaml.ScalarNode, name: str) -> str | None:
+        names = re.findall(r"\$\{(\w+)\}", node.value)
+        unset = [variable for variable in names if variable not in self._environ]
+        if unset:
+            self.mistake(node, name, f"the environment variable {unset[0]} is not set: set it")
+            return None
+        return re.sub(r"\$\{(\w+)\}", lambda found: self._environ[found[1]], node.value)
+
+
+def _librdkafka_file(name: str) -> dict[str, str]:
+    """`name=value` lines as in Kafka's client.properties; `#` begins a comment line."""
+    if not name:
+        return {}
+    path = Path(name)
+    wrong = private(path)
+    if wrong:
+        raise SettingsError(wrong)
+    found = {}
+    for number, line in enumerate(path.read_text("utf-8").splitlines(), start=1):
+        if line.strip() and not line.lstrip().startswith("#"):
+            key, equals, value = line.partition("=")
+            if not equals:
+                raise SettingsError(f"{path}, line {number}: must be name=value")  # not shown: it may be a secret
+            found[key.strip()] = value.strip()
+    return found

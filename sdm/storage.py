@@ -1,0 +1,59 @@
+"""The storage of a beamline, by the interface that MXCuBE and other programs know.
+
+from sdm import storage
+beamline = storage.Storage(user_type="visitors", beamline="biomax")
+group = beamline.get_proposal_group(20250001)
+raw = beamline.create_path(20250001, group, "20250310")
+"""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+
+from sdm import folders
+from sdm.layout import DEFAULT_ROOT, Layout, NameRefused, Place, check_category, check_name
+
+_log = logging.getLogger(__name__)
+
+
+class StorageException(Exception):
+    """The folder could not be made, or a name was refused. The text says why."""
+
+
+class Storage:
+    """The part of the storage where one beamline keeps one category of data.
+
+    `user_type` is visitors, proprietary or staff; `service_account` is the account that the
+    folders are to belong to (the one this runs as if None); `prefix` stands for `/data`.
+    """
+
+    def __init__(
+        self, user_type: str, beamline: str, service_account: str | None = None, prefix: str | None = None
+    ) -> None:
+        try:
+            self._category = check_category(user_type)
+            self._beamline = check_name(beamline.lower(), "beamline")
+            self._layout = Layout(Path(prefix) if prefix else DEFAULT_ROOT)
+        except NameRefused as error:
+            raise StorageException(str(error)) from error
+        self._owner = service_account or ""
+
+    def get_proposal_group(self, proposal: str | int, admin: bool = False) -> str:
+        """The group that the proposal's folders belong to; with `admin` that of the beamline's staff."""
+        return self._beamline if admin else f"{proposal}-group"
+
+    def create_path(self, proposal: str | int, group: str, visit: str | int, username: str | None = None) -> str:
+        """Make the visit's folders as far as they are missing; the path of its raw folder.
+
+        `username` is the account they are to belong to, instead of the service account.
+        Raises StorageException.
+        """
+        try:
+            place = Place(self._category, self._beamline, str(proposal), str(visit))
+            done = folders.make(self._layout, place, group, owner=username or self._owner)
+        except (NameRefused, folders.FolderError) as error:
+            raise StorageException(str(error)) from error
+        for note in done.notes:
+            _log.warning("%s", note)
+        return str(done.raw)

@@ -1,0 +1,170 @@
+"""The command `scanlog`, also as `taurus scanlog` and `sardanactl scanlog`.
+
+taurus and sardana import this module whenever they run, so Qt and rich are imported late.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import stat
+import sys
+import traceback
+from pathlib import Path
+from types import FrameType
+from typing import TYPE_CHECKING
+
+import click
+
+from ingest.scicat import NotAllowed, SciCat, SciCatError
+from taurus_widgets import columns as cols
+from taurus_widgets.feed import problem_text
+
+if TYPE_CHECKING:
+    from taurus.external.qt import Qt
+
+LOGIN_TIMEOUT = 3.0
+"""Seconds for finding out, before the window opens, whether the password is right."""
+
+
+@click.command("scanlog", context_settings={"help_option_names": ["-h", "--help"]})
+@click.option(
+    "--url", envvar="SCIZOO_SCICAT_URL", show_envvar=True, help="SciCat's address, as https://scicat.example.org"
+)
+@click.option(
+    "--username", envvar="SCIZOO_SCICAT_USERNAME", show_envvar=True, help="Without one, only public data is seen."
+)
+@click.option(
+    "--password-file",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="A file with the password in it, readable by its owner only. Or set SCIZOO_SCICAT_PASSWORD.",
+)
+@click.option("--proposal", default="", help="Show the datasets of this proposal only.")
+@click.option(
+    "--rows", default=200, show_default=True, type=click.IntRange(1, 100_000), help="Newest datasets to start with."
+)
+@click.option(
+    "--column",
+    "paths",
+    multiple=True,
+    metavar="GROUP/NAME",
+    help='A further column of the metadata, as "Machine/Ring current". May be given again.',
+)
+@click.option("--dark", is_flag=True, help="Light text on dark, where the desktop does not say so itself.")
+@click.option("--terminal", is_flag=True, help="Print the table here once, and open no window.")
+def scanlog_cmd(
+    url: str | None,
+    username: str | None,
+    password_file: Path | None,
+    proposal: str,
+    rows: int,
+    paths: tuple[str, ...],
+    dark: bool,
+    terminal: bool,
+) -> None:
+    """The scan log: the datasets in SciCat, newest first, as they come.
+
+    The password is never an option, since others on the machine can see those.
+    """
+    if not url:
+        raise click.UsageError("Which SciCat? Give --url, or set SCIZOO_SCICAT_URL.")
+    if "://" not in url:
+        raise click.UsageError(f"--url needs the whole address: http://{url} or https://{url}")
+    columns = _columns(paths)
+    password = _password(username or "", password_file)
+    _check_login(url, username or "", password)
+    scicat = SciCat(url, username or "", password)
+    if terminal:
+        _print(scicat, columns, proposal, rows)
+    else:
+        sys.exit(_window(scicat, proposal, rows, paths, dark))
+
+
+def main() -> None:
+    """The command `scanlog`."""
+    scanlog_cmd(prog_name="scanlog")
+
+
+def _columns(paths: tuple[str, ...]) -> list[cols.Column]:
+    columns = cols.default_columns()
+    try:
+        columns[-1:-1] = [cols.metadata_column(path) for path in paths]
+    except ValueError as error:
+        raise click.UsageError(f"--column: {error}") from error
+    return columns
+
+
+def _password(username: str, file: Path | None) -> str:
+    if file is not None:
+        if file.stat().st_mode & (stat.S_IRWXG | stat.S_IRWXO):
+            raise click.UsageError(f"{file} can be read by others. Say: chmod 600 {file}")
+        return file.read_text("utf-8").strip()
+    password = os.environ.get("SCIZOO_SCICAT_PASSWORD", "")
+    if username and not password:
+        raise click.UsageError(f"No password for {username!r}: give --password-file, or set SCIZOO_SCICAT_PASSWORD.")
+    return password
+
+
+def _check_login(url: str, username: str, password: str) -> None:
+    """A wrong password ends the command at once; with SciCat away the window opens and says so."""
+    if not username:
+        return
+    try:
+        SciCat(url, username, password, timeout=LOGIN_TIMEOUT).login()
+    except NotAllowed as error:
+        raise click.ClickException(f"{url} refuses the user {username!r}: name or password are wrong.") from error
+    except (SciCatError, ValueError, KeyError):
+        return  # the window's status bar, or the terminal's error, says what is wrong
+
+
+def _print(scicat: SciCat, columns: list[cols.Column], proposal: str, rows: int) -> None:
+    from taurus_widgets.terminal import read_and_print
+
+    try:
+        count = read_and_print(scicat, columns, proposal, rows)
+    except (SciCatError, ValueError, KeyError) as error:
+        raise click.ClickException(f"{problem_text(error)}: {scicat.base_url}") from error
+    if not count:
+        click.echo(f"No datasets{f' of proposal {proposal}' if proposal else ''} are in {scicat.base_url}.")
+
+
+def _window(scicat: SciCat, proposal: str, rows: int, paths: tuple[str, ...], dark: bool) -> int:
+    from taurus_widgets.application import makeApplication
+    from taurus_widgets.scanlog import ScanLog
+
+    # Without a hook of one's own PyQt ends the program at any exception in a slot.
+    sys.excepthook = lambda *error: traceback.print_exception(*error)
+    app = makeApplication(dark)
+    notifier = _end_on_signals(app)
+    log = ScanLog()
+    for path in paths:
+        log.addColumn(path)
+    log.resize(1280, 800)
+    log.setCatalogue(scicat, proposal, rows)
+    log.show()
+    status = int(app.exec_())
+    log.stop()
+    notifier.setEnabled(False)
+    return status
+
+
+def _end_on_signals(app: Qt.QApplication) -> Qt.QSocketNotifier:
+    """Let Ctrl-C and SIGTERM close the window. Keep what is returned."""
+    from taurus.external.qt import Qt
+
+    # Python handles a signal only when it runs next, and while Qt waits for events it does
+    # not: so each signal also writes to a socket that Qt listens to.
+    reading, writing = socket.socketpair()
+    writing.setblocking(False)
+    notifier = Qt.QSocketNotifier(reading.fileno(), Qt.QSocketNotifier.Read, app)
+    notifier.activated.connect(lambda: reading.recv(64))
+    signal.set_wakeup_fd(writing.detach())
+
+    def end(number: int, frame: FrameType | None) -> None:
+        # By the event loop: a call of quit before the loop runs would do nothing.
+        Qt.QTimer.singleShot(0, app.quit)
+
+    signal.signal(signal.SIGINT, end)
+    signal.signal(signal.SIGTERM, end)
+    return notifier

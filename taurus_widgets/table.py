@@ -1,0 +1,85 @@
+"""The table of the scan log."""
+
+from __future__ import annotations
+
+from taurus.external.qt import Qt
+
+from taurus_widgets.columns import Column, Kind
+from taurus_widgets.model import ScanModel
+from taurus_widgets.painting import CellDelegate, RatingDelegate, StatusDelegate, headerStyle, padding, quietSelection
+
+
+class LogTable(Qt.QTableView):
+    """Follows the newest row until somebody scrolls or selects; then nothing moves under their eyes."""
+
+    unseenChanged = Qt.Signal(int)
+    """How many rows have come in above what is shown."""
+
+    def __init__(self, model: ScanModel, parent: Qt.QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.setModel(model)
+        self._scans = model
+        self._unseen = 0
+        self.setSelectionBehavior(self.SelectRows)
+        self.setSelectionMode(self.SingleSelection)
+        self.setEditTriggers(self.NoEditTriggers)
+        self.setAlternatingRowColors(True)
+        self.setShowGrid(False)
+        self.setWordWrap(False)
+        self.setTabKeyNavigation(False)
+        self.setHorizontalScrollMode(self.ScrollPerPixel)
+        self.setVerticalScrollBarPolicy(Qt.Qt.ScrollBarAlwaysOn)  # so that columns keep their width
+        self.setFrameShape(Qt.QFrame.NoFrame)
+        rows, header = self.verticalHeader(), self.horizontalHeader()
+        rows.hide()
+        rows.setSectionResizeMode(rows.Fixed)
+        rows.setMinimumSectionSize(1)
+        rows.setDefaultSectionSize(round(self.fontMetrics().height() * 1.45))
+        header.setHighlightSections(False)
+        header.setStretchLastSection(True)
+        header.setSectionsMovable(True)
+        header.setMinimumSectionSize(4 * padding(self.fontMetrics()))
+        header.setStyleSheet(headerStyle(self.fontMetrics()))
+        self._cells = CellDelegate(self)
+        self._delegates = {Kind.STATUS: StatusDelegate(self), Kind.RATING: RatingDelegate(self)}
+        self.setItemDelegate(self._cells)
+        self.setPalette(quietSelection(self.palette()))
+        self.fitColumns()
+        model.columnsInserted.connect(self.fitColumns)
+        model.headerDataChanged.connect(self.fitColumns)
+        self.verticalScrollBar().valueChanged.connect(self._seen)
+
+    def fitColumns(self) -> None:
+        """Widths and delegates, for each column the one of its kind."""
+        for place, column in enumerate(self._scans.columns):
+            self.setItemDelegateForColumn(place, self._delegates.get(column.kind))
+            self.setColumnWidth(place, self._width(column))
+
+    def _width(self, column: Column) -> int:
+        return int(self.fontMetrics().horizontalAdvance("0") * column.width) + 2 * padding(self.fontMetrics())
+
+    def rowsInserted(self, parent: Qt.QModelIndex, first: int, last: int) -> None:
+        bar = self.verticalScrollBar()
+        top = bar.value()
+        held = top > 0 or self.selectionModel().hasSelection()
+        super().rowsInserted(parent, first, last)
+        if not held or first > top:
+            return
+        # The range of the scroll bar is only right once the rows are laid out.
+        self.executeDelayedItemsLayout()
+        bar.setValue(top + last - first + 1)
+        if bar.value() > 0:
+            self._setUnseen(self._unseen + last - first + 1)
+
+    def goToNewest(self) -> None:
+        self.clearSelection()
+        self.setCurrentIndex(Qt.QModelIndex())
+        self.scrollToTop()
+
+    def _seen(self, value: int) -> None:
+        self._setUnseen(min(self._unseen, value))
+
+    def _setUnseen(self, count: int) -> None:
+        if count != self._unseen:
+            self._unseen = count
+            self.unseenChanged.emit(count)

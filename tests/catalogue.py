@@ -1,0 +1,85 @@
+"""The embedded catalogue as a real process, for any test that needs a SciCat."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import yaml
+
+from deploy.demo.processes import Process, Processes
+
+
+@dataclass(frozen=True)
+class Account:
+    """One account of a catalogue. `groups` is empty for one that is only an administrator."""
+
+    username: str
+    password: str
+    groups: tuple[str, ...] = ()
+    admin: bool = False
+
+
+INGESTOR = Account("ingestor", "ingestor-password", admin=True)
+USER1 = Account("user1", "user1-password", ("20250001-group",))
+USER2 = Account("user2", "user2-password", ("20250002-group",))
+
+
+@dataclass
+class Catalogue:
+    """A SciCat that accepts requests. `process` is None for one that these tests did not start."""
+
+    url: str
+    ingestor: Account = INGESTOR
+    user1: Account | None = USER1
+    user2: Account | None = USER2
+    process: Process | None = None
+    accounts: tuple[Account, ...] = field(default=(INGESTOR, USER1, USER2))
+
+
+def write_accounts(path: Path, accounts: tuple[Account, ...] = (INGESTOR, USER1, USER2)) -> Path:
+    """The accounts file of these accounts, readable by its owner only."""
+    entries = [
+        {
+            "username": account.username,
+            "password": account.password,
+            "email": f"{account.username}@example.org",
+            "groups": list(account.groups),
+            "admin": account.admin,
+        }
+        for account in accounts
+    ]
+    path.touch(mode=0o600)
+    path.write_text(yaml.safe_dump(entries), "utf-8")
+    return path
+
+
+def start_catalogue(
+    processes: Processes,
+    folder: Path,
+    accounts: tuple[Account, ...] = (INGESTOR, USER1, USER2),
+    port: int = 0,
+    options: tuple[str, ...] = (),
+    name: str = "scicat-embedded",
+) -> Catalogue:
+    """Start one on loopback with its database in `folder` and wait until it answers.
+
+    The same folder again continues with the same database. `name` names its log in
+    `processes.logs`; a second start with the same name needs another one, since the line that
+    says the URL is looked for in that log.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    file = write_accounts(folder / "accounts.yaml", accounts)
+    process = processes.start(
+        name,
+        [
+            str(Path(sys.executable).with_name("scicat-embedded")),
+            *("--host", "127.0.0.1", "--port", str(port)),
+            *("--database", str(folder / "catalogue.sqlite"), "--accounts", str(file)),
+            *options,
+        ],
+    )
+    found = process.wait_for(r"scicat-embedded: (http://\S+)")
+    assert found is not None
+    return Catalogue(found.group(1), process=process, accounts=accounts)

@@ -1,0 +1,28 @@
+"""Fixtures that more than one folder of tests uses."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from deploy.demo.processes import Processes
+from tests.kafka import Kafka, make_kafka
+
+KAFKA_KIND = pytest.StashKey[str]()
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    if KAFKA_KIND in config.stash:
+        terminalreporter.write_line(f"Kafka of these tests: {config.stash[KAFKA_KIND]}")
+
+
+@pytest.fixture(scope="session")
+def kafka(tmp_path_factory: pytest.TempPathFactory, pytestconfig: pytest.Config) -> Iterator[Kafka]:
+    """A running broker for the whole session: `bootstrap`, and start, stop and kill where `restartable`."""
+    folder = tmp_path_factory.mktemp("kafka")
+    with Processes(folder / "logs") as processes:
+        server = make_kafka(folder / "server", processes)
+        server.start()
+        pytestconfig.stash[KAFKA_KIND] = server.kind
+        yield server

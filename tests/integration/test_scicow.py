@@ -1,0 +1,301 @@
+"""SciCow as it runs: its own process, between a real Kafka and a real catalogue."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import pytest
+import yaml
+from confluent_kafka import Consumer
+
+from deploy.demo.processes import Process, Processes
+from ingest.scicat import SciCat
+from scifish.message import Message, encode
+from tests.catalogue import INGESTOR, Catalogue, start_catalogue
+from tests.kafka import Kafka, file, free_ports, message, send
+
+PNG = "data:image/png;base64," + (
+    "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
+)
+
+
+class Beamline:
+    """A topic, a SciCow that reads it, and the catalogue where it arrives."""
+
+    def __init__(self, folder: Path, processes: Processes, kafka: Kafka) -> None:
+        self.kafka = kafka
+        self.processes = processes
+        self.folder = folder
+        self.run = uuid4().hex[:8]
+        self.topic = f"scifish-{self.run}-one"
+        self.dead_letter_topic = f"dead-{self.run}"
+        self._port = free_ports(1)[0]
+        self._starts = 0
+        self.start_catalogue()
+        self.scicow = self.start_scicow()
+
+    def start_catalogue(self) -> None:
+        self._starts += 1
+        name = f"scicat-{self._starts}"
+        self.catalogue: Catalogue = start_catalogue(self.processes, self.folder, port=self._port, name=name)
+        self.scicat = SciCat(self.catalogue.url, INGESTOR.username, INGESTOR.password)
+
+    def start_scicow(self, **settings: Any) -> Process:
+        config, librdkafka = self.folder / "scicow.yaml", self.folder / "kafka.properties"
+        librdkafka.touch(mode=0o600)
+        librdkafka.write_text("# so that a killed one is replaced soon\nsession.timeout.ms=6000\n")
+        config.write_text(
+            yaml.safe_dump(
+                {
+                    "kafka": {
+                        "bootstrap_servers": self.kafka.bootstrap,
+                        "group_id": f"scicow-{self.run}",
+                        "config_file": str(librdkafka),
+                        "topics": f"^scifish-{self.run}.*",
+                    },
+                    "dead_letter_topic": self.dead_letter_topic,
+                    "scicat": {
+                        "url": self.catalogue.url,
+                        "username": INGESTOR.username,
+                        "password": "${SCIZOO_SCICAT_PASSWORD}",
+                    },
+                    "contact": {
+                        "owner": "Data manager",
+                        "contact_email": "data@example.org",
+                        "principal_investigator": "Data manager",
+                    },
+                    **settings,
+                }
+            )
+        )
+        self._starts += 1
+        argv = [str(Path(sys.executable).with_name("scicow")), "run", "--config", str(config)]
+        env = {**os.environ, "SCIZOO_SCICAT_PASSWORD": INGESTOR.password}
+        return self.processes.start(f"scicow-{self._starts}", argv, env)
+
+    def send(self, *messages: Message, topic: str = "") -> None:
+        data = [(each["uuid"], encode(each)) for each in messages]
+        send(self.kafka.bootstrap, topic or self.topic, data)
+
+    def dataset(self, given: Message) -> dict[str, Any] | None:
+        return self.scicat.dataset(f"scizoo/{given['uuid']}")
+
+    def status(self, given: Message) -> str | None:
+        found = self.dataset(given)
+        return found["scientificMetadata"]["scan"]["status"]["value"] if found else None
+
+    def count(self) -> int:
+        return len(self.scicat.datasets(fields=["pid"], limit=10_000))
+
+    def dead_letters(self, number: int) -> list[tuple[bytes | None, dict[str, str]]]:
+        """Values and headers of so many dead letters; fails if there are fewer."""
+        consumer = Consumer(
+            {
+                "bootstrap.servers": self.kafka.bootstrap,
+                "group.id": uuid4().hex,
+                "auto.offset.reset": "earliest",
+                "log_level": 0,
+            }
+        )
+        consumer.subscribe([self.dead_letter_topic])
+        found = []
+        deadline = time.monotonic() + 30
+        while len(found) < number and time.monotonic() < deadline:
+            got = consumer.poll(0.5)
+            if got is not None and not got.error():
+                headers = {name: (data or b"").decode() for name, data in got.headers() or []}
+                found.append((got.value(), headers))
+        consumer.close()
+        assert len(found) == number
+        return found
+
+
+@pytest.fixture
+def beamline(tmp_path: Path, kafka: Kafka) -> Iterator[Beamline]:
+    with Processes(tmp_path / "logs") as processes:
+        yield Beamline(tmp_path / "run", processes, kafka)
+
+
+def eventually(true: Callable[[], object], timeout: float = 45.0) -> None:
+    deadline = time.monotonic() + timeout
+    while not true():
+        assert time.monotonic() < deadline, "not in time"
+        time.sleep(0.1)
+
+
+def pair(**changes: Any) -> tuple[Message, Message]:
+    began = message("began", **changes)
+    return began, message("ended", began["uuid"], **changes)
+
+
+def test_a_scan_is_created_when_it_begins_and_completed_when_it_ends(beamline: Beamline) -> None:
+    began, ended = pair()
+    beamline.send(began)
+    eventually(lambda: beamline.status(began) == "running")
+    beamline.scicat.patch_dataset(f"scizoo/{began['uuid']}", {"comment": "looks good", "dataQualityMetrics": 2})
+    beamline.send(ended)
+    eventually(lambda: beamline.status(began) == "completed")
+    found = beamline.dataset(began)
+    assert found is not None
+    assert (found["comment"], found["dataQualityMetrics"]) == ("looks good", 2)
+    assert found["endTime"] == "2026-11-22T10:00:11.000Z"
+    assert found["scientificMetadata"]["Machine"]["Ring current"]["value"] == 400.5
+    eventually(lambda: len(beamline.scicat.files(found["pid"])) == 1)
+    line = rf"cosaxs 20250001 'ascan mot01 0 1 10 0.1' completed, 1 files: {found['pid']}"
+    beamline.scicow.wait_for(line)
+
+
+def test_reversed_and_repeated_messages_give_the_same_datasets(beamline: Beamline) -> None:
+    began, ended = pair()
+    last = message("snapshot")
+    beamline.send(ended, began, ended, began, ended, last)
+    eventually(lambda: beamline.status(last) == "completed")
+    eventually(lambda: "is there already" in beamline.scicow.text)
+    eventually(lambda: beamline.scicow.text.count("is complete already") == 2)
+    assert beamline.status(began) == "completed"
+    found = beamline.dataset(began)
+    assert found is not None
+    assert (found["numberOfFiles"], found["size"]) == (1, 10)
+    assert beamline.count() == 2
+
+
+def test_annotations_reach_their_dataset_even_if_they_come_first(beamline: Beamline) -> None:
+    given = message("snapshot")
+    image = {"caption": "plot", "uri": PNG}
+    beamline.send(
+        message("annotation", given["uuid"], annotation={"comment": "first"}),
+        message("annotation", given["uuid"], annotation={"comment": "good", "rating": 2.5, "image": image}),
+        given,
+    )
+    eventually(lambda: (beamline.dataset(given) or {}).get("comment") == "good")
+    found = beamline.dataset(given)
+    assert found is not None
+    assert found["dataQualityMetrics"] == 2.5
+    assert len(found["scientificMetadata"]) == 2
+    path = f"/api/v3/datasets/scizoo%2F{given['uuid']}/attachments"
+    eventually(lambda: [each["caption"] for each in beamline.scicat.call("GET", path)] == ["plot"])
+
+
+def test_what_cannot_be_ingested_is_a_dead_letter_and_the_rest_goes_on(beamline: Beamline) -> None:
+    refused = message("snapshot", creationTime="2026-99-22T10:00:00Z", startTime="2026-99-22T10:00:00Z")
+    good = message("snapshot")
+    send(beamline.kafka.bootstrap, beamline.topic, [("a", b"\xff no JSON"), ("b", b'{"schema": "scifish/1"}')])
+    beamline.send(refused, good)
+    eventually(lambda: beamline.status(good) == "completed")
+    letters = beamline.dead_letters(3)
+    reasons = {value: headers["__connect.errors.exception.message"] for value, headers in letters}
+    assert "not JSON" in reasons[b"\xff no JSON"]
+    assert "is a required property" in reasons[b'{"schema": "scifish/1"}']
+    assert "400" in reasons[encode(refused)]
+    for _, headers in letters:
+        assert headers["__connect.errors.topic"] == beamline.topic
+        assert headers["__connect.errors.partition"].isdigit()
+        assert headers["__connect.errors.offset"].isdigit()
+        assert "Traceback" in headers["__connect.errors.exception.stacktrace"]
+
+
+def test_an_annotation_without_a_dataset_is_at_last_a_dead_letter(beamline: Beamline) -> None:
+    beamline.scicow.stop()
+    beamline.start_scicow(missing_dataset_wait=1)
+    lonely, good = message("annotation"), message("snapshot")
+    beamline.send(lonely, good)
+    eventually(lambda: beamline.status(good) == "completed")
+    [(data, headers)] = beamline.dead_letters(1)
+    assert json.loads(data or b"") == lonely
+    assert headers["__connect.errors.exception.class.name"] == "ingest.ingestor.DatasetMissing"
+
+
+def test_nothing_is_lost_while_the_catalogue_is_away(beamline: Beamline) -> None:
+    first = [message("snapshot") for _ in range(5)]
+    beamline.send(*first)
+    eventually(lambda: beamline.count() == 5)
+    assert beamline.catalogue.process is not None
+    beamline.catalogue.process.stop()
+    later = [message("snapshot") for _ in range(20)]
+    beamline.send(*later)
+    beamline.scicow.wait_for("held: SciCat does not answer")
+    time.sleep(1)
+    beamline.start_catalogue()
+    eventually(lambda: beamline.count() == 25)
+    assert beamline.scicow.text.count("held:") == 1
+    beamline.scicow.wait_for("going on after")
+
+
+def test_a_refused_account_loses_nothing(beamline: Beamline) -> None:
+    beamline.scicow.stop()
+    wrong = {"url": beamline.catalogue.url, "username": "ingestor", "password": "${PATH}"}
+    scicow = beamline.start_scicow(scicat=wrong)
+    given = message("snapshot")
+    beamline.send(given)
+    scicow.wait_for("check scicat.username and scicat.password")
+    scicow.stop()
+    assert beamline.count() == 0
+    beamline.start_scicow()
+    eventually(lambda: beamline.status(given) == "completed")
+
+
+def test_a_killed_scicow_loses_nothing_and_makes_nothing_twice(beamline: Beamline) -> None:
+    scans = [pair(files=[file(f"/data/{number}.h5")]) for number in range(50)]
+    beamline.send(*[given for scan in scans for given in scan])
+    for limit in (10, 30):
+        eventually(lambda limit=limit: beamline.count() >= limit)  # type: ignore[misc]
+        beamline.scicow.kill()
+        beamline.scicow = beamline.start_scicow()
+    eventually(lambda: all(beamline.status(began) == "completed" for began, _ in scans), timeout=90)
+    eventually(lambda: all(len(beamline.scicat.files(f"scizoo/{began['uuid']}")) == 1 for began, _ in scans))
+    found = beamline.scicat.datasets(fields=["pid", "numberOfFiles", "size"], limit=1000)
+    assert len(found) == 50
+    assert {(each["numberOfFiles"], each["size"]) for each in found} == {(1, 10)}
+
+
+@pytest.mark.parametrize("how", ["stop", "kill"])
+def test_a_broker_that_restarts_is_found_again(beamline: Beamline, how: str) -> None:
+    if not beamline.kafka.restartable:
+        pytest.skip(f"{beamline.kafka.kind} cannot be restarted with its data")
+    first, second = message("snapshot"), message("snapshot")
+    beamline.send(first)
+    eventually(lambda: beamline.status(first) == "completed")
+    getattr(beamline.kafka, how)()
+    beamline.scicow.wait_for("Kafka at .* trying on")
+    beamline.kafka.start()
+    beamline.send(second)
+    eventually(lambda: beamline.status(second) == "completed", timeout=60)
+    assert beamline.scicow.running
+
+
+def test_a_new_beamlines_topic_is_read_without_a_restart(beamline: Beamline) -> None:
+    first, second = message("snapshot"), message("snapshot", beamline="veritas")
+    beamline.send(first)
+    eventually(lambda: beamline.status(first) == "completed")
+    beamline.send(second, topic=f"scifish-{beamline.run}-two")
+    eventually(lambda: beamline.status(second) == "completed")
+
+
+@pytest.mark.parametrize("away", [False, True])
+def test_sigterm_stops_it_cleanly_and_it_goes_on_where_it_was(beamline: Beamline, away: bool) -> None:
+    first = [message("snapshot") for _ in range(3)]
+    beamline.send(*first)
+    eventually(lambda: beamline.count() == 3)
+    given = message("snapshot")
+    if away:
+        assert beamline.catalogue.process is not None
+        beamline.catalogue.process.stop()
+        beamline.send(given)
+        beamline.scicow.wait_for("held:")
+    beamline.scicow.terminate()
+    assert beamline.scicow.wait(15) == 0
+    if away:
+        beamline.start_catalogue()
+    else:
+        beamline.send(given)
+    again = beamline.start_scicow()
+    eventually(lambda: beamline.status(given) == "completed")
+    again.wait_for("completed")
+    assert "is complete already" not in again.text  # the first three were committed

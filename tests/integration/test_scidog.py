@@ -1,0 +1,149 @@
+"""SciDog as a device server: its properties, seen from jive and from its clients."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+
+import pytest
+import tango
+
+from deploy.demo.beamline import CONFIGURATIONS
+from deploy.demo.stack import SCIDOG, Stack
+from tests.tango_system import Events, control_system, eventually, refusal
+
+
+@pytest.fixture(scope="module")
+def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    with control_system(tmp_path_factory.mktemp("scidog")) as system:
+        system.start_scidog("127.0.0.1:9092")
+        yield system
+
+
+@pytest.fixture
+def scidog(stack: Stack) -> tango.DeviceProxy:
+    """The device with the properties of the demo."""
+    names = list(stack.db.get_device_property_list(SCIDOG, "*").value_string)
+    properties = stack.scidog_properties("127.0.0.1:9092")
+    stack.db.delete_device_property(SCIDOG, {name: [] for name in names if name not in properties})
+    edit(stack, **properties)
+    proxy = tango.DeviceProxy(stack.name(SCIDOG))
+    proxy.Reload()
+    return proxy
+
+
+def edit(stack: Stack, **properties: object) -> None:
+    """As jive does it."""
+    stack.db.put_device_property(SCIDOG, {name: list(lines) for name, lines in properties.items()})  # type: ignore[call-overload]
+
+
+def names(scidog: tango.DeviceProxy) -> list[str]:
+    return [entry["name"] for entry in json.loads(scidog.Entries)]
+
+
+def test_it_shows_what_its_properties_say(scidog: tango.DeviceProxy) -> None:
+    assert scidog.state() == tango.DevState.ON
+    assert scidog.Beamline == "cosaxs"
+    assert scidog.Configs == ("beamline", "saxs", "spectroscopy")
+    assert scidog.ActiveConfig == "saxs"
+    assert scidog.KafkaBootstrapServers == "127.0.0.1:9092"
+    assert scidog.Topic == "scifish-cosaxs"
+    assert scidog.Problems == ()
+    assert "35 attributes are recorded" in scidog.status()
+
+
+def test_entries_are_the_beamlines_defaults_and_the_active_configuration(scidog: tango.DeviceProxy) -> None:
+    entries = {entry["name"]: entry for entry in json.loads(scidog.Entries)}
+    assert {entry["config"] for entry in entries.values()} == {"beamline", "saxs"}
+    assert entries["Ring current"]["source"] == "r3-319s2/dia/dcct-01/InstantaneousCurrent"
+    assert entries["Ring current"]["record"] == ["start", "end", "statistics"]
+    assert "Bragg angle" not in entries
+
+
+def test_the_active_configuration_is_the_property(stack: Stack, scidog: tango.DeviceProxy) -> None:
+    before = scidog.Revision
+    events = Events(scidog, "ActiveConfig", "Revision", "Entries")
+    scidog.ActiveConfig = "Spectroscopy"
+    assert scidog.ActiveConfig == "spectroscopy"
+    assert stack.db.get_device_property(SCIDOG, "ActiveConfig")["ActiveConfig"][0] == "spectroscopy"
+    assert "Bragg angle" in names(scidog)
+    assert scidog.Revision != before
+    assert eventually(lambda: {name for name, _ in events.seen} == {"activeconfig", "revision", "entries"})
+    events.close()
+    scidog.ActiveConfig = "saxs"
+    assert scidog.Revision == before
+
+
+def test_no_active_configuration_leaves_the_defaults(scidog: tango.DeviceProxy) -> None:
+    scidog.ActiveConfig = ""
+    assert scidog.state() == tango.DevState.ON
+    assert len(names(scidog)) == 21
+
+
+def test_a_configuration_that_does_not_exist_is_refused(scidog: tango.DeviceProxy) -> None:
+    with pytest.raises(tango.DevFailed) as error:
+        scidog.ActiveConfig = "waxs"
+    assert refusal(error) == (
+        "SciDog_UnknownConfig",
+        "there is no configuration 'waxs'; there are: beamline, saxs, spectroscopy",
+    )
+    assert scidog.ActiveConfig == "saxs"
+
+
+def test_an_edit_in_jive_is_noticed_within_five_seconds(stack: Stack, scidog: tango.DeviceProxy) -> None:
+    edit(stack, ActiveConfig=["mine"], **{"Config.mine": ["- {name: Mine, source: a/b/c/d}"]})
+    assert eventually(lambda: scidog.ActiveConfig == "mine", 5.0)
+    assert names(scidog)[-1] == "Mine"
+
+
+def test_a_configuration_added_a_moment_ago_can_be_chosen(stack: Stack, scidog: tango.DeviceProxy) -> None:
+    edit(stack, **{"Config.new": ["- {name: New, source: a/b/c/d}"]})
+    scidog.ActiveConfig = "new"
+    assert names(scidog)[-1] == "New"
+
+
+def test_a_mistake_costs_its_own_line_and_is_told(stack: Stack, scidog: tango.DeviceProxy) -> None:
+    lines = ["# mine", "- {name: Good, source: a/b/c/d}", "- {name: Bad", "- {name: No source}"]
+    edit(stack, SnapshotTimeout=["soon"], **{"Config.saxs": lines})
+    scidog.Reload()
+    assert scidog.state() == tango.DevState.ALARM
+    assert "Good" in names(scidog)
+    problems = scidog.Problems
+    assert [problem.split(":")[0] for problem in problems] == ["SnapshotTimeout", "saxs, line 3", "saxs, line 4"]
+    assert all(problem in scidog.status() for problem in problems)
+    edit(stack, SnapshotTimeout=["3"], **{"Config.saxs": CONFIGURATIONS["saxs"]})
+    assert eventually(lambda: scidog.state() == tango.DevState.ON, 5.0)
+
+
+def test_names_may_be_in_any_script(stack: Stack, scidog: tango.DeviceProxy) -> None:
+    edit(stack, **{"Config.saxs": ["- {name: 波長 λ, source: a/b/c/d, unit: Å}"]})
+    scidog.Reload()
+    assert names(scidog)[-1] == "波長 λ"
+    assert "unit: Å" in scidog.GetConfig("saxs")
+
+
+def test_a_configuration_is_given_as_it_was_written(scidog: tango.DeviceProxy) -> None:
+    assert scidog.GetConfig("SAXS") == "\n".join(CONFIGURATIONS["saxs"])
+    with pytest.raises(tango.DevFailed) as error:
+        scidog.GetConfig("waxs")
+    assert refusal(error)[0] == "SciDog_UnknownConfig"
+
+
+def test_without_any_property_it_starts_and_says_what_to_do(stack: Stack) -> None:
+    device = "b311a-e/ctl/scidog-02"
+    stack.start_server("SciDog/bare", {device: ("SciDog", {})})
+    proxy = tango.DeviceProxy(stack.name(device))
+    assert proxy.state() == tango.DevState.ALARM
+    assert "Beamline" in proxy.Problems[0]
+    assert json.loads(proxy.Entries) == []
+
+
+def test_jive_can_show_what_each_property_is_for(stack: Stack) -> None:
+    server = tango.DeviceProxy(stack.name("dserver/SciDog/demo"))
+    answer = iter(server.QueryWizardDevProperty("SciDog"))
+    documented = {name: text for name, text, _ in zip(answer, answer, answer, strict=True)}
+    assert set(documented) == {
+        *("Beamline", "ActiveConfig", "AlwaysConfigs", "PathFixer", "KafkaBootstrapServers", "Topic"),
+        *("KafkaConfigFile", "SpoolDirectory", "SnapshotTimeout", "MaxArraySize", "SendProprietary"),
+    }
+    assert all(documented.values())

@@ -1,0 +1,289 @@
+"""Kafka for the tests: a real broker where there is a JVM, else librdkafka's mock cluster; and messages."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import re
+import shutil
+import socket
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+from confluent_kafka import KafkaException, Producer
+from confluent_kafka.admin import AdminClient
+
+from deploy.demo.processes import Process, Processes
+from scifish.message import Message
+
+KAFKA_VERSION = "4.1.2"
+LOG4J_VERSION = "2.25.3"  # the one that this Kafka has
+
+ROOT = Path(__file__).parent.parent
+
+POM = f"""\
+<project xmlns="http://maven.apache.org/POM/4.0.0">
+  <modelVersion>4.0.0</modelVersion>
+  <groupId>scizoo</groupId><artifactId>kafka-for-tests</artifactId><version>1</version><packaging>pom</packaging>
+  <dependencies>
+    <dependency>
+      <groupId>org.apache.kafka</groupId><artifactId>kafka_2.13</artifactId><version>{KAFKA_VERSION}</version>
+    </dependency>
+    <dependency>
+      <groupId>org.apache.logging.log4j</groupId><artifactId>log4j-slf4j-impl</artifactId>
+      <version>{LOG4J_VERSION}</version>
+    </dependency>
+  </dependencies>
+</project>
+"""
+
+# The short session lets a killed broker start again at once.
+# One node that is broker and controller both (KRaft), with one copy of everything.
+PROPERTIES = """\
+process.roles=broker,controller
+node.id=1
+controller.quorum.voters=1@127.0.0.1:{controller}
+controller.listener.names=CONTROLLER
+listeners=PLAINTEXT://127.0.0.1:{port},CONTROLLER://127.0.0.1:{controller}
+advertised.listeners=PLAINTEXT://127.0.0.1:{port}
+log.dirs={data}
+auto.create.topics.enable=true
+num.partitions=4
+offsets.topic.num.partitions=1
+offsets.topic.replication.factor=1
+transaction.state.log.replication.factor=1
+transaction.state.log.min.isr=1
+broker.heartbeat.interval.ms=500
+broker.session.timeout.ms=3000
+group.initial.rebalance.delay.ms=0
+group.coordinator.rebalance.protocols=classic,consumer
+"""
+
+LOGGING = """\
+<Configuration status="ERROR">
+  <Appenders><Console name="out"><PatternLayout pattern="%d %p %c: %m%n"/></Console></Appenders>
+  <Loggers><Root level="WARN"><AppenderRef ref="out"/></Root></Loggers>
+</Configuration>
+"""
+
+# For tests only: fast to start, small in memory.
+JAVA = ("java", "-Xmx512m", "-Xms128m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1")
+
+
+class DownloadError(RuntimeError):
+    """Maven cannot get Apache Kafka; the text says why."""
+
+
+class KafkaServer:
+    """A real broker of Apache Kafka on loopback, which keeps its data and its port when it is restarted."""
+
+    restartable = True
+
+    def __init__(self, folder: Path, processes: Processes, jars: Path) -> None:
+        self._processes = processes
+        self._process: Process | None = None
+        self._starts = 0
+        port, controller = free_ports(2)
+        self.bootstrap = f"127.0.0.1:{port}"
+        self.kind = f"Apache Kafka {KAFKA_VERSION}"
+        folder.mkdir(parents=True)
+        (folder / "log4j2.xml").write_text(LOGGING)
+        self._properties = folder / "server.properties"
+        self._properties.write_text(PROPERTIES.format(port=port, controller=controller, data=folder / "data"))
+        self._java = (*JAVA, f"-Dlog4j2.configurationFile={folder / 'log4j2.xml'}", "-cp", f"{jars}/*")
+        self._run_tool("format", "--cluster-id", "MkU3OEVBNTcwNTJENDM2Qg", "--config", str(self._properties))
+
+    def start(self) -> None:
+        """Returns when clients are answered."""
+        self._starts += 1
+        argv = (*self._java, "kafka.Kafka", str(self._properties))
+        self._process = self._processes.start(f"kafka-{self._starts}", argv)
+        self._process.wait_for(lambda: answers(self.bootstrap), timeout=60)
+
+    def stop(self) -> None:
+        """As an administrator stops it."""
+        if self._process:
+            self._process.stop(timeout=20)
+
+    def kill(self) -> None:
+        """As a crash."""
+        if self._process:
+            self._process.kill()
+
+    def _run_tool(self, *args: str) -> None:
+        argv = [*self._java, "kafka.tools.StorageTool", *args]
+        done = subprocess.run(argv, capture_output=True, text=True, timeout=60)
+        if done.returncode:
+            raise RuntimeError(f"Kafka's storage could not be formatted: {done.stdout}{done.stderr}")
+
+
+class MockKafka:
+    """librdkafka's mock cluster: keeps nothing, and has another port each time."""
+
+    restartable = False
+
+    def __init__(self, processes: Processes, reason: str) -> None:
+        self._processes = processes
+        self.bootstrap = ""
+        self.kind = f"librdkafka's mock cluster ({reason})"
+
+    def start(self) -> None:
+        self._process = self._processes.start("mock-kafka", [sys.executable, "-m", "deploy.demo.mock_kafka"])
+        found = self._process.wait_for(r"mock-kafka: (\S+)")
+        assert found is not None
+        self.bootstrap = found[1]
+
+    def stop(self) -> None:
+        self._process.stop()
+
+    def kill(self) -> None:
+        self._process.kill()
+
+
+class GivenKafka:
+    """A broker that was there before: the environment variable SCIZOO_TEST_KAFKA."""
+
+    restartable = False
+
+    def __init__(self, bootstrap: str) -> None:
+        self.bootstrap = bootstrap
+        self.kind = f"{bootstrap} (SCIZOO_TEST_KAFKA)"
+
+    def start(self) -> None:
+        if not answers(self.bootstrap):
+            raise RuntimeError(f"no Kafka at {self.bootstrap}, which SCIZOO_TEST_KAFKA says")
+
+    def stop(self) -> None:
+        raise NotImplementedError("not ours to stop")
+
+    kill = stop
+
+
+Kafka = KafkaServer | MockKafka | GivenKafka
+
+
+def make_kafka(folder: Path, processes: Processes) -> Kafka:
+    """The best that there is here, not started yet."""
+    given = os.environ.get("SCIZOO_TEST_KAFKA")
+    if given:
+        return GivenKafka(given)
+    if not has_java():
+        return MockKafka(processes, "no Java 17 with Maven here")
+    try:
+        jars = kafka_jars()
+    except DownloadError as error:
+        return MockKafka(processes, str(error))
+    return KafkaServer(folder, processes, jars)
+
+
+def has_java() -> bool:
+    """Java 17 or newer, and Maven."""
+    if not shutil.which("java") or not shutil.which("mvn"):
+        return False
+    said = subprocess.run(["java", "-version"], capture_output=True, text=True).stderr
+    found = re.search(r'version "(\d+)', said)
+    return found is not None and int(found[1]) >= 17
+
+
+def kafka_jars() -> Path:
+    """The folder of Kafka's jars, from Maven Central the first time."""
+    jars = ROOT / "build" / "kafka" / KAFKA_VERSION
+    jars.parent.mkdir(parents=True, exist_ok=True)
+    with (jars.parent / ".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # several test runs at once
+        if not jars.is_dir():
+            with tempfile.TemporaryDirectory(dir=jars.parent) as folder:
+                _download(Path(folder))
+                (Path(folder) / "jars").rename(jars)  # whole, or not there
+    return jars
+
+
+def _download(folder: Path) -> None:
+    (folder / "pom.xml").write_text(POM)
+    argv = ["mvn", "-B", "-q", "dependency:copy-dependencies", f"-DoutputDirectory={folder / 'jars'}"]
+    done = subprocess.run(argv, cwd=folder, capture_output=True, text=True, timeout=600)
+    if done.returncode:
+        raise DownloadError(
+            f"Apache Kafka cannot be had from Maven Central: {done.stdout[-2000:]}{done.stderr[-2000:]}"
+        )
+
+
+def free_ports(count: int) -> list[int]:
+    """Ports of loopback that nobody has at the moment."""
+    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
+    ports = [each.getsockname()[1] for each in sockets]
+    for each in sockets:
+        each.close()
+    return ports
+
+
+def answers(bootstrap: str) -> bool:
+    """Whether a broker takes requests there."""
+    client = AdminClient({"bootstrap.servers": bootstrap, "log_level": 0})
+    try:
+        return bool(client.list_topics(timeout=1).brokers)
+    except KafkaException:
+        return False
+
+
+def send(bootstrap: str, topic: str, messages: list[tuple[str, bytes]]) -> None:
+    """Keys and values in this order; returns when Kafka has confirmed all of them."""
+    refused: list[object] = []
+    producer = Producer({"bootstrap.servers": bootstrap, "enable.idempotence": True, "log_level": 0})
+    for key, value in messages:
+        producer.produce(topic, key=key, value=value, on_delivery=lambda error, _: error and refused.append(error))
+    left = producer.flush(30)
+    assert not left
+    assert not refused
+
+
+def message(kind: str = "began", uuid: str | None = None, **changes: Any) -> Message:
+    """A message of the schema, of a short scan that went well."""
+    found: Message = {
+        "schema": "scifish/1",
+        "type": kind,
+        "uuid": uuid or str(uuid4()),
+        "beamline": "cosaxs",
+        "proposalId": "20250001",
+        "creationTime": "2026-11-22T10:00:00.000Z",
+        "origin": {"host": "b311a-cc-0", "program": "sardana", "version": "3.6", "run": "run-1"},
+        "seq": 1,
+    }
+    if kind == "annotation":
+        return found | {"annotation": {"comment": "fine"}} | changes
+    found |= {
+        "datasetName": "ascan mot01 0 1 10 0.1",
+        "sampleId": "S-1",
+        "sourceFolder": "/data/visitors/cosaxs/20250001/raw",
+        "dataFormat": "NXsas",
+        "description": "a scan",
+        "environment": {
+            "title": "ascan mot01 0 1 10 0.1",
+            "scanID": 42,
+            "motors": ["mot01"],
+            "detectors": ["ct1", "ct2"],
+        },
+        "scientificMetadata": {"Machine": {"Ring current": value(400.5, "mA")}},
+    }
+    if kind in ("ended", "snapshot"):
+        found |= {
+            "status": "completed",
+            "startTime": "2026-11-22T10:00:00.000Z",
+            "endTime": "2026-11-22T10:00:11.000Z",
+            "numberOfPoints": 11,
+            "files": [file("/data/visitors/cosaxs/20250001/raw/scan_0042.h5")],
+        }
+    return found | changes
+
+
+def value(given: Any, unit: str = "", **more: Any) -> Message:
+    time = "2026-11-22T10:00:00.000Z"
+    return {"value": given, "unit": unit, "human_name": "", "source": "", "time": time, **more}
+
+
+def file(path: str, size: int = 10) -> Message:
+    return {"path": path, "size": size, "time": "2026-11-22T10:00:11.000Z"}

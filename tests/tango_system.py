@@ -1,0 +1,60 @@
+"""A Tango control system of a test's own: its database, and device servers as real processes."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+import tango
+
+from deploy.demo.processes import Processes
+from deploy.demo.stack import BEAMLINE, Stack
+from sdm.layout import CATEGORIES
+
+
+@contextmanager
+def control_system(folder: Path) -> Iterator[Stack]:
+    """A stack with a running database, and the folders of the beamline that PathFixer expects."""
+    with pytest.MonkeyPatch.context() as patch, Processes(folder / "logs") as processes:
+        patch.setenv("TANGO_HOST", os.environ.get("TANGO_HOST", ""))  # put back afterwards
+        stack = Stack(folder, processes)
+        for category in CATEGORIES:
+            (folder / "data" / category / BEAMLINE).mkdir(parents=True, exist_ok=True)
+        stack.start_database()
+        yield stack
+
+
+def eventually(condition: Callable[[], bool], timeout: float = 10.0) -> bool:
+    """Whether it gets true in time (seconds)."""
+    deadline = time.monotonic() + timeout
+    while time.monotonic() < deadline:
+        if condition():
+            return True
+        time.sleep(0.05)
+    return False
+
+
+def refusal(error: pytest.ExceptionInfo[tango.DevFailed]) -> tuple[str, str]:
+    """Reason and text of what the device itself said."""
+    return error.value.args[0].reason, error.value.args[0].desc
+
+
+class Events:
+    """Change events of a device, as (attribute, value), until `close`."""
+
+    def __init__(self, proxy: tango.DeviceProxy, *attributes: str) -> None:
+        self.seen: list[tuple[str, object]] = []
+        self._proxy = proxy
+        self._ids = [proxy.subscribe_event(name, tango.EventType.CHANGE_EVENT, self._on_event) for name in attributes]
+        self.seen.clear()  # what each subscription begins with
+
+    def close(self) -> None:
+        for number in self._ids:
+            self._proxy.unsubscribe_event(number)
+
+    def _on_event(self, event: tango.EventData) -> None:
+        self.seen.append((event.attr_name.rpartition("/")[2].lower(), event.errors or event.attr_value.value))

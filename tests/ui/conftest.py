@@ -1,0 +1,71 @@
+"""Widgets are drawn offscreen, on a real catalogue."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")  # before Qt is loaded by any test
+
+import pytest
+from pytestqt.qtbot import QtBot
+
+from deploy.demo.processes import Processes
+from ingest.scicat import SciCat
+from taurus_widgets.scanlog import ScanLog
+from tests.catalogue import INGESTOR, Catalogue, start_catalogue
+
+Json = dict[str, object]
+
+
+@pytest.fixture(scope="module")
+def processes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Processes]:
+    with Processes(tmp_path_factory.mktemp("logs")) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def catalogue(processes: Processes, tmp_path_factory: pytest.TempPathFactory) -> Catalogue:
+    """One for all tests of a module: each keeps to a proposal of its own."""
+    return start_catalogue(processes, tmp_path_factory.mktemp("catalogue"))
+
+
+@pytest.fixture
+def scicat(catalogue: Catalogue) -> SciCat:
+    return SciCat(catalogue.url, INGESTOR.username, INGESTOR.password)
+
+
+@pytest.fixture
+def proposal() -> str:
+    """One that no other test uses."""
+    return f"P-{time.time_ns() % 10**8:08d}"
+
+
+@pytest.fixture
+def scanLog(qtbot: QtBot) -> Iterator[ScanLog]:
+    log = ScanLog()
+    qtbot.addWidget(log)
+    log.resize(1280, 800)
+    log.show()
+    yield log
+    log.stop()
+
+
+@pytest.fixture
+def shown(qtbot: QtBot, scanLog: ScanLog) -> Callable[[int], None]:
+    """Wait until so many rows are in the table."""
+
+    def wait(count: int) -> None:
+        qtbot.waitUntil(lambda: scanLog.scans.rowCount() == count, timeout=10_000)
+
+    return wait
+
+
+@pytest.fixture
+def password_file(tmp_path: Path) -> Path:
+    file = tmp_path / "password"
+    file.touch(mode=0o600)
+    file.write_text(INGESTOR.password + "\n", "utf-8")
+    return file

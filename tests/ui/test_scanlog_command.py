@@ -1,0 +1,128 @@
+"""The command `scanlog` as a process of its own."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from deploy.demo.processes import Processes
+from ingest.scicat import SciCat
+from tests.catalogue import INGESTOR, Catalogue
+from tests.ui.made_up import scan
+
+SCANLOG = str(Path(sys.executable).with_name("scanlog"))
+
+
+def run(*arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
+    clean = {name: value for name, value in os.environ.items() if not name.startswith("SCIZOO_")}
+    return subprocess.run(
+        [SCANLOG, *arguments], env=clean | variables, capture_output=True, text=True, timeout=60, check=False
+    )
+
+
+@pytest.fixture
+def account(catalogue: Catalogue) -> dict[str, str]:
+    return {
+        "SCIZOO_SCICAT_URL": catalogue.url,
+        "SCIZOO_SCICAT_USERNAME": INGESTOR.username,
+        "SCIZOO_SCICAT_PASSWORD": INGESTOR.password,
+    }
+
+
+class TestTerminal:
+    def test_the_table_is_printed(self, scicat: SciCat, account: dict[str, str], proposal: str) -> None:
+        now = time.time()
+        scicat.create_dataset(scan(1, now - 60, proposal=proposal, status="failed", dataQualityMetrics=2.5))
+        scicat.create_dataset(scan(2, now - 30, proposal=proposal, comment="[bold]not markup[/bold] \x1b[31m"))
+        done = run("--terminal", "--proposal", proposal, "--column", "Machine/Ring current", **account)
+        assert (done.returncode, done.stderr) == (0, "")
+        first, second = (line for line in done.stdout.splitlines() if "ascan mot01" in line)
+        assert "✓ completed" in first
+        assert "[bold]not markup[/bold] [31m" in first
+        assert "✗ failed" in second
+        assert "★★½" in second
+        assert "Ring current (mA)" in done.stdout
+        assert "\x1b" not in done.stdout
+
+    def test_no_datasets_are_said(self, account: dict[str, str]) -> None:
+        done = run("--terminal", "--proposal", "nothing", **account)
+        assert done.returncode == 0
+        assert "No datasets of proposal nothing" in done.stdout
+
+    def test_a_password_file_serves_as_well(
+        self, scicat: SciCat, catalogue: Catalogue, password_file: Path, proposal: str
+    ) -> None:
+        scicat.create_dataset(scan(1, time.time(), proposal=proposal))
+        login = ("--url", catalogue.url, "--username", INGESTOR.username, "--password-file", str(password_file))
+        assert "ascan mot01" in run("--terminal", *login).stdout
+        password_file.chmod(0o644)
+        refused = run("--terminal", *login)
+        assert refused.returncode == 2
+        assert "can be read by others" in refused.stderr
+
+
+class TestMistakes:
+    def test_no_address(self) -> None:
+        done = run("--terminal")
+        assert done.returncode == 2
+        assert "--url" in done.stderr
+        assert "SCIZOO_SCICAT_URL" in done.stderr
+
+    def test_an_address_without_http(self) -> None:
+        assert "https://scicat.example.org" in run("--url", "scicat.example.org").stderr
+
+    def test_no_password(self, catalogue: Catalogue) -> None:
+        done = run("--url", catalogue.url, "--username", "ada")
+        assert done.returncode == 2
+        assert "SCIZOO_SCICAT_PASSWORD" in done.stderr
+
+    @pytest.mark.parametrize("terminal", [[], ["--terminal"]])
+    def test_a_wrong_password(self, account: dict[str, str], terminal: list[str]) -> None:
+        done = run(*terminal, **account | {"SCIZOO_SCICAT_PASSWORD": "wrong"})
+        assert done.returncode == 1
+        assert "name or password are wrong" in done.stderr
+        assert "Traceback" not in done.stderr
+
+    def test_a_wrong_column(self, account: dict[str, str]) -> None:
+        done = run("--column", "Machine//x", **account)
+        assert done.returncode == 2
+        assert "GROUP/NAME" in done.stderr
+
+    def test_a_server_that_is_away_has_no_table(self) -> None:
+        done = run("--terminal", "--url", "http://127.0.0.1:9")
+        assert done.returncode == 1
+        assert "does not answer (connection refused)" in done.stderr
+        assert "Traceback" not in done.stderr
+
+
+class TestWindow:
+    @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+    def test_a_signal_ends_it_cleanly(self, tmp_path: Path, account: dict[str, str], number: signal.Signals) -> None:
+        with Processes(tmp_path / "logs") as processes:
+            window = processes.start("scanlog", [SCANLOG], {**os.environ, **account})
+            time.sleep(2)
+            assert window.running, window.text
+            os.kill(window.pid, number)
+            assert window.wait(5) == 0
+            assert "Traceback" not in window.text
+
+    def test_it_starts_with_the_server_away(self, tmp_path: Path) -> None:
+        with Processes(tmp_path / "logs") as processes:
+            window = processes.start("scanlog", [SCANLOG, "--url", "http://127.0.0.1:9"])
+            time.sleep(2)
+            assert window.running, window.text
+            window.terminate()
+            assert window.wait(5) == 0
+
+    @pytest.mark.parametrize("parent", ["taurus", "sardanactl"])
+    def test_it_is_a_command_of_taurus_and_sardana(self, parent: str) -> None:
+        command = str(Path(sys.executable).with_name(parent))
+        done = subprocess.run([command, "scanlog", "--help"], capture_output=True, text=True, timeout=60, check=False)
+        assert done.returncode == 0
+        assert "--proposal" in done.stdout

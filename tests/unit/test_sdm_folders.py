@@ -1,0 +1,154 @@
+"""Making folders: the modes asked for, in whatever umask, and never through a link."""
+
+from __future__ import annotations
+
+import grp
+import os
+import stat
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from sdm import folders
+from sdm.folders import FolderError
+from sdm.layout import Layout, Place
+
+PLACE = Place("visitors", "cosaxs", "20250001", "20250310", "batch/cell_01")
+GROUP = grp.getgrgid(os.getgid()).gr_name
+
+MODES = {
+    "20250001": 0o2750,
+    "20250001/20250310": 0o2770,
+    "20250001/20250310/process": 0o2770,
+    "20250001/20250310/raw": 0o2770,
+    "20250001/20250310/raw/batch": 0o2770,
+    "20250001/20250310/raw/batch/cell_01": 0o2770,
+}
+
+
+@pytest.fixture
+def layout(tmp_path: Path) -> Layout:
+    """With the beamline's own folder, which is never made by us."""
+    made = Layout(tmp_path)
+    made.beamline(PLACE).mkdir(parents=True)
+    return made
+
+
+@pytest.fixture(params=[0o000, 0o022, 0o077, 0o777], ids=oct)
+def umask(request: pytest.FixtureRequest) -> Iterator[None]:
+    before = os.umask(request.param)
+    yield
+    os.umask(before)
+
+
+def modes(layout: Layout) -> dict[str, int]:
+    top = layout.beamline(PLACE)
+    return {str(path.relative_to(top)): stat.S_IMODE(path.lstat().st_mode) for path in sorted(top.rglob("*"))}
+
+
+@pytest.mark.usefixtures("umask")
+def test_the_modes_are_those_asked_for_in_any_umask(layout: Layout) -> None:
+    done = folders.make(layout, PLACE, GROUP)
+    assert modes(layout) == MODES
+    assert done.raw == layout.raw(PLACE)
+    assert done.sample == layout.sample(PLACE)
+    assert len(done.made) == len(MODES)
+    assert done.notes == ()
+
+
+def test_doing_it_again_changes_nothing(layout: Layout) -> None:
+    folders.make(layout, PLACE, GROUP)
+    (layout.raw(PLACE) / "scan_1.h5").write_text("data")
+    before = {path: path.stat().st_ctime_ns for path in layout.root.rglob("*")}
+    again = folders.make(layout, PLACE, GROUP)
+    assert again.made == ()
+    assert {path: path.stat().st_ctime_ns for path in layout.root.rglob("*")} == before
+
+
+def test_what_was_half_made_is_completed(layout: Layout) -> None:
+    layout.visit(PLACE).mkdir(parents=True, mode=0o700)
+    layout.proposal(PLACE).chmod(0o700)
+    done = folders.make(layout, PLACE, GROUP)
+    assert modes(layout) == MODES
+    assert layout.proposal(PLACE) not in done.made
+    assert layout.raw(PLACE) in done.made
+
+
+def test_raw_can_be_read_only_for_users(layout: Layout) -> None:
+    folders.make(layout, PLACE, GROUP, raw_read_only=True)
+    found = modes(layout)
+    assert {mode for name, mode in found.items() if "raw" in name} == {0o2750}
+    assert found["20250001/20250310/process"] == 0o2770
+
+
+def test_what_is_made_inside_gets_the_proposals_group(layout: Layout) -> None:
+    folders.make(layout, PLACE, GROUP)
+    file = layout.sample(PLACE) / "scan.h5"
+    file.write_text("data")
+    assert file.stat().st_gid == layout.proposal(PLACE).stat().st_gid == os.getgid()
+
+
+def test_a_group_or_owner_that_does_not_exist_is_a_note_and_no_failure(layout: Layout) -> None:
+    done = folders.make(layout, PLACE, "20250001-group", owner="no-such-account")
+    assert modes(layout) == MODES
+    assert any("'20250001-group'" in note for note in done.notes)
+    assert any("'no-such-account'" in note for note in done.notes)
+
+
+def test_what_may_not_be_set_is_a_note(layout: Layout, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object) -> None:
+        raise PermissionError(1, "Operation not permitted")
+
+    folders.make(layout, PLACE, GROUP)
+    layout.raw(PLACE).chmod(0o700)
+    monkeypatch.setattr(os, "fchmod", refuse)
+    monkeypatch.setattr(os, "fchown", refuse)
+    monkeypatch.setattr("sdm.folders._gid", lambda *_: os.getgid() + 1)
+    notes = folders.make(layout, PLACE, "another").notes
+    assert any("the mode is 0700, not 2770" in note for note in notes)
+    assert any("Operation not permitted" in note for note in notes)
+
+
+@pytest.mark.parametrize("linked", ["20250001", "20250001/20250310", "20250001/20250310/raw"])
+def test_a_symbolic_link_is_refused_and_nothing_is_made_behind_it(
+    layout: Layout, tmp_path_factory: pytest.TempPathFactory, linked: str
+) -> None:
+    elsewhere = tmp_path_factory.mktemp("elsewhere")
+    link = layout.beamline(PLACE) / linked
+    link.parent.mkdir(parents=True, exist_ok=True)
+    link.symlink_to(elsewhere)
+    with pytest.raises(FolderError, match="symbolic link"):
+        folders.make(layout, PLACE, GROUP)
+    assert list(elsewhere.iterdir()) == []
+    assert stat.S_IMODE(elsewhere.stat().st_mode) == 0o700
+
+
+def test_a_dangling_link_and_a_file_are_refused(layout: Layout) -> None:
+    layout.proposal(PLACE).symlink_to("nowhere")
+    with pytest.raises(FolderError, match="symbolic link"):
+        folders.make(layout, PLACE, GROUP)
+    layout.proposal(PLACE).unlink()
+    layout.proposal(PLACE).write_text("a file")
+    with pytest.raises(FolderError, match="Not a directory"):
+        folders.make(layout, PLACE, GROUP)
+
+
+def test_a_storage_that_is_not_mounted_is_not_filled(tmp_path: Path) -> None:
+    with pytest.raises(FolderError, match="mounted"):
+        folders.make(Layout(tmp_path), PLACE, GROUP)
+    with pytest.raises(FolderError, match="mounted"):
+        folders.make(Layout(tmp_path / "data"), PLACE, GROUP)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_root_itself_may_be_a_link(layout: Layout, tmp_path_factory: pytest.TempPathFactory) -> None:
+    link = tmp_path_factory.mktemp("mnt") / "data"
+    link.symlink_to(layout.root)
+    assert folders.make(Layout(link), PLACE, GROUP).raw.is_dir()
+
+
+def test_no_descriptor_is_left_open(layout: Layout) -> None:
+    before = len(os.listdir("/proc/self/fd"))
+    folders.make(layout, PLACE, GROUP)
+    assert len(os.listdir("/proc/self/fd")) == before
