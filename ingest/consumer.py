@@ -13,7 +13,7 @@ from collections import deque
 from dataclasses import dataclass
 from typing import Any
 
-from confluent_kafka import Consumer, KafkaError, TopicPartition
+from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 from confluent_kafka import Message as KafkaMessage
 
 from ingest.deadletters import DeadLetterError, DeadLetters
@@ -93,7 +93,7 @@ class SciCow:
         self._sequence = Sequence()
         self._next_look = 0.0
         self._partitions_changed = False
-        self._kafka_trouble = ""
+        self._kafka_troubles: set[str] = set()
         self._stopping = False
 
     def stop(self) -> None:
@@ -155,8 +155,9 @@ class SciCow:
         try:
             self._look_for_datasets()
             while self._queue and not self._stopping:
-                self._ingest(self._queue[0])
+                uuid = self._ingest(self._queue[0])
                 self._queue.popleft()
+                self._retry_waiting(uuid)  # it may have created the dataset
         except (SciCatError, DeadLetterError) as error:
             first = not self._hold.active
             self._hold.failed(*_why_held(error))
@@ -167,25 +168,23 @@ class SciCow:
                 self._hold.over()
                 self._pause_or_resume()
 
-    def _ingest(self, item: Item) -> None:
-        """Done, waiting or a dead letter afterwards; raises what it must be held for."""
+    def _ingest(self, item: Item) -> str:
+        """Done, waiting or a dead letter afterwards; raises what it must be held for. The uuid, "" if it has none."""
         if item.message is None:
             try:
                 item.message = decode(item.kafka.value() or b"")
             except (MessageError, RecursionError) as error:
                 self._bury(item, error)
-                return
+                return ""
             self._sequence.seen(item.message["origin"]["run"], item.message["seq"])
-        uuid = item.message["uuid"]
-        # Before it, what waits for the same dataset, so that the later of two comments stays;
-        # after it, as it may have created the dataset.
+        uuid = str(item.message["uuid"])
+        # First what waits for the same dataset, so that the later of two comments stays.
         self._retry_waiting(uuid)
         try:
             self._try(item, item.message)
         except DatasetMissing:
             self._wait_for_dataset(item, uuid)
-        else:
-            self._retry_waiting(uuid)
+        return uuid
 
     def _try(self, item: Item, message: Message) -> None:
         """Done or a dead letter afterwards. Raises DatasetMissing, or what it must be held for."""
@@ -220,7 +219,10 @@ class SciCow:
     def _finish(self, item: Item) -> None:
         topic, number = item.partition
         offset = self._offsets.done(item.partition, item.offset)
-        self._kafka.store_offsets(offsets=[TopicPartition(topic, number, offset)])
+        try:
+            self._kafka.store_offsets(offsets=[TopicPartition(topic, number, offset)])
+        except KafkaException as error:
+            log.warning("%s is done, but will come again, as its offset cannot be stored: %s", item, error)
 
     # ------------------------------------------------- messages without a dataset
 
@@ -273,15 +275,15 @@ class SciCow:
 
     def _kafka_failed(self, error: KafkaError) -> None:
         # One broker's connection may come and go; librdkafka says so with _TRANSPORT.
-        if error.code() == KafkaError._TRANSPORT or error.name() == self._kafka_trouble:
+        if error.code() == KafkaError._TRANSPORT or error.name() in self._kafka_troubles:
             return
-        self._kafka_trouble = error.name()
+        self._kafka_troubles.add(error.name())
         log.warning("Kafka at %s: %s; trying on", self._settings.kafka.bootstrap_servers, error.str())
 
     def _kafka_answers(self) -> None:
-        if self._kafka_trouble:
+        if self._kafka_troubles:
             log.info("Kafka answers again")
-            self._kafka_trouble = ""
+            self._kafka_troubles.clear()
 
 
 def _why_held(error: Exception) -> tuple[str, object]:

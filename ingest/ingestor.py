@@ -83,7 +83,7 @@ class Ingestor:
         image = message["annotation"].get("image")
         if image:
             self._attach(pid, str(found["ownerGroup"]), image)
-        return "annotated"
+        return "written"
 
     # ---------------------------------------------------------------- helpers
 

@@ -67,7 +67,11 @@ class SciCat:
             raise NotAllowed(f"SciCat refuses the user {self.username!r}", answer.status_code, answer.text)
         if answer.status_code not in (200, 201):
             raise SciCatError("login to SciCat", answer.status_code, answer.text)
-        self._token = answer.json()["access_token"]
+        try:
+            self._token = answer.json()["access_token"]
+        except (ValueError, KeyError, TypeError) as error:
+            # As a proxy's own page would be.
+            raise SciCatError("login to SciCat", answer.status_code, "the answer has no access_token") from error
 
     def call(
         self,

@@ -15,6 +15,7 @@ import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from functools import lru_cache
 from typing import Any
 
 import yaml
@@ -68,6 +69,12 @@ _Loader.add_implicit_resolver("tag:yaml.org,2002:bool", re.compile(r"^(?:true|Tr
 
 def parse(lines: Sequence[str], config_name: str = "") -> tuple[list[Entry], list[str]]:
     """The entries that are right, and a sentence for each mistake, with the line's number."""
+    entries, problems = _parse(tuple(lines), config_name)
+    return list(entries), list(problems)
+
+
+@lru_cache(maxsize=64)  # a scan asks for the same lines as the last one did
+def _parse(lines: tuple[str, ...], config_name: str) -> tuple[tuple[Entry, ...], tuple[str, ...]]:
     entries: list[Entry] = []
     problems: list[str] = []
     names: dict[tuple[str, str], int] = {}
@@ -82,7 +89,7 @@ def parse(lines: Sequence[str], config_name: str = "") -> tuple[list[Entry], lis
             problems.append(f"{where}: the name {entry.name!r} is taken by line {first}; this line is not recorded")
             continue
         entries.append(entry)
-    return entries, problems
+    return tuple(entries), tuple(problems)
 
 
 def effective(

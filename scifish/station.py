@@ -16,8 +16,6 @@ from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 
-from tango.utils import PyTangoThreadPoolExecutor
-
 from scifish import compose, place, snapshot
 from scifish.clerk import Clerk
 from scifish.compose import Observed, Record
@@ -28,6 +26,7 @@ from scifish.sender import Sender
 from scifish.settings import Settings, spool_directory
 from scifish.source import SettingsSource, TangoSettings
 from scifish.spool import SUFFIX, Spool, orphans
+from scifish.workers import Workers
 
 log = logging.getLogger(__name__)
 
@@ -36,6 +35,9 @@ FIRST_SETTINGS = 1.0
 
 PULSE = 1.0
 """Seconds between two looks at the datasets that are being recorded."""
+
+WORKERS = 8
+"""Datasets whose values are read, or whose messages are composed, at the same time."""
 
 FLUSH = 3.0
 """Seconds that the end of the process waits for Kafka. What is not sent by then stays in the spool."""
@@ -75,7 +77,7 @@ class Station:
         self.origin = origin(program)
         self._reader = snapshot.Reader()
         self._place = place.Place()
-        self._workers = PyTangoThreadPoolExecutor(max_workers=8, thread_name_prefix="scifish-work")
+        self._workers = Workers(WORKERS, "scifish-work")
         directory = spool or spool_directory(self._first_settings())
         directory.mkdir(parents=True, exist_ok=True, mode=0o770)
         self._clerk = Clerk()
@@ -89,7 +91,7 @@ class Station:
         self._adopted = threading.Event()
         self._pulse = threading.Thread(target=self._run_pulse, name="scifish-pulse", daemon=True)
         self._pulse.start()
-        self._workers.submit(self._adopt)
+        self._workers.give(self._adopt)
         atexit.register(self.close)
 
     # ------------------------------------------------------- called by a measurement
@@ -100,16 +102,15 @@ class Station:
         `start` in seconds since 1970 (now). Without `announce`, `began` is sent when `Dataset.announce` is called.
         """
         record = Record(uuid or str(uuids.uuid4()), start or time.time(), plain(given))
-        dataset = self._opened(record)
+        dataset = self._kept(record)
         self._open[dataset.uuid] = dataset
-        if announce:
-            self.announce(dataset)
+        self._workers.give(lambda: self._observe(dataset, announce))
         return dataset
 
     def announce(self, dataset: Dataset, given: Message | None = None) -> None:
         if given is not None:
             self._say(dataset.record, given)
-        self._workers.submit(self._send_began, dataset)
+        self._workers.give(lambda: self._send_began(dataset))
 
     def end(self, dataset: Dataset, status: str, given: Message | None) -> None:
         if self._open.pop(dataset.uuid, None) is None:
@@ -120,14 +121,15 @@ class Station:
         end = compose.ending(status, max(time.time(), record.started), dataset.points)
         record.ending = end
         self._clerk.keep(lambda: self._spool.keep(record.uuid, "ending", end))
-        self._workers.submit(self._send_ended, dataset)
+        self._workers.give(lambda: self._send_ended(dataset))
 
     def record_snapshot(self, given: Message) -> Dataset:
         """A dataset without a duration. On disk when this returns."""
         now = time.time()
         end = compose.ending("completed", now, 0)
-        dataset = self._opened(Record(str(uuids.uuid4()), now, plain(given), single=True, ending=end))
-        self._workers.submit(self._send_ended, dataset)
+        dataset = self._kept(Record(str(uuids.uuid4()), now, plain(given), single=True, ending=end))
+        self._workers.give(lambda: self._observe(dataset, announce=False))
+        self._workers.give(lambda: self._send_ended(dataset))
         return dataset
 
     def annotate(self, uuid: str, changes: Message, proposal: str = "") -> None:
@@ -164,7 +166,7 @@ class Station:
             return
         self._stopping.set()
         atexit.unregister(self.close)
-        self._workers.shutdown(wait=True)
+        self._workers.stop(FLUSH)
         self._sender.stop(FLUSH)
         self._reader.close()
         if not self._sender.is_alive():
@@ -173,21 +175,20 @@ class Station:
 
     # ----------------------------------------------------------- behind the measurement
 
-    def _opened(self, record: Record) -> Dataset:
-        """Keep the intention, and begin to read what is to be recorded with it."""
+    def _kept(self, record: Record) -> Dataset:
+        """The intention is on disk when this returns."""
         # Until PathFixer answers, the best that is known is what it said last.
         record.observed = Observed(place=dict(self._place.last))
         dataset = Dataset(self, record)
         uuid, started, given, end = record.uuid, record.started, record.given, record.ending
         self._clerk.keep(lambda: self._spool.begin(uuid, started, given, end))
-        self._workers.submit(self._observe, dataset)
         return dataset
 
     def _say(self, record: Record, given: Message) -> None:
         said = record.given = plain(given)
         self._clerk.do(lambda: self._spool.keep(record.uuid, "given", said))
 
-    def _observe(self, dataset: Dataset) -> None:
+    def _observe(self, dataset: Dataset, announce: bool) -> None:
         """Read the place and the values at the start, and keep them."""
         try:
             settings = self.settings.now()
@@ -198,6 +199,8 @@ class Station:
             log.exception("reading the values of %s", dataset.uuid)
         finally:
             dataset.observed.set()
+        if announce:
+            self._send_began(dataset)
 
     def _read(self, settings: Settings) -> Observed:
         entries, problems = settings.entries()
@@ -299,11 +302,16 @@ class Station:
         """Settings to find the spool by, without waiting long for a database that is away."""
         known = self.settings.known()
         if known is None:
-            asking = self._workers.submit(self.settings.now)
-            try:
-                known = asking.result(FIRST_SETTINGS)
-            except TimeoutError:
+            asked = threading.Event()
+
+            def ask() -> None:
+                self.settings.now()
+                asked.set()
+
+            self._workers.give(ask)
+            if not asked.wait(FIRST_SETTINGS):
                 log.warning("the Tango database does not answer: the spool is in its default place")
+            known = self.settings.known()
         return known or Settings()
 
 

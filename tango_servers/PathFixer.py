@@ -113,6 +113,7 @@ class PathFixer(Device):
         self._hand_over = HandOver(consumers)
         self._office, self._layout = self._from_settings()
         self._not_restored = ""
+        self._restored = False
         self._restore()
         self._background = Background(f"{self.get_name()} background", self._in_background, RETRY)
         self._background.start()
@@ -137,30 +138,33 @@ class PathFixer(Device):
     def _restore(self) -> None:
         """Take up what was in use before the restart.
 
-        Tango would write the memorised values one by one; visit and sample have to be known
-        before the proposal's folders are made. So Tango's own writes find nothing to do.
+        Tango writes the memorised values one by one, but visit and sample have to be known
+        before the proposal's folders are made. So it is done here, and Tango's own writes find
+        everything as they want it.
         """
         names = ("Proposal", "Visit", "Sample")
         kept = tango.Util.instance().get_database().get_device_attribute_property(self.get_name(), list(names))
         number, self._wanted_visit, sample = ("".join(kept[name].get("__value", [])) for name in names)
-        self._in_use = InUse(number=number, visit=self._wanted_visit, sample=sample)
-        self._take_up()
+        with self._use_lock:
+            self._take_up(number, self._wanted_visit, sample)
         self._say()
 
-    def _take_up(self) -> None:
-        """Make the remembered proposal the one in use; `_not_restored` says why it cannot be."""
-        with self._use_lock:
-            kept = self._in_use
-            try:
-                self._use(kept.number, self._wanted_visit, kept.sample)
-                self._not_restored = ""
-            except REFUSALS as error:
-                self._not_restored = f"{error}. Trying again every {RETRY:.0f} s; or write Proposal"
+    def _take_up(self, number: str, visit: str, sample: str) -> None:
+        """Use what was remembered; where that cannot be done yet, `_not_restored` says why."""
+        try:
+            self._use(number, visit, sample)
+            self._not_restored = ""
+        except REFUSALS as error:
+            self._in_use = InUse(number=number, visit=visit, sample=sample)
+            self._not_restored = f"{error}. Trying again every {RETRY:.0f} s; or write Proposal"
 
     def _in_background(self) -> None:
+        with tango.AutoTangoMonitor(self):  # so Init, with the writes of memorised values that end it, is over
+            self._restored = True
         news = bool(self._not_restored)
         if news:
-            self._take_up()
+            with self._use_lock:
+                self._take_up(self._in_use.number, self._wanted_visit, self._in_use.sample)
         news |= self._list_proposals()
         news |= self._hand_over.work()
         if news:
@@ -217,10 +221,14 @@ class PathFixer(Device):
         )
 
     def _change(self, number: str, visit: str, sample: str) -> None:
-        """What a client wrote; a refusal reaches it as a DevFailed."""
+        """What was written; a refusal reaches the client as a DevFailed."""
         with refusing("PathFixer", *REFUSALS), self._use_lock:
-            self._use(number, visit, sample)
-            self._not_restored = ""
+            if self._is_restoring():
+                # An attribute whose memorised value is refused could not be read any more.
+                self._take_up(number, visit, sample)
+            else:
+                self._use(number, visit, sample)
+                self._not_restored = ""
         self._say()
         self._background.now()
 
@@ -313,7 +321,7 @@ class PathFixer(Device):
     def write_Proposal(self, number: str) -> None:
         number = number.strip()
         now = self._in_use
-        if self._restoring():
+        if self._is_restoring() and number == now.number:
             return
         if now.number in ("", number):
             self._change(number, self._wanted_visit, now.sample)
@@ -326,16 +334,20 @@ class PathFixer(Device):
         return self._in_use.visit
 
     def write_Visit(self, visit: str) -> None:
-        if not self._restoring():
-            self._change(self._in_use.number, visit.strip(), self._in_use.sample)
-            self._wanted_visit = visit.strip()
+        visit = visit.strip()
+        if self._is_restoring() and visit == self._wanted_visit:
+            return
+        self._change(self._in_use.number, visit, self._in_use.sample)
+        self._wanted_visit = visit
 
     def read_Sample(self) -> str:
         return self._in_use.sample
 
     def write_Sample(self, sample: str) -> None:
-        if not self._restoring():
-            self._change(self._in_use.number, self._in_use.visit, sample.strip())
+        sample = sample.strip()
+        if self._is_restoring() and sample == self._in_use.sample:
+            return
+        self._change(self._in_use.number, self._in_use.visit, sample)
 
     def read_Path(self) -> str:
         return self._in_use.path
@@ -398,8 +410,10 @@ class PathFixer(Device):
 
     # ------------------------------------------------------------------ Tango
 
-    def _restoring(self) -> bool:
-        return bool(tango.Util.instance().is_svr_starting())
+    def _is_restoring(self) -> bool:
+        """Whether it may be Tango that writes a memorised value, at the start or at the end of Init."""
+        util = tango.Util.instance()
+        return not self._restored or util.is_svr_starting() or util.is_device_restarting(self.get_name())
 
     def _memorise(self, values: Mapping[str, str]) -> None:
         """What Tango does when a client writes: a restart is not to bring back what was before."""

@@ -300,7 +300,7 @@ def default_columns() -> list[Column]:
         _field("proposalId", "Proposal", 9, lambda dataset: line(dataset.get("proposalId"))),
         _field("numberOfFiles", "Files", 5, lambda dataset: number(dataset.get("numberOfFiles")), kind=Kind.NUMBER),
         _field("dataQualityMetrics", "Rating", 6, stars, kind=Kind.RATING),
-        Column("comment", "Comment", ("comment",), lambda dataset: line(dataset.get("comment")), _comment_tip, 30),
+        Column("comment", "Comment", ("comment",), lambda dataset: line(dataset.get("comment")), _comment_tip, 24),
     ]
 
 

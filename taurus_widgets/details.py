@@ -90,7 +90,7 @@ class DetailPane(Qt.QWidget):
             self.tree.clear()
             self._say("")
 
-    def show_(self, pid: str, answer: object) -> None:
+    def showAnswer(self, pid: str, answer: object) -> None:
         """The whole dataset, or in its place a text that says why there is none. Late answers are dropped."""
         if pid != self._pid:
             return

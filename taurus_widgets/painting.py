@@ -275,7 +275,7 @@ class LinkSign(Qt.QWidget):
         side = self.fontMetrics().ascent()
         self.setFixedSize(side, side)
 
-    def show_(self, connected: bool, wrong: bool) -> None:
+    def showState(self, connected: bool, wrong: bool) -> None:
         self._connected, self._wrong = connected, wrong
         self.update()
 

@@ -60,7 +60,7 @@ class StatusBar(Qt.QWidget):
             text = link.problem + (f" since {link.since:%H:%M:%S}" if link.since else "")
         else:
             text = where if link.connected else f"Connecting to {where}"
-        self.sign.show_(link.connected, bool(link.problem))
+        self.sign.showState(link.connected, bool(link.problem))
         self.link.setText(text)
         self.link.setToolTip(tooltip(f"{where}\n{link.detail}".strip()))
         shades = colours(self.palette())
@@ -139,7 +139,7 @@ class ScanLog(TaurusWidget):
         self._showLink(Link())
         poller = Poller(scicat, cols.fields_of(self.scans.columns), proposal, newest, self)
         poller.rowsRead.connect(self._rowsRead)
-        poller.datasetRead.connect(self.details.show_)
+        poller.datasetRead.connect(self.details.showAnswer)
         poller.linkChanged.connect(self._showLink)
         self._poller = poller
         poller.start()

@@ -36,7 +36,6 @@ class LogTable(Qt.QTableView):
         rows.setMinimumSectionSize(1)
         rows.setDefaultSectionSize(round(self.fontMetrics().height() * 1.45))
         header.setHighlightSections(False)
-        header.setStretchLastSection(True)
         header.setSectionsMovable(True)
         header.setMinimumSectionSize(4 * padding(self.fontMetrics()))
         header.setStyleSheet(headerStyle(self.fontMetrics()))
@@ -44,19 +43,32 @@ class LogTable(Qt.QTableView):
         self._delegates = {Kind.STATUS: StatusDelegate(self), Kind.RATING: RatingDelegate(self)}
         self.setItemDelegate(self._cells)
         self.setPalette(quietSelection(self.palette()))
-        self.fitColumns()
-        model.columnsInserted.connect(self.fitColumns)
-        model.headerDataChanged.connect(self.fitColumns)
+        self._fitColumns(0, model.columnCount() - 1)
+        model.columnsInserted.connect(lambda _, first, last: self._fitColumns(first, last))
+        model.headerDataChanged.connect(lambda _, first, last: self._fitColumns(first, last))
         self.verticalScrollBar().valueChanged.connect(self._seen)
 
-    def fitColumns(self) -> None:
-        """Widths and delegates, for each column the one of its kind."""
+    def _fitColumns(self, first: int, last: int) -> None:
+        """Give these their usual width; what the user chose for others stays."""
         for place, column in enumerate(self._scans.columns):
             self.setItemDelegateForColumn(place, self._delegates.get(column.kind))
-            self.setColumnWidth(place, self._width(column))
+            if first <= place <= last:
+                self.setColumnWidth(place, self._width(column))
+        self._fillWidth()
 
     def _width(self, column: Column) -> int:
         return int(self.fontMetrics().horizontalAdvance("0") * column.width) + 2 * padding(self.fontMetrics())
+
+    def _fillWidth(self) -> None:
+        """The last column takes the room that is left. Qt's own stretching would squeeze it to nothing."""
+        header = self.horizontalHeader()
+        last = header.logicalIndex(header.count() - 1)
+        room = self.viewport().width() - header.length() + header.sectionSize(last)
+        self.setColumnWidth(last, max(room, self._width(self._scans.columns[last])))
+
+    def resizeEvent(self, event: Qt.QResizeEvent) -> None:
+        super().resizeEvent(event)
+        self._fillWidth()
 
     def rowsInserted(self, parent: Qt.QModelIndex, first: int, last: int) -> None:
         bar = self.verticalScrollBar()

@@ -17,6 +17,9 @@ from taurus_widgets.feed import Feed
 PIPED_WIDTH = 160
 """Characters of a line that goes to a file and not to a terminal."""
 
+SHORTEST = 8
+"""Characters that are left of a text in a narrow terminal."""
+
 _STYLES = {
     "running": "bold blue",
     "completed": "green",
@@ -34,7 +37,7 @@ def read_and_print(
     console = console or make_console()
     datasets = Feed(scicat, cols.fields_of(columns), proposal, newest).read()
     datasets.sort(key=lambda dataset: str(dataset.get("creationTime", "")), reverse=True)
-    console.print(table(datasets, columns))
+    console.print(table(datasets, columns, console.width))
     return len(datasets)
 
 
@@ -44,26 +47,54 @@ def make_console() -> Console:
     return console if console.is_terminal else Console(highlight=False, width=PIPED_WIDTH)
 
 
-def table(datasets: Sequence[Json], columns: Sequence[Column]) -> Table:
-    """Columns that are empty in all rows are left out: a terminal has no room to spare."""
-    shown = Table(box=SIMPLE_HEAD, header_style="bold", pad_edge=False)
+def table(datasets: Sequence[Json], columns: Sequence[Column], width: int = PIPED_WIDTH) -> Table:
+    """At most so many characters wide: long texts are cut, and then the last columns left out, which is said.
+
+    Columns that are empty in all rows are left out, too: a terminal has no room to spare.
+    """
     for dataset in datasets:
         columns = [column.named_by(dataset) for column in columns]
     rows = [[_cell(column, dataset) for column in columns] for dataset in datasets]
-    filled = [place for place in range(len(columns)) if not rows or any(row[place].plain.strip() for row in rows)]
-    for place in filled:
-        column = columns[place]
+    filled = [place for place in range(len(columns)) if not rows or any(row[place].plain for row in rows)]
+    natural = {place: max(len(columns[place].title), *(row[place].cell_len for row in rows), 0) for place in filled}
+    widths = _fitted(natural, {place for place in filled if columns[place].kind is Kind.TEXT}, width)
+    shown = Table(box=SIMPLE_HEAD, header_style="bold", pad_edge=False, show_edge=False)
+    for place in widths:
+        right = columns[place].kind is Kind.NUMBER
         shown.add_column(
-            Text(column.title),
-            justify="right" if column.kind is Kind.NUMBER else "left",
+            Text(columns[place].title),
+            justify="right" if right else "left",
             no_wrap=True,
             overflow="ellipsis",
-            # Only text may be cut where the terminal is narrow: half a number is a wrong number.
-            min_width=None if column.kind is Kind.TEXT else max((row[place].cell_len for row in rows), default=None),
+            width=widths[place],
         )
     for row in rows:
-        shown.add_row(*(row[place] for place in filled))
+        shown.add_row(*(row[place] for place in widths))
+    missing = [columns[place].title for place in natural if place not in widths]
+    if missing:
+        shown.caption = Text(f"No room for: {', '.join(missing)}")
     return shown
+
+
+def _fitted(natural: dict[int, int], texts: set[int], width: int) -> dict[int, int]:
+    """The widths by column. Only texts are cut: half a number would be a wrong number."""
+    widths = dict(natural)
+    while len(widths) > 1 and _total({place: _shortest(place, widths, texts) for place in widths}) > width:
+        widths.popitem()
+    while _total(widths) > width:
+        longest = max(texts & set(widths), key=lambda place: widths[place], default=None)
+        if longest is None:
+            break
+        widths[longest] -= 1
+    return widths
+
+
+def _shortest(place: int, widths: dict[int, int], texts: set[int]) -> int:
+    return min(SHORTEST, widths[place]) if place in texts else widths[place]
+
+
+def _total(widths: dict[int, int]) -> int:
+    return sum(widths.values()) + (len(widths) - 1) * len(" | ")
 
 
 def _cell(column: Column, dataset: Json) -> Text:

@@ -120,7 +120,11 @@ def _value(place: str, name: str, node: yaml.Node) -> Any:
 
 def _plain(node: yaml.Node) -> Any:
     if isinstance(node, yaml.SequenceNode):
-        return [_plain(inner) for inner in node.value]
+        return [_scalar(inner) for inner in node.value]
+    return _scalar(node)
+
+
+def _scalar(node: yaml.Node) -> Any:
     if not isinstance(node, yaml.ScalarNode):
         return None
     if node.tag == "tag:yaml.org,2002:bool":

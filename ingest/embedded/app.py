@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from typing import Any
 
 from fastapi import FastAPI, Request
@@ -15,8 +14,6 @@ from ingest.embedded.catalogue import Catalogue
 from ingest.embedded.filters import FilterError
 from ingest.embedded.metadata import TopLevelNull
 from ingest.embedded.web import error_body
-
-log = logging.getLogger(__name__)
 
 
 def make_app(catalogue: Catalogue) -> ASGIApp:
@@ -68,6 +65,6 @@ async def _top_level_null(_request: Request, error: Exception) -> JSONResponse:
     return JSONResponse(error_body(500, str(error)), 500)
 
 
-async def _failed(request: Request, error: Exception) -> JSONResponse:
-    log.error("%s %s failed", request.method, request.url.path)
+async def _failed(_request: Request, _error: Exception) -> JSONResponse:
+    # uvicorn writes the traceback into the log; the client learns nothing of the inside.
     return JSONResponse(error_body(500, "Internal server error"), 500)

@@ -83,7 +83,8 @@ V4 = Version(
 
 def readable(held: Catalogue, who: Account | None, pid: str) -> Json:
     """The dataset as it is stored. HTTPException 404 or 403."""
-    document = DATASETS.get(held.store.read, pid)
+    with held.store.read() as connection:
+        document = DATASETS.get(connection, pid)
     if document is None:
         raise refuse(404, f"Dataset #{pid} not found")
     if not may_read(who, document):
@@ -151,7 +152,9 @@ class DatasetApi:
         return JSONResponse([self._version.shown(document) for document in found])
 
     def count(self, request: Request, held: Held, who: Who) -> JSONResponse:
-        return JSONResponse({"count": DATASETS.count(held.store.read, self._query(request, who, 1).condition)})
+        query = self._query(request, who, 1)
+        with held.store.read() as connection:
+            return JSONResponse({"count": DATASETS.count(connection, query.condition)})
 
     def find_one(self, request: Request, held: Held, who: Who) -> JSONResponse:
         found = DATASETS.find(held.store, replace(self._query(request, who, 1), limit=1))
@@ -214,26 +217,28 @@ def search_routes() -> APIRouter:
     """fullquery, fullfacet and metadataKeys, which only v3 has."""
     router = APIRouter(prefix="/api/v3/datasets")
 
-    def _search(request: Request, who: Account | None) -> Query:
-        wanted = fullquery.condition(query_object(request, "fields"), DATASETS)
-        query = _allowed(Query(wanted), who)
+    def _search(request: Request, who: Account | None, fields: Json) -> Query:
+        query = _allowed(Query(fullquery.condition(fields, DATASETS)), who)
         return limited(query, query_object(request, "limits"), DATASETS.shape)
 
     @router.get("/fullquery")
     def full_query(request: Request, held: Held, who: Who) -> JSONResponse:
-        found = DATASETS.find(held.store, _search(request, who))
+        found = DATASETS.find(held.store, _search(request, who, query_object(request, "fields")))
         return JSONResponse([datasets.to_v3(document) for document in found])
 
     @router.get("/fullfacet")
     def full_facet(request: Request, held: Held, who: Who) -> JSONResponse:
         fields = query_object(request, "fields")
         names = parse_json(request.query_params.get("facets") or "[]")
-        return JSONResponse(fullquery.facets(held.store.read, DATASETS, fields, names, visible(who, DATASETS.table)))
+        with held.store.read() as connection:
+            found = fullquery.facets(connection, DATASETS, fields, names, visible(who, DATASETS.table))
+        return JSONResponse(found)
 
     @router.get("/metadataKeys")
     def metadata_keys(request: Request, held: Held, who: Who) -> JSONResponse:
-        query = replace(_search(request, who), fields=("scientificMetadata",))
-        containing = str(query_object(request, "fields").get("metadataKey", ""))
-        return JSONResponse(fullquery.metadata_keys(held.store, DATASETS, query, containing, 100))
+        fields = query_object(request, "fields")
+        containing = str(fields.pop("metadataKey", ""))
+        query = replace(_search(request, who, fields), fields=("scientificMetadata",))
+        return JSONResponse(fullquery.metadata_keys(DATASETS.find(held.store, query), containing))
 
     return router

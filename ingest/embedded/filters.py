@@ -21,6 +21,9 @@ Json = dict[str, Any]
 
 TIMES = frozenset({"creationTime", "createdAt", "updatedAt", "startTime", "endTime"})
 _SEGMENT = re.compile(r"[A-Za-z0-9_%~!*()'-]{1,1000}")
+# SQLite's parser takes expressions of a depth of 1000, nested about 50 times.
+_MAX_TERMS = 400
+_MAX_DEPTH = 10
 _ALIASES = {"inq": "in", "neq": "ne", "like": "regex", "regexp": "regex"}
 
 
@@ -34,6 +37,7 @@ class Condition:
 
     sql: str
     values: tuple[Any, ...] = ()
+    terms: int = 1
 
 
 EVERYTHING = Condition("1")
@@ -81,8 +85,11 @@ def any_of(conditions: Iterable[Condition]) -> Condition:
 
 def _joined(conditions: Iterable[Condition], word: str, empty: str) -> Condition:
     parts = list(conditions)
+    terms = sum(part.terms for part in parts)
+    if terms > _MAX_TERMS:
+        raise FilterError(f"more than {_MAX_TERMS} conditions")
     sql = word.join(f"({part.sql})" for part in parts) or empty
-    return Condition(sql, tuple(value for part in parts for value in part.values))
+    return Condition(sql, tuple(value for part in parts for value in part.values), max(1, terms))
 
 
 # ------------------------------------------------------------------------------ paths
@@ -154,18 +161,20 @@ def project(document: Json, fields: Sequence[str] | None) -> Json:
 # ------------------------------------------------------------------------------ where
 
 
-def where(wanted: Any, shape: Shape) -> Condition:
+def where(wanted: Any, shape: Shape, depth: int = 0) -> Condition:
     """SciCat's `where`: loopback's operators and MongoDB's. Raises FilterError."""
     if not isinstance(wanted, Mapping):
         raise FilterError("where: an object is needed")
-    return all_of(_entry(name, value, shape) for name, value in wanted.items())
+    if depth > _MAX_DEPTH:
+        raise FilterError(f"where: more than {_MAX_DEPTH} levels of and, or")
+    return all_of(_entry(name, value, shape, depth) for name, value in wanted.items())
 
 
-def _entry(name: str, value: Any, shape: Shape) -> Condition:
+def _entry(name: str, value: Any, shape: Shape, depth: int) -> Condition:
     if name.lstrip("$") in ("and", "or"):
         if not isinstance(value, list):
             raise FilterError(f"{name}: a list is needed")
-        return (all_of if name.endswith("and") else any_of)(where(part, shape) for part in value)
+        return (all_of if name.endswith("and") else any_of)(where(part, shape, depth + 1) for part in value)
     if name.startswith("$"):
         raise FilterError(f"{name[:50]}: this operator is not known")
     path = shape.path(name)
@@ -239,7 +248,7 @@ def _not(test: Test) -> Test:
     def negated(path: str, operand: Any, shape: Shape, options: str) -> Condition:
         found = test(path, operand, shape, options)
         # What has no such field is not equal either, as in MongoDB: NULL counts as false.
-        return Condition(f"NOT coalesce(({found.sql}), 0)", found.values)
+        return Condition(f"NOT coalesce(({found.sql}), 0)", found.values, found.terms)
 
     return negated
 

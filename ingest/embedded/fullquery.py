@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import sqlite3
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from ingest.embedded.filters import (
@@ -12,14 +12,13 @@ from ingest.embedded.filters import (
     TIMES,
     Condition,
     FilterError,
-    Query,
     Shape,
     all_of,
     any_of,
     where,
 )
 from ingest.embedded.metadata import encode_key, key_paths
-from ingest.embedded.store import READER, Collection, Store
+from ingest.embedded.store import READER, Collection
 from ingest.embedded.units import to_si
 
 Json = dict[str, Any]
@@ -34,6 +33,7 @@ _RELATIONS = {
     "LESS_THAN_OR_EQUAL": "lte",
 }
 _MAX_FACETS = 50
+_MAX_KEYS = 100
 
 
 def condition(fields: Mapping[str, Any], collection: Collection) -> Condition:
@@ -123,10 +123,9 @@ def _facet_id(name: str, value: Any) -> Any:
     return dict(zip(("year", "month", "day"), map(int, value.split("-")), strict=True))
 
 
-def metadata_keys(store: Store, collection: Collection, query: Query, containing: str, most: int) -> list[str]:
-    """The paths of the values in the metadata of the documents that the query finds."""
+def metadata_keys(documents: Iterable[Json], containing: str) -> list[str]:
+    """The first paths of the values in the metadata of these documents that contain a text."""
     keys: dict[str, None] = {}
-    for document in collection.find(store, query):
+    for document in documents:
         keys.update(dict.fromkeys(key_paths(document.get("scientificMetadata") or {})))
-    found = [key for key in keys if containing.lower() in key.lower()]
-    return found[:most]
+    return [key for key in keys if containing.lower() in key.lower()][:_MAX_KEYS]

@@ -51,7 +51,8 @@ def auth_routes() -> APIRouter:
 
     @router.get("/health")
     def health(held: Held) -> JSONResponse:
-        held.store.read.execute("SELECT 1 FROM datasets LIMIT 1")
+        with held.store.read() as connection:
+            connection.execute("SELECT 1 FROM datasets LIMIT 1").fetchone()
         up = {"database": {"status": "up"}}
         return JSONResponse({"status": "ok", "info": up, "error": {}, "details": up})
 
@@ -133,7 +134,8 @@ class ResourceApi:
         return JSONResponse(self._collection.find(held.store, query))
 
     def get(self, held: Held, who: Who, key: Key) -> JSONResponse:
-        document = self._found(self._collection.get(held.store.read, key), key)
+        with held.store.read() as connection:
+            document = self._found(self._collection.get(connection, key), key)
         if not self._resource.public and not may_read(who, document):
             raise refuse(403, "Forbidden resource")
         return JSONResponse(document)

@@ -9,6 +9,7 @@ a full-text index.
 from __future__ import annotations
 
 import json
+import queue
 import secrets
 import sqlite3
 import threading
@@ -153,7 +154,8 @@ class Collection:
     def find(self, store: Store, query: Query) -> list[Json]:
         """As `select`; an order that was slow gets an index, so that the next page comes at once."""
         begin = time.monotonic()
-        found = self.select(store.read, query)
+        with store.read() as connection:
+            found = self.select(connection, query)
         if query.order and time.monotonic() - begin > SLOW:
             store.indexes.want(self.shape, query.order[0][0])
         return found
@@ -204,28 +206,37 @@ class Store:
     def __init__(self, path: Path, collections: Iterable[Collection]) -> None:
         """Opens the file and makes it where there is none. Raises StoreError."""
         self._path = path
-        self._local = threading.local()
         self._lock = threading.Lock()
-        self._open: list[sqlite3.Connection] = []
+        self._readers: queue.LifoQueue[sqlite3.Connection] = queue.LifoQueue()
         self.indexes = OrderIndexes(self.write)
         try:
             self._writer = self._connect()
+        except sqlite3.Error as error:
+            raise self._unusable(error) from error
+        try:
             self._prepare(collections)
         except sqlite3.Error as error:
             self.close()
-            raise StoreError(
-                f"{path}: cannot be used as the database ({error}). It must be a file of this program, or not be"
-                " there yet, in a folder where this user may write"
-            ) from error
+            raise self._unusable(error) from error
 
-    @property
-    def read(self) -> sqlite3.Connection:
-        """This thread's own connection for reading: it sees all that is committed."""
-        connection: sqlite3.Connection | None = getattr(self._local, "connection", None)
-        if connection is None:
-            connection = self._local.connection = self._connect()
+    def _unusable(self, error: sqlite3.Error) -> StoreError:
+        return StoreError(
+            f"{self._path}: cannot be used as the database ({error}). It must be a file of this program, or not be"
+            " there yet, in a folder where this user may write"
+        )
+
+    @contextmanager
+    def read(self) -> Iterator[sqlite3.Connection]:
+        """A connection for reading: it sees all that is committed."""
+        try:
+            connection = self._readers.get_nowait()
+        except queue.Empty:  # as many as there have been readers at a time
+            connection = self._connect()
             connection.execute("PRAGMA query_only = ON")
-        return connection
+        try:
+            yield connection
+        finally:
+            self._readers.put(connection)
 
     @contextmanager
     def write(self) -> Iterator[sqlite3.Connection]:
@@ -234,10 +245,11 @@ class Store:
             self._writer.execute("BEGIN IMMEDIATE")
             try:
                 yield self._writer
+                self._writer.execute("COMMIT")
             except BaseException:
-                self._writer.execute("ROLLBACK")
+                if self._writer.in_transaction:  # some errors, as a full disk, end it by themselves
+                    self._writer.execute("ROLLBACK")
                 raise
-            self._writer.execute("COMMIT")
 
     def secret(self, name: str) -> bytes:
         """Random bytes that are made once and stay the same."""
@@ -249,18 +261,24 @@ class Store:
     def close(self) -> None:
         """Only when no request is being answered any more."""
         self.indexes.stop()
-        while self._open:
-            self._open.pop().close()
+        self._writer.close()
+        while not self._readers.empty():
+            self._readers.get().close()
 
     def _connect(self) -> sqlite3.Connection:
         connection = sqlite3.connect(self._path, timeout=30.0, isolation_level=None, check_same_thread=False)
-        self._open.append(connection)
+        try:
+            self._configure(connection)
+        except sqlite3.Error:
+            connection.close()
+            raise
+        return connection
+
+    def _configure(self, connection: sqlite3.Connection) -> None:
         connection.execute("PRAGMA journal_mode = WAL")
         # FULL: who gets a 201 commits a Kafka offset and never sends it again, so it must outlive
         # a power cut as well; with WAL that is one fsync for each write.
         connection.execute("PRAGMA synchronous = FULL")
-        connection.execute("PRAGMA cache_size = -65536")  # 64 MB
-        return connection
 
     def _prepare(self, collections: Iterable[Collection]) -> None:
         with self.write() as connection:

@@ -9,7 +9,6 @@ from typing import Annotated, Any, TypeVar
 from urllib.parse import unquote
 
 from fastapi import Depends, HTTPException, Request
-from fastapi.responses import JSONResponse
 from pydantic import BaseModel, ValidationError
 
 from ingest.embedded.accounts import Account
@@ -36,10 +35,6 @@ def refuse(status: int, message: str | list[str]) -> HTTPException:
 
 def error_body(status: int, message: Any) -> Json:
     return {"message": message, "error": HTTPStatus(status).phrase, "statusCode": status}
-
-
-class JsonResponse(JSONResponse):
-    """Compact UTF-8; what is not JSON (NaN) can't be in a document."""
 
 
 # ------------------------------------------------------------------------------- JSON

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import pytest
 import tango
@@ -32,9 +32,9 @@ def scidog(stack: Stack) -> tango.DeviceProxy:
     return proxy
 
 
-def edit(stack: Stack, **properties: object) -> None:
+def edit(stack: Stack, **properties: Sequence[str]) -> None:
     """As jive does it."""
-    stack.db.put_device_property(SCIDOG, {name: list(lines) for name, lines in properties.items()})  # type: ignore[call-overload]
+    stack.db.put_device_property(SCIDOG, {name: list(lines) for name, lines in properties.items()})
 
 
 def names(scidog: tango.DeviceProxy) -> list[str]:

@@ -97,8 +97,8 @@ def _draw_all(processes: Processes, state: Path, folder: Path, theme: str) -> No
 
     def picture(log: ScanLog, name: str) -> None:
         wait_until(lambda: False, seconds=0.2)  # so that all that is to be drawn has been
-        few = log.grab().toImage().convertToFormat(Qt.QImage.Format_Indexed8)  # a quarter of the bytes
-        few.save(str(folder / f"scanlog-{name}-{theme}.png"), "PNG", 0)
+        drawn = log.grab().toImage().convertToFormat(Qt.QImage.Format_RGB888)
+        drawn.save(str(folder / f"scanlog-{name}-{theme}.png"), "PNG", 0)  # 0: the smallest file
 
     with opened(scicat, *LARGE) as log:
         picture(log, "table")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -24,6 +25,12 @@ def run(*arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [SCANLOG, *arguments], env=clean | variables, capture_output=True, text=True, timeout=60, check=False
     )
+
+
+def handles_signals(pid: int) -> bool:
+    """Whether the process has a handler for SIGTERM: the window is about to open."""
+    caught = re.search(r"SigCgt:\s*(\w+)", Path(f"/proc/{pid}/status").read_text("ascii"))
+    return caught is not None and bool(int(caught.group(1), 16) >> (signal.SIGTERM - 1) & 1)
 
 
 @pytest.fixture
@@ -106,8 +113,7 @@ class TestWindow:
     def test_a_signal_ends_it_cleanly(self, tmp_path: Path, account: dict[str, str], number: signal.Signals) -> None:
         with Processes(tmp_path / "logs") as processes:
             window = processes.start("scanlog", [SCANLOG], {**os.environ, **account})
-            time.sleep(2)
-            assert window.running, window.text
+            window.wait_for(lambda: handles_signals(window.pid))
             os.kill(window.pid, number)
             assert window.wait(5) == 0
             assert "Traceback" not in window.text
@@ -115,7 +121,8 @@ class TestWindow:
     def test_it_starts_with_the_server_away(self, tmp_path: Path) -> None:
         with Processes(tmp_path / "logs") as processes:
             window = processes.start("scanlog", [SCANLOG, "--url", "http://127.0.0.1:9"])
-            time.sleep(2)
+            window.wait_for(lambda: handles_signals(window.pid))
+            time.sleep(1)
             assert window.running, window.text
             window.terminate()
             assert window.wait(5) == 0

@@ -87,10 +87,13 @@ class FakeIngestor:
         self.done = []
         self.failures = {}
         self.missing = set()
+        self.after_missing = []
 
     def ingest(self, given):
         if given["type"] == "annotation" and given["uuid"] in self.missing:
             raise DatasetMissing(given["uuid"])
+        if given["type"] == "annotation" and self.after_missing:
+            raise self.after_missing.pop()
         self.missing.discard(given["uuid"])
         failures = self.failures.get(given["uuid"])
         if failures:
@@ -227,6 +230,16 @@ def test_an_annotation_waits_for_its_dataset_without_holding_others_up(cow):
     comments = [each["annotation"]["comment"] for each in cow._ingestor.done if each["type"] == "annotation"]
     assert comments == ["1", "2"]
     assert cow._kafka.stored == {0: 4}
+
+
+def test_what_waited_may_be_held_after_its_dataset_has_come(cow):
+    uuid = message()["uuid"]
+    early, began = message("annotation", uuid), message("began", uuid)
+    cow._ingestor.missing.add(uuid)
+    cow._ingestor.after_missing = [SciCatError("x", 503)]
+    run(cow, at(0, early), at(1, began), *[None] * 50)
+    assert cow._ingestor.done == [began, early]
+    assert cow._kafka.stored == {0: 2}
 
 
 def test_an_annotation_whose_dataset_never_comes_is_a_dead_letter(cow):

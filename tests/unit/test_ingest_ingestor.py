@@ -4,9 +4,10 @@ import logging
 from pathlib import Path
 
 import pytest
+import requests
 
 from ingest.ingestor import DatasetMissing, Ingestor, describe
-from ingest.scicat import Conflict, SciCatError
+from ingest.scicat import Conflict, SciCat, SciCatError
 from ingest.settings import load
 from tests.kafka import file, message
 from tests.unit.test_ingest_mapping import merge_patch
@@ -207,3 +208,13 @@ def test_the_log_has_one_line_for_a_dataset_and_no_control_characters(ingest, ca
     line = f"cosaxs 'p\\n1' 'a\\nERROR \\x1b[31m \\u202e' completed, 1 files: scizoo/{given['uuid']}"
     assert [each.getMessage() for each in caplog.records] == [line]
     assert describe(message(), "began") == "cosaxs 20250001 'ascan mot01 0 1 10 0.1' began"
+
+
+def test_a_page_instead_of_a_token_is_an_answer_that_can_be_waited_out(monkeypatch):
+    page = requests.Response()
+    page.status_code = 200
+    page._content = b"<html>We will be back soon</html>"
+    monkeypatch.setattr(SciCat, "_send", lambda *_: page)
+    with pytest.raises(SciCatError, match="no access_token") as raised:
+        Ingestor(SciCat("http://localhost", "ingestor", "x"), SETTINGS).ingest(message())
+    assert raised.value.status == 200

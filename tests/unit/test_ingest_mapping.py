@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ingest import mapping
@@ -205,6 +205,7 @@ def assert_safe(entries):
         assert not any(isinstance(part, dict) for part in inner.values())
 
 
+@settings(deadline=None)
 @given(groups)
 def test_any_metadata_is_safe_for_scicat_and_whole(entries):
     given = message("ended", scientificMetadata=entries)
@@ -283,6 +284,7 @@ def test_a_leaf_keeps_its_value_where_null_would_delete_it():
     assert late["scientificMetadata"]["a"]["value"] == ""
 
 
+@settings(deadline=None)
 @given(groups, groups)
 def test_after_the_merge_everything_of_the_end_is_there_and_what_only_the_beginning_had(old, new):
     began = mapping.dataset(message("began", UUID, scientificMetadata=old), SETTINGS)

@@ -1,0 +1,123 @@
+"""The SciCats that the contract is checked on: the embedded one, and one given by the environment.
+
+    SCIZOO_SCICAT_URL=https://... SCIZOO_SCICAT_USERNAME=... SCIZOO_SCICAT_PASSWORD=... pytest tests/contract
+
+The account must be an administrator (ADMIN_GROUPS). SCIZOO_SCICAT_USER=name:password:group, a
+member of one group who may create, and SCIZOO_SCICAT_OTHER=name:password, someone of another
+group, add the tests of who sees what. Nothing is removed from it afterwards.
+"""
+
+from __future__ import annotations
+
+import os
+import uuid
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+
+from deploy.demo.processes import Processes
+from tests.catalogue import Account, Catalogue, start_catalogue
+from tests.contract.api import Api
+
+Json = dict[str, Any]
+
+KINDS = ["embedded", *(["given"] if os.environ.get("SCIZOO_SCICAT_URL") else [])]
+
+
+@pytest.fixture(scope="session", params=KINDS)
+def catalogue(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Catalogue]:
+    if request.param == "given":
+        yield _given()
+        return
+    folder = tmp_path_factory.mktemp("catalogue")
+    with Processes(folder / "logs") as processes:
+        yield start_catalogue(processes, folder)
+
+
+def _given() -> Catalogue:
+    ingestor = Account(os.environ["SCIZOO_SCICAT_USERNAME"], os.environ["SCIZOO_SCICAT_PASSWORD"], admin=True)
+    return Catalogue(
+        os.environ["SCIZOO_SCICAT_URL"].rstrip("/"),
+        ingestor,
+        _account("SCIZOO_SCICAT_USER"),
+        _account("SCIZOO_SCICAT_OTHER"),
+    )
+
+
+def _account(variable: str) -> Account | None:
+    name, _, rest = os.environ.get(variable, "").partition(":")
+    password, _, group = rest.partition(":")
+    return Account(name, password, (group,) if group else ()) if name else None
+
+
+@pytest.fixture
+def embedded_only(catalogue: Catalogue) -> None:
+    if catalogue.process is None:
+        pytest.skip("would break, or depends on a setting of, the real SciCat")
+
+
+@pytest.fixture
+def api(catalogue: Catalogue) -> Iterator[Api]:
+    """The account of an ingestor: it may do everything."""
+    with Api(catalogue.url, catalogue.ingestor) as found:
+        yield found
+
+
+@pytest.fixture
+def anonymous(catalogue: Catalogue) -> Iterator[Api]:
+    with Api(catalogue.url) as found:
+        yield found
+
+
+@pytest.fixture
+def user(catalogue: Catalogue) -> Iterator[Api]:
+    """A member of `group`."""
+    if catalogue.user1 is None or not catalogue.user1.groups:
+        pytest.skip("SCIZOO_SCICAT_USER=name:password:group is not set")
+    with Api(catalogue.url, catalogue.user1) as found:
+        yield found
+
+
+@pytest.fixture
+def other(catalogue: Catalogue) -> Iterator[Api]:
+    """Someone who is not in `group`."""
+    if catalogue.user2 is None:
+        pytest.skip("SCIZOO_SCICAT_OTHER=name:password is not set")
+    with Api(catalogue.url, catalogue.user2) as found:
+        yield found
+
+
+@pytest.fixture
+def group(catalogue: Catalogue) -> str:
+    """The group that owns what the tests make."""
+    return catalogue.user1.groups[0] if catalogue.user1 and catalogue.user1.groups else "scizoo-contract"
+
+
+@pytest.fixture
+def proposal_id() -> str:
+    """A proposal of this test alone, so that it finds only what it made."""
+    return f"P{uuid.uuid4().hex[:12]}"
+
+
+@pytest.fixture
+def new_dataset(group: str, proposal_id: str) -> Callable[..., Json]:
+    """Fields of a raw dataset of v3 with a pid of its own; named arguments change them."""
+
+    def make(**changes: Any) -> Json:
+        fields = {
+            "pid": f"contract/{uuid.uuid4()}",
+            "type": "raw",
+            "owner": "Ada Lovelace",
+            "contactEmail": "ada@example.org",
+            "sourceFolder": "/data/visitors/cosaxs/20250001/raw",
+            "creationTime": "2026-11-22T10:00:00.000Z",
+            "ownerGroup": group,
+            "principalInvestigator": "Ada Lovelace",
+            "creationLocation": "/SITE/BEAMLINE",
+            "datasetName": "scan",
+            "proposalId": proposal_id,
+        } | changes
+        return {name: value for name, value in fields.items() if value is not ...}
+
+    return make

@@ -1,0 +1,59 @@
+"""Lists of files and attachments."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.contract.api import PNG, Api, quoted
+
+FILE = {"path": "a.h5", "size": 10, "time": "2026-11-22T10:00:00.000Z"}
+
+
+@pytest.fixture
+def pid(api: Api, new_dataset) -> str:
+    return api.create(new_dataset())["pid"]
+
+
+def _block(pid: str, **changes) -> dict:
+    return {"datasetId": pid, "size": 10, "dataFileList": [FILE]} | changes
+
+
+def test_the_dataset_lists_and_counts_its_files(api: Api, pid: str) -> None:
+    assert api.post("/api/v3/origdatablocks", _block(pid)).status_code == 201
+    blocks = api.get(f"/api/v3/datasets/{quoted(pid)}/origdatablocks").json()
+    assert [file["path"] for block in blocks for file in block["dataFileList"]] == ["a.h5"]
+    got = api.dataset(pid)
+    assert (got["size"], got["numberOfFiles"]) == (10, 1)
+
+
+def test_the_same_datablock_again_is_counted_twice(api: Api, pid: str) -> None:
+    for _ in range(2):
+        api.post("/api/v3/origdatablocks", _block(pid))
+    got = api.dataset(pid)
+    assert (got["size"], got["numberOfFiles"]) == (20, 2)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"dataFileList": []}, {"size": "10"}, {"size": 1.5}, {"dataFileList": [{"path": "a"}]}, {"nonsense": 1}],
+    ids=str,
+)
+def test_a_wrong_datablock_is_400(api: Api, pid: str, change: dict) -> None:
+    assert api.post("/api/v3/origdatablocks", _block(pid, **change)).status_code == 400
+
+
+def test_attachments(api: Api, pid: str, group: str) -> None:
+    path = f"/api/v3/datasets/{quoted(pid)}"
+    answer = api.post(f"{path}/attachments", {"ownerGroup": group, "caption": "plot", "thumbnail": PNG, "id": "mine"})
+    assert answer.status_code == 201
+    assert answer.json()["id"] != "mine"
+    listed = api.get(f"{path}/attachments").json()
+    assert [one["caption"] for one in listed] == ["plot"]
+    thumbnail = api.get(f"{path}/thumbnail")
+    assert thumbnail.status_code == 200
+    assert "image/png" in thumbnail.text
+
+
+def test_an_attachment_needs_a_caption(api: Api, pid: str, group: str) -> None:
+    path = f"/api/v3/datasets/{quoted(pid)}/attachments"
+    assert api.post(path, {"ownerGroup": group, "thumbnail": PNG}).status_code == 400

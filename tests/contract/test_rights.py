@@ -1,0 +1,56 @@
+"""Who sees and changes what."""
+
+from __future__ import annotations
+
+from tests.contract.api import Api, quoted
+
+
+def test_only_the_group_sees_a_dataset(
+    api: Api, user: Api, other: Api, anonymous: Api, new_dataset, proposal_id
+) -> None:
+    pid = api.create(new_dataset())["pid"]
+    path, where = f"/api/v3/datasets/{quoted(pid)}", {"proposalId": proposal_id}
+    assert user.get(path).status_code == 200
+    assert len(user.find(where)) == 1
+    for outsider in (other, anonymous):
+        assert outsider.get(path).status_code == 403
+        assert outsider.find(where) == []
+        assert outsider.get("/api/v3/datasets/fullquery", fields={"proposalIds": [proposal_id]}, limits={}).json() == []
+        assert outsider.get(f"{path}/origdatablocks").status_code == 403
+        assert outsider.get(f"{path}/thumbnail").status_code == 403
+
+
+def test_everybody_sees_what_is_published(api: Api, anonymous: Api, new_dataset, proposal_id: str) -> None:
+    pid = api.create(new_dataset())["pid"]
+    assert api.patch(pid, {"isPublished": True}).status_code == 200
+    assert [dataset["pid"] for dataset in anonymous.find({"proposalId": proposal_id})] == [pid]
+    assert anonymous.get(f"/api/v3/datasets/{quoted(pid)}").status_code == 200
+    assert anonymous.patch(pid, {"comment": "x"}).status_code == 403
+
+
+def test_only_the_group_rates(api: Api, user: Api, other: Api, new_dataset) -> None:
+    pid = api.create(new_dataset())["pid"]
+    assert user.patch(pid, {"dataQualityMetrics": 3}).status_code == 200
+    assert other.patch(pid, {"dataQualityMetrics": 0}).status_code == 403
+    assert api.dataset(pid)["dataQualityMetrics"] == 3
+
+
+def test_a_member_creates_in_the_group_but_chooses_no_pid(user: Api, other: Api, new_dataset) -> None:
+    assert user.post("/api/v3/datasets", new_dataset(pid=...)).status_code == 201
+    assert user.post("/api/v3/datasets", new_dataset()).status_code == 403
+    assert other.post("/api/v3/datasets", new_dataset(pid=...)).status_code == 403
+
+
+def test_only_the_group_adds_files(api: Api, other: Api, new_dataset) -> None:
+    pid = api.create(new_dataset())["pid"]
+    file = {"path": "a.h5", "size": 10, "time": "2026-11-22T10:00:00.000Z"}
+    assert (
+        other.post("/api/v3/origdatablocks", {"datasetId": pid, "size": 1, "dataFileList": [file]}).status_code == 403
+    )
+    assert api.dataset(pid)["numberOfFiles"] == 0
+
+
+def test_a_member_does_not_delete(api: Api, user: Api, new_dataset, embedded_only: None) -> None:
+    pid = api.create(new_dataset())["pid"]
+    assert user.call("DELETE", f"/api/v3/datasets/{quoted(pid)}").status_code == 403
+    assert api.dataset(pid)["pid"] == pid

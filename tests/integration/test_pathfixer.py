@@ -1,0 +1,441 @@
+"""PathFixer as a device server: whose data is being taken, and where it goes."""
+
+from __future__ import annotations
+
+import os
+import pickle
+import shutil
+import stat
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import tango
+from tango import AttrMemorizedType, AttrWriteType, DevState
+
+import deploy.demo
+from deploy.demo.stack import MACROSERVER, PATHFIXER, Stack
+from sdm.layout import today
+from tango_servers.handover import Consumer, parse_consumers
+from tests.tango_system import Events, control_system, eventually, refusal
+
+PROPOSALS = Path(deploy.demo.__file__).with_name("proposals.yaml")
+DETECTOR = "b311a-e/ctl/sdm-99"  # another PathFixer: it has texts that can be written
+
+
+@pytest.fixture(scope="module")
+def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    with control_system(tmp_path_factory.mktemp("pathfixer")) as system:
+        system.start_pathfixer()
+        yield system
+
+
+@pytest.fixture
+def data(stack: Stack) -> Path:
+    return stack.folder / "data"
+
+
+@pytest.fixture
+def pathfixer(stack: Stack) -> tango.DeviceProxy:
+    """With nothing in use."""
+    proxy = proxy_of(stack)
+    proxy.TurnOn()
+    for attribute in ("Proposal", "Visit", "Sample"):
+        proxy.write_attribute(attribute, "")
+    configure(stack)
+    return proxy
+
+
+def proxy_of(stack: Stack) -> tango.DeviceProxy:
+    return tango.DeviceProxy(stack.name(PATHFIXER))
+
+
+def configure(stack: Stack, **properties: list[str]) -> None:
+    """These properties beside the demo's own, taken up at once."""
+    usual = {
+        "Beamline": ["cosaxs"],
+        "Office": [f"yaml:{PROPOSALS}"],
+        "Prefix": [str(stack.folder / "data")],
+        "PathConsumers": [""],
+        "Raw_path_readonly": ["false"],
+    }
+    stack.db.put_device_property(PATHFIXER, {**usual, **properties})
+    proxy_of(stack).Init()
+
+
+def restart(stack: Stack) -> None:
+    tango.DeviceProxy(stack.name("dserver/PathFixer/demo")).RestartServer()
+    time.sleep(0.2)  # it is still the old one for a moment
+    proxy = proxy_of(stack)
+
+    def answers() -> bool:
+        try:
+            proxy.ping()
+        except tango.DevFailed:
+            return False
+        return True
+
+    assert eventually(answers)
+
+
+# ----------------------------------------------------------------------- interface
+
+
+TEXT, TEXTS, FLAG = (
+    (tango.DevString, tango.AttrDataFormat.SCALAR, 1),
+    (tango.DevString, tango.AttrDataFormat.SPECTRUM, 1000),
+    (tango.DevBoolean, tango.AttrDataFormat.SCALAR, 1),
+)
+MEMORISED = (AttrWriteType.READ_WRITE, AttrMemorizedType.MEMORIZED_WRITE_INIT)
+WRITTEN = (AttrWriteType.READ_WRITE, AttrMemorizedType.NONE)
+READ = (AttrWriteType.READ, AttrMemorizedType.NONE)
+
+INTERFACE = {
+    **{name: (*TEXTS, *READ) for name in ("Proposals", "Visits", "Samples", "ConfiguredDevices", "BadDevices")},
+    **{name: (*TEXT, *MEMORISED) for name in ("Proposal", "Visit", "Sample", "UserName", "Endstation")},
+    **{name: (*TEXT, *READ) for name in ("SamplePath", "Type")},
+    "Path": (*TEXT, *WRITTEN),
+    "RawPathReadonly": (*FLAG, *READ),
+}
+
+
+def test_the_interface_is_the_one_that_clients_know(pathfixer: tango.DeviceProxy) -> None:
+    found = {
+        info.name: (info.data_type, info.data_format, info.max_dim_x, info.writable, info.memorized)
+        for info in map(pathfixer.get_attribute_config, pathfixer.get_attribute_list())
+        if info.name not in ("State", "Status")
+    }
+    assert found == INTERFACE
+    assert {"TurnOn", "TurnOff"} <= set(pathfixer.get_command_list())
+
+
+def test_it_begins_in_standby_with_nothing(pathfixer: tango.DeviceProxy) -> None:
+    assert pathfixer.state() == DevState.STANDBY
+    assert (pathfixer.Proposal, pathfixer.Path, pathfixer.SamplePath, pathfixer.Type) == ("", "", "", "")
+    assert "write Proposal" in pathfixer.status()
+    assert eventually(lambda: pathfixer.Proposals == ("20250001", "20250117", "IN20250042", "commissioning"))
+
+
+def test_jive_can_show_what_each_property_is_for(stack: Stack) -> None:
+    answer = iter(tango.DeviceProxy(stack.name("dserver/PathFixer/demo")).QueryWizardDevProperty("PathFixer"))
+    documented = {name: text for name, text, _ in zip(answer, answer, answer, strict=True)}
+    assert set(documented) == {
+        *("Beamline", "Office", "OfficeMemory", "Prefix", "PathConsumers", "Raw_path_readonly"),
+    }
+    assert all(documented.values())
+
+
+# ------------------------------------------------------------------------ the path
+
+
+def test_the_path_follows_proposal_visit_and_sample(pathfixer: tango.DeviceProxy, data: Path) -> None:
+    pathfixer.Proposal = "20250001"
+    raw = data / "visitors" / "cosaxs" / "20250001" / today() / "raw"
+    assert (pathfixer.Path, pathfixer.SamplePath) == (str(raw), str(raw))
+    assert pathfixer.Type == "visitors"
+    assert pathfixer.Visits == ("20250310", "20250922", today())
+    pathfixer.Visit = "2025031012"
+    pathfixer.Sample = "0000_setup"
+    raw = data / "visitors" / "cosaxs" / "20250001" / "2025031012" / "raw"
+    assert (pathfixer.Path, pathfixer.SamplePath) == (str(raw), str(raw / "0000_setup"))
+    assert pathfixer.Samples == ("0000_setup", "empty_cell", "fibre_A", "fibre_B")
+    assert stat.S_IMODE(os.stat(pathfixer.SamplePath).st_mode) == 0o2770
+    assert stat.S_IMODE(raw.parent.parent.stat().st_mode) == 0o2750
+    assert (raw.parent / "process").is_dir()
+    assert "Swelling of cellulose fibres" in pathfixer.status()
+
+
+@pytest.mark.parametrize(
+    ("proposal", "where"), [("IN20250042", "proprietary"), ("commissioning", "staff"), ("20250117", "visitors")]
+)
+def test_each_category_has_its_place(pathfixer: tango.DeviceProxy, data: Path, proposal: str, where: str) -> None:
+    pathfixer.Proposal = proposal
+    assert pathfixer.Type == where
+    assert pathfixer.Path == str(data / where / "cosaxs" / proposal / today() / "raw")
+
+
+@pytest.mark.parametrize("visit", ["", "auto"])
+def test_the_visit_is_todays_if_nobody_says_another(pathfixer: tango.DeviceProxy, visit: str) -> None:
+    pathfixer.Proposal = "20250001"
+    pathfixer.Visit = "20250310"
+    pathfixer.Visit = visit
+    assert pathfixer.Visit == today()
+
+
+def test_another_proposal_begins_without_the_sample_and_visit_of_the_one_before(
+    stack: Stack, pathfixer: tango.DeviceProxy
+) -> None:
+    pathfixer.Proposal = "20250001"
+    pathfixer.Visit = "20250310"
+    pathfixer.Sample = "fibre_A"
+    pathfixer.Proposal = "20250001"
+    assert (pathfixer.Visit, pathfixer.Sample) == ("20250310", "fibre_A")
+    pathfixer.Proposal = "20250117"
+    assert (pathfixer.Visit, pathfixer.Sample) == (today(), "")
+    assert pathfixer.read_attribute("Sample").w_value == ""
+    restart(stack)
+    assert (pathfixer.Proposal, pathfixer.Visit, pathfixer.Sample) == ("20250117", today(), "")
+
+
+def test_no_proposal_is_no_path(pathfixer: tango.DeviceProxy) -> None:
+    pathfixer.Proposal = "20250001"
+    pathfixer.Proposal = ""
+    assert (pathfixer.Proposal, pathfixer.Path, pathfixer.SamplePath, pathfixer.Type) == ("", "", "", "")
+    assert pathfixer.state() == DevState.STANDBY
+
+
+def test_a_restart_brings_back_what_was_in_use_and_makes_no_other_folder(
+    stack: Stack, pathfixer: tango.DeviceProxy, data: Path
+) -> None:
+    pathfixer.Proposal = "20250001"
+    pathfixer.Visit = "20250310"
+    pathfixer.Sample = "fibre_A"
+    pathfixer.UserName = "Åsa"
+    before = (pathfixer.Proposal, pathfixer.Visit, pathfixer.SamplePath, pathfixer.UserName)
+    shutil.rmtree(data / "visitors" / "cosaxs" / "20250001")
+    restart(stack)
+    assert (pathfixer.Proposal, pathfixer.Visit, pathfixer.SamplePath, pathfixer.UserName) == before
+    assert [path.name for path in (data / "visitors" / "cosaxs" / "20250001").iterdir()] == ["20250310"]
+    pathfixer.Init()
+    assert (pathfixer.Proposal, pathfixer.Visit, pathfixer.SamplePath, pathfixer.UserName) == before
+    assert [path.name for path in (data / "visitors" / "cosaxs" / "20250001").iterdir()] == ["20250310"]
+
+
+def test_a_folder_of_the_proposal_can_be_set_by_hand(pathfixer: tango.DeviceProxy, data: Path, tmp_path: Path) -> None:
+    with pytest.raises(tango.DevFailed, match="write Proposal first"):
+        pathfixer.Path = str(data)
+    pathfixer.Proposal = "20250001"
+    pathfixer.Sample = "a"
+    usual = pathfixer.Path
+    other = Path(usual) / "alignment"
+    with pytest.raises(tango.DevFailed, match="No such file"):
+        pathfixer.Path = str(other)
+    other.mkdir()
+    pathfixer.Path = str(other)
+    assert (pathfixer.Path, pathfixer.SamplePath) == (str(other), str(other / "a"))
+    (other / "link").symlink_to(tmp_path)
+    for outside in ("/etc", str(data), f"{usual}/../../../..", str(other / "link"), "raw", ""):
+        with pytest.raises(tango.DevFailed, match="PathFixer_NameRefused"):
+            pathfixer.Path = outside
+    pathfixer.Sample = "b"
+    assert pathfixer.Path == usual
+
+
+def test_raw_can_be_kept_from_users(stack: Stack, pathfixer: tango.DeviceProxy) -> None:
+    assert not pathfixer.RawPathReadonly
+    configure(stack, Raw_path_readonly=["true"])
+    assert pathfixer.RawPathReadonly
+    pathfixer.Proposal = "20250001"
+    assert stat.S_IMODE(os.stat(pathfixer.Path).st_mode) == 0o2750
+
+
+# ------------------------------------------------------------------------ refusals
+
+
+@pytest.mark.parametrize(
+    ("attribute", "value", "reason", "says"),
+    [
+        ("Proposal", "7", "PathFixer_UnknownProposal", "has no proposal '7'"),
+        ("Proposal", "../20250001", "PathFixer_NameRefused", "proposal '../20250001' refused"),
+        ("Proposal", "30000001", "PathFixer_WrongBeamline", "for the beamline balder, not cosaxs"),
+        ("Visit", "../..", "PathFixer_NameRefused", "visit '../..' refused"),
+        ("Sample", "../other", "PathFixer_NameRefused", "the part '..' refused"),
+        ("Sample", "/absolute", "PathFixer_NameRefused", "absolute path"),
+        ("Sample", "fibre A", "PathFixer_NameRefused", "use letters, digits"),
+        ("Sample", "linked", "PathFixer_FolderError", "symbolic link"),
+    ],
+)
+def test_what_is_refused_says_why_and_changes_nothing(
+    stack: Stack, pathfixer: tango.DeviceProxy, attribute: str, value: str, reason: str, says: str
+) -> None:
+    office = stack.folder / "more.yaml"
+    office.write_text(PROPOSALS.read_text() + "  - {id: 30000001, title: other, beamline: balder}\n")
+    configure(stack, Office=[f"yaml:{office}"])
+    pathfixer.Proposal = "20250001"
+    pathfixer.Sample = "fibre_A"
+    link = Path(pathfixer.Path) / "linked"
+    if not link.is_symlink():
+        link.symlink_to("/tmp")
+    before = (pathfixer.Proposal, pathfixer.Visit, pathfixer.Sample, pathfixer.SamplePath)
+    with pytest.raises(tango.DevFailed) as error:
+        pathfixer.write_attribute(attribute, value)
+    assert refusal(error)[0] == reason
+    assert says in refusal(error)[1]
+    assert (pathfixer.Proposal, pathfixer.Visit, pathfixer.Sample, pathfixer.SamplePath) == before
+    assert pathfixer.state() == DevState.STANDBY
+
+
+def test_switched_off_it_refuses_to_be_written(pathfixer: tango.DeviceProxy) -> None:
+    pathfixer.Proposal = "20250001"
+    pathfixer.TurnOff()
+    assert pathfixer.state() == DevState.OFF
+    for attribute in ("Proposal", "Visit", "Sample", "Path"):
+        with pytest.raises(tango.DevFailed, match="currently not allowed"):
+            pathfixer.write_attribute(attribute, "x")
+    assert pathfixer.Path.endswith("/raw")
+    pathfixer.TurnOn()
+    assert pathfixer.state() == DevState.ON
+    pathfixer.Sample = "fibre_A"
+
+
+def test_wrong_properties_are_told_in_the_status(stack: Stack, pathfixer: tango.DeviceProxy) -> None:
+    for wrong, says in (
+        ({"Office": ["duo"]}, "user office 'duo' is not of the form"),
+        ({"Beamline": [""]}, "property Beamline: '' refused"),
+        ({"Prefix": ["data"]}, "root 'data' is not an absolute path"),
+        ({"PathConsumers": ["{device: a/b/c}"]}, "PathConsumers, line 1: name either"),
+    ):
+        configure(stack, **wrong)
+        assert pathfixer.state() == DevState.ALARM
+        assert says in pathfixer.status()
+    configure(stack, Office=[""])
+    with pytest.raises(tango.DevFailed, match="see the properties Office and Beamline"):
+        pathfixer.Proposal = "20250001"
+
+
+def test_a_storage_that_is_not_there_is_told(stack: Stack, pathfixer: tango.DeviceProxy) -> None:
+    configure(stack, Prefix=["/nowhere"])
+    with pytest.raises(tango.DevFailed, match="Is the storage mounted"):
+        pathfixer.Proposal = "20250001"
+    assert pathfixer.Proposal == ""
+
+
+# --------------------------------------------------------------------- the office
+
+
+def test_while_the_office_is_down_what_was_known_before_is_taken(stack: Stack, pathfixer: tango.DeviceProxy) -> None:
+    office = stack.folder / "office.yaml"
+    shutil.copy(PROPOSALS, office)
+    configure(stack, Office=[f"yaml:{office}"], OfficeMemory=[str(stack.folder / "memory.json")])
+    pathfixer.Proposal = "20250001"
+    assert eventually((stack.folder / "memory.json").exists)
+    office.unlink()
+    pathfixer.Sample = "fibre_B"
+    assert "The user office cannot be asked; this is what it said at" in pathfixer.status()
+    restart(stack)
+    assert pathfixer.SamplePath.endswith("/raw/fibre_B")
+    with pytest.raises(tango.DevFailed) as error:
+        pathfixer.Proposal = "20259999"
+    assert refusal(error)[0] == "PathFixer_OfficeUnavailable"
+
+
+def test_it_starts_without_the_office_and_takes_up_the_proposal_when_it_is_back(
+    stack: Stack, pathfixer: tango.DeviceProxy
+) -> None:
+    office = stack.folder / "away.yaml"
+    memory = stack.folder / "lost.json"
+    shutil.copy(PROPOSALS, office)
+    configure(stack, Office=[f"yaml:{office}"], OfficeMemory=[str(memory)])
+    pathfixer.Proposal = "20250001"
+    pathfixer.Visit = "20250310"
+    office.unlink()
+    assert eventually(memory.exists)
+    memory.unlink()
+    restart(stack)
+    assert pathfixer.state() == DevState.ALARM
+    assert "Proposal 20250001 is not in use" in pathfixer.status()
+    assert pathfixer.Proposal == "20250001"
+    assert pathfixer.Path == ""
+    shutil.copy(PROPOSALS, office)
+    assert eventually(lambda: pathfixer.Path.endswith("20250001/20250310/raw"), 15)
+    assert pathfixer.state() == DevState.STANDBY
+
+
+# ------------------------------------------------------------- events and speed
+
+
+def test_changes_are_pushed(pathfixer: tango.DeviceProxy) -> None:
+    events = Events(pathfixer, "Proposal", "Visit", "Sample", "Path", "SamplePath", "Type", "Status")
+    pathfixer.Proposal = "20250001"
+    path = pathfixer.Path
+    assert eventually(lambda: {("proposal", "20250001"), ("path", path), ("samplepath", path)} <= set(events.seen))
+    events.seen.clear()
+    pathfixer.Sample = "fibre_A"
+    assert eventually(lambda: ("samplepath", f"{path}/fibre_A") in events.seen)
+    assert "path" not in dict(events.seen)
+    events.close()
+
+
+def test_reading_is_instant(pathfixer: tango.DeviceProxy) -> None:
+    pathfixer.Proposal = "20250001"
+    times = []
+    for _ in range(200):
+        begin = time.perf_counter()
+        pathfixer.read_attribute("SamplePath")
+        times.append(time.perf_counter() - begin)
+    assert sorted(times)[100] < 0.005  # a busy machine; the device itself takes microseconds
+
+
+# ------------------------------------------------------------------- handing it on
+
+
+def test_consumers_are_one_a_line() -> None:
+    consumers, problems = parse_consumers(
+        [
+            "# Sardana",
+            "{device: macroserver/x/1, environment: ScanDir}",
+            "",
+            '- {device: b311a/ea/eiger, attribute: FilePath, template: "{sample_path}/eiger"}',
+        ]
+    )
+    assert problems == []
+    assert consumers == [
+        Consumer("macroserver/x/1", environment="ScanDir"),
+        Consumer("b311a/ea/eiger", attribute="FilePath", template="{sample_path}/eiger"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("line", "says"),
+    [
+        ("{device: a/b/c", "not YAML"),
+        ("device", "not of the form"),
+        ("{device: 3, attribute: x}", "not of the form"),
+        ("{attribute: x}", "device is missing"),
+        ("{device: a/b/c}", "name either"),
+        ("{device: a/b/c, attribute: x, environment: y}", "name either"),
+        ("{device: a/b/c, attribut: x}", "unknown: attribut"),
+        ("{device: a/b/c, attribute: x, template: '{pth}'}", "template: {pth} is not known"),
+        ("{device: a/b/c, attribute: x, template: '{path.__class__}'}", "is not known"),
+        ("{device: a/b/c, attribute: x, template: '{path'}", "template '{path'"),
+    ],
+)
+def test_a_wrong_consumer_is_told_with_its_line(line: str, says: str) -> None:
+    consumers, problems = parse_consumers(["", line])
+    assert consumers == []
+    assert problems[0].startswith("PathConsumers, line 2: ")
+    assert says in problems[0]
+
+
+def test_the_path_is_handed_to_sardana_and_to_a_detector_that_comes_later(
+    stack: Stack, pathfixer: tango.DeviceProxy
+) -> None:
+    stack.start_sardana()
+    configure(
+        stack,
+        PathConsumers=[
+            f"{{device: {MACROSERVER}, environment: ScanDir}}",
+            f'{{device: {DETECTOR}, attribute: Endstation, template: "{{sample_path}}/eiger"}}',
+            f"{{device: {DETECTOR}, attribute: UserName, template: '{{proposal}} {{sample}}'}}",
+        ],
+    )
+    pathfixer.Proposal = "20250001"
+    pathfixer.Sample = "fibre_A"
+    assert pathfixer.ConfiguredDevices == (MACROSERVER, DETECTOR)
+    macroserver = tango.DeviceProxy(stack.name(MACROSERVER))
+
+    def scan_dir() -> object:
+        return pickle.loads(macroserver.read_attribute("Environment").value[1])["new"].get("ScanDir")
+
+    assert eventually(lambda: scan_dir() == pathfixer.SamplePath)
+    assert eventually(lambda: pathfixer.BadDevices == (DETECTOR,))
+    assert pathfixer.state() == DevState.ALARM
+    assert f"{DETECTOR} refused the path: device {DETECTOR} not defined in the database" in pathfixer.status()
+
+    stack.start_server("PathFixer/detector", {DETECTOR: ("PathFixer", {})})
+    detector = tango.DeviceProxy(stack.name(DETECTOR))
+    assert eventually(lambda: detector.Endstation == f"{pathfixer.SamplePath}/eiger", 15)
+    assert detector.UserName == "20250001 fibre_A"
+    assert eventually(lambda: pathfixer.BadDevices == ())
+    assert pathfixer.state() == DevState.STANDBY

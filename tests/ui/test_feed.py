@@ -1,0 +1,158 @@
+"""Nothing is missed between two looks at the catalogue."""
+
+from __future__ import annotations
+
+import pytest
+
+from ingest.scicat import SciCat, SciCatError
+from taurus_widgets import feed
+from taurus_widgets.feed import Feed
+
+Json = dict[str, object]
+FIELDS = ["pid", "creationTime", "updatedAt"]
+
+
+class Made(SciCat):
+    """A catalogue in memory, whose token can expire as SciCat's does: reads are then 200 and empty."""
+
+    def __init__(self) -> None:
+        super().__init__("http://127.0.0.1:9", "user", "password")
+        self.rows: dict[str, Json] = {}
+        self.expired = False
+        self.away = False
+        self.asked = 0
+
+    def put(self, pid: str, updated: int, created: int | None = None) -> None:
+        when = updated if created is None else created
+        self.rows[pid] = {"pid": pid, "creationTime": _time(when), "updatedAt": _time(updated)}
+
+    def alive(self) -> bool:
+        return not self.expired
+
+    def login(self) -> None:
+        self.expired = False
+
+    def datasets(
+        self,
+        where: Json | None = None,
+        fields: list[str] | None = None,
+        order: str = "creationTime:desc",
+        limit: int = 100,
+        skip: int = 0,
+    ) -> list[Json]:
+        self.asked += 1
+        if self.away:
+            raise SciCatError("GET", 0, "no answer")
+        if self.expired:
+            return []
+        name, _, direction = order.partition(":")
+        found = [row for row in self.rows.values() if all(_fits(row, *test) for test in (where or {}).items())]
+        return sorted(found, key=lambda row: str(row[name]), reverse=direction == "desc")[:limit]
+
+
+def _fits(row: Json, name: str, wanted: object) -> bool:
+    assert isinstance(wanted, dict)
+    return str(row[name]) >= wanted["gte"]
+
+
+def _time(tenths: int) -> str:
+    return f"2026-11-21T{12 + tenths // 36000:02d}:{tenths // 600 % 60:02d}:{tenths // 10 % 60:02d}.{tenths % 10}00Z"
+
+
+def pids(rows: list[Json]) -> list[object]:
+    return [row["pid"] for row in rows]
+
+
+@pytest.fixture
+def made() -> Made:
+    return Made()
+
+
+def test_each_change_is_told_once(made: Made) -> None:
+    made.put("a", 100)
+    looks = Feed(made, FIELDS)
+    assert pids(looks.read()) == ["a"]
+    assert looks.read() == []
+    made.put("b", 101)
+    assert pids(looks.read()) == ["b"]
+    made.put("a", 102, created=100)
+    assert pids(looks.read()) == ["a"]
+    assert looks.read() == []
+
+
+def test_equal_times_at_the_edge_are_not_missed(made: Made) -> None:
+    made.put("a", 100)
+    looks = Feed(made, FIELDS)
+    looks.read()
+    made.put("b", 100)
+    assert pids(looks.read()) == ["b"]
+
+
+def test_a_write_that_becomes_visible_late_is_not_missed(made: Made) -> None:
+    made.put("a", 100)
+    looks = Feed(made, FIELDS)
+    looks.read()
+    made.put("c", 115)
+    assert pids(looks.read()) == ["c"]
+    made.put("b", 110)
+    assert pids(looks.read()) == ["b"]
+
+
+@pytest.mark.parametrize("spread", [0, 1])
+def test_a_burst_of_many_pages_is_read_whole(made: Made, spread: int) -> None:
+    made.put("first", 100)
+    looks = Feed(made, FIELDS)
+    looks.read()
+    for number in range(3 * feed.PAGE + 7):
+        made.put(f"burst-{number}", 101 + number * spread)
+    assert len(set(pids(looks.read()))) == 3 * feed.PAGE + 7
+    assert looks.read() == []
+
+
+def test_what_is_older_than_the_first_rows_stays_away(made: Made) -> None:
+    for number in range(10):
+        made.put(f"row-{number}", 100 + number)
+    looks = Feed(made, FIELDS, newest=4)
+    assert pids(looks.read()) == ["row-9", "row-8", "row-7", "row-6"]
+    made.put("row-2", 200, created=102)
+    made.put("row-7", 200, created=107)
+    assert pids(looks.read()) == ["row-7"]
+
+
+def test_an_expired_token_is_noticed_and_nothing_is_lost(made: Made) -> None:
+    made.put("a", 100)
+    looks = Feed(made, FIELDS)
+    looks.read()
+    made.expired = True
+    made.put("b", 101)
+    assert "b" in pids(looks.read())
+    assert not made.expired
+
+
+def test_an_empty_catalogue_fills(made: Made) -> None:
+    looks = Feed(made, FIELDS)
+    assert looks.read() == []
+    made.put("a", 100)
+    assert pids(looks.read()) == ["a"]
+
+
+def test_after_a_failure_it_goes_on_where_it_was(made: Made) -> None:
+    made.put("a", 100)
+    looks = Feed(made, FIELDS)
+    looks.read()
+    made.away = True
+    made.put("b", 101)
+    with pytest.raises(SciCatError):
+        looks.read()
+    made.away = False
+    made.put("c", 900)
+    assert pids(looks.read()) == ["b", "c"]
+
+
+def test_a_quiet_catalogue_is_asked_once_a_look(made: Made) -> None:
+    made.put("a", 100)
+    looks = Feed(made, FIELDS)
+    looks.read()
+    made.asked = 0
+    looks.read()
+    assert made.asked == 1

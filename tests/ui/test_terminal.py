@@ -1,0 +1,35 @@
+"""The scan log in a terminal."""
+
+from __future__ import annotations
+
+import io
+import time
+
+import pytest
+from rich.console import Console
+
+from taurus_widgets import columns as cols
+from taurus_widgets.terminal import table
+from tests.ui.made_up import scan
+
+
+def printed(width: int) -> list[str]:
+    datasets = [scan(4711, time.time() - 60, "a very long command " * 5, seconds=14.25, comment="x" * 200)]
+    output = io.StringIO()
+    Console(file=output, width=width).print(table(datasets, cols.default_columns(), width))
+    return output.getvalue().splitlines()
+
+
+@pytest.mark.parametrize("width", [200, 160, 120])
+def test_texts_are_cut_and_numbers_are_not(width: int) -> None:
+    lines = printed(width)
+    assert max(map(len, lines)) <= width
+    assert "Comment" in lines[0]
+    assert {"4711", "14.2", "21"} <= set(lines[2].split())
+
+
+def test_a_narrow_terminal_says_what_it_has_no_room_for() -> None:
+    lines = printed(60)
+    assert max(map(len, lines)) <= 60
+    assert "4711" in lines[2]
+    assert "Comment" in " ".join(lines[3:])
