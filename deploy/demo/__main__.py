@@ -1,0 +1,227 @@
+"""`make demo`: a beamline on this machine, from a scan at the Door to a row in the scan log."""
+
+from __future__ import annotations
+
+import argparse
+import fcntl
+import json
+import os
+import shutil
+import signal
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import tango
+from rich.console import Console
+from rich.markup import escape
+
+from deploy.demo.door import Door, MacroFailed
+from deploy.demo.processes import ProcessError, Processes
+from deploy.demo.session import Session
+from deploy.demo.stack import BEAMLINE, DOOR, MACROSERVER, Account, Stack
+from deploy.demo.summary import Comparison, Expected, expected_scans
+from ingest.scicat import SciCatError
+from taurus_widgets import columns
+from taurus_widgets.terminal import make_console, read_and_print
+
+PATIENCE = 30.0
+"""Seconds for the last dataset to reach the catalogue and the scan log."""
+
+_STYLES = {"warning": "yellow", "error": "red", "critical": "red"}
+
+console = Console(highlight=False)
+
+
+class Demo:
+    """The run, from the first server to the summary."""
+
+    def __init__(self, folder: Path, stack: Stack) -> None:
+        self.folder = folder
+        self.stack = stack
+        self.notes = folder / "state" / "rows.jsonl"
+        self.picture = folder / "scanlog.png"
+        self.catalogue = Account("", "", "")
+        self.start = time.time()
+
+    def start_servers(self) -> None:
+        stack = self.stack
+        with _step("Tango database"):
+            stack.start_database()
+        with _step("simulated beamline: 8 devices, one of them dead"):
+            stack.start_beamline()
+        brokers = os.environ.get("SCIZOO_KAFKA", "")
+        if brokers:
+            console.print(f"  Kafka: {escape(brokers)} of SCIZOO_KAFKA")
+            stack.use_own_topic()
+        else:
+            with _step("Kafka: librdkafka's mock cluster"):
+                brokers = stack.start_mock_kafka()
+        url = os.environ.get("SCIZOO_SCICAT_URL", "")
+        if url:
+            console.print(f"  catalogue: {escape(url)} of SCIZOO_SCICAT_URL")
+            user, password = os.environ.get("SCIZOO_SCICAT_USERNAME", ""), os.environ.get("SCIZOO_SCICAT_PASSWORD", "")
+            self.catalogue = Account(url, user, password)
+            self.catalogue.client().login()
+        else:
+            with _step("catalogue: the embedded one"):
+                self.catalogue = stack.start_catalogue()
+        with _step("SciCow"):
+            stack.start_scicow(brokers, self.catalogue)
+        with _step("PathFixer and SciDog"):
+            stack.start_pathfixer([f"{{device: {MACROSERVER}, environment: ScanDir}}"])
+            stack.start_scidog(brokers)
+        with _step("Sardana: Pool, MacroServer, Door"):
+            stack.start_sardana()
+        with _step("scan log"):
+            self._start_scanlog()
+
+    def _start_scanlog(self) -> None:
+        arguments = [sys.executable, "-m", "deploy.demo.watch", str(self.notes), str(self.picture)]
+        self.notes.touch()
+        self.watch = self.stack.processes.start("scanlog", arguments, self._catalogue_env())
+        self.watch.wait_for("watching")
+
+    def _catalogue_env(self) -> dict[str, str]:
+        return {
+            **self.stack.env,
+            "QT_QPA_PLATFORM": "offscreen",
+            "SCIZOO_SCICAT_URL": self.catalogue.url,
+            "SCIZOO_SCICAT_USERNAME": self.catalogue.username,
+            "SCIZOO_SCICAT_PASSWORD": self.catalogue.password,
+        }
+
+    def measure(self) -> list[Expected]:
+        """Run the session; what it should have left in the catalogue."""
+        door = Door(self.stack.name(DOOR))
+        session = Session(door, lambda line: console.print(f"\n[bold cyan]Door> {escape(line)}"))
+        try:
+            with _step("sar_demo and the beamline's settings"):
+                session.prepare(self.stack.folder / "data")
+            door.say = _print_output
+            session.perform()
+            macroserver = tango.DeviceProxy(self.stack.name(MACROSERVER))
+            environment = session.environment(macroserver)
+        finally:
+            door.close()
+        snapshot = environment["SciFishLastSnapshot"]
+        self.scans = expected_scans(environment["ScanHistory"], self.stack.name(MACROSERVER))
+        return [*self.scans, Expected(snapshot["uuid"], snapshot["name"], "completed", snapshot["time"])]
+
+    def compare(self, expected: list[Expected]) -> Comparison:
+        """Wait until all is in the catalogue and in the scan log, or patience ends."""
+        deadline = time.monotonic() + PATIENCE
+        scicat = self.catalogue.client()
+        while True:
+            found = Comparison(scicat, expected, f"/{BEAMLINE}", self.start)
+            if (found.complete and found.all_shown(self.notes)) or time.monotonic() > deadline:
+                return found
+            time.sleep(0.5)
+
+    def finish(self, found: Comparison) -> int:
+        self.watch.terminate()
+        if self.watch.wait(15.0) != 0:
+            raise ProcessError(f"the scan log did not end well; its log is {self.watch.log}")
+        summary = found.summary(len(self.scans), self.notes)
+        (self.folder / "summary.json").write_text(json.dumps(summary, indent=2, ensure_ascii=False) + "\n", "utf-8")
+        console.rule("The scan log")
+        read_and_print(
+            self.catalogue.client(), columns.default_columns(), newest=summary["datasets"], console=make_console()
+        )
+        for scan in found.lost:
+            console.print(f"[red]lost: {escape(scan.title)} ({scan.status}), {scan.uuid}")
+        delay = summary["seconds_scan_end_to_row"]
+        console.print(
+            f"{summary['scans']} scans and 1 snapshot, {summary['datasets']} datasets: "
+            f"{summary['lost']} lost, {summary['duplicates']} double, {summary['running']} running. "
+            f"From a scan's end to its row: {delay['median']} s (median), {delay['max']} s (longest)."
+        )
+        console.print(f"{self.picture} and {self.folder / 'summary.json'} are written.")
+        return 1 if summary["lost"] or summary["duplicates"] or summary["running"] else 0
+
+    def keep(self) -> None:
+        """Say how to join, and wait for Ctrl-C."""
+        binary = Path(sys.executable).parent
+        console.rule("It keeps running; Ctrl-C stops it all")
+        secret = self.stack.write_secret("password", self.catalogue.password)
+        for what, how in {
+            "Tango": f"export TANGO_HOST={self.stack.tango_host}",
+            "spock": f"{binary}/spock --profile scizoo   (its door is {DOOR}; it needs `pip install itango`)",
+            "a macro": f"{binary}/python -m deploy.demo.door {DOOR} ascan mot01 0 1 5 0.1",
+            "scan log": f"{binary}/scanlog --url {self.catalogue.url} --username {self.catalogue.username} "
+            f"--password-file {secret}",
+            "catalogue": f"{self.catalogue.url}/api/v3/datasets",
+            "logs": str(self.stack.processes.logs),
+        }.items():
+            console.print(f"[bold]{what:>10}[/]  {escape(how)}", soft_wrap=True)
+        while True:
+            signal.pause()
+
+
+@contextmanager
+def _step(what: str) -> Iterator[None]:
+    start = time.monotonic()
+    console.print(f"  {escape(what)} ...", end="")
+    yield
+    console.print(f" [green]ready[/] [dim]({time.monotonic() - start:.1f} s)")
+
+
+def _print_output(level: str, line: str) -> None:
+    console.print(f"  {escape(line)}", style=_STYLES.get(level, "dim" if level == "info" else ""), soft_wrap=True)
+
+
+def _run(folder: Path, keep: bool) -> int:
+    state = folder / "state"
+    shutil.rmtree(state, ignore_errors=True)
+    state.mkdir(parents=True)
+    processes = Processes(state / "log")
+    try:
+        demo = Demo(folder, Stack(state, processes))
+        console.rule("Starting")
+        demo.start_servers()
+        console.rule("At the Door")
+        found = demo.compare(demo.measure())
+        result = demo.finish(found)
+        if keep:
+            demo.keep()
+        return result
+    finally:
+        for number in (signal.SIGINT, signal.SIGTERM):  # a second Ctrl-C must not leave a server behind
+            signal.signal(number, signal.SIG_IGN)
+        processes.stop()
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="make demo", description=__doc__)
+    parser.add_argument("--keep", action="store_true", help="leave it running until Ctrl-C (make demo KEEP=1)")
+    parser.add_argument("--folder", type=Path, default=Path("demo"), help="for its state and results (default: demo)")
+    options = parser.parse_args()
+    folder = options.folder.resolve()
+    folder.mkdir(parents=True, exist_ok=True)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    with (folder / ".lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            console.print(f"[red]Another demo is running in {folder}. Stop it first, or use --folder.")
+            return 2
+        try:
+            return _run(folder, options.keep)
+        except KeyboardInterrupt:
+            console.print("\nStopped.")
+            return 130
+        except (ProcessError, MacroFailed, TimeoutError, SciCatError, tango.DevFailed) as error:
+            console.print(f"[red]{escape(_text(error))}", soft_wrap=True)
+            return 1
+
+
+def _text(error: Exception) -> str:
+    described: Any = error.args[0] if error.args else ""
+    return str(getattr(described, "desc", None) or error)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

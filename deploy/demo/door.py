@@ -1,0 +1,107 @@
+"""A Sardana Door as a person at spock has it: macros in, their output on the terminal."""
+
+from __future__ import annotations
+
+import sys
+import threading
+import time
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import tango
+
+OUTPUTS = ("Output", "Info", "Warning", "Error", "Critical")
+
+
+class MacroFailed(RuntimeError):
+    """A macro ended with an error; the text is what the Door said."""
+
+
+class Door:
+    """Runs macros one after the other. `say(level, line)` gets each line of their output."""
+
+    def __init__(self, name: str, say: Callable[[str, str], None] = lambda level, line: None) -> None:
+        self.proxy = tango.DeviceProxy(name)
+        self.proxy.set_timeout_millis(10_000)
+        self.say = say
+        self._changed = threading.Condition()
+        self._state = tango.DevState.UNKNOWN
+        self._runs = 0
+        self._errors: list[str] = []
+        self._events = [self.proxy.subscribe_event("State", tango.EventType.CHANGE_EVENT, self._on_state)]
+        for output in OUTPUTS:
+            self._events.append(self.proxy.subscribe_event(output, tango.EventType.CHANGE_EVENT, self._on_output))
+
+    def start(self, *words: str) -> None:
+        """Begin a macro with its parameters and return at once."""
+        with self._changed:
+            self._errors = []
+            self._runs = 0
+        self.proxy.command_inout("RunMacro", list(words))
+
+    def wait(self, timeout: float = 60.0) -> None:
+        """Until the macro is over. MacroFailed if it said an error, TimeoutError if it takes longer."""
+        deadline = time.monotonic() + timeout
+        with self._changed:
+            while not (self._runs and self._state != tango.DevState.RUNNING):
+                if not self._changed.wait(deadline - time.monotonic()):
+                    raise TimeoutError(f"the macro is still running after {timeout:g} s")
+        if self.proxy.state() == tango.DevState.ALARM:
+            raise MacroFailed("\n".join(self._errors) or "the macro failed")
+
+    def run(self, *words: str, timeout: float = 60.0) -> None:
+        """Run a macro to its end."""
+        self.start(*words)
+        self.wait(timeout)
+
+    def stop(self) -> None:
+        """Ctrl-C, once."""
+        self.proxy.command_inout("StopMacro")
+
+    def abort(self) -> None:
+        """Ctrl-C, twice."""
+        self.proxy.command_inout("AbortMacro")
+
+    def close(self) -> None:
+        for event in self._events:
+            self.proxy.unsubscribe_event(event)
+
+    def _on_state(self, event: Any) -> None:
+        if event.err:
+            return  # the Door is gone: `wait` times out and says so
+        with self._changed:
+            self._state = event.attr_value.value
+            self._runs += self._state == tango.DevState.RUNNING
+            self._changed.notify_all()
+
+    def _on_output(self, event: Any) -> None:
+        if event.err or not event.attr_value.value:
+            return
+        level = event.attr_value.name.lower()
+        lines: Sequence[str] = event.attr_value.value
+        if level in ("error", "critical"):
+            self._errors += lines
+        for line in lines:
+            self.say(level, line)
+
+
+def main() -> int:
+    """`python -m deploy.demo.door DOOR MACRO [PARAMETER ...]`: run one macro and show its output."""
+    if len(sys.argv) < 3:
+        print(main.__doc__, file=sys.stderr)
+        return 2
+    door = Door(sys.argv[1], lambda level, line: print(line, flush=True))
+    try:
+        door.run(*sys.argv[2:], timeout=86_400.0)
+    except MacroFailed:
+        return 1  # the Door has said why
+    except KeyboardInterrupt:
+        door.stop()
+        return 130
+    finally:
+        door.close()
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,28 @@
+"""A Kafka broker without Java: librdkafka's mock cluster as a process of its own.
+
+    python -m deploy.demo.mock_kafka
+
+prints `mock-kafka: HOST:PORT` once and runs until SIGTERM or Ctrl-C. It is on loopback and in
+memory only: it keeps about 5 MB a partition, dropping what is older, and all of it goes with
+the process. Topics make themselves, with four partitions.
+"""
+
+from __future__ import annotations
+
+import signal
+
+from confluent_kafka import Producer
+
+
+def main() -> None:
+    stopping = {signal.SIGTERM, signal.SIGINT}
+    # Blocked before librdkafka starts its threads, which inherit this: `sigwait` gets them all.
+    signal.pthread_sigmask(signal.SIG_BLOCK, stopping)
+    cluster = Producer({"bootstrap.servers": "mock", "test.mock.num.brokers": 1, "log_level": 3})
+    brokers = cluster.list_topics(timeout=10).brokers.values()
+    print("mock-kafka: " + ",".join(f"{broker.host}:{broker.port}" for broker in brokers), flush=True)
+    signal.sigwait(stopping)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,86 @@
+"""What a person does at spock in the demo."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from taurus.core.util.codecs import CodecFactory
+
+from deploy.demo.door import Door, MacroFailed
+
+
+class Session:
+    """Macros on a Door, each shown before it runs. `show` gets the line that a person would type."""
+
+    def __init__(self, door: Door, show: Callable[[str], None]) -> None:
+        self.door = door
+        self._show = show
+
+    def prepare(self, folder: Path) -> None:
+        """Sardana's own demo elements, and what a beamline sets once."""
+        self.door.run("sar_demo")
+        self.door.run("defctrl", "FailingCounterTimerController", "failctrl01")
+        self.door.run("defelem", "fail01", "failctrl01", "1")
+        self.door.run("defmeas", "mntgrp02", "fail01")
+        for name, value in {
+            "DataRecorder": "['SciFishRecorder']",
+            "ActiveMntGrp": "mntgrp01",
+            "ScanFile": "cosaxs.dat",
+            "ScanUser": "astlin",
+        }.items():
+            self.door.run("senv", name, value)
+        # PathFixer hands ScanDir to Sardana with the first proposal; until then data go here.
+        self.door.run("senv", "ScanDir", str(folder))
+
+    def perform(self) -> None:
+        """Every way in which a scan can begin and end."""
+        self.type("setproposal 20250001")
+        self.type("setsample fibre_A")
+        self.type("scidog_list")
+        self.type("ascan mot01 0 2 8 0.05")
+        self.type("scicomment First look at the fibre, the beam is well centred")
+        self.type("scirate 2.5")
+        self.type("mesh mot01 0 1 2 mot02 0 1 2 0.05")
+        self.type("timescan 5 0.1 0.05")
+        self.type("ascanct mot01 0 1 5 0.1")
+        self.type("setsample fibre_B")
+        self.type("scidog_use spectroscopy")
+        self.type("ascan mot02 0 20 40 0.1", then=self.door.stop)
+        self.type("dscan mot01 -1 1 40 0.1", then=self.door.abort)
+        self.type("senv ActiveMntGrp mntgrp02", quietly=True)
+        self.type("ascan mot01 0 1 6 0.1", fails=True)
+        self.type("senv ActiveMntGrp mntgrp01", quietly=True)
+        self.type("scisnap Before the night")
+        self.type("scicomment The cryostat is full, shutter closed")
+        self.type("scidog_use saxs")
+        self.type("a2scan mot01 0 1 mot02 0 2 5 0.05")
+
+    def type(
+        self, line: str, then: Callable[[], None] | None = None, fails: bool = False, quietly: bool = False
+    ) -> None:
+        """Run one line. With `then`, that is called when the macro has run for two seconds."""
+        if not quietly:
+            self._show(line)
+        self.door.start(*words(line))
+        if then is not None:
+            time.sleep(2.0)  # as a person who watches some points and then presses Ctrl-C
+            then()
+        try:
+            self.door.wait(90.0)
+        except MacroFailed:
+            if not fails:
+                raise
+
+    def environment(self, macroserver: Any) -> dict[str, Any]:
+        """Sardana's environment; in it ScanHistory: serialno, startts, endts, title, endstatus, ..."""
+        content = CodecFactory().decode(macroserver.read_attribute("Environment").value)
+        found: dict[str, Any] = content["new"]
+        return found
+
+
+def words(line: str) -> list[str]:
+    """As spock splits a line: at blanks."""
+    return line.split()

@@ -1,0 +1,232 @@
+"""All servers of a beamline on this machine, started one by one, each as the real program.
+
+`make demo` starts all of it; a test starts what it needs.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import tango
+import yaml
+
+import macros
+import sardana_recorders
+from deploy.demo import beamline
+from deploy.demo.processes import Process, Processes
+from ingest.scicat import SciCat
+
+PATHFIXER = "b311a-e/ctl/sdm-01"
+SCIDOG = "b311a-e/ctl/scidog-01"
+POOL, MACROSERVER, DOOR = "pool/demo/1", "macroserver/demo/1", "door/demo/1"
+BEAMLINE = "cosaxs"
+
+
+@dataclass(frozen=True)
+class Account:
+    """How to reach a catalogue."""
+
+    url: str
+    username: str
+    password: str
+
+    def client(self) -> SciCat:
+        return SciCat(self.url, self.username, self.password)
+
+
+class Stack:
+    """The servers of one beamline. `folder` gets their state and their logs; nothing is written elsewhere."""
+
+    def __init__(self, folder: Path, processes: Processes) -> None:
+        self.folder = folder
+        self.processes = processes
+        self.env: dict[str, str] = {
+            **os.environ,
+            "XDG_STATE_HOME": str(folder / "state"),
+            "SCIDOG_DEVICE": "",
+            "PYTHONUNBUFFERED": "1",
+        }
+        self.tango_host = ""
+        self.topic = ""  # SciDog's default
+
+    def use_own_topic(self) -> None:
+        """On a broker of others: neither read nor write their topics, nor those of an earlier run."""
+        self.topic = f"scifish-{BEAMLINE}-{secrets.token_hex(4)}"
+
+    # ------------------------------------------------------------------ Tango
+
+    def start_database(self) -> None:
+        """A Tango database of its own; TANGO_HOST of this process is set to it."""
+        self.env["PYTANGO_DATABASE_NAME"] = str(self.folder / "tango.db")
+        server = self.processes.start(
+            "tango-database",
+            [_command("PyDatabaseds"), "--host", "127.0.0.1", "--port", "0", "--print-host-port", "2"],
+            self.env,
+        )
+        found = server.wait_for(r"host=127\.0\.0\.1, port=(\d+)")
+        self.tango_host = f"127.0.0.1:{found.group(1)}" if found else ""
+        self.env["TANGO_HOST"] = os.environ["TANGO_HOST"] = self.tango_host
+        server.wait_for(lambda: _works(lambda: self.db.get_info()))
+
+    @property
+    def db(self) -> tango.Database:
+        host, _, port = self.tango_host.partition(":")
+        return tango.Database(host, int(port))
+
+    def name(self, device: str) -> str:
+        """The device's full name: good also where TANGO_HOST is another."""
+        return f"tango://{self.tango_host}/{device}"
+
+    def start_server(
+        self,
+        server: str,
+        devices: Mapping[str, tuple[str, Mapping[str, Sequence[str]]]],
+        command: Sequence[str] = (),
+        timeout: float = 30.0,
+    ) -> Process:
+        """Register `devices` (name: class, properties) for `server` (`Name/instance`), and start it."""
+        db = self.db
+        for device, (device_class, properties) in devices.items():
+            info = tango.DbDevInfo()
+            info.server, info._class, info.name = server, device_class, device
+            db.add_device(info)
+            if properties:
+                db.put_device_property(device, {name: list(lines) for name, lines in properties.items()})
+        return self.run_server(server, tuple(devices), command, timeout)
+
+    def run_server(
+        self, server: str, devices: Sequence[str], command: Sequence[str] = (), timeout: float = 30.0
+    ) -> Process:
+        """Start a server that is in the database, and wait for its devices."""
+        program, instance = server.split("/")
+        process = self.processes.start(
+            program.lower(),
+            [*(command or [_command(program)]), instance, "-ORBendPoint", "giop:tcp:127.0.0.1:0"],
+            self.env,
+        )
+        proxies = [tango.DeviceProxy(self.name(device)) for device in devices]
+        process.wait_for(lambda: all(_works(proxy.ping) for proxy in proxies), timeout)
+        return process
+
+    def start_beamline(self) -> Process:
+        """The simulated devices, one of them dead."""
+        alive = [name for name in beamline.register(self.db) if name != beamline.DEAD_DEVICE.name]
+        return self.run_server(f"{beamline.SERVER}/demo", alive, [sys.executable, "-m", "deploy.demo.beamline"])
+
+    def start_pathfixer(self, consumers: Sequence[str] = ()) -> Process:
+        """PathFixer, with the proposals of `proposals.yaml` for the user office and data under the folder."""
+        for category in ("visitors", "proprietary", "staff"):  # the storage's administrators make these
+            (self.folder / "data" / category / BEAMLINE).mkdir(parents=True, exist_ok=True)
+        properties = {
+            "Beamline": [BEAMLINE],
+            "Office": [f"yaml:{Path(__file__).with_name('proposals.yaml')}"],
+            "Prefix": [str(self.folder / "data")],
+            "PathConsumers": consumers,
+        }
+        return self.start_server("PathFixer/demo", {PATHFIXER: ("PathFixer", properties)})
+
+    def scidog_properties(self, kafka: str) -> dict[str, Sequence[str]]:
+        return {
+            "Beamline": [BEAMLINE],
+            **{f"Config.{name}": lines for name, lines in beamline.CONFIGURATIONS.items()},
+            "ActiveConfig": ["saxs"],
+            "PathFixer": [PATHFIXER],
+            "KafkaBootstrapServers": [kafka],
+            "Topic": [self.topic] if self.topic else [],
+            "SpoolDirectory": [str(self.folder / "spool")],
+        }
+
+    def start_scidog(self, kafka: str) -> Process:
+        return self.start_server("SciDog/demo", {SCIDOG: ("SciDog", self.scidog_properties(kafka))})
+
+    def start_sardana(self) -> Process:
+        """Pool, MacroServer and Door, with the recorder and the macros on their paths."""
+        properties = {
+            POOL: ("Pool", {"PoolPath": [str(Path(__file__).with_name("controllers"))]}),
+            MACROSERVER: (
+                "MacroServer",
+                {
+                    "PoolNames": [POOL],
+                    "RecorderPath": [str(Path(sardana_recorders.__file__).parent)],
+                    "MacroPath": [str(Path(macros.__file__).parent)],
+                    "EnvironmentDb": [str(self.folder / "macroserver" / "environment")],
+                },
+            ),
+            DOOR: ("Door", {"MacroServerName": [MACROSERVER]}),
+        }
+        (self.folder / "macroserver").mkdir(exist_ok=True)
+        return self.start_server("Sardana/demo", properties, timeout=60.0)
+
+    # -------------------------------------------------------- Kafka and SciCat
+
+    def start_mock_kafka(self) -> str:
+        """librdkafka's mock cluster; its bootstrap servers are returned."""
+        server = self.processes.start("mock-kafka", [sys.executable, "-m", "deploy.demo.mock_kafka"], self.env)
+        found = server.wait_for(r"mock-kafka: (\S+)")
+        return found.group(1) if found else ""
+
+    def start_catalogue(self) -> Account:
+        """The embedded catalogue with one account, whose password is made here."""
+        account = {
+            "username": "scicow",
+            "password": secrets.token_urlsafe(16),
+            "email": "scicow@example.org",
+            "groups": [f"{BEAMLINE}-staff"],
+            "admin": True,
+        }
+        accounts = self.write_secret("accounts.yaml", yaml.safe_dump([account]))
+        arguments = ["--port", "0", "--database", str(self.folder / "catalogue.db"), "--accounts", str(accounts)]
+        server = self.processes.start("scicat-embedded", [_command("scicat-embedded"), *arguments], self.env)
+        found = server.wait_for(r"scicat-embedded: (http://\S+)")
+        return Account(found.group(1) if found else "", account["username"], account["password"])
+
+    def start_scicow(self, kafka: str, catalogue: Account) -> Process:
+        """SciCow; its password goes by the environment, as it should."""
+        config = self.folder / "scicow.yaml"
+        brokers = {"bootstrap_servers": kafka, "group_id": f"scicow-{self.topic}" if self.topic else "scicow"}
+        settings = {
+            "kafka": brokers | ({"topics": f"^{self.topic}$"} if self.topic else {}),
+            "scicat": {
+                "url": catalogue.url,
+                "username": catalogue.username,
+                "password": "${SCIZOO_SCICAT_PASSWORD}",
+            },
+            "contact": {
+                "owner": "Beamline staff",
+                "contact_email": f"{BEAMLINE}@example.org",
+                "principal_investigator": "Beamline staff",
+            },
+        }
+        config.write_text(yaml.safe_dump(settings), "utf-8")
+        return self.processes.start(
+            "scicow",
+            [_command("scicow"), "run", "--config", str(config)],
+            {**self.env, "SCIZOO_SCICAT_PASSWORD": catalogue.password},
+        )
+
+    def write_secret(self, name: str, text: str) -> Path:
+        """A file in the stack's folder that only its owner can read."""
+        path = self.folder / name
+        with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", encoding="utf-8") as file:
+            file.write(text)
+        return path
+
+
+def _command(name: str) -> str:
+    """A command of this Python environment, whether or not it is activated."""
+    return str(Path(sys.executable).parent / name)
+
+
+def _works(call: Callable[[], object]) -> bool:
+    try:
+        call()
+    except tango.DevFailed:
+        time.sleep(0.05)
+        return False
+    return True

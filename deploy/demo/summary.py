@@ -1,0 +1,122 @@
+"""What Sardana says was done, beside what the catalogue holds."""
+
+from __future__ import annotations
+
+import json
+import statistics
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ingest.scicat import SciCat
+from scifish.ids import scan_uuid
+from scifish.message import iso
+
+# sardana.macroserver.scan.scandata.ScanEndStatus
+STATUS = {"Normal": "completed", "Stop": "stopped", "Abort": "aborted", "Exception": "failed"}
+
+
+@dataclass(frozen=True)
+class Expected:
+    """A dataset that must be in the catalogue once. `end` in seconds since 1970."""
+
+    uuid: str
+    title: str
+    status: str
+    end: float
+
+
+def expected_scans(history: Sequence[dict[str, Any]], macroserver: str) -> list[Expected]:
+    """One for each scan of Sardana's ScanHistory. `macroserver` is its device's full name."""
+    return [
+        Expected(
+            uuid=scan_uuid(macroserver, scan["serialno"], scan["startts"]),
+            title=scan["title"],
+            status=STATUS[str(scan["endstatus"])],
+            end=scan["endts"],
+        )
+        for scan in history
+    ]
+
+
+def status(dataset: dict[str, Any]) -> str:
+    """The scan's status, "" for a dataset that is not SciCow's."""
+    value = dataset.get("scientificMetadata", {}).get("scan", {}).get("status", {}).get("value", "")
+    return str(value)
+
+
+class Comparison:
+    """The datasets since `start` (seconds since 1970), and what of `expected` is not among them."""
+
+    def __init__(self, scicat: SciCat, expected: Sequence[Expected], location: str, start: float) -> None:
+        self.catalogue = scicat.base_url
+        self.expected = {scan.uuid: scan for scan in expected}
+        where = {"creationLocation": location, "creationTime": {"gte": iso(start)}}
+        self.found = scicat.datasets(where, order="creationTime:asc", limit=1000)
+
+    @property
+    def lost(self) -> list[Expected]:
+        """Not there, or there with another status than Sardana's."""
+        there = {(_uuid(dataset), status(dataset)) for dataset in self.found}
+        return [scan for scan in self.expected.values() if (scan.uuid, scan.status) not in there]
+
+    @property
+    def duplicates(self) -> int:
+        """Datasets beyond one for each that is expected."""
+        return len(self.found) - len({_uuid(dataset) for dataset in self.found} & set(self.expected))
+
+    @property
+    def running(self) -> int:
+        return sum(status(dataset) == "running" for dataset in self.found)
+
+    @property
+    def complete(self) -> bool:
+        return not (self.lost or self.running)
+
+    def all_shown(self, notes: Path) -> bool:
+        """Whether the scan log has shown each of them as completed, stopped, ..."""
+        return len(self._delays(notes)) == len(self.expected)
+
+    def summary(self, scans: int, notes: Path) -> dict[str, Any]:
+        delays = self._delays(notes)
+        return {
+            "scans": scans,
+            "datasets": len(self.found),
+            "lost": len(self.lost),
+            "duplicates": self.duplicates,
+            "running": self.running,
+            "catalogue": self.catalogue,
+            "seconds_scan_end_to_row": {
+                "median": round(statistics.median(delays), 3) if delays else None,
+                "max": round(max(delays), 3) if delays else None,
+            },
+            "details": [_detail(dataset) for dataset in self.found],
+        }
+
+    def _delays(self, notes: Path) -> list[float]:
+        """Seconds from the end of each scan to its completed row in the scan log."""
+        shown: dict[str, float] = {}
+        for line in notes.read_text("utf-8").splitlines():
+            note = json.loads(line)
+            if note["status"] != "running":
+                shown.setdefault(note["pid"].rpartition("/")[2], note["time"])
+        return [max(shown[uuid] - scan.end, 0.0) for uuid, scan in self.expected.items() if uuid in shown]
+
+
+def _uuid(dataset: dict[str, Any]) -> str:
+    return str(dataset["pid"]).rpartition("/")[2]
+
+
+def _detail(dataset: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "pid": dataset["pid"],
+        "datasetName": dataset.get("datasetName"),
+        "proposalId": dataset.get("proposalId"),
+        "status": status(dataset),
+        "startTime": dataset.get("creationTime"),
+        "endTime": dataset.get("endTime"),
+        "sourceFolder": dataset.get("sourceFolder"),
+        "numberOfFiles": dataset.get("numberOfFiles"),
+        "scientificMetadata": dataset.get("scientificMetadata"),
+    }

@@ -1,0 +1,65 @@
+"""The scan log, drawn offscreen: notes when each row was shown, and is photographed at the end.
+
+    python -m deploy.demo.watch NOTES PICTURE
+
+The catalogue is that of SCIZOO_SCICAT_URL, SCIZOO_SCICAT_USERNAME and SCIZOO_SCICAT_PASSWORD. Each
+line of NOTES is `{"pid", "status", "time"}`, with time in seconds since 1970. On SIGTERM the
+PICTURE is taken and the program ends.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sys
+import time
+
+os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
+
+from taurus.external.qt import Qt
+from taurus.qt.qtgui.application import TaurusApplication
+
+from ingest.scicat import SciCat
+from taurus_widgets.scanlog import ScanLog
+
+SIZE = (1280, 620)
+COLUMNS = ("Machine/Ring current", "Sample environment/Sample temperature")
+
+
+def main() -> int:
+    notes, picture = sys.argv[1:3]
+    app = TaurusApplication([], cmd_line_parser=None)
+    app.setOrganizationName("SciZoo")
+    widget = ScanLog()
+    for column in COLUMNS:
+        widget.addColumn(column)
+    widget.resize(*SIZE)
+    widget.show()
+    with open(notes, "a", encoding="utf-8") as file:
+
+        def note(pid: str, status: str) -> None:
+            print(json.dumps({"pid": pid, "status": status, "time": time.time()}), file=file, flush=True)
+
+        widget.rowShown.connect(note)
+        widget.setCatalogue(
+            SciCat(
+                os.environ["SCIZOO_SCICAT_URL"],
+                os.environ["SCIZOO_SCICAT_USERNAME"],
+                os.environ["SCIZOO_SCICAT_PASSWORD"],
+            )
+        )
+        signal.signal(signal.SIGTERM, lambda *_: app.quit())
+        # Python sees a signal only when it gets a turn, which this timer gives it.
+        turn = Qt.QTimer()
+        turn.timeout.connect(lambda: None)
+        turn.start(50)
+        print("watching", flush=True)
+        app.exec_()
+        widget.grab().save(picture)
+        widget.stop()
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

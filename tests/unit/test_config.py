@@ -1,0 +1,125 @@
+"""Configuration lines: what is read, and how a mistake is told."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from scifish import config
+from scifish.config import Entry
+
+RING = "- {name: Ring current, source: r3-319s2/dia/dcct-01/InstantaneousCurrent, unit: mA, group: Machine}"
+
+
+def test_a_line_is_an_entry() -> None:
+    entries, problems = config.parse([RING], "beamline")
+    assert problems == []
+    assert entries == [
+        Entry(
+            "Ring current",
+            "r3-319s2/dia/dcct-01/InstantaneousCurrent",
+            group="Machine",
+            unit="mA",
+            config="beamline",
+        )
+    ]
+    assert (entries[0].device, entries[0].attribute) == ("r3-319s2/dia/dcct-01", "InstantaneousCurrent")
+
+
+def test_blank_lines_comments_and_block_style_are_read() -> None:
+    lines = [
+        "# the machine",
+        "",
+        RING,
+        "- name: T",
+        "  source: a/b/c/T",
+        "  record: [end, start]",
+        "- {name: U,",
+        "   source: a/b/c/U",
+        "  }",
+    ]
+    entries, problems = config.parse(lines)
+    assert problems == []
+    assert [(entry.name, entry.record) for entry in entries] == [
+        ("Ring current", ("start",)),
+        ("T", ("start", "end")),
+        ("U", ("start",)),
+    ]
+
+
+def test_states_and_other_yaml_traps_stay_text() -> None:
+    """YAML 1.1 would make booleans of ON, OFF, yes and no, and a date of 2026-01-01."""
+    entries, problems = config.parse(["- {name: No, source: a/b/c/d, group: 2026-01-01, map: {ON: yes, off: 0, 4: x}}"])
+    assert problems == []
+    assert (entries[0].name, entries[0].group) == ("No", "2026-01-01")
+    assert entries[0].map == {"on": "yes", "off": 0, "4": "x"}
+
+
+@pytest.mark.parametrize(
+    ("line", "says"),
+    [
+        ("- {name: x, source: a/b/c/d", "line 2: not YAML"),
+        ("- [1, 2]", "line 2: not of the form"),
+        ("just words", "line 2: not of the form"),
+        ("- {source: a/b/c/d}", "line 2: name is missing"),
+        ("- {name: x}", "line 2: x: source is missing"),
+        ("- {name: x, source: a/b/c}", "'a/b/c' is not of the form domain/family/member/attribute"),
+        ("- {name: [x], source: a/b/c/d}", "name: \"['x']\" is not a plain text"),
+        ('- {name: "a\\nb", source: a/b/c/d}', "is not a plain text"),
+        ("- {name: Ring current, group: Machine, source: a/b/c/d}", "the name 'Ring current' is taken by line 1"),
+    ],
+)
+def test_a_mistake_costs_its_own_line_only(line: str, says: str) -> None:
+    entries, problems = config.parse([RING, line, "- {name: after, source: a/b/c/e}"], "saxs")
+    assert [entry.name for entry in entries] == ["Ring current", "after"]
+    assert len(problems) == 1
+    assert problems[0].startswith("saxs, line 2: ")
+    assert says in problems[0]
+
+
+@pytest.mark.parametrize(
+    ("line", "says"),
+    [
+        ("- {name: x, source: a/b/c/d, uint: mm}", "'uint' is not known and is ignored; did you mean 'unit'?"),
+        ("- {name: x, source: a/b/c/d, record: [start, stop]}", "record 'stop' is not one of start, end, statistics"),
+        ("- {name: x, source: a/b/c/d, map: [1, 2]}", "values are not mapped"),
+    ],
+)
+def test_a_small_mistake_is_told_and_the_entry_is_recorded(line: str, says: str) -> None:
+    entries, problems = config.parse([line])
+    assert [entry.name for entry in entries] == ["x"]
+    assert len(problems) == 1
+    assert says in problems[0]
+
+
+def test_the_active_configuration_wins_over_those_always_recorded() -> None:
+    configs = {
+        "beamline": ["- {name: E, source: a/b/c/old}", "- {name: F, source: a/b/c/f}"],
+        "SAXS": ["- {name: E, source: a/b/c/new}"],
+    }
+    entries, problems = config.effective(configs, ["beamline"], "saxs")
+    assert problems == []
+    assert {entry.name: entry.source for entry in entries} == {"E": "a/b/c/new", "F": "a/b/c/f"}
+
+
+def test_a_configuration_that_is_not_there_is_told() -> None:
+    entries, problems = config.effective({"a": [RING]}, ["a"], "b")
+    assert len(entries) == 1
+    assert problems == ["ActiveConfig: there is no configuration 'b'; there are: a"]
+
+
+@given(st.lists(st.text(max_size=60), max_size=12))
+def test_whatever_people_write_is_an_entry_or_a_problem_and_never_an_exception(lines: list[str]) -> None:
+    entries, problems = config.parse(lines)
+    assert config.entries_from_json(config.entries_as_json(entries)) == entries
+    assert all(isinstance(problem, str) and "line" in problem for problem in problems)
+
+
+WORD = st.text("abcdefghijklmnopqrstuvwxyzåäö0123456789 -_", min_size=1, max_size=20).map(str.strip).filter(bool)
+
+
+@given(st.lists(st.tuples(WORD, WORD), unique=True, max_size=20))
+def test_what_is_written_properly_is_read_back(named: list[tuple[str, str]]) -> None:
+    lines = [f"- {{name: 'n {name}', group: 'g {group}', source: a/b/c/d}}" for name, group in named]
+    entries, problems = config.parse(lines)
+    assert problems == []
+    assert [(entry.name, entry.group) for entry in entries] == [(f"n {name}", f"g {group}") for name, group in named]

@@ -1,0 +1,159 @@
+"""The message: what JSON carries of a value, and the bounds of the whole."""
+
+import datetime as dt
+import enum
+import json
+import math
+from typing import Any
+
+import numpy
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from scifish import compose, message
+from scifish.compose import Observed, Record
+from scifish.settings import Settings
+
+ORIGIN = {"host": "h", "program": "p", "version": "1", "run": "r"}
+SETTINGS = Settings(beamline="cosaxs", topic="scifish-cosaxs")
+NOW = 1_800_000_000.25
+UUID = "0d1c950f-5492-5d5f-b66c-f788b18d1ef1"
+
+
+class Mode(enum.Enum):
+    AUTO = 2
+
+
+def test_times_are_utc_with_z() -> None:
+    assert message.iso(0) == "1970-01-01T00:00:00.000Z"
+    assert message.iso_of("2021-11-27T14:29:06.900250") == "2021-11-27T14:29:06.900Z"
+    assert message.iso_of("2021-11-27T14:29:06+01:00") == "2021-11-27T13:29:06.000Z"
+    assert message.iso_of(dt.datetime(2021, 1, 1, tzinfo=dt.UTC)) == "2021-01-01T00:00:00.000Z"
+
+
+@pytest.mark.parametrize(
+    ("value", "carried"),
+    [
+        (math.nan, "NaN"),
+        (-math.inf, "-Infinity"),
+        (numpy.float32(0.5), 0.5),
+        (numpy.int64(7), 7),
+        (numpy.array([[1, 2], [3, 4]]), [[1, 2], [3, 4]]),
+        (numpy.array([1.0, numpy.nan]), [1.0, "NaN"]),
+        (numpy.bool_(True), True),
+        (Mode.AUTO, "AUTO"),
+        (b"ab\xff", "ab\N{REPLACEMENT CHARACTER}"),
+        ("file\udcff", "file\\udcff"),
+        ((1, None), [1, None]),
+        ({1: {"a": 2}}, {"1": {"a": 2}}),
+        (dt.datetime(2021, 1, 1, tzinfo=dt.UTC), "2021-01-01T00:00:00.000Z"),
+    ],
+)
+def test_what_json_carries(value: Any, carried: Any) -> None:
+    assert message.plain(value) == carried
+    assert type(message.plain(value)) is type(carried)
+
+
+def test_long_arrays_are_summarised() -> None:
+    assert message.array_fields(numpy.arange(64)) == {"value": list(range(64))}
+    found = message.array_fields(numpy.arange(10_000.0).reshape(100, 100))
+    assert found == {"value": None, "shape": [100, 100], "min": 0.0, "max": 9999.0, "mean": 4999.5}
+    texts = message.array_fields(["a"] * 100, 10)
+    assert texts == {"value": ["a"] * 10, "shape": [100]}
+
+
+def test_metadata_of_a_program_become_values_and_groups() -> None:
+    found = message.as_metadata(
+        {"energy": {"value": 12.4, "unit": "keV"}, "plain": 3, "a group": {"x": {"value": None}}}, "mxcube", "T"
+    )
+    assert found["energy"] == {"value": 12.4, "unit": "keV", "human_name": "energy", "source": "mxcube", "time": "T"}
+    assert found["plain"]["unit"] == ""
+    assert found["a group"]["x"]["value"] is None
+    assert [path for path, _ in message.leaves(found)] == ["energy", "plain", "a group/x"]
+
+
+def record(**given: Any) -> Record:
+    return Record(UUID, NOW, given, observed=Observed(values={}))
+
+
+def ended(files: list[message.Message], **given: Any) -> message.Message:
+    done = record(**given)
+    done.ending = compose.ending("completed", NOW + 1, 3)
+    return {**compose.ended(done, files, SETTINGS, ORIGIN), "seq": 1}
+
+
+def test_every_type_is_of_the_schema() -> None:
+    message.check({**compose.began(record(datasetName=17), SETTINGS, ORIGIN), "seq": 1})
+    message.check(ended([{"path": "/a", "time": message.iso(NOW), "size": 0}]))
+    single = record()
+    single.single, single.ending = True, compose.ending("completed", NOW, 0)
+    message.check({**compose.ended(single, [], SETTINGS, ORIGIN), "seq": 2})
+    message.check({**compose.annotation(UUID, {"rating": 2.5}, NOW, "", SETTINGS, ORIGIN), "seq": 3})
+
+
+def test_a_wrong_message_is_told_by_its_field() -> None:
+    with pytest.raises(message.MessageError, match="^status: 'over' is not one of"):
+        message.check({**ended([]), "status": "over"})
+    with pytest.raises(message.MessageError, match="^annotation/rating"):
+        message.check({**compose.annotation(UUID, {"rating": 9}, NOW, "", SETTINGS, ORIGIN), "seq": 3})
+    with pytest.raises(message.MessageError, match="not JSON"):
+        message.decode(b"{")
+    with pytest.raises(message.MessageError, match="not JSON"):
+        message.decode(b"[" * 100_000)
+
+
+def test_what_the_program_says_goes_before_pathfixer() -> None:
+    said = record(sampleId="mine")
+    said.observed = Observed(place={"sampleId": "theirs", "proposalId": "20250001"}, values={})
+    found = compose.began(said, SETTINGS, ORIGIN)
+    assert (found["sampleId"], found["proposalId"]) == ("mine", "20250001")
+
+
+def test_no_value_is_lost_to_a_name_that_is_taken() -> None:
+    both = record(scientificMetadata={"Machine": {"current": 1, "other": 2}, "x": 3})
+    both.observed = Observed(
+        values=message.as_metadata({"Machine": {"current": 5}, "x": {"deeper": 6}}, "tango", message.iso(NOW))
+    )
+    found = compose.began(both, SETTINGS, ORIGIN)["scientificMetadata"]
+    values = {path: leaf["value"] for path, leaf in message.leaves(found)}
+    assert values == {"Machine/current": 5, "Machine/current (p)": 1, "Machine/other": 2, "x/deeper": 6, "x (p)": 3}
+
+
+def test_a_long_list_of_files_goes_in_parts_that_fit() -> None:
+    files = [{"path": f"/data/{'x' * 100}/{n}.h5", "time": message.iso(NOW), "size": n} for n in range(20_000)]
+    whole = ended(files, scientificMetadata={"a": 1})
+    parts = message.bounded(whole)
+    assert len(parts) > 1
+    assert [part["part"] for part in parts] == [{"number": n + 1, "of": len(parts)} for n in range(len(parts))]
+    assert [file for part in parts for file in part["files"]] == files
+    assert parts[0]["scientificMetadata"] == whole["scientificMetadata"]
+    assert all(part["scientificMetadata"] == {} for part in parts[1:])
+    for part in parts:
+        message.check(part)
+        assert len(message.encode(part)) <= message.MAX_BYTES
+
+
+def test_metadata_that_do_not_fit_say_so() -> None:
+    huge = {f"text {n}": "é" * 19_000 for n in range(60)}
+    (found,) = message.bounded(ended([], scientificMetadata={**huge, "small": 1}))
+    assert len(message.encode(found)) <= message.MAX_BYTES
+    message.check(found)
+    assert found["scientificMetadata"]["small"]["value"] == 1
+    assert len(found["scientificMetadata"]) == 61
+    left_out = [path for path, leaf in message.leaves(found["scientificMetadata"]) if "error" in leaf]
+    assert left_out
+    assert len(left_out) == len(found["warnings"])
+
+
+ANYTHING = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text() | st.binary() | st.datetimes(),
+    lambda inner: st.lists(inner, max_size=5) | st.dictionaries(st.text(max_size=8), inner, max_size=5),
+    max_leaves=20,
+)
+
+
+@given(st.dictionaries(st.text(max_size=8), ANYTHING, max_size=6))
+def test_whatever_a_program_gives_becomes_a_message_of_the_schema(metadata: dict[str, Any]) -> None:
+    made = {**compose.began(record(scientificMetadata=message.plain(metadata)), SETTINGS, ORIGIN), "seq": 1}
+    assert message.decode(message.encode(made)) == json.loads(message.encode(made))

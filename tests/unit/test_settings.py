@@ -1,0 +1,172 @@
+"""SciDog's properties as settings, and the last good ones on disk."""
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from scifish import settings as module
+from scifish.kafka_config import producer_config, read_config_file
+from scifish.settings import Settings, SettingsError, settings_from_properties
+from scifish.source import TangoSettings
+
+PROPERTIES = {
+    "Beamline": ["cosaxs"],
+    "Config.beamline": ["- {name: I, source: a/b/c/I}"],
+    "config.saxs": ["- {name: T, source: a/b/c/T}"],
+    "ActiveConfig": ["saxs"],
+    "PathFixer": ["a/b/pathfixer"],
+    "KafkaBootstrapServers": ["kafka:9092"],
+}
+
+
+def test_defaults() -> None:
+    found = settings_from_properties("a/b/scidog", PROPERTIES)
+    assert found.problems == ()
+    assert found.topic == "scifish-cosaxs"
+    assert (found.snapshot_timeout, found.max_array_size, found.send_proprietary) == (3.0, 64, False)
+    assert found.always_configs == ("beamline",)
+    entries, problems = found.entries()
+    assert [entry.name for entry in entries] == ["I", "T"]
+    assert problems == []
+
+
+def test_without_a_configuration_named_beamline_nothing_is_wrong() -> None:
+    some = {name: lines for name, lines in PROPERTIES.items() if name != "Config.beamline"}
+    assert settings_from_properties("d", some).entries()[1] == []
+    named = settings_from_properties("d", {**some, "AlwaysConfigs": ["machine"]})
+    assert "AlwaysConfigs: there is no configuration 'machine'" in named.entries()[1][0]
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "field", "default"),
+    [
+        ("SnapshotTimeout", "soon", "snapshot_timeout", 3.0),
+        ("SnapshotTimeout", "-1", "snapshot_timeout", 3.0),
+        ("SnapshotTimeout", "nan", "snapshot_timeout", 3.0),
+        ("MaxArraySize", "1e9", "max_array_size", 64),
+        ("SendProprietary", "perhaps", "send_proprietary", False),
+    ],
+)
+def test_a_wrong_property_is_told_and_its_default_is_in_use(name: str, value: str, field: str, default: Any) -> None:
+    found = settings_from_properties("d", {**PROPERTIES, name: [value]})
+    assert getattr(found, field) == default
+    assert len(found.problems) == 1
+    assert found.problems[0].startswith(f"{name}: ")
+
+
+def test_a_beamline_that_cannot_name_a_topic_is_told() -> None:
+    found = settings_from_properties("d", {**PROPERTIES, "Beamline": ["Co SAXS/1"]})
+    assert found.topic == "scifish-Co-SAXS-1"
+    assert "Beamline" in found.problems[0]
+
+
+@pytest.fixture
+def state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
+    return tmp_path
+
+
+def test_the_last_good_settings_come_back(state: Path) -> None:
+    found = settings_from_properties("a/b/scidog", PROPERTIES)
+    assert module.load_last_good() is None
+    module.save_last_good(found)
+    assert module.load_last_good() == found
+
+
+def test_a_damaged_file_of_last_good_settings_is_as_good_as_none(state: Path) -> None:
+    module.save_last_good(Settings(beamline="x"))
+    file = module.last_good_file()
+    file.write_text(file.read_text()[:20])
+    assert module.load_last_good() is None
+
+
+def test_the_spool_is_where_it_is_set_or_in_the_users_state(state: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert module.spool_directory(Settings(spool_directory="/somewhere")) == Path("/somewhere")
+    monkeypatch.setattr(module, "SYSTEM_SPOOL", state / "not there")
+    assert module.spool_directory(Settings()) == state / "scifish" / "spool"
+
+
+class FakeDatabase:
+    """The calls of `tango.Database` that settings need."""
+
+    def __init__(self, properties: dict[str, list[str]]) -> None:
+        self.properties = properties
+        self.away = False
+
+    def get_device_name(self, server: str, device_class: str) -> Any:
+        return type("Datum", (), {"value_string": ["a/b/scidog"]})
+
+    def get_device_property_list(self, device: str, pattern: str) -> Any:
+        if self.away:
+            raise RuntimeError("the database is away")
+        return type("Datum", (), {"value_string": list(self.properties)})
+
+    def get_device_property(self, device: str, names: list[str]) -> dict[str, list[str]]:
+        return {name: self.properties[name] for name in names}
+
+
+@pytest.fixture
+def source(state: Path, monkeypatch: pytest.MonkeyPatch) -> TangoSettings:
+    monkeypatch.delenv("SCIDOG_DEVICE", raising=False)
+    found = TangoSettings()
+    found._db = FakeDatabase({name: list(lines) for name, lines in PROPERTIES.items()})
+    return found
+
+
+def test_an_edit_is_in_effect_at_the_next_reading(source: TangoSettings) -> None:
+    assert source.now() == settings_from_properties("a/b/scidog", PROPERTIES)
+    source._db.properties["ActiveConfig"] = ["beamline"]
+    found = source.now()
+    assert found is not None
+    assert found.active_config == "beamline"
+
+
+def test_with_the_database_away_the_last_good_settings_are_used_also_by_the_next_program(
+    source: TangoSettings,
+) -> None:
+    good = source.now()
+    source._db.away = True
+    assert source.now() == good
+    assert TangoSettings().known() == good
+
+
+def test_a_configuration_that_cannot_be_read_at_all_is_replaced_by_its_last_good_one(source: TangoSettings) -> None:
+    good = source.now()
+    source._db.properties["config.saxs"] = ["- {name: T, source: a/b/c", "- {{"]
+    found = source.now()
+    assert good is not None
+    assert found is not None
+    assert found.entries()[0] == good.entries()[0]
+    assert "saxs: no line of it can be read; the last good one is in use" in found.problems
+    source._db.properties["config.saxs"] = ["- {name: T2, source: a/b/c/d}", "- {{"]
+    found = source.now()
+    assert found is not None
+    assert [entry.name for entry in found.entries()[0]] == ["I", "T2"]
+
+
+def test_kafkas_secrets_are_refused_in_a_file_that_others_can_read(tmp_path: Path) -> None:
+    file = tmp_path / "kafka.properties"
+    file.write_text("# SASL\nsecurity.protocol = SASL_SSL\nsasl.password=a=b\n")
+    file.chmod(0o640)
+    with pytest.raises(SettingsError, match="chmod 600"):
+        read_config_file(file)
+    file.chmod(0o600)
+    assert read_config_file(file) == {"security.protocol": "SASL_SSL", "sasl.password": "a=b"}
+
+
+def test_a_wrong_line_in_kafkas_file_is_named_but_not_shown(tmp_path: Path) -> None:
+    file = tmp_path / "kafka.properties"
+    file.touch(mode=0o600)
+    file.write_text("a=b\nhunter2\n")
+    with pytest.raises(SettingsError, match="line 2") as caught:
+        read_config_file(file)
+    assert "hunter2" not in str(caught.value)
+
+
+def test_a_producer_needs_brokers() -> None:
+    with pytest.raises(SettingsError, match="KafkaBootstrapServers"):
+        producer_config(Settings(scidog="a/b/c"))
+    given = replace(Settings(), kafka_bootstrap_servers="kafka:9092")
+    assert producer_config(given)["enable.idempotence"] is True
