@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
 from sardana.macroserver.macro import Optional, Type, macro
@@ -10,6 +11,9 @@ from macros._output import table
 from scifish import clients
 
 __all__ = ["setproposal", "setsample"]
+
+HAND_OVER = 5.0
+"""Seconds that Sardana and the detectors have to take the new path."""
 
 
 @macro(
@@ -50,5 +54,14 @@ def _list(self: Any, device: Any, what: str, hint: str) -> None:
 
 
 def _show(self: Any, device: Any) -> None:
+    """What is in use now, once Sardana and the detectors have it: a scan may follow at once."""
+    deadline = time.monotonic() + HAND_OVER
+    while pending := clients.read(device, "PendingDevices"):
+        if time.monotonic() > deadline:
+            self.warning("not handed the path yet: %s", ", ".join(pending))
+            break
+        time.sleep(0.05)
+    for name in clients.read(device, "BadDevices"):
+        self.warning("%s refused the path: see the Status of %s", name, device.dev_name())
     names = ("Proposal", "Visit", "Sample", "SamplePath")
     table(self, ["", "Now"], [[name, clients.read(device, name)] for name in names])

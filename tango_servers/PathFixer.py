@@ -299,6 +299,9 @@ class PathFixer(Device):
     Type = attribute(dtype=str, doc="Category of the proposal: visitors, proprietary or staff")
     ConfiguredDevices = attribute(dtype=(str,), max_dim_x=LONGEST_LIST, doc="Devices that are handed the path")
     BadDevices = attribute(dtype=(str,), max_dim_x=LONGEST_LIST, doc="Those that refused it; the Status says why")
+    PendingDevices = attribute(
+        dtype=(str,), max_dim_x=LONGEST_LIST, doc="Those that are being handed the newest path at this moment"
+    )
     RawPathReadonly = attribute(dtype=bool, doc="The property Raw_path_readonly")
 
     def is_write_allowed(self, request: tango.AttReqType) -> bool:
@@ -387,6 +390,9 @@ class PathFixer(Device):
 
     def read_BadDevices(self) -> list[str]:
         return list(self._hand_over.refused)[:LONGEST_LIST]
+
+    def read_PendingDevices(self) -> list[str]:
+        return self._hand_over.pending[:LONGEST_LIST]
 
     def read_RawPathReadonly(self) -> bool:
         return bool(self.Raw_path_readonly)

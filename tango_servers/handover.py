@@ -93,6 +93,7 @@ class HandOver:
         self._lock = threading.Lock()
         self._fields: Mapping[str, str] = {}
         self._todo: list[Consumer] = []
+        self._untried = False
         self._refused: dict[Consumer, str] = {}
 
     @property
@@ -106,11 +107,17 @@ class HandOver:
         with self._lock:
             return {consumer.device: reason for consumer, reason in self._refused.items()}
 
+    @property
+    def pending(self) -> list[str]:
+        """Devices that have not been tried yet with the newest path."""
+        return self.devices if self._untried else []
+
     def hand_on(self, fields: Mapping[str, str]) -> None:
         """From now on this is the path; `fields` are those of `FIELDS`."""
         with self._lock:
             self._fields = dict(fields)
             self._todo = list(self._consumers)
+            self._untried = True
 
     def work(self) -> bool:
         """Write what is still to be written. Whether there was anything."""
@@ -123,6 +130,7 @@ class HandOver:
         with self._lock:
             if fields is not self._fields:  # a newer path came in the meantime: what failed is moot
                 return True
+            self._untried = False
             self._refused = {consumer: reason for consumer, reason in zip(todo, reasons, strict=True) if reason}
             self._todo = list(self._refused)
         return True

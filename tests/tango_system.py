@@ -12,18 +12,15 @@ import pytest
 import tango
 
 from deploy.demo.processes import Processes
-from deploy.demo.stack import BEAMLINE, Stack
-from sdm.layout import CATEGORIES
+from deploy.demo.stack import Stack
 
 
 @contextmanager
 def control_system(folder: Path) -> Iterator[Stack]:
-    """A stack with a running database, and the folders of the beamline that PathFixer expects."""
+    """A stack with a running database."""
     with pytest.MonkeyPatch.context() as patch, Processes(folder / "logs") as processes:
         patch.setenv("TANGO_HOST", os.environ.get("TANGO_HOST", ""))  # put back afterwards
         stack = Stack(folder, processes)
-        for category in CATEGORIES:
-            (folder / "data" / category / BEAMLINE).mkdir(parents=True, exist_ok=True)
         stack.start_database()
         yield stack
 

@@ -21,6 +21,7 @@ import sardana_recorders
 from deploy.demo import beamline
 from deploy.demo.processes import Process, Processes
 from ingest.scicat import SciCat
+from sdm.layout import CATEGORIES
 
 PATHFIXER = "b311a-e/ctl/sdm-01"
 SCIDOG = "b311a-e/ctl/scidog-01"
@@ -52,6 +53,8 @@ class Stack:
             "SCIDOG_DEVICE": "",
             "PYTHONUNBUFFERED": "1",
         }
+        for category in CATEGORIES:  # on a real storage its administrators make these
+            (folder / "data" / category / BEAMLINE).mkdir(parents=True, exist_ok=True)
         self.tango_host = ""
         self.topic = ""  # SciDog's default
 
@@ -121,8 +124,6 @@ class Stack:
 
     def start_pathfixer(self, consumers: Sequence[str] = ()) -> Process:
         """PathFixer, with the proposals of `proposals.yaml` for the user office and data under the folder."""
-        for category in ("visitors", "proprietary", "staff"):  # the storage's administrators make these
-            (self.folder / "data" / category / BEAMLINE).mkdir(parents=True, exist_ok=True)
         properties = {
             "Beamline": [BEAMLINE],
             "Office": [f"yaml:{Path(__file__).with_name('proposals.yaml')}"],

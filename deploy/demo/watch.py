@@ -18,19 +18,18 @@ import time
 os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
 
 from taurus.external.qt import Qt
-from taurus.qt.qtgui.application import TaurusApplication
 
 from ingest.scicat import SciCat
+from taurus_widgets.application import makeApplication
 from taurus_widgets.scanlog import ScanLog
 
-SIZE = (1280, 620)
+SIZE = (1600, 480)
 COLUMNS = ("Machine/Ring current", "Sample environment/Sample temperature")
 
 
 def main() -> int:
     notes, picture = sys.argv[1:3]
-    app = TaurusApplication([], cmd_line_parser=None)
-    app.setOrganizationName("SciZoo")
+    app = makeApplication()
     widget = ScanLog()
     for column in COLUMNS:
         widget.addColumn(column)

@@ -9,7 +9,6 @@ from __future__ import annotations
 import math
 import re
 import threading
-import tokenize
 from functools import cache, lru_cache
 from typing import Any
 
@@ -37,9 +36,13 @@ _BASE = {
 }
 """pint's base units, in the order in which mathjs writes them."""
 
-# No `**`, no tower of powers and not long: a unit comes from outside and is worked on.
-_FORM = re.compile(r"[A-Za-z0-9 ()*/^-]{1,64}")
-_POWER = re.compile(r"\^ ?-?[0-9]{1,2}(?![0-9])")
+# A product of powers, with brackets one deep. A unit comes from outside: what pint would make of
+# a tower of powers, or of half an expression, is never tried.
+_FACTOR = r"(?:[A-Za-z]+(?: ?\^ ?-?[0-9]{1,2})?|1)"
+_PRODUCT = rf"{_FACTOR}(?: ?[ */] ?{_FACTOR})*"
+_TERM = rf"(?:{_FACTOR}|\( ?{_PRODUCT} ?\)(?: ?\^ ?-?[0-9]{{1,2}})?)"
+_FORM = re.compile(rf"{_TERM}(?: ?[ */] ?{_TERM})*")
+_MAX_LENGTH = 64
 _NAME = re.compile(r"[A-Za-z]+")
 _lock = threading.Lock()
 
@@ -73,7 +76,7 @@ def _number(value: Any) -> float | None:
 @lru_cache(maxsize=4096)
 def _linear(unit: str) -> tuple[float, float, str] | None:
     """(factor, offset, SI unit) of a unit, or None if it can't be converted."""
-    text = _SPELT.get(unit, unit).strip()
+    text = " ".join(_SPELT.get(unit, unit).split())
     if not _convertible(text):
         return None
     try:
@@ -82,7 +85,7 @@ def _linear(unit: str) -> tuple[float, float, str] | None:
             parsed = registry.parse_units(text.replace("^", "**"))
             zero = registry.Quantity(0.0, parsed).to_base_units()
             one = registry.Quantity(1.0, parsed).to_base_units()
-    except (ValueError, ArithmeticError, AttributeError, TypeError, SyntaxError, tokenize.TokenError):
+    except (ValueError, ArithmeticError, TypeError):  # such as degC/s, whose zero has no meaning
         return None
     name = _si_name({str(base): float(power) for base, power in one.unit_items()})
     if not name or not math.isfinite(one.magnitude):
@@ -92,14 +95,10 @@ def _linear(unit: str) -> tuple[float, float, str] | None:
 
 
 def _convertible(text: str) -> bool:
-    if not _FORM.fullmatch(text) or "**" in text:
+    if len(text) > _MAX_LENGTH or not _FORM.fullmatch(text):
         return False
     names = _NAME.findall(text)
-    rest = _NAME.sub("", _POWER.sub("", text))
-    # What is left of digits is a number in the unit (`1/s`, `10 mm`); mathjs takes only the 1.
-    if not names or "^" in rest or not set(re.findall(r"[0-9]+", rest)) <= {"1"}:
-        return False
-    return all(name in _names() for name in names)
+    return bool(names) and all(name in _names() for name in names)
 
 
 def _si_name(powers: dict[str, float]) -> str | None:

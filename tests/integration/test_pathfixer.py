@@ -92,7 +92,10 @@ WRITTEN = (AttrWriteType.READ_WRITE, AttrMemorizedType.NONE)
 READ = (AttrWriteType.READ, AttrMemorizedType.NONE)
 
 INTERFACE = {
-    **{name: (*TEXTS, *READ) for name in ("Proposals", "Visits", "Samples", "ConfiguredDevices", "BadDevices")},
+    **{
+        name: (*TEXTS, *READ)
+        for name in ("Proposals", "Visits", "Samples", "ConfiguredDevices", "BadDevices", "PendingDevices")
+    },
     **{name: (*TEXT, *MEMORISED) for name in ("Proposal", "Visit", "Sample", "UserName", "Endstation")},
     **{name: (*TEXT, *READ) for name in ("SamplePath", "Type")},
     "Path": (*TEXT, *WRITTEN),

@@ -93,9 +93,9 @@ def test_every_type_is_of_the_schema() -> None:
 
 
 def test_a_wrong_message_is_told_by_its_field() -> None:
-    with pytest.raises(message.MessageError, match="^status: 'over' is not one of"):
+    with pytest.raises(message.MessageError, match=r"^status: 'over' is not one of"):
         message.check({**ended([]), "status": "over"})
-    with pytest.raises(message.MessageError, match="^annotation/rating"):
+    with pytest.raises(message.MessageError, match=r"^annotation/rating"):
         message.check({**compose.annotation(UUID, {"rating": 9}, NOW, "", SETTINGS, ORIGIN), "seq": 3})
     with pytest.raises(message.MessageError, match="not JSON"):
         message.decode(b"{")
