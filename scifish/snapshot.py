@@ -55,6 +55,7 @@ class _Device:
 
     name: str
     proxy: Any = None
+    timeout: float = 0.0
     units: dict[str, str] = field(default_factory=dict)
     labels: dict[str, Sequence[str]] = field(default_factory=dict)
     config_time: float = 0.0
@@ -115,6 +116,10 @@ class Reader:
 
 def _after(before: _Answer, device: _Device, attributes: list[str], timeout: float) -> list[Reading]:
     wait([before], timeout)
+    # Never two calls on one proxy: setting its time-out waits for the other call with the
+    # interpreter's lock held, and all of the program would stand still.
+    if not before.done():
+        return _failed(attributes, f"not read: {device.name} has not yet answered an earlier read")
     return _read_device(device, attributes, timeout)
 
 
@@ -123,7 +128,9 @@ def _read_device(device: _Device, attributes: list[str], timeout: float) -> list
     try:
         if device.proxy is None:
             device.proxy = tango.DeviceProxy(device.name)
-        device.proxy.set_timeout_millis(max(int(timeout * 1000), 1))
+        if device.timeout != timeout:
+            device.proxy.set_timeout_millis(max(int(timeout * 1000), 1))
+            device.timeout = timeout
         results = device.proxy.read_attributes(attributes)
         if not device.config_time or time.monotonic() - device.config_time > CONFIG_AGE:
             _read_config(device)

@@ -337,7 +337,7 @@ def _metadata_column(key: str, name: str = "", unit: str = "", named: bool = Fal
         _metadata_fields(path),
         text,
         tip,
-        max(11, round(len(heading) * 0.9)),  # letters are narrower than digits
+        max(18, round(len(heading) * 0.9)),  # "396.982 → 396.953"; letters are narrower than digits
         Kind.NUMBER,
         " / ".join(path),
         named,

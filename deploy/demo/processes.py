@@ -96,29 +96,29 @@ class Process:
 
 
 class Processes:
-    """Processes that stop together, the last started first. A context manager."""
+    """Processes that stop together, the last started first. A context manager. `running` are those not stopped here."""
 
     def __init__(self, logs: Path) -> None:
         self.logs = logs
         logs.mkdir(parents=True, exist_ok=True)
-        self._running: list[Process] = []
+        self.running: list[Process] = []
 
     def start(self, name: str, argv: Sequence[str], env: Mapping[str, str] | None = None) -> Process:
         process = Process(name, argv, os.environ if env is None else env, self.logs / f"{name}.log")
-        self._running.append(process)
+        self.running.append(process)
         return process
 
     def stop(self) -> None:
         """Stop all; the ones that take their time do so side by side."""
         threads = []
-        for process in reversed(self._running):
+        for process in reversed(self.running):
             process.terminate()
             threads.append(threading.Thread(target=process.stop))
             threads[-1].start()
             process.wait(0.3)
         for thread in threads:
             thread.join()
-        self._running.clear()
+        self.running.clear()
 
     def __enter__(self) -> Processes:
         return self

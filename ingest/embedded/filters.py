@@ -24,6 +24,7 @@ _SEGMENT = re.compile(r"[A-Za-z0-9_%~!*()'-]{1,1000}")
 # SQLite's parser takes expressions of a depth of 1000, nested about 50 times.
 _MAX_TERMS = 400
 _MAX_DEPTH = 10
+_NUMBERS = "'integer', 'real'"
 _ALIASES = {"inq": "in", "neq": "ne", "like": "regex", "regexp": "regex"}
 
 
@@ -221,7 +222,10 @@ def _equal(path: str, operand: Any, shape: Shape, _options: str = "") -> Conditi
         return Condition(f"{_type_of(path)} IS '{str(value).lower()}'")
     if path in shape.lists:
         return _member(path, [value], shape)
-    return Condition(f"{value_of(path)} IS ?", (value,))
+    if isinstance(value, str):
+        return Condition(f"{value_of(path)} IS ?", (value,))
+    # json_extract gives 1 for true
+    return Condition(f"{value_of(path)} IS ? AND {_type_of(path)} IN ({_NUMBERS})", (value,))
 
 
 def _member(path: str, values: list[Any], shape: Shape) -> Condition:
@@ -235,12 +239,12 @@ def _one_of(path: str, operand: Any, shape: Shape, _options: str) -> Condition:
     if not isinstance(operand, list):
         raise FilterError(f"{path[:100]}: a list is needed")
     values = [_scalar(path, value) for value in operand]
-    tests = [_equal(path, value, shape) for value in values if value is None or isinstance(value, bool)]
-    others = [value for value in values if value is not None and not isinstance(value, bool)]
+    texts = [value for value in values if isinstance(value, str)]
+    tests = [_equal(path, value, shape) for value in values if not isinstance(value, str)]
     if path in shape.lists:
-        tests.append(_member(path, others, shape))
-    else:
-        tests.append(Condition(f"{value_of(path)} IN (SELECT value FROM json_each(?))", (json.dumps(others),)))
+        tests.append(_member(path, texts, shape))
+    elif texts:
+        tests.append(Condition(f"{value_of(path)} IN (SELECT value FROM json_each(?))", (json.dumps(texts),)))
     return any_of(tests)
 
 
@@ -257,14 +261,16 @@ def _compare(sign: str, path: str, operand: Any, shape: Shape, _options: str) ->
     value = _scalar(path, operand)
     if value is None or isinstance(value, bool):
         raise FilterError(f"{path[:100]}: {sign} needs a number or text")
-    kind = "'text'" if isinstance(value, str) else "'integer', 'real'"
     if path in shape.lists:
         return Condition(
             f"id IN (SELECT id FROM {shape.table}_members WHERE field = ? AND value {sign} ?)", (path, value)
         )
-    # Only like is compared with like, as in MongoDB; for SQLite any text is more than any number.
     found = value_of(path)
-    return Condition(f"{found} {sign} ? AND typeof({found}) IN ({kind})", (value,))
+    if path in TIMES:  # always text, and decided by the index alone
+        return Condition(f"{found} {sign} ?", (value,))
+    # Only like is compared with like, as in MongoDB; for SQLite any text is more than any number.
+    kinds = "'text'" if isinstance(value, str) else _NUMBERS
+    return Condition(f"{found} {sign} ? AND {_type_of(path)} IN ({kinds})", (value,))
 
 
 def _exists(path: str, operand: Any, _shape: Shape, _options: str) -> Condition:

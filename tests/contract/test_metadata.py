@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
+
 import pytest
 
+from tests.catalogue import Catalogue
 from tests.contract.api import Api
 
 
@@ -122,6 +125,19 @@ def test_a_merge_patch_merges_and_null_deletes(api: Api, new_dataset) -> None:
     assert got["scientificMetadata"].keys() == {"kept", "new", "Optics"}
     assert got["scientificMetadata"]["new"]["valueSI"] == pytest.approx(0.002)
     assert got["scientificMetadata"]["Optics"].keys() == {"a", "b"}
+
+
+def test_merges_at_once_lose_nothing(catalogue: Catalogue, api: Api, new_dataset, embedded_only: None) -> None:
+    """The real server loses some of them: there, one writer for each dataset at a time."""
+    pid = api.create(new_dataset())["pid"]
+
+    def merge(number: int) -> int:
+        with Api(catalogue.url, token=api.token) as own:
+            return own.merge(pid, {"scientificMetadata": {f"k{number}": number}}).status_code
+
+    with ThreadPoolExecutor(8) as pool:
+        assert set(pool.map(merge, range(24))) == {200}
+    assert len(api.dataset(pid)["scientificMetadata"]) == 24
 
 
 def test_a_charset_behind_the_content_type_makes_it_replace(api: Api, new_dataset) -> None:

@@ -1,0 +1,370 @@
+"""A scan on a real Sardana, up to the messages in a real Kafka."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+import uuid
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import tango
+from confluent_kafka import Consumer
+
+from deploy.demo.beamline import DEAD_DEVICE, FAILING_ATTRIBUTE
+from deploy.demo.door import Door, MacroFailed
+from deploy.demo.processes import Process
+from deploy.demo.session import Session
+from deploy.demo.stack import DOOR, MACROSERVER, SCIDOG, Stack
+from deploy.demo.summary import expected_scans
+from scifish import message
+from scifish.message import Message, leaves
+from tests.kafka import Kafka
+from tests.tango_system import control_system, eventually
+
+pytestmark = pytest.mark.timeout(240)
+
+
+class Topic:
+    """All messages of the beamline's topic, checked against the schema as they come."""
+
+    def __init__(self, bootstrap: str, topic: str) -> None:
+        self._consumer = Consumer(
+            {"bootstrap.servers": bootstrap, "group.id": uuid.uuid4().hex, "auto.offset.reset": "earliest"}
+        )
+        self._consumer.subscribe([topic])
+        self.messages: list[Message] = []
+
+    def wait_for(self, wanted: Callable[[Message], bool], timeout: float = 30.0) -> Message:
+        """The first message like this, also of those that have come already."""
+        deadline = time.monotonic() + timeout
+        seen = 0
+        while time.monotonic() < deadline:
+            for found in self.messages[seen:]:
+                if wanted(found):
+                    return found
+            seen = len(self.messages)
+            self._take(0.2)
+        raise AssertionError(f"no such message within {timeout} s; there are {self.said()}")
+
+    def said(self) -> list[tuple[str, str, str]]:
+        return [(m["type"], m.get("datasetName", ""), m.get("status", "")) for m in self.messages]
+
+    def of(self, dataset: str) -> list[Message]:
+        return [found for found in self.messages if found["uuid"] == dataset]
+
+    def close(self) -> None:
+        self._consumer.close()
+
+    def _take(self, timeout: float) -> None:
+        event = self._consumer.poll(timeout)
+        if event is None or event.error():
+            return
+        found = message.decode(event.value() or b"")
+        assert event.key() == found["uuid"].encode()
+        assert len(event.value() or b"") <= message.MAX_BYTES
+        self.messages.append(found)
+
+
+class System:
+    """A beamline with a Door, and what comes out of it."""
+
+    def __init__(self, stack: Stack, kafka: Kafka) -> None:
+        self.stack = stack
+        self.kafka = kafka
+        stack.use_own_topic()
+        stack.start_beamline()
+        stack.start_pathfixer([f"{{device: {MACROSERVER}, environment: ScanDir}}"])
+        stack.start_scidog(kafka.bootstrap)
+        self.sardana: Process = stack.start_sardana()
+        self.said: list[tuple[str, str]] = []
+        self.door = Door(stack.name(DOOR), lambda level, line: self.said.append((level, line)))
+        Session(self.door, print).prepare(stack.folder / "data")
+        self.door.run("setproposal", "20250001")
+        self.door.run("setsample", "fibre_A")
+        self.topic = Topic(kafka.bootstrap, stack.topic)
+
+    def history(self) -> list[dict[str, Any]]:
+        macroserver = tango.DeviceProxy(self.stack.name(MACROSERVER))
+        found: list[dict[str, Any]] = Session(self.door, print).environment(macroserver).get("ScanHistory", [])
+        return found
+
+    def scan(self, *words: str) -> Message:
+        """Run a scan to its end and return the last message of its dataset."""
+        self.door.run(*words)
+        return self.last_message()
+
+    def last_message(self) -> Message:
+        scan = expected_scans(self.history(), self.stack.name(MACROSERVER))[-1]
+        return self.topic.wait_for(lambda m: m["uuid"] == scan.uuid and m["type"] == "ended")
+
+    def process(self, name: str) -> Process:
+        return next(p for p in reversed(self.stack.processes.running) if p.name == name)
+
+    def restart_sardana(self) -> None:
+        self.door.close()
+        devices = ("pool/demo/1", MACROSERVER, DOOR)
+        self.sardana = self.stack.run_server("Sardana/demo", devices, timeout=60.0)
+        self.door = Door(self.stack.name(DOOR), lambda level, line: self.said.append((level, line)))
+
+    def close(self) -> None:
+        self.door.close()
+        self.topic.close()
+
+
+@pytest.fixture(scope="module")
+def system(tmp_path_factory: pytest.TempPathFactory, kafka: Kafka) -> Iterator[System]:
+    with control_system(tmp_path_factory.mktemp("recording")) as stack:
+        found = System(stack, kafka)
+        yield found
+        found.close()
+
+
+def test_a_scan_is_said_when_it_begins_and_when_it_ends(system: System) -> None:
+    ended = system.scan("ascan", "mot01", "0", "1", "3", "0.05")
+    began, also_ended = system.topic.of(ended["uuid"])
+    assert (began["type"], also_ended) == ("began", ended)
+    assert began["creationTime"] == ended["creationTime"] == ended["startTime"] < ended["endTime"]
+    assert (ended["status"], ended["numberOfPoints"], ended["proposalId"]) == ("completed", 4, "20250001")
+    assert ended["datasetName"] == ended["environment"]["title"] == "ascan mot01 0.0 1.0 3 0.05"
+    assert ended["environment"]["scanID"] == system.history()[-1]["serialno"]
+    assert ended["environment"]["detectors"] == ["ct01", "ct02", "ct03", "ct04"]
+    assert (ended["environment"]["motors"], ended["environment"]["user"]) == (["mot01"], "astlin")
+    assert ended["sourceFolder"].endswith("/data/visitors/cosaxs/20250001/" + time.strftime("%Y%m%d") + "/raw/fibre_A")
+    (file,) = ended["files"]
+    assert file["path"] == f"{ended['sourceFolder']}/cosaxs.dat"
+    assert file["size"] == os.stat(file["path"]).st_size > 0
+    assert ended["sampleId"] == "fibre_A"
+    assert "warnings" not in ended
+
+
+def test_all_configured_attributes_are_there_also_those_that_cannot_be_read(system: System) -> None:
+    ended = system.scan("ascan", "mot01", "0", "1", "1", "0.05")
+    metadata = ended["scientificMetadata"]
+    by_source = {leaf["source"]: leaf for _, leaf in leaves(metadata)}
+    assert len(by_source) == 35
+    assert {source for source, leaf in by_source.items() if "error" in leaf} == {
+        FAILING_ATTRIBUTE,
+        f"{DEAD_DEVICE.name}/Current1",
+    }
+    failed = by_source[FAILING_ATTRIBUTE]
+    assert failed["value"] is None
+    assert "calibration of the screen has not been loaded" in failed["error"]
+    assert "is its server running?" in by_source[f"{DEAD_DEVICE.name}/Current1"]["error"]
+    current = metadata["Machine"]["Ring current"]
+    assert (current["unit"], current["human_name"]) == ("mA", "Ring current")
+    assert 0 < current["value"] < 1000
+    assert 0 < current["end"] < 1000
+    assert metadata["Machine"]["Mode"]["value"] == "DELIVERY"
+    assert (metadata["Front end"]["Safety shutter"]["value"], metadata["Vacuum"]["Valve"]["value"]) == ("open", "open")
+    assert metadata["Diagnostics"]["Beam viewer"] | {"time": ""} == {
+        "value": "extract",
+        "raw": False,
+        "unit": "",
+        "human_name": "Beam viewer",
+        "source": "b311a-e/dia/viewer-01/Inserted",
+        "time": "",
+    }
+    image = metadata["Diagnostics"]["Beam image"]
+    assert (image["value"], image["shape"]) == (None, [120, 160])
+    assert image["min"] <= image["mean"] <= image["max"]
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("mesh", "mot01", "0", "1", "1", "mot02", "0", "1", "1", "0.05"),
+        ("timescan", "4", "0.05"),
+        ("ascanct", "mot01", "0", "1", "3", "0.1"),
+        ("a2scan", "mot01", "0", "1", "mot02", "0", "1", "3", "0.05"),
+    ],
+    ids=lambda words: str(words[0]),
+)
+def test_each_kind_of_scan_is_one_dataset_with_its_points(system: System, words: tuple[str, ...]) -> None:
+    ended = system.scan(*words)
+    assert ended["datasetName"].startswith(" ".join(words[:2]))
+    assert (ended["status"], ended["numberOfPoints"]) == ("completed", 4)
+    assert [found["type"] for found in system.topic.of(ended["uuid"])] == ["began", "ended"]
+
+
+@pytest.mark.parametrize(("how", "status"), [("stop", "stopped"), ("abort", "aborted")])
+def test_a_scan_that_the_user_ends(system: System, how: str, status: str) -> None:
+    system.said.clear()
+    system.door.start("ascan", "mot01", "0", "10", "50", "0.1")
+    assert eventually(lambda: any(line.strip().startswith("1 ") for _, line in system.said))
+    getattr(system.door, how)()
+    system.door.wait(30.0)
+    ended = system.last_message()
+    assert ended["status"] == status
+    assert 1 <= ended["numberOfPoints"] < 51
+
+
+def test_a_scan_whose_channel_fails(system: System) -> None:
+    system.door.run("senv", "ActiveMntGrp", "mntgrp02")
+    with pytest.raises(MacroFailed):
+        system.door.run("ascan", "mot01", "0", "1", "6", "0.05")
+    system.door.run("senv", "ActiveMntGrp", "mntgrp01")
+    ended = system.last_message()
+    assert (ended["status"], ended["numberOfPoints"]) == ("failed", 3)
+
+
+def test_another_configuration_is_in_effect_for_the_next_scan(system: System) -> None:
+    system.door.run("scidog_use", "SPECTROSCOPY")
+    metadata = system.scan("ascan", "mot01", "0", "1", "1", "0.05")["scientificMetadata"]
+    assert "Bragg angle" in metadata["Optics"]
+    assert "Sample environment" in metadata
+    assert "Shield" not in metadata["Sample environment"]
+    # As jive does it: the property itself.
+    system.stack.db.put_device_property(SCIDOG, {"ActiveConfig": ["saxs"]})
+    metadata = system.scan("ascan", "mot01", "0", "1", "1", "0.05")["scientificMetadata"]
+    assert "Shield" in metadata["Sample environment"]
+
+
+def test_a_snapshot_a_comment_and_a_rating_by_macro(system: System) -> None:
+    scan = system.scan("ascan", "mot01", "0", "1", "1", "0.05")
+    number = scan["environment"]["scanID"]
+    system.door.run("scicomment", "a", "good", "one")
+    system.door.run("scirate", "2.5", str(number))
+    system.door.run("scisnap", "Before", "the", "night")
+    snapshot = system.topic.wait_for(lambda m: m["type"] == "snapshot")
+    assert (snapshot["datasetName"], snapshot["status"]) == ("Before the night", "completed")
+    assert len(list(leaves(snapshot["scientificMetadata"]))) == 35
+    system.door.run("scicomment", "of", "the", "snapshot")
+    system.door.run("scicomment", f"#{number}", "of", "the", "scan")
+    system.topic.wait_for(lambda m: m.get("annotation") == {"comment": "of the scan"})
+    annotations = [(m["uuid"], m["annotation"]) for m in system.topic.messages if m["type"] == "annotation"]
+    assert annotations == [
+        (scan["uuid"], {"comment": "a good one"}),
+        (scan["uuid"], {"rating": 2.5}),
+        (snapshot["uuid"], {"comment": "of the snapshot"}),
+        (scan["uuid"], {"comment": "of the scan"}),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (("scirate", "2.7"), "2.7 is not one of 0, 0.5, 1"),
+        (("scirate", "2", "99999"), "scan 99999 is not in the ScanHistory"),
+        (("scidog_use", "nothing"), "there is no configuration 'nothing'; there are: beamline, saxs, spectroscopy"),
+        (("setproposal", "99999999"), "99999999"),
+        (("scicomment", "#12"), "the comment is empty"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, tuple) else "",
+)
+def test_a_mistake_at_the_door_is_told(system: System, words: tuple[str, ...], says: str) -> None:
+    with pytest.raises(MacroFailed) as caught:
+        system.door.run(*words)
+    assert says in str(caught.value)
+
+
+def test_the_lists_read_well(system: System) -> None:
+    system.said.clear()
+    for words in (("scidog_list",), ("scidog_show", "spectroscopy"), ("setproposal",), ("setsample",)):
+        system.door.run(*words)
+    text = "\n".join(line for _, line in system.said)
+    assert "->    saxs            14" in text
+    assert "b311a-o/opt/mono-01/BraggAngle" in text
+    assert "10 attributes" in text
+    assert "->    20250001" in text
+    assert "->    fibre_A" in text
+
+
+def test_a_device_that_hangs_costs_only_itself_and_is_read_again_when_it_comes_back(system: System) -> None:
+    scan = ("ascan", "mot01", "0", "1", "3", "0.05")
+    start = time.monotonic()
+    system.scan(*scan)
+    usual = time.monotonic() - start
+    beamline = system.process("simbeamline")
+    os.kill(beamline.pid, signal.SIGSTOP)
+    try:
+        durations = []
+        for _ in range(3):
+            start = time.monotonic()
+            system.door.run(*scan)
+            durations.append(time.monotonic() - start)
+        # A read that hangs takes 3 s (SnapshotTimeout); a scan that waited for it would show that.
+        assert max(durations) < usual + 1.0
+        hung = system.last_message()
+    finally:
+        os.kill(beamline.pid, signal.SIGCONT)
+    errors = {leaf["error"] for _, leaf in leaves(hung["scientificMetadata"])}
+    assert all("no answer" in error or "not yet answered" in error or "running?" in error for error in errors)
+    assert (hung["status"], hung["proposalId"]) == ("completed", "20250001")
+    assert eventually(lambda: _failed(system.scan(*scan)) == 2, timeout=30.0)
+
+
+def _failed(found: Message) -> int:
+    return sum("error" in leaf for _, leaf in leaves(found["scientificMetadata"]))
+
+
+def test_without_scidog_and_pathfixer_a_scan_is_recorded_all_the_same(system: System) -> None:
+    system.process("scidog").stop()
+    system.process("pathfixer").stop()
+    try:
+        ended = system.scan("ascan", "mot01", "0", "1", "1", "0.05")
+        assert (ended["status"], ended["proposalId"], ended["sampleId"]) == ("completed", "20250001", "fibre_A")
+        assert len(list(leaves(ended["scientificMetadata"]))) == 35
+        assert "those it said last" in ended["warnings"][0]
+    finally:
+        system.stack.run_server("SciDog/demo", [SCIDOG])
+        system.stack.run_server("PathFixer/demo", ["b311a-e/ctl/sdm-01"])
+
+
+def test_a_proprietary_proposal_stays_at_the_beamline(system: System) -> None:
+    system.door.run("setproposal", "IN20250042")
+    try:
+        system.door.run("ascan", "mot01", "0", "1", "1", "0.05")
+    finally:
+        system.door.run("setproposal", "20250001")
+        system.door.run("setsample", "fibre_A")
+    secret = expected_scans(system.history(), system.stack.name(MACROSERVER))[-1].uuid
+    system.scan("ascan", "mot01", "0", "1", "1", "0.05")
+    assert system.topic.of(secret) == []
+
+
+def test_a_macroserver_that_is_killed_leaves_an_interrupted_dataset(system: System) -> None:
+    system.door.start("timescan", "100", "0.1", "0.05")
+    began = system.topic.wait_for(lambda m: m["type"] == "began" and m["datasetName"].startswith("timescan 100"))
+    time.sleep(2.5)  # points are kept on disk every second
+    system.sardana.kill()
+    system.restart_sardana()
+    ended = system.topic.wait_for(lambda m: m["uuid"] == began["uuid"] and m["type"] == "ended")
+    assert ended["status"] == "interrupted"
+    assert 5 <= ended["numberOfPoints"] < 100
+    assert ended["endTime"] > ended["startTime"]
+    assert ended["scientificMetadata"] == began["scientificMetadata"]
+    # It speaks for the program that is gone, with the next of its numbers.
+    assert ended["origin"] == began["origin"]
+    system.scan("ascan", "mot01", "0", "1", "1", "0.05")
+
+
+def test_scans_without_kafka_are_caught_up_in_order(system: System) -> None:
+    if not system.kafka.restartable:
+        pytest.skip(f"the Kafka of these tests cannot be stopped: {system.kafka.kind}")
+    system.kafka.stop()
+    try:
+        start = time.monotonic()
+        for _ in range(3):
+            system.door.run("ascan", "mot01", "0", "1", "1", "0.05")
+        assert time.monotonic() - start < 20.0
+        scans = expected_scans(system.history(), system.stack.name(MACROSERVER))[-3:]
+        assert eventually(lambda: any("Kafka" in line for level, line in system.said if level == "warning"))
+    finally:
+        system.kafka.start()
+    for scan in scans:
+        system.topic.wait_for(lambda m, scan=scan: m["uuid"] == scan.uuid and m["type"] == "ended", 60.0)  # type: ignore[misc]
+
+
+def test_at_the_end_no_number_is_missing_and_the_spool_is_empty(system: System) -> None:
+    by_run: dict[str, set[int]] = {}
+    for found in system.topic.messages:
+        by_run.setdefault(found["origin"]["run"], set()).add(found["seq"])
+    assert len(by_run) >= 2
+    for numbers in by_run.values():
+        assert numbers == set(range(1, max(numbers) + 1))
+    spool = Path(system.stack.scidog_properties("")["SpoolDirectory"][0])
+    assert eventually(lambda: len(list(spool.glob("*.spool"))) == 1, timeout=20.0)

@@ -1,0 +1,230 @@
+"""The spool: what is on disk stays there, whatever happens to the program."""
+
+import json
+import signal
+import sqlite3
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
+
+from scifish import clerk as clerk_module
+from scifish.clerk import Clerk
+from scifish.spool import Spool, SpoolLocked, look, orphans
+
+ORIGIN = {"host": "h", "program": "p", "version": "1", "run": "run-1"}
+
+
+def message(uuid: str = "u1", **more: Any) -> dict[str, Any]:
+    return {"uuid": uuid, "type": "ended", "scientificMetadata": {}, **more}
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "run-1.spool"
+
+
+def test_seq_has_no_gap_and_goes_on_in_the_next_program(path: Path) -> None:
+    spool = Spool(path, ORIGIN)
+    assert spool.put("t", message()) == [1]
+    assert spool.put("t", message()) == [2]
+    spool.delivered([1, 2])
+    spool.begin("u2", 1.0, {})  # so that it is not empty, and stays
+    spool.close()
+    again = Spool(path)
+    assert again.origin == ORIGIN
+    assert again.put("t", message()) == [3]
+    assert [json.loads(waiting.message)["seq"] for waiting in again.waiting(10)] == [3]
+    again.delivered([3])
+    again.forget("u2")
+    again.close()
+    assert list(path.parent.iterdir()) == []
+
+
+def test_the_parts_of_a_long_message_are_put_together_or_not_at_all(path: Path) -> None:
+    spool = Spool(path, ORIGIN)
+    files = [{"path": f"/{'x' * 90}{n}", "time": "T", "size": 1} for n in range(10_000)]
+    spool.begin("u1", 1.0, {})
+    seqs = spool.put("t", message(files=files), closes=True)
+    assert seqs == list(range(1, len(seqs) + 1))
+    assert len(seqs) > 1
+    assert spool.open_datasets() == []
+    spool.close()
+
+
+def test_a_failure_in_the_middle_changes_nothing(path: Path) -> None:
+    spool = Spool(path, ORIGIN)
+    spool.begin("u1", 1.0, {})
+    with pytest.raises(ValueError, match="Out of range float"):
+        spool.put("t", message(value=float("nan")), closes=True)
+    assert spool.count() == 0
+    assert len(spool.open_datasets()) == 1
+    assert spool.put("t", message()) == [1]
+    spool.close()
+
+
+def test_an_open_dataset_comes_back_as_it_was_kept(path: Path) -> None:
+    spool = Spool(path, ORIGIN)
+    spool.begin("u1", 5.0, {"datasetName": "a"})
+    spool.keep("u1", "observed", {"place": {"proposalId": "2025"}, "values": None, "warnings": ["w"]})
+    spool.progress({"u1": 7})
+    (left,) = spool.open_datasets()
+    assert (left.record.given, left.record.observed.place) == ({"datasetName": "a"}, {"proposalId": "2025"})
+    assert (left.record.ending, left.points) == (None, 7)
+    spool.keep("u1", "ending", {"status": "completed", "endTime": 6.0, "points": 8})
+    (left,) = spool.open_datasets()
+    assert left.record.ending == {"status": "completed", "endTime": 6.0, "points": 8}
+    spool.close()
+
+
+def test_what_kafka_refuses_is_set_aside_and_does_not_hold_up_the_others(path: Path) -> None:
+    spool = Spool(path, ORIGIN)
+    spool.put("t", message("u1"))
+    spool.put("t", message("u2"))
+    spool.refuse(1, "too large")
+    assert [waiting.uuid for waiting in spool.waiting(10)] == ["u2"]
+    assert [(waiting.uuid, why) for waiting, why in spool.refused()] == [("u1", "too large")]
+    assert look(path).refused == [(1, "u1", "too large")]
+    spool.close()
+    assert path.exists()
+
+
+def test_one_program_has_a_spool_and_an_orphan_is_taken_once(path: Path) -> None:
+    spool = Spool(path, ORIGIN)
+    spool.put("t", message())
+    with pytest.raises(SpoolLocked):
+        Spool(path)
+    assert orphans(path.parent) == []
+    assert look(path).alive
+    spool.close()
+    assert not look(path).alive
+    (taken,) = orphans(path.parent)
+    assert orphans(path.parent) == []
+    taken.close()
+
+
+WRITER = """
+import sys
+from pathlib import Path
+from scifish.spool import Spool
+spool = Spool(Path(sys.argv[1]), {"host": "h", "program": "p", "version": "1", "run": "r"})
+for number in range(1_000_000):
+    spool.put("t", {"uuid": str(number), "scientificMetadata": {}})
+    print(number, flush=True)
+"""
+
+
+def test_what_a_call_returned_from_survives_sigkill(path: Path) -> None:
+    with subprocess.Popen([sys.executable, "-c", WRITER, str(path)], stdout=subprocess.PIPE, text=True) as writer:
+        assert writer.stdout is not None
+        said = -1
+        while said < 50:
+            said = int(writer.stdout.readline())
+        writer.send_signal(signal.SIGKILL)
+        for line in writer.stdout:
+            said = int(line)
+    (spool,) = orphans(path.parent)
+    waiting = spool.waiting(10_000)
+    assert [entry.uuid for entry in waiting[: said + 1]] == [str(number) for number in range(said + 1)]
+    assert [entry.seq for entry in waiting] == list(range(1, len(waiting) + 1))
+    spool.close()
+
+
+class SpoolMachine(RuleBasedStateMachine):
+    """Any order of puts, deliveries, refusals and crashes: nothing is lost, and no seq is used twice."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        import tempfile
+
+        self.folder = tempfile.TemporaryDirectory()
+        self.path = Path(self.folder.name) / "r.spool"
+        self.spool = Spool(self.path, ORIGIN)
+        self.expected: dict[int, str] = {}
+        self.last = 0
+
+    @rule(uuid=st.text("abc", min_size=1, max_size=3))
+    def put(self, uuid: str) -> None:
+        (seq,) = self.spool.put("t", message(uuid))
+        assert seq == self.last + 1
+        self.last = seq
+        self.expected[seq] = uuid
+
+    @rule(data=st.data())
+    def deliver(self, data: st.DataObject) -> None:
+        if self.expected:
+            some = data.draw(st.lists(st.sampled_from(sorted(self.expected)), unique=True))
+            self.spool.delivered(some)
+            for seq in some:
+                del self.expected[seq]
+
+    @rule()
+    def close_and_open(self) -> None:
+        self.spool.begin("keeps the file", 1.0, {})
+        self.spool.close()
+        self.spool = Spool(self.path)
+
+    @invariant()
+    def all_is_there_in_order(self) -> None:
+        found = [(entry.seq, entry.uuid) for entry in self.spool.waiting(1000)]
+        assert found == sorted(self.expected.items())
+
+    def teardown(self) -> None:
+        self.spool.close()
+        self.folder.cleanup()
+
+
+TestSpoolMachine = SpoolMachine.TestCase
+TestSpoolMachine.settings = settings(max_examples=15, stateful_step_count=15, deadline=None)
+
+
+# --------------------------------------------------------------------------- the clerk
+
+
+def test_the_clerk_keeps_order_and_answers() -> None:
+    clerk = Clerk()
+    done: list[int] = []
+    for number in range(100):
+        clerk.do(lambda number=number: done.append(number))  # type: ignore[misc]
+    assert clerk.keep(lambda: done.append(100))
+    assert done == list(range(101))
+    assert clerk.stop(1.0)
+
+
+def test_a_disk_that_refuses_costs_the_caller_no_time_and_nothing_is_lost(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(clerk_module, "RETRY", 0.01)
+    full = threading.Event()
+    full.set()
+    written: list[str] = []
+
+    def write(what: str) -> None:
+        if full.is_set():
+            raise sqlite3.OperationalError("database or disk is full")
+        written.append(what)
+
+    clerk = Clerk()
+    assert not clerk.keep(lambda: write("first"))  # waits for PATIENCE, once
+    start = time.monotonic()
+    assert not clerk.keep(lambda: write("second"))
+    assert time.monotonic() - start < clerk_module.PATIENCE / 2
+    assert "disk is full" in clerk.trouble
+    full.clear()
+    clerk.do(lambda: None).result(5.0)
+    assert written == ["first", "second"]
+    assert clerk.trouble == ""
+    assert clerk.stop(1.0)
+
+
+def test_a_mistake_of_ours_goes_to_the_caller_and_the_next_entry_is_written() -> None:
+    clerk = Clerk()
+    with pytest.raises(KeyError):
+        clerk.do(lambda: {}["x"]).result(5.0)
+    assert clerk.do(lambda: 1).result(5.0) == 1
+    assert clerk.stop(1.0)
