@@ -202,7 +202,7 @@ def test_what_cannot_be_ingested_is_a_dead_letter_and_the_rest_goes_on(beamline:
 
 
 def test_a_dead_letter_too_large_for_kafka_is_cut_and_says_so(beamline: Beamline) -> None:
-    data = os.urandom(1_046_000)  # with the dead letter's headers it is over the broker's limit
+    data = os.urandom(1_048_400)  # with the dead letter's headers it is over the broker's limit
     producer = Producer({"bootstrap.servers": beamline.kafka.bootstrap, "message.max.bytes": 2_000_000})
     producer.produce(beamline.topic, value=data)
     assert not producer.flush(30)
@@ -210,6 +210,7 @@ def test_a_dead_letter_too_large_for_kafka_is_cut_and_says_so(beamline: Beamline
     assert cut is not None
     assert data.startswith(cut)
     assert (len(cut) < len(data)) == ("scicow.cut" in headers)
+    assert "scicow.cut" in headers or not beamline.kafka.restartable  # the mock cluster has no limit
     good = message("snapshot")
     beamline.send(good)
     eventually(lambda: beamline.status(good) == "completed")

@@ -1,4 +1,4 @@
-"""Pictures of the scan log's states: `python -m tests.ui.pictures [FOLDER]` (docs/pictures).
+"""Pictures of the scan log's states: `python -m tests.ui.pictures [FOLDER]` (build/pictures).
 
 Made-up scans in a real embedded catalogue, drawn by the real widget offscreen.
 """
@@ -151,4 +151,4 @@ def wait_until(reached: Callable[[], bool], seconds: float = 10.0) -> None:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]) if len(sys.argv) > 1 else Path("docs/pictures"))
+    main(Path(sys.argv[1]) if len(sys.argv) > 1 else Path("build/pictures"))

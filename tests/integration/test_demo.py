@@ -1,0 +1,133 @@
+"""The main job: `make demo`, as a new user runs it."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+import pytest
+
+from deploy.demo.processes import Processes
+from deploy.demo.summary import Comparison, Expected
+from ingest.scicat import SciCat
+from tests.catalogue import INGESTOR, start_catalogue
+from tests.kafka import Kafka
+
+pytestmark = pytest.mark.timeout(300)
+
+DEMO = (sys.executable, "-m", "deploy.demo")
+
+
+def run_demo(folder: Path, **more: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [*DEMO, "--folder", str(folder)], env=environment(more), capture_output=True, text=True, timeout=240
+    )
+
+
+def environment(more: Mapping[str, str]) -> dict[str, str]:
+    """As a user has it: nothing of ours is set but what the test says."""
+    ours = ("SCIZOO_", "SCIDOG_", "TANGO_HOST", "QT_QPA_PLATFORM")
+    return {name: value for name, value in os.environ.items() if not name.startswith(ours)} | dict(more)
+
+
+def left_over(folder: Path) -> list[str]:
+    """Command lines of processes that have to do with this demo."""
+    found = []
+    for process in Path("/proc").glob("[0-9]*"):
+        try:
+            command = (process / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
+            spoken = command + (process / "environ").read_text(errors="replace")
+        except OSError:
+            continue  # it has ended, or is another user's
+        if str(folder) in spoken and int(process.name) != os.getpid():
+            found.append(command)
+    return found
+
+
+def test_the_demo_ends_with_nothing_lost_and_nothing_running(tmp_path: Path) -> None:
+    done = run_demo(tmp_path)
+    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
+    summary = json.loads((tmp_path / "summary.json").read_text("utf-8"))
+    assert (summary["scans"], summary["datasets"]) == (8, 9)
+    assert (summary["lost"], summary["duplicates"], summary["running"]) == (0, 0, 0)
+    assert 0 < summary["seconds_scan_end_to_row"]["median"] <= summary["seconds_scan_end_to_row"]["max"]
+    statuses = [detail["status"] for detail in summary["details"]]
+    assert sorted(set(statuses)) == ["aborted", "completed", "failed", "stopped"]
+    for detail in summary["details"]:
+        assert detail["proposalId"] == "20250001"
+        assert detail["startTime"] <= detail["endTime"]
+        # What cannot be read stays, with why.
+        diagnostics = detail["scientificMetadata"]["Diagnostics"]
+        for name in ("Flux", "Quadrant 1"):
+            assert diagnostics[name]["value"] is None
+            assert diagnostics[name]["error"]
+    assert [detail["numberOfFiles"] for detail in summary["details"]].count(1) == 8
+    assert (tmp_path / "scanlog.png").stat().st_size > 10_000
+    assert "First look at the fibre" in done.stdout
+    assert left_over(tmp_path) == []
+
+
+@pytest.fixture
+def servers_of_others(tmp_path: Path) -> Iterator[SciCat]:
+    with Processes(tmp_path / "log") as processes:
+        catalogue = start_catalogue(processes, tmp_path / "catalogue")
+        yield SciCat(catalogue.url, INGESTOR.username, INGESTOR.password)
+
+
+def test_the_demo_on_a_kafka_and_a_scicat_of_others(tmp_path: Path, kafka: Kafka, servers_of_others: SciCat) -> None:
+    done = run_demo(
+        tmp_path / "demo",
+        SCIZOO_KAFKA=kafka.bootstrap,
+        SCIZOO_SCICAT_URL=servers_of_others.base_url,
+        SCIZOO_SCICAT_USERNAME=INGESTOR.username,
+        SCIZOO_SCICAT_PASSWORD=INGESTOR.password,
+    )
+    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
+    summary = json.loads((tmp_path / "demo" / "summary.json").read_text("utf-8"))
+    assert summary["catalogue"] == servers_of_others.base_url
+    assert len(servers_of_others.datasets({})) == summary["datasets"] == 9
+    assert INGESTOR.password not in done.stdout
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
+def test_nothing_is_left_when_the_demo_is_stopped_in_the_middle(tmp_path: Path, number: signal.Signals) -> None:
+    log = tmp_path / "out.txt"
+    with log.open("w") as out:
+        demo = subprocess.Popen([*DEMO, "--folder", str(tmp_path)], env=environment({}), stdout=out, stderr=out)
+    deadline = time.monotonic() + 120
+    while "Door> ascan" not in log.read_text() and time.monotonic() < deadline:
+        assert demo.poll() is None, log.read_text()
+        time.sleep(0.1)
+    demo.send_signal(number)
+    status = demo.wait(30)
+    assert status == {signal.SIGINT: 130, signal.SIGTERM: 143, signal.SIGKILL: -9}[number], log.read_text()
+    assert "Traceback" not in log.read_text()
+    deadline = time.monotonic() + 30
+    while left_over(tmp_path) and time.monotonic() < deadline:
+        time.sleep(0.2)
+    assert left_over(tmp_path) == []
+
+
+def test_what_is_lost_double_or_running_would_be_seen() -> None:
+    """The comparison itself: the demo must be able to fail."""
+
+    def dataset(uuid: str, status: str) -> dict[str, object]:
+        return {"pid": f"scizoo/{uuid}", "scientificMetadata": {"scan": {"status": {"value": status}}}}
+
+    class Catalogue:
+        base_url = "x"
+        held = [dataset("a", "completed"), dataset("b", "running"), dataset("d", "completed")]
+
+        def datasets(self, *_: object, **__: object) -> list[dict[str, object]]:
+            return self.held
+
+    expected = [Expected(uuid, uuid, "completed", 0.0) for uuid in ("a", "b", "c")]
+    found = Comparison(Catalogue(), expected, "/x", 0.0)  # type: ignore[arg-type]
+    assert [scan.uuid for scan in found.lost] == ["b", "c"]
+    assert (found.duplicates, found.running, found.complete) == (1, 1, False)
