@@ -122,12 +122,17 @@ def find_scidog(db: Any) -> str:
     raise SettingsError(f"there are several SciDog devices ({', '.join(found)}): set SCIDOG_DEVICE to one of them")
 
 
-def read_settings(db: Any, device: str) -> Settings:
-    """Settings out of the Tango database, whether or not the device runs. Raises `tango.DevFailed`."""
+def read_properties(db: Any, device: str) -> dict[str, list[str]]:
+    """All properties of the device. Raises `tango.DevFailed`, and SettingsError if it has none."""
     names = list(db.get_device_property_list(device, "*").value_string)
     if not names:
         raise SettingsError(f"the device {device} has no properties in the Tango database: is its name right?")
-    return settings_from_properties(device, db.get_device_property(device, names))
+    return {name: list(lines) for name, lines in db.get_device_property(device, names).items()}
+
+
+def read_settings(db: Any, device: str) -> Settings:
+    """Settings out of the Tango database, whether or not the device runs. Raises as `read_properties`."""
+    return settings_from_properties(device, read_properties(db, device))
 
 
 def state_directory() -> Path:

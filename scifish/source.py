@@ -4,11 +4,20 @@ from __future__ import annotations
 
 import logging
 import threading
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Protocol
 
 from scifish.config import Entry
-from scifish.settings import Settings, SettingsError, find_scidog, load_last_good, read_settings, save_last_good
+from scifish.settings import (
+    Settings,
+    SettingsError,
+    find_scidog,
+    load_last_good,
+    read_properties,
+    save_last_good,
+    settings_from_properties,
+)
 
 log = logging.getLogger(__name__)
 
@@ -44,6 +53,7 @@ class TangoSettings:
         self._lock = threading.Lock()
         self._db: Any = None
         self._known = load_last_good()
+        self._understood: tuple[str, Mapping[str, Sequence[str]]] = ("", {})
         self._trouble = ""
 
     def known(self) -> Settings | None:
@@ -72,8 +82,14 @@ class TangoSettings:
 
         if self._db is None:
             self._db = tango.Database()
-        found = read_settings(self._db, find_scidog(self._db))
-        return _with_last_good_configs(found, self._known)
+        device = find_scidog(self._db)
+        properties = read_properties(self._db, device)
+        if self._known is None or (device, properties) != self._understood:
+            # Only what has changed is worked out again: this runs beside a scan that has just begun.
+            found = _with_last_good_configs(settings_from_properties(device, properties), self._known)
+            self._understood = (device, properties)
+            return found
+        return self._known
 
     def _say(self, trouble: str) -> None:
         if trouble and not self._trouble:

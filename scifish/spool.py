@@ -113,12 +113,12 @@ class Spool:
 
     def begin(self, uuid: str, started: float, given: Message, ending: Message | None = None) -> None:
         """Keep the intention: a dataset begins. With `ending` it has no duration. Repeatable."""
-        with self._transaction():
-            self._db.execute(
-                "INSERT OR REPLACE INTO datasets (uuid, started, single, given, ending, seen)"
-                " VALUES (?, ?, ?, ?, ?, ?)",
-                (uuid, started, ending is not None, _json(given), _json(ending), time.time()),
-            )
+        # One statement is a transaction by itself, and this one a scan waits for: each further
+        # call of SQLite gives the interpreter away, and waits until it is free again.
+        self._db.execute(
+            "INSERT OR REPLACE INTO datasets (uuid, started, single, given, ending, seen) VALUES (?, ?, ?, ?, ?, ?)",
+            (uuid, started, ending is not None, _json(given), _json(ending), time.time()),
+        )
 
     def keep(self, uuid: str, part: str, content: Message) -> None:
         """Keep `given`, `observed` or `ending` of a dataset, if it is still open."""
@@ -127,8 +127,7 @@ class Spool:
             "observed": "UPDATE datasets SET observed = ?, seen = ? WHERE uuid = ?",
             "ending": "UPDATE datasets SET ending = ?, seen = ? WHERE uuid = ?",
         }[part]
-        with self._transaction():
-            self._db.execute(statement, (_json(content), time.time(), uuid))
+        self._db.execute(statement, (_json(content), time.time(), uuid))
 
     def progress(self, points: dict[str, int]) -> None:
         """The number of points by uuid."""
@@ -162,8 +161,7 @@ class Spool:
 
     def forget(self, uuid: str) -> None:
         """Drop an open dataset without a message: it was proprietary."""
-        with self._transaction():
-            self._db.execute("DELETE FROM datasets WHERE uuid = ?", (uuid,))
+        self._db.execute("DELETE FROM datasets WHERE uuid = ?", (uuid,))
 
     # --------------------------------------------------------------------- outbox
 
@@ -224,8 +222,7 @@ class Spool:
 
     def note_trouble(self, why: str) -> None:
         """Why nothing goes out, for `scifish status` of another process; "" if all is well."""
-        with self._transaction():
-            self._db.execute("INSERT OR REPLACE INTO meta VALUES ('trouble', ?)", (why,))
+        self._db.execute("INSERT OR REPLACE INTO meta VALUES ('trouble', ?)", (why,))
 
     @property
     def empty(self) -> bool:

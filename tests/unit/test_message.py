@@ -59,6 +59,17 @@ def test_long_arrays_are_summarised() -> None:
     assert message.array_fields(numpy.arange(64)) == {"value": list(range(64))}
     found = message.array_fields(numpy.arange(10_000.0).reshape(100, 100))
     assert found == {"value": None, "shape": [100, 100], "min": 0.0, "max": 9999.0, "mean": 4999.5}
+    assert message.array_fields(numpy.array([1, 5, 255], dtype="uint8"), 2) == {
+        "value": None,
+        "shape": [3],
+        "min": 1,
+        "max": 255,
+        "mean": 87.0,
+    }
+    some = message.array_fields(numpy.array([numpy.nan, 1.0, numpy.inf, 3.0]), 2)
+    assert some == {"value": None, "shape": [4], "min": 1.0, "max": 3.0, "mean": 2.0}
+    assert message.array_fields(numpy.array([numpy.nan] * 3), 2) == {"value": ["NaN", "NaN"], "shape": [3]}
+    assert message.array_fields([1, 2.5, None, True], 2)["max"] == 2.5
     texts = message.array_fields(["a"] * 100, 10)
     assert texts == {"value": ["a"] * 10, "shape": [100]}
 
@@ -97,8 +108,9 @@ def test_a_wrong_message_is_told_by_its_field() -> None:
         message.check({**ended([]), "status": "over"})
     with pytest.raises(message.MessageError, match=r"^annotation/rating"):
         message.check({**compose.annotation(UUID, {"rating": 9}, NOW, "", SETTINGS, ORIGIN), "seq": 3})
-    with pytest.raises(message.MessageError, match="not JSON"):
-        message.decode(b"{")
+    for wrong in (b"{", b'{"seq": NaN}', b"\xff"):
+        with pytest.raises(message.MessageError, match="not JSON"):
+            message.decode(wrong)
     with pytest.raises(message.MessageError, match="not JSON"):
         message.decode(b"[" * 100_000)
 
