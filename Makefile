@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: demo test lint bench pictures clean
+.PHONY: demo test test-oldest lint bench pictures clean
 
 demo: $(READY)
 	$(BIN)/python -m deploy.demo $(if $(KEEP),--keep)
@@ -21,6 +21,12 @@ lint: $(READY)
 
 bench: $(READY)
 	$(BIN)/python -m tests.benchmarks
+
+# The same tests with the oldest versions that setup.cfg promises.
+test-oldest:
+	$(PYTHON) -m venv build/oldest
+	build/oldest/bin/python -m pip install --quiet --disable-pip-version-check --editable '.[test]' -c tests/oldest.txt
+	build/oldest/bin/python -m pytest $(ARGS)
 
 pictures: $(READY)
 	$(BIN)/python -m tests.ui.pictures

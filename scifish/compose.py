@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 from scifish.message import SCHEMA, Message, as_metadata, iso, plain
 from scifish.settings import Settings
@@ -104,11 +106,13 @@ def _common(kind: str, record: Record, settings: Settings, origin: Message) -> M
 
 
 def _body(record: Record, origin: Message) -> Message:
-    environment = record.given.get("environment") or {}
+    environment = _environment(record.given.get("environment"))
     time = iso(record.started)
     metadata = copy.deepcopy(record.observed.values or {})
-    given = as_metadata(record.given.get("scientificMetadata") or {}, origin["program"], time)
-    _add(metadata, given, origin["program"])
+    given = record.given.get("scientificMetadata") or {}
+    if not isinstance(given, Mapping):
+        given = {"scientificMetadata": given}
+    _add(metadata, as_metadata(given, origin["program"], time), origin["program"])
     return {
         "datasetName": record.said("datasetName", str(environment.get("title") or f"dataset {time}")),
         "sampleId": record.said("sampleId"),
@@ -118,6 +122,31 @@ def _body(record: Record, origin: Message) -> Message:
         "environment": environment,
         "scientificMetadata": metadata,
     }
+
+
+def _environment(given: Any) -> Message:
+    """What a program says of its measurement, in the types of the schema."""
+    environment: Message = {}
+    for name, value in given.items() if isinstance(given, Mapping) else ():
+        if value is None:
+            continue
+        if name in ("title", "user"):
+            environment[name] = str(plain(str(value)))
+        elif name == "scanID":
+            whole = isinstance(value, int) and not isinstance(value, bool)
+            environment[name] = value if whole else str(plain(str(value)))
+        elif name in ("detectors", "motors"):
+            environment[name] = [str(plain(str(one))) for one in as_list(value)]
+        else:
+            environment[name] = plain(value)
+    return environment
+
+
+def as_list(given: Any) -> list[Any]:
+    """One or several of something: a text or a mapping is one, None is none."""
+    if given is None:
+        return []
+    return list(given) if isinstance(given, list | tuple | set) else [given]
 
 
 def _add(metadata: Message, more: Message, program: str) -> None:

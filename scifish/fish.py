@@ -123,7 +123,10 @@ class SciFish:
         if status not in STATUSES:
             log.error("SciFish.end_scan: status %r is not one of %s; 'failed' is recorded", status, STATUSES)
             status = "failed"
-        self._dataset.points = int(points)
+        try:
+            self._dataset.points = max(int(points), 0)
+        except (ValueError, TypeError, OverflowError):
+            log.error("SciFish.end_scan: points %r is not a number; 0 is recorded", points)
         self._dataset.end(status, self._given())
 
     @_never_raises

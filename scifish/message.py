@@ -161,24 +161,47 @@ def as_metadata(given: Mapping[str, Any], source: str, time: str) -> Message:
     """
     metadata: Message = {}
     for name, value in given.items():
-        name = str(name)
+        name = str(plain(str(name)))
         if isinstance(value, Mapping) and "value" in value:
-            known = {str(key): inner for key, inner in value.items()}
-            fields = array_fields(known.pop("value"))
-            unit = str(known.pop("unit", "") or "")
-            time_of = iso_of(known.pop("time")) if known.get("time") else time
-            given_name = str(known.pop("human_name", name))
-            given_source = str(known.pop("source", source))
-            known.pop("time", None)
-            more = plain(known) | {key: inner for key, inner in fields.items() if key != "value"}
-            metadata[name] = leaf(
-                fields["value"], unit=unit, human_name=given_name, source=given_source, time=time_of, **more
-            )
+            metadata[name] = _given_leaf(name, value, source, time)
         elif isinstance(value, Mapping):
             metadata[name] = as_metadata(value, source, time)
         else:
             metadata[name] = leaf(human_name=name, source=source, time=time, **array_fields(value))
     return metadata
+
+
+_TEXTS = ("quality", "error")
+_COUNTS = ("samples", "shape")
+
+
+def _given_leaf(name: str, given: Mapping[str, Any], source: str, time: str) -> Message:
+    """A value as a program gives it, with what it lacks; what is of the wrong kind is kept under another key."""
+    known = {str(key): inner for key, inner in given.items()}
+    value = known.pop("value")
+    if isinstance(value, Mapping):  # a value, and no group: so it was meant
+        value = json.dumps(plain(value), ensure_ascii=False)
+    found = leaf(
+        None,
+        unit=str(plain(str(known.pop("unit", None) or ""))),
+        human_name=str(plain(str(known.pop("human_name", None) or name))),
+        source=str(plain(str(known.pop("source", None) or source))),
+        time=time,
+    )
+    if known.get("time"):
+        try:
+            found["time"] = iso_of(known["time"])
+        except (ValueError, TypeError, OverflowError, OSError):
+            found["given_time"] = plain(known["time"])
+    known.pop("time", None)
+    for key, inner in known.items():
+        if key in _TEXTS:
+            found[key] = str(plain(str(inner)))
+        elif key in _COUNTS:
+            found[f"given_{key}"] = plain(inner)
+        else:
+            found[key] = plain(inner)
+    return found | array_fields(value)
 
 
 # ------------------------------------------------------------------------ the whole

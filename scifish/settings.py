@@ -14,6 +14,9 @@ from scifish import config
 from scifish.config import Entry
 from scifish.files import write_atomically
 
+BEAMLINE = re.compile(r"[A-Za-z0-9._-]{1,48}")
+"""A beamline's short name: it is part of a topic's, and Kafka allows these."""
+
 CONFIG_PREFIX = "Config."
 DEFAULT_ALWAYS = ("beamline",)
 SYSTEM_SPOOL = Path("/var/lib/scifish")
@@ -77,7 +80,7 @@ def settings_from_properties(device: str, properties: Mapping[str, Sequence[str]
         return default
 
     beamline = text("Beamline")
-    if not re.fullmatch(r"[A-Za-z0-9._-]{1,48}", beamline):
+    if not BEAMLINE.fullmatch(beamline):
         problems.append(f"Beamline: {beamline!r} is not a short name of letters, digits, '.', '_' and '-'")
         beamline = re.sub(r"[^A-Za-z0-9._-]", "-", beamline)[:48] or "unknown"
     proprietary = text("SendProprietary").lower()

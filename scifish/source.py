@@ -10,6 +10,7 @@ from typing import Any, Protocol
 
 from scifish.config import Entry
 from scifish.settings import (
+    BEAMLINE,
     Settings,
     SettingsError,
     find_scidog,
@@ -31,9 +32,14 @@ class SettingsSource(Protocol):
 
 
 class FixedSettings:
-    """Settings that a program was given: no Tango database is asked."""
+    """Settings that a program was given: no Tango database is asked. SettingsError if they name no beamline."""
 
     def __init__(self, settings: Settings) -> None:
+        if not BEAMLINE.fullmatch(settings.beamline) or not settings.topic:
+            raise SettingsError(
+                f"beamline {settings.beamline!r} and topic {settings.topic!r}: both are needed, and a beamline is a "
+                "short name of letters, digits, '.', '_' and '-'"
+            )
         self._settings = settings
 
     def known(self) -> Settings | None:

@@ -248,7 +248,7 @@ class Station:
             return True
         if record.observed.values is None:
             record.observed.warnings.append("no attribute was read before the program ended")
-        files = [describe(file) for file in record.given.get("files") or []]
+        files = [describe(file) for file in compose.as_list(record.given.get("files"))]
         self._put(settings.topic, compose.ended(record, files, settings, spool.origin), spool, closes=True)
         return True
 

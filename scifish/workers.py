@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import logging
 import queue
+import threading
 from collections.abc import Callable
 
-from tango.utils import PyTangoThread
+import tango
 
 log = logging.getLogger(__name__)
 
@@ -20,8 +21,7 @@ class Workers:
 
     def __init__(self, count: int, name: str) -> None:
         self._queue: queue.SimpleQueue[Callable[[], object] | None] = queue.SimpleQueue()
-        # Tango wants its own kind of thread; a plain one may crash at its end.
-        self._threads = [PyTangoThread(target=self._run, name=f"{name}-{n}", daemon=True) for n in range(count)]
+        self._threads = [threading.Thread(target=self._run, name=f"{name}-{n}", daemon=True) for n in range(count)]
         for thread in self._threads:
             thread.start()
 
@@ -37,8 +37,10 @@ class Workers:
             thread.join(timeout)
 
     def _run(self) -> None:
-        while (work := self._queue.get()) is not None:
-            try:
-                work()
-            except Exception:
-                log.exception("in the background of a recording")
+        # Tango wants to know its threads; a call from another kind may crash.
+        with tango.EnsureOmniThread():
+            while (work := self._queue.get()) is not None:
+                try:
+                    work()
+                except Exception:
+                    log.exception("in the background of a recording")

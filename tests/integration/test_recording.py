@@ -5,14 +5,12 @@ from __future__ import annotations
 import os
 import signal
 import time
-import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 import tango
-from confluent_kafka import Consumer
 
 from deploy.demo.beamline import DEAD_DEVICE, FAILING_ATTRIBUTE
 from deploy.demo.door import Door, MacroFailed
@@ -20,53 +18,12 @@ from deploy.demo.processes import Process
 from deploy.demo.session import Session
 from deploy.demo.stack import DOOR, MACROSERVER, SCIDOG, Stack
 from deploy.demo.summary import expected_scans
-from scifish import message
 from scifish.message import Message, leaves
 from tests.kafka import Kafka
 from tests.tango_system import control_system, eventually
+from tests.topic import Topic
 
 pytestmark = pytest.mark.timeout(240)
-
-
-class Topic:
-    """All messages of the beamline's topic, checked against the schema as they come."""
-
-    def __init__(self, bootstrap: str, topic: str) -> None:
-        self._consumer = Consumer(
-            {"bootstrap.servers": bootstrap, "group.id": uuid.uuid4().hex, "auto.offset.reset": "earliest"}
-        )
-        self._consumer.subscribe([topic])
-        self.messages: list[Message] = []
-
-    def wait_for(self, wanted: Callable[[Message], bool], timeout: float = 30.0) -> Message:
-        """The first message like this, also of those that have come already."""
-        deadline = time.monotonic() + timeout
-        seen = 0
-        while time.monotonic() < deadline:
-            for found in self.messages[seen:]:
-                if wanted(found):
-                    return found
-            seen = len(self.messages)
-            self._take(0.2)
-        raise AssertionError(f"no such message within {timeout} s; there are {self.said()}")
-
-    def said(self) -> list[tuple[str, str, str]]:
-        return [(m["type"], m.get("datasetName", ""), m.get("status", "")) for m in self.messages]
-
-    def of(self, dataset: str) -> list[Message]:
-        return [found for found in self.messages if found["uuid"] == dataset]
-
-    def close(self) -> None:
-        self._consumer.close()
-
-    def _take(self, timeout: float) -> None:
-        event = self._consumer.poll(timeout)
-        if event is None or event.error():
-            return
-        found = message.decode(event.value() or b"")
-        assert event.key() == found["uuid"].encode()
-        assert len(event.value() or b"") <= message.MAX_BYTES
-        self.messages.append(found)
 
 
 class System:

@@ -8,11 +8,12 @@ from typing import Any
 
 import numpy
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from scifish import compose, message
 from scifish.compose import Observed, Record
+from scifish.datafiles import describe
 from scifish.settings import Settings
 
 ORIGIN = {"host": "h", "program": "p", "version": "1", "run": "r"}
@@ -165,7 +166,32 @@ ANYTHING = st.recursive(
 )
 
 
-@given(st.dictionaries(st.text(max_size=8), ANYTHING, max_size=6))
-def test_whatever_a_program_gives_becomes_a_message_of_the_schema(metadata: dict[str, Any]) -> None:
-    made = {**compose.began(record(scientificMetadata=message.plain(metadata)), SETTINGS, ORIGIN), "seq": 1}
-    assert message.decode(message.encode(made)) == json.loads(message.encode(made))
+LEAFLIKE = st.dictionaries(
+    st.sampled_from(["value", "unit", "time", "human_name", "source", "error", "samples", "shape", "min", "quality"]),
+    ANYTHING,
+)
+GIVEN = st.fixed_dictionaries(
+    {},
+    optional={
+        "datasetName": ANYTHING,
+        "proposalId": ANYTHING,
+        "sampleId": ANYTHING,
+        "sourceFolder": ANYTHING,
+        "scientificMetadata": ANYTHING | st.dictionaries(st.text(max_size=8), ANYTHING | LEAFLIKE, max_size=6),
+        "environment": ANYTHING
+        | st.dictionaries(st.sampled_from(["title", "scanID", "detectors", "motors", "user", "x"]), ANYTHING),
+        "files": ANYTHING | st.lists(st.dictionaries(st.sampled_from(["path", "time", "size", "error"]), ANYTHING)),
+    },
+)
+
+
+@settings(deadline=None)
+@given(GIVEN)
+def test_whatever_a_program_gives_becomes_a_message_of_the_schema(given: dict[str, Any]) -> None:
+    said = record(**message.plain(given))
+    files = [describe(file, NOW) for file in compose.as_list(said.given.get("files"))]
+    said.ending = compose.ending("failed", NOW, 0)
+    for made in (compose.began(said, SETTINGS, ORIGIN), compose.ended(said, files, SETTINGS, ORIGIN)):
+        whole = {**made, "seq": 1}
+        assert message.decode(message.encode(whole)) == json.loads(message.encode(whole))
+        assert all("value" in leaf for _, leaf in message.leaves(whole["scientificMetadata"]))

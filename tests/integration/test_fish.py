@@ -1,0 +1,186 @@
+"""The class SciFish, as the programs at MAX IV call it, and the command `scifish`, with a real Kafka."""
+
+from __future__ import annotations
+
+import datetime as dt
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from uuid import uuid4
+
+import numpy
+import pytest
+
+from scifish import SciFish, settings
+from scifish.message import leaves
+from scifish.settings import Settings
+from tests.kafka import Kafka
+from tests.topic import Topic
+
+SCIFISH = str(Path(sys.executable).with_name("scifish"))
+
+
+@dataclass
+class Lab:
+    """A place that records without a Tango database."""
+
+    settings: Settings
+    topic: Topic
+    state: Path
+
+    def fish(self) -> SciFish:
+        return SciFish(self.settings, program="test")
+
+
+@pytest.fixture
+def lab(tmp_path: Path, kafka: Kafka, monkeypatch: pytest.MonkeyPatch) -> Iterator[Lab]:
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+    name = f"scifish-lab-{uuid4().hex[:8]}"
+    made = Settings(
+        beamline="lab",
+        topic=name,
+        kafka_bootstrap_servers=kafka.bootstrap,
+        spool_directory=str(tmp_path / "spool"),
+    )
+    topic = Topic(kafka.bootstrap, name)
+    yield Lab(made, topic, tmp_path / "state")
+    topic.close()
+
+
+def test_one_fish_a_scan_as_contrast_does(lab: Lab, tmp_path: Path) -> None:
+    data = tmp_path / "scan_17.h5"
+    data.write_bytes(b"x" * 10)
+    fish = lab.fish()
+    fish.start_scan()
+    fish.scicat_data.datasetName = 17
+    fish.scicat_data.sampleId = numpy.int64(3)
+    fish.scicat_data.sourceFolder = str(tmp_path)
+    fish.scicat_data.scientificMetadata.update({"energy": {"value": numpy.float32(12.5), "unit": "keV"}, "plain": 3})
+    fish.environment_data.title = "ascan x 0 1"
+    fish.environment_data.scanID = 17
+    fish.environment_data.detectors = ["eiger", "pilatus"]
+    fish.send_start()
+    began = lab.topic.wait_for(lambda m: m["type"] == "began")
+    assert (began["datasetName"], began["sampleId"], began["environment"]["detectors"]) == (
+        "17",
+        "3",
+        ["eiger", "pilatus"],
+    )
+    assert '"energy"' in fish.show()
+    fish.scicat_data.files = [str(data), {"path": "/gone.h5", "time": "2021-11-27T14:29:06.900250", "size": 1234}]
+    fish.scicat_data.files.append("/never/there.h5")
+    fish.end_scan()
+    ended = lab.topic.wait_for(lambda m: m["type"] == "ended")
+    assert (ended["uuid"], ended["status"]) == (began["uuid"], "completed")
+    first, second, third = ended["files"]
+    assert (first["path"], first["size"]) == (str(data), 10)
+    assert second == {"path": "/gone.h5", "time": "2021-11-27T14:29:06.900Z", "size": 1234}
+    assert (third["size"], third["error"]) == (0, "No such file or directory")
+    assert ended["scientificMetadata"]["energy"] | {"time": ""} == {
+        "value": 12.5,
+        "unit": "keV",
+        "human_name": "energy",
+        "source": "test",
+        "time": "",
+    }
+    fish.close()
+
+
+def test_one_fish_for_all_as_mxcube_does(lab: Lab) -> None:
+    fish = lab.fish()
+    for number in (1, 2):
+        fish.start_scan(datasetName=f"lysozyme_{number}")
+        fish.scicat_data.proposalId = 20250001
+        fish.scicat_data.sourceFolder = "/data/visitors/biomax/20250001/20251123/raw"
+        fish.sampleId = "lysozyme"
+        fish.scicat_data.files.append({"path": "a.h5", "time": dt.datetime(2025, 1, 1, tzinfo=dt.UTC), "size": 5})
+        fish.scicat_data.scientificMetadata["photon flux"] = {"value": 1e12, "unit": "s^-1"}
+        fish.scicat_data.scientificMetadata["beam"] = {"size": {"x": 10, "y": 5.0}, "shape": "ellipse"}
+        fish.end_scan()
+    second = lab.topic.wait_for(lambda m: m["datasetName"] == "lysozyme_2")
+    assert [m["type"] for m in lab.topic.messages] == ["ended", "ended"]
+    assert (second["proposalId"], second["sampleId"], len(second["files"])) == ("20250001", "lysozyme", 1)
+    assert {path for path, _ in leaves(second["scientificMetadata"])} == {
+        "photon flux",
+        "beam/size/x",
+        "beam/size/y",
+        "beam/shape",
+    }
+    fish.close()
+
+
+def test_a_scan_that_is_begun_on_top_of_another_ends_that_one(lab: Lab) -> None:
+    fish = lab.fish()
+    fish.start_scan(datasetName="prepared")
+    fish.start_scan(datasetName="measured")
+    fish.end_scan("stopped", points=3)
+    fish.close()
+    measured = lab.topic.wait_for(lambda m: m["datasetName"] == "measured")
+    prepared = lab.topic.wait_for(lambda m: m["datasetName"] == "prepared")
+    assert (prepared["status"], measured["status"], measured["numberOfPoints"]) == ("interrupted", "stopped", 3)
+
+
+def test_what_is_wrong_is_said_in_the_log_and_nothing_is_raised(lab: Lab, caplog: pytest.LogCaptureFixture) -> None:
+    fish = lab.fish()
+    fish.send_start()
+    fish.end_scan()
+    assert "start_scan was not called" in caplog.text
+    fish.start_scan(datasetName="x")
+    fish.scicat_data.scientificMetadata = None  # type: ignore[assignment]
+    fish.scicat_data.files = None  # type: ignore[assignment]
+    fish.scicat_data.description = object()
+    fish.environment_data.detectors = "eiger"
+    fish.environment_data.scanID = numpy.int32(5)
+    fish.end_scan("very well", points="many")  # type: ignore[arg-type]
+    fish.end_scan("very well")
+    assert "'very well' is not one of" in caplog.text
+    ended = lab.topic.wait_for(lambda m: m["type"] == "ended")
+    assert (ended["status"], ended["environment"]["scanID"]) == ("failed", 5)
+    fish.close()
+
+
+def test_a_program_that_is_killed_is_finished_by_the_command(lab: Lab, tmp_path: Path) -> None:
+    program = (
+        "import sys, time\n"
+        "from scifish import SciFish\n"
+        "from scifish.settings import Settings\n"
+        f"fish = SciFish(Settings(**{ {**asdict(lab.settings), 'kafka_bootstrap_servers': '127.0.0.1:9'}!r}))\n"
+        "fish.start_scan(datasetName='done')\n"
+        "fish.end_scan()\n"
+        "fish.start_scan(datasetName='cut off')\n"
+        "print('recording', flush=True)\n"
+        "time.sleep(60)\n"
+    )
+    with subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, text=True) as running:
+        assert running.stdout is not None
+        assert running.stdout.readline() == "recording\n"
+        while not _status(lab).stdout.count("1 messages wait, the oldest"):
+            time.sleep(0.2)
+        status = _status(lab)
+        assert status.returncode == 1
+        assert "(running)" in status.stdout
+        assert "1 datasets are being recorded" in status.stdout
+        running.kill()
+    assert "gone; its spool is sent by the next start, or by `scifish flush`" in _status(lab).stdout
+    # The command finds the settings where a beamline without its database does: the last good ones.
+    settings.save_last_good(lab.settings)
+    flush = subprocess.run(
+        [SCIFISH, "--spool", lab.settings.spool_directory, "flush"], capture_output=True, text=True, timeout=60
+    )
+    assert (flush.returncode, flush.stdout) == (0, "0 messages are left\n"), flush.stderr
+    cut = lab.topic.wait_for(lambda m: m["datasetName"] == "cut off")
+    done = lab.topic.wait_for(lambda m: m["datasetName"] == "done")
+    assert (done["status"], cut["status"]) == ("completed", "interrupted")
+    assert done["origin"] == cut["origin"]
+    assert {done["seq"], cut["seq"]} == {1, 2}
+    assert _status(lab).returncode == 0
+    assert list(Path(lab.settings.spool_directory).glob("*.spool")) == []
+
+
+def _status(lab: Lab) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [SCIFISH, "--spool", lab.settings.spool_directory, "status"], capture_output=True, text=True, timeout=60
+    )
