@@ -5,10 +5,11 @@ What hangs or is dead costs only itself: its attributes get an error instead of 
 
 from __future__ import annotations
 
+import functools
 import logging
 import threading
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from concurrent.futures import Future, wait
 from dataclasses import dataclass, field
 from typing import Any
@@ -72,28 +73,31 @@ class Reader:
         # Tango wants its own kind of thread; a plain one may crash at its end.
         self._pool = PyTangoThreadPoolExecutor(max_workers=workers, thread_name_prefix="scifish-read")
 
-    def read(self, sources: Iterable[str], timeout: float) -> dict[str, Reading]:
+    def read(self, sources: Collection[str], timeout: float) -> dict[str, Reading]:
         """A Reading for each full attribute name, after at most `timeout` seconds. Never raises."""
-        wanted: dict[str, list[str]] = {}
-        for source in dict.fromkeys(sources):
-            wanted.setdefault(source.rpartition("/")[0].lower(), []).append(source)
+        # By device and attribute, in lower case: Tango does not care, and one call must not name one twice.
+        wanted: dict[str, dict[str, str]] = {}
+        for source in sources:
+            device, _, attribute = source.rpartition("/")
+            wanted.setdefault(device.lower(), {})[attribute.lower()] = attribute
         deadline = time.monotonic() + timeout
-        readings: dict[str, Reading] = {}
+        found: dict[str, Reading] = {}
         asked: dict[str, _Answer] = {}
-        for name, of_device in wanted.items():
-            answer = self._ask(name, [source.rpartition("/")[2] for source in of_device], timeout)
+        for device, attributes in wanted.items():
+            names = list(attributes.values())
+            answer = self._ask(device, names, timeout)
             if answer is None:
-                error = f"not read: {name} has not yet answered an earlier read"
-                readings |= zip(of_device, _failed(of_device, error), strict=True)
+                error = f"not read: {device} has not yet answered an earlier read"
+                found |= _named_readings(device, names, _failed(names, error))
             else:
-                asked[name] = answer
+                asked[device] = answer
         wait(asked.values(), timeout=max(deadline - time.monotonic(), 0.0))
-        for name, answer in asked.items():
-            of_device = wanted[name]
+        for device, answer in asked.items():
+            names = list(wanted[device].values())
             late = not answer.done()
-            found = _failed(of_device, f"no answer within {timeout:g} s") if late else answer.result()
-            readings |= zip(of_device, found, strict=True)
-        return readings
+            readings = _failed(names, f"no answer within {timeout:g} s") if late else answer.result()
+            found |= _named_readings(device, names, readings)
+        return {source: found[source.lower()] for source in sources}
 
     def close(self) -> None:
         self._pool.shutdown(wait=False, cancel_futures=True)
@@ -112,6 +116,10 @@ class Reader:
                 device.answer = self._pool.submit(_read_device, device, attributes, timeout)
             device.since = time.monotonic()
             return device.answer
+
+
+def _named_readings(device: str, names: Sequence[str], readings: Sequence[Reading]) -> dict[str, Reading]:
+    return {f"{device}/{name.lower()}": reading for name, reading in zip(names, readings, strict=True)}
 
 
 def _after(before: _Answer, device: _Device, attributes: list[str], timeout: float) -> list[Reading]:
@@ -162,22 +170,32 @@ def _reading(device: _Device, name: str, result: Any) -> Reading:
     if result.is_empty or result.value is None:
         error = f"no value: its quality is {quality}" if quality else "no value: it is empty"
         return Reading(None, moment, unit, quality, error)
-    value, raw = _named(result.value, device.labels.get(name.lower()))
+    value, raw = _named(result.value, result.type, device.labels.get(name.lower()))
     return Reading(value, moment, unit, quality, raw=raw)
 
 
-def _named(value: Any, labels: Sequence[str] | None) -> tuple[Any, Any]:
+def _named(value: Any, kind: Any, labels: Sequence[str] | None) -> tuple[Any, Any]:
     """An enum by its label, a state by its name, with the number behind; all else as it is."""
-    if isinstance(value, tango.DevState):
-        return str(value), int(value)
-    if labels and isinstance(value, int | numpy.integer):
-        number = int(value)
-        return (labels[number] if 0 <= number < len(labels) else str(number)), number
-    if isinstance(value, tuple) and len(value) == 2 and isinstance(value[0], str) and isinstance(value[1], bytes):
-        return f"{value[0]}, {len(value[1])} bytes", None  # DevEncoded: its format and how long it is
-    if isinstance(value, tuple | list):  # texts, and arrays of states
-        return [str(inner) if isinstance(inner, tango.DevState) else inner for inner in value], None
-    return value, None
+    if kind == tango.CmdArgType.DevEncoded:
+        return f"{value[0]}, {len(value[1])} bytes", None  # its format, and how much there is
+    if kind == tango.CmdArgType.DevState:
+        name = _state
+    elif labels:
+        name = functools.partial(_label, labels)
+    else:
+        return value, None
+    if numpy.ndim(value) == 0:
+        return name(value), int(value)
+    return [name(one) for one in numpy.asarray(value).ravel().tolist()], None
+
+
+def _state(value: Any) -> str:
+    return str(tango.DevState.values[int(value)])
+
+
+def _label(labels: Sequence[str], value: Any) -> str:
+    number = int(value)
+    return labels[number] if 0 <= number < len(labels) else str(number)
 
 
 def _failed(attributes: Sequence[str], error: str) -> list[Reading]:
