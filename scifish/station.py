@@ -56,6 +56,11 @@ class Dataset:
     def uuid(self) -> str:
         return self.record.uuid
 
+    @property
+    def withheld(self) -> bool:
+        """Whether it is of a proprietary proposal and stays here. Known once `observed` is set."""
+        return self._station.withholds(self.record)
+
     def announce(self, given: Message | None = None) -> None:
         """Send `began` when the values are there. `given`: what is known now, in place of what was."""
         self._station.announce(self, given)
@@ -86,6 +91,7 @@ class Station:
         self._sender.add(self._spool)
         self._sender.start()
         self._open: dict[str, Dataset] = {}
+        self._withheld: set[str] = set()
         self._unfinished: list[tuple[Spool, Record]] = []
         self._stopping = threading.Event()
         self._adopted = threading.Event()
@@ -135,14 +141,23 @@ class Station:
     def annotate(self, uuid: str, changes: Message, proposal: str = "") -> None:
         """A comment or a rating on the dataset of this uuid. On disk when this returns.
 
-        Raises SettingsUnknown where no settings were ever known: the beamline's topic is not known then.
+        Raises NotRecorded where it cannot be sent: the dataset's proposal is proprietary, or no
+        settings, and so no topic, were ever known.
         """
         settings = self.settings.known() or self.settings.now()
         if settings is None:
-            raise SettingsUnknown("the beamline is not known: the Tango database does not answer")
+            raise NotRecorded("the beamline is not known: the Tango database does not answer")
+        # After a restart it is not known which datasets were withheld: the proposal in use is the best guess.
+        about = Record(uuid, 0.0, {}, observed=Observed(place=dict(self._place.last)))
+        if uuid in self._withheld or not self._may_send(about, settings):
+            raise NotRecorded("the proposal is proprietary: its metadata stay at the beamline (SendProprietary)")
         message = compose.annotation(uuid, plain(changes), time.time(), proposal, settings, self.origin)
         self._clerk.keep(lambda: self._spool.put(settings.topic, message))
         self._sender.wake()
+
+    def withholds(self, record: Record) -> bool:
+        settings = self.settings.known()
+        return settings is not None and not self._may_send(record, settings)
 
     def waiting(self) -> str:
         """Why messages wait in the spool, "" if they do not."""
@@ -262,7 +277,9 @@ class Station:
         category = at_place.get("category", "") if proposal == at_place.get("proposalId") else ""
         if settings.send_proprietary or not place.is_proprietary(proposal, category):
             return True
-        log.info("dataset %s of the proprietary proposal %s is not sent", record.uuid, proposal)
+        if record.uuid not in self._withheld:
+            log.info("dataset %s of the proprietary proposal %s is not sent", record.uuid, proposal)
+        self._withheld.add(record.uuid)
         return False
 
     def _adopt(self) -> None:
@@ -315,8 +332,8 @@ class Station:
         return known or Settings()
 
 
-class SettingsUnknown(RuntimeError):
-    """No settings have ever been read: neither the Tango database nor the disk has any."""
+class NotRecorded(RuntimeError):
+    """It was not recorded; the text says why, for a person."""
 
 
 _station: Station | None = None

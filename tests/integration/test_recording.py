@@ -275,12 +275,19 @@ def test_a_proprietary_proposal_stays_at_the_beamline(system: System) -> None:
     system.door.run("setproposal", "IN20250042")
     try:
         system.door.run("ascan", "mot01", "0", "1", "1", "0.05")
+        with pytest.raises(MacroFailed) as caught:
+            system.door.run("scicomment", "a", "secret")
+        assert "its metadata stay at the beamline" in str(caught.value)
+        system.said.clear()
+        system.door.run("scisnap", "secret")
+        assert any("stays at the beamline" in line for level, line in system.said if level == "warning")
     finally:
         system.door.run("setproposal", "20250001")
         system.door.run("setsample", "fibre_A")
     secret = expected_scans(system.history(), system.stack.name(MACROSERVER))[-1].uuid
     system.scan("ascan", "mot01", "0", "1", "1", "0.05")
     assert system.topic.of(secret) == []
+    assert not any("secret" in str(found) or "IN20250042" in str(found) for found in system.topic.messages)
 
 
 def test_a_macroserver_that_is_killed_leaves_an_interrupted_dataset(system: System) -> None:
