@@ -13,20 +13,27 @@ from collections.abc import Callable
 from typing import Any
 
 from sardana.macroserver.scan.recorder import DataRecorder
-from sardana.taurus.core.tango.sardana.pool import ReleaseException
-
-from scifish.ids import scan_uuid
-from scifish.station import Dataset, station, warm_up
+from sardana.taurus.core.tango.sardana.pool import InterruptException
 
 __all__ = ["SciFishRecorder"]
 
-# A MacroServer loads this file when it starts: what a crash left open is ended then.
-warm_up()
+try:
+    from scifish.ids import scan_uuid
+    from scifish.station import station, warm_up
+
+    # A MacroServer loads this file when it starts: what a crash left open is ended then.
+    warm_up()
+    _unusable = ""
+except Exception as _error:  # noqa: BLE001 - a recorder that cannot be loaded fails every scan
+    _unusable = f"SciFish cannot be loaded: {type(_error).__name__}: {_error}"
 
 # sardana.macroserver.scan.scandata.ScanEndStatus
 STATUS = {0: "completed", 1: "stopped", 2: "aborted", 3: "failed"}
 
 FORMATS = {".h5": "HDF5", ".hdf5": "HDF5", ".nxs": "NeXus", ".nx": "NeXus", ".dat": "SPEC", ".spec": "SPEC"}
+
+_open: dict[str, Any] = {}
+"""The dataset of the scan that runs at each Door."""
 
 
 def _never_raises(method: Callable[..., None]) -> Callable[..., None]:
@@ -34,11 +41,11 @@ def _never_raises(method: Callable[..., None]) -> Callable[..., None]:
     def quiet(self: SciFishRecorder, *args: Any) -> None:
         try:
             method(self, *args)
-        except ReleaseException:
-            raise  # the user's third Ctrl-C, thrown once into this thread: not ours to swallow
+        except InterruptException:
+            raise  # the user's Ctrl-C: not ours to swallow
         except Exception as error:  # noqa: BLE001 - see above
-            self.error("the metadata of this scan are not recorded: %s: %s", type(error).__name__, error)
             self.debug("in %s", method.__name__, exc_info=True)
+            self._warning = f"the metadata of this scan are not recorded: {type(error).__name__}: {error}"
 
     return quiet
 
@@ -49,32 +56,65 @@ class SciFishRecorder(DataRecorder):
     def __init__(self, macro: Any = None, **_: Any) -> None:
         DataRecorder.__init__(self)
         self._macro = macro
-        self._dataset: Dataset | None = None
+        self._dataset: Any = None
+        self._warning = _unusable
+        self._server = self._door = ""
+        try:
+            # Here and not later: methods of a macro raise when the user has stopped it.
+            self._server, self._door = macro.getMacroServer().full_name, macro.getDoorName()
+        except InterruptException:
+            raise
+        except Exception as error:  # noqa: BLE001 - a constructor that raises fails the scan
+            self._warning = f"the metadata of this scan are not recorded: {type(error).__name__}: {error}"
+
+    def _startRecordList(self, recordlist: Any) -> None:
+        if not self._warning:
+            self._begin(recordlist)
+        if not self._warning:
+            return
+        self.error("%s", self._warning)
+        try:
+            self._macro.warning("SciFish: %s", self._warning)
+        except InterruptException:
+            if self._dataset is not None:  # Sardana will not call `_endRecordList` then
+                self._dataset.end("stopped")
+            raise
+        except Exception:  # noqa: BLE001 - the server's log has it
+            self.debug("the Door cannot be told", exc_info=True)
 
     @_never_raises
-    def _startRecordList(self, recordlist: Any) -> None:
-        environment = recordlist.getEnviron()
+    def _begin(self, recordlist: Any) -> None:
         here = station()
-        server = self._macro.getMacroServer().full_name
-        uuid = scan_uuid(server, environment["serialno"], environment["startts"])
-        self._dataset = here.begin(_given(environment), uuid, environment["startts"])
-        trouble = here.waiting()
-        if trouble:
-            self._macro.warning("SciFish: metadata are kept on this machine until Kafka takes them (%s)", trouble)
+        left = _open.pop(self._door, None)
+        if left is not None:
+            # Another recorder raised at its start: Sardana then ends none of them.
+            left.end("failed", at=left.seen)
+        environment = recordlist.getEnviron()
+        uuid = scan_uuid(self._server, environment["serialno"], environment["startts"])
+        self._dataset = here.begin(_said(environment), uuid, environment["startts"])
+        _open[self._door] = self._dataset
+        self._warning = here.trouble()
 
     @_never_raises
     def _writeRecord(self, record: Any) -> None:
         if self._dataset is not None:
-            self._dataset.points += 1
+            self._dataset.point()
 
     @_never_raises
     def _endRecordList(self, recordlist: Any) -> None:
-        if self._dataset is not None:
+        if self._dataset is None:
+            return
+        _open.pop(self._door, None)
+        status, said = "failed", None
+        try:
             environment = recordlist.getEnviron()
-            self._dataset.end(STATUS.get(int(environment.get("endstatus", 3)), "failed"), _given(environment))
+            status = STATUS.get(int(environment.get("endstatus", 3)), "failed")
+            said = _said(environment)
+        finally:
+            self._dataset.end(status, said)
 
 
-def _given(environment: Any) -> dict[str, Any]:
+def _said(environment: Any) -> dict[str, Any]:
     """The dataset's fields out of the scan's environment."""
     columns = {column.name: column.label for column in environment["datadesc"]}
     files = _files(environment)

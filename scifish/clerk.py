@@ -1,4 +1,4 @@
-"""The one thread that writes to disk, in order, and tries again for as long as the disk refuses."""
+"""The one thread that uses the disk, in order, and writes again for as long as the disk refuses."""
 
 from __future__ import annotations
 
@@ -21,36 +21,38 @@ RETRY = 1.0
 
 
 class Clerk:
-    """Does what it is given, one after the other. What the disk refuses stays first in the queue."""
+    """Does what it is given, one after the other. A write that the disk refuses stays first in the queue."""
 
     def __init__(self) -> None:
-        self._queue: queue.SimpleQueue[tuple[Future[Any], Callable[[], Any]] | None] = queue.SimpleQueue()
+        self._queue: queue.SimpleQueue[tuple[Future[Any], Callable[[], Any], bool] | None] = queue.SimpleQueue()
         self._stopping = threading.Event()
         self.trouble = ""
-        """Why the disk refuses at the moment, "" if it does not."""
+        """Why the disk takes nothing at the moment, "" if it does."""
         self._thread = threading.Thread(target=self._run, name="scifish-clerk", daemon=True)
         self._thread.start()
 
-    def do(self, work: Callable[[], Result]) -> Future[Result]:
-        """Have it done after all that was given before. The future may be waited for."""
-        future: Future[Result] = Future()
-        self._queue.put((future, work))
-        return future
+    def ask(self, work: Callable[[], Result]) -> Future[Result]:
+        """Have it done once, after all that was given before. The future has the answer, or what it raised."""
+        return self._give(work, insist=False)
 
-    def keep(self, work: Callable[[], object]) -> bool:
-        """Have it done and wait for it, but never longer than `PATIENCE`; whether it is on disk.
+    def write(self, work: Callable[[], Result]) -> Future[Result]:
+        """Have it done, again and again while the disk refuses. The future may be waited for."""
+        return self._give(work, insist=True)
 
-        Where the disk is known to refuse, nobody waits: the entry is in memory and in its turn.
+    def keep(self, work: Callable[[], object]) -> None:
+        """`write` it and wait until it is on disk, but never longer than `PATIENCE`. Never raises.
+
+        Where the disk is known to refuse, nobody waits: the entry is in memory and has its turn.
         """
-        future = self.do(work)
+        future = self.write(work)
         if self.trouble:
-            return False
+            return
         try:
-            future.result(PATIENCE)
+            future.exception(PATIENCE)  # the clerk says in the log what it raised
         except TimeoutError:
-            log.warning("the spool's disk is slow or hangs: the entry is kept in memory until it answers")
-            return False
-        return True
+            if not self.trouble:
+                self.trouble = "it does not answer"
+                log.error("the spool's disk is slow or hangs: entries are kept in memory until it answers")
 
     def stop(self, timeout: float) -> bool:
         """Finish what was given, for at most `timeout` seconds; whether all is done."""
@@ -59,13 +61,19 @@ class Clerk:
         self._stopping.set()
         return not self._thread.is_alive()
 
+    def _give(self, work: Callable[[], Result], insist: bool) -> Future[Result]:
+        future: Future[Result] = Future()
+        self._queue.put((future, work, insist))
+        return future
+
     def _run(self) -> None:
         while (given := self._queue.get()) is not None:
-            future, work = given
+            future, work, insist = given
             try:
-                future.set_result(self._insist(work))
+                future.set_result(self._insist(work) if insist else work())
             except BaseException as error:
-                log.error("the spool could not take an entry", exc_info=error)
+                if insist:
+                    log.error("the spool could not take an entry", exc_info=error)
                 future.set_exception(error)
 
     def _insist(self, work: Callable[[], Result]) -> Result:
@@ -75,7 +83,7 @@ class Clerk:
             except (sqlite3.OperationalError, OSError) as error:
                 if self._stopping.is_set():
                     raise
-                if not self.trouble:
+                if str(error) != self.trouble:
                     log.error("the spool's disk refuses (%s): entries are kept in memory, and tried again", error)
                 self.trouble = str(error)
                 self._stopping.wait(RETRY)

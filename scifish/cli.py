@@ -94,7 +94,7 @@ def _flush(options: argparse.Namespace) -> int:
     station = Station(spool=options.spool, program="scifish flush")
     try:
         left = station.flush(options.timeout, _say)
-        print(f"{left} messages are left{f': {station.waiting()}' if left else ''}")
+        print(f"{left} messages are left{f': {station.trouble()}' if left else ''}")
     finally:
         station.close()
     return 1 if left else 0

@@ -7,6 +7,7 @@ from typing import Any
 import tango
 
 from scifish.settings import Settings, SettingsError, find_scidog, read_settings
+from scifish.tangodb import TangoDatabase
 
 
 class NotReachable(RuntimeError):
@@ -22,7 +23,7 @@ def reason(failed: tango.DevFailed) -> str:
 def read_now() -> Settings:
     """The settings as they are in the Tango database at this moment. NotReachable if that fails."""
     try:
-        db = tango.Database()
+        db = TangoDatabase()
         return read_settings(db, find_scidog(db))
     except tango.DevFailed as failed:
         raise NotReachable(f"the Tango database does not answer: {reason(failed)}") from failed

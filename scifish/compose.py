@@ -29,10 +29,10 @@ class Observed:
 class Record:
     """All that is known of a dataset; its parts can be carried by JSON, so that the spool can keep them.
 
-    `started` in seconds since 1970. `given` is what the program says, with the message's names:
-    datasetName, proposalId, sampleId, sourceFolder, dataFormat, description, environment,
-    scientificMetadata, and files: paths, or path, time and size. `ending` is None until it is
-    over: status, endTime (seconds since 1970), points. `single` is a dataset without a duration.
+    `started` in seconds since 1970. `given` is what the program says (`as_given`): datasetName,
+    proposalId, sampleId, sourceFolder, dataFormat, description, environment, scientificMetadata,
+    and files: paths, or path, time and size. `ending` is None until it is over: status, endTime
+    (seconds since 1970), points. `single` is a dataset without a duration.
     """
 
     uuid: str
@@ -48,6 +48,19 @@ class Record:
             if source.get(name) not in (None, ""):
                 return str(plain(str(source[name])))
         return default
+
+
+def as_given(said: Message, started: float, program: str) -> Message:
+    """What a program says, in the message's form: `given` of a record.
+
+    `said` has the message's names; its values may be anything. Long arrays are summarised here,
+    before they cost time.
+    """
+    metadata = said.get("scientificMetadata") or {}
+    if not isinstance(metadata, Mapping):
+        metadata = {"scientificMetadata": metadata}
+    rest = {name: plain(value) for name, value in said.items() if name != "scientificMetadata"}
+    return {**rest, "scientificMetadata": as_metadata(metadata, program, iso(started))}
 
 
 def ending(status: str, end: float, points: int) -> Message:
@@ -109,10 +122,7 @@ def _body(record: Record, origin: Message) -> Message:
     environment = _environment(record.given.get("environment"))
     time = iso(record.started)
     metadata = copy.deepcopy(record.observed.values or {})
-    given = record.given.get("scientificMetadata") or {}
-    if not isinstance(given, Mapping):
-        given = {"scientificMetadata": given}
-    _add(metadata, as_metadata(given, origin["program"], time), origin["program"])
+    _add(metadata, copy.deepcopy(record.given.get("scientificMetadata") or {}), origin["program"])
     return {
         "datasetName": record.said("datasetName", str(environment.get("title") or f"dataset {time}")),
         "sampleId": record.said("sampleId"),

@@ -14,7 +14,7 @@ import difflib
 import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from functools import lru_cache
 from typing import Any
 
@@ -112,7 +112,19 @@ def effective(
         entries, mistakes = parse(configs[name], name)
         problems += mistakes
         found.update({(entry.group, entry.name): entry for entry in entries})
-    return list(found.values()), problems
+    return _apart_from_groups(list(found.values()), problems), problems
+
+
+def _apart_from_groups(entries: list[Entry], problems: list[str]) -> list[Entry]:
+    """An entry at the top whose name is that of a group gets another, so that neither hides the other."""
+    groups = {entry.group for entry in entries}
+    apart = []
+    for entry in entries:
+        if not entry.group and entry.name in groups:
+            problems.append(f"{entry.config}: {entry.name!r} is also a group: it is recorded as '{entry.name} (value)'")
+            entry = replace(entry, name=f"{entry.name} (value)")
+        apart.append(entry)
+    return apart
 
 
 def entries_as_json(entries: Sequence[Entry]) -> str:

@@ -16,10 +16,10 @@ import functools
 import json
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar, cast
 
-from scifish.compose import began
+from scifish.compose import as_given, began
 from scifish.message import STATUSES, Message
 from scifish.settings import Settings
 from scifish.source import FixedSettings
@@ -74,7 +74,8 @@ class SciFish:
     """Records one dataset after the other. After construction nothing raises and nothing blocks.
 
     Settings come from the SciDog of the Tango database; with `settings` no database is asked.
-    Raises OSError if the spool has no place on this machine.
+    Raises OSError or NotRecorded if the spool has no place on this machine, SettingsError for
+    `settings` that name no beamline.
     """
 
     def __init__(self, settings: Settings | None = None, program: str = "") -> None:
@@ -136,9 +137,9 @@ class SciFish:
         if self._dataset is None or settings is None:
             return "no dataset is being recorded" if self._dataset is None else "the settings are not known yet"
         record = self._dataset.record
-        shown = began(type(record)(record.uuid, record.started, self._given()), settings, self._station.origin)
-        shown["scientificMetadata"] = (record.observed.values or {}) | shown["scientificMetadata"]
-        return json.dumps(shown, ensure_ascii=False, indent=2)
+        origin = self._station.origin
+        now = replace(record, given=as_given(self._given(), record.started, origin["program"]))
+        return json.dumps(began(now, settings, origin), ensure_ascii=False, indent=2)
 
     def close(self) -> None:
         """Send what can be sent in some seconds. Only for a SciFish with `settings` of its own."""

@@ -20,6 +20,10 @@ def producer_config(settings: Settings) -> dict[str, str | int | bool]:
         # After this the message comes back to the spool and is tried again from there.
         "message.timeout.ms": 30_000,
         "linger.ms": 5,
+        # What is not confirmed is on disk: librdkafka need not have all of it in memory.
+        "queue.buffering.max.kbytes": 65_536,
+        # It would say several times a second that a broker is away; `Sender` says it once.
+        "log_level": 2,
     }
     if settings.kafka_bootstrap_servers:
         config["bootstrap.servers"] = settings.kafka_bootstrap_servers

@@ -129,7 +129,11 @@ def _summary(value: Any) -> Message | None:
         if finite.size == 0:
             return None
         return {"min": finite.min().item(), "max": finite.max().item(), "mean": float(finite.mean(dtype="float64"))}
-    numbers = [number for number in _flat(value) if isinstance(number, int | float) and math.isfinite(number)]
+    numbers = [
+        number
+        for number in _flat(value)
+        if isinstance(number, int | float) and not isinstance(number, bool) and math.isfinite(number)
+    ]
     if not numbers:
         return None
     return {"min": min(numbers), "max": max(numbers), "mean": sum(numbers) / len(numbers)}
@@ -207,7 +211,7 @@ def _given_leaf(name: str, given: Mapping[str, Any], source: str, time: str) -> 
 # ------------------------------------------------------------------------ the whole
 
 
-def encode(message: Message) -> bytes:
+def encode(message: Any) -> bytes:
     """UTF-8 JSON. ValueError for a NaN that slipped in: `plain` was not used on something."""
     return json.dumps(message, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode()
 
@@ -220,7 +224,7 @@ def bounded(message: Message) -> list[Message]:
     if len(encode(message)) <= MAX_BYTES:
         return [message]
     files = message.get("files", [])
-    small = _without_large_values({**message, "files": []} if "files" in message else message)
+    small = _reduced({**message, "files": []} if "files" in message else message)
     if not files:
         return [small]
     pieces = list(_chunks(files, MAX_BYTES - len(encode(small)) - 200))
@@ -236,7 +240,6 @@ def bounded(message: Message) -> list[Message]:
 
 
 def _chunks(files: list[Message], room: int) -> Iterable[list[Message]]:
-    room = max(room, 100_000)  # what is small is at most half of a message: see _without_large_values
     chunk: list[Message] = []
     used = 0
     for file in files:
@@ -249,23 +252,53 @@ def _chunks(files: list[Message], room: int) -> Iterable[list[Message]]:
     yield chunk
 
 
-def _without_large_values(message: Message) -> Message:
-    excess = len(encode(message)) - MAX_BYTES // 2
-    if excess <= 0:
-        return message
+def _reduced(message: Message) -> Message:
+    """At most half of `MAX_BYTES`, so that files have the other half. It says what it left out."""
     message = json.loads(encode(message))
+    excess = len(encode(message)) - MAX_BYTES // 2
     warnings = message.setdefault("warnings", [])
-    largest = sorted(leaves(message["scientificMetadata"]), key=lambda found: -len(encode(found[1])))
-    for path, found in largest:
+    if excess > 0 and len(encode(message.get("environment", {}))) > MAX_BYTES // 10:
+        excess -= _cut_texts(message["environment"])
+        warnings.append("environment: long texts and lists are cut, they do not fit into the message")
+    gone: set[int] = set()
+    by_size = sorted(leaves(message.get("scientificMetadata", {})), key=lambda found: -len(encode(found[1])))
+    for count, (path, found) in enumerate(by_size):
         if excess <= 0:
             break
         size = len(encode(found))
-        for key in [key for key in found if key not in ("unit", "human_name", "source", "time")]:
-            del found[key]
-        found.update(value=None, error=f"left out: {size} bytes do not fit into the message")
-        warnings.append(f"{path}: left out, {size} bytes do not fit into the message")
-        excess -= size
+        if size > 1000 and count < 100:
+            reason = f"left out: {size} bytes do not fit into the message"
+            keep: Message = {key: found[key] for key in ("unit", "human_name", "source", "time") if key in found}
+            found.clear()
+            found |= {**keep, "value": None, "error": reason}
+            warnings.append(f"{path}: {reason}")
+            excess -= size - len(encode(found)) - len(path) - len(reason)
+        else:
+            gone.add(id(found))
+            excess -= size + len(encode(path)) // 2
+    if gone:
+        message["scientificMetadata"] = _without(message["scientificMetadata"], gone)
+        warnings.append(f"{len(gone)} of {len(by_size)} values are left out: they do not fit into the message")
     return dict(message)
+
+
+def _cut_texts(fields: Message) -> int:
+    """Cut each text and list that is long; how many bytes that saves."""
+    before = len(encode(fields))
+    for name, value in fields.items():
+        if len(encode(value)) > 2000:
+            fields[name] = (
+                value[:50] if isinstance(value, list) and len(encode(value[:50])) <= 2000 else str(value)[:500]
+            )
+    return before - len(encode(fields))
+
+
+def _without(metadata: Message, gone: set[int]) -> Message:
+    return {
+        name: inner if is_leaf(inner) else _without(inner, gone)
+        for name, inner in metadata.items()
+        if id(inner) not in gone
+    }
 
 
 def leaves(metadata: Message, above: str = "") -> Iterable[tuple[str, Message]]:

@@ -2,40 +2,94 @@
 
 from __future__ import annotations
 
+import json
+import logging
+import os
+from pathlib import Path
+
+from scifish.files import write_atomically
 from scifish.message import Message
 from scifish.settings import Settings
-from scifish.snapshot import Reading
+from scifish.snapshot import Reader
+
+log = logging.getLogger(__name__)
+
+TIMEOUT = 1.0
+"""Seconds for PathFixer's answer: it answers out of its memory."""
 
 _FIELDS = {"Proposal": "proposalId", "Sample": "sampleId", "SamplePath": "sourceFolder", "Type": "category"}
 
 
-def sources(settings: Settings) -> list[str]:
-    """The attributes of PathFixer that a dataset needs, by their full names."""
-    return [f"{settings.path_fixer}/{attribute}" for attribute in _FIELDS] if settings.path_fixer else []
-
-
 class Place:
-    """Keeps what PathFixer said last, for a time when it does not answer."""
+    """Reads PathFixer, and keeps what it said last, also on disk, for a time when it does not answer."""
 
-    def __init__(self) -> None:
-        self.last: Message = {}
+    def __init__(self, reader: Reader, file: Path) -> None:
+        self._reader = reader
+        self._file = file
+        self.last = _load(file)
 
-    def understood(self, settings: Settings, readings: dict[str, Reading]) -> tuple[Message, list[str]]:
-        """The fields of a dataset that PathFixer knows, and warnings, from a reading of `sources`."""
+    def read(self, settings: Settings) -> tuple[Message, list[str]]:
+        """The fields of a dataset that PathFixer knows, and warnings. Never raises."""
         if not settings.path_fixer:
             return {}, ["the property PathFixer of SciDog is empty: proposal, sample and path are not known"]
-        of_field = {name: readings[f"{settings.path_fixer}/{attribute}"] for attribute, name in _FIELDS.items()}
-        errors = [reading.error for reading in of_field.values() if reading.error]
-        found = {name: str(reading.value or "") for name, reading in of_field.items() if not reading.error}
+        sources = {f"{settings.path_fixer}/{attribute}": name for attribute, name in _FIELDS.items()}
+        readings = self._reader.read(sources, min(TIMEOUT, settings.snapshot_timeout))
+        errors = [reading.error for reading in readings.values() if reading.error]
         if not errors:
-            self.last = found
+            found = {name: str(readings[source].value or "") for source, name in sources.items()}
+            self._remember(found)
             return found, []
+        # One that answers in part is not mixed with an older answer: they may be of two proposals.
         warning = f"{settings.path_fixer} does not answer ({errors[0]})"
         if self.last:
-            return {**self.last, **found}, [f"{warning}: proposal, sample and path are those it said last"]
-        return found, [f"{warning}: proposal, sample and path are not known"]
+            return dict(self.last), [f"{warning}: proposal, sample and path are those it said last"]
+        return {}, [f"{warning}: proposal, sample and path are not known"]
+
+    def _remember(self, found: Message) -> None:
+        if found == self.last:
+            return
+        self.last = found
+        try:
+            write_atomically(self._file, json.dumps(found, ensure_ascii=False))
+        except OSError as error:
+            log.warning("what PathFixer says cannot be kept on disk: %s", error)
+
+
+def _load(file: Path) -> Message:
+    try:
+        kept = json.loads(file.read_text("utf-8"))
+        return {name: str(kept[name]) for name in _FIELDS.values()}
+    except (OSError, ValueError, TypeError, KeyError):
+        return {}  # never written, or of another version: as good as none
 
 
 def is_proprietary(proposal: str, category: str) -> bool:
     """Whether its metadata stays at the beamline. Proposals that begin with IN are proprietary at MAX IV."""
     return category == "proprietary" or proposal.upper().startswith("IN")
+
+
+class Withheld:
+    """Datasets that stay at the beamline: what is said of them later stays, too. Kept on disk."""
+
+    def __init__(self, file: Path) -> None:
+        self._file = file
+        try:
+            self._uuids = set(file.read_text("utf-8").split())
+        except OSError:
+            self._uuids = set()
+
+    def __contains__(self, uuid: str) -> bool:
+        return uuid in self._uuids
+
+    def add(self, uuid: str) -> None:
+        if uuid in self._uuids:
+            return
+        self._uuids.add(uuid)
+        try:
+            self._file.parent.mkdir(parents=True, exist_ok=True)
+            with self._file.open("a", encoding="utf-8") as file:
+                file.write(f"{uuid}\n")
+                file.flush()
+                os.fsync(file.fileno())
+        except OSError as error:
+            log.error("%s cannot be written (%s): a comment on dataset %s might be sent", self._file, error, uuid)

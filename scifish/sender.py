@@ -34,6 +34,8 @@ class Sender(threading.Thread):
         self._settings = settings
         self._spools: list[Spool] = []
         self._in_flight: set[tuple[Spool, int]] = set()
+        self._after: dict[Spool, int] = {}  # the seq up to which all was handed to librdkafka
+        self._generation = 0  # of the producer
         self._confirmed: list[tuple[Spool, int]] = []
         self._refused: list[tuple[Spool, int, str]] = []
         self._producer: Producer | None = None
@@ -54,7 +56,7 @@ class Sender(threading.Thread):
 
     def waiting(self) -> int:
         """How many messages are not yet with Kafka."""
-        return self._clerk.do(lambda: sum(spool.count() for spool in list(self._spools))).result()
+        return self._clerk.ask(lambda: sum(spool.count() for spool in list(self._spools))).result()
 
     def stop(self, timeout: float) -> None:
         """Send what is there for at most `timeout` seconds. The rest stays in the spool."""
@@ -63,32 +65,31 @@ class Sender(threading.Thread):
         self.join(timeout)
 
     def run(self) -> None:
-        self._connect()
+        self._quietly(self._connect)
         while True:
-            try:
-                sent = self._round()
-            except (SettingsError, KafkaException) as error:
-                self._say(str(error))
-                sent = 0
-                self._producer = None
-                self._in_flight.clear()  # a new producer sends them again
-            except Exception:
-                log.exception("sending to Kafka; it goes on in %g s", RETRY)
-                sent = 0
-            if self._stopping and not self._in_flight and (self.trouble or not sent):
-                return
-            if not self._in_flight and not sent and not self._stopping:
+            sent = self._quietly(self._round)
+            if not sent and not self._in_flight:
+                if self._stopping:
+                    return
                 self._wake.wait(RETRY)
                 self._wake.clear()
 
-    def _connect(self) -> None:
-        """Ask for the topic before there is a message: the first then finds it made, and consumers know it."""
-        settings = self._settings()
+    def _quietly(self, work: Callable[[], int]) -> int:
         try:
-            if settings is not None:
-                self._ready_producer().list_topics(settings.topic, timeout=5.0)
+            return work()
         except (SettingsError, KafkaException) as error:
             self._say(str(error))
+            self._drop_producer()
+        except Exception:
+            log.exception("sending to Kafka; it goes on in %g s", RETRY)
+        return 0
+
+    def _connect(self) -> int:
+        """Ask for the topic before there is a message: the first then finds it made, and consumers know it."""
+        settings = self._settings()
+        if settings is not None:
+            self._ready_producer().list_topics(settings.topic, timeout=5.0)
+        return 0
 
     def _round(self) -> int:
         """One look at all spools; the number of messages handed to librdkafka."""
@@ -97,19 +98,24 @@ class Sender(threading.Thread):
             # Returns at the first delivery report.
             self._producer.poll(0.1)
         self._settle()
+        if not handed and not self._in_flight and self._producer is not None:
+            self._say("")  # nothing waits
         return handed
 
     def _hand_over(self, spool: Spool) -> int:
-        busy = {seq for owner, seq in self._in_flight if owner is spool}
         room = IN_FLIGHT - len(self._in_flight)
         if room <= 0:
             return 0
-        waiting = self._clerk.do(lambda: spool.waiting(room, busy)).result()
+        after = self._after.get(spool, 0)
+        waiting = self._clerk.ask(lambda: spool.waiting(room, after)).result()
         if waiting:
-            producer = self._ready_producer()
+            producer = self._ready_producer()  # with a new one, `_after` begins anew, and this is asked again
+            if self._after.get(spool, 0) != after:
+                return 1
             for count, entry in enumerate(waiting):
-                if not self._produce(producer, spool, entry):
+                if (spool, entry.seq) not in self._in_flight and not self._produce(producer, spool, entry):
                     return count
+                self._after[spool] = entry.seq
         return len(waiting)
 
     def _ready_producer(self) -> Producer:
@@ -118,21 +124,32 @@ class Sender(threading.Thread):
             raise SettingsError("no settings yet: the Tango database does not answer, and none were kept on disk")
         config = producer_config(settings)
         if self._producer is None or config != self._config:
+            self._drop_producer()
             self._producer = Producer(config, error_cb=self._on_error, logger=log)
             self._config = config
         return self._producer
 
+    def _drop_producer(self) -> None:
+        """What it has not confirmed goes again by the next one: SciCow takes it twice without harm."""
+        self._producer = None
+        self._generation += 1
+        self._in_flight.clear()
+        self._after.clear()
+
     def _produce(self, producer: Producer, spool: Spool, entry: Waiting) -> bool:
         key = (spool, entry.seq)
+        generation = self._generation
 
         def on_delivery(error: KafkaError | None, _: Any) -> None:
+            if generation != self._generation:
+                return
             if error is None:
                 self._confirmed.append(key)
             elif error.code() in _REFUSED:
                 self._refused.append((spool, entry.seq, error.str()))
             else:
-                self._in_flight.discard(key)  # it is still in the spool, and goes again from there
-                self._say(f"Kafka did not take a message: {error.str()}")
+                self._retry(key)  # it is still in the spool, and goes again from there
+                self._say(f"it did not take a message: {error.str()}")
 
         self._in_flight.add(key)
         try:
@@ -142,10 +159,14 @@ class Sender(threading.Thread):
             return False
         except KafkaException as error:
             if error.args[0].code() not in _REFUSED:
-                self._in_flight.discard(key)
                 raise
             self._refused.append((spool, entry.seq, error.args[0].str()))
         return True
+
+    def _retry(self, key: tuple[Spool, int]) -> None:
+        spool, seq = key
+        self._in_flight.discard(key)
+        self._after[spool] = min(self._after.get(spool, 0), seq - 1)
 
     def _settle(self) -> None:
         """Drop from the spools what Kafka has, and set aside what it refuses."""
@@ -153,10 +174,10 @@ class Sender(threading.Thread):
         refused, self._refused = self._refused, []
         for spool in {spool for spool, _ in confirmed}:
             seqs = [seq for owner, seq in confirmed if owner is spool]
-            self._clerk.do(lambda spool=spool, seqs=seqs: spool.delivered(seqs)).result()  # type: ignore[misc]
+            self._clerk.write(lambda spool=spool, seqs=seqs: spool.delivered(seqs)).result()  # type: ignore[misc]
         for spool, seq, reason in refused:
             log.error("Kafka refuses message %d of %s for good: %s; see `scifish status`", seq, spool.path, reason)
-            self._clerk.do(lambda spool=spool, seq=seq, why=reason: spool.refuse(seq, why)).result()  # type: ignore[misc]
+            self._clerk.write(lambda spool=spool, seq=seq, why=reason: spool.refuse(seq, why)).result()  # type: ignore[misc]
         self._in_flight.difference_update(confirmed, [(spool, seq) for spool, seq, _ in refused])
         if confirmed:
             self._say("")
@@ -165,9 +186,10 @@ class Sender(threading.Thread):
     def _release_orphans(self) -> None:
         """Let go of adopted spools that are empty. The first spool is this process's own."""
         for spool in self._spools[1:]:
-            if self._clerk.do(lambda spool=spool: spool.empty).result():  # type: ignore[misc]
+            if self._clerk.ask(lambda spool=spool: spool.empty).result():  # type: ignore[misc]
                 self._spools.remove(spool)
-                self._clerk.do(spool.close).result()
+                self._after.pop(spool, None)
+                self._clerk.ask(spool.close).result()
 
     def _on_error(self, error: KafkaError) -> None:
         self._say(f"{error.str()}")

@@ -8,7 +8,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Protocol
 
 from scifish import config
 from scifish.config import Entry
@@ -24,6 +24,14 @@ SYSTEM_SPOOL = Path("/var/lib/scifish")
 
 class SettingsError(Exception):
     """The settings cannot be had; the text says what to do."""
+
+
+class PropertySource(Protocol):
+    """What settings need of the Tango database: `scifish.tangodb.TangoDatabase`."""
+
+    def devices_of_class(self, device_class: str) -> list[str]: ...
+
+    def properties(self, device: str) -> dict[str, list[str]]: ...
 
 
 @dataclass(frozen=True)
@@ -109,31 +117,31 @@ def settings_from_properties(device: str, properties: Mapping[str, Sequence[str]
     )
 
 
-def find_scidog(db: Any) -> str:
+def find_scidog(db: PropertySource) -> str:
     """The name of the beamline's SciDog: `SCIDOG_DEVICE`, else the only one of its class in the database.
 
-    `db` is a `tango.Database`. Raises SettingsError where there is none, or more than one.
+    Raises `tango.DevFailed`, and SettingsError where there is none, or more than one.
     """
     named = os.environ.get("SCIDOG_DEVICE", "").strip()
     if named:
         return named
-    found = list(db.get_device_name("*", "SciDog").value_string)
+    found = db.devices_of_class("SciDog")
     if len(found) == 1:
-        return str(found[0])
+        return found[0]
     if not found:
         raise SettingsError("there is no device of the class SciDog in the Tango database: add one (see README)")
     raise SettingsError(f"there are several SciDog devices ({', '.join(found)}): set SCIDOG_DEVICE to one of them")
 
 
-def read_properties(db: Any, device: str) -> dict[str, list[str]]:
+def read_properties(db: PropertySource, device: str) -> dict[str, list[str]]:
     """All properties of the device. Raises `tango.DevFailed`, and SettingsError if it has none."""
-    names = list(db.get_device_property_list(device, "*").value_string)
-    if not names:
+    found = db.properties(device)
+    if not found:
         raise SettingsError(f"the device {device} has no properties in the Tango database: is its name right?")
-    return {name: list(lines) for name, lines in db.get_device_property(device, names).items()}
+    return found
 
 
-def read_settings(db: Any, device: str) -> Settings:
+def read_settings(db: PropertySource, device: str) -> Settings:
     """Settings out of the Tango database, whether or not the device runs. Raises as `read_properties`."""
     return settings_from_properties(device, read_properties(db, device))
 

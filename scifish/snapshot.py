@@ -16,10 +16,10 @@ from typing import Any
 
 import numpy
 import tango
-from tango.utils import PyTangoThreadPoolExecutor
 
 from scifish.config import Entry, map_key
 from scifish.message import Message, array_fields, iso, leaf, plain
+from scifish.workers import Workers
 
 log = logging.getLogger(__name__)
 
@@ -28,6 +28,11 @@ WORKERS = 64
 
 CONFIG_AGE = 600.0
 """Seconds after which units and labels of a device are asked for again: they can be edited in jive."""
+
+AGAIN = 10.0
+"""Seconds until a device that did not answer in time is asked again: until then it would delay each dataset."""
+
+_TIMED_OUT = {"API_DeviceTimedOut"}
 
 _NO_UNIT = {"", "no unit", "not specified", "no standard unit", "no display unit"}
 
@@ -60,6 +65,7 @@ class _Device:
     units: dict[str, str] = field(default_factory=dict)
     labels: dict[str, Sequence[str]] = field(default_factory=dict)
     config_time: float = 0.0
+    hangs_until: float = 0.0
     answer: _Answer | None = None
     since: float = 0.0
 
@@ -70,8 +76,9 @@ class Reader:
     def __init__(self, workers: int = WORKERS) -> None:
         self._devices: dict[str, _Device] = {}
         self._lock = threading.Lock()
-        # Tango wants its own kind of thread; a plain one may crash at its end.
-        self._pool = PyTangoThreadPoolExecutor(max_workers=workers, thread_name_prefix="scifish-read")
+        # Not an executor of the standard library: those refuse work when the interpreter ends,
+        # and the values of a short program's only dataset would be lost.
+        self._pool = Workers(workers, "scifish-read")
 
     def read(self, sources: Collection[str], timeout: float) -> dict[str, Reading]:
         """A Reading for each full attribute name, after at most `timeout` seconds. Never raises."""
@@ -87,7 +94,7 @@ class Reader:
             names = list(attributes.values())
             answer = self._ask(device, names, timeout)
             if answer is None:
-                error = f"not read: {device} has not yet answered an earlier read"
+                error = f"not read: {device} has not answered an earlier read, and is asked again after {AGAIN:g} s"
                 found |= _named_readings(device, names, _failed(names, error))
             else:
                 asked[device] = answer
@@ -100,33 +107,33 @@ class Reader:
         return {source: found[source.lower()] for source in sources}
 
     def close(self) -> None:
-        self._pool.shutdown(wait=False, cancel_futures=True)
+        """Read no more; what hangs is left to itself."""
+        self._pool.stop(0.0)
 
     def _ask(self, name: str, attributes: list[str], timeout: float) -> _Answer | None:
-        """None if the device still hangs in an earlier read: a second thread would hang with it."""
+        """None if the device is known to hang: it would only cost time."""
         with self._lock:
             device = self._devices.setdefault(name, _Device(name))
             before = device.answer
-            if before is not None and not before.done():
-                if time.monotonic() - device.since > timeout:
-                    return None
-                # Two scans at once: the second has its turn after the first.
-                device.answer = self._pool.submit(_after, before, device, attributes, timeout)
-            else:
-                device.answer = self._pool.submit(_read_device, device, attributes, timeout)
-            device.since = time.monotonic()
-            return device.answer
+            busy = before is not None and not before.done()
+            if time.monotonic() < device.hangs_until or (busy and time.monotonic() - device.since > timeout):
+                return None
+            answer: _Answer = Future()
+            device.answer, device.since = answer, time.monotonic()
+        # Two scans at once: the second has its turn after the first.
+        first = before if busy else None
+        self._pool.give(lambda: answer.set_result(_read_in_turn(first, device, attributes, timeout)))
+        return answer
 
 
 def _named_readings(device: str, names: Sequence[str], readings: Sequence[Reading]) -> dict[str, Reading]:
     return {f"{device}/{name.lower()}": reading for name, reading in zip(names, readings, strict=True)}
 
 
-def _after(before: _Answer, device: _Device, attributes: list[str], timeout: float) -> list[Reading]:
-    wait([before], timeout)
+def _read_in_turn(before: _Answer | None, device: _Device, attributes: list[str], timeout: float) -> list[Reading]:
     # Never two calls on one proxy: setting its time-out waits for the other call with the
     # interpreter's lock held, and all of the program would stand still.
-    if not before.done():
+    if before is not None and wait([before], timeout).not_done:
         return _failed(attributes, f"not read: {device.name} has not yet answered an earlier read")
     return _read_device(device, attributes, timeout)
 
@@ -143,6 +150,8 @@ def _read_device(device: _Device, attributes: list[str], timeout: float) -> list
         if not device.config_time or time.monotonic() - device.config_time > CONFIG_AGE:
             _read_config(device)
     except tango.DevFailed as failed:
+        if any(error.reason in _TIMED_OUT for error in failed.args):
+            device.hangs_until = time.monotonic() + AGAIN
         # Units and labels may be others when it comes back.
         device.config_time = 0.0
         return _failed(attributes, _reason(failed))
@@ -153,7 +162,11 @@ def _read_device(device: _Device, attributes: list[str], timeout: float) -> list
 
 
 def _read_config(device: _Device) -> None:
-    infos = device.proxy.attribute_list_query_ex()
+    try:
+        infos = device.proxy.attribute_list_query_ex()
+    except tango.DevFailed as failed:  # its values are there all the same
+        log.warning("the units of %s cannot be read: %s", device.name, _reason(failed))
+        return
     device.units = {info.name.lower(): info.unit for info in infos}
     device.labels = {info.name.lower(): tuple(info.enum_labels) for info in infos if len(info.enum_labels)}
     device.config_time = time.monotonic()
@@ -167,7 +180,9 @@ def _reading(device: _Device, name: str, result: Any) -> Reading:
     unit = "" if unit.strip().lower() in _NO_UNIT else unit
     quality = "" if result.quality == tango.AttrQuality.ATTR_VALID else str(result.quality).removeprefix("ATTR_")
     moment = result.time.totime()
-    if result.is_empty or result.value is None:
+    if result.value is None and not quality and result.data_format != tango.AttrDataFormat.SCALAR:
+        return Reading([], moment, unit)  # an empty spectrum or image
+    if result.value is None:
         error = f"no value: its quality is {quality}" if quality else "no value: it is empty"
         return Reading(None, moment, unit, quality, error)
     value, raw = _named(result.value, result.type, device.labels.get(name.lower()))
@@ -186,7 +201,7 @@ def _named(value: Any, kind: Any, labels: Sequence[str] | None) -> tuple[Any, An
         return value, None
     if numpy.ndim(value) == 0:
         return name(value), int(value)
-    return [name(one) for one in numpy.asarray(value).ravel().tolist()], None
+    return numpy.vectorize(name, otypes=[object])(value), None
 
 
 def _state(value: Any) -> str:

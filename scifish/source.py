@@ -6,7 +6,9 @@ import logging
 import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Any, Protocol
+from typing import Protocol
+
+import tango
 
 from scifish.config import Entry
 from scifish.settings import (
@@ -19,16 +21,20 @@ from scifish.settings import (
     save_last_good,
     settings_from_properties,
 )
+from scifish.tangodb import TangoDatabase
 
 log = logging.getLogger(__name__)
 
+TIMEOUT = 0.5
+"""Seconds that a dataset waits for the newest settings, before it takes the known ones."""
+
 
 class SettingsSource(Protocol):
-    """Both calls never raise. `known` does no input or output; `now` may take some seconds."""
+    """Both calls never raise. `known` does no input or output; `now` waits for `timeout` seconds at most."""
 
     def known(self) -> Settings | None: ...
 
-    def now(self) -> Settings | None: ...
+    def now(self, timeout: float = TIMEOUT) -> Settings | None: ...
 
 
 class FixedSettings:
@@ -45,7 +51,7 @@ class FixedSettings:
     def known(self) -> Settings | None:
         return self._settings
 
-    def now(self) -> Settings | None:
+    def now(self, timeout: float = TIMEOUT) -> Settings | None:
         return self._settings
 
 
@@ -56,38 +62,56 @@ class TangoSettings:
     """
 
     def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._db: Any = None
+        self._db: TangoDatabase | None = None
         self._known = load_last_good()
         self._understood: tuple[str, Mapping[str, Sequence[str]]] = ("", {})
         self._trouble = ""
+        self._lock = threading.Lock()
+        self._reading: threading.Event | None = None
 
     def known(self) -> Settings | None:
         return self._known
 
-    def now(self) -> Settings | None:
+    def now(self, timeout: float = TIMEOUT) -> Settings | None:
+        """As they are now, or those known if the database takes longer than `timeout` seconds."""
         with self._lock:
-            try:
-                found = self._read()
-            except Exception as error:  # noqa: BLE001 - DevFailed, SettingsError: recording goes on without
-                self._say(_first_line(error))
-                return self._known
+            if self._reading is None:
+                self._reading = threading.Event()
+                # One of them: a database that hangs must not take a thread for each scan.
+                threading.Thread(target=self._read_all, name="scifish-settings", daemon=True).start()
+            reading = self._reading
+        if not reading.wait(timeout):
+            self._say("the database does not answer")
+        return self._known
+
+    def _read_all(self) -> None:
+        try:
+            with tango.EnsureOmniThread():
+                self._take(self._read())
             self._say("")
-            if found != self._known:
-                for problem in found.problems:
-                    log.warning("%s: %s", found.scidog, problem)
-                try:
-                    save_last_good(found)
-                except OSError as error:
-                    log.warning("the settings of %s cannot be kept on disk: %s", found.scidog, error)
-            self._known = found
-            return found
+        except Exception as error:  # noqa: BLE001 - DevFailed, SettingsError: recording goes on without
+            self._db = None
+            self._say(_first_line(error))
+        finally:
+            with self._lock:
+                reading, self._reading = self._reading, None
+            if reading is not None:
+                reading.set()
+
+    def _take(self, found: Settings) -> None:
+        if found == self._known:
+            return
+        for problem in found.problems:
+            log.warning("%s: %s", found.scidog, problem)
+        self._known = found
+        try:
+            save_last_good(found)
+        except OSError as error:
+            log.warning("the settings of %s cannot be kept on disk: %s", found.scidog, error)
 
     def _read(self) -> Settings:
-        import tango  # a program with fixed settings does without
-
         if self._db is None:
-            self._db = tango.Database()
+            self._db = TangoDatabase()
         device = find_scidog(self._db)
         properties = read_properties(self._db, device)
         if self._known is None or (device, properties) != self._understood:

@@ -8,17 +8,23 @@ that its program lives; a file whose lock is free is an orphan, which whoever st
 from __future__ import annotations
 
 import fcntl
+import functools
 import json
+import logging
 import os
 import sqlite3
 import time
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
+from typing import Any, TypeVar, cast
 from urllib.parse import quote
 
 from scifish.compose import Observed, Record
 from scifish.message import Message, bounded, encode
+
+log = logging.getLogger(__name__)
+Method = TypeVar("Method", bound=Callable[..., Any])
 
 SUFFIX = ".spool"
 
@@ -79,6 +85,23 @@ class OpenDataset:
     seen: float
 
 
+def _rescued(write: Method) -> Method:
+    """A write that begins a new file where this one is damaged: what comes must not be lost, too."""
+
+    @functools.wraps(write)
+    def rescued(self: Spool, *args: Any, **named: Any) -> Any:
+        try:
+            return write(self, *args, **named)
+        except sqlite3.DatabaseError as error:
+            # Of this class itself, and not of one below it, is only what says that the file is damaged.
+            if type(error) is not sqlite3.DatabaseError:
+                raise
+            self.begin_anew(error)
+            return write(self, *args, **named)
+
+    return cast(Method, rescued)
+
+
 class Spool:
     """One file. Not for several threads: `scifish.clerk` is the one thread that uses it.
 
@@ -95,31 +118,55 @@ class Spool:
         try:
             if origin is None and not path.exists():
                 raise FileNotFoundError(path)
-            self._db = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=1.0)
-            self._db.execute("PRAGMA journal_mode=WAL")
-            self._db.execute("PRAGMA synchronous=FULL")
-            self._db.executescript(_TABLES)
+            self._db = self._connect()
             if origin is not None:
                 self._db.execute("INSERT OR REPLACE INTO meta VALUES ('origin', ?)", (json.dumps(origin),))
             row = self._db.execute("SELECT content FROM meta WHERE name = 'origin'").fetchone()
             if row is None:  # its program was killed between making the file and the line above
                 row = (json.dumps({"host": "", "program": "", "version": "", "run": path.stem}),)
+            self.origin: Message = json.loads(row[0])
         except BaseException:
             os.close(self._lock)
             raise
-        self.origin: Message = json.loads(row[0])
+
+    def _connect(self) -> sqlite3.Connection:
+        db = sqlite3.connect(self.path, isolation_level=None, check_same_thread=False, timeout=1.0)
+        db.execute("PRAGMA journal_mode=WAL")
+        db.execute("PRAGMA synchronous=FULL")
+        db.executescript(_TABLES)
+        return db
+
+    def begin_anew(self, why: Exception) -> None:
+        """Put a damaged file aside as `.broken`, and go on in a new one as a new run."""
+        aside = set_aside(self.path)
+        log.error("the spool %s is damaged (%s): it is kept as %s, and a new one is begun", self.path, why, aside)
+        self._db.close()
+        self._db = self._connect()
+        self.origin = {**self.origin, "run": f"{self.origin['run']}-{int(time.time())}"}
+        self._db.execute("INSERT OR REPLACE INTO meta VALUES ('origin', ?)", (json.dumps(self.origin),))
 
     # -------------------------------------------------------------- open datasets
 
-    def begin(self, uuid: str, started: float, given: Message, ending: Message | None = None) -> None:
-        """Keep the intention: a dataset begins. With `ending` it has no duration. Repeatable."""
+    @_rescued
+    def begin(self, record: Record) -> None:
+        """Keep the intention: a dataset begins, or is there at once (`single`). Repeatable."""
         # One statement is a transaction by itself, and this one a scan waits for: each further
         # call of SQLite gives the interpreter away, and waits until it is free again.
         self._db.execute(
-            "INSERT OR REPLACE INTO datasets (uuid, started, single, given, ending, seen) VALUES (?, ?, ?, ?, ?, ?)",
-            (uuid, started, ending is not None, _json(given), _json(ending), time.time()),
+            "INSERT OR REPLACE INTO datasets (uuid, started, single, given, observed, ending, seen)"
+            " VALUES (?, ?, ?, ?, ?, ?, ?)",
+            (
+                record.uuid,
+                record.started,
+                record.single,
+                _json(record.given),
+                _json(asdict(record.observed)),
+                _json(record.ending),
+                time.time(),
+            ),
         )
 
+    @_rescued
     def keep(self, uuid: str, part: str, content: Message) -> None:
         """Keep `given`, `observed` or `ending` of a dataset, if it is still open."""
         statement = {
@@ -129,6 +176,7 @@ class Spool:
         }[part]
         self._db.execute(statement, (_json(content), time.time(), uuid))
 
+    @_rescued
     def progress(self, points: dict[str, int]) -> None:
         """The number of points by uuid."""
         now = time.time()
@@ -150,8 +198,8 @@ class Spool:
                     started=started,
                     single=bool(single),
                     given=json.loads(given),
-                    observed=Observed(**json.loads(observed)) if observed else Observed(),
-                    ending=json.loads(ending) if ending and ending != "null" else None,
+                    observed=_observed(json.loads(observed or "null")),
+                    ending=json.loads(ending or "null"),
                 ),
                 points,
                 seen,
@@ -165,6 +213,7 @@ class Spool:
 
     # --------------------------------------------------------------------- outbox
 
+    @_rescued
     def put(self, topic: str, message: Message, closes: bool = False) -> list[int]:
         """Put a composed message into the outbox, in pieces if it is long; their `seq` are returned.
 
@@ -186,17 +235,10 @@ class Spool:
                 self._db.execute("DELETE FROM datasets WHERE uuid = ?", (message["uuid"],))
         return list(range(first, last + 1))
 
-    def waiting(self, limit: int, without: Iterable[int] = ()) -> list[Waiting]:
-        """The oldest messages, leaving out those whose seq is in `without`."""
-        without = set(without)
-        rows = self._db.execute("SELECT seq, topic, uuid, message, since FROM outbox ORDER BY seq")
-        found: list[Waiting] = []
-        for row in rows:
-            if row[0] not in without:
-                found.append(Waiting(*row))
-                if len(found) >= limit:
-                    break
-        return found
+    def waiting(self, limit: int, after: int = 0) -> list[Waiting]:
+        """The oldest messages whose seq is above `after`."""
+        rows = self._db.execute("SELECT * FROM outbox WHERE seq > ? ORDER BY seq LIMIT ?", (after, limit))
+        return [Waiting(*row) for row in rows]
 
     def count(self) -> int:
         """How many messages wait."""
@@ -220,6 +262,7 @@ class Spool:
 
     # ------------------------------------------------------------------ the file
 
+    @_rescued
     def note_trouble(self, why: str) -> None:
         """Why nothing goes out, for `scifish status` of another process; "" if all is well."""
         self._db.execute("INSERT OR REPLACE INTO meta VALUES ('trouble', ?)", (why,))
@@ -315,7 +358,28 @@ def orphans(directory: Path) -> list[Spool]:
             found.append(Spool(path))
         except (SpoolLocked, FileNotFoundError):
             continue  # it is in use, or another process was quicker
+        except PermissionError:
+            log.debug("%s belongs to another account", path)
+        except (OSError, sqlite3.OperationalError) as error:
+            log.error("the spool %s, left by another program, cannot be opened: %s", path, error)
+        except (sqlite3.DatabaseError, ValueError) as error:
+            log.error("the spool %s, left by another program, is damaged (%s): see %s", path, error, set_aside(path))
     return found
+
+
+def set_aside(path: Path) -> Path:
+    """Rename a damaged spool, so that a person can look at it and nobody tries it again."""
+    aside = path.with_suffix(".broken")
+    path.rename(aside)
+    for name in ("-wal", "-shm"):
+        path.with_name(path.name + name).unlink(missing_ok=True)
+    return aside
+
+
+def _observed(kept: Message | None) -> Observed:
+    """Of an older or newer version it may have other fields."""
+    known = {one.name for one in fields(Observed)}
+    return Observed(**{name: value for name, value in (kept or {}).items() if name in known})
 
 
 def _take_lock(path: Path) -> int:

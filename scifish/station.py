@@ -8,22 +8,24 @@ from __future__ import annotations
 
 import atexit
 import logging
+import os
 import sqlite3
 import threading
 import time
 import uuid as uuids
 from collections.abc import Callable
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
-from scifish import compose, place, snapshot
+from scifish import compose, snapshot
 from scifish.clerk import Clerk
 from scifish.compose import Observed, Record
 from scifish.datafiles import describe
 from scifish.message import Message, plain
 from scifish.origin import origin
+from scifish.place import Place, Withheld, is_proprietary
 from scifish.sender import Sender
-from scifish.settings import Settings, spool_directory
+from scifish.settings import Settings, last_good_file, spool_directory, state_directory
 from scifish.source import SettingsSource, TangoSettings
 from scifish.spool import SUFFIX, Spool, orphans
 from scifish.workers import Workers
@@ -42,6 +44,13 @@ WORKERS = 8
 FLUSH = 3.0
 """Seconds that the end of the process waits for Kafka. What is not sent by then stays in the spool."""
 
+RETRY = 30.0
+"""Seconds between two tries to make a station where that failed: each scan asks for one."""
+
+
+class NotRecorded(RuntimeError):
+    """It was not recorded; the text says why, for a person."""
+
 
 class Dataset:
     """One dataset that is being recorded. Its methods return at once and never raise."""
@@ -50,7 +59,11 @@ class Dataset:
         self._station = station
         self.record = record
         self.points = 0
+        self.seen = record.started
+        """When the last point came, in seconds since 1970."""
         self.observed = threading.Event()
+        self._next: list[Callable[[], object]] = []
+        self._lock = threading.Lock()
 
     @property
     def uuid(self) -> str:
@@ -61,13 +74,35 @@ class Dataset:
         """Whether it is of a proprietary proposal and stays here. Known once `observed` is set."""
         return self._station.withholds(self.record)
 
-    def announce(self, given: Message | None = None) -> None:
-        """Send `began` when the values are there. `given`: what is known now, in place of what was."""
-        self._station.announce(self, given)
+    def point(self) -> None:
+        """One more point has been measured."""
+        self.points += 1
+        self.seen = time.time()
 
-    def end(self, status: str, given: Message | None = None) -> None:
-        """It is over. On disk when this returns; `ended` is sent when the values at the end are there."""
-        self._station.end(self, status, given)
+    def announce(self, said: Message | None = None) -> None:
+        """Send `began` when the values are there. `said`: what is known now, in place of what was."""
+        self._station.announce(self, said)
+
+    def end(self, status: str, said: Message | None = None, at: float | None = None) -> None:
+        """It is over. On disk when this returns; `ended` is sent when the values at the end are there.
+
+        `at` is when, in seconds since 1970 (now). A second end changes nothing.
+        """
+        self._station.end(self, status, said, at)
+
+    def when_observed(self, work: Callable[[], object]) -> None:
+        """Have it done, in the background, once the values at the start are read."""
+        with self._lock:
+            if not self.observed.is_set():
+                self._next.append(work)
+                return
+        self._station.workers.give(work)
+
+    def set_observed(self) -> None:
+        with self._lock:
+            self.observed.set()
+        for work in self._next:
+            self._station.workers.give(work)
 
 
 class Station:
@@ -79,63 +114,61 @@ class Station:
         `spool` is the spool's folder, where it is not the one of the settings.
         """
         self.settings = settings or TangoSettings()
-        self.origin = origin(program)
+        known = self.settings.known() or self.settings.now(FIRST_SETTINGS) or Settings()
+        # Before there is any thread, so that a start that fails leaves none behind.
+        self._spool = _open_spool([spool] if spool else [spool_directory(known), state_directory() / "spool"], program)
+        self._withheld = Withheld(state_directory() / "withheld")
+        self.workers = Workers(WORKERS, "scifish-work")
         self._reader = snapshot.Reader()
-        self._place = place.Place()
-        self._workers = Workers(WORKERS, "scifish-work")
-        directory = spool or spool_directory(self._first_settings())
-        directory.mkdir(parents=True, exist_ok=True, mode=0o770)
+        self._place = Place(self._reader, last_good_file().with_suffix(".place.json"))
         self._clerk = Clerk()
-        self._spool = Spool(directory / f"{self.origin['run']}{SUFFIX}", self.origin)
         self._sender = Sender(self._clerk, self.settings.known)
         self._sender.add(self._spool)
         self._sender.start()
         self._open: dict[str, Dataset] = {}
-        self._withheld: set[str] = set()
         self._unfinished: list[tuple[Spool, Record]] = []
         self._stopping = threading.Event()
         self._adopted = threading.Event()
-        self._pulse = threading.Thread(target=self._run_pulse, name="scifish-pulse", daemon=True)
-        self._pulse.start()
-        self._workers.give(self._adopt)
+        threading.Thread(target=self._run_pulse, name="scifish-pulse", daemon=True).start()
+        self.workers.give(self._adopt)
         atexit.register(self.close)
 
     # ------------------------------------------------------- called by a measurement
 
-    def begin(self, given: Message, uuid: str = "", start: float | None = None, announce: bool = True) -> Dataset:
+    def begin(self, said: Message, uuid: str = "", start: float | None = None, announce: bool = True) -> Dataset:
         """A dataset begins. The intention is on disk when this returns; values follow in the background.
 
         `start` in seconds since 1970 (now). Without `announce`, `began` is sent when `Dataset.announce` is called.
         """
-        record = Record(uuid or str(uuids.uuid4()), start or time.time(), plain(given))
-        dataset = self._kept(record)
+        dataset = self._begun(uuid or str(uuids.uuid4()), start or time.time(), said)
         self._open[dataset.uuid] = dataset
-        self._workers.give(lambda: self._observe(dataset, announce))
+        if announce:
+            dataset.when_observed(lambda: self._send_began(dataset))
+        self.workers.give(lambda: self._observe(dataset))
         return dataset
 
-    def announce(self, dataset: Dataset, given: Message | None = None) -> None:
-        if given is not None:
-            self._say(dataset.record, given)
-        self._workers.give(lambda: self._send_began(dataset))
+    def announce(self, dataset: Dataset, said: Message | None = None) -> None:
+        if said is not None:
+            self._say(dataset.record, said)
+        dataset.when_observed(lambda: self._send_began(dataset))
 
-    def end(self, dataset: Dataset, status: str, given: Message | None) -> None:
-        if self._open.pop(dataset.uuid, None) is None:
-            return  # ended twice: the first was right
+    def end(self, dataset: Dataset, status: str, said: Message | None, at: float | None = None) -> None:
         record = dataset.record
-        if given is not None:
-            self._say(record, given)
-        end = compose.ending(status, max(time.time(), record.started), dataset.points)
-        record.ending = end
+        if record.ending is not None:
+            return  # ended twice: the first was right
+        end = record.ending = compose.ending(status, max(at or time.time(), record.started), dataset.points)
+        if said is not None:
+            self._say(record, said)
         self._clerk.keep(lambda: self._spool.keep(record.uuid, "ending", end))
-        self._workers.give(lambda: self._send_ended(dataset))
+        self._open.pop(dataset.uuid, None)
+        dataset.when_observed(lambda: self._send_ended(dataset))
 
-    def record_snapshot(self, given: Message) -> Dataset:
+    def record_snapshot(self, said: Message) -> Dataset:
         """A dataset without a duration. On disk when this returns."""
         now = time.time()
-        end = compose.ending("completed", now, 0)
-        dataset = self._kept(Record(str(uuids.uuid4()), now, plain(given), single=True, ending=end))
-        self._workers.give(lambda: self._observe(dataset, announce=False))
-        self._workers.give(lambda: self._send_ended(dataset))
+        dataset = self._begun(str(uuids.uuid4()), now, said, compose.ending("completed", now, 0))
+        dataset.when_observed(lambda: self._send_ended(dataset))
+        self.workers.give(lambda: self._observe(dataset))
         return dataset
 
     def annotate(self, uuid: str, changes: Message, proposal: str = "") -> None:
@@ -147,21 +180,29 @@ class Station:
         settings = self.settings.known() or self.settings.now()
         if settings is None:
             raise NotRecorded("the beamline is not known: the Tango database does not answer")
-        # After a restart it is not known which datasets were withheld: the proposal in use is the best guess.
-        about = Record(uuid, 0.0, {}, observed=Observed(place=dict(self._place.last)))
-        if uuid in self._withheld or not self._may_send(about, settings):
+        if uuid in self._withheld and not settings.send_proprietary:
             raise NotRecorded("the proposal is proprietary: its metadata stay at the beamline (SendProprietary)")
         message = compose.annotation(uuid, plain(changes), time.time(), proposal, settings, self.origin)
         self._clerk.keep(lambda: self._spool.put(settings.topic, message))
         self._sender.wake()
 
+    @property
+    def origin(self) -> Message:
+        """Of this process's messages."""
+        return self._spool.origin
+
     def withholds(self, record: Record) -> bool:
+        """Whether a dataset is of a proprietary proposal, as far as is known now."""
         settings = self.settings.known()
         return settings is not None and not self._may_send(record, settings)
 
-    def waiting(self) -> str:
-        """Why messages wait in the spool, "" if they do not."""
-        return self._clerk.trouble or self._sender.trouble
+    def trouble(self) -> str:
+        """Why something does not go its usual way, for a person; "" if all is well."""
+        if self._clerk.trouble:
+            return f"metadata are in memory only, the disk of the spool takes nothing ({self._clerk.trouble})"
+        if self._sender.trouble:
+            return f"metadata are kept on this machine until Kafka takes them ({self._sender.trouble})"
+        return ""
 
     def flush(self, timeout: float, progress: Callable[[int], None]) -> int:
         """Send all that waits, for at most `timeout` seconds; how many messages are left.
@@ -170,7 +211,7 @@ class Station:
         """
         deadline = time.monotonic() + timeout
         self._adopted.wait(timeout)
-        while (left := self._sender.waiting()) and time.monotonic() < deadline:
+        while (left := self._sender.waiting() + len(self._unfinished)) and time.monotonic() < deadline:
             progress(left)
             self._stopping.wait(0.2)
         return left
@@ -181,52 +222,62 @@ class Station:
             return
         self._stopping.set()
         atexit.unregister(self.close)
-        self._workers.stop(FLUSH)
+        self.workers.stop(FLUSH)
         self._sender.stop(FLUSH)
         self._reader.close()
         if not self._sender.is_alive():
-            self._clerk.do(self._spool.close)
+            self._clerk.ask(self._spool.close)
         self._clerk.stop(FLUSH)
 
     # ----------------------------------------------------------- behind the measurement
 
-    def _kept(self, record: Record) -> Dataset:
+    def _begun(self, uuid: str, start: float, said: Message, end: Message | None = None) -> Dataset:
         """The intention is on disk when this returns."""
         # Until PathFixer answers, the best that is known is what it said last.
-        record.observed = Observed(place=dict(self._place.last))
-        dataset = Dataset(self, record)
-        uuid, started, given, end = record.uuid, record.started, record.given, record.ending
-        self._clerk.keep(lambda: self._spool.begin(uuid, started, given, end))
-        return dataset
+        record = Record(uuid, start, {}, end is not None, Observed(place=dict(self._place.last)), end)
+        self._understand(record, said)
+        kept = replace(record)
+        self._clerk.keep(lambda: self._spool.begin(kept))
+        return Dataset(self, record)
 
-    def _say(self, record: Record, given: Message) -> None:
-        said = record.given = plain(given)
-        self._clerk.do(lambda: self._spool.keep(record.uuid, "given", said))
+    def _say(self, record: Record, said: Message) -> None:
+        given = self._understand(record, said)
+        self._clerk.keep(lambda: self._spool.keep(record.uuid, "given", given))
 
-    def _observe(self, dataset: Dataset, announce: bool) -> None:
+    def _understand(self, record: Record, said: Message) -> Message:
+        try:
+            record.given = compose.as_given(said, record.started, self.origin["program"])
+        except Exception as error:  # an object whose text cannot be had, for one
+            log.exception("dataset %s: what the program says now is not understood", record.uuid)
+            record.observed.warnings.append(f"what the program said is not understood: {error!r}")
+        return record.given
+
+    def _observe(self, dataset: Dataset) -> None:
         """Read the place and the values at the start, and keep them."""
         try:
             settings = self.settings.now()
             if settings is not None:
-                observed = dataset.record.observed = self._read(settings)
-                self._clerk.do(lambda: self._spool.keep(dataset.uuid, "observed", asdict(observed)))
+                # The place at once and by itself: it may be another when a slow device has answered.
+                found, warnings = self._place.read(settings)
+                self._keep_observed(dataset.record, Observed(found, None, warnings))
+                self._keep_observed(dataset.record, self._with_values(dataset.record.observed, settings))
         except Exception:
             log.exception("reading the values of %s", dataset.uuid)
         finally:
-            dataset.observed.set()
-        if announce:
-            self._send_began(dataset)
+            dataset.set_observed()
 
-    def _read(self, settings: Settings) -> Observed:
+    def _keep_observed(self, record: Record, observed: Observed) -> None:
+        record.observed = observed
+        kept = asdict(observed)
+        self._clerk.write(lambda: self._spool.keep(record.uuid, "observed", kept))
+
+    def _with_values(self, observed: Observed, settings: Settings) -> Observed:
         entries, problems = settings.entries()
-        sources = [*place.sources(settings), *(entry.source for entry in entries)]
-        readings = self._reader.read(sources, settings.snapshot_timeout)
-        found, warnings = self._place.understood(settings, readings)
+        readings = self._reader.read([entry.source for entry in entries], settings.snapshot_timeout)
         values = snapshot.as_metadata(entries, readings, settings.max_array_size)
-        return Observed(found, values, warnings + problems)
+        return replace(observed, values=values, warnings=observed.warnings + problems)
 
     def _send_began(self, dataset: Dataset) -> None:
-        dataset.observed.wait()
         settings = self.settings.known()
         # Without settings, or when it is already over, the last message says it all.
         if settings is None or dataset.record.ending is not None or not self._may_send(dataset.record, settings):
@@ -234,7 +285,6 @@ class Station:
         self._put(settings.topic, compose.began(dataset.record, settings, self.origin))
 
     def _send_ended(self, dataset: Dataset) -> None:
-        dataset.observed.wait()
         settings = self.settings.known()
         if settings is not None and not dataset.record.single:
             try:
@@ -259,7 +309,7 @@ class Station:
         if settings is None:
             return False
         if not self._may_send(record, settings):
-            self._clerk.do(lambda: spool.forget(record.uuid))
+            self._clerk.write(lambda: spool.forget(record.uuid))
             return True
         if record.observed.values is None:
             record.observed.warnings.append("no attribute was read before the program ended")
@@ -269,84 +319,110 @@ class Station:
 
     def _put(self, topic: str, message: Message, spool: Spool | None = None, closes: bool = False) -> None:
         target = spool or self._spool
-        self._clerk.do(lambda: target.put(topic, message, closes)).add_done_callback(lambda _: self._sender.wake())
+        self._clerk.write(lambda: target.put(topic, message, closes)).add_done_callback(lambda _: self._sender.wake())
 
     def _may_send(self, record: Record, settings: Settings) -> bool:
         proposal = record.said("proposalId")
-        at_place = record.observed.place
-        category = at_place.get("category", "") if proposal == at_place.get("proposalId") else ""
-        if settings.send_proprietary or not place.is_proprietary(proposal, category):
+        place = record.observed.place
+        category = place.get("category", "") if proposal == place.get("proposalId") else ""
+        if settings.send_proprietary or not is_proprietary(proposal, category):
             return True
-        if record.uuid not in self._withheld:
-            log.info("dataset %s of the proprietary proposal %s is not sent", record.uuid, proposal)
         self._withheld.add(record.uuid)
         return False
 
     def _adopt(self) -> None:
         """Take over the spools of programs that are gone: end what they left open, send what they left."""
         try:
-            found = self._clerk.do(lambda: orphans(self._spool.path.parent)).result()
-            for spool in found:
-                self._finish_open(spool)
+            self.settings.now()
+            for spool in self._clerk.ask(lambda: orphans(self._spool.path.parent)).result():
                 self._sender.add(spool)
-        except (OSError, sqlite3.Error) as error:
-            log.error("looking for spools that other programs left in %s: %s", self._spool.path.parent, error)
+                self._finish_open(spool)
+        except Exception:
+            log.exception("looking for spools that other programs left in %s", self._spool.path.parent)
         finally:
             self._adopted.set()
 
     def _finish_open(self, spool: Spool) -> None:
-        for left in self._clerk.do(spool.open_datasets).result():
+        try:
+            left_open = self._clerk.ask(spool.open_datasets).result()
+        except (sqlite3.Error, ValueError) as error:
+            log.error("the datasets that %s left open cannot be read: %s", spool.path, error)
+            return
+        for left in left_open:
             record = left.record
             if record.ending is None:
                 record = compose.interrupted(record, left.points, left.seen)
                 log.warning("dataset %s was left open by a program that ended: it is interrupted", record.uuid)
-            self._finish_or_later(spool, record)
+            try:
+                self._finish_or_later(spool, record)
+            except Exception:
+                log.exception("dataset %s of %s cannot be finished; it stays there", record.uuid, spool.path)
 
     def _run_pulse(self) -> None:
         noted = ""
         while not self._stopping.wait(PULSE):
-            if (trouble := self._sender.trouble) != noted:
-                noted = trouble
-                self._clerk.do(lambda why=trouble: self._spool.note_trouble(why))  # type: ignore[misc]
-            points = {uuid: dataset.points for uuid, dataset in list(self._open.items())}
-            if points and not self._clerk.trouble:
-                self._clerk.do(lambda points=points: self._spool.progress(points))  # type: ignore[misc]
-            unfinished, self._unfinished = self._unfinished, []
-            for spool, record in unfinished:
-                self._finish_or_later(spool, record)
+            try:
+                noted = self._beat(noted)
+            except Exception:
+                log.exception("looking after the datasets that are being recorded")
 
-    def _first_settings(self) -> Settings:
-        """Settings to find the spool by, without waiting long for a database that is away."""
-        known = self.settings.known()
-        if known is None:
-            asked = threading.Event()
-
-            def ask() -> None:
-                self.settings.now()
-                asked.set()
-
-            self._workers.give(ask)
-            if not asked.wait(FIRST_SETTINGS):
-                log.warning("the Tango database does not answer: the spool is in its default place")
-            known = self.settings.known()
-        return known or Settings()
+    def _beat(self, noted: str) -> str:
+        trouble = self._sender.trouble
+        if trouble != noted:
+            self._clerk.write(lambda: self._spool.note_trouble(trouble))
+        points = {uuid: dataset.points for uuid, dataset in list(self._open.items())}
+        if points and not self._clerk.trouble:
+            self._clerk.write(lambda: self._spool.progress(points))
+        for _ in range(len(self._unfinished)):
+            self._finish_or_later(*self._unfinished.pop(0))
+        return trouble
 
 
-class NotRecorded(RuntimeError):
-    """It was not recorded; the text says why, for a person."""
+def _open_spool(folders: list[Path], program: str) -> Spool:
+    """A spool in the first folder that takes one. OSError, of the first folder, if none does."""
+    first: OSError | None = None
+    who = origin(program)
+    for folder in folders:
+        try:
+            folder.mkdir(parents=True, exist_ok=True, mode=0o770)
+            spool = Spool(folder / f"{who['run']}{SUFFIX}", who)
+        except (OSError, sqlite3.Error) as error:
+            log.error("there can be no spool in %s: %s", folder, error)
+            first = first or OSError(f"no spool in {folder}: {error}")
+        else:
+            if first is not None:
+                log.warning("the spool is in %s instead", folder)
+            return spool
+    raise first or OSError("no folder for the spool")
 
+
+# ------------------------------------------------------------------ one for the process
 
 _station: Station | None = None
 _station_lock = threading.Lock()
+_failed: tuple[float, str] = (0.0, "")
 
 
-def station() -> Station:
-    """This process's own, made when first asked for. OSError if the spool has no place."""
-    global _station
-    with _station_lock:
-        if _station is None:
-            _station = Station()
+def station(timeout: float = 2.0) -> Station:
+    """This process's own, made when first asked for. NotRecorded if it cannot be made, or takes longer."""
+    global _station, _failed
+    if _station is not None:
         return _station
+    if not _station_lock.acquire(timeout=timeout):
+        raise NotRecorded("SciFish is still starting: its disk is slow or hangs")
+    try:
+        if _station is None:
+            when, why = _failed
+            if why and time.monotonic() - when < RETRY:
+                raise NotRecorded(why)
+            try:
+                _station = Station()
+            except (OSError, sqlite3.Error) as error:
+                _failed = (time.monotonic(), f"SciFish cannot record: {error}")
+                raise NotRecorded(_failed[1]) from error
+        return _station
+    finally:
+        _station_lock.release()
 
 
 def warm_up() -> None:
@@ -357,5 +433,14 @@ def warm_up() -> None:
 def _warm_up() -> None:
     try:
         station()
-    except (OSError, sqlite3.Error) as error:
-        log.error("SciFish cannot record: %s", error)
+    except NotRecorded as error:
+        log.error("%s", error)
+
+
+def _forget_after_fork() -> None:
+    # The threads are gone in the child, and the spool is its parent's.
+    global _station, _station_lock
+    _station, _station_lock = None, threading.Lock()
+
+
+os.register_at_fork(after_in_child=_forget_after_fork)

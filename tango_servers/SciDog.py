@@ -15,6 +15,7 @@ from tango.server import Device, attribute, command, device_property, run
 
 from scifish import config
 from scifish.settings import Settings, SettingsError, read_settings, settings_from_properties
+from scifish.tangodb import TangoDatabase
 from tango_servers.answers import Announcer, refusing, sendable
 from tango_servers.background import Background
 
@@ -83,6 +84,7 @@ class SciDog(Device):
         self._announcer = Announcer(self, self.PUSHED)
         self._settings = Settings(scidog=self.get_name())
         self._looks = 0
+        self._asked: TangoDatabase | None = None
         self._look()
         self._background = Background(f"{self.get_name()} properties", self._look_in_background, LOOK)
         self._background.start()
@@ -103,7 +105,9 @@ class SciDog(Device):
     def _read(self) -> tuple[Settings, str]:
         """The settings, and "" or why they are not those of the database."""
         try:
-            return read_settings(_database(), self.get_name()), ""
+            if self._asked is None:
+                self._asked = TangoDatabase()
+            return read_settings(self._asked, self.get_name()), ""
         except SettingsError:  # no property at all: as a device is that was just added
             return settings_from_properties(self.get_name(), {}), ""
         except tango.DevFailed as error:

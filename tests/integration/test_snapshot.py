@@ -62,6 +62,7 @@ def test_scalars(stack: Stack, reader: Reader, kind: str, value: Any) -> None:
         ("State", {"value": "MOVING"}),
         ("Encoded", {"value": "json, 8 bytes"}),
         ("Short", {"value": [1.0, "NaN"]}),
+        ("Empty", {"value": []}),
         ("Texts", {"value": ["a", ""]}),
         ("Mask", {"value": [[True, False], [False, True]]}),
         ("NoText", {"value": ""}),
@@ -81,7 +82,6 @@ def test_what_is_special(stack: Stack, reader: Reader, name: str, expected: Mess
     ("name", "says"),
     [
         ("Invalid", "no value: its quality is INVALID"),
-        ("Empty", "no value: it is empty"),
         ("Missing", "Missing"),
     ],
 )

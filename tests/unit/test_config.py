@@ -107,6 +107,13 @@ def test_a_configuration_that_is_not_there_is_told() -> None:
     assert problems == ["ActiveConfig: there is no configuration 'b'; there are: a"]
 
 
+def test_a_name_that_is_also_a_group_hides_nothing() -> None:
+    lines = ["- {name: Valve, source: a/b/c/d}", "- {name: State, source: a/b/c/State, group: Valve}"]
+    entries, problems = config.effective({"x": lines}, [], "x")
+    assert [(entry.group, entry.name) for entry in entries] == [("", "Valve (value)"), ("Valve", "State")]
+    assert "'Valve' is also a group" in problems[0]
+
+
 @given(st.lists(st.text(max_size=60), max_size=12))
 def test_whatever_people_write_is_an_entry_or_a_problem_and_never_an_exception(lines: list[str]) -> None:
     entries, problems = config.parse(lines)

@@ -85,8 +85,8 @@ def test_metadata_of_a_program_become_values_and_groups() -> None:
     assert [path for path, _ in message.leaves(found)] == ["energy", "plain", "a group/x"]
 
 
-def record(**given: Any) -> Record:
-    return Record(UUID, NOW, given, observed=Observed(values={}))
+def record(**said: Any) -> Record:
+    return Record(UUID, NOW, compose.as_given(said, NOW, "p"), observed=Observed(values={}))
 
 
 def ended(files: list[message.Message], **given: Any) -> message.Message:
@@ -159,6 +159,19 @@ def test_metadata_that_do_not_fit_say_so() -> None:
     assert len(left_out) == len(found["warnings"])
 
 
+def test_many_small_values_that_do_not_fit_say_so_too() -> None:
+    many = {f"value number {n}": n for n in range(12_000)}
+    said = ended([], scientificMetadata={"group": many}, environment={"title": "t", "log": ["x" * 100] * 9_000})
+    (found,) = message.bounded(said)
+    assert len(message.encode(found)) <= message.MAX_BYTES
+    message.check(found)
+    kept = len(list(message.leaves(found["scientificMetadata"])))
+    assert 0 < kept < 12_000
+    assert found["environment"]["title"] == "t"
+    assert len(found["warnings"]) == 2
+    assert found["warnings"][1].startswith(f"{12_000 - kept} of 12000 values are left out")
+
+
 ANYTHING = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text() | st.binary() | st.datetimes(),
     lambda inner: st.lists(inner, max_size=5) | st.dictionaries(st.text(max_size=8), inner, max_size=5),
@@ -188,7 +201,7 @@ GIVEN = st.fixed_dictionaries(
 @settings(deadline=None)
 @given(GIVEN)
 def test_whatever_a_program_gives_becomes_a_message_of_the_schema(given: dict[str, Any]) -> None:
-    said = record(**message.plain(given))
+    said = record(**given)
     files = [describe(file, NOW) for file in compose.as_list(said.given.get("files"))]
     said.ending = compose.ending("failed", NOW, 0)
     for made in (compose.began(said, SETTINGS, ORIGIN), compose.ended(said, files, SETTINGS, ORIGIN)):

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from scifish import settings as module
+from scifish import source as source_module
 from scifish.kafka_config import producer_config, read_config_file
 from scifish.settings import Settings, SettingsError, settings_from_properties
 from scifish.source import TangoSettings
@@ -89,42 +90,41 @@ def test_the_spool_is_where_it_is_set_or_in_the_users_state(state: Path, monkeyp
 
 
 class FakeDatabase:
-    """The calls of `tango.Database` that settings need."""
+    """As `scifish.tangodb.TangoDatabase`."""
 
     def __init__(self, properties: dict[str, list[str]]) -> None:
-        self.properties = properties
+        self.given = properties
         self.away = False
 
-    def get_device_name(self, server: str, device_class: str) -> Any:
-        return type("Datum", (), {"value_string": ["a/b/scidog"]})
-
-    def get_device_property_list(self, device: str, pattern: str) -> Any:
+    def devices_of_class(self, device_class: str) -> list[str]:
         if self.away:
             raise RuntimeError("the database is away")
-        return type("Datum", (), {"value_string": list(self.properties)})
+        return ["a/b/scidog"]
 
-    def get_device_property(self, device: str, names: list[str]) -> dict[str, list[str]]:
-        return {name: self.properties[name] for name in names}
+    def properties(self, device: str) -> dict[str, list[str]]:
+        return {name: list(lines) for name, lines in self.given.items()}
 
 
 @pytest.fixture
-def source(state: Path, monkeypatch: pytest.MonkeyPatch) -> TangoSettings:
+def source(state: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     monkeypatch.delenv("SCIDOG_DEVICE", raising=False)
+    monkeypatch.setattr(source_module, "TangoDatabase", lambda: fake)
+    fake = FakeDatabase({name: list(lines) for name, lines in PROPERTIES.items()})
     found = TangoSettings()
-    found._db = FakeDatabase({name: list(lines) for name, lines in PROPERTIES.items()})
+    found._db = fake  # type: ignore[assignment]
     return found
 
 
-def test_an_edit_is_in_effect_at_the_next_reading(source: TangoSettings) -> None:
+def test_an_edit_is_in_effect_at_the_next_reading(source: Any) -> None:
     assert source.now() == settings_from_properties("a/b/scidog", PROPERTIES)
-    source._db.properties["ActiveConfig"] = ["beamline"]
+    source._db.given["ActiveConfig"] = ["beamline"]
     found = source.now()
     assert found is not None
     assert found.active_config == "beamline"
 
 
 def test_with_the_database_away_the_last_good_settings_are_used_also_by_the_next_program(
-    source: TangoSettings,
+    source: Any,
 ) -> None:
     good = source.now()
     source._db.away = True
@@ -132,15 +132,15 @@ def test_with_the_database_away_the_last_good_settings_are_used_also_by_the_next
     assert TangoSettings().known() == good
 
 
-def test_a_configuration_that_cannot_be_read_at_all_is_replaced_by_its_last_good_one(source: TangoSettings) -> None:
+def test_a_configuration_that_cannot_be_read_at_all_is_replaced_by_its_last_good_one(source: Any) -> None:
     good = source.now()
-    source._db.properties["config.saxs"] = ["- {name: T, source: a/b/c", "- {{"]
+    source._db.given["config.saxs"] = ["- {name: T, source: a/b/c", "- {{"]
     found = source.now()
     assert good is not None
     assert found is not None
     assert found.entries()[0] == good.entries()[0]
     assert "saxs: no line of it can be read; the last good one is in use" in found.problems
-    source._db.properties["config.saxs"] = ["- {name: T2, source: a/b/c/d}", "- {{"]
+    source._db.given["config.saxs"] = ["- {name: T2, source: a/b/c/d}", "- {{"]
     found = source.now()
     assert found is not None
     assert [entry.name for entry in found.entries()[0]] == ["I", "T2"]

@@ -16,7 +16,9 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from scifish import clerk as clerk_module
+from scifish import spool as spool_module
 from scifish.clerk import Clerk
+from scifish.compose import Record
 from scifish.spool import Spool, SpoolLocked, look, orphans
 
 ORIGIN = {"host": "h", "program": "p", "version": "1", "run": "run-1"}
@@ -36,7 +38,7 @@ def test_seq_has_no_gap_and_goes_on_in_the_next_program(path: Path) -> None:
     assert spool.put("t", message()) == [1]
     assert spool.put("t", message()) == [2]
     spool.delivered([1, 2])
-    spool.begin("u2", 1.0, {})  # so that it is not empty, and stays
+    spool.begin(Record("u2", 1.0, {}))  # so that it is not empty, and stays
     spool.close()
     again = Spool(path)
     assert again.origin == ORIGIN
@@ -51,7 +53,7 @@ def test_seq_has_no_gap_and_goes_on_in_the_next_program(path: Path) -> None:
 def test_the_parts_of_a_long_message_are_put_together_or_not_at_all(path: Path) -> None:
     spool = Spool(path, ORIGIN)
     files = [{"path": f"/{'x' * 90}{n}", "time": "T", "size": 1} for n in range(10_000)]
-    spool.begin("u1", 1.0, {})
+    spool.begin(Record("u1", 1.0, {}))
     seqs = spool.put("t", message(files=files), closes=True)
     assert seqs == list(range(1, len(seqs) + 1))
     assert len(seqs) > 1
@@ -61,7 +63,7 @@ def test_the_parts_of_a_long_message_are_put_together_or_not_at_all(path: Path) 
 
 def test_a_failure_in_the_middle_changes_nothing(path: Path) -> None:
     spool = Spool(path, ORIGIN)
-    spool.begin("u1", 1.0, {})
+    spool.begin(Record("u1", 1.0, {}))
     with pytest.raises(ValueError, match="Out of range float"):
         spool.put("t", message(value=float("nan")), closes=True)
     assert spool.count() == 0
@@ -72,7 +74,7 @@ def test_a_failure_in_the_middle_changes_nothing(path: Path) -> None:
 
 def test_an_open_dataset_comes_back_as_it_was_kept(path: Path) -> None:
     spool = Spool(path, ORIGIN)
-    spool.begin("u1", 5.0, {"datasetName": "a"})
+    spool.begin(Record("u1", 5.0, {"datasetName": "a"}))
     spool.keep("u1", "observed", {"place": {"proposalId": "2025"}, "values": None, "warnings": ["w"]})
     spool.progress({"u1": 7})
     (left,) = spool.open_datasets()
@@ -108,6 +110,49 @@ def test_one_program_has_a_spool_and_an_orphan_is_taken_once(path: Path) -> None
     (taken,) = orphans(path.parent)
     assert orphans(path.parent) == []
     taken.close()
+
+
+def test_a_damaged_spool_is_put_aside_and_a_new_one_takes_what_comes(path: Path) -> None:
+    spool = Spool(path, ORIGIN)
+    spool.put("t", message())
+    path.write_bytes(b"this is not a database" * 500)
+    path.with_name(f"{path.name}-wal").unlink()
+    spool._db = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+    assert spool.put("t", message()) == [1]
+    assert path.with_suffix(".broken").exists()
+    assert spool.origin["run"].startswith("run-1-")
+    spool.close()
+
+
+def test_one_bad_orphan_does_not_hide_the_others(path: Path) -> None:
+    for name in ("a", "c"):
+        spool = Spool(path.with_name(f"{name}.spool"), ORIGIN)
+        spool.put("t", message())
+        spool.close()
+    path.with_name("b.spool").write_bytes(b"this is not a database" * 500)
+    found = orphans(path.parent)
+    assert [spool.path.stem for spool in found] == ["a", "c"]
+    assert path.with_name("b.broken").exists()
+    for spool in found:
+        spool.close()
+
+
+def test_a_spool_of_another_account_is_left_alone(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("a", "b"):
+        spool = Spool(path.with_name(f"{name}.spool"), ORIGIN)
+        spool.put("t", message())
+        spool.close()
+    really = spool_module._take_lock
+
+    def take(lock: Path) -> int:
+        if lock.stem == "a":  # root, as whom tests may run, is refused nothing
+            raise PermissionError(13, "Permission denied", str(lock))
+        return really(lock)
+
+    monkeypatch.setattr(spool_module, "_take_lock", take)
+    (found,) = orphans(path.parent)
+    assert found.path.stem == "b"
+    found.close()
 
 
 WRITER = """
@@ -167,7 +212,7 @@ class SpoolMachine(RuleBasedStateMachine):
 
     @rule()
     def close_and_open(self) -> None:
-        self.spool.begin("keeps the file", 1.0, {})
+        self.spool.begin(Record("keeps the file", 1.0, {}))
         self.spool.close()
         self.spool = Spool(self.path)
 
@@ -192,8 +237,8 @@ def test_the_clerk_keeps_order_and_answers() -> None:
     clerk = Clerk()
     done: list[int] = []
     for number in range(100):
-        clerk.do(lambda number=number: done.append(number))  # type: ignore[misc]
-    assert clerk.keep(lambda: done.append(100))
+        clerk.write(lambda number=number: done.append(number))  # type: ignore[misc]
+    clerk.keep(lambda: done.append(100))
     assert done == list(range(101))
     assert clerk.stop(1.0)
 
@@ -210,14 +255,40 @@ def test_a_disk_that_refuses_costs_the_caller_no_time_and_nothing_is_lost(monkey
         written.append(what)
 
     clerk = Clerk()
-    assert not clerk.keep(lambda: write("first"))  # waits for PATIENCE, once
+    clerk.keep(lambda: write("first"))  # waits for PATIENCE, once
     start = time.monotonic()
-    assert not clerk.keep(lambda: write("second"))
+    clerk.keep(lambda: write("second"))
     assert time.monotonic() - start < clerk_module.PATIENCE / 2
     assert "disk is full" in clerk.trouble
     full.clear()
-    clerk.do(lambda: None).result(5.0)
+    clerk.write(lambda: None).result(5.0)
     assert written == ["first", "second"]
+    assert clerk.trouble == ""
+    assert clerk.stop(1.0)
+
+
+def test_a_disk_that_hangs_costs_the_first_caller_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(clerk_module, "PATIENCE", 0.1)
+    hangs = threading.Event()
+    clerk = Clerk()
+    clerk.keep(lambda: hangs.wait(10.0))
+    start = time.monotonic()
+    clerk.keep(lambda: None)
+    assert time.monotonic() - start < 0.05
+    assert clerk.trouble
+    hangs.set()
+    clerk.write(lambda: None).result(5.0)
+    assert clerk.trouble == ""
+    assert clerk.stop(1.0)
+
+
+def test_a_question_is_asked_once_and_its_error_is_its_own() -> None:
+    def fail() -> None:
+        raise OSError("no such folder")
+
+    clerk = Clerk()
+    with pytest.raises(OSError, match="no such folder"):
+        clerk.ask(fail).result(5.0)
     assert clerk.trouble == ""
     assert clerk.stop(1.0)
 
@@ -225,6 +296,7 @@ def test_a_disk_that_refuses_costs_the_caller_no_time_and_nothing_is_lost(monkey
 def test_a_mistake_of_ours_goes_to_the_caller_and_the_next_entry_is_written() -> None:
     clerk = Clerk()
     with pytest.raises(KeyError):
-        clerk.do(lambda: {}["x"]).result(5.0)
-    assert clerk.do(lambda: 1).result(5.0) == 1
+        clerk.write(lambda: {}["x"]).result(5.0)
+    clerk.keep(lambda: {}["x"])  # and not to a measurement
+    assert clerk.ask(lambda: 1).result(5.0) == 1
     assert clerk.stop(1.0)

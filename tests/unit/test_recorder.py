@@ -1,0 +1,87 @@
+"""The recorder when all is wrong: no exception of ours may reach Sardana."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import textwrap
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+SCAN = """
+import sys
+{prepare}
+from sardana_recorders.scifishrecorder import SciFishRecorder
+
+class Macro:
+    said = []
+    def getMacroServer(self): return type("Server", (), {{"full_name": "macroserver/x/1"}})
+    def getDoorName(self): return "door/x/1"
+    def warning(self, text, *values): self.said.append(text % values)
+
+class Records:
+    def getEnviron(self):
+        return {environment}
+
+macro, records = Macro(), Records()
+for _ in range(2):
+    recorder = SciFishRecorder(macro=macro)
+    recorder.startRecordList(records)
+    recorder.writeRecord({{"point_nb": 0}})
+    recorder.endRecordList(records)
+print(macro.said)
+"""
+
+ENVIRONMENT = {
+    "serialno": 1,
+    "startts": 1_700_000_000.5,
+    "title": "ascan",
+    "user": "u",
+    "datadesc": [],
+    "counters": [],
+    "ref_moveables": [],
+    "endstatus": 0,
+}
+
+
+def scan(tmp_path: Path, prepare: str = "", environment: Any = ENVIRONMENT) -> str:
+    """What two scans in a row say at the Door, in a process of its own: the recorder is one for a process."""
+    program = textwrap.dedent(SCAN).format(prepare=prepare, environment=environment)
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        env={"XDG_STATE_HOME": str(tmp_path / "state"), "TANGO_HOST": "127.0.0.1:9", "PATH": "/usr/bin:/bin"},
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+@pytest.mark.parametrize(
+    ("prepare", "says"),
+    [
+        ("sys.modules['confluent_kafka'] = None", "SciFish cannot be loaded"),
+        (
+            "import scifish.settings as s, pathlib; s.state_directory = lambda: pathlib.Path('/proc/none')",
+            "no spool in",
+        ),
+    ],
+    ids=["a package is broken", "no folder can be written"],
+)
+def test_what_is_missing_is_said_at_the_door(tmp_path: Path, prepare: str, says: str) -> None:
+    assert scan(tmp_path, prepare).count(says) == 2
+
+
+def test_an_environment_of_a_strange_shape_is_said_at_the_door(tmp_path: Path) -> None:
+    assert "the metadata of this scan are not recorded: KeyError" in scan(tmp_path, environment={"serialno": 1})
+
+
+def test_without_a_tango_database_a_scan_waits_in_the_spool(tmp_path: Path) -> None:
+    scan(tmp_path)
+    (spool,) = (tmp_path / "state" / "scifish" / "spool").glob("*.spool")
+    from scifish.spool import look
+
+    assert look(spool).recording == 1  # both scans have the same number and start: they are one
