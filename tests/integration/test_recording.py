@@ -259,21 +259,6 @@ def _failed(found: Message) -> int:
     return sum("error" in leaf for _, leaf in leaves(found["scientificMetadata"]))
 
 
-def test_a_scan_that_another_recorder_breaks_is_not_left_running(system: System) -> None:
-    system.door.run("senv", "ScanFile", "no/such/x.dat")
-    folder = Path(system.last_message()["sourceFolder"])
-    (folder / "no").write_text("a file where a folder is wanted")
-    with pytest.raises(MacroFailed):
-        system.door.run("ascan", "mot01", "0", "1", "1", "0.05")
-    system.door.run("senv", "ScanFile", "cosaxs.dat")
-    begun = {m["uuid"] for m in system.topic.messages if m["type"] == "began"}
-    system.scan("ascan", "mot01", "0", "1", "1", "0.05")
-    system.topic.wait_for(lambda m: m["type"] == "ended" and m["status"] == "completed" and m["uuid"] not in begun)
-    open_ones = {m["uuid"] for m in system.topic.messages if m["type"] == "began"}
-    open_ones -= {m["uuid"] for m in system.topic.messages if m["type"] == "ended"}
-    assert open_ones == set()
-
-
 def test_without_scidog_and_pathfixer_a_scan_is_recorded_all_the_same(system: System) -> None:
     system.process("scidog").stop()
     system.process("pathfixer").stop()

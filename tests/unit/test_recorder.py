@@ -10,6 +10,8 @@ from typing import Any
 
 import pytest
 
+from scifish.spool import OpenDataset, orphans
+
 SCAN = """
 import sys
 {prepare}
@@ -30,9 +32,11 @@ for _ in range(2):
     recorder = SciFishRecorder(macro=macro)
     recorder.startRecordList(records)
     recorder.writeRecord({{"point_nb": 0}})
-    recorder.endRecordList(records)
+    {end}
 print(macro.said)
 """
+
+END = "recorder.endRecordList(records)"
 
 ENVIRONMENT = {
     "serialno": 1,
@@ -45,10 +49,12 @@ ENVIRONMENT = {
     "endstatus": 0,
 }
 
+COUNTED = f"{{**{ENVIRONMENT!r}, 'serialno': next(number)}}"
 
-def scan(tmp_path: Path, prepare: str = "", environment: Any = ENVIRONMENT) -> str:
+
+def scan(tmp_path: Path, prepare: str = "", environment: Any = ENVIRONMENT, end: str = END) -> str:
     """What two scans in a row say at the Door, in a process of its own: the recorder is one for a process."""
-    program = textwrap.dedent(SCAN).format(prepare=prepare, environment=environment)
+    program = textwrap.dedent(SCAN).format(prepare=prepare, environment=environment, end=end)
     done = subprocess.run(
         [sys.executable, "-c", program],
         env={"XDG_STATE_HOME": str(tmp_path / "state"), "TANGO_HOST": "127.0.0.1:9", "PATH": "/usr/bin:/bin"},
@@ -81,7 +87,22 @@ def test_an_environment_of_a_strange_shape_is_said_at_the_door(tmp_path: Path) -
 
 def test_without_a_tango_database_a_scan_waits_in_the_spool(tmp_path: Path) -> None:
     scan(tmp_path)
-    (spool,) = (tmp_path / "state" / "scifish" / "spool").glob("*.spool")
-    from scifish.spool import look
+    (left,) = _left_open(tmp_path)  # both scans have the same number and start: they are one
+    assert left.record.ending is not None
+    assert (left.record.ending["status"], left.record.ending["points"]) == ("completed", 1)
 
-    assert look(spool).recording == 1  # both scans have the same number and start: they are one
+
+def test_a_scan_that_another_recorder_broke_is_ended_by_the_next_one(tmp_path: Path) -> None:
+    """Sardana calls no recorder's end when one raises at the start."""
+    scan(tmp_path, "import itertools; number = itertools.count()", environment=COUNTED, end="pass")
+    first, second = _left_open(tmp_path)
+    assert first.record.ending is not None
+    assert (first.record.ending["status"], first.record.ending["points"]) == ("failed", 1)
+    assert second.record.ending is None
+
+
+def _left_open(tmp_path: Path) -> list[OpenDataset]:
+    (spool,) = orphans(tmp_path / "state" / "scifish" / "spool")
+    found = spool.open_datasets()
+    spool.close()
+    return found
