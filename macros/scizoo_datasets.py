@@ -75,7 +75,10 @@ def scirate(self: Any, rating: float, scan: int | None) -> None:
         raise ValueError(f"{rating:g} is not one of 0, 0.5, 1, 1.5, 2, 2.5, 3")
     uuid, name = _find(self, scan)
     station().annotate(uuid, {"rating": rating})
-    self.output("%s is rated %g of 3 stars", name, rating)
+    if rating:
+        self.output("%s is rated %g of 3 stars", name, rating)
+    else:
+        self.output("%s has no rating any more", name)
 
 
 def _find(self: Any, scan: int | None) -> tuple[str, str]:

@@ -45,13 +45,15 @@ def scidog_show(self: Any, name: str | None) -> None:
     if name is None:
         entries, problems = settings.entries()
     else:
-        entries, problems = config.effective(settings.configs, (), name)
+        entries, problems = config.effective(settings.configs, (), clients.config_named(settings, name))
     table(
         self,
         ["Group", "Name", "Unit", "Source", "Record"],
         [[entry.group, entry.name, entry.unit, entry.source, ", ".join(entry.record)] for entry in entries],
     )
     self.output("%d attributes", len(entries))
+    if any("statistics" in entry.record for entry in entries):
+        self.output("(statistics are not recorded yet: the value at the start is)")
     _warn(self, problems)
 
 

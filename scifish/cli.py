@@ -50,16 +50,28 @@ def _parser() -> argparse.ArgumentParser:
 
 def _folder(options: argparse.Namespace) -> Path:
     if options.spool is not None:
+        if not options.spool.is_dir():
+            raise NotADirectoryError(f"--spool {options.spool}: there is no such folder")
         return Path(options.spool)
-    settings = TangoSettings().now()
+    settings = TangoSettings().now(5.0)
     if settings is None:
         raise SettingsError("no settings: set TANGO_HOST (and SCIDOG_DEVICE), or name the folder with --spool")
     return spool_directory(settings)
 
 
+def _contents(folder: Path) -> list[Content]:
+    found = []
+    for path in sorted(folder.glob(f"*{SUFFIX}")):
+        try:
+            found.append(look(path))
+        except (sqlite3.Error, OSError) as error:
+            print(f"{path.name}: cannot be read: {error}")
+    return found
+
+
 def _status(options: argparse.Namespace) -> int:
     folder = _folder(options)
-    contents = [look(path) for path in sorted(folder.glob(f"*{SUFFIX}"))]
+    contents = _contents(folder)
     for content in contents:
         for line in describe(content, time.time()):
             print(line)
@@ -91,13 +103,18 @@ def _age(seconds: float) -> str:
 
 
 def _flush(options: argparse.Namespace) -> int:
-    station = Station(spool=options.spool, program="scifish flush")
+    folder = _folder(options)
+    station = Station(spool=folder, program="scifish flush")
     try:
         left = station.flush(options.timeout, _say)
-        print(f"{left} messages are left{f': {station.trouble()}' if left else ''}")
+        why = station.trouble()
     finally:
         station.close()
-    return 1 if left else 0
+    print(f"{left} messages of programs that are gone are left{f': {why}' if left else ''}")
+    others = [content for content in _contents(folder) if content.alive and content.waiting]
+    for content in others:
+        print(f"{content.waiting} wait in {content.origin.get('program', '?')}, which is running and sends them itself")
+    return 1 if left or others else 0
 
 
 def _say(left: int) -> None:

@@ -14,6 +14,10 @@ class NotReachable(RuntimeError):
     """A device of ours does not answer, or refuses; the text is for a person."""
 
 
+class Refused(RuntimeError):
+    """What was asked for cannot be; the text says why, for a person."""
+
+
 def reason(failed: tango.DevFailed) -> str:
     """Why Tango failed, in one line: the first of its errors is the cause."""
     lines = str(failed.args[0].desc).strip().splitlines() if failed.args else []
@@ -56,24 +60,32 @@ def read(device: tango.DeviceProxy, attribute: str) -> Any:
 
 
 def write(device: tango.DeviceProxy, attribute: str, value: Any) -> None:
-    """NotReachable, with what the device says, if it refuses."""
+    """NotReachable if the device does not answer; Refused, with what it says, if it does not want the value."""
     try:
         device.write_attribute(attribute, value)
     except tango.DevFailed as failed:
-        raise NotReachable(f"{device.dev_name()}: {reason(failed)}") from failed
+        kind = NotReachable if str(failed.args[0].reason).startswith("API_") else Refused
+        raise kind(f"{device.dev_name()}: {reason(failed)}") from failed
+    except (TypeError, UnicodeError) as error:
+        raise Refused(f"{value!r}: {error}") from error
+
+
+def config_named(settings: Settings, name: str) -> str:
+    """A configuration's name as it is written in the database. Refused if there is none of that name."""
+    by_name = {known.lower(): known for known in settings.configs}
+    if name.lower() not in by_name:
+        known = ", ".join(sorted(by_name.values(), key=str.lower)) or "none"
+        raise Refused(f"there is no configuration {name!r}; there are: {known}")
+    return by_name[name.lower()]
 
 
 def use_config(settings: Settings, name: str) -> str:
     """Make a configuration the active one; its name as it is written in the database is returned.
 
     With the SciDog server stopped the property itself is changed, which is in effect all the same.
-    NotReachable if there is no such configuration, or nothing answers.
+    Refused if there is no such configuration, NotReachable if nothing answers.
     """
-    by_name = {known.lower(): known for known in settings.configs}
-    if name.lower() not in by_name:
-        known = ", ".join(sorted(by_name.values(), key=str.lower)) or "none"
-        raise NotReachable(f"there is no configuration {name!r}; there are: {known}")
-    chosen = by_name[name.lower()]
+    chosen = config_named(settings, name)
     try:
         device = proxy(settings.scidog)
         device.ping()

@@ -64,7 +64,10 @@ class Settings:
             # The default need not exist; a name that somebody wrote must.
             if self.always_configs != DEFAULT_ALWAYS or name.lower() in map(str.lower, self.configs)
         ]
-        return config.effective(self.configs, always, self.active_config)
+        entries, problems = config.effective(self.configs, always, self.active_config)
+        if not entries and not problems and self.configs:
+            problems.append("ActiveConfig is empty: no attribute is recorded; set it to one of the configurations")
+        return entries, problems
 
 
 def settings_from_properties(device: str, properties: Mapping[str, Sequence[str]]) -> Settings:

@@ -118,6 +118,8 @@ class Spool:
         try:
             if origin is None and not path.exists():
                 raise FileNotFoundError(path)
+            # What is in it is not for everybody: SQLite gives its other files the same mode.
+            os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
             self._db = self._connect()
             if origin is not None:
                 self._db.execute("INSERT OR REPLACE INTO meta VALUES ('origin', ?)", (json.dumps(origin),))

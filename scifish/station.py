@@ -182,7 +182,9 @@ class Station:
             raise NotRecorded("the beamline is not known: the Tango database does not answer")
         if uuid in self._withheld and not settings.send_proprietary:
             raise NotRecorded("the proposal is proprietary: its metadata stay at the beamline (SendProprietary)")
-        message = compose.annotation(uuid, plain(changes), time.time(), proposal, settings, self.origin)
+        # A picture is not a text to be cut.
+        changes = {name: change if name == "image" else plain(change) for name, change in changes.items()}
+        message = compose.annotation(uuid, changes, time.time(), proposal, settings, self.origin)
         self._clerk.keep(lambda: self._spool.put(settings.topic, message))
         self._sender.wake()
 
@@ -225,8 +227,8 @@ class Station:
         self.workers.stop(FLUSH)
         self._sender.stop(FLUSH)
         self._reader.close()
-        if not self._sender.is_alive():
-            self._clerk.ask(self._spool.close)
+        sending = self._sender.is_alive()  # it cannot be sent: Kafka is away
+        self._clerk.ask(lambda: None if sending and not self._spool.empty else self._spool.close())
         self._clerk.stop(FLUSH)
 
     # ----------------------------------------------------------- behind the measurement

@@ -27,6 +27,7 @@ class Door:
         self._changed = threading.Condition()
         self._state = tango.DevState.UNKNOWN
         self._runs = 0
+        self._started = False
         self._errors: list[str] = []
         self._events = [self.proxy.subscribe_event("State", tango.EventType.CHANGE_EVENT, self._on_state)]
         for output in OUTPUTS:
@@ -37,6 +38,7 @@ class Door:
         with self._changed:
             self._errors = []
             self._runs = 0
+            self._started = True
         self.proxy.command_inout("RunMacro", list(words))
 
     def wait(self, timeout: float = 60.0) -> None:
@@ -75,7 +77,8 @@ class Door:
             self._changed.notify_all()
 
     def _on_output(self, event: Any) -> None:
-        if event.err or not event.attr_value.value:
+        # A subscription begins with what the Door said last, to whoever it was.
+        if event.err or not event.attr_value.value or not self._started:
             return
         level = event.attr_value.name.lower()
         lines: Sequence[str] = event.attr_value.value
@@ -87,12 +90,22 @@ class Door:
 
 def main() -> int:
     """`python -m deploy.demo.door DOOR MACRO [PARAMETER ...]`: run one macro and show its output."""
-    if len(sys.argv) < 3:
+    if len(sys.argv) < 3 or sys.argv[1].startswith("-"):
         print(main.__doc__, file=sys.stderr)
-        return 2
-    door = Door(sys.argv[1], lambda level, line: print(line, flush=True))
+        return 0 if "--help" in sys.argv or "-h" in sys.argv else 2
+    try:
+        door = Door(sys.argv[1], lambda level, line: print(line, flush=True))
+    except tango.DevFailed as failed:
+        print(f"{sys.argv[1]}: {str(failed.args[0].desc).strip()} (is TANGO_HOST set?)", file=sys.stderr)
+        return 1
     try:
         door.run(*sys.argv[2:], timeout=86_400.0)
+    except tango.DevFailed as failed:
+        print(str(failed.args[0].desc).strip(), file=sys.stderr)
+        return 1
+    except UnicodeError as error:
+        print(f"Tango's commands take Latin-1 only: {error}", file=sys.stderr)
+        return 1
     except MacroFailed:
         return 1  # the Door has said why
     except KeyboardInterrupt:

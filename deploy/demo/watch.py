@@ -23,7 +23,7 @@ from ingest.scicat import SciCat
 from taurus_widgets.application import makeApplication
 from taurus_widgets.scanlog import ScanLog
 
-SIZE = (1600, 480)
+SIZE = (1600, 320)
 COLUMNS = ("Machine/Ring current", "Sample environment/Sample temperature")
 
 

@@ -7,7 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from uuid import uuid4
 
@@ -17,7 +17,9 @@ import pytest
 from scifish import SciFish, settings
 from scifish.message import leaves
 from scifish.settings import Settings
+from scifish.station import Station
 from tests.kafka import Kafka
+from tests.tango_system import eventually
 from tests.topic import Topic
 
 SCIFISH = str(Path(sys.executable).with_name("scifish"))
@@ -100,6 +102,7 @@ def test_one_fish_for_all_as_mxcube_does(lab: Lab) -> None:
         fish.scicat_data.scientificMetadata["photon flux"] = {"value": 1e12, "unit": "s^-1"}
         fish.scicat_data.scientificMetadata["beam"] = {"size": {"x": 10, "y": 5.0}, "shape": "ellipse"}
         fish.end_scan()
+    lab.topic.wait_for(lambda m: m["datasetName"] == "lysozyme_1")
     second = lab.topic.wait_for(lambda m: m["datasetName"] == "lysozyme_2")
     assert [m["type"] for m in lab.topic.messages] == ["ended", "ended"]
     assert (second["proposalId"], second["sampleId"], len(second["files"])) == ("20250001", "lysozyme", 1)
@@ -142,6 +145,46 @@ def test_what_is_wrong_is_said_in_the_log_and_nothing_is_raised(lab: Lab, caplog
     fish.close()
 
 
+class Changing:
+    """Settings that somebody edits in jive."""
+
+    def __init__(self, first: Settings) -> None:
+        self.settings = first
+
+    def known(self) -> Settings:
+        return self.settings
+
+    def now(self, timeout: float = 0.5) -> Settings:
+        return self.settings
+
+
+def test_brokers_that_are_corrected_get_what_waited(lab: Lab) -> None:
+    source = Changing(replace(lab.settings, kafka_bootstrap_servers="127.0.0.1:9"))
+    station = Station(source, program="test")
+    station.record_snapshot({"datasetName": "first"})
+    assert eventually(lambda: "Kafka" in station.trouble(), timeout=20.0)
+    source.settings = lab.settings
+    station.record_snapshot({"datasetName": "second"})
+    lab.topic.wait_for(lambda m: m["datasetName"] == "first")
+    lab.topic.wait_for(lambda m: m["datasetName"] == "second")
+    assert eventually(lambda: station.trouble() == "")
+    station.close()
+    assert list(Path(lab.settings.spool_directory).iterdir()) == []
+
+
+def test_a_message_too_large_for_kafka_is_set_aside_and_shown(lab: Lab) -> None:
+    station = Station(Changing(lab.settings), program="test")
+    image = {"caption": "plot", "uri": "data:image/png;base64," + "A" * 1_200_000}
+    station.annotate(str(uuid4()), {"image": image})
+    station.record_snapshot({"datasetName": "behind it"})
+    lab.topic.wait_for(lambda m: m.get("datasetName") == "behind it")
+    station.close()
+    status = _status(lab)
+    assert "1 are refused by Kafka" in status.stdout, status
+    assert status.returncode == 1
+    assert "refused: message 1 of dataset" in status.stdout
+
+
 def test_a_program_that_is_killed_is_finished_by_the_command(lab: Lab, tmp_path: Path) -> None:
     program = (
         "import sys, time\n"
@@ -170,7 +213,7 @@ def test_a_program_that_is_killed_is_finished_by_the_command(lab: Lab, tmp_path:
     flush = subprocess.run(
         [SCIFISH, "--spool", lab.settings.spool_directory, "flush"], capture_output=True, text=True, timeout=60
     )
-    assert (flush.returncode, flush.stdout) == (0, "0 messages are left\n"), flush.stderr
+    assert (flush.returncode, flush.stdout) == (0, "0 messages of programs that are gone are left\n"), flush.stderr
     cut = lab.topic.wait_for(lambda m: m["datasetName"] == "cut off")
     done = lab.topic.wait_for(lambda m: m["datasetName"] == "done")
     assert (done["status"], cut["status"]) == ("completed", "interrupted")
