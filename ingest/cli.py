@@ -10,6 +10,11 @@ import sys
 from pathlib import Path
 from typing import Any
 
+try:
+    import jsonschema  # noqa: F401 - asked for here, and not with the first message
+except ImportError as missing:
+    sys.exit(f"scicow: {missing}; say: pip install 'sardana-scizoo[ingest]'")
+
 from ingest import mapping
 from ingest.settings import Settings, SettingsError, load, shown
 from scifish.message import Message, MessageError, decode
@@ -71,7 +76,7 @@ def _run(args: argparse.Namespace) -> int:
     from ingest.consumer import SciCow  # the other commands do without Kafka
     from ingest.deadletters import DeadLetters
     from ingest.ingestor import Ingestor
-    from ingest.scicat import SciCat
+    from ingest.scicat import NotAllowed, SciCat, SciCatError
 
     logging.basicConfig(
         level=args.log_level.upper(), format="%(asctime)s %(levelname)s %(name)s: %(message)s", stream=sys.stderr
@@ -82,7 +87,16 @@ def _run(args: argparse.Namespace) -> int:
     cow = SciCow(settings, Ingestor(client, settings), DeadLetters(settings))
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: cow.stop())
-    logging.getLogger("ingest").info("datasets go to SciCat at %s", account.url)
+    log = logging.getLogger("ingest")
+    log.info("datasets go to SciCat at %s", account.url)
+    try:
+        client.login()
+    except NotAllowed as error:
+        log.error(
+            "%s: check scicat.username and scicat.password in %s; messages are held until then", error, args.config
+        )
+    except SciCatError as error:
+        log.warning("SciCat does not answer now, messages are held until it does: %s", error)
     cow.run()
     return 0
 

@@ -278,7 +278,14 @@ class SciCow:
         if error.code() == KafkaError._TRANSPORT or error.name() in self._kafka_troubles:
             return
         self._kafka_troubles.add(error.name())
-        log.warning("Kafka at %s: %s; trying on", self._settings.kafka.bootstrap_servers, error.str())
+        if error.code() == KafkaError.UNKNOWN_TOPIC_OR_PART:  # a beamline that has not sent anything yet
+            log.info("there is no topic like %s yet; waiting for one", self._settings.kafka.topics)
+            return
+        log.warning(
+            "Kafka at %s does not answer (%s): is it running, and is kafka.bootstrap_servers right? Trying on.",
+            self._settings.kafka.bootstrap_servers,
+            error.str(),
+        )
 
     def _kafka_answers(self) -> None:
         if self._kafka_troubles:

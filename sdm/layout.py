@@ -60,6 +60,17 @@ def check_category(category: str) -> str:
     return category
 
 
+def check_visit(visit: str) -> str:
+    """A name that, if it is all digits, begins with a date: YYYYMMDD, or YYYYMMDDHH as some beamlines have it."""
+    check_name(visit, "visit")
+    if visit.isdigit():
+        try:
+            dt.datetime.strptime(visit, "%Y%m%d%H" if len(visit) == 10 else "%Y%m%d")
+        except ValueError as error:
+            raise NameRefused(f"visit {visit!r} refused: it is not a date (YYYYMMDD)") from error
+    return visit
+
+
 def today() -> str:
     """The name of a visit that starts now: YYYYMMDD, local time."""
     return dt.datetime.now().strftime("%Y%m%d")
@@ -79,7 +90,7 @@ class Place:
         check_category(self.category)
         check_name(self.beamline, "beamline")
         check_name(self.proposal, "proposal")
-        check_name(self.visit, "visit")
+        check_visit(self.visit)
         check_sample(self.sample)
 
 

@@ -82,6 +82,8 @@ def office_from(address: str) -> Office:
     kind, colon, place = address.partition(":")
     if kind == "yaml" and colon and place:
         return YamlOffice(Path(place))
+    if not address:
+        raise OfficeError("the user office is not set: give its address, as yaml:/path/proposals.yaml")
     raise OfficeError(f"user office {address!r} is not of the form yaml:/path/proposals.yaml")
 
 

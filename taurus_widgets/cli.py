@@ -75,10 +75,14 @@ def scanlog_cmd(
     password = _password(username or "", password_file)
     _check_login(url, username or "", password)
     scicat = SciCat(url, username or "", password)
-    if terminal:
-        _print(scicat, columns, proposal, rows)
-    else:
-        sys.exit(_window(scicat, proposal, rows, paths, dark))
+    try:
+        if terminal:
+            _print(scicat, columns, proposal, rows)
+        else:
+            _check_display()
+            sys.exit(_window(scicat, proposal, rows, paths, dark))
+    except ImportError as error:
+        raise click.ClickException(f"{error}; say: pip install 'sardana-scizoo[gui]'") from error
 
 
 def main() -> None:
@@ -116,6 +120,14 @@ def _check_login(url: str, username: str, password: str) -> None:
         raise click.ClickException(f"{url} refuses the user {username!r}: name or password are wrong.") from error
     except (SciCatError, ValueError, KeyError):
         return  # the window's status bar, or the terminal's error, says what is wrong
+
+
+def _check_display() -> None:
+    """Qt would abort, with a core file, where there is no display."""
+    if sys.platform == "linux" and not any(
+        os.environ.get(name) for name in ("DISPLAY", "WAYLAND_DISPLAY", "QT_QPA_PLATFORM")
+    ):
+        raise click.ClickException("There is no display here (DISPLAY is not set). Use --terminal for a table.")
 
 
 def _print(scicat: SciCat, columns: list[cols.Column], proposal: str, rows: int) -> None:

@@ -142,7 +142,8 @@ def leaf_text(leaf: Any, digits: int = 6, longest: int = 4) -> str:
     text = value_text(value, digits, longest)
     end = leaf.get("end")
     if end is not None and end != value and not isinstance(end, Mapping):
-        return f"{text} → {value_text(end, digits, longest)}"
+        last = value_text(end, digits, longest)
+        return text if last == text else f"{text} → {last}"
     return text
 
 

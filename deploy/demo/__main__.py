@@ -149,16 +149,23 @@ class Demo:
         secret = self.stack.write_secret("password", self.catalogue.password)
         for what, how in {
             "Tango": f"export TANGO_HOST={self.stack.tango_host}",
-            "spock": f"{binary}/spock --profile scizoo   (its door is {DOOR}; it needs `pip install itango`)",
-            "a macro": f"{binary}/python -m deploy.demo.door {DOOR} ascan mot01 0 1 5 0.1",
+            "spock": f"{binary}/pip install itango; IPYTHONDIR={self.stack.folder / 'ipython'} "
+            f"{binary}/spock --profile=scizoo   (say yes, and the door is {DOOR})",
+            "a macro": f"cd {Path.cwd()}; {binary}/python -m deploy.demo.door {DOOR} ascan mot01 0 1 5 0.1",
             "scan log": f"{binary}/scanlog --url {self.catalogue.url} --username {self.catalogue.username} "
             f"--password-file {secret}",
-            "catalogue": f"{self.catalogue.url}/api/v3/datasets",
+            "catalogue": f"{self.catalogue.url}   (as {self.catalogue.username}, with the password in {secret}; "
+            f"others see what is public: nothing yet)",
             "logs": str(self.stack.processes.logs),
         }.items():
             console.print(f"[bold]{what:>10}[/]  {escape(how)}", soft_wrap=True)
+        said: set[str] = set()
         while True:
-            signal.pause()
+            time.sleep(0.5)
+            for process in self.stack.processes.running:
+                if not process.running and process is not self.watch and process.name not in said:
+                    said.add(process.name)
+                    console.print(f"[red]{process.name} has ended; its log is {escape(str(process.log))}")
 
 
 @contextmanager
@@ -171,6 +178,11 @@ def _step(what: str) -> Iterator[None]:
 
 def _print_output(level: str, line: str) -> None:
     console.print(f"  {escape(line)}", style=_STYLES.get(level, "dim" if level == "info" else ""), soft_wrap=True)
+
+
+def _terminate(*_: object) -> None:
+    console.print("\nStopped.")
+    sys.exit(143)
 
 
 def _run(folder: Path, keep: bool) -> int:
@@ -201,7 +213,7 @@ def main() -> int:
     options = parser.parse_args()
     folder = options.folder.resolve()
     folder.mkdir(parents=True, exist_ok=True)
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    signal.signal(signal.SIGTERM, _terminate)
     with (folder / ".lock").open("w") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)

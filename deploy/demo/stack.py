@@ -10,7 +10,7 @@ import secrets
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import tango
@@ -162,7 +162,12 @@ class Stack:
             DOOR: ("Door", {"MacroServerName": [MACROSERVER]}),
         }
         (self.folder / "macroserver").mkdir(exist_ok=True)
-        return self.start_server("Sardana/demo", properties, timeout=60.0)
+        return self.start_server("Sardana/demo", properties, self.sardana_command, 60.0)
+
+    @property
+    def sardana_command(self) -> list[str]:
+        """Without its own log file, which would be in /tmp: what it says goes to ours."""
+        return [_command("Sardana"), "--without-log-file=True"]
 
     # -------------------------------------------------------- Kafka and SciCat
 
@@ -174,18 +179,19 @@ class Stack:
 
     def start_catalogue(self) -> Account:
         """The embedded catalogue with one account, whose password is made here."""
-        account = {
-            "username": "scicow",
-            "password": secrets.token_urlsafe(16),
+        account = Account("", "scicow", secrets.token_urlsafe(16))
+        entry = {
+            "username": account.username,
+            "password": account.password,
             "email": "scicow@example.org",
             "groups": [f"{BEAMLINE}-staff"],
             "admin": True,
         }
-        accounts = self.write_secret("accounts.yaml", yaml.safe_dump([account]))
+        accounts = self.write_secret("accounts.yaml", yaml.safe_dump([entry]))
         arguments = ["--port", "0", "--database", str(self.folder / "catalogue.db"), "--accounts", str(accounts)]
         server = self.processes.start("scicat-embedded", [_command("scicat-embedded"), *arguments], self.env)
         found = server.wait_for(r"scicat-embedded: (http://\S+)")
-        return Account(found.group(1) if found else "", account["username"], account["password"])
+        return replace(account, url=found.group(1) if found else "")
 
     def start_scicow(self, kafka: str, catalogue: Account) -> Process:
         """SciCow; its password goes by the environment, as it should."""

@@ -9,7 +9,12 @@ import socket
 import sys
 from pathlib import Path
 
-import uvicorn
+try:
+    import fastapi  # noqa: F401 - asked for here, so that what is missing is said and not traced
+    import pint  # noqa: F401
+    import uvicorn
+except ImportError as missing:
+    sys.exit(f"scicat-embedded: {missing}; say: pip install 'sardana-scizoo[embedded]'")
 
 from ingest.embedded.accounts import AccountsError, load_accounts
 from ingest.embedded.app import make_app

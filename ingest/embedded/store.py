@@ -9,6 +9,7 @@ a full-text index.
 from __future__ import annotations
 
 import json
+import os
 import queue
 import secrets
 import sqlite3
@@ -266,6 +267,8 @@ class Store:
             self._readers.get().close()
 
     def _connect(self) -> sqlite3.Connection:
+        # Datasets of closed groups are not for every account of the machine.
+        os.close(os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
         connection = sqlite3.connect(self._path, timeout=30.0, isolation_level=None, check_same_thread=False)
         try:
             self._configure(connection)

@@ -64,7 +64,7 @@ class System:
     def restart_sardana(self) -> None:
         self.door.close()
         devices = ("pool/demo/1", MACROSERVER, DOOR)
-        self.sardana = self.stack.run_server("Sardana/demo", devices, timeout=60.0)
+        self.sardana = self.stack.run_server("Sardana/demo", devices, self.stack.sardana_command, 60.0)
         self.door = Door(self.stack.name(DOOR), lambda level, line: self.said.append((level, line)))
 
     def close(self) -> None:
