@@ -282,7 +282,7 @@ class SciCow:
             log.info("there is no topic like %s yet; waiting for one", self._settings.kafka.topics)
             return
         log.warning(
-            "Kafka at %s does not answer (%s): is it running, and is kafka.bootstrap_servers right? Trying on.",
+            "Kafka at %s: %s; is it running, and is kafka.bootstrap_servers right? trying on",
             self._settings.kafka.bootstrap_servers,
             error.str(),
         )

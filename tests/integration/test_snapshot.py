@@ -35,8 +35,8 @@ def reader() -> Iterator[Reader]:
     found.close()
 
 
-def leaf(reader: Reader, name: str, entry: Entry | None = None) -> Message:
-    entry = replace(entry or Entry("x", ""), source=f"{DEVICE}/{name}")
+def leaf(stack: Stack, reader: Reader, name: str, entry: Entry | None = None) -> Message:
+    entry = replace(entry or Entry("x", ""), source=f"{stack.name(DEVICE)}/{name}")
     readings = reader.read([entry.source], 3.0)
     found: Message = as_metadata([entry], readings, 64)["x"]
     return found
@@ -44,7 +44,7 @@ def leaf(reader: Reader, name: str, entry: Entry | None = None) -> Message:
 
 @pytest.mark.parametrize(("kind", "value"), SCALARS.items())
 def test_scalars(stack: Stack, reader: Reader, kind: str, value: Any) -> None:
-    found = leaf(reader, f"a{kind}")
+    found = leaf(stack, reader, f"a{kind}")
     assert "error" not in found
     assert found["value"] == value
     assert type(found["value"]) is type(value)
@@ -73,7 +73,7 @@ def test_scalars(stack: Stack, reader: Reader, kind: str, value: Any) -> None:
     ],
 )
 def test_what_is_special(stack: Stack, reader: Reader, name: str, expected: Message) -> None:
-    found = leaf(reader, name)
+    found = leaf(stack, reader, name)
     assert "error" not in found
     assert found | expected == found
 
@@ -86,20 +86,21 @@ def test_what_is_special(stack: Stack, reader: Reader, name: str, expected: Mess
     ],
 )
 def test_what_has_no_value_says_why(stack: Stack, reader: Reader, name: str, says: str) -> None:
-    found = leaf(reader, name)
+    found = leaf(stack, reader, name)
     assert found["value"] is None
     assert says in found["error"]
 
 
 def test_a_missing_attribute_costs_only_itself(stack: Stack, reader: Reader) -> None:
-    readings = reader.read([f"{DEVICE}/Missing", f"{DEVICE}/Enum"], 3.0)
-    assert readings[f"{DEVICE}/Missing"].error
-    assert readings[f"{DEVICE}/Enum"].value == "GREEN"
+    missing, there = f"{stack.name(DEVICE)}/Missing", f"{stack.name(DEVICE)}/Enum"
+    readings = reader.read([missing, there], 3.0)
+    assert readings[missing].error
+    assert readings[there].value == "GREEN"
 
 
-def test_names_without_regard_to_case_and_of_another_database(stack: Stack, reader: Reader) -> None:
-    full = f"tango://{stack.tango_host}/{DEVICE}/Enum"
-    sources = [f"{DEVICE}/Enum", f"{DEVICE.upper()}/ENUM", full]
+def test_names_without_regard_to_case(stack: Stack, reader: Reader) -> None:
+    device = stack.name(DEVICE)
+    sources = [f"{device}/Enum", f"{device}/ENUM", f"{stack.name(DEVICE.upper())}/eNum"]
     readings = reader.read(sources, 3.0)
     assert [readings[source].value for source in sources] == ["GREEN"] * 3
 
@@ -120,17 +121,17 @@ def test_names_without_regard_to_case_and_of_another_database(stack: Stack, read
 def test_a_map_finds_numbers_labels_states_and_booleans(
     stack: Stack, reader: Reader, name: str, value_map: dict[str, Any], shown: str, raw: Any
 ) -> None:
-    found = leaf(reader, name, Entry("x", "", map=value_map))
+    found = leaf(stack, reader, name, Entry("x", "", map=value_map))
     assert found["value"] == shown
     assert found["raw"] == (3 if name == "Gate" else raw)
 
 
 def test_the_configurations_unit_goes_before_the_attributes_own(stack: Stack, reader: Reader) -> None:
-    assert leaf(reader, "Infinite", Entry("x", "", unit="um"))["unit"] == "um"
+    assert leaf(stack, reader, "Infinite", Entry("x", "", unit="um"))["unit"] == "um"
 
 
 def test_a_device_that_is_not_there_and_one_that_comes_later(stack: Stack, reader: Reader) -> None:
-    source = "test/kinds/2/Enum"
+    source = f"{stack.name('test/kinds/2')}/Enum"
     start = time.monotonic()
     assert reader.read([source], 3.0)[source].error
     assert time.monotonic() - start < 3.0

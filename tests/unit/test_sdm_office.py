@@ -131,7 +131,9 @@ def test_an_empty_file_has_no_proposals(file: Path) -> None:
 
 def test_an_office_is_named_by_its_address(file: Path) -> None:
     assert office_from(f"yaml:{file}").proposal("20250001").title == "Swelling of fibres"
-    for wrong in ("", "yaml:", "duo:https://example.org", str(file)):
+    with pytest.raises(OfficeError, match="is not set"):
+        office_from("")
+    for wrong in ("yaml:", "duo:https://example.org", str(file)):
         with pytest.raises(OfficeError, match="not of the form yaml:"):
             office_from(wrong)
 
