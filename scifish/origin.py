@@ -27,7 +27,6 @@ def origin(program: str = "") -> Message:
 
 def program_name() -> str:
     """The command's name, with its first argument where it has one: `Sardana demo`."""
-    words = [Path(sys.argv[0]).name if sys.argv else "python"]
-    if len(sys.argv) > 1 and not sys.argv[1].startswith("-"):
-        words.append(sys.argv[1])
-    return " ".join(words) or "python"
+    name = Path(sys.argv[0]).name if sys.argv else ""
+    first = next((word for word in sys.argv[1:] if not word.startswith("-")), "")
+    return f"{name} {first}".strip() or "python"
