@@ -7,7 +7,7 @@ from typing import Any
 import tango
 
 from scifish.settings import Settings, SettingsError, find_scidog, read_settings
-from scifish.tangodb import TangoDatabase
+from scifish.tangodb import TangoDatabase, reason
 
 
 class NotReachable(RuntimeError):
@@ -16,12 +16,6 @@ class NotReachable(RuntimeError):
 
 class Refused(RuntimeError):
     """What was asked for cannot be; the text says why, for a person."""
-
-
-def reason(failed: tango.DevFailed) -> str:
-    """Why Tango failed, in one line: the first of its errors is the cause."""
-    lines = str(failed.args[0].desc).strip().splitlines() if failed.args else []
-    return lines[0] if lines else "Tango failed for no reason given"
 
 
 def read_now() -> Settings:

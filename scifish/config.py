@@ -132,11 +132,6 @@ def entries_as_json(entries: Sequence[Entry]) -> str:
     return json.dumps([asdict(entry) for entry in entries], ensure_ascii=False)
 
 
-def entries_from_json(text: str) -> list[Entry]:
-    """The inverse of `entries_as_json`."""
-    return [Entry(**{**fields, "record": tuple(fields["record"])}) for fields in json.loads(text)]
-
-
 def _items(lines: Sequence[str]) -> Iterator[tuple[int, str]]:
     """Each entry's text with the number of its first line; an entry starts with `-` or `{`."""
     start, chunk = 0, ""

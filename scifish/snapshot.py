@@ -19,6 +19,7 @@ import tango
 
 from scifish.config import Entry, map_key
 from scifish.message import Message, array_fields, iso, leaf, plain
+from scifish.tangodb import reason
 from scifish.workers import Workers
 
 log = logging.getLogger(__name__)
@@ -154,7 +155,7 @@ def _read_device(device: _Device, attributes: list[str], timeout: float) -> list
             device.hangs_until = time.monotonic() + AGAIN
         # Units and labels may be others when it comes back.
         device.config_time = 0.0
-        return _failed(attributes, _reason(failed))
+        return _failed(attributes, reason(failed))
     except Exception as error:
         log.exception("reading %s", device.name)
         return _failed(attributes, f"{type(error).__name__}: {error}")
@@ -165,7 +166,7 @@ def _read_config(device: _Device) -> None:
     try:
         infos = device.proxy.attribute_list_query_ex()
     except tango.DevFailed as failed:  # its values are there all the same
-        log.warning("the units of %s cannot be read: %s", device.name, _reason(failed))
+        log.warning("the units of %s cannot be read: %s", device.name, reason(failed))
         return
     device.units = {info.name.lower(): info.unit for info in infos}
     device.labels = {info.name.lower(): tuple(info.enum_labels) for info in infos if len(info.enum_labels)}
@@ -175,7 +176,7 @@ def _read_config(device: _Device) -> None:
 def _reading(device: _Device, name: str, result: Any) -> Reading:
     now = time.time()
     if result.has_failed:
-        return Reading(None, now, error=_reason(tango.DevFailed(*result.get_err_stack())))
+        return Reading(None, now, error=reason(tango.DevFailed(*result.get_err_stack())))
     unit = device.units.get(name.lower(), "")
     unit = "" if unit.strip().lower() in _NO_UNIT else unit
     quality = "" if result.quality == tango.AttrQuality.ATTR_VALID else str(result.quality).removeprefix("ATTR_")
@@ -216,16 +217,6 @@ def _label(labels: Sequence[str], value: Any) -> str:
 def _failed(attributes: Sequence[str], error: str) -> list[Reading]:
     now = time.time()
     return [Reading(None, now, error=error) for _ in attributes]
-
-
-def _reason(failed: tango.DevFailed) -> str:
-    # The first of Tango's errors is the cause; the others say through where it came.
-    if not failed.args:
-        return "failed for no reason given"
-    cause = failed.args[0]
-    if cause.reason in ("API_CantConnectToDevice", "API_CorbaException", "API_DeviceNotExported"):
-        return f"the device does not answer ({cause.reason}): is its server running?"
-    return " ".join(str(cause.desc).split())
 
 
 # ----------------------------------------------------------------------- as metadata

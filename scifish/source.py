@@ -21,7 +21,7 @@ from scifish.settings import (
     save_last_good,
     settings_from_properties,
 )
-from scifish.tangodb import TangoDatabase
+from scifish.tangodb import TangoDatabase, reason
 
 log = logging.getLogger(__name__)
 
@@ -149,6 +149,4 @@ def _unreadable(settings: Settings, name: str) -> bool:
 
 
 def _first_line(error: Exception) -> str:
-    described = getattr(error.args[0], "desc", None) if error.args else None
-    lines = str(described or error).strip().splitlines()
-    return f"{lines[0] if lines else type(error).__name__}" if not isinstance(error, SettingsError) else str(error)
+    return reason(error) if isinstance(error, tango.DevFailed) else str(error) or type(error).__name__

@@ -257,11 +257,6 @@ class Spool:
             self._db.execute("INSERT INTO refused SELECT *, ? FROM outbox WHERE seq = ?", (reason, seq))
             self._db.execute("DELETE FROM outbox WHERE seq = ?", (seq,))
 
-    def refused(self) -> list[tuple[Waiting, str]]:
-        """Each refused message with its reason."""
-        rows = self._db.execute("SELECT seq, topic, uuid, message, since, reason FROM refused ORDER BY seq").fetchall()
-        return [(Waiting(*row[:5]), row[5]) for row in rows]
-
     # ------------------------------------------------------------------ the file
 
     @_rescued

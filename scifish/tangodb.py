@@ -1,4 +1,4 @@
-"""The Tango database, asked through its device.
+"""What is said to Tango itself: its database, asked through its device; and why it failed.
 
 `tango.Database` keeps the interpreter's lock while it waits: with a database that hangs, all of the
 program would stand still, the scan included. A command of the database's device lets go of it.
@@ -51,3 +51,14 @@ def parse_properties(answer: list[str]) -> dict[str, list[str]]:
 def _text(raw: str) -> str:
     """Properties are UTF-8, and PyTango reads a command's texts as Latin-1."""
     return str(raw).encode("latin-1", "replace").decode("utf-8", "replace")
+
+
+def reason(failed: tango.DevFailed) -> str:
+    """Why Tango failed, in one line."""
+    # The first of Tango's errors is the cause; the others say through where it came.
+    if not failed.args:
+        return "failed for no reason given"
+    cause = failed.args[0]
+    if cause.reason in ("API_CantConnectToDevice", "API_CorbaException", "API_DeviceNotExported"):
+        return f"the device does not answer ({cause.reason}): is its server running?"
+    return " ".join(str(cause.desc).split())
