@@ -30,6 +30,7 @@ class Records:
 macro, records = Macro(), Records()
 for _ in range(2):
     recorder = SciFishRecorder(macro=macro)
+    {between}
     recorder.startRecordList(records)
     recorder.writeRecord({{"point_nb": 0}})
     {end}
@@ -52,9 +53,11 @@ ENVIRONMENT = {
 COUNTED = f"{{**{ENVIRONMENT!r}, 'serialno': next(number)}}"
 
 
-def scan(tmp_path: Path, prepare: str = "", environment: Any = ENVIRONMENT, end: str = END) -> str:
+def scan(
+    tmp_path: Path, prepare: str = "", environment: Any = ENVIRONMENT, end: str = END, between: str = "pass"
+) -> str:
     """What two scans in a row say at the Door, in a process of its own: the recorder is one for a process."""
-    program = textwrap.dedent(SCAN).format(prepare=prepare, environment=environment, end=end)
+    program = textwrap.dedent(SCAN).format(prepare=prepare, environment=environment, end=end, between=between)
     done = subprocess.run(
         [sys.executable, "-c", program],
         env={"XDG_STATE_HOME": str(tmp_path / "state"), "TANGO_HOST": "127.0.0.1:9", "PATH": "/usr/bin:/bin"},
@@ -99,6 +102,25 @@ def test_a_scan_that_another_recorder_broke_is_ended_by_the_next_one(tmp_path: P
     assert first.record.ending is not None
     assert (first.record.ending["status"], first.record.ending["points"]) == ("failed", 1)
     assert second.record.ending is None
+
+
+STOPPED = """
+    from sardana.taurus.core.tango.sardana.pool import StopException
+    def stop(*_): raise StopException("stopped before calling this")
+    Macro.getMacroServer = Macro.getDoorName = Macro.warning = stop
+    try:
+        recorder.startRecordList(records)
+    except StopException:
+        pass
+    sys.exit(0)
+"""
+
+
+def test_ctrl_c_while_a_scan_starts_loses_no_dataset(tmp_path: Path) -> None:
+    """All methods of a macro raise then; the constructor has asked before what the begin needs."""
+    scan(tmp_path, between=STOPPED.strip())
+    (left,) = _left_open(tmp_path)
+    assert left.record.given["datasetName"] == "ascan"
 
 
 def _left_open(tmp_path: Path) -> list[OpenDataset]:
