@@ -10,7 +10,6 @@ from sardana.macroserver.msexception import UnknownEnv
 
 from macros._output import printable, table
 from scifish.ids import scan_uuid
-from scifish.message import leaves
 from scifish.station import station
 
 __all__ = ["scicomment", "scirate", "scisnap"]
@@ -36,11 +35,11 @@ def scisnap(self: Any, words: list[str]) -> None:
     if not dataset.observed.wait((settings.snapshot_timeout if settings else 3.0) + 2.0):
         self.output("%s is recorded; its values are still being read.", printable(name))
         return
-    if dataset.withheld:
+    seen = dataset.snapshot
+    if seen.withheld:
         self.warning("The proposal is proprietary: this snapshot stays at the beamline and is not in the scan log.")
-    values = list(leaves(dataset.record.observed.values or {}))
-    failed = [(where, leaf["error"]) for where, leaf in values if "error" in leaf]
-    self.output("%s is recorded: %d values, %d of them could not be read.", printable(name), len(values), len(failed))
+    failed = seen.failed
+    self.output("%s is recorded: %d values, %d of them could not be read.", printable(name), seen.values, len(failed))
     if failed:
         table(self, ["Not read", "Why"], failed)
 

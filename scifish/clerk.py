@@ -28,6 +28,8 @@ class Clerk:
         self._stopping = threading.Event()
         self.trouble = ""
         """Why the disk takes nothing at the moment, "" if it does."""
+        self.on_damage: Callable[[Exception], None] | None = None
+        """Called when a spool that cannot begin anew by itself is damaged."""
         self._thread = threading.Thread(target=self._run, name="scifish-clerk", daemon=True)
         self._thread.start()
 
@@ -72,6 +74,9 @@ class Clerk:
             try:
                 future.set_result(self._insist(work) if insist else work())
             except BaseException as error:
+                # Of this class itself, and not of one below it, is only what says that the file is damaged.
+                if type(error) is sqlite3.DatabaseError and self.on_damage is not None:
+                    self.on_damage(error)
                 if insist:
                     log.error("the spool could not take an entry", exc_info=error)
                 future.set_exception(error)

@@ -10,10 +10,10 @@ import time
 from pathlib import Path
 
 from scifish import __version__
+from scifish.keeper import Keeper
 from scifish.settings import SettingsError, spool_directory
 from scifish.source import TangoSettings
 from scifish.spool import SUFFIX, Content, look
-from scifish.station import Station
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -48,12 +48,12 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _folder(options: argparse.Namespace) -> Path:
+def _folder(options: argparse.Namespace, source: TangoSettings) -> Path:
     if options.spool is not None:
         if not options.spool.is_dir():
             raise NotADirectoryError(f"--spool {options.spool}: there is no such folder")
         return Path(options.spool)
-    settings = TangoSettings().now(5.0)
+    settings = source.now(5.0)
     if settings is None:
         raise SettingsError("no settings: set TANGO_HOST (and SCIDOG_DEVICE), or name the folder with --spool")
     return spool_directory(settings)
@@ -70,7 +70,7 @@ def _contents(folder: Path) -> list[Content]:
 
 
 def _status(options: argparse.Namespace) -> int:
-    folder = _folder(options)
+    folder = _folder(options, TangoSettings())
     contents = _contents(folder)
     for content in contents:
         for line in describe(content, time.time()):
@@ -103,13 +103,12 @@ def _age(seconds: float) -> str:
 
 
 def _flush(options: argparse.Namespace) -> int:
-    folder = _folder(options)
-    station = Station(spool=folder, program="scifish flush")
-    try:
-        left = station.flush(options.timeout, _say)
-        why = station.trouble()
-    finally:
-        station.close()
+    settings = TangoSettings()
+    folder = _folder(options, settings)
+    keeper = Keeper(settings, None, [folder], lambda report: None)
+    left = keeper.flush(options.timeout, _say)
+    why = keeper.trouble()
+    keeper.leave(1.0, finish=False)
     print(f"{left} messages of programs that are gone are left{f': {why}' if left else ''}")
     others = [content for content in _contents(folder) if content.alive and content.waiting]
     for content in others:

@@ -42,6 +42,11 @@ class Record:
     observed: Observed = field(default_factory=Observed)
     ending: Message | None = None
 
+    @property
+    def status(self) -> str:
+        """How it ended; "" while it has not."""
+        return str(self.ending["status"]) if self.ending is not None else ""
+
     def said(self, name: str, default: str = "") -> str:
         """What the program says, else PathFixer, else the default."""
         for source in (self.given, self.observed.place):
@@ -113,8 +118,9 @@ def _common(kind: str, record: Record, settings: Settings, origin: Message) -> M
         "creationTime": iso(record.started),
         "origin": origin,
     }
-    if record.observed.warnings:
-        message["warnings"] = list(record.observed.warnings)
+    warnings = [*record.observed.warnings, *record.given.get("warnings", [])]
+    if warnings:
+        message["warnings"] = warnings
     return message
 
 

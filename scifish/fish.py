@@ -22,10 +22,13 @@ from typing import Any, TypeVar, cast
 from scifish.compose import as_given, began
 from scifish.message import STATUSES, Message
 from scifish.settings import Settings
-from scifish.source import FixedSettings
-from scifish.station import Dataset, Station, station
+from scifish.station import Dataset, station
 
 log = logging.getLogger(__name__)
+
+SHOW = 0.5
+"""Seconds that `show` waits for values that are still being read, and for the disk."""
+
 Method = TypeVar("Method", bound=Callable[..., Any])
 
 
@@ -79,7 +82,8 @@ class SciFish:
     """
 
     def __init__(self, settings: Settings | None = None, program: str = "") -> None:
-        self._station = station() if settings is None else Station(FixedSettings(settings), program)
+        self._station = station(settings, program)
+        self._shared = settings is None
         self._dataset: Dataset | None = None
         self.scicat_data = ScicatData()
         self.environment_data = EnvironmentData()
@@ -137,13 +141,15 @@ class SciFish:
         if self._dataset is None or settings is None:
             return "no dataset is being recorded" if self._dataset is None else "the settings are not known yet"
         record = self._dataset.record
+        self._dataset.observed.wait(SHOW)
+        seen = self._station.observed(record.uuid, SHOW) or record.observed
         origin = self._station.origin
-        now = replace(record, given=as_given(self._given(), record.started, origin["program"]))
+        now = replace(record, given=as_given(self._given(), record.started, origin["program"]), observed=seen)
         return json.dumps(began(now, settings, origin), ensure_ascii=False, indent=2)
 
     def close(self) -> None:
         """Send what can be sent in some seconds. Only for a SciFish with `settings` of its own."""
-        if self._station is not _shared():
+        if not self._shared:
             self._station.close()
 
     def _given(self) -> Message:
@@ -154,9 +160,3 @@ class SciFish:
 
 def _empty(value: Any) -> bool:
     return value is None or (isinstance(value, str) and not value)
-
-
-def _shared() -> Station | None:
-    from scifish import station as module
-
-    return module._station

@@ -73,12 +73,17 @@ class Withheld:
 
     def __init__(self, file: Path) -> None:
         self._file = file
+        self._uuids = self._read()
+
+    def _read(self) -> set[str]:
         try:
-            self._uuids = set(file.read_text("utf-8").split())
+            return set(self._file.read_text("utf-8").split())
         except OSError:
-            self._uuids = set()
+            return set()
 
     def __contains__(self, uuid: str) -> bool:
+        if uuid not in self._uuids:
+            self._uuids |= self._read()  # another process may have added it
         return uuid in self._uuids
 
     def add(self, uuid: str) -> None:

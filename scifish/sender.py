@@ -26,13 +26,17 @@ _REFUSED = {KafkaError.MSG_SIZE_TOO_LARGE, KafkaError.INVALID_MSG, KafkaError.IN
 
 
 class Sender(threading.Thread):
-    """Sends what is in its spools. `settings` is asked for each new producer, and never blocks."""
+    """Sends what is in its spools. `settings` is asked for each new producer, and never blocks.
 
-    def __init__(self, clerk: Clerk, settings: Callable[[], Settings | None]) -> None:
+    `own` is the spool into which more will come; the others are let go of when they are empty.
+    """
+
+    def __init__(self, clerk: Clerk, settings: Callable[[], Settings | None], own: Spool | None = None) -> None:
         super().__init__(name="scifish-sender", daemon=True)
         self._clerk = clerk
         self._settings = settings
-        self._spools: list[Spool] = []
+        self._own = own
+        self._spools: list[Spool] = [own] if own is not None else []
         self._in_flight: set[tuple[Spool, int]] = set()
         self._after: dict[Spool, int] = {}  # the seq up to which all was handed to librdkafka
         self._generation = 0  # of the producer
@@ -184,9 +188,9 @@ class Sender(threading.Thread):
         self._release_orphans()
 
     def _release_orphans(self) -> None:
-        """Let go of adopted spools that are empty. The first spool is this process's own."""
-        for spool in self._spools[1:]:
-            if self._clerk.ask(lambda spool=spool: spool.empty).result():  # type: ignore[misc]
+        """Let go of adopted spools that are empty."""
+        for spool in list(self._spools):
+            if spool is not self._own and self._clerk.ask(lambda spool=spool: spool.empty).result():  # type: ignore[misc]
                 self._spools.remove(spool)
                 self._after.pop(spool, None)
                 self._clerk.ask(spool.close).result()

@@ -6,9 +6,9 @@ import json
 import os
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 from scifish import config
 from scifish.config import Entry
@@ -178,14 +178,22 @@ def save_last_good(settings: Settings) -> None:
     write_atomically(last_good_file(), json.dumps(asdict(settings), ensure_ascii=False, indent=1))
 
 
+def settings_of(kept: Mapping[str, Any]) -> Settings:
+    """Settings that were carried by JSON (`asdict`). TypeError or KeyError if they are of another version."""
+    return Settings(
+        **{
+            **kept,
+            "configs": {name: tuple(lines) for name, lines in kept["configs"].items()},
+            "always_configs": tuple(kept["always_configs"]),
+            "problems": tuple(kept["problems"]),
+        }
+    )
+
+
 def load_last_good() -> Settings | None:
     """The settings kept last, or None if there are none that can be read."""
     try:
-        kept = json.loads(last_good_file().read_text("utf-8"))
-        kept["configs"] = {name: tuple(lines) for name, lines in kept["configs"].items()}
-        kept["always_configs"] = tuple(kept["always_configs"])
-        kept["problems"] = tuple(kept["problems"])
-        return replace(Settings(), **kept)
+        return settings_of(json.loads(last_good_file().read_text("utf-8")))
     except (OSError, ValueError, TypeError, KeyError):
         # Never written, cut short by an older crash, or of an older version: as good as none.
         return None

@@ -5,12 +5,14 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
+from pathlib import Path
 from typing import Protocol
 
 import tango
 
 from scifish.config import Entry
+from scifish.message import Message
 from scifish.settings import (
     BEAMLINE,
     Settings,
@@ -20,6 +22,7 @@ from scifish.settings import (
     read_properties,
     save_last_good,
     settings_from_properties,
+    settings_of,
 )
 from scifish.tangodb import TangoDatabase, reason
 
@@ -30,11 +33,30 @@ TIMEOUT = 0.5
 
 
 class SettingsSource(Protocol):
-    """Both calls never raise. `known` does no input or output; `now` waits for `timeout` seconds at most."""
+    """No call raises. `known` does no input or output; `now` waits for `timeout` seconds at most.
+
+    `described` is what `source_of` makes the same source of, in another process.
+    """
 
     def known(self) -> Settings | None: ...
 
     def now(self, timeout: float = TIMEOUT) -> Settings | None: ...
+
+    def described(self) -> Message: ...
+
+
+def source_for(settings: Settings | Path | None) -> SettingsSource:
+    """Of settings that a program was given; None: those of the SciDog. SettingsError if they cannot be used."""
+    if isinstance(settings, Settings):
+        return FixedSettings(settings)
+    return TangoSettings()
+
+
+def source_of(described: Message) -> SettingsSource:
+    """The source that another process described."""
+    if "fixed" in described:
+        return FixedSettings(settings_of(described["fixed"]))
+    return TangoSettings()
 
 
 class FixedSettings:
@@ -54,6 +76,9 @@ class FixedSettings:
     def now(self, timeout: float = TIMEOUT) -> Settings | None:
         return self._settings
 
+    def described(self) -> Message:
+        return {"fixed": asdict(self._settings)}
+
 
 class TangoSettings:
     """The properties of the beamline's SciDog, read anew when asked, so that an edit in jive is in effect.
@@ -71,6 +96,9 @@ class TangoSettings:
 
     def known(self) -> Settings | None:
         return self._known
+
+    def described(self) -> Message:
+        return {}
 
     def now(self, timeout: float = TIMEOUT) -> Settings | None:
         """As they are now, or those known if the database takes longer than `timeout` seconds."""

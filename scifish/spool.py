@@ -1,8 +1,9 @@
 """The spool: what is to be sent, on the local disk until Kafka has it.
 
 One SQLite file for each run of a program that records, in WAL mode with a sync at every commit,
-so that what a call has returned from survives SIGKILL and a power cut. A lock file beside it says
-that its program lives; a file whose lock is free is an orphan, which whoever starts next adopts.
+so that what a call has returned from survives SIGKILL and a power cut. The program writes what it
+says into it, and its companion process the rest. A lock file beside it says that one of the two
+lives; a file whose lock is free is an orphan, which whoever starts next adopts.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ import os
 import sqlite3
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, astuple, dataclass, fields
 from pathlib import Path
 from typing import Any, TypeVar, cast
 from urllib.parse import quote
@@ -35,9 +36,10 @@ CREATE TABLE IF NOT EXISTS datasets (
     uuid TEXT PRIMARY KEY,
     started REAL NOT NULL,
     single INTEGER NOT NULL,
+    announced INTEGER NOT NULL, -- whether `began` is to be sent: 0 no, 1 yes, 2 it is composed
     given TEXT NOT NULL,
-    observed TEXT,
-    ending TEXT,
+    observed TEXT NOT NULL,
+    ending TEXT NOT NULL, -- 'null' until it is over
     points INTEGER NOT NULL DEFAULT 0,
     seen REAL NOT NULL
 );
@@ -83,6 +85,31 @@ class OpenDataset:
     record: Record
     points: int
     seen: float
+    announced: bool
+    """Whether `began` is to be sent, and is not yet composed."""
+
+
+@dataclass(frozen=True)
+class Kept:
+    """A dataset as it is first kept, its parts as texts (`as_text`). The order is that of the table's columns."""
+
+    uuid: str
+    started: float
+    single: bool
+    announced: bool
+    given: str
+    observed: str
+    ending: str
+
+    @staticmethod
+    def of(record: Record, announced: bool = False) -> Kept:
+        parts = (as_text(record.given), as_text(asdict(record.observed)), as_text(record.ending))
+        return Kept(record.uuid, record.started, record.single, announced, *parts)
+
+    def as_line(self) -> str:
+        """All but the uuid as JSON on one line."""
+        flags = f'"started":{self.started!r},"single":{as_text(self.single)},"announced":{as_text(self.announced)}'
+        return f'{{{flags},"given":{self.given},"observed":{self.observed},"ending":{self.ending}}}'
 
 
 def _rescued(write: Method) -> Method:
@@ -94,8 +121,8 @@ def _rescued(write: Method) -> Method:
             return write(self, *args, **named)
         except sqlite3.DatabaseError as error:
             # Of this class itself, and not of one below it, is only what says that the file is damaged.
-            if type(error) is not sqlite3.DatabaseError:
-                raise
+            if type(error) is not sqlite3.DatabaseError or self.shared:
+                raise  # of a shared file, its program begins a new one
             self.begin_anew(error)
             return write(self, *args, **named)
 
@@ -103,18 +130,21 @@ def _rescued(write: Method) -> Method:
 
 
 class Spool:
-    """One file. Not for several threads: `scifish.clerk` is the one thread that uses it.
+    """One file. Not for several threads: `scifish.clerk` is the one thread of a process that uses it.
 
     All methods may raise `sqlite3.Error`, and have then changed nothing.
     """
 
-    def __init__(self, path: Path, origin: Message | None = None) -> None:
+    def __init__(self, path: Path, origin: Message | None = None, lock: int | None = None) -> None:
         """Take the file for this process; with `origin` it is made, without it is an orphan's.
 
-        Raises SpoolLocked if another process has it, FileNotFoundError if an orphan is gone.
+        With `lock`, the descriptor of a lock that is held already, the file is shared with the
+        program that holds it. Raises SpoolLocked if another process has it, FileNotFoundError if
+        an orphan is gone.
         """
         self.path = path
-        self._lock = _take_lock(path.with_suffix(".lock"))
+        self.shared = lock is not None
+        self.lock = _take_lock(path.with_suffix(".lock")) if lock is None else lock
         try:
             if origin is None and not path.exists():
                 raise FileNotFoundError(path)
@@ -128,7 +158,7 @@ class Spool:
                 row = (json.dumps({"host": "", "program": "", "version": "", "run": path.stem}),)
             self.origin: Message = json.loads(row[0])
         except BaseException:
-            os.close(self._lock)
+            os.close(self.lock)
             raise
 
     def _connect(self) -> sqlite3.Connection:
@@ -137,6 +167,10 @@ class Spool:
         db.execute("PRAGMA synchronous=FULL")
         db.executescript(_TABLES)
         return db
+
+    def leave_checkpoints(self) -> None:
+        """Let the companion bring the log into the file: it takes long, and the caller is a scan."""
+        self._db.execute("PRAGMA wal_autocheckpoint=20000")  # pages of 4 kB: only where nobody else does
 
     def begin_anew(self, why: Exception) -> None:
         """Put a damaged file aside as `.broken`, and go on in a new one as a new run."""
@@ -150,63 +184,68 @@ class Spool:
     # -------------------------------------------------------------- open datasets
 
     @_rescued
-    def begin(self, record: Record) -> None:
+    def begin(self, kept: Kept) -> None:
         """Keep the intention: a dataset begins, or is there at once (`single`). Repeatable."""
         # One statement is a transaction by itself, and this one a scan waits for: each further
         # call of SQLite gives the interpreter away, and waits until it is free again.
         self._db.execute(
-            "INSERT OR REPLACE INTO datasets (uuid, started, single, given, observed, ending, seen)"
-            " VALUES (?, ?, ?, ?, ?, ?, ?)",
-            (
-                record.uuid,
-                record.started,
-                record.single,
-                _json(record.given),
-                _json(asdict(record.observed)),
-                _json(record.ending),
-                time.time(),
-            ),
+            "INSERT OR REPLACE INTO datasets (uuid, started, single, announced, given, observed, ending, seen)"
+            " VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+            (*astuple(kept), time.time()),
         )
 
     @_rescued
-    def keep(self, uuid: str, part: str, content: Message) -> None:
-        """Keep `given`, `observed` or `ending` of a dataset, if it is still open."""
+    def keep(self, uuid: str, part: str, content: str) -> None:
+        """Keep `given`, `observed` or `ending` (`as_text`) of a dataset, if it is still open."""
         statement = {
             "given": "UPDATE datasets SET given = ?, seen = ? WHERE uuid = ?",
             "observed": "UPDATE datasets SET observed = ?, seen = ? WHERE uuid = ?",
             "ending": "UPDATE datasets SET ending = ?, seen = ? WHERE uuid = ?",
         }[part]
-        self._db.execute(statement, (_json(content), time.time(), uuid))
+        self._db.execute(statement, (content, time.time(), uuid))
 
     @_rescued
-    def progress(self, points: dict[str, int]) -> None:
-        """The number of points by uuid."""
+    def end(self, uuid: str, given: str | None, ending: str) -> None:
+        """Keep `ending`, and `given` where it is not None, of a dataset that is over."""
+        self._db.execute(
+            "UPDATE datasets SET ending = ?, given = coalesce(?, given), seen = ? WHERE uuid = ?",
+            (ending, given, time.time(), uuid),
+        )
+
+    @_rescued
+    def announce(self, uuid: str, given: str | None) -> None:
+        """`began` is to be sent, with `given` where it is not None."""
+        self._db.execute(
+            "UPDATE datasets SET announced = max(announced, 1), given = coalesce(?, given) WHERE uuid = ?",
+            (given, uuid),
+        )
+
+    @_rescued
+    def progress(self, points: dict[str, tuple[int, str | None]]) -> None:
+        """By uuid: the number of points, and `given` where it is not None."""
         now = time.time()
         with self._transaction():
             self._db.executemany(
-                "UPDATE datasets SET points = ?, seen = ? WHERE uuid = ?",
-                [(count, now, uuid) for uuid, count in points.items()],
+                # Not of one that is over: its last word is there.
+                "UPDATE datasets SET points = ?, given = coalesce(?, given), seen = ?"
+                " WHERE uuid = ? AND ending = 'null'",
+                [(count, given, now, uuid) for uuid, (count, given) in points.items()],
             )
 
     def open_datasets(self) -> list[OpenDataset]:
         """In the order in which they began."""
         rows = self._db.execute(
-            "SELECT uuid, started, single, given, observed, ending, points, seen FROM datasets ORDER BY rowid"
+            "SELECT uuid, started, single, given, observed, ending, points, seen, announced FROM datasets"
+            " ORDER BY rowid"
         ).fetchall()
         return [
             OpenDataset(
-                Record(
-                    uuid=uuid,
-                    started=started,
-                    single=bool(single),
-                    given=json.loads(given),
-                    observed=_observed(json.loads(observed or "null")),
-                    ending=json.loads(ending or "null"),
-                ),
+                record_of(uuid, started, bool(single), json.loads(given), json.loads(observed), json.loads(ending)),
                 points,
                 seen,
+                announced == 1,
             )
-            for uuid, started, single, given, observed, ending, points, seen in rows
+            for uuid, started, single, given, observed, ending, points, seen, announced in rows
         ]
 
     def forget(self, uuid: str) -> None:
@@ -216,12 +255,12 @@ class Spool:
     # --------------------------------------------------------------------- outbox
 
     @_rescued
-    def put(self, topic: str, message: Message, closes: bool = False) -> list[int]:
-        """Put a composed message into the outbox, in pieces if it is long; their `seq` are returned.
+    def put(self, topic: str, *messages: Message, closes: bool = False) -> list[int]:
+        """Put composed messages of one dataset into the outbox, a long one in pieces; their `seq` are returned.
 
-        With `closes` its dataset is no longer open: both happen, or neither.
+        With `closes` the dataset is no longer open: all happen, or nothing.
         """
-        pieces = bounded(message)
+        pieces = [piece for message in messages for piece in bounded(message)]
         with self._transaction():
             row = self._db.execute("SELECT content FROM meta WHERE name = 'seq'").fetchone()
             first = int(row[0]) + 1 if row else 1
@@ -233,8 +272,11 @@ class Spool:
                 )
             last = first + len(pieces) - 1
             self._db.execute("INSERT OR REPLACE INTO meta VALUES ('seq', ?)", (str(last),))
+            uuid = messages[0]["uuid"]
             if closes:
-                self._db.execute("DELETE FROM datasets WHERE uuid = ?", (message["uuid"],))
+                self._db.execute("DELETE FROM datasets WHERE uuid = ?", (uuid,))
+            elif messages[0].get("type") == "began":
+                self._db.execute("UPDATE datasets SET announced = 2 WHERE uuid = ?", (uuid,))
         return list(range(first, last + 1))
 
     def waiting(self, limit: int, after: int = 0) -> list[Waiting]:
@@ -278,9 +320,14 @@ class Spool:
         self._db.close()
         if empty:
             # The lock is held until the end, so that nobody adopts what is being removed.
-            for name in (SUFFIX, f"{SUFFIX}-wal", f"{SUFFIX}-shm", ".lock"):
+            for name in (SUFFIX, f"{SUFFIX}-wal", f"{SUFFIX}-shm", ".log", ".lock"):
                 self.path.with_suffix(name).unlink(missing_ok=True)
-        os.close(self._lock)
+        os.close(self.lock)
+
+    def leave(self) -> None:
+        """Let go of it, and leave it to the process with which it is shared."""
+        self._db.close()
+        os.close(self.lock)
 
     def _transaction(self) -> _Transaction:
         return _Transaction(self._db)
@@ -373,6 +420,13 @@ def set_aside(path: Path) -> Path:
     return aside
 
 
+def record_of(
+    uuid: str, started: float, single: bool, given: Message, observed: Message | None, ending: Message | None
+) -> Record:
+    """A record out of what is kept of it."""
+    return Record(uuid, started, given, single, _observed(observed), ending)
+
+
 def _observed(kept: Message | None) -> Observed:
     """Of an older or newer version it may have other fields."""
     known = {one.name for one in fields(Observed)}
@@ -389,5 +443,6 @@ def _take_lock(path: Path) -> int:
     return handle
 
 
-def _json(content: Message | None) -> str:
+def as_text(content: Message | bool | None) -> str:
+    """As it is kept: JSON on one line."""
     return json.dumps(content, ensure_ascii=False, allow_nan=False)

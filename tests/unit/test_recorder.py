@@ -10,7 +10,8 @@ from typing import Any
 
 import pytest
 
-from scifish.spool import OpenDataset, orphans
+from scifish.spool import OpenDataset, Spool, orphans
+from tests.tango_system import eventually
 
 SCAN = """
 import sys
@@ -72,7 +73,7 @@ def scan(
 @pytest.mark.parametrize(
     ("prepare", "says"),
     [
-        ("sys.modules['confluent_kafka'] = None", "SciFish cannot be loaded"),
+        ("sys.modules['yaml'] = None", "SciFish cannot be loaded"),
         (
             "import scifish.settings as s, pathlib; s.state_directory = lambda: pathlib.Path('/proc/none')",
             "no spool in",
@@ -124,7 +125,10 @@ def test_ctrl_c_while_a_scan_starts_loses_no_dataset(tmp_path: Path) -> None:
 
 
 def _left_open(tmp_path: Path) -> list[OpenDataset]:
-    (spool,) = orphans(tmp_path / "state" / "scifish" / "spool")
+    # Its companion leaves when it sees that the program is gone.
+    left: list[Spool] = []
+    assert eventually(lambda: bool(left.extend(orphans(tmp_path / "state" / "scifish" / "spool")) or left), 20.0)
+    (spool,) = left
     found = spool.open_datasets()
     spool.close()
     return found

@@ -19,7 +19,7 @@ from scifish import clerk as clerk_module
 from scifish import spool as spool_module
 from scifish.clerk import Clerk
 from scifish.compose import Record
-from scifish.spool import Spool, SpoolLocked, look, orphans
+from scifish.spool import Kept, Spool, SpoolLocked, as_text, look, orphans
 
 ORIGIN = {"host": "h", "program": "p", "version": "1", "run": "run-1"}
 
@@ -38,7 +38,7 @@ def test_seq_has_no_gap_and_goes_on_in_the_next_program(path: Path) -> None:
     assert spool.put("t", message()) == [1]
     assert spool.put("t", message()) == [2]
     spool.delivered([1, 2])
-    spool.begin(Record("u2", 1.0, {}))  # so that it is not empty, and stays
+    spool.begin(Kept.of(Record("u2", 1.0, {})))  # so that it is not empty, and stays
     spool.close()
     again = Spool(path)
     assert again.origin == ORIGIN
@@ -53,7 +53,7 @@ def test_seq_has_no_gap_and_goes_on_in_the_next_program(path: Path) -> None:
 def test_the_parts_of_a_long_message_are_put_together_or_not_at_all(path: Path) -> None:
     spool = Spool(path, ORIGIN)
     files = [{"path": f"/{'x' * 90}{n}", "time": "T", "size": 1} for n in range(10_000)]
-    spool.begin(Record("u1", 1.0, {}))
+    spool.begin(Kept.of(Record("u1", 1.0, {})))
     seqs = spool.put("t", message(files=files), closes=True)
     assert seqs == list(range(1, len(seqs) + 1))
     assert len(seqs) > 1
@@ -63,7 +63,7 @@ def test_the_parts_of_a_long_message_are_put_together_or_not_at_all(path: Path) 
 
 def test_a_failure_in_the_middle_changes_nothing(path: Path) -> None:
     spool = Spool(path, ORIGIN)
-    spool.begin(Record("u1", 1.0, {}))
+    spool.begin(Kept.of(Record("u1", 1.0, {})))
     with pytest.raises(ValueError, match="Out of range float"):
         spool.put("t", message(value=float("nan")), closes=True)
     assert spool.count() == 0
@@ -74,13 +74,13 @@ def test_a_failure_in_the_middle_changes_nothing(path: Path) -> None:
 
 def test_an_open_dataset_comes_back_as_it_was_kept(path: Path) -> None:
     spool = Spool(path, ORIGIN)
-    spool.begin(Record("u1", 5.0, {"datasetName": "a"}))
-    spool.keep("u1", "observed", {"place": {"proposalId": "2025"}, "values": None, "warnings": ["w"]})
-    spool.progress({"u1": 7})
+    spool.begin(Kept.of(Record("u1", 5.0, {"datasetName": "a"})))
+    spool.keep("u1", "observed", as_text({"place": {"proposalId": "2025"}, "values": None, "warnings": ["w"]}))
+    spool.progress({"u1": (7, None)})
     (left,) = spool.open_datasets()
     assert (left.record.given, left.record.observed.place) == ({"datasetName": "a"}, {"proposalId": "2025"})
     assert (left.record.ending, left.points) == (None, 7)
-    spool.keep("u1", "ending", {"status": "completed", "endTime": 6.0, "points": 8})
+    spool.keep("u1", "ending", as_text({"status": "completed", "endTime": 6.0, "points": 8}))
     (left,) = spool.open_datasets()
     assert left.record.ending == {"status": "completed", "endTime": 6.0, "points": 8}
     spool.close()
@@ -211,7 +211,7 @@ class SpoolMachine(RuleBasedStateMachine):
 
     @rule()
     def close_and_open(self) -> None:
-        self.spool.begin(Record("keeps the file", 1.0, {}))
+        self.spool.begin(Kept.of(Record("keeps the file", 1.0, {})))
         self.spool.close()
         self.spool = Spool(self.path)
 
