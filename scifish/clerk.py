@@ -6,8 +6,11 @@ import logging
 import queue
 import sqlite3
 import threading
+import time
+from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future
+from dataclasses import dataclass
 from typing import Any, TypeVar
 
 log = logging.getLogger(__name__)
@@ -20,12 +23,24 @@ RETRY = 1.0
 """Seconds between tries on a disk that refuses."""
 
 
+@dataclass(frozen=True)
+class _Task:
+    future: Future[Any]
+    work: Callable[[], Any]
+    insist: bool
+    after_others: bool
+
+
 class Clerk:
-    """Does what it is given, one after the other. A write that the disk refuses stays first in the queue."""
+    """Does what it is given, one after the other.
+
+    What the disk refuses waits, and all that is written later waits behind it, so that the order
+    is kept. What reads, or makes room, does not wait: else a full disk would never get emptier.
+    """
 
     def __init__(self) -> None:
-        self._queue: queue.SimpleQueue[tuple[Future[Any], Callable[[], Any], bool] | None] = queue.SimpleQueue()
-        self._stopping = threading.Event()
+        self._queue: queue.SimpleQueue[_Task | None] = queue.SimpleQueue()
+        self._refused: deque[_Task] = deque()
         self.trouble = ""
         """Why the disk takes nothing at the moment, "" if it does."""
         self.on_damage: Callable[[Exception], None] | None = None
@@ -34,12 +49,16 @@ class Clerk:
         self._thread.start()
 
     def ask(self, work: Callable[[], Result]) -> Future[Result]:
-        """Have it done once, after all that was given before. The future has the answer, or what it raised."""
-        return self._give(work, insist=False)
+        """Have it done once, after all that the disk takes. The future has the answer, or what it raised."""
+        return self._give(work, insist=False, after_others=False)
 
     def write(self, work: Callable[[], Result]) -> Future[Result]:
         """Have it done, again and again while the disk refuses. The future may be waited for."""
-        return self._give(work, insist=True)
+        return self._give(work, insist=True, after_others=True)
+
+    def make_room(self, work: Callable[[], Result]) -> Future[Result]:
+        """`write` what takes something away from the disk: it need not wait for what the disk refuses."""
+        return self._give(work, insist=True, after_others=False)
 
     def keep(self, work: Callable[[], object]) -> None:
         """`write` it and wait until it is on disk, but never longer than `PATIENCE`. Never raises.
@@ -57,43 +76,71 @@ class Clerk:
                 log.error("the spool's disk is slow or hangs: entries are kept in memory until it answers")
 
     def stop(self, timeout: float) -> bool:
-        """Finish what was given, for at most `timeout` seconds; whether all is done."""
+        """Finish what was given, for at most `timeout` seconds; whether the thread is done."""
         self._queue.put(None)
         self._thread.join(timeout)
-        self._stopping.set()
         return not self._thread.is_alive()
 
-    def _give(self, work: Callable[[], Result], insist: bool) -> Future[Result]:
+    def _give(self, work: Callable[[], Result], insist: bool, after_others: bool) -> Future[Result]:
         future: Future[Result] = Future()
-        self._queue.put((future, work, insist))
+        self._queue.put(_Task(future, work, insist, after_others))
         return future
 
     def _run(self) -> None:
-        while (given := self._queue.get()) is not None:
-            future, work, insist = given
-            try:
-                future.set_result(self._insist(work) if insist else work())
-            except BaseException as error:
-                # Of this class itself, and not of one below it, is only what says that the file is damaged.
-                if type(error) is sqlite3.DatabaseError and self.on_damage is not None:
-                    self.on_damage(error)
-                if insist:
-                    log.error("the spool could not take an entry", exc_info=error)
-                future.set_exception(error)
-
-    def _insist(self, work: Callable[[], Result]) -> Result:
+        again = 0.0
         while True:
             try:
-                result = work()
-            except (sqlite3.OperationalError, OSError) as error:
-                if self._stopping.is_set():
-                    raise
-                if str(error) != self.trouble:
-                    log.error("the spool's disk refuses (%s): entries are kept in memory, and tried again", error)
-                self.trouble = str(error)
-                self._stopping.wait(RETRY)
+                left = max(again - time.monotonic(), 0.0) if self._refused else None
+                task = self._queue.get(timeout=left)
+            except queue.Empty:
+                pass
             else:
-                if self.trouble:
-                    log.warning("the spool's disk takes entries again")
-                self.trouble = ""
-                return result
+                if task is None:
+                    break
+                if task.after_others and self._refused:
+                    self._refused.append(task)
+                elif not self._do(task):
+                    self._refused.append(task)
+                    again = time.monotonic() + RETRY
+                # What made room, or told that the disk answers again, lets others have their turn now.
+                elif self._refused and task.insist:
+                    again = 0.0
+            if self._refused and time.monotonic() >= again:
+                again = time.monotonic() + RETRY
+                self._try_refused()
+        self._try_refused()
+        for task in self._refused:
+            task.future.cancel()
+
+    def _try_refused(self) -> None:
+        while self._refused and self._do(self._refused[0]):
+            self._refused.popleft()
+
+    def _do(self, task: _Task) -> bool:
+        """False if the disk refuses and it is to be tried again."""
+        try:
+            result = task.work()
+        except (sqlite3.OperationalError, OSError) as error:
+            if task.insist:
+                self._say(str(error))
+                return False
+            task.future.set_exception(error)
+        except BaseException as error:
+            # Of this class itself, and not of one below it, is only what says that the file is damaged.
+            if type(error) is sqlite3.DatabaseError and self.on_damage is not None:
+                self.on_damage(error)
+            if task.insist:
+                log.error("the spool could not take an entry", exc_info=error)
+            task.future.set_exception(error)
+        else:
+            if task.after_others:
+                self._say("")
+            task.future.set_result(result)
+        return True
+
+    def _say(self, trouble: str) -> None:
+        if trouble and trouble != self.trouble:
+            log.error("the spool's disk refuses (%s): entries are kept in memory, and tried again", trouble)
+        elif self.trouble and not trouble:
+            log.warning("the spool's disk takes entries again")
+        self.trouble = trouble

@@ -20,7 +20,9 @@ from scifish.clerk import Clerk
 from scifish.compose import Observed, Record
 from scifish.datafiles import describe
 from scifish.message import Message, leaves
+from scifish.notice import Notices
 from scifish.place import Place, Withheld, is_proprietary
+from scifish.room import MEGABYTE, shortage
 from scifish.sender import Sender
 from scifish.settings import Settings, last_good_file, state_directory
 from scifish.source import SettingsSource
@@ -37,6 +39,9 @@ WORKERS = 8
 
 PATIENCE = 2.0
 """Seconds that the end waits for what is known to be in trouble."""
+
+LAST = 1.0
+"""Seconds for each of the threads to end."""
 
 REMEMBERED = 10_000
 """Datasets that are finished: what the disk takes late of them is not a new dataset."""
@@ -100,6 +105,9 @@ class Keeper:
         self._stopping = threading.Event()
         self._adopted = threading.Event()
         self._said = ""
+        self._limit = 0
+        self._shortage = ""
+        self._notices = Notices(own.origin) if own is not None else None
         report({"place": self._place.last})
         self._catch_up()
         threading.Thread(target=self._run_pulse, name="scifish-pulse", daemon=True).start()
@@ -169,7 +177,7 @@ class Keeper:
         for left in left_open:
             uuid = left.record.uuid
             if uuid in self._done:
-                self.clerk.write(lambda uuid=uuid: own.forget(uuid))  # type: ignore[misc]
+                self.clerk.make_room(lambda uuid=uuid: own.forget(uuid))  # type: ignore[misc]
                 continue
             dataset = self._begin(left.record) or self._datasets.get(uuid)
             if dataset is not None:
@@ -253,7 +261,7 @@ class Keeper:
         if settings is None:
             return False
         if not self._may_send(record, settings):
-            self.clerk.write(lambda: spool.forget(record.uuid))
+            self.clerk.make_room(lambda: spool.forget(record.uuid))
         else:
             if record.observed.values is None:
                 record.observed.warnings.append("no attribute was read before the program ended")
@@ -330,20 +338,40 @@ class Keeper:
                 log.exception("looking after the datasets that are being recorded")
 
     def _beat(self) -> None:
+        settings = self._settings.known()
+        if settings is not None and self._own is not None:
+            self._look_at_room(self._own, settings.spool_limit * MEGABYTE)
         trouble = self.trouble()
         if trouble != self._said:
             self._said = trouble
             self._report({"trouble": trouble})
             why = self._sender.trouble
             self._write(lambda own: own.note_trouble(why))
+        if settings is not None and self._notices is not None:
+            self._notices.say(settings.scidog, trouble)
         self._catch_up()
         for _ in range(len(self._unfinished)):
             self._finish_or_later(*self._unfinished.pop(0))
+
+    def _look_at_room(self, own: Spool, limit: int) -> None:
+        if limit != self._limit:
+            self._limit = limit
+            self.clerk.make_room(lambda: own.set_limit(limit))
+            self._report({"limit": limit})
+        try:
+            used = self.clerk.ask(own.size).result(PULSE)
+            self._shortage = shortage(own.path.parent, used, limit)
+        except TimeoutError:
+            pass  # it is busy; `Clerk.trouble` says so where it hangs
+        except (OSError, sqlite3.Error) as error:
+            self._shortage = f"the disk of the spool ({own.path.parent}) does not answer: {error}"
 
     def trouble(self) -> str:
         """Why something does not go its usual way, for a person; "" if all is well."""
         if self.clerk.trouble:
             return f"metadata are in memory only, the disk of the spool takes nothing ({self.clerk.trouble})"
+        if self._shortage:
+            return self._shortage
         if self._sender.trouble:
             return f"metadata are kept on this machine until Kafka takes them ({self._sender.trouble})"
         return ""
@@ -380,14 +408,21 @@ class Keeper:
             if now > deadline or (now > patience and (self.trouble() or self._settings.known() is None)):
                 break
             time.sleep(0.02)
-        left = max(deadline - time.monotonic(), 0.1)
         self._workers.stop(0.0)
         self._reader.close()
-        self._sender.stop(left)
+        self._sender.stop(LAST)
         own = self._own
-        if own is not None and not self._sender.is_alive():
-            self.clerk.ask(own.close if finish else own.leave)
-        self.clerk.stop(left)
+        if own is not None:
+            sending = self._sender.is_alive()  # it waits for a broker that does not answer
+
+            def let_go() -> None:
+                if not finish:
+                    own.leave()
+                elif not sending or own.empty:
+                    own.close()
+
+            self.clerk.ask(let_go)
+        self.clerk.stop(LAST)
 
     def _busy(self) -> bool:
         return any(dataset.record.ending is not None for dataset in list(self._datasets.values()))

@@ -91,6 +91,7 @@ class Link:
         try:
             process.wait(max(deadline - time.monotonic(), 0.0))
         except subprocess.TimeoutExpired:
+            process.returncode = 0  # left to itself on purpose: nothing to warn of
             return False
         return True
 
@@ -177,15 +178,16 @@ class Link:
             self._lines.put(None)
 
     def _listen(self, pipe: IO[str]) -> None:
-        for line in pipe:
-            self._sign = time.monotonic()
-            try:
-                report = json.loads(line)
-                if self.trouble:
-                    self._say("")
-                self._heard(report)
-            except Exception:
-                log.exception("a report of the companion process: %s", line[:200].rstrip())
+        with pipe:
+            for line in pipe:
+                self._sign = time.monotonic()
+                try:
+                    report = json.loads(line)
+                    if self.trouble:
+                        self._say("")
+                    self._heard(report)
+                except Exception:
+                    log.exception("a report of the companion process: %s", line[:200].rstrip())
         # Wakes the feeder, which sees that the other end is gone.
         self._lines.put("gone - null\n")
 

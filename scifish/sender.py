@@ -178,7 +178,7 @@ class Sender(threading.Thread):
         refused, self._refused = self._refused, []
         for spool in {spool for spool, _ in confirmed}:
             seqs = [seq for owner, seq in confirmed if owner is spool]
-            self._clerk.write(lambda spool=spool, seqs=seqs: spool.delivered(seqs)).result()  # type: ignore[misc]
+            self._clerk.make_room(lambda spool=spool, seqs=seqs: spool.delivered(seqs)).result()  # type: ignore[misc]
         for spool, seq, reason in refused:
             log.error("Kafka refuses message %d of %s for good: %s; see `scifish status`", seq, spool.path, reason)
             self._clerk.write(lambda spool=spool, seq=seq, why=reason: spool.refuse(seq, why)).result()  # type: ignore[misc]

@@ -36,7 +36,7 @@ class PropertySource(Protocol):
 
 @dataclass(frozen=True)
 class Settings:
-    """What a SciDog says, see the table in docs/reference. Times in seconds.
+    """What a SciDog says, see the table in docs/reference. Times in seconds, `spool_limit` in MB.
 
     `problems` are sentences about properties that are wrong: their defaults are in use.
     """
@@ -51,6 +51,7 @@ class Settings:
     topic: str = ""
     kafka_config_file: str = ""
     spool_directory: str = ""
+    spool_limit: int = 2000
     snapshot_timeout: float = 3.0
     max_array_size: int = 64
     send_proprietary: bool = False
@@ -113,6 +114,7 @@ def settings_from_properties(device: str, properties: Mapping[str, Sequence[str]
         topic=text("Topic") or f"scifish-{beamline}",
         kafka_config_file=text("KafkaConfigFile"),
         spool_directory=text("SpoolDirectory"),
+        spool_limit=int(number("SpoolLimit", 2000, 1, 1_000_000)),
         snapshot_timeout=number("SnapshotTimeout", 3.0, 0.05, 60.0),
         max_array_size=int(number("MaxArraySize", 64, 1, 10_000)),
         send_proprietary=proprietary in ("true", "1", "yes"),

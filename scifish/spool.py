@@ -172,6 +172,19 @@ class Spool:
         """Let the companion bring the log into the file: it takes long, and the caller is a scan."""
         self._db.execute("PRAGMA wal_autocheckpoint=20000")  # pages of 4 kB: only where nobody else does
 
+    def set_limit(self, size: int) -> None:
+        """The file takes no more than `size` bytes; then it refuses as a full disk does."""
+        (page,) = self._db.execute("PRAGMA page_size").fetchone()
+        self._db.execute(f"PRAGMA max_page_count={max(size // int(page), 1)}")
+
+    def size(self) -> int:
+        """Bytes of the file that are in use."""
+        page, pages, free = (
+            int(self._db.execute(f"PRAGMA {name}").fetchone()[0])
+            for name in ("page_size", "page_count", "freelist_count")
+        )
+        return page * (pages - free)
+
     def begin_anew(self, why: Exception) -> None:
         """Put a damaged file aside as `.broken`, and go on in a new one as a new run."""
         aside = set_aside(self.path)

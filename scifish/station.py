@@ -280,7 +280,7 @@ class Station:
         }
 
     def _hear(self, report: Message) -> None:
-        """A report of the companion: `log`, `trouble`, `place`, `observed` of a dataset, `damaged`."""
+        """A report of the companion: `log`, `trouble`, `place`, `limit`, `observed` of a dataset, `damaged`."""
         if "log" in report:
             level, text = report["log"]
             log.log(level, "%s", text)
@@ -294,6 +294,8 @@ class Station:
                 failed = [(where, why) for where, why in report["failed"]]
                 dataset.snapshot = Snapshot(report["values"], failed, report["withheld"])
                 dataset.observed.set()
+        elif "limit" in report:
+            self._clerk.make_room(lambda: self._spool.set_limit(report["limit"]))
         elif "damaged" in report:
             # It has ended; the next one finds the new file.
             error = sqlite3.DatabaseError(report["damaged"])

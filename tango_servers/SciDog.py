@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import time
 
 import tango
 from tango import AttrWriteType, DevState
@@ -24,6 +25,9 @@ LOOK = 3.0
 
 LONGEST_LIST = 1000
 
+REMEMBER = 180.0
+"""Seconds for which a program's trouble is shown: it repeats each minute what lasts."""
+
 
 class SciDog(Device):
     """What is recorded at a beamline, and where it is sent.
@@ -32,7 +36,8 @@ class SciDog(Device):
     - {name: Ring current, source: r3-319s2/dia/dcct-01/InstantaneousCurrent, unit: mA, group: Machine}
 
     ON: all is well. ALARM: a property has a mistake; the Status says which line, and why.
-    What is right in it is recorded all the same.
+    What is right in it is recorded all the same. Also ALARM: a program that records says that
+    its metadata waits for Kafka, or that its disk is nearly full.
     """
 
     # All are text here, also numbers: a wrong one must be reported, and not keep the device from starting.
@@ -62,6 +67,11 @@ class SciDog(Device):
         default_value="",
         doc="Where messages are kept until Kafka has them (default: /var/lib/scifish, else in the user's state folder)",
     )
+    SpoolLimit = device_property(
+        dtype=str,
+        default_value="2000",
+        doc="Megabytes that may wait on the disk of each program that records (default: 2000)",
+    )
     SnapshotTimeout = device_property(
         dtype=str, default_value="3", doc="Seconds after which an attribute is given up (default: 3)"
     )
@@ -84,6 +94,7 @@ class SciDog(Device):
         self._announcer = Announcer(self, self.PUSHED)
         self._settings = Settings(scidog=self.get_name())
         self._looks = 0
+        self._troubles: dict[str, tuple[float, str]] = {}
         self._asked: TangoDatabase | None = None
         self._look()
         self._background = Background(f"{self.get_name()} properties", self._look_in_background, LOOK)
@@ -127,6 +138,9 @@ class SciDog(Device):
         self._problems = [sendable(problem) for problem in (*settings.problems, *mistakes)]
         if trouble:
             self._problems.insert(0, sendable(trouble))
+        now = time.monotonic()
+        self._troubles = {run: said for run, said in self._troubles.items() if now - said[0] < REMEMBER}
+        self._problems += sorted(text for _, text in self._troubles.values())
         state = DevState.ALARM if self._problems else DevState.ON
         lines = [f"The device is in {state} state.", *self._problems]
         active = settings.active_config or "none"
@@ -161,7 +175,7 @@ class SciDog(Device):
         dtype=(str,),
         max_dim_x=LONGEST_LIST,
         fget="read_Problems",
-        doc="What is wrong in the properties, with the line and why",
+        doc="What is wrong in the properties, with the line and why, and in the programs that record",
     )
     revision = attribute(name="Revision", dtype=str, fget="read_Revision", doc="Changes whenever Entries does")
     kafka_bootstrap_servers = attribute(
@@ -207,6 +221,22 @@ class SciDog(Device):
         """Read the properties now, and not within a few seconds."""
         self._look()
 
+    @command(
+        dtype_in=(str,),
+        doc_in="Run, program and host, and what is wrong there; an empty text: all is well again",
+    )
+    def ReportTrouble(self, texts: list[str]) -> None:
+        """A program that records says that its metadata waits, or that its disk is nearly full. Shown in Problems."""
+        with refusing("SciDog", WrongReport):
+            if len(texts) != 3:
+                raise WrongReport(f"three texts are needed (run, program and host, trouble), and not {len(texts)}")
+        run, who, trouble = texts
+        if trouble:
+            self._troubles[run] = (time.monotonic(), sendable(f"{who}: {trouble}"))
+        else:
+            self._troubles.pop(run, None)
+        self._look()
+
     @command(doc_in="Name of a configuration", doc_out="Its lines, as in the property")
     def GetConfig(self, name: str) -> str:
         with refusing("SciDog", UnknownConfig):
@@ -223,6 +253,10 @@ class SciDog(Device):
 
 class UnknownConfig(Exception):
     """There is no configuration of that name."""
+
+
+class WrongReport(Exception):
+    """A report of a program is not of the form that is needed."""
 
 
 def _database() -> tango.Database:

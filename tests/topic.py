@@ -16,6 +16,7 @@ class Topic:
     """All messages of the beamline's topic, checked against the schema as they come."""
 
     def __init__(self, bootstrap: str, topic: str) -> None:
+        self.name = topic
         self._consumer = Consumer(
             {"bootstrap.servers": bootstrap, "group.id": uuid.uuid4().hex, "auto.offset.reset": "earliest"}
         )

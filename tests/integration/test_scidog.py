@@ -144,6 +144,19 @@ def test_jive_can_show_what_each_property_is_for(stack: Stack) -> None:
     documented = {name: text for name, text, _ in zip(answer, answer, answer, strict=True)}
     assert set(documented) == {
         *("Beamline", "ActiveConfig", "AlwaysConfigs", "PathFixer", "KafkaBootstrapServers", "Topic"),
-        *("KafkaConfigFile", "SpoolDirectory", "SnapshotTimeout", "MaxArraySize", "SendProprietary"),
+        *("KafkaConfigFile", "SpoolDirectory", "SpoolLimit", "SnapshotTimeout", "MaxArraySize", "SendProprietary"),
     }
     assert all(documented.values())
+
+
+def test_what_a_program_reports_is_seen_until_it_is_well_again(scidog: tango.DeviceProxy) -> None:
+    trouble = "the spool has 1700 of the 2000 MB that SpoolLimit allows"
+    scidog.ReportTrouble(["run-1", "Sardana demo on host", trouble])
+    assert scidog.state() == tango.DevState.ALARM
+    assert scidog.Problems == (f"Sardana demo on host: {trouble}",)
+    assert trouble in scidog.status()
+    scidog.ReportTrouble(["run-1", "Sardana demo on host", ""])
+    assert scidog.state() == tango.DevState.ON
+    with pytest.raises(tango.DevFailed) as caught:
+        scidog.ReportTrouble(["run-1"])
+    assert refusal(caught)[0] == "SciDog_WrongReport"

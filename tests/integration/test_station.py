@@ -16,7 +16,7 @@ from scifish.compose import Observed, Record
 from scifish.message import Message
 from scifish.settings import Settings, save_last_good
 from scifish.source import FixedSettings, TangoSettings
-from scifish.spool import Spool, look
+from scifish.spool import Kept, Spool, look
 from scifish.station import Station
 from tests.tango_system import control_system, eventually
 
@@ -75,7 +75,8 @@ def killed(folder: Path, place: Message) -> None:
     """The spool of a program that was killed in the middle of a dataset, before any value was read."""
     spool = Spool(folder / "killed-1.spool", ORIGIN)
     given = {"datasetName": "x", "scientificMetadata": {}}
-    spool.begin(Record("0d1c950f-5492-5d5f-b66c-f788b18d1ef1", 1.0, given, observed=Observed(place=place)))
+    record = Record("0d1c950f-5492-5d5f-b66c-f788b18d1ef1", 1.0, given, observed=Observed(place=place))
+    spool.begin(Kept.of(record))
     spool.close()
 
 
@@ -99,7 +100,7 @@ def test_a_killed_dataset_is_ended_and_a_proprietary_one_stays(tmp_path: Path, p
             assert eventually(lambda: not orphan.exists())  # nothing of it is of use to anybody
     finally:
         station.close()
-    assert len(list(tmp_path.glob("*.spool"))) == sent
+    assert eventually(lambda: len(list(tmp_path.glob("*.spool"))) == sent)
 
 
 def test_what_pathfixer_said_last_is_known_to_the_next_program(tmp_path: Path) -> None:

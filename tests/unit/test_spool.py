@@ -19,6 +19,7 @@ from scifish import clerk as clerk_module
 from scifish import spool as spool_module
 from scifish.clerk import Clerk
 from scifish.compose import Record
+from scifish.room import shortage
 from scifish.spool import Kept, Spool, SpoolLocked, as_text, look, orphans
 
 ORIGIN = {"host": "h", "program": "p", "version": "1", "run": "run-1"}
@@ -264,6 +265,53 @@ def test_a_disk_that_refuses_costs_the_caller_no_time_and_nothing_is_lost(monkey
     assert written == ["first", "second"]
     assert clerk.trouble == ""
     assert clerk.stop(1.0)
+
+
+def test_what_makes_room_does_not_wait_for_what_the_disk_refuses() -> None:
+    room: list[int] = []
+    written: list[str] = []
+
+    def write(what: str) -> None:
+        if not room:
+            raise sqlite3.OperationalError("database or disk is full")
+        written.append(what)
+
+    clerk = Clerk()
+    first = clerk.write(lambda: write("first"))
+    second = clerk.write(lambda: write("second"))
+    assert clerk.ask(lambda: list(written)).result(5.0) == []
+    clerk.make_room(lambda: room.append(1)).result(5.0)
+    first.result(0.5)
+    second.result(0.5)
+    assert written == ["first", "second"]
+    assert clerk.stop(1.0)
+
+
+def test_a_spool_takes_no_more_than_its_limit_and_is_emptied_all_the_same(path: Path) -> None:
+    spool = Spool(path, ORIGIN)
+    spool.set_limit(200_000)
+    taken = []
+    while spool.size() < 180_000:
+        taken += spool.put("t", message("u1", text="x" * 10_000))
+    with pytest.raises(sqlite3.OperationalError, match="full"):
+        spool.put("t", message("u1", text="x" * 30_000))
+    assert spool.size() <= 200_000
+    spool.delivered(taken)
+    assert spool.size() < 100_000
+    assert spool.put("t", message("next")) == [len(taken) + 1]
+    spool.delivered([len(taken) + 1])
+    spool.close()
+    assert list(path.parent.iterdir()) == []
+
+
+def test_what_is_getting_short_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("scifish.room.FREE", 0)
+    assert shortage(tmp_path, 79, 100) == ""
+    assert "SpoolLimit" in shortage(tmp_path, 80_000_000, 100_000_000)
+    monkeypatch.setattr("scifish.room.FREE", 1 << 62)
+    assert str(tmp_path) in shortage(tmp_path, 0, 100)
+    with pytest.raises(OSError, match="No such file"):
+        shortage(tmp_path / "gone", 0, 100)
 
 
 def test_a_disk_that_hangs_costs_the_first_caller_only(monkeypatch: pytest.MonkeyPatch) -> None:
