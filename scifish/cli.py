@@ -11,8 +11,8 @@ from pathlib import Path
 
 from scifish import __version__
 from scifish.keeper import Keeper
-from scifish.settings import SettingsError, spool_directory
-from scifish.source import TangoSettings
+from scifish.settings import SettingsError, spool_folders
+from scifish.source import SettingsSource, TangoSettings
 from scifish.spool import SUFFIX, Content, look
 
 
@@ -36,7 +36,11 @@ def _parser() -> argparse.ArgumentParser:
         epilog="Settings are those of the beamline's SciDog (TANGO_HOST, SCIDOG_DEVICE), or the last good ones.",
     )
     parser.add_argument("--version", action="version", version=f"scifish {__version__}")
-    parser.add_argument("--spool", type=Path, help="the spool's folder (default: SpoolDirectory of SciDog)")
+    parser.add_argument(
+        "--spool",
+        type=Path,
+        help="the spool's folder (default: SpoolDirectory of SciDog, /var/lib/scifish and the user's state folder)",
+    )
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     status = commands.add_parser("status", help="what waits, since when, and why; exit status 1 if anything does")
     status.set_defaults(run=_status)
@@ -48,36 +52,38 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _folder(options: argparse.Namespace, source: TangoSettings) -> Path:
+def _folders(options: argparse.Namespace, source: SettingsSource) -> list[Path]:
+    """Where spools may be: also in a folder that SpoolDirectory named once, or where that could not be written."""
     if options.spool is not None:
         if not options.spool.is_dir():
             raise NotADirectoryError(f"--spool {options.spool}: there is no such folder")
-        return Path(options.spool)
+        return [Path(options.spool)]
     settings = source.now(5.0)
     if settings is None:
         raise SettingsError("no settings: set TANGO_HOST (and SCIDOG_DEVICE), or name the folder with --spool")
-    return spool_directory(settings)
+    return spool_folders(settings)
 
 
-def _contents(folder: Path) -> list[Content]:
+def _contents(folders: list[Path]) -> list[Content]:
     found = []
-    for path in sorted(folder.glob(f"*{SUFFIX}")):
+    for path in sorted(path for folder in folders for path in folder.glob(f"*{SUFFIX}")):
         try:
             found.append(look(path))
         except (sqlite3.Error, OSError) as error:
-            print(f"{path.name}: cannot be read: {error}")
+            print(f"{path}: cannot be read: {error}")
     return found
 
 
 def _status(options: argparse.Namespace) -> int:
-    folder = _folder(options, TangoSettings())
-    contents = _contents(folder)
+    folders = _folders(options, TangoSettings())
+    contents = _contents(folders)
     for content in contents:
         for line in describe(content, time.time()):
             print(line)
     waiting = sum(content.waiting for content in contents)
     refused = sum(len(content.refused) for content in contents)
-    print(f"{folder}: {waiting} messages wait, {refused} are refused by Kafka, {len(contents)} spools")
+    where = ", ".join(map(str, folders)) or "no spool folder is there"
+    print(f"{where}: {waiting} messages wait, {refused} are refused by Kafka, {len(contents)} spools")
     return 1 if waiting or refused else 0
 
 
@@ -85,7 +91,7 @@ def describe(content: Content, now: float) -> list[str]:
     """Lines for a person; `now` in seconds since 1970."""
     who = f"{content.origin.get('program', '?')} on {content.origin.get('host', '?')}"
     state = "running" if content.alive else "gone; its spool is sent by the next start, or by `scifish flush`"
-    lines = [f"{content.path.name}: {who} ({state})"]
+    lines = [f"{content.path.name}: {who} ({state}), {content.size / 1e6:.1f} MB"]
     if content.recording:
         lines.append(f"  {content.recording} datasets are being recorded, or were when it ended")
     if content.waiting and content.since is not None:
@@ -104,13 +110,13 @@ def _age(seconds: float) -> str:
 
 def _flush(options: argparse.Namespace) -> int:
     settings = TangoSettings()
-    folder = _folder(options, settings)
-    keeper = Keeper(settings, None, [folder], lambda report: None)
+    folders = _folders(options, settings)
+    keeper = Keeper(settings, None, folders, lambda report: None)
     left = keeper.flush(options.timeout, _say)
     why = keeper.trouble()
     keeper.leave(1.0, finish=False)
     print(f"{left} messages of programs that are gone are left{f': {why}' if left else ''}")
-    others = [content for content in _contents(folder) if content.alive and content.waiting]
+    others = [content for content in _contents(folders) if content.alive and content.waiting]
     for content in others:
         print(f"{content.waiting} wait in {content.origin.get('program', '?')}, which is running and sends them itself")
     return 1 if left or others else 0

@@ -34,6 +34,9 @@ log = logging.getLogger(__name__)
 PULSE = 1.0
 """Seconds between two looks at what is to be done."""
 
+LOOK = 300.0
+"""Seconds between two looks for spools of programs that are gone."""
+
 WORKERS = 8
 """Datasets whose values are read, or whose messages are composed, at the same time."""
 
@@ -110,8 +113,8 @@ class Keeper:
         self._notices = Notices(own.origin) if own is not None else None
         report({"place": self._place.last})
         self._catch_up()
+        self._next_look = 0.0
         threading.Thread(target=self._run_pulse, name="scifish-pulse", daemon=True).start()
-        self._workers.give(self._adopt)
 
     # --------------------------------------------------------------- told by the program
 
@@ -331,11 +334,12 @@ class Keeper:
     # ----------------------------------------------------------------------- the pulse
 
     def _run_pulse(self) -> None:
-        while not self._stopping.wait(PULSE):
+        while not self._stopping.is_set():
             try:
                 self._beat()
             except Exception:
                 log.exception("looking after the datasets that are being recorded")
+            self._stopping.wait(PULSE)
 
     def _beat(self) -> None:
         settings = self._settings.known()
@@ -350,6 +354,9 @@ class Keeper:
         if settings is not None and self._notices is not None:
             self._notices.say(settings.scidog, trouble)
         self._catch_up()
+        if time.monotonic() > self._next_look:
+            self._next_look = time.monotonic() + LOOK
+            self._workers.give(self._adopt)
         for _ in range(len(self._unfinished)):
             self._finish_or_later(*self._unfinished.pop(0))
 

@@ -166,6 +166,12 @@ def spool_directory(settings: Settings) -> Path:
     return state_directory() / "spool"
 
 
+def spool_folders(settings: Settings) -> list[Path]:
+    """All that are there and may hold spools: the one in use, and those where an earlier program may have been."""
+    folders = [spool_directory(settings), SYSTEM_SPOOL, state_directory() / "spool"]
+    return [folder for folder in dict.fromkeys(folders) if folder.is_dir()]
+
+
 # -------------------------------------------------------------------------- last good
 
 

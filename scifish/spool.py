@@ -374,6 +374,8 @@ class Content:
     recording: int
     waiting: int
     since: float | None
+    size: int
+    """Bytes on disk."""
     trouble: str
     refused: list[tuple[int, str, str]]
     """seq, uuid and reason of each message that Kafka will never take"""
@@ -392,6 +394,7 @@ def look(path: Path) -> Content:
             recording=db.execute("SELECT count(*) FROM datasets").fetchone()[0],
             waiting=waiting,
             since=since,
+            size=sum(file.stat().st_size for file in path.parent.glob(f"{path.name}*")),
             trouble=meta.get("trouble", ""),
             refused=db.execute("SELECT seq, uuid, reason FROM refused ORDER BY seq").fetchall(),
         )

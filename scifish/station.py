@@ -26,7 +26,7 @@ from scifish.link import Link
 from scifish.message import Message, plain
 from scifish.origin import origin
 from scifish.place import Withheld
-from scifish.settings import SYSTEM_SPOOL, Settings, SettingsError, spool_directory, state_directory
+from scifish.settings import Settings, SettingsError, spool_directory, spool_folders, state_directory
 from scifish.source import SettingsSource, TangoSettings, source_for
 from scifish.spool import SUFFIX, Kept, Spool, as_text
 
@@ -106,11 +106,10 @@ class Station:
         """Open the spool and start the companion. OSError if there is no place for the spool."""
         self.settings = settings or TangoSettings()
         known = self.settings.known() or self.settings.now(FIRST_SETTINGS) or Settings()
-        folders = [spool_directory(known), SYSTEM_SPOOL, state_directory() / "spool"]
         # Before there is any thread, so that a start that fails leaves none behind.
-        self._spool = _open_spool([folders[0], folders[-1]], program)
+        self._spool = _open_spool([spool_directory(known), state_directory() / "spool"], program)
         self._spool.leave_checkpoints()
-        self._folders = [str(folder) for folder in folders if folder.is_dir()]
+        self._folders = [str(folder) for folder in spool_folders(known)]
         self._withheld = Withheld(state_directory() / "withheld")
         self._clerk = Clerk()
         self._place: Message = {}

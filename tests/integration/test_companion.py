@@ -1,0 +1,202 @@
+"""The companion process of a program that records: killed, hung, left alone, and found damaged."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from uuid import uuid4
+
+import pytest
+
+from scifish import link
+from scifish.settings import Settings
+from scifish.source import FixedSettings
+from scifish.station import Station
+from tests.kafka import Kafka
+from tests.tango_system import eventually
+from tests.topic import Topic
+
+
+@dataclass
+class Lab:
+    settings: Settings
+    topic: Topic
+
+    @property
+    def spool(self) -> Path:
+        return Path(self.settings.spool_directory)
+
+    def station(self) -> Station:
+        return Station(FixedSettings(self.settings), program="test")
+
+
+@pytest.fixture
+def lab(tmp_path: Path, kafka: Kafka, monkeypatch: pytest.MonkeyPatch) -> Iterator[Lab]:
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+    topic = Topic(kafka.bootstrap, f"scifish-companion-{uuid4().hex[:8]}")
+    yield Lab(
+        Settings(
+            beamline="lab",
+            topic=topic.name,
+            kafka_bootstrap_servers=kafka.bootstrap,
+            spool_directory=str(tmp_path / "spool"),
+        ),
+        topic,
+    )
+    topic.close()
+
+
+def companion(of: int) -> int:
+    """The process id of the companion of a process; it is waited for."""
+    found: list[int] = []
+    assert eventually(lambda: bool(found.extend(_children(of)) or found))
+    return found[0]
+
+
+def _children(of: int) -> list[int]:
+    children = Path(f"/proc/{of}/task").glob("*/children")
+    pids = [int(pid) for file in children for pid in file.read_text().split()]
+    return [pid for pid in pids if b"scifish.companion" in Path(f"/proc/{pid}/cmdline").read_bytes()]
+
+
+def wait_for_last(topic: Topic, uuid: str) -> dict[str, object]:
+    return topic.wait_for(lambda m: m["uuid"] == uuid and m["type"] in ("ended", "snapshot"), 60.0)
+
+
+def test_a_companion_that_is_killed_again_and_again_loses_nothing(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(link, "FIRST_PAUSE", 0.1)
+    monkeypatch.setattr(link, "LONGEST_PAUSE", 0.1)
+    station = lab.station()
+    uuids = []
+    for number in range(12):
+        dataset = station.begin({"datasetName": f"d{number}"})
+        if number % 4 == 1:
+            os.kill(companion(os.getpid()), signal.SIGKILL)
+        dataset.point()
+        if number % 4 == 2:
+            time.sleep(0.3)
+        dataset.end("completed", {"datasetName": f"d{number}", "files": [f"/data/{number}.h5"]})
+        uuids.append(dataset.uuid)
+    for number, uuid in enumerate(uuids):
+        ended = wait_for_last(lab.topic, uuid)
+        assert (ended["status"], ended["numberOfPoints"], ended["datasetName"]) == ("completed", 1, f"d{number}")
+        assert len(ended["files"]) == 1  # type: ignore[arg-type]
+    assert eventually(lambda: station.trouble() == "", 20.0)
+    station.close()
+    assert list(lab.spool.iterdir()) == []
+    numbers = sorted({m["seq"] for m in lab.topic.messages})
+    assert numbers == list(range(1, len(numbers) + 1))
+    assert len({(m["uuid"], m["seq"]) for m in lab.topic.messages if m["type"] == "ended"}) == 12
+
+
+def test_one_that_hangs_costs_the_measurement_nothing_and_is_replaced(
+    lab: Lab, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(link, "SILENCE", 8.0)
+    station = lab.station()
+    first = companion(os.getpid())
+    assert station.record_snapshot({"datasetName": "before"}).observed.wait(10.0)
+    os.kill(first, signal.SIGSTOP)
+    try:
+        start = time.monotonic()
+        # More than a pipe takes.
+        said = {"scientificMetadata": {f"text {n}": "x" * 10_000 for n in range(10)}}
+        uuids = []
+        for number in range(20):
+            dataset = station.begin({"datasetName": f"d{number}", **said})
+            dataset.end("completed")
+            uuids.append(dataset.uuid)
+        assert time.monotonic() - start < 10.0
+        assert eventually(lambda: first not in _children(os.getpid()), 30.0)
+    finally:
+        if Path(f"/proc/{first}").exists():
+            os.kill(first, signal.SIGCONT)
+    for uuid in uuids:
+        assert wait_for_last(lab.topic, uuid)["status"] == "completed"
+    station.close()
+
+
+def test_without_a_companion_a_program_says_so_and_the_next_one_sends(
+    lab: Lab, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patch:
+        patch.setattr(link, "_python", lambda: "/no/such/python")
+        station = lab.station()
+        dataset = station.begin({"datasetName": "alone"})
+        dataset.end("stopped")
+        assert eventually(lambda: "no companion process can be started" in station.trouble())
+        station.close()
+    other = lab.station()
+    assert wait_for_last(lab.topic, dataset.uuid)["status"] == "stopped"
+    other.close()
+
+
+def test_one_that_cannot_start_tells_why(lab: Lab, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    (tmp_path / "broken").mkdir()
+    (tmp_path / "broken" / "confluent_kafka.py").write_text("raise ImportError('librdkafka.so.1: not found')")
+    monkeypatch.setattr(link, "_environment", lambda: {**os.environ, "PYTHONPATH": str(tmp_path / "broken")})
+    station = lab.station()
+    assert eventually(lambda: "librdkafka.so.1: not found" in station.trouble(), 20.0)
+    station.close()
+
+
+PROGRAM = """
+import os, sys, time
+from scifish.settings import Settings
+from scifish.source import FixedSettings
+from scifish.station import Station
+station = Station(FixedSettings(Settings(**{settings!r})), program="test")
+said = {{"datasetName": "cut off"}}
+dataset = station.begin(said, latest=lambda: {{**said, "description": "late"}})
+dataset.point()
+if {fork}:
+    if os.fork() == 0:
+        time.sleep(60)
+print(dataset.uuid, flush=True)
+time.sleep(60)
+"""
+
+
+@pytest.mark.parametrize("fork", [False, True], ids=["alone", "with a forked child that lives on"])
+def test_a_program_that_is_killed_is_finished_by_its_companion(lab: Lab, fork: bool) -> None:
+    program = PROGRAM.format(settings=asdict(lab.settings), fork=fork)
+    with subprocess.Popen(
+        [sys.executable, "-c", program], stdout=subprocess.PIPE, text=True, start_new_session=True
+    ) as running:
+        assert running.stdout is not None
+        uuid = running.stdout.readline().strip()
+        lab.topic.wait_for(lambda m: m["uuid"] == uuid and m["type"] == "began")
+        time.sleep(2.5)  # what it says is kept about each second
+        helper = companion(running.pid)
+        try:
+            running.kill()
+            ended = wait_for_last(lab.topic, uuid)
+            assert (ended["status"], ended["numberOfPoints"]) == ("interrupted", 1)
+            assert ended["description"] == "late"
+            assert eventually(lambda: not Path(f"/proc/{helper}").exists(), 20.0)
+            assert list(lab.spool.iterdir()) == []
+        finally:
+            os.killpg(running.pid, signal.SIGKILL)
+
+
+def test_a_file_that_gets_damaged_is_put_aside_and_a_new_one_begun(lab: Lab) -> None:
+    station = lab.station()
+    station.record_snapshot({"datasetName": "first"}).observed.wait(10.0)
+    lab.topic.wait_for(lambda m: m["datasetName"] == "first")
+    (file,) = lab.spool.glob("*.spool")
+    os.kill(companion(os.getpid()), signal.SIGSTOP)
+    for path in (file, file.with_name(f"{file.name}-wal")):
+        if path.exists():
+            with path.open("r+b") as handle:
+                handle.write(b"\xff" * max(path.stat().st_size, 4096))
+    os.kill(companion(os.getpid()), signal.SIGCONT)
+    uuid = station.record_snapshot({"datasetName": "second"}).uuid
+    assert wait_for_last(lab.topic, uuid)
+    assert list(lab.spool.glob("*.broken"))
+    station.close()
