@@ -96,6 +96,10 @@ class Kinds(Device):
     def Mask(self) -> np.ndarray:
         return np.array([[True, False], [False, True]])
 
+    @attribute(dtype=((np.uint16,),), max_dim_x=100, max_dim_y=100)
+    def Picture(self) -> np.ndarray:
+        return np.arange(10_000, dtype=np.uint16).reshape(100, 100)
+
     @attribute(dtype=str)
     def NoText(self) -> str:
         return ""
@@ -107,6 +111,10 @@ class Kinds(Device):
     @attribute(dtype=float)
     def Alarm(self) -> tuple[float, float, AttrQuality]:
         return 2.0, 1_700_000_000.0, AttrQuality.ATTR_ALARM
+
+    @attribute(dtype=float, unit="\u00b5m")
+    def Forwardable(self) -> float:
+        return 5.0
 
     @attribute(dtype=float)
     def Changing(self) -> tuple[float, float, AttrQuality]:
@@ -120,6 +128,12 @@ class Kinds(Device):
     @attribute(dtype=float, polling_period=200)
     def Polled(self) -> float:
         return 4.0
+
+
+class Forwards(Device):
+    """`Forwarded` is another device's attribute: the one in its property `__root_att`."""
+
+    Forwarded = attribute(name="Forwarded", label="Forwarded", forwarded=True)
 
 
 class Plain(Device):
@@ -222,4 +236,4 @@ class Counts(Device):
 
 
 if __name__ == "__main__":
-    run((Kinds, Plain, Counts), args=["Kinds", *sys.argv[1:]])
+    run((Kinds, Forwards, Plain, Counts), args=["Kinds", *sys.argv[1:]])
