@@ -29,6 +29,9 @@ log = logging.getLogger(__name__)
 PERIOD = 1.0
 """Seconds between two polls of an attribute without change events."""
 
+SETTLE = 0.5
+"""Seconds after which a new subscription surely brings every event: what changes before may be missed by Tango."""
+
 TIMEOUT = 3.0
 """Seconds that a device has for its answer to a poll."""
 
@@ -92,14 +95,24 @@ class _Tally:
         self.samples = Samples()
         self.state = _State.NEW
         self.over = False
-        self._first: float | None = None
+        self._last: float | None = None
+        self._look_again: float | None = None
         self._subscription: int | None = None
         self._why = "it was not read before the dataset ended"
 
     @property
     def asks(self) -> bool:
-        """Whether it is to be polled."""
-        return self.state in (_State.NEW, _State.POLLED) and not self.over
+        """Whether it is to be read when others are polled."""
+        if self.over or self.state is _State.HOPELESS:
+            return False
+        if self.state is _State.EVENTS:
+            return self._look_again is not None and time.monotonic() > self._look_again
+        return True
+
+    @property
+    def settled(self) -> bool:
+        """Whether its events come for sure."""
+        return self._subscription is not None and self._look_again is None
 
     def take(self, reading: Reading) -> None:
         """A sample, if the reading is a number."""
@@ -114,10 +127,14 @@ class _Tally:
         """Take what a poll has found. The first number leads to a try with events."""
         if not self.asks:
             return
+        if self.state is _State.EVENTS:
+            self._look_again = None
+            if reading.value != self._last:
+                self.take(reading)
+            return
         self.take(reading)
         if self.state is _State.NEW and not reading.error:
-            self.state = _State.EVENTS
-            self._first = reading.value
+            self.state, self._last = _State.EVENTS, reading.value
             self.device.turn.give(self._subscribe)
 
     def end(self) -> None:
@@ -138,6 +155,7 @@ class _Tally:
             self._subscription = self.device.proxy().subscribe_event(
                 self.attribute, tango.EventType.CHANGE_EVENT, self._on_event
             )
+            self._look_again = time.monotonic() + SETTLE
         except tango.DevFailed as failed:
             log.debug("%s is polled: %s", self.source, reason(failed))
             self.state = _State.POLLED
@@ -161,9 +179,10 @@ class _Tally:
             self._why = "no value: its quality is INVALID"
         else:
             value = event.attr_value.value
-            again, self._first = value == self._first, None
-            if not again:  # a subscription begins with an event that says the value once more
+            begins = self._subscription is None
+            if not (begins and value == self._last):  # a subscription begins with the value that was just read
                 self.samples.add(value)
+            self._last = value
 
 
 class _Device:

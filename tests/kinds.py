@@ -197,7 +197,8 @@ class Counts(Device):
         self.push_change_event("Pushed", value)
 
     @command
-    def PushInvalid(self) -> None:
+    def PushUseless(self) -> None:
+        self.push_change_event("Pushed", float("nan"))
         self._quality = AttrQuality.ATTR_INVALID
         self.push_change_event("Pushed", 99.0, time.time(), self._quality)
 
