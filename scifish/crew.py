@@ -24,8 +24,8 @@ IDLE = 60.0
 class Crew:
     """Does what it is given, all side by side. A thread is made when none is free.
 
-    Not an executor of the standard library: those refuse work when the interpreter ends, and the
-    values of a short program's only dataset would be lost.
+    Not an executor of the standard library: those keep a program from ending while a device hangs,
+    and refuse work while it ends.
     """
 
     def __init__(self, name: str, most: int = MOST, idle: float = IDLE) -> None:

@@ -227,8 +227,8 @@ class Statistics:
             for name, tallies in by_device.items():
                 self._devices[name].tallies += tallies
                 self._watched.setdefault(uuid, []).extend(tallies)
-        for name, tallies in by_device.items():
-            self._ask(self._devices[name], tallies, lambda: None)
+        # Behind the caller's back: to wake up the thread of each device takes its time.
+        self._crew.give(lambda: self._begin(by_device.values()))
 
     def finish(self, uuid: str, timeout: float) -> dict[str, Message]:
         """The statistics of a dataset by full attribute name, after at most `timeout` seconds; then they are forgotten.
@@ -256,6 +256,10 @@ class Statistics:
                 log.warning("a subscription could not be ended: its device hangs")
                 break
         self._crew.stop()
+
+    def _begin(self, by_device: Iterable[list[_Tally]]) -> None:
+        for tallies in by_device:
+            self._ask(tallies[0].device, tallies, lambda: None)
 
     def _end(self, uuids: Iterable[str]) -> list[_Tally]:
         with self._lock:

@@ -202,6 +202,11 @@ class Counts(Device):
         self._quality = AttrQuality.ATTR_INVALID
         self.push_change_event("Pushed", 99.0, time.time(), self._quality)
 
+    @command
+    def PushMany(self, count: int) -> None:
+        for number in range(count):
+            self.push_change_event("Pushed", float(number))
+
     @attribute(dtype=float)
     def Quiet(self) -> float:
         self._reads += 1
