@@ -9,23 +9,19 @@ import functools
 import logging
 import threading
 import time
-from collections.abc import Collection, Iterable, Sequence
-from concurrent.futures import Future, wait
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy
 import tango
 
 from scifish.config import Entry, map_key
+from scifish.crew import MOST, Crew, Line
 from scifish.message import Message, array_fields, iso, leaf, plain
 from scifish.tangodb import reason
-from scifish.workers import Workers
 
 log = logging.getLogger(__name__)
-
-WORKERS = 64
-"""Devices read at the same time. The threads only wait, and are made when needed."""
 
 CONFIG_AGE = 600.0
 """Seconds after which units and labels of a device are asked for again: they can be edited in jive."""
@@ -35,11 +31,17 @@ AGAIN = 10.0
 
 _TIMED_OUT = {"API_DeviceTimedOut"}
 
+_QUALITIES = {
+    quality: "" if quality == tango.AttrQuality.ATTR_VALID else name.removeprefix("ATTR_")
+    for name, quality in tango.AttrQuality.__members__.items()
+}
+
+_SCALAR = (float, int, str)
+
 _NO_UNIT = {"", "no unit", "not specified", "no standard unit", "no display unit"}
 
 
-@dataclass(frozen=True)
-class Reading:
+class Reading(NamedTuple):
     """One attribute as it was read. `time` in seconds since 1970; `value` None where there is an `error`.
 
     `raw` is the number behind an enum's label or a state's name.
@@ -53,93 +55,133 @@ class Reading:
     raw: Any = None
 
 
-_Answer = Future[list[Reading]]
+class _Call(NamedTuple):
+    """One call of a device: its attributes, and for each the full names under which it is wanted."""
+
+    device: str
+    attributes: tuple[str, ...]
+    sources: tuple[tuple[str, ...], ...]
 
 
 @dataclass
 class _Device:
-    """A device as this process knows it."""
+    """A device as this process knows it. Its proxy is used in turn, never by two threads.
+
+    Setting a proxy's time-out waits for its other call with the interpreter's lock held, and all
+    of the program would stand still.
+    """
 
     name: str
+    turn: Line
     proxy: Any = None
     timeout: float = 0.0
     units: dict[str, str] = field(default_factory=dict)
     labels: dict[str, Sequence[str]] = field(default_factory=dict)
     config_time: float = 0.0
     hangs_until: float = 0.0
-    answer: _Answer | None = None
-    since: float = 0.0
+    busy_since: float | None = None
 
 
 class Reader:
     """Reads attributes by their full names. Threads may share it; it keeps its proxies."""
 
-    def __init__(self, workers: int = WORKERS) -> None:
+    def __init__(self, threads: int = MOST) -> None:
         self._devices: dict[str, _Device] = {}
         self._lock = threading.Lock()
-        # Not an executor of the standard library: those refuse work when the interpreter ends,
-        # and the values of a short program's only dataset would be lost.
-        self._pool = Workers(workers, "scifish-read")
+        self._crew = Crew("scifish-read", threads)
 
     def read(self, sources: Collection[str], timeout: float) -> dict[str, Reading]:
         """A Reading for each full attribute name, after at most `timeout` seconds. Never raises."""
-        # By device and attribute, in lower case: Tango does not care, and one call must not name one twice.
-        wanted: dict[str, dict[str, str]] = {}
-        for source in sources:
-            device, _, attribute = source.rpartition("/")
-            wanted.setdefault(device.lower(), {})[attribute.lower()] = attribute
         deadline = time.monotonic() + timeout
+        calls = _calls(tuple(sources))
+        answers = _Answers(len(calls))
+        for call in calls:
+            self.ask(call.device, call.attributes, timeout, functools.partial(answers.put, call.device))
+        answered = answers.wait(deadline - time.monotonic())
         found: dict[str, Reading] = {}
-        asked: dict[str, _Answer] = {}
-        for device, attributes in wanted.items():
-            names = list(attributes.values())
-            answer = self._ask(device, names, timeout)
-            if answer is None:
-                error = f"not read: {device} has not answered an earlier read, and is asked again after {AGAIN:g} s"
-                found |= _named_readings(device, names, _failed(names, error))
-            else:
-                asked[device] = answer
-        wait(asked.values(), timeout=max(deadline - time.monotonic(), 0.0))
-        for device, answer in asked.items():
-            names = list(wanted[device].values())
-            late = not answer.done()
-            readings = _failed(names, f"no answer within {timeout:g} s") if late else answer.result()
-            found |= _named_readings(device, names, readings)
-        return {source: found[source.lower()] for source in sources}
+        for call in calls:
+            readings = answered.get(call.device) or _failed(call.attributes, f"no answer within {timeout:g} s")
+            for names, reading in zip(call.sources, readings, strict=True):
+                found.update(dict.fromkeys(names, reading))
+        return found
+
+    def ask(self, name: str, attributes: Sequence[str], timeout: float, done: Callable[[list[Reading]], None]) -> None:
+        """Read attributes of one device, and give `done` a Reading for each, in their order. Never raises.
+
+        `done` is called by another thread, when the device has answered, or by this one if the
+        device is known to hang: to wait for it would only cost time.
+        """
+        now = time.monotonic()
+        with self._lock:
+            device = self._devices.get(name)
+            if device is None:
+                device = self._devices[name] = _Device(name, Line(self._crew))
+        busy_since = device.busy_since
+        if now < device.hangs_until or (busy_since is not None and now - busy_since > timeout):
+            error = f"not read: {name} has not answered an earlier read, and is asked again after {AGAIN:g} s"
+            done(_failed(attributes, error))
+        else:
+            device.turn.give(lambda: done(_read_in_turn(device, attributes, timeout, now + timeout)))
 
     def close(self) -> None:
         """Read no more; what hangs is left to itself."""
-        self._pool.stop(0.0)
+        self._crew.stop()
 
-    def _ask(self, name: str, attributes: list[str], timeout: float) -> _Answer | None:
-        """None if the device is known to hang: it would only cost time."""
+
+@functools.lru_cache(maxsize=64)  # a dataset asks for what the last one asked for
+def _calls(sources: tuple[str, ...]) -> tuple[_Call, ...]:
+    # By device and attribute in lower case: Tango does not care, and one call must not name one twice.
+    wanted: dict[str, dict[str, list[str]]] = {}
+    for source in dict.fromkeys(sources):
+        device, _, attribute = source.lower().rpartition("/")
+        wanted.setdefault(device, {}).setdefault(attribute, []).append(source)
+    return tuple(
+        _Call(
+            device,
+            tuple(names[0].rpartition("/")[2] for names in attributes.values()),
+            tuple(tuple(names) for names in attributes.values()),
+        )
+        for device, attributes in wanted.items()
+    )
+
+
+class _Answers:
+    """The answers of `count` devices; whoever brings the last one wakes up who waits for all."""
+
+    def __init__(self, count: int) -> None:
+        self._found: dict[str, list[Reading]] = {}
+        self._missing = count
+        self._lock = threading.Lock()
+        self._all = threading.Event()
+        if not count:
+            self._all.set()
+
+    def put(self, device: str, readings: list[Reading]) -> None:
         with self._lock:
-            device = self._devices.setdefault(name, _Device(name))
-            before = device.answer
-            busy = before is not None and not before.done()
-            if time.monotonic() < device.hangs_until or (busy and time.monotonic() - device.since > timeout):
-                return None
-            answer: _Answer = Future()
-            device.answer, device.since = answer, time.monotonic()
-        # Two scans at once: the second has its turn after the first.
-        first = before if busy else None
-        self._pool.give(lambda: answer.set_result(_read_in_turn(first, device, attributes, timeout)))
-        return answer
+            self._found[device] = readings
+            self._missing -= 1
+            complete = not self._missing
+        if complete:
+            self._all.set()
+
+    def wait(self, timeout: float) -> dict[str, list[Reading]]:
+        """What there is after at most `timeout` seconds."""
+        self._all.wait(max(timeout, 0.0))
+        with self._lock:
+            return dict(self._found)
 
 
-def _named_readings(device: str, names: Sequence[str], readings: Sequence[Reading]) -> dict[str, Reading]:
-    return {f"{device}/{name.lower()}": reading for name, reading in zip(names, readings, strict=True)}
-
-
-def _read_in_turn(before: _Answer | None, device: _Device, attributes: list[str], timeout: float) -> list[Reading]:
-    # Never two calls on one proxy: setting its time-out waits for the other call with the
-    # interpreter's lock held, and all of the program would stand still.
-    if before is not None and wait([before], timeout).not_done:
+def _read_in_turn(device: _Device, attributes: Sequence[str], timeout: float, deadline: float) -> list[Reading]:
+    if time.monotonic() >= deadline or time.monotonic() < device.hangs_until:
         return _failed(attributes, f"not read: {device.name} has not yet answered an earlier read")
-    return _read_device(device, attributes, timeout)
+    device.busy_since = time.monotonic()
+    try:
+        return _read_device(device, attributes, timeout)
+    finally:
+        device.busy_since = None
 
 
-def _read_device(device: _Device, attributes: list[str], timeout: float) -> list[Reading]:
+def _read_device(device: _Device, attributes: Sequence[str], timeout: float) -> list[Reading]:
     """A Reading for each attribute, in their order. Never raises."""
     try:
         if device.proxy is None:
@@ -159,7 +201,7 @@ def _read_device(device: _Device, attributes: list[str], timeout: float) -> list
     except Exception as error:
         log.exception("reading %s", device.name)
         return _failed(attributes, f"{type(error).__name__}: {error}")
-    return [_reading(device, name, result) for name, result in zip(attributes, results, strict=True)]
+    return [_reading(device, name.lower(), result) for name, result in zip(attributes, results, strict=True)]
 
 
 def _read_config(device: _Device) -> None:
@@ -168,26 +210,25 @@ def _read_config(device: _Device) -> None:
     except tango.DevFailed as failed:  # its values are there all the same
         log.warning("the units of %s cannot be read: %s", device.name, reason(failed))
         return
-    device.units = {info.name.lower(): info.unit for info in infos}
+    device.units = {info.name.lower(): info.unit for info in infos if info.unit.strip().lower() not in _NO_UNIT}
     device.labels = {info.name.lower(): tuple(info.enum_labels) for info in infos if len(info.enum_labels)}
     device.config_time = time.monotonic()
 
 
 def _reading(device: _Device, name: str, result: Any) -> Reading:
-    now = time.time()
+    """`name` in lower case."""
     if result.has_failed:
-        return Reading(None, now, error=reason(tango.DevFailed(*result.get_err_stack())))
-    unit = device.units.get(name.lower(), "")
-    unit = "" if unit.strip().lower() in _NO_UNIT else unit
-    quality = "" if result.quality == tango.AttrQuality.ATTR_VALID else str(result.quality).removeprefix("ATTR_")
+        return Reading(None, time.time(), error=reason(tango.DevFailed(*result.get_err_stack())))
+    unit = device.units.get(name, "")
+    quality = _QUALITIES[result.quality]
     moment = result.time.totime()
     if result.value is None and not quality and result.data_format != tango.AttrDataFormat.SCALAR:
         return Reading([], moment, unit)  # an empty spectrum or image
     if result.value is None:
         error = f"no value: its quality is {quality}" if quality else "no value: it is empty"
         return Reading(None, moment, unit, quality, error)
-    value, raw = _named(result.value, result.type, device.labels.get(name.lower()))
-    return Reading(value, moment, unit, quality, raw=raw)
+    value, raw = _named(result.value, result.type, device.labels.get(name))
+    return Reading(value, moment, unit, quality, "", raw)
 
 
 def _named(value: Any, kind: Any, labels: Sequence[str] | None) -> tuple[Any, Any]:
@@ -233,20 +274,20 @@ def as_metadata(entries: Iterable[Entry], readings: dict[str, Reading], max_arra
 
 def entry_leaf(entry: Entry, reading: Reading, max_array: int) -> Message:
     """One reading as a value of the message."""
-    found = leaf(
-        None,
-        unit=entry.unit or reading.unit,
-        human_name=entry.name,
-        source=entry.source,
-        time=iso(reading.time),
-        **({"quality": reading.quality} if reading.quality else {}),
-    )
-    if reading.error:
-        return found | {"error": reading.error}
-    shown = mapped(entry, reading)
-    found |= array_fields(shown, max_array)
-    if reading.raw is not None or shown is not reading.value:
-        found["raw"] = plain(reading.value if reading.raw is None else reading.raw)
+    value, moment, unit, quality, error, raw = reading
+    found = leaf(None, unit=entry.unit or unit, human_name=entry.name, source=entry.source, time=iso(moment))
+    if quality:
+        found["quality"] = quality
+    if error:
+        found["error"] = error
+        return found
+    shown = mapped(entry, reading) if entry.map else value
+    if isinstance(shown, _SCALAR):  # most of them, and 500 of them should cost little
+        found["value"] = plain(shown)
+    else:
+        found |= array_fields(shown, max_array)
+    if raw is not None or shown is not value:
+        found["raw"] = plain(value if raw is None else raw)
     return found
 
 

@@ -1,4 +1,7 @@
-"""A Tango device with every kind of attribute: `python -m tests.kinds INSTANCE`."""
+"""Tango devices for tests of the snapshot: `python -m tests.kinds INSTANCE`.
+
+`Kinds` has an attribute of every kind; of `Plain` there can be many; `Counts` changes its values.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +11,7 @@ import time
 
 import numpy as np
 from tango import AttrQuality, AttrWriteType, DevState
-from tango.server import Device, attribute, run
+from tango.server import Device, attribute, command, device_property, run
 
 
 class Colour(enum.IntEnum):
@@ -93,6 +96,10 @@ class Kinds(Device):
     def Mask(self) -> np.ndarray:
         return np.array([[True, False], [False, True]])
 
+    @attribute(dtype=((np.uint16,),), max_dim_x=100, max_dim_y=100)
+    def Picture(self) -> np.ndarray:
+        return np.arange(10_000, dtype=np.uint16).reshape(100, 100)
+
     @attribute(dtype=str)
     def NoText(self) -> str:
         return ""
@@ -104,6 +111,10 @@ class Kinds(Device):
     @attribute(dtype=float)
     def Alarm(self) -> tuple[float, float, AttrQuality]:
         return 2.0, 1_700_000_000.0, AttrQuality.ATTR_ALARM
+
+    @attribute(dtype=float, unit="\u00b5m")
+    def Forwardable(self) -> float:
+        return 5.0
 
     @attribute(dtype=float)
     def Changing(self) -> tuple[float, float, AttrQuality]:
@@ -119,5 +130,116 @@ class Kinds(Device):
         return 4.0
 
 
+class Forwards(Device):
+    """`Forwarded` is another device's attribute: the one in its property `__root_att`."""
+
+    Forwarded = attribute(name="Forwarded", label="Forwarded", forwarded=True)
+
+
+class Plain(Device):
+    """Ten attributes as a beamline's devices have them. `Delay`: seconds that each takes to read."""
+
+    Delay = device_property(dtype=float, default_value=0.0)
+
+    for _number in range(6):
+        locals()[f"Value{_number}"] = attribute(dtype=float, unit="mm", fget="_value")
+
+    def _wait(self) -> None:
+        if self.Delay:
+            time.sleep(self.Delay)
+
+    def _value(self) -> float:
+        self._wait()
+        return 1.5
+
+    @attribute(dtype=Colour)
+    def Enum(self) -> Colour:
+        self._wait()
+        return Colour.GREEN
+
+    @attribute(dtype=bool)
+    def Switch(self) -> bool:
+        self._wait()
+        return True
+
+    @attribute(dtype=str)
+    def Text(self) -> str:
+        self._wait()
+        return "in"
+
+    @attribute(dtype=(float,), max_dim_x=16)
+    def Spectrum(self) -> list[float]:
+        self._wait()
+        return [0.5] * 16
+
+
+PLAIN = (*(f"Value{number}" for number in range(6)), "Enum", "Switch", "Text", "Spectrum")
+"""The attributes of `Plain`."""
+
+
+class Counts(Device):
+    """`Pushed` sends a change event for each value it is given, `Quiet` has to be polled for."""
+
+    def init_device(self) -> None:
+        super().init_device()
+        self.set_change_event("Pushed", True, False)
+        self._pushed, self._quiet = 1.0, 1.0
+        self._quality = AttrQuality.ATTR_VALID
+        self._reads = 0
+
+    @attribute(dtype=float)
+    def Pushed(self) -> tuple[float, float, AttrQuality]:
+        return self._pushed, time.time(), self._quality
+
+    @Pushed.write
+    def Pushed(self, value: float) -> None:
+        self._pushed, self._quality = value, AttrQuality.ATTR_VALID
+        self.push_change_event("Pushed", value)
+
+    @command
+    def PushUseless(self) -> None:
+        self.push_change_event("Pushed", float("nan"))
+        self._quality = AttrQuality.ATTR_INVALID
+        self.push_change_event("Pushed", 99.0, time.time(), self._quality)
+
+    @command
+    def PushMany(self, count: int) -> None:
+        for number in range(count):
+            self.push_change_event("Pushed", float(number))
+
+    @attribute(dtype=float)
+    def Quiet(self) -> float:
+        self._reads += 1
+        return self._quiet
+
+    @Quiet.write
+    def Quiet(self, value: float) -> None:
+        self._quiet = value
+
+    @attribute(dtype=int)
+    def Reads(self) -> int:
+        return self._reads
+
+    @attribute(dtype=int)
+    def Count(self) -> int:
+        return 3
+
+    @attribute(dtype=str)
+    def Text(self) -> str:
+        return "in"
+
+    @attribute(dtype=bool)
+    def Switch(self) -> bool:
+        return True
+
+    @attribute(dtype=Colour)
+    def Enum(self) -> Colour:
+        return Colour.GREEN
+
+    @attribute(dtype=(float,), max_dim_x=4)
+    def Spectrum(self) -> list[float]:
+        return [1.0, 2.0]
+
+
 if __name__ == "__main__":
-    run((Kinds,), args=["Kinds", *sys.argv[1:]])
+    run((Kinds, Forwards, Plain, Counts), args=["Kinds", *sys.argv[1:]])

@@ -3,20 +3,26 @@
 from __future__ import annotations
 
 import math
+import os
+import signal
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
+import tango
 
+from deploy.demo.processes import Process
 from deploy.demo.stack import Stack
 from scifish.config import Entry
 from scifish.message import Message, iso
 from scifish.snapshot import Reader, Reading, as_metadata
-from tests.kinds import SCALARS
-from tests.tango_system import control_system
+from tests.kinds import PLAIN, SCALARS
+from tests.tango_system import control_system, eventually
 
 DEVICE = "test/kinds/1"
 
@@ -65,6 +71,7 @@ def test_scalars(stack: Stack, reader: Reader, kind: str, value: Any) -> None:
         ("Empty", {"value": []}),
         ("Texts", {"value": ["a", ""]}),
         ("Mask", {"value": [[True, False], [False, True]]}),
+        ("Picture", {"value": None, "shape": [100, 100], "min": 0, "max": 9999, "mean": 4999.5}),
         ("NoText", {"value": ""}),
         ("Alarm", {"value": 2.0, "quality": "ALARM", "time": iso(1_700_000_000)}),
         ("Changing", {"value": 3.0, "quality": "CHANGING"}),
@@ -130,6 +137,39 @@ def test_the_configurations_unit_goes_before_the_attributes_own(stack: Stack, re
     assert leaf(stack, reader, "Infinite", Entry("x", "", unit="um"))["unit"] == "um"
 
 
+def test_a_forwarded_attribute(stack: Stack, reader: Reader) -> None:
+    forwarding, command = "test/forwards/1", [sys.executable, "-m", "tests.kinds"]
+    root = {"Forwarded": {"__root_att": [f"{stack.name(DEVICE)}/Forwardable"]}}
+    stack.db.put_device_attribute_property(forwarding, root)
+    stack.start_server("Kinds/forwards", {forwarding: ("Forwards", {})}, command)
+    source = f"{stack.name(forwarding)}/Forwarded"
+    assert eventually(lambda: not reader.read([source], 3.0)[source].error)  # it looks for its root in the background
+    reading = reader.read([source], 3.0)[source]
+    assert (reading.value, reading.unit) == (5.0, "\u00b5m")
+
+
+def test_attributes_of_two_tango_systems(stack: Stack, reader: Reader, tmp_path: Path) -> None:
+    with control_system(tmp_path) as other:
+        properties = {"Delay": ["0"]}
+        other.start_server("Kinds/other", {DEVICE: ("Plain", properties)}, [sys.executable, "-m", "tests.kinds"])
+        here, there = f"{stack.name(DEVICE)}/Infinite", f"{other.name(DEVICE)}/Value0"
+        assert stack.tango_host != other.tango_host
+        readings = reader.read([here, there, f"{DEVICE}/Value1"], 3.0)  # without a host: that of TANGO_HOST
+    assert [reading.value for reading in readings.values()] == [float("-inf"), 1.5, 1.5]
+
+
+def test_a_device_that_was_dead_is_read_when_it_is_back(stack: Stack, reader: Reader) -> None:
+    device, command = "test/kinds/back", [sys.executable, "-m", "tests.kinds"]
+    source = f"{stack.name(device)}/Enum"
+    server = stack.start_server("Kinds/back", {device: ("Kinds", {})}, command)
+    assert reader.read([source], 3.0)[source].value == "GREEN"
+    server.kill()
+    assert "is its server running?" in reader.read([source], 3.0)[source].error
+    stack.run_server("Kinds/back", [device], command)
+    # Tango itself tries a lost connection once a second.
+    assert eventually(lambda: reader.read([source], 3.0)[source].value == "GREEN", 5.0)
+
+
 def test_a_device_that_is_not_there_and_one_that_comes_later(stack: Stack, reader: Reader) -> None:
     source = f"{stack.name('test/kinds/2')}/Enum"
     start = time.monotonic()
@@ -137,6 +177,63 @@ def test_a_device_that_is_not_there_and_one_that_comes_later(stack: Stack, reade
     assert time.monotonic() - start < 3.0
     stack.start_server("Kinds/late", {"test/kinds/2": ("Kinds", {})}, [sys.executable, "-m", "tests.kinds"])
     assert reader.read([source], 3.0)[source].value == "GREEN"
+
+
+@contextmanager
+def stopped(process: Process) -> Iterator[None]:
+    """A process that hangs: its connections stay, and it answers nothing."""
+    os.kill(process.pid, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        os.kill(process.pid, signal.SIGCONT)
+
+
+def start_plain(stack: Stack, instance: str, count: int) -> tuple[Process, list[str]]:
+    """A server of `count` devices, and the full names of all their attributes."""
+    devices = [f"test/{instance}/{number}" for number in range(count)]
+    command = [sys.executable, "-m", "tests.kinds"]
+    server = stack.start_server(f"Kinds/{instance}", {device: ("Plain", {}) for device in devices}, command)
+    return server, [f"{stack.name(device)}/{attribute}" for device in devices for attribute in PLAIN]
+
+
+def test_2000_attributes_on_200_devices(stack: Stack, reader: Reader) -> None:
+    _, sources = start_plain(stack, "many", 200)
+    assert len(sources) == 2000
+    for _ in range(2):  # the first time connects, and asks for units
+        start = time.monotonic()
+        readings = reader.read(sources, 3.0)
+        assert time.monotonic() - start < 3.0
+        assert not [reading.error for reading in readings.values() if reading.error]
+        assert len(readings) == 2000
+    box = tango.DeviceProxy(stack.name("test/many/199")).black_box(50)
+    assert len([line for line in box if "read_attributes" in line]) == 2
+
+
+def test_70_devices_that_hang_hold_up_no_other(stack: Stack, reader: Reader) -> None:
+    hanging, hung_sources = start_plain(stack, "hanging", 70)
+    _, sources = start_plain(stack, "healthy", 70)
+    with stopped(hanging):
+        for _ in range(2):  # as it hangs, and when it is known to hang
+            start = time.monotonic()
+            readings = reader.read([*hung_sources, *sources], 1.5)
+            assert time.monotonic() - start < 2.0
+            assert not [readings[source].error for source in sources if readings[source].error]
+            assert all(readings[source].error for source in hung_sources)
+    assert eventually(lambda: not reader.read(hung_sources, 3.0)[hung_sources[0]].error, 15.0)
+
+
+def test_devices_that_cannot_be_connected_hold_up_no_other(stack: Stack, reader: Reader) -> None:
+    known = f"{stack.name(DEVICE)}/Enum"
+    assert reader.read([known], 3.0)[known].value == "GREEN"
+    unknown = [f"{stack.name(f'test/unknown/{number}')}/Enum" for number in range(70)]
+    database = next(process for process in stack.processes.running if process.name == "tango-database")
+    with stopped(database):
+        start = time.monotonic()
+        readings = reader.read([*unknown, known], 1.0)
+        assert time.monotonic() - start < 1.5
+    assert readings[known].value == "GREEN"
+    assert "no answer within 1 s" in readings[unknown[0]].error
 
 
 def test_values_at_the_end_stand_beside_those_at_the_start() -> None:

@@ -1,0 +1,121 @@
+"""Threads for work that may hang: as many as are needed, so that what hangs holds up nothing else."""
+
+from __future__ import annotations
+
+import logging
+import queue
+import threading
+from collections import deque
+from collections.abc import Callable
+
+import tango
+
+log = logging.getLogger(__name__)
+
+Work = Callable[[], object]
+
+MOST = 512
+"""Threads at the same time. They only wait, and cost some 50 kB of memory each."""
+
+IDLE = 60.0
+"""Seconds without work after which a thread leaves."""
+
+
+class Crew:
+    """Does what it is given, all side by side. A thread is made when none is free.
+
+    Not an executor of the standard library: those keep a program from ending while a device hangs,
+    and refuse work while it ends.
+    """
+
+    def __init__(self, name: str, most: int = MOST, idle: float = IDLE) -> None:
+        self._name = name
+        self._most = most
+        self._idle = idle
+        self._queue: queue.SimpleQueue[Work | None] = queue.SimpleQueue()
+        self._lock = threading.Lock()
+        self._threads = 0
+        self._free = 0  # threads without work; below zero, pieces of work without a thread
+        self._stopped = False
+
+    @property
+    def threads(self) -> int:
+        return self._threads
+
+    def give(self, work: Work) -> None:
+        """Returns at once. What the work raises goes to the log; after `stop` it is not done."""
+        with self._lock:
+            if self._stopped:
+                return
+            self._queue.put(work)
+            if self._free > 0 or self._threads >= self._most or not self._begin_thread():
+                self._free -= 1
+
+    def stop(self) -> None:
+        """Finish what was given, without waiting for it."""
+        with self._lock:
+            self._stopped = True
+            for _ in range(self._threads):
+                self._queue.put(None)
+
+    def _begin_thread(self) -> bool:
+        try:
+            threading.Thread(target=self._run, name=self._name, daemon=True).start()
+        except RuntimeError as error:  # the system allows no more: those that there are will do it
+            log.warning("%s: no more than %d threads: %s", self._name, self._threads, error)
+            return False
+        self._threads += 1
+        return True
+
+    def _run(self) -> None:
+        # Tango wants to know its threads; a call from another kind may crash.
+        with tango.EnsureOmniThread():
+            while work := self._next():
+                try:
+                    work()
+                except Exception:
+                    log.exception("in the background of a recording")
+                with self._lock:
+                    self._free += 1
+
+    def _next(self) -> Work | None:
+        while True:
+            try:
+                return self._queue.get(timeout=self._idle)
+            except queue.Empty:
+                with self._lock:
+                    if self._free > 0:
+                        self._free -= 1
+                        self._threads -= 1
+                        return None
+
+
+class Line:
+    """Work that is done in turn, by one thread of a crew at a time: what concerns one device."""
+
+    def __init__(self, crew: Crew) -> None:
+        self._crew = crew
+        self._waiting: deque[Work] = deque()
+        self._lock = threading.Lock()
+        self._busy = False
+
+    def give(self, work: Work) -> None:
+        """Returns at once."""
+        with self._lock:
+            self._waiting.append(work)
+            if self._busy:
+                return
+            self._busy = True
+        self._crew.give(self._run)
+
+    def _run(self) -> None:
+        while True:
+            with self._lock:
+                if not self._waiting:
+                    self._busy = False
+                    return
+                work = self._waiting.popleft()
+            try:
+                work()
+            except Exception:
+                log.exception("in the background of a recording")
