@@ -52,8 +52,6 @@ def scidog_show(self: Any, name: str | None) -> None:
         [[entry.group, entry.name, entry.unit, entry.source, ", ".join(entry.record)] for entry in entries],
     )
     self.output("%d attributes", len(entries))
-    if any("statistics" in entry.record for entry in entries):
-        self.output("(statistics are not recorded yet: the value at the start is)")
     _warn(self, problems)
 
 

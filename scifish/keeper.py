@@ -18,6 +18,7 @@ from pathlib import Path
 from scifish import compose, snapshot
 from scifish.clerk import Clerk
 from scifish.compose import Observed, Record
+from scifish.crew import Crew
 from scifish.datafiles import describe
 from scifish.message import Message, leaves
 from scifish.notice import Notices
@@ -27,7 +28,7 @@ from scifish.sender import Sender
 from scifish.settings import Settings, last_good_file, state_directory
 from scifish.source import SettingsSource
 from scifish.spool import OpenDataset, Spool, as_text, orphans, record_of
-from scifish.workers import Workers
+from scifish.statistics import Statistics, add_statistics
 
 log = logging.getLogger(__name__)
 
@@ -95,8 +96,9 @@ class Keeper:
         self._folders = list(dict.fromkeys(folders))
         self._report = report
         self._withheld = Withheld(state_directory() / "withheld")
-        self._workers = Workers(WORKERS, "scifish-work")
+        self._crew = Crew("scifish-work", WORKERS)
         self._reader = snapshot.Reader()
+        self._statistics = Statistics(self._reader)
         self._place = Place(self._reader, last_good_file().with_suffix(".place.json"))
         self.clerk = Clerk()
         self._sender = Sender(self.clerk, settings.known, own)
@@ -150,22 +152,24 @@ class Keeper:
                 return None
             dataset = self._datasets[record.uuid] = Dataset(record)
         if record.observed.values is None:
-            self._workers.give(lambda: self._observe(dataset))
+            self._crew.give(lambda: self._observe(dataset))
         else:
+            # Of an earlier companion, which was killed: what it has seen is there.
+            self._crew.give(lambda: self._watch(record, self._settings.known()))
             dataset.set_observed()
         if record.ending is not None:
-            dataset.when_observed(self._workers.give, lambda: self._send_ended(dataset))
+            dataset.when_observed(self._crew.give, lambda: self._send_ended(dataset))
         return dataset
 
     def _announce(self, dataset: Dataset) -> None:
         if not dataset.announced:
             dataset.announced = True
-            dataset.when_observed(self._workers.give, lambda: self._send_began(dataset))
+            dataset.when_observed(self._crew.give, lambda: self._send_began(dataset))
 
     def _end(self, dataset: Dataset, end: Message) -> None:
         if dataset.record.ending is None:
             dataset.record.ending = end
-            dataset.when_observed(self._workers.give, lambda: self._send_ended(dataset))
+            dataset.when_observed(self._crew.give, lambda: self._send_ended(dataset))
 
     def _catch_up(self) -> None:
         """Take what is in the program's spool and has not been heard of."""
@@ -197,6 +201,7 @@ class Keeper:
         record = dataset.record
         try:
             settings = self._settings.now()
+            self._watch(record, settings)
             if settings is not None:
                 # The place at once and by itself: it may be another when a slow device has answered.
                 found, warnings = self._place.read(settings)
@@ -208,6 +213,10 @@ class Keeper:
         finally:
             dataset.set_observed()
             self._report({"observed": record.uuid, **self._seen(record)})
+
+    def _watch(self, record: Record, settings: Settings | None) -> None:
+        if settings is not None and record.ending is None:
+            self._statistics.watch(record.uuid, settings.entries()[0])
 
     def _seen(self, record: Record) -> Message:
         values = list(leaves(record.observed.values or {}))
@@ -239,20 +248,27 @@ class Keeper:
     def _send_ended(self, dataset: Dataset) -> None:
         settings = self._settings.known()
         with dataset.lock:
-            # Of a program that is gone it is not known when it ended.
-            if settings is not None and not dataset.record.single and dataset.record.status != "interrupted":
+            if settings is not None:
                 try:
-                    self._read_end_values(dataset.record.observed, settings)
+                    self._add_what_came_later(dataset.record, settings)
                 except Exception:
                     log.exception("reading the values of %s at its end", dataset.record.uuid)
             if self._own is not None:
                 self._finish_or_later(self._own, dataset.record)
 
-    def _read_end_values(self, observed: Observed, settings: Settings) -> None:
-        entries = [entry for entry in settings.entries()[0] if "end" in entry.record]
-        if entries and observed.values is not None:
-            readings = self._reader.read([entry.source for entry in entries], settings.snapshot_timeout)
-            snapshot.add_end_values(observed.values, entries, readings, settings.max_array_size)
+    def _add_what_came_later(self, record: Record, settings: Settings) -> None:
+        """Values at the end, and statistics."""
+        entries = settings.entries()[0]
+        found = self._statistics.finish(record.uuid, settings.snapshot_timeout)
+        values = record.observed.values
+        if values is None or record.single:
+            return
+        add_statistics(values, entries, found)
+        at_end = [entry for entry in entries if "end" in entry.record]
+        # Of a program that is gone it is not known when it ended.
+        if at_end and record.status != "interrupted":
+            readings = self._reader.read([entry.source for entry in at_end], settings.snapshot_timeout)
+            snapshot.add_end_values(values, at_end, readings, settings.max_array_size)
 
     def _finish_or_later(self, spool: Spool, record: Record) -> None:
         if not self._finish(spool, record):
@@ -356,7 +372,7 @@ class Keeper:
         self._catch_up()
         if time.monotonic() > self._next_look:
             self._next_look = time.monotonic() + LOOK
-            self._workers.give(self._adopt)
+            self._crew.give(self._adopt)
         for _ in range(len(self._unfinished)):
             self._finish_or_later(*self._unfinished.pop(0))
 
@@ -415,7 +431,8 @@ class Keeper:
             if now > deadline or (now > patience and (self.trouble() or self._settings.known() is None)):
                 break
             time.sleep(0.02)
-        self._workers.stop(0.0)
+        self._crew.stop()
+        self._statistics.close()
         self._reader.close()
         self._sender.stop(LAST)
         own = self._own

@@ -7,9 +7,9 @@ import time
 
 import tango
 
+from scifish.crew import Crew
 from scifish.message import Message
 from scifish.tangodb import reason
-from scifish.workers import Workers
 
 log = logging.getLogger(__name__)
 
@@ -24,7 +24,7 @@ class Notices:
 
     def __init__(self, origin: Message) -> None:
         self._origin = origin
-        self._worker = Workers(1, "scifish-notice")
+        self._crew = Crew("scifish-notice", 1)
         self._busy = False
         self._said = ""
         self._when = -AGAIN
@@ -38,10 +38,7 @@ class Notices:
             return
         self._busy = True
         self._said, self._when = trouble, time.monotonic()
-        self._worker.give(lambda: self._tell(scidog, trouble))
-
-    def close(self) -> None:
-        self._worker.stop(0.0)
+        self._crew.give(lambda: self._tell(scidog, trouble))
 
     def _tell(self, scidog: str, trouble: str) -> None:
         try:

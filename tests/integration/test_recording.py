@@ -168,6 +168,15 @@ def test_a_scan_whose_channel_fails(system: System) -> None:
     assert (ended["status"], ended["numberOfPoints"]) == ("failed", 3)
 
 
+def test_statistics_are_those_of_the_whole_scan(system: System) -> None:
+    current = system.scan("timescan", "3", "0.8")["scientificMetadata"]["Machine"]["Ring current"]
+    assert current["samples"] >= 3
+    assert current["min"] <= current["value"] <= current["max"]
+    assert current["min"] <= current["end"] <= current["max"]
+    assert current["min"] <= current["mean"] <= current["max"]
+    assert 0 < current["std"] <= current["max"] - current["min"]
+
+
 def test_another_configuration_is_in_effect_for_the_next_scan(system: System) -> None:
     system.door.run("scidog_use", "SPECTROSCOPY")
     metadata = system.scan("ascan", "mot01", "0", "1", "1", "0.05")["scientificMetadata"]
