@@ -28,7 +28,7 @@ from scifish.sender import Sender
 from scifish.settings import Settings, last_good_file, state_directory
 from scifish.source import SettingsSource
 from scifish.spool import OpenDataset, Spool, as_text, orphans, record_of
-from scifish.statistics import Statistics, add_statistics
+from scifish.statistics import Statistics, add_statistics, values_of
 
 log = logging.getLogger(__name__)
 
@@ -259,16 +259,16 @@ class Keeper:
     def _add_what_came_later(self, record: Record, settings: Settings) -> None:
         """Values at the end, and statistics."""
         entries = settings.entries()[0]
-        found = self._statistics.finish(record.uuid, settings.snapshot_timeout)
         values = record.observed.values
-        if values is None or record.single:
-            return
-        add_statistics(values, entries, found)
         at_end = [entry for entry in entries if "end" in entry.record]
         # Of a program that is gone it is not known when it ended.
-        if at_end and record.status != "interrupted":
+        if values is not None and at_end and not record.single and record.status != "interrupted":
             readings = self._reader.read([entry.source for entry in at_end], settings.snapshot_timeout)
             snapshot.add_end_values(values, at_end, readings, settings.max_array_size)
+        seen = values_of(values or {}, entries)
+        found = self._statistics.finish(record.uuid, settings.snapshot_timeout, seen)
+        if values is not None:
+            add_statistics(values, entries, found)
 
     def _finish_or_later(self, spool: Spool, record: Record) -> None:
         if not self._finish(spool, record):

@@ -230,16 +230,20 @@ class Statistics:
         # Behind the caller's back: to wake up the thread of each device takes its time.
         self._crew.give(lambda: self._begin(by_device.values()))
 
-    def finish(self, uuid: str, timeout: float) -> dict[str, Message]:
+    def finish(
+        self, uuid: str, timeout: float, seen: Mapping[str, Sequence[float]] | None = None
+    ) -> dict[str, Message]:
         """The statistics of a dataset by full attribute name, after at most `timeout` seconds; then they are forgotten.
 
-        Each has `min`, `max`, `mean`, `std` and `samples`. An attribute without any sample has
+        `seen` are values that were read by others, and shown beside: they are samples, too. Each has `min`, `max`, `mean`, `std` and `samples`. An attribute without any sample has
         `samples` 0 and `error`, which says why. Never raises.
         """
         tallies = self._end([uuid])
         at_end = self._reader.read([tally.source for tally in tallies], timeout)
         for tally in tallies:
             tally.take(at_end[tally.source])
+            for value in (seen or {}).get(tally.source, ()):
+                tally.samples.add(value)
         return {tally.source: tally.summary() for tally in tallies}
 
     def close(self) -> None:
@@ -294,6 +298,17 @@ class Statistics:
             then()
 
         self._reader.ask(device.name, attributes, TIMEOUT, done)
+
+
+def values_of(metadata: Message, entries: Iterable[Entry]) -> dict[str, list[float]]:
+    """The numbers that are shown of those entries that want statistics, by full attribute name."""
+    found: dict[str, list[float]] = {}
+    for entry in entries:
+        shown = (metadata.get(entry.group, {}) if entry.group else metadata).get(entry.name, {})
+        if "statistics" in entry.record and "raw" not in shown:
+            numbers = [shown.get(name) for name in ("value", "end")]
+            found[entry.source] = [x for x in numbers if isinstance(x, int | float) and not isinstance(x, bool)]
+    return found
 
 
 def add_statistics(metadata: Message, entries: Iterable[Entry], found: Mapping[str, Message]) -> None:
