@@ -235,7 +235,8 @@ class Statistics:
     ) -> dict[str, Message]:
         """The statistics of a dataset by full attribute name, after at most `timeout` seconds; then they are forgotten.
 
-        `seen` are values that were read by others, and shown beside: they are samples, too. Each has `min`, `max`, `mean`, `std` and `samples`. An attribute without any sample has
+        `seen` are values that were read by others, and are shown beside: they are samples, too.
+        Each has `min`, `max`, `mean`, `std` and `samples`. An attribute without any sample has
         `samples` 0 and `error`, which says why. Never raises.
         """
         tallies = self._end([uuid])
