@@ -32,11 +32,10 @@ def main() -> int:
         start = time.monotonic()
         file = BUILD / f"{name}.json"
         file.unlink(missing_ok=True)
-        command = [sys.executable, "-m", f"tests.benchmarks.{name}"]
         try:
-            status = subprocess.run(command).returncode
+            status = _run(name)
         except KeyboardInterrupt:
-            return 130  # it has had the signal too, and `run` has waited for it
+            return 130
         if status or not file.exists():
             failed.append(f"{name}: ended with status {status}")
             continue
@@ -47,6 +46,16 @@ def main() -> int:
     for line in failed:
         print(line, file=sys.stderr)
     return 1 if failed else 0
+
+
+def _run(name: str) -> int:
+    """The exit status. Ctrl-C reaches both of us: it tidies up, and is waited for."""
+    process = subprocess.Popen([sys.executable, "-m", f"tests.benchmarks.{name}"])
+    try:
+        return process.wait()
+    except KeyboardInterrupt:
+        process.wait()
+        raise
 
 
 if __name__ == "__main__":

@@ -23,6 +23,10 @@ QUIET = 10.0
 """Seconds between two lines of progress where there is no terminal."""
 
 
+class NotMeasured(RuntimeError):
+    """What was to be measured did not happen."""
+
+
 @dataclass(frozen=True)
 class Figure:
     """One measured value, and what was measured beside it in the same run, in the same unit."""

@@ -15,14 +15,15 @@ import statistics
 import threading
 from collections.abc import Callable
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import psutil
 
 from deploy.demo.processes import Processes
-from deploy.demo.stack import Stack
+from deploy.demo.stack import BEAMLINE, Stack
+from tests.benchmarks.confirmed import Confirmed
 from tests.benchmarks.figures import Figure, alone, progress, scratch
 from tests.benchmarks.sardana import RECORDER, Scans, scans
 
@@ -41,6 +42,7 @@ class Run:
 
     scans: Scans
     pid: int
+    kafka: str = ""
     server: list[float] = field(default_factory=list)
     children: list[float] = field(default_factory=list)
 
@@ -64,6 +66,9 @@ def measure(count: int = 1_000) -> list[Figure]:
         with_recorder = _start(folder / "recorded", open_things, recorded=True)
         without = _start(folder / "plain", open_things, recorded=False)
         _run_both({"with the recorder": with_recorder, "without": without}, WARM_UP + count)
+        with_recorder.scans.check()
+        with closing(Confirmed(with_recorder.kafka, f"scifish-{BEAMLINE}")) as topic:
+            topic.wait(WARM_UP + count)  # one message or two of each
     ours = with_recorder.growth(with_recorder.server, count)
     children = with_recorder.growth(with_recorder.children, count)
     plain = without.growth(without.server, count)
@@ -88,16 +93,18 @@ def _start(folder: Path, open_things: ExitStack, recorded: bool) -> Run:
     processes = open_things.enter_context(Processes(folder / "log"))
     stack = Stack(folder, processes)
     stack.start_database()
+    kafka = ""
     if recorded:
+        kafka = stack.start_mock_kafka()
         stack.start_beamline()
         stack.start_pathfixer()
-        stack.start_scidog(stack.start_mock_kafka())
+        stack.start_scidog(kafka)
     sardana = stack.start_sardana()
     here = open_things.enter_context(scans(stack))
     here.use_recorder(RECORDER if recorded else "")
     if recorded:
         here.door.run("setproposal", "20250001")
-    return Run(here, sardana.pid)
+    return Run(here, sardana.pid, kafka)
 
 
 def _run_both(runs: dict[str, Run], count: int) -> None:

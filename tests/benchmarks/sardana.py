@@ -13,17 +13,18 @@ from taurus.core.util.codecs import CodecFactory
 import sardana_recorders
 from deploy.demo.door import Door
 from deploy.demo.stack import DOOR, MACROSERVER, POOL, SCIDOG, Stack
+from tests.benchmarks.figures import NotMeasured
 
 RECORDER = "SciFishRecorder"
 NULL_RECORDER = "NullRecorder"
 
 
 class Scans:
-    """Scans at one Door, with and without recorder. `complaints` are what SciFish said there."""
+    """Scans at one Door, with and without recorder."""
 
     def __init__(self, stack: Stack) -> None:
         self._stack = stack
-        self.complaints: list[str] = []
+        self._complaints: list[str] = []
         self.door = Door(stack.name(DOOR), self._hear)
         self._macroserver = tango.DeviceProxy(stack.name(MACROSERVER))
         self.door.run("sar_demo")
@@ -44,9 +45,14 @@ class Scans:
         self.door.run(*words, timeout=timeout)
         return time.perf_counter() - start
 
+    def check(self) -> None:
+        """NotMeasured if SciFish has complained at the Door: it is then not what it is on a good day."""
+        if self._complaints:
+            raise NotMeasured(f"SciFish said at the Door: {self._complaints[0]}")
+
     def _hear(self, level: str, line: str) -> None:
         if "SciFish" in line and level in ("warning", "error", "critical"):
-            self.complaints.append(line)
+            self._complaints.append(line)
 
 
 @contextmanager
