@@ -10,6 +10,7 @@ nothing else meanwhile.
 from __future__ import annotations
 
 import argparse
+import signal
 import subprocess
 import sys
 import time
@@ -26,6 +27,7 @@ def main() -> int:
     unknown = set(names) - set(NAMES)
     if unknown:
         parser.error(f"there is no benchmark {', '.join(sorted(unknown))}; there are: {', '.join(NAMES)}")
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     figures: list[Figure] = []
     failed: list[str] = []
     for name in names:
@@ -49,11 +51,15 @@ def main() -> int:
 
 
 def _run(name: str) -> int:
-    """The exit status. Ctrl-C reaches both of us: it tidies up, and is waited for."""
+    """The exit status. What ends us ends it too: it tidies up, and is waited for."""
     process = subprocess.Popen([sys.executable, "-m", f"tests.benchmarks.{name}"])
     try:
         return process.wait()
-    except KeyboardInterrupt:
+    except KeyboardInterrupt:  # it has had it from the terminal, as we have
+        process.wait()
+        raise
+    except SystemExit:
+        process.terminate()
         process.wait()
         raise
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+import signal
 import statistics
 import sys
 import tempfile
@@ -95,7 +96,9 @@ def load(file: Path) -> list[Figure]:
 
 
 def alone(name: str, measure: Callable[[], list[Figure]]) -> None:
-    """Run one benchmark by itself: its table, and build/<name>.json. Ctrl-C ends it without a traceback."""
+    """Run one benchmark by itself: its table, and build/<name>.json. Ctrl-C and SIGTERM end it tidily."""
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.default_int_handler)
     try:
         report(measure(), BUILD / f"{name}.json")
     except KeyboardInterrupt:

@@ -17,7 +17,7 @@ import time
 from dataclasses import dataclass
 
 from deploy.demo.processes import Processes
-from deploy.demo.stack import Stack
+from deploy.demo.stack import BEAMLINE, Stack
 from scifish.message import leaves
 from tests.benchmarks.devices import (
     DEAD,
@@ -96,7 +96,7 @@ def measure(rounds: int = 40, series: int = 10) -> list[Figure]:
         variants = (WITHOUT, NULL, *RECORDED, Variant(PRESCAN, prescan=prescan_snapshot(stack, LIVE)))
         with scans(stack) as here:
             here.door.run("setproposal", "20250001")
-            _warm_up(here, variants, Topic(kafka, "scifish-cosaxs"))
+            _warm_up(here, variants, Topic(kafka, f"scifish-{BEAMLINE}"))
             single = _run_single(here, variants, rounds)
             in_series = _run_series(here, series)
             here.check()

@@ -28,9 +28,8 @@ from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from functools import partial
 from pathlib import Path
-from typing import Any
 
-from confluent_kafka import Producer
+from confluent_kafka import KafkaError, Producer
 
 from deploy.demo.processes import Processes
 from scifish import SciFish
@@ -142,16 +141,15 @@ def _flat_out(settings: Settings, topic: Confirmed, count: int, times: list[floa
 
 
 def _left_behind(settings: Settings, topic: Confirmed, message: Message, count: int) -> float:
-    """Messages a second out of a spool that another program left full, from the first on."""
+    """Messages a second out of a spool that another program left full, from the start of ours on."""
     spool = Spool(Path(settings.spool_directory) / f"{ORIGIN['run']}{SUFFIX}", ORIGIN)
     for _ in range(count):
         spool.put(settings.topic, {**message, "uuid": str(uuid.uuid4()), "origin": ORIGIN})
     spool.close()
+    start = time.perf_counter()
     with closing(Station(FixedSettings(settings), "bench")):
-        topic.wait(1)
-        start, before = time.perf_counter(), topic.count()
         topic.wait(count, lambda: _left(settings))
-        return (count - before) / (time.perf_counter() - start)
+        return count / (time.perf_counter() - start)
 
 
 def _bare(settings: Settings, payload: bytes, count: int) -> float:
@@ -159,12 +157,15 @@ def _bare(settings: Settings, payload: bytes, count: int) -> float:
     producer = Producer(producer_config(settings))
     producer.list_topics(settings.topic, timeout=10)
     keys = [str(uuid.uuid4()) for _ in range(count)]
-    refused: list[Any] = []
+    refused: list[KafkaError] = []
+
+    def confirmed(error: KafkaError | None, _: object) -> None:
+        if error is not None:
+            refused.append(error)
+
     start = time.perf_counter()
     for key in keys:
-        producer.produce(
-            settings.topic, key=key, value=payload, on_delivery=lambda error, _: error and refused.append(error)
-        )
+        producer.produce(settings.topic, key=key, value=payload, on_delivery=confirmed)
         producer.poll(0)
     left = producer.flush(PATIENCE)
     duration = time.perf_counter() - start
