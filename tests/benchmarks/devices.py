@@ -7,6 +7,7 @@ is their server. What they answer costs them nothing, so that the time is that o
 
 from __future__ import annotations
 
+import ctypes
 import math
 import os
 import signal
@@ -20,7 +21,7 @@ from tango import DevState
 from tango.server import Device, attribute, run
 
 from deploy.demo.beamline import DEAD_ADDRESS
-from deploy.demo.processes import Process
+from deploy.demo.processes import PR_SET_PDEATHSIG, Process
 from deploy.demo.stack import Stack
 
 SERVER = "BenchInstruments"
@@ -134,4 +135,6 @@ def _start(stack: Stack, instance: str, devices: Sequence[str]) -> Process:
 
 
 if __name__ == "__main__":
+    # Not SIGTERM, as of the demo's processes: one that a signal has stopped would wait with it for ever.
+    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
     run((Instrument,), args=[SERVER, *sys.argv[1:]])
