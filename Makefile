@@ -20,7 +20,7 @@ lint: $(READY)
 	$(BIN)/lint-imports
 
 bench: $(READY)
-	$(BIN)/python -m tests.benchmarks
+	$(BIN)/python -m tests.benchmarks $(ARGS)
 
 # The same tests with the oldest versions that setup.cfg promises.
 test-oldest:
