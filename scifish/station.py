@@ -20,7 +20,7 @@ from pathlib import Path
 from scifish import compose, snapshot
 from scifish.clerk import Clerk
 from scifish.compose import Observed, Record
-from scifish.datafiles import describe
+from scifish.datafiles import described, expand
 from scifish.message import Message, plain
 from scifish.origin import origin
 from scifish.place import Place, Withheld, is_proprietary
@@ -62,6 +62,7 @@ class Dataset:
         self.seen = record.started
         """When the last point came, in seconds since 1970."""
         self.observed = threading.Event()
+        self.latest: Callable[[], Message | None] | None = None
         self._next: list[Callable[[], object]] = []
         self._lock = threading.Lock()
 
@@ -135,12 +136,20 @@ class Station:
 
     # ------------------------------------------------------- called by a measurement
 
-    def begin(self, said: Message, uuid: str = "", start: float | None = None, announce: bool = True) -> Dataset:
+    def begin(
+        self,
+        said: Message,
+        uuid: str = "",
+        start: float | None = None,
+        announce: bool = True,
+        latest: Callable[[], Message | None] | None = None,
+    ) -> Dataset:
         """A dataset begins. The intention is on disk when this returns; values follow in the background.
 
         `start` in seconds since 1970 (now). Without `announce`, `began` is sent when `Dataset.announce` is called.
         """
         dataset = self._begun(uuid or str(uuids.uuid4()), start or time.time(), said)
+        dataset.latest = latest
         self._open[dataset.uuid] = dataset
         if announce:
             dataset.when_observed(lambda: self._send_began(dataset))
@@ -315,7 +324,7 @@ class Station:
             return True
         if record.observed.values is None:
             record.observed.warnings.append("no attribute was read before the program ended")
-        files = [describe(file) for file in compose.as_list(record.given.get("files"))]
+        files = described(expand(record.given.get("files")))
         self._put(settings.topic, compose.ended(record, files, settings, spool.origin), spool, closes=True)
         return True
 
