@@ -157,10 +157,10 @@ def _motors(environment: Mapping[str, Any]) -> list[Column]:
 def _unit(moveable: Any) -> str:
     """A motor's unit as Sardana already knows it; nothing is read here."""
     try:
-        unit = str(moveable.getPositionObj()._units)
+        unit = f"{moveable.getPositionObj()._units:~}"
     except Exception:  # noqa: BLE001 - a motor of another kind; a plot does without its unit
         return ""
-    return "" if unit == "dimensionless" else unit
+    return unit
 
 
 def _scan_files(environment: Mapping[str, Any]) -> list[Any]:
