@@ -8,6 +8,7 @@ breaks it, one in a continuous scan hangs it for ever), so every method here cat
 from __future__ import annotations
 
 import functools
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -20,6 +21,7 @@ __all__ = ["SciFishRecorder"]
 
 try:
     from scifish.ids import scan_uuid
+    from scifish.message import as_metadata, iso
     from scifish.options import VARIABLE, options_from
     from scifish.scan import Scan
     from scifish.station import station, warm_up
@@ -64,6 +66,7 @@ class SciFishRecorder(DataRecorder):
         self._macro = macro
         self._dataset: Any = None
         self._scan: Any = None
+        self._is_over = False
         self._early: list[tuple[str, Any]] = []
         self._mistakes: list[str] = []
         self._warning = _unusable
@@ -83,9 +86,14 @@ class SciFishRecorder(DataRecorder):
         self._options, self._mistakes = options_from(given)
 
     def _startRecordList(self, recordlist: Any) -> None:
-        if not self._warning and self._options.enabled:
-            self._begin(recordlist)
-        self._tell()
+        try:
+            if self._options is not None and self._options.enabled:
+                self._begin(recordlist)
+            self._tell()
+        except InterruptException:  # an abort comes in the midst of anything
+            if self._dataset is not None:  # Sardana will not call `_endRecordList` then
+                self._dataset.end("aborted")
+            raise
 
     @_never_raises("the metadata of this scan are not recorded")
     def _begin(self, recordlist: Any) -> None:
@@ -112,17 +120,28 @@ class SciFishRecorder(DataRecorder):
             self._dataset.point()
             self._scan.point(record.data)
 
-    @_never_raises("custom data are not recorded")
     def _addCustomData(self, value: Any, name: str, **_: Any) -> None:
+        self._add(name, value)
+        if self._is_over:
+            self._tell()
+
+    @_never_raises("custom data are not recorded")
+    def _add(self, name: str, value: Any) -> None:
         if self._scan is None:
             self._early.append((name, value))
-        else:
-            self._scan.add_custom(name, value)
+            return
+        added = self._scan.add_custom(name, value)
+        # Macros may add to a scan that is over, as those among Sardana's examples do: its message may be on its way.
+        if self._is_over and not self._dataset.withheld:
+            here = station()
+            changes = {"scientificMetadata": as_metadata(added, here.origin["program"], iso(time.time()))}
+            here.annotate(self._dataset.uuid, changes)
 
     def _endRecordList(self, recordlist: Any) -> None:
         if self._dataset is None:
             return
         self._end(recordlist)
+        self._is_over = True
         self._tell()
 
     @_never_raises("the results of this scan are not complete")

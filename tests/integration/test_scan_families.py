@@ -233,9 +233,14 @@ def test_detector_files_are_listed_once_each(image: System) -> None:
 
 def test_custom_data_of_a_macro(system: System) -> None:
     system.door.run("scitest_custom")
-    custom = system.last_message()["scientificMetadata"]["Custom data"]
+    ended = system.last_message()
+    custom = ended["scientificMetadata"]["Custom data"]
     assert custom["note"]["value"] == "before"
     assert (custom["spectrum"]["shape"], custom["spectrum"]["max"]) == ([1000], 999)
+    # What comes after the scan is a message of its own.
+    late = system.topic.wait_for(lambda m: m["uuid"] == ended["uuid"] and m["type"] == "annotation")
+    centre = late["annotation"]["scientificMetadata"]["Custom data"]["centre"]
+    assert (centre["value"], centre["unit"]) == (0.5, "mm")
 
 
 def test_sardanas_own_snapshot(system: System) -> None:

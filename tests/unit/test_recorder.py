@@ -169,6 +169,25 @@ def test_a_point_of_a_strange_shape_is_said_at_the_end_and_counts(tmp_path: Path
     assert left.record.ending["points"] == 1
 
 
+ABORTED = """
+    from sardana.taurus.core.tango.sardana.pool import AbortException
+    def abort(*_): raise AbortException()
+    recorder.error = abort
+    try:
+        recorder.startRecordList(records)
+    except AbortException:
+        sys.exit(0)
+"""
+
+
+def test_an_abort_while_a_scan_starts_ends_its_dataset(tmp_path: Path) -> None:
+    """It is raised in the midst of anything; Sardana then calls no recorder's end."""
+    scan(tmp_path, between=ABORTED.strip(), option="macro.environment['SciFish'] = {'plto': 1}")
+    (left,) = _left_open(tmp_path)
+    assert left.record.ending is not None
+    assert left.record.ending["status"] == "aborted"
+
+
 def test_custom_data_are_kept_whenever_they_come_and_whatever_they_are(tmp_path: Path) -> None:
     between = "recorder.addCustomData('early', 'a', nxpath='x'); recorder.addCustomData(object, 3)"
     custom = """recorder.addCustomData([1.5] * 1000, "b"); recorder.addCustomData({'value': 2, 'unit': 'mm'}, 'value')
@@ -179,6 +198,16 @@ def test_custom_data_are_kept_whenever_they_come_and_whatever_they_are(tmp_path:
     assert (found["a"]["value"], found["3"]["value"]) == ("early", "<class 'object'>")
     assert (found["b"]["shape"], found["b"]["mean"]) == ([1000], 1.5)
     assert (found["value "]["value"], found["value "]["unit"]) == (2, "mm")
+
+
+def test_custom_data_before_a_scan_that_cannot_be_recorded_do_no_harm(tmp_path: Path) -> None:
+    early = "recorder.addCustomData(1, 'a')"
+    assert scan(tmp_path, "sys.modules['confluent_kafka'] = None", between=early).count("cannot be loaded") == 2
+
+
+def test_custom_data_after_a_scan_that_cannot_be_sent_are_said_at_the_door(tmp_path: Path) -> None:
+    said = scan(tmp_path, end=f"{END}; recorder.addCustomData(1, 'a')")
+    assert said.count("custom data are not recorded: NotRecorded: the beamline is not known") == 2
 
 
 def test_a_scan_in_the_hook_of_another_leaves_that_one_open(tmp_path: Path) -> None:
