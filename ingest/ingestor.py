@@ -80,6 +80,9 @@ class Ingestor:
         new = {name: value for name, value in mapping.annotation(message).items() if found.get(name) != value}
         if new:
             self._client.patch_dataset(pid, new)
+        added = mapping.added_metadata(message, found)
+        if added:
+            self._client.merge_dataset(pid, added)
         image = message["annotation"].get("image")
         if image:
             self._attach(pid, str(found["ownerGroup"]), image)

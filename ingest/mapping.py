@@ -87,7 +87,7 @@ def files(message: Message) -> list[Json]:
 
 
 def annotation(message: Message) -> Json:
-    """The changed fields of v3; an image is none of them."""
+    """The changed fields of v3; an image is none of them, nor are metadata: `added_metadata`."""
     said = message["annotation"]
     new = {}
     if "comment" in said:
@@ -95,6 +95,13 @@ def annotation(message: Message) -> Json:
     if "rating" in said:
         new["dataQualityMetrics"] = said["rating"]
     return new
+
+
+def added_metadata(message: Message, found: Json) -> Json:
+    """The merge-patch of v4 with what an annotation adds to the metadata of `found`; {} if all is there."""
+    added = _group(message["annotation"].get("scientificMetadata") or {})
+    difference = _difference(found.get("scientificMetadata") or {}, added)
+    return {"scientificMetadata": difference} if difference else {}
 
 
 # ---------------------------------------------------------------------------- fields
@@ -171,8 +178,12 @@ def _scan(message: Message) -> Json:
 def _entry(inner: Json) -> Json:
     if isinstance(inner.get("unit"), str):  # the members of a group are all objects
         return _leaf(inner)
+    return _group(inner)
+
+
+def _group(members: Json) -> Json:
     group: Json = {}
-    for name, member in inner.items():
+    for name, member in members.items():
         group[_free(_key(name), group)] = _entry(member)
     return group
 

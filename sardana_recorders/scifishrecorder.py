@@ -8,17 +8,20 @@ breaks it, one in a continuous scan hangs it for ever), so every method here cat
 from __future__ import annotations
 
 import functools
-import os
 from collections.abc import Callable
 from typing import Any
 
+from sardana.macroserver.msexception import UnknownEnv
 from sardana.macroserver.scan.recorder import DataRecorder
 from sardana.taurus.core.tango.sardana.pool import InterruptException
+from taurus.core.util.log import Logger
 
 __all__ = ["SciFishRecorder"]
 
 try:
     from scifish.ids import scan_uuid
+    from scifish.options import VARIABLE, options_from
+    from scifish.scan import Scan
     from scifish.station import station, warm_up
 
     # A MacroServer loads this file when it starts: what a crash left open is ended then.
@@ -30,24 +33,27 @@ except Exception as _error:  # noqa: BLE001 - a recorder that cannot be loaded f
 # sardana.macroserver.scan.scandata.ScanEndStatus
 STATUS = {0: "completed", 1: "stopped", 2: "aborted", 3: "failed"}
 
-FORMATS = {".h5": "HDF5", ".hdf5": "HDF5", ".nxs": "NeXus", ".nx": "NeXus", ".dat": "SPEC", ".spec": "SPEC"}
-
-_open: dict[str, Any] = {}
-"""The dataset of the scan that runs at each Door."""
+_open: dict[str, list[tuple[Any, Any]]] = {}
+"""The scans that run at each Door, outermost first: macro and dataset. A scan's hook may run another scan."""
 
 
-def _never_raises(method: Callable[..., None]) -> Callable[..., None]:
-    @functools.wraps(method)
-    def quiet(self: SciFishRecorder, *args: Any) -> None:
-        try:
-            method(self, *args)
-        except InterruptException:
-            raise  # the user's Ctrl-C: not ours to swallow
-        except Exception as error:  # noqa: BLE001 - see above
-            self.debug("in %s", method.__name__, exc_info=True)
-            self._warning = f"the metadata of this scan are not recorded: {type(error).__name__}: {error}"
+def _never_raises(what: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Make of an exception the warning that `what` went wrong."""
 
-    return quiet
+    def decorated(method: Callable[..., None]) -> Callable[..., None]:
+        @functools.wraps(method)
+        def quiet(self: SciFishRecorder, *args: Any, **more: Any) -> None:
+            try:
+                method(self, *args, **more)
+            except InterruptException:
+                raise  # the user's Ctrl-C: not ours to swallow
+            except Exception as error:  # noqa: BLE001 - see above
+                self.debug("in %s", method.__name__, exc_info=True)
+                self._warning = f"{what}: {type(error).__name__}: {error}"
+
+        return quiet
+
+    return decorated
 
 
 class SciFishRecorder(DataRecorder):
@@ -57,88 +63,111 @@ class SciFishRecorder(DataRecorder):
         DataRecorder.__init__(self)
         self._macro = macro
         self._dataset: Any = None
+        self._scan: Any = None
+        self._is_over = False
+        self._early: list[tuple[str, Any]] = []
+        self._mistakes: list[str] = []
         self._warning = _unusable
         self._server = self._door = ""
+        self._options: Any = None
+        if not self._warning:
+            self._ask_macro()
+
+    @_never_raises("the metadata of this scan are not recorded")
+    def _ask_macro(self) -> None:
+        # In the constructor and not later: methods of a macro raise when the user has stopped it.
+        self._server, self._door = self._macro.getMacroServer().full_name, self._macro.getDoorName()
         try:
-            # Here and not later: methods of a macro raise when the user has stopped it.
-            self._server, self._door = macro.getMacroServer().full_name, macro.getDoorName()
-        except InterruptException:
-            raise
-        except Exception as error:  # noqa: BLE001 - a constructor that raises fails the scan
-            self._warning = f"the metadata of this scan are not recorded: {type(error).__name__}: {error}"
+            given = self._macro.getEnv(VARIABLE)
+        except UnknownEnv:
+            given = None
+        self._options, self._mistakes = options_from(given)
 
     def _startRecordList(self, recordlist: Any) -> None:
-        if not self._warning:
-            self._begin(recordlist)
-        if not self._warning:
-            return
-        self.error("%s", self._warning)
         try:
-            self._macro.warning("SciFish: %s", self._warning)
-        except InterruptException:
+            if self._options is not None and self._options.enabled:
+                self._begin(recordlist)
+            self._tell()
+        except InterruptException:  # an abort comes in the midst of anything
             if self._dataset is not None:  # Sardana will not call `_endRecordList` then
-                self._dataset.end("stopped")
+                self._dataset.end("aborted")
             raise
-        except Exception:  # noqa: BLE001 - the server's log has it
-            self.debug("the Door cannot be told", exc_info=True)
 
-    @_never_raises
+    @_never_raises("the metadata of this scan are not recorded")
     def _begin(self, recordlist: Any) -> None:
         here = station()
-        left = _open.pop(self._door, None)
-        if left is not None:
+        running = _open.setdefault(self._door, [])
+        for left in [left for left in running if not _is_running(left[0])]:
             # Another recorder raised at its start: Sardana then ends none of them.
-            left.end("failed", at=left.seen)
+            running.remove(left)
+            left[1].end("failed", at=left[1].seen)
         environment = recordlist.getEnviron()
         uuid = scan_uuid(self._server, environment["serialno"], environment["startts"])
-        self._dataset = here.begin(_said(environment), uuid, environment["startts"])
-        _open[self._door] = self._dataset
+        self._scan = Scan(environment, self._options)
+        for name, value in self._early:
+            self._scan.add_custom(name, value)
+        self._dataset = here.begin(self._scan.said(), uuid, environment["startts"], latest=self._scan.latest)
+        running.append((self._macro, self._dataset))
+        self._mistakes += self._scan.mistakes()
         self._warning = here.trouble()
 
-    @_never_raises
+    @_never_raises("the results of this scan are not complete")
     def _writeRecord(self, record: Any) -> None:
+        # In a continuous scan this is another thread than the scan's own.
         if self._dataset is not None:
             self._dataset.point()
+            self._scan.point(record.data)
 
-    @_never_raises
+    def _addCustomData(self, value: Any, name: str, **_: Any) -> None:
+        self._add(name, value)
+        if self._is_over:
+            self._tell()
+
+    @_never_raises("custom data are not recorded")
+    def _add(self, name: str, value: Any) -> None:
+        if self._scan is None:
+            self._early.append((name, value))
+            return
+        added = self._scan.add_custom(name, value)
+        # Macros may add to a scan that is over, as those among Sardana's examples do: its message may be on its way.
+        if self._is_over:
+            self._dataset.add(added)
+
     def _endRecordList(self, recordlist: Any) -> None:
         if self._dataset is None:
             return
-        _open.pop(self._door, None)
+        self._end(recordlist)
+        self._is_over = True
+        self._tell()
+
+    @_never_raises("the results of this scan are not complete")
+    def _end(self, recordlist: Any) -> None:
+        running = _open.get(self._door, [])
+        running[:] = [(macro, dataset) for macro, dataset in running if dataset is not self._dataset]
         status, said = "failed", None
         try:
             environment = recordlist.getEnviron()
             status = STATUS.get(int(environment.get("endstatus", 3)), "failed")
-            said = _said(environment)
+            said = self._scan.said()
+            said["plot"] = self._scan.plot()
         finally:
             self._dataset.end(status, said)
 
-
-def _said(environment: Any) -> dict[str, Any]:
-    """The dataset's fields out of the scan's environment."""
-    columns = {column.name: column.label for column in environment["datadesc"]}
-    files = _files(environment)
-    extension = os.path.splitext(files[0])[1].lower() if files else ""
-    return {
-        "datasetName": environment["title"],
-        # Where the files are, even if that is not where PathFixer would have them.
-        "sourceFolder": environment.get("ScanDir") if files else "",
-        "dataFormat": FORMATS.get(extension, extension.lstrip(".")),
-        "files": files,
-        "environment": {
-            "title": environment["title"],
-            "scanID": int(environment["serialno"]),
-            "user": str(environment["user"]),
-            "detectors": sorted(columns.get(name, name) for name in environment["counters"]),
-            "motors": [str(name) for name in environment["ref_moveables"]],
-        },
-    }
+    def _tell(self) -> None:
+        """Say what is wrong at the Door."""
+        wrong = [*self._mistakes, self._warning] if self._warning else self._mistakes
+        self._mistakes, self._warning = [], ""
+        for text in wrong:
+            self.error("%s", text)
+            try:
+                # Not the macro's own `warning`: that raises when the user has stopped the macro.
+                Logger.warning(self._macro, "SciFish: %s", text)
+            except InterruptException:
+                raise
+            except Exception:  # noqa: BLE001 - the server's log has it
+                self.debug("the Door cannot be told", exc_info=True)
 
 
-def _files(environment: Any) -> list[str]:
-    """The scan files' full paths: ScanFile is a name, a list of names, or nothing."""
-    names = environment.get("ScanFile") or []
-    folder = environment.get("ScanDir")
-    if not folder:
-        return []
-    return [os.path.join(folder, name) for name in ([names] if isinstance(names, str) else names)]
+def _is_running(macro: Any) -> bool:
+    """Whether a macro is among those that its Door is executing."""
+    return any(running is macro for running in getattr(getattr(macro, "_executor", None), "_macro_stack", ()))

@@ -1,28 +1,252 @@
-"""Data files as a dataset lists them."""
+"""Data files: how a scan's many are noted in few words, and how a dataset lists them."""
 
 from __future__ import annotations
 
 import os
+import re
+import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from scifish.message import Message, iso, iso_of
 
+PATIENCE = 10.0
+"""Seconds that all files of a dataset together may take to be looked at."""
 
-def describe(given: Any, now: float | None = None) -> Message:
+MAX_SERIES = 1_000_000
+"""Files in one series; a larger number is a mistake."""
+
+NUMBERS = re.compile(r"(\d+)")
+
+REFERENCE = re.compile(r"(?:h5)?file:(?://)?(/.*)", re.DOTALL | re.IGNORECASE)
+
+
+# ---------------------------------------------------------------- while a scan runs
+
+
+class References:
+    """The files that a channel of a scan has written, noted compactly as they come.
+
+    `add` takes a microsecond for the next frame of a series, or for the same file again.
+    """
+
+    def __init__(self) -> None:
+        self._done: list[str | tuple[str, int, int, int, str]] = []
+        self._last = ""
+        self._prefix = self._suffix = ""
+        self._first = self._count = self._width = 0
+
+    def add(self, reference: str) -> None:
+        """One more: a path, or a URL as `file:///data/img_0001.tif` or `h5file:///data/scan.h5::entry/data`."""
+        path = path_of(reference)
+        if path == self._last:
+            return
+        if self._count > 1 and path == self._named(self._first + self._count):
+            self._count += 1
+        elif not self._begin_series(path):
+            self._close()
+            self._count = 1
+        self._last = path
+
+    def files(self) -> list[Any]:
+        """For `expand`: paths, and a mapping for each consecutive series. May be asked at any time."""
+        found: list[Any] = []
+        for done in [*self._done, *self._current()]:
+            if isinstance(done, str):
+                found.append(done)
+            else:
+                prefix, width, first, count, suffix = done
+                pattern = f"{_literal(prefix)}{{index:0{width}d}}{_literal(suffix)}"
+                found.append({"pattern": pattern, "first": first, "count": count})
+        return list({str(file): file for file in found}.values())
+
+    def _named(self, index: int) -> str:
+        return f"{self._prefix}{index:0{self._width}d}{self._suffix}"
+
+    def _begin_series(self, path: str) -> bool:
+        """Whether this is the file after the last one, of which no series is known yet."""
+        found = _step(self._last, path) if self._count == 1 else None
+        if found is None:
+            return False
+        self._prefix, self._width, self._first, self._suffix = found
+        self._count = 2
+        return True
+
+    def _current(self) -> list[str | tuple[str, int, int, int, str]]:
+        if self._count > 1:
+            return [(self._prefix, self._width, self._first, self._count, self._suffix)]
+        return [self._last] if self._count else []
+
+    def _close(self) -> None:
+        self._done += self._current()
+
+
+def path_of(reference: str) -> str:
+    """The file's path in what Sardana calls a value reference; anything else stays as it is."""
+    found = REFERENCE.match(reference)
+    return found.group(1).partition("::")[0] if found else reference
+
+
+def _step(before: str, after: str) -> tuple[str, int, int, str] | None:
+    """What is before the one number by which two names differ, its digits, its value in the first, and what is behind.
+
+    None if they are not neighbours.
+    """
+    old, new = NUMBERS.split(before), NUMBERS.split(after)
+    if len(old) != len(new):
+        return None
+    differing = [place for place, (a, b) in enumerate(zip(old, new, strict=True)) if a != b]
+    if len(differing) != 1 or differing[0] % 2 == 0:
+        return None
+    (place,) = differing
+    first, width = int(old[place]), len(old[place])
+    if f"{first + 1:0{width}d}" != new[place] or f"{first:0{width}d}" != old[place]:
+        return None
+    # `9` before `10` has no leading zeros to keep; `09` before `10` has.
+    return "".join(old[:place]), width, first, "".join(old[place + 1 :])
+
+
+def _literal(text: str) -> str:
+    return text.replace("{", "{{").replace("}", "}}")
+
+
+# ------------------------------------------------------------ when a dataset is listed
+
+
+def expand(files: Any) -> list[Any]:
+    """Each file once: paths, or mappings with `path`, in the order in which they were given.
+
+    `files` is one or a list of: a path or URL; a mapping with `path`; or a series
+    `{"pattern": "/data/img_{index:05d}.tif", "first": 0, "count": 5000}`. A series that is none is
+    listed by its pattern, with `error`.
+    """
+    if files is None:
+        return []
+    each = list(files) if isinstance(files, list | tuple | set) else [files]
+    found: dict[str, Any] = {}
+    for file in each:
+        if isinstance(file, Mapping) and "pattern" in file:
+            for one in _expanded(file):
+                found.setdefault(_path(one), one)
+        else:
+            one = path_of(file) if isinstance(file, str) else file
+            found.setdefault(_path(one), one)
+    return list(found.values())
+
+
+def _expanded(series: Mapping[str, Any]) -> Iterator[Any]:
+    try:
+        first, count = int(series["first"]), int(series["count"])
+        if not 0 <= count <= MAX_SERIES:
+            raise ValueError(f"{count} files")
+        names = [str(series["pattern"]).format(index=index) for index in range(first, first + count)]
+    except Exception as error:  # noqa: BLE001 - what a pattern can raise is for its writer to choose
+        why = f"{type(error).__name__}: {error}"
+        yield {"path": str(series["pattern"]), "error": f"not a series of files: {why}"}
+    else:
+        yield from names
+
+
+def _path(file: Any) -> str:
+    return str((file.get("path") if isinstance(file, Mapping) else file) or "unknown")
+
+
+def described(files: Sequence[Any], timeout: float = PATIENCE) -> list[Message]:
+    """`describe` of each, in `timeout` seconds at most: a file server that hangs must not hang us.
+
+    Those that were not looked at in time are listed all the same, with `error`. A look that hangs
+    stays behind in a thread; until the server answers it there is no second one, and all are listed so.
+    """
+    return _looker.described(files, timeout)
+
+
+class _Look(threading.Thread):
+    """Looks at files one by one, until it is given up."""
+
+    def __init__(self, files: Sequence[Any]) -> None:
+        super().__init__(name="scifish-files", daemon=True)
+        self.files = files
+        self.done: list[Message] = []
+        self.given_up = False
+
+    def run(self) -> None:
+        for file in self.files:
+            found = describe(file)
+            if self.given_up:
+                return
+            self.done.append(found)
+
+    @property
+    def folder(self) -> str:
+        """Of the file that is being looked at."""
+        return os.path.dirname(_path(self.files[min(len(self.done), len(self.files) - 1)]))
+
+
+class _Looker:
+    """One look at a time."""
+
+    def __init__(self) -> None:
+        self._turn = threading.Lock()
+        self._hung: _Look | None = None
+
+    def described(self, files: Sequence[Any], timeout: float) -> list[Message]:
+        if not files:
+            return []
+        deadline = time.monotonic() + timeout
+        if not self._turn.acquire(timeout=timeout):
+            return [describe(file, error="not looked at: those of another dataset took too long") for file in files]
+        try:
+            return self._look(files, deadline, timeout)
+        finally:
+            self._turn.release()
+
+    def _look(self, files: Sequence[Any], deadline: float, timeout: float) -> list[Message]:
+        if self._hung is not None and self._hung.is_alive():
+            why = f"not looked at: {self._hung.folder} still does not answer"
+            return [describe(file, error=why) for file in files]
+        self._hung = None
+        look = _Look(files)
+        look.start()
+        look.join(max(deadline - time.monotonic(), 0.0))
+        if look.is_alive():
+            look.given_up = True
+            self._hung = look
+        done = list(look.done)
+        why = f"not looked at: {look.folder} did not answer within {timeout:g} s"
+        return done + [describe(file, error=why) for file in files[len(done) :]]
+
+
+_looker = _Looker()
+
+
+def _forget_after_fork() -> None:
+    # Another thread may have had its turn, and is not there in the child.
+    global _looker
+    _looker = _Looker()
+
+
+os.register_at_fork(after_in_child=_forget_after_fork)
+
+
+def describe(given: Any, now: float | None = None, error: str = "") -> Message:
     """A file's path, time and size. `given` is its path, or a mapping that lacks some of these.
 
-    A file that is not there, or cannot be looked at, is listed all the same, with `error`.
+    A file that is not there, or cannot be looked at, is listed all the same, with `error`. With an
+    `error` given it is not looked at.
     """
     known: Message = dict(given) if isinstance(given, Mapping) else {"path": str(given)}
-    path = str(known.get("path") or "unknown")
-    try:
-        found = None if known.get("size") is not None and known.get("time") else os.stat(path)
+    path = _path(known)
+    found = None
+    if known.get("size") is not None and known.get("time"):
         error = ""
-    except (OSError, ValueError) as failed:  # ValueError: a zero byte in the name
-        found = None
-        error = str(getattr(failed, "strerror", None) or failed)
+    elif known.get("error"):
+        error = str(known["error"])
+    elif not error:
+        try:
+            found = os.stat(path)
+        except (OSError, ValueError) as failed:  # ValueError: a zero byte in the name
+            error = str(getattr(failed, "strerror", None) or failed)
     described = {
         "path": path,
         "time": _time(known.get("time"), found.st_mtime if found else (now or time.time())),

@@ -19,10 +19,11 @@ from scifish import compose, snapshot
 from scifish.clerk import Clerk
 from scifish.compose import Observed, Record
 from scifish.crew import Crew
-from scifish.datafiles import describe
+from scifish.datafiles import described, expand
 from scifish.message import Message, leaves
 from scifish.notice import Notices
 from scifish.place import Place, Withheld, is_proprietary
+from scifish.plot import PlotError, data_uri, png
 from scifish.room import MEGABYTE, shortage
 from scifish.sender import Sender
 from scifish.settings import Settings, last_good_file, state_directory
@@ -112,6 +113,7 @@ class Keeper:
         self._said = ""
         self._limit = 0
         self._shortage = ""
+        self._plot_errors: set[str] = set()
         self._notices = Notices(own.origin) if own is not None else None
         report({"place": self._place.last})
         self._catch_up()
@@ -284,9 +286,9 @@ class Keeper:
         else:
             if record.observed.values is None:
                 record.observed.warnings.append("no attribute was read before the program ended")
-            files = [describe(file) for file in compose.as_list(record.given.get("files"))]
-            ended = compose.ended(record, files, settings, spool.origin)
-            self.clerk.write(lambda: spool.put(settings.topic, ended, closes=True)).add_done_callback(
+            files = described(expand(record.given.get("files")))
+            messages = [compose.ended(record, files, settings, spool.origin), *self._picture(record, settings, spool)]
+            self.clerk.write(lambda: spool.put(settings.topic, *messages, closes=True)).add_done_callback(
                 lambda _: self._sender.wake()
             )
         with self._guard:
@@ -295,6 +297,24 @@ class Keeper:
             if len(self._done) > REMEMBERED:
                 self._done.popitem(last=False)
         return True
+
+    def _picture(self, record: Record, settings: Settings, spool: Spool) -> list[Message]:
+        """The annotation with the dataset's plot, if it has one."""
+        plot = record.given.get("plot")
+        if not plot:
+            return []
+        try:
+            image = {"caption": str(plot.get("title") or "plot"), "uri": data_uri(png(plot))}
+        except PlotError as error:
+            if str(error) not in self._plot_errors:  # said once: without matplotlib it is the same for each scan
+                log.warning("%s", error)
+            self._plot_errors.add(str(error))
+            return []
+        except Exception:
+            log.exception("drawing the plot of dataset %s", record.uuid)
+            return []
+        proposal = record.said("proposalId")
+        return [compose.annotation(record.uuid, {"image": image}, time.time(), proposal, settings, spool.origin)]
 
     def _write(self, work: Callable[[Spool], object]) -> None:
         """Into the program's spool."""

@@ -23,7 +23,7 @@ from scifish import compose
 from scifish.clerk import Clerk
 from scifish.compose import Observed, Record
 from scifish.link import Link
-from scifish.message import Message, plain
+from scifish.message import Message, as_metadata, iso, plain
 from scifish.origin import origin
 from scifish.place import Withheld
 from scifish.settings import Settings, SettingsError, spool_directory, spool_folders, state_directory
@@ -97,6 +97,10 @@ class Dataset:
         `at` is when, in seconds since 1970 (now). A second end changes nothing.
         """
         self._station.end(self, status, said, at)
+
+    def add(self, metadata: Message) -> None:
+        """More metadata, after the end. It is on disk when it is known whether the proposal is proprietary."""
+        self._station.add(self, metadata)
 
 
 class Station:
@@ -178,6 +182,19 @@ class Station:
         message = compose.annotation(uuid, changes, time.time(), proposal, settings, self.origin)
         self._clerk.keep(lambda: self._spool.put(settings.topic, message))
         self._link.tell("wake", uuid)
+
+    def add(self, dataset: Dataset, metadata: Message) -> None:
+        changes = {"scientificMetadata": as_metadata(metadata, self.origin["program"], iso(time.time()))}
+
+        def annotate() -> None:
+            try:
+                self.annotate(dataset.uuid, changes)
+            except NotRecorded as error:
+                log.info("what was added to dataset %s after its end is not sent: %s", dataset.uuid, error)
+            except Exception:
+                log.exception("what was added to dataset %s after its end", dataset.uuid)
+
+        threading.Thread(target=annotate, name="scifish-add", daemon=True).start()
 
     @property
     def closed(self) -> bool:

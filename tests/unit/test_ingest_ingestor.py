@@ -140,6 +140,20 @@ def test_an_annotation_is_written_once_and_its_picture_too(scicat, ingest):
     assert list(scicat.pictures.values()) == [[{"ownerGroup": "20250001-group", "caption": "plot", "thumbnail": PNG}]]
 
 
+def test_metadata_that_a_macro_adds_after_the_scan_are_beside_the_others(scicat, ingest):
+    began, ended = pair()
+    leaf = {"value": 0.5, "unit": "mm", "human_name": "centre", "source": "spock", "time": began["creationTime"]}
+    late = message("annotation", began["uuid"], annotation={"scientificMetadata": {"Custom data": {"centre": leaf}}})
+    for given in (began, late, ended, late):  # it may overtake the end
+        ingest(given)
+    found = scicat.sets[f"scizoo/{began['uuid']}"]["scientificMetadata"]
+    (custom,) = (group for name, group in found.items() if name.casefold().startswith("custom"))
+    assert custom["centre"]["value"] == 0.5
+    assert status(scicat, began) == "completed"
+    assert len(found) > 2
+    assert scicat.writes == ["create_dataset", "merge_dataset", "merge_dataset", "add_files"]
+
+
 def test_an_annotation_needs_its_dataset(ingest):
     with pytest.raises(DatasetMissing):
         ingest(message("annotation"))

@@ -14,31 +14,45 @@ from scifish.spool import OpenDataset, Spool, orphans
 from tests.tango_system import eventually
 
 SCAN = """
-import sys
+import logging, sys, types
 {prepare}
+from sardana.macroserver.msexception import UnknownEnv
 from sardana_recorders.scifishrecorder import SciFishRecorder
+from taurus.core.util.log import Logger
 
-class Macro:
+class Macro(Logger):
     said = []
+    environment = {{}}
+    def __init__(self):
+        Logger.__init__(self, "macro")
+        handler = logging.Handler()
+        handler.emit = lambda record: self.said.append(record.getMessage())
+        self.addLogHandler(handler)
     def getMacroServer(self): return type("Server", (), {{"full_name": "macroserver/x/1"}})
     def getDoorName(self): return "door/x/1"
-    def warning(self, text, *values): self.said.append(text % values)
+    def getEnv(self, name):
+        try:
+            return self.environment[name]
+        except KeyError:
+            raise UnknownEnv(name)
 
 class Records:
     def getEnviron(self):
         return {environment}
 
 macro, records = Macro(), Records()
+{option}
 for _ in range(2):
     recorder = SciFishRecorder(macro=macro)
     {between}
     recorder.startRecordList(records)
-    recorder.writeRecord({{"point_nb": 0}})
+    recorder.writeRecord({record})
     {end}
 print(macro.said)
 """
 
 END = "recorder.endRecordList(records)"
+RECORD = "types.SimpleNamespace(data={'point_nb': 0})"
 
 ENVIRONMENT = {
     "serialno": 1,
@@ -55,10 +69,17 @@ COUNTED = f"{{**{ENVIRONMENT!r}, 'serialno': next(number)}}"
 
 
 def scan(
-    tmp_path: Path, prepare: str = "", environment: Any = ENVIRONMENT, end: str = END, between: str = "pass"
+    tmp_path: Path,
+    prepare: str = "",
+    environment: Any = ENVIRONMENT,
+    end: str = END,
+    between: str = "pass",
+    option: str = "",
+    record: str = RECORD,
 ) -> str:
     """What two scans in a row say at the Door, in a process of its own: the recorder is one for a process."""
-    program = textwrap.dedent(SCAN).format(prepare=prepare, environment=environment, end=end, between=between)
+    parts = {"prepare": prepare, "environment": environment, "end": end, "between": between}
+    program = textwrap.dedent(SCAN).format(**parts, option=option, record=record)
     done = subprocess.run(
         [sys.executable, "-c", program],
         env={"XDG_STATE_HOME": str(tmp_path / "state"), "TANGO_HOST": "127.0.0.1:9", "PATH": "/usr/bin:/bin"},
@@ -108,11 +129,8 @@ def test_a_scan_that_another_recorder_broke_is_ended_by_the_next_one(tmp_path: P
 STOPPED = """
     from sardana.taurus.core.tango.sardana.pool import StopException
     def stop(*_): raise StopException("stopped before calling this")
-    Macro.getMacroServer = Macro.getDoorName = Macro.warning = stop
-    try:
-        recorder.startRecordList(records)
-    except StopException:
-        pass
+    Macro.getMacroServer = Macro.getDoorName = Macro.getEnv = Macro.warning = stop
+    recorder.startRecordList(records)
     sys.exit(0)
 """
 
@@ -122,6 +140,81 @@ def test_ctrl_c_while_a_scan_starts_loses_no_dataset(tmp_path: Path) -> None:
     scan(tmp_path, between=STOPPED.strip())
     (left,) = _left_open(tmp_path)
     assert left.record.given["datasetName"] == "ascan"
+
+
+@pytest.mark.parametrize(
+    ("given", "says"),
+    [
+        ("{'plto': False}", "SciFish: the variable SciFish: there is no option 'plto'; did you mean 'plot'?"),
+        ("{'plot': 'no'}", "SciFish: the variable SciFish: plot is 'no'; it must be True or False"),
+        ("'plot off'", "write for example: senv SciFish"),
+        ("{'plot_counter': 'ct07'}", "SciFish: the variable SciFish: this scan has no 'ct07' to plot; there are: none"),
+    ],
+)
+def test_a_mistake_in_the_options_is_said_at_the_door(tmp_path: Path, given: str, says: str) -> None:
+    assert scan(tmp_path, option=f"macro.environment['SciFish'] = {given}").count(says) == 2
+    (left,) = _left_open(tmp_path)
+    assert left.record.ending is not None  # the scan is recorded all the same
+
+
+def test_a_recorder_that_is_switched_off_records_nothing(tmp_path: Path) -> None:
+    assert scan(tmp_path, option="macro.environment['SciFish'] = {'enabled': False}") == "[]\n"
+    assert list((tmp_path / "state").rglob("*.spool")) == []
+
+
+def test_a_point_of_a_strange_shape_is_said_at_the_end_and_counts(tmp_path: Path) -> None:
+    said = scan(tmp_path, record="{'point_nb': 0}")
+    assert said.count("the results of this scan are not complete: AttributeError") == 2
+    (left,) = _left_open(tmp_path)
+    assert left.record.ending is not None
+    assert left.record.ending["points"] == 1
+
+
+ABORTED = """
+    from sardana.taurus.core.tango.sardana.pool import AbortException
+    def abort(*_): raise AbortException()
+    recorder.error = abort
+    try:
+        recorder.startRecordList(records)
+    except AbortException:
+        sys.exit(0)
+"""
+
+
+def test_an_abort_while_a_scan_starts_ends_its_dataset(tmp_path: Path) -> None:
+    """It is raised in the midst of anything; Sardana then calls no recorder's end."""
+    scan(tmp_path, between=ABORTED.strip(), option="macro.environment['SciFish'] = {'plto': 1}")
+    (left,) = _left_open(tmp_path)
+    assert left.record.ending is not None
+    assert left.record.ending["status"] == "aborted"
+
+
+def test_custom_data_are_kept_whenever_they_come_and_whatever_they_are(tmp_path: Path) -> None:
+    between = "recorder.addCustomData('early', 'a', nxpath='x'); recorder.addCustomData(object, 3)"
+    custom = """recorder.addCustomData([1.5] * 1000, "b"); recorder.addCustomData({'value': 2, 'unit': 'mm'}, 'value')
+    """
+    assert scan(tmp_path, between=between, end=custom + END) == "[]\n"
+    (left,) = _left_open(tmp_path)
+    found = left.record.given["scientificMetadata"]["Custom data"]
+    assert (found["a"]["value"], found["3"]["value"]) == ("early", "<class 'object'>")
+    assert (found["b"]["shape"], found["b"]["mean"]) == ([1000], 1.5)
+    assert (found["value "]["value"], found["value "]["unit"]) == (2, "mm")
+
+
+def test_custom_data_before_a_scan_that_cannot_be_recorded_do_no_harm(tmp_path: Path) -> None:
+    early = "recorder.addCustomData(1, 'a')"
+    assert scan(tmp_path, "sys.modules['confluent_kafka'] = None", between=early).count("cannot be loaded") == 2
+
+
+def test_custom_data_after_a_scan_that_cannot_be_sent_are_said_at_the_door(tmp_path: Path) -> None:
+    said = scan(tmp_path, end=f"{END}; recorder.addCustomData(1, 'a')")
+    assert said.count("custom data are not recorded: NotRecorded: the beamline is not known") == 2
+
+
+def test_a_scan_in_the_hook_of_another_leaves_that_one_open(tmp_path: Path) -> None:
+    running = "macro._executor = types.SimpleNamespace(_macro_stack=[macro])"
+    scan(tmp_path, "import itertools; number = itertools.count()", environment=COUNTED, end="pass", option=running)
+    assert [left.record.ending for left in _left_open(tmp_path)] == [None, None]
 
 
 def _left_open(tmp_path: Path) -> list[OpenDataset]:

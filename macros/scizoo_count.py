@@ -1,0 +1,62 @@
+"""A count that is recorded: Sardana calls no recorder for its own `ct`."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+from sardana.macroserver.macro import Optional, Type, macro
+from sardana.macroserver.msexception import UnknownEnv
+
+from macros.scizoo_datasets import LAST_SNAPSHOT
+from scifish.datafiles import path_of
+from scifish.results import group_name
+from scifish.station import station
+
+__all__ = ["scict"]
+
+
+@macro(
+    [
+        ["integ_time", Type.Float, 1.0, "Integration time (seconds)"],
+        ["countable_elem", Type.Countable, Optional, "Measurement group or channel (default: the active group)"],
+    ]
+)
+def scict(self: Any, integ_time: float, countable_elem: Any) -> None:
+    """Count as `ct` does, and record the values as a dataset of its own, with all configured attributes."""
+    asked = [] if countable_elem is None else [countable_elem.name]
+    counting = self.execMacro("ct", integ_time, *asked)
+    name = " ".join(["ct", f"{integ_time:g}", counting.countable_elem_name])
+    counters, files = _counted(counting)
+    try:
+        user = str(self.getEnv("ScanUser"))
+    except UnknownEnv:
+        user = ""
+    dataset = station().record_snapshot(
+        {
+            "datasetName": name,
+            "environment": {"title": f"sci{name}", "user": user, "detectors": sorted(counters) + sorted(files)},
+            "scientificMetadata": {"Counters": {group_name(label): leaf for label, leaf in counters.items()}},
+            "files": [path for path in files.values() if path],
+        }
+    )
+    self.setEnv(LAST_SNAPSHOT, {"uuid": dataset.uuid, "time": time.time(), "name": name})
+    self.output("")
+    self.output("This count is recorded.")
+
+
+def _counted(counting: Any) -> tuple[dict[str, dict[str, Any]], dict[str, str]]:
+    """Of a `ct` that has run: each channel's value, and the file of each that hands over a reference; by label."""
+    element = counting.countable_elem
+    values = counting.data.data
+    if element.type != Type.MeasurementGroup:
+        return {element.name: {"value": values[element.full_name], "source": element.full_name}}, {}
+    counters: dict[str, dict[str, Any]] = {}
+    files: dict[str, str] = {}
+    for channel in element.getChannelsEnabledInfo():
+        value = values.get(channel.full_name)
+        if getattr(channel, "value_ref_enabled", False):
+            files[channel.label] = path_of(value) if isinstance(value, str) else ""
+        else:
+            counters[channel.label] = {"value": value, "unit": channel.unit or "", "source": channel.full_name}
+    return counters, files

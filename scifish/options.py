@@ -1,0 +1,63 @@
+"""What a user may ask of the recorder: the Sardana environment variable `SciFish`."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from typing import Any
+
+VARIABLE = "SciFish"
+
+
+@dataclass(frozen=True)
+class Options:
+    """With its defaults. The names are the keys of the variable."""
+
+    enabled: bool = True
+    """Whether scans are recorded at all."""
+    results: bool = True
+    """Whether first, last, min, max, mean of each counter are among the metadata."""
+    plot: bool = True
+    """Whether the dataset gets a small plot as its picture."""
+    plot_counter: str = ""
+    """The counter that is plotted, by its name; "" for the first one that does not stay the same."""
+    plot_axis: str = ""
+    """The motor that it is plotted against, by its name; "" for the first one."""
+    detector_files: bool = True
+    """Whether the files that detectors write (ValueRef) are listed beside the scan's own."""
+    description: str = ""
+    """The datasets' description."""
+
+
+def options_from(given: Any) -> tuple[Options, list[str]]:
+    """The options out of the variable's value, and what is wrong in it, for the user.
+
+    None is a variable that is not set. What is right stays in use.
+    """
+    if given is None:
+        return Options(), []
+    if not isinstance(given, Mapping):
+        return Options(), [
+            f"the variable {VARIABLE} is {given!r:.60}, not a dictionary; "
+            f"write for example: senv {VARIABLE} \"{{'plot': False}}\""
+        ]
+    known = {field.name: type(field.default) for field in fields(Options)}
+    right: dict[str, Any] = {}
+    wrong: list[str] = []
+    for key, value in given.items():
+        kind = known.get(key)
+        if kind is None:
+            wrong.append(_unknown(str(key), list(known)))
+        elif not isinstance(value, kind):
+            wanted = "True or False" if kind is bool else "a text"
+            wrong.append(f"the variable {VARIABLE}: {key} is {value!r:.60}; it must be {wanted}")
+        else:
+            right[key] = value
+    return Options(**right), wrong
+
+
+def _unknown(key: str, known: list[str]) -> str:
+    near = difflib.get_close_matches(key.lower(), known, n=1)
+    hint = f"did you mean {near[0]!r}?" if near else f"there are: {', '.join(known)}"
+    return f"the variable {VARIABLE}: there is no option {key!r:.60}; {hint}"

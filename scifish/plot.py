@@ -1,0 +1,194 @@
+"""A dataset's picture: a small plot as PNG. It is drawn beside the measurement, never in it.
+
+Needs matplotlib (extra `plot`), which is loaded when the first picture is drawn.
+"""
+
+from __future__ import annotations
+
+import base64
+import io
+import math
+from collections.abc import Sequence
+from typing import Any
+
+from scifish.message import Message
+
+MAX_BYTES = 60_000
+"""SciCat keeps the picture in its database, and shows it as a thumbnail."""
+
+SIZE = (480, 320)
+"""Width and height in pixels."""
+
+DPI = 100
+
+LINE = "#1f5fa8"
+TEXT = "#333333"
+GRID = "#e4e4e4"
+
+MARKED_POINTS = 60
+"""Up to so many points each has its mark."""
+
+RAISED = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
+
+CELLS = (240, 160)
+"""Columns and rows of the coloured area."""
+
+
+class PlotError(RuntimeError):
+    """There is no picture; the text says why, for a person."""
+
+
+def data_uri(picture: bytes) -> str:
+    """As SciCat keeps it, and browsers show it."""
+    return "data:image/png;base64," + base64.b64encode(picture).decode("ascii")
+
+
+def png(plot: Message) -> bytes:
+    """The picture, less than 60 kB. PlotError if there is nothing to draw, or no matplotlib.
+
+    `plot` has lists `x` and `y` of the same length with texts `x_label` and `y_label`, and a `title`;
+    with a list `z` and its `z_label` the points are coloured cells over x and y.
+    """
+    try:
+        import numpy as np
+        from matplotlib.figure import Figure
+    except ImportError as error:
+        raise PlotError(f"no plot: matplotlib is needed (pip install 'sardana-scizoo[plot]'): {error}") from error
+    names = ("x", "y", "z") if plot.get("z") is not None else ("x", "y")
+    columns, powers = zip(*(_scaled(column) for column in _columns(np, plot, names)), strict=True)
+    labels = [_text(plot.get(f"{name}_label"), 34) + power for name, power in zip(names, powers, strict=True)]
+    figure = Figure(figsize=(SIZE[0] / DPI, SIZE[1] / DPI), dpi=DPI, layout="constrained")
+    axes = figure.add_subplot()
+    _dress(axes, _text(plot.get("title"), 56), labels)
+    try:
+        if len(columns) == 3:
+            _draw_area(np, figure, axes, columns, labels[2])
+        else:
+            _draw_line(axes, columns)
+        return _small(figure)
+    except (ValueError, ArithmeticError, MemoryError) as error:
+        raise PlotError(f"no plot: {error}") from error
+
+
+def _columns(np: Any, plot: Message, names: tuple[str, ...]) -> list[Any]:
+    """The points that are finite on all axes, one array an axis."""
+    try:
+        columns = [np.asarray(plot.get(name), dtype=float).ravel() for name in names]
+    except (TypeError, ValueError) as error:
+        raise PlotError(f"no plot: these are not numbers: {error}") from error
+    if len({len(column) for column in columns}) != 1:
+        raise PlotError(f"no plot: {', '.join(names)} are of different lengths")
+    finite = np.all([np.isfinite(column) & (abs(column) < 1e300) for column in columns], axis=0)
+    if not finite.any():
+        raise PlotError("no plot: there are no points")
+    return [column[finite] for column in columns]
+
+
+def _scaled(column: Any) -> tuple[Any, str]:
+    """Very large and very small numbers in thousands, millions, ...: what to add to the axis's label."""
+    largest = float(abs(column).max())
+    if largest == 0 or 1e-3 <= largest < 1e6:
+        return column, ""
+    power = math.floor(math.log10(largest) / 3) * 3
+    return column / 10.0**power, f"  \u00d710{str(power).translate(RAISED)}"
+
+
+def _dress(axes: Any, title: str, labels: list[str]) -> None:
+    # parse_math off: what users write is text, also with a dollar in it.
+    axes.set_title(title, fontsize=9, color=TEXT, loc="left", parse_math=False)
+    axes.set_xlabel(labels[0], fontsize=9, color=TEXT, parse_math=False)
+    axes.set_ylabel(labels[1], fontsize=9, color=TEXT, parse_math=False)
+    axes.tick_params(labelsize=8, color=TEXT, labelcolor=TEXT)
+    axes.locator_params(nbins=6)
+    axes.ticklabel_format(style="plain", useOffset=False)
+    for side in ("top", "right"):
+        axes.spines[side].set_visible(False)
+    for side in ("left", "bottom"):
+        axes.spines[side].set_color("#999999")
+
+
+def _draw_line(axes: Any, columns: Sequence[Any]) -> None:
+    x, y = columns
+    axes.grid(color=GRID, linewidth=0.7)
+    axes.set_axisbelow(True)
+    few = len(x) <= MARKED_POINTS
+    axes.plot(x, y, color=LINE, linewidth=1.2 if few else 0.9, marker="o" if few else "", markersize=3.5)
+    for set_limits, values in ((axes.set_xlim, x), (axes.set_ylim, y)):
+        if values.min() == values.max():  # matplotlib would zoom into nothing
+            margin = abs(values[0]) * 0.1 or 1.0
+            set_limits(values[0] - margin, values[0] + margin)
+
+
+def _draw_area(np: Any, figure: Any, axes: Any, columns: Sequence[Any], label: str) -> None:
+    x, y = columns[:2]
+    steps = [_steps(np, values) for values in (x, y)]
+    cells = (steps[0] + 1) * (steps[1] + 1)
+    if cells <= 2 * len(x):  # a mesh; where it was thinned out, its neighbours fill the place
+        reach = 0.75 if len(x) >= 0.75 * cells else 1.1
+    else:  # then there are about the square root of their number on each axis
+        steps, reach = [math.isqrt(len(x))] * 2, 1.5
+    edges = [_edges(values, count) for values, count in zip((x, y), steps, strict=True)]
+    reaches = [reach * (high - low) / (count + 1) for (low, high), count in zip(edges, steps, strict=True)]
+    picture = _nearest(np, columns, edges, reaches)
+    extent = (*edges[0], *edges[1])
+    image = axes.imshow(picture, extent=extent, origin="lower", aspect="auto", interpolation="nearest", cmap="viridis")
+    bar = figure.colorbar(image, ax=axes, pad=0.02, fraction=0.06)
+    bar.set_label(label, fontsize=9, color=TEXT, parse_math=False)
+    bar.ax.tick_params(labelsize=8, color=TEXT, labelcolor=TEXT)
+    bar.formatter.set_useOffset(False)
+    bar.formatter.set_scientific(False)
+    bar.outline.set_visible(False)
+
+
+def _steps(np: Any, values: Any) -> int:
+    """Between how many positions this axis has moved, those within a hundredth of its range being one."""
+    span = float(values.max() - values.min()) or 1.0
+    return max(len(np.unique(np.round((values - values.min()) / span, 2))) - 1, 1)
+
+
+def _edges(values: Any, steps: int) -> tuple[float, float]:
+    """Where the picture begins and ends on this axis: half a cell beyond the outermost points."""
+    low, high = float(values.min()), float(values.max())
+    margin = ((high - low) or abs(low) * 0.1 or 1.0) / max(steps, 1) / 2
+    return low - margin, high + margin
+
+
+def _nearest(np: Any, columns: Sequence[Any], edges: list[tuple[float, float]], reaches: list[float]) -> Any:
+    """Each pixel with the value of the point that is nearest: cells for a mesh, patches for a spiral.
+
+    Pixels that are farther from it than `reaches`, across or up, stay empty.
+    """
+    x, y, z = columns
+    pixels = [np.linspace(low, high, 2 * count + 1)[1::2] for (low, high), count in zip(edges, CELLS, strict=True)]
+    across = np.abs(pixels[0][:, None] - x[None, :]) / reaches[0]
+    picture = np.empty((CELLS[1], CELLS[0]))
+    for row, height in enumerate(pixels[1]):
+        up = np.abs(height - y) / reaches[1]
+        nearest = np.argmin(across**2 + up[None, :] ** 2, axis=1)
+        empty = (across[np.arange(len(nearest)), nearest] > 1.0) | (up[nearest] > 1.0)
+        picture[row] = np.where(empty, np.nan, z[nearest])
+    return picture
+
+
+def _small(figure: Any) -> bytes:
+    """As PNG; with fewer colours, and then fewer pixels, where that is too large."""
+    from PIL import Image  # matplotlib's own dependency
+
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", dpi=DPI)
+    data = buffer.getvalue()
+    width, height = SIZE
+    while len(data) >= MAX_BYTES:
+        with Image.open(io.BytesIO(buffer.getvalue())) as picture:
+            smaller = picture.convert("RGB").resize((width, height), Image.Resampling.LANCZOS).quantize(64)
+        again = io.BytesIO()
+        smaller.save(again, format="PNG", optimize=True)
+        data = again.getvalue()
+        width, height = width * 4 // 5, height * 4 // 5
+    return data
+
+
+def _text(given: Any, limit: int) -> str:
+    """On one line, and short enough for its place."""
+    text = "".join(letter if letter.isprintable() else " " for letter in str(given or ""))
+    return text if len(text) <= limit else text[: limit - 3] + "..."
