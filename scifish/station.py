@@ -99,7 +99,10 @@ class Dataset:
         self._station.end(self, status, said, at)
 
     def add(self, metadata: Message) -> None:
-        """More metadata, after the end. It is on disk when it is known whether the proposal is proprietary."""
+        """More metadata, after the end. On disk as soon as it is known whether the proposal is proprietary.
+
+        Raises NotRecorded if no settings, and so no topic, were ever known.
+        """
         self._station.add(self, metadata)
 
 
@@ -184,6 +187,8 @@ class Station:
         self._link.tell("wake", uuid)
 
     def add(self, dataset: Dataset, metadata: Message) -> None:
+        if self.settings.known() is None:
+            raise NotRecorded("the beamline is not known: the Tango database does not answer")
         changes = {"scientificMetadata": as_metadata(metadata, self.origin["program"], iso(time.time()))}
 
         def annotate() -> None:

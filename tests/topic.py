@@ -35,6 +35,13 @@ class Topic:
             self._take(0.2)
         raise AssertionError(f"no such message within {timeout} s; there are {self.said()}")
 
+    def take_all(self, quiet: float = 3.0) -> None:
+        """Until nothing has come for `quiet` seconds."""
+        seen = -1
+        while seen != len(self.messages):
+            seen = len(self.messages)
+            self._take(quiet)
+
     def said(self) -> list[tuple[str, str, str]]:
         return [(m["type"], m.get("datasetName", ""), m.get("status", "")) for m in self.messages]
 
