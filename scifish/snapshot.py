@@ -201,6 +201,9 @@ def _read_device(device: _Device, attributes: Sequence[str], timeout: float) -> 
     if device.proxy is None:
         device.proxy = tango.DeviceProxy(device.name)
     if device.timeout != timeout:
+        # To set the time-out of a proxy that is not connected connects it, with the interpreter's
+        # lock held: all of the program would stand still for as long as the device hangs.
+        device.proxy.ping()
         device.proxy.set_timeout_millis(max(int(timeout * 1000), 1))
         device.timeout = timeout
     results = device.proxy.read_attributes(attributes)

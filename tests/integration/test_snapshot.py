@@ -223,6 +223,21 @@ def test_70_devices_that_hang_hold_up_no_other(stack: Stack, reader: Reader) -> 
     assert eventually(lambda: not reader.read(hung_sources, 3.0)[hung_sources[0]].error, 15.0)
 
 
+def test_the_interpreter_goes_on_while_devices_hang(stack: Stack, reader: Reader) -> None:
+    hanging, hung_sources = start_plain(stack, "stalling", 5)
+    with stopped(hanging):
+        last, longest = time.monotonic(), 0.0
+        begin = last
+        while last - begin < 8.0:  # to connect takes 3 s, and what comes then as long again
+            if last - begin < 1.0:
+                reader.read(hung_sources, 0.2)
+            else:
+                time.sleep(0.01)
+            now = time.monotonic()
+            last, longest = now, max(longest, now - last)
+    assert longest < 1.0
+
+
 def test_devices_that_cannot_be_connected_hold_up_no_other(stack: Stack, reader: Reader) -> None:
     known = f"{stack.name(DEVICE)}/Enum"
     assert reader.read([known], 3.0)[known].value == "GREEN"
