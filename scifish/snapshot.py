@@ -199,7 +199,10 @@ def _read_in_turn(device: _Device, attributes: Sequence[str], timeout: float, de
 
 def _read_device(device: _Device, attributes: Sequence[str], timeout: float) -> list[Reading]:
     if device.proxy is None:
+        began = time.monotonic()
         device.proxy = tango.DeviceProxy(device.name)
+        if time.monotonic() - began >= timeout:  # it was made all the same, and the next call would hang as long
+            tango.Except.throw_exception("API_DeviceTimedOut", f"no answer within {timeout:g} s", "scifish")
     if device.timeout != timeout:
         # To set the time-out of a proxy that is not connected connects it, with the interpreter's
         # lock held: all of the program would stand still for as long as the device hangs.
