@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import queue
 import threading
+import time
 from collections import deque
 from collections.abc import Callable
 
@@ -34,13 +35,19 @@ class Crew:
         self._idle = idle
         self._queue: queue.SimpleQueue[Work | None] = queue.SimpleQueue()
         self._lock = threading.Lock()
-        self._threads = 0
+        self._threads: set[threading.Thread] = set()
         self._free = 0  # threads without work; below zero, pieces of work without a thread
         self._stopped = False
 
     @property
     def threads(self) -> int:
-        return self._threads
+        """How many there are."""
+        return len(self._threads)
+
+    @property
+    def busy(self) -> int:
+        """How many pieces of work are being done, or wait for it."""
+        return len(self._threads) - self._free
 
     def give(self, work: Work) -> None:
         """Returns at once. What the work raises goes to the log; after `stop` it is not done."""
@@ -48,23 +55,28 @@ class Crew:
             if self._stopped:
                 return
             self._queue.put(work)
-            if self._free > 0 or self._threads >= self._most or not self._begin_thread():
+            if self._free > 0 or len(self._threads) >= self._most or not self._begin_thread():
                 self._free -= 1
 
-    def stop(self) -> None:
-        """Finish what was given, without waiting for it."""
+    def stop(self, timeout: float = 0.0) -> None:
+        """Finish what was given, and wait for it for at most `timeout` seconds."""
+        deadline = time.monotonic() + timeout
         with self._lock:
             self._stopped = True
-            for _ in range(self._threads):
+            threads = list(self._threads)
+            for _ in threads:
                 self._queue.put(None)
+        for thread in threads:
+            thread.join(max(deadline - time.monotonic(), 0.0))
 
     def _begin_thread(self) -> bool:
+        thread = threading.Thread(target=self._run, name=self._name, daemon=True)
         try:
-            threading.Thread(target=self._run, name=self._name, daemon=True).start()
+            thread.start()
         except RuntimeError as error:  # the system allows no more: those that there are will do it
-            log.warning("%s: no more than %d threads: %s", self._name, self._threads, error)
+            log.warning("%s: no more than %d threads: %s", self._name, self.threads, error)
             return False
-        self._threads += 1
+        self._threads.add(thread)
         return True
 
     def _run(self) -> None:
@@ -86,7 +98,7 @@ class Crew:
                 with self._lock:
                     if self._free > 0:
                         self._free -= 1
-                        self._threads -= 1
+                        self._threads.discard(threading.current_thread())
                         return None
 
 

@@ -29,7 +29,11 @@ CONFIG_AGE = 600.0
 AGAIN = 10.0
 """Seconds until a device that did not answer in time is asked again: until then it would delay each dataset."""
 
-_TIMED_OUT = {"API_DeviceTimedOut"}
+CLOSE = 3.5
+"""Seconds for calls that have no answer yet: a program that ends in the middle of one is aborted by PyTango."""
+
+_ALMOST = 0.9
+"""A device that has not answered after this part of the time-out hangs: no two clocks begin at the same moment."""
 
 _QUALITIES = {
     quality: "" if quality == tango.AttrQuality.ATTR_VALID else name.removeprefix("ATTR_")
@@ -117,15 +121,15 @@ class Reader:
             if device is None:
                 device = self._devices[name] = _Device(name, Line(self._crew))
         busy_since = device.busy_since
-        if now < device.hangs_until or (busy_since is not None and now - busy_since > timeout):
+        if now < device.hangs_until or (busy_since is not None and now - busy_since >= _ALMOST * timeout):
             error = f"not read: {name} has not answered an earlier read, and is asked again after {AGAIN:g} s"
             done(_failed(attributes, error))
         else:
             device.turn.give(lambda: done(_read_in_turn(device, attributes, timeout, now + timeout)))
 
     def close(self) -> None:
-        """Read no more; what hangs is left to itself."""
-        self._crew.stop()
+        """Read no more. What hangs has `CLOSE` seconds, and is then left to itself."""
+        self._crew.stop(CLOSE)
 
 
 @functools.lru_cache(maxsize=64)  # a dataset asks for what the last one asked for
@@ -172,28 +176,16 @@ class _Answers:
 
 
 def _read_in_turn(device: _Device, attributes: Sequence[str], timeout: float, deadline: float) -> list[Reading]:
-    if time.monotonic() >= deadline or time.monotonic() < device.hangs_until:
+    """A Reading for each attribute, in their order. Never raises."""
+    began = time.monotonic()
+    if began >= deadline or began < device.hangs_until:
         return _failed(attributes, f"not read: {device.name} has not yet answered an earlier read")
-    device.busy_since = time.monotonic()
+    device.busy_since = began
     try:
         return _read_device(device, attributes, timeout)
-    finally:
-        device.busy_since = None
-
-
-def _read_device(device: _Device, attributes: Sequence[str], timeout: float) -> list[Reading]:
-    """A Reading for each attribute, in their order. Never raises."""
-    try:
-        if device.proxy is None:
-            device.proxy = tango.DeviceProxy(device.name)
-        if device.timeout != timeout:
-            device.proxy.set_timeout_millis(max(int(timeout * 1000), 1))
-            device.timeout = timeout
-        results = device.proxy.read_attributes(attributes)
-        if not device.config_time or time.monotonic() - device.config_time > CONFIG_AGE:
-            _read_config(device)
     except tango.DevFailed as failed:
-        if any(error.reason in _TIMED_OUT for error in failed.args):
+        # Tango's own words for it are many, and to connect has a time-out of its own.
+        if time.monotonic() - began >= _ALMOST * timeout:
             device.hangs_until = time.monotonic() + AGAIN
         # Units and labels may be others when it comes back.
         device.config_time = 0.0
@@ -201,6 +193,25 @@ def _read_device(device: _Device, attributes: Sequence[str], timeout: float) -> 
     except Exception as error:
         log.exception("reading %s", device.name)
         return _failed(attributes, f"{type(error).__name__}: {error}")
+    finally:
+        device.busy_since = None
+
+
+def _read_device(device: _Device, attributes: Sequence[str], timeout: float) -> list[Reading]:
+    if device.proxy is None:
+        began = time.monotonic()
+        device.proxy = tango.DeviceProxy(device.name)
+        if time.monotonic() - began >= timeout:  # it was made all the same, and the next call would hang as long
+            tango.Except.throw_exception("API_DeviceTimedOut", f"no answer within {timeout:g} s", "scifish")
+    if device.timeout != timeout:
+        # To set the time-out of a proxy that is not connected connects it, with the interpreter's
+        # lock held: all of the program would stand still for as long as the device hangs.
+        device.proxy.ping()
+        device.proxy.set_timeout_millis(max(int(timeout * 1000), 1))
+        device.timeout = timeout
+    results = device.proxy.read_attributes(attributes)
+    if not device.config_time or time.monotonic() - device.config_time > CONFIG_AGE:
+        _read_config(device)
     return [_reading(device, name.lower(), result) for name, result in zip(attributes, results, strict=True)]
 
 

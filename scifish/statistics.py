@@ -260,7 +260,7 @@ class Statistics:
             if not ended.acquire(timeout=max(deadline - time.monotonic(), 0.0)):
                 log.warning("a subscription could not be ended: its device hangs")
                 break
-        self._crew.stop()
+        self._crew.stop(max(deadline - time.monotonic(), 0.0))
 
     def _begin(self, by_device: Iterable[list[_Tally]]) -> None:
         for tallies in by_device:
