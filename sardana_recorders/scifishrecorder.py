@@ -106,9 +106,9 @@ class SciFishRecorder(DataRecorder):
         self._scan = Scan(environment, self._options)
         for name, value in self._early:
             self._scan.add_custom(name, value)
+        self._mistakes += self._scan.mistakes()
         self._dataset = here.begin(self._scan.said(), uuid, environment["startts"], latest=self._scan.latest)
         running.append((self._macro, self._dataset))
-        self._mistakes += self._scan.mistakes()
         self._warning = here.trouble()
 
     @_never_raises("the results of this scan are not complete")

@@ -191,4 +191,4 @@ def _small(figure: Any) -> bytes:
 def _text(given: Any, limit: int) -> str:
     """On one line, and short enough for its place."""
     text = "".join(letter if letter.isprintable() else " " for letter in str(given or ""))
-    return text if len(text) <= limit else text[: limit - 3] + "..."
+    return text if len(text) <= limit else text[: limit - 3].rstrip(" .") + "..."
