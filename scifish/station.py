@@ -26,7 +26,7 @@ from scifish.origin import origin
 from scifish.place import Place, Withheld, is_proprietary
 from scifish.sender import Sender
 from scifish.settings import Settings, last_good_file, spool_directory, state_directory
-from scifish.source import SettingsSource, TangoSettings
+from scifish.source import SettingsSource, settings_source
 from scifish.spool import SUFFIX, Spool, orphans
 from scifish.workers import Workers
 
@@ -62,6 +62,7 @@ class Dataset:
         self.seen = record.started
         """When the last point came, in seconds since 1970."""
         self.observed = threading.Event()
+        self.latest: Callable[[], Message | None] | None = None
         self._next: list[Callable[[], object]] = []
         self._lock = threading.Lock()
 
@@ -113,7 +114,7 @@ class Station:
 
         `spool` is the spool's folder, where it is not the one of the settings.
         """
-        self.settings = settings or TangoSettings()
+        self.settings = settings or settings_source()
         known = self.settings.known() or self.settings.now(FIRST_SETTINGS) or Settings()
         # Before there is any thread, so that a start that fails leaves none behind.
         self._spool = _open_spool([spool] if spool else [spool_directory(known), state_directory() / "spool"], program)
@@ -135,12 +136,20 @@ class Station:
 
     # ------------------------------------------------------- called by a measurement
 
-    def begin(self, said: Message, uuid: str = "", start: float | None = None, announce: bool = True) -> Dataset:
+    def begin(
+        self,
+        said: Message,
+        uuid: str = "",
+        start: float | None = None,
+        announce: bool = True,
+        latest: Callable[[], Message | None] | None = None,
+    ) -> Dataset:
         """A dataset begins. The intention is on disk when this returns; values follow in the background.
 
         `start` in seconds since 1970 (now). Without `announce`, `began` is sent when `Dataset.announce` is called.
         """
         dataset = self._begun(uuid or str(uuids.uuid4()), start or time.time(), said)
+        dataset.latest = latest
         self._open[dataset.uuid] = dataset
         if announce:
             dataset.when_observed(lambda: self._send_began(dataset))
@@ -187,6 +196,10 @@ class Station:
         message = compose.annotation(uuid, changes, time.time(), proposal, settings, self.origin)
         self._clerk.keep(lambda: self._spool.put(settings.topic, message))
         self._sender.wake()
+
+    @property
+    def closed(self) -> bool:
+        return self._stopping.is_set()
 
     @property
     def origin(self) -> Message:
@@ -400,29 +413,34 @@ def _open_spool(folders: list[Path], program: str) -> Spool:
 
 # ------------------------------------------------------------------ one for the process
 
-_station: Station | None = None
+_stations: dict[str, Station] = {}
 _station_lock = threading.Lock()
-_failed: tuple[float, str] = (0.0, "")
+_failed: dict[str, tuple[float, str]] = {}
 
 
-def station(timeout: float = 2.0) -> Station:
-    """This process's own, made when first asked for. NotRecorded if it cannot be made, or takes longer."""
-    global _station, _failed
-    if _station is not None:
-        return _station
+def station(settings: Settings | Path | None = None, program: str = "", timeout: float = 2.0) -> Station:
+    """This process's own for these settings, made when first asked for, or when it was closed.
+
+    NotRecorded if it cannot be made, or takes longer; SettingsError for settings that are no good.
+    """
+    key = f"{settings!r} {program}"
+    found = _stations.get(key)
+    if found is not None and not found.closed:
+        return found
     if not _station_lock.acquire(timeout=timeout):
         raise NotRecorded("SciFish is still starting: its disk is slow or hangs")
     try:
-        if _station is None:
-            when, why = _failed
+        found = _stations.get(key)
+        if found is None or found.closed:
+            when, why = _failed.get(key, (0.0, ""))
             if why and time.monotonic() - when < RETRY:
                 raise NotRecorded(why)
             try:
-                _station = Station()
+                found = _stations[key] = Station(settings_source(settings), program)
             except (OSError, sqlite3.Error) as error:
-                _failed = (time.monotonic(), f"SciFish cannot record: {error}")
-                raise NotRecorded(_failed[1]) from error
-        return _station
+                _failed[key] = (time.monotonic(), f"SciFish cannot record: {error}")
+                raise NotRecorded(_failed[key][1]) from error
+        return found
     finally:
         _station_lock.release()
 
@@ -441,8 +459,9 @@ def _warm_up() -> None:
 
 def _forget_after_fork() -> None:
     # The threads are gone in the child, and the spool is its parent's.
-    global _station, _station_lock
-    _station, _station_lock = None, threading.Lock()
+    global _station_lock
+    _stations.clear()
+    _station_lock = threading.Lock()
 
 
 os.register_at_fork(after_in_child=_forget_after_fork)
