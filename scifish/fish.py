@@ -141,6 +141,8 @@ class SciFish:
         """Let the dataset be seen now, with what is known. Without this it is seen when it ends."""
         if self._dataset is None:
             log.error("SciFish.send_start: %s", _NO_START)
+        elif not self._recording:
+            log.error("SciFish.send_start: dataset %s is over already; this changes nothing", self.uuid)
         else:
             self._dataset.announce(self._said.now())
 

@@ -33,8 +33,20 @@ MAX_TEXT = 20_000
 MAX_DEPTH = 30
 """Dictionaries and lists inside each other; what is deeper is left out, and says so."""
 
-MAX_ITEMS = 1_000_000
-"""Values that are taken of what a program gives for one dataset; the rest is left out, and says so."""
+MAX_DEEP = 100_000
+"""Dictionaries and lists that are deeper than `DEEP` in one value; the rest is left out, and says so."""
+
+DEEP = 3
+"""A list of files, each a dictionary, is not deep, and may be as long as it likes."""
+
+MAX_SUMMED = 1_000_000
+"""Lists (not arrays) that are longer are not summarised."""
+
+MAX_ITERATED = 100_000
+"""So much is taken of a set, a range, or anything else that gives its values one by one."""
+
+MAX_PROBLEMS = 20
+"""So many are told of one value."""
 
 MAX_BITS = 1023
 """Larger integers are written as text: they do not fit into a double, which is what JSON's readers use."""
@@ -90,7 +102,7 @@ class _Carrier:
     def __init__(self, problems: list[str]) -> None:
         self.problems = problems
         self._above: set[int] = set()
-        self._left = MAX_ITEMS
+        self._left = MAX_DEEP
 
     def plain(self, value: Any) -> Any:
         try:
@@ -101,18 +113,19 @@ class _Carrier:
     def says(self, value: Any, why: str) -> str:
         """What stands in place of a value that cannot be had."""
         text = f"({type(value).__name__}: {why})"
-        self.problems.append(text)
+        if len(self.problems) < MAX_PROBLEMS:
+            self.problems.append(text)
         return text
 
     def inside(self, value: Any, walk: Callable[[], Any], otherwise: Callable[[str], Any]) -> Any:
         """Walk through what is in `value`, unless that would not end."""
-        self._left -= 1
+        self._left -= len(self._above) > DEEP
         if id(value) in self._above:
             return otherwise("it contains itself")
         if len(self._above) >= MAX_DEPTH:
             return otherwise(f"more than {MAX_DEPTH} deep")
         if self._left < 0:
-            return otherwise(f"more than {MAX_ITEMS} values")
+            return otherwise(f"more than {MAX_DEEP} lists and dictionaries in each other")
         self._above.add(id(value))
         try:
             return walk()
@@ -166,10 +179,11 @@ class _Carrier:
 
     def _list(self, value: Iterable[Any]) -> list[Any]:
         found = []
+        # Of what is not in memory as a list nobody knows whether it has an end.
+        most = len(value) if isinstance(value, list | tuple) else MAX_ITERATED
         for inner in value:
-            self._left -= 1
-            if self._left < 0:
-                found.append(self.says(value, f"more than {MAX_ITEMS} values"))
+            if len(found) >= most:
+                found.append(self.says(value, f"more than {len(found)} values"))
                 break
             found.append(self.plain(inner))
         return found
@@ -245,9 +259,12 @@ def _summary(value: Any) -> Message | None:
         if finite.size == 0:
             return None
         return {"min": finite.min().item(), "max": finite.max().item(), "mean": float(finite.mean(dtype="float64"))}
+    flat = list(itertools.islice(_flat(value), MAX_SUMMED + 1))
+    if len(flat) > MAX_SUMMED:  # of those that are left out nobody knows
+        return None
     numbers = [
         number
-        for number in _flat(value)
+        for number in flat
         if isinstance(number, int | float) and not isinstance(number, bool) and math.isfinite(number)
     ]
     if not numbers:

@@ -13,12 +13,9 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any
 
-from scifish.message import MAX_DEPTH, Message, plain
+from scifish.message import MAX_DEPTH, MAX_ITERATED, Message, plain
 
 log = logging.getLogger(__name__)
-
-MAX_ITERATED = 100_000
-"""So much is taken of an iterator, which may have no end."""
 
 
 @dataclass
@@ -176,18 +173,21 @@ _PLAIN = (str, bytes, bool, int, float, complex, dt.date, dt.time, dt.timedelta)
 def _same(one: Any, other: Any) -> bool:
     """Whether nothing has changed. Objects and arrays are the same if they are the same object."""
     try:
-        return _equal(one, other)
-    except Exception:  # noqa: BLE001 - keys that cannot be compared, or what contains itself: then it is kept anew
+        return _equal(one, other, set())
+    except Exception:  # noqa: BLE001 - keys that cannot be compared, for one: then it is kept anew
         return False
 
 
-def _equal(one: Any, other: Any) -> bool:
-    if one is other:
+def _equal(one: Any, other: Any, seen: set[tuple[int, int]]) -> bool:
+    if one is other or (id(one), id(other)) in seen:
         return True
     if type(one) is not type(other):
         return False
+    if type(one) not in (dict, list, tuple):
+        return isinstance(one, _PLAIN) and bool(one == other)
+    if len(one) != len(other):
+        return False
+    seen.add((id(one), id(other)))  # what contains itself, or the same thing often
     if type(one) is dict:
-        return one.keys() == other.keys() and all(_equal(one[key], other[key]) for key in one)
-    if type(one) is list or type(one) is tuple:
-        return len(one) == len(other) and all(map(_equal, one, other))
-    return isinstance(one, _PLAIN) and bool(one == other)
+        return one.keys() == other.keys() and all(_equal(one[key], other[key], seen) for key in one)
+    return all(_equal(mine, theirs, seen) for mine, theirs in zip(one, other, strict=True))
