@@ -178,7 +178,7 @@ class _Carrier:
         return found
 
     def _list(self, value: Iterable[Any]) -> list[Any]:
-        found = []
+        found: list[Any] = []
         # Of what is not in memory as a list nobody knows whether it has an end.
         most = len(value) if isinstance(value, list | tuple) else MAX_ITERATED
         for inner in value:

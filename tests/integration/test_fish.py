@@ -181,9 +181,11 @@ def test_one_fish_after_the_other_is_one_program(lab: Lab) -> None:
         fish = lab.fish()
         fish.start_scan(f"scan {number}")
         fish.end_scan()
-    lab.topic.wait_for(lambda m: m["datasetName"] == "scan 2")
-    assert {m["origin"]["run"] for m in lab.topic.messages} == {lab.topic.messages[0]["origin"]["run"]}
-    assert [m["seq"] for m in lab.topic.messages] == [1, 2, 3]
+    for name in ("scan 0", "scan 1", "scan 2"):
+        lab.topic.wait_for(lambda m, name=name: m["datasetName"] == name)
+    scans = list(lab.topic.messages)
+    assert len({m["origin"]["run"] for m in scans}) == 1
+    assert {m["seq"] for m in scans} == {1, 2, 3}
     fish.close()
     fish.start_scan("anew")
     fish.end_scan()

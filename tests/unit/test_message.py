@@ -319,3 +319,15 @@ def test_an_integer_that_no_reader_of_json_can_take_is_text() -> None:
     assert message.plain(2**1023 - 1) == 2**1023 - 1
     assert message.plain(2**1023) == hex(2**1023)
     assert message.plain(-(10**30_000)).endswith("characters)")
+
+
+def test_long_texts_make_room_for_the_files_and_that_is_said() -> None:
+    names = ("datasetName", "proposalId", "sampleId", "sourceFolder", "dataFormat", "description")
+    files = [{"path": "\x00" * 15_000 + str(n), "time": message.iso(NOW), "size": n} for n in range(10)]
+    parts = message.bounded(ended(files, **{name: "\x00" * 19_000 for name in names}))
+    assert [file for part in parts for file in part["files"]] == files
+    for part in parts:
+        message.check(part)
+        assert len(message.encode(part)) <= message.MAX_BYTES
+        assert part["description"] == "\x00" * 2000 + "... (19000 characters)"
+        assert part["warnings"] == ["long texts are cut, they do not fit into the message"]
