@@ -12,7 +12,7 @@ from pathlib import Path
 from scifish import __version__
 from scifish.keeper import Keeper
 from scifish.settings import SettingsError, spool_folders
-from scifish.source import SettingsSource, TangoSettings
+from scifish.source import SettingsSource, settings_source
 from scifish.spool import SUFFIX, Content, look
 
 
@@ -33,7 +33,8 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="scifish",
         description="Look at the spool of this machine: metadata that waits until Kafka has it.",
-        epilog="Settings are those of the beamline's SciDog (TANGO_HOST, SCIDOG_DEVICE), or the last good ones.",
+        epilog="Settings are those of the YAML file that SCIFISH_CONFIG names, else those of the beamline's SciDog "
+        "(TANGO_HOST, SCIDOG_DEVICE), or the last good ones.",
     )
     parser.add_argument("--version", action="version", version=f"scifish {__version__}")
     parser.add_argument(
@@ -60,7 +61,9 @@ def _folders(options: argparse.Namespace, source: SettingsSource) -> list[Path]:
         return [Path(options.spool)]
     settings = source.now(5.0)
     if settings is None:
-        raise SettingsError("no settings: set TANGO_HOST (and SCIDOG_DEVICE), or name the folder with --spool")
+        raise SettingsError(
+            "no settings: set TANGO_HOST (and SCIDOG_DEVICE) or SCIFISH_CONFIG, or name the folder with --spool"
+        )
     return spool_folders(settings)
 
 
@@ -75,7 +78,7 @@ def _contents(folders: list[Path]) -> list[Content]:
 
 
 def _status(options: argparse.Namespace) -> int:
-    folders = _folders(options, TangoSettings())
+    folders = _folders(options, settings_source())
     contents = _contents(folders)
     for content in contents:
         for line in describe(content, time.time()):
@@ -109,7 +112,7 @@ def _age(seconds: float) -> str:
 
 
 def _flush(options: argparse.Namespace) -> int:
-    settings = TangoSettings()
+    settings = settings_source()
     folders = _folders(options, settings)
     keeper = Keeper(settings, None, folders, lambda report: None)
     left = keeper.flush(options.timeout, _say)

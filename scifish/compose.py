@@ -55,17 +55,31 @@ class Record:
         return default
 
 
-def as_given(said: Message, started: float, program: str) -> Message:
+def as_given(said: Mapping[str, Any], started: float, program: str) -> Message:
     """What a program says, in the message's form: `given` of a record.
 
     `said` has the message's names; its values may be anything. Long arrays are summarised here,
-    before they cost time.
+    before they cost time. Never raises: what cannot be carried costs only itself, and is told in
+    the `warnings` of the record.
     """
-    metadata = said.get("scientificMetadata") or {}
-    if not isinstance(metadata, Mapping):
-        metadata = {"scientificMetadata": metadata}
-    rest = {name: plain(value) for name, value in said.items() if name != "scientificMetadata"}
-    return {**rest, "scientificMetadata": as_metadata(metadata, program, iso(started))}
+    problems: list[str] = []
+    given: Message = {}
+    for name, value in said.items():
+        if name == "scientificMetadata":
+            given[name] = as_metadata(_metadata(value), program, iso(started), problems)
+        else:
+            wrong: list[str] = []
+            given[name] = plain(value, wrong)
+            problems += [f"{name}: {problem}" for problem in wrong]
+    # What was wrong here is said as long as the program says it, and no longer.
+    return given | ({"warnings": problems} if problems else {})
+
+
+def _metadata(value: Any) -> Mapping[Any, Any]:
+    if isinstance(value, Mapping):
+        return value
+    empty = value is None or (isinstance(value, str | list | tuple) and not value)
+    return {} if empty else {"scientificMetadata": value}
 
 
 def ending(status: str, end: float, points: int) -> Message:
@@ -118,8 +132,7 @@ def _common(kind: str, record: Record, settings: Settings, origin: Message) -> M
         "creationTime": iso(record.started),
         "origin": origin,
     }
-    warnings = [*record.observed.warnings, *record.given.get("warnings", [])]
-    if warnings:
+    if warnings := [*record.observed.warnings, *map(str, as_list(record.given.get("warnings")))]:
         message["warnings"] = warnings
     return message
 

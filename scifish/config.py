@@ -53,18 +53,18 @@ class Entry:
         return self.source.rpartition("/")[2]
 
 
-class _Loader(yaml.SafeLoader):
+class Loader(yaml.SafeLoader):
     """YAML in which only true and false are booleans, and nothing is a date.
 
     YAML 1.1 takes ON, off, yes and no for booleans too; ON and OFF are Tango states.
     """
 
 
-_Loader.yaml_implicit_resolvers = {
+Loader.yaml_implicit_resolvers = {
     first: [(tag, pattern) for tag, pattern in resolvers if not tag.endswith((":bool", ":timestamp"))]
     for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
 }
-_Loader.add_implicit_resolver("tag:yaml.org,2002:bool", re.compile(r"^(?:true|True|TRUE|false|False|FALSE)$"), "tTfF")
+Loader.add_implicit_resolver("tag:yaml.org,2002:bool", re.compile(r"^(?:true|True|TRUE|false|False|FALSE)$"), "tTfF")
 
 
 def parse(lines: Sequence[str], config_name: str = "") -> tuple[list[Entry], list[str]]:
@@ -159,7 +159,7 @@ def _entry(text: str, config_name: str) -> tuple[Entry | None, list[str]]:
         text = text.replace("-{", "- {", 1)
     try:
         # Our own SafeLoader: it makes nothing but plain values.
-        loaded = yaml.load(text, Loader=_Loader)  # noqa: S506
+        loaded = yaml.load(text, Loader=Loader)  # noqa: S506
     except yaml.YAMLError as error:
         return None, [f"not YAML ({_short(error)}): {text.strip()[:80]!r}"]
     if isinstance(loaded, list) and len(loaded) == 1:

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import datetime as dt
 import enum
+import itertools
 import json
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import cache
 from importlib import resources
 from typing import Any
@@ -28,6 +29,27 @@ MAX_ARRAY = 64
 
 MAX_TEXT = 20_000
 """Characters of one text value; longer ones are cut, and say so."""
+
+MAX_DEPTH = 30
+"""Dictionaries and lists inside each other; what is deeper is left out, and says so."""
+
+MAX_DEEP = 100_000
+"""Dictionaries and lists that are deeper than `DEEP` in one value; the rest is left out, and says so."""
+
+DEEP = 3
+"""A list of files, each a dictionary, is not deep, and may be as long as it likes."""
+
+MAX_SUMMED = 1_000_000
+"""Lists (not arrays) that are longer are not summarised."""
+
+MAX_ITERATED = 100_000
+"""So much is taken of a set, a range, or anything else that gives its values one by one."""
+
+MAX_PROBLEMS = 20
+"""So many are told of one value."""
+
+MAX_BITS = 1023
+"""Larger integers are written as text: they do not fit into a double, which is what JSON's readers use."""
 
 
 class MessageError(ValueError):
@@ -65,29 +87,133 @@ def leaf(value: Any, *, unit: str = "", human_name: str = "", source: str = "", 
     return {"value": value, "unit": unit, "human_name": human_name, "source": source, "time": time, **more}
 
 
-def plain(value: Any) -> Any:
-    """What JSON can carry, of anything: numpy, datetime, enum, bytes, NaN, sets, objects (their text)."""
-    if value is None or isinstance(value, bool):
-        return value
-    if isinstance(value, enum.Enum):
-        return value.name
-    if isinstance(value, str):
-        return _text(value)
-    if isinstance(value, int):
-        return int(value)
-    if isinstance(value, float):
-        return _number(value)
-    if isinstance(value, dt.datetime):
+def plain(value: Any, problems: list[str] | None = None) -> Any:
+    """What JSON can carry, of anything: numpy, datetime, enum, bytes, NaN, sets, objects (their text).
+
+    Never raises. Where something cannot be had (an object without a text, a list that contains
+    itself), a text in its place says so, and so does `problems`.
+    """
+    return _Carrier([] if problems is None else problems).plain(value)
+
+
+class _Carrier:
+    """One walk through what a program gave. It ends, also where that contains itself, or has no end."""
+
+    def __init__(self, problems: list[str]) -> None:
+        self.problems = problems
+        self._above: set[int] = set()
+        self._left = MAX_DEEP
+
+    def plain(self, value: Any) -> Any:
+        try:
+            return self._plain(value)
+        except Exception as error:  # noqa: BLE001 - objects of others: whatever they raise costs only themselves
+            return self.says(value, f"cannot be read: {_reason(error)}")
+
+    def says(self, value: Any, why: str) -> str:
+        """What stands in place of a value that cannot be had."""
+        text = f"({type(value).__name__}: {why})"
+        if len(self.problems) < MAX_PROBLEMS:
+            self.problems.append(text)
+        return text
+
+    def inside(self, value: Any, walk: Callable[[], Any], otherwise: Callable[[str], Any]) -> Any:
+        """Walk through what is in `value`, unless that would not end."""
+        self._left -= len(self._above) > DEEP
+        if id(value) in self._above:
+            return otherwise("it contains itself")
+        if len(self._above) >= MAX_DEPTH:
+            return otherwise(f"more than {MAX_DEPTH} deep")
+        if self._left < 0:
+            return otherwise(f"more than {MAX_DEEP} lists and dictionaries in each other")
+        self._above.add(id(value))
+        try:
+            return walk()
+        finally:
+            self._above.discard(id(value))
+
+    def _plain(self, value: Any) -> Any:
+        if value is None or isinstance(value, bool):
+            return value
+        if isinstance(value, enum.Enum):
+            return self.plain(value.name)
+        if isinstance(value, str):
+            return _text(value)
+        if isinstance(value, int):
+            # A decimal text of so many digits would take Python long, and is refused by it.
+            return int(value) if value.bit_length() <= MAX_BITS else _text(hex(value))
+        if isinstance(value, float):
+            return _number(float(value))
+        if isinstance(value, dt.datetime):
+            return _moment(value)
+        if isinstance(value, bytes | bytearray):
+            return _text(bytes(value).decode("utf-8", "replace"))
+        return self._of_parts(value)
+
+    def _of_parts(self, value: Any) -> Any:
+        walk: Callable[[], Any]
+        if hasattr(value, "tolist"):  # numpy's arrays and scalars
+
+            def walk() -> Any:
+                return self.plain(value.tolist())
+
+        elif isinstance(value, Mapping):
+
+            def walk() -> Any:
+                return self._mapping(value)
+
+        elif isinstance(value, Iterable) and not isinstance(value, Iterator):
+
+            def walk() -> Any:
+                return self._list(value)
+
+        else:  # also an iterator: it may be read only once, and is its program's
+            return _text(str(value))
+        return self.inside(value, walk, lambda why: self.says(value, why))
+
+    def _mapping(self, value: Mapping[Any, Any]) -> Message:
+        found: Message = {}
+        for name, inner in list(value.items()):
+            found[self.name(name, found)] = self.plain(inner)
+        return found
+
+    def _list(self, value: Iterable[Any]) -> list[Any]:
+        found: list[Any] = []
+        # Of what is not in memory as a list nobody knows whether it has an end.
+        most = len(value) if isinstance(value, list | tuple) else MAX_ITERATED
+        for inner in value:
+            if len(found) >= most:
+                found.append(self.says(value, f"more than {len(found)} values"))
+                break
+            found.append(self.plain(inner))
+        return found
+
+    def name(self, name: Any, taken: Message) -> str:
+        """A key as text, so that two that read the same (1 and "1") do not hide each other."""
+        text = first = name if isinstance(name, str) and name.isascii() and len(name) < 100 else self._key(name)
+        count = 1
+        while text in taken:
+            count += 1
+            text = f"{first} ({count})"
+        return text
+
+    def _key(self, name: Any) -> str:
+        found = self.plain(name)
+        return found if isinstance(found, str) else str(self.plain(str(found)))
+
+
+def _reason(error: Exception) -> str:
+    try:
+        return f"{type(error).__name__}: {_text(str(error))[:200]}"
+    except Exception:  # noqa: BLE001 - an exception without a text
+        return type(error).__name__
+
+
+def _moment(value: dt.datetime) -> str:
+    try:
         return iso_of(value)
-    if isinstance(value, bytes | bytearray):
-        return _text(bytes(value).decode("utf-8", "replace"))
-    if hasattr(value, "tolist"):  # numpy's arrays and scalars
-        return plain(value.tolist())
-    if isinstance(value, Mapping):
-        return {str(name): plain(inner) for name, inner in value.items()}
-    if isinstance(value, Iterable):
-        return [plain(inner) for inner in value]
-    return _text(str(value))
+    except (ValueError, OverflowError, OSError):  # it is in UTC before the year 1, or after 9999
+        return value.isoformat()
 
 
 def _number(value: float) -> float | str:
@@ -99,26 +225,30 @@ def _number(value: float) -> float | str:
 
 
 def _text(value: str) -> str:
-    # A lone surrogate (a file name that is not UTF-8) cannot be encoded.
-    value = value.encode("utf-8", "backslashreplace").decode("utf-8")
     if len(value) > MAX_TEXT:
-        return f"{value[:MAX_TEXT]}... ({len(value)} characters)"
-    return value
+        value = f"{value[:MAX_TEXT]}... ({len(value)} characters)"
+    # A lone surrogate (a file name that is not UTF-8) cannot be encoded.
+    return value.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
-def array_fields(value: Any, limit: int = MAX_ARRAY) -> Message:
+def array_fields(value: Any, limit: int = MAX_ARRAY, problems: list[str] | None = None) -> Message:
     """The fields of a leaf for a value that may be an array.
 
     `{"value": ...}` where it is short; else its shape, min, max and mean with a null value.
-    Arrays of text are cut to their first `limit` entries and say so in `shape`.
+    Arrays of text are cut to their first `limit` entries and say so in `shape`. Never raises, as `plain`.
     """
-    shape = _shape(value)
-    if math.prod(shape) <= limit or not shape:
-        return {"value": plain(value)}
-    summary = _summary(value)
-    if summary is None:
-        return {"value": plain(list(_flat(value))[:limit]), "shape": list(shape)}
-    return {"value": None, "shape": list(shape), **summary}
+    return _array_fields(value, limit, _Carrier([] if problems is None else problems))
+
+
+def _array_fields(value: Any, limit: int, carrier: _Carrier) -> Message:
+    try:
+        shape = _shape(value)
+        if math.prod(shape) > limit:
+            summary = _summary(value) or {"value": carrier.plain(list(itertools.islice(_flat(value), limit)))}
+            return {"value": None, "shape": list(shape), **summary}
+    except Exception as error:  # noqa: BLE001 - a list that contains itself, or an array of another library
+        return {"value": carrier.says(value, f"cannot be read: {_reason(error)}")}
+    return {"value": carrier.plain(value)}
 
 
 def _summary(value: Any) -> Message | None:
@@ -129,9 +259,12 @@ def _summary(value: Any) -> Message | None:
         if finite.size == 0:
             return None
         return {"min": finite.min().item(), "max": finite.max().item(), "mean": float(finite.mean(dtype="float64"))}
+    flat = list(itertools.islice(_flat(value), MAX_SUMMED + 1))
+    if len(flat) > MAX_SUMMED:  # of those that are left out nobody knows
+        return None
     numbers = [
         number
-        for number in _flat(value)
+        for number in flat
         if isinstance(number, int | float) and not isinstance(number, bool) and math.isfinite(number)
     ]
     if not numbers:
@@ -141,8 +274,8 @@ def _summary(value: Any) -> Message | None:
 
 def _shape(value: Any) -> tuple[int, ...]:
     if hasattr(value, "shape"):
-        return tuple(value.shape)
-    if isinstance(value, list | tuple):
+        return tuple(int(length) for length in value.shape)
+    if isinstance(value, list | tuple | range):
         return (len(value), *(_shape(value[0]) if value else ()))
     return ()
 
@@ -150,62 +283,109 @@ def _shape(value: Any) -> tuple[int, ...]:
 def _flat(value: Any) -> Iterable[Any]:
     if hasattr(value, "tolist"):
         value = value.tolist()
-    if isinstance(value, list | tuple):
+    if isinstance(value, list | tuple | range):
         for inner in value:
             yield from _flat(inner)
     else:
         yield value
 
 
-def as_metadata(given: Mapping[str, Any], source: str, time: str) -> Message:
+def as_metadata(given: Mapping[Any, Any], source: str, time: str, problems: list[str] | None = None) -> Message:
     """Metadata as a program gives it, in the message's form.
 
     Plain values become leaves with unit ""; a dictionary with "value" is a leaf and gets what
-    it lacks; any other dictionary is a group.
+    it lacks; any other dictionary is a group. Never raises: a value that cannot be had costs only
+    itself, and `problems` says which.
     """
-    metadata: Message = {}
-    for name, value in given.items():
-        name = str(plain(str(name)))
-        if isinstance(value, Mapping) and "value" in value:
-            metadata[name] = _given_leaf(name, value, source, time)
-        elif isinstance(value, Mapping):
-            metadata[name] = as_metadata(value, source, time)
-        else:
-            metadata[name] = leaf(human_name=name, source=source, time=time, **array_fields(value))
-    return metadata
+    found = [] if problems is None else problems
+    return _Metadata(source, time, found).group(given, "")
+
+
+class _Metadata:
+    """The walk of `as_metadata`."""
+
+    def __init__(self, source: str, time: str, problems: list[str]) -> None:
+        self._source = source
+        self._time = time
+        self._problems = problems
+        self._carrier = _Carrier([])
+
+    def group(self, given: Mapping[Any, Any], above: str) -> Message:
+        metadata: Message = {}
+        try:
+            items = list(given.items())
+        except Exception as error:  # noqa: BLE001 - another thread changes it, or a mapping of its own kind
+            self._problems.append(f"{above or 'scientificMetadata'}: cannot be read: {_reason(error)}")
+            return metadata
+        for key, value in items:
+            name = self._carrier.name(key, metadata)
+            metadata[name] = self._entry(name, value, f"{above}/{name}" if above else name)
+            self._problems += [
+                f"{above}/{name}: {problem}" if above else f"{name}: {problem}" for problem in self._said()
+            ]
+        return metadata
+
+    def _said(self) -> list[str]:
+        said, self._carrier.problems = self._carrier.problems, []
+        return said
+
+    def _entry(self, name: str, value: Any, path: str) -> Message:
+        def left_out(why: str) -> Message:
+            found = self._leaf(name)
+            return found | {"error": self._carrier.says(value, why)}
+
+        def walk() -> Message:
+            return self._given_leaf(name, value) if "value" in value else self.group(value, path)
+
+        try:
+            if isinstance(value, Mapping):
+                found: Message = self._carrier.inside(value, walk, left_out)
+                return found
+            return self._leaf(name) | _array_fields(value, MAX_ARRAY, self._carrier)
+        except Exception as error:  # noqa: BLE001 - objects of others, see `plain`
+            return left_out(f"cannot be read: {_reason(error)}")
+
+    def _leaf(self, name: str) -> Message:
+        return leaf(None, human_name=name, source=self._source, time=self._time)
+
+    def _given_leaf(self, name: str, given: Mapping[Any, Any]) -> Message:
+        """A value as a program gives it, with what it lacks; what is of the wrong kind is kept under another key."""
+        known: dict[str, Any] = {}
+        for key, inner in list(given.items()):
+            known[self._carrier.name(key, known)] = inner
+        value = known.pop("value")
+        if isinstance(value, Mapping):  # a value, and no group: so it was meant
+            value = json.dumps(self._carrier.plain(value), ensure_ascii=False)
+        found = self._leaf(name)
+        for key in ("unit", "human_name", "source"):
+            text = self._carrier.plain(known.pop(key, None))
+            if text not in (None, ""):
+                found[key] = text if isinstance(text, str) else str(text)
+        when = known.pop("time", None)
+        shown = self._carrier.plain(when)
+        if moment := _known_time(when):
+            found["time"] = moment
+        elif shown not in (None, ""):
+            found["given_time"] = shown
+        for key, inner in known.items():
+            shown = self._carrier.plain(inner)
+            if key in _TEXTS:
+                found[key] = shown if isinstance(shown, str) else str(shown)
+            else:
+                found[f"given_{key}" if key in _COUNTS else key] = shown
+        return found | _array_fields(value, MAX_ARRAY, self._carrier)
 
 
 _TEXTS = ("quality", "error")
 _COUNTS = ("samples", "shape")
 
 
-def _given_leaf(name: str, given: Mapping[str, Any], source: str, time: str) -> Message:
-    """A value as a program gives it, with what it lacks; what is of the wrong kind is kept under another key."""
-    known = {str(key): inner for key, inner in given.items()}
-    value = known.pop("value")
-    if isinstance(value, Mapping):  # a value, and no group: so it was meant
-        value = json.dumps(plain(value), ensure_ascii=False)
-    found = leaf(
-        None,
-        unit=str(plain(str(known.pop("unit", None) or ""))),
-        human_name=str(plain(str(known.pop("human_name", None) or name))),
-        source=str(plain(str(known.pop("source", None) or source))),
-        time=time,
-    )
-    if known.get("time"):
-        try:
-            found["time"] = iso_of(known["time"])
-        except (ValueError, TypeError, OverflowError, OSError):
-            found["given_time"] = plain(known["time"])
-    known.pop("time", None)
-    for key, inner in known.items():
-        if key in _TEXTS:
-            found[key] = str(plain(str(inner)))
-        elif key in _COUNTS:
-            found[f"given_{key}"] = plain(inner)
-        else:
-            found[key] = plain(inner)
-    return found | array_fields(value)
+def _known_time(given: Any) -> str:
+    """As `iso_of`; "" where that is no time."""
+    try:
+        return iso_of(given) if given else ""
+    except Exception:  # noqa: BLE001 - no time: it is kept as it was given
+        return ""
 
 
 # ------------------------------------------------------------------------ the whole
@@ -255,11 +435,53 @@ def _chunks(files: list[Message], room: int) -> Iterable[list[Message]]:
 def _reduced(message: Message) -> Message:
     """At most half of `MAX_BYTES`, so that files have the other half. It says what it left out."""
     message = json.loads(encode(message))
-    excess = len(encode(message)) - MAX_BYTES // 2
-    warnings = message.setdefault("warnings", [])
-    if excess > 0 and len(encode(message.get("environment", {}))) > MAX_BYTES // 10:
-        excess -= _cut_texts(message["environment"])
-        warnings.append("environment: long texts and lists are cut, they do not fit into the message")
+    room = MAX_BYTES // 2
+    warnings = message["warnings"] = _few(message.get("warnings", []))
+    if len(encode(message)) > room and _cut_texts(message):
+        warnings.append("long texts are cut, they do not fit into the message")
+    if len(encode(message)) > room and len(encode(message.get("environment", {}))) > MAX_BYTES // 10:
+        message["environment"], missing = _cut_fields(message["environment"], MAX_BYTES // 10)
+        more = f", {missing} of its fields are left out" if missing else ""
+        warnings.append(f"environment: long texts and lists are cut{more}, they do not fit into the message")
+    _leave_out(message, len(encode(message)) - room, warnings)
+    if "scientificMetadata" in message and len(encode(message)) > room:  # groups with names that are very long
+        message["scientificMetadata"] = {}
+        warnings.append("scientificMetadata: all of it is left out, it does not fit into the message")
+    return dict(message)
+
+
+def _few(warnings: list[str], most: int = 200) -> list[str]:
+    """So many of them, and so long, that the message has room for what it is about."""
+    few = [warning if len(warning) <= 500 else f"{warning[:500]}..." for warning in warnings[:most]]
+    return [*few, f"and {len(warnings) - most} more warnings"] if len(warnings) > most else few
+
+
+def _cut_texts(message: Message, longest: int = 2000) -> bool:
+    """Cut the message's own texts (its description, for one); whether there was one to cut."""
+    long = [name for name, value in message.items() if isinstance(value, str) and len(value) > longest]
+    for name in long:
+        message[name] = f"{message[name][:longest]}... ({len(message[name])} characters)"
+    return bool(long)
+
+
+def _cut_fields(fields: Message, room: int) -> tuple[Message, int]:
+    """Fields with their long texts and lists cut, as many as have room; and how many have not."""
+    kept: Message = {}
+    for name, value in fields.items():
+        if len(encode(value)) > 2000:
+            value = value[:50] if isinstance(value, list) and len(encode(value[:50])) <= 2000 else _shorter(value)
+        room -= len(encode(name)) + len(encode(value)) + 2
+        if room >= 0:
+            kept[name] = value
+    return kept, len(fields) - len(kept)
+
+
+def _shorter(value: Any) -> Any:
+    return [str(value)[:500]] if isinstance(value, list) else str(value)[:500]
+
+
+def _leave_out(message: Message, excess: int, warnings: list[str]) -> None:
+    """Leave out the largest values until `excess` bytes are saved."""
     gone: set[int] = set()
     by_size = sorted(leaves(message.get("scientificMetadata", {})), key=lambda found: -len(encode(found[1])))
     for count, (path, found) in enumerate(by_size):
@@ -268,29 +490,18 @@ def _reduced(message: Message) -> Message:
         size = len(encode(found))
         if size > 1000 and count < 100:
             reason = f"left out: {size} bytes do not fit into the message"
-            keep: Message = {key: found[key] for key in ("unit", "human_name", "source", "time") if key in found}
+            keep: Message = {key: found[key][:200] for key in ("unit", "human_name", "source", "time") if key in found}
             found.clear()
             found |= {**keep, "value": None, "error": reason}
-            warnings.append(f"{path}: {reason}")
-            excess -= size - len(encode(found)) - len(path) - len(reason)
+            warning = f"{path[-200:]}: {reason}"
+            warnings.append(warning)
+            excess -= size - len(encode(found)) - len(encode(warning))
         else:
             gone.add(id(found))
             excess -= size + len(encode(path)) // 2
     if gone:
         message["scientificMetadata"] = _without(message["scientificMetadata"], gone)
         warnings.append(f"{len(gone)} of {len(by_size)} values are left out: they do not fit into the message")
-    return dict(message)
-
-
-def _cut_texts(fields: Message) -> int:
-    """Cut each text and list that is long; how many bytes that saves."""
-    before = len(encode(fields))
-    for name, value in fields.items():
-        if len(encode(value)) > 2000:
-            fields[name] = (
-                value[:50] if isinstance(value, list) and len(encode(value[:50])) <= 2000 else str(value)[:500]
-            )
-    return before - len(encode(fields))
 
 
 def _without(metadata: Message, gone: set[int]) -> Message:

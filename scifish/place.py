@@ -30,6 +30,8 @@ class Place:
 
     def read(self, settings: Settings) -> tuple[Message, list[str]]:
         """The fields of a dataset that PathFixer knows, and warnings. Never raises."""
+        if not settings.path_fixer and not settings.scidog:
+            return {}, []  # not a beamline with a PathFixer: the program says it all
         if not settings.path_fixer:
             return {}, ["the property PathFixer of SciDog is empty: proposal, sample and path are not known"]
         sources = {f"{settings.path_fixer}/{attribute}": name for attribute, name in _FIELDS.items()}

@@ -18,6 +18,20 @@ BEAMLINE = re.compile(r"[A-Za-z0-9._-]{1,48}")
 """A beamline's short name: it is part of a topic's, and Kafka allows these."""
 
 CONFIG_PREFIX = "Config."
+PROPERTIES = (
+    "Beamline",
+    "ActiveConfig",
+    "AlwaysConfigs",
+    "PathFixer",
+    "KafkaBootstrapServers",
+    "Topic",
+    "KafkaConfigFile",
+    "SpoolDirectory",
+    "SnapshotTimeout",
+    "MaxArraySize",
+    "SendProprietary",
+)
+"""Those of SciDog, beside its configurations `Config.<name>`."""
 DEFAULT_ALWAYS = ("beamline",)
 SYSTEM_SPOOL = Path("/var/lib/scifish")
 

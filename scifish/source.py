@@ -1,8 +1,9 @@
-"""Where settings come from: the Tango database, else the last good ones on disk; or fixed ones."""
+"""Where settings come from: the Tango database, else the last good ones on disk; a YAML file; or the program."""
 
 from __future__ import annotations
 
 import logging
+import os
 import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
@@ -24,6 +25,7 @@ from scifish.settings import (
     settings_from_properties,
     settings_of,
 )
+from scifish.settings_file import read_settings_file
 from scifish.tangodb import TangoDatabase, reason
 
 log = logging.getLogger(__name__)
@@ -45,30 +47,51 @@ class SettingsSource(Protocol):
     def described(self) -> Message: ...
 
 
-def source_for(settings: Settings | Path | None) -> SettingsSource:
-    """Of settings that a program was given; None: those of the SciDog. SettingsError if they cannot be used."""
-    if isinstance(settings, Settings):
-        return FixedSettings(settings)
-    return TangoSettings()
-
-
 def source_of(described: Message) -> SettingsSource:
     """The source that another process described."""
     if "fixed" in described:
         return FixedSettings(settings_of(described["fixed"]))
+    if "file" in described:
+        return FileSettings(Path(described["file"]), settings_of(described["good"]))
     return TangoSettings()
 
 
+CONFIG_VARIABLE = "SCIFISH_CONFIG"
+"""The environment variable that names a YAML file of settings, for a machine without a Tango database."""
+
+
+def settings_source(settings: Settings | str | Path | None = None) -> SettingsSource:
+    """Where a program's settings come from: what it says, else the file of `SCIFISH_CONFIG`, else SciDog in Tango.
+
+    Raises SettingsError where what it says, or the file, is no good.
+    """
+    if isinstance(settings, Settings):
+        return FixedSettings(settings)
+    named = settings or os.environ.get(CONFIG_VARIABLE, "").strip()
+    return FileSettings(Path(named)) if named else TangoSettings()
+
+
+def check_settings(settings: Settings | str | Path | None) -> Settings | Path | None:
+    """What a program says, for `scifish.station.station`. Raises as `settings_source`; asks no database."""
+    if isinstance(settings, str | Path):
+        settings = Path(settings).expanduser().absolute()
+    if settings is not None or os.environ.get(CONFIG_VARIABLE, "").strip():
+        settings_source(settings)
+    return settings
+
+
 class FixedSettings:
-    """Settings that a program was given: no Tango database is asked. SettingsError if they name no beamline."""
+    """Settings that a program was given: no Tango database is asked. SettingsError if they name no beamline.
+
+    Where they name no topic, it is `scifish-<beamline>`.
+    """
 
     def __init__(self, settings: Settings) -> None:
-        if not BEAMLINE.fullmatch(settings.beamline) or not settings.topic:
+        if not BEAMLINE.fullmatch(settings.beamline):
             raise SettingsError(
-                f"beamline {settings.beamline!r} and topic {settings.topic!r}: both are needed, and a beamline is a "
-                "short name of letters, digits, '.', '_' and '-'"
+                f"beamline {settings.beamline!r}: a short name of letters, digits, '.', '_' and '-' is needed"
             )
-        self._settings = settings
+        self._settings = replace(settings, topic=settings.topic or f"scifish-{settings.beamline}")
 
     def known(self) -> Settings | None:
         return self._settings
@@ -78,6 +101,58 @@ class FixedSettings:
 
     def described(self) -> Message:
         return {"fixed": asdict(self._settings)}
+
+
+class FileSettings:
+    """Settings of a YAML file on a local disk, read anew when it has changed.
+
+    SettingsError if it cannot be used when this is made and none are given as `good`. An edit that is wrong
+    later is said in the log and in `problems`, and the last good settings stay in use.
+    """
+
+    def __init__(self, path: Path, good: Settings | None = None) -> None:
+        self._path = path.expanduser().absolute()
+        self._lock = threading.Lock()
+        self._stamp = self._stamp_now()
+        self._good = self._known = good or read_settings_file(self._path)
+        if good is not None:
+            self._read_again()
+        else:
+            for problem in self._good.problems:
+                log.warning("%s: %s", self._path, problem)
+
+    def described(self) -> Message:
+        return {"file": str(self._path), "good": asdict(self._good)}
+
+    def known(self) -> Settings | None:
+        return self._known
+
+    def now(self, timeout: float = TIMEOUT) -> Settings | None:
+        with self._lock:
+            stamp = self._stamp_now()
+            if stamp != self._stamp:
+                self._stamp = stamp
+                self._read_again()
+        return self._known
+
+    def _read_again(self) -> None:
+        try:
+            found = read_settings_file(self._path)
+        except SettingsError as error:
+            log.warning("%s; the last good settings are in use", error)
+            self._known = replace(self._good, problems=(*self._good.problems, f"{error}; the last good are in use"))
+            return
+        for problem in found.problems:
+            log.warning("%s: %s", self._path, problem)
+        found = _with_last_good_configs(found, self._good)
+        self._good = self._known = found
+
+    def _stamp_now(self) -> tuple[int, int, int] | None:
+        try:
+            found = self._path.stat()
+        except OSError:
+            return None
+        return found.st_mtime_ns, found.st_size, found.st_ino
 
 
 class TangoSettings:

@@ -27,7 +27,7 @@ from scifish.message import Message, as_metadata, iso, plain
 from scifish.origin import origin
 from scifish.place import Withheld
 from scifish.settings import Settings, SettingsError, spool_directory, spool_folders, state_directory
-from scifish.source import SettingsSource, TangoSettings, source_for
+from scifish.source import SettingsSource, settings_source
 from scifish.spool import SUFFIX, Kept, Spool, as_text
 
 log = logging.getLogger(__name__)
@@ -111,7 +111,7 @@ class Station:
 
     def __init__(self, settings: SettingsSource | None = None, program: str = "") -> None:
         """Open the spool and start the companion. OSError if there is no place for the spool."""
-        self.settings = settings or TangoSettings()
+        self.settings = settings or settings_source()
         known = self.settings.known() or self.settings.now(FIRST_SETTINGS) or Settings()
         # Before there is any thread, so that a start that fails leaves none behind.
         self._spool = _open_spool([spool_directory(known), state_directory() / "spool"], program)
@@ -377,7 +377,7 @@ def station(settings: Settings | Path | None = None, program: str = "", timeout:
     NotRecorded if it cannot be made, or takes longer than `timeout` seconds; SettingsError for
     settings that cannot be used.
     """
-    key = repr(settings)
+    key = f"{settings!r} {program}"
     found = _stations.get(key)
     if found is not None and not found.closed:
         return found
@@ -389,7 +389,7 @@ def station(settings: Settings | Path | None = None, program: str = "", timeout:
             when, why = _failed.get(key, (0.0, ""))
             if why and time.monotonic() - when < RETRY:
                 raise NotRecorded(why)
-            source = source_for(settings)
+            source = settings_source(settings)
             try:
                 found = _stations[key] = Station(source, program)
             except (OSError, sqlite3.Error) as error:

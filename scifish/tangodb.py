@@ -20,6 +20,8 @@ class TangoDatabase:
 
     def __init__(self) -> None:
         self._device = tango.DeviceProxy(DEVICE)
+        # Of a proxy that is not connected, setting the time-out connects it with the interpreter's lock held.
+        self._device.ping()
         self._device.set_timeout_millis(int(TIMEOUT * 1000))
 
     def devices_of_class(self, device_class: str) -> list[str]:

@@ -132,17 +132,88 @@ def test_what_is_wrong_is_said_in_the_log_and_nothing_is_raised(lab: Lab, caplog
     fish.end_scan()
     assert "start_scan was not called" in caplog.text
     fish.start_scan(datasetName="x")
-    fish.scicat_data.scientificMetadata = None  # type: ignore[assignment]
-    fish.scicat_data.files = None  # type: ignore[assignment]
+    fish.scicat_data.scientificMetadata = None
+    fish.scicat_data.files = None
     fish.scicat_data.description = object()
     fish.environment_data.detectors = "eiger"
     fish.environment_data.scanID = numpy.int32(5)
     fish.end_scan("very well", points="many")  # type: ignore[arg-type]
     fish.end_scan("very well")
     assert "'very well' is not one of" in caplog.text
+    assert "is over already" in caplog.text
     ended = lab.topic.wait_for(lambda m: m["type"] == "ended")
     assert (ended["status"], ended["environment"]["scanID"]) == ("failed", 5)
     fish.close()
+
+
+def test_the_settings_are_those_of_a_yaml_file_that_the_environment_names(
+    lab: Lab, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "scifish.yaml"
+    file.write_text(
+        f"Beamline: lab\nTopic: {lab.settings.topic}\nKafkaBootstrapServers: {lab.settings.kafka_bootstrap_servers}\n"
+        f"SpoolDirectory: {lab.settings.spool_directory}\n"
+    )
+    program = (
+        "from scifish import SciFish\n"
+        "fish = SciFish()\n"
+        "fish.start_scan('by the environment')\n"
+        "fish.end_scan()\n"
+        "fish.close()\n"
+    )
+    monkeypatch.setenv("SCIFISH_CONFIG", str(file))
+    monkeypatch.setenv("TANGO_HOST", "127.0.0.1:1")
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+    lab.topic.wait_for(lambda m: m["datasetName"] == "by the environment")
+    monkeypatch.delenv("SCIFISH_CONFIG")
+    fish = SciFish(file, program="test")
+    fish.start_scan("by its path")
+    fish.end_scan()
+    fish.close()
+    ended = lab.topic.wait_for(lambda m: m["datasetName"] == "by its path")
+    assert (ended["beamline"], ended["origin"]["program"]) == ("lab", "test")
+
+
+def test_one_fish_after_the_other_is_one_program(lab: Lab) -> None:
+    """As contrast's recorders: with equal settings they share what sends, and it opens again after a close."""
+    for number in range(3):
+        fish = lab.fish()
+        fish.start_scan(f"scan {number}")
+        fish.end_scan()
+    for name in ("scan 0", "scan 1", "scan 2"):
+        lab.topic.wait_for(lambda m, name=name: m["datasetName"] == name)
+    scans = list(lab.topic.messages)
+    assert len({m["origin"]["run"] for m in scans}) == 1
+    assert {m["seq"] for m in scans} == {1, 2, 3}
+    fish.close()
+    fish.start_scan("anew")
+    fish.end_scan()
+    fish.close()
+    assert lab.topic.wait_for(lambda m: m["datasetName"] == "anew")["seq"] == 1
+    assert list(Path(lab.settings.spool_directory).iterdir()) == []
+
+
+def test_weird_values_cost_only_themselves(lab: Lab) -> None:
+    fish = lab.fish()
+    fish.start_scan("weird")
+    recursive: dict[str, object] = {"good": 1}
+    recursive["itself"] = recursive
+    fish.scicat_data.scientificMetadata = {
+        "recursive": recursive,
+        "big": 10**5000,
+        "nan": numpy.array([numpy.nan]),
+        "last": 5,
+    }
+    fish.environment_data.motors = {"x", "y"}
+    fish.end_scan()
+    fish.close()
+    ended = lab.topic.wait_for(lambda m: m["type"] == "ended")
+    metadata = ended["scientificMetadata"]
+    assert (metadata["last"]["value"], metadata["recursive"]["good"]["value"]) == (5, 1)
+    assert "contains itself" in metadata["recursive"]["itself"]["error"]
+    assert "recursive/itself: (dict: it contains itself)" in ended["warnings"]
+    assert sorted(ended["environment"]["motors"]) == ["x", "y"]
 
 
 class Changing:

@@ -1,6 +1,7 @@
 """Configuration lines: what is read, and how a mistake is told."""
 
 import json
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -132,3 +133,62 @@ def test_what_is_written_properly_is_read_back(named: list[tuple[str, str]]) -> 
     entries, problems = config.parse(lines)
     assert problems == []
     assert [(entry.name, entry.group) for entry in entries] == [(f"n {name}", f"g {group}") for name, group in named]
+
+
+PLAIN = st.text(st.characters(exclude_categories=["Cs", "Cc", "Zl", "Zp"]), min_size=1, max_size=20).filter(
+    lambda text: text == text.strip()
+)
+MAPPED = st.dictionaries(st.integers(0, 99) | WORD, st.integers() | st.booleans() | PLAIN, max_size=3)
+ENTRY = st.fixed_dictionaries(
+    {"name": PLAIN, "source": st.sampled_from(["a/b/c/d", "tango://host:10000/a/b/c/d", "r3-319s2/dia/dcct-01/I_1.x"])},
+    optional={
+        "unit": PLAIN,
+        "group": PLAIN,
+        "record": st.lists(st.sampled_from(config.RECORD), unique=True, min_size=1) | st.sampled_from(config.RECORD),
+        "map": MAPPED,
+    },
+)
+WRONG = st.sampled_from(["- {name: x", "- {name: x}", "just words", "- [1, 2]", "- {{}: 1}", "- {source: a/b/c/d}"])
+
+
+def _line(entry: dict[str, object]) -> str:
+    """JSON is YAML, too; as people write it, with a dash."""
+    return "- " + json.dumps(entry, ensure_ascii=False)
+
+
+@given(st.lists(ENTRY, max_size=8, unique_by=lambda entry: (entry.get("group", ""), entry["name"])))
+def test_every_field_of_an_entry_is_read_back(entries: list[dict[str, Any]]) -> None:
+    found, problems = config.parse([_line(entry) for entry in entries], "saxs")
+    mapped = [{config.map_key(key): value for key, value in entry.get("map", {}).items()} for entry in entries]
+    same = [one for one, entry in zip(mapped, entries, strict=True) if len(one) < len(entry.get("map", {}))]
+    assert len(problems) == len(same)
+    for one, entry, value_map in zip(found, entries, mapped, strict=True):
+        record = entry.get("record", ["start"])
+        wanted = tuple(when for when in config.RECORD if when in record or when == record)
+        assert one == Entry(
+            entry["name"],
+            entry["source"],
+            entry.get("group", ""),
+            entry.get("unit", ""),
+            value_map,
+            wanted,
+            "saxs",
+        )
+
+
+@given(st.lists(st.tuples(st.booleans(), ENTRY, WRONG), max_size=8))
+def test_a_wrong_line_is_told_with_its_number_and_those_around_it_are_read(
+    given_lines: list[tuple[bool, dict[str, Any], str]],
+) -> None:
+    lines, right, wrong = [], [], []
+    for number, (good, entry, mistake) in enumerate(given_lines, start=1):
+        # The number makes each name another.
+        named = {**entry, "name": f"{number} {entry['name']}", "map": None}
+        lines.append(_line(named) if good else mistake)
+        if good:
+            right.append(named["name"])
+        else:
+            wrong.append(number)
+    found, problems = config.parse(lines, "saxs")
+    assert [entry.name for entry in found] == right
+    assert sorted({int(problem.split(":")[0].removeprefix("saxs, line ")) for problem in problems}) == wrong

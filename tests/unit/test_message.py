@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from scifish import compose, message
@@ -208,3 +208,126 @@ def test_whatever_a_program_gives_becomes_a_message_of_the_schema(given: dict[st
         whole = {**made, "seq": 1}
         assert message.decode(message.encode(whole)) == json.loads(message.encode(whole))
         assert all("value" in leaf for _, leaf in message.leaves(whole["scientificMetadata"]))
+
+
+# By name, so that what hypothesis shows of a case can be read.
+TEXTS = {
+    "": "",
+    "short": "a ü",
+    "nulls": "\x00" * 30_000,
+    "faces": "😀" * 30_000,
+    "long": "x" * 5_000,
+    "half": "\ud800",
+}
+NAMED = st.sampled_from(sorted(TEXTS))
+BULKY = st.recursive(
+    st.integers() | st.floats() | NAMED,
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=8), inner, max_size=4),
+    max_leaves=6,
+)
+SAID = st.fixed_dictionaries(
+    {
+        "texts": st.fixed_dictionaries(
+            {
+                name: NAMED
+                for name in ("datasetName", "proposalId", "sampleId", "sourceFolder", "dataFormat", "description")
+            }
+        ),
+        "field": BULKY,
+        "fields": st.sampled_from([0, 5, 40]),
+        "group": NAMED,
+        "value": BULKY,
+        "values": st.sampled_from([0, 3, 40]),
+        "path": NAMED,
+        "files": st.sampled_from([0, 1, 20]),
+    }
+)
+
+
+def _written_out(value: Any) -> Any:
+    if isinstance(value, str):
+        return TEXTS[value]
+    if isinstance(value, list):
+        return [_written_out(inner) for inner in value]
+    return {name: _written_out(inner) for name, inner in value.items()} if isinstance(value, dict) else value
+
+
+@settings(deadline=None, max_examples=40, suppress_health_check=list(HealthCheck))
+@given(SAID)
+def test_every_piece_is_valid_and_bounded_and_nothing_is_missing_unsaid(how: dict[str, Any]) -> None:
+    field, value = _written_out(how["field"]), _written_out(how["value"])
+    said = {
+        **_written_out(how["texts"]),
+        "environment": {f"e{n}": field for n in range(how["fields"])},
+        "scientificMetadata": {TEXTS[how["group"]]: {f"{n}": value for n in range(how["values"])}, "last": value},
+        "files": [f"{TEXTS[how['path']]}/{n}" for n in range(how["files"])],
+    }
+    done = record(**said)
+    done.ending = compose.ending("completed", NOW, 0)
+    files = [{"path": str(message.plain(path)), "time": message.iso(NOW), "size": 0} for path in said["files"]]
+    whole = {**compose.ended(done, files, SETTINGS, ORIGIN), "seq": 1}
+    parts = message.bounded(whole)
+    assert [file for part in parts for file in part["files"]] == files
+    assert len({part["uuid"] for part in parts}) == 1
+    for part in parts:
+        message.check(part)
+        assert message.decode(message.encode(part)) == part
+        assert len(message.encode(part)) <= message.MAX_BYTES
+    first = {**parts[0], "files": [], "warnings": [], "part": None}
+    told = parts[0].get("warnings", [])
+    if first != {**whole, "files": [], "warnings": [], "part": None}:
+        assert told, "something is cut, and that is not said"
+    else:
+        assert told == whole.get("warnings", [])
+
+
+@settings(deadline=None)
+@given(st.dictionaries(st.text(max_size=20), BULKY | LEAFLIKE, max_size=6))
+def test_all_that_a_program_names_is_there(given: dict[str, Any]) -> None:
+    problems: list[str] = []
+    found = message.as_metadata(given, "p", message.iso(NOW), problems)
+    assert len(found) == len(given), "no name hides another"
+    message.encode(found)
+    for name, value in given.items():
+        if isinstance(value, str) and len(name) < 100 and name.isascii():
+            assert found[name]["value"] == message.plain(value)
+
+
+def test_names_that_read_the_same_do_not_hide_each_other() -> None:
+    assert message.plain({1: "a", "1": "b", "1 (2)": "d"}) == {"1": "a", "1 (2)": "b", "1 (2) (2)": "d"}
+    assert list(message.as_metadata({None: 1, "None": 2}, "p", "T")) == ["None", "None (2)"]
+
+
+def test_too_many_small_fields_of_the_environment_are_left_out_and_that_is_said() -> None:
+    environment = {"title": "t", **{f"field number {n}": n for n in range(60_000)}}
+    (found,) = message.bounded(ended([], environment=environment, description="é" * 19_000))
+    message.check(found)
+    assert len(message.encode(found)) <= message.MAX_BYTES
+    assert found["environment"]["title"] == "t"
+    missing = len(environment) - len(found["environment"])
+    assert f"{missing} of its fields are left out" in " ".join(found["warnings"])
+
+
+def test_names_that_fit_into_no_message_are_left_out_and_that_is_said() -> None:
+    groups = {f"{n}" + "é" * 15_000: {} for n in range(60)}
+    (found,) = message.bounded(ended([], scientificMetadata=groups))
+    assert found["scientificMetadata"] == {}
+    assert "scientificMetadata: all of it is left out, it does not fit into the message" in found["warnings"]
+
+
+def test_an_integer_that_no_reader_of_json_can_take_is_text() -> None:
+    assert message.plain(2**1023 - 1) == 2**1023 - 1
+    assert message.plain(2**1023) == hex(2**1023)
+    assert message.plain(-(10**30_000)).endswith("characters)")
+
+
+def test_long_texts_make_room_for_the_files_and_that_is_said() -> None:
+    names = ("datasetName", "proposalId", "sampleId", "sourceFolder", "dataFormat", "description")
+    files = [{"path": "\x00" * 15_000 + str(n), "time": message.iso(NOW), "size": n} for n in range(10)]
+    parts = message.bounded(ended(files, **{name: "\x00" * 19_000 for name in names}))
+    assert [file for part in parts for file in part["files"]] == files
+    for part in parts:
+        message.check(part)
+        assert len(message.encode(part)) <= message.MAX_BYTES
+        assert part["description"] == "\x00" * 2000 + "... (19000 characters)"
+        assert part["warnings"] == ["long texts are cut, they do not fit into the message"]
