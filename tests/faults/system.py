@@ -1,0 +1,186 @@
+"""The beamline under test: all its servers, each of which can be stopped, killed and started again."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import signal
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import tango
+
+from deploy.demo.door import Door
+from deploy.demo.processes import Process, Processes
+from deploy.demo.session import Session
+from deploy.demo.stack import DOOR, MACROSERVER, PATHFIXER, POOL, SCIDOG, Stack
+from tests.faults import processes
+from tests.faults.clock import Clock
+from tests.faults.disk import Disk
+from tests.faults.ledger import SUFFIX
+from tests.faults.program import STYLES
+from tests.kafka import ROOT, KafkaServer, kafka_jars
+
+RECORDERS = ("LedgerBefore", "SciFishRecorder", "LedgerAfter")
+
+PROGRAMS = 4
+
+
+class Beamline(Stack):
+    """A stack whose MacroServer has the recorder of the ledger, too, and whose database comes back at its port."""
+
+    def __init__(self, folder: Path, processes: Processes, clock: Clock) -> None:
+        super().__init__(folder, processes)
+        self.clock = clock
+        self.ledgers = folder / "ledgers"
+        self.ledgers.mkdir()
+        self.env |= {"SCIFISH_FAULTS_LEDGERS": str(self.ledgers), "PYTHONPATH": str(ROOT)}
+
+    def start_server(
+        self,
+        server: str,
+        devices: Mapping[str, tuple[str, Mapping[str, Sequence[str]]]],
+        command: Sequence[str] = (),
+        timeout: float = 30.0,
+    ) -> Process:
+        own = str(Path(__file__).with_name("recorders"))
+        changed = {
+            name: (kind, {**lines, "RecorderPath": [*lines["RecorderPath"], own]} if "RecorderPath" in lines else lines)
+            for name, (kind, lines) in devices.items()
+        }
+        return super().start_server(server, changed, command, timeout)
+
+    @property
+    def sardana_command(self) -> list[str]:
+        return ["env", *self.clock.environment, *super().sardana_command]
+
+    def start_database_again(self) -> Process:
+        _, _, port = self.tango_host.partition(":")
+        argv = [str(Path(sys.executable).with_name("PyDatabaseds")), "--host", "127.0.0.1", "--port", port, "2"]
+        server = self.processes.start("tango-database", argv, self.env)
+        server.wait_for(self._database_answers)
+        return server
+
+    def _database_answers(self) -> bool:
+        try:
+            self.db.get_info()
+        except tango.DevFailed:
+            return False
+        return True
+
+
+class System:
+    """Database, simulated beamline, PathFixer, SciDog, Kafka, Sardana, and programs that use the class SciFish."""
+
+    def __init__(self, folder: Path, processes: Processes, seed: int) -> None:
+        self.folder = folder
+        self.processes = processes
+        self.random = random.Random(seed)
+        (folder / "clocks").mkdir()
+        self.clocks = [Clock(folder / "clocks" / str(number)) for number in range(PROGRAMS + 1)]
+        # Where SciDog's SpoolDirectory is, see `Stack.scidog_properties`.
+        self.disk = Disk(folder / "spool")
+        self.stack = Beamline(folder, processes, self.clocks[-1])
+        self.kafka = KafkaServer(folder / "kafka", processes, kafka_jars())
+        self.programs: list[Process | None] = [None] * PROGRAMS
+        self._started = 0
+        self.door: Door | None = None
+
+    def start(self) -> None:
+        self.kafka.start()
+        stack = self.stack
+        stack.use_own_topic()
+        stack.start_database()
+        self.database = self.processes.running[-1]
+        self.simulation = stack.start_beamline()
+        self.pathfixer = stack.start_pathfixer([f"{{device: {MACROSERVER}, environment: ScanDir}}"])
+        self.scidog = stack.start_scidog(self.kafka.bootstrap)
+        self.sardana = stack.start_sardana()
+        self.door = Door(stack.name(DOOR))
+        Session(self.door, print).prepare(stack.folder / "data")
+        self.door.run("senv", "DataRecorder", str(list(RECORDERS)))
+        self.door.run("setproposal", "20250001")
+        self.door.run("setsample", "fibre_A")
+
+    # ------------------------------------------------------------------ Sardana
+
+    def kill_sardana(self) -> None:
+        if self.door is not None:
+            self.door.close()
+            self.door = None
+        self.end(self.sardana, signal.SIGKILL)
+
+    def start_sardana(self) -> None:
+        self.sardana = self.stack.run_server(
+            "Sardana/demo", (POOL, MACROSERVER, DOOR), self.stack.sardana_command, 60.0
+        )
+        self.door = Door(self.stack.name(DOOR))
+
+    def start_scidog(self) -> None:
+        self.scidog = self.stack.run_server("SciDog/demo", [SCIDOG])
+
+    def start_pathfixer(self) -> None:
+        self.pathfixer = self.stack.run_server("PathFixer/demo", [PATHFIXER])
+
+    def start_database(self) -> None:
+        self.database = self.stack.start_database_again()
+
+    # ----------------------------------------------------------------- programs
+
+    def look_after_programs(self) -> None:
+        """Start one for each that has ended."""
+        for slot, program in enumerate(self.programs):
+            if program is None or not program.running:
+                if program is not None:
+                    self._forget(program)
+                self.programs[slot] = self._start_program(slot)
+
+    def _start_program(self, slot: int) -> Process:
+        self._started += 1
+        name = f"program-{self._started:03}"
+        style = STYLES[slot % len(STYLES)]
+        argv = ["env", *self.clocks[slot].environment, sys.executable, "-m", "tests.faults.program"]
+        argv += [str(self.stack.ledgers / f"{name}{SUFFIX}"), name, str(self.random.randrange(10**6))]
+        argv.append(style)
+        if style == "settings":
+            argv.append(self._settings)
+        return self.processes.start(name, argv, self.stack.env)
+
+    @property
+    def _settings(self) -> str:
+        known = {
+            "beamline": "cosaxs",
+            "topic": self.stack.topic,
+            "kafka_bootstrap_servers": self.kafka.bootstrap,
+            "spool_directory": str(self.folder / "spool"),
+        }
+        return json.dumps(known)
+
+    def recording(self) -> list[Process]:
+        """The processes that record now."""
+        return [each for each in (self.sardana, *self.programs) if each is not None and each.running]
+
+    # ---------------------------------------------------------------- processes
+
+    def end(self, process: Process, how: signal.Signals, group: bool = False, timeout: float = 20.0) -> None:
+        """Signal the process alone, as a crash would; with `group` its children too. Wait until it is gone.
+
+        What `Process.stop` does is more than that: it leaves no child.
+        """
+        if process.running:
+            (os.killpg if group else os.kill)(process.pid, how)
+            if process.wait(timeout) is None:
+                process.kill()
+                raise RuntimeError(f"{process.name} did not end within {timeout:g} s of signal {how.name}")
+        self._forget(process)
+
+    def _forget(self, process: Process) -> None:
+        # Else its number would be signalled in the end, when it may be another's.
+        if process in self.processes.running:
+            self.processes.running.remove(process)
+
+    def companions(self) -> list[int]:
+        """Children of the processes that record."""
+        return [child for parent in self.recording() for child in processes.children(parent.pid)]
