@@ -67,7 +67,8 @@ def figures(outcome: Outcome) -> list[Figure]:
 def tell(outcome: Outcome, folder: Path) -> None:
     """What is wrong, on the terminal and in findings.txt."""
     lines = [f"NOT TESTED here: {line}" for line in outcome.skipped]
-    lines += [f"HUNG: the scan {words}" for words in outcome.hung]
+    for hung in outcome.hung:
+        lines.append(f"HUNG {'in SciFishRecorder' if hung.in_recorder else 'in Sardana itself'}: {hung.words}")
     verdict = outcome.verdict
     kinds = {"LOST": verdict.lost, "DOUBLE": verdict.duplicates, "RUNNING": verdict.running}
     with (folder / "findings.txt").open("w") as file:

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 
 from deploy.demo.processes import Process
 from tests.faults.clock import find_library
-from tests.faults.system import System
+from tests.faults.system import JUMPS, System
 
 GAP = (0.5, 5.0)
 """Seconds from one fault to the next."""
@@ -72,6 +72,12 @@ class Chaos:
         self.active.append(Active(fault, now + self.random.uniform(*fault.lasts)))
         self._next = now + self.random.uniform(*GAP)
 
+    def demand(self, name: str) -> None:
+        """Have this fault next, if it is not there already."""
+        wanted = next(fault for fault in self.faults if fault.name == name)
+        if wanted not in self._plan[:1] and name not in {active.fault.name for active in self.active}:
+            self._plan.insert(0, wanted)
+
     def heal_all(self) -> None:
         while self.active:
             self._heal(float("inf"))
@@ -88,7 +94,9 @@ class Chaos:
 
     def _may(self, fault: Fault) -> bool:
         names = {active.fault.name for active in self.active}
-        hinder = any(active.fault.name in fault.not_with or fault.name in active.fault.not_with for active in self.active)
+        hinder = any(
+            active.fault.name in fault.not_with or fault.name in active.fault.not_with for active in self.active
+        )
         return fault.name not in names and not hinder
 
     def _heal(self, now: float) -> None:
@@ -115,7 +123,7 @@ def all_faults(system: System, chance: random.Random) -> tuple[list[Fault], list
     return faults, skipped
 
 
-DATABASE, DISK = "Tango database away", "spool's disk full"
+DATABASE, DISK, MACROSERVER = "Tango database away", "spool's disk full", "MacroServer killed"
 
 
 def _servers(system: System) -> list[Fault]:
@@ -147,7 +155,11 @@ def _servers(system: System) -> list[Fault]:
         Fault(kafka[1], quiet(system.kafka.kill), system.kafka.start, (0, 10), not_with=(kafka[0],)),
         Fault("SciDog stopped", stop(lambda: system.scidog, term), system.start_scidog, (2, 10), after=(DATABASE,)),
         Fault(
-            "PathFixer stopped", stop(lambda: system.pathfixer, term), system.start_pathfixer, (2, 10), after=(DATABASE,)
+            "PathFixer stopped",
+            stop(lambda: system.pathfixer, term),
+            system.start_pathfixer,
+            (2, 10),
+            after=(DATABASE,),
         ),
         Fault(DATABASE, stop(lambda: system.database, kill), system.start_database, (2, 12)),
         Fault("devices hang", freeze, thaw, (2, 10)),
@@ -181,7 +193,7 @@ def _kills(system: System, chance: random.Random) -> list[Fault]:
         return f"process {pid}"
 
     return [
-        Fault("MacroServer killed", kill_sardana, system.start_sardana, (0, 3), (DISK,), (DATABASE,)),
+        Fault(MACROSERVER, kill_sardana, system.start_sardana, (0, 3), (DISK,), (DATABASE,)),
         Fault("program ended", end_program(signal.SIGTERM), not_with=(DISK,)),
         Fault("program killed", end_program(signal.SIGKILL), not_with=(DISK,)),
         Fault("program and its children killed", end_program(signal.SIGKILL, group=True), not_with=(DISK,)),
@@ -203,7 +215,7 @@ def _full_disk(system: System) -> Fault:
 
 def _clock(system: System, chance: random.Random) -> Fault:
     def jump() -> str:
-        by = chance.choice((-86_400, -7200, -60, -2, 2, 60, 7200, 86_400))
+        by = chance.choice(JUMPS)
         for clock in system.clocks:
             clock.jump(by)
         return f"{by:+d} s"

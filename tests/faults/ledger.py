@@ -39,7 +39,5 @@ class Ledger:
 def read_ledgers(folder: Path) -> list[Entry]:
     """The entries of all programs, each program's in its order."""
     return [
-        json.loads(line)
-        for path in sorted(folder.glob(f"*{SUFFIX}"))
-        for line in path.read_text("utf-8").splitlines()
+        json.loads(line) for path in sorted(folder.glob(f"*{SUFFIX}")) for line in path.read_text("utf-8").splitlines()
     ]

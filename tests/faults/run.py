@@ -16,10 +16,10 @@ from pathlib import Path
 from deploy.demo.processes import Processes
 from scifish.spool import SUFFIX, look
 from tests.faults.arrived import read_topic
-from tests.faults.chaos import Chaos, all_faults
+from tests.faults.chaos import MACROSERVER, Chaos, all_faults
 from tests.faults.ledger import read_ledgers
 from tests.faults.processes import MARK, marked
-from tests.faults.scans import Scans
+from tests.faults.scans import Hung, Scans
 from tests.faults.system import System
 from tests.faults.verdict import Finding, Verdict, judge, known_datasets
 
@@ -46,12 +46,11 @@ class Outcome:
     faults: Mapping[str, int]
     skipped: list[str]
     """Faults that this machine does not allow, and why."""
-    hung: list[str] = field(default_factory=list)
-    """Scans that did not come to their end."""
+    hung: list[Hung] = field(default_factory=list)
 
     @property
     def good(self) -> bool:
-        return self.verdict.good and not self.hung
+        return self.verdict.good and not any(hung.in_recorder for hung in self.hung)
 
 
 class Run:
@@ -75,28 +74,32 @@ class Run:
             system = System(self.folder, processes, self.seed)
             self.note("starting all servers")
             system.start()
-            scans = Scans(lambda: system.door, self.seed, self.note)
+            scans = Scans(lambda: system.door, system.stack.ledgers, self.seed, self.note)
             faults, skipped = all_faults(system, random.Random(self.seed))
             for line in skipped:
                 self.note(f"NOT TESTED here: {line}")
             chaos = Chaos(faults, random.Random(self.seed), self.note)
             scans.start()
             try:
-                self._go_on(system, chaos)
+                self._go_on(system, chaos, scans)
                 self.note("all faults are healed; the programs end")
                 chaos.heal_all()
             finally:
                 scans.stop()
+            if scans.stuck:
+                system.kill_sardana()
             outcome = Outcome(self._finish(system, mark), 0.0, chaos.counts, skipped, scans.hung)
         outcome.verdict.running += self._left_processes(mark, set())
         outcome.minutes = (time.monotonic() - self._begun) / 60
         return outcome
 
-    def _go_on(self, system: System, chaos: Chaos) -> None:
+    def _go_on(self, system: System, chaos: Chaos, scans: Scans) -> None:
         said = progress = time.monotonic()
         before = (0, 0)
         while True:
             system.look_after_programs()
+            if scans.stuck:
+                chaos.demand(MACROSERVER)
             chaos.step()
             now = time.monotonic()
             if now - said > 5.0:
@@ -108,7 +111,7 @@ class Run:
                 if now - progress > STALLED:
                     raise RuntimeError(f"nothing goes on: no new scan and no new dataset for {STALLED:g} s")
                 wanted = self.wanted
-                if done >= (wanted.scans, 0) and done[1] >= wanted.datasets and chaos.all_had:
+                if done[0] >= wanted.scans and done[1] >= wanted.datasets and chaos.all_had:
                     if now - self._begun >= wanted.minutes * 60:
                         return
             time.sleep(0.1)

@@ -6,10 +6,13 @@ import random
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
 
 import tango
 
 from deploy.demo.door import Door, MacroFailed
+from tests.faults.ledger import read_ledgers
 
 SCANS = (
     "ascan mot01 0 1 4 0.02",
@@ -24,15 +27,28 @@ HUNG = 60.0
 """Seconds after which a scan of some points hangs."""
 
 
+@dataclass(frozen=True)
+class Hung:
+    """A scan that did not come to its end."""
+
+    words: str
+    in_recorder: bool
+    """Whether SciFishRecorder had been called and had not returned. Else it is Sardana's own doing: with the
+    Tango database away, its events do not always come."""
+
+
 class Scans:
     """A thread that scans while `door` gives a Door; None where there is no Sardana at the moment."""
 
-    def __init__(self, door: Callable[[], Door | None], seed: int, note: Callable[[str], None]) -> None:
+    def __init__(self, door: Callable[[], Door | None], ledgers: Path, seed: int, note: Callable[[str], None]) -> None:
         self._door = door
+        self._ledgers = ledgers
         self._random = random.Random(seed)
         self._note = note
         self._stopping = threading.Event()
-        self.hung: list[str] = []
+        self.hung: list[Hung] = []
+        self.stuck = False
+        """It waits for a new Sardana, since its scan hangs."""
         self._thread = threading.Thread(target=self._run, name="scans")
 
     def start(self) -> None:
@@ -71,8 +87,11 @@ class Scans:
             except TimeoutError:
                 if door.proxy.state() != tango.DevState.RUNNING:
                     return  # its event came too late, or not at all
-            if time.monotonic() - begun > HUNG:
-                self.hung.append(words)
-                self._note(f"the scan {words} hangs")
-                door.abort()
-                begun = time.monotonic()
+            if time.monotonic() - begun > HUNG and not self.stuck:
+                self.stuck = True
+                last = [entry["about"] for entry in read_ledgers(self._ledgers) if entry.get("scan")][-1:]
+                self.hung.append(Hung(words, last in (["starting"], ["ending"])))
+                self._note(f"the scan {words} hangs; the ledger's last word is {last}")
+            if self.stuck and self._stopping.is_set():
+                return
+        self.stuck = False

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import random
 import signal
+import socket
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -26,6 +28,9 @@ from tests.kafka import ROOT, KafkaServer, kafka_jars
 RECORDERS = ("LedgerBefore", "SciFishRecorder", "LedgerAfter")
 
 PROGRAMS = 4
+
+JUMPS = (-86_400, -7200, -60, -2, 0, 2, 60, 7200, 86_400)
+"""Seconds from the true time."""
 
 
 class Beamline(Stack):
@@ -56,12 +61,15 @@ class Beamline(Stack):
     def sardana_command(self) -> list[str]:
         return ["env", *self.clock.environment, *super().sardana_command]
 
-    def start_database_again(self) -> Process:
+    def start_database(self) -> None:
+        """At the same port each time."""
+        if not self.tango_host:
+            self.tango_host = f"127.0.0.1:{_own_port()}"
+            self.env["TANGO_HOST"] = os.environ["TANGO_HOST"] = self.tango_host
+            self.env["PYTANGO_DATABASE_NAME"] = str(self.folder / "tango.db")
         _, _, port = self.tango_host.partition(":")
         argv = [str(Path(sys.executable).with_name("PyDatabaseds")), "--host", "127.0.0.1", "--port", port, "2"]
-        server = self.processes.start("tango-database", argv, self.env)
-        server.wait_for(self._database_answers)
-        return server
+        self.processes.start("tango-database", argv, self.env).wait_for(self._database_answers)
 
     def _database_answers(self) -> bool:
         try:
@@ -79,10 +87,10 @@ class System:
         self.processes = processes
         self.random = random.Random(seed)
         (folder / "clocks").mkdir()
-        self.clocks = [Clock(folder / "clocks" / str(number)) for number in range(PROGRAMS + 1)]
+        self.clocks = [Clock(folder / "clocks" / str(number)) for number in range(PROGRAMS)]
         # Where SciDog's SpoolDirectory is, see `Stack.scidog_properties`.
         self.disk = Disk(folder / "spool")
-        self.stack = Beamline(folder, processes, self.clocks[-1])
+        self.stack = Beamline(folder, processes, Clock(folder / "clocks" / "sardana"))
         self.kafka = KafkaServer(folder / "kafka", processes, kafka_jars())
         self.programs: list[Process | None] = [None] * PROGRAMS
         self._started = 0
@@ -92,8 +100,7 @@ class System:
         self.kafka.start()
         stack = self.stack
         stack.use_own_topic()
-        stack.start_database()
-        self.database = self.processes.running[-1]
+        self.start_database()
         self.simulation = stack.start_beamline()
         self.pathfixer = stack.start_pathfixer([f"{{device: {MACROSERVER}, environment: ScanDir}}"])
         self.scidog = stack.start_scidog(self.kafka.bootstrap)
@@ -113,6 +120,9 @@ class System:
         self.end(self.sardana, signal.SIGKILL)
 
     def start_sardana(self) -> None:
+        """Its clock is another each time. Not while it runs: Sardana waits for ever for events that Tango,
+        by its clock, gave up (API_EventTimeout)."""
+        self.stack.clock.jump(self.random.choice(JUMPS))
         self.sardana = self.stack.run_server(
             "Sardana/demo", (POOL, MACROSERVER, DOOR), self.stack.sardana_command, 60.0
         )
@@ -125,7 +135,8 @@ class System:
         self.pathfixer = self.stack.run_server("PathFixer/demo", [PATHFIXER])
 
     def start_database(self) -> None:
-        self.database = self.stack.start_database_again()
+        self.stack.start_database()
+        self.database = self.processes.running[-1]
 
     # ----------------------------------------------------------------- programs
 
@@ -184,3 +195,12 @@ class System:
     def companions(self) -> list[int]:
         """Children of the processes that record."""
         return [child for parent in self.recording() for child in processes.children(parent.pid)]
+
+
+def _own_port() -> int:
+    """A free one that no client is given: it must be free again when the server comes back."""
+    lowest = int(Path("/proc/sys/net/ipv4/ip_local_port_range").read_text().split()[0])
+    for port in random.SystemRandom().sample(range(10_000, lowest), 100):
+        with contextlib.suppress(OSError), socket.create_server(("127.0.0.1", port)):
+            return port
+    raise RuntimeError("no free port below those of the clients")
