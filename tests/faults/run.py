@@ -110,13 +110,16 @@ class Run:
                     before, progress = done, now
                 if now - progress > STALLED:
                     raise RuntimeError(f"nothing goes on: no new scan and no new dataset for {STALLED:g} s")
-                wanted = self.wanted
-                if done[0] >= wanted.scans and done[1] >= wanted.datasets and chaos.all_had:
-                    if now - self._begun >= wanted.minutes * 60:
-                        return
+                if chaos.all_had and self._enough(done):
+                    return
             time.sleep(0.1)
 
+    def _enough(self, done: tuple[int, int]) -> bool:
+        minutes = (time.monotonic() - self._begun) / 60
+        return done[0] >= self.wanted.scans and done[1] >= self.wanted.datasets and minutes >= self.wanted.minutes
+
     def _done(self, system: System) -> tuple[int, int]:
+        """Scans and datasets that have begun."""
         known, _ = known_datasets(read_ledgers(system.stack.ledgers))
         started = [one for one in known.values() if one.started]
         scans = sum(one.scan for one in started)
