@@ -115,7 +115,7 @@ def all_faults(system: System, chance: random.Random) -> tuple[list[Fault], list
     if system.disk.refused:
         skipped.append(f"full disk: {system.disk.refused}")
     else:
-        faults.append(_full_disk(system))
+        faults.append(_full_disk(system, chance))
     return faults, skipped
 
 
@@ -197,9 +197,13 @@ def _kills(system: System, chance: random.Random) -> list[Fault]:
     ]
 
 
-def _full_disk(system: System) -> Fault:
+def _full_disk(system: System, chance: random.Random) -> Fault:
     def fill() -> str:
+        """One of the programs begins when there is no room for a spool."""
+        program = chance.choice([each for each in system.programs if each is not None])
+        system.end(program, signal.SIGTERM)
         system.disk.fill()
+        system.look_after_programs()
         return ""
 
     def free() -> None:

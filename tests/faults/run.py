@@ -26,6 +26,9 @@ from tests.faults.verdict import Finding, Verdict, judge, known_datasets
 LEAVE = 30.0
 """Seconds in which what the programs have started must be gone."""
 
+SAY = 5.0
+"""Seconds from one line of progress to the next."""
+
 STALLED = 300.0
 """Seconds without a new dataset or scan after which nothing goes on any more."""
 
@@ -94,7 +97,8 @@ class Run:
         return outcome
 
     def _go_on(self, system: System, chaos: Chaos, scans: Scans) -> None:
-        said = progress = time.monotonic()
+        progress = time.monotonic()
+        say = progress + SAY
         before = (0, 0)
         while True:
             system.look_after_programs()
@@ -102,9 +106,10 @@ class Run:
                 chaos.demand(MACROSERVER)
             chaos.step()
             now = time.monotonic()
-            if now - said > 5.0:
-                said = now
+            if now > say:
                 done = self._done(system)
+                # Reading the ledgers of a long run takes its time.
+                say = now + max(SAY, 20 * (time.monotonic() - now))
                 self.note(f"{done[0]} scans, {done[1]} datasets")
                 if done != before:
                     before, progress = done, now
@@ -131,20 +136,17 @@ class Run:
             if program is not None:
                 system.end(program, signal.SIGTERM, timeout=60.0)
         others = {process.pid for process in system.processes.running}
-        left = self._left_processes(mark, others)
+        self._left_processes(mark, others)  # what they have started may still send
         self.note("sending what waits (scifish flush)")
-        scifish = str(Path(sys.executable).with_name("scifish"))
-        for spool in self._spools():
-            done = subprocess.run(
-                [scifish, "--spool", str(spool), "flush", "--timeout", "120"],
-                env=system.stack.env,
-                capture_output=True,
-                text=True,
-                timeout=300,
-            )
-            self.note(f"{done.stdout.strip()} {done.stderr.strip()}")
-        left += self._left_processes(mark, others)
-        left += self._left_in_spools()
+        done = subprocess.run(
+            [str(Path(sys.executable).with_name("scifish")), "flush", "--timeout", "120"],
+            env=system.stack.env,
+            capture_output=True,
+            text=True,
+            timeout=300,
+        )
+        self.note(f"{done.stdout.strip()} {done.stderr.strip()}")
+        left = self._left_processes(mark, others) + self._left_in_spools()
         # The disk goes with this process.
         shutil.copytree(self.folder / "spool", self.folder / "spool-at-the-end")
         messages, wrong = read_topic(system.kafka.bootstrap, system.stack.topic)
