@@ -54,3 +54,8 @@ class Disk:
 
     def free(self) -> None:
         self._ballast.unlink(missing_ok=True)
+
+    def close(self) -> None:
+        """Let go of it, and of all that is on it."""
+        if not self.refused:
+            subprocess.run(["umount", str(self._ballast.parent)], check=True)

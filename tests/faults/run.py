@@ -93,6 +93,7 @@ class Run:
                 system.kill_sardana()
             outcome = Outcome(self._finish(system, mark), 0.0, chaos.counts, skipped, scans.hung)
         outcome.verdict.running += self._left_processes(mark, set())
+        system.disk.close()
         outcome.minutes = (time.monotonic() - self._begun) / 60
         return outcome
 

@@ -17,7 +17,8 @@ def test_nothing_is_lost_double_or_left_running(tmp_path: Path) -> None:
     if not has_java():
         pytest.skip("a real Kafka is needed: no Java 17 with Maven here")
     figures = tmp_path / "faults.json"
-    command = [sys.executable, "-m", "tests.faults", "--scans", "12", "--datasets", "150", "--figures", str(figures)]
+    command = [sys.executable, "-m", "tests.faults", "--scans", "12", "--datasets", "150"]
+    command += ["--folder", str(tmp_path / "faults"), "--figures", str(figures)]
     done = subprocess.run(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     print(done.stdout)
     assert done.returncode == 0, done.stdout
