@@ -48,6 +48,14 @@ def test_a_scan_is_counted_as_one() -> None:
     assert (counts(verdict), verdict.datasets, verdict.scans) == ((0, 0, 0), 0, 1)
 
 
+@pytest.mark.parametrize(("status", "points", "lost"), [("aborted", 12, 0), ("aborted", 13, 1), ("completed", 12, 1)])
+def test_a_scan_that_is_stopped_may_have_the_point_that_it_was_at(status: str, points: int, lost: int) -> None:
+    entries: list[Entry] = [{**entry, "uuid": "a", "scan": True} for entry in begun() + over(status=status)]
+    entries[-1]["points"] = 12
+    last = said("ended", 2, status=status, numberOfPoints=points)
+    assert counts(judge(entries, [WHOLE[0], last])) == (lost, 0, 0)
+
+
 def test_a_dataset_without_a_message_is_lost() -> None:
     verdict = judge(begun() + over() + begun("b"), WHOLE)
     (lost,) = verdict.lost

@@ -49,4 +49,4 @@ class LedgerAfter(_LedgerRecorder):
         self._note("started", recordlist)
 
     def _endRecordList(self, recordlist: Any) -> None:
-        self._note("ended", recordlist)
+        self._note("ended", recordlist, points=self._points)
