@@ -198,17 +198,21 @@ def _kills(system: System, chance: random.Random) -> list[Fault]:
 
 
 def _full_disk(system: System, chance: random.Random) -> Fault:
+    """One of the programs begins when there is no room for a spool, and is killed later on, when there is again."""
+    without_room: list[Process] = []
+
     def fill() -> str:
-        """One of the programs begins when there is no room for a spool."""
         program = chance.choice([each for each in system.programs if each is not None])
         system.end(program, signal.SIGTERM)
         system.disk.fill()
-        system.look_after_programs()
+        without_room.extend(system.look_after_programs())
         return ""
 
     def free() -> None:
         system.disk.free()
         time.sleep(SETTLE)
+        while without_room:
+            system.end(without_room.pop(), signal.SIGKILL)
 
     return Fault(DISK, fill, free, (2, 8))
 

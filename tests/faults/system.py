@@ -139,13 +139,16 @@ class System:
 
     # ----------------------------------------------------------------- programs
 
-    def look_after_programs(self) -> None:
-        """Start one for each that has ended."""
+    def look_after_programs(self) -> list[Process]:
+        """Start one for each that has ended; those that were started."""
+        started = []
         for slot, program in enumerate(self.programs):
             if program is None or not program.running:
                 if program is not None:
                     self._forget(program)
-                self.programs[slot] = self._start_program(slot)
+                self.programs[slot] = new = self._start_program(slot)
+                started.append(new)
+        return started
 
     def _start_program(self, slot: int) -> Process:
         self._started += 1
