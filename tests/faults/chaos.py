@@ -22,10 +22,13 @@ SETTLE = 5.0
 
 @dataclass(frozen=True)
 class Fault:
-    """`begin` makes it; after some seconds between `lasts` `heal` takes it away. It waits for those of `after`."""
+    """`begin` makes it, and says more of it; None if there is nothing that it could be done to.
+
+    After some seconds between `lasts`, and those of `after`, `heal` takes it away.
+    """
 
     name: str
-    begin: Callable[[], str]
+    begin: Callable[[], str | None]
     heal: Callable[[], None] = lambda: None
     lasts: tuple[float, float] = (0.0, 0.0)
     not_with: tuple[str, ...] = ()
@@ -65,10 +68,12 @@ class Chaos:
         fault = self._choose()
         if fault is None:
             return
-        self.counts[fault.name] = self.counts.get(fault.name, 0) + 1
         what = fault.begin()
-        self.note(f"{fault.name}{f' ({what})' if what else ''}")
         now = time.monotonic()
+        if what is None:
+            return
+        self.counts[fault.name] = self.counts.get(fault.name, 0) + 1
+        self.note(f"{fault.name}{f' ({what})' if what else ''}")
         self.active.append(Active(fault, now + self.random.uniform(*fault.lasts)))
         self._next = now + self.random.uniform(*GAP)
 
@@ -169,21 +174,21 @@ def _kills(system: System, chance: random.Random) -> list[Fault]:
         system.kill_sardana()
         return "SIGKILL"
 
-    def end_program(how: signal.Signals, group: bool = False) -> Callable[[], str]:
-        def begin() -> str:
+    def end_program(how: signal.Signals, group: bool = False) -> Callable[[], str | None]:
+        def begin() -> str | None:
             found = [program for program in system.programs if program is not None and program.running]
             if not found:
-                return "none runs"
+                return None
             program = chance.choice(found)
             system.end(program, how, group)
             return program.name
 
         return begin
 
-    def kill_companion() -> str:
+    def kill_companion() -> str | None:
         found = system.companions()
         if not found:
-            return "none has one"
+            return None
         pid = chance.choice(found)
         os.kill(pid, signal.SIGKILL)
         return f"process {pid}"

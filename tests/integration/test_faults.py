@@ -9,13 +9,17 @@ from pathlib import Path
 
 import pytest
 
-from tests.kafka import ROOT, has_java
+from tests.kafka import ROOT, DownloadError, has_java, kafka_jars
 
 
 @pytest.mark.timeout(480)
 def test_nothing_is_lost_double_or_left_running(tmp_path: Path) -> None:
     if not has_java():
         pytest.skip("a real Kafka is needed: no Java 17 with Maven here")
+    try:
+        kafka_jars()
+    except DownloadError as error:
+        pytest.skip(f"a real Kafka is needed: {error}")
     figures = tmp_path / "faults.json"
     command = [sys.executable, "-m", "tests.faults", "--scans", "12", "--datasets", "150"]
     command += ["--folder", str(tmp_path / "faults"), "--figures", str(figures)]
