@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: demo test test-oldest lint bench pictures clean
+.PHONY: demo test test-oldest lint bench faults soak pictures clean
 
 demo: $(READY)
 	$(BIN)/python -m deploy.demo $(if $(KEEP),--keep)
@@ -21,6 +21,14 @@ lint: $(READY)
 
 bench: $(READY)
 	$(BIN)/python -m tests.benchmarks $(ARGS)
+
+# Scans and datasets while everything goes wrong; `make test` has the short form.
+faults: $(READY)
+	$(BIN)/python -m tests.faults $(ARGS)
+
+# The same for two hours.
+soak: $(READY)
+	$(BIN)/python -m tests.faults --minutes 120 $(ARGS)
 
 # The same tests with the oldest versions that setup.cfg promises.
 test-oldest:

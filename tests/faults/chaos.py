@@ -1,0 +1,236 @@
+"""What goes wrong, when, and for how long."""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from deploy.demo.processes import Process
+from tests.faults.clock import JUMPS
+from tests.faults.system import System
+
+GAP = (0.5, 5.0)
+"""Seconds from one fault to the next."""
+
+SETTLE = 5.0
+"""Seconds that a disk which was full stays quiet: what waited in memory is written by then."""
+
+
+@dataclass(frozen=True)
+class Fault:
+    """`begin` makes it, and says more of it; None if there is nothing that it could be done to.
+
+    After some seconds between `lasts`, and those of `after`, `heal` takes it away.
+    """
+
+    name: str
+    begin: Callable[[], str | None]
+    heal: Callable[[], None] = lambda: None
+    lasts: tuple[float, float] = (0.0, 0.0)
+    not_with: tuple[str, ...] = ()
+    after: tuple[str, ...] = ()
+
+
+@dataclass
+class Active:
+    fault: Fault
+    until: float
+
+
+@dataclass
+class Chaos:
+    """Each fault once in a random order, then at random. All in the thread that calls: children die with theirs."""
+
+    faults: list[Fault]
+    random: random.Random
+    note: Callable[[str], None]
+    active: list[Active] = field(default_factory=list)
+    counts: dict[str, int] = field(default_factory=dict)
+    _plan: list[Fault] = field(default_factory=list)
+    _next: float = 0.0
+
+    def __post_init__(self) -> None:
+        self._plan = self.random.sample(self.faults, len(self.faults))
+
+    @property
+    def all_had(self) -> bool:
+        return not self._plan
+
+    def step(self) -> None:
+        """Heal what is due, and begin the next."""
+        self._heal(time.monotonic())
+        if time.monotonic() < self._next:
+            return
+        fault = self._choose()
+        if fault is None:
+            return
+        what = fault.begin()
+        now = time.monotonic()
+        if what is None:
+            return
+        self.counts[fault.name] = self.counts.get(fault.name, 0) + 1
+        self.note(f"{fault.name}{f' ({what})' if what else ''}")
+        self.active.append(Active(fault, now + self.random.uniform(*fault.lasts)))
+        self._next = now + self.random.uniform(*GAP)
+
+    def demand(self, name: str) -> None:
+        """Have this fault next, if it is not there already."""
+        wanted = next(fault for fault in self.faults if fault.name == name)
+        if wanted not in self._plan[:1] and name not in {active.fault.name for active in self.active}:
+            self._plan.insert(0, wanted)
+
+    def heal_all(self) -> None:
+        while self.active:
+            self._heal(float("inf"))
+
+    def _choose(self) -> Fault | None:
+        """The first of the plan that may be now; after the plan, any that may."""
+        allowed = [fault for fault in self._plan or self.faults if self._may(fault)]
+        if not allowed:
+            return None
+        if self._plan:
+            self._plan.remove(allowed[0])
+            return allowed[0]
+        return self.random.choice(allowed)
+
+    def _may(self, fault: Fault) -> bool:
+        names = {active.fault.name for active in self.active}
+        hinder = any(
+            active.fault.name in fault.not_with or fault.name in active.fault.not_with for active in self.active
+        )
+        return fault.name not in names and not hinder
+
+    def _heal(self, now: float) -> None:
+        for active in list(self.active):
+            names = {other.fault.name for other in self.active}
+            if active.until <= now and not names.intersection(active.fault.after):
+                active.fault.heal()
+                self.active.remove(active)
+                self.note(f"{active.fault.name}: over")
+
+
+def all_faults(system: System, chance: random.Random) -> tuple[list[Fault], list[str]]:
+    """Those that this machine allows; and in words those that it does not."""
+    skipped = []
+    faults = [*_servers(system), *_kills(system, chance), _clock(system, chance)]
+    if system.disk.refused:
+        skipped.append(f"full disk: {system.disk.refused}")
+    else:
+        faults.append(_full_disk(system, chance))
+    return faults, skipped
+
+
+DATABASE, DISK, MACROSERVER = "Tango database away", "spool's disk full", "MacroServer killed"
+
+
+def _servers(system: System) -> list[Fault]:
+    def stop(process: Callable[[], Process], how: signal.Signals) -> Callable[[], str]:
+        def begin() -> str:
+            system.end(process(), how)
+            return how.name
+
+        return begin
+
+    def freeze() -> str:
+        os.kill(system.simulation.pid, signal.SIGSTOP)
+        return ""
+
+    def thaw() -> None:
+        os.kill(system.simulation.pid, signal.SIGCONT)
+
+    def quiet(stop: Callable[[], None]) -> Callable[[], str]:
+        def begin() -> str:
+            stop()
+            return ""
+
+        return begin
+
+    term, kill = signal.SIGTERM, signal.SIGKILL
+    kafka = ("Kafka stopped", "Kafka killed")
+    return [
+        Fault(kafka[0], quiet(system.kafka.stop), system.kafka.start, (3, 20), not_with=(kafka[1],)),
+        Fault(kafka[1], quiet(system.kafka.kill), system.kafka.start, (0, 10), not_with=(kafka[0],)),
+        Fault("SciDog stopped", stop(lambda: system.scidog, term), system.start_scidog, (2, 10), after=(DATABASE,)),
+        Fault(
+            "PathFixer stopped",
+            stop(lambda: system.pathfixer, term),
+            system.start_pathfixer,
+            (2, 10),
+            after=(DATABASE,),
+        ),
+        Fault(DATABASE, stop(lambda: system.database, kill), system.start_database, (2, 12)),
+        Fault("devices hang", freeze, thaw, (2, 10)),
+    ]
+
+
+def _kills(system: System, chance: random.Random) -> list[Fault]:
+    """Ends of processes. Not with a full disk: then entries are in memory alone, and nobody could keep them."""
+
+    def kill_sardana() -> str:
+        system.kill_sardana()
+        return "SIGKILL"
+
+    def end_program(how: signal.Signals, group: bool = False) -> Callable[[], str | None]:
+        def begin() -> str | None:
+            found = [program for program in system.programs if program is not None and program.running]
+            if not found:
+                return None
+            program = chance.choice(found)
+            system.end(program, how, group)
+            return program.name
+
+        return begin
+
+    def kill_companion() -> str | None:
+        found = system.companions()
+        if not found:
+            return None
+        pid = chance.choice(found)
+        os.kill(pid, signal.SIGKILL)
+        return f"process {pid}"
+
+    return [
+        Fault(MACROSERVER, kill_sardana, system.start_sardana, (0, 3), (DISK,), (DATABASE,)),
+        Fault("program ended", end_program(signal.SIGTERM), not_with=(DISK,)),
+        Fault("program killed", end_program(signal.SIGKILL), not_with=(DISK,)),
+        Fault("program and its children killed", end_program(signal.SIGKILL, group=True), not_with=(DISK,)),
+        Fault("companion killed", kill_companion, not_with=(DISK,)),
+    ]
+
+
+def _full_disk(system: System, chance: random.Random) -> Fault:
+    """One of the programs begins when there is no room for a spool, and is killed later on, when there is again."""
+    without_room: list[Process] = []
+
+    def fill() -> str:
+        program = chance.choice([each for each in system.programs if each is not None])
+        system.end(program, signal.SIGTERM)
+        system.disk.fill()
+        without_room.extend(system.look_after_programs())
+        return ""
+
+    def free() -> None:
+        system.disk.free()
+        time.sleep(SETTLE)
+        while without_room:
+            system.end(without_room.pop(), signal.SIGKILL)
+
+    return Fault(DISK, fill, free, (2, 8))
+
+
+def _clock(system: System, chance: random.Random) -> Fault:
+    def jump() -> str:
+        by = chance.choice(JUMPS)
+        for clock in system.clocks:
+            clock.jump(by)
+        return f"{by:+d} s"
+
+    def back() -> None:
+        for clock in system.clocks:
+            clock.jump(0)
+
+    return Fault("clock jumps", jump, back, (2, 15))

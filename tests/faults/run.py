@@ -1,0 +1,182 @@
+"""One run: everything is started, things go wrong, everything is let finish, and the verdict is found."""
+
+from __future__ import annotations
+
+import os
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from deploy.demo.processes import Processes
+from scifish.spool import SUFFIX, look
+from tests.faults.arrived import read_topic
+from tests.faults.chaos import MACROSERVER, Chaos, all_faults
+from tests.faults.ledger import read_ledgers
+from tests.faults.processes import MARK, marked
+from tests.faults.scans import Hung, Scans
+from tests.faults.system import System
+from tests.faults.verdict import Finding, Verdict, judge, known_datasets
+
+LEAVE = 30.0
+"""Seconds in which what the programs have started must be gone."""
+
+SAY = 5.0
+"""Seconds from one line of progress to the next."""
+
+STALLED = 300.0
+"""Seconds without a new dataset or scan after which nothing goes on any more."""
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """How long it goes on: until all of these are reached, and each fault was there once."""
+
+    scans: int
+    datasets: int
+    minutes: float = 0.0
+
+
+@dataclass
+class Outcome:
+    verdict: Verdict
+    minutes: float
+    faults: Mapping[str, int]
+    skipped: list[str]
+    """Faults that this machine does not allow, and why."""
+    hung: list[Hung] = field(default_factory=list)
+
+    @property
+    def good(self) -> bool:
+        return self.verdict.good and not any(hung.in_recorder for hung in self.hung)
+
+
+class Run:
+    """`folder` gets all state, all logs, and events.log with what happened when."""
+
+    def __init__(self, folder: Path, wanted: Wanted, seed: int) -> None:
+        self.folder = folder
+        self.wanted = wanted
+        self.seed = seed
+        self._begun = time.monotonic()
+        self._events = (folder / "events.log").open("a", buffering=1)
+
+    def note(self, what: str) -> None:
+        line = f"{time.strftime('%H:%M:%S')} {time.monotonic() - self._begun:7.1f} s  {what}"
+        print(line, flush=True)
+        print(line, file=self._events)
+
+    def run(self) -> Outcome:
+        mark = os.environ[MARK] = f"{os.getpid()}-{self.seed}"
+        with Processes(self.folder / "logs") as processes:
+            system = System(self.folder, processes, self.seed)
+            self.note("starting all servers")
+            system.start()
+            scans = Scans(lambda: system.door, system.stack.ledgers, self.seed, self.note)
+            faults, skipped = all_faults(system, random.Random(self.seed))
+            for line in skipped:
+                self.note(f"NOT TESTED here: {line}")
+            chaos = Chaos(faults, random.Random(self.seed), self.note)
+            scans.start()
+            try:
+                self._go_on(system, chaos, scans)
+                self.note("all faults are healed; the programs end")
+                chaos.heal_all()
+            finally:
+                scans.stop()
+            if scans.stuck:
+                system.kill_sardana()
+            outcome = Outcome(self._finish(system, mark), 0.0, chaos.counts, skipped, scans.hung)
+        outcome.verdict.running += self._left_processes(mark, set())
+        system.disk.close()
+        outcome.minutes = (time.monotonic() - self._begun) / 60
+        return outcome
+
+    def _go_on(self, system: System, chaos: Chaos, scans: Scans) -> None:
+        progress = time.monotonic()
+        say = progress + SAY
+        before = (0, 0)
+        while True:
+            system.look_after_programs()
+            if scans.stuck:
+                chaos.demand(MACROSERVER)
+            chaos.step()
+            now = time.monotonic()
+            if now > say:
+                done = self._done(system)
+                # Reading the ledgers of a long run takes its time.
+                say = now + max(SAY, 20 * (time.monotonic() - now))
+                self.note(f"{done[0]} scans, {done[1]} datasets")
+                if done != before:
+                    before, progress = done, now
+                if now - progress > STALLED:
+                    raise RuntimeError(f"nothing goes on: no new scan and no new dataset for {STALLED:g} s")
+                if chaos.all_had and self._enough(done):
+                    return
+            time.sleep(0.1)
+
+    def _enough(self, done: tuple[int, int]) -> bool:
+        minutes = (time.monotonic() - self._begun) / 60
+        return done[0] >= self.wanted.scans and done[1] >= self.wanted.datasets and minutes >= self.wanted.minutes
+
+    def _done(self, system: System) -> tuple[int, int]:
+        """Scans and datasets that have begun."""
+        known, _ = known_datasets(read_ledgers(system.stack.ledgers))
+        started = [one for one in known.values() if one.started]
+        scans = sum(one.scan for one in started)
+        return scans, len(started) - scans
+
+    def _finish(self, system: System, mark: str) -> Verdict:
+        """Everything ends as a person would end it, and what waits is sent."""
+        for program in (*system.programs, system.sardana):
+            if program is not None:
+                system.end(program, signal.SIGTERM, timeout=60.0)
+        others = {process.pid for process in system.processes.running}
+        self._left_processes(mark, others)  # what they have started may still send
+        self.note("sending what waits (scifish flush)")
+        done = subprocess.run(
+            [str(Path(sys.executable).with_name("scifish")), "flush", "--timeout", "120"],
+            env=system.stack.env,
+            capture_output=True,
+            text=True,
+            timeout=300,
+        )
+        self.note(f"{done.stdout.strip()} {done.stderr.strip()}")
+        left = self._left_processes(mark, others) + self._left_in_spools()
+        # The disk goes with this process.
+        shutil.copytree(self.folder / "spool", self.folder / "spool-at-the-end")
+        messages, wrong = read_topic(system.kafka.bootstrap, system.stack.topic)
+        self.note(f"{len(messages)} messages have arrived")
+        verdict = judge(read_ledgers(system.stack.ledgers), messages)
+        verdict.lost += wrong
+        verdict.running += left
+        return verdict
+
+    def _spools(self) -> list[Path]:
+        """SciDog's, and the one that programs use where that disk refuses."""
+        return [self.folder / "spool", *(self.folder / "state").rglob("spool")]
+
+    def _left_in_spools(self) -> list[Finding]:
+        found = []
+        for path in sorted(path for folder in self._spools() for path in folder.iterdir()):
+            if path.suffix == SUFFIX:
+                content = look(path)
+                what = f"{content.recording} being recorded, {content.waiting} wait, refused: {content.refused}"
+            else:
+                what = f"{path.stat().st_size} bytes"
+            found.append(Finding(str(path), f"left over: {what}"))
+        return found
+
+    def _left_processes(self, mark: str, others: set[int]) -> list[Finding]:
+        """Of this run, but for `others`."""
+        deadline = time.monotonic() + LEAVE
+        while (left := {pid: command for pid, command in marked(mark).items() if pid not in others}) and (
+            time.monotonic() < deadline
+        ):
+            time.sleep(0.2)
+        return [Finding(f"process {pid}", f"is still there: {command}") for pid, command in left.items()]

@@ -1,0 +1,32 @@
+"""`make faults` in its short form: each fault once, as its own program."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.kafka import ROOT, DownloadError, has_java, kafka_jars
+
+
+@pytest.mark.timeout(480)
+def test_nothing_is_lost_double_or_left_running(tmp_path: Path) -> None:
+    if not has_java():
+        pytest.skip("a real Kafka is needed: no Java 17 with Maven here")
+    try:
+        kafka_jars()
+    except DownloadError as error:
+        pytest.skip(f"a real Kafka is needed: {error}")
+    figures = tmp_path / "faults.json"
+    command = [sys.executable, "-m", "tests.faults", "--scans", "12", "--datasets", "150"]
+    command += ["--folder", str(tmp_path / "faults"), "--figures", str(figures)]
+    done = subprocess.run(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    print(done.stdout)
+    assert done.returncode == 0, done.stdout
+    found = {figure["name"]: figure["value"] for figure in json.loads(figures.read_text("utf-8"))}
+    assert found["faults_scans"] >= 12
+    assert found["faults_datasets"] >= 150
+    assert (found["faults_lost"], found["faults_duplicates"], found["faults_running"]) == (0, 0, 0)
