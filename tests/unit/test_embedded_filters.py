@@ -24,7 +24,11 @@ NASTY = st.sampled_from(
     ["'", '"', "a'b", "$where", "a b", "proposalId", "document", "x') OR 1 --", "", ".", "a..b", "%00"]
 )
 JSON = st.recursive(
-    st.none() | st.booleans() | st.integers(-(2**53), 2**53) | st.floats(allow_nan=False) | st.text(max_size=5),
+    st.none()
+    | st.booleans()
+    | st.integers(-(2**53), 2**53)
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | st.text(max_size=5),
     lambda inner: (
         st.lists(inner, max_size=3)
         | st.dictionaries(
