@@ -36,7 +36,7 @@ HASTE = 3.0
 SIGN = 5.0
 """Seconds between two signs of life."""
 
-NICENESS = 5
+NICENESS = 10
 """The measurement goes first."""
 
 

@@ -24,6 +24,10 @@ class Observed:
     values: Message | None = None
     warnings: list[str] = field(default_factory=list)
 
+    def as_kept(self) -> Message:
+        """As the spool keeps it. Not `asdict`, which copies each value: that takes long."""
+        return {"place": self.place, "values": self.values, "warnings": self.warnings}
+
 
 @dataclass
 class Record:

@@ -58,9 +58,9 @@ class Sender(threading.Thread):
         """There is something new."""
         self._wake.set()
 
-    def waiting(self) -> int:
-        """How many messages are not yet with Kafka."""
-        return self._clerk.ask(lambda: sum(spool.count() for spool in list(self._spools))).result()
+    def waiting(self, timeout: float | None = None) -> int:
+        """How many messages are not yet with Kafka. TimeoutError if the disk does not answer in time (seconds)."""
+        return self._clerk.ask(lambda: sum(spool.count() for spool in list(self._spools))).result(timeout)
 
     def stop(self, timeout: float) -> None:
         """Send what is there for at most `timeout` seconds. The rest stays in the spool."""

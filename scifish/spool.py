@@ -16,7 +16,7 @@ import os
 import sqlite3
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, astuple, dataclass, fields
+from dataclasses import astuple, dataclass, fields
 from pathlib import Path
 from typing import Any, TypeVar, cast
 from urllib.parse import quote
@@ -103,7 +103,7 @@ class Kept:
 
     @staticmethod
     def of(record: Record, announced: bool = False) -> Kept:
-        parts = (as_text(record.given), as_text(asdict(record.observed)), as_text(record.ending))
+        parts = (as_text(record.given), as_text(record.observed.as_kept()), as_text(record.ending))
         return Kept(record.uuid, record.started, record.single, announced, *parts)
 
     def as_line(self) -> str:
@@ -260,6 +260,11 @@ class Spool:
             )
             for uuid, started, single, given, observed, ending, points, seen, announced in rows
         ]
+
+    def open_states(self) -> list[tuple[str, bool, bool]]:
+        """Of each open dataset: its uuid, whether `began` is still to be sent, and whether it is over."""
+        rows = self._db.execute("SELECT uuid, announced, ending != 'null' FROM datasets")
+        return [(uuid, announced == 1, bool(ended)) for uuid, announced, ended in rows]
 
     def forget(self, uuid: str) -> None:
         """Drop an open dataset without a message: it was proprietary."""

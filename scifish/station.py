@@ -25,7 +25,7 @@ from scifish.compose import Observed, Record
 from scifish.link import Link
 from scifish.message import Message, as_metadata, iso, plain
 from scifish.origin import origin
-from scifish.place import Withheld
+from scifish.place import Withheld, stays_here
 from scifish.settings import Settings, SettingsError, spool_directory, spool_folders, state_directory
 from scifish.source import SettingsSource, settings_source
 from scifish.spool import SUFFIX, Kept, Spool, as_text
@@ -178,7 +178,7 @@ class Station:
         settings = self.settings.now()
         if settings is None:
             raise NotRecorded("the beamline is not known: the Tango database does not answer")
-        if self._is_withheld(uuid, settings) and not settings.send_proprietary:
+        if not settings.send_proprietary and self._is_withheld(uuid, settings):
             raise NotRecorded("the proposal is proprietary: its metadata stay at the beamline (SendProprietary)")
         # A picture is not a text to be cut.
         changes = {name: change if name == "image" else plain(change) for name, change in changes.items()}
@@ -288,7 +288,9 @@ class Station:
         if dataset is not None:
             # Whose proposal it is, the companion finds out while it reads the values.
             dataset.observed.wait(settings.snapshot_timeout + 1.0)
-        return (dataset is not None and dataset.snapshot.withheld) or uuid in self._withheld
+            if dataset.snapshot.withheld or stays_here(dataset.record, settings):
+                return True
+        return uuid in self._withheld
 
     # --------------------------------------------------------------- the companion
 
@@ -337,7 +339,11 @@ class Station:
     def _keep_progress(self) -> None:
         news: dict[str, tuple[int, str | None]] = {}
         for uuid, dataset in list(self._open.items()):
-            said = dataset.latest() if dataset.latest is not None else None
+            try:
+                said = dataset.latest() if dataset.latest is not None else None
+            except Exception:
+                log.exception("asking what the program says of dataset %s", uuid)
+                said = dataset.latest = None
             given = self._understand(dataset.record, said)
             if given is not None or dataset.points != dataset.kept:
                 dataset.kept = dataset.points

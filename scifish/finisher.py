@@ -1,0 +1,75 @@
+"""The last message of a dataset: composed out of all that is known of it, with its picture."""
+
+from __future__ import annotations
+
+import logging
+import time
+from concurrent.futures import Future
+
+from scifish import compose
+from scifish.clerk import Clerk
+from scifish.compose import Record
+from scifish.datafiles import described, expand
+from scifish.message import Message
+from scifish.place import Withheld, stays_here
+from scifish.plot import PlotError, data_uri, png
+from scifish.sender import Sender
+from scifish.settings import Settings
+from scifish.source import SettingsSource
+from scifish.spool import Spool
+
+log = logging.getLogger(__name__)
+
+
+class Finisher:
+    """Threads may share it."""
+
+    def __init__(self, clerk: Clerk, sender: Sender, settings: SettingsSource, withheld: Withheld) -> None:
+        self._clerk = clerk
+        self._sender = sender
+        self._settings = settings
+        self._withheld = withheld
+        self._plot_errors: set[str] = set()
+
+    def may_send(self, record: Record, settings: Settings) -> bool:
+        """Whether its metadata may leave the beamline. What may not is remembered, for what is said of it later."""
+        if not stays_here(record, settings):
+            return True
+        self._withheld.add(record.uuid)
+        return False
+
+    def finish(self, spool: Spool, record: Record) -> Future[object] | None:
+        """Compose the last message into the spool where the dataset is open; None if no settings are known yet.
+
+        The future is done when that is on disk.
+        """
+        settings = self._settings.known() or self._settings.now()
+        if settings is None:
+            return None
+        if not self.may_send(record, settings):
+            return self._clerk.make_room(lambda: spool.forget(record.uuid))
+        if record.observed.values is None:
+            record.observed.warnings.append("no attribute was read: the program ended before, or had no settings")
+        files = described(expand(record.given.get("files")))
+        messages = [compose.ended(record, files, settings, spool.origin), *self._picture(record, settings, spool)]
+        written: Future[object] = self._clerk.write(lambda: spool.put(settings.topic, *messages, closes=True))
+        written.add_done_callback(lambda _: self._sender.wake())
+        return written
+
+    def _picture(self, record: Record, settings: Settings, spool: Spool) -> list[Message]:
+        """The annotation with the dataset's plot, if it has one."""
+        plot = record.given.get("plot")
+        if not plot:
+            return []
+        try:
+            image = {"caption": str(plot.get("title") or "plot"), "uri": data_uri(png(plot))}
+        except PlotError as error:
+            if str(error) not in self._plot_errors:  # said once: without matplotlib it is the same for each scan
+                log.warning("%s", error)
+            self._plot_errors.add(str(error))
+            return []
+        except Exception:
+            log.exception("drawing the plot of dataset %s", record.uuid)
+            return []
+        proposal = record.said("proposalId")
+        return [compose.annotation(record.uuid, {"image": image}, time.time(), proposal, settings, spool.origin)]
