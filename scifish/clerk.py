@@ -22,6 +22,9 @@ PATIENCE = 0.25
 RETRY = 1.0
 """Seconds between tries on a disk that refuses."""
 
+LAST = 1.0
+"""Seconds for letting go of the spool."""
+
 
 @dataclass(frozen=True)
 class _Task:
@@ -41,6 +44,8 @@ class Clerk:
     def __init__(self) -> None:
         self._queue: queue.SimpleQueue[_Task | None] = queue.SimpleQueue()
         self._refused: deque[_Task] = deque()
+        self._last: Callable[[], object] = lambda: None
+        self._deadline = 0.0
         self.trouble = ""
         """Why the disk takes nothing at the moment, "" if it does."""
         self.on_damage: Callable[[Exception], None] | None = None
@@ -75,10 +80,11 @@ class Clerk:
                 self.trouble = "it does not answer"
                 log.error("the spool's disk is slow or hangs: entries are kept in memory until it answers")
 
-    def stop(self, timeout: float) -> bool:
-        """Finish what was given, for at most `timeout` seconds; whether the thread is done."""
+    def stop(self, timeout: float, then: Callable[[], object] = lambda: None) -> bool:
+        """Finish what was given, for at most `timeout` seconds, and do `then` at last; whether the thread is done."""
+        self._last, self._deadline = then, time.monotonic() + timeout
         self._queue.put(None)
-        self._thread.join(timeout)
+        self._thread.join(timeout + LAST)
         return not self._thread.is_alive()
 
     def _give(self, work: Callable[[], Result], insist: bool, after_others: bool) -> Future[Result]:
@@ -109,8 +115,17 @@ class Clerk:
                 again = time.monotonic() + RETRY
                 self._try_refused()
         self._try_refused()
+        while self._refused and time.monotonic() < self._deadline:
+            time.sleep(min(RETRY, 0.2))
+            self._try_refused()
+        if self._refused:
+            log.error("the disk of the spool has not taken %d entries (%s)", len(self._refused), self.trouble)
         for task in self._refused:
             task.future.cancel()
+        try:
+            self._last()
+        except Exception:
+            log.exception("letting go of the spool")
 
     def _try_refused(self) -> None:
         while self._refused and self._do(self._refused[0]):

@@ -320,13 +320,15 @@ class Keeper:
             try:
                 self._beat()
             except TimeoutError:
-                pass  # the disk is busy; `Clerk.trouble` says so where it hangs
+                pass  # as in `_look_at_room`
             except Exception:
                 log.exception("looking after the datasets that are being recorded")
             self._stopping.wait(PULSE)
 
     def _beat(self) -> None:
         settings = self._settings.known()
+        if settings is not None and self._own is not None:
+            self._look_at_room(self._own, settings.spool_limit * MEGABYTE)
         self._tell_trouble(settings)
         if time.monotonic() > self._next_look:
             self._next_look = time.monotonic() + LOOK
@@ -335,8 +337,6 @@ class Keeper:
             self._heir.try_again()
             for _ in range(len(self._waiting)):
                 self._finish(self._waiting.pop(0))
-            if self._own is not None:
-                self._look_at_room(self._own, settings.spool_limit * MEGABYTE)
         else:
             self._settings.now()
         self._catch_up()
@@ -363,7 +363,7 @@ class Keeper:
         try:
             self._shortage = shortage(own.path.parent, self.clerk.ask(own.size).result(PATIENCE), limit)
         except (OSError, sqlite3.Error) as error:
-            if not isinstance(error, TimeoutError):
+            if not isinstance(error, TimeoutError):  # it is busy; `Clerk.trouble` says so where it hangs
                 self._shortage = f"the disk of the spool ({own.path.parent}) does not answer: {error}"
 
     def trouble(self) -> str:
@@ -416,8 +416,7 @@ class Keeper:
         self._statistics.close()
         self._reader.close()
         self._sender.stop(LAST)
-        self.clerk.ask(lambda: self._let_go_of_spool(finish))
-        self.clerk.stop(LAST)
+        self.clerk.stop(LAST, lambda: self._let_go_of_spool(finish))
 
     def _let_go_of_spool(self, finish: bool) -> None:
         own = self._own

@@ -22,7 +22,7 @@ def shortage(folder: Path, used: int, limit: int) -> str:
     """
     if used >= NEARLY * limit:
         return (
-            f"the spool has {used / MEGABYTE:.0f} of the {limit / MEGABYTE:.0f} MB that SpoolLimit allows; "
+            f"the spool has {used / MEGABYTE:.1f} of the {limit / MEGABYTE:.1f} MB that SpoolLimit allows; "
             "what comes when it is full is kept in memory only"
         )
     disk = os.statvfs(folder)

@@ -236,8 +236,7 @@ class Station:
         self._stopping.set()
         atexit.unregister(self.close)
         self._keep_progress()
-        self._clerk.ask(self._spool.leave)
-        self._clerk.stop(timeout)
+        self._clerk.stop(timeout, self._spool.leave)
         self._link.close(timeout)
 
     def forget_after_fork(self) -> None:

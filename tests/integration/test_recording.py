@@ -361,6 +361,38 @@ def test_scans_without_kafka_are_caught_up_in_order(system: System) -> None:
         system.topic.wait_for(lambda m, scan=scan: m["uuid"] == scan.uuid and m["type"] == "ended", 60.0)  # type: ignore[misc]
 
 
+def test_a_spool_that_gets_full_is_said_at_the_door_and_by_scidog_before_anything_is_lost(system: System) -> None:
+    if not system.kafka.restartable:
+        pytest.skip(f"the Kafka of these tests cannot be stopped: {system.kafka.kind}")
+    scidog = tango.DeviceProxy(system.stack.name(SCIDOG))
+    long = "x" * 19_000
+    comments = 0
+    system.scan("ascan", "mot01", "0", "1", "1", "0.05")
+    system.kafka.stop()
+    system.said.clear()
+    try:
+        system.stack.db.put_device_property(SCIDOG, {"SpoolLimit": ["3"]})  # MB
+        system.door.run("ascan", "mot01", "0", "1", "1", "0.05")  # from here on it is in effect
+        while not any("SpoolLimit" in problem for problem in scidog.Problems) and comments < 180:
+            system.door.run("scicomment", long)
+            comments += 1
+            time.sleep(0.1)
+        assert scidog.state() == tango.DevState.ALARM
+        system.said.clear()
+        system.door.run("ascan", "mot01", "0", "1", "1", "0.05")
+        warnings = [line for level, line in system.said if level == "warning"]
+        assert any("of the 3.0 MB that SpoolLimit allows" in line for line in warnings)
+        assert not any("in memory only, the disk" in line for line in warnings)
+    finally:
+        system.kafka.start()
+        system.stack.db.delete_device_property(SCIDOG, "SpoolLimit")
+    last = system.last_message()
+    assert last["status"] == "completed"
+    assert eventually(lambda: scidog.state() == tango.DevState.ON, 20.0)
+    system.topic.take_all()
+    assert sum(m.get("annotation") == {"comment": long} for m in system.topic.messages) == comments
+
+
 def test_at_the_end_no_number_is_missing_and_the_spool_is_empty(system: System) -> None:
     system.topic.take_all()
     by_run: dict[str, list[int]] = {}

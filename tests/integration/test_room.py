@@ -38,14 +38,14 @@ def test_a_full_spool_is_said_before_it_is_full_and_what_did_not_fit_is_sent_lat
         topic=topic.name,
         kafka_bootstrap_servers=kafka.bootstrap,
         spool_directory=str(tmp_path / "spool"),
-        spool_limit=2,
+        spool_limit=4,
     )
     station = Station(FixedSettings(settings), program="test")
     kafka.stop()
     try:
         said: list[str] = []
         uuids: list[str] = []
-        for number in range(30):
+        for number in range(45):
             # Each is about 0.1 MB: a text longer than 20,000 characters would be cut.
             metadata = {f"text {n}": "x" * 19_000 for n in range(5)}
             uuids.append(station.record_snapshot({"datasetName": f"s{number}", "scientificMetadata": metadata}).uuid)

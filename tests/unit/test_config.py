@@ -160,7 +160,9 @@ def _line(entry: dict[str, object]) -> str:
 def test_every_field_of_an_entry_is_read_back(entries: list[dict[str, Any]]) -> None:
     found, problems = config.parse([_line(entry) for entry in entries], "saxs")
     mapped = [{config.map_key(key): value for key, value in entry.get("map", {}).items()} for entry in entries]
-    same = [one for one, entry in zip(mapped, entries, strict=True) if len(one) < len(entry.get("map", {}))]
+    # 4 and '4' are the same in JSON, too; on and ON only for us.
+    written = [set(map(str, entry.get("map", {}))) for entry in entries]
+    same = [one for one, keys in zip(mapped, written, strict=True) if len(one) < len(keys)]
     assert len(problems) == len(same)
     for one, entry, value_map in zip(found, entries, mapped, strict=True):
         record = entry.get("record", ["start"])

@@ -287,6 +287,22 @@ def test_what_makes_room_does_not_wait_for_what_the_disk_refuses() -> None:
     assert clerk.stop(1.0)
 
 
+def test_what_the_disk_refused_has_another_try_before_the_spool_is_let_go_of() -> None:
+    room = threading.Event()
+    done: list[str] = []
+
+    def write() -> None:
+        if not room.is_set():
+            raise sqlite3.OperationalError("database or disk is full")
+        done.append("written")
+
+    clerk = Clerk()
+    clerk.keep(write)
+    threading.Timer(0.5, room.set).start()
+    assert clerk.stop(3.0, lambda: done.append("let go"))
+    assert done == ["written", "let go"]
+
+
 def test_a_spool_takes_no_more_than_its_limit_and_is_emptied_all_the_same(path: Path) -> None:
     spool = Spool(path, ORIGIN)
     spool.set_limit(200_000)
