@@ -114,6 +114,9 @@ class Clerk:
             if self._refused and time.monotonic() >= again:
                 again = time.monotonic() + RETRY
                 self._try_refused()
+        self._end()
+
+    def _end(self) -> None:
         self._try_refused()
         while self._refused and time.monotonic() < self._deadline:
             time.sleep(min(RETRY, 0.2))
