@@ -106,6 +106,9 @@ class Link:
     # ------------------------------------------------------------------ the thread
 
     def _run(self) -> None:
+        # Of a companion that is gone the line says so by an error, also in a program that does not ignore SIGPIPE
+        # as Python does by itself: one that embeds Python, or a filter of the shell. Else it would be killed here.
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGPIPE})
         pause = FIRST_PAUSE
         while not self._closing.is_set():
             started = time.monotonic()

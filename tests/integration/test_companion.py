@@ -95,6 +95,34 @@ def test_a_companion_that_is_killed_again_and_again_loses_nothing(lab: Lab, monk
     assert len({(m["uuid"], m["seq"]) for m in lab.topic.messages if m["type"] == "ended"}) == 12
 
 
+BROKEN_PIPE = """
+import os, signal, sys, time
+from scifish.settings import Settings
+from scifish.source import FixedSettings
+from scifish.station import Station
+from tests.integration.test_companion import companion
+signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # as in a program that embeds Python
+settings = Settings(beamline="lab", topic="t", kafka_bootstrap_servers="127.0.0.1:9", spool_directory=sys.argv[1])
+station = Station(FixedSettings(settings), program="test")
+for _ in range(3):
+    os.kill(companion(os.getpid()), signal.SIGKILL)
+    for _ in range(40):
+        station.begin({}).end("completed")
+        time.sleep(0.01)
+os._exit(0)
+"""
+
+
+def test_one_that_is_killed_takes_no_program_with_it_that_dies_of_broken_pipes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+    done = subprocess.run(  # noqa: S603
+        [sys.executable, "-c", BROKEN_PIPE, str(tmp_path / "spool")], timeout=60.0, check=False
+    )
+    assert done.returncode == 0
+
+
 def test_one_that_hangs_costs_the_measurement_nothing_and_is_replaced(
     lab: Lab, monkeypatch: pytest.MonkeyPatch
 ) -> None:
