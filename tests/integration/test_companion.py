@@ -165,6 +165,17 @@ def test_without_a_companion_a_program_says_so_and_the_next_one_sends(
     other.close()
 
 
+def test_what_is_told_is_unicode_whatever_the_language_of_the_machine(
+    lab: Lab, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PYTHONIOENCODING", "latin-1")
+    station = lab.station()
+    assert station.record_snapshot({}).observed.wait(10.0)  # the companion is there: the next is heard, not read
+    uuid = station.record_snapshot({"datasetName": "20 °C, 3 Å"}).uuid
+    assert wait_for_last(lab.topic, uuid)["datasetName"] == "20 °C, 3 Å"
+    station.close()
+
+
 def test_one_that_cannot_start_tells_why(lab: Lab, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     (tmp_path / "broken").mkdir()
     (tmp_path / "broken" / "confluent_kafka.py").write_text("raise ImportError('librdkafka.so.1: not found')")
