@@ -337,6 +337,8 @@ class Station:
                 log.exception("looking after the datasets that are being recorded")
 
     def _keep_progress(self) -> None:
+        if self._clerk.trouble:
+            return  # what is new is asked for when the disk takes it: it is told only once
         news: dict[str, tuple[int, str | None]] = {}
         for uuid, dataset in list(self._open.items()):
             try:
@@ -348,7 +350,7 @@ class Station:
             if given is not None or dataset.points != dataset.kept:
                 dataset.kept = dataset.points
                 news[uuid] = (dataset.kept, given)
-        if news and not self._clerk.trouble:
+        if news:
             self._clerk.write(lambda: self._spool.progress(news))
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import os
 import signal
+import sqlite3
 import threading
 import time
 from pathlib import Path
@@ -101,6 +102,34 @@ def test_a_killed_dataset_is_ended_and_a_proprietary_one_stays(tmp_path: Path, p
     finally:
         station.close()
     assert eventually(lambda: len(list(tmp_path.glob("*.spool"))) == sent)
+
+
+def test_what_a_program_says_while_the_disk_is_full_is_kept_when_it_takes_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    station = Station(FixedSettings(settings(tmp_path)), program="test")
+    said: list[Message] = []
+    dataset = station.begin({}, latest=lambda: said.pop() if said else None)
+    full = threading.Event()
+    full.set()
+
+    def refuse(_: Kept) -> None:
+        if full.is_set():
+            raise sqlite3.OperationalError("database or disk is full")
+
+    monkeypatch.setattr(station._spool, "begin", refuse)
+    station.begin({})
+    dataset.point()
+    said.append({"datasetName": "said when the disk was full"})
+    time.sleep(1.5)  # longer than a pulse
+    full.clear()
+    (file,) = tmp_path.glob("*.spool")
+    db = sqlite3.connect(file)
+    statement = "SELECT points, given FROM datasets WHERE uuid = ?"
+    assert eventually(lambda: "was full" in db.execute(statement, (dataset.uuid,)).fetchone()[1])
+    assert db.execute(statement, (dataset.uuid,)).fetchone()[0] == 1
+    db.close()
+    station.close()
 
 
 def test_what_pathfixer_said_last_is_known_to_the_next_program(tmp_path: Path) -> None:

@@ -287,6 +287,21 @@ def test_what_makes_room_does_not_wait_for_what_the_disk_refuses() -> None:
     assert clerk.stop(1.0)
 
 
+def test_room_that_could_not_be_made_at_once_is_no_trouble_any_more(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(clerk_module, "RETRY", 0.01)
+    locked = [sqlite3.OperationalError("database is locked")]
+
+    def forget() -> None:
+        if locked:
+            raise locked.pop()
+
+    clerk = Clerk()
+    clerk.make_room(forget).result(5.0)
+    clerk.ask(lambda: None).result(5.0)
+    assert clerk.trouble == ""
+    assert clerk.stop(1.0)
+
+
 def test_a_spool_takes_no_more_than_its_limit_and_is_emptied_all_the_same(path: Path) -> None:
     spool = Spool(path, ORIGIN)
     spool.set_limit(200_000)
