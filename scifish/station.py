@@ -16,7 +16,7 @@ import time
 import uuid as uuids
 from collections import OrderedDict
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from scifish import compose
@@ -121,8 +121,9 @@ class Station:
         self._clerk = Clerk()
         self._place: Message = {}
         self._reported = ""
-        self._open: dict[str, Dataset] = {}
+        self._open: dict[str, Dataset] = {}  # those whose end is not on disk
         self._recent: OrderedDict[str, Dataset] = OrderedDict()
+        self._spool.still_open = self._still_open
         self._stopping = threading.Event()
         self._run = str(self.origin["run"])
         self._link = Link(self._hello, self._spool.lock, self._spool.path.with_suffix(".log"), self._hear)
@@ -159,9 +160,13 @@ class Station:
         if record.ending is not None:
             return  # ended twice: the first was right
         record.ending = compose.ending(status, max(at or time.time(), record.started), dataset.points)
-        self._open.pop(dataset.uuid, None)
         end, given = as_text(record.ending), self._understand(record, said)
-        self._clerk.keep(lambda: self._spool.end(record.uuid, given, end))
+
+        def keep() -> None:
+            self._spool.end(record.uuid, given, end)
+            self._open.pop(record.uuid, None)
+
+        self._clerk.keep(keep)
         self._link.tell("end", record.uuid, f'{{"ending":{end},"given":{given or "null"}}}')
 
     def record_snapshot(self, said: Message) -> Dataset:
@@ -336,11 +341,24 @@ class Station:
             except Exception:
                 log.exception("looking after the datasets that are being recorded")
 
+    def _still_open(self) -> list[Kept]:
+        """The datasets that a new spool must have, as the old one is damaged."""
+        found = []
+        for dataset in list(self._open.values()):
+            dataset.kept = -1
+            warning = "what had been read at the start is lost: the spool was damaged, and it was read again later"
+            observed = Observed(dataset.record.observed.place, None, [warning])
+            # Whether `began` is out is not known either; `ended` does without it.
+            found.append(Kept.of(replace(dataset.record, observed=observed)))
+        return found
+
     def _keep_progress(self) -> None:
         if self._clerk.trouble:
             return  # what is new is asked for when the disk takes it: it is told only once
         news: dict[str, tuple[int, str | None]] = {}
         for uuid, dataset in list(self._open.items()):
+            if dataset.record.ending is not None:
+                continue
             try:
                 said = dataset.latest() if dataset.latest is not None else None
             except Exception:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import sqlite3
 import subprocess
 import sys
 import time
@@ -117,9 +118,7 @@ def test_one_that_is_killed_takes_no_program_with_it_that_dies_of_broken_pipes(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
-    done = subprocess.run(  # noqa: S603
-        [sys.executable, "-c", BROKEN_PIPE, str(tmp_path / "spool")], timeout=60.0, check=False
-    )
+    done = subprocess.run([sys.executable, "-c", BROKEN_PIPE, str(tmp_path / "spool")], timeout=60.0, check=False)
     assert done.returncode == 0
 
 
@@ -238,4 +237,25 @@ def test_a_file_that_gets_damaged_is_put_aside_and_a_new_one_begun(lab: Lab) -> 
     uuid = station.record_snapshot({"datasetName": "second"}).uuid
     assert wait_for_last(lab.topic, uuid)
     assert list(lab.spool.glob("*.broken"))
+    station.close()
+
+
+@pytest.mark.parametrize("at_end", [True, False], ids=["found when it ends", "found before"])
+def test_a_dataset_is_not_lost_with_a_file_that_gets_damaged_while_it_is_recorded(lab: Lab, at_end: bool) -> None:
+    station = lab.station()
+    dataset = station.begin({"datasetName": "long"})
+    lab.topic.wait_for(lambda m: m["uuid"] == dataset.uuid)
+    # SQLite's error is then of the class that says of a file that it is damaged.
+    deny = lambda: station._spool._db.set_authorizer(lambda *_: sqlite3.SQLITE_DENY)  # noqa: E731
+    dataset.point()
+    station._clerk.write(deny).result()
+    if not at_end:
+        assert eventually(lambda: bool(list(lab.spool.glob("*.broken"))))
+    dataset.end("completed")
+    ended = wait_for_last(lab.topic, dataset.uuid)
+    assert (ended["status"], ended["numberOfPoints"], ended["datasetName"]) == ("completed", 1, "long")
+    # At the end the companion, which has no damaged file in this test, may be quicker.
+    assert at_end or "damaged" in str(ended["warnings"])
+    assert list(lab.spool.glob("*.broken"))
+    assert station._open == {}
     station.close()
