@@ -7,6 +7,7 @@ import signal
 import sqlite3
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
@@ -162,6 +163,32 @@ def test_without_a_companion_a_program_says_so_and_the_next_one_sends(
     other = lab.station()
     assert wait_for_last(lab.topic, dataset.uuid)["status"] == "stopped"
     other.close()
+
+
+def test_a_child_that_is_forked_while_it_is_started_does_not_keep_it_waiting(
+    lab: Lab, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun = threading.Event()
+    really = subprocess._fork_exec  # type: ignore[attr-defined]
+
+    def slow(*arguments: object) -> int:
+        begun.set()
+        time.sleep(0.2)
+        return int(really(*arguments))
+
+    monkeypatch.setattr(subprocess, "_fork_exec", slow)
+    station = lab.station()
+    assert begun.wait(10.0)
+    child = os.fork()
+    if child == 0:
+        time.sleep(60.0)
+        os._exit(0)
+    try:
+        assert station.record_snapshot({}).observed.wait(20.0)
+    finally:
+        os.kill(child, signal.SIGKILL)
+        os.waitpid(child, 0)
+    station.close()
 
 
 def test_what_is_told_is_unicode_whatever_the_language_of_the_machine(
