@@ -150,6 +150,10 @@ class Station:
         self._open[dataset.uuid] = dataset
         return dataset
 
+    def begun(self, uuid: str) -> Dataset | None:
+        """A dataset of which `begin` was called lately, also where an exception from outside came in its midst."""
+        return self._recent.get(uuid)
+
     def announce(self, dataset: Dataset, said: Message | None = None) -> None:
         given = self._understand(dataset.record, said)
         self._clerk.keep(lambda: self._spool.announce(dataset.uuid, given))
