@@ -25,7 +25,7 @@ from scifish.compose import Observed, Record
 from scifish.link import Link
 from scifish.message import Message, as_metadata, iso, plain
 from scifish.origin import origin
-from scifish.place import Withheld, stays_here
+from scifish.place import Withheld, is_proprietary, stays_here
 from scifish.settings import Settings, SettingsError, spool_directory, spool_folders, state_directory
 from scifish.source import SettingsSource, settings_source
 from scifish.spool import SUFFIX, Kept, Spool, as_text
@@ -187,7 +187,7 @@ class Station:
         settings = self.settings.now()
         if settings is None:
             raise NotRecorded("the beamline is not known: the Tango database does not answer")
-        if not settings.send_proprietary and self._is_withheld(uuid, settings):
+        if not settings.send_proprietary and (is_proprietary(proposal, "") or self._is_withheld(uuid, settings)):
             raise NotRecorded("the proposal is proprietary: its metadata stay at the beamline (SendProprietary)")
         # A picture is not a text to be cut.
         changes = {name: change if name == "image" else plain(change) for name, change in changes.items()}
