@@ -19,8 +19,9 @@ import pytest
 from scifish import link
 from scifish.settings import Settings
 from scifish.source import FixedSettings
+from scifish.spool import Spool, look
 from scifish.station import Station
-from tests.kafka import Kafka
+from tests.kafka import Kafka, message
 from tests.tango_system import eventually
 from tests.topic import Topic
 
@@ -199,6 +200,21 @@ def test_what_is_told_is_unicode_whatever_the_language_of_the_machine(
     assert station.record_snapshot({}).observed.wait(10.0)  # the companion is there: the next is heard, not read
     uuid = station.record_snapshot({"datasetName": "20 °C, 3 Å"}).uuid
     assert wait_for_last(lab.topic, uuid)["datasetName"] == "20 °C, 3 Å"
+    station.close()
+
+
+def test_messages_of_a_topic_that_kafka_does_not_allow_hold_up_no_others(lab: Lab) -> None:
+    lab.spool.mkdir()
+    spool = Spool(lab.spool / "gone-1.spool", {"host": "h", "program": "gone", "version": "1", "run": "gone-1"})
+    spool.put("not allowed", message(origin=spool.origin))
+    spool.put(lab.topic.name, message(origin=spool.origin, datasetName="behind"))
+    spool.close()
+    station = lab.station()
+    uuid = station.record_snapshot({"datasetName": "mine"}).uuid
+    assert wait_for_last(lab.topic, uuid)
+    lab.topic.wait_for(lambda m: m["datasetName"] == "behind")
+    assert eventually(lambda: "the topic not allowed" in station.trouble())
+    assert look(lab.spool / "gone-1.spool").waiting == 1
     station.close()
 
 
