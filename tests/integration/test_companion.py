@@ -291,9 +291,11 @@ def test_a_dataset_is_not_lost_with_a_file_that_gets_damaged_while_it_is_recorde
     # SQLite's error is then of the class that says of a file that it is damaged.
     deny = lambda: station._spool._db.set_authorizer(lambda *_: sqlite3.SQLITE_DENY)  # noqa: E731
     dataset.point()
+    first = companion(os.getpid())
     station._clerk.write(deny).result()
     if not at_end:
         assert eventually(lambda: bool(list(lab.spool.glob("*.broken"))))
+        assert eventually(lambda: companion(os.getpid()) != first)
     dataset.end("completed")
     ended = wait_for_last(lab.topic, dataset.uuid)
     assert (ended["status"], ended["numberOfPoints"], ended["datasetName"]) == ("completed", 1, "long")
