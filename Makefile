@@ -4,6 +4,8 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
+# Two processes, each with its own servers; a file's tests stay together. PARALLEL= for one.
+PARALLEL ?= -n 2 --dist loadfile
 
 .PHONY: demo test test-oldest lint bench faults soak pictures clean
 
@@ -11,7 +13,7 @@ demo: $(READY)
 	$(BIN)/python -m deploy.demo $(if $(KEEP),--keep)
 
 test: $(READY) lint
-	$(BIN)/python -m pytest $(ARGS)
+	$(BIN)/python -m pytest $(PARALLEL) $(ARGS)
 
 lint: $(READY)
 	$(BIN)/ruff check .
@@ -34,7 +36,7 @@ soak: $(READY)
 test-oldest:
 	$(PYTHON) -m venv build/oldest
 	build/oldest/bin/python -m pip install --quiet --disable-pip-version-check --editable '.[test]' -c tests/oldest.txt
-	build/oldest/bin/python -m pytest $(ARGS)
+	build/oldest/bin/python -m pytest $(PARALLEL) $(ARGS)
 
 pictures: $(READY)
 	$(BIN)/python -m tests.ui.pictures

@@ -62,6 +62,8 @@ class SciFishRecorder(DataRecorder):
     def __init__(self, macro: Any = None, **_: Any) -> None:
         DataRecorder.__init__(self)
         self._macro = macro
+        self._here: Any = None
+        self._uuid = ""
         self._dataset: Any = None
         self._scan: Any = None
         self._is_over = False
@@ -89,20 +91,22 @@ class SciFishRecorder(DataRecorder):
                 self._begin(recordlist)
             self._tell()
         except InterruptException:  # an abort comes in the midst of anything
-            if self._dataset is not None:  # Sardana will not call `_endRecordList` then
-                self._dataset.end("aborted")
+            # Sardana will not call `_endRecordList` then. It may be on disk, and not yet known here.
+            dataset = self._dataset or (self._here.begun(self._uuid) if self._here is not None else None)
+            if dataset is not None:
+                dataset.end("aborted")
             raise
 
     @_never_raises("the metadata of this scan are not recorded")
     def _begin(self, recordlist: Any) -> None:
-        here = station()
+        here = self._here = station()
         running = _open.setdefault(self._door, [])
         for left in [left for left in running if not _is_running(left[0])]:
             # Another recorder raised at its start: Sardana then ends none of them.
             running.remove(left)
             left[1].end("failed", at=left[1].seen)
         environment = recordlist.getEnviron()
-        uuid = scan_uuid(self._server, environment["serialno"], environment["startts"])
+        uuid = self._uuid = scan_uuid(self._server, environment["serialno"], environment["startts"])
         self._scan = Scan(environment, self._options)
         for name, value in self._early:
             self._scan.add_custom(name, value)

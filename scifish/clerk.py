@@ -79,6 +79,8 @@ class Clerk:
             if not self.trouble:
                 self.trouble = "it does not answer"
                 log.error("the spool's disk is slow or hangs: entries are kept in memory until it answers")
+            if future.done():  # at this very moment
+                self._say("")
 
     def stop(self, timeout: float, then: Callable[[], object] = lambda: None) -> bool:
         """Finish what was given, for at most `timeout` seconds, and do `then` at last; whether the thread is done."""
@@ -114,6 +116,8 @@ class Clerk:
             if self._refused and time.monotonic() >= again:
                 again = time.monotonic() + RETRY
                 self._try_refused()
+            if not self._refused:  # also after what only made room
+                self._say("")
         self._end()
 
     def _end(self) -> None:

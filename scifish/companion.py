@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import faulthandler
+import io
 import json
 import logging
 import os
@@ -93,6 +94,9 @@ def main() -> None:
     reports = Reports(os.fdopen(os.dup(1), "w", encoding="utf-8"))
     os.dup2(2, 1)
     logging.basicConfig(handlers=[_ToProgram(reports)], level=logging.INFO, format="%(message)s")
+    # What the program tells is UTF-8, whatever the language of the machine; a killed one may stop in half a letter.
+    assert isinstance(sys.stdin, io.TextIOWrapper)
+    sys.stdin.reconfigure(encoding="utf-8", errors="replace")
     hello = json.loads(sys.stdin.readline() or "null")
     if hello is not None:  # else the program ended while this process started
         _keep(hello, reports, hurry, gone)
@@ -135,9 +139,9 @@ def _keep(hello: Message, reports: Reports, hurry: threading.Event, gone: thread
 
 def _listen(keeper: Keeper, gone: threading.Event) -> None:
     for line in sys.stdin:
-        kind, uuid, content = line.rstrip("\n").split(" ", 2)
         try:
+            kind, uuid, content = line.rstrip("\n").split(" ", 2)
             keeper.hear(kind, uuid, json.loads(content))
-        except Exception:
-            log.exception("what the program said of %s: %s", uuid, kind)
+        except Exception:  # half a line of a program that was killed, for one: the spool has it
+            log.exception("what the program said: %.100s", line)
     gone.set()

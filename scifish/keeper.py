@@ -19,6 +19,7 @@ from pathlib import Path
 from scifish import compose, snapshot
 from scifish.clerk import Clerk
 from scifish.compose import Observed, Record
+from scifish.config import Entry
 from scifish.crew import Crew
 from scifish.finisher import Finisher
 from scifish.heir import Heir, over
@@ -63,6 +64,8 @@ class Dataset:
         self.record = record
         self.lock = threading.Lock()
         self.announced = False
+        self.entries: list[Entry] | None = None
+        """What was configured when it began: another configuration is for the next one."""
         self._observed = False
         self._next: list[Callable[[], object]] = []
         self._guard = threading.Lock()
@@ -160,7 +163,7 @@ class Keeper:
             self._crew.give(lambda: self._observe(dataset))
         else:
             # Of an earlier companion, which was killed: what it has seen is there.
-            self._crew.give(lambda: self._watch(record, self._settings.known()))
+            self._watch(dataset, self._settings.known())
             dataset.set_observed()
         if record.ending is not None:
             dataset.when_observed(self._crew.give, lambda: self._send_ended(dataset))
@@ -211,7 +214,7 @@ class Keeper:
         record = dataset.record
         try:
             settings = self._settings.now()
-            self._watch(record, settings)
+            self._watch(dataset, settings)
             if settings is not None:
                 # The place at once and by itself: it may be another when a slow device has answered.
                 found, warnings = self._place.read(settings)
@@ -224,9 +227,11 @@ class Keeper:
             dataset.set_observed()
             self._report({"observed": record.uuid, **self._seen(record)})
 
-    def _watch(self, record: Record, settings: Settings | None) -> None:
-        if settings is not None and record.ending is None:
-            self._statistics.watch(record.uuid, settings.entries()[0])
+    def _watch(self, dataset: Dataset, settings: Settings | None) -> None:
+        if settings is not None:
+            dataset.entries = settings.entries()[0]
+            if dataset.record.ending is None:
+                self._statistics.watch(dataset.record.uuid, dataset.entries)
 
     def _seen(self, record: Record) -> Message:
         settings = self._settings.known()
@@ -262,24 +267,23 @@ class Keeper:
         with dataset.lock:
             if settings is not None:
                 try:
-                    self._add_what_came_later(dataset.record, settings)
+                    self._add_what_came_later(dataset.record, dataset.entries or [], settings)
                 except Exception:
                     log.exception("reading the values of %s at its end", dataset.record.uuid)
             self._finish(dataset)
 
-    def _add_what_came_later(self, record: Record, settings: Settings) -> None:
+    def _add_what_came_later(self, record: Record, entries: list[Entry], settings: Settings) -> None:
         """Values at the end, and statistics."""
-        entries = settings.entries()[0]
-        values = record.observed.values
+        values = record.observed.values or {}
+        # Where a companion was killed meanwhile, the configuration may be another than at the start.
+        entries = [entry for entry in entries if entry.name in (values.get(entry.group, {}) if entry.group else values)]
         at_end = [entry for entry in entries if "end" in entry.record]
         # Of a program that is gone it is not known when it ended.
-        if values is not None and at_end and not record.single and record.status != "interrupted":
+        if at_end and not record.single and record.status != "interrupted":
             readings = self._reader.read([entry.source for entry in at_end], settings.snapshot_timeout)
             snapshot.add_end_values(values, at_end, readings, settings.max_array_size)
-        seen = values_of(values or {}, entries)
-        found = self._statistics.finish(record.uuid, settings.snapshot_timeout, seen)
-        if values is not None:
-            add_statistics(values, entries, found)
+        found = self._statistics.finish(record.uuid, settings.snapshot_timeout, values_of(values, entries))
+        add_statistics(values, entries, found)
 
     def _finish(self, dataset: Dataset) -> None:
         own = self._own

@@ -32,8 +32,15 @@ FIRST_PAUSE, LONGEST_PAUSE = 0.5, 30.0
 LIVELY = 60.0
 """Seconds after which a companion counts as well: the next pause is short again."""
 
+FORK = 1.0
+"""Seconds that a fork of this program waits at most for a companion that is being started."""
+
 SILENCE = 60.0
 """Seconds without a sign of life, after which a companion is ended and another one started."""
+
+
+_starting = threading.RLock()
+"""Held while a companion is started: a child that is forked in the midst of it would keep ends of its pipes."""
 
 
 class Link:
@@ -106,6 +113,9 @@ class Link:
     # ------------------------------------------------------------------ the thread
 
     def _run(self) -> None:
+        # Of a companion that is gone the line says so by an error, also in a program that does not ignore SIGPIPE
+        # as Python does by itself: one that embeds Python, or a filter of the shell. Else it would be killed here.
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGPIPE})
         pause = FIRST_PAUSE
         while not self._closing.is_set():
             started = time.monotonic()
@@ -125,7 +135,7 @@ class Link:
             self._closing.wait(pause)
 
     def _start(self) -> subprocess.Popen[str]:
-        with self._errors.open("wb") as errors:
+        with self._errors.open("wb") as errors, _starting:
             process = subprocess.Popen(  # noqa: S603 - nothing in it is from outside
                 [_python(), "-P", "-c", "from scifish.companion import main; main()"],
                 stdin=subprocess.PIPE,
@@ -137,7 +147,7 @@ class Link:
                 encoding="utf-8",
                 errors="backslashreplace",
             )
-        self._process = process
+            self._process = process
         self._sign = time.monotonic()
         threading.Thread(target=self._listen, args=(process.stdout,), name="scifish-hear", daemon=True).start()
         return process
@@ -225,3 +235,22 @@ def _ended(status: int) -> str:
         return f"by {signal.Signals(-status).name}"
     except ValueError:
         return f"by signal {-status}"
+
+
+def _wait_before_fork() -> None:
+    _waited.append(_starting.acquire(timeout=FORK))
+
+
+def _go_on_after_fork() -> None:
+    if _waited and _waited.pop():
+        _starting.release()
+
+
+def _go_on_in_child() -> None:
+    global _starting
+    _starting = threading.RLock()
+    _waited.clear()
+
+
+_waited: list[bool] = []
+os.register_at_fork(before=_wait_before_fork, after_in_parent=_go_on_after_fork, after_in_child=_go_on_in_child)

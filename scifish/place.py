@@ -68,14 +68,14 @@ def _load(file: Path) -> Message:
 
 def is_proprietary(proposal: str, category: str) -> bool:
     """Whether its metadata stays at the beamline. Proposals that begin with IN are proprietary at MAX IV."""
-    return category == "proprietary" or proposal.upper().startswith("IN")
+    return category == "proprietary" or proposal.strip().upper().startswith("IN")
 
 
 def stays_here(record: Record, settings: Settings) -> bool:
     """Whether a dataset's metadata may not leave the beamline, as far as is known of it."""
-    proposal, place = record.said("proposalId"), record.observed.place
+    proposal, place = record.said("proposalId").strip(), record.observed.place
     # PathFixer's category is that of its own proposal.
-    category = place.get("category", "") if proposal == place.get("proposalId") else ""
+    category = place.get("category", "") if proposal == place.get("proposalId", "").strip() else ""
     return not settings.send_proprietary and is_proprietary(proposal, category)
 
 

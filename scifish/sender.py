@@ -25,6 +25,11 @@ RETRY = 2.0
 _REFUSED = {KafkaError.MSG_SIZE_TOO_LARGE, KafkaError.INVALID_MSG, KafkaError.INVALID_RECORD, KafkaError._INVALID_ARG}
 
 
+_NO_TOPIC = {KafkaError._UNKNOWN_TOPIC, KafkaError.UNKNOWN_TOPIC_OR_PART, KafkaError.TOPIC_EXCEPTION}
+_NO_TOPIC |= {KafkaError._UNKNOWN_PARTITION, KafkaError.TOPIC_AUTHORIZATION_FAILED}
+"""The topic is not there, or not for us: that may change, and is no reason to hold up those of other topics."""
+
+
 class Sender(threading.Thread):
     """Sends what is in its spools. `settings` is asked for each new producer, and never blocks.
 
@@ -39,6 +44,7 @@ class Sender(threading.Thread):
         self._spools: list[Spool] = [own] if own is not None else []
         self._in_flight: set[tuple[Spool, int]] = set()
         self._after: dict[Spool, int] = {}  # the seq up to which all was handed to librdkafka
+        self._skipped: dict[Spool, int] = {}  # the first seq that has no topic at the moment
         self._generation = 0  # of the producer
         self._confirmed: list[tuple[Spool, int]] = []
         self._refused: list[tuple[Spool, int, str]] = []
@@ -77,6 +83,7 @@ class Sender(threading.Thread):
                     return
                 self._wake.wait(RETRY)
                 self._wake.clear()
+                self._quietly(self._try_skipped)
 
     def _quietly(self, work: Callable[[], int]) -> int:
         try:
@@ -102,7 +109,7 @@ class Sender(threading.Thread):
             # Returns at the first delivery report.
             self._producer.poll(0.1)
         self._settle()
-        if not handed and not self._in_flight and self._producer is not None:
+        if not handed and not self._in_flight and not self._skipped and self._producer is not None:
             self._say("")  # nothing waits
         return handed
 
@@ -139,6 +146,7 @@ class Sender(threading.Thread):
         self._generation += 1
         self._in_flight.clear()
         self._after.clear()
+        self._skipped.clear()
 
     def _produce(self, producer: Producer, spool: Spool, entry: Waiting) -> bool:
         key = (spool, entry.seq)
@@ -151,6 +159,9 @@ class Sender(threading.Thread):
                 self._confirmed.append(key)
             elif error.code() in _REFUSED:
                 self._refused.append((spool, entry.seq, error.str()))
+            elif error.code() in _NO_TOPIC:
+                self._skip(key)
+                self._say(f"it does not take the topic {entry.topic}: {error.str()}")
             else:
                 self._retry(key)  # it is still in the spool, and goes again from there
                 self._say(f"it did not take a message: {error.str()}")
@@ -162,10 +173,27 @@ class Sender(threading.Thread):
             self._in_flight.discard(key)
             return False
         except KafkaException as error:
-            if error.args[0].code() not in _REFUSED:
+            code = error.args[0].code()
+            if code in _NO_TOPIC:
+                self._skip(key)
+                self._say(f"it does not take the topic {entry.topic}: {error.args[0].str()}")
+            elif code in _REFUSED:
+                self._refused.append((spool, entry.seq, error.args[0].str()))
+            else:
                 raise
-            self._refused.append((spool, entry.seq, error.args[0].str()))
         return True
+
+    def _skip(self, key: tuple[Spool, int]) -> None:
+        """It is still in the spool, and goes again from there when those of other topics are gone."""
+        spool, seq = key
+        self._in_flight.discard(key)
+        self._skipped[spool] = min(self._skipped.get(spool, seq), seq)
+
+    def _try_skipped(self) -> int:
+        for spool, seq in self._skipped.items():
+            self._after[spool] = min(self._after.get(spool, 0), seq - 1)
+        self._skipped.clear()
+        return 0
 
     def _retry(self, key: tuple[Spool, int]) -> None:
         spool, seq = key
@@ -183,7 +211,7 @@ class Sender(threading.Thread):
             log.error("Kafka refuses message %d of %s for good: %s; see `scifish status`", seq, spool.path, reason)
             self._clerk.write(lambda spool=spool, seq=seq, why=reason: spool.refuse(seq, why)).result()  # type: ignore[misc]
         self._in_flight.difference_update(confirmed, [(spool, seq) for spool, seq, _ in refused])
-        if confirmed:
+        if confirmed and not self._skipped:
             self._say("")
         self._release_orphans()
 
@@ -193,6 +221,7 @@ class Sender(threading.Thread):
             if spool is not self._own and self._clerk.ask(lambda spool=spool: spool.empty).result():  # type: ignore[misc]
                 self._spools.remove(spool)
                 self._after.pop(spool, None)
+                self._skipped.pop(spool, None)
                 self._clerk.ask(spool.close).result()
 
     def _on_error(self, error: KafkaError) -> None:

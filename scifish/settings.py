@@ -17,6 +17,9 @@ from scifish.files import write_atomically
 BEAMLINE = re.compile(r"[A-Za-z0-9._-]{1,48}")
 """A beamline's short name: it is part of a topic's, and Kafka allows these."""
 
+TOPIC = re.compile(r"(?!\.{1,2}$)[A-Za-z0-9._-]{1,249}")
+"""What Kafka allows. A message keeps the topic that it was made for: of another name it would wait for ever."""
+
 CONFIG_PREFIX = "Config."
 PROPERTIES = (
     "Beamline",
@@ -109,6 +112,13 @@ def settings_from_properties(device: str, properties: Mapping[str, Sequence[str]
     if not BEAMLINE.fullmatch(beamline):
         problems.append(f"Beamline: {beamline!r} is not a short name of letters, digits, '.', '_' and '-'")
         beamline = re.sub(r"[^A-Za-z0-9._-]", "-", beamline)[:48] or "unknown"
+    topic = text("Topic")
+    if topic and not TOPIC.fullmatch(topic):
+        problems.append(
+            f"Topic: {topic!r} is not a name of letters, digits, '.', '_' and '-' as Kafka allows; "
+            f"scifish-{beamline} is in use"
+        )
+        topic = ""
     proprietary = text("SendProprietary").lower()
     if proprietary not in ("", "true", "false", "1", "0", "yes", "no"):
         problems.append(f"SendProprietary: {proprietary!r} is neither true nor false; false is in use")
@@ -125,7 +135,7 @@ def settings_from_properties(device: str, properties: Mapping[str, Sequence[str]
         always_configs=always or DEFAULT_ALWAYS,
         path_fixer=text("PathFixer"),
         kafka_bootstrap_servers=text("KafkaBootstrapServers"),
-        topic=text("Topic") or f"scifish-{beamline}",
+        topic=topic or f"scifish-{beamline}",
         kafka_config_file=text("KafkaConfigFile"),
         spool_directory=text("SpoolDirectory"),
         spool_limit=int(number("SpoolLimit", 2000, 1, 1_000_000)),

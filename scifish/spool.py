@@ -8,6 +8,7 @@ lives; a file whose lock is free is an orphan, which whoever starts next adopts.
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import functools
 import json
@@ -145,6 +146,8 @@ class Spool:
         self.path = path
         self.shared = lock is not None
         self.lock = _take_lock(path.with_suffix(".lock")) if lock is None else lock
+        self.still_open: Callable[[], Sequence[Kept]] = tuple
+        """Says which datasets have not ended, where a new file has to be begun."""
         try:
             if origin is None and not path.exists():
                 raise FileNotFoundError(path)
@@ -193,12 +196,17 @@ class Spool:
         self._db = self._connect()
         self.origin = {**self.origin, "run": f"{self.origin['run']}-{int(time.time())}"}
         self._db.execute("INSERT OR REPLACE INTO meta VALUES ('origin', ?)", (json.dumps(self.origin),))
+        for kept in self.still_open():
+            self._insert(kept)
 
     # -------------------------------------------------------------- open datasets
 
     @_rescued
     def begin(self, kept: Kept) -> None:
         """Keep the intention: a dataset begins, or is there at once (`single`). Repeatable."""
+        self._insert(kept)
+
+    def _insert(self, kept: Kept) -> None:
         # One statement is a transaction by itself, and this one a scan waits for: each further
         # call of SQLite gives the interpreter away, and waits until it is free again.
         self._db.execute(
@@ -435,9 +443,14 @@ def orphans(directory: Path) -> list[Spool]:
 def set_aside(path: Path) -> Path:
     """Rename a damaged spool, so that a person can look at it and nobody tries it again."""
     aside = path.with_suffix(".broken")
+    count = 1
+    while aside.exists():  # of an earlier time
+        count += 1
+        aside = path.with_name(f"{path.stem}-{count}.broken")
     path.rename(aside)
-    for name in ("-wal", "-shm"):
-        path.with_name(path.name + name).unlink(missing_ok=True)
+    with contextlib.suppress(FileNotFoundError):  # what came last is in it, and nowhere else
+        path.with_name(f"{path.name}-wal").rename(f"{aside}-wal")
+    path.with_name(f"{path.name}-shm").unlink(missing_ok=True)
     return aside
 
 

@@ -16,7 +16,7 @@ import time
 import uuid as uuids
 from collections import OrderedDict
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from scifish import compose
@@ -25,7 +25,7 @@ from scifish.compose import Observed, Record
 from scifish.link import Link
 from scifish.message import Message, as_metadata, iso, plain
 from scifish.origin import origin
-from scifish.place import Withheld, stays_here
+from scifish.place import Withheld, is_proprietary, stays_here
 from scifish.settings import Settings, SettingsError, spool_directory, spool_folders, state_directory
 from scifish.source import SettingsSource, settings_source
 from scifish.spool import SUFFIX, Kept, Spool, as_text
@@ -121,8 +121,9 @@ class Station:
         self._clerk = Clerk()
         self._place: Message = {}
         self._reported = ""
-        self._open: dict[str, Dataset] = {}
+        self._open: dict[str, Dataset] = {}  # those whose end is not on disk
         self._recent: OrderedDict[str, Dataset] = OrderedDict()
+        self._spool.still_open = self._still_open
         self._stopping = threading.Event()
         self._run = str(self.origin["run"])
         self._link = Link(self._hello, self._spool.lock, self._spool.path.with_suffix(".log"), self._hear)
@@ -149,6 +150,10 @@ class Station:
         self._open[dataset.uuid] = dataset
         return dataset
 
+    def begun(self, uuid: str) -> Dataset | None:
+        """A dataset of which `begin` was called lately, also where an exception from outside came in its midst."""
+        return self._recent.get(uuid)
+
     def announce(self, dataset: Dataset, said: Message | None = None) -> None:
         given = self._understand(dataset.record, said)
         self._clerk.keep(lambda: self._spool.announce(dataset.uuid, given))
@@ -159,9 +164,13 @@ class Station:
         if record.ending is not None:
             return  # ended twice: the first was right
         record.ending = compose.ending(status, max(at or time.time(), record.started), dataset.points)
-        self._open.pop(dataset.uuid, None)
         end, given = as_text(record.ending), self._understand(record, said)
-        self._clerk.keep(lambda: self._spool.end(record.uuid, given, end))
+
+        def keep() -> None:
+            self._spool.end(record.uuid, given, end)
+            self._open.pop(record.uuid, None)
+
+        self._clerk.keep(keep)
         self._link.tell("end", record.uuid, f'{{"ending":{end},"given":{given or "null"}}}')
 
     def record_snapshot(self, said: Message) -> Dataset:
@@ -178,7 +187,7 @@ class Station:
         settings = self.settings.now()
         if settings is None:
             raise NotRecorded("the beamline is not known: the Tango database does not answer")
-        if not settings.send_proprietary and self._is_withheld(uuid, settings):
+        if not settings.send_proprietary and (is_proprietary(proposal, "") or self._is_withheld(uuid, settings)):
             raise NotRecorded("the proposal is proprietary: its metadata stay at the beamline (SendProprietary)")
         # A picture is not a text to be cut.
         changes = {name: change if name == "image" else plain(change) for name, change in changes.items()}
@@ -335,9 +344,24 @@ class Station:
             except Exception:
                 log.exception("looking after the datasets that are being recorded")
 
+    def _still_open(self) -> list[Kept]:
+        """The datasets that a new spool must have, as the old one is damaged."""
+        found = []
+        for dataset in list(self._open.values()):
+            dataset.kept = -1
+            warning = "what had been read at the start is lost: the spool was damaged, and it was read again later"
+            observed = Observed(dataset.record.observed.place, None, [warning])
+            # Whether `began` is out is not known either; `ended` does without it.
+            found.append(Kept.of(replace(dataset.record, observed=observed)))
+        return found
+
     def _keep_progress(self) -> None:
+        if self._clerk.trouble:
+            return  # what is new is asked for when the disk takes it: it is told only once
         news: dict[str, tuple[int, str | None]] = {}
         for uuid, dataset in list(self._open.items()):
+            if dataset.record.ending is not None:
+                continue
             try:
                 said = dataset.latest() if dataset.latest is not None else None
             except Exception:
@@ -347,7 +371,7 @@ class Station:
             if given is not None or dataset.points != dataset.kept:
                 dataset.kept = dataset.points
                 news[uuid] = (dataset.kept, given)
-        if news and not self._clerk.trouble:
+        if news:
             self._clerk.write(lambda: self._spool.progress(news))
 
 

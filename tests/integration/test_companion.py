@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import os
 import signal
+import sqlite3
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
@@ -17,8 +19,9 @@ import pytest
 from scifish import link
 from scifish.settings import Settings
 from scifish.source import FixedSettings
+from scifish.spool import Spool, look
 from scifish.station import Station
-from tests.kafka import Kafka
+from tests.kafka import Kafka, message
 from tests.tango_system import eventually
 from tests.topic import Topic
 
@@ -95,6 +98,32 @@ def test_a_companion_that_is_killed_again_and_again_loses_nothing(lab: Lab, monk
     assert len({(m["uuid"], m["seq"]) for m in lab.topic.messages if m["type"] == "ended"}) == 12
 
 
+BROKEN_PIPE = """
+import os, signal, sys, time
+from scifish.settings import Settings
+from scifish.source import FixedSettings
+from scifish.station import Station
+from tests.integration.test_companion import companion
+signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # as in a program that embeds Python
+settings = Settings(beamline="lab", topic="t", kafka_bootstrap_servers="127.0.0.1:9", spool_directory=sys.argv[1])
+station = Station(FixedSettings(settings), program="test")
+for _ in range(3):
+    os.kill(companion(os.getpid()), signal.SIGKILL)
+    for _ in range(40):
+        station.begin({}).end("completed")
+        time.sleep(0.01)
+os._exit(0)
+"""
+
+
+def test_one_that_is_killed_takes_no_program_with_it_that_dies_of_broken_pipes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+    done = subprocess.run([sys.executable, "-c", BROKEN_PIPE, str(tmp_path / "spool")], timeout=60.0, check=False)
+    assert done.returncode == 0
+
+
 def test_one_that_hangs_costs_the_measurement_nothing_and_is_replaced(
     lab: Lab, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -135,6 +164,58 @@ def test_without_a_companion_a_program_says_so_and_the_next_one_sends(
     other = lab.station()
     assert wait_for_last(lab.topic, dataset.uuid)["status"] == "stopped"
     other.close()
+
+
+def test_a_child_that_is_forked_while_it_is_started_does_not_keep_it_waiting(
+    lab: Lab, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun = threading.Event()
+    really = subprocess._fork_exec  # type: ignore[attr-defined]
+
+    def slow(*arguments: object) -> int:
+        begun.set()
+        time.sleep(0.2)
+        return int(really(*arguments))
+
+    monkeypatch.setattr(subprocess, "_fork_exec", slow)
+    station = lab.station()
+    assert begun.wait(10.0)
+    child = os.fork()
+    if child == 0:
+        time.sleep(60.0)
+        os._exit(0)
+    try:
+        assert station.record_snapshot({}).observed.wait(20.0)
+    finally:
+        os.kill(child, signal.SIGKILL)
+        os.waitpid(child, 0)
+    station.close()
+
+
+def test_what_is_told_is_unicode_whatever_the_language_of_the_machine(
+    lab: Lab, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PYTHONIOENCODING", "latin-1")
+    station = lab.station()
+    assert station.record_snapshot({}).observed.wait(10.0)  # the companion is there: the next is heard, not read
+    uuid = station.record_snapshot({"datasetName": "20 °C, 3 Å"}).uuid
+    assert wait_for_last(lab.topic, uuid)["datasetName"] == "20 °C, 3 Å"
+    station.close()
+
+
+def test_messages_of_a_topic_that_kafka_does_not_allow_hold_up_no_others(lab: Lab) -> None:
+    lab.spool.mkdir()
+    spool = Spool(lab.spool / "gone-1.spool", {"host": "h", "program": "gone", "version": "1", "run": "gone-1"})
+    spool.put("not allowed", message(origin=spool.origin))
+    spool.put(lab.topic.name, message(origin=spool.origin, datasetName="behind"))
+    spool.close()
+    station = lab.station()
+    uuid = station.record_snapshot({"datasetName": "mine"}).uuid
+    assert wait_for_last(lab.topic, uuid)
+    lab.topic.wait_for(lambda m: m["datasetName"] == "behind")
+    assert eventually(lambda: "the topic not allowed" in station.trouble())
+    assert look(lab.spool / "gone-1.spool").waiting == 1
+    station.close()
 
 
 def test_one_that_cannot_start_tells_why(lab: Lab, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -199,4 +280,27 @@ def test_a_file_that_gets_damaged_is_put_aside_and_a_new_one_begun(lab: Lab) -> 
     uuid = station.record_snapshot({"datasetName": "second"}).uuid
     assert wait_for_last(lab.topic, uuid)
     assert list(lab.spool.glob("*.broken"))
+    station.close()
+
+
+@pytest.mark.parametrize("at_end", [True, False], ids=["found when it ends", "found before"])
+def test_a_dataset_is_not_lost_with_a_file_that_gets_damaged_while_it_is_recorded(lab: Lab, at_end: bool) -> None:
+    station = lab.station()
+    dataset = station.begin({"datasetName": "long"})
+    lab.topic.wait_for(lambda m: m["uuid"] == dataset.uuid)
+    # SQLite's error is then of the class that says of a file that it is damaged.
+    deny = lambda: station._spool._db.set_authorizer(lambda *_: sqlite3.SQLITE_DENY)  # noqa: E731
+    dataset.point()
+    first = companion(os.getpid())
+    station._clerk.write(deny).result()
+    if not at_end:
+        assert eventually(lambda: bool(list(lab.spool.glob("*.broken"))))
+        assert eventually(lambda: companion(os.getpid()) != first)
+    dataset.end("completed")
+    ended = wait_for_last(lab.topic, dataset.uuid)
+    assert (ended["status"], ended["numberOfPoints"], ended["datasetName"]) == ("completed", 1, "long")
+    # At the end the companion, which has no damaged file in this test, may be quicker.
+    assert at_end or "damaged" in str(ended["warnings"])
+    assert list(lab.spool.glob("*.broken"))
+    assert station._open == {}
     station.close()

@@ -209,6 +209,21 @@ def test_another_configuration_is_in_effect_for_the_next_scan(system: System) ->
     assert "Shield" in metadata["Sample environment"]
 
 
+def test_another_configuration_in_the_middle_of_a_scan_is_for_the_next_one(system: System) -> None:
+    system.door.start("timescan", "5", "0.3")
+    began = system.topic.wait_for(lambda m: m["type"] == "began" and m["datasetName"].startswith("timescan 5"))
+    system.stack.db.put_device_property(SCIDOG, {"ActiveConfig": ["spectroscopy"]})
+    try:
+        system.door.wait(30.0)
+        ended = system.last_message()
+        assert configured(ended).keys() == configured(began).keys()
+        temperature = ended["scientificMetadata"]["Sample environment"]["Sample temperature"]
+        assert "end" in temperature
+        assert temperature["samples"] >= 2
+    finally:
+        system.stack.db.put_device_property(SCIDOG, {"ActiveConfig": ["saxs"]})
+
+
 def test_a_snapshot_a_comment_and_a_rating_by_macro(system: System) -> None:
     scan = system.scan("ascan", "mot01", "0", "1", "1", "0.05")
     number = scan["environment"]["scanID"]

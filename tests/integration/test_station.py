@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import os
 import signal
+import sqlite3
 import threading
 import time
 from pathlib import Path
@@ -14,10 +15,11 @@ import pytest
 from deploy.demo.stack import SCIDOG
 from scifish.compose import Observed, Record
 from scifish.message import Message
+from scifish.place import stays_here
 from scifish.settings import Settings, save_last_good
 from scifish.source import FixedSettings, TangoSettings
 from scifish.spool import Kept, Spool, look
-from scifish.station import Station
+from scifish.station import NotRecorded, Station
 from tests.tango_system import control_system, eventually
 
 ORIGIN = {"host": "h", "program": "killed", "version": "1", "run": "killed-1"}
@@ -101,6 +103,48 @@ def test_a_killed_dataset_is_ended_and_a_proprietary_one_stays(tmp_path: Path, p
     finally:
         station.close()
     assert eventually(lambda: len(list(tmp_path.glob("*.spool"))) == sent)
+
+
+@pytest.mark.parametrize("given", ["IN20250042", " in20250042", 20250002, "20250002 "])
+def test_a_proprietary_proposal_is_known_however_a_program_writes_it(tmp_path: Path, given: object) -> None:
+    place = {"proposalId": "20250002", "category": "proprietary"}
+    record = Record("u", 1.0, {"proposalId": given}, observed=Observed(place=place))
+    assert stays_here(record, settings(tmp_path))
+
+
+def test_a_comment_of_a_proprietary_proposal_stays(tmp_path: Path) -> None:
+    station = Station(FixedSettings(settings(tmp_path)), program="test")
+    with pytest.raises(NotRecorded, match="proprietary"):
+        station.annotate("0d1c950f-5492-5d5f-b66c-f788b18d1ef1", {"comment": "a secret"}, "IN20250042")
+    station.close()
+
+
+def test_what_a_program_says_while_the_disk_is_full_is_kept_when_it_takes_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    station = Station(FixedSettings(settings(tmp_path)), program="test")
+    said: list[Message] = []
+    dataset = station.begin({}, latest=lambda: said.pop() if said else None)
+    full = threading.Event()
+    full.set()
+
+    def refuse(_: Kept) -> None:
+        if full.is_set():
+            raise sqlite3.OperationalError("database or disk is full")
+
+    monkeypatch.setattr(station._spool, "begin", refuse)
+    station.begin({})
+    dataset.point()
+    said.append({"datasetName": "said when the disk was full"})
+    time.sleep(1.5)  # longer than a pulse
+    full.clear()
+    (file,) = tmp_path.glob("*.spool")
+    db = sqlite3.connect(file)
+    statement = "SELECT points, given FROM datasets WHERE uuid = ?"
+    assert eventually(lambda: "was full" in db.execute(statement, (dataset.uuid,)).fetchone()[1])
+    assert db.execute(statement, (dataset.uuid,)).fetchone()[0] == 1
+    db.close()
+    station.close()
 
 
 def test_what_pathfixer_said_last_is_known_to_the_next_program(tmp_path: Path) -> None:

@@ -189,6 +189,29 @@ def test_an_abort_while_a_scan_starts_ends_its_dataset(tmp_path: Path) -> None:
     assert left.record.ending["status"] == "aborted"
 
 
+ABORTED_BEGIN = """
+    from sardana.taurus.core.tango.sardana.pool import AbortException
+    from scifish.station import station
+    keep = station()._clerk.keep
+    def abort(work):
+        keep(work)
+        station()._clerk.keep = keep
+        raise AbortException()
+    station()._clerk.keep = abort
+    try:
+        recorder.startRecordList(records)
+    except AbortException:
+        sys.exit(0)
+"""
+
+
+def test_an_abort_while_a_begin_waits_for_the_disk_ends_its_dataset(tmp_path: Path) -> None:
+    scan(tmp_path, between=ABORTED_BEGIN.strip())
+    (left,) = _left_open(tmp_path)
+    assert left.record.ending is not None
+    assert left.record.ending["status"] == "aborted"
+
+
 def test_custom_data_are_kept_whenever_they_come_and_whatever_they_are(tmp_path: Path) -> None:
     between = "recorder.addCustomData('early', 'a', nxpath='x'); recorder.addCustomData(object, 3)"
     custom = """recorder.addCustomData([1.5] * 1000, "b"); recorder.addCustomData({'value': 2, 'unit': 'mm'}, 'value')

@@ -48,6 +48,9 @@ def test_without_a_configuration_named_beamline_nothing_is_wrong() -> None:
         ("SnapshotTimeout", "nan", "snapshot_timeout", 3.0),
         ("MaxArraySize", "1e9", "max_array_size", 64),
         ("SendProprietary", "perhaps", "send_proprietary", False),
+        ("Topic", "scifish cosaxs", "topic", "scifish-cosaxs"),
+        ("Topic", "..", "topic", "scifish-cosaxs"),
+        ("Topic", "t" * 250, "topic", "scifish-cosaxs"),
     ],
 )
 def test_a_wrong_property_is_told_and_its_default_is_in_use(name: str, value: str, field: str, default: Any) -> None:

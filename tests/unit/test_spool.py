@@ -20,7 +20,7 @@ from scifish import spool as spool_module
 from scifish.clerk import Clerk
 from scifish.compose import Record
 from scifish.room import shortage
-from scifish.spool import Kept, Spool, SpoolLocked, as_text, look, orphans
+from scifish.spool import Kept, Spool, SpoolLocked, as_text, look, orphans, set_aside
 
 ORIGIN = {"host": "h", "program": "p", "version": "1", "run": "run-1"}
 
@@ -122,6 +122,21 @@ def test_a_damaged_spool_is_put_aside_and_a_new_one_takes_what_comes(path: Path)
     assert path.with_suffix(".broken").exists()
     assert spool.origin["run"].startswith("run-1-")
     spool.close()
+
+
+def test_what_is_put_aside_is_whole_and_not_put_over_what_was(path: Path) -> None:
+    for count in (1, 2):
+        path.write_bytes(b"damaged %d" % count)
+        path.with_name(f"{path.name}-wal").write_bytes(b"newest %d" % count)
+        set_aside(path)
+    found = {file.name: file.read_bytes() for file in path.parent.iterdir()}
+    first, second = path.stem, f"{path.stem}-2"
+    assert found == {
+        f"{first}.broken": b"damaged 1",
+        f"{first}.broken-wal": b"newest 1",
+        f"{second}.broken": b"damaged 2",
+        f"{second}.broken-wal": b"newest 2",
+    }
 
 
 def test_one_bad_orphan_does_not_hide_the_others(path: Path) -> None:
@@ -301,6 +316,21 @@ def test_what_the_disk_refused_has_another_try_before_the_spool_is_let_go_of() -
     threading.Timer(0.5, room.set).start()
     assert clerk.stop(3.0, lambda: done.append("let go"))
     assert done == ["written", "let go"]
+
+
+def test_room_that_could_not_be_made_at_once_is_no_trouble_any_more(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(clerk_module, "RETRY", 0.01)
+    locked = [sqlite3.OperationalError("database is locked")]
+
+    def forget() -> None:
+        if locked:
+            raise locked.pop()
+
+    clerk = Clerk()
+    clerk.make_room(forget).result(5.0)
+    clerk.ask(lambda: None).result(5.0)
+    assert clerk.trouble == ""
+    assert clerk.stop(1.0)
 
 
 def test_a_spool_takes_no_more_than_its_limit_and_is_emptied_all_the_same(path: Path) -> None:
