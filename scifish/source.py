@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import atexit
 import logging
 import os
 import threading
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -32,6 +34,10 @@ log = logging.getLogger(__name__)
 
 TIMEOUT = 0.5
 """Seconds that a dataset waits for the newest settings, before it takes the known ones."""
+
+
+LAST_CALL = 3.5
+"""Seconds that the end of a program waits for an answer of the database: its calls time out after 3."""
 
 
 class SettingsSource(Protocol):
@@ -155,6 +161,17 @@ class FileSettings:
         return found.st_mtime_ns, found.st_size, found.st_ino
 
 
+_under_way: set[threading.Event] = set()
+
+
+@atexit.register
+def _let_finish() -> None:
+    """A program that ends in the middle of a call of Tango is aborted by it."""
+    deadline = time.monotonic() + LAST_CALL
+    for reading in list(_under_way):
+        reading.wait(max(deadline - time.monotonic(), 0.0))
+
+
 class TangoSettings:
     """The properties of the beamline's SciDog, read anew when asked, so that an edit in jive is in effect.
 
@@ -180,6 +197,7 @@ class TangoSettings:
         with self._lock:
             if self._reading is None:
                 self._reading = threading.Event()
+                _under_way.add(self._reading)
                 # One of them: a database that hangs must not take a thread for each scan.
                 threading.Thread(target=self._read_all, name="scifish-settings", daemon=True).start()
             reading = self._reading
@@ -200,6 +218,7 @@ class TangoSettings:
                 reading, self._reading = self._reading, None
             if reading is not None:
                 reading.set()
+                _under_way.discard(reading)
 
     def _take(self, found: Settings) -> None:
         if found == self._known:
