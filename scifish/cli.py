@@ -11,7 +11,7 @@ from pathlib import Path
 
 from scifish import __version__
 from scifish.keeper import Keeper
-from scifish.settings import SettingsError, spool_folders
+from scifish.settings import Settings, SettingsError, spool_folders
 from scifish.source import SettingsSource, settings_source
 from scifish.spool import SUFFIX, Content, look
 
@@ -40,7 +40,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--spool",
         type=Path,
-        help="the spool's folder (default: SpoolDirectory of SciDog, /var/lib/scifish and the user's state folder)",
+        help="the spool's folder (default: SpoolDirectory of the settings, /var/lib/scifish, the user's state folder)",
     )
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     status = commands.add_parser("status", help="what waits, since when, and why; exit status 1 if anything does")
@@ -48,7 +48,7 @@ def _parser() -> argparse.ArgumentParser:
     flush = commands.add_parser(
         "flush", help="send what programs that are gone have left; exit status 1 if anything is left"
     )
-    flush.add_argument("--timeout", type=float, default=60.0, metavar="SECONDS", help="for how long (default: 60)")
+    flush.add_argument("--timeout", type=_seconds, default=60.0, metavar="SECONDS", help="for how long (default: 60)")
     flush.set_defaults(run=_flush)
     return parser
 
@@ -61,10 +61,8 @@ def _folders(options: argparse.Namespace, source: SettingsSource) -> list[Path]:
         return [Path(options.spool)]
     settings = source.now(5.0)
     if settings is None:
-        raise SettingsError(
-            "no settings: set TANGO_HOST (and SCIDOG_DEVICE) or SCIFISH_CONFIG, or name the folder with --spool"
-        )
-    return spool_folders(settings)
+        print("No settings (TANGO_HOST, SCIDOG_DEVICE, SCIFISH_CONFIG): only the usual folders are looked at (--spool)")
+    return spool_folders(settings or Settings())
 
 
 def _contents(folders: list[Path]) -> list[Content]:
@@ -114,15 +112,23 @@ def _age(seconds: float) -> str:
 def _flush(options: argparse.Namespace) -> int:
     settings = settings_source()
     folders = _folders(options, settings)
+    others = {content.path for content in _contents(folders) if content.alive}
     keeper = Keeper(settings, None, folders, lambda report: None)
     left = keeper.flush(options.timeout, _say)
-    why = keeper.trouble()
+    why = keeper.trouble() or f"Kafka has not taken them within {options.timeout:g} s"
     keeper.leave(1.0, finish=False)
     print(f"{left} messages of programs that are gone are left{f': {why}' if left else ''}")
-    others = [content for content in _contents(folders) if content.alive and content.waiting]
-    for content in others:
+    waiting = [content for content in _contents(folders) if content.path in others and content.waiting]
+    for content in waiting:
         print(f"{content.waiting} wait in {content.origin.get('program', '?')}, which is running and sends them itself")
-    return 1 if left or others else 0
+    return 1 if left or waiting else 0
+
+
+def _seconds(text: str) -> float:
+    seconds = float(text)
+    if not 0 <= seconds <= 1e6:
+        raise argparse.ArgumentTypeError(f"{text} is not a number of seconds from 0 to 1,000,000")
+    return seconds
 
 
 def _say(left: int) -> None:

@@ -32,7 +32,7 @@ def read_now() -> Settings:
 def pathfixer(settings: Settings) -> tango.DeviceProxy:
     """NotReachable if SciDog does not name one."""
     if not settings.path_fixer:
-        raise NotReachable(f"the property PathFixer of {settings.scidog} is empty: set it in jive")
+        raise NotReachable(f"PathFixer of {settings.where} is empty: set it (in jive)")
     return proxy(settings.path_fixer)
 
 

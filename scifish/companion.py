@@ -37,7 +37,7 @@ HASTE = 3.0
 SIGN = 5.0
 """Seconds between two signs of life."""
 
-NICENESS = 10
+NICENESS = 19
 """The measurement goes first."""
 
 

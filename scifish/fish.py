@@ -97,7 +97,10 @@ class SciFish:
 
     @scicat_data.setter
     def scicat_data(self, data: Any) -> None:
-        self._said.scicat_data = data
+        if data is None:
+            log.warning("SciFish: scicat_data is set to None: what was said before is kept")
+        else:
+            self._said.scicat_data = data
 
     @property
     def environment_data(self) -> Any:
@@ -106,7 +109,10 @@ class SciFish:
 
     @environment_data.setter
     def environment_data(self, data: Any) -> None:
-        self._said.environment_data = data
+        if data is None:
+            log.warning("SciFish: environment_data is set to None: what was said before is kept")
+        else:
+            self._said.environment_data = data
 
     @property
     def sampleId(self) -> Any:

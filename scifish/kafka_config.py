@@ -12,8 +12,8 @@ from scifish.settings import Settings, SettingsError
 def producer_config(settings: Settings) -> dict[str, str | int | bool]:
     """The settings of a producer. Raises SettingsError, whose text names the file and the line."""
     if not settings.kafka_bootstrap_servers and not settings.kafka_config_file:
-        where = f"of {settings.scidog} is empty: set it in jive" if settings.scidog else "is empty in the settings"
-        raise SettingsError(f"KafkaBootstrapServers {where}")
+        how = ": set it in jive" if settings.scidog else ""
+        raise SettingsError(f"KafkaBootstrapServers of {settings.where} is empty{how}")
     config: dict[str, str | int | bool] = {
         "client.id": f"scifish-{settings.beamline}",
         # No gap and no copy within one producer; across restarts the dataset's uuid does the same.

@@ -354,10 +354,14 @@ class Keeper:
         if trouble != self._said:
             self._said = trouble
             self._report({"trouble": trouble})
-            why = self._sender.trouble
-            self._write(lambda own: own.note_trouble(why))
+            self._note(self._sender.trouble)
         if settings is not None and self._notices is not None:
             self._notices.say(settings.scidog, trouble)
+
+    def _note(self, trouble: str) -> None:
+        """For `scifish status`, also in the spools that are adopted."""
+        for spool in self._sender.spools:
+            self.clerk.ask(lambda spool=spool: spool.note_trouble(trouble))  # type: ignore[misc]
 
     def _look_at_room(self, own: Spool, limit: int) -> None:
         if limit != self._limit:
@@ -392,6 +396,8 @@ class Keeper:
         while (left := self._left()) and time.monotonic() < deadline:
             progress(left)
             self._stopping.wait(0.2)
+        if left:
+            self._note(self._sender.trouble or f"Kafka has not taken them within {timeout:g} s")
         return left
 
     def _left(self) -> int:

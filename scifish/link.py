@@ -135,7 +135,9 @@ class Link:
             self._closing.wait(pause)
 
     def _start(self) -> subprocess.Popen[str]:
-        with self._errors.open("wb") as errors, _starting:
+        # As the spool's other files: not for everybody.
+        flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC
+        with open(os.open(self._errors, flags, 0o600), "wb") as errors, _starting:
             process = subprocess.Popen(  # noqa: S603 - nothing in it is from outside
                 [_python(), "-P", "-c", "from scifish.companion import main; main()"],
                 stdin=subprocess.PIPE,
@@ -225,7 +227,12 @@ def _environment() -> dict[str, str]:
     """This process's, with the place of this very package: the program may have found it by a path of its own."""
     home = str(Path(scifish.__file__).parent.parent)
     paths = [home, *filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep))]
-    return {**os.environ, "PYTHONPATH": os.pathsep.join(dict.fromkeys(paths))}
+    return {
+        # Else glibc keeps memory for each thread apart, and what a plot takes is kept as often as there are threads.
+        "MALLOC_ARENA_MAX": "1",
+        **os.environ,
+        "PYTHONPATH": os.pathsep.join(dict.fromkeys(paths)),
+    }
 
 
 def _ended(status: int) -> str:

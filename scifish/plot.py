@@ -53,7 +53,7 @@ def png(plot: Message) -> bytes:
         import numpy as np
         from matplotlib.figure import Figure
     except ImportError as error:
-        raise PlotError(f"no plot: matplotlib is needed (pip install 'sardana-scizoo[plot]'): {error}") from error
+        raise PlotError(f"no plot: matplotlib is needed (the extra [plot]): {error}") from error
     names = ("x", "y", "z") if plot.get("z") is not None else ("x", "y")
     columns, powers = zip(*(_scaled(column) for column in _columns(np, plot, names)), strict=True)
     labels = [_text(plot.get(f"{name}_label"), 34) + power for name, power in zip(names, powers, strict=True)]

@@ -141,6 +141,8 @@ def _copied(value: Any, memo: dict[int, Any], depth: int = 0) -> Any:
 
 def _read_iterators(data: Any) -> None:
     """A field that was given as an iterator (`map`, a generator) becomes a list: it can be read only once."""
+    if not isinstance(data, dict) and not hasattr(data, "__dict__"):
+        return  # a text, a number: there is none in it
     try:
         fields = data if isinstance(data, dict) else vars(data)
         for name, value in list(fields.items()):

@@ -60,6 +60,10 @@ class Sender(threading.Thread):
         self._spools.append(spool)
         self._wake.set()
 
+    @property
+    def spools(self) -> list[Spool]:
+        return list(self._spools)
+
     def wake(self) -> None:
         """There is something new."""
         self._wake.set()

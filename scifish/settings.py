@@ -30,6 +30,7 @@ PROPERTIES = (
     "Topic",
     "KafkaConfigFile",
     "SpoolDirectory",
+    "SpoolLimit",
     "SnapshotTimeout",
     "MaxArraySize",
     "SendProprietary",
@@ -53,12 +54,13 @@ class PropertySource(Protocol):
 
 @dataclass(frozen=True)
 class Settings:
-    """What a SciDog says, see the table in docs/reference. Times in seconds, `spool_limit` in MB.
+    """What a SciDog, or a YAML file, says, see the table in docs/reference. Times in seconds, `spool_limit` in MB.
 
     `problems` are sentences about properties that are wrong: their defaults are in use.
     """
 
     scidog: str = ""
+    file: str = ""
     beamline: str = ""
     configs: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     active_config: str = ""
@@ -73,6 +75,11 @@ class Settings:
     max_array_size: int = 64
     send_proprietary: bool = False
     problems: tuple[str, ...] = ()
+
+    @property
+    def where(self) -> str:
+        """Who says it, for a person."""
+        return self.scidog or self.file or "the settings"
 
     def entries(self) -> tuple[list[Entry], list[str]]:
         """What is recorded now, and what is wrong in the configurations."""
@@ -122,6 +129,10 @@ def settings_from_properties(device: str, properties: Mapping[str, Sequence[str]
     proprietary = text("SendProprietary").lower()
     if proprietary not in ("", "true", "false", "1", "0", "yes", "no"):
         problems.append(f"SendProprietary: {proprietary!r} is neither true nor false; false is in use")
+    spool = text("SpoolDirectory")
+    if spool and not Path(spool).expanduser().is_absolute():
+        problems.append(f"SpoolDirectory: {spool!r} is not the full path of a folder; the default is in use")
+        spool = ""
     always = tuple(line.strip() for line in by_name.get("alwaysconfigs", ("", []))[1] if line.strip())
     return Settings(
         scidog=device,
@@ -137,7 +148,7 @@ def settings_from_properties(device: str, properties: Mapping[str, Sequence[str]
         kafka_bootstrap_servers=text("KafkaBootstrapServers"),
         topic=topic or f"scifish-{beamline}",
         kafka_config_file=text("KafkaConfigFile"),
-        spool_directory=text("SpoolDirectory"),
+        spool_directory=spool,
         spool_limit=int(number("SpoolLimit", 2000, 1, 1_000_000)),
         snapshot_timeout=number("SnapshotTimeout", 3.0, 0.05, 60.0),
         max_array_size=int(number("MaxArraySize", 64, 1, 10_000)),

@@ -33,7 +33,8 @@ def read_settings_file(path: Path) -> Settings:
         reader = _Reader(text)
         properties = reader.properties()
     except (yaml.YAMLError, RecursionError, ValueError, TypeError) as error:  # the latter two: of no JSON's form
-        mark = getattr(error, "problem_mark", None)
+        # Where it began, if it has no end: what is missing is missing there.
+        mark = getattr(error, "context_mark", None) or getattr(error, "problem_mark", None)
         where = f", line {mark.line + 1}" if mark else ""
         raise SettingsError(
             f"{path}{where}: {getattr(error, 'problem', None) or f'not YAML that is understood: {error}'}"
@@ -44,8 +45,8 @@ def read_settings_file(path: Path) -> Settings:
             f"{path}: Beamline is {beamline!r}; give it a line such as 'Beamline: lab', "
             "a short name of letters, digits, '.', '_' and '-'"
         )
-    found = settings_from_properties(str(path), properties)
-    return replace(found, problems=(*reader.problems, *found.problems))
+    found = settings_from_properties("", properties)
+    return replace(found, file=str(path), problems=(*reader.problems, *found.problems))
 
 
 def _why(error: Exception) -> str:
@@ -79,6 +80,8 @@ class _Reader:
         """A property, or those of `Config: {saxs: ...}`."""
         name = str(key.value) if isinstance(key, yaml.ScalarNode) else ""
         if name.lower() == CONFIG_PREFIX.lower().rstrip("."):
+            if value.tag == "tag:yaml.org,2002:null":  # all below is commented out
+                return []
             if not isinstance(value, yaml.MappingNode):
                 raise _wrong(value, "Config: not of the form {saxs: [...], waxs: [...]}")
             return [(f"{CONFIG_PREFIX}{inner.value}", entries) for inner, entries in value.value]

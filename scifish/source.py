@@ -8,7 +8,7 @@ import os
 import threading
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, replace
+from dataclasses import asdict, fields, replace
 from pathlib import Path
 from typing import Protocol
 
@@ -81,8 +81,12 @@ def check_settings(settings: Settings | str | Path | None) -> Settings | Path | 
     """What a program says, for `scifish.station.station`. Raises as `settings_source`; asks no database."""
     if isinstance(settings, str | Path):
         settings = Path(settings).expanduser().absolute()
-    if settings is not None or os.environ.get(CONFIG_VARIABLE, "").strip():
-        settings_source(settings)
+    if isinstance(settings, Settings):
+        FixedSettings(settings)
+    elif settings is not None and not isinstance(settings, Path):
+        raise SettingsError(f"{settings!r} is neither Settings nor the path of a YAML file")
+    elif named := settings or os.environ.get(CONFIG_VARIABLE, "").strip():
+        read_settings_file(Path(named))
     return settings
 
 
@@ -97,6 +101,7 @@ class FixedSettings:
             raise SettingsError(
                 f"beamline {settings.beamline!r}: a short name of letters, digits, '.', '_' and '-' is needed"
             )
+        _check_types(settings)
         self._settings = replace(settings, topic=settings.topic or f"scifish-{settings.beamline}")
 
     def known(self) -> Settings | None:
@@ -107,6 +112,22 @@ class FixedSettings:
 
     def described(self) -> Message:
         return {"fixed": asdict(self._settings)}
+
+
+def _check_types(settings: Settings) -> None:
+    for one in fields(Settings):
+        given, default = getattr(settings, one.name), getattr(Settings(), one.name)
+        kinds: tuple[type, ...] = (type(default),)
+        if isinstance(default, float):
+            kinds = (int, float)
+        elif isinstance(default, tuple):
+            kinds = (tuple, list)
+        if not isinstance(given, kinds) or (isinstance(given, bool) and not isinstance(default, bool)):
+            wanted = " or ".join(kind.__name__ for kind in kinds)
+            raise SettingsError(f"Settings: {one.name} is {given!r:.60}; it must be {wanted}")
+    for name, lines in settings.configs.items():
+        if not isinstance(lines, tuple | list):
+            raise SettingsError(f"Settings: configs[{name!r}] is {lines!r:.60}; it must be a list of lines")
 
 
 class FileSettings:
@@ -124,8 +145,7 @@ class FileSettings:
         if good is not None:
             self._read_again()
         else:
-            for problem in self._good.problems:
-                log.warning("%s: %s", self._path, problem)
+            self._tell(self._good)
 
     def described(self) -> Message:
         return {"file": str(self._path), "good": asdict(self._good)}
@@ -148,10 +168,14 @@ class FileSettings:
             log.warning("%s; the last good settings are in use", error)
             self._known = replace(self._good, problems=(*self._good.problems, f"{error}; the last good are in use"))
             return
-        for problem in found.problems:
-            log.warning("%s: %s", self._path, problem)
         found = _with_last_good_configs(found, self._good)
+        if found != self._good:
+            self._tell(found)
         self._good = self._known = found
+
+    def _tell(self, settings: Settings) -> None:
+        for problem in (*settings.problems, *settings.entries()[1]):
+            log.warning("%s: %s", self._path, problem)
 
     def _stamp_now(self) -> tuple[int, int, int] | None:
         try:
@@ -245,14 +269,14 @@ class TangoSettings:
 
     def _say(self, trouble: str) -> None:
         if trouble and not self._trouble:
-            kept = "the last good ones are in use" if self._known else "none were kept, so recording waits for it"
+            kept = "the last good ones are in use" if self._known else "none were kept on this machine"
             log.warning("settings cannot be read from the Tango database (%s); %s", trouble, kept)
         self._trouble = trouble
 
 
 def _with_last_good_configs(found: Settings, before: Settings | None) -> Settings:
     """Put the last good configuration in the place of one that cannot be read at all."""
-    if before is None or before.scidog != found.scidog:
+    if before is None or before.where != found.where:
         return found
     configs = dict(found.configs)
     problems = []
@@ -271,4 +295,8 @@ def _unreadable(settings: Settings, name: str) -> bool:
 
 
 def _first_line(error: Exception) -> str:
-    return reason(error) if isinstance(error, tango.DevFailed) else str(error) or type(error).__name__
+    if not isinstance(error, tango.DevFailed):
+        return str(error) or type(error).__name__
+    if error.args and str(error.args[0].reason) in ("API_CorbaException", "API_CantConnectToDatabase"):
+        return f"nothing answers at TANGO_HOST={os.environ.get('TANGO_HOST', '')}: is it right, and does it run?"
+    return reason(error)

@@ -5,11 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
+from hypothesis import settings
 
 from deploy.demo.processes import Processes
 from tests.kafka import Kafka, make_kafka
 
 KAFKA_KIND = pytest.StashKey[str]()
+
+# How long an example takes says as much of what else the machine does.
+settings.register_profile("project", deadline=None)
+settings.load_profile("project")
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:

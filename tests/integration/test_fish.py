@@ -7,7 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from uuid import uuid4
 
@@ -278,11 +278,16 @@ def test_a_program_that_is_killed_is_finished_by_the_command(lab: Lab, tmp_path:
         assert "1 datasets are being recorded" in status.stdout
         running.kill()
     assert eventually(lambda: "gone; its spool is sent by the next start" in _status(lab).stdout, 30.0)
+    settings.save_last_good(replace(lab.settings, kafka_bootstrap_servers="127.0.0.1:9"))
+    flush = _scifish(lab, "flush", "--timeout", "1")
+    assert flush.returncode == 1
+    assert flush.stdout == "2 messages of programs that are gone are left: Kafka has not taken them within 1 s\n"
+    assert "2 messages wait, the oldest since" in _status(lab).stdout
+    assert "Kafka has not taken them within 1 s" in _status(lab).stdout
+    assert "not a number of seconds" in _scifish(lab, "flush", "--timeout", "inf").stderr
     # The command finds the settings where a beamline without its database does: the last good ones.
     settings.save_last_good(lab.settings)
-    flush = subprocess.run(
-        [SCIFISH, "--spool", lab.settings.spool_directory, "flush"], capture_output=True, text=True, timeout=60
-    )
+    flush = _scifish(lab, "flush")
     assert (flush.returncode, flush.stdout) == (0, "0 messages of programs that are gone are left\n"), flush.stderr
     cut = lab.topic.wait_for(lambda m: m["datasetName"] == "cut off")
     done = lab.topic.wait_for(lambda m: m["datasetName"] == "done")
@@ -294,6 +299,9 @@ def test_a_program_that_is_killed_is_finished_by_the_command(lab: Lab, tmp_path:
 
 
 def _status(lab: Lab) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [SCIFISH, "--spool", lab.settings.spool_directory, "status"], capture_output=True, text=True, timeout=60
-    )
+    return _scifish(lab, "status")
+
+
+def _scifish(lab: Lab, *words: str) -> subprocess.CompletedProcess[str]:
+    command = [SCIFISH, "--spool", lab.settings.spool_directory, *words]
+    return subprocess.run(command, capture_output=True, text=True, timeout=60)

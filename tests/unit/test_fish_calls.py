@@ -149,6 +149,17 @@ class Recorder:
         return shown
 
 
+def test_what_was_said_is_kept_where_a_program_says_none(station: Noting, caplog: pytest.LogCaptureFixture) -> None:
+    fish = SciFish()
+    fish.start_scan(datasetName="x")
+    fish.scicat_data.sampleId = "s"
+    fish.scicat_data = None
+    fish.environment_data = None
+    fish.end_scan()
+    assert (station.last["datasetName"], station.last["sampleId"]) == ("x", "s")
+    assert "scicat_data is set to None: what was said before is kept" in caplog.text
+
+
 def test_contrast_as_it_is_now(station: Noting) -> None:
     recorder = Recorder()
     snapshot = {"energy": 12_000.0, "samx": numpy.float64(0.5), "shutter": False, "eiger": None, "seastar": "closed"}

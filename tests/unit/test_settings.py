@@ -5,12 +5,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tango.server import device_property
 
 from scifish import settings as module
 from scifish import source as source_module
 from scifish.kafka_config import producer_config, read_config_file
 from scifish.settings import Settings, SettingsError, settings_from_properties
-from scifish.source import TangoSettings
+from scifish.source import FixedSettings, TangoSettings
+from tango_servers.SciDog import SciDog
 
 PROPERTIES = {
     "Beamline": ["cosaxs"],
@@ -173,3 +175,26 @@ def test_a_producer_needs_brokers() -> None:
         producer_config(Settings(scidog="a/b/c"))
     given = replace(Settings(), kafka_bootstrap_servers="kafka:9092")
     assert producer_config(given)["enable.idempotence"] is True
+
+
+def test_every_setting_has_its_property() -> None:
+    """So that what SciDog shows in jive can also be in a YAML file."""
+    of_scidog = {name for name, value in vars(SciDog).items() if isinstance(value, device_property)}
+    assert of_scidog == set(module.PROPERTIES)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "says"),
+    [
+        ({"snapshot_timeout": "x"}, "snapshot_timeout is 'x'; it must be int or float"),
+        ({"kafka_bootstrap_servers": 5}, "kafka_bootstrap_servers is 5; it must be str"),
+        ({"send_proprietary": 1}, "send_proprietary is 1; it must be bool"),
+        ({"spool_limit": True}, "spool_limit is True; it must be int"),
+        ({"configs": {"a": "- {name: x, source: a/b/c/d}"}}, "configs['a'] is '- {name: x, source: a/b/c/d}'"),
+        ({"beamline": "my lab"}, "beamline 'my lab'"),
+    ],
+)
+def test_settings_of_a_program_are_checked(wrong: dict[str, Any], says: str) -> None:
+    with pytest.raises(SettingsError) as caught:
+        FixedSettings(Settings(**{"beamline": "lab", **wrong}))
+    assert says in str(caught.value)
