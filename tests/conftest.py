@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 from hypothesis import settings
@@ -15,6 +16,13 @@ KAFKA_KIND = pytest.StashKey[str]()
 # How long an example takes says as much of what else the machine does.
 settings.register_profile("project", deadline=None)
 settings.load_profile("project")
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node: Any) -> None:
+    kind = getattr(node, "workeroutput", {}).get("kafka")
+    if kind:
+        node.config.stash[KAFKA_KIND] = kind
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
@@ -30,4 +38,6 @@ def kafka(tmp_path_factory: pytest.TempPathFactory, pytestconfig: pytest.Config)
         server = make_kafka(folder / "server", processes)
         server.start()
         pytestconfig.stash[KAFKA_KIND] = server.kind
+        if hasattr(pytestconfig, "workeroutput"):  # one of several processes
+            pytestconfig.workeroutput["kafka"] = server.kind
         yield server
