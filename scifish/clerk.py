@@ -53,6 +53,11 @@ class Clerk:
         self._thread = threading.Thread(target=self._run, name="scifish-clerk", daemon=True)
         self._thread.start()
 
+    @property
+    def warning(self) -> str:
+        """What `trouble` means, for a person."""
+        return f"metadata are in memory only, the disk of the spool takes nothing ({self.trouble})"
+
     def ask(self, work: Callable[[], Result]) -> Future[Result]:
         """Have it done once, after all that the disk takes. The future has the answer, or what it raised."""
         return self._give(work, insist=False, after_others=False)

@@ -245,7 +245,7 @@ class Keeper:
     def _keep_observed(self, record: Record, observed: Observed) -> None:
         record.observed = observed
         kept = as_text(observed.as_kept())
-        self._write(lambda own: own.keep(record.uuid, "observed", kept))
+        self._write(lambda own: own.keep_observed(record.uuid, kept))
 
     def _with_values(self, observed: Observed, settings: Settings) -> Observed:
         entries, problems = settings.entries()
@@ -377,7 +377,7 @@ class Keeper:
     def trouble(self) -> str:
         """Why something does not go its usual way, for a person; "" if all is well."""
         if self.clerk.trouble:
-            return f"metadata are in memory only, the disk of the spool takes nothing ({self.clerk.trouble})"
+            return self.clerk.warning
         if self._shortage:
             return self._shortage
         if self._sender.trouble:

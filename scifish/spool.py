@@ -103,8 +103,9 @@ class Kept:
     ending: str
 
     @staticmethod
-    def of(record: Record, announced: bool = False) -> Kept:
-        parts = (as_text(record.given), as_text(record.observed.as_kept()), as_text(record.ending))
+    def of(record: Record, announced: bool = False, given: str | None = None) -> Kept:
+        """`given` is the text of the record's, where there is one already."""
+        parts = (given or as_text(record.given), as_text(record.observed.as_kept()), as_text(record.ending))
         return Kept(record.uuid, record.started, record.single, announced, *parts)
 
     def as_line(self) -> str:
@@ -216,14 +217,9 @@ class Spool:
         )
 
     @_rescued
-    def keep(self, uuid: str, part: str, content: str) -> None:
-        """Keep `given`, `observed` or `ending` (`as_text`) of a dataset, if it is still open."""
-        statement = {
-            "given": "UPDATE datasets SET given = ?, seen = ? WHERE uuid = ?",
-            "observed": "UPDATE datasets SET observed = ?, seen = ? WHERE uuid = ?",
-            "ending": "UPDATE datasets SET ending = ?, seen = ? WHERE uuid = ?",
-        }[part]
-        self._db.execute(statement, (content, time.time(), uuid))
+    def keep_observed(self, uuid: str, content: str) -> None:
+        """Keep `observed` (`as_text`) of a dataset, if it is still open."""
+        self._db.execute("UPDATE datasets SET observed = ?, seen = ? WHERE uuid = ?", (content, time.time(), uuid))
 
     @_rescued
     def end(self, uuid: str, given: str | None, ending: str) -> None:

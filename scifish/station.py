@@ -230,7 +230,7 @@ class Station:
     def trouble(self) -> str:
         """Why something does not go its usual way, for a person; "" if all is well."""
         if self._clerk.trouble:
-            return f"metadata are in memory only, the disk of the spool takes nothing ({self._clerk.trouble})"
+            return self._clerk.warning
         if self._link.trouble:
             return f"metadata are kept on this machine: {self._link.trouble}"
         return self._reported
@@ -269,11 +269,11 @@ class Station:
         """The intention is on disk when this returns."""
         # Until PathFixer answers, the best that is known is what it said last.
         record = Record(uuid, start, {}, end is not None, Observed(place=self._place), end)
-        self._understand(record, said)
+        given = self._understand(record, said)
         dataset = self._recent[uuid] = Dataset(self, record, latest)
         while len(self._recent) > REMEMBERED:
             self._recent.popitem(last=False)
-        kept = Kept.of(record, announce)
+        kept = Kept.of(record, announce, given)
         self._clerk.keep(lambda: self._spool.begin(kept))
         self._link.tell("begin", uuid, kept.as_line())
         return dataset

@@ -57,6 +57,7 @@ class Stack:
             (folder / "data" / category / BEAMLINE).mkdir(parents=True, exist_ok=True)
         self.tango_host = ""
         self.topic = ""  # SciDog's default
+        self.recorder_folders = [str(Path(sardana_recorders.__file__).parent)]
 
     def use_own_topic(self) -> None:
         """On a broker of others: neither read nor write their topics, nor those of an earlier run."""
@@ -154,7 +155,7 @@ class Stack:
                 "MacroServer",
                 {
                     "PoolNames": [POOL],
-                    "RecorderPath": [str(Path(sardana_recorders.__file__).parent)],
+                    "RecorderPath": self.recorder_folders,
                     "MacroPath": [str(Path(macros.__file__).parent)],
                     "EnvironmentDb": [str(self.folder / "macroserver" / "environment")],
                 },

@@ -10,9 +10,8 @@ from pathlib import Path
 import tango
 from taurus.core.util.codecs import CodecFactory
 
-import sardana_recorders
 from deploy.demo.door import Door
-from deploy.demo.stack import DOOR, MACROSERVER, POOL, SCIDOG, Stack
+from deploy.demo.stack import DOOR, MACROSERVER, SCIDOG, Stack
 from tests.benchmarks.figures import NotMeasured
 
 RECORDER = "SciFishRecorder"
@@ -75,7 +74,5 @@ def start_scidog(stack: Stack, kafka: str, configurations: Mapping[str, Sequence
 
 def start_sardana(stack: Stack) -> None:
     """As the demo's, with the null recorder beside ours."""
-    stack.start_sardana().stop()
-    folders = [str(Path(sardana_recorders.__file__).parent), str(Path(__file__).with_name("recorders"))]
-    stack.db.put_device_property(MACROSERVER, {"RecorderPath": folders})
-    stack.run_server("Sardana/demo", (POOL, MACROSERVER, DOOR), stack.sardana_command, 60.0)
+    stack.recorder_folders.append(str(Path(__file__).with_name("recorders")))
+    stack.start_sardana()

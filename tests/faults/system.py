@@ -41,6 +41,7 @@ class Beamline(Stack):
         self.clock = clock
         self.ledgers = folder / "ledgers"
         self.ledgers.mkdir()
+        self.recorder_folders.append(str(Path(__file__).with_name("recorders")))
         self.env |= {"SCIFISH_FAULTS_LEDGERS": str(self.ledgers), "PYTHONPATH": str(ROOT)}
 
     def start_server(
@@ -50,12 +51,7 @@ class Beamline(Stack):
         command: Sequence[str] = (),
         timeout: float = 30.0,
     ) -> Process:
-        own = str(Path(__file__).with_name("recorders"))
-        changed = {
-            name: (kind, {**lines, "RecorderPath": [*lines["RecorderPath"], own]} if "RecorderPath" in lines else lines)
-            for name, (kind, lines) in devices.items()
-        }
-        return super().start_server(server, changed, command, max(timeout, START))
+        return super().start_server(server, devices, command, max(timeout, START))
 
     @property
     def sardana_command(self) -> list[str]:

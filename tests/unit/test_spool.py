@@ -76,12 +76,12 @@ def test_a_failure_in_the_middle_changes_nothing(path: Path) -> None:
 def test_an_open_dataset_comes_back_as_it_was_kept(path: Path) -> None:
     spool = Spool(path, ORIGIN)
     spool.begin(Kept.of(Record("u1", 5.0, {"datasetName": "a"})))
-    spool.keep("u1", "observed", as_text({"place": {"proposalId": "2025"}, "values": None, "warnings": ["w"]}))
+    spool.keep_observed("u1", as_text({"place": {"proposalId": "2025"}, "values": None, "warnings": ["w"]}))
     spool.progress({"u1": (7, None)})
     (left,) = spool.open_datasets()
     assert (left.record.given, left.record.observed.place) == ({"datasetName": "a"}, {"proposalId": "2025"})
     assert (left.record.ending, left.points) == (None, 7)
-    spool.keep("u1", "ending", as_text({"status": "completed", "endTime": 6.0, "points": 8}))
+    spool.end("u1", None, as_text({"status": "completed", "endTime": 6.0, "points": 8}))
     (left,) = spool.open_datasets()
     assert left.record.ending == {"status": "completed", "endTime": 6.0, "points": 8}
     spool.close()
