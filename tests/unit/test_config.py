@@ -135,9 +135,10 @@ def test_what_is_written_properly_is_read_back(named: list[tuple[str, str]]) -> 
     assert [(entry.name, entry.group) for entry in entries] == [(f"n {name}", f"g {group}") for name, group in named]
 
 
-PLAIN = st.text(st.characters(exclude_categories=["Cs", "Cc", "Zl", "Zp"]), min_size=1, max_size=20).filter(
-    lambda text: text == text.strip()
-)
+# What YAML takes as it stands: U+FFFE and U+FFFF are no characters to it.
+PLAIN = st.text(
+    st.characters(exclude_categories=["Cs", "Cc", "Zl", "Zp"], exclude_characters="\ufffe\uffff"), min_size=1, max_size=20
+).filter(lambda text: text == text.strip())
 MAPPED = st.dictionaries(st.integers(0, 99) | WORD, st.integers() | st.booleans() | PLAIN, max_size=3)
 ENTRY = st.fixed_dictionaries(
     {"name": PLAIN, "source": st.sampled_from(["a/b/c/d", "tango://host:10000/a/b/c/d", "r3-319s2/dia/dcct-01/I_1.x"])},
