@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import heapq
+import itertools
 import logging
 import queue
 import threading
@@ -131,3 +133,42 @@ class Line:
                 work()
             except Exception:
                 log.exception("in the background of a recording")
+
+
+class Later:
+    """Gives work to a crew when its time has come."""
+
+    def __init__(self, crew: Crew) -> None:
+        self._crew = crew
+        self._waiting: list[tuple[float, int, Work]] = []
+        self._numbers = itertools.count()  # of two of the same time, the one that was given first
+        self._changed = threading.Condition()
+        self._stopped = False
+        threading.Thread(target=self._run, name="scifish-later", daemon=True).start()
+
+    def give(self, delay: float, work: Work) -> None:
+        """Returns at once. `delay` in seconds; none after `stop`."""
+        with self._changed:
+            if not self._stopped:
+                heapq.heappush(self._waiting, (time.monotonic() + delay, next(self._numbers), work))
+                self._changed.notify()
+                return
+        self._crew.give(work)
+
+    def stop(self) -> None:
+        """All that waits has its time now."""
+        with self._changed:
+            self._stopped = True
+            self._changed.notify()
+            for _, _, work in sorted(self._waiting):
+                self._crew.give(work)
+            self._waiting.clear()
+
+    def _run(self) -> None:
+        with self._changed:
+            while not self._stopped:
+                left = self._waiting[0][0] - time.monotonic() if self._waiting else None
+                if left is None or left > 0:
+                    self._changed.wait(left)
+                else:
+                    self._crew.give(heapq.heappop(self._waiting)[2])
