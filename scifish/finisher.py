@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import threading
 import time
 from concurrent.futures import Future
 
@@ -30,6 +31,7 @@ class Finisher:
         self._settings = settings
         self._withheld = withheld
         self._plot_errors: set[str] = set()
+        self._drawing = threading.Lock()
 
     def may_send(self, record: Record, settings: Settings) -> bool:
         """Whether its metadata may leave the beamline. What may not is remembered, for what is said of it later."""
@@ -62,7 +64,8 @@ class Finisher:
         if not plot:
             return []
         try:
-            image = {"caption": str(plot.get("title") or "plot"), "uri": data_uri(png(plot))}
+            with self._drawing:  # matplotlib is not for several threads, and each would take its memory
+                picture = png(plot)
         except PlotError as error:
             if str(error) not in self._plot_errors:  # said once: without matplotlib it is the same for each scan
                 log.warning("%s", error)
@@ -71,5 +74,6 @@ class Finisher:
         except Exception:
             log.exception("drawing the plot of dataset %s", record.uuid)
             return []
+        image = {"caption": str(plot.get("title") or "plot"), "uri": data_uri(picture)}
         proposal = record.said("proposalId")
         return [compose.annotation(record.uuid, {"image": image}, time.time(), proposal, settings, spool.origin)]

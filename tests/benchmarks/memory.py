@@ -11,8 +11,10 @@ the configuration is dead and one attribute always fails, as on a beamline.
 from __future__ import annotations
 
 import argparse
+import sqlite3
 import statistics
 import threading
+import time
 from collections.abc import Callable
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from contextlib import ExitStack, closing
@@ -24,13 +26,16 @@ import psutil
 from deploy.demo.processes import Processes
 from deploy.demo.stack import BEAMLINE, Stack
 from tests.benchmarks.confirmed import Confirmed
-from tests.benchmarks.figures import Figure, alone, progress, scratch
+from tests.benchmarks.figures import Figure, NotMeasured, alone, progress, scratch
 from tests.benchmarks.sardana import RECORDER, Scans, scans
 
 SCAN = ("timescan", "1", "0.001")
 WARM_UP = 200
 EVERY = 10
 """Scans between two looks."""
+
+PATIENCE = 60.0
+"""Seconds for sending what has been recorded between two looks."""
 
 SMOOTH = 5
 """Looks of which the median is taken, so that what is being read at the moment does not count."""
@@ -42,14 +47,24 @@ class Run:
 
     scans: Scans
     pid: int
+    spools: Path
     kafka: str = ""
     server: list[float] = field(default_factory=list)
     children: list[float] = field(default_factory=list)
 
     def look(self) -> None:
+        deadline = time.monotonic() + PATIENCE
+        while self.waiting():
+            if time.monotonic() > deadline:
+                raise NotMeasured(f"{self.waiting()} datasets wait after {PATIENCE:g} s")
+            time.sleep(0.05)
         process = psutil.Process(self.pid)
         self.server.append(_megabytes(process))
         self.children.append(sum(_megabytes(child) for child in process.children(recursive=True)))
+
+    def waiting(self) -> int:
+        """Datasets and messages that are in the spools."""
+        return sum(_entries(spool) for spool in self.spools.glob("*.spool"))
 
     def at(self, values: list[float], scan: int) -> float:
         """The median of the looks up to this scan."""
@@ -89,6 +104,12 @@ def measure(count: int = 1_000) -> list[Figure]:
     return [Figure(name, value, "MB", {name: round(number, 2) for name, number in beside.items()})]
 
 
+def _entries(spool: Path) -> int:
+    with closing(sqlite3.connect(f"file:{spool}?mode=ro", uri=True, timeout=PATIENCE)) as db:
+        (count,) = db.execute("SELECT (SELECT count(*) FROM datasets) + (SELECT count(*) FROM outbox)").fetchone()
+    return int(count)
+
+
 def _start(folder: Path, open_things: ExitStack, recorded: bool) -> Run:
     processes = open_things.enter_context(Processes(folder / "log"))
     stack = Stack(folder, processes)
@@ -104,7 +125,7 @@ def _start(folder: Path, open_things: ExitStack, recorded: bool) -> Run:
     here.use_recorder(RECORDER if recorded else "")
     if recorded:
         here.door.run("setproposal", "20250001")
-    return Run(here, sardana.pid, kafka)
+    return Run(here, sardana.pid, folder / "spool", kafka)
 
 
 def _run_both(runs: dict[str, Run], count: int) -> None:

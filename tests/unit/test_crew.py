@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from scifish.crew import Crew, Line
+from scifish.crew import Crew, Later, Line
 from tests.tango_system import eventually
 
 
@@ -97,3 +97,27 @@ def test_a_line_does_its_work_in_turn_and_beside_other_lines(
     assert eventually(lambda: order == [1, 2])
     assert "ZeroDivisionError" in caplog.text
     crew.stop()
+
+
+def test_later_gives_work_in_the_order_of_its_time() -> None:
+    crew, order = Crew("test", most=1), list[str]()
+    later = Later(crew)
+    later.give(0.3, lambda: order.append("last"))
+    later.give(0.1, lambda: order.append("first"))
+    later.give(0.1, lambda: order.append("second"))
+    assert order == []
+    assert eventually(lambda: order == ["first", "second", "last"])
+    later.stop()
+    crew.stop()
+
+
+def test_after_its_stop_later_is_now() -> None:
+    crew, order = Crew("test", most=1), list[str]()
+    later = Later(crew)
+    later.give(3600.0, lambda: order.append("last"))
+    later.give(1800.0, lambda: order.append("first"))
+    later.stop()
+    later.give(3600.0, lambda: order.append("new"))
+    assert eventually(lambda: order == ["first", "last", "new"])
+    crew.stop()
+    assert eventually(lambda: not any(thread.name == "scifish-later" for thread in threading.enumerate()))

@@ -10,7 +10,7 @@ import pytest
 
 from scifish import compose
 from scifish.compose import Observed, Record, ending
-from scifish.keeper import Keeper
+from scifish.keeper import NEWS, Keeper
 from scifish.message import Message, check
 from scifish.settings import Settings
 from scifish.source import FixedSettings
@@ -77,6 +77,16 @@ def test_what_it_is_told_becomes_messages(start: Start, spool: Spool, reports: l
     assert said(keeper, spool, 2)[1] == ("ended", UUIDS[0])
     assert keeper.clerk.ask(spool.open_states).result() == []
     assert any(report.get("observed") == UUIDS[0] for report in reports)
+
+
+def test_what_is_over_at_once_is_one_message(start: Start, spool: Spool) -> None:
+    keeper = start()
+    begun = kept(UUIDS[0], announced=True)
+    keeper.clerk.write(lambda: spool.begin(begun)).result()
+    keeper.hear("begin", begun.uuid, json.loads(begun.as_line()))
+    keeper.hear("end", begun.uuid, {"given": None, "ending": ending("stopped", 3.0, 7)})
+    assert said(keeper, spool, 1) == [("ended", UUIDS[0])]
+    assert not eventually(lambda: keeper.clerk.ask(spool.count).result() > 1, 2 * NEWS)
 
 
 def test_what_it_was_not_told_it_finds_in_the_spool(start: Start, spool: Spool) -> None:
