@@ -9,7 +9,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from scifish.message import Message, iso, iso_of
+from scifish.message import Message, iso, iso_of, plain
 
 PATIENCE = 10.0
 """Seconds that all files of a dataset together may take to be looked at."""
@@ -124,14 +124,15 @@ def expand(files: Any) -> list[Any]:
     if files is None:
         return []
     each = list(files) if isinstance(files, list | tuple | set) else [files]
-    found: dict[str, Any] = {}
-    for file in each:
+    found: dict[object, Any] = {}
+    for number, file in enumerate(each):
         if isinstance(file, Mapping) and "pattern" in file:
             for one in _expanded(file):
                 found.setdefault(_path(one), one)
         else:
             one = path_of(file) if isinstance(file, str) else file
-            found.setdefault(_path(one), one)
+            # Two without a path are not the same file.
+            found.setdefault(_path(one) or number, one)
     return list(found.values())
 
 
@@ -149,7 +150,8 @@ def _expanded(series: Mapping[str, Any]) -> Iterator[Any]:
 
 
 def _path(file: Any) -> str:
-    return str((file.get("path") if isinstance(file, Mapping) else file) or "unknown")
+    """ "" if none was given."""
+    return str((file.get("path") if isinstance(file, Mapping) else file) or "")
 
 
 def described(files: Sequence[Any], timeout: float = PATIENCE) -> list[Message]:
@@ -180,7 +182,7 @@ class _Look(threading.Thread):
     @property
     def folder(self) -> str:
         """Of the file that is being looked at."""
-        return os.path.dirname(_path(self.files[min(len(self.done), len(self.files) - 1)]))
+        return os.path.dirname(_path(self.files[min(len(self.done), len(self.files) - 1)])) or "the working folder"
 
 
 class _Looker:
@@ -232,38 +234,58 @@ os.register_at_fork(after_in_child=_forget_after_fork)
 def describe(given: Any, now: float | None = None, error: str = "") -> Message:
     """A file's path, time and size. `given` is its path, or a mapping that lacks some of these.
 
-    A file that is not there, or cannot be looked at, is listed all the same, with `error`. With an
-    `error` given it is not looked at.
+    A file that is not there, or cannot be looked at, is listed all the same, with `error`; so is one
+    of which something wrong was given. With an `error` given it is not looked at.
     """
-    known: Message = dict(given) if isinstance(given, Mapping) else {"path": str(given)}
+    known: Message = dict(given) if isinstance(given, Mapping) else {"path": given}
+    problems: list[str] = []
     path = _path(known)
+    when, size = _time(known.get("time"), problems), _size(known.get("size"), problems)
     found = None
-    if known.get("size") is not None and known.get("time"):
-        error = ""
-    elif known.get("error"):
-        error = str(known["error"])
-    elif not error:
-        try:
-            found = os.stat(path)
-        except (OSError, ValueError) as failed:  # ValueError: a zero byte in the name
-            error = str(getattr(failed, "strerror", None) or failed)
+    if known.get("error"):
+        problems.append(str(known["error"]))
+    elif not path:
+        problems.append(f"no path was given: {plain(given)!s:.80}")
+    elif size is None or not when:
+        if error:
+            problems.append(error)
+        else:
+            try:
+                found = os.stat(path)
+            except (OSError, ValueError) as failed:  # ValueError: a zero byte in the name
+                problems.append(str(getattr(failed, "strerror", None) or failed))
+    if size is None:
+        size = found.st_size if found else 0
     described = {
-        "path": path,
-        "time": _time(known.get("time"), found.st_mtime if found else (now or time.time())),
-        "size": _size(known.get("size"), found.st_size if found else 0),
+        "path": path or "unknown",
+        "time": when or iso(found.st_mtime if found else (now or time.time())),
+        "size": size,
     }
-    return described | ({"error": error} if error else {})
+    return described | ({"error": "; ".join(problems)} if problems else {})
 
 
-def _time(given: Any, otherwise: float) -> str:
+def _not(given: Any, what: str) -> str:
+    return f"{plain(given)!s:.80} is not {what}"
+
+
+def _time(given: Any, problems: list[str]) -> str:
+    """ "" if none was given, or one that is none."""
     try:
-        return iso_of(given) if given else iso(otherwise)
+        return iso_of(given) if given else ""
     except (ValueError, TypeError, OverflowError):
-        return iso(otherwise)
+        problems.append(_not(given, "a time"))
+        return ""
 
 
-def _size(given: Any, otherwise: int) -> int:
+def _size(given: Any, problems: list[str]) -> int | None:
+    """None if none was given, or one that is none."""
+    if given is None:
+        return None
     try:
-        return max(int(otherwise if given is None else given), 0)
+        size = int(given)
     except (ValueError, TypeError, OverflowError):
-        return otherwise
+        size = -1
+    if not 0 <= size < 2**63:
+        problems.append(_not(given, "a size in bytes"))
+        return None
+    return size

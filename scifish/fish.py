@@ -129,11 +129,13 @@ class SciFish:
         return self._dataset.uuid if self._dataset else ""
 
     @_never_raises
-    def start_scan(self, datasetName: Any = "") -> None:
+    def start_scan(self, datasetName: Any = "", *more: Any, **unknown: Any) -> None:
         """A dataset begins: the configured attributes are read now. One that is still open is over.
 
-        The fields are empty then: set them after this.
+        The fields are empty then: set them after this. What else is given is said in the log, and not recorded.
         """
+        if wrong := [str(plain(one)) for one in more] + list(unknown):
+            log.error("SciFish.start_scan takes datasetName only; not recorded: %s", ", ".join(wrong))
         if self._recording:
             self._end("interrupted")
         elif changed := self._said.changed():
@@ -219,10 +221,13 @@ _NO_START = "start_scan was not called, or could not record (said above)"
 
 def _count(points: Any) -> int:
     try:
-        return max(int(points), 0)
+        count = int(points)
     except Exception:  # noqa: BLE001 - any object
-        log.error("SciFish.end_scan: points %s is not a number; 0 is recorded", plain(points))
-        return 0
+        count = -1
+    if 0 <= count < 2**63:  # what the spool's database can hold
+        return count
+    log.error("SciFish.end_scan: points %.80s is not a number of points; 0 is recorded", plain(points))
+    return 0
 
 
 def _status(status: Any) -> str:

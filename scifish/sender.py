@@ -92,8 +92,12 @@ class Sender(threading.Thread):
     def _quietly(self, work: Callable[[], int]) -> int:
         try:
             return work()
-        except (SettingsError, KafkaException) as error:
+        except SettingsError as error:
             self._say(str(error))
+            self._drop_producer()
+        except KafkaException as error:
+            brokers = self._config.get("bootstrap.servers", "")
+            self._say(f"{brokers}: {error.args[0].str()}")
             self._drop_producer()
         except Exception:
             log.exception("sending to Kafka; it goes on in %g s", RETRY)

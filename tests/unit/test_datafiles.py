@@ -188,3 +188,25 @@ def test_a_file_given_with_time_and_size_is_not_looked_at(server: Server) -> Non
     found = describe({"path": "/works/a", "time": "2026-01-01T00:00:00Z", "size": "7"})
     assert found == {"path": "/works/a", "time": "2026-01-01T00:00:00.000Z", "size": 7}
     assert server.asked == []
+
+
+def test_what_is_wrong_in_an_entry_is_said_with_the_entry(tmp_path: Path) -> None:
+    file = tmp_path / "a.dat"
+    file.write_bytes(b"1234")
+    found = describe({"path": str(file), "time": "yesterday", "size": -3})
+    assert found["size"] == 4
+    assert found["error"] == "yesterday is not a time; -3 is not a size in bytes"
+    huge = describe({"path": str(file), "size": 10**5000})
+    assert (huge["size"], "is not a size" in huge["error"]) == (4, True)
+    gone = describe({"path": str(tmp_path / "b.dat"), "size": "many"})
+    assert gone["error"] == "many is not a size in bytes; No such file or directory"
+
+
+def test_entries_without_a_path_are_listed_each() -> None:
+    found = [describe(one) for one in expand([None, {"size": 3}, {"path": "", "size": 3}])]
+    assert [one["path"] for one in found] == ["unknown"] * 3
+    assert [one["error"] for one in found] == [
+        "no path was given: None",
+        "no path was given: {'size': 3}",
+        "no path was given: {'path': '', 'size': 3}",
+    ]

@@ -438,8 +438,9 @@ def test_calls_in_the_wrong_order_are_said_and_change_nothing(
     fish.start_scan("y")
     fish.end_scan(numpy.array([1, 2]), points=[])  # type: ignore[arg-type]
     assert (station.last["status"], station.last["numberOfPoints"]) == ("failed", 0)
-    fish.start_scan(1, 2, 3)  # type: ignore[call-arg]
-    assert "TypeError" in caplog.text
+    fish.start_scan("z")
+    fish.end_scan(points=10**5000)
+    assert (station.last["datasetName"], station.last["numberOfPoints"]) == ("z", 0)
 
 
 def test_closing_ends_what_is_open_and_leaves_what_others_use(station: Noting) -> None:
@@ -707,3 +708,12 @@ def test_what_is_of_no_size_that_can_be_carried_ends(station: Noting) -> None:
     assert (metadata["range"]["value"], metadata["range"]["shape"]) == (list(range(64)), [10**12])
     assert metadata["last"]["value"] == 1
     assert any(warning.startswith("environment: (list: more than") for warning in station.last["warnings"])
+
+
+def test_an_argument_that_is_none_is_said_and_the_dataset_begins(
+    station: Noting, caplog: pytest.LogCaptureFixture
+) -> None:
+    SciFish().start_scan("x", 3, dataset="y")
+    assert station.datasets[-1].record.given["datasetName"] == "x"
+    assert "not recorded: 3, dataset" in caplog.text
+    assert "Traceback" not in caplog.text
