@@ -141,7 +141,7 @@ class Keeper:
         self._shortage = ""
         self._next_look = 0.0
         self._notices = Notices(own.origin) if own is not None else None
-        report({"place": self._place.last})
+        report({"place": self._place.last(settings.known())})
         self._sender.start()
         self._catch_up()
         threading.Thread(target=self._run_pulse, name="scifish-pulse", daemon=True).start()

@@ -22,12 +22,19 @@ _FIELDS = {"Proposal": "proposalId", "Sample": "sampleId", "SamplePath": "source
 
 
 class Place:
-    """Reads PathFixer, and keeps what it said last, also on disk, for a time when it does not answer."""
+    """Reads PathFixer, and keeps what it said last, also on disk, for a time when it does not answer.
+
+    `file` has one entry for each PathFixer: one account may record for several beamlines.
+    """
 
     def __init__(self, reader: Reader, file: Path) -> None:
         self._reader = reader
         self._file = file
-        self.last = _load(file)
+        self._said = _load(file)
+
+    def last(self, settings: Settings | None) -> Message:
+        """What the PathFixer of these settings said last; {} if nothing is known of it."""
+        return dict(self._said.get(settings.path_fixer.lower(), {})) if settings is not None else {}
 
     def read(self, settings: Settings) -> tuple[Message, list[str]]:
         """The fields of a dataset that PathFixer knows, and warnings. Never raises."""
@@ -40,29 +47,33 @@ class Place:
         errors = [reading.error for reading in readings.values() if reading.error]
         if not errors:
             found = {name: str(readings[source].value or "") for source, name in sources.items()}
-            self._remember(found)
+            self._remember(settings.path_fixer.lower(), found)
             return found, []
         # One that answers in part is not mixed with an older answer: they may be of two proposals.
         warning = f"{settings.path_fixer} does not answer ({errors[0]})"
-        if self.last:
-            return dict(self.last), [f"{warning}: proposal, sample and path are those it said last"]
+        if last := self.last(settings):
+            return last, [f"{warning}: proposal, sample and path are those it said last"]
         return {}, [f"{warning}: proposal, sample and path are not known"]
 
-    def _remember(self, found: Message) -> None:
-        if found == self.last:
+    def _remember(self, path_fixer: str, found: Message) -> None:
+        if found == self._said.get(path_fixer):
             return
-        self.last = found
+        self._said[path_fixer] = found
         try:
-            write_atomically(self._file, json.dumps(found, ensure_ascii=False))
+            # Another program may have written what another PathFixer says.
+            kept = _load(self._file) | {path_fixer: found}
+            write_atomically(self._file, json.dumps(kept, ensure_ascii=False))
         except OSError as error:
             log.warning("what PathFixer says cannot be kept on disk: %s", error)
 
 
-def _load(file: Path) -> Message:
+def _load(file: Path) -> dict[str, Message]:
     try:
         kept = json.loads(file.read_text("utf-8"))
-        return {name: str(kept[name]) for name in _FIELDS.values()}
-    except (OSError, ValueError, TypeError, KeyError):
+        return {
+            str(path_fixer): {name: str(said[name]) for name in _FIELDS.values()} for path_fixer, said in kept.items()
+        }
+    except (OSError, ValueError, TypeError, KeyError, AttributeError):
         return {}  # never written, or of another version: as good as none
 
 
