@@ -33,8 +33,8 @@ except Exception as _error:  # noqa: BLE001 - a recorder that cannot be loaded f
 # sardana.macroserver.scan.scandata.ScanEndStatus
 STATUS = {0: "completed", 1: "stopped", 2: "aborted", 3: "failed"}
 
-_open: dict[str, list[tuple[Any, Any]]] = {}
-"""The scans that run at each Door, outermost first: macro and dataset. A scan's hook may run another scan."""
+_open: dict[str, list[SciFishRecorder]] = {}
+"""Those of the scans that run at each Door, outermost first: a scan's hook may run another scan."""
 
 
 def _never_raises(what: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
@@ -64,6 +64,7 @@ class SciFishRecorder(DataRecorder):
         self._macro = macro
         self._here: Any = None
         self._uuid = ""
+        self._recordlist: Any = None
         self._dataset: Any = None
         self._scan: Any = None
         self._is_over = False
@@ -94,25 +95,26 @@ class SciFishRecorder(DataRecorder):
             # Sardana will not call `_endRecordList` then. It may be on disk, and not yet known here.
             dataset = self._dataset or (self._here.begun(self._uuid) if self._here is not None else None)
             if dataset is not None:
-                dataset.end("aborted")
+                _twice_if_interrupted(lambda: dataset.end("aborted"))
             raise
 
     @_never_raises("the metadata of this scan are not recorded")
     def _begin(self, recordlist: Any) -> None:
         here = self._here = station()
         running = _open.setdefault(self._door, [])
-        for left in [left for left in running if not _is_running(left[0])]:
-            # Another recorder raised at its start: Sardana then ends none of them.
+        for left in [left for left in running if not _is_running(left._macro)]:
             running.remove(left)
-            left[1].end("failed", at=left[1].seen)
+            left._left_open()
+        self._recordlist = recordlist
         environment = recordlist.getEnviron()
         uuid = self._uuid = scan_uuid(self._server, environment["serialno"], environment["startts"])
         self._scan = Scan(environment, self._options)
         for name, value in self._early:
             self._scan.add_custom(name, value)
         self._mistakes += self._scan.mistakes()
-        self._dataset = here.begin(self._scan.said(), uuid, environment["startts"], latest=self._scan.latest)
-        running.append((self._macro, self._dataset))
+        latest = self._latest if _is_running(self._macro) else self._scan.latest
+        self._dataset = here.begin(self._scan.said(), uuid, environment["startts"], latest=latest)
+        running.append(self)
         self._warning = here.trouble()
 
     @_never_raises("the results of this scan are not complete")
@@ -140,22 +142,39 @@ class SciFishRecorder(DataRecorder):
     def _endRecordList(self, recordlist: Any) -> None:
         if self._dataset is None:
             return
-        self._end(recordlist)
+        _twice_if_interrupted(self._end)
+        running = _open.get(self._door, [])
+        running[:] = [other for other in running if other is not self]
         self._is_over = True
         self._tell()
 
-    @_never_raises("the results of this scan are not complete")
-    def _end(self, recordlist: Any) -> None:
-        running = _open.get(self._door, [])
-        running[:] = [(macro, dataset) for macro, dataset in running if dataset is not self._dataset]
+    def _end(self, at: float | None = None) -> None:
         status, said = "failed", None
         try:
-            environment = recordlist.getEnviron()
-            status = STATUS.get(int(environment.get("endstatus", 3)), "failed")
+            status = STATUS.get(int(self._recordlist.getEnviron().get("endstatus", 3)), "failed")
             said = self._scan.said()
             said["plot"] = self._scan.plot()
-        finally:
-            self._dataset.end(status, said)
+        except InterruptException:
+            raise
+        except Exception as error:  # noqa: BLE001 - as in `_never_raises`
+            self.debug("in _end", exc_info=True)
+            self._warning = f"the results of this scan are not complete: {type(error).__name__}: {error}"
+        self._dataset.end(status, said, at)
+
+    def _latest(self) -> Any:
+        """Asked once a second by another thread, while the dataset is open."""
+        if _is_running(self._macro):
+            return self._scan.latest()
+        self._left_open()
+        return None
+
+    def _left_open(self) -> None:
+        """Its macro is over, and nobody has ended it.
+
+        Another recorder has raised, at its start or at its end, or the macro was stopped between two recorders'
+        ends: Sardana then does not call those that are left.
+        """
+        self._end(at=self._dataset.seen)
 
     def _tell(self) -> None:
         """Say what is wrong at the Door."""
@@ -170,6 +189,15 @@ class SciFishRecorder(DataRecorder):
                 raise
             except Exception:  # noqa: BLE001 - the server's log has it
                 self.debug("the Door cannot be told", exc_info=True)
+
+
+def _twice_if_interrupted(work: Callable[[], None]) -> None:
+    """Do what can be repeated: the user's Ctrl-C may come in the midst of it, and only then it is let through."""
+    try:
+        work()
+    except InterruptException:
+        work()
+        raise
 
 
 def _is_running(macro: Any) -> bool:

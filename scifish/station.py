@@ -77,6 +77,8 @@ class Dataset:
         """Set when `snapshot` is what was seen."""
         self.kept = 0
         """Points that are on disk."""
+        self.over = record.ending is not None
+        """Whether its end is on disk, or on its way to it."""
 
     @property
     def uuid(self) -> str:
@@ -161,9 +163,11 @@ class Station:
 
     def end(self, dataset: Dataset, status: str, said: Message | None, at: float | None = None) -> None:
         record = dataset.record
-        if record.ending is not None:
+        if dataset.over:
             return  # ended twice: the first was right
-        record.ending = compose.ending(status, max(at or time.time(), record.started), dataset.points)
+        # Repeatable: the user may stop a macro in the midst of this, and then it is called again.
+        if record.ending is None:
+            record.ending = compose.ending(status, max(at or time.time(), record.started), dataset.points)
         end, given = as_text(record.ending), self._understand(record, said)
 
         def keep() -> None:
@@ -172,6 +176,7 @@ class Station:
 
         self._clerk.keep(keep)
         self._link.tell("end", record.uuid, f'{{"ending":{end},"given":{given or "null"}}}')
+        dataset.over = True
 
     def record_snapshot(self, said: Message) -> Dataset:
         """A dataset without a duration. On disk when this returns."""

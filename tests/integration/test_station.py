@@ -147,19 +147,6 @@ def test_what_a_program_says_while_the_disk_is_full_is_kept_when_it_takes_it(
     station.close()
 
 
-def test_what_pathfixer_said_last_is_known_to_the_next_program(tmp_path: Path) -> None:
-    from scifish.place import Place
-    from scifish.snapshot import Reader
-
-    reader = Reader(1)
-    file = tmp_path / "place.json"
-    Place(reader, file)._remember({"proposalId": "1", "sampleId": "s", "sourceFolder": "/d", "category": "visitors"})
-    found, warnings = Place(reader, file).read(Settings(path_fixer="no/such/device"))
-    reader.close()
-    assert found["proposalId"] == "1"
-    assert "those it said last" in warnings[0]
-
-
 def test_the_last_good_settings_are_there_before_the_database_answers(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

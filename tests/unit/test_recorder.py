@@ -119,7 +119,8 @@ def test_without_a_tango_database_a_scan_waits_in_the_spool(tmp_path: Path) -> N
 
 def test_a_scan_that_another_recorder_broke_is_ended_by_the_next_one(tmp_path: Path) -> None:
     """Sardana calls no recorder's end when one raises at the start."""
-    scan(tmp_path, "import itertools; number = itertools.count()", environment=COUNTED, end="pass")
+    begun = f"{{name: value for name, value in {COUNTED}.items() if name != 'endstatus'}}"
+    scan(tmp_path, "import itertools; number = itertools.count()", environment=begun, end="pass")
     first, second = _left_open(tmp_path)
     assert first.record.ending is not None
     assert (first.record.ending["status"], first.record.ending["points"]) == ("failed", 1)
@@ -210,6 +211,62 @@ def test_an_abort_while_a_begin_waits_for_the_disk_ends_its_dataset(tmp_path: Pa
     (left,) = _left_open(tmp_path)
     assert left.record.ending is not None
     assert left.record.ending["status"] == "aborted"
+
+
+ABORTED_END = """
+    from sardana.taurus.core.tango.sardana.pool import AbortException
+    from scifish.station import station
+    def abort(*given):
+        {owner}.{name} = really
+        raise AbortException()
+    really, {owner}.{name} = {owner}.{name}, abort
+    try:
+        recorder.endRecordList(records)
+    except AbortException:
+        sys.exit(0)
+"""
+
+
+@pytest.mark.parametrize(
+    ("owner", "name"),
+    [
+        ("records", "getEnviron"),
+        ("recorder._scan", "plot"),
+        ("recorder._dataset", "end"),
+        ("station()._clerk", "keep"),
+        ("station()._link", "tell"),
+    ],
+)
+def test_an_abort_in_the_midst_of_an_end_leaves_nothing_open(tmp_path: Path, owner: str, name: str) -> None:
+    end = ABORTED_END.format(owner=owner, name=name)
+    scan(tmp_path, end=end.strip())
+    (left,) = _left_open(tmp_path)
+    assert left.record.ending is not None
+    assert (left.record.ending["status"], left.record.ending["points"]) == ("completed", 1)
+
+
+LEFT = """
+    import time
+    stack = [macro]
+    macro._executor = types.SimpleNamespace(_macro_stack=stack)
+    recorder = SciFishRecorder(macro=macro)
+    recorder.startRecordList(records)
+    recorder.writeRecord(types.SimpleNamespace(data={'point_nb': 0}))
+    time.sleep(2.5)
+    assert recorder._dataset.record.ending is None
+    stack.clear()
+    while recorder._dataset.record.ending is None:
+        time.sleep(0.1)
+    assert recorder._scan is not None
+    sys.exit(0)
+"""
+
+
+def test_a_scan_that_was_stopped_between_two_recorders_ends_is_ended_when_its_macro_is_over(tmp_path: Path) -> None:
+    scan(tmp_path, option=LEFT.replace("\n    ", "\n").strip())
+    (left,) = _left_open(tmp_path)
+    assert left.record.ending is not None
+    assert (left.record.ending["status"], left.record.ending["points"]) == ("completed", 1)
 
 
 def test_custom_data_are_kept_whenever_they_come_and_whatever_they_are(tmp_path: Path) -> None:
