@@ -114,17 +114,18 @@ class VisitFields:
     parts: Mapping[str, Dotted | Template] = field(default_factory=dict)
 
     def found(self, answer: Any) -> list[dict[str, str]]:
-        """Of each visit its texts, by the names of `Visit`."""
+        """Of each visit its texts, by the names of `Visit`. Without a name and a start it is not planned yet."""
         values = self.path.values(answer)
         if not self.parts:
-            return [{"": _text(value, self.path.text)} for value in values]
-        return [
+            return [{"": _text(value, self.path.text)} for value in values if value != ""]
+        found = [
             {
                 name: " ".join(_text(one, place.text) for one in place.values(value))
                 for name, place in self.parts.items()
             }
             for value in values
         ]
+        return [one for one in found if one.get("name") or one.get("start")]
 
 
 @dataclass(frozen=True)
@@ -276,8 +277,6 @@ class Reading:
         if start and end and end < start:
             raise Unreadable(f"the end {end} is before the start {start}")
         name = usable(said.get("name", ""), between="_") or start.replace("-", "")
-        if not name:
-            raise Unreadable("one has neither a name nor a start")
         beamline = one_line(said.get("beamline", ""))
         return Visit(_named("name", name, check_visit), start, end, self.beamline(beamline) or beamline)
 
