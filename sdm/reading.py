@@ -194,7 +194,8 @@ class Reading:
         wrong: list[Unreadable] = []
         for one in members_of(answer):
             try:
-                proposal = self._only(one, beamline) if isinstance(one, str | int) else self.proposal(one, beamline)
+                plain = isinstance(one, str | int) and not isinstance(one, bool)
+                proposal = self._only(one, beamline) if plain else self.proposal(one, beamline)
                 found[proposal.id] = proposal
             except Unreadable as error:
                 wrong.append(error)

@@ -188,6 +188,8 @@ def _reason(error: BaseException, timeout: float) -> str:
         return str(error)
     inner: BaseException | None = error
     while inner is not None:
+        if isinstance(inner, TimeoutError):
+            return f"no answer within {timeout:g} s"
         if isinstance(inner, OSError) and inner.strerror:
             return str(inner.strerror)
         inner = inner.__cause__ or inner.__context__

@@ -215,7 +215,13 @@ def test_the_category_comes_from_the_number_too(office: Office, duo: UserOffice)
 def test_a_beamlines_list_has_its_own_by_number_also_where_only_numbers_are_listed(
     office: Office, duo: UserOffice
 ) -> None:
-    listed = [{**DUO_PROPOSAL, "propid": 3}, {"propid": 2}, {**DUO_PROPOSAL, "propid": 1, "beamline": "balder"}, "4"]
+    listed = [
+        {**DUO_PROPOSAL, "propid": 3},
+        {"propid": 2},
+        {**DUO_PROPOSAL, "propid": 1, "beamline": "balder"},
+        "4",
+        True,
+    ]
     duo.says("/proposals", listed)
     assert [(one.id, one.beamline) for one in office.proposals("cosaxs")] == [
         *(("2", "cosaxs"), ("3", "cosaxs"), ("4", "cosaxs")),
