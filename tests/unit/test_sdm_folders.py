@@ -50,8 +50,7 @@ def modes(layout: Layout) -> dict[str, int]:
     return {str(path.relative_to(top)): stat.S_IMODE(path.lstat().st_mode) for path in sorted(top.rglob("*"))}
 
 
-@pytest.mark.usefixtures("umask")
-def test_the_modes_are_those_asked_for_in_any_umask(layout: Layout) -> None:
+def test_the_modes_are_those_asked_for_in_any_umask(layout: Layout, umask: None) -> None:
     done = folders.make(layout, PLACE, GROUP)
     assert modes(layout) == MODES
     assert done.raw == layout.raw(PLACE)
