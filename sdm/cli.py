@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import datetime as dt
 import os
 import stat
 import sys
@@ -10,15 +11,41 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from sdm import folders
-from sdm.layout import AUTO_VISIT, DEFAULT_ROOT, Layout, NameRefused, Place, today
-from sdm.office import OfficeError, Proposal, office_from
+from sdm.layout import AUTO_VISIT, DEFAULT_ROOT, NameRefused, Place, layout_from
+from sdm.office import (
+    OfficeError,
+    Proposal,
+    RememberingOffice,
+    Visit,
+    ago,
+    memory_file,
+    office_from,
+    proposal_at,
+    visit_on,
+)
+
+_AFTERWARDS = """\
+examples:
+  scizoo-sdm --office yaml:/etc/scizoo/proposals.yaml list cosaxs
+  scizoo-sdm --office duo:/etc/scizoo/duo.yaml show 20250001
+  scizoo-sdm --office duo:/etc/scizoo/duo.yaml folders 20250001 --beamline cosaxs --dry-run
+
+exit status: 0 done, 1 could not be done (one sentence on standard error), 2 wrong usage.
+What the office said is remembered; while it cannot be asked, that is shown, and standard error says so.
+"""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """The exit status: 0, or 1 with a sentence on standard error."""
     options = _parser().parse_args(arguments)
     try:
-        proposal = office_from(options.office).proposal(options.proposal)
+        office = RememberingOffice(office_from(options.office), options.memory or memory_file())
+        if options.command == "list":
+            _list(office.proposals(options.beamline))
+            return 0
+        asked = options.proposal, options.beamline
+        proposal = proposal_at(office, *asked) if options.beamline else office.proposal(options.proposal)
+        _say_if_old(proposal)
         if options.command == "show":
             print(_shown(proposal))
         else:
@@ -30,24 +57,61 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="scizoo-sdm", description="Proposals of the user office, and their folders.")
+    parser = argparse.ArgumentParser(
+        prog="scizoo-sdm",
+        description="Proposals of the user office, and their folders.",
+        epilog=_AFTERWARDS,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
     office = os.environ.get("SDM_OFFICE", "")
     parser.add_argument(
         "--office",
         default=office,
         required=not office,
-        help="the user office, as in yaml:/path/proposals.yaml (default: the environment variable SDM_OFFICE)",
+        help="yaml:/path/proposals.yaml, duo:/path/duo.yaml, scicat:/path/scicat.yaml or scicat:https://host/api/v3 "
+        "(default: the environment variable SDM_OFFICE)",
+    )
+    parser.add_argument(
+        "--memory", type=Path, help="file that keeps the office's answers (default: in the account's state folder)"
     )
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     show = commands.add_parser("show", help="show what the office knows of a proposal")
     make = commands.add_parser("folders", help="make the folders of a visit, as far as they are missing")
+    every = commands.add_parser("list", help="list the proposals of a beamline")
+    every.add_argument("beamline", metavar="BEAMLINE")
     for command in (show, make):
         command.add_argument("proposal", metavar="PROPOSAL")
-    make.add_argument("--visit", default=AUTO_VISIT, help="YYYYMMDD, or as the beamline names them (default: today)")
+        command.add_argument("--beamline", default="", help="refuse a proposal that is not for this beamline")
+    make.add_argument(
+        "--visit",
+        default=AUTO_VISIT,
+        help="YYYYMMDD, or as the beamline names them (default: the office's visit of today, else today)",
+    )
     make.add_argument("--sample", default="", help="make this sample's folder too")
     make.add_argument("--prefix", type=Path, default=DEFAULT_ROOT, help="the root of the storage (default: /data)")
+    make.add_argument(
+        "--layout",
+        default=os.environ.get("SDM_LAYOUT", ""),
+        help='YAML file of the layout, or a template as "{category}/{beamline}/{proposal}/{visit}/raw", which is '
+        "the default (also: the environment variable SDM_LAYOUT)",
+    )
+    make.add_argument("--owner", default="", help="account that the folders are to belong to (default: this one)")
+    make.add_argument("--raw-read-only", action="store_true", help="only the owner may write into raw")
     make.add_argument("--dry-run", action="store_true", help="only say what would be made")
     return parser
+
+
+def _say_if_old(proposal: Proposal) -> None:
+    if proposal.as_of:
+        when = f"{ago(proposal.as_of)} ({proposal.as_of})"
+        print(f"scizoo-sdm: {proposal.trouble}. Shown is what the office said {when}", file=sys.stderr)
+
+
+def _list(proposals: Sequence[Proposal]) -> None:
+    for proposal in proposals[:1]:
+        _say_if_old(proposal)
+    for proposal in proposals:
+        print(f"{proposal.id:16} {proposal.category:12} {proposal.title}")
 
 
 def _shown(proposal: Proposal) -> str:
@@ -56,41 +120,53 @@ def _shown(proposal: Proposal) -> str:
         "proposal": proposal.id,
         "title": proposal.title,
         "principal investigator": leader,
-        "beamline": proposal.beamline,
+        "beamline": ", ".join((proposal.beamline, *proposal.also_at)),
+        "type": proposal.type,
         "category": proposal.category,
         "proprietary": "yes" if proposal.proprietary else "",
         "group": proposal.group,
         "members": ", ".join(proposal.members),
-        "visits": ", ".join(proposal.visits),
+        "visits": ", ".join(map(_visit, proposal.visits)),
         "samples": ", ".join(proposal.samples),
         "abstract": proposal.abstract,
+        "known": f"as the office said {ago(proposal.as_of)}" if proposal.as_of else "",
     }
     return "\n".join(f"{name + ':':24}{value}" for name, value in fields.items() if value)
 
 
+def _visit(visit: Visit) -> str:
+    days = " to ".join(filter(None, (visit.start, visit.end)))
+    return f"{visit.name} ({days})" if days else visit.name
+
+
 def _folders(proposal: Proposal, options: argparse.Namespace) -> None:
-    visit = today() if options.visit in ("", AUTO_VISIT) else options.visit
-    layout = Layout(options.prefix.absolute())
+    auto = options.visit in ("", AUTO_VISIT)
+    visit = visit_on(proposal, dt.date.today()) if auto else options.visit
+    layout = layout_from(options.layout, options.prefix.absolute())
     place = Place(proposal.category, proposal.beamline, proposal.id, visit, options.sample)
+    planned = folders.planned(layout, place, proposal.group, raw_read_only=options.raw_read_only)
     if options.dry_run:
-        for folder in folders.planned(layout, place):
-            print(f"{_state(folder):8} {folder.mode:04o} {proposal.group} {folder.path}")
+        for folder in planned:
+            print(f"{_state(folder):8} {folder.mode:04o} {folder.group} {folder.path}")
         return
-    done = folders.make(layout, place, proposal.group)
-    for folder in folders.planned(layout, place):
+    done = folders.make(layout, place, proposal.group, owner=options.owner, raw_read_only=options.raw_read_only)
+    for folder in planned:
         print(f"{'made' if folder.path in done.made else 'is there':8} {folder.mode:04o} {folder.path}")
     for note in done.notes:
-        print(f"note: {note}")
+        print(f"scizoo-sdm: {note}", file=sys.stderr)
 
 
 def _state(folder: folders.Folder) -> str:
     try:
-        mode = stat.S_IMODE(folder.path.lstat().st_mode)
+        found = folder.path.lstat()
     except (FileNotFoundError, NotADirectoryError):
         return "make"
     except PermissionError:
         return "unseen"
-    return "is there" if mode == folder.mode else "change"
+    if not stat.S_ISDIR(found.st_mode):
+        return "refuse"
+    right = stat.S_IMODE(found.st_mode) == folder.mode and folders.gid_of(folder.group) in (None, found.st_gid)
+    return "is there" if right else "change"
 
 
 if __name__ == "__main__":

@@ -17,10 +17,7 @@ from pathlib import Path
 
 from sdm.layout import Layout, Place
 
-# The leading 2 (setgid) hands the group down to what is made inside.
-PROPOSAL_MODE = 0o2750
-VISIT_MODE = 0o2770
-READ_ONLY_MODE = 0o2750
+_GROUP_AND_OTHERS_WRITE = 0o022
 
 
 class FolderError(Exception):
@@ -33,6 +30,7 @@ class Folder:
 
     path: Path
     mode: int
+    group: str
 
 
 @dataclass(frozen=True)
@@ -45,40 +43,39 @@ class Folders:
     notes: tuple[str, ...] = ()
 
 
-def planned(layout: Layout, place: Place, *, raw_read_only: bool = False) -> list[Folder]:
-    """The folders of a place, from the proposal's downwards. `raw_read_only`: only the owner writes into raw."""
-    raw_mode = READ_ONLY_MODE if raw_read_only else VISIT_MODE
-    wanted = [
-        Folder(layout.proposal(place), PROPOSAL_MODE),
-        Folder(layout.visit(place), VISIT_MODE),
-        Folder(layout.process(place), VISIT_MODE),
-        Folder(layout.raw(place), raw_mode),
-    ]
-    sample = layout.sample(place)
-    below_raw = [path for path in (sample, *sample.parents) if layout.raw(place) in path.parents]
-    return wanted + [Folder(path, raw_mode) for path in reversed(below_raw)]
+def planned(layout: Layout, place: Place, group: str, *, raw_read_only: bool = False) -> list[Folder]:
+    """The folders that are made for a place, from the top. `raw_read_only`: only the owner writes into raw."""
+    raw = layout.raw(place)
+    folders = []
+    for path, rule in layout.made(place):
+        read_only = raw_read_only and path.is_relative_to(raw)
+        mode = rule.mode & ~_GROUP_AND_OTHERS_WRITE if read_only else rule.mode
+        folders.append(Folder(path, mode, layout.group(rule, place, group)))
+    return folders
 
 
 def make(layout: Layout, place: Place, group: str, *, owner: str = "", raw_read_only: bool = False) -> Folders:
     """Make what is missing, and put right what is there. Doing it again changes nothing.
 
-    Modes do not depend on the umask. The group, and the owner if one is named, are set where they
+    Modes do not depend on the umask. The groups, and the owner if one is named, are set where they
     exist and we may; `notes` say where not. Raises FolderError if a folder cannot be made.
     """
     notes: list[str] = []
-    gid = _gid(group, notes)
     uid = _uid(owner, notes) if owner else -1
     made = []
     with contextlib.ExitStack() as stack:
         opened = {layout.beamline(place): stack.enter_context(_beamline_folder(layout, place))}
-        for folder in planned(layout, place, raw_read_only=raw_read_only):
+        for folder in planned(layout, place, group, raw_read_only=raw_read_only):
             above = opened[folder.path.parent]
             new = _make_one(folder.path, above)
-            handle = stack.enter_context(_open(folder.path, above))
+            try:
+                handle = stack.enter_context(_open(folder.path, above))
+            except FileNotFoundError as error:
+                raise FolderError(f"{folder.path} was taken away while it was made. Do it again") from error
             opened[folder.path] = handle
             if new:
                 made.append(folder.path)
-            notes += _put_right(folder, handle, uid, gid)
+            notes += _put_right(folder, handle, uid, _gid(folder.group, notes))
     return Folders(layout.raw(place), layout.sample(place), tuple(made), tuple(dict.fromkeys(notes)))
 
 
@@ -92,7 +89,7 @@ def _beamline_folder(layout: Layout, place: Place) -> Iterator[int]:
         except OSError as error:
             raise FolderError(f"{layout.root}: {error.strerror}. Is the storage mounted?") from error
         path = layout.root
-        for name in (place.category, place.beamline):
+        for name in layout.beamline(place).relative_to(layout.root).parts:
             path = path / name
             try:
                 handle = stack.enter_context(_open(path, handle))
@@ -114,16 +111,40 @@ def _descriptor(handle: int) -> Iterator[int]:
 
 @contextlib.contextmanager
 def _open(path: Path, above: int) -> Iterator[int]:
+    """The folder, and never what a link in its place leads to. Raises FileNotFoundError, FolderError."""
     try:
-        handle = os.open(path.name, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW, dir_fd=above)
+        handle = _open_ours(path.name, above)
     except FileNotFoundError:
         raise
     except OSError as error:
-        if stat.S_ISLNK(os.lstat(path.name, dir_fd=above).st_mode):
+        if _is_link(path.name, above):
             raise FolderError(f"{path} is a symbolic link; folders of proposals are not made through links") from error
         raise FolderError(f"{path}: {error.strerror}") from error
     with _descriptor(handle):
         yield handle
+
+
+def _open_ours(name: str, above: int) -> int:
+    how = os.O_DIRECTORY | os.O_NOFOLLOW
+    try:
+        return os.open(name, os.O_RDONLY | how, dir_fd=above)
+    except PermissionError:
+        # A umask may have taken even its owner's rights when it was made. By descriptor, as the
+        # name could be a link by now; the way through /proc is the only one for an O_PATH.
+        with _descriptor(os.open(name, os.O_PATH | how, dir_fd=above)) as handle:
+            found = os.fstat(handle)
+            if found.st_uid != os.geteuid():
+                raise
+            itself = f"/proc/self/fd/{handle}"
+            os.chmod(itself, stat.S_IMODE(found.st_mode) | stat.S_IRWXU)
+            return os.open(itself, os.O_RDONLY | os.O_DIRECTORY)
+
+
+def _is_link(name: str, above: int) -> bool:
+    try:
+        return stat.S_ISLNK(os.lstat(name, dir_fd=above).st_mode)
+    except OSError:  # it has gone, or its folder is closed to us
+        return False
 
 
 def _make_one(path: Path, above: int) -> bool:
@@ -160,12 +181,20 @@ def _put_right(folder: Folder, handle: int, uid: int, gid: int) -> list[str]:
     return notes
 
 
-def _gid(group: str, notes: list[str]) -> int:
+def gid_of(group: str) -> int | None:
+    """None if this machine has no such group."""
     try:
         return grp.getgrnam(group).gr_gid
     except KeyError:
+        return None
+
+
+def _gid(group: str, notes: list[str]) -> int:
+    gid = gid_of(group)
+    if gid is None:
         notes.append(f"there is no group {group!r} on this machine; the folders keep the group they have")
         return -1
+    return gid
 
 
 def _uid(owner: str, notes: list[str]) -> int:

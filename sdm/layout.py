@@ -1,122 +1,140 @@
 """Where a proposal's data lies: `/data/{visitors,proprietary,staff}/<beamline>/<proposal>/<visit>/{raw,process}`.
 
-Every name that becomes part of a path is checked here, and nowhere else.
+That is the default of a template; this is the one place that makes a path out of names.
 """
 
 from __future__ import annotations
 
-import datetime as dt
 import re
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
-CATEGORIES = ("visitors", "proprietary", "staff")
+import yaml
+
+from sdm import yamlfile
+from sdm.names import (
+    AUTO_VISIT,
+    CATEGORIES,
+    LONGEST_NAME,
+    NameRefused,
+    Place,
+    check_category,
+    check_name,
+    check_sample,
+    check_visit,
+    today,
+)
+
+__all__ = [
+    "AUTO_VISIT",
+    "CATEGORIES",
+    "DEFAULT_ROOT",
+    "LONGEST_NAME",
+    "Layout",
+    "LayoutError",
+    "NameRefused",
+    "Place",
+    "Rule",
+    "check_category",
+    "check_name",
+    "check_sample",
+    "check_visit",
+    "layout_from",
+    "today",
+]
+
 DEFAULT_ROOT = Path("/data")
-AUTO_VISIT = "auto"
-
-LONGEST_NAME = 100  # a file system takes 255 bytes; detectors make file names out of the sample's
-
-# A leading '-' is an option to a shell's command, a leading '.' hides the folder.
-_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*", re.ASCII)
-# Shares are mounted on Windows too, where these are devices, also with an extension.
-_WINDOWS_DEVICE = re.compile(r"(con|prn|aux|nul|com[0-9]|lpt[0-9])(\..*)?", re.IGNORECASE)
 
 
-class NameRefused(ValueError):
-    """A name that must not become part of a path. The text says why."""
-
-
-def check_name(name: str, what: str) -> str:
-    """The name of one folder, unchanged. Raises NameRefused; `what` is how the error calls it."""
-    if not _NAME.fullmatch(name):
-        raise NameRefused(
-            f"{what} {name!r} refused: use letters, digits, '_', '-' and '.', beginning with a letter, a digit or '_'"
-        )
-    if len(name) > LONGEST_NAME:
-        raise NameRefused(f"{what} {name[:20]!r}... refused: it has more than {LONGEST_NAME} characters")
-    if name.endswith(".") or _WINDOWS_DEVICE.fullmatch(name):
-        raise NameRefused(f"{what} {name!r} refused: Windows has no folder of that name")
-    return name
-
-
-def check_sample(sample: str) -> str:
-    """A sample's name, unchanged: one or more names with `/` between them, or "" for none.
-
-    The rule in use is letters, digits and '/'; '_', '-' and '.' are taken as well, since
-    beamlines use names like `0000_setup`. Raises NameRefused.
-    """
-    if sample.startswith("/"):
-        raise NameRefused(f"sample {sample!r} refused: it is an absolute path; leave the first '/' out")
-    if sample:
-        for part in sample.split("/"):
-            check_name(part, "sample" if part == sample else f"sample {sample!r}: the part")
-    return sample
-
-
-def check_category(category: str) -> str:
-    """One of `CATEGORIES`, unchanged. Raises NameRefused."""
-    if category not in CATEGORIES:
-        raise NameRefused(f"category {category!r} is not one of {', '.join(CATEGORIES)}")
-    return category
-
-
-def check_visit(visit: str) -> str:
-    """A name that, if it is all digits, begins with a date: YYYYMMDD, or YYYYMMDDHH as some beamlines have it."""
-    check_name(visit, "visit")
-    if visit.isdigit():
-        try:
-            dt.datetime.strptime(visit, "%Y%m%d%H" if len(visit) == 10 else "%Y%m%d")
-        except ValueError as error:
-            raise NameRefused(f"visit {visit!r} refused: it is not a date (YYYYMMDD)") from error
-    return visit
-
-
-def today() -> str:
-    """The name of a visit that starts now: YYYYMMDD, local time."""
-    return dt.datetime.now().strftime("%Y%m%d")
+class LayoutError(NameRefused):
+    """A layout that cannot be used. The text says where and why."""
 
 
 @dataclass(frozen=True)
-class Place:
-    """Whose data: the names that make up a path, checked. Raises NameRefused."""
+class Rule:
+    """How one folder is to be: its mode, and its group as a template; {group} is the proposal's."""
 
-    category: str
-    beamline: str
-    proposal: str
-    visit: str
-    sample: str = ""
+    mode: int
+    group: str = "{group}"
 
-    def __post_init__(self) -> None:
-        check_category(self.category)
-        check_name(self.beamline, "beamline")
-        check_name(self.proposal, "proposal")
-        check_visit(self.visit)
-        check_sample(self.sample)
+
+DEFAULT_PATH = "{category}/{beamline}/{proposal}/{visit}/raw"
+DEFAULT_SIBLINGS = ("process",)
+
+# The leading 2 (setgid) hands the group down to what is made inside.
+ABOVE_MODE = 0o2750
+VISIT_MODE = 0o2770
+
+PATH_FIELDS = ("category", "beamline", "proposal", "visit", "year")
+GROUP_FIELDS = ("group", "category", "beamline", "proposal")
 
 
 @dataclass(frozen=True)
 class Layout:
-    """The paths of a place, below a root that is an absolute path."""
+    """The paths of a place, below a root that is an absolute path. Raises LayoutError.
+
+    `path` is a template of the folder that detectors write to. Its parts before the first that
+    names a proposal or a visit must exist; the rest is made, and beside the last part its
+    `siblings`. `rules` say what is particular about a folder, by its part of `path` or its name.
+    """
 
     root: Path = DEFAULT_ROOT
+    path: str = DEFAULT_PATH
+    siblings: tuple[str, ...] = DEFAULT_SIBLINGS
+    rules: Mapping[str, Rule] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if not self.root.is_absolute() or ".." in self.root.parts:
-            raise NameRefused(f"root {str(self.root)!r} is not an absolute path without '..'")
+            raise LayoutError(f"root {str(self.root)!r} is not an absolute path without '..'")
+        for one in self._parts:
+            _check_template(one, PATH_FIELDS, f"path {self.path!r}: the part")
+        if "{proposal}" not in self.path:
+            raise LayoutError(f"path {self.path!r} does not name {{proposal}}: data of several would lie together")
+        if "{" in self._parts[-1]:
+            raise LayoutError(f"path {self.path!r} must end with a plain name, such as raw")
+        for name in self.siblings:
+            check_name(name, "sibling")
+        if len({self._parts[-1], *self.siblings}) <= len(self.siblings):
+            raise LayoutError(f"siblings {', '.join(self.siblings)}: one is there twice, or is {self._parts[-1]}")
+        for name, rule in self.rules.items():
+            if name not in (*self._parts[self._made :], *self.siblings):
+                made = ", ".join((*self._parts[self._made :], *self.siblings))
+                raise LayoutError(f"folder {name!r} is none of those that are made: {made}")
+            _check_template(rule.group, GROUP_FIELDS, f"folder {name!r}: group")
+            if not 0o700 <= rule.mode <= 0o7777 or rule.mode & 0o700 != 0o700:
+                raise LayoutError(f"folder {name!r}: mode {rule.mode:04o} does not leave all to its owner (07..)")
+
+    @property
+    def _parts(self) -> list[str]:
+        return self.path.split("/")
+
+    @property
+    def _made(self) -> int:
+        """The first of the parts that are made."""
+        named = ("{proposal}", "{visit}", "{year}")
+        return next(number for number, one in enumerate(self._parts) if any(name in one for name in named))
+
+    def _to(self, place: Place, parts: int) -> Path:
+        return self.root.joinpath(*(_filled(one, place) for one in self._parts[:parts]))
 
     def beamline(self, place: Place) -> Path:
         """The folder that must exist; it belongs to `<beamline>-service:<beamline>`."""
-        return self.root / place.category / place.beamline
+        return self._to(place, self._made)
 
     def proposal(self, place: Place) -> Path:
-        return self.beamline(place) / place.proposal
+        """The folder that holds all of the proposal's data, and of no other."""
+        first = next(number for number, one in enumerate(self._parts) if "{proposal}" in one)
+        return self._to(place, first + 1)
 
     def visit(self, place: Place) -> Path:
-        return self.proposal(place) / place.visit
+        """The folder of raw and its siblings."""
+        return self._to(place, len(self._parts) - 1)
 
     def raw(self, place: Place) -> Path:
         """Where detectors write."""
-        return self.visit(place) / "raw"
+        return self._to(place, len(self._parts))
 
     def process(self, place: Place) -> Path:
         """Where analysis writes; its tools find it by replacing `raw` in the path."""
@@ -125,3 +143,99 @@ class Layout:
     def sample(self, place: Place) -> Path:
         """The sample's folder below raw; raw itself where there is no sample."""
         return self.raw(place) / place.sample
+
+    def made(self, place: Place) -> list[tuple[Path, Rule]]:
+        """The folders that are made for a place, from the top, with raw and what is below it last."""
+        last = len(self._parts) - 1
+        above = [(self._to(place, number + 1), self._rule(number)) for number in range(self._made, last)]
+        beside = [(self.visit(place) / name, self.rules.get(name, self.usual(name))) for name in self.siblings]
+        raw, sample = self.raw(place), self.sample(place)
+        below = [path for path in reversed((sample, *sample.parents)) if raw in path.parents]
+        return [*above, *beside, *((path, self._rule(last)) for path in (raw, *below))]
+
+    def _rule(self, number: int) -> Rule:
+        return self.rules.get(self._parts[number], self.usual(self._parts[number]))
+
+    def usual(self, name: str) -> Rule:
+        """The rule of a part of the path or of a sibling where nothing else is said."""
+        return Rule(ABOVE_MODE if name in self._parts[:-2] else VISIT_MODE)
+
+    def group(self, rule: Rule, place: Place, group: str) -> str:
+        """The group of a folder with this rule; `group` is the proposal's."""
+        return rule.group.format(group=group, category=place.category, beamline=place.beamline, proposal=place.proposal)
+
+
+_NAMED = re.compile(r"\{([^{}]*)\}")
+
+
+def _check_template(template: str, fields: Sequence[str], what: str) -> None:
+    for name in _NAMED.findall(template):
+        if name not in fields:
+            raise LayoutError(f"{what} {template!r} names {{{name}}}; known are {', '.join(fields)}")
+    try:
+        check_name(_NAMED.sub("x", template), what)
+    except NameRefused as error:
+        raise LayoutError(str(error)) from error
+
+
+def _filled(template: str, place: Place) -> str:
+    """One folder's name. Raises NameRefused: several good names may together be too long, or a device of Windows."""
+    year = place.visit[:4]
+    if "{year}" in template and not (year.isdigit() and len(year) == 4):
+        raise NameRefused(f"visit {place.visit!r} does not begin with a year, which the path names")
+    names = {"category": place.category, "beamline": place.beamline, "proposal": place.proposal, "visit": place.visit}
+    return check_name(template.format(**names, year=year), "folder")
+
+
+# A settings text, in place of a path's template or of a file's name, begins with one of its fields.
+_SETTINGS = re.compile(r"(path|siblings|folders)\s*:")
+
+
+def layout_from(text_or_path: str, prefix: Path = DEFAULT_ROOT) -> Layout:
+    """The layout of a setting: "" for the default, a template with {proposal}, YAML text, or a YAML file's path.
+
+    Raises LayoutError that names the file, the line and the field.
+    """
+    said = text_or_path.strip()
+    if not said:
+        return Layout(prefix)
+    if _SETTINGS.match(said):
+        return _layout("the layout", said, prefix)
+    if "{" in said:
+        return Layout(prefix, said)
+    return _layout(said, yamlfile.read(Path(said), LayoutError), prefix)
+
+
+def _layout(where: str, said: str, prefix: Path) -> Layout:
+    layout = Layout(prefix)
+    with yamlfile.telling(where, LayoutError):
+        root = yamlfile.root_of(said)
+        if root is None:
+            raise LayoutError(f"{where} is empty")
+        given = yamlfile.mapping(root, "the layout", ("path", "siblings", "folders"))
+        if "path" in given:
+            layout = _with(layout, given["path"], path=yamlfile.text(given["path"], "path"))
+        if "siblings" in given:
+            siblings = yamlfile.texts(given["siblings"], "siblings", str)
+            layout = _with(layout, given["siblings"], siblings=siblings)
+        if "folders" in given:
+            for name, node in yamlfile.mapping(given["folders"], "folders").items():
+                rule = _rule(node, f"folder {name!r}", layout.usual(name))
+                layout = _with(layout, node, rules={**layout.rules, name: rule})
+    return layout
+
+
+def _with(layout: Layout, node: yaml.Node, **changes: Any) -> Layout:
+    try:
+        return replace(layout, **changes)
+    except NameRefused as error:
+        raise yamlfile.Mistake(node, str(error)) from error
+
+
+def _rule(node: yaml.Node, what: str, usual: Rule) -> Rule:
+    given = yamlfile.mapping(node, what, ("mode", "group"))
+    mode = yamlfile.text(given.get("mode"), f"{what}: mode")
+    if mode and not re.fullmatch(r"(0o|0)?[0-7]{3,4}", mode):
+        raise yamlfile.Mistake(given["mode"], f"{what}: mode {mode!r} is not of the form 02770")
+    group = yamlfile.text(given.get("group"), f"{what}: group")
+    return Rule(int(mode, 8) if mode else usual.mode, group or usual.group)

@@ -9,10 +9,11 @@ raw = beamline.create_path(20250001, group, "20250310")
 from __future__ import annotations
 
 import logging
+import os
 from pathlib import Path
 
 from sdm import folders
-from sdm.layout import DEFAULT_ROOT, Layout, NameRefused, Place, check_category, check_name
+from sdm.layout import DEFAULT_ROOT, NameRefused, Place, check_category, check_name, layout_from
 
 _log = logging.getLogger(__name__)
 
@@ -25,7 +26,8 @@ class Storage:
     """The part of the storage where one beamline keeps one category of data.
 
     `user_type` is visitors, proprietary or staff; `service_account` is the account that the
-    folders are to belong to (the one this runs as if None); `prefix` stands for `/data`.
+    folders are to belong to (the one this runs as if None); `prefix` stands for `/data`. Where the
+    layout is not the usual one, the environment variable SDM_LAYOUT says it, as `layout_from` takes it.
     """
 
     def __init__(
@@ -34,7 +36,7 @@ class Storage:
         try:
             self._category = check_category(user_type)
             self._beamline = check_name(beamline.lower(), "beamline")
-            self._layout = Layout(Path(prefix) if prefix else DEFAULT_ROOT)
+            self._layout = layout_from(os.environ.get("SDM_LAYOUT", ""), Path(prefix) if prefix else DEFAULT_ROOT)
         except NameRefused as error:
             raise StorageException(str(error)) from error
         self._owner = service_account or ""

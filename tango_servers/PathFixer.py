@@ -311,7 +311,7 @@ class PathFixer(Device):
         return self._proposals[:LONGEST_LIST]
 
     def read_Visits(self) -> list[str]:
-        known = self._in_use.proposal.visits if self._in_use.proposal else ()
+        known = self._in_use.proposal.visit_names if self._in_use.proposal else ()
         return sorted({*known, self._in_use.visit} - {""})[:LONGEST_LIST]
 
     def read_Samples(self) -> list[str]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -14,8 +16,9 @@ OFFICE = f"yaml:{Path(deploy.demo.__file__).with_name('proposals.yaml')}"
 
 
 @pytest.fixture(autouse=True)
-def office(monkeypatch: pytest.MonkeyPatch) -> None:
+def office(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> None:
     monkeypatch.setenv("SDM_OFFICE", OFFICE)
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path_factory.mktemp("state")))
 
 
 def test_show_prints_what_the_office_knows(capsys: pytest.CaptureFixture[str]) -> None:
@@ -63,6 +66,84 @@ def test_a_failure_is_one_sentence_and_status_1(
     assert error.startswith("scizoo-sdm: ")
     assert says in error
     assert error.count("\n") == 1
+
+
+def test_a_beamlines_proposals_are_listed(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["list", "cosaxs"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split()[0] for line in lines] == ["20250001", "20250117", "IN20250042", "commissioning"]
+    assert "proprietary  Formulation study 7" in lines[2]
+    assert main(["list", "balder"]) == 0
+    assert capsys.readouterr().out == ""
+
+
+def test_another_beamlines_proposal_is_refused_where_the_beamline_is_named(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert main(["show", "20250001", "--beamline", "balder"]) == 1
+    assert "for the beamline cosaxs, not balder" in capsys.readouterr().err
+    assert main(["show", "commissioning", "--beamline", "balder"]) == 0
+
+
+def test_while_the_office_is_down_its_last_answer_is_shown_with_its_age(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file, memory = tmp_path / "proposals.yaml", tmp_path / "memory.json"
+    file.write_text("proposals: [{id: 1, title: first, beamline: cosaxs}]")
+    asked = ["--office", f"yaml:{file}", "--memory", str(memory)]
+    assert main([*asked, "show", "1"]) == 0
+    assert "known:" not in capsys.readouterr().out
+    file.unlink()
+    then = datetime.now(UTC) - timedelta(hours=3, minutes=1)
+    kept = json.loads(memory.read_text())
+    kept["1"]["as_of"] = then.isoformat(timespec="seconds")
+    memory.write_text(json.dumps(kept))
+    assert main([*asked, "show", "1"]) == 0
+    shown = capsys.readouterr()
+    assert "known:                  as the office said 3 h ago" in shown.out
+    assert f"{file} cannot be read" in shown.err
+    assert main([*asked, "list", "cosaxs"]) == 0
+    assert "3 h ago" in capsys.readouterr().err
+
+
+def test_the_visit_is_the_offices_of_today(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    now = datetime.now().date()
+    visit = f"{{name: beamtime, start: {now - timedelta(1)}, end: {now + timedelta(1)}}}"
+    file = tmp_path / "proposals.yaml"
+    file.write_text(f"proposals: [{{id: 1, title: first, beamline: cosaxs, visits: [{visit}]}}]")
+    assert main(["--office", f"yaml:{file}", "folders", "1", "--dry-run"]) == 0
+    assert "/data/visitors/cosaxs/1/beamtime/raw" in capsys.readouterr().out
+
+
+def test_the_layout_is_a_setting(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "cosaxs").mkdir()
+    asked = ["folders", "20250001", "--visit", "20250310", "--prefix", str(tmp_path)]
+    assert main([*asked, "--layout", "{beamline}/{proposal}/{visit}/RAW"]) == 0
+    assert (tmp_path / "cosaxs" / "20250001" / "20250310" / "RAW").is_dir()
+    monkeypatch.setenv("SDM_LAYOUT", "{beamline}/{proposal}/{visit}/data")
+    assert main([*asked, "--raw-read-only"]) == 0
+    shown = capsys.readouterr()
+    assert f"made     2750 {tmp_path}/cosaxs/20250001/20250310/data" in shown.out
+    assert "scizoo-sdm: there is no group '20250001-group'" in shown.err
+    assert main([*asked, "--layout", "{beamline}/{person}/raw"]) == 1
+    assert "names {person}" in capsys.readouterr().err
+
+
+def test_a_dry_run_says_what_would_be_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "visitors" / "cosaxs").mkdir(parents=True)
+    (tmp_path / "visitors" / "cosaxs" / "20250001").symlink_to("/etc")
+    assert main(["folders", "20250001", "--prefix", str(tmp_path), "--dry-run"]) == 0
+    assert "refuse   2750" in capsys.readouterr().out
+
+
+def test_help_says_what_the_exit_status_is(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit, match="0"):
+        main(["--help"])
+    assert "exit status: 0 done, 1 could not be done" in capsys.readouterr().out
+    with pytest.raises(SystemExit, match="2"):
+        main(["shout"])
 
 
 def test_without_an_office_the_option_is_asked_for(

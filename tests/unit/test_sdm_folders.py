@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import ctypes
 import grp
 import os
 import stat
-from collections.abc import Iterator
+import threading
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
 from sdm import folders
 from sdm.folders import FolderError
-from sdm.layout import Layout, Place
+from sdm.layout import Layout, Place, Rule
 
 PLACE = Place("visitors", "cosaxs", "20250001", "20250310", "batch/cell_01")
+AT_FDCWD, RENAME_EXCHANGE = -100, 2  # linux/fcntl.h, linux/fs.h
 GROUP = grp.getgrgid(os.getgid()).gr_name
 
 MODES = {
@@ -47,8 +50,7 @@ def modes(layout: Layout) -> dict[str, int]:
     return {str(path.relative_to(top)): stat.S_IMODE(path.lstat().st_mode) for path in sorted(top.rglob("*"))}
 
 
-@pytest.mark.usefixtures("umask")
-def test_the_modes_are_those_asked_for_in_any_umask(layout: Layout) -> None:
+def test_the_modes_are_those_asked_for_in_any_umask(layout: Layout, umask: None) -> None:
     done = folders.make(layout, PLACE, GROUP)
     assert modes(layout) == MODES
     assert done.raw == layout.raw(PLACE)
@@ -132,6 +134,105 @@ def test_a_dangling_link_and_a_file_are_refused(layout: Layout) -> None:
     layout.proposal(PLACE).write_text("a file")
     with pytest.raises(FolderError, match="Not a directory"):
         folders.make(layout, PLACE, GROUP)
+
+
+Swap = Callable[[Path], None]
+
+
+def by_a_link(path: Path) -> None:
+    path.rename(path.with_name("moved"))
+    path.symlink_to(path.parents[4] / "elsewhere")
+
+
+def by_nothing(path: Path) -> None:
+    path.rmdir()
+
+
+@pytest.mark.parametrize(("swap", "says"), [(by_a_link, "symbolic link"), (by_nothing, "taken away")])
+def test_what_is_replaced_between_making_and_opening_is_not_followed(
+    layout: Layout, monkeypatch: pytest.MonkeyPatch, swap: Swap, says: str
+) -> None:
+    elsewhere = layout.root / "elsewhere"
+    elsewhere.mkdir(mode=0o700)
+    make_one = folders._make_one
+
+    def made_and_replaced(path: Path, above: int) -> bool:
+        new = make_one(path, above)
+        if path.name == "raw":
+            swap(path)
+        return new
+
+    monkeypatch.setattr(folders, "_make_one", made_and_replaced)
+    with pytest.raises(FolderError, match=says):
+        folders.make(layout, PLACE, GROUP)
+    assert list(elsewhere.iterdir()) == []
+    assert stat.S_IMODE(elsewhere.stat().st_mode) == 0o700
+
+
+def test_what_is_replaced_after_opening_leaves_what_is_there_now_alone(
+    layout: Layout, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    elsewhere = layout.root / "elsewhere"
+    elsewhere.mkdir(mode=0o700)
+    put_right = folders._put_right
+
+    def replaced(folder: folders.Folder, *rest: int) -> list[str]:
+        if folder.path.name == "raw":
+            by_a_link(folder.path)
+        return put_right(folder, *rest)
+
+    monkeypatch.setattr(folders, "_put_right", replaced)
+    folders.make(layout, PLACE, GROUP)
+    assert list(elsewhere.iterdir()) == []
+    assert stat.S_IMODE(elsewhere.stat().st_mode) == 0o700
+    assert (layout.visit(PLACE) / "moved" / "batch" / "cell_01").is_dir()
+
+
+def test_somebody_who_swaps_a_folder_and_a_link_all_the_time_gets_nothing_outside(layout: Layout) -> None:
+    elsewhere = layout.root / "elsewhere"
+    elsewhere.mkdir(mode=0o700)
+    folders.make(layout, PLACE, GROUP)
+    raw, link = layout.raw(PLACE), layout.visit(PLACE) / "link"
+    link.symlink_to(elsewhere)
+    renameat2 = ctypes.CDLL(None, use_errno=True).renameat2
+    done = threading.Event()
+
+    def swap() -> None:
+        while not done.is_set():
+            assert renameat2(AT_FDCWD, bytes(raw), AT_FDCWD, bytes(link), RENAME_EXCHANGE) == 0
+
+    swapper = threading.Thread(target=swap)
+    swapper.start()
+    refused = 0
+    try:
+        for _ in range(300):
+            try:
+                folders.make(layout, PLACE, GROUP)
+            except FolderError:
+                refused += 1
+    finally:
+        done.set()
+        swapper.join()
+    assert refused > 0
+    assert list(elsewhere.iterdir()) == []
+    assert stat.S_IMODE(elsewhere.stat().st_mode) == 0o700
+
+
+def test_another_layout_has_its_own_folders_and_modes(tmp_path: Path) -> None:
+    layout = Layout(
+        tmp_path, "{beamline}/{proposal}/{visit}/data", ("logs",), {"logs": Rule(0o700), "{proposal}": Rule(0o2710)}
+    )
+    (tmp_path / "cosaxs").mkdir()
+    done = folders.make(layout, PLACE, GROUP, raw_read_only=True)
+    assert done.raw == tmp_path / "cosaxs/20250001/20250310/data"
+    assert modes(layout) == {
+        "20250001": 0o2710,
+        "20250001/20250310": 0o2770,
+        "20250001/20250310/logs": 0o700,
+        "20250001/20250310/data": 0o2750,
+        "20250001/20250310/data/batch": 0o2750,
+        "20250001/20250310/data/batch/cell_01": 0o2750,
+    }
 
 
 def test_a_storage_that_is_not_mounted_is_not_filled(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sdm.layout import Layout, NameRefused, Place, check_name, check_sample, today
+from sdm.layout import Layout, LayoutError, NameRefused, Place, Rule, check_name, check_sample, layout_from, today
 
 ROOT = Path("/data")
 PLACE = Place("visitors", "cosaxs", "20250001", "20250310", "0000_setup")
@@ -104,6 +104,149 @@ def test_good_names_make_a_good_sample_and_its_path_ends_with_it(parts: list[str
 def test_an_error_names_what_was_refused(name: str) -> None:
     with pytest.raises(NameRefused, match=r"^visit "):
         check_name(name, "visit")
+
+
+SETTINGS = """\
+path: "{beamline}/{year}/{proposal}/{visit}/RAW_DATA"
+siblings: [process, macros, logs]
+folders:
+  "{proposal}": {mode: 02710}
+  RAW_DATA: {mode: "0o2750"}
+  logs: {mode: 0700, group: "{beamline}-staff"}
+  macros: {group: "{beamline}"}
+"""
+
+
+def made(layout: Layout, place: Place = PLACE) -> dict[str, tuple[int, str]]:
+    return {
+        str(path.relative_to(layout.root)): (rule.mode, layout.group(rule, place, "20250001-group"))
+        for path, rule in layout.made(place)
+    }
+
+
+def test_the_folders_of_the_usual_layout() -> None:
+    group = "20250001-group"
+    above = "visitors/cosaxs/20250001"
+    assert made(Layout(ROOT)) == {
+        above: (0o2750, group),
+        f"{above}/20250310": (0o2770, group),
+        f"{above}/20250310/process": (0o2770, group),
+        f"{above}/20250310/raw": (0o2770, group),
+        f"{above}/20250310/raw/0000_setup": (0o2770, group),
+    }
+    assert layout_from("", ROOT) == Layout(ROOT)
+
+
+@pytest.mark.parametrize("inline", [True, False])
+def test_a_layout_is_a_setting(tmp_path: Path, inline: bool) -> None:
+    file = tmp_path / "layout.yaml"
+    file.write_text(SETTINGS)
+    layout = layout_from(SETTINGS if inline else str(file), ROOT)
+    group = "20250001-group"
+    above = "cosaxs/2025/20250001"
+    assert layout.beamline(PLACE) == ROOT / "cosaxs"
+    assert layout.proposal(PLACE) == ROOT / above
+    assert made(layout) == {
+        "cosaxs/2025": (0o2750, group),
+        above: (0o2710, group),
+        f"{above}/20250310": (0o2770, group),
+        f"{above}/20250310/process": (0o2770, group),
+        f"{above}/20250310/macros": (0o2770, "cosaxs"),
+        f"{above}/20250310/logs": (0o700, "cosaxs-staff"),
+        f"{above}/20250310/RAW_DATA": (0o2750, group),
+        f"{above}/20250310/RAW_DATA/0000_setup": (0o2750, group),
+    }
+
+
+def test_a_template_alone_is_a_layout() -> None:
+    layout = layout_from("data/{proposal}-{visit}/raw", ROOT)
+    assert layout.raw(PLACE) == ROOT / "data" / "20250001-20250310" / "raw"
+    assert layout.beamline(PLACE) == ROOT / "data"
+    assert layout == Layout(ROOT, "data/{proposal}-{visit}/raw")
+
+
+@pytest.mark.parametrize(
+    ("template", "says"),
+    [
+        ("{category}/{beamline}/raw", "does not name {proposal}"),
+        ("{proposal}/{visit}", "must end with a plain name"),
+        ("/{proposal}/raw", "the part '' refused"),
+        ("{proposal}/../raw", "refused"),
+        ("{proposal}//raw", "refused"),
+        ("{proposal}/{user}/raw", "names {user}; known are category"),
+        ("{proposal!r}/raw", "names {proposal!r}"),
+        ("{proposal/raw", "refused"),
+        ("{proposal}/raw data", "refused"),
+        ("{proposal}/process", "siblings process: one is there twice, or is process"),
+        ("~{proposal}/raw", "refused"),
+    ],
+)
+def test_a_template_that_leads_elsewhere_or_mixes_data_is_refused(template: str, says: str) -> None:
+    with pytest.raises(LayoutError, match=says):
+        layout_from(template, ROOT)
+
+
+@pytest.mark.parametrize(
+    ("text", "line", "says"),
+    [
+        ("paths: x\n", 1, "'paths' is not a field of the layout"),
+        ("path: '{beamline}/raw'\n", 1, "does not name {proposal}"),
+        ("siblings: process\n", 1, "siblings is not a list"),
+        ("siblings: [process, process]\n", 1, "one is there twice"),
+        ("siblings: [raw]\n", 1, "one is there twice, or is raw"),
+        ("siblings:\n  - ../x\n", 2, "sibling '../x' refused"),
+        ("folders:\n  log: {mode: 0750}\n", 2, "folder 'log' is none of those that are made: {proposal}, {visit}"),
+        ("folders:\n  '{beamline}': {mode: 0750}\n", 2, "is none of those that are made"),
+        ("folders:\n  raw: {mode: 1488}\n", 2, "mode '1488' is not of the form 02770"),
+        ("folders:\n  raw: {mode: 0070}\n", 2, "does not leave all to its owner"),
+        ("folders:\n  raw: {mode: rwx}\n", 2, "mode 'rwx'"),
+        ("folders:\n  raw: {group: '{user}'}\n", 2, "names {user}"),
+        ("folders:\n  raw: {group: 'a b'}\n", 2, "refused"),
+        ("folders:\n  raw: {owner: me}\n", 2, "'owner' is not a field"),
+        ("folders:\n  raw: 2770\n", 2, "not of the form 'field: value'"),
+        ("path: {\n", 2, "not YAML"),
+    ],
+)
+def test_a_mistake_in_a_layout_is_told_with_file_line_and_field(
+    tmp_path: Path, text: str, line: int, says: str
+) -> None:
+    file = tmp_path / "layout.yaml"
+    file.write_text(text)
+    with pytest.raises(LayoutError) as caught:
+        layout_from(str(file), ROOT)
+    assert str(caught.value).startswith(f"{file}, line {line}: ")
+    assert says in str(caught.value)
+
+
+def test_a_layout_that_is_not_there() -> None:
+    with pytest.raises(LayoutError, match=r"/nowhere\.yaml cannot be read"):
+        layout_from("/nowhere.yaml", ROOT)
+    with pytest.raises(LayoutError, match="root 'data' is not an absolute path"):
+        layout_from("", Path("data"))
+    with pytest.raises(LayoutError, match="mode 10000"):
+        Layout(ROOT, rules={"raw": Rule(0o10000)})
+
+
+def test_a_year_is_that_of_the_visit() -> None:
+    layout = Layout(ROOT, "{year}/{proposal}/raw")
+    with pytest.raises(NameRefused, match="does not begin with a year"):
+        layout.raw(Place("visitors", "cosaxs", "20250001", "autumn"))
+
+
+def test_good_names_that_are_too_long_together_are_refused() -> None:
+    place = Place("visitors", "cosaxs", "p" * 90, "v" * 90)
+    with pytest.raises(NameRefused, match="more than 100"):
+        Layout(ROOT, "{proposal}-{visit}/raw").raw(place)
+
+
+@given(st.text(alphabet="{}abproposalvisit/._- \n", max_size=40))
+def test_whatever_the_template_the_path_stays_below_the_root(template: str) -> None:
+    try:
+        path = Layout(ROOT, template).raw(PLACE)
+    except NameRefused:
+        return
+    assert ROOT in path.parents
+    assert ".." not in path.parts
 
 
 def test_today_is_a_visit() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import stat
 from dataclasses import replace
+from datetime import UTC, date, datetime
 from pathlib import Path
 
 import pytest
@@ -12,19 +13,23 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import deploy.demo
-import sdm.office
 from sdm.office import (
     OfficeError,
+    OfficeRefused,
     OfficeUnavailable,
     Proposal,
     RememberingOffice,
     UnknownProposal,
+    Visit,
     WrongBeamline,
     YamlOffice,
+    ago,
     memory_file,
     office_from,
     proposal_at,
+    visit_on,
 )
+from sdm.yaml_office import proposals_of
 
 DEMO = Path(deploy.demo.__file__).with_name("proposals.yaml")
 
@@ -48,7 +53,7 @@ def test_a_proposal_has_all_that_the_file_says() -> None:
     assert found.title == "Swelling of cellulose fibres during drying"
     assert (found.pi_name, found.pi_email) == ("Astrid Lindqvist", "astrid.lindqvist@example.org")
     assert (found.category, found.beamline, found.group) == ("visitors", "cosaxs", "20250001-group")
-    assert found.visits == ("20250310", "20250922")
+    assert found.visit_names == ("20250310", "20250922")
     assert found.samples == ("fibre_A", "fibre_B", "empty_cell")
     assert found.as_of == ""
 
@@ -57,6 +62,75 @@ def test_the_rest_of_the_fields_have_defaults(file: Path) -> None:
     found = YamlOffice(file).proposal("20250001")
     assert found == Proposal("20250001", "Swelling of fibres", "cosaxs", group="20250001-group")
     assert found.category == "visitors"
+
+
+def test_visits_have_dates_and_a_proposal_its_type(file: Path) -> None:
+    file.write_text(
+        ONE
+        + """\
+    type: H
+    also_at: [formax]
+    visits:
+      - "20250310"
+      - {start: 2025-03-11, end: 2025-03-13}
+      - {name: night, start: 2025-03-12}
+      - {name: there, start: 2025-03-12, beamline: formax}
+"""
+    )
+    found = YamlOffice(file).proposal("20250001")
+    assert found.type == "H"
+    assert found.visits == (
+        Visit("20250310"),
+        Visit("20250311", "2025-03-11", "2025-03-13"),
+        Visit("night", "2025-03-12"),
+        Visit("there", "2025-03-12", beamline="formax"),
+    )
+    office = YamlOffice(file)
+    assert proposal_at(office, "20250001", "formax").visit_names == ("20250310", "20250311", "night", "there")
+    assert proposal_at(office, "20250001", "cosaxs").visit_names == ("20250310", "20250311", "night")
+    assert [one.id for one in office.proposals("formax")] == ["20250001"]
+
+
+@pytest.mark.parametrize(
+    ("day", "visit"),
+    [
+        (date(2025, 3, 9), "20250309"),
+        (date(2025, 3, 10), "20250310"),
+        (date(2025, 3, 11), "first"),
+        (date(2025, 3, 12), "second"),
+        (date(2025, 3, 13), "first"),
+        (date(2025, 3, 14), "20250314"),
+    ],
+)
+def test_the_visit_of_a_day_is_the_one_that_began_last(day: date, visit: str) -> None:
+    visits = (Visit("first", "2025-03-11", "2025-03-13"), Visit("second", "2025-03-12"), Visit("20250310"))
+    assert visit_on(Proposal("1", "", "cosaxs", visits=visits), day) == visit
+
+
+@pytest.mark.parametrize(
+    ("as_of", "said"),
+    [
+        ("2025-03-10T12:00:00Z", "just now"),
+        ("2025-03-10T12:00:20Z", "just now"),
+        ("2025-03-10T11:55:00Z", "5 min ago"),
+        ("2025-03-10T09:00:00Z", "3 h ago"),
+        ("2025-03-08T12:00:00Z", "2 days ago"),
+    ],
+)
+def test_the_age_of_an_answer_as_people_say_it(as_of: str, said: str) -> None:
+    assert ago(as_of, datetime(2025, 3, 10, 12, 0, 10, tzinfo=UTC)) == said
+
+
+def test_every_beamline_has_its_commissioning(file: Path) -> None:
+    office = YamlOffice(file)
+    found = proposal_at(office, "commissioning", "cosaxs")
+    assert (found.category, found.group, found.proprietary) == ("staff", "cosaxs", False)
+    file.write_text(ONE + "  - {id: commissioning, title: ours, beamline: cosaxs}\n")
+    assert proposal_at(office, "commissioning", "cosaxs").title == "ours"
+    assert proposal_at(office, "commissioning", "cosaxs").category == "staff"
+    assert proposal_at(office, "commissioning", "balder").beamline == "balder"
+    file.unlink()
+    assert proposal_at(office, "commissioning", "cosaxs").category == "staff"
 
 
 def test_proprietary_is_by_category_or_by_number() -> None:
@@ -99,6 +173,14 @@ def test_a_changed_file_is_read_again(file: Path) -> None:
         ("proposal: []\n", 1, "'proposal' is not a field of the file"),
         ("proposals:\n  - {id: 1\n  - x", 3, "not YAML"),
         ("[]\n", 1, "the file is not of the form"),
+        ("proposals:\n  - {id: 1, title: a, beamline: b, beamline: c}\n", 2, "'beamline' is there twice"),
+        ("proposals:\n  - {id: 1, title: a, beamline: b, visits:\n    [{start: soon}]}\n", 3, "'soon' is not a date"),
+        ("proposals:\n  - {id: 1, title: a, beamline: b, visits:\n    [{end: 2025-03-10}]}\n", 3, "a name or a start"),
+        (
+            "proposals:\n  - {id: 1, title: a, beamline: b, visits:\n    [{start: 2025-03-10, end: 2025-03-09}]}\n",
+            *(3, "before the start"),
+        ),
+        ("? [x]\n: y\n", 1, "this is not a field of the file"),
     ],
 )
 def test_a_mistake_is_told_with_file_line_and_field(file: Path, text: str, line: int, says: str) -> None:
@@ -119,7 +201,7 @@ def test_a_file_that_is_no_text_is_an_office_that_cannot_be_asked(file: Path, da
 @given(st.text(max_size=200))
 def test_whatever_is_in_the_file_only_our_errors_come(text: str) -> None:
     try:
-        sdm.office._read(Path("proposals.yaml"), text)
+        proposals_of("proposals.yaml", text)
     except OfficeError:
         return
 
@@ -133,9 +215,10 @@ def test_an_office_is_named_by_its_address(file: Path) -> None:
     assert office_from(f"yaml:{file}").proposal("20250001").title == "Swelling of fibres"
     with pytest.raises(OfficeError, match="is not set"):
         office_from("")
-    for wrong in ("yaml:", "duo:https://example.org", str(file)):
-        with pytest.raises(OfficeError, match="not of the form yaml:"):
+    for wrong in ("yaml:", "duo:https://me:secret@example.org", str(file), "scicat:", "duo", "imap:x"):
+        with pytest.raises(OfficeError, match="not of the form yaml:") as caught:
             office_from(wrong)
+        assert "secret" not in str(caught.value)
 
 
 # --------------------------------------------------------------------------- memory
@@ -145,7 +228,7 @@ class FakeOffice:
     """Answers, or is down."""
 
     def __init__(self) -> None:
-        self.down = False
+        self.trouble: OfficeError | None = None
         self.known = {"1": Proposal("1", "first", "cosaxs", samples=("a",)), "2": Proposal("2", "second", "balder")}
 
     def proposal(self, proposal_id: str) -> Proposal:
@@ -159,8 +242,8 @@ class FakeOffice:
         return [one for one in self.known.values() if one.beamline == beamline]
 
     def _answer(self) -> None:
-        if self.down:
-            raise OfficeUnavailable("down for maintenance")
+        if self.trouble:
+            raise self.trouble
 
 
 @pytest.fixture
@@ -172,11 +255,12 @@ def test_what_was_known_before_is_known_while_the_office_is_down(memory: Path) -
     fake = FakeOffice()
     first = RememberingOffice(fake, memory).proposal("1")
     assert first.as_of == ""
-    fake.down = True
+    fake.trouble = OfficeUnavailable("down for maintenance")
     after_restart = RememberingOffice(fake, memory)
     kept = after_restart.proposal("1")
     assert kept.as_of.endswith("Z")
-    assert replace(kept, as_of="") == first
+    assert kept.trouble == "down for maintenance"
+    assert replace(kept, as_of="", trouble="") == first
     assert [one.id for one in after_restart.proposals("cosaxs")] == ["1"]
     with pytest.raises(OfficeUnavailable, match="maintenance"):
         after_restart.proposal("2")
@@ -191,6 +275,43 @@ def test_a_proposal_that_the_office_no_longer_has_is_unknown(memory: Path) -> No
     del fake.known["1"]
     with pytest.raises(UnknownProposal):
         office.proposal("1")
+
+
+def test_what_the_office_once_said_to_be_unknown_is_forgotten(memory: Path) -> None:
+    fake = FakeOffice()
+    office = RememberingOffice(fake, memory)
+    office.proposal("1")
+    del fake.known["1"]
+    with pytest.raises(UnknownProposal):
+        office.proposal("1")
+    fake.trouble = OfficeUnavailable("down")
+    with pytest.raises(OfficeUnavailable):
+        office.proposal("1")
+
+
+def test_a_refusal_is_told_beside_what_was_known(memory: Path) -> None:
+    fake = FakeOffice()
+    office = RememberingOffice(fake, memory)
+    fake.trouble = OfficeRefused("look at /etc/token")
+    with pytest.raises(OfficeRefused, match="/etc/token"):
+        office.proposal("1")
+    fake.trouble = None
+    office.proposals("cosaxs")
+    fake.trouble = OfficeRefused("look at /etc/token")
+    assert office.proposal("1").trouble == "look at /etc/token"
+    assert office.proposals("cosaxs")[0].trouble == "look at /etc/token"
+    assert "token" not in memory.read_text()
+
+
+def test_visits_are_remembered_with_their_dates(memory: Path) -> None:
+    fake = FakeOffice()
+    visits = (Visit("a", "2025-03-10", "2025-03-11"), Visit("b"))
+    fake.known["1"] = replace(fake.known["1"], visits=visits, type="H", also_at=("formax",))
+    RememberingOffice(fake, memory).proposal("1")
+    fake.trouble = OfficeUnavailable("down")
+    after_restart = RememberingOffice(fake, memory)
+    assert after_restart.proposal("1").visits == visits
+    assert [one.id for one in after_restart.proposals("formax")] == ["1"]
 
 
 def test_the_memory_is_the_owners_alone(memory: Path) -> None:

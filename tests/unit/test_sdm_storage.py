@@ -59,3 +59,12 @@ def test_nobody_gets_out_of_the_beamlines_folder(root: Path, proposal: str, visi
 def test_a_missing_storage_is_a_storage_exception(tmp_path: Path) -> None:
     with pytest.raises(storage.StorageException, match="mounted"):
         storage.Storage("visitors", "biomax", prefix=str(tmp_path)).create_path("1", "1-group", "20250310")
+
+
+def test_another_layout_is_taken_from_the_environment(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SDM_LAYOUT", "{category}/{beamline}/{year}/{proposal}/{visit}/RAW_DATA")
+    raw = storage.Storage("visitors", "biomax", prefix=str(root)).create_path("1", "1-group", "20250310")
+    assert raw == f"{root}/visitors/biomax/2025/1/20250310/RAW_DATA"
+    monkeypatch.setenv("SDM_LAYOUT", "/nowhere.yaml")
+    with pytest.raises(storage.StorageException, match="cannot be read"):
+        storage.Storage("visitors", "biomax", prefix=str(root))

@@ -1,0 +1,142 @@
+"""An office's JSON as proposals: whatever it is, a proposal or an error comes of it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from sdm.duo import OWN
+from sdm.layout import Layout, Place
+from sdm.proposal import Visit
+from sdm.reading import Dotted, Reading, Unreadable, VisitFields, part, usable
+from sdm.rest_settings import RestSettings, without_file
+from tests.user_office import DUO_PROPOSAL
+
+SETTINGS: RestSettings = without_file("https://duo.example.org", OWN)
+READING: Reading = SETTINGS.reading
+
+values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=20),
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(st.sampled_from(["name", "start", "end", "fullname", "author", "x"]), inner, max_size=4)
+    ),
+    max_leaves=8,
+)
+names = st.sampled_from([*DUO_PROPOSAL, "schedule", "authors", "members", "proprietary", "group", "pi_firstname"])
+
+
+@given(st.dictionaries(names, values, max_size=8))
+def test_whatever_is_answered_a_proposal_or_an_error_comes_of_it(said: dict[str, Any]) -> None:
+    try:
+        found = READING.proposal({**DUO_PROPOSAL, **said})
+    except Unreadable:
+        return
+    for text in (found.title, found.abstract, found.pi_name, found.pi_email, *found.members, found.type):
+        assert text == "" or text.isprintable()
+    for visit in (*found.visit_names, "20250310"):
+        for sample in (*found.samples, ""):
+            place = Place(found.category, found.beamline, found.id, visit, sample)
+            assert ".." not in Layout().sample(place).parts
+
+
+@given(values)
+def test_whatever_is_listed_proposals_or_an_error_come_of_it(said: Any) -> None:
+    try:
+        found = READING.listed(said, "cosaxs")
+    except Unreadable:
+        return
+    assert all(one.is_at("cosaxs") for one in found)
+
+
+@given(st.text())
+def test_whatever_is_written_a_path_or_an_error_comes_of_it(text: str) -> None:
+    try:
+        found = part(text)
+    except ValueError:
+        return
+    assert found.text == text
+
+
+@pytest.mark.parametrize(
+    ("path", "found"),
+    [
+        ("a", [1]),
+        ("b.c", [2]),
+        ("d[].e", [3, 4]),
+        ("d[1].e", [4]),
+        ("d[7].e", []),
+        ("d", [{"e": 3}, {"e": 4}, {}]),
+        ("f", []),
+        ("f.g.h", []),
+        ("i[][].j", [5, 6]),
+        ("k.c", []),
+    ],
+)
+def test_paths_into_an_answer(path: str, found: list[Any]) -> None:
+    answer = {
+        "a": 1,
+        "b": {"c": 2},
+        "d": [{"e": 3}, {"e": 4}, {}],
+        "f": None,
+        "i": [[{"j": 5}], [{"j": 6}]],
+        "k": [],  # as PHP writes an object without fields
+    }
+    assert Dotted(path).values(answer) == found
+
+
+def test_a_list_on_the_way_is_told_with_what_to_write() -> None:
+    with pytest.raises(Unreadable, match=r"write e\[\] for each|a list is there"):
+        Dotted("d.e").values({"d": [{"e": 3}]})
+
+
+@pytest.mark.parametrize(
+    ("said", "name"),
+    [
+        ("fibre_A", "fibre_A"),
+        ("Fe2 O3 (powder)", "Fe2_O3_powder_"),
+        ("batch 1/cell 2", "batch_1/cell_2"),
+        ("-20C", "_20C"),
+        ("Å", "_"),
+        ("a//b", "a/b"),
+        ("x" * 200, "x" * 100),
+        ("../x", "../x"),
+        ("/etc", "/etc"),
+        ("a\x00b", "a\x00b"),
+    ],
+)
+def test_peoples_names_become_names_of_folders_and_hostile_ones_stay_what_they_are(said: str, name: str) -> None:
+    assert usable(said) == name
+
+
+@pytest.fixture
+def stockholm(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    monkeypatch.setenv("TZ", "Europe/Stockholm")
+    time.tzset()
+    yield
+    monkeypatch.undo()
+    time.tzset()
+
+
+@pytest.mark.usefixtures("stockholm")
+def test_times_of_another_zone_are_days_here() -> None:
+    sessions = [{"start": "2025-03-09T23:00:00.000Z", "end": "2025-03-12T16:00:00+01:00"}]
+    found = READING.proposal({**DUO_PROPOSAL, "sessions": sessions})
+    assert found.visits == (Visit("20250310", "2025-03-10", "2025-03-12"),)
+
+
+def test_visits_can_be_starts_or_names_alone() -> None:
+    settings = RestSettings("https://x", "x", Reading(READING.fields, (_alone("sessions[].start"), _alone("times"))))
+    found = settings.reading.proposal(DUO_PROPOSAL)
+    assert found.visits == (Visit("20250310", "2025-03-10"), Visit("20250922", "2025-09-22"))
+    found = settings.reading.proposal({"propid": 1, "beamline": "x", "times": ["first week", "", "2025-03-10"]})
+    assert found.visits == (Visit("first_week"), Visit("20250310", "2025-03-10"))
+
+
+def _alone(path: str) -> Any:
+    return VisitFields(Dotted(path))
