@@ -25,20 +25,20 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
         yield system
 
 
-@pytest.fixture(scope="module")
-def database(stack: Stack) -> TangoDatabase:
-    assert stack.db.get_info().startswith("TANGO Database sys/database/2")
+@pytest.fixture
+def database(stack: Stack, monkeypatch: pytest.MonkeyPatch) -> TangoDatabase:
+    monkeypatch.setattr("scifish.tangodb.DEVICE", stack.name("sys/database/2"))
     return TangoDatabase()
 
 
 @pytest.fixture
-def device(stack: Stack) -> Iterator[str]:
+def device(stack: Stack, database: TangoDatabase) -> Iterator[str]:
     """A device without properties."""
     info = tango.DbDevInfo()
     info.server, info._class, info.name = "SciDog/none", "SciDog", "b311a-e/ctl/scidog-99"
     stack.db.add_device(info)
     yield info.name
-    stack.db.delete_device_property(info.name, {name: [] for name in TangoDatabase().properties(info.name)})
+    stack.db.delete_device_property(info.name, {name: [] for name in database.properties(info.name)})
     stack.db.delete_device(info.name)
 
 
