@@ -12,7 +12,11 @@ PARALLEL ?= -n 2 --dist loadfile
 demo: $(READY)
 	$(BIN)/python -m deploy.demo $(if $(KEEP),--keep)
 
+# What depends on the Tango database also on the C++ one of the facilities, where Debian's packages can be had.
+ON_CPP_DATABASE := tests/integration/test_scidog*.py tests/integration/test_pathfixer*.py
+
 test: $(READY) lint
+	$(if $(ARGS),,SCIZOO_TEST_TANGO_DATABASE=cpp $(BIN)/python -m pytest $(PARALLEL) $(ON_CPP_DATABASE))
 	$(BIN)/python -m pytest $(PARALLEL) $(ARGS)
 
 lint: $(READY)
@@ -40,6 +44,7 @@ test-oldest:
 
 pictures: $(READY)
 	$(BIN)/python -m tests.ui.pictures
+	$(BIN)/python -m tests.ui.scidog_picture
 
 $(READY): setup.cfg pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \

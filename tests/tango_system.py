@@ -13,16 +13,33 @@ import tango
 
 from deploy.demo.processes import Processes
 from deploy.demo.stack import Stack
+from tests import ran_on
+from tests.cpp_database import CppStack, cpp_programs, versions, why_not
+
+CHOICE = "SCIZOO_TEST_TANGO_DATABASE"
+"""Environment variable: `cpp` for the C++ database on MariaDB, else pytango-db."""
 
 
 @contextmanager
-def control_system(folder: Path) -> Iterator[Stack]:
-    """A stack with a running database."""
+def control_system(folder: Path, database: str | None = None) -> Iterator[Stack]:
+    """A stack with a running database: this one (`cpp`, `pytango-db`), or the one that `CHOICE` says."""
     with pytest.MonkeyPatch.context() as patch, Processes(folder / "logs") as processes:
         patch.setenv("TANGO_HOST", os.environ.get("TANGO_HOST", ""))  # put back afterwards
-        stack = Stack(folder, processes)
+        stack = _stack(folder, processes, database or os.environ.get(CHOICE) or "pytango-db")
         stack.start_database()
         yield stack
+
+
+def _stack(folder: Path, processes: Processes, database: str) -> Stack:
+    if database == "pytango-db":
+        ran_on.servers.add("Tango database: pytango-db")
+        return Stack(folder, processes)
+    assert database == "cpp", f"{CHOICE} is one of cpp, pytango-db; and not {database!r}"
+    reason = why_not()
+    if reason:
+        pytest.skip(f"no C++ Tango database: {reason}")
+    ran_on.servers.add(f"Tango database: {versions()}")
+    return CppStack(folder, processes, cpp_programs())
 
 
 def eventually(condition: Callable[[], bool], timeout: float = 10.0) -> bool:
