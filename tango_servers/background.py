@@ -5,8 +5,14 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable
+from concurrent.futures import Future
+from typing import TypeVar
 
 import tango
+
+from scifish.crew import Crew
+
+T = TypeVar("T")
 
 _log = logging.getLogger(__name__)
 
@@ -47,3 +53,17 @@ class Background:
                     self._call()
                 except Exception:  # noqa: BLE001 the thread has to outlive whatever a network can raise
                     _log.exception("%s", self._thread.name)
+
+
+def within(crew: Crew, seconds: float, call: Callable[[], T]) -> T:
+    """What the call returns, or raises; TimeoutError if it hangs: it is then left to the crew's thread."""
+    answer: Future[T] = Future()
+
+    def work() -> None:
+        try:
+            answer.set_result(call())
+        except Exception as error:  # noqa: BLE001 it is the caller's
+            answer.set_exception(error)
+
+    crew.give(work)
+    return answer.result(seconds)
