@@ -22,8 +22,6 @@ ERROR, WARNING, NOTE = "error", "warning", "note"
 ANSWER = 2.5
 """Seconds for all of an answer to a client whose time-out is Tango's, 3 seconds."""
 
-UNREADABLE = "cannot be read"
-
 
 @dataclass(frozen=True)
 class Finding:
@@ -138,7 +136,7 @@ def _of_reading(entry: Entry, reading: Reading, described: Described | None) -> 
         labels = described.labels.get(entry.attribute.lower())
         yield from _of_map_keys(entry, labels)
     if reading.error:
-        yield WARNING, f"{UNREADABLE} now: {reading.error}"
+        yield WARNING, f"cannot be read now: {reading.error}"
         return
     yield from _of_value(entry, reading)
 

@@ -175,7 +175,7 @@ def settings_from_properties(device: str, properties: Mapping[str, Sequence[str]
 
 def _wrong_brokers(given: str) -> str:
     """The first of them that is not host:port, "" if all are, or if there are none."""
-    for broker in given.split(",") if given else ():
+    for broker in filter(str.strip, given.split(",")):
         found = _BROKER.fullmatch(broker.strip())
         if not found or not 0 < int(found.group(1)) < 65536:
             return broker.strip()

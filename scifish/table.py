@@ -191,9 +191,13 @@ def _map(text: str) -> tuple[Any, list[str]]:
     braced = text if text.startswith("{") else "{" + text + "}"
     try:
         # Our own SafeLoader: it makes nothing but plain values.
-        return yaml.load(braced, Loader=Loader), []  # noqa: S506
+        found = yaml.load(braced, Loader=Loader)  # noqa: S506
     except (yaml.YAMLError, *config.NOT_MEANT):
+        found = None
+    # A key without a colon has no value; one that is meant is written out.
+    if not isinstance(found, dict) or (None in found.values() and "null" not in braced):
         return None, [f"map {text[:80]!r} is not of the form '4: insert, 5: extract'"]
+    return found, []
 
 
 # ----------------------------------------------------------------------------- out
