@@ -170,7 +170,8 @@ class Editor:
                 found = self._put_config(new, before.lines, who, what)
             if settings.active_config.lower() == before.name.lower():
                 self._write("ActiveConfig", [found.name], who, what)
-            if before.name.lower() in self._always():
+            # Also where nobody has written it, and its default is meant.
+            if before.name.lower() in map(str.lower, settings.always_configs):
                 always = [found.name if n.lower() == before.name.lower() else n for n in settings.always_configs]
                 self._write("AlwaysConfigs", always, who, what)
             if before.name.lower() != new.lower():

@@ -7,6 +7,7 @@ program would stand still, the scan included. A command of the database's device
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import tango
 
@@ -28,29 +29,27 @@ class TangoDatabase:
 
     def devices_of_class(self, device_class: str) -> list[str]:
         """Names of the devices of a class, of whatever server."""
-        return [str(name) for name in self._device.command_inout("DbGetDeviceList", ["*", device_class]) if name]
+        return [str(name) for name in self._ask("DbGetDeviceList", ["*", device_class]) if name]
 
     def properties(self, device: str) -> dict[str, list[str]]:
         """All properties of a device with their lines; none if there is no such device."""
-        names = [text(name) for name in self._device.command_inout("DbGetDevicePropertyList", [device, "*"]) if name]
+        names = [text(name) for name in self._ask("DbGetDevicePropertyList", [device, "*"]) if name]
         if not names:
             return {}
-        return parse_properties(self._device.command_inout("DbGetDeviceProperty", [device, *map(raw, names)]))
+        return parse_properties(self._ask("DbGetDeviceProperty", [device, *map(raw, names)]))
 
     def put_property(self, device: str, name: str, lines: Sequence[str]) -> None:
         """Write a property, in place of one of that name in whatever case."""
-        self._device.command_inout(
-            "DbPutDeviceProperty", [device, "1", raw(name), str(len(lines)), *(raw(line) for line in lines)]
-        )
+        self._ask("DbPutDeviceProperty", [device, "1", raw(name), str(len(lines)), *map(raw, lines)])
 
     def delete_property(self, device: str, name: str) -> None:
         """Delete a property; nothing if there is none. A `*` or `%` in the name would stand for anything."""
-        self._device.command_inout("DbDeleteDeviceProperty", [device, raw(name)])
+        self._ask("DbDeleteDeviceProperty", [device, raw(name)])
 
     def has_device(self, name: str) -> bool:
         """Whether a device of this name (or alias) is defined."""
         try:
-            self._device.command_inout("DbImportDevice", raw(name))
+            self._ask("DbImportDevice", raw(name))
         except tango.DevFailed as failed:
             if failed.args[0].reason in ("DB_DeviceNotDefined", "DB_AliasNotDefined"):
                 return False
@@ -59,7 +58,14 @@ class TangoDatabase:
 
     def device_names(self, pattern: str) -> list[str]:
         """Names of the devices that are defined; `*` in the pattern stands for anything."""
-        return [str(name) for name in self._device.command_inout("DbGetDeviceWideList", pattern) if name]
+        return [str(name) for name in self._ask("DbGetDeviceWideList", pattern) if name]
+
+    def _ask(self, command: str, argument: str | list[str]) -> Any:
+        # PyTango asks the device for the type of a command's argument, each time and without a time-out.
+        data = tango.DeviceData()
+        kind = tango.CmdArgType.DevString if isinstance(argument, str) else tango.CmdArgType.DevVarStringArray
+        data.insert(kind, argument)
+        return self._device.command_inout(command, data)
 
 
 def parse_properties(answer: list[str]) -> dict[str, list[str]]:

@@ -12,7 +12,6 @@ from __future__ import annotations
 import functools
 import hashlib
 import json
-import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -32,7 +31,7 @@ from scifish.snapshot import Reader
 from scifish.table import TableError
 from scifish.tangodb import TangoDatabase, reason, text
 from tango_servers.answers import Announcer, refusing, sendable
-from tango_servers.background import Background, within
+from tango_servers.background import Background, OneAtATime, within
 from tango_servers.requests import WrongArgument, caller, json_object, lines_in, table_in, text_in, words
 
 LOOK = 3.0
@@ -42,6 +41,9 @@ LONGEST_LIST = 1000
 
 REMEMBER = 180.0
 """Seconds for which a program's trouble is shown: it repeats each minute what lasts."""
+
+DATABASE = 2.0
+"""Seconds that the Tango database has. Tango itself waits for more than a minute, whatever its time-out is."""
 
 CONFIG_AGE = 10.0
 """Seconds after which units and labels are asked for again: who validates has perhaps just put one right."""
@@ -56,6 +58,7 @@ CONTENT = (
     "a configuration's name; empty: what is recorded now; or a JSON object with lines or entries, as for SaveConfig"
 )
 
+T = TypeVar("T")
 _Method = TypeVar("_Method", bound=Callable[..., Any])
 
 
@@ -63,6 +66,7 @@ _Method = TypeVar("_Method", bound=Callable[..., Any])
 class Shown:
     """What the properties say, as clients see it."""
 
+    properties: dict[str, list[str]]
     settings: Settings
     entries: tuple[Entry, ...]
     json: str
@@ -150,17 +154,16 @@ class SciDog(Device):
     def init_device(self) -> None:
         super().init_device()
         self._announcer = Announcer(self, self.PUSHED)
-        self._properties: dict[str, list[str]] | None = None
         self._shown = self._view({})
         self._trouble = ""
         self._troubles: dict[str, tuple[float, str]] = {}
         self._last_snapshot = ""
-        self._looking = threading.Lock()
         self._looks = self._taken = 0
         self._connected: tuple[TangoDatabase, Editor] | None = None
         self._history = History(history_file(self.get_name(), _tango_host()))
         self._reader = Reader(config_age=CONFIG_AGE)
-        self._crew = Crew("scidog-browse")
+        self._crew = Crew("scidog-ask")
+        self._database = OneAtATime(self._crew)
         self._look()
         self._background = Background(f"{self.get_name()} properties", self._look, LOOK)
         self._background.start()
@@ -172,23 +175,30 @@ class SciDog(Device):
 
     def _look(self) -> None:
         """See what the properties are now, and show it."""
-        with self._looking:
-            self._looks += 1
-            number, shown, trouble = self._looks, self._shown, ""
-            try:
-                properties = self._edit.look()
-                if properties != self._properties:
-                    shown = self._view(properties)
-                    self._properties = properties
-                missing = self._path_fixer_missing(shown.settings.path_fixer)
-            except tango.DevFailed as failed:
-                missing = ""
-                trouble = f"the Tango database does not answer; what it said last is in use ({reason(failed)})"
-            trouble = "\n".join(filter(None, (trouble, missing, self._history.trouble)))
+        number, shown, missing, trouble = self._looks, None, "", ""
+        try:
+            number, properties, missing = self._database.ask(DATABASE, self._read)
+            shown = self._shown  # it need not be worked out again each time
+            if properties != shown.properties:
+                shown = self._view(properties)
+        except (tango.DevFailed, TimeoutError) as error:
+            why = reason(error) if isinstance(error, tango.DevFailed) else f"no answer within {DATABASE:g} s"
+            trouble = f"the Tango database does not answer; what it said last is in use ({why})"
+        trouble = "\n".join(filter(None, (trouble, missing, self._history.trouble)))
         with tango.AutoTangoMonitor(self):
-            if number > self._taken:  # else another look was later, and has newer ones
-                self._taken, self._shown, self._trouble = number, shown, trouble
+            if number >= self._taken:  # else another look was later, and has newer ones
+                self._taken, self._shown, self._trouble = number, shown or self._shown, trouble
                 self._announce()
+
+    def _read(self) -> tuple[int, dict[str, list[str]], str]:
+        """Which look this is, the properties, and what is wrong with PathFixer. One at a time."""
+        properties = self._edit.look()
+        self._looks += 1
+        name = settings_from_properties(self.get_name(), properties).path_fixer
+        # Of a wrong form is said with the properties; of another Tango system this database knows nothing.
+        if name.count("/") != 2 or self._db.has_device(name):
+            return self._looks, properties, ""
+        return self._looks, properties, f"PathFixer: the Tango database has no device {name}"
 
     def _view(self, properties: dict[str, list[str]]) -> Shown:
         settings = settings_from_properties(self.get_name(), properties)
@@ -197,13 +207,18 @@ class SciDog(Device):
         as_json = json.dumps(json.loads(config.entries_as_json(entries)))
         revision = hashlib.sha256(as_json.encode()).hexdigest()[:12]
         problems = tuple(sendable(problem) for problem in (*settings.problems, *mistakes))
-        return Shown(settings, tuple(entries), as_json, revision, problems)
+        return Shown(properties, settings, tuple(entries), as_json, revision, problems)
 
-    def _path_fixer_missing(self, name: str) -> str:
-        # Of a wrong form is said with the properties; of another Tango system this database knows nothing.
-        if name.count("/") != 2 or self._db.has_device(name):
-            return ""
-        return f"PathFixer: the Tango database has no device {name}"
+    def _change(self, call: Callable[[], T]) -> T:
+        """Do an edit, and show what there is then."""
+        try:
+            found = self._database.ask(checking.ANSWER, call)
+        except TimeoutError as error:
+            raise NoAnswer(
+                "the Tango database does not answer: whether it takes the change is not known yet; History will say it"
+            ) from error
+        self._look()
+        return found
 
     def _announce(self) -> None:
         """Tell clients what is new. With the monitor held."""
@@ -292,8 +307,8 @@ class SciDog(Device):
     @aside
     def write_ActiveConfig(self, name: str) -> None:
         self._look()  # somebody may just have added the configuration in jive
-        self._edit.activate(self._meant(name), caller(self))
-        self._look()
+        wanted, who = self._meant(name), caller(self)
+        self._change(lambda: self._edit.activate(wanted, who))
 
     def read_Entries(self) -> str:
         return self._shown.json
@@ -400,20 +415,20 @@ class SciDog(Device):
         """Delete a configuration that is not in use. The history keeps it."""
         name, revision = words(texts, 1, 2, "a configuration's name and perhaps its revision")
         self._look()
-        self._edit.delete(self._meant(name), caller(self), revision)
-        self._look()
+        wanted, who = self._meant(name), caller(self)
+        self._change(lambda: self._edit.delete(wanted, who, revision))
 
     @command(dtype_in=(str,), doc_in="Name of a configuration, and that of its copy", doc_out="JSON as of GetConfig")
     @aside
     def CopyConfig(self, texts: list[str]) -> str:
         """Write a configuration once more, under a name that is not taken."""
-        return self._named_anew(texts, lambda name, new: self._edit.copy(name, new, caller(self)))
+        return self._named_anew(texts, lambda name, new, who: self._edit.copy(name, new, who))
 
     @command(dtype_in=(str,), doc_in="Name of a configuration, and the new name", doc_out="JSON as of GetConfig")
     @aside
     def RenameConfig(self, texts: list[str]) -> str:
         """Give a configuration another name, also where ActiveConfig and AlwaysConfigs name it."""
-        return self._named_anew(texts, lambda name, new: self._edit.rename(name, new, caller(self)))
+        return self._named_anew(texts, lambda name, new, who: self._edit.rename(name, new, who))
 
     # ------------------------------------------------------- commands: history
 
@@ -441,9 +456,8 @@ class SciDog(Device):
     @aside
     def Restore(self, number: int) -> str:
         """Make a property what it was after that change. What it is now stays in the history."""
-        self._look()
-        change = self._edit.restore(int(number), caller(self))
-        self._look()
+        who = caller(self)
+        change = self._change(lambda: self._edit.restore(int(number), who))
         return json.dumps({**_told(change), "lines": change.lines})
 
     # ------------------------------------------------ commands: the live system
@@ -490,7 +504,11 @@ class SciDog(Device):
     def BrowseDevices(self, pattern: str) -> list[str]:
         """Devices, for one who chooses among them."""
         wanted = text(pattern).strip() or "*"
-        return [sendable(name) for name in self._db.device_names(wanted if "*" in wanted else f"*{wanted}*")]
+        wanted = wanted if "*" in wanted else f"*{wanted}*"
+        try:
+            return list(map(sendable, self._database.ask(checking.ANSWER, lambda: self._db.device_names(wanted))))
+        except TimeoutError as error:
+            raise NoAnswer("the Tango database does not answer") from error
 
     @command(
         doc_in="Name of a device",
@@ -517,15 +535,15 @@ class SciDog(Device):
 
     def _save(self, wanted: dict[str, Any], lines: Sequence[str], what: str) -> str:
         name, revision = self._meant(text_in(wanted, "name")), text_in(wanted, "revision")
-        found = self._edit.save(name, lines, revision, caller(self, text_in(wanted, "who", "")), what)
-        self._look()
+        who = caller(self, text_in(wanted, "who", ""))
+        found = self._change(lambda: self._edit.save(name, lines, revision, who, what))
         return _described(found)
 
-    def _named_anew(self, texts: list[str], call: Callable[[str, str], Found]) -> str:
+    def _named_anew(self, texts: list[str], call: Callable[[str, str, str], Found]) -> str:
         name, new = words(texts, 2, 2, "a configuration's name and the new one")
         self._look()
-        found = call(self._meant(name), new)
-        self._look()
+        wanted, who = self._meant(name), caller(self)
+        found = self._change(lambda: call(wanted, new, who))
         return _described(found)
 
     def _content(self, which: str) -> tuple[list[Entry], list[str]]:
@@ -546,8 +564,8 @@ class SciDog(Device):
     def _is_defined(self, until: float, device: str) -> bool:
         """Whether the database has it; taken for granted where there is no time left to ask, or no answer."""
         try:
-            return time.monotonic() > until or self._db.has_device(device)
-        except tango.DevFailed:
+            return self._database.ask(until - time.monotonic(), lambda: self._db.has_device(device))
+        except (tango.DevFailed, TimeoutError):
             return True
 
 

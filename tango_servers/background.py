@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 from collections.abc import Callable
 from concurrent.futures import Future
 from typing import TypeVar
@@ -55,8 +56,11 @@ class Background:
                     _log.exception("%s", self._thread.name)
 
 
-def within(crew: Crew, seconds: float, call: Callable[[], T]) -> T:
-    """What the call returns, or raises; TimeoutError if it hangs: it is then left to the crew's thread."""
+def within(crew: Crew, seconds: float, call: Callable[[], T], done: Callable[[], None] = lambda: None) -> T:
+    """What the call returns, or raises; TimeoutError if it hangs: it is then left to the crew's thread.
+
+    `done` is called when the call is over, in time or not.
+    """
     answer: Future[T] = Future()
 
     def work() -> None:
@@ -64,6 +68,23 @@ def within(crew: Crew, seconds: float, call: Callable[[], T]) -> T:
             answer.set_result(call())
         except Exception as error:  # noqa: BLE001 it is the caller's
             answer.set_exception(error)
+        finally:
+            done()
 
     crew.give(work)
     return answer.result(seconds)
+
+
+class OneAtATime:
+    """Calls of something that may hang, one after the other, so that no more than one of them ever hangs."""
+
+    def __init__(self, crew: Crew) -> None:
+        self._crew = crew
+        self._turn = threading.Lock()
+
+    def ask(self, seconds: float, call: Callable[[], T]) -> T:
+        """What the call returns, or raises; TimeoutError if it, or the one before it, hangs."""
+        until = time.monotonic() + seconds
+        if not self._turn.acquire(timeout=max(seconds, 0.0)):
+            raise TimeoutError
+        return within(self._crew, max(until - time.monotonic(), 0.0), call, self._turn.release)

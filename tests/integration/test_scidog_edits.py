@@ -7,8 +7,10 @@ import csv
 import io
 import json
 import os
+import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -266,15 +268,6 @@ def test_a_name_that_somebody_gave_in_jive_can_be_used_everywhere(stack: Stack, 
     assert in_database(stack, "Config.vag") == [RING]
 
 
-def test_what_jive_writes_as_latin_1_is_read_as_it_was_meant(stack: Stack, scidog: tango.DeviceProxy) -> None:
-    """Java's CORBA sends Latin-1; PyTango's client library sends UTF-8."""
-    db = tango.DeviceProxy(stack.name("sys/database/2"))
-    line = "- {name: Våg, source: a/b/c/d, unit: µm}"
-    db.DbPutDeviceProperty([SCIDOG, "1", "Config.saxs", "1", line])
-    assert get(scidog, "saxs")["lines"] == [line]
-    assert json.loads(scidog.Entries)[0]["unit"] == "µm"
-
-
 def test_a_table_out_of_a_spreadsheet_and_back(stack: Stack, scidog: tango.DeviceProxy) -> None:
     table = "Unit;Name;Source;Map\r\nµm;Gap;r3-311l/opt/ivu/gap;\r\n;=Lucka;a/b/c/State;OPEN: öppen\r\n"
     request = {"name": "table", "revision": "", "base64": base64.b64encode(table.encode("cp1252")).decode()}
@@ -350,3 +343,29 @@ def test_a_client_in_another_process_is_told_as_such(stack: Stack, scidog: tango
     said, _ = child.communicate(timeout=30)
     assert said.strip() == "waxs"
     assert history(scidog, "ActiveConfig")[0]["who"] == f"process {child.pid} on this machine"
+
+
+def test_it_can_be_initialised_again(scidog: tango.DeviceProxy) -> None:
+    before = history(scidog)
+    scidog.Init()
+    assert scidog.state() == tango.DevState.ON
+    assert history(scidog) == before
+    assert save(scidog, name="saxs", revision=get(scidog, "saxs")["revision"], lines=[GAP])["lines"] == [GAP]
+
+
+def test_with_a_database_that_hangs_others_are_answered_and_it_is_told(stack: Stack, scidog: tango.DeviceProxy) -> None:
+    database = next(process for process in stack.processes.running if process.name == "tango-database")
+    os.kill(database.pid, signal.SIGSTOP)
+    try:
+        longest = 0.0
+        until = time.monotonic() + 20.0
+        while scidog.state() != tango.DevState.ALARM and time.monotonic() < until:
+            began = time.monotonic()
+            assert len(scidog.read_attribute("Entries").value) > 100
+            longest = max(longest, time.monotonic() - began)
+            time.sleep(0.02)
+        assert scidog.Problems[0].startswith("the Tango database does not answer; what it said last is in use")
+        assert longest < 0.1
+    finally:
+        os.kill(database.pid, signal.SIGCONT)
+    assert eventually(lambda: scidog.state() == tango.DevState.ON)

@@ -220,6 +220,12 @@ def test_renaming_goes_wherever_the_name_is(db: Database, editor: Editor) -> Non
         editor.rename("waxs", "always", "astlin")
 
 
+def test_what_is_always_recorded_by_default_is_so_under_its_new_name(db: Database, editor: Editor) -> None:
+    del db.kept["AlwaysConfigs"]
+    editor.rename("beamline", "always", "astlin")
+    assert db.kept["AlwaysConfigs"] == ["always"]
+
+
 def test_renaming_that_changes_only_the_case(db: Database, editor: Editor) -> None:
     editor.rename("saxs", "SAXS", "astlin")
     assert db.kept["Config.SAXS"] == ["# mine", GOOD]
