@@ -11,8 +11,8 @@ from collections.abc import Collection, Mapping
 from typing import Any
 
 from ingest.settings import Settings
-from ingest.units import readable
 from scifish.message import Message
+from scifish.units import readable
 
 Json = dict[str, Any]
 

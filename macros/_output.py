@@ -19,5 +19,6 @@ def table(macro: Any, header: Sequence[str], rows: Iterable[Sequence[object]]) -
 
 
 def printable(cell: object) -> str:
-    """As text on one line; List wants at least one character in a cell."""
-    return "".join(c if c.isprintable() else " " for c in str(cell)) or " "
+    """As text on one line; List wants at least one character in a cell, and a Door takes Latin-1 only."""
+    line = "".join(c if c.isprintable() else " " for c in str(cell)) or " "
+    return line.encode("latin-1", "backslashreplace").decode("latin-1")

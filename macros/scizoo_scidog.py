@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
+import tango
 from sardana.macroserver.macro import Optional, Type, macro
 
-from macros._output import table
-from scifish import clients, config
+from macros._output import printable, table
+from scifish import checking, clients, config
+from scifish.config import Entry
+from scifish.differences import differences
+from scifish.settings import CONFIG_PREFIX, Settings
+from scifish.snapshot import Reader
+from scifish.tangodb import TangoDatabase, reason
 
-__all__ = ["scidog_list", "scidog_show", "scidog_use"]
+__all__ = ["scidog_check", "scidog_diff", "scidog_list", "scidog_show", "scidog_use"]
 
 
 @macro()
@@ -34,7 +42,7 @@ def scidog_use(self: Any, name: str) -> None:
     settings = clients.read_now()
     chosen = clients.use_config(settings, name)
     entries, problems = replace(settings, active_config=chosen).entries()
-    self.output("%s is active: %d attributes are recorded from the next scan on.", chosen, len(entries))
+    self.output("%s is active: %d attributes are recorded from the next scan on.", printable(chosen), len(entries))
     _warn(self, problems)
 
 
@@ -42,10 +50,7 @@ def scidog_use(self: Any, name: str) -> None:
 def scidog_show(self: Any, name: str | None) -> None:
     """Show what is recorded, or what is in one configuration."""
     settings = clients.read_now()
-    if name is None:
-        entries, problems = settings.entries()
-    else:
-        entries, problems = config.effective(settings.configs, (), clients.config_named(settings, name))
+    entries, problems = _entries(settings, name)
     table(
         self,
         ["Group", "Name", "Unit", "Source", "Record"],
@@ -55,6 +60,109 @@ def scidog_show(self: Any, name: str | None) -> None:
     _warn(self, problems)
 
 
-def _warn(self: Any, problems: list[str]) -> None:
+@macro([["name", Type.String, Optional, "A configuration; without one, all that is recorded now"]])
+def scidog_check(self: Any, name: str | None) -> None:
+    """Before a measurement: read all that would be recorded, and show what cannot be read.
+
+    scidog_check         what is recorded now, with the beamline's defaults
+    scidog_check NAME    one configuration, also if it is not the active one
+
+    It reads from the machine of this MacroServer, as a scan does, and works with SciDog stopped. The
+    first table has what cannot be read and why, and what is hardly meant (a unit that SciCat cannot
+    convert, a value that the map does not know); the second how long each device took. Nothing is
+    recorded.
+    """
+    settings = clients.read_now()
+    entries, problems = _entries(settings, name)
+    reader = Reader()
+    try:
+        reads = checking.read(entries, reader, settings.snapshot_timeout)
+        findings = checking.check(reads, _is_defined)
+    finally:
+        reader.close()
+    if findings:
+        rows = [[found.level, found.group, found.name, found.source, found.text] for found in findings]
+        table(self, ["", "Group", "Name", "Source", "What"], rows)
+    devices = checking.rounded(reads.took).items()
+    rows = [[device, "no answer" if seconds is None else f"{seconds:.3f}"] for device, seconds in devices]
+    table(self, ["Device", "Seconds"], rows)
+    there, count = len(entries) - len(reads.failed), len(entries)
+    self.output("%d of %d attributes can be read; it took %.2f s.", there, count, reads.seconds)
+    _warn(self, problems)
+
+
+@macro(
+    [
+        ["name", Type.String, None, "A configuration"],
+        ["other", Type.String, Optional, "Another one; or #17, or a revision: what the first was then"],
+    ]
+)
+def scidog_diff(self: Any, name: str, other: str | None) -> None:
+    """Show what differs between two configurations, or what has been changed in one.
+
+    scidog_diff NAME OTHER       how OTHER differs from NAME
+    scidog_diff NAME #17         how NAME is now, and was after change 17
+    scidog_diff NAME REVISION    the same, by its revision
+    scidog_diff NAME             how NAME is now, and was before its last change; and its history
+
+    An earlier state comes from SciDog's history, so its server has to run. SciDog's command Restore
+    goes back to one.
+    """
+    settings = clients.read_now()
+    name = clients.config_named(settings, name)
+    now, problems = _entries(settings, name)
+    if other is not None and other.lower() in map(str.lower, settings.configs):
+        before, (after, more) = now, _entries(settings, other)
+        problems = problems + more
+        label = [name, clients.config_named(settings, other)]
+    else:
+        before, label = _earlier(self, settings, name, other)
+        after = now
+    found = differences(before, after)
+    if found:
+        table(self, ["What", "Group", "Name", *label], found)
+    self.output("%d differences", len(found))
+    _warn(self, problems)
+
+
+def _entries(settings: Settings, name: str | None) -> tuple[list[Entry], list[str]]:
+    if name is None:
+        return settings.entries()
+    return config.effective(settings.configs, (), clients.config_named(settings, name))
+
+
+def _earlier(self: Any, settings: Settings, name: str, which: str | None) -> tuple[list[Entry], list[str]]:
+    """The entries of an earlier state, and what it and the present one are called."""
+    changes = [change for change in _history(settings, name) if change["property"].startswith(CONFIG_PREFIX)]
+    if which is None:
+        rows = [[f"#{c['number']}", c["time"], c["who"], c["what"], c["revision"]] for c in changes]
+        table(self, ["Change", "Time", "Who", "What", "Revision"], rows)
+        last = _history(settings, f"#{changes[0]['number']}")
+        if last["before"] is None:
+            self.output("The history has no earlier state of %s.", printable(name))
+        return config.parse(last["before"] or last["lines"] or [], name)[0], ["Before", "Now"]
+    if not which.startswith("#"):
+        which = next((f"#{change['number']}" for change in changes if change["revision"] == which), which)
+    if not which.startswith("#"):
+        known = ", ".join(sorted(settings.configs))
+        raise clients.Refused(f"{which!r} is no configuration, nor a revision of {name}; configurations are: {known}")
+    return config.parse(_history(settings, which)["lines"] or [], name)[0], [f"At {which}", "Now"]
+
+
+def _history(settings: Settings, which: str) -> Any:
+    try:
+        return json.loads(clients.proxy(settings.scidog).command_inout("History", which))
+    except tango.DevFailed as failed:
+        raise clients.NotReachable(f"{settings.scidog}: {reason(failed)}") from failed
+
+
+def _is_defined(device: str) -> bool:
+    try:
+        return TangoDatabase().has_device(device)
+    except tango.DevFailed:
+        return True  # what is wrong with the device is said all the same
+
+
+def _warn(self: Any, problems: Sequence[str]) -> None:
     for problem in problems:
-        self.warning("%s", problem)
+        self.warning("%s", printable(problem))

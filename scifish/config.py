@@ -12,7 +12,9 @@ from __future__ import annotations
 
 import difflib
 import json
+import math
 import re
+import reprlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from functools import lru_cache
@@ -21,7 +23,8 @@ from typing import Any
 import yaml
 
 RECORD = ("start", "end", "statistics")
-KEYS = ("name", "source", "group", "unit", "map", "record")
+TEXTS = ("name", "source", "group", "unit")
+KEYS = (*TEXTS, "map", "record")
 
 _SOURCE = re.compile(r"^(tango://[^/\s]+:\d+/)?[^/\s:]+/[^/\s]+/[^/\s]+/[^/\s]+$")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
@@ -56,8 +59,15 @@ class Entry:
 class Loader(yaml.SafeLoader):
     """YAML in which only true and false are booleans, and nothing is a date.
 
-    YAML 1.1 takes ON, off, yes and no for booleans too; ON and OFF are Tango states.
+    YAML 1.1 takes ON, off, yes and no for booleans too; ON and OFF are Tango states. And what is a
+    text in an entry is the text as it was written: `name: 1:30` is not 90, `name: 007` is not 7.
     """
+
+    def construct_mapping(self, node: Any, deep: bool = False) -> dict[Any, Any]:
+        for key, value in node.value if isinstance(node, yaml.MappingNode) else ():
+            if key.value in TEXTS and isinstance(value, yaml.ScalarNode) and not value.tag.endswith(":null"):
+                value.tag = "tag:yaml.org,2002:str"
+        return super().construct_mapping(node, deep)
 
 
 Loader.yaml_implicit_resolvers = {
@@ -127,6 +137,57 @@ def _apart_from_groups(entries: list[Entry], problems: list[str]) -> list[Entry]
     return apart
 
 
+def written(lines: Sequence[str]) -> list[dict[str, Any]]:
+    """The fields of each right entry, as they were written."""
+    found = []
+    for _, text in _items(lines):
+        fields, _ = _fields(text)
+        if fields is not None and checked(fields)[0] is not None:
+            found.append({key: fields[key] for key in KEYS if fields.get(key) is not None})
+    return found
+
+
+def line_of(fields: Mapping[str, Any]) -> str:
+    """An entry as one line of a configuration, which is read as these fields.
+
+    Nothing in it is of those things that the C++ Tango database changes: it makes `\\"` into `"`.
+    """
+    return "- " + flow({key: fields[key] for key in KEYS if fields.get(key) not in (None, "", {}, (), [])})
+
+
+_PLAIN = re.compile(r"[^\W\d_](?:[\w./ -]*[\w.])?")
+_TAKEN = ("null", "true", "false", "yes", "no", "on", "off", "y", "n")
+"""What is no text in YAML, here or to other programs."""
+
+
+def flow(value: Any) -> str:
+    """As YAML in flow style."""
+    if isinstance(value, Mapping):
+        return "{" + ", ".join(f"{flow(key)}: {flow(inner)}" for key, inner in value.items()) + "}"
+    if isinstance(value, list | tuple):
+        return "[" + ", ".join(map(flow, value)) + "]"
+    if value is None:
+        return "null"
+    if isinstance(value, bool | int):
+        return str(value).lower()
+    if isinstance(value, float):
+        mantissa, exponent, power = repr(value).partition("e")
+        return repr(value) if not exponent or "." in mantissa else f"{mantissa}.0e{power}"
+    return _scalar(str(value))
+
+
+def _scalar(text: str) -> str:
+    if _PLAIN.fullmatch(text) and text.isprintable() and text.lower() not in _TAKEN:
+        return text
+    if text.isprintable() and '\\"' not in text:
+        return "'" + text.replace("'", "''") + "'"
+    return '"' + "".join(c if c.isprintable() and c not in '\\"' else _escaped(ord(c)) for c in text) + '"'
+
+
+def _escaped(code: int) -> str:
+    return f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"
+
+
 def entries_as_json(entries: Sequence[Entry]) -> str:
     """The entries as a JSON list of objects with the fields of `Entry`."""
     return json.dumps([asdict(entry) for entry in entries], ensure_ascii=False)
@@ -154,26 +215,36 @@ def _items(lines: Sequence[str]) -> Iterator[tuple[int, str]]:
 
 
 def _entry(text: str, config_name: str) -> tuple[Entry | None, list[str]]:
-    text = text.rstrip("\n")
+    fields, why = _fields(text.rstrip("\n"))
+    return checked(fields, config_name) if fields is not None else (None, [why])
+
+
+def _fields(text: str) -> tuple[dict[Any, Any] | None, str]:
+    """What one entry's text says, or None and why it cannot be read."""
     if text.lstrip().startswith("-{"):  # YAML wants a blank after the dash
         text = text.replace("-{", "- {", 1)
     try:
         # Our own SafeLoader: it makes nothing but plain values.
         loaded = yaml.load(text, Loader=Loader)  # noqa: S506
-    except yaml.YAMLError as error:
-        return None, [f"not YAML ({_short(error)}): {text.strip()[:80]!r}"]
+    except (yaml.YAMLError, *NOT_MEANT) as error:
+        return None, f"not YAML ({_short(error)}): {text.strip()[:80]!r}"
     if isinstance(loaded, list) and len(loaded) == 1:
         loaded = loaded[0]
     if not isinstance(loaded, dict):
-        return None, [f"not of the form '- {{name: ..., source: ...}}': {text.strip()[:80]!r}"]
-    return _checked(loaded, config_name)
+        return None, f"not of the form '- {{name: ..., source: ...}}': {text.strip()[:80]!r}"
+    return loaded, ""
 
 
-def _short(error: yaml.YAMLError) -> str:
+NOT_MEANT = (ArithmeticError, AttributeError, LookupError, RecursionError, TypeError, ValueError)
+"""What PyYAML raises on a number of 5,000 digits, on `!!int x`, and on 1,000 brackets."""
+
+
+def _short(error: Exception) -> str:
     return str(getattr(error, "problem", None) or "cannot be read")
 
 
-def _checked(fields: dict[Any, Any], config_name: str) -> tuple[Entry | None, list[str]]:
+def checked(fields: Mapping[Any, Any], config_name: str = "") -> tuple[Entry | None, list[str]]:
+    """The entry that these fields are, None where they are none, and a sentence for each mistake."""
     problems = []
     for key in fields:
         if key not in KEYS:
@@ -181,11 +252,12 @@ def _checked(fields: dict[Any, Any], config_name: str) -> tuple[Entry | None, li
             hint = f"; did you mean {near[0]!r}?" if near else f"; known are {', '.join(KEYS)}"
             problems.append(f"the key {key!r} is not known and is ignored{hint}")
     texts = {}
-    for key in ("name", "source", "group", "unit"):
+    for key in TEXTS:
         value = fields.get(key)
-        texts[key] = "" if value is None else str(value).strip()
+        # Not all of it: YAML can say in one line what takes gigabytes when it is written out.
+        texts[key] = "" if value is None else value.strip() if isinstance(value, str) else reprlib.repr(value)
         if isinstance(value, dict | list) or _CONTROL.search(texts[key]):
-            return None, [*problems, f"{key}: {str(value)[:80]!r} is not a plain text"]
+            return None, [*problems, f"{key}: {texts[key][:80]!r} is not a plain text"]
     if not texts["name"]:
         return None, [*problems, "name is missing"]
     if not texts["source"]:
@@ -204,8 +276,14 @@ def _map(given: Any, name: str) -> tuple[dict[str, Any], list[str]]:
     if given is None:
         return {}, []
     if not isinstance(given, dict):
-        return {}, [f"{name}: map {given!r} is not of the form {{4: insert, 5: extract}}; values are not mapped"]
-    value_map = {map_key(key): value for key, value in given.items() if not isinstance(value, dict | list)}
+        return {}, [
+            f"{name}: map {reprlib.repr(given)} is not of the form {{4: insert, 5: extract}}; values are not mapped"
+        ]
+    value_map = {
+        map_key(key): str(value) if isinstance(value, float) and not math.isfinite(value) else value
+        for key, value in given.items()
+        if value is None or isinstance(value, str | int | float)
+    }
     if len(value_map) < len(given):
         return value_map, [f"{name}: map has keys that are the same, or values that are not plain; these are ignored"]
     return value_map, []
@@ -221,7 +299,10 @@ def map_key(value: Any) -> str:
 def _record(given: Any, name: str) -> tuple[tuple[str, ...], list[str]]:
     if given is None:
         return ("start",), []
-    wanted = [str(when).strip() for when in (given if isinstance(given, list) else [given])]
+    wanted = [
+        when.strip() if isinstance(when, str) else reprlib.repr(when)
+        for when in (given if isinstance(given, list | tuple) else [given])
+    ]
     known = tuple(when for when in RECORD if when in wanted)
     wrong = [when for when in wanted if when not in RECORD]
     problems = [f"{name}: record {when!r} is not one of {', '.join(RECORD)}" for when in wrong]

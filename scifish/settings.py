@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import json
 import os
 import re
@@ -38,6 +39,12 @@ PROPERTIES = (
 """Those of SciDog, beside its configurations `Config.<name>`."""
 DEFAULT_ALWAYS = ("beamline",)
 SYSTEM_SPOOL = Path("/var/lib/scifish")
+
+
+DEVICE = re.compile(r"(tango://[^/\s]+:\d+/)?[^/\s:]+/[^/\s]+/[^/\s]+")
+"""A device's name."""
+
+_BROKER = re.compile(r"(?:[a-zA-Z_]+://)?(?:\[[0-9a-fA-F:.]+\]|[^\s/:\[\],]+):(\d{1,5})")
 
 
 class SettingsError(Exception):
@@ -126,6 +133,14 @@ def settings_from_properties(device: str, properties: Mapping[str, Sequence[str]
             f"scifish-{beamline} is in use"
         )
         topic = ""
+    brokers = text("KafkaBootstrapServers")
+    if wrong := _wrong_brokers(brokers):
+        problems.append(
+            f"KafkaBootstrapServers: {wrong!r} is not of the form host:port; several have commas between them"
+        )
+    path_fixer = text("PathFixer")
+    if path_fixer and not DEVICE.fullmatch(path_fixer):
+        problems.append(f"PathFixer: {path_fixer!r} is no name of a device, such as b311a/ctl/sdm-01")
     proprietary = text("SendProprietary").lower()
     if proprietary not in ("", "true", "false", "1", "0", "yes", "no"):
         problems.append(f"SendProprietary: {proprietary!r} is neither true nor false; false is in use")
@@ -133,6 +148,7 @@ def settings_from_properties(device: str, properties: Mapping[str, Sequence[str]
     if spool and not Path(spool).expanduser().is_absolute():
         problems.append(f"SpoolDirectory: {spool!r} is not the full path of a folder; the default is in use")
         spool = ""
+    problems += _nearly_known([name for name, _ in by_name.values()])
     always = tuple(line.strip() for line in by_name.get("alwaysconfigs", ("", []))[1] if line.strip())
     return Settings(
         scidog=device,
@@ -144,8 +160,8 @@ def settings_from_properties(device: str, properties: Mapping[str, Sequence[str]
         },
         active_config=text("ActiveConfig"),
         always_configs=always or DEFAULT_ALWAYS,
-        path_fixer=text("PathFixer"),
-        kafka_bootstrap_servers=text("KafkaBootstrapServers"),
+        path_fixer=path_fixer,
+        kafka_bootstrap_servers=brokers,
         topic=topic or f"scifish-{beamline}",
         kafka_config_file=text("KafkaConfigFile"),
         spool_directory=spool,
@@ -155,6 +171,29 @@ def settings_from_properties(device: str, properties: Mapping[str, Sequence[str]
         send_proprietary=proprietary in ("true", "1", "yes"),
         problems=tuple(problems),
     )
+
+
+def _wrong_brokers(given: str) -> str:
+    """The first of them that is not host:port, "" if all are, or if there are none."""
+    for broker in filter(str.strip, given.split(",")):
+        found = _BROKER.fullmatch(broker.strip())
+        if not found or not 0 < int(found.group(1)) < 65536:
+            return broker.strip()
+    return ""
+
+
+def _nearly_known(names: Sequence[str]) -> list[str]:
+    """A sentence for each name that was hardly meant. Devices have properties of others, too: Tango's own, for one."""
+    known = {name.lower(): name for name in PROPERTIES}
+    problems = []
+    for name in names:
+        if name.lower() in known or name.lower().startswith(CONFIG_PREFIX.lower()):
+            continue
+        near = difflib.get_close_matches(name.lower(), known, n=1, cutoff=0.8)
+        meant = known[near[0]] if near else f"{CONFIG_PREFIX}<name>" if name.lower().startswith("config") else ""
+        if meant:
+            problems.append(f"{name}: a property of this name is not known and is ignored; did you mean {meant}?")
+    return problems
 
 
 def find_scidog(db: PropertySource) -> str:

@@ -59,6 +59,13 @@ class Reading(NamedTuple):
     raw: Any = None
 
 
+class Described(NamedTuple):
+    """What a device's attributes are called, and the labels of those that are enums, by name in lower case."""
+
+    names: tuple[str, ...]
+    labels: dict[str, Sequence[str]]
+
+
 class _Call(NamedTuple):
     """One call of a device: its attributes, and for each the full names under which it is wanted."""
 
@@ -77,10 +84,12 @@ class _Device:
 
     name: str
     turn: Line
+    config_age: float
     proxy: Any = None
     timeout: float = 0.0
     units: dict[str, str] = field(default_factory=dict)
     labels: dict[str, Sequence[str]] = field(default_factory=dict)
+    names: tuple[str, ...] = ()
     config_time: float = 0.0
     hangs_until: float = 0.0
     busy_since: float | None = None
@@ -89,19 +98,30 @@ class _Device:
 class Reader:
     """Reads attributes by their full names. Threads may share it; it keeps its proxies."""
 
-    def __init__(self, threads: int = MOST) -> None:
+    def __init__(self, threads: int = MOST, config_age: float = CONFIG_AGE) -> None:
+        self._config_age = config_age
         self._devices: dict[str, _Device] = {}
         self._lock = threading.Lock()
         self._crew = Crew("scifish-read", threads)
 
-    def read(self, sources: Collection[str], timeout: float) -> dict[str, Reading]:
-        """A Reading for each full attribute name, after at most `timeout` seconds. Never raises."""
-        deadline = time.monotonic() + timeout
+    def read(
+        self, sources: Collection[str], timeout: float, took: dict[str, float | None] | None = None
+    ) -> dict[str, Reading]:
+        """A Reading for each full attribute name, after at most `timeout` seconds. Never raises.
+
+        `took` gets, for each device in lower case, the seconds until its answer; None for no answer.
+        """
+        began = time.monotonic()
+        deadline = began + timeout
         calls = _calls(tuple(sources))
         answers = _Answers(len(calls))
         for call in calls:
             self.ask(call.device, call.attributes, timeout, functools.partial(answers.put, call.device))
         answered = answers.wait(deadline - time.monotonic())
+        if took is not None:
+            for call in calls:
+                answer = call.device in answered and not self._hangs(call.device, began)
+                took[call.device] = answers.when[call.device] - began if answer else None
         found: dict[str, Reading] = {}
         for call in calls:
             readings = answered.get(call.device) or _failed(call.attributes, f"no answer within {timeout:g} s")
@@ -119,13 +139,22 @@ class Reader:
         with self._lock:
             device = self._devices.get(name)
             if device is None:
-                device = self._devices[name] = _Device(name, Line(self._crew))
+                device = self._devices[name] = _Device(name, Line(self._crew), self._config_age)
         busy_since = device.busy_since
         if now < device.hangs_until or (busy_since is not None and now - busy_since >= _ALMOST * timeout):
             error = f"not read: {name} has not answered an earlier read, and is asked again after {AGAIN:g} s"
             done(_failed(attributes, error))
         else:
             device.turn.give(lambda: done(_read_in_turn(device, attributes, timeout, now + timeout)))
+
+    def _hangs(self, name: str, since: float) -> bool:
+        device = self._devices[name]
+        return device.hangs_until > since or device.busy_since is not None
+
+    def described(self, device: str) -> Described | None:
+        """What is known of a device that has answered; None if it never has."""
+        found = self._devices.get(device.lower())
+        return Described(found.names, found.labels) if found is not None and found.names else None
 
     def close(self) -> None:
         """Read no more. What hangs has `CLOSE` seconds, and is then left to itself."""
@@ -154,6 +183,7 @@ class _Answers:
 
     def __init__(self, count: int) -> None:
         self._found: dict[str, list[Reading]] = {}
+        self.when: dict[str, float] = {}
         self._missing = count
         self._lock = threading.Lock()
         self._all = threading.Event()
@@ -162,6 +192,7 @@ class _Answers:
 
     def put(self, device: str, readings: list[Reading]) -> None:
         with self._lock:
+            self.when[device] = time.monotonic()
             self._found[device] = readings
             self._missing -= 1
             complete = not self._missing
@@ -210,7 +241,7 @@ def _read_device(device: _Device, attributes: Sequence[str], timeout: float) -> 
         device.proxy.set_timeout_millis(max(int(timeout * 1000), 1))
         device.timeout = timeout
     results = device.proxy.read_attributes(attributes)
-    if not device.config_time or time.monotonic() - device.config_time > CONFIG_AGE:
+    if not device.config_time or time.monotonic() - device.config_time > device.config_age:
         _read_config(device)
     return [_reading(device, name.lower(), result) for name, result in zip(attributes, results, strict=True)]
 
@@ -222,6 +253,7 @@ def _read_config(device: _Device) -> None:
         log.warning("the units of %s cannot be read: %s", device.name, reason(failed))
         return
     device.units = {info.name.lower(): info.unit for info in infos if info.unit.strip().lower() not in _NO_UNIT}
+    device.names = tuple(info.name for info in infos)
     device.labels = {info.name.lower(): tuple(info.enum_labels) for info in infos if len(info.enum_labels)}
     device.config_time = time.monotonic()
 

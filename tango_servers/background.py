@@ -4,9 +4,16 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 from collections.abc import Callable
+from concurrent.futures import Future
+from typing import TypeVar
 
 import tango
+
+from scifish.crew import Crew
+
+T = TypeVar("T")
 
 _log = logging.getLogger(__name__)
 
@@ -47,3 +54,37 @@ class Background:
                     self._call()
                 except Exception:  # noqa: BLE001 the thread has to outlive whatever a network can raise
                     _log.exception("%s", self._thread.name)
+
+
+def within(crew: Crew, seconds: float, call: Callable[[], T], done: Callable[[], None] = lambda: None) -> T:
+    """What the call returns, or raises; TimeoutError if it hangs: it is then left to the crew's thread.
+
+    `done` is called when the call is over, in time or not.
+    """
+    answer: Future[T] = Future()
+
+    def work() -> None:
+        try:
+            answer.set_result(call())
+        except Exception as error:  # noqa: BLE001 it is the caller's
+            answer.set_exception(error)
+        finally:
+            done()
+
+    crew.give(work)
+    return answer.result(seconds)
+
+
+class OneAtATime:
+    """Calls of something that may hang, one after the other, so that no more than one of them ever hangs."""
+
+    def __init__(self, crew: Crew) -> None:
+        self._crew = crew
+        self._turn = threading.Lock()
+
+    def ask(self, seconds: float, call: Callable[[], T]) -> T:
+        """What the call returns, or raises; TimeoutError if it, or the one before it, hangs."""
+        until = time.monotonic() + seconds
+        if not self._turn.acquire(timeout=max(seconds, 0.0)):
+            raise TimeoutError
+        return within(self._crew, max(until - time.monotonic(), 0.0), call, self._turn.release)

@@ -7,21 +7,11 @@ only what mathjs takes is given to it. Everything else stays as it is, as on the
 from __future__ import annotations
 
 import math
-import re
 import threading
 from functools import cache, lru_cache
 from typing import Any
 
-_SHORT = "m g s K A mol cd Hz N J W Pa C F V ohm H S Wb T eV l L bar rad"
-_LONG = """meter metre gram second ampere kelvin mole hertz newton joule watt pascal coulomb farad
-    volt henry siemens weber tesla electronvolt liter litre radian"""
-_PLAIN = """deg degree degC degF degR degrees celsius fahrenheit arcsec arcmin grad gradian
-    angstrom inch in foot ft yard yd mile mi
-    min minute minutes h hr hour hours day days week weeks year years
-    tonne lb oz stone erg dyn dyne lbf kgf Wh BTU hp psi atm torr mmHg"""
-_SHORT_PREFIXES = "da h k M G T P E Z Y d c m u n p f a z y"
-_LONG_PREFIXES = """deca hecto kilo mega giga tera peta exa zetta yotta
-    deci centi milli micro nano pico femto atto zepto yocto"""
+from scifish.units import convertible
 
 _SPELT = {"\u00c5": "angstrom", "\u212b": "angstrom"}
 _BASE = {
@@ -36,14 +26,6 @@ _BASE = {
 }
 """pint's base units, in the order in which mathjs writes them."""
 
-# A product of powers, with brackets one deep. A unit comes from outside: what pint would make of
-# a tower of powers, or of half an expression, is never tried.
-_FACTOR = r"(?:[A-Za-z]+(?: ?\^ ?-?[0-9]{1,2})?|1)"
-_PRODUCT = rf"{_FACTOR}(?: ?[ */] ?{_FACTOR})*"
-_TERM = rf"(?:{_FACTOR}|\( ?{_PRODUCT} ?\)(?: ?\^ ?-?[0-9]{{1,2}})?)"
-_FORM = re.compile(rf"{_TERM}(?: ?[ */] ?{_TERM})*")
-_MAX_LENGTH = 64
-_NAME = re.compile(r"[A-Za-z]+")
 _lock = threading.Lock()
 
 
@@ -77,7 +59,7 @@ def _number(value: Any) -> float | None:
 def _linear(unit: str) -> tuple[float, float, str] | None:
     """(factor, offset, SI unit) of a unit, or None if it can't be converted."""
     text = " ".join(_SPELT.get(unit, unit).split())
-    if not _convertible(text):
+    if not convertible(text):
         return None
     try:
         with _lock:
@@ -92,13 +74,6 @@ def _linear(unit: str) -> tuple[float, float, str] | None:
         return None
     offset = float(zero.magnitude)
     return float(one.magnitude) - offset, offset, name
-
-
-def _convertible(text: str) -> bool:
-    if len(text) > _MAX_LENGTH or not _FORM.fullmatch(text):
-        return False
-    names = _NAME.findall(text)
-    return bool(names) and all(name in _names() for name in names)
 
 
 def _si_name(powers: dict[str, float]) -> str | None:
@@ -119,14 +94,6 @@ def _raised(name: str, power: float) -> str:
 
 def _grouped(parts: list[str]) -> str:
     return f"({' '.join(parts)})" if len(parts) > 1 else parts[0]
-
-
-@cache
-def _names() -> frozenset[str]:
-    short, long = _SHORT.split(), _LONG.split()
-    prefixed = {prefix + name for prefix in _SHORT_PREFIXES.split() for name in short}
-    prefixed |= {prefix + name for prefix in _LONG_PREFIXES.split() for name in long}
-    return frozenset({*short, *long, *_PLAIN.split(), *prefixed})
 
 
 @cache

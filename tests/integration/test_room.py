@@ -73,6 +73,8 @@ def test_what_is_wrong_with_a_spool_is_seen_in_scidog(tmp_path: Path, monkeypatc
     with control_system(tmp_path) as system:
         system.start_scidog("127.0.0.1:9")  # a broker that is not there
         scidog = tango.DeviceProxy(system.name(SCIDOG))
+        system.db.delete_device_property(SCIDOG, {"PathFixer": []})  # there is none here
+        scidog.Reload()
         assert scidog.state() == tango.DevState.ON
         settings = Settings(
             scidog=system.name(SCIDOG),

@@ -9,13 +9,16 @@ import pytest
 import tango
 
 from deploy.demo.beamline import CONFIGURATIONS
-from deploy.demo.stack import SCIDOG, Stack
+from deploy.demo.stack import PATHFIXER, SCIDOG, Stack
 from tests.tango_system import Events, control_system, eventually, refusal
 
 
 @pytest.fixture(scope="module")
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     with control_system(tmp_path_factory.mktemp("scidog")) as system:
+        info = tango.DbDevInfo()
+        info.server, info._class, info.name = "PathFixer/demo", "PathFixer", PATHFIXER
+        system.db.add_device(info)
         system.start_scidog("127.0.0.1:9092")
         yield system
 
@@ -119,11 +122,13 @@ def test_names_may_be_in_any_script(stack: Stack, scidog: tango.DeviceProxy) -> 
     edit(stack, **{"Config.saxs": ["- {name: 波長 λ, source: a/b/c/d, unit: Å}"]})
     scidog.Reload()
     assert names(scidog)[-1] == "波長 λ"
-    assert "unit: Å" in scidog.GetConfig("saxs")
+    assert json.loads(scidog.GetConfig("saxs"))["lines"] == ["- {name: 波長 λ, source: a/b/c/d, unit: Å}"]
 
 
 def test_a_configuration_is_given_as_it_was_written(scidog: tango.DeviceProxy) -> None:
-    assert scidog.GetConfig("SAXS") == "\n".join(CONFIGURATIONS["saxs"])
+    found = json.loads(scidog.GetConfig("SAXS"))
+    assert (found["name"], found["lines"], found["problems"]) == ("saxs", list(CONFIGURATIONS["saxs"]), [])
+    assert [entry["name"] for entry in found["entries"]] == names(scidog)[-len(found["entries"]) :]
     with pytest.raises(tango.DevFailed) as error:
         scidog.GetConfig("waxs")
     assert refusal(error)[0] == "SciDog_UnknownConfig"

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from scifish import config
 from scifish.config import Entry
+from scifish.storable import why_not
 
 RING = "- {name: Ring current, source: r3-319s2/dia/dcct-01/InstantaneousCurrent, unit: mA, group: Machine}"
 
@@ -197,3 +198,83 @@ def test_a_wrong_line_is_told_with_its_number_and_those_around_it_are_read(
     found, problems = config.parse(lines, "saxs")
     assert [entry.name for entry in found] == right
     assert sorted({int(problem.split(":")[0].removeprefix("saxs, line ")) for problem in problems}) == wrong
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "- " + "[" * 5000,
+        "- {name: x, source: a/b/c/d, map: {" + "1" * 5000 + ": x}}",
+        "- {name: x, source: a/b/c/d, map: {!!int x: y}}",
+        "- {name: x, source: a/b/c/d, map: !!timestamp x}",
+        "- {name: x, source: a/b/c/d, map: {4: !!bool x}}",
+    ],
+    ids=lambda line: line[:60],
+)
+def test_what_yaml_itself_stumbles_over_costs_its_own_line(line: str) -> None:
+    entries, problems = config.parse([RING, line, "- {name: after, source: a/b/c/e}"], "saxs")
+    assert [entry.name for entry in entries] == ["Ring current", "after"]
+    assert [problem.split(":")[0] for problem in problems] == ["saxs, line 2"]
+
+
+def test_a_line_that_would_be_gigabytes_when_written_out_is_told_shortly() -> None:
+    levels = ["name: &a [x,x,x,x,x,x,x,x,x,x]"]
+    for before, this in zip("abcdefgh", "bcdefghi", strict=True):
+        levels.append(f"k{this}: &{this} [{','.join([f'*{before}'] * 10)}]")
+    entries, problems = config.parse(["- {" + ", ".join(levels) + ", source: *i, group: x}"])
+    assert entries == []
+    assert all(len(problem) < 300 for problem in problems)
+
+
+@pytest.mark.parametrize("text", ["1:30", "007", "08", "2.50", "1_000", "true", "0x10", ".5", "1e3"])
+def test_a_name_that_looks_like_a_number_stays_as_it_was_written(text: str) -> None:
+    entries, problems = config.parse([f"- {{name: {text}, source: a/b/c/d, group: {text}, unit: {text}}}"])
+    assert problems == []
+    assert (entries[0].name, entries[0].group, entries[0].unit) == (text, text, text)
+
+
+def test_what_is_no_plain_value_is_not_in_the_map() -> None:
+    line = "- {name: x, source: a/b/c/d, map: {1: !!binary aGk=, 2: !!set {a}, 3: .nan, 4: .inf, 5: null, 6: 1.5}}"
+    entries, problems = config.parse([line])
+    assert entries[0].map == {"3": "nan", "4": "inf", "5": None, "6": 1.5}
+    assert len(problems) == 1
+    json.loads(config.entries_as_json(entries), parse_constant=pytest.fail)
+
+
+ANY = st.text(st.characters(exclude_categories=["Cs"]), max_size=20)
+VALUE = st.none() | st.booleans() | st.integers() | st.floats() | ANY
+FIELDS = st.fixed_dictionaries(
+    {"name": ANY, "source": st.sampled_from(["a/b/c/d", "tango://host:10000/a/b/c/d"])},
+    optional={
+        "unit": ANY,
+        "group": ANY,
+        "record": st.lists(st.sampled_from(config.RECORD), unique=True),
+        "map": st.dictionaries(st.none() | st.booleans() | st.integers() | st.floats() | ANY, VALUE, max_size=3),
+    },
+)
+
+
+@given(FIELDS)
+def test_a_line_that_is_written_here_is_read_as_the_same_entry(fields: dict[str, Any]) -> None:
+    line = config.line_of(fields)
+    wanted, mistakes = config.checked(fields, "x")
+    assert line.isprintable()
+    assert why_not("Config.x", [line]) == []
+    entries, problems = config.parse([line], "x")
+    assert entries == ([wanted] if wanted else [])
+    assert len(problems) == len(mistakes)
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "- {name: Ring current, source: r3-319s2/dia/dcct-01/InstantaneousCurrent, group: Machine, unit: mA}",
+        "- {name: Shutter, source: b311a/o/shutter-01/State, map: {4: insert, OPEN: open, 'on': 'yes'}}",
+        "- {name: '#1: it''s', source: a/b/c/d, unit: µm, record: [start, end]}",
+        '- {name: "a\\x5c\\x22b", source: a/b/c/d}',
+        "- {name: a\\b, source: a/b/c/d, map: {1: 1.0e-05}}",
+    ],
+)
+def test_lines_are_written_as_people_write_them(line: str) -> None:
+    (fields,) = config.written([line])
+    assert config.line_of(fields) == line.replace("a\\b,", "'a\\b',")

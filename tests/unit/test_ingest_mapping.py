@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 
 from ingest import mapping
 from ingest.settings import load
-from ingest.units import readable
 from scifish.message import check
+from scifish.units import readable
 from tests.kafka import file, message, value
 
 SETTINGS = load(Path(__file__).parents[2] / "docs" / "scicow.example.yaml", secrets=False)
@@ -154,6 +154,9 @@ def test_names_that_clash_get_a_number():
         ("Å", "angstrom"),
         ("Å⁻¹", "angstrom^-1"),
         ("kΩ", "kohm"),
+        ("Torr", "torr"),
+        ("Torr l/s", "torr l/s"),
+        ("mTorr", "mTorr"),
         ("ph/s", "ph/s"),
         ("%", "%"),
         ("C", "C"),

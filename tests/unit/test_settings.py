@@ -198,3 +198,70 @@ def test_settings_of_a_program_are_checked(wrong: dict[str, Any], says: str) -> 
     with pytest.raises(SettingsError) as caught:
         FixedSettings(Settings(**{"beamline": "lab", **wrong}))
     assert says in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "brokers",
+    [
+        "kafka:9092",
+        "kafka-1.example.org:9092, kafka-2:9093",
+        "10.0.0.1:9092",
+        "[fe80::1]:9092",
+        "kafka:9092,",
+        "SASL_SSL://kafka:9094",
+        "",
+    ],
+)
+def test_brokers_that_kafka_can_use(brokers: str) -> None:
+    found = settings_from_properties("d", {**PROPERTIES, "KafkaBootstrapServers": [brokers]})
+    assert found.problems == ()
+    assert found.kafka_bootstrap_servers == brokers
+
+
+@pytest.mark.parametrize(
+    ("brokers", "wrong"),
+    [
+        ("kafka", "kafka"),
+        ("kafka:9092;kafka-2:9092", "kafka:9092;kafka-2:9092"),
+        ("kafka:9092 kafka-2:9092", "kafka:9092 kafka-2:9092"),
+        ("kafka:70000", "kafka:70000"),
+        ("kafka:port", "kafka:port"),
+        ("http://kafka:9092/", "http://kafka:9092/"),
+    ],
+)
+def test_brokers_that_it_cannot_use_are_told_and_block_nothing(brokers: str, wrong: str) -> None:
+    found = settings_from_properties("d", {**PROPERTIES, "KafkaBootstrapServers": [brokers]})
+    (problem,) = found.problems
+    assert problem.startswith(f"KafkaBootstrapServers: {wrong!r} is not of the form host:port")
+    assert found.entries()[0]
+
+
+@pytest.mark.parametrize(
+    ("name", "meant"),
+    [
+        ("SnapshotTimout", "SnapshotTimeout"),
+        ("activeconfigs", "ActiveConfig"),
+        ("Kafka_Bootstrap_Servers", "KafkaBootstrapServers"),
+        ("Configs.saxs", "Config.<name>"),
+        ("Config_saxs", "Config.<name>"),
+    ],
+)
+def test_a_property_that_was_hardly_meant_is_told(name: str, meant: str) -> None:
+    (problem,) = settings_from_properties("d", {**PROPERTIES, name: ["5"]}).problems
+    assert problem == f"{name}: a property of this name is not known and is ignored; did you mean {meant}?"
+
+
+@pytest.mark.parametrize("name", ["polled_attr", "__SubDevices", "doc_url", "min_poll_period", "logging_level"])
+def test_properties_of_others_are_theirs(name: str) -> None:
+    assert settings_from_properties("d", {**PROPERTIES, name: ["5"]}).problems == ()
+
+
+@pytest.mark.parametrize("name", ["pathfixer", "a/b", "a/b/c/d", "a/b c/d"])
+def test_a_pathfixer_that_is_no_device_name_is_told(name: str) -> None:
+    (problem,) = settings_from_properties("d", {**PROPERTIES, "PathFixer": [name]}).problems
+    assert problem.startswith(f"PathFixer: {name!r} is no name of a device")
+
+
+def test_a_pathfixer_may_be_of_another_tango_system() -> None:
+    named = {**PROPERTIES, "PathFixer": ["tango://host:10000/a/b/c"]}
+    assert settings_from_properties("d", named).problems == ()

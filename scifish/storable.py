@@ -1,0 +1,42 @@
+"""What the Tango database keeps as it was written, and what it would refuse, cut or change.
+
+As found on the C++ database (9.3.4 on MariaDB): a line of more than 65,535 bytes is refused, when the
+old value is already gone; a backslash before a double quote vanishes. All else comes back as it was.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+MAX_LINE = 65_535
+"""Bytes of a property's line, in UTF-8."""
+
+MAX_NAME = 255
+"""Characters of a property's name."""
+
+
+def why_not(name: str, lines: Sequence[str]) -> list[str]:
+    """A sentence for each reason why a property could not be kept; none if it can."""
+    problems = []
+    if len(name) > MAX_NAME:
+        problems.append(f"the property's name {name[:40]!r}... has {len(name)} characters; {MAX_NAME} are possible")
+    for number, line in enumerate(lines, start=1):
+        problems += [f"line {number}: {problem}" for problem in _of_line(line)]
+    return problems
+
+
+def _of_line(line: str) -> list[str]:
+    try:
+        size = len(line.encode("utf-8"))
+    except UnicodeEncodeError:
+        return ["it has half a character (a lone surrogate), which no database can keep"]
+    problems = []
+    if size > MAX_LINE:
+        problems.append(f"it has {size} bytes; the Tango database takes {MAX_LINE} in a line")
+    if '\\"' in line:
+        problems.append(
+            "the Tango database would drop the backslash before a double quote: write the text in 'single quotes'"
+        )
+    if any(c in line for c in "\0\n\r"):
+        problems.append("it has a line break or a zero byte in its midst")
+    return problems

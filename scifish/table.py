@@ -1,0 +1,215 @@
+"""Configurations as tables, as people keep such lists in spreadsheets: CSV in, CSV out.
+
+In: the columns name, source, group, unit, map and record in any order, separated by commas, semicolons
+or tabs, in the encodings that Excel and LibreOffice write. Out: a cell never begins as a formula does.
+"""
+
+from __future__ import annotations
+
+import codecs
+import csv
+import difflib
+import io
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import yaml
+
+from scifish import config
+from scifish.config import KEYS, Loader, checked, line_of
+from scifish.storable import why_not
+
+SEPARATORS = ",;\t"
+
+# What spreadsheets take for the begin of a formula, also in their full-width forms, with an apostrophe
+# before it where one was put there so that it is none.
+_FORMULA = re.compile(r"^'*[=+\-@\uff1d\uff0b\uff0d\uff20]")
+
+_MARKS = (
+    (codecs.BOM_UTF8, "utf-8-sig"),
+    (codecs.BOM_UTF16_LE, "utf-16"),
+    (codecs.BOM_UTF16_BE, "utf-16"),
+)
+
+
+class TableError(ValueError):
+    """It is no table of entries. The text says what is missing, or in which line."""
+
+
+def decoded(data: bytes) -> str:
+    """A file's text: UTF-8 or UTF-16 with a mark at its begin, else UTF-8, else Windows-1252 as Excel writes it.
+
+    TableError if it is none of these.
+    """
+    encoding = next((encoding for mark, encoding in _MARKS if data.startswith(mark)), "")
+    try:
+        if encoding:
+            return data.decode(encoding)
+        try:
+            return data.decode("utf-8")
+        except UnicodeDecodeError:
+            return data.decode("cp1252")
+    except UnicodeDecodeError as error:
+        raise TableError(f"the file is not a text of {encoding or 'UTF-8 or Windows-1252'}: {error.reason}") from error
+
+
+def lines_from_csv(text: str) -> list[str]:
+    """The lines of a configuration. TableError, with the line in the file, for each row that is no entry."""
+    rows = _rows(text)
+    header = _header(rows)
+    problems = list(header.problems)
+    lines = []
+    named: dict[tuple[str, str], int] = {}
+    for number, cells in rows[header.row :]:
+        if not any(cell.strip() for cell in cells):
+            continue
+        fields, mistakes = _fields(header.columns, cells)
+        entry, more = checked(fields)
+        problems += [f"line {number}: {mistake}" for mistake in (*mistakes, *more)]
+        if entry is None:
+            continue
+        if (first := named.setdefault((entry.group, entry.name), number)) != number:
+            problems.append(f"line {number}: the name {entry.name!r} is taken by line {first}")
+        lines.append(line_of(fields))
+    if problems:
+        raise TableError("; ".join(problems[:20]))
+    if not lines:
+        raise TableError("there is no entry below the names of the columns")
+    return lines
+
+
+def lines_from_text(text: str) -> list[str]:
+    """The lines of a configuration out of YAML, as it is in the property, or out of a table. TableError as there."""
+    lines = [line.rstrip() for line in text.removeprefix("\ufeff").splitlines() if line.strip() not in ("---", "...")]
+    first = next((line.strip() for line in lines if line.strip() and not line.strip().startswith("#")), "")
+    if not first.startswith(("-", "{")):
+        return lines_from_csv(text)
+    # JSON is YAML, too; but the backslashes in it are not safe in the Tango database.
+    return [line_of(fields) for fields in config.written(lines)] if _rewritable(lines) else lines
+
+
+def _rewritable(lines: Sequence[str]) -> bool:
+    return bool(why_not("", lines)) and not config.parse(lines)[1]
+
+
+def csv_from_lines(lines: Sequence[str], separator: str = ",") -> str:
+    """The entries of a configuration as a table with a mark at its begin, by which Excel knows that it is UTF-8.
+
+    Comments and lines with mistakes are not in it.
+    """
+    out = io.StringIO()
+    out.write("\ufeff")
+    writer = csv.writer(out, delimiter=separator, quoting=csv.QUOTE_ALL, lineterminator="\r\n")
+    writer.writerow(KEYS)
+    for fields in config.written(lines):
+        writer.writerow([_cell(key, fields.get(key)) for key in KEYS])
+    return out.getvalue()
+
+
+# ------------------------------------------------------------------------------ in
+
+
+class _Header:
+    """Which column is where; `row` is the index of the first row of entries."""
+
+    def __init__(self, columns: list[str], row: int, problems: list[str]) -> None:
+        self.columns = columns
+        self.row = row
+        self.problems = problems
+
+
+def _rows(text: str) -> list[tuple[int, list[str]]]:
+    """Each row with the number of its last line in the file."""
+    text = text.removeprefix("\ufeff")
+    first, _, rest = text.partition("\n")
+    hint = first.strip('\r" ').lower()
+    if hint in {f"sep={separator}" for separator in SEPARATORS}:  # Excel's own
+        separator, text, skipped = hint[-1], rest, 1
+    else:
+        separator, skipped = _separator(text), 0
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=separator)
+    try:
+        return [(reader.line_num + skipped, row) for row in reader]
+    except csv.Error as error:
+        raise TableError(f"line {reader.line_num + skipped}: {error}") from error
+
+
+def _separator(text: str) -> str:
+    """The one by which the first line has the most names of columns."""
+    first = next((line for line in text.splitlines() if line.strip()), "")
+    return max(SEPARATORS, key=lambda separator: sum(_column(cell) in KEYS for cell in first.split(separator)))
+
+
+def _header(rows: Sequence[tuple[int, list[str]]]) -> _Header:
+    for index, (number, cells) in enumerate(rows):
+        if not any(cell.strip() for cell in cells):
+            continue
+        columns = [_column(cell) for cell in cells]
+        missing = [key for key in ("name", "source") if key not in columns]
+        if missing:
+            raise TableError(
+                f"line {number}: {' and '.join(missing)} not found; the first line names the columns, which are "
+                f"{', '.join(KEYS)}"
+            )
+        problems = []
+        for column in dict.fromkeys(columns):
+            if column in KEYS and columns.count(column) > 1:
+                problems.append(f"line {number}: there are several columns {column}")
+            near = difflib.get_close_matches(column, KEYS, n=1) if column not in KEYS else []
+            if near:  # columns of a beamline's own, for remarks and the like, are none of ours
+                problems.append(f"line {number}: column {column!r}: did you mean {near[0]}?")
+        return _Header(columns, index + 1, problems)
+    raise TableError("the table is empty")
+
+
+def _column(cell: str) -> str:
+    return cell.strip().strip("\"'").strip().lower()
+
+
+def _fields(columns: Sequence[str], cells: Sequence[str]) -> tuple[dict[str, Any], list[str]]:
+    problems = []
+    if any(cell.strip() for cell in cells[len(columns) :]):
+        problems.append(f"there are {len(cells)} cells, and {len(columns)} columns")
+    given = {key: _plain(cell) for key, cell in zip(columns, cells, strict=False) if key in KEYS}
+    fields: dict[str, Any] = {key: text for key, text in given.items() if text}
+    if "record" in fields:
+        fields["record"] = re.split(r"[\s,;|+]+", fields["record"].strip("[](){} "))
+    if "map" in fields:
+        fields["map"], mistakes = _map(fields["map"])
+        problems += mistakes
+    return fields, problems
+
+
+def _plain(cell: str) -> str:
+    text = cell.strip()
+    return text[1:] if text.startswith("'") and _FORMULA.match(text[1:]) else text
+
+
+def _map(text: str) -> tuple[Any, list[str]]:
+    """`4: insert, 5: extract`, with or without braces."""
+    braced = text if text.startswith("{") else "{" + text + "}"
+    try:
+        # Our own SafeLoader: it makes nothing but plain values.
+        found = yaml.load(braced, Loader=Loader)  # noqa: S506
+    except (yaml.YAMLError, *config.NOT_MEANT):
+        found = None
+    # A key without a colon has no value; one that is meant is written out.
+    if not isinstance(found, dict) or (None in found.values() and "null" not in braced):
+        return None, [f"map {text[:80]!r} is not of the form '4: insert, 5: extract'"]
+    return found, []
+
+
+# ----------------------------------------------------------------------------- out
+
+
+def _cell(key: str, value: Any) -> str:
+    if value is None:
+        return ""
+    if isinstance(value, Mapping):
+        text = config.flow(value)
+    elif isinstance(value, Iterable) and not isinstance(value, str):
+        text = ", ".join(map(str, value))
+    else:
+        text = str(value).strip()
+    return f"'{text}" if _FORMULA.match(text) else text

@@ -1,0 +1,82 @@
+"""Units as SciCat can read them, and which ones it converts.
+
+SciCat converts with mathjs, which knows `um`, `degC`, `deg`, `angstrom`, `ohm` and `torr` but not µm,
+°C, °, Å, Ω and Torr. What has no other spelling of the same meaning stays as it was written: SciCat
+then keeps the value without converting it.
+"""
+
+from __future__ import annotations
+
+import re
+from functools import cache, lru_cache
+
+_SPELLINGS = (
+    ("°C", "degC"),
+    ("°F", "degF"),
+    ("°", "deg"),
+    ("℃", "degC"),
+    ("Å", "angstrom"),
+    ("\N{ANGSTROM SIGN}", "angstrom"),
+    ("\N{OHM SIGN}", "ohm"),
+    ("\N{GREEK CAPITAL LETTER OMEGA}", "ohm"),
+    ("\N{MICRO SIGN}", "u"),
+    ("\N{GREEK SMALL LETTER MU}", "u"),
+    ("⁻¹", "^-1"),
+    ("⁻²", "^-2"),
+    ("⁻³", "^-3"),
+    ("²", "^2"),
+    ("³", "^3"),
+    ("·", "*"),
+    ("\N{DOT OPERATOR}", "*"),
+)
+
+_TORR = re.compile(r"(?<![A-Za-z])Torr(?![A-Za-z])")
+"""mathjs has torr without prefixes: of mTorr there is no other spelling."""
+
+_SHORT = "m g s K A mol cd Hz N J W Pa C F V ohm H S Wb T eV l L bar rad"
+_LONG = """meter metre gram second ampere kelvin mole hertz newton joule watt pascal coulomb farad
+    volt henry siemens weber tesla electronvolt liter litre radian"""
+_PLAIN = """deg degree degC degF degR degrees celsius fahrenheit arcsec arcmin grad gradian
+    angstrom inch in foot ft yard yd mile mi
+    min minute minutes h hr hour hours day days week weeks year years
+    tonne lb oz stone erg dyn dyne lbf kgf Wh BTU hp psi atm torr mmHg"""
+_SHORT_PREFIXES = "da h k M G T P E Z Y d c m u n p f a z y"
+_LONG_PREFIXES = """deca hecto kilo mega giga tera peta exa zetta yotta
+    deci centi milli micro nano pico femto atto zepto yocto"""
+
+# A product of powers, with brackets one deep. A unit comes from outside: a tower of powers, or half
+# an expression, is none.
+_FACTOR = r"(?:[A-Za-z]+(?: ?\^ ?-?[0-9]{1,2})?|1)"
+_PRODUCT = rf"{_FACTOR}(?: ?[ */] ?{_FACTOR})*"
+_TERM = rf"(?:{_FACTOR}|\( ?{_PRODUCT} ?\)(?: ?\^ ?-?[0-9]{{1,2}})?)"
+_FORM = re.compile(rf"{_TERM}(?: ?[ */] ?{_TERM})*")
+_MAX_LENGTH = 64
+_NAME = re.compile(r"[A-Za-z]+")
+
+
+@lru_cache(maxsize=4096)
+def readable(unit: str) -> str:
+    """The unit in mathjs's spelling, or as it is where that would not be the whole of it."""
+    spelled = unit
+    for written, known in _SPELLINGS:
+        spelled = spelled.replace(written, known)
+    spelled = _TORR.sub("torr", spelled)
+    return spelled if spelled.isascii() else unit
+
+
+@lru_cache(maxsize=4096)
+def convertible(unit: str) -> bool:
+    """Whether SciCat converts it, spelled as it is here (`readable` first). What it can't, it keeps as written."""
+    text = " ".join(unit.split())
+    if len(text) > _MAX_LENGTH or not _FORM.fullmatch(text):
+        return False
+    names = _NAME.findall(text)
+    return bool(names) and all(name in _names() for name in names)
+
+
+@cache
+def _names() -> frozenset[str]:
+    short, long = _SHORT.split(), _LONG.split()
+    prefixed = {prefix + name for prefix in _SHORT_PREFIXES.split() for name in short}
+    prefixed |= {prefix + name for prefix in _LONG_PREFIXES.split() for name in long}
+    return frozenset({*short, *long, *_PLAIN.split(), *prefixed})

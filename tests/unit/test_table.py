@@ -1,0 +1,157 @@
+"""Configurations as tables: what spreadsheets write, and what they may be given."""
+
+from __future__ import annotations
+
+import contextlib
+import csv
+import io
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from scifish.config import RECORD, checked, line_of, parse
+from scifish.storable import why_not
+from scifish.table import TableError, csv_from_lines, decoded, lines_from_csv, lines_from_text
+
+ROWS = [
+    ["name", "source", "group", "unit", "map", "record"],
+    ["Ring current", "r3-319s2/dia/dcct-01/InstantaneousCurrent", "Machine", "mA", "", ""],
+    ["Shutter", "b311a/o/shutter-01/State", "Optics", "", "OPEN: open, CLOSE: closed", "start, end"],
+    ["Motor å", "b311a/o/mot-01/Position", "Optics", "µm", "{4: insert}", "start end statistics"],
+]
+LINES = [
+    "- {name: Ring current, source: r3-319s2/dia/dcct-01/InstantaneousCurrent, group: Machine, unit: mA}",
+    "- {name: Shutter, source: b311a/o/shutter-01/State, group: Optics, "
+    "map: {OPEN: open, CLOSE: closed}, record: [start, end]}",
+    "- {name: Motor å, source: b311a/o/mot-01/Position, group: Optics, unit: µm, "
+    "map: {4: insert}, record: [start, end, statistics]}",
+]
+
+
+def as_csv(rows: list[list[str]], separator: str = ",", end: str = "\r\n") -> str:
+    out = io.StringIO()
+    csv.writer(out, delimiter=separator, lineterminator=end).writerows(rows)
+    return out.getvalue()
+
+
+@pytest.mark.parametrize("separator", [",", ";", "\t"])
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "cp1252", "latin-1"])
+@pytest.mark.parametrize("end", ["\r\n", "\n", "\r"])
+def test_as_excel_and_others_write_it(separator: str, encoding: str, end: str) -> None:
+    data = as_csv(ROWS, separator, end).encode(encoding)
+    assert lines_from_csv(decoded(data)) == LINES
+
+
+def test_columns_in_any_order_with_others_between_and_blank_rows() -> None:
+    order = [3, 1, 5, 0, 2, 4]
+    rows = [[*(row[place] for place in order), "a remark, for people"] for row in ROWS]
+    rows[0] = [*(f" {name.upper()} " for name in rows[0][:-1]), "Remark"]
+    rows[2:2] = [[""] * 7, []]
+    assert lines_from_csv("\r\n" + as_csv(rows)) == LINES
+
+
+@pytest.mark.parametrize("separator", [",", ";", "\t"])
+def test_excels_own_hint_for_the_separator(separator: str) -> None:
+    assert lines_from_csv(f"sep={separator}\r\n" + as_csv(ROWS, separator)) == LINES
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("", "the table is empty"),
+        ("name,group\r\nx,y\r\n", "line 1: source not found; the first line names the columns"),
+        ("x,a/b/c/d\r\n", "line 1: name and source not found"),
+        ("name,source,naem\r\nx,a/b/c/d,\r\n", "line 1: column 'naem': did you mean name?"),
+        ("name,source,name\r\nx,a/b/c/d,y\r\n", "line 1: there are several columns name"),
+        ("name,source\r\nx,a/b/c\r\n\r\ny,\r\n", "line 2: x: source 'a/b/c' is not of the form"),
+        ("name,source\r\nx,a/b/c\r\n\r\ny,\r\n", "line 4: y: source is missing"),
+        ("name,source\r\nx,a/b/c/d\r\nx,a/b/c/e\r\n", "line 3: the name 'x' is taken by line 2"),
+        ("name,source\r\nx,a/b/c/d,mm\r\n", "line 2: there are 3 cells, and 2 columns"),
+        ("name,source,map\r\nx,a/b/c/d,4 insert\r\n", "line 2: map '4 insert' is not of the form"),
+        ('name,source,map\r\nx,a/b/c/d,"{4: [insert"\r\n', "line 2: map '{4: [insert' is not of the form"),
+        ("name,source,record\r\nx,a/b/c/d,stop\r\n", "line 2: x: record 'stop' is not one of start, end, statistics"),
+        ("name,source\r\n", "there is no entry below the names of the columns"),
+    ],
+)
+def test_each_mistake_is_told_with_its_line(text: str, says: str) -> None:
+    with pytest.raises(TableError) as caught:
+        lines_from_csv(text)
+    assert says in str(caught.value)
+
+
+def test_a_file_that_is_no_text() -> None:
+    with pytest.raises(TableError, match="not a text of UTF-8 or Windows-1252"):
+        decoded(b"\x81\x8d\xff\xfe")
+    with pytest.raises(TableError, match="utf-16"):
+        decoded(b"\xff\xfea")
+
+
+NOT_FIRST = "=+-@\t\r\uff1d\uff0b\uff0d\uff20"
+"""What a spreadsheet takes for the begin of a formula."""
+
+
+@pytest.mark.parametrize(
+    "name", ["=1+1", "+HV", "-5", "@SUM(A1)", "'=1+1", "''-5", "\uff1d1", "'tis", "=cmd|' /C calc'!A0"]
+)
+def test_no_cell_is_a_formula_and_names_come_back(name: str) -> None:
+    lines = [line_of({"name": name, "source": "a/b/c/d", "unit": name, "map": {4: name}})]
+    text = csv_from_lines(lines)
+    cells = [cell for row in csv.reader(io.StringIO(text.removeprefix("\ufeff"))) for cell in row]
+    assert not [cell for cell in cells if cell and cell[0] in NOT_FIRST]
+    assert parse(lines_from_csv(text)) == parse(lines)
+
+
+def test_a_table_has_the_entries_and_nothing_else() -> None:
+    text = csv_from_lines(["# a remark", LINES[0], "- {name: wrong}", "", LINES[1]], ";")
+    assert text.startswith('\ufeff"name";"source";"group";"unit";"map";"record"\r\n"Ring current";')
+    assert lines_from_csv(text) == LINES[:2]
+
+
+def test_yaml_is_taken_as_it_is() -> None:
+    text = "---\n# a remark\n" + "\n".join(LINES) + "\n- name: Block\n  source: a/b/c/d\n"
+    lines = lines_from_text(text)
+    assert lines == ["# a remark", *LINES, "- name: Block", "  source: a/b/c/d"]
+    assert [entry.name for entry in parse(lines)[0]][-1] == "Block"
+
+
+def test_json_is_yaml_and_written_so_that_the_database_keeps_it() -> None:
+    lines = lines_from_text('- {"name": "a \\"b\\"", "source": "a/b/c/d"}\n')
+    assert lines == ["- {name: 'a \"b\"', source: a/b/c/d}"]
+
+
+ANY = st.text(st.characters(exclude_categories=["Cs", "Cc"]), max_size=15)
+NAME = ANY.filter(lambda text: bool(text.strip())) | st.sampled_from(["=1", "'=1", "+", "a;b,c\td", '"', "'"])
+KEY = st.booleans() | st.integers() | ANY
+FIELDS = st.fixed_dictionaries(
+    {"name": NAME, "source": st.sampled_from(["a/b/c/d", "tango://host:10000/a/b/c/d"])},
+    optional={
+        "unit": ANY,
+        "group": ANY,
+        "record": st.lists(st.sampled_from(RECORD), unique=True, min_size=1),
+        "map": st.dictionaries(KEY, st.none() | st.booleans() | st.integers() | st.floats() | ANY, max_size=3),
+    },
+).filter(lambda fields: checked(fields)[0] is not None and not checked(fields)[1])
+
+
+def identity(fields: dict[str, Any]) -> tuple[str, str]:
+    return fields.get("group", "").strip(), fields["name"].strip()
+
+
+@given(st.lists(FIELDS, min_size=1, max_size=6, unique_by=identity), st.sampled_from(",;\t"))
+def test_what_is_exported_is_imported_as_the_same_entries(entries: list[dict[str, Any]], separator: str) -> None:
+    lines = [line_of(fields) for fields in entries]
+    text = csv_from_lines(lines, separator)
+    for encoding in ("utf-8", "utf-16"):
+        again = lines_from_text(decoded(text.encode(encoding)))
+        assert parse(again) == parse(lines)
+        assert why_not("", again) == []
+    assert parse(lines_from_text("\n".join(lines))) == parse(lines)
+
+
+@given(st.binary(max_size=200) | st.text(max_size=200).map(lambda text: f"name,source\n{text}".encode()))
+def test_any_file_is_lines_that_can_be_kept_or_told(data: bytes) -> None:
+    with contextlib.suppress(TableError):
+        lines = lines_from_csv(decoded(data))
+        assert parse(lines)[1] == why_not("", lines) == []

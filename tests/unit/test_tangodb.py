@@ -1,0 +1,29 @@
+"""What the Tango database says, as text."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from scifish.tangodb import parse_properties, raw, text
+
+TEXT = st.text(st.characters(exclude_categories=["Cs"]))
+
+
+@given(TEXT)
+def test_what_is_written_is_read(written: str) -> None:
+    assert text(raw(written)) == written
+    assert raw(written).encode("latin-1") == written.encode("utf-8")
+
+
+@pytest.mark.parametrize("written", ["µm", "Å", "°C", "Våg å", "Größe", "ASCII", ""])
+def test_what_jive_writes_is_read_as_it_was_meant(written: str) -> None:
+    """Java's CORBA sends Latin-1, and so PyTango reads it."""
+    assert text(written) == written
+
+
+def test_the_properties_of_an_answer() -> None:
+    lines = [raw("- {name: 波長}"), "", "Å"]
+    answer = ["a/b/c", "3", "Config.saxs", "3", *lines, "Empty", "0", "", raw("Config.våg"), "1", "x"]
+    assert parse_properties(answer) == {"Config.saxs": ["- {name: 波長}", "", "Å"], "Empty": [], "Config.våg": ["x"]}

@@ -1,0 +1,27 @@
+"""Units as SciCat has them."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from scifish.units import convertible, readable
+
+
+@pytest.mark.parametrize("unit", ["mm", "µm", "°C", "Å", "Å⁻¹", "keV", "mbar", "l/min", "Torr", "kΩ", "kg m^2 / s^2"])
+def test_what_scicat_converts_once_it_is_spelled_its_way(unit: str) -> None:
+    assert convertible(readable(unit))
+
+
+@pytest.mark.parametrize(
+    "unit", ["", "%", "counts", "ph/s", "mTorr", "G", "steps", "a.u.", "rpm", "m^9^9", "m" * 65, "☃"]
+)
+def test_what_it_keeps_as_it_is_written(unit: str) -> None:
+    assert not convertible(readable(unit))
+
+
+@given(st.text())
+def test_any_text_has_a_spelling(unit: str) -> None:
+    assert readable(readable(unit)) == readable(unit)
+    assert isinstance(convertible(unit), bool)
