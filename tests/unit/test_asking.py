@@ -1,0 +1,60 @@
+"""Asking what may hang, and who asks."""
+
+from __future__ import annotations
+
+import threading
+import time
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from scifish.crew import Crew
+from tango_servers.background import OneAtATime, within
+from tango_servers.requests import caller
+
+
+def test_what_hangs_is_left_to_itself_and_no_more_than_one_does() -> None:
+    crew = Crew("test")
+    hangs = threading.Event()
+    asked = OneAtATime(crew)
+    assert asked.ask(1.0, lambda: 5) == 5
+    for _ in range(5):
+        began = time.monotonic()
+        with pytest.raises(TimeoutError):
+            asked.ask(0.05, lambda: hangs.wait(20))
+        assert time.monotonic() - began < 1.0
+    assert crew.threads == 1
+    with pytest.raises(TimeoutError):
+        asked.ask(-1.0, lambda: 5)
+    hangs.set()
+    assert asked.ask(5.0, lambda: 6) == 6
+    crew.stop(5.0)
+
+
+def test_what_it_raises_is_the_callers() -> None:
+    crew = Crew("test")
+    with pytest.raises(ZeroDivisionError):
+        within(crew, 5.0, lambda: 1 / 0)
+    crew.stop(5.0)
+
+
+@pytest.mark.parametrize(
+    ("ident", "who"),
+    [
+        (None, "unknown"),
+        ({"client_ident": False}, "unknown"),
+        ({"client_ip": "giop:tcp:10.0.0.5:3210", "client_pid": 12}, "process 12 on 10.0.0.5"),
+        ({"client_ip": "giop:tcp:[fe80::1]:3210", "client_pid": 12}, "process 12 on fe80::1"),
+        ({"client_ip": "giop:tcp:127.0.0.1:3210", "client_pid": 12}, "process 12 on this machine"),
+        ({"client_ip": "giop:unix:/tmp/omni-root/1-2", "client_pid": 12}, "process 12 on this machine"),
+        ({"java_main_class": "jive3.MainPanel"}, "jive3.MainPanel"),
+        ({"client_ip": "something else", "client_pid": 12}, "process 12 on something else"),
+    ],
+)
+def test_who_asks_as_far_as_tango_says(ident: dict[str, Any] | None, who: str) -> None:
+    known = {"client_ident": True, "client_ip": "", "client_pid": 0, "java_main_class": ""}
+    found = None if ident is None else SimpleNamespace(**{**known, **ident})
+    device = SimpleNamespace(get_client_ident=lambda: found)
+    assert caller(device) == who
+    assert caller(device, "astlin") == f"astlin ({who})"
