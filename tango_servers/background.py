@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 from collections.abc import Callable
+from typing import Generic, TypeVar
 
 import tango
 
 _log = logging.getLogger(__name__)
+
+Answer = TypeVar("Answer")
 
 
 class Background:
@@ -47,3 +51,33 @@ class Background:
                     self._call()
                 except Exception:  # noqa: BLE001 the thread has to outlive whatever a network can raise
                     _log.exception("%s", self._thread.name)
+
+
+class _Asked(threading.Thread, Generic[Answer]):
+    """One call in a thread of its own, a daemon as above."""
+
+    def __init__(self, call: Callable[[], Answer]) -> None:
+        super().__init__(name="asked", daemon=True)
+        self._call = call
+        self.answer: Answer | Exception = TimeoutError()
+
+    def run(self) -> None:
+        with tango.EnsureOmniThread():
+            try:
+                self.answer = self._call()
+            except Exception as error:  # noqa: BLE001 it is handed to who has asked
+                self.answer = error
+
+
+def answers(calls: list[Callable[[], Answer]], seconds: float) -> list[Answer | Exception]:
+    """What the calls return, made side by side; of each the exception that it raises, or a TimeoutError.
+
+    `seconds` are for all of them together. What takes longer goes on in its thread, and is forgotten.
+    """
+    asked = [_Asked(call) for call in calls]
+    deadline = time.monotonic() + seconds
+    for one in asked:
+        one.start()
+    for one in asked:
+        one.join(max(deadline - time.monotonic(), 0.0))
+    return [one.answer for one in asked]

@@ -137,7 +137,9 @@ def test_what_is_written_properly_is_read_back(named: list[tuple[str, str]]) -> 
 
 # What YAML takes as it stands: U+FFFE and U+FFFF are no characters to it.
 PLAIN = st.text(
-    st.characters(exclude_categories=["Cs", "Cc", "Zl", "Zp"], exclude_characters="\ufffe\uffff"), min_size=1, max_size=20
+    st.characters(exclude_categories=["Cs", "Cc", "Zl", "Zp"], exclude_characters="\ufffe\uffff"),
+    min_size=1,
+    max_size=20,
 ).filter(lambda text: text == text.strip())
 MAPPED = st.dictionaries(st.integers(0, 99) | WORD, st.integers() | st.booleans() | PLAIN, max_size=3)
 ENTRY = st.fixed_dictionaries(
