@@ -27,13 +27,18 @@ def value(encoded: tuple[str, bytes], variable: str) -> Any:
 
 
 class Opaque:
-    """Stands for an object of any class in an environment."""
+    """Stands for an object of any class, and for any function, in an environment. Whatever is done to it has no effect."""
 
     def __init__(self, *_: object, **__: object) -> None:
-        """Whatever the object was made of is left out."""
+        """What the object is made of is left out."""
 
-    def __setstate__(self, _: object) -> None:
-        """So is its state."""
+    def __call__(self, *_: object) -> Opaque:
+        return self
+
+    def _ignore(self, *_: object) -> None:
+        """So is all that a pickle adds to it."""
+
+    __setstate__ = __setitem__ = append = extend = add = _ignore
 
     def __repr__(self) -> str:
         return "an object"
