@@ -2,46 +2,120 @@
 
 from __future__ import annotations
 
+import json
 import time
+from datetime import UTC, datetime
 from typing import Any
 
+import tango
 from sardana.macroserver.macro import Optional, Type, macro
 
 from macros._output import table
 from scifish import clients
+from scifish.tangodb import reason
 
-__all__ = ["setproposal", "setsample"]
+__all__ = ["pathinfo", "setproposal", "setsample"]
 
 HAND_OVER = 5.0
 """Seconds that Sardana and the detectors have to take the new path."""
+
+PATIENCE = 15.0
+"""Seconds for PathFixer to do what it is told: the user office and the storage may take theirs."""
 
 
 @macro(
     [
         ["proposal", Type.String, Optional, "Its number; without one the proposals are listed"],
         ["visit", Type.String, Optional, "YYYYMMDD, or auto for today's (default)"],
+        ["force", Type.Boolean, False, "True: also while a scan runs; its last files may go to the new folder"],
     ]
 )
-def setproposal(self: Any, proposal: str | None, visit: str | None) -> None:
+def setproposal(self: Any, proposal: str | None, visit: str | None, force: bool) -> None:
     """Set the proposal, and with it the path of the data. Without a parameter it shows what there is."""
-    device = clients.pathfixer(clients.read_now())
+    device = _pathfixer()
     if proposal is None:
-        _list(self, device, "Proposal", "setproposal NUMBER [VISIT] sets one.")
+        _list(self, device, "Proposal", "setproposal NUMBER [VISIT] [FORCE] sets one.")
         return
-    clients.write(device, "Proposal", proposal)
-    clients.write(device, "Visit", visit or "auto")
+    for name, value in (("Proposal", proposal), ("Visit", visit or "auto")):
+        if force:
+            _run(device, f"Force{name}", value)
+        else:
+            clients.write(device, name, value)
     _show(self, device)
 
 
 @macro([["sample", Type.String, Optional, "Its name; without one the samples of the proposal are listed"]])
 def setsample(self: Any, sample: str | None) -> None:
     """Set the sample, and with it the folder of its data. Without a parameter it shows what there is."""
-    device = clients.pathfixer(clients.read_now())
+    device = _pathfixer()
     if sample is None:
         _list(self, device, "Sample", "setsample NAME sets one; it need not be in this list.")
         return
     clients.write(device, "Sample", sample)
     _show(self, device)
+
+
+@macro()
+def pathinfo(self: Any) -> None:
+    """Show all of what PathFixer has in use: the proposal, the folders as they are, and who has the path."""
+    device = _pathfixer()
+    found = json.loads(_run(device, "Describe"))
+    office = found["office"]
+    rows = [
+        ["Proposal", found["proposal"] or "none"],
+        ["Title", found["title"]],
+        ["Visit", found["visit"] + (" (auto)" if found["auto"] else "")],
+        ["Sample", found["sample"] or "none"],
+        ["Path", found["path"] + (" (set by hand)" if found["by_hand"] else "")],
+        ["SamplePath", found["sample_path"]],
+        ["User office", _age(office["answered"], office["old"])],
+        ["State", str(device.state())],
+    ]
+    table(self, [device.dev_name(), "Now"], rows)
+    if found["folders"]:
+        rows = [[one["mode"] or "missing", _mode_is(one), one["path"]] for one in found["folders"]]
+        table(self, ["Mode", "", "Folder"], rows)
+    if found["consumers"]:
+        rows = [[one["device"], one["target"], one["state"], one["detail"]] for one in found["consumers"]]
+        table(self, ["Handed to", "As", "State", "Value, or why not"], rows)
+    for problem in found["problems"]:
+        self.warning("%s", problem)
+
+
+def _mode_is(folder: dict[str, str]) -> str:
+    return "" if folder["mode"] == folder["wanted"] else f"should be {folder['wanted']}"
+
+
+def _age(answered: str, old: bool) -> str:
+    if not answered:
+        return "not asked"
+    seconds = int((datetime.now(UTC) - datetime.fromisoformat(answered)).total_seconds())
+    for size, unit in ((86_400, "d"), (3600, "h"), (60, "min")):
+        if seconds >= 2 * size:
+            age = f"{seconds // size} {unit}"
+            break
+    else:
+        age = f"{max(seconds, 0)} s"
+    return f"said this {age} ago" + (", and cannot be asked now" if old else "")
+
+
+def _pathfixer() -> Any:
+    """NotReachable if there is none that answers."""
+    device = clients.pathfixer(clients.read_now())
+    clients.read(device, "State")
+    device.set_timeout_millis(int(PATIENCE * 1000))
+    return device
+
+
+def _run(device: Any, command: str, *value: str) -> Any:
+    """NotReachable if the device does not answer; Refused, with what it says, if it does not want that."""
+    try:
+        return device.command_inout(command, *value)
+    except tango.DevFailed as failed:
+        kind = clients.NotReachable if str(failed.args[0].reason).startswith("API_") else clients.Refused
+        raise kind(f"{device.dev_name()}: {reason(failed)}") from failed
+    except UnicodeError as error:
+        raise clients.Refused(f"{value!r}: {error}") from error
 
 
 def _list(self: Any, device: Any, what: str, hint: str) -> None:

@@ -6,68 +6,95 @@ made, and `Path` and `SamplePath` follow. The paths are handed on to Sardana and
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
+import contextlib
+import functools
+import json
+import time
+from collections.abc import Callable
 from pathlib import Path
 
 import tango
 from tango import AttrWriteType, DevState
 from tango.server import Device, attribute, command, device_property, run
 
-from sdm import folders
-from sdm.layout import AUTO_VISIT, DEFAULT_ROOT, Layout, NameRefused, Place, check_name, check_sample, today
+from scifish.tangodb import reason
+from sdm.layout import AUTO_VISIT, DEFAULT_ROOT, Layout, check_name, layout_from
 from sdm.office import Office as UserOffice
-from sdm.office import (
-    OfficeError,
-    OfficeUnavailable,
-    Proposal,
-    RememberingOffice,
-    memory_file,
-    office_from,
-    proposal_at,
-)
+from sdm.office import RememberingOffice, memory_file, office_from
+from tango_servers import scans, written
 from tango_servers.answers import Announcer, refusing, sendable
-from tango_servers.background import Background
-from tango_servers.handover import HandOver, parse_consumers
+from tango_servers.background import Background, answers
+from tango_servers.condition import Condition
+from tango_servers.handover import RETRY, HandOver, parse_consumers
+from tango_servers.inuse import STORAGE, Chooser, InUse, Target
+from tango_servers.memory import MEMORISED, Memory
+from tango_servers.turns import Turns, Wait, Waits
+from tango_servers.upkeep import REFUSALS, Upkeep
 
-RETRY = 10.0
-"""Seconds between tries to reach what could not be reached: the office at start-up, consumers of the path."""
+TICK = 1.0
+"""Seconds between looks at what has to be done, and at what has to be shown."""
+
+SLOW = 3.0
+"""Seconds after which it is shown that something is being waited for; Tango's clients have given up by then."""
+
+START = 2.0
+"""Seconds that the start, or Init, waits for the office and the storage; what takes longer goes on behind it."""
+
+LOOK = 2.0
+"""Seconds that the storage has for a look at the folders."""
 
 LONGEST_LIST = 1000
 
-REFUSALS = (OfficeError, NameRefused, folders.FolderError)
+AGAIN = f"Trying again every {RETRY:.0f} s"
+
+REMEMBERED = (
+    *(("Proposal", MEMORISED), ("Visit", MEMORISED), ("Visit", "in_use"), ("Sample", MEMORISED)),
+    *(("UserName", MEMORISED), ("Endstation", MEMORISED)),
+)
+"""What is kept in the database. `in_use` is the visit that "auto" was last, for a restart while a scan runs."""
 
 
-@dataclass(frozen=True)
-class InUse:
-    """Whose data is being taken. `proposal` is None while the office has not been reached for `number`."""
+class ScanRunning(Exception):
+    """A scan runs, and its data would go elsewhere from now on."""
 
-    number: str = ""
-    proposal: Proposal | None = None
-    visit: str = ""
-    sample: str = ""
-    path: str = ""
-    sample_path: str = ""
-    notes: tuple[str, ...] = ()
 
-    @property
-    def category(self) -> str:
-        return self.proposal.category if self.proposal else ""
+class Replaced(Exception):
+    """The device was initialised anew in the meantime."""
+
+
+REFUSED = (*REFUSALS, ScanRunning, Replaced)
 
 
 class PathFixer(Device):
     """Proposal, visit and sample in use, and the path that their data goes to.
 
-    STANDBY: ready. ON: ready, switched on by TurnOn. OFF: switched off, nothing can be
-    written. ALARM: the Status says what is wrong and what to do.
+    STANDBY: ready. ON: ready, switched on by TurnOn. OFF: switched off, nothing can be written, and the
+    visit does not follow the date.
+
+    FAULT: there is no folder for the data. A property (Beamline, Office, Prefix) is wrong, the storage is not
+    there or does not answer, or what was in use before a restart cannot be taken up.
+
+    ALARM: data can be taken, but not all is as it should be. A consumer refused the path or has another one,
+    the office cannot be asked, a folder's mode or group could not be set, the visit could not follow the
+    date, a line of a property is wrong, or something was refused when its client had given up waiting.
+
+    In both the Status says what is wrong and what to do. Reading is answered out of memory, also while
+    something that was written waits for the office or the storage. Writing returns when it is done. Where that
+    takes longer than the client waits, it is done or refused all the same, and the Status says which.
+
+    While a scan runs on one of the Doors, Proposal, Visit and Path cannot be changed, as the scan's data would
+    go to two places. Sample can: macros write it between scans and within them. The commands ForceProposal
+    and ForceVisit do not look for scans.
     """
 
     Beamline = device_property(dtype=str, default_value="", doc="Short name of the beamline, as in the path: cosaxs")
     Office = device_property(
         dtype=str,
         default_value="",
-        doc="The user office, where proposals are looked up: yaml:/path/proposals.yaml",
+        doc=(
+            "The user office, where proposals are looked up: yaml:/path/proposals.yaml, duo:/path/duo.yaml, "
+            "scicat:/path/scicat.yaml or scicat:https://host/api/v3"
+        ),
     )
     OfficeMemory = device_property(
         dtype=str,
@@ -78,6 +105,14 @@ class PathFixer(Device):
         dtype=str,
         default_value=str(DEFAULT_ROOT),
         doc="Root of the storage; below it {visitors,proprietary,staff}/<beamline> must exist (default: /data)",
+    )
+    StorageLayout = device_property(
+        dtype=str,
+        default_value="",
+        doc=(
+            "Folders below Prefix, with their modes and groups: a template, or the path of a YAML file "
+            "(default: {category}/{beamline}/{proposal}/{visit}/raw)"
+        ),
     )
     Raw_path_readonly = device_property(
         dtype=bool, default_value=False, doc="Whether only the service account may write into raw (default: false)"
@@ -92,9 +127,18 @@ class PathFixer(Device):
         ),
     )
 
+    Doors = device_property(
+        dtype=(str,),
+        default_value=(),
+        doc=(
+            "Sardana's Doors, one a line: while a scan runs there, proposal, visit and path are not changed "
+            "(default: all Doors of the MacroServers in PathConsumers; none: nobody is asked)"
+        ),
+    )
+
     PUSHED = (
-        *("Proposal", "Proposals", "Visit", "Visits", "Sample", "Samples"),
-        *("Path", "SamplePath", "Type", "ConfiguredDevices", "BadDevices"),
+        *("Proposal", "Proposals", "Visit", "Visits", "Sample", "Samples", "UserName", "Endstation"),
+        *("Path", "SamplePath", "Type", "ConfiguredDevices", "BadDevices", "PendingDevices", "RawPathReadonly"),
     )
 
     # -------------------------------------------------------------------- life
@@ -103,37 +147,54 @@ class PathFixer(Device):
         super().init_device()
         self._announcer = Announcer(self, self.PUSHED)
         self._ready = DevState.STANDBY
-        self._in_use = InUse()
-        self._use_lock = threading.Lock()
-        self._proposals: list[str] = []
-        self._list_due = True
         self._user_name = ""
         self._endstation = ""
-        consumers, self._setting_problems = parse_consumers(self.PathConsumers)
-        self._hand_over = HandOver(consumers)
-        self._office, self._layout = self._from_settings()
-        self._not_restored = ""
+        self._turns = Turns()
+        self._waits = Waits()
+        self._late = ""
+        self._silent: tuple[str, ...] = ()
+        self._unkept = ""
+        consumers, self._wrong_lines = parse_consumers(self.PathConsumers)
+        macroservers = dict.fromkeys(consumer.device for consumer in consumers if consumer.environment)
+        self._doors = scans.Doors(self.Doors, list(macroservers))
+        self._showing = Background(f"{self.get_name()} shows", self._show, TICK)
+        self._hand_over = HandOver(consumers, self._showing.now)
+        self._memory = Memory(self.get_name())
+        self._chooser = self._from_settings()
+        self._upkeep = Upkeep(
+            self._chooser,
+            self._doors.look,
+            lambda: self._in_use,
+            functools.partial(self._replace, self._chooser),
+        )
+        self._keeping = Background(f"{self.get_name()} upkeep", self._keep_up, TICK)
         self._restored = False
         self._restore()
-        self._background = Background(f"{self.get_name()} background", self._in_background, RETRY)
-        self._background.start()
-        self._background.now()
+        self._say()
+        self._showing.start()
+        self._keeping.start()
+        self._hand_over.start()
+        self._showing.now()
+        self._keeping.now()
 
     def delete_device(self) -> None:
-        self._background.stop()
+        self._showing.stop()
+        self._keeping.stop()
+        self._hand_over.stop()
 
-    def _from_settings(self) -> tuple[UserOffice | None, Layout]:
+    def _from_settings(self) -> Chooser:
         office: UserOffice | None = None
         layout = Layout()
+        self._wrong_settings = ""
         try:
             check_name(self.Beamline, "property Beamline:")
-            layout = Layout(Path(self.Prefix))
+            layout = layout_from(self.StorageLayout, Path(self.Prefix))
             office = RememberingOffice(
                 office_from(self.Office), Path(self.OfficeMemory) if self.OfficeMemory else memory_file()
             )
         except REFUSALS as error:
-            self._setting_problems.append(f"{error}. Put the device property right, then run Init")
-        return office, layout
+            self._wrong_settings = f"{error}. Put the device property right, then run Init"
+        return Chooser(self.Beamline, office, layout, bool(self.Raw_path_readonly), waits=self._waits)
 
     def _restore(self) -> None:
         """Take up what was in use before the restart.
@@ -142,114 +203,175 @@ class PathFixer(Device):
         before the proposal's folders are made. So it is done here, and Tango's own writes find
         everything as they want it.
         """
-        names = ("Proposal", "Visit", "Sample")
-        kept = tango.Util.instance().get_database().get_device_attribute_property(self.get_name(), list(names))
-        number, self._wanted_visit, sample = ("".join(kept[name].get("__value", [])) for name in names)
-        with self._use_lock:
-            self._take_up(number, self._wanted_visit, sample)
-        self._say()
+        number, wanted, last, sample, self._user_name, self._endstation = self._memory.recall(REMEMBERED)
+        for name, value in (("UserName", self._user_name), ("Endstation", self._endstation)):
+            self.get_device_attr().get_w_attr_by_name(name).set_write_value(value)
+        auto = wanted in ("", AUTO_VISIT)
+        self._in_use = InUse(number, last if auto else wanted, auto, sample)
+        upkeep = self._upkeep
+        (found,) = answers([functools.partial(upkeep.restored, self._in_use)], START)
+        if isinstance(found, InUse):
+            self._in_use = found
+            self._hand_on()
+        elif isinstance(found, REFUSALS):
+            upkeep.not_restored = str(found)
+        elif isinstance(found, TimeoutError):
+            upkeep.not_restored = f"the user office or the storage has not answered within {START:g} s"
+        else:
+            raise found
 
-    def _take_up(self, number: str, visit: str, sample: str) -> None:
-        """Use what was remembered; where that cannot be done yet, `_not_restored` says why."""
-        try:
-            self._use(number, visit, sample)
-            self._not_restored = ""
-        except REFUSALS as error:
-            self._in_use = InUse(number=number, visit=visit, sample=sample)
-            self._not_restored = f"{error}. Trying again every {RETRY:.0f} s; or write Proposal"
+    def _keep_up(self) -> None:
+        if self._ready != DevState.OFF:
+            self._upkeep.work()
+        if self._unkept:
+            self._keep(self._in_use)
+        self._showing.now()
 
-    def _in_background(self) -> None:
-        with tango.AutoTangoMonitor(self):  # so Init, with the writes of memorised values that end it, is over
-            self._restored = True
-        news = bool(self._not_restored)
-        if news:
-            with self._use_lock:
-                self._take_up(self._in_use.number, self._wanted_visit, self._in_use.sample)
-        news |= self._list_proposals()
-        news |= self._hand_over.work()
-        if news:
-            with tango.AutoTangoMonitor(self):  # clients' calls have it, so what is said last is the newest
-                self._say()
-
-    def _list_proposals(self) -> bool:
-        """Whether the list of proposals is new. It is only an aid to people, so nothing waits for it."""
-        if self._office is None or not self._list_due:
-            return False
-        try:
-            self._proposals = [one.id for one in self._office.proposals(self.Beamline)]
-            self._list_due = False
-        except OfficeError as error:
-            self.warn_stream(sendable(f"the proposals cannot be listed: {error}"))
-            return False
-        return True
+    def _show(self) -> None:
+        with tango.AutoTangoMonitor(self):  # clients' calls have it, so what is said last is the newest
+            self._restored = True  # and Init, with the writes of memorised values that end it, is over
+            self._say()
 
     # --------------------------------------------------------------- the work
 
-    def _use(self, number: str, visit: str, sample: str) -> None:
-        """Look up, make the folders, and only if all of that went well use it. Raises one of REFUSALS."""
-        visit = today() if visit in ("", AUTO_VISIT) else visit
-        check_name(visit, "visit")
-        check_sample(sample)
-        if not number:
-            self._in_use = InUse(visit=visit, sample=sample)
-            return
-        check_name(number, "proposal")
-        if self._office is None:
-            raise OfficeUnavailable("there is no user office to ask, see the properties Office and Beamline")
-        proposal = proposal_at(self._office, number, self.Beamline)
-        place = Place(proposal.category, self.Beamline, proposal.id, visit, sample)
-        done = folders.make(self._layout, place, proposal.group, raw_read_only=self.Raw_path_readonly)
-        notes = done.notes
-        if proposal.as_of:
-            notes = (f"The user office cannot be asked; this is what it said at {proposal.as_of}.", *notes)
-        self._in_use = InUse(number, proposal, visit, sample, str(done.raw), str(done.sample), notes)
-        self._list_due = True
-        self._hand_on()
+    def _change(self, what: str, choose: Callable[[Chooser, InUse], Target], *, forced: bool = False) -> None:
+        """What was written; a refusal reaches the client as a DevFailed. Reading goes on meanwhile."""
+        begun = time.monotonic()
+        try:
+            with refusing("PathFixer", *REFUSED), tango.AutoTangoAllowThreads(self), self._turns.take(what):
+                try:
+                    self._change_in_turn(what, choose, forced)
+                    self._late = ""
+                except REFUSED as error:
+                    given_up = time.monotonic() - begun > SLOW
+                    self._late = f"{what} was refused at {time.strftime('%H:%M:%S')}: {error}" if given_up else ""
+                    raise
+        finally:
+            self._say()
+        self._keeping.now()
+
+    def _change_in_turn(self, what: str, choose: Callable[[Chooser, InUse], Target], forced: bool) -> None:
+        chooser = self._chooser
+        target = choose(chooser, self._in_use)
+        if target.moves:
+            found = self._doors.look()
+            if found.running and not forced:
+                raise ScanRunning(
+                    f"{what}: refused, as a scan runs and its data would go to two places: {'; '.join(found.running)}. "
+                    "Wait until it is over. Who has to change it now uses ForceProposal or ForceVisit, at spock the "
+                    "parameter force of setproposal"
+                )
+            self._silent = found.silent
+            for one in found.silent:
+                self.warn_stream(sendable(f"{what}: not known whether a scan runs, and done all the same. {one}"))
+        self._take(chooser, target.reach(), anew=True)
+        self._upkeep.changed()
+
+    def _replace(self, chooser: Chooser, before: InUse, found: InUse) -> None:
+        """What upkeep has found, unless a client has changed it in the meantime. Raises Busy."""
+        with self._turns.take("what is in use is being brought up to date"):
+            if self._in_use is before:
+                with contextlib.suppress(Replaced):
+                    self._take(chooser, found, anew=False)
+
+    def _take(self, chooser: Chooser, found: InUse, *, anew: bool) -> None:
+        """Use it from now on. `anew`: hand it on also if the path is the same. Raises Replaced."""
+        self._keep(found)
+        with tango.AutoTangoMonitor(self):  # who reads several attributes in one call gets them of one proposal
+            if chooser is not self._chooser:
+                raise Replaced("Init was run while this was under way: write it again")
+            before, self._in_use = self._in_use, found
+            # What clients show as the value that was last written.
+            attributes = self.get_device_attr()
+            for name, value in (("Proposal", found.number), ("Visit", found.wanted_visit), ("Sample", found.sample)):
+                attributes.get_w_attr_by_name(name).set_write_value(value)
+            if anew or self._fields(before) != self._fields(found):
+                self._hand_on()
+
+    def _keep(self, found: InUse) -> None:
+        """A restart is not to bring back what was before. Tango itself only keeps what is written."""
+        values = (found.number, found.wanted_visit, found.visit, found.sample, self._user_name, self._endstation)
+        try:
+            self._memory.keep(dict(zip(REMEMBERED, values, strict=True)))
+            self._unkept = ""
+        except tango.DevFailed as failed:
+            self._unkept = reason(failed)
 
     def _hand_on(self) -> None:
-        now = self._in_use
-        self._hand_over.hand_on(
-            {
-                "path": now.path,
-                "sample_path": now.sample_path,
-                "category": now.category,
-                "beamline": self.Beamline,
-                "proposal": now.number,
-                "visit": now.visit,
-                "sample": now.sample,
-            }
-        )
+        if self._in_use.path:
+            self._hand_over.hand_on(self._fields(self._in_use))
+        else:
+            self._hand_over.let_go()
 
-    def _change(self, number: str, visit: str, sample: str) -> None:
-        """What was written; a refusal reaches the client as a DevFailed."""
-        with refusing("PathFixer", *REFUSALS), self._use_lock:
-            if self._is_restoring():
-                # An attribute whose memorised value is refused could not be read any more.
-                self._take_up(number, visit, sample)
-            else:
-                self._use(number, visit, sample)
-                self._not_restored = ""
-        self._say()
-        self._background.now()
+    def _fields(self, now: InUse) -> dict[str, str]:
+        return {
+            "path": now.path,
+            "sample_path": now.sample_path,
+            "category": now.category,
+            "beamline": self.Beamline,
+            "proposal": now.number,
+            "visit": now.visit,
+            "sample": now.sample,
+        }
 
     def _say(self) -> None:
         """Bring State and Status up to date, and tell the subscribers."""
-        problems = [*self._setting_problems]
-        if self._not_restored:
-            problems.append(f"Proposal {self._in_use.number} is not in use: {self._not_restored}")
-        problems += [
-            f"{device} refused the path: {reason}. Trying again every {RETRY:.0f} s"
-            for device, reason in self._hand_over.refused.items()
-        ]
-        state = self._ready if self._ready == DevState.OFF or not problems else DevState.ALARM
-        now = self._in_use
-        lines = [f"The device is in {state} state.", *problems]
-        if now.path and now.proposal:
-            lines += [f"Proposal {now.number}: {now.proposal.title}", f"Data goes to {now.sample_path}", *now.notes]
-        elif not now.number:
-            lines.append("No proposal is set: write Proposal.")
+        condition = self._condition()
         values = {name: getattr(self, f"read_{name}")() for name in self.PUSHED}
-        self._announcer.announce(state, "\n".join(lines), values)
+        self._announcer.announce(condition.state(self._ready), condition.status(self._ready), values)
+
+    def _condition(self) -> Condition:
+        slow = self._waits.longer_than(SLOW)
+        return Condition(
+            [*self._faults(), *(_silent(wait) for wait in slow if wait.what == STORAGE)],
+            [*self._limits(), *(_silent(wait) for wait in slow if wait.what != STORAGE)],
+            self._remarks(),
+        )
+
+    def _faults(self) -> list[str]:
+        now, upkeep = self._in_use, self._upkeep
+        found = [self._wrong_settings] if self._wrong_settings else []
+        if upkeep.not_restored:
+            who = f"Proposal {now.number}" if now.number else "What was in use before the restart"
+            found.append(f"{who} is not in use: {upkeep.not_restored}. {AGAIN}; or write Proposal")
+        if upkeep.storage:
+            found.append(f"{upkeep.storage}. {AGAIN}")
+        return found
+
+    def _limits(self) -> list[str]:
+        now, upkeep = self._in_use, self._upkeep
+        found = [*self._wrong_lines]
+        if self._late:
+            found.append(f"{self._late}. What was in use before still is")
+        if now.proposal and now.proposal.as_of:
+            why = now.proposal.trouble or "it cannot be asked"
+            found.append(f"The user office: {why}. In use is what it said at {now.proposal.as_of}. {AGAIN}")
+        elif upkeep.office or upkeep.listing:
+            found.append(f"The user office: {upkeep.office or upkeep.listing}. {AGAIN}")
+        if upkeep.visit:
+            found.append(upkeep.visit)
+        refused = self._hand_over.refused.items()
+        found += [*now.notes, *(f"{device} refused the path: {why}. {AGAIN}" for device, why in refused)]
+        found += self._hand_over.foreign
+        if self._unkept:
+            found.append(f"What is in use would not be known after a restart: {self._unkept}. {AGAIN}")
+        return found
+
+    def _remarks(self) -> list[str]:
+        now = self._in_use
+        found = [f"{wait}: not done yet; reading goes on" for wait in self._turns.longer_than(SLOW)]
+        if self._upkeep.later:
+            found.append(self._upkeep.later)
+        found += [f"At the last change it was not known whether a scan runs: {one}" for one in self._silent]
+        if now.proposal:
+            found += [
+                f"Proposal {now.number}: {now.proposal.title}",
+                f"Visit {now.visit}{', as the date is' if now.auto else ''}",
+                f"Data goes to {now.sample_path}{', as Path was set by hand' if now.by_hand else ''}",
+            ]
+        elif not now.number:
+            found.append("No proposal is set: write Proposal.")
+        return found
 
     # -------------------------------------------------------------- attributes
 
@@ -280,12 +402,9 @@ class PathFixer(Device):
         fisallowed="is_write_allowed",
         doc='The sample in use, "" for none: letters, digits, _ - . and / between names',
     )
-    UserName = attribute(
-        dtype=str, access=AttrWriteType.READ_WRITE, memorized=True, hw_memorized=True, doc="Who takes the data"
-    )
-    Endstation = attribute(
-        dtype=str, access=AttrWriteType.READ_WRITE, memorized=True, hw_memorized=True, doc="Where at the beamline"
-    )
+    # Remembered by us and not by Tango: it would write them as Latin-1, which the C++ database refuses.
+    UserName = attribute(dtype=str, access=AttrWriteType.READ_WRITE, doc="Who takes the data; remembered")
+    Endstation = attribute(dtype=str, access=AttrWriteType.READ_WRITE, doc="Where at the beamline; remembered")
     Path = attribute(
         dtype=str,
         access=AttrWriteType.READ_WRITE,
@@ -308,7 +427,7 @@ class PathFixer(Device):
         return request == tango.AttReqType.READ_REQ or self._ready != DevState.OFF
 
     def read_Proposals(self) -> list[str]:
-        return self._proposals[:LONGEST_LIST]
+        return self._upkeep.proposals[:LONGEST_LIST]
 
     def read_Visits(self) -> list[str]:
         known = self._in_use.proposal.visit_names if self._in_use.proposal else ()
@@ -322,50 +441,58 @@ class PathFixer(Device):
         return self._in_use.number
 
     def write_Proposal(self, number: str) -> None:
-        number = number.strip()
-        now = self._in_use
-        if self._is_restoring() and number == now.number:
+        self._set_proposal(number)
+
+    def _set_proposal(self, number: str, *, forced: bool = False) -> None:
+        with refusing("PathFixer", *REFUSED):
+            number = written.text(number, "proposal")
+            self._chooser.check(number, "", "")
+        if self._is_restoring() and number == self._in_use.number:
             return
-        if now.number in ("", number):
-            self._change(number, self._wanted_visit, now.sample)
-        else:
-            self._change(number, AUTO_VISIT, "")
-            self._wanted_visit = AUTO_VISIT
-            self._memorise({"Visit": AUTO_VISIT, "Sample": ""})
+
+        def choose(chooser: Chooser, now: InUse) -> Target:
+            if now.number in ("", number):
+                return chooser.target(now, number, now.wanted_visit, now.sample)
+            return chooser.target(now, number, AUTO_VISIT, "")
+
+        self._change(f"Proposal {number!r}", choose, forced=forced)
 
     def read_Visit(self) -> str:
         return self._in_use.visit
 
     def write_Visit(self, visit: str) -> None:
-        visit = visit.strip()
-        if self._is_restoring() and visit == self._wanted_visit:
+        self._set_visit(visit)
+
+    def _set_visit(self, visit: str, *, forced: bool = False) -> None:
+        with refusing("PathFixer", *REFUSED):
+            visit = written.text(visit, "visit") or AUTO_VISIT
+            self._chooser.check("", visit, "")
+        if self._is_restoring() and visit == self._in_use.wanted_visit:
             return
-        self._change(self._in_use.number, visit, self._in_use.sample)
-        self._wanted_visit = visit
+        self._change(
+            f"Visit {visit!r}",
+            lambda chooser, now: chooser.target(now, now.number, visit, now.sample),
+            forced=forced,
+        )
 
     def read_Sample(self) -> str:
         return self._in_use.sample
 
     def write_Sample(self, sample: str) -> None:
-        sample = sample.strip()
+        with refusing("PathFixer", *REFUSED):
+            sample = written.text(sample, "sample")
+            self._chooser.check("", "", sample)
         if self._is_restoring() and sample == self._in_use.sample:
             return
-        self._change(self._in_use.number, self._in_use.visit, sample)
+        self._change(f"Sample {sample!r}", lambda chooser, now: chooser.same_visit(now, sample))
 
     def read_Path(self) -> str:
         return self._in_use.path
 
     def write_Path(self, path: str) -> None:
-        now = self._in_use
-        with refusing("PathFixer", *REFUSALS), self._use_lock:
-            if not now.proposal:
-                raise NameRefused("there is no proposal in use that the path could belong to: write Proposal first")
-            place = Place(now.proposal.category, self.Beamline, now.number, now.visit)
-            found = _existing_folder(path, self._layout.proposal(place))
-        self._in_use = replace(now, path=str(found), sample_path=str(found / now.sample))
-        self._hand_on()
-        self._say()
-        self._background.now()
+        with refusing("PathFixer", *REFUSED):
+            path = written.text(path, "path")
+        self._change(f"Path {path!r}", lambda chooser, now: chooser.by_hand(now, path))
 
     def read_SamplePath(self) -> str:
         return self._in_use.sample_path
@@ -377,13 +504,22 @@ class PathFixer(Device):
         return self._user_name
 
     def write_UserName(self, name: str) -> None:
-        self._user_name = name
+        with refusing("PathFixer", *REFUSED):
+            self._user_name = written.text(name, "user name")
+        self._remember_name()
 
     def read_Endstation(self) -> str:
         return self._endstation
 
     def write_Endstation(self, name: str) -> None:
-        self._endstation = name
+        with refusing("PathFixer", *REFUSED):
+            self._endstation = written.text(name, "endstation")
+        self._remember_name()
+
+    def _remember_name(self) -> None:
+        with tango.AutoTangoAllowThreads(self):
+            self._keep(self._in_use)
+        self._say()
 
     def read_ConfiguredDevices(self) -> list[str]:
         return self._hand_over.devices[:LONGEST_LIST]
@@ -403,16 +539,66 @@ class PathFixer(Device):
     def TurnOn(self) -> None:
         """Let proposal, visit and sample be written, and hand the path on once more."""
         self._ready = DevState.ON
-        if self._in_use.path:
-            self._hand_on()
+        self._hand_on()
         self._say()
-        self._background.now()
+        self._upkeep.soon()
+        self._keeping.now()
 
     @command
     def TurnOff(self) -> None:
         """Refuse to write until TurnOn; what is in use stays."""
         self._ready = DevState.OFF
         self._say()
+
+    @command(doc_in="The proposal's number", fisallowed="is_force_allowed")
+    def ForceProposal(self, number: str) -> None:
+        """As writing Proposal, also while a scan runs: what the scan has still to write may go to the new folder."""
+        self._set_proposal(number, forced=True)
+
+    @command(doc_in='YYYYMMDD, or "auto" for that of the day', fisallowed="is_force_allowed")
+    def ForceVisit(self, visit: str) -> None:
+        """As writing Visit, also while a scan runs: what the scan has still to write may go to the new folder."""
+        self._set_visit(visit, forced=True)
+
+    def is_force_allowed(self) -> bool:
+        return bool(self._ready != DevState.OFF)
+
+    @command(
+        doc_out="JSON: proposal, title, visit, auto (it follows the date), sample, path, sample_path, by_hand, "
+        "office {answered, old}, folders [{path, mode, wanted}] (modes as 02770, empty where there is no folder), "
+        "consumers [{device, target, state, detail}], problems [text]"
+    )
+    def Describe(self) -> str:
+        """All of what is in use, for people: the macro pathinfo shows it. The folders are looked at now."""
+        now, chooser = self._in_use, self._chooser
+        with tango.AutoTangoAllowThreads(self):
+            # A storage that hangs is not asked once more: that would be one more thread that hangs.
+            hangs = any(wait.what == STORAGE for wait in self._waits.longer_than(LOOK))
+            (folders,) = [TimeoutError()] if hangs else answers([functools.partial(chooser.folders, now)], LOOK)
+        condition = self._condition()
+        problems = [*condition.faults, *condition.limits]
+        if isinstance(folders, Exception):
+            problems.append(f"the folders cannot be looked at: {folders or 'the storage does not answer'}")
+            folders = []
+        return json.dumps(
+            {
+                "proposal": now.number,
+                "title": now.proposal.title if now.proposal else "",
+                "visit": now.visit,
+                "auto": now.auto,
+                "sample": now.sample,
+                "path": now.path,
+                "sample_path": now.sample_path,
+                "by_hand": now.by_hand,
+                "office": {"answered": now.answered, "old": bool(now.proposal and now.proposal.as_of)},
+                "folders": [{"path": one.path, "mode": one.shown, "wanted": f"{one.wanted:05o}"} for one in folders],
+                "consumers": [
+                    dict(zip(("device", "target", "state", "detail"), one, strict=True))
+                    for one in self._hand_over.report
+                ],
+                "problems": problems,
+            }
+        )
 
     # ------------------------------------------------------------------ Tango
 
@@ -421,25 +607,9 @@ class PathFixer(Device):
         util = tango.Util.instance()
         return not self._restored or util.is_svr_starting() or util.is_device_restarting(self.get_name())
 
-    def _memorise(self, values: Mapping[str, str]) -> None:
-        """What Tango does when a client writes: a restart is not to bring back what was before."""
-        for name, value in values.items():
-            self.get_device_attr().get_w_attr_by_name(name).set_write_value(value)
-        memory = {name: {"__value": [value]} for name, value in values.items()}
-        tango.Util.instance().get_database().put_device_attribute_property(self.get_name(), memory)
 
-
-def _existing_folder(path: str, above: Path) -> Path:
-    """The folder without symbolic links. Raises NameRefused if it is not there, or not inside `above`."""
-    given = Path(path)
-    try:
-        found = given.resolve(strict=True)
-        inside = given.is_absolute() and found.is_relative_to(above.resolve(strict=True)) and found.is_dir()
-    except (OSError, ValueError) as error:
-        raise NameRefused(f"path {path!r} refused: {error}") from error
-    if not inside:
-        raise NameRefused(f"path {path!r} refused: it is not a folder inside {above}")
-    return found
+def _silent(wait: Wait) -> str:
+    return f"{wait.what[0].upper()}{wait.what[1:]} has not answered since {wait.since}"
 
 
 def main() -> None:

@@ -20,7 +20,9 @@ def refusing(origin: str, *errors: type[Exception]) -> Iterator[None]:
     try:
         yield
     except errors as error:
-        tango.Except.throw_exception(f"{origin}_{type(error).__name__}", sendable(str(error)), origin)
+        # PyTango sends an error's text as UTF-8, and reads it as Latin-1.
+        text = str(error).encode("ascii", "backslashreplace").decode("ascii")
+        tango.Except.throw_exception(f"{origin}_{type(error).__name__}", text, origin)
 
 
 class Announcer:

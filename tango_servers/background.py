@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from typing import TypeVar
 
@@ -61,18 +61,7 @@ def within(crew: Crew, seconds: float, call: Callable[[], T], done: Callable[[],
 
     `done` is called when the call is over, in time or not.
     """
-    answer: Future[T] = Future()
-
-    def work() -> None:
-        try:
-            answer.set_result(call())
-        except Exception as error:  # noqa: BLE001 it is the caller's
-            answer.set_exception(error)
-        finally:
-            done()
-
-    crew.give(work)
-    return answer.result(seconds)
+    return _future(crew, call, done).result(seconds)
 
 
 class OneAtATime:
@@ -88,3 +77,36 @@ class OneAtATime:
         if not self._turn.acquire(timeout=max(seconds, 0.0)):
             raise TimeoutError
         return within(self._crew, max(until - time.monotonic(), 0.0), call, self._turn.release)
+
+
+def answers(calls: Sequence[Callable[[], T]], seconds: float) -> list[T | Exception]:
+    """What the calls return, made side by side; of each the exception that it raises, or a TimeoutError.
+
+    `seconds` are for all of them together. What takes longer goes on in its thread, and is forgotten.
+    """
+    crew = Crew("answers")
+    futures = [_future(crew, call) for call in calls]
+    deadline = time.monotonic() + seconds
+    found: list[T | Exception] = []
+    for future in futures:
+        try:
+            found.append(future.result(max(deadline - time.monotonic(), 0.0)))
+        except Exception as error:  # noqa: BLE001 it is handed to who has asked
+            found.append(error)
+    crew.stop()
+    return found
+
+
+def _future(crew: Crew, call: Callable[[], T], done: Callable[[], None] = lambda: None) -> Future[T]:
+    answer: Future[T] = Future()
+
+    def work() -> None:
+        try:
+            answer.set_result(call())
+        except Exception as error:  # noqa: BLE001 it is the caller's
+            answer.set_exception(error)
+        finally:
+            done()
+
+    crew.give(work)
+    return answer

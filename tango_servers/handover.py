@@ -8,22 +8,27 @@ Each line of the property `PathConsumers` is a YAML flow mapping:
 
 from __future__ import annotations
 
-import pickle
 import string
 import threading
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import tango
 import yaml
-from tango.utils import PyTangoThreadPoolExecutor
+
+from scifish.tangodb import reason
+from tango_servers import environment
+from tango_servers.background import Background
 
 TIMEOUT = 3.0
 """Seconds that a consumer has for its answer."""
 
-AT_ONCE = 8
-"""Consumers that are written to side by side."""
+RETRY = 10.0
+"""Seconds between looks whether a consumer still has what it was given, and between tries with one that refused it."""
+
+REMEMBERED = 200
+"""Values that a consumer was given before and that are known again."""
 
 FIELDS = ("path", "sample_path", "category", "beamline", "proposal", "visit", "sample")
 """What a template may name."""
@@ -41,6 +46,11 @@ class Consumer:
     environment: str = ""
     attribute: str = ""
     template: str = DEFAULT_TEMPLATE
+
+    @property
+    def target(self) -> str:
+        """What is written there."""
+        return self.environment or self.attribute
 
 
 def parse_consumers(lines: Sequence[str]) -> tuple[list[Consumer], list[str]]:
@@ -82,77 +92,212 @@ def _consumer(fields: Any) -> Consumer:
 
 
 class HandOver:
-    """Writes the newest path to all consumers, and again to those that refused it.
+    """Writes the newest path to all consumers, and again to those that refused it or have lost it.
 
-    `hand_on` only notes what is to be written; `work`, to be called in the background, writes.
+    Each device has a thread of its own, so that one that hangs delays no other. `changed` is called
+    from those threads whenever there is something new to be shown.
     """
 
-    def __init__(self, consumers: Sequence[Consumer]) -> None:
-        self._consumers = list(consumers)
-        self._proxies: dict[str, tango.DeviceProxy] = {}
-        self._lock = threading.Lock()
-        self._fields: Mapping[str, str] = {}
-        self._todo: list[Consumer] = []
-        self._untried = False
-        self._refused: dict[Consumer, str] = {}
+    def __init__(self, consumers: Sequence[Consumer], changed: Callable[[], None]) -> None:
+        by_device: dict[str, list[Consumer]] = {}
+        for consumer in consumers:
+            by_device.setdefault(consumer.device.lower(), []).append(consumer)
+        self._recipients = [_Recipient(theirs, changed) for theirs in by_device.values()]
 
     @property
     def devices(self) -> list[str]:
         """Names of the devices that the path is handed to."""
-        return list(dict.fromkeys(consumer.device for consumer in self._consumers))
+        return [recipient.device for recipient in self._recipients]
 
     @property
     def refused(self) -> dict[str, str]:
         """Devices that do not have the newest path, with why."""
-        with self._lock:
-            return {consumer.device: reason for consumer, reason in self._refused.items()}
+        return {one.device: why for one in self._recipients if (why := _first(one.gifts, "refused"))}
+
+    @property
+    def foreign(self) -> list[str]:
+        """A sentence for each value that somebody else has written over ours."""
+        return [
+            f"{one.device}: {gift.consumer.target} is {gift.foreign!r}, written by somebody else; it is left so until "
+            "the next change of the path or TurnOn"
+            for one in self._recipients
+            for gift in one.gifts
+            if gift.foreign
+        ]
 
     @property
     def pending(self) -> list[str]:
         """Devices that have not been tried yet with the newest path."""
-        return self.devices if self._untried else []
+        return [one.device for one in self._recipients if any(gift.untried for gift in one.gifts)]
+
+    @property
+    def report(self) -> list[tuple[str, str, str, str]]:
+        """Of each consumer its device, what is written there, how it stands, and the value or why not."""
+        return [(one.device, gift.consumer.target, *gift.standing) for one in self._recipients for gift in one.gifts]
+
+    def start(self) -> None:
+        for recipient in self._recipients:
+            recipient.background.start()
+
+    def stop(self) -> None:
+        """It does not wait for one that hangs."""
+        for recipient in self._recipients:
+            recipient.background.stop()
 
     def hand_on(self, fields: Mapping[str, str]) -> None:
-        """From now on this is the path; `fields` are those of `FIELDS`."""
-        with self._lock:
-            self._fields = dict(fields)
-            self._todo = list(self._consumers)
-            self._untried = True
+        """From now on this is the path; `fields` are those of `FIELDS`. Returns at once."""
+        for recipient in self._recipients:
+            recipient.hand_on(fields)
 
-    def work(self) -> bool:
-        """Write what is still to be written. Whether there was anything."""
-        with self._lock:
-            fields, todo = self._fields, self._todo
-        if not todo:
-            return False
-        with PyTangoThreadPoolExecutor(max_workers=AT_ONCE) as pool:
-            reasons = list(pool.map(lambda consumer: self._write(consumer, fields), todo))
-        with self._lock:
-            if fields is not self._fields:  # a newer path came in the meantime: what failed is moot
-                return True
-            self._untried = False
-            self._refused = {consumer: reason for consumer, reason in zip(todo, reasons, strict=True) if reason}
-            self._todo = list(self._refused)
-        return True
+    def let_go(self) -> None:
+        """There is no path any more: what the consumers have is theirs."""
+        for recipient in self._recipients:
+            recipient.let_go()
 
-    def _write(self, consumer: Consumer, fields: Mapping[str, str]) -> str:
-        """ "" or why it was refused."""
-        value: Any = consumer.template.format_map(fields)
-        attribute = consumer.attribute
-        if consumer.environment:
-            # What taurus's MacroServer.putEnvironment writes.
-            attribute, value = "Environment", ("pickle", pickle.dumps({"new": {consumer.environment: value}}))
+
+def _in_short(failed: tango.DevFailed) -> str:
+    return reason(failed).rstrip(" .!")
+
+
+def _first(gifts: Sequence[_Gift], name: str) -> str:
+    return next((found for gift in gifts if (found := getattr(gift, name))), "")
+
+
+@dataclass
+class _Gift:
+    """What one consumer is given. `accepted`: the value, and how the consumer itself then shows it."""
+
+    consumer: Consumer
+    value: str | None = None  # before there is a path
+    due: bool = False
+    untried: bool = False
+    refused: str = ""
+    foreign: str = ""
+    accepted: tuple[str, ...] = ()
+    before: dict[str, None] = field(default_factory=dict)  # a set that knows its order
+
+    @property
+    def standing(self) -> tuple[str, str]:
+        if self.value is None:
+            return "nothing yet", ""
+        if self.untried:
+            return "being handed", self.value
+        if self.refused:
+            return "refused", self.refused
+        return ("other", self.foreign) if self.foreign else ("has it", self.value)
+
+
+class _Recipient:
+    """One device, with all that it is given."""
+
+    def __init__(self, consumers: Sequence[Consumer], changed: Callable[[], None]) -> None:
+        self.device = consumers[0].device
+        self.gifts = [_Gift(consumer) for consumer in consumers]
+        self.background = Background(f"{self.device} is handed the path", self._work, RETRY)
+        self._changed = changed
+        self._lock = threading.Lock()
+        self._proxy: tango.DeviceProxy | None = None
+
+    def hand_on(self, fields: Mapping[str, str]) -> None:
+        with self._lock:
+            for gift in self.gifts:
+                gift.value = gift.consumer.template.format_map(fields)
+                gift.due = gift.untried = True
+        self.background.now()
+
+    def let_go(self) -> None:
+        with self._lock:
+            for gift in self.gifts:
+                gift.value, gift.due, gift.untried, gift.refused, gift.foreign = None, False, False, "", ""
+
+    def _work(self) -> None:
+        news = False
+        for gift in self.gifts:
+            if gift.due:
+                news = True
+                self._give(gift)
+            elif gift.value is not None:
+                news |= self._look(gift)
+        if news:
+            self._changed()
+
+    def _give(self, gift: _Gift) -> None:
+        value = gift.value
+        if value is None:
+            return
+        refused = self._why_not(gift.consumer, value)
+        echo = "" if refused else self._seen(gift.consumer) or ""
+        with self._lock:
+            if gift.value != value:
+                return  # a newer one came in the meantime: this one is moot
+            gift.untried, gift.due, gift.refused, gift.foreign = False, bool(refused), refused, ""
+            if not refused:
+                # A detector may show the path in its own way, with a slash at the end.
+                gift.accepted = (value, echo)
+                for one in (value, echo):
+                    gift.before.pop(one, None)
+                    gift.before[one] = None
+                while len(gift.before) > REMEMBERED:
+                    del gift.before[next(iter(gift.before))]
+
+    def _look(self, gift: _Gift) -> bool:
+        """Whether there is news: it cannot be reached, has lost its value, or got another one."""
+        was = (gift.refused, gift.foreign)
         try:
-            self._proxy(consumer.device).write_attribute(attribute, value)
+            seen = self._read(gift.consumer)
+            refused, known = "", seen is None or seen in gift.accepted
         except tango.DevFailed as error:
-            return str(error.args[0].desc).strip().splitlines()[0].rstrip(" .!")
-        except (TypeError, ValueError) as error:  # of an attribute that takes no text
-            return f"{attribute}: {error}"
+            refused, known, seen = _in_short(error), True, None
+        with self._lock:
+            if gift.due or gift.value is None:
+                return True  # it has changed in the meantime
+            # One that was away and cannot be read back may have been restarted.
+            lost = (not known and (not seen or seen in gift.before)) or bool(was[0] and not refused and seen is None)
+            gift.refused = refused
+            gift.foreign = "" if known or lost else (seen or "")
+        if lost:
+            gift.due = True
+            self._give(gift)
+        return lost or (gift.refused, gift.foreign) != was
+
+    def _why_not(self, consumer: Consumer, value: str) -> str:
+        """ "" or why it was refused."""
+        try:
+            if consumer.environment:
+                self._connected().write_attribute("Environment", environment.setting(consumer.environment, value))
+            else:
+                self._connected().write_attribute(consumer.attribute, value)
+        except tango.DevFailed as error:
+            return _in_short(error)
+        except (TypeError, ValueError) as error:  # of an attribute that takes no text, or not this one
+            return f"{consumer.target}: {error}"
         return ""
 
-    def _proxy(self, device: str) -> tango.DeviceProxy:
-        if device not in self._proxies:
-            proxy = tango.DeviceProxy(device)
+    def _seen(self, consumer: Consumer) -> str | None:
+        try:
+            return self._read(consumer)
+        except tango.DevFailed:
+            return None  # it was written; `_look` tells if it cannot be reached later
+
+    def _read(self, consumer: Consumer) -> str | None:
+        """What it has, or None if that cannot be read. Raises DevFailed if it is not to be reached."""
+        proxy = self._connected()
+        try:
+            found = proxy.read_attribute("Environment" if consumer.environment else consumer.attribute).value
+        except tango.DevFailed:
+            proxy.ping()
+            return None  # it is there, and does not want to be read
+        try:
+            value = environment.value(found, consumer.environment) if consumer.environment else found
+        except ValueError:
+            return None  # of a Sardana that is not the one that we know
+        return value if isinstance(value, str) else "" if value is None else repr(value)
+
+    def _connected(self) -> tango.DeviceProxy:
+        if self._proxy is None:
+            proxy = tango.DeviceProxy(self.device)
+            # Of a proxy that is not connected, setting the time-out connects it with the interpreter's lock held.
+            proxy.ping()
             proxy.set_timeout_millis(int(TIMEOUT * 1000))
-            self._proxies[device] = proxy
-        return self._proxies[device]
+            self._proxy = proxy
+        return self._proxy

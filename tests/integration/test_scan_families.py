@@ -112,7 +112,8 @@ def test_each_family_is_one_dataset_with_its_points_and_results(
     ended = system.scan(*words)
     assert (ended["status"], ended["numberOfPoints"]) == ("completed", points)
     assert ended["environment"]["motors"] == motors
-    assert [found["type"] for found in system.topic.of(ended["uuid"])] == ["began", "ended"]
+    # One that is over within a quarter of a second has no `began`.
+    assert [found["type"] for found in system.topic.of(ended["uuid"])] in (["began", "ended"], ["ended"])
     assert set(results(ended)) == {"ct01", "ct02", "ct03", "ct04"}
     counter = results(ended)["ct02"]
     assert 1 <= counter["points"]["value"] <= points  # a continuous scan may miss some

@@ -1,0 +1,202 @@
+"""What is in use: from a proposal's number, a visit and a sample to their folders.
+
+Here the user office is asked and folders are made, which may take its time; nothing here is of Tango.
+"""
+
+from __future__ import annotations
+
+import stat
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from datetime import UTC, date, datetime
+from pathlib import Path
+
+from sdm import folders
+from sdm.layout import AUTO_VISIT, Layout, NameRefused, Place, check_name, check_sample, check_visit
+from sdm.office import Office, OfficeUnavailable, Proposal, proposal_at, visit_on
+from tango_servers.turns import Waits
+
+OFFICE = "the user office"
+STORAGE = "the storage"
+
+
+def today() -> date:
+    """In local time: the day of a visit begins at midnight where the beamline is."""
+    return date.fromtimestamp(time.time())
+
+
+@dataclass(frozen=True)
+class InUse:
+    """Whose data is being taken, and where it goes.
+
+    `proposal` is None where there is none, or where it could not be taken up yet. `auto`: the visit follows
+    the date. `by_hand`: somebody has written `path`. `notes` are sentences on what is not as it should be,
+    `answered` is when the office gave its answer (UTC, ISO 8601).
+    """
+
+    number: str = ""
+    visit: str = ""
+    auto: bool = True
+    sample: str = ""
+    proposal: Proposal | None = None
+    path: str = ""
+    sample_path: str = ""
+    by_hand: bool = False
+    notes: tuple[str, ...] = ()
+    answered: str = ""
+
+    @property
+    def wanted_visit(self) -> str:
+        return AUTO_VISIT if self.auto else self.visit
+
+    @property
+    def category(self) -> str:
+        return self.proposal.category if self.proposal else ""
+
+
+@dataclass(frozen=True)
+class Target:
+    """What is to be used next. `moves`: data goes elsewhere than now. `reach` makes the folders."""
+
+    number: str
+    visit: str
+    moves: bool
+    reach: Callable[[], InUse]
+
+
+@dataclass(frozen=True)
+class FolderSeen:
+    """A folder as it is, and as it should be. `mode` is -1 if it is not there or cannot be looked at."""
+
+    path: str
+    mode: int
+    wanted: int
+
+    @property
+    def shown(self) -> str:
+        """The mode for people, "" for none."""
+        return f"{self.mode:05o}" if self.mode >= 0 else ""
+
+
+@dataclass(frozen=True)
+class Chooser:
+    """Finds what is to be used. What is refused raises OfficeError, NameRefused or FolderError.
+
+    `office` is None where the settings do not name one. `day` says which day it is. `waits` shows what is
+    asked at this moment.
+    """
+
+    beamline: str
+    office: Office | None
+    layout: Layout
+    raw_read_only: bool = False
+    day: Callable[[], date] = field(default=today)
+    waits: Waits = field(default_factory=Waits)
+
+    def check(self, number: str, visit: str, sample: str) -> None:
+        """Raises NameRefused for what needs no office to be refused."""
+        if number:
+            check_name(number, "proposal")
+        if visit not in ("", AUTO_VISIT):
+            check_visit(visit)
+        check_sample(sample)
+
+    def target(self, now: InUse, number: str, visit: str, sample: str) -> Target:
+        """Of `number` and `sample`; `visit` may be "" or "auto", for that of the day. Asks the office."""
+        self.check(number, visit, sample)
+        auto = visit in ("", AUTO_VISIT)
+        if not number:
+            visit = f"{self.day():%Y%m%d}" if auto else visit
+            return Target("", visit, bool(now.number), lambda: InUse("", visit, auto, sample))
+        proposal = self._asked(number)
+        visit = visit_on(proposal, self.day()) if auto else visit
+        moves = (number, visit) != (now.number, now.visit) or now.by_hand
+        return Target(number, visit, moves, lambda: self._reach(proposal, visit, auto, sample))
+
+    def same_visit(self, now: InUse, sample: str) -> Target:
+        """Another sample. The visit stays, also after midnight: that is another decision, `visit_due`."""
+        found = self.target(now, now.number, now.visit, sample)
+        return replace(found, moves=False, reach=lambda: replace(found.reach(), auto=now.auto))
+
+    def by_hand(self, now: InUse, path: str) -> Target:
+        """Another folder of the same proposal, which must be there."""
+        if not now.proposal:
+            raise NameRefused("there is no proposal in use that the path could belong to: write Proposal first")
+        place = Place(now.proposal.category, self.beamline, now.number, now.visit)
+        with self.waits.on(STORAGE):
+            found = _existing_folder(path, self.layout.proposal(place))
+        after = replace(now, path=str(found), sample_path=str(found / now.sample), by_hand=True)
+        return Target(now.number, now.visit, after.path != now.path, lambda: after)
+
+    def visit_due(self, now: InUse) -> str:
+        """The visit that should be in use at this moment. Asks nobody."""
+        if not now.auto or (now.number and not now.proposal):
+            return now.visit
+        return visit_on(now.proposal, self.day()) if now.proposal else f"{self.day():%Y%m%d}"
+
+    def again(self, now: InUse) -> InUse:
+        """The same with what the office says now, its folders made again where one is gone or was not right."""
+        with self.waits.on(STORAGE):
+            there = Path(now.sample_path or self.layout.root).is_dir()
+        if now.number:
+            proposal = self._asked(now.number)
+            if not now.by_hand and (now.notes or not there or proposal.category != now.category):
+                return self._reach(proposal, now.visit, now.auto, now.sample)
+            now = replace(now, proposal=proposal, answered=_answered(proposal))
+        if not there:
+            raise folders.FolderError(f"{now.sample_path or self.layout.root} is not there. Is the storage mounted?")
+        return now
+
+    def folders(self, now: InUse) -> list[FolderSeen]:
+        """Those of what is in use, from the top, as they are on the disk."""
+        if not now.proposal:
+            return []
+        place = Place(now.category, self.beamline, now.number, now.visit, now.sample)
+        wanted = folders.planned(self.layout, place, now.proposal.group, raw_read_only=self.raw_read_only)
+        with self.waits.on(STORAGE):
+            return [FolderSeen(str(one.path), _mode(one.path), one.mode) for one in wanted]
+
+    def proposals(self) -> list[str]:
+        """Numbers of the beamline's proposals, as the office has them."""
+        if self.office is None:
+            return []
+        with self.waits.on(OFFICE):
+            return [one.id for one in self.office.proposals(self.beamline)]
+
+    def _asked(self, number: str) -> Proposal:
+        if self.office is None:
+            raise OfficeUnavailable("there is no user office to ask, see the properties Office and Beamline")
+        with self.waits.on(OFFICE):
+            return proposal_at(self.office, number, self.beamline)
+
+    def _reach(self, proposal: Proposal, visit: str, auto: bool, sample: str) -> InUse:
+        place = Place(proposal.category, self.beamline, proposal.id, visit, sample)
+        with self.waits.on(STORAGE):
+            done = folders.make(self.layout, place, proposal.group, raw_read_only=self.raw_read_only)
+        where = (str(done.raw), str(done.sample))
+        return InUse(proposal.id, visit, auto, sample, proposal, *where, notes=done.notes, answered=_answered(proposal))
+
+
+def _answered(proposal: Proposal) -> str:
+    return proposal.as_of or datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
+
+
+def _mode(path: Path) -> int:
+    try:
+        return stat.S_IMODE(path.stat().st_mode)
+    except OSError:
+        return -1
+
+
+def _existing_folder(path: str, above: Path) -> Path:
+    """The folder without symbolic links. Raises NameRefused if it is not there, or not inside `above`."""
+    given = Path(path)
+    try:
+        found = given.resolve(strict=True)
+        inside = given.is_absolute() and found.is_relative_to(above.resolve(strict=True)) and found.is_dir()
+    except (OSError, ValueError) as error:
+        raise NameRefused(f"path {path!r} refused: {error}") from error
+    if not inside:
+        raise NameRefused(f"path {path!r} refused: it is not a folder inside {above}")
+    return found

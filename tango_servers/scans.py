@@ -1,0 +1,90 @@
+"""Whether a scan runs: Sardana's Doors say which macros do, and their MacroServer which macros are scans.
+
+Found with Sardana 3.7: a Door is RUNNING while it runs any macro, and STANDBY while that is paused. Its
+Status then has a line for each macro of the stack, outermost first: `    -[step]\tascan mot01 0.0 1.0 5 0.3`.
+What GetMacroInfo answers for a scan, also for a class that inherits from one, has `scan` among its `hints`.
+"""
+
+from __future__ import annotations
+
+import functools
+import json
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import tango
+
+from scifish.tangodb import reason
+from tango_servers.background import answers
+
+PATIENCE = 1.0
+"""Seconds for the answers of all Doors together: whoever changes a proposal waits for them."""
+
+NO_DOORS = "none"
+"""In the property Doors: nobody is asked."""
+
+_MACRO = re.compile(r"^\s*-\[\w*\]\t((\S+).*)$", re.MULTILINE)
+
+
+@dataclass(frozen=True)
+class Scans:
+    """`running`: what runs, and where. `silent`: who could not be asked, and why."""
+
+    running: tuple[str, ...] = ()
+    silent: tuple[str, ...] = ()
+
+
+class Doors:
+    """The Doors that are named; else all Doors of the MacroServers."""
+
+    def __init__(self, doors: Sequence[str], macroservers: Sequence[str]) -> None:
+        named = [door.strip() for door in doors if door.strip()]
+        asked = {door: functools.partial(_scan_at, door) for door in named if door.lower() != NO_DOORS}
+        self._asked = asked if named else {one: functools.partial(_scans_of, one) for one in macroservers}
+
+    def look(self) -> Scans:
+        """What is so at this moment. One that hangs or is dead costs no more than `PATIENCE`."""
+        running: list[str] = []
+        silent = []
+        for name, answer in zip(self._asked, answers(list(self._asked.values()), PATIENCE), strict=True):
+            if isinstance(answer, tango.DevFailed):
+                silent.append(f"{name}: {reason(answer)}")
+            elif isinstance(answer, Exception):
+                silent.append(f"{name}: {str(answer) or f'no answer within {PATIENCE:g} s'}")
+            else:
+                running += answer
+        return Scans(tuple(running), tuple(silent))
+
+
+def _scans_of(macroserver: str) -> list[str]:
+    names = tango.DeviceProxy(macroserver).read_attribute("DoorList").value or ()
+    return [scan for name in names for scan in _scan_at(_beside(macroserver, name))]
+
+
+def _scan_at(door: str) -> list[str]:
+    """The scan that runs there, or none. Raises DevFailed."""
+    proxy = tango.DeviceProxy(door)
+    if proxy.command_inout("State") not in (tango.DevState.RUNNING, tango.DevState.STANDBY):
+        return []
+    stack = [(found[1], found[2]) for found in _MACRO.finditer(proxy.command_inout("Status"))]
+    scans = _scans_among(_beside(door, proxy.adm_name()), {name for _, name in stack})
+    return [f"{command.strip()} ({door})" for command, name in stack if name in scans][:1]
+
+
+def _scans_among(server: str, macros: set[str]) -> set[str]:
+    # A Door's MacroServer always is in its own server; the Door has its name only as a property, by name or alias.
+    classes = [device.partition("::") for device in tango.DeviceProxy(server).command_inout("QueryDevice")]
+    found = set()
+    for _, _, name in (one for one in classes if one[0] == "MacroServer"):
+        for described in tango.DeviceProxy(_beside(server, name)).command_inout("GetMacroInfo", sorted(macros)):
+            info = json.loads(described)
+            if "scan" in (info.get("hints") or ()):
+                found.add(info["name"])
+    return found
+
+
+def _beside(device: str, other: str) -> str:
+    """The other's name in the Tango system that the first one's full name says."""
+    system = re.match(r"tango://[^/]+/", device)
+    return f"{system[0]}{other}" if system and not other.startswith("tango:") else other

@@ -1,0 +1,132 @@
+"""What has to be done without anybody writing anything: after a restart, at midnight, and when something is back."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+from sdm.folders import FolderError
+from sdm.layout import AUTO_VISIT, NameRefused
+from sdm.office import OfficeError
+from tango_servers.inuse import Chooser, InUse
+from tango_servers.scans import Scans
+from tango_servers.turns import Busy
+
+RETRY = 10.0
+"""Seconds between tries while something is wrong."""
+
+AGAIN = 60.0
+"""Seconds between looks at the storage and questions to the office while all is well."""
+
+SCAN = 5.0
+"""Seconds between looks whether the scan is over that keeps the visit from changing."""
+
+REFUSALS = (OfficeError, NameRefused, FolderError, Busy)
+
+
+class Upkeep:
+    """Keeps right what is in use. `work` is to be called every second, by one thread.
+
+    `in_use` says what that is, `scans` what runs. `replace` puts another in its place, unless it has
+    changed in the meantime. The texts say what is wrong: each "" or a sentence.
+    """
+
+    def __init__(
+        self,
+        chooser: Chooser,
+        scans: Callable[[], Scans],
+        in_use: Callable[[], InUse],
+        replace: Callable[[InUse, InUse], None],
+    ) -> None:
+        self._chooser = chooser
+        self._scans = scans
+        self._in_use = in_use
+        self._replace = replace
+        self._again_at = self._visit_at = 0.0
+        self._list_at = 0.0
+        self.proposals: list[str] = []
+        self.not_restored = ""
+        self.storage = ""
+        self.office = ""
+        self.listing = ""
+        self.visit = ""
+        self.later = ""
+
+    def restored(self, now: InUse) -> InUse:
+        """What was in use before a restart, made anew. Raises one of REFUSALS."""
+        target = self._chooser.target(now, now.number, now.wanted_visit, now.sample)
+        if now.visit and target.visit != now.visit and self._scans().running:
+            target = self._chooser.same_visit(now, now.sample)  # the scan's files are there
+        return target.reach()
+
+    def changed(self) -> None:
+        """A client has changed what is in use: what was wrong before is over."""
+        self.not_restored = self.storage = self.visit = self.later = ""
+        self._again_at = time.monotonic() + AGAIN
+        self._list_at = 0.0
+
+    def soon(self) -> None:
+        """Look again with the next call of `work`."""
+        self._again_at = self._visit_at = 0.0
+
+    def work(self) -> None:
+        if time.monotonic() >= self._again_at:
+            self._again()
+        if not self.not_restored:
+            self._follow_the_date()
+        if time.monotonic() >= self._list_at:
+            self._list()
+
+    def _again(self) -> None:
+        now = self._in_use()
+        restoring = bool(self.not_restored)
+        not_restored = storage = office = ""
+        try:
+            found = self.restored(now) if restoring else self._chooser.again(now)
+            if found != now:
+                self._replace(now, found)
+        except REFUSALS as error:
+            if restoring:
+                not_restored = str(error)
+            elif isinstance(error, FolderError):
+                storage = str(error)
+            elif not isinstance(error, Busy):
+                office = str(error)
+        if self._in_use().number == now.number:  # else it is of what was there before
+            self.not_restored, self.storage, self.office = not_restored, storage, office
+        old = self._in_use().proposal
+        trouble = self.not_restored or self.storage or self.office or (old and old.as_of)
+        self._again_at = time.monotonic() + (RETRY if trouble else AGAIN)
+
+    def _follow_the_date(self) -> None:
+        now = self._in_use()
+        due = self._chooser.visit_due(now)
+        if due == now.visit:
+            self.visit = self.later = ""
+            return
+        if now.by_hand:
+            self.later = (
+                f"The visit stays {now.visit}, since Path was set by hand: write Visit or Sample to go on to {due}"
+            )
+            return
+        if time.monotonic() < self._visit_at:
+            return
+        self._visit_at = time.monotonic() + SCAN
+        running = self._scans().running
+        if running:
+            self.later = f"The visit becomes {due} when the scan is over: {'; '.join(running)}"
+            return
+        try:
+            self._replace(now, self._chooser.target(now, now.number, AUTO_VISIT, now.sample).reach())
+            self.visit = self.later = ""
+        except REFUSALS as error:
+            self.visit = f"The visit of today, {due}, cannot be begun: {error}. Trying again every {SCAN:.0f} s"
+
+    def _list(self) -> None:
+        """The list of proposals is only an aid to people, so nothing waits for it."""
+        try:
+            self.proposals = self._chooser.proposals()
+            self.listing = ""
+        except OfficeError as error:
+            self.listing = str(error)
+        self._list_at = time.monotonic() + (RETRY if self.listing else AGAIN)

@@ -1,0 +1,177 @@
+"""The small parts of PathFixer."""
+
+from __future__ import annotations
+
+import pickle
+import threading
+import time
+from collections import OrderedDict, deque
+from datetime import datetime
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from tango import DevState
+
+from sdm.layout import NameRefused
+from tango_servers import environment, turns, written
+from tango_servers.background import answers
+from tango_servers.condition import Condition
+from tango_servers.scans import Doors
+from tango_servers.turns import Busy, Turns, Waits
+
+# ------------------------------------------------------------------------- written
+
+
+@given(st.text())
+def test_what_is_taken_can_be_printed_and_is_short(value: str) -> None:
+    if value.isprintable() and len(value) <= written.LONGEST:
+        assert written.text(value, "sample") == value.strip(" ")
+    else:
+        with pytest.raises(NameRefused) as refused:
+            written.text(value, "sample")
+        assert str(refused.value).isprintable()
+        assert len(str(refused.value)) < 1000
+
+
+def test_what_is_far_too_long_is_not_said_again_in_full() -> None:
+    with pytest.raises(NameRefused) as refused:
+        written.text("x" * 10_000_000, "sample")
+    assert len(str(refused.value)) < 200
+
+
+# --------------------------------------------------------------------- environment
+
+
+class Numbers:
+    """Any class that Sardana's environment may hold."""
+
+    def __init__(self) -> None:
+        self.value = 3
+
+
+TOUCHED: list[str] = []
+
+
+class Evil:
+    def __reduce__(self) -> tuple[object, ...]:
+        return (TOUCHED.append, ("code has run",))
+
+
+def test_a_variable_is_read_from_an_environment_that_holds_anything() -> None:
+    content = {
+        "ScanDir": "/data",
+        "ScanFile": ["a", "b"],
+        "Other": Numbers(),
+        "Array": np.arange(3.0),
+        "Ordered": OrderedDict(a=1),
+        "Time": datetime(2025, 3, 10),
+        "Mine": deque([1]),
+    }
+    encoded = ("pickle", pickle.dumps({"new": content}))
+    assert environment.value(encoded, "ScanDir") == "/data"
+    assert environment.value(encoded, "ScanFile") == ["a", "b"]
+    assert environment.value(encoded, "Nothing") is None
+    assert repr(environment.value(encoded, "Other")) == "an object"
+
+
+def test_nothing_is_run_that_comes_with_it() -> None:
+    environment.value(("pickle", pickle.dumps({"new": {"ScanDir": "/data", "x": Evil()}})), "ScanDir")
+    assert TOUCHED == []
+
+
+@pytest.mark.parametrize("content", [b"", b"\x80", pickle.dumps([1]), pickle.dumps({"old": {}})])
+def test_what_is_no_environment_is_said(content: bytes) -> None:
+    with pytest.raises(ValueError, match="cannot be read"):
+        environment.value(("pickle", content), "ScanDir")
+
+
+def test_what_is_set_is_what_sardana_reads() -> None:
+    kind, content = environment.setting("ScanDir", "/data")
+    assert (kind, pickle.loads(content)) == ("pickle", {"new": {"ScanDir": "/data"}})
+
+
+# ----------------------------------------------------------------------- condition
+
+
+@pytest.mark.parametrize(
+    ("condition", "ready", "state"),
+    [
+        (Condition(remarks=["r"]), DevState.STANDBY, DevState.STANDBY),
+        (Condition(remarks=["r"]), DevState.ON, DevState.ON),
+        (Condition(limits=["l"]), DevState.STANDBY, DevState.ALARM),
+        (Condition(faults=["f"], limits=["l"]), DevState.ON, DevState.FAULT),
+        (Condition(faults=["f"]), DevState.OFF, DevState.OFF),
+    ],
+)
+def test_the_worst_makes_the_state(condition: Condition, ready: DevState, state: DevState) -> None:
+    assert condition.state(ready) == state
+    assert condition.status(ready).startswith(f"The device is in {state} state.")
+
+
+def test_the_worst_is_said_first() -> None:
+    lines = Condition(["f"], ["l"], ["r"]).status(DevState.STANDBY).splitlines()
+    assert lines == ["The device is in FAULT state.", "f", "l", "r"]
+
+
+# --------------------------------------------------------------------------- turns
+
+
+def test_a_change_waits_for_the_one_before_but_not_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(turns, "PATIENCE", 0.05)
+    found, inside, go_on = Turns(), threading.Event(), threading.Event()
+
+    def first() -> None:
+        with found.take("Proposal 'a'"):
+            inside.set()
+            go_on.wait(5.0)
+
+    thread = threading.Thread(target=first)
+    thread.start()
+    assert inside.wait(5.0)
+    with pytest.raises(Busy, match="Sample 'b': not done, as this is still under way: Proposal 'a' since"):
+        found.take("Sample 'b'").__enter__()
+    assert [wait.what for wait in found.longer_than(0.0)] == ["Proposal 'a'"]
+    go_on.set()
+    thread.join()
+    with found.take("Sample 'b'"):
+        assert [wait.what for wait in found.longer_than(0.0)] == ["Sample 'b'"]
+
+
+def test_what_is_waited_for_is_known_while_it_is() -> None:
+    waits = Waits()
+
+    def asked() -> None:
+        with waits.on("the storage"):
+            assert [wait.what for wait in waits.longer_than(0.0)] == ["the storage"]
+            assert waits.longer_than(60.0) == []
+            raise OSError("gone")
+
+    with pytest.raises(OSError, match="gone"):
+        asked()
+    assert waits.longer_than(0.0) == []
+
+
+# ------------------------------------------------------------------- side by side
+
+
+def test_calls_are_made_side_by_side_and_one_that_hangs_is_left_behind() -> None:
+    hangs = threading.Event()
+
+    def fails() -> bool:
+        raise ValueError("no")
+
+    begin = time.monotonic()
+    good, failed, late = answers([lambda: True, fails, lambda: hangs.wait(30.0)], 0.3)
+    assert time.monotonic() - begin < 5.0
+    hangs.set()
+    assert good is True
+    assert isinstance(failed, ValueError)
+    assert isinstance(late, TimeoutError)
+
+
+def test_no_door_is_no_scan() -> None:
+    found = Doors(["none"], ["macroserver/x/1"]).look()
+    assert (found.running, found.silent) == ((), ())
+    assert Doors([" "], []).look().running == ()

@@ -1,0 +1,175 @@
+"""What PathFixer does by itself: the visit follows the date, but not while a scan runs."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import date
+from pathlib import Path
+
+import pytest
+
+from sdm.layout import Layout
+from sdm.office import OfficeUnavailable, Proposal
+from tango_servers import inuse, upkeep
+from tango_servers.inuse import Chooser, InUse, visit_on
+from tango_servers.scans import Scans
+from tango_servers.upkeep import Upkeep
+
+PROPOSAL = Proposal("20250001", "Fibres", "cosaxs", group="root", visits=("20250310", "2025092212"))
+
+
+class Office:
+    """Knows one proposal, while it is `up`."""
+
+    def __init__(self) -> None:
+        self.up = True
+
+    def proposal(self, proposal_id: str) -> Proposal:
+        if not self.up:
+            raise OfficeUnavailable("the office is closed")
+        return PROPOSAL
+
+    def proposals(self, beamline: str) -> list[Proposal]:
+        return [self.proposal("")]
+
+
+class Desk:
+    """A PathFixer without Tango: the day, the clock and the scans are the test's."""
+
+    def __init__(self, folder: Path, patch: pytest.MonkeyPatch) -> None:
+        for category in ("visitors", "staff"):
+            (folder / category / "cosaxs").mkdir(parents=True)
+        self.day, self.now, self.scans = date(2025, 3, 10), 0.0, Scans()
+        self.office = Office()
+        self.chooser = Chooser("cosaxs", self.office, Layout(folder), day=lambda: self.day)
+        self.in_use = InUse()
+        self.upkeep = Upkeep(self.chooser, lambda: self.scans, lambda: self.in_use, self.replace)
+        patch.setattr(upkeep.time, "monotonic", lambda: self.now)
+        self.use("20250001", "auto")
+
+    def replace(self, before: InUse, found: InUse) -> None:
+        if self.in_use is before:
+            self.in_use = found
+
+    def use(self, number: str, visit: str, sample: str = "") -> None:
+        self.in_use = self.chooser.target(self.in_use, number, visit, sample).reach()
+        self.upkeep.changed()
+
+    def after(self, seconds: float) -> InUse:
+        self.now += seconds
+        self.upkeep.work()
+        return self.in_use
+
+
+@pytest.fixture
+def desk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Desk:
+    return Desk(tmp_path, monkeypatch)
+
+
+def test_the_visit_of_a_day_is_the_offices_if_it_has_one() -> None:
+    assert visit_on(PROPOSAL, date(2025, 9, 22)) == "2025092212"
+    assert visit_on(PROPOSAL, date(2025, 9, 23)) == "20250923"
+
+
+def test_the_day_is_that_of_the_clock_on_the_wall(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(inuse.time, "time", lambda: 1741561200.0)
+    assert inuse.today() == date.fromtimestamp(1741561200.0)
+
+
+def test_at_midnight_the_visit_changes(desk: Desk) -> None:
+    assert desk.after(1.0).visit == "20250310"
+    desk.day = date(2025, 9, 22)
+    after = desk.after(1.0)
+    assert (after.visit, after.auto) == ("2025092212", True)
+    assert after.path.endswith("/2025092212/raw")
+    assert Path(after.path).is_dir()
+
+
+def test_a_visit_that_was_written_stays(desk: Desk) -> None:
+    desk.use("20250001", "20250310")
+    desk.day = date(2025, 9, 22)
+    assert desk.after(100.0).visit == "20250310"
+
+
+def test_a_scan_is_waited_for(desk: Desk) -> None:
+    desk.scans = Scans(running=("ascan (door/x/1)",))
+    desk.day = date(2025, 3, 11)
+    assert desk.after(1.0).visit == "20250310"
+    assert desk.upkeep.later == "The visit becomes 20250311 when the scan is over: ascan (door/x/1)"
+    desk.scans = Scans()
+    assert desk.after(1.0).visit == "20250310"  # the Doors are not asked every second
+    assert desk.after(upkeep.SCAN).visit == "20250311"
+    assert desk.upkeep.later == ""
+
+
+def test_a_door_that_hangs_does_not_keep_the_visit(desk: Desk) -> None:
+    desk.scans = Scans(silent=("door/x/1: no answer",))
+    desk.day = date(2025, 3, 11)
+    assert desk.after(1.0).visit == "20250311"
+
+
+def test_a_path_that_was_set_by_hand_stays_where_it_is(desk: Desk) -> None:
+    other = Path(desk.in_use.path) / "other"
+    other.mkdir()
+    desk.in_use = desk.chooser.by_hand(desk.in_use, str(other)).reach()
+    desk.day = date(2025, 3, 11)
+    assert desk.after(1.0).path == str(other)
+    assert "since Path was set by hand" in desk.upkeep.later
+
+
+def test_a_visit_that_cannot_be_begun_is_told_and_tried_again(desk: Desk) -> None:
+    desk.office.up = False
+    desk.day = date(2025, 3, 11)
+    assert desk.after(1.0).visit == "20250310"
+    assert desk.upkeep.visit.startswith("The visit of today, 20250311, cannot be begun: the office is closed")
+    desk.office.up = True
+    assert desk.after(upkeep.SCAN).visit == "20250311"
+    assert desk.upkeep.visit == ""
+
+
+def test_without_a_proposal_the_visit_is_that_of_the_day_too(desk: Desk) -> None:
+    desk.use("", "auto")
+    desk.day = date(2025, 3, 11)
+    assert desk.after(1.0) == InUse(visit="20250311")
+
+
+@pytest.mark.parametrize(("running", "visit"), [((), "20250311"), (("ascan",), "20250310")])
+def test_a_restart_after_midnight_keeps_the_visit_of_a_scan(desk: Desk, running: tuple[str, ...], visit: str) -> None:
+    desk.day = date(2025, 3, 11)
+    desk.scans = Scans(running=running)
+    found = desk.upkeep.restored(InUse("20250001", "20250310", auto=True, sample="a"))
+    assert (found.visit, found.auto, found.sample) == (visit, True, "a")
+
+
+def test_what_a_client_has_written_meanwhile_is_not_replaced(desk: Desk) -> None:
+    desk.day = date(2025, 3, 11)
+    written = replace(desk.in_use, sample="written")
+    true_place = desk.chooser.layout
+
+    class Slow(Office):
+        def proposal(self, proposal_id: str) -> Proposal:
+            desk.in_use = written  # while the office is asked
+            return PROPOSAL
+
+    chooser = Chooser("cosaxs", Slow(), true_place, day=lambda: desk.day)
+    Upkeep(chooser, lambda: desk.scans, lambda: desk.in_use, desk.replace).work()
+    assert desk.in_use is written
+
+
+def test_a_folder_that_is_gone_is_made_again_and_a_storage_that_is_gone_is_told(desk: Desk, tmp_path: Path) -> None:
+    Path(desk.in_use.path).rmdir()
+    assert Path(desk.after(upkeep.AGAIN).path).is_dir()
+    away = tmp_path / "away"
+    (tmp_path / "visitors").rename(away)
+    desk.after(upkeep.AGAIN)
+    assert "Is the storage mounted?" in desk.upkeep.storage
+    away.rename(tmp_path / "visitors")
+    desk.after(upkeep.RETRY)
+    assert desk.upkeep.storage == ""
+
+
+def test_modes_that_were_changed_on_purpose_stay(desk: Desk) -> None:
+    desk.in_use = replace(desk.in_use, notes=())
+    Path(desk.in_use.path).chmod(0o2750)
+    after = desk.after(upkeep.AGAIN)
+    assert Path(after.path).stat().st_mode & 0o7777 == 0o2750
