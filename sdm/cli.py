@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import datetime as dt
+import io
 import os
 import stat
 import sys
@@ -11,13 +12,14 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from sdm import folders
-from sdm.layout import AUTO_VISIT, DEFAULT_ROOT, NameRefused, Place, layout_from
+from sdm.layout import AUTO_VISIT, DEFAULT_ROOT, NameRefused, Place, check_name, layout_from
 from sdm.office import (
     OfficeError,
     Proposal,
     RememberingOffice,
     Visit,
     ago,
+    at_beamline,
     memory_file,
     office_from,
     proposal_at,
@@ -38,18 +40,25 @@ What the office said is remembered; while it cannot be asked, that is shown, and
 def main(arguments: Sequence[str] | None = None) -> int:
     """The exit status: 0, or 1 with a sentence on standard error."""
     options = _parser().parse_args(arguments)
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # names have letters that a terminal may not have
     try:
         office = RememberingOffice(office_from(options.office), options.memory or memory_file())
         if options.command == "list":
-            _list(office.proposals(options.beamline))
-            return 0
-        asked = options.proposal, options.beamline
-        proposal = proposal_at(office, *asked) if options.beamline else office.proposal(options.proposal)
-        _say_if_old(proposal)
-        if options.command == "show":
-            print(_shown(proposal))
+            _list(office.proposals(check_name(options.beamline, "beamline")))
         else:
-            _folders(proposal, options)
+            asked = options.proposal, options.beamline
+            proposal = proposal_at(office, *asked) if options.beamline else office.proposal(options.proposal)
+            _say_if_old(proposal)
+            if options.command == "show":
+                print(_shown(proposal))
+            else:
+                _folders(proposal, options)
+        sys.stdout.flush()
+    except KeyboardInterrupt:
+        return 130
+    except BrokenPipeError:  # who reads it, as `head`, has enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     except (OfficeError, NameRefused, folders.FolderError) as error:
         print(f"scizoo-sdm: {error}", file=sys.stderr)
         return 1
@@ -135,19 +144,29 @@ def _shown(proposal: Proposal) -> str:
 
 
 def _visit(visit: Visit) -> str:
-    days = " to ".join(filter(None, (visit.start, visit.end)))
-    return f"{visit.name} ({days})" if days else visit.name
+    more = ", ".join(filter(None, (" to ".join(filter(None, (visit.start, visit.end))), visit.beamline)))
+    return f"{visit.name} ({more})" if more else visit.name
 
 
 def _folders(proposal: Proposal, options: argparse.Namespace) -> None:
+    proposal = at_beamline(proposal, proposal.beamline)
     auto = options.visit in ("", AUTO_VISIT)
     visit = visit_on(proposal, dt.date.today()) if auto else options.visit
     layout = layout_from(options.layout, options.prefix.absolute())
     place = Place(proposal.category, proposal.beamline, proposal.id, visit, options.sample)
     planned = folders.planned(layout, place, proposal.group, raw_read_only=options.raw_read_only)
     if options.dry_run:
+        refused: set[Path] = set()
         for folder in planned:
-            print(f"{_state(folder):8} {folder.mode:04o} {folder.group} {folder.path}")
+            state = "refuse" if folder.path.parent in refused else _state(folder, options.owner)
+            if state == "refuse":
+                refused.add(folder.path)
+            print(f"{state:8} {folder.mode:04o} {folder.group} {folder.path}")
+        try:
+            with folders.beamline_folder(layout, place):
+                pass
+        except folders.FolderError as error:  # the plan is good, but not on this machine
+            print(f"scizoo-sdm: {error}", file=sys.stderr)
         return
     done = folders.make(layout, place, proposal.group, owner=options.owner, raw_read_only=options.raw_read_only)
     for folder in planned:
@@ -156,16 +175,20 @@ def _folders(proposal: Proposal, options: argparse.Namespace) -> None:
         print(f"scizoo-sdm: {note}", file=sys.stderr)
 
 
-def _state(folder: folders.Folder) -> str:
+def _state(folder: folders.Folder, owner: str) -> str:
     try:
         found = folder.path.lstat()
-    except (FileNotFoundError, NotADirectoryError):
+    except FileNotFoundError:
         return "make"
-    except PermissionError:
+    except OSError:
         return "unseen"
     if not stat.S_ISDIR(found.st_mode):
         return "refuse"
-    right = stat.S_IMODE(found.st_mode) == folder.mode and folders.gid_of(folder.group) in (None, found.st_gid)
+    right = (
+        stat.S_IMODE(found.st_mode) == folder.mode
+        and folders.gid_of(folder.group) in (None, found.st_gid)
+        and folders.uid_of(owner) in (None, found.st_uid)
+    )
     return "is there" if right else "change"
 
 

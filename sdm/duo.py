@@ -61,6 +61,10 @@ class DuoOffice:
         """Raises OfficeError that names the file, the line and the field."""
         return cls(load(file, OWN))
 
+    @property
+    def name(self) -> str:
+        return self._settings.url
+
     def proposal(self, proposal_id: str) -> Proposal:
         unknown = UnknownProposal(f"the user office ({self._settings.url}) has no proposal {proposal_id!r}")
         try:

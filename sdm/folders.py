@@ -64,7 +64,7 @@ def make(layout: Layout, place: Place, group: str, *, owner: str = "", raw_read_
     uid = _uid(owner, notes) if owner else -1
     made = []
     with contextlib.ExitStack() as stack:
-        opened = {layout.beamline(place): stack.enter_context(_beamline_folder(layout, place))}
+        opened = {layout.beamline(place): stack.enter_context(beamline_folder(layout, place))}
         for folder in planned(layout, place, group, raw_read_only=raw_read_only):
             above = opened[folder.path.parent]
             new = _make_one(folder.path, above)
@@ -80,7 +80,8 @@ def make(layout: Layout, place: Place, group: str, *, owner: str = "", raw_read_
 
 
 @contextlib.contextmanager
-def _beamline_folder(layout: Layout, place: Place) -> Iterator[int]:
+def beamline_folder(layout: Layout, place: Place) -> Iterator[int]:
+    """The descriptor of the folder that must exist. Raises FolderError."""
     # It is never made here: where it is missing, a disk is not mounted, and the data would
     # fill the machine's own. The root may be a link; what is below it may not.
     with contextlib.ExitStack() as stack:
@@ -169,15 +170,15 @@ def _put_right(folder: Folder, handle: int, uid: int, gid: int) -> list[str]:
         except OSError as error:
             notes.append(f"{folder.path}: owner and group stay {found.st_uid}:{found.st_gid} ({error.strerror})")
     # After the owner, since changing that may clear bits of the mode.
+    why = "only its owner, as a member of its group, may set it"
     if stat.S_IMODE(os.fstat(handle).st_mode) != folder.mode:
-        with contextlib.suppress(PermissionError):  # looked at below, like a bit that is dropped silently
+        try:
             os.fchmod(handle, folder.mode)
+        except OSError as error:  # told below, like a bit that is dropped silently
+            why = why if isinstance(error, PermissionError) else str(error.strerror)
     mode = stat.S_IMODE(os.fstat(handle).st_mode)
     if mode != folder.mode:
-        notes.append(
-            f"{folder.path}: the mode is {mode:04o}, not {folder.mode:04o}; "
-            "only its owner, as a member of its group, may set it"
-        )
+        notes.append(f"{folder.path}: the mode is {mode:04o}, not {folder.mode:04o}; {why}")
     return notes
 
 
@@ -185,7 +186,15 @@ def gid_of(group: str) -> int | None:
     """None if this machine has no such group."""
     try:
         return grp.getgrnam(group).gr_gid
-    except KeyError:
+    except (KeyError, ValueError):  # the latter for what is no name, as with a NUL in it
+        return None
+
+
+def uid_of(owner: str) -> int | None:
+    """None if this machine has no such account."""
+    try:
+        return pwd.getpwnam(owner).pw_uid
+    except (KeyError, ValueError):
         return None
 
 
@@ -198,8 +207,8 @@ def _gid(group: str, notes: list[str]) -> int:
 
 
 def _uid(owner: str, notes: list[str]) -> int:
-    try:
-        return pwd.getpwnam(owner).pw_uid
-    except KeyError:
+    uid = uid_of(owner)
+    if uid is None:
         notes.append(f"there is no account {owner!r} on this machine; the folders keep the owner they have")
         return -1
+    return uid

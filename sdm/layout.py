@@ -96,11 +96,12 @@ class Layout:
             raise LayoutError(f"path {self.path!r} must end with a plain name, such as raw")
         for name in self.siblings:
             check_name(name, "sibling")
-        if len({self._parts[-1], *self.siblings}) <= len(self.siblings):
-            raise LayoutError(f"siblings {', '.join(self.siblings)}: one is there twice, or is {self._parts[-1]}")
+        names = (*self._parts[self._made :], *self.siblings)
+        made = ", ".join(names)
+        if len(set(names)) < len(names):
+            raise LayoutError(f"of the folders that are made ({made}) two have the same name")
         for name, rule in self.rules.items():
-            if name not in (*self._parts[self._made :], *self.siblings):
-                made = ", ".join((*self._parts[self._made :], *self.siblings))
+            if name not in names:
                 raise LayoutError(f"folder {name!r} is none of those that are made: {made}")
             _check_template(rule.group, GROUP_FIELDS, f"folder {name!r}: group")
             if not 0o700 <= rule.mode <= 0o7777 or rule.mode & 0o700 != 0o700:
@@ -158,7 +159,7 @@ class Layout:
 
     def usual(self, name: str) -> Rule:
         """The rule of a part of the path or of a sibling where nothing else is said."""
-        return Rule(ABOVE_MODE if name in self._parts[:-2] else VISIT_MODE)
+        return Rule(ABOVE_MODE if name in self._parts[self._made : -2] else VISIT_MODE)
 
     def group(self, rule: Rule, place: Place, group: str) -> str:
         """The group of a folder with this rule; `group` is the proposal's."""
@@ -213,11 +214,11 @@ def _layout(where: str, said: str, prefix: Path) -> Layout:
         if root is None:
             raise LayoutError(f"{where} is empty")
         given = yamlfile.mapping(root, "the layout", ("path", "siblings", "folders"))
-        if "path" in given:
-            layout = _with(layout, given["path"], path=yamlfile.text(given["path"], "path"))
-        if "siblings" in given:
-            siblings = yamlfile.texts(given["siblings"], "siblings", str)
-            layout = _with(layout, given["siblings"], siblings=siblings)
+        if "path" in given:  # without siblings yet, as it may end with the name of a usual one
+            layout = _with(layout, given["path"], path=yamlfile.text(given["path"], "path"), siblings=())
+        own = "siblings" in given
+        siblings = yamlfile.texts(given["siblings"], "siblings", str) if own else DEFAULT_SIBLINGS
+        layout = _with(layout, given.get("siblings", root), siblings=siblings)
         if "folders" in given:
             for name, node in yamlfile.mapping(given["folders"], "folders").items():
                 rule = _rule(node, f"folder {name!r}", layout.usual(name))

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
 import os
+import stat
 import tempfile
 import threading
 from collections.abc import Callable
@@ -13,7 +15,16 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from sdm.proposal import Office, OfficeError, OfficeRefused, OfficeUnavailable, Proposal, UnknownProposal, Visit
+from sdm.proposal import (
+    Office,
+    OfficeError,
+    OfficeRefused,
+    OfficeUnavailable,
+    Proposal,
+    UnknownProposal,
+    Visit,
+    ago,
+)
 
 _log = logging.getLogger(__name__)
 
@@ -23,14 +34,18 @@ _Proposals = dict[str, Proposal]
 class RememberingOffice:
     """An office whose answers are kept in a file, for a time when it cannot be asked or refuses us.
 
-    What it says it does not have is forgotten. The file holds names and addresses of people,
-    and is readable by its owner only.
+    What it says it does not have is forgotten. Several offices may share a file: each has its own
+    answers in it. The file holds names and addresses of people, and is readable by its owner only.
     """
 
     def __init__(self, office: Office, file: Path) -> None:
         self._office = office
         self._file = file
         self._lock = threading.Lock()
+
+    @property
+    def name(self) -> str:
+        return self._office.name
 
     def proposal(self, proposal_id: str) -> Proposal:
         """As of now, or with `as_of` and `trouble` if only an older answer can be had."""
@@ -40,7 +55,7 @@ class RememberingOffice:
             self._change(lambda kept: {number: one for number, one in kept.items() if number != proposal_id})
             raise
         except (OfficeUnavailable, OfficeRefused) as error:
-            before = self._kept().get(proposal_id)
+            before = self._kept()[self.name].get(proposal_id)
             if before is None:
                 raise
             return _remembered(before, error)
@@ -51,31 +66,42 @@ class RememberingOffice:
         try:
             found = self._office.proposals(beamline)
         except (OfficeUnavailable, OfficeRefused) as error:
-            before = [_remembered(one, error) for one in self._kept().values() if one.is_at(beamline)]
+            before = [_remembered(one, error) for one in self._kept()[self.name].values()]
+            before = [one for one in before if one.is_at(beamline)]
             if not before:
                 raise
             return sorted(before, key=lambda one: one.id)
-        self._change(lambda kept: kept | {one.id: _dated(one) for one in found if not _says_less(one, kept)})
+        self._change(lambda kept: kept | {one.id: _fuller(one, kept.get(one.id)) for one in found})
         return found
 
-    def _kept(self) -> _Proposals:
+    def _kept(self) -> dict[str, _Proposals]:
+        """By the office's name; ours is there, be it empty."""
+        ours: dict[str, _Proposals] = {self.name: {}}
         try:
+            _check_regular(self._file)
             kept = json.loads(self._file.read_text("utf-8"))
-            return {number: _from_json(fields) for number, fields in kept.items()}
+            return ours | {
+                office: {number: _from_json(fields) for number, fields in proposals.items()}
+                for office, proposals in kept.items()
+            }
         except FileNotFoundError:
-            return {}
+            return ours
         except (OSError, ValueError, TypeError, AttributeError, RecursionError) as error:
             _log.warning("what the user office said before cannot be read from %s: %s", self._file, error)
-            return {}
+            return ours
 
     def _change(self, change: Callable[[_Proposals], _Proposals]) -> None:
         with self._lock:
             before = self._kept()
-            after = change(before)
+            after = before | {self.name: change(before[self.name])}
             if after == before:
                 return
+            shown = {
+                office: {number: asdict(one) for number, one in proposals.items()}
+                for office, proposals in after.items()
+            }
             try:
-                _write(self._file, json.dumps({number: asdict(one) for number, one in after.items()}))
+                _write(self._file, json.dumps(shown))
             except OSError as error:
                 # The answer is good all the same; only a later one may have to do without it.
                 _log.warning("what the user office says cannot be kept in %s: %s", self._file, error)
@@ -89,25 +115,41 @@ def _remembered(before: Proposal, error: OfficeError) -> Proposal:
     return replace(before, trouble=str(error))
 
 
-def _says_less(listed: Proposal, kept: _Proposals) -> bool:
-    """Lists of offices are often without members, visits and samples: the fuller answer is kept."""
-    before = kept.get(listed.id)
-    if before is None:
-        return False
+def _fuller(listed: Proposal, before: Proposal | None) -> Proposal:
+    """Lists of offices are often without members, visits and samples: then the answer from before is kept.
+
+    But not that a proposal was not proprietary, as its metadata would get into the catalogue.
+    """
     said = asdict(listed)
-    return any(value and not said[name] for name, value in asdict(before).items() if name != "as_of")
+    if before and any(value and not said[name] for name, value in asdict(before).items() if name != "as_of"):
+        return replace(before, category=listed.category) if listed.proprietary else before
+    return _dated(listed)
 
 
 def _from_json(fields: dict[str, Any]) -> Proposal:
     values: dict[str, Any] = {
         name: tuple(value) if isinstance(value, list) else value for name, value in fields.items()
     }
-    return Proposal(**{**values, "visits": tuple(Visit(**one) for one in values.get("visits", ()))})
+    kept = Proposal(**{**values, "visits": tuple(Visit(**one) for one in values.get("visits", ()))})
+    texts = [one for value in vars(kept).values() for one in (value if isinstance(value, tuple) else (value,))]
+    texts += [text for visit in kept.visits for text in vars(visit).values()]
+    if not all(isinstance(one, str | Visit) for one in texts):
+        raise ValueError("something else is there in place of a text")
+    ago(kept.as_of)  # raises ValueError, TypeError if it is no time
+    return kept
+
+
+def _check_regular(path: Path) -> None:
+    """A device is not to be replaced, and a pipe not to be waited for. Raises OSError."""
+    if not stat.S_ISREG(path.stat().st_mode):
+        raise OSError("it is not a regular file")
 
 
 def _write(path: Path, text: str) -> None:
     """Whole or not at all, and readable by the owner only, as mkstemp makes it."""
     path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    with contextlib.suppress(FileNotFoundError):
+        _check_regular(path)
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:
         with os.fdopen(handle, "w", encoding="utf-8") as file:
@@ -121,6 +163,15 @@ def _write(path: Path, text: str) -> None:
 
 
 def memory_file() -> Path:
-    """Where answers are kept if nothing else is said: the user's folder for state, by the XDG specification."""
-    home = os.environ.get("XDG_STATE_HOME", "")
-    return (Path(home) if home.startswith("/") else Path.home() / ".local" / "state") / "sdm" / "proposals.json"
+    """Where answers are kept if nothing else is said: the user's folder for state, by the XDG specification.
+
+    Raises OfficeError for an account without a home.
+    """
+    state = Path(os.environ.get("XDG_STATE_HOME", ""))
+    try:
+        return (state if state.is_absolute() else Path.home() / ".local" / "state") / "sdm" / "proposals.json"
+    except RuntimeError as error:
+        raise OfficeError(
+            "this account has no home folder to keep the office's answers in: name a file (--memory), "
+            "or set XDG_STATE_HOME"
+        ) from error

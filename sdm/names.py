@@ -9,6 +9,7 @@ from dataclasses import dataclass
 CATEGORIES = ("visitors", "proprietary", "staff")
 AUTO_VISIT = "auto"
 
+LONGEST_SAMPLE = 255
 LONGEST_NAME = 100  # a file system takes 255 bytes; detectors make file names out of the sample's
 
 # A leading '-' is an option to a shell's command, a leading '.' hides the folder.
@@ -29,9 +30,13 @@ def check_name(name: str, what: str) -> str:
         )
     if len(name) > LONGEST_NAME:
         raise NameRefused(f"{what} {name[:20]!r}... refused: it has more than {LONGEST_NAME} characters")
-    if name.endswith(".") or _WINDOWS_DEVICE.fullmatch(name):
+    if name.endswith(".") or is_windows_device(name):
         raise NameRefused(f"{what} {name!r} refused: Windows has no folder of that name")
     return name
+
+
+def is_windows_device(name: str) -> bool:
+    return _WINDOWS_DEVICE.fullmatch(name) is not None
 
 
 def check_sample(sample: str) -> str:
@@ -40,6 +45,8 @@ def check_sample(sample: str) -> str:
     The rule in use is letters, digits and '/'; '_', '-' and '.' are taken as well, since
     beamlines use names like `0000_setup`. Raises NameRefused.
     """
+    if len(sample) > LONGEST_SAMPLE:
+        raise NameRefused(f"sample {sample[:20]!r}... refused: it has more than {LONGEST_SAMPLE} characters")
     if sample.startswith("/"):
         raise NameRefused(f"sample {sample!r} refused: it is an absolute path; leave the first '/' out")
     if sample:

@@ -36,6 +36,7 @@ __all__ = [
     "WrongBeamline",
     "YamlOffice",
     "ago",
+    "at_beamline",
     "memory_file",
     "office_from",
     "proposal_at",
@@ -73,14 +74,19 @@ def proposal_at(office: Office, proposal_id: str, beamline: str) -> Proposal:
     Raises WrongBeamline, UnknownProposal, OfficeUnavailable, OfficeRefused.
     """
     try:
-        found = office.proposal(proposal_id)
-        if not found.is_at(beamline):
-            raise WrongBeamline(f"proposal {proposal_id} is for the beamline {found.beamline}, not {beamline}")
+        return at_beamline(office.proposal(proposal_id), beamline)
     except OfficeError:
         if proposal_id != COMMISSIONING:
             raise
         here = check_name(beamline, "beamline")
         return Proposal(COMMISSIONING, f"Commissioning of {here}", here, category="staff", group=here)
+
+
+def at_beamline(found: Proposal, beamline: str) -> Proposal:
+    """The proposal with this beamline first, and its visits there. Raises WrongBeamline."""
+    if not found.is_at(beamline):
+        when = f", as the office said {ago(found.as_of)}" if found.as_of else ""
+        raise WrongBeamline(f"proposal {found.id} is for the beamline {found.beamline}, not {beamline}{when}")
     here, *others = sorted((found.beamline, *found.also_at), key=lambda name: name.lower() != beamline.lower())
     visits = tuple(one for one in found.visits if one.beamline.lower() in ("", here.lower()))
     return replace(found, beamline=here, also_at=tuple(others), visits=visits)

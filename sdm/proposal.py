@@ -91,6 +91,10 @@ class Proposal:
 
 
 class Office(Protocol):
+    @property
+    def name(self) -> str:
+        """Where it is asked: its URL or its file. What it said is kept under this name."""
+
     def proposal(self, proposal_id: str) -> Proposal:
         """One proposal. Raises UnknownProposal, OfficeUnavailable, OfficeRefused."""
 

@@ -12,7 +12,15 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from sdm.names import LONGEST_NAME, NameRefused, check_name, check_sample, check_visit
+from sdm.names import (
+    LONGEST_NAME,
+    LONGEST_SAMPLE,
+    NameRefused,
+    check_name,
+    check_sample,
+    check_visit,
+    is_windows_device,
+)
 from sdm.proposal import CATEGORY_OF, LONGEST_ABSTRACT, Proposal, Visit, category_of, one_line
 
 _log = logging.getLogger(__name__)
@@ -277,7 +285,7 @@ class Reading:
         start, end = days["start"], days["end"]
         if start and end and end < start:
             raise Unreadable(f"the end {end} is before the start {start}")
-        name = usable(said.get("name", ""), between="_") or start.replace("-", "")
+        name = usable(said.get("name", ""), between="_", longest=LONGEST_NAME) or start.replace("-", "")
         beamline = one_line(said.get("beamline", ""))
         return Visit(_named("name", name, check_visit), start, end, self.beamline(beamline) or beamline)
 
@@ -305,15 +313,16 @@ def samples_of(names: Iterable[str]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(_named("samples", usable(name), check_sample) for name in names))
 
 
-def usable(name: str, between: str = "/") -> str:
-    """People's names of samples and visits as names of folders: what is none in a path becomes `_`.
+def usable(name: str, between: str = "/", longest: int = LONGEST_SAMPLE) -> str:
+    """People's names of samples and visits as names of folders: what is none in a path becomes `_`, or is cut off.
 
     What nobody calls a sample (`..`, a full path, control characters) is left for the check to refuse.
     """
     if not name.isprintable() or name.startswith("/") or ".." in name.split("/"):
         return name
     parts = (re.sub(r"[^A-Za-z0-9_.-]+", "_", part)[:LONGEST_NAME] for part in name.split("/") if part)
-    return between.join(re.sub(r"^[-.]|[.]$", "_", part) for part in parts)
+    named = (f"_{part}" if is_windows_device(part) else re.sub(r"^[-.]|[.]$", "_", part) for part in parts)
+    return re.sub(r"[./]+$", "_", between.join(named)[:longest])
 
 
 def _named(what: str, name: str, check: Any, *more: str) -> str:

@@ -176,6 +176,13 @@ class Server:
             return _Said(answer.status_code, answer.headers.get("Location", ""), bytes(body))
 
 
+_PROXY_ERRORS = (
+    requests.exceptions.ProxyError,
+    requests.exceptions.InvalidProxyURL,
+    requests.exceptions.InvalidSchema,  # for a socks proxy without PySocks
+)
+
+
 def _reason(error: BaseException, timeout: float) -> str:
     """Why, without the addresses of objects that urllib3's texts are made of."""
     if isinstance(error, requests.Timeout):
@@ -184,7 +191,9 @@ def _reason(error: BaseException, timeout: float) -> str:
         return "its certificate is not trusted; name its authority's file as `ca_file`"
     if isinstance(error, requests.exceptions.ChunkedEncodingError | requests.exceptions.ContentDecodingError):
         return "its answer broke off"
-    if type(error) is ValueError:
+    if isinstance(error, _PROXY_ERRORS):
+        return "the proxy that the environment names (HTTP_PROXY, HTTPS_PROXY, ALL_PROXY) cannot be used"
+    if type(error) in (ValueError, OSError):  # of ours, and of requests for a file that is missing
         return str(error)
     inner: BaseException | None = error
     while inner is not None:

@@ -59,6 +59,10 @@ class SciCatOffice:
         """With all settings by default, and without a token. Raises OfficeError."""
         return cls(without_file(url, OWN))
 
+    @property
+    def name(self) -> str:
+        return self._settings.url
+
     def proposal(self, proposal_id: str) -> Proposal:
         unknown = UnknownProposal(f"the user office ({self._settings.url}) has no proposal {proposal_id!r}")
         try:

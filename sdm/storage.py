@@ -35,11 +35,16 @@ class Storage:
     ) -> None:
         try:
             self._category = check_category(user_type)
-            self._beamline = check_name(beamline.lower(), "beamline")
+            self._beamline = check_name(_text(beamline, "beamline").lower(), "beamline")
             self._layout = layout_from(os.environ.get("SDM_LAYOUT", ""), Path(prefix) if prefix else DEFAULT_ROOT)
         except NameRefused as error:
             raise StorageException(str(error)) from error
         self._owner = service_account or ""
+
+    @property
+    def beamline_path(self) -> str:
+        """The folder of the beamline, that proposals are in."""
+        return str(self._layout.beamline(Place(self._category, self._beamline, "any", "any")))
 
     def get_proposal_group(self, proposal: str | int, admin: bool = False) -> str:
         """The group that the proposal's folders belong to; with `admin` that of the beamline's staff."""
@@ -52,10 +57,17 @@ class Storage:
         Raises StorageException.
         """
         try:
-            place = Place(self._category, self._beamline, str(proposal), str(visit))
-            done = folders.make(self._layout, place, group, owner=username or self._owner)
+            place = Place(self._category, self._beamline, _text(proposal, "proposal"), _text(visit, "visit"))
+            done = folders.make(self._layout, place, _text(group, "group"), owner=username or self._owner)
         except (NameRefused, folders.FolderError) as error:
             raise StorageException(str(error)) from error
         for note in done.notes:
             _log.warning("%s", note)
         return str(done.raw)
+
+
+def _text(value: object, what: str) -> str:
+    # A session without a proposal has None, which must not become a folder of that name.
+    if isinstance(value, bool) or not isinstance(value, str | int):
+        raise NameRefused(f"{what} {value!r} refused: it is neither a text nor a number")
+    return str(value)

@@ -32,6 +32,10 @@ class YamlOffice:
         self._read_as: tuple[int, int, int] | None = None
         self._proposals: dict[str, Proposal] = {}
 
+    @property
+    def name(self) -> str:
+        return str(self._path.absolute())
+
     def proposal(self, proposal_id: str) -> Proposal:
         found = self._current().get(proposal_id)
         if found is None:

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import json
+import os
+import pwd
+import subprocess
+import sys
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 
 import deploy.demo
+import sdm
 from sdm.cli import main
 from sdm.layout import today
 
@@ -56,6 +61,8 @@ def test_folders_are_made_and_then_are_there(tmp_path: Path, capsys: pytest.Capt
         (["--office", "yaml:/nowhere.yaml", "show", "7"], "cannot be read"),
         (["folders", "20250001", "--visit", "../x", "--dry-run"], "visit '../x' refused"),
         (["folders", "20250001", "--prefix", "/nowhere"], "mounted"),
+        (["folders", "20250001", "--sample", "a/" * 2000 + "b", "--dry-run"], "has more than 255 characters"),
+        (["list", "\udcff"], "beamline '\\udcff' refused"),
     ],
 )
 def test_a_failure_is_one_sentence_and_status_1(
@@ -96,7 +103,7 @@ def test_while_the_office_is_down_its_last_answer_is_shown_with_its_age(
     file.unlink()
     then = datetime.now(UTC) - timedelta(hours=3, minutes=1)
     kept = json.loads(memory.read_text())
-    kept["1"]["as_of"] = then.isoformat(timespec="seconds")
+    kept[str(file)]["1"]["as_of"] = then.isoformat(timespec="seconds")
     memory.write_text(json.dumps(kept))
     assert main([*asked, "show", "1"]) == 0
     shown = capsys.readouterr()
@@ -135,7 +142,71 @@ def test_a_dry_run_says_what_would_be_refused(tmp_path: Path, capsys: pytest.Cap
     (tmp_path / "visitors" / "cosaxs").mkdir(parents=True)
     (tmp_path / "visitors" / "cosaxs" / "20250001").symlink_to("/etc")
     assert main(["folders", "20250001", "--prefix", str(tmp_path), "--dry-run"]) == 0
-    assert "refuse   2750" in capsys.readouterr().out
+    states = [line.split()[0] for line in capsys.readouterr().out.splitlines()]
+    assert states == ["refuse"] * 4  # what is behind the link as well
+
+
+def test_a_dry_run_says_that_the_storage_is_not_there(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["folders", "20250001", "--prefix", str(tmp_path), "--dry-run"]) == 0
+    assert f"{tmp_path}/visitors does not exist. Is the storage mounted?" in capsys.readouterr().err
+
+
+def test_a_dry_run_says_that_the_owner_would_change(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "visitors" / "cosaxs").mkdir(parents=True)
+    asked = ["folders", "20250001", "--prefix", str(tmp_path)]
+    assert main(asked) == 0
+    capsys.readouterr()
+    another = next(one.pw_name for one in pwd.getpwall() if one.pw_uid != os.getuid())
+    for owner, state in ((pwd.getpwuid(os.getuid()).pw_name, "is there"), (another, "change")):
+        assert main([*asked, "--dry-run", "--owner", owner]) == 0
+        assert all(line.startswith(f"{state} ") for line in capsys.readouterr().out.splitlines())
+
+
+def test_a_visit_at_another_beamline_is_not_this_ones(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    now = datetime.now().date()
+    file = tmp_path / "proposals.yaml"
+    file.write_text(
+        "proposals: [{id: 1, title: first, beamline: cosaxs, also_at: [formax], "
+        f"visits: [{{name: there, start: {now}, beamline: formax}}]}}]"
+    )
+    assert main(["--office", f"yaml:{file}", "folders", "1", "--dry-run"]) == 0
+    assert f"/data/visitors/cosaxs/1/{today()}/raw" in capsys.readouterr().out
+    assert main(["--office", f"yaml:{file}", "folders", "1", "--beamline", "formax", "--dry-run"]) == 0
+    assert "/data/visitors/formax/1/there/raw" in capsys.readouterr().out
+    assert main(["--office", f"yaml:{file}", "show", "1"]) == 0
+    assert f"there ({now}, formax)" in capsys.readouterr().out
+
+
+def command(*arguments: str, **environment: str) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, "-m", "sdm.cli", *arguments],
+        env={"PYTHONPATH": str(Path(sdm.__file__).parents[1]), "XDG_STATE_HOME": "", **environment},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def test_a_terminal_without_the_letters_of_a_name_gets_them_written_out(tmp_path: Path) -> None:
+    file = tmp_path / "proposals.yaml"
+    file.write_text("proposals: [{id: 1, title: Väinö, beamline: cosaxs}]", "utf-8")
+    asked = command("--office", f"yaml:{file}", "show", "1", HOME=str(tmp_path), PYTHONIOENCODING="ascii")
+    out, err = asked.communicate(timeout=60)
+    assert (asked.returncode, err) == (0, "")
+    assert "V\\xe4in\\xf6" in out
+
+
+def test_who_reads_the_list_may_go_away(tmp_path: Path) -> None:
+    file = tmp_path / "proposals.yaml"
+    file.write_text("proposals:\n" + "".join(f"- {{id: {n}, title: x, beamline: b}}\n" for n in range(5000)))
+    asked = command("--office", f"yaml:{file}", "list", "b", HOME=str(tmp_path))
+    assert asked.stdout is not None
+    assert asked.stderr is not None
+    with asked, asked.stdout, asked.stderr:
+        assert asked.stdout.readline().startswith("0 ")
+        asked.stdout.close()
+        assert asked.stderr.read() == ""
+    assert asked.returncode == 0
 
 
 def test_help_says_what_the_exit_status_is(capsys: pytest.CaptureFixture[str]) -> None:

@@ -465,6 +465,26 @@ def test_a_list_does_not_replace_a_fuller_answer(office: Office, tmp_path: Path,
     assert remembering.proposal("20250002").as_of
 
 
+@pytest.mark.parametrize("proxy", ["http://anna:proxy-password@127.0.0.1:9", "socks5://127.0.0.1:9"])
+def test_a_proxy_that_cannot_be_used_is_told_as_such(
+    office: Office, monkeypatch: pytest.MonkeyPatch, proxy: str
+) -> None:
+    monkeypatch.setenv("http_proxy", proxy)
+    monkeypatch.setenv("no_proxy", "")
+    with pytest.raises(OfficeUnavailable, match="the proxy that the environment names") as error:
+        office.proposal("20250001")
+    assert "password" not in str(error.value)
+
+
+def test_authorities_that_are_missing_are_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, token_file: Path
+) -> None:
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", "/nowhere/ca.pem")
+    (tmp_path / "tls.yaml").write_text("url: https://127.0.0.1:9\n")
+    with pytest.raises(OfficeUnavailable, match="invalid path: /nowhere"):
+        office_from(f"duo:{tmp_path}/tls.yaml").proposal("20250001")
+
+
 def test_logs_hold_no_token(office: Office, duo: UserOffice, caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.DEBUG):
         office.proposal("20250001")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import errno
 import grp
 import os
 import stat
@@ -110,6 +111,18 @@ def test_what_may_not_be_set_is_a_note(layout: Layout, monkeypatch: pytest.Monke
     notes = folders.make(layout, PLACE, "another").notes
     assert any("the mode is 0700, not 2770" in note for note in notes)
     assert any("Operation not permitted" in note for note in notes)
+
+
+def test_a_storage_that_cannot_be_written_to_is_a_note(layout: Layout, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object) -> None:
+        raise OSError(errno.EROFS, "Read-only file system")
+
+    folders.make(layout, PLACE, GROUP)
+    layout.raw(PLACE).chmod(0o700)
+    monkeypatch.setattr(os, "fchmod", refuse)
+    assert folders.make(layout, PLACE, GROUP).notes == (
+        f"{layout.raw(PLACE)}: the mode is 0700, not 2770; Read-only file system",
+    )
 
 
 @pytest.mark.parametrize("linked", ["20250001", "20250001/20250310", "20250001/20250310/raw"])

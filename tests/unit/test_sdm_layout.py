@@ -158,6 +158,21 @@ def test_a_layout_is_a_setting(tmp_path: Path, inline: bool) -> None:
     }
 
 
+def test_a_path_may_end_with_the_name_of_a_usual_sibling() -> None:
+    layout = layout_from('path: "{proposal}/{visit}/process"\nsiblings: [raw]')
+    assert layout.siblings == ("raw",)
+
+
+def test_raw_is_raw_also_below_a_folder_of_that_name() -> None:
+    layout = Layout(path="raw/{proposal}/{visit}/raw", siblings=("process", "data"))
+    modes = {path.name: rule.mode for path, rule in layout.made(PLACE)}
+    assert modes.pop(PLACE.proposal) == 0o2750
+    assert layout.raw(PLACE).name in modes
+    assert set(modes.values()) == {0o2770}
+    with pytest.raises(LayoutError, match="two have the same name"):
+        Layout(path="{proposal}/raw/{visit}/raw")
+
+
 def test_a_template_alone_is_a_layout() -> None:
     layout = layout_from("data/{proposal}-{visit}/raw", ROOT)
     assert layout.raw(PLACE) == ROOT / "data" / "20250001-20250310" / "raw"
@@ -177,7 +192,7 @@ def test_a_template_alone_is_a_layout() -> None:
         ("{proposal!r}/raw", "names {proposal!r}"),
         ("{proposal/raw", "refused"),
         ("{proposal}/raw data", "refused"),
-        ("{proposal}/process", "siblings process: one is there twice, or is process"),
+        ("{proposal}/process", "two have the same name"),
         ("~{proposal}/raw", "refused"),
     ],
 )
@@ -192,8 +207,8 @@ def test_a_template_that_leads_elsewhere_or_mixes_data_is_refused(template: str,
         ("paths: x\n", 1, "'paths' is not a field of the layout"),
         ("path: '{beamline}/raw'\n", 1, "does not name {proposal}"),
         ("siblings: process\n", 1, "siblings is not a list"),
-        ("siblings: [process, process]\n", 1, "one is there twice"),
-        ("siblings: [raw]\n", 1, "one is there twice, or is raw"),
+        ("siblings: [process, process]\n", 1, "two have the same name"),
+        ("siblings: [raw]\n", 1, "two have the same name"),
         ("siblings:\n  - ../x\n", 2, "sibling '../x' refused"),
         ("folders:\n  log: {mode: 0750}\n", 2, "folder 'log' is none of those that are made: {proposal}, {visit}"),
         ("folders:\n  '{beamline}': {mode: 0750}\n", 2, "is none of those that are made"),

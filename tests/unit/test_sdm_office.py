@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import stat
 from dataclasses import replace
 from datetime import UTC, date, datetime
@@ -227,7 +228,8 @@ def test_an_office_is_named_by_its_address(file: Path) -> None:
 class FakeOffice:
     """Answers, or is down."""
 
-    def __init__(self) -> None:
+    def __init__(self, name: str = "the office") -> None:
+        self.name = name
         self.trouble: OfficeError | None = None
         self.known = {"1": Proposal("1", "first", "cosaxs", samples=("a",)), "2": Proposal("2", "second", "balder")}
 
@@ -320,13 +322,70 @@ def test_the_memory_is_the_owners_alone(memory: Path) -> None:
     assert stat.S_IMODE(memory.parent.stat().st_mode) == 0o700
 
 
-@pytest.mark.parametrize("text", ["", "[]", '{"1": 3}', '{"1": {"unknown": 1}}', "\x00"])
+def kept_as(**changes: object) -> str:
+    fields = {"id": "1", "title": "old", "beamline": "cosaxs", "as_of": "2026-01-01T00:00:00Z"}
+    return json.dumps({"the office": {"1": fields | changes}})
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("", "[]", '{"1": 3}', '{"1": {"unknown": 1}}', "\x00"),
+        *(kept_as(as_of="then"), kept_as(as_of="2026-01-01"), kept_as(beamline=3), kept_as(members=[None])),
+        *(kept_as(visits=[3]), kept_as(visits=[{"name": None}]), kept_as(visits=None)),
+    ],
+)
 def test_a_memory_that_cannot_be_read_is_as_good_as_none(memory: Path, text: str) -> None:
     memory.parent.mkdir()
     memory.write_text(text)
     fake = FakeOffice()
+    fake.trouble = OfficeUnavailable("down")
+    with pytest.raises(OfficeUnavailable, match="down"):
+        RememberingOffice(fake, memory).proposal("1")
+    fake.trouble = None
     assert RememberingOffice(fake, memory).proposal("1").title == "first"
-    assert list(json.loads(memory.read_text())) == ["1"]
+    assert list(json.loads(memory.read_text())["the office"]) == ["1"]
+
+
+def test_what_another_office_said_is_not_what_this_one_says(memory: Path) -> None:
+    fake, another = FakeOffice(), FakeOffice("another")
+    another.known["1"] = replace(another.known["1"], title="another's")
+    RememberingOffice(another, memory).proposal("1")
+    fake.trouble = another.trouble = OfficeUnavailable("down")
+    with pytest.raises(OfficeUnavailable):
+        RememberingOffice(fake, memory).proposal("1")
+    fake.trouble = None
+    RememberingOffice(fake, memory).proposal("1")
+    assert RememberingOffice(another, memory).proposal("1").title == "another's"
+
+
+def test_a_list_that_says_less_still_makes_a_proposal_proprietary(memory: Path) -> None:
+    fake = FakeOffice()
+    office = RememberingOffice(fake, memory)
+    office.proposal("1")
+    fake.known["1"] = replace(fake.known["1"], samples=(), category="proprietary")
+    office.proposals("cosaxs")
+    fake.trouble = OfficeUnavailable("down")
+    kept = office.proposal("1")
+    assert kept.proprietary
+    assert kept.samples == ("a",)
+
+
+def test_a_wrong_beamline_by_an_old_answer_says_how_old_it_is(memory: Path) -> None:
+    fake = FakeOffice()
+    office = RememberingOffice(fake, memory)
+    office.proposal("1")
+    fake.trouble = OfficeUnavailable("down")
+    with pytest.raises(WrongBeamline, match="for the beamline cosaxs, not balder, as the office said just now"):
+        proposal_at(office, "1", "balder")
+
+
+def test_a_memory_that_is_a_pipe_or_a_device_stays_what_it_is(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    assert RememberingOffice(FakeOffice(), pipe).proposal("1").title == "first"
+    assert pipe.is_fifo()
+    assert "not a regular file" in caplog.text
 
 
 def test_a_disk_that_refuses_does_not_matter_while_the_office_answers(tmp_path: Path) -> None:
@@ -340,3 +399,7 @@ def test_the_memory_lies_in_the_users_state_folder(monkeypatch: pytest.MonkeyPat
     assert memory_file() == Path("/somewhere/state/sdm/proposals.json")
     monkeypatch.setenv("XDG_STATE_HOME", "relative")
     assert memory_file() == Path.home() / ".local" / "state" / "sdm" / "proposals.json"
+    monkeypatch.delenv("HOME")
+    monkeypatch.setattr(os, "getuid", lambda: 54321)  # a container's account, that nobody knows
+    with pytest.raises(OfficeError, match="no home folder"):
+        memory_file()

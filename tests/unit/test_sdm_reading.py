@@ -105,6 +105,9 @@ def test_a_list_on_the_way_is_told_with_what_to_write() -> None:
         ("Å", "_"),
         ("a//b", "a/b"),
         ("x" * 200, "x" * 100),
+        ("x/" * 200, "x/" * 127 + "x"),
+        ("aux", "_aux"),
+        ("batch/Com1.a", "batch/_Com1.a"),
         ("../x", "../x"),
         ("/etc", "/etc"),
         ("a\x00b", "a\x00b"),
@@ -128,6 +131,12 @@ def test_times_of_another_zone_are_days_here() -> None:
     sessions = [{"start": "2025-03-09T23:00:00.000Z", "end": "2025-03-12T16:00:00+01:00"}]
     found = READING.proposal({**DUO_PROPOSAL, "sessions": sessions})
     assert found.visits == (Visit("20250310", "2025-03-10", "2025-03-12"),)
+
+
+def test_a_long_name_of_a_visit_does_not_cost_the_proposal() -> None:
+    sessions = [{"name": f"{'a' * 80}/{'b' * 80}"}]
+    (visit,) = READING.proposal({**DUO_PROPOSAL, "sessions": sessions}).visits
+    assert visit.name == f"{'a' * 80}_{'b' * 19}"
 
 
 def test_visits_can_be_starts_or_names_alone() -> None:

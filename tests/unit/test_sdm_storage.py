@@ -6,6 +6,7 @@ import logging
 import os
 import stat
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -28,6 +29,7 @@ def test_the_calls_of_a_session(root: Path, number: str | int) -> None:
     assert raw == f"{root}/visitors/biomax/20250001/20250310/raw"
     assert stat.S_IMODE(os.stat(raw).st_mode) == 0o2770
     assert beamline.create_path(number, group, "20250310") == raw
+    assert f"{beamline.beamline_path}/{number}" == str(Path(raw).parents[1])
 
 
 def test_the_older_call_by_position_with_a_name_in_capitals(root: Path) -> None:
@@ -44,8 +46,23 @@ def test_what_could_not_be_set_is_logged(root: Path, caplog: pytest.LogCaptureFi
     assert "no group '1-group'" in caplog.text
 
 
-@pytest.mark.parametrize(("user_type", "beamline"), [("users", "biomax"), ("visitors", "../biomax")])
-def test_wrong_names_are_told_at_once(user_type: str, beamline: str) -> None:
+def test_a_group_or_account_that_is_no_name_is_logged(root: Path, caplog: pytest.LogCaptureFixture) -> None:
+    storage.Storage("visitors", "biomax", None, str(root)).create_path("1", "a\0b", "20250310", "\ud800")
+    assert "no group 'a\\x00b'" in caplog.text
+    assert "no account '\\ud800'" in caplog.text
+
+
+@pytest.mark.parametrize(("proposal", "group", "visit"), [(None, "g", "v"), ("1", None, "v"), ("1", "g", None)])
+def test_what_a_session_does_not_have_is_no_folder(root: Path, proposal: Any, group: Any, visit: Any) -> None:
+    with pytest.raises(storage.StorageException, match="None refused"):
+        storage.Storage("visitors", "biomax", None, str(root)).create_path(proposal, group, visit)
+    assert not list((root / "visitors" / "biomax").iterdir())
+
+
+@pytest.mark.parametrize(
+    ("user_type", "beamline"), [("users", "biomax"), ("visitors", "../biomax"), ("visitors", None)]
+)
+def test_wrong_names_are_told_at_once(user_type: str, beamline: Any) -> None:
     with pytest.raises(storage.StorageException):
         storage.Storage(user_type, beamline)
 
