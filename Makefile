@@ -13,7 +13,7 @@ demo: $(READY)
 	$(BIN)/python -m deploy.demo $(if $(KEEP),--keep)
 
 # What depends on the Tango database also on the C++ one of the facilities, where Debian's packages can be had.
-ON_CPP_DATABASE := tests/integration/test_scidog*.py tests/integration/test_pathfixer*.py
+ON_CPP_DATABASE := $(addprefix tests/integration/test_,scidog.py scidog_edits.py pathfixer.py pathfixer_restart.py)
 
 test: $(READY) lint
 	$(if $(ARGS),,SCIZOO_TEST_TANGO_DATABASE=cpp $(BIN)/python -m pytest $(PARALLEL) $(ON_CPP_DATABASE))

@@ -36,6 +36,7 @@ def configure(stack: Stack, **properties: list[str]) -> None:
         "PathConsumers": [""],
         "Doors": [""],
         "Raw_path_readonly": ["false"],
+        "StorageLayout": [""],
     }
     stack.db.put_device_property(PATHFIXER, {**usual, **properties})
     proxy_of(stack).Init()

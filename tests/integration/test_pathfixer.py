@@ -92,7 +92,16 @@ def test_jive_can_show_what_each_property_is_for(stack: Stack) -> None:
     answer = iter(tango.DeviceProxy(stack.name("dserver/PathFixer/demo")).QueryWizardDevProperty("PathFixer"))
     documented = {name: text for name, text, _ in zip(answer, answer, answer, strict=True)}
     assert set(documented) == {
-        *("Beamline", "Office", "OfficeMemory", "Prefix", "PathConsumers", "Doors", "Raw_path_readonly"),
+        *(
+            "Beamline",
+            "Office",
+            "OfficeMemory",
+            "Prefix",
+            "StorageLayout",
+            "PathConsumers",
+            "Doors",
+            "Raw_path_readonly",
+        ),
     }
     assert all(documented.values())
 
@@ -285,7 +294,7 @@ def test_while_the_office_is_down_what_was_known_before_is_taken(stack: Stack, p
     office.unlink()
     pathfixer.Sample = "fibre_B"
     assert pathfixer.state() == DevState.ALARM
-    assert "The user office cannot be asked; this is what it said at" in pathfixer.status()
+    assert "In use is what it said at" in pathfixer.status()
     restart(stack)
     assert pathfixer.SamplePath.endswith("/raw/fibre_B")
     with pytest.raises(tango.DevFailed) as error:
@@ -411,3 +420,14 @@ def test_the_path_is_handed_to_sardana_and_to_a_detector_that_comes_later(
     assert detector.UserName == "20250001 fibre_A"
     assert eventually(lambda: pathfixer.BadDevices == ())
     assert pathfixer.state() == DevState.STANDBY
+
+
+def test_the_folders_are_those_of_the_layout(stack: Stack, pathfixer: tango.DeviceProxy, data: Path) -> None:
+    configure(stack, StorageLayout=["{category}/{beamline}/{proposal}/{visit}/data/raw"])
+    pathfixer.Proposal = "20250001"
+    pathfixer.Visit = "20250310"
+    assert pathfixer.Path == str(data / "visitors/cosaxs/20250001/20250310/data/raw")
+    assert Path(pathfixer.Path).is_dir()
+    configure(stack, StorageLayout=["{category}/{beamline}/{nonsense}"])
+    assert pathfixer.state() == DevState.FAULT
+    assert "nonsense" in pathfixer.status()

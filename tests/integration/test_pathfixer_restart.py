@@ -98,7 +98,7 @@ def test_killed_and_started_without_office_and_storage_it_takes_up_its_work_when
     away.rename(data)
     assert eventually(lambda: pathfixer.SamplePath == path, 15)
     assert eventually(lambda: pathfixer.state() == DevState.ALARM)
-    assert "The user office cannot be asked; this is what it said at" in pathfixer.status()
+    assert "In use is what it said at" in pathfixer.status()
     office_file(stack)
     assert eventually(lambda: pathfixer.state() == DevState.STANDBY, 15)
     assert [value for name, value in events.seen if name == "samplepath"] == [path]
