@@ -22,12 +22,14 @@ from typing import Any
 
 import yaml
 
+from scifish.storable import loses_backslash
+
 RECORD = ("start", "end", "statistics")
 TEXTS = ("name", "source", "group", "unit")
 KEYS = (*TEXTS, "map", "record")
 
 _SOURCE = re.compile(r"^(tango://[^/\s]+:\d+/)?[^/\s:]+/[^/\s]+/[^/\s]+/[^/\s]+$")
-_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
+_CONTROL = re.compile(r"[\x00-\x1f\x7f\ud800-\udfff]")  # also half a character, which is not to be sent
 
 
 @dataclass(frozen=True)
@@ -63,11 +65,24 @@ class Loader(yaml.SafeLoader):
     text in an entry is the text as it was written: `name: 1:30` is not 90, `name: 007` is not 7.
     """
 
+    def __init__(self, stream: Any) -> None:
+        super().__init__(stream)
+        self._maps: list[Any] = []
+
     def construct_mapping(self, node: Any, deep: bool = False) -> dict[Any, Any]:
-        for key, value in node.value if isinstance(node, yaml.MappingNode) else ():
-            if key.value in TEXTS and isinstance(value, yaml.ScalarNode) and not value.tag.endswith(":null"):
+        # In an entry's map `unit` is a value's name like others.
+        for key, value in node.value if isinstance(node, yaml.MappingNode) and node not in self._maps else ():
+            if key.value == "map":
+                self._maps.append(value)
+            elif key.value in TEXTS and isinstance(value, yaml.ScalarNode) and not value.tag.endswith(":null"):
                 value.tag = "tag:yaml.org,2002:str"
         return super().construct_mapping(node, deep)
+
+    def flatten_mapping(self, node: Any) -> None:
+        """`<<` is a key like others: by merges of merges one line would take gigabytes in each program that reads."""
+        for key, _ in node.value:
+            if key.tag.endswith((":merge", ":value")):
+                key.tag = "tag:yaml.org,2002:str"
 
 
 Loader.yaml_implicit_resolvers = {
@@ -143,14 +158,25 @@ def written(lines: Sequence[str]) -> list[dict[str, Any]]:
     for _, text in _items(lines):
         fields, _ = _fields(text)
         if fields is not None and checked(fields)[0] is not None:
-            found.append({key: fields[key] for key in KEYS if fields.get(key) is not None})
+            found.append({key: _bounded(fields[key]) for key in KEYS if fields.get(key) is not None})
     return found
+
+
+def _bounded(value: Any) -> Any:
+    """What an entry takes of a value: nothing nested, which YAML can say in one line and is gigabytes written out."""
+    if isinstance(value, dict):
+        return {key: inner for key, inner in value.items() if _is_plain(inner)}
+    return [inner for inner in value if _is_plain(inner)] if isinstance(value, list) else value
+
+
+def _is_plain(value: Any) -> bool:
+    return value is None or isinstance(value, str | int | float)
 
 
 def line_of(fields: Mapping[str, Any]) -> str:
     """An entry as one line of a configuration, which is read as these fields.
 
-    Nothing in it is of those things that the C++ Tango database changes: it makes `\\"` into `"`.
+    Nothing in it is of those things that the C++ Tango database changes: it drops a backslash before a quote.
     """
     return "- " + flow({key: fields[key] for key in KEYS if fields.get(key) not in (None, "", {}, (), [])})
 
@@ -179,8 +205,9 @@ def flow(value: Any) -> str:
 def _scalar(text: str) -> str:
     if _PLAIN.fullmatch(text) and text.isprintable() and text.lower() not in _TAKEN:
         return text
-    if text.isprintable() and '\\"' not in text:
-        return "'" + text.replace("'", "''") + "'"
+    quoted = "'" + text.replace("'", "''") + "'"
+    if text.isprintable() and not loses_backslash(quoted):
+        return quoted
     return '"' + "".join(c if c.isprintable() and c not in '\\"' else _escaped(ord(c)) for c in text) + '"'
 
 
@@ -282,7 +309,7 @@ def _map(given: Any, name: str) -> tuple[dict[str, Any], list[str]]:
     value_map = {
         map_key(key): str(value) if isinstance(value, float) and not math.isfinite(value) else value
         for key, value in given.items()
-        if value is None or isinstance(value, str | int | float)
+        if _is_plain(value)
     }
     if len(value_map) < len(given):
         return value_map, [f"{name}: map has keys that are the same, or values that are not plain; these are ignored"]

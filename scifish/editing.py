@@ -134,10 +134,7 @@ class Editor:
             before = config_in(settings, name)
             if based_on and before.revision != based_on:
                 raise Conflict(_changed(before, based_on, self._last(before)))
-            if before.name.lower() == settings.active_config.lower():
-                raise InUse(f"{before.name} is the active configuration: make another one active first")
-            if before.name.lower() in self._always():
-                raise InUse(f"{before.name} is always recorded: take it out of the property AlwaysConfigs first")
+            self._check_unused(before.name, settings)
             self._write(CONFIG_PREFIX + before.name, None, who, "deleted")
 
     def copy(self, name: str, new: str, who: str) -> Found:
@@ -155,7 +152,7 @@ class Editor:
             what = f"renamed from {before.name}"
             if before.name == new:
                 raise WrongName(f"{name} has this name already")
-            if before.name.lower() == new.lower():
+            if one := storable.folded(before.name) == storable.folded(new):
                 # To Tango the two are one: the new one cannot be beside the old one.
                 check_name(new)
                 _check_storable(CONFIG_PREFIX + new, before.lines)
@@ -174,7 +171,7 @@ class Editor:
             if before.name.lower() in map(str.lower, settings.always_configs):
                 always = [found.name if n.lower() == before.name.lower() else n for n in settings.always_configs]
                 self._write("AlwaysConfigs", always, who, what)
-            if before.name.lower() != new.lower():
+            if not one:
                 self._write(CONFIG_PREFIX + before.name, None, who, f"renamed to {found.name}")
             return found
 
@@ -196,6 +193,11 @@ class Editor:
             name = named.get(change.property.lower(), change.property)
             if change.lines is None and name not in properties:
                 return change
+            settings = settings_from_properties(self._device, properties)
+            if change.lines is None and name.lower().startswith(CONFIG_PREFIX.lower()):
+                self._check_unused(name[len(CONFIG_PREFIX) :], settings)
+            if name.lower() == "activeconfig" and any(change.lines or ()):
+                config_in(settings, (change.lines or ("",))[0].strip())
             self._write(name, change.lines, who, f"restored {number}")
             return change
 
@@ -218,6 +220,12 @@ class Editor:
     def _last(self, found: Found) -> Change | None:
         return self.history.now().get((CONFIG_PREFIX + found.name).lower())
 
+    def _check_unused(self, name: str, settings: Settings) -> None:
+        if name.lower() == settings.active_config.lower():
+            raise InUse(f"{name} is the active configuration: make another one active first")
+        if name.lower() in self._always():
+            raise InUse(f"{name} is always recorded: take it out of the property AlwaysConfigs first")
+
     def _check_free(self, name: str) -> None:
         taken = self._config(check_name(name))
         if taken is not None:
@@ -237,7 +245,10 @@ class Editor:
             raise WrongName(f"to Tango the name {name!r} stands for others, too: delete it in jive")
         if lines is not None:
             _check_storable(name, lines)
-        before = self.history.now().get(name.lower())
+        known = self.history.now()
+        before = known.get(name.lower())
+        if lines is not None and (before is None or before.lines is None):
+            _check_apart(name, [change.property for change in known.values() if change.lines is not None])
         failed = ""
         try:
             self._put(name, lines)
@@ -312,6 +323,13 @@ def _check_storable(name: str, lines: Sequence[str]) -> None:
     problems = storable.why_not(name, lines)
     if problems:
         raise WrongContent(f"nothing was saved: {name}: " + "; ".join(problems[:20]))
+
+
+def _check_apart(name: str, others: Sequence[str]) -> None:
+    """That a new property takes the place of none: of a name that is the same one to the database."""
+    for other in others:
+        if storable.folded(other) == storable.folded(name):
+            raise WrongName(f"to the Tango database {name} and {other}, which is there, are one property")
 
 
 def _changed(found: Found, based_on: str, last: Change | None) -> str:

@@ -1,11 +1,14 @@
 """What the Tango database keeps as it was written, and what it would refuse, cut or change.
 
 As found on the C++ database (9.3.4 on MariaDB): a line of more than 65,535 bytes is refused, when the
-old value is already gone; a backslash before a double quote vanishes. All else comes back as it was.
+old value is already gone; a backslash before a quote vanishes; names that differ only in case or
+accents are one property. All else comes back as it was.
 """
 
 from __future__ import annotations
 
+import re
+import unicodedata
 from collections.abc import Sequence
 
 MAX_LINE = 65_535
@@ -13,6 +16,20 @@ MAX_LINE = 65_535
 
 MAX_NAME = 255
 """Characters of a property's name."""
+
+
+_DROPPED = re.compile(r"\\['\"]")
+
+
+def loses_backslash(line: str) -> bool:
+    """Whether the database would drop one: that before a double or a single quote."""
+    return bool(_DROPPED.search(line))
+
+
+def folded(name: str) -> str:
+    """The same text for names that are one to the database: they differ only in case, accents or blanks at the end."""
+    apart = unicodedata.normalize("NFD", name.casefold())
+    return "".join(c for c in apart if not unicodedata.combining(c)).rstrip(" ")
 
 
 def why_not(name: str, lines: Sequence[str]) -> list[str]:
@@ -33,9 +50,10 @@ def _of_line(line: str) -> list[str]:
     problems = []
     if size > MAX_LINE:
         problems.append(f"it has {size} bytes; the Tango database takes {MAX_LINE} in a line")
-    if '\\"' in line:
+    if loses_backslash(line):
         problems.append(
-            "the Tango database would drop the backslash before a double quote: write the text in 'single quotes'"
+            "the Tango database would drop the backslash before a quote: write the text in 'single quotes', or in "
+            "double quotes with \\x5c for the backslash"
         )
     if any(c in line for c in "\0\n\r"):
         problems.append("it has a line break or a zero byte in its midst")

@@ -58,7 +58,7 @@ class TangoDatabase:
 
     def device_names(self, pattern: str) -> list[str]:
         """Names of the devices that are defined; `*` in the pattern stands for anything."""
-        return [str(name) for name in self._ask("DbGetDeviceWideList", pattern) if name]
+        return [text(name) for name in self._ask("DbGetDeviceWideList", raw(pattern)) if name]
 
     def _ask(self, command: str, argument: str | list[str]) -> Any:
         # PyTango asks the device for the type of a command's argument, each time and without a time-out.
@@ -85,7 +85,9 @@ def parse_properties(answer: list[str]) -> dict[str, list[str]]:
 def text(heard: str) -> str:
     """What was meant by a text that PyTango has read as Latin-1: UTF-8, as PyTango writes properties, else Latin-1.
 
-    jive writes Latin-1. Words of Latin-1 are hardly ever UTF-8, too: `µm`, `Å` and `°C` are not.
+    Java programs write what their locale says: jive writes UTF-8 under a UTF-8 locale. Latin-1 is what one
+    under another has written (the C++ database refuses it), and what PyTango's clients send. Words of Latin-1
+    are hardly ever UTF-8, too: `µm`, `Å` and `°C` are not.
     """
     try:
         return str(heard).encode("latin-1").decode("utf-8")

@@ -99,7 +99,7 @@ class SciDog(Device):
     its metadata waits for Kafka, or that its disk is nearly full.
 
     Texts that are JSON have all characters but ASCII escaped. What is given may be JSON of that
-    kind, Latin-1 (as jive and PyTango send) or UTF-8.
+    kind, Latin-1 (as PyTango sends) or UTF-8 (as jive does under a UTF-8 locale).
     """
 
     # All are text here, also numbers: a wrong one must be reported, and not keep the device from starting.
@@ -443,7 +443,8 @@ class SciDog(Device):
         self._look()
         wanted = text(name).strip()
         if wanted.startswith("#"):
-            change = self._history.change(int(wanted[1:])) if wanted[1:].isdecimal() else None
+            number = wanted[1:]
+            change = self._history.change(int(number)) if number.isdecimal() and len(number) < 20 else None
             if change is None:
                 raise UnknownChange(f"the history has no change {wanted}")
             before = self._history.before(change)

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from scifish import config
 from scifish.config import Entry
-from scifish.storable import why_not
+from scifish.storable import loses_backslash, why_not
 
 RING = "- {name: Ring current, source: r3-319s2/dia/dcct-01/InstantaneousCurrent, unit: mA, group: Machine}"
 
@@ -278,3 +278,36 @@ def test_a_line_that_is_written_here_is_read_as_the_same_entry(fields: dict[str,
 def test_lines_are_written_as_people_write_them(line: str) -> None:
     (fields,) = config.written([line])
     assert config.line_of(fields) == line.replace("a\\b,", "'a\\b',")
+
+
+@pytest.mark.parametrize("name", ["a\\'b", "C:\\data\\", '5\\"', "it's \\", "\\\\'"])
+def test_a_line_of_ours_has_no_backslash_that_the_database_drops(name: str) -> None:
+    line = config.line_of({"name": name, "source": "a/b/c/d", "map": {name: name}})
+    assert not loses_backslash(line)
+    (entry,), problems = config.parse([line])
+    assert (entry.name, list(entry.map.values()), problems) == (name, [name], [])
+
+
+def test_a_line_that_says_gigabytes_costs_nothing() -> None:
+    merged = ", ".join(f"x{n}: &a{n} {{<<: [*a{n - 1}, *a{n - 1}]}}" for n in range(1, 60))
+    nested = ", ".join(f"y{n}: &b{n} [*b{n - 1}, *b{n - 1}]" for n in range(1, 60))
+    line = (
+        f"- {{x0: &a0 {{k: 1}}, {merged}, y0: &b0 [k], {nested}, "
+        "name: n, source: a/b/c/d, map: {4: *b59, 5: on}, record: [end, *b59]}"
+    )
+    (entry,), problems = config.parse([line])
+    assert (entry.map, entry.record) == ({"5": "on"}, ("end",))
+    assert any("map has keys" in problem for problem in problems)
+    assert config.written([line]) == [{"name": "n", "source": "a/b/c/d", "map": {5: "on"}, "record": ["end"]}]
+
+
+def test_half_a_character_is_no_text() -> None:
+    """It could be in no message, and none of the scan's could be sent."""
+    entries, problems = config.parse(['- {name: "a\\ud800b", source: a/b/c/d}'])
+    assert entries == []
+    assert "is not a plain text" in problems[0]
+
+
+def test_what_a_map_has_is_not_taken_for_the_entry_s_own_fields() -> None:
+    (entry,), _ = config.parse(["- {name: 007, source: a/b/c/d, map: {unit: 0, name: 1}}"])
+    assert (entry.name, entry.map) == ("007", {"unit": 0, "name": 1})

@@ -23,7 +23,7 @@ class Database:
     def __init__(self, **properties: Sequence[str]) -> None:
         self.kept = {name.replace("_", "."): list(lines) for name, lines in properties.items()}
         self.before_write: Callable[[], None] = lambda: None
-        self.alter: Callable[[str], str] = lambda line: line.replace('\\"', '"')
+        self.alter: Callable[[str], str] = lambda line: line.replace('\\"', '"').replace("\\'", "'")
         self.limit = 65_535
         self.away = 0
         self.writes = 0
@@ -279,3 +279,36 @@ def test_what_was_deleted_comes_back_and_what_was_not_there_goes(db: Database, e
     editor.restore(deleted, "astlin")
     assert "Config.waxs" not in db.kept
     assert editor.restore(deleted, "astlin").lines is None
+
+
+@pytest.mark.parametrize("name", ["Config_é", "Config_E\u0301 "], ids=["accent", "combining accent, blank"])
+def test_a_name_that_is_another_one_to_the_database_takes_its_place_never(tmp_path: Path, name: str) -> None:
+    db = Database(**{name: [GOOD], "Config_saxs": [OTHER]})
+    editor = Editor(db, "a/b/scidog", History(tmp_path / "history.jsonl"))
+    for change in (lambda: editor.save("e", [NEW], "", "x"), lambda: editor.copy("saxs", "e", "x")):
+        with pytest.raises(editing.WrongName, match="are one property"):
+            change()
+    there = name.removeprefix("Config_")
+    assert db.kept == {f"Config.{there}": [GOOD], "Config.saxs": [OTHER]}
+    editor.rename(there, "e", "x")
+    assert db.kept == {"Config.e": [GOOD], "Config.saxs": [OTHER]}
+    gone = next(change for change in editor.history.changes if change.property == f"Config.{there}")
+    with pytest.raises(editing.WrongName, match="are one property"):
+        editor.restore(gone.number, "x")
+    assert db.kept == {"Config.e": [GOOD], "Config.saxs": [OTHER]}
+
+
+def test_what_is_in_use_is_not_restored_away(db: Database, editor: Editor) -> None:
+    editor.save("waxs", [NEW], "", "x")
+    editor.activate("waxs", "x")
+    was_active = editor.history.changes[-1].number
+    editor.activate("saxs", "x")
+    editor.delete("waxs", "x")
+    deleted = editor.history.changes[-1].number
+    with pytest.raises(editing.UnknownConfig, match="no configuration 'waxs'"):
+        editor.restore(was_active, "x")
+    editor.save("waxs", [NEW], "", "x")
+    editor.activate("waxs", "x")
+    with pytest.raises(editing.InUse, match="make another one active first"):
+        editor.restore(deleted, "x")
+    assert (db.kept["Config.waxs"], db.kept["ActiveConfig"]) == ([NEW], ["waxs"])

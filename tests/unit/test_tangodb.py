@@ -18,8 +18,8 @@ def test_what_is_written_is_read(written: str) -> None:
 
 
 @pytest.mark.parametrize("written", ["µm", "Å", "°C", "Våg å", "Größe", "ASCII", ""])
-def test_what_jive_writes_is_read_as_it_was_meant(written: str) -> None:
-    """Java's CORBA sends Latin-1, and so PyTango reads it."""
+def test_what_is_latin_1_is_read_as_it_was_meant(written: str) -> None:
+    """So PyTango's clients send texts, and Java programs under a Latin-1 locale."""
     assert text(written) == written
 
 
