@@ -417,7 +417,7 @@ def test_the_path_is_handed_to_sardana_and_to_a_detector_that_comes_later(
     stack.start_server("PathFixer/detector", {DETECTOR: ("PathFixer", {})})
     detector = tango.DeviceProxy(stack.name(DETECTOR))
     assert eventually(lambda: detector.Endstation == f"{pathfixer.SamplePath}/eiger", 15)
-    assert detector.UserName == "20250001 fibre_A"
+    assert eventually(lambda: detector.UserName == "20250001 fibre_A")
     assert eventually(lambda: pathfixer.BadDevices == ())
     assert pathfixer.state() == DevState.STANDBY
 
