@@ -444,11 +444,11 @@ class PathFixer(Device):
         self._set_proposal(number)
 
     def _set_proposal(self, number: str, *, forced: bool = False) -> None:
+        if self._is_restoring() and number.strip() == self._in_use.number:
+            return
         with refusing("PathFixer", *REFUSED):
             number = written.text(number, "proposal")
             self._chooser.check(number, "", "")
-        if self._is_restoring() and number == self._in_use.number:
-            return
 
         def choose(chooser: Chooser, now: InUse) -> Target:
             if now.number in ("", number):
@@ -464,11 +464,11 @@ class PathFixer(Device):
         self._set_visit(visit)
 
     def _set_visit(self, visit: str, *, forced: bool = False) -> None:
+        if self._is_restoring() and (visit.strip() or AUTO_VISIT) == self._in_use.wanted_visit:
+            return
         with refusing("PathFixer", *REFUSED):
             visit = written.text(visit, "visit") or AUTO_VISIT
             self._chooser.check("", visit, "")
-        if self._is_restoring() and visit == self._in_use.wanted_visit:
-            return
         self._change(
             f"Visit {visit!r}",
             lambda chooser, now: chooser.target(now, now.number, visit, now.sample),
@@ -479,11 +479,11 @@ class PathFixer(Device):
         return self._in_use.sample
 
     def write_Sample(self, sample: str) -> None:
+        if self._is_restoring() and sample.strip() == self._in_use.sample:
+            return
         with refusing("PathFixer", *REFUSED):
             sample = written.text(sample, "sample")
             self._chooser.check("", "", sample)
-        if self._is_restoring() and sample == self._in_use.sample:
-            return
         self._change(f"Sample {sample!r}", lambda chooser, now: chooser.same_visit(now, sample))
 
     def read_Path(self) -> str:
@@ -603,7 +603,11 @@ class PathFixer(Device):
     # ------------------------------------------------------------------ Tango
 
     def _is_restoring(self) -> bool:
-        """Whether it may be Tango that writes a memorised value, at the start or at the end of Init."""
+        """Whether it may be Tango that writes a memorised value, at the start or at the end of Init.
+
+        That is taken up already, or the Status says why not. It is not refused either: an attribute whose
+        memorised value is refused cannot be read any more.
+        """
         util = tango.Util.instance()
         return not self._restored or util.is_svr_starting() or util.is_device_restarting(self.get_name())
 

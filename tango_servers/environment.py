@@ -27,7 +27,7 @@ def value(encoded: tuple[str, bytes], variable: str) -> Any:
 
 
 class Opaque:
-    """Stands for an object of any class, and for any function, in an environment. Nothing done to it has an effect."""
+    """Stands for an object of any class, and for any function. Whatever is done to it has no effect."""
 
     def __init__(self, *_: object, **__: object) -> None:
         """What the object is made of is left out."""

@@ -63,11 +63,13 @@ def _scans_of(macroserver: str) -> list[str]:
 
 
 def _scan_at(door: str) -> list[str]:
-    """The scan that runs there, or none. Raises DevFailed."""
+    """The scan that runs there, or none. Raises DevFailed, LookupError."""
     proxy = tango.DeviceProxy(door)
     if proxy.command_inout("State") not in (tango.DevState.RUNNING, tango.DevState.STANDBY):
         return []
     stack = [(found[1], found[2]) for found in _MACRO.finditer(proxy.command_inout("Status"))]
+    if not stack:  # the macro has just ended, or it is a Sardana that is not the one that we know
+        raise LookupError("its Status does not say which macro runs")
     scans = _scans_among(_beside(door, proxy.adm_name()), {name for _, name in stack})
     return [f"{command.strip()} ({door})" for command, name in stack if name in scans][:1]
 

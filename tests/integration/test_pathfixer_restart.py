@@ -124,6 +124,23 @@ def test_another_proposal_can_be_written_where_the_one_before_cannot_be_taken_up
     assert pathfixer.Path.endswith(f"20250002/{today()}/raw")
 
 
+def test_what_somebody_has_put_into_the_database_is_checked_too(stack: Stack, pathfixer: tango.DeviceProxy) -> None:
+    for attribute, value in (("Proposal", "../x"), ("Sample", "a\nb"), ("Visit", "x y"), ("Visit", "x" * 5000)):
+        pathfixer.Proposal = "20250001"
+        kill(stack)
+        stack.db.put_device_attribute_property(PATHFIXER, {attribute: {"__value": [value]}})
+        start(stack)
+        assert pathfixer.state() == DevState.FAULT
+        assert "is not in use: " in pathfixer.status()
+        assert pathfixer.Path == ""
+        for name in ("Proposal", "Visit", "Sample"):
+            pathfixer.read_attribute(name)
+            stack.db.put_device_attribute_property(PATHFIXER, {name: {"__value": [""]}})
+        kill(stack)
+        start(stack)
+        assert pathfixer.state() == DevState.STANDBY, pathfixer.status()
+
+
 def test_a_storage_that_goes_away_is_told_and_its_folders_are_made_when_it_is_back(
     stack: Stack, pathfixer: tango.DeviceProxy, data: Path
 ) -> None:
@@ -158,7 +175,7 @@ def test_a_group_that_is_not_there_is_an_alarm_until_it_is(stack: Stack, pathfix
 
 
 def test_everything_that_changes_is_pushed(stack: Stack, pathfixer: tango.DeviceProxy) -> None:
-    changing = [name for name in pathfixer.get_attribute_list() if name != "RawPathReadonly"]
+    changing = list(pathfixer.get_attribute_list())
     pathfixer.Proposal = "20250117"
     assert eventually(lambda: pathfixer.Proposals is not None and len(pathfixer.Proposals) == 4)
     events = Events(pathfixer, *changing)
