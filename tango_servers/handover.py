@@ -88,6 +88,10 @@ def _consumer(fields: Any) -> Consumer:
     for name in names:
         if name not in FIELDS:
             raise ValueError(f"template: {{{name}}} is not known; known are {', '.join(FIELDS)}")
+    try:
+        consumer.template.format_map(dict.fromkeys(FIELDS, "name"))
+    except (ValueError, LookupError) as error:  # what follows a ':' or a '!' is looked at only now
+        raise ValueError(f"template {consumer.template!r}: {error}") from error
     return consumer
 
 
