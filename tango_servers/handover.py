@@ -88,6 +88,10 @@ def _consumer(fields: Any) -> Consumer:
     for name in names:
         if name not in FIELDS:
             raise ValueError(f"template: {{{name}}} is not known; known are {', '.join(FIELDS)}")
+    try:
+        consumer.template.format_map(dict.fromkeys(FIELDS, "name"))
+    except (ValueError, LookupError) as error:  # what follows a ':' or a '!' is looked at only now
+        raise ValueError(f"template {consumer.template!r}: {error}") from error
     return consumer
 
 
@@ -251,8 +255,10 @@ class _Recipient:
         with self._lock:
             if gift.due or gift.value is None:
                 return True  # it has changed in the meantime
-            # One that was away and cannot be read back may have been restarted.
-            lost = (not known and (not seen or seen in gift.before)) or bool(was[0] and not refused and seen is None)
+            if known and seen:  # what it showed right after it was written may have been what it had before
+                gift.accepted = (gift.accepted[0], seen)
+            # One that was away and shows nothing may have been restarted.
+            lost = (not known and (not seen or seen in gift.before)) or bool(was[0] and not refused and not seen)
             gift.refused = refused
             gift.foreign = "" if known or lost else (seen or "")
         if lost:

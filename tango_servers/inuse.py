@@ -120,12 +120,15 @@ class Chooser:
         return replace(found, moves=False, reach=lambda: replace(found.reach(), auto=now.auto))
 
     def by_hand(self, now: InUse, path: str) -> Target:
-        """Another folder of the same proposal, which must be there."""
+        """Another folder of the same proposal, which must be there; the sample's in it is made by who writes there."""
         if not now.proposal:
             raise NameRefused("there is no proposal in use that the path could belong to: write Proposal first")
         place = Place(now.proposal.category, self.beamline, now.number, now.visit)
         with self.waits.on(STORAGE):
-            found = _existing_folder(path, self.layout.proposal(place))
+            above = self.layout.proposal(place)
+            found = _existing_folder(path, above)
+            if not (found / now.sample).resolve().is_relative_to(above.resolve()):
+                raise NameRefused(f"path {path!r} refused: its {now.sample} is a link that leads out of {above}")
         after = replace(now, path=str(found), sample_path=str(found / now.sample), by_hand=True)
         return Target(now.number, now.visit, after.path != now.path, lambda: after)
 
@@ -137,15 +140,16 @@ class Chooser:
 
     def again(self, now: InUse) -> InUse:
         """The same with what the office says now, its folders made again where one is gone or was not right."""
+        wanted = now.path if now.by_hand else now.sample_path or self.layout.root
         with self.waits.on(STORAGE):
-            there = Path(now.sample_path or self.layout.root).is_dir()
+            there = Path(wanted).is_dir()
         if now.number:
             proposal = self._asked(now.number)
             if not now.by_hand and (now.notes or not there or proposal.category != now.category):
                 return self._reach(proposal, now.visit, now.auto, now.sample)
             now = replace(now, proposal=proposal, answered=_answered(proposal))
         if not there:
-            raise folders.FolderError(f"{now.sample_path or self.layout.root} is not there. Is the storage mounted?")
+            raise folders.FolderError(f"{wanted} is not there. Is the storage mounted?")
         return now
 
     def folders(self, now: InUse) -> list[FolderSeen]:
@@ -199,4 +203,8 @@ def _existing_folder(path: str, above: Path) -> Path:
         raise NameRefused(f"path {path!r} refused: {error}") from error
     if not inside:
         raise NameRefused(f"path {path!r} refused: it is not a folder inside {above}")
+    try:
+        str(found).encode("latin-1")
+    except UnicodeError as error:  # it could be taken, but no client could read it
+        raise NameRefused(f"path {path!r} refused: it leads to {found}, which Tango cannot carry: {error}") from error
     return found

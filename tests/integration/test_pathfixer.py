@@ -194,6 +194,10 @@ def test_a_folder_of_the_proposal_can_be_set_by_hand(pathfixer: tango.DeviceProx
     other.mkdir()
     pathfixer.Path = str(other)
     assert (pathfixer.Path, pathfixer.SamplePath) == (str(other), str(other / "a"))
+    (Path(usual) / "led_out").mkdir()
+    (Path(usual) / "led_out" / "a").symlink_to(tmp_path)
+    with pytest.raises(tango.DevFailed, match="its a is a link that leads out"):
+        pathfixer.Path = str(Path(usual) / "led_out")
     (other / "link").symlink_to(tmp_path)
     for outside in ("/etc", str(data), f"{usual}/../../../..", str(other / "link"), "raw", ""):
         with pytest.raises(tango.DevFailed, match="PathFixer_NameRefused"):
@@ -380,6 +384,8 @@ def test_consumers_are_one_a_line() -> None:
         ("{device: a/b/c, attribute: x, template: '{pth}'}", "template: {pth} is not known"),
         ("{device: a/b/c, attribute: x, template: '{path.__class__}'}", "is not known"),
         ("{device: a/b/c, attribute: x, template: '{path'}", "template '{path'"),
+        ("{device: a/b/c, attribute: x, template: '{sample:d}'}", "template '{sample:d}'"),
+        ("{device: a/b/c, attribute: x, template: '{sample!x}'}", "template '{sample!x}'"),
     ],
 )
 def test_a_wrong_consumer_is_told_with_its_line(line: str, says: str) -> None:

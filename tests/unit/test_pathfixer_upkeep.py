@@ -9,13 +9,14 @@ from pathlib import Path
 import pytest
 
 from sdm.layout import Layout
-from sdm.office import OfficeUnavailable, Proposal
+from sdm.office import OfficeUnavailable, Proposal, Visit
 from tango_servers import inuse, upkeep
 from tango_servers.inuse import Chooser, InUse, visit_on
 from tango_servers.scans import Scans
 from tango_servers.upkeep import Upkeep
 
-PROPOSAL = Proposal("20250001", "Fibres", "cosaxs", group="root", visits=("20250310", "2025092212"))
+VISITS = (Visit("20250310", "2025-03-10"), Visit("2025092212", "2025-09-22"))
+PROPOSAL = Proposal("20250001", "Fibres", "cosaxs", group="root", visits=VISITS)
 
 
 class Office:
@@ -115,6 +116,18 @@ def test_a_path_that_was_set_by_hand_stays_where_it_is(desk: Desk) -> None:
     desk.day = date(2025, 3, 11)
     assert desk.after(1.0).path == str(other)
     assert "since Path was set by hand" in desk.upkeep.later
+
+
+def test_the_samples_folder_in_one_that_was_set_by_hand_need_not_be_there(desk: Desk) -> None:
+    desk.use("20250001", "auto", "a")
+    other = Path(desk.in_use.path) / "other"
+    other.mkdir()
+    desk.in_use = desk.chooser.by_hand(desk.in_use, str(other)).reach()
+    assert desk.after(2 * upkeep.AGAIN).sample_path == str(other / "a")
+    assert desk.upkeep.storage == ""
+    other.rmdir()
+    desk.after(2 * upkeep.AGAIN)
+    assert desk.upkeep.storage == f"{other} is not there. Is the storage mounted?"
 
 
 def test_a_visit_that_cannot_be_begun_is_told_and_tried_again(desk: Desk) -> None:

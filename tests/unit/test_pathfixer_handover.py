@@ -1,0 +1,55 @@
+"""A consumer that shows what it was given only a moment later, and is restarted."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+
+import pytest
+import tango
+
+from tango_servers import handover
+from tango_servers.handover import FIELDS, Consumer, HandOver
+
+
+class Late:
+    """Stands for the proxy of a detector that shows nothing until `shows`, and answers while it is `up`."""
+
+    def __init__(self) -> None:
+        self.value, self.shows, self.up = "", False, True
+
+    def ping(self) -> None:
+        if not self.up:
+            tango.Except.throw_exception("Detector_Away", "it is away", "Late")
+
+    def set_timeout_millis(self, _: int) -> None:
+        pass
+
+    def write_attribute(self, _: str, value: str) -> None:
+        self.ping()
+        self.value = value
+
+    def read_attribute(self, _: str) -> SimpleNamespace:
+        self.ping()
+        return SimpleNamespace(value=self.value if self.shows else "")
+
+
+@pytest.mark.parametrize(("shows", "away"), [(True, True), (True, False), (False, True)])
+def test_one_that_shows_it_late_gets_it_again_after_a_restart(
+    monkeypatch: pytest.MonkeyPatch, shows: bool, away: bool
+) -> None:
+    late = Late()
+    monkeypatch.setattr(handover.tango, "DeviceProxy", lambda _: late)
+    hand_over = HandOver([Consumer("a/b/late", attribute="FilePath")], lambda: None)
+    (recipient,) = hand_over._recipients
+    hand_over.hand_on(dict.fromkeys(FIELDS, "/data"))
+    recipient._work()
+    late.shows = shows
+    recipient._work()
+    if away:
+        late.up = False
+        recipient._work()
+        assert hand_over.refused == {"a/b/late": "it is away"}
+    late.up, late.value = True, ""
+    recipient._work()
+    assert late.value == "/data"
+    assert hand_over.refused == {}
