@@ -10,7 +10,7 @@ import contextlib
 import functools
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import tango
@@ -291,8 +291,11 @@ class PathFixer(Device):
     def _keep(self, found: InUse) -> None:
         """A restart is not to bring back what was before. Tango itself only keeps what is written."""
         values = (found.number, found.wanted_visit, found.visit, found.sample, self._user_name, self._endstation)
+        self._put(dict(zip(REMEMBERED, values, strict=True)))
+
+    def _put(self, values: Mapping[tuple[str, str], str]) -> None:
         try:
-            self._memory.keep(dict(zip(REMEMBERED, values, strict=True)))
+            self._memory.keep(values)
             self._unkept = ""
         except tango.DevFailed as failed:
             self._unkept = reason(failed)
@@ -517,8 +520,10 @@ class PathFixer(Device):
         self._remember_name()
 
     def _remember_name(self) -> None:
+        # Not what is in use: a proposal that is just being written would be put back.
+        names = {("UserName", MEMORISED): self._user_name, ("Endstation", MEMORISED): self._endstation}
         with tango.AutoTangoAllowThreads(self):
-            self._keep(self._in_use)
+            self._put(names)
         self._say()
 
     def read_ConfiguredDevices(self) -> list[str]:

@@ -295,9 +295,9 @@ class _Recipient:
             return None  # it is there, and does not want to be read
         try:
             value = environment.value(found, consumer.environment) if consumer.environment else found
-        except ValueError:
+            return value if isinstance(value, str) else "" if value is None else repr(value)
+        except (ValueError, RecursionError):
             return None  # of a Sardana that is not the one that we know
-        return value if isinstance(value, str) else "" if value is None else repr(value)
 
     def _connected(self) -> tango.DeviceProxy:
         if self._proxy is None:

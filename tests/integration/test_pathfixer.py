@@ -324,7 +324,7 @@ def test_it_starts_without_the_office_and_takes_up_the_proposal_when_it_is_back(
     assert pathfixer.Path == ""
     office_file(stack, "away.yaml")
     assert eventually(lambda: pathfixer.Path.endswith("20250001/20250310/raw"), 15)
-    assert pathfixer.state() == DevState.STANDBY
+    assert eventually(lambda: pathfixer.state() == DevState.STANDBY), pathfixer.status()
 
 
 # ------------------------------------------------------------- events and speed
