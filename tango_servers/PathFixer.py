@@ -112,7 +112,6 @@ class PathFixer(Device):
             "A template may name path, sample_path, category, beamline, proposal, visit, sample"
         ),
     )
-
     Doors = device_property(
         dtype=(str,),
         default_value=(),
@@ -197,12 +196,8 @@ class PathFixer(Device):
         if isinstance(found, InUse):
             self._in_use = found
             self._hand_on()
-        elif isinstance(found, REFUSALS):
-            upkeep.not_restored = str(found)
-        elif isinstance(found, TimeoutError):
-            upkeep.not_restored = f"the user office or the storage has not answered within {START:g} s"
         else:
-            raise found
+            upkeep.not_restored = str(found) or f"the user office or the storage has not answered within {START:g} s"
 
     def _keep_up(self) -> None:
         if self._ready != DevState.OFF:
@@ -237,9 +232,9 @@ class PathFixer(Device):
     def _change_in_turn(self, what: str, choose: Callable[[Chooser, InUse], Target], forced: bool) -> None:
         chooser = self._chooser
         target = choose(chooser, self._in_use)
-        if target.moves:
+        if target.moves and not forced:
             found = self._doors.look()
-            if found.running and not forced:
+            if found.running:
                 raise ScanRunning(
                     f"{what}: refused, as a scan runs and its data would go to two places: {'; '.join(found.running)}. "
                     "Wait until it is over. Who has to change it now uses ForceProposal or ForceVisit, at spock the "
@@ -260,7 +255,6 @@ class PathFixer(Device):
 
     def _take(self, chooser: Chooser, found: InUse, *, anew: bool) -> None:
         """Use it from now on. `anew`: hand it on also if the path is the same. Raises Replaced."""
-        self._keep(found)
         with tango.AutoTangoMonitor(self):  # who reads several attributes in one call gets them of one proposal
             if chooser is not self._chooser:
                 raise Replaced("Init was run while this was under way: write it again")
@@ -271,12 +265,13 @@ class PathFixer(Device):
                 attributes.get_w_attr_by_name(name).set_write_value(value)
             if anew or self._fields(before) != self._fields(found):
                 self._hand_on()
+        if anew or _remembered(before) != _remembered(found):
+            self._keep(found)
 
     def _keep(self, found: InUse) -> None:
         """A restart is not to bring back what was before. Tango itself only keeps what is written."""
-        values = (found.number, found.wanted_visit, found.visit, found.sample)
         try:
-            self._memory.keep(dict(zip(REMEMBERED, values, strict=True)))
+            self._memory.keep(dict(zip(REMEMBERED, _remembered(found), strict=True)))
             self._unkept = ""
         except tango.DevFailed as failed:
             self._unkept = reason(failed)
@@ -307,8 +302,8 @@ class PathFixer(Device):
     def _condition(self) -> Condition:
         slow = self._waits.longer_than(SLOW)
         return Condition(
-            [*self._faults(), *(_silent(wait) for wait in slow if wait.what == STORAGE)],
-            [*self._limits(), *(_silent(wait) for wait in slow if wait.what != STORAGE)],
+            [*self._faults(), *(_no_answer(wait) for wait in slow if wait.what == STORAGE)],
+            [*self._limits(), *(_no_answer(wait) for wait in slow if wait.what != STORAGE)],
             self._remarks(),
         )
 
@@ -559,7 +554,7 @@ class PathFixer(Device):
         condition = self._condition()
         problems = [*condition.faults, *condition.limits]
         if isinstance(folders, Exception):
-            problems.append(f"the folders cannot be looked at: {folders or 'the storage does not answer'}")
+            problems.append(f"the folders cannot be looked at: {str(folders) or 'the storage does not answer'}")
             folders = []
         return json.dumps(
             {
@@ -593,7 +588,11 @@ class PathFixer(Device):
         return not self._restored or util.is_svr_starting() or util.is_device_restarting(self.get_name())
 
 
-def _silent(wait: Wait) -> str:
+def _remembered(found: InUse) -> tuple[str, str, str, str]:
+    return found.number, found.wanted_visit, found.visit, found.sample
+
+
+def _no_answer(wait: Wait) -> str:
     return f"{wait.what[0].upper()}{wait.what[1:]} has not answered since {wait.since}"
 
 
