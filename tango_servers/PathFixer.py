@@ -47,11 +47,11 @@ LONGEST_LIST = 1000
 
 AGAIN = f"Trying again every {RETRY:.0f} s"
 
-REMEMBERED = (
-    *(("Proposal", MEMORISED), ("Visit", MEMORISED), ("Visit", "in_use"), ("Sample", MEMORISED)),
-    *(("UserName", MEMORISED), ("Endstation", MEMORISED)),
-)
+REMEMBERED = (("Proposal", MEMORISED), ("Visit", MEMORISED), ("Visit", "in_use"), ("Sample", MEMORISED))
 """What is kept in the database. `in_use` is the visit that "auto" was last, for a restart while a scan runs."""
+
+NAMES = (("UserName", MEMORISED), ("Endstation", MEMORISED))
+"""Kept there too, by themselves: what is in use may just be changing."""
 
 
 class ScanRunning(Exception):
@@ -126,7 +126,6 @@ class PathFixer(Device):
             "A template may name path, sample_path, category, beamline, proposal, visit, sample"
         ),
     )
-
     Doors = device_property(
         dtype=(str,),
         default_value=(),
@@ -203,7 +202,7 @@ class PathFixer(Device):
         before the proposal's folders are made. So it is done here, and Tango's own writes find
         everything as they want it.
         """
-        number, wanted, last, sample, self._user_name, self._endstation = self._memory.recall(REMEMBERED)
+        number, wanted, last, sample, self._user_name, self._endstation = self._memory.recall((*REMEMBERED, *NAMES))
         for name, value in (("UserName", self._user_name), ("Endstation", self._endstation)):
             self.get_device_attr().get_w_attr_by_name(name).set_write_value(value)
         auto = wanted in ("", AUTO_VISIT)
@@ -213,17 +212,14 @@ class PathFixer(Device):
         if isinstance(found, InUse):
             self._in_use = found
             self._hand_on()
-        elif isinstance(found, REFUSALS):
-            upkeep.not_restored = str(found)
-        elif isinstance(found, TimeoutError):
-            upkeep.not_restored = f"the user office or the storage has not answered within {START:g} s"
         else:
-            raise found
+            upkeep.not_restored = str(found) or f"the user office or the storage has not answered within {START:g} s"
 
     def _keep_up(self) -> None:
         if self._ready != DevState.OFF:
             self._upkeep.work()
         if self._unkept:
+            self._keep_names()
             self._keep(self._in_use)
         self._showing.now()
 
@@ -253,9 +249,9 @@ class PathFixer(Device):
     def _change_in_turn(self, what: str, choose: Callable[[Chooser, InUse], Target], forced: bool) -> None:
         chooser = self._chooser
         target = choose(chooser, self._in_use)
-        if target.moves:
+        if target.moves and not forced:
             found = self._doors.look()
-            if found.running and not forced:
+            if found.running:
                 raise ScanRunning(
                     f"{what}: refused, as a scan runs and its data would go to two places: {'; '.join(found.running)}. "
                     "Wait until it is over. Who has to change it now uses ForceProposal or ForceVisit, at spock the "
@@ -276,7 +272,6 @@ class PathFixer(Device):
 
     def _take(self, chooser: Chooser, found: InUse, *, anew: bool) -> None:
         """Use it from now on. `anew`: hand it on also if the path is the same. Raises Replaced."""
-        self._keep(found)
         with tango.AutoTangoMonitor(self):  # who reads several attributes in one call gets them of one proposal
             if chooser is not self._chooser:
                 raise Replaced("Init was run while this was under way: write it again")
@@ -287,11 +282,15 @@ class PathFixer(Device):
                 attributes.get_w_attr_by_name(name).set_write_value(value)
             if anew or self._fields(before) != self._fields(found):
                 self._hand_on()
+        if anew or _remembered(before) != _remembered(found):
+            self._keep(found)
 
     def _keep(self, found: InUse) -> None:
         """A restart is not to bring back what was before. Tango itself only keeps what is written."""
-        values = (found.number, found.wanted_visit, found.visit, found.sample, self._user_name, self._endstation)
-        self._put(dict(zip(REMEMBERED, values, strict=True)))
+        self._put(dict(zip(REMEMBERED, _remembered(found), strict=True)))
+
+    def _keep_names(self) -> None:
+        self._put(dict(zip(NAMES, (self._user_name, self._endstation), strict=True)))
 
     def _put(self, values: Mapping[tuple[str, str], str]) -> None:
         try:
@@ -326,8 +325,8 @@ class PathFixer(Device):
     def _condition(self) -> Condition:
         slow = self._waits.longer_than(SLOW)
         return Condition(
-            [*self._faults(), *(_silent(wait) for wait in slow if wait.what == STORAGE)],
-            [*self._limits(), *(_silent(wait) for wait in slow if wait.what != STORAGE)],
+            [*self._faults(), *(_no_answer(wait) for wait in slow if wait.what == STORAGE)],
+            [*self._limits(), *(_no_answer(wait) for wait in slow if wait.what != STORAGE)],
             self._remarks(),
         )
 
@@ -520,10 +519,8 @@ class PathFixer(Device):
         self._remember_name()
 
     def _remember_name(self) -> None:
-        # Not what is in use: a proposal that is just being written would be put back.
-        names = {("UserName", MEMORISED): self._user_name, ("Endstation", MEMORISED): self._endstation}
         with tango.AutoTangoAllowThreads(self):
-            self._put(names)
+            self._keep_names()
         self._say()
 
     def read_ConfiguredDevices(self) -> list[str]:
@@ -583,7 +580,7 @@ class PathFixer(Device):
         condition = self._condition()
         problems = [*condition.faults, *condition.limits]
         if isinstance(folders, Exception):
-            problems.append(f"the folders cannot be looked at: {folders or 'the storage does not answer'}")
+            problems.append(f"the folders cannot be looked at: {str(folders) or 'the storage does not answer'}")
             folders = []
         return json.dumps(
             {
@@ -617,7 +614,11 @@ class PathFixer(Device):
         return not self._restored or util.is_svr_starting() or util.is_device_restarting(self.get_name())
 
 
-def _silent(wait: Wait) -> str:
+def _remembered(found: InUse) -> tuple[str, str, str, str]:
+    return found.number, found.wanted_visit, found.visit, found.sample
+
+
+def _no_answer(wait: Wait) -> str:
     return f"{wait.what[0].upper()}{wait.what[1:]} has not answered since {wait.since}"
 
 

@@ -5,9 +5,10 @@ Here the user office is asked and folders are made, which may take its time; not
 
 from __future__ import annotations
 
+import contextlib
 import stat
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime
 from pathlib import Path
@@ -124,7 +125,7 @@ class Chooser:
         if not now.proposal:
             raise NameRefused("there is no proposal in use that the path could belong to: write Proposal first")
         place = Place(now.proposal.category, self.beamline, now.number, now.visit)
-        with self.waits.on(STORAGE):
+        with self._storage():
             above = self.layout.proposal(place)
             found = _existing_folder(path, above)
             if not (found / now.sample).resolve().is_relative_to(above.resolve()):
@@ -141,7 +142,7 @@ class Chooser:
     def again(self, now: InUse) -> InUse:
         """The same with what the office says now, its folders made again where one is gone or was not right."""
         wanted = now.path if now.by_hand else now.sample_path or self.layout.root
-        with self.waits.on(STORAGE):
+        with self._storage():
             there = Path(wanted).is_dir()
         if now.number:
             proposal = self._asked(now.number)
@@ -158,7 +159,7 @@ class Chooser:
             return []
         place = Place(now.category, self.beamline, now.number, now.visit, now.sample)
         wanted = folders.planned(self.layout, place, now.proposal.group, raw_read_only=self.raw_read_only)
-        with self.waits.on(STORAGE):
+        with self._storage():
             return [FolderSeen(str(one.path), _mode(one.path), one.mode) for one in wanted]
 
     def proposals(self) -> list[str]:
@@ -168,6 +169,15 @@ class Chooser:
         with self.waits.on(OFFICE):
             return [one.id for one in self.office.proposals(self.beamline)]
 
+    @contextlib.contextmanager
+    def _storage(self) -> Iterator[None]:
+        """What the system says of a disk that is broken is told as any other folder that cannot be made."""
+        try:
+            with self.waits.on(STORAGE):
+                yield
+        except OSError as error:
+            raise folders.FolderError(f"{error.filename or self.layout.root}: {error.strerror}") from error
+
     def _asked(self, number: str) -> Proposal:
         if self.office is None:
             raise OfficeUnavailable("there is no user office to ask, see the properties Office and Beamline")
@@ -176,7 +186,7 @@ class Chooser:
 
     def _reach(self, proposal: Proposal, visit: str, auto: bool, sample: str) -> InUse:
         place = Place(proposal.category, self.beamline, proposal.id, visit, sample)
-        with self.waits.on(STORAGE):
+        with self._storage():
             done = folders.make(self.layout, place, proposal.group, raw_read_only=self.raw_read_only)
         where = (str(done.raw), str(done.sample))
         return InUse(proposal.id, visit, auto, sample, proposal, *where, notes=done.notes, answered=_answered(proposal))

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import errno
 from dataclasses import replace
 from datetime import date
 from pathlib import Path
 
 import pytest
 
+from sdm.folders import FolderError
 from sdm.layout import Layout
 from sdm.office import OfficeUnavailable, Proposal, Visit
 from tango_servers import inuse, upkeep
@@ -186,3 +188,15 @@ def test_modes_that_were_changed_on_purpose_stay(desk: Desk) -> None:
     Path(desk.in_use.path).chmod(0o2750)
     after = desk.after(upkeep.AGAIN)
     assert Path(after.path).stat().st_mode & 0o7777 == 0o2750
+
+
+def test_a_disk_that_is_broken_is_told(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(*_: object, **__: object) -> None:
+        raise OSError(errno.ESTALE, "Stale file handle", "/data/x")
+
+    monkeypatch.setattr(inuse.folders, "make", broken)
+    with pytest.raises(FolderError, match=r"^/data/x: Stale file handle$"):
+        desk.use("20250001", "20250310")
+    monkeypatch.setattr(Path, "is_dir", broken)
+    desk.after(upkeep.AGAIN)
+    assert desk.upkeep.storage == "/data/x: Stale file handle"
