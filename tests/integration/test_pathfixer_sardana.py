@@ -211,7 +211,7 @@ def test_a_scan_over_midnight_ends_before_the_visit_does(system: System, pathfix
     assert pathfixer.SamplePath.endswith(f"/{today}/raw/in_the_scan")
     system.end_scan()
     assert eventually(lambda: pathfixer.Visit == tomorrow, 15)
-    assert "when the scan is over" not in pathfixer.status()
+    assert eventually(lambda: "when the scan is over" not in pathfixer.status())
 
 
 def scan_dir(system: System) -> object:
