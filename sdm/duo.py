@@ -11,8 +11,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from sdm.names import NameRefused, check_name
-from sdm.proposal import Proposal, UnknownProposal
+from sdm.proposal import Proposal
 from sdm.reading import Dotted
 from sdm.rest_settings import Own, RestSettings, load, unreadable
 
@@ -66,11 +65,7 @@ class DuoOffice:
         return self._settings.url
 
     def proposal(self, proposal_id: str) -> Proposal:
-        unknown = UnknownProposal(f"the user office ({self._settings.url}) has no proposal {proposal_id!r}")
-        try:
-            check_name(proposal_id, "proposal")
-        except NameRefused as error:  # and is not asked for: it could be a path to elsewhere
-            raise unknown from error
+        unknown = self._settings.unknown(proposal_id)
         answer = self._ask("proposal", "answer", proposal=proposal_id)
         with unreadable(self._settings):
             found = self._reading.asked(answer, proposal_id)

@@ -11,7 +11,6 @@ import tempfile
 import threading
 from collections.abc import Callable
 from dataclasses import asdict, replace
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +23,7 @@ from sdm.proposal import (
     UnknownProposal,
     Visit,
     ago,
+    as_of_now,
 )
 
 _log = logging.getLogger(__name__)
@@ -108,7 +108,7 @@ class RememberingOffice:
 
 
 def _dated(found: Proposal) -> Proposal:
-    return replace(found, as_of=datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z"))
+    return replace(found, as_of=as_of_now())
 
 
 def _remembered(before: Proposal, error: OfficeError) -> Proposal:

@@ -19,6 +19,7 @@ from sdm.proposal import (
     Visit,
     WrongBeamline,
     ago,
+    as_of_now,
     visit_on,
 )
 from sdm.scicat_office import SciCatOffice
@@ -36,6 +37,7 @@ __all__ = [
     "WrongBeamline",
     "YamlOffice",
     "ago",
+    "as_of_now",
     "at_beamline",
     "memory_file",
     "office_from",

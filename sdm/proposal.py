@@ -121,6 +121,11 @@ def category_of(kind: str, number: str, table: Mapping[str, str]) -> str:
     return known[max(begins, key=len)] if begins else "visitors"
 
 
+def as_of_now() -> str:
+    """This moment, as `Proposal.as_of` has it."""
+    return datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
+
+
 def ago(as_of: str, now: datetime | None = None) -> str:
     """How old an answer is, for people: "3 h ago"."""
     passed = (now or datetime.now(UTC)) - datetime.fromisoformat(as_of)

@@ -12,8 +12,8 @@ from urllib.parse import urlsplit
 
 import yaml
 
-from sdm.names import check_category, check_name
-from sdm.proposal import CATEGORY_OF, OfficeError, OfficeUnavailable
+from sdm.names import NameRefused, check_category, check_name
+from sdm.proposal import CATEGORY_OF, OfficeError, OfficeUnavailable, UnknownProposal
 from sdm.reading import RULES, Dotted, Field, Reading, Template, Unreadable, VisitFields, part
 from sdm.rest import Server, Token
 from sdm.yamlfile import Mistake, checked, mapping, read, root_of, telling, text
@@ -54,6 +54,18 @@ class RestSettings:
             token=Token(self.token_file) if self.token_file else None,
             ca_file=self.ca_file,
         )
+
+    def unknown(self, proposal_id: str) -> UnknownProposal:
+        """The error for a proposal that the office does not have.
+
+        It is raised here for a number that is none: that is not asked for, as it could be a path to elsewhere.
+        """
+        unknown = UnknownProposal(f"the user office ({self.url}) has no proposal {proposal_id!r}")
+        try:
+            check_name(proposal_id, "proposal")
+        except NameRefused as error:
+            raise unknown from error
+        return unknown
 
 
 @dataclass(frozen=True)

@@ -9,8 +9,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from sdm.names import NameRefused, check_name
-from sdm.proposal import OfficeError, Proposal, UnknownProposal
+from sdm.proposal import OfficeError, Proposal
 from sdm.reading import Dotted, Field, members_of, samples_of
 from sdm.rest_settings import Own, RestSettings, load, unreadable, without_file
 
@@ -64,11 +63,7 @@ class SciCatOffice:
         return self._settings.url
 
     def proposal(self, proposal_id: str) -> Proposal:
-        unknown = UnknownProposal(f"the user office ({self._settings.url}) has no proposal {proposal_id!r}")
-        try:
-            check_name(proposal_id, "proposal")
-        except NameRefused as error:  # and is not asked for: it could be a path to elsewhere
-            raise unknown from error
+        unknown = self._settings.unknown(proposal_id)
         answer = self._server.get(f"/proposals/{quote(proposal_id, safe='')}")
         with unreadable(self._settings):
             found = self._reading.asked(answer, proposal_id)

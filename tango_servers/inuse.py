@@ -10,12 +10,12 @@ import stat
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
-from datetime import UTC, date, datetime
+from datetime import date
 from pathlib import Path
 
 from sdm import folders
 from sdm.layout import AUTO_VISIT, Layout, NameRefused, Place, check_name, check_sample, check_visit
-from sdm.office import Office, OfficeUnavailable, Proposal, proposal_at, visit_on
+from sdm.office import Office, OfficeUnavailable, Proposal, as_of_now, proposal_at, visit_on
 from tango_servers.turns import Waits
 
 OFFICE = "the user office"
@@ -193,7 +193,7 @@ class Chooser:
 
 
 def _answered(proposal: Proposal) -> str:
-    return proposal.as_of or datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
+    return proposal.as_of or as_of_now()
 
 
 def _mode(path: Path) -> int:

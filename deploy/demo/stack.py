@@ -87,6 +87,12 @@ class Stack:
         """The device's full name: good also where TANGO_HOST is another."""
         return f"tango://{self.tango_host}/{device}"
 
+    def add_device(self, server: str, device_class: str, device: str) -> None:
+        """Into the database only: nothing is started."""
+        info = tango.DbDevInfo()
+        info.server, info._class, info.name = server, device_class, device
+        self.db.add_device(info)
+
     def start_server(
         self,
         server: str,
@@ -97,9 +103,7 @@ class Stack:
         """Register `devices` (name: class, properties) for `server` (`Name/instance`), and start it."""
         db = self.db
         for device, (device_class, properties) in devices.items():
-            info = tango.DbDevInfo()
-            info.server, info._class, info.name = server, device_class, device
-            db.add_device(info)
+            self.add_device(server, device_class, device)
             if properties:
                 db.put_device_property(device, {name: list(lines) for name, lines in properties.items()})
         return self.run_server(server, tuple(devices), command, timeout)

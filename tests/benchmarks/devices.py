@@ -117,9 +117,7 @@ def start_hung(stack: Stack) -> Process:
 
 def add_dead(stack: Stack) -> None:
     """A device that the database takes for running, though nothing answers at its address."""
-    device = tango.DbDevInfo()
-    device.name, device._class, device.server = DEAD, Instrument.__name__, f"{SERVER}/dead"
-    stack.db.add_device(device)
+    stack.add_device(f"{SERVER}/dead", Instrument.__name__, DEAD)
     exported = tango.DbDevExportInfo()
     exported.name, exported.ior, exported.host, exported.version, exported.pid = DEAD, DEAD_ADDRESS, "127.0.0.1", "6", 1
     stack.db.export_device(exported)

@@ -34,12 +34,11 @@ def database(stack: Stack, monkeypatch: pytest.MonkeyPatch) -> TangoDatabase:
 @pytest.fixture
 def device(stack: Stack, database: TangoDatabase) -> Iterator[str]:
     """A device without properties."""
-    info = tango.DbDevInfo()
-    info.server, info._class, info.name = "SciDog/none", "SciDog", "b311a-e/ctl/scidog-99"
-    stack.db.add_device(info)
-    yield info.name
-    stack.db.delete_device_property(info.name, {name: [] for name in database.properties(info.name)})
-    stack.db.delete_device(info.name)
+    name = "b311a-e/ctl/scidog-99"
+    stack.add_device("SciDog/none", "SciDog", name)
+    yield name
+    stack.db.delete_device_property(name, {property: [] for property in database.properties(name)})
+    stack.db.delete_device(name)
 
 
 @pytest.mark.parametrize("character", ["x", "Å", "波", "😀"])

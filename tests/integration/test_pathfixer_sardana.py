@@ -37,9 +37,7 @@ class System:
         command = [*self.clock.command, str(Path(sys.executable).parent / "PathFixer")]
         stack.start_server("PathFixer/demo", {PATHFIXER: ("PathFixer", {"Beamline": ["cosaxs"]})}, command)
         stack.start_scidog("127.0.0.1:9")  # no Kafka: the macros only want to know the PathFixer's name
-        second = tango.DbDevInfo()
-        second.server, second._class, second.name = "Sardana/demo", "Door", SECOND_DOOR
-        stack.db.add_device(second)
+        stack.add_device("Sardana/demo", "Door", SECOND_DOOR)
         stack.db.put_device_property(SECOND_DOOR, {"MacroServerName": [MACROSERVER]})
         self.sardana = stack.start_sardana()
         self.said: list[str] = []

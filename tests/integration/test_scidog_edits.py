@@ -30,9 +30,7 @@ SPECIAL = ["# µ Å ° å, 波長 λ 😀", "- {name: 波長 λ, source: a/b/c/d
 @pytest.fixture(scope="module")
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     with control_system(tmp_path_factory.mktemp("scidog")) as system:
-        info = tango.DbDevInfo()
-        info.server, info._class, info.name = "PathFixer/demo", "PathFixer", PATHFIXER
-        system.db.add_device(info)
+        system.add_device("PathFixer/demo", "PathFixer", PATHFIXER)
         system.start_scidog("127.0.0.1:9092")
         yield system
 

@@ -33,10 +33,8 @@ COMMAND = [sys.executable, "-m", "tests.kinds"]
 @pytest.fixture(scope="module")
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     with control_system(tmp_path_factory.mktemp("scidog")) as system:
-        for server, device, kind in (("PathFixer/demo", PATHFIXER, "PathFixer"), ("Kinds/dead", DEAD, "Kinds")):
-            info = tango.DbDevInfo()
-            info.server, info._class, info.name = server, kind, device
-            system.db.add_device(info)
+        system.add_device("PathFixer/demo", "PathFixer", PATHFIXER)
+        system.add_device("Kinds/dead", "Kinds", DEAD)
         devices = {KINDS: ("Kinds", {}), **{name: ("Plain", {}) for name in MANY}}
         system.start_server("Kinds/alive", devices, COMMAND)
         system.start_server(
