@@ -17,9 +17,11 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 from confluent_kafka import Message as KafkaMessage
 
 from ingest.deadletters import DeadLetterError, DeadLetters
+from ingest.failures import DatasetMissing
 from ingest.hold import Hold
-from ingest.ingestor import DatasetMissing, Ingestor
+from ingest.ingestor import Ingestor
 from ingest.offsets import Offsets, Partition
+from ingest.progress import Progress
 from ingest.scicat import NotAllowed, SciCatError
 from ingest.sequence import Sequence
 from ingest.settings import Settings
@@ -63,8 +65,9 @@ class Item:
 class SciCow:
     """The consumer. `run` returns after `stop`."""
 
-    def __init__(self, settings: Settings, ingestor: Ingestor, dead_letters: DeadLetters) -> None:
+    def __init__(self, settings: Settings, ingestor: Ingestor, dead_letters: DeadLetters, progress: Progress) -> None:
         self._settings = settings
+        self._progress = progress
         self._ingestor = ingestor
         self._dead_letters = dead_letters
         self._kafka = Consumer(

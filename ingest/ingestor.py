@@ -6,6 +6,8 @@ import logging
 from urllib.parse import quote
 
 from ingest import mapping
+from ingest.failures import DatasetMissing
+from ingest.ownership import Validation
 from ingest.scicat import Conflict, Json, SciCat, SciCatError
 from ingest.settings import Settings
 from scifish.message import Message
@@ -15,21 +17,21 @@ log = logging.getLogger(__name__)
 FILES_A_BLOCK = 1000
 
 
-class DatasetMissing(Exception):
-    """The message is about a dataset that is not in SciCat (yet)."""
-
-
 class Ingestor:
-    """Writes what messages say with one client. One writer at a time for a dataset: see `ingest`."""
+    """Writes what messages say with one client. One writer at a time for a dataset: see `ingest`.
 
-    def __init__(self, client: SciCat, settings: Settings) -> None:
+    Threads may share it. `validation` says whose a dataset is, or that it is to wait or to be refused.
+    """
+
+    def __init__(self, client: SciCat, settings: Settings, validation: Validation) -> None:
         self._client = client
         self._settings = settings
+        self._validation = validation
 
     def ingest(self, message: Message) -> None:
         """Bring SciCat to what this (checked) message says, and log it.
 
-        Raises SciCatError, after which the call can simply be made again, and DatasetMissing. Two calls
+        Raises SciCatError and NotYet, after which the call can simply be made again, and Refused. Two calls
         for one dataset must not run at once: the real backend would lose one's changes.
         """
         pid = mapping.pid_of(message, self._settings)
@@ -52,7 +54,7 @@ class Ingestor:
         """`ended` and `snapshot`: the metadata with part 1, files with every part."""
         if message.get("part", {"number": 1})["number"] > 1:
             if self._client.dataset(pid) is None:
-                raise DatasetMissing(pid)
+                raise DatasetMissing(f"{pid} is not in SciCat", self._settings.missing_dataset_wait)
             done = f"files, part {message['part']['number']} of {message['part']['of']}"
         else:
             done = self._complete_metadata(pid, message)
@@ -69,14 +71,14 @@ class Ingestor:
                 raise SciCatError(f"{pid} can neither be created nor read", 0, "the account may lack the right to read")
         if mapping.is_over(found):
             return "is complete already"
-        new = mapping.changes(message, found, self._settings)
+        new = mapping.changes(message, found, self._validation(message))
         self._client.merge_dataset(pid, new)
         return str(message["status"])
 
     def _annotate(self, pid: str, message: Message) -> str:
         found = self._client.dataset(pid)
         if found is None:
-            raise DatasetMissing(pid)
+            raise DatasetMissing(f"{pid} is not in SciCat", self._settings.missing_dataset_wait)
         new = {name: value for name, value in mapping.annotation(message).items() if found.get(name) != value}
         if new:
             self._client.patch_dataset(pid, new)
@@ -93,7 +95,7 @@ class Ingestor:
     def _create(self, message: Message) -> bool:
         """Whether it was created: if not, it is there already."""
         try:
-            self._client.create_dataset(mapping.dataset(message, self._settings))
+            self._client.create_dataset(mapping.dataset(message, self._validation(message), self._settings))
         except Conflict:
             return False
         except SciCatError as error:

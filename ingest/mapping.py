@@ -10,6 +10,7 @@ import json
 from collections.abc import Collection, Mapping
 from typing import Any
 
+from ingest.ownership import Ownership
 from ingest.settings import Settings
 from scifish.message import Message
 from scifish.units import readable
@@ -30,16 +31,18 @@ def pid_of(message: Message, settings: Settings) -> str:
     return f"{settings.pid_prefix}/{message['uuid']}"
 
 
-def dataset(message: Message, settings: Settings) -> Json:
+def dataset(message: Message, whose: Ownership, settings: Settings) -> Json:
     """A raw dataset of v3 from `began`, `ended` or `snapshot`."""
     found = {
         "pid": pid_of(message, settings),
         "type": "raw",
-        "owner": settings.contact.owner,
-        "contactEmail": settings.contact.contact_email,
-        "principalInvestigator": settings.contact.principal_investigator,
-        **_access(message, settings),
-        "creationLocation": settings.creation_location.format(**_names(message)),
+        "owner": whose.owner,
+        "contactEmail": whose.contact_email,
+        "principalInvestigator": whose.principal_investigator,
+        **_access(whose),
+        "creationLocation": settings.creation_location.format(
+            proposal=message["proposalId"], beamline=message["beamline"]
+        ),
         "datasetName": message["datasetName"],
         "sourceFolder": _folder(message),
         "creationTime": message.get("startTime", message["creationTime"]),
@@ -49,7 +52,7 @@ def dataset(message: Message, settings: Settings) -> Json:
     return found | _if_known(message)
 
 
-def changes(message: Message, found: Json, settings: Settings) -> Json:
+def changes(message: Message, found: Json, whose: Ownership) -> Json:
     """What `ended` adds to the dataset as v3 shows it: a merge-patch of v4.
 
     Only what differs is in it, so that nothing else is touched: not what people wrote, and not the
@@ -63,7 +66,7 @@ def changes(message: Message, found: Json, settings: Settings) -> Json:
     if message["sampleId"] and not found.get("sampleId"):
         new["sampleIds"] = [message["sampleId"]]
     if message["proposalId"] and not found.get("proposalId"):
-        new |= {"proposalIds": [message["proposalId"]], **_access(message, settings)}
+        new |= {"proposalIds": [message["proposalId"]], **_access(whose)}
     if _folder(message) not in (NO_FOLDER, found.get("sourceFolder")):
         new["sourceFolder"] = _folder(message)
     difference = _difference(found.get("scientificMetadata") or {}, metadata(message))
@@ -107,18 +110,9 @@ def added_metadata(message: Message, found: Json) -> Json:
 # ---------------------------------------------------------------------------- fields
 
 
-def _names(message: Message) -> dict[str, str]:
-    return {"proposal": message["proposalId"], "beamline": message["beamline"]}
-
-
-def _access(message: Message, settings: Settings) -> Json:
+def _access(whose: Ownership) -> Json:
     """Who may see it."""
-    names = _names(message)
-    owner = settings.owner_group if message["proposalId"] else settings.no_proposal_group
-    return {
-        "ownerGroup": owner.format(**names),
-        "accessGroups": [group.format(**names) for group in settings.access_groups],
-    }
+    return {"ownerGroup": whose.owner_group, "accessGroups": list(whose.access_groups)}
 
 
 def _folder(message: Message) -> str:

@@ -93,6 +93,14 @@ def _positive(value: float) -> str:
     return "" if 0 < value < float("inf") else "must be a number of seconds greater than 0"
 
 
+def _one_of(*known: str) -> Callable[[str], str]:
+    return lambda value: "" if value in known else f"must be one of {', '.join(known)}"
+
+
+def _between(lowest: int, highest: int) -> Callable[[int], str]:
+    return lambda value: "" if lowest <= value <= highest else f"must be from {lowest} to {highest}"
+
+
 def private(path: Path) -> str:
     """What is wrong with this file as a place for secrets, and what to do; "" if nothing is."""
     try:
@@ -135,6 +143,7 @@ class SciCatAccount:
     username: str = field(metadata=_checked(_not_empty))
     password: Secret = field(metadata=_checked(_not_empty))
     timeout: float = field(default=10.0, metadata=_checked(_positive))
+    api: str = field(default="auto", metadata=_checked(_one_of("auto", "v3", "v4")))
 
 
 @dataclass(frozen=True)
@@ -146,13 +155,52 @@ class Contact:
     principal_investigator: str = field(metadata=_checked(_not_empty))
 
 
+_ACTIONS = _one_of("refuse", "hold", "fallback")
+
+
+@dataclass(frozen=True)
+class Proposals:
+    """What becomes of a dataset by what the user office says of its proposal.
+
+    `unknown`, `foreign` (of another beamline) and `proprietary` are each `refuse` (a dead letter),
+    `hold` (ask again, for `hold_for` seconds, then a dead letter) or `fallback` (taken, but into
+    `fallback_group` alone). `create` makes proposals, samples and instruments that SciCat has not.
+    """
+
+    unknown: str = field(default="hold", metadata=_checked(_ACTIONS))
+    foreign: str = field(default="refuse", metadata=_checked(_ACTIONS))
+    proprietary: str = field(default="refuse", metadata=_checked(_ACTIONS))
+    hold_for: float = field(default=86_400.0, metadata=_checked(_positive))
+    fallback_group: str = field(default="{beamline}-staff", metadata=_checked(_template))
+    create: bool = True
+
+
+@dataclass(frozen=True)
+class Http:
+    """Where metrics, health and status are served; port 0 is nowhere."""
+
+    host: str = field(default="127.0.0.1", metadata=_checked(_not_empty))
+    port: int = field(default=9404, metadata=_checked(_between(0, 65_535)))
+
+
 @dataclass(frozen=True)
 class Settings:
-    """All of SciCow's settings. Times are in seconds; `{proposal}` and `{beamline}` are the message's."""
+    """All of SciCow's settings. Times are in seconds; `{proposal}` and `{beamline}` are the message's.
+
+    `user_office` is an address as `sdm.office` has it, `mapping` a file; "" is none.
+    """
 
     kafka: Kafka
     scicat: SciCatAccount
     contact: Contact
+    user_office: str = ""
+    office_memory: str = ""
+    proposals: Proposals = Proposals()
+    mapping: str = ""
+    checksums: str = field(default="none", metadata=_checked(_one_of("none", "blake2b", "sha256")))
+    workers: int = field(default=8, metadata=_checked(_between(1, 64)))
+    max_waiting: int = field(default=1000, metadata=_checked(_between(1, 1_000_000)))
+    http: Http = Http()
     dead_letter_topic: str = field(default="scicow-dead-letters", metadata=_checked(_topic))
     pid_prefix: str = field(default="scizoo", metadata=_checked(_pid_prefix))
     owner_group: str = field(default="{proposal}-group", metadata=_checked(_template))
@@ -259,11 +307,11 @@ class _Reader:
             if node.value not in ("true", "false"):
                 self.mistake(node, name, "must be true or false")
             return node.value == "true"
-        if kind is float:
+        if kind in (int, float):
             try:
-                return float(node.value)
+                return kind(node.value)
             except ValueError:
-                self.mistake(node, name, "must be a number")
+                self.mistake(node, name, "must be a whole number" if kind is int else "must be a number")
                 return None
         return self._secret(node, name) if kind is Secret else self._filled(node, name)
 

@@ -9,9 +9,10 @@ from confluent_kafka import KafkaError
 from ingest import consumer
 from ingest.consumer import SciCow
 from ingest.deadletters import DeadLetterError
+from ingest.failures import DatasetMissing
 from ingest.hold import Hold
-from ingest.ingestor import DatasetMissing
 from ingest.offsets import Offsets
+from ingest.progress import Progress
 from ingest.scicat import NotAllowed, SciCatError
 from ingest.sequence import Sequence
 from ingest.settings import load
@@ -127,7 +128,7 @@ def cow(monkeypatch):
     monkeypatch.setattr(consumer, "Consumer", FakeConsumer)
     monkeypatch.setattr(consumer, "time", Clock())
     monkeypatch.setattr(consumer, "Hold", lambda: Hold(Clock().monotonic))
-    found = SciCow(SETTINGS, FakeIngestor(), FakeDeadLetters())
+    found = SciCow(SETTINGS, FakeIngestor(), FakeDeadLetters(), Progress())
     found._kafka.done = found.stop
     return found
 

@@ -1,12 +1,15 @@
 """One message into SciCat, on a catalogue in memory that can be told to fail."""
 
 import logging
+from functools import partial
 from pathlib import Path
 
 import pytest
 import requests
 
-from ingest.ingestor import DatasetMissing, Ingestor, describe
+from ingest.failures import DatasetMissing
+from ingest.ingestor import Ingestor, describe
+from ingest.ownership import by_settings
 from ingest.scicat import Conflict, SciCat, SciCatError
 from ingest.settings import load
 from tests.kafka import file, message
@@ -82,7 +85,7 @@ def scicat():
 
 @pytest.fixture
 def ingest(scicat):
-    return Ingestor(scicat, SETTINGS).ingest
+    return Ingestor(scicat, SETTINGS, partial(by_settings, settings=SETTINGS)).ingest
 
 
 def status(scicat, given):
@@ -230,5 +233,7 @@ def test_a_page_instead_of_a_token_is_an_answer_that_can_be_waited_out(monkeypat
     page._content = b"<html>We will be back soon</html>"
     monkeypatch.setattr(SciCat, "_send", lambda *_: page)
     with pytest.raises(SciCatError, match="no access_token") as raised:
-        Ingestor(SciCat("http://localhost", "ingestor", "x"), SETTINGS).ingest(message())
+        Ingestor(SciCat("http://localhost", "ingestor", "x"), SETTINGS, partial(by_settings, settings=SETTINGS)).ingest(
+            message()
+        )
     assert raised.value.status == 200

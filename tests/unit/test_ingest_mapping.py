@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ingest import mapping
+from ingest.ownership import by_settings
 from ingest.settings import load
 from scifish.message import check
 from scifish.units import readable
@@ -20,7 +21,11 @@ UUID = "0b5f9d8e-4c1f-4b33-8a52-3c2f3f2f8a11"
 def dataset(kind="ended", **changes):
     given = message(kind, UUID, **changes)
     check(given)
-    return mapping.dataset(given, SETTINGS)
+    return mapped(given)
+
+
+def mapped(given):
+    return mapping.dataset(given, by_settings(given, SETTINGS), SETTINGS)
 
 
 # ------------------------------------------------------------------------------ fields
@@ -239,7 +244,8 @@ def merge_patch(target, patch):
 
 
 def changes(began, **ended):
-    return mapping.changes(message("ended", UUID, **ended), mapping.dataset(began, SETTINGS), SETTINGS)
+    end = message("ended", UUID, **ended)
+    return mapping.changes(end, mapped(began), by_settings(end, SETTINGS))
 
 
 def test_the_end_adds_only_what_is_new():
@@ -290,13 +296,13 @@ def test_a_leaf_keeps_its_value_where_null_would_delete_it():
 @settings(deadline=None)
 @given(groups, groups)
 def test_after_the_merge_everything_of_the_end_is_there_and_what_only_the_beginning_had(old, new):
-    began = mapping.dataset(message("began", UUID, scientificMetadata=old), SETTINGS)
+    began = mapped(message("began", UUID, scientificMetadata=old))
     ended = message("ended", UUID, scientificMetadata=new)
-    patch = mapping.changes(ended, began, SETTINGS)
+    patch = mapping.changes(ended, began, by_settings(ended, SETTINGS))
     merged = {**began, "scientificMetadata": merge_patch(began["scientificMetadata"], patch["scientificMetadata"])}
     assert mapping.is_over(merged)
     assert set(merged["scientificMetadata"]) >= set(began["scientificMetadata"]) | set(mapping.metadata(ended))
-    assert "scientificMetadata" not in mapping.changes(ended, merged, SETTINGS) or has_null(new)
+    assert "scientificMetadata" not in mapping.changes(ended, merged, by_settings(ended, SETTINGS)) or has_null(new)
 
 
 def has_null(entries):
