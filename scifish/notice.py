@@ -93,7 +93,7 @@ class Notices:
                 log.info("%s cannot be told: %s", scidog, reason(failed))
             self._failed.add(command)
             self._device = None
-            self._next_snapshot = time.monotonic() + AGAIN
+            self._shown, self._next_snapshot = None, time.monotonic() + AGAIN
         finally:
             self._busy = False
 

@@ -206,24 +206,31 @@ def test_the_last_snapshot_is_also_what_was_recorded_last(
     assert shown()["name"] == ""
 
 
-def test_what_records_does_not_wait_for_a_scidog_that_is_away(
-    stack: Stack, scidog: tango.DeviceProxy, caplog: pytest.LogCaptureFixture
+def test_what_records_does_not_wait_for_a_scidog_that_is_away_and_tells_it_later(
+    stack: Stack, scidog: tango.DeviceProxy, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr("scifish.notice.AGAIN", 1.0)
     caplog.set_level("INFO", "scifish.notice")
     notices = Notices({"program": "test", "host": "h", "run": "r"})
     scidog.Preview("")  # so that something else is there
     before = scidog.LastSnapshot
-    snapshot = {"uuid": "u", "name": "n", "time": "t", "values": 0, "failed": []}
-    notices.remember(snapshot)
+    failed = [{"group": "", "name": str(n), "source": "a/b/c/d", "error": "e" * 1000} for n in range(150)]
+    notices.remember({"uuid": "later", "name": "n", "time": "t", "values": 200, "failed": failed})
     began = time.monotonic()
     notices.show(stack.name(DEAD))
     assert time.monotonic() - began < 0.1
     assert eventually(lambda: "cannot be told" in caplog.text)
-    time.sleep(0.5)
-    notices.remember(snapshot)
+    time.sleep(0.3)
     notices.show(stack.name(SCIDOG))  # nobody is asked again so soon
-    time.sleep(0.5)
+    time.sleep(0.3)
     assert scidog.LastSnapshot == before
+    time.sleep(1.0)
+    notices.show(stack.name(SCIDOG))
+    assert eventually(lambda: scidog.LastSnapshot != before)
+    last = json.loads(scidog.LastSnapshot)
+    assert (last["uuid"], last["failedCount"], len(last["failed"]), len(last["failed"][0]["error"])) == (
+        *("later", 150, 100, 300),
+    )
 
 
 def test_devices_and_attributes_can_be_chosen_from(scidog: tango.DeviceProxy) -> None:
