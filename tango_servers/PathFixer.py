@@ -17,7 +17,7 @@ import tango
 from tango import AttrWriteType, DevState
 from tango.server import Device, attribute, command, device_property, run
 
-from scifish.tangodb import reason
+from scifish.tangodb import reason, text
 from sdm.layout import AUTO_VISIT, DEFAULT_ROOT, Layout, check_name, layout_from
 from sdm.office import Office as UserOffice
 from sdm.office import RememberingOffice, memory_file, office_from
@@ -47,7 +47,10 @@ LONGEST_LIST = 1000
 
 AGAIN = f"Trying again every {RETRY:.0f} s"
 
-REMEMBERED = (("Proposal", MEMORISED), ("Visit", MEMORISED), ("Visit", "in_use"), ("Sample", MEMORISED))
+REMEMBERED = (
+    *(("Proposal", MEMORISED), ("Visit", MEMORISED), ("Sample", MEMORISED)),
+    *(("Visit", "in_use"), ("Path", "by_hand")),
+)
 """What is kept in the database. `in_use` is the visit that "auto" was last, for a restart while a scan runs."""
 
 NAMES = (("UserName", MEMORISED), ("Endstation", MEMORISED))
@@ -83,8 +86,8 @@ class PathFixer(Device):
     takes longer than the client waits, it is done or refused all the same, and the Status says which.
 
     While a scan runs on one of the Doors, Proposal, Visit and Path cannot be changed, as the scan's data would
-    go to two places. Sample can: macros write it between scans and within them. The commands ForceProposal
-    and ForceVisit do not look for scans.
+    go to two places. Sample can: macros write it between scans and within them; but not where that would end a
+    Path that was set by hand. The commands ForceProposal and ForceVisit do not look for scans.
     """
 
     Beamline = device_property(dtype=str, default_value="", doc="Short name of the beamline, as in the path: cosaxs")
@@ -165,9 +168,9 @@ class PathFixer(Device):
             self._doors.look,
             lambda: self._in_use,
             functools.partial(self._replace, self._chooser),
+            lambda text: self.warn_stream(sendable(text)),
         )
         self._keeping = Background(f"{self.get_name()} upkeep", self._keep_up, TICK)
-        self._restored = False
         self._restore()
         self._say()
         self._showing.start()
@@ -199,14 +202,18 @@ class PathFixer(Device):
         """Take up what was in use before the restart.
 
         Tango writes the memorised values one by one, but visit and sample have to be known
-        before the proposal's folders are made. So it is done here, and Tango's own writes find
-        everything as they want it.
+        before the proposal's folders are made. So it is done here, and Tango's own writes are passed over.
         """
-        number, wanted, last, sample, self._user_name, self._endstation = self._memory.recall((*REMEMBERED, *NAMES))
-        for name, value in (("UserName", self._user_name), ("Endstation", self._endstation)):
+        # In the database may be letters that no client could read.
+        recalled = [sendable(value) for value in self._memory.recall((*REMEMBERED, *NAMES))]
+        number, wanted, sample, last, by_hand, self._user_name, self._endstation = recalled
+        self._restoring = {"Proposal": number, "Visit": wanted, "Sample": sample}
+        names = {"UserName": self._user_name, "Endstation": self._endstation}
+        # At the end of Init Tango writes what was last written; that may be what a client still waits for.
+        for name, value in {**self._restoring, **names}.items():
             self.get_device_attr().get_w_attr_by_name(name).set_write_value(value)
         auto = wanted in ("", AUTO_VISIT)
-        self._in_use = InUse(number, last if auto else wanted, auto, sample)
+        self._in_use = InUse(number, last if auto else wanted, auto, sample, by_hand=by_hand)
         upkeep = self._upkeep
         (found,) = answers([functools.partial(upkeep.restored, self._in_use)], START)
         if isinstance(found, InUse):
@@ -225,7 +232,6 @@ class PathFixer(Device):
 
     def _show(self) -> None:
         with tango.AutoTangoMonitor(self):  # clients' calls have it, so what is said last is the newest
-            self._restored = True  # and Init, with the writes of memorised values that end it, is over
             self._say()
 
     # --------------------------------------------------------------- the work
@@ -365,6 +371,10 @@ class PathFixer(Device):
         if self._upkeep.later:
             found.append(self._upkeep.later)
         found += [f"At the last change it was not known whether a scan runs: {one}" for one in self._silent]
+        found += [
+            f"When the visit became {now.visit}, it was not known whether a scan runs: {one}"
+            for one in self._upkeep.silent
+        ]
         if now.proposal:
             found += [
                 f"Proposal {now.number}: {now.proposal.title}",
@@ -413,7 +423,7 @@ class PathFixer(Device):
         fisallowed="is_write_allowed",
         doc=(
             "The raw folder of the visit. Another folder of the same proposal may be written; "
-            "it holds until proposal, visit or sample are written"
+            "it holds until proposal, visit or sample are written; remembered"
         ),
     )
     SamplePath = attribute(dtype=str, doc="The sample's folder: Path/Sample")
@@ -443,11 +453,10 @@ class PathFixer(Device):
         return self._in_use.number
 
     def write_Proposal(self, number: str) -> None:
-        self._set_proposal(number)
+        if not self._is_tangos("Proposal", number):
+            self._set_proposal(number)
 
     def _set_proposal(self, number: str, *, forced: bool = False) -> None:
-        if self._is_restoring() and number.strip() == self._in_use.number:
-            return
         with refusing("PathFixer", *REFUSED):
             number = written.text(number, "proposal")
             self._chooser.check(number, "", "")
@@ -463,11 +472,10 @@ class PathFixer(Device):
         return self._in_use.visit
 
     def write_Visit(self, visit: str) -> None:
-        self._set_visit(visit)
+        if not self._is_tangos("Visit", visit):
+            self._set_visit(visit)
 
     def _set_visit(self, visit: str, *, forced: bool = False) -> None:
-        if self._is_restoring() and (visit.strip() or AUTO_VISIT) == self._in_use.wanted_visit:
-            return
         with refusing("PathFixer", *REFUSED):
             visit = written.text(visit, "visit") or AUTO_VISIT
             self._chooser.check("", visit, "")
@@ -481,7 +489,7 @@ class PathFixer(Device):
         return self._in_use.sample
 
     def write_Sample(self, sample: str) -> None:
-        if self._is_restoring() and sample.strip() == self._in_use.sample:
+        if self._is_tangos("Sample", sample):
             return
         with refusing("PathFixer", *REFUSED):
             sample = written.text(sample, "sample")
@@ -591,7 +599,7 @@ class PathFixer(Device):
                 "sample": now.sample,
                 "path": now.path,
                 "sample_path": now.sample_path,
-                "by_hand": now.by_hand,
+                "by_hand": bool(now.by_hand),
                 "office": {"answered": now.answered, "old": bool(now.proposal and now.proposal.as_of)},
                 "folders": [{"path": one.path, "mode": one.shown, "wanted": f"{one.wanted:05o}"} for one in folders],
                 "consumers": [
@@ -604,18 +612,17 @@ class PathFixer(Device):
 
     # ------------------------------------------------------------------ Tango
 
-    def _is_restoring(self) -> bool:
-        """Whether it may be Tango that writes a memorised value, at the start or at the end of Init.
+    def _is_tangos(self, attribute: str, value: str) -> bool:
+        """Whether it is Tango that writes a memorised value, as it does once before any client can write.
 
         That is taken up already, or the Status says why not. It is not refused either: an attribute whose
         memorised value is refused cannot be read any more.
         """
-        util = tango.Util.instance()
-        return not self._restored or util.is_svr_starting() or util.is_device_restarting(self.get_name())
+        return self._restoring.pop(attribute, None) == sendable(text(value).strip())
 
 
-def _remembered(found: InUse) -> tuple[str, str, str, str]:
-    return found.number, found.wanted_visit, found.visit, found.sample
+def _remembered(found: InUse) -> tuple[str, ...]:
+    return found.number, found.wanted_visit, found.sample, found.visit, found.by_hand
 
 
 def _no_answer(wait: Wait) -> str:
