@@ -14,7 +14,6 @@ from tango import DevState
 
 import deploy.demo
 from deploy.demo.stack import PATHFIXER, Stack
-from scifish.tangodb import raw
 from sdm.layout import today
 from tests.integration.pathfixer import configure, office_file, proxy_of
 from tests.tango_system import Events, control_system, eventually, refusal
@@ -140,7 +139,7 @@ def test_letters_that_tango_cannot_carry_in_the_database_do_not_keep_it_from_sta
     stack: Stack, pathfixer: tango.DeviceProxy
 ) -> None:
     for attribute in ("UserName", "Sample"):
-        stack.db.put_device_attribute_property(PATHFIXER, {attribute: {"__value": [raw("λ")]}})
+        stack.db.put_device_attribute_property(PATHFIXER, {attribute: {"__value": ["λ"]}})
     for begin in (pathfixer.Init, lambda: (kill(stack), start(stack))):
         begin()
         assert pathfixer.read_attribute("UserName").value
