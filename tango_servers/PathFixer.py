@@ -10,14 +10,14 @@ import contextlib
 import functools
 import json
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 
 import tango
 from tango import AttrWriteType, DevState
 from tango.server import Device, attribute, command, device_property, run
 
-from scifish.tangodb import reason, text
+from scifish.tangodb import text
 from sdm.layout import AUTO_VISIT, DEFAULT_ROOT, Layout, check_name, layout_from
 from sdm.office import Office as UserOffice
 from sdm.office import RememberingOffice, memory_file, office_from
@@ -27,7 +27,7 @@ from tango_servers.background import Background, answers
 from tango_servers.condition import Condition
 from tango_servers.handover import RETRY, HandOver, parse_consumers
 from tango_servers.inuse import STORAGE, Chooser, InUse, Target
-from tango_servers.memory import MEMORISED, Memory
+from tango_servers.remembered import Remembered, differ
 from tango_servers.turns import Turns, Wait, Waits
 from tango_servers.upkeep import REFUSALS, Upkeep
 
@@ -46,15 +46,6 @@ LOOK = 2.0
 LONGEST_LIST = 1000
 
 AGAIN = f"Trying again every {RETRY:.0f} s"
-
-REMEMBERED = (
-    *(("Proposal", MEMORISED), ("Visit", MEMORISED), ("Sample", MEMORISED)),
-    *(("Visit", "in_use"), ("Path", "by_hand")),
-)
-"""What is kept in the database. `in_use` is the visit that "auto" was last, for a restart while a scan runs."""
-
-NAMES = (("UserName", MEMORISED), ("Endstation", MEMORISED))
-"""Kept there too, by themselves: what is in use may just be changing."""
 
 
 class ScanRunning(Exception):
@@ -155,13 +146,12 @@ class PathFixer(Device):
         self._waits = Waits()
         self._late = ""
         self._silent: tuple[str, ...] = ()
-        self._unkept = ""
         consumers, self._wrong_lines = parse_consumers(self.PathConsumers)
         macroservers = dict.fromkeys(consumer.device for consumer in consumers if consumer.environment)
         self._doors = scans.Doors(self.Doors, list(macroservers))
         self._showing = Background(f"{self.get_name()} shows", self._show, TICK)
         self._hand_over = HandOver(consumers, self._showing.now)
-        self._memory = Memory(self.get_name())
+        self._remembered = Remembered(self.get_name())
         self._chooser = self._from_settings()
         self._upkeep = Upkeep(
             self._chooser,
@@ -204,16 +194,14 @@ class PathFixer(Device):
         Tango writes the memorised values one by one, but visit and sample have to be known
         before the proposal's folders are made. So it is done here, and Tango's own writes are passed over.
         """
-        # In the database may be letters that no client could read.
-        recalled = [sendable(value) for value in self._memory.recall((*REMEMBERED, *NAMES))]
-        number, wanted, sample, last, by_hand, self._user_name, self._endstation = recalled
-        self._restoring = {"Proposal": number, "Visit": wanted, "Sample": sample}
+        recalled = self._remembered.recall()
+        self._in_use = recalled.in_use
+        self._user_name, self._endstation = recalled.user_name, recalled.endstation
+        self._restoring = dict(recalled.memorised)
         names = {"UserName": self._user_name, "Endstation": self._endstation}
         # At the end of Init Tango writes what was last written; that may be what a client still waits for.
         for name, value in {**self._restoring, **names}.items():
             self.get_device_attr().get_w_attr_by_name(name).set_write_value(value)
-        auto = wanted in ("", AUTO_VISIT)
-        self._in_use = InUse(number, last if auto else wanted, auto, sample, by_hand=by_hand)
         upkeep = self._upkeep
         (found,) = answers([functools.partial(upkeep.restored, self._in_use)], START)
         if isinstance(found, InUse):
@@ -225,9 +213,9 @@ class PathFixer(Device):
     def _keep_up(self) -> None:
         if self._ready != DevState.OFF:
             self._upkeep.work()
-        if self._unkept:
-            self._keep_names()
-            self._keep(self._in_use)
+        if self._remembered.trouble:
+            self._remembered.keep_names(self._user_name, self._endstation)
+            self._remembered.keep(self._in_use)
         self._showing.now()
 
     def _show(self) -> None:
@@ -288,22 +276,8 @@ class PathFixer(Device):
                 attributes.get_w_attr_by_name(name).set_write_value(value)
             if anew or self._fields(before) != self._fields(found):
                 self._hand_on()
-        if anew or _remembered(before) != _remembered(found):
-            self._keep(found)
-
-    def _keep(self, found: InUse) -> None:
-        """A restart is not to bring back what was before. Tango itself only keeps what is written."""
-        self._put(dict(zip(REMEMBERED, _remembered(found), strict=True)))
-
-    def _keep_names(self) -> None:
-        self._put(dict(zip(NAMES, (self._user_name, self._endstation), strict=True)))
-
-    def _put(self, values: Mapping[tuple[str, str], str]) -> None:
-        try:
-            self._memory.keep(values)
-            self._unkept = ""
-        except tango.DevFailed as failed:
-            self._unkept = reason(failed)
+        if anew or differ(before, found):
+            self._remembered.keep(found)
 
     def _hand_on(self) -> None:
         if self._in_use.path:
@@ -361,8 +335,8 @@ class PathFixer(Device):
         refused = self._hand_over.refused.items()
         found += [*now.notes, *(f"{device} refused the path: {why}. {AGAIN}" for device, why in refused)]
         found += self._hand_over.foreign
-        if self._unkept:
-            found.append(f"What is in use would not be known after a restart: {self._unkept}. {AGAIN}")
+        if self._remembered.trouble:
+            found.append(f"What is in use would not be known after a restart: {self._remembered.trouble}. {AGAIN}")
         return found
 
     def _remarks(self) -> list[str]:
@@ -528,7 +502,7 @@ class PathFixer(Device):
 
     def _remember_name(self) -> None:
         with tango.AutoTangoAllowThreads(self):
-            self._keep_names()
+            self._remembered.keep_names(self._user_name, self._endstation)
         self._say()
 
     def read_ConfiguredDevices(self) -> list[str]:
@@ -619,10 +593,6 @@ class PathFixer(Device):
         memorised value is refused cannot be read any more.
         """
         return self._restoring.pop(attribute, None) == sendable(text(value).strip())
-
-
-def _remembered(found: InUse) -> tuple[str, ...]:
-    return found.number, found.wanted_visit, found.sample, found.visit, found.by_hand
 
 
 def _no_answer(wait: Wait) -> str:
