@@ -145,7 +145,7 @@ class Stack:
         """
         office = yaml.safe_load(Path(__file__).with_name("proposals.yaml").read_text("utf-8"))
         for proposal in office["proposals"]:
-            proposal["group"] = _own_group()
+            proposal["group"] = own_group() or str(os.getegid())
         path = self.folder / "proposals.yaml"
         path.write_text(yaml.safe_dump(office, allow_unicode=True, sort_keys=False), "utf-8")
         return path
@@ -243,12 +243,12 @@ class Stack:
         return path
 
 
-def _own_group() -> str:
-    gid = os.getegid()
+def own_group() -> str:
+    """The group of who runs this; "" where it has no name, as in a container, of which PathFixer complains."""
     try:
-        return grp.getgrgid(gid).gr_name
+        return grp.getgrgid(os.getegid()).gr_name
     except KeyError:
-        return str(gid)  # as in a container; PathFixer says that there is no such group
+        return ""
 
 
 def _command(name: str) -> str:
