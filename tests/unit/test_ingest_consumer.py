@@ -753,6 +753,15 @@ def test_a_stop_does_not_wait_for_ever_for_what_hangs(cow):
     go.set()
 
 
+def test_a_stop_does_not_wait_for_ever_for_kafka(cow, monkeypatch, caplog):
+    monkeypatch.setattr(consumer, "LEAVE_WITHIN", 0.1)
+    go = threading.Event()
+    cow.kafka.close = lambda: go.wait(IN_TIME)
+    run(cow, at(0, message()))
+    go.set()
+    assert "Kafka does not answer" in caplog.text
+
+
 # ------------------------------------------------------------------------------- seeing
 
 
