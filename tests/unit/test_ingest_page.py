@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -9,7 +10,7 @@ import pytest
 
 from ingest.mapping import Mapping
 from ingest.mapping.page import load_page
-from ingest.mapping.templates import parse
+from ingest.mapping.templates import NAMES, known, parse
 from ingest.ownership import by_settings
 from ingest.settings import SettingsError, load
 from tests.kafka import message, value
@@ -178,3 +179,30 @@ def test_what_cannot_be_read(page, tmp_path):
 
 def test_braces_that_are_meant_as_such():
     assert parse("{{x}} {beamline}").value({"beamline": "b"}) == "{x} b"
+
+
+DOCS = (Path(__file__).parents[2] / "docs" / "reference" / "scicow.md").read_text("utf-8")
+
+
+def test_the_example_in_the_docs(mapped):
+    (example,) = re.findall(r"```yaml\n(.*?)```", DOCS, re.DOTALL)
+    entries = {"Vacuum": {"gauge": value(1)}, "Sample": {"T": value(20, "Grad C", end=21)}}
+    found = mapped(example, "v4", scientificMetadata=entries)
+    assert found["keywords"] == ["cosaxs", "mot01"]
+    assert found["description"] == "ascan mot01 0 1 10 0.1, recorded by sardana"
+    assert found["instrumentIds"] == ["cosaxs"]
+    assert "dataFormat" not in found
+    assert mapped(example)["instrumentId"] == "cosaxs"
+    metadata = found["scientificMetadata"]
+    assert set(metadata) == {"scan", "Sample / T"}
+    assert (metadata["Sample / T"]["unit"], metadata["Sample / T"]["end"]) == ("degC", 21)
+    assert "source" not in metadata["Sample / T"]
+    assert metadata["scan"]["status"]["human_name"] == "Result"
+    assert metadata["scan"]["sample"]["value"] == "S-1"
+
+
+def test_the_docs_name_each_name():
+    rows = re.findall(r"^\| (`.*?) \|", DOCS, re.MULTILINE)
+    named = set(re.findall(r"`([^`]+)`", " ".join(rows)))
+    assert {name for name in named if "." not in name} == NAMES
+    assert all(known(name) for name in named)
