@@ -6,10 +6,8 @@ import argparse
 import logging
 import signal
 import sys
-from functools import partial
 
 from ingest.commands.common import Commands, add_config
-from ingest.ownership import by_settings
 from ingest.settings import load
 
 
@@ -34,6 +32,7 @@ def _run(args: argparse.Namespace) -> int:
     from ingest.ingestor import Ingestor
     from ingest.progress import Progress
     from ingest.scicat import NotAllowed, SciCat, SciCatError
+    from ingest.validation import validation_from
 
     logging.basicConfig(
         level=args.log_level.upper(), format="%(asctime)s %(levelname)s %(name)s: %(message)s", stream=sys.stderr
@@ -41,7 +40,7 @@ def _run(args: argparse.Namespace) -> int:
     settings = load(args.config)
     account = settings.scicat
     client = SciCat(account.url, account.username, str(account.password), timeout=account.timeout)
-    ingestor = Ingestor(client, settings, partial(by_settings, settings=settings))
+    ingestor = Ingestor(client, settings, validation_from(settings, client))
     cow = SciCow(settings, ingestor, DeadLetters(settings), Progress())
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: cow.stop())
