@@ -1,8 +1,10 @@
 """Whose a dataset is: by the user office, by the settings, and for each kind of proposal that does not count."""
 
+import copy
 import dataclasses
 import logging
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -10,7 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ingest.failures import NotYet, Refused
-from ingest.ownership import Ownership, by_settings, check_same_beamline, is_name
+from ingest.ingestor import Ingestor
+from ingest.ownership import Ownership, by_settings, is_name
 from ingest.registry import Registry
 from ingest.scicat import SciCatError
 from ingest.settings import Proposals, SettingsError, load, wrong_email
@@ -19,6 +22,7 @@ from ingest.validation import Validator, validation_from
 from sdm.names import check_name
 from sdm.office import OfficeRefused, OfficeUnavailable, Proposal
 from tests.kafka import message
+from tests.unit.test_ingest_ingestor import FakeSciCat as FakeCatalogue
 from tests.unit.test_ingest_registry import FakeSciCat
 from tests.unit.test_ingest_settings import GOOD, PASSWORD
 from tests.unit.test_ingest_shared_office import Clock, FakeOffice
@@ -298,11 +302,19 @@ def test_what_the_office_says_is_data(title, name, email):
     assert scicat.proposals["1"]["title"]
 
 
-def test_a_dataset_is_changed_only_from_its_own_beamline():
-    check_same_beamline(message("annotation"), "CoSAXS")
-    for other in ("veritas", "", "cosaxs2"):
-        with pytest.raises(Refused, match="cannot change it"):
-            check_same_beamline(message("annotation"), other)
+@pytest.mark.parametrize("kind", ["annotation", "ended", "part"])
+def test_a_dataset_is_changed_only_from_its_own_beamline(kind):
+    scicat = FakeCatalogue()
+    ingest = Ingestor(scicat, SETTINGS, partial(by_settings, settings=SETTINGS)).ingest
+    began = message("began")
+    ingest(began)
+    before = copy.deepcopy(scicat.sets)
+    part = {"part": {"number": 2, "of": 2}} if kind == "part" else {}
+    sent = message("ended" if part else kind, began["uuid"], **part)
+    with pytest.raises(Refused, match="dataset of the beamline 'cosaxs', and this message is from 'veritas'"):
+        ingest(sent | {"beamline": "veritas"})
+    assert scicat.sets == before
+    ingest(sent | {"beamline": "CoSAXS"})
 
 
 # ------------------------------------------------------------------------ the settings
