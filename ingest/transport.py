@@ -46,7 +46,10 @@ class Transport:
         headers: Mapping[str, str] | None = None,
         query: Mapping[str, str] | None = None,
     ) -> Answer:
-        """The answer, whatever its status. SciCatError with status 0 if there is none, or not all of it; TimedOut if it was sent."""
+        """The answer, whatever its status. SciCatError with status 0 if there is none, or not all of it.
+
+        It is TimedOut if the call was sent.
+        """
         try:
             try:
                 return self._once(method, path, data, headers, query)
@@ -83,7 +86,12 @@ class Transport:
         ) as response:
             content = _read(response.raw, deadline)
             self._own.connection.used = time.monotonic()
-            return Answer(response.status_code, content, response.headers.get("Location", ""), response.headers.get("Retry-After", ""))
+            return Answer(
+                response.status_code,
+                content,
+                response.headers.get("Location", ""),
+                response.headers.get("Retry-After", ""),
+            )
 
     def _session(self) -> requests.Session:
         connection: _Connection | None = getattr(self._own, "connection", None)

@@ -22,9 +22,10 @@ from rich.markup import escape
 from deploy.demo.door import Door, MacroFailed
 from deploy.demo.processes import ProcessError, Processes
 from deploy.demo.session import Session
-from deploy.demo.stack import BEAMLINE, DOOR, MACROSERVER, PATHFIXER, Account, Stack, own_group
-from deploy.demo.summary import Comparison, Expected, expected_scans
+from deploy.demo.stack import BEAMLINE, DOOR, MACROSERVER, OFFICE, PATHFIXER, Account, Stack, own_group
+from deploy.demo.summary import Comparison, Expected, expected_scans, wrong_owners
 from ingest.scicat import SciCatError
+from sdm.office import YamlOffice
 from taurus_widgets import columns
 from taurus_widgets.terminal import make_console, read_and_print
 
@@ -129,6 +130,7 @@ class Demo:
         good = [tango.DevState.ON, tango.DevState.STANDBY]
         well = pathfixer.state() in (good if own_group() else [*good, tango.DevState.ALARM])
         summary = {**found.summary(len(self.scans), self.notes), "pathfixer": pathfixer.status().splitlines()}
+        summary["wrong_owners"] = wrong_owners(found.found, self.catalogue.client(), YamlOffice(OFFICE))
         (self.folder / "summary.json").write_text(json.dumps(summary, indent=2, ensure_ascii=False) + "\n", "utf-8")
         console.rule("The scan log")
         read_and_print(
@@ -136,6 +138,8 @@ class Demo:
         )
         for scan in found.lost:
             console.print(f"[red]lost: {escape(scan.title)} ({scan.status}), {scan.uuid}")
+        for line in summary["wrong_owners"]:
+            console.print(f"[red]{escape(line)}")
         delay = summary["seconds_scan_end_to_row"]
         console.print(
             f"{summary['scans']} scans and 1 snapshot, {summary['datasets']} datasets: "
@@ -144,7 +148,8 @@ class Demo:
         )
         console.print(f"PathFixer: {escape(pathfixer.status())}", style="" if well else "red", soft_wrap=True)
         console.print(f"{self.picture} and {self.folder / 'summary.json'} are written.")
-        return 0 if well and not (summary["lost"] or summary["duplicates"] or summary["running"]) else 1
+        wrong = any(summary[name] for name in ("lost", "duplicates", "running", "wrong_owners"))
+        return 0 if well and not wrong else 1
 
     def keep(self) -> None:
         """Say how to join, and wait for Ctrl-C."""
