@@ -64,9 +64,9 @@ class SciCat:
         """Take a new token. NotAllowed if name or password are wrong."""
         answer = self._send("POST", "/api/v3/auth/login", {"username": self.username, "password": self._password})
         if answer.status_code in (401, 403):
-            raise NotAllowed(f"SciCat refuses the user {self.username!r}", answer.status_code, answer.text)
+            raise NotAllowed(f"SciCat refuses the user {self.username!r}", answer.status_code, self._said(answer))
         if answer.status_code not in (200, 201):
-            raise SciCatError("login to SciCat", answer.status_code, answer.text)
+            raise SciCatError("login to SciCat", answer.status_code, self._said(answer))
         try:
             self._token = answer.json()["access_token"]
         except (ValueError, KeyError, TypeError) as error:
@@ -96,15 +96,17 @@ class SciCat:
             answer = self._send(method, path, body, params, content_type)
         what = f"{method} {path}"
         if answer.status_code == 409:
-            raise Conflict(what, 409, answer.text)
+            raise Conflict(what, 409, self._said(answer))
         if answer.status_code in (401, 403):
-            raise NotAllowed(what, answer.status_code, answer.text)
+            raise NotAllowed(what, answer.status_code, self._said(answer))
         if not 200 <= answer.status_code < 300:
-            raise SciCatError(what, answer.status_code, answer.text)
+            raise SciCatError(what, answer.status_code, self._said(answer))
         try:
             return answer.json() if answer.content else None
         except ValueError as error:
-            raise SciCatError(what, answer.status_code, f"the answer is not JSON: {answer.text[:200]}") from error
+            raise SciCatError(
+                what, answer.status_code, f"the answer is not JSON: {self._said(answer)[:200]}"
+            ) from error
 
     def alive(self) -> bool:
         """Whether the token still counts: reads with a dead one are 200 and empty."""
@@ -167,6 +169,13 @@ class SciCat:
         self.call("POST", "/api/v3/origdatablocks", block)
 
     # ---------------------------------------------------------------- private
+
+    def _said(self, answer: requests.Response) -> str:
+        """The answer's text. Some servers and proxies repeat what they were sent: that is not for logs."""
+        text = answer.text
+        for secret in filter(None, (self._password, self._token)):
+            text = text.replace(secret, "***").replace(json.dumps(secret)[1:-1], "***")
+        return text
 
     def _send(
         self,
