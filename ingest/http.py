@@ -134,6 +134,7 @@ class _Handler(BaseHTTPRequestHandler):
 class _Listener(ThreadingHTTPServer):
     daemon_threads = True
     block_on_close = False
+    request_queue_size = 8 * MOST
     pages: _Pages
 
     def __init__(self, family: socket.AddressFamily, address: Any) -> None:

@@ -22,28 +22,24 @@ _message: ContextVar[Mapping[str, object]] = ContextVar("_message", default={}) 
 
 @contextmanager
 def about(
-    *,
-    uuid: str = "",
-    topic: str = "",
-    partition: int | None = None,
-    offset: int | None = None,
-    beamline: str = "",
-    proposal: str = "",
+    *, uuid: str = "", topic: str = "", partition: int | None = None, offset: int | None = None
 ) -> Iterator[None]:
     """Whatever is logged by this thread inside is about this message. An inner one adds to an outer one."""
-    given = {
-        "uuid": uuid,
-        "topic": topic,
-        "partition": partition,
-        "offset": offset,
-        "beamline": beamline,
-        "proposal": proposal,
-    }
-    before = _message.set({**_message.get(), **{name: it for name, it in given.items() if it not in ("", None)}})
+    before = _message.set(_message.get())
     try:
+        _add(uuid=uuid, topic=topic, partition=partition, offset=offset)
         yield
     finally:
         _message.reset(before)
+
+
+def also(*, uuid: str = "", beamline: str = "", proposal: str = "") -> None:
+    """More of the same message, known only inside of `about`, until its end."""
+    _add(uuid=uuid, beamline=beamline, proposal=proposal)
+
+
+def _add(**known: object) -> None:
+    _message.set({**_message.get(), **{name: it for name, it in known.items() if it not in ("", None)}})
 
 
 def plain(text: str) -> str:

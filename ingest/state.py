@@ -6,11 +6,11 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from importlib.metadata import version
 from typing import Any, Protocol
 
 from ingest.offsets import Partition
 from ingest.progress import Progress, Topic
-from scifish import __version__
 
 POLLED_WITHIN = 60.0
 """Seconds without a look at Kafka after which the consumer hangs: it looks twice a second, whatever SciCat does."""
@@ -47,7 +47,7 @@ class State:
         self.dead_letters = dead_letters
         self._started = time.monotonic()
         self.started = datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
-        self.version = __version__
+        self.version = version("sardana-scizoo")
 
     @property
     def held(self) -> str:

@@ -214,6 +214,7 @@ class Stack:
                 "contact_email": f"{BEAMLINE}@example.org",
                 "principal_investigator": "Beamline staff",
             },
+            "http": {"port": 0},  # another one may run on this machine
         }
         config.write_text(yaml.safe_dump(settings), "utf-8")
         return self.processes.start(

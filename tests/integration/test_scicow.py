@@ -61,6 +61,7 @@ class Beamline:
                         "topics": f"^scifish-{self.run}.*",
                     },
                     "dead_letter_topic": self.dead_letter_topic,
+                    "http": {"port": 0},  # several run at a time
                     "scicat": {
                         "url": self.catalogue.url,
                         "username": INGESTOR.username,

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ingest import logs
-from ingest.logs import about, plain
+from ingest.logs import about, also, plain
 
 HOSTILE = "scan\n2026-01-01 00:00:00 INFO ingest: all is well\r\x1b[2J\x9b31m\u2028\u202e\ud800\0"
 
@@ -53,7 +53,8 @@ def test_a_line_about_a_dataset_says_its_uuid(logger: Make) -> None:
 
 def test_a_json_line_has_all_that_is_known(logger: Make) -> None:
     log, stream = logger("json")
-    with about(topic="scifish-cosaxs", partition=0, offset=0), about(uuid="u-1", beamline="cosaxs", proposal="1"):
+    with about(topic="scifish-cosaxs", partition=0, offset=0):
+        also(uuid="u-1", beamline="cosaxs", proposal="1")
         log.warning("held: %s", "no answer")
     log.info("going on")
     first, second = map(json.loads, stream.getvalue().splitlines())
@@ -106,7 +107,8 @@ def test_a_long_text_is_cut_and_says_so() -> None:
 @pytest.mark.parametrize("form", logs.FORMATS)
 def test_what_users_wrote_breaks_no_line(logger: Make, form: str) -> None:
     log, stream = logger(form)
-    with about(uuid=HOSTILE, proposal=HOSTILE):
+    with about(uuid=HOSTILE):
+        also(proposal=HOSTILE)
         log.info("%s", HOSTILE)
     (line,) = stream.getvalue().splitlines()
     assert line.isprintable()
