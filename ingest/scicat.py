@@ -185,7 +185,8 @@ class SciCat:
         """The answer's text. Some servers and proxies repeat what they were sent: that is not for logs."""
         text = answer.text
         for secret in filter(None, (self._password, self._token)):
-            text = text.replace(secret, "***").replace(json.dumps(secret)[1:-1], "***")
+            for form in (secret, json.dumps(secret)[1:-1], json.dumps(secret, ensure_ascii=False)[1:-1]):
+                text = text.replace(form, "***")
         return text
 
     def _send(

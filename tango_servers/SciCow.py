@@ -26,6 +26,7 @@ UNREAD = 30.0
 """Seconds for which nobody may read a topic: replicas that start or stop hand it on."""
 
 Value = int | float | str | tuple[str, ...]
+Read = tuple[Value, float, AttrQuality]
 
 
 @dataclass(frozen=True, eq=False)
@@ -204,38 +205,73 @@ class SciCow(Device):
 
     # -------------------------------------------------------------- attributes
 
-    lag = attribute(name="Lag", dtype="DevLong64", fget="read", doc="Messages in Kafka that SciCat does not have yet")
+    lag = attribute(
+        name="Lag", dtype="DevLong64", fget="read_Lag", doc="Messages in Kafka that SciCat does not have yet"
+    )
     lag_seconds = attribute(
-        name="LagSeconds", dtype=float, unit="s", format="%.0f", fget="read", doc="Age of the oldest of these messages"
+        name="LagSeconds",
+        dtype=float,
+        unit="s",
+        format="%.0f",
+        fget="read_LagSeconds",
+        doc="Age of the oldest of these messages",
     )
     dead_letters = attribute(
         name="DeadLetters",
         dtype="DevLong64",
-        fget="read",
+        fget="read_DeadLetters",
         doc="Messages of all beamlines that could not be ingested, and wait for somebody",
     )
     ingested = attribute(
-        name="Ingested", dtype="DevLong64", fget="read", doc="Messages that SciCat has, since the replicas were started"
+        name="Ingested",
+        dtype="DevLong64",
+        fget="read_Ingested",
+        doc="Messages that SciCat has, since the replicas were started",
     )
     retried = attribute(
         name="Retried",
         dtype="DevLong64",
-        fget="read",
+        fget="read_Retried",
         doc="Tries that were made again after a failure that passes, since the replicas were started",
     )
     missing = attribute(
         name="Missing",
         dtype="DevLong64",
-        fget="read",
+        fget="read_Missing",
         doc="Messages that a program has numbered and that never came, since the replicas were started",
     )
-    held = attribute(name="Held", dtype=str, fget="read", doc='Why SciCow can do nothing at the moment, "" if it can')
+    held = attribute(
+        name="Held", dtype=str, fget="read_Held", doc='Why SciCow can do nothing at the moment, "" if it can'
+    )
     beamlines = attribute(
-        name="Beamlines", dtype=(str,), max_dim_x=MOST_BEAMLINES, fget="read", doc="The topics that are shown"
+        name="Beamlines", dtype=(str,), max_dim_x=MOST_BEAMLINES, fget="read_Beamlines", doc="The topics that are shown"
     )
 
-    def read(self, attr: tango.Attribute) -> tuple[Value, float, AttrQuality]:
-        name = attr.get_name()
+    def read_Lag(self) -> Read:
+        return self._read("Lag")
+
+    def read_LagSeconds(self) -> Read:
+        return self._read("LagSeconds")
+
+    def read_DeadLetters(self) -> Read:
+        return self._read("DeadLetters")
+
+    def read_Ingested(self) -> Read:
+        return self._read("Ingested")
+
+    def read_Retried(self) -> Read:
+        return self._read("Retried")
+
+    def read_Missing(self) -> Read:
+        return self._read("Missing")
+
+    def read_Held(self) -> Read:
+        return self._read("Held")
+
+    def read_Beamlines(self) -> Read:
+        return self._read("Beamlines")
+
+    def _read(self, name: str) -> Read:
         return self._values[name], self._time, self._qualities[name]
 
     # ---------------------------------------------------------------- commands

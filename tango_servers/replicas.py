@@ -17,7 +17,8 @@ from sdm.proposal import one_line
 LARGEST = 1_000_000
 """Bytes of an answer. A beamline takes some 150."""
 
-_CHUNK = 65_536
+_CHUNK = 16
+"""Bytes between looks at the clock: requests waits until it has so many, and they may come in drops."""
 
 
 class NoStatus(Exception):
@@ -70,7 +71,7 @@ def check_url(url: str) -> str:
 
 
 def ask(url: str, timeout: float) -> Replica:
-    """Takes at most about twice `timeout`, in seconds. Raises NoStatus."""
+    """Gives up after about `timeout` seconds. Raises NoStatus."""
     until = time.monotonic() + timeout
     address = url.rstrip("/").removesuffix("/status") + "/status"
     try:
