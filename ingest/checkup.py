@@ -103,7 +103,7 @@ def _kafka(settings: Settings, timeout: float, max_lag: float) -> tuple[str, dic
     late = [topic for topic in topics if _is_late(lag[topic], max_lag)]
     if late:
         raise Wrong(
-            f"{', '.join(late)}: behind by more than {max_lag:.0f} s; SciCow's log says what keeps it, "
+            f"{', '.join(late)}: behind by more than {max_lag:g} s; SciCow's log says what keeps it, "
             "and more replicas or `workers` help where it is only slow",
             **facts,
         )

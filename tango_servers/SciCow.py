@@ -153,13 +153,15 @@ class SciCow(Device):
             found.limits.append(f"SciCow is held: {sum_.held}. It goes on by itself when that is put right.")
         if sum_.lag_seconds is not None and sum_.lag_seconds > wanted.max_lag:
             found.limits.append(
-                f"A message waits since {sum_.lag_seconds:.0f} s (MaxLag is {wanted.max_lag:g}): SciCow's log says why."
+                f"A message waits for {sum_.lag_seconds:.0f} s (MaxLag is {wanted.max_lag:g}): SciCow's log says why."
             )
         if sum_.dead_letters:
-            found.limits.append(f"{sum_.dead_letters} dead letters wait: see why with `scicow dead-letters list`.")
+            found.limits.append(
+                f"Dead letters that wait: {sum_.dead_letters}. See why with `scicow dead-letters list`."
+            )
         if self._new_missing():
             found.limits.append(
-                f"{self._new_missing()} messages are missing: `scicow audit` names their datasets, "
+                f"Messages that are missing: {self._new_missing()}. `scicow audit` names their datasets, "
                 "and the command AcknowledgeMissing ends this alarm."
             )
         self._say_unread(found, wanted, sum_)

@@ -121,7 +121,7 @@ def test_it_alarms_when_a_message_waits_for_too_long(stack: Stack, replicas: lis
     assert is_in(cow, DevState.ON)
     events = Events(cow, "State", "LagSeconds")
     one.behind = {(COSAXS, 0): (5, 61.0)}
-    assert is_in(cow, DevState.ALARM, "A message waits since 61 s (MaxLag is 60)")
+    assert is_in(cow, DevState.ALARM, "A message waits for 61 s (MaxLag is 60)")
     assert quality(cow, "LagSeconds") == AttrQuality.ATTR_ALARM
     one.behind = {(COSAXS, 0): (0, 0.0)}
     assert is_in(cow, DevState.ON)
@@ -133,7 +133,7 @@ def test_it_alarms_when_dead_letters_wait(stack: Stack, replicas: list[Replica])
     one, two = replicas
     one.letters = two.letters = 3  # both have counted the same topic
     cow = with_properties(stack, Urls=[one.url, two.url])
-    assert is_in(cow, DevState.ALARM, "3 dead letters wait: see why with `scicow dead-letters list`.")
+    assert is_in(cow, DevState.ALARM, "Dead letters that wait: 3. See why with `scicow dead-letters list`.")
     assert cow.DeadLetters == 3
     one.letters = two.letters = None
     assert is_in(cow, DevState.ON)
@@ -153,18 +153,18 @@ def test_missing_messages_alarm_until_somebody_knows(stack: Stack, replicas: lis
     one, two = replicas
     one.progress.count(COSAXS, "missing", 2)
     cow = with_properties(stack, Urls=[one.url, two.url])
-    assert is_in(cow, DevState.ALARM, "2 messages are missing: `scicow audit` names their datasets")
+    assert is_in(cow, DevState.ALARM, "Messages that are missing: 2. `scicow audit` names their datasets")
     cow.AcknowledgeMissing()
     assert is_in(cow, DevState.ON)
     assert cow.Missing == 2
     two.progress.count(COSAXS, "missing")
-    assert is_in(cow, DevState.ALARM, "1 messages are missing")
+    assert is_in(cow, DevState.ALARM, "Messages that are missing: 1.")
     cow.AcknowledgeMissing()
     assert is_in(cow, DevState.ON)
     one.progress.topics.clear()  # as after its restart
     assert eventually(lambda: cow.Missing == 1)
     one.progress.count(COSAXS, "missing")
-    assert is_in(cow, DevState.ALARM, "1 messages are missing")
+    assert is_in(cow, DevState.ALARM, "Messages that are missing: 1.")
 
 
 def test_it_alarms_when_one_replica_is_away_and_is_in_fault_when_all_are(stack: Stack, replicas: list[Replica]) -> None:
@@ -283,5 +283,5 @@ def test_it_shows_a_real_scicow(stack: Stack, kafka: Kafka, tmp_path: Path) -> N
         send(kafka.bootstrap, site.topic, [(given["uuid"], encode(given)), ("b", b"no JSON")])
         assert eventually(lambda: cow.read_attribute("Ingested").value == 1, 30)
         assert eventually(lambda: cow.read_attribute("DeadLetters").value == 1, 40)
-        assert is_in(cow, DevState.ALARM, "1 dead letters wait")
+        assert is_in(cow, DevState.ALARM, "Dead letters that wait: 1.")
         assert cow.Lag == 0

@@ -12,6 +12,7 @@ from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
+import yaml
 from prometheus_client.parser import text_string_to_metric_families as parse
 
 from ingest import http as served
@@ -111,10 +112,14 @@ def test_metrics_can_be_had_as_openmetrics(system: System) -> None:
     assert text.endswith("# EOF\n")
 
 
-def test_the_page_names_each_metric(system: System) -> None:
+def test_the_page_names_each_metric_and_alarms_on_no_other(system: System) -> None:
     page = (Path(__file__).parents[2] / "docs" / "reference" / "scicow.md").read_text("utf-8")
-    said = set(re.findall(r"^\| `(scicow_\w+)(?:\{topic\})?` \|", page, re.MULTILINE))
-    assert said == {name for name in samples(system.ask("/metrics")[2]) if name.startswith("scicow_")}
+    ours = {name for name in samples(system.ask("/metrics")[2]) if name.startswith("scicow_")}
+    assert set(re.findall(r"^\| `(scicow_\w+)(?:\{topic\})?` \|", page, re.MULTILINE)) == ours
+    assert set(re.findall(r"scicow_\w+", page)) == ours
+    scrape, rules = (yaml.safe_load(block) for block in re.findall(r"```yaml\n(.*?)```", page, re.DOTALL))
+    assert scrape["scrape_configs"][0]["job_name"] == "scicow"
+    assert all({"alert", "expr", "annotations"} <= set(rule) for rule in rules["groups"][0]["rules"])
 
 
 def test_every_count_is_a_metric() -> None:
