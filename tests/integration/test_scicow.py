@@ -64,6 +64,7 @@ class Beamline:
                         "topics": f"^scifish-{self.run}.*",
                     },
                     "dead_letter_topic": self.dead_letter_topic,
+                    "http": {"port": 0},  # several run at a time
                     "scicat": self.account(),
                     "contact": {
                         "owner": "Data manager",

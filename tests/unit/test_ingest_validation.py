@@ -21,8 +21,8 @@ from ingest.shared_office import SharedOffice
 from ingest.validation import Validator, validation_from
 from sdm.names import check_name
 from sdm.office import OfficeRefused, OfficeUnavailable, Proposal
+from tests.fake_scicat import FakeServer
 from tests.kafka import message
-from tests.unit.test_ingest_ingestor import FakeSciCat as FakeCatalogue
 from tests.unit.test_ingest_registry import FakeSciCat
 from tests.unit.test_ingest_settings import GOOD, PASSWORD
 from tests.unit.test_ingest_shared_office import Clock, FakeOffice
@@ -304,8 +304,8 @@ def test_what_the_office_says_is_data(title, name, email):
 
 @pytest.mark.parametrize("kind", ["annotation", "ended", "part"])
 def test_a_dataset_is_changed_only_from_its_own_beamline(kind):
-    scicat = FakeCatalogue()
-    ingest = Ingestor(scicat, SETTINGS, partial(by_settings, settings=SETTINGS)).ingest
+    scicat = FakeServer()
+    ingest = Ingestor(scicat.client(), SETTINGS, partial(by_settings, settings=SETTINGS)).ingest
     began = message("began")
     ingest(began)
     before = copy.deepcopy(scicat.sets)
