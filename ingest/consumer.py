@@ -8,6 +8,7 @@ the workers bring into SciCat; so Kafka is polled in time, whatever they wait fo
 from __future__ import annotations
 
 import logging
+import threading
 import time
 from typing import Any
 
@@ -34,6 +35,9 @@ MAX_BYTES = 256 * 1024 * 1024
 
 MAX_FINISH = 45.0
 """Seconds without a poll; Kafka gives our partitions away after its `max.poll.interval.ms`, of 300 s."""
+
+LEAVE_WITHIN = 12.0
+"""Seconds for Kafka to let us go; a little more than the session's time, which librdkafka may wait for."""
 
 ASK_FOR_PARTITIONS = 10.0
 UNKNOWN = -1001
@@ -237,11 +241,11 @@ class SciCow:
         """Others get these when this returns, and begin with what is not committed; so nothing may be in work then."""
         gone = self._give_up(partitions)
         if not self._lanes.settle(self._finish_within, gone):
-            log.warning(
-                "still in work after %.0f s, and will come again elsewhere: some of %s", self._finish_within, gone
-            )
-        offsets = [TopicPartition(each.topic, each.number, each.storable) for each in gone if each.storable >= 0]
-        if offsets:
+            log.warning("some of %s is still in work after %.0f s; it will come again", gone, self._finish_within)
+        for partition in gone:
+            self._store(partition)
+        offsets = [TopicPartition(each.topic, each.number, each.stored) for each in gone if each.stored >= 0]
+        if offsets and not self.stopping:  # `close` commits what is stored, and does not wait for ever for Kafka
             try:
                 self._kafka.commit(offsets=offsets, asynchronous=False)
             except KafkaException as error:
@@ -268,7 +272,12 @@ class SciCow:
         if not self._lanes.settle(self._finish_within):
             log.warning("something is still in work after %.0f s; it will come again", self._finish_within)
         self._finish_within = 0.0
-        self._kafka.close()  # gives up what is assigned, so that it is committed
+        # It gives up what is assigned and commits. Without a broker it may never return (librdkafka's issue 3740).
+        closing = threading.Thread(target=self._kafka.close, name="closing", daemon=True)
+        closing.start()
+        closing.join(LEAVE_WITHIN)
+        if closing.is_alive():
+            log.warning("Kafka does not answer; some of what was done last will come again")
         log.info("stopped")
 
     def _kafka_failed(self, error: KafkaError) -> None:
