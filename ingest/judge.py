@@ -14,7 +14,7 @@ from scifish.message import MessageError
 FAULT_OF_THE_MESSAGE = (400, 413, 422)
 """SciCat's answers that the same message will get again. Any other says something of SciCat or of its address."""
 
-FAULT_OF_THE_DATASET = (408, 409, 429, 500)
+FAULT_OF_THE_DATASET = (408, 409, 412, 429, 500)
 """What SciCat answers to one dataset alone: the real one answers 500 to two writers, and to some bad messages."""
 
 TOO_MANY = 429

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import grp
 import os
 import secrets
 import sys
@@ -133,11 +134,23 @@ class Stack:
         """PathFixer, with the proposals of `proposals.yaml` for the user office and data under the folder."""
         properties = {
             "Beamline": [BEAMLINE],
-            "Office": [f"yaml:{OFFICE}"],
+            "Office": [f"yaml:{self._user_office()}"],
             "Prefix": [str(self.folder / "data")],
             "PathConsumers": consumers,
         }
         return self.start_server("PathFixer/demo", {PATHFIXER: ("PathFixer", properties)})
+
+    def _user_office(self) -> Path:
+        """A copy of `proposals.yaml` in which the folders' group is that of who runs this.
+
+        On a beamline each proposal has a group of its own, which this machine does not know.
+        """
+        office = yaml.safe_load(Path(__file__).with_name("proposals.yaml").read_text("utf-8"))
+        for proposal in office["proposals"]:
+            proposal["group"] = own_group() or str(os.getegid())
+        path = self.folder / "proposals.yaml"
+        path.write_text(yaml.safe_dump(office, allow_unicode=True, sort_keys=False), "utf-8")
+        return path
 
     def scidog_properties(self, kafka: str) -> dict[str, Sequence[str]]:
         return {
@@ -232,6 +245,14 @@ class Stack:
         with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", encoding="utf-8") as file:
             file.write(text)
         return path
+
+
+def own_group() -> str:
+    """The group of who runs this; "" where it has no name, as in a container, of which PathFixer complains."""
+    try:
+        return grp.getgrgid(os.getegid()).gr_name
+    except KeyError:
+        return ""
 
 
 def _command(name: str) -> str:

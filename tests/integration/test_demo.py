@@ -74,6 +74,8 @@ def test_the_demo_ends_with_nothing_lost_and_nothing_running(tmp_path: Path) -> 
     assert [detail["numberOfFiles"] for detail in summary["details"]].count(1) == 8
     assert (tmp_path / "scanlog.png").stat().st_size > 10_000
     assert "First look at the fibre" in done.stdout
+    assert summary["pathfixer"][0] == "The device is in STANDBY state."
+    assert "Proposal 20250001: Swelling of cellulose fibres during drying" in summary["pathfixer"]
     assert left_over(tmp_path) == []
 
 

@@ -173,8 +173,8 @@ def test_annotations_reach_their_dataset_even_if_they_come_first(beamline: Beaml
     given = message("snapshot")
     image = {"caption": "plot", "uri": PNG}
     beamline.send(
-        message("annotation", given["uuid"], annotation={"comment": "first"}),
-        message("annotation", given["uuid"], annotation={"comment": "good", "rating": 2.5, "image": image}),
+        message("annotation", given["uuid"], seq=1, annotation={"comment": "first"}),
+        message("annotation", given["uuid"], seq=2, annotation={"comment": "good", "rating": 2.5, "image": image}),
         given,
     )
     eventually(lambda: (beamline.dataset(given) or {}).get("comment") == "good")

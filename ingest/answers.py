@@ -1,0 +1,122 @@
+"""What SciCat, or whatever stands before it, can answer, and the errors that it becomes."""
+
+from __future__ import annotations
+
+import json
+import re
+import time
+from dataclasses import dataclass
+from email.utils import parsedate_to_datetime
+from typing import Any
+
+LONGEST_TEXT = 500
+"""Characters of an answer that an error shows."""
+
+
+class SciCatError(Exception):
+    """An answer that is not the one hoped for. `status` is 0 if there was no answer at all.
+
+    `retry_after` is for how many seconds the server asks not to be called; 0 if it does not say.
+    """
+
+    def __init__(self, what: str, status: int = 0, text: str = "", retry_after: float = 0.0) -> None:
+        super().__init__(f"{what}: {status} {text[:LONGEST_TEXT]}" if status else f"{what}: {text[:LONGEST_TEXT]}")
+        self.status = status
+        self.retry_after = retry_after
+
+    @property
+    def temporary(self) -> bool:
+        """True where the same call may succeed later: no answer, a time-out, a server's fault, no JSON."""
+        return self.status < 400 or self.status in (408, 412, 425, 429) or self.status >= 500
+
+
+class Conflict(SciCatError):
+    """409: what was to be created is there already."""
+
+
+class NotAllowed(SciCatError):
+    """401 or 403 although logged in: the account lacks the right."""
+
+
+class TimedOut(SciCatError):
+    """The call was sent, and no answer came in time; it may have been done."""
+
+
+class Modified(SciCatError):
+    """412: somebody else has changed it since it was read."""
+
+
+class TooLarge(SciCatError):
+    """413, or more than SciCat would take: it was not even sent. Never temporary."""
+
+
+MAX_PAGE = 20_000
+"""Bytes of a page that are looked at for its words."""
+
+_TAGS = re.compile(r"(?s)<(style|script|head)\b.*?</\1>|<[^>]*>")
+
+PROXIES_TOO = (408, 413, 425, 429)
+"""What a proxy may answer with a page of its own, and mean it."""
+
+KINDS: dict[int, type[SciCatError]] = {401: NotAllowed, 403: NotAllowed, 409: Conflict, 412: Modified, 413: TooLarge}
+
+
+@dataclass(frozen=True)
+class Answer:
+    """A whole answer."""
+
+    status: int
+    content: bytes = b""
+    location: str = ""
+    retry_after: str = ""
+
+    @property
+    def good(self) -> bool:
+        return 200 <= self.status < 300
+
+    def json(self) -> Any:
+        """The decoded answer, None if it is empty. ValueError if it is not JSON."""
+        return json.loads(self.content) if self.content.strip() else None
+
+    def text(self) -> str:
+        """What is of use in it for people, in one line: SciCat's own message, or the words of a page."""
+        try:
+            found = self.json()
+        except ValueError:
+            return _line(_TAGS.sub(" ", self.content[:MAX_PAGE].decode("utf-8", "replace")))
+        if isinstance(found, dict):
+            found = found.get("message") or found.get("error") or found
+        if isinstance(found, list):
+            found = "; ".join(map(str, found))
+        return _line(str(found))
+
+    def error(self, what: str) -> SciCatError:
+        """The error that this answer is. `what` was asked for."""
+        if 300 <= self.status < 400:
+            # Followed, a POST would become a GET, and nothing would be written.
+            return SciCatError(what, self.status, f"it redirects to {_line(self.location)}: is scicat.url right?")
+        if 400 <= self.status < 500 and self.status not in PROXIES_TOO and not self._is_scicats():
+            # A proxy's page, as long as the server behind it is away: SciCat's own errors are JSON.
+            return SciCatError(what, 0, f"{self.status} by something that is not SciCat: {self.text()}")
+        return KINDS.get(self.status, SciCatError)(what, self.status, self.text(), _seconds(self.retry_after))
+
+    def _is_scicats(self) -> bool:
+        try:
+            return self.json() is None or isinstance(self.json(), dict)
+        except ValueError:
+            return False
+
+
+def _seconds(text: str) -> float:
+    """A Retry-After, from a number of seconds or from a date (RFC 9110, 10.2.3); 0 if it is neither."""
+    if re.fullmatch(r"\d{1,9}", text.strip()):
+        return float(text)
+    try:
+        return max(parsedate_to_datetime(text).timestamp() - time.time(), 0.0)
+    except (ValueError, OverflowError):
+        return 0.0
+
+
+def _line(text: str) -> str:
+    shown = "".join(letter if letter.isprintable() else " " for letter in text[:MAX_PAGE])
+    return " ".join(shown.split())[:LONGEST_TEXT]
