@@ -7,7 +7,10 @@ not what one would expect. Nothing here retries: whoever calls knows what a repe
 from __future__ import annotations
 
 import json
+import re
 import threading
+import time
+from email.utils import parsedate_to_datetime
 from typing import Any
 from urllib.parse import quote
 
@@ -17,11 +20,15 @@ Json = dict[str, Any]
 
 
 class SciCatError(Exception):
-    """An answer that is not the one hoped for. `status` is 0 if there was no answer at all."""
+    """An answer that is not the one hoped for. `status` is 0 if there was no answer at all.
 
-    def __init__(self, what: str, status: int = 0, text: str = "") -> None:
+    `retry_after` is for how many seconds the server asks not to be called; 0 if it does not say.
+    """
+
+    def __init__(self, what: str, status: int = 0, text: str = "", retry_after: float = 0.0) -> None:
         super().__init__(f"{what}: {status} {text[:500]}" if status else f"{what}: {text[:500]}")
         self.status = status
+        self.retry_after = retry_after
 
     @property
     def temporary(self) -> bool:
@@ -35,6 +42,10 @@ class Conflict(SciCatError):
 
 class NotAllowed(SciCatError):
     """401 or 403 although logged in: the account lacks the right."""
+
+
+class TimedOut(SciCatError):
+    """The call was sent, and no answer came in time; it may have been done."""
 
 
 class SciCat:
@@ -66,7 +77,7 @@ class SciCat:
         if answer.status_code in (401, 403):
             raise NotAllowed(f"SciCat refuses the user {self.username!r}", answer.status_code, answer.text)
         if answer.status_code not in (200, 201):
-            raise SciCatError("login to SciCat", answer.status_code, answer.text)
+            raise SciCatError("login to SciCat", answer.status_code, answer.text, _retry_after(answer))
         try:
             self._token = answer.json()["access_token"]
         except (ValueError, KeyError, TypeError) as error:
@@ -100,7 +111,7 @@ class SciCat:
         if answer.status_code in (401, 403):
             raise NotAllowed(what, answer.status_code, answer.text)
         if not 200 <= answer.status_code < 300:
-            raise SciCatError(what, answer.status_code, answer.text)
+            raise SciCatError(what, answer.status_code, answer.text, _retry_after(answer))
         try:
             return answer.json() if answer.content else None
         except ValueError as error:
@@ -191,5 +202,18 @@ class SciCat:
             return session.request(
                 method, self.base_url + path, data=data, headers=headers, params=query, timeout=self._timeout
             )
+        except requests.ReadTimeout as error:
+            raise TimedOut(f"{method} {self.base_url}{path}", 0, f"no answer in {self._timeout:.0f} s") from error
         except requests.RequestException as error:
             raise SciCatError(f"{method} {self.base_url}{path}", 0, f"no answer ({error})") from error
+
+
+def _retry_after(answer: requests.Response) -> float:
+    """Seconds, from a number of them or from a date (RFC 9110, 10.2.3); 0 if there is neither."""
+    text = answer.headers.get("Retry-After", "").strip()
+    if re.fullmatch(r"\d{1,9}", text):
+        return float(text)
+    try:
+        return max(parsedate_to_datetime(text).timestamp() - time.time(), 0.0)
+    except (ValueError, OverflowError):
+        return 0.0

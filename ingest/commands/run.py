@@ -6,6 +6,7 @@ import argparse
 import logging
 import signal
 import sys
+from collections.abc import Callable
 from functools import partial
 
 from ingest.commands.common import Commands, add_config
@@ -43,8 +44,7 @@ def _run(args: argparse.Namespace) -> int:
     client = SciCat(account.url, account.username, str(account.password), timeout=account.timeout)
     ingestor = Ingestor(client, settings, partial(by_settings, settings=settings))
     cow = SciCow(settings, ingestor, DeadLetters(settings), Progress())
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: cow.stop())
+    _stop_on_signals(cow.stop)
     log = logging.getLogger("ingest")
     log.info("datasets go to SciCat at %s", account.url)
     try:
@@ -57,3 +57,16 @@ def _run(args: argparse.Namespace) -> int:
         log.warning("SciCat does not answer now, messages are held until it does: %s", error)
     cow.run()
     return 0
+
+
+def _stop_on_signals(stop: Callable[[], None]) -> None:
+    """The first SIGTERM or Ctrl-C stops cleanly, the second one at once."""
+
+    def stop_cleanly(*_: object) -> None:
+        for number in numbers:
+            signal.signal(number, signal.SIG_DFL)
+        stop()
+
+    numbers = (signal.SIGTERM, signal.SIGINT)
+    for number in numbers:
+        signal.signal(number, stop_cleanly)
