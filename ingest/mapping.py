@@ -47,6 +47,7 @@ def dataset(message: Message, whose: Ownership, settings: Settings) -> Json:
         "sourceFolder": _folder(message),
         "creationTime": message.get("startTime", message["creationTime"]),
         "scientificMetadata": metadata(message),
+        **({"instrumentId": whose.instrument_id} if whose.instrument_id else {}),
     }
     # No `startTime`: older backends answer 400 to it.
     return found | _if_known(message)

@@ -130,13 +130,7 @@ class SciCat:
 
     def dataset(self, pid: str) -> Json | None:
         """The dataset as v3 shows it, or None if there is none."""
-        try:
-            found: Json | None = self.call("GET", f"/api/v3/datasets/{quote(pid, safe='')}")
-        except SciCatError as error:
-            if error.status == 404:
-                return None
-            raise
-        return found
+        return self._found("/api/v3/datasets", pid)
 
     def datasets(
         self,
@@ -177,7 +171,71 @@ class SciCat:
         block = {"datasetId": pid, "size": sum(file["size"] for file in files), "dataFileList": files}
         self.call("POST", "/api/v3/origdatablocks", block)
 
+    # ---------------------------------------- what datasets refer to, by paths of v3
+
+    def proposal(self, proposal_id: str) -> Json | None:
+        """The proposal, or None if there is none. NotAllowed if this account may not see it."""
+        return self._found("/api/v3/proposals", proposal_id)
+
+    def create_proposal(self, proposal: Json) -> bool:
+        """Whether it was created: False if its `proposalId` is there. NotAllowed if the account may not.
+
+        Required: proposalId, email, title, ownerGroup.
+        """
+        return self._created("/api/v3/proposals", proposal, "proposalId")
+
+    def sample(self, sample_id: str) -> Json | None:
+        """The sample, or None if there is none. NotAllowed if this account may not see it."""
+        return self._found("/api/v3/samples", sample_id)
+
+    def create_sample(self, sample: Json) -> bool:
+        """Whether it was created: False if its `sampleId` is there. NotAllowed if the account may not.
+
+        Required: sampleId, sampleName, ownerGroup. The real server answers 500 to one that is there.
+        """
+        return self._created("/api/v3/samples", sample, "sampleId")
+
+    def instrument(self, pid: str) -> Json | None:
+        """The instrument, or None if there is none."""
+        return self._found("/api/v3/instruments", pid)
+
+    def create_instrument(self, instrument: Json) -> bool:
+        """Whether it was created: False if its pid or name is there. NotAllowed but for administrators.
+
+        Required: pid, uniqueName, name.
+        """
+        return self._created("/api/v3/instruments", instrument, "pid")
+
     # ---------------------------------------------------------------- private
+
+    def _found(self, path: str, key: str) -> Json | None:
+        """The document with this key; None only if a token that lives does not see one, either."""
+        found = self._look(path, key)
+        if found is None and self.username and not self.alive():
+            self.login()
+            found = self._look(path, key)
+        return found
+
+    def _look(self, path: str, key: str) -> Json | None:
+        try:
+            # 404, an empty answer, or null: each of them is given somewhere for what is not there.
+            return self.call("GET", f"{path}/{quote(key, safe='')}") or None
+        except SciCatError as error:
+            if error.status == 404:
+                return None
+            raise
+
+    def _created(self, path: str, document: Json, key: str) -> bool:
+        try:
+            self.call("POST", path, document)
+        except Conflict:
+            return False
+        except SciCatError as error:
+            # It may be there already (a sample), or the write may have happened.
+            if error.status != 500 or self._found(path, str(document[key])) is None:
+                raise
+            return False
+        return True
 
     def _send(
         self,

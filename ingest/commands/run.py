@@ -7,10 +7,8 @@ import logging
 import signal
 import sys
 from collections.abc import Callable
-from functools import partial
 
 from ingest.commands.common import Commands, add_config
-from ingest.ownership import by_settings
 from ingest.settings import load
 
 
@@ -35,6 +33,7 @@ def _run(args: argparse.Namespace) -> int:
     from ingest.ingestor import Ingestor
     from ingest.progress import Progress
     from ingest.scicat import NotAllowed, SciCat, SciCatError
+    from ingest.validation import validation_from
 
     logging.basicConfig(
         level=args.log_level.upper(), format="%(asctime)s %(levelname)s %(name)s: %(message)s", stream=sys.stderr
@@ -42,7 +41,7 @@ def _run(args: argparse.Namespace) -> int:
     settings = load(args.config)
     account = settings.scicat
     client = SciCat(account.url, account.username, str(account.password), timeout=account.timeout)
-    ingestor = Ingestor(client, settings, partial(by_settings, settings=settings))
+    ingestor = Ingestor(client, settings, validation_from(settings, client))
     cow = SciCow(settings, ingestor, DeadLetters(settings), Progress())
     _stop_on_signals(cow.stop)
     log = logging.getLogger("ingest")
