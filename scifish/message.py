@@ -552,10 +552,17 @@ def _no_constant(name: str) -> None:
     raise ValueError(f"{name} is not JSON")
 
 
+def _finite(digits: str) -> float:
+    value = float(digits)
+    if math.isinf(value):
+        raise ValueError(f"the number {digits[:20]} is too large")
+    return value
+
+
 def decode(data: bytes) -> Message:
     """A checked message. MessageError if it is not JSON, or not of the schema."""
     try:
-        message = json.loads(data, parse_constant=_no_constant)
+        message = json.loads(data, parse_constant=_no_constant, parse_float=_finite)
     except (ValueError, RecursionError) as error:
         raise MessageError(f"not JSON: {error}") from error
     check(message)

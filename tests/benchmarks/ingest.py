@@ -200,17 +200,16 @@ class _Raw(RawDataset):
 
 def _pyscicat(bench: Bench, form: str, count: int) -> float:
     """Datasets a second."""
-    whose = [partial(by_settings, settings=bench.settings)]
+    made = mapping.Mapping(bench.settings)
     work = []
     for said in _messages(form, count):
-        datasets = [_Raw(**mapping.dataset(each, whose[0](each), bench.settings)) for each in said]
+        datasets = [_Raw(**made.dataset(each, by_settings(each, bench.settings), "v3")) for each in said]
         files = mapping.files(said[-1])
         size = sum(file["size"] for file in files)
         work.append((datasets, CreateDatasetOrigDatablockDto(size=size, dataFileList=files)))
     for datasets, _ in work:
-        for update in datasets[1:]:  # neither may be changed
-            update.pid = None
-            del update.type
+        for update in datasets[1:]:  # what may not be changed
+            update.pid = update.type = None
     before = bench.arrived()
     bench.fail({"do": "slow", "seconds": LATENCY})
     begin = time.perf_counter()
