@@ -537,7 +537,23 @@ def schema() -> Message:
 def _validator() -> Any:
     import jsonschema  # of the extra [ingest]: a machine that only records does without
 
-    return jsonschema.Draft202012Validator(schema())
+    return jsonschema.Draft202012Validator(_inlined(schema(), schema()["$defs"]))
+
+
+def _inlined(part: Any, definitions: Message, inside: tuple[str, ...] = ()) -> Any:
+    """The schema with the definitions in the places of their references: looking those up took a third of the time.
+
+    What refers to itself stays a reference.
+    """
+    if isinstance(part, list):
+        return [_inlined(inner, definitions, inside) for inner in part]
+    if not isinstance(part, dict):
+        return part
+    name = part.get("$ref", "").removeprefix("#/$defs/")
+    if name and name not in inside:
+        part = {**definitions[name], **{key: inner for key, inner in part.items() if key != "$ref"}}
+        inside = (*inside, name)
+    return {key: _inlined(inner, definitions, inside) for key, inner in part.items()}
 
 
 def check(message: Any) -> None:
