@@ -237,11 +237,11 @@ class SciCow:
         """Others get these when this returns, and begin with what is not committed; so nothing may be in work then."""
         gone = self._give_up(partitions)
         if not self._lanes.settle(self._finish_within, gone):
-            log.warning(
-                "still in work after %.0f s, and will come again elsewhere: some of %s", self._finish_within, gone
-            )
-        offsets = [TopicPartition(each.topic, each.number, each.storable) for each in gone if each.storable >= 0]
-        if offsets:
+            log.warning("some of %s is still in work after %.0f s; it will come again", gone, self._finish_within)
+        for partition in gone:
+            self._store(partition)
+        offsets = [TopicPartition(each.topic, each.number, each.stored) for each in gone if each.stored >= 0]
+        if offsets and not self.stopping:  # `close` commits what is stored, and does not wait for ever for Kafka
             try:
                 self._kafka.commit(offsets=offsets, asynchronous=False)
             except KafkaException as error:

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import json
 import os
+import signal
+import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -21,6 +23,7 @@ from ingest.scicat import SciCat
 from scifish.message import Message, encode
 from tests.catalogue import KINDS, Catalogue, given_catalogue, start_catalogue
 from tests.kafka import Kafka, file, free_ports, message, send
+from tests.proxy import Proxy, proxy
 from tests.scicow import start_scicow, write_settings
 
 PNG = "data:image/png;base64," + (
@@ -303,3 +306,169 @@ def test_sigterm_stops_it_cleanly_and_it_goes_on_where_it_was(beamline: Beamline
     eventually(lambda: beamline.status(given) == "completed")
     again.wait_for("completed")
     assert "is complete already" not in again.text  # the first three were committed
+
+
+# ------------------------------------------------------------------ several at once
+
+
+@pytest.fixture
+def slow(beamline: Beamline) -> Iterator[Proxy]:
+    """A SciCat that takes its time, with no SciCow at it yet."""
+    beamline.scicow.stop()
+    with proxy(beamline.catalogue.url, latency=0.05) as found:
+        yield found
+
+
+def many_scans(number: int) -> tuple[list[tuple[Message, Message]], list[Message]]:
+    """So many, and their messages as several doors would send them."""
+    scans = [pair(files=[file(f"/data/{each}.h5")]) for each in range(number)]
+    return scans, [began for began, _ in scans] + [ended for _, ended in scans]
+
+
+def check_all(beamline: Beamline, scans: list[tuple[Message, Message]], timeout: float = 90) -> None:
+    """Each scan is there, complete, once, with its file once."""
+    eventually(lambda: all(beamline.status(began) == "completed" for began, _ in scans), timeout)
+    eventually(lambda: all(beamline.scicat.files(f"scizoo/{began['uuid']}") for began, _ in scans))
+    found = beamline.datasets()
+    assert len(found) == len(scans)
+    assert {(each["numberOfFiles"], each["size"]) for each in found} == {(1, 10)}
+
+
+def test_two_share_the_load_and_one_that_is_killed_loses_and_doubles_nothing(beamline: Beamline, slow: Proxy) -> None:
+    account = {"url": slow.url}
+    first = beamline.start_scicow(scicat=account)
+    started = message("snapshot", files=[file("/data/x.h5")])
+    beamline.send(started)
+    first.wait_for("completed")
+    second = beamline.start_scicow(scicat=account)
+    second.wait_for(r"reading scifish-\S+\[\d\]")
+    scans, messages = many_scans(100)
+    beamline.send(*messages)
+    eventually(lambda: min(each.text.count("began") for each in (first, second)) >= 10)
+    second.kill()
+    check_all(beamline, [(started, started), *scans])
+    assert slow.two_writers == []
+
+
+class Scans:
+    """Scans that go on as long as it is entered; all of them are in `sent`."""
+
+    def __init__(self, beamline: Beamline) -> None:
+        self.sent: list[tuple[Message, Message]] = []
+        self._beamline = beamline
+        self._over = threading.Event()
+        self._thread = threading.Thread(target=self._run)
+
+    def __enter__(self) -> Scans:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._over.set()
+        self._thread.join()
+
+    def _run(self) -> None:
+        while not self._over.wait(0.1):
+            some, messages = many_scans(3)
+            self.sent += some
+            self._beamline.send(*messages)
+
+
+def test_partitions_move_while_there_is_work_and_no_dataset_has_two_writers(beamline: Beamline, slow: Proxy) -> None:
+    account = {"url": slow.url}
+    running = [beamline.start_scicow(scicat=account)]
+    with Scans(beamline) as scans:
+        for before in (None, None, 0, 1):
+            running[-1].wait_for("completed")
+            if before is not None:
+                running[before].terminate()
+                assert running[before].wait(20) == 0
+            running.append(beamline.start_scicow(scicat=account))
+        running[-1].wait_for("completed")
+    check_all(beamline, scans.sent)
+    assert slow.two_writers == []
+    said = "".join(each.text for each in running)
+    assert "come again" not in said
+    # What is done is committed before a partition moves, so the next one does not find it done.
+    assert "is there already" not in said
+    assert "is complete already" not in said
+
+
+def test_one_dataset_that_fails_holds_no_other(beamline: Beamline, slow: Proxy) -> None:
+    bad, good = message("snapshot"), [message("snapshot") for _ in range(30)]
+    after = message("annotation", bad["uuid"])
+    slow.fault = lambda method, uuid: 500 if uuid == bad["uuid"] and method != "GET" else None
+    scicow = beamline.start_scicow(scicat={"url": slow.url})
+    beamline.send(bad, after, *good)
+    eventually(lambda: all(beamline.status(each) == "completed" for each in good))
+    assert beamline.status(bad) is None
+    slow.fault = lambda method, uuid: None
+    eventually(lambda: (beamline.dataset(bad) or {}).get("comment") == "fine")
+    assert "held" not in scicow.text
+
+
+def test_one_dataset_that_always_fails_is_at_last_a_dead_letter(beamline: Beamline, slow: Proxy) -> None:
+    bad, good = message("snapshot"), message("snapshot")
+    slow.fault = lambda method, uuid: 500 if uuid == bad["uuid"] and method != "GET" else None
+    beamline.start_scicow(scicat={"url": slow.url}, server_error_wait=2)
+    beamline.send(bad, good)
+    [(data, headers)] = beamline.dead_letters(1)
+    assert json.loads(data or b"") == bad
+    assert "500" in headers["__connect.errors.exception.message"]
+    eventually(lambda: beamline.status(good) == "completed")
+
+
+def test_a_call_that_hangs_holds_no_other_and_no_stop(beamline: Beamline, slow: Proxy) -> None:
+    hanging, good = message("snapshot"), [message("snapshot") for _ in range(10)]
+    go = threading.Event()
+    slow.fault = lambda method, uuid: 504 if uuid == hanging["uuid"] and not go.wait(60) else None
+    scicow = beamline.start_scicow(scicat={"url": slow.url, "timeout": 4})
+    beamline.send(hanging, *good)
+    eventually(lambda: all(beamline.status(each) == "completed" for each in good))
+    scicow.terminate()
+    assert scicow.wait(2 * 4 + 5) == 0
+    go.set()
+    beamline.start_scicow(scicat={"url": slow.url})
+    eventually(lambda: beamline.status(hanging) == "completed")
+
+
+def test_a_second_signal_ends_it_at_once(beamline: Beamline, slow: Proxy) -> None:
+    go = threading.Event()
+    slow.fault = lambda method, uuid: 504 if uuid and not go.wait(60) else None
+    scicow = beamline.start_scicow(scicat={"url": slow.url, "timeout": 30})
+    given = message("snapshot")
+    calls = slow.calls
+    beamline.send(given)
+    eventually(lambda: slow.at_once[given["uuid"]] and slow.calls > calls)
+    scicow.terminate()
+    assert scicow.wait(2) is None
+    scicow.terminate()
+    assert scicow.wait(2) == -signal.SIGTERM
+    go.set()
+    beamline.start_scicow(scicat={"url": slow.url})
+    eventually(lambda: beamline.status(given) == "completed")
+
+
+def test_few_messages_in_memory_are_enough(beamline: Beamline, slow: Proxy) -> None:
+    slow.latency = 0.0
+    scans, messages = many_scans(150)
+    beamline.send(*messages)
+    scicow = beamline.start_scicow(scicat={"url": slow.url}, max_waiting=2)
+    check_all(beamline, scans)
+    assert scicow.text.count(" began: ") == scicow.text.count(" completed, 1 files: ") == 150
+
+
+@pytest.mark.parametrize("how", ["stop", "kill"])
+def test_it_can_be_stopped_while_kafka_is_away(beamline: Beamline, how: str) -> None:
+    if not beamline.kafka.restartable:
+        pytest.skip(f"{beamline.kafka.kind} cannot be restarted with its data")
+    given = message("snapshot")
+    beamline.send(given)
+    eventually(lambda: beamline.status(given) == "completed")
+    getattr(beamline.kafka, how)()
+    try:
+        beamline.scicow.wait_for("Kafka at .* trying on")
+        beamline.scicow.terminate()
+        assert beamline.scicow.wait(20) == 0
+    finally:
+        beamline.kafka.start()
