@@ -7,7 +7,7 @@ from urllib.parse import quote
 
 from ingest import mapping
 from ingest.failures import DatasetMissing
-from ingest.ownership import Validation
+from ingest.ownership import Validation, check_same_beamline
 from ingest.scicat import Conflict, Json, SciCat, SciCatError
 from ingest.settings import Settings
 from scifish.message import Message
@@ -53,7 +53,7 @@ class Ingestor:
     def _complete(self, pid: str, message: Message) -> str:
         """`ended` and `snapshot`: the metadata with part 1, files with every part."""
         if message.get("part", {"number": 1})["number"] > 1:
-            if self._client.dataset(pid) is None:
+            if self._there(pid, message) is None:
                 raise DatasetMissing(f"{pid} is not in SciCat", self._settings.missing_dataset_wait)
             done = f"files, part {message['part']['number']} of {message['part']['of']}"
         else:
@@ -62,7 +62,7 @@ class Ingestor:
         return f"{done}, {added} files" if added else done
 
     def _complete_metadata(self, pid: str, message: Message) -> str:
-        found = self._client.dataset(pid)
+        found = self._there(pid, message)
         if found is None:
             if self._create(message):
                 return str(message["status"])
@@ -76,7 +76,7 @@ class Ingestor:
         return str(message["status"])
 
     def _annotate(self, pid: str, message: Message) -> str:
-        found = self._client.dataset(pid)
+        found = self._there(pid, message)
         if found is None:
             raise DatasetMissing(f"{pid} is not in SciCat", self._settings.missing_dataset_wait)
         new = {name: value for name, value in mapping.annotation(message).items() if found.get(name) != value}
@@ -91,6 +91,13 @@ class Ingestor:
         return "written"
 
     # ---------------------------------------------------------------- helpers
+
+    def _there(self, pid: str, message: Message) -> Json | None:
+        """The dataset that the message is about, if it is there. Refused if it is another beamline's."""
+        found = self._client.dataset(pid)
+        if found is not None:
+            check_same_beamline(message, mapping.recorded_beamline(found))
+        return found
 
     def _create(self, message: Message) -> bool:
         """Whether it was created: if not, it is there already."""

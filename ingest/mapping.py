@@ -80,6 +80,12 @@ def is_over(found: Json) -> bool:
     return (scan.get("status") or {}).get("value") not in (None, RUNNING)
 
 
+def recorded_beamline(found: Json) -> str:
+    """Where the dataset, as v3 shows it, was recorded; "" if it does not say."""
+    scan = (found.get("scientificMetadata") or {}).get(SCAN) or {}
+    return str((scan.get("beamline") or {}).get("value") or "")
+
+
 def files(message: Message) -> list[Json]:
     """The message's files as a datablock has them, paths relative to the source folder if they are in it."""
     inside = _folder(message) + "/"

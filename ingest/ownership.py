@@ -88,15 +88,14 @@ def of_the_fallback(beamline: str, settings: Settings) -> Ownership:
     )
 
 
-def check_same_beamline(message: Message, dataset_beamline: str) -> None:
-    """Raises Refused for a message about another beamline's dataset.
+def check_same_beamline(message: Message, recorded: str) -> None:
+    """Raises Refused for a message about a dataset that another beamline recorded; "" if it does not say which.
 
-    Who may write is settled by beamline: by the rights on its topic. "" for a dataset that does not
-    say where it is from, as none of ours.
+    Who may write is settled by beamline, by the rights on its topic, and a dataset's uuid is no secret.
     """
-    if dataset_beamline.lower() != message["beamline"].lower():
+    if recorded and recorded.lower() != message["beamline"].lower():
         raise Refused(
-            f"{message['uuid']} is a dataset of the beamline {dataset_beamline[:100]!r}, and this message is "
+            f"{message['uuid']} is a dataset of the beamline {recorded[:100]!r}, and this message is "
             f"from {message['beamline'][:100]!r}, which cannot change it"
         )
 

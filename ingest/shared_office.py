@@ -112,11 +112,11 @@ class SharedOffice:
             question.until = self._clock() + _kept_for(answer)
             changed = bool(trouble) != self._away
             self._away = bool(trouble)
-        question.answered.set()
         if changed and trouble:
             log.warning("%s; proposals that it told of before are taken as they were, others wait", trouble)
         elif changed:
             log.info("the user office answers again")
+        question.answered.set()
 
 
 def _trouble(answer: Proposal | OfficeError) -> str:

@@ -98,12 +98,7 @@ class Validator:
             why = f"proposal {shown} can be no proposal's number"
             return None, [*objections, ("refuse" if rules.unknown == "hold" else rules.unknown, why)]
         try:
-            # `proposal_at` alone would not say what a foreign proposal is.
-            found = (
-                proposal_at(self._office, number, beamline)
-                if number == COMMISSIONING
-                else self._office.proposal(number)
-            )
+            found = _found(self._office, number, beamline)
         except UnknownProposal as error:
             return None, [*objections, (rules.unknown, str(error))]
         except OfficeError as error:
@@ -123,3 +118,8 @@ class Validator:
         if "hold" in reasons:
             raise NotYet(reasons["hold"], self._settings.proposals.hold_for)
         log.info("%s: into the fallback group", reasons["fallback"])
+
+
+def _found(office: Office, number: str, beamline: str) -> Proposal:
+    """The office's, also another beamline's, as that may be proprietary; `commissioning` is at each of them."""
+    return proposal_at(office, number, beamline) if number == COMMISSIONING else office.proposal(number)

@@ -27,6 +27,8 @@ PATHFIXER = "b311a-e/ctl/sdm-01"
 SCIDOG = "b311a-e/ctl/scidog-01"
 POOL, MACROSERVER, DOOR = "pool/demo/1", "macroserver/demo/1", "door/demo/1"
 BEAMLINE = "cosaxs"
+OFFICE = Path(__file__).with_name("proposals.yaml")
+"""Stands for the user office."""
 
 
 @dataclass(frozen=True)
@@ -131,7 +133,7 @@ class Stack:
         """PathFixer, with the proposals of `proposals.yaml` for the user office and data under the folder."""
         properties = {
             "Beamline": [BEAMLINE],
-            "Office": [f"yaml:{Path(__file__).with_name('proposals.yaml')}"],
+            "Office": [f"yaml:{OFFICE}"],
             "Prefix": [str(self.folder / "data")],
             "PathConsumers": consumers,
         }
@@ -214,6 +216,8 @@ class Stack:
                 "contact_email": f"{BEAMLINE}@example.org",
                 "principal_investigator": "Beamline staff",
             },
+            "user_office": f"yaml:{OFFICE}",
+            "office_memory": str(self.folder / "scicow" / "proposals.json"),
         }
         config.write_text(yaml.safe_dump(settings), "utf-8")
         return self.processes.start(
