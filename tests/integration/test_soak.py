@@ -21,7 +21,7 @@ def test_every_message_gets_into_the_catalogue_once(tmp_path: Path) -> None:
     except DownloadError as error:
         pytest.skip(f"a real Kafka is needed: {error}")
     figures = tmp_path / "soak.json"
-    command = [sys.executable, "-m", "tests.soak", "--messages", "600", "--rate", "40"]
+    command = [sys.executable, "-m", "tests.soak", "--messages", "600", "--rate", "40", "--gap", "3"]
     command += ["--folder", str(tmp_path / "soak"), "--figures", str(figures)]
     done = subprocess.run(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     print(done.stdout)

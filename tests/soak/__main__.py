@@ -29,7 +29,8 @@ def main() -> int:
         prog="python -m tests.soak", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--messages", type=int, default=20_000, help="at least so many (20000)")
-    parser.add_argument("--rate", type=float, default=80.0, help="messages a second at most (80)")
+    parser.add_argument("--rate", type=float, default=150.0, help="messages a second at most (150)")
+    parser.add_argument("--gap", type=float, default=10.0, help="seconds from one fault to the next in the mean (10)")
     parser.add_argument("--seed", type=int, default=None, help="the same messages and faults (by chance)")
     parser.add_argument("--figures", type=Path, default=ROOT / "build" / "soak.json", help="where the figures go")
     parser.add_argument("--folder", type=Path, help="for state and logs; kept (one in the temporary folder)")
@@ -44,7 +45,7 @@ def main() -> int:
     folder = options.folder or Path(tempfile.mkdtemp(prefix="scicow-soak-"))
     folder.mkdir(parents=True, exist_ok=True)
     signal.signal(signal.SIGTERM, signal.default_int_handler)
-    run = Run(folder.resolve(), options.messages, options.rate, seed)
+    run = Run(folder.resolve(), options.messages, options.rate, options.gap, seed)
     run.note(f"seed {seed}, everything is in {folder}")
     try:
         outcome = run.run()

@@ -21,7 +21,7 @@ SAY = 5.0
 STALLED = 180.0
 """Seconds without progress, all faults being healed, after which nothing goes on any more."""
 
-ENOUGH = 500
+ENOUGH = 1000
 """Messages that may wait before no more are sent for now: so the faults meet all of them at work."""
 
 
@@ -33,10 +33,14 @@ class Outcome:
 
 
 class Run:
-    """`folder` gets all state, all logs, and events.log with what happened when."""
+    """`folder` gets all state, all logs, and events.log with what happened when.
 
-    def __init__(self, folder: Path, messages: int, rate: float, seed: int) -> None:
+    `rate` is messages a second at most, `gap` seconds from one fault to the next in the mean.
+    """
+
+    def __init__(self, folder: Path, messages: int, rate: float, gap: float, seed: int) -> None:
         self.folder = folder
+        self._gap = gap
         self._rate = rate
         self._random = random.Random(seed)
         self._run = f"s{seed}"
@@ -56,7 +60,8 @@ class Run:
             system = System(self.folder, processes, self._run)
             system.start()
             self.note("Kafka, the catalogue and the SciCows run")
-            chaos = Chaos(all_faults(system, self._random), self._random, self.note)
+            gap = (self._gap / 4, 7 * self._gap / 4)
+            chaos = Chaos(all_faults(system, self._random), self._random, self.note, gap=gap)
             wrong = self._go_on(system, chaos)
             chaos.heal_all()
             self.note("all faults are healed")
