@@ -32,7 +32,7 @@ AHEAD = 2000
 """Messages that may wait before no more are made for now."""
 
 LONGEST = 60.0
-"""Seconds in which at least one message must be done; an annotation waits 10 s for its dataset."""
+"""Seconds in which at least one message must be done; an annotation waits 20 s for its dataset."""
 
 MISTAKE = re.compile(r"^.*a mistake in SciCow.*$", re.MULTILINE)
 

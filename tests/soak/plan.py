@@ -133,23 +133,27 @@ class _Planner:
     def plan(self, count: int) -> Plan:
         sent: list[Sent] = []
         every = max(count // 40, 12)
-        plants = self._plants()
-        at_work: list[list[Sent]] = []
+        plants, planted = self._plants(), 1
+        at_work: list[list[list[Sent]]] = []
         while len(sent) < count or at_work:
             while len(at_work) < OPEN and len(sent) < count:
                 at_work.append(self._dataset())
             one = self._chance.choice(at_work)
-            sent.append(one.pop(0))
+            sent += one.pop(0)
             if not one:
                 at_work.remove(one)
-            if len(sent) % every == 0:
+            if len(sent) > planted * every:
+                planted += 1
                 sent += next(plants)
         return Plan(sent, self._datasets)
 
     # ---------------------------------------------------------------- datasets
 
-    def _dataset(self) -> list[Sent]:
-        """All messages about a new dataset, in the order in which they are sent."""
+    def _dataset(self) -> list[list[Sent]]:
+        """All messages about a new dataset in their order; those together that must be sent without a break.
+
+        What comes before its dataset does not wait for it for ever.
+        """
         uuid, beamline = self._uuid(), self._chance.choice(BEAMLINES)
         hostile = self._chance.random() < 0.15
         said = self._said(uuid, beamline, hostile)
@@ -164,8 +168,9 @@ class _Planner:
             messages.insert(place, each)
         if annotations and self._chance.random() < 0.3:
             messages.append(annotations[0])  # Kafka may give it again: an old comment must not come back
-        topic = self._topic(beamline)
-        return [Sent(topic, uuid, encode(each)) for each in messages]
+        sent = [Sent(self._topic(beamline), uuid, encode(each)) for each in messages]
+        first = next(number for number, each in enumerate(messages, start=1) if _makes_the_dataset(each))
+        return [sent[:first], *([each] for each in sent[first:])]
 
     def _story(self, uuid: str, said: Message, expected: Expected) -> list[Message]:
         kind = self._chance.choices(
@@ -314,6 +319,10 @@ class _Planner:
         beamline = found["beamline"]
         self._seq[beamline] += 1
         return found | {"seq": self._seq[beamline], "origin": {**found["origin"], "run": f"{self._run}-{beamline}"}}
+
+
+def _makes_the_dataset(said: Message) -> bool:
+    return said["type"] != "annotation" and said.get("part", {"number": 1})["number"] == 1
 
 
 def _picture(chance: random.Random) -> str:

@@ -73,7 +73,7 @@ class System:
             user_office=f"yaml:{office_file}",
             office_memory=str(self.folder / "office-memory.json"),
             proposals={"unknown": "refuse"},
-            missing_dataset_wait=10,
+            missing_dataset_wait=20,
             check_sequence=False,
         )
         for slot in range(REPLICAS):
