@@ -3,30 +3,39 @@
 from __future__ import annotations
 
 import logging
-from urllib.parse import quote
+from functools import partial
 
 from ingest import mapping
-from ingest.failures import DatasetMissing
+from ingest.checksums import Checksums
+from ingest.failures import DatasetMissing, Refused
+from ingest.files import Files
+from ingest.mapping import Mapping
 from ingest.ownership import Validation
-from ingest.scicat import Conflict, Json, SciCat, SciCatError
+from ingest.pictures import Pictures
+from ingest.scicat import Conflict, Json, SciCat, SciCatError, TooLarge
 from ingest.settings import Settings
+from ingest.writer import Writer
 from scifish.message import Message
 
 log = logging.getLogger(__name__)
-
-FILES_A_BLOCK = 1000
 
 
 class Ingestor:
     """Writes what messages say with one client. One writer at a time for a dataset: see `ingest`.
 
     Threads may share it. `validation` says whose a dataset is, or that it is to wait or to be refused.
+    SettingsError if the mapping's page is wrong.
     """
 
     def __init__(self, client: SciCat, settings: Settings, validation: Validation) -> None:
         self._client = client
         self._settings = settings
         self._validation = validation
+        self._mapping = Mapping(settings)
+        self._checksums = Checksums(settings.checksums)
+        self._files = Files(client, self._checksums.algorithm)
+        self._pictures = Pictures(client)
+        self._version = "" if settings.scicat.api == "auto" else settings.scicat.api
 
     def ingest(self, message: Message) -> None:
         """Bring SciCat to what this (checked) message says, and log it.
@@ -35,97 +44,107 @@ class Ingestor:
         for one dataset must not run at once: the real backend would lose one's changes.
         """
         pid = mapping.pid_of(message, self._settings)
-        if message["type"] == "began":
-            done = self._begin(pid, message)
-        elif message["type"] == "annotation":
-            done = self._annotate(pid, message)
-        else:
-            done = self._complete(pid, message)
+        try:
+            if message["type"] == "began":
+                # If it is not created, it is repeated, or its `ended` came first: that says all of it.
+                done = "began" if self._create(message) else "is there already"
+            elif message["type"] == "annotation":
+                done = self._annotate(pid, message)
+            else:
+                done = self._complete(pid, message)
+        except TooLarge as error:
+            raise Refused(f"{error}; record less with this dataset, or leave values out in the mapping") from error
         log.info("%s: %s", describe(message, done), pid)
 
     # ------------------------------------------------------------------ steps
 
-    def _begin(self, pid: str, message: Message) -> str:
-        if self._create(message):
-            return "began"
-        return "is there already"  # repeated, or its `ended` came first: that says all of it
-
     def _complete(self, pid: str, message: Message) -> str:
         """`ended` and `snapshot`: the metadata with part 1, files with every part."""
+        none_there = False
         if message.get("part", {"number": 1})["number"] > 1:
             if self._client.dataset(pid) is None:
-                raise DatasetMissing(f"{pid} is not in SciCat", self._settings.missing_dataset_wait)
+                raise self._missing(pid)
             done = f"files, part {message['part']['number']} of {message['part']['of']}"
         else:
-            done = self._complete_metadata(pid, message)
-        added = self._add_files(pid, mapping.files(message))
+            done, none_there = self._complete_metadata(pid, message)
+        added = self._files.add(pid, mapping.files(message), partial(self._with_checksums, message), none_there)
         return f"{done}, {added} files" if added else done
 
-    def _complete_metadata(self, pid: str, message: Message) -> str:
-        found = self._client.dataset(pid)
+    def _complete_metadata(self, pid: str, message: Message) -> tuple[str, bool]:
+        """What was done, and whether for certain none of the message's files are in SciCat."""
+        # A snapshot is new but for a repeat; before an `ended` came its `began`, but for a loss.
+        found = None if message["type"] == "snapshot" else self._client.dataset(pid)
         if found is None:
             if self._create(message):
-                return str(message["status"])
+                # Whoever gets this message again finds a dataset that is over, and looks.
+                return str(message["status"]), True
             found = self._client.dataset(pid)
             if found is None:
                 raise SciCatError(f"{pid} can neither be created nor read", 0, "the account may lack the right to read")
-        if mapping.is_over(found):
-            return "is complete already"
-        new = mapping.changes(message, found, self._validation(message))
-        self._client.merge_dataset(pid, new)
-        return str(message["status"])
+        if not mapping.ends(message, found):
+            return "is complete already", False
+        # The status is written before any file. So as long as it says that the dataset is running, no try
+        # has got to the files, however often the message came.
+        none_there = not mapping.is_over(found)
+        whose, version = self._validation(message), self._api()
+        self._writer().settle(pid, found, lambda now: self._mapping.changes(message, now, whose, version))
+        return str(message["status"]), none_there
 
     def _annotate(self, pid: str, message: Message) -> str:
         found = self._client.dataset(pid)
         if found is None:
-            raise DatasetMissing(f"{pid} is not in SciCat", self._settings.missing_dataset_wait)
-        new = {name: value for name, value in mapping.annotation(message).items() if found.get(name) != value}
-        if new:
-            self._client.patch_dataset(pid, new)
-        added = mapping.added_metadata(message, found)
-        if added:
-            self._client.merge_dataset(pid, added)
-        image = message["annotation"].get("image")
-        if image:
-            self._attach(pid, str(found["ownerGroup"]), image)
-        return "written"
+            raise self._missing(pid)
+        done = False
+        said = message["annotation"]
+        if "image" in said:
+            image = said["image"]
+            done = self._pictures.add(pid, str(found["ownerGroup"]), image["caption"], image["uri"])
+        if said.keys() - {"image"}:
+            # Last, as by its mark a repeat knows that all is done.
+            done |= self._writer().settle(pid, found, partial(self._mapping.annotation, message, found))
+        return "written" if done else "is there already"
 
     # ---------------------------------------------------------------- helpers
 
+    def _api(self) -> str:
+        """v3 or v4: as the settings have it, else the better one that the server has."""
+        if not self._version:
+            self._version = "v4" if self._client.has_v4() else "v3"
+            log.info("SciCat's interface %s is used", self._version)
+        return self._version
+
+    def _writer(self) -> Writer:
+        return Writer(self._client, self._api())
+
+    def _missing(self, pid: str) -> DatasetMissing:
+        return DatasetMissing(f"{pid} is not in SciCat", self._settings.missing_dataset_wait)
+
     def _create(self, message: Message) -> bool:
-        """Whether it was created: if not, it is there already."""
+        """Whether it was created just now, and by this call: if not, it is there already."""
+        new = self._mapping.dataset(message, self._validation(message), self._api())
         try:
-            self._client.create_dataset(mapping.dataset(message, self._validation(message), self._settings))
+            self._client.create_dataset(new, self._api())
         except Conflict:
             return False
         except SciCatError as error:
             # A 500 may come after the write happened.
-            if error.status < 500 or self._client.dataset(mapping.pid_of(message, self._settings)) is None:
+            if error.status < 500 or self._client.dataset(new["pid"]) is None:
                 raise
+            return False
         return True
 
-    def _add_files(self, pid: str, files: list[Json]) -> int:
-        """How many were not there yet."""
-        if not files:
-            return 0
-        there = self._client.files(pid)
-        if not there and not self._client.alive():
-            # With an expired token the answer would be the same, and all files would be added twice.
-            self._client.login()
-            there = self._client.files(pid)
-        paths = {file["path"] for file in there}
-        new = list({file["path"]: file for file in files if file["path"] not in paths}.values())
-        for start in range(0, len(new), FILES_A_BLOCK):
-            self._client.add_files(pid, new[start : start + FILES_A_BLOCK])
-        return len(new)
-
-    def _attach(self, pid: str, group: str, image: Json) -> None:
-        path = f"/api/v3/datasets/{quote(pid, safe='')}/attachments"
-        there = self._client.call("GET", path) or []
-        if any((each["caption"], each["thumbnail"]) == (image["caption"], image["uri"]) for each in there):
-            return
-        body = {"ownerGroup": group, "caption": image["caption"], "thumbnail": image["uri"]}
-        self._client.call("POST", path, body)
+    def _with_checksums(self, message: Message, files: list[Json]) -> list[Json]:
+        """These of the message's files, in the form of a datablock, with `chk` where it can be had."""
+        full = {
+            given["path"]: there["path"]
+            for there, given in zip(message["files"], mapping.files(message), strict=True)
+            if "error" not in there
+        }
+        sizes = {full[file["path"]]: file["size"] for file in files if file["path"] in full}
+        found = self._checksums.of(sizes, str(message["uuid"]))
+        return [
+            {**file, "chk": found[full[file["path"]]]} if full.get(file["path"]) in found else file for file in files
+        ]
 
 
 def describe(message: Message, done: str) -> str:

@@ -1,47 +1,41 @@
 """A small client of SciCat's REST API: what SciCow writes with and the scan log reads with.
 
 What the real backend does (v4.6+) was found by running it; the comments say so where it is
-not what one would expect. Nothing here retries: whoever calls knows what a repeat costs.
+not what one would expect. No write is repeated here: whoever calls knows what a repeat costs.
+PUT is never used: it drops each field that is not in it.
 """
 
 from __future__ import annotations
 
+import datetime as dt
 import json
 import threading
+from dataclasses import replace
 from typing import Any
 from urllib.parse import quote
 
-import requests
+from ingest.answers import Answer, Conflict, Modified, NotAllowed, SciCatError, TooLarge
+from ingest.transport import Transport
+
+__all__ = ["Conflict", "Json", "Modified", "NotAllowed", "SciCat", "SciCatError", "TooLarge"]
 
 Json = dict[str, Any]
 
+MAX_BODY = 16 * 1024 * 1024
+"""Bytes. To more the real server answers 500, as if it could be sent again."""
 
-class SciCatError(Exception):
-    """An answer that is not the one hoped for. `status` is 0 if there was no answer at all."""
+WHOLE = 6
+"""A call may take this many times the time-out of its parts."""
 
-    def __init__(self, what: str, status: int = 0, text: str = "") -> None:
-        super().__init__(f"{what}: {status} {text[:500]}" if status else f"{what}: {text[:500]}")
-        self.status = status
-
-    @property
-    def temporary(self) -> bool:
-        """True where the same call may succeed later: no answer, a time-out, a server's fault."""
-        return self.status == 0 or self.status in (408, 425, 429) or self.status >= 500
-
-
-class Conflict(SciCatError):
-    """409: what was to be created is there already."""
-
-
-class NotAllowed(SciCatError):
-    """401 or 403 although logged in: the account lacks the right."""
+MERGE_PATCH = "application/merge-patch+json"
 
 
 class SciCat:
     """One account on one SciCat. Threads may share it.
 
     `base_url` is the server's, without `/api/v3`. Without `username` or `token` only what is
-    public is seen. `timeout` is in seconds, for connecting and for each read.
+    public is seen. `timeout` is in seconds, for connecting and for each read; a whole call ends
+    after six times that.
     """
 
     def __init__(
@@ -51,9 +45,8 @@ class SciCat:
         self.username = username
         self._password = password
         self._token = token
-        self._timeout = timeout
         self._login_lock = threading.Lock()
-        self._sessions = threading.local()
+        self._transport = Transport(self.base_url, timeout, WHOLE * timeout)
 
     def __repr__(self) -> str:
         return f"SciCat({self.base_url!r}, username={self.username!r})"
@@ -63,15 +56,15 @@ class SciCat:
     def login(self) -> None:
         """Take a new token. NotAllowed if name or password are wrong."""
         answer = self._send("POST", "/api/v3/auth/login", {"username": self.username, "password": self._password})
-        if answer.status_code in (401, 403):
-            raise NotAllowed(f"SciCat refuses the user {self.username!r}", answer.status_code, answer.text)
-        if answer.status_code not in (200, 201):
-            raise SciCatError("login to SciCat", answer.status_code, answer.text)
+        if answer.status in (401, 403):
+            raise NotAllowed(f"SciCat refuses the user {self.username!r}", answer.status, "check name and password")
+        if not answer.good:
+            raise answer.error("login to SciCat")
         try:
             self._token = answer.json()["access_token"]
         except (ValueError, KeyError, TypeError) as error:
             # As a proxy's own page would be.
-            raise SciCatError("login to SciCat", answer.status_code, "the answer has no access_token") from error
+            raise SciCatError("login to SciCat", answer.status, "the answer has no access_token") from error
 
     def call(
         self,
@@ -80,52 +73,55 @@ class SciCat:
         body: Json | None = None,
         params: Json | None = None,
         content_type: str = "application/json",
+        since: str = "",
     ) -> Any:
-        """The decoded answer (None if it is empty). Raises SciCatError or one of its kinds."""
+        """The decoded answer (None if it is empty). Raises SciCatError or one of its kinds.
+
+        `since` is for `If-Unmodified-Since`: Modified if the document has been changed after that time.
+        """
         with self._login_lock:
             if self.username and not self._token:
                 self.login()
             token = self._token
-        answer = self._send(method, path, body, params, content_type)
-        if answer.status_code in (401, 403) and self.username:
+        answer = self._send(method, path, body, params, content_type, since)
+        if answer.status in (401, 403) and self.username:
             # An expired token counts as anonymous, and a write then answers 403, so the
-            # first refusal may only mean that. A read would be 200 and empty: see `alive`.
-            with self._login_lock:
-                if self._token == token:
-                    self.login()
-            answer = self._send(method, path, body, params, content_type)
+            # first refusal may only mean that. A read would be 200 and empty: see `_sure`.
+            self._renew(token)
+            answer = self._send(method, path, body, params, content_type, since)
         what = f"{method} {path}"
-        if answer.status_code == 409:
-            raise Conflict(what, 409, answer.text)
-        if answer.status_code in (401, 403):
-            raise NotAllowed(what, answer.status_code, answer.text)
-        if not 200 <= answer.status_code < 300:
-            raise SciCatError(what, answer.status_code, answer.text)
+        if not answer.good:
+            raise answer.error(what)
         try:
-            return answer.json() if answer.content else None
+            return answer.json()
         except ValueError as error:
-            raise SciCatError(what, answer.status_code, f"the answer is not JSON: {answer.text[:200]}") from error
+            raise SciCatError(what, answer.status, f"the answer is not JSON: {answer.text()[:200]}") from error
 
     def alive(self) -> bool:
         """Whether the token still counts: reads with a dead one are 200 and empty."""
         answer = self._send("GET", "/api/v3/auth/whoami")
-        return answer.status_code == 200 and b"username" in answer.content
+        return answer.good and b"username" in answer.content
+
+    def has_v4(self) -> bool:
+        """Whether the server has version 4 of the interface beside version 3."""
+        try:
+            self.call("GET", "/api/v4/datasets", params={"filter": {"fields": ["pid"], "limits": {"limit": 1}}})
+        except SciCatError as error:
+            if error.status == 404:
+                return False
+            if error.temporary:
+                raise
+        return True  # 400 or 403 is an answer of its own
 
     # --------------------------------------------------------------- datasets
 
-    def create_dataset(self, dataset: Json) -> None:
+    def create_dataset(self, dataset: Json, version: str = "v3") -> None:
         """Create it with the pid that it carries. Conflict if that pid is there."""
-        self.call("POST", "/api/v3/datasets", dataset)
+        self.call("POST", f"/api/{version}/datasets", dataset)
 
     def dataset(self, pid: str) -> Json | None:
-        """The dataset as v3 shows it, or None if there is none."""
-        try:
-            found: Json | None = self.call("GET", f"/api/v3/datasets/{quote(pid, safe='')}")
-        except SciCatError as error:
-            if error.status == 404:
-                return None
-            raise
-        return found
+        """The dataset as v3 shows it, keys decoded, or None if there is none: never for an expired token."""
+        return self._found("/api/v3/datasets", pid)
 
     def datasets(
         self,
@@ -146,27 +142,142 @@ class SciCat:
         """Change fields of v3. Never `scientificMetadata`: that would be replaced whole."""
         if "scientificMetadata" in changes:
             raise ValueError("use merge_dataset for scientificMetadata: a PATCH of v3 replaces all of it")
-        self.call("PATCH", f"/api/v3/datasets/{quote(pid, safe='')}", changes)
+        self.call("PATCH", _dataset(pid), changes)
 
-    def merge_dataset(self, pid: str, changes: Json) -> None:
-        """Change fields of v4 (arrays `proposalIds`, ...), merging `scientificMetadata`; null deletes."""
+    def replace_metadata(self, pid: str, changes: Json, since: str = "", version: str = "v3") -> None:
+        """Change fields, `scientificMetadata` as a whole. Modified if it was changed after `since`."""
+        self.call("PATCH", _dataset(pid, version), changes, since=since)
+
+    def merge_dataset(self, pid: str, changes: Json, since: str = "") -> None:
+        """Change fields of v4 (arrays `proposalIds`, ...), merging `scientificMetadata`; null deletes.
+
+        Modified if it was changed after `since`.
+        """
         # The content type must be exactly this: with a charset behind it the real server
         # silently replaces all metadata instead of merging.
-        self.call(
-            "PATCH", f"/api/v4/datasets/{quote(pid, safe='')}", changes, content_type="application/merge-patch+json"
-        )
+        self.call("PATCH", _dataset(pid, "v4"), changes, content_type=MERGE_PATCH, since=since)
+
+    # ------------------------------------------------------ files and pictures
+
+    def blocks(self, pid: str) -> list[Json]:
+        """The dataset's origdatablocks. Empty only if a token that lives sees none."""
+        return self._listed(f"{_dataset(pid)}/origdatablocks")
 
     def files(self, pid: str) -> list[Json]:
         """All `{path, size, time}` of the dataset's datablocks."""
-        blocks = self.call("GET", f"/api/v3/datasets/{quote(pid, safe='')}/origdatablocks") or []
-        return [file for block in blocks for file in block["dataFileList"]]
+        return [file for block in self.blocks(pid) for file in block["dataFileList"]]
 
-    def add_files(self, pid: str, files: list[Json]) -> None:
-        """A datablock of these files. Not repeatable: the server would count them twice."""
-        block = {"datasetId": pid, "size": sum(file["size"] for file in files), "dataFileList": files}
+    def add_files(self, pid: str, files: list[Json], algorithm: str = "") -> None:
+        """A datablock of these files. Not repeatable: the server would count them twice.
+
+        `algorithm` is that of the checksums `chk` that files may have.
+        """
+        block: Json = {"datasetId": pid, "size": sum(file["size"] for file in files), "dataFileList": files}
+        if algorithm:
+            block["chkAlg"] = algorithm
         self.call("POST", "/api/v3/origdatablocks", block)
 
+    def delete_block(self, key: str) -> None:
+        """Take a datablock away. NotAllowed but for DELETE_GROUPS; none there is no mistake."""
+        try:
+            self.call("DELETE", f"/api/v3/origdatablocks/{quote(key, safe='')}")
+        except SciCatError as error:
+            if error.status != 404:
+                raise
+
+    def attachments(self, pid: str) -> list[Json]:
+        """The dataset's pictures. Empty only if a token that lives sees none."""
+        return self._listed(f"{_dataset(pid)}/attachments")
+
+    def attach(self, pid: str, owner_group: str, caption: str, thumbnail: str) -> None:
+        """Add a picture, as a full `data:` URI. Not repeatable."""
+        body = {"ownerGroup": owner_group, "caption": caption, "thumbnail": thumbnail}
+        self.call("POST", f"{_dataset(pid)}/attachments", body)
+
+    # ---------------------------------------- what datasets refer to, by paths of v3
+
+    def proposal(self, proposal_id: str) -> Json | None:
+        """The proposal, or None if there is none. NotAllowed if this account may not see it."""
+        return self._found("/api/v3/proposals", proposal_id)
+
+    def create_proposal(self, proposal: Json) -> bool:
+        """Whether it was created: False if its `proposalId` is there. NotAllowed if the account may not.
+
+        Required: proposalId, email, title, ownerGroup.
+        """
+        return self._created("/api/v3/proposals", proposal, "proposalId")
+
+    def sample(self, sample_id: str) -> Json | None:
+        """The sample, or None if there is none. NotAllowed if this account may not see it."""
+        return self._found("/api/v3/samples", sample_id)
+
+    def create_sample(self, sample: Json) -> bool:
+        """Whether it was created: False if its `sampleId` is there. NotAllowed if the account may not.
+
+        Required: sampleId, sampleName, ownerGroup. The real server answers 500 to one that is there.
+        """
+        return self._created("/api/v3/samples", sample, "sampleId")
+
+    def instrument(self, pid: str) -> Json | None:
+        """The instrument, or None if there is none."""
+        return self._found("/api/v3/instruments", pid)
+
+    def create_instrument(self, instrument: Json) -> bool:
+        """Whether it was created: False if its pid or name is there. NotAllowed but for administrators.
+
+        Required: pid, uniqueName, name.
+        """
+        return self._created("/api/v3/instruments", instrument, "pid")
+
     # ---------------------------------------------------------------- private
+
+    def _found(self, path: str, key: str) -> Json | None:
+        """The document with this key; None only if a token that lives does not see one, either."""
+        found = self._look(path, key)
+        if found is None and self._was_blind():
+            found = self._look(path, key)
+        return found
+
+    def _look(self, path: str, key: str) -> Json | None:
+        try:
+            # 404, an empty answer, or null: each of them is given somewhere for what is not there.
+            return self.call("GET", f"{path}/{quote(key, safe='')}") or None
+        except SciCatError as error:
+            if error.status == 404:
+                return None
+            raise
+
+    def _listed(self, path: str) -> list[Json]:
+        found: list[Json] = self.call("GET", path) or []
+        if not found and self._was_blind():
+            found = self.call("GET", path) or []
+        return found
+
+    def _was_blind(self) -> bool:
+        """Whether a read saw nothing because its token had expired. There is a new one then."""
+        token = self._token
+        if not self.username or self.alive():
+            return False
+        self._renew(token)
+        return True
+
+    def _renew(self, token: str) -> None:
+        """Log in, unless another thread has already taken the place of this token."""
+        with self._login_lock:
+            if self._token == token:
+                self.login()
+
+    def _created(self, path: str, document: Json, key: str) -> bool:
+        try:
+            self.call("POST", path, document)
+        except Conflict:
+            return False
+        except SciCatError as error:
+            # It may be there already (a sample), or the write may have happened.
+            if error.status != 500 or self._found(path, str(document[key])) is None:
+                raise
+            return False
+        return True
 
     def _send(
         self,
@@ -175,21 +286,46 @@ class SciCat:
         body: Json | None = None,
         params: Json | None = None,
         content_type: str = "application/json",
-    ) -> requests.Response:
+        since: str = "",
+    ) -> Answer:
         headers = {"Accept": "application/json"}
         if self._token:
             headers["Authorization"] = f"Bearer {self._token}"
+        if since:
+            headers["If-Unmodified-Since"] = since
         data = None
         if body is not None:
             data = json.dumps(body, allow_nan=False).encode()
             headers["Content-Type"] = content_type
+            if len(data) > MAX_BODY:
+                raise TooLarge(
+                    f"{method} {path}", 413, f"{len(data)} bytes are more than SciCat takes ({MAX_BODY}): not sent"
+                )
         query = {name: value if isinstance(value, str) else json.dumps(value) for name, value in (params or {}).items()}
-        session: requests.Session | None = getattr(self._sessions, "http", None)
-        if session is None:
-            session = self._sessions.http = requests.Session()
-        try:
-            return session.request(
-                method, self.base_url + path, data=data, headers=headers, params=query, timeout=self._timeout
-            )
-        except requests.RequestException as error:
-            raise SciCatError(f"{method} {self.base_url}{path}", 0, f"no answer ({error})") from error
+        answer = self._transport.send(method, path, data, headers, query)
+        return answer if answer.good else self._without_secrets(answer)
+
+    def _without_secrets(self, answer: Answer) -> Answer:
+        """A refusal may quote what was sent, and its text gets into logs and dead letters."""
+        content = answer.content
+        for secret in (self._token, self._password):
+            if secret:
+                content = content.replace(secret.encode(), b"***")
+        return replace(answer, content=content)
+
+
+def just_after(found: Json) -> str:
+    """What `since` is for a document as it was read: "" if it does not say when it was changed last.
+
+    A millisecond later, as a server of before 2026 wants the header to be after the last change.
+    """
+    try:
+        moment = dt.datetime.fromisoformat(str(found.get("updatedAt", "")))
+    except ValueError:
+        return ""
+    later = moment.astimezone(dt.UTC) + dt.timedelta(milliseconds=1)
+    return later.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def _dataset(pid: str, version: str = "v3") -> str:
+    return f"/api/{version}/datasets/{quote(pid, safe='')}"

@@ -228,8 +228,7 @@ def load(path: Path, environ: Mapping[str, str] = os.environ, secrets: bool = Tr
     if not reader.mistakes and re.search(settings.kafka.topics, settings.dead_letter_topic):
         node = reader.nodes.get("dead_letter_topic") or reader.nodes.get("kafka.topics")
         reader.mistake(node, "dead_letter_topic", f"must not match kafka.topics, {settings.kafka.topics!r}: change one")
-    if reader.mistakes:
-        raise SettingsError("\n".join(reader.mistakes))
+    reader.raise_if_any()
     return typing.cast(Settings, settings)
 
 
@@ -246,19 +245,31 @@ def shown(settings: Settings) -> str:
     return str(yaml.safe_dump(hide(dataclasses.asdict(settings)), sort_keys=False, allow_unicode=True))
 
 
-class _Reader:
-    """Turns YAML's nodes, which know their lines, into the dataclasses above; gathers the mistakes."""
+class Mistakes:
+    """Those in one YAML file, told all at once with their lines."""
 
-    def __init__(self, path: Path, environ: Mapping[str, str], secrets: bool) -> None:
+    def __init__(self, path: Path) -> None:
+        self.path = path
         self.mistakes: list[str] = []
-        self.nodes: dict[str, yaml.Node] = {}
-        self._path = path
-        self._environ = environ
-        self._secrets = secrets
 
     def mistake(self, node: yaml.Node | None, name: str, text: str) -> None:
         line = node.start_mark.line + 1 if node else 1
-        self.mistakes.append(f"{self._path}, line {line}: {name}: {text}")
+        self.mistakes.append(f"{self.path}, line {line}: {name}: {text}")
+
+    def raise_if_any(self) -> None:
+        """SettingsError with a line for each."""
+        if self.mistakes:
+            raise SettingsError("\n".join(self.mistakes))
+
+
+class _Reader(Mistakes):
+    """Turns YAML's nodes, which know their lines, into the dataclasses above; gathers the mistakes."""
+
+    def __init__(self, path: Path, environ: Mapping[str, str], secrets: bool) -> None:
+        super().__init__(path)
+        self.nodes: dict[str, yaml.Node] = {}
+        self._environ = environ
+        self._secrets = secrets
 
     def section(self, cls: type, node: yaml.Node | None, prefix: str) -> Any:
         """An instance of the dataclass, or None if something in it is wrong."""
@@ -318,10 +329,8 @@ class _Reader:
     def _secret(self, node: yaml.ScalarNode, name: str) -> Secret | None:
         if not self._secrets:
             return Secret(HIDDEN)
-        if "${" not in node.value and private(self._path):
-            self.mistake(
-                node, name, f"is a secret, and {private(self._path)}, or write ${{NAME}} and set that variable"
-            )
+        if "${" not in node.value and private(self.path):
+            self.mistake(node, name, f"is a secret, and {private(self.path)}, or write ${{NAME}} and set that variable")
         filled = self._filled(node, name)
         return None if filled is None else Secret(filled)
 

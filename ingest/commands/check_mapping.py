@@ -3,43 +3,63 @@
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import json
 import sys
 from typing import Any
 
-from ingest import mapping
 from ingest.commands.common import Commands, add_config
+from ingest.failures import Refused
+from ingest.files import in_blocks
+from ingest.mapping import Mapping, files, pid_of
 from ingest.ownership import by_settings
 from ingest.settings import Settings, load
 from scifish.message import Message, MessageError, decode
+
+VERSIONS = ("v3", "v4")
 
 
 def add(commands: Commands) -> None:
     check = commands.add_parser(
         "check-mapping",
         help="show what a message becomes in SciCat",
-        description="Check a message against its schema and print what SciCow would send to SciCat. Nothing is sent.",
+        description="Check a message against its schema and print what SciCow would send to SciCat, by the version of "
+        "its interface: the dataset with the settings' contact, as no user office is asked, and the blocks of files. "
+        "What will not be there as it was recorded is said on stderr. Nothing is sent.",
     )
     add_config(check)
+    check.add_argument("--api", choices=VERSIONS, help="the version of SciCat's interface (default: both)")
+    check.add_argument("--mapping", metavar="FILE", help="a mapping's page to try, in place of the settings' one")
     check.add_argument("message", type=argparse.FileType("rb"), help="a file with one message in JSON; - for stdin")
     check.set_defaults(command=_check_mapping)
 
 
 def _check_mapping(args: argparse.Namespace) -> int:
     settings = load(args.config, secrets=False)
+    if args.mapping is not None:
+        settings = dataclasses.replace(settings, mapping=args.mapping)
+    mapping = Mapping(settings)
     with args.message as file:
         data = file.read()
     try:
         message = decode(data)
-    except MessageError as error:
+        versions = [args.api] if args.api else VERSIONS
+        shown = {version: _sent(message, mapping, settings, version) for version in versions}
+    except (MessageError, Refused) as error:
         print(f"{args.message.name}: {error}", file=sys.stderr)
         return 1
-    print(json.dumps(_mapped(message, settings), indent=2, ensure_ascii=False))
+    print(json.dumps(shown, indent=2, ensure_ascii=False))
+    for note in mapping.notes(message, by_settings(message, settings)):
+        print(f"warning: {note}", file=sys.stderr)
     return 0
 
 
-def _mapped(message: Message, settings: Settings) -> dict[str, Any]:
+def _sent(message: Message, mapping: Mapping, settings: Settings, version: str) -> dict[str, Any]:
     if message["type"] == "annotation":
-        return {"pid": mapping.pid_of(message, settings), "change": mapping.annotation(message)}
-    whose = by_settings(message, settings)
-    return {"dataset": mapping.dataset(message, whose, settings), "files": mapping.files(message)}
+        # To a dataset that has nothing yet; the picture is an attachment of its own.
+        said = message["annotation"]
+        change = mapping.annotation(message, {}, {}) if said.keys() - {"image"} else {}
+        picture = {"picture": said["image"]["caption"]} if "image" in said else {}
+        return {"pid": pid_of(message, settings), "change": change} | picture
+    dataset = mapping.dataset(message, by_settings(message, settings), version)
+    return {"dataset": dataset, "blocks": in_blocks(files(message))}

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import uuid
+
 import pytest
 
 from ingest.scicat import Conflict, NotAllowed, SciCat, SciCatError
@@ -50,3 +52,37 @@ def test_a_wrong_password(catalogue: Catalogue) -> None:
     client = SciCat(catalogue.url, catalogue.ingestor.username, "wrong")
     with pytest.raises(NotAllowed):
         client.datasets()
+
+
+def test_proposals_samples_and_instruments_are_created_once(client: SciCat, proposal_id: str, group: str) -> None:
+    name = uuid.uuid4().hex
+    proposal = {"proposalId": proposal_id, "email": "pi@example.org", "title": "Contract", "ownerGroup": group}
+    sample = {"sampleId": name, "sampleName": "lysozyme", "ownerGroup": group}
+    instrument = {"pid": name, "uniqueName": name, "name": "CoSAXS"}
+    for look, create, key, document in (
+        (client.proposal, client.create_proposal, proposal_id, proposal),
+        (client.sample, client.create_sample, name, sample),
+        (client.instrument, client.create_instrument, name, instrument),
+    ):
+        assert look(key) is None
+        assert create(document) is True
+        assert create(document) is False
+        found = look(key)
+        assert found is not None
+        assert document.items() <= found.items()
+
+
+def test_what_an_account_may_not_create(catalogue: Catalogue, client: SciCat) -> None:
+    if catalogue.user1 is None:
+        pytest.skip("SCIZOO_SCICAT_USER=name:password:group is not set")
+    user = SciCat(catalogue.url, catalogue.user1.username, catalogue.user1.password)
+    with pytest.raises(NotAllowed):
+        user.create_instrument({"pid": uuid.uuid4().hex, "uniqueName": uuid.uuid4().hex, "name": "x"})
+
+
+def test_a_dataset_seen_with_an_expired_token_is_there(catalogue: Catalogue, client: SciCat, new_dataset) -> None:
+    sent = new_dataset()
+    client.create_dataset(sent)
+    ingestor = catalogue.ingestor
+    late = SciCat(catalogue.url, ingestor.username, ingestor.password, token="expired")
+    assert late.dataset(sent["pid"]) is not None

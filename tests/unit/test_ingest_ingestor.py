@@ -1,100 +1,67 @@
 """One message into SciCat, on a catalogue in memory that can be told to fail."""
 
 import logging
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
 import pytest
-import requests
 
-from ingest.failures import DatasetMissing
+from ingest.failures import DatasetMissing, Refused
 from ingest.ingestor import Ingestor, describe
 from ingest.ownership import by_settings
-from ingest.scicat import Conflict, SciCat, SciCatError
+from ingest.scicat import SciCatError
 from ingest.settings import load
-from tests.kafka import file, message
-from tests.unit.test_ingest_mapping import merge_patch
+from tests.fake_scicat import PNG, FakeServer, Killed, at, once
+from tests.kafka import file, message, value
 
 SETTINGS = load(Path(__file__).parents[2] / "docs" / "scicow.example.yaml", secrets=False)
-PNG = "data:image/png;base64,AAAA"
 
 
-class FakeSciCat:
-    """What Ingestor needs of SciCat. `fail` lists (call, before or after it is done, error)."""
-
-    def __init__(self):
-        self.sets = {}
-        self.blocks = {}
-        self.pictures = {}
-        self.writes = []
-        self.fail = []
-        self.token = True
-
-    def _called(self, name, do=None):
-        failures = [each for each in self.fail if each[0] == name]
-        if failures:
-            self.fail.remove(failures[0])
-            if failures[0][1] == "after" and do:
-                do()
-            raise failures[0][2]
-        if do:
-            self.writes.append(name)
-            do()
-
-    def dataset(self, pid):
-        self._called("dataset")
-        return self.sets.get(pid)
-
-    def create_dataset(self, given):
-        pid = given["pid"]
-        if pid in self.sets:
-            raise Conflict("POST", 409)
-        self._called("create_dataset", lambda: self.sets.update({pid: given}))
-
-    def merge_dataset(self, pid, changes):
-        self._called("merge_dataset", lambda: self.sets.update({pid: merge_patch(self.sets[pid], changes)}))
-
-    def patch_dataset(self, pid, changes):
-        self._called("patch_dataset", lambda: self.sets[pid].update(changes))
-
-    def files(self, pid):
-        self._called("files")
-        return [each for block in self.blocks.get(pid, []) for each in block] if self.token else []
-
-    def add_files(self, pid, files):
-        self._called("add_files", lambda: self.blocks.setdefault(pid, []).append(files))
-
-    def alive(self):
-        return self.token
-
-    def login(self):
-        self.token = True
-
-    def call(self, method, path, body=None):
-        pictures = self.pictures.setdefault(path, [])
-        if method == "GET":
-            return pictures
-        self._called("attach", lambda: pictures.append(body))
-        return body
-
-
-@pytest.fixture
-def scicat():
-    return FakeSciCat()
+@pytest.fixture(params=["v4", "v3"])
+def scicat(request):
+    return FakeServer(v4=request.param == "v4")
 
 
 @pytest.fixture
 def ingest(scicat):
-    return Ingestor(scicat, SETTINGS, partial(by_settings, settings=SETTINGS)).ingest
+    ingestor = make(scicat)
+    ingestor._api()
+    return ingestor.ingest
+
+
+def make(scicat, **changes):
+    settings = replace(SETTINGS, **changes)
+    return Ingestor(scicat.client(), settings, partial(by_settings, settings=settings))
+
+
+def pid(given):
+    return f"scizoo/{given['uuid']}"
+
+
+def scan(scicat, given):
+    return scicat.shown(pid(given))["scientificMetadata"]["scan"]
 
 
 def status(scicat, given):
-    return scicat.sets[f"scizoo/{given['uuid']}"]["scientificMetadata"]["scan"]["status"]["value"]
+    return scan(scicat, given)["status"]["value"]
 
 
-def pair():
+def paths(scicat, given):
+    return [each["path"] for block in scicat.blocks for each in block["dataFileList"]]
+
+
+def pair(**changes):
     began = message("began")
-    return began, message("ended", began["uuid"])
+    return began, message("ended", began["uuid"], **changes)
+
+
+def annotation(began, seq, **said):
+    when = f"2026-11-22T10:01:{seq:02}.000Z"
+    return message("annotation", began["uuid"], seq=seq, creationTime=when, annotation=said)
+
+
+# --------------------------------------------------------------------------- datasets
 
 
 def test_began_creates_and_ended_completes(scicat, ingest):
@@ -103,7 +70,7 @@ def test_began_creates_and_ended_completes(scicat, ingest):
     assert status(scicat, began) == "running"
     ingest(ended)
     assert status(scicat, began) == "completed"
-    assert scicat.writes == ["create_dataset", "merge_dataset", "add_files"]
+    assert scicat.writes() == ["datasets", "dataset", "origdatablocks"]
 
 
 @pytest.mark.parametrize("kind", ["ended", "snapshot"])
@@ -111,50 +78,174 @@ def test_without_began_the_dataset_is_created_whole(scicat, ingest, kind):
     given = message(kind)
     ingest(given)
     assert status(scicat, given) == "completed"
-    assert scicat.writes == ["create_dataset", "add_files"]
+    assert scicat.writes() == ["datasets", "origdatablocks"]
+
+
+def test_as_few_calls_as_are_safe(scicat, ingest):
+    began, ended = pair()
+    calls = []
+    for given in (began, ended, message("snapshot"), ended):
+        before = len(scicat.calls)
+        ingest(given)
+        calls.append([kind for _, kind in scicat.calls[before:]])
+    assert calls[0] == ["datasets"]
+    assert calls[1] == ["dataset", "dataset", "dataset", "origdatablocks", "origdatablocks"]
+    assert calls[2] == ["datasets", "origdatablocks", "origdatablocks"]
+    assert calls[3] == ["dataset", "origdatablocks"]
 
 
 def test_repeated_and_reordered_messages_change_nothing(scicat, ingest):
     began, ended = pair()
     ingest(ended)
-    before = len(scicat.writes)
+    before = scicat.shown(pid(began))
     for again in (began, ended, began, ended):
         ingest(again)
-    assert status(scicat, began) == "completed"
-    assert len(scicat.writes) == before
+    assert scicat.shown(pid(began)) == before
+    assert len(scicat.blocks) == 1
+
+
+def test_a_snapshot_twice_is_one_dataset(scicat, ingest):
+    given = message("snapshot")
+    ingest(given)
+    ingest(given)
+    assert len(scicat.sets) == len(scicat.blocks) == 1
+
+
+@pytest.mark.parametrize("order", [("interrupted", "completed"), ("completed", "interrupted")])
+def test_interrupted_is_a_guess_that_a_real_end_corrects(scicat, ingest, order):
+    began, _ = pair()
+    ends = {"completed": "2026-11-22T10:00:11.000Z", "interrupted": "2026-11-22T10:00:05.000Z"}
+    ingest(began)
+    for each in order:
+        ingest(message("ended", began["uuid"], status=each, endTime=ends[each]))
+    found = scicat.shown(pid(began))
+    assert (status(scicat, began), found["endTime"]) == ("completed", ends["completed"])
+    assert len(scicat.blocks) == 1
+
+
+def test_of_two_real_ends_the_first_stays(scicat, ingest):
+    began, ended = pair(status="stopped")
+    for given in (began, ended, message("ended", began["uuid"])):
+        ingest(given)
+    assert status(scicat, began) == "stopped"
 
 
 def test_what_people_wrote_stays(scicat, ingest):
     began, ended = pair()
     ingest(began)
-    ingest(message("annotation", began["uuid"], annotation={"comment": "good", "rating": 3}))
+    scicat.client().patch_dataset(pid(began), {"comment": "good", "dataQualityMetrics": 3})
     ingest(ended)
-    found = scicat.sets[f"scizoo/{began['uuid']}"]
+    found = scicat.shown(pid(began))
     assert (found["comment"], found["dataQualityMetrics"]) == ("good", 3)
+
+
+def test_a_proposal_that_was_not_known_in_the_beginning(scicat, ingest):
+    began, ended = pair()
+    ingest(began | {"proposalId": ""})
+    assert scicat.shown(pid(began))["ownerGroup"] == "cosaxs-staff"
+    ingest(ended)
+    found = scicat.shown(pid(began))
+    assert (found["ownerGroup"], found["proposalId"], found["sampleId"]) == ("20250001-group", "20250001", "S-1")
+
+
+@pytest.mark.parametrize("when", ["500", "500 after", "lost", "lost after", "kill", "kill after", "expire"])
+@pytest.mark.parametrize("number", range(1, 7))
+def test_each_call_may_fail_and_the_message_come_again(scicat, ingest, number, when):
+    began, ended = pair()
+    picture = annotation(began, 3, comment="good", image={"caption": "plot", "uri": PNG})
+    for given in (began, ended, picture):
+        scicat.fault = at(number, when)
+        for _ in range(3):
+            try:
+                ingest(given)
+            except (SciCatError, Killed):
+                continue
+            break
+        scicat.fault = lambda *_: ""
+        ingest(given)
+    found = scicat.shown(pid(began))
+    assert (status(scicat, began), found["comment"]) == ("completed", "good")
+    assert (found["size"], found["numberOfFiles"]) == (10, 1)
+    assert len(scicat.blocks) == len(scicat.pictures) == 1
+
+
+def test_a_body_that_scicat_would_not_take_is_refused_before_it_is_sent(scicat, ingest):
+    given = message("began", scientificMetadata={"a": value("x" * 17_000_000)})
+    with pytest.raises(Refused, match="bytes are more than SciCat takes"):
+        ingest(given)
+    assert not scicat.writes()
+
+
+def test_a_message_for_which_the_mapping_lacks_what_is_required_is_refused(scicat, tmp_path):
+    page = tmp_path / "mapping.yaml"
+    page.write_text('fields: {datasetName: "{environment.title}"}\n')
+    with pytest.raises(Refused, match="gives no datasetName"):
+        make(scicat, mapping=str(page)).ingest(message(environment={}))
+
+
+# -------------------------------------------------------------------------- annotations
 
 
 def test_an_annotation_is_written_once_and_its_picture_too(scicat, ingest):
     began = message("began")
     ingest(began)
-    said = {"comment": "good", "image": {"caption": "plot", "uri": PNG}}
+    said = annotation(began, 2, comment="good", image={"caption": "plot", "uri": PNG})
     for _ in range(2):
-        ingest(message("annotation", began["uuid"], annotation=said))
-    assert scicat.writes == ["create_dataset", "patch_dataset", "attach"]
-    assert list(scicat.pictures.values()) == [[{"ownerGroup": "20250001-group", "caption": "plot", "thumbnail": PNG}]]
+        ingest(said)
+    assert scicat.writes() == ["datasets", "attachments", "dataset"]
+    assert [(each["caption"], each["ownerGroup"]) for each in scicat.pictures] == [("plot", "20250001-group")]
+
+
+def test_an_annotation_that_comes_again_overwrites_no_newer_comment(scicat, ingest):
+    began = message("began")
+    first, second = annotation(began, 2, comment="one", rating=1), annotation(began, 3, comment="two")
+    for given in (began, first, second, first):
+        ingest(given)
+    assert scicat.shown(pid(began))["comment"] == "two"
+    scicat.client().patch_dataset(pid(began), {"comment": "by a person", "dataQualityMetrics": 3})
+    for given in (first, second):
+        ingest(given)
+    found = scicat.shown(pid(began))
+    assert (found["comment"], found["dataQualityMetrics"]) == ("by a person", 3)
+    assert scan(scicat, began)["annotations"]["value"] == "run-1:2 run-1:3"
+
+
+def test_an_annotation_that_was_a_dead_letter_comes_behind_the_later_one(scicat, ingest):
+    began = message("began")
+    for given in (began, annotation(began, 3, comment="two"), annotation(began, 2, comment="one", rating=1)):
+        ingest(given)
+    found = scicat.shown(pid(began))
+    assert (found["comment"], found["dataQualityMetrics"]) == ("two", 1)
+
+
+def test_the_last_fifty_annotations_are_remembered(scicat, ingest):
+    began = message("began")
+    ingest(began)
+    for number in range(2, 56):
+        ingest(annotation(began, number, rating=number % 2))
+    ids = scan(scicat, began)["annotations"]["value"].split()
+    assert ids == [f"run-1:{number}" for number in range(6, 56)]
+
+
+def test_the_marks_of_annotations_survive_the_end(scicat, ingest):
+    began, ended = pair()
+    for given in (began, annotation(began, 2, comment="one"), ended):
+        ingest(given)
+    assert scan(scicat, began)["annotations"]["value"] == "run-1:2"
+    assert status(scicat, began) == "completed"
 
 
 def test_metadata_that_a_macro_adds_after_the_scan_are_beside_the_others(scicat, ingest):
     began, ended = pair()
-    leaf = {"value": 0.5, "unit": "mm", "human_name": "centre", "source": "spock", "time": began["creationTime"]}
-    late = message("annotation", began["uuid"], annotation={"scientificMetadata": {"Custom data": {"centre": leaf}}})
+    leaf = value(0.5, "mm", source="spock")
+    late = annotation(began, 2, scientificMetadata={"Custom data": {"centre": leaf}, "scan": {"status": leaf}})
     for given in (began, late, ended, late):  # it may overtake the end
         ingest(given)
-    found = scicat.sets[f"scizoo/{began['uuid']}"]["scientificMetadata"]
-    (custom,) = (group for name, group in found.items() if name.casefold().startswith("custom"))
-    assert custom["centre"]["value"] == 0.5
+    found = scicat.shown(pid(began))["scientificMetadata"]
+    assert found["Custom data"]["centre"]["value"] == 0.5
+    assert found["scan_2"]["status"]["value"] == 0.5
     assert status(scicat, began) == "completed"
-    assert len(found) > 2
-    assert scicat.writes == ["create_dataset", "merge_dataset", "merge_dataset", "add_files"]
+    assert scicat.writes() == ["datasets", "dataset", "dataset", "origdatablocks"]
 
 
 def test_an_annotation_needs_its_dataset(ingest):
@@ -162,60 +253,126 @@ def test_an_annotation_needs_its_dataset(ingest):
         ingest(message("annotation"))
 
 
-def test_files_are_added_by_the_thousand_and_only_once(scicat, ingest):
-    files = [file(f"/data/{number}") for number in range(2500)]
-    scicat.fail = [("add_files", "before", SciCatError("POST", 503))]
-    given = message("ended", files=[*files, files[0]])
-    with pytest.raises(SciCatError):
-        ingest(given)
-    scicat.fail = []
-    ingest(given)
-    ingest(given)
-    blocks = scicat.blocks[f"scizoo/{given['uuid']}"]
-    assert [len(block) for block in blocks] == [1000, 1000, 500]
-
-
-def test_further_parts_only_add_files(scicat, ingest):
-    began, ended = pair()
-    second = ended | {"part": {"number": 2, "of": 2}, "files": [file("/b")], "scientificMetadata": {}}
-    with pytest.raises(DatasetMissing):
-        ingest(second)
+def test_the_first_picture_stays_the_first(scicat, ingest):
+    began = message("began")
     ingest(began)
-    ingest(second)
-    assert status(scicat, began) == "running"
-    ingest(ended | {"part": {"number": 1, "of": 2}})
-    assert status(scicat, began) == "completed"
-    assert [each["path"] for each in scicat.files(f"scizoo/{began['uuid']}")] == ["/b", "scan_0042.h5"]
+    for caption in ("plot", "photo", "plot"):
+        ingest(annotation(began, 2, image={"caption": caption, "uri": PNG}))
+    assert [each["caption"] for each in scicat.pictures] == ["plot", "photo"]
 
 
-@pytest.mark.parametrize("when", ["before", "after"])
-@pytest.mark.parametrize("call", ["dataset", "create_dataset", "merge_dataset", "files", "add_files"])
-def test_a_failed_step_can_be_repeated_whether_or_not_it_was_done(scicat, ingest, call, when):
+# -------------------------------------------------------------------------------- files
+
+
+def parts(count=5000, of=4):
+    files = [file(f"/data/visitors/cosaxs/20250001/raw/{number:04}.h5", number) for number in range(count)]
     began, ended = pair()
-    scicat.fail = [(call, when, SciCatError(call, 500))]
-    for given in (began, ended):
-        for _ in range(2):
+    size = -(-count // of)
+    return began, [
+        ended
+        | {"part": {"number": number + 1, "of": of}, "files": files[number * size : (number + 1) * size]}
+        | ({"scientificMetadata": {}} if number else {})
+        for number in range(of)
+    ]
+
+
+def assert_all_files_once(scicat, count=5000):
+    found = paths(scicat, None)
+    assert len(found) == count
+    assert sorted(found) == [f"{number:04}.h5" for number in range(count)]
+    assert all(len(block["dataFileList"]) <= 1000 for block in scicat.blocks)
+    assert all(block["size"] == sum(each["size"] for each in block["dataFileList"]) for block in scicat.blocks)
+
+
+def test_five_thousand_files_in_several_parts_each_delivered_twice(scicat, ingest):
+    began, ended = parts()
+    for given in (began, *ended, *reversed(ended)):
+        ingest(given)
+    assert_all_files_once(scicat)
+    found = scicat.shown(pid(began))
+    assert (found["size"], found["numberOfFiles"]) == (sum(range(5000)), 5000)
+
+
+def test_a_part_may_come_before_the_first(scicat, ingest):
+    began, ended = parts()
+    with pytest.raises(DatasetMissing):
+        ingest(ended[1])
+    ingest(began)
+    ingest(ended[1])
+    assert status(scicat, began) == "running"
+    for given in (ended[0], ended[3], ended[2]):
+        ingest(given)
+    assert status(scicat, began) == "completed"
+    assert_all_files_once(scicat)
+
+
+@pytest.mark.parametrize("when", ["kill", "kill after"])
+def test_interrupted_after_each_call(scicat, ingest, when):
+    began, ended = parts(of=2)
+    ingest(began)
+    number = 0
+    for given in ended:
+        killed = True
+        while killed:  # each time one call further
+            number += 1
+            scicat.fault = at(number, when)
             try:
                 ingest(given)
-            except SciCatError:
-                ingest(given)
-    assert status(scicat, began) == "completed"
-    assert len(scicat.files(f"scizoo/{began['uuid']}")) == 1
-    assert not scicat.fail
+            except Killed:
+                continue
+            killed = False
+        number = 0
+    assert_all_files_once(scicat)
 
 
-def test_a_500_after_the_dataset_was_created_is_no_failure(scicat, ingest):
-    scicat.fail = [("create_dataset", "after", SciCatError("POST", 500))]
-    ingest(message("began"))
-    assert len(scicat.sets) == 1
+def other_scicow(scicat, given):
+    """It is killed just after its block is written, when ours has already looked."""
+    done = []
+
+    def after(server, method, kind):
+        if (method, kind) == ("POST", "origdatablocks") and not done:
+            done.append(True)
+            server.add_block({name: server.blocks[-1][name] for name in ("datasetId", "size", "dataFileList")})
+
+    scicat.after = after
 
 
-def test_an_expired_token_does_not_add_the_files_twice(scicat, ingest):
-    given = message("ended")
+def test_a_block_that_another_scicow_wrote_at_the_same_moment_is_deleted(scicat, ingest, caplog):
+    given = message("snapshot")
+    other_scicow(scicat, given)
     ingest(given)
-    scicat.token = False
+    found = scicat.shown(pid(given))
+    assert (len(scicat.blocks), found["size"], found["numberOfFiles"]) == (1, 10, 1)
+    assert "were there twice" in caplog.text
+
+
+def test_without_the_right_to_delete_the_log_says_what_to_do(scicat, ingest, caplog):
+    scicat.may_delete = False
+    given = message("snapshot")
+    other_scicow(scicat, given)
     ingest(given)
-    assert len(scicat.blocks[f"scizoo/{given['uuid']}"]) == 1
+    assert len(scicat.blocks) == 2
+    assert pid(given) in caplog.text
+    assert "DELETE_GROUPS" in caplog.text
+
+
+def test_a_file_that_is_gone_is_listed_with_what_is_known(scicat, ingest):
+    ingest(message("snapshot", files=[file("/gone.h5", 0) | {"error": "not there"}]))
+    assert scicat.blocks[0]["dataFileList"] == [{"path": "/gone.h5", "size": 0, "time": "2026-11-22T10:00:11.000Z"}]
+
+
+def test_checksums_of_the_files_that_this_machine_sees(scicat, tmp_path, caplog):
+    (tmp_path / "a.h5").write_bytes(b"abc")
+    files = [file(str(tmp_path / "a.h5"), 3), file(str(tmp_path / "gone.h5"), 3)]
+    given = message("snapshot", sourceFolder=str(tmp_path), files=files)
+    make(scicat, checksums="sha256").ingest(given)
+    (block,) = scicat.blocks
+    assert block["chkAlg"] == "sha256"
+    assert [each.get("chk", "")[:8] for each in block["dataFileList"]] == ["ba7816bf", ""]
+    assert "1 of 2 files have no checksum" in caplog.text
+
+
+# ---------------------------------------------------------------------------------- log
 
 
 def test_the_log_has_one_line_for_a_dataset_and_no_control_characters(ingest, caplog):
@@ -227,13 +384,8 @@ def test_the_log_has_one_line_for_a_dataset_and_no_control_characters(ingest, ca
     assert describe(message(), "began") == "cosaxs 20250001 'ascan mot01 0 1 10 0.1' began"
 
 
-def test_a_page_instead_of_a_token_is_an_answer_that_can_be_waited_out(monkeypatch):
-    page = requests.Response()
-    page.status_code = 200
-    page._content = b"<html>We will be back soon</html>"
-    monkeypatch.setattr(SciCat, "_send", lambda *_: page)
+def test_a_page_instead_of_a_token_is_an_answer_that_can_be_waited_out(scicat):
+    scicat.fault = once("login", "halfjson after")
     with pytest.raises(SciCatError, match="no access_token") as raised:
-        Ingestor(SciCat("http://localhost", "ingestor", "x"), SETTINGS, partial(by_settings, settings=SETTINGS)).ingest(
-            message()
-        )
-    assert raised.value.status == 200
+        make(scicat).ingest(message())
+    assert raised.value.temporary

@@ -1,0 +1,109 @@
+"""Checksums of data files that this machine can see, within a time.
+
+A file that cannot be seen, has changed, or takes too long has none, and the log says so: metadata do not wait.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import os
+import stat
+import threading
+import time
+
+log = logging.getLogger(__name__)
+
+BUDGET = 60.0
+"""Seconds for all files of one message."""
+
+GRACE = 5.0
+"""Seconds that a single read may take after that."""
+
+MAX_STUCK = 4
+"""So many threads may hang in a file system that does not answer; then none are started."""
+
+_CHUNK = 1024 * 1024
+
+
+class Checksums:
+    """`algorithm` is blake2b, sha256 or none. Threads may share it."""
+
+    def __init__(self, algorithm: str) -> None:
+        self.algorithm = "" if algorithm == "none" else algorithm
+        self._room = threading.Semaphore(MAX_STUCK)
+        self._budget = BUDGET
+
+    def of(self, files: dict[str, int], dataset: str) -> dict[str, str]:
+        """Hexadecimal checksums by path, of those of these files (path, and size in bytes) that can be had.
+
+        Takes `BUDGET` and `GRACE` seconds at the most. `dataset` is for the log.
+        """
+        if not self.algorithm or not files:
+            return {}
+        found: dict[str, str] = {}
+        problems: list[str] = []
+        work = _Work(self.algorithm, files, time.monotonic() + self._budget, found, problems)
+        if self._room.acquire(blocking=False):
+            # A thread of its own: no time-out reaches a read of a file server that hangs.
+            thread = threading.Thread(target=self._run, args=(work,), daemon=True, name="checksums")
+            thread.start()
+            thread.join(self._budget + GRACE)
+            found = dict(found)  # a thread that hangs adds no more to it
+        else:
+            problems.append("the file system did not answer before, and still does not")
+        if len(found) < len(files):
+            reason = problems[0] if problems else "the file system does not answer"
+            log.warning("%s: %d of %d files have no checksum: %s", dataset, len(files) - len(found), len(files), reason)
+        return found
+
+    def _run(self, work: _Work) -> None:
+        try:
+            work.run()
+        finally:
+            self._room.release()
+
+
+class _Work:
+    """The files of one message, one after the other."""
+
+    def __init__(
+        self, algorithm: str, files: dict[str, int], deadline: float, found: dict[str, str], problems: list[str]
+    ) -> None:
+        self._algorithm = algorithm
+        self._files = files
+        self._deadline = deadline
+        self._found = found
+        self._problems = problems
+
+    def run(self) -> None:
+        for path, size in self._files.items():
+            try:
+                self._found[path] = self._checksum(path, size)
+            except (OSError, ValueError) as error:
+                # The path was written by users: shown as Python would write it.
+                self._problems.append(f"{path!r}: {getattr(error, 'strerror', None) or error}")
+            if time.monotonic() > self._deadline:
+                self._problems.insert(0, f"it takes more than {BUDGET:.0f} s")
+                return
+
+    def _checksum(self, path: str, size: int) -> str:
+        if not os.path.isabs(path):
+            raise ValueError("is no full path")
+        with open(path, "rb", buffering=0, opener=_opened) as file:
+            status = os.fstat(file.fileno())
+            if not stat.S_ISREG(status.st_mode):
+                raise ValueError("is no plain file")
+            if status.st_size != size:
+                raise ValueError(f"has {status.st_size} bytes now, and had {size}")
+            digest = hashlib.new(self._algorithm)
+            while chunk := file.read(_CHUNK):
+                digest.update(chunk)
+                if time.monotonic() > self._deadline:
+                    raise ValueError("takes too long")
+        return digest.hexdigest()
+
+
+def _opened(path: str, flags: int) -> int:
+    # Opening a named pipe would wait for its other end.
+    return os.open(path, flags | os.O_NONBLOCK)
