@@ -5,13 +5,15 @@ A finding names one dataset, message, or gap, and says whether sending its messa
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from ingest.expected import Expected, Gap
-from ingest.mapping import RUNNING, SCAN
+from ingest.mapping.annotations import KEPT
+from ingest.mapping.metadata import SCAN
+from ingest.mapping.page import ANNOTATIONS
+from ingest.mapping.templates import RUNNING
 
 Json = dict[str, Any]
 
@@ -29,9 +31,6 @@ KINDS = {
 
 FIELDS = ["pid", "size", "numberOfFiles", f"scientificMetadata.{SCAN}"]
 """What of a dataset is needed."""
-
-APPLIED = "annotations"
-"""The leaf of the group `scan` that names the annotations that were applied, `<run>:<seq>` each."""
 
 
 @dataclass(frozen=True)
@@ -60,16 +59,16 @@ def compare(expected: Expected, row: Json, files: list[Problem]) -> list[Problem
     found = []
     if expected.over and status in (None, RUNNING):
         found.append(Problem("its end is not applied", True))
-    missing = [each for each in expected.annotations if each not in applied(scan)]
-    if missing:
+    kept = applied(scan)
+    missing = [each for each in expected.annotations if each not in kept]
+    if missing and len(kept) < KEPT:  # else the older ones are no longer named
         found.append(Problem(f"{counted(len(missing), 'annotation')} not applied: {some(missing)}", True))
     return found + files
 
 
 def applied(scan: Json) -> set[str]:
-    """The ids of the annotations that the dataset has."""
-    value = (scan.get(APPLIED) or {}).get("value") or ""
-    return {str(each) for each in value} if isinstance(value, list) else set(re.split(r"[,\s]+", str(value)))
+    """The ids of the annotations that the dataset has had."""
+    return set(str((scan.get(ANNOTATIONS) or {}).get("value") or "").split())
 
 
 def is_running(row: Json) -> bool:

@@ -17,7 +17,7 @@ from confluent_kafka import Message as KafkaMessage
 from ingest import audit, mapping
 from ingest.again import original_of
 from ingest.audit import FIELDS, Finding, Problem, Report
-from ingest.expected import Expected, Facts, Ledger, digest, file_lists, gaps
+from ingest.expected import Expected, Facts, Ledger, digest, file_lists, gaps, mark
 from ingest.letters import REPLAYED, DeadLetterTopic, Letter, Settlement
 from ingest.points import iso_seconds
 from ingest.scicat import SciCat, SciCatError
@@ -169,7 +169,7 @@ class Auditor:
                     continue
                 known.setdefault(each.run, set()).add(each.seq)
                 one = self._ledger.datasets.get(each.uuid)
-                if one is not None and hash(f"{each.run}:{each.seq}") in one.seen:
+                if one is not None and mark(each.run, each.seq) in one.seen:
                     continue  # sent since the list was made
                 if each.refused:
                     what = (f"message {each.seq} of run {each.run}: {each.refused}",)

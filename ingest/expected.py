@@ -11,6 +11,7 @@ from array import array
 from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
+from urllib.parse import quote
 
 from ingest import mapping
 from ingest.topics import Place
@@ -37,6 +38,8 @@ class Facts:
     beamline: str
     created: float
     first_part: bool
+    marked: bool
+    """Whether the dataset will name this annotation as one that it has had."""
     files: dict[str, int]
 
     @classmethod
@@ -53,6 +56,7 @@ class Facts:
                 name=_of(str, message.get("datasetName", "")),
                 beamline=_of(str, message["beamline"]),
                 created=_time(message.get("startTime", message["creationTime"])),
+                marked=message["type"] == "annotation" and bool(message["annotation"].keys() - {"image"}),
                 first_part=message.get("part", {}).get("number", 1) == 1,
                 files=(
                     {_of(str, each["path"]): _of(int, each["size"]) for each in mapping.files(message)}
@@ -68,8 +72,8 @@ class Facts:
 
     @property
     def id(self) -> str:
-        """Of the message, the same for each copy of it."""
-        return f"{self.run}:{self.seq}"
+        """As a dataset names the annotations that it has had: see `mapping.annotations.identity`."""
+        return f"{quote(self.run, safe='')}:{self.seq}"
 
 
 def _of(kind: type[Any], value: Any) -> Any:
@@ -85,6 +89,11 @@ def _time(text: Any) -> float:
 def digest(path: str, size: int) -> int:
     """Of one file. The sum over all files of a dataset is the same in any order."""
     return int.from_bytes(hashlib.blake2b(f"{size}:{path}".encode("utf-8", "replace"), digest_size=6).digest())
+
+
+def mark(run: str, seq: int) -> int:
+    """Of a message, the same for each copy of it."""
+    return hash((run, seq))
 
 
 @dataclass(slots=True)
@@ -144,12 +153,14 @@ class Ledger:
             one.created = facts.created
         one.name = one.name or facts.name[:MAX_NAME]
         one.pending |= pending
-        mark = hash(facts.id)
-        if mark in one.seen:
+        number = mark(facts.run, facts.seq)
+        if number in one.seen:
             return  # a copy
-        one.seen = (*one.seen, mark)
-        if facts.kind == "annotation":
+        one.seen = (*one.seen, number)
+        if facts.marked:
             one.annotations = (*one.annotations, facts.id)
+        elif facts.kind == "annotation":
+            return
         elif facts.kind == "began":
             one.began, one.created = True, facts.created
         else:

@@ -361,3 +361,16 @@ def test_nothing_of_this_is_seen_by_scicows_group(beamline: Beamline, scicow: Sc
     admin = AdminClient({"bootstrap.servers": beamline.kafka.bootstrap})
     groups = {each.group_id for each in admin.list_consumer_groups().result(10).valid}
     assert not {name for name in groups if name.endswith("-look")}
+
+
+def test_annotations_that_are_gone_are_sent_again(beamline: Beamline, scicow: Scicow) -> None:
+    given = message("snapshot", seq=1)
+    comment = message("annotation", given["uuid"], seq=2, annotation={"comment": "good"})
+    beamline.send(given, comment)
+    eventually(lambda: (beamline.dataset(given) or {}).get("comment") == "good")
+    eventually(lambda: scicow.json("audit", "--from", "1h")["counts"]["complete"] == 1)
+    pid = f"scizoo/{given['uuid']}"
+    beamline.scicat.merge_dataset(pid, {"comment": "", "scientificMetadata": {"scan": {"annotations": None}}})
+    assert "1 annotation not applied: run-1:2" in scicow("audit", "--from", "1h", "--repair", status=1)
+    eventually(lambda: (beamline.dataset(given) or {}).get("comment") == "good")
+    eventually(lambda: scicow.json("audit", "--from", "1h")["counts"]["complete"] == 1)
