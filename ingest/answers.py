@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import re
+import time
 from dataclasses import dataclass
+from email.utils import parsedate_to_datetime
 from typing import Any
 
 LONGEST_TEXT = 500
@@ -12,11 +14,15 @@ LONGEST_TEXT = 500
 
 
 class SciCatError(Exception):
-    """An answer that is not the one hoped for. `status` is 0 if there was no answer at all."""
+    """An answer that is not the one hoped for. `status` is 0 if there was no answer at all.
 
-    def __init__(self, what: str, status: int = 0, text: str = "") -> None:
+    `retry_after` is for how many seconds the server asks not to be called; 0 if it does not say.
+    """
+
+    def __init__(self, what: str, status: int = 0, text: str = "", retry_after: float = 0.0) -> None:
         super().__init__(f"{what}: {status} {text[:LONGEST_TEXT]}" if status else f"{what}: {text[:LONGEST_TEXT]}")
         self.status = status
+        self.retry_after = retry_after
 
     @property
     def temporary(self) -> bool:
@@ -32,6 +38,10 @@ class NotAllowed(SciCatError):
     """401 or 403 although logged in: the account lacks the right."""
 
 
+class TimedOut(SciCatError):
+    """The call was sent, and no answer came in time; it may have been done."""
+
+
 class Modified(SciCatError):
     """412: somebody else has changed it since it was read."""
 
@@ -45,6 +55,9 @@ MAX_PAGE = 20_000
 
 _TAGS = re.compile(r"(?s)<(style|script|head)\b.*?</\1>|<[^>]*>")
 
+PROXIES_TOO = (408, 413, 425, 429)
+"""What a proxy may answer with a page of its own, and mean it."""
+
 KINDS: dict[int, type[SciCatError]] = {401: NotAllowed, 403: NotAllowed, 409: Conflict, 412: Modified, 413: TooLarge}
 
 
@@ -55,6 +68,7 @@ class Answer:
     status: int
     content: bytes = b""
     location: str = ""
+    retry_after: str = ""
 
     @property
     def good(self) -> bool:
@@ -81,16 +95,26 @@ class Answer:
         if 300 <= self.status < 400:
             # Followed, a POST would become a GET, and nothing would be written.
             return SciCatError(what, self.status, f"it redirects to {_line(self.location)}: is scicat.url right?")
-        if 400 <= self.status < 500 and self.status != 413 and not self._is_scicats():
+        if 400 <= self.status < 500 and self.status not in PROXIES_TOO and not self._is_scicats():
             # A proxy's page, as long as the server behind it is away: SciCat's own errors are JSON.
             return SciCatError(what, 0, f"{self.status} by something that is not SciCat: {self.text()}")
-        return KINDS.get(self.status, SciCatError)(what, self.status, self.text())
+        return KINDS.get(self.status, SciCatError)(what, self.status, self.text(), _seconds(self.retry_after))
 
     def _is_scicats(self) -> bool:
         try:
             return self.json() is None or isinstance(self.json(), dict)
         except ValueError:
             return False
+
+
+def _seconds(text: str) -> float:
+    """A Retry-After, from a number of seconds or from a date (RFC 9110, 10.2.3); 0 if it is neither."""
+    if re.fullmatch(r"\d{1,9}", text.strip()):
+        return float(text)
+    try:
+        return max(parsedate_to_datetime(text).timestamp() - time.time(), 0.0)
+    except (ValueError, OverflowError):
+        return 0.0
 
 
 def _line(text: str) -> str:

@@ -10,10 +10,10 @@ try:
 except ImportError as missing:
     sys.exit(f"scicow: {missing}; say: pip install 'sardana-scizoo[ingest]'")
 
-from ingest.commands import audit, check_mapping, config, dead_letters, replay, run
+from ingest.commands import audit, check_mapping, config, dead_letters, replay, run, status
 from ingest.settings import SettingsError
 
-COMMANDS = (run, config, check_mapping, dead_letters, replay, audit)
+COMMANDS = (run, status, config, check_mapping, dead_letters, replay, audit)
 
 
 def main(argv: list[str] | None = None) -> int:

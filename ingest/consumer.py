@@ -1,75 +1,63 @@
 """From Kafka into SciCat: reads every beamline's topic, and forgets nothing before it is done.
 
 A message is done when SciCat has what it says, or when the dead-letter topic has it; only then is
-its offset stored. While SciCat cannot take it, nothing more is read, but Kafka is still polled, so
-that this consumer keeps its partitions.
+its offset stored, and only if all before it in its partition are done. This thread reads and stores,
+the workers bring into SciCat; so Kafka is polled in time, whatever they wait for.
 """
 
 from __future__ import annotations
 
 import logging
+import threading
 import time
-from collections import deque
-from dataclasses import dataclass
 from typing import Any
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 from confluent_kafka import Message as KafkaMessage
 
-from ingest.deadletters import DeadLetterError, DeadLetters
-from ingest.failures import DatasetMissing
-from ingest.hold import Hold
+from ingest.deadletters import DeadLetters
 from ingest.ingestor import Ingestor
-from ingest.offsets import Offsets, Partition
+from ingest.items import Item
+from ingest.offsets import Assigned, Partition
 from ingest.progress import Progress
-from ingest.scicat import NotAllowed, SciCatError
 from ingest.sequence import Sequence
 from ingest.settings import Settings
-from scifish.message import Message, MessageError, decode
+from ingest.workers import Workers
 
 log = logging.getLogger(__name__)
 
-POLL = 0.5
-LOOK_FOR_DATASETS = 2.0
-MAX_WAITING = 100
-"""Messages kept in memory, of up to 1 MB each, because their dataset is not there yet."""
+POLL = 0.2
+TEND = 0.2
+"""Seconds between two looks at what the workers have done."""
 
-FAULT_OF_THE_MESSAGE = (400, 413, 422)
-"""SciCat's answers that the same message will get again. Any other says something of SciCat or of its address."""
+MAX_BYTES = 256 * 1024 * 1024
+"""Of messages in memory, shared out evenly among the partitions; one message of each may be over."""
 
+MAX_FINISH = 45.0
+"""Seconds without a poll; Kafka gives our partitions away after its `max.poll.interval.ms`, of 300 s."""
 
-@dataclass(eq=False)
-class Item:
-    """A message in work."""
+LEAVE_WITHIN = 12.0
+"""Seconds for Kafka to let us go; a little more than the session's time, which librdkafka may wait for."""
 
-    kafka: KafkaMessage
-    partition: Partition
-    offset: int
-    waiting_since: float
-    message: Message | None = None
-    server_error_since: float | None = None
-
-    @classmethod
-    def of(cls, kafka: KafkaMessage) -> Item:
-        topic, number, offset = kafka.topic(), kafka.partition(), kafka.offset()
-        # Only what is no message, an error, may lack these.
-        assert topic is not None
-        assert number is not None
-        assert offset is not None
-        return cls(kafka, (topic, number), offset, time.monotonic())
-
-    def __str__(self) -> str:
-        return f"{self.partition[0]}[{self.partition[1]}]@{self.offset}"
+ASK_FOR_PARTITIONS = 10.0
+UNKNOWN = -1001
+"""librdkafka's RD_KAFKA_OFFSET_INVALID."""
 
 
 class SciCow:
-    """The consumer. `run` returns after `stop`."""
+    """The consumer. `run` returns after `stop`. Other threads may read what is public."""
+
+    polled: float
+    """When Kafka was polled last, as `time.monotonic`."""
+    assigned = False
+    """Whether Kafka has said which partitions are ours; they may be none."""
+    stopping = False
 
     def __init__(self, settings: Settings, ingestor: Ingestor, dead_letters: DeadLetters, progress: Progress) -> None:
         self._settings = settings
         self._progress = progress
-        self._ingestor = ingestor
-        self._dead_letters = dead_letters
+        self._workers = Workers(settings, ingestor, dead_letters, progress)
+        self._lanes = self._workers.lanes
         self._kafka = Consumer(
             {
                 "client.id": "scicow",
@@ -81,6 +69,9 @@ class SciCow:
                 "auto.commit.interval.ms": 1000,
                 # So long are the partitions of a SciCow that was killed left alone.
                 "session.timeout.ms": 10_000,
+                # What is read ahead is thrown away by each pause.
+                "queued.min.messages": 1000,
+                "queued.max.messages.kbytes": 16_384,
                 "log_level": 2,  # `_kafka_failed` says it once
                 **settings.kafka.librdkafka(),
                 "group.id": settings.kafka.group_id,
@@ -89,192 +80,205 @@ class SciCow:
                 "error_cb": self._kafka_failed,
             }
         )
-        self._queue: deque[Item] = deque()
-        self._waiting: dict[str, deque[Item]] = {}
-        self._offsets = Offsets()
-        self._hold = Hold()
+        self._partitions: dict[Partition, Assigned] = {}
         self._sequence = Sequence()
-        self._next_look = 0.0
-        self._partitions_changed = False
+        self._ask_for_partitions: float | None = None
+        self._next_tend = 0.0
+        self.polled = time.monotonic()
+        self._behind: dict[Partition, tuple[int, float | None]] = {}
         self._kafka_troubles: set[str] = set()
-        self._stopping = False
+        self._finish_within = min(2 * settings.scicat.timeout, MAX_FINISH)
 
     def stop(self) -> None:
-        """Finish the message in work, commit and leave. May be called from a signal handler."""
-        self._stopping = True
+        """Finish what is in work, commit and leave. May be called from a signal handler."""
+        self.stopping = True
 
     def run(self) -> None:
         self._kafka.subscribe(
-            [self._settings.kafka.topics], on_assign=self._assigned, on_revoke=self._revoked, on_lost=self._revoked
+            [self._settings.kafka.topics], on_assign=self._assigned, on_revoke=self._revoked, on_lost=self._lost
         )
         log.info("reading %s from Kafka at %s", self._settings.kafka.topics, self._settings.kafka.bootstrap_servers)
+        self._workers.start()
         try:
-            while not self._stopping:
-                self._poll()
-                self._work()
+            while not self.stopping:
+                self._read()
+                if time.monotonic() >= self._next_tend:
+                    self._tend()
         finally:
-            self._kafka.close()  # commits what is stored
-            log.info("stopped")
+            self._leave()
+
+    def lag(self) -> dict[Partition, tuple[int, float]]:
+        """Of each partition of ours, how many messages are not done, and how many seconds ago the first was sent.
+
+        Kafka is not asked: it is what was known a moment ago.
+        """
+        now = time.time()
+        return {
+            name: (behind, max(now - oldest, 0.0) if oldest is not None else 0.0)
+            for name, (behind, oldest) in self._behind.items()
+        }
 
     # ---------------------------------------------------------------- reading
 
-    def _poll(self) -> None:
+    def _read(self) -> None:
         found = self._kafka.poll(POLL)
-        if self._partitions_changed:
-            self._partitions_changed = False
-            self._pause_or_resume()
+        self.polled = time.monotonic()
         if found is None:
-            self._idle()
-        elif error := found.error():
+            return
+        error = found.error()
+        if error:
             self._kafka_failed(error)
         else:
             self._kafka_answers()
-            item = Item.of(found)
-            self._offsets.taken(item.partition, item.offset)
-            self._queue.append(item)
+            self._take(found)
 
-    def _idle(self) -> None:
-        """Kafka has no more for now: what is still missing of a run is not merely unread."""
-        if self._settings.check_sequence and not self._hold.active:
-            for run, gone in self._sequence.overdue():
-                log.warning("run %r: %d messages are missing, seq %s", run[:100], len(gone), gone[:20])
+    def _take(self, kafka: KafkaMessage) -> None:
+        topic, number = kafka.topic(), kafka.partition()
+        assert topic is not None  # only what is no message, an error, may lack these
+        assert number is not None
+        partition = self._partitions[topic, number]
+        item = Item.of(kafka, partition)
+        partition.taken(item.offset, item.sent, item.size)
+        self._progress.count(topic, "read")
+        self._progress.count(topic, "waiting")
+        if item.number and not item.again:
+            self._sequence.seen(topic, item.run, item.number, item.sent)
+        self._lanes.put(item)
+        if partition.holds(self._settings.max_waiting, self._room):
+            self._pause(partition, True)
 
-    def _pause_or_resume(self) -> None:
-        assigned = self._kafka.assignment()
-        if self._hold.active:
-            self._kafka.pause(assigned)
+    @property
+    def _room(self) -> int:
+        """Bytes of each partition."""
+        return MAX_BYTES // max(len(self._partitions), 1)
+
+    def _pause(self, partition: Assigned, paused: bool) -> None:
+        given = [TopicPartition(partition.topic, partition.number)]
+        if paused:
+            self._kafka.pause(given)
         else:
-            self._kafka.resume(assigned)
+            self._kafka.resume(given)
+        partition.paused = paused
 
-    # ---------------------------------------------------------------- working
+    # ---------------------------------------------------------------- tending
 
-    def _work(self) -> None:
-        if not self._hold.ready:
+    def _tend(self) -> None:
+        """What is to be done from time to time."""
+        self._progress.held = self._workers.held
+        most = self._settings.max_waiting
+        for partition in self._partitions.values():
+            self._store(partition)
+            # Not at once, as each pause throws away what was read ahead.
+            if partition.paused is not False and not partition.holds(max(most // 2, 1), max(self._room // 2, 1)):
+                self._pause(partition, False)
+        self._behind = {
+            name: (partition.open + self._unread(partition), partition.oldest)
+            for name, partition in self._partitions.items()
+        }
+        if self._settings.check_sequence:
+            self._watch_sequence()
+        self._next_tend = time.monotonic() + TEND
+
+    def _store(self, partition: Assigned) -> None:
+        offset = partition.storable
+        if offset == partition.stored:
             return
-        if self._hold.active:
-            for items in self._waiting.values():
-                for item in items:
-                    item.waiting_since = time.monotonic()  # the dataset could not come meanwhile
         try:
-            self._look_for_datasets()
-            while self._queue and not self._stopping:
-                uuid = self._ingest(self._queue[0])
-                self._queue.popleft()
-                self._retry_waiting(uuid)  # it may have created the dataset
-        except (SciCatError, DeadLetterError) as error:
-            first = not self._hold.active
-            self._hold.failed(*_why_held(error))
-            if first:
-                self._pause_or_resume()
-        else:
-            if self._hold.active:
-                self._hold.over()
-                self._pause_or_resume()
-
-    def _ingest(self, item: Item) -> str:
-        """Done, waiting or a dead letter afterwards; raises what it must be held for. The uuid, "" if it has none."""
-        if item.message is None:
-            try:
-                item.message = decode(item.kafka.value() or b"")
-            except (MessageError, RecursionError) as error:
-                self._bury(item, error)
-                return ""
-            self._sequence.seen(item.message["origin"]["run"], item.message["seq"])
-        uuid = str(item.message["uuid"])
-        # First what waits for the same dataset, so that the later of two comments stays.
-        self._retry_waiting(uuid)
-        try:
-            self._try(item, item.message)
-        except DatasetMissing:
-            self._wait_for_dataset(item, uuid)
-        return uuid
-
-    def _try(self, item: Item, message: Message) -> None:
-        """Done or a dead letter afterwards. Raises DatasetMissing, or what it must be held for."""
-        try:
-            self._ingestor.ingest(message)
-        except DatasetMissing:
-            raise
-        except SciCatError as error:
-            if self._is_to_be_held(item, error):
-                raise
-            self._bury(item, error)
-        except Exception as error:
-            log.exception("%s: a mistake in SciCow itself, please report it", item)
-            self._bury(item, error)
-        else:
-            self._finish(item)
-
-    def _is_to_be_held(self, item: Item, error: SciCatError) -> bool:
-        if error.status != 500:
-            item.server_error_since = None
-            return error.status not in FAULT_OF_THE_MESSAGE
-        # The real backend answers some bad messages with 500, too: one must not stop all others for ever.
-        now = time.monotonic()
-        item.server_error_since = item.server_error_since or now
-        return now - item.server_error_since < self._settings.server_error_wait
-
-    def _bury(self, item: Item, error: BaseException) -> None:
-        self._dead_letters.put(item.kafka, error)
-        log.error("%s is in topic %s: %r", item, self._dead_letters.topic, str(error)[:500])
-        self._finish(item)
-
-    def _finish(self, item: Item) -> None:
-        topic, number = item.partition
-        offset = self._offsets.done(item.partition, item.offset)
-        try:
-            self._kafka.store_offsets(offsets=[TopicPartition(topic, number, offset)])
+            self._kafka.store_offsets(offsets=[TopicPartition(partition.topic, partition.number, offset)])
         except KafkaException as error:
-            log.warning("%s is done, but will come again, as its offset cannot be stored: %s", item, error)
-
-    # ------------------------------------------------- messages without a dataset
-
-    def _wait_for_dataset(self, item: Item, uuid: str) -> None:
-        if sum(map(len, self._waiting.values())) >= MAX_WAITING:
-            self._bury(item, DatasetMissing(f"{uuid} is not in SciCat, and too many other messages wait already"))
+            log.warning("%s is done up to %d, but that cannot be stored: %s", partition, offset, error)
         else:
-            log.info("%s waits for its dataset, %s", item, uuid)
-            self._waiting.setdefault(uuid, deque()).append(item)
+            partition.stored = offset
 
-    def _look_for_datasets(self) -> None:
-        now = time.monotonic()
-        if now >= self._next_look:
-            for uuid in list(self._waiting):
-                self._retry_waiting(uuid)
-            self._next_look = now + LOOK_FOR_DATASETS
+    def _unread(self, partition: Assigned) -> int:
+        """Messages that Kafka has of it and we have not, as far as its last answer says."""
+        name = TopicPartition(partition.topic, partition.number)
+        _, high = self._kafka.get_watermark_offsets(name, cached=True) or (UNKNOWN, UNKNOWN)
+        return max(high - partition.next, 0) if partition.next >= 0 else 0
 
-    def _retry_waiting(self, uuid: str) -> None:
-        """Those that wait for this dataset, in the order in which they came."""
-        items = self._waiting.get(uuid, deque())
-        while items and items[0].message is not None:
-            item = items[0]
-            try:
-                self._try(item, items[0].message)
-            except DatasetMissing:
-                waited = time.monotonic() - item.waiting_since
-                if waited < self._settings.missing_dataset_wait:
-                    return
-                self._bury(item, DatasetMissing(f"{uuid} is not in SciCat after {waited:.0f} s"))
-            items.popleft()
-        self._waiting.pop(uuid, None)
+    # --------------------------------------------------------------- sequence
+
+    def _watch_sequence(self) -> None:
+        if self._ask_for_partitions is not None and time.monotonic() >= self._ask_for_partitions:
+            self._find_whole_topics()
+        for topic in {topic for topic, _ in self._partitions}:
+            if self._is_read(topic):
+                for run, gone in self._sequence.overdue(topic):
+                    log.warning("%s, run %r: %d messages are missing, seq %s", topic, run[:100], len(gone), gone[:20])
+                    self._progress.count(topic, "missing", len(gone))
+
+    def _is_read(self, topic: str) -> bool:
+        """Whether Kafka has no more of it, so that what is missing is not merely unread."""
+        ours = [partition for partition in self._partitions.values() if partition.topic == topic]
+        return not any(partition.paused or self._unread(partition) for partition in ours)
+
+    def _find_whole_topics(self) -> None:
+        """See which topics are read by this SciCow alone."""
+        try:
+            topics = self._kafka.list_topics(timeout=1.0).topics
+        except KafkaException:
+            self._ask_for_partitions = time.monotonic() + ASK_FOR_PARTITIONS
+            return
+        self._ask_for_partitions = None
+        for topic in {topic for topic, _ in self._partitions}:
+            ours = sum(name == topic for name, _ in self._partitions)
+            if topic in topics and ours == len(topics[topic].partitions):
+                self._sequence.watch(topic, time.time())
+            else:
+                self._sequence.forget(topic)
 
     # ------------------------------------------------ what Kafka says, inside `poll`
 
     def _assigned(self, _: Any, partitions: list[TopicPartition]) -> None:
         self._kafka_answers()
-        self._partitions_changed = True
+        for each in partitions:
+            self._partitions[each.topic, each.partition] = Assigned(each.topic, each.partition)
+        self.assigned = True
+        self._ask_for_partitions = 0.0
         log.info("reading %s", ", ".join(f"{each.topic}[{each.partition}]" for each in partitions) or "no partition")
 
     def _revoked(self, _: Any, partitions: list[TopicPartition]) -> None:
-        """Others have these now, and will begin with what is not stored."""
-        gone = {(each.topic, each.partition) for each in partitions}
-        self._queue = deque(item for item in self._queue if item.partition not in gone)
-        kept = {
-            uuid: deque(item for item in items if item.partition not in gone) for uuid, items in self._waiting.items()
-        }
-        self._waiting = {uuid: items for uuid, items in kept.items() if items}
+        """Others get these when this returns, and begin with what is not committed; so nothing may be in work then."""
+        gone = self._give_up(partitions)
+        if not self._lanes.settle(self._finish_within, gone):
+            log.warning("some of %s is still in work after %.0f s; it will come again", gone, self._finish_within)
         for partition in gone:
-            self._offsets.forget(partition)
+            self._store(partition)
+        offsets = [TopicPartition(each.topic, each.number, each.stored) for each in gone if each.stored >= 0]
+        if offsets and not self.stopping:  # `close` commits what is stored, and does not wait for ever for Kafka
+            try:
+                self._kafka.commit(offsets=offsets, asynchronous=False)
+            except KafkaException as error:
+                log.warning("what is done of %s will come again, as it cannot be committed: %s", gone, error)
+
+    def _lost(self, _: Any, partitions: list[TopicPartition]) -> None:
+        """Others have these already: Kafka has not heard from us for too long."""
+        log.warning("lost %s: Kafka had not heard from this SciCow in time", self._give_up(partitions))
+
+    def _give_up(self, partitions: list[TopicPartition]) -> list[Assigned]:
+        gone = []
+        for each in partitions:
+            partition = self._partitions.pop((each.topic, each.partition))
+            partition.gone = True
+            gone.append(partition)
+            self._sequence.forget(each.topic)
+        for item in self._lanes.drop(gone):
+            self._progress.count(item.partition.topic, "waiting", -1)
+        self._ask_for_partitions = 0.0
+        return gone
+
+    def _leave(self) -> None:
+        self._lanes.close()
+        if not self._lanes.settle(self._finish_within):
+            log.warning("something is still in work after %.0f s; it will come again", self._finish_within)
+        self._finish_within = 0.0
+        # It gives up what is assigned and commits. Without a broker it may never return (librdkafka's issue 3740).
+        closing = threading.Thread(target=self._kafka.close, name="closing", daemon=True)
+        closing.start()
+        closing.join(LEAVE_WITHIN)
+        if closing.is_alive():
+            log.warning("Kafka does not answer; some of what was done last will come again")
+        log.info("stopped")
 
     def _kafka_failed(self, error: KafkaError) -> None:
         # One broker's connection may come and go; librdkafka says so with _TRANSPORT.
@@ -282,6 +286,7 @@ class SciCow:
             return
         self._kafka_troubles.add(error.name())
         if error.code() == KafkaError.UNKNOWN_TOPIC_OR_PART:  # a beamline that has not sent anything yet
+            self.assigned = True
             log.info("there is no topic like %s yet; waiting for one", self._settings.kafka.topics)
             return
         log.warning(
@@ -294,18 +299,3 @@ class SciCow:
         if self._kafka_troubles:
             log.info("Kafka answers again")
             self._kafka_troubles.clear()
-
-
-def _why_held(error: Exception) -> tuple[str, object]:
-    """What keeps us, in words that stay the same as long as it is the same; and the rest."""
-    if isinstance(error, NotAllowed):
-        return (
-            "SciCat refuses this account: check scicat.username and scicat.password, "
-            "and that the account is in SciCat's ADMIN_GROUPS",
-            error,
-        )
-    if isinstance(error, DeadLetterError):
-        return "Kafka does not take the dead letter", error
-    if isinstance(error, SciCatError) and error.status:
-        return f"SciCat answers with status {error.status}", error
-    return "SciCat does not answer", error

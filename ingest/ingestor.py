@@ -10,7 +10,7 @@ from ingest.checksums import Checksums
 from ingest.failures import DatasetMissing, Refused
 from ingest.files import Files
 from ingest.mapping import Mapping
-from ingest.ownership import Validation
+from ingest.ownership import Validation, check_same_beamline
 from ingest.pictures import Pictures
 from ingest.scicat import Conflict, Json, SciCat, SciCatError, TooLarge
 from ingest.settings import Settings
@@ -62,7 +62,7 @@ class Ingestor:
         """`ended` and `snapshot`: the metadata with part 1, files with every part."""
         none_there = False
         if message.get("part", {"number": 1})["number"] > 1:
-            if self._client.dataset(pid) is None:
+            if self._there(pid, message) is None:
                 raise self._missing(pid)
             done = f"files, part {message['part']['number']} of {message['part']['of']}"
         else:
@@ -73,7 +73,7 @@ class Ingestor:
     def _complete_metadata(self, pid: str, message: Message) -> tuple[str, bool]:
         """What was done, and whether for certain none of the message's files are in SciCat."""
         # A snapshot is new but for a repeat; before an `ended` came its `began`, but for a loss.
-        found = None if message["type"] == "snapshot" else self._client.dataset(pid)
+        found = None if message["type"] == "snapshot" else self._there(pid, message)
         if found is None:
             if self._create(message):
                 # Whoever gets this message again finds a dataset that is over, and looks.
@@ -91,7 +91,7 @@ class Ingestor:
         return str(message["status"]), none_there
 
     def _annotate(self, pid: str, message: Message) -> str:
-        found = self._client.dataset(pid)
+        found = self._there(pid, message)
         if found is None:
             raise self._missing(pid)
         done = False
@@ -118,6 +118,13 @@ class Ingestor:
 
     def _missing(self, pid: str) -> DatasetMissing:
         return DatasetMissing(f"{pid} is not in SciCat", self._settings.missing_dataset_wait)
+
+    def _there(self, pid: str, message: Message) -> Json | None:
+        """The dataset that the message is about, if it is there. Refused if it is another beamline's."""
+        found = self._client.dataset(pid)
+        if found is not None:
+            check_same_beamline(message, mapping.recorded_beamline(found))
+        return found
 
     def _create(self, message: Message) -> bool:
         """Whether it was created just now, and by this call: if not, it is there already."""

@@ -13,9 +13,10 @@ import json
 import os
 import re
 import socket
+import sys
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from confluent_kafka import Message as KafkaMessage
@@ -23,6 +24,7 @@ from confluent_kafka import Message as KafkaMessage
 from ingest.again import batches, first_place, record_again
 from ingest.deadletters import CUT, ERRORS
 from ingest.points import iso_seconds
+from ingest.settings import Settings
 from ingest.topics import Headers, NoTopic, Place, Range, Record, Topics, Writer, headers_of
 
 SETTLED = "scicow.settled"
@@ -195,10 +197,6 @@ class DeadLetterTopic:
                     letters[each.first] = each
         return {place: (letter, settled.get(letter.id)) for place, letter in letters.items()}
 
-    def waiting(self) -> int:
-        """How many letters wait."""
-        return len(self.read()[0])
-
     def one(self, wanted: Id) -> KafkaMessage | None:
         """The record of this letter; None if there is none."""
         found = self._topics.one(Place(self.topic, wanted.partition, wanted.offset))
@@ -226,6 +224,40 @@ class DeadLetterTopic:
                 yield letter_of(message)
             elif settlement := settlement_of(message):
                 yield settlement
+
+
+class WaitingLetters:
+    """How many letters wait, asked again and again: each time only what has come since is read."""
+
+    def __init__(self, settings: Settings, timeout: float) -> None:
+        """`timeout` is in seconds, for each answer of Kafka."""
+        self._settings = settings
+        self._timeout = timeout
+        self._waiting: set[Id] = set()
+        self._next: dict[int, int] = {}
+
+    def __call__(self) -> int:
+        """Raises TopicError."""
+        with Topics(self._settings.kafka, self._timeout) as topics:
+            try:
+                whole = topics.whole(self._settings.dead_letter_topic)
+            except NoTopic:
+                whole = []
+            if any(self._next.get(each.partition, 0) > each.end for each in whole):  # it is another one by now
+                self._next.clear()
+                self._waiting.clear()
+            new = [replace(each, start=max(each.start, self._next.get(each.partition, 0))) for each in whole]
+            for message in topics.read(new):
+                place = Place.of(message)
+                settlement = settlement_of(message)
+                if settlement:
+                    self._waiting.discard(settlement.id)
+                elif is_letter(message):
+                    self._waiting.add(Id(place.partition, place.offset))
+                self._next[place.partition] = place.offset + 1
+        kept = {each.partition: each.kept for each in whole}
+        self._waiting = {each for each in self._waiting if each.offset >= kept.get(each.partition, sys.maxsize)}
+        return len(self._waiting)
 
 
 class Settling:

@@ -14,10 +14,10 @@ from dataclasses import replace
 from typing import Any
 from urllib.parse import quote
 
-from ingest.answers import Answer, Conflict, Modified, NotAllowed, SciCatError, TooLarge
+from ingest.answers import Answer, Conflict, Modified, NotAllowed, SciCatError, TimedOut, TooLarge
 from ingest.transport import Transport
 
-__all__ = ["Conflict", "Json", "Modified", "NotAllowed", "SciCat", "SciCatError", "TooLarge"]
+__all__ = ["Conflict", "Json", "Modified", "NotAllowed", "SciCat", "SciCatError", "TimedOut", "TooLarge"]
 
 Json = dict[str, Any]
 
@@ -308,9 +308,9 @@ class SciCat:
     def _without_secrets(self, answer: Answer) -> Answer:
         """A refusal may quote what was sent, and its text gets into logs and dead letters."""
         content = answer.content
-        for secret in (self._token, self._password):
-            if secret:
-                content = content.replace(secret.encode(), b"***")
+        for secret in filter(None, (self._token, self._password)):
+            for form in (secret, json.dumps(secret)[1:-1], json.dumps(secret, ensure_ascii=False)[1:-1]):
+                content = content.replace(form.encode(), b"***")
         return replace(answer, content=content)
 
 

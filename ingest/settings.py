@@ -21,6 +21,8 @@ from urllib.parse import urlsplit
 
 import yaml
 
+from sdm.office import OfficeError, office_from
+
 HIDDEN = "***"
 
 
@@ -64,21 +66,46 @@ def _url(value: str) -> str:
     return "" if good else "must be like https://scicat.example.org, without a user name or password in it"
 
 
-def _email(value: str) -> str:
-    # Stricter than RFC 5322, as SciCat is: it wants a domain with a dot, and answers 400 to all else.
-    good = re.fullmatch(r"[A-Za-z0-9.!#$%&'*+/=?^_`{|}~-]+@([A-Za-z0-9-]+\.)+[A-Za-z]{2,}", value)
+_ATOM = r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+"
+_LABEL = r"[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?"
+
+
+def wrong_email(value: str) -> str:
+    """What is wrong with it for SciCat, "" if nothing is.
+
+    Stricter than RFC 5322, as SciCat's check (validator.js) is: a domain with a dot, no two dots
+    together, 64 characters before the @ and 254 in all. It answers 400 to all else.
+    """
+    good = (
+        re.fullmatch(rf"{_ATOM}(\.{_ATOM})*@({_LABEL}\.)+[A-Za-z]{{2,63}}", value)
+        and len(value) <= 254
+        and value.index("@") <= 64
+    )
     return "" if good else "must be an e-mail address that SciCat accepts, like data@example.org"
 
 
-def _template(value: str) -> str:
+def _template(*known: str) -> Callable[[str], str]:
+    def wrong(value: str) -> str:
+        try:
+            fields = [field for field in Formatter().parse(value) if field[1] is not None]
+        except ValueError as error:
+            return f"{error}: write a brace that is meant as such twice"
+        for _, name, form, conversion in fields:
+            if name not in known:
+                return f"{{{name}}} is not known: only {' and '.join(f'{{{one}}}' for one in known)} can be used here"
+            if form or conversion:
+                return f"{{{name}}} must stand without ':' and '!' in its braces"
+        return _not_empty(value)
+
+    return wrong
+
+
+def _office(value: str) -> str:
     try:
-        names = {name for _, name, _, _ in Formatter().parse(value) if name is not None}
-    except ValueError as error:
-        return f"{error}: write a brace that is meant as such twice"
-    wrong = sorted(names - {"proposal", "beamline"})
-    if wrong:
-        return f"{{{wrong[0]}}} is not known: only {{proposal}} and {{beamline}} are"
-    return _not_empty(value)
+        office_from(value)
+    except OfficeError as error:
+        return str(error)
+    return ""
 
 
 def _pid_prefix(value: str) -> str:
@@ -151,7 +178,7 @@ class Contact:
     """Who a dataset belongs to as long as the user office does not say it."""
 
     owner: str = field(metadata=_checked(_not_empty))
-    contact_email: str = field(metadata=_checked(_email))
+    contact_email: str = field(metadata=_checked(wrong_email))
     principal_investigator: str = field(metadata=_checked(_not_empty))
 
 
@@ -171,7 +198,7 @@ class Proposals:
     foreign: str = field(default="refuse", metadata=_checked(_ACTIONS))
     proprietary: str = field(default="refuse", metadata=_checked(_ACTIONS))
     hold_for: float = field(default=86_400.0, metadata=_checked(_positive))
-    fallback_group: str = field(default="{beamline}-staff", metadata=_checked(_template))
+    fallback_group: str = field(default="{beamline}-staff", metadata=_checked(_template("beamline")))
     create: bool = True
 
 
@@ -187,13 +214,14 @@ class Http:
 class Settings:
     """All of SciCow's settings. Times are in seconds; `{proposal}` and `{beamline}` are the message's.
 
-    `user_office` is an address as `sdm.office` has it, `mapping` a file; "" is none.
+    `{group}` is the group that the user office names for the proposal. `user_office` is an address
+    as `sdm.office` has it, `mapping` a file; "" is none.
     """
 
     kafka: Kafka
     scicat: SciCatAccount
     contact: Contact
-    user_office: str = ""
+    user_office: str = field(default="", metadata=_checked(_office))
     office_memory: str = ""
     proposals: Proposals = Proposals()
     mapping: str = ""
@@ -203,10 +231,12 @@ class Settings:
     http: Http = Http()
     dead_letter_topic: str = field(default="scicow-dead-letters", metadata=_checked(_topic))
     pid_prefix: str = field(default="scizoo", metadata=_checked(_pid_prefix))
-    owner_group: str = field(default="{proposal}-group", metadata=_checked(_template))
-    no_proposal_group: str = field(default="{beamline}-staff", metadata=_checked(_template))
-    access_groups: tuple[str, ...] = field(default=("{beamline}",), metadata=_checked(_template))
-    creation_location: str = field(default="/{beamline}", metadata=_checked(_template))
+    owner_group: str = field(default="{proposal}-group", metadata=_checked(_template("proposal", "beamline", "group")))
+    no_proposal_group: str = field(default="{beamline}-staff", metadata=_checked(_template("beamline")))
+    access_groups: tuple[str, ...] = field(
+        default=("{beamline}",), metadata=_checked(_template("proposal", "beamline", "group"))
+    )
+    creation_location: str = field(default="/{beamline}", metadata=_checked(_template("proposal", "beamline")))
     missing_dataset_wait: float = field(default=60.0, metadata=_checked(_positive))
     server_error_wait: float = field(default=600.0, metadata=_checked(_positive))
     check_sequence: bool = True

@@ -7,24 +7,27 @@ import sys
 import time
 from collections.abc import Sequence
 
+from ingest.logs import plain
+
 QUIET = 2.0
 """Seconds before progress is said."""
 
 
-def printable(text: str, lines: bool = False) -> str:
-    """Text of others without what could steer a terminal; with `lines`, line feeds and tabs stay."""
-    return "".join(
-        each if each.isprintable() or (lines and each in "\n\t") else each.encode("unicode_escape").decode()
-        for each in text
-    )
+def plain_lines(text: str) -> str:
+    """Text of others with its line feeds, but without what else could steer a terminal."""
+    return "\n".join(map(plain, text.split("\n")))
 
 
-def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """Columns side by side, two blanks between them; at a terminal the last one is cut to its width."""
-    cells = [list(header), *([printable(cell) for cell in row] for row in rows)]
-    widths = [max(len(row[column]) for row in cells) for column in range(len(header))]
+def columns(rows: Sequence[Sequence[str]]) -> list[str]:
+    """A line for each row, what is below each other beginning at the same place; all rows have as many cells."""
+    shown = [[plain(cell) for cell in row] for row in rows]
+    widths = [max(len(row[column]) for row in shown) for column in range(len(shown[0]) - 1)]
+    return ["  ".join([*map(str.ljust, row, widths), row[-1]]).rstrip() for row in shown]
+
+
+def fitting(lines: Sequence[str]) -> str:
+    """At a terminal the lines are cut to its width."""
     room = shutil.get_terminal_size().columns if sys.stdout.isatty() else sys.maxsize
-    lines = ("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in cells)
     return "\n".join(line if len(line) <= room else line[: room - 1] + "…" for line in lines)
 
 

@@ -107,16 +107,19 @@ Point = Moment | Mapping[int | None, int]
 class Topics:
     """A reader of any topic. A context manager. Raises TopicError."""
 
-    def __init__(self, settings: Kafka) -> None:
+    def __init__(self, settings: Kafka, timeout: float = ANSWER_WITHIN) -> None:
+        """`timeout` is in seconds, for each answer of Kafka."""
         self._settings = settings
+        self._timeout = timeout
         self._trouble = ""
         self._config = {
             "client.id": "scicow-look",
             "log_level": 2,  # what goes wrong is in the errors
             "queued.max.messages.kbytes": 16_384,
             **settings.librdkafka(),
-            # librdkafka wants a name; as nothing is subscribed to, the group is never made.
-            "group.id": f"{settings.group_id}-look",
+            # librdkafka wants one, and it must be one that this account may name. Nothing is subscribed to, so
+            # this reader is never in the group.
+            "group.id": settings.group_id,
             "enable.auto.commit": False,
             "enable.auto.offset.store": False,
             "auto.offset.reset": "earliest",  # of what is deleted while it is read
@@ -135,7 +138,7 @@ class Topics:
 
     def partitions(self) -> dict[str, list[int]]:
         """The numbers of the partitions of each topic."""
-        found = self._asked(lambda: self._consumer.list_topics(timeout=ANSWER_WITHIN))
+        found = self._asked(lambda: self._consumer.list_topics(timeout=self._timeout))
         return {name: sorted(topic.partitions) for name, topic in found.topics.items() if not topic.error}
 
     def whole(self, topic: str) -> list[Range]:
@@ -174,8 +177,8 @@ class Topics:
         known: dict[str, Any] = {"log_level": 2, **self._settings.librdkafka(), "error_cb": self._failed}
         admin = AdminClient(known)
         request = [ConsumerGroupTopicPartitions(self._settings.group_id, wanted)]
-        (answer,) = admin.list_consumer_group_offsets(request, request_timeout=ANSWER_WITHIN).values()
-        found = self._asked(lambda: answer.result(2 * ANSWER_WITHIN))
+        (answer,) = admin.list_consumer_group_offsets(request, request_timeout=self._timeout).values()
+        found = self._asked(lambda: answer.result(self._timeout + 1.0))
         for each in found.topic_partitions:
             if each.error is not None:
                 raise TopicError(f"group {self._settings.group_id}, {each.topic}[{each.partition}]: {each.error.str()}")
@@ -230,7 +233,7 @@ class Topics:
 
     def _watermarks(self, topic: str, partition: int) -> tuple[int, int]:
         wanted = TopicPartition(topic, partition)
-        found = self._asked(lambda: self._consumer.get_watermark_offsets(wanted, timeout=ANSWER_WITHIN))
+        found = self._asked(lambda: self._consumer.get_watermark_offsets(wanted, timeout=self._timeout))
         if found is None:
             raise self._away()
         low, high = found
@@ -239,7 +242,7 @@ class Topics:
     def _offsets(self, whole: list[Range], point: Point) -> dict[int, int]:
         if not isinstance(point, Mapping):
             wanted = [TopicPartition(each.topic, each.partition, max(round(point * 1000), 0)) for each in whole]
-            found = self._asked(lambda: self._consumer.offsets_for_times(wanted, timeout=ANSWER_WITHIN))
+            found = self._asked(lambda: self._consumer.offsets_for_times(wanted, timeout=self._timeout))
             ends = {each.partition: each.end for each in whole}
             return {each.partition: each.offset if each.offset >= 0 else ends[each.partition] for each in found}
         topic, known = whole[0].topic, [each.partition for each in whole]
@@ -281,7 +284,7 @@ class Topics:
     def _away(self) -> TopicError:
         why = f" ({self._trouble})" if self._trouble else ""
         return TopicError(
-            f"Kafka at {self._settings.bootstrap_servers} does not answer within {ANSWER_WITHIN:.0f} s{why}: "
+            f"Kafka at {self._settings.bootstrap_servers} does not answer within {self._timeout:g} s{why}: "
             "is it running, and is kafka.bootstrap_servers right?"
         )
 

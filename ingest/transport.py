@@ -10,7 +10,7 @@ from typing import Any
 import requests
 import urllib3
 
-from ingest.answers import Answer, SciCatError
+from ingest.answers import Answer, SciCatError, TimedOut
 
 MAX_ANSWER = 256 * 1024 * 1024
 """Bytes. More is not read: memory is bounded."""
@@ -46,7 +46,10 @@ class Transport:
         headers: Mapping[str, str] | None = None,
         query: Mapping[str, str] | None = None,
     ) -> Answer:
-        """The answer, whatever its status. SciCatError with status 0 if there is none, or not all of it."""
+        """The answer, whatever its status. SciCatError with status 0 if there is none, or not all of it.
+
+        It is TimedOut if the call was sent.
+        """
         try:
             try:
                 return self._once(method, path, data, headers, query)
@@ -57,6 +60,8 @@ class Transport:
                     raise
                 self._own.connection.session.close()
                 return self._once(method, path, data, headers, query)
+        except requests.ReadTimeout as error:
+            raise TimedOut(f"{method} {self.base_url}{path}", 0, f"no answer in {self._timeout:.0f} s") from error
         except (requests.RequestException, urllib3.exceptions.HTTPError, OSError) as error:
             raise SciCatError(f"{method} {self.base_url}{path}", 0, f"no answer ({error})") from error
 
@@ -81,7 +86,12 @@ class Transport:
         ) as response:
             content = _read(response.raw, deadline)
             self._own.connection.used = time.monotonic()
-            return Answer(response.status_code, content, response.headers.get("Location", ""))
+            return Answer(
+                response.status_code,
+                content,
+                response.headers.get("Location", ""),
+                response.headers.get("Retry-After", ""),
+            )
 
     def _session(self) -> requests.Session:
         connection: _Connection | None = getattr(self._own, "connection", None)

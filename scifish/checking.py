@@ -13,7 +13,7 @@ import tango
 
 from scifish.config import Entry, map_key
 from scifish.message import Message, iso
-from scifish.snapshot import Described, Reader, Reading, as_metadata
+from scifish.snapshot import Described, Reader, Reading, as_metadata, failed
 from scifish.units import convertible, readable
 
 ERROR, WARNING, NOTE = "error", "warning", "note"
@@ -74,18 +74,16 @@ def preview(reads: Reads, max_array: int) -> Message:
         "time": reads.time,
         "seconds": round(reads.seconds, 3),
         "values": len(reads.entries),
-        "failed": [
-            {"group": entry.group, "name": entry.name, "source": entry.source, "error": why}
-            for entry, why in reads.failed
-        ],
+        "failed": failed(reads.entries, reads.readings),
         "devices": rounded(reads.took),
         "scientificMetadata": as_metadata(reads.entries, reads.readings, max_array),
     }
 
 
 def summary(found: Message) -> Message:
-    """A preview without its values."""
-    return {key: value for key, value in found.items() if key != "scientificMetadata"}
+    """A preview without its values, as SciDog's LastSnapshot shows it."""
+    shown = {key: value for key, value in found.items() if key != "scientificMetadata"}
+    return {"from": "preview", **shown, "failedCount": len(found["failed"])}
 
 
 def rounded(took: dict[str, float | None]) -> dict[str, float | None]:

@@ -183,7 +183,10 @@ class Editor:
             return found
 
     def restore(self, number: int, who: str) -> Change:
-        """Make a property what it was after this change of the history."""
+        """Make a property what it was after this change of the history.
+
+        What could not be saved cannot be restored: a configuration's lines with mistakes, that jive wrote.
+        """
         with self._turn:
             properties = self.look()
             change = self.history.change(number)
@@ -194,8 +197,12 @@ class Editor:
             if change.lines is None and name not in properties:
                 return change
             settings = settings_from_properties(self._device, properties)
-            if change.lines is None and name.lower().startswith(CONFIG_PREFIX.lower()):
-                self._check_unused(name[len(CONFIG_PREFIX) :], settings)
+            if name.lower().startswith(CONFIG_PREFIX.lower()):
+                config_name = name[len(CONFIG_PREFIX) :]
+                if change.lines is None:
+                    self._check_unused(config_name, settings)
+                else:
+                    _check_content(change.lines, config_name)
             if name.lower() == "activeconfig" and any(change.lines or ()):
                 config_in(settings, (change.lines or ("",))[0].strip())
             self._write(name, change.lines, who, f"restored {number}")

@@ -23,7 +23,7 @@ from scifish.config import Entry
 from scifish.crew import Crew, Later
 from scifish.finisher import Finisher
 from scifish.heir import Heir, over
-from scifish.message import Message, leaves
+from scifish.message import Message, iso, leaves
 from scifish.notice import Notices
 from scifish.place import Place, Withheld
 from scifish.room import MEGABYTE, shortage
@@ -246,7 +246,12 @@ class Keeper:
                 found, warnings = self._place.read(settings)
                 self._keep_observed(record, Observed(found, None, warnings + record.observed.warnings))
                 self._report({"place": found})
-                self._keep_observed(record, self._with_values(record.observed, settings))
+                entries, problems = settings.entries()
+                readings = self._reader.read([entry.source for entry in entries], settings.snapshot_timeout)
+                values = snapshot.as_metadata(entries, readings, settings.max_array_size)
+                warnings = record.observed.warnings + problems
+                self._keep_observed(record, replace(record.observed, values=values, warnings=warnings))
+                self._show(record, settings, len(entries), snapshot.failed(entries, readings))
         except Exception:
             log.exception("reading the values of %s", record.uuid)
         finally:
@@ -273,11 +278,12 @@ class Keeper:
         kept = as_text(observed.as_kept())
         self._write(lambda own: own.keep_observed(record.uuid, kept))
 
-    def _with_values(self, observed: Observed, settings: Settings) -> Observed:
-        entries, problems = settings.entries()
-        readings = self._reader.read([entry.source for entry in entries], settings.snapshot_timeout)
-        values = snapshot.as_metadata(entries, readings, settings.max_array_size)
-        return replace(observed, values=values, warnings=observed.warnings + problems)
+    def _show(self, record: Record, settings: Settings, values: int, failed: list[Message]) -> None:
+        """For SciDog's LastSnapshot. What is proprietary has its title for itself."""
+        if self._notices is not None:
+            name = record.said("datasetName") if self._finisher.may_send(record, settings) else ""
+            about = {"uuid": record.uuid, "name": name, "time": iso(record.started)}
+            self._notices.remember({**about, "values": values, "failed": failed})
 
     def _send_began(self, dataset: Dataset) -> None:
         settings = self._settings.known()
@@ -384,6 +390,7 @@ class Keeper:
             self._note(self._sender.trouble)
         if settings is not None and self._notices is not None:
             self._notices.say(settings.scidog, trouble)
+            self._notices.show(settings.scidog)
 
     def _note(self, trouble: str) -> None:
         """For `scifish status`, also in the spools that are adopted."""

@@ -97,7 +97,13 @@ class Settings:
             if self.always_configs != DEFAULT_ALWAYS or name.lower() in map(str.lower, self.configs)
         ]
         entries, problems = config.effective(self.configs, always, self.active_config)
-        if not entries and not problems and self.configs:
+        active = [name for name in self.configs if name.lower() == self.active_config.lower()]
+        if active and config.parse(self.configs[active[0]]) == ([], []):
+            problems.append(
+                f"{active[0]}: it is the active configuration and has no entry, so nothing of it is recorded; "
+                "write entries into it, or make another one active, or none"
+            )
+        elif not entries and not problems and self.configs:
             problems.append("ActiveConfig is empty: no attribute is recorded; set it to one of the configurations")
         return entries, problems
 

@@ -315,6 +315,15 @@ def as_metadata(entries: Iterable[Entry], readings: dict[str, Reading], max_arra
     return metadata
 
 
+def failed(entries: Iterable[Entry], readings: dict[str, Reading]) -> list[Message]:
+    """What could not be read, and why: {group, name, source, error}; ready for JSON."""
+    return [
+        {"group": entry.group, "name": entry.name, "source": entry.source, "error": readings[entry.source].error}
+        for entry in entries
+        if readings[entry.source].error
+    ]
+
+
 def entry_leaf(entry: Entry, reading: Reading, max_array: int) -> Message:
     """One reading as a value of the message."""
     value, moment, unit, quality, error, raw = reading

@@ -14,7 +14,7 @@ from typing import Protocol
 
 import tango
 
-from scifish.config import Entry
+from scifish import config
 from scifish.message import Message
 from scifish.settings import (
     BEAMLINE,
@@ -288,9 +288,8 @@ def _with_last_good_configs(found: Settings, before: Settings | None) -> Setting
 
 
 def _unreadable(settings: Settings, name: str) -> bool:
-    alone = replace(settings, always_configs=(), active_config=name)
-    entries: list[Entry]
-    entries, mistakes = alone.entries()
+    """Whether all that it says is wrong. Comments alone are not: somebody wants nothing of it recorded."""
+    entries, mistakes = config.parse(settings.configs.get(name, ()))
     return bool(mistakes) and not entries
 
 

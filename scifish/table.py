@@ -190,8 +190,9 @@ def _map(text: str) -> tuple[Any, list[str]]:
     """`4: insert, 5: extract`, with or without braces."""
     braced = text if text.startswith("{") else "{" + text + "}"
     try:
-        # Our own SafeLoader: it makes nothing but plain values.
-        found = yaml.load(braced, Loader=Loader)  # noqa: S506
+        # Below its key, as in an entry: there `unit: 0` is a value's name with a number. Further lines of the cell
+        # are further in, so that none is a key of its own. Our own SafeLoader: it makes nothing but plain values.
+        found = yaml.load("map: " + "\n ".join(braced.splitlines()), Loader=Loader)["map"]  # noqa: S506
     except (yaml.YAMLError, *config.NOT_MEANT):
         found = None
     # A key without a colon has no value; one that is meant is written out.

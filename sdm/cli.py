@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import datetime as dt
 import io
+import logging
 import os
 import stat
 import sys
@@ -40,6 +41,7 @@ What the office said is remembered; while it cannot be asked, that is shown, and
 def main(arguments: Sequence[str] | None = None) -> int:
     """The exit status: 0, or 1 with a sentence on standard error."""
     options = _parser().parse_args(arguments)
+    logging.basicConfig(format="scizoo-sdm: %(message)s", level=logging.WARNING)
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")  # names have letters that a terminal may not have
     try:

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import json
 import logging
 import os
 import stat
 import tempfile
 import threading
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -30,12 +32,18 @@ _log = logging.getLogger(__name__)
 
 _Proposals = dict[str, Proposal]
 
+LOCK = 2.0
+"""Seconds that another process may take to change the file. It takes milliseconds, unless its disk hangs."""
+
 
 class RememberingOffice:
     """An office whose answers are kept in a file, for a time when it cannot be asked or refuses us.
 
-    What it says it does not have is forgotten. Several offices may share a file: each has its own
-    answers in it. The file holds names and addresses of people, and is readable by its owner only.
+    What it says it does not have is unknown, but not forgotten: a wrong address, and a proxy that is
+    broken, say the same of all there is. The answer from before has it as its `trouble` then.
+
+    Several offices may share a file: each has its own answers in it. Processes may, too. The file
+    holds names and addresses of people, and is readable by its owner only.
     """
 
     def __init__(self, office: Office, file: Path) -> None:
@@ -51,9 +59,12 @@ class RememberingOffice:
         """As of now, or with `as_of` and `trouble` if only an older answer can be had."""
         try:
             found = self._office.proposal(proposal_id)
-        except UnknownProposal:
-            self._change(lambda kept: {number: one for number, one in kept.items() if number != proposal_id})
-            raise
+        except UnknownProposal as error:
+            before = self._kept()[self.name].get(proposal_id)
+            if before is None:
+                raise
+            self._change(lambda kept: kept | _marked(kept.get(proposal_id)))
+            raise UnknownProposal(f"{error}; {ago(before.as_of)} it had it: is the office's address right?") from error
         except (OfficeUnavailable, OfficeRefused) as error:
             before = self._kept()[self.name].get(proposal_id)
             if before is None:
@@ -91,20 +102,20 @@ class RememberingOffice:
             return ours
 
     def _change(self, change: Callable[[_Proposals], _Proposals]) -> None:
-        with self._lock:
-            before = self._kept()
-            after = before | {self.name: change(before[self.name])}
-            if after == before:
-                return
-            shown = {
-                office: {number: asdict(one) for number, one in proposals.items()}
-                for office, proposals in after.items()
-            }
-            try:
+        try:
+            with self._lock, _alone(self._file):
+                before = self._kept()
+                after = before | {self.name: change(before[self.name])}
+                if after == before:
+                    return
+                shown = {
+                    office: {number: asdict(one) for number, one in proposals.items()}
+                    for office, proposals in after.items()
+                }
                 _write(self._file, json.dumps(shown))
-            except OSError as error:
-                # The answer is good all the same; only a later one may have to do without it.
-                _log.warning("what the user office says cannot be kept in %s: %s", self._file, error)
+        except OSError as error:
+            # The answer is good all the same; only a later one may have to do without it.
+            _log.warning("what the user office says cannot be kept in %s: %s", self._file, error)
 
 
 def _dated(found: Proposal) -> Proposal:
@@ -112,7 +123,14 @@ def _dated(found: Proposal) -> Proposal:
 
 
 def _remembered(before: Proposal, error: OfficeError) -> Proposal:
-    return replace(before, trouble=str(error))
+    return replace(before, trouble="; ".join(filter(None, (str(error), before.trouble))))
+
+
+def _marked(before: Proposal | None) -> _Proposals:
+    """With the day on which the office first said that it does not have it."""
+    if before is None or before.trouble:
+        return {before.id: before} if before else {}
+    return {before.id: replace(before, trouble=f"at {as_of_now()} the office said that it does not have it")}
 
 
 def _fuller(listed: Proposal, before: Proposal | None) -> Proposal:
@@ -121,8 +139,9 @@ def _fuller(listed: Proposal, before: Proposal | None) -> Proposal:
     But not that a proposal was not proprietary, as its metadata would get into the catalogue.
     """
     said = asdict(listed)
-    if before and any(value and not said[name] for name, value in asdict(before).items() if name != "as_of"):
-        return replace(before, category=listed.category) if listed.proprietary else before
+    own = ("as_of", "trouble")
+    if before and any(value and not said[name] for name, value in asdict(before).items() if name not in own):
+        return replace(before, category=listed.category if listed.proprietary else before.category, trouble="")
     return _dated(listed)
 
 
@@ -145,11 +164,33 @@ def _check_regular(path: Path) -> None:
         raise OSError("it is not a regular file")
 
 
-def _write(path: Path, text: str) -> None:
-    """Whole or not at all, and readable by the owner only, as mkstemp makes it."""
+@contextlib.contextmanager
+def _alone(path: Path) -> Iterator[None]:
+    """While no other process changes the file. It has a lock beside it, as each change makes a new file.
+
+    Raises OSError, also if another process keeps it for too long.
+    """
     path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     with contextlib.suppress(FileNotFoundError):
         _check_regular(path)
+    until = time.monotonic() + LOCK
+    handle = os.open(path.with_name(f".{path.name}.lock"), os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+    try:
+        while True:
+            try:
+                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                if time.monotonic() > until:
+                    raise TimeoutError(f"another process has kept its lock for {LOCK:g} s") from None
+                time.sleep(0.01)
+        yield
+    finally:
+        os.close(handle)  # which lets go of the lock
+
+
+def _write(path: Path, text: str) -> None:
+    """Whole or not at all, and readable by the owner only, as mkstemp makes it."""
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:
         with os.fdopen(handle, "w", encoding="utf-8") as file:

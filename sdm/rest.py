@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import ipaddress
 import json
+import logging
 import os
 import queue
 import stat
@@ -19,6 +21,8 @@ from requests.auth import AuthBase
 from urllib3.exceptions import HTTPError
 
 from sdm.proposal import OfficeRefused, OfficeUnavailable
+
+_log = logging.getLogger(__name__)
 
 LARGEST_ANSWER = 16_000_000
 """Bytes. A year's proposals of a beamline are less than a tenth of it."""
@@ -95,17 +99,32 @@ class Server:
         self._token = token
         self._ca_file = ca_file
         self._hanging: list[threading.Thread] = []
+        parts = urlsplit(url)
+        if token is not None and parts.scheme == "http" and not _is_loopback(parts.hostname or ""):
+            _log.warning(
+                "the token in %s goes to the user office (%s) unencrypted, and whoever is on the way can read it: "
+                "give a `url` with https in %s",
+                *(token.file, url, told_in),
+            )
 
     def get(self, path: str, params: Mapping[str, str] | None = None) -> Any:
-        """The JSON that is answered to a path below `url`; None if nothing is there (404, no content, null).
+        """The JSON that is answered to a path below `url`; None if nothing is there (404 with JSON, no content, null).
 
         Raises OfficeRefused, OfficeUnavailable. Redirects are not followed: the token would go along.
+        A 404 without JSON is no word of the office: a broken proxy, and a server without it, say the same.
         """
         shown = f"the user office ({self.url}{path.partition('?')[0]})"
         said = self._ask(shown, self.url + path, params)
         if said.status in (401, 403):
             raise OfficeRefused(f"{shown} refuses us ({said.status}): {self._about_the_token()}")
-        if said.status in (404, 410) or (200 <= said.status < 300 and not said.body.strip()):
+        if said.status in (404, 410):
+            if not _is_json(said.body):
+                raise OfficeUnavailable(
+                    f"{shown} answers with status {said.status} and without JSON, as a proxy does: it does not have "
+                    f"what was asked for, or `url` is wrong in {self._told_in}"
+                )
+            return None
+        if 200 <= said.status < 300 and not said.body.strip():
             return None
         if 300 <= said.status < 400:
             host = urlsplit(said.location).hostname or "another path"
@@ -115,7 +134,7 @@ class Server:
         if said.status >= 300:
             raise OfficeUnavailable(f"{shown} answers with status {said.status}")
         try:
-            return json.loads(said.body.decode("utf-8-sig"))
+            return _json(said.body)
         except (ValueError, RecursionError) as error:
             what = "a web page" if said.body.lstrip().startswith(b"<") else "something that is not JSON"
             raise OfficeUnavailable(f"{shown} answers with {what}; is `url` right in {self._told_in}?") from error
@@ -174,6 +193,26 @@ class Server:
                 if time.monotonic() > until:
                     raise requests.Timeout
             return _Said(answer.status_code, answer.headers.get("Location", ""), bytes(body))
+
+
+def _json(body: bytes) -> Any:
+    return json.loads(body.decode("utf-8-sig"))
+
+
+def _is_json(body: bytes) -> bool:
+    try:
+        _json(body)
+    except (ValueError, RecursionError):
+        return False
+    return True
+
+
+def _is_loopback(host: str) -> bool:
+    """Whether what is sent to this host stays on the machine."""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost" or host.endswith(".localhost")
 
 
 _PROXY_ERRORS = (

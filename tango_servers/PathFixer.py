@@ -10,14 +10,14 @@ import contextlib
 import functools
 import json
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 
 import tango
 from tango import AttrWriteType, DevState
 from tango.server import Device, attribute, command, device_property, run
 
-from scifish.tangodb import reason
+from scifish.tangodb import text
 from sdm.layout import AUTO_VISIT, DEFAULT_ROOT, Layout, check_name, layout_from
 from sdm.office import Office as UserOffice
 from sdm.office import RememberingOffice, memory_file, office_from
@@ -27,7 +27,7 @@ from tango_servers.background import Background, answers
 from tango_servers.condition import Condition
 from tango_servers.handover import RETRY, HandOver, parse_consumers
 from tango_servers.inuse import STORAGE, Chooser, InUse, Target
-from tango_servers.memory import MEMORISED, Memory
+from tango_servers.remembered import Remembered, differ
 from tango_servers.turns import Turns, Wait, Waits
 from tango_servers.upkeep import REFUSALS, Upkeep
 
@@ -46,12 +46,6 @@ LOOK = 2.0
 LONGEST_LIST = 1000
 
 AGAIN = f"Trying again every {RETRY:.0f} s"
-
-REMEMBERED = (("Proposal", MEMORISED), ("Visit", MEMORISED), ("Visit", "in_use"), ("Sample", MEMORISED))
-"""What is kept in the database. `in_use` is the visit that "auto" was last, for a restart while a scan runs."""
-
-NAMES = (("UserName", MEMORISED), ("Endstation", MEMORISED))
-"""Kept there too, by themselves: what is in use may just be changing."""
 
 
 class ScanRunning(Exception):
@@ -83,8 +77,8 @@ class PathFixer(Device):
     takes longer than the client waits, it is done or refused all the same, and the Status says which.
 
     While a scan runs on one of the Doors, Proposal, Visit and Path cannot be changed, as the scan's data would
-    go to two places. Sample can: macros write it between scans and within them. The commands ForceProposal
-    and ForceVisit do not look for scans.
+    go to two places. Sample can: macros write it between scans and within them; but not where that would end a
+    Path that was set by hand. The commands ForceProposal and ForceVisit do not look for scans.
     """
 
     Beamline = device_property(dtype=str, default_value="", doc="Short name of the beamline, as in the path: cosaxs")
@@ -152,22 +146,21 @@ class PathFixer(Device):
         self._waits = Waits()
         self._late = ""
         self._silent: tuple[str, ...] = ()
-        self._unkept = ""
         consumers, self._wrong_lines = parse_consumers(self.PathConsumers)
         macroservers = dict.fromkeys(consumer.device for consumer in consumers if consumer.environment)
         self._doors = scans.Doors(self.Doors, list(macroservers))
         self._showing = Background(f"{self.get_name()} shows", self._show, TICK)
         self._hand_over = HandOver(consumers, self._showing.now)
-        self._memory = Memory(self.get_name())
+        self._remembered = Remembered(self.get_name())
         self._chooser = self._from_settings()
         self._upkeep = Upkeep(
             self._chooser,
             self._doors.look,
             lambda: self._in_use,
             functools.partial(self._replace, self._chooser),
+            lambda text: self.warn_stream(sendable(text)),
         )
         self._keeping = Background(f"{self.get_name()} upkeep", self._keep_up, TICK)
-        self._restored = False
         self._restore()
         self._say()
         self._showing.start()
@@ -199,14 +192,16 @@ class PathFixer(Device):
         """Take up what was in use before the restart.
 
         Tango writes the memorised values one by one, but visit and sample have to be known
-        before the proposal's folders are made. So it is done here, and Tango's own writes find
-        everything as they want it.
+        before the proposal's folders are made. So it is done here, and Tango's own writes are passed over.
         """
-        number, wanted, last, sample, self._user_name, self._endstation = self._memory.recall((*REMEMBERED, *NAMES))
-        for name, value in (("UserName", self._user_name), ("Endstation", self._endstation)):
+        recalled = self._remembered.recall()
+        self._in_use = recalled.in_use
+        self._user_name, self._endstation = recalled.user_name, recalled.endstation
+        self._restoring = dict(recalled.memorised)
+        names = {"UserName": self._user_name, "Endstation": self._endstation}
+        # At the end of Init Tango writes what was last written; that may be what a client still waits for.
+        for name, value in {**self._restoring, **names}.items():
             self.get_device_attr().get_w_attr_by_name(name).set_write_value(value)
-        auto = wanted in ("", AUTO_VISIT)
-        self._in_use = InUse(number, last if auto else wanted, auto, sample)
         upkeep = self._upkeep
         (found,) = answers([functools.partial(upkeep.restored, self._in_use)], START)
         if isinstance(found, InUse):
@@ -218,14 +213,13 @@ class PathFixer(Device):
     def _keep_up(self) -> None:
         if self._ready != DevState.OFF:
             self._upkeep.work()
-        if self._unkept:
-            self._keep_names()
-            self._keep(self._in_use)
+        if self._remembered.trouble:
+            self._remembered.keep_names(self._user_name, self._endstation)
+            self._remembered.keep(self._in_use)
         self._showing.now()
 
     def _show(self) -> None:
         with tango.AutoTangoMonitor(self):  # clients' calls have it, so what is said last is the newest
-            self._restored = True  # and Init, with the writes of memorised values that end it, is over
             self._say()
 
     # --------------------------------------------------------------- the work
@@ -282,22 +276,8 @@ class PathFixer(Device):
                 attributes.get_w_attr_by_name(name).set_write_value(value)
             if anew or self._fields(before) != self._fields(found):
                 self._hand_on()
-        if anew or _remembered(before) != _remembered(found):
-            self._keep(found)
-
-    def _keep(self, found: InUse) -> None:
-        """A restart is not to bring back what was before. Tango itself only keeps what is written."""
-        self._put(dict(zip(REMEMBERED, _remembered(found), strict=True)))
-
-    def _keep_names(self) -> None:
-        self._put(dict(zip(NAMES, (self._user_name, self._endstation), strict=True)))
-
-    def _put(self, values: Mapping[tuple[str, str], str]) -> None:
-        try:
-            self._memory.keep(values)
-            self._unkept = ""
-        except tango.DevFailed as failed:
-            self._unkept = reason(failed)
+        if anew or differ(before, found):
+            self._remembered.keep(found)
 
     def _hand_on(self) -> None:
         if self._in_use.path:
@@ -355,8 +335,8 @@ class PathFixer(Device):
         refused = self._hand_over.refused.items()
         found += [*now.notes, *(f"{device} refused the path: {why}. {AGAIN}" for device, why in refused)]
         found += self._hand_over.foreign
-        if self._unkept:
-            found.append(f"What is in use would not be known after a restart: {self._unkept}. {AGAIN}")
+        if self._remembered.trouble:
+            found.append(f"What is in use would not be known after a restart: {self._remembered.trouble}. {AGAIN}")
         return found
 
     def _remarks(self) -> list[str]:
@@ -365,6 +345,10 @@ class PathFixer(Device):
         if self._upkeep.later:
             found.append(self._upkeep.later)
         found += [f"At the last change it was not known whether a scan runs: {one}" for one in self._silent]
+        found += [
+            f"When the visit became {now.visit}, it was not known whether a scan runs: {one}"
+            for one in self._upkeep.silent
+        ]
         if now.proposal:
             found += [
                 f"Proposal {now.number}: {now.proposal.title}",
@@ -413,7 +397,7 @@ class PathFixer(Device):
         fisallowed="is_write_allowed",
         doc=(
             "The raw folder of the visit. Another folder of the same proposal may be written; "
-            "it holds until proposal, visit or sample are written"
+            "it holds until proposal, visit or sample are written; remembered"
         ),
     )
     SamplePath = attribute(dtype=str, doc="The sample's folder: Path/Sample")
@@ -443,11 +427,10 @@ class PathFixer(Device):
         return self._in_use.number
 
     def write_Proposal(self, number: str) -> None:
-        self._set_proposal(number)
+        if not self._is_tangos("Proposal", number):
+            self._set_proposal(number)
 
     def _set_proposal(self, number: str, *, forced: bool = False) -> None:
-        if self._is_restoring() and number.strip() == self._in_use.number:
-            return
         with refusing("PathFixer", *REFUSED):
             number = written.text(number, "proposal")
             self._chooser.check(number, "", "")
@@ -463,11 +446,10 @@ class PathFixer(Device):
         return self._in_use.visit
 
     def write_Visit(self, visit: str) -> None:
-        self._set_visit(visit)
+        if not self._is_tangos("Visit", visit):
+            self._set_visit(visit)
 
     def _set_visit(self, visit: str, *, forced: bool = False) -> None:
-        if self._is_restoring() and (visit.strip() or AUTO_VISIT) == self._in_use.wanted_visit:
-            return
         with refusing("PathFixer", *REFUSED):
             visit = written.text(visit, "visit") or AUTO_VISIT
             self._chooser.check("", visit, "")
@@ -481,7 +463,7 @@ class PathFixer(Device):
         return self._in_use.sample
 
     def write_Sample(self, sample: str) -> None:
-        if self._is_restoring() and sample.strip() == self._in_use.sample:
+        if self._is_tangos("Sample", sample):
             return
         with refusing("PathFixer", *REFUSED):
             sample = written.text(sample, "sample")
@@ -520,7 +502,7 @@ class PathFixer(Device):
 
     def _remember_name(self) -> None:
         with tango.AutoTangoAllowThreads(self):
-            self._keep_names()
+            self._remembered.keep_names(self._user_name, self._endstation)
         self._say()
 
     def read_ConfiguredDevices(self) -> list[str]:
@@ -591,7 +573,7 @@ class PathFixer(Device):
                 "sample": now.sample,
                 "path": now.path,
                 "sample_path": now.sample_path,
-                "by_hand": now.by_hand,
+                "by_hand": bool(now.by_hand),
                 "office": {"answered": now.answered, "old": bool(now.proposal and now.proposal.as_of)},
                 "folders": [{"path": one.path, "mode": one.shown, "wanted": f"{one.wanted:05o}"} for one in folders],
                 "consumers": [
@@ -604,18 +586,13 @@ class PathFixer(Device):
 
     # ------------------------------------------------------------------ Tango
 
-    def _is_restoring(self) -> bool:
-        """Whether it may be Tango that writes a memorised value, at the start or at the end of Init.
+    def _is_tangos(self, attribute: str, value: str) -> bool:
+        """Whether it is Tango that writes a memorised value, as it does once before any client can write.
 
         That is taken up already, or the Status says why not. It is not refused either: an attribute whose
         memorised value is refused cannot be read any more.
         """
-        util = tango.Util.instance()
-        return not self._restored or util.is_svr_starting() or util.is_device_restarting(self.get_name())
-
-
-def _remembered(found: InUse) -> tuple[str, str, str, str]:
-    return found.number, found.wanted_visit, found.visit, found.sample
+        return self._restoring.pop(attribute, None) == sendable(text(value).strip())
 
 
 def _no_answer(wait: Wait) -> str:

@@ -51,6 +51,12 @@ CONFIG_AGE = 10.0
 LISTED = 200
 """Changes of the history that a client is given at once."""
 
+SNAPSHOT = {
+    **{"uuid": str, "name": str, "time": str, "program": str, "host": str},
+    **{"values": int, "failedCount": int, "failed": list},
+}
+"""What a program says of what it has read for a dataset."""
+
 FORMATS = {"yaml": "", "csv": ",", "csv;": ";", "tsv": "\t"}
 """Of an export, with what stands between its cells."""
 
@@ -288,7 +294,8 @@ class SciDog(Device):
         name="LastSnapshot",
         dtype=str,
         fget="read_LastSnapshot",
-        doc='What Preview saw last: JSON of {time, seconds, values, failed, devices}; "" before the first',
+        doc="What was read last: JSON of {from, time, values, failedCount, failed, ...}; from is dataset (with uuid, "
+        'name, program, host) or preview (with seconds, devices); "" before the first since the start',
     )
     kafka_bootstrap_servers = attribute(
         name="KafkaBootstrapServers", dtype=str, fget="read_KafkaBootstrapServers", doc="Brokers that are written to"
@@ -351,6 +358,21 @@ class SciDog(Device):
                 self._troubles[run] = (time.monotonic(), sendable(f"{who}: {trouble}"))
             else:
                 self._troubles.pop(run, None)
+            self._announce()
+
+    @command(
+        doc_in="JSON of {uuid, name, time, program, host, values, failedCount, failed}: the dataset, how many values "
+        "were to be read for it, how many of them could not be, and a list of {group, name, source, error} of these",
+    )
+    @aside
+    def ReportSnapshot(self, report: str) -> None:
+        """A program that records says what it has read for a dataset. Shown in LastSnapshot."""
+        given = json_object(report, tuple(SNAPSHOT))
+        for name, kind in SNAPSHOT.items():
+            if not isinstance(given.get(name), kind):
+                raise WrongReport(f"{name} is missing, or of another type than {kind.__name__}")
+        with tango.AutoTangoMonitor(self):
+            self._last_snapshot = json.dumps({"from": "dataset", **given})
             self._announce()
 
     # ------------------------------------------------- commands: configurations

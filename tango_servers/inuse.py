@@ -32,8 +32,8 @@ class InUse:
     """Whose data is being taken, and where it goes.
 
     `proposal` is None where there is none, or where it could not be taken up yet. `auto`: the visit follows
-    the date. `by_hand`: somebody has written `path`. `notes` are sentences on what is not as it should be,
-    `answered` is when the office gave its answer (UTC, ISO 8601).
+    the date. `by_hand`: the folder that somebody has written, "" for none; `path` is it, once it is taken up.
+    `notes` are sentences on what is not as it should be, `answered` is when the office gave its answer (UTC, ISO 8601).
     """
 
     number: str = ""
@@ -43,7 +43,7 @@ class InUse:
     proposal: Proposal | None = None
     path: str = ""
     sample_path: str = ""
-    by_hand: bool = False
+    by_hand: str = ""
     notes: tuple[str, ...] = ()
     answered: str = ""
 
@@ -112,13 +112,14 @@ class Chooser:
             return Target("", visit, bool(now.number), lambda: InUse("", visit, auto, sample))
         proposal = self._asked(number)
         visit = visit_on(proposal, self.day()) if auto else visit
-        moves = (number, visit) != (now.number, now.visit) or now.by_hand
+        stays = (number, visit) == (now.number, now.visit) and now.category in ("", proposal.category)
+        moves = not stays or bool(now.by_hand)
         return Target(number, visit, moves, lambda: self._reach(proposal, visit, auto, sample))
 
     def same_visit(self, now: InUse, sample: str) -> Target:
         """Another sample. The visit stays, also after midnight: that is another decision, `visit_due`."""
         found = self.target(now, now.number, now.visit, sample)
-        return replace(found, moves=False, reach=lambda: replace(found.reach(), auto=now.auto))
+        return replace(found, reach=lambda: replace(found.reach(), auto=now.auto))
 
     def by_hand(self, now: InUse, path: str) -> Target:
         """Another folder of the same proposal, which must be there; the sample's in it is made by who writes there."""
@@ -130,7 +131,7 @@ class Chooser:
             found = _existing_folder(path, above)
             if not (found / now.sample).resolve().is_relative_to(above.resolve()):
                 raise NameRefused(f"path {path!r} refused: its {now.sample} is a link that leads out of {above}")
-        after = replace(now, path=str(found), sample_path=str(found / now.sample), by_hand=True)
+        after = replace(now, path=str(found), sample_path=str(found / now.sample), by_hand=str(found))
         return Target(now.number, now.visit, after.path != now.path, lambda: after)
 
     def visit_due(self, now: InUse) -> str:

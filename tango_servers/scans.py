@@ -3,6 +3,10 @@
 Found with Sardana 3.7: a Door is RUNNING while it runs any macro, and STANDBY while that is paused. Its
 Status then has a line for each macro of the stack, outermost first: `    -[step]\tascan mot01 0.0 1.0 5 0.3`.
 What GetMacroInfo answers for a scan, also for a class that inherits from one, has `scan` among its `hints`.
+
+A macro that makes a scan of its own without that hint is not seen. What else Sardana tells is no better: measurement
+groups move for `ct`, too; RecordData is sent only with the JsonRecorder; and the environment's ScanID stays ahead of
+ScanHistory where a MacroServer was killed in a scan, so that every macro would be one until the next.
 """
 
 from __future__ import annotations

@@ -28,7 +28,8 @@ class Upkeep:
     """Keeps right what is in use. `work` is to be called every second, by one thread.
 
     `in_use` says what that is, `scans` what runs. `replace` puts another in its place, unless it has
-    changed in the meantime. The texts say what is wrong: each "" or a sentence.
+    changed in the meantime. The texts say what is wrong: each "" or a sentence. `silent` are the Doors that
+    did not say whether a scan runs when the visit followed the date; `warn` is told of them.
     """
 
     def __init__(
@@ -37,11 +38,13 @@ class Upkeep:
         scans: Callable[[], Scans],
         in_use: Callable[[], InUse],
         replace: Callable[[InUse, InUse], None],
+        warn: Callable[[str], None],
     ) -> None:
         self._chooser = chooser
         self._scans = scans
         self._in_use = in_use
         self._replace = replace
+        self._warn = warn
         self._again_at = self._visit_at = 0.0
         self._list_at = 0.0
         self.proposals: list[str] = []
@@ -51,17 +54,27 @@ class Upkeep:
         self.listing = ""
         self.visit = ""
         self.later = ""
+        self.silent: tuple[str, ...] = ()
 
     def restored(self, now: InUse) -> InUse:
         """What was in use before a restart, made anew. Raises one of REFUSALS."""
+        if now.by_hand:  # it stays until somebody writes another, and so does the visit
+            return self._chooser.by_hand(self._chooser.same_visit(now, now.sample).reach(), now.by_hand).reach()
         target = self._chooser.target(now, now.number, now.wanted_visit, now.sample)
-        if now.visit and target.visit != now.visit and self._scans().running:
-            target = self._chooser.same_visit(now, now.sample)  # the scan's files are there
-        return target.reach()
+        silent: tuple[str, ...] = ()
+        if now.visit and target.visit != now.visit:
+            scans = self._scans()
+            silent = scans.silent
+            if scans.running:
+                return self._chooser.same_visit(now, now.sample).reach()  # the scan's files are there
+        found = target.reach()
+        self._not_known(target.visit, silent)
+        return found
 
     def changed(self) -> None:
         """A client has changed what is in use: what was wrong before is over."""
         self.not_restored = self.storage = self.visit = self.later = ""
+        self.silent = ()
         self._again_at = time.monotonic() + AGAIN
         self._list_at = 0.0
 
@@ -112,15 +125,21 @@ class Upkeep:
         if time.monotonic() < self._visit_at:
             return
         self._visit_at = time.monotonic() + SCAN
-        running = self._scans().running
-        if running:
-            self.later = f"The visit becomes {due} when the scan is over: {'; '.join(running)}"
+        scans = self._scans()
+        if scans.running:
+            self.later = f"The visit becomes {due} when the scan is over: {'; '.join(scans.running)}"
             return
         try:
             self._replace(now, self._chooser.target(now, now.number, AUTO_VISIT, now.sample).reach())
             self.visit = self.later = ""
+            self._not_known(due, scans.silent)
         except REFUSALS as error:
             self.visit = f"The visit of today, {due}, cannot be begun: {error}. Trying again every {SCAN:.0f} s"
+
+    def _not_known(self, visit: str, silent: tuple[str, ...]) -> None:
+        self.silent = silent
+        for one in silent:
+            self._warn(f"Visit {visit}, as the date is: not known whether a scan runs, and begun all the same. {one}")
 
     def _list(self) -> None:
         """The list of proposals is only an aid to people, so nothing waits for it."""

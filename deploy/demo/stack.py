@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import grp
 import os
 import secrets
 import sys
@@ -27,6 +28,8 @@ PATHFIXER = "b311a-e/ctl/sdm-01"
 SCIDOG = "b311a-e/ctl/scidog-01"
 POOL, MACROSERVER, DOOR = "pool/demo/1", "macroserver/demo/1", "door/demo/1"
 BEAMLINE = "cosaxs"
+OFFICE = Path(__file__).with_name("proposals.yaml")
+"""Stands for the user office."""
 
 
 @dataclass(frozen=True)
@@ -131,11 +134,23 @@ class Stack:
         """PathFixer, with the proposals of `proposals.yaml` for the user office and data under the folder."""
         properties = {
             "Beamline": [BEAMLINE],
-            "Office": [f"yaml:{Path(__file__).with_name('proposals.yaml')}"],
+            "Office": [f"yaml:{self._user_office()}"],
             "Prefix": [str(self.folder / "data")],
             "PathConsumers": consumers,
         }
         return self.start_server("PathFixer/demo", {PATHFIXER: ("PathFixer", properties)})
+
+    def _user_office(self) -> Path:
+        """A copy of `proposals.yaml` in which the folders' group is that of who runs this.
+
+        On a beamline each proposal has a group of its own, which this machine does not know.
+        """
+        office = yaml.safe_load(Path(__file__).with_name("proposals.yaml").read_text("utf-8"))
+        for proposal in office["proposals"]:
+            proposal["group"] = own_group() or str(os.getegid())
+        path = self.folder / "proposals.yaml"
+        path.write_text(yaml.safe_dump(office, allow_unicode=True, sort_keys=False), "utf-8")
+        return path
 
     def scidog_properties(self, kafka: str) -> dict[str, Sequence[str]]:
         return {
@@ -214,6 +229,9 @@ class Stack:
                 "contact_email": f"{BEAMLINE}@example.org",
                 "principal_investigator": "Beamline staff",
             },
+            "user_office": f"yaml:{OFFICE}",
+            "office_memory": str(self.folder / "scicow" / "proposals.json"),
+            "http": {"port": 0},  # another one may run on this machine
         }
         config.write_text(yaml.safe_dump(settings), "utf-8")
         return self.processes.start(
@@ -228,6 +246,14 @@ class Stack:
         with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", encoding="utf-8") as file:
             file.write(text)
         return path
+
+
+def own_group() -> str:
+    """The group of who runs this; "" where it has no name, as in a container, of which PathFixer complains."""
+    try:
+        return grp.getgrgid(os.getegid()).gr_name
+    except KeyError:
+        return ""
 
 
 def _command(name: str) -> str:

@@ -12,6 +12,7 @@ from typing import Any
 from ingest.scicat import SciCat
 from scifish.ids import scan_uuid
 from scifish.message import iso
+from sdm.office import Office
 
 # sardana.macroserver.scan.scandata.ScanEndStatus
 STATUS = {"Normal": "completed", "Stop": "stopped", "Abort": "aborted", "Exception": "failed"}
@@ -44,6 +45,21 @@ def status(dataset: dict[str, Any]) -> str:
     """The scan's status, "" for a dataset that is not SciCow's."""
     value = dataset.get("scientificMetadata", {}).get("scan", {}).get("status", {}).get("value", "")
     return str(value)
+
+
+def wrong_owners(datasets: Sequence[dict[str, Any]], scicat: SciCat, office: Office) -> list[str]:
+    """What SciCat does not have of the datasets' proposals and samples as the user office says it, a line for each."""
+    wrong = []
+    for number in sorted({str(dataset.get("proposalId", "")) for dataset in datasets}):
+        said, there = office.proposal(number), scicat.proposal(number)
+        if there is None or there["title"] != said.title:
+            wrong.append(f"the proposal {number} is not in the catalogue as the user office has it")
+        leaders = {dataset["principalInvestigator"] for dataset in datasets if dataset.get("proposalId") == number}
+        wrong += [f"{name} is not the leader of {number}" for name in sorted(leaders - {said.pi_name})]
+    for sample in sorted({str(dataset.get("sampleId") or "") for dataset in datasets} - {""}):
+        if scicat.sample(sample) is None:
+            wrong.append(f"the sample {sample} is not in the catalogue")
+    return wrong
 
 
 class Comparison:
@@ -113,6 +129,7 @@ def _detail(dataset: dict[str, Any]) -> dict[str, Any]:
         "pid": dataset["pid"],
         "datasetName": dataset.get("datasetName"),
         "proposalId": dataset.get("proposalId"),
+        "principalInvestigator": dataset.get("principalInvestigator"),
         "status": status(dataset),
         "startTime": dataset.get("creationTime"),
         "endTime": dataset.get("endTime"),

@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING
 
 from ingest.commands.common import Commands, add_config, looking
 from ingest.commands.selection import add_topics, ranges, read_by_scicow, selected
+from ingest.logs import plain
 from ingest.points import TIMES, iso_seconds, moment
 from ingest.settings import Settings
-from ingest.terminal import Counting, printable, table
+from ingest.terminal import Counting, columns
 
 if TYPE_CHECKING:
     from ingest.audit import Finding, Report
@@ -153,17 +154,17 @@ def shown(report: Report, names: list[str], repaired: int | None) -> str:
     for kind, meaning in KINDS.items():
         number = sum(each.kind == kind for each in report.findings)
         rows += [(kind.upper(), f"{number:,}", meaning)] if number else []
-    lines += [table(("", "NUMBER", ""), rows)]
+    lines += columns([("", "NUMBER", ""), *rows])
     if report.findings:
         lines += ["", *(_line(each) for each in report.sorted())]
-    lines += [f"note: {printable(each)}" for each in report.notes]
+    lines += [f"note: {plain(each)}" for each in report.notes]
     lines += ["", _end(report, repaired)]
     return "\n".join(lines)
 
 
 def _line(found: Finding) -> str:
     who = " ".join(filter(None, (found.beamline or found.topic, found.uuid, repr(found.name) if found.name else "")))
-    return printable(f"{found.kind}: {who}: {'; '.join(found.what)}")
+    return plain(f"{found.kind}: {who}: {'; '.join(found.what)}")
 
 
 def _end(report: Report, repaired: int | None) -> str:

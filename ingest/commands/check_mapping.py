@@ -35,12 +35,12 @@ def add(commands: Commands) -> None:
 
 
 def _check_mapping(args: argparse.Namespace) -> int:
+    with args.message as file:
+        data = file.read()
     settings = load(args.config, secrets=False)
     if args.mapping is not None:
         settings = dataclasses.replace(settings, mapping=args.mapping)
     mapping = Mapping(settings)
-    with args.message as file:
-        data = file.read()
     try:
         message = decode(data)
         versions = [args.api] if args.api else VERSIONS

@@ -9,9 +9,10 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from ingest.commands.common import Commands, add_config, looking
+from ingest.logs import plain
 from ingest.points import TIMES, iso_seconds, moment
 from ingest.settings import Settings
-from ingest.terminal import Counting, agreed, printable, table
+from ingest.terminal import Counting, agreed, columns, fitting, plain_lines
 
 if TYPE_CHECKING:
     from confluent_kafka import Message as KafkaMessage
@@ -180,7 +181,7 @@ def _settle(args: argparse.Namespace, settings: Settings, topics: Topics, how: s
     finally:
         count.over()
         for identity, why in settling.failed:
-            print(f"scicow: dead letter {identity}: {printable(why)}", file=sys.stderr)
+            print(f"scicow: dead letter {identity}: {plain(why)}", file=sys.stderr)
         print(f"{_number(settling.done)} {how}, {len(ids) - settling.done} of these wait")
     return 1 if settling.failed else 0
 
@@ -213,7 +214,7 @@ def _why_not(wanted: Id, settled: dict[Id, Settlement]) -> str:
 
 def _settlement(found: Settlement) -> str:
     to = f" to {found.to}" if found.to else ""
-    return printable(f"{found.how}{to} by {found.by} at {found.when}")
+    return plain(f"{found.how}{to} by {found.by} at {found.when}")
 
 
 def _number(count: int) -> str:
@@ -237,7 +238,7 @@ def listed(letters: Iterable[Letter]) -> str:
         )
         for letter in letters
     ]
-    return table(("ID", "WHEN", "BEAMLINE", "TYPE", "DATASET", "UUID", "REASON"), rows)
+    return fitting(columns([("ID", "WHEN", "BEAMLINE", "TYPE", "DATASET", "UUID", "REASON"), *rows]))
 
 
 def as_json(letter: Letter) -> dict[str, object]:
@@ -272,17 +273,17 @@ def shown(message: KafkaMessage, settled: Settlement | None) -> str:
         "state": _settlement(settled) if settled else "waits",
         "when": iso_seconds(letter.when),
         "from": str(letter.origin or "unknown"),
-        "key": printable(key) or "none",
+        "key": plain(key) or "none",
     }
-    facts |= {f"header {printable(name)}": printable(text) for name, text in headers.items()}
+    facts |= {f"header {plain(name)}": plain(text) for name, text in headers.items()}
     lines = [f"{name}: {text}" for name, text in facts.items()]
-    return "\n".join([*lines, "", printable(stack, lines=True).rstrip(), "", readable(message.value() or b"")])
+    return "\n".join([*lines, "", plain_lines(stack).rstrip(), "", readable(message.value() or b"")])
 
 
 def readable(value: bytes) -> str:
     """JSON with indents, else text, else a dump of bytes; of what is no JSON only the beginning."""
     try:
-        return printable(json.dumps(json.loads(value), indent=2, ensure_ascii=False), lines=True)
+        return plain_lines(json.dumps(json.loads(value), indent=2, ensure_ascii=False))
     except (ValueError, RecursionError):
         more = f"\n... of {len(value):,} bytes; all: `scicow dead-letters export`" if len(value) > EXCERPT else ""
         return _excerpt(value[:EXCERPT]) + more
@@ -292,7 +293,7 @@ def _excerpt(value: bytes) -> str:
     text = value.decode("utf-8", "ignore")
     # The end may be in the middle of a character.
     if "\0" not in text and len(value) - len(text.encode()) <= (3 if len(value) == EXCERPT else 0):
-        return printable(text, lines=True)
+        return plain_lines(text)
     rows = (value[at : at + 16] for at in range(0, len(value), 16))
     return "\n".join(
         f"{16 * number:08x}  {row.hex(' '):<47}  {''.join(chr(each) if 32 <= each < 127 else '.' for each in row)}"

@@ -5,12 +5,15 @@ from __future__ import annotations
 import argparse
 import logging
 import signal
-import sys
-from functools import partial
+from collections.abc import Callable
+from pathlib import Path
 
+from ingest import logs
 from ingest.commands.common import Commands, add_config
-from ingest.ownership import by_settings
+from ingest.scicat import NotAllowed, SciCat, SciCatError
 from ingest.settings import load
+
+log = logging.getLogger(__name__)
 
 
 def add(commands: Commands) -> None:
@@ -25,6 +28,7 @@ def add(commands: Commands) -> None:
     run.add_argument(
         "--log-level", default="info", choices=("debug", "info", "warning", "error"), help="(default: info)"
     )
+    run.add_argument("--log-format", default="text", choices=logs.FORMATS, help="(default: text)")
     run.set_defaults(command=_run)
 
 
@@ -33,27 +37,42 @@ def _run(args: argparse.Namespace) -> int:
     from ingest.deadletters import DeadLetters
     from ingest.ingestor import Ingestor
     from ingest.progress import Progress
-    from ingest.scicat import NotAllowed, SciCat, SciCatError
+    from ingest.seeing import seen
+    from ingest.validation import validation_from
 
-    logging.basicConfig(
-        level=args.log_level.upper(), format="%(asctime)s %(levelname)s %(name)s: %(message)s", stream=sys.stderr
-    )
+    logs.set_up(args.log_level, args.log_format)
     settings = load(args.config)
     account = settings.scicat
     client = SciCat(account.url, account.username, str(account.password), timeout=account.timeout)
-    ingestor = Ingestor(client, settings, partial(by_settings, settings=settings))
-    cow = SciCow(settings, ingestor, DeadLetters(settings), Progress())
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: cow.stop())
-    log = logging.getLogger("ingest")
-    log.info("datasets go to SciCat at %s", account.url)
+    ingestor = Ingestor(client, settings, validation_from(settings, client))
+    progress = Progress()
+    cow = SciCow(settings, ingestor, DeadLetters(settings), progress)
+    _stop_on_signals(cow.stop)
+    with seen(settings, cow, progress):
+        _log_in(client, args.config)
+        cow.run()
+    return 0
+
+
+def _log_in(client: SciCat, config: Path) -> None:
+    """Now, so that a mistake in the settings is seen at once, and not with the first message."""
+    log.info("datasets go to SciCat at %s", client.base_url)
     try:
         client.login()
     except NotAllowed as error:
-        log.error(
-            "%s: check scicat.username and scicat.password in %s; messages are held until then", error, args.config
-        )
+        log.error("%s: check scicat.username and scicat.password in %s; messages are held until then", error, config)
     except SciCatError as error:
         log.warning("SciCat does not answer now, messages are held until it does: %s", error)
-    cow.run()
-    return 0
+
+
+def _stop_on_signals(stop: Callable[[], None]) -> None:
+    """The first SIGTERM or Ctrl-C stops cleanly, the second one at once."""
+
+    def stop_cleanly(*_: object) -> None:
+        for number in numbers:
+            signal.signal(number, signal.SIG_DFL)
+        stop()
+
+    numbers = (signal.SIGTERM, signal.SIGINT)
+    for number in numbers:
+        signal.signal(number, stop_cleanly)

@@ -20,7 +20,7 @@ from ingest.ownership import Ownership
 from ingest.settings import Settings
 from scifish.message import Message
 
-__all__ = ["Mapping", "files", "is_over", "pid_of"]
+__all__ = ["Mapping", "files", "is_over", "pid_of", "recorded_beamline"]
 
 Json = dict[str, Any]
 
@@ -41,6 +41,12 @@ def ends(message: Message, found: Json) -> bool:
     The first one does; but `interrupted` is only what the next start of a program guesses.
     """
     return not is_over(found) or (_status(found) == "interrupted" and message["status"] != "interrupted")
+
+
+def recorded_beamline(found: Json) -> str:
+    """Where the dataset, as v3 shows it, was recorded; "" if it does not say."""
+    scan = (found.get("scientificMetadata") or {}).get(SCAN) or {}
+    return str((scan.get("beamline") or {}).get("value") or "")
 
 
 def files(message: Message) -> list[Json]:

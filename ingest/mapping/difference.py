@@ -74,7 +74,7 @@ def missing(before: Mapping[str, Any], now: Mapping[str, Any]) -> Json:
         if inner is None:
             continue
         if name not in now:
-            found[name] = _stripped(inner)
+            found[name] = _as_patch(inner)
         elif isinstance(inner, Mapping) and isinstance(now[name], Mapping) and not is_leaf(inner):
             lost = missing(inner, now[name]) if not is_leaf(now[name]) else {}
             if lost:
@@ -110,6 +110,15 @@ def same(one: Any, other: Any) -> bool:
     if isinstance(one, list) and isinstance(other, list):
         return len(one) == len(other) and all(map(same, one, other))
     return bool(one == other)
+
+
+def _as_patch(entry: Any) -> Any:
+    """What brings the entry in where there is none."""
+    if is_leaf(entry):
+        return _leaf_difference({}, _own(entry))
+    if isinstance(entry, Mapping):
+        return {name: _as_patch(inner) for name, inner in _stripped(entry).items() if inner is not None}
+    return entry
 
 
 def _own(leaf: Mapping[str, Any]) -> Json:

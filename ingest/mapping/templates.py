@@ -14,7 +14,9 @@ from scifish.message import Message
 NO_FOLDER = "/unknown"
 """SciCat requires a source folder: this one is given where the message has none."""
 
-PEOPLE = frozenset({"owner", "contact_email", "principal_investigator", "owner_group", "access_groups"})
+PEOPLE = frozenset(
+    {"owner", "contact_email", "principal_investigator", "owner_group", "access_groups", "instrument_id"}
+)
 END = frozenset({"status", "endTime", "numberOfPoints"})
 """What is known for sure only when the dataset is over."""
 
@@ -49,6 +51,7 @@ def names_of(message: Message, whose: Ownership, settings: Settings) -> dict[str
         "principal_investigator": whose.principal_investigator,
         "owner_group": whose.owner_group,
         "access_groups": list(whose.access_groups),
+        "instrument_id": whose.instrument_id,
         "creation_location": settings.creation_location.format(**place),
     }
     for group in GROUPS:

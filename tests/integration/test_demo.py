@@ -14,8 +14,10 @@ from pathlib import Path
 import pytest
 
 from deploy.demo.processes import Processes
-from deploy.demo.summary import Comparison, Expected
+from deploy.demo.stack import OFFICE
+from deploy.demo.summary import Comparison, Expected, wrong_owners
 from ingest.scicat import SciCat
+from sdm.office import YamlOffice
 from tests.catalogue import INGESTOR, start_catalogue
 from tests.kafka import Kafka
 
@@ -56,11 +58,13 @@ def test_the_demo_ends_with_nothing_lost_and_nothing_running(tmp_path: Path) -> 
     summary = json.loads((tmp_path / "summary.json").read_text("utf-8"))
     assert (summary["scans"], summary["datasets"]) == (8, 9)
     assert (summary["lost"], summary["duplicates"], summary["running"]) == (0, 0, 0)
+    assert summary["wrong_owners"] == []
     assert 0 < summary["seconds_scan_end_to_row"]["median"] <= summary["seconds_scan_end_to_row"]["max"]
     statuses = [detail["status"] for detail in summary["details"]]
     assert sorted(set(statuses)) == ["aborted", "completed", "failed", "stopped"]
     for detail in summary["details"]:
         assert detail["proposalId"] == "20250001"
+        assert detail["principalInvestigator"] == "Astrid Lindqvist"
         assert detail["startTime"] <= detail["endTime"]
         # What cannot be read stays, with why.
         diagnostics = detail["scientificMetadata"]["Diagnostics"]
@@ -70,6 +74,8 @@ def test_the_demo_ends_with_nothing_lost_and_nothing_running(tmp_path: Path) -> 
     assert [detail["numberOfFiles"] for detail in summary["details"]].count(1) == 8
     assert (tmp_path / "scanlog.png").stat().st_size > 10_000
     assert "First look at the fibre" in done.stdout
+    assert summary["pathfixer"][0] == "The device is in STANDBY state."
+    assert "Proposal 20250001: Swelling of cellulose fibres during drying" in summary["pathfixer"]
     assert left_over(tmp_path) == []
 
 
@@ -131,3 +137,25 @@ def test_what_is_lost_double_or_running_would_be_seen() -> None:
     found = Comparison(Catalogue(), expected, "/x", 0.0)  # type: ignore[arg-type]
     assert [scan.uuid for scan in found.lost] == ["b", "c"]
     assert (found.duplicates, found.running, found.complete) == (1, 1, False)
+
+
+def test_an_owner_that_is_not_the_offices_would_be_seen() -> None:
+    def dataset(proposal: str, leader: str, sample: str) -> dict[str, object]:
+        return {"proposalId": proposal, "principalInvestigator": leader, "sampleId": sample}
+
+    class Catalogue:
+        def proposal(self, number: str) -> dict[str, object] | None:
+            return {"title": "Swelling of cellulose fibres during drying"} if number == "20250001" else None
+
+        def sample(self, name: str) -> dict[str, object] | None:
+            return {} if name == "fibre_A" else None
+
+    good = dataset("20250001", "Astrid Lindqvist", "fibre_A")
+    wrong = [dataset("20250117", "Beamline staff", "cell_01"), dataset("20250001", "Astrid Lindqvist", "")]
+    office = YamlOffice(OFFICE)
+    assert wrong_owners([good], Catalogue(), office) == []  # type: ignore[arg-type]
+    assert wrong_owners([good, *wrong], Catalogue(), office) == [  # type: ignore[arg-type]
+        "the proposal 20250117 is not in the catalogue as the user office has it",
+        "Beamline staff is not the leader of 20250117",
+        "the sample cell_01 is not in the catalogue",
+    ]

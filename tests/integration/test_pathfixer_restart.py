@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import time
 from collections.abc import Iterator
@@ -74,6 +75,80 @@ def test_what_was_forced_or_followed_from_something_else_is_known_after_a_kill(
     kill(stack)
     start(stack)
     assert (pathfixer.Proposal, pathfixer.Visit, pathfixer.Sample) == ("20250117", today(), "")
+
+
+def test_a_path_that_was_set_by_hand_is_so_again_until_something_else_is_written(
+    stack: Stack, pathfixer: tango.DeviceProxy
+) -> None:
+    pathfixer.Proposal = "20250001"
+    pathfixer.Visit = "20250310"
+    pathfixer.Sample = "a"
+    usual = pathfixer.Path
+    other = Path(usual) / "Å_alignment"
+    other.mkdir(exist_ok=True)
+    pathfixer.Path = str(other)
+    kill(stack)
+    start(stack)
+    for _ in range(2):
+        assert (pathfixer.Path, pathfixer.SamplePath) == (str(other), str(other / "a"))
+        assert json.loads(pathfixer.Describe())["by_hand"] is True
+        assert "as Path was set by hand" in pathfixer.status()
+        assert pathfixer.state() == DevState.STANDBY
+        pathfixer.Init()
+    pathfixer.Proposal = "20250001"
+    assert pathfixer.Path == usual
+    kill(stack)
+    start(stack)
+    assert pathfixer.Path == usual
+
+
+def test_a_path_that_was_set_by_hand_and_is_not_there_after_a_kill_is_waited_for(
+    stack: Stack, pathfixer: tango.DeviceProxy
+) -> None:
+    pathfixer.Proposal = "20250001"
+    usual = pathfixer.Path
+    other = Path(usual) / "by_hand"
+    other.mkdir()
+    pathfixer.Path = str(other)
+    kill(stack)
+    other.rmdir()
+    start(stack)
+    assert (pathfixer.state(), pathfixer.Path, pathfixer.SamplePath) == (DevState.FAULT, "", "")
+    assert f"Proposal 20250001 is not in use: path {str(other)!r} refused" in pathfixer.status()
+    other.mkdir()
+    assert eventually(lambda: pathfixer.Path == str(other), 15)
+    assert pathfixer.state() == DevState.STANDBY
+    other.rmdir()
+    pathfixer.Init()
+    assert pathfixer.state() == DevState.FAULT
+    pathfixer.Proposal = "20250001"
+    assert (pathfixer.Path, pathfixer.state()) == (usual, DevState.STANDBY)
+
+
+def test_a_path_that_somebody_has_put_into_the_database_is_checked_too(
+    stack: Stack, pathfixer: tango.DeviceProxy
+) -> None:
+    pathfixer.Proposal = "20250001"
+    stack.db.put_device_attribute_property(PATHFIXER, {"Path": {"by_hand": ["/etc"]}})
+    pathfixer.Init()
+    assert (pathfixer.state(), pathfixer.Path) == (DevState.FAULT, "")
+    assert "path '/etc' refused: it is not a folder inside" in pathfixer.status()
+
+
+def test_letters_that_tango_cannot_carry_in_the_database_do_not_keep_it_from_starting(
+    stack: Stack, pathfixer: tango.DeviceProxy
+) -> None:
+    for attribute in ("UserName", "Sample"):
+        stack.db.put_device_attribute_property(PATHFIXER, {attribute: {"__value": ["λ"]}})
+    for begin in (pathfixer.Init, lambda: (kill(stack), start(stack))):
+        begin()
+        assert pathfixer.read_attribute("UserName").value
+        assert pathfixer.read_attribute("Sample").value
+        assert pathfixer.state() == DevState.FAULT, pathfixer.status()
+        assert "sample" in pathfixer.status()
+    pathfixer.Sample = ""
+    pathfixer.UserName = ""
+    assert pathfixer.state() == DevState.STANDBY
 
 
 def test_killed_and_started_without_office_and_storage_it_takes_up_its_work_when_they_are_back(

@@ -111,6 +111,23 @@ def test_while_a_scan_runs_its_data_stays_where_it_is(system: System, pathfixer:
     assert pathfixer.Proposal == "20250117"
 
 
+def test_while_a_scan_runs_a_path_that_was_set_by_hand_is_not_ended_by_a_sample(
+    system: System, pathfixer: tango.DeviceProxy
+) -> None:
+    usual, other = pathfixer.Path, Path(pathfixer.Path) / "by_hand"
+    other.mkdir(exist_ok=True)
+    pathfixer.Path = str(other)
+    system.start_scan()
+    with pytest.raises(tango.DevFailed) as error:
+        pathfixer.Sample = "in_the_scan"
+    assert refusal(error)[0] == "PathFixer_ScanRunning"
+    assert "Sample 'in_the_scan': refused, as a scan runs" in refusal(error)[1]
+    assert (pathfixer.Path, pathfixer.SamplePath) == (str(other), str(other))
+    pathfixer.ForceVisit("auto")
+    pathfixer.Sample = "in_the_scan"
+    assert pathfixer.SamplePath == f"{usual}/in_the_scan"
+
+
 def test_a_paused_scan_is_one_too_and_so_is_one_inside_another_macro(
     system: System, pathfixer: tango.DeviceProxy
 ) -> None:
@@ -210,6 +227,18 @@ def test_a_scan_over_midnight_ends_before_the_visit_does(system: System, pathfix
     system.end_scan()
     assert eventually(lambda: pathfixer.Visit == tomorrow, 15)
     assert eventually(lambda: "when the scan is over" not in pathfixer.status())
+
+
+def test_a_door_that_is_silent_at_midnight_is_told(system: System, pathfixer: tango.DeviceProxy) -> None:
+    tomorrow = f"{date.today() + timedelta(days=1):%Y%m%d}"
+    configure(system.stack, Doors=["door/demo/dead"])
+    system.clock.jump(until_midnight() + 1.0)
+    assert eventually(lambda: pathfixer.Visit == tomorrow)
+    said = f"When the visit became {tomorrow}, it was not known whether a scan runs: door/demo/dead: device"
+    assert eventually(lambda: said in pathfixer.status()), pathfixer.status()
+    assert pathfixer.state() == DevState.STANDBY
+    pathfixer.Sample = "a"
+    assert said not in pathfixer.status()
 
 
 def scan_dir(system: System) -> object:

@@ -203,6 +203,34 @@ def test_it_starts_and_answers_while_the_storage_hangs(
     assert eventually(lambda: pathfixer.state() == DevState.STANDBY)
 
 
+@pytest.mark.parametrize(("attribute", "value"), [("Sample", "old"), ("Visit", "20250310"), ("Proposal", "20250117")])
+def test_init_does_not_wait_for_what_was_being_written(
+    stack: Stack, pathfixer: tango.DeviceProxy, storage: Storage, attribute: str, value: str
+) -> None:
+    pathfixer.Sample = "before"
+    used = [pathfixer.read_attribute(name).value for name in ("Proposal", "Visit", "SamplePath")]
+    pathfixer.set_timeout_millis(10_000)
+    with storage.hanging():
+        writer = Writer(stack, attribute, value)
+        time.sleep(0.3)
+        begin = time.monotonic()
+        pathfixer.Init()
+        assert time.monotonic() - begin < 2.9
+        assert max(times_of(pathfixer, attribute, 20)) < 0.05
+        assert [pathfixer.Proposal, pathfixer.Visit, pathfixer.Sample] == [*used[:2], "before"]
+    writer.join(6.0)
+    assert writer.failed is not None
+    assert eventually(lambda: pathfixer.state() == DevState.STANDBY, 15), pathfixer.status()
+    assert [pathfixer.read_attribute(name).value for name in ("Proposal", "Visit", "SamplePath")] == used
+
+
+def test_what_a_client_writes_right_after_init_is_taken(pathfixer: tango.DeviceProxy) -> None:
+    for number in range(20):
+        pathfixer.Init()
+        pathfixer.Sample = f"after{number}"
+        assert pathfixer.Sample == f"after{number}"
+
+
 def test_reading_costs_what_a_plain_attribute_costs(stack: Stack, pathfixer: tango.DeviceProxy) -> None:
     stack.start_server(
         "Detector/speed", {DETECTOR: ("Detector", {})}, [sys.executable, "-m", "tests.integration.detector"]

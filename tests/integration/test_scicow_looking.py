@@ -13,27 +13,29 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from confluent_kafka import Producer, TopicPartition
+from confluent_kafka import ConsumerGroupTopicPartitions, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient
 
 from deploy.demo.processes import Processes
 from ingest.deadletters import DeadLetters
-from ingest.letters import DeadLetterTopic
+from ingest.letters import DeadLetterTopic, WaitingLetters
+from ingest.scicat import NotAllowed
 from ingest.settings import Settings, load
 from ingest.topics import Place, Topics
 from scifish.message import Message, encode
 from scifish.spool import Spool
-from tests.catalogue import INGESTOR
+from tests.catalogue import KINDS
 from tests.integration.test_scicow import Beamline, eventually, pair
 from tests.kafka import Kafka, file, free_ports, message, send
+from tests.scicow import PASSWORD
 
 
-@pytest.fixture
-def beamline(tmp_path: Path, kafka: Kafka) -> Iterator[Beamline]:
+@pytest.fixture(params=KINDS)
+def beamline(request: pytest.FixtureRequest, tmp_path: Path, kafka: Kafka) -> Iterator[Beamline]:
     if not kafka.restartable:
         pytest.skip(f"{kafka.kind} has no offsets of times and of groups")
     with Processes(tmp_path / "logs") as processes:
-        yield Beamline(tmp_path / "run", processes, kafka)
+        yield Beamline(tmp_path / "run", processes, kafka, request.param == "given")
 
 
 class Scicow:
@@ -41,12 +43,13 @@ class Scicow:
 
     def __init__(self, beamline: Beamline) -> None:
         self._config = beamline.folder / "scicow.yaml"
+        self._password = beamline.catalogue.ingestor.password
 
     def __call__(self, *words: str, status: int = 0) -> str:
         """What it prints, with its complaints at the end."""
         done = subprocess.run(
             [str(Path(sys.executable).with_name("scicow")), *words, "--config", str(self._config)],
-            env={**os.environ, "SCIZOO_SCICAT_PASSWORD": INGESTOR.password},
+            env={**os.environ, PASSWORD: self._password},
             capture_output=True,
             text=True,
             timeout=60,
@@ -124,9 +127,11 @@ def test_dead_letters_are_listed_shown_and_settled(beamline: Beamline, scicow: S
     }
 
     assert "--yes" in scicow("dead-letters", "drop", "--all", status=1)  # nobody can be asked
-    assert len(waiting(scicow)) == 2
+    count = WaitingLetters(scicow.settings(), 10.0)
+    assert count() == len(waiting(scicow)) == 2
     assert "2 dead letters dropped" in scicow("dead-letters", "drop", "--all", "--yes")
     assert waiting(scicow) == []
+    assert count() == 0
     assert "state: dropped by" in scicow("dead-letters", "show", by_uuid["a"]["id"])
     assert "there is no dead letter 0:999" in scicow("dead-letters", "replay", "0:999", status=1)
     assert "there is no dead letter 99:0" in scicow("dead-letters", "show", "99:0", status=1)
@@ -189,7 +194,7 @@ def test_many_threads_put_dead_letters_at_once(beamline: Beamline, scicow: Scico
             thread.join()
         assert not failures
         assert time.monotonic() - begun < 20
-        assert DeadLetterTopic(topics, settings.dead_letter_topic).waiting() == 160
+        assert WaitingLetters(settings, 10.0)() == 160
         found, _ = DeadLetterTopic(topics, settings.dead_letter_topic).read()
     assert {each.origin for each in found.values()} == {Place.of(each) for each in messages}
 
@@ -219,7 +224,7 @@ def test_a_range_is_sent_again_and_copies_of_copies_are_not(beamline: Beamline, 
     beamline.send(last)
     eventually(lambda: beamline.status(last) == "completed")
     eventually(lambda: scicow.json("audit", "--from", "1h", "--thorough")["counts"]["complete"] == 21)
-    rows = beamline.scicat.datasets(fields=["numberOfFiles", "size"], limit=100)
+    rows = beamline.datasets()
     assert {(row["numberOfFiles"], row["size"]) for row in rows} == {(1, 10)}
     assert len(rows) == 21
 
@@ -283,7 +288,10 @@ def test_the_audit_names_what_is_wrong_and_repairs_it(beamline: Beamline, scicow
     def broken(given: Message) -> str:
         return f"scizoo%2F{given['uuid']}"
 
-    client.call("DELETE", f"/api/v3/datasets/{broken(gone)}")
+    try:
+        client.call("DELETE", f"/api/v3/datasets/{broken(gone)}")
+    except NotAllowed:
+        pytest.skip("this account may not delete, so nothing can be broken")
     for block in client.call("GET", f"/api/v3/datasets/{broken(without_files)}/origdatablocks"):
         client.call("DELETE", f"/api/v3/origdatablocks/{block['_id']}")
     client.add_files(f"scizoo/{twice['uuid']}", client.files(f"scizoo/{twice['uuid']}"))
@@ -342,8 +350,7 @@ def test_what_is_on_its_way_or_in_a_spool_is_not_missing(beamline: Beamline, sci
 def test_what_is_away_is_said_in_one_line(beamline: Beamline, scicow: Scicow) -> None:
     beamline.send(message())
     config = beamline.folder / "scicow.yaml"
-    assert beamline.catalogue.process is not None
-    beamline.catalogue.process.stop()
+    beamline.stop_catalogue()
     text = scicow("audit", "--from", "1h", status=2)
     assert "no answer" in text
     assert "Traceback" not in text
@@ -356,11 +363,22 @@ def test_what_is_away_is_said_in_one_line(beamline: Beamline, scicow: Scicow) ->
 
 def test_nothing_of_this_is_seen_by_scicows_group(beamline: Beamline, scicow: Scicow) -> None:
     beamline.send(*pair())
-    scicow("dead-letters", "list")
-    scicow("replay", "--beamline", "one", "--from", "1h", "--dry-run")
+    beamline.scicow.wait_for("completed")
+    group = scicow.settings().kafka.group_id
     admin = AdminClient({"bootstrap.servers": beamline.kafka.bootstrap})
-    groups = {each.group_id for each in admin.list_consumer_groups().result(10).valid}
-    assert not {name for name in groups if name.endswith("-look")}
+
+    def state() -> tuple[int, list[tuple[int, int]]]:
+        members = admin.describe_consumer_groups([group])[group].result(10).members
+        done = admin.list_consumer_group_offsets([ConsumerGroupTopicPartitions(group)])[group].result(10)
+        return len(members), sorted((each.partition, each.offset) for each in done.topic_partitions)
+
+    eventually(lambda: sum(offset for _, offset in state()[1]) == 2)
+    before = state()
+    with Topics(scicow.settings().kafka) as topics:
+        for _ in topics.read(topics.whole(beamline.topic)):
+            assert state() == before
+    scicow("replay", "--beamline", "one", "--from", "1h", "--dry-run")
+    assert state() == before
 
 
 def test_annotations_that_are_gone_are_sent_again(beamline: Beamline, scicow: Scicow) -> None:

@@ -116,6 +116,34 @@ def test_a_mistake_costs_its_own_line_and_is_told(stack: Stack, scidog: tango.De
     assert eventually(lambda: scidog.state() == tango.DevState.ON, 5.0)
 
 
+def test_an_active_configuration_that_records_nothing_is_told(stack: Stack, scidog: tango.DeviceProxy) -> None:
+    edit(stack, **{"Config.saxs": ["# not now", ""]})
+    scidog.Reload()
+    assert scidog.state() == tango.DevState.ALARM
+    (problem,) = scidog.Problems
+    assert problem.startswith("saxs: it is the active configuration and has no entry, so nothing of it is recorded")
+    assert problem in scidog.status()
+    assert len(names(scidog)) > 0  # what is always recorded
+    scidog.ActiveConfig = ""
+    assert scidog.Problems == ()
+
+
+def test_what_was_read_for_a_dataset_is_told_by_whoever_records(scidog: tango.DeviceProxy) -> None:
+    failed = [{"group": "", "name": "波長", "source": "a/b/c/d", "error": "no answer"}]
+    report = {"uuid": "u", "name": "ascan", "time": "2026-01-01T00:00:00.000Z", "program": "p", "host": "h"}
+    report |= {"values": 7, "failedCount": 1, "failed": failed}
+    scidog.ReportSnapshot(json.dumps(report))
+    assert json.loads(scidog.LastSnapshot) == {"from": "dataset", **report}
+    for wrong, says in (
+        ({**report, "values": "7"}, "values is missing, or of another type than int"),
+        ({**report, "more": 1}, "not known: more"),
+    ):
+        with pytest.raises(tango.DevFailed) as caught:
+            scidog.ReportSnapshot(json.dumps(wrong))
+        assert says in refusal(caught)[1]
+    assert json.loads(scidog.LastSnapshot)["uuid"] == "u"
+
+
 def test_names_may_be_in_any_script(stack: Stack, scidog: tango.DeviceProxy) -> None:
     edit(stack, **{"Config.saxs": ["- {name: 波長 λ, source: a/b/c/d, unit: Å}"]})
     scidog.Reload()

@@ -11,14 +11,20 @@ import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from datetime import datetime
+from pathlib import Path
 from typing import Any
 
 import pytest
 import tango
 
 from deploy.demo.stack import PATHFIXER, SCIDOG, Stack
+from scifish.notice import Notices
+from scifish.settings import Settings
+from scifish.source import FixedSettings
+from scifish.station import Station
 from tests.kinds import PLAIN
-from tests.tango_system import Events, control_system, refusal
+from tests.tango_system import Events, control_system, eventually, refusal
 
 KINDS = "test/kinds/1"
 CALLS = ("Validate", "Preview", "BrowseAttributes", "all at once")
@@ -147,9 +153,84 @@ def test_a_preview_is_the_snapshot_and_how_long_each_device_took(stack: Stack, s
     assert set(found["devices"]) == {KINDS, MANY[0], DEAD}
     assert (found["values"], found["problems"]) == (3, [])
     last = json.loads(scidog.LastSnapshot)
-    assert last == {key: found[key] for key in ("time", "seconds", "values", "failed", "devices")}
+    shown = {key: found[key] for key in ("time", "seconds", "values", "failed", "devices")}
+    assert last == {"from": "preview", "failedCount": 1, **shown}
     events.close()
     assert [json.loads(str(value)) for _, value in events.seen] == [last]
+
+
+@pytest.fixture
+def station(stack: Stack, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Station]:
+    """A program that records one attribute that can be read and one that cannot, with its companion process."""
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+    lines = (
+        f"- {{name: One, source: {stack.name(MANY[0])}/Value1, group: G}}",
+        f"- {{name: Dead, source: {stack.name(DEAD)}/State}}",
+    )
+    settings = Settings(
+        scidog=stack.name(SCIDOG),
+        beamline="lab",
+        topic="scifish-lab",
+        configs={"live": lines},
+        active_config="live",
+        kafka_bootstrap_servers="127.0.0.1:9",
+        spool_directory=str(tmp_path / "spool"),
+    )
+    found = Station(FixedSettings(settings), program="test")
+    yield found
+    found.close(1.0)
+
+
+def test_the_last_snapshot_is_also_what_was_recorded_last(
+    stack: Stack, scidog: tango.DeviceProxy, station: Station
+) -> None:
+    def shown() -> dict[str, Any]:
+        found: dict[str, Any] = json.loads(scidog.LastSnapshot or "{}")
+        return found
+
+    first = station.begin({"datasetName": "ascan λ"})
+    assert eventually(lambda: shown().get("uuid") == first.uuid)
+    last = shown()
+    assert (last["from"], last["name"], last["program"], last["values"]) == ("dataset", "ascan λ", "test", 2)
+    assert abs(time.time() - datetime.fromisoformat(last["time"]).timestamp()) < 20
+    assert last["failedCount"] == 1
+    assert [(one["name"], one["source"]) for one in last["failed"]] == [("Dead", f"{stack.name(DEAD)}/State")]
+    assert "does not answer" in last["failed"][0]["error"]
+    for number in range(5):  # of those that come faster than they are told it is the latest
+        latest = station.record_snapshot({"datasetName": f"s{number}"})
+    assert eventually(lambda: shown().get("uuid") == latest.uuid)
+    scidog.Preview("")
+    assert shown()["from"] == "preview"
+    proprietary = station.record_snapshot({"datasetName": "secret", "proposalId": "IN20250042"})
+    assert eventually(lambda: shown().get("uuid") == proprietary.uuid)
+    assert shown()["name"] == ""
+
+
+def test_what_records_does_not_wait_for_a_scidog_that_is_away_and_tells_it_later(
+    stack: Stack, scidog: tango.DeviceProxy, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("scifish.notice.AGAIN", 1.0)
+    caplog.set_level("INFO", "scifish.notice")
+    notices = Notices({"program": "test", "host": "h", "run": "r"})
+    scidog.Preview("")  # so that something else is there
+    before = scidog.LastSnapshot
+    failed = [{"group": "", "name": str(n), "source": "a/b/c/d", "error": "e" * 1000} for n in range(150)]
+    notices.remember({"uuid": "later", "name": "n", "time": "t", "values": 200, "failed": failed})
+    began = time.monotonic()
+    notices.show(stack.name(DEAD))
+    assert time.monotonic() - began < 0.1
+    assert eventually(lambda: "cannot be told" in caplog.text)
+    time.sleep(0.3)
+    notices.show(stack.name(SCIDOG))  # nobody is asked again so soon
+    time.sleep(0.3)
+    assert scidog.LastSnapshot == before
+    time.sleep(1.0)
+    notices.show(stack.name(SCIDOG))
+    assert eventually(lambda: scidog.LastSnapshot != before)
+    last = json.loads(scidog.LastSnapshot)
+    assert (last["uuid"], last["failedCount"], len(last["failed"]), len(last["failed"][0]["error"])) == (
+        *("later", 150, 100, 300),
+    )
 
 
 def test_devices_and_attributes_can_be_chosen_from(scidog: tango.DeviceProxy) -> None:

@@ -312,3 +312,20 @@ def test_what_is_in_use_is_not_restored_away(db: Database, editor: Editor) -> No
     with pytest.raises(editing.InUse, match="make another one active first"):
         editor.restore(deleted, "x")
     assert (db.kept["Config.waxs"], db.kept["ActiveConfig"]) == ([NEW], ["waxs"])
+
+
+def test_lines_with_mistakes_are_not_restored_as_they_are_not_saved(db: Database, editor: Editor) -> None:
+    wrong = ["# mine", "- {name: x}"]
+    db.kept["Config.saxs"] = wrong  # by jive, in which anything can be written
+    editor.look()
+    by_jive = editor.history.now()["config.saxs"].number
+    editor.save("saxs", [GOOD], revision_of(wrong), "astlin")
+    with pytest.raises(editing.WrongContent, match="nothing was saved: saxs, line 2: x: source is missing"):
+        editor.restore(by_jive, "astlin")
+    assert db.kept["Config.saxs"] == [GOOD]
+    assert editor.history.change(by_jive).lines == tuple(wrong)  # type: ignore[union-attr]
+
+
+def test_comments_alone_can_be_saved_also_as_the_active_one(db: Database, editor: Editor) -> None:
+    editor.save("saxs", ["# not now", f"# {GOOD}"], revision_of(db.kept["Config.saxs"]), "astlin")
+    assert db.kept["Config.saxs"] == ["# not now", f"# {GOOD}"]

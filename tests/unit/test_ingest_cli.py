@@ -9,17 +9,17 @@ import pytest
 
 from ingest.cli import main
 from scifish.message import encode
-from tests.kafka import message
+from tests.kafka import message, value
 
 EXAMPLE = str(Path(__file__).parents[2] / "docs" / "scicow.example.yaml")
 
 
 @pytest.fixture
 def check(tmp_path):
-    def run(data):
+    def run(data, *options):
         path = tmp_path / "message.json"
         path.write_bytes(data)
-        return main(["check-mapping", "--config", EXAMPLE, str(path)])
+        return main(["check-mapping", "--config", EXAMPLE, *options, str(path)])
 
     return run
 
@@ -37,17 +37,43 @@ def test_a_mistake_in_the_settings_is_status_2(capsys, tmp_path):
     assert "none.yaml" in capsys.readouterr().err
 
 
-def test_check_mapping_shows_the_dataset(check, capsys):
+def test_check_mapping_shows_the_dataset_in_both_versions(check, capsys):
     given = message("ended")
     assert check(encode(given)) == 0
     found = json.loads(capsys.readouterr().out)
-    assert found["dataset"]["pid"] == f"scizoo/{given['uuid']}"
-    assert len(found["files"]) == 1
+    assert found["v3"]["dataset"]["pid"] == found["v4"]["dataset"]["pid"] == f"scizoo/{given['uuid']}"
+    assert found["v3"]["dataset"]["proposalId"] == "20250001"
+    assert found["v4"]["dataset"]["proposalIds"] == ["20250001"]
+    assert [len(block) for block in found["v4"]["blocks"]] == [1]
+
+
+def test_check_mapping_shows_one_version_and_what_will_be_different(check, capsys):
+    entries = {"language": value(1, "µm"), "b": value(1, "steps"), "c": value(None, error="no answer"), "d": value({})}
+    assert check(encode(message("ended", scientificMetadata=entries)), "--api", "v4") == 0
+    found = capsys.readouterr()
+    assert list(json.loads(found.out)) == ["v4"]
+    assert found.err.splitlines() == [
+        "warning: language: is called '_language' in SciCat",
+        "warning: language: unit 'µm' is written 'um'",
+        "warning: b: unit 'steps' is none that SciCat converts: searches must use it as it is",
+        "warning: c: has no value (no answer)",
+        "warning: d: an object, written as JSON text",
+    ]
+
+
+def test_check_mapping_tries_a_page(check, capsys, tmp_path):
+    page = tmp_path / "mapping.yaml"
+    page.write_text('fields: {keywords: ["{beamline}"]}\n')
+    assert check(encode(message("ended")), "--mapping", str(page)) == 0
+    assert json.loads(capsys.readouterr().out)["v3"]["dataset"]["keywords"] == ["cosaxs"]
+    page.write_text("fields: {keyword: [x]}\n")
+    assert check(encode(message("ended")), "--mapping", str(page)) == 2
+    assert f"{page}, line 1: fields.keyword: is not known: did you mean keywords?" in capsys.readouterr().err
 
 
 def test_check_mapping_shows_what_an_annotation_changes(check, capsys):
     assert check(encode(message("annotation"))) == 0
-    assert json.loads(capsys.readouterr().out)["change"] == {"comment": "fine"}
+    assert json.loads(capsys.readouterr().out)["v3"]["change"]["comment"] == "fine"
 
 
 def test_check_mapping_says_what_is_wrong(check, capsys):

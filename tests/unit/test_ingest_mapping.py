@@ -1,6 +1,7 @@
 """What a message is in SciCat."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -8,6 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ingest import mapping
+from ingest.mapping import Mapping
+from ingest.mapping.difference import difference, merged, missing, undone
+from ingest.mapping.metadata import MAX_DEPTH
 from ingest.ownership import by_settings
 from ingest.settings import load
 from scifish.message import check
@@ -15,6 +19,7 @@ from scifish.units import readable
 from tests.kafka import file, message, value
 
 SETTINGS = load(Path(__file__).parents[2] / "docs" / "scicow.example.yaml", secrets=False)
+MAPPING = Mapping(SETTINGS)
 UUID = "0b5f9d8e-4c1f-4b33-8a52-3c2f3f2f8a11"
 
 
@@ -25,7 +30,7 @@ def dataset(kind="ended", **changes):
 
 
 def mapped(given):
-    return mapping.dataset(given, by_settings(given, SETTINGS), SETTINGS)
+    return MAPPING.dataset(given, by_settings(given, SETTINGS), "v3")
 
 
 # ------------------------------------------------------------------------------ fields
@@ -97,12 +102,39 @@ def test_files_are_relative_to_the_source_folder_and_have_no_further_fields():
     ]
 
 
-def test_an_annotation_changes_its_own_fields_only():
-    assert mapping.annotation(message("annotation", annotation={"comment": "a", "rating": 2.5})) == {
+def annotated(first, found=None, **said):
+    given = message("annotation", UUID, seq=7, annotation=said)
+    return MAPPING.annotation(given, first, first if found is None else found)
+
+
+def test_an_annotation_changes_its_own_fields_only_and_leaves_its_mark():
+    marks = {"value": "run-1:7", "unit": "", "human_name": "Annotations"}
+    when = "2026-11-22T10:00:00.000Z"
+    assert annotated({}, comment="a", rating=2.5) == {
         "comment": "a",
         "dataQualityMetrics": 2.5,
+        "scientificMetadata": {"scan": {"annotations": marks | {"comment": when, "rating": when}}},
     }
-    assert mapping.annotation(message("annotation", annotation={"rating": 0})) == {"dataQualityMetrics": 0}
+    assert annotated({}, rating=0)["dataQualityMetrics"] == 0
+
+
+def test_an_annotation_whose_mark_is_there_changes_nothing():
+    first = {"comment": "by a person", "scientificMetadata": {"scan": {"annotations": {"value": "run-1:6 run-1:7"}}}}
+    assert annotated(first, comment="a") == {}
+
+
+def test_a_comment_that_was_put_back_is_written_again_but_none_of_somebody_else():
+    first = {"comment": "old"}
+    marked = {"scientificMetadata": {"scan": {"annotations": {"value": "run-1:7", "unit": ""}}}}
+    assert annotated(first, {"comment": "old"} | marked, comment="a")["comment"] == "a"
+    assert annotated(first, {"comment": "by a person"} | marked, comment="a") == {}
+    assert "comment" not in annotated(first, {"comment": "by a person"}, comment="a")
+
+
+def test_the_run_of_a_mark_has_no_space():
+    given = message("annotation", UUID, origin={"host": "h", "program": "p", "version": "1", "run": "a b:c"})
+    mark = MAPPING.annotation(given, {}, {})["scientificMetadata"]["scan"]["annotations"]["value"]
+    assert mark == "a%20b%3Ac:1"
 
 
 # ---------------------------------------------------------------------------- metadata
@@ -175,6 +207,26 @@ def test_units_are_written_so_that_scicat_can_convert_them(written, known):
     assert leaf.get("original_unit", known) == written
 
 
+def test_more_spellings_of_units_by_the_page(tmp_path):
+    page = tmp_path / "mapping.yaml"
+    page.write_text("units: {'Grad C': degC}\n")
+    given = message("began", scientificMetadata={"a": value(1, "Grad C")})
+    own = Mapping(replace(SETTINGS, mapping=str(page)))
+    leaf = own.dataset(given, by_settings(given, SETTINGS), "v3")["scientificMetadata"]["a"]
+    assert (leaf["unit"], leaf["original_unit"]) == ("degC", "Grad C")
+
+
+def test_groups_that_are_too_deep_become_text():
+    entries = {"a": value(1)}
+    for _ in range(MAX_DEPTH + 5):
+        entries = {"g": entries}
+    found = metadata(**entries)
+    for _ in range(MAX_DEPTH):
+        found = found["g"]
+    assert found["g"]["unit"] == ""
+    assert '"a"' in found["g"]["value"]
+
+
 names = st.text(max_size=8) | st.sampled_from(
     ["language", "$a", "value", "unit", "user", "v", "scan", "_", "__proto__"]
 )
@@ -218,7 +270,7 @@ def assert_safe(entries):
 def test_any_metadata_is_safe_for_scicat_and_whole(entries):
     given = message("ended", scientificMetadata=entries)
     check(given)
-    found = mapping.metadata(given)
+    found = mapped(given)["scientificMetadata"]
     assert_safe(found)
     del found["scan"]
     assert count(found, lambda inner: isinstance(inner.get("unit"), str)) == count(
@@ -230,22 +282,9 @@ def test_any_metadata_is_safe_for_scicat_and_whole(entries):
 # ----------------------------------------------------------------------------- merging
 
 
-def merge_patch(target, patch):
-    """RFC 7396."""
-    if not isinstance(patch, dict):
-        return patch
-    result = dict(target) if isinstance(target, dict) else {}
-    for name, inner in patch.items():
-        if inner is None:
-            result.pop(name, None)
-        else:
-            result[name] = merge_patch(result.get(name), inner)
-    return result
-
-
-def changes(began, **ended):
+def changes(began, version="v4", **ended):
     end = message("ended", UUID, **ended)
-    return mapping.changes(end, mapped(began), by_settings(end, SETTINGS))
+    return MAPPING.changes(end, mapped(began), by_settings(end, SETTINGS), version)
 
 
 def test_the_end_adds_only_what_is_new():
@@ -253,7 +292,7 @@ def test_the_end_adds_only_what_is_new():
         "endTime": "2026-11-22T10:00:11.000Z",
         "scientificMetadata": {
             "scan": {
-                "status": {"value": "completed", "unit": ""},
+                "status": {"value": "completed", "unit": "", "human_name": "Status"},
                 "points": {"value": 11, "unit": "", "human_name": "Points"},
             }
         },
@@ -268,6 +307,7 @@ def test_the_end_fills_in_what_was_not_known_in_the_beginning():
     assert found["sampleIds"] == ["S-1"]
     assert found["sourceFolder"] == "/data/visitors/cosaxs/20250001/raw"
     assert found["description"] == "a scan"
+    assert changes(began, "v3")["proposalId"] == "20250001"
 
 
 def test_the_end_takes_nothing_away_that_it_does_not_know():
@@ -276,21 +316,38 @@ def test_the_end_takes_nothing_away_that_it_does_not_know():
     assert set(found["scientificMetadata"]) == {"scan"}
 
 
+def test_what_people_have_changed_meanwhile_stays():
+    end = message("ended", UUID)
+    found = mapped(message("began", UUID)) | {"description": "theirs", "keywords": ["x"], "proposalId": "other"}
+    assert set(MAPPING.changes(end, found, by_settings(end, SETTINGS), "v4")) == {"endTime", "scientificMetadata"}
+
+
 def test_an_error_of_the_beginning_goes_when_the_value_comes():
     began = message("began", UUID, scientificMetadata={"a": value(None, error="no answer")})
-    assert changes(began, scientificMetadata={"a": value(3)})["scientificMetadata"]["a"] == {
-        "error": None,
-        "value": 3,
-        "unit": "",
-    }
+    found = changes(began, scientificMetadata={"a": value(3)})["scientificMetadata"]["a"]
+    assert found == value(3) | {"error": None}
 
 
 def test_a_leaf_keeps_its_value_where_null_would_delete_it():
     new = value(None, error="no answer")
     unread = changes(message("began", UUID, scientificMetadata={"a": new}), scientificMetadata={"a": new | {"end": 2}})
-    assert unread["scientificMetadata"]["a"] == {"unit": "", "end": 2}
+    assert unread["scientificMetadata"]["a"] == new | {"value": "", "end": 2}
     late = changes(message("began", UUID, scientificMetadata={}), scientificMetadata={"a": new})
     assert late["scientificMetadata"]["a"]["value"] == ""
+    assert difference({"a": new}, {"a": new | {"value": ""}}) == {}
+
+
+def test_a_value_may_become_a_group_and_a_group_a_value():
+    leaf, group = {"value": 1, "unit": "mm", "valueSI": 0.001, "unitSI": "m"}, {"x": {"value": 2, "unit": ""}}
+    assert merged({"a": leaf}, difference({"a": leaf}, {"a": group})) == {"a": group}
+    new = {"value": 1, "unit": "mm"}
+    assert merged({"a": group}, difference({"a": group}, {"a": new})) == {"a": new}
+
+
+def test_numbers_are_the_same_as_javascript_has_them():
+    old = {"a": {"value": 1.0, "unit": ""}, "b": {"value": float(2**60), "unit": ""}}
+    assert difference(old, {"a": {"value": 1, "unit": ""}, "b": {"value": 2**60 + 1, "unit": ""}}) == {}
+    assert difference({"a": {"value": 1, "unit": ""}}, {"a": {"value": True, "unit": ""}})
 
 
 @settings(deadline=None)
@@ -298,12 +355,23 @@ def test_a_leaf_keeps_its_value_where_null_would_delete_it():
 def test_after_the_merge_everything_of_the_end_is_there_and_what_only_the_beginning_had(old, new):
     began = mapped(message("began", UUID, scientificMetadata=old))
     ended = message("ended", UUID, scientificMetadata=new)
-    patch = mapping.changes(ended, began, by_settings(ended, SETTINGS))
-    merged = {**began, "scientificMetadata": merge_patch(began["scientificMetadata"], patch["scientificMetadata"])}
-    assert mapping.is_over(merged)
-    assert set(merged["scientificMetadata"]) >= set(began["scientificMetadata"]) | set(mapping.metadata(ended))
-    assert "scientificMetadata" not in mapping.changes(ended, merged, by_settings(ended, SETTINGS)) or has_null(new)
+    whose = by_settings(ended, SETTINGS)
+    patch = MAPPING.changes(ended, began, whose, "v4")
+    both = {**began, **patch, "scientificMetadata": merged(began["scientificMetadata"], patch["scientificMetadata"])}
+    assert mapping.is_over(both)
+    whole = MAPPING.dataset(ended, whose, "v4")["scientificMetadata"]
+    assert set(both["scientificMetadata"]) >= set(began["scientificMetadata"]) | set(whole)
+    # There is nothing left to do, but where null would have deleted.
+    assert "scientificMetadata" not in MAPPING.changes(ended, both, whose, "v4")
 
 
-def has_null(entries):
-    return '"value": null' in json.dumps(entries) or "null" in json.dumps(entries)
+@settings(deadline=None)
+@given(groups, groups)
+def test_what_a_write_has_undone_is_known(old, new):
+    before = mapped(message("began", UUID, scientificMetadata=old))["scientificMetadata"]
+    wanted = mapped(message("ended", UUID, scientificMetadata=new))["scientificMetadata"]
+    patch = difference(before, wanted)
+    assert undone(patch, before, merged(before, patch)) == {}
+    assert merged(before, undone(patch, before, before)) == merged(before, patch)
+    assert missing(before, {}) == difference({}, before)
+    assert missing(before, before) == {}

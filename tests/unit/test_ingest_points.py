@@ -9,8 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ingest.commands.selection import topic_of
+from ingest.logs import plain
 from ingest.points import iso_seconds, moment, point, shown
-from ingest.terminal import Counting, agreed, printable, table
+from ingest.terminal import Counting, agreed, columns, fitting, plain_lines
 from ingest.topics import Place, TopicError
 
 NOW = 1_800_000_000.0
@@ -64,18 +65,18 @@ def test_any_time_of_a_producer_can_be_shown(seconds):
 
 @given(st.text())
 def test_no_text_can_steer_a_terminal(text):
-    shown = printable(text, lines=True)
-    assert all(each.isprintable() or each in "\n\t" for each in shown)
+    shown = plain_lines(text)
+    assert all(each.isprintable() or each == "\n" for each in shown)
     shown.encode()
-    assert printable(text).isprintable()
+    assert plain(text).isprintable()
 
 
 def test_a_table_is_cut_to_the_terminal_only_where_there_is_one(monkeypatch):
-    rows = [("0:1", "x" * 500)]
-    assert table(("ID", "REASON"), rows).splitlines() == ["ID   REASON", f"0:1  {'x' * 500}"]
+    lines = columns([("ID", "REASON"), ("0:1", "x" * 500)])
+    assert fitting(lines).splitlines() == ["ID   REASON", f"0:1  {'x' * 500}"]
     monkeypatch.setattr(sys.stdout, "isatty", lambda: True, raising=False)
     monkeypatch.setenv("COLUMNS", "20")
-    assert table(("ID", "REASON"), rows).splitlines()[1] == f"0:1  {'x' * 14}…"
+    assert fitting(lines).splitlines()[1] == f"0:1  {'x' * 14}…"
 
 
 def test_progress_is_said_only_if_it_takes_long(capsys, monkeypatch):

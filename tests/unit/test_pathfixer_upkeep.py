@@ -44,9 +44,11 @@ class Desk:
             (folder / category / "cosaxs").mkdir(parents=True)
         self.day, self.now, self.scans = date(2025, 3, 10), 0.0, Scans()
         self.office = Office()
+        self.warnings: list[str] = []
+        self.warned = self.warnings.append
         self.chooser = Chooser("cosaxs", self.office, Layout(folder), day=lambda: self.day)
         self.in_use = InUse()
-        self.upkeep = Upkeep(self.chooser, lambda: self.scans, lambda: self.in_use, self.replace)
+        self.upkeep = Upkeep(self.chooser, lambda: self.scans, lambda: self.in_use, self.replace, self.warned)
         patch.setattr(upkeep.time, "monotonic", lambda: self.now)
         self.use("20250001", "auto")
 
@@ -109,6 +111,25 @@ def test_a_door_that_hangs_does_not_keep_the_visit(desk: Desk) -> None:
     desk.scans = Scans(silent=("door/x/1: no answer",))
     desk.day = date(2025, 3, 11)
     assert desk.after(1.0).visit == "20250311"
+    assert desk.upkeep.silent == ("door/x/1: no answer",)
+    assert desk.warnings == [
+        "Visit 20250311, as the date is: not known whether a scan runs, and begun all the same. door/x/1: no answer"
+    ]
+    desk.scans = Scans()
+    desk.day = date(2025, 3, 12)
+    assert desk.after(upkeep.SCAN).visit == "20250312"
+    assert desk.upkeep.silent == ()
+
+
+def test_a_door_that_hangs_at_a_restart_after_midnight_is_told(desk: Desk) -> None:
+    desk.day = date(2025, 3, 11)
+    desk.scans = Scans(silent=("door/x/1: no answer",))
+    assert desk.upkeep.restored(InUse("20250001", "20250310")).visit == "20250311"
+    assert desk.upkeep.silent == ("door/x/1: no answer",)
+    desk.use("20250001", "auto")
+    assert desk.upkeep.silent == ()
+    assert desk.upkeep.restored(InUse("20250001", "20250311")).visit == "20250311"
+    assert desk.upkeep.silent == ()  # nothing has moved
 
 
 def test_a_path_that_was_set_by_hand_stays_where_it_is(desk: Desk) -> None:
@@ -118,6 +139,18 @@ def test_a_path_that_was_set_by_hand_stays_where_it_is(desk: Desk) -> None:
     desk.day = date(2025, 3, 11)
     assert desk.after(1.0).path == str(other)
     assert "since Path was set by hand" in desk.upkeep.later
+    restarted = InUse("20250001", "20250310", by_hand=str(other))
+    assert desk.upkeep.restored(restarted) == replace(desk.in_use, answered=desk.upkeep.restored(restarted).answered)
+
+
+@pytest.mark.parametrize("sample", ["", "a"])
+def test_a_sample_moves_the_path_only_where_it_was_set_by_hand_or_the_category_is_another(
+    desk: Desk, sample: str
+) -> None:
+    assert not desk.chooser.same_visit(desk.in_use, sample).moves
+    assert desk.chooser.same_visit(replace(desk.in_use, proposal=replace(PROPOSAL, category="staff")), sample).moves
+    desk.in_use = desk.chooser.by_hand(desk.in_use, desk.in_use.path).reach()
+    assert desk.chooser.same_visit(desk.in_use, sample).moves
 
 
 def test_the_samples_folder_in_one_that_was_set_by_hand_need_not_be_there(desk: Desk) -> None:
@@ -167,7 +200,7 @@ def test_what_a_client_has_written_meanwhile_is_not_replaced(desk: Desk) -> None
             return PROPOSAL
 
     chooser = Chooser("cosaxs", Slow(), true_place, day=lambda: desk.day)
-    Upkeep(chooser, lambda: desk.scans, lambda: desk.in_use, desk.replace).work()
+    Upkeep(chooser, lambda: desk.scans, lambda: desk.in_use, desk.replace, desk.warned).work()
     assert desk.in_use is written
 
 

@@ -33,6 +33,22 @@ def test_show_prints_what_the_office_knows(capsys: pytest.CaptureFixture[str]) -
     assert "proprietary:            yes" in shown
 
 
+def test_show_warns_of_a_token_that_goes_unencrypted(tmp_path: Path) -> None:
+    settings, token = tmp_path / "duo.yaml", tmp_path / "duo.token"
+    settings.write_text("url: http://duo.invalid/api\ntoken_file: duo.token\ntimeout: 0.2\n")
+    token.touch(0o600)
+    token.write_text("very-secret-token\n")
+    command = [sys.executable, "-m", "sdm.cli", "--office", f"duo:{settings}", "show", "20250001"]
+    found = subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
+    warning, error = found.stderr.splitlines()
+    assert warning == (
+        f"scizoo-sdm: the token in {token} goes to the user office (http://duo.invalid/api) unencrypted, and whoever "
+        f"is on the way can read it: give a `url` with https in {settings}"
+    )
+    assert error.startswith("scizoo-sdm: the user office")
+    assert found.returncode == 1
+
+
 def test_a_dry_run_makes_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["folders", "20250001", "--prefix", str(tmp_path), "--dry-run"]) == 0
     shown = capsys.readouterr().out

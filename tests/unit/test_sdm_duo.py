@@ -299,11 +299,64 @@ def test_a_token_file_that_is_no_secret_or_no_token_is_refused(
     assert duo.asked == []
 
 
-@pytest.mark.parametrize("answer", [body(b"", 404), html(404), body(b"", 204), body(b""), body(b"null"), body(b"[]")])
+@pytest.mark.parametrize(
+    "answer", [body(b"{}", 404), body(b"null", 410), body(b"", 204), body(b""), body(b"null"), body(b"[]")]
+)
 def test_an_unknown_proposal(office: Office, duo: UserOffice, answer: Answer) -> None:
     duo.does(ONE, answer)
     with pytest.raises(UnknownProposal, match="no proposal '20250001'"):
         office.proposal("20250001")
+
+
+@pytest.mark.parametrize("answer", [html(404), body(b"", 404), body(b"404 page not found\n", 404), html(410)])
+def test_a_404_without_json_may_be_a_proxys_and_what_was_known_stays_in_use(
+    office: Office, duo: UserOffice, tmp_path: Path, answer: Answer
+) -> None:
+    remembering = RememberingOffice(office, tmp_path / "memory.json")
+    first = remembering.proposal("20250001")
+    duo.does(ONE, answer)
+    duo.does("/proposals", answer)
+    kept = remembering.proposal("20250001")
+    assert kept.title == first.title
+    assert "without JSON, as a proxy does" in kept.trouble
+    assert str(tmp_path / "duo.yaml") in kept.trouble
+    assert [one.id for one in remembering.proposals("cosaxs")] == ["20250001"]
+    with pytest.raises(OfficeUnavailable, match="does not have what was asked for, or `url` is wrong"):
+        office.proposal("20250001")
+
+
+def test_with_a_wrong_url_nothing_is_forgotten(
+    office: Office, duo: UserOffice, tmp_path: Path, token_file: Path
+) -> None:
+    memory = tmp_path / "memory.json"
+    RememberingOffice(office, memory).proposal("20250001")
+    duo.answers.clear()  # the server says 404 in JSON to all, as a framework does
+    with pytest.raises(UnknownProposal, match="it had it"):
+        RememberingOffice(office, memory).proposal("20250001")
+    duo.does(ONE, html(502))
+    assert RememberingOffice(office, memory).proposal("20250001").title == "Swelling of fibres"
+
+
+@pytest.mark.parametrize(
+    ("url", "warned"),
+    [
+        *(("http://duo.example.org/api", True), ("http://10.0.0.7:8080", True), ("http://localhost.example.org", True)),
+        *(("https://duo.example.org/api", False), ("http://localhost:1", False), ("http://127.0.0.9:1", False)),
+        ("http://[::1]:1/api", False),
+    ],
+)
+def test_a_token_that_goes_unencrypted_is_warned_of_once(
+    tmp_path: Path, token_file: Path, caplog: pytest.LogCaptureFixture, url: str, warned: bool
+) -> None:
+    file = tmp_path / "duo.yaml"
+    file.write_text(f"url: {url}\ntoken_file: duo.token\n")
+    office_from(f"duo:{file}")
+    said = [record.getMessage() for record in caplog.records]
+    assert len(said) == warned
+    assert all(str(token_file) in text and "unencrypted" in text and TOKEN not in text for text in said)
+    file.write_text(f"url: {url}\n")
+    office_from(f"duo:{file}")  # without a token there is nothing to be read
+    assert len(caplog.records) == warned
 
 
 @pytest.mark.parametrize("number", ["..", "../x", "a/b", "", "20250001?x", "a\nb", "ö"])

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
+import multiprocessing
 import os
+import re
 import stat
 from dataclasses import replace
 from datetime import UTC, date, datetime
@@ -279,16 +282,60 @@ def test_a_proposal_that_the_office_no_longer_has_is_unknown(memory: Path) -> No
         office.proposal("1")
 
 
-def test_what_the_office_once_said_to_be_unknown_is_forgotten(memory: Path) -> None:
+def test_what_the_office_does_not_have_any_more_is_unknown_and_not_forgotten(memory: Path) -> None:
     fake = FakeOffice()
     office = RememberingOffice(fake, memory)
     office.proposal("1")
-    del fake.known["1"]
-    with pytest.raises(UnknownProposal):
-        office.proposal("1")
+    gone = fake.known.pop("1")
+    for _ in range(2):
+        with pytest.raises(UnknownProposal, match=r"just now it had it: is the office's address right\?"):
+            office.proposal("1")
     fake.trouble = OfficeUnavailable("down")
-    with pytest.raises(OfficeUnavailable):
-        office.proposal("1")
+    kept = office.proposal("1")
+    assert kept.title == "first"
+    assert re.fullmatch(r"down; at 20\S+Z the office said that it does not have it", kept.trouble)
+    assert [one.trouble for one in office.proposals("cosaxs")] == [kept.trouble]
+    fake.trouble = None
+    fake.known["1"] = replace(gone, samples=())
+    office.proposals("cosaxs")  # says less, and that it is there again
+    fake.trouble = OfficeUnavailable("down")
+    assert (office.proposal("1").trouble, office.proposal("1").samples) == ("down", ("a",))
+
+
+def _remember(memory: Path, number: int) -> None:
+    fake = FakeOffice()
+    office = RememberingOffice(fake, memory)
+    for turn in range(20):
+        one = f"{number}-{turn}"
+        fake.known[one] = Proposal(one, "x", "cosaxs")
+        office.proposal(one)
+
+
+def test_processes_that_share_a_memory_lose_nothing(memory: Path) -> None:
+    # Not forked: this process has threads.
+    context = multiprocessing.get_context("spawn")
+    others = [context.Process(target=_remember, args=(memory, number)) for number in range(3)]
+    for other in others:
+        other.start()
+    for other in others:
+        other.join(60)
+    assert [other.exitcode for other in others] == [0, 0, 0]
+    assert len(json.loads(memory.read_text())["the office"]) == 60
+
+
+def test_a_memory_that_another_process_does_not_let_go_of_is_not_waited_for(
+    memory: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sdm.memory.LOCK", 0.1)
+    office = RememberingOffice(FakeOffice(), memory)
+    office.proposal("1")
+    with (memory.parent / f".{memory.name}.lock").open() as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        assert office.proposal("2").title == "second"
+    assert "another process has kept its lock for 0.1 s" in caplog.text
+    assert list(json.loads(memory.read_text())["the office"]) == ["1"]
+    office.proposal("2")
+    assert list(json.loads(memory.read_text())["the office"]) == ["1", "2"]
 
 
 def test_a_refusal_is_told_beside_what_was_known(memory: Path) -> None:

@@ -151,6 +151,18 @@ def test_a_configuration_that_cannot_be_read_at_all_is_replaced_by_its_last_good
     assert [entry.name for entry in found.entries()[0]] == ["I", "T2"]
 
 
+def test_a_configuration_whose_lines_are_all_taken_out_is_not_replaced(source: Any) -> None:
+    good = source.now()
+    source._db.given["config.saxs"] = ["# not now", ""]
+    found = source.now()
+    assert [entry.name for entry in found.entries()[0]] == ["I"] != [entry.name for entry in good.entries()[0]]
+    assert found.problems == good.problems
+    (problem,) = found.entries()[1]
+    assert problem.startswith("saxs: it is the active configuration and has no entry")
+    source._db.given["ActiveConfig"] = [""]
+    assert source.now().entries() == (found.entries()[0], [])
+
+
 def test_kafkas_secrets_are_refused_in_a_file_that_others_can_read(tmp_path: Path) -> None:
     file = tmp_path / "kafka.properties"
     file.write_text("# SASL\nsecurity.protocol = SASL_SSL\nsasl.password=a=b\n")

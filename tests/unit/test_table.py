@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from scifish.config import RECORD, checked, line_of, parse
+from scifish.config import KEYS, RECORD, checked, line_of, parse
 from scifish.storable import why_not
 from scifish.table import TableError, csv_from_lines, decoded, lines_from_csv, lines_from_text
 
@@ -123,7 +123,7 @@ def test_json_is_yaml_and_written_so_that_the_database_keeps_it() -> None:
 
 ANY = st.text(st.characters(exclude_categories=["Cs", "Cc"]), max_size=15)
 NAME = ANY.filter(lambda text: bool(text.strip())) | st.sampled_from(["=1", "'=1", "+", "a;b,c\td", '"', "'"])
-KEY = st.booleans() | st.integers() | ANY
+KEY = st.booleans() | st.integers() | ANY | st.sampled_from(KEYS)
 FIELDS = st.fixed_dictionaries(
     {"name": NAME, "source": st.sampled_from(["a/b/c/d", "tango://host:10000/a/b/c/d"])},
     optional={
@@ -155,3 +155,53 @@ def test_any_file_is_lines_that_can_be_kept_or_told(data: bytes) -> None:
     with contextlib.suppress(TableError):
         lines = lines_from_csv(decoded(data))
         assert parse(lines)[1] == why_not("", lines) == []
+
+
+SCALAR = st.sampled_from(
+    ["0", "007", "1.0", "1e3", "0x1f", "1:30", "ON", "yes", "True", "null", "~", "'0'", '"a"', "2026-01-01", "", "a b"]
+)
+MAP = st.lists(st.tuples(SCALAR | st.sampled_from(KEYS), SCALAR), min_size=1, max_size=3).map(
+    lambda pairs: ", ".join(f"{key}: {value}" for key, value in pairs)
+)
+
+
+@pytest.mark.parametrize("key", [*KEYS, "4"])
+def test_a_number_in_a_map_is_the_same_by_a_table_and_by_yaml(key: str) -> None:
+    (by_table,), _ = parse(lines_from_csv(f'name,source,map\nx,a/b/c/d,"{key}: 0, 5: extract"\n'))
+    assert by_table.map == {key: 0, "5": "extract"}
+
+
+@given(MAP)
+def test_a_map_is_the_same_by_a_table_and_by_yaml(cell: str) -> None:
+    by_yaml, problems = parse(["- {name: x, source: a/b/c/d, map: {" + cell + "}}"])
+    try:
+        lines = lines_from_csv(as_csv([["name", "source", "map"], ["x", "a/b/c/d", cell]]))
+    except TableError:  # a key without a value, which is hardly meant in a table
+        assert problems or None in by_yaml[0].map.values()
+    else:
+        assert parse(lines) == (by_yaml, problems)
+
+
+@pytest.mark.parametrize(
+    "cell",
+    [
+        *("{4: in}, name: y", "{4: in}\nname: y", "{4: in}\n\nmap: {5: out}", "{4: in}\rname: y"),
+        *("{4: in}\u2028name: y", "{4: in}\n---\n{5: out}", "{4: in}\n...\nname: y", "&a {4: *a}", "[4, 5]"),
+    ],
+)
+def test_a_cell_of_a_map_is_nothing_but_a_map(cell: str) -> None:
+    with pytest.raises(TableError, match="line"):
+        lines_from_csv(as_csv([["name", "source", "map"], ["x", "a/b/c/d", cell]]))
+
+
+def test_a_cell_of_a_map_may_have_several_lines() -> None:
+    (found,), _ = parse(lines_from_csv('name,source,map\nx,a/b/c/d,"4: in,\r\n5: out"\n'))
+    assert found.map == {"4": "in", "5": "out"}
+
+
+@given(st.text(max_size=200) | st.lists(SCALAR | ANY, max_size=8).map(lambda parts: "- {name: " + ": ".join(parts)))
+def test_any_text_is_lines_that_are_kept_or_told(text: str) -> None:
+    with contextlib.suppress(TableError):
+        lines = lines_from_text(text)
+        again = lines_from_text("\n".join(lines))
+        assert parse(again) == parse(lines)

@@ -1,0 +1,132 @@
+"""The user office as many threads ask it: each question once, its answer kept for a time, nobody waiting for long."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections import OrderedDict
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from sdm.office import Office, OfficeError, OfficeUnavailable, Proposal, UnknownProposal, ago
+
+log = logging.getLogger(__name__)
+
+PATIENCE = 2.0
+"""Seconds that a question is waited for. After that its datasets are held, and others have their turn."""
+
+GOOD_FOR = 300.0
+"""Seconds that an answer is kept."""
+
+UNKNOWN_FOR = 30.0
+"""Seconds until an unknown proposal is asked for again."""
+
+AWAY_FOR = 10.0
+"""Seconds until an office that could not be asked is asked again, also where an older answer is used meanwhile."""
+
+MAX_ANSWERS = 1000
+MAX_QUESTIONS = 32
+
+
+@dataclass(eq=False)
+class _Question:
+    """One that is asked, or has been. `until` is when its answer has to be asked for again."""
+
+    asked: float
+    answered: threading.Event = field(default_factory=threading.Event)
+    answer: Proposal | OfficeError | None = None
+    until: float = 0.0
+
+
+class SharedOffice:
+    """An office that threads may share, whatever it does.
+
+    Each question is asked in a thread of its own, since an office may hang for longer than a
+    dataset's worker can wait; who asks the same meanwhile gets the same answer.
+    """
+
+    def __init__(self, office: Office, clock: Callable[[], float] = time.monotonic) -> None:
+        self._office = office
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._questions: OrderedDict[str, _Question] = OrderedDict()
+        self._open = 0
+        self._away = False
+
+    @property
+    def name(self) -> str:
+        return self._office.name
+
+    def proposal(self, proposal_id: str) -> Proposal:
+        """As the office says, or said less than 5 min ago.
+
+        OfficeUnavailable also where there is no answer within 2 s: it is there for a later question.
+        """
+        question = self._question(proposal_id)
+        question.answered.wait(max(0.0, question.asked + PATIENCE - self._clock()))
+        answer = question.answer
+        if answer is None:
+            raise OfficeUnavailable(f"the user office has not answered yet what proposal {proposal_id} is")
+        if isinstance(answer, Proposal):
+            return answer
+        raise type(answer)(str(answer)) from answer  # the same exception cannot be raised in two threads at once
+
+    def proposals(self, beamline: str) -> list[Proposal]:
+        """Asked each time."""
+        return self._office.proposals(beamline)
+
+    def _question(self, proposal_id: str) -> _Question:
+        with self._lock:
+            now = self._clock()
+            known = self._questions.get(proposal_id)
+            if known is not None and (not known.answered.is_set() or now < known.until):
+                self._questions.move_to_end(proposal_id)
+                return known
+            if self._open >= MAX_QUESTIONS:
+                raise OfficeUnavailable(f"the user office still owes us the answers to {MAX_QUESTIONS} questions")
+            question = _Question(now)
+            threading.Thread(
+                target=self._ask, args=(proposal_id, question), daemon=True, name=f"question about {proposal_id}"
+            ).start()
+            self._open += 1
+            self._questions[proposal_id] = question
+            self._questions.move_to_end(proposal_id)
+            if len(self._questions) > MAX_ANSWERS:
+                self._questions.popitem(last=False)
+            return question
+
+    def _ask(self, proposal_id: str, question: _Question) -> None:
+        answer: Proposal | OfficeError
+        try:
+            answer = self._office.proposal(proposal_id)
+        except OfficeError as error:
+            answer = error
+        except Exception as error:  # no dataset is to be lost by it
+            log.exception("a mistake in the user office's client, please report it")
+            answer = OfficeUnavailable(f"the user office's client failed: {type(error).__name__}: {error}")
+        trouble = _trouble(answer)
+        with self._lock:
+            self._open -= 1
+            question.answer = answer
+            question.until = self._clock() + _kept_for(answer)
+            changed = bool(trouble) != self._away
+            self._away = bool(trouble)
+        if changed and trouble:
+            log.warning("%s; proposals that it told of before are taken as they were, others wait", trouble)
+        elif changed:
+            log.info("the user office answers again")
+        question.answered.set()
+
+
+def _trouble(answer: Proposal | OfficeError) -> str:
+    """Why the office could not be asked, "" if it could."""
+    if isinstance(answer, Proposal):
+        return f"{answer.trouble} (proposal {answer.id} is known from {ago(answer.as_of)})" if answer.trouble else ""
+    return "" if isinstance(answer, UnknownProposal) else str(answer)
+
+
+def _kept_for(answer: Proposal | OfficeError) -> float:
+    if _trouble(answer):
+        return AWAY_FOR
+    return GOOD_FOR if isinstance(answer, Proposal) else UNKNOWN_FOR

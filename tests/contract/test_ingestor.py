@@ -1,0 +1,97 @@
+"""Messages into the real thing, by each version of its interface."""
+
+from __future__ import annotations
+
+import dataclasses
+import uuid
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ingest.ingestor import Ingestor
+from ingest.ownership import by_settings
+from ingest.scicat import SciCat
+from ingest.settings import load
+from tests.catalogue import Catalogue
+from tests.contract.api import PNG, Api, quoted
+from tests.kafka import file, message, value
+
+EXAMPLE = load(Path(__file__).parents[2] / "docs" / "scicow.example.yaml", secrets=False)
+
+
+@pytest.fixture
+def client(catalogue: Catalogue) -> SciCat:
+    return SciCat(catalogue.url, catalogue.ingestor.username, catalogue.ingestor.password)
+
+
+@pytest.fixture(params=["auto", "v3", "v4"])
+def ingestor(request: pytest.FixtureRequest, client: SciCat, group: str) -> Ingestor:
+    scicat = dataclasses.replace(EXAMPLE.scicat, api=request.param)
+    settings = dataclasses.replace(EXAMPLE, scicat=scicat, owner_group=group, pid_prefix="contract")
+    return Ingestor(client, settings, partial(by_settings, settings=settings))
+
+
+def said(began: dict[str, Any], seq: int, **changes: Any) -> dict[str, Any]:
+    return message("annotation", began["uuid"], seq=seq, annotation=changes)
+
+
+def test_a_scan_with_all_that_belongs_to_it_twice(ingestor: Ingestor, client: SciCat, api: Api) -> None:
+    name = uuid.uuid4().hex
+    metadata = {"Beam line": {"a.b": value(1, "µm"), "50%": value(2)}, "unread": value(None, "mm", error="no answer")}
+    began = message("began", scientificMetadata=metadata, proposalId=name)
+    changed = {"Beam line": {"a.b": value(3, "mm", value_label="x"), "new": value(4, "degC")}}
+    files = [file(f"/data/visitors/cosaxs/20250001/raw/{number}.h5", 2) for number in range(1200)]
+    ended = message("ended", began["uuid"], scientificMetadata=changed, files=files, proposalId=name)
+    comment = said(began, 2, comment="good", rating=2.5, image={"caption": "plot", "uri": PNG})
+    for given in (began, ended, comment, said(began, 3, rating=1), began, ended, comment):
+        ingestor.ingest(given)
+
+    pid = f"contract/{began['uuid']}"
+    found = api.dataset(pid)
+    assert (found["size"], found["numberOfFiles"]) == (2400, 1200)
+    assert (found["comment"], found["dataQualityMetrics"], found["proposalId"]) == ("good", 1, name)
+    group = found["scientificMetadata"]["Beam line"]
+    assert group.keys() == {"a.b", "50%", "new"}
+    assert group["a.b"]["valueSI"] == pytest.approx(0.003)
+    assert group["new"]["valueSI"] == pytest.approx(277.15)
+    scan = found["scientificMetadata"]["scan"]
+    assert (scan["status"]["value"], scan["annotations"]["value"]) == ("completed", "run-1:2 run-1:3")
+    assert [len(block["dataFileList"]) for block in client.blocks(pid)] == [1000, 200]
+    assert len(api.get(f"/api/v3/datasets/{quoted(pid)}/attachments").json()) == 1
+    assert api.dataset(pid, "v4")["proposalIds"] == [name]
+
+
+def test_what_somebody_writes_in_between_stays(ingestor: Ingestor, client: SciCat, api: Api, monkeypatch: Any) -> None:
+    began, read = message("began"), client.dataset
+    ingestor.ingest(began)
+    pid = f"contract/{began['uuid']}"
+    wrote = []
+
+    def reads(pid: str) -> Any:
+        found = read(pid)
+        if not wrote:
+            wrote.append(api.patch(pid, {"comment": "theirs"}).status_code)
+        return found
+
+    monkeypatch.setattr(client, "dataset", reads)
+    ingestor.ingest(message("ended", began["uuid"]))
+    found = api.dataset(pid)
+    assert (wrote, found["comment"]) == ([200], "theirs")
+    assert found["scientificMetadata"]["scan"]["status"]["value"] == "completed"
+
+
+def test_a_block_that_is_there_twice_goes_and_the_totals_are_right(
+    ingestor: Ingestor, client: SciCat, api: Api, monkeypatch: Any
+) -> None:
+    given, add = message("snapshot"), client.add_files
+
+    def twice(*block: Any) -> None:
+        add(*block)
+        add(*block)
+
+    monkeypatch.setattr(client, "add_files", twice)
+    ingestor.ingest(given)
+    found = api.dataset(f"contract/{given['uuid']}")
+    assert (found["size"], found["numberOfFiles"]) == (10, 1)

@@ -1,0 +1,60 @@
+"""Checksums: of what can be seen, in a bounded time."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import time
+
+import pytest
+
+from ingest import checksums
+from ingest.checksums import Checksums
+
+
+@pytest.fixture
+def data(tmp_path):
+    path = tmp_path / "a.h5"
+    path.write_bytes(b"x" * 3_000_000)
+    return path
+
+
+@pytest.mark.parametrize("algorithm", ["blake2b", "sha256"])
+def test_of_a_file(data, algorithm):
+    found = Checksums(algorithm).of({str(data): 3_000_000}, "uuid")
+    assert found == {str(data): hashlib.new(algorithm, data.read_bytes()).hexdigest()}
+
+
+def test_none_is_none(data):
+    assert Checksums("none").of({str(data): 3_000_000}, "uuid") == {}
+
+
+def test_what_cannot_be_had_is_said(data, tmp_path, caplog):
+    os.mkfifo(tmp_path / "pipe")
+    files = {str(tmp_path / "gone"): 1, str(data): 2, str(tmp_path): 0, str(tmp_path / "pipe"): 0, "a.h5": 3}
+    for path, size in files.items():
+        caplog.clear()
+        assert Checksums("sha256").of({path: size}, "uuid-1") == {}
+        assert "uuid-1: 1 of 1 files have no checksum" in caplog.text
+        assert path in caplog.text
+
+
+def test_a_file_that_is_too_large_for_the_time_costs_no_more_than_that(data, monkeypatch, caplog):
+    monkeypatch.setattr(checksums, "BUDGET", 0.0)
+    assert Checksums("sha256").of({str(data): 3_000_000}, "uuid") == {}
+    assert "takes" in caplog.text
+
+
+def test_a_file_system_that_hangs_is_left_alone(data, monkeypatch, caplog):
+    monkeypatch.setattr(checksums, "BUDGET", 0.05)
+    monkeypatch.setattr(checksums, "GRACE", 0.05)
+    monkeypatch.setattr(checksums, "_opened", lambda path, flags: time.sleep(0.5) or os.open(path, flags))
+    one = Checksums("sha256")
+    started = time.monotonic()
+    for _ in range(checksums.MAX_STUCK + 1):
+        assert one.of({str(data): 3_000_000}, "uuid") == {}
+    assert time.monotonic() - started < 2.0
+    assert "still does not" in caplog.text
+    time.sleep(0.7)  # it answers again
+    monkeypatch.undo()
+    assert len(one.of({str(data): 3_000_000}, "uuid")) == 1

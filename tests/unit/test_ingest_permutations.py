@@ -1,0 +1,97 @@
+"""Any order of a dataset's messages, some of them more than once, a call failing anywhere: the same dataset."""
+
+from __future__ import annotations
+
+from functools import partial
+from pathlib import Path
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from ingest.failures import DatasetMissing
+from ingest.ingestor import Ingestor
+from ingest.ownership import by_settings
+from ingest.scicat import SciCatError
+from ingest.settings import load
+from tests.fake_scicat import PNG, FakeServer, Killed, at
+from tests.kafka import file, message, value
+
+SETTINGS = load(Path(__file__).parents[2] / "docs" / "scicow.example.yaml", secrets=False)
+UUID = "0b5f9d8e-4c1f-4b33-8a52-3c2f3f2f8a11"
+FOLDER = "/data/visitors/cosaxs/20250001/raw"
+FILES = [file(f"{FOLDER}/{number:04}.h5", number) for number in range(1500)]
+
+
+def annotation(seq, **said):
+    when = f"2026-11-22T10:01:0{seq}.000Z"
+    return message("annotation", UUID, seq=seq, creationTime=when, annotation=said)
+
+
+GAP = {"Optics": {"a.b": value(1, "mm"), "Ring current": value(2, "mA")}}
+FIRST = message("ended", UUID, files=FILES[:1100], part={"number": 1, "of": 2}, scientificMetadata=GAP)
+MESSAGES = [
+    message("began", UUID, scientificMetadata={"Optics": {"a.b": value(1, "mm"), "old": value(None, error="no")}}),
+    FIRST,
+    FIRST | {"files": FILES[1100:], "part": {"number": 2, "of": 2}, "scientificMetadata": {}},
+    message("ended", UUID, status="interrupted", endTime="2026-11-22T10:00:05.000Z", files=FILES[:3]),
+    annotation(2, comment="one", rating=1),
+    annotation(3, comment="two", image={"caption": "plot", "uri": PNG}),
+    annotation(4, scientificMetadata={"Custom": {"centre": value(0.5, "mm")}}),
+]
+
+KINDS = "500,500 after,503 after,lost,lost after,cut after,page,halfjson after,kill,kill after,expire,429"
+faults = st.tuples(st.integers(1, 60), st.sampled_from(KINDS.split(",")))
+
+
+def deliver(server: FakeServer, order: list[int], failing: tuple[int, str]) -> None:
+    """As the consumer does it: in this order, each until it is done; what lacks its dataset waits for it."""
+    server.fault = at(*failing)
+    ingestor = Ingestor(server.client(), SETTINGS, partial(by_settings, settings=SETTINGS))
+    waiting = [MESSAGES[index] for index in order]
+    while waiting:
+        left = []
+        for each in waiting:
+            for _ in range(4):
+                try:
+                    ingestor.ingest(each)
+                except DatasetMissing:
+                    left.append(each)
+                except Killed:
+                    ingestor = Ingestor(server.client(), SETTINGS, partial(by_settings, settings=SETTINGS))
+                    continue
+                except SciCatError as error:
+                    if not error.temporary:  # it would be a dead letter
+                        raise
+                    continue
+                break
+            else:
+                raise AssertionError("one failure, and never done")
+        assert len(left) < len(waiting)
+        waiting = left
+
+
+@settings(max_examples=120, deadline=None)
+@given(
+    st.booleans(),
+    st.permutations(range(len(MESSAGES))),
+    st.lists(st.integers(0, len(MESSAGES) - 1), max_size=4),
+    faults,
+)
+def test_the_same_dataset_in_the_end(v4: bool, order: list[int], again: list[int], failing: tuple[int, str]) -> None:
+    server = FakeServer(v4=v4)
+    deliver(server, [*order, *again], failing)
+
+    found = server.shown(f"scizoo/{UUID}")
+    metadata = found["scientificMetadata"]
+    assert len(server.sets) == 1
+    assert metadata["scan"]["status"]["value"] == "completed"
+    assert found["endTime"] == "2026-11-22T10:00:11.000Z"
+    assert (found["comment"], found["dataQualityMetrics"]) == ("two", 1)
+    assert {"run-1:2", "run-1:3", "run-1:4"} == set(metadata["scan"]["annotations"]["value"].split())
+    assert metadata["Optics"]["a.b"]["valueSI"] == 0.001
+    assert metadata["Optics"]["Ring current"]["value"] == 2
+    assert metadata["Custom"]["centre"]["value"] == 0.5
+    paths = [each["path"] for block in server.blocks for each in block["dataFileList"]]
+    assert sorted(paths) == [f"{number:04}.h5" for number in range(1500)]
+    assert (found["size"], found["numberOfFiles"]) == (sum(range(1500)), 1500)
+    assert [each["caption"] for each in server.pictures] == ["plot"]

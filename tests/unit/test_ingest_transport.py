@@ -1,0 +1,225 @@
+"""HTTP with a server that misbehaves: on real sockets."""
+
+from __future__ import annotations
+
+import re
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from ingest import transport
+from ingest.answers import Answer
+from ingest.scicat import NotAllowed, SciCat, SciCatError, TooLarge
+from ingest.transport import Transport
+
+OK = b'HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 8\r\n\r\n{"a": 1}'
+
+
+class Server:
+    """Serves each connection with the next of `scripts`, which gets the socket after each request's head."""
+
+    def __init__(self) -> None:
+        self.scripts: list[Callable[[socket.socket], bool]] = []
+        self.requests: list[bytes] = []
+        self._listening = socket.create_server(("127.0.0.1", 0))
+        self.url = f"http://127.0.0.1:{self._listening.getsockname()[1]}"
+        threading.Thread(target=self._run, daemon=True).start()
+
+    def _run(self) -> None:
+        while True:
+            try:
+                connection, _ = self._listening.accept()
+            except OSError:
+                return
+            threading.Thread(target=self._serve, args=(connection,), daemon=True).start()
+
+    def _serve(self, connection: socket.socket) -> None:
+        with connection:
+            while True:
+                try:
+                    head = self._request(connection)
+                    if not head:
+                        return
+                    self.requests.append(head)
+                    if not self.scripts.pop(0)(connection):
+                        return
+                except OSError:
+                    return
+
+    @staticmethod
+    def _request(connection: socket.socket) -> bytes:
+        data = b""
+        while b"\r\n\r\n" not in data:
+            part = connection.recv(65_536)
+            if not part:
+                return b""
+            data += part
+        head, _, body = data.partition(b"\r\n\r\n")
+        length = re.search(rb"Content-Length: (\d+)", head)
+        while length and len(body) < int(length[1]):
+            body += connection.recv(65_536)
+        return head + b"\r\n\r\n"
+
+    def close(self) -> None:
+        self._listening.close()
+
+
+def say(data: bytes, keep: bool = True) -> Callable[[socket.socket], bool]:
+    def script(connection: socket.socket) -> bool:
+        connection.sendall(data)
+        return keep
+
+    return script
+
+
+def drip(connection: socket.socket) -> bool:
+    connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n")
+    for _ in range(100):
+        connection.sendall(b" ")
+        time.sleep(0.05)
+    return False
+
+
+def silent(connection: socket.socket) -> bool:
+    time.sleep(1)
+    return False
+
+
+@pytest.fixture
+def server() -> Iterator[Server]:
+    found = Server()
+    yield found
+    found.close()
+
+
+@pytest.fixture
+def http(server: Server) -> Transport:
+    return Transport(server.url, 0.3, 1.0)
+
+
+def test_an_answer(server: Server, http: Transport) -> None:
+    server.scripts = [say(OK), say(OK)]
+    assert http.send("GET", "/x", query={"filter": "{}"}).json() == {"a": 1}
+    assert http.send("POST", "/x", b"{}", {"Content-Type": "application/merge-patch+json"}).good
+    assert b"Content-Type: application/merge-patch+json\r\n" in server.requests[1]
+
+
+def test_a_connection_that_the_server_has_closed_is_no_error_of_a_read(server: Server, http: Transport) -> None:
+    server.scripts = [say(OK), lambda _: False, say(OK)]
+    http.send("GET", "/x")
+    assert http.send("GET", "/x").good  # it closes without an answer
+    assert len(server.requests) == 3
+
+
+def test_but_a_write_is_not_made_twice(server: Server, http: Transport) -> None:
+    server.scripts = [say(OK), lambda _: False, say(OK)]
+    http.send("GET", "/x")
+    with pytest.raises(SciCatError) as raised:
+        http.send("POST", "/x", b"{}")
+    assert raised.value.temporary
+    assert len(server.requests) == 2
+
+
+def test_a_connection_is_not_kept_for_as_long_as_the_server_would(
+    server: Server, http: Transport, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(transport, "IDLE", 0.1)
+    server.scripts = [say(OK), say(OK)]
+    accepted = []
+    serve = server._serve
+    monkeypatch.setattr(server, "_serve", lambda connection: accepted.append(1) or serve(connection))
+    http.send("GET", "/x")
+    time.sleep(0.2)
+    http.send("POST", "/x", b"{}")
+    assert len(accepted) == 2
+
+
+@pytest.mark.parametrize(
+    "script",
+    [
+        drip,
+        silent,
+        say(b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n[1,", keep=False),
+        say(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\n[1,2,\r\n", keep=False),
+        say(b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: 4\r\n\r\nnope"),
+        say(b"not HTTP at all", keep=False),
+        lambda _: False,
+    ],
+    ids=["drip", "silent", "cut off", "chunk cut off", "no gzip", "not HTTP", "closed"],
+)
+@pytest.mark.parametrize("method", ["GET", "POST"])
+def test_it_ends_in_time_with_an_error_that_can_be_waited_out(
+    server: Server, http: Transport, script: Callable[[socket.socket], bool], method: str
+) -> None:
+    server.scripts = [script, script]
+    started = time.monotonic()
+    with pytest.raises(SciCatError) as raised:
+        http.send(method, "/x")
+    assert raised.value.temporary
+    assert raised.value.status == 0
+    assert time.monotonic() - started < 2.5
+
+
+def test_nobody_there() -> None:
+    with pytest.raises(SciCatError, match="no answer") as raised:
+        Transport("http://127.0.0.1:9", 0.3, 1.0).send("GET", "/x")
+    assert raised.value.temporary
+
+
+def test_memory_is_bounded(server: Server, http: Transport, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(transport, "MAX_ANSWER", 5)
+    server.scripts = [say(OK), say(OK)]
+    with pytest.raises(SciCatError, match="larger than 5 bytes"):
+        http.send("GET", "/x")
+
+
+def test_a_redirected_write_is_not_followed(server: Server) -> None:
+    server.scripts = [say(b"HTTP/1.1 302 Found\r\nLocation: https://other/\r\nContent-Length: 0\r\n\r\n")]
+    with pytest.raises(SciCatError, match="redirects to https") as raised:
+        SciCat(server.url, token="x").create_dataset({})
+    assert raised.value.temporary
+
+
+def test_a_password_for_the_host_in_netrc_does_not_take_the_tokens_place(
+    server: Server, tmp_path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    netrc = tmp_path / "netrc"
+    netrc.write_text("machine 127.0.0.1 login a password b\n")
+    netrc.chmod(0o600)
+    monkeypatch.setenv("NETRC", str(netrc))
+    server.scripts = [say(OK)]
+    SciCat(server.url, token="ours").call("GET", "/x")
+    assert b"Authorization: Bearer ours\r\n" in server.requests[0]
+
+
+# -------------------------------------------------------------------- what answers become
+
+
+def error(status: int, content: bytes) -> SciCatError:
+    return Answer(status, content).error("GET /x")
+
+
+@pytest.mark.parametrize("status", [404, 400, 403, 502, 503])
+def test_a_proxys_page_is_waited_out(status: int) -> None:
+    page = b"<html><head><style>b {}</style></head><body><h1>Sorry</h1>\n maintenance &amp; more</body></html>"
+    found = error(status, page)
+    assert found.temporary
+    assert "Sorry maintenance" in str(found)
+    assert "<" not in str(found)
+
+
+def test_scicats_own_errors() -> None:
+    assert not error(404, b'{"statusCode": 404, "message": "not found"}').temporary
+    assert str(error(400, b'{"statusCode": 400, "message": ["a", "b"]}')) == "GET /x: 400 a; b"
+    assert isinstance(error(403, b'{"message": "no"}'), NotAllowed)
+    assert isinstance(error(413, b"<html>too large</html>"), TooLarge)
+    assert not error(413, b"").temporary
+
+
+def test_an_error_is_one_short_line() -> None:
+    found = str(error(500, b'{"message": "' + b"x\\n\\u001b[31m" * 1000 + b'"}'))
+    assert len(found) < 600
+    assert found.isprintable()
