@@ -17,7 +17,7 @@ from confluent_kafka import Message as KafkaMessage
 from ingest import audit, mapping
 from ingest.again import original_of
 from ingest.audit import FIELDS, Finding, Problem, Report
-from ingest.expected import Expected, Facts, Ledger, digest, file_lists, gaps, mark
+from ingest.expected import Expected, Facts, Ledger, digest, file_lists, gaps, mark, number_of
 from ingest.letters import REPLAYED, DeadLetterTopic, Letter, Settlement
 from ingest.points import iso_seconds
 from ingest.scicat import SciCat, SciCatError
@@ -81,6 +81,7 @@ class Auditor:
         self._doubtful: dict[str, tuple[Json, list[Problem]]] = {}
         self._recording: dict[str, bool] = {}
         self._complete = 0
+        self._read = 0
         self._running = 0
 
     def audit(self, spools: Iterable[Listing]) -> Report:
@@ -95,7 +96,7 @@ class Auditor:
         self.report.findings += map(audit.gap, gaps(self._ledger, known, begin, end))
         pending = sum(one.pending for one in self._ledger.datasets.values())
         self.report.counts = {
-            "messages": self._ledger.messages,
+            "messages": self._read,
             "datasets": len(self._ledger.datasets),
             "complete": self._complete,
             "on their way": pending,
@@ -131,16 +132,22 @@ class Auditor:
 
         lost = 0
         for message in self._all("messages"):
+            self._read += 1
             first = original_of(message)
             _, settled = fates.get(first, (None, None))
             pending = not_done(Place.of(message))
             if settled is not None and settled.to is not None:
                 pending |= not_done(settled.to)
-            facts = Facts.of(message.value() or b"")
-            if facts is not None:
-                when = message.timestamp()[1] / 1000
-                self._ledger.add(facts, first.topic, when, pending=pending, dead=first in self.dead)
-            elif not pending and first not in self.dead:
+            value, when = message.value() or b"", message.timestamp()[1] / 1000
+            facts = Facts.of(value)
+            numbered = (facts.run, facts.seq) if facts else number_of(value)
+            if numbered:
+                self._ledger.number(*numbered, first.topic, when)
+            if first in self.dead:
+                continue
+            if facts:
+                self._ledger.expect(facts, first.topic, when, pending)
+            elif not pending:
                 lost += 1
                 if lost <= MAX_LOST:
                     what = (f"{Place.of(message)} cannot be read, and is not a dead letter",)

@@ -36,7 +36,8 @@ class Facts:
     seq: int
     name: str
     beamline: str
-    created: float
+    created: float | None
+    """Seconds since 1970; None if the message has a time that is none."""
     first_part: bool
     marked: bool
     """Whether the dataset will name this annotation as one that it has had."""
@@ -55,7 +56,7 @@ class Facts:
                 seq=_of(int, message["seq"]),
                 name=_of(str, message.get("datasetName", "")),
                 beamline=_of(str, message["beamline"]),
-                created=_time(message.get("startTime", message["creationTime"])),
+                created=_time(_of(str, message.get("startTime", message["creationTime"]))),
                 marked=message["type"] == "annotation" and bool(message["annotation"].keys() - {"image"}),
                 first_part=message.get("part", {}).get("number", 1) == 1,
                 files=(
@@ -82,8 +83,21 @@ def _of(kind: type[Any], value: Any) -> Any:
     return value
 
 
-def _time(text: Any) -> float:
-    return dt.datetime.fromisoformat(text).timestamp()
+def _time(text: str) -> float | None:
+    try:
+        return dt.datetime.fromisoformat(text).timestamp()
+    except (ValueError, OverflowError):
+        return None
+
+
+def number_of(value: bytes) -> tuple[str, int] | None:
+    """Run and `seq` of a message that is wrong in another way: it was not lost on its way."""
+    try:
+        message = json.loads(value)
+        run, seq = _of(str, message["origin"]["run"]), _of(int, message["seq"])
+    except (ValueError, KeyError, TypeError, RecursionError):
+        return None
+    return (run, seq) if 0 < seq < MAX_SEQ else None
 
 
 def digest(path: str, size: int) -> int:
@@ -131,26 +145,24 @@ class Ledger:
     def __init__(self) -> None:
         self.datasets: dict[str, Expected] = {}
         self.runs: dict[str, Run] = {}
-        self.messages = 0
 
-    def add(self, facts: Facts, topic: str, when: float, pending: bool = False, dead: bool = False) -> None:
-        """A message that SciCow is done with, or not yet (`pending`); of a dead letter only `seq` counts."""
-        self.messages += 1
-        run = sys.intern(facts.run)
+    def number(self, run: str, seq: int, topic: str, when: float) -> None:
+        """A message was sent as this one of its run; `when` is in s since 1970."""
+        run = sys.intern(run)
         found = self.runs.get(run)
         if found is None and len(self.runs) < MAX_RUNS:
             found = self.runs[run] = Run(sys.intern(topic))
         if found is not None:
-            found.seqs.append(facts.seq)
+            found.seqs.append(seq)
             found.times.append(when)
-        if not dead:
-            self._expect(facts, topic, pending)
 
-    def _expect(self, facts: Facts, topic: str, pending: bool) -> None:
+    def expect(self, facts: Facts, topic: str, when: float, pending: bool = False) -> None:
+        """The catalogue should have what this message says, or will have it (`pending`)."""
+        created = facts.created or when
         one = self.datasets.get(facts.uuid)
         if one is None:
             one = self.datasets[facts.uuid] = Expected(sys.intern(topic), sys.intern(facts.beamline))
-            one.created = facts.created
+            one.created = created
         one.name = one.name or facts.name[:MAX_NAME]
         one.pending |= pending
         number = mark(facts.run, facts.seq)
@@ -162,10 +174,10 @@ class Ledger:
         elif facts.kind == "annotation":
             return
         elif facts.kind == "began":
-            one.began, one.created = True, facts.created
+            one.began, one.created = True, created
         else:
             one.over |= facts.first_part
-            one.created = facts.created
+            one.created = created
             one.files += len(facts.files)
             one.size += sum(facts.files.values())
             one.digest += sum(digest(path, size) for path, size in facts.files.items())

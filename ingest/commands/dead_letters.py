@@ -182,7 +182,8 @@ def _settle(args: argparse.Namespace, settings: Settings, topics: Topics, how: s
         count.over()
         for identity, why in settling.failed:
             print(f"scicow: dead letter {identity}: {plain(why)}", file=sys.stderr)
-        print(f"{_number(settling.done)} {how}, {len(ids) - settling.done} of these wait")
+        left = len(ids) - settling.done
+        print(f"{_number(settling.done)} {how}" + (f", {left:,} others still wait" if left else ""))
     return 1 if settling.failed else 0
 
 

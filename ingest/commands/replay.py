@@ -78,7 +78,7 @@ def _say(replay: Replay, names: list[str], dry_run: bool) -> None:
     for name in names:
         print(f"{name}: {replay.sent[name]:,} messages {done} again")
     if replay.copies:
-        print(f"{replay.copies:,} are left out: they are copies, and what they are copies of is among the others")
+        print(f"{replay.copies:,} left out: copies of others in the range")
     for place, why in replay.refused:
         print(f"scicow: {place}: Kafka does not take it a second time: {why}", file=sys.stderr)
 

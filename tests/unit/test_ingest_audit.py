@@ -32,7 +32,7 @@ WHEN = 1_795_341_600.0
 def ledger_of(*messages):
     ledger = Ledger()
     for each in messages:
-        ledger.add(Facts.of(encode(each)), TOPIC, WHEN)
+        ledger.expect(Facts.of(encode(each)), TOPIC, WHEN)
     return ledger
 
 
@@ -134,9 +134,7 @@ def test_files_are_compared_one_by_one(expected, there):
 
 def seen(ledger, run, *numbers, when=WHEN):
     for number in numbers:
-        ledger.add(
-            Facts.of(encode(message("snapshot", seq=number, origin={**message()["origin"], "run": run}))), TOPIC, when
-        )
+        ledger.number(run, number, TOPIC, when)
 
 
 @given(st.sets(st.integers(1, 40), min_size=2), st.sets(st.integers(1, 40)))
@@ -311,6 +309,17 @@ def test_dead_letters_are_known_and_what_is_neither_here_nor_there_is_lost(run):
     assert report.counts["dropped"] == 1
 
 
+@pytest.mark.parametrize("changes", [{"startTime": "2026-99-22T10:00:00Z"}, {"uuid": 5}, {"beamline": None}])
+def test_a_dead_letter_is_no_gap_whatever_is_wrong_with_it(run, changes):
+    first, dead, last = (message("snapshot", seq=number) for number in (1, 2, 3))
+    records = [taken(first), taken(dead, 1, value_=encode(dead | changes)), taken(last, 2)]
+    for each in records:
+        each.when = WHEN
+    report = run(records, FakeSciCat([there(first), there(last)]), [letter(records[1])])
+    assert [each.kind for each in report.findings] == ["dead letter"]
+    assert report.counts["messages"] == 3
+
+
 def test_what_scicow_has_not_come_to_is_on_its_way(run):
     first, second = message("snapshot", seq=1), message("snapshot", seq=2)
     again = Taken(offset_=2, key_=first["uuid"].encode(), value_=encode(first))
@@ -389,7 +398,8 @@ for number in range(20_000):
         seq = 2 * number + (kind == "ended") + 1
         facts = Facts(name, kind, "run-%d" % (number % 20), seq, "ascan mot01 0 1 10 0.1", "cosaxs", 1.8e9 + number,
                       True, False, {"scan.h5": number})
-        ledger.add(facts, "scifish-cosaxs", 1.8e9)
+        ledger.number(facts.run, seq, "scifish-cosaxs", 1.8e9)
+        ledger.expect(facts, "scifish-cosaxs", 1.8e9)
 print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) * 1024 / 20_000)
 """
 
