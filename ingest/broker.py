@@ -79,13 +79,6 @@ class Broker:
             found[name] = Lag(sum(last[key] - begin[key] for key in keys), age)
         return found
 
-    def messages(self, topic: str) -> int:
-        """How many the topic holds; 0 if there is no such topic."""
-        known = self._metadata().get(topic)
-        partitions = [TopicPartition(topic, number) for number in known.partitions] if known else []
-        first, last = self._offsets(partitions, 0), self._offsets(partitions, -1)
-        return sum(last[key] - first[key] for key in last)
-
     # ---------------------------------------------------------------- private
 
     def _metadata(self) -> dict[str, Any]:

@@ -14,8 +14,10 @@ from typing import Any
 import requests
 
 from ingest.broker import Broker, BrokerError, Lag
+from ingest.letters import WaitingLetters
 from ingest.scicat import NotAllowed, SciCat, SciCatError
 from ingest.settings import Http, Settings
+from ingest.topics import TopicError
 from sdm.office import OfficeError, UnknownProposal, office_from
 
 LONGEST_ANSWER = 1_000_000
@@ -121,9 +123,9 @@ def _is_late(lag: Lag, max_lag: float) -> bool:
 def _dead_letters(settings: Settings, timeout: float) -> tuple[str, dict[str, Any]]:
     topic = settings.dead_letter_topic
     try:
-        number = Broker(settings.kafka, timeout).messages(topic)
-    except BrokerError as error:
-        raise _away(settings, error) from error
+        number = WaitingLetters(settings, timeout)()
+    except TopicError as error:
+        raise Wrong(str(error)) from error
     if number:
         raise Wrong(f"{number} wait in {topic}: see why with `scicow dead-letters list`", waiting=number)
     return f"none in {topic}", {"waiting": 0}

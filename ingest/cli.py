@@ -10,14 +10,14 @@ try:
 except ImportError as missing:
     sys.exit(f"scicow: {missing}; say: pip install 'sardana-scizoo[ingest]'")
 
-from ingest.commands import check_mapping, config, run, status
+from ingest.commands import audit, check_mapping, config, dead_letters, replay, run, status
 from ingest.settings import SettingsError
 
-COMMANDS = (run, status, config, check_mapping)
+COMMANDS = (run, status, config, check_mapping, dead_letters, replay, audit)
 
 
 def main(argv: list[str] | None = None) -> int:
-    """The exit status: 0, 1 for a message that is wrong, 2 for settings that are."""
+    """The exit status: 0, 1 for what is wrong with messages or datasets, 2 for settings that are, or what is away."""
     args = _parser().parse_args(argv)
     try:
         status: int = args.command(args)

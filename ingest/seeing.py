@@ -7,11 +7,12 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from ingest.broker import Broker, BrokerError
 from ingest.http import Server
+from ingest.letters import WaitingLetters
 from ingest.progress import Progress
 from ingest.settings import Settings
 from ingest.state import Cow, State
+from ingest.topics import TopicError
 
 log = logging.getLogger(__name__)
 
@@ -25,13 +26,13 @@ def seen(settings: Settings, cow: Cow, progress: Progress) -> Iterator[None]:
     if not settings.http.port:
         yield
         return
-    letters = Recounted(lambda: Broker(settings.kafka, ANSWER_WITHIN).messages(settings.dead_letter_topic))
+    letters = Recounted(WaitingLetters(settings, ANSWER_WITHIN))
     with Server(settings.http, State(cow, progress, letters)), letters:
         yield
 
 
 class Recounted:
-    """What `count` says, asked again and again in a thread of its own; None while it raises BrokerError."""
+    """What `count` says, asked again and again in a thread of its own; None while it raises TopicError."""
 
     def __init__(self, count: Callable[[], int], every: float = COUNT_EVERY) -> None:
         self._count = count
@@ -54,7 +55,7 @@ class Recounted:
         while not self._over.is_set():
             try:
                 self._number = self._count()
-            except BrokerError as error:
+            except TopicError as error:
                 if self._number is not None:
                     log.warning("it is not known how many dead letters wait: %s", error)
                 self._number = None

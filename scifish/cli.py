@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import argparse
+import json
 import logging
+import socket
 import sqlite3
 import sys
 import time
 from pathlib import Path
+from typing import TextIO
 
 from scifish import __version__
 from scifish.keeper import Keeper
+from scifish.listing import listing
+from scifish.message import Message, iso
 from scifish.settings import Settings, SettingsError, spool_folders
 from scifish.source import SettingsSource, settings_source
 from scifish.spool import SUFFIX, Content, look
@@ -45,6 +50,13 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     status = commands.add_parser("status", help="what waits, since when, and why; exit status 1 if anything does")
     status.set_defaults(run=_status)
+    waiting = commands.add_parser(
+        "list",
+        help="each message that waits, and each dataset that is being recorded",
+        description="For a person, or with --json for `scicow audit --spool`, which compares it with the catalogue.",
+    )
+    waiting.add_argument("--json", action="store_true", help="one JSON object")
+    waiting.set_defaults(run=_list)
     flush = commands.add_parser(
         "flush", help="send what programs that are gone have left; exit status 1 if anything is left"
     )
@@ -53,7 +65,7 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _folders(options: argparse.Namespace, source: SettingsSource) -> list[Path]:
+def _folders(options: argparse.Namespace, source: SettingsSource, notes: TextIO | None = None) -> list[Path]:
     """Where spools may be: also in a folder that SpoolDirectory named once, or where that could not be written."""
     if options.spool is not None:
         if not options.spool.is_dir():
@@ -61,7 +73,8 @@ def _folders(options: argparse.Namespace, source: SettingsSource) -> list[Path]:
         return [Path(options.spool)]
     settings = source.now(5.0)
     if settings is None:
-        print("No settings (TANGO_HOST, SCIDOG_DEVICE, SCIFISH_CONFIG): only the usual folders are looked at (--spool)")
+        said = "No settings (TANGO_HOST, SCIDOG_DEVICE, SCIFISH_CONFIG): only the usual folders are looked at (--spool)"
+        print(said, file=notes)
     return spool_folders(settings or Settings())
 
 
@@ -86,6 +99,38 @@ def _status(options: argparse.Namespace) -> int:
     where = ", ".join(map(str, folders)) or "no spool folder is there"
     print(f"{where}: {waiting} messages wait, {refused} are refused by Kafka, {len(contents)} spools")
     return 1 if waiting or refused else 0
+
+
+def _list(options: argparse.Namespace) -> int:
+    found: list[Message] = []
+    problems = []
+    folders = _folders(options, settings_source(), sys.stderr)
+    for path in sorted(path for folder in folders for path in folder.glob(f"*{SUFFIX}")):
+        try:
+            found.append(listing(path))
+        except FileNotFoundError:
+            continue  # all of it has been sent meanwhile
+        except (sqlite3.Error, OSError, ValueError) as error:
+            problems.append(f"{path}: cannot be read: {error}")
+    if options.json:
+        said = {"host": socket.gethostname(), "time": iso(time.time()), "spools": found, "problems": problems}
+        print(json.dumps(said, indent=2))
+    else:
+        print("\n".join([*(line for each in found for line in lines_of(each)), *problems]) or "nothing waits")
+    return 2 if problems else 0
+
+
+def lines_of(spool: Message) -> list[str]:
+    """One for each message that waits or is refused, and each dataset that is being recorded."""
+    program = spool["origin"].get("program", "?")
+    lines = []
+    for each in spool["messages"]:
+        why = f" refused: {each['refused']}" if each["refused"] else ""
+        name = f" {each['name']!r}" if each["name"] else ""
+        seq, since = each["seq"], each["since"]
+        lines.append(f"{since} {program} {seq} {each['topic']} {each['uuid']} {each['type']}{name}{why}")
+    state = "is being recorded" if spool["alive"] else "has not ended, and its program is gone"
+    return lines + [f"{each['since']} {program} - - {each['uuid']} {state}" for each in spool["recording"]]
 
 
 def describe(content: Content, now: float) -> list[str]:

@@ -3,14 +3,54 @@
 from __future__ import annotations
 
 import argparse
+import functools
+import os
+import sys
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+from ingest.settings import Settings, load
+
+if TYPE_CHECKING:
+    from ingest.topics import Topics
 
 Commands = Any
 """What argparse's `add_subparsers` returns."""
+
+Command = Callable[[argparse.Namespace, Settings, "Topics"], int]
+"""Returns the exit status."""
 
 
 def add_config(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--config", type=Path, default=Path("scicow.yaml"), metavar="FILE", help="settings (default: scicow.yaml)"
     )
+
+
+def looking(command: Command, secrets: bool = False) -> Callable[[argparse.Namespace], int]:
+    """A command that looks into topics: what Kafka or SciCat do not answer is one line, with exit status 2.
+
+    `secrets` where it needs the passwords in the settings.
+    """
+
+    @functools.wraps(command)
+    def told(args: argparse.Namespace) -> int:
+        from ingest.scicat import SciCatError  # the other commands do without SciCat and Kafka
+        from ingest.topics import TopicError, Topics
+
+        settings = load(args.config, secrets=secrets)
+        try:
+            with Topics(settings.kafka) as topics:
+                return command(args, settings, topics)
+        except (TopicError, SciCatError) as error:
+            print(f"scicow: {error}", file=sys.stderr)
+            return 2
+        except KeyboardInterrupt:
+            print("\nscicow: interrupted", file=sys.stderr)
+            return 130
+        except BrokenPipeError:  # of `| head`: nobody reads the rest
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            return 141
+
+    return told

@@ -6,12 +6,11 @@ import argparse
 import json
 import sys
 import time
-from collections.abc import Sequence
 from typing import Any
 
 from ingest.commands.common import Commands, add_config
-from ingest.logs import plain
 from ingest.settings import Settings, load
+from ingest.terminal import columns
 
 CLEAR = "\x1b[H\x1b[2J"
 
@@ -63,7 +62,7 @@ def _once(args: argparse.Namespace, settings: Settings, before: str = "") -> int
     else:
         lines = [("ok   " if each.ok else "WRONG", each.part, each.text) for each in found]
         beamlines = [_lags(each.facts["beamlines"]) for each in found if each.facts.get("beamlines")]
-        print(before + "\n".join(sum(beamlines, _table(lines))), flush=True)
+        print(before + "\n".join(sum(beamlines, columns(lines))), flush=True)
     return 0 if ok else 1
 
 
@@ -71,13 +70,7 @@ def _lags(beamlines: dict[str, dict[str, Any]]) -> list[str]:
     rows = [("topic", "not done", "oldest")]
     for topic, lag in beamlines.items():
         rows.append((topic, str(lag["lag"]), "?" if lag["lag_seconds"] is None else f"{lag['lag_seconds']:.0f} s"))
-    return ["", *_table(rows)]
-
-
-def _table(rows: Sequence[Sequence[str]]) -> list[str]:
-    shown = [[plain(cell) for cell in row] for row in rows]
-    widths = [max(len(row[column]) for row in shown) for column in range(len(shown[0]) - 1)]
-    return ["  ".join([*map(str.ljust, row, widths), row[-1]]) for row in shown]
+    return ["", *columns(rows)]
 
 
 def _seconds(text: str) -> float:

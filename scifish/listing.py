@@ -1,0 +1,49 @@
+"""What is in the spools of a machine, message by message: for a person, and for `scicow audit`."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from pathlib import Path
+from urllib.parse import quote
+
+from scifish.message import Message, iso
+from scifish.spool import look
+
+
+def listing(path: Path) -> Message:
+    """One spool: its origin, whether its program lives, its messages, and what is being recorded.
+
+    sqlite3.Error or OSError if it cannot be read.
+    """
+    content = look(path)
+    db = sqlite3.connect(f"file:{quote(str(path))}?mode=ro", uri=True)
+    try:
+        waiting = db.execute("SELECT seq, topic, uuid, message, since, '' FROM outbox ORDER BY seq")
+        messages = [_message(*row) for row in waiting]
+        refused = db.execute("SELECT seq, topic, uuid, message, since, reason FROM refused ORDER BY seq")
+        messages += [_message(*row) for row in refused]
+        recording = db.execute("SELECT uuid, started FROM datasets ORDER BY started").fetchall()
+    finally:
+        db.close()
+    return {
+        "path": str(path),
+        "origin": content.origin,
+        "alive": content.alive,
+        "trouble": content.trouble,
+        "messages": messages,
+        "recording": [{"uuid": uuid, "since": iso(started)} for uuid, started in recording],
+    }
+
+
+def _message(seq: int, topic: str, uuid: str, message: bytes, since: float, refused: str) -> Message:
+    said = json.loads(message)
+    return {
+        "uuid": uuid,
+        "type": said["type"],
+        "seq": seq,
+        "topic": topic,
+        "name": said.get("datasetName", ""),
+        "since": iso(since),
+        "refused": refused,
+    }

@@ -1,0 +1,121 @@
+"""Times and offsets on the command line, and what a terminal is shown."""
+
+import argparse
+import io
+import sys
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ingest.commands.selection import topic_of
+from ingest.logs import plain
+from ingest.points import iso_seconds, moment, point, shown
+from ingest.terminal import Counting, agreed, columns, fitting, plain_lines
+from ingest.topics import Place, TopicError
+
+NOW = 1_800_000_000.0
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"),
+    [
+        ("2026-11-22", 1795305600.0),
+        ("2026-11-22T10:00", 1795341600.0),
+        ("2026-11-22T10:00:00Z", 1795341600.0),
+        ("2026-11-22T11:00+01:00", 1795341600.0),
+        ("90m", NOW - 5400),
+        ("1.5h", NOW - 5400),
+        ("2w", NOW - 1_209_600),
+    ],
+)
+def test_times(text, seconds):
+    assert moment(text, lambda: NOW) == seconds
+    assert point(text, lambda: NOW) == seconds
+
+
+@pytest.mark.parametrize("text", ["", "yesterday", "20261122", "2026-13-01", "5 h", "-5h", "1e3h", "2026-11-22T25:00"])
+def test_what_is_no_time(text):
+    with pytest.raises(argparse.ArgumentTypeError, match="is not a time: write 2026-11-22"):
+        moment(text, lambda: NOW)
+
+
+def test_offsets():
+    assert point("1200") == {None: 1200}
+    assert point("0:1,12:5") == {0: 1, 12: 5}
+    for text in ("0:1,0:2", "0:", "0:1,", "-1", "1:2:3"):
+        with pytest.raises(argparse.ArgumentTypeError):
+            point(text)
+
+
+@given(st.dictionaries(st.integers(0, 99), st.integers(0, 10**17), min_size=1))
+def test_offsets_are_read_as_they_are_shown(offsets):
+    assert point(shown(offsets)) == offsets
+
+
+@given(st.integers(0, 10**10))
+def test_times_are_read_as_they_are_shown(seconds):
+    assert moment(iso_seconds(seconds)) == seconds
+
+
+@given(st.floats())
+def test_any_time_of_a_producer_can_be_shown(seconds):
+    assert iso_seconds(seconds)
+
+
+@given(st.text())
+def test_no_text_can_steer_a_terminal(text):
+    shown = plain_lines(text)
+    assert all(each.isprintable() or each == "\n" for each in shown)
+    shown.encode()
+    assert plain(text).isprintable()
+
+
+def test_a_table_is_cut_to_the_terminal_only_where_there_is_one(monkeypatch):
+    lines = columns([("ID", "REASON"), ("0:1", "x" * 500)])
+    assert fitting(lines).splitlines() == ["ID   REASON", f"0:1  {'x' * 500}"]
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True, raising=False)
+    monkeypatch.setenv("COLUMNS", "20")
+    assert fitting(lines).splitlines()[1] == f"0:1  {'x' * 14}…"
+
+
+def test_progress_is_said_only_if_it_takes_long(capsys, monkeypatch):
+    now = [0.0]
+    monkeypatch.setattr("ingest.terminal.time.monotonic", lambda: now[0])
+    count = Counting("replayed", 5000)
+    count(1)
+    assert capsys.readouterr().err == ""
+    now[0] = 2.5
+    count(1200)
+    count(1300)
+    count.over()
+    assert capsys.readouterr().err == "replayed: 1,200 of 5,000 \n"
+
+
+@pytest.mark.parametrize(("answer", "agrees"), [("y\n", True), ("YES\n", True), ("\n", False), ("", False)])
+def test_a_question_is_asked_only_at_a_terminal(monkeypatch, answer, agrees):
+    stdin = io.StringIO(answer)
+    monkeypatch.setattr(sys, "stdin", stdin)
+    assert not agreed("sure?")
+    stdin.isatty = lambda: True
+    assert agreed("sure?") == agrees
+
+
+def test_the_topic_of_a_beamline():
+    there = ["scifish-max", "scifish-bio-max", "x-veritas", "y-veritas", "x-cosaxs"]
+    assert topic_of("max", there) == "scifish-max"
+    assert topic_of("cosaxs", there) == "x-cosaxs"
+    for name in ("veritas", "nobody"):
+        with pytest.raises(TopicError, match="say --topic"):
+            topic_of(name, there)
+
+
+@given(st.from_regex(r"[A-Za-z0-9._-]{1,249}", fullmatch=True), st.integers(0, 999), st.integers(0, 10**17))
+def test_a_place_is_read_as_it_is_written(topic, partition, offset):
+    place = Place(topic, partition, offset)
+    assert Place.read(f"replay of {place}") == place
+
+
+@given(st.text())
+def test_any_text_may_be_asked_for_a_place(text):
+    assert Place.read(text) is None or str(Place.read(text)) in text
