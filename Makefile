@@ -7,7 +7,7 @@ READY := $(VENV)/.ready
 # Two processes, each with its own servers; a file's tests stay together. PARALLEL= for one.
 PARALLEL ?= -n 2 --dist loadfile
 
-.PHONY: demo test test-oldest lint bench faults soak pictures clean
+.PHONY: demo test test-oldest lint bench faults soak fuzz pictures clean
 
 demo: $(READY)
 	$(BIN)/python -m deploy.demo $(if $(KEEP),--keep)
@@ -32,9 +32,14 @@ bench: $(READY)
 faults: $(READY)
 	$(BIN)/python -m tests.faults $(ARGS)
 
-# The same for two hours.
+# SciCow with 20,000 messages while everything goes wrong, then the same as `faults` for two hours.
 soak: $(READY)
+	$(BIN)/python -m tests.soak $(SOAK)
 	$(BIN)/python -m tests.faults --minutes 120 $(ARGS)
+
+# Whatever may come out of Kafka into SciCow: 100,000 messages.
+fuzz: $(READY)
+	$(BIN)/python -m tests.fuzz $(ARGS)
 
 # The same tests with the oldest versions that setup.cfg promises.
 test-oldest:
@@ -45,6 +50,7 @@ test-oldest:
 pictures: $(READY)
 	$(BIN)/python -m tests.ui.pictures
 	$(BIN)/python -m tests.ui.scidog_picture
+	$(BIN)/python -m tests.ui.scicow_picture
 
 $(READY): setup.cfg pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \

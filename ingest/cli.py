@@ -10,10 +10,10 @@ try:
 except ImportError as missing:
     sys.exit(f"scicow: {missing}; say: pip install 'sardana-scizoo[ingest]'")
 
-from ingest.commands import check_mapping, config, run
+from ingest.commands import check_mapping, config, run, status
 from ingest.settings import SettingsError
 
-COMMANDS = (run, config, check_mapping)
+COMMANDS = (run, status, config, check_mapping)
 
 
 def main(argv: list[str] | None = None) -> int:

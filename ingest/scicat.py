@@ -308,9 +308,9 @@ class SciCat:
     def _without_secrets(self, answer: Answer) -> Answer:
         """A refusal may quote what was sent, and its text gets into logs and dead letters."""
         content = answer.content
-        for secret in (self._token, self._password):
-            if secret:
-                content = content.replace(secret.encode(), b"***")
+        for secret in filter(None, (self._token, self._password)):
+            for form in (secret, json.dumps(secret)[1:-1], json.dumps(secret, ensure_ascii=False)[1:-1]):
+                content = content.replace(form.encode(), b"***")
         return replace(answer, content=content)
 
 

@@ -13,6 +13,7 @@ from ingest.ingestor import Ingestor
 from ingest.items import Item
 from ingest.judge import Judge, is_mistake_of_ours
 from ingest.lanes import Lanes
+from ingest.logs import about, also
 from ingest.progress import Progress
 from ingest.settings import Settings
 from scifish.message import decode
@@ -53,17 +54,21 @@ class Workers:
         item = self.lanes.take()
         if item is None:
             return False
-        try:
-            self._work_on(item)
-        except Exception:
-            log.exception("%s: a mistake in SciCow itself, please report it; trying it again", item)
-            self._try_again(item, LONGEST_WAIT)
+        uuid = "" if item.lane == str(item) else item.lane[:100]
+        with about(uuid=uuid, topic=item.partition.topic, partition=item.partition.number, offset=item.offset):
+            try:
+                self._work_on(item)
+            except Exception:
+                log.exception("%s: a mistake in SciCow itself, please report it; trying it again", item)
+                self._try_again(item, LONGEST_WAIT)
         return True
 
     def _work_on(self, item: Item) -> None:
         began = time.monotonic()
         try:
-            self._ingestor.ingest(decode(item.kafka.value() or b""))
+            message = decode(item.kafka.value() or b"")
+            also(beamline=message["beamline"], proposal=message["proposalId"])
+            self._ingestor.ingest(message)
         except Exception as error:
             wait = self._judge.failed(item, error, began)
             if wait is None:

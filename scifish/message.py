@@ -537,7 +537,23 @@ def schema() -> Message:
 def _validator() -> Any:
     import jsonschema  # of the extra [ingest]: a machine that only records does without
 
-    return jsonschema.Draft202012Validator(schema())
+    return jsonschema.Draft202012Validator(_inlined(schema(), schema()["$defs"]))
+
+
+def _inlined(part: Any, definitions: Message, inside: tuple[str, ...] = ()) -> Any:
+    """The schema with the definitions in the places of their references: looking those up took a third of the time.
+
+    What refers to itself stays a reference.
+    """
+    if isinstance(part, list):
+        return [_inlined(inner, definitions, inside) for inner in part]
+    if not isinstance(part, dict):
+        return part
+    name = part.get("$ref", "").removeprefix("#/$defs/")
+    if name and name not in inside:
+        part = {**definitions[name], **{key: inner for key, inner in part.items() if key != "$ref"}}
+        inside = (*inside, name)
+    return {key: _inlined(inner, definitions, inside) for key, inner in part.items()}
 
 
 def check(message: Any) -> None:
@@ -552,10 +568,17 @@ def _no_constant(name: str) -> None:
     raise ValueError(f"{name} is not JSON")
 
 
+def _finite(digits: str) -> float:
+    value = float(digits)
+    if math.isinf(value):
+        raise ValueError(f"the number {digits[:20]} is too large")
+    return value
+
+
 def decode(data: bytes) -> Message:
     """A checked message. MessageError if it is not JSON, or not of the schema."""
     try:
-        message = json.loads(data, parse_constant=_no_constant)
+        message = json.loads(data, parse_constant=_no_constant, parse_float=_finite)
     except (ValueError, RecursionError) as error:
         raise MessageError(f"not JSON: {error}") from error
     check(message)

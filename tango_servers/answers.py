@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import time
 from collections.abc import Iterator, Mapping, Sequence
 
 import tango
@@ -34,15 +35,23 @@ class Announcer:
         for name in (*names, "State", "Status"):
             device.set_change_event(name, True, False)
 
-    def announce(self, state: tango.DevState, status: str, values: Mapping[str, object]) -> None:
-        """`values`: those of the attributes that events are pushed for."""
+    def announce(
+        self,
+        state: tango.DevState,
+        status: str,
+        values: Mapping[str, object],
+        qualities: Mapping[str, tango.AttrQuality] | None = None,
+    ) -> None:
+        """`values`: those of the attributes that events are pushed for; valid, if `qualities` says nothing else."""
         status = sendable(status)
         self._device.set_state(state)
         self._device.set_status(status)
+        now: dict[str, object] = {"State": state, "Status": status}
         for name, value in values.items():
-            if self._told.get(name) != value:
-                self._device.push_change_event(name, value)
-        now = {**values, "State": state, "Status": status}
+            quality = (qualities or {}).get(name, tango.AttrQuality.ATTR_VALID)
+            now[name] = value, quality
+            if self._told.get(name) != now[name]:
+                self._device.push_change_event(name, value, time.time(), quality)
         for name in ("State", "Status"):
             if self._told.get(name) != now[name]:
                 self._device.push_change_event(name)

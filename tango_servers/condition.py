@@ -1,4 +1,4 @@
-"""What state a PathFixer is in, and what its Status says."""
+"""What state a device is in, and what its Status says."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from tango import DevState
 class Condition:
     """Sentences that say what is wrong and what to do.
 
-    `faults`: it cannot do its work; there is no folder for the data. `limits`: it works, but not all is as it
-    should be. `remarks` are said only.
+    `faults`: it cannot do its work, as a PathFixer without a folder for the data. `limits`: it works, but not
+    all is as it should be. `remarks` are said only.
     """
 
     faults: list[str] = field(default_factory=list)

@@ -1,7 +1,16 @@
-"""The embedded catalogue as a real process, for any test that needs a SciCat."""
+"""The SciCats that tests run against: the embedded one as a real process, and one given by the environment.
+
+    SCIZOO_SCICAT_URL=https://... SCIZOO_SCICAT_USERNAME=... SCIZOO_SCICAT_PASSWORD=... \\
+        pytest tests/contract tests/integration/test_scicow.py
+
+The account must be an administrator (ADMIN_GROUPS). SCIZOO_SCICAT_USER=name:password:group, a
+member of one group who may create, and SCIZOO_SCICAT_OTHER=name:password, someone of another
+group, add the tests of who sees what. Nothing is removed from it afterwards.
+"""
 
 from __future__ import annotations
 
+import os
 import sys
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -9,6 +18,9 @@ from pathlib import Path
 import yaml
 
 from deploy.demo.processes import Process, Processes
+
+KINDS = ["embedded", *(["given"] if os.environ.get("SCIZOO_SCICAT_URL") else [])]
+"""What there is to run against."""
 
 
 @dataclass(frozen=True)
@@ -36,6 +48,23 @@ class Catalogue:
     user2: Account | None = USER2
     process: Process | None = None
     accounts: tuple[Account, ...] = field(default=(INGESTOR, USER1, USER2))
+
+
+def given_catalogue() -> Catalogue:
+    """The one of the environment. KeyError names the variable that is not set."""
+    ingestor = Account(os.environ["SCIZOO_SCICAT_USERNAME"], os.environ["SCIZOO_SCICAT_PASSWORD"], admin=True)
+    return Catalogue(
+        os.environ["SCIZOO_SCICAT_URL"].rstrip("/"),
+        ingestor,
+        _account("SCIZOO_SCICAT_USER"),
+        _account("SCIZOO_SCICAT_OTHER"),
+    )
+
+
+def _account(variable: str) -> Account | None:
+    name, _, rest = os.environ.get(variable, "").partition(":")
+    password, _, group = rest.partition(":")
+    return Account(name, password, (group,) if group else ()) if name else None
 
 
 def write_accounts(path: Path, accounts: tuple[Account, ...] = (INGESTOR, USER1, USER2)) -> Path:

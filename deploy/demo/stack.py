@@ -231,6 +231,7 @@ class Stack:
             },
             "user_office": f"yaml:{OFFICE}",
             "office_memory": str(self.folder / "scicow" / "proposals.json"),
+            "http": {"port": 0},  # another one may run on this machine
         }
         config.write_text(yaml.safe_dump(settings), "utf-8")
         return self.processes.start(

@@ -5,11 +5,15 @@ from __future__ import annotations
 import argparse
 import logging
 import signal
-import sys
 from collections.abc import Callable
+from pathlib import Path
 
+from ingest import logs
 from ingest.commands.common import Commands, add_config
+from ingest.scicat import NotAllowed, SciCat, SciCatError
 from ingest.settings import load
+
+log = logging.getLogger(__name__)
 
 
 def add(commands: Commands) -> None:
@@ -24,6 +28,7 @@ def add(commands: Commands) -> None:
     run.add_argument(
         "--log-level", default="info", choices=("debug", "info", "warning", "error"), help="(default: info)"
     )
+    run.add_argument("--log-format", default="text", choices=logs.FORMATS, help="(default: text)")
     run.set_defaults(command=_run)
 
 
@@ -32,30 +37,32 @@ def _run(args: argparse.Namespace) -> int:
     from ingest.deadletters import DeadLetters
     from ingest.ingestor import Ingestor
     from ingest.progress import Progress
-    from ingest.scicat import NotAllowed, SciCat, SciCatError
+    from ingest.seeing import seen
     from ingest.validation import validation_from
 
-    logging.basicConfig(
-        level=args.log_level.upper(), format="%(asctime)s %(levelname)s %(name)s: %(message)s", stream=sys.stderr
-    )
+    logs.set_up(args.log_level, args.log_format)
     settings = load(args.config)
     account = settings.scicat
     client = SciCat(account.url, account.username, str(account.password), timeout=account.timeout)
     ingestor = Ingestor(client, settings, validation_from(settings, client))
-    cow = SciCow(settings, ingestor, DeadLetters(settings), Progress())
+    progress = Progress()
+    cow = SciCow(settings, ingestor, DeadLetters(settings), progress)
     _stop_on_signals(cow.stop)
-    log = logging.getLogger("ingest")
-    log.info("datasets go to SciCat at %s", account.url)
+    with seen(settings, cow, progress):
+        _log_in(client, args.config)
+        cow.run()
+    return 0
+
+
+def _log_in(client: SciCat, config: Path) -> None:
+    """Now, so that a mistake in the settings is seen at once, and not with the first message."""
+    log.info("datasets go to SciCat at %s", client.base_url)
     try:
         client.login()
     except NotAllowed as error:
-        log.error(
-            "%s: check scicat.username and scicat.password in %s; messages are held until then", error, args.config
-        )
+        log.error("%s: check scicat.username and scicat.password in %s; messages are held until then", error, config)
     except SciCatError as error:
         log.warning("SciCat does not answer now, messages are held until it does: %s", error)
-    cow.run()
-    return 0
 
 
 def _stop_on_signals(stop: Callable[[], None]) -> None:

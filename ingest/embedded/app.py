@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Sequence
 from typing import Any
 
 from fastapi import FastAPI, Request
@@ -11,13 +13,15 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from ingest.embedded import dataset_routes, file_routes, other_routes
 from ingest.embedded.catalogue import Catalogue
+from ingest.embedded.faults import Faults, Faulty, Rule, fault_routes
 from ingest.embedded.filters import FilterError
 from ingest.embedded.metadata import TopLevelNull
 from ingest.embedded.web import error_body
 
 
-def make_app(catalogue: Catalogue) -> ASGIApp:
-    """The ASGI application of this catalogue."""
+def make_app(catalogue: Catalogue, rules: Sequence[Rule] = ()) -> ASGIApp:
+    """The ASGI application of this catalogue. `rules` are the faults that it begins with."""
+    faults = Faults(rules)
     app = FastAPI(title="SciCat, embedded", openapi_url=None)
     app.state.catalogue = catalogue
     # Routes with a fixed name come before those with a pid in the same place.
@@ -29,22 +33,30 @@ def make_app(catalogue: Catalogue) -> ASGIApp:
     app.include_router(other_routes.auth_routes())
     for resource in (other_routes.PROPOSAL, other_routes.SAMPLE, other_routes.INSTRUMENT):
         app.include_router(other_routes.ResourceApi(resource).router())
+    app.include_router(fault_routes(faults))
     app.add_exception_handler(HTTPException, _refused)
     app.add_exception_handler(FilterError, _bad_filter)
     app.add_exception_handler(TopLevelNull, _top_level_null)
     app.add_exception_handler(Exception, _failed)
-    return _UndecodedPath(app)
+    return Faulty(_UndecodedPath(app), faults, catalogue.tokens)
+
+
+_FIXED = re.compile(r"/api/v\d/[A-Za-z]+")
 
 
 class _UndecodedPath:
-    """Lets routes match the path as it was sent: in `/datasets/a%2Fb` the pid is one part of it."""
+    """Lets routes match the path as it was sent: in `/datasets/a%2Fb` the pid is one part of it.
+
+    Of the kind of document upper and lower case are the same, as on the real server: pyscicat asks for `Datasets`.
+    """
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http" and scope.get("raw_path"):
-            scope = {**scope, "path": scope["raw_path"].decode("latin-1")}
+            path = scope["raw_path"].decode("latin-1")
+            scope = {**scope, "path": _FIXED.sub(lambda found: found[0].lower(), path, count=1)}
         await self._app(scope, receive, send)
 
 

@@ -19,6 +19,7 @@ except ImportError as missing:
 from ingest.embedded.accounts import AccountsError, load_accounts
 from ingest.embedded.app import make_app
 from ingest.embedded.catalogue import COLLECTIONS, Catalogue
+from ingest.embedded.faults import DEEDS, Connection, FaultsError, read_rules
 from ingest.embedded.store import Store, StoreError
 from ingest.embedded.tokens import Tokens
 
@@ -26,13 +27,27 @@ _DESCRIPTION = """\
 SciCat's REST API (the part that SciCow and the scan log use) over one SQLite file, for beamlines
 that have no SciCat yet, for demos and for tests.
 """
-_EPILOG = """\
+_DEEDS = "\n".join(f"  {name:14}{what}" for name, what in DEEDS.items())
+_EPILOG = f"""\
 The accounts file is a YAML list, readable by its owner only:
 
-  - {username: ingestor, password: "...", email: ingestor@example.org, groups: [], admin: true}
-  - {username: jane, password: "...", email: jane@example.org, groups: [20250001-group]}
+  - {{username: ingestor, password: "...", email: ingestor@example.org, groups: [], admin: true}}
+  - {{username: jane, password: "...", email: jane@example.org, groups: [20250001-group]}}
 
 An admin may do everything; others see and change what belongs to their groups.
+
+The file of faults, for trying out what clients make of them, is a YAML list of rules:
+
+  - {{do: answer_after, status: 500, method: POST, path: /origdatablocks$, nth: 3}}
+  - {{do: slow, seconds: 0.02}}
+
+`method` and `path` (a regular expression) say which calls; `nth`, `every`, or `fraction` with a `seed`,
+which of these (default: all); `times` how often at most; `do` is one of
+
+{_DEEDS}
+
+While it runs, an admin on the same machine may GET, PUT and DELETE the rules at /embedded/faults.
+
 The URL is printed once requests are accepted. Stop with SIGTERM or Ctrl-C.
 Exit status: 0 stopped, 1 could not start, 2 wrong usage.
 """
@@ -49,15 +64,17 @@ def main() -> int:
         _warn_of_readers(arguments.accounts)
         accounts = load_accounts(arguments.accounts)
         listener = _listen(arguments.host, arguments.port)
+        rules = read_rules(arguments.faults) if arguments.faults else []
         store = Store(arguments.database, COLLECTIONS)
-    except (AccountsError, StoreError, OSError) as error:
+    except (AccountsError, FaultsError, StoreError, OSError) as error:
         print(f"scicat-embedded: {error}", file=sys.stderr)
         return 1
     try:
         tokens = Tokens(store.secret("tokens"), arguments.token_hours * 3600)
-        app = make_app(Catalogue(store, accounts, tokens))
+        app = make_app(Catalogue(store, accounts, tokens), rules)
         config = uvicorn.Config(
             app,
+            http=Connection,
             log_config=None,
             access_log=False,
             lifespan="off",
@@ -97,6 +114,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--token-hours", type=_hours, default=1.0, metavar="H", help="how long a login lasts (%(default)s)"
     )
+    parser.add_argument("--faults", type=Path, metavar="FILE", help="fail as this file says: YAML, see below")
     return parser
 
 

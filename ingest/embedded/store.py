@@ -32,6 +32,9 @@ SCHEMA_VERSION = 1
 SLOW = 0.3
 """Seconds of a sorted query from which on an index for its order is worth while."""
 
+_MOST = 2.0**62
+"""What SQLite can hold as an integer."""
+
 PUBLIC, READER = "public", "reader"
 """Rows of members for who may read: `public` where everybody may, `reader` with the name of a group."""
 
@@ -110,6 +113,12 @@ class Collection:
             )
         self._add(connection, number, document, words)
 
+    def set_plain(self, connection: sqlite3.Connection, key: str, values: Mapping[str, str | int]) -> None:
+        """Set fields of the document with this key, if there is one, that nobody looks for by a word or a member."""
+        paths = ", ?, ?" * len(values)
+        given = [each for name, value in values.items() for each in (f"$.{name}", value)]
+        connection.execute(f"UPDATE {self.table} SET document = json_set(document{paths}) WHERE key = ?", (*given, key))
+
     def delete(self, connection: sqlite3.Connection, key: str) -> None:
         number = self._remove_parts(connection, key)
         connection.execute(f"DELETE FROM {self.table} WHERE id = ?", (number,))
@@ -175,6 +184,16 @@ class Collection:
             condition.values,
         ).fetchone()
         return int(row[0])
+
+    def sums(self, connection: sqlite3.Connection, paths: Iterable[str], condition: Condition) -> list[int]:
+        """Over the documents, of a number at each path, or of the length where there is a list."""
+        each = ", ".join(
+            f"total(CASE json_type(document, '{path}') WHEN 'array' THEN json_array_length(document, '{path}')"
+            f" ELSE json_extract(document, '{path}') END)"
+            for path in paths
+        )
+        row = connection.execute(f"SELECT {each} FROM {self.table} WHERE {condition.sql}", condition.values).fetchone()
+        return [int(min(value, _MOST)) for value in row]
 
     def counts(self, connection: sqlite3.Connection, path: str, condition: Condition) -> list[tuple[Any, int]]:
         """(value, how many documents) of a field, in falling order.

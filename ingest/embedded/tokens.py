@@ -19,11 +19,16 @@ class Tokens:
     def __init__(self, secret: bytes, life: float) -> None:
         self._secret = secret
         self.life = life
+        self._void_before = 0.0
+
+    def void(self) -> None:
+        """Every token that was given out so far counts as expired, until the next start."""
+        self._void_before = time.time()
 
     def issue(self, username: str) -> str:
         now = time.time()
         header = _encode(b'{"alg":"HS256","typ":"JWT"}')
-        claims = {"username": username, "iat": int(now), "exp": now + self.life}
+        claims = {"username": username, "iat": now, "exp": now + self.life}
         signed = f"{header}.{_encode(json.dumps(claims).encode())}"
         return f"{signed}.{self._signature(signed)}"
 
@@ -37,7 +42,8 @@ class Tokens:
             claims = json.loads(base64.urlsafe_b64decode(signed.partition(".")[2] + "=="))
         except (ValueError, binascii.Error):
             return None
-        return str(claims["username"]) if claims["exp"] > time.time() else None
+        alive = claims["exp"] > time.time() and claims["iat"] > self._void_before
+        return str(claims["username"]) if alive else None
 
     def _signature(self, signed: str) -> str:
         return _encode(hmac.digest(self._secret, signed.encode("utf-8", "replace"), hashlib.sha256))

@@ -1,15 +1,7 @@
-"""The SciCats that the contract is checked on: the embedded one, and one given by the environment.
-
-    SCIZOO_SCICAT_URL=https://... SCIZOO_SCICAT_USERNAME=... SCIZOO_SCICAT_PASSWORD=... pytest tests/contract
-
-The account must be an administrator (ADMIN_GROUPS). SCIZOO_SCICAT_USER=name:password:group, a
-member of one group who may create, and SCIZOO_SCICAT_OTHER=name:password, someone of another
-group, add the tests of who sees what. Nothing is removed from it afterwards.
-"""
+"""The SciCats that the contract is checked on: the embedded one, and one given by the environment (tests.catalogue)."""
 
 from __future__ import annotations
 
-import os
 import uuid
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -17,38 +9,20 @@ from typing import Any
 import pytest
 
 from deploy.demo.processes import Processes
-from tests.catalogue import Account, Catalogue, start_catalogue
+from tests.catalogue import KINDS, Catalogue, given_catalogue, start_catalogue
 from tests.contract.api import Api
 
 Json = dict[str, Any]
-
-KINDS = ["embedded", *(["given"] if os.environ.get("SCIZOO_SCICAT_URL") else [])]
 
 
 @pytest.fixture(scope="session", params=KINDS)
 def catalogue(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Catalogue]:
     if request.param == "given":
-        yield _given()
+        yield given_catalogue()
         return
     folder = tmp_path_factory.mktemp("catalogue")
     with Processes(folder / "logs") as processes:
         yield start_catalogue(processes, folder)
-
-
-def _given() -> Catalogue:
-    ingestor = Account(os.environ["SCIZOO_SCICAT_USERNAME"], os.environ["SCIZOO_SCICAT_PASSWORD"], admin=True)
-    return Catalogue(
-        os.environ["SCIZOO_SCICAT_URL"].rstrip("/"),
-        ingestor,
-        _account("SCIZOO_SCICAT_USER"),
-        _account("SCIZOO_SCICAT_OTHER"),
-    )
-
-
-def _account(variable: str) -> Account | None:
-    name, _, rest = os.environ.get(variable, "").partition(":")
-    password, _, group = rest.partition(":")
-    return Account(name, password, (group,) if group else ()) if name else None
 
 
 @pytest.fixture

@@ -14,7 +14,7 @@ from tests.faults.clock import JUMPS
 from tests.faults.system import System
 
 GAP = (0.5, 5.0)
-"""Seconds from one fault to the next."""
+"""Seconds from one fault to the next, where nothing else is said."""
 
 SETTLE = 5.0
 """Seconds that a disk which was full stays quiet: what waited in memory is written by then."""
@@ -50,6 +50,7 @@ class Chaos:
     note: Callable[[str], None]
     active: list[Active] = field(default_factory=list)
     counts: dict[str, int] = field(default_factory=dict)
+    gap: tuple[float, float] = GAP
     _plan: list[Fault] = field(default_factory=list)
     _next: float = 0.0
 
@@ -75,7 +76,7 @@ class Chaos:
         self.counts[fault.name] = self.counts.get(fault.name, 0) + 1
         self.note(f"{fault.name}{f' ({what})' if what else ''}")
         self.active.append(Active(fault, now + self.random.uniform(*fault.lasts)))
-        self._next = now + self.random.uniform(*GAP)
+        self._next = now + self.random.uniform(*self.gap)
 
     def demand(self, name: str) -> None:
         """Have this fault next, if it is not there already."""

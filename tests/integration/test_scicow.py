@@ -1,11 +1,13 @@
-"""SciCow as it runs: its own process, between a real Kafka and a real catalogue."""
+"""SciCow as it runs: its own process, between a real Kafka and a catalogue: the embedded one, or any given by its URL.
+
+What needs a catalogue that can be stopped is left out on the given one.
+"""
 
 from __future__ import annotations
 
 import json
 import os
 import signal
-import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -14,15 +16,15 @@ from typing import Any
 from uuid import uuid4
 
 import pytest
-import yaml
 from confluent_kafka import Consumer, Producer
 
 from deploy.demo.processes import Process, Processes
 from ingest.scicat import SciCat
 from scifish.message import Message, encode
-from tests.catalogue import INGESTOR, Catalogue, start_catalogue
+from tests.catalogue import KINDS, Catalogue, given_catalogue, start_catalogue
 from tests.kafka import Kafka, file, free_ports, message, send
 from tests.proxy import Proxy, proxy
+from tests.scicow import start_scicow, write_settings
 
 PNG = "data:image/png;base64," + (
     "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
@@ -32,7 +34,7 @@ PNG = "data:image/png;base64," + (
 class Beamline:
     """A topic, a SciCow that reads it, and the catalogue where it arrives."""
 
-    def __init__(self, folder: Path, processes: Processes, kafka: Kafka) -> None:
+    def __init__(self, folder: Path, processes: Processes, kafka: Kafka, given: bool) -> None:
         self.kafka = kafka
         self.processes = processes
         self.folder = folder
@@ -41,47 +43,32 @@ class Beamline:
         self.dead_letter_topic = f"dead-{self.run}"
         self._port = free_ports(1)[0]
         self._starts = 0
-        self.start_catalogue()
+        if given:
+            self._use(given_catalogue())
+        else:
+            self.start_catalogue()
         self.scicow = self.start_scicow()
 
     def start_catalogue(self) -> None:
         self._starts += 1
         name = f"scicat-{self._starts}"
-        self.catalogue: Catalogue = start_catalogue(self.processes, self.folder, port=self._port, name=name)
-        self.scicat = SciCat(self.catalogue.url, INGESTOR.username, INGESTOR.password)
+        self._use(start_catalogue(self.processes, self.folder, port=self._port, name=name))
+
+    def _use(self, catalogue: Catalogue) -> None:
+        self.catalogue = catalogue
+        self.scicat = SciCat(catalogue.url, catalogue.ingestor.username, catalogue.ingestor.password)
+
+    def stop_catalogue(self) -> None:
+        if self.catalogue.process is None:
+            pytest.skip("a SciCat given by its URL is not ours to stop")
+        self.catalogue.process.stop()
 
     def start_scicow(self, **settings: Any) -> Process:
-        config, librdkafka = self.folder / "scicow.yaml", self.folder / "kafka.properties"
-        librdkafka.touch(mode=0o600)
-        librdkafka.write_text("# so that a killed one is replaced soon\nsession.timeout.ms=6000\n")
-        config.write_text(
-            yaml.safe_dump(
-                {
-                    "kafka": {
-                        "bootstrap_servers": self.kafka.bootstrap,
-                        "group_id": f"scicow-{self.run}",
-                        "config_file": str(librdkafka),
-                        "topics": f"^scifish-{self.run}.*",
-                    },
-                    "dead_letter_topic": self.dead_letter_topic,
-                    "scicat": self.account(),
-                    "contact": {
-                        "owner": "Data manager",
-                        "contact_email": "data@example.org",
-                        "principal_investigator": "Data manager",
-                    },
-                    **settings,
-                }
-            )
-        )
+        # What is in a catalogue of others is not counted.
+        own = {"creation_location": f"/{self.run}"}
+        config = write_settings(self.folder, self.kafka.bootstrap, self.catalogue, self.run, **own, **settings)
         self._starts += 1
-        argv = [str(Path(sys.executable).with_name("scicow")), "run", "--config", str(config)]
-        env = {**os.environ, "SCIZOO_SCICAT_PASSWORD": INGESTOR.password}
-        return self.processes.start(f"scicow-{self._starts}", argv, env)
-
-    def account(self, **changes: Any) -> dict[str, Any]:
-        name, password = INGESTOR.username, "${SCIZOO_SCICAT_PASSWORD}"
-        return {"url": self.catalogue.url, "username": name, "password": password, **changes}
+        return start_scicow(self.processes, f"scicow-{self._starts}", config, self.catalogue)
 
     def send(self, *messages: Message, topic: str = "") -> None:
         data = [(each["uuid"], encode(each)) for each in messages]
@@ -95,7 +82,12 @@ class Beamline:
         return found["scientificMetadata"]["scan"]["status"]["value"] if found else None
 
     def count(self) -> int:
-        return len(self.scicat.datasets(fields=["pid"], limit=10_000))
+        return len(self.datasets())
+
+    def datasets(self) -> list[dict[str, Any]]:
+        """All of this run."""
+        where = {"creationLocation": f"/{self.run}"}
+        return self.scicat.datasets(where, fields=["pid", "numberOfFiles", "size"], limit=10_000)
 
     def dead_letters(self, number: int) -> list[tuple[bytes | None, dict[str, str]]]:
         """Values and headers of so many dead letters; fails if there are fewer."""
@@ -120,10 +112,10 @@ class Beamline:
         return found
 
 
-@pytest.fixture
-def beamline(tmp_path: Path, kafka: Kafka) -> Iterator[Beamline]:
+@pytest.fixture(params=KINDS)
+def beamline(request: pytest.FixtureRequest, tmp_path: Path, kafka: Kafka) -> Iterator[Beamline]:
     with Processes(tmp_path / "logs") as processes:
-        yield Beamline(tmp_path / "run", processes, kafka)
+        yield Beamline(tmp_path / "run", processes, kafka, request.param == "given")
 
 
 def eventually(true: Callable[[], object], timeout: float = 45.0) -> None:
@@ -234,8 +226,7 @@ def test_nothing_is_lost_while_the_catalogue_is_away(beamline: Beamline) -> None
     first = [message("snapshot") for _ in range(5)]
     beamline.send(*first)
     eventually(lambda: beamline.count() == 5)
-    assert beamline.catalogue.process is not None
-    beamline.catalogue.process.stop()
+    beamline.stop_catalogue()
     later = [message("snapshot") for _ in range(20)]
     beamline.send(*later)
     beamline.scicow.wait_for("held: SciCat does not answer")
@@ -248,8 +239,7 @@ def test_nothing_is_lost_while_the_catalogue_is_away(beamline: Beamline) -> None
 
 def test_a_refused_account_loses_nothing(beamline: Beamline) -> None:
     beamline.scicow.stop()
-    wrong = {"url": beamline.catalogue.url, "username": "ingestor", "password": "${PATH}"}
-    scicow = beamline.start_scicow(scicat=wrong)
+    scicow = beamline.start_scicow(scicat={"password": "${PATH}"})
     given = message("snapshot")
     beamline.send(given)
     scicow.wait_for("check scicat.username and scicat.password")
@@ -268,7 +258,7 @@ def test_a_killed_scicow_loses_nothing_and_makes_nothing_twice(beamline: Beamlin
         beamline.scicow = beamline.start_scicow()
     eventually(lambda: all(beamline.status(began) == "completed" for began, _ in scans), timeout=90)
     eventually(lambda: all(len(beamline.scicat.files(f"scizoo/{began['uuid']}")) == 1 for began, _ in scans))
-    found = beamline.scicat.datasets(fields=["pid", "numberOfFiles", "size"], limit=1000)
+    found = beamline.datasets()
     assert len(found) == 50
     assert {(each["numberOfFiles"], each["size"]) for each in found} == {(1, 10)}
 
@@ -303,8 +293,7 @@ def test_sigterm_stops_it_cleanly_and_it_goes_on_where_it_was(beamline: Beamline
     eventually(lambda: beamline.scicow.text.count("completed, 1 files") == 3)
     given = message("snapshot")
     if away:
-        assert beamline.catalogue.process is not None
-        beamline.catalogue.process.stop()
+        beamline.stop_catalogue()
         beamline.send(given)
         beamline.scicow.wait_for("held:")
     beamline.scicow.terminate()
@@ -340,13 +329,13 @@ def check_all(beamline: Beamline, scans: list[tuple[Message, Message]], timeout:
     """Each scan is there, complete, once, with its file once."""
     eventually(lambda: all(beamline.status(began) == "completed" for began, _ in scans), timeout)
     eventually(lambda: all(beamline.scicat.files(f"scizoo/{began['uuid']}") for began, _ in scans))
-    found = beamline.scicat.datasets(fields=["pid", "numberOfFiles", "size"], limit=10_000)
+    found = beamline.datasets()
     assert len(found) == len(scans)
     assert {(each["numberOfFiles"], each["size"]) for each in found} == {(1, 10)}
 
 
 def test_two_share_the_load_and_one_that_is_killed_loses_and_doubles_nothing(beamline: Beamline, slow: Proxy) -> None:
-    account = beamline.account(url=slow.url)
+    account = {"url": slow.url}
     first = beamline.start_scicow(scicat=account)
     started = message("snapshot", files=[file("/data/x.h5")])
     beamline.send(started)
@@ -386,7 +375,7 @@ class Scans:
 
 
 def test_partitions_move_while_there_is_work_and_no_dataset_has_two_writers(beamline: Beamline, slow: Proxy) -> None:
-    account = beamline.account(url=slow.url)
+    account = {"url": slow.url}
     running = [beamline.start_scicow(scicat=account)]
     with Scans(beamline) as scans:
         for before in (None, None, 0, 1):
@@ -409,7 +398,7 @@ def test_one_dataset_that_fails_holds_no_other(beamline: Beamline, slow: Proxy) 
     bad, good = message("snapshot"), [message("snapshot") for _ in range(30)]
     after = message("annotation", bad["uuid"])
     slow.fault = lambda method, uuid: 500 if uuid == bad["uuid"] and method != "GET" else None
-    scicow = beamline.start_scicow(scicat=beamline.account(url=slow.url))
+    scicow = beamline.start_scicow(scicat={"url": slow.url})
     beamline.send(bad, after, *good)
     eventually(lambda: all(beamline.status(each) == "completed" for each in good))
     assert beamline.status(bad) is None
@@ -421,7 +410,7 @@ def test_one_dataset_that_fails_holds_no_other(beamline: Beamline, slow: Proxy) 
 def test_one_dataset_that_always_fails_is_at_last_a_dead_letter(beamline: Beamline, slow: Proxy) -> None:
     bad, good = message("snapshot"), message("snapshot")
     slow.fault = lambda method, uuid: 500 if uuid == bad["uuid"] and method != "GET" else None
-    beamline.start_scicow(scicat=beamline.account(url=slow.url), server_error_wait=2)
+    beamline.start_scicow(scicat={"url": slow.url}, server_error_wait=2)
     beamline.send(bad, good)
     [(data, headers)] = beamline.dead_letters(1)
     assert json.loads(data or b"") == bad
@@ -433,20 +422,20 @@ def test_a_call_that_hangs_holds_no_other_and_no_stop(beamline: Beamline, slow: 
     hanging, good = message("snapshot"), [message("snapshot") for _ in range(10)]
     go = threading.Event()
     slow.fault = lambda method, uuid: 504 if uuid == hanging["uuid"] and not go.wait(60) else None
-    scicow = beamline.start_scicow(scicat=beamline.account(url=slow.url, timeout=4))
+    scicow = beamline.start_scicow(scicat={"url": slow.url, "timeout": 4})
     beamline.send(hanging, *good)
     eventually(lambda: all(beamline.status(each) == "completed" for each in good))
     scicow.terminate()
     assert scicow.wait(2 * 4 + 5) == 0
     go.set()
-    beamline.start_scicow(scicat=beamline.account(url=slow.url))
+    beamline.start_scicow(scicat={"url": slow.url})
     eventually(lambda: beamline.status(hanging) == "completed")
 
 
 def test_a_second_signal_ends_it_at_once(beamline: Beamline, slow: Proxy) -> None:
     go = threading.Event()
     slow.fault = lambda method, uuid: 504 if uuid and not go.wait(60) else None
-    scicow = beamline.start_scicow(scicat=beamline.account(url=slow.url, timeout=30))
+    scicow = beamline.start_scicow(scicat={"url": slow.url, "timeout": 30})
     given = message("snapshot")
     calls = slow.calls
     beamline.send(given)
@@ -456,7 +445,7 @@ def test_a_second_signal_ends_it_at_once(beamline: Beamline, slow: Proxy) -> Non
     scicow.terminate()
     assert scicow.wait(2) == -signal.SIGTERM
     go.set()
-    beamline.start_scicow(scicat=beamline.account(url=slow.url))
+    beamline.start_scicow(scicat={"url": slow.url})
     eventually(lambda: beamline.status(given) == "completed")
 
 
@@ -464,7 +453,7 @@ def test_few_messages_in_memory_are_enough(beamline: Beamline, slow: Proxy) -> N
     slow.latency = 0.0
     scans, messages = many_scans(150)
     beamline.send(*messages)
-    scicow = beamline.start_scicow(scicat=beamline.account(url=slow.url), max_waiting=2)
+    scicow = beamline.start_scicow(scicat={"url": slow.url}, max_waiting=2)
     check_all(beamline, scans)
     assert scicow.text.count(" began: ") == scicow.text.count(" completed, 1 files: ") == 150
 

@@ -129,7 +129,7 @@ class WithOffice(Beamline):
 @pytest.fixture
 def beamline(tmp_path: Path, kafka: Kafka) -> Iterator[WithOffice]:
     with Processes(tmp_path / "logs") as processes:
-        yield WithOffice(tmp_path / "run", processes, kafka)
+        yield WithOffice(tmp_path / "run", processes, kafka, given=False)
 
 
 @pytest.mark.timeout(240)

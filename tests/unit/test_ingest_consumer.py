@@ -361,7 +361,8 @@ def test_while_held_there_is_one_probe_at_a_time_with_growing_waits(cow):
 
 
 @pytest.mark.parametrize("failure", [SciCatError("x", 500), Conflict("x", 409), TimedOut("x"), SciCatError("x", 429)])
-def test_a_dataset_that_fails_waits_by_itself(cow, failure):
+def test_a_dataset_that_fails_waits_by_itself(failure):
+    cow = make(server_error_wait=60.0)
     bad, good = message(), [message() for _ in range(50)]
     cow.ingestor.failures[bad["uuid"]] = [failure] * 3
     held = []
@@ -377,7 +378,7 @@ def test_a_dataset_that_fails_waits_by_itself(cow, failure):
     assert counts(cow).retried == 3
 
 
-def test_one_that_alone_gets_no_answer_does_not_hold_the_others_for_long(cow, monkeypatch):
+def test_one_that_alone_gets_no_answer_does_not_hold_the_others_for_long(cow):
     """Such as one that kills the server's process each time."""
     bad, good = message(), [message() for _ in range(50)]
     cow.ingestor.failures[bad["uuid"]] = [SciCatError("x", 0, "cut off")] * 100_000
@@ -386,7 +387,8 @@ def test_one_that_alone_gets_no_answer_does_not_hold_the_others_for_long(cow, mo
     assert len(cow.ingestor.done) == 50
 
 
-def test_a_server_that_answers_500_to_every_dataset_is_at_fault_itself(cow, caplog):
+def test_a_server_that_answers_500_to_every_dataset_is_at_fault_itself():
+    cow = make(server_error_wait=1.0)
     all_of_them = [message() for _ in range(judge.MANY + 3)]
     cow.ingestor.away = away = [SciCatError("x", 500)] * 100_000
     held = []
@@ -394,7 +396,7 @@ def test_a_server_that_answers_500_to_every_dataset_is_at_fault_itself(cow, capl
         cow,
         *[at(number, each) for number, each in enumerate(all_of_them)],
         lambda: held.append(cow.progress.held) or cow.progress.held,
-        lambda: time.sleep(2 * SETTINGS.server_error_wait) is None and not away.clear(),
+        lambda: time.sleep(1.5) is None and not away.clear(),
     )
     assert held[-1] == "SciCat answers with status 500"
     assert not cow.dead.messages
@@ -544,9 +546,8 @@ def test_a_dataset_that_waits_for_its_proposal_is_a_dead_letter_only_after_its_t
 
 def test_the_time_of_one_reason_to_wait_does_not_count_for_the_next(cow):
     one = message()
-    cow.ingestor.failures[one["uuid"]] = [lambda: time.sleep(0.05)]
-    office_down = [NotYet("the office is down")] * 20  # more than 0.2 s
-    cow.ingestor.failures[one["uuid"]] = [*office_down, *[NotYet("unknown", 0.1)] * 2]
+    office_down = [NotYet("the office is down")] * 60  # more than 1 s
+    cow.ingestor.failures[one["uuid"]] = [*office_down, *[NotYet("unknown", 1.0)] * 2]
     run(cow, at(0, one))
     assert not cow.dead.messages
 
@@ -563,7 +564,7 @@ def test_the_time_that_scicat_was_away_does_not_count(cow):
     early, other = message("annotation"), message()
     began = message("began", early["uuid"])
     cow.ingestor.missing.add(early["uuid"])
-    cow.ingestor.longest = 0.2
+    cow.ingestor.longest = 1.0
 
     def fail():
         cow.ingestor.away = [SciCatError("x", 0)] * 100_000
@@ -576,7 +577,7 @@ def test_the_time_that_scicat_was_away_does_not_count(cow):
         fail,
         at(1, other),
         lambda: cow.progress.held,
-        lambda: time.sleep(0.4) is None,
+        lambda: time.sleep(1.5) is None,
         at(2, began),
         lambda: not cow.ingestor.away.clear(),
     )

@@ -109,7 +109,7 @@ def test_a_wrong_message_is_told_by_its_field() -> None:
         message.check({**ended([]), "status": "over"})
     with pytest.raises(message.MessageError, match=r"^annotation/rating"):
         message.check({**compose.annotation(UUID, {"rating": 9}, NOW, "", SETTINGS, ORIGIN), "seq": 3})
-    for wrong in (b"{", b'{"seq": NaN}', b"\xff"):
+    for wrong in (b"{", b'{"seq": NaN}', b"\xff", b'{"seq": 1e999}'):
         with pytest.raises(message.MessageError, match="not JSON"):
             message.decode(wrong)
     with pytest.raises(message.MessageError, match="not JSON"):

@@ -11,6 +11,7 @@ from tango.server import Device
 from scifish import config
 from tango_servers.handover import parse_consumers
 from tango_servers.PathFixer import PathFixer
+from tango_servers.SciCow import SciCow
 from tango_servers.SciDog import SciDog
 
 DOCS = Path(__file__).parents[2] / "docs"
@@ -26,7 +27,9 @@ def named(page: str, section: str) -> set[str]:
     return set(re.findall(r"^\| `([^`]+)` \|", table[1], re.MULTILINE))
 
 
-@pytest.mark.parametrize(("page", "device"), [("scidog.md", SciDog), ("pathfixer.md", PathFixer)])
+@pytest.mark.parametrize(
+    ("page", "device"), [("scidog.md", SciDog), ("pathfixer.md", PathFixer), ("scicow-device.md", SciCow)]
+)
 def test_the_page_has_each_property_attribute_and_command(page: str, device: type[Device]) -> None:
     tango_class = device.TangoClassClass
     assert named(page, "Properties") - OF_ANY_NAME == set(tango_class.device_property_list)

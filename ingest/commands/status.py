@@ -1,0 +1,87 @@
+"""`scicow status`."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import time
+from collections.abc import Sequence
+from typing import Any
+
+from ingest.commands.common import Commands, add_config
+from ingest.logs import plain
+from ingest.settings import Settings, load
+
+CLEAR = "\x1b[H\x1b[2J"
+
+
+def add(commands: Commands) -> None:
+    status = commands.add_parser(
+        "status",
+        help="how SciCow is, and all that it needs",
+        description="Ask Kafka, SciCat, the user office and the SciCow of these settings, and say what is wrong and "
+        "what to do. The exit status is 1 if anything is wrong, 0 if not.",
+    )
+    add_config(status)
+    status.add_argument("--json", action="store_true", help="for programs")
+    status.add_argument(
+        "--timeout", type=_seconds, default=5.0, metavar="SECONDS", help="for each question (default: 5)"
+    )
+    status.add_argument(
+        "--max-lag",
+        type=_seconds,
+        default=300.0,
+        metavar="SECONDS",
+        help="what is wrong with a beamline whose oldest message waits for longer (default: 300)",
+    )
+    status.add_argument("--watch", type=_seconds, metavar="SECONDS", help="show it again so often, until Ctrl-C")
+    status.set_defaults(command=_status)
+
+
+def _status(args: argparse.Namespace) -> int:
+    settings = load(args.config)
+    settings.kafka.librdkafka()  # a mistake in its file is one of the settings
+    if args.watch is None:
+        return _once(args, settings)
+    try:
+        while True:
+            _once(args, settings, CLEAR if sys.stdout.isatty() and not args.json else "")
+            time.sleep(args.watch)
+    except KeyboardInterrupt:
+        return 0
+
+
+def _once(args: argparse.Namespace, settings: Settings, before: str = "") -> int:
+    from ingest.checkup import Finding, checkup  # the other commands do without Kafka
+
+    found = [Finding("Settings", True, str(args.config)), *checkup(settings, args.timeout, args.max_lag)]
+    ok = all(each.ok for each in found)
+    if args.json:
+        parts = {each.part: {"ok": each.ok, "text": each.text, **each.facts} for each in found}
+        print(json.dumps({"ok": ok, "parts": parts}), flush=True)
+    else:
+        lines = [("ok   " if each.ok else "WRONG", each.part, each.text) for each in found]
+        beamlines = [_lags(each.facts["beamlines"]) for each in found if each.facts.get("beamlines")]
+        print(before + "\n".join(sum(beamlines, _table(lines))), flush=True)
+    return 0 if ok else 1
+
+
+def _lags(beamlines: dict[str, dict[str, Any]]) -> list[str]:
+    rows = [("topic", "not done", "oldest")]
+    for topic, lag in beamlines.items():
+        rows.append((topic, str(lag["lag"]), "?" if lag["lag_seconds"] is None else f"{lag['lag_seconds']:.0f} s"))
+    return ["", *_table(rows)]
+
+
+def _table(rows: Sequence[Sequence[str]]) -> list[str]:
+    shown = [[plain(cell) for cell in row] for row in rows]
+    widths = [max(len(row[column]) for row in shown) for column in range(len(shown[0]) - 1)]
+    return ["  ".join([*map(str.ljust, row, widths), row[-1]]) for row in shown]
+
+
+def _seconds(text: str) -> float:
+    seconds = float(text)
+    if not 0 < seconds <= 1e6:
+        raise argparse.ArgumentTypeError(f"{text} is not a number of seconds up to 1,000,000")
+    return seconds

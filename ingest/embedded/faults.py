@@ -1,0 +1,376 @@
+"""A catalogue that is told to fail: for finding out what a client makes of it.
+
+docs/reference/embedded-faults.md says what a rule is. `read_rules` reads them, `Faults` holds those in
+force, `Faulty` is the ASGI application that does what they say, `fault_routes` change them while it runs.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ipaddress
+import random
+import re
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field, fields
+from http import HTTPStatus
+from pathlib import Path
+from typing import Any
+
+import yaml
+from fastapi import APIRouter, Request
+from fastapi.responses import HTMLResponse, JSONResponse
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from uvicorn.protocols.http.auto import AutoHTTPProtocol
+
+from ingest.embedded.tokens import Tokens
+from ingest.embedded.web import Who, error_body, refuse
+
+PATH = "/embedded/faults"
+
+DEEDS = {
+    "answer": "the status, and nothing is done",
+    "answer_after": "the status, after the request was carried out",
+    "slow": "wait so many seconds, then go on as usual",
+    "cut": "break the connection off, and nothing is done",
+    "cut_after": "carry the request out, then break the connection off without an answer",
+    "cut_body": "carry the request out, then break the connection off in the middle of the answer",
+    "hang": "neither do nor answer anything until the client goes away",
+    "html": "a proxy's page with the status, and nothing is done",
+    "expire": "void every token that was ever given out, then go on as usual",
+}
+
+_PAGE = "<html>\n<head><title>{0}</title></head>\n<body><center><h1>{0}</h1></center><hr>nginx</body>\n</html>\n"
+
+
+class FaultsError(Exception):
+    """The rules cannot be used. The text says which file, line and field, and what to do."""
+
+
+@dataclass(frozen=True)
+class Rule:
+    """What (`do`) happens to which calls: those of `method` (`""` is any) whose decoded path `path` is found in.
+
+    Of these the `nth` (1 is the first), every so many, or a `fraction` of them by chance; all without any of
+    the three. At most `times` times (0 is without an end). `status` and `seconds` are those of `do`.
+    """
+
+    do: str
+    method: str = ""
+    path: str = ""
+    nth: int = 0
+    every: int = 0
+    fraction: float = 0.0
+    seed: int = 0
+    times: int = 0
+    status: int = 0
+    seconds: float = 0.0
+
+
+@dataclass
+class _InForce:
+    """A rule and what has come of it."""
+
+    rule: Rule
+    seen: int = 0
+    done: int = 0
+    pattern: re.Pattern[str] = field(init=False)
+    chance: random.Random = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.pattern = re.compile(self.rule.path)
+        self.chance = random.Random(self.rule.seed)  # noqa: S311 - no secret, and to be had again
+
+    def is_due(self, method: str, path: str) -> bool:
+        rule = self.rule
+        if (rule.method and rule.method != method) or not self.pattern.search(path):
+            return False
+        self.seen += 1
+        if rule.times and self.done >= rule.times:
+            return False
+        if rule.nth:
+            due = self.seen == rule.nth
+        elif rule.every:
+            due = self.seen % rule.every == 0
+        else:
+            due = not rule.fraction or self.chance.random() < rule.fraction
+        self.done += due
+        return due
+
+    def shown(self) -> dict[str, Any]:
+        given = {each.name: getattr(self.rule, each.name) for each in fields(Rule)}
+        said = {name: value for name, value in given.items() if value not in ("", 0)}
+        return {**said, "seen": self.seen, "done": self.done}
+
+
+class Faults:
+    """The rules in force. Used by the event loop alone."""
+
+    def __init__(self, rules: Sequence[Rule] = ()) -> None:
+        self._in_force: list[_InForce] = []
+        self.use(rules)
+
+    def __bool__(self) -> bool:
+        return bool(self._in_force)
+
+    def use(self, rules: Sequence[Rule]) -> None:
+        """These instead of those before, counted from now on."""
+        self._in_force = [_InForce(rule) for rule in rules]
+
+    def due(self, method: str, path: str) -> list[Rule]:
+        """What happens to this call, in the order of the rules; each rule counts it."""
+        return [one.rule for one in self._in_force if one.is_due(method, path)]
+
+    def shown(self) -> list[dict[str, Any]]:
+        """Each rule as it was given, with how many calls it has `seen` and how often it was `done`."""
+        return [one.shown() for one in self._in_force]
+
+
+# ------------------------------------------------------------------------ doing them
+
+
+class Connection(AutoHTTPProtocol):  # type: ignore[misc, valid-type]
+    """uvicorn's HTTP, whose requests know their connection, so that it can be broken off."""
+
+    app_state: dict[str, Any]
+
+    def connection_made(self, transport: asyncio.Transport) -> None:
+        self.app_state = {**self.app_state, "connection": transport}
+        super().connection_made(transport)
+
+
+class Faulty:
+    """The application, but for what the rules say. Without rules it costs one question."""
+
+    def __init__(self, app: ASGIApp, faults: Faults, tokens: Tokens) -> None:
+        self._app = app
+        self._faults = faults
+        self._tokens = tokens
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if not self._faults or scope["type"] != "http" or scope["path"] == PATH:
+            await self._app(scope, receive, send)
+            return
+        for rule in self._faults.due(scope["method"], scope["path"]):
+            if rule.do == "slow":
+                await asyncio.sleep(rule.seconds)
+            elif rule.do == "expire":
+                self._tokens.void()
+            else:
+                await self._fail(rule, scope, receive, send)
+                return
+        await self._app(scope, receive, send)
+
+    async def _fail(self, rule: Rule, scope: Scope, receive: Receive, send: Send) -> None:
+        answer: list[Message] = []
+        if rule.do in ("answer_after", "cut_after", "cut_body"):
+            await self._app(scope, receive, _into(answer))
+        elif rule.do != "cut":
+            await _taken(receive)  # a client that is still sending would not hear the answer
+        if rule.do in ("answer", "answer_after"):
+            text = HTTPStatus(rule.status).phrase
+            await JSONResponse(error_body(rule.status, text), rule.status)(scope, receive, send)
+        elif rule.do == "html":
+            page = _PAGE.format(f"{rule.status} {HTTPStatus(rule.status).phrase}")
+            await HTMLResponse(page, rule.status)(scope, receive, send)
+        elif rule.do == "hang":
+            await _gone(receive)
+        else:
+            connection = scope["state"]["connection"]
+            if rule.do == "cut_body":
+                for part in _half(answer):
+                    await send(part)
+                connection.close()
+            else:
+                connection.abort()
+            await _gone(receive)
+
+
+def _into(messages: list[Message]) -> Send:
+    async def send(message: Message) -> None:
+        messages.append(message)
+
+    return send
+
+
+def _half(answer: list[Message]) -> Iterator[Message]:
+    """The beginning of an answer, and half of what its headers promise."""
+    body = b"".join(message.get("body", b"") for message in answer)
+    yield answer[0]
+    yield {"type": "http.response.body", "body": body[: len(body) // 2], "more_body": True}
+
+
+async def _taken(receive: Receive) -> None:
+    while (await receive()).get("more_body"):
+        pass
+
+
+async def _gone(receive: Receive) -> None:
+    while (await receive())["type"] != "http.disconnect":
+        pass
+
+
+# -------------------------------------------------------------------------- the routes
+
+
+def fault_routes(faults: Faults) -> APIRouter:
+    """GET, PUT (a text as of a file of rules) and DELETE, for an administrator on this machine."""
+    router = APIRouter()
+
+    async def show(request: Request, who: Who) -> JSONResponse:
+        _only_here(request, who)
+        return JSONResponse(faults.shown())
+
+    async def change(request: Request, who: Who) -> JSONResponse:
+        _only_here(request, who)
+        try:
+            rules = rules_from((await request.body()).decode(), "the rules")
+        except (FaultsError, UnicodeDecodeError) as error:
+            raise refuse(400, str(error)) from error
+        faults.use(rules)
+        return JSONResponse(faults.shown())
+
+    async def end(request: Request, who: Who) -> JSONResponse:
+        """Answers what they came to."""
+        _only_here(request, who)
+        ended = faults.shown()
+        faults.use(())
+        return JSONResponse(ended)
+
+    router.add_api_route(PATH, show, methods=["GET"])
+    router.add_api_route(PATH, change, methods=["PUT"])
+    router.add_api_route(PATH, end, methods=["DELETE"])
+    return router
+
+
+def _only_here(request: Request, who: Who) -> None:
+    """HTTPException 403 for anybody else than an administrator on this machine."""
+    host = request.client.host if request.client else ""
+    if who is None or not who.admin or not host or not ipaddress.ip_address(host).is_loopback:
+        raise refuse(403, "faults are for an administrator on the catalogue's own machine")
+
+
+# ------------------------------------------------------------------------ reading them
+
+
+def read_rules(path: Path) -> list[Rule]:
+    """The rules in a YAML file. Raises FaultsError."""
+    try:
+        text = path.read_text("utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise FaultsError(f"{path}: cannot be read ({error})") from error
+    return rules_from(text, str(path))
+
+
+def rules_from(text: str, where: str) -> list[Rule]:
+    """The rules in a YAML list. `where` is what mistakes are told of. Raises FaultsError."""
+    try:
+        root = yaml.compose(text, yaml.SafeLoader)  # nodes know their line
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        line = f":{mark.line + 1}" if mark else ""
+        raise FaultsError(f"{where}{line}: not YAML: {getattr(error, 'problem', error)}") from error
+    if root is None:
+        return []
+    if not isinstance(root, yaml.SequenceNode):
+        raise FaultsError(f"{where}:1: a list of rules is needed, like\n- {{do: answer, status: 503, nth: 3}}")
+    return [_rule(where, node) for node in root.value]
+
+
+def _rule(where: str, node: yaml.Node) -> Rule:
+    place = f"{where}:{node.start_mark.line + 1}"
+    if not isinstance(node, yaml.MappingNode):
+        raise FaultsError(f"{place}: a rule is a mapping, like {{do: answer, status: 503, nth: 3}}")
+    found: dict[str, Any] = {}
+    for key, value in node.value:
+        line = f"{where}:{key.start_mark.line + 1}"
+        name = str(key.value)
+        if name not in _FIELDS:
+            raise FaultsError(f"{line}: unknown field {name!r}; known are {', '.join(_FIELDS)}")
+        if name in found:
+            raise FaultsError(f"{line}: {name} is there twice; remove one")
+        if not isinstance(value, yaml.ScalarNode):
+            raise FaultsError(f"{line}: {name}: must be one value")
+        try:
+            found[name] = _FIELDS[name](value.value)
+        except ValueError as error:
+            raise FaultsError(f"{line}: {name}: {error}") from error
+    if "do" not in found:
+        raise FaultsError(f"{place}: do is missing; it is one of {', '.join(DEEDS)}")
+    wrong = _at_odds(found)
+    if wrong:
+        raise FaultsError(f"{place}: {wrong}")
+    return Rule(**({"status": 502 if found["do"] == "html" else 500} if found["do"] in _WITH_STATUS else {}) | found)
+
+
+_WITH_STATUS = ("answer", "answer_after", "html")
+_WHICH = ("nth", "every", "fraction")
+
+
+def _at_odds(found: dict[str, Any]) -> str:
+    """What in a rule does not go together, and what to do; "" if all does."""
+    which = [name for name in _WHICH if name in found]
+    if len(which) > 1:
+        return f"{which[0]} and {which[1]} cannot both be; keep one"
+    if "seed" in found and "fraction" not in found:
+        return "seed is only for fraction; remove it"
+    if "status" in found and found["do"] not in _WITH_STATUS:
+        return f"status is only for {', '.join(_WITH_STATUS)}; remove it"
+    if ("seconds" in found) != (found["do"] == "slow"):
+        return "slow needs seconds" if found["do"] == "slow" else "seconds is only for slow; remove it"
+    return ""
+
+
+def _deed(text: str) -> str:
+    if text not in DEEDS:
+        raise ValueError(f"{text!r} is not one of {', '.join(DEEDS)}")
+    return text
+
+
+def _method(text: str) -> str:
+    if not re.fullmatch("[A-Za-z]+", text):
+        raise ValueError(f"{text!r} is not a method, as POST")
+    return text.upper()
+
+
+def _pattern(text: str) -> str:
+    try:
+        re.compile(text)
+    except re.error as error:
+        raise ValueError(f"not a regular expression: {error}") from error
+    return text
+
+
+def _number(kind: type, lowest: float, highest: float, what: str) -> Callable[[str], Any]:
+    def read(text: str) -> Any:
+        try:
+            value = kind(text)
+        except ValueError:
+            value = None
+        if value is None or not lowest <= value <= highest:
+            raise ValueError(f"{text!r} is not {what}")
+        return value
+
+    return read
+
+
+def _status(text: str) -> int:
+    known = {str(each.value) for each in HTTPStatus if each.value >= 200} - {"204", "205", "304"}
+    if text not in known:
+        raise ValueError(f"{text!r} is not a status of HTTP whose answer has a body, as 500")
+    return int(text)
+
+
+_count = _number(int, 1, 10**9, "a whole number from 1 on")
+
+_FIELDS: dict[str, Callable[[str], Any]] = {
+    "do": _deed,
+    "method": _method,
+    "path": _pattern,
+    "nth": _count,
+    "every": _count,
+    "fraction": _number(float, 1e-9, 1.0, "a number above 0, at most 1"),
+    "seed": _number(int, 0, 2**63, "a whole number"),
+    "times": _count,
+    "status": _status,
+    "seconds": _number(float, 0.0, 86_400.0, "a number of seconds, at most a day"),
+}

@@ -1,0 +1,107 @@
+"""Log lines: about which message they are is known in each, and no text of others can break one."""
+
+from __future__ import annotations
+
+import json
+import logging
+import sys
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
+from datetime import UTC, datetime
+from types import TracebackType
+
+FORMATS = ("text", "json")
+
+LONGEST = 10_000
+"""Characters of a text in a log line."""
+
+_message: ContextVar[Mapping[str, object]] = ContextVar("_message", default={})  # noqa: B039 it is never changed
+
+
+@contextmanager
+def about(
+    *, uuid: str = "", topic: str = "", partition: int | None = None, offset: int | None = None
+) -> Iterator[None]:
+    """Whatever is logged by this thread inside is about this message. An inner one adds to an outer one."""
+    before = _message.set(_message.get())
+    try:
+        _add(uuid=uuid, topic=topic, partition=partition, offset=offset)
+        yield
+    finally:
+        _message.reset(before)
+
+
+def also(*, uuid: str = "", beamline: str = "", proposal: str = "") -> None:
+    """More of the same message, known only inside of `about`, until its end."""
+    _add(uuid=uuid, beamline=beamline, proposal=proposal)
+
+
+def _add(**known: object) -> None:
+    _message.set({**_message.get(), **{name: it for name, it in known.items() if it not in ("", None)}})
+
+
+def plain(text: str) -> str:
+    """The text on one line, without characters that a terminal obeys: these are written as in Python, `\\x1b`."""
+    if len(text) > LONGEST:
+        text = f"{text[:LONGEST]}... ({len(text) - LONGEST} more characters)"
+    if text.isprintable():
+        return text
+    return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in text)
+
+
+class _Text(logging.Formatter):
+    """One line, and below it a stack with each of its lines marked."""
+
+    def __init__(self) -> None:
+        super().__init__("%(asctime)s %(levelname)s %(name)s: %(message)s")
+
+    def formatMessage(self, record: logging.LogRecord) -> str:
+        record.message = plain(record.message)
+        uuid = plain(str(_message.get().get("uuid", "")))
+        if uuid not in record.message:
+            record.message += f" [{uuid}]"
+        return super().formatMessage(record)
+
+    def formatException(self, ei: _ExcInfo) -> str:
+        return "\n".join(f"  | {plain(line)}" for line in super().formatException(ei).split("\n"))
+
+
+class _Json(logging.Formatter):
+    """One object a line, its times in UTC."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        time = datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds")
+        line: dict[str, object] = {
+            "time": time.replace("+00:00", "Z"),
+            "level": record.levelname.lower(),
+            "logger": record.name,
+            "message": plain(record.getMessage()),
+            **_message.get(),
+        }
+        if record.exc_info:
+            line["stack"] = self.formatException(record.exc_info)[-LONGEST:]
+        return json.dumps(line)
+
+
+_ExcInfo = tuple[type[BaseException], BaseException, TracebackType | None] | tuple[None, None, None]
+
+
+def formatter(form: str) -> logging.Formatter:
+    """For any handler; `form` is one of FORMATS."""
+    return _Json() if form == "json" else _Text()
+
+
+def set_up(level: str, form: str) -> None:
+    """All log lines of this process to stderr, and what would else be written there. `form` is one of FORMATS."""
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(formatter(form))
+    logging.basicConfig(level=level.upper(), handlers=[handler])
+    logging.captureWarnings(True)
+    sys.excepthook = lambda kind, error, stack: _uncaught((kind, error, stack))
+    threading.excepthook = lambda it: _uncaught((it.exc_type, it.exc_value or it.exc_type(), it.exc_traceback))
+
+
+def _uncaught(error: tuple[type[BaseException], BaseException, TracebackType | None]) -> None:
+    logging.getLogger(__name__).critical("a mistake in SciCow itself, please report it", exc_info=error)

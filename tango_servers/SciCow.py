@@ -1,0 +1,301 @@
+"""The Tango device that shows the control room how SciCow is, which brings the metadata into SciCat.
+
+It asks each replica of SciCow over HTTP, in a thread of its own: clients never wait for that.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
+
+import tango
+from tango import AttrQuality, DevState
+from tango.server import Device, attribute, command, device_property, run
+
+from tango_servers.answers import Announcer, sendable
+from tango_servers.background import Background, answers
+from tango_servers.condition import Condition
+from tango_servers.replicas import NoStatus, Replica, Total, ask, check_url, missing, total
+
+MOST_BEAMLINES = 1000
+
+UNREAD = 30.0
+"""Seconds for which nobody may read a topic: replicas that start or stop hand it on."""
+
+Value = int | float | str | tuple[str, ...]
+Read = tuple[Value, float, AttrQuality]
+
+
+@dataclass(frozen=True, eq=False)
+class Wanted:
+    """What the properties say. Times are in seconds; `topic` "" is all."""
+
+    urls: tuple[str, ...]
+    topic: str
+    max_lag: float
+    period: float
+    timeout: float
+    problems: tuple[str, ...]
+
+
+class SciCow(Device):
+    """How SciCow is, which brings the metadata of all beamlines from Kafka into SciCat.
+
+    ON: all is well. ALARM: a beamline is behind by more than MaxLag, dead letters wait, SciCow is held, messages
+    are missing, or a replica does not answer; the Status says which, and what to do. FAULT: no replica answers,
+    or the property Urls names none. UNKNOWN: they have not been asked yet.
+
+    An attribute that is not known at the moment has the quality INVALID, and one that is not as it should be ALARM.
+    """
+
+    # All are text here, also numbers: a wrong one must be reported, and not keep the device from starting.
+    Urls = device_property(
+        dtype=(str,),
+        default_value=(),
+        doc="Where SciCow's replicas show their status, each on a line: http://scicow-0.example.org:9404",
+    )
+    Beamline = device_property(
+        dtype=str, default_value="", doc="Show this beamline only: cosaxs, for the topic scifish-cosaxs (default: all)"
+    )
+    Topic = device_property(
+        dtype=str, default_value="", doc="Show this Kafka topic only, where it has a name of its own (default: all)"
+    )
+    MaxLag = device_property(
+        dtype=str, default_value="300", doc="Seconds that a message may wait before it is an ALARM (default: 300)"
+    )
+    Period = device_property(dtype=str, default_value="5", doc="Seconds between two looks (default: 5)")
+    Timeout = device_property(dtype=str, default_value="3", doc="Seconds that a replica has to answer (default: 3)")
+
+    PUSHED = ("Lag", "LagSeconds", "DeadLetters", "Ingested", "Retried", "Missing", "Held", "Beamlines")
+
+    # -------------------------------------------------------------------- life
+
+    def init_device(self) -> None:
+        super().init_device()
+        self._announcer = Announcer(self, self.PUSHED)
+        self._wanted: Wanted | None = self._read_properties()
+        self._known_missing: dict[str, int] = {}
+        self._missed: dict[str, int] = {}
+        self._unread_since: float | None = None
+        self._time = time.time()
+        unknown = Total(None, None, 0, 0, "", (), None)
+        self._show(self._wanted, unknown, Condition(remarks=["SciCow has not been asked yet."]), DevState.UNKNOWN, {})
+        look = partial(self._look, self._wanted)
+        self._background = Background(f"{self.get_name()} status", look, self._wanted.period)
+        self._background.start()
+        self._background.now()
+
+    def delete_device(self) -> None:
+        self._wanted = None  # a look that is under way shows nothing any more
+        self._background.stop()
+
+    def _read_properties(self) -> Wanted:
+        given = list(dict.fromkeys(url.strip().rstrip("/") for url in self.Urls if url.strip()))
+        problems = [problem for problem in map(check_url, given) if problem]
+        urls = tuple(url for url in given if not check_url(url))
+        if not given:
+            problems.append("The property Urls is empty: write where SciCow serves its status, as http://host:9404")
+        numbers = {}
+        for name, (lowest, highest, default) in {
+            "MaxLag": (0.1, 1e9, 300.0),
+            "Period": (0.1, 3600.0, 5.0),
+            "Timeout": (0.1, 60.0, 3.0),
+        }.items():
+            numbers[name] = _number(getattr(self, name), lowest, highest)
+            if numbers[name] is None:
+                problems.append(
+                    f"{name} must be a number of seconds from {lowest:g} to {highest:g}; {default:g} is used"
+                )
+        beamline = self.Beamline.strip()
+        return Wanted(
+            urls,
+            self.Topic.strip() or (f"scifish-{beamline}" if beamline else ""),
+            numbers["MaxLag"] or 300.0,
+            numbers["Period"] or 5.0,
+            numbers["Timeout"] or 3.0,
+            tuple(problems),
+        )
+
+    # --------------------------------------------------------------------- look
+
+    def _look(self, wanted: Wanted) -> None:
+        """Ask all replicas, and show what they say."""
+        found = answers([partial(ask, url, wanted.timeout) for url in wanted.urls], 2 * wanted.timeout + 1.0)
+        replicas, silent = {}, []
+        for url, answer in zip(wanted.urls, found, strict=True):
+            if isinstance(answer, Replica):
+                replicas[url] = answer
+            elif isinstance(answer, NoStatus):
+                silent.append(f"{answer}")
+            else:
+                silent.append(f"{url} has not answered in time: can its name be looked up?")
+        sum_ = total(list(replicas.values()), wanted.topic)
+        with tango.AutoTangoMonitor(self):
+            if self._wanted is wanted:
+                self._time = time.time()
+                self._count_missing(replicas, wanted.topic)
+                self._show(wanted, sum_, self._condition(wanted, sum_, silent), DevState.ON, replicas)
+
+    def _count_missing(self, replicas: dict[str, Replica], topic: str) -> None:
+        for url, replica in replicas.items():
+            self._missed[url] = missing(replica, topic)
+            # A replica that was started again counts from nothing.
+            self._known_missing[url] = min(self._known_missing.get(url, 0), self._missed[url])
+
+    def _condition(self, wanted: Wanted, sum_: Total, silent: Sequence[str]) -> Condition:
+        found = Condition(limits=[*wanted.problems, *silent])
+        if len(silent) == len(wanted.urls):
+            return Condition(faults=["No replica of SciCow answers.", *found.limits])
+        if sum_.held:
+            found.limits.append(f"SciCow is held: {sum_.held}. It goes on by itself when that is put right.")
+        if sum_.lag_seconds is not None and sum_.lag_seconds > wanted.max_lag:
+            found.limits.append(
+                f"A message waits for {sum_.lag_seconds:.0f} s (MaxLag is {wanted.max_lag:g}): SciCow's log says why."
+            )
+        if sum_.dead_letters:
+            found.limits.append(
+                f"Dead letters that wait: {sum_.dead_letters}. See why with `scicow dead-letters list`."
+            )
+        if self._new_missing():
+            found.limits.append(
+                f"Messages that are missing: {self._new_missing()}. `scicow audit` names their datasets, "
+                "and the command AcknowledgeMissing ends this alarm."
+            )
+        self._say_unread(found, wanted, sum_)
+        found.remarks.append(f"Replicas that answer: {len(wanted.urls) - len(silent)} of {len(wanted.urls)}.")
+        return found
+
+    def _say_unread(self, found: Condition, wanted: Wanted, sum_: Total) -> None:
+        now = time.monotonic()
+        self._unread_since = None if sum_.lag is not None else self._unread_since or now
+        if self._unread_since is not None and now - self._unread_since > UNREAD:
+            what = f"the topic {wanted.topic}" if wanted.topic else "any topic"
+            found.limits.append(
+                f"No replica in Urls reads {what}: has that beamline sent anything yet, are Topic and Beamline right, "
+                "and are all replicas in Urls?"
+            )
+
+    def _new_missing(self) -> int:
+        return sum(self._missed.values()) - sum(self._known_missing.values())
+
+    def _show(
+        self, wanted: Wanted, sum_: Total, condition: Condition, ready: DevState, replicas: dict[str, Replica]
+    ) -> None:
+        """With the monitor held."""
+        given: dict[str, tuple[Value | None, bool]] = {
+            "Lag": (sum_.lag, False),
+            "LagSeconds": (sum_.lag_seconds, (sum_.lag_seconds or 0.0) > wanted.max_lag),
+            "DeadLetters": (sum_.dead_letters, bool(sum_.dead_letters)),
+            "Ingested": (sum_.ingested, False),
+            "Retried": (sum_.retried, False),
+            "Missing": (sum(self._missed.values()), self._new_missing() > 0),
+            "Held": (sendable(sum_.held), bool(sum_.held)),
+            "Beamlines": (tuple(map(sendable, sum_.topics[:MOST_BEAMLINES])), False),
+        }
+        nothing: dict[str, Value] = {"Held": "", "Beamlines": ()}
+        self._values = {name: nothing.get(name, 0) if value is None else value for name, (value, _) in given.items()}
+        self._qualities = {
+            name: AttrQuality.ATTR_INVALID
+            if value is None or not replicas
+            else (AttrQuality.ATTR_ALARM if wrong else AttrQuality.ATTR_VALID)
+            for name, (value, wrong) in given.items()
+        }
+        self._announcer.announce(condition.state(ready), condition.status(ready), self._values, self._qualities)
+
+    # -------------------------------------------------------------- attributes
+
+    lag = attribute(
+        name="Lag", dtype="DevLong64", fget="read_Lag", doc="Messages in Kafka that SciCat does not have yet"
+    )
+    lag_seconds = attribute(
+        name="LagSeconds",
+        dtype=float,
+        unit="s",
+        format="%.0f",
+        fget="read_LagSeconds",
+        doc="Age of the oldest of these messages",
+    )
+    dead_letters = attribute(
+        name="DeadLetters",
+        dtype="DevLong64",
+        fget="read_DeadLetters",
+        doc="Messages of all beamlines that could not be ingested, and wait for somebody",
+    )
+    ingested = attribute(
+        name="Ingested",
+        dtype="DevLong64",
+        fget="read_Ingested",
+        doc="Messages that SciCat has, since the replicas were started",
+    )
+    retried = attribute(
+        name="Retried",
+        dtype="DevLong64",
+        fget="read_Retried",
+        doc="Tries that were made again after a failure that passes, since the replicas were started",
+    )
+    missing = attribute(
+        name="Missing",
+        dtype="DevLong64",
+        fget="read_Missing",
+        doc="Messages that a program has numbered and that never came, since the replicas were started",
+    )
+    held = attribute(
+        name="Held", dtype=str, fget="read_Held", doc='Why SciCow can do nothing at the moment, "" if it can'
+    )
+    beamlines = attribute(
+        name="Beamlines", dtype=(str,), max_dim_x=MOST_BEAMLINES, fget="read_Beamlines", doc="The topics that are shown"
+    )
+
+    def read_Lag(self) -> Read:
+        return self._read("Lag")
+
+    def read_LagSeconds(self) -> Read:
+        return self._read("LagSeconds")
+
+    def read_DeadLetters(self) -> Read:
+        return self._read("DeadLetters")
+
+    def read_Ingested(self) -> Read:
+        return self._read("Ingested")
+
+    def read_Retried(self) -> Read:
+        return self._read("Retried")
+
+    def read_Missing(self) -> Read:
+        return self._read("Missing")
+
+    def read_Held(self) -> Read:
+        return self._read("Held")
+
+    def read_Beamlines(self) -> Read:
+        return self._read("Beamlines")
+
+    def _read(self, name: str) -> Read:
+        return self._values[name], self._time, self._qualities[name]
+
+    # ---------------------------------------------------------------- commands
+
+    @command
+    def AcknowledgeMissing(self) -> None:
+        """The messages that are missing up to now are known: they are an ALARM no more, until Init or a restart."""
+        self._known_missing = dict(self._missed)
+        self._background.now()
+
+
+def _number(text: str, lowest: float, highest: float) -> float | None:
+    try:
+        found = float(text)
+    except ValueError:
+        return None
+    return found if math.isfinite(found) and lowest <= found <= highest else None
+
+
+def main() -> None:
+    run((SciCow,))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,161 @@
+"""What the replicas of SciCow say of themselves at `/status` (docs/reference/scicow.md), and that added up."""
+
+from __future__ import annotations
+
+import json
+import math
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import urlsplit
+
+import requests
+
+from sdm.proposal import one_line
+
+LARGEST = 1_000_000
+"""Bytes of an answer. A beamline takes some 150."""
+
+_CHUNK = 16
+"""Bytes between looks at the clock: requests waits until it has so many, and they may come in drops."""
+
+
+class NoStatus(Exception):
+    """A replica does not answer, or with something else. The text is for people, and says what to do."""
+
+
+@dataclass(frozen=True)
+class Counts:
+    """Of one topic. The lag, in messages and in seconds, is None where another replica reads it."""
+
+    lag: int | None
+    lag_seconds: float | None
+    ingested: int
+    retried: int
+    missing: int
+
+
+@dataclass(frozen=True)
+class Replica:
+    """One that has answered. `dead_letters` are all that wait, whoever put them there; None if not known."""
+
+    held: str
+    topics: Mapping[str, Counts]
+    dead_letters: int | None
+
+
+@dataclass(frozen=True)
+class Total:
+    """Of all replicas. What is None is not known: none of them has said it."""
+
+    lag: int | None
+    lag_seconds: float | None
+    ingested: int
+    retried: int
+    held: str
+    topics: tuple[str, ...]
+    dead_letters: int | None
+
+
+def check_url(url: str) -> str:
+    """What is wrong with it as a replica's address, and what to do; "" if nothing is."""
+    try:
+        parts = urlsplit(url)
+        good = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        good = False
+    if "@" in url:
+        return "an address of Urls has a user name or a password in it: leave it away"
+    return "" if good else f"Urls: {one_line(url)!r} is not like http://host:9404"
+
+
+def ask(url: str, timeout: float) -> Replica:
+    """Gives up after about `timeout` seconds. Raises NoStatus."""
+    until = time.monotonic() + timeout
+    address = url.rstrip("/").removesuffix("/status") + "/status"
+    try:
+        with requests.get(address, timeout=timeout, allow_redirects=False, stream=True) as answer:
+            if answer.status_code != 200:
+                raise NoStatus(f"{url} answers with status {answer.status_code}: is it SciCow's http.port?")
+            data = bytearray()
+            for chunk in answer.iter_content(_CHUNK):
+                data += chunk
+                if len(data) > LARGEST or time.monotonic() > until:
+                    raise NoStatus(f"{url} gives no end of an answer: is it SciCow's http.port?")
+    except requests.Timeout as error:
+        raise NoStatus(f"{url} has not answered within {timeout:g} s: is its machine overloaded or away?") from error
+    except (requests.RequestException, UnicodeError) as error:  # the latter of a host's name
+        raise NoStatus(
+            f"{url} does not answer: does that SciCow run, and is its http.port reached from here?"
+        ) from error
+    try:
+        return parse(bytes(data))
+    except ValueError as error:
+        raise NoStatus(f"{url} answers with something else than SciCow's status: is it SciCow's http.port?") from error
+
+
+def parse(data: bytes) -> Replica:
+    """The body of `/status`. ValueError if it is none."""
+    try:
+        said = json.loads(data)
+        beamlines = said["beamlines"].items()
+        return Replica(
+            held=one_line(_text(said["held"])),
+            topics={one_line(topic): _counts(fields) for topic, fields in beamlines},
+            dead_letters=None if said["dead_letters"] is None else _count(said["dead_letters"]),
+        )
+    except (ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
+        raise ValueError("not a status of SciCow's") from error
+
+
+def total(replicas: Sequence[Replica], topic: str) -> Total:
+    """Of this topic, or of all if it is ""."""
+    topics = sorted({name for each in replicas for name in each.topics if topic in ("", name)})
+    counts = [each.topics[name] for each in replicas for name in topics if name in each.topics]
+    lags = [each.lag for each in counts if each.lag is not None]
+    ages = [each.lag_seconds for each in counts if each.lag_seconds is not None]
+    # Without any topic nothing can wait; without the one that is meant nothing is known.
+    nothing = None if topics or topic else 0
+    letters = [each.dead_letters for each in replicas if each.dead_letters is not None]
+    return Total(
+        lag=sum(lags) if lags else nothing,
+        lag_seconds=max(ages) if ages else nothing,
+        ingested=sum(each.ingested for each in counts),
+        retried=sum(each.retried for each in counts),
+        held="; ".join(dict.fromkeys(each.held for each in replicas if each.held)),
+        topics=tuple(topics),
+        dead_letters=max(letters, default=None),  # each of them has counted the same topic
+    )
+
+
+def missing(replica: Replica, topic: str) -> int:
+    """Messages that one replica has missed, of this topic, or of all if it is ""."""
+    return sum(counts.missing for name, counts in replica.topics.items() if topic in ("", name))
+
+
+def _counts(fields: Mapping[str, Any]) -> Counts:
+    lag, seconds = fields["lag"], fields["lag_seconds"]
+    return Counts(
+        lag=None if lag is None else _count(lag),
+        lag_seconds=None if seconds is None else _seconds(seconds),
+        **{name: _count(fields[name]) for name in ("ingested", "retried", "missing")},
+    )
+
+
+def _count(said: Any) -> int:
+    if type(said) is not int or not 0 <= said < 2**53:
+        raise ValueError("not a count")
+    return said
+
+
+def _seconds(said: Any) -> float:
+    if type(said) not in (int, float) or not math.isfinite(said) or said < 0:
+        raise ValueError("not a number of seconds")
+    return float(said)
+
+
+def _text(said: Any) -> str:
+    if not isinstance(said, str):
+        raise ValueError("not a text")
+    return said

@@ -1,0 +1,1 @@
+"""Anything that may come out of Kafka: each message must be ingested or become a dead letter."""

@@ -1,0 +1,32 @@
+"""`make soak` of SciCow in its short form, as its own program."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.kafka import ROOT, DownloadError, has_java, kafka_jars
+
+
+@pytest.mark.timeout(300)
+def test_every_message_gets_into_the_catalogue_once(tmp_path: Path) -> None:
+    if not has_java():
+        pytest.skip("a real Kafka is needed: no Java 17 with Maven here")
+    try:
+        kafka_jars()
+    except DownloadError as error:
+        pytest.skip(f"a real Kafka is needed: {error}")
+    figures = tmp_path / "soak.json"
+    command = [sys.executable, "-m", "tests.soak", "--messages", "600", "--rate", "40", "--gap", "3"]
+    command += ["--folder", str(tmp_path / "soak"), "--figures", str(figures)]
+    done = subprocess.run(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    print(done.stdout)
+    assert done.returncode == 0, done.stdout
+    found = {figure["name"]: figure["value"] for figure in json.loads(figures.read_text("utf-8"))}
+    assert found["soak_messages"] >= 600
+    assert found["soak_faults"] > 0
+    assert (found["soak_lost"], found["soak_duplicates"], found["soak_dead_letters_unexpected"]) == (0, 0, 0)

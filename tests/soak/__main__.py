@@ -1,0 +1,99 @@
+"""`make soak`: SciCow with real Kafka while everything goes wrong. Nothing may be lost, double or wrongly refused.
+
+Messages of 16 beamlines (scans, snapshots, files in parts, comments, pictures; some early, late or repeated, some
+with hostile texts) go to two SciCows, which are killed, stopped and started, as are Kafka and the catalogue; and the
+catalogue is told to fail. Among them are messages that must become dead letters. In the end the catalogue and the
+dead-letter topic are compared with what was sent.
+"""
+
+from __future__ import annotations
+
+import argparse
+import secrets
+import shutil
+import signal
+import sys
+import tempfile
+from pathlib import Path
+
+from tests.benchmarks.figures import Figure, report
+from tests.kafka import ROOT, DownloadError, has_java, kafka_jars
+from tests.soak.run import Outcome, Run
+
+SHOWN = 30
+"""Findings of one kind on the terminal; all are in findings.txt."""
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(
+        prog="python -m tests.soak", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--messages", type=int, default=20_000, help="at least so many (20000)")
+    parser.add_argument("--rate", type=float, default=150.0, help="messages a second at most (150)")
+    parser.add_argument("--gap", type=float, default=10.0, help="seconds from one fault to the next in the mean (10)")
+    parser.add_argument("--seed", type=int, default=None, help="the same messages and faults (by chance)")
+    parser.add_argument("--figures", type=Path, default=ROOT / "build" / "soak.json", help="where the figures go")
+    parser.add_argument("--folder", type=Path, help="for state and logs; kept (one in the temporary folder)")
+    options = parser.parse_args()
+    if not has_java():
+        parser.error("a real Kafka is needed, which can be stopped: install Java 17 or newer, and Maven")
+    try:
+        kafka_jars()
+    except DownloadError as error:
+        parser.error(str(error))
+    seed = secrets.randbelow(10**6) if options.seed is None else options.seed
+    folder = options.folder or Path(tempfile.mkdtemp(prefix="scicow-soak-"))
+    folder.mkdir(parents=True, exist_ok=True)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    run = Run(folder.resolve(), options.messages, options.rate, options.gap, seed)
+    run.note(f"seed {seed}, everything is in {folder}")
+    try:
+        outcome = run.run()
+    except KeyboardInterrupt:
+        print(f"\nstopped; its logs are in {folder}", file=sys.stderr)
+        return 130
+    except BaseException:
+        print(f"The run did not come to its end; its logs are in {folder}", file=sys.stderr)
+        raise
+    report(figures(outcome), options.figures)
+    good = tell(outcome, folder)
+    if good and options.folder is None:
+        shutil.rmtree(folder)
+    return 0 if good else 1
+
+
+def figures(outcome: Outcome) -> list[Figure]:
+    verdict = outcome.verdict
+    return [
+        Figure("soak_messages", verdict.messages, "messages", {"datasets": verdict.datasets}),
+        Figure("soak_lost", len(verdict.lost), ""),
+        Figure("soak_duplicates", len(verdict.duplicates), ""),
+        Figure(
+            "soak_dead_letters_unexpected",
+            len(verdict.unexpected),
+            "",
+            {"planted": verdict.planted, "repeated": verdict.repeated_dead_letters},
+        ),
+        Figure("soak_faults", sum(outcome.faults.values()), "faults", dict(sorted(outcome.faults.items()))),
+        Figure("soak_minutes", round(outcome.minutes, 1), "min"),
+    ]
+
+
+def tell(outcome: Outcome, folder: Path) -> bool:
+    """What is wrong, on the terminal and in findings.txt; whether nothing is."""
+    verdict = outcome.verdict
+    kinds = {"LOST": verdict.lost, "DOUBLE": verdict.duplicates, "DEAD LETTER": verdict.unexpected}
+    with (folder / "findings.txt").open("w") as file:
+        for kind, findings in kinds.items():
+            lines = [f"{kind}: {finding.who}: {finding.what}" for finding in findings]
+            file.writelines(f"{line}\n" for line in lines)
+            print(*lines[:SHOWN], sep="\n", end="\n" if lines else "")
+    if verdict.good:
+        print("Nothing lost, nothing double, only those refused that had to be.")
+    else:
+        print(f"All findings, events.log and logs are in {folder}")
+    return verdict.good
+
+
+if __name__ == "__main__":
+    sys.exit(main())

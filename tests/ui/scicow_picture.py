@@ -1,0 +1,62 @@
+"""The picture of the device SciCow in ALARM: `python -m tests.ui.scicow_picture [FILE]`.
+
+What `taurus device NAME` shows, of a real device that asks what a SciCow serves; only the consumer is made up.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")  # before Qt is loaded
+
+from taurus.qt.qtgui.panel import TaurusDevicePanel
+
+from ingest.http import Server
+from ingest.progress import Progress
+from ingest.settings import Http
+from ingest.state import State
+from taurus_widgets.application import makeApplication
+from tests.kafka import free_ports
+from tests.tango_system import control_system
+
+DEVICE = "b311a-e/ctl/scicow-01"
+
+
+class Consumer:
+    polled = time.monotonic()
+    assigned = True
+    stopping = False
+
+    def lag(self) -> dict[tuple[str, int], tuple[int, float]]:
+        return {("scifish-cosaxs", 0): (41, 914.0), ("scifish-femtomax", 0): (0, 0.0)}
+
+
+def main(file: Path) -> None:
+    app = makeApplication(dark=False)
+    progress = Progress(held="SciCat does not answer")
+    progress.count("scifish-cosaxs", "ingested", 2118)
+    progress.count("scifish-cosaxs", "retried", 12)
+    server = Server(Http(port=free_ports(1)[0]), State(Consumer(), progress, lambda: 3))
+    with tempfile.TemporaryDirectory() as folder, control_system(Path(folder)) as stack, server:
+        command = [sys.executable, "-m", "tango_servers.SciCow"]
+        stack.start_server("SciCow/demo", {DEVICE: ("SciCow", {"Urls": [server.url]})}, command)
+        panel = TaurusDevicePanel()
+        panel.setModel(DEVICE)
+        panel.resize(900, 640)
+        panel.show()
+        end = time.monotonic() + 3.0  # for what Taurus reads in the background
+        while time.monotonic() < end:
+            app.processEvents()
+            time.sleep(0.01)
+        file.parent.mkdir(parents=True, exist_ok=True)
+        panel.grab().save(str(file))
+        panel.setModel(None)
+        panel.close()
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1] if len(sys.argv) > 1 else "build/pictures/scicow-alarm.png"))

@@ -1,0 +1,56 @@
+"""Whatever comes out of Kafka is ingested, refused or waited for, and nothing else. `make fuzz` is the long form."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from functools import partial
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+
+from deploy.demo.processes import Processes
+from ingest.failures import DatasetMissing
+from ingest.ingestor import Ingestor
+from ingest.judge import is_final, is_mistake_of_ours
+from ingest.ownership import by_settings
+from ingest.scicat import SciCat
+from ingest.settings import load
+from scifish.message import decode
+from tests.catalogue import INGESTOR, start_catalogue
+from tests.fuzz.messages import payloads
+from tests.scicow import PASSWORD, write_settings
+
+LONGEST = 10.0
+"""Seconds for one message, on a machine that does other things, too."""
+
+
+@pytest.fixture(scope="module")
+def ingestor(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ingestor]:
+    folder = tmp_path_factory.mktemp("fuzz")
+    with Processes(folder / "logs") as processes:
+        catalogue = start_catalogue(processes, folder)
+        config = write_settings(folder, "none:1", catalogue, "fuzz")
+        given_settings = load(config, {PASSWORD: INGESTOR.password})
+        client = SciCat(catalogue.url, INGESTOR.username, INGESTOR.password)
+        yield Ingestor(client, given_settings, partial(by_settings, settings=given_settings))
+
+
+@pytest.mark.timeout(300)
+@settings(max_examples=3000, suppress_health_check=list(HealthCheck))
+@given(payloads)
+def test_each_message_is_ingested_or_refused(ingestor: Ingestor, data: bytes) -> None:
+    begin = time.monotonic()
+    failure = _failure(ingestor, data)
+    assert time.monotonic() - begin < LONGEST
+    if failure is not None and not isinstance(failure, DatasetMissing):
+        assert is_final(failure), f"would be tried again and again: {failure!r}"
+        assert not is_mistake_of_ours(failure), repr(failure)
+
+
+def _failure(ingestor: Ingestor, data: bytes) -> Exception | None:
+    try:
+        ingestor.ingest(decode(data))
+    except Exception as error:  # noqa: BLE001 - what it is decides
+        return error
+    return None
