@@ -78,7 +78,7 @@ class Ingestor:
             if self._create(message):
                 # Whoever gets this message again finds a dataset that is over, and looks.
                 return str(message["status"]), True
-            found = self._client.dataset(pid)
+            found = self._there(pid, message)
             if found is None:
                 raise SciCatError(f"{pid} can neither be created nor read", 0, "the account may lack the right to read")
         if not mapping.ends(message, found):

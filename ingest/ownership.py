@@ -17,7 +17,8 @@ from sdm.proposal import COMMISSIONING
 class Ownership:
     """The people of a dataset and the groups that may see it. `contact_email` is one that SciCat accepts.
 
-    `instrument_id` is the pid of the beamline in SciCat, "" if it has none.
+    `instrument_id` is the pid of the beamline in SciCat, "" if it has none. With `alone` no other group
+    may see it, also if one could before.
     """
 
     owner: str
@@ -26,6 +27,7 @@ class Ownership:
     owner_group: str
     access_groups: tuple[str, ...]
     instrument_id: str = ""
+    alone: bool = False
 
 
 Validation = Callable[[Message], Ownership]
@@ -85,6 +87,7 @@ def of_the_fallback(beamline: str, settings: Settings) -> Ownership:
         principal_investigator=settings.contact.principal_investigator,
         owner_group=settings.proposals.fallback_group.format(beamline=beamline),
         access_groups=(),
+        alone=True,
     )
 
 

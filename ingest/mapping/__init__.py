@@ -109,6 +109,9 @@ class Mapping:
             moved = "sourceFolder" in names and folder(message) != NO_FOLDER
             if not there or moved or names & END or (late and names & PEOPLE):
                 new[name] = wanted[name]
+        if whose.alone:  # also where its `began` came when more were to see it
+            groups: Json = {name: wanted.get(name, []) for name in ("ownerGroup", "accessGroups")}
+            new |= {name: value for name, value in groups.items() if not same(found.get(name) or [], value)}
         metadata = difference(found.get("scientificMetadata") or {}, wanted["scientificMetadata"])
         return new | ({"scientificMetadata": metadata} if metadata else {})
 

@@ -28,7 +28,7 @@ from tests.unit.test_ingest_settings import GOOD, PASSWORD
 from tests.unit.test_ingest_shared_office import Clock, FakeOffice
 
 SETTINGS = load(Path(__file__).parents[2] / "docs" / "scicow.example.yaml", secrets=False)
-FALLBACK = Ownership("Data manager", "data@example.org", "Data manager", "cosaxs-staff", ())
+FALLBACK = Ownership("Data manager", "data@example.org", "Data manager", "cosaxs-staff", (), alone=True)
 
 
 def rules(**changes):
@@ -302,19 +302,36 @@ def test_what_the_office_says_is_data(title, name, email):
     assert scicat.proposals["1"]["title"]
 
 
-@pytest.mark.parametrize("kind", ["annotation", "ended", "part"])
-def test_a_dataset_is_changed_only_from_its_own_beamline(kind):
-    scicat = FakeServer()
-    ingest = Ingestor(scicat.client(), SETTINGS, partial(by_settings, settings=SETTINGS)).ingest
+@pytest.mark.parametrize("version", ["v3", "v4"])
+@pytest.mark.parametrize("kind", ["annotation", "ended", "snapshot", "part"])
+def test_a_dataset_is_changed_only_from_its_own_beamline(kind, version):
+    server = FakeServer(v4=version == "v4")
+    ingest = Ingestor(server.client(), SETTINGS, partial(by_settings, settings=SETTINGS)).ingest
     began = message("began")
     ingest(began)
-    before = copy.deepcopy(scicat.sets)
+    before = copy.deepcopy((server.shown(f"scizoo/{began['uuid']}"), server.blocks))
     part = {"part": {"number": 2, "of": 2}} if kind == "part" else {}
     sent = message("ended" if part else kind, began["uuid"], **part)
     with pytest.raises(Refused, match="dataset of the beamline 'cosaxs', and this message is from 'veritas'"):
         ingest(sent | {"beamline": "veritas"})
-    assert scicat.sets == before
+    assert (server.shown(f"scizoo/{began['uuid']}"), server.blocks) == before
     ingest(sent | {"beamline": "CoSAXS"})
+
+
+@pytest.mark.parametrize("version", ["v3", "v4"])
+@pytest.mark.parametrize("first", ["", "20250001"])
+def test_what_falls_back_only_at_its_end_is_seen_by_one_group_from_then_on(office, first, version):
+    server, clock = FakeServer(v4=version == "v4"), Clock()
+    validator = Validator(rules(proprietary="fallback"), SharedOffice(office, clock), None)
+    ingest = Ingestor(server.client(), SETTINGS, validator).ingest
+    began = message("began", proposalId=first)
+    ingest(began)
+    assert server.shown(f"scizoo/{began['uuid']}")["accessGroups"] == ["cosaxs"]
+    office.answers["20250001"] = dataclasses.replace(office.answers["20250001"], category="proprietary")
+    clock.now += 301
+    ingest(message("ended", began["uuid"], proposalId="20250001"))
+    found = server.shown(f"scizoo/{began['uuid']}")
+    assert (found["ownerGroup"], found["accessGroups"]) == ("cosaxs-staff", [])
 
 
 # ------------------------------------------------------------------------ the settings
