@@ -75,6 +75,7 @@ class Fuzz:
                 "compression.type": "lz4",
                 "message.max.bytes": 4_000_000,
                 "linger.ms": 20,
+                "log_level": 0,
             }
         )
         sent = 0
@@ -160,7 +161,7 @@ def main() -> int:
     beside = {"dead_letters": fuzz.dead, "of_the_schema": sum(map(bool, fuzz.uuids.values()))}
     figures = [Figure("fuzz_messages", len(fuzz.uuids), "messages", beside), Figure("fuzz_wrong", len(fuzz.wrong), "")]
     report(figures, options.figures)
-    print(*fuzz.wrong[:50], sep="\n")
+    print(*(fuzz.wrong[:50] or ["Each message is in the catalogue or a dead letter."]), sep="\n")
     if not fuzz.wrong and options.folder is None:
         shutil.rmtree(folder)
     return 1 if fuzz.wrong else 0
