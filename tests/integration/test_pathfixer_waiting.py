@@ -90,6 +90,10 @@ def pathfixer(stack: Stack) -> tango.DeviceProxy:
     return proxy
 
 
+WAITED = 1.0
+"""Seconds: on a busy machine a read may take a tenth of it; one that waits for what hangs here takes three."""
+
+
 def times_of(proxy: tango.DeviceProxy, attribute: str, number: int, pause: float = 0.0) -> list[float]:
     """Seconds that reading takes, as the client sees it."""
     found = []
@@ -116,7 +120,7 @@ def test_reading_goes_on_while_a_write_waits_for_the_storage(
     assert writer.failed is None
     assert writer.seconds > 1.5  # it came back when it was done, not before
     assert pathfixer.SamplePath == f"{before}/slow"
-    assert max(taken) < 0.05
+    assert max(taken) < WAITED
 
 
 def test_reading_goes_on_while_a_write_waits_for_the_office(
@@ -132,7 +136,7 @@ def test_reading_goes_on_while_a_write_waits_for_the_office(
         assert pathfixer.state() == DevState.ALARM
     writer.join(5.0)
     assert eventually(lambda: pathfixer.Proposal == "20250117")
-    assert max(taken) < 0.05
+    assert max(taken) < WAITED
 
 
 def test_what_is_taken_when_its_client_has_given_up_is_in_use_and_seen(
@@ -196,7 +200,7 @@ def test_it_starts_and_answers_while_the_storage_hangs(
         begin = time.monotonic()
         pathfixer.Init()
         assert time.monotonic() - begin < 2.9
-        assert max(times_of(pathfixer, "Path", 20)) < 0.05
+        assert max(times_of(pathfixer, "Path", 20)) < WAITED
         assert (pathfixer.state(), pathfixer.Proposal, pathfixer.Path) == (DevState.FAULT, "20250001", "")
         assert "has not answered" in pathfixer.status()
     assert eventually(lambda: pathfixer.Path == path, 15)
@@ -216,7 +220,7 @@ def test_init_does_not_wait_for_what_was_being_written(
         begin = time.monotonic()
         pathfixer.Init()
         assert time.monotonic() - begin < 2.9
-        assert max(times_of(pathfixer, attribute, 20)) < 0.05
+        assert max(times_of(pathfixer, attribute, 20)) < WAITED
         assert [pathfixer.Proposal, pathfixer.Visit, pathfixer.Sample] == [*used[:2], "before"]
     writer.join(6.0)
     assert writer.failed is not None
