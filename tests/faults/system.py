@@ -110,10 +110,14 @@ class System:
 
     # ------------------------------------------------------------------ Sardana
 
-    def kill_sardana(self) -> None:
+    def leave_door(self) -> None:
+        """Its events end. One that comes while Python ends would end the process with a signal."""
         if self.door is not None:
             self.door.close()
             self.door = None
+
+    def kill_sardana(self) -> None:
+        self.leave_door()
         self.end(self.sardana, signal.SIGKILL)
 
     def start_sardana(self) -> None:
