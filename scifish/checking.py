@@ -13,7 +13,7 @@ import tango
 
 from scifish.config import Entry, map_key
 from scifish.message import Message, iso
-from scifish.snapshot import Described, Reader, Reading, as_metadata, failed
+from scifish.snapshot import Described, Reader, Reading, as_metadata, failed, unread
 from scifish.units import convertible, readable
 
 ERROR, WARNING, NOTE = "error", "warning", "note"
@@ -52,9 +52,7 @@ class Reads:
     @property
     def failed(self) -> list[tuple[Entry, str]]:
         """Entries that have no value, and why."""
-        return [
-            (entry, self.readings[entry.source].error) for entry in self.entries if self.readings[entry.source].error
-        ]
+        return unread(self.entries, self.readings)
 
 
 def read(entries: Sequence[Entry], reader: Reader, timeout: float) -> Reads:

@@ -12,6 +12,7 @@ import logging
 import os
 import re
 import time
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -24,7 +25,7 @@ from scifish.settings import state_directory
 log = logging.getLogger(__name__)
 
 MOST = 1000
-"""Changes that are kept, and the last one of each property."""
+"""Changes of one property that are kept: macros that switch configurations leave the rest of the history alone."""
 
 MOST_BYTES = 8_000_000
 
@@ -112,10 +113,11 @@ class History:
         texts = [json.dumps(asdict(change)) for change in self._changes]
         size = sum(map(len, texts))
         last = {change.number for change in self.now().values()}
-        kept, left = [], len(texts)
+        kept, left = [], Counter(change.property.lower() for change in self._changes)
         for change, text in zip(self._changes, texts, strict=True):
-            if (left > self._most or size > self._most_bytes) and change.number not in last:
-                left, size = left - 1, size - len(text)
+            name = change.property.lower()
+            if (left[name] > self._most or size > self._most_bytes) and change.number not in last:
+                left[name], size = left[name] - 1, size - len(text)
             else:
                 kept.append((change, text))
         self._changes = [change for change, _ in kept]

@@ -6,6 +6,7 @@ will be when the disk takes it; so what it has not heard of it finds in the spoo
 
 from __future__ import annotations
 
+import itertools
 import logging
 import sqlite3
 import threading
@@ -71,10 +72,14 @@ REMEMBERED = 10_000
 
 
 class Dataset:
-    """One dataset of the program, as far as it has been heard of. `lock` is held while it is worked on."""
+    """One dataset of the program, as far as it has been heard of. `lock` is held while it is worked on.
 
-    def __init__(self, record: Record) -> None:
+    `number` grows from one that is heard of to the next.
+    """
+
+    def __init__(self, record: Record, number: int) -> None:
         self.record = record
+        self.number = number
         self.lock = threading.Lock()
         self.announced = False
         self.entries: list[Entry] | None = None
@@ -124,6 +129,7 @@ class Keeper:
         self._report = report
         self._crew = Crew("scifish-work", WORKERS)
         self._later = Later(self._crew)
+        self._numbers = itertools.count(1)
         self._reader = snapshot.Reader()
         self._statistics = Statistics(self._reader)
         self._place = Place(self._reader, last_good_file().with_suffix(".place.json"))
@@ -179,7 +185,7 @@ class Keeper:
         with self._guard:
             if record.uuid in self._datasets or record.uuid in self._done:
                 return None
-            dataset = self._datasets[record.uuid] = Dataset(record)
+            dataset = self._datasets[record.uuid] = Dataset(record, next(self._numbers))
         if record.observed.values is None:
             delay = PREPARING if record.ending is None else 0.0
             self._later.give(delay, lambda: self._observe(dataset))
@@ -251,7 +257,7 @@ class Keeper:
                 values = snapshot.as_metadata(entries, readings, settings.max_array_size)
                 warnings = record.observed.warnings + problems
                 self._keep_observed(record, replace(record.observed, values=values, warnings=warnings))
-                self._show(record, settings, len(entries), snapshot.failed(entries, readings))
+                self._show(dataset, settings, len(entries), snapshot.failed(entries, readings))
         except Exception:
             log.exception("reading the values of %s", record.uuid)
         finally:
@@ -278,12 +284,13 @@ class Keeper:
         kept = as_text(observed.as_kept())
         self._write(lambda own: own.keep_observed(record.uuid, kept))
 
-    def _show(self, record: Record, settings: Settings, values: int, failed: list[Message]) -> None:
+    def _show(self, dataset: Dataset, settings: Settings, values: int, failed: list[Message]) -> None:
         """For SciDog's LastSnapshot. What is proprietary has its title for itself."""
         if self._notices is not None:
+            record = dataset.record
             name = record.said("datasetName") if self._finisher.may_send(record, settings) else ""
             about = {"uuid": record.uuid, "name": name, "time": iso(record.started)}
-            self._notices.remember({**about, "values": values, "failed": failed})
+            self._notices.remember(dataset.number, {**about, "values": values, "failed": failed})
 
     def _send_began(self, dataset: Dataset) -> None:
         settings = self._settings.known()

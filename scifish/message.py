@@ -60,8 +60,11 @@ class MessageError(ValueError):
 
 
 def iso(seconds: float) -> str:
-    """Seconds since 1970 as ISO 8601 in UTC with milliseconds and Z."""
-    moment = dt.datetime.fromtimestamp(seconds, dt.UTC)
+    """Seconds since 1970 as ISO 8601 in UTC with milliseconds and Z. ValueError outside of the years 1 to 9999."""
+    try:
+        moment = dt.datetime.fromtimestamp(seconds, dt.UTC)
+    except (OverflowError, OSError) as error:  # which of them depends on how far outside, and on the C library
+        raise ValueError(f"{seconds} seconds since 1970 are no time that can be written: {error}") from error
     return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import logging
+import threading
 import time
 
 import tango
@@ -43,13 +44,20 @@ class Notices:
         self._when = -AGAIN
         self._device: tango.DeviceProxy | None = None
         self._failed: set[str] = set()
+        self._guard = threading.Lock()
+        self._number = 0
         self._snapshot: Message | None = None
         self._shown: Message | None = None
         self._next_snapshot = 0.0
 
-    def remember(self, snapshot: Message) -> None:
-        """What was read for a dataset: {uuid, name, time, values, failed}; told by `show`."""
-        self._snapshot = snapshot
+    def remember(self, number: int, snapshot: Message) -> None:
+        """What was read for a dataset: {uuid, name, time, values, failed}; told by `show`.
+
+        Several are read at a time: `number` grows with the datasets' begins, and the highest one counts.
+        """
+        with self._guard:
+            if number >= self._number:
+                self._number, self._snapshot = number, snapshot
 
     def show(self, scidog: str) -> None:
         """Tell what was read last, if that is new. To be called again and again, as `say`."""

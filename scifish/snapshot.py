@@ -315,12 +315,16 @@ def as_metadata(entries: Iterable[Entry], readings: dict[str, Reading], max_arra
     return metadata
 
 
+def unread(entries: Iterable[Entry], readings: dict[str, Reading]) -> list[tuple[Entry, str]]:
+    """Entries that have no value, and why."""
+    return [(entry, readings[entry.source].error) for entry in entries if readings[entry.source].error]
+
+
 def failed(entries: Iterable[Entry], readings: dict[str, Reading]) -> list[Message]:
-    """What could not be read, and why: {group, name, source, error}; ready for JSON."""
+    """The same as {group, name, source, error}, ready for JSON."""
     return [
-        {"group": entry.group, "name": entry.name, "source": entry.source, "error": readings[entry.source].error}
-        for entry in entries
-        if readings[entry.source].error
+        {"group": entry.group, "name": entry.name, "source": entry.source, "error": why}
+        for entry, why in unread(entries, readings)
     ]
 
 

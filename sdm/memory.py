@@ -128,9 +128,10 @@ def _remembered(before: Proposal, error: OfficeError) -> Proposal:
 
 def _marked(before: Proposal | None) -> _Proposals:
     """With the day on which the office first said that it does not have it."""
-    if before is None or before.trouble:
-        return {before.id: before} if before else {}
-    return {before.id: replace(before, trouble=f"at {as_of_now()} the office said that it does not have it")}
+    if before is None:
+        return {}
+    said = before.trouble or f"at {as_of_now()} the office said that it does not have it"
+    return {before.id: replace(before, trouble=said)}
 
 
 def _fuller(listed: Proposal, before: Proposal | None) -> Proposal:

@@ -51,9 +51,10 @@ CONFIG_AGE = 10.0
 LISTED = 200
 """Changes of the history that a client is given at once."""
 
-SNAPSHOT = {
-    **{"uuid": str, "name": str, "time": str, "program": str, "host": str},
-    **{"values": int, "failedCount": int, "failed": list},
+SNAPSHOT = dict.fromkeys(("uuid", "name", "time", "program", "host"), str) | {
+    "values": int,
+    "failedCount": int,
+    "failed": list,
 }
 """What a program says of what it has read for a dataset."""
 

@@ -75,7 +75,7 @@ class Upkeep:
         """A client has changed what is in use: what was wrong before is over."""
         self.not_restored = self.storage = self.visit = self.later = ""
         self.silent = ()
-        self._again_at = time.monotonic() + AGAIN
+        self._again_at = time.monotonic() + self._patience()
         self._list_at = 0.0
 
     def soon(self) -> None:
@@ -107,9 +107,13 @@ class Upkeep:
                 office = str(error)
         if self._in_use().number == now.number:  # else it is of what was there before
             self.not_restored, self.storage, self.office = not_restored, storage, office
+        self._again_at = time.monotonic() + self._patience()
+
+    def _patience(self) -> float:
+        """Seconds until the office and the storage are looked at again."""
         old = self._in_use().proposal
         trouble = self.not_restored or self.storage or self.office or (old and old.as_of)
-        self._again_at = time.monotonic() + (RETRY if trouble else AGAIN)
+        return RETRY if trouble else AGAIN
 
     def _follow_the_date(self) -> None:
         now = self._in_use()

@@ -134,22 +134,16 @@ class Stack:
         """PathFixer, with the proposals of `proposals.yaml` for the user office and data under the folder."""
         properties = {
             "Beamline": [BEAMLINE],
-            "Office": [f"yaml:{self._user_office()}"],
+            "Office": [f"yaml:{self.user_office()}"],
             "Prefix": [str(self.folder / "data")],
             "PathConsumers": consumers,
         }
         return self.start_server("PathFixer/demo", {PATHFIXER: ("PathFixer", properties)})
 
-    def _user_office(self) -> Path:
-        """A copy of `proposals.yaml` in which the folders' group is that of who runs this.
-
-        On a beamline each proposal has a group of its own, which this machine does not know.
-        """
-        office = yaml.safe_load(Path(__file__).with_name("proposals.yaml").read_text("utf-8"))
-        for proposal in office["proposals"]:
-            proposal["group"] = own_group() or str(os.getegid())
-        path = self.folder / "proposals.yaml"
-        path.write_text(yaml.safe_dump(office, allow_unicode=True, sort_keys=False), "utf-8")
+    def user_office(self, name: str = "proposals.yaml") -> Path:
+        """The file that stands for the user office, written anew."""
+        path = self.folder / name
+        path.write_text(proposals(), "utf-8")
         return path
 
     def scidog_properties(self, kafka: str) -> dict[str, Sequence[str]]:
@@ -246,6 +240,16 @@ class Stack:
         with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", encoding="utf-8") as file:
             file.write(text)
         return path
+
+
+def proposals() -> str:
+    """What the user office has: `proposals.yaml`, with the group of who runs this for the folders.
+
+    On a beamline each proposal has a group of its own, which this machine does not know.
+    """
+    group = own_group() or str(os.getegid())
+    office = OFFICE.read_text("utf-8")
+    return office.replace("beamline: cosaxs", f'beamline: cosaxs\n    group: "{group}"')
 
 
 def own_group() -> str:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import struct
 from pathlib import Path
 
-from tests.kafka import ROOT
+from tests.faults.importable import importable
 
 JUMPS = (-86_400, -7200, -60, -2, 0, 2, 60, 7200, 86_400)
 """Seconds from the true time."""
@@ -30,7 +30,7 @@ class Clock:
     def environment(self) -> dict[str, str]:
         """Of the processes that have this clock."""
         folder = Path(__file__).with_name("jumping")
-        return {"SCIFISH_FAULTS_CLOCK": str(self._file), "PYTHONPATH": f"{folder}:{ROOT}"}
+        return {"SCIFISH_FAULTS_CLOCK": str(self._file), "PYTHONPATH": f"{folder}:{importable(self._file.parent)}"}
 
     @property
     def command(self) -> list[str]:

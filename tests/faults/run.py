@@ -91,6 +91,7 @@ class Run:
                 scans.stop()
             if scans.stuck:
                 system.kill_sardana()
+            system.leave_door()
             outcome = Outcome(self._finish(system, mark), 0.0, chaos.counts, skipped, scans.hung)
         outcome.verdict.running += self._left_processes(mark, set())
         system.disk.close()

@@ -21,9 +21,10 @@ from deploy.demo.stack import DOOR, MACROSERVER, PATHFIXER, POOL, SCIDOG, Stack
 from tests.faults import processes
 from tests.faults.clock import JUMPS, Clock
 from tests.faults.disk import Disk
+from tests.faults.importable import importable
 from tests.faults.ledger import SUFFIX
 from tests.faults.program import STYLES
-from tests.kafka import ROOT, KafkaServer, kafka_jars
+from tests.kafka import KafkaServer, kafka_jars
 
 RECORDERS = ("LedgerBefore", "SciFishRecorder", "LedgerAfter")
 
@@ -42,7 +43,7 @@ class Beamline(Stack):
         self.ledgers = folder / "ledgers"
         self.ledgers.mkdir()
         self.recorder_folders.append(str(Path(__file__).with_name("recorders")))
-        self.env |= {"SCIFISH_FAULTS_LEDGERS": str(self.ledgers), "PYTHONPATH": str(ROOT)}
+        self.env |= {"SCIFISH_FAULTS_LEDGERS": str(self.ledgers), "PYTHONPATH": str(importable(folder))}
 
     def start_server(
         self,
@@ -109,10 +110,14 @@ class System:
 
     # ------------------------------------------------------------------ Sardana
 
-    def kill_sardana(self) -> None:
+    def leave_door(self) -> None:
+        """Its events end. One that comes while Python ends would end the process with a signal."""
         if self.door is not None:
             self.door.close()
             self.door = None
+
+    def kill_sardana(self) -> None:
+        self.leave_door()
         self.end(self.sardana, signal.SIGKILL)
 
     def start_sardana(self) -> None:

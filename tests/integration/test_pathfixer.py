@@ -14,10 +14,10 @@ import pytest
 import tango
 from tango import AttrMemorizedType, AttrWriteType, DevState
 
-from deploy.demo.stack import MACROSERVER, Stack
+from deploy.demo.stack import MACROSERVER, Stack, proposals
 from sdm.layout import today
 from tango_servers.handover import Consumer, parse_consumers
-from tests.integration.pathfixer import PROPOSALS, configure, office_file, proxy_of, restart
+from tests.integration.pathfixer import configure, proxy_of, restart
 from tests.tango_system import Events, control_system, eventually, refusal
 
 DETECTOR = "b311a-e/ctl/sdm-99"  # another PathFixer: it has texts that can be written
@@ -234,7 +234,7 @@ def test_what_is_refused_says_why_and_changes_nothing(
     stack: Stack, pathfixer: tango.DeviceProxy, attribute: str, value: str, reason: str, says: str
 ) -> None:
     office = stack.folder / "more.yaml"
-    office.write_text(PROPOSALS + "  - {id: 30000001, title: other, beamline: balder}\n")
+    office.write_text(proposals() + "  - {id: 30000001, title: other, beamline: balder}\n")
     configure(stack, Office=[f"yaml:{office}"])
     pathfixer.Proposal = "20250001"
     pathfixer.Sample = "fibre_A"
@@ -291,7 +291,7 @@ def test_a_storage_that_is_not_there_is_told(stack: Stack, pathfixer: tango.Devi
 
 
 def test_while_the_office_is_down_what_was_known_before_is_taken(stack: Stack, pathfixer: tango.DeviceProxy) -> None:
-    office = office_file(stack, "office.yaml")
+    office = stack.user_office("office.yaml")
     configure(stack, Office=[f"yaml:{office}"], OfficeMemory=[str(stack.folder / "memory.json")])
     pathfixer.Proposal = "20250001"
     assert eventually((stack.folder / "memory.json").exists)
@@ -309,7 +309,7 @@ def test_while_the_office_is_down_what_was_known_before_is_taken(stack: Stack, p
 def test_it_starts_without_the_office_and_takes_up_the_proposal_when_it_is_back(
     stack: Stack, pathfixer: tango.DeviceProxy
 ) -> None:
-    office = office_file(stack, "away.yaml")
+    office = stack.user_office("away.yaml")
     memory = stack.folder / "lost.json"
     configure(stack, Office=[f"yaml:{office}"], OfficeMemory=[str(memory)])
     pathfixer.Proposal = "20250001"
@@ -322,7 +322,7 @@ def test_it_starts_without_the_office_and_takes_up_the_proposal_when_it_is_back(
     assert "Proposal 20250001 is not in use" in pathfixer.status()
     assert pathfixer.Proposal == "20250001"
     assert pathfixer.Path == ""
-    office_file(stack, "away.yaml")
+    stack.user_office("away.yaml")
     assert eventually(lambda: pathfixer.Path.endswith("20250001/20250310/raw"), 15)
     assert eventually(lambda: pathfixer.state() == DevState.STANDBY), pathfixer.status()
 

@@ -15,7 +15,7 @@ from tango import DevState
 import deploy.demo
 from deploy.demo.stack import PATHFIXER, Stack
 from sdm.layout import today
-from tests.integration.pathfixer import configure, office_file, proxy_of
+from tests.integration.pathfixer import configure, proxy_of
 from tests.tango_system import Events, control_system, eventually, refusal
 
 
@@ -160,7 +160,7 @@ def test_killed_and_started_without_office_and_storage_it_takes_up_its_work_when
     path = pathfixer.SamplePath
     away = data.with_name("unmounted")
     kill(stack)
-    office_file(stack).unlink()
+    stack.user_office().unlink()
     data.rename(away)
     start(stack)
     assert pathfixer.state() == DevState.FAULT
@@ -174,7 +174,7 @@ def test_killed_and_started_without_office_and_storage_it_takes_up_its_work_when
     assert eventually(lambda: pathfixer.SamplePath == path, 15)
     assert eventually(lambda: pathfixer.state() == DevState.ALARM)
     assert "In use is what it said at" in pathfixer.status()
-    office_file(stack)
+    stack.user_office()
     assert eventually(lambda: pathfixer.state() == DevState.STANDBY, 15)
     assert [value for name, value in events.seen if name == "samplepath"] == [path]
     assert [value for name, value in events.seen if name == "state"] == [DevState.ALARM, DevState.STANDBY]
@@ -189,7 +189,7 @@ def test_another_proposal_can_be_written_where_the_one_before_cannot_be_taken_up
     memory = stack.folder / "memory" / "proposals.json"
     assert eventually(memory.exists)
     memory.unlink()
-    office = office_file(stack)
+    office = stack.user_office()
     office.write_text(office.read_text("utf-8").replace("20250001", "20250002"), "utf-8")
     start(stack)
     assert pathfixer.state() == DevState.FAULT
@@ -236,12 +236,12 @@ def test_a_storage_that_goes_away_is_told_and_its_folders_are_made_when_it_is_ba
 
 def test_a_group_that_is_not_there_is_an_alarm_until_it_is(stack: Stack, pathfixer: tango.DeviceProxy) -> None:
     demo = Path(deploy.demo.__file__).with_name("proposals.yaml").read_text("utf-8")
-    office_file(stack).write_text(demo, "utf-8")
+    stack.user_office().write_text(demo, "utf-8")
     pathfixer.Proposal = "20250001"
     assert pathfixer.state() == DevState.ALARM
     assert "there is no group '20250001-group' on this machine" in pathfixer.status()
     assert Path(pathfixer.Path).is_dir()
-    office_file(stack)
+    stack.user_office()
     pathfixer.TurnOn()
     assert eventually(lambda: pathfixer.state() == DevState.ON)
 
@@ -260,7 +260,7 @@ def test_everything_that_changes_is_pushed(stack: Stack, pathfixer: tango.Device
     pathfixer.Visit = "20251103"
     pathfixer.Sample = "batch_1"
     configure(stack, PathConsumers=["{device: a/b/nothing, attribute: x}"], Raw_path_readonly=["true"])
-    office_file(stack).write_text("proposals: []", "utf-8")
+    stack.user_office().write_text("proposals: []", "utf-8")
     pathfixer.TurnOn()
     wanted = {name.lower() for name in changing}
     assert eventually(lambda: wanted <= {name for name, _ in events.seen}), wanted - {name for name, _ in events.seen}

@@ -215,7 +215,9 @@ def test_what_records_does_not_wait_for_a_scidog_that_is_away_and_tells_it_later
     scidog.Preview("")  # so that something else is there
     before = scidog.LastSnapshot
     failed = [{"group": "", "name": str(n), "source": "a/b/c/d", "error": "e" * 1000} for n in range(150)]
-    notices.remember({"uuid": "later", "name": "n", "time": "t", "values": 200, "failed": failed})
+    later = {"uuid": "later", "name": "n", "time": "t", "values": 200, "failed": failed}
+    notices.remember(2, later)
+    notices.remember(1, {**later, "uuid": "begun before it, and read after it"})
     began = time.monotonic()
     notices.show(stack.name(DEAD))
     assert time.monotonic() - began < 0.1

@@ -10,6 +10,7 @@ from pathlib import Path
 from uuid import uuid4
 
 from tests.faults.clock import Clock
+from tests.faults.importable import importable
 from tests.faults.processes import MARK, children, marked
 
 
@@ -46,3 +47,23 @@ def test_the_clock_jumps_while_the_process_runs(tmp_path: Path) -> None:
             assert abs(float(seconds) - time.time() - jump) < 10
             assert int(year) == time.gmtime(time.time() + jump).tm_year
         process.stdin.write("\n")
+
+
+def test_a_log_line_has_the_jumped_time(tmp_path: Path) -> None:
+    clock = Clock(tmp_path / "clock")
+    clock.jump(-400 * 86_400)
+    look = "import logging; logging.basicConfig(format='%(asctime)s %(message)s'); logging.warning('said')"
+    done = subprocess.run([*clock.command, sys.executable, "-c", look], capture_output=True, text=True, check=True)
+    assert done.stderr == f"{done.stderr[:23]} said\n"
+    assert int(done.stderr[:4]) == time.localtime(time.time() - 400 * 86_400).tm_year
+
+
+def test_what_the_demo_leaves_is_no_package_to_the_servers_of_a_run(tmp_path: Path) -> None:
+    path = importable(tmp_path)
+    assert importable(tmp_path) == path
+    assert [found.name for found in path.iterdir()] == ["tests"]
+    look = "import tests.faults.ledger; from importlib.util import find_spec; print(find_spec('demo'))"
+    argv = [sys.executable, "-c", look]
+    env = {**os.environ, "PYTHONPATH": str(path)}
+    done = subprocess.run(argv, cwd=tmp_path, env=env, capture_output=True, text=True, check=True)
+    assert done.stdout == "None\n"

@@ -62,13 +62,22 @@ def test_it_is_bounded_but_keeps_the_last_of_each_property(path: Path) -> None:
     history.notice({SAXS: ["0"], "Beamline": ["cosaxs"]})
     for number in range(20):
         history.add("who", [("saved", SAXS, [str(number)])])
-    assert [change.number for change in history.changes] == [2, 19, 20, 21, 22]
+    assert [change.number for change in history.changes] == [2, 18, 19, 20, 21, 22]
     assert History(path).changes == history.changes
     large = History(path, most_bytes=1000)
     for _ in range(20):
         large.add("who", [("saved", SAXS, ["x" * 300])])
     assert path.stat().st_size < 1400
     assert set(large.now()) == {"config.saxs", "beamline"}
+
+
+def test_many_changes_of_one_property_take_no_room_from_another(path: Path) -> None:
+    history = History(path, most=5)
+    history.notice({SAXS: ["0"], "ActiveConfig": ["saxs"]})
+    history.add("who", [("saved", SAXS, ["1"])])
+    for number in range(20):
+        history.add("who", [("saved", "ActiveConfig", [str(number)])])
+    assert [change.lines for change in history.changes if change.property == SAXS] == [("0",), ("1",)]
 
 
 def test_a_damaged_file_is_set_aside_and_said(path: Path) -> None:

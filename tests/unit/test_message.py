@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from scifish import compose, message
@@ -200,6 +200,7 @@ GIVEN = st.fixed_dictionaries(
 
 @settings(deadline=None)
 @given(GIVEN)
+@example({"datasetName": "x", "files": [{"path": "a", "time": 67_768_036_191_676_796}]})
 def test_whatever_a_program_gives_becomes_a_message_of_the_schema(given: dict[str, Any]) -> None:
     said = record(**given)
     files = [describe(file, NOW) for file in compose.as_list(said.given.get("files"))]

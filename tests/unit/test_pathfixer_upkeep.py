@@ -96,6 +96,14 @@ def test_a_visit_that_was_written_stays(desk: Desk) -> None:
     assert desk.after(100.0).visit == "20250310"
 
 
+def test_an_office_that_is_back_is_asked_soon_also_after_a_write(desk: Desk) -> None:
+    desk.in_use = replace(desk.in_use, proposal=replace(PROPOSAL, as_of="2025-03-09T10:00:00Z"))
+    desk.upkeep.changed()
+    proposal = desk.after(upkeep.RETRY).proposal
+    assert proposal is not None
+    assert proposal.as_of == ""
+
+
 def test_a_scan_is_waited_for(desk: Desk) -> None:
     desk.scans = Scans(running=("ascan (door/x/1)",))
     desk.day = date(2025, 3, 11)
