@@ -16,13 +16,13 @@ import yaml
 from prometheus_client.parser import text_string_to_metric_families as parse
 
 from ingest import http as served
-from ingest.broker import BrokerError
 from ingest.http import Server
 from ingest.metrics import COUNTS
 from ingest.progress import Progress, Topic
 from ingest.seeing import Recounted
 from ingest.settings import Http, SettingsError
 from ingest.state import POLLED_WITHIN, State
+from ingest.topics import TopicError
 from tests.kafka import free_ports
 
 COSAXS, FEMTOMAX = "scifish-cosaxs", "scifish-femtomax"
@@ -244,7 +244,7 @@ def test_dead_letters_are_counted_again_and_again() -> None:
     def count() -> int:
         found = answers.pop(0) if len(answers) > 1 else answers[0]
         if found is None:
-            raise BrokerError("no answer")
+            raise TopicError("no answer")
         return found
 
     letters = Recounted(count, every=0.01)
