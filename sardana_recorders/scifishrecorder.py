@@ -152,6 +152,8 @@ class SciFishRecorder(DataRecorder):
         status, said = "failed", None
         try:
             status = STATUS.get(int(self._recordlist.getEnviron().get("endstatus", 3)), "failed")
+            if status == "failed" and _is_aborted(self._macro):
+                status = "aborted"
             said = self._scan.said()
             said["plot"] = self._scan.plot()
         except InterruptException:
@@ -198,6 +200,15 @@ def _twice_if_interrupted(work: Callable[[], None]) -> None:
     except InterruptException:
         work()
         raise
+
+
+def _is_aborted(macro: Any) -> bool:
+    """Whether the user has aborted what runs at the macro's Door.
+
+    Sardana raises that in the macro's thread, where it may get lost; what the aborted motors then cost the scan looks
+    like a failure of its own.
+    """
+    return bool(getattr(getattr(macro, "_executor", None), "_aborted", False))
 
 
 def _is_running(macro: Any) -> bool:

@@ -61,7 +61,7 @@ class Session:
     def type(
         self, line: str, then: Callable[[], None] | None = None, fails: bool = False, quietly: bool = False
     ) -> None:
-        """Run one line. With `then`, that is called when the macro has run for two seconds."""
+        """Run one line. With `then`, that is called when the macro has run for two seconds; then it may fail."""
         if not quietly:
             self._show(line)
         self.door.start(*words(line))
@@ -71,7 +71,7 @@ class Session:
         try:
             self.door.wait(90.0)
         except MacroFailed:
-            if not fails:
+            if not fails and then is None:
                 raise
 
     def environment(self, macroserver: Any) -> dict[str, Any]:

@@ -75,7 +75,13 @@ class Comparison:
     def lost(self) -> list[Expected]:
         """Not there, or there with another status than Sardana's."""
         there = {(_uuid(dataset), status(dataset)) for dataset in self.found}
-        return [scan for scan in self.expected.values() if (scan.uuid, scan.status) not in there]
+        return [
+            scan
+            for scan in self.expected.values()
+            if (scan.uuid, scan.status) not in there
+            # Where the aborted motors come before Sardana's own exception, it takes the abort for a failure.
+            and (scan.status != "failed" or (scan.uuid, "aborted") not in there)
+        ]
 
     @property
     def duplicates(self) -> int:

@@ -60,9 +60,11 @@ class Known:
     @property
     def statuses(self) -> set[str]:
         """What the last message may say. A call that did not return may have been in time, or not."""
-        if self.ended:
-            return {self.ending["status"]}
-        return {"interrupted", self.ending["status"]} if self.ending else {"interrupted"}
+        if not self.ending:
+            return {"interrupted"}
+        found = {self.ending["status"]} if self.ended else {"interrupted", self.ending["status"]}
+        # Of a scan whose aborted motors came before Sardana's own exception, Sardana says that it failed.
+        return found | {"aborted"} if self.scan and self.ending["status"] == "failed" else found
 
     @property
     def points(self) -> range:

@@ -190,6 +190,16 @@ def test_an_abort_while_a_scan_starts_ends_its_dataset(tmp_path: Path) -> None:
     assert left.record.ending["status"] == "aborted"
 
 
+@pytest.mark.parametrize(("aborted", "status"), [(True, "aborted"), (False, "failed")])
+def test_an_error_that_comes_of_an_abort_is_an_abort(tmp_path: Path, aborted: bool, status: str) -> None:
+    """A motion that the abort ends is an error of the scan, where that is faster than Sardana's exception."""
+    option = f"macro._executor = types.SimpleNamespace(_aborted={aborted}, _macro_stack=[macro])"
+    scan(tmp_path, environment={**ENVIRONMENT, "endstatus": 3}, option=option)
+    (left,) = _left_open(tmp_path)
+    assert left.record.ending is not None
+    assert left.record.ending["status"] == status
+
+
 ABORTED_BEGIN = """
     from sardana.taurus.core.tango.sardana.pool import AbortException
     from scifish.station import station
