@@ -11,22 +11,20 @@ import functools
 import json
 import time
 from collections.abc import Callable
-from pathlib import Path
 
 import tango
 from tango import AttrWriteType, DevState
 from tango.server import Device, attribute, command, device_property, run
 
 from scifish.tangodb import text
-from sdm.layout import AUTO_VISIT, DEFAULT_ROOT, Layout, check_name, layout_from
-from sdm.office import Office as UserOffice
-from sdm.office import RememberingOffice, memory_file, office_from
+from sdm.layout import AUTO_VISIT, DEFAULT_ROOT
 from tango_servers import scans, written
 from tango_servers.answers import Announcer, refusing, sendable
 from tango_servers.background import Background, answers
 from tango_servers.condition import Condition
 from tango_servers.handover import RETRY, HandOver, parse_consumers
 from tango_servers.inuse import STORAGE, Chooser, InUse, Target
+from tango_servers.pathsettings import PathSettings, settings_from
 from tango_servers.remembered import Remembered, differ
 from tango_servers.turns import Turns, Wait, Waits
 from tango_servers.upkeep import REFUSALS, Upkeep
@@ -109,7 +107,9 @@ class PathFixer(Device):
         ),
     )
     Raw_path_readonly = device_property(
-        dtype=bool, default_value=False, doc="Whether only the service account may write into raw (default: false)"
+        dtype=str,
+        default_value="false",
+        doc="true or false: whether only the service account may write into raw (default: false)",
     )
     PathConsumers = device_property(
         dtype=(str,),
@@ -152,7 +152,15 @@ class PathFixer(Device):
         self._showing = Background(f"{self.get_name()} shows", self._show, TICK)
         self._hand_over = HandOver(consumers, self._showing.now)
         self._remembered = Remembered(self.get_name())
-        self._chooser = self._from_settings()
+        self._settings = settings = self._from_properties()
+        self._chooser = Chooser(
+            settings.beamline,
+            settings.office,
+            settings.layout,
+            settings.raw_read_only,
+            waits=self._waits,
+            wrong="; ".join(settings.wrong),
+        )
         self._upkeep = Upkeep(
             self._chooser,
             self._doors.look,
@@ -174,19 +182,15 @@ class PathFixer(Device):
         self._keeping.stop()
         self._hand_over.stop()
 
-    def _from_settings(self) -> Chooser:
-        office: UserOffice | None = None
-        layout = Layout()
-        self._wrong_settings = ""
-        try:
-            check_name(self.Beamline, "property Beamline:")
-            layout = layout_from(self.StorageLayout, Path(self.Prefix))
-            office = RememberingOffice(
-                office_from(self.Office), Path(self.OfficeMemory) if self.OfficeMemory else memory_file()
-            )
-        except REFUSALS as error:
-            self._wrong_settings = f"{error}. Put the device property right, then run Init"
-        return Chooser(self.Beamline, office, layout, bool(self.Raw_path_readonly), waits=self._waits)
+    def _from_properties(self) -> PathSettings:
+        return settings_from(
+            beamline=self.Beamline,
+            office=self.Office,
+            office_memory=self.OfficeMemory,
+            prefix=self.Prefix,
+            storage_layout=self.StorageLayout,
+            raw_path_readonly=self.Raw_path_readonly,
+        )
 
     def _restore(self) -> None:
         """Take up what was in use before the restart.
@@ -211,7 +215,7 @@ class PathFixer(Device):
             upkeep.not_restored = str(found) or f"the user office or the storage has not answered within {START:g} s"
 
     def _keep_up(self) -> None:
-        if self._ready != DevState.OFF:
+        if self._ready != DevState.OFF and not self._settings.wrong:
             self._upkeep.work()
         if self._remembered.trouble:
             self._remembered.keep_names(self._user_name, self._endstation)
@@ -290,7 +294,7 @@ class PathFixer(Device):
             "path": now.path,
             "sample_path": now.sample_path,
             "category": now.category,
-            "beamline": self.Beamline,
+            "beamline": self._settings.beamline,
             "proposal": now.number,
             "visit": now.visit,
             "sample": now.sample,
@@ -312,10 +316,11 @@ class PathFixer(Device):
 
     def _faults(self) -> list[str]:
         now, upkeep = self._in_use, self._upkeep
-        found = [self._wrong_settings] if self._wrong_settings else []
+        found = [f"{one}. Put it right in the Tango database (in jive), then run Init" for one in self._settings.wrong]
         if upkeep.not_restored:
             who = f"Proposal {now.number}" if now.number else "What was in use before the restart"
-            found.append(f"{who} is not in use: {upkeep.not_restored}. {AGAIN}; or write Proposal")
+            until = "" if self._settings.wrong else f": {upkeep.not_restored}. {AGAIN}; or write Proposal"
+            found.append(f"{who} is not in use{until or ' until then'}")
         if upkeep.storage:
             found.append(f"{upkeep.storage}. {AGAIN}")
         return found
@@ -515,7 +520,7 @@ class PathFixer(Device):
         return self._hand_over.pending[:LONGEST_LIST]
 
     def read_RawPathReadonly(self) -> bool:
-        return bool(self.Raw_path_readonly)
+        return self._settings.raw_read_only
 
     # ---------------------------------------------------------------- commands
 

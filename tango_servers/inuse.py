@@ -84,8 +84,8 @@ class FolderSeen:
 class Chooser:
     """Finds what is to be used. What is refused raises OfficeError, NameRefused or FolderError.
 
-    `office` is None where the settings do not name one. `day` says which day it is. `waits` shows what is
-    asked at this moment.
+    `office` is None where the settings are `wrong`: why nothing can be taken up. `day` says which day it is.
+    `waits` shows what is asked at this moment.
     """
 
     beamline: str
@@ -94,6 +94,7 @@ class Chooser:
     raw_read_only: bool = False
     day: Callable[[], date] = field(default=today)
     waits: Waits = field(default_factory=Waits)
+    wrong: str = ""
 
     def check(self, number: str, visit: str, sample: str) -> None:
         """Raises NameRefused for what needs no office to be refused."""
@@ -181,7 +182,7 @@ class Chooser:
 
     def _asked(self, number: str) -> Proposal:
         if self.office is None:
-            raise OfficeUnavailable("there is no user office to ask, see the properties Office and Beamline")
+            raise OfficeUnavailable(f"no proposal can be taken up: {self.wrong}")
         with self.waits.on(OFFICE):
             return proposal_at(self.office, number, self.beamline)
 

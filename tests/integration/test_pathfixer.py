@@ -15,6 +15,7 @@ import tango
 from tango import AttrMemorizedType, AttrWriteType, DevState
 
 from deploy.demo.stack import MACROSERVER, Stack, proposals
+from scifish.tangodb import raw
 from sdm.layout import today
 from tango_servers.handover import Consumer, parse_consumers
 from tests.integration.pathfixer import configure, proxy_of, restart
@@ -264,18 +265,53 @@ def test_switched_off_it_refuses_to_be_written(pathfixer: tango.DeviceProxy) -> 
 
 
 def test_wrong_properties_are_told_in_the_status(stack: Stack, pathfixer: tango.DeviceProxy) -> None:
+    pathfixer.Proposal = "20250001"
     for wrong, state, says in (
-        ({"Office": ["duo"]}, DevState.FAULT, "user office 'duo' is not of the form"),
-        ({"Beamline": [""]}, DevState.FAULT, "property Beamline: '' refused"),
-        ({"Prefix": ["data"]}, DevState.FAULT, "root 'data' is not an absolute path"),
+        ({"Office": ["duo"]}, DevState.FAULT, "property Office: user office 'duo' is not of the form"),
+        ({"Beamline": [""]}, DevState.FAULT, "property Beamline: the beamline's name '' refused"),
+        ({"Prefix": ["data"]}, DevState.FAULT, "property Prefix: root 'data' is not an absolute path"),
+        ({"StorageLayout": ["raw"]}, DevState.FAULT, "property StorageLayout: raw cannot be read"),
+        ({"OfficeMemory": ["m.json"]}, DevState.FAULT, "property OfficeMemory: 'm.json' is not the full path"),
+        ({"Raw_path_readonly": ["maybe"]}, DevState.FAULT, "property Raw_path_readonly: 'maybe' is neither true nor"),
         ({"PathConsumers": ["{device: a/b/c}"]}, DevState.ALARM, "PathConsumers, line 1: name either"),
     ):
         configure(stack, **wrong)
-        assert pathfixer.state() == state
+        assert (pathfixer.state(), pathfixer.Proposal) == (state, "20250001")
         assert says in pathfixer.status()
-    configure(stack, Office=[""])
-    with pytest.raises(tango.DevFailed, match="see the properties Office and Beamline"):
-        pathfixer.Proposal = "20250001"
+        if state == DevState.FAULT:
+            assert "Put it right in the Tango database (in jive), then run Init" in pathfixer.status()
+            assert "Proposal 20250001 is not in use until then" in pathfixer.status()
+
+
+def test_several_wrong_properties_are_told_at_once_and_a_server_starts_with_them(
+    stack: Stack, pathfixer: tango.DeviceProxy
+) -> None:
+    pathfixer.Proposal = "20250001"
+    path = pathfixer.Path
+    configure(stack, Office=[""], Raw_path_readonly=["maybe", "not"], Prefix=["x"])
+    restart(stack)
+    assert pathfixer.state() == DevState.FAULT
+    assert [line.partition(":")[0] for line in pathfixer.status().splitlines()[1:4]] == [
+        "property Office",
+        "property Prefix",
+        "property Raw_path_readonly",
+    ]
+    assert (pathfixer.Path, pathfixer.RawPathReadonly) == ("", False)
+    with pytest.raises(tango.DevFailed, match="property Raw_path_readonly: 'maybe"):
+        pathfixer.Proposal = "20250117"
+    configure(stack)
+    assert (pathfixer.state(), pathfixer.Path) == (DevState.STANDBY, path)
+
+
+def test_a_root_with_any_letters_and_one_that_is_blank_can_be_set(stack: Stack, pathfixer: tango.DeviceProxy) -> None:
+    root = stack.folder / "Åre"
+    (root / "visitors" / "cosaxs").mkdir(parents=True)
+    configure(stack, Prefix=[f" {raw(str(root))} "], Raw_path_readonly=["Yes"])
+    pathfixer.Proposal = "20250001"
+    assert pathfixer.Path == f"{root}/visitors/cosaxs/20250001/{today()}/raw"
+    assert pathfixer.RawPathReadonly
+    configure(stack, Prefix=[""])
+    assert "/data" in pathfixer.status()
 
 
 def test_a_storage_that_is_not_there_is_told(stack: Stack, pathfixer: tango.DeviceProxy) -> None:

@@ -1,0 +1,73 @@
+"""What a PathFixer's properties say. All are read as texts: of a typed one, a wrong value ends Tango's server."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from scifish.tangodb import text
+from sdm.layout import DEFAULT_ROOT, Layout, NameRefused, check_name, layout_from
+from sdm.office import OfficeError, RememberingOffice, memory_file, office_from
+
+TRUE, FALSE = ("true", "yes", "1"), ("", "false", "no", "0")
+
+
+@dataclass(frozen=True)
+class PathSettings:
+    """`office` is None where something is `wrong`: a sentence for each property, with its name and its value."""
+
+    beamline: str = ""
+    office: RememberingOffice | None = None
+    layout: Layout = field(default_factory=Layout)
+    raw_read_only: bool = False
+    wrong: tuple[str, ...] = ()
+
+
+def settings_from(
+    *, beamline: str, office: str, office_memory: str, prefix: str, storage_layout: str, raw_path_readonly: str
+) -> PathSettings:
+    """Of the properties' texts, as PyTango reads them."""
+    wrong: list[str] = []
+
+    @contextlib.contextmanager
+    def of(name: str) -> Iterator[None]:
+        try:
+            yield
+        except (OfficeError, NameRefused) as error:
+            wrong.append(f"property {name}: {error}")
+
+    asked, memory, layout, read_only = None, None, Layout(), False
+    beamline = _meant(beamline)
+    with of("Beamline"):
+        check_name(beamline, "the beamline's name")
+    with of("Office"):
+        asked = office_from(_meant(office))
+    with of("OfficeMemory"):
+        memory = _file(_meant(office_memory)) or memory_file()
+    root = DEFAULT_ROOT
+    with of("Prefix"):
+        root = Layout(Path(_meant(prefix) or DEFAULT_ROOT)).root
+    with of("StorageLayout"):
+        layout = layout_from(_meant(storage_layout), root)
+    with of("Raw_path_readonly"):
+        read_only = _boolean(_meant(raw_path_readonly))
+    usable = RememberingOffice(asked, memory) if asked and memory and not wrong else None
+    return PathSettings(beamline, usable, layout, read_only, tuple(wrong))
+
+
+def _meant(said: str) -> str:
+    return text(said).strip()
+
+
+def _file(said: str) -> Path | None:
+    if said and not Path(said).is_absolute():
+        raise NameRefused(f"{said!r} is not the full path of a file")
+    return Path(said) if said else None
+
+
+def _boolean(said: str) -> bool:
+    if said.lower() not in TRUE + FALSE:
+        raise NameRefused(f"{said!r} is neither true nor false")
+    return said.lower() in TRUE
