@@ -17,6 +17,7 @@ from tango import AttrWriteType, DevState
 from tango.server import Device, attribute, command, device_property, run
 
 from scifish.tangodb import text
+from sdm.folders import FolderError
 from sdm.layout import AUTO_VISIT, DEFAULT_ROOT
 from tango_servers import scans, written
 from tango_servers.answers import Announcer, refusing, sendable
@@ -239,10 +240,12 @@ class PathFixer(Device):
                 except REFUSED as error:
                     given_up = time.monotonic() - begun > SLOW
                     self._late = f"{what} was refused at {time.strftime('%H:%M:%S')}: {error}" if given_up else ""
+                    if isinstance(error, FolderError):  # so that the State says it, too
+                        self._upkeep.soon()
                     raise
         finally:
             self._say()
-        self._keeping.now()
+            self._keeping.now()
 
     def _change_in_turn(self, what: str, choose: Callable[[Chooser, InUse], Target], forced: bool) -> None:
         chooser = self._chooser
@@ -335,6 +338,10 @@ class PathFixer(Device):
             found.append(f"The user office: {why}. In use is what it said at {now.proposal.as_of}. {AGAIN}")
         elif upkeep.office or upkeep.listing:
             found.append(f"The user office: {upkeep.office or upkeep.listing}. {AGAIN}")
+        if self._settings.office and self._settings.office.trouble:
+            found.append(f"{_sentence(self._settings.office.trouble)}. It would not be known while the office is down")
+        if upkeep.closed:
+            found.append(f"{upkeep.closed}. {AGAIN}")
         if upkeep.visit:
             found.append(upkeep.visit)
         refused = self._hand_over.refused.items()
@@ -601,7 +608,11 @@ class PathFixer(Device):
 
 
 def _no_answer(wait: Wait) -> str:
-    return f"{wait.what[0].upper()}{wait.what[1:]} has not answered since {wait.since}"
+    return f"{_sentence(wait.what)} has not answered since {wait.since}"
+
+
+def _sentence(text: str) -> str:
+    return text[:1].upper() + text[1:]
 
 
 def main() -> None:

@@ -6,6 +6,7 @@ Here the user office is asked and folders are made, which may take its time; not
 from __future__ import annotations
 
 import contextlib
+import os
 import stat
 import time
 from collections.abc import Callable, Iterator
@@ -14,7 +15,7 @@ from datetime import date
 from pathlib import Path
 
 from sdm import folders
-from sdm.layout import AUTO_VISIT, Layout, NameRefused, Place, check_name, check_sample, check_visit
+from sdm.layout import AUTO_VISIT, CATEGORIES, Layout, NameRefused, Place, check_name, check_sample, check_visit
 from sdm.office import Office, OfficeUnavailable, Proposal, as_of_now, proposal_at, visit_on
 from tango_servers.turns import Waits
 
@@ -154,6 +155,23 @@ class Chooser:
         if not there:
             raise folders.FolderError(f"{wanted} is not there. Is the storage mounted?")
         return now
+
+    def closed(self, now: InUse) -> str:
+        """Which folders new data, or new proposals, cannot be put into from here, and why; "" if there are none."""
+        wanted = [self.layout.beamline(Place(name, self.beamline, "any", "any")) for name in CATEGORIES]
+        wanted += [Path(now.path)] if now.path else []
+        with self._storage():
+            there = [path for path in wanted if path.is_dir()]
+            read_only = [path for path in there if os.statvfs(path).f_flag & os.ST_RDONLY]
+            # A folder that was set by hand may belong to others: we make nothing in it.
+            ours = [path for path in there if path not in read_only and str(path) != now.by_hand]
+            refused = [path for path in ours if not os.access(path, os.W_OK, effective_ids=True)]
+        found = []
+        if read_only:
+            found.append(f"The storage is mounted read-only on this machine: {', '.join(map(str, read_only))}")
+        if refused:
+            found.append(f"This account may not write into {', '.join(map(str, refused))}: see owner, group and mode")
+        return ". ".join(found)
 
     def folders(self, now: InUse) -> list[FolderSeen]:
         """Those of what is in use, from the top, as they are on the disk."""

@@ -50,6 +50,7 @@ class Upkeep:
         self.proposals: list[str] = []
         self.not_restored = ""
         self.storage = ""
+        self.closed = ""
         self.office = ""
         self.listing = ""
         self.visit = ""
@@ -93,7 +94,7 @@ class Upkeep:
     def _again(self) -> None:
         now = self._in_use()
         restoring = bool(self.not_restored)
-        not_restored = storage = office = ""
+        not_restored = storage = closed = office = ""
         try:
             found = self.restored(now) if restoring else self._chooser.again(now)
             if found != now:
@@ -105,14 +106,19 @@ class Upkeep:
                 storage = str(error)
             elif not isinstance(error, Busy):
                 office = str(error)
+        try:
+            if not storage and not not_restored:
+                closed = self._chooser.closed(self._in_use())
+        except FolderError as error:
+            storage = str(error)
         if self._in_use().number == now.number:  # else it is of what was there before
-            self.not_restored, self.storage, self.office = not_restored, storage, office
+            self.not_restored, self.storage, self.closed, self.office = not_restored, storage, closed, office
         self._again_at = time.monotonic() + self._patience()
 
     def _patience(self) -> float:
         """Seconds until the office and the storage are looked at again."""
         old = self._in_use().proposal
-        trouble = self.not_restored or self.storage or self.office or (old and old.as_of)
+        trouble = self.not_restored or self.storage or self.closed or self.office or (old and old.as_of)
         return RETRY if trouble else AGAIN
 
     def _follow_the_date(self) -> None:

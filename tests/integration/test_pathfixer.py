@@ -273,6 +273,7 @@ def test_wrong_properties_are_told_in_the_status(stack: Stack, pathfixer: tango.
         ({"StorageLayout": ["raw"]}, DevState.FAULT, "property StorageLayout: raw cannot be read"),
         ({"OfficeMemory": ["m.json"]}, DevState.FAULT, "property OfficeMemory: 'm.json' is not the full path"),
         ({"Raw_path_readonly": ["maybe"]}, DevState.FAULT, "property Raw_path_readonly: 'maybe' is neither true nor"),
+        ({"OfficeMemory": ["/proc/no/x"]}, DevState.ALARM, "What the user office says cannot be kept in /proc/no/x: "),
         ({"PathConsumers": ["{device: a/b/c}"]}, DevState.ALARM, "PathConsumers, line 1: name either"),
     ):
         configure(stack, **wrong)

@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import errno
+import os
+import pwd
+import shutil
+import tempfile
 from dataclasses import replace
 from datetime import date
 from pathlib import Path
@@ -229,6 +233,56 @@ def test_modes_that_were_changed_on_purpose_stay(desk: Desk) -> None:
     Path(desk.in_use.path).chmod(0o2750)
     after = desk.after(upkeep.AGAIN)
     assert Path(after.path).stat().st_mode & 0o7777 == 0o2750
+
+
+def test_a_storage_that_has_become_read_only_is_told_until_it_can_be_written(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def mounted(path: object) -> os.statvfs_result:
+        fields = list(true_statvfs(path))
+        fields[8] |= os.ST_RDONLY  # f_flag
+        return os.statvfs_result(fields)
+
+    true_statvfs = os.statvfs
+    desk.after(upkeep.AGAIN)
+    assert desk.upkeep.closed == ""
+    monkeypatch.setattr(os, "statvfs", mounted)
+    desk.office.up = False
+    desk.after(upkeep.AGAIN)
+    assert desk.upkeep.closed.startswith("The storage is mounted read-only on this machine: ")
+    assert desk.in_use.path in desk.upkeep.closed
+    assert desk.upkeep.storage == ""  # the folder is there
+    desk.office.up = True
+    desk.after(upkeep.RETRY)
+    assert desk.upkeep.closed != ""
+    monkeypatch.setattr(os, "statvfs", true_statvfs)
+    desk.after(upkeep.RETRY)
+    assert desk.upkeep.closed == ""
+
+
+@pytest.mark.parametrize("which", ["raw", "beamline", "by hand"])
+def test_a_folder_that_may_not_be_written_is_told_but_for_one_that_was_set_by_hand(
+    which: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root = Path(tempfile.mkdtemp(prefix="pathfixer-"))  # pytest's own is closed to other accounts
+    try:
+        desk = Desk(root, monkeypatch)
+        raw = Path(desk.in_use.path)
+        if which == "by hand":
+            desk.in_use = desk.chooser.by_hand(desk.in_use, str(raw)).reach()
+        shut = root / "staff" / "cosaxs" if which == "beamline" else raw
+        for path in (root, *root.rglob("*")):
+            path.chmod(0o555 if path == shut else 0o777)
+        if os.geteuid() == 0:  # whom no mode stops
+            os.seteuid(pwd.getpwnam("nobody").pw_uid)
+        try:
+            found = desk.chooser.closed(desk.in_use)
+        finally:
+            os.seteuid(os.getuid())
+        told = f"This account may not write into {shut}: see owner, group and mode"
+        assert found == ("" if which == "by hand" else told)
+    finally:
+        shutil.rmtree(root)
 
 
 def test_a_disk_that_is_broken_is_told(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
