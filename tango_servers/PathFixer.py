@@ -44,6 +44,8 @@ LOOK = 2.0
 
 LONGEST_LIST = 1000
 
+OFF = "Switched off: nothing can be written, and the visit does not follow the date. TurnOn switches it on"
+
 AGAIN = f"Trying again every {RETRY:.0f} s"
 
 
@@ -353,14 +355,11 @@ class PathFixer(Device):
 
     def _remarks(self) -> list[str]:
         now = self._in_use
-        found = [f"{wait}: not done yet; reading goes on" for wait in self._turns.longer_than(SLOW)]
-        if self._upkeep.later:
-            found.append(self._upkeep.later)
+        found = [OFF] if self._ready == DevState.OFF else []
+        found += [f"{wait}: not done yet; reading goes on" for wait in self._turns.longer_than(SLOW)]
+        found += filter(None, (self._upkeep.later, self._upkeep.moving))
         found += [f"At the last change it was not known whether a scan runs: {one}" for one in self._silent]
-        found += [
-            f"When the visit became {now.visit}, it was not known whether a scan runs: {one}"
-            for one in self._upkeep.silent
-        ]
+        found += self._upkeep.silent
         if now.proposal:
             found += [
                 f"Proposal {now.number}: {now.proposal.title}",
@@ -368,7 +367,7 @@ class PathFixer(Device):
                 f"Data goes to {now.sample_path}{', as Path was set by hand' if now.by_hand else ''}",
             ]
         elif not now.number:
-            found.append("No proposal is set: write Proposal.")
+            found.append("No proposal is set: write Proposal. It begins with the visit of the day and without a sample")
         return found
 
     # -------------------------------------------------------------- attributes
@@ -448,9 +447,9 @@ class PathFixer(Device):
             self._chooser.check(number, "", "")
 
         def choose(chooser: Chooser, now: InUse) -> Target:
-            if now.number in ("", number):
+            if number and number == now.number:
                 return chooser.target(now, number, now.wanted_visit, now.sample)
-            return chooser.target(now, number, AUTO_VISIT, "")
+            return chooser.target(now, number, AUTO_VISIT, "")  # none, too, is another
 
         self._change(f"Proposal {number!r}", choose, forced=forced)
 

@@ -142,19 +142,26 @@ class Chooser:
             return now.visit
         return visit_on(now.proposal, self.day()) if now.proposal else f"{self.day():%Y%m%d}"
 
-    def again(self, now: InUse) -> InUse:
-        """The same with what the office says now, its folders made again where one is gone or was not right."""
+    def again(self, now: InUse) -> Target:
+        """The same with what the office says now, its folders made again where one is gone or was not right.
+
+        It moves where the office has given the proposal another category.
+        """
         wanted = now.path if now.by_hand else now.sample_path or self.layout.root
         with self._storage():
             there = Path(wanted).is_dir()
+        after = now
         if now.number:
             proposal = self._asked(now.number)
             if not now.by_hand and (now.notes or not there or proposal.category != now.category):
-                return self._reach(proposal, now.visit, now.auto, now.sample)
-            now = replace(now, proposal=proposal, answered=_answered(proposal))
+                moves = proposal.category != now.category
+                return Target(
+                    now.number, now.visit, moves, lambda: self._reach(proposal, now.visit, now.auto, now.sample)
+                )
+            after = replace(now, proposal=proposal, answered=_answered(proposal))
         if not there:
             raise folders.FolderError(f"{wanted} is not there. Is the storage mounted?")
-        return now
+        return Target(now.number, now.visit, False, lambda: after)
 
     def closed(self, now: InUse) -> str:
         """Which folders new data, or new proposals, cannot be put into from here, and why; "" if there are none."""

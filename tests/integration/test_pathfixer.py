@@ -166,6 +166,16 @@ def test_no_proposal_is_no_path(pathfixer: tango.DeviceProxy) -> None:
     assert pathfixer.state() == DevState.STANDBY
 
 
+@pytest.mark.parametrize("proposal", ["", "20250117"])
+def test_what_was_written_without_a_proposal_is_not_the_next_ones(pathfixer: tango.DeviceProxy, proposal: str) -> None:
+    pathfixer.Visit = "20250310"
+    pathfixer.Sample = "left_over"
+    assert (pathfixer.Visit, pathfixer.Sample, pathfixer.Path) == ("20250310", "left_over", "")
+    assert "It begins with the visit of the day and without a sample" in pathfixer.status()
+    pathfixer.Proposal = proposal
+    assert (pathfixer.Visit, pathfixer.Sample) == (today(), "")
+
+
 def test_a_restart_brings_back_what_was_in_use_and_makes_no_other_folder(
     stack: Stack, pathfixer: tango.DeviceProxy, data: Path
 ) -> None:
@@ -255,12 +265,14 @@ def test_switched_off_it_refuses_to_be_written(pathfixer: tango.DeviceProxy) -> 
     pathfixer.Proposal = "20250001"
     pathfixer.TurnOff()
     assert pathfixer.state() == DevState.OFF
+    assert pathfixer.status().splitlines()[1].endswith("TurnOn switches it on")
     for attribute in ("Proposal", "Visit", "Sample", "Path"):
         with pytest.raises(tango.DevFailed, match="currently not allowed"):
             pathfixer.write_attribute(attribute, "x")
     assert pathfixer.Path.endswith("/raw")
     pathfixer.TurnOn()
     assert pathfixer.state() == DevState.ON
+    assert "TurnOn" not in pathfixer.status()
     pathfixer.Sample = "fibre_A"
 
 

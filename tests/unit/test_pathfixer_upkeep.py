@@ -30,11 +30,12 @@ class Office:
 
     def __init__(self) -> None:
         self.up = True
+        self.category = "visitors"
 
     def proposal(self, proposal_id: str) -> Proposal:
         if not self.up:
             raise OfficeUnavailable("the office is closed")
-        return PROPOSAL
+        return replace(PROPOSAL, category=self.category)
 
     def proposals(self, beamline: str) -> list[Proposal]:
         return [self.proposal("")]
@@ -123,10 +124,8 @@ def test_a_door_that_hangs_does_not_keep_the_visit(desk: Desk) -> None:
     desk.scans = Scans(silent=("door/x/1: no answer",))
     desk.day = date(2025, 3, 11)
     assert desk.after(1.0).visit == "20250311"
-    assert desk.upkeep.silent == ("door/x/1: no answer",)
-    assert desk.warnings == [
-        "Visit 20250311, as the date is: not known whether a scan runs, and begun all the same. door/x/1: no answer"
-    ]
+    said = "When the visit became 20250311, it was not known whether a scan runs: door/x/1: no answer"
+    assert (desk.upkeep.silent, desk.warnings) == ((said,), [said])
     desk.scans = Scans()
     desk.day = date(2025, 3, 12)
     assert desk.after(upkeep.SCAN).visit == "20250312"
@@ -137,7 +136,8 @@ def test_a_door_that_hangs_at_a_restart_after_midnight_is_told(desk: Desk) -> No
     desk.day = date(2025, 3, 11)
     desk.scans = Scans(silent=("door/x/1: no answer",))
     assert desk.upkeep.restored(InUse("20250001", "20250310")).visit == "20250311"
-    assert desk.upkeep.silent == ("door/x/1: no answer",)
+    said = "When the visit became 20250311, it was not known whether a scan runs: door/x/1: no answer"
+    assert desk.upkeep.silent == (said,)
     desk.use("20250001", "auto")
     assert desk.upkeep.silent == ()
     assert desk.upkeep.restored(InUse("20250001", "20250311")).visit == "20250311"
@@ -153,6 +153,25 @@ def test_a_path_that_was_set_by_hand_stays_where_it_is(desk: Desk) -> None:
     assert "since Path was set by hand" in desk.upkeep.later
     restarted = InUse("20250001", "20250310", by_hand=str(other))
     assert desk.upkeep.restored(restarted) == replace(desk.in_use, answered=desk.upkeep.restored(restarted).answered)
+
+
+def test_another_category_at_the_office_waits_for_the_scan(desk: Desk) -> None:
+    before = desk.after(upkeep.AGAIN)
+    desk.office.category = "staff"
+    desk.scans = Scans(running=("ascan (door/x/1)",))
+    assert desk.after(upkeep.AGAIN) is before
+    assert desk.upkeep.moving == (
+        "The office has given proposal 20250001 another category: its path changes when the scan is over: "
+        "ascan (door/x/1)"
+    )
+    assert not list((desk.chooser.layout.root / "staff" / "cosaxs").iterdir())
+    desk.scans = Scans(silent=("door/x/1: no answer",))
+    after = desk.after(upkeep.RETRY)
+    assert (after.category, after.path) == ("staff", before.path.replace("visitors", "staff"))
+    assert Path(after.path).is_dir()
+    assert desk.upkeep.moving == ""
+    said = f"When the path became {after.path}, it was not known whether a scan runs: door/x/1: no answer"
+    assert (desk.upkeep.silent, desk.warnings) == ((said,), [said])
 
 
 @pytest.mark.parametrize("sample", ["", "a"])
