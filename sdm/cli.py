@@ -152,7 +152,7 @@ def _visit(visit: Visit) -> str:
 
 def _folders(proposal: Proposal, options: argparse.Namespace) -> None:
     proposal = at_beamline(proposal, proposal.beamline)
-    auto = options.visit in ("", AUTO_VISIT)
+    auto = options.visit.lower() in ("", AUTO_VISIT)
     visit = visit_on(proposal, dt.date.today()) if auto else options.visit
     layout = layout_from(options.layout, options.prefix.absolute())
     place = Place(proposal.category, proposal.beamline, proposal.id, visit, options.sample)

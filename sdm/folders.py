@@ -201,7 +201,7 @@ def uid_of(owner: str) -> int | None:
 def _gid(group: str, notes: list[str]) -> int:
     gid = gid_of(group)
     if gid is None:
-        notes.append(f"there is no group {group!r} on this machine; the folders keep the group they have")
+        notes.append(f"there is no group {group!r} on this machine; the folders keep the group they have. Make it")
         return -1
     return gid
 
@@ -209,6 +209,6 @@ def _gid(group: str, notes: list[str]) -> int:
 def _uid(owner: str, notes: list[str]) -> int:
     uid = uid_of(owner)
     if uid is None:
-        notes.append(f"there is no account {owner!r} on this machine; the folders keep the owner they have")
+        notes.append(f"there is no account {owner!r} on this machine; the folders keep the owner they have. Make it")
         return -1
     return uid

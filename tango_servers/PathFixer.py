@@ -22,7 +22,7 @@ from sdm.layout import AUTO_VISIT, DEFAULT_ROOT
 from tango_servers import scans, written
 from tango_servers.answers import Announcer, refusing, sendable
 from tango_servers.background import Background, answers
-from tango_servers.condition import Condition
+from tango_servers.condition import Condition, then
 from tango_servers.handover import RETRY, HandOver, parse_consumers
 from tango_servers.inuse import STORAGE, Chooser, InUse, Target
 from tango_servers.pathsettings import PathSettings, settings_from
@@ -82,36 +82,37 @@ class PathFixer(Device):
     Path that was set by hand. The commands ForceProposal and ForceVisit do not look for scans.
     """
 
-    Beamline = device_property(dtype=str, default_value="", doc="Short name of the beamline, as in the path: cosaxs")
+    # Of one line most of them, but of one text Tango drops what is behind the first line without a word.
+    Beamline = device_property(dtype=(str,), default_value=(), doc="Short name of the beamline, as in the path: cosaxs")
     Office = device_property(
-        dtype=str,
-        default_value="",
+        dtype=(str,),
+        default_value=(),
         doc=(
             "The user office, where proposals are looked up: yaml:/path/proposals.yaml, duo:/path/duo.yaml, "
             "scicat:/path/scicat.yaml or scicat:https://host/api/v3"
         ),
     )
     OfficeMemory = device_property(
-        dtype=str,
-        default_value="",
+        dtype=(str,),
+        default_value=(),
         doc="File that keeps the office's answers for a time when it is down (default: in the account's state folder)",
     )
     Prefix = device_property(
-        dtype=str,
-        default_value=str(DEFAULT_ROOT),
+        dtype=(str,),
+        default_value=(str(DEFAULT_ROOT),),
         doc="Root of the storage; below it {visitors,proprietary,staff}/<beamline> must exist (default: /data)",
     )
     StorageLayout = device_property(
-        dtype=str,
-        default_value="",
+        dtype=(str,),
+        default_value=(),
         doc=(
             "Folders below Prefix, with their modes and groups: a template, or the path of a YAML file "
             "(default: {category}/{beamline}/{proposal}/{visit}/raw)"
         ),
     )
     Raw_path_readonly = device_property(
-        dtype=str,
-        default_value="false",
+        dtype=(str,),
+        default_value=("false",),
         doc="true or false: whether only the service account may write into raw (default: false)",
     )
     PathConsumers = device_property(
@@ -324,22 +325,22 @@ class PathFixer(Device):
         found = [f"{one}. Put it right in the Tango database (in jive), then run Init" for one in self._settings.wrong]
         if upkeep.not_restored:
             who = f"Proposal {now.number}" if now.number else "What was in use before the restart"
-            until = "" if self._settings.wrong else f": {upkeep.not_restored}. {AGAIN}; or write Proposal"
-            found.append(f"{who} is not in use{until or ' until then'}")
+            why = "until then" if self._settings.wrong else then(upkeep.not_restored, f"{AGAIN}; or write Proposal")
+            found.append(f"{who} is not in use{' ' if self._settings.wrong else ': '}{why}")
         if upkeep.storage:
-            found.append(f"{upkeep.storage}. {AGAIN}")
+            found.append(then(upkeep.storage, AGAIN))
         return found
 
     def _limits(self) -> list[str]:
         now, upkeep = self._in_use, self._upkeep
         found = [*self._wrong_lines]
         if self._late:
-            found.append(f"{self._late}. What was in use before still is")
+            found.append(then(self._late, "What was in use before still is"))
         if now.proposal and now.proposal.as_of:
             why = now.proposal.trouble or "it cannot be asked"
-            found.append(f"The user office: {why}. In use is what it said at {now.proposal.as_of}. {AGAIN}")
+            found.append(then(f"The user office: {why}", f"In use is what it said at {now.proposal.as_of}. {AGAIN}"))
         elif upkeep.office or upkeep.listing:
-            found.append(f"The user office: {upkeep.office or upkeep.listing}. {AGAIN}")
+            found.append(then(f"The user office: {upkeep.office or upkeep.listing}", AGAIN))
         if self._settings.office and self._settings.office.trouble:
             found.append(f"{_sentence(self._settings.office.trouble)}. It would not be known while the office is down")
         if upkeep.closed:
@@ -347,10 +348,10 @@ class PathFixer(Device):
         if upkeep.visit:
             found.append(upkeep.visit)
         refused = self._hand_over.refused.items()
-        found += [*now.notes, *(f"{device} refused the path: {why}. {AGAIN}" for device, why in refused)]
+        found += [*now.notes, *(then(f"{device} refused the path: {why}", AGAIN) for device, why in refused)]
         found += self._hand_over.foreign
         if self._remembered.trouble:
-            found.append(f"What is in use would not be known after a restart: {self._remembered.trouble}. {AGAIN}")
+            found.append(then(f"What is in use would not be known after a restart: {self._remembered.trouble}", AGAIN))
         return found
 
     def _remarks(self) -> list[str]:
@@ -463,6 +464,7 @@ class PathFixer(Device):
     def _set_visit(self, visit: str, *, forced: bool = False) -> None:
         with refusing("PathFixer", *REFUSED):
             visit = written.text(visit, "visit") or AUTO_VISIT
+            visit = AUTO_VISIT if visit.lower() == AUTO_VISIT else visit
             self._chooser.check("", visit, "")
         self._change(
             f"Visit {visit!r}",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -26,9 +26,15 @@ class PathSettings:
 
 
 def settings_from(
-    *, beamline: str, office: str, office_memory: str, prefix: str, storage_layout: str, raw_path_readonly: str
+    *,
+    beamline: Sequence[str],
+    office: Sequence[str],
+    office_memory: Sequence[str],
+    prefix: Sequence[str],
+    storage_layout: Sequence[str],
+    raw_path_readonly: Sequence[str],
 ) -> PathSettings:
-    """Of the properties' texts, as PyTango reads them."""
+    """Of the properties' lines, as PyTango reads them."""
     wrong: list[str] = []
 
     @contextlib.contextmanager
@@ -38,27 +44,28 @@ def settings_from(
         except (OfficeError, NameRefused) as error:
             wrong.append(f"property {name}: {error}")
 
-    asked, memory, layout, read_only = None, None, Layout(), False
-    beamline = _meant(beamline)
+    name, asked, memory, root, layout, read_only = "", None, None, DEFAULT_ROOT, Layout(), False
     with of("Beamline"):
-        check_name(beamline, "the beamline's name")
+        name = check_name(_one(beamline), "the beamline's name")
     with of("Office"):
-        asked = office_from(_meant(office))
+        asked = office_from(_one(office))
     with of("OfficeMemory"):
-        memory = _file(_meant(office_memory)) or memory_file()
-    root = DEFAULT_ROOT
+        memory = _file(_one(office_memory)) or memory_file()
     with of("Prefix"):
-        root = Layout(Path(_meant(prefix) or DEFAULT_ROOT)).root
+        root = Layout(Path(_one(prefix) or DEFAULT_ROOT)).root
     with of("StorageLayout"):
-        layout = layout_from(_meant(storage_layout), root)
+        layout = layout_from("\n".join(map(text, storage_layout)), root)
     with of("Raw_path_readonly"):
-        read_only = _boolean(_meant(raw_path_readonly))
+        read_only = _boolean(_one(raw_path_readonly))
     usable = RememberingOffice(asked, memory) if asked and memory and not wrong else None
-    return PathSettings(beamline, usable, layout, read_only, tuple(wrong))
+    return PathSettings(name, usable, layout, read_only, tuple(wrong))
 
 
-def _meant(said: str) -> str:
-    return text(said).strip()
+def _one(lines: Sequence[str]) -> str:
+    said = [line for line in (text(line).strip() for line in lines) if line]
+    if len(said) > 1:
+        raise NameRefused(f"it has {len(said)} lines, and one is meant: {', '.join(map(repr, said))}")
+    return "".join(said)
 
 
 def _file(said: str) -> Path | None:

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from sdm.folders import FolderError
 from sdm.layout import AUTO_VISIT, NameRefused
 from sdm.office import OfficeError
+from tango_servers.condition import then
 from tango_servers.inuse import Chooser, InUse
 from tango_servers.scans import Scans
 from tango_servers.turns import Busy
@@ -163,7 +164,9 @@ class Upkeep:
             self.visit = self.later = ""
             self._not_known(f"the visit became {due}", scans.silent)
         except REFUSALS as error:
-            self.visit = f"The visit of today, {due}, cannot be begun: {error}. Trying again every {SCAN:.0f} s"
+            self.visit = then(
+                f"The visit of today, {due}, cannot be begun: {error}", f"Trying again every {SCAN:.0f} s"
+            )
 
     def _not_known(self, what: str, silent: tuple[str, ...]) -> None:
         self.silent = tuple(f"When {what}, it was not known whether a scan runs: {one}" for one in silent)

@@ -14,7 +14,7 @@ import pytest
 import tango
 from tango import AttrMemorizedType, AttrWriteType, DevState
 
-from deploy.demo.stack import MACROSERVER, Stack, proposals
+from deploy.demo.stack import MACROSERVER, PATHFIXER, Stack, proposals
 from scifish.tangodb import raw
 from sdm.layout import today
 from tango_servers.handover import Consumer, parse_consumers
@@ -136,7 +136,7 @@ def test_each_category_has_its_place(pathfixer: tango.DeviceProxy, data: Path, p
     assert pathfixer.Path == str(data / where / "cosaxs" / proposal / today() / "raw")
 
 
-@pytest.mark.parametrize("visit", ["", "auto"])
+@pytest.mark.parametrize("visit", ["", "auto", "Auto"])
 def test_the_visit_is_todays_if_nobody_says_another(pathfixer: tango.DeviceProxy, visit: str) -> None:
     pathfixer.Proposal = "20250001"
     pathfixer.Visit = "20250310"
@@ -285,12 +285,18 @@ def test_wrong_properties_are_told_in_the_status(stack: Stack, pathfixer: tango.
         ({"StorageLayout": ["raw"]}, DevState.FAULT, "property StorageLayout: raw cannot be read"),
         ({"OfficeMemory": ["m.json"]}, DevState.FAULT, "property OfficeMemory: 'm.json' is not the full path"),
         ({"Raw_path_readonly": ["maybe"]}, DevState.FAULT, "property Raw_path_readonly: 'maybe' is neither true nor"),
+        ({"Beamline": ["cosaxs", " ", "b2"]}, DevState.FAULT, "it has 2 lines, and one is meant: 'cosaxs', 'b2'"),
         ({"OfficeMemory": ["/proc/no/x"]}, DevState.ALARM, "What the user office says cannot be kept in /proc/no/x: "),
+        (
+            {"PathConsumers": [f"{{device: {PATHFIXER}, environment: ScanDir}}"]},
+            DevState.ALARM,
+            f"{PATHFIXER} refused the path: it has no attribute Environment: is it a MacroServer? Trying again",
+        ),
         ({"PathConsumers": ["{device: a/b/c}"]}, DevState.ALARM, "PathConsumers, line 1: name either"),
     ):
         configure(stack, **wrong)
+        assert eventually(lambda says=says: says in pathfixer.status())
         assert (pathfixer.state(), pathfixer.Proposal) == (state, "20250001")
-        assert says in pathfixer.status()
         if state == DevState.FAULT:
             assert "Put it right in the Tango database (in jive), then run Init" in pathfixer.status()
             assert "Proposal 20250001 is not in use until then" in pathfixer.status()
@@ -483,6 +489,8 @@ def test_the_folders_are_those_of_the_layout(stack: Stack, pathfixer: tango.Devi
     pathfixer.Visit = "20250310"
     assert pathfixer.Path == str(data / "visitors/cosaxs/20250001/20250310/data/raw")
     assert Path(pathfixer.Path).is_dir()
+    configure(stack, StorageLayout=["siblings: [process, logs]", "folders:", "  logs: {mode: 02750}"])
+    assert (Path(pathfixer.Path).parent / "logs").is_dir()
     configure(stack, StorageLayout=["{category}/{beamline}/{nonsense}"])
     assert pathfixer.state() == DevState.FAULT
     assert "nonsense" in pathfixer.status()
