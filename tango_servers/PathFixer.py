@@ -66,12 +66,13 @@ class PathFixer(Device):
     STANDBY: ready. ON: ready, switched on by TurnOn. OFF: switched off, nothing can be written, and the
     visit does not follow the date.
 
-    FAULT: there is no folder for the data. A property (Beamline, Office, Prefix) is wrong, the storage is not
-    there or does not answer, or what was in use before a restart cannot be taken up.
+    FAULT: there is no folder for the data. A property is wrong, the storage is not there or does not answer, or
+    what was in use before a restart cannot be taken up.
 
     ALARM: data can be taken, but not all is as it should be. A consumer refused the path or has another one,
-    the office cannot be asked, a folder's mode or group could not be set, the visit could not follow the
-    date, a line of a property is wrong, or something was refused when its client had given up waiting.
+    the office cannot be asked or its answers not be kept, the storage is read-only here, a folder's mode or
+    group could not be set, the visit could not follow the date, a line of a property is wrong, or something
+    was refused when its client had given up waiting.
 
     In both the Status says what is wrong and what to do. Reading is answered out of memory, also while
     something that was written waits for the office or the storage. Writing returns when it is done. Where that
