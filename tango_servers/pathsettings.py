@@ -11,7 +11,8 @@ from scifish.tangodb import text
 from sdm.layout import DEFAULT_ROOT, Layout, NameRefused, check_name, layout_from
 from sdm.office import OfficeError, RememberingOffice, memory_file, office_from
 
-TRUE, FALSE = ("true", "yes", "1"), ("", "false", "no", "0")
+TRUE, FALSE = ("true", "t", "yes", "y", "on", "1"), ("", "false", "f", "no", "n", "off", "0")
+"""Those that PyTango takes; nothing said is the default."""
 
 
 @dataclass(frozen=True)
