@@ -307,7 +307,7 @@ def test_several_wrong_properties_are_told_at_once_and_a_server_starts_with_them
 ) -> None:
     pathfixer.Proposal = "20250001"
     path = pathfixer.Path
-    configure(stack, Office=[""], Raw_path_readonly=["maybe", "not"], Prefix=["x"])
+    configure(stack, Office=[""], Raw_path_readonly=["maybe"], Prefix=["x"])
     restart(stack)
     assert pathfixer.state() == DevState.FAULT
     assert [line.partition(":")[0] for line in pathfixer.status().splitlines()[1:4]] == [
