@@ -63,7 +63,8 @@ class PropertySource(Protocol):
 class Settings:
     """What a SciDog, or a YAML file, says, see the table in docs/reference. Times in seconds, `spool_limit` in MB.
 
-    `problems` are sentences about properties that are wrong: their defaults are in use.
+    `problems` are sentences about properties that are wrong: their defaults are in use; `replaced` about
+    configurations that are wrong: their last good ones are (`scifish.lastgood`).
     """
 
     scidog: str = ""
@@ -82,6 +83,7 @@ class Settings:
     max_array_size: int = 64
     send_proprietary: bool = False
     problems: tuple[str, ...] = ()
+    replaced: tuple[str, ...] = ()
 
     @property
     def where(self) -> str:
@@ -96,7 +98,8 @@ class Settings:
             # The default need not exist; a name that somebody wrote must.
             if self.always_configs != DEFAULT_ALWAYS or name.lower() in map(str.lower, self.configs)
         ]
-        entries, problems = config.effective(self.configs, always, self.active_config)
+        entries, mistakes = config.effective(self.configs, always, self.active_config)
+        problems = [*self.replaced, *mistakes]
         active = [name for name in self.configs if name.lower() == self.active_config.lower()]
         if active and config.parse(self.configs[active[0]]) == ([], []):
             problems.append(
@@ -261,9 +264,9 @@ def last_good_file() -> Path:
     return state_directory() / f"settings-{re.sub(r'[^A-Za-z0-9.-]+', '_', host).strip('_') or 'default'}.json"
 
 
-def save_last_good(settings: Settings) -> None:
+def save_last_good(settings: Settings, file: Path | None = None) -> None:
     """Keep these for a time when the database does not answer. OSError if the disk refuses."""
-    write_atomically(last_good_file(), json.dumps(asdict(settings), ensure_ascii=False, indent=1))
+    write_atomically(file or last_good_file(), json.dumps(asdict(settings), ensure_ascii=False, indent=1))
 
 
 def settings_of(kept: Mapping[str, Any]) -> Settings:
@@ -274,14 +277,15 @@ def settings_of(kept: Mapping[str, Any]) -> Settings:
             "configs": {name: tuple(lines) for name, lines in kept["configs"].items()},
             "always_configs": tuple(kept["always_configs"]),
             "problems": tuple(kept["problems"]),
+            "replaced": tuple(kept.get("replaced", ())),
         }
     )
 
 
-def load_last_good() -> Settings | None:
+def load_last_good(file: Path | None = None) -> Settings | None:
     """The settings kept last, or None if there are none that can be read."""
     try:
-        return settings_of(json.loads(last_good_file().read_text("utf-8")))
+        return settings_of(json.loads((file or last_good_file()).read_text("utf-8")))
     except (OSError, ValueError, TypeError, KeyError):
         # Never written, cut short by an older crash, or of an older version: as good as none.
         return None

@@ -114,6 +114,7 @@ class FakeDatabase:
 def source(state: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     monkeypatch.delenv("SCIDOG_DEVICE", raising=False)
     monkeypatch.setattr(source_module, "TangoDatabase", lambda: fake)
+    monkeypatch.setattr("scifish.lastgood.ask_scidog", lambda device: None)  # its server is stopped
     fake = FakeDatabase({name: list(lines) for name, lines in PROPERTIES.items()})
     found = TangoSettings()
     found._db = fake  # type: ignore[assignment]
@@ -139,16 +140,95 @@ def test_with_the_database_away_the_last_good_settings_are_used_also_by_the_next
 
 def test_a_configuration_that_cannot_be_read_at_all_is_replaced_by_its_last_good_one(source: Any) -> None:
     good = source.now()
-    source._db.given["config.saxs"] = ["- {name: T, source: a/b/c", "- {{"]
+    source._db.given["config.saxs"] = ["- {name: T, source: a/b/c}", "- {{"]
     found = source.now()
     assert good is not None
     assert found is not None
     assert found.entries()[0] == good.entries()[0]
-    assert "saxs: no line of it can be read; the last good one is in use" in found.problems
+    assert found.replaced == (
+        "saxs, line 1: T: source 'a/b/c' is not of the form domain/family/member/attribute",
+        "saxs, line 2: not YAML (expected the node content, but found '<stream end>'): '- {{'",
+        "saxs: no line of it can be read; the last good one is in use",
+    )
     source._db.given["config.saxs"] = ["- {name: T2, source: a/b/c/d}", "- {{"]
     found = source.now()
     assert found is not None
     assert [entry.name for entry in found.entries()[0]] == ["I", "T2"]
+
+
+@pytest.mark.parametrize(
+    ("edits", "says"),
+    [
+        (
+            {"ActiveConfig": ["sacs"]},
+            "ActiveConfig: there is no configuration 'sacs'; there are: beamline, saxs; "
+            "what was before (saxs) is in use",
+        ),
+        (
+            {"config.saxs": None},
+            "ActiveConfig: there is no configuration 'saxs'; there are: beamline; its last good lines are in use",
+        ),
+        (
+            {"AlwaysConfigs": ["beamlin", "saxs"]},
+            "AlwaysConfigs: there is no configuration 'beamlin'; there are: beamline, saxs; "
+            "what was before (beamline) is in use",
+        ),
+    ],
+)
+def test_what_was_in_use_stays_so_where_a_name_is_wrong_and_is_told(
+    source: Any, edits: dict[str, list[str] | None], says: str
+) -> None:
+    good, _ = source.now().entries()
+    for name, lines in edits.items():
+        source._db.given[name] = lines
+    source._db.given = {name: lines for name, lines in source._db.given.items() if lines is not None}
+    found = source.now()
+    assert found.entries() == (good, [says])
+    assert TangoSettings().known() == found  # so also the next program here, and another reading
+    assert source.now() == found
+    source._db.given |= {"ActiveConfig": ["waxs"], "AlwaysConfigs": [], "Config.waxs": ["- {name: W, source: a/b/c/W}"]}
+    entries, problems = source.now().entries()
+    assert ([entry.name for entry in entries], problems) == (["I", "W"], [])
+
+
+def test_nothing_active_stays_so_where_the_name_is_wrong(source: Any) -> None:
+    source._db.given["ActiveConfig"] = [""]
+    good, _ = source.now().entries()
+    source._db.given["ActiveConfig"] = ["sacs"]
+    entries, problems = source.now().entries()
+    assert entries == good
+    assert problems[0].endswith("what was before (none) is in use")
+
+
+def test_what_is_always_recorded_and_was_deleted_stays_if_its_name_was_written(source: Any) -> None:
+    assert len(source.now().entries()[0]) == 2
+    beamline = source._db.given.pop("Config.beamline")
+    entries, problems = source.now().entries()
+    assert (len(entries), problems) == (1, [])  # the default need not be there
+    source._db.given |= {"Config.beamline": beamline, "AlwaysConfigs": ["Beamline"]}
+    assert len(source.now().entries()[0]) == 2
+    del source._db.given["Config.beamline"]
+    entries, problems = source.now().entries()
+    assert len(entries) == 2
+    assert problems[0].endswith("'Beamline'; there are: saxs; its last good lines are in use")
+
+
+def test_a_program_that_has_seen_nothing_asks_scidog_and_again_until_it_answers(
+    source: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    good = settings_from_properties("a/b/scidog", PROPERTIES)
+    source._db.given |= {"config.saxs": ["- {{"], "ActiveConfig": ["saxs"]}
+    asked = []
+
+    def answer(device: str) -> Settings | None:
+        asked.append(device)
+        return good if len(asked) > 1 else None
+
+    monkeypatch.setattr("scifish.lastgood.ask_scidog", answer)
+    assert len(source.now().entries()[0]) == 1
+    for _ in range(3):
+        assert source.now().entries()[0] == good.entries()[0]
+    assert asked == ["a/b/scidog", "a/b/scidog"]
 
 
 def test_a_configuration_whose_lines_are_all_taken_out_is_not_replaced(source: Any) -> None:
