@@ -118,6 +118,8 @@ def settings_from_properties(device: str, properties: Mapping[str, Sequence[str]
 
     def text(name: str) -> str:
         lines = by_name.get(name.lower(), (name, []))[1]
+        if any(line.strip() for line in lines[1:]):
+            problems.append(f"{name}: it has {len(lines)} lines; only the first is in use, {lines[0].strip()!r}")
         return lines[0].strip() if lines else ""
 
     def number(name: str, default: float, lowest: float, highest: float) -> float:
@@ -196,10 +198,13 @@ def _nearly_known(names: Sequence[str]) -> list[str]:
     known = {name.lower(): name for name in PROPERTIES}
     problems = []
     for name in names:
-        if name.lower() in known or name.lower().startswith(CONFIG_PREFIX.lower()):
+        prefix, dot, rest = name.lower().partition(".")
+        if name.lower() in known or (prefix + dot == CONFIG_PREFIX.lower() and rest):
             continue
         near = difflib.get_close_matches(name.lower(), known, n=1, cutoff=0.8)
-        meant = known[near[0]] if near else f"{CONFIG_PREFIX}<name>" if name.lower().startswith("config") else ""
+        # Cfg.x, Confg.x, Konfig.x: hardly any other property has a dot in its name.
+        config_like = prefix.startswith("config") or (dot and difflib.get_close_matches(prefix, ["config"], cutoff=0.6))
+        meant = known[near[0]] if near else f"{CONFIG_PREFIX}<name>" if config_like else ""
         if meant:
             problems.append(f"{name}: a property of this name is not known and is ignored; did you mean {meant}?")
     return problems

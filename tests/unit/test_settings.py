@@ -62,6 +62,15 @@ def test_a_wrong_property_is_told_and_its_default_is_in_use(name: str, value: st
     assert found.problems[0].startswith(f"{name}: ")
 
 
+@pytest.mark.parametrize("name", ["ActiveConfig", "Beamline", "PathFixer", "SnapshotTimeout", "SendProprietary"])
+def test_more_lines_than_one_are_told_where_one_is_in_use(name: str) -> None:
+    given = {**PROPERTIES, "SnapshotTimeout": ["2"], "SendProprietary": ["true"]}
+    found = settings_from_properties("d", {**given, name: [*given[name], "", " more "]})
+    assert replace(found, problems=()) == settings_from_properties("d", given)
+    assert found.problems == (f"{name}: it has 3 lines; only the first is in use, {given[name][0]!r}",)
+    assert settings_from_properties("d", {**given, name: [*given[name], "", " "]}).problems == ()
+
+
 def test_a_beamline_that_cannot_name_a_topic_is_told() -> None:
     found = settings_from_properties("d", {**PROPERTIES, "Beamline": ["Co SAXS/1"]})
     assert found.topic == "scifish-Co-SAXS-1"
@@ -336,6 +345,11 @@ def test_brokers_that_it_cannot_use_are_told_and_block_nothing(brokers: str, wro
         ("Kafka_Bootstrap_Servers", "KafkaBootstrapServers"),
         ("Configs.saxs", "Config.<name>"),
         ("Config_saxs", "Config.<name>"),
+        ("Confg.saxs", "Config.<name>"),
+        ("cofnig.saxs", "Config.<name>"),
+        ("Cfg.saxs", "Config.<name>"),
+        ("Konfig.saxs", "Config.<name>"),
+        ("Config.", "Config.<name>"),
     ],
 )
 def test_a_property_that_was_hardly_meant_is_told(name: str, meant: str) -> None:
@@ -343,7 +357,7 @@ def test_a_property_that_was_hardly_meant_is_told(name: str, meant: str) -> None
     assert problem == f"{name}: a property of this name is not known and is ignored; did you mean {meant}?"
 
 
-@pytest.mark.parametrize("name", ["polled_attr", "__SubDevices", "doc_url", "min_poll_period", "logging_level"])
+@pytest.mark.parametrize("name", ["polled_attr", "__SubDevices", "doc_url", "min_poll_period", "logging_level", "conf_path", "doc.url"])
 def test_properties_of_others_are_theirs(name: str) -> None:
     assert settings_from_properties("d", {**PROPERTIES, name: ["5"]}).problems == ()
 
