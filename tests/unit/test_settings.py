@@ -357,7 +357,9 @@ def test_a_property_that_was_hardly_meant_is_told(name: str, meant: str) -> None
     assert problem == f"{name}: a property of this name is not known and is ignored; did you mean {meant}?"
 
 
-@pytest.mark.parametrize("name", ["polled_attr", "__SubDevices", "doc_url", "min_poll_period", "logging_level", "conf_path", "doc.url"])
+@pytest.mark.parametrize(
+    "name", ["polled_attr", "__SubDevices", "doc_url", "min_poll_period", "logging_level", "conf_path", "doc.url"]
+)
 def test_properties_of_others_are_theirs(name: str) -> None:
     assert settings_from_properties("d", {**PROPERTIES, name: ["5"]}).problems == ()
 
