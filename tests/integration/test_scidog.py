@@ -14,6 +14,10 @@ import tango
 from deploy.demo.beamline import CONFIGURATIONS
 from deploy.demo.stack import PATHFIXER, SCIDOG, Stack
 from tests.tango_system import Events, control_system, eventually, refusal
+from tests.ui import scidog_properties
+
+REPORT = {"uuid": "u", "name": "ascan", "time": "2026-01-01T00:00:00.000Z", "program": "p", "host": "h"}
+REPORT |= {"values": 1, "failedCount": 0, "failed": []}
 
 
 @pytest.fixture(scope="module")
@@ -76,6 +80,27 @@ def test_the_active_configuration_is_the_property(stack: Stack, scidog: tango.De
     events.close()
     scidog.ActiveConfig = "saxs"
     assert scidog.Revision == before
+
+
+def test_whoever_subscribes_is_told_the_new_value_of_each_attribute(stack: Stack, scidog: tango.DeviceProxy) -> None:
+    attributes = ("Configs", "ActiveConfig", "Entries", "Problems", "Revision", "LastSnapshot")
+    before = {name: scidog.read_attribute(name).value for name in attributes}
+    events = Events(scidog, *attributes)
+    edit(stack, ActiveConfig=["mine"], **{"Config.mine": ["- {name: Mine, source: a/b/c/d}", "- {name: Bad"]})
+    scidog.ReportSnapshot(json.dumps({**REPORT, "uuid": "of the events"}))
+    try:
+        assert eventually(lambda: {name for name, _ in events.seen} == {name.lower() for name in attributes}, 5.0)
+    finally:
+        events.close()
+    told = dict(events.seen)
+    for name in attributes:
+        assert told[name.lower()] == scidog.read_attribute(name).value != before[name]
+
+
+def test_the_docs_list_the_properties_as_jive_reads_them(stack: Stack, scidog: tango.DeviceProxy) -> None:
+    scidog_properties.put(stack)
+    page = Path(__file__).parents[2] / "docs" / "how-to" / "change-what-is-recorded.md"
+    assert f"```\n{scidog_properties.listing(stack.db, SCIDOG)}```\n" in page.read_text("utf-8")
 
 
 def test_no_active_configuration_leaves_the_defaults(scidog: tango.DeviceProxy) -> None:
@@ -196,8 +221,7 @@ def test_an_active_configuration_that_records_nothing_is_told(stack: Stack, scid
 
 def test_what_was_read_for_a_dataset_is_told_by_whoever_records(scidog: tango.DeviceProxy) -> None:
     failed = [{"group": "", "name": "波長", "source": "a/b/c/d", "error": "no answer"}]
-    report = {"uuid": "u", "name": "ascan", "time": "2026-01-01T00:00:00.000Z", "program": "p", "host": "h"}
-    report |= {"values": 7, "failedCount": 1, "failed": failed}
+    report = REPORT | {"values": 7, "failedCount": 1, "failed": failed}
     scidog.ReportSnapshot(json.dumps(report))
     assert json.loads(scidog.LastSnapshot) == {"from": "dataset", **report}
     for wrong, says in (
