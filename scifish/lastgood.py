@@ -104,9 +104,13 @@ def _names(
     if not lost or not {name.lower() for name in use} <= there | {name.lower() for name in back}:
         return list(names), []
     known = ", ".join(sorted(configs)) or "none"
-    instead = "its last good lines are" if deleted else f"what was before ({', '.join(use) or 'none'}) is"
+    instead = (
+        "its last good lines are in use: restore it, or name another"
+        if deleted
+        else f"what was before ({', '.join(use) or 'none'}) is in use"
+    )
     configs.update(back)
-    return use, [f"{which}: there is no configuration {name!r}; there are: {known}; {instead} in use" for name in lost]
+    return use, [f"{which}: there is no configuration {name!r}; there are: {known}; {instead}" for name in lost]
 
 
 def _unreadable(name: str, lines: Sequence[str]) -> bool:

@@ -175,7 +175,8 @@ def test_a_configuration_that_cannot_be_read_at_all_is_replaced_by_its_last_good
         ),
         (
             {"config.saxs": None},
-            "ActiveConfig: there is no configuration 'saxs'; there are: beamline; its last good lines are in use",
+            "ActiveConfig: there is no configuration 'saxs'; there are: beamline; its last good lines are in use: "
+            "restore it, or name another",
         ),
         (
             {"AlwaysConfigs": ["beamlin", "saxs"]},
@@ -219,7 +220,7 @@ def test_what_is_always_recorded_and_was_deleted_stays_if_its_name_was_written(s
     del source._db.given["Config.beamline"]
     entries, problems = source.now().entries()
     assert len(entries) == 2
-    assert problems[0].endswith("'Beamline'; there are: saxs; its last good lines are in use")
+    assert problems[0].startswith("AlwaysConfigs: there is no configuration 'Beamline'; there are: saxs; its last good")
 
 
 def test_a_program_that_has_seen_nothing_asks_scidog_and_again_until_it_answers(
