@@ -45,6 +45,7 @@ test-oldest:
 pictures: $(READY)
 	$(BIN)/python -m tests.ui.pictures
 	$(BIN)/python -m tests.ui.scidog_picture
+	$(BIN)/python -m tests.ui.scidog_properties
 
 $(READY): setup.cfg pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
