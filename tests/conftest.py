@@ -17,10 +17,10 @@ settings.register_profile("project", deadline=None)
 settings.load_profile("project")
 
 LONG = (
-    *("demo", "recording", "pathfixer_consumers", "faults", "scan_families", "scicow", "recorder"),
-    *("pathfixer_restart", "companion", "fish", "pathfixer_sardana"),
+    *("demo", "recording", "pathfixer_consumers", "pathfixer_restart", "recorder", "companion"),
+    *("faults", "scicow", "scan_families", "fish", "pathfixer_sardana", "snapshot"),
 )
-"""The files that take longest, by their names without `test_`."""
+"""The files that take longest, by their names without `test_`: those that need the processor among those that wait."""
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
