@@ -4,8 +4,9 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
-# Two processes, each with its own servers; a file's tests stay together. PARALLEL= for one.
-PARALLEL ?= -n 2 --dist loadfile
+# Three processes, also on two cores, as most tests wait most of the time; each has its own servers. A file's tests stay
+# together, and the files begin in the order of tests/conftest.py. PARALLEL= for one.
+PARALLEL ?= -n 3 --dist loadfile --no-loadscope-reorder
 
 .PHONY: demo test test-oldest lint bench faults soak fuzz pictures clean
 
@@ -51,6 +52,7 @@ pictures: $(READY)
 	$(BIN)/python -m tests.ui.pictures
 	$(BIN)/python -m tests.ui.scidog_picture
 	$(BIN)/python -m tests.ui.scicow_picture
+	$(BIN)/python -m tests.ui.scidog_properties
 
 $(READY): setup.cfg pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \

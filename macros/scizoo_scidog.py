@@ -25,15 +25,18 @@ __all__ = ["scidog_check", "scidog_diff", "scidog_list", "scidog_show", "scidog_
 def scidog_list(self: Any) -> None:
     """List the configurations; an arrow marks the active one."""
     settings = clients.read_now()
-    always = [name.lower() for name in settings.always_configs]
+    used = clients.used_now(settings)
+    always = [name.lower() for name in used.always_configs]
     rows = []
-    for name, lines in sorted(settings.configs.items()):
-        entries, problems = config.parse(lines, name)
-        active = name.lower() == settings.active_config.lower()
+    for name, lines in sorted(used.configs.items()):
+        entries, _ = config.parse(lines, name)
+        _, problems = config.parse(settings.configs.get(name, ()), name)
+        active = name.lower() == used.active_config.lower()
         when = "active" if active else "always" if name.lower() in always else ""
         rows.append(["->" if active else "", name, len(entries), when, len(problems) or ""])
     table(self, ["Now", "Configuration", "Entries", "Recorded", "Mistakes"], rows)
     self.output("scidog_use NAME makes another one active; scidog_show [NAME] shows what is in it.")
+    _warn(self, used.replaced)
 
 
 @macro([["name", Type.String, None, "The configuration"]])
@@ -41,7 +44,7 @@ def scidog_use(self: Any, name: str) -> None:
     """Make a configuration the active one, for the next scan on."""
     settings = clients.read_now()
     chosen = clients.use_config(settings, name)
-    entries, problems = replace(settings, active_config=chosen).entries()
+    entries, problems = clients.used_now(replace(settings, active_config=chosen)).entries()
     self.output("%s is active: %d attributes are recorded from the next scan on.", printable(chosen), len(entries))
     _warn(self, problems)
 
@@ -127,7 +130,7 @@ def scidog_diff(self: Any, name: str, other: str | None) -> None:
 
 def _entries(settings: Settings, name: str | None) -> tuple[list[Entry], list[str]]:
     if name is None:
-        return settings.entries()
+        return clients.used_now(settings).entries()
     return config.effective(settings.configs, (), clients.config_named(settings, name))
 
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import difflib
+import struct
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -21,6 +22,25 @@ ERROR, WARNING, NOTE = "error", "warning", "note"
 
 ANSWER = 2.5
 """Seconds for all of an answer to a client whose time-out is Tango's, 3 seconds."""
+
+STATES = tuple(str(state) for _, state in sorted(tango.DevState.values.items()))
+
+INTEGERS: Mapping[Any, tuple[int, int]] = {
+    tango.CmdArgType.DevUChar: (0, 2**8 - 1),
+    tango.CmdArgType.DevShort: (-(2**15), 2**15 - 1),
+    tango.CmdArgType.DevUShort: (0, 2**16 - 1),
+    tango.CmdArgType.DevLong: (-(2**31), 2**31 - 1),
+    tango.CmdArgType.DevULong: (0, 2**32 - 1),
+    tango.CmdArgType.DevLong64: (-(2**63), 2**63 - 1),
+    tango.CmdArgType.DevULong64: (0, 2**64 - 1),
+}
+FLOATS = (tango.CmdArgType.DevFloat, tango.CmdArgType.DevDouble)
+NO_NUMBERS: Mapping[Any, str] = {
+    tango.CmdArgType.DevState: "a state",
+    tango.CmdArgType.DevEnum: "a label",
+    tango.CmdArgType.DevBoolean: "true or false",
+    tango.CmdArgType.DevString: "a text",
+}
 
 HINTS = 20
 """Unknown attributes for which one of a like name is looked for: of a device with hundreds it takes milliseconds."""
@@ -107,7 +127,7 @@ def check(reads: Reads, is_defined: Callable[[str], bool]) -> list[Finding]:
                 said = [(ERROR, f"unknown device: the Tango database has no {entry.device}")]
         if names[entry.group.lower(), entry.name.lower()] > 1:
             said.append((WARNING, "the name is used twice, and differs in its case only"))
-        said += _of_unit(entry, reading)
+        said += _of_unit(entry, reading, description)
         found += [Finding(level, text, entry.config, entry.group, entry.name, entry.source) for level, text in said]
     return found
 
@@ -136,21 +156,44 @@ def _of_reading(
             hint = f"; did you mean {known[near[0]]}?" if near else ""
             yield ERROR, f"unknown attribute: {entry.device} has no {entry.attribute}{hint}"
             return
-        labels = described.labels.get(entry.attribute.lower())
-        yield from _of_map_keys(entry, labels)
+        yield from _of_map_keys(entry, described)
     if reading.error:
         yield WARNING, f"cannot be read now: {reading.error}"
         return
     yield from _of_value(entry, reading)
 
 
-def _of_map_keys(entry: Entry, labels: Sequence[str] | None) -> Iterator[tuple[str, str]]:
-    if not labels:
-        return
-    possible = {map_key(label) for label in labels} | {str(number) for number in range(len(labels))}
+def _of_map_keys(entry: Entry, described: Described) -> Iterator[tuple[str, str]]:
+    """Those keys that no value of the attribute has, see `scifish.snapshot.mapped`."""
+    attribute = entry.attribute.lower()
+    labels, kind = described.labels.get(attribute), described.types.get(attribute)
     for key in entry.map:
-        if key not in possible:
+        if labels and key not in _with_numbers(labels):
             yield WARNING, f"map: {key!r} is none of its labels, which are {', '.join(labels)}"
+        elif kind == tango.CmdArgType.DevState and key not in _with_numbers(STATES):
+            yield WARNING, f"map: {key!r} is none of Tango's states, which are {', '.join(STATES)}"
+        elif kind == tango.CmdArgType.DevBoolean and key not in ("true", "false"):
+            yield WARNING, f"map: {key!r} is never its value, which is true or false"
+        elif kind is not None and (kind in INTEGERS or kind in FLOATS) and not _is_value(key, kind):
+            yield WARNING, f"map: {key!r} is never its value, which is a number of the type {kind}"
+
+
+def _with_numbers(names: Sequence[str]) -> set[str]:
+    return {map_key(name) for name in names} | {str(number) for number in range(len(names))}
+
+
+def _is_value(key: str, kind: tango.CmdArgType) -> bool:
+    """Whether a number of this type is looked up by this key."""
+    try:
+        if kind in INTEGERS:
+            low, high = INTEGERS[kind]
+            return low <= int(key) <= high and str(int(key)) == key
+        number = float(key)
+        if kind == tango.CmdArgType.DevFloat:  # which has no 0.1
+            (number,) = struct.unpack("f", struct.pack("f", number))
+        return map_key(number) == key
+    except (ValueError, OverflowError):
+        return False
 
 
 def _of_value(entry: Entry, reading: Reading) -> Iterator[tuple[str, str]]:
@@ -163,7 +206,10 @@ def _of_value(entry: Entry, reading: Reading) -> Iterator[tuple[str, str]]:
         yield NOTE, "statistics are of single numbers, and this is none"
 
 
-def _of_unit(entry: Entry, reading: Reading) -> Iterator[tuple[str, str]]:
+def _of_unit(entry: Entry, reading: Reading, described: Described | None) -> Iterator[tuple[str, str]]:
+    kind = described.types.get(entry.attribute.lower()) if described is not None else None
+    if entry.unit and kind in NO_NUMBERS:
+        yield WARNING, f"the unit {entry.unit!r} is hardly meant: its value is {NO_NUMBERS[kind]}"
     unit = entry.unit or reading.unit
     if unit and not convertible(readable(unit)):
         yield NOTE, f"SciCat cannot convert the unit {unit!r}: the value is kept as it is, and not found by other units"

@@ -6,7 +6,8 @@ from typing import Any
 
 import tango
 
-from scifish.settings import Settings, SettingsError, find_scidog, read_settings
+from scifish.lastgood import in_use
+from scifish.settings import Settings, SettingsError, find_scidog, load_last_good, read_settings
 from scifish.tangodb import TangoDatabase, reason
 
 
@@ -27,6 +28,11 @@ def read_now() -> Settings:
         raise NotReachable(f"the Tango database does not answer: {reason(failed)}") from failed
     except SettingsError as error:
         raise NotReachable(str(error)) from error
+
+
+def used_now(settings: Settings) -> Settings:
+    """What programs of this account record with: these settings, and the last good ones where they are wrong."""
+    return in_use(settings, load_last_good())
 
 
 def pathfixer(settings: Settings) -> tango.DeviceProxy:

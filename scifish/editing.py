@@ -18,7 +18,7 @@ import tango
 
 from scifish import config, storable
 from scifish.history import DATABASE, Change, History
-from scifish.settings import CONFIG_PREFIX, Settings, settings_from_properties
+from scifish.settings import CONFIG_PREFIX, DEFAULT_ALWAYS, Settings, settings_from_properties
 from scifish.tangodb import reason
 
 log = logging.getLogger(__name__)
@@ -219,19 +219,21 @@ class Editor:
         except UnknownConfig:
             return None
 
-    def _always(self) -> list[str]:
-        """What AlwaysConfigs says, in lower case; none where it says nothing and its default is in use."""
-        now = self.history.now().get("alwaysconfigs")
-        return [line.strip().lower() for line in (now.lines if now and now.lines else ())]
-
     def _last(self, found: Found) -> Change | None:
         return self.history.now().get((CONFIG_PREFIX + found.name).lower())
 
-    def _check_unused(self, name: str, settings: Settings) -> None:
+    @staticmethod
+    def _check_unused(name: str, settings: Settings) -> None:
         if name.lower() == settings.active_config.lower():
             raise InUse(f"{name} is the active configuration: make another one active first")
-        if name.lower() in self._always():
-            raise InUse(f"{name} is always recorded: take it out of the property AlwaysConfigs first")
+        if name.lower() not in map(str.lower, settings.always_configs):
+            return
+        if settings.always_configs == DEFAULT_ALWAYS:
+            raise InUse(
+                f"{name} is always recorded, as the property AlwaysConfigs names no other: name others there first, "
+                f"or, if nothing is to be recorded always, save {name} with nothing but a comment in it"
+            )
+        raise InUse(f"{name} is always recorded: take it out of the property AlwaysConfigs first")
 
     def _check_free(self, name: str) -> None:
         taken = self._config(check_name(name))

@@ -63,7 +63,8 @@ class PropertySource(Protocol):
 class Settings:
     """What a SciDog, or a YAML file, says, see the table in docs/reference. Times in seconds, `spool_limit` in MB.
 
-    `problems` are sentences about properties that are wrong: their defaults are in use.
+    `problems` are sentences about properties that are wrong: their defaults are in use; `replaced` about
+    configurations that are wrong: their last good ones are (`scifish.lastgood`).
     """
 
     scidog: str = ""
@@ -82,6 +83,7 @@ class Settings:
     max_array_size: int = 64
     send_proprietary: bool = False
     problems: tuple[str, ...] = ()
+    replaced: tuple[str, ...] = ()
 
     @property
     def where(self) -> str:
@@ -96,7 +98,8 @@ class Settings:
             # The default need not exist; a name that somebody wrote must.
             if self.always_configs != DEFAULT_ALWAYS or name.lower() in map(str.lower, self.configs)
         ]
-        entries, problems = config.effective(self.configs, always, self.active_config)
+        entries, mistakes = config.effective(self.configs, always, self.active_config)
+        problems = [*self.replaced, *mistakes]
         active = [name for name in self.configs if name.lower() == self.active_config.lower()]
         if active and config.parse(self.configs[active[0]]) == ([], []):
             problems.append(
@@ -115,6 +118,8 @@ def settings_from_properties(device: str, properties: Mapping[str, Sequence[str]
 
     def text(name: str) -> str:
         lines = by_name.get(name.lower(), (name, []))[1]
+        if any(line.strip() for line in lines[1:]):
+            problems.append(f"{name}: it has {len(lines)} lines; only the first is in use, {lines[0].strip()!r}")
         return lines[0].strip() if lines else ""
 
     def number(name: str, default: float, lowest: float, highest: float) -> float:
@@ -193,10 +198,13 @@ def _nearly_known(names: Sequence[str]) -> list[str]:
     known = {name.lower(): name for name in PROPERTIES}
     problems = []
     for name in names:
-        if name.lower() in known or name.lower().startswith(CONFIG_PREFIX.lower()):
+        prefix, dot, rest = name.lower().partition(".")
+        if name.lower() in known or (prefix + dot == CONFIG_PREFIX.lower() and rest):
             continue
         near = difflib.get_close_matches(name.lower(), known, n=1, cutoff=0.8)
-        meant = known[near[0]] if near else f"{CONFIG_PREFIX}<name>" if name.lower().startswith("config") else ""
+        # Cfg.x, Confg.x, Konfig.x: hardly any other property has a dot in its name.
+        config_like = prefix.startswith("config") or (dot and difflib.get_close_matches(prefix, ["config"], cutoff=0.6))
+        meant = known[near[0]] if near else f"{CONFIG_PREFIX}<name>" if config_like else ""
         if meant:
             problems.append(f"{name}: a property of this name is not known and is ignored; did you mean {meant}?")
     return problems
@@ -261,9 +269,9 @@ def last_good_file() -> Path:
     return state_directory() / f"settings-{re.sub(r'[^A-Za-z0-9.-]+', '_', host).strip('_') or 'default'}.json"
 
 
-def save_last_good(settings: Settings) -> None:
+def save_last_good(settings: Settings, file: Path | None = None) -> None:
     """Keep these for a time when the database does not answer. OSError if the disk refuses."""
-    write_atomically(last_good_file(), json.dumps(asdict(settings), ensure_ascii=False, indent=1))
+    write_atomically(file or last_good_file(), json.dumps(asdict(settings), ensure_ascii=False, indent=1))
 
 
 def settings_of(kept: Mapping[str, Any]) -> Settings:
@@ -274,14 +282,15 @@ def settings_of(kept: Mapping[str, Any]) -> Settings:
             "configs": {name: tuple(lines) for name, lines in kept["configs"].items()},
             "always_configs": tuple(kept["always_configs"]),
             "problems": tuple(kept["problems"]),
+            "replaced": tuple(kept.get("replaced", ())),
         }
     )
 
 
-def load_last_good() -> Settings | None:
+def load_last_good(file: Path | None = None) -> Settings | None:
     """The settings kept last, or None if there are none that can be read."""
     try:
-        return settings_of(json.loads(last_good_file().read_text("utf-8")))
+        return settings_of(json.loads((file or last_good_file()).read_text("utf-8")))
     except (OSError, ValueError, TypeError, KeyError):
         # Never written, cut short by an older crash, or of an older version: as good as none.
         return None

@@ -9,8 +9,9 @@ import functools
 import logging
 import threading
 import time
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import numpy
@@ -60,10 +61,11 @@ class Reading(NamedTuple):
 
 
 class Described(NamedTuple):
-    """What a device's attributes are called, and the labels of those that are enums, by name in lower case."""
+    """What a device's attributes are called; by name in lower case the labels of those that are enums, and types."""
 
     names: tuple[str, ...]
-    labels: dict[str, Sequence[str]]
+    labels: Mapping[str, Sequence[str]]
+    types: Mapping[str, tango.CmdArgType] = MappingProxyType({})
 
 
 class _Call(NamedTuple):
@@ -89,6 +91,7 @@ class _Device:
     timeout: float = 0.0
     units: dict[str, str] = field(default_factory=dict)
     labels: dict[str, Sequence[str]] = field(default_factory=dict)
+    types: dict[str, tango.CmdArgType] = field(default_factory=dict)
     names: tuple[str, ...] = ()
     config_time: float = 0.0
     hangs_until: float = 0.0
@@ -154,7 +157,7 @@ class Reader:
     def described(self, device: str) -> Described | None:
         """What is known of a device that has answered; None if it never has."""
         found = self._devices.get(device.lower())
-        return Described(found.names, found.labels) if found is not None and found.names else None
+        return Described(found.names, found.labels, found.types) if found is not None and found.names else None
 
     def close(self) -> None:
         """Read no more. What hangs has `CLOSE` seconds, and is then left to itself."""
@@ -254,6 +257,7 @@ def _read_config(device: _Device) -> None:
         return
     device.units = {info.name.lower(): info.unit for info in infos if info.unit.strip().lower() not in _NO_UNIT}
     device.names = tuple(info.name for info in infos)
+    device.types = {info.name.lower(): tango.CmdArgType.values[info.data_type] for info in infos}
     device.labels = {info.name.lower(): tuple(info.enum_labels) for info in infos if len(info.enum_labels)}
     device.config_time = time.monotonic()
 

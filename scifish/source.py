@@ -14,7 +14,7 @@ from typing import Protocol
 
 import tango
 
-from scifish import config
+from scifish.lastgood import in_use, with_last_good, wrong
 from scifish.message import Message
 from scifish.settings import (
     BEAMLINE,
@@ -168,7 +168,7 @@ class FileSettings:
             log.warning("%s; the last good settings are in use", error)
             self._known = replace(self._good, problems=(*self._good.problems, f"{error}; the last good are in use"))
             return
-        found = _with_last_good_configs(found, self._good)
+        found = with_last_good(found, self._good)
         if found != self._good:
             self._tell(found)
         self._good = self._known = found
@@ -232,7 +232,7 @@ class TangoSettings:
     def _read_all(self) -> None:
         try:
             with tango.EnsureOmniThread():
-                self._take(self._read())
+                self._read()
             self._say("")
         except Exception as error:  # noqa: BLE001 - DevFailed, SettingsError: recording goes on without
             self._db = None
@@ -247,7 +247,7 @@ class TangoSettings:
     def _take(self, found: Settings) -> None:
         if found == self._known:
             return
-        for problem in found.problems:
+        for problem in (*found.problems, *found.replaced):
             log.warning("%s: %s", found.scidog, problem)
         self._known = found
         try:
@@ -255,42 +255,24 @@ class TangoSettings:
         except OSError as error:
             log.warning("the settings of %s cannot be kept on disk: %s", found.scidog, error)
 
-    def _read(self) -> Settings:
+    def _read(self) -> None:
         if self._db is None:
             self._db = TangoDatabase()
         device = find_scidog(self._db)
         properties = read_properties(self._db, device)
-        if self._known is None or (device, properties) != self._understood:
-            # Only what has changed is worked out again: this runs beside a scan that has just begun.
-            found = _with_last_good_configs(settings_from_properties(device, properties), self._known)
+        if (device, properties) == self._understood:
+            return  # only what has changed is worked out again: this runs beside a scan that has just begun
+        found = settings_from_properties(device, properties)
+        self._take(with_last_good(found, self._known))  # until SciDog has answered, if it is asked
+        self._take(in_use(found, self._known))
+        if not wrong(self._known or found):  # else SciDog is asked again: it may not have been there
             self._understood = (device, properties)
-            return found
-        return self._known
 
     def _say(self, trouble: str) -> None:
         if trouble and not self._trouble:
             kept = "the last good ones are in use" if self._known else "none were kept on this machine"
             log.warning("settings cannot be read from the Tango database (%s); %s", trouble, kept)
         self._trouble = trouble
-
-
-def _with_last_good_configs(found: Settings, before: Settings | None) -> Settings:
-    """Put the last good configuration in the place of one that cannot be read at all."""
-    if before is None or before.where != found.where:
-        return found
-    configs = dict(found.configs)
-    problems = []
-    for name in found.configs:
-        if _unreadable(found, name) and not _unreadable(before, name) and before.configs.get(name):
-            configs[name] = before.configs[name]
-            problems.append(f"{name}: no line of it can be read; the last good one is in use")
-    return replace(found, configs=configs, problems=(*found.problems, *problems)) if problems else found
-
-
-def _unreadable(settings: Settings, name: str) -> bool:
-    """Whether all that it says is wrong. Comments alone are not: somebody wants nothing of it recorded."""
-    entries, mistakes = config.parse(settings.configs.get(name, ()))
-    return bool(mistakes) and not entries
 
 
 def _first_line(error: Exception) -> str:

@@ -1,7 +1,8 @@
-"""Configurations as tables, as people keep such lists in spreadsheets: CSV in, CSV out.
+"""Configurations as files: YAML, and tables as people keep such lists in spreadsheets.
 
-In: the columns name, source, group, unit, map and record in any order, separated by commas, semicolons
-or tabs, in the encodings that Excel and LibreOffice write. Out: a cell never begins as a formula does.
+In: YAML as in the property, or below a name as in a file of settings; CSV with the columns name, source,
+group, unit, map and record in any order, separated by commas, semicolons or tabs, in the encodings that
+Excel and LibreOffice write. Out: a cell never begins as a formula does.
 """
 
 from __future__ import annotations
@@ -11,7 +12,8 @@ import csv
 import difflib
 import io
 import re
-from collections.abc import Iterable, Mapping, Sequence
+import textwrap
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import yaml
@@ -80,10 +82,17 @@ def lines_from_csv(text: str) -> list[str]:
 
 
 def lines_from_text(text: str) -> list[str]:
-    """The lines of a configuration out of YAML, as it is in the property, or out of a table. TableError as there."""
-    lines = [line.rstrip() for line in text.removeprefix("\ufeff").splitlines() if line.strip() not in ("---", "...")]
+    """The lines of a configuration out of YAML, as it is in the property or below a name, or out of a table.
+
+    TableError as `lines_from_csv`, and for YAML that cannot be read or has another number of configurations than one.
+    """
+    lines = [line.rstrip() for line in text.removeprefix("\ufeff").splitlines() if not _MARK.fullmatch(line.strip())]
     first = next((line.strip() for line in lines if line.strip() and not line.strip().startswith("#")), "")
-    if not first.startswith(("-", "{")):
+    if _NAMED.match(first):
+        lines = _lines_below("\n".join(lines))
+    elif first.startswith(("-", "{")):
+        lines = textwrap.dedent("\n".join(lines)).splitlines()
+    else:
         return lines_from_csv(text)
     # JSON is YAML, too; but the backslashes in it are not safe in the Tango database.
     return [line_of(fields) for fields in config.written(lines)] if _rewritable(lines) else lines
@@ -91,6 +100,56 @@ def lines_from_text(text: str) -> list[str]:
 
 def _rewritable(lines: Sequence[str]) -> bool:
     return bool(why_not("", lines)) and not config.parse(lines)[1]
+
+
+_MARK = re.compile(r"(?:---|\.\.\.|%YAML)(?:\s.*)?")
+"""A line of YAML that says nothing of a configuration."""
+
+_NAMED = re.compile(r"\[|[^,;\t:{]+:(?:\s|$)")
+"""How YAML begins that is not as in the property: a list in brackets, or `saxs:` with the entries below it."""
+
+
+def _lines_below(text: str) -> list[str]:
+    """The lines of the one configuration in it: below `saxs:`, `Config.saxs:` or `Config: {saxs: ...}`, or all."""
+    try:
+        root = yaml.compose(text, Loader=Loader)  # no more than the nodes: values are made line by line
+    except (yaml.YAMLError, *config.NOT_MEANT) as error:
+        mark = getattr(error, "problem_mark", None)
+        where = f", line {mark.line + 1}" if mark else ""
+        raise TableError(f"not YAML{where}: {getattr(error, 'problem', None) or 'cannot be read'}") from error
+    found = dict(_configurations(root))
+    if len(found) != 1:
+        raise TableError(
+            f"the YAML has several configurations, {', '.join(found)}: leave one of them in it"
+            if found
+            else "the YAML has no list of '- {name: ..., source: ...}'"
+        )
+    (node,) = found.values()
+    if isinstance(node, yaml.ScalarNode):  # as in jive, below `saxs: |`
+        return str(node.value).splitlines()
+    if isinstance(node, yaml.SequenceNode) and not node.flow_style:  # with the comments in it
+        block = text[node.start_mark.index - node.start_mark.column : node.end_mark.index]
+        return [line.rstrip() for line in textwrap.dedent(block).rstrip().splitlines()]
+    entries = node.value if isinstance(node, yaml.SequenceNode) else [node]
+    written = (text[entry.start_mark.index : entry.end_mark.index] for entry in entries)
+    return [line for entry in written for line in f"- {textwrap.indent(entry, '  ').strip()}".splitlines()]
+
+
+def _configurations(node: yaml.Node | None) -> Iterator[tuple[str, yaml.Node]]:
+    """What may be one, by its name."""
+    if node is None:
+        return
+    if not isinstance(node, yaml.MappingNode) or {"name", "source"} <= {str(key.value) for key, _ in node.value}:
+        yield "", node
+        return
+    for key, value in node.value:
+        below = isinstance(value, yaml.MappingNode) and str(key.value).lower() == "config"
+        for name, inner in value.value if below else [(key, value)]:
+            of_entries = isinstance(inner, yaml.SequenceNode) and all(
+                isinstance(entry, yaml.MappingNode) for entry in inner.value
+            )
+            if of_entries or (isinstance(inner, yaml.ScalarNode) and inner.style in ("|", ">")):
+                yield str(name.value), inner
 
 
 def csv_from_lines(lines: Sequence[str], separator: str = ",") -> str:

@@ -18,6 +18,7 @@ from sdm.office import (
     OfficeError,
     Proposal,
     RememberingOffice,
+    UnknownProposal,
     Visit,
     ago,
     at_beamline,
@@ -26,6 +27,7 @@ from sdm.office import (
     proposal_at,
     visit_on,
 )
+from sdm.proposal import COMMISSIONING
 
 _AFTERWARDS = """\
 examples:
@@ -47,7 +49,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         office = RememberingOffice(office_from(options.office), options.memory or memory_file())
         if options.command == "list":
-            _list(office.proposals(check_name(options.beamline, "beamline")))
+            _list(office.proposals(check_name(options.beamline, "beamline")), office.name, options.beamline)
         else:
             asked = options.proposal, options.beamline
             proposal = proposal_at(office, *asked) if options.beamline else office.proposal(options.proposal)
@@ -62,7 +64,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except BrokenPipeError:  # who reads it, as `head`, has enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     except (OfficeError, NameRefused, folders.FolderError) as error:
-        print(f"scizoo-sdm: {error}", file=sys.stderr)
+        own = isinstance(error, UnknownProposal) and options.proposal == COMMISSIONING
+        hint = "; every beamline has its own: say --beamline" if own else ""
+        print(f"scizoo-sdm: {error}{hint}", file=sys.stderr)
         return 1
     return 0
 
@@ -118,7 +122,9 @@ def _say_if_old(proposal: Proposal) -> None:
         print(f"scizoo-sdm: {proposal.trouble}. Shown is what the office said {when}", file=sys.stderr)
 
 
-def _list(proposals: Sequence[Proposal]) -> None:
+def _list(proposals: Sequence[Proposal], office: str, beamline: str) -> None:
+    if not proposals:
+        print(f"scizoo-sdm: the user office ({office}) has no proposals of the beamline {beamline!r}", file=sys.stderr)
     for proposal in proposals[:1]:
         _say_if_old(proposal)
     for proposal in proposals:
@@ -152,7 +158,7 @@ def _visit(visit: Visit) -> str:
 
 def _folders(proposal: Proposal, options: argparse.Namespace) -> None:
     proposal = at_beamline(proposal, proposal.beamline)
-    auto = options.visit in ("", AUTO_VISIT)
+    auto = options.visit.lower() in ("", AUTO_VISIT)
     visit = visit_on(proposal, dt.date.today()) if auto else options.visit
     layout = layout_from(options.layout, options.prefix.absolute())
     place = Place(proposal.category, proposal.beamline, proposal.id, visit, options.sample)
@@ -164,6 +170,8 @@ def _folders(proposal: Proposal, options: argparse.Namespace) -> None:
             if state == "refuse":
                 refused.add(folder.path)
             print(f"{state:8} {folder.mode:04o} {folder.group} {folder.path}")
+        for note in folders.absent(planned, options.owner):
+            print(f"scizoo-sdm: {note}", file=sys.stderr)
         try:
             with folders.beamline_folder(layout, place):
                 pass

@@ -11,7 +11,7 @@ import grp
 import os
 import pwd
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -60,12 +60,13 @@ def make(layout: Layout, place: Place, group: str, *, owner: str = "", raw_read_
     Modes do not depend on the umask. The groups, and the owner if one is named, are set where they
     exist and we may; `notes` say where not. Raises FolderError if a folder cannot be made.
     """
-    notes: list[str] = []
-    uid = _uid(owner, notes) if owner else -1
+    wanted = planned(layout, place, group, raw_read_only=raw_read_only)
+    notes = absent(wanted, owner)
+    uid = _or_none(uid_of(owner))
     made = []
     with contextlib.ExitStack() as stack:
         opened = {layout.beamline(place): stack.enter_context(beamline_folder(layout, place))}
-        for folder in planned(layout, place, group, raw_read_only=raw_read_only):
+        for folder in wanted:
             above = opened[folder.path.parent]
             new = _make_one(folder.path, above)
             try:
@@ -75,8 +76,25 @@ def make(layout: Layout, place: Place, group: str, *, owner: str = "", raw_read_
             opened[folder.path] = handle
             if new:
                 made.append(folder.path)
-            notes += _put_right(folder, handle, uid, _gid(folder.group, notes))
-    return Folders(layout.raw(place), layout.sample(place), tuple(made), tuple(dict.fromkeys(notes)))
+            notes += _put_right(folder, handle, uid, _or_none(gid_of(folder.group)))
+    return Folders(layout.raw(place), layout.sample(place), tuple(made), tuple(notes))
+
+
+def absent(wanted: Sequence[Folder], owner: str) -> list[str]:
+    """A sentence for each group, and for the owner if one is named, that this machine does not have."""
+    groups = [group for group in dict.fromkeys(folder.group for folder in wanted) if gid_of(group) is None]
+    notes = [
+        f"there is no group {group!r} on this machine; the folders keep the group they have. Make it"
+        for group in groups
+    ]
+    if owner and uid_of(owner) is None:
+        notes.append(f"there is no account {owner!r} on this machine; the folders keep the owner they have. Make it")
+    return notes
+
+
+def _or_none(number: int | None) -> int:
+    """As chown takes it."""
+    return -1 if number is None else number
 
 
 @contextlib.contextmanager
@@ -196,19 +214,3 @@ def uid_of(owner: str) -> int | None:
         return pwd.getpwnam(owner).pw_uid
     except (KeyError, ValueError):
         return None
-
-
-def _gid(group: str, notes: list[str]) -> int:
-    gid = gid_of(group)
-    if gid is None:
-        notes.append(f"there is no group {group!r} on this machine; the folders keep the group they have")
-        return -1
-    return gid
-
-
-def _uid(owner: str, notes: list[str]) -> int:
-    uid = uid_of(owner)
-    if uid is None:
-        notes.append(f"there is no account {owner!r} on this machine; the folders keep the owner they have")
-        return -1
-    return uid

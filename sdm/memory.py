@@ -43,13 +43,15 @@ class RememberingOffice:
     broken, say the same of all there is. The answer from before has it as its `trouble` then.
 
     Several offices may share a file: each has its own answers in it. Processes may, too. The file
-    holds names and addresses of people, and is readable by its owner only.
+    holds names and addresses of people, and is readable by its owner only. `trouble` says why the last
+    answer could not be kept, "" if it was.
     """
 
     def __init__(self, office: Office, file: Path) -> None:
         self._office = office
         self._file = file
         self._lock = threading.Lock()
+        self.trouble = ""
 
     @property
     def name(self) -> str:
@@ -106,16 +108,17 @@ class RememberingOffice:
             with self._lock, _alone(self._file):
                 before = self._kept()
                 after = before | {self.name: change(before[self.name])}
-                if after == before:
-                    return
-                shown = {
-                    office: {number: asdict(one) for number, one in proposals.items()}
-                    for office, proposals in after.items()
-                }
-                _write(self._file, json.dumps(shown))
+                if after != before:
+                    shown = {
+                        office: {number: asdict(one) for number, one in proposals.items()}
+                        for office, proposals in after.items()
+                    }
+                    _write(self._file, json.dumps(shown))
+            self.trouble = ""
         except OSError as error:
             # The answer is good all the same; only a later one may have to do without it.
-            _log.warning("what the user office says cannot be kept in %s: %s", self._file, error)
+            self.trouble = f"what the user office says cannot be kept in {self._file}: {error}"
+            _log.warning("%s", self.trouble)
 
 
 def _dated(found: Proposal) -> Proposal:

@@ -11,22 +11,21 @@ import functools
 import json
 import time
 from collections.abc import Callable
-from pathlib import Path
 
 import tango
 from tango import AttrWriteType, DevState
 from tango.server import Device, attribute, command, device_property, run
 
 from scifish.tangodb import text
-from sdm.layout import AUTO_VISIT, DEFAULT_ROOT, Layout, check_name, layout_from
-from sdm.office import Office as UserOffice
-from sdm.office import RememberingOffice, memory_file, office_from
+from sdm.folders import FolderError
+from sdm.layout import AUTO_VISIT, DEFAULT_ROOT
 from tango_servers import scans, written
 from tango_servers.answers import Announcer, refusing, sendable
 from tango_servers.background import Background, answers
-from tango_servers.condition import Condition
+from tango_servers.condition import Condition, then
 from tango_servers.handover import RETRY, HandOver, parse_consumers
 from tango_servers.inuse import STORAGE, Chooser, InUse, Target
+from tango_servers.pathsettings import PathSettings, settings_from
 from tango_servers.remembered import Remembered, differ
 from tango_servers.turns import Turns, Wait, Waits
 from tango_servers.upkeep import REFUSALS, Upkeep
@@ -44,6 +43,8 @@ LOOK = 2.0
 """Seconds that the storage has for a look at the folders."""
 
 LONGEST_LIST = 1000
+
+OFF = "Switched off: nothing can be written, and the visit does not follow the date. TurnOn switches it on"
 
 AGAIN = f"Trying again every {RETRY:.0f} s"
 
@@ -65,12 +66,13 @@ class PathFixer(Device):
     STANDBY: ready. ON: ready, switched on by TurnOn. OFF: switched off, nothing can be written, and the
     visit does not follow the date.
 
-    FAULT: there is no folder for the data. A property (Beamline, Office, Prefix) is wrong, the storage is not
-    there or does not answer, or what was in use before a restart cannot be taken up.
+    FAULT: there is no folder for the data. A property is wrong, the storage is not there or does not answer, or
+    what was in use before a restart cannot be taken up.
 
     ALARM: data can be taken, but not all is as it should be. A consumer refused the path or has another one,
-    the office cannot be asked, a folder's mode or group could not be set, the visit could not follow the
-    date, a line of a property is wrong, or something was refused when its client had given up waiting.
+    the office cannot be asked or its answers not be kept, the storage is read-only here, a folder's mode or
+    group could not be set, the visit could not follow the date, a line of a property is wrong, or something
+    was refused when its client had given up waiting.
 
     In both the Status says what is wrong and what to do. Reading is answered out of memory, also while
     something that was written waits for the office or the storage. Writing returns when it is done. Where that
@@ -81,35 +83,38 @@ class PathFixer(Device):
     Path that was set by hand. The commands ForceProposal and ForceVisit do not look for scans.
     """
 
-    Beamline = device_property(dtype=str, default_value="", doc="Short name of the beamline, as in the path: cosaxs")
+    # Of one line most of them, but of one text Tango drops what is behind the first line without a word.
+    Beamline = device_property(dtype=(str,), default_value=(), doc="Short name of the beamline, as in the path: cosaxs")
     Office = device_property(
-        dtype=str,
-        default_value="",
+        dtype=(str,),
+        default_value=(),
         doc=(
             "The user office, where proposals are looked up: yaml:/path/proposals.yaml, duo:/path/duo.yaml, "
             "scicat:/path/scicat.yaml or scicat:https://host/api/v3"
         ),
     )
     OfficeMemory = device_property(
-        dtype=str,
-        default_value="",
+        dtype=(str,),
+        default_value=(),
         doc="File that keeps the office's answers for a time when it is down (default: in the account's state folder)",
     )
     Prefix = device_property(
-        dtype=str,
-        default_value=str(DEFAULT_ROOT),
+        dtype=(str,),
+        default_value=(str(DEFAULT_ROOT),),
         doc="Root of the storage; below it {visitors,proprietary,staff}/<beamline> must exist (default: /data)",
     )
     StorageLayout = device_property(
-        dtype=str,
-        default_value="",
+        dtype=(str,),
+        default_value=(),
         doc=(
             "Folders below Prefix, with their modes and groups: a template, or the path of a YAML file "
             "(default: {category}/{beamline}/{proposal}/{visit}/raw)"
         ),
     )
     Raw_path_readonly = device_property(
-        dtype=bool, default_value=False, doc="Whether only the service account may write into raw (default: false)"
+        dtype=(str,),
+        default_value=("false",),
+        doc="true or false: whether only the service account may write into raw (default: false)",
     )
     PathConsumers = device_property(
         dtype=(str,),
@@ -152,7 +157,15 @@ class PathFixer(Device):
         self._showing = Background(f"{self.get_name()} shows", self._show, TICK)
         self._hand_over = HandOver(consumers, self._showing.now)
         self._remembered = Remembered(self.get_name())
-        self._chooser = self._from_settings()
+        self._settings = settings = self._from_properties()
+        self._chooser = Chooser(
+            settings.beamline,
+            settings.office,
+            settings.layout,
+            settings.raw_read_only,
+            waits=self._waits,
+            wrong="; ".join(settings.wrong),
+        )
         self._upkeep = Upkeep(
             self._chooser,
             self._doors.look,
@@ -174,19 +187,15 @@ class PathFixer(Device):
         self._keeping.stop()
         self._hand_over.stop()
 
-    def _from_settings(self) -> Chooser:
-        office: UserOffice | None = None
-        layout = Layout()
-        self._wrong_settings = ""
-        try:
-            check_name(self.Beamline, "property Beamline:")
-            layout = layout_from(self.StorageLayout, Path(self.Prefix))
-            office = RememberingOffice(
-                office_from(self.Office), Path(self.OfficeMemory) if self.OfficeMemory else memory_file()
-            )
-        except REFUSALS as error:
-            self._wrong_settings = f"{error}. Put the device property right, then run Init"
-        return Chooser(self.Beamline, office, layout, bool(self.Raw_path_readonly), waits=self._waits)
+    def _from_properties(self) -> PathSettings:
+        return settings_from(
+            beamline=self.Beamline,
+            office=self.Office,
+            office_memory=self.OfficeMemory,
+            prefix=self.Prefix,
+            storage_layout=self.StorageLayout,
+            raw_path_readonly=self.Raw_path_readonly,
+        )
 
     def _restore(self) -> None:
         """Take up what was in use before the restart.
@@ -211,7 +220,7 @@ class PathFixer(Device):
             upkeep.not_restored = str(found) or f"the user office or the storage has not answered within {START:g} s"
 
     def _keep_up(self) -> None:
-        if self._ready != DevState.OFF:
+        if self._ready != DevState.OFF and not self._settings.wrong:
             self._upkeep.work()
         if self._remembered.trouble:
             self._remembered.keep_names(self._user_name, self._endstation)
@@ -235,10 +244,12 @@ class PathFixer(Device):
                 except REFUSED as error:
                     given_up = time.monotonic() - begun > SLOW
                     self._late = f"{what} was refused at {time.strftime('%H:%M:%S')}: {error}" if given_up else ""
+                    if isinstance(error, FolderError):  # so that the State says it, too
+                        self._upkeep.soon()
                     raise
         finally:
             self._say()
-        self._keeping.now()
+            self._keeping.now()
 
     def _change_in_turn(self, what: str, choose: Callable[[Chooser, InUse], Target], forced: bool) -> None:
         chooser = self._chooser
@@ -290,7 +301,7 @@ class PathFixer(Device):
             "path": now.path,
             "sample_path": now.sample_path,
             "category": now.category,
-            "beamline": self.Beamline,
+            "beamline": self._settings.beamline,
             "proposal": now.number,
             "visit": now.visit,
             "sample": now.sample,
@@ -312,43 +323,45 @@ class PathFixer(Device):
 
     def _faults(self) -> list[str]:
         now, upkeep = self._in_use, self._upkeep
-        found = [self._wrong_settings] if self._wrong_settings else []
+        found = [f"{one}. Put it right in the Tango database (in jive), then run Init" for one in self._settings.wrong]
         if upkeep.not_restored:
             who = f"Proposal {now.number}" if now.number else "What was in use before the restart"
-            found.append(f"{who} is not in use: {upkeep.not_restored}. {AGAIN}; or write Proposal")
+            why = "until then" if self._settings.wrong else then(upkeep.not_restored, f"{AGAIN}; or write Proposal")
+            found.append(f"{who} is not in use{' ' if self._settings.wrong else ': '}{why}")
         if upkeep.storage:
-            found.append(f"{upkeep.storage}. {AGAIN}")
+            found.append(then(upkeep.storage, AGAIN))
         return found
 
     def _limits(self) -> list[str]:
         now, upkeep = self._in_use, self._upkeep
         found = [*self._wrong_lines]
         if self._late:
-            found.append(f"{self._late}. What was in use before still is")
+            found.append(then(self._late, "What was in use before still is"))
         if now.proposal and now.proposal.as_of:
             why = now.proposal.trouble or "it cannot be asked"
-            found.append(f"The user office: {why}. In use is what it said at {now.proposal.as_of}. {AGAIN}")
+            found.append(then(f"The user office: {why}", f"In use is what it said at {now.proposal.as_of}. {AGAIN}"))
         elif upkeep.office or upkeep.listing:
-            found.append(f"The user office: {upkeep.office or upkeep.listing}. {AGAIN}")
+            found.append(then(f"The user office: {upkeep.office or upkeep.listing}", AGAIN))
+        if self._settings.office and self._settings.office.trouble:
+            found.append(f"{_sentence(self._settings.office.trouble)}. It would not be known while the office is down")
+        if upkeep.closed:
+            found.append(f"{upkeep.closed}. {AGAIN}")
         if upkeep.visit:
             found.append(upkeep.visit)
         refused = self._hand_over.refused.items()
-        found += [*now.notes, *(f"{device} refused the path: {why}. {AGAIN}" for device, why in refused)]
+        found += [*now.notes, *(then(f"{device} refused the path: {why}", AGAIN) for device, why in refused)]
         found += self._hand_over.foreign
         if self._remembered.trouble:
-            found.append(f"What is in use would not be known after a restart: {self._remembered.trouble}. {AGAIN}")
+            found.append(then(f"What is in use would not be known after a restart: {self._remembered.trouble}", AGAIN))
         return found
 
     def _remarks(self) -> list[str]:
         now = self._in_use
-        found = [f"{wait}: not done yet; reading goes on" for wait in self._turns.longer_than(SLOW)]
-        if self._upkeep.later:
-            found.append(self._upkeep.later)
+        found = [OFF] if self._ready == DevState.OFF else []
+        found += [f"{wait}: not done yet; reading goes on" for wait in self._turns.longer_than(SLOW)]
+        found += filter(None, (self._upkeep.later, self._upkeep.moving))
         found += [f"At the last change it was not known whether a scan runs: {one}" for one in self._silent]
-        found += [
-            f"When the visit became {now.visit}, it was not known whether a scan runs: {one}"
-            for one in self._upkeep.silent
-        ]
+        found += self._upkeep.silent
         if now.proposal:
             found += [
                 f"Proposal {now.number}: {now.proposal.title}",
@@ -356,7 +369,7 @@ class PathFixer(Device):
                 f"Data goes to {now.sample_path}{', as Path was set by hand' if now.by_hand else ''}",
             ]
         elif not now.number:
-            found.append("No proposal is set: write Proposal.")
+            found.append("No proposal is set: write Proposal. It begins with the visit of the day and without a sample")
         return found
 
     # -------------------------------------------------------------- attributes
@@ -436,9 +449,9 @@ class PathFixer(Device):
             self._chooser.check(number, "", "")
 
         def choose(chooser: Chooser, now: InUse) -> Target:
-            if now.number in ("", number):
+            if number and number == now.number:
                 return chooser.target(now, number, now.wanted_visit, now.sample)
-            return chooser.target(now, number, AUTO_VISIT, "")
+            return chooser.target(now, number, AUTO_VISIT, "")  # none, too, is another
 
         self._change(f"Proposal {number!r}", choose, forced=forced)
 
@@ -452,6 +465,7 @@ class PathFixer(Device):
     def _set_visit(self, visit: str, *, forced: bool = False) -> None:
         with refusing("PathFixer", *REFUSED):
             visit = written.text(visit, "visit") or AUTO_VISIT
+            visit = AUTO_VISIT if visit.lower() == AUTO_VISIT else visit
             self._chooser.check("", visit, "")
         self._change(
             f"Visit {visit!r}",
@@ -515,7 +529,7 @@ class PathFixer(Device):
         return self._hand_over.pending[:LONGEST_LIST]
 
     def read_RawPathReadonly(self) -> bool:
-        return bool(self.Raw_path_readonly)
+        return self._settings.raw_read_only
 
     # ---------------------------------------------------------------- commands
 
@@ -596,7 +610,11 @@ class PathFixer(Device):
 
 
 def _no_answer(wait: Wait) -> str:
-    return f"{wait.what[0].upper()}{wait.what[1:]} has not answered since {wait.since}"
+    return f"{_sentence(wait.what)} has not answered since {wait.since}"
+
+
+def _sentence(text: str) -> str:
+    return text[:1].upper() + text[1:]
 
 
 def main() -> None:

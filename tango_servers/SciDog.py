@@ -12,9 +12,10 @@ from __future__ import annotations
 import functools
 import hashlib
 import json
+import threading
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any, TypeVar, cast
 
 import tango
@@ -26,7 +27,8 @@ from scifish.config import Entry
 from scifish.crew import Crew
 from scifish.editing import EditError, Editor, Found, UnknownChange, config_in, revision_of
 from scifish.history import Change, History, history_file
-from scifish.settings import CONFIG_PREFIX, Settings, settings_from_properties
+from scifish.lastgood import with_last_good
+from scifish.settings import CONFIG_PREFIX, Settings, load_last_good, save_last_good, settings_from_properties
 from scifish.snapshot import Reader
 from scifish.table import TableError
 from scifish.tangodb import TangoDatabase, reason, text
@@ -71,10 +73,11 @@ _Method = TypeVar("_Method", bound=Callable[..., Any])
 
 @dataclass(frozen=True)
 class Shown:
-    """What the properties say, as clients see it."""
+    """What the properties say, as clients see it; `used` has the last good ones in place of what is wrong."""
 
     properties: dict[str, list[str]]
     settings: Settings
+    used: Settings
     entries: tuple[Entry, ...]
     json: str
     revision: str
@@ -161,13 +164,19 @@ class SciDog(Device):
     def init_device(self) -> None:
         super().init_device()
         self._announcer = Announcer(self, self.PUSHED)
+        history = history_file(self.get_name(), _tango_host())
+        self._good_file = history.with_suffix(".good.json")
+        self._good = load_last_good(self._good_file)
+        self._unkept = ""
         self._shown = self._view({})
+        self._viewed = (0, self._shown)
+        self._viewing = threading.Lock()
         self._trouble = ""
         self._troubles: dict[str, tuple[float, str]] = {}
         self._last_snapshot = ""
         self._looks = self._taken = 0
         self._connected: tuple[TangoDatabase, Editor] | None = None
-        self._history = History(history_file(self.get_name(), _tango_host()))
+        self._history = History(history)
         self._reader = Reader(config_age=CONFIG_AGE)
         self._crew = Crew("scidog-ask")
         self._database = OneAtATime(self._crew)
@@ -185,13 +194,11 @@ class SciDog(Device):
         number, shown, missing, trouble = self._looks, None, "", ""
         try:
             number, properties, missing = self._database.ask(DATABASE, self._read)
-            shown = self._shown  # it need not be worked out again each time
-            if properties != shown.properties:
-                shown = self._view(properties)
+            shown = self._seen(number, properties)
         except (tango.DevFailed, TimeoutError) as error:
             why = reason(error) if isinstance(error, tango.DevFailed) else f"no answer within {DATABASE:g} s"
             trouble = f"the Tango database does not answer; what it said last is in use ({why})"
-        trouble = "\n".join(filter(None, (trouble, missing, self._history.trouble)))
+        trouble = "\n".join(filter(None, (trouble, missing, self._history.trouble, self._unkept)))
         with tango.AutoTangoMonitor(self):
             if number >= self._taken:  # else another look was later, and has newer ones
                 self._taken, self._shown, self._trouble = number, shown or self._shown, trouble
@@ -207,14 +214,36 @@ class SciDog(Device):
             return self._looks, properties, ""
         return self._looks, properties, f"PathFixer: the Tango database has no device {name}"
 
+    def _seen(self, number: int, properties: dict[str, list[str]]) -> Shown:
+        """What this look has found, or a later one: each has the last good ones of the one before it."""
+        with self._viewing:
+            later, shown = self._viewed
+            if number > later:
+                if properties != shown.properties:  # it need not be worked out again each time
+                    shown = self._view(properties)
+                self._viewed = number, shown
+                if shown.used != self._good or self._unkept:
+                    self._keep(shown.used)
+            return shown
+
     def _view(self, properties: dict[str, list[str]]) -> Shown:
         settings = settings_from_properties(self.get_name(), properties)
-        entries, mistakes = settings.entries()
+        used = with_last_good(settings, self._good)
+        entries, mistakes = used.entries()
         # Escaped, since Tango's strings are Latin-1 and names may be anything.
         as_json = json.dumps(json.loads(config.entries_as_json(entries)))
         revision = hashlib.sha256(as_json.encode()).hexdigest()[:12]
-        problems = tuple(sendable(problem) for problem in (*settings.problems, *mistakes))
-        return Shown(properties, settings, tuple(entries), as_json, revision, problems)
+        problems = tuple(sendable(problem) for problem in (*used.problems, *mistakes))
+        return Shown(properties, settings, used, tuple(entries), as_json, revision, problems)
+
+    def _keep(self, used: Settings) -> None:
+        """For the next look, and for a restart while something is wrong."""
+        self._good = used
+        try:
+            save_last_good(used, self._good_file)
+            self._unkept = ""
+        except OSError as error:
+            self._unkept = f"the last good settings cannot be kept in {self._good_file}: {error}"
 
     def _change(self, call: Callable[[], T]) -> T:
         """Do an edit, and show what there is then."""
@@ -240,8 +269,10 @@ class SciDog(Device):
         self.get_device_attr().get_w_attr_by_name("ActiveConfig").set_write_value(self.read_ActiveConfig())
         state = DevState.ALARM if self._problems else DevState.ON
         lines = [f"The device is in {state} state.", *self._problems]
-        settings = self._shown.settings
-        active, always = settings.active_config or "none", ", ".join(settings.always_configs)
+        used = self._shown.used
+        there = {name.lower() for name in used.configs}
+        active = used.active_config or "none"
+        always = ", ".join(name for name in used.always_configs if name.lower() in there) or "none"
         count = len(self._shown.entries)
         lines.append(f"{count} attributes are recorded. Active configuration: {active}; always: {always}")
         values = {name: getattr(self, f"read_{name}")() for name in self.PUSHED}
@@ -275,7 +306,7 @@ class SciDog(Device):
         access=AttrWriteType.READ_WRITE,
         fget="read_ActiveConfig",
         fset="write_ActiveConfig",
-        doc='The configuration in use, "" for none; kept in the property ActiveConfig',
+        doc='The configuration in use, "" for none: the property ActiveConfig; where that is wrong, the last good one',
     )
     entries = attribute(
         name="Entries",
@@ -310,7 +341,7 @@ class SciDog(Device):
         return [sendable(name) for name in sorted(self._shown.settings.configs)][:LONGEST_LIST]
 
     def read_ActiveConfig(self) -> str:
-        return sendable(self._shown.settings.active_config)
+        return sendable(self._shown.used.active_config)
 
     @aside
     def write_ActiveConfig(self, name: str) -> None:
@@ -343,6 +374,12 @@ class SciDog(Device):
     def Reload(self) -> None:
         """Read the properties now, and not within a few seconds."""
         self._look()
+
+    @command(dtype_out=str, doc_out="JSON of the settings, with the lines of each configuration")
+    @aside
+    def InUse(self) -> str:
+        """The settings in use: the last good ones where a property is wrong. For programs that have not seen them."""
+        return json.dumps(asdict(self._shown.used))
 
     @command(
         dtype_in=(str,),
@@ -573,10 +610,10 @@ class SciDog(Device):
     def _content(self, which: str) -> tuple[list[Entry], list[str]]:
         """The entries that are meant, and the mistakes in their lines."""
         self._look()
-        settings = self._shown.settings
+        settings, used = self._shown.settings, self._shown.used
         if not text(which).strip():
-            entries, problems = settings.entries()
-            return entries, [*settings.problems, *problems]
+            entries, problems = used.entries()
+            return entries, [*used.problems, *problems]
         if which.lstrip().startswith("{"):
             wanted = json_object(which, ("name", "lines", "entries"))
             name, lines = text_in(wanted, "name", ""), lines_in(wanted)

@@ -7,6 +7,11 @@ from dataclasses import dataclass, field
 from tango import DevState
 
 
+def then(said: str, more: str) -> str:
+    """Two sentences; the first may be a question."""
+    return f"{said}{'' if said.endswith(('.', '?', '!')) else '.'} {more}"
+
+
 @dataclass
 class Condition:
     """Sentences that say what is wrong and what to do.

@@ -275,9 +275,19 @@ class _Recipient:
                 self._connected().write_attribute(consumer.attribute, value)
         except tango.DevFailed as error:
             return _in_short(error)
-        except (TypeError, ValueError) as error:  # of an attribute that takes no text, or not this one
-            return f"{consumer.target}: {error}"
+        except (TypeError, ValueError) as error:  # of an attribute that is not there, or takes no text, or not this one
+            return self._unfit(consumer) or f"{consumer.target}: {error}".rstrip(" .")
         return ""
+
+    def _unfit(self, consumer: Consumer) -> str:
+        """Of an attribute that is not there PyTango says something else."""
+        name = "Environment" if consumer.environment else consumer.attribute
+        try:
+            if name.lower() in map(str.lower, self._connected().get_attribute_list()):
+                return ""
+        except tango.DevFailed as error:
+            return _in_short(error)
+        return f"it has no attribute {name}{': is it a MacroServer?' if consumer.environment else ''}"
 
     def _seen(self, consumer: Consumer) -> str | None:
         try:

@@ -6,6 +6,7 @@ Here the user office is asked and folders are made, which may take its time; not
 from __future__ import annotations
 
 import contextlib
+import os
 import stat
 import time
 from collections.abc import Callable, Iterator
@@ -14,7 +15,7 @@ from datetime import date
 from pathlib import Path
 
 from sdm import folders
-from sdm.layout import AUTO_VISIT, Layout, NameRefused, Place, check_name, check_sample, check_visit
+from sdm.layout import AUTO_VISIT, CATEGORIES, Layout, NameRefused, Place, check_name, check_sample, check_visit
 from sdm.office import Office, OfficeUnavailable, Proposal, as_of_now, proposal_at, visit_on
 from tango_servers.turns import Waits
 
@@ -84,8 +85,8 @@ class FolderSeen:
 class Chooser:
     """Finds what is to be used. What is refused raises OfficeError, NameRefused or FolderError.
 
-    `office` is None where the settings do not name one. `day` says which day it is. `waits` shows what is
-    asked at this moment.
+    `office` is None where the settings are `wrong`: why nothing can be taken up. `day` says which day it is.
+    `waits` shows what is asked at this moment.
     """
 
     beamline: str
@@ -94,6 +95,7 @@ class Chooser:
     raw_read_only: bool = False
     day: Callable[[], date] = field(default=today)
     waits: Waits = field(default_factory=Waits)
+    wrong: str = ""
 
     def check(self, number: str, visit: str, sample: str) -> None:
         """Raises NameRefused for what needs no office to be refused."""
@@ -140,19 +142,43 @@ class Chooser:
             return now.visit
         return visit_on(now.proposal, self.day()) if now.proposal else f"{self.day():%Y%m%d}"
 
-    def again(self, now: InUse) -> InUse:
-        """The same with what the office says now, its folders made again where one is gone or was not right."""
+    def again(self, now: InUse) -> Target:
+        """The same with what the office says now, its folders made again where one is gone or was not right.
+
+        It moves where the office has given the proposal another category.
+        """
         wanted = now.path if now.by_hand else now.sample_path or self.layout.root
         with self._storage():
             there = Path(wanted).is_dir()
+        after = now
         if now.number:
             proposal = self._asked(now.number)
             if not now.by_hand and (now.notes or not there or proposal.category != now.category):
-                return self._reach(proposal, now.visit, now.auto, now.sample)
-            now = replace(now, proposal=proposal, answered=_answered(proposal))
+                moves = proposal.category != now.category
+                return Target(
+                    now.number, now.visit, moves, lambda: self._reach(proposal, now.visit, now.auto, now.sample)
+                )
+            after = replace(now, proposal=proposal, answered=_answered(proposal))
         if not there:
             raise folders.FolderError(f"{wanted} is not there. Is the storage mounted?")
-        return now
+        return Target(now.number, now.visit, False, lambda: after)
+
+    def closed(self, now: InUse) -> str:
+        """Which folders new data, or new proposals, cannot be put into from here, and why; "" if there are none."""
+        wanted = [self.layout.beamline(Place(name, self.beamline, "any", "any")) for name in CATEGORIES]
+        wanted += [Path(now.path)] if now.path else []
+        with self._storage():
+            there = [path for path in wanted if path.is_dir()]
+            read_only = [path for path in there if os.statvfs(path).f_flag & os.ST_RDONLY]
+            # A folder that was set by hand may belong to others: we make nothing in it.
+            ours = [path for path in there if path not in read_only and str(path) != now.by_hand]
+            refused = [path for path in ours if not os.access(path, os.W_OK, effective_ids=True)]
+        found = []
+        if read_only:
+            found.append(f"The storage is mounted read-only on this machine: {', '.join(map(str, read_only))}")
+        if refused:
+            found.append(f"This account may not write into {', '.join(map(str, refused))}: see owner, group and mode")
+        return ". ".join(found)
 
     def folders(self, now: InUse) -> list[FolderSeen]:
         """Those of what is in use, from the top, as they are on the disk."""
@@ -181,7 +207,7 @@ class Chooser:
 
     def _asked(self, number: str) -> Proposal:
         if self.office is None:
-            raise OfficeUnavailable("there is no user office to ask, see the properties Office and Beamline")
+            raise OfficeUnavailable(f"no proposal can be taken up: {self.wrong}")
         with self.waits.on(OFFICE):
             return proposal_at(self.office, number, self.beamline)
 

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from sdm.folders import FolderError
 from sdm.layout import AUTO_VISIT, NameRefused
 from sdm.office import OfficeError
+from tango_servers.condition import then
 from tango_servers.inuse import Chooser, InUse
 from tango_servers.scans import Scans
 from tango_servers.turns import Busy
@@ -28,8 +29,8 @@ class Upkeep:
     """Keeps right what is in use. `work` is to be called every second, by one thread.
 
     `in_use` says what that is, `scans` what runs. `replace` puts another in its place, unless it has
-    changed in the meantime. The texts say what is wrong: each "" or a sentence. `silent` are the Doors that
-    did not say whether a scan runs when the visit followed the date; `warn` is told of them.
+    changed in the meantime. The texts say what is wrong: each "" or a sentence. `silent` are sentences on the
+    Doors that did not say whether a scan runs when the visit or the path changed; `warn` is told of them.
     """
 
     def __init__(
@@ -50,10 +51,12 @@ class Upkeep:
         self.proposals: list[str] = []
         self.not_restored = ""
         self.storage = ""
+        self.closed = ""
         self.office = ""
         self.listing = ""
         self.visit = ""
         self.later = ""
+        self.moving = ""
         self.silent: tuple[str, ...] = ()
 
     def restored(self, now: InUse) -> InUse:
@@ -68,12 +71,12 @@ class Upkeep:
             if scans.running:
                 return self._chooser.same_visit(now, now.sample).reach()  # the scan's files are there
         found = target.reach()
-        self._not_known(target.visit, silent)
+        self._not_known(f"the visit became {target.visit}", silent)
         return found
 
     def changed(self) -> None:
         """A client has changed what is in use: what was wrong before is over."""
-        self.not_restored = self.storage = self.visit = self.later = ""
+        self.not_restored = self.storage = self.visit = self.later = self.moving = ""
         self.silent = ()
         self._again_at = time.monotonic() + self._patience()
         self._list_at = 0.0
@@ -93,11 +96,12 @@ class Upkeep:
     def _again(self) -> None:
         now = self._in_use()
         restoring = bool(self.not_restored)
-        not_restored = storage = office = ""
+        not_restored = storage = closed = office = moving = ""
         try:
-            found = self.restored(now) if restoring else self._chooser.again(now)
-            if found != now:
-                self._replace(now, found)
+            if restoring:
+                self._replace(now, self.restored(now))
+            else:
+                moving = self._renewed(now)
         except REFUSALS as error:
             if restoring:
                 not_restored = str(error)
@@ -105,15 +109,37 @@ class Upkeep:
                 storage = str(error)
             elif not isinstance(error, Busy):
                 office = str(error)
+        try:
+            if not storage and not not_restored:
+                closed = self._chooser.closed(self._in_use())
+        except FolderError as error:
+            storage = str(error)
         if self._in_use().number == now.number:  # else it is of what was there before
-            self.not_restored, self.storage, self.office = not_restored, storage, office
+            self.not_restored, self.storage, self.closed, self.office = not_restored, storage, closed, office
+            self.moving = moving
         self._again_at = time.monotonic() + self._patience()
+
+    def _renewed(self, now: InUse) -> str:
+        """Use what the office says now; why not yet, if a scan runs whose data would go to two places."""
+        target = self._chooser.again(now)
+        scans = self._scans() if target.moves else Scans()
+        if scans.running:
+            return (
+                f"The office has given proposal {now.number} another category: its path changes when the scan is "
+                f"over: {'; '.join(scans.running)}"
+            )
+        found = target.reach()
+        if found != now:
+            self._replace(now, found)
+        if target.moves:
+            self._not_known(f"the path became {found.path}", scans.silent)
+        return ""
 
     def _patience(self) -> float:
         """Seconds until the office and the storage are looked at again."""
         old = self._in_use().proposal
-        trouble = self.not_restored or self.storage or self.office or (old and old.as_of)
-        return RETRY if trouble else AGAIN
+        trouble = (self.not_restored, self.storage, self.closed, self.office, self.moving, old and old.as_of)
+        return RETRY if any(trouble) else AGAIN
 
     def _follow_the_date(self) -> None:
         now = self._in_use()
@@ -136,14 +162,16 @@ class Upkeep:
         try:
             self._replace(now, self._chooser.target(now, now.number, AUTO_VISIT, now.sample).reach())
             self.visit = self.later = ""
-            self._not_known(due, scans.silent)
+            self._not_known(f"the visit became {due}", scans.silent)
         except REFUSALS as error:
-            self.visit = f"The visit of today, {due}, cannot be begun: {error}. Trying again every {SCAN:.0f} s"
+            self.visit = then(
+                f"The visit of today, {due}, cannot be begun: {error}", f"Trying again every {SCAN:.0f} s"
+            )
 
-    def _not_known(self, visit: str, silent: tuple[str, ...]) -> None:
-        self.silent = silent
-        for one in silent:
-            self._warn(f"Visit {visit}, as the date is: not known whether a scan runs, and begun all the same. {one}")
+    def _not_known(self, what: str, silent: tuple[str, ...]) -> None:
+        self.silent = tuple(f"When {what}, it was not known whether a scan runs: {one}" for one in silent)
+        for one in self.silent:
+            self._warn(one)
 
     def _list(self) -> None:
         """The list of proposals is only an aid to people, so nothing waits for it."""

@@ -16,6 +16,23 @@ from tests.kafka import Kafka, make_kafka
 settings.register_profile("project", deadline=None)
 settings.load_profile("project")
 
+LONG = (
+    *("demo", "recording", "pathfixer_consumers", "pathfixer_restart", "recorder", "companion"),
+    *("faults", "scicow", "scicow_looking", "soak", "scan_families", "fish", "pathfixer_sardana", "snapshot"),
+    *("scicow_device", "scicow_validation", "scicow_seen"),
+)
+"""The files that take longest, by their names without `test_`: those that need the processor among those that wait."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The long files first, then the others with servers: at the end, what is short keeps all processes busy."""
+
+    def turn(item: pytest.Item) -> tuple[int, bool]:
+        name = item.path.stem.removeprefix("test_")
+        return (LONG.index(name) if name in LONG else len(LONG)), item.path.parent.name == "unit"
+
+    items.sort(key=turn)
+
 
 def pytest_sessionfinish(session: pytest.Session) -> None:
     if hasattr(session.config, "workeroutput"):  # one of several processes

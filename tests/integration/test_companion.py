@@ -10,6 +10,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from uuid import uuid4
@@ -62,10 +63,19 @@ def companion(of: int) -> int:
     return found[0]
 
 
+def command_line(pid: int) -> bytes:
+    """b"" of one that has ended."""
+    with suppress(FileNotFoundError, ProcessLookupError):
+        return Path(f"/proc/{pid}/cmdline").read_bytes()
+    return b""
+
+
 def _children(of: int) -> list[int]:
-    children = Path(f"/proc/{of}/task").glob("*/children")
-    pids = [int(pid) for file in children for pid in file.read_text().split()]
-    return [pid for pid in pids if b"scifish.companion" in Path(f"/proc/{pid}/cmdline").read_bytes()]
+    found = []
+    for file in Path(f"/proc/{of}/task").glob("*/children"):
+        with suppress(FileNotFoundError, ProcessLookupError):  # a thread that has ended since
+            found += [int(pid) for pid in file.read_text().split()]
+    return [pid for pid in found if b"scifish.companion" in command_line(pid)]
 
 
 def wait_for_last(topic: Topic, uuid: str) -> dict[str, object]:

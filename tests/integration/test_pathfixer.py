@@ -14,7 +14,8 @@ import pytest
 import tango
 from tango import AttrMemorizedType, AttrWriteType, DevState
 
-from deploy.demo.stack import MACROSERVER, Stack, proposals
+from deploy.demo.stack import MACROSERVER, PATHFIXER, Stack, proposals
+from scifish.tangodb import raw
 from sdm.layout import today
 from tango_servers.handover import Consumer, parse_consumers
 from tests.integration.pathfixer import configure, proxy_of, restart
@@ -135,7 +136,7 @@ def test_each_category_has_its_place(pathfixer: tango.DeviceProxy, data: Path, p
     assert pathfixer.Path == str(data / where / "cosaxs" / proposal / today() / "raw")
 
 
-@pytest.mark.parametrize("visit", ["", "auto"])
+@pytest.mark.parametrize("visit", ["", "auto", "Auto"])
 def test_the_visit_is_todays_if_nobody_says_another(pathfixer: tango.DeviceProxy, visit: str) -> None:
     pathfixer.Proposal = "20250001"
     pathfixer.Visit = "20250310"
@@ -163,6 +164,16 @@ def test_no_proposal_is_no_path(pathfixer: tango.DeviceProxy) -> None:
     pathfixer.Proposal = ""
     assert (pathfixer.Proposal, pathfixer.Path, pathfixer.SamplePath, pathfixer.Type) == ("", "", "", "")
     assert pathfixer.state() == DevState.STANDBY
+
+
+@pytest.mark.parametrize("proposal", ["", "20250117"])
+def test_what_was_written_without_a_proposal_is_not_the_next_ones(pathfixer: tango.DeviceProxy, proposal: str) -> None:
+    pathfixer.Visit = "20250310"
+    pathfixer.Sample = "left_over"
+    assert (pathfixer.Visit, pathfixer.Sample, pathfixer.Path) == ("20250310", "left_over", "")
+    assert "It begins with the visit of the day and without a sample" in pathfixer.status()
+    pathfixer.Proposal = proposal
+    assert (pathfixer.Visit, pathfixer.Sample) == (today(), "")
 
 
 def test_a_restart_brings_back_what_was_in_use_and_makes_no_other_folder(
@@ -254,28 +265,72 @@ def test_switched_off_it_refuses_to_be_written(pathfixer: tango.DeviceProxy) -> 
     pathfixer.Proposal = "20250001"
     pathfixer.TurnOff()
     assert pathfixer.state() == DevState.OFF
+    assert pathfixer.status().splitlines()[1].endswith("TurnOn switches it on")
     for attribute in ("Proposal", "Visit", "Sample", "Path"):
         with pytest.raises(tango.DevFailed, match="currently not allowed"):
             pathfixer.write_attribute(attribute, "x")
     assert pathfixer.Path.endswith("/raw")
     pathfixer.TurnOn()
     assert pathfixer.state() == DevState.ON
+    assert "TurnOn" not in pathfixer.status()
     pathfixer.Sample = "fibre_A"
 
 
 def test_wrong_properties_are_told_in_the_status(stack: Stack, pathfixer: tango.DeviceProxy) -> None:
+    pathfixer.Proposal = "20250001"
     for wrong, state, says in (
-        ({"Office": ["duo"]}, DevState.FAULT, "user office 'duo' is not of the form"),
-        ({"Beamline": [""]}, DevState.FAULT, "property Beamline: '' refused"),
-        ({"Prefix": ["data"]}, DevState.FAULT, "root 'data' is not an absolute path"),
+        ({"Office": ["duo"]}, DevState.FAULT, "property Office: user office 'duo' is not of the form"),
+        ({"Beamline": [""]}, DevState.FAULT, "property Beamline: the beamline's name '' refused"),
+        ({"Prefix": ["data"]}, DevState.FAULT, "property Prefix: root 'data' is not an absolute path"),
+        ({"StorageLayout": ["raw"]}, DevState.FAULT, "property StorageLayout: raw cannot be read"),
+        ({"OfficeMemory": ["m.json"]}, DevState.FAULT, "property OfficeMemory: 'm.json' is not the full path"),
+        ({"Raw_path_readonly": ["maybe"]}, DevState.FAULT, "property Raw_path_readonly: 'maybe' is neither true nor"),
+        ({"Beamline": ["cosaxs", " ", "b2"]}, DevState.FAULT, "it has 2 lines, and one is meant: 'cosaxs', 'b2'"),
+        ({"OfficeMemory": ["/proc/no/x"]}, DevState.ALARM, "What the user office says cannot be kept in /proc/no/x: "),
+        (
+            {"PathConsumers": [f"{{device: {PATHFIXER}, environment: ScanDir}}"]},
+            DevState.ALARM,
+            f"{PATHFIXER} refused the path: it has no attribute Environment: is it a MacroServer? Trying again",
+        ),
         ({"PathConsumers": ["{device: a/b/c}"]}, DevState.ALARM, "PathConsumers, line 1: name either"),
     ):
         configure(stack, **wrong)
-        assert pathfixer.state() == state
-        assert says in pathfixer.status()
-    configure(stack, Office=[""])
-    with pytest.raises(tango.DevFailed, match="see the properties Office and Beamline"):
-        pathfixer.Proposal = "20250001"
+        assert eventually(lambda says=says: says in pathfixer.status())
+        assert (pathfixer.state(), pathfixer.Proposal) == (state, "20250001")
+        if state == DevState.FAULT:
+            assert "Put it right in the Tango database (in jive), then run Init" in pathfixer.status()
+            assert "Proposal 20250001 is not in use until then" in pathfixer.status()
+
+
+def test_several_wrong_properties_are_told_at_once_and_a_server_starts_with_them(
+    stack: Stack, pathfixer: tango.DeviceProxy
+) -> None:
+    pathfixer.Proposal = "20250001"
+    path = pathfixer.Path
+    configure(stack, Office=[""], Raw_path_readonly=["maybe"], Prefix=["x"])
+    restart(stack)
+    assert pathfixer.state() == DevState.FAULT
+    assert [line.partition(":")[0] for line in pathfixer.status().splitlines()[1:4]] == [
+        "property Office",
+        "property Prefix",
+        "property Raw_path_readonly",
+    ]
+    assert (pathfixer.Path, pathfixer.RawPathReadonly) == ("", False)
+    with pytest.raises(tango.DevFailed, match="property Raw_path_readonly: 'maybe"):
+        pathfixer.Proposal = "20250117"
+    configure(stack)
+    assert (pathfixer.state(), pathfixer.Path) == (DevState.STANDBY, path)
+
+
+def test_a_root_with_any_letters_and_one_that_is_blank_can_be_set(stack: Stack, pathfixer: tango.DeviceProxy) -> None:
+    root = stack.folder / "Åre"
+    (root / "visitors" / "cosaxs").mkdir(parents=True)
+    configure(stack, Prefix=[f" {raw(str(root))} "], Raw_path_readonly=["Yes"])
+    pathfixer.Proposal = "20250001"
+    assert pathfixer.Path == f"{root}/visitors/cosaxs/20250001/{today()}/raw"
+    assert pathfixer.RawPathReadonly
+    configure(stack, Prefix=[""])
+    assert "/data" in pathfixer.status()
 
 
 def test_a_storage_that_is_not_there_is_told(stack: Stack, pathfixer: tango.DeviceProxy) -> None:
@@ -434,6 +489,8 @@ def test_the_folders_are_those_of_the_layout(stack: Stack, pathfixer: tango.Devi
     pathfixer.Visit = "20250310"
     assert pathfixer.Path == str(data / "visitors/cosaxs/20250001/20250310/data/raw")
     assert Path(pathfixer.Path).is_dir()
+    configure(stack, StorageLayout=["siblings: [process, logs]", "folders:", "  logs: {mode: 02750}"])
+    assert (Path(pathfixer.Path).parent / "logs").is_dir()
     configure(stack, StorageLayout=["{category}/{beamline}/{nonsense}"])
     assert pathfixer.state() == DevState.FAULT
     assert "nonsense" in pathfixer.status()

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 
 import pytest
 import tango
@@ -11,6 +14,10 @@ import tango
 from deploy.demo.beamline import CONFIGURATIONS
 from deploy.demo.stack import PATHFIXER, SCIDOG, Stack
 from tests.tango_system import Events, control_system, eventually, refusal
+from tests.ui import scidog_properties
+
+REPORT = {"uuid": "u", "name": "ascan", "time": "2026-01-01T00:00:00.000Z", "program": "p", "host": "h"}
+REPORT |= {"values": 1, "failedCount": 0, "failed": []}
 
 
 @pytest.fixture(scope="module")
@@ -75,6 +82,27 @@ def test_the_active_configuration_is_the_property(stack: Stack, scidog: tango.De
     assert scidog.Revision == before
 
 
+def test_whoever_subscribes_is_told_the_new_value_of_each_attribute(stack: Stack, scidog: tango.DeviceProxy) -> None:
+    attributes = ("Configs", "ActiveConfig", "Entries", "Problems", "Revision", "LastSnapshot")
+    before = {name: scidog.read_attribute(name).value for name in attributes}
+    events = Events(scidog, *attributes)
+    edit(stack, ActiveConfig=["mine"], **{"Config.mine": ["- {name: Mine, source: a/b/c/d}", "- {name: Bad"]})
+    scidog.ReportSnapshot(json.dumps({**REPORT, "uuid": "of the events"}))
+    try:
+        assert eventually(lambda: {name for name, _ in events.seen} == {name.lower() for name in attributes}, 5.0)
+    finally:
+        events.close()
+    told = dict(events.seen)
+    for name in attributes:
+        assert told[name.lower()] == scidog.read_attribute(name).value != before[name]
+
+
+def test_the_docs_list_the_properties_as_jive_reads_them(stack: Stack, scidog: tango.DeviceProxy) -> None:
+    scidog_properties.put(stack)
+    page = Path(__file__).parents[2] / "docs" / "how-to" / "change-what-is-recorded.md"
+    assert f"```\n{scidog_properties.listing(stack.db, SCIDOG)}```\n" in page.read_text("utf-8")
+
+
 def test_no_active_configuration_leaves_the_defaults(scidog: tango.DeviceProxy) -> None:
     scidog.ActiveConfig = ""
     assert scidog.state() == tango.DevState.ON
@@ -116,6 +144,69 @@ def test_a_mistake_costs_its_own_line_and_is_told(stack: Stack, scidog: tango.De
     assert eventually(lambda: scidog.state() == tango.DevState.ON, 5.0)
 
 
+PROGRAM = """
+from scifish.source import LAST_CALL, TangoSettings
+entries, problems = TangoSettings().now(LAST_CALL).entries()
+print(len(entries), *problems, sep="\\n")
+"""
+
+
+def test_the_last_good_configuration_is_used_by_all_where_the_active_one_cannot_be_read(
+    stack: Stack, scidog: tango.DeviceProxy, tmp_path: Path
+) -> None:
+    good = names(scidog)
+    told = ["saxs, line 1: not YAML", "saxs: no line of it can be read; the last good one is in use"]
+
+    def shown() -> tuple[list[str], list[bool], bool]:
+        says = [problem.startswith(start) for problem, start in zip(scidog.Problems, told, strict=True)]
+        return names(scidog), says, "35 attributes are recorded. Active configuration: saxs;" in scidog.status()
+
+    edit(stack, **{"Config.saxs": ["{" + line for line in CONFIGURATIONS["saxs"][1:2]]})
+    scidog.Reload()
+    assert shown() == (good, [True, True], True)
+    assert json.loads(scidog.Preview(""))["values"] == json.loads(scidog.Validate(""))["entries"] == 35
+    assert json.loads(scidog.GetConfig("saxs"))["entries"] == []  # as it is in the database, to be corrected
+    # Of an account that has never recorded here, so that it has to ask.
+    env = {**stack.env, "XDG_STATE_HOME": str(tmp_path)}
+    program = subprocess.run([sys.executable, "-c", PROGRAM], env=env, capture_output=True, text=True, timeout=30)
+    count, *says = program.stdout.splitlines()
+    assert (count, [line.startswith(start) for line, start in zip(says, told, strict=True)]) == ("35", [True, True])
+    server = next(process for process in stack.processes.running if process.name == "scidog")
+    server.stop()
+    stack.processes.running.remove(server)
+    stack.run_server("SciDog/demo", [SCIDOG])
+    assert shown() == (good, [True, True], True)
+    edit(stack, **{"Config.saxs": CONFIGURATIONS["saxs"]})
+    scidog.Reload()
+    assert (names(scidog), scidog.Problems) == (good, ())
+
+
+@pytest.mark.parametrize(
+    ("edits", "says"),
+    [
+        ({"ActiveConfig": ["sacs"]}, "ActiveConfig: there is no configuration 'sacs'; there are: beamline, saxs, spec"),
+        ({"Config.saxs": []}, "ActiveConfig: there is no configuration 'saxs'; there are: beamline, spectroscopy; its"),
+    ],
+    ids=["a wrong name", "deleted"],
+)
+def test_the_last_good_configuration_is_used_where_the_active_one_is_not_there(
+    stack: Stack, scidog: tango.DeviceProxy, edits: dict[str, list[str]], says: str
+) -> None:
+    good = names(scidog)
+    for name, lines in edits.items():
+        stack.db.delete_device_property(SCIDOG, {name: []})
+        edit(stack, **{name: lines} if lines else {})
+    scidog.Reload()
+    assert (names(scidog), scidog.ActiveConfig) == (good, "saxs")
+    (problem,) = scidog.Problems
+    assert problem.startswith(says)
+    assert problem in scidog.status()
+    assert scidog.state() == tango.DevState.ALARM
+    scidog.ActiveConfig = "spectroscopy"
+    assert scidog.Problems == ()
+    assert "Bragg angle" in names(scidog)
+
+
 def test_an_active_configuration_that_records_nothing_is_told(stack: Stack, scidog: tango.DeviceProxy) -> None:
     edit(stack, **{"Config.saxs": ["# not now", ""]})
     scidog.Reload()
@@ -130,8 +221,7 @@ def test_an_active_configuration_that_records_nothing_is_told(stack: Stack, scid
 
 def test_what_was_read_for_a_dataset_is_told_by_whoever_records(scidog: tango.DeviceProxy) -> None:
     failed = [{"group": "", "name": "波長", "source": "a/b/c/d", "error": "no answer"}]
-    report = {"uuid": "u", "name": "ascan", "time": "2026-01-01T00:00:00.000Z", "program": "p", "host": "h"}
-    report |= {"values": 7, "failedCount": 1, "failed": failed}
+    report = REPORT | {"values": 7, "failedCount": 1, "failed": failed}
     scidog.ReportSnapshot(json.dumps(report))
     assert json.loads(scidog.LastSnapshot) == {"from": "dataset", **report}
     for wrong, says in (

@@ -83,7 +83,8 @@ def validated(scidog: tango.DeviceProxy, **sources: str) -> dict[str, list[str]]
 
 
 def test_what_is_right_has_no_findings(scidog: tango.DeviceProxy) -> None:
-    sources = {"Enum": f"{KINDS}/Enum, map: {{GREEN: go, 0: stop}}", "Gate": f"{KINDS}/gate, map: {{OPEN: open}}"}
+    sources = {"Enum": f"{KINDS}/Enum, map: {{GREEN: go, 0: stop}}", "Gate": f"{KINDS}/gate, map: {{OPEN: open, 2: x}}"}
+    sources |= {"Number": f"{KINDS}/Alarm, map: {{2: x, 0.1: y}}"}
     sources |= {name: f"{MANY[0]}/{name}" for name in PLAIN}
     report = json.loads(scidog.Validate(lines_of(**sources)))
     assert report["findings"] == []
@@ -105,6 +106,17 @@ def test_what_is_right_has_no_findings(scidog: tango.DeviceProxy) -> None:
             f"{KINDS}/Enum, map: {{GREEN: go, BLUE: x}}",
             "warning: map: 'blue' is none of its labels, which are RED, GREEN",
         ),
+        (
+            f"{KINDS}/Gate, map: {{OPEN: open, 1: closed, CLOSED: closed}}",
+            "warning: map: 'closed' is none of Tango's states, which are ON, OFF, CLOSE, OPEN, INSERT, ",
+        ),
+        (f"{KINDS}/aDevBoolean, map: {{0: x}}", "warning: map: '0' is never its value, which is true or false"),
+        (f"{KINDS}/aDevShort, map: {{-3: x, 40000: y}}", "warning: map: '40000' is never its value"),
+        (f"{KINDS}/aDevUShort, map: {{60000: x, 4.5: y}}", "warning: map: '4.5' is never its value"),
+        (f"{KINDS}/Alarm, map: {{2: x, two: y}}", "warning: map: 'two' is never its value"),
+        (f"{KINDS}/aDevFloat, map: {{0.5: x, 0.1: y}}", "warning: map: '0.1' is never its value, which is a number"),
+        (f"{KINDS}/Gate, unit: mm", "warning: the unit 'mm' is hardly meant: its value is a state"),
+        (f"{KINDS}/Enum, unit: mm", "warning: the unit 'mm' is hardly meant: its value is a label"),
         (f"{KINDS}/Enum, map: {{RED: stop}}", "warning: map: its value now, GREEN, is not in the map"),
         (f"{MANY[0]}/Value1, map: {{4: insert}}", "warning: map: its value now, 1.5, is not in the map"),
         (f"{MANY[0]}/Spectrum, map: {{4: insert}}", "warning: map: it is for single values, and this is an array"),

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+import re
 import time
 from collections.abc import Callable, Iterator
 
 import pytest
 import tango
 
-from deploy.demo.beamline import DEAD_DEVICE, FAILING_ATTRIBUTE
+from deploy.demo.beamline import CONFIGURATIONS, DEAD_DEVICE, FAILING_ATTRIBUTE
 from deploy.demo.door import Door, MacroFailed
 from deploy.demo.stack import DOOR, MACROSERVER, SCIDOG, Stack
 from tests.tango_system import control_system, eventually
@@ -78,6 +79,26 @@ def test_a_configuration_that_is_not_active_and_its_mistakes(stack: Stack, spock
     assert "wrong, line 5" in said
     with pytest.raises(MacroFailed, match="there is no configuration 'nothing'"):
         spock("scidog_check", "nothing")
+
+
+def test_what_is_recorded_is_shown_where_the_active_configuration_cannot_be_read(stack: Stack, spock: Spock) -> None:
+    (count,) = re.findall(r"spectroscopy is active: (\d+) attributes", spock("scidog_use", "spectroscopy"))
+    stack.db.put_device_property(SCIDOG, {"Config.spectroscopy": ["- {name: Broken", "- {name"]})
+    try:
+        said = spock("scidog_show")
+        assert f"{count} attributes" in said
+        assert "spectroscopy: no line of it can be read; the last good one is in use" in said
+        assert "spectroscopy, line 2: not YAML" in said
+        said = spock("scidog_list")
+        assert ["->", "spectroscopy", "10", "active", "2"] in [line.split() for line in said.splitlines()]
+        assert "the last good one is in use" in said
+        assert "0 attributes" in spock("scidog_show", "spectroscopy").splitlines()
+        said = spock("scidog_use", "spectroscopy")
+        assert f"spectroscopy is active: {count} attributes are recorded" in said
+        assert "the last good one is in use" in said
+    finally:
+        stack.db.put_device_property(SCIDOG, {"Config.spectroscopy": CONFIGURATIONS["spectroscopy"]})
+        spock("scidog_use", "saxs")
 
 
 def test_what_differs_between_two_configurations(stack: Stack, spock: Spock) -> None:

@@ -185,6 +185,16 @@ def test_what_is_in_use_is_not_deleted(db: Database, editor: Editor) -> None:
     assert {"Config.saxs", "Config.beamline"} <= set(db.kept)
 
 
+def test_what_is_always_recorded_by_default_is_not_deleted_either(db: Database, editor: Editor) -> None:
+    del db.kept["AlwaysConfigs"]
+    with pytest.raises(editing.InUse, match="as the property AlwaysConfigs names no other: name others there first"):
+        editor.delete("Beamline", "astlin")
+    assert db.kept["Config.beamline"] == [OTHER]
+    db.kept["AlwaysConfigs"] = ["saxs"]
+    editor.delete("beamline", "astlin")
+    assert "Config.beamline" not in db.kept
+
+
 def test_a_name_that_stands_for_others_deletes_none_of_them(db: Database, editor: Editor) -> None:
     db.kept["Config.*"] = [NEW]
     with pytest.raises(editing.WrongName, match="stands for others"):

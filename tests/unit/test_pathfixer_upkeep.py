@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import errno
+import os
+import pwd
+import shutil
+import tempfile
 from dataclasses import replace
 from datetime import date
 from pathlib import Path
@@ -26,11 +30,12 @@ class Office:
 
     def __init__(self) -> None:
         self.up = True
+        self.category = "visitors"
 
     def proposal(self, proposal_id: str) -> Proposal:
         if not self.up:
             raise OfficeUnavailable("the office is closed")
-        return PROPOSAL
+        return replace(PROPOSAL, category=self.category)
 
     def proposals(self, beamline: str) -> list[Proposal]:
         return [self.proposal("")]
@@ -119,10 +124,8 @@ def test_a_door_that_hangs_does_not_keep_the_visit(desk: Desk) -> None:
     desk.scans = Scans(silent=("door/x/1: no answer",))
     desk.day = date(2025, 3, 11)
     assert desk.after(1.0).visit == "20250311"
-    assert desk.upkeep.silent == ("door/x/1: no answer",)
-    assert desk.warnings == [
-        "Visit 20250311, as the date is: not known whether a scan runs, and begun all the same. door/x/1: no answer"
-    ]
+    said = "When the visit became 20250311, it was not known whether a scan runs: door/x/1: no answer"
+    assert (desk.upkeep.silent, desk.warnings) == ((said,), [said])
     desk.scans = Scans()
     desk.day = date(2025, 3, 12)
     assert desk.after(upkeep.SCAN).visit == "20250312"
@@ -133,7 +136,8 @@ def test_a_door_that_hangs_at_a_restart_after_midnight_is_told(desk: Desk) -> No
     desk.day = date(2025, 3, 11)
     desk.scans = Scans(silent=("door/x/1: no answer",))
     assert desk.upkeep.restored(InUse("20250001", "20250310")).visit == "20250311"
-    assert desk.upkeep.silent == ("door/x/1: no answer",)
+    said = "When the visit became 20250311, it was not known whether a scan runs: door/x/1: no answer"
+    assert desk.upkeep.silent == (said,)
     desk.use("20250001", "auto")
     assert desk.upkeep.silent == ()
     assert desk.upkeep.restored(InUse("20250001", "20250311")).visit == "20250311"
@@ -149,6 +153,25 @@ def test_a_path_that_was_set_by_hand_stays_where_it_is(desk: Desk) -> None:
     assert "since Path was set by hand" in desk.upkeep.later
     restarted = InUse("20250001", "20250310", by_hand=str(other))
     assert desk.upkeep.restored(restarted) == replace(desk.in_use, answered=desk.upkeep.restored(restarted).answered)
+
+
+def test_another_category_at_the_office_waits_for_the_scan(desk: Desk) -> None:
+    before = desk.after(upkeep.AGAIN)
+    desk.office.category = "staff"
+    desk.scans = Scans(running=("ascan (door/x/1)",))
+    assert desk.after(upkeep.AGAIN) is before
+    assert desk.upkeep.moving == (
+        "The office has given proposal 20250001 another category: its path changes when the scan is over: "
+        "ascan (door/x/1)"
+    )
+    assert not list((desk.chooser.layout.root / "staff" / "cosaxs").iterdir())
+    desk.scans = Scans(silent=("door/x/1: no answer",))
+    after = desk.after(upkeep.RETRY)
+    assert (after.category, after.path) == ("staff", before.path.replace("visitors", "staff"))
+    assert Path(after.path).is_dir()
+    assert desk.upkeep.moving == ""
+    said = f"When the path became {after.path}, it was not known whether a scan runs: door/x/1: no answer"
+    assert (desk.upkeep.silent, desk.warnings) == ((said,), [said])
 
 
 @pytest.mark.parametrize("sample", ["", "a"])
@@ -229,6 +252,56 @@ def test_modes_that_were_changed_on_purpose_stay(desk: Desk) -> None:
     Path(desk.in_use.path).chmod(0o2750)
     after = desk.after(upkeep.AGAIN)
     assert Path(after.path).stat().st_mode & 0o7777 == 0o2750
+
+
+def test_a_storage_that_has_become_read_only_is_told_until_it_can_be_written(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def mounted(path: object) -> os.statvfs_result:
+        fields = list(true_statvfs(path))
+        fields[8] |= os.ST_RDONLY  # f_flag
+        return os.statvfs_result(fields)
+
+    true_statvfs = os.statvfs
+    desk.after(upkeep.AGAIN)
+    assert desk.upkeep.closed == ""
+    monkeypatch.setattr(os, "statvfs", mounted)
+    desk.office.up = False
+    desk.after(upkeep.AGAIN)
+    assert desk.upkeep.closed.startswith("The storage is mounted read-only on this machine: ")
+    assert desk.in_use.path in desk.upkeep.closed
+    assert desk.upkeep.storage == ""  # the folder is there
+    desk.office.up = True
+    desk.after(upkeep.RETRY)
+    assert desk.upkeep.closed != ""
+    monkeypatch.setattr(os, "statvfs", true_statvfs)
+    desk.after(upkeep.RETRY)
+    assert desk.upkeep.closed == ""
+
+
+@pytest.mark.parametrize("which", ["raw", "beamline", "by hand"])
+def test_a_folder_that_may_not_be_written_is_told_but_for_one_that_was_set_by_hand(
+    which: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root = Path(tempfile.mkdtemp(prefix="pathfixer-"))  # pytest's own is closed to other accounts
+    try:
+        desk = Desk(root, monkeypatch)
+        raw = Path(desk.in_use.path)
+        if which == "by hand":
+            desk.in_use = desk.chooser.by_hand(desk.in_use, str(raw)).reach()
+        shut = root / "staff" / "cosaxs" if which == "beamline" else raw
+        for path in (root, *root.rglob("*")):
+            path.chmod(0o555 if path == shut else 0o777)
+        if os.geteuid() == 0:  # whom no mode stops
+            os.seteuid(pwd.getpwnam("nobody").pw_uid)
+        try:
+            found = desk.chooser.closed(desk.in_use)
+        finally:
+            os.seteuid(os.getuid())
+        told = f"This account may not write into {shut}: see owner, group and mode"
+        assert found == ("" if which == "by hand" else told)
+    finally:
+        shutil.rmtree(root)
 
 
 def test_a_disk_that_is_broken_is_told(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:

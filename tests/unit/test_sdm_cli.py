@@ -178,6 +178,37 @@ def test_a_dry_run_says_that_the_owner_would_change(tmp_path: Path, capsys: pyte
         assert all(line.startswith(f"{state} ") for line in capsys.readouterr().out.splitlines())
 
 
+def test_a_dry_run_says_which_group_and_account_there_are_not(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "visitors" / "cosaxs").mkdir(parents=True)
+    asked = ["folders", "20250001", "--prefix", str(tmp_path), "--owner", "nobody-here"]
+    said = []
+    for how in (["--dry-run"], []):
+        assert main([*asked, *how]) == 0
+        said.append(capsys.readouterr().err.splitlines())
+    assert said[0] == said[1]
+    assert [line.partition(" on this")[0] for line in said[0]] == [
+        "scizoo-sdm: there is no group '20250001-group'",
+        "scizoo-sdm: there is no account 'nobody-here'",
+    ]
+
+
+def test_a_beamline_without_proposals_and_commissioning_without_a_beamline_are_told(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "proposals.yaml"
+    file.write_text("proposals: [{id: 1, title: first, beamline: cosaxs}]")
+    asked = ["--office", f"yaml:{file}"]
+    assert main([*asked, "list", "nowhere"]) == 0
+    shown = capsys.readouterr()
+    assert shown.out == ""
+    assert "has no proposals of the beamline 'nowhere'" in shown.err
+    for command in ("show", "folders"):
+        assert main([*asked, command, "commissioning"]) == 1
+        assert "every beamline has its own: say --beamline" in capsys.readouterr().err
+
+
 def test_a_visit_at_another_beamline_is_not_this_ones(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     now = datetime.now().date()
     file = tmp_path / "proposals.yaml"

@@ -107,7 +107,7 @@ def test_what_may_not_be_set_is_a_note(layout: Layout, monkeypatch: pytest.Monke
     layout.raw(PLACE).chmod(0o700)
     monkeypatch.setattr(os, "fchmod", refuse)
     monkeypatch.setattr(os, "fchown", refuse)
-    monkeypatch.setattr("sdm.folders._gid", lambda *_: os.getgid() + 1)
+    monkeypatch.setattr("sdm.folders.gid_of", lambda *_: os.getgid() + 1)
     notes = folders.make(layout, PLACE, "another").notes
     assert any("the mode is 0700, not 2770" in note for note in notes)
     assert any("Operation not permitted" in note for note in notes)

@@ -438,7 +438,12 @@ def test_a_memory_that_is_a_pipe_or_a_device_stays_what_it_is(tmp_path: Path, ca
 def test_a_disk_that_refuses_does_not_matter_while_the_office_answers(tmp_path: Path) -> None:
     (tmp_path / "state").write_text("a file, not a folder")
     office = RememberingOffice(FakeOffice(), tmp_path / "state" / "proposals.json")
+    assert office.trouble == ""
     assert office.proposal("1").title == "first"
+    assert office.trouble.startswith(f"what the user office says cannot be kept in {tmp_path}/state/proposals.json: ")
+    (tmp_path / "state").unlink()
+    office.proposal("1")
+    assert office.trouble == ""
 
 
 def test_the_memory_lies_in_the_users_state_folder(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -62,6 +62,15 @@ def test_a_wrong_property_is_told_and_its_default_is_in_use(name: str, value: st
     assert found.problems[0].startswith(f"{name}: ")
 
 
+@pytest.mark.parametrize("name", ["ActiveConfig", "Beamline", "PathFixer", "SnapshotTimeout", "SendProprietary"])
+def test_more_lines_than_one_are_told_where_one_is_in_use(name: str) -> None:
+    given = {**PROPERTIES, "SnapshotTimeout": ["2"], "SendProprietary": ["true"]}
+    found = settings_from_properties("d", {**given, name: [*given[name], "", " more "]})
+    assert replace(found, problems=()) == settings_from_properties("d", given)
+    assert found.problems == (f"{name}: it has 3 lines; only the first is in use, {given[name][0]!r}",)
+    assert settings_from_properties("d", {**given, name: [*given[name], "", " "]}).problems == ()
+
+
 def test_a_beamline_that_cannot_name_a_topic_is_told() -> None:
     found = settings_from_properties("d", {**PROPERTIES, "Beamline": ["Co SAXS/1"]})
     assert found.topic == "scifish-Co-SAXS-1"
@@ -114,6 +123,7 @@ class FakeDatabase:
 def source(state: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     monkeypatch.delenv("SCIDOG_DEVICE", raising=False)
     monkeypatch.setattr(source_module, "TangoDatabase", lambda: fake)
+    monkeypatch.setattr("scifish.lastgood.ask_scidog", lambda device: None)  # its server is stopped
     fake = FakeDatabase({name: list(lines) for name, lines in PROPERTIES.items()})
     found = TangoSettings()
     found._db = fake  # type: ignore[assignment]
@@ -139,16 +149,96 @@ def test_with_the_database_away_the_last_good_settings_are_used_also_by_the_next
 
 def test_a_configuration_that_cannot_be_read_at_all_is_replaced_by_its_last_good_one(source: Any) -> None:
     good = source.now()
-    source._db.given["config.saxs"] = ["- {name: T, source: a/b/c", "- {{"]
+    source._db.given["config.saxs"] = ["- {name: T, source: a/b/c}", "- {{"]
     found = source.now()
     assert good is not None
     assert found is not None
     assert found.entries()[0] == good.entries()[0]
-    assert "saxs: no line of it can be read; the last good one is in use" in found.problems
+    assert found.replaced == (
+        "saxs, line 1: T: source 'a/b/c' is not of the form domain/family/member/attribute",
+        "saxs, line 2: not YAML (expected the node content, but found '<stream end>'): '- {{'",
+        "saxs: no line of it can be read; the last good one is in use",
+    )
     source._db.given["config.saxs"] = ["- {name: T2, source: a/b/c/d}", "- {{"]
     found = source.now()
     assert found is not None
     assert [entry.name for entry in found.entries()[0]] == ["I", "T2"]
+
+
+@pytest.mark.parametrize(
+    ("edits", "says"),
+    [
+        (
+            {"ActiveConfig": ["sacs"]},
+            "ActiveConfig: there is no configuration 'sacs'; there are: beamline, saxs; "
+            "what was before (saxs) is in use",
+        ),
+        (
+            {"config.saxs": None},
+            "ActiveConfig: there is no configuration 'saxs'; there are: beamline; its last good lines are in use: "
+            "restore it, or name another",
+        ),
+        (
+            {"AlwaysConfigs": ["beamlin", "saxs"]},
+            "AlwaysConfigs: there is no configuration 'beamlin'; there are: beamline, saxs; "
+            "what was before (beamline) is in use",
+        ),
+    ],
+)
+def test_what_was_in_use_stays_so_where_a_name_is_wrong_and_is_told(
+    source: Any, edits: dict[str, list[str] | None], says: str
+) -> None:
+    good, _ = source.now().entries()
+    for name, lines in edits.items():
+        source._db.given[name] = lines
+    source._db.given = {name: lines for name, lines in source._db.given.items() if lines is not None}
+    found = source.now()
+    assert found.entries() == (good, [says])
+    assert TangoSettings().known() == found  # so also the next program here, and another reading
+    assert source.now() == found
+    source._db.given |= {"ActiveConfig": ["waxs"], "AlwaysConfigs": [], "Config.waxs": ["- {name: W, source: a/b/c/W}"]}
+    entries, problems = source.now().entries()
+    assert ([entry.name for entry in entries], problems) == (["I", "W"], [])
+
+
+def test_nothing_active_stays_so_where_the_name_is_wrong(source: Any) -> None:
+    source._db.given["ActiveConfig"] = [""]
+    good, _ = source.now().entries()
+    source._db.given["ActiveConfig"] = ["sacs"]
+    entries, problems = source.now().entries()
+    assert entries == good
+    assert problems[0].endswith("what was before (none) is in use")
+
+
+def test_what_is_always_recorded_and_was_deleted_stays_if_its_name_was_written(source: Any) -> None:
+    assert len(source.now().entries()[0]) == 2
+    beamline = source._db.given.pop("Config.beamline")
+    entries, problems = source.now().entries()
+    assert (len(entries), problems) == (1, [])  # the default need not be there
+    source._db.given |= {"Config.beamline": beamline, "AlwaysConfigs": ["Beamline"]}
+    assert len(source.now().entries()[0]) == 2
+    del source._db.given["Config.beamline"]
+    entries, problems = source.now().entries()
+    assert len(entries) == 2
+    assert problems[0].startswith("AlwaysConfigs: there is no configuration 'Beamline'; there are: saxs; its last good")
+
+
+def test_a_program_that_has_seen_nothing_asks_scidog_and_again_until_it_answers(
+    source: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    good = settings_from_properties("a/b/scidog", PROPERTIES)
+    source._db.given |= {"config.saxs": ["- {{"], "ActiveConfig": ["saxs"]}
+    asked = []
+
+    def answer(device: str) -> Settings | None:
+        asked.append(device)
+        return good if len(asked) > 1 else None
+
+    monkeypatch.setattr("scifish.lastgood.ask_scidog", answer)
+    assert len(source.now().entries()[0]) == 1
+    for _ in range(3):
+        assert source.now().entries()[0] == good.entries()[0]
+    assert asked == ["a/b/scidog", "a/b/scidog"]
 
 
 def test_a_configuration_whose_lines_are_all_taken_out_is_not_replaced(source: Any) -> None:
@@ -256,6 +346,11 @@ def test_brokers_that_it_cannot_use_are_told_and_block_nothing(brokers: str, wro
         ("Kafka_Bootstrap_Servers", "KafkaBootstrapServers"),
         ("Configs.saxs", "Config.<name>"),
         ("Config_saxs", "Config.<name>"),
+        ("Confg.saxs", "Config.<name>"),
+        ("cofnig.saxs", "Config.<name>"),
+        ("Cfg.saxs", "Config.<name>"),
+        ("Konfig.saxs", "Config.<name>"),
+        ("Config.", "Config.<name>"),
     ],
 )
 def test_a_property_that_was_hardly_meant_is_told(name: str, meant: str) -> None:
@@ -263,7 +358,9 @@ def test_a_property_that_was_hardly_meant_is_told(name: str, meant: str) -> None
     assert problem == f"{name}: a property of this name is not known and is ignored; did you mean {meant}?"
 
 
-@pytest.mark.parametrize("name", ["polled_attr", "__SubDevices", "doc_url", "min_poll_period", "logging_level"])
+@pytest.mark.parametrize(
+    "name", ["polled_attr", "__SubDevices", "doc_url", "min_poll_period", "logging_level", "conf_path", "doc.url"]
+)
 def test_properties_of_others_are_theirs(name: str) -> None:
     assert settings_from_properties("d", {**PROPERTIES, name: ["5"]}).problems == ()
 

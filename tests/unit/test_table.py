@@ -121,6 +121,63 @@ def test_json_is_yaml_and_written_so_that_the_database_keeps_it() -> None:
     assert lines == ["- {name: 'a \"b\"', source: a/b/c/d}"]
 
 
+TWO = ["# a remark", "- {name: a, source: a/b/c/a}", "", "- name: b", "  source: a/b/c/b"]
+
+
+@pytest.mark.parametrize(
+    ("head", "indent"),
+    [
+        ("", "  "),
+        ("%YAML 1.2\n--- # saxs\n", "\t"),
+        ("saxs:\n", "  "),
+        ("saxs:\n", ""),
+        ("# mine\n\nConfig.saxs:   # too\n", "    "),
+        ("Config.saxs: |\n", "  "),
+        ("Beamline: lab\nAlwaysConfigs: [beamline]\nConfig:\n  saxs:\n", "    "),
+    ],
+)
+def test_yaml_that_is_indented_or_below_a_name_is_yaml(head: str, indent: str) -> None:
+    text = head + "\n".join(indent + line if line else "" for line in TWO) + "\n"
+    lines = lines_from_text(text)
+    assert lines[-4:] == TWO[1:]
+    assert [entry.name for entry in parse(lines)[0]] == ["a", "b"]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '[\n {"name": "a", "source": "a/b/c/a"},\n {"name": "b",\n"source": "a/b/c/b"}]',
+        "saxs: [{name: a, source: a/b/c/a},\n  {name: b, source: a/b/c/b}]",
+        "  {name: a, source: a/b/c/a}\n  {name: b, source: a/b/c/b}",
+    ],
+)
+def test_so_are_entries_in_brackets(text: str) -> None:
+    entries, problems = parse(lines_from_text(text))
+    assert ([entry.name for entry in entries], problems) == (["a", "b"], [])
+
+
+def test_one_entry_may_be_a_mapping() -> None:
+    assert lines_from_text("name: a\nsource: a/b/c/a\n") == ["- name: a", "  source: a/b/c/a"]
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("a:\n- {name: x, source: a/b/c/d}\nb:\n- {name: x, source: a/b/c/d}\n", "configurations, a, b: leave one"),
+        ("saxs:\n  - {name: x\n", "not YAML, line 2: expected ',' or '}'"),
+        ("saxs: 5", "has no list of"),
+        ("[" * 5000, "not YAML: cannot be read"),
+        ("[a]: b", "has no list of"),
+        ("Config: &a {Config: *a}", "has no list of"),
+    ],
+    ids=range(6),
+)
+def test_yaml_that_is_no_configuration_is_told(text: str, says: str) -> None:
+    with pytest.raises(TableError) as caught:
+        lines_from_text(text)
+    assert says in str(caught.value)
+
+
 ANY = st.text(st.characters(exclude_categories=["Cs", "Cc"]), max_size=15)
 NAME = ANY.filter(lambda text: bool(text.strip())) | st.sampled_from(["=1", "'=1", "+", "a;b,c\td", '"', "'"])
 KEY = st.booleans() | st.integers() | ANY | st.sampled_from(KEYS)
@@ -155,6 +212,13 @@ def test_any_file_is_lines_that_can_be_kept_or_told(data: bytes) -> None:
     with contextlib.suppress(TableError):
         lines = lines_from_csv(decoded(data))
         assert parse(lines)[1] == why_not("", lines) == []
+
+
+@given(st.text(max_size=60) | st.text("saxs:[]{}-\n ,|&*!?a", max_size=60))
+def test_any_text_is_lines_or_told(text: str) -> None:
+    for head in ("", "saxs:\n"):
+        with contextlib.suppress(TableError):
+            parse(lines_from_text(head + text))
 
 
 SCALAR = st.sampled_from(
