@@ -10,6 +10,7 @@ from taurus.qt.qtgui.container import TaurusWidget
 
 from ingest.scicat import SciCat
 from taurus_widgets import columns as cols
+from taurus_widgets.calls import Calls
 from taurus_widgets.details import DetailPane
 from taurus_widgets.model import DATASET_ROLE, ScanModel, tooltip
 from taurus_widgets.painting import LinkSign, colours
@@ -82,6 +83,10 @@ class StatusBar(Qt.QWidget):
         self.news.setVisible(count > 0)
 
 
+PARTS: tuple[type[Qt.QObject], ...] = ()
+"""What the scan log can do beyond showing rows, one module each: made with the log, and in its `parts` by name."""
+
+
 class ScanLog(TaurusWidget):
     """A table of scans that fills itself. Give it a catalogue with `setCatalogue`.
 
@@ -90,15 +95,22 @@ class ScanLog(TaurusWidget):
 
     rowShown = Qt.Signal(str, str)
     """pid and status, once a new dataset, or one with a new status, is in the table."""
+    catalogueChanged = Qt.Signal()
+    """Another one, or another account: what was read before is of the old one."""
 
     def __init__(self, parent: Qt.QWidget | None = None, designMode: bool = False) -> None:
         super().__init__(parent, designMode=designMode)
         self._poller: Poller | None = None
         self._where = ""
+        self.scicat: SciCat | None = None
+        """The catalogue that is shown; None before `setCatalogue`."""
+        self.calls = Calls(self)
         self.scans = ScanModel(cols.default_columns(), self)
         self.table = LogTable(self.scans, self)
         self.details = DetailPane(self)
         self.statusBar = StatusBar(self)
+        self.toolBar = Qt.QToolBar(self)
+        self.toolBar.setIconSize(Qt.QSize(16, 16))
         self.splitter = Qt.QSplitter(Qt.Qt.Horizontal, self)
         self.splitter.addWidget(self.table)
         self.splitter.addWidget(self.details)
@@ -109,6 +121,7 @@ class ScanLog(TaurusWidget):
         layout = Qt.QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.setSpacing(0)
+        layout.addWidget(self.toolBar)
         layout.addWidget(self.splitter, 1)
         layout.addWidget(self.statusBar)
         self.setWindowTitle("Scan log")
@@ -119,6 +132,10 @@ class ScanLog(TaurusWidget):
         Qt.QShortcut(Qt.QKeySequence(Qt.Qt.Key_Escape), self, self.table.goToNewest)
         self._clock = Qt.QTimer(self)
         self._clock.timeout.connect(self.scans.tick)
+        # The menu of a row is made of the table's actions.
+        self.table.setContextMenuPolicy(Qt.Qt.ActionsContextMenu)
+        self.parts = {part.__name__: part(self) for part in PARTS}
+        self.toolBar.setVisible(bool(self.toolBar.actions()))
 
     @classmethod
     def getQtDesignerPluginInfo(cls) -> dict[str, Any]:
@@ -131,6 +148,8 @@ class ScanLog(TaurusWidget):
     def setCatalogue(self, scicat: SciCat, proposal: str = "", newest: int = NEWEST) -> None:
         """Show the datasets of this catalogue, or of one proposal in it, from now on."""
         self.stop()
+        self.scicat = scicat
+        self.catalogueChanged.emit()
         self.table.clearSelection()
         self.scans.clear()
         self._where = f"{f'Proposal {proposal}' if proposal else 'All proposals'} in {scicat.base_url}"
@@ -153,6 +172,17 @@ class ScanLog(TaurusWidget):
             self._poller.deleteLater()
             self._poller = None
 
+    def selectedDatasets(self) -> list[cols.Json]:
+        """What the rows that are selected know, from the top down."""
+        chosen = sorted(self.table.selectionModel().selectedRows(), key=lambda index: index.row())
+        return [index.data(DATASET_ROLE) for index in chosen]
+
+    def shownColumns(self) -> list[cols.Column]:
+        """The columns that are visible, as they stand from left to right."""
+        header = self.table.horizontalHeader()
+        places = [header.logicalIndex(place) for place in range(header.count())]
+        return [self.scans.columns[place] for place in places if not header.isSectionHidden(place)]
+
     def addColumn(self, path: str) -> None:
         """A further column of a value of the metadata, as `Machine/Ring current`. ValueError for a wrong path."""
         comment = len(self.scans.columns) - 1
@@ -164,6 +194,7 @@ class ScanLog(TaurusWidget):
 
     def closeEvent(self, event: Qt.QCloseEvent) -> None:
         self.stop()
+        self.calls.stop()
         super().closeEvent(event)
 
     def resizeEvent(self, event: Qt.QResizeEvent) -> None:

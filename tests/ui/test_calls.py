@@ -1,0 +1,66 @@
+"""Work in other threads, whose answers come back in the window's."""
+
+from __future__ import annotations
+
+import threading
+import time
+
+import pytest
+from pytestqt.qtbot import QtBot
+
+from taurus_widgets.calls import Calls
+
+
+def fail(text: str) -> None:
+    raise ValueError(text)
+
+
+def test_an_answer_comes_in_the_thread_of_the_window(qtbot: QtBot) -> None:
+    calls = Calls()
+    heard: list[object] = []
+    calls.run(lambda: threading.current_thread(), heard.append, heard.append)
+    calls.run(lambda: fail("no"), heard.append, lambda error: heard.extend([error, threading.current_thread()]))
+    qtbot.waitUntil(lambda: len(heard) == 3)
+    error = next(one for one in heard if isinstance(one, ValueError))
+    threads = [one for one in heard if one is not error]
+    assert str(error) == "no"
+    assert threading.current_thread() in threads
+    assert any(thread is not threading.current_thread() for thread in threads)
+    calls.stop()
+
+
+def test_only_the_last_of_a_key_is_answered(qtbot: QtBot) -> None:
+    calls = Calls()
+    heard: list[int] = []
+    for number in range(20):
+        calls.run(lambda number=number: time.sleep(0.01) or number, heard.append, lambda _: None, "page")  # type: ignore[misc]
+    calls.run(lambda: time.sleep(0.3), lambda _: heard.append(-1), lambda _: None)
+    qtbot.waitUntil(lambda: -1 in heard)
+    assert heard == [19, -1]
+    calls.stop()
+
+
+@pytest.mark.parametrize("how", ["cancel", "stop"])
+def test_a_call_that_is_useless_is_not_answered(qtbot: QtBot, how: str) -> None:
+    calls = Calls(threads=1)
+    heard: list[object] = []
+    began, may_end, ended = threading.Event(), threading.Event(), threading.Event()
+
+    def work() -> None:
+        began.set()
+        may_end.wait(10)
+        ended.set()
+
+    call = calls.run(work, heard.append, heard.append)
+    never = calls.run(lambda: heard.append("begun"), heard.append, heard.append)
+    assert began.wait(10)
+    if how == "cancel":
+        call.cancel()
+        never.cancel()
+    else:
+        calls.stop()
+    may_end.set()
+    assert ended.wait(10)
+    qtbot.wait(50)
+    assert heard == []
+    calls.stop()
