@@ -49,9 +49,13 @@ Check = Callable[[], tuple[str, dict[str, Any]]]
 
 
 def checkup(settings: Settings, timeout: float, max_lag: float) -> list[Finding]:
-    """Of each part, side by side. `timeout` is in seconds for each question, `max_lag` for the oldest message."""
+    """Of each part, side by side. `timeout` is in seconds for each question, `max_lag` for the oldest message.
+
+    Raises SettingsError.
+    """
+    broker = Broker(settings.kafka, timeout)
     checks: dict[str, Check] = {
-        "Kafka": lambda: _kafka(settings, timeout, max_lag),
+        "Kafka": lambda: _kafka(settings, broker, max_lag),
         "Dead letters": lambda: _dead_letters(settings, timeout),
         "SciCat": lambda: _scicat(settings, timeout),
         "User office": lambda: _office(settings),
@@ -88,10 +92,9 @@ def _answer(part: str, answer: SimpleQueue[Finding], deadline: float) -> Finding
 # ------------------------------------------------------------------------------- parts
 
 
-def _kafka(settings: Settings, timeout: float, max_lag: float) -> tuple[str, dict[str, Any]]:
+def _kafka(settings: Settings, broker: Broker, max_lag: float) -> tuple[str, dict[str, Any]]:
     kafka = settings.kafka
     try:
-        broker = Broker(kafka, timeout)
         topics = broker.topics()
         lag, members = broker.lag(topics), broker.members()
     except BrokerError as error:

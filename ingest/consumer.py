@@ -15,6 +15,7 @@ from typing import Any
 from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 from confluent_kafka import Message as KafkaMessage
 
+from ingest.clients import client
 from ingest.deadletters import DeadLetters
 from ingest.ingestor import Ingestor
 from ingest.items import Item
@@ -58,7 +59,8 @@ class SciCow:
         self._progress = progress
         self._workers = Workers(settings, ingestor, dead_letters, progress)
         self._lanes = self._workers.lanes
-        self._kafka = Consumer(
+        self._kafka = client(
+            Consumer,
             {
                 "client.id": "scicow",
                 "auto.offset.reset": "earliest",
@@ -78,7 +80,7 @@ class SciCow:
                 "enable.auto.commit": True,  # of what is stored, and that is what is done
                 "enable.auto.offset.store": False,
                 "error_cb": self._kafka_failed,
-            }
+            },
         )
         self._partitions: dict[Partition, Assigned] = {}
         self._sequence = Sequence()
@@ -235,7 +237,8 @@ class SciCow:
             self._partitions[each.topic, each.partition] = Assigned(each.topic, each.partition)
         self.assigned = True
         self._ask_for_partitions = 0.0
-        log.info("reading %s", ", ".join(f"{each.topic}[{each.partition}]" for each in partitions) or "no partition")
+        # Only what is new was told; there may be none, and others as before.
+        log.info("reading %s", ", ".join(map(repr, self._partitions.values())) or "no partition")
 
     def _revoked(self, _: Any, partitions: list[TopicPartition]) -> None:
         """Others get these when this returns, and begin with what is not committed; so nothing may be in work then."""
@@ -284,11 +287,12 @@ class SciCow:
         # One broker's connection may come and go; librdkafka says so with _TRANSPORT.
         if error.code() == KafkaError._TRANSPORT or error.name() in self._kafka_troubles:
             return
-        self._kafka_troubles.add(error.name())
         if error.code() == KafkaError.UNKNOWN_TOPIC_OR_PART:  # a beamline that has not sent anything yet
+            if not self.assigned:
+                log.info("there is no topic like %s yet; waiting for one", self._settings.kafka.topics)
             self.assigned = True
-            log.info("there is no topic like %s yet; waiting for one", self._settings.kafka.topics)
             return
+        self._kafka_troubles.add(error.name())
         log.warning(
             "Kafka at %s: %s; is it running, and is kafka.bootstrap_servers right? trying on",
             self._settings.kafka.bootstrap_servers,

@@ -12,6 +12,7 @@ import traceback
 from confluent_kafka import KafkaError, KafkaException, Producer
 from confluent_kafka import Message as KafkaMessage
 
+from ingest.clients import client
 from ingest.settings import Settings
 from ingest.topics import Headers, producer_settings
 
@@ -31,7 +32,7 @@ class DeadLetters:
 
     def __init__(self, settings: Settings) -> None:
         self.topic = settings.dead_letter_topic
-        self._producer = Producer(producer_settings(settings.kafka, "scicow-dead-letters", CONFIRM_WITHIN))
+        self._producer = client(Producer, producer_settings(settings.kafka, "scicow-dead-letters", CONFIRM_WITHIN))
 
     def put(self, message: KafkaMessage, error: BaseException) -> None:
         """Returns when Kafka has confirmed it; raises DeadLetterError if it has not, after 10 s."""

@@ -17,6 +17,7 @@ from confluent_kafka import Consumer, ConsumerGroupTopicPartitions, KafkaError, 
 from confluent_kafka import Message as KafkaMessage
 from confluent_kafka.admin import AdminClient
 
+from ingest.clients import client
 from ingest.settings import Kafka
 
 T = TypeVar("T")
@@ -126,7 +127,7 @@ class Topics:
             "enable.partition.eof": True,
             "error_cb": self._failed,
         }
-        self._consumer = Consumer(self._config)
+        self._consumer = client(Consumer, self._config)
 
     def __enter__(self) -> Topics:
         return self
@@ -174,8 +175,10 @@ class Topics:
     def committed(self, ranges: Iterable[Range]) -> dict[tuple[str, int], int]:
         """Up to where SciCow's group is done, by topic and partition; 0 where it has not begun."""
         wanted = [TopicPartition(each.topic, each.partition) for each in ranges]
+        if not wanted:
+            return {}
         known: dict[str, Any] = {"log_level": 2, **self._settings.librdkafka(), "error_cb": self._failed}
-        admin = AdminClient(known)
+        admin = client(AdminClient, known)
         request = [ConsumerGroupTopicPartitions(self._settings.group_id, wanted)]
         (answer,) = admin.list_consumer_group_offsets(request, request_timeout=self._timeout).values()
         found = self._asked(lambda: answer.result(self._timeout + 1.0))
@@ -191,7 +194,7 @@ class Topics:
         ends = {(each.topic, each.partition): each.end for each in ranges if len(each)}
         if not ends:
             return
-        consumer = Consumer(self._config)  # one of its own, so that another range can be read meanwhile
+        consumer = client(Consumer, self._config)  # one of its own, so that another range can be read meanwhile
         try:
             consumer.assign([TopicPartition(each.topic, each.partition, each.start) for each in ranges if len(each)])
             last = time.monotonic()
@@ -321,7 +324,7 @@ class Writer:
 
     def __init__(self, settings: Kafka) -> None:
         self._settings = settings
-        self._producer = Producer(producer_settings(settings, "scicow-again", CONFIRM_WITHIN))
+        self._producer = client(Producer, producer_settings(settings, "scicow-again", CONFIRM_WITHIN))
 
     def write(self, records: Iterable[Record]) -> list[Place | KafkaError]:
         """Of each record, where Kafka has it, or why it has not: returns when all is known, after 30 s at most."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import functools
-import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -46,11 +45,5 @@ def looking(command: Command, secrets: bool = False) -> Callable[[argparse.Names
         except (TopicError, SciCatError) as error:
             print(f"scicow: {error}", file=sys.stderr)
             return 2
-        except KeyboardInterrupt:
-            print("\nscicow: interrupted", file=sys.stderr)
-            return 130
-        except BrokenPipeError:  # of `| head`: nobody reads the rest
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-            return 141
 
     return told
