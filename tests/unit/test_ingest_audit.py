@@ -320,6 +320,13 @@ def test_dead_letters_are_known_and_what_is_neither_here_nor_there_is_lost(run):
     assert report.counts["dropped"] == 1
 
 
+@pytest.mark.parametrize("seq", [2**53, 10**30])
+def test_a_dataset_is_not_lost_by_a_number_that_nobody_counts_to(run, seq):
+    wild = message("snapshot", seq=seq)
+    assert run([taken(wild)], FakeSciCat([there(wild)])).findings == []
+    assert findings(run([taken(wild)], FakeSciCat([]))) == [("missing", wild["uuid"])]
+
+
 @pytest.mark.parametrize("changes", [{"startTime": "2026-99-22T10:00:00Z"}, {"uuid": 5}, {"beamline": None}])
 def test_a_dead_letter_is_no_gap_whatever_is_wrong_with_it(run, changes):
     first, dead, last = (message("snapshot", seq=number) for number in (1, 2, 3))
