@@ -122,6 +122,7 @@ class Broker:
                 "enable.auto.commit": False,
                 "queued.min.messages": 1,
                 "fetch.message.max.bytes": 1000,  # the first message of each is enough
+                "fetch.queue.backoff.ms": 10,  # else a second passes before the next partition has its turn
             },
         )
         try:
