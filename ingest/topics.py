@@ -10,6 +10,7 @@ import re
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from operator import methodcaller
 from types import TracebackType
 from typing import Any, NamedTuple, TypeVar, cast
 
@@ -303,9 +304,20 @@ class Topics:
 Headers = list[tuple[str, str | bytes | None]]
 
 
+_headers = methodcaller("headers")
+
+
 def headers_of(message: KafkaMessage) -> Headers:
-    """Empty where it has none."""
-    return list(cast(Headers, message.headers() or []))
+    """Empty where it has none, or one whose name is not UTF-8. Nothing else may ask a message for its headers.
+
+    For such a name confluent-kafka (2.16) returns a list with a null pointer in it, and whoever looks at that
+    crashes the process. Only a call from C, as this one is, is sure to see the error that comes with it.
+    """
+    try:
+        return list(cast(Headers, _headers(message) or []))
+    except SystemError:
+        message.set_headers([])  # it would be the broken list the next time
+        return []
 
 
 @dataclass(frozen=True)
