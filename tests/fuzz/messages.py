@@ -151,4 +151,4 @@ headers = st.lists(
     ),
     max_size=4,
 )
-"""The headers of one message, SciCow's own among them; for names that are not UTF-8 see tests.integration.test_scicow."""
+"""The headers of one message, SciCow's own among them; of names that are no UTF-8 see tests.integration.test_scicow."""
