@@ -16,7 +16,7 @@ import requests
 from ingest.broker import Broker, BrokerError, Lag
 from ingest.letters import WaitingLetters
 from ingest.scicat import NotAllowed, SciCat, SciCatError
-from ingest.settings import Http, Settings
+from ingest.settings import Http, Settings, SettingsError
 from ingest.topics import TopicError
 from sdm.office import OfficeError, UnknownProposal, office_from
 
@@ -75,6 +75,8 @@ def _begin(part: str, check: Check) -> SimpleQueue[Finding]:
             answer.put(Finding(part, True, *check()))
         except Wrong as wrong:
             answer.put(Finding(part, False, str(wrong), wrong.facts))
+        except SettingsError as error:
+            answer.put(Finding(part, False, str(error)))
         except Exception as error:  # noqa: BLE001 one part must not keep the others from being shown
             answer.put(Finding(part, False, f"a mistake in SciCow itself, please report it: {error!r}"))
 

@@ -89,6 +89,7 @@ class SciCow:
         self.polled = time.monotonic()
         self._behind: dict[Partition, tuple[int, float | None]] = {}
         self._kafka_troubles: set[str] = set()
+        self._connection_trouble = ""
         self._finish_within = min(2 * settings.scicat.timeout, MAX_FINISH)
 
     def stop(self) -> None:
@@ -284,8 +285,11 @@ class SciCow:
         log.info("stopped")
 
     def _kafka_failed(self, error: KafkaError) -> None:
-        # One broker's connection may come and go; librdkafka says so with _TRANSPORT.
-        if error.code() == KafkaError._TRANSPORT or error.name() in self._kafka_troubles:
+        # One broker's connection may come and go; librdkafka says so with _TRANSPORT. If all have gone, it says why.
+        if error.code() == KafkaError._TRANSPORT:
+            self._connection_trouble = f" ({error.str()})"
+            return
+        if error.name() in self._kafka_troubles:
             return
         if error.code() == KafkaError.UNKNOWN_TOPIC_OR_PART:  # a beamline that has not sent anything yet
             if not self.assigned:
@@ -294,9 +298,10 @@ class SciCow:
             return
         self._kafka_troubles.add(error.name())
         log.warning(
-            "Kafka at %s: %s; is it running, and is kafka.bootstrap_servers right? trying on",
+            "Kafka at %s: %s%s; is it running, and are the settings in kafka right? trying on",
             self._settings.kafka.bootstrap_servers,
             error.str(),
+            self._connection_trouble if error.code() == KafkaError._ALL_BROKERS_DOWN else "",
         )
 
     def _kafka_answers(self) -> None:

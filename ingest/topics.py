@@ -283,13 +283,15 @@ class Topics:
 
     def _failed(self, error: KafkaError) -> None:
         log.debug("%s", error)
-        self._trouble = error.str()
+        if error.code() != KafkaError._ALL_BROKERS_DOWN:  # the one before it says why
+            self._trouble = error.str()
 
     def _away(self) -> TopicError:
+        self._consumer.poll(0)  # calls `_failed`
         why = f" ({self._trouble})" if self._trouble else ""
         return TopicError(
             f"Kafka at {self._settings.bootstrap_servers} does not answer within {self._timeout:g} s{why}: "
-            "is it running, and is kafka.bootstrap_servers right?"
+            "is it running, and are the settings in kafka right?"
         )
 
     def _silent(self, ends: Mapping[tuple[str, int], int]) -> TopicError:

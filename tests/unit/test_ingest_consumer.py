@@ -776,6 +776,13 @@ def test_kafkas_troubles_are_said_once(cow, caplog):
     assert len(caplog.records) == 2
 
 
+def test_why_no_broker_can_be_reached_is_said(cow, caplog):
+    cow._kafka_failed(KafkaError(KafkaError._TRANSPORT, "SSL handshake failed"))
+    assert not caplog.records
+    cow._kafka_failed(KafkaError(KafkaError._ALL_BROKERS_DOWN, "1/1 brokers are down"))
+    assert "1/1 brokers are down (SSL handshake failed); is it running" in caplog.text
+
+
 def test_a_topic_that_is_not_there_yet_is_no_trouble_that_ends(cow, caplog):
     caplog.set_level(logging.INFO)
     for _ in range(3):
