@@ -27,6 +27,21 @@ def add_config(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def duration(unit: str) -> Callable[[str], float]:
+    """The type of an option that is a number of `unit`."""
+
+    def read(text: str) -> float:
+        try:
+            found = float(text)
+        except ValueError:
+            found = 0.0
+        if not 0 < found <= 1e6:
+            raise argparse.ArgumentTypeError(f"{text!r} is not a number of {unit} above 0, 1,000,000 at the most")
+        return found
+
+    return read
+
+
 def looking(command: Command, secrets: bool = False) -> Callable[[argparse.Namespace], int]:
     """A command that looks into topics: what Kafka or SciCat do not answer is one line, with exit status 2.
 

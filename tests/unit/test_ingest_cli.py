@@ -148,3 +148,12 @@ def test_nobody_may_read_the_rest():
     finally:
         os.close(write)
     assert (done.returncode, done.stderr) == (141, b"")
+
+
+@pytest.mark.parametrize("given", ["x", "nan", "0", "-1", "inf"])
+@pytest.mark.parametrize("command", [["status", "--timeout"], ["audit", "--from", "1d", "--running-hours"]])
+def test_a_number_that_is_none_is_said(command, given, capsys):
+    with pytest.raises(SystemExit) as raised:
+        main([*command, given])
+    assert raised.value.code == 2
+    assert f"{given!r} is not a number of" in capsys.readouterr().err
