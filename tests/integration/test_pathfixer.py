@@ -371,6 +371,8 @@ def test_it_starts_without_the_office_and_takes_up_the_proposal_when_it_is_back(
     pathfixer.Visit = "20250310"
     office.unlink()
     assert eventually(memory.exists)
+    pathfixer.TurnOn()  # which looks at once: what was on its way from the office is in the memory now
+    assert eventually(lambda: pathfixer.state() == DevState.ALARM)
     memory.unlink()
     restart(stack)
     assert pathfixer.state() == DevState.FAULT
