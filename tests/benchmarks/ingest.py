@@ -54,10 +54,10 @@ TABLE_1 = 244_781
 VALUES = 50
 PARTITIONS = 8
 PATIENCE = 300.0
-EACH = 60
+EACH = 40
 """Datasets for each worker in one measurement, so that all take about as long."""
 
-WORKERS = (1, 2, 4, 8)
+WORKERS = (1, 2, 4, 8, 16)
 REPLICAS = (1, 2)
 FORMS = ("snapshot", "pair")
 ONE = (8, 1)
