@@ -283,6 +283,8 @@ def _shared(admin: AdminClient, group: str, replicas: int) -> bool:
         if error.args[0].code() not in NO_COORDINATOR:
             raise
         return False  # the first group of a broker waits until there is the topic that groups are kept in
+    except TimeoutError:
+        return False  # busy with giving out the partitions
     shares = [len(member.assignment.topic_partitions) for member in members if member.assignment]
     return len(shares) == replicas and all(shares) and sum(shares) == PARTITIONS
 
