@@ -216,6 +216,8 @@ class PathFixer(Device):
         if isinstance(found, InUse):
             self._in_use = found
             self._hand_on()
+            if differ(recalled.in_use, found):  # the next restart goes on from here
+                self._remembered.keep(found)
         else:
             upkeep.not_restored = str(found) or f"the user office or the storage has not answered within {START:g} s"
 

@@ -166,6 +166,21 @@ def test_who_has_to_can_force_it(system: System, pathfixer: tango.DeviceProxy) -
     assert pathfixer.Proposal == "20250117"
 
 
+def test_init_while_a_scan_runs_does_not_follow_the_office_to_another_category(
+    system: System, pathfixer: tango.DeviceProxy
+) -> None:
+    path, office = pathfixer.Path, system.stack.folder / "proposals.yaml"
+    system.start_scan()
+    configure(system.stack, PathConsumers=[CONSUMER])
+    office.write_text(office.read_text("utf-8").replace("category: visitors", "category: staff", 1), "utf-8")
+    pathfixer.Init()
+    assert (pathfixer.Path, pathfixer.Type) == (path, "visitors")
+    assert eventually(lambda: "its path changes when the scan is over: ascan" in pathfixer.status())
+    system.end_scan()
+    pathfixer.TurnOn()  # which looks at once
+    assert eventually(lambda: pathfixer.Path == path.replace("visitors", "staff")), pathfixer.status()
+
+
 def test_a_door_that_hangs_or_is_dead_does_not_stop_a_change(system: System, pathfixer: tango.DeviceProxy) -> None:
     configure(system.stack, Doors=[DOOR, "door/demo/dead"])
     os.kill(system.sardana.pid, signal.SIGSTOP)
