@@ -36,11 +36,7 @@ def setproposal(self: Any, proposal: str | None, visit: str | None, force: bool)
     if proposal is None:
         _list(self, device, "Proposal", "setproposal NUMBER [VISIT] [FORCE] sets one.")
         return
-    for name, value in (("Proposal", proposal), ("Visit", visit or "auto")):
-        if force:
-            _run(device, f"Force{name}", value)
-        else:
-            clients.write(device, name, value)
+    _run(device, "SetProposal", [proposal, visit or "auto", *(["force"] if force else [])])
     _show(self, device)
 
 
@@ -107,7 +103,7 @@ def _pathfixer() -> Any:
     return device
 
 
-def _run(device: Any, command: str, *value: str) -> Any:
+def _run(device: Any, command: str, *value: list[str]) -> Any:
     """NotReachable if the device does not answer; Refused, with what it says, if it does not want that."""
     try:
         return device.command_inout(command, *value)

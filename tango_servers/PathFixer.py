@@ -10,7 +10,7 @@ import contextlib
 import functools
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import tango
 from tango import AttrWriteType, DevState
@@ -27,6 +27,7 @@ from tango_servers.handover import RETRY, HandOver, parse_consumers
 from tango_servers.inuse import STORAGE, Chooser, InUse, Target
 from tango_servers.pathsettings import PathSettings, settings_from
 from tango_servers.remembered import Remembered, differ
+from tango_servers.requests import WrongArgument, words
 from tango_servers.turns import Turns, Wait, Waits
 from tango_servers.upkeep import REFUSALS, Upkeep
 
@@ -45,6 +46,8 @@ LOOK = 2.0
 LONGEST_LIST = 1000
 
 OFF = "Switched off: nothing can be written, and the visit does not follow the date. TurnOn switches it on"
+
+FORCE = "force"
 
 AGAIN = f"Trying again every {RETRY:.0f} s"
 
@@ -80,7 +83,8 @@ class PathFixer(Device):
 
     While a scan runs on one of the Doors, Proposal, Visit and Path cannot be changed, as the scan's data would
     go to two places. Sample can: macros write it between scans and within them; but not where that would end a
-    Path that was set by hand. The commands ForceProposal and ForceVisit do not look for scans.
+    Path that was set by hand. The commands ForceProposal and ForceVisit do not look for scans, nor does
+    SetProposal with force.
     """
 
     # Of one line most of them, but of one text Tango drops what is behind the first line without a word.
@@ -445,17 +449,18 @@ class PathFixer(Device):
         if not self._is_tangos("Proposal", number):
             self._set_proposal(number)
 
-    def _set_proposal(self, number: str, *, forced: bool = False) -> None:
+    def _set_proposal(self, number: str, visit: str = "", *, forced: bool = False) -> None:
+        """`visit`: "" for the one in use, and for that of the day if the proposal is another one."""
         with refusing("PathFixer", *REFUSED):
             number = written.text(number, "proposal")
-            self._chooser.check(number, "", "")
+            self._chooser.check(number, visit, "")
 
         def choose(chooser: Chooser, now: InUse) -> Target:
             if number and number == now.number:
-                return chooser.target(now, number, now.wanted_visit, now.sample)
-            return chooser.target(now, number, AUTO_VISIT, "")  # none, too, is another
+                return chooser.target(now, number, visit or now.wanted_visit, now.sample)
+            return chooser.target(now, number, visit or AUTO_VISIT, "")  # none, too, is another
 
-        self._change(f"Proposal {number!r}", choose, forced=forced)
+        self._change(f"Proposal {number!r}{f', Visit {visit!r}' if visit else ''}", choose, forced=forced)
 
     def read_Visit(self) -> str:
         return self._in_use.visit
@@ -466,8 +471,7 @@ class PathFixer(Device):
 
     def _set_visit(self, visit: str, *, forced: bool = False) -> None:
         with refusing("PathFixer", *REFUSED):
-            visit = written.text(visit, "visit") or AUTO_VISIT
-            visit = AUTO_VISIT if visit.lower() == AUTO_VISIT else visit
+            visit = _visit(visit)
             self._chooser.check("", visit, "")
         self._change(
             f"Visit {visit!r}",
@@ -550,17 +554,32 @@ class PathFixer(Device):
         self._ready = DevState.OFF
         self._say()
 
-    @command(doc_in="The proposal's number", fisallowed="is_force_allowed")
+    @command(
+        dtype_in=(str,),
+        doc_in='The proposal\'s number; the visit: YYYYMMDD, or "auto" for that of the day; and perhaps "force": do it '
+        "also while a scan runs",
+        fisallowed="is_change_allowed",
+    )
+    def SetProposal(self, given: Sequence[str]) -> None:
+        """Proposal and visit at once, so that no other visit's folders are made on the way."""
+        with refusing("PathFixer", *REFUSED, WrongArgument):
+            number, visit, force = words(given, 2, 3, "a proposal's number, a visit and perhaps force")
+            if force.lower() not in ("", FORCE):
+                raise WrongArgument(f"the third text is {force[:60]!r}, and not {FORCE}")
+            visit = _visit(visit)
+        self._set_proposal(number, visit, forced=bool(force))
+
+    @command(doc_in="The proposal's number", fisallowed="is_change_allowed")
     def ForceProposal(self, number: str) -> None:
         """As writing Proposal, also while a scan runs: what the scan has still to write may go to the new folder."""
         self._set_proposal(number, forced=True)
 
-    @command(doc_in='YYYYMMDD, or "auto" for that of the day', fisallowed="is_force_allowed")
+    @command(doc_in='YYYYMMDD, or "auto" for that of the day', fisallowed="is_change_allowed")
     def ForceVisit(self, visit: str) -> None:
         """As writing Visit, also while a scan runs: what the scan has still to write may go to the new folder."""
         self._set_visit(visit, forced=True)
 
-    def is_force_allowed(self) -> bool:
+    def is_change_allowed(self) -> bool:
         return bool(self._ready != DevState.OFF)
 
     @command(
@@ -609,6 +628,11 @@ class PathFixer(Device):
         memorised value is refused cannot be read any more.
         """
         return self._restoring.pop(attribute, None) == sendable(text(value).strip())
+
+
+def _visit(said: str) -> str:
+    visit = written.text(said, "visit") or AUTO_VISIT
+    return AUTO_VISIT if visit.lower() == AUTO_VISIT else visit
 
 
 def _no_answer(wait: Wait) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import pickle
+import re
 import shutil
 import stat
 import time
@@ -108,6 +109,33 @@ def test_jive_can_show_what_each_property_is_for(stack: Stack) -> None:
 
 
 # ------------------------------------------------------------------------ the path
+
+
+def test_proposal_and_visit_are_set_at_once(pathfixer: tango.DeviceProxy, data: Path) -> None:
+    pathfixer.Proposal = "20250001"
+    folder = data / "visitors" / "cosaxs" / "20250117"
+    shutil.rmtree(folder, ignore_errors=True)
+    pathfixer.SetProposal(["20250117", "20251014"])
+    assert [one.name for one in folder.iterdir()] == ["20251014"]
+    assert pathfixer.Path == f"{folder}/20251014/raw"
+    pathfixer.Sample = "a"
+    pathfixer.SetProposal([" 20250117", "Auto", "force"])
+    assert (pathfixer.Visit, pathfixer.Sample) == (today(), "a")
+    before = sorted(os.walk(data))
+    for given, says in (
+        (["20250117"], "a proposal's number, a visit and perhaps force are needed, and not 1 texts"),
+        (["20250117", "20251014", "now"], "the third text is 'now', and not force"),
+        (["../x", "20251014"], "refused: "),
+        (["20250001", "../x"], "refused: "),
+        (["20259999", "20251014"], "has no proposal '20259999'"),
+    ):
+        with pytest.raises(tango.DevFailed, match=re.escape(says)):
+            pathfixer.SetProposal(given)
+    assert sorted(os.walk(data)) == before
+    assert (pathfixer.Proposal, pathfixer.Visit) == ("20250117", today())
+    pathfixer.TurnOff()
+    with pytest.raises(tango.DevFailed, match="not allowed"):
+        pathfixer.SetProposal(["20250001", "auto"])
 
 
 def test_the_path_follows_proposal_visit_and_sample(pathfixer: tango.DeviceProxy, data: Path) -> None:

@@ -174,7 +174,7 @@ def test_init_while_a_scan_runs_does_not_follow_the_office_to_another_category(
     configure(system.stack, PathConsumers=[CONSUMER])
     office.write_text(office.read_text("utf-8").replace("category: visitors", "category: staff", 1), "utf-8")
     pathfixer.Init()
-    assert (pathfixer.Path, pathfixer.Type) == (path, "visitors")
+    assert (pathfixer.Path, pathfixer.Type) == (path, "visitors"), pathfixer.status()
     assert eventually(lambda: "its path changes when the scan is over: ascan" in pathfixer.status())
     system.end_scan()
     pathfixer.TurnOn()  # which looks at once
@@ -265,8 +265,11 @@ def scan_dir(system: System) -> object:
 
 
 def test_setproposal_does_not_stop_itself(system: System, pathfixer: tango.DeviceProxy) -> None:
+    folder = Path(pathfixer.Path).parents[2] / "20250117"
+    shutil.rmtree(folder, ignore_errors=True)
     system.door.run("setproposal", "20250117", "20251014")
     assert (pathfixer.Proposal, pathfixer.Visit) == ("20250117", "20251014")
+    assert [one.name for one in folder.iterdir()] == ["20251014"]  # and not that of today
     assert eventually(lambda: scan_dir(system) == pathfixer.SamplePath)
 
 
