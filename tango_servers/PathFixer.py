@@ -583,7 +583,7 @@ class PathFixer(Device):
         return bool(self._ready != DevState.OFF)
 
     @command(
-        doc_out="JSON: proposal, title, visit, auto (it follows the date), sample, path, sample_path, by_hand, "
+        doc_out="JSON: state, proposal, title, visit, auto (it follows the date), sample, path, sample_path, by_hand, "
         "office {answered, old}, folders [{path, mode, wanted}] (modes as 02770, empty where there is no folder), "
         "consumers [{device, target, state, detail}], problems [text]"
     )
@@ -596,11 +596,13 @@ class PathFixer(Device):
             (folders,) = [TimeoutError()] if hangs else answers([functools.partial(chooser.folders, now)], LOOK)
         condition = self._condition()
         problems = [*condition.faults, *condition.limits]
+        state = condition.state(self._ready)
         if isinstance(folders, Exception):
             problems.append(f"the folders cannot be looked at: {str(folders) or 'the storage does not answer'}")
             folders = []
         return json.dumps(
             {
+                "state": str(state),
                 "proposal": now.number,
                 "title": now.proposal.title if now.proposal else "",
                 "visit": now.visit,

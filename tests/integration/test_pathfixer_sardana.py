@@ -270,6 +270,7 @@ def test_setproposal_does_not_stop_itself(system: System, pathfixer: tango.Devic
     system.door.run("setproposal", "20250117", "20251014")
     assert (pathfixer.Proposal, pathfixer.Visit) == ("20250117", "20251014")
     assert [one.name for one in folder.iterdir()] == ["20251014"]  # and not that of today
+    assert not [line for line in system.said if " is in " in line]
     assert eventually(lambda: scan_dir(system) == pathfixer.SamplePath)
 
 
@@ -282,6 +283,18 @@ def test_setproposal_says_that_a_scan_runs_and_can_be_forced(system: System, pat
     assert (pathfixer.Proposal, pathfixer.Visit) == ("20250117", "20251014")
     with pytest.raises(MacroFailed, match="use letters, digits"):
         system.other.run("setproposal", "../20250117", "auto", "True")
+
+
+def test_setproposal_and_setsample_say_what_is_wrong_then(system: System, pathfixer: tango.DeviceProxy) -> None:
+    configure(system.stack, PathConsumers=[CONSUMER, "{device: a/b/nothing, attribute: x}"])
+    for words in (("setproposal", "20250117", "20251014"), ("setsample", "a")):
+        system.said.clear()
+        system.door.run(*words)
+        (line,) = [line for line in system.said if " is in " in line]
+        assert line == (
+            f"{PATHFIXER} is in ALARM: a/b/nothing refused the path: device a/b/nothing not defined in the database. "
+            "Trying again every 10 s"
+        )
 
 
 def test_pathinfo_shows_all_of_it(system: System, pathfixer: tango.DeviceProxy) -> None:
