@@ -6,7 +6,7 @@ import difflib
 import json
 import os
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
@@ -154,7 +154,7 @@ def settings_from_properties(device: str, properties: Mapping[str, Sequence[str]
     if spool and not Path(spool).expanduser().is_absolute():
         problems.append(f"SpoolDirectory: {spool!r} is not the full path of a folder; the default is in use")
         spool = ""
-    problems += _nearly_known([name for name, _ in by_name.values()])
+    problems += nearly_known([name for name, _ in by_name.values()], PROPERTIES, CONFIG_PREFIX)
     always = tuple(line.strip() for line in by_name.get("alwaysconfigs", ("", []))[1] if line.strip())
     return Settings(
         scidog=device,
@@ -188,15 +188,20 @@ def _wrong_brokers(given: str) -> str:
     return ""
 
 
-def _nearly_known(names: Sequence[str]) -> list[str]:
-    """A sentence for each name that was hardly meant. Devices have properties of others, too: Tango's own, for one."""
-    known = {name.lower(): name for name in PROPERTIES}
+def nearly_known(names: Iterable[str], properties: Iterable[str], prefix: str = "") -> list[str]:
+    """A sentence for each name that was hardly meant. Devices have properties of others, too: Tango's own, for one.
+
+    `properties` are those that the device knows, beside those of any name behind the `prefix`.
+    """
+    known = {name.lower(): name for name in properties}
+    begin = prefix.lower()
     problems = []
     for name in names:
-        if name.lower() in known or name.lower().startswith(CONFIG_PREFIX.lower()):
+        if name.lower() in known or (prefix and name.lower().startswith(begin)):
             continue
         near = difflib.get_close_matches(name.lower(), known, n=1, cutoff=0.8)
-        meant = known[near[0]] if near else f"{CONFIG_PREFIX}<name>" if name.lower().startswith("config") else ""
+        almost = prefix and name.lower().startswith(begin.rstrip("."))
+        meant = known[near[0]] if near else f"{prefix}<name>" if almost else ""
         if meant:
             problems.append(f"{name}: a property of this name is not known and is ignored; did you mean {meant}?")
     return problems

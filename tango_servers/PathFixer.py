@@ -25,6 +25,7 @@ from tango_servers.background import Background, answers
 from tango_servers.condition import Condition, then
 from tango_servers.handover import RETRY, HandOver, parse_consumers
 from tango_servers.inuse import STORAGE, Chooser, InUse, Target
+from tango_servers.misnamed import Misnamed
 from tango_servers.pathsettings import PathSettings, settings_from
 from tango_servers.remembered import Remembered, differ
 from tango_servers.requests import WrongArgument, words
@@ -158,6 +159,8 @@ class PathFixer(Device):
         consumers, self._wrong_lines = parse_consumers(self.PathConsumers)
         macroservers = dict.fromkeys(consumer.device for consumer in consumers if consumer.environment)
         self._doors = scans.Doors(self.Doors, list(macroservers))
+        known = list(self.get_device_class().device_property_list)
+        self._misnamed = Misnamed(self.get_name(), known, self.Doors)
         self._showing = Background(f"{self.get_name()} shows", self._show, TICK)
         self._hand_over = HandOver(consumers, self._showing.now)
         self._remembered = Remembered(self.get_name())
@@ -226,6 +229,7 @@ class PathFixer(Device):
             upkeep.not_restored = str(found) or f"the user office or the storage has not answered within {START:g} s"
 
     def _keep_up(self) -> None:
+        self._misnamed.work()
         if self._ready != DevState.OFF and not self._settings.wrong:
             self._upkeep.work()
         if self._remembered.trouble:
@@ -340,7 +344,7 @@ class PathFixer(Device):
 
     def _limits(self) -> list[str]:
         now, upkeep = self._in_use, self._upkeep
-        found = [*self._wrong_lines]
+        found = [*self._wrong_lines, *self._misnamed.problems]
         if self._late:
             found.append(then(self._late, "What was in use before still is"))
         if now.proposal and now.proposal.as_of:

@@ -321,6 +321,12 @@ def test_wrong_properties_are_told_in_the_status(stack: Stack, pathfixer: tango.
             f"{PATHFIXER} refused the path: it has no attribute Environment: is it a MacroServer? Trying again",
         ),
         ({"PathConsumers": ["{device: a/b/c}"]}, DevState.ALARM, "PathConsumers, line 1: name either"),
+        (
+            {"Doors": ["None", f"tango://{stack.tango_host}/a/b/c", PATHFIXER, "", "door/no/1"]},
+            DevState.ALARM,
+            "Doors, line 5: the Tango database has no device door/no/1, so no scan there is seen",
+        ),
+        ({"Doors": ["nobody"]}, DevState.ALARM, "Doors, line 1: the Tango database has no device nobody, so"),
     ):
         configure(stack, **wrong)
         assert eventually(lambda says=says: says in pathfixer.status())
@@ -335,7 +341,7 @@ def test_several_wrong_properties_are_told_at_once_and_a_server_starts_with_them
 ) -> None:
     pathfixer.Proposal = "20250001"
     path = pathfixer.Path
-    configure(stack, Office=[""], Raw_path_readonly=["maybe"], Prefix=["x"])
+    configure(stack, Office=[""], Raw_path_readonly=["maybe"], Prefix=["x"], Ofice=["yaml:/x"], Mine=["x"])
     restart(stack)
     assert pathfixer.state() == DevState.FAULT
     assert [line.partition(":")[0] for line in pathfixer.status().splitlines()[1:4]] == [
@@ -343,9 +349,16 @@ def test_several_wrong_properties_are_told_at_once_and_a_server_starts_with_them
         "property Prefix",
         "property Raw_path_readonly",
     ]
+    misspelt = "Ofice: a property of this name is not known and is ignored; did you mean Office?"
+    assert eventually(lambda: misspelt in pathfixer.status().splitlines())
+    assert "Mine" not in pathfixer.status()  # devices have properties of others, too
     assert (pathfixer.Path, pathfixer.RawPathReadonly) == ("", False)
     with pytest.raises(tango.DevFailed, match="property Raw_path_readonly: 'maybe"):
         pathfixer.Proposal = "20250117"
+    configure(stack)
+    assert eventually(lambda: misspelt in pathfixer.status().splitlines())
+    assert (pathfixer.state(), pathfixer.Path) == (DevState.ALARM, path)
+    stack.db.delete_device_property(PATHFIXER, ["Ofice", "Mine"])
     configure(stack)
     assert (pathfixer.state(), pathfixer.Path) == (DevState.STANDBY, path)
 

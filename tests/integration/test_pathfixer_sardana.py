@@ -246,10 +246,11 @@ def test_a_scan_over_midnight_ends_before_the_visit_does(system: System, pathfix
 
 def test_a_door_that_is_silent_at_midnight_is_told(system: System, pathfixer: tango.DeviceProxy) -> None:
     tomorrow = f"{date.today() + timedelta(days=1):%Y%m%d}"
-    configure(system.stack, Doors=["door/demo/dead"])
+    system.stack.add_device("Sardana/away", "Door", "door/demo/away")
+    configure(system.stack, Doors=["door/demo/away"])
     system.clock.jump(until_midnight() + 1.0)
     assert eventually(lambda: pathfixer.Visit == tomorrow)
-    said = f"When the visit became {tomorrow}, it was not known whether a scan runs: door/demo/dead: device"
+    said = f"When the visit became {tomorrow}, it was not known whether a scan runs: door/demo/away: the device"
     assert eventually(lambda: said in pathfixer.status()), pathfixer.status()
     assert pathfixer.state() == DevState.STANDBY
     pathfixer.Sample = "a"
