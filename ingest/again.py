@@ -16,6 +16,7 @@ from confluent_kafka import Message as KafkaMessage
 from ingest.topics import Headers, Place, Range, Record, TopicError, Topics, Writer, headers_of
 
 AGAIN = "scicow.again"
+"""The header of a message that is not new, but sent once more."""
 
 BATCH = 500
 BATCH_BYTES = 8_000_000

@@ -40,6 +40,9 @@ MAX_LOST = 1000
 AT_THE_EDGE = 60.0
 """Seconds at both ends of the range in which a gap is not judged."""
 
+LATE = 30 * 86_400.0
+"""Seconds that a dataset was made before or after the range, and is still looked for by its time."""
+
 WAITS = (1.0, 4.0)
 """Seconds between tries, where SciCat fails in a way that passes."""
 
@@ -195,20 +198,11 @@ class Auditor:
         datasets = self._ledger.datasets
         if not datasets:
             return
-        times = [one.created for one in datasets.values()]
-        count = self._progress("datasets in the catalogue", 0)
-        number = 0
-        window: Json = {"creationTime": {"gte": iso_seconds(min(times)), "lte": iso_seconds(max(times) + 1)}}
-        where, last = window, ""
-        while rows := self._page(where, PAGE):
-            for row in rows:
-                self._row(row)
-            number += len(rows)
-            count(number)
-            if rows[-1]["pid"] == last:
-                raise SciCatError("GET datasets", 0, f"SciCat gives the same page again and again, after {last}")
-            last = rows[-1]["pid"]
-            where = {**window, "pid": {"gt": last}}
+        # A message may say any time: for one alone not all of the catalogue is read.
+        begin, end = self._options.begin - LATE, self._options.end + LATE
+        times = [one.created for one in datasets.values() if begin <= one.created <= end]
+        if times:
+            self._made_between(iso_seconds(min(times)), iso_seconds(max(times) + 1))
         left = [uuid for uuid, one in datasets.items() if uuid not in self._found and not one.pending]
         count = self._progress("datasets asked for by their pid", len(left))
         for start in range(0, len(left), PIDS_A_CALL):
@@ -216,6 +210,21 @@ class Auditor:
             for row in self._page({"pid": {"inq": pids}}, PIDS_A_CALL):
                 self._row(row)
             count(start)
+
+    def _made_between(self, first: str, last: str) -> None:
+        count = self._progress("datasets in the catalogue", 0)
+        number = 0
+        window: Json = {"creationTime": {"gte": first, "lte": last}}
+        where, before = window, ""
+        while rows := self._page(where, PAGE):
+            for row in rows:
+                self._row(row)
+            number += len(rows)
+            count(number)
+            if rows[-1]["pid"] == before:
+                raise SciCatError("GET datasets", 0, f"SciCat gives the same page again and again, after {before}")
+            before = rows[-1]["pid"]
+            where = {**window, "pid": {"gt": before}}
 
     def _row(self, row: Json) -> None:
         pid = str(row["pid"])

@@ -12,6 +12,7 @@ from typing import Any
 from confluent_kafka import Consumer, ConsumerGroupTopicPartitions, KafkaError, KafkaException, TopicPartition
 from confluent_kafka.admin import AdminClient, OffsetSpec
 
+from ingest.clients import client
 from ingest.settings import Kafka
 
 
@@ -31,14 +32,12 @@ class Broker:
     """Asks for at most about `timeout` seconds a question. Commits nothing, and joins no group."""
 
     def __init__(self, kafka: Kafka, timeout: float) -> None:
+        """Raises SettingsError."""
         self._kafka = kafka
         self._timeout = timeout
         self._said: list[str] = []
         self._quiet: dict[str, Any] = {"log_level": 0, "error_cb": lambda error: self._said.append(error.str())}
-        try:
-            self._admin = AdminClient({**kafka.librdkafka(), **self._quiet, "client.id": "scicow-status"})
-        except KafkaException as error:
-            raise BrokerError(_text(error)) from error
+        self._admin = client(AdminClient, {**kafka.librdkafka(), **self._quiet, "client.id": "scicow-status"})
 
     def topics(self) -> list[str]:
         """Names of the topics that SciCow reads. Raises BrokerError, as all here."""
@@ -114,7 +113,8 @@ class Broker:
         if not begin:
             return {}
         found: dict[tuple[str, int], float] = {}
-        reader = Consumer(
+        reader = client(
+            Consumer,
             {
                 **self._kafka.librdkafka(),
                 **self._quiet,
@@ -122,7 +122,8 @@ class Broker:
                 "enable.auto.commit": False,
                 "queued.min.messages": 1,
                 "fetch.message.max.bytes": 1000,  # the first message of each is enough
-            }
+                "fetch.queue.backoff.ms": 10,  # else a second passes before the next partition has its turn
+            },
         )
         try:
             reader.assign([TopicPartition(*key, offset) for key, offset in begin.items()])

@@ -16,7 +16,7 @@ import requests
 from ingest.broker import Broker, BrokerError, Lag
 from ingest.letters import WaitingLetters
 from ingest.scicat import NotAllowed, SciCat, SciCatError
-from ingest.settings import Http, Settings
+from ingest.settings import Http, Settings, SettingsError
 from ingest.topics import TopicError
 from sdm.office import OfficeError, UnknownProposal, office_from
 
@@ -49,9 +49,13 @@ Check = Callable[[], tuple[str, dict[str, Any]]]
 
 
 def checkup(settings: Settings, timeout: float, max_lag: float) -> list[Finding]:
-    """Of each part, side by side. `timeout` is in seconds for each question, `max_lag` for the oldest message."""
+    """Of each part, side by side. `timeout` is in seconds for each question, `max_lag` for the oldest message.
+
+    Raises SettingsError.
+    """
+    broker = Broker(settings.kafka, timeout)
     checks: dict[str, Check] = {
-        "Kafka": lambda: _kafka(settings, timeout, max_lag),
+        "Kafka": lambda: _kafka(settings, broker, max_lag),
         "Dead letters": lambda: _dead_letters(settings, timeout),
         "SciCat": lambda: _scicat(settings, timeout),
         "User office": lambda: _office(settings),
@@ -71,6 +75,8 @@ def _begin(part: str, check: Check) -> SimpleQueue[Finding]:
             answer.put(Finding(part, True, *check()))
         except Wrong as wrong:
             answer.put(Finding(part, False, str(wrong), wrong.facts))
+        except SettingsError as error:
+            answer.put(Finding(part, False, str(error)))
         except Exception as error:  # noqa: BLE001 one part must not keep the others from being shown
             answer.put(Finding(part, False, f"a mistake in SciCow itself, please report it: {error!r}"))
 
@@ -88,10 +94,9 @@ def _answer(part: str, answer: SimpleQueue[Finding], deadline: float) -> Finding
 # ------------------------------------------------------------------------------- parts
 
 
-def _kafka(settings: Settings, timeout: float, max_lag: float) -> tuple[str, dict[str, Any]]:
+def _kafka(settings: Settings, broker: Broker, max_lag: float) -> tuple[str, dict[str, Any]]:
     kafka = settings.kafka
     try:
-        broker = Broker(kafka, timeout)
         topics = broker.topics()
         lag, members = broker.lag(topics), broker.members()
     except BrokerError as error:
@@ -141,7 +146,7 @@ def _scicat(settings: Settings, timeout: float) -> tuple[str, dict[str, Any]]:
     client = SciCat(account.url, account.username, str(account.password), timeout=min(timeout, account.timeout))
     try:
         client.login()
-        api = _api(client)
+        api = "v4" if client.has_v4() else "v3"
     except NotAllowed as error:
         raise Wrong(f"{error}; check scicat.username and scicat.password", reachable=True, accepted=False) from error
     except SciCatError as error:
@@ -150,16 +155,6 @@ def _scicat(settings: Settings, timeout: float) -> tuple[str, dict[str, Any]]:
     if account.api not in ("auto", api) and api == "v3":
         raise Wrong(f"{account.url} has no API v4, which scicat.api says: set it to auto", **facts)
     return f"{account.url} accepts {account.username}; API {api}", facts
-
-
-def _api(client: SciCat) -> str:
-    try:
-        client.call("GET", "/api/v4/datasets", params={"filter": {"limits": {"limit": 1}}})
-    except SciCatError as error:
-        if error.status == 404:
-            return "v3"
-        raise
-    return "v4"
 
 
 def _office(settings: Settings) -> tuple[str, dict[str, Any]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 
 try:
@@ -21,6 +22,13 @@ def main(argv: list[str] | None = None) -> int:
     args = _parser().parse_args(argv)
     try:
         status: int = args.command(args)
+        sys.stdout.flush()
+    except KeyboardInterrupt:
+        print("\nscicow: interrupted", file=sys.stderr)
+        return 130
+    except BrokenPipeError:  # of `| head`: nobody reads the rest
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 141
     except SettingsError as error:
         print(error, file=sys.stderr)
         return 2

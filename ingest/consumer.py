@@ -15,6 +15,7 @@ from typing import Any
 from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 from confluent_kafka import Message as KafkaMessage
 
+from ingest.clients import client
 from ingest.deadletters import DeadLetters
 from ingest.ingestor import Ingestor
 from ingest.items import Item
@@ -58,7 +59,8 @@ class SciCow:
         self._progress = progress
         self._workers = Workers(settings, ingestor, dead_letters, progress)
         self._lanes = self._workers.lanes
-        self._kafka = Consumer(
+        self._kafka = client(
+            Consumer,
             {
                 "client.id": "scicow",
                 "auto.offset.reset": "earliest",
@@ -78,7 +80,7 @@ class SciCow:
                 "enable.auto.commit": True,  # of what is stored, and that is what is done
                 "enable.auto.offset.store": False,
                 "error_cb": self._kafka_failed,
-            }
+            },
         )
         self._partitions: dict[Partition, Assigned] = {}
         self._sequence = Sequence()
@@ -87,6 +89,7 @@ class SciCow:
         self.polled = time.monotonic()
         self._behind: dict[Partition, tuple[int, float | None]] = {}
         self._kafka_troubles: set[str] = set()
+        self._connection_trouble = ""
         self._finish_within = min(2 * settings.scicat.timeout, MAX_FINISH)
 
     def stop(self) -> None:
@@ -235,7 +238,8 @@ class SciCow:
             self._partitions[each.topic, each.partition] = Assigned(each.topic, each.partition)
         self.assigned = True
         self._ask_for_partitions = 0.0
-        log.info("reading %s", ", ".join(f"{each.topic}[{each.partition}]" for each in partitions) or "no partition")
+        # Only what is new was told; there may be none, and others as before.
+        log.info("reading %s", ", ".join(map(repr, self._partitions.values())) or "no partition")
 
     def _revoked(self, _: Any, partitions: list[TopicPartition]) -> None:
         """Others get these when this returns, and begin with what is not committed; so nothing may be in work then."""
@@ -281,18 +285,23 @@ class SciCow:
         log.info("stopped")
 
     def _kafka_failed(self, error: KafkaError) -> None:
-        # One broker's connection may come and go; librdkafka says so with _TRANSPORT.
-        if error.code() == KafkaError._TRANSPORT or error.name() in self._kafka_troubles:
+        # One broker's connection may come and go; librdkafka says so with _TRANSPORT. If all have gone, it says why.
+        if error.code() == KafkaError._TRANSPORT:
+            self._connection_trouble = f" ({error.str()})"
+            return
+        if error.name() in self._kafka_troubles:
+            return
+        if error.code() == KafkaError.UNKNOWN_TOPIC_OR_PART:  # a beamline that has not sent anything yet
+            if not self.assigned:
+                log.info("there is no topic like %s yet; waiting for one", self._settings.kafka.topics)
+            self.assigned = True
             return
         self._kafka_troubles.add(error.name())
-        if error.code() == KafkaError.UNKNOWN_TOPIC_OR_PART:  # a beamline that has not sent anything yet
-            self.assigned = True
-            log.info("there is no topic like %s yet; waiting for one", self._settings.kafka.topics)
-            return
         log.warning(
-            "Kafka at %s: %s; is it running, and is kafka.bootstrap_servers right? trying on",
+            "Kafka at %s: %s%s; is it running, and are the settings in kafka right? trying on",
             self._settings.kafka.bootstrap_servers,
             error.str(),
+            self._connection_trouble if error.code() == KafkaError._ALL_BROKERS_DOWN else "",
         )
 
     def _kafka_answers(self) -> None:

@@ -12,8 +12,9 @@ import traceback
 from confluent_kafka import KafkaError, KafkaException, Producer
 from confluent_kafka import Message as KafkaMessage
 
+from ingest.clients import client
 from ingest.settings import Settings
-from ingest.topics import Headers, producer_settings
+from ingest.topics import Headers, headers_of, producer_settings
 
 ERRORS = "__connect.errors."
 CUT = "scicow.cut"
@@ -31,11 +32,11 @@ class DeadLetters:
 
     def __init__(self, settings: Settings) -> None:
         self.topic = settings.dead_letter_topic
-        self._producer = Producer(producer_settings(settings.kafka, "scicow-dead-letters", CONFIRM_WITHIN))
+        self._producer = client(Producer, producer_settings(settings.kafka, "scicow-dead-letters", CONFIRM_WITHIN))
 
     def put(self, message: KafkaMessage, error: BaseException) -> None:
         """Returns when Kafka has confirmed it; raises DeadLetterError if it has not, after 10 s."""
-        value, headers = message.value(), [*(message.headers() or []), *_headers(message, error)]
+        value, headers = message.value(), [*headers_of(message), *_headers(message, error)]
         refused = self._send(message.key(), value, headers)
         if refused is not None and refused.code() == KafkaError.MSG_SIZE_TOO_LARGE and value:
             headers.append((CUT, f"{len(value)} bytes, whole only in the original topic".encode()))

@@ -21,7 +21,7 @@ Json = dict[str, Any]
 MAX_NAME = 80
 MAX_RUNS = 100_000
 MAX_SEQ = 2**53
-"""Larger whole numbers are not exact in JSON's readers."""
+"""Larger whole numbers are not exact in JSON's readers, and no program counts so far."""
 
 _UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
@@ -69,7 +69,7 @@ class Facts:
         except (ValueError, KeyError, TypeError, AttributeError, RecursionError, OverflowError):
             return None
         good = _UUID.fullmatch(found.uuid) and found.kind in ("began", "ended", "snapshot", "annotation")
-        return found if good and 0 < found.seq < MAX_SEQ else None
+        return found if good and found.seq > 0 else None
 
     @property
     def id(self) -> str:
@@ -94,10 +94,9 @@ def number_of(value: bytes) -> tuple[str, int] | None:
     """Run and `seq` of a message that is wrong in another way: it was not lost on its way."""
     try:
         message = json.loads(value)
-        run, seq = _of(str, message["origin"]["run"]), _of(int, message["seq"])
+        return _of(str, message["origin"]["run"]), _of(int, message["seq"])
     except (ValueError, KeyError, TypeError, RecursionError):
         return None
-    return (run, seq) if 0 < seq < MAX_SEQ else None
 
 
 def digest(path: str, size: int) -> int:
@@ -148,6 +147,8 @@ class Ledger:
 
     def number(self, run: str, seq: int, topic: str, when: float) -> None:
         """A message was sent as this one of its run; `when` is in s since 1970."""
+        if not 0 < seq < MAX_SEQ:
+            return
         run = sys.intern(run)
         found = self.runs.get(run)
         if found is None and len(self.runs) < MAX_RUNS:

@@ -183,8 +183,8 @@ def _listen(settings: Http, pages: _Pages) -> _Listener:
     try:
         family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
         listener = _Listener(family, address)
-    except OSError as error:
-        why = error.strerror or os.strerror(error.errno or 0)
+    except (OSError, UnicodeError) as error:  # the latter of a name that can be no host's
+        why = (error.strerror or os.strerror(error.errno or 0)) if isinstance(error, OSError) else error
         raise SettingsError(
             f"http: metrics and health cannot be served at {host}:{port} ({why}); "
             "set http.host and http.port to an address of this machine that is free, or http.port to 0 for none"

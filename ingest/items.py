@@ -9,15 +9,14 @@ from typing import Any
 
 from confluent_kafka import Message as KafkaMessage
 
+from ingest.again import AGAIN
 from ingest.offsets import Assigned
+from ingest.topics import headers_of
 
 OVERHEAD = 1000
 """Bytes of memory that a message takes beside its value, about."""
 
 MAX_RUN = 200
-
-AGAIN = "scicow.again"
-"""The header of a message that is not new, but sent once more."""
 
 
 @dataclass(eq=False)
@@ -77,7 +76,7 @@ class Item:
 
     @property
     def again(self) -> bool:
-        return any(header[0] == AGAIN for header in self.kafka.headers() or [])
+        return any(name == AGAIN for name, _ in headers_of(self.kafka))
 
 
 def _look(value: bytes | None) -> dict[str, Any]:

@@ -60,6 +60,6 @@ def shown(point: Point) -> str:
 def iso_seconds(moment: Moment) -> str:
     """A time for people: to the second, UTC, with Z."""
     try:
-        return dt.datetime.fromtimestamp(moment, dt.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+        return dt.datetime.fromtimestamp(moment, dt.UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
     except (ValueError, OverflowError, OSError):  # nothing keeps a producer from writing any time
         return "-"

@@ -103,15 +103,15 @@ class SciCat:
         return answer.good and b"username" in answer.content
 
     def has_v4(self) -> bool:
-        """Whether the server has version 4 of the interface beside version 3."""
-        try:
-            self.call("GET", "/api/v4/datasets", params={"filter": {"fields": ["pid"], "limits": {"limit": 1}}})
-        except SciCatError as error:
-            if error.status == 404:
-                return False
-            if error.temporary:
-                raise
-        return True  # 400 or 403 is an answer of its own
+        """Whether the server has version 4 of the interface beside version 3; an account is not needed."""
+        path = "/api/v4/datasets"
+        answer = self._send("GET", path, params={"filter": {"fields": ["pid"], "limits": {"limit": 1}}})
+        if answer.good:
+            return True
+        error = answer.error(f"GET {path}")
+        if error.temporary:
+            raise error
+        return error.status != 404  # 400, 401 or 403 is an answer of its own
 
     # --------------------------------------------------------------- datasets
 

@@ -25,6 +25,9 @@ from sdm.office import OfficeError, office_from
 
 HIDDEN = "***"
 
+LONGEST = 1e9
+"""Seconds, some 30 years; the system's clocks overflow with much more."""
+
 
 class SettingsError(Exception):
     """One line for each mistake: the file, the line in it, the field, what is wrong and what to do."""
@@ -54,16 +57,23 @@ def _regular_expression(value: str) -> str:
         re.compile(value)
     except re.error as error:
         return f"is not a regular expression: {error}"
-    return ""
+    # Kafka's client library has those of POSIX. It takes `\d` for a d, and no `(?`.
+    python_only = re.search(r"\\[A-Za-z0-9]|\(\?", value)
+    return f"has {python_only[0]}, which Kafka's client library does not know: [0-9] is a digit" if python_only else ""
 
 
 def _url(value: str) -> str:
     try:
         parts = urlsplit(value)
         good = parts.scheme in ("http", "https") and bool(parts.hostname) and "@" not in parts.netloc
-    except ValueError:
+        good = good and parts.port != 0 and not re.search(r"[\s?#]", value)
+    except ValueError:  # also a port that is none
         good = False
-    return "" if good else "must be like https://scicat.example.org, without a user name or password in it"
+    if not good:
+        return "must be like https://scicat.example.org, without a user name or password in it"
+    if re.search(r"/api(/v\d+)?/*$", parts.path):
+        return "must be the server's address alone, without /api/v3 behind it"
+    return ""
 
 
 _ATOM = r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+"
@@ -117,7 +127,7 @@ def _topic(value: str) -> str:
 
 
 def _positive(value: float) -> str:
-    return "" if 0 < value < float("inf") else "must be a number of seconds greater than 0"
+    return "" if 0 < value <= LONGEST else f"must be a number of seconds greater than 0, {LONGEST:.0f} at the most"
 
 
 def _one_of(*known: str) -> Callable[[str], str]:
@@ -344,17 +354,20 @@ class _Reader(Mistakes):
         return value
 
     def _scalar(self, kind: Any, node: yaml.ScalarNode, name: str) -> Any:
+        if kind is Secret:
+            return self._secret(node, name)
+        text = self._filled(node, name)
+        if kind is str or text is None:
+            return text
         if kind is bool:
-            if node.value not in ("true", "false"):
+            if text not in ("true", "false"):
                 self.mistake(node, name, "must be true or false")
-            return node.value == "true"
-        if kind in (int, float):
-            try:
-                return kind(node.value)
-            except ValueError:
-                self.mistake(node, name, "must be a whole number" if kind is int else "must be a number")
-                return None
-        return self._secret(node, name) if kind is Secret else self._filled(node, name)
+            return text == "true"
+        try:
+            return kind(text)
+        except ValueError:
+            self.mistake(node, name, "must be a whole number" if kind is int else "must be a number")
+            return None
 
     def _secret(self, node: yaml.ScalarNode, name: str) -> Secret | None:
         if not self._secrets:
@@ -381,8 +394,12 @@ def _librdkafka_file(name: str) -> dict[str, str]:
     wrong = private(path)
     if wrong:
         raise SettingsError(wrong)
+    try:
+        lines = path.read_text("utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise SettingsError(f"{path}: cannot be read: {error}") from error
     found = {}
-    for number, line in enumerate(path.read_text("utf-8").splitlines(), start=1):
+    for number, line in enumerate(lines, start=1):
         if line.strip() and not line.lstrip().startswith("#"):
             key, equals, value = line.partition("=")
             if not equals:

@@ -10,6 +10,7 @@ import re
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from operator import methodcaller
 from types import TracebackType
 from typing import Any, NamedTuple, TypeVar, cast
 
@@ -17,6 +18,7 @@ from confluent_kafka import Consumer, ConsumerGroupTopicPartitions, KafkaError, 
 from confluent_kafka import Message as KafkaMessage
 from confluent_kafka.admin import AdminClient
 
+from ingest.clients import client
 from ingest.settings import Kafka
 
 T = TypeVar("T")
@@ -126,7 +128,7 @@ class Topics:
             "enable.partition.eof": True,
             "error_cb": self._failed,
         }
-        self._consumer = Consumer(self._config)
+        self._consumer = client(Consumer, self._config)
 
     def __enter__(self) -> Topics:
         return self
@@ -174,8 +176,10 @@ class Topics:
     def committed(self, ranges: Iterable[Range]) -> dict[tuple[str, int], int]:
         """Up to where SciCow's group is done, by topic and partition; 0 where it has not begun."""
         wanted = [TopicPartition(each.topic, each.partition) for each in ranges]
+        if not wanted:
+            return {}
         known: dict[str, Any] = {"log_level": 2, **self._settings.librdkafka(), "error_cb": self._failed}
-        admin = AdminClient(known)
+        admin = client(AdminClient, known)
         request = [ConsumerGroupTopicPartitions(self._settings.group_id, wanted)]
         (answer,) = admin.list_consumer_group_offsets(request, request_timeout=self._timeout).values()
         found = self._asked(lambda: answer.result(self._timeout + 1.0))
@@ -191,7 +195,7 @@ class Topics:
         ends = {(each.topic, each.partition): each.end for each in ranges if len(each)}
         if not ends:
             return
-        consumer = Consumer(self._config)  # one of its own, so that another range can be read meanwhile
+        consumer = client(Consumer, self._config)  # one of its own, so that another range can be read meanwhile
         try:
             consumer.assign([TopicPartition(each.topic, each.partition, each.start) for each in ranges if len(each)])
             last = time.monotonic()
@@ -279,13 +283,15 @@ class Topics:
 
     def _failed(self, error: KafkaError) -> None:
         log.debug("%s", error)
-        self._trouble = error.str()
+        if error.code() != KafkaError._ALL_BROKERS_DOWN:  # the one before it says why
+            self._trouble = error.str()
 
     def _away(self) -> TopicError:
+        self._consumer.poll(0)  # calls `_failed`
         why = f" ({self._trouble})" if self._trouble else ""
         return TopicError(
             f"Kafka at {self._settings.bootstrap_servers} does not answer within {self._timeout:g} s{why}: "
-            "is it running, and is kafka.bootstrap_servers right?"
+            "is it running, and are the settings in kafka right?"
         )
 
     def _silent(self, ends: Mapping[tuple[str, int], int]) -> TopicError:
@@ -300,9 +306,20 @@ class Topics:
 Headers = list[tuple[str, str | bytes | None]]
 
 
+_headers = methodcaller("headers")
+
+
 def headers_of(message: KafkaMessage) -> Headers:
-    """Empty where it has none."""
-    return list(cast(Headers, message.headers() or []))
+    """Empty where it has none, or one whose name is not UTF-8. Nothing else may ask a message for its headers.
+
+    For such a name confluent-kafka (2.16) returns a list with a null pointer in it, and whoever looks at that
+    crashes the process. Only a call from C, as this one is, is sure to see the error that comes with it.
+    """
+    try:
+        return list(cast(Headers, _headers(message) or []))
+    except SystemError:
+        message.set_headers([])  # it would be the broken list the next time
+        return []
 
 
 @dataclass(frozen=True)
@@ -321,7 +338,7 @@ class Writer:
 
     def __init__(self, settings: Kafka) -> None:
         self._settings = settings
-        self._producer = Producer(producer_settings(settings, "scicow-again", CONFIRM_WITHIN))
+        self._producer = client(Producer, producer_settings(settings, "scicow-again", CONFIRM_WITHIN))
 
     def write(self, records: Iterable[Record]) -> list[Place | KafkaError]:
         """Of each record, where Kafka has it, or why it has not: returns when all is known, after 30 s at most."""

@@ -10,7 +10,7 @@ from typing import Any
 import tango
 from sardana.macroserver.macro import Optional, Type, macro
 
-from macros._output import table
+from macros._output import printable, table
 from scifish import clients
 from scifish.tangodb import reason
 
@@ -36,11 +36,7 @@ def setproposal(self: Any, proposal: str | None, visit: str | None, force: bool)
     if proposal is None:
         _list(self, device, "Proposal", "setproposal NUMBER [VISIT] [FORCE] sets one.")
         return
-    for name, value in (("Proposal", proposal), ("Visit", visit or "auto")):
-        if force:
-            _run(device, f"Force{name}", value)
-        else:
-            clients.write(device, name, value)
+    _run(device, "SetProposal", [proposal, visit or "auto", *(["force"] if force else [])])
     _show(self, device)
 
 
@@ -69,7 +65,7 @@ def pathinfo(self: Any) -> None:
         ["Path", found["path"] + (" (set by hand)" if found["by_hand"] else "")],
         ["SamplePath", found["sample_path"]],
         ["User office", _age(office["answered"], office["old"])],
-        ["State", str(device.state())],
+        ["State", found["state"]],
     ]
     table(self, [device.dev_name(), "Now"], rows)
     if found["folders"]:
@@ -107,7 +103,7 @@ def _pathfixer() -> Any:
     return device
 
 
-def _run(device: Any, command: str, *value: str) -> Any:
+def _run(device: Any, command: str, *value: list[str]) -> Any:
     """NotReachable if the device does not answer; Refused, with what it says, if it does not want that."""
     try:
         return device.command_inout(command, *value)
@@ -128,14 +124,15 @@ def _list(self: Any, device: Any, what: str, hint: str) -> None:
 
 
 def _show(self: Any, device: Any) -> None:
-    """What is in use now, once Sardana and the detectors have it: a scan may follow at once."""
+    """What is in use now, once Sardana and the detectors have it, as a scan may follow at once; and what is wrong."""
     deadline = time.monotonic() + HAND_OVER
     while pending := clients.read(device, "PendingDevices"):
         if time.monotonic() > deadline:
             self.warning("not handed the path yet: %s", ", ".join(pending))
             break
         time.sleep(0.05)
-    for name in clients.read(device, "BadDevices"):
-        self.warning("%s refused the path: see the Status of %s", name, device.dev_name())
     names = ("Proposal", "Visit", "Sample", "SamplePath")
     table(self, ["", "Now"], [[name, clients.read(device, name)] for name in names])
+    found = json.loads(_run(device, "Describe"))  # the State itself may be a moment old
+    if found["state"] in ("ALARM", "FAULT"):
+        self.warning("%s is in %s: %s", device.dev_name(), found["state"], printable("; ".join(found["problems"])))

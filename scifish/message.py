@@ -16,6 +16,8 @@ from functools import cache
 from importlib import resources
 from typing import Any
 
+from scifish.conforms import compiled
+
 Message = dict[str, Any]
 
 SCHEMA = "scifish/1"
@@ -559,8 +561,15 @@ def _inlined(part: Any, definitions: Message, inside: tuple[str, ...] = ()) -> A
     return {key: _inlined(inner, definitions, inside) for key, inner in part.items()}
 
 
+@cache
+def _conforms() -> Callable[[Any], bool]:
+    return compiled(schema())
+
+
 def check(message: Any) -> None:
     """Raises MessageError naming the first field that is wrong. Needs jsonschema."""
+    if _conforms()(message):
+        return
     errors = sorted(_validator().iter_errors(message), key=lambda error: list(map(str, error.absolute_path)))
     if errors:
         where = "/".join(map(str, errors[0].absolute_path)) or "message"

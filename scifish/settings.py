@@ -6,7 +6,7 @@ import difflib
 import json
 import os
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
@@ -159,7 +159,7 @@ def settings_from_properties(device: str, properties: Mapping[str, Sequence[str]
     if spool and not Path(spool).expanduser().is_absolute():
         problems.append(f"SpoolDirectory: {spool!r} is not the full path of a folder; the default is in use")
         spool = ""
-    problems += _nearly_known([name for name, _ in by_name.values()])
+    problems += nearly_known([name for name, _ in by_name.values()], PROPERTIES, CONFIG_PREFIX)
     always = tuple(line.strip() for line in by_name.get("alwaysconfigs", ("", []))[1] if line.strip())
     return Settings(
         scidog=device,
@@ -193,18 +193,23 @@ def _wrong_brokers(given: str) -> str:
     return ""
 
 
-def _nearly_known(names: Sequence[str]) -> list[str]:
-    """A sentence for each name that was hardly meant. Devices have properties of others, too: Tango's own, for one."""
-    known = {name.lower(): name for name in PROPERTIES}
+def nearly_known(names: Iterable[str], properties: Iterable[str], prefix: str = "") -> list[str]:
+    """A sentence for each name that was hardly meant. Devices have properties of others, too: Tango's own, for one.
+
+    `properties` are those that the device knows, beside those of any name behind the `prefix`.
+    """
+    known = {name.lower(): name for name in properties}
+    begin = prefix.lower()
     problems = []
     for name in names:
-        prefix, dot, rest = name.lower().partition(".")
-        if name.lower() in known or (prefix + dot == CONFIG_PREFIX.lower() and rest):
+        stem, dot, rest = name.lower().partition(".")
+        if name.lower() in known or (prefix and stem + dot == begin and rest):
             continue
         near = difflib.get_close_matches(name.lower(), known, n=1, cutoff=0.8)
         # Cfg.x, Confg.x, Konfig.x: hardly any other property has a dot in its name.
-        config_like = prefix.startswith("config") or (dot and difflib.get_close_matches(prefix, ["config"], cutoff=0.6))
-        meant = known[near[0]] if near else f"{CONFIG_PREFIX}<name>" if config_like else ""
+        whole = begin.rstrip(".")
+        almost = prefix and (stem.startswith(whole) or (dot and difflib.get_close_matches(stem, [whole], cutoff=0.6)))
+        meant = known[near[0]] if near else f"{prefix}<name>" if almost else ""
         if meant:
             problems.append(f"{name}: a property of this name is not known and is ignored; did you mean {meant}?")
     return problems

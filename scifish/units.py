@@ -51,12 +51,17 @@ _PRODUCT = rf"{_FACTOR}(?: ?[ */] ?{_FACTOR})*"
 _TERM = rf"(?:{_FACTOR}|\( ?{_PRODUCT} ?\)(?: ?\^ ?-?[0-9]{{1,2}})?)"
 _FORM = re.compile(rf"{_TERM}(?: ?[ */] ?{_TERM})*")
 _MAX_LENGTH = 64
+"""What is longer is no unit, and is not remembered: it may be of any size."""
 _NAME = re.compile(r"[A-Za-z]+")
 
 
-@lru_cache(maxsize=4096)
 def readable(unit: str) -> str:
     """The unit in mathjs's spelling, or as it is where that would not be the whole of it."""
+    return _spelled(unit) if len(unit) <= _MAX_LENGTH else unit
+
+
+@lru_cache(maxsize=4096)
+def _spelled(unit: str) -> str:
     spelled = unit
     for written, known in _SPELLINGS:
         spelled = spelled.replace(written, known)
@@ -64,11 +69,15 @@ def readable(unit: str) -> str:
     return spelled if spelled.isascii() else unit
 
 
-@lru_cache(maxsize=4096)
 def convertible(unit: str) -> bool:
     """Whether SciCat converts it, spelled as it is here (`readable` first). What it can't, it keeps as written."""
+    return len(unit) <= _MAX_LENGTH and _converts(unit)
+
+
+@lru_cache(maxsize=4096)
+def _converts(unit: str) -> bool:
     text = " ".join(unit.split())
-    if len(text) > _MAX_LENGTH or not _FORM.fullmatch(text):
+    if not _FORM.fullmatch(text):
         return False
     names = _NAME.findall(text)
     return bool(names) and all(name in _names() for name in names)

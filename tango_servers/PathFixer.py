@@ -10,7 +10,7 @@ import contextlib
 import functools
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import tango
 from tango import AttrWriteType, DevState
@@ -25,8 +25,10 @@ from tango_servers.background import Background, answers
 from tango_servers.condition import Condition, then
 from tango_servers.handover import RETRY, HandOver, parse_consumers
 from tango_servers.inuse import STORAGE, Chooser, InUse, Target
+from tango_servers.misnamed import Misnamed
 from tango_servers.pathsettings import PathSettings, settings_from
 from tango_servers.remembered import Remembered, differ
+from tango_servers.requests import WrongArgument, words
 from tango_servers.turns import Turns, Wait, Waits
 from tango_servers.upkeep import REFUSALS, Upkeep
 
@@ -45,6 +47,8 @@ LOOK = 2.0
 LONGEST_LIST = 1000
 
 OFF = "Switched off: nothing can be written, and the visit does not follow the date. TurnOn switches it on"
+
+FORCE = "force"
 
 AGAIN = f"Trying again every {RETRY:.0f} s"
 
@@ -80,7 +84,8 @@ class PathFixer(Device):
 
     While a scan runs on one of the Doors, Proposal, Visit and Path cannot be changed, as the scan's data would
     go to two places. Sample can: macros write it between scans and within them; but not where that would end a
-    Path that was set by hand. The commands ForceProposal and ForceVisit do not look for scans.
+    Path that was set by hand. The commands ForceProposal and ForceVisit do not look for scans, nor does
+    SetProposal with force.
     """
 
     # Of one line most of them, but of one text Tango drops what is behind the first line without a word.
@@ -154,6 +159,8 @@ class PathFixer(Device):
         consumers, self._wrong_lines = parse_consumers(self.PathConsumers)
         macroservers = dict.fromkeys(consumer.device for consumer in consumers if consumer.environment)
         self._doors = scans.Doors(self.Doors, list(macroservers))
+        known = list(self.get_device_class().device_property_list)
+        self._misnamed = Misnamed(self.get_name(), known, self.Doors)
         self._showing = Background(f"{self.get_name()} shows", self._show, TICK)
         self._hand_over = HandOver(consumers, self._showing.now)
         self._remembered = Remembered(self.get_name())
@@ -216,10 +223,13 @@ class PathFixer(Device):
         if isinstance(found, InUse):
             self._in_use = found
             self._hand_on()
+            if differ(recalled.in_use, found):  # the next restart goes on from here
+                self._remembered.keep(found)
         else:
             upkeep.not_restored = str(found) or f"the user office or the storage has not answered within {START:g} s"
 
     def _keep_up(self) -> None:
+        self._misnamed.work()
         if self._ready != DevState.OFF and not self._settings.wrong:
             self._upkeep.work()
         if self._remembered.trouble:
@@ -334,7 +344,7 @@ class PathFixer(Device):
 
     def _limits(self) -> list[str]:
         now, upkeep = self._in_use, self._upkeep
-        found = [*self._wrong_lines]
+        found = [*self._wrong_lines, *self._misnamed.problems]
         if self._late:
             found.append(then(self._late, "What was in use before still is"))
         if now.proposal and now.proposal.as_of:
@@ -443,17 +453,18 @@ class PathFixer(Device):
         if not self._is_tangos("Proposal", number):
             self._set_proposal(number)
 
-    def _set_proposal(self, number: str, *, forced: bool = False) -> None:
+    def _set_proposal(self, number: str, visit: str = "", *, forced: bool = False) -> None:
+        """`visit`: "" for the one in use, and for that of the day if the proposal is another one."""
         with refusing("PathFixer", *REFUSED):
             number = written.text(number, "proposal")
-            self._chooser.check(number, "", "")
+            self._chooser.check(number, visit, "")
 
         def choose(chooser: Chooser, now: InUse) -> Target:
             if number and number == now.number:
-                return chooser.target(now, number, now.wanted_visit, now.sample)
-            return chooser.target(now, number, AUTO_VISIT, "")  # none, too, is another
+                return chooser.target(now, number, visit or now.wanted_visit, now.sample)
+            return chooser.target(now, number, visit or AUTO_VISIT, "")  # none, too, is another
 
-        self._change(f"Proposal {number!r}", choose, forced=forced)
+        self._change(f"Proposal {number!r}{f', Visit {visit!r}' if visit else ''}", choose, forced=forced)
 
     def read_Visit(self) -> str:
         return self._in_use.visit
@@ -464,8 +475,7 @@ class PathFixer(Device):
 
     def _set_visit(self, visit: str, *, forced: bool = False) -> None:
         with refusing("PathFixer", *REFUSED):
-            visit = written.text(visit, "visit") or AUTO_VISIT
-            visit = AUTO_VISIT if visit.lower() == AUTO_VISIT else visit
+            visit = _visit(visit)
             self._chooser.check("", visit, "")
         self._change(
             f"Visit {visit!r}",
@@ -548,21 +558,36 @@ class PathFixer(Device):
         self._ready = DevState.OFF
         self._say()
 
-    @command(doc_in="The proposal's number", fisallowed="is_force_allowed")
+    @command(
+        dtype_in=(str,),
+        doc_in='The proposal\'s number; the visit: YYYYMMDD, or "auto" for that of the day; and perhaps "force": do it '
+        "also while a scan runs",
+        fisallowed="is_change_allowed",
+    )
+    def SetProposal(self, given: Sequence[str]) -> None:
+        """Proposal and visit at once, so that no other visit's folders are made on the way."""
+        with refusing("PathFixer", *REFUSED, WrongArgument):
+            number, visit, force = words(given, 2, 3, "a proposal's number, a visit and perhaps force")
+            if force.lower() not in ("", FORCE):
+                raise WrongArgument(f"the third text is {force[:60]!r}, and not {FORCE}")
+            visit = _visit(visit)
+        self._set_proposal(number, visit, forced=bool(force))
+
+    @command(doc_in="The proposal's number", fisallowed="is_change_allowed")
     def ForceProposal(self, number: str) -> None:
         """As writing Proposal, also while a scan runs: what the scan has still to write may go to the new folder."""
         self._set_proposal(number, forced=True)
 
-    @command(doc_in='YYYYMMDD, or "auto" for that of the day', fisallowed="is_force_allowed")
+    @command(doc_in='YYYYMMDD, or "auto" for that of the day', fisallowed="is_change_allowed")
     def ForceVisit(self, visit: str) -> None:
         """As writing Visit, also while a scan runs: what the scan has still to write may go to the new folder."""
         self._set_visit(visit, forced=True)
 
-    def is_force_allowed(self) -> bool:
+    def is_change_allowed(self) -> bool:
         return bool(self._ready != DevState.OFF)
 
     @command(
-        doc_out="JSON: proposal, title, visit, auto (it follows the date), sample, path, sample_path, by_hand, "
+        doc_out="JSON: state, proposal, title, visit, auto (it follows the date), sample, path, sample_path, by_hand, "
         "office {answered, old}, folders [{path, mode, wanted}] (modes as 02770, empty where there is no folder), "
         "consumers [{device, target, state, detail}], problems [text]"
     )
@@ -575,11 +600,13 @@ class PathFixer(Device):
             (folders,) = [TimeoutError()] if hangs else answers([functools.partial(chooser.folders, now)], LOOK)
         condition = self._condition()
         problems = [*condition.faults, *condition.limits]
+        state = condition.state(self._ready)
         if isinstance(folders, Exception):
             problems.append(f"the folders cannot be looked at: {str(folders) or 'the storage does not answer'}")
             folders = []
         return json.dumps(
             {
+                "state": str(state),
                 "proposal": now.number,
                 "title": now.proposal.title if now.proposal else "",
                 "visit": now.visit,
@@ -607,6 +634,11 @@ class PathFixer(Device):
         memorised value is refused cannot be read any more.
         """
         return self._restoring.pop(attribute, None) == sendable(text(value).strip())
+
+
+def _visit(said: str) -> str:
+    visit = written.text(said, "visit") or AUTO_VISIT
+    return AUTO_VISIT if visit.lower() == AUTO_VISIT else visit
 
 
 def _no_answer(wait: Wait) -> str:

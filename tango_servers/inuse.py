@@ -9,7 +9,7 @@ import contextlib
 import os
 import stat
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date
 from pathlib import Path
@@ -34,6 +34,7 @@ class InUse:
 
     `proposal` is None where there is none, or where it could not be taken up yet. `auto`: the visit follows
     the date. `by_hand`: the folder that somebody has written, "" for none; `path` is it, once it is taken up.
+    `remembered`: the category that the proposal had before a restart, "" once it is taken up.
     `notes` are sentences on what is not as it should be, `answered` is when the office gave its answer (UTC, ISO 8601).
     """
 
@@ -45,6 +46,7 @@ class InUse:
     path: str = ""
     sample_path: str = ""
     by_hand: str = ""
+    remembered: str = ""
     notes: tuple[str, ...] = ()
     answered: str = ""
 
@@ -54,7 +56,7 @@ class InUse:
 
     @property
     def category(self) -> str:
-        return self.proposal.category if self.proposal else ""
+        return self.proposal.category if self.proposal else self.remembered
 
 
 @dataclass(frozen=True)
@@ -123,16 +125,27 @@ class Chooser:
         found = self.target(now, now.number, now.visit, sample)
         return replace(found, reach=lambda: replace(found.reach(), auto=now.auto))
 
+    def as_before(self, now: InUse) -> InUse:
+        """What was in use before a restart, where it was: also on another day, and if its category is another now."""
+        self.check(now.number, now.visit, now.sample)
+        if not now.number:
+            return now
+        proposal = self._asked(now.number)
+        there = replace(proposal, category=now.category or proposal.category)
+        return self._reach(there, now.visit, now.auto, now.sample)
+
     def by_hand(self, now: InUse, path: str) -> Target:
         """Another folder of the same proposal, which must be there; the sample's in it is made by who writes there."""
         if not now.proposal:
             raise NameRefused("there is no proposal in use that the path could belong to: write Proposal first")
-        place = Place(now.proposal.category, self.beamline, now.number, now.visit)
+        # It may have been written before the office gave the proposal another category.
+        categories = dict.fromkeys((now.proposal.category, *CATEGORIES))
+        places = [Place(name, self.beamline, now.number, now.visit) for name in categories]
         with self._storage():
-            above = self.layout.proposal(place)
+            above = [self.layout.proposal(place) for place in places]
             found = _existing_folder(path, above)
-            if not (found / now.sample).resolve().is_relative_to(above.resolve()):
-                raise NameRefused(f"path {path!r} refused: its {now.sample} is a link that leads out of {above}")
+            if not _inside((found / now.sample).resolve(), above):
+                raise NameRefused(f"path {path!r} refused: its {now.sample} is a link that leads out of {above[0]}")
         after = replace(now, path=str(found), sample_path=str(found / now.sample), by_hand=str(found))
         return Target(now.number, now.visit, after.path != now.path, lambda: after)
 
@@ -230,16 +243,20 @@ def _mode(path: Path) -> int:
         return -1
 
 
-def _existing_folder(path: str, above: Path) -> Path:
-    """The folder without symbolic links. Raises NameRefused if it is not there, or not inside `above`."""
+def _inside(path: Path, above: Sequence[Path]) -> bool:
+    return any(path.is_relative_to(one.resolve()) for one in above)
+
+
+def _existing_folder(path: str, above: Sequence[Path]) -> Path:
+    """The folder without symbolic links. Raises NameRefused if it is not there, or not inside one of `above`."""
     given = Path(path)
     try:
         found = given.resolve(strict=True)
-        inside = given.is_absolute() and found.is_relative_to(above.resolve(strict=True)) and found.is_dir()
+        inside = given.is_absolute() and _inside(found, above) and found.is_dir()
     except (OSError, ValueError) as error:
         raise NameRefused(f"path {path!r} refused: {error}") from error
     if not inside:
-        raise NameRefused(f"path {path!r} refused: it is not a folder inside {above}")
+        raise NameRefused(f"path {path!r} refused: it is not a folder inside {above[0]}")
     try:
         str(found).encode("latin-1")
     except UnicodeError as error:  # it could be taken, but no client could read it

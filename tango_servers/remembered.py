@@ -8,16 +8,16 @@ from dataclasses import dataclass
 import tango
 
 from scifish.tangodb import reason
-from sdm.layout import AUTO_VISIT
+from sdm.layout import AUTO_VISIT, CATEGORIES
 from tango_servers.answers import sendable
 from tango_servers.inuse import InUse
 from tango_servers.memory import MEMORISED, Memory
 
 IN_USE = (
     *(("Proposal", MEMORISED), ("Visit", MEMORISED), ("Sample", MEMORISED)),
-    *(("Visit", "in_use"), ("Path", "by_hand")),
+    *(("Visit", "in_use"), ("Path", "by_hand"), ("Type", "in_use")),
 )
-"""What is kept of it. `in_use` is the visit that "auto" was last, for a restart while a scan runs."""
+"""What is kept of it. `in_use` is the visit that "auto" was last, and the category, for a restart while a scan runs."""
 
 NAMES = (("UserName", MEMORISED), ("Endstation", MEMORISED))
 """Kept by themselves: what is in use may just be changing."""
@@ -44,9 +44,10 @@ class Remembered:
         """Raises DevFailed."""
         # Somebody may have put letters into the database that no client could read.
         found = [sendable(value) for value in self._memory.recall((*IN_USE, *NAMES))]
-        number, wanted, sample, last, by_hand, user_name, endstation = found
+        number, wanted, sample, last, by_hand, category, user_name, endstation = found
         auto = wanted in ("", AUTO_VISIT)
-        in_use = InUse(number, last if auto else wanted, auto, sample, by_hand=by_hand)
+        known = category if number and category in CATEGORIES else ""
+        in_use = InUse(number, last if auto else wanted, auto, sample, by_hand=by_hand, remembered=known)
         return Recalled(in_use, {"Proposal": number, "Visit": wanted, "Sample": sample}, user_name, endstation)
 
     def keep(self, found: InUse) -> None:
@@ -70,4 +71,4 @@ def differ(one: InUse, other: InUse) -> bool:
 
 
 def _kept(found: InUse) -> tuple[str, ...]:
-    return found.number, found.wanted_visit, found.sample, found.visit, found.by_hand
+    return found.number, found.wanted_visit, found.sample, found.visit, found.by_hand, found.category

@@ -1,4 +1,4 @@
-"""What clients give SciDog's commands, and who they are."""
+"""What clients give a device's commands, and who they are."""
 
 from __future__ import annotations
 

@@ -39,13 +39,19 @@ class Scans:
     silent: tuple[str, ...] = ()
 
 
+def named(doors: Sequence[str]) -> list[tuple[int, str]]:
+    """The Doors that the property names, with the numbers of their lines."""
+    lines = enumerate(map(str.strip, doors), start=1)
+    return [(number, line) for number, line in lines if line.lower() not in ("", NO_DOORS)]
+
+
 class Doors:
     """The Doors that are named; else all Doors of the MacroServers."""
 
     def __init__(self, doors: Sequence[str], macroservers: Sequence[str]) -> None:
-        named = [door.strip() for door in doors if door.strip()]
-        asked = {door: functools.partial(_scan_at, door) for door in named if door.lower() != NO_DOORS}
-        self._asked = asked if named else {one: functools.partial(_scans_of, one) for one in macroservers}
+        asked = {door: functools.partial(_scan_at, door) for _, door in named(doors)}
+        unsaid = not any(map(str.strip, doors))
+        self._asked = {one: functools.partial(_scans_of, one) for one in macroservers} if unsaid else asked
 
     def look(self) -> Scans:
         """What is so at this moment. One that hangs or is dead costs no more than `PATIENCE`."""

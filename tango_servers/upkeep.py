@@ -65,13 +65,14 @@ class Upkeep:
             return self._chooser.by_hand(self._chooser.same_visit(now, now.sample).reach(), now.by_hand).reach()
         target = self._chooser.target(now, now.number, now.wanted_visit, now.sample)
         silent: tuple[str, ...] = ()
-        if now.visit and target.visit != now.visit:
+        if now.visit and (target.moves or target.visit != now.visit):
             scans = self._scans()
             silent = scans.silent
             if scans.running:
-                return self._chooser.same_visit(now, now.sample).reach()  # the scan's files are there
+                return self._chooser.as_before(now)  # the scan's files are there
         found = target.reach()
-        self._not_known(f"the visit became {target.visit}", silent)
+        what = f"the path became {found.path}" if found.visit == now.visit else f"the visit became {found.visit}"
+        self._not_known(what, silent)
         return found
 
     def changed(self) -> None:

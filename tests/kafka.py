@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import fcntl
 import os
 import re
@@ -14,7 +15,7 @@ from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
-from confluent_kafka import KafkaException, Producer
+from confluent_kafka import KafkaException, Producer, cimpl
 from confluent_kafka.admin import AdminClient
 
 from deploy.demo.processes import Process, Processes
@@ -239,6 +240,29 @@ def send(bootstrap: str, topic: str, messages: list[tuple[str, bytes]]) -> None:
     left = producer.flush(30)
     assert not left
     assert not refused
+
+
+def send_with_header(bootstrap: str, topic: str, name: bytes, values: list[bytes]) -> None:
+    """With a header of this name, by librdkafka itself: Python's producer takes none that is not UTF-8."""
+    library = ctypes.CDLL(cimpl.__file__)  # a symbol is looked for in what it is linked with, too
+    library.rd_kafka_conf_new.restype = library.rd_kafka_new.restype = ctypes.c_void_p
+    said = ctypes.create_string_buffer(512)
+    config = ctypes.c_void_p(library.rd_kafka_conf_new())
+    library.rd_kafka_conf_set(config, b"bootstrap.servers", bootstrap.encode(), said, 512)
+    producer = ctypes.c_void_p(library.rd_kafka_new(0, config, said, 512))
+    for value in values:
+        # Of rdkafka.h's rd_kafka_vtype_t: TOPIC, MSGFLAGS (F_COPY), VALUE, HEADER, END.
+        refused = library.rd_kafka_producev(
+            producer,
+            *(1, ctypes.c_char_p(topic.encode())),
+            *(7, 2),
+            *(4, ctypes.c_char_p(value), ctypes.c_size_t(len(value))),
+            *(9, ctypes.c_char_p(name), ctypes.c_char_p(b"x"), ctypes.c_ssize_t(1)),
+            0,
+        )
+        assert not refused
+    assert not library.rd_kafka_flush(producer, 30_000)
+    library.rd_kafka_destroy(producer)
 
 
 def message(kind: str = "began", uuid: str | None = None, **changes: Any) -> Message:

@@ -10,6 +10,9 @@ from typing import Any
 
 import tango
 
+ASK_AFTER = 5.0
+"""Seconds without an event until the Door is asked: events are lost while a subscription's connection is made."""
+
 OUTPUTS = ("Output", "Info", "Warning", "Error", "Critical")
 
 
@@ -46,7 +49,11 @@ class Door:
         deadline = time.monotonic() + timeout
         with self._changed:
             while not (self._runs and self._state != tango.DevState.RUNNING):
-                if not self._changed.wait(deadline - time.monotonic()):
+                if self._changed.wait(min(deadline - time.monotonic(), ASK_AFTER)):
+                    continue
+                if self._is_idle():
+                    break
+                if time.monotonic() >= deadline:
                     raise TimeoutError(f"the macro is still running after {timeout:g} s")
         if self.proxy.state() == tango.DevState.ALARM:
             raise MacroFailed("\n".join(self._errors) or "the macro failed")
@@ -67,6 +74,12 @@ class Door:
     def close(self) -> None:
         for event in self._events:
             self.proxy.unsubscribe_event(event)
+
+    def _is_idle(self) -> bool:
+        try:
+            return bool(self.proxy.state() != tango.DevState.RUNNING)
+        except tango.DevFailed:
+            return False  # the Door is gone: `wait` times out and says so
 
     def _on_state(self, event: Any) -> None:
         if event.err:

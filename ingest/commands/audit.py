@@ -10,7 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ingest.commands.common import Commands, add_config, looking
+from ingest.commands.common import Commands, add_config, duration, looking
 from ingest.commands.selection import add_topics, ranges, read_by_scicow, selected
 from ingest.logs import plain
 from ingest.points import TIMES, iso_seconds, moment
@@ -47,7 +47,11 @@ def add(commands: Commands) -> None:
         help="what `scifish list --json` has written on a beamline's machine (may be given several times)",
     )
     audit.add_argument(
-        "--running-hours", type=_hours, default=24.0, metavar="N", help="a dataset may run so long (default: 24)"
+        "--running-hours",
+        type=duration("hours"),
+        default=24.0,
+        metavar="N",
+        help="a dataset may run so long (default: 24)",
     )
     audit.add_argument(
         "--thorough", action="store_true", help="compare each file of each dataset, not only their number and size"
@@ -55,13 +59,6 @@ def add(commands: Commands) -> None:
     audit.add_argument("--json", action="store_true", help="one JSON object")
     audit.add_argument("--repair", action="store_true", help="send all messages of what is missing or incomplete again")
     audit.set_defaults(command=looking(_audit, secrets=True))
-
-
-def _hours(text: str) -> float:
-    hours = float(text)
-    if not 0 < hours < 1e6:
-        raise argparse.ArgumentTypeError(f"{text} is not a number of hours greater than 0")
-    return hours
 
 
 def _audit(args: argparse.Namespace, settings: Settings, topics: Topics) -> int:

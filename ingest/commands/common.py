@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import functools
-import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -28,6 +27,21 @@ def add_config(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def duration(unit: str) -> Callable[[str], float]:
+    """The type of an option that is a number of `unit`."""
+
+    def read(text: str) -> float:
+        try:
+            found = float(text)
+        except ValueError:
+            found = 0.0
+        if not 0 < found <= 1e6:
+            raise argparse.ArgumentTypeError(f"{text!r} is not a number of {unit} above 0, 1,000,000 at the most")
+        return found
+
+    return read
+
+
 def looking(command: Command, secrets: bool = False) -> Callable[[argparse.Namespace], int]:
     """A command that looks into topics: what Kafka or SciCat do not answer is one line, with exit status 2.
 
@@ -46,11 +60,5 @@ def looking(command: Command, secrets: bool = False) -> Callable[[argparse.Names
         except (TopicError, SciCatError) as error:
             print(f"scicow: {error}", file=sys.stderr)
             return 2
-        except KeyboardInterrupt:
-            print("\nscicow: interrupted", file=sys.stderr)
-            return 130
-        except BrokenPipeError:  # of `| head`: nobody reads the rest
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-            return 141
 
     return told

@@ -227,18 +227,14 @@ def _number(count: int) -> str:
 
 def listed(letters: Iterable[Letter]) -> str:
     """A table."""
-    rows = [
-        (
-            str(letter.id),
-            iso_seconds(letter.when),
-            letter.beamline or letter.topic,
-            letter.type,
-            letter.name if len(letter.name) <= 40 else letter.name[:39] + "…",
-            letter.uuid,
-            letter.reason + (" (cut)" if letter.cut else ""),
+    rows = []
+    for letter in letters:
+        # Whatever a broken message has there: it must not push the reasons out of sight.
+        of_message = (letter.beamline or letter.topic, letter.type, letter.name, letter.uuid)
+        short = [text if len(text) <= 40 else text[:39] + "…" for text in of_message]
+        rows.append(
+            (str(letter.id), iso_seconds(letter.when), *short, letter.reason + (" (cut)" if letter.cut else ""))
         )
-        for letter in letters
-    ]
     return fitting(columns([("ID", "WHEN", "BEAMLINE", "TYPE", "DATASET", "UUID", "REASON"), *rows]))
 
 

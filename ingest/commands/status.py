@@ -8,7 +8,8 @@ import sys
 import time
 from typing import Any
 
-from ingest.commands.common import Commands, add_config
+from ingest.commands.common import Commands, add_config, duration
+from ingest.mapping import Mapping
 from ingest.settings import Settings, load
 from ingest.terminal import columns
 
@@ -25,22 +26,24 @@ def add(commands: Commands) -> None:
     add_config(status)
     status.add_argument("--json", action="store_true", help="for programs")
     status.add_argument(
-        "--timeout", type=_seconds, default=5.0, metavar="SECONDS", help="for each question (default: 5)"
+        "--timeout", type=duration("seconds"), default=5.0, metavar="SECONDS", help="for each question (default: 5)"
     )
     status.add_argument(
         "--max-lag",
-        type=_seconds,
+        type=duration("seconds"),
         default=300.0,
         metavar="SECONDS",
         help="what is wrong with a beamline whose oldest message waits for longer (default: 300)",
     )
-    status.add_argument("--watch", type=_seconds, metavar="SECONDS", help="show it again so often, until Ctrl-C")
+    status.add_argument(
+        "--watch", type=duration("seconds"), metavar="SECONDS", help="show it again so often, until Ctrl-C"
+    )
     status.set_defaults(command=_status)
 
 
 def _status(args: argparse.Namespace) -> int:
     settings = load(args.config)
-    settings.kafka.librdkafka()  # a mistake in its file is one of the settings
+    Mapping(settings)  # a mistake in its page is one of the settings, and keeps SciCow from starting
     if args.watch is None:
         return _once(args, settings)
     try:
@@ -71,10 +74,3 @@ def _lags(beamlines: dict[str, dict[str, Any]]) -> list[str]:
     for topic, lag in beamlines.items():
         rows.append((topic, str(lag["lag"]), "?" if lag["lag_seconds"] is None else f"{lag['lag_seconds']:.0f} s"))
     return ["", *columns(rows)]
-
-
-def _seconds(text: str) -> float:
-    seconds = float(text)
-    if not 0 < seconds <= 1e6:
-        raise argparse.ArgumentTypeError(f"{text} is not a number of seconds up to 1,000,000")
-    return seconds

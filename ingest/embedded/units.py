@@ -55,12 +55,14 @@ def _number(value: Any) -> float | None:
     return None
 
 
-@lru_cache(maxsize=4096)
 def _linear(unit: str) -> tuple[float, float, str] | None:
     """(factor, offset, SI unit) of a unit, or None if it can't be converted."""
     text = " ".join(_SPELT.get(unit, unit).split())
-    if not convertible(text):
-        return None
+    return _converted(text) if convertible(text) else None
+
+
+@lru_cache(maxsize=4096)
+def _converted(text: str) -> tuple[float, float, str] | None:
     try:
         with _lock:
             registry = _registry()

@@ -23,7 +23,7 @@ from hypothesis import HealthCheck, Phase, given, seed, settings
 from deploy.demo.processes import Processes
 from scifish.message import MessageError, decode
 from tests.benchmarks.figures import Figure, progress, report
-from tests.fuzz.messages import BEAMLINE, payloads
+from tests.fuzz.messages import BEAMLINE, headers, payloads
 from tests.kafka import ROOT, DownloadError, has_java, kafka_jars
 from tests.soak.plan import Plan
 from tests.soak.system import REPLICAS, System
@@ -88,8 +88,8 @@ class Fuzz:
             phases=[Phase.generate],
             suppress_health_check=list(HealthCheck),
         )
-        @given(payloads)
-        def send(data: bytes) -> None:
+        @given(payloads, headers)
+        def send(data: bytes, head: list[tuple[str, bytes | None]]) -> None:
             nonlocal sent
             sent += 1
             uuid = _uuid(data)
@@ -101,7 +101,7 @@ class Fuzz:
                     place = (str(event.topic()), str(event.partition()), str(event.offset()))
                     self.uuids[place] = uuid
 
-            producer.produce(f"scifish-{system.run}-{BEAMLINE}", value=data, key=uuid, on_delivery=told)
+            producer.produce(f"scifish-{system.run}-{BEAMLINE}", value=data, key=uuid, headers=head, on_delivery=told)
             producer.poll(0)
             if sent % (AHEAD // 4) == 0:
                 producer.flush(30)

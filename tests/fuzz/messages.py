@@ -9,6 +9,9 @@ from typing import Any
 
 from hypothesis import strategies as st
 
+from ingest.again import AGAIN
+from ingest.deadletters import ERRORS
+from ingest.letters import SETTLED
 from tests.kafka import file, message, value
 from tests.soak.plan import HOSTILE, proposals_of
 
@@ -139,3 +142,13 @@ payloads = st.one_of(
     anything.map(_encoded),
 )
 """The value of one message."""
+
+headers = st.lists(
+    st.tuples(
+        st.text(st.characters(exclude_characters="\0", exclude_categories=("Cs",)), max_size=30)
+        | st.sampled_from((AGAIN, SETTLED, f"{ERRORS}topic", f"{ERRORS}offset")),
+        st.none() | st.binary(max_size=100) | st.just(b"why of scifish-fuzz[0]@1"),
+    ),
+    max_size=4,
+)
+"""The headers of one message, SciCow's own among them; of names that are no UTF-8 see tests.integration.test_scicow."""

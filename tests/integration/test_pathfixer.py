@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import pickle
+import re
 import shutil
 import stat
 import time
@@ -108,6 +109,33 @@ def test_jive_can_show_what_each_property_is_for(stack: Stack) -> None:
 
 
 # ------------------------------------------------------------------------ the path
+
+
+def test_proposal_and_visit_are_set_at_once(pathfixer: tango.DeviceProxy, data: Path) -> None:
+    pathfixer.Proposal = "20250001"
+    folder = data / "visitors" / "cosaxs" / "20250117"
+    shutil.rmtree(folder, ignore_errors=True)
+    pathfixer.SetProposal(["20250117", "20251014"])
+    assert [one.name for one in folder.iterdir()] == ["20251014"]
+    assert pathfixer.Path == f"{folder}/20251014/raw"
+    pathfixer.Sample = "a"
+    pathfixer.SetProposal([" 20250117", "Auto", "force"])
+    assert (pathfixer.Visit, pathfixer.Sample) == (today(), "a")
+    before = sorted(os.walk(data))
+    for given, says in (
+        (["20250117"], "a proposal's number, a visit and perhaps force are needed, and not 1 texts"),
+        (["20250117", "20251014", "now"], "the third text is 'now', and not force"),
+        (["../x", "20251014"], "refused: "),
+        (["20250001", "../x"], "refused: "),
+        (["20259999", "20251014"], "has no proposal '20259999'"),
+    ):
+        with pytest.raises(tango.DevFailed, match=re.escape(says)):
+            pathfixer.SetProposal(given)
+    assert sorted(os.walk(data)) == before
+    assert (pathfixer.Proposal, pathfixer.Visit) == ("20250117", today())
+    pathfixer.TurnOff()
+    with pytest.raises(tango.DevFailed, match="not allowed"):
+        pathfixer.SetProposal(["20250001", "auto"])
 
 
 def test_the_path_follows_proposal_visit_and_sample(pathfixer: tango.DeviceProxy, data: Path) -> None:
@@ -293,6 +321,12 @@ def test_wrong_properties_are_told_in_the_status(stack: Stack, pathfixer: tango.
             f"{PATHFIXER} refused the path: it has no attribute Environment: is it a MacroServer? Trying again",
         ),
         ({"PathConsumers": ["{device: a/b/c}"]}, DevState.ALARM, "PathConsumers, line 1: name either"),
+        (
+            {"Doors": ["None", f"tango://{stack.tango_host}/a/b/c", PATHFIXER, "", "door/no/1"]},
+            DevState.ALARM,
+            "Doors, line 5: the Tango database has no device door/no/1, so no scan there is seen",
+        ),
+        ({"Doors": ["nobody"]}, DevState.ALARM, "Doors, line 1: the Tango database has no device nobody, so"),
     ):
         configure(stack, **wrong)
         assert eventually(lambda says=says: says in pathfixer.status())
@@ -307,7 +341,7 @@ def test_several_wrong_properties_are_told_at_once_and_a_server_starts_with_them
 ) -> None:
     pathfixer.Proposal = "20250001"
     path = pathfixer.Path
-    configure(stack, Office=[""], Raw_path_readonly=["maybe"], Prefix=["x"])
+    configure(stack, Office=[""], Raw_path_readonly=["maybe"], Prefix=["x"], Ofice=["yaml:/x"], Mine=["x"])
     restart(stack)
     assert pathfixer.state() == DevState.FAULT
     assert [line.partition(":")[0] for line in pathfixer.status().splitlines()[1:4]] == [
@@ -315,9 +349,16 @@ def test_several_wrong_properties_are_told_at_once_and_a_server_starts_with_them
         "property Prefix",
         "property Raw_path_readonly",
     ]
+    misspelt = "Ofice: a property of this name is not known and is ignored; did you mean Office?"
+    assert eventually(lambda: misspelt in pathfixer.status().splitlines())
+    assert "Mine" not in pathfixer.status()  # devices have properties of others, too
     assert (pathfixer.Path, pathfixer.RawPathReadonly) == ("", False)
     with pytest.raises(tango.DevFailed, match="property Raw_path_readonly: 'maybe"):
         pathfixer.Proposal = "20250117"
+    configure(stack)
+    assert eventually(lambda: misspelt in pathfixer.status().splitlines())
+    assert (pathfixer.state(), pathfixer.Path) == (DevState.ALARM, path)
+    stack.db.delete_device_property(PATHFIXER, ["Ofice", "Mine"])
     configure(stack)
     assert (pathfixer.state(), pathfixer.Path) == (DevState.STANDBY, path)
 
@@ -371,6 +412,8 @@ def test_it_starts_without_the_office_and_takes_up_the_proposal_when_it_is_back(
     pathfixer.Visit = "20250310"
     office.unlink()
     assert eventually(memory.exists)
+    pathfixer.TurnOn()  # which looks at once: what was on its way from the office is in the memory now
+    assert eventually(lambda: pathfixer.state() == DevState.ALARM)
     memory.unlink()
     restart(stack)
     assert pathfixer.state() == DevState.FAULT

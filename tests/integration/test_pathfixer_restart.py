@@ -129,10 +129,26 @@ def test_a_path_that_somebody_has_put_into_the_database_is_checked_too(
     stack: Stack, pathfixer: tango.DeviceProxy
 ) -> None:
     pathfixer.Proposal = "20250001"
-    stack.db.put_device_attribute_property(PATHFIXER, {"Path": {"by_hand": ["/etc"]}})
+    stack.db.put_device_attribute_property(PATHFIXER, {"Path": {"by_hand": ["/etc"]}, "Type": {"in_use": ["../.."]}})
     pathfixer.Init()
-    assert (pathfixer.state(), pathfixer.Path) == (DevState.FAULT, "")
+    assert (pathfixer.state(), pathfixer.Path, pathfixer.Type) == (DevState.FAULT, "", "")
     assert "path '/etc' refused: it is not a folder inside" in pathfixer.status()
+
+
+def test_what_changed_at_the_office_meanwhile_is_known_at_the_next_restart(
+    stack: Stack, pathfixer: tango.DeviceProxy
+) -> None:
+    pathfixer.Proposal = "20250001"
+    path = pathfixer.Path
+    kept = stack.db.get_device_attribute_property(PATHFIXER, "Type")["Type"]
+    assert list(kept["in_use"]) == ["visitors"]
+    office = stack.user_office()
+    office.write_text(office.read_text("utf-8").replace("category: visitors", "category: staff", 1), "utf-8")
+    pathfixer.Init()
+    assert (pathfixer.Type, pathfixer.Path) == ("staff", path.replace("visitors", "staff"))
+    kept = stack.db.get_device_attribute_property(PATHFIXER, "Type")["Type"]
+    assert list(kept["in_use"]) == ["staff"]
+    stack.user_office()
 
 
 def test_letters_that_tango_cannot_carry_in_the_database_do_not_keep_it_from_starting(

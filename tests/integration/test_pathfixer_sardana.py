@@ -166,6 +166,21 @@ def test_who_has_to_can_force_it(system: System, pathfixer: tango.DeviceProxy) -
     assert pathfixer.Proposal == "20250117"
 
 
+def test_init_while_a_scan_runs_does_not_follow_the_office_to_another_category(
+    system: System, pathfixer: tango.DeviceProxy
+) -> None:
+    path, office = pathfixer.Path, system.stack.folder / "proposals.yaml"
+    system.start_scan()
+    configure(system.stack, PathConsumers=[CONSUMER])
+    office.write_text(office.read_text("utf-8").replace("category: visitors", "category: staff", 1), "utf-8")
+    pathfixer.Init()
+    assert (pathfixer.Path, pathfixer.Type) == (path, "visitors"), pathfixer.status()
+    assert eventually(lambda: "its path changes when the scan is over: ascan" in pathfixer.status())
+    system.end_scan()
+    pathfixer.TurnOn()  # which looks at once
+    assert eventually(lambda: pathfixer.Path == path.replace("visitors", "staff")), pathfixer.status()
+
+
 def test_a_door_that_hangs_or_is_dead_does_not_stop_a_change(system: System, pathfixer: tango.DeviceProxy) -> None:
     configure(system.stack, Doors=[DOOR, "door/demo/dead"])
     os.kill(system.sardana.pid, signal.SIGSTOP)
@@ -231,10 +246,11 @@ def test_a_scan_over_midnight_ends_before_the_visit_does(system: System, pathfix
 
 def test_a_door_that_is_silent_at_midnight_is_told(system: System, pathfixer: tango.DeviceProxy) -> None:
     tomorrow = f"{date.today() + timedelta(days=1):%Y%m%d}"
-    configure(system.stack, Doors=["door/demo/dead"])
+    system.stack.add_device("Sardana/away", "Door", "door/demo/away")
+    configure(system.stack, Doors=["door/demo/away"])
     system.clock.jump(until_midnight() + 1.0)
     assert eventually(lambda: pathfixer.Visit == tomorrow)
-    said = f"When the visit became {tomorrow}, it was not known whether a scan runs: door/demo/dead: device"
+    said = f"When the visit became {tomorrow}, it was not known whether a scan runs: door/demo/away: the device"
     assert eventually(lambda: said in pathfixer.status()), pathfixer.status()
     assert pathfixer.state() == DevState.STANDBY
     pathfixer.Sample = "a"
@@ -250,8 +266,12 @@ def scan_dir(system: System) -> object:
 
 
 def test_setproposal_does_not_stop_itself(system: System, pathfixer: tango.DeviceProxy) -> None:
+    folder = Path(pathfixer.Path).parents[2] / "20250117"
+    shutil.rmtree(folder, ignore_errors=True)
     system.door.run("setproposal", "20250117", "20251014")
     assert (pathfixer.Proposal, pathfixer.Visit) == ("20250117", "20251014")
+    assert [one.name for one in folder.iterdir()] == ["20251014"]  # and not that of today
+    assert not [line for line in system.said if " is in " in line]
     assert eventually(lambda: scan_dir(system) == pathfixer.SamplePath)
 
 
@@ -264,6 +284,18 @@ def test_setproposal_says_that_a_scan_runs_and_can_be_forced(system: System, pat
     assert (pathfixer.Proposal, pathfixer.Visit) == ("20250117", "20251014")
     with pytest.raises(MacroFailed, match="use letters, digits"):
         system.other.run("setproposal", "../20250117", "auto", "True")
+
+
+def test_setproposal_and_setsample_say_what_is_wrong_then(system: System, pathfixer: tango.DeviceProxy) -> None:
+    configure(system.stack, PathConsumers=[CONSUMER, "{device: a/b/nothing, attribute: x}"])
+    for words in (("setproposal", "20250117", "20251014"), ("setsample", "a")):
+        system.said.clear()
+        system.door.run(*words)
+        (line,) = [line for line in system.said if " is in " in line]
+        assert line == (
+            f"{PATHFIXER} is in ALARM: a/b/nothing refused the path: device a/b/nothing not defined in the database. "
+            "Trying again every 10 s"
+        )
 
 
 def test_pathinfo_shows_all_of_it(system: System, pathfixer: tango.DeviceProxy) -> None:

@@ -22,7 +22,7 @@ from deploy.demo.processes import Process, Processes
 from ingest.scicat import SciCat
 from scifish.message import Message, encode
 from tests.catalogue import KINDS, Catalogue, given_catalogue, start_catalogue
-from tests.kafka import Kafka, file, free_ports, message, send
+from tests.kafka import Kafka, file, free_ports, message, send, send_with_header
 from tests.proxy import Proxy, proxy
 from tests.scicow import start_scicow, write_settings
 
@@ -182,11 +182,15 @@ def test_what_cannot_be_ingested_is_a_dead_letter_and_the_rest_goes_on(beamline:
     refused = message("snapshot", creationTime="2026-99-22T10:00:00Z", startTime="2026-99-22T10:00:00Z")
     good = message("snapshot")
     send(beamline.kafka.bootstrap, beamline.topic, [("a", b"\xff no JSON"), ("b", b'{"schema": "scifish/1"}')])
+    odd = message("snapshot")
+    send_with_header(beamline.kafka.bootstrap, beamline.topic, b"\xff\xfe", [encode(odd), b"[no JSON"])
     beamline.send(refused, good)
     eventually(lambda: beamline.status(good) == "completed")
-    letters = beamline.dead_letters(3)
+    eventually(lambda: beamline.status(odd) == "completed")
+    letters = beamline.dead_letters(4)
     reasons = {value: headers["__connect.errors.exception.message"] for value, headers in letters}
     assert "not JSON" in reasons[b"\xff no JSON"]
+    assert "not JSON" in reasons[b"[no JSON"]
     assert "is a required property" in reasons[b'{"schema": "scifish/1"}']
     assert "400" in reasons[encode(refused)]
     for _, headers in letters:

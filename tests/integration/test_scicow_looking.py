@@ -357,7 +357,8 @@ def test_what_is_away_is_said_in_one_line(beamline: Beamline, scicow: Scicow) ->
     config.write_text(config.read_text().replace(beamline.kafka.bootstrap, f"127.0.0.1:{free_ports(1)[0]}"))
     for words in (["dead-letters", "list"], ["replay", "--beamline", "one", "--from", "1h"], ["audit", "--from", "1h"]):
         text = scicow(*words, status=2)
-        assert "is it running, and is kafka.bootstrap_servers right?" in text
+        assert "is it running, and are the settings in kafka right?" in text
+        assert "Connection refused" in text
         assert len(text.strip().splitlines()) == 1
 
 

@@ -21,6 +21,8 @@ import yaml
 from prometheus_client.parser import text_string_to_metric_families as parse
 
 from deploy.demo.processes import Process, Processes
+from ingest.broker import Broker
+from ingest.settings import load
 from scifish.message import encode
 from tests.catalogue import INGESTOR, start_catalogue
 from tests.kafka import Kafka, free_ports, message, send
@@ -247,6 +249,16 @@ def test_status_with_no_scicow_in_the_group(site: Site) -> None:
     assert "start one with `scicow run`" in found["text"]
     assert found["beamlines"][site.topic]["lag"] == 1
     assert 0 <= found["beamlines"][site.topic]["lag_seconds"] < 60
+
+
+def test_the_age_of_many_beamlines_is_known_in_time(site: Site) -> None:
+    topics = [f"scifish-{site.run}-{number}" for number in range(8)]
+    for topic in topics:
+        send(site.kafka.bootstrap, topic, [(str(uuid4()), encode(message("snapshot"))) for _ in range(20)])
+    broker = Broker(load(Path(site.config()), {}, secrets=False).kafka, 5.0)
+    lag = broker.lag(topics)
+    assert {each.messages for each in lag.values()} == {20}
+    assert all(each.seconds is not None and each.seconds < 60 for each in lag.values())
 
 
 def test_a_mistake_in_the_settings_is_exit_status_2(site: Site) -> None:

@@ -21,12 +21,12 @@ def test_every_message_gets_into_the_catalogue_once(tmp_path: Path) -> None:
     except DownloadError as error:
         pytest.skip(f"a real Kafka is needed: {error}")
     figures = tmp_path / "soak.json"
-    command = [sys.executable, "-m", "tests.soak", "--messages", "600", "--rate", "40", "--gap", "3"]
+    command = [sys.executable, "-m", "tests.soak", "--messages", "360", "--rate", "40", "--gap", "2"]
     command += ["--folder", str(tmp_path / "soak"), "--figures", str(figures)]
     done = subprocess.run(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     print(done.stdout)
     assert done.returncode == 0, done.stdout
     found = {figure["name"]: figure["value"] for figure in json.loads(figures.read_text("utf-8"))}
-    assert found["soak_messages"] >= 600
+    assert found["soak_messages"] >= 360
     assert found["soak_faults"] > 0
     assert (found["soak_lost"], found["soak_duplicates"], found["soak_dead_letters_unexpected"]) == (0, 0, 0)

@@ -132,7 +132,7 @@ class _Planner:
 
     def plan(self, count: int) -> Plan:
         sent: list[Sent] = []
-        every = max(count // 40, 12)
+        every = max(count // 40, 60)
         plants, planted = self._plants(), 1
         at_work: list[list[list[Sent]]] = []
         while len(sent) < count or at_work:
@@ -142,7 +142,7 @@ class _Planner:
             sent += one.pop(0)
             if not one:
                 at_work.remove(one)
-            if len(sent) > planted * every:
+            if len(sent) > planted * every <= count:
                 planted += 1
                 sent += next(plants)
         return Plan(sent, self._datasets)
@@ -255,12 +255,12 @@ class _Planner:
         """What must be a dead letter, one kind after the other."""
         while True:
             for make in (
+                self._nobodys,  # first, as it waits longest
                 self._malformed,
                 self._unknown_schema,
                 self._wrong_proposal,
                 self._two_megabytes,
                 self._top_level_null,
-                self._nobodys,
             ):
                 beamline = self._chance.choice(BEAMLINES)
                 yield make(beamline)

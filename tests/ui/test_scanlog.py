@@ -269,7 +269,7 @@ class TestTrouble:
         start_catalogue(processes, tmp_path / "catalogue", port=port, name="again")
         scicat.create_dataset(scan(3, time.time()))
         shown(3)
-        assert bar.link.text() == f"All proposals in {catalogue.url}"
+        qtbot.waitUntil(lambda: bar.link.text() == f"All proposals in {catalogue.url}")
 
     def test_a_catalogue_that_is_away_from_the_start_is_said(self, qtbot: QtBot, scanLog: ScanLog) -> None:
         scanLog.setCatalogue(SciCat("http://127.0.0.1:9"))

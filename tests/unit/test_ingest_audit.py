@@ -168,6 +168,7 @@ class FakeSciCat:
         self.calls = self.left = calls
         self.logins = 0
         self.down = 0
+        self.given = []
 
     def _alive(self):
         self.left -= 1
@@ -192,6 +193,7 @@ class FakeSciCat:
         else:
             begin, end = (dt.datetime.fromisoformat(where["creationTime"][name]) for name in ("gte", "lte"))
             rows = [each for each in rows if begin <= dt.datetime.fromisoformat(each["creationTime"]) <= end]
+        self.given += rows[:limit]
         return rows[:limit] if self._alive() else []
 
     def files(self, pid):
@@ -214,7 +216,7 @@ def run(monkeypatch):
     def audited(records, scicat, letters=(), done=10**9, listings=(), running_after=3600.0, thorough=False):
         topics = AuditTopics(scifish_cosaxs=records, scicow_dead_letters=list(letters))
         topics.done = done
-        options = Options(0.0, WHEN + 7200, running_after, thorough)
+        options = Options(WHEN - 3600, WHEN + 7200, running_after, thorough)
         auditor = Auditor(SETTINGS, topics, scicat, topics.whole(TOPIC), options, lambda what, of: lambda number: None)
         return auditor.audit(listings)
 
@@ -263,6 +265,15 @@ def test_a_dataset_that_was_made_at_another_time_is_not_missing(run):
     assert run([taken(given_message)], FakeSciCat([found])).findings == []
 
 
+@pytest.mark.parametrize("when", ["0005-01-01T00:00:00Z", "1999-01-01T00:00:00Z", "9999-12-31T23:59:59Z"])
+def test_a_message_of_any_time_does_not_have_the_whole_catalogue_read(run, when):
+    good, wild = message("snapshot", seq=1), message("snapshot", seq=2, startTime=when)
+    others = [there(message("snapshot")) | {"creationTime": "2001-01-01T00:00:00Z"} for _ in range(3)]
+    scicat = FakeSciCat([there(good), there(wild) | {"creationTime": when}, *others])
+    assert run([taken(good, 0), taken(wild, 1)], scicat).findings == []
+    assert {row["pid"] for row in scicat.given}.isdisjoint(row["pid"] for row in others)
+
+
 def test_missing_double_and_another_prefix(run):
     gone, double, moved = message("snapshot", seq=1), message("snapshot", seq=2), message("snapshot", seq=3)
     lonely = message("annotation", seq=4)
@@ -307,6 +318,13 @@ def test_dead_letters_are_known_and_what_is_neither_here_nor_there_is_lost(run):
         [("missing", replayed["uuid"]), ("dead letter", dead["uuid"]), ("dead letter", ""), ("lost", "")]
     )
     assert report.counts["dropped"] == 1
+
+
+@pytest.mark.parametrize("seq", [2**53, 10**30])
+def test_a_dataset_is_not_lost_by_a_number_that_nobody_counts_to(run, seq):
+    wild = message("snapshot", seq=seq)
+    assert run([taken(wild)], FakeSciCat([there(wild)])).findings == []
+    assert findings(run([taken(wild)], FakeSciCat([]))) == [("missing", wild["uuid"])]
 
 
 @pytest.mark.parametrize("changes", [{"startTime": "2026-99-22T10:00:00Z"}, {"uuid": 5}, {"beamline": None}])

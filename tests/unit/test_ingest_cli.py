@@ -2,6 +2,8 @@
 
 import io
 import json
+import os
+import subprocess
 import sys
 from pathlib import Path
 
@@ -92,3 +94,66 @@ def test_every_command_has_help(command, capsys):
         main([*command, "--help"])
     assert raised.value.code == 0
     assert "scicow" in capsys.readouterr().out
+
+
+@pytest.fixture
+def written(tmp_path, monkeypatch):
+    """The example's settings, with something else in it."""
+    monkeypatch.setenv("SCIZOO_SCICAT_PASSWORD", "s3cret")
+
+    def write(old, new):
+        path = tmp_path / "scicow.yaml"
+        path.write_text(Path(EXAMPLE).read_text("utf-8").replace(old, new, 1), "utf-8")
+        return str(path)
+
+    return write
+
+
+@pytest.mark.parametrize(
+    "command", [["run"], ["status"], ["dead-letters", "list"], ["audit", "--from", "1d"]], ids=lambda words: words[0]
+)
+def test_what_kafkas_library_does_not_know_is_a_mistake_in_the_settings(command, written, capsys, tmp_path):
+    file = tmp_path / "kafka.properties"
+    file.touch(0o600)
+    file.write_text("sasl.passwrod=s3cret\n")
+    config = written("# config_file: /etc/scizoo/kafka.properties", f"config_file: {file}")
+    assert main([*command, "--config", config]) == 2
+    said = capsys.readouterr().err
+    assert "kafka.config_file: Kafka's client library does not take it: No such configuration property" in said
+    assert "s3cret" not in said
+
+
+def test_status_tells_a_page_with_which_scicow_does_not_start(written, capsys, tmp_path):
+    page = tmp_path / "mapping.yaml"
+    page.write_text("fields: {keyword: [x]}\n")
+    assert main(["status", "--config", written("# mapping: /etc/scizoo/mapping.yaml", f"mapping: {page}")]) == 2
+    assert f"{page}, line 1: fields.keyword" in capsys.readouterr().err
+
+
+def test_ctrl_c_is_one_line(monkeypatch, capsys):
+    def interrupted(*_, **__):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("ingest.commands.config.load", interrupted)
+    assert main(["config", "show", "--config", EXAMPLE]) == 130
+    assert capsys.readouterr().err == "\nscicow: interrupted\n"
+
+
+def test_nobody_may_read_the_rest():
+    command = [sys.executable, "-m", "ingest.cli", "config", "show", "--config", EXAMPLE]
+    read, write = os.pipe()
+    os.close(read)
+    try:
+        done = subprocess.run(command, stdout=write, stderr=subprocess.PIPE, timeout=60, check=False)
+    finally:
+        os.close(write)
+    assert (done.returncode, done.stderr) == (141, b"")
+
+
+@pytest.mark.parametrize("given", ["x", "nan", "0", "-1", "inf"])
+@pytest.mark.parametrize("command", [["status", "--timeout"], ["audit", "--from", "1d", "--running-hours"]])
+def test_a_number_that_is_none_is_said(command, given, capsys):
+    with pytest.raises(SystemExit) as raised:
+        main([*command, given])
+    assert raised.value.code == 2
+    assert f"{given!r} is not a number of" in capsys.readouterr().err

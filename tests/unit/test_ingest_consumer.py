@@ -776,6 +776,23 @@ def test_kafkas_troubles_are_said_once(cow, caplog):
     assert len(caplog.records) == 2
 
 
+def test_why_no_broker_can_be_reached_is_said(cow, caplog):
+    cow._kafka_failed(KafkaError(KafkaError._TRANSPORT, "SSL handshake failed"))
+    assert not caplog.records
+    cow._kafka_failed(KafkaError(KafkaError._ALL_BROKERS_DOWN, "1/1 brokers are down"))
+    assert "1/1 brokers are down (SSL handshake failed); is it running" in caplog.text
+
+
+def test_a_topic_that_is_not_there_yet_is_no_trouble_that_ends(cow, caplog):
+    caplog.set_level(logging.INFO)
+    for _ in range(3):
+        cow._kafka_failed(KafkaError(KafkaError.UNKNOWN_TOPIC_OR_PART))
+    cow._kafka_answers()
+    assert [record.getMessage() for record in caplog.records] == [
+        "there is no topic like ^scifish-.* yet; waiting for one"
+    ]
+
+
 def test_the_lag_is_what_is_not_done_and_how_old_that_is(cow):
     one, other = message(), message()
     cow.ingestor.failures[one["uuid"]] = [NotYet("x")] * 100_000

@@ -210,6 +210,8 @@ def test_a_port_that_is_taken_is_said(system: System) -> None:
         SettingsError, match=rf"127.0.0.1:{port} \(Address already in use\); set http.host and http.port"
     ):
         Server(Http(port=port), system.state)
+    with pytest.raises(SettingsError, match=r"ä:1 \("):
+        Server(Http("ä" * 70, 1), system.state)
     with pytest.raises(SettingsError, match=r"no-such-host\.invalid:1 \("):
         Server(Http("no-such-host.invalid", 1), system.state)
 

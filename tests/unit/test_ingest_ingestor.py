@@ -27,6 +27,7 @@ def scicat(request):
 def ingest(scicat):
     ingestor = make(scicat)
     ingestor._api()
+    ingestor._client.login()
     return ingestor.ingest
 
 

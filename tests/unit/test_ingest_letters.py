@@ -289,3 +289,10 @@ def test_a_replay_that_was_stopped_says_how_to_go_on(how, monkeypatch):
         "scicow replay --config 'my cow.yaml' --topic scifish-cosaxs --from 0:2 --to 0:5 --uuid u"
     ]
     assert replay.sent == {"scifish-cosaxs": 2}
+
+
+def test_the_list_can_be_read_whatever_a_message_has_in_it():
+    wide = message(beamline="b" * 5000, type="t" * 5000, datasetName="n" * 5000, uuid="u" * 5000)
+    line = listed([letter_of(letter(taken(wide), reason="beamline: is too long"))]).splitlines()[1]
+    assert line.endswith("beamline: is too long")
+    assert len(line) < 250

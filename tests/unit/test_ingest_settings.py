@@ -83,6 +83,11 @@ def test_a_password_in_the_file_itself_must_be_private(written):
         ("http://localhost:3000", "localhost:3000", "line 4: scicat.url: must be like https://"),
         ("http://localhost", "http://me:pw@localhost", "line 4: scicat.url: must be like https://"),
         ("data@example.org", "data@localhost", "line 9: contact.contact_email: must be an e-mail address"),
+        ("localhost:3000", "localhost:99999", "line 4: scicat.url: must be like https://"),
+        ("localhost:3000", "local host", "line 4: scicat.url: must be like https://"),
+        ("localhost:3000", "localhost:3000/api/v3", "line 4: scicat.url: must be the server's address alone, without"),
+        ("ingestor\n", "ingestor\n  timeout: 1e10\n", "line 6: scicat.timeout: must be a number of seconds"),
+        ("contact:", "workers: ${NOT_SET}\ncontact:", "line 7: workers: the environment variable NOT_SET"),
         ("${SCIZOO_SCICAT_PASSWORD}", "${NOT_SET}", "line 6: scicat.password: the environment variable NOT_SET"),
         ("ingestor\n", "ingestor\n  username: other\n", "line 6: scicat.username: is there twice"),
         ("ingestor\n", "[a]\n", "line 5: scicat.username: must be one value"),
@@ -98,6 +103,8 @@ def test_a_password_in_the_file_itself_must_be_private(written):
         ("contact:", "dead_letter_topic: scifish-dead\ncontact:", "line 7: dead_letter_topic: must not match"),
         ("kafka:\n", "kafka:\n  topics: '.*'\n", "line 2: kafka.topics: must begin with ^"),
         ("kafka:\n", "kafka:\n  topics: '^('\n", "line 2: kafka.topics: is not a regular expression"),
+        ("kafka:\n", "kafka:\n  topics: '^scifish-\\d'\n", r"line 2: kafka.topics: has \d, which Kafka's client"),
+        ("kafka:\n", "kafka:\n  topics: '^scifish-(?!x)'\n", "line 2: kafka.topics: has (?, which Kafka's client"),
         ("kafka:\n", "kafka:\n  topics: '^sci.*'\n", "line 2: dead_letter_topic: must not match kafka.topics"),
         ("kafka:\n", "kafka:\n  config_file: /nowhere\n", "line 2: kafka.config_file: /nowhere cannot be read"),
         (GOOD, "- a", "line 1: settings: must be 'name: value' lines"),
@@ -111,6 +118,12 @@ def test_a_mistake_is_said_with_its_line_its_field_and_what_to_do(written, old, 
         load(path, PASSWORD)
     assert said in str(raised.value)
     assert str(raised.value).startswith(str(path))
+
+
+def test_numbers_and_switches_may_come_from_the_environment_too(written):
+    path = written(GOOD + "workers: ${MANY}\ncheck_sequence: ${CHECK}\n")
+    settings = load(path, PASSWORD | {"MANY": "3", "CHECK": "false"})
+    assert (settings.workers, settings.check_sequence) == (3, False)
 
 
 def test_all_mistakes_are_said_at_once(written):
@@ -142,3 +155,12 @@ def test_librdkafka_settings_are_read_from_a_private_file(written, tmp_path):
     with pytest.raises(SettingsError, match="line 1: must be name=value") as raised:
         load(path, PASSWORD).kafka.librdkafka()
     assert "s3cret" not in str(raised.value)
+
+
+def test_a_file_of_librdkafka_settings_that_is_no_text(written, tmp_path):
+    file = tmp_path / "kafka.properties"
+    file.touch(0o600)
+    file.write_bytes(b"\xff\xfe=1\n")
+    kafka = load(written(GOOD.replace("kafka:\n", f"kafka:\n  config_file: {file}\n")), PASSWORD).kafka
+    with pytest.raises(SettingsError, match=r"kafka.properties: cannot be read"):
+        kafka.librdkafka()

@@ -195,6 +195,25 @@ def test_a_password_for_the_host_in_netrc_does_not_take_the_tokens_place(
     assert b"Authorization: Bearer ours\r\n" in server.requests[0]
 
 
+def test_the_environments_proxy_and_certificates_are_used(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("http_proxy", server.url)
+    monkeypatch.setenv("no_proxy", "elsewhere")
+    server.scripts = [say(OK)]
+    SciCat("http://scicat.invalid").call("GET", "/x")
+    assert server.requests[0].startswith(b"GET http://scicat.invalid/x ")
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", "/nowhere.pem")
+    with pytest.raises(SciCatError, match=r"/nowhere\.pem"):
+        SciCat("https://127.0.0.1:1").call("GET", "/x")
+
+
+def test_a_host_without_proxy_is_called_itself(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("http_proxy", "http://127.0.0.1:1")
+    monkeypatch.setenv("no_proxy", "127.0.0.1")
+    server.scripts = [say(OK)]
+    SciCat(server.url).call("GET", "/x")
+    assert server.requests[0].startswith(b"GET /x ")
+
+
 # -------------------------------------------------------------------- what answers become
 
 

@@ -174,6 +174,37 @@ def test_another_category_at_the_office_waits_for_the_scan(desk: Desk) -> None:
     assert (desk.upkeep.silent, desk.warnings) == ((said,), [said])
 
 
+@pytest.mark.parametrize("visit", ["20250310", "20250311"])
+def test_another_category_since_before_a_restart_waits_for_the_scan(desk: Desk, visit: str) -> None:
+    before = desk.in_use
+    desk.day = date(int(visit[:4]), int(visit[4:6]), int(visit[6:]))
+    desk.office.category = "staff"
+    desk.scans = Scans(running=("ascan (door/x/1)",))
+    kept = InUse("20250001", "20250310", sample="a", remembered="visitors")
+    assert desk.chooser.target(kept, "20250001", "20250310", "b").moves  # so that a write waits, too
+    desk.in_use = desk.upkeep.restored(kept)
+    desk.upkeep.soon()
+    assert (desk.in_use.path, desk.in_use.category, desk.in_use.auto) == (before.path, "visitors", True)
+    assert desk.after(1.0).path == before.path
+    assert desk.upkeep.moving.startswith("The office has given proposal 20250001 another category: its path changes")
+    desk.scans = Scans(silent=("door/x/1: no answer",))
+    assert desk.after(upkeep.RETRY).sample_path.endswith(f"/staff/cosaxs/20250001/{visit}/raw/a")
+    desk.in_use = kept
+    found = desk.upkeep.restored(kept)
+    assert found.category == "staff"
+    what = f"the path became {found.path}" if visit == before.visit else f"the visit became {visit}"
+    assert desk.upkeep.silent == (f"When {what}, it was not known whether a scan runs: door/x/1: no answer",)
+
+
+def test_a_path_that_was_set_by_hand_stays_when_the_category_is_another_after_a_restart(desk: Desk) -> None:
+    other = Path(desk.in_use.path) / "other"
+    other.mkdir()
+    desk.office.category = "staff"
+    for known in ("visitors", "staff"):  # that changes while it is in use
+        kept = InUse("20250001", "20250310", by_hand=str(other), remembered=known)
+        assert desk.upkeep.restored(kept).path == str(other)
+
+
 @pytest.mark.parametrize("sample", ["", "a"])
 def test_a_sample_moves_the_path_only_where_it_was_set_by_hand_or_the_category_is_another(
     desk: Desk, sample: str

@@ -170,6 +170,11 @@ def test_v4_is_asked_for_and_used_where_it_is(server, client):
     assert server.sets.popitem()[1]["version"] == ("v4" if server.v4 else "v3")
 
 
+def test_an_account_that_is_refused_says_nothing_of_v4(server, client):
+    server.fault = lambda at_server, _, method, kind: "401" if kind == "login" else ""
+    assert client.has_v4() is server.v4
+
+
 @pytest.mark.parametrize("api", ["v3", "v4"])
 def test_the_settings_may_name_the_version(api):
     server = FakeServer()

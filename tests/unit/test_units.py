@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from scifish import units
 from scifish.units import convertible, readable
 
 
@@ -25,3 +26,10 @@ def test_what_it_keeps_as_it_is_written(unit: str) -> None:
 def test_any_text_has_a_spelling(unit: str) -> None:
     assert readable(readable(unit)) == readable(unit)
     assert isinstance(convertible(unit), bool)
+
+
+def test_what_may_be_of_any_size_is_not_remembered() -> None:
+    known = units._spelled.cache_info().currsize, units._converts.cache_info().currsize
+    assert readable("µ" * 100_000) == "µ" * 100_000
+    assert not convertible("m" * 100_000)
+    assert (units._spelled.cache_info().currsize, units._converts.cache_info().currsize) == known
