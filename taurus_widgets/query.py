@@ -173,7 +173,9 @@ def _search(text: str) -> str:
 
 
 def _condition(condition: Condition) -> Json:
-    place = f"{condition.field}.value" if condition.field.startswith("scientificMetadata.") else _stored(condition.field)
+    place = (
+        f"{condition.field}.value" if condition.field.startswith("scientificMetadata.") else _stored(condition.field)
+    )
     value, relation = condition.value, condition.relation
     if isinstance(value, str):
         return {place: _text_test(relation, value)}
