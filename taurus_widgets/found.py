@@ -12,7 +12,17 @@ from urllib.parse import unquote
 
 from ingest.scicat import SciCat, SciCatError
 from scifish.message import is_leaf
-from taurus_widgets.columns import Column, Json, column_of, default_columns, group_name, key_of, leaf_text, line, path_of
+from taurus_widgets.columns import (
+    Column,
+    Json,
+    column_of,
+    default_columns,
+    group_name,
+    key_of,
+    leaf_text,
+    line,
+    path_of,
+)
 from taurus_widgets.conditions import Known
 
 NEWEST = 40
@@ -90,7 +100,8 @@ def metadata_keys(scicat: SciCat, proposal: str = "", containing: str = "") -> l
 
 def gathered(datasets: Sequence[Json]) -> Catalogue:
     """What these datasets have, the first one's names first."""
-    found = dict(usual().found)
+    first = datasets[0] if datasets else {}
+    found = {column.key: _of_column(column, column.text(first)) for column in default_columns()}
     for dataset in datasets:
         for key, value in dataset.items():
             if key not in found and key not in _INTERNAL and "/" not in key:
@@ -108,7 +119,7 @@ def _gather(group: Any, above: tuple[str, ...], found: dict[str, Found]) -> None
         path = (*above, str(name))
         if not all(path):
             continue
-        if isinstance(inner, Mapping) and not is_leaf(inner):
+        if isinstance(inner, Mapping) and not (is_leaf(inner) or {"value", "unit"} <= inner.keys()):
             _gather(inner, path, found)
             continue
         key = key_of(path)
@@ -144,3 +155,11 @@ def _by_name(key: str) -> Found | None:
     """Of a dotted path. Which dots belong to a name is not said, so what rows have goes first."""
     path = [unquote(part) for part in key.split(".")]
     return _of_leaf(path, None) if all(path) else None
+
+
+def proposals(scicat: SciCat) -> list[str]:
+    """Those that have datasets, the last ones first. Raises SciCatError."""
+    answer = scicat.call("GET", "/api/v3/datasets/fullfacet", params={"fields": {}, "facets": ["proposalIds"]})
+    counted = answer[0].get("proposalIds") if isinstance(answer, list) and answer else None
+    found = [one.get("_id") for one in counted or [] if isinstance(one, dict)]
+    return sorted({line(name) for name in found if isinstance(name, str) and name}, reverse=True)

@@ -11,8 +11,10 @@ from taurus.qt.qtgui.container import TaurusWidget
 
 from ingest.scicat import SciCat
 from taurus_widgets import columns as cols
+from taurus_widgets.arranging import Columns
 from taurus_widgets.calls import Calls
 from taurus_widgets.details import DetailPane
+from taurus_widgets.filterbar import Filters
 from taurus_widgets.model import DATASET_ROLE, ScanModel, tooltip
 from taurus_widgets.painting import LinkSign, colours
 from taurus_widgets.poller import Link, Poller
@@ -85,7 +87,7 @@ class StatusBar(Qt.QWidget):
         self.news.setVisible(count > 0)
 
 
-PARTS: tuple[type[Qt.QObject], ...] = ()
+PARTS: tuple[type[Qt.QObject], ...] = (Columns, Filters)
 """What the scan log can do beyond showing rows, one module each: made with the log, and in its `parts` by name."""
 
 
@@ -201,12 +203,26 @@ class ScanLog(TaurusWidget):
         places = [header.logicalIndex(place) for place in range(header.count())]
         return [self.scans.columns[place] for place in places if not header.isSectionHidden(place)]
 
+    def setColumns(self, columns: Iterable[cols.Column]) -> None:
+        """Show these, in this order."""
+        wanted = list(columns)
+        before = set(cols.fields_of(self.scans.columns))
+        self.scans.setColumns(wanted)
+        header, keys = self.table.horizontalHeader(), [column.key for column in self.scans.columns]
+        for place, column in enumerate(wanted):
+            header.moveSection(header.visualIndex(keys.index(column.key)), place)
+        fields = cols.fields_of(self.scans.columns)
+        if self._poller is not None and not before.issuperset(fields):
+            self._poller.setFields(fields)
+
     def addColumn(self, path: str) -> None:
-        """A further column of a value of the metadata, as `Machine/Ring current`. ValueError for a wrong path."""
-        comment = len(self.scans.columns) - 1
-        self.scans.addColumn(cols.metadata_column(path), comment)
-        if self._poller is not None:
-            self._poller.setFields(cols.fields_of(self.scans.columns))
+        """A further column of a value of the metadata, as `Machine/Ring current`, before the last.
+
+        Nothing happens if it is there. ValueError for a wrong path.
+        """
+        shown, column = self.shownColumns(), cols.metadata_column(path)
+        if column.key not in [other.key for other in shown]:
+            self.setColumns([*shown[:-1], column, shown[-1]])
 
     # ---------------------------------------------------------------------- events
 
