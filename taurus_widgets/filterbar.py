@@ -70,17 +70,20 @@ class FromToDialog(Qt.QDialog):
     def __init__(self, begin: dt.datetime | None, end: dt.datetime | None, parent: Qt.QWidget) -> None:
         super().__init__(parent)
         self.setWindowTitle("Scans from \u2013 to")
-        now = dt.datetime.now().astimezone()
-        midnight = now.replace(hour=0, minute=0, second=0, microsecond=0)
-        self.fromBox, self.begin = self._row("&From", begin, midnight)
-        self.toBox, self.end = self._row("&To", end, now)
-        if begin is None and end is None:
-            self.fromBox.setChecked(True)
         self.message = Qt.QLabel(self)
         self.message.setTextFormat(Qt.Qt.PlainText)
         self.buttons = Qt.QDialogButtonBox(Qt.QDialogButtonBox.Ok | Qt.QDialogButtonBox.Cancel, self)
         self.buttons.accepted.connect(self.accept)
         self.buttons.rejected.connect(self.reject)
+        now = dt.datetime.now().astimezone()
+        midnight = now.replace(hour=0, minute=0, second=0, microsecond=0)
+        self.fromBox, self.begin = self._row("&From", begin, midnight)
+        self.toBox, self.end = self._row("&To", end, now)
+        self.fromBox.setChecked(begin is not None or end is None)
+        for box, edit in ((self.fromBox, self.begin), (self.toBox, self.end)):
+            edit.dateTimeChanged.connect(lambda _, box=box: box.setChecked(True))
+            edit.dateTimeChanged.connect(self._check)
+            box.toggled.connect(self._check)
         form = Qt.QFormLayout(self)
         form.addRow(self.fromBox, self.begin)
         form.addRow(self.toBox, self.end)
@@ -94,9 +97,6 @@ class FromToDialog(Qt.QDialog):
         edit.setCalendarPopup(True)
         edit.setDateTime(Qt.QDateTime.fromSecsSinceEpoch(int((given or usual).timestamp())))
         box.setChecked(given is not None)
-        edit.dateTimeChanged.connect(lambda: box.setChecked(True))
-        edit.dateTimeChanged.connect(lambda: self._check())
-        box.toggled.connect(lambda: self._check())
         return box, edit
 
     def _check(self) -> None:
@@ -119,6 +119,9 @@ class FromToDialog(Qt.QDialog):
 class FilterBar(Qt.QWidget):
     """The widgets. What they mean is for `Filters`."""
 
+    cleared = Qt.Signal()
+    """All filters are to go."""
+
     def __init__(self, parent: Qt.QWidget | None = None) -> None:
         super().__init__(parent)
         self.time = Qt.QComboBox(self)
@@ -133,9 +136,9 @@ class FilterBar(Qt.QWidget):
         self.proposal.completer().setCompletionMode(Qt.QCompleter.PopupCompletion)
         self.proposal.setMinimumContentsLength(16)
         self.proposal.setSizeAdjustPolicy(self.proposal.AdjustToMinimumContentsLengthWithIcon)
-        self.status = Qt.QToolButton(self)
+        self.status = Qt.QPushButton(self)
         self.status.setToolTip("How a scan has ended (Alt+S)")
-        self.status.setPopupMode(self.status.InstantPopup)
+        self.status.setAutoDefault(False)
         self.status.setMenu(Qt.QMenu(self.status))
         self.search = Qt.QLineEdit(self)
         self.search.setPlaceholderText("Text, or motor = mot01, energy > 7.1 keV")
@@ -180,12 +183,19 @@ class FilterBar(Qt.QWidget):
             item.widget().deleteLater()
         for text, clear in filters:
             self.flow.addWidget(Chip(text, clear, self.chips))
+        if len(filters) > 1:
+            self.flow.addWidget(self._clearAllButton())
         self.chips.setVisible(bool(filters))
         self.chips.updateGeometry()
 
-    def allChips(self) -> list[Chip]:
-        items = [self.flow.itemAt(place) for place in range(self.flow.count())]
-        return [item.widget() for item in items if item is not None]
+    def _clearAllButton(self) -> Qt.QToolButton:
+        button = Qt.QToolButton(self.chips)
+        button.setText("Clear all")
+        button.setToolTip("Show all datasets again (Ctrl+Shift+F)")
+        button.setAutoRaise(True)
+        button.setFocusPolicy(Qt.Qt.StrongFocus)
+        button.clicked.connect(self.cleared)
+        return button
 
 
 class Filters(Qt.QObject):
@@ -221,6 +231,7 @@ class Filters(Qt.QObject):
         bar.proposal.lineEdit().returnPressed.connect(self._proposalTyped)
         bar.proposal.lineEdit().editingFinished.connect(self._showProposal)
         bar.search.returnPressed.connect(self._searched)
+        bar.cleared.connect(self.clearAll)
         bar.search.textEdited.connect(lambda: bar.say(""))
         log.queryChanged.connect(self._shown)
         log.catalogueChanged.connect(self._readProposals)
@@ -316,8 +327,6 @@ class Filters(Qt.QObject):
             chips.append((f"Text: {query.text}", lambda: self._set(text="")))
         for typed in self._typed:
             chips.append((typed.text, lambda typed=typed: self._removeTyped(typed)))  # type: ignore[misc]
-        if len(chips) > 1:
-            chips.append(("Clear all", self.clearAll))
         return chips
 
     def _removeTyped(self, typed: Typed) -> None:

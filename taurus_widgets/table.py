@@ -9,7 +9,14 @@ from taurus.external.qt import Qt
 from taurus_widgets.columns import Column, Kind
 from taurus_widgets.header import LogHeader
 from taurus_widgets.model import ScanModel
-from taurus_widgets.painting import CellDelegate, RatingDelegate, StatusDelegate, padding, quietSelection
+from taurus_widgets.painting import (
+    CellDelegate,
+    NumberDelegate,
+    RatingDelegate,
+    StatusDelegate,
+    padding,
+    quietSelection,
+)
 
 
 class LogTable(Qt.QTableView):
@@ -45,7 +52,11 @@ class LogTable(Qt.QTableView):
         rows.setDefaultSectionSize(round(self.fontMetrics().height() * 1.45))
         header.sectionResized.connect(self._resized)
         self._cells = CellDelegate(self)
-        self._delegates = {Kind.STATUS: StatusDelegate(self), Kind.RATING: RatingDelegate(self)}
+        self._delegates = {
+            Kind.STATUS: StatusDelegate(self),
+            Kind.RATING: RatingDelegate(self),
+            Kind.NUMBER: NumberDelegate(self),
+        }
         self.setItemDelegate(self._cells)
         self.setPalette(quietSelection(self.palette()))
         self._fitColumns(0, model.columnCount() - 1)
