@@ -13,6 +13,7 @@ from taurus_widgets.columns import column_of
 from taurus_widgets.feed import problem_text
 from taurus_widgets.found import Catalogue
 from taurus_widgets.layouts import STANDARD, Layout, LayoutFile, Layouts, Place
+from taurus_widgets.query import Query
 
 if TYPE_CHECKING:
     from taurus_widgets.scanlog import ScanLog
@@ -37,6 +38,7 @@ class Columns(Qt.QObject):
         self._file = file or layouts.user_file()
         self._beamline = ""
         self._given = False
+        self._proposal = ""  # whose datasets were looked at
         self._layouts = Layouts()
         self._applying = False
         self.problem = ""
@@ -55,6 +57,7 @@ class Columns(Qt.QObject):
         header.customContextMenuRequested.connect(self._headerMenu)
         log.table.widthChosen.connect(self._changed)
         log.catalogueChanged.connect(self._catalogueChanged)
+        log.queryChanged.connect(self._queryChanged)
         Qt.QApplication.instance().aboutToQuit.connect(self._keepNow)
         self._load()
 
@@ -285,13 +288,19 @@ class Columns(Qt.QObject):
                 self._complain(error)
         self._look()
 
+    def _queryChanged(self, query: Query) -> None:
+        if query.proposal != self._proposal:
+            self._look()
+
     def _look(self) -> None:
         scicat, proposal = self._log.scicat, self._log.query.proposal
+        self._proposal = proposal
         if scicat is not None:
             self._log.calls.run(lambda: found.look(scicat, proposal), self._looked, self._notLooked, key="found")
 
     def _looked(self, catalogue: Catalogue) -> None:
-        self.catalogue = Catalogue({**catalogue.found}, catalogue.beamline)
+        # What other proposals have stays known.
+        self.catalogue = Catalogue({**self.catalogue.found, **catalogue.found}, catalogue.beamline)
         scicat = self._log.scicat
         if not self._given and catalogue.beamline and scicat is not None and catalogue.beamline != self._beamline:
             self._switch(catalogue.beamline)
