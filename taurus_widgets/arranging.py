@@ -40,6 +40,7 @@ class Columns(Qt.QObject):
         self._given = False
         self._proposal = ""  # whose datasets were looked at
         self._layouts = Layouts()
+        self._applied: set[str] = set()  # keys of the columns that were shown from here
         self._applying = False
         self.problem = ""
         """Why the layouts could not be read or kept; "" while they can."""
@@ -52,7 +53,7 @@ class Columns(Qt.QObject):
         self._makeMenu()
         header = log.table.horizontalHeader()
         header.hideWanted.connect(self._hideSection)
-        header.sectionMoved.connect(self._changed)
+        header.orderChosen.connect(self._changed)
         header.setContextMenuPolicy(Qt.Qt.CustomContextMenu)
         header.customContextMenuRequested.connect(self._headerMenu)
         log.table.widthChosen.connect(self._changed)
@@ -154,8 +155,8 @@ class Columns(Qt.QObject):
 
     def _load(self) -> None:
         """What is kept for the beamline; columns that somebody else added (an option) stay beside it."""
-        before = {place.key for place in self._layouts.shown}
-        added = [column.key for column in self._log.shownColumns() if column.key not in before]
+        applied = self._applied or {place.key for place in layouts.usual()}
+        added = [column.key for column in self._log.shownColumns() if column.key not in applied]
         try:
             self._layouts = self._file.read(self._beamline)
         except (OSError, ValueError) as error:
@@ -165,12 +166,14 @@ class Columns(Qt.QObject):
         kept = {place.key for place in layout}
         more = tuple(Place(key) for key in added if key not in kept)
         self._apply((*layout[:-1], *more, *layout[-1:]))
+        self._applied = kept
 
     def _apply(self, layout: Layout) -> None:
         self._applying = True
         current = {column.key: column for column in self._log.scans.columns}
         self._log.setColumns([current.get(place.key) or column_of(place.key) for place in layout])
         self._log.table.setChosenWidths({place.key: place.width for place in layout if place.width})
+        self._applied = {place.key for place in layout}
         self._applying = False
 
     def _shown(self) -> Layout:

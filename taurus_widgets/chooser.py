@@ -231,7 +231,7 @@ class ColumnChooser(Qt.QDialog):
         if item.checkState(NAME) == Qt.Qt.Checked:
             if key not in self.keys():
                 self._append(column_of(key))
-                self.shown.setCurrentRow(self.shown.count() - 1)
+                self.shown.setCurrentRow(self.shown.count() - 1, Qt.QItemSelectionModel.ClearAndSelect)
         else:
             for row in reversed([row for row, other in enumerate(self.keys()) if other == key]):
                 self.shown.takeItem(row)

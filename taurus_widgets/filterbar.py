@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from taurus.external.qt import Qt
@@ -41,7 +42,7 @@ HELP = (
 class Chip(Qt.QToolButton):
     """One filter that is active. A click takes it away."""
 
-    def __init__(self, text: str, clear: Callable[[], None], parent: Qt.QWidget) -> None:
+    def __init__(self, text: str, clear: Callable[[], object], parent: Qt.QWidget) -> None:
         super().__init__(parent)
         self.filter = text
         short = text if len(text) <= LONGEST else text[: LONGEST - 1] + "\u2026"
@@ -55,7 +56,7 @@ class Chip(Qt.QToolButton):
             f"QToolButton {{ background: {shade}; border: 1px solid {shade}; border-radius: 3px; padding: 1px 6px; }}"
             "QToolButton:hover, QToolButton:focus { border-color: palette(window-text); }"
         )
-        self.clicked.connect(clear)
+        self.clicked.connect(lambda: clear())  # without `checked`
 
     def keyPressEvent(self, event: Qt.QKeyEvent) -> None:
         if event.key() in (Qt.Qt.Key_Delete, Qt.Qt.Key_Backspace, Qt.Qt.Key_Return, Qt.Qt.Key_Enter):
@@ -187,6 +188,10 @@ class FilterBar(Qt.QWidget):
             self.flow.addWidget(self._clearAllButton())
         self.chips.setVisible(bool(filters))
         self.chips.updateGeometry()
+
+    def allChips(self) -> list[Chip]:
+        items = [self.flow.itemAt(place) for place in range(self.flow.count())]
+        return [item.widget() for item in items if item is not None and isinstance(item.widget(), Chip)]
 
     def _clearAllButton(self) -> Qt.QToolButton:
         button = Qt.QToolButton(self.chips)
@@ -325,8 +330,7 @@ class Filters(Qt.QObject):
             chips.append((f"Status {' or '.join(query.status)}", lambda: self._set(status=())))
         if query.text:
             chips.append((f"Text: {query.text}", lambda: self._set(text="")))
-        for typed in self._typed:
-            chips.append((typed.text, lambda typed=typed: self._removeTyped(typed)))  # type: ignore[misc]
+        chips += [(typed.text, partial(self._removeTyped, typed)) for typed in self._typed]
         return chips
 
     def _removeTyped(self, typed: Typed) -> None:

@@ -16,11 +16,14 @@ class LogHeader(Qt.QHeaderView):
 
     hideWanted = Qt.Signal(int)
     """The cross of this section was clicked."""
+    orderChosen = Qt.Signal()
+    """Somebody has dragged a column to another place."""
 
     def __init__(self, parent: Qt.QWidget | None = None) -> None:
         super().__init__(Qt.Qt.Horizontal, parent)
         self._hovered = self._pressed = -1
         self._over = False  # over the cross of the section
+        self._before: list[int] = []  # the order when the mouse was pressed
         self._groups = False
         self.setMouseTracking(True)
         self.setSectionsClickable(True)
@@ -119,6 +122,9 @@ class LogHeader(Qt.QHeaderView):
         section = self.logicalIndexAt(place)
         return section if section >= 0 and self.closeRect(section).contains(place) else -1
 
+    def _order(self) -> list[int]:
+        return [self.logicalIndex(place) for place in range(self.count())]
+
     def _hover(self, section: int, over: bool) -> None:
         if (section, over) != (self._hovered, self._over):
             self._hovered, self._over = section, over
@@ -136,6 +142,7 @@ class LogHeader(Qt.QHeaderView):
 
     def mousePressEvent(self, event: Qt.QMouseEvent) -> None:
         self._pressed = self._closeAt(event.pos()) if event.button() == Qt.Qt.LeftButton else -1
+        self._before = self._order()
         if self._pressed < 0:
             super().mousePressEvent(event)
 
@@ -143,6 +150,8 @@ class LogHeader(Qt.QHeaderView):
         pressed, self._pressed = self._pressed, -1
         if pressed < 0:
             super().mouseReleaseEvent(event)
+            if self._order() != self._before:
+                self.orderChosen.emit()
         elif self._closeAt(event.pos()) == pressed:
             self.hideWanted.emit(pressed)
 
