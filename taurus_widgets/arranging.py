@@ -45,6 +45,7 @@ class Columns(Qt.QObject):
         self.problem = ""
         """Why the layouts could not be read or kept; "" while they can."""
         self.catalogue = found.usual()
+        self._missing = ""  # why the catalogue has not said all that it has
         self.chooser: ColumnChooser | None = None
         self._saving = Qt.QTimer(self)
         self._saving.setSingleShot(True)
@@ -77,6 +78,7 @@ class Columns(Qt.QObject):
         self.new = self._action("New layout\u2026", self._new)
         self.rename = self._action("Rename layout\u2026", self._rename)
         self.delete = self._action("Delete layout", self._delete)
+        self.fit = self._action("Fit widths to what is shown", self._log.table.fitWidths)
         self.reset = self._action("Reset to the usual columns", self.resetLayout)
         self.menu.aboutToShow.connect(self._fillMenu)
         self._fillMenu()
@@ -105,7 +107,7 @@ class Columns(Qt.QObject):
         standard = self._layouts.current == STANDARD
         self.rename.setEnabled(not standard)
         self.delete.setEnabled(not standard)
-        self.menu.addActions([self.new, self.rename, self.delete, self.reset])
+        self.menu.addActions([self.new, self.rename, self.delete, self.fit, self.reset])
         if self.problem:
             self.menu.addSeparator()
             said = self.menu.addAction("The columns are not kept: see why here")
@@ -121,8 +123,7 @@ class Columns(Qt.QObject):
             hide = menu.addAction(f"Hide {title}")
             hide.triggered.connect(lambda: self._hideSection(section))
             hide.setEnabled(len(self._log.shownColumns()) > 1)
-        menu.addAction(self.choose)
-        menu.addAction(self.reset)
+        menu.addActions([self.choose, self.fit, self.reset])
         menu.popup(header.viewport().mapToGlobal(place))
 
     # ------------------------------------------------------------------------ layouts
@@ -296,10 +297,12 @@ class Columns(Qt.QObject):
             self._look()
 
     def _look(self) -> None:
+        """At the newest rows for all that is known of a value, and at the names of what many more have."""
         scicat, proposal = self._log.scicat, self._log.query.proposal
-        self._proposal = proposal
+        self._proposal, self._missing = proposal, ""
         if scicat is not None:
             self._log.calls.run(lambda: found.look(scicat, proposal), self._looked, self._notLooked, key="found")
+            self._search("")
 
     def _looked(self, catalogue: Catalogue) -> None:
         # What other proposals have stays known.
@@ -314,12 +317,12 @@ class Columns(Qt.QObject):
         self._offer()
 
     def _notLooked(self, error: Exception) -> None:
-        if self.chooser is not None:
-            self.chooser.say(f"{problem_text(error)}: these are only the columns that are known already.")
+        self._missing = f"{problem_text(error)}: these are only the columns that are known already."
+        self._offer()
 
     def _search(self, text: str) -> None:
         scicat, proposal = self._log.scicat, self._log.query.proposal
-        if scicat is not None and text:
+        if scicat is not None:
             self._log.calls.run(
                 lambda: found.metadata_keys(scicat, proposal, text), self._keysFound, self._notLooked, key="found keys"
             )
@@ -330,7 +333,7 @@ class Columns(Qt.QObject):
 
     def _offer(self) -> None:
         if self.chooser is not None:
-            self.chooser.say(self.problem)
+            self.chooser.say(self._missing or self.problem)
             self.chooser.setCatalogue(self.catalogue)
         self.catalogueRead.emit(self.catalogue)
 

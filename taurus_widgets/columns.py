@@ -368,7 +368,7 @@ def column_of(key: str) -> Column:
     ValueError where it is no path.
     """
     if "/" in key:
-        return metadata_column(key)
+        return _metadata_column(key_of(path_of(key)))
     return next((column for column in default_columns() if column.key == key), None) or _field_column(key)
 
 

@@ -211,6 +211,7 @@ class Filters(Qt.QObject):
         self._log = log
         self._range = TimeRange()
         self._typed: tuple[Typed, ...] = ()
+        self._set_times: tuple[dt.datetime | None, dt.datetime | None] = (None, None)  # those of the query set last
         self._current = self._visit = ""
         self._following = False
         self.bar = FilterBar(log)
@@ -239,6 +240,7 @@ class Filters(Qt.QObject):
         bar.cleared.connect(self.clearAll)
         bar.search.textEdited.connect(lambda: bar.say(""))
         log.queryChanged.connect(self._shown)
+        log.catalogueChanged.connect(lambda: self._fillProposals([]))
         log.catalogueChanged.connect(self._readProposals)
 
     def _key(self, keys: str, slot: Callable[[], object]) -> None:
@@ -254,6 +256,7 @@ class Filters(Qt.QObject):
             return
         self._current, self._visit = proposal, visit
         self._fillProposals(self._listed)
+        self._readProposals()
         range_ = self._range
         if range_.span is Span.VISIT:
             range_ = replace(range_, visit=visit) if visit else TimeRange()
@@ -275,9 +278,8 @@ class Filters(Qt.QObject):
 
     def _set(self, **changes: Any) -> None:
         where = tuple(typed.condition for typed in self._typed)
-        begin, end = self._times()
-        folder = self._folder()
-        query = replace(self._log.query, where=(*where, *folder), begin=begin, end=end, **changes)
+        self._set_times = begin, end = self._times()
+        query = replace(self._log.query, where=(*where, *self._folder()), begin=begin, end=end, **changes)
         if query != self._log.query:
             self._log.setQuery(query)
         else:
@@ -305,11 +307,10 @@ class Filters(Qt.QObject):
         self._typed = tuple(own.get(condition) or Typed(condition, condition.field) for condition in wanted)
         if len(wanted) == len(query.where) and self._range.folder:
             self._range = TimeRange()
-        if not self._range.moves and (query.begin, query.end) != self._times():
+        if (query.begin, query.end) != self._set_times:
             span = Span.FROM_TO if query.begin or query.end else Span.ALL
             self._range = TimeRange(span, query.begin, query.end)
-        elif self._range.moves and query.begin is None:
-            self._range = TimeRange()
+            self._set_times = query.begin, query.end
         self._following = self._following and query.proposal == self._current
         self.bar.time.setCurrentIndex(list(Span).index(self._range.span))
         visit = self.bar.time.model().item(list(Span).index(Span.VISIT))
@@ -368,7 +369,6 @@ class Filters(Qt.QObject):
 
     def _readProposals(self) -> None:
         scicat = self._log.scicat
-        self._fillProposals([])
         if scicat is not None:
             self._log.calls.run(lambda: proposals(scicat), self._fillProposals, self._proposalsUnknown, key="proposals")
 
@@ -377,7 +377,7 @@ class Filters(Qt.QObject):
 
     def _fillProposals(self, listed: list[str]) -> None:
         self._listed = listed
-        box = self.bar.proposal
+        box, typed = self.bar.proposal, self.bar.proposal.currentText()
         box.clear()
         box.addItem("All proposals", "")
         if self._current:
@@ -385,6 +385,8 @@ class Filters(Qt.QObject):
         for proposal in listed:
             box.addItem(proposal, proposal)
         self._showProposal()
+        if box.lineEdit().hasFocus():
+            box.setEditText(typed)  # somebody is typing
 
     def _showProposal(self) -> None:
         box, proposal = self.bar.proposal, self._log.query.proposal

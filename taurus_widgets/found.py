@@ -84,8 +84,7 @@ def look(scicat: SciCat, proposal: str = "") -> Catalogue:
     datasets = scicat.datasets({"proposalId": proposal} if proposal else None, None, "creationTime:desc", NEWEST)
     if not isinstance(datasets, list):
         raise SciCatError("GET /api/v3/datasets", 200, "the answer is no list of datasets")
-    catalogue = gathered([dataset for dataset in datasets if isinstance(dataset, dict)])
-    return catalogue.with_keys(metadata_keys(scicat, proposal))
+    return gathered([dataset for dataset in datasets if isinstance(dataset, dict)])
 
 
 def metadata_keys(scicat: SciCat, proposal: str = "", containing: str = "") -> list[str]:

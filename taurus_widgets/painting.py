@@ -226,6 +226,9 @@ def drawUnread(painter: Qt.QPainter, cell: Qt.QStyleOptionViewItem, area: Qt.QRe
 class CellDelegate(Qt.QStyledItemDelegate):
     """One line of text, with room at both sides. The other delegates draw something before it."""
 
+    signs = 0.0
+    """How many of the text's height are drawn beside it."""
+
     def paint(self, painter: Qt.QPainter, option: Qt.QStyleOptionViewItem, index: Qt.QModelIndex) -> None:
         cell = Qt.QStyleOptionViewItem(option)
         self.initStyleOption(cell, index)
@@ -238,6 +241,13 @@ class CellDelegate(Qt.QStyledItemDelegate):
             drawUnread(painter, cell, area)
         else:
             self.drawContent(painter, cell, area, index)
+
+    def sizeHint(self, option: Qt.QStyleOptionViewItem, index: Qt.QModelIndex) -> Qt.QSize:
+        """Of the text with that room, and of a sign or stars, where a column has them."""
+        metrics = option.fontMetrics
+        return super().sizeHint(option, index) + Qt.QSize(
+            2 * padding(metrics) + round(self.signs * metrics.height()), 0
+        )
 
     def drawContent(
         self, painter: Qt.QPainter, cell: Qt.QStyleOptionViewItem, area: Qt.QRect, index: Qt.QModelIndex
@@ -252,6 +262,8 @@ class CellDelegate(Qt.QStyledItemDelegate):
 
 class StatusDelegate(CellDelegate):
     """The sign, then the word; the word of the usual end is quieter than the others."""
+
+    signs = 1.5
 
     def drawContent(
         self, painter: Qt.QPainter, cell: Qt.QStyleOptionViewItem, area: Qt.QRect, index: Qt.QModelIndex

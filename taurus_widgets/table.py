@@ -90,6 +90,10 @@ class LogTable(Qt.QTableView):
         self._widths = {key: round(width * digit) for key, width in widths.items()}
         self._fitColumns(0, len(self._scans.columns) - 1)
 
+    def fitWidths(self) -> None:
+        """All columns as wide as what is on the screen, as somebody's choice."""
+        self.resizeColumnsToContents()
+
     def _fitColumns(self, first: int, last: int) -> None:
         """Give these their width: the usual one, where nobody chose another."""
         self._fitting = True

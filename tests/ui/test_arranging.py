@@ -307,3 +307,35 @@ def test_the_chooser_of_a_catalogue_that_is_away_says_so(qtbot: QtBot, scanLog: 
     chooser = columns_of(scanLog).openChooser()
     qtbot.waitUntil(lambda: "does not answer" in chooser.message.text(), timeout=10_000)
     assert chooser.keys() == USUAL
+
+
+class TestFailingCatalogue:
+    @pytest.fixture
+    def fail(self, scicat: SciCat) -> Iterator[Callable[..., None]]:
+        """Tells the catalogue what to do wrong."""
+
+        def tell(*rules: dict[str, object]) -> None:
+            scicat.call("PUT", "/embedded/faults", list(rules))  # type: ignore[arg-type]
+
+        yield tell
+        scicat.call("DELETE", "/embedded/faults")
+
+    def test_names_that_cannot_be_had_are_said_and_those_of_the_rows_are_there(
+        self, qtbot: QtBot, filled: ScanLog, fail: Callable[..., None]
+    ) -> None:
+        fail({"path": "metadataKeys", "do": "answer", "status": 500})
+        chooser = columns_of(filled).openChooser()
+        qtbot.waitUntil(lambda: "fault (status 500)" in chooser.message.text(), timeout=10_000)
+        assert "Optics" in [chooser.tree.topLevelItem(row).text(0) for row in range(chooser.tree.topLevelItemCount())]
+
+    def test_a_catalogue_that_hangs_does_not_hold_up_the_window(
+        self, qtbot: QtBot, filled: ScanLog, fail: Callable[..., None]
+    ) -> None:
+        fail({"path": "datasets", "do": "hang"})
+        began = time.monotonic()
+        chooser = columns_of(filled).openChooser()
+        qtbot.keyClicks(chooser.search, "pressure")
+        chooser.accept()
+        columns_of(filled).showKeys(["title", "Sample environment/Pressure"])
+        assert time.monotonic() - began < 2
+        assert keys(filled) == ["title", "Sample environment/Pressure"]
