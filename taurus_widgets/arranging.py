@@ -264,6 +264,7 @@ class Columns(Qt.QObject):
             self.chooser.say(self.problem)
             self.chooser.open()
             self._look()
+            self._search("")
         return self.chooser
 
     def _chooseUsual(self) -> None:
@@ -297,12 +298,11 @@ class Columns(Qt.QObject):
             self._look()
 
     def _look(self) -> None:
-        """At the newest rows for all that is known of a value, and at the names of what many more have."""
+        """At the newest datasets: what they have, and where they were made."""
         scicat, proposal = self._log.scicat, self._log.query.proposal
         self._proposal, self._missing = proposal, ""
         if scicat is not None:
             self._log.calls.run(lambda: found.look(scicat, proposal), self._looked, self._notLooked, key="found")
-            self._search("")
 
     def _looked(self, catalogue: Catalogue) -> None:
         # What other proposals have stays known.

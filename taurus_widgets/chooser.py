@@ -9,7 +9,7 @@ from taurus.external.qt import Qt
 from taurus_widgets.columns import Column, column_of
 from taurus_widgets.found import USUAL, Catalogue, Found
 from taurus_widgets.model import tooltip
-from taurus_widgets.painting import headerStyle, isDark
+from taurus_widgets.painting import colours, headerStyle, isDark
 
 KEY_ROLE = Qt.Qt.UserRole
 NAME, UNIT, EXAMPLE = range(3)
@@ -75,7 +75,7 @@ class ColumnChooser(Qt.QDialog):
         if isDark(self.palette()):
             # A box that is not ticked is drawn as a shade of the window: dark on dark.
             shades = self.palette()
-            shades.setColor(Qt.QPalette.Window, shades.color(Qt.QPalette.Text))
+            shades.setColor(Qt.QPalette.Window, Qt.QColor(colours(shades).muted))
             tree.setPalette(shades)
             tree.header().setPalette(self.palette())
         width = tree.fontMetrics().averageCharWidth()

@@ -27,6 +27,9 @@ if TYPE_CHECKING:
 AGAIN = 30_000
 """Milliseconds between looks whether a range of the last hours is another one by now."""
 
+FIRST_ROWS = 1_500
+"""Milliseconds that the list of proposals leaves to the catalogue for the rows that people wait for."""
+
 STEP = dt.timedelta(minutes=10)
 """The last hours are counted from the last whole one of these, so that the table is not asked for anew all the time."""
 
@@ -37,6 +40,11 @@ HELP = (
     "Words to look for, or a comparison: motor = mot01, energy > 7.1 keV, comment ~ good (contains).\n"
     "Several with and between them. Enter applies it. (Ctrl+F)"
 )
+
+
+def now() -> dt.datetime:
+    """Local time, with its zone."""
+    return dt.datetime.now().astimezone()
 
 
 class Chip(Qt.QToolButton):
@@ -76,10 +84,9 @@ class FromToDialog(Qt.QDialog):
         self.buttons = Qt.QDialogButtonBox(Qt.QDialogButtonBox.Ok | Qt.QDialogButtonBox.Cancel, self)
         self.buttons.accepted.connect(self.accept)
         self.buttons.rejected.connect(self.reject)
-        now = dt.datetime.now().astimezone()
-        midnight = now.replace(hour=0, minute=0, second=0, microsecond=0)
+        midnight = now().replace(hour=0, minute=0, second=0, microsecond=0)
         self.fromBox, self.begin = self._row("&From", begin, midnight)
-        self.toBox, self.end = self._row("&To", end, now)
+        self.toBox, self.end = self._row("&To", end, now())
         self.fromBox.setChecked(begin is not None or end is None)
         for box, edit in ((self.fromBox, self.begin), (self.toBox, self.end)):
             edit.dateTimeChanged.connect(lambda _, box=box: box.setChecked(True))
@@ -214,6 +221,10 @@ class Filters(Qt.QObject):
         self._set_times: tuple[dt.datetime | None, dt.datetime | None] = (None, None)  # those of the query set last
         self._current = self._visit = ""
         self._following = False
+        self._later = Qt.QTimer(self)
+        self._later.setSingleShot(True)
+        self._later.setInterval(FIRST_ROWS)
+        self._later.timeout.connect(self._readProposals)
         self.bar = FilterBar(log)
         layout = log.layout()
         layout.insertWidget(layout.indexOf(log.toolBar) + 1, self.bar)
@@ -225,9 +236,9 @@ class Filters(Qt.QObject):
         self._key("Alt+T", self.bar.time.showPopup)
         self._key("Alt+P", lambda: (self.bar.proposal.setFocus(), self.bar.proposal.lineEdit().selectAll()))
         self._key("Alt+U", self.bar.status.showMenu)
-        self._clock = Qt.QTimer(self)
-        self._clock.timeout.connect(self._lookAtClock)
-        self._clock.start(AGAIN)
+        self.clock = Qt.QTimer(self)
+        self.clock.timeout.connect(self._lookAtClock)
+        self.clock.start(AGAIN)
         self._shown(log.query)
 
     def _connect(self) -> None:
@@ -241,7 +252,7 @@ class Filters(Qt.QObject):
         bar.search.textEdited.connect(lambda: bar.say(""))
         log.queryChanged.connect(self._shown)
         log.catalogueChanged.connect(lambda: self._fillProposals([]))
-        log.catalogueChanged.connect(self._readProposals)
+        log.catalogueChanged.connect(self._later.start)
 
     def _key(self, keys: str, slot: Callable[[], object]) -> None:
         shortcut = Qt.QShortcut(Qt.QKeySequence(keys), self._log)
@@ -256,7 +267,7 @@ class Filters(Qt.QObject):
             return
         self._current, self._visit = proposal, visit
         self._fillProposals(self._listed)
-        self._readProposals()
+        self._later.start()
         range_ = self._range
         if range_.span is Span.VISIT:
             range_ = replace(range_, visit=visit) if visit else TimeRange()
@@ -286,8 +297,8 @@ class Filters(Qt.QObject):
             self._shown(query)
 
     def _times(self) -> tuple[dt.datetime | None, dt.datetime | None]:
-        now = dt.datetime.now().astimezone()
-        return self._range.times(now - (now - dt.datetime.min.replace(tzinfo=now.tzinfo)) % STEP)
+        time = now()
+        return self._range.times(time - (time - dt.datetime.min.replace(tzinfo=time.tzinfo)) % STEP)
 
     def _folder(self) -> tuple[Condition, ...]:
         folder = self._range.folder

@@ -11,6 +11,7 @@ from pytestqt.qtbot import QtBot
 from taurus.external.qt import Qt
 
 from ingest.scicat import SciCat
+from taurus_widgets import filterbar, timerange
 from taurus_widgets.arranging import Columns
 from taurus_widgets.filterbar import Filters, FromToDialog
 from taurus_widgets.query import Query
@@ -174,6 +175,24 @@ class TestTime:
         assert "Last 8 hours" in chips(filled)
         choose_time(filled, Span.ALL)
         wait_for(qtbot, filled, ["1", "2", "3", "4"])
+
+    def test_the_last_hours_go_along_while_nobody_is_at_work(
+        self, filled: ScanLog, monkeypatch: pytest.MonkeyPatch, qtbot: QtBot
+    ) -> None:
+        part = filters_of(filled)
+        choose_time(filled, Span.LAST_HOURS)
+        wait_for(qtbot, filled, ["1"])
+        begin = filled.query.begin
+        assert begin is not None
+        filled.table.selectRow(0)
+        later = begin + timerange.HOURS + dt.timedelta(hours=1)
+        monkeypatch.setattr(filterbar, "now", lambda: later)
+        part.clock.timeout.emit()
+        assert filled.query.begin == begin
+        filled.table.clearSelection()
+        part.clock.timeout.emit()
+        assert filled.query.begin == begin + dt.timedelta(hours=1)
+        assert "Last 8 hours" in chips(filled)
 
     def test_from_to(self, qtbot: QtBot, filled: ScanLog) -> None:
         choose_time(filled, Span.FROM_TO)
