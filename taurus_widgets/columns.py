@@ -10,12 +10,14 @@ from __future__ import annotations
 import datetime as dt
 import enum
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import quote
+from urllib.parse import quote, unquote
 
 from scifish.message import is_leaf
+from taurus_widgets.commands import as_typed
 
 Json = dict[str, Any]
 
@@ -48,7 +50,10 @@ class Kind(enum.Enum):
 
 @dataclass(frozen=True)
 class Column:
-    """`fields` are what the catalogue is asked for; `width` is in digits; `hint` explains the header."""
+    """`fields` are what the catalogue is asked for; `width` is in digits; `hint` explains the header.
+
+    `group` stands over the title; it is "" for what belongs to every dataset.
+    """
 
     key: str
     title: str
@@ -58,11 +63,12 @@ class Column:
     width: int
     kind: Kind = Kind.TEXT
     hint: str = ""
+    group: str = ""
 
     @property
     def path(self) -> tuple[str, ...]:
         """Where in the metadata it looks; empty for a column of the dataset's own fields."""
-        return ()
+        return path_of(self.key)
 
     def named_by(self, dataset: Json) -> Column:
         """This column with the name and unit that the dataset has for it, where it has them."""
@@ -75,16 +81,13 @@ class MetadataColumn(Column):
 
     named: bool = False
 
-    @property
-    def path(self) -> tuple[str, ...]:
-        return tuple(self.key.split("/"))
-
     def named_by(self, dataset: Json) -> Column:
         leaf = leaf_at(dataset, self.path)
         # A value that could not be read has no unit: wait for a better one.
         if self.named or not isinstance(leaf, Mapping) or leaf.get("error"):
             return self
-        return _metadata_column(self.key, line(leaf.get("human_name")), line(leaf.get("unit")), named=True)
+        kind = Kind.TEXT if isinstance(leaf.get("value"), str) else Kind.NUMBER
+        return _metadata_column(self.key, line(leaf.get("human_name")), line(leaf.get("unit")), kind, named=True)
 
 
 # ------------------------------------------------------------------------------ text
@@ -110,23 +113,52 @@ def number(value: Any, digits: int = 6) -> str:
 
 
 def value_text(value: Any, digits: int = 6, longest: int = 4) -> str:
-    """A plain value: numbers to `digits`, lists whole up to `longest` entries, else as a summary."""
+    """A plain value: numbers to `digits`, lists and tables whole up to `longest` entries, else as a summary."""
     if isinstance(value, bool | float):
         return number(value, digits)
     if isinstance(value, list):
         return _list_text(value, digits, longest)
     if isinstance(value, Mapping):
-        return ", ".join(f"{line(name)}: {value_text(inner, digits, longest)}" for name, inner in value.items())
+        shown = [f"{line(name)}: {value_text(inner, digits, longest)}" for name, inner in value.items()]
+        return ", ".join(shown) if len(shown) <= longest else f"{len(shown)} entries: {', '.join(shown[:2])}, …"
     return line(value)
 
 
 def _list_text(values: Sequence[Any], digits: int, longest: int) -> str:
-    if len(values) <= longest:
-        return ", ".join(value_text(inner, digits, longest) for inner in values)
+    shape = _shape(values)
+    if len(shape) > 1 and math.prod(shape) > longest:
+        return _range_text(" by ".join(map(str, shape)), list(_flat(values)), digits)
+    if len(values) > longest and all(isinstance(inner, Mapping) for inner in values):
+        return f"{len(values)} rows of {', '.join(line(name) for name in values[0])}"
+    if len(values) > longest:
+        return _range_text(str(len(values)), values, digits)
+    return ", ".join(_inner_text(inner, digits, longest) for inner in values)
+
+
+def _inner_text(value: Any, digits: int, longest: int) -> str:
+    text = value_text(value, digits, longest)
+    return f"[{text}]" if isinstance(value, list) else text
+
+
+def _range_text(size: str, values: Sequence[Any], digits: int) -> str:
     numbers = [inner for inner in values if isinstance(inner, int | float)]
     if len(numbers) < len(values):
-        return f"{len(values)} values: {', '.join(value_text(inner, digits, longest) for inner in values[:2])}, …"
-    return f"{len(values)} values, {number(min(numbers), digits)} to {number(max(numbers), digits)}"
+        return f"{size} values: {', '.join(value_text(inner, digits) for inner in values[:2])}, …"
+    return f"{size} values, {number(min(numbers), digits)} to {number(max(numbers), digits)}"
+
+
+def _shape(values: Sequence[Any]) -> tuple[int, ...]:
+    """Of a table of equal rows, to any depth; of anything else its length."""
+    shapes = {_shape(inner) if isinstance(inner, list) else () for inner in values}
+    return (len(values), *(shapes.pop() if len(shapes) == 1 else ()))
+
+
+def _flat(values: Sequence[Any]) -> Iterator[Any]:
+    for inner in values:
+        if isinstance(inner, list):
+            yield from _flat(inner)
+        else:
+            yield inner
 
 
 def leaf_text(leaf: Any, digits: int = 6, longest: int = 4) -> str:
@@ -237,6 +269,11 @@ def status(dataset: Json) -> str:
 
 def title(dataset: Json) -> str:
     """What was typed, as `ascan mot01 0 10 20 0.1`; else the dataset's name."""
+    return as_typed(_whole_title(dataset))
+
+
+def _whole_title(dataset: Json) -> str:
+    """With the defaults that Sardana adds."""
     return _of_scan(dataset, "title") or line(dataset.get("datasetName"))
 
 
@@ -263,6 +300,26 @@ def stars(dataset: Json) -> str:
         return ""
     drawn = "★" * int(rated) + ("½" if rated % 1 else "")
     return drawn.ljust(MOST_STARS, "☆")
+
+
+# ------------------------------------------------------------------------------ keys
+
+
+def key_of(path: Iterable[str]) -> str:
+    """The key of a column of the metadata: `Machine/Ring current`, `/energy` for a value that is in no group.
+
+    It always has a `/`, and the key of a dataset's own field never has. A `/` in a name is `%2F`.
+    ValueError where a part is empty.
+    """
+    parts = [part.replace("%", "%25").replace("/", "%2F") for part in path]
+    if not parts or not all(parts):
+        raise ValueError(f"{'/'.join(parts)!r} is no path into the metadata: write GROUP/NAME, as Machine/Ring current")
+    return "/".join(parts) if len(parts) > 1 else f"/{parts[0]}"
+
+
+def path_of(key: str) -> tuple[str, ...]:
+    """The path into the metadata of such a key; empty for a dataset's own field."""
+    return tuple(unquote(part) for part in key.removeprefix("/").split("/")) if "/" in key else ()
 
 
 # --------------------------------------------------------------------------- columns
@@ -295,7 +352,7 @@ def default_columns() -> list[Column]:
             "Local time, with the date where it is not today's",
         ),
         _field("duration", "Duration", 10, duration_text, "creationTime", "endTime", kind=Kind.NUMBER),
-        _field("title", "Command", 26, title, "datasetName", "scientificMetadata.scan.title"),
+        Column("title", "Command", ("datasetName", "scientificMetadata.scan.title"), title, _whole_title, 26),
         _field("points", "Points", 6, points, "scientificMetadata.scan.points", kind=Kind.NUMBER),
         _field("sampleId", "Sample", 12, lambda dataset: line(dataset.get("sampleId"))),
         _field("proposalId", "Proposal", 9, lambda dataset: line(dataset.get("proposalId"))),
@@ -305,20 +362,52 @@ def default_columns() -> list[Column]:
     ]
 
 
+def column_of(key: str) -> Column:
+    """The column with this key: one of the usual ones, any field of the dataset, or a path into the metadata.
+
+    ValueError where it is no path.
+    """
+    if "/" in key:
+        return _metadata_column(key_of(path_of(key)))
+    return next((column for column in default_columns() if column.key == key), None) or _field_column(key)
+
+
+_TITLES = {"sourceFolder": "Folder", "creationLocation": "Beamline", "datasetName": "Name", "pid": "Pid"}
+_NUMBERS = frozenset({"size", "packedSize", "numberOfFiles", "numberOfFilesArchived"})
+
+
+def _field_column(key: str) -> Column:
+    """Of a dataset's own field, known or not: `ownerGroup` is Owner group."""
+    heading = _TITLES.get(key) or re.sub(r"(?<=[a-z])(?=[A-Z])", " ", line(key)).capitalize()
+    text, tip, kind, width = value_of(key), value_of(key, 64), Kind.TEXT, 16
+    if key.endswith(("Time", "At")):
+        text, tip, kind, width = (lambda dataset: clock(dataset.get(key))), time_of(key), Kind.NUMBER, 15
+    elif key in _NUMBERS:
+        kind, width = Kind.NUMBER, 10
+    return Column(key, heading, (key,), text, tip, max(width, len(heading)), kind)
+
+
+def value_of(key: str, longest: int = 4) -> Callable[[Json], str]:
+    return lambda dataset: value_text(dataset.get(key), longest=longest)
+
+
+def time_of(key: str) -> Callable[[Json], str]:
+    return lambda dataset: full_time(dataset.get(key))
+
+
 def metadata_column(path: str) -> Column:
-    """A column of one value of the metadata: `Machine/Ring current`.
+    """A column of one value of the metadata: `Machine/Ring current`; `/energy` or `energy` for one in no group.
 
     ValueError where the path has an empty part.
     """
-    parts = [part.strip() for part in path.split("/")]
-    if not all(parts):
-        raise ValueError(f"{path!r} is no path into the metadata: write GROUP/NAME, as Machine/Ring current")
-    return _metadata_column("/".join(parts))
+    return _metadata_column(key_of(unquote(part.strip()) for part in path.strip().removeprefix("/").split("/")))
 
 
-def _metadata_column(key: str, name: str = "", unit: str = "", named: bool = False) -> MetadataColumn:
-    path = tuple(key.split("/"))
-    heading = (name or path[-1]) + (f" ({unit})" if unit else "")
+def _metadata_column(
+    key: str, name: str = "", unit: str = "", kind: Kind = Kind.NUMBER, named: bool = False
+) -> MetadataColumn:
+    path = path_of(key)
+    heading = (name or line(path[-1])) + (f" ({unit})" if unit else "")
 
     def text(dataset: Json) -> str:
         leaf = leaf_at(dataset, path)
@@ -332,6 +421,7 @@ def _metadata_column(key: str, name: str = "", unit: str = "", named: bool = Fal
             return f"Could not be read: {line(leaf['error'])}"
         return text(dataset)
 
+    group = " / ".join(group_name(part) for part in path[:-1])
     return MetadataColumn(
         key,
         heading,
@@ -339,10 +429,16 @@ def _metadata_column(key: str, name: str = "", unit: str = "", named: bool = Fal
         text,
         tip,
         max(18, round(len(heading) * 0.9)),  # "396.982 → 396.953"; letters are narrower than digits
-        Kind.NUMBER,
-        " / ".join(path),
+        kind,
+        " / ".join(map(line, path)),
+        group,
         named,
     )
+
+
+def group_name(name: str) -> str:
+    """As people see it: the group of the scan itself is written small in the catalogue."""
+    return "Scan" if name == "scan" else line(name)
 
 
 def _metadata_fields(path: tuple[str, ...]) -> tuple[str, ...]:
@@ -415,7 +511,7 @@ def _group(metadata: Mapping[str, Any]) -> tuple[Entry, ...]:
 def _entry(name: str, inner: Any) -> Entry:
     if not is_leaf(inner):
         if isinstance(inner, Mapping):
-            return Entry("Scan" if name == "scan" else line(name), inside=_group(inner))
+            return Entry(group_name(name), inside=_group(inner))
         return Entry(line(name), value_text(inner, 15, 64))
     source = [line(inner.get("source")), full_time(inner.get("time"))]
     tip = "\n".join(text for text in source if text)

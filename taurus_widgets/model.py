@@ -15,6 +15,8 @@ from taurus_widgets.columns import Column, Json, Kind
 
 DATASET_ROLE = Qt.Qt.UserRole
 """The whole dataset of a row, for delegates and for the detail pane; None while it is not read yet."""
+COLUMN_ROLE = Qt.Qt.UserRole + 1
+"""The Column of a section of the header."""
 
 PROVISIONAL = "provisional"
 """A key of datasets that are not in the catalogue yet."""
@@ -330,14 +332,20 @@ class ScanModel(Qt.QAbstractTableModel):
                 self._columns[place] = column
                 self.headerDataChanged.emit(Qt.Qt.Horizontal, place, place)
 
-    def addColumn(self, column: Column, place: int) -> None:
-        """Nothing happens if there is one with its key."""
-        if any(column.key == other.key for other in self._columns):
-            return
-        self.beginInsertColumns(_NOWHERE, place, place)
-        self._columns.insert(place, column)
-        self.endInsertColumns()
-        self._learnNames(list(self._rows.values()))
+    def setColumns(self, columns: Iterable[Column]) -> None:
+        """Have these, one of each key. Those that are here stay where they are: the header knows how they are shown."""
+        wanted = {column.key: column for column in columns}
+        for place in reversed(range(len(self._columns))):
+            if wanted.pop(self._columns[place].key, None) is None:
+                self.beginRemoveColumns(_NOWHERE, place, place)
+                del self._columns[place]
+                self.endRemoveColumns()
+        if wanted:
+            count = len(self._columns)
+            self.beginInsertColumns(_NOWHERE, count, count + len(wanted) - 1)
+            self._columns += wanted.values()
+            self.endInsertColumns()
+            self._learnNames(list(self._rows.values()))
 
     def tick(self) -> None:
         """Once a second: what runs has run for longer; at midnight no row is of today any more."""
@@ -400,6 +408,8 @@ class ScanModel(Qt.QAbstractTableModel):
             return int(_ALIGNMENT.get(column.kind, Qt.Qt.AlignLeft) | Qt.Qt.AlignVCenter)
         if role == Qt.Qt.ToolTipRole:
             return tooltip(column.hint or column.title)
+        if role == COLUMN_ROLE:
+            return column
         return None
 
 

@@ -6,6 +6,7 @@ Each status has a shape of its own; the colours (after Okabe and Ito) only help.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
@@ -13,7 +14,7 @@ from functools import cache
 from taurus.external.qt import Qt
 
 from taurus_widgets import columns as cols
-from taurus_widgets.model import DATASET_ROLE
+from taurus_widgets.model import COLUMN_ROLE, DATASET_ROLE
 
 
 @dataclass(frozen=True)
@@ -225,6 +226,9 @@ def drawUnread(painter: Qt.QPainter, cell: Qt.QStyleOptionViewItem, area: Qt.QRe
 class CellDelegate(Qt.QStyledItemDelegate):
     """One line of text, with room at both sides. The other delegates draw something before it."""
 
+    signs = 0.0
+    """How many of the text's height are drawn beside it."""
+
     def paint(self, painter: Qt.QPainter, option: Qt.QStyleOptionViewItem, index: Qt.QModelIndex) -> None:
         cell = Qt.QStyleOptionViewItem(option)
         self.initStyleOption(cell, index)
@@ -237,6 +241,13 @@ class CellDelegate(Qt.QStyledItemDelegate):
             drawUnread(painter, cell, area)
         else:
             self.drawContent(painter, cell, area, index)
+
+    def sizeHint(self, option: Qt.QStyleOptionViewItem, index: Qt.QModelIndex) -> Qt.QSize:
+        """Of the text with that room, and of a sign or stars, where a column has them."""
+        metrics = option.fontMetrics
+        return super().sizeHint(option, index) + Qt.QSize(
+            2 * padding(metrics) + round(self.signs * metrics.height()), 0
+        )
 
     def drawContent(
         self, painter: Qt.QPainter, cell: Qt.QStyleOptionViewItem, area: Qt.QRect, index: Qt.QModelIndex
@@ -251,6 +262,8 @@ class CellDelegate(Qt.QStyledItemDelegate):
 
 class StatusDelegate(CellDelegate):
     """The sign, then the word; the word of the usual end is quieter than the others."""
+
+    signs = 1.5
 
     def drawContent(
         self, painter: Qt.QPainter, cell: Qt.QStyleOptionViewItem, area: Qt.QRect, index: Qt.QModelIndex
@@ -273,6 +286,32 @@ class RatingDelegate(CellDelegate):
         side = cell.fontMetrics.ascent() * 1.1
         place = Qt.QRectF(area.x(), Qt.QRectF(area).center().y() - side / 2, side, side)
         drawStars(painter, place, cols.rating(index.data(DATASET_ROLE)), colours(cell.palette))
+
+
+class NumberDelegate(CellDelegate):
+    """Numbers whose decimal signs stand below each other."""
+
+    def __init__(self, parent: Qt.QWidget) -> None:
+        super().__init__(parent)
+        self._decimals: dict[str, int] = {}
+
+    def drawContent(
+        self, painter: Qt.QPainter, cell: Qt.QStyleOptionViewItem, area: Qt.QRect, index: Qt.QModelIndex
+    ) -> None:
+        if _PLAIN_NUMBER.fullmatch(cell.text):
+            key = index.model().headerData(index.column(), Qt.Qt.Horizontal, COLUMN_ROLE).key
+            own = len(cell.text.partition(".")[2])
+            if own > self._decimals.get(key, 0):
+                self._decimals[key] = own
+                Qt.QTimer.singleShot(0, cell.widget.viewport().update)  # rows that are drawn already
+            missing = self._decimals.get(key, 0) - own
+            room = "0" * missing + ("" if own or not missing else ".")
+            free = area.width() - cell.fontMetrics.horizontalAdvance(cell.text)
+            area.setRight(area.right() - max(0, min(cell.fontMetrics.horizontalAdvance(room), free)))
+        super().drawContent(painter, cell, area, index)
+
+
+_PLAIN_NUMBER = re.compile(r"-?\d+(\.\d+)?")
 
 
 def padding(metrics: Qt.QFontMetrics) -> int:

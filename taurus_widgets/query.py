@@ -36,6 +36,8 @@ class Relation(enum.Enum):
     GREATER = ">"
     AT_LEAST = ">="
     CONTAINS = "~"
+    HAS = "has"
+    """One of the names in a text as `mot01, mot02` is exactly this one."""
 
 
 @dataclass(frozen=True)
@@ -205,6 +207,9 @@ def _text_test(relation: Relation, value: str) -> Json:
         return {"$nin": [value], "$exists": True}  # what has no such value at all is not different
     if relation is Relation.CONTAINS:
         return {"$regex": _pattern(value), "$options": "i"}
+    if relation is Relation.HAS:
+        name = _pattern(value)
+        return {"$regex": f"^{name}$|^{name},|, {name}$|, {name},"}
     raise ValueError(f"a text is not {relation.value} another")
 
 

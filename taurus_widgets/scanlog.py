@@ -12,8 +12,10 @@ from taurus.qt.qtgui.container import TaurusWidget
 
 from ingest.scicat import SciCat
 from taurus_widgets import columns as cols
+from taurus_widgets.arranging import Columns
 from taurus_widgets.calls import Calls
 from taurus_widgets.details import DetailPane
+from taurus_widgets.filterbar import Filters
 from taurus_widgets.loader import Loader
 from taurus_widgets.model import ScanModel, tooltip
 from taurus_widgets.pages import Pages, Top
@@ -95,7 +97,7 @@ class StatusBar(Qt.QWidget):
         self.news.setVisible(count > 0)
 
 
-PARTS: tuple[type[Qt.QObject], ...] = (Sorting,)
+PARTS: tuple[type[Qt.QObject], ...] = (Columns, Filters, Sorting)
 """What the scan log can do beyond showing rows, one module each: made with the log, and in its `parts` by name."""
 
 
@@ -246,10 +248,19 @@ class ScanLog(TaurusWidget):
         places = [header.logicalIndex(place) for place in range(header.count())]
         return [self.scans.columns[place] for place in places if not header.isSectionHidden(place)]
 
-    def addColumn(self, path: str) -> None:
-        """A further column of a value of the metadata, as `Machine/Ring current`. ValueError for a wrong path."""
-        comment = len(self.scans.columns) - 1
-        self.scans.addColumn(cols.metadata_column(path), comment)
+    def setColumns(self, columns: Iterable[cols.Column]) -> None:
+        """Show these, in this order."""
+        wanted = list(columns)
+        before = set(cols.fields_of(self.scans.columns))
+        self.scans.setColumns(wanted)
+        header, keys = self.table.horizontalHeader(), [column.key for column in self.scans.columns]
+        for place, column in enumerate(wanted):
+            header.moveSection(header.visualIndex(keys.index(column.key)), place)
+        if not before.issuperset(cols.fields_of(self.scans.columns)):
+            self._readFields()
+
+    def _readFields(self) -> None:
+        """The rows that are here, and all that follow, with what the columns need now."""
         pages, shown = self._pages(), self.loader.pages
         if self._poller is None or pages is None:
             return
@@ -258,6 +269,15 @@ class ScanLog(TaurusWidget):
             self.loader.change(pages)
         else:
             self._poller.show(pages)
+
+    def addColumn(self, path: str) -> None:
+        """A further column of a value of the metadata, as `Machine/Ring current`, before the last.
+
+        Nothing happens if it is there. ValueError for a wrong path.
+        """
+        shown, column = self.shownColumns(), cols.metadata_column(path)
+        if column.key not in [other.key for other in shown]:
+            self.setColumns([*shown[:-1], column, shown[-1]])
 
     # ---------------------------------------------------------------------- events
 

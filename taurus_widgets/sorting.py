@@ -31,6 +31,7 @@ class Sorting(Qt.QObject):
         log.table.headerClicked.connect(lambda place: self.sortBy(log.scans.columns[place]))
         log.queryChanged.connect(self._show)
         log.scans.columnsInserted.connect(lambda: self._show(log.query))
+        log.scans.columnsRemoved.connect(lambda: self._show(log.query))
         self._show(log.query)
 
     def sortBy(self, column: Column) -> None:

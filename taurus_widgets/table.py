@@ -2,11 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from taurus.external.qt import Qt
 
 from taurus_widgets.columns import Column, Kind
+from taurus_widgets.header import LogHeader
 from taurus_widgets.model import ScanModel
-from taurus_widgets.painting import CellDelegate, RatingDelegate, StatusDelegate, headerStyle, padding, quietSelection
+from taurus_widgets.painting import (
+    CellDelegate,
+    NumberDelegate,
+    RatingDelegate,
+    StatusDelegate,
+    padding,
+    quietSelection,
+)
 
 
 class LogTable(Qt.QTableView):
@@ -16,14 +26,19 @@ class LogTable(Qt.QTableView):
     """How many rows have come in above what is shown."""
     drawn = Qt.Signal()
     """There may be other rows on the screen."""
+    widthChosen = Qt.Signal()
+    """Somebody has made a column wider or narrower."""
     headerClicked = Qt.Signal(int)
     """A column's header: its number in the model."""
 
     def __init__(self, model: ScanModel, parent: Qt.QWidget | None = None) -> None:
         super().__init__(parent)
+        self.setHorizontalHeader(LogHeader(self))
         self.setModel(model)
         self._scans = model
         self._unseen = 0
+        self._widths: dict[str, int] = {}  # by key, where somebody chose one
+        self._fitting = False
         self.setSelectionBehavior(self.SelectRows)
         self.setSelectionMode(self.ExtendedSelection)
         self.setEditTriggers(self.NoEditTriggers)
@@ -39,28 +54,23 @@ class LogTable(Qt.QTableView):
         rows.setSectionResizeMode(rows.Fixed)
         rows.setMinimumSectionSize(1)
         rows.setDefaultSectionSize(round(self.fontMetrics().height() * 1.45))
-        self._dress(self.horizontalHeader())
+        header = self.horizontalHeader()
+        header.sectionResized.connect(self._resized)
+        header.sectionClicked.connect(self.headerClicked)
         self._cells = CellDelegate(self)
-        self._delegates = {Kind.STATUS: StatusDelegate(self), Kind.RATING: RatingDelegate(self)}
+        self._delegates = {
+            Kind.STATUS: StatusDelegate(self),
+            Kind.RATING: RatingDelegate(self),
+            Kind.NUMBER: NumberDelegate(self),
+        }
         self.setItemDelegate(self._cells)
         self.setPalette(quietSelection(self.palette()))
         self._fitColumns(0, model.columnCount() - 1)
         model.columnsInserted.connect(lambda _, first, last: self._fitColumns(first, last))
+        model.columnsRemoved.connect(lambda: self._fitColumns(0, -1))
         model.headerDataChanged.connect(lambda _, first, last: self._fitColumns(first, last))
         model.rowsRemoved.connect(self._rowsRemoved)
         self.verticalScrollBar().valueChanged.connect(self._seen)
-
-    def setHorizontalHeader(self, header: Qt.QHeaderView) -> None:
-        super().setHorizontalHeader(header)
-        self._dress(header)
-
-    def _dress(self, header: Qt.QHeaderView) -> None:
-        header.setHighlightSections(False)
-        header.setSectionsMovable(True)
-        header.setSectionsClickable(True)
-        header.setMinimumSectionSize(4 * padding(self.fontMetrics()))
-        header.setStyleSheet(headerStyle(self.fontMetrics()))
-        header.sectionClicked.connect(self.headerClicked)
 
     def setDelegate(self, kind: Kind, delegate: Qt.QAbstractItemDelegate) -> None:
         """Draw, and edit, the columns of this kind with it."""
@@ -69,13 +79,35 @@ class LogTable(Qt.QTableView):
             if column.kind is kind:
                 self.setItemDelegateForColumn(place, delegate)
 
+    def chosenWidths(self) -> dict[str, float]:
+        """By key, in digits of the table's font, where somebody chose one."""
+        digit = self.fontMetrics().horizontalAdvance("0")
+        return {key: width / digit for key, width in self._widths.items()}
+
+    def setChosenWidths(self, widths: Mapping[str, float]) -> None:
+        """All others get their usual one."""
+        digit = self.fontMetrics().horizontalAdvance("0")
+        self._widths = {key: round(width * digit) for key, width in widths.items()}
+        self._fitColumns(0, len(self._scans.columns) - 1)
+
+    def fitWidths(self) -> None:
+        """All columns as wide as what is on the screen, as somebody's choice."""
+        self.resizeColumnsToContents()
+
     def _fitColumns(self, first: int, last: int) -> None:
-        """Give these their usual width; what the user chose for others stays."""
+        """Give these their width: the usual one, where nobody chose another."""
+        self._fitting = True
         for place, column in enumerate(self._scans.columns):
             self.setItemDelegateForColumn(place, self._delegates.get(column.kind))
             if first <= place <= last:
-                self.setColumnWidth(place, self._width(column))
+                self.setColumnWidth(place, self._widths.get(column.key) or self._width(column))
+        self._fitting = False
         self._fillWidth()
+
+    def _resized(self, place: int, before: int, width: int) -> None:
+        if not self._fitting:
+            self._widths[self._scans.columns[place].key] = width
+            self.widthChosen.emit()
 
     def _width(self, column: Column) -> int:
         return int(self.fontMetrics().horizontalAdvance("0") * column.width) + 2 * padding(self.fontMetrics())
@@ -84,8 +116,13 @@ class LogTable(Qt.QTableView):
         """The last column takes the room that is left. Qt's own stretching would squeeze it to nothing."""
         header = self.horizontalHeader()
         last = header.logicalIndex(header.count() - 1)
+        if last < 0:
+            return
+        column = self._scans.columns[last]
         room = self.viewport().width() - header.length() + header.sectionSize(last)
-        self.setColumnWidth(last, max(room, self._width(self._scans.columns[last])))
+        self._fitting = True
+        self.setColumnWidth(last, max(room, self._widths.get(column.key) or self._width(column)))
+        self._fitting = False
 
     def resizeEvent(self, event: Qt.QResizeEvent) -> None:
         super().resizeEvent(event)

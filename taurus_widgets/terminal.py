@@ -18,6 +18,9 @@ from taurus_widgets.query import Query
 PIPED_WIDTH = 160
 """Characters of a line that goes to a file and not to a terminal."""
 
+LEFT_OUT_FIRST = ("numberOfFiles", "proposalId", "points", "sampleId", "duration", "creationTime")
+"""Columns that a narrow terminal does without, in this order: never the rating and the comment, which people wrote."""
+
 SHORTEST = 8
 """Characters that are left of a text in a narrow terminal."""
 
@@ -48,7 +51,7 @@ def make_console() -> Console:
 
 
 def table(datasets: Sequence[Json], columns: Sequence[Column], width: int = PIPED_WIDTH) -> Table:
-    """At most so many characters wide: long texts are cut, and then the last columns left out, which is said.
+    """At most so many characters wide: long texts are cut, and some columns left out, which is said.
 
     Columns that are empty in all rows are left out, too: a terminal has no room to spare.
     """
@@ -57,7 +60,8 @@ def table(datasets: Sequence[Json], columns: Sequence[Column], width: int = PIPE
     rows = [[_cell(column, dataset) for column in columns] for dataset in datasets]
     filled = [place for place in range(len(columns)) if not rows or any(row[place].plain for row in rows)]
     natural = {place: max(len(columns[place].title), *(row[place].cell_len for row in rows), 0) for place in filled}
-    widths = _fitted(natural, {place for place in filled if columns[place].kind is Kind.TEXT}, width)
+    spare = [place for key in LEFT_OUT_FIRST for place in filled if columns[place].key == key]
+    widths = _fitted(natural, {place for place in filled if columns[place].kind is Kind.TEXT}, width, spare)
     shown = Table(box=SIMPLE_HEAD, header_style="bold", pad_edge=False, show_edge=False)
     for place in widths:
         right = columns[place].kind is Kind.NUMBER
@@ -76,11 +80,14 @@ def table(datasets: Sequence[Json], columns: Sequence[Column], width: int = PIPE
     return shown
 
 
-def _fitted(natural: dict[int, int], texts: set[int], width: int) -> dict[int, int]:
-    """The widths by column. Only texts are cut: half a number would be a wrong number."""
-    widths = dict(natural)
+def _fitted(natural: dict[int, int], texts: set[int], width: int, spare: Sequence[int]) -> dict[int, int]:
+    """The widths by column. Only texts are cut: half a number would be a wrong number.
+
+    `spare` are left out first, and then the last ones.
+    """
+    widths, spare = dict(natural), list(spare)
     while len(widths) > 1 and _total({place: _shortest(place, widths, texts) for place in widths}) > width:
-        widths.popitem()
+        del widths[spare.pop(0) if spare else max(widths)]
     while _total(widths) > width:
         longest = max(texts & set(widths), key=lambda place: widths[place], default=None)
         if longest is None:

@@ -43,6 +43,13 @@ def proposal() -> str:
     return f"P-{time.time_ns() % 10**8:08d}"
 
 
+@pytest.fixture(autouse=True)
+def settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Where the scan log keeps what its user has arranged."""
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
+    return tmp_path / "config" / "scizoo" / "scanlog.json"
+
+
 @pytest.fixture
 def scanLog(qtbot: QtBot) -> Iterator[ScanLog]:
     log = ScanLog()

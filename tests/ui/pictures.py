@@ -23,6 +23,7 @@ from scifish.message import iso
 from taurus_widgets.application import makeApplication
 from taurus_widgets.scanlog import ScanLog
 from tests.catalogue import INGESTOR, start_catalogue
+from tests.ui.arranging_pictures import draw
 from tests.ui.made_up import Json, scan
 
 LARGE = (1280, 800)
@@ -79,6 +80,7 @@ def main(folder: Path) -> None:
     for theme in ("light", "dark"):
         app = makeApplication(dark=theme == "dark")
         with tempfile.TemporaryDirectory() as state, Processes(Path(state) / "logs") as processes:
+            os.environ["XDG_CONFIG_HOME"] = f"{state}/config"  # nobody's own columns
             _draw_all(processes, Path(state) / "catalogue", folder, theme)
     del app  # it must live as long as there are widgets
     print(f"The pictures are in {folder}")
@@ -95,7 +97,7 @@ def _draw_all(processes: Processes, state: Path, folder: Path, theme: str) -> No
         files = [{"path": f"eiger-{number}.h5", "size": 10**6, "time": iso(now)} for number in range(3)]
         scicat.add_files(dataset["pid"], files)
 
-    def picture(log: ScanLog, name: str) -> None:
+    def picture(log: Qt.QWidget, name: str) -> None:
         wait_until(lambda: False, seconds=0.2)  # so that all that is to be drawn has been
         drawn = log.grab().toImage().convertToFormat(Qt.QImage.Format_RGB888)
         drawn.save(str(folder / f"scanlog-{name}-{theme}.png"), "PNG", 0)  # 0: the smallest file
@@ -115,6 +117,7 @@ def _draw_all(processes: Processes, state: Path, folder: Path, theme: str) -> No
         log.table.selectRow(2)
         wait_until(lambda: log.details.tree.topLevelItemCount() > 0)
         picture(log, "panel-details")
+    draw(lambda width, height: opened(scicat, width, height), picture, wait_until)
     with opened(scicat, *PANEL) as log:
         log.table.verticalScrollBar().setValue(7)
         count = log.scans.rowCount()

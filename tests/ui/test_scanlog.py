@@ -126,7 +126,7 @@ class TestLive:
         scanLog.addColumn("Sample environment/Pressure")
         qtbot.waitUntil(lambda: text(scanLog, 0, "Pressure") == "not read", timeout=10_000)
         assert text(scanLog, 0, "Ring current (mA)") == "500.12"
-        assert scanLog.scans.columns[-1].key == "comment"
+        assert scanLog.shownColumns()[-1].key == "comment"
 
 
 class TestNothingMoves:

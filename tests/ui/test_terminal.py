@@ -32,4 +32,27 @@ def test_a_narrow_terminal_says_what_it_has_no_room_for() -> None:
     lines = printed(60)
     assert max(map(len, lines)) <= 60
     assert "4711" in lines[2]
-    assert "Comment" in " ".join(lines[3:])
+    assert "Duration" in " ".join(lines[3:])
+
+
+def test_a_terminal_of_80_characters_shows_what_people_wrote() -> None:
+    datasets = [
+        scan(
+            4711,
+            time.time() - 60,
+            "mesh mot01 0 1 10 mot02 0 1 10 0.1 False None",
+            comment="good one",
+            dataQualityMetrics=2.5,
+            sampleId="lysozyme-3",
+            numberOfFiles=3,
+        )
+    ]
+    output = io.StringIO()
+    Console(file=output, width=80).print(table(datasets, cols.default_columns(), 80))
+    lines = output.getvalue().splitlines()
+    assert max(map(len, lines)) <= 80
+    assert "★★½" in lines[2]
+    assert "good one" in lines[2]
+    assert "False" not in lines[2]
+    assert "None" not in lines[2]
+    assert "No room for: " in " ".join(lines[3:])

@@ -183,3 +183,90 @@ class TestFields:
         fields = cols.fields_of([*cols.default_columns(), cols.metadata_column("scan")])
         assert "scientificMetadata.scan" in fields
         assert "scientificMetadata.scan.status" not in fields
+
+
+class TestKeys:
+    @pytest.mark.parametrize(
+        ("typed", "path"),
+        [
+            ("Machine/Ring current", ("Machine", "Ring current")),
+            (" Machine / Ring current ", ("Machine", "Ring current")),
+            ("energy", ("energy",)),
+            ("/energy", ("energy",)),
+            ("Machine %2F Ring/x", ("Machine / Ring", "x")),
+            ("Yield/50%", ("Yield", "50%")),
+        ],
+    )
+    def test_a_typed_path(self, typed: str, path: tuple[str, ...]) -> None:
+        column = cols.metadata_column(typed)
+        assert column.path == path
+        assert cols.column_of(column.key).path == path
+
+    @given(st.lists(st.text(min_size=1), min_size=1, max_size=4))
+    def test_any_path_has_a_key_of_its_own(self, path: list[str]) -> None:
+        key = cols.key_of(path)
+        assert "/" in key
+        assert cols.path_of(key) == tuple(path)
+
+    @given(st.text(alphabet=st.characters(exclude_characters="/", exclude_categories=["Cs"]), min_size=1))
+    def test_any_other_key_is_a_field(self, key: str) -> None:
+        assert cols.column_of(key).path == ()
+        assert key in cols.column_of(key).fields or key in {column.key for column in cols.default_columns()}
+
+
+class TestAnyField:
+    DATASET: Json = {
+        "ownerGroup": "20250001-group",
+        "updatedAt": "2001-02-03T04:05:06.000Z",
+        "keywords": ["SAXS", "protein"],
+        "datasetlifecycle": {"archivable": True, "id": 3, "a": 1, "b": 2, "c": 3},
+        "size": 12345,
+    }
+
+    @pytest.mark.parametrize(
+        ("key", "title", "text", "kind"),
+        [
+            ("ownerGroup", "Owner group", "20250001-group", cols.Kind.TEXT),
+            ("keywords", "Keywords", "SAXS, protein", cols.Kind.TEXT),
+            ("datasetlifecycle", "Datasetlifecycle", "5 entries: archivable: true, id: 3, …", cols.Kind.TEXT),
+            ("size", "Size", "12345", cols.Kind.NUMBER),
+            ("notThere", "Not there", "", cols.Kind.TEXT),
+        ],
+    )
+    def test_any_field_can_be_a_column(self, key: str, title: str, text: str, kind: cols.Kind) -> None:
+        column = cols.column_of(key)
+        assert (column.title, column.text(self.DATASET), column.kind) == (title, text, kind)
+
+    def test_times_are_local(self) -> None:
+        column = cols.column_of("updatedAt")
+        assert "2001" in column.text(self.DATASET)
+        assert column.tip(self.DATASET).startswith("2001-02-0")
+
+    def test_the_usual_ones_are_themselves(self) -> None:
+        assert [cols.column_of(column.key).title for column in cols.default_columns()] == [
+            column.title for column in cols.default_columns()
+        ]
+
+
+class TestTables:
+    @pytest.mark.parametrize(
+        ("value", "text"),
+        [
+            ([[1, 2, 3], [4, 5, 6.5]], "2 by 3 values, 1 to 6.5"),
+            ([[1, 2], [3, 4]], "[1, 2], [3, 4]"),
+            ([[1, 2, 3, 4, 5], [1]], "[5 values, 1 to 5], [1]"),
+            ([["a", "b", "c"], ["d", "e", "f"]], "2 by 3 values: a, b, …"),
+            ([{"x": 1, "y": 2}] * 5, "5 rows of x, y"),
+            ({"x": [1, 2, 3, 4, 5], "y": [0.5]}, "x: 5 values, 1 to 5, y: 0.5"),
+            ([[[0] * 4] * 3] * 2, "2 by 3 by 4 values, 0 to 0"),
+            ([[], []], "[], []"),
+        ],
+    )
+    def test_a_table_is_a_summary(self, value: object, text: str) -> None:
+        assert cols.value_text(value) == text
+
+    def test_a_text_is_at_the_left_and_a_number_at_the_right(self) -> None:
+        column = cols.metadata_column("Machine/Ring current")
+        assert column.named_by(with_leaf(value="open", unit="")).kind is cols.Kind.TEXT
+        assert column.named_by(with_leaf(value=1.5, unit="mA")).kind is cols.Kind.NUMBER
+        assert column.named_by(with_leaf(value=1.5, unit="mA")).group == "Machine"

@@ -1,0 +1,164 @@
+"""What the catalogue really has: the fields and values that columns and filters can be made of.
+
+No Qt here. It is made for a thread: reading may take as long as the catalogue takes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+from urllib.parse import unquote
+
+from ingest.scicat import SciCat, SciCatError
+from scifish.message import is_leaf
+from taurus_widgets.columns import (
+    Column,
+    Json,
+    column_of,
+    default_columns,
+    group_name,
+    key_of,
+    leaf_text,
+    line,
+    path_of,
+)
+from taurus_widgets.conditions import Known
+
+NEWEST = 40
+"""Datasets that are looked at whole."""
+
+KEYS_OF = 400
+"""Datasets whose names alone are asked for, by SciCat's metadataKeys: it answers a hundred names at most."""
+
+_INTERNAL = frozenset({"_id", "__v", "id", "scientificMetadata"})
+
+
+@dataclass(frozen=True)
+class Found:
+    """One field or value: what its column is called, and one of its values as an example."""
+
+    key: str
+    group: str
+    name: str
+    unit: str = ""
+    example: str = ""
+    numeric: bool | None = None
+
+    @property
+    def known(self) -> Known:
+        return Known(self.key, self.name, self.unit, self.numeric)
+
+    @property
+    def words(self) -> str:
+        """What a search looks in."""
+        return f"{self.group} {self.name} {self.unit} {' '.join(path_of(self.key)) or self.key}".casefold()
+
+
+@dataclass(frozen=True)
+class Catalogue:
+    """What there is, by key, group by group; and where it was measured, "" where that is several places."""
+
+    found: Mapping[str, Found] = field(default_factory=dict)
+    beamline: str = ""
+
+    def with_keys(self, keys: Iterable[str]) -> Catalogue:
+        """With what `metadata_keys` has found beside it."""
+        more = {found.key: found for found in map(_by_name, keys) if found is not None}
+        seen = {".".join(path_of(key)) for key in self.found}
+        fresh = {key: found for key, found in more.items() if ".".join(path_of(key)) not in seen}
+        return Catalogue({**self.found, **fresh}, self.beamline)
+
+
+USUAL = "Dataset"
+"""The group of a dataset's own fields."""
+
+
+def usual() -> Catalogue:
+    """What is there before anybody has looked."""
+    return Catalogue({column.key: _of_column(column) for column in default_columns()})
+
+
+def look(scicat: SciCat, proposal: str = "") -> Catalogue:
+    """What the newest datasets have. Raises SciCatError."""
+    datasets = scicat.datasets({"proposalId": proposal} if proposal else None, None, "creationTime:desc", NEWEST)
+    if not isinstance(datasets, list):
+        raise SciCatError("GET /api/v3/datasets", 200, "the answer is no list of datasets")
+    return gathered([dataset for dataset in datasets if isinstance(dataset, dict)])
+
+
+def metadata_keys(scicat: SciCat, proposal: str = "", containing: str = "") -> list[str]:
+    """Dotted paths that contain a text, as SciCat's `metadataKeys` says them. Raises SciCatError."""
+    fields: Json = {"proposalIds": [proposal]} if proposal else {}
+    if containing:
+        fields["metadataKey"] = containing
+    limits = {"limit": KEYS_OF, "skip": 0, "order": "creationTime:desc"}
+    answer = scicat.call("GET", "/api/v3/datasets/metadataKeys", params={"fields": fields, "limits": limits})
+    return [key for key in answer if isinstance(key, str)] if isinstance(answer, list) else []
+
+
+def gathered(datasets: Sequence[Json]) -> Catalogue:
+    """What these datasets have, the first one's names first."""
+    first = datasets[0] if datasets else {}
+    found = {column.key: _of_column(column, column.text(first)) for column in default_columns()}
+    for dataset in datasets:
+        for key, value in dataset.items():
+            if key not in found and key not in _INTERNAL and "/" not in key:
+                found[key] = _of_column(column_of(key), column_of(key).text(dataset), value)
+    for dataset in datasets:
+        _gather(dataset.get("scientificMetadata"), (), found)
+    places = {line(dataset.get("creationLocation")) for dataset in datasets}
+    return Catalogue(found, places.pop() if len(places) == 1 else "")
+
+
+def _gather(group: Any, above: tuple[str, ...], found: dict[str, Found]) -> None:
+    if not isinstance(group, Mapping):
+        return
+    for name, inner in group.items():
+        path = (*above, str(name))
+        if not all(path):
+            continue
+        if isinstance(inner, Mapping) and not (is_leaf(inner) or {"value", "unit"} <= inner.keys()):
+            _gather(inner, path, found)
+            continue
+        key = key_of(path)
+        # A value that could not be read says neither unit nor kind: a later one may.
+        if key not in found or (found[key].numeric is None and not found[key].unit):
+            found[key] = _of_leaf(path, inner)
+
+
+def _of_leaf(path: Sequence[str], leaf: Any) -> Found:
+    inner: Mapping[str, Any] = leaf if isinstance(leaf, Mapping) else {"value": leaf}
+    value = inner.get("value")
+    return Found(
+        key_of(path),
+        " / ".join(map(group_name, path[:-1])),
+        line(inner.get("human_name")) or line(path[-1]),
+        line(inner.get("unit")),
+        leaf_text(leaf),
+        _numeric(value),
+    )
+
+
+def _of_column(column: Column, example: str = "", value: Any = None) -> Found:
+    return Found(column.key, USUAL, column.title, example=example, numeric=_numeric(value))
+
+
+def _numeric(value: Any) -> bool | None:
+    if isinstance(value, str):
+        return False
+    return True if isinstance(value, int | float) and not isinstance(value, bool) else None
+
+
+def _by_name(key: str) -> Found | None:
+    """Of a dotted path. Which dots belong to a name is not said, so what rows have goes first."""
+    path = [unquote(part) for part in key.split(".")]
+    return _of_leaf(path, None) if all(path) else None
+
+
+def proposals(scicat: SciCat) -> list[str]:
+    """Those that have datasets, the last ones first. Raises SciCatError."""
+    answer = scicat.call("GET", "/api/v3/datasets/fullfacet", params={"fields": {}, "facets": ["proposalIds"]})
+    counted = answer[0].get("proposalIds") if isinstance(answer, list) and answer else None
+    found = [one.get("_id") for one in counted or [] if isinstance(one, dict)]
+    return sorted({line(name) for name in found if isinstance(name, str) and name}, reverse=True)

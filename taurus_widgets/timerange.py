@@ -1,0 +1,79 @@
+"""Which scans by their start: of the last hours, of today, of this visit, from one time to another.
+
+No Qt here. A range is kept as people chose it, since today is another day tomorrow.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import enum
+import re
+from dataclasses import dataclass
+
+HOURS = dt.timedelta(hours=8)
+"""A shift."""
+
+
+class Span(enum.Enum):
+    """What can be chosen."""
+
+    ALL = "All times"
+    LAST_HOURS = "Last 8 hours"
+    TODAY = "Today"
+    VISIT = "This visit"
+    FROM_TO = "From \u2013 to\u2026"
+
+
+@dataclass(frozen=True)
+class TimeRange:
+    """`begin` and `end` are of FROM_TO, in local time with a zone; either may be open. `visit` is of VISIT."""
+
+    span: Span = Span.ALL
+    begin: dt.datetime | None = None
+    end: dt.datetime | None = None
+    visit: str = ""
+
+    def times(self, now: dt.datetime) -> tuple[dt.datetime | None, dt.datetime | None]:
+        """From when (included) to when (not included) a scan has started. `now` has a zone."""
+        if self.span is Span.LAST_HOURS:
+            return now - HOURS, None
+        if self.span is Span.TODAY:
+            return _midnight(now.date()), None
+        if self.span is Span.VISIT:
+            day = day_of(self.visit)
+            return (_midnight(day) if day else None), None
+        return (self.begin, self.end) if self.span is Span.FROM_TO else (None, None)
+
+    @property
+    def folder(self) -> str:
+        """Of a visit whose name is no day: what is in the folder of its data."""
+        return self.visit if self.span is Span.VISIT and day_of(self.visit) is None else ""
+
+    @property
+    def moves(self) -> bool:
+        """Whether its times are others later on."""
+        return self.span in (Span.LAST_HOURS, Span.TODAY)
+
+    @property
+    def text(self) -> str:
+        if self.span is Span.VISIT:
+            return f"Visit {self.visit}"
+        if self.span is not Span.FROM_TO:
+            return self.span.value
+        begin, end = (f"{time:%Y-%m-%d %H:%M}" if time else "" for time in (self.begin, self.end))
+        if begin and end:
+            return f"{begin} to {end}"
+        return f"since {begin}" if begin else f"until {end}"
+
+
+def day_of(visit: str) -> dt.date | None:
+    """The day that PathFixer's visits are called by, as 20261123; None for another name."""
+    found = re.match(r"(\d{4})-?(\d{2})-?(\d{2})(?!\d)", visit)
+    try:
+        return dt.date(*map(int, found.groups())) if found else None
+    except ValueError:
+        return None
+
+
+def _midnight(day: dt.date) -> dt.datetime:
+    return dt.datetime.combine(day, dt.time()).astimezone()

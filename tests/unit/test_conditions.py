@@ -1,0 +1,138 @@
+"""What is typed to find datasets, and what is said of what cannot be understood."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from scifish.units import readable
+from taurus_widgets.columns import path_of
+from taurus_widgets.conditions import ConditionError, Known, Typed, is_condition, parse
+from taurus_widgets.query import Condition, Relation, metadata_field
+
+KNOWN = (
+    Known("Optics/Energy", "Energy", "keV", True),
+    Known("Optics/Slit gap", "Slit gap", "mm", True),
+    Known("Sample environment/Temperature", "Temperature", "K", True),
+    Known("Cryo/Temperature", "Temperature", "K", True),
+    Known("Sample environment/Cell", "Cell", "°C", True),
+    Known("Optics/Shutter", "Shutter", "", False),
+    Known("Machine/Rate", "Rate", "counts", True),
+    Known("/mode", "mode"),
+)
+
+
+def one(text: str) -> Condition:
+    (found,) = parse(text, KNOWN)
+    return found.condition
+
+
+def field(key: str) -> str:
+    return metadata_field(path_of(key)) if "/" in key else key
+
+
+def mistake(text: str) -> tuple[str, str]:
+    """What is said, and the part of the text that it is said of."""
+    with pytest.raises(ConditionError) as error:
+        parse(text, KNOWN)
+    return str(error.value), text[error.value.begin : error.value.end]
+
+
+class TestGood:
+    @pytest.mark.parametrize(
+        ("text", "key", "relation", "value", "unit"),
+        [
+            ("motor = mot01", "scan/motors", Relation.HAS, "mot01", ""),
+            ("Motors=mot01", "scan/motors", Relation.HAS, "mot01", ""),
+            ("detector ~ eig", "scan/detectors", Relation.CONTAINS, "eig", ""),
+            ("energy > 7.1 keV", "Optics/Energy", Relation.GREATER, 7.1, "keV"),
+            ("energy>7100eV", "Optics/Energy", Relation.GREATER, 7100, "eV"),
+            ("Optics/Energy ≤ 1e4 eV", "Optics/Energy", Relation.AT_MOST, 1e4, "eV"),
+            ("ENERGY >= 7", "Optics/Energy", Relation.AT_LEAST, 7, "keV"),
+            ("slit_gap < 200 µm", "Optics/Slit gap", Relation.LESS, 200, "um"),
+            ("cell = -5 °C", "Sample environment/Cell", Relation.EQUAL, -5, "degC"),
+            ("rate > 1000 counts", "Machine/Rate", Relation.GREATER, 1000, "counts"),
+            ("Cryo/Temperature < 100 K", "Cryo/Temperature", Relation.LESS, 100, "K"),
+            ("shutter != open", "Optics/Shutter", Relation.NOT_EQUAL, "open", ""),
+            ("sample = 25-A", "sampleId", Relation.EQUAL, "25-A", ""),
+            ("sample = 7", "sampleId", Relation.EQUAL, "7", ""),
+            ('comment ~ "a, b and c > d"', "comment", Relation.CONTAINS, "a, b and c > d", ""),
+            ("rating >= 2.5", "dataQualityMetrics", Relation.AT_LEAST, 2.5, ""),
+            ("scan == 4711", "scan/scan_id", Relation.EQUAL, 4711, ""),
+            ("mode = 25-A", "/mode", Relation.EQUAL, "25-A", ""),
+            ("mode = 25", "/mode", Relation.EQUAL, 25, ""),
+            ("mode = true", "/mode", Relation.EQUAL, True, ""),
+            ('mode = "25"', "/mode", Relation.EQUAL, "25", ""),
+            ("Some group/Not seen yet = 5 mm", "Some group/Not seen yet", Relation.EQUAL, 5, "mm"),
+        ],
+    )
+    def test_it_is_understood(self, text: str, key: str, relation: Relation, value: object, unit: str) -> None:
+        found = one(text)
+        assert (found.field, found.relation, found.value, found.unit) == (field(key), relation, value, unit)
+        assert type(found.value) is type(value)
+
+    def test_several_must_all_hold(self) -> None:
+        found = parse("motor = mot01 and energy > 7.1 keV, energy < 8 keV; points>20 AND ", KNOWN)
+        assert [condition.text for condition in found] == [
+            "motor = mot01",
+            "Energy > 7.1 keV",
+            "Energy < 8 keV",
+            "points > 20",
+        ]
+
+    def test_what_compares_nothing_is_text_to_look_for(self) -> None:
+        assert not is_condition("lysozyme and more")
+        assert not is_condition('"a = b" c')
+        assert is_condition("a=b")
+
+
+class TestMistakes:
+    @pytest.mark.parametrize(
+        ("text", "said", "part"),
+        [
+            ("energi > 7", "did you mean Energy?", "energi"),
+            ("motor = mot01, blurb = 5", "GROUP/NAME", "blurb"),
+            ("temperature < 100 K", "Cryo/Temperature or Sample environment/Temperature", "temperature"),
+            ("energy > 7.1 kevv", "does not know the unit 'kevv': Energy is recorded in keV", "kevv"),
+            ("energy > high", "'high' is none", "high"),
+            ("energy = high", "'high' is none", "high"),
+            ("energy > 7,1 keV", "decimal sign is a point", "1 keV"),
+            ("energy > 7.1.2 keV", "decimal sign is a point", ".2 keV"),
+            ("energy >", "After > a value is missing", ">"),
+            ("> 7", "Before > the name of a value is missing", ">"),
+            ("energy > 7 and points", "comparison is missing", "points"),
+            ("shutter > 5", "Shutter is text", "5"),
+            ("motor != mot01", "without a motor", "mot01"),
+            ("rate > 3 mm", "recorded in counts", "mm"),
+            ("energy > 3 mm", "mm cannot be converted into keV", "mm"),
+            ("points > 3 mm", "recorded without a unit", "mm"),
+            ("duration > 5 s", "not stored", "duration"),
+            ("started > 5", "the time", "started"),
+            ("Machine//x = 5", "GROUP/NAME", "Machine//x"),
+            ("energy > 1e999", "'1e999' is none", "1e999"),
+        ],
+    )
+    def test_it_is_said_where_and_why(self, text: str, said: str, part: str) -> None:
+        message, place = mistake(text)
+        assert said in message
+        assert place == part
+
+
+@given(st.text(alphabet=st.sampled_from("ab=<>!~ ,;\"'/.5-e%µ°") | st.characters()))
+def test_any_text_is_understood_or_refused_with_a_place(text: str) -> None:
+    refused: ConditionError | None = None
+    try:
+        parse(text, KNOWN)
+    except ConditionError as error:
+        refused = error
+    assert refused is None or 0 <= refused.begin < refused.end <= len(text)
+
+
+@given(st.sampled_from(KNOWN), st.integers(-999, 999) | st.floats(-1e9, 1e9, allow_nan=False))
+def test_what_is_shown_can_be_typed_again(known: Known, value: float) -> None:
+    if known.numeric is not False:
+        made = Typed(Condition(field(known.key), Relation.EQUAL, value, readable(known.unit)), known.key)
+        again = one(made.text)
+        assert (again.field, again.unit) == (made.condition.field, made.condition.unit)
+        assert again.value == pytest.approx(value, rel=1e-14)

@@ -1,0 +1,100 @@
+"""The file in which a user's columns are kept."""
+
+from __future__ import annotations
+
+import json
+import threading
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from taurus_widgets.layouts import STANDARD, LayoutFile, Layouts, Place, user_file, usual
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> LayoutFile:
+    return LayoutFile(tmp_path / "config" / "scanlog.json")
+
+
+def test_what_is_kept_comes_back(file: LayoutFile) -> None:
+    made = Layouts().having("Alignment", (Place("Optics/Energy", 12.5), Place("title"), Place("50%25 done/more", 8.0)))
+    file.write("cosaxs", made)
+    assert LayoutFile(file.path).read("cosaxs") == made
+    assert file.read("femtomax") == Layouts()
+
+
+def test_nothing_kept_is_the_usual_layout(file: LayoutFile) -> None:
+    assert file.read("cosaxs").shown == usual()
+    assert not file.path.exists()
+
+
+def test_the_standard_layout_is_always_there() -> None:
+    layouts = Layouts().having(STANDARD, (Place("title"),)).having("Other", (Place("pid"),))
+    assert layouts.without("Other").current == STANDARD
+    assert layouts.without("Other").shown == (Place("title"),)
+    assert layouts.without(STANDARD).by_name[STANDARD] == usual()
+
+
+def test_the_beamline_of_a_catalogue_is_remembered(file: LayoutFile) -> None:
+    file.write("cosaxs", Layouts())
+    file.set_beamline_of("https://scicat", "cosaxs")
+    assert file.beamline_of("https://scicat") == "cosaxs"
+    assert file.beamline_of("https://other") == ""
+    assert file.read("cosaxs") == Layouts()
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "{oops",
+        "[]",
+        "3",
+        '{"beamlines": []}',
+        '{"beamlines": {"cosaxs": 3}}',
+        '{"beamlines": {"cosaxs": {"layouts": {"Standard": [3]}}}}',
+        '{"beamlines": {"cosaxs": {"layouts": {"Standard": [{"column": "Machine//x"}]}}}}',
+        '{"beamlines": {"cosaxs": {"layouts": {"Standard": [{"column": "title", "width": "wide"}]}}}}',
+    ],
+)
+def test_what_cannot_be_understood_is_named_and_not_overwritten(file: LayoutFile, text: str) -> None:
+    file.path.parent.mkdir()
+    file.path.write_text(text, "utf-8")
+    for attempt in (lambda: file.read("cosaxs"), lambda: file.write("cosaxs", Layouts())):
+        with pytest.raises(ValueError, match=str(file.path)):
+            attempt()
+    assert file.path.read_text("utf-8") == text
+
+
+def test_a_layout_without_columns_and_one_that_is_gone_are_the_usual_one(file: LayoutFile) -> None:
+    file.path.parent.mkdir()
+    kept = {"current": "Gone", "layouts": {STANDARD: []}}
+    file.path.write_text(json.dumps({"beamlines": {"cosaxs": kept}}), "utf-8")
+    assert file.read("cosaxs") == Layouts()
+
+
+def test_windows_that_write_at_once_lose_nothing(file: LayoutFile) -> None:
+    names = [f"beamline-{number}" for number in range(12)]
+    threads = [threading.Thread(target=LayoutFile(file.path).write, args=(name, Layouts())) for name in names]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(10)
+    assert set(json.loads(file.path.read_text("utf-8"))["beamlines"]) == set(names)
+
+
+@given(st.text(), st.text(min_size=1))
+def test_any_name_may_be_given(tmp_path_factory: pytest.TempPathFactory, beamline: str, name: str) -> None:
+    file = LayoutFile(tmp_path_factory.mktemp("config") / "scanlog.json")
+    made = Layouts().having(name, (Place("title", 3.0),))
+    file.write(beamline, made)
+    assert file.read(beamline) == made
+
+
+def test_it_is_in_the_users_folder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
+    assert user_file().path == tmp_path / "scizoo" / "scanlog.json"
+    monkeypatch.delenv("XDG_CONFIG_HOME")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert user_file().path == tmp_path / ".config" / "scizoo" / "scanlog.json"
