@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+from collections.abc import Iterator
 from typing import Any
 
 from taurus.external.qt import Qt
@@ -12,6 +13,7 @@ from ingest.scicat import SciCat
 from taurus_widgets import columns as cols
 from taurus_widgets.calls import Calls
 from taurus_widgets.details import DetailPane
+from taurus_widgets.exporting.part import Exporting
 from taurus_widgets.model import DATASET_ROLE, ScanModel, tooltip
 from taurus_widgets.painting import LinkSign, colours
 from taurus_widgets.poller import Link, Poller
@@ -83,7 +85,7 @@ class StatusBar(Qt.QWidget):
         self.news.setVisible(count > 0)
 
 
-PARTS: tuple[type[Qt.QObject], ...] = ()
+PARTS: tuple[type[Qt.QObject], ...] = (Exporting,)
 """What the scan log can do beyond showing rows, one module each: made with the log, and in its `parts` by name."""
 
 
@@ -102,6 +104,7 @@ class ScanLog(TaurusWidget):
         super().__init__(parent, designMode=designMode)
         self._poller: Poller | None = None
         self._where = ""
+        self._proposal = ""
         self.scicat: SciCat | None = None
         """The catalogue that is shown; None before `setCatalogue`."""
         self.calls = Calls(self)
@@ -152,6 +155,7 @@ class ScanLog(TaurusWidget):
         self.catalogueChanged.emit()
         self.table.clearSelection()
         self.scans.clear()
+        self._proposal = proposal
         self._where = f"{f'Proposal {proposal}' if proposal else 'All proposals'} in {scicat.base_url}"
         self.setWindowTitle(f"Scan log of {proposal}" if proposal else "Scan log")
         self.statusBar.showRows(0, None)
@@ -176,6 +180,12 @@ class ScanLog(TaurusWidget):
         """What the rows that are selected know, from the top down."""
         chosen = sorted(self.table.selectionModel().selectedRows(), key=lambda index: index.row())
         return [index.data(DATASET_ROLE) for index in chosen]
+
+    def allRows(self) -> Iterator[list[cols.Json]]:
+        """Pages of all rows that the table has, with the fields of its columns, for another thread."""
+        assert self.scicat is not None
+        fields = cols.fields_of(self.scans.columns)
+        return _pages(self.scicat, {"proposalId": self._proposal} if self._proposal else {}, fields)
 
     def shownColumns(self) -> list[cols.Column]:
         """The columns that are visible, as they stand from left to right."""
@@ -222,3 +232,10 @@ class ScanLog(TaurusWidget):
         self.details.announce(dataset)
         if self._poller is not None:
             self._poller.ask(dataset["pid"])
+
+
+def _pages(scicat: SciCat, where: cols.Json, fields: list[str]) -> Iterator[list[cols.Json]]:
+    skip = 0
+    while page := scicat.datasets(where, fields, "creationTime:desc", NEWEST, skip):
+        yield page
+        skip += NEWEST

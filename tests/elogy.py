@@ -268,14 +268,14 @@ class Handler(BaseHTTPRequestHandler):
                 return {"logbook": store.add_logbook(json.loads(body))}
             case ["GET", "api", "logbooks", logbook, "entries"]:
                 return {"logbook": store.shown_logbook(int(logbook)), "entries": store.search(int(logbook), query)}
+            case ["POST", "api", "logbooks", _, "entries", entry, "attachments"]:
+                return self._attached(int(entry), body)
             case ["POST", "api", "logbooks", logbook, "entries", *follows]:
                 return {"entry": store.add_entry(int(logbook), json.loads(body), int(follows[0]) if follows else None)}
             case ["PUT", "api", "logbooks", _, "entries", entry]:
                 return {"entry": store.change_entry(int(entry), json.loads(body), self.client_address[0])}
             case ["GET", "api", "entries", entry]:
                 return {"entry": store.shown_entry(int(entry), query.get("thread") == ["true"])}
-            case ["POST", "api", "logbooks", _, "entries", entry, "attachments"]:
-                return self._attached(int(entry), body)
             case ["GET", "api", "users"]:
                 return {"users": _users(query.get("search", [""])[0])}
         raise KeyError(self.path)

@@ -109,6 +109,14 @@ class TestNew:
         assert [file["filename"][:9] for file in entry["attachments"]] == ["scan-1-1-"]
         assert not done.before
 
+    def test_a_file_arrives_as_it_is(self, running: RunningElogy, elogy: Elogy, logbook: int) -> None:
+        if running.server is None:
+            pytest.skip("where a real Elogy keeps its files is its own affair")
+        done = send(elogy, Target(logbook, None, "", (ADA,)), export(), Progress())
+        data = bytes(range(256)) * 3
+        elogy.attach(elogy.entry(done.entry), "all.bin", "application/octet-stream", data, {"caption": "é"})
+        assert running.server.store.files[elogy.entry(done.entry)["attachments"][0]["path"]] == data
+
     def test_never_twice(self, elogy: Elogy, logbook: int) -> None:
         target = Target(logbook, None, "Same", (ADA,))
         first = send(elogy, target, export("same"), Progress())
