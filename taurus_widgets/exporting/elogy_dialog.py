@@ -78,12 +78,13 @@ class ElogyDialog(ExportDialog):
     def _arrange(self) -> None:
         right = self.form
         right.addRow("Entry", below(self.new, self.append))
-        right.addRow("Title", self.title)
         right.addRow("", self.entries)
+        right.addRow("Title", self.title)
         right.addRow("", self.attributes)
         right.addRow("Authors", self.authors)
         right.addRow("", self.pictures)
         left = Qt.QVBoxLayout()
+        left.setSpacing(4)
         for name, field in (("Elogy", self.address), ("Logbook", self.logbooks)):
             left.addWidget(Qt.QLabel(name, self.body))
             left.addWidget(field, 1 if field is self.logbooks else 0)

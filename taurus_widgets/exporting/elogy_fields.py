@@ -150,6 +150,7 @@ class AuthorsField(Qt.QWidget):
         layout.setSpacing(4)
         layout.addWidget(self.search)
         layout.addWidget(self.list)
+        self.setSizePolicy(Qt.QSizePolicy.Preferred, Qt.QSizePolicy.Maximum)
 
     def authors(self) -> list[Author]:
         return [self.list.item(row).data(WHAT) for row in range(self.list.count())]
@@ -199,6 +200,7 @@ class AttributeForm(Qt.QWidget):
         super().__init__(parent)
         self._layout = Qt.QFormLayout(self)
         self._layout.setContentsMargins(0, 0, 0, 0)
+        self.setSizePolicy(Qt.QSizePolicy.Preferred, Qt.QSizePolicy.Maximum)
         self.fields: dict[str, Qt.QWidget] = {}
         self._attributes: tuple[Attribute, ...] = ()
 
