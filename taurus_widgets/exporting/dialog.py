@@ -10,7 +10,7 @@ from typing import Any
 
 from taurus.external.qt import Qt
 
-from ingest.scicat import SciCatError
+from ingest.scicat import SciCat, SciCatError
 from taurus_widgets.calls import Calls
 from taurus_widgets.columns import Json
 from taurus_widgets.exporting.cells import Sheet
@@ -31,37 +31,45 @@ NOTHING = "Nothing was written."
 
 @dataclass(frozen=True)
 class Rows:
-    """Which rows there are to export. `pages` is called in the window's thread, and gone through in another."""
+    """Which rows there are, now. Both are called in the window's thread; what `pages` gives is read in another."""
 
     label: str
-    count: int
+    count: Callable[[], int]
     pages: Callable[[], Iterable[list[Json]]]
 
 
-class ExportDialog(Qt.QDialog):
-    """Beside the window and not over it: the scan log goes on. Rows and columns are those of when it was opened."""
+@dataclass(frozen=True)
+class Table:
+    """What an export is of. `sheet` is called in the window's thread."""
 
-    def __init__(self, calls: Calls, sheet: Sheet, choices: list[Rows], parent: Qt.QWidget) -> None:
+    sheet: Callable[[], Sheet]
+    rows: list[Rows]
+    calls: Calls
+    scicat: SciCat
+
+
+class ExportDialog(Qt.QDialog):
+    """Beside the window and not over it: the scan log goes on, and what is exported is what it shows at the time."""
+
+    def __init__(self, table: Table, parent: Qt.QWidget) -> None:
         super().__init__(parent)
         self.setAttribute(Qt.Qt.WA_DeleteOnClose)
-        self._calls = calls
-        self._sheet = sheet
-        self._choices = choices
+        self.table = table
         self.progress: Progress | None = None
         """Of an export that runs."""
         self.body = Qt.QWidget(self)
         """All that is chosen in: it can be changed while nothing runs."""
-        self.rows = [self._choice(rows) for rows in choices]
+        self.rows = [Qt.QRadioButton(self.body) for _ in table.rows]
         which = Qt.QButtonGroup(self)
         for button in self.rows:
             which.addButton(button)
-        ([button for button in self.rows if button.isEnabled()] or self.rows)[0].setChecked(True)
-        which.buttonToggled.connect(lambda *_: self.changed())
-        names = ", ".join(sheet.headings)
-        self.columns = Qt.QLabel(names, self.body)
+        self.columns = Qt.QLabel(self.body)
         self.columns.setTextFormat(Qt.Qt.PlainText)
         self.columns.setWordWrap(True)
         self.columns.setToolTip("The columns of the table, in their order")
+        self._count()
+        ([button for button in self.rows if button.isEnabled()] or self.rows)[0].setChecked(True)
+        which.buttonToggled.connect(lambda *_: self.changed())
         self.bar = Qt.QProgressBar(self)
         self.bar.setFormat("%v of %m")
         self.bar.hide()
@@ -99,10 +107,18 @@ class ExportDialog(Qt.QDialog):
         self._timer.setInterval(LOOK)
         self._timer.timeout.connect(self._look)
 
-    def _choice(self, rows: Rows) -> Qt.QRadioButton:
-        button = Qt.QRadioButton(f"{rows.label} ({rows.count:,})", self.body)
-        button.setEnabled(rows.count > 0)
-        return button
+    def refresh(self) -> None:
+        """The table, or what is selected in it, is another by now."""
+        if self.progress is None:
+            self._count()
+            self.changed()
+
+    def _count(self) -> None:
+        for button, rows in zip(self.rows, self.table.rows, strict=True):
+            count = rows.count()
+            button.setText(f"{rows.label} ({count:,})")
+            button.setEnabled(count > 0)
+        self.columns.setText(", ".join(self.table.sheet().headings))
 
     # ------------------------------------------------------------------ for subclasses
 
@@ -116,7 +132,7 @@ class ExportDialog(Qt.QDialog):
         """It is done, with what the work returned."""
 
     def chosen(self) -> Rows:
-        return next(rows for button, rows in zip(self.rows, self._choices, strict=True) if button.isChecked())
+        return next(rows for button, rows in zip(self.rows, self.table.rows, strict=True) if button.isChecked())
 
     def run(self, total: int, work: Callable[[Progress], Any]) -> None:
         """Do it in a thread."""
@@ -129,7 +145,7 @@ class ExportDialog(Qt.QDialog):
 
         self.say("")
         self._setRunning(True)
-        self._calls.run(whole, self._done, self._failed)
+        self.table.calls.run(whole, self._done, self._failed)
 
     def say(self, text: str, problem: bool = False) -> None:
         """Below the form. Links can be in it: what others wrote has to be escaped."""
@@ -188,7 +204,7 @@ class ExportDialog(Qt.QDialog):
     def _ended(self) -> None:
         self.progress = None
         self._setRunning(False)
-        self.changed()
+        self.refresh()
 
     def _done(self, answer: Any) -> None:
         self._ended()

@@ -10,15 +10,16 @@ from typing import Any
 from taurus.external.qt import Qt
 
 from ingest.scicat import SciCat
-from taurus_widgets.calls import Call, Calls
+from taurus_widgets.calls import Call
 from taurus_widgets.columns import Json
 from taurus_widgets.exporting import pictures
 from taurus_widgets.exporting.cells import Sheet
-from taurus_widgets.exporting.dialog import ExportDialog, Rows, below
+from taurus_widgets.exporting.dialog import ExportDialog, Table, below
 from taurus_widgets.exporting.elogy import Elogy, Headline, Logbook
 from taurus_widgets.exporting.elogy_fields import AttributeForm, AuthorsField, EntryList, LogbookTree
 from taurus_widgets.exporting.entry import MOST_ROWS, TITLE, Export, Target, Written, send
 from taurus_widgets.exporting.progress import Progress
+from taurus_widgets.exporting.saving import Pages
 from taurus_widgets.exporting.settings import Settings
 
 
@@ -26,20 +27,11 @@ class ElogyDialog(ExportDialog):
     """The logbook at the left, the entry at the right. All that is asked of Elogy is asked in other threads."""
 
     def __init__(
-        self,
-        calls: Calls,
-        scicat: SciCat,
-        sheet: Sheet,
-        choices: list[Rows],
-        settings: Settings,
-        address: str,
-        known: dict[str, str],
-        parent: Qt.QWidget,
+        self, table: Table, settings: Settings, address: str, known: dict[str, str], parent: Qt.QWidget
     ) -> None:
         """`known` is what attributes of an entry begin with, by name in lower case."""
-        super().__init__(calls, sheet, choices, parent)
+        super().__init__(table, parent)
         self.setWindowTitle("Rows to Elogy")
-        self._scicat = scicat
         self._settings = settings
         self._known = known
         self._elogy: Elogy | None = None
@@ -102,7 +94,7 @@ class ElogyDialog(ExportDialog):
     def _lacking(self) -> str:
         """What has to be chosen still, for the button's tip."""
         missing = self.attributes.missing() if self.new.isChecked() else []
-        if not self.chosen().count:
+        if not self.chosen().count():
             return "There are no rows"
         if self.logbooks.current() is None:
             return "Choose a logbook"
@@ -124,7 +116,7 @@ class ElogyDialog(ExportDialog):
     # ------------------------------------------------------------------- asking Elogy
 
     def _ask(self, key: str, work: Callable[[], Any], done: Callable[[Any], None]) -> None:
-        self._asked[key] = self._calls.run(work, done, self._notAnswered, f"elogy-{key}")
+        self._asked[key] = self.table.calls.run(work, done, self._notAnswered, f"elogy-{key}")
 
     def _notAnswered(self, error: Exception) -> None:
         self.say(escape(str(error)), problem=True)
@@ -184,11 +176,11 @@ class ElogyDialog(ExportDialog):
 
     def start(self) -> None:
         logbook, entry = self.logbooks.current(), self.entries.current()
-        rows = self.chosen()
+        rows, count = self.chosen(), self.chosen().count()
         assert logbook is not None
         assert self._elogy is not None
-        if rows.count > MOST_ROWS:
-            self.say(f"{rows.count:,} rows are too many for one entry (at most {MOST_ROWS:,}): choose fewer", True)
+        if count > MOST_ROWS:
+            self.say(f"{count:,} rows are too many for one entry (at most {MOST_ROWS:,}): choose fewer", True)
             return
         target = Target(
             logbook.id,
@@ -198,8 +190,8 @@ class ElogyDialog(ExportDialog):
             self.attributes.values() if self.new.isChecked() else {},
         )
         self._settings.keepElogy(self._elogy.base_url, logbook.id, list(target.authors))
-        scicat = self._scicat if self.pictures.isChecked() else None
-        self.run(rows.count, partial(_send, self._elogy, target, self._sheet, rows, scicat))
+        scicat = self.table.scicat if self.pictures.isChecked() else None
+        self.run(count, partial(_send, self._elogy, target, self.table.sheet(), rows.pages(), scicat))
 
     def finished_with(self, answer: Written) -> None:
         assert self._elogy is not None
@@ -210,11 +202,13 @@ class ElogyDialog(ExportDialog):
         self.say(f"These rows are in {link} already{along}" if answer.before else f"The rows are in {link}{along}")
 
 
-def _send(elogy: Elogy, target: Target, sheet: Sheet, rows: Rows, scicat: SciCat | None, progress: Progress) -> Written:
+def _send(
+    elogy: Elogy, target: Target, sheet: Sheet, pages: Pages, scicat: SciCat | None, progress: Progress
+) -> Written:
     """`scicat` is where the pictures are, None if they are not wanted."""
     datasets: dict[str, Json] = {}
     found: list[tuple[str, pictures.Picture]] = []
-    for page in rows.pages():
+    for page in pages:
         for dataset in page:
             if dataset["pid"] in datasets:
                 continue

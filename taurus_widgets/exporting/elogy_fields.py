@@ -31,6 +31,12 @@ class SearchLine(Qt.QLineEdit):
         self.textEdited.connect(lambda _: timer.start())
         timer.timeout.connect(lambda: self.searched.emit(self.text().strip()))
 
+    def keyPressEvent(self, event: Qt.QKeyEvent) -> None:
+        """Enter is for the search, and not for the dialog's button."""
+        super().keyPressEvent(event)
+        if event.key() in (Qt.Qt.Key_Return, Qt.Qt.Key_Enter):
+            event.accept()
+
 
 class LogbookTree(Qt.QWidget):
     """The tree, and a line that leaves in it what has the words in its name or within."""
@@ -130,7 +136,7 @@ class AuthorsField(Qt.QWidget):
         self.search = SearchLine("Name or login", self)
         self.search.setToolTip("Type a part of the name, and choose; Enter takes what is typed as it is")
         self.search.searched.connect(self.searched)
-        self.search.returnPressed.connect(self._asTyped)
+        self.search.returnPressed.connect(self._entered)
         self.found = Qt.QStandardItemModel(self)
         self.completer = Qt.QCompleter(self.found, self)
         self.completer.setCompletionMode(self.completer.UnfilteredPopupCompletion)
@@ -180,7 +186,12 @@ class AuthorsField(Qt.QWidget):
         else:
             self.completer.popup().hide()
 
-    def _asTyped(self) -> None:
+    def _entered(self) -> None:
+        """Enter, in the line or in the list below it: what is marked there, else what is typed."""
+        popup = self.completer.popup()
+        if popup.isVisible() and popup.currentIndex().isValid():
+            self.add(popup.currentIndex().data(WHAT))
+            return
         name = " ".join(self.search.text().split())
         if name:
             self.add(Author(name))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING
 from taurus.external.qt import Qt
 
 from taurus_widgets import columns as cols
+from taurus_widgets.columns import Json
 from taurus_widgets.exporting.cells import Sheet
 from taurus_widgets.exporting.clipboard import MOST_ROWS, Copied, copied
 from taurus_widgets.exporting.csv_file import Style
-from taurus_widgets.exporting.dialog import ExportDialog, Rows, reason
+from taurus_widgets.exporting.dialog import ExportDialog, Rows, Table, reason
 from taurus_widgets.exporting.elogy_dialog import ElogyDialog
 from taurus_widgets.exporting.save_dialog import SaveDialog
 from taurus_widgets.exporting.settings import Settings
@@ -64,6 +65,13 @@ class Exporting(Qt.QObject):
         self.button.setToolTip("Copy rows, save them in a file, or put them into Elogy")
         log.toolBar.addWidget(self.button)
         menu.aboutToShow.connect(self._offer)
+        self._selected = Rows("Selected rows", self._countSelected, self._readSelected)
+        self._all = Rows("All rows of the table", log.scans.rowCount, log.allRows)
+        for signal in (
+            *(log.scans.rowsInserted, log.scans.rowsRemoved, log.scans.modelReset, log.scans.headerDataChanged),
+            *(log.table.selectionModel().selectionChanged, log.table.horizontalHeader().sectionMoved),
+        ):
+            signal.connect(self._refresh)
         log.installEventFilter(self)
         Qt.QCoreApplication.instance().aboutToQuit.connect(self.stop)
 
@@ -91,38 +99,39 @@ class Exporting(Qt.QObject):
         return action
 
     def _offer(self) -> None:
-        self.copy.setEnabled(bool(self._log.table.selectionModel().hasSelection()))
+        self.copy.setEnabled(self._selected.count() > 0)
 
     def _sheet(self) -> Sheet:
-        assert self._log.scicat is not None
-        return Sheet(self._log.shownColumns(), self._log.windowTitle(), self._log.scicat.base_url)
+        address = self._log.scicat.base_url if self._log.scicat is not None else ""
+        return Sheet(self._log.shownColumns(), self._log.windowTitle(), address)
 
-    def _selected(self) -> Rows:
-        datasets = self._log.selectedDatasets()
-        return Rows("Selected rows", len(datasets), lambda: [datasets])
+    def _countSelected(self) -> int:
+        return sum(map(len, self._log.selectedRanges()))
 
-    def _all(self) -> Rows:
-        return Rows("All rows of the table", self._log.scans.rowCount(), self._log.allRows)
+    def _readSelected(self) -> Iterable[list[Json]]:
+        """What the table has of them; what it has not read yet is read in the thread that goes through it."""
+        here = self._log.selectedDatasets()
+        return [here] if len(here) == self._countSelected() else self._log.allRows(self._log.selectedRanges())
 
     # -------------------------------------------------------------------- clipboard
 
     def _copySelected(self) -> None:
-        rows = self._selected()
-        if rows.count:
-            self._copy(rows)
+        if self._selected.count():
+            self._copy(self._selected)
         else:
             self._say("No row is selected")
 
     def _copyAll(self) -> None:
-        self._copy(self._all())
+        self._copy(self._all)
 
     def _copy(self, rows: Rows) -> None:
-        if self._log.scicat is None or not rows.count:
+        count = rows.count()
+        if self._log.scicat is None or not count:
             return
-        if rows.count > MOST_ROWS:
-            self._say(f"{rows.count:,} rows are too many for the clipboard: save them in a file", problem=True)
+        if count > MOST_ROWS:
+            self._say(f"{count:,} rows are too many for the clipboard: save them in a file", problem=True)
             return
-        work = partial(_copied, self._sheet(), rows, self._settings.style())
+        work = partial(_copied, self._sheet(), rows.pages(), self._settings.style())
         self._log.calls.run(work, self._copied, self._notCopied, "copy")
 
     def _copied(self, answer: tuple[int, Copied]) -> None:
@@ -144,21 +153,28 @@ class Exporting(Qt.QObject):
 
     # ----------------------------------------------------------------------- dialogs
 
+    def _refresh(self) -> None:
+        if self.dialog is not None:
+            self.dialog.refresh()
+
     def _save(self) -> None:
-        log = self._log
-        if log.scicat is not None and not self._busy():
-            choices = [self._selected(), self._all()]
-            self._open(SaveDialog(log.calls, log.scicat, self._sheet(), choices, self._settings, log))
+        table = self._table()
+        if table is not None:
+            self._open(SaveDialog(table, self._settings, self._log))
 
     def _toElogy(self) -> None:
-        log = self._log
-        if log.scicat is not None and not self._busy():
-            proposals = {cols.line(dataset.get("proposalId")) for dataset in log.selectedDatasets()}
+        table = self._table()
+        if table is not None:
+            proposals = {cols.line(dataset.get("proposalId")) for dataset in self._log.selectedDatasets()}
             known = {"proposal": proposals.pop()} if len(proposals) == 1 else {}
-            choices = [self._selected(), self._all()]
-            self._open(
-                ElogyDialog(log.calls, log.scicat, self._sheet(), choices, self._settings, self._elogy, known, log)
-            )
+            self._open(ElogyDialog(table, self._settings, self._elogy, known, self._log))
+
+    def _table(self) -> Table | None:
+        """None before there is a catalogue, and while another export is at work."""
+        log = self._log
+        if log.scicat is None or self._busy():
+            return None
+        return Table(self._sheet, [self._selected, self._all], log.calls, log.scicat)
 
     def _busy(self) -> bool:
         """Whether one is at work, which is then shown; one that only waits for an answer makes room."""
@@ -181,6 +197,6 @@ class Exporting(Qt.QObject):
             self.dialog = None
 
 
-def _copied(sheet: Sheet, rows: Rows, style: Style) -> tuple[int, Copied]:
-    datasets = {dataset["pid"]: dataset for page in rows.pages() for dataset in page}
+def _copied(sheet: Sheet, pages: Iterable[list[Json]], style: Style) -> tuple[int, Copied]:
+    datasets = {dataset["pid"]: dataset for page in pages for dataset in page}
     return len(datasets), copied(sheet, list(datasets.values()), style)

@@ -10,14 +10,13 @@ from typing import Any
 
 from taurus.external.qt import Qt
 
-from ingest.scicat import SciCat
-from taurus_widgets.calls import Calls
 from taurus_widgets.exporting import pictures
 from taurus_widgets.exporting.cells import Sheet
 from taurus_widgets.exporting.csv_file import Style
-from taurus_widgets.exporting.dialog import ExportDialog, Rows
+from taurus_widgets.exporting.dialog import ExportDialog, Table
 from taurus_widgets.exporting.eln_file import MOST_PARTS
-from taurus_widgets.exporting.saving import save
+from taurus_widgets.exporting.progress import Progress
+from taurus_widgets.exporting.saving import Pages, Pictures, save
 from taurus_widgets.exporting.settings import Settings
 
 FORMATS = {
@@ -34,12 +33,9 @@ STYLES = {
 class SaveDialog(ExportDialog):
     """Format, numbers, pictures, and where to."""
 
-    def __init__(
-        self, calls: Calls, scicat: SciCat, sheet: Sheet, choices: list[Rows], settings: Settings, parent: Qt.QWidget
-    ) -> None:
-        super().__init__(calls, sheet, choices, parent)
+    def __init__(self, table: Table, settings: Settings, parent: Qt.QWidget) -> None:
+        super().__init__(table, parent)
         self.setWindowTitle("Save rows")
-        self._scicat = scicat
         self._settings = settings
         self.format = Qt.QComboBox(self.body)
         for suffix, text in FORMATS.items():
@@ -49,7 +45,7 @@ class SaveDialog(ExportDialog):
             self.style.addItem(text, style)
         self.style.setCurrentIndex(self.style.findData(settings.style()))
         self.pictures = Qt.QCheckBox("With the pictures of each dataset", self.body)
-        self.file = Qt.QLineEdit(str(settings.folder() / f"{_name(sheet)}.csv"), self.body)
+        self.file = Qt.QLineEdit(str(settings.folder() / f"{_name(table.sheet())}.csv"), self.body)
         self.browse = Qt.QPushButton("Browse…", self.body)
         self.browse.setAutoDefault(False)
         where = Qt.QWidget(self.body)
@@ -89,7 +85,7 @@ class SaveDialog(ExportDialog):
         notes = []
         if named and self.path().is_file():
             notes.append(f"{self.path().name} is there already and will be replaced.")
-        if suffix == ".eln" and self.chosen().count > MOST_PARTS:
+        if suffix == ".eln" and self.chosen().count() > MOST_PARTS:
             notes.append(f"Lab notebooks may refuse an archive of more than {MOST_PARTS:,} datasets and pictures.")
         self.note.setText(" ".join(notes))
         self.note.setVisible(bool(notes))
@@ -98,8 +94,8 @@ class SaveDialog(ExportDialog):
     def start(self) -> None:
         rows, path, style = self.chosen(), self.path(), self.style.currentData()
         self._settings.keep(self.format.currentData(), path.parent, style)
-        found = partial(pictures.read, self._scicat) if self._with_pictures() else None
-        self.run(rows.count, partial(_save, path, self._sheet, rows, found, style))
+        found = partial(pictures.read, self.table.scicat) if self._with_pictures() else None
+        self.run(rows.count(), partial(_save, path, self.table.sheet(), rows.pages(), found, style))
 
     def finished_with(self, answer: Any) -> None:
         path = self.path()
@@ -130,8 +126,8 @@ class SaveDialog(ExportDialog):
             self.file.setText(name)
 
 
-def _save(path: Path, sheet: Sheet, rows: Rows, found: Any, style: Style, progress: Any) -> int:
-    return save(path, sheet, rows.pages(), progress, found, style)
+def _save(path: Path, sheet: Sheet, pages: Pages, found: Pictures | None, style: Style, progress: Progress) -> int:
+    return save(path, sheet, pages, progress, found, style)
 
 
 def _name(sheet: Sheet) -> str:

@@ -55,7 +55,6 @@ def draw(log: ScanLog, folder: Path, picture: Picture, wait: Wait) -> None:
     """The menu, the dialog for files in its states, and the one for Elogy."""
     part = log.parts["Exporting"]
     assert isinstance(part, Exporting)
-    log.table.setSelectionMode(log.table.ExtendedSelection)
     log.table.selectRow(1)
     log.table.selectionModel().select(
         Qt.QItemSelection(log.scans.index(1, 0), log.scans.index(5, 0)),
