@@ -352,6 +352,18 @@ class TestElogy:
         qtbot.keyClicks(field, "20250001")
         assert elogy.go.isEnabled()
 
+    def test_an_author_by_mouse(self, qtbot: QtBot, elogy: ElogyDialog) -> None:
+        elogy.activateWindow()
+        elogy.authors.search.setFocus()
+        qtbot.waitUntil(elogy.authors.search.hasFocus)
+        qtbot.keyClicks(elogy.authors.search, "grace")
+        popup = elogy.authors.completer.popup()
+        qtbot.waitUntil(popup.isVisible)
+        place = popup.visualRect(popup.model().index(0, 0)).center()
+        qtbot.mouseClick(popup.viewport(), Qt.Qt.LeftButton, pos=place)
+        assert [author.login for author in elogy.authors.authors()] == ["grace"]
+        assert elogy.authors.search.text() == ""
+
     def test_an_author_is_taken_away_by_a_key(self, qtbot: QtBot, elogy: ElogyDialog) -> None:
         choose_author(qtbot, elogy, "ada")
         elogy.authors.list.setCurrentRow(0)
