@@ -37,6 +37,7 @@ class ElnWriter(Writer):
 
     def __init__(self, file: BinaryIO, sheet: Sheet, name: str, folder: Path) -> None:
         self._sheet = sheet
+        self._headings = sheet.headings
         self._root = slug(name, 80)
         self._parts: list[str] = []
         self._people: dict[str, Node] = {}
@@ -113,6 +114,7 @@ class ElnWriter(Writer):
                 "description": f"Datasets from the scan log, as they are in {sheet.catalogue}",
                 "datePublished": made,
                 "license": LICENSE,
+                "publisher": _reference(publisher),
                 "hasPart": [{"@id": part} for part in self._parts],
             },
             publisher,
@@ -141,7 +143,7 @@ class ElnWriter(Writer):
                 "@id": f"#{name}/{number}",
                 "@type": "PropertyValue",
                 "propertyID": ".".join(column.path or [column.key]),
-                "name": self._sheet.headings[number - 1],
+                "name": self._headings[number - 1],
                 "value": value,
             }
             leaf = cols.leaf_at(dataset, column.path) if column.path else None
@@ -151,7 +153,7 @@ class ElnWriter(Writer):
 
     def _text(self, dataset: Json) -> str:
         """The row as a table of two columns: what notebooks show of it."""
-        shown = zip(self._sheet.headings, (readable(column, dataset) for column in self._sheet.columns), strict=True)
+        shown = zip(self._headings, (readable(column, dataset) for column in self._sheet.columns), strict=True)
         rows = (f"<tr><th>{escape(name)}</th><td>{escape(text)}</td></tr>" for name, text in shown if text)
         return f"<table><tbody>{''.join(rows)}</tbody></table>"
 

@@ -23,7 +23,9 @@ from taurus_widgets.exporting.part import Exporting
 from taurus_widgets.exporting.save_dialog import SaveDialog
 from taurus_widgets.exporting.settings import Settings
 from taurus_widgets.scanlog import ScanLog
+from tests.catalogue import INGESTOR, Catalogue
 from tests.elogy import Server, Store, stand_in
+from tests.proxy import Proxy, proxy
 from tests.ui.exporting_pictures import plot
 from tests.ui.made_up import Json, scan
 
@@ -243,6 +245,68 @@ class TestFiles:
         qtbot.waitUntil(lambda: "rows are in" in save.message.text())
         kept = Settings()
         assert (kept.style().separator, kept.folder(), kept.format()) == (";", tmp_path, ".csv")
+
+
+class TestMany:
+    """More rows than the table reads at once."""
+
+    MANY = 230
+
+    @pytest.fixture
+    def many(self, scanLog: ScanLog, scicat: SciCat, proposal: str, shown: Shown) -> ScanLog:
+        for number in range(self.MANY):
+            scicat.create_dataset(scan(number, time.time() - 60 * (self.MANY - number), proposal=proposal))
+        scanLog.setCatalogue(scicat, proposal)
+        shown(self.MANY)
+        scanLog.table.setFocus()
+        return scanLog
+
+    @pytest.mark.parametrize("key", [Qt.Qt.Key_A, None])
+    def test_selected_or_not_all_of_them_are_saved(
+        self, qtbot: QtBot, many: ScanLog, tmp_path: Path, key: int | None
+    ) -> None:
+        if key is not None:
+            press(qtbot, many, key)
+        press(qtbot, many, Qt.Qt.Key_S)
+        dialog = many.parts["Exporting"].dialog  # type: ignore[attr-defined]
+        assert f"({self.MANY})" in dialog.rows[0 if key else 1].text()
+        typed(qtbot, dialog.file, str(tmp_path / "rows.csv"))
+        qtbot.mouseClick(dialog.go, Qt.Qt.LeftButton)
+        qtbot.waitUntil(lambda: f"{self.MANY} rows are in" in dialog.message.text(), timeout=10_000)
+        rows = list(csv.reader(io.StringIO((tmp_path / "rows.csv").read_text("utf-8-sig"))))
+        numbers = [int(row[rows[0].index("Scan")]) for row in rows[1:]]
+        assert numbers == list(range(self.MANY))[::-1]
+
+
+class TestAway:
+    """SciCat answers, until it does not."""
+
+    @pytest.fixture
+    def between(self, catalogue: Catalogue) -> Iterator[Proxy]:
+        with proxy(catalogue.url) as found:
+            yield found
+
+    @pytest.fixture
+    def cut(self, scanLog: ScanLog, between: Proxy, made: list[Json], proposal: str, shown: Shown) -> ScanLog:
+        """A log whose rows are there and whose catalogue is not any more."""
+        scanLog.setCatalogue(SciCat(between.url, INGESTOR.username, INGESTOR.password), proposal)
+        shown(COUNT)
+        between.fault = lambda method, uuid: 503
+        scanLog.table.setFocus()
+        return scanLog
+
+    def test_all_rows_cannot_be_saved_and_nothing_is_left(self, qtbot: QtBot, cut: ScanLog, tmp_path: Path) -> None:
+        press(qtbot, cut, Qt.Qt.Key_S)
+        dialog = cut.parts["Exporting"].dialog  # type: ignore[attr-defined]
+        typed(qtbot, dialog.file, str(tmp_path / "rows.csv"))
+        qtbot.mouseClick(dialog.go, Qt.Qt.LeftButton)
+        qtbot.waitUntil(lambda: dialog.message.text() == "SciCat has a fault (status 503). Nothing was exported")
+        assert [path for path in tmp_path.iterdir() if path.is_file()] == []
+
+    def test_what_is_in_the_table_can_be_copied(self, qtbot: QtBot, cut: ScanLog, clipboard: Qt.QClipboard) -> None:
+        click_row(qtbot, cut, 2)
+        press(qtbot, cut, Qt.Qt.Key_C)
+        qtbot.waitUntil(lambda: "=row 9" in clipboard.text())
 
 
 @pytest.fixture
