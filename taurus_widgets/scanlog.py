@@ -15,6 +15,7 @@ from taurus_widgets import columns as cols
 from taurus_widgets.arranging import Columns
 from taurus_widgets.calls import Calls
 from taurus_widgets.details import DetailPane
+from taurus_widgets.exporting.part import Exporting
 from taurus_widgets.filterbar import Filters
 from taurus_widgets.loader import Loader
 from taurus_widgets.model import ScanModel, tooltip
@@ -97,7 +98,12 @@ class StatusBar(Qt.QWidget):
         self.news.setVisible(count > 0)
 
 
-PARTS: tuple[type[Qt.QObject], ...] = (Columns, Filters, Sorting)
+PARTS: tuple[type[Qt.QObject], ...] = (
+    Columns,
+    Filters,
+    Sorting,
+    Exporting,
+)
 """What the scan log can do beyond showing rows, one module each: made with the log, and in its `parts` by name."""
 
 

@@ -23,6 +23,7 @@ from scifish.message import iso
 from taurus_widgets.application import makeApplication
 from taurus_widgets.scanlog import ScanLog
 from tests.catalogue import INGESTOR, start_catalogue
+from tests.ui import exporting_pictures
 from tests.ui.arranging_pictures import draw
 from tests.ui.made_up import Json, scan
 
@@ -97,6 +98,8 @@ def _draw_all(processes: Processes, state: Path, folder: Path, theme: str) -> No
         files = [{"path": f"eiger-{number}.h5", "size": 10**6, "time": iso(now)} for number in range(3)]
         scicat.add_files(dataset["pid"], files)
 
+    exporting_pictures.attach(scicat, made[-7:])
+
     def picture(log: Qt.QWidget, name: str) -> None:
         wait_until(lambda: False, seconds=0.2)  # so that all that is to be drawn has been
         drawn = log.grab().toImage().convertToFormat(Qt.QImage.Format_RGB888)
@@ -113,6 +116,8 @@ def _draw_all(processes: Processes, state: Path, folder: Path, theme: str) -> No
         log.table.selectRow(4)
         wait_until(lambda: log.details.tree.topLevelItemCount() > 0)
         picture(log, "details")
+    with opened(scicat, *LARGE) as log:
+        exporting_pictures.draw(log, state, picture, wait_until)
     with opened(scicat, *PANEL) as log:
         log.table.selectRow(2)
         wait_until(lambda: log.details.tree.topLevelItemCount() > 0)

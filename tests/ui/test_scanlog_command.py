@@ -84,6 +84,11 @@ class TestMistakes:
     def test_an_address_without_http(self) -> None:
         assert "https://scicat.example.org" in run("--url", "scicat.example.org").stderr
 
+    def test_an_address_of_elogy_without_http(self) -> None:
+        done = run("--url", "http://127.0.0.1:9", "--elogy-url", "elogy.example.org")
+        assert done.returncode == 2
+        assert "https://elogy.example.org" in done.stderr
+
     def test_no_password(self, catalogue: Catalogue) -> None:
         done = run("--url", catalogue.url, "--username", "ada")
         assert done.returncode == 2

@@ -1,0 +1,1 @@
+"""Rows of the scan log for elsewhere: files, the clipboard, Elogy."""

@@ -1,0 +1,58 @@
+"""Rows as CSV that Excel opens rightly by a double click, and as the text that it takes from the clipboard."""
+
+from __future__ import annotations
+
+import csv
+import enum
+import io
+from typing import BinaryIO
+
+from taurus_widgets.columns import Json
+from taurus_widgets.exporting.cells import NUMBER, Sheet, exact, guarded
+from taurus_widgets.exporting.pictures import Picture
+from taurus_widgets.exporting.writer import Writer
+
+
+class Style(enum.Enum):
+    """How the spreadsheet that reads it writes numbers.
+
+    Where the decimal sign is a comma, Excel separates by `;`, and would take 12.4 for the 12th of April.
+    """
+
+    POINT = (",", ".")
+    COMMA = (";", ",")
+
+    @property
+    def separator(self) -> str:
+        return self.value[0]
+
+    @property
+    def decimal(self) -> str:
+        return self.value[1]
+
+
+class CsvWriter(Writer):
+    """UTF-8 with a byte order mark: without it Excel reads Latin-1.
+
+    There is no `sep=` line: with one Excel forgets the byte order mark, and all other programs take it for data.
+    """
+
+    def __init__(self, file: BinaryIO, sheet: Sheet, style: Style = Style.POINT) -> None:
+        self._sheet = sheet
+        self._style = style
+        self._text = io.TextIOWrapper(file, "utf-8-sig", newline="")
+        self._csv = csv.writer(self._text, delimiter=style.separator, lineterminator="\r\n")
+        self._csv.writerow(map(guarded, sheet.headings))
+
+    def row(self, dataset: Json, pictures: list[Picture]) -> None:
+        self._csv.writerow(spreadsheet(exact(column, dataset), self._style) for column in self._sheet.columns)
+
+    def finish(self) -> None:
+        self._text.detach()  # flushes, and leaves the file open
+
+
+def spreadsheet(text: str, style: Style) -> str:
+    """A cell: a plain number in the spreadsheet's own spelling, anything else so that it is no formula."""
+    if NUMBER.fullmatch(text):
+        return text.replace(".", style.decimal)
+    return guarded(text)

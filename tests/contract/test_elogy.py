@@ -1,0 +1,180 @@
+"""What the scan log needs of Elogy, on the stand-in and on one given by SCIZOO_ELOGY_URL (tests.elogy)."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import requests
+
+from taurus_widgets.exporting.elogy import Author, Elogy, ElogyError, Stale
+from taurus_widgets.exporting.entry import Export, Target, send
+from taurus_widgets.exporting.pictures import Picture
+from taurus_widgets.exporting.progress import Progress
+from tests.elogy import KINDS, RunningElogy, given_elogy, stand_in
+
+SCRIPT = Path(__file__).parents[3] / "shared" / "contracts" / "elogy_contract.py"
+ADA = Author("Ada Lovelace", "ada", "ada@example.org")
+GRACE = Author("Grace Hopper", "grace")
+PNG = bytes.fromhex(
+    "89504e470d0a1a0a0000000d49484452000000010000000108060000001f15c4890000000d49444154789c6364f8cf500f0003060180"
+    "5a347d6b0000000049454e44ae426082"
+)
+
+
+@pytest.fixture(scope="module", params=KINDS)
+def running(request: pytest.FixtureRequest) -> Iterator[RunningElogy]:
+    if request.param == "given":
+        yield given_elogy()
+        return
+    with stand_in() as found:
+        yield found
+
+
+@pytest.fixture
+def elogy(running: RunningElogy) -> Elogy:
+    return Elogy(running.url)
+
+
+@pytest.fixture
+def logbook(running: RunningElogy) -> int:
+    return new_logbook(running)
+
+
+def new_logbook(running: RunningElogy, **fields: Any) -> int:
+    body = {"name": f"Beamline {uuid.uuid4().hex[:8]}", "description": "tests", "parent_id": None, **fields}
+    answer = requests.post(f"{running.url}/api/logbooks/", json=body, timeout=10)
+    return int(answer.json()["logbook"]["id"])
+
+
+def export(*cells: str, pictures: list[Picture] | None = None) -> Export:
+    rows = [["1", cell] for cell in cells or ("<b>first</b>",)]
+    taken = [("scizoo/1", picture) for picture in pictures or []]
+    return Export("Scan log", ["Scan", "Comment"], [f"scizoo/{row}" for row in range(len(rows))], rows, taken)
+
+
+def test_the_recorded_contract_holds(running: RunningElogy) -> None:
+    if not SCRIPT.exists():
+        pytest.skip("shared/contracts/elogy_contract.py is not beside this checkout")
+    command = [sys.executable, str(SCRIPT), "--base-url", running.url]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=100, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "checks hold" in done.stdout
+
+
+class TestReading:
+    def test_the_tree_and_the_attributes(self, running: RunningElogy, elogy: Elogy, logbook: int) -> None:
+        options = {"type": "option", "required": True, "options": ["a", "b"]}
+        inside = new_logbook(running, parent_id=logbook, attributes=[{"name": "Kind", **options}])
+        outer = next(book for book in elogy.logbooks() if book.id == logbook)
+        assert [child.id for child in outer.children] == [inside]
+        attribute = elogy.logbook(inside).attributes[0]
+        assert (attribute.name, attribute.kind, attribute.required) == ("Kind", "option", True)
+        assert attribute.options == ("a", "b")
+
+    def test_entries_by_words_in_their_title(self, elogy: Elogy, logbook: int) -> None:
+        for title in ("Alignment (1.5 mm)", "Nothing"):
+            send(elogy, Target(logbook, None, title, (ADA,)), export(title), Progress())
+        assert [line.title for line in elogy.headlines(logbook, "alignment (1.5")] == ["Alignment (1.5 mm)"]
+        assert {line.title for line in elogy.headlines(logbook)} == {"Alignment (1.5 mm)", "Nothing"}
+
+    def test_metadata_is_compared_exactly(self, elogy: Elogy, logbook: int) -> None:
+        entry = {"title": "t", "content": "c", "authors": [ADA.as_json()], "attributes": {}}
+        elogy.create(logbook, entry | {"metadata": {"export": "axb"}})
+        right = elogy.create(logbook, entry | {"metadata": {"export": "a_b"}})
+        found = elogy.marked(logbook, "export", "a_b")
+        assert found is not None
+        assert found["id"] == right
+        assert elogy.marked(logbook, "export", "%") is None
+
+    @pytest.mark.parametrize(("key", "value"), [("a.b", "x"), ("a", "x:y"), ("a:b", "x")])
+    def test_what_cannot_be_searched_is_not_searched(self, elogy: Elogy, logbook: int, key: str, value: str) -> None:
+        with pytest.raises(ValueError, match="cannot search"):
+            elogy.marked(logbook, key, value)
+
+
+class TestNew:
+    def test_an_entry_with_a_picture(self, elogy: Elogy, logbook: int) -> None:
+        picture = Picture("scan-1-1", "image/png", "the detector", PNG)
+        done = send(elogy, Target(logbook, None, "", (ADA, GRACE)), export(pictures=[picture]), Progress())
+        entry = elogy.entry(done.entry)
+        assert entry["title"] == "Exported from Scanlog"
+        assert "&lt;b&gt;first&lt;/b&gt;" in entry["content"]
+        assert [author["name"] for author in entry["authors"]] == ["Ada Lovelace", "Grace Hopper"]
+        assert [file["filename"][:9] for file in entry["attachments"]] == ["scan-1-1-"]
+        assert not done.before
+
+    def test_a_file_arrives_as_it_is(self, running: RunningElogy, elogy: Elogy, logbook: int) -> None:
+        if running.server is None:
+            pytest.skip("where a real Elogy keeps its files is its own affair")
+        done = send(elogy, Target(logbook, None, "", (ADA,)), export(), Progress())
+        data = bytes(range(256)) * 3
+        elogy.attach(elogy.entry(done.entry), "all.bin", "application/octet-stream", data, {"caption": "é"})
+        assert running.server.store.files[elogy.entry(done.entry)["attachments"][0]["path"]] == data
+
+    def test_never_twice(self, elogy: Elogy, logbook: int) -> None:
+        target = Target(logbook, None, "Same", (ADA,))
+        first = send(elogy, target, export("same"), Progress())
+        again = send(elogy, target, export("same"), Progress())
+        assert (again.entry, again.before) == (first.entry, True)
+        assert len(elogy.headlines(logbook)) == 1
+        other = send(elogy, target, export("changed"), Progress())
+        assert other.entry != first.entry
+
+    def test_the_second_time_brings_the_pictures_that_are_missing(self, elogy: Elogy, logbook: int) -> None:
+        target, picture = Target(logbook, None, "", (ADA,)), Picture("scan-1-1", "image/png", "", PNG)
+        first = send(elogy, target, export(), Progress())
+        for _ in range(2):
+            assert send(elogy, target, export(pictures=[picture]), Progress()).entry == first.entry
+        assert len(elogy.entry(first.entry)["attachments"]) == 1
+
+    def test_a_missing_attribute_is_told(self, running: RunningElogy, elogy: Elogy) -> None:
+        logbook = new_logbook(running, attributes=[{"name": "Proposal", "type": "text", "required": True}])
+        with pytest.raises(ElogyError, match="Proposal"):
+            send(elogy, Target(logbook, None, "", (ADA,)), export(), Progress())
+        done = send(elogy, Target(logbook, None, "", (ADA,), {"Proposal": "20250001"}), export(), Progress())
+        assert elogy.entry(done.entry)["attributes"] == {"Proposal": "20250001"}
+
+
+class TestAppended:
+    @pytest.fixture
+    def entry(self, elogy: Elogy, logbook: int) -> int:
+        fields = {"content_type": "text/html; charset=UTF-8", "priority": 100, "metadata": {"mine": "kept"}}
+        return elogy.create(logbook, {"title": "Night", "content": "<p>dark</p>", "authors": [ADA.as_json()]} | fields)
+
+    def test_all_that_was_there_stays(self, elogy: Elogy, logbook: int, entry: int) -> None:
+        done = send(elogy, Target(logbook, entry, "More", (GRACE,)), export(), Progress())
+        assert done.entry == entry
+        found = elogy.entry(entry)
+        assert found["title"] == "Night"
+        assert found["content"].index("dark") < found["content"].index("More") < found["content"].index("first")
+        assert (found["content_type"], found["priority"]) == ("text/html; charset=UTF-8", 100)
+        assert found["metadata"]["mine"] == "kept"
+        assert [author["name"] for author in found["authors"]] == ["Ada Lovelace", "Grace Hopper"]
+
+    def test_never_twice_but_others_too(self, elogy: Elogy, logbook: int, entry: int) -> None:
+        target = Target(logbook, entry, "", (ADA,))
+        for cell in ("one", "two", "one"):
+            last = send(elogy, target, export(cell), Progress())
+        assert last.before
+        content = elogy.entry(entry)["content"]
+        assert (content.count("one"), content.count("two")) == (1, 1)
+
+    def test_a_stale_revision_is_refused(self, elogy: Elogy, entry: int) -> None:
+        old = elogy.entry(entry)
+        elogy.change(old, {"content": "<p>new</p>"})
+        with pytest.raises(Stale):
+            elogy.change(old, {"content": "<p>old</p>"})
+
+    def test_plain_text_stays_plain_text(self, elogy: Elogy, logbook: int) -> None:
+        fields = {"title": "Plain", "content": "dark", "content_type": "text/plain", "authors": [ADA.as_json()]}
+        entry = elogy.create(logbook, fields)
+        send(elogy, Target(logbook, entry, "", (ADA,)), export("<b>", "second"), Progress())
+        found = elogy.entry(entry)
+        assert found["content_type"] == "text/plain"
+        assert found["content"].splitlines()[-3:] == ["Scan  Comment", "1     <b>", "1     second"]

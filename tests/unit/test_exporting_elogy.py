@@ -1,0 +1,222 @@
+"""Into Elogy once, whatever is lost on the way. What both Elogys do is in tests/contract/test_elogy.py."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from taurus_widgets.exporting import entry as entries
+from taurus_widgets.exporting.elogy import Author, Elogy, ElogyError, Stale
+from taurus_widgets.exporting.entry import Export, Target, Unsure, send
+from taurus_widgets.exporting.pictures import Picture
+from taurus_widgets.exporting.progress import Cancelled, Progress
+from tests.elogy import RunningElogy, Server, stand_in
+
+ADA = Author("Ada Lovelace", "ada")
+PICTURES = [("scizoo/1", Picture(f"scan-1-{number}", "image/png", "", bytes([number]))) for number in (1, 2, 3)]
+
+
+@pytest.fixture
+def running() -> Iterator[RunningElogy]:
+    with stand_in() as found:
+        found.server.store.add_logbook({"name": "CoSAXS"})  # type: ignore[union-attr]
+        yield found
+
+
+@pytest.fixture
+def server(running: RunningElogy) -> Server:
+    assert running.server is not None
+    return running.server
+
+
+@pytest.fixture
+def elogy(running: RunningElogy) -> Elogy:
+    return Elogy(running.url, timeout=2)
+
+
+@pytest.fixture(autouse=True)
+def short_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(entries, "LOOKS", (0.01, 0.05, 0.1))
+
+
+NEW = Target(1, None, "Night", (ADA,))
+
+
+def export(cell: str = "first", with_pictures: bool = False) -> Export:
+    return Export("Scan log", ["Comment"], ["scizoo/1"], [[cell]], PICTURES if with_pictures else [])
+
+
+def once(method: str, ending: str, what: str, times: int = 1) -> Callable[[str, str], str]:
+    """A fault of the first calls of a kind."""
+    left = [times]
+
+    def fault(called: str, path: str) -> str:
+        if called == method and path.endswith(ending) and left[0]:
+            left[0] -= 1
+            return what
+        return ""
+
+    return fault
+
+
+class TestNew:
+    def test_an_answer_that_was_lost_is_found(self, elogy: Elogy, server: Server) -> None:
+        server.fault = once("POST", "/entries/", "after")
+        done = send(elogy, NEW, export(), Progress())
+        assert len(server.store.entries) == 1
+        assert done.entry == 1
+
+    @pytest.mark.parametrize("what", ["before", "500", "502"])
+    def test_one_that_may_still_come_is_never_sent_again_by_itself(
+        self, elogy: Elogy, server: Server, what: str
+    ) -> None:
+        server.fault = once("POST", "/entries/", what)
+        with pytest.raises(Unsure, match="looked for first"):
+            send(elogy, NEW, export(), Progress())
+        assert [call for call in server.calls if call[0] == "POST"] == [("POST", "/api/logbooks/1/entries/")]
+        send(elogy, NEW, export(), Progress())
+        assert len(server.store.entries) == 1
+
+    def test_one_that_came_late_is_found_by_the_next_try(self, elogy: Elogy, server: Server) -> None:
+        real = server.store.add_entry
+
+        def late(*arguments: object) -> dict[str, object]:
+            threading.Timer(0.6, real, arguments).start()
+            raise ConnectionResetError
+
+        server.store.add_entry = late  # type: ignore[method-assign, assignment]
+        with pytest.raises(Unsure):
+            send(elogy, NEW, export(), Progress())
+        deadline = time.monotonic() + 5
+        while not server.store.entries and time.monotonic() < deadline:
+            time.sleep(0.01)
+        done = send(elogy, NEW, export(), Progress())
+        assert (done.before, len(server.store.entries)) == (True, 1)
+
+    def test_a_refusal_is_told_at_once(self, elogy: Elogy, server: Server) -> None:
+        with pytest.raises(ElogyError, match="authors"):
+            send(elogy, Target(1), export(), Progress())
+        assert server.store.entries == {}
+
+    def test_an_archived_entry_does_not_count(self, elogy: Elogy, server: Server) -> None:
+        first = send(elogy, NEW, export(), Progress()).entry
+        server.store.entries[first]["archived"] = True
+        assert send(elogy, NEW, export(), Progress()).entry != first
+
+    def test_a_cancelled_one_writes_nothing(self, elogy: Elogy, server: Server) -> None:
+        progress = Progress()
+        progress.cancel()
+        with pytest.raises(Cancelled):
+            send(elogy, NEW, export(), progress)
+        assert server.calls == []
+
+
+class TestAppended:
+    @pytest.fixture
+    def there(self, elogy: Elogy) -> Target:
+        return Target(
+            1, elogy.create(1, {"title": "Day", "content": "<p>old</p>", "authors": [ADA.as_json()]}), "", (ADA,)
+        )
+
+    def content(self, server: Server) -> str:
+        return str(server.store.entries[1]["content"])
+
+    def test_somebody_elses_change_is_kept(self, elogy: Elogy, server: Server, there: Target) -> None:
+        change = {"revision_n": 0, "content": "<p>old and theirs</p>"}
+        faults = iter([lambda: server.store.change_entry(1, change, "10.0.0.1")])
+
+        def fault(method: str, path: str) -> str:
+            if method == "PUT":
+                next(faults, str)()
+            return ""
+
+        server.fault = fault
+        send(elogy, there, export(), Progress())
+        assert "theirs" in self.content(server)
+        assert "first" in self.content(server)
+
+    def test_an_answer_that_was_lost_adds_nothing_twice(self, elogy: Elogy, server: Server, there: Target) -> None:
+        server.fault = once("PUT", "/", "after")
+        assert not send(elogy, there, export(), Progress()).before
+        assert self.content(server).count("first") == 1
+
+    def test_one_that_did_not_arrive_is_sent_again(self, elogy: Elogy, server: Server, there: Target) -> None:
+        server.fault = once("PUT", "/", "before")
+        send(elogy, there, export(), Progress())
+        assert self.content(server).count("first") == 1
+
+    def test_a_locked_entry_is_told_with_who_has_it(
+        self, elogy: Elogy, server: Server, there: Target, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(entries, "TRIES", 2)
+        server.store.locked[1] = "10.0.0.7"
+        with pytest.raises(Stale, match=r"edited by somebody else .*10\.0\.0\.7"):
+            send(elogy, there, export(), Progress())
+        assert "first" not in self.content(server)
+
+    def test_waiting_for_a_lock_can_be_cancelled(self, elogy: Elogy, server: Server, there: Target) -> None:
+        server.store.locked[1] = "10.0.0.7"
+        progress = Progress()
+        threading.Timer(0.1, progress.cancel).start()
+        with pytest.raises(Cancelled):
+            send(elogy, there, export(), progress)
+
+
+class TestPictures:
+    def names(self, server: Server) -> list[str]:
+        return [file["filename"] for file in server.store.entries[1]["attachments"]]
+
+    @pytest.mark.parametrize("what", ["after", ""])
+    def test_each_arrives_once_and_overwrites_none(self, elogy: Elogy, server: Server, what: str) -> None:
+        server.fault = once("POST", "/attachments/", what)
+        send(elogy, NEW, export(with_pictures=True), Progress())
+        assert len(self.names(server)) == len(set(self.names(server))) == 3
+        assert sorted(server.store.files.values()) == [b"\x01", b"\x02", b"\x03"]
+
+    @pytest.mark.parametrize("what", ["before", "500", "413"])
+    def test_what_is_missing_is_told_and_sent_by_the_next_try(self, elogy: Elogy, server: Server, what: str) -> None:
+        server.fault = once("POST", "/attachments/", what)
+        with pytest.raises(ElogyError, match="rows are in entry 1, not all of the pictures"):
+            send(elogy, NEW, export(with_pictures=True), Progress())
+        done = send(elogy, NEW, export(with_pictures=True), Progress())
+        assert (done.entry, len(server.store.entries)) == (1, 1)
+        assert len(self.names(server)) == len(set(self.names(server))) == 3
+
+    def test_a_cancelled_one_says_what_is_there(self, elogy: Elogy, server: Server) -> None:
+        progress = Progress()
+
+        def fault(method: str, path: str) -> str:
+            if path.endswith("/attachments/"):
+                progress.cancel()
+            return ""
+
+        server.fault = fault
+        with pytest.raises(Cancelled, match="rows are in entry 1, not all"):
+            send(elogy, NEW, export(with_pictures=True), progress)
+        assert len(self.names(server)) == 1
+
+
+class TestAnswers:
+    @pytest.mark.parametrize("address", ["", "elogy.example.org", "ftp://elogy", "https://"])
+    def test_an_address_that_is_none(self, address: str) -> None:
+        with pytest.raises(ValueError, match="no address of Elogy"):
+            Elogy(address)
+
+    def test_nobody_there(self) -> None:
+        with pytest.raises(ElogyError, match=r"Elogy does not answer \(connection refused\)"):
+            Elogy("http://127.0.0.1:9", timeout=1).logbooks()
+
+    @pytest.mark.parametrize("path", ["", "/deeper"])
+    def test_something_else_there(self, catalogue_page: str, path: str) -> None:
+        with pytest.raises(ElogyError, match="not Elogy"):
+            Elogy(catalogue_page + path).logbooks()
+
+
+@pytest.fixture
+def catalogue_page(running: RunningElogy, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Another server, that answers everything with a page of its own."""
+    monkeypatch.setattr("tests.elogy.Handler._found", lambda self, body: {"message": "welcome"})
+    return running.url
