@@ -13,7 +13,7 @@ from taurus_widgets.columns import Json
 from taurus_widgets.model import ScanModel
 from taurus_widgets.pages import PAGE, Pages
 
-KEPT = 40
+KEPT = 20
 """Pages whose datasets are kept: those looked at last."""
 
 AT_ONCE = 2

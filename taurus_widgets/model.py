@@ -14,7 +14,8 @@ from taurus_widgets import columns as cols
 from taurus_widgets.columns import Column, Json, Kind
 
 DATASET_ROLE = Qt.Qt.UserRole
-"""The whole dataset of a row, for delegates and for the detail pane; None while it is not read yet."""
+"""The whole dataset of a row; None while it is not read yet. Who has the model asks for `dataset(row)` instead:
+Qt copies it at each question."""
 COLUMN_ROLE = Qt.Qt.UserRole + 1
 """The Column of a section of the header."""
 
@@ -370,6 +371,9 @@ class ScanModel(Qt.QAbstractTableModel):
     def dataset(self, row: int) -> Json | None:
         """None if it is not here."""
         return self._rows.get(row)
+
+    def isRead(self, row: int) -> bool:
+        return row in self._rows
 
     def here(self) -> list[int]:
         """The rows whose dataset is here, from the top down."""

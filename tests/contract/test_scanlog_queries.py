@@ -1,4 +1,4 @@
-"""What the catalogue is asked for, and that it finds what a person means by it. On a given SciCat, too."""
+"""What the scan log asks for, and that the catalogue finds and sorts what a person means by it."""
 
 from __future__ import annotations
 
@@ -12,7 +12,8 @@ import pytest
 from ingest.scicat import SciCat
 from taurus_widgets import columns as cols
 from taurus_widgets.pages import Pages
-from taurus_widgets.query import Condition, Query, Relation, changeable, metadata_field, order_of, where
+from taurus_widgets.query import Condition, Query, Relation, metadata_field, order_of
+from tests.catalogue import Catalogue
 from tests.ui.made_up import Json, scan
 
 Found = Callable[..., list[str]]
@@ -24,11 +25,14 @@ def leaf(value: object, unit: str = "") -> Json:
     return {"value": value, "unit": unit}
 
 
+def _client(catalogue: Catalogue) -> SciCat:
+    return SciCat(catalogue.url, catalogue.ingestor.username, catalogue.ingestor.password)
+
+
 @pytest.fixture(scope="module")
-def query(catalogue) -> Query:
+def query(catalogue: Catalogue) -> Query:
     """Of a proposal with four scans: numbers 8 to 11, a minute apart, the last one runs."""
-    account = catalogue.ingestor
-    scicat = SciCat(catalogue.url, account.username, account.password)
+    scicat = _client(catalogue)
     proposal = f"Q-{time.time_ns() % 10**8:08d}"
     begin = dt.datetime(2026, 11, 21, 12, tzinfo=dt.UTC).timestamp()
     energies = [leaf(7.0, "keV"), leaf(7200.0, "eV"), leaf(7.3, "keV"), leaf(None, "keV")]
@@ -49,12 +53,12 @@ def query(catalogue) -> Query:
 
 
 @pytest.fixture
-def found(scicat: SciCat, query: Query) -> Found:
+def found(catalogue: Catalogue, query: Query) -> Found:
     """The numbers of the scans, the newest first, for conditions or other changes of the query."""
 
     def find(*conditions: Condition, **changes: object) -> list[str]:
         wanted = replace(query, where=conditions, **changes)  # type: ignore[arg-type]
-        pages = Pages(scicat, wanted, ("runNumber",))
+        pages = Pages(_client(catalogue), wanted, ("runNumber",))
         rows = pages.page(0)
         assert pages.count() == len(rows)
         return [row["runNumber"] for row in rows]
@@ -150,11 +154,6 @@ def test_all_conditions_hold(found: Found) -> None:
     assert found(above, sample, text="wafer", status=("completed",)) == ["10"]
 
 
-def test_a_text_is_not_less_than_another() -> None:
-    with pytest.raises(ValueError, match="a text is not < another"):
-        where(Query(where=(Condition("sampleId", Relation.LESS, "a"),)))
-
-
 @pytest.mark.parametrize(
     ("key", "numbers"),
     [
@@ -173,41 +172,3 @@ def test_the_catalogue_sorts_by_any_column(found: Found, key: str, numbers: list
     assert found(order=order, descending=False) == numbers
     if key not in ("status",):
         assert found(order=order) == numbers[::-1]
-
-
-def test_nothing_is_sorted_by_a_duration() -> None:
-    assert order_of(next(column for column in cols.default_columns() if column.key == "duration")) == ""
-
-
-def test_what_can_change() -> None:
-    assert not changeable(Query(proposal="P", begin=dt.datetime.now(dt.UTC)))
-    assert changeable(Query(status=("running",)))
-    assert Query(text="x").filtered
-    assert not Query(proposal="P", order="comment").filtered
-
-
-def test_no_text_looks_like_a_date_to_javascript() -> None:
-    """The real server makes a date of any text in a filter, but those in lists, that JavaScript takes for one."""
-    wanted = Query(
-        proposal="2025",
-        text="lysozyme-3",
-        status=("1",),
-        where=(
-            Condition("sampleId", Relation.EQUAL, "2025-11"),
-            Condition("sampleId", Relation.CONTAINS, "sample 3"),
-            Condition(ENERGY, Relation.GREATER, 1.0, "m"),
-        ),
-    )
-
-    def plain(value: object) -> list[str]:
-        if isinstance(value, dict):
-            return [text for inner in value.values() for text in ([inner] if isinstance(inner, str) else plain(inner))]
-        return (
-            [text for inner in value if isinstance(inner, dict) for text in plain(inner)]
-            if isinstance(value, list)
-            else []
-        )
-
-    texts = plain(where(wanted))
-    # A word after a number, or a number in brackets, is what it refuses.
-    assert texts == ['"lysozyme-3" text', "sample [3]", "i"]
