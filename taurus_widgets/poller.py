@@ -12,7 +12,7 @@ from functools import partial
 
 from taurus.external.qt import Qt
 
-from ingest.scicat import NotAllowed, SciCat
+from ingest.scicat import Expired, NotAllowed, SciCat
 from taurus_widgets.feed import Feed, problem_text
 
 INTERVAL = 1.0
@@ -103,7 +103,7 @@ class Poller(Qt.QObject):
         try:
             rows = self._feed.read()
         except Exception as error:  # noqa: BLE001 - whatever it is, the window must say it and go on
-            if isinstance(error, NotAllowed):
+            if isinstance(error, NotAllowed) and not isinstance(error, Expired):  # that one sends no password
                 self._next = time.monotonic() + REFUSED_PAUSE
             since = self._link.since if self._link.problem and self._link.since else began
             self._say(Link(problem=problem_text(error), detail=str(error), since=since))
