@@ -84,6 +84,10 @@ class ScanModel(Qt.QAbstractTableModel):
                 self._columns[place] = column
                 self.headerDataChanged.emit(Qt.Qt.Horizontal, place, place)
 
+    def expect(self, dataset: Json) -> None:
+        """Show a dataset (pid, creationTime, ... and `"provisional": True`) until the catalogue has one of its pid."""
+        raise NotImplementedError
+
     def clear(self) -> None:
         self.beginResetModel()
         self._datasets.clear()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from taurus.external.qt import Qt
@@ -15,6 +16,7 @@ from taurus_widgets.details import DetailPane
 from taurus_widgets.model import DATASET_ROLE, ScanModel, tooltip
 from taurus_widgets.painting import LinkSign, colours
 from taurus_widgets.poller import Link, Poller
+from taurus_widgets.query import Query
 from taurus_widgets.table import LogTable
 
 NEWEST = 200
@@ -95,6 +97,8 @@ class ScanLog(TaurusWidget):
 
     rowShown = Qt.Signal(str, str)
     """pid and status, once a new dataset, or one with a new status, is in the table."""
+    queryChanged = Qt.Signal(object)
+    """The Query that is shown from now on."""
     catalogueChanged = Qt.Signal()
     """Another one, or another account: what was read before is of the old one."""
 
@@ -104,6 +108,7 @@ class ScanLog(TaurusWidget):
         self._where = ""
         self.scicat: SciCat | None = None
         """The catalogue that is shown; None before `setCatalogue`."""
+        self.query = Query()
         self.calls = Calls(self)
         self.scans = ScanModel(cols.default_columns(), self)
         self.table = LogTable(self.scans, self)
@@ -163,6 +168,19 @@ class ScanLog(TaurusWidget):
         self._poller = poller
         poller.start()
         self._clock.start(1000)
+
+    def setQuery(self, query: Query) -> None:
+        """Show the datasets that fit it, in its order, from now on. Returns at once."""
+        self.query = query
+        self.queryChanged.emit(query)
+
+    def allRows(self, rows: Iterable[range] = (), fields: Iterable[str] = ()) -> Iterator[list[cols.Json]]:
+        """All datasets of the query (or of these ranges of rows) in their order, page by page. For another thread.
+
+        What it asks for (these fields, else those of the columns) is settled when it is called, in the window's thread.
+        Raises SciCatError while it is gone through.
+        """
+        raise NotImplementedError
 
     def stop(self) -> None:
         """Read no more. The rows stay."""

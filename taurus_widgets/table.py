@@ -48,6 +48,13 @@ class LogTable(Qt.QTableView):
         model.headerDataChanged.connect(lambda _, first, last: self._fitColumns(first, last))
         self.verticalScrollBar().valueChanged.connect(self._seen)
 
+    def setDelegate(self, kind: Kind, delegate: Qt.QAbstractItemDelegate) -> None:
+        """Draw, and edit, the columns of this kind with it."""
+        self._delegates[kind] = delegate
+        for place, column in enumerate(self._scans.columns):
+            if column.kind is kind:
+                self.setItemDelegateForColumn(place, delegate)
+
     def _fitColumns(self, first: int, last: int) -> None:
         """Give these their usual width; what the user chose for others stays."""
         for place, column in enumerate(self._scans.columns):
