@@ -47,6 +47,7 @@ class SciCat:
         self._password = password
         self._token = token
         self._login_lock = threading.Lock()
+        self._timeout = timeout
         self._transport = Transport(self.base_url, timeout, WHOLE * timeout)
 
     def __repr__(self) -> str:
@@ -61,6 +62,15 @@ class SciCat:
     def anonymous(self) -> bool:
         """Whether nobody is logged in: only what is public is seen, and nothing can be written."""
         return not self.username and not self._token
+
+    @property
+    def renewable(self) -> bool:
+        """Whether a token that has expired is replaced without asking anybody."""
+        return bool(self._password)
+
+    def twin(self) -> SciCat:
+        """Another client with this login, which `use` does not change: what is sent goes under one name to the end."""
+        return SciCat(self.base_url, self.username, self._password, self._token, self._timeout)
 
     @property
     def token(self) -> str:

@@ -13,6 +13,8 @@ from ingest.scicat import SciCat
 from taurus_widgets import columns as cols
 from taurus_widgets.calls import Calls
 from taurus_widgets.details import DetailPane
+from taurus_widgets.editing import Editing
+from taurus_widgets.login import Login
 from taurus_widgets.model import DATASET_ROLE, ScanModel, tooltip
 from taurus_widgets.painting import LinkSign, colours
 from taurus_widgets.poller import Link, Poller
@@ -85,7 +87,7 @@ class StatusBar(Qt.QWidget):
         self.news.setVisible(count > 0)
 
 
-PARTS: tuple[type[Qt.QObject], ...] = ()
+PARTS: tuple[type[Qt.QObject], ...] = (Editing, Login)
 """What the scan log can do beyond showing rows, one module each: made with the log, and in its `parts` by name."""
 
 
@@ -101,6 +103,10 @@ class ScanLog(TaurusWidget):
     """The Query that is shown from now on."""
     catalogueChanged = Qt.Signal()
     """Another one, or another account: what was read before is of the old one."""
+    loginWanted = Qt.Signal(str)
+    """Something needs a login, for this reason."""
+    loginChanged = Qt.Signal()
+    """Somebody has logged in or out; for another account `catalogueChanged` came before."""
 
     def __init__(self, parent: Qt.QWidget | None = None, designMode: bool = False) -> None:
         super().__init__(parent, designMode=designMode)
