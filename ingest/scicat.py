@@ -188,6 +188,11 @@ class SciCat:
         found: list[Json] = self.call("GET", "/api/v3/datasets", params={"filter": wanted})
         return found
 
+    def count(self, where: Json | None = None) -> int:
+        """How many datasets fit. Of those that are public only, if the token has expired."""
+        answer = self.call("GET", "/api/v3/datasets/count", params={"filter": {"where": where or {}}})
+        return int(answer["count"])
+
     def patch_dataset(self, pid: str, changes: Json, since: str = "") -> None:
         """Change fields of v3. Never `scientificMetadata`: that would be replaced whole.
 

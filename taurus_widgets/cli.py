@@ -42,7 +42,11 @@ LOGIN_TIMEOUT = 3.0
 )
 @click.option("--proposal", default="", help="Show the datasets of this proposal only.")
 @click.option(
-    "--rows", default=200, show_default=True, type=click.IntRange(1, 100_000), help="Newest datasets to start with."
+    "--rows",
+    default=200,
+    show_default=True,
+    type=click.IntRange(1, 100_000),
+    help="With --terminal: so many.",
 )
 @click.option(
     "--column",
@@ -80,7 +84,7 @@ def scanlog_cmd(
             _print(scicat, columns, proposal, rows)
         else:
             _check_display()
-            sys.exit(_window(scicat, proposal, rows, paths, dark))
+            sys.exit(_window(scicat, proposal, paths, dark))
     except ImportError as error:
         raise click.ClickException(f"{error}; say: pip install 'sardana-scizoo[gui]'") from error
 
@@ -141,7 +145,7 @@ def _print(scicat: SciCat, columns: list[cols.Column], proposal: str, rows: int)
         click.echo(f"No datasets{f' of proposal {proposal}' if proposal else ''} are in {scicat.base_url}.")
 
 
-def _window(scicat: SciCat, proposal: str, rows: int, paths: tuple[str, ...], dark: bool) -> int:
+def _window(scicat: SciCat, proposal: str, paths: tuple[str, ...], dark: bool) -> int:
     from taurus_widgets.application import makeApplication
     from taurus_widgets.scanlog import ScanLog
 
@@ -153,7 +157,7 @@ def _window(scicat: SciCat, proposal: str, rows: int, paths: tuple[str, ...], da
     for path in paths:
         log.addColumn(path)
     log.resize(1280, 800)
-    log.setCatalogue(scicat, proposal, rows)
+    log.setCatalogue(scicat, proposal)
     log.show()
     status = int(app.exec_())
     log.stop()

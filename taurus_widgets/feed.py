@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import datetime as dt
 import time
-from typing import Any
+from collections.abc import Sequence
 
 import requests
 
-from ingest.scicat import Expired, NotAllowed, SciCat, SciCatError
-
-Json = dict[str, Any]
+from ingest.scicat import Expired, NotAllowed, SciCatError
+from taurus_widgets.columns import Json
+from taurus_widgets.pages import OWN, Pages, checked
+from taurus_widgets.query import stored_fields
 
 PAGE = 200
 """Datasets asked for at once."""
@@ -23,52 +24,63 @@ TOKEN_CHECK = 60.0
 """Seconds between checks that the token still counts: with a dead one, reads are answered 200,
 with only what is public."""
 
+ADVANCE = 30.0
+"""Seconds between questions for the latest change of the whole catalogue."""
+
 
 class Feed:
     """One reader of a catalogue. Not for several threads at once.
 
-    `fields` must hold pid, creationTime and updatedAt. Datasets older than the `newest` that
-    the first look found are left out from then on: they are not in the table either.
+    It tells of all that fits the query and has changed after `since` (an `updatedAt`; all of it, if that is "").
     """
 
-    def __init__(self, scicat: SciCat, fields: list[str], proposal: str = "", newest: int = 200) -> None:
-        self._scicat = scicat
-        self._fields = fields
-        self._newest = newest
-        self._where: Json = {"proposalId": proposal} if proposal else {}
-        self._since = ""  # the latest `updatedAt` that was seen
-        self._trusted = ""  # the same, at the time when the token was last known to count
+    def __init__(self, pages: Pages, since: str) -> None:
+        self._pages = pages
+        self._scicat = pages.scicat
+        self._fields = stored_fields([*OWN, *pages.fields])
+        self.since = since
+        """The latest `updatedAt` that was seen."""
+        self._trusted = since  # the same, at the time when the token was last known to count
         self._seen: dict[str, str] = {}  # pid to updatedAt, of what the next look will find again
         self._check_at = 0.0
+        self._advance_at = time.monotonic() + ADVANCE
 
-    def read(self) -> list[Json]:
-        """What is new or changed since the last call, oldest change first; at first, the newest datasets.
+    def read(self, watched: Sequence[str] = ()) -> list[Json]:
+        """What is new or changed since the last call, oldest change first.
 
+        What is `watched` (pids, not more than a page) is told of even if it does not fit the query any more.
         Raises SciCatError; then the next call tells what this one could not.
         """
         if time.monotonic() >= self._check_at:
             self._check_token()
-        found = self._look()
-        if not found:
-            # The newest row itself should be there: so the token may be dead, or it was deleted.
+        latest = self._latest() if time.monotonic() >= self._advance_at else ""
+        found = self._look(watched)
+        if not found and self._seen:
+            # What was there should be there: so the token may be dead, or it was deleted.
             self._check_token()
-            found = self._look()
-        return [dataset for dataset in found if self._is_fresh(dataset)]
+            found = self._look(watched)
+        fresh = [dataset for dataset in found if self._is_fresh(dataset)]
+        self.since = max(self.since, latest)
+        return fresh
 
-    def _look(self) -> list[Json]:
-        return self._changed() if self._since else self._first()
+    def _latest(self) -> str:
+        """The catalogue's latest `updatedAt`: else, where nothing fits for hours, each look would go through more."""
+        self._advance_at = time.monotonic() + ADVANCE
+        found = checked(self._scicat.datasets({}, ["pid", "updatedAt"], "updatedAt:desc", 1))
+        return str(found[0].get("updatedAt", "")) if found else ""
 
-    def _first(self) -> list[Json]:
-        found = _checked(self._scicat.datasets(self._where, self._fields, "creationTime:desc", self._newest))
-        if found and len(found) >= self._newest:
-            oldest = min(str(dataset.get("creationTime", "")) for dataset in found)
-            self._where = {**self._where, "creationTime": {"gte": oldest}}
+    def _look(self, watched: Sequence[str]) -> list[Json]:
+        reach = self._reach()
+        self._seen = {pid: updated for pid, updated in self._seen.items() if updated >= reach}
+        found = self._changed(reach)
+        if watched and reach:
+            after = {"$and": [{"pid": {"$in": list(watched)}}, {"updatedAt": {"$gte": reach}}]}
+            found += checked(self._scicat.datasets(after, self._fields, "updatedAt:asc", PAGE))
         return found
 
-    def _changed(self) -> list[Json]:
+    def _changed(self, reach: str) -> list[Json]:
         found: list[Json] = []
-        reach, limit = self._reach(), PAGE
-        self._seen = {pid: updated for pid, updated in self._seen.items() if updated >= reach}
+        limit = PAGE
         while True:
             page = self._ask(reach, limit)
             found += page
@@ -81,31 +93,27 @@ class Feed:
             reach = latest
 
     def _ask(self, reach: str, limit: int) -> list[Json]:
-        where = {**self._where, "updatedAt": {"gte": reach}}
-        return _checked(self._scicat.datasets(where, self._fields, "updatedAt:asc", limit))
+        after = {"updatedAt": {"$gte": reach}} if reach else None
+        return checked(self._scicat.datasets(self._pages.where(after), self._fields, "updatedAt:asc", limit))
 
     def _is_fresh(self, dataset: Json) -> bool:
         updated = str(dataset.get("updatedAt", ""))
         fresh = self._seen.get(dataset["pid"]) != updated
         self._seen[dataset["pid"]] = updated
-        self._since = max(self._since, updated)
+        self.since = max(self.since, updated)
         return fresh
 
     def _reach(self) -> str:
-        latest = dt.datetime.fromisoformat(self._since)
+        if not self.since:
+            return ""
+        latest = dt.datetime.fromisoformat(self.since)
         return (latest - OVERLAP).astimezone(dt.UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
     def _check_token(self) -> None:
         if self._scicat.revived():
-            self._since = self._trusted  # what was read meanwhile may have been only what is public
-        self._trusted = self._since
+            self.since = self._trusted  # what was read meanwhile may have been only what is public
+        self._trusted = self.since
         self._check_at = time.monotonic() + TOKEN_CHECK
-
-
-def _checked(answer: Any) -> list[Json]:
-    if not isinstance(answer, list):
-        raise SciCatError("GET /api/v3/datasets", 200, "the answer is no list of datasets")
-    return [dataset for dataset in answer if isinstance(dataset, dict) and isinstance(dataset.get("pid"), str)]
 
 
 def problem_text(error: Exception) -> str:

@@ -212,6 +212,16 @@ def drawStars(painter: Qt.QPainter, area: Qt.QRectF, rating: float, colours: Col
 # ----------------------------------------------------------------------- in the table
 
 
+def drawUnread(painter: Qt.QPainter, cell: Qt.QStyleOptionViewItem, area: Qt.QRect) -> None:
+    """A bar in the place of a text that is still being read."""
+    shade = Qt.QColor(colours(cell.palette).muted)
+    shade.setAlpha(50)
+    height = max(2, cell.fontMetrics.xHeight() // 2)
+    width = min(area.width(), 8 * cell.fontMetrics.averageCharWidth())
+    left = area.right() - width if cell.displayAlignment & Qt.Qt.AlignRight else area.left()
+    painter.fillRect(Qt.QRect(left, area.center().y() - height // 2, width, height), shade)
+
+
 class CellDelegate(Qt.QStyledItemDelegate):
     """One line of text, with room at both sides. The other delegates draw something before it."""
 
@@ -222,7 +232,11 @@ class CellDelegate(Qt.QStyledItemDelegate):
         cell.state &= ~(Qt.QStyle.State_HasFocus | Qt.QStyle.State_MouseOver)
         cell.widget.style().drawPrimitive(Qt.QStyle.PE_PanelItemViewItem, cell, painter, cell.widget)
         room = padding(cell.fontMetrics)
-        self.drawContent(painter, cell, cell.rect.adjusted(room, 0, -room, 0), index)
+        area = cell.rect.adjusted(room, 0, -room, 0)
+        if index.data(DATASET_ROLE) is None:
+            drawUnread(painter, cell, area)
+        else:
+            self.drawContent(painter, cell, area, index)
 
     def drawContent(
         self, painter: Qt.QPainter, cell: Qt.QStyleOptionViewItem, area: Qt.QRect, index: Qt.QModelIndex

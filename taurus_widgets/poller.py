@@ -6,20 +6,30 @@ import datetime as dt
 import queue
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 
 from taurus.external.qt import Qt
 
-from ingest.scicat import Expired, NotAllowed, SciCat
+from ingest.scicat import Expired, NotAllowed, SciCat, SciCatError
 from taurus_widgets.feed import Feed, problem_text
+from taurus_widgets.pages import PAGE, Pages
 
-INTERVAL = 1.0
+INTERVAL = 0.5
 """Seconds from the beginning of one look to the next."""
+
+SHARE = 3
+"""A look that takes long is followed by a pause of so many times that: the catalogue has other things to do."""
+
+RETRY = 1.0
+"""Seconds until the next try where the catalogue did not answer well."""
 
 REFUSED_PAUSE = 600.0
 """Seconds until a refused login is tried again: some sites lock an account after a few."""
+
+NOT_UNDERSTOOD = (400, 500)
+"""What the catalogue answers to a filter that it cannot do: the real one a 500, as for a text search without index."""
 
 JOIN_TIMEOUT = 1.0
 """Seconds that a closing window waits for a call under way; its thread then ends by itself."""
@@ -36,23 +46,26 @@ class Link:
 
 
 class Poller(Qt.QObject):
-    """Reads new and changed rows every second, and single datasets when asked."""
+    """Begins a table with its first rows, then reads what is new or changed, and single datasets when asked."""
 
-    rowsRead = Qt.Signal(list)
-    """Datasets with the fields asked for."""
+    begun = Qt.Signal(object, object)
+    """The Pages that are shown from now on, and their Top."""
+    rowsRead = Qt.Signal(object, list)
+    """The Pages, and datasets of them that are new or changed."""
+    refused = Qt.Signal(object, str)
+    """Pages that the catalogue does not understand, and why: what was shown before goes on."""
     datasetRead = Qt.Signal(str, object)
     """pid and the whole dataset, None if there is none; or a text that says why it cannot be read."""
     linkChanged = Qt.Signal(object)
     """A Link."""
 
-    def __init__(
-        self, scicat: SciCat, fields: list[str], proposal: str = "", newest: int = 200, parent: Qt.QObject | None = None
-    ) -> None:
+    def __init__(self, scicat: SciCat, parent: Qt.QObject | None = None) -> None:
         super().__init__(parent)
         self._scicat = scicat
-        self._proposal = proposal
-        self._newest = newest
-        self._feed = Feed(scicat, fields, proposal, newest)
+        self._pages: Pages | None = None  # what is wanted
+        self._feed: Feed | None = None  # of what is shown
+        self._shown: Pages | None = None
+        self._watched: tuple[str, ...] = ()
         self._link = Link()
         self._wanted = ""
         self._jobs: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
@@ -72,10 +85,19 @@ class Poller(Qt.QObject):
         self._jobs.put(None)
         self._thread.join(JOIN_TIMEOUT)
 
-    def setFields(self, fields: list[str]) -> None:
-        """Read all rows again, with these fields."""
-        feed = Feed(self._scicat, fields, self._proposal, self._newest)
-        self._jobs.put(partial(self._start_again, feed))
+    def show(self, pages: Pages) -> None:
+        """Begin a table with these. If the catalogue is away, as soon as it is there."""
+        self._pages = pages
+        self._jobs.put(partial(self._begin, pages))
+
+    def change(self, pages: Pages) -> None:
+        """Go on with the same rows and other fields."""
+        self._pages = pages
+        self._jobs.put(partial(self._go_on, pages))
+
+    def watch(self, pids: Sequence[str]) -> None:
+        """Tell of changes of these, too, when they do not fit the query any more."""
+        self._watched = tuple(pids[:PAGE])
 
     def ask(self, pid: str) -> None:
         """Read this dataset whole. Only the one asked for last is answered."""
@@ -93,23 +115,53 @@ class Poller(Qt.QObject):
             if job is not None:
                 job()
 
-    def _start_again(self, feed: Feed) -> None:
-        self._feed = feed
-        self._next = time.monotonic()
+    def _begin(self, pages: Pages) -> None:
+        if pages is self._pages and pages is not self._shown:
+            self._try(partial(self._read_top, pages))
+
+    def _read_top(self, pages: Pages) -> None:
+        try:
+            top = pages.top()
+        except SciCatError as error:
+            if error.status not in NOT_UNDERSTOOD or self._shown is None:
+                raise
+            self._pages = self._shown
+            self._emit(self.refused, pages, str(error))
+            return
+        if pages is self._pages:
+            self._feed, self._shown = Feed(pages, top.since), pages
+            self._emit(self.begun, pages, top)
+
+    def _go_on(self, pages: Pages) -> None:
+        if self._feed is not None and pages is self._pages:
+            self._feed, self._shown = Feed(pages, self._feed.since), pages
 
     def _poll(self) -> None:
-        began = dt.datetime.now()
-        self._next = time.monotonic() + INTERVAL
+        pages, feed = self._pages, self._feed
+        if pages is not None and pages is not self._shown:
+            self._begin(pages)
+        elif pages is not None and feed is not None:
+            self._try(partial(self._look, pages, feed))
+        else:
+            self._next = time.monotonic() + INTERVAL
+
+    def _look(self, pages: Pages, feed: Feed) -> None:
+        rows = feed.read(self._watched)
+        if rows:
+            self._emit(self.rowsRead, pages, rows)
+
+    def _try(self, read: Callable[[], None]) -> None:
+        began, start = dt.datetime.now(), time.monotonic()
         try:
-            rows = self._feed.read()
+            read()
         except Exception as error:  # noqa: BLE001 - whatever it is, the window must say it and go on
-            if isinstance(error, NotAllowed) and not isinstance(error, Expired):  # that one sends no password
-                self._next = time.monotonic() + REFUSED_PAUSE
             since = self._link.since if self._link.problem and self._link.since else began
             self._say(Link(problem=problem_text(error), detail=str(error), since=since))
+            # A login that has expired sends no password, and may be renewed at any moment.
+            refused = isinstance(error, NotAllowed) and not isinstance(error, Expired)
+            self._next = start + (REFUSED_PAUSE if refused else RETRY)
             return
-        if rows:
-            self._emit(self.rowsRead, rows)
+        self._next = max(start + INTERVAL, time.monotonic() + SHARE * (time.monotonic() - start))
         self._say(Link(connected=True))
 
     def _say(self, link: Link) -> None:

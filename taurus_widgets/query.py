@@ -14,11 +14,9 @@ import datetime as dt
 import enum
 import re
 from dataclasses import dataclass, replace
-from tokenize import TokenError
 from urllib.parse import quote
 
-import pint
-
+from ingest.units import to_si
 from taurus_widgets.columns import Column, Json
 
 NEWEST_FIRST = "creationTime"
@@ -186,10 +184,15 @@ def _condition(condition: Condition) -> Json:
     if not condition.unit:
         return _any(tests)
     same_unit = [{f"{condition.field}.unit": {"$in": [condition.unit]}, **test} for test in tests]
-    converted = _in_si(value, condition.unit)
-    if converted is None:
+    value_si, unit_si = to_si(value, condition.unit)
+    if value_si is None:
         return _any(same_unit)
-    return _any(same_unit + [{f"{condition.field}.valueSI": test} for test in _number_tests(relation, converted)])
+    # SciCat keeps what it cannot convert as its own SI value: the SI unit says which were.
+    converted = [
+        {f"{condition.field}.unitSI": {"$in": [unit_si]}, f"{condition.field}.valueSI": test}
+        for test in _number_tests(relation, value_si)
+    ]
+    return _any(same_unit + converted)
 
 
 def _any(tests: list[Json]) -> Json:
@@ -225,11 +228,3 @@ def _number_tests(relation: Relation, value: float) -> list[Json]:
     if relation not in tests:
         raise ValueError("a number cannot contain another")
     return tests[relation]
-
-
-def _in_si(value: float, unit: str) -> float | None:
-    """The number that SciCat keeps as `valueSI`; None for a unit that cannot be converted."""
-    try:
-        return float(pint.get_application_registry().Quantity(value, unit).to_base_units().magnitude)
-    except (pint.PintError, ArithmeticError, AttributeError, TypeError, ValueError, TokenError):
-        return None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from typing import Any
 
 from taurus.external.qt import Qt
@@ -14,15 +15,18 @@ from taurus_widgets import columns as cols
 from taurus_widgets.calls import Calls
 from taurus_widgets.details import DetailPane
 from taurus_widgets.editing import Editing
+from taurus_widgets.loader import Loader
 from taurus_widgets.login import Login
-from taurus_widgets.model import DATASET_ROLE, ScanModel, tooltip
+from taurus_widgets.model import ScanModel, tooltip
+from taurus_widgets.pages import Pages, Top
 from taurus_widgets.painting import LinkSign, colours
 from taurus_widgets.poller import Link, Poller
 from taurus_widgets.query import Query
+from taurus_widgets.sorting import Sorting
 from taurus_widgets.table import LogTable
 
-NEWEST = 200
-"""Rows read at first."""
+MANY = 1000
+"""Selected rows of which the datasets are kept; of more, those that are here by chance."""
 
 NARROW = 900
 """A widget of fewer pixels has its details below the table and not beside it."""
@@ -42,7 +46,7 @@ class StatusBar(Qt.QWidget):
         self.news.setAutoRaise(True)
         self.news.setArrowType(Qt.Qt.UpArrow)
         self.news.setToolButtonStyle(Qt.Qt.ToolButtonTextBesideIcon)
-        self.news.setToolTip("Show the newest rows and follow them (Esc)")
+        self.news.setToolTip("Show the newest rows")
         self.news.clicked.connect(self.goToNewest)
         self.news.hide()
         layout = Qt.QHBoxLayout(self)
@@ -74,20 +78,26 @@ class StatusBar(Qt.QWidget):
         self.link.setPalette(palette)
 
     def showRows(self, count: int, changed: dt.datetime | None) -> None:
-        text = f"{count} scan" if count == 1 else f"{count} scans"
+        text = f"{count:,} scan" if count == 1 else f"{count:,} scans"
         if changed is not None:
             text += f"   last change {changed:%H:%M:%S}"
         self.rows.setText(text)
+        self.rows.setToolTip("")
         palette = self.rows.palette()
         palette.setColor(Qt.QPalette.WindowText, Qt.QColor(colours(self.palette()).muted))
         self.rows.setPalette(palette)
 
+    def showWork(self, text: str, detail: str = "") -> None:
+        """In place of the number of rows, until there is a new one."""
+        self.rows.setText(text)
+        self.rows.setToolTip(tooltip(detail))
+
     def showUnseen(self, count: int) -> None:
-        self.news.setText(f"{count} new")
+        self.news.setText(f"{count:,} new")
         self.news.setVisible(count > 0)
 
 
-PARTS: tuple[type[Qt.QObject], ...] = (Editing, Login)
+PARTS: tuple[type[Qt.QObject], ...] = (Sorting, Editing, Login)
 """What the scan log can do beyond showing rows, one module each: made with the log, and in its `parts` by name."""
 
 
@@ -112,12 +122,15 @@ class ScanLog(TaurusWidget):
         super().__init__(parent, designMode=designMode)
         self._poller: Poller | None = None
         self._where = ""
+        self._changed: dt.datetime | None = None
         self.scicat: SciCat | None = None
         """The catalogue that is shown; None before `setCatalogue`."""
         self.query = Query()
+        """What is wanted; while it is being read, the rows are still those of the one before."""
         self.calls = Calls(self)
         self.scans = ScanModel(cols.default_columns(), self)
         self.table = LogTable(self.scans, self)
+        self.loader = Loader(self.scans, self.calls, self)
         self.details = DetailPane(self)
         self.statusBar = StatusBar(self)
         self.toolBar = Qt.QToolBar(self)
@@ -137,8 +150,13 @@ class ScanLog(TaurusWidget):
         layout.addWidget(self.statusBar)
         self.setWindowTitle("Scan log")
         self.table.selectionModel().selectionChanged.connect(self._selected)
+        self.table.looked.connect(self.loader.look)
         self.table.unseenChanged.connect(self.statusBar.showUnseen)
-        self.statusBar.goToNewest.connect(self.table.goToNewest)
+        self.scans.newsChanged.connect(self.statusBar.showUnseen)
+        self.scans.dataChanged.connect(self._read)
+        self.loader.counted.connect(self._showRows)
+        self.loader.pin(self._isSelected)
+        self.statusBar.goToNewest.connect(self.goToNewest)
         self.details.closed.connect(self.table.clearSelection)
         Qt.QShortcut(Qt.QKeySequence(Qt.Qt.Key_Escape), self, self.table.goToNewest)
         self._clock = Qt.QTimer(self)
@@ -156,50 +174,77 @@ class ScanLog(TaurusWidget):
 
     # ---------------------------------------------------------------------- use
 
-    def setCatalogue(self, scicat: SciCat, proposal: str = "", newest: int = NEWEST) -> None:
+    def setCatalogue(self, scicat: SciCat, proposal: str = "") -> None:
         """Show the datasets of this catalogue, or of one proposal in it, from now on."""
         self.stop()
         self.scicat = scicat
         self.catalogueChanged.emit()
         self.table.clearSelection()
         self.scans.clear()
-        self._where = f"{f'Proposal {proposal}' if proposal else 'All proposals'} in {scicat.base_url}"
-        self.setWindowTitle(f"Scan log of {proposal}" if proposal else "Scan log")
-        self.statusBar.showRows(0, None)
+        self._changed = None
+        self._showRows()
         self._showLink(Link())
-        poller = Poller(scicat, cols.fields_of(self.scans.columns), proposal, newest, self)
+        poller = Poller(scicat, self)
+        poller.begun.connect(self._begun)
         poller.rowsRead.connect(self._rowsRead)
+        poller.refused.connect(self._refused)
         poller.datasetRead.connect(self.details.showAnswer)
         poller.linkChanged.connect(self._showLink)
         self._poller = poller
         poller.start()
         self._clock.start(1000)
+        self.setQuery(replace(self.query, proposal=proposal))
 
     def setQuery(self, query: Query) -> None:
-        """Show the datasets that fit it, in its order, from now on. Returns at once."""
+        """Show the datasets that fit it, in its order, from now on. Returns at once: the rows follow."""
         self.query = query
+        self._where = f"{f'Proposal {query.proposal}' if query.proposal else 'All proposals'} in " + (
+            self.scicat.base_url if self.scicat else ""
+        )
+        self.setWindowTitle(f"Scan log of {query.proposal}" if query.proposal else "Scan log")
+        pages = self._pages()
+        if self._poller is not None and pages is not None:
+            self.statusBar.showWork("Reading")
+            self._poller.show(pages)
         self.queryChanged.emit(query)
+
+    def goToNewest(self) -> None:
+        """To the top, with what has come in."""
+        if not self.query.newest_first:
+            self.setQuery(self.query)
+        self.table.goToNewest()
 
     def allRows(self, rows: Iterable[range] = (), fields: Iterable[str] = ()) -> Iterator[list[cols.Json]]:
         """All datasets of the query (or of these ranges of rows) in their order, page by page. For another thread.
 
         What it asks for (these fields, else those of the columns) is settled when it is called, in the window's thread.
-        Raises SciCatError while it is gone through.
+        What has come in since the table was sorted is not among them. Raises SciCatError while it is gone through.
         """
-        raise NotImplementedError
+        shown = self.loader.pages
+        if shown is None:
+            return iter(())
+        above, bound = self.scans.above, self.scans.bound
+        ranges = list(rows) or [range(self.scans.rowCount())]
+        pids = {row: dataset["pid"] for row in range(above) if (dataset := self.scans.dataset(row)) is not None}
+        return _all(shown, ranges, above, pids, bound, tuple(fields) or shown.fields)
+
+    def selectedRanges(self) -> list[range]:
+        """The rows that are selected, from the top down."""
+        ranges = {(chosen.top(), chosen.bottom() + 1) for chosen in self.table.selectionModel().selection()}
+        return [range(*ends) for ends in sorted(ranges)]
 
     def stop(self) -> None:
         """Read no more. The rows stay."""
         self._clock.stop()
+        self.loader.stop()
         if self._poller is not None:
             self._poller.stop()
             self._poller.deleteLater()
             self._poller = None
 
     def selectedDatasets(self) -> list[cols.Json]:
-        """What the rows that are selected know, from the top down."""
-        chosen = sorted(self.table.selectionModel().selectedRows(), key=lambda index: index.row())
-        return [index.data(DATASET_ROLE) for index in chosen]
+        """What the rows that are selected know, from the top down; of very many, those that have been read."""
+        return [dataset for row in self.scans.here() if self._isSelected(row) and (dataset := self.scans.dataset(row))]
 
     def shownColumns(self) -> list[cols.Column]:
         """The columns that are visible, as they stand from left to right."""
@@ -211,8 +256,14 @@ class ScanLog(TaurusWidget):
         """A further column of a value of the metadata, as `Machine/Ring current`. ValueError for a wrong path."""
         comment = len(self.scans.columns) - 1
         self.scans.addColumn(cols.metadata_column(path), comment)
-        if self._poller is not None:
-            self._poller.setFields(cols.fields_of(self.scans.columns))
+        pages, shown = self._pages(), self.loader.pages
+        if self._poller is None or pages is None:
+            return
+        if shown is not None and shown.query is self.query:
+            self._poller.change(pages)
+            self.loader.change(pages)
+        else:
+            self._poller.show(pages)
 
     # ---------------------------------------------------------------------- events
 
@@ -225,24 +276,81 @@ class ScanLog(TaurusWidget):
         super().resizeEvent(event)
         self.splitter.setOrientation(Qt.Qt.Vertical if self.width() < NARROW else Qt.Qt.Horizontal)
 
-    def _rowsRead(self, rows: list[cols.Json]) -> None:
-        news = self.scans.merge(rows)
-        self.statusBar.showRows(self.scans.rowCount(), dt.datetime.now())
+    def _pages(self) -> Pages | None:
+        """The query as it is read now."""
+        if self.scicat is None:
+            return None
+        return Pages(self.scicat, self.query, tuple(cols.fields_of(self.scans.columns)))
+
+    def _begun(self, pages: Pages, top: Top) -> None:
+        news = self.scans.begin(top.rows, pages.query.newest_first, top.since)
+        self.table.goToNewest()
+        self.loader.begin(pages, len(top.rows))
+        self._changed = dt.datetime.now()
+        self._showRows()
+        for pid, status in news:
+            self.rowShown.emit(pid, status)
+
+    def _rowsRead(self, pages: Pages, rows: list[cols.Json]) -> None:
+        if pages is not self.loader.pages:
+            return
+        news, moved = self.scans.merge(rows)
+        if moved:
+            self.loader.moved()
+        self.loader.tidy()
+        self._changed = dt.datetime.now()
+        self._showRows()
         if self._poller is not None and any(row["pid"] == self.details.pid for row in rows):
             self._poller.ask(self.details.pid)
         for pid, status in news:
             self.rowShown.emit(pid, status)
 
+    def _refused(self, pages: Pages, why: str) -> None:
+        shown = self.loader.pages
+        if shown is not None and pages.query is self.query:
+            self.query = shown.query
+            self.queryChanged.emit(self.query)
+            self.statusBar.showWork("SciCat does not take this filter or order", why)
+
+    def _showRows(self) -> None:
+        self.statusBar.showRows(self.scans.rowCount(), self._changed)
+
     def _showLink(self, link: Link) -> None:
         self.statusBar.showLink(link, self._where)
 
+    def _isSelected(self, row: int) -> bool:
+        chosen = self.table.selectionModel().selection()
+        return any(part.top() <= row <= part.bottom() for part in chosen) and (
+            sum(part.height() for part in chosen) <= MANY or row in self.table.shownRows()
+        )
+
     def _selected(self) -> None:
-        chosen = self.table.selectionModel().selectedRows()
-        self.details.setVisible(bool(chosen))
-        if not chosen:
+        ranges = self.selectedRanges()
+        self.details.setVisible(bool(ranges))
+        dataset = self.scans.dataset(ranges[0].start) if ranges else None
+        if dataset is None:  # nothing is selected, or it is still being read: then `_read` follows
             self.details.forget()
             return
-        dataset = chosen[0].data(DATASET_ROLE)
         self.details.announce(dataset)
         if self._poller is not None:
             self._poller.ask(dataset["pid"])
+
+    def _read(self, first: Qt.QModelIndex, last: Qt.QModelIndex) -> None:
+        ranges = self.selectedRanges()
+        if ranges and not self.details.pid and first.row() <= ranges[0].start <= last.row():
+            self._selected()
+
+
+def _all(
+    pages: Pages,
+    ranges: list[range],
+    above: int,
+    pids: dict[int, str],
+    bound: cols.Json | None,
+    fields: tuple[str, ...],
+) -> Iterator[list[cols.Json]]:
+    for rows in ranges:
+        named = [pids[row] for row in rows if row in pids] if rows.start < above else []
+        if named and (found := pages.named(named, fields)):
+            yield found
+        yield from pages.all(max(rows.start - above, 0), rows.stop - above, bound, fields)

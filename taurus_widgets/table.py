@@ -14,6 +14,10 @@ class LogTable(Qt.QTableView):
 
     unseenChanged = Qt.Signal(int)
     """How many rows have come in above what is shown."""
+    looked = Qt.Signal(int, int)
+    """The first and the last row on the screen, whenever it is drawn."""
+    headerClicked = Qt.Signal(int)
+    """A column's header: its number in the model."""
 
     def __init__(self, model: ScanModel, parent: Qt.QWidget | None = None) -> None:
         super().__init__(parent)
@@ -21,7 +25,7 @@ class LogTable(Qt.QTableView):
         self._scans = model
         self._unseen = 0
         self.setSelectionBehavior(self.SelectRows)
-        self.setSelectionMode(self.SingleSelection)
+        self.setSelectionMode(self.ExtendedSelection)
         self.setEditTriggers(self.NoEditTriggers)
         self.setAlternatingRowColors(True)
         self.setShowGrid(False)
@@ -30,15 +34,12 @@ class LogTable(Qt.QTableView):
         self.setHorizontalScrollMode(self.ScrollPerPixel)
         self.setVerticalScrollBarPolicy(Qt.Qt.ScrollBarAlwaysOn)  # so that columns keep their width
         self.setFrameShape(Qt.QFrame.NoFrame)
-        rows, header = self.verticalHeader(), self.horizontalHeader()
+        rows = self.verticalHeader()
         rows.hide()
         rows.setSectionResizeMode(rows.Fixed)
         rows.setMinimumSectionSize(1)
         rows.setDefaultSectionSize(round(self.fontMetrics().height() * 1.45))
-        header.setHighlightSections(False)
-        header.setSectionsMovable(True)
-        header.setMinimumSectionSize(4 * padding(self.fontMetrics()))
-        header.setStyleSheet(headerStyle(self.fontMetrics()))
+        self._dress(self.horizontalHeader())
         self._cells = CellDelegate(self)
         self._delegates = {Kind.STATUS: StatusDelegate(self), Kind.RATING: RatingDelegate(self)}
         self.setItemDelegate(self._cells)
@@ -46,7 +47,20 @@ class LogTable(Qt.QTableView):
         self._fitColumns(0, model.columnCount() - 1)
         model.columnsInserted.connect(lambda _, first, last: self._fitColumns(first, last))
         model.headerDataChanged.connect(lambda _, first, last: self._fitColumns(first, last))
+        model.rowsRemoved.connect(self._rowsRemoved)
         self.verticalScrollBar().valueChanged.connect(self._seen)
+
+    def setHorizontalHeader(self, header: Qt.QHeaderView) -> None:
+        super().setHorizontalHeader(header)
+        self._dress(header)
+
+    def _dress(self, header: Qt.QHeaderView) -> None:
+        header.setHighlightSections(False)
+        header.setSectionsMovable(True)
+        header.setSectionsClickable(True)
+        header.setMinimumSectionSize(4 * padding(self.fontMetrics()))
+        header.setStyleSheet(headerStyle(self.fontMetrics()))
+        header.sectionClicked.connect(self.headerClicked)
 
     def setDelegate(self, kind: Kind, delegate: Qt.QAbstractItemDelegate) -> None:
         """Draw, and edit, the columns of this kind with it."""
@@ -77,18 +91,45 @@ class LogTable(Qt.QTableView):
         super().resizeEvent(event)
         self._fillWidth()
 
+    def paintEvent(self, event: Qt.QPaintEvent) -> None:
+        super().paintEvent(event)
+        shown = self.shownRows()
+        if shown:
+            self.looked.emit(shown[0], shown[-1])
+
+    def shownRows(self) -> range:
+        """The rows on the screen."""
+        first, last = self.rowAt(0), self.rowAt(self.viewport().height() - 1)
+        if first < 0:
+            return range(0)
+        return range(first, (self._scans.rowCount() - 1 if last < 0 else last) + 1)
+
     def rowsInserted(self, parent: Qt.QModelIndex, first: int, last: int) -> None:
-        bar = self.verticalScrollBar()
+        bar, count = self.verticalScrollBar(), last - first + 1
         top = bar.value()
         held = top > 0 or self.selectionModel().hasSelection()
+        before_it = first <= self._lookedAt(first, count)
         super().rowsInserted(parent, first, last)
-        if not held or first > top:
+        if not held or not before_it:
             return
         # The range of the scroll bar is only right once the rows are laid out.
         self.executeDelayedItemsLayout()
-        bar.setValue(top + last - first + 1)
-        if bar.value() > 0:
-            self._setUnseen(self._unseen + last - first + 1)
+        bar.setValue(top + count)
+        if bar.value() > 0 and self._scans.addsNews:
+            self._setUnseen(self._unseen + count)
+
+    def _lookedAt(self, first: int, count: int) -> int:
+        """The row that must not move while so many are inserted: a selected one, else the one on top."""
+        current = self.currentIndex().row()
+        if current >= first + count:
+            current -= count  # the selection knows already
+        chosen = self.selectionModel().hasSelection() and current in self.shownRows()
+        return current if chosen else self.verticalScrollBar().value()
+
+    def _rowsRemoved(self, _parent: Qt.QModelIndex, first: int, last: int) -> None:
+        bar = self.verticalScrollBar()
+        if first < bar.value():
+            bar.setValue(max(bar.value() - (last - first + 1), first))
 
     def goToNewest(self) -> None:
         self.clearSelection()

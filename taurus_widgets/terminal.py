@@ -12,7 +12,8 @@ from rich.text import Text
 from ingest.scicat import SciCat
 from taurus_widgets import columns as cols
 from taurus_widgets.columns import Column, Json, Kind
-from taurus_widgets.feed import Feed
+from taurus_widgets.pages import Pages
+from taurus_widgets.query import Query
 
 PIPED_WIDTH = 160
 """Characters of a line that goes to a file and not to a terminal."""
@@ -35,8 +36,7 @@ def read_and_print(
 ) -> int:
     """Print the newest datasets, the last one on top; their number is returned. Raises SciCatError."""
     console = console or make_console()
-    datasets = Feed(scicat, cols.fields_of(columns), proposal, newest).read()
-    datasets.sort(key=lambda dataset: str(dataset.get("creationTime", "")), reverse=True)
+    datasets = Pages(scicat, Query(proposal=proposal), tuple(cols.fields_of(columns))).page(0, newest)
     console.print(table(datasets, columns, console.width))
     return len(datasets)
 

@@ -24,6 +24,7 @@ _SEGMENT = re.compile(r"[A-Za-z0-9_%~!*()'-]{1,1000}")
 # SQLite's parser takes expressions of a depth of 1000, nested about 50 times.
 _MAX_TERMS = 400
 _MAX_DEPTH = 10
+_MAX_WORDS = 50
 _NUMBERS = "'integer', 'real'"
 _ALIASES = {"inq": "in", "neq": "ne", "like": "regex", "regexp": "regex"}
 
@@ -176,6 +177,10 @@ def _entry(name: str, value: Any, shape: Shape, depth: int) -> Condition:
         if not isinstance(value, list):
             raise FilterError(f"{name}: a list is needed")
         return (all_of if name.endswith("and") else any_of)(where(part, shape, depth + 1) for part in value)
+    if name == "$text":
+        if not isinstance(value, Mapping):
+            raise FilterError('$text: {"$search": text} is needed')
+        return text(value.get("$search"), shape)
     if name.startswith("$"):
         raise FilterError(f"{name[:50]}: this operator is not known")
     path = shape.path(name)
@@ -191,6 +196,31 @@ def _entry(name: str, value: Any, shape: Shape, depth: int) -> Condition:
             plain, options = "regex", "i"
         tests.append(_test(path, _ALIASES.get(plain, plain), operand, shape, str(options)))
     return all_of(tests)
+
+
+def text(wanted: Any, shape: Shape) -> Condition:
+    """Documents with any of the words, or with all of the "phrases" if there are any, as MongoDB's text search.
+
+    Words are compared by their stem.
+    """
+    if not isinstance(wanted, str):
+        raise FilterError("text: text is needed")
+    phrases = [_words(phrase) for phrase in re.findall(r'"([^"]*)"', wanted)]
+    words = _words(wanted)[:_MAX_WORDS]
+    if any(phrases):
+        match = " AND ".join(f'"{" ".join(phrase)}"' for phrase in phrases[:_MAX_WORDS] if phrase)
+    else:
+        match = " OR ".join(f'"{word}"' for word in words)
+    if not match:
+        return NOTHING
+    return Condition(
+        f"id IN (SELECT rowid FROM {shape.table}_words WHERE {shape.table}_words MATCH ?)",
+        (match,),
+    )
+
+
+def _words(text: str) -> list[str]:
+    return re.findall(r"\w+", text)
 
 
 def _test(path: str, operator: str, operand: Any, shape: Shape, options: str = "") -> Condition:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import sqlite3
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -15,11 +14,12 @@ from ingest.embedded.filters import (
     Shape,
     all_of,
     any_of,
+    text,
     where,
 )
 from ingest.embedded.metadata import encode_key, key_paths
 from ingest.embedded.store import READER, Collection
-from ingest.embedded.units import to_si
+from ingest.units import to_si
 
 Json = dict[str, Any]
 
@@ -47,7 +47,7 @@ def condition(fields: Mapping[str, Any], collection: Collection) -> Condition:
 def _field(name: str, value: Any, collection: Collection) -> Condition:
     shape = collection.shape
     if name == "text":
-        return _text(value, collection.table)
+        return text(value, shape)
     if name == "scientific":
         if not isinstance(value, list):
             raise FilterError("scientific: a list is needed")
@@ -63,17 +63,6 @@ def _field(name: str, value: Any, collection: Collection) -> Condition:
         range_ = {"gte": value.get("begin"), "lte": value.get("end")}
         return where({name: {sign: time for sign, time in range_.items() if time is not None}}, shape)
     return where({name: value}, shape)
-
-
-def _text(value: Any, table: str) -> Condition:
-    """Documents with any of the words, as MongoDB's text search; words are compared by their stem."""
-    if not isinstance(value, str):
-        raise FilterError("text: text is needed")
-    words = re.findall(r"\w+", value)[:50]
-    match = " OR ".join(f'"{word}"' for word in words)
-    if not words:
-        return NOTHING
-    return Condition(f"id IN (SELECT rowid FROM {table}_words WHERE {table}_words MATCH ?)", (match,))  # noqa: S608 - constants
 
 
 def _scientific(wanted: Any, shape: Shape) -> Condition:
