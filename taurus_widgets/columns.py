@@ -308,9 +308,9 @@ def default_columns() -> list[Column]:
             ("pid",),
             lambda _: "",
             lambda _: "",
-            5,
+            6,
             Kind.PICTURE,
-            "The first one; Enter shows all",
+            "One of them; Enter, or a double click, shows all",
         ),
         _field("dataQualityMetrics", "Rating", 6, stars, kind=Kind.RATING),
         Column(
@@ -319,7 +319,7 @@ def default_columns() -> list[Column]:
             ("comment",),
             lambda dataset: line(dataset.get("comment")),
             _comment_tip,
-            24,
+            16,
             Kind.COMMENT,
         ),
     ]

@@ -55,10 +55,10 @@ class ClashDialog(Qt.QDialog):
             self.both.setToolTip(tooltip(both))
         self.later = buttons.addButton("Decide later", Qt.QDialogButtonBox.RejectRole)
         buttons.rejected.connect(self.reject)
+        layout.addWidget(buttons, 3, 0, 1, 2)
         for button in buttons.buttons():
             button.setAutoDefault(False)  # nothing is decided by an Enter that was meant for the cell
         self.later.setDefault(True)
-        layout.addWidget(buttons, 3, 0, 1, 2)
         self.later.setFocus()
 
     def _answer(self, value: Any) -> None:

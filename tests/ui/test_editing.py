@@ -39,9 +39,15 @@ def cell(log: ScanLog, key: str, row: int = 0) -> Qt.QModelIndex:
     return log.scans.index(row, place)
 
 
+def place(log: ScanLog, key: str, row: int = 0) -> Qt.QRect:
+    """Where a cell is, scrolled to if need be."""
+    log.table.scrollTo(cell(log, key, row))
+    return log.table.visualRect(cell(log, key, row))
+
+
 def star(log: ScanLog, rating: float, row: int = 0) -> Qt.QPoint:
     """Where to click for so many stars: in the middle of the last half of them."""
-    area = log.table.visualRect(cell(log, "dataQualityMetrics", row))
+    area = place(log, "dataQualityMetrics", row)
     metrics = log.table.fontMetrics()
     width = metrics.ascent() * 1.1 * 17 / 16
     return Qt.QPoint(round(area.x() + metrics.averageCharWidth() + width * (rating - 0.25)), area.center().y())
@@ -59,6 +65,8 @@ def editor(log: ScanLog) -> CommentField:
 
 def comment(qtbot: QtBot, log: ScanLog, text: str, row: int = 0) -> None:
     """Type it over the comment of this row."""
+    with qtbot.waitActive(log):  # a dialog may have been closed just now
+        log.activateWindow()
     log.table.setCurrentIndex(cell(log, "comment", row))
     qtbot.keyClick(log.table, Qt.Qt.Key_F2)
     field = editor(log)
@@ -118,7 +126,7 @@ class TestRating:
     def test_beside_the_stars_a_click_selects_the_row(
         self, qtbot: QtBot, scanLog: ScanLog, scicat: SciCat, made: Json
     ) -> None:
-        area = scanLog.table.visualRect(cell(scanLog, "dataQualityMetrics"))
+        area = place(scanLog, "dataQualityMetrics")
         qtbot.mouseClick(scanLog.table.viewport(), Qt.Qt.LeftButton, pos=Qt.QPoint(area.x() + 1, area.center().y()))
         assert scanLog.table.selectionModel().hasSelection()
         assert not editing(scanLog).edits.entries
@@ -142,9 +150,9 @@ class TestComment:
         qtbot.waitUntil(lambda: outbox(state_home) == [], timeout=WAIT)
 
     def test_it_may_have_lines(self, qtbot: QtBot, scanLog: ScanLog, scicat: SciCat, made: Json) -> None:
-        place = scanLog.table.visualRect(cell(scanLog, "comment")).center()
-        qtbot.mouseClick(scanLog.table.viewport(), Qt.Qt.LeftButton, pos=place)
-        qtbot.mouseDClick(scanLog.table.viewport(), Qt.Qt.LeftButton, pos=place)
+        where = place(scanLog, "comment").center()
+        qtbot.mouseClick(scanLog.table.viewport(), Qt.Qt.LeftButton, pos=where)
+        qtbot.mouseDClick(scanLog.table.viewport(), Qt.Qt.LeftButton, pos=where)
         assert scanLog.details.isHidden()  # else they would be under the second click
         field = editor(scanLog)
         qtbot.keyClick(field, Qt.Qt.Key_Return, Qt.Qt.ShiftModifier)
@@ -154,8 +162,8 @@ class TestComment:
         qtbot.waitUntil(lambda: there(scicat, made["pid"])["comment"] == wanted, timeout=WAIT)
 
     def test_a_single_click_selects_the_row(self, qtbot: QtBot, scanLog: ScanLog, made: Json) -> None:
-        place = scanLog.table.visualRect(cell(scanLog, "comment")).center()
-        qtbot.mouseClick(scanLog.table.viewport(), Qt.Qt.LeftButton, pos=place)
+        where = place(scanLog, "comment").center()
+        qtbot.mouseClick(scanLog.table.viewport(), Qt.Qt.LeftButton, pos=where)
         qtbot.waitUntil(lambda: scanLog.table.selectionModel().hasSelection())
         assert scanLog.details.isVisible()
 

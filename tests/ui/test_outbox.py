@@ -38,14 +38,18 @@ class TestDisk:
         assert outbox.edits() == []
 
     def test_only_its_owner_can_read_it(self, outbox: Outbox, tmp_path: Path) -> None:
-        os.umask(os.umask(0o000))
-        outbox.put(EDIT)
+        before = os.umask(0)
+        try:
+            outbox.put(EDIT)
+        finally:
+            os.umask(before)
         file = tmp_path / "outbox" / f"{EDIT.key}.json"
         assert stat.S_IMODE(file.stat().st_mode) == 0o600
         assert stat.S_IMODE(file.parent.stat().st_mode) == 0o700
 
     @pytest.mark.parametrize(
-        "text", ["", "{", "[]", '{"format": 2}', '{"format": 1, "key": "../x"}', '{"format": 1, "pid": 1, "before": []}']
+        "text",
+        ["", "{", "[]", '{"format": 2}', '{"format": 1, "key": "../x"}', '{"format": 1, "pid": 1, "before": []}'],
     )
     def test_what_is_no_edit_is_left_alone(self, outbox: Outbox, tmp_path: Path, text: str) -> None:
         outbox.put(EDIT)
