@@ -12,7 +12,7 @@ from functools import partial
 
 from taurus.external.qt import Qt
 
-from ingest.scicat import NotAllowed, SciCat, SciCatError
+from ingest.scicat import Expired, NotAllowed, SciCat, SciCatError
 from taurus_widgets.feed import Feed, problem_text
 from taurus_widgets.pages import PAGE, Pages
 
@@ -126,11 +126,11 @@ class Poller(Qt.QObject):
             if error.status not in NOT_UNDERSTOOD or self._shown is None:
                 raise
             self._pages = self._shown
-            self._emit(self.refused, pages, str(error))
+            self._emit("refused", pages, str(error))
             return
         if pages is self._pages:
             self._feed, self._shown = Feed(pages, top.since), pages
-            self._emit(self.begun, pages, top)
+            self._emit("begun", pages, top)
 
     def _go_on(self, pages: Pages) -> None:
         if self._feed is not None and pages is self._pages:
@@ -148,7 +148,7 @@ class Poller(Qt.QObject):
     def _look(self, pages: Pages, feed: Feed) -> None:
         rows = feed.read(self._watched)
         if rows:
-            self._emit(self.rowsRead, pages, rows)
+            self._emit("rowsRead", pages, rows)
 
     def _try(self, read: Callable[[], None]) -> None:
         began, start = dt.datetime.now(), time.monotonic()
@@ -157,7 +157,9 @@ class Poller(Qt.QObject):
         except Exception as error:  # noqa: BLE001 - whatever it is, the window must say it and go on
             since = self._link.since if self._link.problem and self._link.since else began
             self._say(Link(problem=problem_text(error), detail=str(error), since=since))
-            self._next = start + (REFUSED_PAUSE if isinstance(error, NotAllowed) else RETRY)
+            # A login that has expired sends no password, and may be renewed at any moment.
+            refused = isinstance(error, NotAllowed) and not isinstance(error, Expired)
+            self._next = start + (REFUSED_PAUSE if refused else RETRY)
             return
         self._next = max(start + INTERVAL, time.monotonic() + SHARE * (time.monotonic() - start))
         self._say(Link(connected=True))
@@ -165,7 +167,7 @@ class Poller(Qt.QObject):
     def _say(self, link: Link) -> None:
         if link != self._link:
             self._link = link
-            self._emit(self.linkChanged, link)
+            self._emit("linkChanged", link)
 
     def _read_dataset(self, pid: str) -> None:
         if pid != self._wanted:
@@ -174,9 +176,10 @@ class Poller(Qt.QObject):
             answer: object = self._scicat.dataset(pid)
         except Exception as error:  # noqa: BLE001 - as above
             answer = problem_text(error)
-        self._emit(self.datasetRead, pid, answer)
+        self._emit("datasetRead", pid, answer)
 
-    def _emit(self, signal: Qt.pyqtBoundSignal, *what: object) -> None:
+    def _emit(self, signal: str, *what: object) -> None:
+        """By name: the signal of a stopped poller may be gone."""
         with self._speaking:
             if not self._stopped:
-                signal.emit(*what)
+                getattr(self, signal).emit(*what)

@@ -15,9 +15,11 @@ from taurus_widgets import columns as cols
 from taurus_widgets.arranging import Columns
 from taurus_widgets.calls import Calls
 from taurus_widgets.details import DetailPane
+from taurus_widgets.editing import Editing
 from taurus_widgets.exporting.part import Exporting
 from taurus_widgets.filterbar import Filters
 from taurus_widgets.loader import Loader
+from taurus_widgets.login import Login
 from taurus_widgets.model import ScanModel, tooltip
 from taurus_widgets.pages import Pages, Top
 from taurus_widgets.painting import LinkSign, colours
@@ -103,6 +105,8 @@ PARTS: tuple[type[Qt.QObject], ...] = (
     Filters,
     Sorting,
     Exporting,
+    Editing,
+    Login,
 )
 """What the scan log can do beyond showing rows, one module each: made with the log, and in its `parts` by name."""
 
@@ -119,6 +123,10 @@ class ScanLog(TaurusWidget):
     """The Query that is shown from now on."""
     catalogueChanged = Qt.Signal()
     """Another one, or another account: what was read before is of the old one."""
+    loginWanted = Qt.Signal(str)
+    """Something needs a login, for this reason."""
+    loginChanged = Qt.Signal()
+    """Somebody has logged in or out; for another account `catalogueChanged` came before."""
 
     def __init__(self, parent: Qt.QWidget | None = None, designMode: bool = False) -> None:
         super().__init__(parent, designMode=designMode)

@@ -61,7 +61,8 @@ def table(datasets: Sequence[Json], columns: Sequence[Column], width: int = PIPE
     filled = [place for place in range(len(columns)) if not rows or any(row[place].plain for row in rows)]
     natural = {place: max(len(columns[place].title), *(row[place].cell_len for row in rows), 0) for place in filled}
     spare = [place for key in LEFT_OUT_FIRST for place in filled if columns[place].key == key]
-    widths = _fitted(natural, {place for place in filled if columns[place].kind is Kind.TEXT}, width, spare)
+    texts = {place for place in filled if columns[place].kind in (Kind.TEXT, Kind.COMMENT)}
+    widths = _fitted(natural, texts, width, spare)
     shown = Table(box=SIMPLE_HEAD, header_style="bold", pad_edge=False, show_edge=False)
     for place in widths:
         right = columns[place].kind is Kind.NUMBER
