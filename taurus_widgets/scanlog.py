@@ -14,6 +14,8 @@ from ingest.scicat import SciCat
 from taurus_widgets import columns as cols
 from taurus_widgets.arranging import Columns
 from taurus_widgets.calls import Calls
+from taurus_widgets.comparing import Compare
+from taurus_widgets.detail_pages import DetailPages
 from taurus_widgets.details import DetailPane
 from taurus_widgets.filterbar import Filters
 from taurus_widgets.loader import Loader
@@ -22,6 +24,7 @@ from taurus_widgets.pages import Pages, Top
 from taurus_widgets.painting import LinkSign, colours
 from taurus_widgets.poller import Link, Poller
 from taurus_widgets.query import Query
+from taurus_widgets.scicat_page import ScicatPage
 from taurus_widgets.sorting import Sorting
 from taurus_widgets.table import LogTable
 
@@ -97,7 +100,7 @@ class StatusBar(Qt.QWidget):
         self.news.setVisible(count > 0)
 
 
-PARTS: tuple[type[Qt.QObject], ...] = (Columns, Filters, Sorting)
+PARTS: tuple[type[Qt.QObject], ...] = (Columns, Filters, Sorting, DetailPages, ScicatPage, Compare)
 """What the scan log can do beyond showing rows, one module each: made with the log, and in its `parts` by name."""
 
 
