@@ -38,6 +38,10 @@ class NotAllowed(SciCatError):
     """401 or 403 although logged in: the account lacks the right."""
 
 
+class Expired(NotAllowed):
+    """The token counts no more, and there is no password to take a new one with: somebody must log in again."""
+
+
 class TimedOut(SciCatError):
     """The call was sent, and no answer came in time; it may have been done."""
 

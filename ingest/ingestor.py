@@ -11,7 +11,6 @@ from ingest.failures import DatasetMissing, Refused
 from ingest.files import Files
 from ingest.mapping import Mapping
 from ingest.ownership import Validation, check_same_beamline
-from ingest.pictures import Pictures
 from ingest.scicat import Conflict, Json, SciCat, SciCatError, TooLarge
 from ingest.settings import Settings
 from ingest.writer import Writer
@@ -34,7 +33,6 @@ class Ingestor:
         self._mapping = Mapping(settings)
         self._checksums = Checksums(settings.checksums)
         self._files = Files(client, self._checksums.algorithm)
-        self._pictures = Pictures(client)
         self._version = "" if settings.scicat.api == "auto" else settings.scicat.api
 
     def ingest(self, message: Message) -> None:
@@ -98,7 +96,7 @@ class Ingestor:
         said = message["annotation"]
         if "image" in said:
             image = said["image"]
-            done = self._pictures.add(pid, str(found["ownerGroup"]), image["caption"], image["uri"])
+            done = self._client.attach_once(pid, str(found["ownerGroup"]), image["caption"], image["uri"])
         if said.keys() - {"image"}:
             # Last, as by its mark a repeat knows that all is done.
             done |= self._writer().settle(pid, found, partial(self._mapping.annotation, message, found))

@@ -14,10 +14,10 @@ from dataclasses import replace
 from typing import Any
 from urllib.parse import quote
 
-from ingest.answers import Answer, Conflict, Modified, NotAllowed, SciCatError, TimedOut, TooLarge
+from ingest.answers import Answer, Conflict, Expired, Modified, NotAllowed, SciCatError, TimedOut, TooLarge
 from ingest.transport import Transport
 
-__all__ = ["Conflict", "Json", "Modified", "NotAllowed", "SciCat", "SciCatError", "TimedOut", "TooLarge"]
+__all__ = ["Conflict", "Expired", "Json", "Modified", "NotAllowed", "SciCat", "SciCatError", "TimedOut", "TooLarge"]
 
 Json = dict[str, Any]
 
@@ -34,8 +34,9 @@ class SciCat:
     """One account on one SciCat. Threads may share it.
 
     `base_url` is the server's, without `/api/v3`. Without `username` or `token` only what is
-    public is seen. `timeout` is in seconds, for connecting and for each read; a whole call ends
-    after six times that.
+    public is seen. A token that has expired is replaced by a new one where there is a password;
+    without one the calls raise Expired, until `use` brings another. `timeout` is in seconds, for
+    connecting and for each read; a whole call ends after six times that.
     """
 
     def __init__(
@@ -46,10 +47,35 @@ class SciCat:
         self._password = password
         self._token = token
         self._login_lock = threading.Lock()
+        self._timeout = timeout
         self._transport = Transport(self.base_url, timeout, WHOLE * timeout)
 
     def __repr__(self) -> str:
         return f"SciCat({self.base_url!r}, username={self.username!r})"
+
+    def use(self, username: str = "", password: str = "", token: str = "") -> None:
+        """Another login from now on, for all threads; without any of the three that of nobody."""
+        with self._login_lock:
+            self.username, self._password, self._token = username, password, token
+
+    @property
+    def anonymous(self) -> bool:
+        """Whether nobody is logged in: only what is public is seen, and nothing can be written."""
+        return not self.username and not self._token
+
+    @property
+    def renewable(self) -> bool:
+        """Whether a token that has expired is replaced without asking anybody."""
+        return bool(self._password)
+
+    def twin(self) -> SciCat:
+        """Another client with this login, which `use` does not change: what is sent goes under one name to the end."""
+        return SciCat(self.base_url, self.username, self._password, self._token, self._timeout)
+
+    @property
+    def token(self) -> str:
+        """The one in use, for whoever keeps it; "" before the first call."""
+        return self._token
 
     # ------------------------------------------------------------------ calls
 
@@ -84,10 +110,9 @@ class SciCat:
                 self.login()
             token = self._token
         answer = self._send(method, path, body, params, content_type, since)
-        if answer.status in (401, 403) and self.username:
+        if answer.status in (401, 403) and self._renewed(token):
             # An expired token counts as anonymous, and a write then answers 403, so the
-            # first refusal may only mean that. A read would be 200 and empty: see `_sure`.
-            self._renew(token)
+            # first refusal may only mean that. A read would be 200 and empty: see `revived`.
             answer = self._send(method, path, body, params, content_type, since)
         what = f"{method} {path}"
         if not answer.good:
@@ -97,10 +122,35 @@ class SciCat:
         except ValueError as error:
             raise SciCatError(what, answer.status, f"the answer is not JSON: {answer.text()[:200]}") from error
 
+    def whoami(self) -> Json | None:
+        """Whom SciCat takes us for (`username`, `email`, ...); None with a dead token, and without one."""
+        path = "/api/v3/auth/whoami"
+        answer = self._send("GET", path)
+        if not answer.good:
+            error = answer.error(f"GET {path}")
+            if isinstance(error, NotAllowed):
+                return None
+            raise error
+        try:
+            found = answer.json()
+        except ValueError as error:
+            raise SciCatError(f"GET {path}", answer.status, "the answer is not JSON") from error
+        return found if isinstance(found, dict) and found.get("username") else None
+
     def alive(self) -> bool:
         """Whether the token still counts: reads with a dead one are 200 and empty."""
-        answer = self._send("GET", "/api/v3/auth/whoami")
-        return answer.good and b"username" in answer.content
+        return self.whoami() is not None
+
+    def revived(self) -> bool:
+        """Whether the token had expired, so that reads saw only what is public. There is a new one then.
+
+        Expired if there is no password to take one with.
+        """
+        token = self._token
+        if self.anonymous or self.alive():
+            return False
+        self._renew(token)
+        return True
 
     def has_v4(self) -> bool:
         """Whether the server has version 4 of the interface beside version 3."""
@@ -143,11 +193,14 @@ class SciCat:
         answer = self.call("GET", "/api/v3/datasets/count", params={"filter": {"where": where or {}}})
         return int(answer["count"])
 
-    def patch_dataset(self, pid: str, changes: Json) -> None:
-        """Change fields of v3. Never `scientificMetadata`: that would be replaced whole."""
+    def patch_dataset(self, pid: str, changes: Json, since: str = "") -> None:
+        """Change fields of v3. Never `scientificMetadata`: that would be replaced whole.
+
+        Modified if it was changed after `since`.
+        """
         if "scientificMetadata" in changes:
             raise ValueError("use merge_dataset for scientificMetadata: a PATCH of v3 replaces all of it")
-        self.call("PATCH", _dataset(pid), changes)
+        self.call("PATCH", _dataset(pid), changes, since=since)
 
     def replace_metadata(self, pid: str, changes: Json, since: str = "", version: str = "v3") -> None:
         """Change fields, `scientificMetadata` as a whole. Modified if it was changed after `since`."""
@@ -194,6 +247,28 @@ class SciCat:
         """The dataset's pictures. Empty only if a token that lives sees none."""
         return self._listed(f"{_dataset(pid)}/attachments")
 
+    def attach_once(self, pid: str, owner_group: str, caption: str, thumbnail: str) -> bool:
+        """Whether the picture was not there yet. Lists show the first that a dataset got: none is put before it."""
+        if self._is_attached(pid, caption, thumbnail):
+            return False
+        try:
+            self.attach(pid, owner_group, caption, thumbnail)
+        except SciCatError as error:
+            # The write may have happened.
+            if not error.temporary or not self._is_attached(pid, caption, thumbnail):
+                raise
+        return True
+
+    def thumbnail(self, pid: str) -> str:
+        """The dataset's first picture as a `data:` URI; "" if it has none, or is not to be seen."""
+        try:
+            found = self.call("GET", f"{_dataset(pid)}/thumbnail")
+        except SciCatError as error:
+            if error.status in (403, 404):
+                return ""
+            raise
+        return str(found.get("thumbnail") or "") if isinstance(found, dict) else ""
+
     def attach(self, pid: str, owner_group: str, caption: str, thumbnail: str) -> None:
         """Add a picture, as a full `data:` URI. Not repeatable."""
         body = {"ownerGroup": owner_group, "caption": caption, "thumbnail": thumbnail}
@@ -239,7 +314,7 @@ class SciCat:
     def _found(self, path: str, key: str) -> Json | None:
         """The document with this key; None only if a token that lives does not see one, either."""
         found = self._look(path, key)
-        if found is None and self._was_blind():
+        if found is None and self.revived():
             found = self._look(path, key)
         return found
 
@@ -254,23 +329,29 @@ class SciCat:
 
     def _listed(self, path: str) -> list[Json]:
         found: list[Json] = self.call("GET", path) or []
-        if not found and self._was_blind():
+        if not found and self.revived():
             found = self.call("GET", path) or []
         return found
 
-    def _was_blind(self) -> bool:
-        """Whether a read saw nothing because its token had expired. There is a new one then."""
-        token = self._token
-        if not self.username or self.alive():
+    def _renewed(self, token: str) -> bool:
+        """Whether it is worth asking again after a refusal: there may be another token now. Raises as `_renew`."""
+        if not self._password and (not token or self.alive()):
             return False
         self._renew(token)
         return True
 
     def _renew(self, token: str) -> None:
-        """Log in, unless another thread has already taken the place of this token."""
+        """Log in, unless another thread has already taken the place of this token. Expired without a password."""
         with self._login_lock:
-            if self._token == token:
-                self.login()
+            if self._token != token:
+                return
+            if token and not self._password:
+                raise Expired(f"the login of {self.username or 'this token'} has expired", 401, "log in again")
+            self.login()
+
+    def _is_attached(self, pid: str, caption: str, thumbnail: str) -> bool:
+        there = self.attachments(pid)
+        return any((each.get("caption"), each.get("thumbnail")) == (caption, thumbnail) for each in there)
 
     def _created(self, path: str, document: Json, key: str) -> bool:
         try:

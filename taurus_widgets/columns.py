@@ -46,6 +46,8 @@ class Kind(enum.Enum):
     STATUS = "status"
     RATING = "rating"
     LINK = "link"
+    COMMENT = "comment"
+    PICTURE = "picture"
 
 
 @dataclass(frozen=True)
@@ -357,8 +359,26 @@ def default_columns() -> list[Column]:
         _field("sampleId", "Sample", 12, lambda dataset: line(dataset.get("sampleId"))),
         _field("proposalId", "Proposal", 9, lambda dataset: line(dataset.get("proposalId"))),
         _field("numberOfFiles", "Files", 5, lambda dataset: number(dataset.get("numberOfFiles")), kind=Kind.NUMBER),
+        Column(
+            "picture",
+            "Picture",
+            ("pid",),
+            lambda _: "",
+            lambda _: "",
+            5,
+            Kind.PICTURE,
+            "The first one; Enter shows all",
+        ),
         _field("dataQualityMetrics", "Rating", 6, stars, kind=Kind.RATING),
-        Column("comment", "Comment", ("comment",), lambda dataset: line(dataset.get("comment")), _comment_tip, 24),
+        Column(
+            "comment",
+            "Comment",
+            ("comment",),
+            lambda dataset: line(dataset.get("comment")),
+            _comment_tip,
+            24,
+            Kind.COMMENT,
+        ),
     ]
 
 

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 import requests
 
-from ingest.scicat import NotAllowed, SciCatError
+from ingest.scicat import Expired, NotAllowed, SciCatError
 from taurus_widgets.columns import Json
 from taurus_widgets.pages import OWN, Pages, checked
 from taurus_widgets.query import stored_fields
@@ -110,8 +110,7 @@ class Feed:
         return (latest - OVERLAP).astimezone(dt.UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
     def _check_token(self) -> None:
-        if self._scicat.username and not self._scicat.alive():
-            self._scicat.login()
+        if self._scicat.revived():
             self.since = self._trusted  # what was read meanwhile may have been only what is public
         self._trusted = self.since
         self._check_at = time.monotonic() + TOKEN_CHECK
@@ -119,6 +118,8 @@ class Feed:
 
 def problem_text(error: Exception) -> str:
     """What is wrong with the catalogue, in a few words."""
+    if isinstance(error, Expired):
+        return "Your login has expired"
     if isinstance(error, NotAllowed):
         return "SciCat refuses this user: name, password or rights are wrong"
     if isinstance(error, SciCatError) and error.status == 0:

@@ -400,6 +400,12 @@ class ScanModel(Qt.QAbstractTableModel):
             return dataset
         return None
 
+    def flags(self, index: Qt.QModelIndex) -> Qt.Qt.ItemFlags:
+        flags = super().flags(index)
+        if index.isValid() and self._columns[index.column()].kind is Kind.COMMENT:
+            flags |= Qt.Qt.ItemIsEditable  # by the delegate, which knows where it goes
+        return flags
+
     def headerData(self, section: int, orientation: Qt.Qt.Orientation, role: int = Qt.Qt.DisplayRole) -> Any:
         if orientation != Qt.Qt.Horizontal or not 0 <= section < len(self._columns):
             return None

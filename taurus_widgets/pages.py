@@ -51,7 +51,7 @@ class Pages:
 
     def count(self, bound: Json | None = None) -> int:
         count = self.scicat.count(self.where(bound))
-        if not count and self._was_blind():
+        if not count and self.scicat.revived():
             count = self.scicat.count(self.where(bound))
         return count
 
@@ -87,16 +87,9 @@ class Pages:
 
     def _rows(self, condition: Json, fields: list[str], by: str, limit: int, skip: int) -> list[Json]:
         found = checked(self.scicat.datasets(condition, fields, by, limit, skip))
-        if not found and self._was_blind():
+        if not found and self.scicat.revived():
             found = checked(self.scicat.datasets(condition, fields, by, limit, skip))
         return found
-
-    def _was_blind(self) -> bool:
-        """Whether nothing was seen because the token had expired: a read is then 200 and has what is public."""
-        if not self.scicat.username or self.scicat.alive():
-            return False
-        self.scicat.login()
-        return True
 
 
 def _given(bound: Json | None) -> list[Json]:

@@ -12,7 +12,7 @@ from functools import partial
 
 from taurus.external.qt import Qt
 
-from ingest.scicat import NotAllowed, SciCat, SciCatError
+from ingest.scicat import Expired, NotAllowed, SciCat, SciCatError
 from taurus_widgets.feed import Feed, problem_text
 from taurus_widgets.pages import PAGE, Pages
 
@@ -157,7 +157,9 @@ class Poller(Qt.QObject):
         except Exception as error:  # noqa: BLE001 - whatever it is, the window must say it and go on
             since = self._link.since if self._link.problem and self._link.since else began
             self._say(Link(problem=problem_text(error), detail=str(error), since=since))
-            self._next = start + (REFUSED_PAUSE if isinstance(error, NotAllowed) else RETRY)
+            # A login that has expired sends no password, and may be renewed at any moment.
+            refused = isinstance(error, NotAllowed) and not isinstance(error, Expired)
+            self._next = start + (REFUSED_PAUSE if refused else RETRY)
             return
         self._next = max(start + INTERVAL, time.monotonic() + SHARE * (time.monotonic() - start))
         self._say(Link(connected=True))

@@ -101,6 +101,7 @@ _ORDERS = {
     "points": "scientificMetadata.scan.points.value",
     "duration": "",
     "page": "",
+    "picture": "",
 }
 _STORED = {
     "proposalId": "proposalIds",

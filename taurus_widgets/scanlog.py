@@ -17,8 +17,10 @@ from taurus_widgets.calls import Calls
 from taurus_widgets.comparing import Compare
 from taurus_widgets.detail_pages import DetailPages
 from taurus_widgets.details import DetailPane
+from taurus_widgets.editing import Editing
 from taurus_widgets.filterbar import Filters
 from taurus_widgets.loader import Loader
+from taurus_widgets.login import Login
 from taurus_widgets.model import ScanModel, tooltip
 from taurus_widgets.pages import Pages, Top
 from taurus_widgets.painting import LinkSign, colours
@@ -100,8 +102,19 @@ class StatusBar(Qt.QWidget):
         self.news.setVisible(count > 0)
 
 
-PARTS: tuple[type[Qt.QObject], ...] = (Columns, Filters, Sorting, DetailPages, ScicatPage, Compare)
-"""What the scan log can do beyond showing rows, one module each: made with the log, and in its `parts` by name."""
+PARTS: tuple[type[Qt.QObject], ...] = (
+    Columns,
+    Filters,
+    Sorting,
+    Editing,
+    Login,
+    DetailPages,
+    ScicatPage,
+    Compare,
+)
+"""What the scan log can do beyond showing rows, one module each: made with the log, and in its `parts` by name.
+
+A part may use those before it."""
 
 
 class ScanLog(TaurusWidget):
@@ -116,6 +129,10 @@ class ScanLog(TaurusWidget):
     """The Query that is shown from now on."""
     catalogueChanged = Qt.Signal()
     """Another one, or another account: what was read before is of the old one."""
+    loginWanted = Qt.Signal(str)
+    """Something needs a login, for this reason."""
+    loginChanged = Qt.Signal()
+    """Somebody has logged in or out; for another account `catalogueChanged` came before."""
 
     def __init__(self, parent: Qt.QWidget | None = None, designMode: bool = False) -> None:
         super().__init__(parent, designMode=designMode)
@@ -162,7 +179,9 @@ class ScanLog(TaurusWidget):
         self._clock.timeout.connect(self.scans.tick)
         # The menu of a row is made of the table's actions.
         self.table.setContextMenuPolicy(Qt.Qt.ActionsContextMenu)
-        self.parts = {part.__name__: part(self) for part in PARTS}
+        self.parts: dict[str, Qt.QObject] = {}
+        for part in PARTS:  # one by one: a part finds those before it
+            self.parts[part.__name__] = part(self)
         self.toolBar.setVisible(bool(self.toolBar.actions()))
 
     @classmethod

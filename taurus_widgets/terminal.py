@@ -57,7 +57,7 @@ def table(datasets: Sequence[Json], columns: Sequence[Column], width: int = PIPE
     rows = [[_cell(column, dataset) for column in columns] for dataset in datasets]
     filled = [place for place in range(len(columns)) if not rows or any(row[place].plain for row in rows)]
     natural = {place: max(len(columns[place].title), *(row[place].cell_len for row in rows), 0) for place in filled}
-    widths = _fitted(natural, {place for place in filled if columns[place].kind is Kind.TEXT}, width)
+    widths = _fitted(natural, {place for place in filled if columns[place].kind in (Kind.TEXT, Kind.COMMENT)}, width)
     shown = Table(box=SIMPLE_HEAD, header_style="bold", pad_edge=False, show_edge=False)
     for place in widths:
         right = columns[place].kind is Kind.NUMBER

@@ -50,8 +50,15 @@ def settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path / "config" / "scizoo" / "scanlog.json"
 
 
+@pytest.fixture(autouse=True)
+def state_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Nothing is kept in, or taken from, the home folder of whoever runs the tests."""
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+    return tmp_path / "state"
+
+
 @pytest.fixture
-def scanLog(qtbot: QtBot) -> Iterator[ScanLog]:
+def scanLog(qtbot: QtBot, state_home: Path) -> Iterator[ScanLog]:
     log = ScanLog()
     qtbot.addWidget(log)
     log.resize(1280, 800)

@@ -1,0 +1,128 @@
+"""Pictures on their way between people and SciCat, which keeps them as `data:` URIs. For any thread."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from pathlib import Path
+
+from taurus.external.qt import Qt
+
+LARGEST = 2 * 1024 * 1024
+"""Bytes of a picture as it is sent: whoever opens the dataset in SciCat loads all its pictures."""
+
+SIDE = 2048
+"""Pixels: to this a picture that is too large is made smaller."""
+
+PIXELS = 100_000_000
+"""A picture that unfolds to more is not read."""
+
+FILE = 256 * 1024 * 1024
+"""Bytes of a file that is looked at."""
+
+DRAWINGS = (b"svg", b"svgz", b"pdf", b"")
+"""What is no picture of pixels, or nothing that is known."""
+
+AS_IT_IS = {b"png": "image/png", b"jpeg": "image/jpeg", b"gif": "image/gif", b"webp": "image/webp"}
+"""What any browser shows, by Qt's names."""
+
+
+class NoPicture(ValueError):
+    """What cannot be added, and why."""
+
+
+def fromFile(path: Path) -> str:
+    """The picture in a file as a `data:` URI. NoPicture if it is none, OSError if it cannot be read."""
+    if path.stat().st_size > FILE or not path.is_file():
+        raise NoPicture(f"{path.name} is no picture: it is no file, or larger than {FILE >> 20} MB")
+    return fromBytes(path.read_bytes(), path.name)
+
+
+def fromBytes(data: bytes, name: str = "This") -> str:
+    """The picture in these bytes as a `data:` URI; as it is, if SciCat's pages show its format. Else NoPicture."""
+    buffer = Qt.QBuffer()
+    buffer.setData(data)
+    buffer.open(Qt.QIODevice.ReadOnly)
+    reader = Qt.QImageReader(buffer)
+    reader.setDecideFormatFromContent(True)
+    kind, size = bytes(reader.format()), reader.size()
+    if kind in DRAWINGS:
+        raise NoPicture(f"{name} is no picture that can be added: take PNG, JPEG, GIF, WebP, TIFF or BMP")
+    if size.width() * size.height() > PIXELS:
+        raise NoPicture(f"{name} has {size.width()} by {size.height()} pixels: that is too large")
+    reader.setAutoTransform(True)
+    image = reader.read()
+    if image.isNull():
+        raise NoPicture(f"{name} cannot be read: {reader.errorString()}")
+    if kind in AS_IT_IS and len(data) <= LARGEST:
+        return uri(data, AS_IT_IS[kind])
+    return fromImage(image)
+
+
+def fromImage(image: Qt.QImage) -> str:
+    """A picture from the clipboard, or from another program, as a `data:` URI. NoPicture if there is nothing in it."""
+    if image.isNull():
+        raise NoPicture("There is no picture in the clipboard")
+    data = _encoded(image, "PNG")
+    if len(data) <= LARGEST:
+        return uri(data, "image/png")
+    if max(image.width(), image.height()) > SIDE:
+        image = image.scaled(SIDE, SIDE, Qt.Qt.KeepAspectRatio, Qt.Qt.SmoothTransformation)
+        data = _encoded(image, "PNG")
+        if len(data) <= LARGEST:
+            return uri(data, "image/png")
+    return uri(_encoded(_opaque(image), "JPEG", 88), "image/jpeg")
+
+
+def uri(data: bytes, kind: str) -> str:
+    return f"data:{kind};base64,{base64.b64encode(data).decode()}"
+
+
+def image(text: str, within: Qt.QSize | None = None) -> Qt.QImage:
+    """The picture in a `data:` URI of any catalogue, made as small as `within`; a null one for what is none.
+
+    Nor for SVG and PDF: they can name files of this machine.
+    """
+    head, _, body = text.partition(",")
+    if not head.startswith("data:image/") or not head.endswith(";base64"):
+        return Qt.QImage()
+    buffer = Qt.QBuffer()
+    buffer.setData(decoded(body))
+    buffer.open(Qt.QIODevice.ReadOnly)
+    reader = Qt.QImageReader(buffer)
+    reader.setDecideFormatFromContent(True)
+    reader.setAutoTransform(True)
+    size = reader.size()
+    if bytes(reader.format()) in DRAWINGS or size.width() * size.height() > PIXELS:
+        return Qt.QImage()
+    if within is not None and (size.width() > within.width() or size.height() > within.height()):
+        reader.setScaledSize(size.scaled(within, Qt.Qt.KeepAspectRatio).expandedTo(Qt.QSize(1, 1)))
+    return reader.read()
+
+
+def decoded(body: str) -> bytes:
+    """What is behind the comma of a `data:` URI; nothing if that is no base64."""
+    try:
+        return base64.b64decode(body)
+    except (binascii.Error, ValueError):
+        return b""
+
+
+def _encoded(picture: Qt.QImage, kind: str, quality: int = -1) -> bytes:
+    buffer = Qt.QBuffer()
+    buffer.open(Qt.QIODevice.WriteOnly)
+    if not picture.save(buffer, kind, quality):
+        raise NoPicture(f"The picture cannot be made a {kind}")
+    return bytes(buffer.data())
+
+
+def _opaque(picture: Qt.QImage) -> Qt.QImage:
+    """On white: a JPEG has no transparency, and would show black."""
+    if not picture.hasAlphaChannel():
+        return picture
+    flat = Qt.QImage(picture.size(), Qt.QImage.Format_RGB32)
+    flat.fill(Qt.Qt.white)
+    painter = Qt.QPainter(flat)
+    painter.drawImage(0, 0, picture)
+    painter.end()
+    return flat

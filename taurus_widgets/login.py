@@ -1,0 +1,277 @@
+"""Who is logged in to SciCat, and the dialog that asks for it.
+
+The token is in memory, or in a file of mode 0600 for who wants that. The password is forgotten once there is a
+token, but for who wants to be logged in again by itself: then it stays in memory, as long as the window.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING
+
+from taurus.external.qt import Qt
+
+from ingest.scicat import NotAllowed, SciCat
+from taurus_widgets.calls import Call, Calls
+from taurus_widgets.feed import problem_text
+from taurus_widgets.model import tooltip
+from taurus_widgets.notice import Notice
+from taurus_widgets.painting import colours
+from taurus_widgets.state import stateFolder
+from taurus_widgets.tokens import Kept, TokenFile
+
+if TYPE_CHECKING:
+    from taurus_widgets.scanlog import ScanLog
+
+CHECK = 30_000
+"""Milliseconds between questions whether the login still counts."""
+
+TIMEOUT = 10.0
+"""Seconds."""
+
+
+class LoginDialog(Qt.QDialog):
+    """Asks for name and password, or a token, and finds out whether they are right."""
+
+    loggedIn = Qt.Signal(str, str, str, bool)
+    """User name, password ("" if it is forgotten), token, and whether that is to be kept on disk."""
+
+    def __init__(self, calls: Calls, url: str, username: str, why: str, parent: Qt.QWidget) -> None:
+        super().__init__(parent)
+        self._calls = calls
+        self._call: Call | None = None
+        self._url = url
+        self.setWindowTitle("Log in to SciCat")
+        self.name, self.password, self.token = Qt.QLineEdit(username), Qt.QLineEdit(), Qt.QLineEdit()
+        self.password.setEchoMode(Qt.QLineEdit.Password)
+        self.token.setEchoMode(Qt.QLineEdit.Password)
+        self.token.setPlaceholderText("As SciCat shows it under your name, in User settings")
+        self.stay = Qt.QCheckBox("Log in again by itself while this window is open")
+        self.stay.setToolTip(tooltip("The password stays in this program's memory until it ends, and nowhere else."))
+        self.keep = Qt.QCheckBox("Remember the login on this computer")
+        self.keep.setToolTip(
+            tooltip(f"The token, not the password, in a file in {stateFolder()} that only you can read.")
+        )
+        self.why, self.says = self._label(f"{why}\n{url}".strip()), self._label("")
+        self.tabs = Qt.QTabWidget()
+        self.tabs.addTab(self._form({"&User": self.name, "&Password": self.password, "": self.stay}), "Password")
+        self.tabs.addTab(self._form({"&Token": self.token}), "Token")
+        self.buttons = Qt.QDialogButtonBox(Qt.QDialogButtonBox.Cancel)
+        self.enter = self.buttons.addButton("Log in", Qt.QDialogButtonBox.AcceptRole)
+        self.enter.setDefault(True)
+        self.buttons.accepted.connect(self._try)
+        self.buttons.rejected.connect(self.reject)
+        layout = Qt.QVBoxLayout(self)
+        for part in (self.why, self.tabs, self.keep, self.says, self.buttons):
+            layout.addWidget(part)
+        for edit in (self.name, self.password, self.token):
+            edit.textChanged.connect(self._enable)
+        self.tabs.currentChanged.connect(self._enable)
+        self.setMinimumWidth(self.fontMetrics().averageCharWidth() * 70)
+        (self.password if username else self.name).setFocus()
+        self._enable()
+
+    def done(self, result: int) -> None:
+        if self._call is not None:
+            self._call.cancel()
+        self.password.clear()
+        self.token.clear()
+        super().done(result)
+
+    def _label(self, text: str) -> Qt.QLabel:
+        label = Qt.QLabel(text)
+        label.setTextFormat(Qt.Qt.PlainText)
+        label.setWordWrap(True)
+        return label
+
+    def _form(self, fields: dict[str, Qt.QWidget]) -> Qt.QWidget:
+        page = Qt.QWidget()
+        form = Qt.QFormLayout(page)
+        for name, widget in fields.items():
+            form.addRow(name, widget)
+        return page
+
+    def _enable(self) -> None:
+        by_token = self.tabs.currentIndex() == 1
+        full = bool(self.token.text().strip() if by_token else self.name.text().strip() and self.password.text())
+        self.enter.setEnabled(full and self._call is None)
+
+    def _say(self, text: str, problem: bool = True) -> None:
+        palette = self.says.palette()
+        shades = colours(self.palette())
+        palette.setColor(Qt.QPalette.WindowText, Qt.QColor(shades.problem if problem else shades.muted))
+        self.says.setPalette(palette)
+        self.says.setText(text)
+
+    def _try(self) -> None:
+        if self.tabs.currentIndex() == 1:
+            words = self.token.text().split()
+            scicat = SciCat(self._url, token=words[-1] if words else "", timeout=TIMEOUT)  # "Bearer x" is pasted, too
+            password = ""
+        else:
+            password = self.password.text()
+            scicat = SciCat(self._url, self.name.text().strip(), password, timeout=TIMEOUT)
+        self._say("Asking SciCat", problem=False)
+        self._call = self._calls.run(partial(_enter, scicat), partial(self._found, password), self._failed)
+        self._enable()
+
+    def _found(self, password: str, found: Kept | None) -> None:
+        self._call = None
+        self._enable()
+        if found is None:
+            self._say("SciCat does not know this token: it is wrong, or has expired.")
+            return
+        self.loggedIn.emit(
+            found.username, password if self.stay.isChecked() else "", found.token, self.keep.isChecked()
+        )
+        self.accept()
+
+    def _failed(self, error: Exception) -> None:
+        self._call = None
+        self._enable()
+        wrong = isinstance(error, NotAllowed)
+        self._say("SciCat refuses this: the user or the password is wrong." if wrong else f"{problem_text(error)}.")
+        if wrong:
+            self.password.setFocus()
+            self.password.selectAll()
+
+
+def _enter(scicat: SciCat) -> Kept | None:
+    """The login with its token. None for a token that counts for nothing."""
+    if scicat.username:
+        scicat.login()
+        return Kept(scicat.username, scicat.token)
+    who = scicat.whoami()
+    return Kept(str(who["username"]), scicat.token) if who else None
+
+
+class Login(Qt.QObject):
+    """Says in the tool bar who is logged in, notices a login that has expired, and asks for another."""
+
+    def __init__(self, log: ScanLog) -> None:
+        super().__init__(log)
+        self._log = log
+        self.dialog: LoginDialog | None = None
+        self.notice = Notice(log)
+        log.layout().insertWidget(1, self.notice)
+        self.button = Qt.QToolButton(log)
+        self.button.setAutoRaise(True)
+        self.button.setPopupMode(Qt.QToolButton.InstantPopup)
+        self.button.setFocusPolicy(Qt.Qt.TabFocus)
+        menu = Qt.QMenu(self.button)
+        self.enter = menu.addAction("Log in…", lambda: self.ask(""))
+        self.leave = menu.addAction("Log out", self._leave)
+        self.button.setMenu(menu)
+        space = Qt.QWidget(log)
+        space.setSizePolicy(Qt.QSizePolicy.Expanding, Qt.QSizePolicy.Preferred)
+        log.toolBar.addWidget(space)
+        log.toolBar.addWidget(self.button)
+        self.notice.pressed.connect(lambda: self.ask(""))
+        log.loginWanted.connect(self.ask)
+        log.catalogueChanged.connect(self._begin)
+        self._timer = Qt.QTimer(self)
+        self._timer.timeout.connect(self.check)
+        self._timer.start(CHECK)
+        self._show()
+
+    def ask(self, why: str) -> None:
+        """Open the dialog, unless it is open."""
+        scicat = self._log.scicat
+        if scicat is None or (self.dialog is not None and self.dialog.isVisible()):
+            return
+        self.dialog = LoginDialog(self._log.calls, scicat.base_url, scicat.username, why, self._log)
+        self.dialog.setAttribute(Qt.Qt.WA_DeleteOnClose)
+        self.dialog.destroyed.connect(self._closed)
+        self.dialog.loggedIn.connect(self._loggedIn)
+        self.dialog.open()
+
+    def check(self) -> None:
+        """Whether the login still counts. One that has its password renews itself."""
+        scicat = self._log.scicat
+        if scicat is not None and not scicat.anonymous and not scicat.renewable:
+            self._log.calls.run(scicat.whoami, partial(self._checked, scicat, scicat.token), _ignore, "whoami")
+
+    # ------------------------------------------------------------------------ private
+
+    def _file(self, scicat: SciCat) -> TokenFile:
+        return TokenFile(stateFolder(), scicat.base_url)
+
+    def _closed(self) -> None:
+        self.dialog = None
+
+    def _begin(self) -> None:
+        """Another catalogue: take the login that was kept for it."""
+        self.notice.say("")
+        scicat = self._log.scicat
+        if scicat is not None and scicat.anonymous:
+            self._log.calls.run(self._file(scicat).read, partial(self._kept, scicat), self._notKept, "login")
+        self._show()
+        self.check()
+
+    def _kept(self, scicat: SciCat, kept: Kept | None) -> None:
+        if kept is not None and scicat is self._log.scicat and scicat.anonymous:
+            self._use(kept.username, "", kept.token)
+
+    def _notKept(self, error: Exception) -> None:
+        self.notice.say(f"The login that was kept cannot be used: {error}", "Log in…", problem=True)
+
+    def _loggedIn(self, username: str, password: str, token: str, keep: bool) -> None:
+        scicat = self._log.scicat
+        if scicat is None:
+            return
+        file = self._file(scicat)
+        if keep:
+            self._log.calls.run(partial(file.write, Kept(username, token)), _ignore, self._notWritten)
+        else:
+            self._log.calls.run(file.remove, _ignore, _ignore)
+        self._use(username, password, token)
+
+    def _notWritten(self, error: Exception) -> None:
+        self.notice.say(f"You are logged in, but that could not be kept on this computer: {error}", problem=True)
+
+    def _use(self, username: str, password: str, token: str) -> None:
+        """All rows are read again for another account; for the same one everything just goes on."""
+        scicat = self._log.scicat
+        assert scicat is not None
+        other = scicat.username != username
+        scicat.use(username, password, token)
+        self.notice.say("")
+        if other:
+            self._log.setCatalogue(scicat, self._log.query.proposal)
+        self._show()
+        self._log.loginChanged.emit()
+
+    def _leave(self) -> None:
+        scicat = self._log.scicat
+        if scicat is not None:
+            self._log.calls.run(self._file(scicat).remove, self._gone, self._notKept)
+
+    def _gone(self, _: object) -> None:
+        self._use("", "", "")
+
+    def _checked(self, scicat: SciCat, token: str, who: object) -> None:
+        if scicat is not self._log.scicat or scicat.token != token or who is not None:
+            return
+        self.notice.say(
+            f"The login of {scicat.username or 'this token'} has expired: only what is public is read, and edits wait.",
+            "Log in…",
+            problem=True,
+        )
+
+    def _show(self) -> None:
+        scicat = self._log.scicat
+        nobody = scicat is None or scicat.anonymous
+        assert scicat is not None or nobody
+        self.button.setText(
+            "Not logged in" if nobody else (scicat.username if scicat else "") or "Logged in by a token"
+        )
+        self.button.setToolTip(
+            tooltip("Only what is public is shown, and nothing can be written" if nobody else "Who is logged in")
+        )
+        self.enter.setText("Log in…" if nobody else "Log in as somebody else…")
+        self.enter.setEnabled(scicat is not None)
+        self.leave.setEnabled(not nobody)
+
+
+def _ignore(_: object) -> None:
+    """Nothing to be said: SciCat being away is said elsewhere."""

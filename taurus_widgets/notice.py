@@ -1,0 +1,40 @@
+"""One quiet line about something that waits for somebody, with what can be done about it."""
+
+from __future__ import annotations
+
+from taurus.external.qt import Qt
+
+from taurus_widgets.model import tooltip
+from taurus_widgets.painting import colours
+
+
+class Notice(Qt.QWidget):
+    """Hidden as long as there is nothing to say. It never takes the keyboard away."""
+
+    pressed = Qt.Signal()
+
+    def __init__(self, parent: Qt.QWidget) -> None:
+        super().__init__(parent)
+        self.label = Qt.QLabel(self)
+        self.label.setTextFormat(Qt.Qt.PlainText)
+        self.label.setMinimumWidth(1)
+        self.button = Qt.QPushButton(self)
+        self.button.setAutoDefault(False)
+        self.button.clicked.connect(self.pressed)
+        layout = Qt.QHBoxLayout(self)
+        layout.setContentsMargins(8, 2, 8, 2)
+        layout.addWidget(self.label, 1)
+        layout.addWidget(self.button)
+        self.hide()
+
+    def say(self, text: str, button: str = "", problem: bool = False) -> None:
+        """`problem` is for what does not mend itself. "" hides it."""
+        shades = colours(self.palette())
+        palette = self.label.palette()
+        palette.setColor(Qt.QPalette.WindowText, Qt.QColor(shades.problem if problem else shades.muted))
+        self.label.setPalette(palette)
+        self.label.setText(text)
+        self.label.setToolTip(tooltip(text))
+        self.button.setText(button)
+        self.button.setVisible(bool(button))
+        self.setVisible(bool(text))

@@ -1,0 +1,24 @@
+"""What the scan log keeps on disk for one person: readable by nobody else."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+NOWHERE = Path("/var/empty/scanlog")
+"""For an account without a home: nothing can be written there, and whoever tries says so."""
+
+
+def stateFolder() -> Path:
+    """The scan log's part of the user's folder for state, by the XDG Base Directory Specification."""
+    home = os.environ.get("XDG_STATE_HOME", "")
+    try:
+        return (Path(home) if home.startswith("/") else Path.home() / ".local" / "state") / "scanlog"
+    except RuntimeError:
+        return NOWHERE
+
+
+def makePrivate(folder: Path) -> None:
+    """Make the folder, for its owner only. OSError if it cannot be."""
+    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    folder.chmod(0o700)
