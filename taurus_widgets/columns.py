@@ -16,7 +16,6 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote, unquote
 
-from scifish.message import is_leaf
 from taurus_widgets.commands import as_typed
 
 Json = dict[str, Any]
@@ -46,6 +45,7 @@ class Kind(enum.Enum):
     NUMBER = "number"
     STATUS = "status"
     RATING = "rating"
+    LINK = "link"
     COMMENT = "comment"
     PICTURE = "picture"
 
@@ -382,6 +382,21 @@ def default_columns() -> list[Column]:
     ]
 
 
+PAGE = "page"
+"""The key of the column with the link to SciCat's page of the dataset."""
+
+
+def further_columns() -> list[Column]:
+    """Those that are no field of a dataset, and that nobody sees without choosing them."""
+    return [page_column(lambda _: "")]
+
+
+def page_column(address: Callable[[Json], str]) -> Column:
+    """The link to SciCat's page of the dataset, whose `address` follows from the catalogue that is shown."""
+    hint = "A click opens the dataset's page in SciCat"
+    return Column(PAGE, "SciCat", ("pid",), address, address, 6, Kind.LINK, hint)
+
+
 def column_of(key: str) -> Column:
     """The column with this key: one of the usual ones, any field of the dataset, or a path into the metadata.
 
@@ -389,7 +404,8 @@ def column_of(key: str) -> Column:
     """
     if "/" in key:
         return _metadata_column(key_of(path_of(key)))
-    return next((column for column in default_columns() if column.key == key), None) or _field_column(key)
+    usual = [*default_columns(), *further_columns()]
+    return next((column for column in usual if column.key == key), None) or _field_column(key)
 
 
 _TITLES = {"sourceFolder": "Folder", "creationLocation": "Beamline", "datasetName": "Name", "pid": "Pid"}
@@ -474,70 +490,3 @@ def fields_of(columns: Iterable[Column]) -> list[str]:
     """What to ask the catalogue for. No field lies within another: MongoDB refuses such a projection."""
     wanted = {"pid", "updatedAt", "creationTime", *(field for column in columns for field in column.fields)}
     return sorted(field for field in wanted if not any(field.startswith(f"{other}.") for other in wanted))
-
-
-# ------------------------------------------------------------------------ all of it
-
-
-@dataclass(frozen=True)
-class Entry:
-    """One line of the detail pane: a group has `inside`, a value has the rest."""
-
-    name: str
-    value: str = ""
-    unit: str = ""
-    problem: bool = False
-    tip: str = ""
-    inside: tuple[Entry, ...] = ()
-
-
-_EXTRAS = ("quality", "end", "min", "max", "mean", "std", "samples", "shape")
-
-
-def entries(dataset: Json) -> list[Entry]:
-    """Everything that is known of a dataset: its own fields, then its metadata group by group."""
-    shown = [Entry(name, text) for name, text in _own_fields(dataset) if text]
-    metadata = dataset.get("scientificMetadata")
-    groups = _group(metadata) if isinstance(metadata, Mapping) else ()
-    return [Entry("Dataset", inside=tuple(shown)), *groups]
-
-
-def _own_fields(dataset: Json) -> list[tuple[str, str]]:
-    def field(name: str) -> str:
-        return value_text(dataset.get(name))
-
-    return [
-        ("Status", status(dataset)),
-        ("Started", full_time(dataset.get("creationTime"))),
-        ("Ended", full_time(dataset.get("endTime"))),
-        ("Duration", duration_text(dataset)),
-        ("Proposal", field("proposalId")),
-        ("Sample", field("sampleId")),
-        ("Folder", field("sourceFolder")),
-        ("Files", field("numberOfFiles")),
-        ("Rating", stars(dataset)),
-        ("Comment", field("comment")),
-        ("Description", field("description")),
-        ("Name", field("datasetName")),
-        ("Owner", field("owner")),
-        ("Pid", field("pid")),
-    ]
-
-
-def _group(metadata: Mapping[str, Any]) -> tuple[Entry, ...]:
-    return tuple(_entry(str(name), inner) for name, inner in metadata.items())
-
-
-def _entry(name: str, inner: Any) -> Entry:
-    if not is_leaf(inner):
-        if isinstance(inner, Mapping):
-            return Entry(group_name(name), inside=_group(inner))
-        return Entry(line(name), value_text(inner, 15, 64))
-    source = [line(inner.get("source")), full_time(inner.get("time"))]
-    tip = "\n".join(text for text in source if text)
-    label = line(inner.get("human_name")) or line(name)
-    unit = line(inner.get("unit"))
-    if inner.get("error"):
-        return Entry(label, f"{NOT_READ}: {line(inner['error'])}", unit, True, tip)
-    extras = tuple(Entry(key, value_text(inner[key], 15, 64)) for key in _EXTRAS if key in inner)
-    return Entry(label, leaf_text(inner, 15, 64), unit, False, tip, extras)

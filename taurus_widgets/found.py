@@ -17,6 +17,7 @@ from taurus_widgets.columns import (
     Json,
     column_of,
     default_columns,
+    further_columns,
     group_name,
     key_of,
     leaf_text,
@@ -76,7 +77,7 @@ USUAL = "Dataset"
 
 def usual() -> Catalogue:
     """What is there before anybody has looked."""
-    return Catalogue({column.key: _of_column(column) for column in default_columns()})
+    return Catalogue({column.key: _of_column(column) for column in [*default_columns(), *further_columns()]})
 
 
 def look(scicat: SciCat, proposal: str = "") -> Catalogue:
@@ -100,7 +101,7 @@ def metadata_keys(scicat: SciCat, proposal: str = "", containing: str = "") -> l
 def gathered(datasets: Sequence[Json]) -> Catalogue:
     """What these datasets have, the first one's names first."""
     first = datasets[0] if datasets else {}
-    found = {column.key: _of_column(column, column.text(first)) for column in default_columns()}
+    found = {column.key: _of_column(column, column.text(first)) for column in [*default_columns(), *further_columns()]}
     for dataset in datasets:
         for key, value in dataset.items():
             if key not in found and key not in _INTERNAL and "/" not in key:

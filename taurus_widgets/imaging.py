@@ -20,6 +20,9 @@ PIXELS = 100_000_000
 FILE = 256 * 1024 * 1024
 """Bytes of a file that is looked at."""
 
+DRAWINGS = (b"svg", b"svgz", b"pdf", b"")
+"""What is no picture of pixels, or nothing that is known."""
+
 AS_IT_IS = {b"png": "image/png", b"jpeg": "image/jpeg", b"gif": "image/gif", b"webp": "image/webp"}
 """What any browser shows, by Qt's names."""
 
@@ -43,7 +46,7 @@ def fromBytes(data: bytes, name: str = "This") -> str:
     reader = Qt.QImageReader(buffer)
     reader.setDecideFormatFromContent(True)
     kind, size = bytes(reader.format()), reader.size()
-    if kind in (b"svg", b"svgz", b"pdf", b""):
+    if kind in DRAWINGS:
         raise NoPicture(f"{name} is no picture that can be added: take PNG, JPEG, GIF, WebP, TIFF or BMP")
     if size.width() * size.height() > PIXELS:
         raise NoPicture(f"{name} has {size.width()} by {size.height()} pixels: that is too large")
@@ -75,8 +78,11 @@ def uri(data: bytes, kind: str) -> str:
     return f"data:{kind};base64,{base64.b64encode(data).decode()}"
 
 
-def image(text: str) -> Qt.QImage:
-    """The picture in a `data:` URI of any catalogue; a null one for what is none."""
+def image(text: str, within: Qt.QSize | None = None) -> Qt.QImage:
+    """The picture in a `data:` URI of any catalogue, made as small as `within`; a null one for what is none.
+
+    Nor for SVG and PDF: they can name files of this machine.
+    """
     head, _, body = text.partition(",")
     if not head.startswith("data:image/") or not head.endswith(";base64"):
         return Qt.QImage()
@@ -87,8 +93,10 @@ def image(text: str) -> Qt.QImage:
     reader.setDecideFormatFromContent(True)
     reader.setAutoTransform(True)
     size = reader.size()
-    if size.width() * size.height() > PIXELS:
+    if bytes(reader.format()) in DRAWINGS or size.width() * size.height() > PIXELS:
         return Qt.QImage()
+    if within is not None and (size.width() > within.width() or size.height() > within.height()):
+        reader.setScaledSize(size.scaled(within, Qt.Qt.KeepAspectRatio).expandedTo(Qt.QSize(1, 1)))
     return reader.read()
 
 

@@ -348,6 +348,13 @@ class ScanModel(Qt.QAbstractTableModel):
             self.endInsertColumns()
             self._learnNames(list(self._rows.values()))
 
+    def replaceColumn(self, column: Column) -> None:
+        """In place of the one with its key. Nothing happens if there is none."""
+        for place, here in enumerate(self._columns):
+            if here.key == column.key:
+                self._columns[place] = column
+                self.headerDataChanged.emit(Qt.Qt.Horizontal, place, place)
+
     def tick(self) -> None:
         """Once a second: what runs has run for longer; at midnight no row is of today any more."""
         place = next((place for place, column in enumerate(self._columns) if column.key == "duration"), None)

@@ -100,6 +100,7 @@ _ORDERS = {
     "title": "scientificMetadata.scan.title.value",
     "points": "scientificMetadata.scan.points.value",
     "duration": "",
+    "page": "",
     "picture": "",
 }
 _STORED = {

@@ -14,6 +14,8 @@ from ingest.scicat import SciCat
 from taurus_widgets import columns as cols
 from taurus_widgets.arranging import Columns
 from taurus_widgets.calls import Calls
+from taurus_widgets.comparing import Compare
+from taurus_widgets.detail_pages import DetailPages
 from taurus_widgets.details import DetailPane
 from taurus_widgets.editing import Editing
 from taurus_widgets.exporting.part import Exporting
@@ -25,6 +27,7 @@ from taurus_widgets.pages import Pages, Top
 from taurus_widgets.painting import LinkSign, colours
 from taurus_widgets.poller import Link, Poller
 from taurus_widgets.query import Query, changeable
+from taurus_widgets.scicat_page import ScicatPage
 from taurus_widgets.sorting import Sorting
 from taurus_widgets.table import LogTable
 
@@ -107,8 +110,13 @@ PARTS: tuple[type[Qt.QObject], ...] = (
     Exporting,
     Editing,
     Login,
+    DetailPages,
+    ScicatPage,
+    Compare,
 )
-"""What the scan log can do beyond showing rows, one module each: made with the log, and in its `parts` by name."""
+"""What the scan log can do beyond showing rows, one module each: made with the log, and in its `parts` by name.
+
+A part may use those before it."""
 
 
 class ScanLog(TaurusWidget):
@@ -173,7 +181,9 @@ class ScanLog(TaurusWidget):
         self._clock.timeout.connect(self._tick)
         # The menu of a row is made of the table's actions.
         self.table.setContextMenuPolicy(Qt.Qt.ActionsContextMenu)
-        self.parts = {part.__name__: part(self) for part in PARTS}
+        self.parts: dict[str, Qt.QObject] = {}
+        for part in PARTS:  # one by one: a part finds those before it
+            self.parts[part.__name__] = part(self)
         self.toolBar.setVisible(bool(self.toolBar.actions()))
 
     @classmethod

@@ -81,7 +81,7 @@ class Thumbnails(CellDelegate):
         dataset, scicat = index.data(DATASET_ROLE), self._log.scicat
         if dataset is None or scicat is None:
             return
-        self.viewer = PictureViewer(f"Pictures of {cols.title(dataset)}", self._log)
+        self.viewer = PictureViewer(f"Pictures of {cols.title(dataset)}", self._log.calls, self._log)
         self.viewer.setAttribute(Qt.Qt.WA_DeleteOnClose)
         self.viewer.destroyed.connect(self._closed)
         self.viewer.show()

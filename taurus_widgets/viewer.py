@@ -1,19 +1,21 @@
-"""The pictures of one dataset, one at a time, as large as the window."""
+"""The pictures of one dataset, one at a time, as large as one likes."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from taurus.external.qt import Qt
 
 from taurus_widgets import imaging
+from taurus_widgets.calls import Calls
 
 KINDS = {"image/png": ".png", "image/jpeg": ".jpg", "image/gif": ".gif", "image/webp": ".webp"}
 ZOOM = 1.25
-MOST = 16.0
-"""Times its own size."""
+MOST, LEAST = 32.0, 0.02
+"""Pixels of the screen for one of the picture."""
 
 
 @dataclass(frozen=True)
@@ -25,54 +27,125 @@ class Picture:
     says: str = ""
 
 
-class PictureViewer(Qt.QDialog):
-    """Left and Right for the others, + and - and the wheel for the size, 0 to fit, 1 for a pixel by pixel."""
+class Canvas(Qt.QGraphicsView):
+    """The picture: the wheel zooms where the mouse is, dragging moves it."""
 
-    def __init__(self, title: str, parent: Qt.QWidget | None = None) -> None:
+    zoomed = Qt.Signal()
+
+    def __init__(self, parent: Qt.QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.fitting = True
+        self._shown = Qt.QGraphicsScene(self)
+        self._item = self._shown.addPixmap(Qt.QPixmap())
+        self.setScene(self._shown)
+        self.setDragMode(self.ScrollHandDrag)
+        self.setTransformationAnchor(self.AnchorUnderMouse)
+        self.setFrameShape(Qt.QFrame.NoFrame)
+        self.setBackgroundBrush(self.palette().window())
+        self.setFocusPolicy(Qt.Qt.NoFocus)  # the window has the keys
+
+    def setImage(self, image: Qt.QImage) -> None:
+        self._item.setPixmap(Qt.QPixmap.fromImage(image))
+        self._shown.setSceneRect(self._item.boundingRect())
+        self.fit()
+
+    @property
+    def zoom(self) -> float:
+        """Pixels of the screen for one of the picture."""
+        return float(self.transform().m11()) * self.devicePixelRatioF()
+
+    def fit(self) -> None:
+        """All of it, but never larger than it is."""
+        self.fitting = True
+        area, size = self.viewport().rect(), self._item.boundingRect()
+        if not size.isEmpty():
+            whole = min(area.width() / size.width(), area.height() / size.height())
+            self._scale(min(whole, 1 / self.devicePixelRatioF()))
+
+    def zoomTo(self, zoom: float) -> None:
+        self.fitting = False
+        self._scale(min(max(zoom, LEAST), MOST) / self.devicePixelRatioF())
+
+    def _scale(self, scale: float) -> None:
+        self.setTransform(Qt.QTransform.fromScale(scale, scale))
+        # Enlarged, single pixels are to be seen as they were measured.
+        smooth = Qt.Qt.SmoothTransformation if self.zoom < 1 else Qt.Qt.FastTransformation
+        self._item.setTransformationMode(smooth)
+        self.zoomed.emit()
+
+    def wheelEvent(self, event: Qt.QWheelEvent) -> None:
+        self.zoomTo(self.zoom * ZOOM ** (event.angleDelta().y() / 120))
+        event.accept()
+
+    def resizeEvent(self, event: Qt.QResizeEvent) -> None:
+        super().resizeEvent(event)
+        if self.fitting:
+            self.fit()
+
+
+class PictureViewer(Qt.QDialog):
+    """Left and Right for the others, + and - and the wheel for the size, 0 to fit, 1 for a pixel by pixel.
+
+    Pictures are unpacked by `calls`, in another thread.
+    """
+
+    def __init__(self, title: str, calls: Calls, parent: Qt.QWidget | None = None) -> None:
         super().__init__(parent)
         self.setWindowTitle(title)
+        self._calls = calls
         self._pictures: list[Picture] = []
         self._place = 0
-        self._scale = 0.0  # 0: as it fits
         self._image = Qt.QImage()
-        self.view = Qt.QLabel()
-        self.view.setAlignment(Qt.Qt.AlignCenter)
-        self.view.setTextFormat(Qt.Qt.PlainText)
-        self.area = Qt.QScrollArea()
-        self.area.setWidget(self.view)
-        self.area.setWidgetResizable(True)
-        self.area.setFrameShape(Qt.QFrame.NoFrame)
-        self.area.viewport().installEventFilter(self)
-        self.area.setFocusPolicy(Qt.Qt.NoFocus)
-        self.caption = Qt.QLabel()
-        self.caption.setTextFormat(Qt.Qt.PlainText)
-        self.caption.setWordWrap(True)
-        self.back = self._button("", "The one before (Left)", lambda: self.go(-1))
+        self.canvas = Canvas(self)
+        self.canvas.zoomed.connect(self._showCaption)
+        self.message = self._label()
+        self.message.setAlignment(Qt.Qt.AlignCenter)
+        self.caption = self._label()
+        self.caption.setTextInteractionFlags(Qt.Qt.TextSelectableByMouse)
+        self.back = self._button("", "The one before (Left)", "Left", lambda: self.go(-1))
         self.back.setArrowType(Qt.Qt.LeftArrow)
-        self.on = self._button("", "The next one (Right)", lambda: self.go(1))
+        self.on = self._button("", "The next one (Right)", "Right", lambda: self.go(1))
         self.on.setArrowType(Qt.Qt.RightArrow)
-        self.fit = self._button("Fit", "As large as the window (0)", lambda: self.zoom(0.0))
-        self.full = self._button("1:1", "A pixel of the picture on one of the screen (1)", lambda: self.zoom(1.0))
-        self.saveAs = self._button("Save as…", "Write the picture to a file (Ctrl+S)", self._save)
+        self.smaller = self._button("\u2212", "Smaller (-)", "-", lambda: self.zoom(self.canvas.zoom / ZOOM))
+        self.larger = self._button("+", "Larger (+)", "+", lambda: self.zoom(self.canvas.zoom * ZOOM))
+        self.fit = self._button("Fit", "As large as the window (0)", "0", self.canvas.fit)
+        self.full = self._button("1:1", "A pixel of the picture on one of the screen (1)", "1", lambda: self.zoom(1))
+        self.copy = self._button("Copy", "Copy the picture (Ctrl+C)", "Ctrl+C", self._copy)
+        self.saveAs = self._button("Save as…", "Write the picture to a file (Ctrl+S)", "Ctrl+S", self._save)
         bar = Qt.QHBoxLayout()
         bar.addWidget(self.caption, 1)
-        for button in (self.back, self.on, self.fit, self.full, self.saveAs):
+        of_one = (self.smaller, self.larger, self.fit, self.full, self.copy, self.saveAs)
+        for button in (self.back, self.on, *of_one):
             bar.addWidget(button)
+        self._of_one = of_one
         layout = Qt.QVBoxLayout(self)
-        layout.addWidget(self.area, 1)
+        layout.addWidget(self.canvas, 1)
+        layout.addWidget(self.message, 1)
         layout.addLayout(bar)
-        for keys, do in (
-            ("Left", lambda: self.go(-1)),
-            ("Right", lambda: self.go(1)),
-            ("+", lambda: self.zoom(self._now() * ZOOM)),
-            ("-", lambda: self.zoom(self._now() / ZOOM)),
-            ("0", lambda: self.zoom(0.0)),
-            ("1", lambda: self.zoom(1.0)),
-            ("Ctrl+S", self._save),
-        ):
-            Qt.QShortcut(Qt.QKeySequence(keys), self, do)
         self.resize(900, 650)
         self.say("Reading")
+
+    def _label(self) -> Qt.QLabel:
+        label = Qt.QLabel(self)
+        label.setTextFormat(Qt.Qt.PlainText)
+        label.setWordWrap(True)
+        return label
+
+    def _button(self, text: str, tip: str, key: str, do: Callable[[], None]) -> Qt.QToolButton:
+        button = Qt.QToolButton(self)
+        button.setText(text)
+        button.setToolTip(tip)
+        button.clicked.connect(lambda: do())
+        button.setFocusPolicy(Qt.Qt.NoFocus)
+        button.setShortcut(Qt.QKeySequence(key))
+        return button
+
+    # ------------------------------------------------------------------------ use
+
+    @property
+    def current(self) -> Picture | None:
+        """The one that is shown."""
+        return self._pictures[self._place] if self._pictures else None
 
     def setPictures(self, pictures: Sequence[Picture], place: int = 0) -> None:
         """These, beginning with the one at `place`."""
@@ -86,10 +159,10 @@ class PictureViewer(Qt.QDialog):
     def say(self, text: str) -> None:
         """In the place of a picture."""
         self._image = Qt.QImage()
-        self.view.setPixmap(Qt.QPixmap())
-        self.view.setText(text)
-        self.caption.clear()
-        self._enable()
+        self.canvas.hide()
+        self.message.setText(text)
+        self.message.show()
+        self._showCaption()
 
     def go(self, by: int) -> None:
         place = self._place + by
@@ -98,59 +171,51 @@ class PictureViewer(Qt.QDialog):
             self._load()
 
     def zoom(self, scale: float) -> None:
-        """0 for as it fits."""
-        self._scale = min(scale, MOST)
-        self._draw()
+        """Pixels of the screen for one of the picture."""
+        self.canvas.zoomTo(scale)
 
     # -------------------------------------------------------------------- private
 
-    def _button(self, text: str, tip: str, do: object) -> Qt.QToolButton:
-        button = Qt.QToolButton()
-        button.setText(text)
-        button.setToolTip(tip)
-        button.clicked.connect(do)
-        return button
-
     def _load(self) -> None:
         picture = self._pictures[self._place]
-        image = imaging.image(picture.uri)
-        if image.isNull():
-            self.say("This cannot be shown: it is no picture, or of a kind that is not known here.")
-        self._image = image
-        self._scale = 0.0
-        size = f"{image.width()} by {image.height()}" if not image.isNull() else ""
-        count = f"{self._place + 1} of {len(self._pictures)}"
-        self.caption.setText("   ".join(filter(None, (picture.caption, count, size, picture.says))))
-        self._enable()
-        self._draw()
+        self.say("Reading")
+        self._calls.run(partial(imaging.image, picture.uri), partial(self._show, picture), self._failed, "picture")
 
-    def _enable(self) -> None:
+    def _show(self, picture: Picture, image: Qt.QImage) -> None:
+        if picture is not self.current:
+            return
+        if image.isNull():
+            self._failed(None)
+            return
+        self._image = image
+        self.message.hide()
+        self.canvas.show()
+        self.canvas.setImage(image)
+        self._showCaption()
+
+    def _failed(self, _error: Exception | None) -> None:
+        self.say("This cannot be shown: it is no picture, or of a kind that is not known here.")
+
+    def _showCaption(self) -> None:
+        picture, parts = self.current, []
+        if picture is not None:
+            parts = [picture.caption, f"{self._place + 1} of {len(self._pictures)}"]
+            if not self._image.isNull():
+                parts += [f"{self._image.width()} by {self._image.height()}", f"{self.canvas.zoom * 100:.0f} %"]
+            parts.append(picture.says)
+        self.caption.setText("   ".join(filter(None, parts)))
         self.back.setEnabled(self._place > 0)
         self.on.setEnabled(self._place < len(self._pictures) - 1)
-        for button in (self.fit, self.full, self.saveAs):
+        for button in self._of_one:
             button.setEnabled(not self._image.isNull())
 
-    def _now(self) -> float:
-        """The scale in use; one that fits makes nothing larger than it is."""
-        if self._scale or self._image.isNull():
-            return self._scale or 1.0
-        room = self.area.viewport().size() * self.devicePixelRatioF()
-        return min(room.width() / self._image.width(), room.height() / self._image.height(), 1.0)
-
-    def _draw(self) -> None:
-        if self._image.isNull():
-            return
-        scale = self._now()
-        size = Qt.QSize(max(round(self._image.width() * scale), 1), max(round(self._image.height() * scale), 1))
-        smooth = Qt.Qt.SmoothTransformation if scale < 1 else Qt.Qt.FastTransformation
-        pixmap = Qt.QPixmap.fromImage(self._image.scaled(size, Qt.Qt.IgnoreAspectRatio, smooth))
-        pixmap.setDevicePixelRatio(self.devicePixelRatioF())
-        self.view.setPixmap(pixmap)
+    def _copy(self) -> None:
+        Qt.QApplication.clipboard().setImage(self._image)
 
     def _save(self) -> None:
-        if self._image.isNull():
+        picture = self.current
+        if picture is None:
             return
-        picture = self._pictures[self._place]
         head, _, body = picture.uri.partition(",")
         ending = KINDS.get(head.removeprefix("data:").partition(";")[0], ".png")
         name = "".join(char if char.isalnum() or char in " -_." else "_" for char in picture.caption).strip(" .")
@@ -167,13 +232,3 @@ class PictureViewer(Qt.QDialog):
             path.write_bytes(imaging.decoded(body))
         except OSError as error:
             self.caption.setText(f"Not saved: {error.strerror or error}")
-
-    def resizeEvent(self, event: Qt.QResizeEvent) -> None:
-        super().resizeEvent(event)
-        self._draw()
-
-    def eventFilter(self, watched: Qt.QObject, event: Qt.QEvent) -> bool:
-        if event.type() == Qt.QEvent.Wheel and not self._image.isNull():
-            self.zoom(self._now() * (ZOOM if event.angleDelta().y() > 0 else 1 / ZOOM))
-            return True
-        return False
