@@ -11,13 +11,10 @@ from typing import Any
 from taurus.external.qt import Qt
 
 from taurus_widgets import columns as cols
-from taurus_widgets.columns import Column, Json, Kind
+from taurus_widgets.columns import PROVISIONAL, Column, Json, Kind
 
 DATASET_ROLE = Qt.Qt.UserRole
 """The whole dataset of a row, for delegates and for the detail pane; None while it is not read yet."""
-
-PROVISIONAL = "provisional"
-"""A key of datasets that are not in the catalogue yet."""
 
 _ALIGNMENT = {Kind.NUMBER: Qt.Qt.AlignRight}
 _NOWHERE = Qt.QModelIndex()

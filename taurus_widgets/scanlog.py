@@ -14,6 +14,7 @@ from ingest.scicat import SciCat
 from taurus_widgets import columns as cols
 from taurus_widgets.calls import Calls
 from taurus_widgets.details import DetailPane
+from taurus_widgets.live import Live
 from taurus_widgets.loader import Loader
 from taurus_widgets.model import ScanModel, tooltip
 from taurus_widgets.pages import Pages, Top
@@ -95,26 +96,30 @@ class StatusBar(Qt.QWidget):
         self.news.setVisible(count > 0)
 
 
-PARTS: tuple[type[Qt.QObject], ...] = (Sorting,)
+PARTS: tuple[type[Qt.QObject], ...] = (Live, Sorting)
 """What the scan log can do beyond showing rows, one module each: made with the log, and in its `parts` by name."""
 
 
 class ScanLog(TaurusWidget):
     """A table of scans that fills itself. Give it a catalogue with `setCatalogue`.
 
-    It needs no Tango: all is read from SciCat's REST API, in a thread of its own.
+    It needs no Tango: all is read from SciCat's REST API, in a thread of its own. With a Door (`setDoor`, or as the
+    Taurus model) scans are there as soon as they start.
     """
 
     rowShown = Qt.Signal(str, str)
     """pid and status, once a new dataset, or one with a new status, is in the table."""
     queryChanged = Qt.Signal(object)
     """The Query that is shown from now on."""
+    proposalInUse = Qt.Signal(str, str)
+    """Proposal and visit that PathFixer has in use, "" for none."""
     catalogueChanged = Qt.Signal()
     """Another one, or another account: what was read before is of the old one."""
 
     def __init__(self, parent: Qt.QWidget | None = None, designMode: bool = False) -> None:
         super().__init__(parent, designMode=designMode)
         self._poller: Poller | None = None
+        self._model = ""
         self._where = ""
         self._changed: dt.datetime | None = None
         self.scicat: SciCat | None = None
@@ -158,6 +163,7 @@ class ScanLog(TaurusWidget):
         # The menu of a row is made of the table's actions.
         self.table.setContextMenuPolicy(Qt.Qt.ActionsContextMenu)
         self.parts = {part.__name__: part(self) for part in PARTS}
+        self._live: Any = self.parts[Live.__name__]
         self.toolBar.setVisible(bool(self.toolBar.actions()))
 
     @classmethod
@@ -201,6 +207,27 @@ class ScanLog(TaurusWidget):
             self.statusBar.showWork("Reading")
             self._poller.show(pages)
         self.queryChanged.emit(query)
+
+    def setDoor(self, device: str) -> None:
+        """Show the scans of this Sardana Door as soon as they start; "" for none. Returns at once."""
+        self._live.setDoor(device)
+
+    def setPathFixer(self, device: str) -> None:
+        """Follow the proposal and visit of this PathFixer; "" for none. Returns at once."""
+        self._live.setPathFixer(device)
+
+    def setModel(self, model: str | None, **_: Any) -> None:
+        """The Door, as `setDoor`. Taurus' own way would ask the device here, and the window would wait for it."""
+        self._model = model or ""
+        self.setDoor(self._model)
+
+    def getModel(self, **_: Any) -> str:
+        return self._model
+
+    def resetModel(self) -> None:
+        self.setModel("")
+
+    model = Qt.pyqtProperty("QString", getModel, setModel, resetModel)
 
     def goToNewest(self) -> None:
         """To the top, with what has come in."""
