@@ -6,7 +6,7 @@ Found with Sardana 3.7:
   What else comes there is for others, and what is pickled is not looked into.
 - `Info` has, from any scan, `Scan #12 started at Mon Nov 23 15:12:54 2026.` That is not enough for the uuid, which is
   made of the start's exact time. A scan of which only this is heard is not recorded.
-- `MacroStatus` has, for each macro, its command when it starts, and how it ends.
+- `MacroStatus` has, for each macro, its call when it starts, as `timescan(8, 0.1, 0.0) -> -17`, and how it ends.
 - `State` is RUNNING, or STANDBY while it is paused, as long as there is a macro.
 """
 
@@ -30,6 +30,7 @@ PATIENCE = 0.5
 BUSY = ("RUNNING", "STANDBY")
 
 _STARTED = re.compile(r"^Scan #(\d+) started at ")
+_CALL = re.compile(r"^([^\s(]+)\((.*)\)(?: -> .*)?$", re.DOTALL)
 _ENDS = {"finish": "completed", "stop": "stopped", "abort": "aborted", "exception": "failed"}
 _FORMATS = ("json", "utf8_json")
 
@@ -122,7 +123,7 @@ class DoorScans:
     def _macro(self, status: Mapping[str, Any], at: float) -> list[DoorScan]:
         macro, state = str(status.get("id")), str(status.get("state"))
         if state == "start" and "macro_line" in status:
-            self._macros[macro] = str(status["macro_line"])
+            self._macros[macro] = _command(str(status["macro_line"]))
         if state not in _ENDS or macro not in self._macros:
             return []
         self._outcome = _ENDS[state] if state != "finish" else self._outcome
@@ -150,6 +151,12 @@ class DoorScans:
         for scan in over:
             del self._running[scan.key]
         return [replace(scan, status=status, end=at) for scan in over]
+
+
+def _command(call: str) -> str:
+    """`timescan(8, 0.1, 0.0) -> -17` as a person types it."""
+    found = _CALL.match(call)
+    return f"{found[1]} {found[2].replace(', ', ' ')}".strip() if found else call
 
 
 def _decoded(value: Any) -> Any:

@@ -159,6 +159,11 @@ class Live(Qt.QObject):
             self._begin(self._pathfixer)
         self._say()
 
+    @property
+    def listens(self) -> bool:
+        """Whether the Door is there and tells of its scans."""
+        return self._door is not None and self._links.get(self._door.device, Link()).connected
+
     def stop(self) -> None:
         """Listen no more."""
         self.setDoor("")

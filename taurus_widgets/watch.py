@@ -50,6 +50,14 @@ class Watch(Qt.QObject):
         self._thread = threading.Thread(target=self._run, name=device, daemon=True)
         self._clock = Qt.QTimer(self)
         self._clock.timeout.connect(self._look)
+        # Also where the widget that this is in is deleted and was never closed. No method of ours: it would be gone.
+        end, speaking = self._end, self._speaking
+
+        def end_it() -> None:
+            with speaking:
+                end.set()
+
+        self.destroyed.connect(end_it)
 
     def start(self) -> None:
         self._turn = time.monotonic()
@@ -113,7 +121,7 @@ class Watch(Qt.QObject):
             return
         first = event.event_reason != tango.EventReason.Update
         value = event.attr_value
-        self._emit(self.heard, value.name, value.value, value.time.totime(), first)
+        self._emit("heard", value.name, value.value, value.time.totime(), first)
 
     def _say_wrong(self, detail: str) -> None:
         with self._speaking:
@@ -124,9 +132,9 @@ class Watch(Qt.QObject):
         with self._speaking:
             if link != self._link:
                 self._link = link
-                self._emit(self.linkChanged, link)
+                self._emit("linkChanged", link)
 
-    def _emit(self, signal: Qt.pyqtBoundSignal, *what: object) -> None:
+    def _emit(self, signal: str, *what: object) -> None:
         with self._speaking:
-            if not self._end.is_set():
-                signal.emit(*what)
+            if not self._end.is_set():  # else the object may be gone, and its signals with it
+                getattr(self, signal).emit(*what)
