@@ -104,6 +104,45 @@ class Waiting:
         return f"{command} {UNDERWAY if self.scan.uuid else NO_RECORDER}"
 
 
+class Notice(Qt.QToolButton):
+    """One quiet line that takes no more room than there is. The whole of it, and more, is in its tool tip."""
+
+    def __init__(self, parent: Qt.QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.whole = ""
+        self.setAutoRaise(True)
+        self.setFocusPolicy(Qt.Qt.StrongFocus)
+        self.setSizePolicy(Qt.QSizePolicy.Preferred, Qt.QSizePolicy.Fixed)
+        self.hide()
+
+    def say(self, text: str, details: str) -> None:
+        """Nothing is shown for ""."""
+        self.whole = text
+        self.setToolTip(tooltip(f"{text}\n{details}"))
+        palette = self.palette()
+        palette.setColor(Qt.QPalette.ButtonText, Qt.QColor(colours(palette).problem))
+        self.setPalette(palette)
+        self.setAccessibleName(text)
+        self._elide()
+        self.updateGeometry()
+        self.setVisible(bool(text))
+
+    def sizeHint(self) -> Qt.QSize:
+        room = self.fontMetrics().horizontalAdvance(self.whole) + 4 * self.fontMetrics().averageCharWidth()
+        return Qt.QSize(room, super().sizeHint().height())
+
+    def minimumSizeHint(self) -> Qt.QSize:
+        return Qt.QSize(12 * self.fontMetrics().averageCharWidth(), super().minimumSizeHint().height())
+
+    def resizeEvent(self, event: Qt.QResizeEvent) -> None:
+        super().resizeEvent(event)
+        self._elide()
+
+    def _elide(self) -> None:
+        room = self.width() - 2 * self.fontMetrics().averageCharWidth()
+        self.setText(self.fontMetrics().elidedText(self.whole, Qt.Qt.ElideRight, room))
+
+
 class Live(Qt.QObject):
     """Rows for the scans that a Door tells of, until the catalogue has them; what is wrong is said below the table."""
 
@@ -119,11 +158,8 @@ class Live(Qt.QObject):
         self._missing: dict[str, Waiting] = {}
         self._prefix = ""
         self._back = 0.0  # since when the catalogue answers
-        self.notice = Qt.QToolButton(log)
-        self.notice.setAutoRaise(True)
-        self.notice.setFocusPolicy(Qt.Qt.StrongFocus)
+        self.notice = Notice(log)
         self.notice.clicked.connect(self._forgetMissing)
-        self.notice.hide()
         log.statusBar.layout().insertWidget(2, self.notice)
         log.queryChanged.connect(self._fit)
         log.catalogueChanged.connect(self._forgetAll)
@@ -333,17 +369,12 @@ class Live(Qt.QObject):
         details = [f"{link.problem}: {link.detail}. It is tried again every second." for link in wrong]
         late = [*self._missing.values(), *(waiting for waiting in self._waiting.values() if waiting.late)]
         if late:
-            numbers = f"Scan {late[0].scan.number} is" if len(late) == 1 else f"{len(late)} scans are"
-            texts.append(f"{numbers} not in the catalogue since {min(one.noted for one in late):%H:%M:%S}")
+            numbers = f"Scan {late[0].scan.number} has" if len(late) == 1 else f"{len(late)} scans have"
+            texts.append(f"{numbers} not come into the catalogue since {min(one.noted for one in late):%H:%M:%S}")
             details += [waiting.why() for waiting in late]
         if self._missing:
             details.append("A click forgets those that are no rows any more.")
-        self.notice.setText("   ".join(texts))
-        self.notice.setToolTip(tooltip("\n".join(details)))
-        self.notice.setVisible(bool(texts))
-        palette = self.notice.palette()
-        palette.setColor(Qt.QPalette.ButtonText, Qt.QColor(colours(self._log.palette()).problem))
-        self.notice.setPalette(palette)
+        self.notice.say("   ".join(texts), "\n".join(details))
 
 
 def _fits(waiting: Waiting, query: Query) -> bool:
