@@ -280,8 +280,7 @@ class Live(Qt.QObject):
 
     def _isProvisional(self, pid: str) -> bool:
         scans = self._log.scans
-        dataset = scans.dataset(scans.rowOf(pid)) if scans.isHere(pid) else None
-        return dataset is not None and bool(dataset.get(PROVISIONAL))
+        return scans.isHere(pid) and scans.isProvisional(scans.rowOf(pid))
 
     def _drop(self, key: str) -> None:
         waiting = self._waiting.pop(key)
