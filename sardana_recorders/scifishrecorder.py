@@ -8,6 +8,7 @@ breaks it, one in a continuous scan hangs it for ever), so every method here cat
 from __future__ import annotations
 
 import functools
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -32,6 +33,12 @@ except Exception as _error:  # noqa: BLE001 - a recorder that cannot be loaded f
 
 # sardana.macroserver.scan.scandata.ScanEndStatus
 STATUS = {0: "completed", 1: "stopped", 2: "aborted", 3: "failed"}
+
+RECORD = "scifish"
+"""The type of what it sends as RecordData of its Door: which dataset a scan is, at its start and again at its end.
+
+Sardana's own clients pass over types that they do not know. A scan log shows the scan by it at once.
+"""
 
 _open: dict[str, list[SciFishRecorder]] = {}
 """Those of the scans that run at each Door, outermost first: a scan's hook may run another scan."""
@@ -96,6 +103,7 @@ class SciFishRecorder(DataRecorder):
             dataset = self._dataset or (self._here.begun(self._uuid) if self._here is not None else None)
             if dataset is not None:
                 _twice_if_interrupted(lambda: dataset.end("aborted"))
+                self._announce(status="aborted", endts=time.time())
             raise
 
     @_never_raises("the metadata of this scan are not recorded")
@@ -116,6 +124,12 @@ class SciFishRecorder(DataRecorder):
         self._dataset = here.begin(self._scan.said(), uuid, environment["startts"], latest=latest)
         running.append(self)
         self._warning = here.trouble()
+        self._announce(
+            status="running",
+            serialno=int(environment["serialno"]),
+            startts=float(environment["startts"]),
+            title=str(environment["title"]),
+        )
 
     @_never_raises("the results of this scan are not complete")
     def _writeRecord(self, record: Any) -> None:
@@ -162,6 +176,7 @@ class SciFishRecorder(DataRecorder):
             self.debug("in _end", exc_info=True)
             self._warning = f"the results of this scan are not complete: {type(error).__name__}: {error}"
         self._dataset.end(status, said, at)
+        self._announce(status=status, endts=time.time() if at is None else at)
 
     def _latest(self) -> Any:
         """Asked once a second by another thread, while the dataset is open."""
@@ -177,6 +192,16 @@ class SciFishRecorder(DataRecorder):
         ends: Sardana then does not call those that are left.
         """
         self._end(at=self._dataset.seen)
+
+    def _announce(self, **said: Any) -> None:
+        """Tell the Door's clients which dataset this is, and how it stands with it."""
+        try:
+            # Not the macro's own `sendRecordData`: that raises when the user has stopped the macro.
+            self._macro._sendRecordData({"type": RECORD, "data": {"uuid": self._uuid, **said}}, codec="utf8_json")
+        except InterruptException:
+            raise
+        except Exception:  # noqa: BLE001 - the dataset is recorded all the same
+            self.debug("the Door's clients cannot be told", exc_info=True)
 
     def _tell(self) -> None:
         """Say what is wrong at the Door."""

@@ -56,6 +56,20 @@ LOGIN_TIMEOUT = 3.0
     help='A further column of the metadata, as "Machine/Ring current". May be given again.',
 )
 @click.option("--elogy-url", envvar="SCIZOO_ELOGY_URL", show_envvar=True, help="Elogy's address, to export rows to.")
+@click.option(
+    "--door",
+    envvar="SCIZOO_DOOR",
+    show_envvar=True,
+    default="",
+    help="A Sardana Door, as door/cosaxs/1: its scans are shown as soon as they start.",
+)
+@click.option(
+    "--pathfixer",
+    envvar="SCIZOO_PATHFIXER",
+    show_envvar=True,
+    default="",
+    help="A PathFixer device: the current proposal and visit of the filter are its.",
+)
 @click.option("--dark", is_flag=True, help="Light text on dark, where the desktop does not say so itself.")
 @click.option("--terminal", is_flag=True, help="Print the table here once, and open no window.")
 def scanlog_cmd(
@@ -66,6 +80,8 @@ def scanlog_cmd(
     rows: int,
     paths: tuple[str, ...],
     elogy_url: str | None,
+    door: str,
+    pathfixer: str,
     dark: bool,
     terminal: bool,
 ) -> None:
@@ -88,7 +104,7 @@ def scanlog_cmd(
             _print(scicat, columns, proposal, rows)
         else:
             _check_display()
-            sys.exit(_window(scicat, proposal, paths, elogy_url or "", dark))
+            sys.exit(_window(scicat, proposal, paths, elogy_url or "", door, pathfixer, dark))
     except ImportError as error:
         raise click.ClickException(f"{error}; say: pip install 'sardana-scizoo[gui]'") from error
 
@@ -149,7 +165,9 @@ def _print(scicat: SciCat, columns: list[cols.Column], proposal: str, rows: int)
         click.echo(f"No datasets{f' of proposal {proposal}' if proposal else ''} are in {scicat.base_url}.")
 
 
-def _window(scicat: SciCat, proposal: str, paths: tuple[str, ...], elogy_url: str, dark: bool) -> int:
+def _window(
+    scicat: SciCat, proposal: str, paths: tuple[str, ...], elogy_url: str, door: str, pathfixer: str, dark: bool
+) -> int:
     from taurus_widgets.application import makeApplication
     from taurus_widgets.scanlog import ScanLog
 
@@ -163,6 +181,8 @@ def _window(scicat: SciCat, proposal: str, paths: tuple[str, ...], elogy_url: st
         log.addColumn(path)
     log.resize(1280, 800)
     log.setCatalogue(scicat, proposal)
+    log.setDoor(door)
+    log.setPathFixer(pathfixer)
     log.show()
     status = int(app.exec_())
     log.stop()

@@ -31,6 +31,9 @@ GLYPHS = {
 """One sign for each status, of the same width in any terminal; the window draws its own."""
 
 MOST_STARS = 3
+PROVISIONAL = "provisional"
+"""A key of datasets that are not in the catalogue yet: a Door has told of them."""
+
 NOT_READ = "not read"
 """In place of a value that could not be read, where there is no room for the reason."""
 
@@ -269,6 +272,10 @@ def status(dataset: Json) -> str:
     return _of_scan(dataset, "status")
 
 
+def status_tip(dataset: Json) -> str:
+    return ", ".join(filter(None, [status(dataset), "not in the catalogue yet" if dataset.get(PROVISIONAL) else ""]))
+
+
 def title(dataset: Json) -> str:
     """What was typed, as `ascan mot01 0 10 20 0.1`; else the dataset's name."""
     return as_typed(_whole_title(dataset))
@@ -341,7 +348,7 @@ def _comment_tip(dataset: Json) -> str:
 def default_columns() -> list[Column]:
     """The columns of a scan log that nobody has changed."""
     return [
-        _field("status", "Status", 14, status, "scientificMetadata.scan.status", kind=Kind.STATUS),
+        Column("status", "Status", ("scientificMetadata.scan.status",), status, status_tip, 14, Kind.STATUS),
         _field("runNumber", "Scan", 6, scan_number, "runNumber", "scientificMetadata.scan.scan_id", kind=Kind.NUMBER),
         Column(
             "creationTime",

@@ -11,16 +11,13 @@ from typing import Any
 from taurus.external.qt import Qt
 
 from taurus_widgets import columns as cols
-from taurus_widgets.columns import Column, Json, Kind
+from taurus_widgets.columns import PROVISIONAL, Column, Json, Kind
 
 DATASET_ROLE = Qt.Qt.UserRole
 """The whole dataset of a row; None while it is not read yet. Who has the model asks for `dataset(row)` instead:
 Qt copies it at each question."""
 COLUMN_ROLE = Qt.Qt.UserRole + 1
 """The Column of a section of the header."""
-
-PROVISIONAL = "provisional"
-"""A key of datasets that are not in the catalogue yet."""
 
 _ALIGNMENT = {Kind.NUMBER: Qt.Qt.AlignRight}
 _NOWHERE = Qt.QModelIndex()
@@ -381,6 +378,11 @@ class ScanModel(Qt.QAbstractTableModel):
 
     def isRead(self, row: int) -> bool:
         return row in self._rows
+
+    def isProvisional(self, row: int) -> bool:
+        """Whether it is here and not in the catalogue yet."""
+        dataset = self._rows.get(row)
+        return dataset is not None and bool(dataset.get(PROVISIONAL))
 
     def here(self) -> list[int]:
         """The rows whose dataset is here, from the top down."""

@@ -155,8 +155,10 @@ _SIGNS: dict[str, Callable[[Qt.QPainter], None]] = {
 _FILLED = ("running", "stopped")
 
 
-def drawStatus(painter: Qt.QPainter, area: Qt.QRectF, status: str, colour: Qt.QColor) -> None:
-    """The status' sign, as large as the area. Nothing for a status that is not known."""
+def drawStatus(
+    painter: Qt.QPainter, area: Qt.QRectF, status: str, colour: Qt.QColor, provisional: bool = False
+) -> None:
+    """The status' sign, as large as the area; thin where it is provisional. Nothing for a status that is not known."""
     sign = _SIGNS.get(status)
     if sign is None:
         return
@@ -164,11 +166,11 @@ def drawStatus(painter: Qt.QPainter, area: Qt.QRectF, status: str, colour: Qt.QC
     painter.setRenderHint(Qt.QPainter.Antialiasing)
     painter.translate(area.topLeft())
     painter.scale(area.width() / 16, area.height() / 16)
-    if status in _FILLED:
+    if status in _FILLED and not provisional:
         painter.setPen(Qt.Qt.NoPen)
         painter.setBrush(colour)
     else:
-        painter.setPen(Qt.QPen(colour, 2.2, Qt.Qt.SolidLine, Qt.Qt.RoundCap, Qt.Qt.RoundJoin))
+        painter.setPen(Qt.QPen(colour, 1.2 if provisional else 2.2, Qt.Qt.SolidLine, Qt.Qt.RoundCap, Qt.Qt.RoundJoin))
         painter.setBrush(Qt.Qt.NoBrush)
     sign(painter)
     painter.restore()
@@ -242,6 +244,12 @@ class CellDelegate(Qt.QStyledItemDelegate):
         area = cell.rect.adjusted(room, 0, -room, 0)
         if not index.model().isRead(index.row()):
             drawUnread(painter, cell, area)
+        elif index.model().isProvisional(index.row()):
+            painter.save()
+            cell.font.setItalic(True)
+            painter.setFont(cell.font)
+            self.drawContent(painter, cell, area, index)
+            painter.restore()
         else:
             self.drawContent(painter, cell, area, index)
 
@@ -275,7 +283,7 @@ class StatusDelegate(CellDelegate):
         colour = shades.status.get(cell.text, shades.muted)
         side = cell.fontMetrics.ascent() * 0.95
         place = Qt.QRectF(area.x(), Qt.QRectF(area).center().y() - side / 2, side, side)
-        drawStatus(painter, place, cell.text, Qt.QColor(colour))
+        drawStatus(painter, place, cell.text, Qt.QColor(colour), index.model().isProvisional(index.row()))
         area.setLeft(round(place.right() + side * 0.5))
         self.drawText(painter, cell, area, Qt.QColor(shades.muted if cell.text == "completed" else colour))
 

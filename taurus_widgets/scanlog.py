@@ -20,6 +20,7 @@ from taurus_widgets.details import DetailPane
 from taurus_widgets.editing import Editing
 from taurus_widgets.exporting.part import Exporting
 from taurus_widgets.filterbar import Filters
+from taurus_widgets.live import Live
 from taurus_widgets.loader import Loader
 from taurus_widgets.login import Login
 from taurus_widgets.model import ScanModel, tooltip
@@ -113,6 +114,7 @@ PARTS: tuple[type[Qt.QObject], ...] = (
     DetailPages,
     ScicatPage,
     Compare,
+    Live,
 )
 """What the scan log can do beyond showing rows, one module each: made with the log, and in its `parts` by name.
 
@@ -122,13 +124,16 @@ A part may use those before it."""
 class ScanLog(TaurusWidget):
     """A table of scans that fills itself. Give it a catalogue with `setCatalogue`.
 
-    It needs no Tango: all is read from SciCat's REST API, in a thread of its own.
+    It needs no Tango: all is read from SciCat's REST API, in a thread of its own. With a Door (`setDoor`, or as the
+    Taurus model) scans are there as soon as they start.
     """
 
     rowShown = Qt.Signal(str, str)
     """pid and status, once a new dataset, or one with a new status, is in the table."""
     queryChanged = Qt.Signal(object)
     """The Query that is shown from now on."""
+    proposalInUse = Qt.Signal(str, str)
+    """Proposal and visit that PathFixer has in use, "" for none."""
     catalogueChanged = Qt.Signal()
     """Another one, or another account: what was read before is of the old one."""
     loginWanted = Qt.Signal(str)
@@ -139,6 +144,7 @@ class ScanLog(TaurusWidget):
     def __init__(self, parent: Qt.QWidget | None = None, designMode: bool = False) -> None:
         super().__init__(parent, designMode=designMode)
         self._poller: Poller | None = None
+        self._model = ""
         self._where = ""
         self._changed: dt.datetime | None = None
         self.scicat: SciCat | None = None
@@ -184,6 +190,7 @@ class ScanLog(TaurusWidget):
         self.parts: dict[str, Qt.QObject] = {}
         for part in PARTS:  # one by one: a part finds those before it
             self.parts[part.__name__] = part(self)
+        self._live: Any = self.parts[Live.__name__]
         self.toolBar.setVisible(bool(self.toolBar.actions()))
 
     @classmethod
@@ -227,6 +234,27 @@ class ScanLog(TaurusWidget):
             self.statusBar.showWork("Reading")
             self._poller.show(pages)
         self.queryChanged.emit(query)
+
+    def setDoor(self, device: str) -> None:
+        """Show the scans of this Sardana Door as soon as they start; "" for none. Returns at once."""
+        self._live.setDoor(device)
+
+    def setPathFixer(self, device: str) -> None:
+        """Follow the proposal and visit of this PathFixer; "" for none. Returns at once."""
+        self._live.setPathFixer(device)
+
+    def setModel(self, model: str | None, **_: Any) -> None:
+        """The Door, as `setDoor`. Taurus' own way would ask the device here, and the window would wait for it."""
+        self._model = model or ""
+        self.setDoor(self._model)
+
+    def getModel(self, **_: Any) -> str:
+        return self._model
+
+    def resetModel(self) -> None:
+        self.setModel("")
+
+    model = Qt.pyqtProperty("QString", getModel, setModel, resetModel)
 
     def goToNewest(self) -> None:
         """To the top, with what has come in."""

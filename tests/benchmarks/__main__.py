@@ -17,7 +17,10 @@ import time
 
 from tests.benchmarks.figures import BUILD, Figure, load, report
 
-NAMES = ("scan_overhead", "point_overhead", "snapshot", "spool_speed", "memory", "ingest", "scanlog")
+NAMES = (
+    *("scan_overhead", "point_overhead", "snapshot", "spool_speed", "memory", "ingest"),
+    *("scanlog", "scanlog_live"),
+)
 
 
 def main() -> int:

@@ -5,12 +5,14 @@ Made-up scans in a real embedded catalogue, drawn by the real widget offscreen.
 
 from __future__ import annotations
 
+import datetime as dt
 import os
 import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")  # before Qt is loaded
@@ -21,7 +23,11 @@ from deploy.demo.processes import Processes
 from ingest.scicat import SciCat
 from scifish.message import iso
 from taurus_widgets.application import makeApplication
+from taurus_widgets.doorscans import DoorScan
+from taurus_widgets.live import Live
+from taurus_widgets.poller import Link
 from taurus_widgets.scanlog import ScanLog
+from taurus_widgets.watch import Watch
 from tests.catalogue import INGESTOR, start_catalogue
 from tests.ui import exporting_pictures
 from tests.ui.arranging_pictures import draw
@@ -134,10 +140,32 @@ def _draw_all(processes: Processes, state: Path, folder: Path, theme: str) -> No
             scicat.create_dataset(scan(1300 + number, now + number, seconds=0.9))
         wait_until(lambda: log.scans.rowCount() == count + 2)
         picture(log, "panel-new-rows")
+    with opened(scicat, *LARGE) as log:
+        heardAtTheDoor(log, now)
+        picture(log, "live")
+    with opened(scicat, *PANEL) as log:
+        heardAtTheDoor(log, now)
+        picture(log, "panel-live")
+    with opened(scicat, *PANEL) as log:
         assert catalogue.process is not None
         catalogue.process.kill()
         wait_until(lambda: "does not answer" in log.statusBar.link.text())
         picture(log, "panel-away")
+
+
+def heardAtTheDoor(log: ScanLog, now: float) -> None:
+    """Two scans that are not in the catalogue, one of them for long; and a Door that has died since."""
+    live = log.parts["Live"]
+    assert isinstance(live, Live)
+    command = "timescan 600 0.5"
+    lost = DoorScan(1300, "ascan mot02 0 5 50 0.1", now - 40, "0" * 8, "completed", now - 5)
+    running = DoorScan(1301, command, now, "1" * 8)
+    for told in (replace(lost, status="running", end=None), lost, running):
+        live._scanned([told])
+    live._waiting[lost.key].late = True
+    since = dt.datetime.fromtimestamp(now)
+    watch = Watch("door/cosaxs/1", (), live)
+    live._linked(watch, Link(problem="door/cosaxs/1 does not answer", since=since))
 
 
 @contextmanager

@@ -132,9 +132,24 @@ class TestWindow:
             window.terminate()
             assert window.wait(5) == 0
 
+    def test_a_door_and_a_pathfixer_that_are_away_hinder_neither_its_start_nor_its_end(
+        self, tmp_path: Path, account: dict[str, str]
+    ) -> None:
+        nobody = "tango://127.0.0.1:9/door/demo/1"
+        with Processes(tmp_path / "logs") as processes:
+            command = [SCANLOG, "--door", nobody, "--pathfixer", nobody.replace("door", "pathfixer")]
+            window = processes.start("scanlog", command, {**os.environ, **account})
+            window.wait_for(lambda: handles_signals(window.pid))
+            time.sleep(2)
+            assert window.running, window.text
+            window.terminate()
+            assert window.wait(5) == 0
+            assert "Traceback" not in window.text
+
     @pytest.mark.parametrize("parent", ["taurus", "sardanactl"])
     def test_it_is_a_command_of_taurus_and_sardana(self, parent: str) -> None:
         command = str(Path(sys.executable).with_name(parent))
         done = subprocess.run([command, "scanlog", "--help"], capture_output=True, text=True, timeout=60, check=False)
         assert done.returncode == 0
         assert "--proposal" in done.stdout
+        assert "SCIZOO_DOOR" in done.stdout

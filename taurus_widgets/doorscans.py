@@ -1,0 +1,168 @@
+"""Which scans run at a Sardana Door, by what the Door tells all its clients. No Qt and no Tango here.
+
+Found with Sardana 3.7:
+
+- `RecordData` has what our recorder tells of a dataset, at its start and at its end, with the uuid that it will have.
+  What else comes there is for others, and what is pickled is not looked into.
+- `Info` has, from any scan, `Scan #12 started at Mon Nov 23 15:12:54 2026.` That is not enough for the uuid, which is
+  made of the start's exact time. A scan of which only this is heard is not recorded.
+- `MacroStatus` has, for each macro, its call when it starts, as `timescan(8, 0.1, 0.0) -> -17`, and how it ends.
+- `State` is RUNNING, or STANDBY while it is paused, as long as there is a macro.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+ATTRIBUTES = ("State", "Info", "MacroStatus", "RecordData")
+"""What has to be listened to, in this order: what runs is known before what it says."""
+
+RECORD = "scifish"
+"""The type of what our recorder sends (sardana_recorders/scifishrecorder.py)."""
+
+PATIENCE = 0.5
+"""Seconds from a scan's start until it is shown though our recorder, which is told later, has said nothing."""
+
+BUSY = ("RUNNING", "STANDBY")
+
+_STARTED = re.compile(r"^Scan #(\d+) started at ")
+_CALL = re.compile(r"^([^\s(]+)\((.*)\)(?: -> .*)?$", re.DOTALL)
+_ENDS = {"finish": "completed", "stop": "stopped", "abort": "aborted", "exception": "failed"}
+_FORMATS = ("json", "utf8_json")
+
+
+@dataclass(frozen=True)
+class DoorScan:
+    """One scan. Times in seconds since 1970. `uuid` is "" if it is not recorded by ours.
+
+    `status` is "" when it is over and nobody has heard how.
+    """
+
+    number: int
+    title: str
+    start: float
+    uuid: str = ""
+    status: str = "running"
+    end: float | None = None
+
+    @property
+    def key(self) -> str:
+        return self.uuid or f"{self.number}@{self.start:.3f}"
+
+
+class DoorScans:
+    """Told what the Door tells, it answers which scans are new or have changed."""
+
+    def __init__(self) -> None:
+        self._macros: dict[str, str] = {}  # id to command, outermost first
+        self._started: dict[int, tuple[DoorScan, str]] = {}  # by Sardana alone, yet; with the macro's id
+        self._running: dict[str, tuple[DoorScan, str]] = {}
+        self._outcome = ""
+
+    @property
+    def waits(self) -> bool:
+        """Whether `unannounced` may have something."""
+        return bool(self._started)
+
+    def heard(self, attribute: str, value: Any, at: float) -> list[DoorScan]:
+        """An event of one of ATTRIBUTES, and its time. What cannot be read is passed over: it is not for us."""
+        name = attribute.lower()
+        if name == "state":
+            return self._state(str(value), at)
+        if name == "info":
+            self._info(value or (), at)
+            return []
+        decoded = _decoded(value)
+        if name == "macrostatus":
+            return [
+                scan
+                for status in (decoded if isinstance(decoded, list) else ())
+                if isinstance(status, Mapping)
+                for scan in self._macro(status, at)
+            ]
+        if isinstance(decoded, Mapping) and decoded.get("type") == RECORD and isinstance(decoded.get("data"), Mapping):
+            return self._record(decoded["data"])
+        return []
+
+    def unannounced(self, now: float) -> list[DoorScan]:
+        """Those that our recorder has not told of in time."""
+        late = [number for number, (scan, _) in self._started.items() if now - scan.start >= PATIENCE]
+        found = [self._started.pop(number) for number in late]
+        for scan, macro in found:
+            if scan.status == "running":
+                self._running[scan.key] = (scan, macro)
+        return [scan for scan, _ in found]
+
+    # ---------------------------------------------------------------------- private
+
+    def _info(self, lines: Sequence[str], at: float) -> None:
+        for line in lines:
+            found = _STARTED.match(str(line))
+            if found:
+                macro, title = next(reversed(self._macros.items()), ("", ""))
+                number = int(found[1])
+                self._started[number] = (DoorScan(number, title or f"Scan {number}", at), macro)
+
+    def _record(self, data: Mapping[str, Any]) -> list[DoorScan]:
+        uuid = str(data.get("uuid", ""))
+        try:
+            if data.get("status") == "running":
+                scan = DoorScan(int(data["serialno"]), str(data["title"]), float(data["startts"]), uuid)
+                self._started.pop(scan.number, None)
+                self._running[uuid] = (scan, "")
+                return [scan]
+            known = self._running.pop(uuid, None)
+            return [replace(known[0], status=str(data["status"]), end=float(data["endts"]))] if known else []
+        except (KeyError, TypeError, ValueError):
+            return []
+
+    def _macro(self, status: Mapping[str, Any], at: float) -> list[DoorScan]:
+        macro, state = str(status.get("id")), str(status.get("state"))
+        if state == "start" and "macro_line" in status:
+            self._macros[macro] = _command(str(status["macro_line"]))
+        if state not in _ENDS or macro not in self._macros:
+            return []
+        self._outcome = _ENDS[state] if state != "finish" else self._outcome
+        over = list(self._macros)[list(self._macros).index(macro) :]  # with it, those that it has called
+        for one in over:
+            del self._macros[one]
+        return self._end(lambda of: of in over, _ENDS[state], at)
+
+    def _state(self, state: str, at: float) -> list[DoorScan]:
+        if state in BUSY:
+            return []
+        outcome, self._outcome = self._outcome, ""
+        self._macros.clear()
+        # Of one that our recorder has begun it would have told the end: what stopped it, stopped the recorder, too.
+        lost = [replace(scan, status="", end=at) for scan, _ in self._running.values() if scan.uuid]
+        others = self._end(lambda _: True, outcome or ("failed" if state == "ALARM" else "completed"), at)
+        self._running.clear()
+        return [*lost, *others]
+
+    def _end(self, concerns: Any, status: str, at: float) -> list[DoorScan]:
+        for number, (scan, macro) in self._started.items():
+            if concerns(macro) and scan.status == "running":
+                self._started[number] = (replace(scan, status=status, end=at), macro)
+        over = [scan for scan, macro in self._running.values() if not scan.uuid and concerns(macro)]
+        for scan in over:
+            del self._running[scan.key]
+        return [replace(scan, status=status, end=at) for scan in over]
+
+
+def _command(call: str) -> str:
+    """`timescan(8, 0.1, 0.0) -> -17` as a person types it."""
+    found = _CALL.match(call)
+    return f"{found[1]} {found[2].replace(', ', ' ')}".strip() if found else call
+
+
+def _decoded(value: Any) -> Any:
+    """What is in a DevEncoded of Sardana's; None if it is empty, or no JSON."""
+    try:
+        form, data = value
+        return json.loads(data) if form in _FORMATS and data else None
+    except (TypeError, ValueError):
+        return None

@@ -1,0 +1,68 @@
+"""The scan log as a panel of a TaurusGUI, which makes it out of module and class and knows nothing of catalogues.
+
+Its Taurus model is the Door. The rest is Qt properties, with the same environment variables as the command for what
+is not given; SCIZOO_SCICAT_USERNAME and SCIZOO_SCICAT_PASSWORD are the account.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+from taurus.external.qt import Qt
+
+from ingest.scicat import SciCat
+from taurus_widgets.scanlog import ScanLog
+
+
+class ScanLogPanel(ScanLog):
+    """A scan log that finds its catalogue by itself as soon as it is made."""
+
+    def __init__(self, parent: Qt.QWidget | None = None, designMode: bool = False) -> None:
+        super().__init__(parent, designMode=designMode)
+        self._url = self._proposal = self._pathfixer = ""
+        if designMode:
+            return
+        self.setUrl(os.environ.get("SCIZOO_SCICAT_URL", ""))
+        self.setModel(os.environ.get("SCIZOO_DOOR", ""))
+        self.setPathFixerName(os.environ.get("SCIZOO_PATHFIXER", ""))
+
+    @classmethod
+    def getQtDesignerPluginInfo(cls) -> dict[str, Any]:
+        return {**super().getQtDesignerPluginInfo(), "module": "taurus_widgets.panel"}
+
+    def getUrl(self) -> str:
+        return self._url
+
+    def setUrl(self, url: str) -> None:
+        """SciCat's address, as https://scicat.example.org; another one, and the rows are begun anew."""
+        if url != self._url:
+            self._url = url
+            self._open()
+
+    def getProposal(self) -> str:
+        return self._proposal
+
+    def setProposal(self, proposal: str) -> None:
+        """Only the datasets of this one; "" for all."""
+        if proposal != self._proposal:
+            self._proposal = proposal
+            self._open()
+
+    def getPathFixerName(self) -> str:
+        return self._pathfixer
+
+    def setPathFixerName(self, device: str) -> None:
+        """As setPathFixer."""
+        self._pathfixer = device
+        self.setPathFixer(device)
+
+    url = Qt.pyqtProperty("QString", getUrl, setUrl)
+    proposal = Qt.pyqtProperty("QString", getProposal, setProposal)
+    pathfixer = Qt.pyqtProperty("QString", getPathFixerName, setPathFixerName)
+
+    def _open(self) -> None:
+        if self._url:
+            username = os.environ.get("SCIZOO_SCICAT_USERNAME", "")
+            password = os.environ.get("SCIZOO_SCICAT_PASSWORD", "")
+            self.setCatalogue(SciCat(self._url, username, password), self._proposal)

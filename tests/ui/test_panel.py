@@ -1,0 +1,128 @@
+"""The scan log as a panel of a TaurusGUI."""
+
+from __future__ import annotations
+
+import configparser
+import os
+import subprocess
+import sys
+import textwrap
+import time
+from pathlib import Path
+
+import pytest
+from pytestqt.qtbot import QtBot
+
+from ingest.scicat import SciCat
+from taurus_widgets.panel import ScanLogPanel
+from tests.catalogue import INGESTOR, Catalogue
+from tests.ui.made_up import scan
+
+ROOT = Path(__file__).parents[2]
+AWAY = "tango://127.0.0.1:9/door/demo/1#dbase=no"
+
+CONFIG = """
+    from taurus.qt.qtgui.taurusgui.utils import PanelDescription
+
+    GUI_NAME = "SCANLOGTEST"
+    ORGANIZATION = "SciZoo"
+    {panels}
+"""
+
+RUN = """
+    import sys, time
+    from taurus.qt.qtgui.application import TaurusApplication
+    from taurus.qt.qtgui.taurusgui import TaurusGui
+
+    app = TaurusApplication([], cmd_line_parser=None, app_name="scanlogtest", org_name="SciZoo")
+    gui = TaurusGui(None, confname=sys.argv[1])
+    {make}
+    deadline = time.monotonic() + 20
+    while panel.scans.rowCount() == 0 and time.monotonic() < deadline:
+        app.processEvents()
+        time.sleep(0.01)
+    print(type(panel).__name__, panel.getModel(), panel.scans.rowCount())
+    panel.close()
+"""
+
+
+@pytest.fixture
+def account(catalogue: Catalogue) -> dict[str, str]:
+    return {
+        "SCIZOO_SCICAT_URL": catalogue.url,
+        "SCIZOO_SCICAT_USERNAME": INGESTOR.username,
+        "SCIZOO_SCICAT_PASSWORD": INGESTOR.password,
+    }
+
+
+def in_gui(folder: Path, account: dict[str, str], panels: str, make: str) -> str:
+    """What a TaurusGUI of its own process prints; entry points are those of setup.cfg."""
+    (folder / "scanlogtest.py").write_text(textwrap.dedent(CONFIG).format(panels=panels), "utf-8")
+    program = folder / "program.py"
+    program.write_text(textwrap.dedent(RUN).format(make=make), "utf-8")
+    setup = configparser.ConfigParser()
+    setup.read(ROOT / "setup.cfg")
+    info = folder / "scizoo_under_test-1.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: scizoo-under-test\nVersion: 1\n")
+    group = setup["options.entry_points"]["taurus.qt.qtgui"]
+    (info / "entry_points.txt").write_text(f"[taurus.qt.qtgui]\n{group.strip()}\n")
+    variables = {**os.environ, **account, "PYTHONPATH": f"{ROOT}:{folder}", "XDG_CONFIG_HOME": str(folder)}
+    variables |= {"HOME": str(folder), "XDG_RUNTIME_DIR": str(folder)}
+    command = [sys.executable, str(program), str(folder / "scanlogtest.py")]
+    done = subprocess.run(command, env=variables, capture_output=True, text=True, timeout=90, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout.strip().splitlines()[-1]
+
+
+@pytest.mark.parametrize(
+    ("panels", "make"),
+    [
+        (
+            f'scanlog = PanelDescription("Scans", classname="taurus_widgets.panel:ScanLogPanel", model="{AWAY}")',
+            'panel = gui.getPanel("Scans").widget()',
+        ),
+        (
+            f'scanlog = PanelDescription("Scans", classname="ScanLogPanel", model="{AWAY}")',
+            'panel = gui.getPanel("Scans").widget()',
+        ),
+        (
+            "",
+            "from taurus.qt.qtgui import scizoo; panel = scizoo.ScanLogPanel();"
+            f' panel.setModel("{AWAY}"); gui.createPanel(panel, "Scans")',
+        ),
+    ],
+    ids=["module and class", "by class, found by the entry point", "the entry point's module"],
+)
+def test_a_taurusgui_makes_it(
+    tmp_path: Path, scicat: SciCat, account: dict[str, str], proposal: str, panels: str, make: str
+) -> None:
+    scicat.create_dataset(scan(1, time.time(), proposal=proposal))
+    name, model, rows = in_gui(tmp_path, account, panels, make).split()
+    assert (name, model) == ("ScanLogPanel", AWAY)
+    assert int(rows) > 0
+
+
+def test_its_properties_are_the_catalogue_and_the_proposal(
+    qtbot: QtBot, scicat: SciCat, account: dict[str, str], proposal: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number in (1, 2):
+        scicat.create_dataset(scan(number, time.time(), proposal=proposal))
+    for name in ("SCIZOO_SCICAT_USERNAME", "SCIZOO_SCICAT_PASSWORD"):
+        monkeypatch.setenv(name, account[name])
+    panel = ScanLogPanel()
+    qtbot.addWidget(panel)
+    assert panel.scicat is None
+    panel.setProperty("proposal", proposal)
+    panel.setProperty("url", account["SCIZOO_SCICAT_URL"])
+    qtbot.waitUntil(lambda: panel.scans.rowCount() == 2, timeout=10_000)
+    assert (panel.property("url"), panel.property("proposal")) == (account["SCIZOO_SCICAT_URL"], proposal)
+    panel.close()
+
+
+def test_in_qt_designer_it_asks_nobody(qtbot: QtBot, account: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SCIZOO_SCICAT_URL", account["SCIZOO_SCICAT_URL"])
+    panel = ScanLogPanel(designMode=True)
+    qtbot.addWidget(panel)
+    assert panel.scicat is None
+    assert panel.getQtDesignerPluginInfo()["module"] == "taurus_widgets.panel"
