@@ -251,6 +251,7 @@ class Filters(Qt.QObject):
         bar.cleared.connect(self.clearAll)
         bar.search.textEdited.connect(lambda: bar.say(""))
         log.queryChanged.connect(self._shown)
+        log.proposalInUse.connect(self.setCurrentProposal)
         log.catalogueChanged.connect(lambda: self._fillProposals([]))
         log.catalogueChanged.connect(self._later.start)
 
