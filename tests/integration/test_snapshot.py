@@ -214,9 +214,9 @@ def test_70_devices_that_hang_hold_up_no_other(stack: Stack, reader: Reader) -> 
     hanging, hung_sources = start_plain(stack, "hanging", 70)
     _, sources = start_plain(stack, "healthy", 70)
     with stopped(hanging):
-        for longest in (2.0, 0.5):  # as it hangs, and when it is known to hang
+        for longest in (4.5, 2.0):  # as it hangs, and when it is known to hang
             start = time.monotonic()
-            readings = reader.read([*hung_sources, *sources], 1.5)
+            readings = reader.read([*hung_sources, *sources], 4.0)
             assert time.monotonic() - start < longest
             assert not [readings[source].error for source in sources if readings[source].error]
             assert all(readings[source].error for source in hung_sources)
