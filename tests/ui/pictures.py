@@ -21,6 +21,7 @@ from deploy.demo.processes import Processes
 from ingest.scicat import SciCat
 from scifish.message import iso
 from taurus_widgets.application import makeApplication
+from taurus_widgets.query import Query, order_of
 from taurus_widgets.scanlog import ScanLog
 from tests.catalogue import INGESTOR, start_catalogue
 from tests.ui.made_up import Json, scan
@@ -115,6 +116,15 @@ def _draw_all(processes: Processes, state: Path, folder: Path, theme: str) -> No
         log.table.selectRow(2)
         wait_until(lambda: log.details.tree.topLevelItemCount() > 0)
         picture(log, "panel-details")
+    with opened(scicat, *LARGE) as log:
+        log.setQuery(Query(order=order_of(log.scans.columns[5]), descending=True))
+        wait_until(lambda: log.loader.pages is not None and log.loader.pages.query is log.query)
+        late = scan(1299, now - 1, "timescan 60 0.5", seconds=0.9)
+        scicat.create_dataset(late)
+        wait_until(lambda: not log.statusBar.news.isHidden())
+        picture(log, "sorted")
+        log.scans.keep(lambda row: row < 12)  # as where one has just scrolled to
+        picture(log, "unread")
     with opened(scicat, *PANEL) as log:
         log.table.verticalScrollBar().setValue(7)
         count = log.scans.rowCount()
