@@ -376,7 +376,7 @@ def default_columns() -> list[Column]:
             Kind.PICTURE,
             "One of them; Enter, or a double click, shows all",
         ),
-        _field("dataQualityMetrics", "Rating", 6, stars, kind=Kind.RATING),
+        _field("dataQualityMetrics", "Rating", 8, stars, kind=Kind.RATING),
         Column(
             "comment",
             "Comment",

@@ -97,8 +97,8 @@ class WaitingDialog(Qt.QDialog):
         for part in (self.where, self.table, self.buttons):
             layout.addWidget(part)
         metrics = self.fontMetrics()
-        self.resize(metrics.averageCharWidth() * 120, metrics.height() * 18)
-        for column, width in enumerate((24, 9, 30)):
+        self.resize(metrics.averageCharWidth() * 130, metrics.height() * 18)
+        for column, width in enumerate((36, 11, 30)):
             self.table.setColumnWidth(column, metrics.averageCharWidth() * width)
         edits.changed.connect(self._fill)
         self._fill()

@@ -44,6 +44,7 @@ class Editing(Qt.QObject):
         self.notice = Notice(log)
         log.layout().insertWidget(log.layout().indexOf(log.statusBar), self.notice)
         self.notice.pressed.connect(self._showWaiting)
+        self.notice.over.connect(self._summarise)
         self._addActions()
         self.thumbnails = Thumbnails(log, self.edits)
         self.pasting = Pasting(log, self.notice, self.addPicture, self.allowed)
@@ -80,7 +81,7 @@ class Editing(Qt.QObject):
         place = self._place(Kind.COMMENT)
         row = self._log.table.currentIndex().row()
         if place is None or row < 0:
-            self.notice.say("To write a comment, choose a row, and show the column Comment.")
+            self.notice.tell("To write a comment, choose a row, and show the column Comment.")
             return
         cell = self._log.scans.index(row, place)
         self._log.table.setCurrentIndex(cell)
@@ -90,7 +91,7 @@ class Editing(Qt.QObject):
         """The current row. A rating that is not shown is not overwritten unseen."""
         dataset = self._log.table.currentIndex().data(DATASET_ROLE)
         if dataset is None or self._place(Kind.RATING) is None:
-            self.notice.say("To rate, choose a row, and show the column Rating.")
+            self.notice.tell("To rate, choose a row, and show the column Rating.")
         else:
             self.stars.rate(dataset, rating)
 

@@ -329,7 +329,7 @@ class Edits(Qt.QObject):
         entry.due = time.monotonic() + pause
         age = time.time() - dt.datetime.fromisoformat(entry.edit.made).timestamp()
         if isinstance(error, SciCatError) and error.status == 0:
-            self._hold = entry.due
+            self._hold = entry.due  # the others would not fare better
         if entry not in self._entries or (self._is_over(entry) and not _temporary(error)):
             self._forget(entry)
         elif isinstance(error, Expired):
@@ -338,12 +338,19 @@ class Edits(Qt.QObject):
         elif isinstance(error, NotAllowed):
             self._refuse(entry, f"SciCat does not let {entry.edit.username} change this dataset.")
         elif _temporary(error):
-            self._become(entry, State.WAITING, f"{problem_text(error)}. It is tried again.")
+            self._become(entry, State.WAITING, f"{problem_text(error)}; it is tried again.")
+            self._holdOthers(entry)
         elif isinstance(error, SciCatError) and error.status == 404 and age < TO_APPEAR:
-            self._become(entry, State.WAITING, "The dataset is not in SciCat yet. It is tried again.")
+            self._become(entry, State.WAITING, "The dataset is not in SciCat yet; it is tried again.")
         else:
             self._refuse(entry, f"SciCat does not take it: {line(error)}")
         self._next()
+
+    def _holdOthers(self, entry: Entry) -> None:
+        """What waits behind one that gets no answer waits for the same reason."""
+        for other in self._entries:
+            if other.state is State.PENDING and entry.due == self._hold:
+                self._become(other, State.WAITING, entry.why)
 
     def _refuse(self, entry: Entry, why: str) -> None:
         self._become(entry, State.REFUSED, why)

@@ -230,7 +230,7 @@ class Login(Qt.QObject):
         self._use(username, password, token)
 
     def _notWritten(self, error: Exception) -> None:
-        self.notice.say(f"You are logged in, but that could not be kept on this computer: {error}", problem=True)
+        self.notice.tell(f"You are logged in, but that could not be kept on this computer: {error}", problem=True)
 
     def _use(self, username: str, password: str, token: str) -> None:
         """All rows are read again for another account; for the same one everything just goes on."""

@@ -7,11 +7,16 @@ from taurus.external.qt import Qt
 from taurus_widgets.model import tooltip
 from taurus_widgets.painting import colours
 
+WHILE = 10_000
+"""Milliseconds."""
+
 
 class Notice(Qt.QWidget):
     """Hidden as long as there is nothing to say. It never takes the keyboard away."""
 
     pressed = Qt.Signal()
+    over = Qt.Signal()
+    """What was only told for a while is hidden again."""
 
     def __init__(self, parent: Qt.QWidget) -> None:
         super().__init__(parent)
@@ -25,10 +30,24 @@ class Notice(Qt.QWidget):
         layout.setContentsMargins(8, 2, 8, 2)
         layout.addWidget(self.label, 1)
         layout.addWidget(self.button)
+        self._while = Qt.QTimer(self)
+        self._while.setSingleShot(True)
+        self._while.setInterval(WHILE)
+        self._while.timeout.connect(self._end)
         self.hide()
+
+    def tell(self, text: str, problem: bool = False) -> None:
+        """Something that nobody has to do anything about, for a while."""
+        self.say(text, problem=problem)
+        self._while.start()
+
+    def _end(self) -> None:
+        self.say("")
+        self.over.emit()
 
     def say(self, text: str, button: str = "", problem: bool = False) -> None:
         """`problem` is for what does not mend itself. "" hides it."""
+        self._while.stop()
         shades = colours(self.palette())
         palette = self.label.palette()
         palette.setColor(Qt.QPalette.WindowText, Qt.QColor(shades.problem if problem else shades.muted))

@@ -71,7 +71,7 @@ class Pasting(Qt.QObject):
     def _current(self) -> Json | None:
         dataset: Json | None = self._log.table.currentIndex().data(DATASET_ROLE)
         if dataset is None:
-            self._notice.say("Choose the row that the picture is for.")
+            self._notice.tell("Choose the row that the picture is for.")
         return dataset
 
     def _take(self, dataset: Json, data: Qt.QMimeData) -> None:
@@ -81,14 +81,14 @@ class Pasting(Qt.QObject):
         elif data.hasImage():
             self._read(dataset, partial(imaging.fromImage, Qt.QImage(data.imageData())), "Picture")
         else:
-            self._notice.say("There is no picture in the clipboard.")
+            self._notice.tell("There is no picture in the clipboard.")
 
     def _read(self, dataset: Json, work: Callable[[], str], caption: str) -> None:
         self._log.calls.run(work, lambda uri: self._add(dataset, uri, line(caption)), self._failed)
 
     def _failed(self, error: Exception) -> None:
         why = error.strerror if isinstance(error, OSError) and error.strerror else error
-        self._notice.say(f"Not added: {line(why)}", problem=True)
+        self._notice.tell(f"Not added: {line(why)}", problem=True)
 
     def eventFilter(self, watched: Qt.QObject, event: Qt.QEvent) -> bool:
         kind = event.type()

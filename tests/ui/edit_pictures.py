@@ -37,7 +37,7 @@ def drawEditing(log: ScanLog, catalogue: Catalogue, picture: Picture, waitUntil:
         part.thumbnails.forget(row["pid"])
     keys = [column.key for column in log.scans.columns]
     log.table.edit(log.scans.index(3, keys.index("comment")))
-    waitUntil(lambda: not part.thumbnails._wanted and not part.thumbnails._asked)
+    waitUntil(lambda: all(pid in part.thumbnails._found for pid in pids))
     editor = log.table.findChildren(CommentField)[0]
     editor.setPlainText("detector moved by 2 mm after this one\nuse the new mask from here on")
     picture(log, "comment")

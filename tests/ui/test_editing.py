@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import stat
+import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -26,6 +28,23 @@ from tests.ui.made_up import scan
 
 Shown = Callable[[int], None]
 WAIT = 10_000
+
+KILLED = """
+import json, sys
+from taurus.external.qt import Qt
+from ingest.scicat import SciCat
+from taurus_widgets.edits import Edits
+from taurus_widgets.state import stateFolder
+application = Qt.QCoreApplication([])
+edits = Edits(stateFolder() / "outbox")
+silent = SciCat(sys.argv[1], "ingestor", "unknown", timeout=0.001)  # it never gets an answer
+edits.setAccount(silent)
+edits.change(json.loads(sys.argv[2]), "comment", "before it was killed", "as it was")
+edits.entries[0].kept.wait()
+print("kept", flush=True)
+application.exec_()
+"""
+"""A window that has written a comment, and nothing else."""
 
 
 def editing(log: ScanLog) -> Editing:
@@ -245,6 +264,21 @@ class TestAway:
         qtbot.addWidget(again)
         again.setCatalogue(SciCat(catalogue.url, INGESTOR.username, INGESTOR.password), made["proposalId"])
         qtbot.waitUntil(lambda: there(scicat, made["pid"])["comment"] == "from an earlier window", timeout=WAIT)
+        again.close()
+
+    def test_an_edit_outlives_a_killed_process(
+        self, qtbot: QtBot, scanLog: ScanLog, scicat: SciCat, made: Json, state_home: Path
+    ) -> None:
+        script = [sys.executable, "-c", KILLED, scicat.base_url, json.dumps(made)]
+        with subprocess.Popen(script, stdout=subprocess.PIPE, text=True) as process:
+            assert process.stdout is not None
+            assert process.stdout.readline() == "kept\n"
+            process.kill()
+        assert len(outbox(state_home)) == 1
+        again = ScanLog()
+        qtbot.addWidget(again)
+        again.setCatalogue(SciCat(scicat.base_url, INGESTOR.username, INGESTOR.password))
+        qtbot.waitUntil(lambda: there(scicat, made["pid"])["comment"] == "before it was killed", timeout=WAIT)
         again.close()
 
     def test_an_edit_that_cannot_be_kept_is_sent_all_the_same(
