@@ -55,6 +55,13 @@ LOGIN_TIMEOUT = 3.0
     metavar="GROUP/NAME",
     help='A further column of the metadata, as "Machine/Ring current". May be given again.',
 )
+@click.option(
+    "--frontend",
+    envvar="SCIZOO_SCICAT_FRONTEND",
+    show_envvar=True,
+    default="",
+    help="Address of SciCat's own pages, as https://scicat.example.org. Guessed from that of SciCat where not given.",
+)
 @click.option("--dark", is_flag=True, help="Light text on dark, where the desktop does not say so itself.")
 @click.option("--terminal", is_flag=True, help="Print the table here once, and open no window.")
 def scanlog_cmd(
@@ -64,6 +71,7 @@ def scanlog_cmd(
     proposal: str,
     rows: int,
     paths: tuple[str, ...],
+    frontend: str,
     dark: bool,
     terminal: bool,
 ) -> None:
@@ -75,6 +83,8 @@ def scanlog_cmd(
         raise click.UsageError("Which SciCat? Give --url, or set SCIZOO_SCICAT_URL.")
     if "://" not in url:
         raise click.UsageError(f"--url needs the whole address: http://{url} or https://{url}")
+    if frontend and not frontend.startswith(("http://", "https://")):
+        raise click.UsageError(f"--frontend needs the whole address: https://{frontend}")
     columns = _columns(paths)
     password = _password(username or "", password_file)
     _check_login(url, username or "", password)
@@ -84,7 +94,7 @@ def scanlog_cmd(
             _print(scicat, columns, proposal, rows)
         else:
             _check_display()
-            sys.exit(_window(scicat, proposal, paths, dark))
+            sys.exit(_window(scicat, proposal, paths, frontend, dark))
     except ImportError as error:
         raise click.ClickException(f"{error}; say: pip install 'sardana-scizoo[gui]'") from error
 
@@ -145,7 +155,7 @@ def _print(scicat: SciCat, columns: list[cols.Column], proposal: str, rows: int)
         click.echo(f"No datasets{f' of proposal {proposal}' if proposal else ''} are in {scicat.base_url}.")
 
 
-def _window(scicat: SciCat, proposal: str, paths: tuple[str, ...], dark: bool) -> int:
+def _window(scicat: SciCat, proposal: str, paths: tuple[str, ...], frontend: str, dark: bool) -> int:
     from taurus_widgets.application import makeApplication
     from taurus_widgets.scanlog import ScanLog
 
@@ -154,6 +164,7 @@ def _window(scicat: SciCat, proposal: str, paths: tuple[str, ...], dark: bool) -
     app = makeApplication(dark)
     notifier = _end_on_signals(app)
     log = ScanLog()
+    log.setFrontend(frontend)
     for path in paths:
         log.addColumn(path)
     log.resize(1280, 800)
