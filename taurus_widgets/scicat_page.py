@@ -131,7 +131,9 @@ class ScicatPage(Qt.QObject):
 class LinkDelegate(CellDelegate):
     """An arrow instead of the address, which is long and says nothing."""
 
-    def initStyleOption(self, option: Qt.QStyleOptionViewItem, index: Qt.QModelIndex) -> None:
-        super().initStyleOption(option, index)
-        option.text = "\u2197" if option.text else ""
-        option.displayAlignment = Qt.Qt.AlignCenter
+    def drawContent(
+        self, painter: Qt.QPainter, cell: Qt.QStyleOptionViewItem, area: Qt.QRect, index: Qt.QModelIndex
+    ) -> None:
+        cell.text = "\u2197" if cell.text else ""
+        cell.displayAlignment = Qt.Qt.AlignCenter
+        self.drawText(painter, cell, area, cell.palette.color(Qt.QPalette.Link))
