@@ -13,7 +13,7 @@ from taurus_widgets.columns import Json
 from taurus_widgets.model import ScanModel
 from taurus_widgets.pages import PAGE, Pages
 
-KEPT = 40
+KEPT = 20
 """Pages whose datasets are kept: those looked at last."""
 
 AT_ONCE = 2
@@ -35,7 +35,10 @@ class Loader(Qt.QObject):
     counted = Qt.Signal()
     """The number of rows is the catalogue's now."""
 
-    def __init__(self, scans: ScanModel, calls: Calls, parent: Qt.QObject | None = None) -> None:
+    def __init__(
+        self, scans: ScanModel, calls: Calls, shown: Callable[[], range], parent: Qt.QObject | None = None
+    ) -> None:
+        """`shown` says which rows are on the screen."""
         super().__init__(parent)
         self._scans = scans
         self._calls = calls
@@ -43,12 +46,14 @@ class Loader(Qt.QObject):
         """What the rows are of; None while there are none."""
         self._here: OrderedDict[int, None] = OrderedDict()  # pages, the one looked at last at the end
         self._asked: dict[int, Call] = {}
-        self._looked = (0, 0)
+        self._shown = shown
+        self._looked = range(0)
         self._pinned: Callable[[int], bool] = lambda _row: False
         self._aligning: Call | None = None
         self._settle = self._timer(SETTLE, self._ask)
         self._again = self._timer(RETRY, self._tryAgain)
         self._uncounted = self._misaligned = False
+        self._numbering = 0
 
     def _timer(self, interval: int, tick: Callable[[], None]) -> Qt.QTimer:
         timer = Qt.QTimer(self)
@@ -89,10 +94,11 @@ class Loader(Qt.QObject):
             self._scans.fold()
             self._renew()
 
-    def look(self, first: int, last: int) -> None:
-        """These rows are on the screen."""
-        if (first, last) != self._looked:
-            self._looked = (first, last)
+    def look(self) -> None:
+        """Other rows are on the screen, perhaps."""
+        shown = self._shown()
+        if shown != self._looked:
+            self._looked = shown
             if self.pages is not None and not self._settle.isActive():
                 self._settle.start()
 
@@ -118,6 +124,7 @@ class Loader(Qt.QObject):
     def _ask(self) -> None:
         if self.pages is None:
             return
+        self._renumber()
         wanted = self._wanted()
         for page in wanted:
             if page in self._here:
@@ -127,9 +134,9 @@ class Loader(Qt.QObject):
 
     def _wanted(self) -> list[int]:
         """The pages on the screen, then those a screen further in both directions."""
-        first, last = (row - self._scans.above for row in self._looked)
-        most = self._scans.rowCount() - self._scans.above - 1
-        room = last - first + 1
+        shown, above = self._shown(), self._scans.above
+        first, last, room = shown.start - above, shown.stop - 1 - above, len(shown)
+        most = self._scans.rowCount() - above - 1
         ends = [(first, last), (last + 1, last + room), (first - room, first - 1)]
         spans = [range(max(low, 0) // PAGE, min(high, most) // PAGE + 1) for low, high in ends if high >= 0]
         return list(dict.fromkeys(page for span in spans for page in span))
@@ -137,11 +144,24 @@ class Loader(Qt.QObject):
     def _read(self, pages: Pages, page: int) -> None:
         # The whole page, though the last may be shorter: less than is expected says that something is gone.
         work = partial(pages.page, page * PAGE, PAGE, self._scans.bound)
-        self._asked[page] = self._calls.run(work, partial(self._got, pages, page), partial(self._failed, page))
+        got = partial(self._got, pages, page, self._scans.numbering)
+        self._asked[page] = self._calls.run(work, got, partial(self._failed, page))
 
-    def _got(self, pages: Pages, page: int, rows: list[Json]) -> None:
+    def _renumber(self) -> None:
+        """Where a page begins elsewhere now, it may not be here as a whole."""
+        if self._numbering != self._scans.numbering:
+            self._numbering = self._scans.numbering
+            end = self._scans.rowCount() - self._scans.above
+            for page in list(self._here):
+                rows = range(page * PAGE, min(page * PAGE + PAGE, end))
+                if any(self._scans.dataset(self._scans.above + row) is None for row in rows):
+                    del self._here[page]
+
+    def _got(self, pages: Pages, page: int, numbering: int, rows: list[Json]) -> None:
         del self._asked[page]
-        if pages is self.pages:  # else these have not the fields that are wanted now
+        self._renumber()
+        # Else these have not the fields that are wanted now, or the page begins elsewhere.
+        if pages is self.pages and numbering == self._numbering:
             self._scans.setPage(page * PAGE, rows)
             self._here[page] = None
             self._forget()
@@ -165,9 +185,9 @@ class Loader(Qt.QObject):
 
     def _renew(self) -> None:
         """Read again what is on the screen, and forget the rest."""
-        first, last = self._looked
+        shown = self._shown()
         self._here.clear()
-        self._scans.keep(lambda row: first <= row <= last or self._pinned(row))
+        self._scans.keep(lambda row: row in shown or self._pinned(row))
         self._settle.start()
 
     def _tryAgain(self) -> None:
@@ -204,8 +224,8 @@ class Loader(Qt.QObject):
         """A dataset that is to stay where it is: the first on the screen that the catalogue counts."""
         if self.pages is None or not self.pages.query.newest_first:
             return None
-        first, last = self._looked
-        rows = range(max(first, self._scans.above), last + 1)
+        shown = self._shown()
+        rows = range(max(shown.start, self._scans.above), shown.stop)
         return next((dataset for dataset in map(self._scans.dataset, rows) if dataset is not None), None)
 
     def _aligned(self, anchor: Json | None, answer: tuple[int, int]) -> None:

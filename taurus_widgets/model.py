@@ -14,7 +14,8 @@ from taurus_widgets import columns as cols
 from taurus_widgets.columns import Column, Json, Kind
 
 DATASET_ROLE = Qt.Qt.UserRole
-"""The whole dataset of a row, for delegates and for the detail pane; None while it is not read yet."""
+"""The whole dataset of a row; None while it is not read yet. Who has the model asks for `dataset(row)` instead:
+Qt copies it at each question."""
 COLUMN_ROLE = Qt.Qt.UserRole + 1
 """The Column of a section of the header."""
 
@@ -50,6 +51,8 @@ class ScanModel(Qt.QAbstractTableModel):
         self._expected: dict[str, Json] = {}
         self._running: set[str] = set()
         self._today = dt.date.today()
+        self.numbering = 0
+        """Another one whenever the catalogue's own list has other numbers, so that its pages begin elsewhere."""
         self.addsNews = False
         """While rows are inserted: whether they are new, and not only newly known."""
 
@@ -97,6 +100,7 @@ class ScanModel(Qt.QAbstractTableModel):
         self.begin([])
 
     def _forget(self) -> None:
+        self.numbering += 1
         self._rows.clear()
         self._places.clear()
         self._running.clear()
@@ -142,6 +146,7 @@ class ScanModel(Qt.QAbstractTableModel):
         while above and not self._rows[above - 1].get(PROVISIONAL):
             above -= 1
         folded = [self._rows[row] for row in range(above, self._above)]
+        self.numbering += bool(folded)
         self._above = above
         self._bound = max([self._bound, *(str(dataset.get("creationTime", "")) for dataset in folded)])
         self._since = max([self._since, *(str(dataset.get("createdAt", "")) for dataset in folded)])
@@ -268,6 +273,7 @@ class ScanModel(Qt.QAbstractTableModel):
 
     def _shift(self, first: int, by: int) -> None:
         """Move what is here from row `first` on."""
+        self.numbering += first > self._above
         below = [(row, self._rows.pop(row)) for row in list(self._rows) if row >= first]
         for row, dataset in below:
             self._rows[row + by] = dataset
@@ -372,6 +378,9 @@ class ScanModel(Qt.QAbstractTableModel):
     def dataset(self, row: int) -> Json | None:
         """None if it is not here."""
         return self._rows.get(row)
+
+    def isRead(self, row: int) -> bool:
+        return row in self._rows
 
     def here(self) -> list[int]:
         """The rows whose dataset is here, from the top down."""

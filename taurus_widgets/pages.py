@@ -40,7 +40,7 @@ class Pages:
     fields: tuple[str, ...]
 
     def top(self, limit: int = PAGE) -> Top:
-        latest = self._rows({}, ["updatedAt"], "updatedAt:desc", 1, 0)
+        latest = self._rows({}, ["pid", "updatedAt"], "updatedAt:desc", 1, 0)
         since = str(latest[0].get("updatedAt", "")) if latest else ""
         return Top(self.page(0, limit), since)
 

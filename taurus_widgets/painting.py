@@ -14,7 +14,7 @@ from functools import cache
 from taurus.external.qt import Qt
 
 from taurus_widgets import columns as cols
-from taurus_widgets.model import COLUMN_ROLE, DATASET_ROLE
+from taurus_widgets.model import COLUMN_ROLE
 
 
 @dataclass(frozen=True)
@@ -228,13 +228,16 @@ class CellDelegate(Qt.QStyledItemDelegate):
 
     def paint(self, painter: Qt.QPainter, option: Qt.QStyleOptionViewItem, index: Qt.QModelIndex) -> None:
         cell = Qt.QStyleOptionViewItem(option)
-        self.initStyleOption(cell, index)
+        # Not initStyleOption: it asks the model for seven more things that no cell has, a third of all painting.
+        cell.index = index
+        cell.text = index.data() or ""
+        cell.displayAlignment = Qt.Qt.Alignment(index.data(Qt.Qt.TextAlignmentRole))
         # The row is what is selected and pointed at, so a single cell shows neither.
         cell.state &= ~(Qt.QStyle.State_HasFocus | Qt.QStyle.State_MouseOver)
         cell.widget.style().drawPrimitive(Qt.QStyle.PE_PanelItemViewItem, cell, painter, cell.widget)
         room = padding(cell.fontMetrics)
         area = cell.rect.adjusted(room, 0, -room, 0)
-        if index.data(DATASET_ROLE) is None:
+        if not index.model().isRead(index.row()):
             drawUnread(painter, cell, area)
         else:
             self.drawContent(painter, cell, area, index)
@@ -273,7 +276,7 @@ class RatingDelegate(CellDelegate):
     ) -> None:
         side = cell.fontMetrics.ascent() * 1.1
         place = Qt.QRectF(area.x(), Qt.QRectF(area).center().y() - side / 2, side, side)
-        drawStars(painter, place, cols.rating(index.data(DATASET_ROLE)), colours(cell.palette))
+        drawStars(painter, place, cols.rating(index.model().dataset(index.row())), colours(cell.palette))
 
 
 class NumberDelegate(CellDelegate):

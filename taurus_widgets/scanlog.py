@@ -25,7 +25,7 @@ from taurus_widgets.model import ScanModel, tooltip
 from taurus_widgets.pages import Pages, Top
 from taurus_widgets.painting import LinkSign, colours
 from taurus_widgets.poller import Link, Poller
-from taurus_widgets.query import Query
+from taurus_widgets.query import Query, changeable
 from taurus_widgets.scicat_page import ScicatPage
 from taurus_widgets.sorting import Sorting
 from taurus_widgets.table import LogTable
@@ -146,7 +146,7 @@ class ScanLog(TaurusWidget):
         self.calls = Calls(self)
         self.scans = ScanModel(cols.default_columns(), self)
         self.table = LogTable(self.scans, self)
-        self.loader = Loader(self.scans, self.calls, self)
+        self.loader = Loader(self.scans, self.calls, self.table.shownRows, self)
         self.details = DetailPane(self)
         self.statusBar = StatusBar(self)
         self.toolBar = Qt.QToolBar(self)
@@ -166,7 +166,7 @@ class ScanLog(TaurusWidget):
         layout.addWidget(self.statusBar)
         self.setWindowTitle("Scan log")
         self.table.selectionModel().selectionChanged.connect(self._selected)
-        self.table.looked.connect(self.loader.look)
+        self.table.drawn.connect(self.loader.look)
         self.table.unseenChanged.connect(self.statusBar.showUnseen)
         self.scans.newsChanged.connect(self.statusBar.showUnseen)
         self.scans.dataChanged.connect(self._read)
@@ -176,7 +176,7 @@ class ScanLog(TaurusWidget):
         self.details.closed.connect(self.table.clearSelection)
         Qt.QShortcut(Qt.QKeySequence(Qt.Qt.Key_Escape), self, self.table.goToNewest)
         self._clock = Qt.QTimer(self)
-        self._clock.timeout.connect(self.scans.tick)
+        self._clock.timeout.connect(self._tick)
         # The menu of a row is made of the table's actions.
         self.table.setContextMenuPolicy(Qt.Qt.ActionsContextMenu)
         self.parts: dict[str, Qt.QObject] = {}
@@ -353,6 +353,12 @@ class ScanLog(TaurusWidget):
             self.query = shown.query
             self.queryChanged.emit(self.query)
             self.statusBar.showWork("SciCat does not take this filter or order", why)
+
+    def _tick(self) -> None:
+        self.scans.tick()
+        if self._poller is not None:
+            shown = map(self.scans.dataset, self.table.shownRows()) if changeable(self.query) else ()
+            self._poller.watch([dataset["pid"] for dataset in shown if dataset is not None])
 
     def _showRows(self) -> None:
         self.statusBar.showRows(self.scans.rowCount(), self._changed)

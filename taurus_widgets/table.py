@@ -26,8 +26,8 @@ class LogTable(Qt.QTableView):
     """How many rows have come in above what is shown."""
     widthChosen = Qt.Signal()
     """Somebody has made a column wider or narrower."""
-    looked = Qt.Signal(int, int)
-    """The first and the last row on the screen, whenever it is drawn."""
+    drawn = Qt.Signal()
+    """There may be other rows on the screen."""
     headerClicked = Qt.Signal(int)
     """A column's header: its number in the model."""
 
@@ -124,11 +124,18 @@ class LogTable(Qt.QTableView):
         super().resizeEvent(event)
         self._fillWidth()
 
+    def moveCursor(
+        self, action: Qt.QAbstractItemView.CursorAction, modifiers: Qt.Qt.KeyboardModifiers
+    ) -> Qt.QModelIndex:
+        """Home and End go to the first and the last row: what is chosen are rows, not cells."""
+        if action in (self.MoveHome, self.MoveEnd):
+            last = self._scans.rowCount() - 1
+            return self._scans.index(0 if action == self.MoveHome else last, max(self.currentIndex().column(), 0))
+        return super().moveCursor(action, modifiers)
+
     def paintEvent(self, event: Qt.QPaintEvent) -> None:
         super().paintEvent(event)
-        shown = self.shownRows()
-        if shown:
-            self.looked.emit(shown[0], shown[-1])
+        self.drawn.emit()
 
     def shownRows(self) -> range:
         """The rows on the screen."""

@@ -17,7 +17,7 @@ import time
 
 from tests.benchmarks.figures import BUILD, Figure, load, report
 
-NAMES = ("scan_overhead", "point_overhead", "snapshot", "spool_speed", "memory", "ingest")
+NAMES = ("scan_overhead", "point_overhead", "snapshot", "spool_speed", "memory", "ingest", "scanlog")
 
 
 def main() -> int:

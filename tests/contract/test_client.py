@@ -32,6 +32,7 @@ def test_one_dataset_from_begin_to_end(client: SciCat, new_dataset, proposal_id:
     assert (got["comment"], got["size"]) == ("fine", 3)
     assert [file["path"] for file in client.files(sent["pid"])] == ["a.h5"]
     assert [one["pid"] for one in client.datasets({"proposalId": proposal_id}, ["pid"])] == [sent["pid"]]
+    assert client.count({"proposalId": proposal_id}) == 1
 
 
 def test_what_is_not_there(client: SciCat) -> None:

@@ -67,6 +67,10 @@ def test_updated_since(api: Api, three: list[str], proposal_id: str) -> None:
         ({"scientificMetadata.n.value": 0}, ["list 0"]),
         ({"scientificMetadata.n.value": {"$exists": False}}, ["other"]),
         ({"or": [{"datasetName": "other"}, {"and": [{"datasetName": "list 0"}]}]}, ["other", "list 0"]),
+        (
+            {"$or": [{"datasetName": {"$in": ["other"]}}, {"scientificMetadata.n.value": {"$lt": 1}}]},
+            ["other", "list 0"],
+        ),
     ],
     ids=str,
 )
@@ -122,6 +126,26 @@ def test_fullquery_finds_text(api: Api, new_dataset, proposal_id: str) -> None:
     api.create(new_dataset(datasetName="dark"))
     answer = api.get("/api/v3/datasets/fullquery", fields={"proposalIds": [proposal_id], "text": "lysozyme"}, limits={})
     assert _names(answer.json()) == ["diffraction of lysozyme"]
+
+
+@pytest.mark.parametrize(
+    ("search", "names"),
+    [
+        ("lysozyme", ["lysozyme at 10 keV", "lysozyme dark"]),
+        ("lysozyme ferritin", ["ferritin dark", "lysozyme at 10 keV", "lysozyme dark"]),
+        ('"lysozyme" "dark"', ["lysozyme dark"]),
+        ('"at 10"', ["lysozyme at 10 keV"]),
+        ('"lysozyme" "ferritin"', []),
+        ('"dark" lysozyme', ["ferritin dark", "lysozyme dark"]),
+    ],
+)
+def test_where_finds_any_word_or_all_phrases(
+    api: Api, new_dataset, proposal_id: str, search: str, names: list[str]
+) -> None:
+    for name in ("lysozyme at 10 keV", "lysozyme dark", "ferritin dark"):
+        api.create(new_dataset(datasetName=name))
+    found = api.find({"$and": [{"proposalIds": {"$in": [proposal_id]}}, {"$text": {"$search": search}}]})
+    assert sorted(_names(found)) == names
 
 
 def test_fullfacet(api: Api, three, proposal_id: str) -> None:

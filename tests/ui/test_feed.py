@@ -7,9 +7,10 @@ import pytest
 from ingest.scicat import SciCat, SciCatError
 from taurus_widgets import feed
 from taurus_widgets.feed import Feed
+from taurus_widgets.pages import Pages
+from taurus_widgets.query import Query
 
 Json = dict[str, object]
-FIELDS = ["pid", "creationTime", "updatedAt"]
 
 
 class Made(SciCat):
@@ -46,13 +47,15 @@ class Made(SciCat):
         if self.expired:
             return []
         name, _, direction = order.partition(":")
-        found = [row for row in self.rows.values() if all(_fits(row, *test) for test in (where or {}).items())]
+        tests: list[Json] = (where or {}).get("$and", [])  # type: ignore[assignment]
+        found = [row for row in self.rows.values() if all(_fits(row, *test) for each in tests for test in each.items())]
         return sorted(found, key=lambda row: str(row[name]), reverse=direction == "desc")[:limit]
 
 
 def _fits(row: Json, name: str, wanted: object) -> bool:
     assert isinstance(wanted, dict)
-    return str(row[name]) >= wanted["gte"]
+    [(operator, value)] = wanted.items()
+    return str(row.get(name)) >= value if operator == "$gte" else row.get(name) in value
 
 
 def _time(tenths: int) -> str:
@@ -68,11 +71,15 @@ def made() -> Made:
     return Made()
 
 
+def begun(made: Made, query: Query = Query()) -> Feed:  # noqa: B008 - it cannot be changed
+    pages = Pages(made, query, ())
+    return Feed(pages, pages.top().since)
+
+
 def test_each_change_is_told_once(made: Made) -> None:
     made.put("a", 100)
-    looks = Feed(made, FIELDS)
-    assert pids(looks.read()) == ["a"]
-    assert looks.read() == []
+    looks = begun(made)
+    looks.read()
     made.put("b", 101)
     assert pids(looks.read()) == ["b"]
     made.put("a", 102, created=100)
@@ -82,7 +89,7 @@ def test_each_change_is_told_once(made: Made) -> None:
 
 def test_equal_times_at_the_edge_are_not_missed(made: Made) -> None:
     made.put("a", 100)
-    looks = Feed(made, FIELDS)
+    looks = begun(made)
     looks.read()
     made.put("b", 100)
     assert pids(looks.read()) == ["b"]
@@ -90,7 +97,7 @@ def test_equal_times_at_the_edge_are_not_missed(made: Made) -> None:
 
 def test_a_write_that_becomes_visible_late_is_not_missed(made: Made) -> None:
     made.put("a", 100)
-    looks = Feed(made, FIELDS)
+    looks = begun(made)
     looks.read()
     made.put("c", 115)
     assert pids(looks.read()) == ["c"]
@@ -101,7 +108,7 @@ def test_a_write_that_becomes_visible_late_is_not_missed(made: Made) -> None:
 @pytest.mark.parametrize("spread", [0, 1])
 def test_a_burst_of_many_pages_is_read_whole(made: Made, spread: int) -> None:
     made.put("first", 100)
-    looks = Feed(made, FIELDS)
+    looks = begun(made)
     looks.read()
     for number in range(3 * feed.PAGE + 7):
         made.put(f"burst-{number}", 101 + number * spread)
@@ -109,19 +116,15 @@ def test_a_burst_of_many_pages_is_read_whole(made: Made, spread: int) -> None:
     assert looks.read() == []
 
 
-def test_what_is_older_than_the_first_rows_stays_away(made: Made) -> None:
+def test_what_came_before_it_began_is_not_told(made: Made) -> None:
     for number in range(10):
-        made.put(f"row-{number}", 100 + number)
-    looks = Feed(made, FIELDS, newest=4)
-    assert pids(looks.read()) == ["row-9", "row-8", "row-7", "row-6"]
-    made.put("row-2", 200, created=102)
-    made.put("row-7", 200, created=107)
-    assert pids(looks.read()) == ["row-7"]
+        made.put(f"row-{number}", 100 + 30 * number)
+    assert pids(begun(made).read()) == ["row-9"]
 
 
 def test_an_expired_token_is_noticed_and_nothing_is_lost(made: Made) -> None:
     made.put("a", 100)
-    looks = Feed(made, FIELDS)
+    looks = begun(made)
     looks.read()
     made.expired = True
     made.put("b", 101)
@@ -129,8 +132,14 @@ def test_an_expired_token_is_noticed_and_nothing_is_lost(made: Made) -> None:
     assert not made.expired
 
 
+def test_a_table_that_begins_with_an_expired_token_has_its_rows(made: Made) -> None:
+    made.put("a", 100)
+    made.expired = True
+    assert pids(Pages(made, Query(), ()).top().rows) == ["a"]
+
+
 def test_an_empty_catalogue_fills(made: Made) -> None:
-    looks = Feed(made, FIELDS)
+    looks = begun(made)
     assert looks.read() == []
     made.put("a", 100)
     assert pids(looks.read()) == ["a"]
@@ -138,7 +147,7 @@ def test_an_empty_catalogue_fills(made: Made) -> None:
 
 def test_after_a_failure_it_goes_on_where_it_was(made: Made) -> None:
     made.put("a", 100)
-    looks = Feed(made, FIELDS)
+    looks = begun(made)
     looks.read()
     made.away = True
     made.put("b", 101)
@@ -151,8 +160,26 @@ def test_after_a_failure_it_goes_on_where_it_was(made: Made) -> None:
 
 def test_a_quiet_catalogue_is_asked_once_a_look(made: Made) -> None:
     made.put("a", 100)
-    looks = Feed(made, FIELDS)
+    looks = begun(made)
     looks.read()
     made.asked = 0
     looks.read()
     assert made.asked == 1
+
+
+def test_what_is_watched_is_told_of_though_it_does_not_fit(made: Made) -> None:
+    made.put("a", 100)
+    looks = begun(made, Query(status=("running",)))
+    assert looks.read() == []
+    made.put("a", 150, created=100)
+    made.put("b", 151)
+    assert pids(looks.read(["a"])) == ["a"]
+
+
+def test_it_advances_where_nothing_fits(made: Made, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(feed, "ADVANCE", 0.0)
+    made.put("a", 100)
+    looks = begun(made, Query(status=("running",)))
+    made.put("b", 900)
+    looks.read()
+    assert looks.since == made.rows["b"]["updatedAt"]

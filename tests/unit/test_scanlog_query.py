@@ -1,0 +1,55 @@
+"""What a query of the scan log becomes. That SciCat understands it is in tests/contract/test_scanlog_queries.py."""
+
+from __future__ import annotations
+
+import datetime as dt
+
+import pytest
+
+from taurus_widgets import columns as cols
+from taurus_widgets.query import Condition, Query, Relation, changeable, metadata_field, order_of, where
+
+ENERGY = metadata_field(("Optics", "Energy"))
+
+
+def test_a_text_is_not_less_than_another() -> None:
+    with pytest.raises(ValueError, match="a text is not < another"):
+        where(Query(where=(Condition("sampleId", Relation.LESS, "a"),)))
+
+
+def test_nothing_is_sorted_by_a_duration() -> None:
+    assert order_of(next(column for column in cols.default_columns() if column.key == "duration")) == ""
+
+
+def test_what_can_change() -> None:
+    assert not changeable(Query(proposal="P", begin=dt.datetime.now(dt.UTC)))
+    assert changeable(Query(status=("running",)))
+    assert Query(text="x").filtered
+    assert not Query(proposal="P", order="comment").filtered
+
+
+def test_no_text_looks_like_a_date_to_javascript() -> None:
+    """The real server makes a date of any text in a filter, but those in lists, that JavaScript takes for one."""
+    wanted = Query(
+        proposal="2025",
+        text="lysozyme-3",
+        status=("1",),
+        where=(
+            Condition("sampleId", Relation.EQUAL, "2025-11"),
+            Condition("sampleId", Relation.CONTAINS, "sample 3"),
+            Condition(ENERGY, Relation.GREATER, 1.0, "m"),
+        ),
+    )
+
+    def plain(value: object) -> list[str]:
+        if isinstance(value, dict):
+            return [text for inner in value.values() for text in ([inner] if isinstance(inner, str) else plain(inner))]
+        return (
+            [text for inner in value if isinstance(inner, dict) for text in plain(inner)]
+            if isinstance(value, list)
+            else []
+        )
+
+    texts = plain(where(wanted))
+    # A word after a number, or a number in brackets, is what it refuses.
+    assert texts == ['"lysozyme-3" text', "sample [3]", "i"]
