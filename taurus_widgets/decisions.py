@@ -55,10 +55,10 @@ class ClashDialog(Qt.QDialog):
             self.both.setToolTip(tooltip(both))
         self.later = buttons.addButton("Decide later", Qt.QDialogButtonBox.RejectRole)
         buttons.rejected.connect(self.reject)
+        layout.addWidget(buttons, 3, 0, 1, 2)
         for button in buttons.buttons():
             button.setAutoDefault(False)  # nothing is decided by an Enter that was meant for the cell
         self.later.setDefault(True)
-        layout.addWidget(buttons, 3, 0, 1, 2)
         self.later.setFocus()
 
     def _answer(self, value: Any) -> None:
@@ -97,8 +97,8 @@ class WaitingDialog(Qt.QDialog):
         for part in (self.where, self.table, self.buttons):
             layout.addWidget(part)
         metrics = self.fontMetrics()
-        self.resize(metrics.averageCharWidth() * 120, metrics.height() * 18)
-        for column, width in enumerate((24, 9, 30)):
+        self.resize(metrics.averageCharWidth() * 130, metrics.height() * 18)
+        for column, width in enumerate((36, 11, 30)):
             self.table.setColumnWidth(column, metrics.averageCharWidth() * width)
         edits.changed.connect(self._fill)
         self._fill()

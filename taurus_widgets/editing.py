@@ -116,17 +116,26 @@ class Editing(Qt.QObject):
     def eventFilter(self, watched: Qt.QObject, event: Qt.QEvent) -> bool:
         if watched is self._log and event.type() == Qt.QEvent.Close:
             self.edits.stop()
-        elif event.type() == Qt.QEvent.KeyPress and event.key() in (Qt.Qt.Key_Return, Qt.Qt.Key_Enter):
-            place = self._log.table.currentIndex().column()
-            columns = self._log.scans.columns
-            kind = columns[place].kind if 0 <= place < len(columns) else None
-            if watched is self._log.table and kind is Kind.COMMENT:
-                self.editComment()
-                return True
-            if watched is self._log.table and kind is Kind.PICTURE:
-                self.thumbnails.view(self._log.table.currentIndex())
-                return True
+        elif watched is self._log.table and event.type() == Qt.QEvent.KeyPress:
+            return self._key(event)
         return False
+
+    def _key(self, event: Qt.QKeyEvent) -> bool:
+        """What keys do in these columns. The table does not send all of them to a delegate."""
+        index = self._log.table.currentIndex()
+        dataset = index.data(DATASET_ROLE)
+        if dataset is None:
+            return False
+        kind = self._log.scans.columns[index.column()].kind
+        if kind is Kind.RATING:
+            return self.stars.key(event, dataset)
+        if event.key() not in (Qt.Qt.Key_Return, Qt.Qt.Key_Enter) or kind not in (Kind.COMMENT, Kind.PICTURE):
+            return False
+        if kind is Kind.COMMENT:
+            self.editComment()
+        else:
+            self.thumbnails.view(index)
+        return True
 
     def _account(self) -> None:
         scicat = self._log.scicat

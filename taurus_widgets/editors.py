@@ -148,8 +148,6 @@ class StarsDelegate(EditableDelegate):
         if dataset is None:
             return False
         kind = event.type()
-        if kind == Qt.QEvent.KeyPress:
-            return self._key(event, dataset)
         if kind in (Qt.QEvent.MouseMove, Qt.QEvent.MouseButtonPress, Qt.QEvent.MouseButtonRelease):
             return self._mouse(event, option, index, dataset)
         # The second press of a double click is a click as well.
@@ -185,7 +183,8 @@ class StarsDelegate(EditableDelegate):
         across = (point.x() - place.x()) / (place.height() * STEP)
         return math.ceil(across * 2) / 2 if 0 < across <= cols.MOST_STARS else 0.0
 
-    def _key(self, event: Qt.QKeyEvent, dataset: Json) -> bool:
+    def key(self, event: Qt.QKeyEvent, dataset: Json) -> bool:
+        """Whether this key rates."""
         now = cols.rating({RATING: self.edits.shown(dataset, RATING)[0]})
         text = event.text()
         if event.key() in (Qt.Qt.Key_Delete, Qt.Qt.Key_Backspace):
@@ -214,6 +213,8 @@ class CommentField(Qt.QPlainTextEdit):
     """Enter ends, Shift+Enter begins a new line, Escape leaves all as it was."""
 
     ended = Qt.Signal()
+    leaving = Qt.Signal()
+    """The table takes it away, maybe unasked, as where all rows are read anew: what was typed is not lost."""
 
     def __init__(self, dataset: Json, seen: str, parent: Qt.QWidget) -> None:
         super().__init__(parent)
@@ -227,6 +228,11 @@ class CommentField(Qt.QPlainTextEdit):
         self.setAcceptDrops(False)
         self.setToolTip(tooltip("Enter saves, Shift+Enter begins a new line, Esc leaves it as it was"))
 
+    def event(self, event: Qt.QEvent) -> bool:
+        if event.type() == Qt.QEvent.DeferredDelete:
+            self.leaving.emit()
+        return bool(super().event(event))
+
     def keyPressEvent(self, event: Qt.QKeyEvent) -> None:
         if event.key() in (Qt.Qt.Key_Return, Qt.Qt.Key_Enter) and not event.modifiers() & Qt.Qt.ShiftModifier:
             self.ended.emit()
@@ -238,6 +244,37 @@ class CommentDelegate(EditableDelegate):
     """One line of the comment; the editor shows all of it."""
 
     field = COMMENT
+
+    def __init__(self, edits: Edits, write: Write, allowed: Callable[[], bool], parent: Qt.QObject) -> None:
+        super().__init__(edits, write, allowed, parent)
+        self._clicked = Qt.QPersistentModelIndex()
+        self._later = Qt.QTimer(self)
+        self._later.setSingleShot(True)
+        self._later.setInterval(Qt.QApplication.doubleClickInterval())
+        self._later.timeout.connect(self._choose)
+
+    def editorEvent(
+        self,
+        event: Qt.QEvent,
+        model: Qt.QAbstractItemModel,
+        option: Qt.QStyleOptionViewItem,
+        index: Qt.QModelIndex,
+    ) -> bool:
+        """The first click of a double click chooses nothing: the details would open under the second one."""
+        kind, table = event.type(), option.widget
+        if kind == Qt.QEvent.MouseButtonDblClick:
+            self._later.stop()
+        if kind != Qt.QEvent.MouseButtonPress or table.selectionModel().hasSelection():
+            return bool(super().editorEvent(event, model, option, index))
+        if event.button() != Qt.Qt.LeftButton or event.modifiers() != Qt.Qt.NoModifier:
+            return False
+        self._clicked = Qt.QPersistentModelIndex(index)
+        self._later.start()
+        return True
+
+    def _choose(self) -> None:
+        if self._clicked.isValid():
+            self.parent().setCurrentIndex(Qt.QModelIndex(self._clicked))
 
     def drawValue(
         self, painter: Qt.QPainter, cell: Qt.QStyleOptionViewItem, area: Qt.QRect, index: Qt.QModelIndex, value: Any
@@ -253,6 +290,7 @@ class CommentDelegate(EditableDelegate):
             return None
         editor = CommentField(dataset, str(self.edits.shown(dataset, COMMENT)[0] or ""), parent)
         editor.ended.connect(lambda: self._end(editor))
+        editor.leaving.connect(lambda: self._commit(editor))
         return editor
 
     def _end(self, editor: CommentField) -> None:
@@ -264,11 +302,6 @@ class CommentDelegate(EditableDelegate):
 
     def setModelData(self, editor: Qt.QWidget, model: Qt.QAbstractItemModel, index: Qt.QModelIndex) -> None:
         self._commit(editor)
-
-    def destroyEditor(self, editor: Qt.QWidget, index: Qt.QModelIndex) -> None:
-        """What was typed is not lost where the table takes the editor away, as when all rows are read anew."""
-        self._commit(editor)
-        super().destroyEditor(editor, index)
 
     def _commit(self, editor: CommentField) -> None:
         if editor.over:

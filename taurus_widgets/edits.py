@@ -181,9 +181,9 @@ class Edits(Qt.QObject):
         """Send no more. What has just been written is on disk when this returns, if the disk answers in time."""
         self._timer.stop()
         self._net.stop()
-        end = time.monotonic() + TO_CLOSE
-        for entry in [entry for entry in self.entries if not entry.unsafe]:
-            entry.kept.wait(max(0.0, end - time.monotonic()))
+        written = threading.Event()
+        self._disk.run(written.set, _nothing, _nothing)
+        written.wait(TO_CLOSE)
         self._disk.stop()
 
     # ----------------------------------------------------------------------- disk
@@ -192,7 +192,7 @@ class Edits(Qt.QObject):
         self._entries.append(entry)
         if entry.edit.field != PICTURE:
             self._shown[entry.place] = entry
-        self._disk.run(partial(self._keep, entry), partial(self._kept, entry), partial(self._notKept, entry))
+        self._disk.run(partial(self._keep, entry), self._kept, partial(self._notKept, entry))
         self.changed.emit(entry.edit.pid)
         self._timer.start()
 
@@ -200,9 +200,7 @@ class Edits(Qt.QObject):
         self._outbox.put(entry.edit)
         entry.kept.set()
 
-    def _kept(self, entry: Entry, _: object) -> None:
-        if entry not in self._entries:  # thrown away meanwhile
-            self._disk.run(partial(self._outbox.drop, entry.edit), _nothing, _nothing)
+    def _kept(self, _: object) -> None:
         self._next()
 
     def _notKept(self, entry: Entry, error: Exception) -> None:
@@ -216,8 +214,8 @@ class Edits(Qt.QObject):
             self._entries.remove(entry)
         if self._shown.get(entry.place) is entry:
             del self._shown[entry.place]
-        if entry.kept.is_set() and not entry.unsafe:
-            self._disk.run(partial(self._outbox.drop, entry.edit), _nothing, _nothing)
+        # After it was put there: the disk has one thread.
+        self._disk.run(partial(self._outbox.drop, entry.edit), _nothing, _nothing)
         self.changed.emit(entry.edit.pid)
 
     def _found(self, catalogue: str, edits: list[Edit]) -> None:
@@ -331,7 +329,7 @@ class Edits(Qt.QObject):
         entry.due = time.monotonic() + pause
         age = time.time() - dt.datetime.fromisoformat(entry.edit.made).timestamp()
         if isinstance(error, SciCatError) and error.status == 0:
-            self._hold = entry.due
+            self._hold = entry.due  # the others would not fare better
         if entry not in self._entries or (self._is_over(entry) and not _temporary(error)):
             self._forget(entry)
         elif isinstance(error, Expired):
@@ -340,12 +338,19 @@ class Edits(Qt.QObject):
         elif isinstance(error, NotAllowed):
             self._refuse(entry, f"SciCat does not let {entry.edit.username} change this dataset.")
         elif _temporary(error):
-            self._become(entry, State.WAITING, f"{problem_text(error)}. It is tried again.")
+            self._become(entry, State.WAITING, f"{problem_text(error)}; it is tried again.")
+            self._holdOthers(entry)
         elif isinstance(error, SciCatError) and error.status == 404 and age < TO_APPEAR:
-            self._become(entry, State.WAITING, "The dataset is not in SciCat yet. It is tried again.")
+            self._become(entry, State.WAITING, "The dataset is not in SciCat yet; it is tried again.")
         else:
             self._refuse(entry, f"SciCat does not take it: {line(error)}")
         self._next()
+
+    def _holdOthers(self, entry: Entry) -> None:
+        """What waits behind one that gets no answer waits for the same reason."""
+        for other in self._entries:
+            if other.state is State.PENDING and entry.due == self._hold:
+                self._become(other, State.WAITING, entry.why)
 
     def _refuse(self, entry: Entry, why: str) -> None:
         self._become(entry, State.REFUSED, why)

@@ -58,12 +58,14 @@ class LoginDialog(Qt.QDialog):
         self.tabs.addTab(self._form({"&Token": self.token}), "Token")
         self.buttons = Qt.QDialogButtonBox(Qt.QDialogButtonBox.Cancel)
         self.enter = self.buttons.addButton("Log in", Qt.QDialogButtonBox.AcceptRole)
-        self.enter.setDefault(True)
         self.buttons.accepted.connect(self._try)
         self.buttons.rejected.connect(self.reject)
         layout = Qt.QVBoxLayout(self)
         for part in (self.why, self.tabs, self.keep, self.says, self.buttons):
             layout.addWidget(part)
+        # Only here, where they know their dialog.
+        self.buttons.button(Qt.QDialogButtonBox.Cancel).setAutoDefault(False)
+        self.enter.setDefault(True)
         for edit in (self.name, self.password, self.token):
             edit.textChanged.connect(self._enable)
         self.tabs.currentChanged.connect(self._enable)
@@ -158,6 +160,7 @@ class Login(Qt.QObject):
         self.button.setAutoRaise(True)
         self.button.setPopupMode(Qt.QToolButton.InstantPopup)
         self.button.setFocusPolicy(Qt.Qt.TabFocus)
+        self.button.setStyleSheet("QToolButton { padding: 2px 16px 2px 6px; }")  # room for the arrow of the menu
         menu = Qt.QMenu(self.button)
         self.enter = menu.addAction("Log in…", lambda: self.ask(""))
         self.leave = menu.addAction("Log out", self._leave)

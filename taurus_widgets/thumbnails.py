@@ -103,9 +103,9 @@ class Thumbnails(CellDelegate):
         pending = self._edits.pictures(dataset["pid"])
         if pending:
             side = cell.fontMetrics.ascent() * 0.95
-            place = Qt.QRectF(room.right() - side, Qt.QRectF(room).center().y() - side / 2, side, side)
-            drawMark(painter, place, pending[0], colours(cell.palette))
-            room.setRight(round(place.left() - side * 0.2))
+            mark = Qt.QRectF(room.right() - side, Qt.QRectF(room).center().y() - side / 2, side, side)
+            drawMark(painter, mark, pending[0], colours(cell.palette))
+            room.setRight(round(mark.left() - side * 0.2))
         if image is not None and not image.isNull():
             size = image.size().scaled(room.size(), Qt.Qt.KeepAspectRatio)
             painter.setRenderHint(Qt.QPainter.SmoothPixmapTransform)

@@ -24,6 +24,8 @@ from taurus_widgets.application import makeApplication
 from taurus_widgets.scanlog import ScanLog
 from tests.catalogue import INGESTOR, start_catalogue
 from tests.ui.arranging_pictures import draw
+from tests.ui.details_pictures import drawDetails
+from tests.ui.edit_pictures import drawEditing
 from tests.ui.made_up import Json, scan
 
 LARGE = (1280, 800)
@@ -87,6 +89,7 @@ def main(folder: Path) -> None:
 
 
 def _draw_all(processes: Processes, state: Path, folder: Path, theme: str) -> None:
+    os.environ["XDG_STATE_HOME"] = str(state)  # and not whoever draws them
     catalogue = start_catalogue(processes, state)
     scicat = SciCat(catalogue.url, INGESTOR.username, INGESTOR.password)
     now = time.time()
@@ -97,9 +100,9 @@ def _draw_all(processes: Processes, state: Path, folder: Path, theme: str) -> No
         files = [{"path": f"eiger-{number}.h5", "size": 10**6, "time": iso(now)} for number in range(3)]
         scicat.add_files(dataset["pid"], files)
 
-    def picture(log: Qt.QWidget, name: str) -> None:
+    def picture(widget: Qt.QWidget, name: str) -> None:
         wait_until(lambda: False, seconds=0.2)  # so that all that is to be drawn has been
-        drawn = log.grab().toImage().convertToFormat(Qt.QImage.Format_RGB888)
+        drawn = widget.grab().toImage().convertToFormat(Qt.QImage.Format_RGB888)
         drawn.save(str(folder / f"scanlog-{name}-{theme}.png"), "PNG", 0)  # 0: the smallest file
 
     with opened(scicat, *LARGE) as log:
@@ -113,11 +116,14 @@ def _draw_all(processes: Processes, state: Path, folder: Path, theme: str) -> No
         log.table.selectRow(4)
         wait_until(lambda: log.details.tree.topLevelItemCount() > 0)
         picture(log, "details")
+    with opened(scicat, *LARGE) as log:
+        drawEditing(log, catalogue, picture, wait_until)
     with opened(scicat, *PANEL) as log:
         log.table.selectRow(2)
         wait_until(lambda: log.details.tree.topLevelItemCount() > 0)
         picture(log, "panel-details")
     draw(lambda width, height: opened(scicat, width, height), picture, wait_until)
+    drawDetails(scicat, lambda width, height: opened(scicat, width, height), picture, wait_until)
     with opened(scicat, *PANEL) as log:
         log.table.verticalScrollBar().setValue(7)
         count = log.scans.rowCount()

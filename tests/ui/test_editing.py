@@ -1,0 +1,394 @@
+"""Ratings and comments written in their cells, by people, on a real catalogue."""
+
+from __future__ import annotations
+
+import json
+import stat
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from pytestqt.qtbot import QtBot
+from taurus.external.qt import Qt
+
+from deploy.demo.processes import Processes
+from ingest.scicat import SciCat
+from taurus_widgets.columns import Json
+from taurus_widgets.decisions import ClashDialog, WaitingDialog
+from taurus_widgets.editing import Editing
+from taurus_widgets.editors import CommentField
+from taurus_widgets.edits import State
+from taurus_widgets.scanlog import ScanLog
+from tests.catalogue import INGESTOR, USER1, USER2, Catalogue, start_catalogue
+from tests.ui.faults import failing
+from tests.ui.made_up import scan
+
+Shown = Callable[[int], None]
+WAIT = 10_000
+
+
+def editing(log: ScanLog) -> Editing:
+    part = log.parts["Editing"]
+    assert isinstance(part, Editing)
+    return part
+
+
+def cell(log: ScanLog, key: str, row: int = 0) -> Qt.QModelIndex:
+    place = [column.key for column in log.scans.columns].index(key)
+    return log.scans.index(row, place)
+
+
+def place(log: ScanLog, key: str, row: int = 0) -> Qt.QRect:
+    """Where a cell is, scrolled to if need be."""
+    log.table.scrollTo(cell(log, key, row))
+    return log.table.visualRect(cell(log, key, row))
+
+
+def star(log: ScanLog, rating: float, row: int = 0) -> Qt.QPoint:
+    """Where to click for so many stars: in the middle of the last half of them."""
+    area = place(log, "dataQualityMetrics", row)
+    metrics = log.table.fontMetrics()
+    width = metrics.ascent() * 1.1 * 17 / 16
+    return Qt.QPoint(round(area.x() + metrics.averageCharWidth() + width * (rating - 0.25)), area.center().y())
+
+
+def rate(qtbot: QtBot, log: ScanLog, rating: float, row: int = 0) -> None:
+    qtbot.mouseClick(log.table.viewport(), Qt.Qt.LeftButton, pos=star(log, rating, row))
+
+
+def editor(log: ScanLog) -> CommentField:
+    found = [field for field in log.table.findChildren(CommentField) if field.isVisible()]
+    assert len(found) == 1
+    return found[0]
+
+
+def comment(qtbot: QtBot, log: ScanLog, text: str, row: int = 0) -> None:
+    """Type it over the comment of this row."""
+    with qtbot.waitActive(log):  # a dialog may have been closed just now
+        log.activateWindow()
+    log.table.setCurrentIndex(cell(log, "comment", row))
+    qtbot.keyClick(log.table, Qt.Qt.Key_F2)
+    field = editor(log)
+    field.selectAll()
+    qtbot.keyClicks(field, text)
+    qtbot.keyClick(field, Qt.Qt.Key_Return)
+
+
+def there(scicat: SciCat, pid: str) -> Json:
+    found = scicat.dataset(pid)
+    assert found is not None
+    return found
+
+
+def outbox(state_home: Path) -> list[Path]:
+    return sorted((state_home / "scanlog" / "outbox").glob("*.json"))
+
+
+@pytest.fixture
+def made(scanLog: ScanLog, scicat: SciCat, proposal: str, shown: Shown) -> Json:
+    """The one dataset in the log."""
+    dataset = scan(1, time.time() - 60, proposal=proposal, comment="as it was", dataQualityMetrics=1)
+    scicat.create_dataset(dataset)
+    scanLog.setCatalogue(SciCat(scicat.base_url, INGESTOR.username, INGESTOR.password), proposal)
+    shown(1)
+    return dataset
+
+
+class TestRating:
+    @pytest.mark.parametrize("rating", [0.5, 1.5, 2.0, 3.0])
+    def test_a_click_on_the_stars_is_in_scicat_at_once(
+        self, qtbot: QtBot, scanLog: ScanLog, scicat: SciCat, made: Json, rating: float
+    ) -> None:
+        rate(qtbot, scanLog, rating)
+        qtbot.waitUntil(lambda: there(scicat, made["pid"])["dataQualityMetrics"] == rating, timeout=WAIT)
+        assert not scanLog.table.selectionModel().hasSelection()
+
+    def test_the_same_click_again_takes_it_away(
+        self, qtbot: QtBot, scanLog: ScanLog, scicat: SciCat, made: Json
+    ) -> None:
+        rate(qtbot, scanLog, 1.0)
+        qtbot.waitUntil(lambda: there(scicat, made["pid"])["dataQualityMetrics"] == 0, timeout=WAIT)
+
+    @pytest.mark.parametrize(("key", "rating"), [("+", 1.5), ("-", 0.5), ("3", 3), ("0", 0)])
+    def test_keys_rate_in_the_cell(
+        self, qtbot: QtBot, scanLog: ScanLog, scicat: SciCat, made: Json, key: str, rating: float
+    ) -> None:
+        scanLog.table.setCurrentIndex(cell(scanLog, "dataQualityMetrics"))
+        qtbot.keyClicks(scanLog.table, key)
+        qtbot.waitUntil(lambda: there(scicat, made["pid"])["dataQualityMetrics"] == rating, timeout=WAIT)
+
+    def test_delete_takes_it_away(self, qtbot: QtBot, scanLog: ScanLog, scicat: SciCat, made: Json) -> None:
+        scanLog.table.setCurrentIndex(cell(scanLog, "dataQualityMetrics"))
+        qtbot.keyClick(scanLog.table, Qt.Qt.Key_Delete)
+        qtbot.waitUntil(lambda: there(scicat, made["pid"])["dataQualityMetrics"] == 0, timeout=WAIT)
+
+    def test_beside_the_stars_a_click_selects_the_row(
+        self, qtbot: QtBot, scanLog: ScanLog, scicat: SciCat, made: Json
+    ) -> None:
+        area = place(scanLog, "dataQualityMetrics")
+        qtbot.mouseClick(scanLog.table.viewport(), Qt.Qt.LeftButton, pos=Qt.QPoint(area.x() + 1, area.center().y()))
+        assert scanLog.table.selectionModel().hasSelection()
+        assert not editing(scanLog).edits.entries
+
+    def test_the_menu_of_a_row_has_it(self, qtbot: QtBot, scanLog: ScanLog, scicat: SciCat, made: Json) -> None:
+        scanLog.table.setCurrentIndex(scanLog.scans.index(0, 0))
+        menu = next(action.menu() for action in scanLog.table.actions() if action.text() == "Rating")
+        next(action for action in menu.actions() if action.text() == "★★½").trigger()
+        qtbot.waitUntil(lambda: there(scicat, made["pid"])["dataQualityMetrics"] == 2.5, timeout=WAIT)
+
+
+class TestComment:
+    def test_it_is_typed_in_the_cell(
+        self, qtbot: QtBot, scanLog: ScanLog, scicat: SciCat, made: Json, state_home: Path
+    ) -> None:
+        before = there(scicat, made["pid"])["scientificMetadata"]
+        comment(qtbot, scanLog, "a better one")
+        qtbot.waitUntil(lambda: there(scicat, made["pid"])["comment"] == "a better one", timeout=WAIT)
+        assert there(scicat, made["pid"])["scientificMetadata"] == before
+        qtbot.waitUntil(lambda: cell(scanLog, "comment").data() == "a better one", timeout=WAIT)
+        qtbot.waitUntil(lambda: outbox(state_home) == [], timeout=WAIT)
+
+    def test_it_may_have_lines(self, qtbot: QtBot, scanLog: ScanLog, scicat: SciCat, made: Json) -> None:
+        where = place(scanLog, "comment").center()
+        qtbot.mouseClick(scanLog.table.viewport(), Qt.Qt.LeftButton, pos=where)
+        qtbot.mouseDClick(scanLog.table.viewport(), Qt.Qt.LeftButton, pos=where)
+        assert scanLog.details.isHidden()  # else they would be under the second click
+        field = editor(scanLog)
+        qtbot.keyClick(field, Qt.Qt.Key_Return, Qt.Qt.ShiftModifier)
+        qtbot.keyClicks(field, "and <b>more</b>")
+        qtbot.keyClick(field, Qt.Qt.Key_Return)
+        wanted = "as it was\nand <b>more</b>"
+        qtbot.waitUntil(lambda: there(scicat, made["pid"])["comment"] == wanted, timeout=WAIT)
+
+    def test_a_single_click_selects_the_row(self, qtbot: QtBot, scanLog: ScanLog, made: Json) -> None:
+        where = place(scanLog, "comment").center()
+        qtbot.mouseClick(scanLog.table.viewport(), Qt.Qt.LeftButton, pos=where)
+        qtbot.waitUntil(lambda: scanLog.table.selectionModel().hasSelection())
+        assert scanLog.details.isVisible()
+
+    def test_escape_leaves_it(self, qtbot: QtBot, scanLog: ScanLog, made: Json) -> None:
+        scanLog.table.setCurrentIndex(cell(scanLog, "comment"))
+        qtbot.keyClick(scanLog.table, Qt.Qt.Key_Return)
+        qtbot.keyClicks(editor(scanLog), "nothing")
+        qtbot.keyClick(editor(scanLog), Qt.Qt.Key_Escape)
+        qtbot.waitUntil(lambda: not scanLog.table.findChildren(CommentField))
+        assert not editing(scanLog).edits.entries
+
+    def test_what_is_being_typed_stays_when_the_row_changes(
+        self, qtbot: QtBot, scanLog: ScanLog, scicat: SciCat, made: Json
+    ) -> None:
+        scanLog.table.setCurrentIndex(cell(scanLog, "comment"))
+        qtbot.keyClick(scanLog.table, Qt.Qt.Key_F2)
+        qtbot.keyClicks(editor(scanLog), " and is")
+        scicat.patch_dataset(made["pid"], {"dataQualityMetrics": 3})
+        qtbot.waitUntil(lambda: "★★★" in str(cell(scanLog, "dataQualityMetrics").data()), timeout=WAIT)
+        assert editor(scanLog).toPlainText() == "as it was and is"
+
+    def test_what_was_typed_is_kept_when_all_rows_are_read_anew(
+        self, qtbot: QtBot, scanLog: ScanLog, scicat: SciCat, made: Json
+    ) -> None:
+        scanLog.table.setCurrentIndex(cell(scanLog, "comment"))
+        qtbot.keyClick(scanLog.table, Qt.Qt.Key_F2)
+        qtbot.keyClicks(editor(scanLog), " too")
+        scanLog.scans.clear()
+        qtbot.waitUntil(lambda: there(scicat, made["pid"])["comment"] == "as it was too", timeout=WAIT)
+
+    def test_of_several_quick_ones_the_last_stays(
+        self, qtbot: QtBot, scanLog: ScanLog, scicat: SciCat, made: Json, state_home: Path
+    ) -> None:
+        for number in range(5):
+            comment(qtbot, scanLog, f"number {number}")
+        qtbot.waitUntil(lambda: there(scicat, made["pid"])["comment"] == "number 4", timeout=WAIT)
+        qtbot.waitUntil(lambda: outbox(state_home) == [], timeout=WAIT)
+        assert editing(scanLog).clash is None
+
+
+class TestAway:
+    def test_an_edit_is_kept_and_sent_when_scicat_is_back(
+        self, qtbot: QtBot, scanLog: ScanLog, scicat: SciCat, catalogue: Catalogue, made: Json, state_home: Path
+    ) -> None:
+        with failing(catalogue, {"do": "cut", "method": "PATCH"}):
+            comment(qtbot, scanLog, "while it was away")
+            qtbot.waitUntil(lambda: "does not answer" in editing(scanLog).notice.label.text(), timeout=WAIT)
+            files = outbox(state_home)
+            assert [json.loads(file.read_text("utf-8"))["value"] for file in files] == ["while it was away"]
+            assert stat.S_IMODE(files[0].stat().st_mode) == 0o600
+            assert editing(scanLog).edits.entries[0].state is State.WAITING
+            assert there(scicat, made["pid"])["comment"] == "as it was"
+        qtbot.waitUntil(lambda: there(scicat, made["pid"])["comment"] == "while it was away", timeout=WAIT)
+        qtbot.waitUntil(lambda: editing(scanLog).notice.isHidden(), timeout=WAIT)
+
+    @pytest.mark.parametrize("deed", ["answer_after", "cut_after", "hang", "html"])
+    def test_whatever_answers_it_is_written_in_the_end(
+        self, qtbot: QtBot, scanLog: ScanLog, scicat: SciCat, catalogue: Catalogue, made: Json, deed: str
+    ) -> None:
+        scanLog.setCatalogue(
+            SciCat(catalogue.url, INGESTOR.username, INGESTOR.password, timeout=1.0), made["proposalId"]
+        )
+        qtbot.waitUntil(lambda: scanLog.scans.rowCount() == 1, timeout=WAIT)
+        with failing(catalogue, {"do": deed, "method": "PATCH", "times": 2}):
+            comment(qtbot, scanLog, "in spite of all")
+            qtbot.waitUntil(lambda: not editing(scanLog).edits.entries, timeout=20_000)
+        assert there(scicat, made["pid"])["comment"] == "in spite of all"
+        assert editing(scanLog).clash is None
+
+    def test_an_edit_outlives_the_window(
+        self, qtbot: QtBot, scanLog: ScanLog, scicat: SciCat, catalogue: Catalogue, made: Json
+    ) -> None:
+        with failing(catalogue, {"do": "cut", "method": "PATCH"}):
+            comment(qtbot, scanLog, "from an earlier window")
+            qtbot.waitUntil(lambda: "does not answer" in editing(scanLog).notice.label.text(), timeout=WAIT)
+            scanLog.close()
+        assert there(scicat, made["pid"])["comment"] == "as it was"
+        again = ScanLog()
+        qtbot.addWidget(again)
+        again.setCatalogue(SciCat(catalogue.url, INGESTOR.username, INGESTOR.password), made["proposalId"])
+        qtbot.waitUntil(lambda: there(scicat, made["pid"])["comment"] == "from an earlier window", timeout=WAIT)
+        again.close()
+
+    def test_an_edit_that_cannot_be_kept_is_sent_all_the_same(
+        self, qtbot: QtBot, scanLog: ScanLog, scicat: SciCat, made: Json, state_home: Path
+    ) -> None:
+        (state_home / "scanlog").mkdir(parents=True, exist_ok=True)
+        (state_home / "scanlog" / "outbox").write_text("in the way", "utf-8")
+        comment(qtbot, scanLog, "from memory")
+        qtbot.waitUntil(lambda: there(scicat, made["pid"])["comment"] == "from memory", timeout=WAIT)
+
+
+class TestUndone:
+    def test_a_write_of_metadata_that_undoes_a_comment_is_made_good(
+        self, qtbot: QtBot, scanLog: ScanLog, scicat: SciCat, made: Json
+    ) -> None:
+        # As the real server does it: the comment is back to what an earlier read had.
+        comment(qtbot, scanLog, "it stays")
+        qtbot.waitUntil(lambda: there(scicat, made["pid"])["comment"] == "it stays", timeout=WAIT)
+        scicat.patch_dataset(made["pid"], {"comment": "as it was"})
+        qtbot.waitUntil(lambda: there(scicat, made["pid"])["comment"] == "it stays", timeout=WAIT)
+
+
+class TestTwoPeople:
+    @pytest.fixture
+    def clash(self, qtbot: QtBot, scanLog: ScanLog, scicat: SciCat, made: Json) -> ClashDialog:
+        """Two have edited one comment."""
+        scanLog.table.setCurrentIndex(cell(scanLog, "comment"))
+        qtbot.keyClick(scanLog.table, Qt.Qt.Key_F2)
+        scicat.patch_dataset(made["pid"], {"comment": "theirs"})
+        editor(scanLog).selectAll()
+        qtbot.keyClicks(editor(scanLog), "mine")
+        qtbot.keyClick(editor(scanLog), Qt.Qt.Key_Return)
+        qtbot.waitUntil(lambda: editing(scanLog).clash is not None, timeout=WAIT)
+        dialog = editing(scanLog).clash
+        assert dialog is not None
+        assert there(scicat, made["pid"])["comment"] == "theirs"
+        return dialog
+
+    @pytest.mark.parametrize(("button", "left"), [("mine", "mine"), ("others", "theirs"), ("both", "theirs\nmine")])
+    def test_the_later_one_is_asked(
+        self,
+        qtbot: QtBot,
+        scanLog: ScanLog,
+        scicat: SciCat,
+        made: Json,
+        state_home: Path,
+        clash: ClashDialog,
+        button: str,
+        left: str,
+    ) -> None:
+        qtbot.mouseClick(getattr(clash, button), Qt.Qt.LeftButton)
+        qtbot.waitUntil(lambda: there(scicat, made["pid"])["comment"] == left, timeout=WAIT)
+        qtbot.waitUntil(lambda: outbox(state_home) == [], timeout=WAIT)
+        assert not editing(scanLog).edits.entries
+
+    def test_it_can_be_decided_later(
+        self, qtbot: QtBot, scanLog: ScanLog, scicat: SciCat, made: Json, state_home: Path, clash: ClashDialog
+    ) -> None:
+        qtbot.keyClick(clash, Qt.Qt.Key_Escape)
+        notice = editing(scanLog).notice
+        assert "ingestor has changed it as well" in notice.label.text()
+        assert len(outbox(state_home)) == 1
+        qtbot.mouseClick(notice.button, Qt.Qt.LeftButton)
+        again = editing(scanLog).clash
+        assert again is not None
+        qtbot.mouseClick(again.mine, Qt.Qt.LeftButton)
+        qtbot.waitUntil(lambda: there(scicat, made["pid"])["comment"] == "mine", timeout=WAIT)
+
+    def test_a_rating_is_one_or_the_other(
+        self, qtbot: QtBot, scanLog: ScanLog, scicat: SciCat, catalogue: Catalogue, made: Json
+    ) -> None:
+        with failing(catalogue, {"do": "slow", "seconds": 1, "method": "GET", "path": "/datasets$"}):
+            scicat.patch_dataset(made["pid"], {"dataQualityMetrics": 2})
+            rate(qtbot, scanLog, 3.0)
+            qtbot.waitUntil(lambda: editing(scanLog).clash is not None, timeout=WAIT)
+        dialog = editing(scanLog).clash
+        assert dialog is not None
+        assert dialog.both is None
+        qtbot.mouseClick(dialog.mine, Qt.Qt.LeftButton)
+        qtbot.waitUntil(lambda: there(scicat, made["pid"])["dataQualityMetrics"] == 3, timeout=WAIT)
+
+    def test_somebody_who_changes_another_field_is_in_nobodys_way(
+        self, qtbot: QtBot, scanLog: ScanLog, scicat: SciCat, made: Json
+    ) -> None:
+        scanLog.table.setCurrentIndex(cell(scanLog, "comment"))
+        qtbot.keyClick(scanLog.table, Qt.Qt.Key_F2)
+        scicat.patch_dataset(made["pid"], {"dataQualityMetrics": 2.5})
+        qtbot.keyClicks(editor(scanLog), "!")
+        qtbot.keyClick(editor(scanLog), Qt.Qt.Key_Return)
+        qtbot.waitUntil(lambda: there(scicat, made["pid"])["comment"] == "as it was!", timeout=WAIT)
+        assert there(scicat, made["pid"])["dataQualityMetrics"] == 2.5
+
+
+class TestRights:
+    def test_who_may_not_write_is_told_why(
+        self, qtbot: QtBot, scanLog: ScanLog, scicat: SciCat, catalogue: Catalogue, proposal: str, shown: Shown
+    ) -> None:
+        group = {"ownerGroup": USER2.groups[0], "accessGroups": [USER1.groups[0]]}
+        made = scan(1, time.time() - 60, proposal=proposal, **group)
+        scicat.create_dataset(made)
+        scanLog.setCatalogue(SciCat(catalogue.url, USER1.username, USER1.password), proposal)
+        shown(1)
+        comment(qtbot, scanLog, "not mine to write")
+        notice = editing(scanLog).notice
+        qtbot.waitUntil(lambda: "does not let user1 change" in notice.label.text(), timeout=WAIT)
+        qtbot.mouseClick(notice.button, Qt.Qt.LeftButton)
+        dialog = editing(scanLog).waiting
+        assert isinstance(dialog, WaitingDialog)
+        qtbot.mouseClick(dialog.copy, Qt.Qt.LeftButton)
+        assert Qt.QApplication.clipboard().text() == "not mine to write"
+        qtbot.mouseClick(dialog.drop, Qt.Qt.LeftButton)
+        assert not editing(scanLog).edits.entries
+        assert notice.isHidden()
+        dialog.close()
+        assert "comment" not in there(scicat, made["pid"])
+
+    def test_a_scan_that_is_not_in_the_catalogue_yet_gets_its_comment_when_it_is(
+        self, qtbot: QtBot, scanLog: ScanLog, scicat: SciCat, made: Json, proposal: str
+    ) -> None:
+        coming = scan(2, time.time(), proposal=proposal)
+        editing(scanLog).write(coming, "comment", "early", None)
+        qtbot.waitUntil(lambda: "is not in SciCat yet" in editing(scanLog).notice.label.text(), timeout=WAIT)
+        scicat.create_dataset(coming)
+        qtbot.waitUntil(lambda: there(scicat, coming["pid"]).get("comment") == "early", timeout=WAIT)
+
+
+class TestNobodyWaits:
+    @pytest.fixture
+    def own(self, tmp_path: Path) -> Iterator[Catalogue]:
+        with Processes(tmp_path / "logs") as running:
+            yield start_catalogue(running, tmp_path / "catalogue")
+
+    def test_the_window_answers_while_scicat_hangs(
+        self, qtbot: QtBot, scanLog: ScanLog, own: Catalogue, shown: Shown
+    ) -> None:
+        scicat = SciCat(own.url, INGESTOR.username, INGESTOR.password, timeout=3)
+        scicat.create_dataset(scan(1, time.time() - 60))
+        scanLog.setCatalogue(scicat)
+        shown(1)
+        with failing(own, {"do": "hang", "path": "/datasets/"}):
+            began = time.monotonic()
+            comment(qtbot, scanLog, "quick")
+            rate(qtbot, scanLog, 2.0)
+            Qt.QApplication.processEvents()
+            assert time.monotonic() - began < 1
+            assert len(editing(scanLog).edits.entries) == 2
+        qtbot.waitUntil(lambda: not editing(scanLog).edits.entries, timeout=20_000)
