@@ -70,6 +70,13 @@ LOGIN_TIMEOUT = 3.0
     default="",
     help="A PathFixer device: the current proposal and visit of the filter are its.",
 )
+@click.option(
+    "--frontend",
+    envvar="SCIZOO_SCICAT_FRONTEND",
+    show_envvar=True,
+    default="",
+    help="Address of SciCat's own pages, as https://scicat.example.org. Guessed from that of SciCat where not given.",
+)
 @click.option("--dark", is_flag=True, help="Light text on dark, where the desktop does not say so itself.")
 @click.option("--terminal", is_flag=True, help="Print the table here once, and open no window.")
 def scanlog_cmd(
@@ -82,6 +89,7 @@ def scanlog_cmd(
     elogy_url: str | None,
     door: str,
     pathfixer: str,
+    frontend: str,
     dark: bool,
     terminal: bool,
 ) -> None:
@@ -95,6 +103,8 @@ def scanlog_cmd(
         raise click.UsageError(f"--url needs the whole address: http://{url} or https://{url}")
     if elogy_url and "://" not in elogy_url:
         raise click.UsageError(f"--elogy-url needs the whole address: http://{elogy_url} or https://{elogy_url}")
+    if frontend and not frontend.startswith(("http://", "https://")):
+        raise click.UsageError(f"--frontend needs the whole address: https://{frontend}")
     columns = _columns(paths)
     password = _password(username or "", password_file)
     _check_login(url, username or "", password)
@@ -104,7 +114,7 @@ def scanlog_cmd(
             _print(scicat, columns, proposal, rows)
         else:
             _check_display()
-            sys.exit(_window(scicat, proposal, paths, elogy_url or "", door, pathfixer, dark))
+            sys.exit(_window(scicat, proposal, paths, elogy_url or "", door, pathfixer, frontend, dark))
     except ImportError as error:
         raise click.ClickException(f"{error}; say: pip install 'sardana-scizoo[gui]'") from error
 
@@ -166,7 +176,14 @@ def _print(scicat: SciCat, columns: list[cols.Column], proposal: str, rows: int)
 
 
 def _window(
-    scicat: SciCat, proposal: str, paths: tuple[str, ...], elogy_url: str, door: str, pathfixer: str, dark: bool
+    scicat: SciCat,
+    proposal: str,
+    paths: tuple[str, ...],
+    elogy_url: str,
+    door: str,
+    pathfixer: str,
+    frontend: str,
+    dark: bool,
 ) -> int:
     from taurus_widgets.application import makeApplication
     from taurus_widgets.scanlog import ScanLog
@@ -177,6 +194,7 @@ def _window(
     notifier = _end_on_signals(app)
     log = ScanLog()
     log.parts["Exporting"].setElogy(elogy_url)
+    log.setFrontend(frontend)
     for path in paths:
         log.addColumn(path)
     log.resize(1280, 800)

@@ -150,7 +150,9 @@ class CompareDialog(Qt.QDialog):
         self.message.setWordWrap(True)
         self.progress = Qt.QProgressBar(self)
         self.progress.setFormat("%v of %m read")
+        self.progress.setRange(0, 0)
         self.table = self._makeTable()
+        self.table.hide()
         self.state = StateLine(self)
         self.state.again.connect(self._again)
         self.state.hide()
@@ -217,7 +219,7 @@ class CompareDialog(Qt.QDialog):
     def readFrom(self, which: Callable[[], list[str]]) -> None:
         """Compare those that `which` finds out in another thread."""
         self.message.setText("Reading the datasets")
-        self.progress.setMaximum(0)
+        self.copyAll.setEnabled(False)
         self._running = [self._calls.run(which, self.read, self._unknown)]
 
     def _unknown(self, error: Exception) -> None:

@@ -94,9 +94,7 @@ class PicturesPage(PicturesView):
             for entry in self._edits.pictures(self._pid)
         ]
         pid, there, scale = self._pid, self._there, self.devicePixelRatioF()
-        if not waiting:
-            self._showThese(pid, there)
-            return
+        # Also with none: an earlier call must not come after this.
         self._log.calls.run(
             lambda: [*there, *with_thumbnails(waiting, scale)],
             partial(self._showThese, pid),

@@ -138,7 +138,7 @@ def whole_text(value: Any) -> str:
         return "\n".join(map(_exact, value))
     if isinstance(value, list | Mapping):
         return "\n".join(map(line_of, json.dumps(value, ensure_ascii=False, indent=1).splitlines()))
-    return "\n".join(map(line_of, _exact(value).splitlines())) if isinstance(value, str) else _exact(value)
+    return "\n".join(map(line_of, value.splitlines())) if isinstance(value, str) else _exact(value)
 
 
 def line_of(text: str) -> str:
@@ -155,7 +155,7 @@ def _exact(value: Any) -> str:
         return str(value).lower()
     if isinstance(value, float):
         return repr(value).removesuffix(".0")
-    return value if isinstance(value, str) else line(value)
+    return line_of(value) if isinstance(value, str) else line(value)
 
 
 def is_cut(entry: Entry) -> bool:

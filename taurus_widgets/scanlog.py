@@ -331,6 +331,12 @@ class ScanLog(TaurusWidget):
         if column.key not in [other.key for other in shown]:
             self.setColumns([*shown[:-1], column, shown[-1]])
 
+    def setFrontend(self, address: str) -> None:
+        """Where SciCat's own pages are; "" for a guess. ValueError if it is no address."""
+        page = self.parts[ScicatPage.__name__]
+        assert isinstance(page, ScicatPage)
+        page.setFrontend(address)
+
     # ---------------------------------------------------------------------- events
 
     def closeEvent(self, event: Qt.QCloseEvent) -> None:

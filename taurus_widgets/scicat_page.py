@@ -22,9 +22,9 @@ _BACKEND = re.compile(r"^(?:(?:backend|api)\.|([\w-]+?)-(?:backend|api)(?=\.|$))
 
 
 def checked(frontend: str) -> str:
-    """The address without the slashes at its end. ValueError if it is none of a web page."""
+    """The address without the slashes at its end; "" stays. ValueError if it is none of a web page."""
     parts = urlsplit(frontend)
-    if parts.scheme not in ("http", "https") or not parts.hostname:
+    if frontend and (parts.scheme not in ("http", "https") or not parts.hostname):
         raise ValueError(f"{frontend!r} is no address of SciCat's pages: it is like https://scicat.example.org")
     return frontend.rstrip("/")
 
@@ -47,9 +47,8 @@ class ScicatPage(Qt.QObject):
     def __init__(self, log: ScanLog) -> None:
         super().__init__(log)
         self._log = log
-        given = os.environ.get(VARIABLE, "")
         try:
-            self._frontend = checked(given) if given else ""
+            self._frontend = checked(os.environ.get(VARIABLE, ""))
         except ValueError as error:
             raise ValueError(f"{VARIABLE}: {error}") from error
         self.open = self._action("Open in &SciCat", "Ctrl+B", self.openCurrent)
@@ -76,7 +75,7 @@ class ScicatPage(Qt.QObject):
         return action
 
     def setFrontend(self, frontend: str) -> None:
-        """Where SciCat's pages are. ValueError if it is no address."""
+        """Where SciCat's pages are; "" for a guess. ValueError if it is no address."""
         self._frontend = checked(frontend)
         self._bind()
 
@@ -132,7 +131,9 @@ class ScicatPage(Qt.QObject):
 class LinkDelegate(CellDelegate):
     """An arrow instead of the address, which is long and says nothing."""
 
-    def initStyleOption(self, option: Qt.QStyleOptionViewItem, index: Qt.QModelIndex) -> None:
-        super().initStyleOption(option, index)
-        option.text = "\u2197" if option.text else ""
-        option.displayAlignment = Qt.Qt.AlignCenter
+    def drawContent(
+        self, painter: Qt.QPainter, cell: Qt.QStyleOptionViewItem, area: Qt.QRect, index: Qt.QModelIndex
+    ) -> None:
+        cell.text = "\u2197" if cell.text else ""
+        cell.displayAlignment = Qt.Qt.AlignCenter
+        self.drawText(painter, cell, area, cell.palette.color(Qt.QPalette.Link))

@@ -137,7 +137,7 @@ class PictureViewer(Qt.QDialog):
         button.setToolTip(tip)
         button.clicked.connect(lambda: do())
         button.setFocusPolicy(Qt.Qt.NoFocus)
-        button.setShortcut(Qt.QKeySequence(key))
+        Qt.QShortcut(Qt.QKeySequence(key), self, button.click)  # a button's own key waits for 0.1 s
         return button
 
     # ------------------------------------------------------------------------ use

@@ -32,6 +32,7 @@ from taurus_widgets.watch import Watch
 from tests.catalogue import INGESTOR, start_catalogue
 from tests.ui import exporting_pictures
 from tests.ui.arranging_pictures import draw
+from tests.ui.details_pictures import drawDetails
 from tests.ui.edit_pictures import drawEditing
 from tests.ui.made_up import Json, scan
 
@@ -143,6 +144,7 @@ def _draw_all(processes: Processes, state: Path, folder: Path, theme: str) -> No
         picture(log, "sorted")
         log.scans.keep(lambda row: row < 12)  # as where one has just scrolled to
         picture(log, "unread")
+    drawDetails(scicat, lambda width, height: opened(scicat, width, height), picture, wait_until)
     with opened(scicat, *PANEL) as log:
         log.table.verticalScrollBar().setValue(7)
         count = log.scans.rowCount()

@@ -15,6 +15,7 @@ from taurus.external.qt import Qt
 
 from ingest.scicat import SciCat
 from taurus_widgets import imaging
+from taurus_widgets.calls import Calls
 from taurus_widgets.columns import Json
 from taurus_widgets.scanlog import ScanLog
 from taurus_widgets.viewer import Picture, PictureViewer
@@ -180,18 +181,19 @@ class TestShowing:
         viewer.close()
 
     def test_the_viewer_fits_zooms_and_saves(self, qtbot: QtBot, tmp_path: Path) -> None:
-        viewer = PictureViewer("Pictures")
+        viewer = PictureViewer("Pictures", Calls())
         qtbot.addWidget(viewer)
         with qtbot.waitActive(viewer):
             viewer.show()
             viewer.activateWindow()
         uri = imaging.fromImage(drawn(3000, 1000))
         viewer.setPictures([Picture(uri, "../../etc/passwd.png"), Picture("data:text/html;base64,AAAA", "no picture")])
-        assert viewer.view.pixmap().width() <= viewer.area.viewport().width()
+        qtbot.waitUntil(lambda: "3000 by 1000" in viewer.caption.text(), timeout=WAIT)
+        assert viewer.canvas.zoom * 3000 <= viewer.canvas.viewport().width()
         qtbot.keyClick(viewer, Qt.Qt.Key_1)
-        assert viewer.view.pixmap().width() == 3000
+        assert viewer.canvas.zoom == pytest.approx(1)
         qtbot.keyClick(viewer, Qt.Qt.Key_Minus)
-        assert viewer.view.pixmap().width() == 2400
+        assert viewer.canvas.zoom == pytest.approx(0.8)
         qtbot.mouseClick(viewer.saveAs, Qt.Qt.LeftButton)
         chooser = viewer.findChildren(Qt.QFileDialog)[0]
         assert Path(chooser.selectedFiles()[0]).name == ".._.._etc_passwd.png".strip(" .").replace(".._.._", "_.._")
@@ -199,7 +201,7 @@ class TestShowing:
         chooser.close()
         assert imaging.fromFile(tmp_path / "saved.png") == uri
         qtbot.keyClick(viewer, Qt.Qt.Key_Right)
-        assert "cannot be shown" in viewer.view.text()
+        qtbot.waitUntil(lambda: "cannot be shown" in viewer.message.text(), timeout=WAIT)
 
 
 class TestImaging:

@@ -49,17 +49,6 @@ class TestAnything:
             assert text == "" or text.isprintable()
             column.tip(dataset)
 
-    @given(METADATA)
-    def test_any_metadata_has_entries(self, metadata: object) -> None:
-        def check(entry: cols.Entry) -> None:
-            for text in (entry.name, entry.value, entry.unit):
-                assert text == "" or text.isprintable()
-            for inner in entry.inside:
-                check(inner)
-
-        for entry in cols.entries({"scientificMetadata": metadata}):
-            check(entry)
-
     def test_control_characters_and_tricks_of_direction_are_gone(self) -> None:
         assert cols.line("two\nlines\t\x1b[31mred\x00 \u202eleft\ud800") == "two lines [31mred left"
 
