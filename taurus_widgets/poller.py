@@ -179,7 +179,6 @@ class Poller(Qt.QObject):
         self._emit("datasetRead", pid, answer)
 
     def _emit(self, signal: str, *what: object) -> None:
-        """By name: the signal of a stopped poller may be gone."""
         with self._speaking:
-            if not self._stopped:
+            if not self._stopped:  # once it is, Qt may have deleted this object, and with it its signals
                 getattr(self, signal).emit(*what)
