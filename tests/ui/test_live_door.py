@@ -200,11 +200,13 @@ class TestNotInTheCatalogue:
             qtbot.waitUntil(lambda: "come into the catalogue since" in live.notice.whole, timeout=20_000)
             assert "SciCow" in live.notice.toolTip()
             assert top(scanLog)["provisional"]
+            scanLog.table.selectRow(0)
         finally:
             os.kill(beamline.scicow.pid, signal.SIGCONT)
         qtbot.waitUntil(lambda: not top(scanLog).get("provisional"), timeout=30_000)
         qtbot.waitUntil(lambda: not live.notice.isVisible(), timeout=5_000)
         assert str(top(scanLog)["pid"]).endswith(uuid)
+        assert scanLog.selectedDatasets() == [top(scanLog)]
 
     def test_without_the_recorder_it_is_shown_said_and_no_row_for_ever(
         self, qtbot: QtBot, scanLog: ScanLog, live: Live, beamline: Beamline, monkeypatch: pytest.MonkeyPatch
