@@ -104,7 +104,7 @@ class Waiting:
         return f"{command} {UNDERWAY if self.scan.uuid else NO_RECORDER}"
 
 
-class Notice(Qt.QToolButton):
+class BarNotice(Qt.QToolButton):
     """One quiet line that takes no more room than there is. The whole of it, and more, is in its tool tip."""
 
     def __init__(self, parent: Qt.QWidget | None = None) -> None:
@@ -158,7 +158,7 @@ class Live(Qt.QObject):
         self._missing: dict[str, Waiting] = {}
         self._prefix = ""
         self._back = 0.0  # since when the catalogue answers
-        self.notice = Notice(log)
+        self.notice = BarNotice(log)
         self.notice.clicked.connect(self._forgetMissing)
         log.statusBar.layout().insertWidget(2, self.notice)
         log.queryChanged.connect(self._fit)
@@ -201,9 +201,12 @@ class Live(Qt.QObject):
         return self._door is not None and self._links.get(self._door.device, Link()).connected
 
     def stop(self) -> None:
-        """Listen no more."""
+        """Listen no more. Where a device hangs that takes a moment."""
+        watches = [watch for watch in (self._door, self._pathfixer) if watch is not None]
         self.setDoor("")
         self.setPathFixer("")
+        for watch in watches:
+            watch.join()
 
     def eventFilter(self, watched: Qt.QObject, event: Qt.QEvent) -> bool:
         if watched is self._log and event.type() == Qt.QEvent.Close:

@@ -24,7 +24,7 @@ SILENT = 5.0
 """Seconds after which a call that has not come back is said: with a database that hangs, none ends by itself."""
 
 JOIN_TIMEOUT = 1.0
-"""Seconds that a closing window waits for a call under way; the thread then ends by itself."""
+"""Seconds that a program that ends waits for a call under way; the thread then ends by itself."""
 
 
 class Watch(Qt.QObject):
@@ -65,10 +65,13 @@ class Watch(Qt.QObject):
         self._clock.start(int(LOOK * 1000))
 
     def stop(self) -> None:
-        """Nothing is emitted any more when this returns."""
+        """Nothing is emitted any more when this returns, at once."""
         self._clock.stop()
         with self._speaking:
             self._end.set()
+
+    def join(self) -> None:
+        """Wait a little for the thread that has been stopped: Tango takes it ill if a program ends in a call."""
         if self._thread.is_alive():
             self._thread.join(JOIN_TIMEOUT)
 
