@@ -62,6 +62,11 @@ class Loader(Qt.QObject):
         timer.timeout.connect(tick)
         return timer
 
+    @property
+    def counting(self) -> bool:
+        """Whether there are more rows than are in the model, and nobody knows yet how many."""
+        return self._uncounted
+
     # -------------------------------------------------------------------------- told
 
     def begin(self, pages: Pages, rows: int) -> None:

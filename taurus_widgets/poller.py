@@ -126,11 +126,11 @@ class Poller(Qt.QObject):
             if error.status not in NOT_UNDERSTOOD or self._shown is None:
                 raise
             self._pages = self._shown
-            self._emit(self.refused, pages, str(error))
+            self._emit("refused", pages, str(error))
             return
         if pages is self._pages:
             self._feed, self._shown = Feed(pages, top.since), pages
-            self._emit(self.begun, pages, top)
+            self._emit("begun", pages, top)
 
     def _go_on(self, pages: Pages) -> None:
         if self._feed is not None and pages is self._pages:
@@ -148,7 +148,7 @@ class Poller(Qt.QObject):
     def _look(self, pages: Pages, feed: Feed) -> None:
         rows = feed.read(self._watched)
         if rows:
-            self._emit(self.rowsRead, pages, rows)
+            self._emit("rowsRead", pages, rows)
 
     def _try(self, read: Callable[[], None]) -> None:
         began, start = dt.datetime.now(), time.monotonic()
@@ -165,7 +165,7 @@ class Poller(Qt.QObject):
     def _say(self, link: Link) -> None:
         if link != self._link:
             self._link = link
-            self._emit(self.linkChanged, link)
+            self._emit("linkChanged", link)
 
     def _read_dataset(self, pid: str) -> None:
         if pid != self._wanted:
@@ -174,9 +174,9 @@ class Poller(Qt.QObject):
             answer: object = self._scicat.dataset(pid)
         except Exception as error:  # noqa: BLE001 - as above
             answer = problem_text(error)
-        self._emit(self.datasetRead, pid, answer)
+        self._emit("datasetRead", pid, answer)
 
-    def _emit(self, signal: Qt.pyqtBoundSignal, *what: object) -> None:
+    def _emit(self, signal: str, *what: object) -> None:
         with self._speaking:
-            if not self._stopped:
-                signal.emit(*what)
+            if not self._stopped:  # once it is, Qt may have deleted this object, and with it its signals
+                getattr(self, signal).emit(*what)

@@ -5,12 +5,14 @@ from __future__ import annotations
 import datetime as dt
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 from taurus.external.qt import Qt
 from taurus.qt.qtgui.container import TaurusWidget
 
 from ingest.scicat import SciCat
+from ingest.units import to_si
 from taurus_widgets import columns as cols
 from taurus_widgets.calls import Calls
 from taurus_widgets.details import DetailPane
@@ -76,8 +78,11 @@ class StatusBar(Qt.QWidget):
         palette.setColor(Qt.QPalette.WindowText, Qt.QColor(shades.problem if link.problem else shades.muted))
         self.link.setPalette(palette)
 
-    def showRows(self, count: int, changed: dt.datetime | None) -> None:
+    def showRows(self, count: int, changed: dt.datetime | None, counting: bool = False) -> None:
+        """`counting`: there are more, and the catalogue has not said yet how many."""
         text = f"{count:,} scan" if count == 1 else f"{count:,} scans"
+        if counting:
+            text = f"more than {text}"
         if changed is not None:
             text += f"   last change {changed:%H:%M:%S}"
         self.rows.setText(text)
@@ -307,6 +312,8 @@ class ScanLog(TaurusWidget):
         news = self.scans.begin(top.rows, pages.query.newest_first, top.since)
         self.table.goToNewest()
         self.loader.begin(pages, len(top.rows))
+        # The first conversion of a unit takes half a second, which the first filter with one is not to wait for.
+        self.calls.run(partial(to_si, 1.0, "mm"), lambda _: None, lambda _: None, "units")
         self._changed = dt.datetime.now()
         self._showRows()
         for pid, status in news:
@@ -340,7 +347,7 @@ class ScanLog(TaurusWidget):
             self._poller.watch([dataset["pid"] for dataset in shown if dataset is not None])
 
     def _showRows(self) -> None:
-        self.statusBar.showRows(self.scans.rowCount(), self._changed)
+        self.statusBar.showRows(self.scans.rowCount(), self._changed, self.loader.counting)
 
     def _showLink(self, link: Link) -> None:
         self.statusBar.showLink(link, self._where)

@@ -26,6 +26,7 @@ from taurus_widgets.application import makeApplication
 from taurus_widgets.doorscans import DoorScan
 from taurus_widgets.live import Live
 from taurus_widgets.poller import Link
+from taurus_widgets.query import Query, order_of
 from taurus_widgets.scanlog import ScanLog
 from taurus_widgets.watch import Watch
 from tests.catalogue import INGESTOR, start_catalogue
@@ -121,6 +122,15 @@ def _draw_all(processes: Processes, state: Path, folder: Path, theme: str) -> No
         log.table.selectRow(2)
         wait_until(lambda: log.details.tree.topLevelItemCount() > 0)
         picture(log, "panel-details")
+    with opened(scicat, *LARGE) as log:
+        log.setQuery(Query(order=order_of(log.scans.columns[5]), descending=True))
+        wait_until(lambda: log.loader.pages is not None and log.loader.pages.query is log.query)
+        late = scan(1299, now - 1, "timescan 60 0.5", seconds=0.9)
+        scicat.create_dataset(late)
+        wait_until(lambda: not log.statusBar.news.isHidden())
+        picture(log, "sorted")
+        log.scans.keep(lambda row: row < 12)  # as where one has just scrolled to
+        picture(log, "unread")
     with opened(scicat, *PANEL) as log:
         log.table.verticalScrollBar().setValue(7)
         count = log.scans.rowCount()

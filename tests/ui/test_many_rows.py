@@ -13,7 +13,7 @@ from taurus.external.qt import Qt
 from deploy.demo.processes import Processes
 from ingest.scicat import SciCat, SciCatError
 from taurus_widgets import loader
-from taurus_widgets.pages import PAGE
+from taurus_widgets.pages import PAGE, Pages
 from taurus_widgets.query import Condition, Query, Relation
 from taurus_widgets.scanlog import ScanLog
 from tests.benchmarks.filled import dataset, fill
@@ -125,6 +125,23 @@ class TestPlaces:
         assert numbers == [str(int(numbers[0] or 0) - row) for row in range(len(numbers))]
         assert len(log.scans.here()) <= 3 * PAGE
         assert log.statusBar.rows.text().startswith(f"{log.scans.rowCount():,} scans")
+
+    def test_as_long_as_they_are_not_counted_that_is_said(
+        self, qtbot: QtBot, log: ScanLog, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        counted = threading.Event()
+
+        def slow(pages: Pages, bound: Json | None = None) -> int:
+            counted.wait(10)
+            return 300
+
+        monkeypatch.setattr(Pages, "count", slow)
+        log.setQuery(replace(log.query, status=("failed",)))
+        qtbot.waitUntil(lambda: log.statusBar.rows.text().startswith(f"more than {PAGE} scans"), timeout=10_000)
+        assert log.scans.rowCount() == PAGE
+        counted.set()
+        qtbot.waitUntil(lambda: log.statusBar.rows.text().startswith("300 scans"), timeout=10_000)
+        assert log.scans.rowCount() == 300
 
     def test_any_place_is_there_at_once_and_filled_soon(self, qtbot: QtBot, log: ScanLog, counting: Counting) -> None:
         first = int(waitForRows(qtbot, log)[0] or 0)
