@@ -203,7 +203,7 @@ def _window(
     log.setPathFixer(pathfixer)
     log.show()
     status = int(app.exec_())
-    log.stop()
+    log.close()  # also the threads that listen to Tango: their events must not come while Python ends
     notifier.setEnabled(False)
     return status
 
