@@ -333,7 +333,7 @@ def test_the_command_ends_well_while_it_listens(beamline: Beamline) -> None:
     assert window.running, window.text
     beamline.door.run(*SHORT)
     window.terminate()
-    assert window.wait(5) == 0
+    assert window.wait(5) == 0, window.text
     assert "Traceback" not in window.text
 
 
