@@ -107,10 +107,10 @@ PARTS: tuple[type[Qt.QObject], ...] = (
     Filters,
     Sorting,
     Editing,
-    Login,
     DetailPages,
     ScicatPage,
     Compare,
+    Login,
 )
 """What the scan log can do beyond showing rows, one module each: made with the log, and in its `parts` by name.
 
