@@ -20,7 +20,7 @@ from taurus_widgets.whole import WholeValue
 
 DIFFERS_ROLE = Qt.Qt.UserRole
 SIGN = "\u2260"
-LETTERS = 30
+LETTERS = 28
 """Of a line of a column's heading."""
 _NOWHERE = Qt.QModelIndex()
 
