@@ -20,6 +20,8 @@ from taurus_widgets.whole import WholeValue
 
 DIFFERS_ROLE = Qt.Qt.UserRole
 SIGN = "\u2260"
+LETTERS = 28
+"""Of a line of a column's heading."""
 _NOWHERE = Qt.QModelIndex()
 
 
@@ -83,10 +85,12 @@ class CompareModel(Qt.QAbstractTableModel):
             return None
         if across:
             text = heading(self._datasets[section])
-            if section == self.reference:
-                text += "\nCompared with this one"
-        else:
-            text = self.rows[section].label
+            if role == Qt.Qt.ToolTipRole:
+                return tooltip(text)
+            # Qt would cut all lines as if they were one.
+            cut = [line if len(line) <= LETTERS else f"{line[: LETTERS - 1]}\u2026" for line in text.split("\n")]
+            return "\n".join([*cut, "Compared with this one"] if section == self.reference else cut)
+        text = self.rows[section].label
         return tooltip(text) if role == Qt.Qt.ToolTipRole else text
 
 
@@ -185,9 +189,11 @@ class CompareDialog(Qt.QDialog):
         rows.setMaximumWidth(table.fontMetrics().averageCharWidth() * 48)
         rows.setTextElideMode(Qt.Qt.ElideMiddle)
         header.setHighlightSections(False)
-        header.setTextElideMode(Qt.Qt.ElideRight)
+        header.setTextElideMode(Qt.Qt.ElideNone)
         header.setSectionsMovable(True)
         header.sectionClicked.connect(self.model.setReference)
+        rows.setHighlightSections(False)
+        table.setStyleSheet("QTableCornerButton::section { background: palette(window); border: none; }")
         style = headerStyle(table.fontMetrics())
         rows.setStyleSheet(style)
         header.setStyleSheet(style)

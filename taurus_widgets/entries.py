@@ -61,7 +61,7 @@ def own_entries(dataset: Json) -> Iterator[Entry]:
         *(_field(dataset, title, name) for title, name in _FIRST),
         Entry("Rating", cols.stars(dataset)),
         *(_field(dataset, title, name) for title, name in _SECOND),
-        Entry("Size", size_text(dataset.get("size"))),
+        Entry("Size", size_text(dataset.get("size")), whole=dataset.get("size")),
         *(_field(dataset, title, name) for title, name in _LAST),
     )
     return (entry for entry in known if entry.value)

@@ -15,11 +15,11 @@ from taurus_widgets.columns import Json, line
 from taurus_widgets.entries import size_text
 from taurus_widgets.feed import problem_text
 from taurus_widgets.model import tooltip
-from taurus_widgets.painting import headerStyle
+from taurus_widgets.painting import cellStyle, headerStyle
 from taurus_widgets.state_line import StateLine
 
 NAME, SIZE, TIME = range(3)
-_TITLES = ("File", "Size", "Time")
+_TITLES = ("File", "Size", "Local time")
 _NOWHERE = Qt.QModelIndex()
 
 FIRST_BLOCKS = 2
@@ -51,7 +51,8 @@ def read_files(scicat: SciCat, pid: str, skip: int, limit: int) -> tuple[list[Fi
 
 
 def _file(file: Json) -> File:
-    return line(file.get("path")), size_text(file.get("size")), cols.full_time(file.get("time"))
+    time = cols.moment(file.get("time"))
+    return line(file.get("path")), size_text(file.get("size")), f"{time:%Y-%m-%d %H:%M:%S}" if time else ""
 
 
 class FileModel(Qt.QAbstractTableModel):
@@ -200,11 +201,12 @@ class FilesPage(Qt.QWidget):
         rows.setSectionResizeMode(rows.Fixed)
         rows.setDefaultSectionSize(round(table.fontMetrics().height() * 1.35))
         header.setStyleSheet(headerStyle(table.fontMetrics()))
+        table.setStyleSheet(cellStyle(table.fontMetrics()))
         header.setHighlightSections(False)
         header.setSectionResizeMode(NAME, header.Stretch)
         digit = table.fontMetrics().horizontalAdvance("0")
-        header.resizeSection(SIZE, digit * 10)
-        header.resizeSection(TIME, digit * 25)
+        header.resizeSection(SIZE, digit * 9)
+        header.resizeSection(TIME, digit * 20)
         return table
 
     def setDataset(self, dataset: Json | None) -> None:

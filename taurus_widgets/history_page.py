@@ -14,7 +14,7 @@ from taurus_widgets.columns import Json, line
 from taurus_widgets.entries import DIGITS, LONGEST
 from taurus_widgets.feed import problem_text
 from taurus_widgets.model import tooltip
-from taurus_widgets.painting import headerStyle
+from taurus_widgets.painting import cellStyle, headerStyle
 from taurus_widgets.past import NOT_KEPT, NOT_SHOWN, Change, FieldChange, Past, past_of, read_past
 from taurus_widgets.state_line import StateLine
 from taurus_widgets.whole import WholeValue
@@ -66,10 +66,11 @@ class HistoryPage(Qt.QWidget):
         table.setFrameShape(Qt.QFrame.NoFrame)
         header = table.horizontalHeader()
         header.setStyleSheet(headerStyle(table.fontMetrics()))
+        table.setStyleSheet(cellStyle(table.fontMetrics()))
         header.setDefaultAlignment(Qt.Qt.AlignLeft | Qt.Qt.AlignVCenter)
         header.setHighlightSections(False)
         width = table.fontMetrics().averageCharWidth()
-        for section, letters in ((WHEN, 15), (WHO, 10), (WHAT, 16), (BEFORE, 14)):
+        for section, letters in ((WHEN, 13), (WHO, 9), (WHAT, 13), (BEFORE, 11)):
             header.resizeSection(section, width * letters)
         header.setStretchLastSection(True)
         table.itemActivated.connect(self._showWhole)

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 
 from taurus.external.qt import Qt
 
-from taurus_widgets.entries import Entry
+from taurus_widgets.entries import Entry, is_cut
 from taurus_widgets.model import tooltip
 from taurus_widgets.painting import colours, headerStyle
 from taurus_widgets.whole import WholeValue
@@ -67,6 +67,7 @@ class MetadataTree(Qt.QWidget):
         again.setContext(Qt.Qt.WidgetShortcut)
         row = Qt.QHBoxLayout()
         row.setContentsMargins(6, 4, 6, 4)
+        row.setSpacing(8)
         row.addWidget(self.search, 1)
         row.addWidget(self.count)
         layout = Qt.QVBoxLayout(self)
@@ -220,5 +221,4 @@ class MetadataTree(Qt.QWidget):
         if item is None or self._entry(item).is_group:
             return
         entry = self._entry(item)
-        value = entry.value if entry.whole is None else entry.whole
-        WholeValue(entry.name, value, entry.unit, self.window()).show()
+        WholeValue(entry.name, entry.whole if is_cut(entry) else entry.value, entry.unit, self.window()).show()

@@ -113,6 +113,11 @@ def headerStyle(metrics: Qt.QFontMetrics) -> str:
     )
 
 
+def cellStyle(metrics: Qt.QFontMetrics) -> str:
+    """For a table without a delegate of its own: the text of its cells stands under that of such a header."""
+    return f"QTableView::item {{ padding: 0 {padding(metrics) - 3}px; }}"
+
+
 # ------------------------------------------------------------------------ the signs
 
 

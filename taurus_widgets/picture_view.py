@@ -98,7 +98,9 @@ class PicturesView(Qt.QWidget):
 
     def _item(self, picture: Picture, image: Qt.QImage) -> Qt.QListWidgetItem:
         caption = picture.caption or "No caption"
-        item = Qt.QListWidgetItem("\n".join(filter(None, (caption, picture.says))))
+        lines = 1 if picture.says else 2
+        short = self.fontMetrics().elidedText(caption, Qt.Qt.ElideRight, round(SIZE[0] * (lines - 0.3)))
+        item = Qt.QListWidgetItem("\n".join(filter(None, (short, picture.says))))
         item.setIcon(Qt.QIcon(self._icon(image)))
         item.setToolTip(tooltip("\n".join(filter(None, (caption, picture.says)))))
         item.setTextAlignment(Qt.Qt.AlignHCenter | Qt.Qt.AlignTop)

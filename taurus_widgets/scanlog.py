@@ -115,11 +115,11 @@ PARTS: tuple[type[Qt.QObject], ...] = (
     Sorting,
     Exporting,
     Editing,
-    Login,
     DetailPages,
     ScicatPage,
     Compare,
     Live,
+    Login,
 )
 """What the scan log can do beyond showing rows, one module each: made with the log, and in its `parts` by name.
 

@@ -16,6 +16,7 @@ from taurus_widgets.comparing import Compare
 from taurus_widgets.detail_pages import DetailPages
 from taurus_widgets.scanlog import ScanLog
 from taurus_widgets.whole import WholeValue
+from tests.ui.arranging_pictures import columns_of
 from tests.ui.made_up import Json
 
 LARGE = (1280, 800)
@@ -31,14 +32,16 @@ def drawDetails(scicat: SciCat, opened: Opened, picture: Picture, waitUntil: Wai
         first = _prepared(scicat, log)
         pages = log.parts["DetailPages"]
         assert isinstance(pages, DetailPages)
-        log.setColumns([*log.shownColumns()[:-1], column_of("page"), log.shownColumns()[-1]])
+        shown = log.shownColumns()
+        log.setColumns([shown[0], column_of("page"), *shown[1:]])
         log.table.selectRow(3)
         waitUntil(lambda: log.details.tree.topLevelItemCount() > 4)
         log.details.openSearch()
         log.details.metadata.search.setText("temp")
         picture(log, "details-search")
         log.details.metadata.search.setText("spectrum")
-        log.details.tree.setCurrentItem(log.details.tree.topLevelItem(4).child(0))
+        (spectrum,) = log.details.tree.findItems("Spectrum", Qt.Qt.MatchExactly | Qt.Qt.MatchRecursive)
+        log.details.tree.setCurrentItem(spectrum)
         log.details.metadata.showWhole()
         (whole,) = log.findChildren(WholeValue)
         picture(whole, "whole-value")
@@ -61,6 +64,7 @@ def drawDetails(scicat: SciCat, opened: Opened, picture: Picture, waitUntil: Wai
         picture(log, "details-history-not-told")
         pages.history.setDataset({**first, "updatedAt": iso(1.76e9), "history": _history()})
         picture(log, "details-history")
+        columns_of(log).resetLayout()
     with opened(*LARGE) as log:
         for rows, name in ((4, "compare"), (2, "compare-two")):
             log.table.clearSelection()
