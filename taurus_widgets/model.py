@@ -20,7 +20,7 @@ Qt copies it at each question."""
 PROVISIONAL = "provisional"
 """A key of datasets that are not in the catalogue yet."""
 
-_ALIGNMENT = {Kind.NUMBER: Qt.Qt.AlignRight}
+ALIGNMENT = {Kind.NUMBER: Qt.Qt.AlignRight}
 _NOWHERE = Qt.QModelIndex()
 
 
@@ -364,8 +364,8 @@ class ScanModel(Qt.QAbstractTableModel):
         """None if it is not here."""
         return self._rows.get(row)
 
-    def isRead(self, row: int) -> bool:
-        return row in self._rows
+    def columnAt(self, place: int) -> Column:
+        return self._columns[place]
 
     def here(self) -> list[int]:
         """The rows whose dataset is here, from the top down."""
@@ -382,7 +382,7 @@ class ScanModel(Qt.QAbstractTableModel):
             return None
         column = self._columns[index.column()]
         if role == Qt.Qt.TextAlignmentRole:
-            return int(_ALIGNMENT.get(column.kind, Qt.Qt.AlignLeft) | Qt.Qt.AlignVCenter)
+            return int(ALIGNMENT.get(column.kind, Qt.Qt.AlignLeft) | Qt.Qt.AlignVCenter)
         dataset = self._rows.get(index.row())
         if dataset is None:
             return None
@@ -401,7 +401,7 @@ class ScanModel(Qt.QAbstractTableModel):
         if role == Qt.Qt.DisplayRole:
             return column.title
         if role == Qt.Qt.TextAlignmentRole:
-            return int(_ALIGNMENT.get(column.kind, Qt.Qt.AlignLeft) | Qt.Qt.AlignVCenter)
+            return int(ALIGNMENT.get(column.kind, Qt.Qt.AlignLeft) | Qt.Qt.AlignVCenter)
         if role == Qt.Qt.ToolTipRole:
             return tooltip(column.hint or column.title)
         return None
