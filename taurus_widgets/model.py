@@ -19,7 +19,7 @@ Qt copies it at each question."""
 COLUMN_ROLE = Qt.Qt.UserRole + 1
 """The Column of a section of the header."""
 
-_ALIGNMENT = {Kind.NUMBER: Qt.Qt.AlignRight}
+ALIGNMENT = {Kind.NUMBER: Qt.Qt.AlignRight}
 _NOWHERE = Qt.QModelIndex()
 
 
@@ -376,8 +376,8 @@ class ScanModel(Qt.QAbstractTableModel):
         """None if it is not here."""
         return self._rows.get(row)
 
-    def isRead(self, row: int) -> bool:
-        return row in self._rows
+    def columnAt(self, place: int) -> Column:
+        return self._columns[place]
 
     def isProvisional(self, row: int) -> bool:
         """Whether it is here and not in the catalogue yet."""
@@ -399,7 +399,7 @@ class ScanModel(Qt.QAbstractTableModel):
             return None
         column = self._columns[index.column()]
         if role == Qt.Qt.TextAlignmentRole:
-            return int(_ALIGNMENT.get(column.kind, Qt.Qt.AlignLeft) | Qt.Qt.AlignVCenter)
+            return int(ALIGNMENT.get(column.kind, Qt.Qt.AlignLeft) | Qt.Qt.AlignVCenter)
         dataset = self._rows.get(index.row())
         if dataset is None:
             return None
@@ -424,7 +424,7 @@ class ScanModel(Qt.QAbstractTableModel):
         if role == Qt.Qt.DisplayRole:
             return column.title
         if role == Qt.Qt.TextAlignmentRole:
-            return int(_ALIGNMENT.get(column.kind, Qt.Qt.AlignLeft) | Qt.Qt.AlignVCenter)
+            return int(ALIGNMENT.get(column.kind, Qt.Qt.AlignLeft) | Qt.Qt.AlignVCenter)
         if role == Qt.Qt.ToolTipRole:
             return tooltip(column.hint or column.title)
         if role == COLUMN_ROLE:

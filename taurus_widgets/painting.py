@@ -14,7 +14,11 @@ from functools import cache
 from taurus.external.qt import Qt
 
 from taurus_widgets import columns as cols
+<<<<<<< HEAD
 from taurus_widgets.model import COLUMN_ROLE
+=======
+from taurus_widgets.model import ALIGNMENT
+>>>>>>> l-core
 
 
 @dataclass(frozen=True)
@@ -237,17 +241,20 @@ class CellDelegate(Qt.QStyledItemDelegate):
     """How many of the text's height are drawn beside it."""
 
     def paint(self, painter: Qt.QPainter, option: Qt.QStyleOptionViewItem, index: Qt.QModelIndex) -> None:
-        cell = Qt.QStyleOptionViewItem(option)
         # Not initStyleOption: it asks the model for seven more things that no cell has, a third of all painting.
+        cell = Qt.QStyleOptionViewItem(option)
+        row, scans = index.row(), index.model()
+        column = scans.columnAt(index.column())
         cell.index = index
-        cell.text = index.data() or ""
-        cell.displayAlignment = Qt.Qt.Alignment(index.data(Qt.Qt.TextAlignmentRole))
-        # The row is what is selected and pointed at, so a single cell shows neither.
-        cell.state &= ~(Qt.QStyle.State_HasFocus | Qt.QStyle.State_MouseOver)
-        cell.widget.style().drawPrimitive(Qt.QStyle.PE_PanelItemViewItem, cell, painter, cell.widget)
+        cell.displayAlignment = Qt.Qt.AlignVCenter | ALIGNMENT.get(column.kind, Qt.Qt.AlignLeft)
+        if cell.state & Qt.QStyle.State_Selected:
+            # The row is what is selected and pointed at, so a single cell shows neither.
+            cell.state &= ~(Qt.QStyle.State_HasFocus | Qt.QStyle.State_MouseOver)
+            cell.widget.style().drawPrimitive(Qt.QStyle.PE_PanelItemViewItem, cell, painter, cell.widget)
         room = padding(cell.fontMetrics)
         area = cell.rect.adjusted(room, 0, -room, 0)
-        if not index.model().isRead(index.row()):
+        dataset = scans.dataset(row)
+        if dataset is None:
             drawUnread(painter, cell, area)
         elif index.model().isProvisional(index.row()):
             painter.save()
@@ -256,6 +263,7 @@ class CellDelegate(Qt.QStyledItemDelegate):
             self.drawContent(painter, cell, area, index)
             painter.restore()
         else:
+            cell.text = column.text(dataset)
             self.drawContent(painter, cell, area, index)
 
     def sizeHint(self, option: Qt.QStyleOptionViewItem, index: Qt.QModelIndex) -> Qt.QSize:
@@ -271,6 +279,8 @@ class CellDelegate(Qt.QStyledItemDelegate):
         self.drawText(painter, cell, area, cell.palette.color(Qt.QPalette.Text))
 
     def drawText(self, painter: Qt.QPainter, cell: Qt.QStyleOptionViewItem, area: Qt.QRect, colour: Qt.QColor) -> None:
+        if not cell.text:
+            return
         painter.setPen(colour)
         text = cell.fontMetrics.elidedText(cell.text, Qt.Qt.ElideRight, area.width())
         painter.drawText(area, int(cell.displayAlignment), text)
