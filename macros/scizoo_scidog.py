@@ -44,8 +44,10 @@ def scidog_use(self: Any, name: str) -> None:
     """Make a configuration the active one, for the next scan on."""
     settings = clients.read_now()
     chosen = clients.use_config(settings, name)
-    entries, problems = clients.used_now(replace(settings, active_config=chosen)).entries()
-    self.output("%s is active: %d attributes are recorded from the next scan on.", printable(chosen), len(entries))
+    used = clients.used_now(replace(settings, active_config=chosen))
+    entries, problems = used.entries()
+    active = printable(used.active_config or "none")  # another one, where no line of the chosen one can be read
+    self.output("%s is active: %d attributes are recorded from the next scan on.", active, len(entries))
     _warn(self, problems)
 
 
@@ -141,7 +143,9 @@ def _earlier(self: Any, settings: Settings, name: str, which: str | None) -> tup
         rows = [[f"#{c['number']}", c["time"], c["who"], c["what"], c["revision"]] for c in changes]
         table(self, ["Change", "Time", "Who", "What", "Revision"], rows)
         last = _history(settings, f"#{changes[0]['number']}")
-        if last["before"] is None:
+        if last["before"] is None and len(changes) > 1:
+            self.output("Before its last change there was no %s.", printable(name))
+        elif last["before"] is None:
             self.output("The history has no earlier state of %s.", printable(name))
         return config.parse(last["before"] or last["lines"] or [], name)[0], ["Before", "Now"]
     if not which.startswith("#"):

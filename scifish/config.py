@@ -227,7 +227,7 @@ def _items(lines: Sequence[str]) -> Iterator[tuple[int, str]]:
         # A property edited in one text field may come as one string with line breaks.
         for piece in line.splitlines() or [""]:
             stripped = piece.strip()
-            begins = stripped == "-" or stripped.startswith(("- ", "-{")) or (piece[:1] == "{")
+            begins = _BEGIN.match(piece) and not _is_item_of(chunk, piece)
             # What stands at the margin belongs to no entry above: it is a mistake of its own.
             stray = bool(stripped) and piece[0] not in " \t}]#"
             if (begins or stray) and chunk:
@@ -239,6 +239,18 @@ def _items(lines: Sequence[str]) -> Iterator[tuple[int, str]]:
             chunk += piece.replace("\t", "    ") + "\n"
     if chunk:
         yield start, chunk
+
+
+_BEGIN = re.compile(r"\s*-(?:[\s{]|$)|\{")
+_ITEM = re.compile(r"(\s*)-\s+(?![{#]|[\"'\w ]+:(?:\s|$))\S")
+"""A line of a list in an entry, as below `record:`: no key and no mapping, as an entry has."""
+
+
+def _is_item_of(chunk: str, piece: str) -> bool:
+    """Whether it is a line of a list in the entry that stands above it, in block style and less far to the right."""
+    item = _ITEM.match(piece.replace("\t", "    "))
+    above = re.match(r"(\s*)-(?!\s*\{)", chunk)
+    return bool(item and above and len(item[1]) > len(above[1]))
 
 
 def _entry(text: str, config_name: str) -> tuple[Entry | None, list[str]]:

@@ -1,7 +1,8 @@
 """The last good configurations in the place of what a wrong edit has left: recording goes on, and it is said.
 
 Wrong is a configuration in which no line can be read, and a name in ActiveConfig or AlwaysConfigs of which there
-is none: it has a typing error, or the configuration was deleted while it was in use.
+is none: it has a typing error, or the configuration was deleted while it was in use. Where a configuration has never
+been good, what was in use before it is.
 """
 
 from __future__ import annotations
@@ -96,12 +97,18 @@ def _names(
 
     A configuration that was in use and is not there any more is put into `configs` again.
     """
-    there = {name.lower() for name in configs}
-    lost = [name for name in names if name.lower() not in there]
-    deleted = {name.lower() for name in lost}.issubset(name.lower() for name in before)
+    there = {name.lower(): name for name in configs}
+    was = {name.lower() for name in before}
+
+    def never_good(name: str) -> bool:
+        found = there[name.lower()]
+        return name.lower() not in was and _unreadable(found, configs[found])
+
+    lost = [name for name in names if name.lower() not in there or never_good(name)]
+    deleted = {name.lower() for name in lost}.issubset(was)
     use = list(names if deleted else before)
     back = {name: good[name.lower()] for name in use if name.lower() not in there and name.lower() in good}
-    if not lost or not {name.lower() for name in use} <= there | {name.lower() for name in back}:
+    if not lost or not {name.lower() for name in use} <= there.keys() | {name.lower() for name in back}:
         return list(names), []
     known = ", ".join(sorted(configs)) or "none"
     instead = (
@@ -109,8 +116,15 @@ def _names(
         if deleted
         else f"what was before ({', '.join(use) or 'none'}) is in use"
     )
+    said: list[str] = []
+    for name in lost:
+        found = there.get(name.lower())
+        if found:
+            said += config.parse(configs[found], found)[1]
+        why = f"no line of {found} can be read" if found else f"there is no configuration {name!r}; there are: {known}"
+        said.append(f"{which}: {why}; {instead}")
     configs.update(back)
-    return use, [f"{which}: there is no configuration {name!r}; there are: {known}; {instead}" for name in lost]
+    return use, said
 
 
 def _unreadable(name: str, lines: Sequence[str]) -> bool:

@@ -88,7 +88,7 @@ def lines_from_text(text: str) -> list[str]:
     """
     lines = [line.rstrip() for line in text.removeprefix("\ufeff").splitlines() if not _MARK.fullmatch(line.strip())]
     first = next((line.strip() for line in lines if line.strip() and not line.strip().startswith("#")), "")
-    if _NAMED.match(first):
+    if _NAMED.match(first) or (first.startswith("{") and _has_name("\n".join(lines))):
         lines = _lines_below("\n".join(lines))
     elif first.startswith(("-", "{")):
         lines = textwrap.dedent("\n".join(lines)).splitlines()
@@ -107,6 +107,15 @@ _MARK = re.compile(r"(?:---|\.\.\.|%YAML)(?:\s.*)?")
 
 _NAMED = re.compile(r"\[|[^,;\t:{]+:(?:\s|$)")
 """How YAML begins that is not as in the property: a list in brackets, or `saxs:` with the entries below it."""
+
+
+def _has_name(text: str) -> bool:
+    """Whether it is `{saxs: [...]}`, as JSON has it, and no entry."""
+    try:
+        root = yaml.compose(text, Loader=Loader)
+    except (yaml.YAMLError, *config.NOT_MEANT):
+        return False  # one entry a line, or what is told with its line
+    return isinstance(root, yaml.MappingNode) and not any(str(key.value) in KEYS for key, _ in root.value)
 
 
 def _lines_below(text: str) -> list[str]:

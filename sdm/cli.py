@@ -178,9 +178,12 @@ def _folders(proposal: Proposal, options: argparse.Namespace) -> None:
         except folders.FolderError as error:  # the plan is good, but not on this machine
             print(f"scizoo-sdm: {error}", file=sys.stderr)
         return
+    wrong = [folder for folder in planned if _state(folder, options.owner) == "change"]
     done = folders.make(layout, place, proposal.group, owner=options.owner, raw_read_only=options.raw_read_only)
+    changed = [folder.path for folder in wrong if _state(folder, options.owner) == "is there"]
     for folder in planned:
-        print(f"{'made' if folder.path in done.made else 'is there':8} {folder.mode:04o} {folder.path}")
+        state = "made" if folder.path in done.made else "changed" if folder.path in changed else "is there"
+        print(f"{state:8} {folder.mode:04o} {folder.path}")
     for note in done.notes:
         print(f"scizoo-sdm: {note}", file=sys.stderr)
 

@@ -96,7 +96,12 @@ def test_what_is_recorded_is_shown_where_the_active_configuration_cannot_be_read
         said = spock("scidog_use", "spectroscopy")
         assert f"spectroscopy is active: {count} attributes are recorded" in said
         assert "the last good one is in use" in said
+        stack.db.put_device_property(SCIDOG, {"Config.never": ["- {name: Broken"]})
+        said = spock("scidog_use", "never")
+        assert f"spectroscopy is active: {count} attributes are recorded" in said
+        assert "ActiveConfig: no line of never can be read; what was before (spectroscopy) is in use" in said
     finally:
+        stack.db.delete_device_property(SCIDOG, {"Config.never": []})
         stack.db.put_device_property(SCIDOG, {"Config.spectroscopy": CONFIGURATIONS["spectroscopy"]})
         spock("scidog_use", "saxs")
 
@@ -136,6 +141,9 @@ def test_what_has_been_changed_since(stack: Stack, spock: Spock, scidog: tango.D
         assert "2 differences" in said
     scidog.Restore(begun["number"])
     assert "0 differences" in spock("scidog_diff", "mine", f"#{begun['number']}")
+    scidog.DeleteConfig(["mine"])
+    scidog.Restore(begun["number"])
+    assert "Before its last change there was no mine." in spock("scidog_diff", "mine")
 
 
 def test_each_macro_explains_itself(stack: Stack) -> None:

@@ -50,6 +50,19 @@ def test_blank_lines_comments_and_block_style_are_read() -> None:
     ]
 
 
+@pytest.mark.parametrize("indent", ["  ", "    ", "\t"])
+def test_a_list_below_record_belongs_to_its_entry(indent: str) -> None:
+    below = ["name: T", "record:", "- start", "# later", "- 'statistics'  # all", "source: a/b/c/T"]
+    lines = ["-", *(indent + line for line in below), RING, "  - {name: U, source: a/b/c/U}", "  - name: V"]
+    entries, problems = config.parse(lines)
+    assert [(entry.name, entry.record) for entry in entries] == [
+        ("T", ("start", "statistics")),
+        ("Ring current", ("start",)),
+        ("U", ("start",)),
+    ]
+    assert problems == ["configuration, line 10: V: source is missing"]
+
+
 def test_states_and_other_yaml_traps_stay_text() -> None:
     """YAML 1.1 would make booleans of ON, OFF, yes and no, and a date of 2026-01-01."""
     entries, problems = config.parse(["- {name: No, source: a/b/c/d, group: 2026-01-01, map: {ON: yes, off: 0, 4: x}}"])

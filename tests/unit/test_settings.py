@@ -201,6 +201,25 @@ def test_what_was_in_use_stays_so_where_a_name_is_wrong_and_is_told(
     assert ([entry.name for entry in entries], problems) == (["I", "W"], [])
 
 
+@pytest.mark.parametrize(
+    ("edits", "which", "before"),
+    [({"ActiveConfig": ["Bad"]}, "ActiveConfig", "saxs"), ({"AlwaysConfigs": ["bad"]}, "AlwaysConfigs", "beamline")],
+)
+def test_what_was_in_use_stays_so_where_the_configuration_named_now_was_never_good(
+    source: Any, edits: dict[str, list[str]], which: str, before: str
+) -> None:
+    good, _ = source.now().entries()
+    source._db.given |= edits | {"Config.bad": ["- {{"]}
+    entries, problems = source.now().entries()
+    assert entries == good
+    assert problems[0].startswith("bad, line 1: not YAML")
+    assert problems[1:] == [f"{which}: no line of bad can be read; what was before ({before}) is in use"]
+    assert source.now().entries() == (entries, problems)
+    source._db.given["Config.bad"] = ["- {name: B, source: a/b/c/B}"]
+    entries, problems = source.now().entries()
+    assert ("B" in [entry.name for entry in entries], problems) == (True, [])
+
+
 def test_nothing_active_stays_so_where_the_name_is_wrong(source: Any) -> None:
     source._db.given["ActiveConfig"] = [""]
     good, _ = source.now().entries()

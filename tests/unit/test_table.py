@@ -5,9 +5,11 @@ from __future__ import annotations
 import contextlib
 import csv
 import io
+import json
 from typing import Any
 
 import pytest
+import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -205,6 +207,27 @@ def test_what_is_exported_is_imported_as_the_same_entries(entries: list[dict[str
         assert parse(again) == parse(lines)
         assert why_not("", again) == []
     assert parse(lines_from_text("\n".join(lines))) == parse(lines)
+
+
+@given(
+    st.lists(FIELDS, min_size=1, max_size=3, unique_by=identity),
+    st.sampled_from([None, "saxs", "Config"]),
+    st.fixed_dictionaries(
+        {
+            "default_flow_style": st.sampled_from([True, False, None]),
+            "default_style": st.sampled_from([None, '"', "'"]),
+            "indent": st.integers(2, 6),
+            "width": st.sampled_from([40, 1000]),
+        }
+    ),
+)
+def test_what_other_programs_write_as_yaml_is_imported(
+    entries: list[dict[str, Any]], name: str | None, style: dict[str, Any]
+) -> None:
+    whole = {None: entries, "saxs": {"saxs": entries}, "Config": {"Config": {"saxs": entries}}}[name]
+    expected = parse([line_of(fields) for fields in entries])
+    assert parse(lines_from_text(yaml.safe_dump(whole, allow_unicode=True, **style))) == expected
+    assert parse(lines_from_text(json.dumps(whole, ensure_ascii=False, indent=style["indent"]))) == expected
 
 
 @given(st.binary(max_size=200) | st.text(max_size=200).map(lambda text: f"name,source\n{text}".encode()))
