@@ -14,11 +14,7 @@ from functools import cache
 from taurus.external.qt import Qt
 
 from taurus_widgets import columns as cols
-<<<<<<< HEAD
-from taurus_widgets.model import COLUMN_ROLE
-=======
-from taurus_widgets.model import ALIGNMENT
->>>>>>> l-core
+from taurus_widgets.model import ALIGNMENT, COLUMN_ROLE
 
 
 @dataclass(frozen=True)
