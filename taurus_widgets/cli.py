@@ -13,7 +13,7 @@ import sys
 import traceback
 from pathlib import Path
 from types import FrameType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 import click
 
@@ -114,7 +114,7 @@ def scanlog_cmd(
             _print(scicat, columns, proposal, rows)
         else:
             _check_display()
-            sys.exit(_window(scicat, proposal, paths, elogy_url or "", door, pathfixer, frontend, dark))
+            _end(_window(scicat, proposal, paths, elogy_url or "", door, pathfixer, frontend, dark))
     except ImportError as error:
         raise click.ClickException(f"{error}; say: pip install 'sardana-scizoo[gui]'") from error
 
@@ -203,9 +203,16 @@ def _window(
     log.setPathFixer(pathfixer)
     log.show()
     status = int(app.exec_())
-    log.close()  # also the threads that listen to Tango: their events must not come while Python ends
+    log.close()
     notifier.setEnabled(False)
     return status
+
+
+def _end(status: int) -> NoReturn:
+    """At once: Tango's own threads may be in the midst of something, and crash where Python is taken down meanwhile."""
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(status)
 
 
 def _end_on_signals(app: Qt.QApplication) -> Qt.QSocketNotifier:

@@ -252,14 +252,15 @@ class CellDelegate(Qt.QStyledItemDelegate):
         dataset = scans.dataset(row)
         if dataset is None:
             drawUnread(painter, cell, area)
-        elif index.model().isProvisional(index.row()):
+            return
+        cell.text = column.text(dataset)
+        if index.model().isProvisional(index.row()):
             painter.save()
             cell.font.setItalic(True)
             painter.setFont(cell.font)
             self.drawContent(painter, cell, area, index)
             painter.restore()
         else:
-            cell.text = column.text(dataset)
             self.drawContent(painter, cell, area, index)
 
     def sizeHint(self, option: Qt.QStyleOptionViewItem, index: Qt.QModelIndex) -> Qt.QSize:

@@ -378,6 +378,14 @@ class TestOrder:
         assert onScreen(log) == numbers
 
 
+def inked(log: ScanLog, row: int) -> int:
+    """How many pixels of the row are not of its background's colour."""
+    place = log.table.visualRect(log.scans.index(row, 0))
+    drawn = log.table.viewport().grab(Qt.QRect(0, place.y(), 800, place.height())).toImage()
+    background = drawn.pixel(1, 1)
+    return sum(drawn.pixel(x, y) != background for x in range(drawn.width()) for y in range(drawn.height()))
+
+
 class TestExpected:
     @pytest.fixture
     def expected(self) -> Json:
@@ -392,6 +400,7 @@ class TestExpected:
         log.scans.expect({**expected, "provisional": True})
         assert log.scans.rowCount() == count + 1
         assert cell(log, 0, RUNNUMBER) == expected["runNumber"]
+        assert inked(log, 0) > 500
         scicat.create_dataset(expected)
         qtbot.waitUntil(lambda: "provisional" not in (log.scans.dataset(0) or {"provisional": 1}), timeout=10_000)
         assert log.scans.rowCount() == count + 1
