@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+
 from taurus.external.qt import Qt
 
 from taurus_widgets.painting import darkPalette
@@ -15,6 +17,9 @@ def makeApplication(dark: bool = False) -> Qt.QApplication:
 
     `dark` is for desktops without a dark theme, and for pictures.
     """
+    # All that has been imported stays for good: gone through again and again, it would hold up the window for 70 ms.
+    gc.collect()
+    gc.freeze()
     app = Qt.QApplication.instance() or Qt.QApplication(["scanlog"])
     if app.platformName() == "offscreen":
         font = app.font()
