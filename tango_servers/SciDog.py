@@ -297,7 +297,7 @@ class SciDog(Device):
         """Made when the database answers for the first time, and made again by Tango itself after it was away."""
         if self._connected is None:
             db = TangoDatabase()
-            self._connected = db, Editor(db, self.get_name(), self._history)
+            self._connected = db, Editor(db, self.get_name(), self._history, lambda: self._good)
         return self._connected
 
     # -------------------------------------------------------------- attributes
