@@ -138,7 +138,7 @@ def _entries(settings: Settings, name: str | None) -> tuple[list[Entry], list[st
 
 def _earlier(self: Any, settings: Settings, name: str, which: str | None) -> tuple[list[Entry], list[str]]:
     """The entries of an earlier state, and what it and the present one are called."""
-    changes = [change for change in _history(settings, name) if change["property"].startswith(CONFIG_PREFIX)]
+    changes = _history(settings, CONFIG_PREFIX + name)
     if which is None:
         rows = [[f"#{c['number']}", c["time"], c["who"], c["what"], c["revision"]] for c in changes]
         table(self, ["Change", "Time", "Who", "What", "Revision"], rows)

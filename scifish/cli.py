@@ -89,7 +89,12 @@ def _contents(folders: list[Path]) -> list[Content]:
 
 
 def _status(options: argparse.Namespace) -> int:
-    folders = _folders(options, settings_source())
+    source = settings_source()
+    folders = _folders(options, source)
+    settings = source.known() if options.spool is None else None
+    if settings is not None and settings.scidog:  # what is wrong in a file has been said when it was read
+        for problem in (*settings.problems, *settings.entries()[1]):
+            print(f"settings of {settings.scidog}: {problem}")
     contents = _contents(folders)
     for content in contents:
         for line in describe(content, time.time()):

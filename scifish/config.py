@@ -58,6 +58,13 @@ class Entry:
         return self.source.rpartition("/")[2]
 
 
+_HALVES = re.compile(r"[\ud800-\udbff][\udc00-\udfff]")
+
+
+def _joined(halves: re.Match[str]) -> str:
+    return halves[0].encode("utf-16", "surrogatepass").decode("utf-16")
+
+
 class Loader(yaml.SafeLoader):
     """YAML in which only true and false are booleans, and nothing is a date.
 
@@ -77,6 +84,10 @@ class Loader(yaml.SafeLoader):
             elif key.value in TEXTS and isinstance(value, yaml.ScalarNode) and not value.tag.endswith(":null"):
                 value.tag = "tag:yaml.org,2002:str"
         return super().construct_mapping(node, deep)
+
+    def construct_scalar(self, node: Any) -> Any:
+        """JSON may write a character beyond U+FFFF as two halves: `\\ud83d\\ude00`."""
+        return _HALVES.sub(_joined, super().construct_scalar(node))
 
     def flatten_mapping(self, node: Any) -> None:
         """`<<` is a key like others: by merges of merges one line would take gigabytes in each program that reads."""

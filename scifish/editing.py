@@ -10,7 +10,7 @@ import hashlib
 import logging
 import re
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -18,6 +18,7 @@ import tango
 
 from scifish import config, storable
 from scifish.history import DATABASE, Change, History
+from scifish.lastgood import with_last_good
 from scifish.settings import CONFIG_PREFIX, DEFAULT_ALWAYS, Settings, settings_from_properties
 from scifish.tangodb import reason
 
@@ -99,10 +100,13 @@ class Editor:
     """Changes the properties of one SciDog. Threads take turns.
 
     Its methods raise EditError where a change cannot be made, and `tango.DevFailed` while the
-    database does not answer. `who` is whom the history names.
+    database does not answer. `who` is whom the history names, `good` gives the last good settings.
     """
 
-    def __init__(self, db: Properties, device: str, history: History) -> None:
+    def __init__(
+        self, db: Properties, device: str, history: History, good: Callable[[], Settings | None] = lambda: None
+    ) -> None:
+        self._good = good
         self._db = db
         self._device = device
         self.history = history
@@ -222,8 +226,15 @@ class Editor:
     def _last(self, found: Found) -> Change | None:
         return self.history.now().get((CONFIG_PREFIX + found.name).lower())
 
-    @staticmethod
-    def _check_unused(name: str, settings: Settings) -> None:
+    def _check_unused(self, name: str, settings: Settings) -> None:
+        used = with_last_good(settings, self._good())
+        for which, named, instead in (
+            ("ActiveConfig", (settings.active_config,), (used.active_config,)),
+            ("AlwaysConfigs", settings.always_configs, used.always_configs),
+        ):
+            if name.lower() in map(str.lower, instead) and name.lower() not in map(str.lower, named):
+                wrong = ", ".join(named)
+                raise InUse(f"{name} is in use, as {which} ({wrong}) is wrong: put {which} right first")
         if name.lower() == settings.active_config.lower():
             raise InUse(f"{name} is the active configuration: make another one active first")
         if name.lower() not in map(str.lower, settings.always_configs):

@@ -81,6 +81,14 @@ class History:
         earlier = (c for c in reversed(self._changes) if c.number < change.number and c.property.lower() == name)
         return next(earlier, None)
 
+    def of(self, names: Sequence[str]) -> list[Change]:
+        """The changes, newest first, of the first of these properties that has any; names in whatever case."""
+        for name in names:
+            found = [change for change in reversed(self._changes) if change.property.lower() == name.lower()]
+            if found:
+                return found
+        return []
+
     def now(self) -> dict[str, Change]:
         """The last change of each property, by its name in lower case."""
         return {change.property.lower(): change for change in self._changes}

@@ -108,6 +108,11 @@ class Settings:
             )
         elif not entries and not problems and self.configs:
             problems.append("ActiveConfig is empty: no attribute is recorded; set it to one of the configurations")
+        elif self.scidog and not self.configs and not problems:  # a file, or a program, may want none
+            problems.append(
+                f"{self.scidog} has no configuration (a property Config.<name>), so no attribute is recorded: "
+                "write one, or, if it is not the beamline's SciDog, name that one in SCIDOG_DEVICE"
+            )
         return entries, problems
 
 

@@ -112,7 +112,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     make.add_argument("--owner", default="", help="account that the folders are to belong to (default: this one)")
     make.add_argument("--raw-read-only", action="store_true", help="only the owner may write into raw")
-    make.add_argument("--dry-run", action="store_true", help="only say what would be made")
+    make.add_argument("--dry-run", action="store_true", help="only say what would be made, and exit as if it were")
     return parser
 
 
@@ -172,11 +172,10 @@ def _folders(proposal: Proposal, options: argparse.Namespace) -> None:
             print(f"{state:8} {folder.mode:04o} {folder.group} {folder.path}")
         for note in folders.absent(planned, options.owner):
             print(f"scizoo-sdm: {note}", file=sys.stderr)
-        try:
-            with folders.beamline_folder(layout, place):
-                pass
-        except folders.FolderError as error:  # the plan is good, but not on this machine
-            print(f"scizoo-sdm: {error}", file=sys.stderr)
+        with folders.beamline_folder(layout, place):  # else the plan is good, but not on this machine
+            pass
+        if refused:
+            raise folders.FolderError(f"{min(refused)} is no folder, or a link to one: take it away")
         return
     wrong = [folder for folder in planned if _state(folder, options.owner) == "change"]
     done = folders.make(layout, place, proposal.group, owner=options.owner, raw_read_only=options.raw_read_only)

@@ -28,7 +28,14 @@ from scifish.crew import Crew
 from scifish.editing import EditError, Editor, Found, UnknownChange, config_in, revision_of
 from scifish.history import Change, History, history_file
 from scifish.lastgood import with_last_good
-from scifish.settings import CONFIG_PREFIX, Settings, load_last_good, save_last_good, settings_from_properties
+from scifish.settings import (
+    CONFIG_PREFIX,
+    PROPERTIES,
+    Settings,
+    load_last_good,
+    save_last_good,
+    settings_from_properties,
+)
 from scifish.snapshot import Reader
 from scifish.table import TableError
 from scifish.tangodb import TangoDatabase, reason, text
@@ -290,7 +297,7 @@ class SciDog(Device):
         """Made when the database answers for the first time, and made again by Tango itself after it was away."""
         if self._connected is None:
             db = TangoDatabase()
-            self._connected = db, Editor(db, self.get_name(), self._history)
+            self._connected = db, Editor(db, self.get_name(), self._history, lambda: self._good)
         return self._connected
 
     # -------------------------------------------------------------- attributes
@@ -493,7 +500,8 @@ class SciDog(Device):
     # ------------------------------------------------------- commands: history
 
     @command(
-        doc_in="Name of a configuration or a property; empty: all; or # and a number: that change with its lines",
+        doc_in="Name of a configuration, or of a property as the documentation writes it (Beamline is the property, "
+        "beamline and Config.beamline the configuration); empty: all; or # and a number: that change with its lines",
         doc_out="JSON list, newest first, of {number, time, who, what, property, revision, lines, added, removed}; "
         "of one change: {number, time, who, what, property, revision, lines, before}",
     )
@@ -509,8 +517,7 @@ class SciDog(Device):
                 raise UnknownChange(f"the history has no change {wanted}")
             before = self._history.before(change)
             return json.dumps({**_told(change), "lines": change.lines, "before": before.lines if before else None})
-        names = {wanted.lower(), f"{CONFIG_PREFIX}{wanted}".lower(), f"{CONFIG_PREFIX}{self._meant(wanted)}".lower()}
-        changes = [c for c in reversed(self._history.changes) if not wanted or c.property.lower() in names]
+        changes = self._history.of(self._properties_meant(wanted)) if wanted else self._history.changes[::-1]
         return json.dumps([_counted(change, self._history.before(change)) for change in changes[:LISTED]])
 
     @command(dtype_in=int, doc_in="Number of a change, as History has it", doc_out="JSON of that change, as of History")
@@ -593,6 +600,15 @@ class SciDog(Device):
         name = text(given).strip()
         shown = {sendable(known).lower(): known for known in self._shown.settings.configs}
         return shown.get(name.lower(), name)
+
+    def _properties_meant(self, wanted: str) -> list[str]:
+        """The property that a name may be, and the configuration, which is another one; first what it rather means."""
+        prefixed = wanted.lower().startswith(CONFIG_PREFIX.lower())
+        name = wanted[len(CONFIG_PREFIX) :] if prefixed else wanted
+        configs = [CONFIG_PREFIX + name, CONFIG_PREFIX + self._meant(name)]
+        if prefixed:
+            return configs
+        return [wanted, *configs] if wanted in PROPERTIES else [*configs, wanted]
 
     def _save(self, wanted: dict[str, Any], lines: Sequence[str], what: str) -> str:
         name, revision = self._meant(text_in(wanted, "name")), text_in(wanted, "revision")

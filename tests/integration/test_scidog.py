@@ -207,6 +207,14 @@ def test_the_last_good_configuration_is_used_where_the_active_one_is_not_there(
     assert "Bragg angle" in names(scidog)
 
 
+def test_what_is_in_use_in_place_of_a_wrong_name_is_not_deleted(stack: Stack, scidog: tango.DeviceProxy) -> None:
+    edit(stack, ActiveConfig=["saxx"])
+    with pytest.raises(tango.DevFailed) as error:
+        scidog.DeleteConfig(["saxs"])
+    assert refusal(error)[0] == "SciDog_InUse"
+    assert "saxs" in scidog.Configs
+
+
 def test_an_active_configuration_that_records_nothing_is_told(stack: Stack, scidog: tango.DeviceProxy) -> None:
     edit(stack, **{"Config.saxs": ["# not now", ""]})
     scidog.Reload()

@@ -216,6 +216,21 @@ def test_the_history_says_who_when_and_what(stack: Stack, scidog: tango.DevicePr
     assert in_database(stack, "SnapshotTimeout") == ["2"]
 
 
+def test_the_history_of_a_property_is_not_that_of_a_configuration_of_its_name(
+    stack: Stack, scidog: tango.DeviceProxy
+) -> None:
+    edit(stack, **{"Beamline": ["other"], "Config.beamline": [GAP]})
+    for given, meant in (
+        ("beamline", "Config.beamline"),
+        ("BEAMLINE", "Config.beamline"),
+        ("config.beamline", "Config.beamline"),
+        ("Beamline", "Beamline"),
+        ("activeconfig", "ActiveConfig"),
+    ):
+        assert {change["property"] for change in history(scidog, given)} == {meant}
+    assert history(scidog, "Config.Topic") == history(scidog, "nothing") == []
+
+
 def test_the_history_is_there_after_a_restart_and_has_what_happened_meanwhile(
     stack: Stack, scidog: tango.DeviceProxy
 ) -> None:

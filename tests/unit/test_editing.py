@@ -11,6 +11,7 @@ import tango
 from scifish import editing
 from scifish.editing import Editor, revision_of
 from scifish.history import History
+from scifish.settings import settings_from_properties
 
 GOOD = "- {name: Ring current, source: r3-319s2/dia/dcct-01/InstantaneousCurrent}"
 OTHER = "- {name: Shutter, source: b311a/o/shutter-01/State}"
@@ -183,6 +184,21 @@ def test_what_is_in_use_is_not_deleted(db: Database, editor: Editor) -> None:
     with pytest.raises(editing.InUse, match="AlwaysConfigs"):
         editor.delete("Beamline", "astlin")
     assert {"Config.saxs", "Config.beamline"} <= set(db.kept)
+
+
+@pytest.mark.parametrize(("which", "wrong"), [("ActiveConfig", "saxx"), ("AlwaysConfigs", "broken")])
+def test_what_stands_in_for_a_wrong_name_is_in_use_too(db: Database, tmp_path: Path, which: str, wrong: str) -> None:
+    db.kept["Config.waxs"] = [NEW]
+    db.kept[which] = ["waxs"]
+    good = settings_from_properties("a/b/scidog", db.kept)
+    editor = Editor(db, "a/b/scidog", History(tmp_path / "history.jsonl"), lambda: good)
+    db.kept["Config.broken"] = ["- {name: x}"]
+    db.kept[which] = [wrong]  # by jive
+    with pytest.raises(editing.InUse, match=rf"waxs is in use, as {which} \({wrong}\) is wrong: put {which} right"):
+        editor.delete("WAXS", "astlin")
+    db.kept[which] = ["saxs"]
+    editor.delete("waxs", "astlin")
+    assert "Config.waxs" not in db.kept
 
 
 def test_what_is_always_recorded_by_default_is_not_deleted_either(db: Database, editor: Editor) -> None:

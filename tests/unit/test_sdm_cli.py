@@ -50,10 +50,11 @@ def test_show_warns_of_a_token_that_goes_unencrypted(tmp_path: Path) -> None:
 
 
 def test_a_dry_run_makes_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "visitors" / "cosaxs").mkdir(parents=True)
     assert main(["folders", "20250001", "--prefix", str(tmp_path), "--dry-run"]) == 0
     shown = capsys.readouterr().out
     assert f"make     2770 20250001-group {tmp_path}/visitors/cosaxs/20250001/{today()}/raw" in shown
-    assert list(tmp_path.iterdir()) == []
+    assert list((tmp_path / "visitors" / "cosaxs").iterdir()) == []
 
 
 def test_folders_are_made_and_then_are_there(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -135,8 +136,9 @@ def test_the_visit_is_the_offices_of_today(tmp_path: Path, capsys: pytest.Captur
     visit = f"{{name: beamtime, start: {now - timedelta(1)}, end: {now + timedelta(1)}}}"
     file = tmp_path / "proposals.yaml"
     file.write_text(f"proposals: [{{id: 1, title: first, beamline: cosaxs, visits: [{visit}]}}]")
-    assert main(["--office", f"yaml:{file}", "folders", "1", "--dry-run"]) == 0
-    assert "/data/visitors/cosaxs/1/beamtime/raw" in capsys.readouterr().out
+    (tmp_path / "visitors" / "cosaxs").mkdir(parents=True)
+    assert main(["--office", f"yaml:{file}", "folders", "1", "--prefix", str(tmp_path), "--dry-run"]) == 0
+    assert "/visitors/cosaxs/1/beamtime/raw" in capsys.readouterr().out
 
 
 def test_the_layout_is_a_setting(
@@ -157,14 +159,17 @@ def test_the_layout_is_a_setting(
 
 def test_a_dry_run_says_what_would_be_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "visitors" / "cosaxs").mkdir(parents=True)
-    (tmp_path / "visitors" / "cosaxs" / "20250001").symlink_to("/etc")
-    assert main(["folders", "20250001", "--prefix", str(tmp_path), "--dry-run"]) == 0
-    states = [line.split()[0] for line in capsys.readouterr().out.splitlines()]
-    assert states == ["refuse"] * 4  # what is behind the link as well
+    link = tmp_path / "visitors" / "cosaxs" / "20250001"
+    link.symlink_to("/etc")
+    asked = ["folders", "20250001", "--prefix", str(tmp_path)]
+    assert main([*asked, "--dry-run"]) == main(asked) == 1
+    shown = capsys.readouterr()
+    assert [line.split()[0] for line in shown.out.splitlines()] == ["refuse"] * 4  # what is behind the link as well
+    assert f"scizoo-sdm: {link} is no folder, or a link to one" in shown.err
 
 
 def test_a_dry_run_says_that_the_storage_is_not_there(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["folders", "20250001", "--prefix", str(tmp_path), "--dry-run"]) == 0
+    assert main(["folders", "20250001", "--prefix", str(tmp_path), "--dry-run"]) == 1
     assert f"{tmp_path}/visitors does not exist. Is the storage mounted?" in capsys.readouterr().err
 
 
@@ -217,10 +222,13 @@ def test_a_visit_at_another_beamline_is_not_this_ones(tmp_path: Path, capsys: py
         "proposals: [{id: 1, title: first, beamline: cosaxs, also_at: [formax], "
         f"visits: [{{name: there, start: {now}, beamline: formax}}]}}]"
     )
-    assert main(["--office", f"yaml:{file}", "folders", "1", "--dry-run"]) == 0
-    assert f"/data/visitors/cosaxs/1/{today()}/raw" in capsys.readouterr().out
-    assert main(["--office", f"yaml:{file}", "folders", "1", "--beamline", "formax", "--dry-run"]) == 0
-    assert "/data/visitors/formax/1/there/raw" in capsys.readouterr().out
+    for beamline in ("cosaxs", "formax"):
+        (tmp_path / "visitors" / beamline).mkdir(parents=True)
+    asked = ["--office", f"yaml:{file}", "folders", "1", "--prefix", str(tmp_path), "--dry-run"]
+    assert main(asked) == 0
+    assert f"/visitors/cosaxs/1/{today()}/raw" in capsys.readouterr().out
+    assert main([*asked, "--beamline", "formax"]) == 0
+    assert "/visitors/formax/1/there/raw" in capsys.readouterr().out
     assert main(["--office", f"yaml:{file}", "show", "1"]) == 0
     assert f"there ({now}, formax)" in capsys.readouterr().out
 

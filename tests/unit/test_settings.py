@@ -9,6 +9,7 @@ from tango.server import device_property
 
 from scifish import settings as module
 from scifish import source as source_module
+from scifish.cli import main
 from scifish.kafka_config import producer_config, read_config_file
 from scifish.settings import Settings, SettingsError, settings_from_properties
 from scifish.source import FixedSettings, TangoSettings
@@ -40,6 +41,21 @@ def test_without_a_configuration_named_beamline_nothing_is_wrong() -> None:
     assert settings_from_properties("d", some).entries()[1] == []
     named = settings_from_properties("d", {**some, "AlwaysConfigs": ["machine"]})
     assert "AlwaysConfigs: there is no configuration 'machine'" in named.entries()[1][0]
+
+
+def test_a_device_without_any_configuration_is_told_as_it_may_be_no_scidog(
+    source: Any, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("SCIDOG_DEVICE", "a/b/pathfixer")
+    source._db.given = {"Beamline": ["cosaxs"], "Office": ["yaml:/proposals.yaml"]}
+    [problem] = source.now().entries()[1]
+    assert problem.startswith("a/b/pathfixer has no configuration (a property Config.<name>), so no attribute is")
+    assert "SCIDOG_DEVICE" in problem
+    monkeypatch.setattr("scifish.cli.settings_source", lambda: source)
+    monkeypatch.setattr(module, "SYSTEM_SPOOL", Path("/not there"))
+    assert main(["status"]) == 0
+    assert f"settings of a/b/pathfixer: {problem}\n" in capsys.readouterr().out
+    assert Settings().entries() == ([], [])  # a program may want none
 
 
 @pytest.mark.parametrize(

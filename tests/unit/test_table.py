@@ -123,6 +123,20 @@ def test_json_is_yaml_and_written_so_that_the_database_keeps_it() -> None:
     assert lines == ["- {name: 'a \"b\"', source: a/b/c/d}"]
 
 
+@pytest.mark.parametrize("form", ["{}", "[{}]", '{{"saxs": [{}]}}', "- {}"])
+def test_characters_that_json_writes_in_two_halves_are_read(form: str) -> None:
+    fields = {"name": "a 😀", "source": "a/b/c/d", "group": "\\ud83d\\ude00", "map": {"4 𝛌": "😀😀"}}
+    lines = lines_from_text(form.format(json.dumps(fields)))
+    [entry], problems = parse(lines)
+    assert (entry.name, entry.group, entry.map, problems) == ("a 😀", "\\ud83d\\ude00", {"4 𝛌": "😀😀"}, [])
+    assert csv_from_lines(lines).count("😀") == 3
+
+
+def test_half_a_character_is_a_mistake() -> None:
+    entries, problems = parse(lines_from_text('- {"name": "a \\ud83d", "source": "a/b/c/d"}'))
+    assert (entries, len(problems)) == ([], 1)
+
+
 TWO = ["# a remark", "- {name: a, source: a/b/c/a}", "", "- name: b", "  source: a/b/c/b"]
 
 
