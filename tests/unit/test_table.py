@@ -6,6 +6,7 @@ import contextlib
 import csv
 import io
 import json
+import re
 from typing import Any
 
 import pytest
@@ -197,13 +198,14 @@ def test_yaml_that_is_no_configuration_is_told(text: str, says: str) -> None:
 ANY = st.text(st.characters(exclude_categories=["Cs", "Cc"]), max_size=15)
 NAME = ANY.filter(lambda text: bool(text.strip())) | st.sampled_from(["=1", "'=1", "+", "a;b,c\td", '"', "'"])
 KEY = st.booleans() | st.integers() | ANY | st.sampled_from(KEYS)
+VALUE = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | ANY.map(str.strip)
 FIELDS = st.fixed_dictionaries(
     {"name": NAME, "source": st.sampled_from(["a/b/c/d", "tango://host:10000/a/b/c/d"])},
     optional={
         "unit": ANY,
         "group": ANY,
         "record": st.lists(st.sampled_from(RECORD), unique=True, min_size=1),
-        "map": st.dictionaries(KEY, st.none() | st.booleans() | st.integers() | st.floats() | ANY, max_size=3),
+        "map": st.dictionaries(KEY, VALUE, max_size=3),
     },
 ).filter(lambda fields: checked(fields)[0] is not None and not checked(fields)[1])
 
@@ -241,7 +243,10 @@ def test_what_other_programs_write_as_yaml_is_imported(
     whole = {None: entries, "saxs": {"saxs": entries}, "Config": {"Config": {"saxs": entries}}}[name]
     expected = parse([line_of(fields) for fields in entries])
     assert parse(lines_from_text(yaml.safe_dump(whole, allow_unicode=True, **style))) == expected
-    assert parse(lines_from_text(json.dumps(whole, ensure_ascii=False, indent=style["indent"]))) == expected
+    text = json.dumps(whole, ensure_ascii=False, indent=style["indent"])
+    # JSON has no infinity; and what YAML 1.1 takes for a number has a point.
+    if not re.search(r": (-?Infinity|-?\d+e)", text):
+        assert parse(lines_from_text(text)) == expected
 
 
 @given(st.binary(max_size=200) | st.text(max_size=200).map(lambda text: f"name,source\n{text}".encode()))
