@@ -6,6 +6,7 @@ import queue
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 from taurus.external.qt import Qt
@@ -41,7 +42,9 @@ class Calls(Qt.QObject):
         self._waiting: queue.SimpleQueue[Call | None] = queue.SimpleQueue()
         self._latest: dict[str, Call] = {}
         self._speaking = threading.Lock()
-        self._stopped = False
+        self._end = threading.Event()
+        # Also where a panel is taken out of its window, and was never closed. No method of ours: it would be gone.
+        self.destroyed.connect(partial(_end_all, self._speaking, self._end, self._waiting, threads))
         self._threads = threads
         self._answered.connect(self._deliver, Qt.Qt.QueuedConnection)
         for number in range(threads):
@@ -69,13 +72,10 @@ class Calls(Qt.QObject):
 
     def stop(self) -> None:
         """Nothing is delivered any more when this returns. Work that has begun ends by itself, unheard."""
-        with self._speaking:
-            self._stopped = True
-        for _ in range(self._threads):
-            self._waiting.put(None)
+        _end_all(self._speaking, self._end, self._waiting, self._threads)
 
     def _run(self) -> None:
-        while (call := self._waiting.get()) is not None and not self._stopped:
+        while (call := self._waiting.get()) is not None and not self._end.is_set():
             if call.cancelled.is_set():
                 continue
             try:
@@ -83,13 +83,31 @@ class Calls(Qt.QObject):
             except Exception as error:  # noqa: BLE001 - whoever asked must say it
                 answer = (False, error)
             with self._speaking:
-                if not self._stopped:
+                if not self._end.is_set():
                     self._answered.emit(call, answer)
 
     def _deliver(self, call: Call, answer: tuple[bool, Any]) -> None:
         if self._latest.get(call.key) is call:
             del self._latest[call.key]
-        if self._stopped or call.cancelled.is_set():
+        if self._end.is_set() or call.cancelled.is_set():
             return
         good, found = answer
         (call.done if good else call.failed)(found)
+
+
+def end(speaking: threading.Lock, ended: threading.Event, _: object = None) -> None:
+    """Set it when nobody emits. Nobody who asks for it under this lock emits after that."""
+    with speaking:
+        ended.set()
+
+
+def _end_all(
+    speaking: threading.Lock,
+    ended: threading.Event,
+    waiting: queue.SimpleQueue[Call | None],
+    threads: int,
+    _: object = None,
+) -> None:
+    end(speaking, ended)
+    for _thread in range(threads):
+        waiting.put(None)

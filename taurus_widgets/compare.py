@@ -15,6 +15,7 @@ from scifish.message import is_leaf
 from taurus_widgets import columns as cols
 from taurus_widgets.columns import Json, line
 from taurus_widgets.entries import DIGITS, LONGEST, own_entries
+from taurus_widgets.exporting.cells import guarded
 
 MISSING = "\u2013"
 """In place of a value that a dataset does not have."""
@@ -182,16 +183,11 @@ def heading(dataset: Json) -> str:
 def as_text(comparison: Comparison, datasets: Sequence[Json]) -> str:
     """All of it with tabs between the columns, as spreadsheets take it from the clipboard."""
     titles = [heading(dataset).replace("\n", ", ") for dataset in datasets]
-    lines = [["Group", "Name", "Unit", *map(spreadsheet_text, titles)]]
+    lines = [["Group", "Name", "Unit", *map(guarded, titles)]]
     for row in comparison.rows:
-        lines.append([*map(spreadsheet_text, (row.group, row.name, row.unit)), *map(cell_text, row.cells)])
+        lines.append([*map(guarded, (row.group, row.name, row.unit)), *map(cell_text, row.cells)])
     return "\n".join("\t".join(texts) for texts in lines)
 
 
 def cell_text(cell: Cell) -> str:
-    return cell.text if cell.numeric else "" if cell.missing else spreadsheet_text(cell.text)
-
-
-def spreadsheet_text(text: str) -> str:
-    """What people wrote stays a text: a spreadsheet takes `=...` for a formula, and `+`, `-`, `@` as well."""
-    return f"'{text}" if text.startswith(("=", "+", "-", "@")) else text
+    return cell.text if cell.numeric else "" if cell.missing else guarded(cell.text)

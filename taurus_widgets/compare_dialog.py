@@ -11,7 +11,8 @@ from taurus.external.qt import Qt
 from ingest.scicat import SciCat
 from taurus_widgets.calls import Call, Calls
 from taurus_widgets.columns import Json
-from taurus_widgets.compare import Comparison, Row, as_text, cell_text, compare, heading, spreadsheet_text
+from taurus_widgets.compare import Comparison, Row, as_text, cell_text, compare, heading
+from taurus_widgets.exporting.cells import guarded
 from taurus_widgets.feed import problem_text
 from taurus_widgets.model import tooltip
 from taurus_widgets.painting import colours, headerStyle, padding
@@ -323,7 +324,7 @@ class CompareDialog(Qt.QDialog):
         for row in sorted({index.row() for index in chosen}):
             shown = self.model.rows[row]
             cells = [cell_text(shown.cells[column]) if (row, column) in places else "" for column in columns]
-            lines.append("\t".join([spreadsheet_text(shown.label), *cells]))
+            lines.append("\t".join([guarded(shown.label), *cells]))
         if lines:
             Qt.QApplication.clipboard().setText("\n".join(lines))
 

@@ -13,6 +13,7 @@ from functools import partial
 from taurus.external.qt import Qt
 
 from ingest.scicat import Expired, NotAllowed, SciCat, SciCatError
+from taurus_widgets.calls import end
 from taurus_widgets.feed import Feed, problem_text
 from taurus_widgets.pages import PAGE, Pages
 
@@ -71,7 +72,9 @@ class Poller(Qt.QObject):
         self._jobs: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
         self._next = time.monotonic()
         self._speaking = threading.Lock()
-        self._stopped = False
+        self._end = threading.Event()
+        # Also where a panel is taken out of its window, and was never closed. No method of ours: it would be gone.
+        self.destroyed.connect(partial(end, self._speaking, self._end))
         # Not a QThread: destroying one that still waits for an answer ends the whole program.
         self._thread = threading.Thread(target=self._run, name="SciCat", daemon=True)
 
@@ -80,8 +83,7 @@ class Poller(Qt.QObject):
 
     def stop(self) -> None:
         """Nothing is emitted any more when this returns."""
-        with self._speaking:
-            self._stopped = True
+        end(self._speaking, self._end)
         self._jobs.put(None)
         self._thread.join(JOIN_TIMEOUT)
 
@@ -107,7 +109,7 @@ class Poller(Qt.QObject):
     # ---------------------------------------------------------------- in the thread
 
     def _run(self) -> None:
-        while not self._stopped:
+        while not self._end.is_set():
             try:
                 job = self._jobs.get(timeout=max(0.0, self._next - time.monotonic()))
             except queue.Empty:
@@ -180,5 +182,5 @@ class Poller(Qt.QObject):
 
     def _emit(self, signal: str, *what: object) -> None:
         with self._speaking:
-            if not self._stopped:  # once it is, Qt may have deleted this object, and with it its signals
+            if not self._end.is_set():  # once it is, Qt may have deleted this object, and with it its signals
                 getattr(self, signal).emit(*what)

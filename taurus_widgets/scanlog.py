@@ -183,11 +183,14 @@ class ScanLog(TaurusWidget):
         self.table.unseenChanged.connect(self.statusBar.showUnseen)
         self.scans.newsChanged.connect(self.statusBar.showUnseen)
         self.scans.dataChanged.connect(self._read)
+        self.scans.modelReset.connect(self._selected)  # nothing is selected then, and Qt does not tell
         self.loader.counted.connect(self._showRows)
         self.loader.pin(self._isSelected)
         self.statusBar.goToNewest.connect(self.goToNewest)
         self.details.closed.connect(self.table.clearSelection)
-        Qt.QShortcut(Qt.QKeySequence(Qt.Qt.Key_Escape), self, self.table.goToNewest)
+        # Only in here: in a TaurusGUI the window has other panels, which may use the same key.
+        escape = Qt.QShortcut(Qt.QKeySequence(Qt.Qt.Key_Escape), self, self.table.goToNewest)
+        escape.setContext(Qt.Qt.WidgetWithChildrenShortcut)
         self._clock = Qt.QTimer(self)
         self._clock.timeout.connect(self._tick)
         # The menu of a row is made of the table's actions.
@@ -271,15 +274,16 @@ class ScanLog(TaurusWidget):
         """All datasets of the query (or of these ranges of rows) in their order, page by page. For another thread.
 
         What it asks for (these fields, else those of the columns) is settled when it is called, in the window's thread.
-        What has come in since the table was sorted is not among them. Raises SciCatError while it is gone through.
+        What has come in since the table was sorted is not among them; what the catalogue does not have yet is, with
+        what is known of it. Raises SciCatError while it is gone through.
         """
         shown = self.loader.pages
         if shown is None:
             return iter(())
         above, bound = self.scans.above, self.scans.bound
         ranges = list(rows) or [range(self.scans.rowCount())]
-        pids = {row: dataset["pid"] for row in range(above) if (dataset := self.scans.dataset(row)) is not None}
-        return _all(shown, ranges, above, pids, bound, tuple(fields) or shown.fields)
+        news = {row: dataset for row in range(above) if (dataset := self.scans.dataset(row)) is not None}
+        return _all(shown, ranges, above, news, bound, tuple(fields) or shown.fields)
 
     def selectedRanges(self) -> list[range]:
         """The rows that are selected, from the top down."""
@@ -430,12 +434,15 @@ def _all(
     pages: Pages,
     ranges: list[range],
     above: int,
-    pids: dict[int, str],
+    news: dict[int, cols.Json],
     bound: cols.Json | None,
     fields: tuple[str, ...],
 ) -> Iterator[list[cols.Json]]:
     for rows in ranges:
-        named = [pids[row] for row in rows if row in pids] if rows.start < above else []
-        if named and (found := pages.named(named, fields)):
-            yield found
+        here = [news[row] for row in rows if row in news] if rows.start < above else []
+        if here:
+            found = {dataset["pid"]: dataset for dataset in pages.named([row["pid"] for row in here], fields)}
+            expected = {row["pid"]: row for row in here if row.get(cols.PROVISIONAL)}
+            both = expected | found
+            yield [both[row["pid"]] for row in here if row["pid"] in both]
         yield from pages.all(max(rows.start - above, 0), rows.stop - above, bound, fields)

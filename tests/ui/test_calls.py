@@ -7,6 +7,7 @@ import time
 
 import pytest
 from pytestqt.qtbot import QtBot
+from taurus.external.qt import Qt
 
 from taurus_widgets.calls import Calls
 
@@ -64,3 +65,19 @@ def test_a_call_that_is_useless_is_not_answered(qtbot: QtBot, how: str) -> None:
     qtbot.wait(50)
     assert heard == []
     calls.stop()
+
+
+def test_one_that_is_deleted_and_was_never_stopped_says_nothing_more_and_ends(qtbot: QtBot) -> None:
+    before = set(threading.enumerate())
+    owner = Qt.QObject()
+    calls = Calls(owner, threads=2)
+    threads = set(threading.enumerate()) - before
+    heard: list[object] = []
+    began, may_end = threading.Event(), threading.Event()
+    calls.run(lambda: began.set() or may_end.wait(10), heard.append, heard.append)  # type: ignore[func-returns-value]
+    assert began.wait(10)
+    with qtbot.waitSignal(owner.destroyed):
+        owner.deleteLater()
+    may_end.set()
+    qtbot.waitUntil(lambda: not any(thread.is_alive() for thread in threads), timeout=5000)
+    assert heard == []

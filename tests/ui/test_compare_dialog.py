@@ -173,3 +173,19 @@ def test_with_a_catalogue_that_hangs_it_can_be_closed_at_once(
         assert not dialog.isVisible()
         assert time.monotonic() - began < 1
         qtbot.wait(2500)  # the answers come, and nobody is there for them
+
+
+def test_a_scan_that_the_catalogue_does_not_have_yet_is_said(
+    qtbot: QtBot, scanLog: ScanLog, scicat: SciCat, proposal: str, shown: Shown
+) -> None:
+    for number in (1, 2):
+        scicat.create_dataset(made(number, proposal, number))
+    scanLog.setCatalogue(scicat, proposal)
+    shown(2)
+    scanLog.scans.expect({**scan(3, time.time(), proposal=proposal, status="running"), "provisional": True})
+    scanLog.table.selectAll()
+    action(scanLog).trigger()
+    (dialog,) = scanLog.findChildren(CompareDialog)
+    qtbot.waitUntil(lambda: dialog.table.isVisible(), timeout=10_000)
+    assert dialog.model.columnCount() == 2
+    assert "1 of 3 datasets cannot be read: it is not in the catalogue" in dialog.state.label.text()

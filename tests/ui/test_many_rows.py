@@ -446,6 +446,14 @@ class TestAll:
         waitForRows(qtbot, log)
         assert [row["runNumber"] for row in rows[3:]] == [cell(log, row, RUNNUMBER) for row in (700, 701)]
 
+    def test_what_the_catalogue_does_not_have_yet_is_among_them(self, qtbot: QtBot, log: ScanLog) -> None:
+        waitForRows(qtbot, log)
+        expected = scan(1, END + 10**6, proposal="20300001", status="running")
+        log.scans.expect({**expected, "provisional": True})
+        rows = [row for page in log.allRows([range(3)]) for row in page]
+        assert [row["runNumber"] for row in rows] == [cell(log, row, RUNNUMBER) for row in range(3)]
+        assert rows[0]["pid"] == expected["pid"]
+
 
 class TestTrouble:
     def test_a_catalogue_that_hangs_does_not_hold_up_the_window(

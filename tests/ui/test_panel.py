@@ -7,11 +7,13 @@ import os
 import subprocess
 import sys
 import textwrap
+import threading
 import time
 from pathlib import Path
 
 import pytest
 from pytestqt.qtbot import QtBot
+from taurus.external.qt import Qt
 
 from ingest.scicat import SciCat
 from taurus_widgets.panel import ScanLogPanel
@@ -126,3 +128,20 @@ def test_in_qt_designer_it_asks_nobody(qtbot: QtBot, account: dict[str, str], mo
     qtbot.addWidget(panel)
     assert panel.scicat is None
     assert panel.getQtDesignerPluginInfo()["module"] == "taurus_widgets.panel"
+
+
+def test_one_that_is_taken_out_of_its_window_reads_no_more(
+    qtbot: QtBot, account: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in account.items():
+        monkeypatch.setenv(name, value)
+    before = set(threading.enumerate())
+    dock = Qt.QDockWidget()
+    dock.setWidget(ScanLogPanel())
+    dock.show()
+    dock.setAttribute(Qt.Qt.WA_DeleteOnClose)  # as TaurusGui.removePanel does
+    began = set(threading.enumerate()) - before
+    assert "SciCat" in {thread.name for thread in began}
+    with qtbot.waitSignal(dock.destroyed):
+        dock.close()
+    qtbot.waitUntil(lambda: not any(thread.is_alive() for thread in began), timeout=10_000)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import socket
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -217,6 +218,36 @@ class TestDetails:
         qtbot.waitUntil(lambda: "Dataset/Comment" in leaves(scanLog.details.tree), timeout=10_000)
         qtbot.keyClick(scanLog, Qt.Qt.Key_Escape)
         assert not scanLog.details.isVisible()
+
+    def test_they_close_when_a_sort_takes_the_selection_away(
+        self, qtbot: QtBot, scanLog: ScanLog, tree: dict[str, Qt.QTreeWidgetItem]
+    ) -> None:
+        with qtbot.waitSignal(scanLog.scans.modelReset, timeout=10_000):
+            scanLog.setQuery(replace(scanLog.query, order="runNumber", descending=False))
+        assert not scanLog.table.selectionModel().hasSelection()
+        assert not scanLog.details.isVisible()
+
+    def test_escape_in_another_panel_leaves_them_open(
+        self, qtbot: QtBot, scanLog: ScanLog, tree: dict[str, Qt.QTreeWidgetItem]
+    ) -> None:
+        window = Qt.QMainWindow()
+        qtbot.addWidget(window)
+        other = Qt.QLineEdit()
+        dock = Qt.QDockWidget()
+        dock.setWidget(scanLog)
+        window.addDockWidget(Qt.Qt.LeftDockWidgetArea, dock)
+        window.setCentralWidget(other)
+        with qtbot.waitActive(window):
+            window.show()
+            window.activateWindow()
+        other.setFocus()
+        qtbot.keyClick(other, Qt.Qt.Key_Escape)
+        assert scanLog.details.isVisible()
+        scanLog.table.setFocus()
+        qtbot.keyClick(scanLog.table, Qt.Qt.Key_Escape)
+        assert not scanLog.details.isVisible()
+        dock.setWidget(None)
+        scanLog.setParent(None)
 
 
 class TestText:

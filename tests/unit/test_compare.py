@@ -100,7 +100,7 @@ def test_any_json_can_be_compared(metadata: list[object]) -> None:
     assert compare([datasets[0]] * 3).rows == ()
 
 
-@pytest.mark.parametrize("text", ["=1+1", "+1", "-cmd", "@SUM(A1)"])
+@pytest.mark.parametrize("text", ["=1+1", "+1 kV", "-cmd", "@SUM(A1)", "\uff1d1+1"])
 def test_what_is_copied_is_no_formula(text: str) -> None:
     datasets: list[Json] = [{"pid": "1", "comment": text}, {"pid": "2", "scientificMetadata": {"n": leaf(-3)}}]
     copied = as_text(compare(datasets), datasets).split("\n")
