@@ -202,8 +202,8 @@ def test_2000_attributes_on_200_devices(stack: Stack, reader: Reader) -> None:
     assert len(sources) == 2000
     for _ in range(2):  # the first time connects, and asks for units
         start = time.monotonic()
-        readings = reader.read(sources, 3.0)
-        assert time.monotonic() - start < 3.0
+        readings = reader.read(sources, 10.0)
+        assert time.monotonic() - start < 10.0
         assert not [reading.error for reading in readings.values() if reading.error]
         assert len(readings) == 2000
     box = tango.DeviceProxy(stack.name("test/many/199")).black_box(50)
