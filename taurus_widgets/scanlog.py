@@ -212,9 +212,9 @@ class ScanLog(TaurusWidget):
     def setCatalogue(self, scicat: SciCat, proposal: str = "") -> None:
         """Show the datasets of this catalogue, or of one proposal in it, from now on."""
         self.stop()
+        self.table.goToNewest()  # ends an editor: what has been written there is of the account before
         self.scicat = scicat
         self.catalogueChanged.emit()
-        self.table.clearSelection()
         self.scans.clear()
         self._changed = None
         self._showRows()

@@ -196,6 +196,19 @@ class TestExpired:
         qtbot.waitUntil(lambda: there(scicat, logged["pid"])["comment"] == "by the ingestor", timeout=WAIT)
         assert there(scicat, logged["pid"])["updatedBy"] == INGESTOR.username
 
+    def test_what_is_being_written_at_a_logout_is_of_who_was_logged_in(
+        self, qtbot: QtBot, scanLog: ScanLog, scicat: SciCat, logged: Json, shown: Shown
+    ) -> None:
+        scanLog.table.setCurrentIndex(scanLog.scans.index(0, 0))
+        scanLog.table.setFocus()
+        qtbot.keyClick(scanLog.table, Qt.Qt.Key_F2)
+        qtbot.keyClicks(Qt.QApplication.focusWidget(), ", half a sentence")
+        login(scanLog).leave.trigger()
+        qtbot.waitUntil(lambda: bool(editing(scanLog).edits.entries), timeout=WAIT)
+        (entry,) = editing(scanLog).edits.entries
+        assert entry.edit.username == INGESTOR.username
+        assert entry.edit.value.endswith(", half a sentence")
+
     def test_it_is_noticed_without_an_edit(
         self, qtbot: QtBot, scanLog: ScanLog, catalogue: Catalogue, logged: Json
     ) -> None:
