@@ -329,7 +329,8 @@ def test_wrong_properties_are_told_in_the_status(stack: Stack, pathfixer: tango.
         ({"Doors": ["nobody"]}, DevState.ALARM, "Doors, line 1: the Tango database has no device nobody, so"),
     ):
         configure(stack, **wrong)
-        assert eventually(lambda says=says: says in pathfixer.status())
+        told = eventually(lambda says=says: says in pathfixer.status(), 30.0)  # what did not answer is asked each 10 s
+        assert told, (wrong, pathfixer.status())
         assert (pathfixer.state(), pathfixer.Proposal) == (state, "20250001")
         if state == DevState.FAULT:
             assert "Put it right in the Tango database (in jive), then run Init" in pathfixer.status()
