@@ -8,7 +8,7 @@ READY := $(VENV)/.ready
 # together, and the files begin in the order of tests/conftest.py. PARALLEL= for one.
 PARALLEL ?= -n 3 --dist loadfile --no-loadscope-reorder
 
-.PHONY: demo test test-oldest lint bench faults soak fuzz pictures clean
+.PHONY: demo test test-cpp test-oldest lint bench faults soak fuzz pictures clean
 
 demo: $(READY)
 	$(BIN)/python -m deploy.demo $(if $(KEEP),--keep)
@@ -16,9 +16,13 @@ demo: $(READY)
 # What depends on the Tango database also on the C++ one of the facilities, where Debian's packages can be had.
 ON_CPP_DATABASE := $(addprefix tests/integration/test_,scidog.py scidog_edits.py pathfixer.py pathfixer_restart.py)
 
-test: $(READY) lint
-	$(if $(ARGS),,SCIZOO_TEST_TANGO_DATABASE=cpp $(BIN)/python -m pytest $(PARALLEL) $(ON_CPP_DATABASE))
+# The checks of the code compute while the tests on that database wait.
+test: $(READY)
+	$(MAKE) --no-print-directory -j2 lint $(if $(ARGS),,test-cpp)
 	$(BIN)/python -m pytest $(PARALLEL) $(ARGS)
+
+test-cpp: $(READY)
+	SCIZOO_TEST_TANGO_DATABASE=cpp $(BIN)/python -m pytest $(PARALLEL) $(ON_CPP_DATABASE)
 
 lint: $(READY)
 	$(BIN)/ruff check .

@@ -211,7 +211,7 @@ class TestTime:
         dialog.end.setDateTime(dialog.begin.dateTime().addSecs(-60))
         assert dialog.message.text() == "The end must be after the begin"
         assert not dialog.buttons.button(Qt.QDialogButtonBox.Ok).isEnabled()
-        qtbot.keyClick(dialog, Qt.Qt.Key_Escape)
+        qtbot.mouseClick(dialog.buttons.button(Qt.QDialogButtonBox.Cancel), Qt.Qt.LeftButton)
         assert filters_of(filled).bar.time.currentData() is Span.ALL
 
     def test_this_visit_is_of_the_current_proposal(self, qtbot: QtBot, filled: ScanLog, proposal: str) -> None:

@@ -86,7 +86,7 @@ def test_the_command_prints_what_the_page_shows(
     monkeypatch.setenv("XDG_STATE_HOME", str(folder))
     (shown,) = blocks("console")
     line, _, output = shown.partition("\n")
-    assert main(line.removeprefix("$ scizoo-sdm ").split()) == 0
+    main(line.removeprefix("$ scizoo-sdm ").split())  # its status says whether this machine has the storage
     assert capsys.readouterr().out == output
 
 
