@@ -13,15 +13,13 @@ from pathlib import Path
 
 os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")  # before Qt is loaded
 
-from taurus.qt.qtgui.panel import TaurusDevicePanel
-
 from ingest.http import Server
 from ingest.progress import Progress
 from ingest.settings import Http
 from ingest.state import State
-from taurus_widgets.application import makeApplication
 from tests.kafka import free_ports
 from tests.tango_system import control_system
+from tests.ui.panel_picture import drawPanel
 
 DEVICE = "b311a-e/ctl/scicow-01"
 
@@ -36,7 +34,6 @@ class Consumer:
 
 
 def main(file: Path) -> None:
-    app = makeApplication(dark=False)
     progress = Progress(held="SciCat does not answer")
     progress.count("scifish-cosaxs", "ingested", 2118)
     progress.count("scifish-cosaxs", "retried", 12)
@@ -44,18 +41,7 @@ def main(file: Path) -> None:
     with tempfile.TemporaryDirectory() as folder, control_system(Path(folder)) as stack, server:
         command = [sys.executable, "-m", "tango_servers.SciCow"]
         stack.start_server("SciCow/demo", {DEVICE: ("SciCow", {"Urls": [server.url]})}, command)
-        panel = TaurusDevicePanel()
-        panel.setModel(DEVICE)
-        panel.resize(900, 640)
-        panel.show()
-        end = time.monotonic() + 3.0  # for what Taurus reads in the background
-        while time.monotonic() < end:
-            app.processEvents()
-            time.sleep(0.01)
-        file.parent.mkdir(parents=True, exist_ok=True)
-        panel.grab().save(str(file))
-        panel.setModel(None)
-        panel.close()
+        drawPanel(DEVICE, file)
 
 
 if __name__ == "__main__":

@@ -8,18 +8,16 @@ from __future__ import annotations
 import os
 import sys
 import tempfile
-import time
 from pathlib import Path
 
 os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")  # before Qt is loaded
 
 import tango
-from taurus.qt.qtgui.panel import TaurusDevicePanel
 
 from deploy.demo.beamline import CONFIGURATIONS
 from deploy.demo.stack import SCIDOG
-from taurus_widgets.application import makeApplication
 from tests.tango_system import control_system
+from tests.ui.panel_picture import drawPanel
 
 MISTAKES = (
     "- {name: Cryostream, source: b311a-e/dia/cryo-01, unit: K, group: Sample environment}",
@@ -28,25 +26,13 @@ MISTAKES = (
 
 
 def main(file: Path) -> None:
-    app = makeApplication(dark=False)
     with tempfile.TemporaryDirectory() as folder, control_system(Path(folder)) as stack:
         stack.start_beamline()
         stack.start_pathfixer()
         stack.start_scidog("kafka.example.org:9092")
         stack.db.put_device_property(SCIDOG, {"Config.saxs": [*CONFIGURATIONS["saxs"], *MISTAKES]})
         tango.DeviceProxy(SCIDOG).Reload()
-        panel = TaurusDevicePanel()
-        panel.setModel(SCIDOG)
-        panel.resize(900, 640)
-        panel.show()
-        end = time.monotonic() + 3.0  # for what Taurus reads in the background
-        while time.monotonic() < end:
-            app.processEvents()
-            time.sleep(0.01)
-        file.parent.mkdir(parents=True, exist_ok=True)
-        panel.grab().save(str(file))
-        panel.setModel(None)
-        panel.close()
+        drawPanel(SCIDOG, file)
 
 
 if __name__ == "__main__":
