@@ -315,9 +315,8 @@ class Auditor:
         """With a token that counts: with an expired one, only what is public would be in the answer."""
         for _ in range(3):
             found = self._patiently(call)
-            if self._patiently(self._client.alive):
+            if not self._patiently(self._client.revived):
                 return found
-            self._client.login()
         raise SciCatError("reading from SciCat", 403, "its tokens expire at once")
 
     def _patiently(self, call: Callable[[], T]) -> T:

@@ -174,12 +174,12 @@ class FakeSciCat:
         self.left -= 1
         return self.left > 0
 
-    def login(self):
+    def revived(self):
+        if self.left > 0:
+            return False
         self.left = self.calls
         self.logins += 1
-
-    def alive(self):
-        return self.left > 0
+        return True
 
     def datasets(self, where, fields, order, limit, skip=0):
         if self.down:
