@@ -14,7 +14,8 @@ demo: $(READY)
 	$(BIN)/python -m deploy.demo $(if $(KEEP),--keep)
 
 # What depends on the Tango database also on the C++ one of the facilities, where Debian's packages can be had.
-ON_CPP_DATABASE := $(addprefix tests/integration/test_,scidog.py scidog_edits.py pathfixer.py pathfixer_restart.py)
+ON_CPP_DATABASE := $(addprefix tests/integration/test_,scidog.py scidog_edits.py scidog_live.py scidog_macros.py \
+	pathfixer.py pathfixer_restart.py)
 
 # The checks of the code compute while the tests on that database wait.
 test: $(READY)
