@@ -49,7 +49,7 @@ class System:
 
     def start_scan(self, *words: str) -> None:
         self.door.start(*(words or SCAN))
-        assert eventually(lambda: "\tascan" in self.door.proxy.status(), 30), self.door.proxy.status()
+        assert eventually(lambda: "\tascan" in self.door.proxy.status(), 30), "\n".join(self.said[-20:])
 
     def end_scan(self) -> None:
         if self.door.proxy.state() == DevState.STANDBY:
