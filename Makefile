@@ -8,22 +8,17 @@ READY := $(VENV)/.ready
 # together, and the files begin in the order of tests/conftest.py. PARALLEL= for one.
 PARALLEL ?= -n 3 --dist loadfile --no-loadscope-reorder
 
-.PHONY: demo test test-cpp test-oldest lint bench faults soak fuzz pictures clean
+.PHONY: demo test pytest test-oldest lint bench faults soak fuzz pictures clean
 
 demo: $(READY)
 	$(BIN)/python -m deploy.demo $(if $(KEEP),--keep)
 
-# What depends on the Tango database also on the C++ one of the facilities, where Debian's packages can be had.
-ON_CPP_DATABASE := $(addprefix tests/integration/test_,scidog.py scidog_edits.py scidog_live.py scidog_macros.py \
-	pathfixer.py pathfixer_restart.py)
-
-# The checks of the code compute while the tests on that database wait.
+# The checks of the code compute while the first tests wait.
 test: $(READY)
-	$(MAKE) --no-print-directory -j2 lint $(if $(ARGS),,test-cpp)
-	$(BIN)/python -m pytest $(PARALLEL) $(ARGS)
+	$(MAKE) --no-print-directory -j2 $(if $(ARGS),,lint) pytest
 
-test-cpp: $(READY)
-	SCIZOO_TEST_TANGO_DATABASE=cpp $(BIN)/python -m pytest $(PARALLEL) $(ON_CPP_DATABASE)
+pytest: $(READY)
+	$(BIN)/python -m pytest $(PARALLEL) $(ARGS)
 
 lint: $(READY)
 	$(BIN)/ruff check .
@@ -38,8 +33,9 @@ bench: $(READY)
 faults: $(READY)
 	$(BIN)/python -m tests.faults $(ARGS)
 
-# SciCow with 20,000 messages while everything goes wrong, then the same as `faults` for two hours.
+# The tests that wait long; SciCow with 20,000 messages while everything goes wrong; the same as `faults` for two hours.
 soak: $(READY)
+	$(BIN)/python -m pytest $(PARALLEL) -m long
 	$(BIN)/python -m tests.soak $(SOAK)
 	$(BIN)/python -m tests.faults --minutes 120 $(ARGS)
 

@@ -17,20 +17,27 @@ from tests import ran_on
 from tests.cpp_database import CppStack, cpp_programs, versions, why_not
 
 CHOICE = "SCIZOO_TEST_TANGO_DATABASE"
-"""Environment variable: `cpp` for the C++ database on MariaDB, else pytango-db."""
+"""Environment variable: `cpp` for the C++ database on MariaDB, or `pytango-db`, in all tests that can have both."""
+
+FACILITY = "as at facilities"
+"""The C++ database where it can be had, else pytango-db."""
 
 
 @contextmanager
 def control_system(folder: Path, database: str | None = None) -> Iterator[Stack]:
-    """A stack with a running database: this one (`cpp`, `pytango-db`), or the one that `CHOICE` says."""
+    """A stack with a running database: `cpp`, or the one that `CHOICE` says, else FACILITY or pytango-db."""
     with pytest.MonkeyPatch.context() as patch, Processes(folder / "logs") as processes:
         patch.setenv("TANGO_HOST", os.environ.get("TANGO_HOST", ""))  # put back afterwards
-        stack = _stack(folder, processes, database or os.environ.get(CHOICE) or "pytango-db")
+        if database != "cpp":
+            database = os.environ.get(CHOICE) or database or "pytango-db"
+        stack = _stack(folder, processes, database)
         stack.start_database()
         yield stack
 
 
 def _stack(folder: Path, processes: Processes, database: str) -> Stack:
+    if database == FACILITY:
+        database = "pytango-db" if why_not() else "cpp"
     if database == "pytango-db":
         ran_on.servers.add("Tango database: pytango-db")
         return Stack(folder, processes)

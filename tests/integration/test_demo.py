@@ -101,7 +101,9 @@ def test_the_demo_on_a_kafka_and_a_scicat_of_others(tmp_path: Path, kafka: Kafka
     assert INGESTOR.password not in done.stdout
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
+@pytest.mark.parametrize(
+    "number", [pytest.param(signal.SIGINT, marks=pytest.mark.long), signal.SIGTERM, signal.SIGKILL]
+)
 def test_nothing_is_left_when_the_demo_is_stopped_in_the_middle(tmp_path: Path, number: signal.Signals) -> None:
     log = tmp_path / "out.txt"
     with log.open("w") as out:

@@ -20,14 +20,14 @@ from scifish.tangodb import raw
 from sdm.layout import today
 from tango_servers.handover import Consumer, parse_consumers
 from tests.integration.pathfixer import configure, proxy_of, restart
-from tests.tango_system import Events, control_system, eventually, refusal
+from tests.tango_system import FACILITY, Events, control_system, eventually, refusal
 
 DETECTOR = "b311a-e/ctl/sdm-99"  # another PathFixer: it has texts that can be written
 
 
 @pytest.fixture(scope="module")
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
-    with control_system(tmp_path_factory.mktemp("pathfixer")) as system:
+    with control_system(tmp_path_factory.mktemp("pathfixer"), FACILITY) as system:
         system.start_pathfixer()
         yield system
 

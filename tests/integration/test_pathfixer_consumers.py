@@ -96,6 +96,7 @@ def test_one_that_refuses_is_named_with_its_reason_and_tried_again(
     assert not pathfixer.BadDevices
 
 
+@pytest.mark.long
 def test_one_that_hangs_delays_nobody(stack: Stack, pathfixer: tango.DeviceProxy, detectors: Detectors) -> None:
     good = detectors.start(GOOD)
     other = detectors.start(OTHER)

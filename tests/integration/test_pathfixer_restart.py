@@ -16,12 +16,12 @@ import deploy.demo
 from deploy.demo.stack import PATHFIXER, Stack
 from sdm.layout import today
 from tests.integration.pathfixer import configure, proxy_of
-from tests.tango_system import Events, control_system, eventually, refusal
+from tests.tango_system import FACILITY, Events, control_system, eventually, refusal
 
 
 @pytest.fixture(scope="module")
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
-    with control_system(tmp_path_factory.mktemp("restart")) as system:
+    with control_system(tmp_path_factory.mktemp("restart"), FACILITY) as system:
         system.start_pathfixer()
         yield system
 

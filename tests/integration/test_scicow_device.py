@@ -238,6 +238,7 @@ def test_what_is_wrong_in_the_properties_is_said(stack: Stack, replicas: list[Re
     assert cow.Ingested == 10
 
 
+@pytest.mark.long
 def test_a_topic_that_nobody_reads_is_said_after_a_while(stack: Stack, replicas: list[Replica]) -> None:
     cow = with_properties(stack, Urls=[replicas[0].url], Beamline=["cosax"])
     assert is_in(cow, DevState.ON)

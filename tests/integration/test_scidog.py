@@ -13,7 +13,7 @@ import tango
 
 from deploy.demo.beamline import CONFIGURATIONS
 from deploy.demo.stack import PATHFIXER, SCIDOG, Stack
-from tests.tango_system import Events, control_system, eventually, refusal
+from tests.tango_system import FACILITY, Events, control_system, eventually, refusal
 from tests.ui import scidog_properties
 
 REPORT = {"uuid": "u", "name": "ascan", "time": "2026-01-01T00:00:00.000Z", "program": "p", "host": "h"}
@@ -22,7 +22,7 @@ REPORT |= {"values": 1, "failedCount": 0, "failed": []}
 
 @pytest.fixture(scope="module")
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
-    with control_system(tmp_path_factory.mktemp("scidog")) as system:
+    with control_system(tmp_path_factory.mktemp("scidog"), FACILITY) as system:
         system.add_device("PathFixer/demo", "PathFixer", PATHFIXER)
         system.start_scidog("127.0.0.1:9092")
         yield system

@@ -20,7 +20,7 @@ import tango
 from deploy.demo.stack import PATHFIXER, SCIDOG, Stack
 from scifish.config import line_of
 from tango_servers.SciDog import DATABASE
-from tests.tango_system import Events, control_system, eventually, refusal
+from tests.tango_system import FACILITY, Events, control_system, eventually, refusal
 
 RING = "- {name: Ring current, source: r3-319s2/dia/dcct-01/InstantaneousCurrent, unit: mA, group: Machine}"
 GAP = "- {name: Gap, source: r3-311l/opt/ivu/gap, unit: µm}"
@@ -29,7 +29,7 @@ SPECIAL = ["# µ Å ° å, 波長 λ 😀", "- {name: 波長 λ, source: a/b/c/d
 
 @pytest.fixture(scope="module")
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
-    with control_system(tmp_path_factory.mktemp("scidog")) as system:
+    with control_system(tmp_path_factory.mktemp("scidog"), FACILITY) as system:
         system.add_device("PathFixer/demo", "PathFixer", PATHFIXER)
         system.start_scidog("127.0.0.1:9092")
         yield system

@@ -24,7 +24,7 @@ from scifish.settings import Settings
 from scifish.source import FixedSettings
 from scifish.station import Station
 from tests.kinds import PLAIN
-from tests.tango_system import Events, control_system, eventually, refusal
+from tests.tango_system import FACILITY, Events, control_system, eventually, refusal
 
 KINDS = "test/kinds/1"
 CALLS = ("Validate", "Preview", "BrowseAttributes", "all at once")
@@ -38,7 +38,7 @@ COMMAND = [sys.executable, "-m", "tests.kinds"]
 
 @pytest.fixture(scope="module")
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
-    with control_system(tmp_path_factory.mktemp("scidog")) as system:
+    with control_system(tmp_path_factory.mktemp("scidog"), FACILITY) as system:
         system.add_device("PathFixer/demo", "PathFixer", PATHFIXER)
         system.add_device("Kinds/dead", "Kinds", DEAD)
         devices = {KINDS: ("Kinds", {}), **{name: ("Plain", {}) for name in MANY}}

@@ -13,7 +13,7 @@ import tango
 from deploy.demo.beamline import CONFIGURATIONS, DEAD_DEVICE, FAILING_ATTRIBUTE
 from deploy.demo.door import Door, MacroFailed
 from deploy.demo.stack import DOOR, MACROSERVER, SCIDOG, Stack
-from tests.tango_system import control_system, eventually
+from tests.tango_system import FACILITY, control_system, eventually
 
 pytestmark = pytest.mark.timeout(180)
 
@@ -22,7 +22,7 @@ Spock = Callable[..., str]
 
 @pytest.fixture(scope="module")
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
-    with control_system(tmp_path_factory.mktemp("macros")) as system:
+    with control_system(tmp_path_factory.mktemp("macros"), FACILITY) as system:
         system.start_beamline()
         system.start_pathfixer()
         system.start_scidog("127.0.0.1:9092")
