@@ -8,7 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from threading import Thread
@@ -24,7 +24,7 @@ from deploy.demo.processes import Process, Processes
 from ingest.broker import Broker
 from ingest.settings import load
 from scifish.message import encode
-from tests.catalogue import INGESTOR, start_catalogue
+from tests.catalogue import KINDS, Account, given_catalogue, start_catalogue
 from tests.kafka import Kafka, free_ports, message, send
 
 SCICOW = str(Path(sys.executable).with_name("scicow"))
@@ -38,8 +38,8 @@ class Site:
     folder: Path
     processes: Processes
     kafka: Kafka
-    scicat: str = ""
-    password: str = INGESTOR.password
+    scicat: str
+    account: Account
     run: str = field(default_factory=lambda: uuid4().hex[:8])
     port: int = field(default_factory=lambda: free_ports(1)[0])
 
@@ -57,14 +57,14 @@ class Site:
 
     @property
     def env(self) -> dict[str, str]:
-        return {**os.environ, "SCIZOO_SCICAT_PASSWORD": self.password}
+        return {**os.environ, "SCIZOO_SCICAT_PASSWORD": self.account.password}
 
     def config(self, kafka: dict[str, Any] | None = None, **changes: Any) -> str:
         librdkafka = {"bootstrap_servers": self.kafka.bootstrap, "group_id": f"scicow-{self.run}"}
         settings = {
             "kafka": {**librdkafka, "topics": f"^scifish-{self.run}.*", **(kafka or {})},
             "dead_letter_topic": self.dead_letter_topic,
-            "scicat": {"url": self.scicat, "username": INGESTOR.username, "password": "${SCIZOO_SCICAT_PASSWORD}"},
+            "scicat": {"url": self.scicat, "username": self.account.username, "password": "${SCIZOO_SCICAT_PASSWORD}"},
             "contact": {"owner": "D", "contact_email": "data@example.org", "principal_investigator": "D"},
             "http": {"port": self.port},
             **changes,
@@ -97,11 +97,12 @@ class Site:
         return {(each.name, each.labels.get("topic", "")): each.value for one in families for each in one.samples}
 
 
-@pytest.fixture
-def site(tmp_path: Path, kafka: Kafka) -> Iterator[Site]:
+@pytest.fixture(params=KINDS)
+def site(request: pytest.FixtureRequest, tmp_path: Path, kafka: Kafka) -> Iterator[Site]:
     with Processes(tmp_path / "logs") as processes:
-        catalogue = start_catalogue(processes, tmp_path / "scicat")
-        yield Site(tmp_path, processes, kafka, catalogue.url)
+        given = request.param == "given"
+        catalogue = given_catalogue() if given else start_catalogue(processes, tmp_path / "scicat")
+        yield Site(tmp_path, processes, kafka, catalogue.url, catalogue.ingestor)
 
 
 def eventually(true: Callable[[], object], timeout: float = 45.0) -> None:
@@ -275,7 +276,7 @@ def test_a_mistake_in_the_settings_is_exit_status_2(site: Site) -> None:
 def test_no_secret_is_seen_anywhere(site: Site) -> None:
     """With servers that repeat in their errors what they were sent, and a Kafka that wants no password."""
     secrets = ('pass"word\u00e5-1234', "token-5678", "sasl-9012")
-    site.password = secrets[0]
+    site.account = replace(site.account, password=secrets[0])
     echo = ThreadingHTTPServer(("127.0.0.1", 0), _Echo)
     Thread(target=echo.serve_forever, args=(0.05,), daemon=True).start()
     site.scicat = f"http://127.0.0.1:{echo.server_address[1]}"

@@ -17,32 +17,28 @@ from deploy.demo.processes import Process, Processes
 from ingest.ownership import Ownership
 from ingest.registry import Registry
 from ingest.scicat import SciCat
+from scifish.message import Message
 from sdm.office import Proposal
-from tests.catalogue import INGESTOR, USER1, Catalogue, start_catalogue
+from tests.catalogue import KINDS, Account, Catalogue, given_catalogue, start_catalogue
 from tests.integration.test_scicow import Beamline, eventually
 from tests.kafka import Kafka, message
 from tests.user_office import DUO_PROPOSAL, UserOffice, html, silent, user_office
 
-FIBRES = {
-    "id": "20250001",
-    "title": "Swelling of fibres",
-    "abstract": "Time-resolved scattering.",
-    "principal_investigator": {"name": "Astrid Lindqvist", "email": "astrid@example.org"},
-    "beamline": "cosaxs",
-}
-
-
 # ----------------------------------------------------------- against the catalogue alone
 
 
-@pytest.fixture(scope="module")
-def catalogue(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Catalogue]:
+@pytest.fixture(scope="module", params=KINDS)
+def catalogue(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Catalogue]:
+    if request.param == "given":
+        yield given_catalogue()
+        return
     folder = tmp_path_factory.mktemp("catalogue")
     with Processes(folder / "logs") as processes:
         yield start_catalogue(processes, folder)
 
 
-def client_of(catalogue: Catalogue, account: Any = INGESTOR) -> SciCat:
+def client_of(catalogue: Catalogue, account: Account | None = None) -> SciCat:
+    account = account or catalogue.ingestor
     return SciCat(catalogue.url, account.username, account.password)
 
 
@@ -80,11 +76,14 @@ def test_threads_and_replicas_make_each_once_and_without_an_error(catalogue: Cat
 def test_an_account_that_is_no_administrator_goes_on_without(
     catalogue: Catalogue, caplog: pytest.LogCaptureFixture
 ) -> None:
-    run = uuid4().hex[:8]
-    registry = Registry(client_of(catalogue, USER1))
+    user = catalogue.user1
+    if user is None:
+        pytest.skip("SCIZOO_SCICAT_USER is not set")
+    run, group = uuid4().hex[:8], user.groups[0]
+    registry = Registry(client_of(catalogue, user))
     for _ in range(2):
-        registry.proposal(Proposal(run, "Fibres", "cosaxs"), whose("20250001-group"))
-        registry.sample(f"s{run}", run, whose("20250001-group"))
+        registry.proposal(Proposal(run, "Fibres", "cosaxs"), whose(group))
+        registry.sample(f"s{run}", run, whose(group))
         assert registry.instrument(f"b{run}") == ""
     assert caplog.text.count("an account in its ADMIN_GROUPS may do this") == 2
     assert client_of(catalogue).sample(f"s{run}") is not None  # its own group's
@@ -104,20 +103,37 @@ def test_samples_of_any_name_are_found_again(catalogue: Catalogue, sample: str) 
 
 
 class WithOffice(Beamline):
-    """A SciCow that asks a user office, by default a YAML file."""
+    """A SciCow that asks a user office, by default a YAML file. Its proposals are this run's own."""
+
+    def proposal(self, number: int) -> str:
+        return f"{int(self.run, 16)}{number:03d}"
+
+    @property
+    def fibres(self) -> dict[str, Any]:
+        return {
+            "id": self.proposal(1),
+            "title": "Swelling of fibres",
+            "abstract": "Time-resolved scattering.",
+            "principal_investigator": {"name": "Astrid Lindqvist", "email": "astrid@example.org"},
+            "beamline": "cosaxs",
+        }
+
+    def message(self, kind: str, number: int = 1, **changes: Any) -> Message:
+        return message(kind, **{"proposalId": self.proposal(number), **changes})
 
     @property
     def file(self) -> Path:
         return self.folder / "proposals.yaml"
 
     def tell(self, *proposals: dict[str, Any]) -> None:
+        self.folder.mkdir(exist_ok=True)
         new = self.file.with_suffix(".new")
         new.write_text(yaml.safe_dump({"proposals": list(proposals)}))
         new.rename(self.file)
 
     def start_scicow(self, **settings: Any) -> Process:
         if not self.file.exists():
-            self.tell(FIBRES)
+            self.tell(self.fibres)
         memory = str(self.folder / "memory.json")
         return super().start_scicow(**{"user_office": f"yaml:{self.file}", "office_memory": memory, **settings})
 
@@ -126,70 +142,74 @@ class WithOffice(Beamline):
         self.scicow = self.start_scicow(**settings)
 
 
-@pytest.fixture
-def beamline(tmp_path: Path, kafka: Kafka) -> Iterator[WithOffice]:
+@pytest.fixture(params=KINDS)
+def beamline(request: pytest.FixtureRequest, tmp_path: Path, kafka: Kafka) -> Iterator[WithOffice]:
     with Processes(tmp_path / "logs") as processes:
-        yield WithOffice(tmp_path / "run", processes, kafka, given=False)
+        yield WithOffice(tmp_path / "run", processes, kafka, request.param == "given")
 
 
 @pytest.mark.timeout(240)
 def test_an_unknown_proposal_is_held_until_the_office_has_it_and_others_go_on(beamline: WithOffice) -> None:
-    began = message("began", proposalId="20250099")
-    ended = message("ended", began["uuid"], proposalId="20250099")
-    others = [message("snapshot", sampleId=f"S-{number % 3}") for number in range(20)]
+    began = beamline.message("began", 99)
+    ended = beamline.message("ended", 99, uuid=began["uuid"])
+    samples = [f"S-{beamline.run}-{number}" for number in range(3)]
+    others = [beamline.message("snapshot", sampleId=samples[number % 3]) for number in range(20)]
     beamline.send(began, ended, *others)
     eventually(lambda: all(beamline.status(other) == "completed" for other in others))
     assert beamline.dataset(began) is None
     found = beamline.dataset(others[0])
     assert found is not None
     assert (found["principalInvestigator"], found["contactEmail"]) == ("Astrid Lindqvist", "astrid@example.org")
-    assert (found["ownerGroup"], found["accessGroups"]) == ("20250001-group", ["cosaxs"])
-    assert (found["proposalId"], found["sampleId"], found["instrumentId"]) == ("20250001", "S-0", "cosaxs")
-    proposal = beamline.scicat.proposal("20250001")
+    fibres = beamline.proposal(1)
+    assert (found["ownerGroup"], found["accessGroups"]) == (f"{fibres}-group", ["cosaxs"])
+    assert (found["proposalId"], found["sampleId"], found["instrumentId"]) == (fibres, samples[0], "cosaxs")
+    proposal = beamline.scicat.proposal(fibres)
     assert proposal is not None
     assert (proposal["title"], proposal["abstract"]) == ("Swelling of fibres", "Time-resolved scattering.")
     assert proposal["email"] == "astrid@example.org"
-    for number in range(3):
-        sample = beamline.scicat.sample(f"S-{number}")
+    for name in samples:
+        sample = beamline.scicat.sample(name)
         assert sample is not None
-        assert sample["ownerGroup"] == "20250001-group"
-    assert beamline.scicat.proposal("20250099") is None
+        assert sample["ownerGroup"] == f"{fibres}-group"
+    assert beamline.scicat.proposal(beamline.proposal(99)) is None
 
-    beamline.tell(FIBRES, {"id": "20250099", "title": "New", "beamline": "cosaxs"})
+    beamline.tell(beamline.fibres, {"id": beamline.proposal(99), "title": "New", "beamline": "cosaxs"})
     eventually(lambda: beamline.status(began) == "completed", timeout=100)
     new = beamline.dataset(began)
     assert new is not None
     # The office names nobody for this one.
-    assert (new["ownerGroup"], new["principalInvestigator"]) == ("20250099-group", "Data manager")
+    assert (new["ownerGroup"], new["principalInvestigator"]) == (f"{beamline.proposal(99)}-group", "Data manager")
 
 
 def test_foreign_and_proprietary_proposals_are_dead_letters_and_leave_no_trace(beamline: WithOffice) -> None:
-    secret = {"id": "IN20250042", "title": "Formulation study 7", "beamline": "cosaxs"}
-    beamline.tell(FIBRES, secret, {"id": "20250002", "title": "Elsewhere", "beamline": "veritas"})
-    foreign, proprietary = message("snapshot", proposalId="20250002"), message("snapshot", proposalId="IN20250042")
-    hostile = message("snapshot", proposalId="../{beamline}\n")
-    good = message("snapshot")
+    number, other = f"IN{beamline.proposal(42)}", beamline.proposal(2)
+    secret = {"id": number, "title": "Formulation study 7", "beamline": "cosaxs"}
+    beamline.tell(beamline.fibres, secret, {"id": other, "title": "Elsewhere", "beamline": "veritas"})
+    foreign, proprietary = beamline.message("snapshot", 2), beamline.message("snapshot", proposalId=number)
+    hostile = beamline.message("snapshot", proposalId="../{beamline}\n")
+    good = beamline.message("snapshot")
     beamline.send(foreign, proprietary, hostile, good)
     eventually(lambda: beamline.status(good) == "completed")
     letters = {json.loads(data or b"")["uuid"]: headers for data, headers in beamline.dead_letters(3)}
     said = {uuid: headers["__connect.errors.exception.message"] for uuid, headers in letters.items()}
-    assert "20250002 is for the beamline veritas, not cosaxs" in said[foreign["uuid"]]
-    assert "'IN20250042' is proprietary" in said[proprietary["uuid"]]
+    assert f"{other} is for the beamline veritas, not cosaxs" in said[foreign["uuid"]]
+    assert f"'{number}' is proprietary" in said[proprietary["uuid"]]
     assert "can be no proposal's number" in said[hostile["uuid"]]
     assert {headers["__connect.errors.exception.class.name"] for headers in letters.values()} == {
         "ingest.failures.Refused"
     }
     assert beamline.count() == 1
-    for number in ("20250002", "IN20250042", "../{beamline}\n"):
-        assert beamline.scicat.proposal(number) is None
+    for refused in (other, number, "../{beamline}\n"):
+        assert beamline.scicat.proposal(refused) is None
     assert "Formulation study" not in beamline.scicow.text
 
 
 def test_what_falls_back_is_seen_by_one_group_alone(beamline: WithOffice) -> None:
-    beamline.tell({"id": "20250004", "title": "Formulation study 7", "beamline": "cosaxs", "category": "proprietary"})
+    secret = {"id": beamline.proposal(4), "title": "Formulation study 7", "category": "proprietary"}
+    beamline.tell({**secret, "beamline": "cosaxs"})
     beamline.restart(proposals={"unknown": "fallback", "proprietary": "fallback", "fallback_group": "{beamline}-data"})
-    unknown = message("snapshot", proposalId="20259999", sampleId="secret_1")
-    proprietary = message("snapshot", proposalId="20250004", sampleId="secret_2")
+    unknown = beamline.message("snapshot", 999, sampleId=f"secret_{beamline.run}_1")
+    proprietary = beamline.message("snapshot", 4, sampleId=f"secret_{beamline.run}_2")
     beamline.send(unknown, proprietary)
     for sent in (unknown, proprietary):
         eventually(lambda sent=sent: beamline.status(sent) == "completed")  # type: ignore[misc]
@@ -215,11 +235,12 @@ def test_an_office_that_is_down_at_the_start_is_waited_for_and_then_bridged(
 ) -> None:
     settings = beamline.folder / "duo.yaml"
     settings.write_text(f"url: {office.url}\ntimeout: 4\n")
-    office.does("/proposals/20250001", html(503))
-    office.does("/proposals/20250002", silent(20))
+    first = beamline.proposal(1)
+    office.does(f"/proposals/{first}", html(503))
+    office.does(f"/proposals/{beamline.proposal(2)}", silent(20))
     beamline.restart(user_office=f"duo:{settings}", proposals={"unknown": "refuse", "hold_for": 1})
-    waiting, hanging = message("snapshot"), message("snapshot", proposalId="20250002")
-    meanwhile = [message("snapshot", proposalId="commissioning"), message("snapshot", proposalId="")]
+    waiting, hanging = beamline.message("snapshot"), beamline.message("snapshot", 2)
+    meanwhile = [message("snapshot", proposalId=proposal) for proposal in ("commissioning", "")]
     start = time.monotonic()
     beamline.send(waiting, hanging, *meanwhile)
     eventually(lambda: all(beamline.status(sent) == "completed" for sent in meanwhile))
@@ -231,20 +252,20 @@ def test_an_office_that_is_down_at_the_start_is_waited_for_and_then_bridged(
     assert beamline.dataset(waiting) is None
     assert beamline.scicow.text.count("proposals that it told of before are taken as they were") == 1
 
-    office.says("/proposals/20250001", DUO_PROPOSAL)
+    office.says(f"/proposals/{first}", {**DUO_PROPOSAL, "propid": int(first)})
     eventually(lambda: beamline.status(waiting) == "completed", timeout=90)
-    made = beamline.scicat.proposal("20250001")
+    made = beamline.scicat.proposal(first)
     assert made is not None
     assert made["title"] == DUO_PROPOSAL["title"]
 
     # Down again, and SciCow restarted: what the office said is remembered.
-    office.does("/proposals/20250001", html(500))
+    office.does(f"/proposals/{first}", html(500))
     beamline.restart(user_office=f"duo:{settings}")
-    later = message("snapshot")
+    later = beamline.message("snapshot")
     beamline.send(later)
     eventually(lambda: beamline.status(later) == "completed")
     assert beamline.dataset(hanging) is None
-    beamline.scicow.wait_for("proposal 20250001 is known from just now")
+    beamline.scicow.wait_for(f"proposal {first} is known from just now")
 
 
 def test_a_wrong_office_is_told_at_the_start_with_its_line(beamline: WithOffice) -> None:
