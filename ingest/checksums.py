@@ -11,6 +11,7 @@ import os
 import stat
 import threading
 import time
+from collections.abc import Sequence
 
 log = logging.getLogger(__name__)
 
@@ -27,9 +28,13 @@ _CHUNK = 1024 * 1024
 
 
 class Checksums:
-    """`algorithm` is blake2b, sha256 or none. Threads may share it."""
+    """`algorithm` is blake2b, sha256 or none. Threads may share it.
 
-    def __init__(self, algorithm: str) -> None:
+    Only files below the `folders` are read, wherever links lead: who may send a message must not learn of others.
+    """
+
+    def __init__(self, algorithm: str, folders: Sequence[str]) -> None:
+        self._folders = tuple(map(os.path.realpath, folders))
         self.algorithm = "" if algorithm == "none" else algorithm
         self._room = threading.Semaphore(MAX_STUCK)
         self._budget = BUDGET
@@ -43,7 +48,7 @@ class Checksums:
             return {}
         found: dict[str, str] = {}
         problems: list[str] = []
-        work = _Work(self.algorithm, files, time.monotonic() + self._budget, found, problems)
+        work = _Work(self.algorithm, self._folders, files, time.monotonic() + self._budget, found, problems)
         if self._room.acquire(blocking=False):
             # A thread of its own: no time-out reaches a read of a file server that hangs.
             thread = threading.Thread(target=self._run, args=(work,), daemon=True, name="checksums")
@@ -68,9 +73,16 @@ class _Work:
     """The files of one message, one after the other."""
 
     def __init__(
-        self, algorithm: str, files: dict[str, int], deadline: float, found: dict[str, str], problems: list[str]
+        self,
+        algorithm: str,
+        folders: tuple[str, ...],
+        files: dict[str, int],
+        deadline: float,
+        found: dict[str, str],
+        problems: list[str],
     ) -> None:
         self._algorithm = algorithm
+        self._folders = folders
         self._files = files
         self._deadline = deadline
         self._found = found
@@ -90,7 +102,10 @@ class _Work:
     def _checksum(self, path: str, size: int) -> str:
         if not os.path.isabs(path):
             raise ValueError("is no full path")
-        with open(path, "rb", buffering=0, opener=_opened) as file:
+        real = os.path.realpath(path)
+        if not any(os.path.commonpath((real, folder)) == folder for folder in self._folders):
+            raise ValueError("is not below one of the checksum_folders")
+        with open(real, "rb", buffering=0, opener=_opened) as file:
             status = os.fstat(file.fileno())
             if not stat.S_ISREG(status.st_mode):
                 raise ValueError("is no plain file")
@@ -105,5 +120,5 @@ class _Work:
 
 
 def _opened(path: str, flags: int) -> int:
-    # Opening a named pipe would wait for its other end.
-    return os.open(path, flags | os.O_NONBLOCK)
+    # Opening a named pipe would wait for its other end; a link that is new was not looked at.
+    return os.open(path, flags | os.O_NONBLOCK | os.O_NOFOLLOW)

@@ -126,6 +126,10 @@ def _topic(value: str) -> str:
     return "" if re.fullmatch(r"[A-Za-z0-9._-]{1,249}", value) else "is not the name of a Kafka topic"
 
 
+def _full_path(value: str) -> str:
+    return "" if value.startswith("/") else "must be a full path, as /data"
+
+
 def _positive(value: float) -> str:
     return "" if 0 < value <= LONGEST else f"must be a number of seconds greater than 0, {LONGEST:.0f} at the most"
 
@@ -236,6 +240,7 @@ class Settings:
     proposals: Proposals = Proposals()
     mapping: str = ""
     checksums: str = field(default="none", metadata=_checked(_one_of("none", "blake2b", "sha256")))
+    checksum_folders: tuple[str, ...] = field(default=("/data",), metadata=_checked(_full_path))
     workers: int = field(default=8, metadata=_checked(_between(1, 64)))
     max_waiting: int = field(default=1000, metadata=_checked(_between(1, 1_000_000)))
     http: Http = Http()

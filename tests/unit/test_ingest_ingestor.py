@@ -366,7 +366,7 @@ def test_checksums_of_the_files_that_this_machine_sees(scicat, tmp_path, caplog)
     (tmp_path / "a.h5").write_bytes(b"abc")
     files = [file(str(tmp_path / "a.h5"), 3), file(str(tmp_path / "gone.h5"), 3)]
     given = message("snapshot", sourceFolder=str(tmp_path), files=files)
-    make(scicat, checksums="sha256").ingest(given)
+    make(scicat, checksums="sha256", checksum_folders=(str(tmp_path),)).ingest(given)
     (block,) = scicat.blocks
     assert block["chkAlg"] == "sha256"
     assert [each.get("chk", "")[:8] for each in block["dataFileList"]] == ["ba7816bf", ""]
