@@ -62,7 +62,7 @@ def opened(path: str, deadline: float) -> Iterator[Source]:
         found = os.fstat(handle)
         if not stat.S_ISREG(found.st_mode):
             raise UnreadableError("is no file")
-        yield Source(raw, shown(path), found.st_size, deadline)  # type: ignore[arg-type]
+        yield Source(raw, shown(path), found.st_size, deadline)
 
 
 class Lines:

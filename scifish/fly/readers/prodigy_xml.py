@@ -19,7 +19,7 @@ from scifish.fly.readers.values import Field, cleaned, guessed, number, value
 from scifish.fly.readers.xml import NotWellFormedError, blocks, parse
 
 MAX_REGIONS = 10_000
-_FROM = re.compile(r"at (?P<date>.{10,40}?), from (?P<program>.{1,60}?)(?: built .*)?", re.DOTALL)
+_FROM = re.compile(r"at [^,]{10,40}, from (?P<program>.{1,60}?)(?: built .*)?$", re.DOTALL)
 _OF_THE_SCREEN = ("color", "colour", "style", "interpolation", "file", "group", "first of group", "visible", "symbol")
 
 

@@ -17,7 +17,8 @@ from scifish.message import Message
 
 SECTION = re.compile(r"\[(?P<kind>[^\]]*?)(?:\s+(?P<number>\d{1,6})(?::\s*(?P<part>\d{1,9}))?)?\]\s*", re.ASCII)
 
-# Step Time is in milliseconds: sweeps x Step Time x the detector's channels is the Time per Spectrum Channel, in seconds.
+# Step Time is in milliseconds: times the sweeps, and the steps for which the detector sees an energy, it gives
+# the Time per Spectrum Channel, which is in seconds.
 _FIELDS = {
     "lens mode": Field("Lens mode"),
     "pass energy": Field("Pass energy", "eV"),

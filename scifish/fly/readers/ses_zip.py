@@ -30,7 +30,7 @@ def read(source: Source, zone: dt.tzinfo) -> Part:
     source.file.seek(0)
     begun = source.file.read(4)
     try:
-        with zipfile.ZipFile(_Careful(source)) as archive:  # type: ignore[call-overload]
+        with zipfile.ZipFile(_Careful(source)) as archive:
             return _part(archive, source, zone)
     except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError) as error:
         if "not a zip file" in str(error) and b"PK\3\4".startswith(begun):  # its list of files stands at the end
