@@ -22,9 +22,9 @@ import yaml
 
 from scifish.config import NOT_MEANT, Loader
 from scifish.fly.patterns import Pattern, PatternError
+from scifish.fly.readers import READERS
 
 GROUPS = ("stem", "folder", "series", "file")
-READERS = ("ses", "prodigy", "none")
 
 LONGEST = 7 * 86_400.0
 """Seconds: more than this is hardly meant."""
@@ -62,7 +62,7 @@ SHIPPED = {
     profile.name: profile
     for profile in (
         Profile("ses", "*.{txt,ibw,pxt,zip}", "stem", reader="ses"),
-        Profile("prodigy", "*.{xy,xml}", "stem", reader="prodigy"),
+        Profile("prodigy", "*.{xy,xml,sle}", "stem", reader="prodigy"),
         Profile("any", "*", "file", settle=5.0),
     )
 }

@@ -87,7 +87,7 @@ def test_a_profile_is_one_line() -> None:
     assert problems == ()
     assert profiles == (
         SHIPPED["ses"],
-        Profile("prodigy", "*.{xy,xml}", "stem", 0.5, True, "prodigy"),
+        Profile("prodigy", "*.{xy,xml,sle}", "stem", 0.5, True, "prodigy"),
         Profile("frames", "eiger/*.{h5,cbf}", "folder", 10.0, patience=60.0),
         SHIPPED["any"],
     )
