@@ -92,7 +92,7 @@ class Lines:
         block = self._source.file.read(BLOCK)
         self._over = not block
         if self._widen is not None:
-            block = self._widen.decode(block, final=self._over).encode("utf-8", "replace")
+            block = self._widen.decode(block).encode("utf-8", "replace")  # half a letter at the end is left out
         block = self._held + block
         self._held = b"\r" if block.endswith(b"\r") and not self._over else b""  # perhaps half a line end
         block = block.removesuffix(self._held).replace(b"\r\n", b"\n").replace(b"\r", b"\n")

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import datetime as dt
 
-from scifish.fly.readers.files import Lines, Source, UnreadableError
+from scifish.fly.readers.files import Lines, Source, UnfinishedError, UnreadableError
 from scifish.fly.readers.part import Part
 from scifish.fly.readers.ses_note import SECTION, Note
 from scifish.fly.readers.values import cleaned, number
 
+_FIRST = ("info", "region")
 _NUMBERS = ("data", "signal")
 _MOST_BEFORE = 100
 """Lines before the first section; a text that has more is none of SES."""
@@ -21,7 +22,7 @@ MAX_NOTES = 10_000
 
 
 def read(source: Source, zone: dt.tzinfo) -> Part:
-    """UnreadableError if it is another text."""
+    """UnfinishedError if it has only begun, UnreadableError if it is another text."""
     return _Reader(source, zone).part()
 
 
@@ -30,6 +31,9 @@ class _Reader:
         self._source = source
         self._lines = Lines(source)
         self._zone = zone
+        self._begin = ""
+        """The first line that is not blank."""
+
         self._general: dict[str, str] = {}
         self._notes: dict[int, Note] = {}
         self._last: Note | None = None
@@ -40,6 +44,7 @@ class _Reader:
         kind, index = "", 0
         seen = 0
         while (line := self._lines.next()) is not None:
+            self._begin = self._begin or line.strip()
             found = SECTION.fullmatch(line) if line.startswith("[") else None
             if found is None:
                 seen += not kind
@@ -47,12 +52,15 @@ class _Reader:
                     break
                 self._take(kind, index, line)
                 continue
+            known = bool(kind)
             kind, index = found["kind"].strip().lower(), int(found["number"] or 0)
+            if not known and kind not in _FIRST:
+                break
             if kind in _NUMBERS:
                 self._numbers(index)
-        if not self._notes and "number of regions" not in self._general:
-            if self._source.size < 100 and self._lines.unended:
-                return Part("Scienta SES text", complete=False, problems=["has no region yet"])
+        if not self._notes and not self._general:
+            if self._begin and "[Info]".startswith(self._begin):
+                raise UnfinishedError("has no region yet")
             raise UnreadableError("is no text of Scienta SES: it has no sections [Info] and [Region 1]")
         return self._finished()
 

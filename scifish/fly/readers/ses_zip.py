@@ -100,16 +100,17 @@ class _Careful:
     """A file that refuses to be read as a whole: what a zip says of its sizes may be anything."""
 
     def __init__(self, source: Source) -> None:
-        self._file = source.file
+        self._file, self._size = source.file, source.size
         self.seek, self.tell = self._file.seek, self._file.tell
 
     def seekable(self) -> bool:
         return True
 
     def read(self, size: int = -1) -> bytes:
-        if not 0 <= size <= MAX_DIRECTORY:
-            raise UnreadableError(f"says that its list of files has {size} bytes")
-        found = self._file.read(size)
-        while 0 < len(found) < size and (more := self._file.read(size - len(found))):
+        wanted = size if size >= 0 else self._size - self._file.tell()
+        if wanted > MAX_DIRECTORY:
+            raise UnreadableError(f"says that its list of files has {wanted} bytes")
+        found = b""
+        while len(found) < wanted and (more := self._file.read(wanted - len(found))):
             found += more
         return found
