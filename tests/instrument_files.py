@@ -142,9 +142,7 @@ def ses_zip(names: Sequence[str] = ("map1",), *, viewer: bool = False) -> bytes:
     return made.getvalue()
 
 
-def prodigy_region(
-    name: str, date: str, *, cycles: int = 1, values: int = 4, more: str = "", channel: bool = False
-) -> str:
+def prodigy_region(name: str, date: str, *, cycles: int = 1, channel: bool = False) -> str:
     text = f"""# Region:                       {name}
 # Spectrum ID:                  20
 # Acquisition Date:             {date}
@@ -305,9 +303,7 @@ def prodigy_sle(path: Path, schedule: str = SCHEDULE) -> None:
         database.execute("CREATE TABLE NodeData (Node INTEGER, Data TEXT)")
         database.execute(
             "INSERT INTO NodeData VALUES (104, ?)",
-            (
-                '<Data><AnalyzerSpectrumParameters ExcitationEnergy="1486.61" Workfunction="4.4" PassEnergy="20"/></Data>',
-            ),
+            ('<Data><AnalyzerSpectrumParameters ExcitationEnergy="1486.61" PassEnergy="20"/></Data>',),
         )
         database.execute("CREATE TABLE RawData (RawID INTEGER, Node INTEGER, ScanDate TEXT, Trace TEXT)")
         dates = [f"2023-Aug-24 14:{minute}:47.250000" for minute in (19, 20, 21)]

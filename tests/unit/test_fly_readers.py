@@ -170,6 +170,17 @@ def test_names_and_comments_that_look_like_numbers_stay_texts(tmp_path: Path) ->
     assert region["Length"] == {"value": 3, "unit": "cm"}
 
 
+def test_comments_of_several_lines(tmp_path: Path) -> None:
+    text = ses_text().replace("Comments=;", "Comments=after sputtering\nat 300 V, 10 min\n\nnicely ordered")
+    found = header_of(tmp_path, "a.txt", text).metadata["Experiment"]["Comments"]
+    assert found == "after sputtering\nat 300 V, 10 min\nnicely ordered"
+
+
+def test_a_motor_that_is_called_value_hides_no_other(tmp_path: Path) -> None:
+    region = header_of(tmp_path, "a.txt", ses_text(more="[Manipulator #]\nvalue=5\nX=1\n")).metadata["Region 1 Ag3d"]
+    assert region["Manipulator"] == {"Value": 5, "X": 1}
+
+
 # --------------------------------------------------------------------- waves and zips
 
 
@@ -386,6 +397,25 @@ def test_an_xml_in_whatever_encoding(tmp_path: Path, declared: str, encoding: st
     assert header.title == "as loaded: Schmeißer"
 
 
+def test_an_xml_that_is_cut_off_or_damaged_is_read_so_far(tmp_path: Path) -> None:
+    whole = prodigy_xml()
+    cut = header_of(tmp_path, "a.xml", whole[:-100], "prodigy")
+    assert not cut.complete
+    assert "Region 2 O1s" in cut.metadata
+    damaged = header_of(tmp_path, "a.xml", whole[:-100] + "<<" + whole[-100:], "prodigy")
+    assert damaged.complete
+    assert "Region 2 O1s" in damaged.metadata
+    assert "is no XML: not well-formed" in damaged.problems[0]
+
+
+def test_an_experiment_and_its_export_are_one(tmp_path: Path) -> None:
+    prodigy_sle(tmp_path / "a.sle")
+    text = prodigy_xy(groups=[("as loaded", [prodigy_region("Sb 3d", "08/24/23 14:19:47 UTC")])])
+    (tmp_path / "a.xy").write_text(text)
+    header = read("prodigy", [str(tmp_path / name) for name in ("a.sle", "a.xy")], LUND)
+    assert [name for name in header.metadata if name.startswith("Region")] == ["Region 1 Sb 3d"]
+
+
 def test_the_schedule_of_an_experiment(tmp_path: Path) -> None:
     header = header_of(tmp_path, "a.xml", SCHEDULE, "prodigy")
     assert header.title == "as loaded: Sb 3d, O 1s"
@@ -408,7 +438,7 @@ def test_an_sle(tmp_path: Path) -> None:
     assert region["Excitation energy"] == ev(1486.61)
     assert region["Lens mode"] == "LargeArea"
     assert region["Scans"] == 3
-    assert header.metadata["Experiment"]["Comments" if "Comments" in header.metadata["Experiment"] else "Scans"]
+    assert (region["Comments"], header.metadata["Experiment"]["Scans"]) == ("clean", 3)
     assert sorted(file.name for file in tmp_path.iterdir()) == ["session.sle"]  # no journal, no lock
 
 

@@ -204,7 +204,7 @@ def test_there_is_an_end_to_patience(tmp_path: Path, monkeypatch: pytest.MonkeyP
     header = read("ses", [first, str(tmp_path / "b.txt")], LUND)
     assert header.problems == (
         "1 files were not read: there was no time left for them",
-        "a.txt: not read to its end, it is too large for the time there is",
+        "a.txt: not read to its end: too large for the time there is",
     )
     assert header.complete  # nobody knows better
     assert "Region 1 Ag3d" in header.metadata
@@ -219,6 +219,21 @@ def test_lines_at_every_place_of_a_block(tmp_path: Path, monkeypatch: pytest.Mon
         monkeypatch.setattr(files, "BLOCK", size)
         for encoding in ("utf-8", "utf-16"):
             assert header_of(tmp_path, "a.txt", text.encode(encoding)) == expected
+
+
+def test_headers_without_end(tmp_path: Path, bounded: Callable[[], None]) -> None:
+    with (tmp_path / "a.txt").open("wb") as file:
+        file.write(b"[Info]\nNumber of Regions=1\n")
+        for number in range(200):
+            file.write(b"[Info %d]\n" % number + b"a%d=" % number + b"x" * (1 << 20) + b"\n")
+    header = read("ses", [str(tmp_path / "a.txt")], LUND)
+    bounded()
+    assert header.problems[0] == "a.txt: not read to its end: more than 64 MB of headers"
+
+
+def test_blanks_without_end_in_a_section_mark(tmp_path: Path, bounded: Callable[[], None]) -> None:
+    header_of(tmp_path, "a.txt", b"[Info]\n" + (b"[Region" + b" " * 500_000 + b"x\n") * 4)
+    bounded()
 
 
 def test_a_million_regions(tmp_path: Path, bounded: Callable[[], None]) -> None:
@@ -363,6 +378,7 @@ def test_what_is_gone_or_no_file(tmp_path: Path) -> None:
         "pipe.txt",
     ]
     assert header.problems[1] == "gone.txt: No such file or directory"
+    assert header.problems[2] == "link.txt: is a symbolic link, which is not followed"
     assert header.problems[3] == "pipe.txt: is no file"
 
 

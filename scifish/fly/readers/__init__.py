@@ -66,7 +66,7 @@ def _part(source: Source, choose: Callable[[bytes, str], _Read], zone: tzinfo) -
     if source.size < LEAST:
         says = f"has only {source.size} bytes" if source.size else "is empty"
         return Part("", complete=False, problems=[f"{name}: {says}"])
-    head = source.file.read(64)
+    head = source.up_to(64)
     try:
         part = choose(head, name.lower())(source, zone)
     except UnfinishedError as error:

@@ -35,7 +35,8 @@ class Region:
 
     @property
     def identity(self) -> tuple[object, ...]:
-        return self.name, self.spectrum, self.began
+        # Some programs write fractions of a second, and some leave them out.
+        return self.name, self.spectrum, None if self.began is None else int(self.began)
 
 
 @dataclass
@@ -55,7 +56,8 @@ class Part:
 def put(fields: Message, name: str, found: Any) -> None:
     """Add a field that says something, unless there are too many."""
     if found is not None and name and len(fields) < MAX_FIELDS:
-        fields.setdefault(name, found)
+        # A dictionary with "value" would be a value, and no group.
+        fields.setdefault("Value" if name == "value" else name, found)
 
 
 def composed(parts: Sequence[Part], problems: Iterable[str]) -> Header:

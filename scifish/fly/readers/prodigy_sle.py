@@ -44,8 +44,7 @@ def read(source: Source, zone: dt.tzinfo) -> Part:
 
 def _check(source: Source) -> None:
     """UnfinishedError if it has fewer pages than its header says (https://www.sqlite.org/fileformat.html)."""
-    source.file.seek(0)
-    head = source.file.read(100)
+    head = source.up_to(100)
     if len(head) < 100 and MAGIC.startswith(head[:16]):
         raise UnfinishedError("ends within its header")
     if not head.startswith(MAGIC):

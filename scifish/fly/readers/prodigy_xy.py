@@ -13,7 +13,7 @@ from scifish.fly.readers.part import Part, Region, put
 from scifish.fly.readers.prodigy_fields import Varied, add, ended, varied, vary
 from scifish.fly.readers.values import cleaned, moment, number, rounded, seconds
 
-MAX_REGIONS = 10_000
+MAX_REGIONS = 2_000
 
 _MADE = re.compile(r"(?P<mark>\S{1,8})\s*Created by:\s*(?P<by>Specs.*)", re.IGNORECASE)
 _BEGIN = "Created by:        SpecsLab"
@@ -183,8 +183,8 @@ class _Reader:
         scale = self._settings.get("energy axis", "").removesuffix("Energy").strip()
         part.regions = [region.done(cleaned(scale)) for region in self._regions]
         lacks = self._lacks()
-        if self._lines.late:
-            part.problems.append("not read to its end, it is too large for the time there is")
+        if self._lines.stopped:
+            part.problems.append(self._lines.stopped)
         elif lacks:
             part.complete = False
             part.problems.append(lacks)

@@ -10,7 +10,7 @@ import datetime as dt
 
 from scifish.fly.readers.files import Lines, Source, UnfinishedError, UnreadableError
 from scifish.fly.readers.part import Part
-from scifish.fly.readers.ses_note import SECTION, Note
+from scifish.fly.readers.ses_note import Note, section
 from scifish.fly.readers.values import cleaned, number
 
 _FIRST = ("info", "region")
@@ -18,7 +18,7 @@ _NUMBERS = ("data", "signal")
 _MOST_BEFORE = 100
 """Lines before the first section; a text that has more is none of SES."""
 
-MAX_NOTES = 10_000
+MAX_NOTES = 2_000
 
 
 def read(source: Source, zone: dt.tzinfo) -> Part:
@@ -45,7 +45,7 @@ class _Reader:
         seen = 0
         while (line := self._lines.next()) is not None:
             self._begin = self._begin or line.strip()
-            found = SECTION.fullmatch(line) if line.startswith("[") else None
+            found = section(line)
             if found is None:
                 seen += not kind
                 if seen > _MOST_BEFORE:
@@ -90,8 +90,8 @@ class _Reader:
         part = Part(f"Scienta SES text {version}".strip())
         part.regions = [note.region(self._zone) for _, note in sorted(self._notes.items())]
         lacks = self._lacks()
-        if self._lines.late:
-            part.problems.append("not read to its end, it is too large for the time there is")
+        if self._lines.stopped:
+            part.problems.append(self._lines.stopped)
         elif lacks:
             part.complete = False
             part.problems.append(lacks)
