@@ -61,6 +61,8 @@ def test_a_text_of_ses(tmp_path: Path) -> None:
         "Location": "MAX IV",
         "Operator": "AN",
         "Sample": "Ag",
+        "Number of regions": 1,
+        "Regions": "Ag3d",
     }
     region = header.metadata["Region 1 Ag3d"]
     expected = {
@@ -89,10 +91,17 @@ def test_several_regions_are_groups_and_tell_once_what_they_have_in_common(tmp_p
     text = ses_text(("Ag3d", "C1s")).replace("Sample=Ag", "Sample=Pt", 1)
     header = header_of(tmp_path, "a.txt", text)
     assert header.title == "Ag3d, C1s"
-    assert list(header.metadata) == ["Experiment", "Region 1 Ag3d", "Region 2 C1s"]
+    assert list(header.metadata) == ["Experiment", "Analyser", "Region 1 Ag3d", "Region 2 C1s"]
     assert header.metadata["Experiment"]["Operator"] == "AN"
     assert "Sample" not in header.metadata["Experiment"]
     assert [header.metadata[name]["Sample"] for name in ("Region 1 Ag3d", "Region 2 C1s")] == ["Pt", "Ag"]
+
+
+def test_what_all_regions_are_measured_with_is_found_without_their_names(tmp_path: Path) -> None:
+    text = ses_text(("Ag3d", "C1s")).replace("Number of Sweeps=2", "Number of Sweeps=7", 1)
+    analyser = header_of(tmp_path, "a.txt", text).metadata["Analyser"]
+    assert (analyser["Lens mode"], analyser["Pass energy"]) == ("Angular30", ev(50))
+    assert "Sweeps" not in analyser
 
 
 def test_three_dimensions_with_a_run_mode(tmp_path: Path) -> None:
@@ -190,7 +199,7 @@ def test_a_text_and_its_wave_are_one_region(tmp_path: Path) -> None:
     files[1].write_bytes(ses_wave("Ag3d"))
     files[2].write_text("hello")
     header = read("ses", [str(file) for file in reversed(files)], LUND)
-    assert list(header.metadata) == ["Experiment", "Region 1 Ag3d", "Region 2 C1s"]
+    assert list(header.metadata) == ["Experiment", "Analyser", "Region 1 Ag3d", "Region 2 C1s"]
     assert header.data_format == "Scienta SES text 1.3.1, Igor binary wave of Scienta SES 1.2.5"
     assert header.metadata["Region 1 Ag3d"]["Signal"] == "Counts [a.u.]"
     assert [problem.partition(":")[0] for problem in header.problems] == ["notes.txt"]
@@ -222,7 +231,7 @@ def test_a_wave_of_another_program(tmp_path: Path, version: int) -> None:
 def test_a_packed_experiment(tmp_path: Path, order: str) -> None:
     content = packed([ses_wave("Ag3d", 1, order=order), ses_wave("C1s", 2, order=order)], order)
     header = header_of(tmp_path, "Ag_0001.pxt", content)
-    assert list(header.metadata) == ["Experiment", "Region 1 Ag3d", "Region 2 C1s"]
+    assert list(header.metadata) == ["Experiment", "Analyser", "Region 1 Ag3d", "Region 2 C1s"]
     assert header.data_format == "Igor packed experiment of Scienta SES 1.2.5"
     assert header.started == at(2023, 3, 8, 15, 24, 1, zone=LUND)
 
@@ -241,7 +250,7 @@ def test_a_zip_of_a_map(tmp_path: Path, viewer: bool) -> None:
 
 def test_a_zip_with_several_regions(tmp_path: Path) -> None:
     header = header_of(tmp_path, "map_0001.zip", ses_zip(("one", "two")))
-    assert list(header.metadata) == ["Experiment", "Region 1 one", "Region 2 two"]
+    assert list(header.metadata) == ["Experiment", "Analyser", "Region 1 one", "Region 2 two"]
     assert header.metadata["Region 2 two"]["Axis 2"] == "Thetax"
 
 
@@ -273,6 +282,8 @@ def test_an_xy_of_prodigy(tmp_path: Path) -> None:
         "Group": "1 as-loaded",
         "Analyser": "Phoibos",
         "Source": "XR 50",
+        "Number of regions": 1,
+        "Regions": "Survey",
     }
     region = header.metadata["Region 1 Survey"]
     expected = {
@@ -368,6 +379,8 @@ def test_an_xml_of_specslab(tmp_path: Path) -> None:
         "Analyser": "PHOIBOS 150",
         "Source": "XR 50",
         "Comments": "clean",
+        "Number of regions": 2,
+        "Regions": "Survey, O1s",
     }
     region = header.metadata["Region 2 O1s"]
     expected = {
@@ -476,8 +489,8 @@ def test_it_goes_into_a_message_with_units_that_scicat_converts(tmp_path: Path) 
 
 def test_many_regions_are_told_in_few_words(tmp_path: Path) -> None:
     header = header_of(tmp_path, "a.txt", ses_text([f"R{number}" for number in range(59)] + ["last"] * 20))
-    assert len(header.metadata) == 61
-    assert header.metadata["Experiment"]["Regions"] == 79
+    assert len(header.metadata) == 62
+    assert header.metadata["Experiment"]["Number of regions"] == 79
     assert "of 79 regions only the first 60 are told in full" in header.problems
     assert header.title == "R0, R1, R2, R3, R4 and 55 more"
 
@@ -514,7 +527,7 @@ def test_real_files_of_ses() -> None:
     assert header.problems == ()
     assert header.complete
     assert header.started == at(2023, 3, 8, 15, 24, 35, zone=LUND)
-    assert list(header.metadata) == ["Experiment", "Region 1 Ag3d"]
+    assert list(header.metadata) == ["Experiment", "Analyser", "Region 1 Ag3d"]
     assert header.metadata["Region 1 Ag3d"]["Excitation energy"] == ev(520)
     assert header.metadata["Region 1 Ag3d"]["Axis 1 last"] == ev(364)
 
@@ -525,7 +538,7 @@ def test_real_file_of_prodigy() -> None:
     assert header.problems == ()
     assert header.complete
     assert header.started == at(2023, 8, 24, 14, 11, 36)
-    assert list(header.metadata) == ["Experiment", "Region 1 Survey", "Region 2 Fe2p"]
+    assert list(header.metadata) == ["Experiment", "Analyser", "Region 1 Survey", "Region 2 Fe2p"]
     assert header.metadata["Region 2 Fe2p"]["Energy step"] == ev(1)
 
 
