@@ -421,3 +421,12 @@ def test_thousands_of_problems_are_told_in_few_words(tmp_path: Path) -> None:
     header = read("ses", [str(tmp_path / f"{number}.txt") for number in range(3000)], LUND)
     assert len(header.problems) == 21
     assert header.problems[-1] == "and 2980 problems more"
+
+
+def test_a_database_with_texts_that_are_no_utf8(tmp_path: Path) -> None:
+    whole = WHOLE["i.sle"][1]
+    latin = header_of(tmp_path, "a.sle", whole.replace(b"4.37.2-r68309", b"4.37-\xe5-68309"), "prodigy")
+    assert latin.data_format == "SPECS Prodigy experiment 4.37-å-68309"
+    assert "Region 1 Sb 3d" in latin.metadata
+    damaged = whole.replace(b"CREATE TABLE NodeData", b"CREATE TABLE Node\xffata")
+    assert "is damaged" in header_of(tmp_path, "a.sle", damaged, "prodigy").problems[0]
