@@ -183,7 +183,7 @@ def test_a_wave_of_a_gigabyte(tmp_path: Path, bounded: Callable[[], None]) -> No
     assert header.metadata["Region 1 Ag3d"]["Axis 1 points"] == 1 << 27
 
 
-def test_a_gigabyte_of_counts_in_xml(
+def test_counts_without_end_in_xml(
     tmp_path: Path, bounded: Callable[[], None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(readers, "PATIENCE", 2.0)
