@@ -7,7 +7,9 @@ One that says "ready" waits for a line on stdin before it goes on.
 
 from __future__ import annotations
 
+import itertools
 import os
+import random
 import subprocess
 import sys
 import time
@@ -102,6 +104,49 @@ def burst(path: str) -> None:
             file.write(PIECE)
 
 
+def anything(path: str) -> None:
+    """Files and folders are made, written again, renamed, moved and removed, by chance.
+
+    No name is used twice for another thing.
+    """
+    chance = random.Random(os.path.basename(path))
+    numbers = itertools.count()
+    folders, files = [path], list[str]()
+
+    def new(folder: str) -> str:
+        return os.path.join(folder, str(next(numbers)))
+
+    def moved(old: str, now: str) -> None:
+        os.rename(old, now)
+        for known in (folders, files):
+            known[:] = [now + one[len(old) :] if f"{one}/".startswith(f"{old}/") else one for one in known]
+
+    for _ in range(1_500):
+        time.sleep(chance.choice((0, 0, 0, 0.005)))
+        folder = chance.choice(folders)
+        what = chance.choices(("make", "folder", "again", "rename", "move", "remove"), (40, 10, 20, 10, 5, 5))[0]
+        if what == "folder" or len(folders) == 1 or not files:
+            folders.append(new(folder))
+            os.mkdir(folders[-1])
+            what = "make"
+            folder = folders[-1]
+        if what == "make":
+            files.append(new(folder))
+            Path(files[-1]).write_bytes(b"x" * chance.randrange(5_000))
+        elif what == "again":
+            with open(chance.choice(files), "ab") as file:
+                file.write(b"more")
+        elif what == "rename":
+            moved(chance.choice(files), new(folder))
+        elif what == "move":
+            old = chance.choice(folders[1:])
+            if not f"{folder}/".startswith(f"{old}/"):
+                moved(old, new(folder))
+        else:
+            os.unlink(gone := chance.choice(files))
+            files.remove(gone)
+
+
 def _wait() -> None:
     print("ready", flush=True)
     if not sys.stdin.readline():
@@ -110,7 +155,7 @@ def _wait() -> None:
 
 PROGRAMS: dict[str, Callable[[str], None]] = {
     program.__name__: program
-    for program in (slowly, renaming, linking, header, regions, held, folders, folder_held, burst)
+    for program in (slowly, renaming, linking, header, regions, held, folders, folder_held, burst, anything)
 }
 
 

@@ -152,6 +152,27 @@ def test_a_burst(watched: Watched) -> None:
     watched.wait_for(*(f"{n // 100 * 100:05}/frame_{n:05}.h5" for n in range(5_000)))
 
 
+def test_whatever_programs_do_the_last_state_of_each_file_is_found_and_none_twice(watched: Watched) -> None:
+    with ExitStack() as open_programs:
+        programs = []
+        for folder in (watched.root / "1", watched.root / "2"):
+            folder.mkdir()
+            programs.append(open_programs.enter_context(running("anything", folder)))
+        for program in programs:
+            program.end()
+    watched.look_again()
+    wait_until(lambda: not watched.watch.pending, lambda: watched.watch.pending)
+    watched.look_again()
+    there = {
+        os.path.join(folder, name): os.stat(os.path.join(folder, name)).st_size
+        for folder, _, names in os.walk(watched.root)
+        for name in names
+    }
+    last = {file.path: file.size for file in watched.files}
+    assert {path: size for path, size in last.items() if path in there} == there
+    assert len(set(watched.files)) == len(watched.files)
+
+
 @pytest.fixture(scope="module")
 def full(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, Counter[str]]]:
     """A tree with 100,000 files of a year ago."""
