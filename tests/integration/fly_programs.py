@@ -75,6 +75,13 @@ def held(path: str) -> None:
             _wait()
 
 
+def late(path: str) -> None:
+    """Opens the file, and writes all of it when it is told to."""
+    with open(path, "wb") as file:
+        _wait()
+        file.write(PIECE)
+
+
 def folders(path: str) -> None:
     """`mkdir -p` of nested folders that are filled in the same moment, many times."""
     for number in range(100):
@@ -155,7 +162,7 @@ def _wait() -> None:
 
 PROGRAMS: dict[str, Callable[[str], None]] = {
     program.__name__: program
-    for program in (slowly, renaming, linking, header, regions, held, folders, folder_held, burst, anything)
+    for program in (slowly, renaming, linking, header, regions, held, late, folders, folder_held, burst, anything)
 }
 
 

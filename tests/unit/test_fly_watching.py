@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pytest
@@ -12,6 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from scifish.fly.watching import filesystem, fresh, is_passing, printable
+from scifish.fly.watching.asking import Asking
 from scifish.fly.watching.filesystem import Mount, method_for
 from scifish.fly.watching.writers import being_written
 
@@ -123,6 +126,20 @@ def test_fresh_says_what_stat_says(tmp_path: Path, follow: bool) -> None:
 def test_fresh_raises_as_stat_does(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match="nothing"):
         fresh.stat(str(tmp_path / "nothing"))
+
+
+def test_a_folder_is_not_listed_through_a_link_that_has_taken_its_name(tmp_path: Path) -> None:
+    (tmp_path / "real" / "sub").mkdir(parents=True)
+    (tmp_path / "real" / "Ag.txt").touch()
+    (tmp_path / "real" / "link").symlink_to("Ag.txt")
+    (tmp_path / "folder").symlink_to("real")
+    asking = Asking(threading.Event())
+    asking.base = str(tmp_path)
+    listing = asking.list("real")
+    assert (listing.folders, [name for name, _ in listing.files]) == (["sub"], ["Ag.txt"])
+    with pytest.raises(OSError, match="folder") as told:
+        asking.list("folder")
+    assert told.value.errno in (errno.ELOOP, errno.ENOTDIR)
 
 
 def test_who_writes_is_known_of_the_own_programs(tmp_path: Path) -> None:
