@@ -21,7 +21,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from scifish.fly.watching import METHODS, Found, Watch, watch
+from scifish.fly.watching import METHODS, Found, Watch, watch, watcher
 
 INTERVAL = 0.03
 SETTLE = 0.1
@@ -161,6 +161,7 @@ def _main(root: str, method: str) -> None:
         def emit(self, record: logging.LogRecord) -> None:
             say(log=record.getMessage())
 
+    watcher.PATIENCE = 1.0
     logging.basicConfig(level=logging.INFO, handlers=[Heard()])
     watched = watch(
         root,

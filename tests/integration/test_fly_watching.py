@@ -596,11 +596,12 @@ def test_after_the_stop_nothing_is_told_though_the_taker_hangs(root: Path, metho
 
 
 @BOTH
-def test_it_stops_though_the_file_server_hangs(root: Path, method: str) -> None:
+def test_a_file_server_that_hangs_is_told_and_does_not_keep_the_watch_from_stopping(root: Path, method: str) -> None:
     """A file system (FUSE) that nobody serves: each question to it waits for ever."""
     options = "fd=9,rootmode=40000,user_id=0,group_id=0"
     mount = f"exec 9<>/dev/fuse && mount -i -t fuse -o {options} none '{root}'"
     with elsewhere(root, method, in_namespace(mount)) as other:
+        other.wait_for("trouble", f"the file server of {root} does not answer")
         assert other.process.stdin is not None
         other.process.stdin.close()
         other.wait_for("stopped", str(root))

@@ -7,6 +7,8 @@ import os
 import subprocess
 import sys
 import threading
+from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -15,7 +17,10 @@ from hypothesis import strategies as st
 
 from scifish.fly.watching import filesystem, fresh, is_passing, printable
 from scifish.fly.watching.asking import Asking
+from scifish.fly.watching.events import Events
 from scifish.fly.watching.filesystem import Mount, method_for
+from scifish.fly.watching.settling import Settling
+from scifish.fly.watching.tree import Tree
 from scifish.fly.watching.writers import being_written
 
 
@@ -157,3 +162,29 @@ def test_who_writes_is_known_of_the_own_programs(tmp_path: Path) -> None:
         assert being_written(map(str, names)) == {str(name) for name in names[1:4]}
         process.communicate("")
     assert being_written(map(str, names)) == set()
+
+
+@pytest.mark.parametrize(("old", "new"), [("one/a", "two/a"), ("two/b", "one/b")])
+def test_a_folder_that_is_seen_at_its_new_place_first_is_still_heard(tmp_path: Path, old: str, new: str) -> None:
+    """A full look finds it there, under the watch that it had at the old place, which is given up then."""
+    for folder in ("one/a", "two/b"):
+        (tmp_path / folder).mkdir(parents=True)
+    asking = Asking(threading.Event())
+    asking.base = str(tmp_path)
+    settling = Settling(asking, lambda path: 0.0)
+    tree = Tree(asking, lambda path: True, settling)
+    work: list[Iterator[None]] = []
+    tree.ear = Events(tree, asking, work.append, lambda: None)
+    with closing(tree.ear):
+        for _ in tree.look(tree.top, deep=True):
+            pass
+        (tmp_path / old).rename(tmp_path / new)
+        for _ in tree.look(tree.top, deep=True):
+            pass
+        tree.ear.news()
+        for look in work:
+            for _ in look:
+                pass
+        (tmp_path / new / "Ag.txt").write_bytes(b"x")
+        tree.ear.news()
+        assert [finished.path for finished in settling.finished()] == [f"{new}/Ag.txt"]
