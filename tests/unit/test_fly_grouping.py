@@ -265,3 +265,12 @@ def test_the_default_of_the_device_is_ses_and_prodigy() -> None:
     profiles, _ = profiles_from(["ses", "prodigy"])
     assert profile_of(profiles, "x/MgFe2O4.xy") is profiles[1]
     assert profile_of(profiles, "x/y.h5") is None
+
+
+def test_what_no_profile_wants_any_more_is_not_waited_for(root: Root) -> None:
+    root.gatherer.take(root.write("Ag_0001.txt"))
+    again = Root(root.folder, FRAMES)
+    again.gatherer.restore()
+    assert len(again.gatherer) == 0
+    assert again.journal.unfinished() == []
+    again.journal.close()
