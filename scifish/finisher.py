@@ -12,12 +12,13 @@ from scifish.clerk import Clerk
 from scifish.compose import Record
 from scifish.datafiles import described, expand
 from scifish.message import Message
+from scifish.outgoing import Outgoing
 from scifish.place import Withheld, stays_here
 from scifish.plot import PlotError, data_uri, png
 from scifish.sender import Sender
 from scifish.settings import Settings
 from scifish.source import SettingsSource
-from scifish.spool import Spool
+from scifish.spool import Put, Spool
 
 log = logging.getLogger(__name__)
 
@@ -27,7 +28,7 @@ class Finisher:
 
     def __init__(self, clerk: Clerk, sender: Sender, settings: SettingsSource, withheld: Withheld) -> None:
         self._clerk = clerk
-        self._sender = sender
+        self._outgoing = Outgoing(clerk, sender.wake)
         self._settings = settings
         self._withheld = withheld
         self._plot_errors: set[str] = set()
@@ -37,7 +38,7 @@ class Finisher:
         """Whether its metadata may leave the beamline. What may not is remembered, for what is said of it later."""
         if not stays_here(record, settings):
             return True
-        self._withheld.add(record.uuid)
+        self._withheld.add(record.dataset)
         return False
 
     def finish(self, spool: Spool, record: Record) -> Future[object] | None:
@@ -54,9 +55,7 @@ class Finisher:
             record.observed.warnings.append("no attribute was read: the program ended before, or had no settings")
         files = described(expand(record.given.get("files")))
         messages = [compose.ended(record, files, settings, spool.origin), *self._picture(record, settings, spool)]
-        written: Future[object] = self._clerk.write(lambda: spool.put(settings.topic, *messages, closes=True))
-        written.add_done_callback(lambda _: self._sender.wake())
-        return written
+        return self._outgoing.put(spool, Put.of(settings.topic, messages, record.uuid))
 
     def _picture(self, record: Record, settings: Settings, spool: Spool) -> list[Message]:
         """The annotation with the dataset's plot, if it has one."""
@@ -76,4 +75,4 @@ class Finisher:
             return []
         image = {"caption": str(plot.get("title") or "plot"), "uri": data_uri(picture)}
         proposal = record.said("proposalId")
-        return [compose.annotation(record.uuid, {"image": image}, time.time(), proposal, settings, spool.origin)]
+        return [compose.annotation(record.dataset, {"image": image}, time.time(), proposal, settings, spool.origin)]

@@ -24,6 +24,7 @@ from scifish.config import Entry
 from scifish.crew import Crew, Later
 from scifish.finisher import Finisher
 from scifish.heir import Heir, over
+from scifish.lately import Lately, Seen, see
 from scifish.message import Message, iso, leaves
 from scifish.notice import Notices
 from scifish.place import Place, Withheld
@@ -86,6 +87,10 @@ class Dataset:
         """What was configured when it began: another configuration is for the next one."""
         self._started = False
         self._observed = False
+        self.before: Dataset | None = None
+        """An earlier recording of the same dataset, whose message goes first."""
+        self.gone = False
+        """Whether it is done with."""
         self._next: list[Callable[[], object]] = []
         self._guard = threading.Lock()
 
@@ -131,6 +136,7 @@ class Keeper:
         self._later = Later(self._crew)
         self._numbers = itertools.count(1)
         self._reader = snapshot.Reader()
+        self._lately = Lately(self._reader)
         self._statistics = Statistics(self._reader)
         self._place = Place(self._reader, last_good_file().with_suffix(".place.json"))
         self.clerk = Clerk()
@@ -138,7 +144,8 @@ class Keeper:
         self._finisher = Finisher(self.clerk, self._sender, settings, Withheld(state_directory() / "withheld"))
         self._heir = Heir(self.clerk, self._sender, self._finisher, folders)
         self._datasets: dict[str, Dataset] = {}
-        self._waiting: list[Dataset] = []  # for settings
+        self._latest: dict[str, Dataset] = {}  # of those that may be recorded again, by the dataset's uuid
+        self._waiting: list[Dataset] = []  # for settings, or for the recording before
         self._done: OrderedDict[str, bool] = OrderedDict()
         self._guard = threading.Lock()
         self._stopping = threading.Event()
@@ -186,6 +193,9 @@ class Keeper:
             if record.uuid in self._datasets or record.uuid in self._done:
                 return None
             dataset = self._datasets[record.uuid] = Dataset(record, next(self._numbers))
+            if record.dataset != record.uuid:
+                dataset.before = self._latest.get(record.dataset)
+                self._latest[record.dataset] = dataset
         if record.observed.values is None:
             delay = PREPARING if record.ending is None else 0.0
             self._later.give(delay, lambda: self._observe(dataset))
@@ -225,7 +235,7 @@ class Keeper:
                 unheard.add(uuid)
             elif known is not None and announced:
                 self._announce(known)
-        for left in self._open_datasets(own) if unheard else ():
+        for left in self._open_datasets(own, unheard) if unheard else ():
             dataset = self._begin(left.record) or self._datasets.get(left.record.uuid)
             if left.record.uuid in unheard and dataset is not None:
                 if left.announced:
@@ -234,8 +244,8 @@ class Keeper:
                     dataset.record.given = left.record.given
                     self._end(dataset, left.record.ending)
 
-    def _open_datasets(self, own: Spool) -> list[OpenDataset]:
-        return self.clerk.ask(own.open_datasets).result(PATIENCE)
+    def _open_datasets(self, own: Spool, only: set[str] | None = None) -> list[OpenDataset]:
+        return self.clerk.ask(lambda: own.open_datasets(only)).result(PATIENCE)
 
     # ------------------------------------------------------------------- what it does
 
@@ -248,24 +258,29 @@ class Keeper:
             settings = self._settings.now()
             self._watch(dataset, settings)
             if settings is not None:
-                # The place at once and by itself: it may be another when a slow device has answered.
-                found, warnings = self._place.read(settings)
-                self._keep_observed(record, Observed(found, None, warnings + record.observed.warnings))
-                self._report({"place": found})
-                entries, problems = settings.entries()
-                readings = self._reader.read([entry.source for entry in entries], settings.snapshot_timeout)
-                values = snapshot.as_metadata(entries, readings, settings.max_array_size)
-                warnings = record.observed.warnings + problems
-                self._keep_observed(record, replace(record.observed, values=values, warnings=warnings))
-                self._show(dataset, settings, len(entries), snapshot.failed(entries, readings))
+                if "place" not in record.given:
+                    self._look_around(record, settings)
+                    seen = see(self._reader, settings)
+                else:  # what is told of afterwards may come by the hundred in a second
+                    seen = self._lately.read(settings)
+                warnings = record.observed.warnings + seen.problems
+                self._keep_observed(record, replace(record.observed, values=seen.values, warnings=warnings))
+                self._show(dataset, settings, seen)
         except Exception:
             log.exception("reading the values of %s", record.uuid)
         finally:
             dataset.set_observed()
-            self._report({"observed": record.uuid, **self._seen(record)})
+            if "place" not in record.given:
+                self._report({"observed": record.uuid, **self._seen(record)})
+
+    def _look_around(self, record: Record, settings: Settings) -> None:
+        """The place at once and by itself: it may be another when a slow device has answered."""
+        found, warnings = self._place.read(settings)
+        self._keep_observed(record, Observed(found, None, warnings + record.observed.warnings))
+        self._report({"place": found})
 
     def _watch(self, dataset: Dataset, settings: Settings | None) -> None:
-        if settings is not None:
+        if settings is not None and not dataset.record.single:
             dataset.entries = settings.entries()[0]
             if dataset.record.ending is None:
                 self._statistics.watch(dataset.record.uuid, dataset.entries)
@@ -281,16 +296,18 @@ class Keeper:
 
     def _keep_observed(self, record: Record, observed: Observed) -> None:
         record.observed = observed
+        if "place" in record.given:
+            return  # its message is composed at once: where that is cut short, they are read again
         kept = as_text(observed.as_kept())
         self._write(lambda own: own.keep_observed(record.uuid, kept))
 
-    def _show(self, dataset: Dataset, settings: Settings, values: int, failed: list[Message]) -> None:
+    def _show(self, dataset: Dataset, settings: Settings, seen: Seen) -> None:
         """For SciDog's LastSnapshot. What is proprietary has its title for itself."""
         if self._notices is not None:
             record = dataset.record
             name = record.said("datasetName") if self._finisher.may_send(record, settings) else ""
-            about = {"uuid": record.uuid, "name": name, "time": iso(record.started)}
-            self._notices.remember(dataset.number, {**about, "values": values, "failed": failed})
+            about = {"uuid": record.dataset, "name": name, "time": iso(record.started)}
+            self._notices.remember(dataset.number, {**about, "values": seen.count, "failed": seen.failed})
 
     def _send_began(self, dataset: Dataset) -> None:
         settings = self._settings.known()
@@ -304,7 +321,7 @@ class Keeper:
     def _send_ended(self, dataset: Dataset) -> None:
         settings = self._settings.known()
         with dataset.lock:
-            if settings is not None:
+            if settings is not None and not dataset.record.single:
                 try:
                     self._add_what_came_later(dataset.record, dataset.entries or [], settings)
                 except Exception:
@@ -319,7 +336,7 @@ class Keeper:
         entries = [entry for entry in entries if entry.name in (values.get(entry.group, {}) if entry.group else values)]
         at_end = [entry for entry in entries if "end" in entry.record]
         # Of a program that is gone it is not known when it ended.
-        if at_end and not record.single and record.status != "interrupted":
+        if at_end and record.status != "interrupted":
             readings = self._reader.read([entry.source for entry in at_end], settings.snapshot_timeout)
             snapshot.add_end_values(values, at_end, readings, settings.max_array_size)
         found = self._statistics.finish(record.uuid, settings.snapshot_timeout, values_of(values, entries))
@@ -328,6 +345,9 @@ class Keeper:
     def _finish(self, dataset: Dataset) -> None:
         own = self._own
         if own is None:
+            return
+        if dataset.before is not None and not dataset.before.gone:
+            self._waiting.append(dataset)
             return
         try:
             written = self._finisher.finish(own, dataset.record)
@@ -347,6 +367,9 @@ class Keeper:
             log.error("dataset %s cannot be finished (%s): it stays in the spool", uuid, error)
         with self._guard:
             self._datasets.pop(uuid, None)
+            dataset.gone, dataset.before = True, None
+            if self._latest.get(dataset.record.dataset) is dataset:
+                del self._latest[dataset.record.dataset]
             self._done[uuid] = error is None
             if len(self._done) > REMEMBERED:
                 self._done.popitem(last=False)

@@ -15,7 +15,8 @@ import threading
 import time
 import uuid as uuids
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -183,6 +184,21 @@ class Station:
         now = time.time()
         return self._begun(str(uuids.uuid4()), now, said, end=compose.ending("completed", now, 0))
 
+    def record(self, records: Sequence[Record]) -> Future[None]:
+        """Datasets that are over, with all that the program knows of them; all are kept, or none.
+
+        Nobody waits for it as a scan does: the future is done when they are on disk, however long that refuses.
+        """
+        all_kept = [Kept.of(record) for record in records]
+        written = self._clerk.write(lambda: self._spool.begin_all(all_kept))
+        written.add_done_callback(lambda written: self._tell_all(written, all_kept))
+        return written
+
+    def _tell_all(self, written: Future[None], all_kept: list[Kept]) -> None:
+        if not written.cancelled() and written.exception() is None:
+            for kept in all_kept:
+                self._link.tell("begin", kept.uuid, kept.as_line())
+
     def annotate(self, uuid: str, changes: Message, proposal: str = "") -> None:
         """A comment or a rating on the dataset of this uuid. On disk when this returns.
 
@@ -239,6 +255,10 @@ class Station:
         if self._link.trouble:
             return f"metadata are kept on this machine: {self._link.trouble}"
         return self._reported
+
+    def waiting(self, timeout: float) -> int:
+        """How many datasets and messages are not with Kafka yet. TimeoutError if the disk does not answer in time."""
+        return self._clerk.ask(lambda: self._spool.count() + len(self._spool.open_states())).result(timeout)
 
     def close(self, timeout: float = FLUSH) -> None:
         """Hang up, and wait for at most `timeout` seconds until the companion has sent what there is.
