@@ -60,7 +60,7 @@ class Columns(Qt.QObject):
         log.table.widthChosen.connect(self._changed)
         log.catalogueChanged.connect(self._catalogueChanged)
         log.queryChanged.connect(self._queryChanged)
-        Qt.QApplication.instance().aboutToQuit.connect(self._keepNow)
+        log.closing.connect(self._keepNow)
         self._load()
 
     # -------------------------------------------------------------------------- menu

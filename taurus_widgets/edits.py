@@ -87,7 +87,7 @@ class Edits(Qt.QObject):
     def __init__(self, folder: Path, parent: Qt.QObject | None = None) -> None:
         super().__init__(parent)
         self._outbox = Outbox(folder)
-        self._disk, self._net = Calls(self, threads=1), Calls(self, threads=1)
+        self._disk, self._net = Calls(self, threads=1, whole=True), Calls(self, threads=1)
         self._scicat: SciCat | None = None
         self._entries: list[Entry] = []
         self._shown: dict[tuple[str, str], Entry] = {}
@@ -183,8 +183,14 @@ class Edits(Qt.QObject):
         self._net.stop()
         written = threading.Event()
         self._disk.run(written.set, _nothing, _nothing)
-        written.wait(TO_CLOSE)
         self._disk.stop()
+        written.wait(TO_CLOSE)
+
+    def restart(self) -> None:
+        """Go on after `stop`, as soon as there is an account. What was being sent is asked for again: nobody heard."""
+        self._sending = None
+        self._disk.restart()
+        self._net.restart()
 
     # ----------------------------------------------------------------------- disk
 

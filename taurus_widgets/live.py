@@ -163,8 +163,8 @@ class Live(Qt.QObject):
         log.statusBar.layout().insertWidget(2, self.notice)
         log.queryChanged.connect(self._fit)
         log.catalogueChanged.connect(self._forgetAll)
-        log.installEventFilter(self)
-        Qt.QApplication.instance().aboutToQuit.connect(self.stop)
+        log.closing.connect(self.stop)
+        log.reopened.connect(self._resume)
         self._clock = Qt.QTimer(self)
         self._clock.timeout.connect(self._tick)
         self._clock.start(TICK)
@@ -203,15 +203,17 @@ class Live(Qt.QObject):
     def stop(self) -> None:
         """Listen no more. Where a device hangs that takes a moment."""
         watches = [watch for watch in (self._door, self._pathfixer) if watch is not None]
-        self.setDoor("")
-        self.setPathFixer("")
+        self._clock.stop()
+        for watch in watches:
+            watch.stop()
         for watch in watches:
             watch.join()
 
-    def eventFilter(self, watched: Qt.QObject, event: Qt.QEvent) -> bool:
-        if watched is self._log and event.type() == Qt.QEvent.Close:
-            self.stop()
-        return False
+    def _resume(self) -> None:
+        """The window is shown again."""
+        self.setDoor(self._door.device if self._door is not None else "")
+        self.setPathFixer(self._pathfixer.device if self._pathfixer is not None else "")
+        self._clock.start(TICK)
 
     def _begin(self, watch: Watch) -> None:
         watch.linkChanged.connect(lambda link: self._linked(watch, link))

@@ -145,6 +145,10 @@ class ScanLog(TaurusWidget):
     """Something needs a login, for this reason."""
     loginChanged = Qt.Signal()
     """Somebody has logged in or out; for another account `catalogueChanged` came before."""
+    closing = Qt.Signal()
+    """The window closes, or the program ends: finish what must be, and rest."""
+    reopened = Qt.Signal()
+    """It is shown again after that; `catalogueChanged` follows."""
 
     def __init__(self, parent: Qt.QWidget | None = None, designMode: bool = False) -> None:
         super().__init__(parent, designMode=designMode)
@@ -152,6 +156,7 @@ class ScanLog(TaurusWidget):
         self._model = ""
         self._where = ""
         self._changed: dt.datetime | None = None
+        self._resting = False
         self.scicat: SciCat | None = None
         """The catalogue that is shown; None before `setCatalogue`."""
         self.query = Query()
@@ -199,6 +204,7 @@ class ScanLog(TaurusWidget):
         for part in PARTS:  # one by one: a part finds those before it
             self.parts[part.__name__] = part(self)
         self._live: Any = self.parts[Live.__name__]
+        Qt.QApplication.instance().aboutToQuit.connect(self._rest)
         self.toolBar.setVisible(bool(self.toolBar.actions()))
 
     @classmethod
@@ -210,7 +216,10 @@ class ScanLog(TaurusWidget):
     # ---------------------------------------------------------------------- use
 
     def setCatalogue(self, scicat: SciCat, proposal: str = "") -> None:
-        """Show the datasets of this catalogue, or of one proposal in it, from now on."""
+        """Show the datasets of this catalogue, or of one proposal in it, from now on; once closed, when shown again."""
+        if self._resting:
+            self.scicat, self.query = scicat, replace(self.query, proposal=proposal)
+            return
         self.stop()
         self.table.goToNewest()  # ends an editor: what has been written there is of the account before
         self.scicat = scicat
@@ -349,9 +358,26 @@ class ScanLog(TaurusWidget):
     # ---------------------------------------------------------------------- events
 
     def closeEvent(self, event: Qt.QCloseEvent) -> None:
-        self.stop()
-        self.calls.stop()
+        self._rest()
         super().closeEvent(event)
+
+    def showEvent(self, event: Qt.QShowEvent) -> None:
+        super().showEvent(event)
+        if self._resting:
+            self._resting = False
+            self.calls.restart()
+            self.reopened.emit()
+            if self.scicat is not None:
+                self.setCatalogue(self.scicat, self.query.proposal)
+
+    def _rest(self) -> None:
+        """Let go of all threads and devices, until it is shown again."""
+        if not self._resting:
+            self._resting = True
+            self.table.endEditor()
+            self.closing.emit()
+            self.stop()
+            self.calls.stop()
 
     def resizeEvent(self, event: Qt.QResizeEvent) -> None:
         super().resizeEvent(event)

@@ -177,8 +177,12 @@ class LogTable(Qt.QTableView):
 
     def goToNewest(self) -> None:
         self.clearSelection()
-        self.setCurrentIndex(Qt.QModelIndex())
+        self.endEditor()
         self.scrollToTop()
+
+    def endEditor(self) -> None:
+        """What is written in a cell counts."""
+        self.setCurrentIndex(Qt.QModelIndex())
 
     def _seen(self, value: int) -> None:
         self._setUnseen(min(self._unseen, value))

@@ -143,6 +143,7 @@ class ExportDialog(Qt.QDialog):
                 progress.check()
                 return work(progress)
 
+        self.destroyed.connect(progress.cancel)  # with its panel, which nobody has closed
         self.say("")
         self._setRunning(True)
         self.table.calls.run(whole, self._done, self._failed)

@@ -72,8 +72,7 @@ class Exporting(Qt.QObject):
             *(log.table.selectionModel().selectionChanged, log.table.horizontalHeader().sectionMoved),
         ):
             signal.connect(self._refresh)
-        log.installEventFilter(self)
-        Qt.QCoreApplication.instance().aboutToQuit.connect(self.stop)
+        log.closing.connect(self.stop)
 
     def setElogy(self, address: str) -> None:
         """Where Elogy is, as `https://elogy.example.org`, in place of what the environment or the user says."""
@@ -83,11 +82,6 @@ class Exporting(Qt.QObject):
         """Stop what is being exported. Its half-written file is taken away."""
         if self.dialog is not None:
             self.dialog.stop()
-
-    def eventFilter(self, watched: Qt.QObject, event: Qt.QEvent) -> bool:
-        if event.type() == Qt.QEvent.Close:
-            self.stop()
-        return False
 
     # ---------------------------------------------------------------------- private
 
