@@ -20,6 +20,7 @@ from taurus_widgets.comparing import Compare
 from taurus_widgets.detail_pages import DetailPages
 from taurus_widgets.details import DetailPane
 from taurus_widgets.editing import Editing
+from taurus_widgets.emptiness import Emptiness
 from taurus_widgets.exporting.part import Exporting
 from taurus_widgets.filterbar import Filters
 from taurus_widgets.live import Live
@@ -120,6 +121,7 @@ PARTS: tuple[type[Qt.QObject], ...] = (
     Compare,
     Live,
     Login,
+    Emptiness,
 )
 """What the scan log can do beyond showing rows, one module each: made with the log, and in its `parts` by name.
 
@@ -145,6 +147,8 @@ class ScanLog(TaurusWidget):
     """Something needs a login, for this reason."""
     loginChanged = Qt.Signal()
     """Somebody has logged in or out; for another account `catalogueChanged` came before."""
+    linkChanged = Qt.Signal(object)
+    """How it stands with the catalogue: a Link."""
     closing = Qt.Signal()
     """The window closes, or the program ends: finish what must be, and rest."""
     reopened = Qt.Signal()
@@ -154,7 +158,7 @@ class ScanLog(TaurusWidget):
         super().__init__(parent, designMode=designMode)
         self._poller: Poller | None = None
         self._model = ""
-        self._where = ""
+        self._link = Link()
         self._changed: dt.datetime | None = None
         self._resting = False
         self.scicat: SciCat | None = None
@@ -242,10 +246,7 @@ class ScanLog(TaurusWidget):
     def setQuery(self, query: Query) -> None:
         """Show the datasets that fit it, in its order, from now on. Returns at once: the rows follow."""
         self.query = query
-        self._where = f"{f'Proposal {query.proposal}' if query.proposal else 'All proposals'} in " + (
-            self.scicat.base_url if self.scicat else ""
-        )
-        self.setWindowTitle(f"Scan log of {query.proposal}" if query.proposal else "Scan log")
+        self._sayQuery()
         pages = self._pages()
         if self._poller is not None and pages is not None:
             self.statusBar.showWork("Reading")
@@ -418,6 +419,7 @@ class ScanLog(TaurusWidget):
         shown = self.loader.pages
         if shown is not None and pages.query is self.query:
             self.query = shown.query
+            self._sayQuery()
             self.queryChanged.emit(self.query)
             self.statusBar.showWork("SciCat does not take this filter or order", why)
 
@@ -431,7 +433,16 @@ class ScanLog(TaurusWidget):
         self.statusBar.showRows(self.scans.rowCount(), self._changed, self.loader.counting)
 
     def _showLink(self, link: Link) -> None:
-        self.statusBar.showLink(link, self._where)
+        self._link = link
+        self._sayQuery()
+        self.linkChanged.emit(link)
+
+    def _sayQuery(self) -> None:
+        """Which proposal of which catalogue is shown, or why it is not."""
+        proposal = self.query.proposal
+        self.setWindowTitle(f"Scan log of {proposal}" if proposal else "Scan log")
+        where = f"Proposal {proposal}" if proposal else "All proposals"
+        self.statusBar.showLink(self._link, f"{where} in {self.scicat.base_url}" if self.scicat else "")
 
     def _isSelected(self, row: int) -> bool:
         chosen = self.table.selectionModel().selection()
