@@ -55,6 +55,7 @@ class Editing(Qt.QObject):
         log.catalogueChanged.connect(self._account)
         log.loginChanged.connect(self._account)
         table.installEventFilter(self)
+        log.scanConfirmed.connect(self.edits.confirm)
         log.closing.connect(self._close)
         log.reopened.connect(self.edits.restart)
 

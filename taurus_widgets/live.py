@@ -252,14 +252,18 @@ class Live(Qt.QObject):
 
     def _began(self, scan: DoorScan) -> None:
         now = time.monotonic()
+        replaced: list[str] = []
         if scan.uuid:  # its recorder was slower than our patience
             for key, known in list(self._waiting.items()):
                 if not known.scan.uuid and known.scan.number == scan.number:
                     self._drop(key)
+                    replaced.append(known.pid)
         pid = f"{self._prefix or self._usedPrefix()}/{scan.uuid}" if scan.uuid else f"door/{scan.key}"
         waiting = Waiting(scan, pid, self._in_use.get("proposal", ""), now, now + ASK)
         self._waiting[scan.key] = waiting
         self._show(waiting)
+        for earlier in replaced:
+            self._log.scanConfirmed.emit(earlier, pid)
 
     def _ended(self, scan: DoorScan) -> None:
         waiting = self._waiting[scan.key]
@@ -319,6 +323,7 @@ class Live(Qt.QObject):
             here = self._log.scans.isHere(waiting.pid) and not self._isProvisional(waiting.pid)
             if here or now > waiting.found + SETTLE:
                 self._drop(key)
+                self._log.scanConfirmed.emit(waiting.pid, waiting.pid)
                 self._say()
         due = [one for one in (*self._waiting.values(), *self._missing.values()) if now >= one.ask_at]
         scicat = self._log.scicat
@@ -358,6 +363,7 @@ class Live(Qt.QObject):
 
     def _arrived(self, waiting: Waiting, dataset: Json) -> None:
         waiting.late, waiting.found = False, time.monotonic()
+        self._log.scanConfirmed.emit(waiting.pid, dataset["pid"])
         if dataset["pid"] == waiting.pid:
             return
         if waiting.scan.uuid:

@@ -147,6 +147,8 @@ class ScanLog(TaurusWidget):
     """Something needs a login, for this reason."""
     loginChanged = Qt.Signal()
     """Somebody has logged in or out; for another account `catalogueChanged` came before."""
+    scanConfirmed = Qt.Signal(str, str)
+    """A scan that a Door has told of is in the catalogue: the pid that its row had, and the one that it has there."""
     linkChanged = Qt.Signal(object)
     """How it stands with the catalogue: a Link."""
     closing = Qt.Signal()
@@ -198,7 +200,7 @@ class ScanLog(TaurusWidget):
         self.statusBar.goToNewest.connect(self.goToNewest)
         self.details.closed.connect(self.table.clearSelection)
         # Only in here: in a TaurusGUI the window has other panels, which may use the same key.
-        escape = Qt.QShortcut(Qt.QKeySequence(Qt.Qt.Key_Escape), self, self.table.goToNewest)
+        escape = Qt.QShortcut(Qt.QKeySequence(Qt.Qt.Key_Escape), self, self.goToNewest)
         escape.setContext(Qt.Qt.WidgetWithChildrenShortcut)
         self._clock = Qt.QTimer(self)
         self._clock.timeout.connect(self._tick)
@@ -276,7 +278,7 @@ class ScanLog(TaurusWidget):
 
     def goToNewest(self) -> None:
         """To the top, with what has come in."""
-        if not self.query.newest_first:
+        if self.scans.news:
             self.setQuery(self.query)
         self.table.goToNewest()
 
@@ -392,7 +394,7 @@ class ScanLog(TaurusWidget):
 
     def _begun(self, pages: Pages, top: Top) -> None:
         news = self.scans.begin(top.rows, pages.query.newest_first, top.since)
-        self.table.goToNewest()
+        self.table.showCurrent()
         self.loader.begin(pages, len(top.rows))
         # The first conversion of a unit takes half a second, which the first filter with one is not to wait for.
         self.calls.run(partial(to_si, 1.0, "mm"), lambda _: None, lambda _: None, "units")
