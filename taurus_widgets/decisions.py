@@ -8,6 +8,7 @@ from taurus.external.qt import Qt
 
 from taurus_widgets import columns as cols
 from taurus_widgets.edits import Edits, Entry, State
+from taurus_widgets.fitting import fit
 from taurus_widgets.model import tooltip
 from taurus_widgets.outbox import COMMENT, PICTURE, RATING, Edit, normal
 
@@ -100,7 +101,7 @@ class WaitingDialog(Qt.QDialog):
         for part in (self.where, self.table, self.buttons):
             layout.addWidget(part)
         metrics = self.fontMetrics()
-        self.resize(metrics.averageCharWidth() * 130, metrics.height() * 18)
+        fit(self, metrics.averageCharWidth() * 130, metrics.height() * 18)
         for column, width in enumerate((36, 11, 30)):
             self.table.setColumnWidth(column, metrics.averageCharWidth() * width)
         edits.changed.connect(self._fill)

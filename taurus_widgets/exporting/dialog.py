@@ -17,6 +17,7 @@ from taurus_widgets.exporting.cells import Sheet
 from taurus_widgets.exporting.progress import Cancelled, Progress
 from taurus_widgets.exporting.saving import told
 from taurus_widgets.feed import problem_text
+from taurus_widgets.fitting import Scrolled
 from taurus_widgets.painting import colours
 
 LOOK = 100
@@ -84,11 +85,13 @@ class ExportDialog(Qt.QDialog):
         self.leave = Qt.QPushButton("Close", self)
         self.leave.setAutoDefault(False)
         self.leave.clicked.connect(self.reject)
-        self.form = Qt.QFormLayout()
+        inner = Qt.QWidget(self.body)
+        self.form = Qt.QFormLayout(inner)
+        self.form.setContentsMargins(0, 0, 0, 0)
         columns = Qt.QHBoxLayout(self.body)
         columns.setContentsMargins(0, 0, 0, 0)
         columns.setSpacing(16)
-        columns.addLayout(self.form, 3)
+        columns.addWidget(Scrolled(inner, self.body), 3)
         self.form.setFieldGrowthPolicy(self.form.AllNonFixedFieldsGrow)
         self.form.setVerticalSpacing(8)
         self.form.addRow("Rows", below(*self.rows))

@@ -21,6 +21,7 @@ from taurus_widgets.exporting.entry import MOST_ROWS, TITLE, Export, Target, Wri
 from taurus_widgets.exporting.progress import Progress
 from taurus_widgets.exporting.saving import Pages
 from taurus_widgets.exporting.settings import Settings
+from taurus_widgets.fitting import fit
 
 
 class ElogyDialog(ExportDialog):
@@ -82,7 +83,7 @@ class ElogyDialog(ExportDialog):
             left.addWidget(field, 1 if field is self.logbooks else 0)
         self.body.layout().insertLayout(0, left, 2)
         width = self.fontMetrics().averageCharWidth()
-        self.resize(width * 125, round(self.fontMetrics().height() * 36))
+        fit(self, width * 125, self.fontMetrics().height() * 36)
 
     # --------------------------------------------------------------------- what is shown
 

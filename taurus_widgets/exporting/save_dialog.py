@@ -18,6 +18,7 @@ from taurus_widgets.exporting.eln_file import MOST_PARTS
 from taurus_widgets.exporting.progress import Progress
 from taurus_widgets.exporting.saving import Pages, Pictures, save
 from taurus_widgets.exporting.settings import Settings
+from taurus_widgets.fitting import fit
 
 FORMATS = {
     ".csv": "CSV, for Excel and other programs",
@@ -59,7 +60,7 @@ class SaveDialog(ExportDialog):
         for name, widget in (("Format", self.format), ("Numbers", self.style), ("", self.pictures), ("File", where)):
             self.form.addRow(name, widget)
         self.form.addRow("", self.note)
-        self.resize(self.fontMetrics().averageCharWidth() * 92, self.sizeHint().height())
+        fit(self, self.fontMetrics().averageCharWidth() * 92, self.sizeHint().height())
         self.format.setCurrentIndex(max(self.format.findData(settings.format()), 0))
         self.format.currentIndexChanged.connect(self._renamed)
         self.file.textChanged.connect(self.changed)
