@@ -45,6 +45,7 @@ class TestGood:
         [
             ("motor = mot01", "scan/motors", Relation.HAS, "mot01", ""),
             ("Motors=mot01", "scan/motors", Relation.HAS, "mot01", ""),
+            ("motor != mot01", "scan/motors", Relation.HAS_NOT, "mot01", ""),
             ("detector ~ eig", "scan/detectors", Relation.CONTAINS, "eig", ""),
             ("energy > 7.1 keV", "Optics/Energy", Relation.GREATER, 7.1, "keV"),
             ("energy>7100eV", "Optics/Energy", Relation.GREATER, 7100, "eV"),
@@ -103,7 +104,6 @@ class TestMistakes:
             ("> 7", "Before > the name of a value is missing", ">"),
             ("energy > 7 and points", "comparison is missing", "points"),
             ("shutter > 5", "Shutter is text", "5"),
-            ("motor != mot01", "without a motor", "mot01"),
             ("rate > 3 mm", "recorded in counts", "mm"),
             ("energy > 3 mm", "mm cannot be converted into keV", "mm"),
             ("points > 3 mm", "recorded without a unit", "mm"),
