@@ -323,12 +323,14 @@ class Columns(Qt.QObject):
     def _search(self, text: str) -> None:
         scicat, proposal = self._log.scicat, self._log.query.proposal
         if scicat is not None:
+            catalogue = self.catalogue
             self._log.calls.run(
-                lambda: found.metadata_keys(scicat, proposal, text), self._keysFound, self._notLooked, key="found keys"
+                lambda: found.search(scicat, catalogue, proposal, text), self._searched, self._notLooked, "found keys"
             )
 
-    def _keysFound(self, keys: list[str]) -> None:
-        self.catalogue = self.catalogue.with_keys(keys)
+    def _searched(self, catalogue: Catalogue) -> None:
+        # Meanwhile the newest datasets may have been looked at.
+        self.catalogue = Catalogue({**catalogue.found, **self.catalogue.found}, self.catalogue.beamline)
         self._offer()
 
     def _offer(self) -> None:

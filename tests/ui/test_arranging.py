@@ -301,6 +301,26 @@ class TestChooser:
         qtbot.keyClicks(chooser.search, "vane")
         qtbot.waitUntil(lambda: "Attic/Vane" in self.offered(chooser), timeout=10_000)
 
+    def test_a_name_with_a_dot_that_only_old_datasets_have_is_shown(
+        self, qtbot: QtBot, filled: ScanLog, scicat: SciCat, proposal: str, chooser: ColumnChooser
+    ) -> None:
+        old = scan(0, time.time() - 9e6, proposal=proposal)
+        old["scientificMetadata"]["Attic 1.5"] = {"Weather.vane": {"value": 31, "unit": "deg"}}
+        scicat.create_dataset(old)
+        qtbot.keyClicks(chooser.search, "weather")
+        key = "Attic 1.5/Weather.vane"
+        qtbot.waitUntil(lambda: key in self.offered(chooser), timeout=10_000)
+        assert list(self.offered(chooser)) == [key]
+        assert [self.offered(chooser)[key].text(place) for place in range(3)] == ["Weather.vane", "deg", "31"]
+        chooser.tree.setCurrentItem(self.offered(chooser)[key])
+        qtbot.keyClick(chooser.tree, Qt.Qt.Key_Space)
+        chooser.accept()
+        place = section(filled, key)
+        qtbot.waitUntil(
+            lambda: "31" in [filled.scans.index(row, place).data() for row in range(filled.scans.rowCount())],
+            timeout=10_000,
+        )
+
 
 def test_the_chooser_of_a_catalogue_that_is_away_says_so(qtbot: QtBot, scanLog: ScanLog) -> None:
     scanLog.setCatalogue(SciCat("http://127.0.0.1:9"))
