@@ -102,6 +102,13 @@ class LogTable(Qt.QTableView):
         """All columns as wide as what is on the screen, as somebody's choice."""
         self.resizeColumnsToContents()
 
+    def sizeColumn(self, letters: int) -> None:
+        """The column of the current cell by so many letters wider; narrower for less than 0."""
+        place, header = self.currentIndex().column(), self.horizontalHeader()
+        width = header.sectionSize(place) + letters * self.fontMetrics().horizontalAdvance("0")
+        header.resizeSection(place, max(width, header.minimumSectionSize()))
+        self.scrollTo(self.currentIndex())
+
     def _fitColumns(self, first: int, last: int) -> None:
         """Give these their width: the usual one, where nobody chose another."""
         self._fitting = True

@@ -228,6 +228,22 @@ class TestLayouts:
         assert not {"Beam", "Alignment"} & {action.text() for action in part.menu.actions()}
         assert not part.delete.isEnabled()
 
+    def test_keys_make_the_column_of_the_current_cell_wider_and_narrower(self, qtbot: QtBot, filled: ScanLog) -> None:
+        header, held = header_of(filled), Qt.Qt.AltModifier | Qt.Qt.ShiftModifier
+        filled.table.setFocus()
+        filled.table.setCurrentIndex(filled.scans.index(0, section(filled, "points")))
+        qtbot.keyClick(filled.table, Qt.Qt.Key_Left)
+        before = {key: header.sectionSize(section(filled, key)) for key in ("title", "points")}
+        for _ in range(3):
+            qtbot.keyClick(filled.table, Qt.Qt.Key_Right, held)
+        letter = filled.table.fontMetrics().horizontalAdvance("0")
+        assert header.sectionSize(section(filled, "title")) == before["title"] + 6 * letter
+        for _ in range(100):
+            qtbot.keyClick(filled.table, Qt.Qt.Key_Left, held)
+        assert header.sectionSize(section(filled, "title")) == header.minimumSectionSize()
+        assert header.sectionSize(section(filled, "points")) == before["points"]
+        assert "title" in filled.table.chosenWidths()
+
     def test_reset_brings_the_usual_columns_and_widths(self, filled: ScanLog) -> None:
         part, header = columns_of(filled), header_of(filled)
         usual = header.sectionSize(section(filled, "title"))
