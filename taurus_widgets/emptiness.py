@@ -26,10 +26,8 @@ class Emptiness(Qt.QObject):
         self.text.setTextFormat(Qt.Qt.PlainText)
         self.text.setWordWrap(True)
         self.text.setAlignment(Qt.Qt.AlignCenter)
-        filters = log.parts[Filters.__name__]
-        assert isinstance(filters, Filters)
         self.clear = Qt.QPushButton("Clear the filters", self.sign)
-        self.clear.clicked.connect(filters.clearAll)
+        self.clear.clicked.connect(log.part(Filters).clearAll)
         self.enter = Qt.QPushButton("Log in…", self.sign)
         self.enter.clicked.connect(lambda: log.loginWanted.emit(""))
         buttons = Qt.QHBoxLayout()

@@ -6,7 +6,7 @@ import datetime as dt
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from functools import partial
-from typing import Any
+from typing import Any, TypeVar
 
 from taurus.external.qt import Qt
 from taurus.qt.qtgui.container import TaurusWidget
@@ -40,6 +40,9 @@ MANY = 1000
 
 NARROW = 900
 """A widget of fewer pixels has its details below the table and not beside it."""
+
+
+Part = TypeVar("Part")
 
 
 class StatusBar(Qt.QWidget):
@@ -209,7 +212,6 @@ class ScanLog(TaurusWidget):
         self.parts: dict[str, Qt.QObject] = {}
         for part in PARTS:  # one by one: a part finds those before it
             self.parts[part.__name__] = part(self)
-        self._live: Any = self.parts[Live.__name__]
         Qt.QApplication.instance().aboutToQuit.connect(self._rest)
         self.toolBar.setVisible(bool(self.toolBar.actions()))
 
@@ -257,11 +259,11 @@ class ScanLog(TaurusWidget):
 
     def setDoor(self, device: str) -> None:
         """Show the scans of this Sardana Door as soon as they start; "" for none. Returns at once."""
-        self._live.setDoor(device)
+        self.part(Live).setDoor(device)
 
     def setPathFixer(self, device: str) -> None:
         """Follow the proposal and visit of this PathFixer; "" for none. Returns at once."""
-        self._live.setPathFixer(device)
+        self.part(Live).setPathFixer(device)
 
     def setModel(self, model: str | None, **_: Any) -> None:
         """The Door, as `setDoor`. Taurus' own way would ask the device here, and the window would wait for it."""
@@ -275,6 +277,12 @@ class ScanLog(TaurusWidget):
         self.setModel("")
 
     model = Qt.pyqtProperty("QString", getModel, setModel, resetModel)
+
+    def part(self, kind: type[Part]) -> Part:
+        """One of `PARTS`."""
+        found = self.parts[kind.__name__]
+        assert isinstance(found, kind)
+        return found
 
     def goToNewest(self) -> None:
         """To the top, with what has come in."""
@@ -354,9 +362,7 @@ class ScanLog(TaurusWidget):
 
     def setFrontend(self, address: str) -> None:
         """Where SciCat's own pages are; "" for a guess. ValueError if it is no address."""
-        page = self.parts[ScicatPage.__name__]
-        assert isinstance(page, ScicatPage)
-        page.setFrontend(address)
+        self.part(ScicatPage).setFrontend(address)
 
     # ---------------------------------------------------------------------- events
 
