@@ -121,12 +121,16 @@ class ExportDialog(Qt.QDialog):
             count = rows.count()
             button.setText(f"{rows.label} ({count:,})")
             button.setEnabled(count > 0)
-        self.columns.setText(", ".join(self.table.sheet().headings))
 
     # ------------------------------------------------------------------ for subclasses
 
+    def sheet(self) -> Sheet:
+        """What is exported but the rows."""
+        return self.table.sheet().without_pictures()
+
     def changed(self) -> None:
         """Something was chosen: say what it means, and whether it can be exported."""
+        self.columns.setText(", ".join(self.sheet().headings))
 
     def start(self) -> None:
         """Begin, by `run`."""

@@ -88,6 +88,7 @@ class ElogyDialog(ExportDialog):
     # --------------------------------------------------------------------- what is shown
 
     def changed(self) -> None:
+        super().changed()
         lacking = self._lacking()
         self.go.setEnabled(not lacking)
         self.go.setToolTip(lacking)
@@ -192,7 +193,7 @@ class ElogyDialog(ExportDialog):
         )
         self._settings.keepElogy(self._elogy.base_url, logbook.id, list(target.authors))
         scicat = self.table.scicat if self.pictures.isChecked() else None
-        self.run(count, partial(_send, self._elogy, target, self.table.sheet(), rows.pages(), scicat))
+        self.run(count, partial(_send, self._elogy, target, self.sheet(), rows.pages(), scicat))
 
     def finished_with(self, answer: Written) -> None:
         assert self._elogy is not None

@@ -125,7 +125,7 @@ class Exporting(Qt.QObject):
         if count > MOST_ROWS:
             self._say(f"{count:,} rows are too many for the clipboard: save them in a file", problem=True)
             return
-        work = partial(_copied, self._sheet(), rows.pages(), self._settings.style())
+        work = partial(_copied, self._sheet().without_pictures(), rows.pages(), self._settings.style())
         self._log.calls.run(work, self._copied, self._notCopied, "copy")
 
     def _copied(self, answer: tuple[int, Copied]) -> None:

@@ -82,8 +82,16 @@ class TestCells:
         assert (exact(rating, dataset), readable(rating, dataset)) == ("1.5", "★½☆")
         assert exact(rating, scan(1, START)) == ""
 
+    def test_the_group_stands_before_the_name(self) -> None:
+        assert sheet("A/Energy", "B/Energy", "Scan").headings == ["A / Energy", "B / Energy", "Scan"]
+
     def test_two_columns_of_one_name_are_told_apart(self) -> None:
-        assert sheet("A/Energy", "B/Energy", "Scan").headings == ["Energy [A / Energy]", "Energy [B / Energy]", "Scan"]
+        dataset = scan(1, START)
+        for name in ("a", "b"):
+            dataset["scientificMetadata"]["Optics"][name] = {"value": 1, "unit": "mm", "human_name": "Slit"}
+        two = [cols.metadata_column(f"Optics/{name}").named_by(dataset) for name in ("a", "b")]
+        headings = Sheet(two, "", "").headings
+        assert headings == ["Optics / Slit (mm) [Optics / a]", "Optics / Slit (mm) [Optics / b]"]
 
     @pytest.mark.parametrize("text", ["=1+1", "+49 40", "-x", "@SUM(A1)", "-1 → -2", "\uff1d1", "--1", "-1-1", "=-1"])
     def test_a_formula_is_disarmed(self, text: str) -> None:
@@ -219,9 +227,9 @@ class TestEln:
         assert all(nodes[part["@id"]]["@type"] == "File" for part in node["hasPart"])
         values = {nodes[value["@id"]]["name"]: nodes[value["@id"]] for value in node["variableMeasured"]}
         assert values["Comment"]["value"] == "good <b>"
-        assert values["Ring current"]["value"] == pytest.approx(500.0829)
-        assert values["Ring current"]["unitText"] == "mA"
-        assert values["Ring current"]["propertyID"] == "Machine.Ring current"
+        assert values["Machine / Ring current"]["value"] == pytest.approx(500.0829)
+        assert values["Machine / Ring current"]["unitText"] == "mA"
+        assert values["Machine / Ring current"]["propertyID"] == "Machine.Ring current"
         assert html.escape("good <b>") in node["text"]
 
     def test_every_reference_leads_somewhere(self, nodes: dict[str, Json]) -> None:
