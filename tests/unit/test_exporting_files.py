@@ -10,6 +10,7 @@ import io
 import json
 import re
 import threading
+import tracemalloc
 import zipfile
 from collections.abc import Iterator
 from html.parser import HTMLParser
@@ -26,6 +27,7 @@ from taurus_widgets.exporting import pictures, saving
 from taurus_widgets.exporting.cells import NUMBER, Sheet, exact, guarded, plain_value, readable
 from taurus_widgets.exporting.clipboard import copied
 from taurus_widgets.exporting.csv_file import Style
+from taurus_widgets.exporting.eln_file import ElnWriter
 from taurus_widgets.exporting.pictures import Picture
 from taurus_widgets.exporting.progress import Cancelled, Progress
 from tests.ui.made_up import Json, scan
@@ -180,6 +182,27 @@ class TestHtml:
 
 
 class TestEln:
+    def test_its_memory_does_not_grow_with_the_rows(self, tmp_path: Path) -> None:
+        dataset = scan(1, START)
+
+        def peak(rows: int) -> int:
+            tracemalloc.start()
+            with (
+                (tmp_path / "many.eln").open("wb") as file,
+                ElnWriter(file, sheet("Scan", "Comment"), "many", tmp_path) as writer,
+            ):
+                for number in range(rows):
+                    writer.row({**dataset, "pid": f"scizoo/{number}"}, [])
+            found = tracemalloc.get_traced_memory()[1]
+            tracemalloc.stop()
+            return found
+
+        peak(10)  # what is loaded with the first one
+        assert peak(600) < peak(200) + 20_000
+        with zipfile.ZipFile(tmp_path / "many.eln") as archive:
+            assert archive.testzip() is None
+            assert len(json.loads(archive.read("many/ro-crate-metadata.json"))["@graph"][1]["hasPart"]) == 200
+
     @pytest.fixture
     def archive(self, tmp_path: Path) -> Iterator[zipfile.ZipFile]:
         path = tmp_path / "night shift.eln"
