@@ -21,7 +21,9 @@ from taurus_widgets.exporting.entry import MOST_ROWS, TITLE, Export, Target, Wri
 from taurus_widgets.exporting.progress import Progress
 from taurus_widgets.exporting.saving import Pages
 from taurus_widgets.exporting.settings import Settings
+from taurus_widgets.exporting.turn import turn
 from taurus_widgets.fitting import fit
+from taurus_widgets.state import stateFolder
 
 
 class ElogyDialog(ExportDialog):
@@ -219,4 +221,5 @@ def _send(
                 found += [(dataset["pid"], picture) for picture in pictures.read(scicat, dataset)]
             progress.step()
     progress.total += len(found)
-    return send(elogy, target, Export.of(sheet, list(datasets.values()), found), progress)
+    with turn(stateFolder(), progress):
+        return send(elogy, target, Export.of(sheet, list(datasets.values()), found), progress)
