@@ -214,6 +214,8 @@ def _known(text: str, begin: int, end: int, known: Sequence[Known]) -> Known:
     if plain in _NOT_STORED:
         raise _mistake(_NOT_STORED[plain], text, begin, end)
     exact = [one for one in known if typed in (one.key, "/".join(path_of(one.key)))]
+    # A short name is that of the scan, whatever the results of its counters are called.
+    exact = exact or [one for one in ALWAYS if plain == _plain(one.name)]
     found = {one.key: one for one in reversed(exact or [one for one in known if plain in one.names])}
     if len(found) == 1:
         return next(iter(found.values()))

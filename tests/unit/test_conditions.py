@@ -20,6 +20,7 @@ KNOWN = (
     Known("Optics/Shutter", "Shutter", "", False),
     Known("Machine/Rate", "Rate", "counts", True),
     Known("/mode", "mode"),
+    Known("Scan results/ct01/points", "points", "", True),
 )
 
 
@@ -55,6 +56,7 @@ class TestGood:
             ("cell = -5 °C", "Sample environment/Cell", Relation.EQUAL, -5, "degC"),
             ("rate > 1000 counts", "Machine/Rate", Relation.GREATER, 1000, "counts"),
             ("Cryo/Temperature < 100 K", "Cryo/Temperature", Relation.LESS, 100, "K"),
+            ("points > 20", "scan/points", Relation.GREATER, 20, ""),
             ("shutter != open", "Optics/Shutter", Relation.NOT_EQUAL, "open", ""),
             ("sample = 25-A", "sampleId", Relation.EQUAL, "25-A", ""),
             ("sample = 7", "sampleId", Relation.EQUAL, "7", ""),
