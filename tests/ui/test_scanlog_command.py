@@ -143,9 +143,10 @@ class TestWindow:
             assert window.wait(5) == 0
             assert "Traceback" not in window.text
 
-    def test_it_starts_with_the_server_away(self, tmp_path: Path) -> None:
+    def test_it_starts_with_the_server_away_and_without_a_password(self, tmp_path: Path) -> None:
         with Processes(tmp_path / "logs") as processes:
-            window = processes.start("scanlog", [SCANLOG, "--url", "http://127.0.0.1:9"])
+            command = [SCANLOG, "--url", "http://127.0.0.1:9", "--username", "ada", "--beamline", "cosaxs"]
+            window = processes.start("scanlog", command)
             window.wait_for(lambda: handles_signals(window.pid))
             time.sleep(1)
             assert window.running, window.text
