@@ -18,6 +18,9 @@ from taurus_widgets.query import Query
 if TYPE_CHECKING:
     from taurus_widgets.scanlog import ScanLog
 
+STEP = 2
+"""Letters by which a key makes a column wider or narrower."""
+
 KEEP_AFTER = 300
 """Milliseconds after the last change of a width before it is written."""
 
@@ -60,7 +63,7 @@ class Columns(Qt.QObject):
         log.table.widthChosen.connect(self._changed)
         log.catalogueChanged.connect(self._catalogueChanged)
         log.queryChanged.connect(self._queryChanged)
-        Qt.QApplication.instance().aboutToQuit.connect(self._keepNow)
+        log.closing.connect(self._keepNow)
         self._load()
 
     # -------------------------------------------------------------------------- menu
@@ -78,6 +81,10 @@ class Columns(Qt.QObject):
         self.new = self._action("New layout\u2026", self._new)
         self.rename = self._action("Rename layout\u2026", self._rename)
         self.delete = self._action("Delete layout", self._delete)
+        self.wider = self._action("Wider column", lambda: self._size(STEP), "Alt+Shift+Right")
+        self.narrower = self._action("Narrower column", lambda: self._size(-STEP), "Alt+Shift+Left")
+        for action in (self.wider, self.narrower):
+            action.setToolTip("The column of the cell that the arrow keys have come to")
         self.fit = self._action("Fit widths to what is shown", self._log.table.fitWidths)
         self.reset = self._action("Reset to the usual columns", self.resetLayout)
         self.menu.aboutToShow.connect(self._fillMenu)
@@ -107,7 +114,9 @@ class Columns(Qt.QObject):
         standard = self._layouts.current == STANDARD
         self.rename.setEnabled(not standard)
         self.delete.setEnabled(not standard)
-        self.menu.addActions([self.new, self.rename, self.delete, self.fit, self.reset])
+        self.menu.addActions([self.new, self.rename, self.delete])
+        self.menu.addSeparator()
+        self.menu.addActions([self.wider, self.narrower, self.fit, self.reset])
         if self.problem:
             self.menu.addSeparator()
             said = self.menu.addAction("The columns are not kept: see why here")
@@ -209,6 +218,12 @@ class Columns(Qt.QObject):
     def _complain(self, error: Exception) -> None:
         self.problem = str(error)
         self._log.warning("The columns of the scan log are not kept: %s", error)
+
+    def _size(self, letters: int) -> None:
+        if self._log.table.currentIndex().isValid():
+            self._log.table.sizeColumn(letters)
+        else:
+            self._log.statusBar.showWork("Go to a cell of the column first, with the arrow keys")
 
     def _hideSection(self, section: int) -> None:
         key = self._log.scans.columns[section].key
@@ -323,12 +338,14 @@ class Columns(Qt.QObject):
     def _search(self, text: str) -> None:
         scicat, proposal = self._log.scicat, self._log.query.proposal
         if scicat is not None:
+            catalogue = self.catalogue
             self._log.calls.run(
-                lambda: found.metadata_keys(scicat, proposal, text), self._keysFound, self._notLooked, key="found keys"
+                lambda: found.search(scicat, catalogue, proposal, text), self._searched, self._notLooked, "found keys"
             )
 
-    def _keysFound(self, keys: list[str]) -> None:
-        self.catalogue = self.catalogue.with_keys(keys)
+    def _searched(self, catalogue: Catalogue) -> None:
+        # Meanwhile the newest datasets may have been looked at.
+        self.catalogue = Catalogue({**catalogue.found, **self.catalogue.found}, self.catalogue.beamline)
         self._offer()
 
     def _offer(self) -> None:

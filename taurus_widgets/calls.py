@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import queue
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from functools import partial
 from typing import Any
 
 from taurus.external.qt import Qt
@@ -29,26 +28,50 @@ class Call:
         self.cancelled.set()
 
 
+@dataclass(eq=False)
+class _Life:
+    """What the threads of one start share. No widget is in it: they may outlive all of those."""
+
+    threads: int
+    whole: bool
+    waiting: queue.SimpleQueue[Call | None] = field(default_factory=queue.SimpleQueue)
+    speaking: threading.Lock = field(default_factory=threading.Lock)
+    ended: threading.Event = field(default_factory=threading.Event)
+
+    def end(self, _: object = None) -> None:
+        end(self.speaking, self.ended)
+        for _thread in range(self.threads):
+            self.waiting.put(None)
+
+    def calls(self) -> Iterator[Call]:
+        """Those to do, in their order, until it has ended."""
+        while (call := self.waiting.get()) is not None and (self.whole or not self.ended.is_set()):
+            if not call.cancelled.is_set():
+                yield call
+
+
 class Calls(Qt.QObject):
     """Runs calls in threads of its own. All methods are for the window's thread.
+
+    `whole`: what was asked for before it is stopped is done all the same, unheard.
 
     Not QThread and not QThreadPool: destroying one that still waits for an answer holds up, or ends, the program.
     """
 
-    _answered = Qt.Signal(object, object)
+    _answered = Qt.Signal(object, object, object)
 
-    def __init__(self, parent: Qt.QObject | None = None, threads: int = THREADS) -> None:
+    def __init__(self, parent: Qt.QObject | None = None, threads: int = THREADS, whole: bool = False) -> None:
         super().__init__(parent)
-        self._waiting: queue.SimpleQueue[Call | None] = queue.SimpleQueue()
         self._latest: dict[str, Call] = {}
-        self._speaking = threading.Lock()
-        self._end = threading.Event()
-        # Also where a panel is taken out of its window, and was never closed. No method of ours: it would be gone.
-        self.destroyed.connect(partial(_end_all, self._speaking, self._end, self._waiting, threads))
-        self._threads = threads
+        self._life = _Life(threads, whole)
         self._answered.connect(self._deliver, Qt.Qt.QueuedConnection)
-        for number in range(threads):
-            threading.Thread(target=self._run, name=f"call-{number + 1}", daemon=True).start()
+        self._begin()
+
+    def _begin(self) -> None:
+        # Also where a panel is taken out of its window, and was never closed. No method of ours: it would be gone.
+        self.destroyed.connect(self._life.end)
+        for number in range(self._life.threads):
+            threading.Thread(target=self._run, args=[self._life], name=f"call-{number + 1}", daemon=True).start()
 
     def run(
         self,
@@ -67,29 +90,34 @@ class Calls(Qt.QObject):
             if earlier is not None:
                 earlier.cancel()
             self._latest[key] = call
-        self._waiting.put(call)
+        self._life.waiting.put(call)
         return call
 
     def stop(self) -> None:
         """Nothing is delivered any more when this returns. Work that has begun ends by itself, unheard."""
-        _end_all(self._speaking, self._end, self._waiting, self._threads)
+        self._life.end()
 
-    def _run(self) -> None:
-        while (call := self._waiting.get()) is not None and not self._end.is_set():
-            if call.cancelled.is_set():
-                continue
+    def restart(self) -> None:
+        """Go on after `stop`. What was asked for before that gets no answer."""
+        if self._life.ended.is_set():
+            self._life = _Life(self._life.threads, self._life.whole)
+            self._latest.clear()
+            self._begin()
+
+    def _run(self, life: _Life) -> None:
+        for call in life.calls():
             try:
                 answer: tuple[bool, Any] = (True, call.work())
             except Exception as error:  # noqa: BLE001 - whoever asked must say it
                 answer = (False, error)
-            with self._speaking:
-                if not self._end.is_set():
-                    self._answered.emit(call, answer)
+            with life.speaking:
+                if not life.ended.is_set():
+                    self._answered.emit(call, answer, life)
 
-    def _deliver(self, call: Call, answer: tuple[bool, Any]) -> None:
+    def _deliver(self, call: Call, answer: tuple[bool, Any], life: _Life) -> None:
         if self._latest.get(call.key) is call:
             del self._latest[call.key]
-        if self._end.is_set() or call.cancelled.is_set():
+        if life.ended.is_set() or call.cancelled.is_set():
             return
         good, found = answer
         (call.done if good else call.failed)(found)
@@ -99,15 +127,3 @@ def end(speaking: threading.Lock, ended: threading.Event, _: object = None) -> N
     """Set it when nobody emits. Nobody who asks for it under this lock emits after that."""
     with speaking:
         ended.set()
-
-
-def _end_all(
-    speaking: threading.Lock,
-    ended: threading.Event,
-    waiting: queue.SimpleQueue[Call | None],
-    threads: int,
-    _: object = None,
-) -> None:
-    end(speaking, ended)
-    for _thread in range(threads):
-        waiting.put(None)

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Sequence
 from taurus.external.qt import Qt
 
 from taurus_widgets.columns import Column, column_of
+from taurus_widgets.fitting import fit
 from taurus_widgets.found import USUAL, Catalogue, Found
 from taurus_widgets.model import tooltip
 from taurus_widgets.painting import colours, headerStyle, isDark
@@ -123,7 +124,7 @@ class ColumnChooser(Qt.QDialog):
         layout.addWidget(self.message)
         layout.addWidget(self.buttons)
         metrics = self.fontMetrics()
-        self.resize(metrics.averageCharWidth() * 130, metrics.height() * 36)
+        fit(self, metrics.averageCharWidth() * 130, metrics.height() * 36)
 
     # ------------------------------------------------------------------------- content
 

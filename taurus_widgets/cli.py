@@ -38,7 +38,8 @@ LOGIN_TIMEOUT = 3.0
 @click.option(
     "--password-file",
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
-    help="A file with the password in it, readable by its owner only. Or set SCIZOO_SCICAT_PASSWORD.",
+    help="A file with the password in it, readable by its owner only. Or set SCIZOO_SCICAT_PASSWORD. Else it is asked "
+    "for.",
 )
 @click.option("--proposal", default="", help="Show the datasets of this proposal only.")
 @click.option(
@@ -77,6 +78,13 @@ LOGIN_TIMEOUT = 3.0
     default="",
     help="Address of SciCat's own pages, as https://scicat.example.org. Guessed from that of SciCat where not given.",
 )
+@click.option(
+    "--beamline",
+    envvar="SCIZOO_BEAMLINE",
+    show_envvar=True,
+    default="",
+    help="Whose columns and layouts are shown and kept. Without it, that of the newest datasets.",
+)
 @click.option("--dark", is_flag=True, help="Light text on dark, where the desktop does not say so itself.")
 @click.option("--terminal", is_flag=True, help="Print the table here once, and open no window.")
 def scanlog_cmd(
@@ -90,6 +98,7 @@ def scanlog_cmd(
     door: str,
     pathfixer: str,
     frontend: str,
+    beamline: str,
     dark: bool,
     terminal: bool,
 ) -> None:
@@ -106,15 +115,17 @@ def scanlog_cmd(
     if frontend and not frontend.startswith(("http://", "https://")):
         raise click.UsageError(f"--frontend needs the whole address: https://{frontend}")
     columns = _columns(paths)
-    password = _password(username or "", password_file)
-    _check_login(url, username or "", password)
-    scicat = SciCat(url, username or "", password)
+    password = _password(username or "", password_file, terminal)
+    known = username or "" if password else ""
+    _check_login(url, known, password)
+    scicat = SciCat(url, known, password)
     try:
         if terminal:
             _print(scicat, columns, proposal, rows)
         else:
             _check_display()
-            _end(_window(scicat, proposal, paths, elogy_url or "", door, pathfixer, frontend, dark))
+            asked = "" if password else username or ""
+            _end(_window(scicat, asked, proposal, paths, elogy_url or "", door, pathfixer, frontend, beamline, dark))
     except ImportError as error:
         raise click.ClickException(f"{error}; say: pip install 'sardana-scizoo[gui]'") from error
 
@@ -133,14 +144,19 @@ def _columns(paths: tuple[str, ...]) -> list[cols.Column]:
     return columns
 
 
-def _password(username: str, file: Path | None) -> str:
+def _password(username: str, file: Path | None, terminal: bool) -> str:
+    """ "" if there is none, or the window is to ask for it."""
     if file is not None:
         if file.stat().st_mode & (stat.S_IRWXG | stat.S_IRWXO):
             raise click.UsageError(f"{file} can be read by others. Say: chmod 600 {file}")
         return file.read_text("utf-8").strip()
     password = os.environ.get("SCIZOO_SCICAT_PASSWORD", "")
-    if username and not password:
-        raise click.UsageError(f"No password for {username!r}: give --password-file, or set SCIZOO_SCICAT_PASSWORD.")
+    if terminal and username and not password:
+        if not sys.stdin.isatty():
+            raise click.UsageError(
+                f"No password for {username!r}: give --password-file, or set SCIZOO_SCICAT_PASSWORD."
+            )
+        password = str(click.prompt(f"Password of {username} in SciCat", hide_input=True, err=True))
     return password
 
 
@@ -177,15 +193,21 @@ def _print(scicat: SciCat, columns: list[cols.Column], proposal: str, rows: int)
 
 def _window(
     scicat: SciCat,
+    asked: str,
     proposal: str,
     paths: tuple[str, ...],
     elogy_url: str,
     door: str,
     pathfixer: str,
     frontend: str,
+    beamline: str,
     dark: bool,
 ) -> int:
+    """`asked` is who is to log in with the window's dialog, "" for nobody."""
     from taurus_widgets.application import makeApplication
+    from taurus_widgets.arranging import Columns
+    from taurus_widgets.exporting.part import Exporting
+    from taurus_widgets.login import Login
     from taurus_widgets.scanlog import ScanLog
 
     # Without a hook of one's own PyQt ends the program at any exception in a slot.
@@ -193,8 +215,11 @@ def _window(
     app = makeApplication(dark)
     notifier = _end_on_signals(app)
     log = ScanLog()
-    log.parts["Exporting"].setElogy(elogy_url)
+    log.part(Exporting).setElogy(elogy_url)
     log.setFrontend(frontend)
+    if beamline:
+        log.part(Columns).setBeamline(beamline)
+    log.part(Login).expect(asked)
     for path in paths:
         log.addColumn(path)
     log.resize(1280, 800)

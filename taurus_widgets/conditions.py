@@ -35,7 +35,7 @@ class Typed:
     def text(self) -> str:
         wanted = self.condition
         value = wanted.value if isinstance(wanted.value, str) else number(wanted.value, 15)
-        sign = "=" if wanted.relation is Relation.HAS else wanted.relation.value
+        sign = {Relation.HAS: "=", Relation.HAS_NOT: "!="}.get(wanted.relation, wanted.relation.value)
         return " ".join(filter(None, (self.label, sign, value, wanted.unit)))
 
 
@@ -153,9 +153,7 @@ def _compared(left: Known, relation: Relation, text: str, begin: int, end: int) 
             what = f"{label} is text" if left.numeric is False else "What is in quotes is text"
             raise _mistake(f"{what}: compare it with =, != or ~ (contains)", text, begin, end)
         if left.key in _LISTS:
-            if relation is Relation.NOT_EQUAL:
-                raise _mistake(f"Scans without a {label} cannot be searched: use = or ~", text, begin, end)
-            relation = Relation.HAS if relation is Relation.EQUAL else relation
+            relation = {Relation.EQUAL: Relation.HAS, Relation.NOT_EQUAL: Relation.HAS_NOT}.get(relation, relation)
         return _typed(left, relation, right.strip('"') if quoted else right)
     figure = _NUMBER.match(right)
     if figure is None or not math.isfinite(float(figure.group())):
@@ -216,6 +214,8 @@ def _known(text: str, begin: int, end: int, known: Sequence[Known]) -> Known:
     if plain in _NOT_STORED:
         raise _mistake(_NOT_STORED[plain], text, begin, end)
     exact = [one for one in known if typed in (one.key, "/".join(path_of(one.key)))]
+    # A short name is that of the scan, whatever the results of its counters are called.
+    exact = exact or [one for one in ALWAYS if plain == _plain(one.name)]
     found = {one.key: one for one in reversed(exact or [one for one in known if plain in one.names])}
     if len(found) == 1:
         return next(iter(found.values()))

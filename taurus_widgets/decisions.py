@@ -8,8 +8,12 @@ from taurus.external.qt import Qt
 
 from taurus_widgets import columns as cols
 from taurus_widgets.edits import Edits, Entry, State
+from taurus_widgets.fitting import fit
 from taurus_widgets.model import tooltip
 from taurus_widgets.outbox import COMMENT, PICTURE, RATING, Edit, normal
+
+AGAIN = (State.WAITING, State.EARLY, State.REFUSED)
+"""What can be tried once more at once."""
 
 NAMES = {COMMENT: "Comment", RATING: "Rating", PICTURE: "Picture"}
 
@@ -97,7 +101,7 @@ class WaitingDialog(Qt.QDialog):
         for part in (self.where, self.table, self.buttons):
             layout.addWidget(part)
         metrics = self.fontMetrics()
-        self.resize(metrics.averageCharWidth() * 130, metrics.height() * 18)
+        fit(self, metrics.averageCharWidth() * 130, metrics.height() * 18)
         for column, width in enumerate((36, 11, 30)):
             self.table.setColumnWidth(column, metrics.averageCharWidth() * width)
         edits.changed.connect(self._fill)
@@ -133,7 +137,7 @@ class WaitingDialog(Qt.QDialog):
 
     def _enable(self) -> None:
         chosen = self._chosen()
-        self.again.setEnabled(any(entry.state in (State.WAITING, State.REFUSED) for entry in chosen))
+        self.again.setEnabled(any(entry.state in AGAIN for entry in chosen))
         self.copy.setEnabled(bool(chosen))
         self.drop.setEnabled(bool(chosen))
         self.choose.setEnabled(len(chosen) == 1 and chosen[0].state is State.CLASH)
@@ -141,7 +145,7 @@ class WaitingDialog(Qt.QDialog):
 
     def _again(self) -> None:
         for entry in self._chosen():
-            if entry.state in (State.WAITING, State.REFUSED):
+            if entry.state in AGAIN:
                 self._edits.again(entry)
 
     def _copy(self) -> None:

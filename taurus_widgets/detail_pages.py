@@ -117,10 +117,8 @@ class DetailPages(Qt.QObject):
 
     def __init__(self, log: ScanLog) -> None:
         super().__init__(log)
-        editing = log.parts[Editing.__name__]
-        assert isinstance(editing, Editing)
         self.files = FilesPage(log.calls, lambda: log.scicat, log.details)
-        self.pictures = PicturesPage(log, editing.edits)
+        self.pictures = PicturesPage(log, log.part(Editing).edits)
         self.history = HistoryPage(log.calls, lambda: log.scicat, log.details)
         log.details.addPage(self.files, "Fi&les")
         log.details.addPage(self.pictures, "P&ictures")

@@ -55,8 +55,9 @@ class Editing(Qt.QObject):
         log.catalogueChanged.connect(self._account)
         log.loginChanged.connect(self._account)
         table.installEventFilter(self)
-        log.installEventFilter(self)
-        Qt.QApplication.instance().aboutToQuit.connect(self.edits.stop)
+        log.scanConfirmed.connect(self.edits.confirm)
+        log.closing.connect(self._close)
+        log.reopened.connect(self.edits.restart)
 
     # ------------------------------------------------------------------------ use
 
@@ -115,11 +116,13 @@ class Editing(Qt.QObject):
         return next((place for place, column in enumerate(self._log.scans.columns) if column.kind is kind), None)
 
     def eventFilter(self, watched: Qt.QObject, event: Qt.QEvent) -> bool:
-        if watched is self._log and event.type() == Qt.QEvent.Close:
-            self.edits.stop()
-        elif watched is self._log.table and event.type() == Qt.QEvent.KeyPress:
+        if watched is self._log.table and event.type() == Qt.QEvent.KeyPress:
             return self._key(event)
         return False
+
+    def _close(self) -> None:
+        self.pasting.finish()
+        self.edits.stop()
 
     def _key(self, event: Qt.QKeyEvent) -> bool:
         """What keys do in these columns. The table does not send all of them to a delegate."""

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import dataclasses
 import datetime as dt
 import enum
 import threading
 import time
+import uuid
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -15,7 +17,7 @@ from taurus.external.qt import Qt
 
 from ingest.scicat import Expired, NotAllowed, SciCat, SciCatError
 from taurus_widgets.calls import Calls
-from taurus_widgets.columns import Json, clock, line
+from taurus_widgets.columns import PROVISIONAL, Json, clock, line
 from taurus_widgets.feed import problem_text
 from taurus_widgets.outbox import PICTURE, Claim, Edit, Outbox, normal
 from taurus_widgets.sending import Clash, Sent, send
@@ -27,7 +29,7 @@ PAUSES = (2.0, 4.0, 8.0, 15.0, 30.0)
 """Seconds between tries while SciCat is away; the last one from then on."""
 
 TO_APPEAR = 600.0
-"""Seconds that an edit waits for a dataset that is not in SciCat yet, as one of a scan that has just begun."""
+"""Seconds that an edit waits for a dataset that was in SciCat and is not found: what says so may be behind."""
 
 TO_CLOSE = 2.0
 """Seconds that a closing window waits for the disk."""
@@ -38,11 +40,17 @@ class State(enum.Enum):
 
     PENDING = "on its way"
     WAITING = "SciCat is away"
+    EARLY = "the scan is not in the catalogue yet"
     LOGIN = "needs a login"
     CLASH = "somebody else was first"
     REFUSED = "refused"
     SENT = "in SciCat"
 
+
+HELD = (State.WAITING, State.EARLY, State.LOGIN)
+"""It is sent by itself, as soon as that is over."""
+
+NOT_THERE = "The scan is not in the catalogue yet: this is kept, and sent as soon as it is."
 
 ASKS = (State.CLASH, State.REFUSED)
 """Nothing more happens by itself."""
@@ -87,7 +95,7 @@ class Edits(Qt.QObject):
     def __init__(self, folder: Path, parent: Qt.QObject | None = None) -> None:
         super().__init__(parent)
         self._outbox = Outbox(folder)
-        self._disk, self._net = Calls(self, threads=1), Calls(self, threads=1)
+        self._disk, self._net = Calls(self, threads=1, whole=True), Calls(self, threads=1)
         self._scicat: SciCat | None = None
         self._entries: list[Entry] = []
         self._shown: dict[tuple[str, str], Entry] = {}
@@ -112,7 +120,7 @@ class Edits(Qt.QObject):
         """Try everything that waits now: somebody has logged in, or asks for it."""
         self._hold = 0.0
         for entry in self._entries:
-            if entry.state in (State.WAITING, State.LOGIN):
+            if entry.state in HELD:
                 self._become(entry, State.PENDING)
                 entry.due = 0.0
         self._timer.start()
@@ -127,10 +135,11 @@ class Edits(Qt.QObject):
         if earlier is not None:
             # What was shown was this person's own, on its way.
             before = tuple(dict.fromkeys((*earlier.edit.before, earlier.edit.value, seen)))
+        early = bool(dataset.get(PROVISIONAL))
         edit = Edit(
-            self._scicat.base_url, self._scicat.username, dataset["pid"], name, value, before, caption, title or ""
+            *(self._scicat.base_url, self._scicat.username, dataset["pid"], name, value, before, caption, title, early)
         )
-        self._add(Entry(edit))
+        self._add(Entry(edit, State.EARLY, NOT_THERE) if early else Entry(edit))
         if earlier is not None and earlier is not self._sending:
             self._forget(earlier)
 
@@ -144,12 +153,21 @@ class Edits(Qt.QObject):
             )
         self._forget(entry)
 
+    def confirm(self, expected: str, pid: str) -> None:
+        """The scan whose row had this pid is in the catalogue, with that one: what was written of it can be sent."""
+        for entry in [entry for entry in self.entries if entry.edit.pid == expected]:
+            if pid == expected:
+                self.again(entry)
+            else:
+                self._add(Entry(dataclasses.replace(entry.edit, pid=pid, key=uuid.uuid4().hex)))
+                self._forget(entry)
+
     def discard(self, entry: Entry) -> None:
         """Nobody wants it any more."""
         self._forget(entry)
 
     def again(self, entry: Entry) -> None:
-        """Try one that was refused once more."""
+        """Try one once more, now."""
         self._become(entry, State.PENDING)
         entry.due = self._hold = 0.0
         self._timer.start()
@@ -183,8 +201,14 @@ class Edits(Qt.QObject):
         self._net.stop()
         written = threading.Event()
         self._disk.run(written.set, _nothing, _nothing)
-        written.wait(TO_CLOSE)
         self._disk.stop()
+        written.wait(TO_CLOSE)
+
+    def restart(self) -> None:
+        """Go on after `stop`, as soon as there is an account. What was being sent is asked for again: nobody heard."""
+        self._sending = None
+        self._disk.restart()
+        self._net.restart()
 
     # ----------------------------------------------------------------------- disk
 
@@ -340,8 +364,8 @@ class Edits(Qt.QObject):
         elif _temporary(error):
             self._become(entry, State.WAITING, f"{problem_text(error)}; it is tried again.")
             self._holdOthers(entry)
-        elif isinstance(error, SciCatError) and error.status == 404 and age < TO_APPEAR:
-            self._become(entry, State.WAITING, "The dataset is not in SciCat yet; it is tried again.")
+        elif isinstance(error, SciCatError) and error.status == 404 and (entry.edit.early or age < TO_APPEAR):
+            self._become(entry, State.EARLY, NOT_THERE)
         else:
             self._refuse(entry, f"SciCat does not take it: {line(error)}")
         self._next()

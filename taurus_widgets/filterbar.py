@@ -476,7 +476,5 @@ class Filters(Qt.QObject):
 
     def _known(self) -> list[Known]:
         """What the catalogue has beside the usual fields: those are known to `parse` under their own names."""
-        part = self._log.parts["Columns"]
-        assert isinstance(part, Columns)
         usual = {column.key for column in cols.default_columns()}
-        return [found.known for found in part.catalogue.found.values() if found.key not in usual]
+        return [found.known for found in self._log.part(Columns).catalogue.found.values() if found.key not in usual]

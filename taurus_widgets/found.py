@@ -25,12 +25,20 @@ from taurus_widgets.columns import (
     path_of,
 )
 from taurus_widgets.conditions import Known
+from taurus_widgets.pages import checked
+from taurus_widgets.query import metadata_field
 
 NEWEST = 40
 """Datasets that are looked at whole."""
 
 KEYS_OF = 400
 """Datasets whose names alone are asked for, by SciCat's metadataKeys: it answers a hundred names at most."""
+
+ROUNDS, LOOKED_FOR, LOOKED_AT = 3, 10, 5
+"""Times that datasets are looked for whose names alone are known, names of each time, and datasets looked at."""
+
+MOST_DOTS = 3
+"""Dots of a path that may each be of a name; further ones are ends of names."""
 
 _INTERNAL = frozenset({"_id", "__v", "id", "scientificMetadata"})
 
@@ -64,11 +72,14 @@ class Catalogue:
     beamline: str = ""
 
     def with_keys(self, keys: Iterable[str]) -> Catalogue:
-        """With what `metadata_keys` has found beside it."""
-        more = {found.key: found for found in map(_by_name, keys) if found is not None}
+        """With what `metadata_keys` has found beside it, each dot taken for the end of a name."""
+        more = {found.key: found for found in map(_by_name, self.unknown(keys)) if found is not None}
+        return Catalogue({**self.found, **more}, self.beamline)
+
+    def unknown(self, keys: Iterable[str]) -> list[str]:
+        """Those of `metadata_keys` that are none of these."""
         seen = {".".join(path_of(key)) for key in self.found}
-        fresh = {key: found for key, found in more.items() if ".".join(path_of(key)) not in seen}
-        return Catalogue({**self.found, **fresh}, self.beamline)
+        return [key for key in keys if unquote(key) not in seen and key not in seen]
 
 
 USUAL = "Dataset"
@@ -96,6 +107,44 @@ def metadata_keys(scicat: SciCat, proposal: str = "", containing: str = "") -> l
     limits = {"limit": KEYS_OF, "skip": 0, "order": "creationTime:desc"}
     answer = scicat.call("GET", "/api/v3/datasets/metadataKeys", params={"fields": fields, "limits": limits})
     return [key for key in answer if isinstance(key, str)] if isinstance(answer, list) else []
+
+
+def search(scicat: SciCat, catalogue: Catalogue, proposal: str = "", containing: str = "") -> Catalogue:
+    """`catalogue` with the metadata whose names contain a text, in older datasets, too. Raises SciCatError.
+
+    A name may have a dot in it, and `metadataKeys` does not say which dots are of a name. So datasets that have the
+    value are looked at, which also tell the unit and an example.
+    """
+    keys = metadata_keys(scicat, proposal, containing)
+    found = dict(catalogue.found)
+    hopeless: set[str] = set()
+    for _round in range(ROUNDS):
+        unknown = [key for key in Catalogue(found).unknown(keys) if key not in hopeless][:LOOKED_FOR]
+        having = [{metadata_field(path): {"$exists": True}} for key in unknown for path in _paths(key)]
+        if not having:
+            break
+        datasets = scicat.datasets({"$or": having}, ["pid", "scientificMetadata"], "creationTime:desc", LOOKED_AT)
+        for dataset in checked(datasets):
+            _gather(dataset.get("scientificMetadata"), (), found)
+        if not datasets:
+            hopeless.update(unknown)
+    return Catalogue(found, catalogue.beamline).with_keys(keys)
+
+
+def _paths(key: str) -> list[tuple[str, ...]]:
+    """All that a dotted path may mean, the usual meaning first: at each dot a name ends, or goes on."""
+    parts = [unquote(part) for part in key.split(".")]
+    dots = range(min(len(parts) - 1, MOST_DOTS))
+    paths = []
+    for chosen in range(2 ** len(dots)):
+        path = parts[:1]
+        for place, part in enumerate(parts[1:]):
+            if chosen >> place & 1:
+                path[-1] += f".{part}"
+            else:
+                path.append(part)
+        paths.append(tuple(path))
+    return [path for path in paths if all(path)]
 
 
 def gathered(datasets: Sequence[Json]) -> Catalogue:

@@ -163,8 +163,8 @@ class Live(Qt.QObject):
         log.statusBar.layout().insertWidget(2, self.notice)
         log.queryChanged.connect(self._fit)
         log.catalogueChanged.connect(self._forgetAll)
-        log.installEventFilter(self)
-        Qt.QApplication.instance().aboutToQuit.connect(self.stop)
+        log.closing.connect(self.stop)
+        log.reopened.connect(self._resume)
         self._clock = Qt.QTimer(self)
         self._clock.timeout.connect(self._tick)
         self._clock.start(TICK)
@@ -203,15 +203,17 @@ class Live(Qt.QObject):
     def stop(self) -> None:
         """Listen no more. Where a device hangs that takes a moment."""
         watches = [watch for watch in (self._door, self._pathfixer) if watch is not None]
-        self.setDoor("")
-        self.setPathFixer("")
+        self._clock.stop()
+        for watch in watches:
+            watch.stop()
         for watch in watches:
             watch.join()
 
-    def eventFilter(self, watched: Qt.QObject, event: Qt.QEvent) -> bool:
-        if watched is self._log and event.type() == Qt.QEvent.Close:
-            self.stop()
-        return False
+    def _resume(self) -> None:
+        """The window is shown again."""
+        self.setDoor(self._door.device if self._door is not None else "")
+        self.setPathFixer(self._pathfixer.device if self._pathfixer is not None else "")
+        self._clock.start(TICK)
 
     def _begin(self, watch: Watch) -> None:
         watch.linkChanged.connect(lambda link: self._linked(watch, link))
@@ -250,14 +252,18 @@ class Live(Qt.QObject):
 
     def _began(self, scan: DoorScan) -> None:
         now = time.monotonic()
+        replaced: list[str] = []
         if scan.uuid:  # its recorder was slower than our patience
             for key, known in list(self._waiting.items()):
                 if not known.scan.uuid and known.scan.number == scan.number:
                     self._drop(key)
+                    replaced.append(known.pid)
         pid = f"{self._prefix or self._usedPrefix()}/{scan.uuid}" if scan.uuid else f"door/{scan.key}"
         waiting = Waiting(scan, pid, self._in_use.get("proposal", ""), now, now + ASK)
         self._waiting[scan.key] = waiting
         self._show(waiting)
+        for earlier in replaced:
+            self._log.scanConfirmed.emit(earlier, pid)
 
     def _ended(self, scan: DoorScan) -> None:
         waiting = self._waiting[scan.key]
@@ -317,6 +323,7 @@ class Live(Qt.QObject):
             here = self._log.scans.isHere(waiting.pid) and not self._isProvisional(waiting.pid)
             if here or now > waiting.found + SETTLE:
                 self._drop(key)
+                self._log.scanConfirmed.emit(waiting.pid, waiting.pid)
                 self._say()
         due = [one for one in (*self._waiting.values(), *self._missing.values()) if now >= one.ask_at]
         scicat = self._log.scicat
@@ -356,6 +363,7 @@ class Live(Qt.QObject):
 
     def _arrived(self, waiting: Waiting, dataset: Json) -> None:
         waiting.late, waiting.found = False, time.monotonic()
+        self._log.scanConfirmed.emit(waiting.pid, dataset["pid"])
         if dataset["pid"] == waiting.pid:
             return
         if waiting.scan.uuid:

@@ -153,6 +153,7 @@ class Login(Qt.QObject):
     def __init__(self, log: ScanLog) -> None:
         super().__init__(log)
         self._log = log
+        self._expected = ""
         self.dialog: LoginDialog | None = None
         self.notice = Notice(log)
         log.layout().insertWidget(1, self.notice)
@@ -177,12 +178,17 @@ class Login(Qt.QObject):
         self._timer.start(CHECK)
         self._show()
 
+    def expect(self, username: str) -> None:
+        """Who the next catalogue is for: if no login of theirs was kept, they are asked for it."""
+        self._expected = username
+
     def ask(self, why: str) -> None:
         """Open the dialog, unless it is open."""
         scicat = self._log.scicat
         if scicat is None or (self.dialog is not None and self.dialog.isVisible()):
             return
-        self.dialog = LoginDialog(self._log.calls, scicat.base_url, scicat.username, why, self._log)
+        name, self._expected = scicat.username or self._expected, ""
+        self.dialog = LoginDialog(self._log.calls, scicat.base_url, name, why, self._log)
         self.dialog.setAttribute(Qt.Qt.WA_DeleteOnClose)
         self.dialog.destroyed.connect(self._closed)
         self.dialog.loggedIn.connect(self._loggedIn)
@@ -212,11 +218,17 @@ class Login(Qt.QObject):
         self.check()
 
     def _kept(self, scicat: SciCat, kept: Kept | None) -> None:
-        if kept is not None and scicat is self._log.scicat and scicat.anonymous:
+        if scicat is not self._log.scicat or not scicat.anonymous:
+            return
+        if kept is not None and self._expected in ("", kept.username):
             self._use(kept.username, "", kept.token)
+        elif self._expected:
+            self.ask("")
 
     def _notKept(self, error: Exception) -> None:
         self.notice.say(f"The login that was kept cannot be used: {error}", "Log in…", problem=True)
+        if self._expected:
+            self.ask("")
 
     def _loggedIn(self, username: str, password: str, token: str, keep: bool) -> None:
         scicat = self._log.scicat

@@ -60,6 +60,11 @@ class ScanModel(Qt.QAbstractTableModel):
         return list(self._columns)
 
     @property
+    def news(self) -> int:
+        """How many datasets have come in that are not among the rows, as `newsChanged` tells."""
+        return len(self._news)
+
+    @property
     def above(self) -> int:
         """The first row of those that the catalogue counts."""
         return self._above

@@ -38,6 +38,7 @@ class Edit:
 
     `before` are the values that it takes the place of, knowingly: what was shown when the edit began, and earlier
     ones of the same person that were on their way then. `title` says to people which dataset it is, `made` when.
+    `early`: the dataset was not in the catalogue when it was written, and may come at any time.
     """
 
     catalogue: str
@@ -48,6 +49,7 @@ class Edit:
     before: tuple[Any, ...] = ()
     caption: str = ""
     title: str = ""
+    early: bool = False
     made: str = dataclasses.field(default_factory=lambda: iso(time.time()))
     key: str = dataclasses.field(default_factory=lambda: uuid.uuid4().hex)
 
@@ -125,6 +127,6 @@ def _edit(found: Json, key: str) -> Edit:
     edit = Edit(**{**found, "before": tuple(found["before"])})
     texts = (edit.catalogue, edit.username, edit.pid, edit.field, edit.caption, edit.title, edit.made, edit.key)
     known = edit.field in (COMMENT, RATING, PICTURE) and edit.key == key
-    if not known or not all(isinstance(text, str) for text in texts):
+    if not known or not isinstance(edit.early, bool) or not all(isinstance(text, str) for text in texts):
         raise ValueError("its fields are wrong")
     return edit

@@ -1,7 +1,7 @@
 """The scan log as a panel of a TaurusGUI, which makes it out of module and class and knows nothing of catalogues.
 
 Its Taurus model is the Door. The rest is Qt properties, with the same environment variables as the command for what
-is not given; SCIZOO_SCICAT_USERNAME and SCIZOO_SCICAT_PASSWORD are the account.
+is not given; SCIZOO_SCICAT_USERNAME and SCIZOO_SCICAT_PASSWORD are the account, and without a password it is asked for.
 """
 
 from __future__ import annotations
@@ -12,6 +12,8 @@ from typing import Any
 from taurus.external.qt import Qt
 
 from ingest.scicat import SciCat
+from taurus_widgets.arranging import Columns
+from taurus_widgets.login import Login
 from taurus_widgets.scanlog import ScanLog
 
 
@@ -23,6 +25,9 @@ class ScanLogPanel(ScanLog):
         self._url = self._proposal = self._pathfixer = ""
         if designMode:
             return
+        beamline = os.environ.get("SCIZOO_BEAMLINE", "")
+        if beamline:
+            self.part(Columns).setBeamline(beamline)
         self.setUrl(os.environ.get("SCIZOO_SCICAT_URL", ""))
         self.setModel(os.environ.get("SCIZOO_DOOR", ""))
         self.setPathFixerName(os.environ.get("SCIZOO_PATHFIXER", ""))
@@ -65,4 +70,5 @@ class ScanLogPanel(ScanLog):
         if self._url:
             username = os.environ.get("SCIZOO_SCICAT_USERNAME", "")
             password = os.environ.get("SCIZOO_SCICAT_PASSWORD", "")
-            self.setCatalogue(SciCat(self._url, username, password), self._proposal)
+            self.part(Login).expect("" if password else username)
+            self.setCatalogue(SciCat(self._url, username if password else "", password), self._proposal)

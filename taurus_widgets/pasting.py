@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from concurrent.futures import Future, wait
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -22,6 +24,27 @@ Add = Callable[[Json, str, str], None]
 """A dataset, the picture's `data:` URI, its caption."""
 
 
+TO_CLOSE = 2.0
+"""Seconds that a closing window waits for pictures that are being read."""
+
+
+@dataclass(eq=False)
+class _Reading:
+    """A picture on its way from a file, or the clipboard."""
+
+    dataset: Json
+    caption: str
+    uri: Future[str] = field(default_factory=Future)
+
+    def read(self, work: Callable[[], str]) -> str:
+        """In a thread."""
+        try:
+            self.uri.set_result(work())
+        except Exception as error:  # noqa: BLE001 - whoever waits for it hears it
+            self.uri.set_exception(error)
+        return self.uri.result()
+
+
 class Pasting(Qt.QObject):
     """Reads and encodes in another thread; then the picture is an edit like any other."""
 
@@ -31,6 +54,7 @@ class Pasting(Qt.QObject):
         self._notice = notice
         self._add = add
         self._allowed = allowed
+        self._readings: list[_Reading] = []
         table = log.table
         from_file = Qt.QAction("Add picture from file…", table)
         from_file.triggered.connect(self.choose)
@@ -66,6 +90,14 @@ class Pasting(Qt.QObject):
         for path in paths:
             self._read(dataset, partial(imaging.fromFile, path), path.name)
 
+    def finish(self) -> None:
+        """The window closes: what is being read still becomes an edit, if that takes no longer than a moment."""
+        found = wait([reading.uri for reading in self._readings], TO_CLOSE).done
+        for reading in list(self._readings):
+            if reading.uri in found and reading.uri.exception() is None:
+                self._done(reading, reading.uri.result())
+        self._readings.clear()
+
     # -------------------------------------------------------------------- private
 
     def _current(self) -> Json | None:
@@ -84,9 +116,16 @@ class Pasting(Qt.QObject):
             self._notice.tell("There is no picture in the clipboard.")
 
     def _read(self, dataset: Json, work: Callable[[], str], caption: str) -> None:
-        self._log.calls.run(work, lambda uri: self._add(dataset, uri, line(caption)), self._failed)
+        reading = _Reading(dataset, line(caption))
+        self._readings.append(reading)
+        self._log.calls.run(partial(reading.read, work), partial(self._done, reading), partial(self._failed, reading))
 
-    def _failed(self, error: Exception) -> None:
+    def _done(self, reading: _Reading, uri: str) -> None:
+        self._readings.remove(reading)
+        self._add(reading.dataset, uri, reading.caption)
+
+    def _failed(self, reading: _Reading, error: Exception) -> None:
+        self._readings.remove(reading)
         why = error.strerror if isinstance(error, OSError) and error.strerror else error
         self._notice.tell(f"Not added: {line(why)}", problem=True)
 

@@ -38,6 +38,8 @@ class Relation(enum.Enum):
     CONTAINS = "~"
     HAS = "has"
     """One of the names in a text as `mot01, mot02` is exactly this one."""
+    HAS_NOT = "has not"
+    """None of them is."""
 
 
 @dataclass(frozen=True)
@@ -209,9 +211,10 @@ def _text_test(relation: Relation, value: str) -> Json:
         return {"$nin": [value], "$exists": True}  # what has no such value at all is not different
     if relation is Relation.CONTAINS:
         return {"$regex": _pattern(value), "$options": "i"}
-    if relation is Relation.HAS:
+    if relation in (Relation.HAS, Relation.HAS_NOT):
         name = _pattern(value)
-        return {"$regex": f"^{name}$|^{name},|, {name}$|, {name},"}
+        found = {"$regex": f"^{name}$|^{name},|, {name}$|, {name},"}
+        return found if relation is Relation.HAS else {"$not": found, "$exists": True}
     raise ValueError(f"a text is not {relation.value} another")
 
 

@@ -6,7 +6,7 @@ import datetime as dt
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from functools import partial
-from typing import Any
+from typing import Any, TypeVar
 
 from taurus.external.qt import Qt
 from taurus.qt.qtgui.container import TaurusWidget
@@ -20,6 +20,7 @@ from taurus_widgets.comparing import Compare
 from taurus_widgets.detail_pages import DetailPages
 from taurus_widgets.details import DetailPane
 from taurus_widgets.editing import Editing
+from taurus_widgets.emptiness import Emptiness
 from taurus_widgets.exporting.part import Exporting
 from taurus_widgets.filterbar import Filters
 from taurus_widgets.live import Live
@@ -39,6 +40,9 @@ MANY = 1000
 
 NARROW = 900
 """A widget of fewer pixels has its details below the table and not beside it."""
+
+
+Part = TypeVar("Part")
 
 
 class StatusBar(Qt.QWidget):
@@ -120,6 +124,7 @@ PARTS: tuple[type[Qt.QObject], ...] = (
     Compare,
     Live,
     Login,
+    Emptiness,
 )
 """What the scan log can do beyond showing rows, one module each: made with the log, and in its `parts` by name.
 
@@ -145,13 +150,22 @@ class ScanLog(TaurusWidget):
     """Something needs a login, for this reason."""
     loginChanged = Qt.Signal()
     """Somebody has logged in or out; for another account `catalogueChanged` came before."""
+    scanConfirmed = Qt.Signal(str, str)
+    """A scan that a Door has told of is in the catalogue: the pid that its row had, and the one that it has there."""
+    linkChanged = Qt.Signal(object)
+    """How it stands with the catalogue: a Link."""
+    closing = Qt.Signal()
+    """The window closes, or the program ends: finish what must be, and rest."""
+    reopened = Qt.Signal()
+    """It is shown again after that; `catalogueChanged` follows."""
 
     def __init__(self, parent: Qt.QWidget | None = None, designMode: bool = False) -> None:
         super().__init__(parent, designMode=designMode)
         self._poller: Poller | None = None
         self._model = ""
-        self._where = ""
+        self._link = Link()
         self._changed: dt.datetime | None = None
+        self._resting = False
         self.scicat: SciCat | None = None
         """The catalogue that is shown; None before `setCatalogue`."""
         self.query = Query()
@@ -189,7 +203,7 @@ class ScanLog(TaurusWidget):
         self.statusBar.goToNewest.connect(self.goToNewest)
         self.details.closed.connect(self.table.clearSelection)
         # Only in here: in a TaurusGUI the window has other panels, which may use the same key.
-        escape = Qt.QShortcut(Qt.QKeySequence(Qt.Qt.Key_Escape), self, self.table.goToNewest)
+        escape = Qt.QShortcut(Qt.QKeySequence(Qt.Qt.Key_Escape), self, self.goToNewest)
         escape.setContext(Qt.Qt.WidgetWithChildrenShortcut)
         self._clock = Qt.QTimer(self)
         self._clock.timeout.connect(self._tick)
@@ -198,7 +212,7 @@ class ScanLog(TaurusWidget):
         self.parts: dict[str, Qt.QObject] = {}
         for part in PARTS:  # one by one: a part finds those before it
             self.parts[part.__name__] = part(self)
-        self._live: Any = self.parts[Live.__name__]
+        Qt.QApplication.instance().aboutToQuit.connect(self._rest)
         self.toolBar.setVisible(bool(self.toolBar.actions()))
 
     @classmethod
@@ -210,7 +224,10 @@ class ScanLog(TaurusWidget):
     # ---------------------------------------------------------------------- use
 
     def setCatalogue(self, scicat: SciCat, proposal: str = "") -> None:
-        """Show the datasets of this catalogue, or of one proposal in it, from now on."""
+        """Show the datasets of this catalogue, or of one proposal in it, from now on; once closed, when shown again."""
+        if self._resting:
+            self.scicat, self.query = scicat, replace(self.query, proposal=proposal)
+            return
         self.stop()
         self.table.goToNewest()  # ends an editor: what has been written there is of the account before
         self.scicat = scicat
@@ -233,10 +250,7 @@ class ScanLog(TaurusWidget):
     def setQuery(self, query: Query) -> None:
         """Show the datasets that fit it, in its order, from now on. Returns at once: the rows follow."""
         self.query = query
-        self._where = f"{f'Proposal {query.proposal}' if query.proposal else 'All proposals'} in " + (
-            self.scicat.base_url if self.scicat else ""
-        )
-        self.setWindowTitle(f"Scan log of {query.proposal}" if query.proposal else "Scan log")
+        self._sayQuery()
         pages = self._pages()
         if self._poller is not None and pages is not None:
             self.statusBar.showWork("Reading")
@@ -245,11 +259,11 @@ class ScanLog(TaurusWidget):
 
     def setDoor(self, device: str) -> None:
         """Show the scans of this Sardana Door as soon as they start; "" for none. Returns at once."""
-        self._live.setDoor(device)
+        self.part(Live).setDoor(device)
 
     def setPathFixer(self, device: str) -> None:
         """Follow the proposal and visit of this PathFixer; "" for none. Returns at once."""
-        self._live.setPathFixer(device)
+        self.part(Live).setPathFixer(device)
 
     def setModel(self, model: str | None, **_: Any) -> None:
         """The Door, as `setDoor`. Taurus' own way would ask the device here, and the window would wait for it."""
@@ -264,9 +278,15 @@ class ScanLog(TaurusWidget):
 
     model = Qt.pyqtProperty("QString", getModel, setModel, resetModel)
 
+    def part(self, kind: type[Part]) -> Part:
+        """One of `PARTS`."""
+        found = self.parts[kind.__name__]
+        assert isinstance(found, kind)
+        return found
+
     def goToNewest(self) -> None:
         """To the top, with what has come in."""
-        if not self.query.newest_first:
+        if self.scans.news:
             self.setQuery(self.query)
         self.table.goToNewest()
 
@@ -342,16 +362,31 @@ class ScanLog(TaurusWidget):
 
     def setFrontend(self, address: str) -> None:
         """Where SciCat's own pages are; "" for a guess. ValueError if it is no address."""
-        page = self.parts[ScicatPage.__name__]
-        assert isinstance(page, ScicatPage)
-        page.setFrontend(address)
+        self.part(ScicatPage).setFrontend(address)
 
     # ---------------------------------------------------------------------- events
 
     def closeEvent(self, event: Qt.QCloseEvent) -> None:
-        self.stop()
-        self.calls.stop()
+        self._rest()
         super().closeEvent(event)
+
+    def showEvent(self, event: Qt.QShowEvent) -> None:
+        super().showEvent(event)
+        if self._resting:
+            self._resting = False
+            self.calls.restart()
+            self.reopened.emit()
+            if self.scicat is not None:
+                self.setCatalogue(self.scicat, self.query.proposal)
+
+    def _rest(self) -> None:
+        """Let go of all threads and devices, until it is shown again."""
+        if not self._resting:
+            self._resting = True
+            self.table.endEditor()
+            self.closing.emit()
+            self.stop()
+            self.calls.stop()
 
     def resizeEvent(self, event: Qt.QResizeEvent) -> None:
         super().resizeEvent(event)
@@ -365,7 +400,7 @@ class ScanLog(TaurusWidget):
 
     def _begun(self, pages: Pages, top: Top) -> None:
         news = self.scans.begin(top.rows, pages.query.newest_first, top.since)
-        self.table.goToNewest()
+        self.table.showCurrent()
         self.loader.begin(pages, len(top.rows))
         # The first conversion of a unit takes half a second, which the first filter with one is not to wait for.
         self.calls.run(partial(to_si, 1.0, "mm"), lambda _: None, lambda _: None, "units")
@@ -392,6 +427,7 @@ class ScanLog(TaurusWidget):
         shown = self.loader.pages
         if shown is not None and pages.query is self.query:
             self.query = shown.query
+            self._sayQuery()
             self.queryChanged.emit(self.query)
             self.statusBar.showWork("SciCat does not take this filter or order", why)
 
@@ -405,7 +441,16 @@ class ScanLog(TaurusWidget):
         self.statusBar.showRows(self.scans.rowCount(), self._changed, self.loader.counting)
 
     def _showLink(self, link: Link) -> None:
-        self.statusBar.showLink(link, self._where)
+        self._link = link
+        self._sayQuery()
+        self.linkChanged.emit(link)
+
+    def _sayQuery(self) -> None:
+        """Which proposal of which catalogue is shown, or why it is not."""
+        proposal = self.query.proposal
+        self.setWindowTitle(f"Scan log of {proposal}" if proposal else "Scan log")
+        where = f"Proposal {proposal}" if proposal else "All proposals"
+        self.statusBar.showLink(self._link, f"{where} in {self.scicat.base_url}" if self.scicat else "")
 
     def _isSelected(self, row: int) -> bool:
         chosen = self.table.selectionModel().selection()

@@ -70,6 +70,14 @@ class LogTable(Qt.QTableView):
         model.columnsRemoved.connect(lambda: self._fitColumns(0, -1))
         model.headerDataChanged.connect(lambda _, first, last: self._fitColumns(first, last))
         model.rowsRemoved.connect(self._rowsRemoved)
+        # Qt forgets what is selected whenever the rows begin anew.
+        self._kept: list[str] = []  # pids
+        self._column = 0
+        self._choosing = False
+        model.modelAboutToBeReset.connect(self._keepSelection)
+        model.modelReset.connect(self._selectKept)
+        model.dataChanged.connect(lambda first, last: self._selectRead(first.row(), last.row()))
+        self.selectionModel().selectionChanged.connect(self._somebodySelected)
         self.verticalScrollBar().valueChanged.connect(self._seen)
 
     def setDelegate(self, kind: Kind, delegate: Qt.QAbstractItemDelegate) -> None:
@@ -93,6 +101,13 @@ class LogTable(Qt.QTableView):
     def fitWidths(self) -> None:
         """All columns as wide as what is on the screen, as somebody's choice."""
         self.resizeColumnsToContents()
+
+    def sizeColumn(self, letters: int) -> None:
+        """The column of the current cell by so many letters wider; narrower for less than 0."""
+        place, header = self.currentIndex().column(), self.horizontalHeader()
+        width = header.sectionSize(place) + letters * self.fontMetrics().horizontalAdvance("0")
+        header.resizeSection(place, max(width, header.minimumSectionSize()))
+        self.scrollTo(self.currentIndex())
 
     def _fitColumns(self, first: int, last: int) -> None:
         """Give these their width: the usual one, where nobody chose another."""
@@ -175,10 +190,62 @@ class LogTable(Qt.QTableView):
         if first < bar.value():
             bar.setValue(max(bar.value() - (last - first + 1), first))
 
-    def goToNewest(self) -> None:
-        self.clearSelection()
-        self.setCurrentIndex(Qt.QModelIndex())
+    # ------------------------------------------------------------------ selected, by pid
+
+    def _keepSelection(self) -> None:
+        chosen = [range(part.top(), part.bottom() + 1) for part in self.selectionModel().selection()]
+        datasets = [self._scans.dataset(row) for row in self._scans.here() if any(row in part for part in chosen)]
+        here = [dataset["pid"] for dataset in datasets if dataset is not None]
+        if len(here) < sum(map(len, chosen)):
+            self._kept.clear()  # of so many not all are known: better none than some of them
+            return
+        current = self._scans.dataset(self.currentIndex().row())
+        # The current one at the end, so that it is that again.
+        self._kept = sorted({*here, *self._kept}, key=lambda pid: current is not None and pid == current["pid"])
+        self._column = max(self.currentIndex().column(), 0)
+
+    def _selectKept(self) -> None:
+        """Those of the rows that were selected that are among the new ones; others when they are read."""
+        self._select([self._scans.rowOf(pid) for pid in self._kept if self._scans.isHere(pid)])
+
+    def _selectRead(self, first: int, last: int) -> None:
+        if self._kept:
+            rows = [self._scans.rowOf(pid) for pid in self._kept if self._scans.isHere(pid)]
+            self._select([row for row in rows if first <= row <= last])
+
+    def _select(self, rows: list[int]) -> None:
+        if not rows:
+            return
+        found = Qt.QItemSelection()
+        for row in rows:
+            found.select(self._scans.index(row, 0), self._scans.index(row, self._scans.columnCount() - 1))
+        self._kept = [pid for pid in self._kept if not (self._scans.isHere(pid) and self._scans.rowOf(pid) in rows)]
+        self._choosing = True
+        self.selectionModel().select(found, Qt.QItemSelectionModel.Select)
+        self._choosing = False
+        if not self.currentIndex().isValid():
+            current = self._scans.index(rows[-1], self._column)
+            self.selectionModel().setCurrentIndex(current, Qt.QItemSelectionModel.NoUpdate)
+
+    def _somebodySelected(self) -> None:
+        if not self._choosing:
+            self._kept.clear()
+
+    def showCurrent(self) -> None:
+        """The rows have begun anew: from the top, or where the current one is now."""
         self.scrollToTop()
+        if self.currentIndex().isValid():
+            self.scrollTo(self.currentIndex())
+
+    def goToNewest(self) -> None:
+        self._kept.clear()
+        self.clearSelection()
+        self.endEditor()
+        self.scrollToTop()
+
+    def endEditor(self) -> None:
+        """What is written in a cell counts."""
+        self.setCurrentIndex(Qt.QModelIndex())
 
     def _seen(self, value: int) -> None:
         self._setUnseen(min(self._unseen, value))

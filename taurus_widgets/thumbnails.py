@@ -16,7 +16,7 @@ from taurus_widgets import columns as cols
 from taurus_widgets import imaging
 from taurus_widgets.columns import Json, Kind
 from taurus_widgets.editors import drawMark, markTip
-from taurus_widgets.edits import Edits
+from taurus_widgets.edits import Edits, Entry
 from taurus_widgets.feed import problem_text
 from taurus_widgets.imaging import uri
 from taurus_widgets.model import DATASET_ROLE, tooltip
@@ -60,6 +60,7 @@ class Thumbnails(CellDelegate):
         self._found: OrderedDict[str, _Found] = OrderedDict()
         self._wanted: OrderedDict[str, None] = OrderedDict()
         self._asked: set[str] = set()
+        self._own: dict[str, Qt.QImage] = {}  # by the edit's key
         self.viewer: PictureViewer | None = None
         log.table.setDelegate(Kind.PICTURE, self)
         log.catalogueChanged.connect(self._clear)
@@ -98,15 +99,15 @@ class Thumbnails(CellDelegate):
         dataset = index.data(DATASET_ROLE)
         if dataset is None:
             return
-        image = self._image(dataset)
         room = Qt.QRect(area.left(), cell.rect.top() + 1, area.width(), cell.rect.height() - 2)
         pending = self._edits.pictures(dataset["pid"])
+        image = self._shown(dataset, pending)
         if pending:
             side = cell.fontMetrics.ascent() * 0.95
             mark = Qt.QRectF(room.right() - side, Qt.QRectF(room).center().y() - side / 2, side, side)
             drawMark(painter, mark, pending[0], colours(cell.palette))
             room.setRight(round(mark.left() - side * 0.2))
-        if image is not None and not image.isNull():
+        if image is not None:
             size = image.size().scaled(room.size(), Qt.Qt.KeepAspectRatio)
             painter.setRenderHint(Qt.QPainter.SmoothPixmapTransform)
             painter.drawImage(
@@ -123,18 +124,43 @@ class Thumbnails(CellDelegate):
         dataset = index.data(DATASET_ROLE)
         if dataset is None or event.type() != Qt.QEvent.ToolTip:
             return False
-        found = self._found.get(dataset["pid"])
         pending = self._edits.pictures(dataset["pid"])
+        image = self._shown(dataset, pending)
         text = "".join(tooltip(f"{entry.edit.caption}: {markTip(entry)}") for entry in pending)
-        if found is not None and not found.image.isNull():
+        if image is not None:
             buffer = Qt.QBuffer()
             buffer.open(Qt.QIODevice.WriteOnly)
-            found.image.save(buffer, "PNG")
+            image.save(buffer, "PNG")
             text += f'<img src="{uri(bytes(buffer.data()), "image/png")}">'
         Qt.QToolTip.showText(event.globalPos(), text, view)
         return True
 
     # --------------------------------------------------------------------- asking
+
+    def _shown(self, dataset: Json, pending: list[Entry]) -> Qt.QImage | None:
+        """What SciCat has, else what is on its way there. None as long as there is nothing to draw."""
+        image = self._image(dataset)
+        if image is None or image.isNull():
+            image = next((own for entry in pending if not (own := self._own_image(entry)).isNull()), None)
+        return image
+
+    def _own_image(self, entry: Entry) -> Qt.QImage:
+        """Of a picture that is not in SciCat; empty until it has been unpacked."""
+        found = self._own.get(entry.edit.key)
+        if found is None:
+            found = self._own[entry.edit.key] = Qt.QImage()
+            self._log.calls.run(
+                partial(_small, entry.edit.value), partial(self._unpacked, entry.edit.key), self._notUnpacked
+            )
+        return found
+
+    def _unpacked(self, key: str, image: Qt.QImage) -> None:
+        waiting = {entry.edit.key for entry in self._edits.entries}
+        self._own = {other: there for other, there in self._own.items() if other in waiting} | {key: image}
+        self._log.table.viewport().update()
+
+    def _notUnpacked(self, error: Exception) -> None:
+        """The viewer says what is wrong with it."""
 
     def _image(self, dataset: Json) -> Qt.QImage | None:
         pid = dataset["pid"]
@@ -182,6 +208,7 @@ class Thumbnails(CellDelegate):
 
     def _clear(self) -> None:
         self._found.clear()
+        self._own.clear()
         self._wanted.clear()
 
     # --------------------------------------------------------------------- viewing
@@ -210,8 +237,12 @@ class Thumbnails(CellDelegate):
 
 
 def _thumbnail(scicat: SciCat, pid: str) -> Qt.QImage:
+    return _small(scicat.thumbnail(pid))
+
+
+def _small(picture: str) -> Qt.QImage:
     """In a thread. As large as the tool tip shows it, whatever its size was."""
-    found = imaging.image(scicat.thumbnail(pid))
+    found = imaging.image(picture)
     if max(found.width(), found.height()) <= SIDE:
         return found
     return found.scaled(SIDE, SIDE, Qt.Qt.KeepAspectRatio, Qt.Qt.SmoothTransformation)

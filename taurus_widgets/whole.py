@@ -8,6 +8,7 @@ from taurus.external.qt import Qt
 
 from taurus_widgets.columns import line
 from taurus_widgets.entries import whole_text
+from taurus_widgets.fitting import fit
 
 
 class WholeValue(Qt.QDialog):
@@ -35,7 +36,7 @@ class WholeValue(Qt.QDialog):
         layout.addWidget(self.text, 1)
         layout.addWidget(buttons)
         metrics = self.fontMetrics()
-        self.resize(metrics.averageCharWidth() * 70, metrics.height() * 22)
+        fit(self, metrics.averageCharWidth() * 70, metrics.height() * 22)
         self.text.setFocus()
 
 

@@ -192,6 +192,9 @@ def _entry(name: str, value: Any, shape: Shape, depth: int) -> Condition:
         plain = operator.lstrip("$")
         if plain == "options":
             continue
+        if plain == "not":
+            tests.append(_none_of(name, operand, shape, depth))
+            continue
         if plain == "ilike":
             plain, options = "regex", "i"
         tests.append(_test(path, _ALIASES.get(plain, plain), operand, shape, str(options)))
@@ -280,11 +283,21 @@ def _one_of(path: str, operand: Any, shape: Shape, _options: str) -> Condition:
 
 def _not(test: Test) -> Test:
     def negated(path: str, operand: Any, shape: Shape, options: str) -> Condition:
-        found = test(path, operand, shape, options)
-        # What has no such field is not equal either, as in MongoDB: NULL counts as false.
-        return Condition(f"NOT coalesce(({found.sql}), 0)", found.values, found.terms)
+        return _negated(test(path, operand, shape, options))
 
     return negated
+
+
+def _none_of(name: str, operand: Any, shape: Shape, depth: int) -> Condition:
+    """MongoDB's `{field: {"$not": {operator: ...}}}`."""
+    if not isinstance(operand, Mapping) or depth > _MAX_DEPTH:
+        raise FilterError(f"{name[:100]}: $not needs an operator in it")
+    return _negated(_entry(name, operand, shape, depth + 1))
+
+
+def _negated(found: Condition) -> Condition:
+    # What has no such field is not equal either, as in MongoDB: NULL counts as false.
+    return Condition(f"NOT coalesce(({found.sql}), 0)", found.values, found.terms)
 
 
 def _compare(sign: str, path: str, operand: Any, shape: Shape, _options: str) -> Condition:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from typing import Any
 from urllib.parse import quote
 
@@ -31,18 +32,55 @@ def annotation(message: Message, first: Json, found: Json, page: Page) -> Json:
     leaf = _leaf(found)
     # A later one may have been written while this one was a dead letter.
     due = {name: field for name, field in _FIELDS.items() if name in said and when >= str(_leaf(first).get(name, ""))}
+    wanted = {name: _wanted(name, message, first) for name in due}
     new = {
-        field: said[name]
+        field: wanted[name]
         for name, field in due.items()
-        if found.get(field) == first.get(field) and found.get(field) != said[name]
+        if found.get(field) == first.get(field) and found.get(field) != wanted[name]
     }
     if mine in _ids(leaf) and not new:
         return {}
-    times = {name: leaf[name] for name in _FIELDS if name in leaf} | dict.fromkeys(due, when)
+    last = {key: leaf[key] for name in _FIELDS for key in (name, _written(name)) if key in leaf}
+    # The print is of what it says itself: where more stands there, that is known as somebody else's.
+    last |= dict.fromkeys(due, when) | {_written(name): _print(said[name]) for name in due}
     others = [each for each in _ids(leaf) if each != mine]
-    mark = {"value": " ".join([*others[1 - KEPT :], mine]), "unit": "", "human_name": "Annotations", **times}
+    mark = {"value": " ".join([*others[1 - KEPT :], mine]), "unit": "", "human_name": "Annotations", **last}
     added = Metadata(page).added(said.get("scientificMetadata") or {}, {SCAN: {ANNOTATIONS: mark}})
     return new | {"scientificMetadata": difference(found.get("scientificMetadata") or {}, added)}
+
+
+def _wanted(name: str, message: Message, first: Json) -> Any:
+    """The value that the field is to have.
+
+    What somebody else has written, in the scan log or in SciCat's pages, has no time of its own. As long as the
+    dataset has not been changed since the annotation was said, it is older. Else nobody knows, so that nothing that
+    people wrote is lost: of comments both stay, and of ratings theirs.
+    """
+    said, there = message["annotation"][name], first.get(_FIELDS[name])
+    changed = str(first.get("updatedAt", ""))
+    if not there or changed <= message["creationTime"] or not _theirs(name, first):
+        return said
+    if name != "comment" or not said or str(said) in str(there).split("\n"):
+        return there
+    return f"{there}\n{said}"
+
+
+def _theirs(name: str, first: Json) -> bool:
+    """Whether what stands there is not what the last annotation has said."""
+    leaf = _leaf(first)
+    if _written(name) in leaf:
+        return bool(leaf[_written(name)] != _print(first[_FIELDS[name]]))
+    return name not in leaf  # an earlier version kept the time alone
+
+
+def _written(name: str) -> str:
+    """The key under which it is kept what the last annotation has said."""
+    return f"{name}_print"
+
+
+def _print(value: Any) -> str:
+    text = value if isinstance(value, str) else repr(float(value))
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
 def _leaf(found: Json) -> Json:

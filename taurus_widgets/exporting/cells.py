@@ -6,7 +6,7 @@ import datetime as dt
 import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from taurus_widgets import columns as cols
@@ -37,12 +37,22 @@ class Sheet:
 
     @property
     def headings(self) -> list[str]:
-        """By column. Where two have one name, the path in the metadata tells them apart."""
-        times = Counter(column.title for column in self.columns)
+        """By column, each with its group before it. Where two have one name, the path in the metadata follows."""
+        names = [f"{column.group} / {column.title}" if column.group else column.title for column in self.columns]
+        times = Counter(names)
         return [
-            f"{column.title} [{' / '.join(column.path)}]" if times[column.title] > 1 and column.path else column.title
-            for column in self.columns
+            f"{name} [{' / '.join(column.path)}]" if times[name] > 1 and column.path else name
+            for name, column in zip(names, self.columns, strict=True)
         ]
+
+    @property
+    def has_pictures(self) -> bool:
+        """Whether the column of the pictures is among them."""
+        return any(column.kind is Kind.PICTURE for column in self.columns)
+
+    def without_pictures(self) -> Sheet:
+        """Without their column, which would be empty: the pictures are elsewhere, or not read."""
+        return replace(self, columns=[column for column in self.columns if column.kind is not Kind.PICTURE])
 
 
 def exact(column: Column, dataset: Json) -> str:

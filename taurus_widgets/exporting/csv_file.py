@@ -7,7 +7,7 @@ import enum
 import io
 from typing import BinaryIO
 
-from taurus_widgets.columns import Json
+from taurus_widgets.columns import Json, Kind
 from taurus_widgets.exporting.cells import NUMBER, Sheet, exact, guarded
 from taurus_widgets.exporting.pictures import Picture
 from taurus_widgets.exporting.writer import Writer
@@ -45,7 +45,9 @@ class CsvWriter(Writer):
         self._csv.writerow(map(guarded, sheet.headings))
 
     def row(self, dataset: Json, pictures: list[Picture]) -> None:
-        self._csv.writerow(spreadsheet(exact(column, dataset), self._style) for column in self._sheet.columns)
+        names = ", ".join(picture.name for picture in pictures)
+        texts = (names if column.kind is Kind.PICTURE else exact(column, dataset) for column in self._sheet.columns)
+        self._csv.writerow(spreadsheet(text, self._style) for text in texts)
 
     def finish(self) -> None:
         self._text.detach()  # flushes, and leaves the file open

@@ -17,6 +17,7 @@ from taurus_widgets.exporting.cells import Sheet
 from taurus_widgets.exporting.progress import Cancelled, Progress
 from taurus_widgets.exporting.saving import told
 from taurus_widgets.feed import problem_text
+from taurus_widgets.fitting import Scrolled
 from taurus_widgets.painting import colours
 
 LOOK = 100
@@ -84,11 +85,13 @@ class ExportDialog(Qt.QDialog):
         self.leave = Qt.QPushButton("Close", self)
         self.leave.setAutoDefault(False)
         self.leave.clicked.connect(self.reject)
-        self.form = Qt.QFormLayout()
+        inner = Qt.QWidget(self.body)
+        self.form = Qt.QFormLayout(inner)
+        self.form.setContentsMargins(0, 0, 0, 0)
         columns = Qt.QHBoxLayout(self.body)
         columns.setContentsMargins(0, 0, 0, 0)
         columns.setSpacing(16)
-        columns.addLayout(self.form, 3)
+        columns.addWidget(Scrolled(inner, self.body), 3)
         self.form.setFieldGrowthPolicy(self.form.AllNonFixedFieldsGrow)
         self.form.setVerticalSpacing(8)
         self.form.addRow("Rows", below(*self.rows))
@@ -118,12 +121,16 @@ class ExportDialog(Qt.QDialog):
             count = rows.count()
             button.setText(f"{rows.label} ({count:,})")
             button.setEnabled(count > 0)
-        self.columns.setText(", ".join(self.table.sheet().headings))
 
     # ------------------------------------------------------------------ for subclasses
 
+    def sheet(self) -> Sheet:
+        """What is exported but the rows."""
+        return self.table.sheet().without_pictures()
+
     def changed(self) -> None:
         """Something was chosen: say what it means, and whether it can be exported."""
+        self.columns.setText(", ".join(self.sheet().headings))
 
     def start(self) -> None:
         """Begin, by `run`."""
@@ -143,6 +150,7 @@ class ExportDialog(Qt.QDialog):
                 progress.check()
                 return work(progress)
 
+        self.destroyed.connect(progress.cancel)  # with its panel, which nobody has closed
         self.say("")
         self._setRunning(True)
         self.table.calls.run(whole, self._done, self._failed)

@@ -14,13 +14,14 @@ import zipfile
 from contextlib import suppress
 from html import escape
 from pathlib import Path
-from typing import Any, BinaryIO, cast
+from typing import IO, Any, BinaryIO, cast
 
 from taurus_widgets import columns as cols
 from taurus_widgets.columns import Json
 from taurus_widgets.exporting.cells import Sheet, plain_value, readable
 from taurus_widgets.exporting.html_file import HtmlWriter
 from taurus_widgets.exporting.pictures import Picture, slug
+from taurus_widgets.exporting.spilled import Spilled
 from taurus_widgets.exporting.writer import Writer
 
 MOST_PARTS = 10_000
@@ -39,10 +40,12 @@ class ElnWriter(Writer):
         self._sheet = sheet
         self._headings = sheet.headings
         self._root = slug(name, 80)
-        self._parts: list[str] = []
         self._people: dict[str, Node] = {}
-        self._zip = zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED)
         # Closed by `finish` and `abandon`.
+        self._zip = zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED)
+        self._members: Spilled[zipfile.ZipInfo] = Spilled(folder)
+        cast(Any, self._zip).filelist = self._members
+        self._parts: Spilled[str] = Spilled(folder)
         self._nodes = cast(BinaryIO, tempfile.TemporaryFile(dir=folder))  # noqa: SIM115
         self._page = cast(BinaryIO, tempfile.TemporaryFile(dir=folder))  # noqa: SIM115
         self._preview = HtmlWriter(self._page, sheet)
@@ -68,57 +71,63 @@ class ElnWriter(Writer):
         }
         self._parts.append(node["@id"])
         self._preview.row(dataset, [])
+        self._zip.NameToInfo.clear()  # for looking up what is in it, and finding names twice: they are numbered
         self._write({key: value for key, value in node.items() if value}, *files, *values)
 
     def finish(self) -> None:
         self._preview.finish()
         with self._zip.open(f"{self._root}/{METADATA}", "w", force_zip64=True) as member:
             member.write(b'{"@context": "https://w3id.org/ro/crate/1.1/context", "@graph": [')
-            member.write(b",\n".join(_json(node) for node in [*self._frame(), *self._people.values()]))
+            self._write_frame(member)
+            member.write(b"".join(b",\n" + _json(person) for person in self._people.values()))
             self._nodes.seek(0)
             shutil.copyfileobj(self._nodes, member)
             member.write(b"]}\n")
         with self._zip.open(f"{self._root}/ro-crate-preview.html", "w", force_zip64=True) as member:
             self._page.seek(0)
             shutil.copyfileobj(self._page, member)
-        self._zip.close()
-        self._nodes.close()
-        self._page.close()
+        for part in self._open():
+            part.close()
+
+    def _open(self) -> tuple[Any, ...]:
+        """All that is to be closed, the archive first: it goes through its members once more."""
+        return self._zip, self._members, self._parts, self._nodes, self._page
 
     def abandon(self) -> None:
-        for part in (self._zip, self._nodes, self._page):
+        for part in self._open():
             with suppress(OSError):  # the disk is full still: what failed first is what is told
                 part.close()
 
     def _write(self, *nodes: Node) -> None:
         self._nodes.write(b"".join(b",\n" + _json(node) for node in nodes))
 
-    def _frame(self) -> list[Node]:
-        """The first nodes: the metadata itself, the whole, and whose catalogue it is from."""
+    def _write_frame(self, member: IO[bytes]) -> None:
+        """The first nodes: the metadata itself, the whole with all its parts, and whose catalogue it is from."""
         sheet, made = self._sheet, self._sheet.made.isoformat(timespec="seconds")
         publisher = {"@id": sheet.catalogue, "@type": "Organization", "name": "SciCat", "url": sheet.catalogue}
-        return [
-            {
-                "@id": METADATA,
-                "@type": "CreativeWork",
-                "about": {"@id": "./"},
-                "conformsTo": {"@id": "https://w3id.org/ro/crate/1.1"},
-                "dateCreated": made,
-                "sdPublisher": _reference(publisher),
-                "version": "1.0",
-            },
-            {
-                "@id": "./",
-                "@type": "Dataset",
-                "name": sheet.title,
-                "description": f"Datasets from the scan log, as they are in {sheet.catalogue}",
-                "datePublished": made,
-                "license": LICENSE,
-                "publisher": _reference(publisher),
-                "hasPart": [{"@id": part} for part in self._parts],
-            },
-            publisher,
-        ]
+        descriptor = {
+            "@id": METADATA,
+            "@type": "CreativeWork",
+            "about": {"@id": "./"},
+            "conformsTo": {"@id": "https://w3id.org/ro/crate/1.1"},
+            "dateCreated": made,
+            "sdPublisher": _reference(publisher),
+            "version": "1.0",
+        }
+        whole = {
+            "@id": "./",
+            "@type": "Dataset",
+            "name": sheet.title,
+            "description": f"Datasets from the scan log, as they are in {sheet.catalogue}",
+            "datePublished": made,
+            "license": LICENSE,
+            "publisher": _reference(publisher),
+        }
+        member.write(_json(descriptor) + b",\n")
+        member.write(_json(whole).removesuffix(b"}") + b', "hasPart": [')
+        for number, part in enumerate(self._parts):
+            member.write((b",\n" if number else b"") + _json({"@id": part}))
+        member.write(b"]},\n" + _json(publisher))
 
     def _file(self, name: str, picture: Picture) -> Node:
         file = f"{name}/{picture.stem}.{picture.suffix}"

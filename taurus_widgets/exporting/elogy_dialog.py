@@ -21,6 +21,9 @@ from taurus_widgets.exporting.entry import MOST_ROWS, TITLE, Export, Target, Wri
 from taurus_widgets.exporting.progress import Progress
 from taurus_widgets.exporting.saving import Pages
 from taurus_widgets.exporting.settings import Settings
+from taurus_widgets.exporting.turn import turn
+from taurus_widgets.fitting import fit
+from taurus_widgets.state import stateFolder
 
 
 class ElogyDialog(ExportDialog):
@@ -82,11 +85,12 @@ class ElogyDialog(ExportDialog):
             left.addWidget(field, 1 if field is self.logbooks else 0)
         self.body.layout().insertLayout(0, left, 2)
         width = self.fontMetrics().averageCharWidth()
-        self.resize(width * 125, round(self.fontMetrics().height() * 36))
+        fit(self, width * 125, self.fontMetrics().height() * 36)
 
     # --------------------------------------------------------------------- what is shown
 
     def changed(self) -> None:
+        super().changed()
         lacking = self._lacking()
         self.go.setEnabled(not lacking)
         self.go.setToolTip(lacking)
@@ -191,7 +195,7 @@ class ElogyDialog(ExportDialog):
         )
         self._settings.keepElogy(self._elogy.base_url, logbook.id, list(target.authors))
         scicat = self.table.scicat if self.pictures.isChecked() else None
-        self.run(count, partial(_send, self._elogy, target, self.table.sheet(), rows.pages(), scicat))
+        self.run(count, partial(_send, self._elogy, target, self.sheet(), rows.pages(), scicat))
 
     def finished_with(self, answer: Written) -> None:
         assert self._elogy is not None
@@ -217,4 +221,5 @@ def _send(
                 found += [(dataset["pid"], picture) for picture in pictures.read(scicat, dataset)]
             progress.step()
     progress.total += len(found)
-    return send(elogy, target, Export.of(sheet, list(datasets.values()), found), progress)
+    with turn(stateFolder(), progress):
+        return send(elogy, target, Export.of(sheet, list(datasets.values()), found), progress)

@@ -38,6 +38,10 @@ class Unsure(ElogyError):
     """A write was sent and not answered, and what it should have made is not there (yet)."""
 
 
+class Twice(ElogyError):
+    """Two people at two computers were as fast as each other. An entry cannot be taken back by its program."""
+
+
 @dataclass(frozen=True)
 class Target:
     """Where to: `entry` is one to append to, None for a new one. The rest is of a new one, `authors` of both."""
@@ -141,11 +145,21 @@ def _created(elogy: Elogy, target: Target, export: Export, mark: str, progress: 
     }
     progress.check()
     try:
-        return elogy.entry(elogy.create(target.logbook, body)), False
+        made = elogy.entry(elogy.create(target.logbook, body))
     except ElogyError as error:
         if not error.uncertain:
             raise
         return _found_after(error, elogy, target, mark, progress), False
+    try:
+        first = elogy.marked(target.logbook, _key(mark), mark) or made
+    except ElogyError:
+        return made, False  # it is there; the next export of these rows looks again
+    if first["id"] != made["id"]:
+        raise Twice(
+            f"Somebody else has put the same rows there at the same moment: they are in entry {first['id']}, "
+            f"and in entry {made['id']}, which can be taken away in Elogy"
+        )
+    return made, False
 
 
 def _found_after(error: ElogyError, elogy: Elogy, target: Target, mark: str, progress: Progress) -> Json:

@@ -72,8 +72,7 @@ class Exporting(Qt.QObject):
             *(log.table.selectionModel().selectionChanged, log.table.horizontalHeader().sectionMoved),
         ):
             signal.connect(self._refresh)
-        log.installEventFilter(self)
-        Qt.QCoreApplication.instance().aboutToQuit.connect(self.stop)
+        log.closing.connect(self.stop)
 
     def setElogy(self, address: str) -> None:
         """Where Elogy is, as `https://elogy.example.org`, in place of what the environment or the user says."""
@@ -83,11 +82,6 @@ class Exporting(Qt.QObject):
         """Stop what is being exported. Its half-written file is taken away."""
         if self.dialog is not None:
             self.dialog.stop()
-
-    def eventFilter(self, watched: Qt.QObject, event: Qt.QEvent) -> bool:
-        if event.type() == Qt.QEvent.Close:
-            self.stop()
-        return False
 
     # ---------------------------------------------------------------------- private
 
@@ -131,7 +125,7 @@ class Exporting(Qt.QObject):
         if count > MOST_ROWS:
             self._say(f"{count:,} rows are too many for the clipboard: save them in a file", problem=True)
             return
-        work = partial(_copied, self._sheet(), rows.pages(), self._settings.style())
+        work = partial(_copied, self._sheet().without_pictures(), rows.pages(), self._settings.style())
         self._log.calls.run(work, self._copied, self._notCopied, "copy")
 
     def _copied(self, answer: tuple[int, Copied]) -> None:

@@ -33,6 +33,11 @@ class Picture:
         return KINDS[self.kind]
 
     @property
+    def name(self) -> str:
+        """What people call it."""
+        return self.caption or f"{self.stem}.{self.suffix}"
+
+    @property
     def uri(self) -> str:
         """All of it in an address, for a page that stands alone."""
         return f"data:{self.kind};base64,{base64.b64encode(self.data).decode()}"

@@ -18,6 +18,7 @@ from taurus_widgets.exporting.eln_file import MOST_PARTS
 from taurus_widgets.exporting.progress import Progress
 from taurus_widgets.exporting.saving import Pages, Pictures, save
 from taurus_widgets.exporting.settings import Settings
+from taurus_widgets.fitting import fit
 
 FORMATS = {
     ".csv": "CSV, for Excel and other programs",
@@ -44,7 +45,7 @@ class SaveDialog(ExportDialog):
         for style, text in STYLES.items():
             self.style.addItem(text, style)
         self.style.setCurrentIndex(self.style.findData(settings.style()))
-        self.pictures = Qt.QCheckBox("With the pictures of each dataset", self.body)
+        self.pictures = Qt.QCheckBox(self.body)
         self.file = Qt.QLineEdit(str(settings.folder() / f"{_name(table.sheet())}.csv"), self.body)
         self.browse = Qt.QPushButton("Browse…", self.body)
         self.browse.setAutoDefault(False)
@@ -59,7 +60,7 @@ class SaveDialog(ExportDialog):
         for name, widget in (("Format", self.format), ("Numbers", self.style), ("", self.pictures), ("File", where)):
             self.form.addRow(name, widget)
         self.form.addRow("", self.note)
-        self.resize(self.fontMetrics().averageCharWidth() * 92, self.sizeHint().height())
+        fit(self, self.fontMetrics().averageCharWidth() * 92, self.sizeHint().height())
         self.format.setCurrentIndex(max(self.format.findData(settings.format()), 0))
         self.format.currentIndexChanged.connect(self._renamed)
         self.file.textChanged.connect(self.changed)
@@ -76,12 +77,19 @@ class SaveDialog(ExportDialog):
             path = path.with_name(path.name + suffix)
         return path if path.is_absolute() else self._settings.folder() / path
 
+    def sheet(self) -> Sheet:
+        named = self.format.currentData() == ".csv" and self._with_pictures()
+        return self.table.sheet() if named else super().sheet()
+
     def changed(self) -> None:
         suffix = self.format.currentData()
         named = bool(Path(self.file.text().strip()).name)
         self.form.labelForField(self.style).setVisible(suffix == ".csv")
         self.style.setVisible(suffix == ".csv")
-        self.pictures.setVisible(suffix != ".csv")
+        what = "names of the pictures" if suffix == ".csv" else "pictures"
+        self.pictures.setText(f"With the {what} of each dataset")
+        self.pictures.setVisible(suffix != ".csv" or self.table.sheet().has_pictures)
+        super().changed()
         notes = []
         if named and self.path().is_file():
             notes.append(f"{self.path().name} is there already and will be replaced.")
@@ -95,7 +103,7 @@ class SaveDialog(ExportDialog):
         rows, path, style = self.chosen(), self.path(), self.style.currentData()
         self._settings.keep(self.format.currentData(), path.parent, style)
         found = partial(pictures.read, self.table.scicat) if self._with_pictures() else None
-        self.run(rows.count(), partial(_save, path, self.table.sheet(), rows.pages(), found, style))
+        self.run(rows.count(), partial(_save, path, self.sheet(), rows.pages(), found, style))
 
     def finished_with(self, answer: Any) -> None:
         path = self.path()
@@ -104,7 +112,7 @@ class SaveDialog(ExportDialog):
         self.say(f'{counted} in {escape(path.name)}, in <a href="{escape(folder)}">{escape(str(path.parent))}</a>')
 
     def _with_pictures(self) -> bool:
-        return bool(self.pictures.isChecked() and self.format.currentData() != ".csv")
+        return bool(self.pictures.isChecked() and not self.pictures.isHidden())
 
     def _renamed(self) -> None:
         """Another format: the name gets its ending."""

@@ -34,7 +34,8 @@ def save(
     """Write the rows in the format that the name ends with; their number is returned.
 
     What is there of this name is replaced when all is written, and left as it is otherwise. Each dataset is written
-    once: pages of a table that grows overlap. Raises Cancelled, OSError, or whatever `pages` and `pictures` raise.
+    once: pages of a table that grows overlap. With `pictures` they go along, and into CSV their names. Raises
+    Cancelled, OSError, or whatever `pages` and `pictures` raise.
     """
     seen: set[str] = set()
     with replacing(path) as file, _writer(path, file, sheet, pictures is not None, style) as writer:

@@ -159,6 +159,16 @@ def _draw_all(processes: Processes, state: Path, folder: Path, theme: str) -> No
         heardAtTheDoor(log, now)
         picture(log, "panel-live")
     with opened(scicat, *PANEL) as log:
+        log.setQuery(replace(log.query, text="no such words", status=("failed",)))
+        wait_until(lambda: log.scans.rowCount() == 0)
+        picture(log, "empty-filters")
+        log.setCatalogue(SciCat(catalogue.url))
+        wait_until(lambda: log.loader.pages is not None)
+        picture(log, "empty-login")
+        log.setCatalogue(SciCat("http://127.0.0.1:9"))
+        wait_until(lambda: "does not answer" in log.statusBar.link.text())
+        picture(log, "empty-away")
+    with opened(scicat, *PANEL) as log:
         assert catalogue.process is not None
         catalogue.process.kill()
         wait_until(lambda: "does not answer" in log.statusBar.link.text())

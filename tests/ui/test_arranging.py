@@ -228,6 +228,22 @@ class TestLayouts:
         assert not {"Beam", "Alignment"} & {action.text() for action in part.menu.actions()}
         assert not part.delete.isEnabled()
 
+    def test_keys_make_the_column_of_the_current_cell_wider_and_narrower(self, qtbot: QtBot, filled: ScanLog) -> None:
+        header, held = header_of(filled), Qt.Qt.AltModifier | Qt.Qt.ShiftModifier
+        filled.table.setFocus()
+        filled.table.setCurrentIndex(filled.scans.index(0, section(filled, "points")))
+        qtbot.keyClick(filled.table, Qt.Qt.Key_Left)
+        before = {key: header.sectionSize(section(filled, key)) for key in ("title", "points")}
+        for _ in range(3):
+            qtbot.keyClick(filled.table, Qt.Qt.Key_Right, held)
+        letter = filled.table.fontMetrics().horizontalAdvance("0")
+        assert header.sectionSize(section(filled, "title")) == before["title"] + 6 * letter
+        for _ in range(100):
+            qtbot.keyClick(filled.table, Qt.Qt.Key_Left, held)
+        assert header.sectionSize(section(filled, "title")) == header.minimumSectionSize()
+        assert header.sectionSize(section(filled, "points")) == before["points"]
+        assert "title" in filled.table.chosenWidths()
+
     def test_reset_brings_the_usual_columns_and_widths(self, filled: ScanLog) -> None:
         part, header = columns_of(filled), header_of(filled)
         usual = header.sectionSize(section(filled, "title"))
@@ -300,6 +316,26 @@ class TestChooser:
         assert "Attic/Vane" not in self.offered(chooser)
         qtbot.keyClicks(chooser.search, "vane")
         qtbot.waitUntil(lambda: "Attic/Vane" in self.offered(chooser), timeout=10_000)
+
+    def test_a_name_with_a_dot_that_only_old_datasets_have_is_shown(
+        self, qtbot: QtBot, filled: ScanLog, scicat: SciCat, proposal: str, chooser: ColumnChooser
+    ) -> None:
+        old = scan(0, time.time() - 9e6, proposal=proposal)
+        old["scientificMetadata"]["Attic 1.5"] = {"Weather.vane": {"value": 31, "unit": "deg"}}
+        scicat.create_dataset(old)
+        qtbot.keyClicks(chooser.search, "weather")
+        key = "Attic 1.5/Weather.vane"
+        qtbot.waitUntil(lambda: key in self.offered(chooser), timeout=10_000)
+        assert list(self.offered(chooser)) == [key]
+        assert [self.offered(chooser)[key].text(place) for place in range(3)] == ["Weather.vane", "deg", "31"]
+        chooser.tree.setCurrentItem(self.offered(chooser)[key])
+        qtbot.keyClick(chooser.tree, Qt.Qt.Key_Space)
+        chooser.accept()
+        place = section(filled, key)
+        qtbot.waitUntil(
+            lambda: "31" in [filled.scans.index(row, place).data() for row in range(filled.scans.rowCount())],
+            timeout=10_000,
+        )
 
 
 def test_the_chooser_of_a_catalogue_that_is_away_says_so(qtbot: QtBot, scanLog: ScanLog) -> None:

@@ -91,6 +91,20 @@ class TestAdding:
         shown = imaging.image(next(each["thumbnail"] for each in scicat.attachments(made["pid"])))
         assert (shown.width(), shown.height()) == (40, 30)
 
+    def test_one_that_waits_is_seen_in_its_cell(
+        self, qtbot: QtBot, scanLog: ScanLog, catalogue: Catalogue, made: Json, file: Path
+    ) -> None:
+        with failing(catalogue, {"method": "POST", "path": "attachments", "do": "answer", "status": 503}):
+            assert drop(scanLog, urls(file), place(scanLog, "title").center())
+
+            def drawn_in_cell() -> bool:
+                where = place(scanLog, "picture")
+                colour = scanLog.table.viewport().grab(where).toImage().pixelColor(12, where.height() // 2)
+                return bool(colour.name() == drawn().pixelColor(20, 15).name())
+
+            qtbot.waitUntil(drawn_in_cell, timeout=WAIT)
+            assert [entry.edit.caption for entry in editing(scanLog).edits.pictures(made["pid"])] == [file.name]
+
     def test_below_the_rows_nothing_is_taken(self, scanLog: ScanLog, made: Json, file: Path) -> None:
         assert not drop(scanLog, urls(file), Qt.QPoint(50, 400))
 

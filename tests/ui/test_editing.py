@@ -395,14 +395,23 @@ class TestRights:
         dialog.close()
         assert "comment" not in there(scicat, made["pid"])
 
+    @pytest.mark.parametrize("pid", ["its own", "another"])
     def test_a_scan_that_is_not_in_the_catalogue_yet_gets_its_comment_when_it_is(
-        self, qtbot: QtBot, scanLog: ScanLog, scicat: SciCat, made: Json, proposal: str
+        self, qtbot: QtBot, scanLog: ScanLog, scicat: SciCat, made: Json, proposal: str, pid: str, state_home: Path
     ) -> None:
         coming = scan(2, time.time(), proposal=proposal)
-        editing(scanLog).write(coming, "comment", "early", None)
-        qtbot.waitUntil(lambda: "is not in SciCat yet" in editing(scanLog).notice.label.text(), timeout=WAIT)
+        expected = coming["pid"] if pid == "its own" else "door/a-scan"
+        scanLog.scans.expect({**coming, "pid": expected, "provisional": True})
+        comment(qtbot, scanLog, "early", 0)
+        entry = editing(scanLog).edits.entries[0]
+        assert entry.state is State.EARLY
+        assert "not in the catalogue yet: this is kept" in editing(scanLog).notice.label.text()
+        qtbot.waitUntil(lambda: entry.tries > 0, timeout=WAIT)
+        assert entry.state is State.EARLY
+        assert json.loads(outbox(state_home)[0].read_text("utf-8"))["early"]
         scicat.create_dataset(coming)
-        qtbot.waitUntil(lambda: there(scicat, coming["pid"]).get("comment") == "early", timeout=WAIT)
+        scanLog.scanConfirmed.emit(expected, coming["pid"])  # as Live does
+        qtbot.waitUntil(lambda: there(scicat, coming["pid"]).get("comment") == "early", timeout=1500)
 
 
 class TestNobodyWaits:

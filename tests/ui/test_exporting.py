@@ -115,7 +115,7 @@ class TestClipboard:
         click_row(qtbot, log, 0)
         press(qtbot, log, Qt.Qt.Key_C)
         qtbot.waitUntil(lambda: part.note.text() == "One row copied")
-        expected = ["Rating", *(title for title in titles if title not in ("Rating", "Command"))]
+        expected = ["Rating", *(title for title in titles if title not in ("Rating", "Command", "Picture"))]
         assert clipboard.text().splitlines()[0].split("\t") == expected
 
     def test_nothing_selected_is_said(self, qtbot: QtBot, log: ScanLog, part: Exporting) -> None:
@@ -180,6 +180,28 @@ class TestFiles:
             graph = json.loads(archive.read("rows/ro-crate-metadata.json"))["@graph"]
         assert sum(node["@type"] == "File" for node in graph) == 1
         assert sum(node["@type"] == "Dataset" for node in graph) == COUNT + 1
+
+    def test_csv_has_the_names_of_the_pictures_or_no_column_of_them(
+        self, qtbot: QtBot, save: SaveDialog, tmp_path: Path, scicat: SciCat, made: list[Json]
+    ) -> None:
+        for caption in ("a plot", " "):
+            scicat.attach(made[0]["pid"], made[0]["ownerGroup"], caption, plot())
+        assert save.pictures.text() == "With the names of the pictures of each dataset"
+        found = []
+        for tick in (False, True):
+            typed(qtbot, save.file, str(tmp_path / f"{tick}.csv"))
+            save.pictures.setFocus()
+            if tick:
+                qtbot.keyClick(save.pictures, Qt.Qt.Key_Space)
+            assert ("Picture" in save.columns.text()) is tick
+            qtbot.mouseClick(save.go, Qt.Qt.LeftButton)
+            qtbot.waitUntil(lambda name=f"{tick}.csv": f"rows are in {name}" in save.message.text())  # type: ignore[misc]
+            with (tmp_path / f"{tick}.csv").open(encoding="utf-8-sig", newline="") as file:
+                found.append(list(csv.DictReader(file)))
+        plain, named = found
+        assert "Picture" not in plain[0]
+        assert sorted(named[0]["Picture"].split(", ")) == ["a plot", "scan-11-2.png"]
+        assert {row["Picture"] for row in named[1:]} == {""}
 
     def test_what_would_be_replaced_is_said(self, qtbot: QtBot, save: SaveDialog, tmp_path: Path) -> None:
         (tmp_path / "old.csv").write_text("old")

@@ -95,6 +95,7 @@ class TestSearch:
         [
             ("motor = mot01", ["1", "2", "3"]),
             ("motor ~ mot012", ["4"]),
+            ("motor != mot01", ["4"]),
             ("energy > 7.1 keV", ["1", "3", "4"]),
             ("energy > 7.1 keV and energy < 8000 eV", ["3"]),
             ("energy = 7.2 keV", ["3"]),

@@ -69,6 +69,18 @@ def anonymous(scanLog: ScanLog, catalogue: Catalogue, public: Json, shown: Shown
     return public
 
 
+def test_who_is_expected_is_asked_with_the_name_filled_in(
+    qtbot: QtBot, scanLog: ScanLog, catalogue: Catalogue, public: Json
+) -> None:
+    login(scanLog).expect(INGESTOR.username)
+    scanLog.setCatalogue(SciCat(catalogue.url), public["proposalId"])
+    qtbot.waitUntil(lambda: login(scanLog).dialog is not None, timeout=WAIT)
+    assert dialog(scanLog).name.text() == INGESTOR.username
+    qtbot.keyClicks(dialog(scanLog).password, INGESTOR.password)
+    qtbot.keyClick(dialog(scanLog).password, Qt.Qt.Key_Return)
+    qtbot.waitUntil(lambda: login(scanLog).button.text() == INGESTOR.username, timeout=WAIT)
+
+
 class TestWithoutLogin:
     def test_what_is_public_is_read(self, scanLog: ScanLog, anonymous: Json) -> None:
         assert login(scanLog).button.text() == "Not logged in"

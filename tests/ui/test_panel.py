@@ -16,6 +16,7 @@ from pytestqt.qtbot import QtBot
 from taurus.external.qt import Qt
 
 from ingest.scicat import SciCat
+from taurus_widgets.arranging import Columns
 from taurus_widgets.panel import ScanLogPanel
 from tests.catalogue import INGESTOR, Catalogue
 from tests.ui.made_up import scan
@@ -119,6 +120,21 @@ def test_its_properties_are_the_catalogue_and_the_proposal(
     panel.setProperty("url", account["SCIZOO_SCICAT_URL"])
     qtbot.waitUntil(lambda: panel.scans.rowCount() == 2, timeout=10_000)
     assert (panel.property("url"), panel.property("proposal")) == (account["SCIZOO_SCICAT_URL"], proposal)
+    panel.close()
+
+
+def test_the_beamline_whose_columns_are_shown_can_be_said(
+    qtbot: QtBot, scicat: SciCat, account: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scicat.create_dataset(scan(1, time.time()))  # of cosaxs
+    for name, value in (account | {"SCIZOO_BEAMLINE": "femtomax"}).items():
+        monkeypatch.setenv(name, value)
+    panel = ScanLogPanel()
+    qtbot.addWidget(panel)
+    columns = panel.part(Columns)
+    qtbot.waitUntil(lambda: columns.catalogue.beamline == "cosaxs", timeout=10_000)
+    columns.menu.aboutToShow.emit()
+    assert "Layouts of femtomax" in [action.text() for action in columns.menu.actions()]
     panel.close()
 
 

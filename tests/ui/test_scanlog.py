@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import socket
 import time
 from collections.abc import Callable, Iterator
@@ -180,6 +181,66 @@ class TestNothingMoves:
         assert scanLog.table.verticalScrollBar().value() == 0
 
 
+class TestSelection:
+    """Rows stay selected by what they are, and not by where they stand."""
+
+    def chosen(self, log: ScanLog) -> list[str]:
+        return [text(log, index.row(), "Scan") for index in log.table.selectionModel().selectedRows()]
+
+    def test_it_stays_when_the_rows_are_sorted_and_filtered(
+        self, qtbot: QtBot, scanLog: ScanLog, scicat: SciCat, proposal: str, shown: Shown
+    ) -> None:
+        fill(scicat, proposal, 60)
+        scanLog.setCatalogue(scicat, proposal)
+        shown(60)
+        for row, held in ((2, Qt.Qt.NoModifier), (5, Qt.Qt.ControlModifier)):
+            cell = scanLog.table.visualRect(scanLog.scans.index(row, 4)).center()
+            qtbot.mouseClick(scanLog.table.viewport(), Qt.Qt.LeftButton, held, cell)
+        assert self.chosen(scanLog) == ["57", "54"]
+        for query in (
+            replace(scanLog.query, order="creationTime", descending=False),
+            replace(scanLog.query, begin=dt.datetime.now().astimezone() - dt.timedelta(minutes=10)),
+        ):
+            with qtbot.waitSignal(scanLog.scans.modelReset, timeout=10_000):
+                scanLog.setQuery(query)
+            assert sorted(self.chosen(scanLog)) == ["54", "57"]
+            current = scanLog.table.currentIndex().row()
+            assert text(scanLog, current, "Scan") == "54"
+            assert current in scanLog.table.shownRows()
+        with qtbot.waitSignal(scanLog.scans.modelReset, timeout=10_000):
+            scanLog.setQuery(replace(scanLog.query, status=("failed",)))
+        assert self.chosen(scanLog) == []
+        assert not scanLog.details.isVisible()
+
+    def test_it_is_found_again_when_its_row_is_read(
+        self, qtbot: QtBot, scanLog: ScanLog, scicat: SciCat, proposal: str, shown: Shown
+    ) -> None:
+        fill(scicat, proposal, 120)
+        scanLog.setCatalogue(scicat, proposal)
+        shown(120)
+        scanLog.table.selectRow(1)
+        with qtbot.waitSignal(scanLog.scans.modelReset, timeout=10_000):
+            scanLog.setQuery(replace(scanLog.query, descending=False))
+        shown(120)
+        assert self.chosen(scanLog) == []
+        scanLog.table.verticalScrollBar().setValue(scanLog.table.verticalScrollBar().maximum())
+        qtbot.waitUntil(lambda: self.chosen(scanLog) == ["118"], timeout=10_000)
+
+    def test_escape_in_a_sorted_table_brings_what_has_come_in(
+        self, qtbot: QtBot, scanLog: ScanLog, scicat: SciCat, proposal: str, shown: Shown
+    ) -> None:
+        fill(scicat, proposal, 3)
+        scanLog.setCatalogue(scicat, proposal)
+        shown(3)
+        with qtbot.waitSignal(scanLog.scans.modelReset, timeout=10_000):
+            scanLog.setQuery(replace(scanLog.query, descending=False))
+        scicat.create_dataset(scan(9, time.time(), proposal=proposal))
+        qtbot.waitUntil(lambda: scanLog.statusBar.news.text() == "1 new", timeout=10_000)
+        qtbot.keyClick(scanLog, Qt.Qt.Key_Escape)
+        shown(4)
+        assert scanLog.statusBar.news.isHidden()
+
+
 class TestDetails:
     @pytest.fixture
     def tree(
@@ -219,13 +280,12 @@ class TestDetails:
         qtbot.keyClick(scanLog, Qt.Qt.Key_Escape)
         assert not scanLog.details.isVisible()
 
-    def test_they_close_when_a_sort_takes_the_selection_away(
+    def test_they_stay_open_when_the_rows_are_sorted(
         self, qtbot: QtBot, scanLog: ScanLog, tree: dict[str, Qt.QTreeWidgetItem]
     ) -> None:
         with qtbot.waitSignal(scanLog.scans.modelReset, timeout=10_000):
             scanLog.setQuery(replace(scanLog.query, order="runNumber", descending=False))
-        assert not scanLog.table.selectionModel().hasSelection()
-        assert not scanLog.details.isVisible()
+        assert scanLog.details.isVisible()
 
     def test_escape_in_another_panel_leaves_them_open(
         self, qtbot: QtBot, scanLog: ScanLog, tree: dict[str, Qt.QTreeWidgetItem]

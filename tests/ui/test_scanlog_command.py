@@ -73,6 +73,26 @@ class TestTerminal:
         assert refused.returncode == 2
         assert "can be read by others" in refused.stderr
 
+    def test_a_password_that_is_not_given_is_asked_for_unseen(
+        self, scicat: SciCat, catalogue: Catalogue, proposal: str
+    ) -> None:
+        scicat.create_dataset(scan(1, time.time(), proposal=proposal))
+        mine, its = os.openpty()
+        command = [SCANLOG, "--terminal", "--url", catalogue.url, "--username", INGESTOR.username]
+        pipe = subprocess.PIPE
+        with subprocess.Popen(command, stdin=its, stdout=pipe, stderr=its, text=True, start_new_session=True) as asked:
+            os.close(its)
+            seen = os.read(mine, 1000).decode()
+            os.write(mine, f"{INGESTOR.password}\n".encode())
+            assert asked.stdout is not None
+            table = asked.stdout.read()
+            seen += os.read(mine, 1000).decode()
+        os.close(mine)
+        assert asked.returncode == 0, seen
+        assert f"Password of {INGESTOR.username} in SciCat" in seen
+        assert INGESTOR.password not in seen
+        assert "ascan mot01" in table
+
 
 class TestMistakes:
     def test_no_address(self) -> None:
@@ -90,7 +110,7 @@ class TestMistakes:
         assert "https://elogy.example.org" in done.stderr
 
     def test_no_password(self, catalogue: Catalogue) -> None:
-        done = run("--url", catalogue.url, "--username", "ada")
+        done = run("--terminal", "--url", catalogue.url, "--username", "ada")
         assert done.returncode == 2
         assert "SCIZOO_SCICAT_PASSWORD" in done.stderr
 
@@ -123,9 +143,10 @@ class TestWindow:
             assert window.wait(5) == 0
             assert "Traceback" not in window.text
 
-    def test_it_starts_with_the_server_away(self, tmp_path: Path) -> None:
+    def test_it_starts_with_the_server_away_and_without_a_password(self, tmp_path: Path) -> None:
         with Processes(tmp_path / "logs") as processes:
-            window = processes.start("scanlog", [SCANLOG, "--url", "http://127.0.0.1:9"])
+            command = [SCANLOG, "--url", "http://127.0.0.1:9", "--username", "ada", "--beamline", "cosaxs"]
+            window = processes.start("scanlog", command)
             window.wait_for(lambda: handles_signals(window.pid))
             time.sleep(1)
             assert window.running, window.text

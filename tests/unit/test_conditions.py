@@ -20,6 +20,7 @@ KNOWN = (
     Known("Optics/Shutter", "Shutter", "", False),
     Known("Machine/Rate", "Rate", "counts", True),
     Known("/mode", "mode"),
+    Known("Scan results/ct01/points", "points", "", True),
 )
 
 
@@ -45,6 +46,7 @@ class TestGood:
         [
             ("motor = mot01", "scan/motors", Relation.HAS, "mot01", ""),
             ("Motors=mot01", "scan/motors", Relation.HAS, "mot01", ""),
+            ("motor != mot01", "scan/motors", Relation.HAS_NOT, "mot01", ""),
             ("detector ~ eig", "scan/detectors", Relation.CONTAINS, "eig", ""),
             ("energy > 7.1 keV", "Optics/Energy", Relation.GREATER, 7.1, "keV"),
             ("energy>7100eV", "Optics/Energy", Relation.GREATER, 7100, "eV"),
@@ -54,6 +56,7 @@ class TestGood:
             ("cell = -5 °C", "Sample environment/Cell", Relation.EQUAL, -5, "degC"),
             ("rate > 1000 counts", "Machine/Rate", Relation.GREATER, 1000, "counts"),
             ("Cryo/Temperature < 100 K", "Cryo/Temperature", Relation.LESS, 100, "K"),
+            ("points > 20", "scan/points", Relation.GREATER, 20, ""),
             ("shutter != open", "Optics/Shutter", Relation.NOT_EQUAL, "open", ""),
             ("sample = 25-A", "sampleId", Relation.EQUAL, "25-A", ""),
             ("sample = 7", "sampleId", Relation.EQUAL, "7", ""),
@@ -103,7 +106,6 @@ class TestMistakes:
             ("> 7", "Before > the name of a value is missing", ">"),
             ("energy > 7 and points", "comparison is missing", "points"),
             ("shutter > 5", "Shutter is text", "5"),
-            ("motor != mot01", "without a motor", "mot01"),
             ("rate > 3 mm", "recorded in counts", "mm"),
             ("energy > 3 mm", "mm cannot be converted into keV", "mm"),
             ("points > 3 mm", "recorded without a unit", "mm"),

@@ -59,6 +59,21 @@ def _found(store: Store, wanted) -> list:
     return [VALUES[document["number"]] for document in documents]
 
 
+def test_not_is_all_that_the_test_in_it_is_not(store: Store) -> None:
+    name = "scientificMetadata.x"
+    matching = _found(store, {name: {"$regex": "^a$|^b$"}})
+    assert matching == ["a", "b"]
+    others = _found(store, {name: {"$not": {"$regex": "^a$|^b$"}}})
+    assert others == [value for value in VALUES if value not in ("a", "b")]
+    with pytest.raises(FilterError, match="needs an operator"):
+        where({name: {"$not": "a"}}, V3_DATASETS)
+    deep: dict[str, object] = {"$regex": "a"}
+    for _ in range(2000):
+        deep = {"$not": deep}
+    with pytest.raises(FilterError):
+        where({name: deep}, V3_DATASETS)
+
+
 def _same_kind(one, other) -> bool:
     numbers = [isinstance(value, int | float) and not isinstance(value, bool) for value in (one, other)]
     return all(numbers) or (isinstance(one, str) and isinstance(other, str))

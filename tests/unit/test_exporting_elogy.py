@@ -5,14 +5,17 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
 
 import pytest
 
 from taurus_widgets.exporting import entry as entries
 from taurus_widgets.exporting.elogy import Author, Elogy, ElogyError, Stale
-from taurus_widgets.exporting.entry import Export, Target, Unsure, send
+from taurus_widgets.exporting.entry import Export, Target, Twice, Unsure, send
 from taurus_widgets.exporting.pictures import Picture
 from taurus_widgets.exporting.progress import Cancelled, Progress
+from taurus_widgets.exporting.turn import turn
 from tests.elogy import RunningElogy, Server, stand_in
 
 ADA = Author("Ada Lovelace", "ada")
@@ -95,6 +98,47 @@ class TestNew:
             time.sleep(0.01)
         done = send(elogy, NEW, export(), Progress())
         assert (done.before, len(server.store.entries)) == (True, 1)
+
+    def test_two_windows_of_one_user_make_one_entry(self, elogy: Elogy, server: Server, tmp_path: Path) -> None:
+        done: list[bool] = []
+        real = server.store.add_entry
+
+        def slow(*arguments: Any) -> Any:
+            time.sleep(0.3)
+            return real(*arguments)
+
+        server.store.add_entry = slow  # type: ignore[method-assign]
+
+        def window() -> None:
+            with turn(tmp_path, Progress()):
+                done.append(send(elogy, NEW, export(), Progress()).before)
+
+        windows = [threading.Thread(target=window) for _ in range(3)]
+        for one in windows:
+            one.start()
+        for one in windows:
+            one.join(10)
+        assert done == [False, True, True]
+        assert len(server.store.entries) == 1
+
+    def test_who_waits_for_a_turn_can_stop(self, tmp_path: Path) -> None:
+        progress = Progress()
+        progress.cancel()
+        with turn(tmp_path, Progress()), pytest.raises(Cancelled), turn(tmp_path, progress):
+            pytest.fail("two at once")
+
+    def test_without_a_place_for_locks_it_goes_on(self) -> None:
+        with turn(Path("/proc/nowhere"), Progress()):
+            pass
+
+    def test_the_same_rows_of_two_people_at_one_moment_are_told(
+        self, elogy: Elogy, server: Server, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        send(elogy, NEW, export(), Progress())
+        real, looks = elogy.marked, iter([None])
+        monkeypatch.setattr(elogy, "marked", lambda *of: next(looks, "real") and real(*of))
+        with pytest.raises(Twice, match="in entry 1, and in entry 2, which can be taken away"):
+            send(elogy, NEW, export(), Progress())
 
     def test_a_refusal_is_told_at_once(self, elogy: Elogy, server: Server) -> None:
         with pytest.raises(ElogyError, match="authors"):

@@ -10,6 +10,7 @@ import io
 import json
 import re
 import threading
+import tracemalloc
 import zipfile
 from collections.abc import Iterator
 from html.parser import HTMLParser
@@ -26,6 +27,7 @@ from taurus_widgets.exporting import pictures, saving
 from taurus_widgets.exporting.cells import NUMBER, Sheet, exact, guarded, plain_value, readable
 from taurus_widgets.exporting.clipboard import copied
 from taurus_widgets.exporting.csv_file import Style
+from taurus_widgets.exporting.eln_file import ElnWriter
 from taurus_widgets.exporting.pictures import Picture
 from taurus_widgets.exporting.progress import Cancelled, Progress
 from tests.ui.made_up import Json, scan
@@ -82,8 +84,16 @@ class TestCells:
         assert (exact(rating, dataset), readable(rating, dataset)) == ("1.5", "★½☆")
         assert exact(rating, scan(1, START)) == ""
 
+    def test_the_group_stands_before_the_name(self) -> None:
+        assert sheet("A/Energy", "B/Energy", "Scan").headings == ["A / Energy", "B / Energy", "Scan"]
+
     def test_two_columns_of_one_name_are_told_apart(self) -> None:
-        assert sheet("A/Energy", "B/Energy", "Scan").headings == ["Energy [A / Energy]", "Energy [B / Energy]", "Scan"]
+        dataset = scan(1, START)
+        for name in ("a", "b"):
+            dataset["scientificMetadata"]["Optics"][name] = {"value": 1, "unit": "mm", "human_name": "Slit"}
+        two = [cols.metadata_column(f"Optics/{name}").named_by(dataset) for name in ("a", "b")]
+        headings = Sheet(two, "", "").headings
+        assert headings == ["Optics / Slit (mm) [Optics / a]", "Optics / Slit (mm) [Optics / b]"]
 
     @pytest.mark.parametrize("text", ["=1+1", "+49 40", "-x", "@SUM(A1)", "-1 → -2", "\uff1d1", "--1", "-1-1", "=-1"])
     def test_a_formula_is_disarmed(self, text: str) -> None:
@@ -172,6 +182,27 @@ class TestHtml:
 
 
 class TestEln:
+    def test_its_memory_does_not_grow_with_the_rows(self, tmp_path: Path) -> None:
+        dataset = scan(1, START)
+
+        def peak(rows: int) -> int:
+            tracemalloc.start()
+            with (
+                (tmp_path / "many.eln").open("wb") as file,
+                ElnWriter(file, sheet("Scan", "Comment"), "many", tmp_path) as writer,
+            ):
+                for number in range(rows):
+                    writer.row({**dataset, "pid": f"scizoo/{number}"}, [])
+            found = tracemalloc.get_traced_memory()[1]
+            tracemalloc.stop()
+            return found
+
+        peak(10)  # what is loaded with the first one
+        assert peak(600) < peak(200) + 20_000
+        with zipfile.ZipFile(tmp_path / "many.eln") as archive:
+            assert archive.testzip() is None
+            assert len(json.loads(archive.read("many/ro-crate-metadata.json"))["@graph"][1]["hasPart"]) == 200
+
     @pytest.fixture
     def archive(self, tmp_path: Path) -> Iterator[zipfile.ZipFile]:
         path = tmp_path / "night shift.eln"
@@ -219,9 +250,9 @@ class TestEln:
         assert all(nodes[part["@id"]]["@type"] == "File" for part in node["hasPart"])
         values = {nodes[value["@id"]]["name"]: nodes[value["@id"]] for value in node["variableMeasured"]}
         assert values["Comment"]["value"] == "good <b>"
-        assert values["Ring current"]["value"] == pytest.approx(500.0829)
-        assert values["Ring current"]["unitText"] == "mA"
-        assert values["Ring current"]["propertyID"] == "Machine.Ring current"
+        assert values["Machine / Ring current"]["value"] == pytest.approx(500.0829)
+        assert values["Machine / Ring current"]["unitText"] == "mA"
+        assert values["Machine / Ring current"]["propertyID"] == "Machine.Ring current"
         assert html.escape("good <b>") in node["text"]
 
     def test_every_reference_leads_somewhere(self, nodes: dict[str, Json]) -> None:

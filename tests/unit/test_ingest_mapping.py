@@ -110,7 +110,10 @@ def annotated(first, found=None, **said):
 def test_an_annotation_changes_its_own_fields_only_and_leaves_its_mark():
     marks = {"value": "run-1:7", "unit": "", "human_name": "Annotations"}
     when = "2026-11-22T10:00:00.000Z"
-    assert annotated({}, comment="a", rating=2.5) == {
+    found = annotated({}, comment="a", rating=2.5)
+    leaf = found["scientificMetadata"]["scan"]["annotations"]
+    assert len({leaf.pop("comment_print"), leaf.pop("rating_print")}) == 2
+    assert found == {
         "comment": "a",
         "dataQualityMetrics": 2.5,
         "scientificMetadata": {"scan": {"annotations": marks | {"comment": when, "rating": when}}},
@@ -129,6 +132,45 @@ def test_a_comment_that_was_put_back_is_written_again_but_none_of_somebody_else(
     assert annotated(first, {"comment": "old"} | marked, comment="a")["comment"] == "a"
     assert annotated(first, {"comment": "by a person"} | marked, comment="a") == {}
     assert "comment" not in annotated(first, {"comment": "by a person"}, comment="a")
+
+
+EARLIER, LATER = "2026-11-22T09:59:59.000Z", "2026-11-22T10:05:00.000Z"  # than the annotation was said
+
+
+def test_what_a_person_wrote_before_it_was_said_is_replaced():
+    there = {"comment": "by a person", "dataQualityMetrics": 1, "updatedAt": EARLIER}
+    found = annotated(there, comment="a", rating=2)
+    assert (found["comment"], found["dataQualityMetrics"]) == ("a", 2)
+
+
+def test_what_a_person_may_have_written_after_it_was_said_is_not_lost():
+    there = {"comment": "by a person", "dataQualityMetrics": 1, "updatedAt": LATER}
+    found = annotated(there, comment="a", rating=2)
+    assert found["comment"] == "by a person\na"
+    assert "dataQualityMetrics" not in found
+    # The next one of a macro, said later but written late as well, knows that the rating is still theirs.
+    after = there | found | {"updatedAt": "2026-11-22T11:00:00.000Z"}
+    leaf = after["scientificMetadata"]["scan"]["annotations"]
+    assert leaf["rating_print"] != leaf["comment_print"]
+    later = message("annotation", UUID, seq=8, annotation={"comment": "b", "rating": 3}, creationTime=LATER)
+    next_one = MAPPING.annotation(later, after, after)
+    assert next_one["comment"] == "by a person\na\nb"
+    assert "dataQualityMetrics" not in next_one
+
+
+def test_what_stands_there_already_is_not_added_twice():
+    there = {"comment": "by a person\na", "updatedAt": LATER}
+    assert "comment" not in annotated(there, comment="a")
+
+
+def test_a_macro_replaces_what_a_macro_wrote_however_late():
+    first = annotated({}, comment="a")
+    there = first | {"updatedAt": LATER}
+    again = message("annotation", UUID, seq=8, annotation={"comment": "b"})
+    assert MAPPING.annotation(again, there, there)["comment"] == "b"
+    leaf = {"value": "run-1:6", "unit": "", "comment": EARLIER}  # as an earlier version of SciCow has left it
+    old = {"comment": "a", "updatedAt": LATER, "scientificMetadata": {"scan": {"annotations": leaf}}}
+    assert MAPPING.annotation(again, old, old)["comment"] == "b"
 
 
 def test_the_run_of_a_mark_has_no_space():
