@@ -101,12 +101,14 @@ class TestLive:
             scicat.create_dataset(scan(number, time.time(), proposal=proposal))
         shown(60)
 
-    def test_other_proposals_are_left_out(self, scanLog: ScanLog, scicat: SciCat, proposal: str, shown: Shown) -> None:
+    def test_other_proposals_are_left_out(
+        self, qtbot: QtBot, scanLog: ScanLog, scicat: SciCat, proposal: str, shown: Shown
+    ) -> None:
         fill(scicat, proposal, 2)
         fill(scicat, proposal + "-other", 3)
         scanLog.setCatalogue(scicat, proposal)
         shown(2)
-        assert f"Proposal {proposal} in {scicat.base_url}" == scanLog.statusBar.link.text()
+        qtbot.waitUntil(lambda: scanLog.statusBar.link.text() == f"Proposal {proposal} in {scicat.base_url}")
 
     def test_an_older_scan_that_comes_late_takes_its_place(
         self, scanLog: ScanLog, scicat: SciCat, proposal: str, shown: Shown
