@@ -1,0 +1,170 @@
+"""What a SciFly's properties say. All are read as texts: of a typed one, a wrong value ends Tango's server."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import tzinfo
+from pathlib import Path
+from string import Formatter
+from typing import TypeVar
+from zoneinfo import ZoneInfo
+
+from scifish.fly.profiles import DEFAULT, Profile, profiles_from
+from scifish.settings import DEVICE
+from scifish.tangodb import text
+
+METHODS = ("auto", "inotify", "polling")
+DAYS = 86_400.0
+CATCH_UP = 7 * DAYS
+LONGEST = 10 * 365 * DAYS
+
+LOCAL_ZONE = Path("/etc/localtime")
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Told:
+    """What PathFixer says, in one answer."""
+
+    proposal: str = ""
+    visit: str = ""
+    sample: str = ""
+    category: str = ""
+    path: str = ""
+    sample_path: str = ""
+
+
+PLACES = tuple(Told.__dataclass_fields__)
+"""The names that the property Folder may have in braces."""
+
+
+@dataclass(frozen=True)
+class FlySettings:
+    """`catch_up` in seconds, `zone` None for the machine's own.
+
+    `wrong` are sentences on what keeps it from working, `problems` on what does not; each has its property's name.
+    """
+
+    profiles: tuple[Profile, ...] = ()
+    path_fixer: str = ""
+    scidog: str = ""
+    folder: str = ""
+    method: str = "auto"
+    catch_up: float = CATCH_UP
+    zone: tzinfo | None = None
+    wrong: tuple[str, ...] = ()
+    problems: tuple[str, ...] = ()
+
+    def root(self, told: Told) -> str:
+        """The folder to be watched while PathFixer says this; "" if that is not known."""
+        template = self.folder or "{path}"
+        names = {name for _, name, _, _ in Formatter().parse(template) if name}
+        if not all(getattr(told, name) for name in names - {"sample"}):
+            return ""
+        filled = template.format(**{name: getattr(told, name) for name in PLACES})
+        return re.sub("/{2,}", "/", filled).rstrip("/") or "/"
+
+    @property
+    def alone(self) -> bool:
+        """Whether the folder is the same whatever PathFixer says."""
+        return bool(self.folder) and "{" not in self.folder
+
+
+def settings_from(
+    *,
+    profiles: Sequence[str],
+    path_fixer: Sequence[str],
+    scidog: Sequence[str],
+    folder: Sequence[str],
+    method: Sequence[str],
+    catch_up: Sequence[str],
+    time_zone: Sequence[str],
+) -> FlySettings:
+    """Of the properties' lines, as PyTango reads them."""
+    wrong: list[str] = []
+    problems: list[str] = []
+
+    def one(name: str, lines: Sequence[str], check: Callable[[str], T], default: T, into: list[str]) -> T:
+        said = [line for line in (text(line).strip() for line in lines) if line]
+        try:
+            if len(said) > 1:
+                raise ValueError(f"it has {len(said)} lines, and one is meant: {', '.join(map(repr, said))}")
+            return check(said[0]) if said else default
+        except ValueError as error:
+            into.append(f"property {name}: {error}")
+            return default
+
+    lines = [text(line) for line in profiles]
+    used, mistakes = profiles_from(lines if any(line.strip() for line in lines) else DEFAULT)
+    problems += [f"Profiles, {mistake}" for mistake in mistakes]
+    if not used:
+        wrong.append("property Profiles: there is no line that can be used, so no file is recorded")
+    return FlySettings(
+        profiles=used,
+        path_fixer=one("PathFixer", path_fixer, _device, "", wrong),
+        scidog=one("SciDog", scidog, _device, "", wrong),
+        folder=one("Folder", folder, _folder, "", wrong),
+        method=one("Method", method, _method, "auto", problems),
+        catch_up=one("CatchUp", catch_up, _seconds, CATCH_UP, problems),
+        zone=one("TimeZone", time_zone, _zone, None, problems) or _zone_here(),
+        wrong=tuple(wrong),
+        problems=tuple(problems),
+    )
+
+
+def _device(said: str) -> str:
+    if not DEVICE.fullmatch(said):
+        raise ValueError(f"{said!r} is no name of a device, such as b311a/ctl/sdm-01")
+    return said
+
+
+def _folder(said: str) -> str:
+    try:
+        parts = list(Formatter().parse(said))
+    except ValueError as error:
+        raise ValueError(f"{said!r} cannot be read: {error}; a name stands in braces, as in {{path}}/ses") from error
+    for _, name, form, conversion in parts:
+        if name is not None and (name not in PLACES or form or conversion):
+            raise ValueError(f"{said!r} has {{{name}}}, which is not known: there are {', '.join(PLACES)}")
+    start = parts[0]
+    if not said.startswith("/") and (start[0] or start[1] not in ("path", "sample_path")):
+        raise ValueError(f"{said!r} is not the full path of a folder, such as /data/ses or {{path}}/ses")
+    if ".." in said.split("/"):
+        raise ValueError(f"{said!r} has a '..': write the path without it")
+    return said
+
+
+def _method(said: str) -> str:
+    if said.lower() not in METHODS:
+        raise ValueError(f"{said!r} is not one of {', '.join(METHODS)}; auto is in use")
+    return said.lower()
+
+
+def _seconds(said: str) -> float:
+    try:
+        found = float(said)
+    except ValueError:
+        found = math.nan
+    if not 0 <= found <= LONGEST:
+        raise ValueError(f"{said!r} is not a number of seconds from 0 to {LONGEST:g}; {CATCH_UP:g} is in use")
+    return found
+
+
+def _zone(said: str) -> tzinfo | None:
+    try:
+        return ZoneInfo(said)
+    except (ValueError, OSError, KeyError) as error:
+        raise ValueError(f"{said!r} is no time zone, such as Europe/Stockholm; the machine's own is in use") from error
+
+
+def _zone_here() -> tzinfo | None:
+    """The machine's own, with its summer time; None where it does not say."""
+    try:
+        with LOCAL_ZONE.open("rb") as file:
+            return ZoneInfo.from_file(file)
+    except (OSError, ValueError):
+        return None
