@@ -37,6 +37,11 @@ class Record:
     proposalId, sampleId, sourceFolder, dataFormat, description, environment, scientificMetadata,
     and files: paths, or path, time and size. `ending` is None until it is over: status, endTime
     (seconds since 1970), points. `single` is a dataset without a duration.
+
+    A program that is told of a measurement long after it began knows better than PathFixer where that
+    was: `given["place"]`. And it may record one dataset again, when more is known of it: each recording
+    has a `uuid` of its own, `given["dataset"]` is the dataset's, and `given["revision"]` says how often
+    it was recorded before.
     """
 
     uuid: str
@@ -51,9 +56,20 @@ class Record:
         """How it ended; "" while it has not."""
         return str(self.ending["status"]) if self.ending is not None else ""
 
+    @property
+    def dataset(self) -> str:
+        """The uuid of the dataset that is recorded."""
+        return str(self.given.get("dataset") or self.uuid)
+
+    @property
+    def place(self) -> Message:
+        """Where it was measured: as the program knows it, else as PathFixer says."""
+        found: Message = self.given.get("place", self.observed.place)
+        return found
+
     def said(self, name: str, default: str = "") -> str:
-        """What the program says, else PathFixer, else the default."""
-        for source in (self.given, self.observed.place):
+        """What the program says, else what is known of the place, else the default."""
+        for source in (self.given, self.place):
             if source.get(name) not in (None, ""):
                 return str(plain(str(source[name])))
         return default
@@ -109,6 +125,7 @@ def ended(record: Record, files: list[Message], settings: Settings, origin: Mess
     end = record.ending
     if end is None:
         raise ValueError(f"dataset {record.uuid} has not ended")
+    revision = record.given.get("revision")
     return {
         **_common("snapshot" if record.single else "ended", record, settings, origin),
         **_body(record, origin),
@@ -117,6 +134,7 @@ def ended(record: Record, files: list[Message], settings: Settings, origin: Mess
         "endTime": iso(end["endTime"]),
         "numberOfPoints": end["points"],
         "files": files,
+        **({"revision": revision} if revision else {}),
     }
 
 
@@ -130,7 +148,7 @@ def _common(kind: str, record: Record, settings: Settings, origin: Message) -> M
     message = {
         "schema": SCHEMA,
         "type": kind,
-        "uuid": record.uuid,
+        "uuid": record.dataset,
         "beamline": settings.beamline,
         "proposalId": record.said("proposalId"),
         "creationTime": iso(record.started),

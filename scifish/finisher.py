@@ -37,7 +37,7 @@ class Finisher:
         """Whether its metadata may leave the beamline. What may not is remembered, for what is said of it later."""
         if not stays_here(record, settings):
             return True
-        self._withheld.add(record.uuid)
+        self._withheld.add(record.dataset)
         return False
 
     def finish(self, spool: Spool, record: Record) -> Future[object] | None:
@@ -54,7 +54,7 @@ class Finisher:
             record.observed.warnings.append("no attribute was read: the program ended before, or had no settings")
         files = described(expand(record.given.get("files")))
         messages = [compose.ended(record, files, settings, spool.origin), *self._picture(record, settings, spool)]
-        written: Future[object] = self._clerk.write(lambda: spool.put(settings.topic, *messages, closes=True))
+        written: Future[object] = self._clerk.write(lambda: spool.put(settings.topic, *messages, closes=record.uuid))
         written.add_done_callback(lambda _: self._sender.wake())
         return written
 
@@ -76,4 +76,4 @@ class Finisher:
             return []
         image = {"caption": str(plot.get("title") or "plot"), "uri": data_uri(picture)}
         proposal = record.said("proposalId")
-        return [compose.annotation(record.uuid, {"image": image}, time.time(), proposal, settings, spool.origin)]
+        return [compose.annotation(record.dataset, {"image": image}, time.time(), proposal, settings, spool.origin)]

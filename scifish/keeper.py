@@ -24,6 +24,7 @@ from scifish.config import Entry
 from scifish.crew import Crew, Later
 from scifish.finisher import Finisher
 from scifish.heir import Heir, over
+from scifish.lately import Lately
 from scifish.message import Message, iso, leaves
 from scifish.notice import Notices
 from scifish.place import Place, Withheld
@@ -86,6 +87,10 @@ class Dataset:
         """What was configured when it began: another configuration is for the next one."""
         self._started = False
         self._observed = False
+        self.before: Dataset | None = None
+        """An earlier recording of the same dataset, whose message goes first."""
+        self.gone = False
+        """Whether it is done with."""
         self._next: list[Callable[[], object]] = []
         self._guard = threading.Lock()
 
@@ -131,6 +136,7 @@ class Keeper:
         self._later = Later(self._crew)
         self._numbers = itertools.count(1)
         self._reader = snapshot.Reader()
+        self._lately = Lately(self._reader)
         self._statistics = Statistics(self._reader)
         self._place = Place(self._reader, last_good_file().with_suffix(".place.json"))
         self.clerk = Clerk()
@@ -138,7 +144,8 @@ class Keeper:
         self._finisher = Finisher(self.clerk, self._sender, settings, Withheld(state_directory() / "withheld"))
         self._heir = Heir(self.clerk, self._sender, self._finisher, folders)
         self._datasets: dict[str, Dataset] = {}
-        self._waiting: list[Dataset] = []  # for settings
+        self._latest: dict[str, Dataset] = {}  # of those that may be recorded again, by the dataset's uuid
+        self._waiting: list[Dataset] = []  # for settings, or for the recording before
         self._done: OrderedDict[str, bool] = OrderedDict()
         self._guard = threading.Lock()
         self._stopping = threading.Event()
@@ -186,6 +193,9 @@ class Keeper:
             if record.uuid in self._datasets or record.uuid in self._done:
                 return None
             dataset = self._datasets[record.uuid] = Dataset(record, next(self._numbers))
+            if record.dataset != record.uuid:
+                dataset.before = self._latest.get(record.dataset)
+                self._latest[record.dataset] = dataset
         if record.observed.values is None:
             delay = PREPARING if record.ending is None else 0.0
             self._later.give(delay, lambda: self._observe(dataset))
@@ -248,12 +258,12 @@ class Keeper:
             settings = self._settings.now()
             self._watch(dataset, settings)
             if settings is not None:
-                # The place at once and by itself: it may be another when a slow device has answered.
-                found, warnings = self._place.read(settings)
-                self._keep_observed(record, Observed(found, None, warnings + record.observed.warnings))
-                self._report({"place": found})
+                if "place" not in record.given:
+                    self._look_around(record, settings)
                 entries, problems = settings.entries()
-                readings = self._reader.read([entry.source for entry in entries], settings.snapshot_timeout)
+                # What is told of afterwards may come by the hundred in a second.
+                read = self._lately.read if "place" in record.given else self._read
+                readings = read(entries, settings)
                 values = snapshot.as_metadata(entries, readings, settings.max_array_size)
                 warnings = record.observed.warnings + problems
                 self._keep_observed(record, replace(record.observed, values=values, warnings=warnings))
@@ -263,6 +273,15 @@ class Keeper:
         finally:
             dataset.set_observed()
             self._report({"observed": record.uuid, **self._seen(record)})
+
+    def _look_around(self, record: Record, settings: Settings) -> None:
+        """The place at once and by itself: it may be another when a slow device has answered."""
+        found, warnings = self._place.read(settings)
+        self._keep_observed(record, Observed(found, None, warnings + record.observed.warnings))
+        self._report({"place": found})
+
+    def _read(self, entries: list[Entry], settings: Settings) -> dict[str, snapshot.Reading]:
+        return self._reader.read([entry.source for entry in entries], settings.snapshot_timeout)
 
     def _watch(self, dataset: Dataset, settings: Settings | None) -> None:
         if settings is not None:
@@ -289,7 +308,7 @@ class Keeper:
         if self._notices is not None:
             record = dataset.record
             name = record.said("datasetName") if self._finisher.may_send(record, settings) else ""
-            about = {"uuid": record.uuid, "name": name, "time": iso(record.started)}
+            about = {"uuid": record.dataset, "name": name, "time": iso(record.started)}
             self._notices.remember(dataset.number, {**about, "values": values, "failed": failed})
 
     def _send_began(self, dataset: Dataset) -> None:
@@ -329,6 +348,9 @@ class Keeper:
         own = self._own
         if own is None:
             return
+        if dataset.before is not None and not dataset.before.gone:
+            self._waiting.append(dataset)
+            return
         try:
             written = self._finisher.finish(own, dataset.record)
         except Exception as error:
@@ -347,6 +369,9 @@ class Keeper:
             log.error("dataset %s cannot be finished (%s): it stays in the spool", uuid, error)
         with self._guard:
             self._datasets.pop(uuid, None)
+            dataset.gone, dataset.before = True, None
+            if self._latest.get(dataset.record.dataset) is dataset:
+                del self._latest[dataset.record.dataset]
             self._done[uuid] = error is None
             if len(self._done) > REMEMBERED:
                 self._done.popitem(last=False)

@@ -7,6 +7,7 @@ import sqlite3
 from pathlib import Path
 from urllib.parse import quote
 
+from scifish.compose import Record
 from scifish.message import Message, iso
 from scifish.spool import look
 
@@ -23,7 +24,7 @@ def listing(path: Path) -> Message:
         messages = [_message(*row) for row in waiting]
         refused = db.execute("SELECT seq, topic, uuid, message, since, reason FROM refused ORDER BY seq")
         messages += [_message(*row) for row in refused]
-        recording = db.execute("SELECT uuid, started FROM datasets ORDER BY started").fetchall()
+        recording = db.execute("SELECT uuid, started, given FROM datasets ORDER BY started").fetchall()
     finally:
         db.close()
     return {
@@ -32,7 +33,10 @@ def listing(path: Path) -> Message:
         "alive": content.alive,
         "trouble": content.trouble,
         "messages": messages,
-        "recording": [{"uuid": uuid, "since": iso(started)} for uuid, started in recording],
+        "recording": [
+            {"uuid": Record(uuid, started, json.loads(given)).dataset, "since": iso(started)}
+            for uuid, started, given in recording
+        ],
     }
 
 

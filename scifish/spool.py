@@ -207,6 +207,13 @@ class Spool:
         """Keep the intention: a dataset begins, or is there at once (`single`). Repeatable."""
         self._insert(kept)
 
+    @_rescued
+    def begin_all(self, all_kept: Sequence[Kept]) -> None:
+        """`begin` of each: all are kept, or none."""
+        with self._transaction():
+            for kept in all_kept:
+                self._insert(kept)
+
     def _insert(self, kept: Kept) -> None:
         # One statement is a transaction by itself, and this one a scan waits for: each further
         # call of SQLite gives the interpreter away, and waits until it is free again.
@@ -277,10 +284,10 @@ class Spool:
     # --------------------------------------------------------------------- outbox
 
     @_rescued
-    def put(self, topic: str, *messages: Message, closes: bool = False) -> list[int]:
+    def put(self, topic: str, *messages: Message, closes: str = "") -> list[int]:
         """Put composed messages of one dataset into the outbox, a long one in pieces; their `seq` are returned.
 
-        With `closes` the dataset is no longer open: all happen, or nothing.
+        The recording whose uuid is `closes` is no longer open: all happen, or nothing.
         """
         pieces = [piece for message in messages for piece in bounded(message)]
         with self._transaction():
@@ -294,11 +301,10 @@ class Spool:
                 )
             last = first + len(pieces) - 1
             self._db.execute("INSERT OR REPLACE INTO meta VALUES ('seq', ?)", (str(last),))
-            uuid = messages[0]["uuid"]
             if closes:
-                self._db.execute("DELETE FROM datasets WHERE uuid = ?", (uuid,))
+                self._db.execute("DELETE FROM datasets WHERE uuid = ?", (closes,))
             elif messages[0].get("type") == "began":
-                self._db.execute("UPDATE datasets SET announced = 2 WHERE uuid = ?", (uuid,))
+                self._db.execute("UPDATE datasets SET announced = 2 WHERE uuid = ?", (messages[0]["uuid"],))
         return list(range(first, last + 1))
 
     def waiting(self, limit: int, after: int = 0) -> list[Waiting]:

@@ -15,7 +15,8 @@ import threading
 import time
 import uuid as uuids
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -182,6 +183,21 @@ class Station:
         """A dataset without a duration. On disk when this returns."""
         now = time.time()
         return self._begun(str(uuids.uuid4()), now, said, end=compose.ending("completed", now, 0))
+
+    def record(self, records: Sequence[Record]) -> Future[None]:
+        """Datasets that are over, with all that the program knows of them; all are kept, or none.
+
+        Nobody waits for it as a scan does: the future is done when they are on disk, however long that refuses.
+        """
+        all_kept = [Kept.of(record) for record in records]
+        written = self._clerk.write(lambda: self._spool.begin_all(all_kept))
+        written.add_done_callback(lambda written: self._tell_all(written, all_kept))
+        return written
+
+    def _tell_all(self, written: Future[None], all_kept: list[Kept]) -> None:
+        if not written.cancelled() and written.exception() is None:
+            for kept in all_kept:
+                self._link.tell("begin", kept.uuid, kept.as_line())
 
     def annotate(self, uuid: str, changes: Message, proposal: str = "") -> None:
         """A comment or a rating on the dataset of this uuid. On disk when this returns.

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from deploy.demo.stack import SCIDOG
-from scifish.compose import Observed, Record
+from scifish.compose import Observed, Record, ending
 from scifish.message import Message
 from scifish.place import stays_here
 from scifish.settings import Settings, save_last_good
@@ -110,6 +110,35 @@ def test_a_proprietary_proposal_is_known_however_a_program_writes_it(tmp_path: P
     place = {"proposalId": "20250002", "category": "proprietary"}
     record = Record("u", 1.0, {"proposalId": given}, observed=Observed(place=place))
     assert stays_here(record, settings(tmp_path))
+
+
+@pytest.mark.parametrize(
+    ("place", "stays"),
+    [
+        ({"proposalId": "20250002", "category": "proprietary"}, True),
+        ({"proposalId": "20250002", "category": "visitors"}, False),
+        ({"proposalId": "IN20250042", "category": "visitors"}, True),
+    ],
+)
+def test_what_was_measured_before_the_proposal_changed_has_the_category_of_its_own(
+    tmp_path: Path, place: Message, stays: bool
+) -> None:
+    now = {"proposalId": "20250001", "category": "proprietary" if not stays else "visitors"}
+    record = Record("u", 1.0, {"place": place}, observed=Observed(place=now))
+    assert stays_here(record, settings(tmp_path)) is stays
+
+
+def test_many_datasets_that_are_over_are_on_disk_together(tmp_path: Path) -> None:
+    station = Station(FixedSettings(settings(tmp_path)), program="test")
+    records = [
+        Record(f"0d1c950f-5492-5d5f-b66c-f788b18d1e{n:02}", 1.0, {}, single=True, ending=ending("completed", 2.0, 0))
+        for n in range(50)
+    ]
+    station.record(records).result(5)
+    (file,) = tmp_path.glob("*.spool")
+    assert eventually(lambda: look(file).waiting == 50)
+    assert look(file).recording == 0
+    station.close()
 
 
 def test_a_comment_of_a_proprietary_proposal_stays(tmp_path: Path) -> None:

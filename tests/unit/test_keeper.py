@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 import json
+import threading
+import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from scifish import compose
 from scifish.compose import Observed, Record, ending
+from scifish.config import Entry
 from scifish.keeper import NEWS, Keeper
+from scifish.lately import Lately
 from scifish.message import Message, check
 from scifish.settings import Settings
+from scifish.snapshot import Reading
 from scifish.source import FixedSettings
 from scifish.spool import Kept, Spool
 from tests.tango_system import eventually
@@ -153,3 +159,70 @@ def test_when_the_program_is_gone_what_is_open_is_interrupted(start: Start, spoo
     (ended,) = messages(again)
     assert (ended["status"], ended["numberOfPoints"], ended["datasetName"]) == ("interrupted", 4, "y")
     assert again.open_states() == []
+
+
+DATASET = "5f6a1a52-3c0f-5d6b-9a63-1c7d0f0f4a11"
+
+
+def of_files(uuid: str, revision: int, values: Message | None) -> Kept:
+    """One recording of a dataset that is recorded again when a file comes late."""
+    place = {"proposalId": "20250001", "sampleId": "", "category": "visitors"}
+    given = {"dataset": DATASET, "revision": revision, "place": place, "datasetName": f"x{revision}"}
+    record = Record(uuid, 1.0, given, single=True, observed=Observed(values=values), ending=ending("completed", 2.0, 0))
+    return Kept.of(record)
+
+
+def test_a_dataset_that_is_recorded_again_is_said_in_that_order(
+    start: Start, spool: Spool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    keeper = start()
+    slow = threading.Event()
+    monkeypatch.setattr(keeper._lately, "read", lambda entries, settings: slow.wait(10) and {})
+    first, second = of_files(UUIDS[0], 0, None), of_files(UUIDS[1], 1, {})
+    for begun in (first, second):
+        keeper.clerk.write(lambda begun=begun: spool.begin(begun)).result()  # type: ignore[misc]
+        keeper.hear("begin", begun.uuid, json.loads(begun.as_line()))
+    # The second has nothing to read, and waits all the same.
+    assert not eventually(lambda: keeper.clerk.ask(spool.count).result() > 0, 1.5)
+    slow.set()
+    assert said(keeper, spool, 2) == [("snapshot", DATASET), ("snapshot", DATASET)]
+    found = keeper.clerk.ask(lambda: messages(spool)).result()
+    assert [(one["datasetName"], one.get("revision")) for one in found] == [("x0", None), ("x1", 1)]
+    assert keeper.clerk.ask(spool.open_states).result() == []
+    assert keeper._latest == {}
+
+
+def test_what_the_program_knows_of_the_place_is_not_mixed_with_what_pathfixer_says_now(
+    start: Start, spool: Spool
+) -> None:
+    keeper = start()
+    begun = of_files(UUIDS[0], 0, {})
+    begun = replace(begun, observed=json.dumps({"place": {"proposalId": "IN20250002", "sampleId": "secret"}}))
+    keeper.clerk.write(lambda: spool.begin(begun)).result()
+    keeper.hear("begin", begun.uuid, json.loads(begun.as_line()))
+    said(keeper, spool, 1)
+    (found,) = keeper.clerk.ask(lambda: messages(spool)).result()
+    assert (found["proposalId"], found["sampleId"]) == ("20250001", "")
+
+
+def test_attributes_are_read_once_for_all_files_of_a_second() -> None:
+    reads: list[frozenset[str]] = []
+
+    class Slow:
+        def read(self, sources: frozenset[str], timeout: float) -> dict[str, Reading]:
+            time.sleep(0.2)
+            reads.append(sources)
+            return {source: Reading(1.0, 2.0) for source in sources}
+
+    lately = Lately(Slow())  # type: ignore[arg-type]
+    entries = [Entry("current", "a/b/c/current")]
+    found: list[dict[str, Reading]] = []
+    threads = [threading.Thread(target=lambda: found.append(lately.read(entries, SETTINGS))) for _ in range(20)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert reads == [frozenset(["a/b/c/current"])]
+    assert found == [{"a/b/c/current": Reading(1.0, 2.0)}] * 20
+    lately.read([Entry("energy", "a/b/c/energy")], SETTINGS)  # another configuration is in use by now
+    assert len(reads) == 2

@@ -55,7 +55,7 @@ def test_the_parts_of_a_long_message_are_put_together_or_not_at_all(path: Path) 
     spool = Spool(path, ORIGIN)
     files = [{"path": f"/{'x' * 90}{n}", "time": "T", "size": 1} for n in range(10_000)]
     spool.begin(Kept.of(Record("u1", 1.0, {})))
-    seqs = spool.put("t", message(files=files), closes=True)
+    seqs = spool.put("t", message(files=files), closes="u1")
     assert seqs == list(range(1, len(seqs) + 1))
     assert len(seqs) > 1
     assert spool.open_datasets() == []
@@ -66,7 +66,7 @@ def test_a_failure_in_the_middle_changes_nothing(path: Path) -> None:
     spool = Spool(path, ORIGIN)
     spool.begin(Kept.of(Record("u1", 1.0, {})))
     with pytest.raises(ValueError, match="Out of range float"):
-        spool.put("t", message(value=float("nan")), closes=True)
+        spool.put("t", message(value=float("nan")), closes="u1")
     assert spool.count() == 0
     assert len(spool.open_datasets()) == 1
     assert spool.put("t", message()) == [1]

@@ -1,0 +1,174 @@
+"""Files of others are opened and read with care: they may vanish, be no files at all, and be of any size."""
+
+from __future__ import annotations
+
+import codecs
+import os
+import stat
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import BinaryIO
+
+BLOCK = 1 << 20
+
+MAX_LINE = 1 << 20
+"""Bytes of a line; the rest of a longer one is skipped. A scale of 50,000 points fits."""
+
+
+class UnreadableError(Exception):
+    """Why a file, or the rest of it, is not read. The text is for the operator."""
+
+
+class UnfinishedError(UnreadableError):
+    """The file ends before what it says to be in it."""
+
+
+def shown(path: str) -> str:
+    """A file's name as it may be printed: bytes that are no UTF-8 are written as escapes."""
+    return os.path.basename(path).encode("utf-8", "backslashreplace").decode("utf-8")
+
+
+@dataclass(frozen=True)
+class Source:
+    """An open file, and until when (`time.monotonic`) reading it may take."""
+
+    file: BinaryIO
+    name: str
+    size: int
+    deadline: float
+
+    @property
+    def late(self) -> bool:
+        return time.monotonic() > self.deadline
+
+    def bytes_at(self, place: int, count: int) -> bytes:
+        """UnfinishedError if there are fewer."""
+        found = b""
+        self.file.seek(place)
+        if place + count <= self.size:
+            found = self.file.read(count)
+        if len(found) < count:
+            raise UnfinishedError(f"ends after {self.size} bytes, and says that there are {place + count}")
+        return found
+
+
+@contextmanager
+def opened(path: str, deadline: float) -> Iterator[Source]:
+    """The file for reading. OSError, or UnreadableError if it is something else by now: a pipe would be waited for."""
+    handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOFOLLOW)
+    with open(handle, "rb", buffering=0) as raw:
+        found = os.fstat(handle)
+        if not stat.S_ISREG(found.st_mode):
+            raise UnreadableError("is no file")
+        yield Source(raw, shown(path), found.st_size, deadline)
+
+
+class Lines:
+    """The lines of a text file, however large it is: never more than a few blocks of it are in memory.
+
+    UTF-8, Latin-1 and UTF-16, with any line ends. Lines are text without their ends; what is longer than
+    `MAX_LINE` is cut. After the deadline there are no more lines, and `late` says so.
+    """
+
+    def __init__(self, source: Source) -> None:
+        self._source = source
+        self._buffer = self._held = b""
+        self._at = 0
+        self._over = False
+        self._widen = _decoder_of_utf16(source)
+        self.late = False
+        self.unended = False
+        """Whether the last line that was read or skipped had no line end."""
+
+    def _more(self) -> bool:
+        """Whether there was another block. What has been read of the buffer is let go."""
+        if self._over:
+            return False
+        if self._source.late:
+            self.late = self._over = True
+            return False
+        block = self._source.file.read(BLOCK)
+        self._over = not block
+        if self._widen is not None:
+            block = self._widen.decode(block, final=self._over).encode("utf-8", "replace")
+        block = self._held + block
+        self._held = b"\r" if block.endswith(b"\r") and not self._over else b""  # perhaps half a line end
+        block = block.removesuffix(self._held).replace(b"\r\n", b"\n").replace(b"\r", b"\n")
+        self._buffer, self._at = self._buffer[self._at :] + block, 0
+        return not self._over or bool(block)
+
+    def next(self) -> str | None:
+        """The next line, or None at the end."""
+        begun = b""
+        skipping = False
+        while (end := self._buffer.find(b"\n", self._at)) < 0:
+            if len(self._buffer) - self._at > MAX_LINE:
+                if not skipping:
+                    begun, skipping = self._buffer[self._at : self._at + MAX_LINE], True
+                self._at = len(self._buffer)
+            if not self._more():
+                self.unended = True
+                rest, self._at = self._buffer[self._at :], len(self._buffer)
+                line = begun or rest
+                return decoded(line) if line else None
+        line = begun if skipping else self._buffer[self._at : min(end, self._at + MAX_LINE)]
+        self._at = end + 1
+        self.unended = False
+        return decoded(line)
+
+    def skip_to(self, mark: bytes) -> int:
+        """Go to the next line that begins with `mark`, and say how many lines were skipped.
+
+        To be called at a line's begin. A thousand times faster than `next`: most of a file are numbers.
+        """
+        skipped = 0
+        if self.at(mark):
+            return 0
+        while (found := self._buffer.find(b"\n" + mark, self._at)) < 0:
+            # What is kept may be the begin of the mark.
+            keep = min(len(self._buffer) - self._at, len(mark))
+            skipped += self._buffer.count(b"\n", self._at, len(self._buffer) - keep)
+            self._at = len(self._buffer) - keep
+            if not self._more():
+                rest = self._buffer[self._at :]
+                skipped += rest.count(b"\n")
+                self._at = len(self._buffer)
+                self.unended = bool(rest) and not rest.endswith(b"\n")
+                return skipped + self.unended
+        skipped += self._buffer.count(b"\n", self._at, found + 1)
+        self._at = found + 1
+        self.unended = False
+        return skipped
+
+    def at(self, mark: bytes) -> bool:
+        """Whether the next line begins so."""
+        while len(self._buffer) - self._at < len(mark):
+            if not self._more():
+                break
+        return self._buffer.startswith(mark, self._at)
+
+
+def _decoder_of_utf16(source: Source) -> codecs.IncrementalDecoder | None:
+    """Only where the file is of UTF-16: with its mark, or with a zero in each first character."""
+    source.file.seek(0)
+    head = source.file.read(4)
+    source.file.seek(0)
+    if head.startswith(codecs.BOM_UTF8):
+        source.file.seek(3)
+    elif head.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        return codecs.getincrementaldecoder("utf-16")("replace")
+    elif len(head) == 4 and head[0::2] == b"\0\0" and b"\0" not in head[1::2]:
+        return codecs.getincrementaldecoder("utf-16-be")("replace")
+    elif len(head) == 4 and head[1::2] == b"\0\0" and b"\0" not in head[0::2]:
+        return codecs.getincrementaldecoder("utf-16-le")("replace")
+    return None
+
+
+def decoded(text: bytes) -> str:
+    """UTF-8, else what Windows writes in western Europe."""
+    try:
+        return text.decode("utf-8")
+    except UnicodeDecodeError:
+        return text.decode("cp1252", "replace")

@@ -1,0 +1,129 @@
+"""What one file says, and how those of one measurement are put together."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from scifish.fly.header import Header
+from scifish.message import Message
+
+MAX_REGIONS = 60
+"""So many are told in full: a message has room for some thousands of values."""
+
+MAX_FIELDS = 300
+"""Fields of one region, or of one group in it."""
+
+MAX_PROBLEMS = 20
+
+
+@dataclass
+class Region:
+    """One region: an energy window that is measured with one setting."""
+
+    name: str = ""
+    fields: Message = field(default_factory=dict)
+    common: Message = field(default_factory=dict)
+    """What is told once for all regions where all say the same: instrument, sample, operator."""
+
+    spectrum: str = ""
+    """The program's own name for the spectrum, by which two files know that they hold the same."""
+
+    began: float | None = None
+    ended: float | None = None
+
+    @property
+    def identity(self) -> tuple[object, ...]:
+        return self.name, self.spectrum, self.began
+
+
+@dataclass
+class Part:
+    """What one file says."""
+
+    data_format: str
+    general: Message = field(default_factory=dict)
+    regions: list[Region] = field(default_factory=list)
+    began: float | None = None
+    ended: float | None = None
+    title: str = ""
+    complete: bool = True
+    problems: list[str] = field(default_factory=list)
+
+
+def put(fields: Message, name: str, found: Any) -> None:
+    """Add a field that says something, unless there are too many."""
+    if found is not None and name and len(fields) < MAX_FIELDS:
+        fields.setdefault(name, found)
+
+
+def composed(parts: Sequence[Part], problems: Iterable[str]) -> Header:
+    """The header of the measurement that these files are. What an earlier file says goes before."""
+    regions = _merged(region for part in parts for region in part.regions)
+    general: Message = {}
+    for part in parts:
+        for name, found in part.general.items():
+            put(general, name, found)
+    _lift(regions, general)
+    metadata: Message = {"Experiment": general} if general else {}
+    for number, region in enumerate(regions[:MAX_REGIONS], start=1):
+        if region.fields:
+            metadata[f"Region {number} {region.name}".strip()] = region.fields
+    said = [*problems, *(problem for part in parts for problem in part.problems)]
+    if len(regions) > MAX_REGIONS:
+        said.append(f"of {len(regions)} regions only the first {MAX_REGIONS} are told in full")
+        general["Regions"] = len(regions)
+        metadata.setdefault("Experiment", general)
+    return Header(
+        metadata=metadata,
+        data_format=", ".join(dict.fromkeys(part.data_format for part in parts if part.data_format)),
+        title=next((part.title for part in parts if part.title), "") or _names(regions, general),
+        started=min(_times([part.began for part in parts] + [region.began for region in regions]), default=None),
+        ended=max(_times([part.ended for part in parts] + [region.ended for region in regions]), default=None),
+        complete=all(part.complete for part in parts),
+        problems=_few(said),
+    )
+
+
+def _merged(regions: Iterable[Region]) -> list[Region]:
+    """The same region in a text and in a binary wave is one."""
+    known: dict[tuple[object, ...], Region] = {}
+    for place, region in enumerate(regions):
+        # Where nothing tells them apart, they are not the same.
+        same = known.setdefault(region.identity if region.began is not None else (place,), region)
+        if same is not region:
+            for name, found in region.fields.items():
+                put(same.fields, name, found)
+            for name, found in region.common.items():
+                put(same.common, name, found)
+    return list(known.values())
+
+
+def _lift(regions: list[Region], general: Message) -> None:
+    """What all regions say alike goes to the general group, the rest stays with its region."""
+    for name in dict.fromkeys(name for region in regions for name in region.common):
+        each = [region.common.get(name) for region in regions]
+        if each.count(each[0]) == len(each):
+            put(general, name, each[0])
+        else:
+            for region in regions:
+                put(region.fields, name, region.common.get(name))
+
+
+def _names(regions: list[Region], general: Message) -> str:
+    """As `as-loaded: Survey, Fe2p`: the group, if it is one, and its regions."""
+    names = list(dict.fromkeys(region.name for region in regions if region.name))
+    named = ", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")
+    return ": ".join(each for each in (general.get("Group", ""), named) if each)
+
+
+def _times(each: list[float | None]) -> list[float]:
+    return [time for time in each if time is not None]
+
+
+def _few(problems: list[str]) -> tuple[str, ...]:
+    few = [problem[:500] for problem in problems[:MAX_PROBLEMS]]
+    if len(problems) > MAX_PROBLEMS:
+        few.append(f"and {len(problems) - MAX_PROBLEMS} problems more")
+    return tuple(few)

@@ -1,0 +1,89 @@
+"""Which proposal and sample a file is of."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from scifish.fly.birth import birth
+from scifish.fly.places import Place, Stay, inside, stay_of
+from scifish.ids import files_uuid
+
+A, B = Place("20250001", "A", "visitors"), Place("20250001", "B", "visitors")
+SECRET = Place("20250007", "x", "proprietary")
+
+RAW = [Stay("/raw", A, since=10, seen=20, left=20), Stay("/raw", B, since=20, seen=30)]
+
+
+@pytest.mark.parametrize(
+    ("path", "born", "stays", "place"),
+    [
+        ("/raw/a.txt", 15, RAW, A),
+        ("/raw/a.txt", 20, RAW, B),
+        ("/raw/a.txt", 25, RAW, B),
+        ("/raw/a.txt", 99, RAW, B),  # nobody says otherwise
+        ("/raw/a.txt", 5, RAW, A),  # from before all: of this root's proposal at any rate
+        ("/rawer/a.txt", 15, RAW, None),
+        # The inner one of two that are watched, and the outer one after the inner one was left.
+        ("/raw/x/a.txt", 15, [*RAW, Stay("/raw/x", SECRET, 10, 20, 20)], SECRET),
+        ("/raw/x/a.txt", 25, [*RAW, Stay("/raw/x", SECRET, 10, 20, 20)], B),
+        # A program that goes on writing where it began.
+        ("/old/a.txt", 25, [Stay("/old", A, 10, 20, 20), Stay("/new", SECRET, 20, 30)], A),
+    ],
+)
+def test_a_file_is_of_the_place_where_the_experiment_stood_when_it_was_made(
+    path: str, born: float, stays: list[Stay], place: Place | None
+) -> None:
+    found = stay_of(path, born, stays)
+    assert (found.place if found else None) == place
+
+
+def test_what_was_made_while_nobody_watched_does_not_leave_if_it_may_be_proprietary() -> None:
+    # Stopped at 20; started at 40, and the proposal had changed meanwhile.
+    stays = [Stay("/raw", A, since=10, seen=20, left=40), Stay("/raw", SECRET, since=40, seen=50)]
+    assert stay_of("/raw/a.txt", 15, stays) == stays[0]
+    assert stay_of("/raw/a.txt", 30, stays) == stays[1]
+    other = [stays[0], Stay("/raw", B, since=40, seen=50)]
+    assert stay_of("/raw/a.txt", 30, other) == other[0]
+
+
+def test_proposals_that_begin_with_in_are_proprietary() -> None:
+    assert Place("IN20250001").proprietary
+    assert not A.proprietary
+
+
+def test_what_is_inside() -> None:
+    assert inside("/raw/a", "/raw")
+    assert inside("/raw", "/raw")
+    assert inside("/a", "/")
+    assert not inside("/raw2", "/raw")
+
+
+def test_a_measurement_has_the_same_uuid_wherever_it_is_asked_for() -> None:
+    assert files_uuid("cosaxs", "/data/Ag_0001", 0) == "0ff26339-77ac-5735-b6d5-55aee49e7fa1"
+    others = {
+        files_uuid(*given)
+        for given in [
+            ("cosaxs", "/data/Ag_0001", 0),
+            ("CoSAXS", "/data/Ag_0001", 0),
+            ("cosaxs", "/data/Ag_0001", 1),
+            ("balder", "/data/Ag_0001", 0),
+            ("cosaxs", "/data/Ag_0001 1", 0),
+            ("cosaxs", os.fsdecode(b"/data/\xff"), 0),
+            ("cosaxs", "/data/%FF", 0),
+        ]
+    }
+    assert len(others) == 6
+
+
+def test_when_a_file_was_made(tmp_path: Path) -> None:
+    assert birth(str(tmp_path / "none")) is None
+    file = tmp_path / os.fsdecode(b"\xff.txt")
+    file.write_text("x")
+    found = birth(str(file))
+    if found is not None:  # not all file systems know
+        os.utime(file, (1.0, 1.0))
+        assert birth(str(file)) == found
+        assert abs(file.parent.stat().st_mtime - found) < 5
