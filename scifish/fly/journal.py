@@ -44,7 +44,8 @@ CREATE TABLE IF NOT EXISTS measurements (
     profile TEXT NOT NULL,
     proposal TEXT NOT NULL, sample TEXT NOT NULL, category TEXT NOT NULL,
     started REAL, -- as its files say
-    recordings INTEGER NOT NULL DEFAULT 0,
+    recordings INTEGER NOT NULL,
+    complete INTEGER NOT NULL, -- whether more is not to come, as far as the last recording knew
     UNIQUE (path, generation)
 );
 CREATE TABLE IF NOT EXISTS files (
@@ -52,7 +53,7 @@ CREATE TABLE IF NOT EXISTS files (
     uuid TEXT NOT NULL,
     size INTEGER NOT NULL, mtime_ns INTEGER NOT NULL, inode INTEGER NOT NULL, born REAL,
     settled INTEGER NOT NULL, -- 0 until it is recorded, or its change is ignored
-    replaced INTEGER NOT NULL DEFAULT 0 -- another file of this name took its place since it was recorded
+    changed INTEGER NOT NULL -- whether a change since it was recorded was ignored: inode and born are those of then
 );
 CREATE INDEX IF NOT EXISTS files_of ON files (uuid);
 CREATE INDEX IF NOT EXISTS unsettled ON files (uuid) WHERE settled = 0;
@@ -71,6 +72,8 @@ class Measurement:
     place: Place
     started: float | None = None
     recordings: int = 0
+    complete: bool = True
+    """Whether no more is to come, as far as its last recording knew."""
 
 
 @dataclass(frozen=True)
@@ -84,7 +87,18 @@ class Known:
     inode: int
     born: float | None
     settled: bool
-    replaced: bool = False
+    """Whether it was recorded as it is, or its change ignored."""
+    changed: bool = False
+    """Whether a change since it was recorded was ignored. `inode` and `born` are those of when it was recorded."""
+
+    def is_like(self, other: Known) -> bool:
+        """Whether nothing has happened to it. The inode says nothing: some file servers number anew when mounted."""
+        return (self.size, self.mtime_ns) == (other.size, other.mtime_ns)
+
+    def is_another(self, other: Known) -> bool:
+        """Whether, by the file system, another file has taken its name."""
+        born = self.born is not None and other.born is not None and self.born != other.born
+        return born or self.inode != other.inode
 
 
 def journal_file(beamline: str) -> Path:
@@ -135,22 +149,30 @@ class Journal:
         self._db = self._connect()
         self.age += 1
 
+    def _read(self, work: Callable[[sqlite3.Connection], Result]) -> Result:
+        return self._safely(lambda: work(self._db))
+
     def _do(self, work: Callable[[sqlite3.Connection], Result]) -> Result:
-        """All of it, or nothing; once more in a new file where this one is damaged."""
+        """All of it, or nothing."""
+
+        def transaction() -> Result:
+            with _transaction(self._db):
+                return work(self._db)
+
+        return self._safely(transaction)
+
+    def _safely(self, work: Callable[[], Result]) -> Result:
+        """Once more in a new file where this one is damaged."""
         with self._lock:
             try:
-                return self._transaction(work)
+                return work()
             except sqlite3.DatabaseError as error:
                 # Of this class itself, and not of one below it, is only what says that the file is damaged.
                 if type(error) is not sqlite3.DatabaseError:
                     raise
                 self._db.close()
                 self._begin_anew(error)
-                return self._transaction(work)
-
-    def _transaction(self, work: Callable[[sqlite3.Connection], Result]) -> Result:
-        with _transaction(self._db):
-            return work(self._db)
+                return work()
 
     def close(self) -> None:
         with self._lock:
@@ -180,7 +202,7 @@ class Journal:
 
     def stays(self) -> list[Stay]:
         """In their order."""
-        rows = self._do(lambda db: db.execute("SELECT * FROM stays ORDER BY since").fetchall())
+        rows = self._read(lambda db: db.execute("SELECT * FROM stays ORDER BY since").fetchall())
         return [Stay(_s(root), Place(*place), since, seen, left) for root, *place, since, seen, left in rows]
 
     # --------------------------------------------------------------- measurements
@@ -188,7 +210,7 @@ class Journal:
     def latest(self, path: str) -> Measurement | None:
         """The newest generation of a measurement."""
         statement = f"SELECT {_COLUMNS} FROM measurements WHERE path = ? ORDER BY generation DESC LIMIT 1"  # noqa: S608
-        row = self._do(lambda db: db.execute(statement, (_b(path),)).fetchone())
+        row = self._read(lambda db: db.execute(statement, (_b(path),)).fetchone())
         return _measurement(row) if row else None
 
     def known(self, paths: Sequence[str]) -> dict[str, Known]:
@@ -199,16 +221,16 @@ class Journal:
                 marks = ",".join("?" * len(some))
                 yield from map(_known, db.execute(f"SELECT * FROM files WHERE path IN ({marks})", some))  # noqa: S608
 
-        return {known.path: known for known in self._do(lambda db: list(read(db)))}
+        return {known.path: known for known in self._read(lambda db: list(read(db)))}
 
     def files_of(self, uuid: str) -> list[Known]:
-        rows = self._do(lambda db: db.execute("SELECT * FROM files WHERE uuid = ?", (uuid,)).fetchall())
+        rows = self._read(lambda db: db.execute("SELECT * FROM files WHERE uuid = ?", (uuid,)).fetchall())
         return [_known(row) for row in rows]
 
     def unfinished(self) -> list[tuple[Measurement, list[Known]]]:
         """Measurements with files that are neither recorded nor ignored, and all their files."""
         statement = f"SELECT {_COLUMNS} FROM measurements WHERE uuid IN (SELECT uuid FROM files WHERE settled = 0)"  # noqa: S608
-        rows = self._do(lambda db: db.execute(statement).fetchall())
+        rows = self._read(lambda db: db.execute(statement).fetchall())
         return [(_measurement(row), self.files_of(row[0])) for row in rows]
 
     def found(self, begun: Iterable[tuple[Measurement, Iterable[Known]]]) -> None:
@@ -225,7 +247,7 @@ class Journal:
                     row = (_b(file.path), measurement.uuid, file.size, file.mtime_ns, file.inode, file.born)
                     db.execute(
                         "INSERT INTO files VALUES (?, ?, ?, ?, ?, ?, 0, 0) ON CONFLICT (path) DO UPDATE SET"
-                        " size = excluded.size, mtime_ns = excluded.mtime_ns, inode = excluded.inode,"
+                        " uuid = excluded.uuid, size = excluded.size, mtime_ns = excluded.mtime_ns, inode = excluded.inode,"
                         " born = excluded.born WHERE settled = 0",
                         row,
                     )
@@ -244,14 +266,14 @@ class Journal:
         self._do(keep)
 
     def recorded(self, done: Iterable[tuple[Measurement, Iterable[Known]]]) -> None:
-        """These recordings, with all their files, are on their way."""
+        """These are on their way, with what has changed of their files."""
         rows = [(measurement, list(files)) for measurement, files in done]
 
         def keep(db: sqlite3.Connection) -> None:
             for measurement, files in rows:
                 db.execute(
-                    "UPDATE measurements SET started = ?, recordings = recordings + 1 WHERE uuid = ?",
-                    (measurement.started, measurement.uuid),
+                    "UPDATE measurements SET started = ?, complete = ?, recordings = recordings + 1 WHERE uuid = ?",
+                    (measurement.started, measurement.complete, measurement.uuid),
                 )
                 _write(db, [(file, measurement.uuid, True) for file in files])
 
@@ -277,10 +299,10 @@ class Journal:
 
     def count(self) -> int:
         """Measurements that were ever recorded."""
-        return int(self._do(lambda db: db.execute("SELECT count(*) FROM measurements WHERE recordings").fetchone()[0]))
+        return int(self._read(lambda db: db.execute("SELECT count(*) FROM measurements WHERE recordings").fetchone()[0]))
 
 
-_COLUMNS = "uuid, path, generation, root, profile, proposal, sample, category, started, recordings"
+_COLUMNS = "uuid, path, generation, root, profile, proposal, sample, category, started, recordings, complete"
 
 _b, _s = os.fsencode, os.fsdecode
 
@@ -305,7 +327,7 @@ def _write(db: sqlite3.Connection, files: Iterable[tuple[Known, str, bool]]) -> 
     db.executemany(
         "INSERT OR REPLACE INTO files VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
         [
-            (_b(file.path), uuid, file.size, file.mtime_ns, file.inode, file.born, settled, file.replaced)
+            (_b(file.path), uuid, file.size, file.mtime_ns, file.inode, file.born, settled, file.changed)
             for file, uuid, settled in files
         ],
     )
@@ -314,18 +336,18 @@ def _write(db: sqlite3.Connection, files: Iterable[tuple[Known, str, bool]]) -> 
 def _m(measurement: Measurement) -> tuple[object, ...]:
     place = (measurement.place.proposal, measurement.place.sample, measurement.place.category)
     paths = (_b(measurement.path), measurement.generation, _b(measurement.root), measurement.profile)
-    return (measurement.uuid, *paths, *place, measurement.started, measurement.recordings)
+    return (measurement.uuid, *paths, *place, measurement.started, measurement.recordings, measurement.complete)
 
 
 def _measurement(row: Sequence[object]) -> Measurement:
-    uuid, path, generation, root, profile, proposal, sample, category, started, recordings = row
+    uuid, path, generation, root, profile, proposal, sample, category, started, recordings, complete = row
     place = Place(str(proposal), str(sample), str(category))
-    return Measurement(uuid, _s(path), generation, _s(root), profile, place, started, recordings)  # type: ignore[arg-type]
+    return Measurement(uuid, _s(path), generation, _s(root), profile, place, started, recordings, bool(complete))  # type: ignore[arg-type]
 
 
 def _known(row: Sequence[object]) -> Known:
-    path, uuid, size, mtime_ns, inode, born, settled, replaced = row
-    return Known(_s(path), uuid, size, mtime_ns, inode, born, bool(settled), bool(replaced))  # type: ignore[arg-type]
+    path, uuid, size, mtime_ns, inode, born, settled, changed = row
+    return Known(_s(path), uuid, size, mtime_ns, inode, born, bool(settled), bool(changed))  # type: ignore[arg-type]
 
 
 def _pieces(items: Sequence[bytes], size: int) -> Iterator[Sequence[bytes]]:
