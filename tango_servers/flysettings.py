@@ -2,26 +2,24 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import math
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from datetime import tzinfo
-from pathlib import Path
 from string import Formatter
 from typing import TypeVar
 from zoneinfo import ZoneInfo
 
 from scifish.fly.profiles import DEFAULT, Profile, profiles_from
+from scifish.fly.watching import METHODS
+from scifish.fly.zone import local_zone
 from scifish.settings import DEVICE
 from scifish.tangodb import text
 
-METHODS = ("auto", "inotify", "polling")
 DAYS = 86_400.0
 CATCH_UP = 7 * DAYS
 LONGEST = 10 * 365 * DAYS
-
-LOCAL_ZONE = Path("/etc/localtime")
 
 T = TypeVar("T")
 
@@ -43,11 +41,8 @@ PLACES = tuple(Told.__dataclass_fields__)
 
 
 @dataclass(frozen=True)
-class FlySettings:
-    """`catch_up` in seconds, `zone` None for the machine's own.
-
-    `wrong` are sentences on what keeps it from working, `problems` on what does not; each has its property's name.
-    """
+class Wanted:
+    """`catch_up` in seconds. `wrong` are sentences on what keeps it from working, `problems` on what does not."""
 
     profiles: tuple[Profile, ...] = ()
     path_fixer: str = ""
@@ -55,7 +50,7 @@ class FlySettings:
     folder: str = ""
     method: str = "auto"
     catch_up: float = CATCH_UP
-    zone: tzinfo | None = None
+    zone: dt.tzinfo = dt.UTC
     wrong: tuple[str, ...] = ()
     problems: tuple[str, ...] = ()
 
@@ -83,7 +78,7 @@ def settings_from(
     method: Sequence[str],
     catch_up: Sequence[str],
     time_zone: Sequence[str],
-) -> FlySettings:
+) -> Wanted:
     """Of the properties' lines, as PyTango reads them."""
     wrong: list[str] = []
     problems: list[str] = []
@@ -103,14 +98,14 @@ def settings_from(
     problems += [f"Profiles, {mistake}" for mistake in mistakes]
     if not used:
         wrong.append("property Profiles: there is no line that can be used, so no file is recorded")
-    return FlySettings(
+    return Wanted(
         profiles=used,
         path_fixer=one("PathFixer", path_fixer, _device, "", wrong),
         scidog=one("SciDog", scidog, _device, "", wrong),
         folder=one("Folder", folder, _folder, "", wrong),
         method=one("Method", method, _method, "auto", problems),
         catch_up=one("CatchUp", catch_up, _seconds, CATCH_UP, problems),
-        zone=one("TimeZone", time_zone, _zone, None, problems) or _zone_here(),
+        zone=one("TimeZone", time_zone, _zone, local_zone(), problems),
         wrong=tuple(wrong),
         problems=tuple(problems),
     )
@@ -154,17 +149,8 @@ def _seconds(said: str) -> float:
     return found
 
 
-def _zone(said: str) -> tzinfo | None:
+def _zone(said: str) -> dt.tzinfo:
     try:
         return ZoneInfo(said)
     except (ValueError, OSError, KeyError) as error:
         raise ValueError(f"{said!r} is no time zone, such as Europe/Stockholm; the machine's own is in use") from error
-
-
-def _zone_here() -> tzinfo | None:
-    """The machine's own, with its summer time; None where it does not say."""
-    try:
-        with LOCAL_ZONE.open("rb") as file:
-            return ZoneInfo.from_file(file)
-    except (OSError, ValueError):
-        return None

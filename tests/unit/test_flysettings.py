@@ -7,12 +7,12 @@ from typing import Any
 
 import pytest
 
-from tango_servers.flysettings import CATCH_UP, FlySettings, Told, settings_from
+from tango_servers.flysettings import CATCH_UP, Wanted, Told, settings_from
 
 TOLD = Told("20250001", "20261123", "fibre_A", "visitors", "/data/raw", "/data/raw/fibre_A")
 
 
-def of(**lines: Any) -> FlySettings:
+def of(**lines: Any) -> Wanted:
     names = ("profiles", "path_fixer", "scidog", "folder", "method", "catch_up", "time_zone")
     return settings_from(**{name: lines.get(name, ()) for name in names})
 
