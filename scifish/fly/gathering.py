@@ -10,14 +10,15 @@ from concurrent.futures import Future
 from dataclasses import dataclass, field, replace
 
 from scifish.fly.birth import birth
-from scifish.fly.journal import Journal, Known, Measurement
+from scifish.fly.journal import Journal
+from scifish.fly.known import Known, Measurement
 from scifish.fly.measurements import Folders, below, measurement_of
 from scifish.fly.places import Place, Stay, stay_of
 from scifish.fly.profiles import Profile, profile_of
 from scifish.ids import files_uuid
 
 AGAIN = 0.5
-"""Seconds until a folder is looked at again for files that are not finished. A file that is finished comes by itself."""
+"""Seconds until a folder is looked at again for files that are not finished: one may have been deleted."""
 
 SHARE = 10.0
 """A folder of 100,000 files takes long to look at: so many times as long passes until it is done again."""
@@ -111,7 +112,10 @@ class Gatherer:
                 self._open[measurement.path] = Gathering(measurement, profile, left, last=time.monotonic())
 
     def take(self, found: Iterable[Known]) -> None:
-        """These files are finished. On disk when this returns; sqlite3.Error where the journal refuses: take them again."""
+        """These files are finished. On disk when this returns.
+
+        sqlite3.Error where the journal refuses: then they are to be taken again.
+        """
         latest = {file.path: file for file in found}
         known = self._journal.known(list(latest))
         changed: dict[str, Gathering] = {}
@@ -183,7 +187,7 @@ class Gatherer:
         if gathering is None:
             measurement = self._journal.latest(path) or self._begun(path, profile, file)
             gathering = self._open[path] = Gathering(measurement, profile)
-        elif self._profiles.index(profile) < self._profiles.index(gathering.profile):
+        elif self._rank(profile) < self._rank(gathering.profile):
             gathering.profile = profile  # of several that want its files it is the first
         now = time.monotonic()
         gathering.files[file.path] = file
@@ -193,6 +197,9 @@ class Gatherer:
     def _begun(self, path: str, profile: Profile, file: Known) -> Measurement:
         uuid = files_uuid(self._beamline, path, 0)
         return Measurement(uuid, path, 0, self.root, profile.name, self.place_of([file]))
+
+    def _rank(self, profile: Profile) -> int:
+        return self._profiles.index(profile) if profile in self._profiles else len(self._profiles)
 
     def _is_mine(self, path: str) -> bool:
         return self._claims.claim(path, self) is self

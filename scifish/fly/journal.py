@@ -13,10 +13,10 @@ import sqlite3
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
+from scifish.fly.known import COLUMNS, Known, Measurement, known_of_row, measurement_of_row, row_of
 from scifish.fly.places import Place, Stay
 from scifish.settings import state_directory
 from scifish.spool import set_aside
@@ -58,47 +58,6 @@ CREATE TABLE IF NOT EXISTS files (
 CREATE INDEX IF NOT EXISTS files_of ON files (uuid);
 CREATE INDEX IF NOT EXISTS unsettled ON files (uuid) WHERE settled = 0;
 """
-
-
-@dataclass(frozen=True)
-class Measurement:
-    """One dataset. `path` is what its files have in common; `started` in seconds since 1970, as the files say."""
-
-    uuid: str
-    path: str
-    generation: int
-    root: str
-    profile: str
-    place: Place
-    started: float | None = None
-    recordings: int = 0
-    complete: bool = True
-    """Whether no more is to come, as far as its last recording knew."""
-
-
-@dataclass(frozen=True)
-class Known:
-    """A file as it is known. `born` in seconds since 1970, None if the file system does not say."""
-
-    path: str
-    uuid: str
-    size: int
-    mtime_ns: int
-    inode: int
-    born: float | None
-    settled: bool
-    """Whether it was recorded as it is, or its change ignored."""
-    changed: bool = False
-    """Whether a change since it was recorded was ignored. `inode` and `born` are those of when it was recorded."""
-
-    def is_like(self, other: Known) -> bool:
-        """Whether nothing has happened to it. The inode says nothing: some file servers number anew when mounted."""
-        return (self.size, self.mtime_ns) == (other.size, other.mtime_ns)
-
-    def is_another(self, other: Known) -> bool:
-        """Whether, by the file system, another file has taken its name."""
-        born = self.born is not None and other.born is not None and self.born != other.born
-        return born or self.inode != other.inode
 
 
 def journal_file(beamline: str) -> Path:
@@ -209,9 +168,9 @@ class Journal:
 
     def latest(self, path: str) -> Measurement | None:
         """The newest generation of a measurement."""
-        statement = f"SELECT {_COLUMNS} FROM measurements WHERE path = ? ORDER BY generation DESC LIMIT 1"  # noqa: S608
+        statement = f"SELECT {COLUMNS} FROM measurements WHERE path = ? ORDER BY generation DESC LIMIT 1"  # noqa: S608
         row = self._read(lambda db: db.execute(statement, (_b(path),)).fetchone())
-        return _measurement(row) if row else None
+        return measurement_of_row(row) if row else None
 
     def known(self, paths: Sequence[str]) -> dict[str, Known]:
         """Of these files those that are known."""
@@ -219,19 +178,19 @@ class Journal:
         def read(db: sqlite3.Connection) -> Iterator[Known]:
             for some in _pieces([_b(path) for path in paths], AT_ONCE):
                 marks = ",".join("?" * len(some))
-                yield from map(_known, db.execute(f"SELECT * FROM files WHERE path IN ({marks})", some))  # noqa: S608
+                yield from map(known_of_row, db.execute(f"SELECT * FROM files WHERE path IN ({marks})", some))  # noqa: S608
 
         return {known.path: known for known in self._read(lambda db: list(read(db)))}
 
     def files_of(self, uuid: str) -> list[Known]:
         rows = self._read(lambda db: db.execute("SELECT * FROM files WHERE uuid = ?", (uuid,)).fetchall())
-        return [_known(row) for row in rows]
+        return [known_of_row(row) for row in rows]
 
     def unfinished(self) -> list[tuple[Measurement, list[Known]]]:
         """Measurements with files that are neither recorded nor ignored, and all their files."""
-        statement = f"SELECT {_COLUMNS} FROM measurements WHERE uuid IN (SELECT uuid FROM files WHERE settled = 0)"  # noqa: S608
+        statement = f"SELECT {COLUMNS} FROM measurements WHERE uuid IN (SELECT uuid FROM files WHERE settled = 0)"  # noqa: S608
         rows = self._read(lambda db: db.execute(statement).fetchall())
-        return [(_measurement(row), self.files_of(row[0])) for row in rows]
+        return [(measurement_of_row(row), self.files_of(row[0])) for row in rows]
 
     def found(self, begun: Iterable[tuple[Measurement, Iterable[Known]]]) -> None:
         """Keep files that are to be recorded: new measurements, or new files of one that is known.
@@ -247,8 +206,8 @@ class Journal:
                     row = (_b(file.path), measurement.uuid, file.size, file.mtime_ns, file.inode, file.born)
                     db.execute(
                         "INSERT INTO files VALUES (?, ?, ?, ?, ?, ?, 0, 0) ON CONFLICT (path) DO UPDATE SET"
-                        " uuid = excluded.uuid, size = excluded.size, mtime_ns = excluded.mtime_ns, inode = excluded.inode,"
-                        " born = excluded.born WHERE settled = 0",
+                        " uuid = excluded.uuid, size = excluded.size, mtime_ns = excluded.mtime_ns,"
+                        " inode = excluded.inode, born = excluded.born WHERE settled = 0",
                         row,
                     )
 
@@ -297,12 +256,6 @@ class Journal:
 
         self._do(keep)
 
-    def count(self) -> int:
-        """Measurements that were ever recorded."""
-        return int(self._read(lambda db: db.execute("SELECT count(*) FROM measurements WHERE recordings").fetchone()[0]))
-
-
-_COLUMNS = "uuid, path, generation, root, profile, proposal, sample, category, started, recordings, complete"
 
 _b, _s = os.fsencode, os.fsdecode
 
@@ -319,8 +272,8 @@ def _transaction(db: sqlite3.Connection) -> Iterator[None]:
 
 
 def _add(db: sqlite3.Connection, measurement: Measurement) -> None:
-    marks = ", ".join("?" * len(_m(measurement)))
-    db.execute(f"INSERT OR IGNORE INTO measurements ({_COLUMNS}) VALUES ({marks})", _m(measurement))  # noqa: S608
+    marks = ", ".join("?" * len(row_of(measurement)))
+    db.execute(f"INSERT OR IGNORE INTO measurements ({COLUMNS}) VALUES ({marks})", row_of(measurement))  # noqa: S608
 
 
 def _write(db: sqlite3.Connection, files: Iterable[tuple[Known, str, bool]]) -> None:
@@ -331,23 +284,6 @@ def _write(db: sqlite3.Connection, files: Iterable[tuple[Known, str, bool]]) -> 
             for file, uuid, settled in files
         ],
     )
-
-
-def _m(measurement: Measurement) -> tuple[object, ...]:
-    place = (measurement.place.proposal, measurement.place.sample, measurement.place.category)
-    paths = (_b(measurement.path), measurement.generation, _b(measurement.root), measurement.profile)
-    return (measurement.uuid, *paths, *place, measurement.started, measurement.recordings, measurement.complete)
-
-
-def _measurement(row: Sequence[object]) -> Measurement:
-    uuid, path, generation, root, profile, proposal, sample, category, started, recordings, complete = row
-    place = Place(str(proposal), str(sample), str(category))
-    return Measurement(uuid, _s(path), generation, _s(root), profile, place, started, recordings, bool(complete))  # type: ignore[arg-type]
-
-
-def _known(row: Sequence[object]) -> Known:
-    path, uuid, size, mtime_ns, inode, born, settled, changed = row
-    return Known(_s(path), uuid, size, mtime_ns, inode, born, bool(settled), bool(changed))  # type: ignore[arg-type]
 
 
 def _pieces(items: Sequence[bytes], size: int) -> Iterator[Sequence[bytes]]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from datetime import datetime, tzinfo
+from datetime import UTC, datetime, tzinfo
 from zoneinfo import ZoneInfo
 
 
@@ -16,4 +16,4 @@ def local_zone() -> tzinfo:
         with open(name or "/etc/localtime", "rb") as file:
             return ZoneInfo.from_file(file)
     except (OSError, ValueError, KeyError):  # KeyError: a zone that the machine does not know
-        return datetime.now().astimezone().tzinfo or datetime.UTC
+        return datetime.now().astimezone().tzinfo or UTC

@@ -1,0 +1,185 @@
+"""One root that is watched: a thread of its own, since its file server may hang."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import queue
+import sqlite3
+import stat
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import Future
+from typing import Protocol
+
+from scifish.fly.gathering import Gatherer
+from scifish.fly.known import Known
+from scifish.fly.profiles import Profile, profile_of
+from scifish.fly.recording import AGAIN, Outcome, Recorder, Stopped
+from scifish.fly.watching import Found, Watch, printable
+from scifish.settings import SettingsError
+from scifish.station import NotRecorded
+
+log = logging.getLogger(__name__)
+
+GRAIN = 0.1
+"""Seconds in which what is found is put together: each time costs some waits for the disk."""
+
+AT_ONCE = 2000
+"""Files that are taken together."""
+
+PULSE = 30.0
+"""Seconds between two looks at what need not be done at once."""
+
+
+class Told(Protocol):
+    """What is told of a root, in its thread."""
+
+    def outcome(self, outcome: Outcome) -> None: ...
+
+    def trouble_of(self, root: str, trouble: str) -> None: ...
+
+    def pulse(self) -> None: ...
+
+
+class Following(threading.Thread):
+    """Takes what the watch of a root finds, and has it recorded."""
+
+    def __init__(
+        self,
+        gatherer: Gatherer,
+        watch: Callable[[Following], Watch],
+        recorder: Recorder,
+        told: Told,
+        stopping: threading.Event,
+    ) -> None:
+        super().__init__(name="scifly-root", daemon=True)
+        self.root = gatherer.root
+        self.gatherer = gatherer
+        self.left: float | None = None
+        """When it was left, by the monotonic clock; None while it is the one that is followed."""
+        self.watch = watch(self)
+        self._recorder = recorder
+        self._told = told
+        self._found: queue.SimpleQueue[Known | tuple[str, Future[str]] | None] = queue.SimpleQueue()
+        self._again: list[Known] = []
+        self._stopping = stopping
+        self._trouble = ""
+        self._restored = False
+
+    @property
+    def pending(self) -> int:
+        """Files and measurements that are not finished, or not recorded yet."""
+        return self.watch.pending + self._found.qsize() + len(self._again) + len(self.gatherer)
+
+    # ----------------------------------------------------------- called by other threads
+
+    def on_found(self, found: Found) -> None:
+        self._found.put(Known.of(found.path, found.size, found.mtime_ns, found.inode))
+
+    def give(self, file: Known) -> None:
+        """A file that another root has found, too."""
+        self._found.put(file)
+
+    def record_now(self, path: str) -> Future[str]:
+        """The uuid of its dataset, when it is recorded."""
+        answer: Future[str] = Future()
+        self._found.put((path, answer))
+        return answer
+
+    def is_done(self, linger: float) -> bool:
+        """Whether it was left, all of it is recorded, and nothing comes late any more."""
+        return self.left is not None and time.monotonic() > self.left + linger and not self.pending
+
+    def stop(self) -> None:
+        """Begin to stop; `join` waits for it."""
+        self._stopping.set()
+        self.watch.stop()
+        self._found.put(None)
+
+    # ---------------------------------------------------------------------- its own thread
+
+    def run(self) -> None:
+        self.watch.start()
+        while not self._stopping.is_set():
+            try:
+                self._turn()
+                self._say("")
+            except Stopped:
+                break
+            except sqlite3.Error as error:
+                self._say(f"the journal takes nothing, and nothing is recorded until it does: {error}")
+                self._stopping.wait(AGAIN)
+            except (NotRecorded, SettingsError) as error:
+                self._say(str(error))
+                self._stopping.wait(AGAIN)
+            except Exception as error:
+                log.exception("recording files below %s", printable(self.root))
+                self._say(f"{type(error).__name__}: {error}")
+                self._stopping.wait(AGAIN)
+        self.gatherer.close()
+
+    def _turn(self) -> None:
+        if not self._restored:
+            self.gatherer.restore()
+            self._restored = True
+        wishes = self._take_all()
+        if self._again:
+            self.gatherer.take(self._again)
+            self._again = []
+        for path, answer in wishes:
+            self._take_now(path, answer)
+        due = self.gatherer.due()
+        if due:
+            outcome = self._recorder.record(self.gatherer, due)
+            self._told.outcome(outcome)
+        self._told.pulse()
+
+    def _take_all(self) -> list[tuple[str, Future[str]]]:
+        """What has come, in `_again`; wishes are returned. Waits until there is something to do."""
+        wishes: list[tuple[str, Future[str]]] = []
+        wait = min(max(self.gatherer.next_turn() - time.monotonic(), 0.0), PULSE)
+        with contextlib.suppress(queue.Empty):
+            one = self._found.get(timeout=0.0 if self._again else wait)
+            self._stopping.wait(GRAIN)
+            while not self._stopping.is_set():
+                if isinstance(one, Known):
+                    self._again.append(one)
+                elif one is not None:
+                    wishes.append(one)
+                if len(self._again) >= AT_ONCE:
+                    break
+                one = self._found.get_nowait()
+        return wishes
+
+    def _take_now(self, path: str, answer: Future[str]) -> None:
+        try:
+            found = os.lstat(path)
+            if not stat.S_ISREG(found.st_mode):
+                raise ValueError(f"{printable(path)} is no file")
+            file = Known.of(path, found.st_size, found.st_mtime_ns, found.st_ino)
+            self.gatherer.take_now(file, answer)
+        except (OSError, ValueError) as error:
+            answer.set_exception(error)
+
+    def _say(self, trouble: str) -> None:
+        if trouble != self._trouble:
+            self._trouble = trouble
+            self._told.trouble_of(self.root, trouble)
+
+
+def wanted(profiles: tuple[Profile, ...]) -> Callable[[str], bool]:
+    """Which files below a root are looked at."""
+    return lambda relative_path: profile_of(profiles, relative_path) is not None
+
+
+def settle(profiles: tuple[Profile, ...]) -> Callable[[str], float]:
+    """For how long one must be quiet."""
+
+    def of(relative_path: str) -> float:
+        profile = profile_of(profiles, relative_path)
+        return profile.settle if profile is not None else 0.0
+
+    return of
