@@ -6,8 +6,7 @@ import os
 import sqlite3
 import threading
 import time
-from dataclasses import asdict, dataclass
-from pathlib import Path
+from dataclasses import dataclass, replace
 
 import tango
 from tango import DevState
@@ -33,6 +32,8 @@ RETRY = 10.0
 
 PROGRAM = "SciFly"
 """What the messages name as their origin."""
+
+VARIABLE = "SCIDOG_DEVICE"
 
 ANSWER = 2.5
 """Seconds for what a client waits for; after 3 it gives up."""
@@ -86,6 +87,10 @@ class Flight:
         self._journal: Journal | None = None
         self._flyer: Flyer | None = None
         self._aim: Aim | None = None
+        """What the flyer was told last."""
+        self._last: Aim | None = None
+        """Where it was watched last, also by an earlier program."""
+        self._recorded = 0
         self._before = Shown()
         self._last_recorded = ""
         self._why_not = ""
@@ -220,20 +225,116 @@ class Flight:
             return NOWHERE
         return Aim(self.wanted.root(Told()), self._last.place) if self.wanted.alone else self._last
 
-    _last: Aim | None = None
-    _recorded = 0
-
     # -------------------------------------------------------------------- what is shown
 
+    def shown(self) -> Shown:
+        flyer, aim = self._flyer, self._aim
+        found = self._counted(flyer)
+        if flyer is None or aim is None:
+            return found
+        return replace(
+            found,
+            watched=printable(flyer.watched),
+            method=flyer.method,
+            proposal=aim.place.proposal,
+            sample=aim.place.sample,
+            pending=flyer.pending,
+        )
+
     def _counted(self, flyer: Flyer | None) -> Shown:
-        before = self._before
+        before = replace(self._before, last_recorded=self._last_recorded)
         if flyer is None:
-            return Shown(**{**asdict(before), "last_recorded": self._last_recorded})
-        return Shown(
+            return before
+        return replace(
+            before,
             recorded=before.recorded + flyer.recorded,
             ignored=before.ignored + flyer.ignored,
             skipped=before.skipped + flyer.skipped,
             last_file=flyer.last_file or before.last_file,
-            last_recorded=self._last_recorded,
             last_error=flyer.last_error or before.last_error,
         )
+
+    @property
+    def ready(self) -> DevState:
+        """The state, if there is nothing wrong."""
+        if self.stopped:
+            return DevState.OFF
+        if self._flyer is None and not self._why_not:
+            return DevState.INIT
+        return DevState.ON if self._aim is not None and self._aim.root else DevState.STANDBY
+
+    def condition(self) -> Condition:
+        wanted, flyer, aim = self.wanted, self._flyer, self._aim
+        found = Condition(
+            [f"{one}. Put it right in the Tango database (in jive), then run Init" for one in wanted.wrong]
+        )
+        found.limits += [f"{one}. Put it right in jive, then run Init" for one in wanted.problems]
+        if self.stopped:
+            found.remarks.append(OFF)
+            return found
+        if self._why_not:
+            found.faults.append(then(self._why_not, f"Trying again every {RETRY:.0f} s"))
+        if self._nowhere:
+            found.faults.append(then(f"Nothing is watched: {self._nowhere}", "What was begun before is finished"))
+        if flyer is None:
+            return found
+        if self._stale and aim is not None:
+            whose = f"proposal {aim.place.proposal}" if aim.place.proposal else "no proposal"
+            found.limits.append(then(self._stale, f"In use is what it said before: {whose}, {printable(aim.root)}"))
+        if flyer.trouble:
+            (found.limits if flyer.works else found.faults).append(flyer.trouble)
+        if self._station is not None and (trouble := self._station.trouble()):
+            found.limits.append(then(trouble, "Nothing is lost; `scifish status` says how much waits"))
+        found.remarks += self._remarks(flyer, aim)
+        return found
+
+    def _remarks(self, flyer: Flyer, aim: Aim | None) -> list[str]:
+        if aim is None or not aim.root:
+            nothing = [] if self._nowhere else [f"{self._path_fixer} has no proposal in use: there is nothing to watch"]
+            return [*nothing, *self._others(flyer)]
+        shown = self.shown()
+        place = aim.place
+        whose = f"proposal {place.proposal}" if place.proposal else "no proposal"
+        sample = f", sample {place.sample}" if place.sample else ""
+        found = [f"{shown.watched} is watched ({shown.method}): {whose}{sample}"]
+        if place.proprietary and self._settings is not None and not self._settings.send_proprietary:
+            found.append("The proposal is proprietary: its metadata do not leave the beamline (SendProprietary)")
+        found += self._others(flyer)
+        found.append(
+            f"Measurements recorded: {shown.recorded}. Files and measurements that are not finished: {shown.pending}"
+        )
+        if shown.last_file:
+            found.append(f"The last one: {shown.last_file}, at {shown.last_recorded}")
+        if shown.skipped:
+            found.append(f"Files that are older than CatchUp: {shown.skipped}; `scifly scan` records them")
+        if shown.ignored:
+            found.append(f"Changes after recording that the profiles do not record (modified): {shown.ignored}")
+        if shown.last_error:
+            found.append(f"The last error: {shown.last_error}")
+        return found
+
+    def _others(self, flyer: Flyer) -> list[str]:
+        others = flyer.others
+        return [f"Still being finished: {', '.join(map(printable, others))}"] if others else []
+
+
+def _use_scidog(wanted: str) -> str:
+    """Name this process's SciDog; why not. SciFish and its companion know it by the environment."""
+    given = os.environ.get(VARIABLE, "").strip()
+    if wanted and given and given.lower() != wanted.lower():
+        return (
+            f"property SciDog: {wanted} cannot be used, as {VARIABLE} of this server says {given}; make them the same"
+        )
+    if wanted:
+        os.environ[VARIABLE] = wanted
+    return ""
+
+
+def _no_settings() -> str:
+    try:
+        scidog = find_scidog(TangoDatabase())
+    except SettingsError as error:
+        return f"Nothing can be recorded: {error}; or name it in the property SciDog"
+    except tango.DevFailed as failed:
+        return f"Nothing can be recorded: the Tango database does not answer ({reason(failed)})"
+    return f"Nothing can be recorded: {scidog} has no properties in the Tango database: is its name right?"

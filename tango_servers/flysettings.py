@@ -8,11 +8,10 @@ import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from string import Formatter
-from typing import TypeVar
+from typing import Literal, TypeVar
 from zoneinfo import ZoneInfo
 
 from scifish.fly.profiles import DEFAULT, Profile, profiles_from
-from scifish.fly.watching import METHODS
 from scifish.fly.zone import local_zone
 from scifish.settings import DEVICE
 from scifish.tangodb import text
@@ -20,6 +19,11 @@ from scifish.tangodb import text
 DAYS = 86_400.0
 CATCH_UP = 7 * DAYS
 LONGEST = 10 * 365 * DAYS
+
+Way = Literal["auto", "inotify", "polling"]
+"""How a folder is watched: see `scifish.fly.watching.watch`."""
+
+_WAYS: tuple[Way, ...] = ("auto", "inotify", "polling")
 
 T = TypeVar("T")
 
@@ -48,7 +52,7 @@ class Wanted:
     path_fixer: str = ""
     scidog: str = ""
     folder: str = ""
-    method: str = "auto"
+    method: Way = "auto"
     catch_up: float = CATCH_UP
     zone: dt.tzinfo = dt.UTC
     wrong: tuple[str, ...] = ()
@@ -133,10 +137,11 @@ def _folder(said: str) -> str:
     return said
 
 
-def _method(said: str) -> str:
-    if said.lower() not in METHODS:
-        raise ValueError(f"{said!r} is not one of {', '.join(METHODS)}; auto is in use")
-    return said.lower()
+def _method(said: str) -> Way:
+    found: Way | None = next((one for one in _WAYS if one == said.lower()), None)
+    if found is None:
+        raise ValueError(f"{said!r} is not one of {', '.join(_WAYS)}; auto is in use")
+    return found
 
 
 def _seconds(said: str) -> float:

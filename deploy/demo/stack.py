@@ -163,7 +163,8 @@ class Stack:
 
     def start_scifly(self, **properties: Sequence[str]) -> Process:
         """SciFly, which watches PathFixer's path; SciDog and PathFixer should run."""
-        return self.start_server("SciFly/demo", {SCIFLY: ("SciFly", properties)})
+        command = [sys.executable, "-m", "tango_servers.SciFly"]
+        return self.start_server("SciFly/demo", {SCIFLY: ("SciFly", properties)}, command)
 
     def start_sardana(self) -> Process:
         """Pool, MacroServer and Door, with the recorder and the macros on their paths."""
