@@ -136,11 +136,12 @@ class Flight:
         return flyer.record_now(file, ANSWER)
 
     def rescan(self) -> None:
-        """Look at everything once more, soon. ValueError if nothing is watched."""
+        """Look at everything once more, soon; as it does anyway when it begins. ValueError if it is stopped."""
+        if self.stopped:
+            raise ValueError("it is stopped: Start looks at everything")
         flyer = self._flyer
-        if flyer is None:
-            raise ValueError("nothing is watched at the moment: the Status says why")
-        flyer.rescan()
+        if flyer is not None:
+            flyer.rescan()
 
     @property
     def _path_fixer(self) -> str:
@@ -148,8 +149,8 @@ class Flight:
 
     def _look_at_settings(self) -> None:
         if self._source is None:
-            if why := _use_scidog(self.wanted.scidog):
-                self._why_not = why
+            self._why_not = _own_scidog.choose(self.wanted.scidog)
+            if self._why_not:
                 return
             self._source = settings_source()
         found = self._source.now()
@@ -166,6 +167,7 @@ class Flight:
         beamline, wanted = self._settings.beamline, self.wanted
         try:
             self._station = station(program=PROGRAM)
+            _own_scidog.fix()
             self._journal = Journal(journal_file(beamline))
             settings = FlySettings(beamline, wanted.zone, wanted.method, wanted.catch_up)
             open_stays = [stay for stay in self._journal.stays() if stay.left is None]
@@ -318,16 +320,34 @@ class Flight:
         return [f"Still being finished: {', '.join(map(printable, others))}"] if others else []
 
 
-def _use_scidog(wanted: str) -> str:
-    """Name this process's SciDog; why not. SciFish and its companion know it by the environment."""
-    given = os.environ.get(VARIABLE, "").strip()
-    if wanted and given and given.lower() != wanted.lower():
-        return (
-            f"property SciDog: {wanted} cannot be used, as {VARIABLE} of this server says {given}; make them the same"
-        )
-    if wanted:
-        os.environ[VARIABLE] = wanted
-    return ""
+class _OwnSciDog:
+    """This process's SciDog. SciFish and its companion know it by the environment, from their start on."""
+
+    def __init__(self) -> None:
+        self._given = os.environ.get(VARIABLE, "").strip()
+        self._in_use: str | None = None
+
+    def choose(self, wanted: str) -> str:
+        """Use this one, "" for what the environment says; why not."""
+        if wanted and self._given and self._given.lower() != wanted.lower():
+            return (
+                f"property SciDog: {VARIABLE} of this server says {self._given}, and not {wanted}: make them the same"
+            )
+        chosen = wanted or self._given
+        if self._in_use is not None and self._in_use.lower() != chosen.lower():
+            now = self._in_use or "the only one in the database"
+            return (
+                f"property SciDog: {wanted or 'another one'} is in use after a restart of the server; now it is {now}"
+            )
+        os.environ[VARIABLE] = chosen
+        return ""
+
+    def fix(self) -> None:
+        """From now on there is no other."""
+        self._in_use = os.environ.get(VARIABLE, "")
+
+
+_own_scidog = _OwnSciDog()
 
 
 def _no_settings() -> str:
