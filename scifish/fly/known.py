@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from scifish.fly.places import Place
 
@@ -64,14 +65,14 @@ def row_of(measurement: Measurement) -> tuple[object, ...]:
     return (measurement.uuid, *paths, *place, measurement.started, measurement.recordings, measurement.complete)
 
 
-def measurement_of_row(row: Sequence[object]) -> Measurement:
+def measurement_of_row(row: Sequence[Any]) -> Measurement:
     uuid, path, generation, root, profile, proposal, sample, category, started, recordings, complete = row
     place = Place(str(proposal), str(sample), str(category))
     return Measurement(
         uuid, os.fsdecode(path), generation, os.fsdecode(root), profile, place, started, recordings, bool(complete)
-    )  # type: ignore[arg-type]
+    )
 
 
-def known_of_row(row: Sequence[object]) -> Known:
+def known_of_row(row: Sequence[Any]) -> Known:
     path, uuid, size, mtime_ns, inode, born, settled, changed = row
-    return Known(os.fsdecode(path), uuid, size, mtime_ns, inode, born, bool(settled), bool(changed))  # type: ignore[arg-type]
+    return Known(os.fsdecode(path), uuid, size, mtime_ns, inode, born, bool(settled), bool(changed))
