@@ -20,7 +20,7 @@ from scifish.settings import Settings, SettingsError, find_scidog
 from scifish.source import SettingsSource, settings_source
 from scifish.station import NotRecorded, Station, station
 from scifish.tangodb import TangoDatabase, reason
-from tango_servers.condition import Condition, then
+from tango_servers.condition import Condition
 from tango_servers.flysettings import Told, Wanted
 from tango_servers.whereabouts import Whereabouts
 
@@ -207,7 +207,7 @@ class Flight:
             self._nowhere = "PathFixer is set neither here nor in SciDog, so the path is not known: set one of these"
             return NOWHERE
         if self._whereabouts.trouble:
-            self._stale = f"{name} does not answer ({self._whereabouts.trouble})"
+            self._stale = f"{name}: {self._whereabouts.trouble}"
         if told is None:
             return self._as_before(name)
         if root := wanted.root(told):
@@ -222,7 +222,7 @@ class Flight:
 
     def _as_before(self, name: str) -> Aim:
         if self._last is None:
-            self._nowhere = f"{self._stale or name}, and never has: the path is not known. Is its server running?"
+            self._nowhere = f"the path is not known. {self._stale}"
             self._stale = ""
             return NOWHERE
         return Aim(self.wanted.root(Told()), self._last.place) if self.wanted.alone else self._last
@@ -266,58 +266,54 @@ class Flight:
         return DevState.ON if self._aim is not None and self._aim.root else DevState.STANDBY
 
     def condition(self) -> Condition:
+        """Its lines are short: a panel has not much room for them."""
         wanted, flyer, aim = self.wanted, self._flyer, self._aim
-        found = Condition(
-            [f"{one}. Put it right in the Tango database (in jive), then run Init" for one in wanted.wrong]
-        )
-        found.limits += [f"{one}. Put it right in jive, then run Init" for one in wanted.problems]
+        found = Condition(list(wanted.wrong), list(wanted.problems))
+        if wanted.wrong or wanted.problems:
+            found.remarks.append("Put the properties right in the Tango database (in jive), then run Init")
         if self.stopped:
             found.remarks.append(OFF)
             return found
         if self._why_not:
-            found.faults.append(then(self._why_not, f"Trying again every {RETRY:.0f} s"))
+            found.faults += [self._why_not, f"Trying again every {RETRY:.0f} s"]
         if self._nowhere:
-            found.faults.append(then(f"Nothing is watched: {self._nowhere}", "What was begun before is finished"))
+            found.faults += [f"Nothing is watched: {self._nowhere}", "What was begun before is finished"]
         if flyer is None:
             return found
         if self._stale and aim is not None:
-            whose = f"proposal {aim.place.proposal}" if aim.place.proposal else "no proposal"
-            found.limits.append(then(self._stale, f"In use is what it said before: {whose}, {printable(aim.root)}"))
+            found.limits += [self._stale, f"In use is what it said before: {_whose(aim.place)}"]
         if flyer.trouble:
             (found.limits if flyer.works else found.faults).append(flyer.trouble)
         if self._station is not None and (trouble := self._station.trouble()):
-            found.limits.append(then(trouble, "Nothing is lost; `scifish status` says how much waits"))
+            found.limits += [trouble, "Nothing is lost; `scifish status` says how much waits"]
         found.remarks += self._remarks(flyer, aim)
         return found
 
     def _remarks(self, flyer: Flyer, aim: Aim | None) -> list[str]:
+        others = [f"Still being finished: {printable(other)}" for other in flyer.others]
         if aim is None or not aim.root:
             nothing = [] if self._nowhere else [f"{self._path_fixer} has no proposal in use: there is nothing to watch"]
-            return [*nothing, *self._others(flyer)]
+            return [*nothing, *others]
         shown = self.shown()
-        place = aim.place
-        whose = f"proposal {place.proposal}" if place.proposal else "no proposal"
-        sample = f", sample {place.sample}" if place.sample else ""
-        found = [f"{shown.watched} is watched ({shown.method}): {whose}{sample}"]
-        if place.proprietary and self._settings is not None and not self._settings.send_proprietary:
-            found.append("The proposal is proprietary: its metadata do not leave the beamline (SendProprietary)")
-        found += self._others(flyer)
-        found.append(
-            f"Measurements recorded: {shown.recorded}. Files and measurements that are not finished: {shown.pending}"
-        )
+        found = [f"Watched, by {shown.method}: {shown.watched}", f"Files are of {_whose(aim.place)}"]
+        if aim.place.proprietary and self._settings is not None and not self._settings.send_proprietary:
+            found.append("It is proprietary: its metadata do not leave the beamline (SendProprietary of SciDog)")
+        found += others
+        found.append(f"Measurements recorded: {shown.recorded}. Files and measurements not finished: {shown.pending}")
         if shown.last_file:
-            found.append(f"The last one: {shown.last_file}, at {shown.last_recorded}")
+            found.append(f"The last one, at {shown.last_recorded}: {os.path.basename(shown.last_file)}")
         if shown.skipped:
-            found.append(f"Files that are older than CatchUp: {shown.skipped}; `scifly scan` records them")
+            found.append(f"Files older than CatchUp: {shown.skipped}; `scifly scan` records them")
         if shown.ignored:
             found.append(f"Changes after recording that the profiles do not record (modified): {shown.ignored}")
         if shown.last_error:
             found.append(f"The last error: {shown.last_error}")
         return found
 
-    def _others(self, flyer: Flyer) -> list[str]:
-        others = flyer.others
-        return [f"Still being finished: {', '.join(map(printable, others))}"] if others else []
+
+def _whose(place: Place) -> str:
+    whose = f"proposal {place.proposal}" if place.proposal else "no proposal"
+    return f"{whose}, sample {place.sample}" if place.sample else whose
 
 
 class _OwnSciDog:
