@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from scifish.message import SCHEMA, Message, as_metadata, iso, plain
+from scifish.message import SCHEMA, Message, as_metadata, is_leaf, iso, plain
 from scifish.settings import Settings
 
 
@@ -162,8 +161,8 @@ def _common(kind: str, record: Record, settings: Settings, origin: Message) -> M
 def _body(record: Record, origin: Message) -> Message:
     environment = _environment(record.given.get("environment"))
     time = iso(record.started)
-    metadata = copy.deepcopy(record.observed.values or {})
-    _add(metadata, copy.deepcopy(record.given.get("scientificMetadata") or {}), origin["program"])
+    metadata = _groups(record.observed.values or {})
+    _add(metadata, _groups(record.given.get("scientificMetadata") or {}), origin["program"])
     return {
         "datasetName": record.said("datasetName", str(environment.get("title") or f"dataset {time}")),
         "sampleId": record.said("sampleId"),
@@ -198,6 +197,11 @@ def as_list(given: Any) -> list[Any]:
     if given is None:
         return []
     return list(given) if isinstance(given, list | tuple | set) else [given]
+
+
+def _groups(metadata: Message) -> Message:
+    """A copy to which groups can be added; its values are the same."""
+    return {name: inner if is_leaf(inner) else _groups(inner) for name, inner in metadata.items()}
 
 
 def _add(metadata: Message, more: Message, program: str) -> None:

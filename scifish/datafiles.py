@@ -193,8 +193,8 @@ class _Looker:
         self._hung: _Look | None = None
 
     def described(self, files: Sequence[Any], timeout: float) -> list[Message]:
-        if not files:
-            return []
+        if all(map(_is_known, files)):
+            return [describe(file) for file in files]  # there is nothing to be looked at
         deadline = time.monotonic() + timeout
         if not self._turn.acquire(timeout=timeout):
             return [describe(file, error="not looked at: those of another dataset took too long") for file in files]
@@ -262,6 +262,14 @@ def describe(given: Any, now: float | None = None, error: str = "") -> Message:
         "size": size,
     }
     return described | ({"error": "; ".join(problems)} if problems else {})
+
+
+def _is_known(file: Any) -> bool:
+    """Whether its path, time and size are given, and can be."""
+    wrong: list[str] = []
+    if not isinstance(file, Mapping) or not _path(file):
+        return False
+    return bool(_time(file.get("time"), wrong)) and _size(file.get("size"), wrong) is not None
 
 
 def _not(given: Any, what: str) -> str:

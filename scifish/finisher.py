@@ -12,12 +12,13 @@ from scifish.clerk import Clerk
 from scifish.compose import Record
 from scifish.datafiles import described, expand
 from scifish.message import Message
+from scifish.outgoing import Outgoing
 from scifish.place import Withheld, stays_here
 from scifish.plot import PlotError, data_uri, png
 from scifish.sender import Sender
 from scifish.settings import Settings
 from scifish.source import SettingsSource
-from scifish.spool import Spool
+from scifish.spool import Put, Spool
 
 log = logging.getLogger(__name__)
 
@@ -27,7 +28,7 @@ class Finisher:
 
     def __init__(self, clerk: Clerk, sender: Sender, settings: SettingsSource, withheld: Withheld) -> None:
         self._clerk = clerk
-        self._sender = sender
+        self._outgoing = Outgoing(clerk, sender.wake)
         self._settings = settings
         self._withheld = withheld
         self._plot_errors: set[str] = set()
@@ -54,9 +55,7 @@ class Finisher:
             record.observed.warnings.append("no attribute was read: the program ended before, or had no settings")
         files = described(expand(record.given.get("files")))
         messages = [compose.ended(record, files, settings, spool.origin), *self._picture(record, settings, spool)]
-        written: Future[object] = self._clerk.write(lambda: spool.put(settings.topic, *messages, closes=record.uuid))
-        written.add_done_callback(lambda _: self._sender.wake())
-        return written
+        return self._outgoing.put(spool, Put.of(settings.topic, messages, record.uuid))
 
     def _picture(self, record: Record, settings: Settings, spool: Spool) -> list[Message]:
         """The annotation with the dataset's plot, if it has one."""

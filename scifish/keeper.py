@@ -24,7 +24,7 @@ from scifish.config import Entry
 from scifish.crew import Crew, Later
 from scifish.finisher import Finisher
 from scifish.heir import Heir, over
-from scifish.lately import Lately
+from scifish.lately import Lately, Seen, see
 from scifish.message import Message, iso, leaves
 from scifish.notice import Notices
 from scifish.place import Place, Withheld
@@ -235,7 +235,7 @@ class Keeper:
                 unheard.add(uuid)
             elif known is not None and announced:
                 self._announce(known)
-        for left in self._open_datasets(own) if unheard else ():
+        for left in self._open_datasets(own, unheard) if unheard else ():
             dataset = self._begin(left.record) or self._datasets.get(left.record.uuid)
             if left.record.uuid in unheard and dataset is not None:
                 if left.announced:
@@ -244,8 +244,8 @@ class Keeper:
                     dataset.record.given = left.record.given
                     self._end(dataset, left.record.ending)
 
-    def _open_datasets(self, own: Spool) -> list[OpenDataset]:
-        return self.clerk.ask(own.open_datasets).result(PATIENCE)
+    def _open_datasets(self, own: Spool, only: set[str] | None = None) -> list[OpenDataset]:
+        return self.clerk.ask(lambda: own.open_datasets(only)).result(PATIENCE)
 
     # ------------------------------------------------------------------- what it does
 
@@ -260,19 +260,18 @@ class Keeper:
             if settings is not None:
                 if "place" not in record.given:
                     self._look_around(record, settings)
-                entries, problems = settings.entries()
-                # What is told of afterwards may come by the hundred in a second.
-                read = self._lately.read if "place" in record.given else self._read
-                readings = read(entries, settings)
-                values = snapshot.as_metadata(entries, readings, settings.max_array_size)
-                warnings = record.observed.warnings + problems
-                self._keep_observed(record, replace(record.observed, values=values, warnings=warnings))
-                self._show(dataset, settings, len(entries), snapshot.failed(entries, readings))
+                    seen = see(self._reader, settings)
+                else:  # what is told of afterwards may come by the hundred in a second
+                    seen = self._lately.read(settings)
+                warnings = record.observed.warnings + seen.problems
+                self._keep_observed(record, replace(record.observed, values=seen.values, warnings=warnings))
+                self._show(dataset, settings, seen)
         except Exception:
             log.exception("reading the values of %s", record.uuid)
         finally:
             dataset.set_observed()
-            self._report({"observed": record.uuid, **self._seen(record)})
+            if "place" not in record.given:
+                self._report({"observed": record.uuid, **self._seen(record)})
 
     def _look_around(self, record: Record, settings: Settings) -> None:
         """The place at once and by itself: it may be another when a slow device has answered."""
@@ -280,11 +279,8 @@ class Keeper:
         self._keep_observed(record, Observed(found, None, warnings + record.observed.warnings))
         self._report({"place": found})
 
-    def _read(self, entries: list[Entry], settings: Settings) -> dict[str, snapshot.Reading]:
-        return self._reader.read([entry.source for entry in entries], settings.snapshot_timeout)
-
     def _watch(self, dataset: Dataset, settings: Settings | None) -> None:
-        if settings is not None:
+        if settings is not None and not dataset.record.single:
             dataset.entries = settings.entries()[0]
             if dataset.record.ending is None:
                 self._statistics.watch(dataset.record.uuid, dataset.entries)
@@ -300,16 +296,18 @@ class Keeper:
 
     def _keep_observed(self, record: Record, observed: Observed) -> None:
         record.observed = observed
+        if "place" in record.given:
+            return  # its message is composed at once: where that is cut short, they are read again
         kept = as_text(observed.as_kept())
         self._write(lambda own: own.keep_observed(record.uuid, kept))
 
-    def _show(self, dataset: Dataset, settings: Settings, values: int, failed: list[Message]) -> None:
+    def _show(self, dataset: Dataset, settings: Settings, seen: Seen) -> None:
         """For SciDog's LastSnapshot. What is proprietary has its title for itself."""
         if self._notices is not None:
             record = dataset.record
             name = record.said("datasetName") if self._finisher.may_send(record, settings) else ""
             about = {"uuid": record.dataset, "name": name, "time": iso(record.started)}
-            self._notices.remember(dataset.number, {**about, "values": values, "failed": failed})
+            self._notices.remember(dataset.number, {**about, "values": seen.count, "failed": seen.failed})
 
     def _send_began(self, dataset: Dataset) -> None:
         settings = self._settings.known()
@@ -323,7 +321,7 @@ class Keeper:
     def _send_ended(self, dataset: Dataset) -> None:
         settings = self._settings.known()
         with dataset.lock:
-            if settings is not None:
+            if settings is not None and not dataset.record.single:
                 try:
                     self._add_what_came_later(dataset.record, dataset.entries or [], settings)
                 except Exception:
@@ -338,7 +336,7 @@ class Keeper:
         entries = [entry for entry in entries if entry.name in (values.get(entry.group, {}) if entry.group else values)]
         at_end = [entry for entry in entries if "end" in entry.record]
         # Of a program that is gone it is not known when it ended.
-        if at_end and not record.single and record.status != "interrupted":
+        if at_end and record.status != "interrupted":
             readings = self._reader.read([entry.source for entry in at_end], settings.snapshot_timeout)
             snapshot.add_end_values(values, at_end, readings, settings.max_array_size)
         found = self._statistics.finish(record.uuid, settings.snapshot_timeout, values_of(values, entries))

@@ -16,7 +16,7 @@ import logging
 import os
 import sqlite3
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import astuple, dataclass, fields
 from pathlib import Path
 from typing import Any, TypeVar, cast
@@ -112,6 +112,24 @@ class Kept:
         """All but the uuid as JSON on one line."""
         flags = f'"started":{self.started!r},"single":{as_text(self.single)},"announced":{as_text(self.announced)}'
         return f'{{{flags},"given":{self.given},"observed":{self.observed},"ending":{self.ending}}}'
+
+
+@dataclass(frozen=True)
+class Put:
+    """What is put into the outbox at once: messages of one dataset, as JSON that lacks its `seq`."""
+
+    topic: str
+    uuid: str
+    pieces: tuple[bytes, ...]
+    closes: str = ""
+    begins: bool = False
+
+    @staticmethod
+    def of(topic: str, messages: Sequence[Message], closes: str = "") -> Put:
+        """ValueError for a NaN that slipped into a message."""
+        pieces = tuple(encode(piece) for message in messages for piece in bounded(message))
+        begins = not closes and messages[0].get("type") == "began"
+        return Put(topic, str(messages[0]["uuid"]), pieces, closes, begins)
 
 
 def _rescued(write: Method) -> Method:
@@ -256,11 +274,12 @@ class Spool:
                 [(count, given, now, uuid) for uuid, (count, given) in points.items()],
             )
 
-    def open_datasets(self) -> list[OpenDataset]:
-        """In the order in which they began."""
+    def open_datasets(self, only: Collection[str] | None = None) -> list[OpenDataset]:
+        """In the order in which they began; `only` those of these uuids."""
         rows = self._db.execute(
             "SELECT uuid, started, single, given, observed, ending, points, seen, announced FROM datasets"
-            " ORDER BY rowid"
+            " WHERE ? OR uuid IN (SELECT value FROM json_each(?)) ORDER BY rowid",
+            (only is None, json.dumps(list(only or ()))),
         ).fetchall()
         return [
             OpenDataset(
@@ -283,28 +302,33 @@ class Spool:
 
     # --------------------------------------------------------------------- outbox
 
-    @_rescued
     def put(self, topic: str, *messages: Message, closes: str = "") -> list[int]:
         """Put composed messages of one dataset into the outbox, a long one in pieces; their `seq` are returned.
 
         The recording whose uuid is `closes` is no longer open: all happen, or nothing.
         """
-        pieces = [piece for message in messages for piece in bounded(message)]
+        return self.put_all([Put.of(topic, messages, closes)])
+
+    @_rescued
+    def put_all(self, puts: Sequence[Put]) -> list[int]:
+        """The same of several datasets: all are put, or none."""
         with self._transaction():
             row = self._db.execute("SELECT content FROM meta WHERE name = 'seq'").fetchone()
             first = int(row[0]) + 1 if row else 1
             now = time.time()
-            for seq, piece in enumerate(pieces, start=first):
-                self._db.execute(
-                    "INSERT INTO outbox VALUES (?, ?, ?, ?, ?)",
-                    (seq, topic, piece["uuid"], encode({**piece, "seq": seq}), now),
-                )
-            last = first + len(pieces) - 1
+            rows = [(put, piece) for put in puts for piece in put.pieces]
+            self._db.executemany(
+                "INSERT INTO outbox VALUES (?, ?, ?, ?, ?)",
+                (
+                    (seq, put.topic, put.uuid, b'{"seq":%d,' % seq + piece.removeprefix(b"{"), now)
+                    for seq, (put, piece) in enumerate(rows, start=first)
+                ),
+            )
+            last = first + len(rows) - 1
             self._db.execute("INSERT OR REPLACE INTO meta VALUES ('seq', ?)", (str(last),))
-            if closes:
-                self._db.execute("DELETE FROM datasets WHERE uuid = ?", (closes,))
-            elif messages[0].get("type") == "began":
-                self._db.execute("UPDATE datasets SET announced = 2 WHERE uuid = ?", (messages[0]["uuid"],))
+            self._db.executemany("DELETE FROM datasets WHERE uuid = ?", [(put.closes,) for put in puts if put.closes])
+            begun = [(put.uuid,) for put in puts if put.begins]
+            self._db.executemany("UPDATE datasets SET announced = 2 WHERE uuid = ?", begun)
         return list(range(first, last + 1))
 
     def waiting(self, limit: int, after: int = 0) -> list[Waiting]:

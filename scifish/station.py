@@ -256,6 +256,10 @@ class Station:
             return f"metadata are kept on this machine: {self._link.trouble}"
         return self._reported
 
+    def waiting(self, timeout: float) -> int:
+        """How many datasets and messages are not with Kafka yet. TimeoutError if the disk does not answer in time."""
+        return self._clerk.ask(lambda: self._spool.count() + len(self._spool.open_states())).result(timeout)
+
     def close(self, timeout: float = FLUSH) -> None:
         """Hang up, and wait for at most `timeout` seconds until the companion has sent what there is.
 

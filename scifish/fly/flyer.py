@@ -15,7 +15,7 @@ from scifish.fly.following import Following, settle, wanted
 from scifish.fly.gathering import Claims, Gatherer
 from scifish.fly.journal import Journal
 from scifish.fly.known import Known
-from scifish.fly.places import Place, inside
+from scifish.fly.places import Place, inside, stay_of
 from scifish.fly.profiles import Profile
 from scifish.fly.recording import Outcome, Recorder
 from scifish.fly.stays import Stays
@@ -184,8 +184,7 @@ class Flyer:
             self.recorded += len(outcome.recorded)
             self.ignored += len(outcome.ignored)
             if outcome.recorded:
-                _, files = outcome.recorded[-1]
-                self.last_file = printable(files[-1].path)
+                self.last_file = printable(outcome.recorded[-1].changed[-1].path)
             for path in outcome.ignored:
                 log.info("%s has changed after it was recorded; this is not recorded (modified)", printable(path))
             for problem in outcome.problems:
@@ -235,7 +234,7 @@ class Flyer:
             self._journal,
             self.settings.beamline,
             self.settings.catch_up,
-            self._stays.now,
+            self._place_of,
             self._claims,
             self._pass_on,
         )
@@ -243,6 +242,10 @@ class Flyer:
         following.left = left
         self._followings[root] = following
         following.start()
+
+    def _place_of(self, path: str, made: float) -> Place:
+        stay = stay_of(path, made, self._stays.now())
+        return stay.place if stay is not None else Place()
 
     def _watch(self, following: Following) -> Watch:
         return watch(

@@ -13,7 +13,7 @@ from scifish.fly.birth import birth
 from scifish.fly.journal import Journal
 from scifish.fly.known import Known, Measurement
 from scifish.fly.measurements import Folders, below, measurement_of
-from scifish.fly.places import Place, Stay, stay_of
+from scifish.fly.places import Place
 from scifish.fly.profiles import Profile, profile_of
 from scifish.ids import files_uuid
 
@@ -75,13 +75,14 @@ class Gatherer:
         journal: Journal,
         beamline: str,
         catch_up: float,
-        stays: Callable[[], Sequence[Stay]],
+        place: Callable[[str, float], Place],
         claims: Claims | None = None,
         pass_on: Callable[[Gatherer, Known], None] = lambda owner, file: None,
     ) -> None:
-        """Files that were neither written nor brought here within `catch_up` seconds are left alone.
+        """`place` says where the experiment stood when a file (path, seconds since 1970) was made.
 
-        `pass_on` is told of a file that another one gathers.
+        Files that were neither written nor brought here within `catch_up` seconds are left alone. `pass_on` is
+        told of a file that another one gathers.
         """
         self.root = root
         self.skipped = 0
@@ -90,7 +91,7 @@ class Gatherer:
         self._journal = journal
         self._beamline = beamline
         self._catch_up = catch_up
-        self._stays = stays
+        self._place = place
         self._claims = claims or Claims()
         self._pass_on = pass_on
         self._open: dict[str, Gathering] = {}
@@ -172,8 +173,7 @@ class Gatherer:
     def place_of(self, files: Iterable[Known]) -> Place:
         """Where the experiment stood when the first of these files was made."""
         made, first = min((_made(file), file.path) for file in files)
-        stay = stay_of(first, made, self._stays())
-        return stay.place if stay is not None else Place()
+        return self._place(first, made)
 
     # ------------------------------------------------------------------- behind that
 

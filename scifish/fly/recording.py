@@ -58,11 +58,20 @@ class Stopped(Exception):
 
 
 @dataclass(frozen=True)
+class Recorded:
+    """A dataset that is on its way; `changed` are the files that are new or have changed since it was last recorded."""
+
+    measurement: Measurement
+    header: Header
+    files: Sequence[Known]
+    changed: Sequence[Known]
+
+
+@dataclass(frozen=True)
 class Outcome:
     """What became of measurements."""
 
-    recorded: list[tuple[Measurement, Sequence[Known]]] = field(default_factory=list)
-    """As they are in the journal now, with the files that are new or have changed."""
+    recorded: list[Recorded] = field(default_factory=list)
     ignored: list[str] = field(default_factory=list)
     """Files that have changed after they were recorded, and whose profile does not record that."""
     problems: list[str] = field(default_factory=list)
@@ -73,6 +82,8 @@ class _Prepared:
     gathering: Gathering
     measurement: Measurement
     changed: list[Known]
+    header: Header
+    files: Sequence[Known] = ()
     record: Record | None = None
     renewed: bool = False
 
@@ -124,7 +135,7 @@ class Recorder:
             self._journal.renewed((one.measurement, one.changed) for one in told if one.renewed)
             self._tell([one.record for one in told if one.record is not None])
             self._journal.recorded((one.measurement, one.changed) for one in told)
-            outcome.recorded.extend((one.measurement, one.changed) for one in told)
+            outcome.recorded.extend(Recorded(one.measurement, one.header, one.files, one.changed) for one in told)
         ignored = [one for one in prepared if one.record is None]
         if ignored:
             self._journal.ignored(file for one in ignored for file in one.changed)
@@ -186,7 +197,7 @@ class Recorder:
             replace(file, uuid=measurement.uuid, changed=True, inode=recorded[path].inode, born=recorded[path].born)
             for path, file in gathering.files.items()
         ]
-        return _Prepared(gathering, measurement, kept)
+        return _Prepared(gathering, measurement, kept, header)
 
     def _is_still(self, gathering: Gathering) -> bool:
         """Whether its files are as they were when they were found. Those that are gone are left out."""
@@ -248,8 +259,9 @@ class Recorder:
         renewed: bool = False,
     ) -> _Prepared:
         kept = [replace(file, uuid=measurement.uuid, settled=not renewed, changed=False) for file in changed]
-        record = self._record(gathering, measurement, header, sorted(files, key=lambda file: file.path))
-        return _Prepared(gathering, measurement, kept, record, renewed)
+        files = sorted(files, key=lambda file: file.path)
+        record = self._record(gathering, measurement, header, files)
+        return _Prepared(gathering, measurement, kept, header, files, record, renewed)
 
     def _record(self, gathering: Gathering, measurement: Measurement, header: Header, files: Sequence[Known]) -> Record:
         written = max(file.mtime_ns for file in files) / 1e9

@@ -13,9 +13,8 @@ import pytest
 
 from scifish import compose
 from scifish.compose import Observed, Record, ending
-from scifish.config import Entry
 from scifish.keeper import NEWS, Keeper
-from scifish.lately import Lately
+from scifish.lately import Lately, Seen
 from scifish.message import Message, check
 from scifish.settings import Settings
 from scifish.snapshot import Reading
@@ -177,7 +176,7 @@ def test_a_dataset_that_is_recorded_again_is_said_in_that_order(
 ) -> None:
     keeper = start()
     slow = threading.Event()
-    monkeypatch.setattr(keeper._lately, "read", lambda entries, settings: slow.wait(10) and {})
+    monkeypatch.setattr(keeper._lately, "read", lambda settings: slow.wait(10) and Seen())
     first, second = of_files(UUIDS[0], 0, None), of_files(UUIDS[1], 1, {})
     for begun in (first, second):
         keeper.clerk.write(lambda begun=begun: spool.begin(begun)).result()  # type: ignore[misc]
@@ -206,23 +205,23 @@ def test_what_the_program_knows_of_the_place_is_not_mixed_with_what_pathfixer_sa
 
 
 def test_attributes_are_read_once_for_all_files_of_a_second() -> None:
-    reads: list[frozenset[str]] = []
+    reads: list[list[str]] = []
 
     class Slow:
-        def read(self, sources: frozenset[str], timeout: float) -> dict[str, Reading]:
+        def read(self, sources: list[str], timeout: float) -> dict[str, Reading]:
             time.sleep(0.2)
             reads.append(sources)
             return {source: Reading(1.0, 2.0) for source in sources}
 
     lately = Lately(Slow())  # type: ignore[arg-type]
-    entries = [Entry("current", "a/b/c/current")]
-    found: list[dict[str, Reading]] = []
-    threads = [threading.Thread(target=lambda: found.append(lately.read(entries, SETTINGS))) for _ in range(20)]
+    settings = replace(SETTINGS, configs={"c": ("- {name: current, source: a/b/c/current}",)}, active_config="c")
+    found: list[Seen] = []
+    threads = [threading.Thread(target=lambda: found.append(lately.read(settings))) for _ in range(20)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-    assert reads == [frozenset(["a/b/c/current"])]
-    assert found == [{"a/b/c/current": Reading(1.0, 2.0)}] * 20
-    lately.read([Entry("energy", "a/b/c/energy")], SETTINGS)  # another configuration is in use by now
+    assert reads == [["a/b/c/current"]]
+    assert {(seen.values["current"]["value"], seen.count) for seen in found} == {(1.0, 1)}
+    lately.read(replace(settings, active_config=""))  # another configuration is in use by now
     assert len(reads) == 2

@@ -21,6 +21,9 @@ READERS = ("ses", "prodigy", "none")
 PATIENCE = 20.0
 """Seconds for all files of a measurement. Some gigabytes of text can be looked through in them."""
 
+LEAST = 4
+"""Bytes by which a kind of file can be known."""
+
 _Read = Callable[[Source, tzinfo], Part]
 
 # A spectrum's own name (it ends with its number) directly behind the file's running number: Ag_0001 Ag__001
@@ -49,6 +52,8 @@ def read(reader: str, files: Sequence[str], zone: tzinfo) -> Header:
         try:
             with opened(path, deadline) as source:
                 parts.append(_part(source, choose, zone))
+        except UnreadableError as error:
+            problems.append(f"{shown(path)}: {error}")
         except OSError as error:
             problems.append(f"{shown(path)}: {error.strerror or error}")
         except Exception as error:  # noqa: BLE001 - whatever is in a file, a dataset there must be
@@ -58,9 +63,10 @@ def read(reader: str, files: Sequence[str], zone: tzinfo) -> Header:
 
 def _part(source: Source, choose: Callable[[bytes, str], _Read], zone: tzinfo) -> Part:
     name = source.name
-    if not source.size:
-        return Part("", complete=False, problems=[f"{name}: is empty"])
-    head = source.file.read(64)
+    if source.size < LEAST:
+        says = f"has only {source.size} bytes" if source.size else "is empty"
+        return Part("", complete=False, problems=[f"{name}: {says}"])
+    head = source.up_to(64)
     try:
         part = choose(head, name.lower())(source, zone)
     except UnfinishedError as error:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import codecs
+import errno
 import os
 import stat
 import time
@@ -15,6 +16,9 @@ BLOCK = 1 << 20
 
 MAX_LINE = 1 << 20
 """Bytes of a line; the rest of a longer one is skipped. A scale of 50,000 points fits."""
+
+MAX_TEXT = 64 * BLOCK
+"""Bytes of all lines of a file that are looked at, those of its numbers not among them."""
 
 
 class UnreadableError(Exception):
@@ -43,12 +47,17 @@ class Source:
     def late(self) -> bool:
         return time.monotonic() > self.deadline
 
+    def up_to(self, count: int, place: int = 0) -> bytes:
+        """So many bytes, or what there is of them: a file server may give less than was asked for."""
+        self.file.seek(place)
+        found = b""
+        while len(found) < count and (more := self.file.read(count - len(found))):
+            found += more
+        return found
+
     def bytes_at(self, place: int, count: int) -> bytes:
         """UnfinishedError if there are fewer."""
-        found = b""
-        self.file.seek(place)
-        if place + count <= self.size:
-            found = self.file.read(count)
+        found = self.up_to(count, place) if place + count <= self.size else b""
         if len(found) < count:
             raise UnfinishedError(f"ends after {self.size} bytes, and says that there are {place + count}")
         return found
@@ -57,7 +66,12 @@ class Source:
 @contextmanager
 def opened(path: str, deadline: float) -> Iterator[Source]:
     """The file for reading. OSError, or UnreadableError if it is something else by now: a pipe would be waited for."""
-    handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOFOLLOW)
+    try:
+        handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOFOLLOW)
+    except OSError as error:
+        if error.errno != errno.ELOOP:
+            raise
+        raise UnreadableError("is a symbolic link, which is not followed") from error
     with open(handle, "rb", buffering=0) as raw:
         found = os.fstat(handle)
         if not stat.S_ISREG(found.st_mode):
@@ -69,7 +83,7 @@ class Lines:
     """The lines of a text file, however large it is: never more than a few blocks of it are in memory.
 
     UTF-8, Latin-1 and UTF-16, with any line ends. Lines are text without their ends; what is longer than
-    `MAX_LINE` is cut. After the deadline there are no more lines, and `late` says so.
+    `MAX_LINE` is cut. After the deadline, or `MAX_TEXT`, there are no more lines, and `stopped` says why.
     """
 
     def __init__(self, source: Source) -> None:
@@ -78,7 +92,8 @@ class Lines:
         self._at = 0
         self._over = False
         self._widen = _decoder_of_utf16(source)
-        self.late = False
+        self._given = 0
+        self.stopped = ""
         self.unended = False
         """Whether the last line that was read or skipped had no line end."""
 
@@ -87,20 +102,31 @@ class Lines:
         if self._over:
             return False
         if self._source.late:
-            self.late = self._over = True
+            self._stop("too large for the time there is")
             return False
         block = self._source.file.read(BLOCK)
         self._over = not block
         if self._widen is not None:
-            block = self._widen.decode(block, final=self._over).encode("utf-8", "replace")
+            block = self._widen.decode(block).encode("utf-8", "replace")  # half a letter at the end is left out
         block = self._held + block
         self._held = b"\r" if block.endswith(b"\r") and not self._over else b""  # perhaps half a line end
         block = block.removesuffix(self._held).replace(b"\r\n", b"\n").replace(b"\r", b"\n")
         self._buffer, self._at = self._buffer[self._at :] + block, 0
         return not self._over or bool(block)
 
+    def _stop(self, why: str) -> None:
+        self.stopped = f"not read to its end: {why}"
+        self._over, self._buffer, self._at = True, b"", 0
+
     def next(self) -> str | None:
         """The next line, or None at the end."""
+        line = self._next()
+        self._given += len(line or "")
+        if self._given > MAX_TEXT and not self.stopped:
+            self._stop(f"more than {MAX_TEXT >> 20} MB of headers")
+        return line
+
+    def _next(self) -> str | None:
         begun = b""
         skipping = False
         while (end := self._buffer.find(b"\n", self._at)) < 0:
@@ -152,8 +178,7 @@ class Lines:
 
 def _decoder_of_utf16(source: Source) -> codecs.IncrementalDecoder | None:
     """Only where the file is of UTF-16: with its mark, or with a zero in each first character."""
-    source.file.seek(0)
-    head = source.file.read(4)
+    head = source.up_to(4)
     source.file.seek(0)
     if head.startswith(codecs.BOM_UTF8):
         source.file.seek(3)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import datetime as dt
 import io
 import struct
+from collections.abc import Iterator
 from typing import Any
 
 from scifish.fly.readers.files import BLOCK, Source, UnfinishedError, UnreadableError, decoded
@@ -18,7 +19,6 @@ from scifish.fly.readers.ses_note import add_axis, note_of
 from scifish.fly.readers.values import cleaned, guessed, rounded, seconds
 
 MAX_NOTE = BLOCK
-MAX_RECORDS = 10_000
 MAX_WAVES = 1_000
 _WAVE = 3
 _RECORD = 0x7FFF
@@ -33,30 +33,41 @@ def read_wave(source: Source, zone: dt.tzinfo) -> Part:
 
 
 def read_packed(source: Source, zone: dt.tzinfo) -> Part:
-    """All waves of a packed experiment. UnfinishedError, or UnreadableError if it is none."""
+    """All waves of a packed experiment, as far as it goes. UnfinishedError, or UnreadableError if it is none."""
     part = Part("Igor packed experiment")
-    place, order, waves = 0, "", 0
-    for _ in range(MAX_RECORDS):
-        if place == source.size or source.late or waves >= MAX_WAVES:
-            break
+    try:
+        for place, size in _waves(source):
+            if source.late or len(part.regions) >= MAX_WAVES:
+                part.problems.append(f"only its first {len(part.regions)} waves were read")
+                break
+            region, version = _wave(source, place, size, zone)
+            part.data_format = f"Igor packed experiment{version}"
+            part.regions.append(region)
+    except UnfinishedError as error:
+        if not part.regions:
+            raise
+        part.complete = False
+        part.problems.append(str(error))
+    if not part.regions:
+        raise UnfinishedError("has no wave yet")
+    return part
+
+
+def _waves(source: Source) -> Iterator[tuple[int, int]]:
+    """The place and size of each wave's record."""
+    place, order = 0, ""
+    while place < source.size:
         head = source.bytes_at(place, 8)
         order = order or _order_of_record(head)
         kind, _, size = struct.unpack(f"{order}Hhi", head)
+        place += 8
         if size < 0:
             raise UnreadableError(f"is damaged: at byte {place} there is a record of {size} bytes")
-        if place + 8 + size > source.size:
+        if place + size > source.size:
             raise UnfinishedError(f"ends after {source.size} bytes, in a record of {size} bytes")
-        if kind & _RECORD == _WAVE:
-            waves += 1
-            region, version = _wave(source, place + 8, size, zone)
-            part.data_format = f"Igor packed experiment{version}"
-            part.regions.append(region)
-        place += 8 + size
-    if place < source.size:
-        part.problems.append(f"only its first {waves} waves were read")
-    if not waves:
-        raise UnreadableError("is no packed experiment of Igor with a wave in it")
-    return part
+        if kind & _RECORD == _WAVE or source.late:
+            yield place, size
+        place += size
 
 
 def _order_of_record(head: bytes) -> str:
@@ -84,7 +95,7 @@ def _wave(source: Source, begin: int, size: int, zone: dt.tzinfo) -> tuple[Regio
 def _abridged(source: Source, begin: int, size: int) -> tuple[bytes, list[int]]:
     """The wave without its numbers; and how many bytes its units have, for each dimension."""
     end = begin + size
-    order, version = _version(source.bytes_at(begin, 2) if size >= 2 else b"")
+    order, version = _version(source.bytes_at(begin, 2))
     length = {1: 118, 2: 126, 3: 130, 5: 384}[version]
     if size < length:
         raise UnfinishedError(f"ends within the header of its wave, after {size} bytes")
@@ -115,7 +126,7 @@ def _abridged(source: Source, begin: int, size: int) -> tuple[bytes, list[int]]:
 
 def _version(head: bytes) -> tuple[str, int]:
     for order in "<>":
-        found = struct.unpack(f"{order}h", head)[0] if len(head) == 2 else 0
+        found = struct.unpack(f"{order}h", head)[0]
         if found in _VERSIONS:
             return order, found
     raise UnreadableError("is no binary wave of Igor")

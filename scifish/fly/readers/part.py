@@ -17,6 +17,26 @@ MAX_FIELDS = 300
 
 MAX_PROBLEMS = 20
 
+MAX_NAMES = 20
+"""Regions that are named in one line."""
+
+ALIKE = (
+    "Analysis method",
+    "Lens mode",
+    "Lens voltage range",
+    "Pass energy",
+    "Excitation energy",
+    "Energy scale",
+    "Acquisition mode",
+    "Scan mode",
+    "Energy step",
+    "Step time",
+    "Dwell time",
+    "Sweeps",
+    "Entrance slit",
+)
+"""Told once more under `Analyser` where all regions have the same: so it is found, whatever a region is called."""
+
 
 @dataclass
 class Region:
@@ -35,7 +55,8 @@ class Region:
 
     @property
     def identity(self) -> tuple[object, ...]:
-        return self.name, self.spectrum, self.began
+        # Some programs write fractions of a second, and some leave them out.
+        return self.name, self.spectrum, None if self.began is None else int(self.began)
 
 
 @dataclass
@@ -55,7 +76,8 @@ class Part:
 def put(fields: Message, name: str, found: Any) -> None:
     """Add a field that says something, unless there are too many."""
     if found is not None and name and len(fields) < MAX_FIELDS:
-        fields.setdefault(name, found)
+        # A dictionary with "value" would be a value, and no group.
+        fields.setdefault("Value" if name == "value" else name, found)
 
 
 def composed(parts: Sequence[Part], problems: Iterable[str]) -> Header:
@@ -66,15 +88,17 @@ def composed(parts: Sequence[Part], problems: Iterable[str]) -> Header:
         for name, found in part.general.items():
             put(general, name, found)
     _lift(regions, general)
-    metadata: Message = {"Experiment": general} if general else {}
+    named = [region.name for region in regions if region.name]
+    put(general, "Number of regions", len(regions) or None)
+    put(general, "Regions", _line(named, MAX_NAMES) or None)
+    analyser = {name: regions[0].fields[name] for name in ALIKE if regions and _all_say(regions, name)}
+    metadata: Message = {name: group for name, group in (("Experiment", general), ("Analyser", analyser)) if group}
     for number, region in enumerate(regions[:MAX_REGIONS], start=1):
         if region.fields:
             metadata[f"Region {number} {region.name}".strip()] = region.fields
     said = [*problems, *(problem for part in parts for problem in part.problems)]
     if len(regions) > MAX_REGIONS:
         said.append(f"of {len(regions)} regions only the first {MAX_REGIONS} are told in full")
-        general["Regions"] = len(regions)
-        metadata.setdefault("Experiment", general)
     return Header(
         metadata=metadata,
         data_format=", ".join(dict.fromkeys(part.data_format for part in parts if part.data_format)),
@@ -113,9 +137,18 @@ def _lift(regions: list[Region], general: Message) -> None:
 
 def _names(regions: list[Region], general: Message) -> str:
     """As `as-loaded: Survey, Fe2p`: the group, if it is one, and its regions."""
-    names = list(dict.fromkeys(region.name for region in regions if region.name))
-    named = ", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")
+    named = _line([region.name for region in regions if region.name], 5)
     return ": ".join(each for each in (general.get("Group", ""), named) if each)
+
+
+def _line(names: list[str], most: int) -> str:
+    each = list(dict.fromkeys(names))
+    return ", ".join(each[:most]) + (f" and {len(each) - most} more" if len(each) > most else "")
+
+
+def _all_say(regions: list[Region], name: str) -> bool:
+    """Whether each region has this field, and all the same."""
+    return name in regions[0].fields and all(region.fields.get(name) == regions[0].fields[name] for region in regions)
 
 
 def _times(each: list[float | None]) -> list[float]:

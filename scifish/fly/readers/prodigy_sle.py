@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from contextlib import closing
 from typing import Any
 
-from scifish.fly.readers.files import BLOCK, Source, UnfinishedError, UnreadableError
+from scifish.fly.readers.files import BLOCK, Source, UnfinishedError, UnreadableError, decoded
 from scifish.fly.readers.part import Part, Region, put
 from scifish.fly.readers.prodigy_fields import add, ended
 from scifish.fly.readers.prodigy_xml import parameters, schedule
@@ -34,6 +34,7 @@ def read(source: Source, zone: dt.tzinfo) -> Part:
         # that was looked at, whatever its name is.
         address = f"file:/proc/self/fd/{source.file.fileno()}?mode=ro&immutable=1"
         with closing(sqlite3.connect(address, uri=True, timeout=1)) as database:
+            database.text_factory = decoded
             database.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, MAX_VALUE)
             database.execute("PRAGMA trusted_schema = OFF")
             database.set_progress_handler(lambda: source.late, 10_000)
@@ -44,8 +45,7 @@ def read(source: Source, zone: dt.tzinfo) -> Part:
 
 def _check(source: Source) -> None:
     """UnfinishedError if it has fewer pages than its header says (https://www.sqlite.org/fileformat.html)."""
-    source.file.seek(0)
-    head = source.file.read(100)
+    head = source.up_to(100)
     if len(head) < 100 and MAGIC.startswith(head[:16]):
         raise UnfinishedError("ends within its header")
     if not head.startswith(MAGIC):

@@ -18,7 +18,7 @@ from scifish.fly.readers.prodigy_fields import Varied, add, ended, varied, vary
 from scifish.fly.readers.values import Field, cleaned, guessed, number, value
 from scifish.fly.readers.xml import NotWellFormedError, blocks, parse
 
-MAX_REGIONS = 10_000
+MAX_REGIONS = 2_000
 _FROM = re.compile(r"at [^,]{10,40}, from (?P<program>.{1,60}?)(?: built .*)?$", re.DOTALL)
 _OF_THE_SCREEN = ("color", "colour", "style", "interpolation", "file", "group", "first of group", "visible", "symbol")
 
@@ -48,17 +48,21 @@ def parameters(text: bytes) -> dict[str, str]:
 
 def _read(each: Iterable[bytes], encoding: str | None) -> Part:
     handler = _Handler()
-    lacks = ""
+    problem, complete = "", True
     try:
         parse(each, handler, encoding)
     except UnfinishedError as error:
-        lacks = str(error)
-    if not handler.known and not lacks:
+        problem, complete = str(error), False
+    except UnreadableError as error:
+        if not handler.known or (encoding is None and isinstance(error, NotWellFormedError)):
+            raise
+        problem = str(error)
+    if not handler.known and complete:
         raise UnreadableError("is no XML of SpecsLab or Prodigy")
-    part = Part(handler.data_format, regions=handler.regions, complete=not lacks)
+    part = Part(handler.data_format, regions=handler.regions, complete=complete)
     put(part.general, "Program", handler.program or None)
-    if lacks:
-        part.problems.append(lacks)
+    if problem:
+        part.problems.append(problem)
     return part
 
 
@@ -153,6 +157,8 @@ class _Handler:
         self._begin_group()
 
     def _leaf(self, frame: _Frame, text: str) -> None:
+        if len(self.regions) == MAX_REGIONS:
+            return
         above = self._stack[-1]
         if above.type == "RegionGroup" and frame.name == "name":
             put(self._group.common, "Group", value(text, Field("Group")))

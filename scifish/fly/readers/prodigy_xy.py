@@ -8,21 +8,22 @@ from __future__ import annotations
 import datetime as dt
 import re
 
-from scifish.fly.readers.files import Lines, Source, UnreadableError
+from scifish.fly.readers.files import Lines, Source, UnfinishedError, UnreadableError
 from scifish.fly.readers.part import Part, Region, put
 from scifish.fly.readers.prodigy_fields import Varied, add, ended, varied, vary
 from scifish.fly.readers.values import cleaned, moment, number, rounded, seconds
 
-MAX_REGIONS = 10_000
+MAX_REGIONS = 2_000
 
 _MADE = re.compile(r"(?P<mark>\S{1,8})\s*Created by:\s*(?P<by>Specs.*)", re.IGNORECASE)
+_BEGIN = "Created by:        SpecsLab"
 _PARAMETER = re.compile(r'Parameter:\s*"(?P<name>[^"]*)"\s*=\s*(?P<value>.*)')
 _CHANNEL = re.compile(r"External Channel Data Cycle:\s*\d+\s*,\s*(?P<name>.*)", re.IGNORECASE)
 _TOLD = ("count rate", "time zone format")
 
 
 def read(source: Source, zone: dt.tzinfo) -> Part:
-    """UnreadableError if it is another text."""
+    """UnfinishedError if it has only begun, UnreadableError if it is another text."""
     return _Reader(source, zone).part()
 
 
@@ -69,37 +70,44 @@ class _Reader:
         self._group: list[tuple[str, str]] = []
         """What is told of the group, and holds for its regions."""
 
+        self._in_header = True
+        """Whether the last line was a comment."""
+
         self._before_regions = False
         self._regions: list[_Region] = []
         self._channel = ""
 
     def part(self) -> Part:
-        first = self._first()
+        begin = self._begin()
+        first = _MADE.fullmatch(begin)
         if first is None:
-            if self._source.size < 100 and self._lines.unended:
-                return Part("SPECS Prodigy XY", complete=False, problems=["has no header yet"])
-            raise UnreadableError("is no XY text of Prodigy: it does not begin with `Created by: SpecsLab Prodigy`")
+            if begin and _BEGIN.startswith(begin.lstrip("#; ")) and self._lines.unended:
+                raise UnfinishedError("has no header yet")
+            raise UnreadableError("is no XY text of Prodigy: it does not begin with `# Created by: SpecsLab Prodigy`")
         self._mark, self._made = first["mark"], first["by"].strip()
         while (line := self._lines.next()) is not None:
-            if line.startswith(self._mark):
+            self._in_header = line.startswith(self._mark)
+            if self._in_header:
                 self._take(line[len(self._mark) :].strip())
             elif line.strip():
                 self._numbers(line)
         return self._finished()
 
-    def _first(self) -> re.Match[str] | None:
+    def _begin(self) -> str:
+        """The first line that is not blank."""
         for _ in range(20):
             line = self._lines.next()
             if line is None:
                 break
             if line.strip():
-                return _MADE.fullmatch(line.strip())
-        return None
+                return line.strip()
+        return ""
 
     def _take(self, line: str) -> None:
         channel = _CHANNEL.fullmatch(line)
         if channel:
             self._channel = channel["name"].strip()
+            self._await_numbers()
             return
         name, colon, text = (part.strip() for part in line.partition(":"))
         if not colon:
@@ -128,6 +136,7 @@ class _Reader:
             self._channel = ""
             region.in_scans = True
             region.cycles += text.isdigit()
+            self._await_numbers()
         elif key == "acquisition date":
             self._acquired(region, text)
         elif key == "number of scans" or not region.in_scans:
@@ -142,6 +151,10 @@ class _Reader:
         put(region.region.fields, "Began", found.isoformat())
         region.first = began if region.first is None else min(region.first, began)
         region.last = began if region.last is None else max(region.last, began)
+
+    def _await_numbers(self) -> None:
+        if self._regions:
+            self._regions[-1].rows = 0
 
     def _numbers(self, line: str) -> None:
         """A block of numbers: of the first the energies of two lines, of a channel its first value, of all how many."""
@@ -170,8 +183,8 @@ class _Reader:
         scale = self._settings.get("energy axis", "").removesuffix("Energy").strip()
         part.regions = [region.done(cleaned(scale)) for region in self._regions]
         lacks = self._lacks()
-        if self._lines.late:
-            part.problems.append("not read to its end, it is too large for the time there is")
+        if self._lines.stopped:
+            part.problems.append(self._lines.stopped)
         elif lacks:
             part.complete = False
             part.problems.append(lacks)
@@ -183,8 +196,8 @@ class _Reader:
             return "ends within its header" if self._lines.unended else ""
         last = self._regions[-1]
         values = last.region.fields.get("Values per curve")
-        if not last.rows:
-            return f"the last region, {last.region.name}, has no numbers yet"
+        if not last.rows or (self._in_header and self._lines.unended):
+            return f"the last region, {last.region.name}, ends within a header"
         if isinstance(values, int) and last.rows < values:
             return f"the last block of numbers has {last.rows} of {values} lines"
         return ""

@@ -11,11 +11,12 @@ import re
 from collections.abc import Iterable
 from typing import Any
 
+from scifish.fly.readers.files import MAX_LINE
 from scifish.fly.readers.part import MAX_FIELDS, Region, put
-from scifish.fly.readers.values import Field, cleaned, guessed, moment, number, seconds, split_unit, value
+from scifish.fly.readers.values import MAX_VALUE, Field, cleaned, guessed, moment, number, seconds, split_unit, value
 from scifish.message import Message
 
-SECTION = re.compile(r"\[(?P<kind>[^\]]*?)(?:\s+(?P<number>\d{1,6})(?::\s*(?P<part>\d{1,9}))?)?\]\s*", re.ASCII)
+_SECTION = re.compile(r"\[(?P<kind>[^\]]*?)(?:\s+(?P<number>\d{1,6})(?::\s*(?P<part>\d{1,9}))?)?\]\s*", re.ASCII)
 
 # Step Time is in milliseconds: times the sweeps, and the steps for which the detector sees an energy, it gives
 # the Time per Spectrum Channel, which is in seconds.
@@ -56,11 +57,19 @@ _AXIS = re.compile(r"dimension (?P<number>[1-9]) (?P<what>name|size|scale)", re.
 _POINT = re.compile(r"point \d+", re.IGNORECASE)
 
 
+def section(line: str) -> re.Match[str] | None:
+    """The line as the mark of a section, if it is one."""
+    return _SECTION.fullmatch(line) if line.startswith("[") and len(line) < 200 else None
+
+
 class Note:
     """One region as it is read, line by line."""
 
     def __init__(self) -> None:
         self._plain: dict[str, str] = {}
+        self._key = ""
+        """The field of the last line."""
+
         self._axes: dict[int, dict[str, str]] = {}
         self._run = _RunMode()
         self._groups: dict[str, Message] = {}
@@ -73,13 +82,17 @@ class Note:
         key, equals, text = line.partition("=")
         key = key.strip()
         if not equals or not key:
+            if self._key.lower() == "comments" and line.strip():  # of several lines
+                self._plain[self._key] = f"{self._plain[self._key]}\n{line}"[:MAX_VALUE]
             return
+        self._key = ""
         axis = _AXIS.fullmatch(key)
         if axis:
-            self._axes.setdefault(int(axis["number"]), {})[axis["what"].lower()] = text
+            self._axes.setdefault(int(axis["number"]), {})[axis["what"].lower()] = _few(text)
         elif kind in ("region", "info", "ses", ""):
             if len(self._plain) < MAX_FIELDS:
-                self._plain.setdefault(key, text)
+                self._plain.setdefault(key[:MAX_VALUE], text[:MAX_VALUE])
+                self._key = key
         else:
             name = "User interface" if kind == "user interface information" else cleaned(kind).capitalize()
             if name in self._groups or len(self._groups) < 20:
@@ -119,7 +132,7 @@ def note_of(lines: Iterable[str]) -> Note:
     """The one region that these lines are of, as in a wave's note and in an .ini."""
     note, kind = Note(), ""
     for line in lines:
-        found = SECTION.fullmatch(line) if line.startswith("[") else None
+        found = section(line)
         if found:
             kind = found["kind"].strip().lower()
         else:
@@ -140,8 +153,15 @@ def add_axis(
 
 def _ends(scale: str) -> tuple[float | None, float | None]:
     """The first and the last of a line of numbers."""
-    first, last = scale[:100].split(), scale[-100:].split()
-    return (number(first[0]), number(last[-1])) if first and last else (None, None)
+    each = scale.split()
+    return (number(each[0]), number(each[-1])) if each else (None, None)
+
+
+def _few(scale: str) -> str:
+    """A long line of numbers by its ends; one that was cut has no end, and is left out."""
+    if len(scale) <= 200:
+        return scale
+    return "" if len(scale) > MAX_LINE - 200 else f"{scale[:100]} {scale[-100:]}"
 
 
 class _RunMode:

@@ -8,20 +8,21 @@ from __future__ import annotations
 
 import datetime as dt
 
-from scifish.fly.readers.files import Lines, Source, UnreadableError
+from scifish.fly.readers.files import Lines, Source, UnfinishedError, UnreadableError
 from scifish.fly.readers.part import Part
-from scifish.fly.readers.ses_note import SECTION, Note
+from scifish.fly.readers.ses_note import Note, section
 from scifish.fly.readers.values import cleaned, number
 
+_FIRST = ("info", "region")
 _NUMBERS = ("data", "signal")
 _MOST_BEFORE = 100
 """Lines before the first section; a text that has more is none of SES."""
 
-MAX_NOTES = 10_000
+MAX_NOTES = 2_000
 
 
 def read(source: Source, zone: dt.tzinfo) -> Part:
-    """UnreadableError if it is another text."""
+    """UnfinishedError if it has only begun, UnreadableError if it is another text."""
     return _Reader(source, zone).part()
 
 
@@ -30,6 +31,9 @@ class _Reader:
         self._source = source
         self._lines = Lines(source)
         self._zone = zone
+        self._begin = ""
+        """The first line that is not blank."""
+
         self._general: dict[str, str] = {}
         self._notes: dict[int, Note] = {}
         self._last: Note | None = None
@@ -40,19 +44,23 @@ class _Reader:
         kind, index = "", 0
         seen = 0
         while (line := self._lines.next()) is not None:
-            found = SECTION.fullmatch(line) if line.startswith("[") else None
+            self._begin = self._begin or line.strip()
+            found = section(line)
             if found is None:
                 seen += not kind
                 if seen > _MOST_BEFORE:
                     break
                 self._take(kind, index, line)
                 continue
+            known = bool(kind)
             kind, index = found["kind"].strip().lower(), int(found["number"] or 0)
+            if not known and kind not in _FIRST:
+                break
             if kind in _NUMBERS:
                 self._numbers(index)
-        if not self._notes and "number of regions" not in self._general:
-            if self._source.size < 100 and self._lines.unended:
-                return Part("Scienta SES text", complete=False, problems=["has no region yet"])
+        if not self._notes and not self._general:
+            if self._begin and "[Info]".startswith(self._begin):
+                raise UnfinishedError("has no region yet")
             raise UnreadableError("is no text of Scienta SES: it has no sections [Info] and [Region 1]")
         return self._finished()
 
@@ -82,8 +90,8 @@ class _Reader:
         part = Part(f"Scienta SES text {version}".strip())
         part.regions = [note.region(self._zone) for _, note in sorted(self._notes.items())]
         lacks = self._lacks()
-        if self._lines.late:
-            part.problems.append("not read to its end, it is too large for the time there is")
+        if self._lines.stopped:
+            part.problems.append(self._lines.stopped)
         elif lacks:
             part.complete = False
             part.problems.append(lacks)

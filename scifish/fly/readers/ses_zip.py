@@ -27,8 +27,7 @@ _AXES = ("width", "height", "depth")
 
 def read(source: Source, zone: dt.tzinfo) -> Part:
     """UnfinishedError without its end, UnreadableError if it is another zip."""
-    source.file.seek(0)
-    begun = source.file.read(4)
+    begun = source.up_to(4)
     try:
         with zipfile.ZipFile(_Careful(source)) as archive:
             return _part(archive, source, zone)
@@ -100,16 +99,14 @@ class _Careful:
     """A file that refuses to be read as a whole: what a zip says of its sizes may be anything."""
 
     def __init__(self, source: Source) -> None:
-        self._file = source.file
-        self.seek, self.tell = self._file.seek, self._file.tell
+        self._source = source
+        self.seek, self.tell = source.file.seek, source.file.tell
 
     def seekable(self) -> bool:
         return True
 
     def read(self, size: int = -1) -> bytes:
-        if not 0 <= size <= MAX_DIRECTORY:
-            raise UnreadableError(f"says that its list of files has {size} bytes")
-        found = self._file.read(size)
-        while 0 < len(found) < size and (more := self._file.read(size - len(found))):
-            found += more
-        return found
+        wanted = size if size >= 0 else self._source.size - self.tell()
+        if wanted > MAX_DIRECTORY:
+            raise UnreadableError(f"says that its list of files has {wanted} bytes")
+        return self._source.up_to(wanted, self.tell())

@@ -11,7 +11,7 @@ from typing import Any
 from scifish.units import convertible, readable
 
 MAX_NAME = 100
-MAX_VALUE = 10_000
+MAX_VALUE = 4_000
 
 _NUMBER = re.compile(r"[+-]?(?:\d+(?:[.,]\d*)?|[.,]\d+)(?:[eE][+-]?\d{1,3})?", re.ASCII)
 _WITH_UNIT = re.compile(r"(?P<number>[+-]?[\d.,]+(?:[eE][+-]?\d+)?)\s*(?P<unit>[^\W\d][^\d\s]{0,9}|%)", re.ASCII)
@@ -52,7 +52,9 @@ def value(text: str, known: Field) -> Any:
 def guessed(name: str, text: str) -> tuple[str, Any]:
     """The name and value of a field that no table knows: the unit stands in its name, or behind its value."""
     text = cleaned(text)
-    name, unit = split_unit(name)
+    whole = cleaned(name)[:MAX_NAME]
+    name, unit = split_unit(whole)
+    name = name or whole
     # 0012 is somebody's name for something, not twelve.
     found = None if re.match(r"[+-]?0\d", text) else number(text)
     if found is None:
@@ -67,7 +69,7 @@ def split_unit(name: str) -> tuple[str, str]:
     if found:
         unit = known_unit(found["square"] or found["round"] or "")
         if unit:
-            return f"{found['name']} {found['rest']}".strip() or name, unit
+            return f"{found['name']} {found['rest']}".strip(), unit
     return name, ""
 
 

@@ -29,7 +29,7 @@ def blocks(source: Source) -> Iterable[bytes]:
     while block := source.file.read(BLOCK):
         yield block
         if source.late:
-            raise UnreadableError("not read to its end, it is too large for the time there is")
+            raise UnreadableError("not read to its end: too large for the time there is")
 
 
 def parse(each: Iterable[bytes], handler: Handler, encoding: str | None = None) -> None:
