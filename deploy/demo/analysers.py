@@ -125,7 +125,7 @@ def write_prodigy(folder: Path, name: str, region: Region = SURVEY, pace: float 
         "Scan Mode": "FixedAnalyzerTransmission",
         "Curves/Scan": "1",
         "Values/Curve": str(len(region.energies)),
-        "Dwell Time": "0.1",
+        "Dwell Time": "0.001",
         "Excitation Energy": "1486.61",
         "Binding Energy": f"{region.high:g}",
         "Pass Energy": f"{region.pass_energy:g}",
