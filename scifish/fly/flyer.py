@@ -204,9 +204,10 @@ class Flyer:
     def pulse(self) -> None:
         """Now and then."""
         self._stays.keep()
+        patience = max((profile.patience for profile in self._profiles), default=0.0)
         with self._lock:
             for root, following in list(self._followings.items()):
-                if following.is_done(self.settings.linger):
+                if following.is_done(self.settings.linger, patience):
                     following.stop()
                     del self._followings[root]
                     self._troubles.pop(root, None)

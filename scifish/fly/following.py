@@ -89,9 +89,15 @@ class Following(threading.Thread):
         self._found.put((path, answer))
         return answer
 
-    def is_done(self, linger: float) -> bool:
-        """Whether it was left, all of it is recorded, and nothing comes late any more."""
-        return self.left is not None and time.monotonic() > self.left + linger and not self.pending
+    def is_done(self, linger: float, patience: float) -> bool:
+        """Whether it was left, all of it is recorded, and nothing comes late any more.
+
+        A file that some program keeps open is waited for no longer than `patience` seconds.
+        """
+        if self.left is None:
+            return False
+        since = time.monotonic() - self.left
+        return since > linger + patience or (since > linger and not self.pending)
 
     def stop(self) -> None:
         """Begin to stop; `join` waits for it."""

@@ -107,10 +107,15 @@ class Gatherer:
     def restore(self) -> None:
         """Go on with what an earlier run of this program has left at this root. sqlite3.Error as the journal."""
         for measurement, files in self._journal.unfinished():
+            if measurement.root != self.root or not self._is_mine(measurement.path):
+                continue
             profile = next((one for one in self._profiles if one.name == measurement.profile), None)
-            if measurement.root == self.root and profile is not None and self._is_mine(measurement.path):
-                left = {file.path: file for file in files if not file.settled}
+            left = {file.path: file for file in files if not file.settled}
+            if profile is not None:
                 self._open[measurement.path] = Gathering(measurement, profile, left, last=time.monotonic())
+            else:  # if another profile wants them now, they are found as new files
+                self._journal.forget(measurement.uuid, list(left))
+                self._claims.release(measurement.path)
 
     def take(self, found: Iterable[Known]) -> None:
         """These files are finished. On disk when this returns.

@@ -24,7 +24,7 @@ from scifish.fly.readers import read
 from scifish.fly.watching import printable
 from scifish.ids import files_uuid
 from scifish.message import Message, iso
-from scifish.station import Station
+from scifish.station import NotRecorded, Station
 
 log = logging.getLogger(__name__)
 
@@ -147,10 +147,13 @@ class Recorder:
         return outcome
 
     def _tell(self, records: list[Record]) -> None:
-        written: Future[None] = self._station().record(records)
+        here = self._station()
+        written: Future[None] = here.record(records)
         while not written.done():
             if self._stopping.is_set():
                 raise Stopped
+            if here.closed:
+                raise NotRecorded("the spool was closed meanwhile")
             try:
                 written.exception(PULSE)
             except TimeoutError:

@@ -19,8 +19,7 @@ from tests.benchmarks.figures import BUILD, Figure, load, report
 
 NAMES = (
     *("scan_overhead", "point_overhead", "snapshot", "spool_speed", "memory", "ingest"),
-    "scifly",
-    *("scanlog", "scanlog_live"),
+    *("scanlog", "scanlog_live", "scifly", "scifly_idle"),
 )
 
 

@@ -12,20 +12,12 @@ _ENDINGS = (
 
 
 def is_passing(name: str) -> bool:
-    """Whether a file or folder of this name is hidden or temporary: no measurement, and renamed when it becomes one.
-
-    >>> [is_passing(name) for name in (".Ag.txt.x7Yk", "Ag.txt.part", "~$Ag.xlsx", "Ag.txt")]
-    [True, True, True, False]
-    """
+    """Whether a file or folder of this name is hidden or temporary: no measurement, and renamed when it becomes one."""
     small = name.lower()
     return small.startswith((".", "~$")) or small.endswith(_ENDINGS) or small in _OTHERS
 
 
 def printable(path: str) -> str:
-    r"""The path for a message or a log: bytes that are not UTF-8, and line ends, as escapes.
-
-    >>> print(printable("new\nline \udcff"))
-    new\nline \xff
-    """
+    r"""The path for a message or a log: bytes that are not UTF-8, and line ends, as escapes (`\xff`, `\n`)."""
     text = path.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
     return "".join(letter if letter.isprintable() else letter.encode("unicode_escape").decode() for letter in text)

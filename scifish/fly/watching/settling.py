@@ -15,7 +15,7 @@ from scifish.fly.watching.fresh import Stat
 from scifish.fly.watching.names import printable
 from scifish.fly.watching.writers import being_written
 
-RETRY = 5.0
+RETRY = 2.0
 """Seconds until what could not be asked is asked again."""
 
 AT_ONCE = 500

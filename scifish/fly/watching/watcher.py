@@ -34,8 +34,8 @@ PATIENCE = 10.0
 STOP = 0.8
 """Seconds that `stop` waits for the threads."""
 
-NAP = 0.4
-"""Seconds that a thread sleeps at most: half of that."""
+NAP = 0.25
+"""Seconds that a thread sleeps at most."""
 
 
 class Watcher:
@@ -73,7 +73,7 @@ class Watcher:
         self._rescan = threading.Event()
         self._in_hand = 0
         self._again: deque[Finished] = deque()
-        self._queue: queue.SimpleQueue[Finished] = queue.SimpleQueue()
+        self._queue: queue.SimpleQueue[Finished | None] = queue.SimpleQueue()
         self._looker = threading.Thread(target=self._run, name="scifly-watch", daemon=True)
         self._teller = threading.Thread(target=self._tell, name="scifly-found", daemon=True)
 
@@ -85,6 +85,7 @@ class Watcher:
 
     def stop(self) -> None:
         self._stopping.set()
+        self._queue.put(None)
         end = time.monotonic() + STOP
         for thread in (self._looker, self._teller):
             if thread.is_alive() and thread is not threading.current_thread():

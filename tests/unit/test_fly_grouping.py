@@ -1,0 +1,276 @@
+"""Which files make one measurement, and when it is finished; without any threads."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from concurrent.futures import Future
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from scifish.fly.gathering import Claims, Gatherer
+from scifish.fly.journal import Journal
+from scifish.fly.known import Known
+from scifish.fly.measurements import below, measurement_of, name_of
+from scifish.fly.places import Place
+from scifish.fly.profiles import SHIPPED, Profile, profile_of, profiles_from
+from scifish.ids import files_uuid
+
+SES = replace(SHIPPED["ses"], settle=0.0)
+FRAMES = Profile("frames", "*.h5", "folder")
+SERIES = Profile("series", "*.tif", "series")
+ANY = Profile("any", "*", "file")
+PLACE = Place("20250001", "A", "visitors")
+
+
+@pytest.mark.parametrize(
+    ("profile", "path", "measurement", "name"),
+    [
+        (SES, "Ag_0001.txt", "Ag_0001", "Ag_0001"),
+        (SES, "day 1/Ag_0001Ag__001.ibw", "day 1/Ag_0001", "Ag_0001"),
+        (FRAMES, "eiger/scan_7/a_0001.h5", "eiger/scan_7", "scan_7"),
+        (FRAMES, "a_0001.h5", "", "raw"),
+        (SERIES, "a/img_2_0001.tif", "a/img_2_#.tif", "img_2"),
+        (SERIES, "img_0001_dark.tif", "img_#_dark.tif", "img_#_dark"),
+        (SERIES, "0001.tif", "#.tif", "#.tif"),
+        (SERIES, "dark.tif", "dark.tif", "dark"),
+        (SERIES, "run 3/dark.tif", "run 3/dark.tif", "dark"),
+        (ANY, "a/b.tar.gz", "a/b.tar.gz", "b.tar.gz"),
+        (replace(ANY, group="stem"), "a/sample_1.5K.h5", "a/sample_1.5K", "sample_1.5K"),
+    ],
+)
+def test_what_files_have_in_common(profile: Profile, path: str, measurement: str, name: str) -> None:
+    found = measurement_of(profile, path)
+    assert found == measurement
+    assert name_of(profile, f"/data/raw/{found}".rstrip("/")) == name
+
+
+NAMES = st.text(st.characters(exclude_characters="/\0", exclude_categories=["Cs"]), min_size=1, max_size=20)
+PATHS = st.lists(NAMES, min_size=1, max_size=4).map("/".join)
+
+
+@given(PATHS, st.sampled_from(["stem", "folder", "series", "file"]), st.sampled_from(["ses", "prodigy", "none"]))
+def test_whatever_files_are_called_their_measurement_is_in_their_folder(path: str, group: str, reader: str) -> None:
+    profile = Profile("x", "*", group, reader=reader)
+    found = measurement_of(profile, path)
+    folder = os.path.dirname(path)
+    assert found == folder if group == "folder" else os.path.dirname(found) == folder
+    assert name_of(profile, f"/raw/{found}".rstrip("/"))
+
+
+@given(PATHS, st.lists(st.integers(0, 99_999), min_size=2, max_size=5, unique=True))
+def test_names_that_differ_in_their_running_number_only_are_one_series(path: str, numbers: list[int]) -> None:
+    found = {measurement_of(SERIES, f"{path}x_{number:05}.tif") for number in numbers}
+    assert len(found) == 1
+
+
+def test_a_path_below_the_root() -> None:
+    assert below("/raw/a/b", "/raw") == "a/b"
+    assert below("/a/b", "/") == "a/b"
+
+
+class Root:
+    """A folder with files, and what gathers them."""
+
+    def __init__(self, folder: Path, *profiles: Profile, claims: Claims | None = None) -> None:
+        self.folder = folder
+        folder.mkdir(exist_ok=True)
+        self.journal = Journal(folder.parent / "lab.journal")
+        self.passed_on: list[Known] = []
+        self.profiles = profiles
+        self.gatherer = Gatherer(
+            str(folder),
+            profiles,
+            self.journal,
+            "lab",
+            3600.0,
+            lambda path, made: PLACE,
+            claims,
+            lambda owner, file: self.passed_on.append(file),
+        )
+
+    def write(self, *names: str, content: str = "x") -> list[Known]:
+        return [self.file(name, content) for name in names]
+
+    def file(self, name: str, content: str = "x") -> Known:
+        path = self.folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(content)
+        found = path.stat()
+        return Known.of(str(path), found.st_size, found.st_mtime_ns, found.st_ino)
+
+    def due(self) -> dict[str, list[str]]:
+        """The files of each measurement that is due."""
+        for one in self.gatherer:
+            one.turn = 0.0
+        return {
+            below(one.path, str(self.folder)): sorted(below(path, str(self.folder)) for path in one.files)
+            for one in self.gatherer.due()
+        }
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Iterator[Root]:
+    found = Root(tmp_path / "raw", SES, FRAMES, SERIES)
+    yield found
+    found.journal.close()
+
+
+def test_a_measurement_waits_for_files_that_are_there_and_not_finished(root: Root) -> None:
+    text, wave = root.write("Ag_0001.txt", "Ag_0001Ag__001.ibw")
+    other, hidden = root.write("Ag_0002.txt", ".Ag_0002.txt.swp")
+    assert hidden.size
+    root.gatherer.take([text, other])
+    assert root.due() == {"Ag_0002": ["Ag_0002.txt"]}
+    root.gatherer.take([wave])
+    assert root.due()["Ag_0001"] == ["Ag_0001.txt", "Ag_0001Ag__001.ibw"]
+
+
+def test_it_does_not_wait_for_ever(root: Root) -> None:
+    text, _ = root.write("Ag_0001.txt", "Ag_0001Ag__001.ibw")
+    root.gatherer.take([text])
+    assert root.due() == {}
+    for one in root.gatherer:
+        one.last -= SES.patience
+    assert root.due() == {"Ag_0001": ["Ag_0001.txt"]}
+
+
+def test_frames_of_a_folder_and_of_the_root_itself(root: Root) -> None:
+    files = root.write("scan_1/a.h5", "scan_1/b.h5", "c.h5")
+    root.gatherer.take(files[1:])
+    assert root.due() == {"": ["c.h5"]}
+    root.gatherer.take(files)
+    assert root.due() == {"": ["c.h5"], "scan_1": ["scan_1/a.h5", "scan_1/b.h5"]}
+    (measurement,) = (one.measurement for one in root.gatherer if one.path == str(root.folder))
+    assert measurement.uuid == files_uuid("lab", str(root.folder), 0)
+
+
+def test_a_measurement_that_two_profiles_want_is_of_the_first(root: Root) -> None:
+    root.gatherer.take(root.write("Ag_0001.txt"))
+    other = Root(root.folder, FRAMES, replace(ANY, group="stem"), SES)
+    other.gatherer.take(other.write("x.h5.ibw"))
+    ((one),) = other.gatherer
+    assert one.profile.name == "any"
+    other.gatherer.close()
+    other.journal.close()
+
+
+def test_what_two_roots_find_is_gathered_by_one(tmp_path: Path) -> None:
+    claims = Claims()
+    outer, inner = Root(tmp_path / "raw", SES, claims=claims), Root(tmp_path / "raw" / "deep", SES, claims=claims)
+    (file,) = inner.write("Ag_0001.txt")
+    outer.gatherer.take([file])
+    inner.gatherer.take([file])
+    assert (len(outer.gatherer), len(inner.gatherer)) == (1, 0)
+    assert [one.path for one in inner.passed_on] == [file.path]
+    (gathering,) = outer.gatherer
+    outer.gatherer.done(gathering)
+    inner.gatherer.take([file])
+    assert len(inner.gatherer) == 1
+    for one in (outer, inner):
+        one.journal.close()
+
+
+def test_an_earlier_run_is_gone_on_with(root: Root) -> None:
+    files = root.write("Ag_0001.txt", "b_0001.tif", "b_0002.tif")
+    root.gatherer.take(files)
+    again = Root(root.folder, SES, SERIES)
+    again.gatherer.restore()
+    assert {one.path: len(one.files) for one in again.gatherer} == {
+        str(root.folder / "Ag_0001"): 1,
+        str(root.folder / "b_#.tif"): 2,
+    }
+    again.journal.close()
+
+
+def test_what_is_recorded_and_has_not_changed_is_not_gathered(root: Root) -> None:
+    (file,) = root.write("Ag_0001.txt")
+    root.gatherer.take([file])
+    (gathering,) = root.gatherer
+    root.journal.recorded([(gathering.measurement, gathering.files.values())])
+    root.gatherer.done(gathering)
+    # A file server that was mounted again may number its files anew.
+    root.gatherer.take([replace(file, inode=file.inode + 1)])
+    assert len(root.gatherer) == 0
+    root.gatherer.take([root.file("Ag_0001.txt", "longer")])
+    assert len(root.gatherer) == 1
+
+
+def test_what_is_too_old_is_left_alone_but_not_what_was_copied_now(root: Root) -> None:
+    old = root.file("Ag_0001.txt")
+    os.utime(old.path, (1.0, 1.0))
+    root.gatherer.take([replace(old, mtime_ns=10**9)])
+    assert (root.gatherer.skipped, len(root.gatherer)) == (0, 1)  # it came here just now
+    root.gatherer.take([replace(old, path=f"{root.folder}/gone.txt", mtime_ns=10**9)])
+    assert root.gatherer.skipped == 1
+
+
+def test_somebody_can_have_it_at_once(root: Root) -> None:
+    text, _ = root.write("Ag_0001.txt", "Ag_0001Ag__001.ibw")
+    answer: Future[str] = Future()
+    root.gatherer.take_now(text, answer)
+    assert [one.now for one in root.gatherer.due()] == [answer]
+    root.gatherer.take_now(root.file("plain.md"), Future())
+    assert {one.profile.name for one in root.gatherer} == {"ses", "record now"}
+
+
+STEMS = st.sampled_from([f"{name}_{number:04}" for name in ("Ag", "Si 2p", "\xe5") for number in range(3)])
+FILES = st.lists(
+    st.one_of(
+        st.tuples(st.sampled_from(["", "a/", "a/b/"]), STEMS, st.sampled_from([".txt", "Ag__001.ibw", "Ag__002.ibw"])),
+        st.tuples(st.sampled_from(["f/", "f/g/"]), STEMS, st.just(".h5")),
+    ).map("".join),
+    min_size=1,
+    max_size=30,
+    unique=True,
+)
+
+
+@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
+@given(files=FILES, data=st.data())
+def test_in_whatever_order_files_are_finished_each_is_in_one_measurement(
+    tmp_path_factory: pytest.TempPathFactory, files: list[str], data: st.DataObject
+) -> None:
+    root = Root(tmp_path_factory.mktemp("gather") / "raw", SES, FRAMES)
+    try:
+        there = {file.path: file for file in root.write(*files)}
+        order = data.draw(st.permutations(sorted(there)))
+        recorded: dict[str, list[str]] = {}
+        while order:
+            count = data.draw(st.integers(1, len(order)))
+            now, order = order[:count], order[count:]
+            root.gatherer.take(there[path] for path in now)
+            for measurement, names in root.due().items():
+                assert measurement not in recorded  # all of it was there from the beginning, and is one dataset
+                recorded[measurement] = names
+                (gathering,) = (one for one in root.gatherer if below(one.path, str(root.folder)) == measurement)
+                root.journal.recorded([(gathering.measurement, gathering.files.values())])
+                root.gatherer.done(gathering)
+        assert sorted(name for names in recorded.values() for name in names) == sorted(files)
+        assert len(root.gatherer) == 0
+        for measurement, names in recorded.items():
+            profiles = [profile_of(root.profiles, name) for name in names]
+            assert {measurement_of(one, name) for one, name in zip(profiles, names, strict=True) if one} == {
+                measurement
+            }
+    finally:
+        root.journal.close()
+
+
+def test_the_default_of_the_device_is_ses_and_prodigy() -> None:
+    profiles, _ = profiles_from(["ses", "prodigy"])
+    assert profile_of(profiles, "x/MgFe2O4.xy") is profiles[1]
+    assert profile_of(profiles, "x/y.h5") is None
+
+
+def test_what_no_profile_wants_any_more_is_not_waited_for(root: Root) -> None:
+    root.gatherer.take(root.write("Ag_0001.txt"))
+    again = Root(root.folder, FRAMES)
+    again.gatherer.restore()
+    assert len(again.gatherer) == 0
+    assert again.journal.unfinished() == []
+    again.journal.close()
