@@ -11,6 +11,7 @@ import itertools
 import json
 import logging
 import os
+import signal
 import subprocess
 import sys
 import threading
@@ -131,6 +132,14 @@ class Elsewhere:
             return any(kind in line and text in line[kind] for line in self.lines)
 
         wait_until(said, lambda: f"no {kind} {text!r} in {self.lines[-10:]}")
+
+    @contextmanager
+    def without_processor(self) -> Iterator[None]:
+        """All its threads stand still."""
+        os.kill(self.process.pid, signal.SIGSTOP)
+        os.waitid(os.P_PID, self.process.pid, os.WSTOPPED)  # the signal takes its time where much else runs
+        yield
+        os.kill(self.process.pid, signal.SIGCONT)
 
     def end(self) -> None:
         """Have it stopped, and wait until it has."""
