@@ -33,8 +33,10 @@ class Whereabouts:
         """Never raises; `TIMEOUT` seconds at the most."""
         # By one call: PathFixer answers it with what belongs together. What it answers in part is of no use.
         readings = self._reader.read([f"{path_fixer}/{name}" for name in _FIELDS], TIMEOUT)
-        self.trouble = next((reading.error for reading in readings.values() if reading.error), "")
-        if not self.trouble:
+        trouble = next((reading.error for reading in readings.values() if reading.error), "")
+        if not trouble or not self.trouble:  # Tango's words for the same change from call to call
+            self.trouble = trouble
+        if not trouble:
             said = {field: str(readings[f"{path_fixer}/{name}"].value or "") for name, field in _FIELDS.items()}
             self.told = Told(**said)
 

@@ -177,6 +177,7 @@ class Recorder:
         if not header.complete and gathering.now is None and (left := _left(gathering)) > 0:
             gathering.wait(left)
             return None
+        outcome.problems.extend(header.problems)
         changed = list(gathering.files.values())
         finished = replace(measurement, started=header.started, complete=header.complete)
         if measurement.recordings == 0:

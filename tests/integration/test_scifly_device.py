@@ -118,6 +118,16 @@ def test_it_records_what_the_analysers_write(system: System) -> None:
     events.close()
 
 
+def test_a_file_that_cannot_be_read_is_a_dataset_with_the_reason(system: System) -> None:
+    folder = system.at(FIRST, "fibre_A")
+    broken = folder / "Ag_0009.txt"
+    broken.write_text("Notes of the night shift\n")
+    found = system.snapshot(broken.with_suffix(""))
+    assert "Ag_0009.txt" in found["warnings"][-1]
+    assert eventually(lambda: "Ag_0009.txt" in system.fly.LastError)
+    assert (found["status"], len(found["files"])) == ("completed", 1)
+
+
 def test_what_was_begun_under_the_old_proposal_is_finished_as_that(system: System) -> None:
     old = system.at(FIRST, "fibre_A")
     with (old / "long.dat").open("w") as file:
@@ -134,22 +144,21 @@ def test_what_was_begun_under_the_old_proposal_is_finished_as_that(system: Syste
 
 
 def test_it_goes_on_while_pathfixer_is_dead_also_after_a_restart(system: System) -> None:
-    folder = system.at(FIRST, "fibre_B")
-    system.pathfixer_server.kill()
+    folder, fly = system.at(FIRST, "fibre_B"), system.fly
     said = f"In use is what it said before: proposal {FIRST}, sample fibre_B"
-    assert is_in(system.fly, DevState.ALARM, said)
-    (folder / "alone.dat").write_text("x")
-    assert system.snapshot(folder / "alone.dat")["sampleId"] == "fibre_B"
-    (folder / "meanwhile.dat").write_text("x")
-    system.restart(signal.SIGKILL)
-    assert is_in(system.fly, DevState.ALARM, said)
-    assert (
-        system.fly.Problems[0]
-        == f"{PATHFIXER}: the device does not answer (API_CorbaException): is its server running?"
-    )
-    assert system.fly.WatchedPath == str(folder.parent)
-    assert (system.snapshot(folder / "meanwhile.dat")["proposalId"]) == FIRST
-    system.pathfixer_server = system.stack.run_server("PathFixer/demo", [PATHFIXER])
+    system.pathfixer_server.kill()
+    try:
+        assert is_in(fly, DevState.ALARM, said)
+        assert fly.Problems[0].startswith(f"{PATHFIXER}: the device does not answer")
+        (folder / "alone.dat").write_text("x")
+        assert system.snapshot(folder / "alone.dat")["sampleId"] == "fibre_B"
+        (folder / "meanwhile.dat").write_text("x")
+        system.restart(signal.SIGKILL)
+        assert is_in(system.fly, DevState.ALARM, said)
+        assert system.fly.WatchedPath == str(folder.parent)
+        assert system.snapshot(folder / "meanwhile.dat")["proposalId"] == FIRST
+    finally:
+        system.pathfixer_server = system.stack.run_server("PathFixer/demo", [PATHFIXER])
     assert is_in(system.fly, DevState.ON, FIRST)
 
 
