@@ -3,10 +3,9 @@
     python -m tests.benchmarks.scifly
 
 A program writes 5,000 measurements of Scienta SES within 10 seconds into a folder that is watched, each a
-small text file, with a configuration of 50 attributes that nobody serves read beside them. The time of
-each is from when its file was closed to when Kafka stamped the message that came (LogAppendTime is not
-every broker's: it is when the consumer, which waits for it, has it). `settle`, for which a file must have been
-quiet before it counts as finished, is in it, and beside it.
+small text file, and a configuration of 50 attributes whose device server is down is read beside them. The
+time of each is from when its file was closed to when a consumer has its message. `settle`, for which a file
+must have been quiet before it counts as finished, is in it; it stands beside the figure.
 
 The broker is a real Apache Kafka where there are Java 17 and Maven, else librdkafka's mock cluster.
 """
