@@ -150,6 +150,7 @@ def _detail(dataset: dict[str, Any]) -> dict[str, Any]:
         "status": status(dataset),
         "startTime": dataset.get("creationTime"),
         "endTime": dataset.get("endTime"),
+        "dataFormat": dataset.get("dataFormat"),
         "sourceFolder": dataset.get("sourceFolder"),
         "numberOfFiles": dataset.get("numberOfFiles"),
         "scientificMetadata": dataset.get("scientificMetadata"),

@@ -278,7 +278,8 @@ class Recorder:
             "datasetName": name,
             "sourceFolder": printable(folder),
             "dataFormat": header.data_format,
-            "environment": {"title": header.title or name},
+            # The scan log shows it as what was done; people look for the file's name there.
+            "environment": {"title": f"{name}: {header.title}" if header.title else name},
             "scientificMetadata": header.metadata,
             "files": [
                 {"path": printable(file.path), "time": iso(_bounded(file.mtime_ns / 1e9)), "size": file.size}
