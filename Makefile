@@ -53,6 +53,7 @@ pictures: $(READY)
 	$(BIN)/python -m tests.ui.pictures
 	$(BIN)/python -m tests.ui.scidog_picture
 	$(BIN)/python -m tests.ui.scicow_picture
+	$(BIN)/python -m tests.ui.scifly_picture
 	$(BIN)/python -m tests.ui.scidog_properties
 
 $(READY): setup.cfg pyproject.toml

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ingest.expected import Expected, Gap
+from ingest.mapping import recorded_revision
 from ingest.mapping.annotations import KEPT
 from ingest.mapping.metadata import SCAN
 from ingest.mapping.page import ANNOTATIONS
@@ -59,6 +60,8 @@ def compare(expected: Expected, row: Json, files: list[Problem]) -> list[Problem
     found = []
     if expected.over and status in (None, RUNNING):
         found.append(Problem("its end is not applied", True))
+    elif recorded_revision(row) < expected.revision:
+        found.append(Problem(f"its revision {expected.revision} is not applied", True))
     kept = applied(scan)
     missing = [each for each in expected.annotations if each not in kept]
     if missing and len(kept) < KEPT:  # else the older ones are no longer named
@@ -74,6 +77,11 @@ def applied(scan: Json) -> set[str]:
 def is_running(row: Json) -> bool:
     scan = ((row.get("scientificMetadata") or {}).get(SCAN)) or {}
     return (scan.get("status") or {}).get("value") == RUNNING
+
+
+def is_newer(expected: Expected, row: Json) -> bool:
+    """Whether the catalogue has a later recording than the messages, which therefore say nothing of its files."""
+    return recorded_revision(row) > expected.revision
 
 
 def same_count(expected: Expected, row: Json) -> bool:
@@ -95,7 +103,9 @@ def compare_files(expected: Mapping[str, int], there: Iterable[Json], row: Json)
     if twice:
         problems.append(Problem(f"{counted(len(twice), 'file')} there more than once: {some(twice)}", False))
     if wrong:
-        problems.append(Problem(f"{counted(len(wrong), 'file')} with another size: {some(wrong)}", False))
+        problems.append(
+            Problem(f"{counted(len(wrong), 'file')} with another size: {some(wrong)}", recorded_revision(row) > 0)
+        )
     listed = sum(map(len, found.values())), sum(sum(sizes) for sizes in found.values())
     counts = row.get("numberOfFiles") or 0, row.get("size") or 0
     if counts != listed:

@@ -42,6 +42,7 @@ class Facts:
     marked: bool
     """Whether the dataset will name this annotation as one that it has had."""
     files: dict[str, int]
+    revision: int = 0
 
     @classmethod
     def of(cls, value: bytes) -> Facts | None:
@@ -64,6 +65,7 @@ class Facts:
                     if message.get("files")
                     else {}
                 ),
+                revision=_of(int, message.get("revision", 0)),
             )
         # Anything may have been written into the topic; SciCow's own check costs too much for so many.
         except (ValueError, KeyError, TypeError, AttributeError, RecursionError, OverflowError):
@@ -120,6 +122,8 @@ class Expected:
     began: bool = False
     over: bool = False
     """`ended` or `snapshot` is there."""
+    revision: int = 0
+    """The largest one. It names all files."""
     pending: bool = False
     """SciCow has not come to some of its messages yet, so nothing can be said."""
     seen: tuple[int, ...] = ()
@@ -179,6 +183,11 @@ class Ledger:
         else:
             one.over |= facts.first_part
             one.created = created
+            if facts.revision < one.revision:
+                return
+            if facts.revision > one.revision:
+                one.revision = facts.revision
+                one.files = one.size = one.digest = 0
             one.files += len(facts.files)
             one.size += sum(facts.files.values())
             one.digest += sum(digest(path, size) for path, size in facts.files.items())
@@ -215,12 +224,17 @@ def _times(run: Run) -> dict[int, float]:
 def file_lists(
     messages: Iterable[tuple[Place, bytes]], uuids: Collection[str], without: Collection[Place]
 ) -> dict[str, dict[str, int]]:
-    """Path and size of each file of these datasets."""
+    """Path and size of each file of these datasets, by the last recording of each."""
     found: dict[str, dict[str, int]] = {}
+    revisions: dict[str, int] = {}
     for place, value in messages:
         if place in without:
             continue
         facts = Facts.of(value)
-        if facts is not None and facts.uuid in uuids:
-            found.setdefault(facts.uuid, {}).update(facts.files)
+        if facts is None or facts.uuid not in uuids or facts.revision < revisions.get(facts.uuid, 0):
+            continue
+        if facts.revision > revisions.get(facts.uuid, 0):
+            revisions[facts.uuid] = facts.revision
+            found.pop(facts.uuid, None)
+        found.setdefault(facts.uuid, {}).update(facts.files)
     return found

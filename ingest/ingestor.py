@@ -58,35 +58,46 @@ class Ingestor:
 
     def _complete(self, pid: str, message: Message) -> str:
         """`ended` and `snapshot`: the metadata with part 1, files with every part."""
-        none_there = False
+        revision, none_there = mapping.revision(message), False
         if message.get("part", {"number": 1})["number"] > 1:
-            if self._there(pid, message) is None:
-                raise self._missing(pid)
-            done = f"files, part {message['part']['number']} of {message['part']['of']}"
+            found = self._there(pid, message)
+            if found is None or mapping.recorded_revision(found) < revision:
+                raise self._missing(pid, revision)
+            done, last = f"files, part {message['part']['number']} of {message['part']['of']}", found
         else:
-            done, none_there = self._complete_metadata(pid, message)
-        added = self._files.add(pid, mapping.files(message), partial(self._with_checksums, message), none_there)
-        return f"{done}, {added} files" if added else done
+            done, last, none_there = self._complete_metadata(pid, message)
+        if mapping.recorded_revision(last) > revision:
+            return f"{done}: has been recorded again since"  # which named the files as they were by then
+        files, checksums = mapping.files(message), partial(self._with_checksums, message)
+        replaced = self._files.replace(pid, files, checksums) if revision else 0
+        added = self._files.add(pid, files, checksums, none_there)
+        counts = {"files": added, "files changed": replaced}
+        return ", ".join([done, *(f"{count} {what}" for what, count in counts.items() if count)])
 
-    def _complete_metadata(self, pid: str, message: Message) -> tuple[str, bool]:
-        """What was done, and whether for certain none of the message's files are in SciCat."""
+    def _complete_metadata(self, pid: str, message: Message) -> tuple[str, Json, bool]:
+        """What was done, the dataset before (or {}), and whether for certain none of its files are in SciCat."""
         # A snapshot is new but for a repeat; before an `ended` came its `began`, but for a loss.
-        found = None if message["type"] == "snapshot" else self._there(pid, message)
+        first = message["type"] == "snapshot" and not mapping.revision(message)
+        found = None if first else self._there(pid, message)
         if found is None:
             if self._create(message):
                 # Whoever gets this message again finds a dataset that is over, and looks.
-                return str(message["status"]), True
+                return str(message["status"]), {}, True
             found = self._there(pid, message)
             if found is None:
                 raise SciCatError(f"{pid} can neither be created nor read", 0, "the account may lack the right to read")
+        if mapping.recorded_revision(found) > mapping.revision(message):
+            whose, version = self._validation(message), self._api()
+            self._writer().settle(pid, found, lambda now: self._mapping.lacking(message, now, whose, version))
+            return "is complete already", found, False
         if not mapping.ends(message, found):
-            return "is complete already", False
+            return "is complete already", found, False
         # The status is written before any file. So as long as it says that the dataset is running, no try
         # has got to the files, however often the message came.
         none_there = not mapping.is_over(found)
         whose, version = self._validation(message), self._api()
         self._writer().settle(pid, found, lambda now: self._mapping.changes(message, now, whose, version))
-        return str(message["status"]), none_there
+        return str(message["status"]), found, none_there
 
     def _annotate(self, pid: str, message: Message) -> str:
         found = self._there(pid, message)
@@ -114,8 +125,9 @@ class Ingestor:
     def _writer(self) -> Writer:
         return Writer(self._client, self._api())
 
-    def _missing(self, pid: str) -> DatasetMissing:
-        return DatasetMissing(f"{pid} is not in SciCat", self._settings.missing_dataset_wait)
+    def _missing(self, pid: str, revision: int = 0) -> DatasetMissing:
+        which = f"revision {revision} of {pid}" if revision else pid
+        return DatasetMissing(f"{which} is not in SciCat", self._settings.missing_dataset_wait)
 
     def _there(self, pid: str, message: Message) -> Json | None:
         """The dataset that the message is about, if it is there. Refused if it is another beamline's."""

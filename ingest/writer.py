@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from ingest.mapping import there_of
-from ingest.mapping.difference import merged, missing, same, undone, whole
+from ingest.mapping.difference import merged, missing, same, undone, united, whole
 from ingest.scicat import Json, Modified, SciCat, SciCatError, just_after
 
 TRIES = 5
@@ -33,6 +33,8 @@ class Writer:
         found, new = first, wanted(first)
         if not new:
             return False
+        # What others may have taken away: all that was there, but what is to go.
+        kept = merged(_metadata(first), new.get("scientificMetadata", {}))
         for attempt in range(TRIES):
             before = found
             refused: SciCatError | None = None
@@ -49,7 +51,7 @@ class Writer:
             found = self._read(pid)
             left = wanted(found)
             new = _left(left, before, found) if before else left
-            new = _with_metadata(new, missing(_metadata(first), _metadata(found)))
+            new = _with_metadata(new, missing(kept, _metadata(found)))
             if not new:
                 return True
             if refused is not None and same(_metadata(before), _metadata(found)):
@@ -86,7 +88,7 @@ def _left(new: Json, before: Json, found: Json) -> Json:
 
 def _with_metadata(new: Json, metadata: Json) -> Json:
     """`new` with these metadata, its own over them."""
-    both = merged(metadata, new.get("scientificMetadata", {}))
+    both = united(metadata, new.get("scientificMetadata", {}))
     return {**new, "scientificMetadata": both} if both else new
 
 

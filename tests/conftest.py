@@ -19,7 +19,7 @@ settings.load_profile("project")
 LONG = (
     *("demo", "recording", "pathfixer_consumers", "pathfixer_restart", "recorder", "companion"),
     *("faults", "scicow", "scicow_looking", "soak", "scan_families", "fish", "pathfixer_sardana", "snapshot"),
-    *("scicow_device", "scicow_validation", "scicow_seen", "live_door", "editing"),
+    *("scicow_device", "scifly_device", "scicow_validation", "scicow_seen", "live_door", "editing"),
 )
 """The files that take longest, by their names without `test_`: those that need the processor among those that wait."""
 

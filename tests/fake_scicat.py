@@ -221,6 +221,16 @@ class FakeServer:
         found["size"] = found.get("size", 0) + body["size"]
         found["numberOfFiles"] = found.get("numberOfFiles", 0) + len(body["dataFileList"])
 
+    def _patch_origdatablocks(
+        self, version: str, parts: Any, body: Json, headers: Any, living: bool
+    ) -> tuple[int, Any]:
+        fields = self._fields(dto.PatchOrigDatablock, "v4", body)
+        found = [block for block in self.blocks if block["_id"] == parts[1]]
+        if not found:
+            raise Refuse(404, "not found")
+        found[0].update(fields)  # and does not count again
+        return 200, {}
+
     def _delete_origdatablocks(
         self, version: str, parts: Any, body: Any, headers: Any, living: bool
     ) -> tuple[int, Any]:

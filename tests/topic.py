@@ -35,6 +35,12 @@ class Topic:
             self._take(0.2)
         raise AssertionError(f"no such message within {timeout} s; there are {self.said()}")
 
+    def wait_until(self, enough: Callable[[list[Message]], bool], timeout: float = 30.0) -> None:
+        """Until those that have come are enough, or for `timeout` seconds."""
+        deadline = time.monotonic() + timeout
+        while not enough(self.messages) and time.monotonic() < deadline:
+            self._take(0.2)
+
     def take_all(self, quiet: float = 3.0) -> None:
         """Until nothing has come for `quiet` seconds."""
         seen = -1

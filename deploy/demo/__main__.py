@@ -20,14 +20,18 @@ from rich.console import Console
 from rich.markup import escape
 
 from deploy.demo.door import Door, MacroFailed
-from deploy.demo.processes import ProcessError, Processes
+from deploy.demo.processes import Process, ProcessError, Processes
 from deploy.demo.session import Session
-from deploy.demo.stack import BEAMLINE, DOOR, MACROSERVER, OFFICE, PATHFIXER, Account, Stack, own_group
+from deploy.demo.stack import BEAMLINE, DOOR, MACROSERVER, OFFICE, PATHFIXER, SCIFLY, Account, Stack, own_group
 from deploy.demo.summary import Comparison, Expected, expected_scans, wrong_owners
 from ingest.scicat import SciCatError
+from scifish.ids import files_uuid
 from sdm.office import YamlOffice
 from taurus_widgets import columns
 from taurus_widgets.terminal import make_console, read_and_print
+
+ANALYSERS = {"ses": ("Scienta SES", "fibre_0001"), "prodigy": ("SPECS Prodigy", "fibre_survey")}
+"""Programs of other makers, by what `deploy.demo.analysers` calls them, and the measurement that each makes."""
 
 PATIENCE = 30.0
 """Seconds for the last dataset to reach the catalogue and the scan log."""
@@ -47,6 +51,8 @@ class Demo:
         self.picture = folder / "scanlog.png"
         self.catalogue = Account("", "", "")
         self.start = time.time()
+        self.scans: list[Expected] = []
+        self.analysers: list[Process] = []
 
     def start_servers(self) -> None:
         stack = self.stack
@@ -72,9 +78,10 @@ class Demo:
                 self.catalogue = stack.start_catalogue()
         with _step("SciCow"):
             stack.start_scicow(brokers, self.catalogue)
-        with _step("PathFixer and SciDog"):
+        with _step("PathFixer, SciDog and SciFly"):
             stack.start_pathfixer([f"{{device: {MACROSERVER}, environment: ScanDir}}"])
             stack.start_scidog(brokers)
+            stack.start_scifly()
         with _step("Sardana: Pool, MacroServer, Door"):
             stack.start_sardana()
         with _step("scan log"):
@@ -98,7 +105,7 @@ class Demo:
     def measure(self) -> list[Expected]:
         """Run the session; what it should have left in the catalogue."""
         door = Door(self.stack.name(DOOR))
-        session = Session(door, lambda line: console.print(f"\n[bold cyan]Door> {escape(line)}"))
+        session = Session(door, lambda line: console.print(f"\n[bold cyan]Door> {escape(line)}"), self._analyse)
         try:
             with _step("sar_demo and the beamline's settings"):
                 session.prepare(self.stack.folder / "data")
@@ -110,7 +117,30 @@ class Demo:
             door.close()
         snapshot = environment["SciFishLastSnapshot"]
         self.scans = expected_scans(environment["ScanHistory"], self.stack.name(MACROSERVER))
-        return [*self.scans, Expected(snapshot["uuid"], snapshot["name"], "completed", snapshot["time"])]
+        last = Expected(snapshot["uuid"], snapshot["name"], "completed", snapshot["time"], "snapshot")
+        return [*self.scans, last, *self._analysed()]
+
+    def _analyse(self) -> None:
+        """Two electron analysers, whose programs begin to write into the sample's folder."""
+        folder = tango.DeviceProxy(self.stack.name(PATHFIXER)).SamplePath
+        for program, (maker, name) in ANALYSERS.items():
+            console.print(f"\n[bold cyan]{maker} writes {folder}/{name}", soft_wrap=True)
+            command = [sys.executable, "-m", "deploy.demo.analysers", program, folder, name]
+            self.analysers.append(self.stack.processes.start(program, command, self.stack.env))
+
+    def _analysed(self) -> list[Expected]:
+        """What SciFly should have recorded of their files."""
+        files = []
+        for analyser in self.analysers:
+            if analyser.wait(30.0) != 0:
+                raise ProcessError(f"{analyser.name} did not end well; its log is {analyser.log}")
+            files.append(Path(analyser.text.strip()))
+        # All files of a measurement have their beginning in common.
+        uuids = [files_uuid(BEAMLINE, str(file.with_suffix("")), 0) for file in files]
+        return [
+            Expected(uuid, file.stem, "completed", file.stat().st_mtime, "file")
+            for uuid, file in zip(uuids, files, strict=True)
+        ]
 
     def compare(self, expected: list[Expected]) -> Comparison:
         """Wait until all is in the catalogue and in the scan log, or patience ends."""
@@ -129,7 +159,13 @@ class Demo:
         pathfixer = tango.DeviceProxy(self.stack.name(PATHFIXER))
         good = [tango.DevState.ON, tango.DevState.STANDBY]
         well = pathfixer.state() in (good if own_group() else [*good, tango.DevState.ALARM])
-        summary = {**found.summary(len(self.scans), self.notes), "pathfixer": pathfixer.status().splitlines()}
+        scifly = tango.DeviceProxy(self.stack.name(SCIFLY))
+        well &= scifly.state() == tango.DevState.ON
+        summary = {
+            **found.summary(self.notes),
+            "pathfixer": pathfixer.status().splitlines(),
+            "scifly": scifly.status().splitlines(),
+        }
         summary["wrong_owners"] = wrong_owners(found.found, self.catalogue.client(), YamlOffice(OFFICE))
         (self.folder / "summary.json").write_text(json.dumps(summary, indent=2, ensure_ascii=False) + "\n", "utf-8")
         console.rule("The scan log")
@@ -142,11 +178,13 @@ class Demo:
             console.print(f"[red]{escape(line)}")
         delay = summary["seconds_scan_end_to_row"]
         console.print(
-            f"{summary['scans']} scans and 1 snapshot, {summary['datasets']} datasets: "
+            f"{summary['scans']} scans, 1 snapshot and {summary['files']} files of other programs, "
+            f"{summary['datasets']} datasets: "
             f"{summary['lost']} lost, {summary['duplicates']} double, {summary['running']} running. "
             f"From a scan's end to its row: {delay['median']} s (median), {delay['max']} s (longest)."
         )
         console.print(f"PathFixer: {escape(pathfixer.status())}", style="" if well else "red", soft_wrap=True)
+        console.print(f"SciFly: {escape(scifly.status())}", style="" if well else "red", soft_wrap=True)
         console.print(f"{self.picture} and {self.folder / 'summary.json'} are written.")
         wrong = any(summary[name] for name in ("lost", "duplicates", "running", "wrong_owners"))
         return 0 if well and not wrong else 1

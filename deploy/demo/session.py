@@ -15,9 +15,11 @@ from deploy.demo.door import Door, MacroFailed
 class Session:
     """Macros on a Door, each shown before it runs. `show` gets the line that a person would type."""
 
-    def __init__(self, door: Door, show: Callable[[str], None]) -> None:
+    def __init__(self, door: Door, show: Callable[[str], None], measure: Callable[[], None] = lambda: None) -> None:
+        """`measure` is what is done meanwhile beside Sardana, with programs of other makers."""
         self.door = door
         self._show = show
+        self.measure = measure
 
     def prepare(self, folder: Path) -> None:
         """Sardana's own demo elements, and what a beamline sets once."""
@@ -53,6 +55,7 @@ class Session:
         self.type("senv ActiveMntGrp mntgrp02", quietly=True)
         self.type("ascan mot01 0 1 6 0.1", fails=True)
         self.type("senv ActiveMntGrp mntgrp01", quietly=True)
+        self.measure()
         self.type("scisnap Before the night")
         self.type("scicomment The cryostat is full, shutter closed")
         self.type("scidog_use saxs")

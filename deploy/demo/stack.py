@@ -26,6 +26,7 @@ from sdm.layout import CATEGORIES
 
 PATHFIXER = "b311a-e/ctl/sdm-01"
 SCIDOG = "b311a-e/ctl/scidog-01"
+SCIFLY = "b311a-e/ctl/scifly-01"
 POOL, MACROSERVER, DOOR = "pool/demo/1", "macroserver/demo/1", "door/demo/1"
 BEAMLINE = "cosaxs"
 OFFICE = Path(__file__).with_name("proposals.yaml")
@@ -159,6 +160,11 @@ class Stack:
 
     def start_scidog(self, kafka: str) -> Process:
         return self.start_server("SciDog/demo", {SCIDOG: ("SciDog", self.scidog_properties(kafka))})
+
+    def start_scifly(self, **properties: Sequence[str]) -> Process:
+        """SciFly, which watches PathFixer's path; SciDog and PathFixer should run."""
+        command = [sys.executable, "-m", "tango_servers.SciFly"]
+        return self.start_server("SciFly/demo", {SCIFLY: ("SciFly", properties)}, command)
 
     def start_sardana(self) -> Process:
         """Pool, MacroServer and Door, with the recorder and the macros on their paths."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import statistics
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,12 +21,13 @@ STATUS = {"Normal": "completed", "Stop": "stopped", "Abort": "aborted", "Excepti
 
 @dataclass(frozen=True)
 class Expected:
-    """A dataset that must be in the catalogue once. `end` in seconds since 1970."""
+    """A dataset that must be in the catalogue once. `end` in seconds since 1970; `kind` is scan, snapshot or file."""
 
     uuid: str
     title: str
     status: str
     end: float
+    kind: str = "scan"
 
 
 def expected_scans(history: Sequence[dict[str, Any]], macroserver: str) -> list[Expected]:
@@ -100,30 +102,39 @@ class Comparison:
         """Whether the scan log has shown each of them as completed, stopped, ..."""
         return len(self._delays(notes)) == len(self.expected)
 
-    def summary(self, scans: int, notes: Path) -> dict[str, Any]:
-        delays = self._delays(notes)
+    def summary(self, notes: Path) -> dict[str, Any]:
+        kinds = Counter(one.kind for one in self.expected.values())
         return {
-            "scans": scans,
+            "scans": kinds["scan"],
+            "files": kinds["file"],
             "datasets": len(self.found),
             "lost": len(self.lost),
             "duplicates": self.duplicates,
             "running": self.running,
             "catalogue": self.catalogue,
-            "seconds_scan_end_to_row": {
-                "median": round(statistics.median(delays), 3) if delays else None,
-                "max": round(max(delays), 3) if delays else None,
-            },
+            "seconds_scan_end_to_row": _figures(self._delays(notes, "scan", "snapshot")),
+            "seconds_file_written_to_row": _figures(self._delays(notes, "file")),
             "details": [_detail(dataset) for dataset in self.found],
         }
 
-    def _delays(self, notes: Path) -> list[float]:
-        """Seconds from the end of each scan to its completed row in the scan log."""
+    def _delays(self, notes: Path, *kinds: str) -> list[float]:
+        """Seconds from the end of each of these kinds (of all) to its completed row in the scan log."""
         shown: dict[str, float] = {}
         for line in notes.read_text("utf-8").splitlines():
             note = json.loads(line)
             if note["status"] != "running":
                 shown.setdefault(note["pid"].rpartition("/")[2], note["time"])
-        return [max(shown[uuid] - scan.end, 0.0) for uuid, scan in self.expected.items() if uuid in shown]
+        return [max(shown[uuid] - scan.end, 0.0) for uuid, scan in self._of(kinds) if uuid in shown]
+
+    def _of(self, kinds: Sequence[str]) -> list[tuple[str, Expected]]:
+        return [(uuid, one) for uuid, one in self.expected.items() if not kinds or one.kind in kinds]
+
+
+def _figures(delays: Sequence[float]) -> dict[str, float | None]:
+    return {
+        "median": round(statistics.median(delays), 3) if delays else None,
+        "max": round(max(delays), 3) if delays else None,
+    }
 
 
 def _uuid(dataset: dict[str, Any]) -> str:
@@ -139,6 +150,7 @@ def _detail(dataset: dict[str, Any]) -> dict[str, Any]:
         "status": status(dataset),
         "startTime": dataset.get("creationTime"),
         "endTime": dataset.get("endTime"),
+        "dataFormat": dataset.get("dataFormat"),
         "sourceFolder": dataset.get("sourceFolder"),
         "numberOfFiles": dataset.get("numberOfFiles"),
         "scientificMetadata": dataset.get("scientificMetadata"),

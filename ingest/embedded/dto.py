@@ -232,8 +232,7 @@ class DataFile(Strict):
     metadata: Object | None = None
 
 
-class CreateOrigDatablock(Strict):
-    datasetId: Text
+class UpdateOrigDatablock(Strict):
     size: Whole
     chkAlg: str | None = None
     dataFileList: Annotated[list[DataFile], Field(min_length=1)]
@@ -241,6 +240,10 @@ class CreateOrigDatablock(Strict):
     accessGroups: Names | None = None
     instrumentGroup: str | None = None
     isPublished: bool | None = None
+
+
+class CreateOrigDatablock(UpdateOrigDatablock):
+    datasetId: Text
 
 
 class CreateAttachment(Ownable):
@@ -272,3 +275,4 @@ PatchDatasetV4 = _partial(UpdateDatasetV4)
 PatchProposal = _partial(UpdateProposal)
 PatchSample = _partial(CreateSample)
 PatchInstrument = _partial(CreateInstrument)
+PatchOrigDatablock = _partial(UpdateOrigDatablock)

@@ -102,6 +102,22 @@ def block_routes(version: str) -> APIRouter:
         readable(held, who, pid)
         return JSONResponse(_of_dataset(held, ORIGDATABLOCKS, pid))
 
+    @router.patch("/origdatablocks/{key}")
+    def change(held: Held, who: Who, key: Key, sent: Body) -> JSONResponse:
+        if who is None:
+            raise refuse(403, "Forbidden resource")
+        fields = validated(dto.PatchOrigDatablock, sent)
+        with held.store.write() as connection:
+            block = ORIGDATABLOCKS.get(connection, key)
+            if block is None:
+                raise refuse(404, f"OrigDatablock {key} not found")
+            if not may_change(who, block):
+                raise refuse(403, "Unauthorized access")
+            changed = stamped({**block, **fields}, who)
+            ORIGDATABLOCKS.replace(connection, changed)
+            _count_files(connection, block["datasetId"])
+        return JSONResponse(changed)
+
     @router.delete("/origdatablocks/{key}")
     def delete(held: Held, who: Who, key: Key) -> JSONResponse:
         if who is None or not who.admin:

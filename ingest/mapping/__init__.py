@@ -12,15 +12,15 @@ from typing import Any
 from ingest.failures import Refused
 from ingest.mapping import known
 from ingest.mapping.annotations import annotation
-from ingest.mapping.difference import difference, same
+from ingest.mapping.difference import difference, missing, same, united
 from ingest.mapping.metadata import SCAN, Metadata
-from ingest.mapping.page import load_page
+from ingest.mapping.page import REVISION, load_page
 from ingest.mapping.templates import END, NO_FOLDER, PEOPLE, RUNNING, as_text, filled, folder, names_in, names_of
 from ingest.ownership import Ownership
 from ingest.settings import Settings
 from scifish.message import Message
 
-__all__ = ["Mapping", "files", "is_over", "pid_of", "recorded_beamline"]
+__all__ = ["Mapping", "ends", "files", "is_over", "pid_of", "recorded_beamline", "recorded_revision", "revision"]
 
 Json = dict[str, Any]
 
@@ -38,15 +38,28 @@ def is_over(found: Json) -> bool:
 def ends(message: Message, found: Json) -> bool:
     """Whether this `ended` or `snapshot` says how the dataset, as v3 shows it, ended.
 
-    The first one does; but `interrupted` is only what the next start of a program guesses.
+    The largest revision does, of one revision the first; but `interrupted` is only what the next start
+    of a program guesses.
     """
+    if revision(message) != recorded_revision(found):
+        return revision(message) > recorded_revision(found)
     return not is_over(found) or (_status(found) == "interrupted" and message["status"] != "interrupted")
+
+
+def revision(message: Message) -> int:
+    """How often the dataset of an `ended` or `snapshot` was recorded before."""
+    return int(message.get("revision", 0))
+
+
+def recorded_revision(found: Json) -> int:
+    """The largest revision that the dataset, as v3 shows it, has had."""
+    value = (_scan(found).get(REVISION) or {}).get("value")
+    return value if isinstance(value, int) else 0
 
 
 def recorded_beamline(found: Json) -> str:
     """Where the dataset, as v3 shows it, was recorded; "" if it does not say."""
-    scan = (found.get("scientificMetadata") or {}).get(SCAN) or {}
-    return str((scan.get("beamline") or {}).get("value") or "")
+    return str((_scan(found).get("beamline") or {}).get("value") or "")
 
 
 def files(message: Message) -> list[Json]:
@@ -113,7 +126,21 @@ class Mapping:
             groups: Json = {name: wanted.get(name, []) for name in ("ownerGroup", "accessGroups")}
             new |= {name: value for name, value in groups.items() if not same(found.get(name) or [], value)}
         metadata = difference(found.get("scientificMetadata") or {}, wanted["scientificMetadata"])
+        if revision(message):
+            # What was said of the recording before, as that a part was missing, is no longer so.
+            gone = (self._page.scan.keys() & _scan(found).keys()) - wanted["scientificMetadata"][SCAN].keys()
+            metadata = united(metadata, {SCAN: dict.fromkeys(gone)} if gone else {})
         return new | ({"scientificMetadata": metadata} if metadata else {})
+
+    def lacking(self, message: Message, found: Json, whose: Ownership, version: str) -> Json:
+        """What an `ended` or `snapshot` that came after a larger revision still adds: values that the dataset has not.
+
+        Attributes, for one, are in the first recording only.
+        """
+        wanted = self.dataset(message, whose, version)["scientificMetadata"]
+        del wanted[SCAN]
+        metadata = missing(wanted, found.get("scientificMetadata") or {})
+        return {"scientificMetadata": metadata} if metadata else {}
 
     def annotation(self, message: Message, first: Json, found: Json) -> Json:
         """The merge-patch, the same in v3 and v4, that an annotation is for the dataset: see `annotations`."""
@@ -129,8 +156,12 @@ def there_of(name: str, found: Json) -> Any:
 
 
 def _status(found: Json) -> Any:
-    scan = (found.get("scientificMetadata") or {}).get(SCAN) or {}
-    return (scan.get("status") or {}).get("value")
+    return (_scan(found).get("status") or {}).get("value")
+
+
+def _scan(found: Json) -> Json:
+    scan: Json = (found.get("scientificMetadata") or {}).get(SCAN) or {}
+    return scan
 
 
 def _as_field(name: str, value: Any) -> Any:

@@ -60,6 +60,15 @@ def merged(target: Any, patch: Any) -> Any:
     return result
 
 
+def united(one: Mapping[str, Any], other: Mapping[str, Any]) -> Json:
+    """One merge-patch that does what both do, and the `other`'s where they differ; nulls stay, which delete."""
+    found = dict(one)
+    for name, inner in other.items():
+        mine = found.get(name)
+        found[name] = united(mine, inner) if isinstance(mine, Mapping) and isinstance(inner, Mapping) else inner
+    return found
+
+
 def whole(metadata: Mapping[str, Any], patch: Mapping[str, Any]) -> Json:
     """All metadata with the merge-patch in them, fit to be sent: without what SciCat adds, and without top-level
     nulls, which would kill the real server."""

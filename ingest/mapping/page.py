@@ -20,6 +20,12 @@ from ingest.settings import Mistakes, SettingsError
 ANNOTATIONS = "annotations"
 """The entry of the group `scan` in which SciCow keeps which annotations it has written."""
 
+REVISION = "revision"
+"""The one in which it keeps the largest revision that it has written."""
+
+_KNOWS_BY = {"status": "that a dataset is over", REVISION: "which recording of a dataset is the last"}
+"""Entries of the group `scan`, each named as its template, and what SciCow knows by them."""
+
 _LAYOUTS = ("nested", "flat")
 _SCAN_KEY = re.compile(r"[A-Za-z0-9_]+")
 
@@ -153,8 +159,8 @@ class _Reader(Mistakes):
             if not _SCAN_KEY.fullmatch(name) or name == ANNOTATIONS:
                 self.mistake(key, where, "is no name that an entry can have: letters, digits and _")
             elif _is_null(inner):
-                if name == "status":
-                    self.mistake(inner, where, "cannot be taken away: by it SciCow knows that a dataset is over")
+                if name in _KNOWS_BY:
+                    self.mistake(inner, where, f"cannot be taken away: by it SciCow knows {_KNOWS_BY[name]}")
                 self._raw.scan[name] = None
             else:
                 self._raw.scan[name] = self._entry(inner, where, self._raw.scan.get(name))
@@ -170,8 +176,9 @@ class _Reader(Mistakes):
                 self._unknown(key, f"{where}.{part}", ("name", "value"))
         if not name or not value.parts:
             self.mistake(node, where, "needs a name for people and a value: write {name: ..., value: ...}")
-        if where == "scan.status" and value.names != {"status"}:
-            self.mistake(node, where, "must have the value {status}: by it SciCow knows that a dataset is over")
+        own = where.removeprefix("scan.")
+        if own in _KNOWS_BY and value != parse(f"{{{own}}}"):
+            self.mistake(node, where, f"must have the value {{{own}}}: by it SciCow knows {_KNOWS_BY[own]}")
         return Entry(name, value)
 
     def _metadata(self, node: yaml.Node, section: str) -> None:

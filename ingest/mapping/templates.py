@@ -24,7 +24,7 @@ NAMES = (
     PEOPLE
     | END
     | {"uuid", "beamline", "proposalId", "sampleId", "datasetName", "description", "dataFormat", "sourceFolder"}
-    | {"creationTime", "startTime", "creation_location", "warnings"}
+    | {"creationTime", "startTime", "creation_location", "revision", "warnings"}
 )
 GROUPS = ("environment.", "origin.")
 """What is in these is known by its message only."""

@@ -152,6 +152,12 @@ class Flyer:
         return following.watch.method if following is not None else ""
 
     @property
+    def works(self) -> bool:
+        """Whether what is followed can be seen, and recorded; else `trouble` says why not."""
+        following = self._followings.get(self._watched)
+        return following is None or (following.watch.sees and not self._troubles.get(following.root))
+
+    @property
     def others(self) -> list[str]:
         """Paths that were left, and are still watched."""
         return [one.root for one in self._all() if one.left is not None]

@@ -177,6 +177,7 @@ class Recorder:
         if not header.complete and gathering.now is None and (left := _left(gathering)) > 0:
             gathering.wait(left)
             return None
+        outcome.problems.extend(header.problems)
         changed = list(gathering.files.values())
         finished = replace(measurement, started=header.started, complete=header.complete)
         if measurement.recordings == 0:
@@ -277,7 +278,8 @@ class Recorder:
             "datasetName": name,
             "sourceFolder": printable(folder),
             "dataFormat": header.data_format,
-            "environment": {"title": header.title or name},
+            # The scan log shows it as what was done; people look for the file's name there.
+            "environment": {"title": f"{name}: {header.title}" if header.title else name},
             "scientificMetadata": header.metadata,
             "files": [
                 {"path": printable(file.path), "time": iso(_bounded(file.mtime_ns / 1e9)), "size": file.size}

@@ -33,6 +33,30 @@ def test_the_same_datablock_again_is_counted_twice(api: Api, pid: str) -> None:
     assert (got["size"], got["numberOfFiles"]) == (20, 2)
 
 
+def test_files_of_a_datablock_can_be_changed_and_are_counted_anew(api: Api, pid: str) -> None:
+    key = api.post("/api/v3/origdatablocks", _block(pid)).json()["_id"]
+    for _ in range(2):
+        changed = {"size": 12, "dataFileList": [FILE | {"size": 12}]}
+        assert api.call("PATCH", f"/api/v3/origdatablocks/{key}", changed).status_code == 200
+    blocks = api.get(f"/api/v3/datasets/{quoted(pid)}/origdatablocks").json()
+    assert [file["size"] for block in blocks for file in block["dataFileList"]] == [12]
+    assert [block["datasetId"] for block in blocks] == [pid]
+    got = api.dataset(pid)
+    assert (got["size"], got["numberOfFiles"]) == (12, 1)
+
+
+@pytest.mark.parametrize("change", [{"dataFileList": []}, {"size": "10"}, {"nonsense": 1}], ids=str)
+def test_a_wrong_change_of_a_datablock_is_400(api: Api, pid: str, change: dict) -> None:
+    key = api.post("/api/v3/origdatablocks", _block(pid)).json()["_id"]
+    assert api.call("PATCH", f"/api/v3/origdatablocks/{key}", change).status_code == 400
+
+
+def test_who_may_not_change_a_datablock(api: Api, anonymous: Api, other: Api, pid: str) -> None:
+    key = api.post("/api/v3/origdatablocks", _block(pid)).json()["_id"]
+    for nobody in (anonymous, other):
+        assert nobody.call("PATCH", f"/api/v3/origdatablocks/{key}", {"chkAlg": "x"}).status_code == 403
+
+
 @pytest.mark.parametrize(
     "change",
     [{"dataFileList": []}, {"size": "10"}, {"size": 1.5}, {"dataFileList": [{"path": "a"}]}, {"nonsense": 1}],

@@ -63,6 +63,29 @@ def test_a_scan_with_all_that_belongs_to_it_twice(ingestor: Ingestor, client: Sc
     assert api.dataset(pid, "v4")["proposalIds"] == [name]
 
 
+def test_a_dataset_that_is_recorded_again(ingestor: Ingestor, client: SciCat, api: Api) -> None:
+    folder = "/data/visitors/cosaxs/20250001/raw"
+    files = [file(f"{folder}/{number}.txt", 2) for number in range(1100)]
+    first = message("snapshot", files=files, status="interrupted", warnings=["cut off"])
+    first["scientificMetadata"] = {"Machine": {"Ring current": value(300, "mA")}, "Sweeps": value(1)}
+    grown = [file(f"{folder}/5.txt", 12), file(f"{folder}/late.txt", 1)]
+    second = message("snapshot", first["uuid"], seq=2, revision=1, files=[*files[:5], *files[6:], *grown])
+    second["scientificMetadata"] = {"Sweeps": value(2)}
+    pid = f"contract/{first['uuid']}"
+    ingestor.ingest(first)
+    assert api.patch(pid, {"comment": "mine"}).status_code == 200
+    for given in (second, first, second):
+        ingestor.ingest(given)
+        found = api.dataset(pid)
+        assert (found["size"], found["numberOfFiles"], found["comment"]) == (2 * 1099 + 13, 1101, "mine")
+        metadata = found["scientificMetadata"]
+        assert (metadata["Sweeps"]["value"], metadata["Machine"]["Ring current"]["value"]) == (2, 300)
+        scan = metadata["scan"]
+        assert (scan["status"]["value"], scan["revision"]["value"], "warnings" in scan) == ("completed", 1, False)
+    sizes = {each["path"]: each["size"] for each in client.files(pid)}
+    assert (sizes["5.txt"], sizes["late.txt"], len(sizes)) == (12, 1, 1101)
+
+
 def test_what_somebody_writes_in_between_stays(ingestor: Ingestor, client: SciCat, api: Api, monkeypatch: Any) -> None:
     began, read = message("began"), client.dataset
     ingestor.ingest(began)

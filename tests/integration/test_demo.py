@@ -23,6 +23,9 @@ from tests.kafka import Kafka
 
 pytestmark = pytest.mark.timeout(300)
 
+FILES = ("fibre_0001", "fibre_survey")
+"""What is measured beside Sardana."""
+
 DEMO = (sys.executable, "-m", "deploy.demo")
 
 
@@ -56,22 +59,29 @@ def test_the_demo_ends_with_nothing_lost_and_nothing_running(tmp_path: Path) -> 
     done = run_demo(tmp_path)
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
     summary = json.loads((tmp_path / "summary.json").read_text("utf-8"))
-    assert (summary["scans"], summary["datasets"]) == (8, 9)
+    assert (summary["scans"], summary["files"], summary["datasets"]) == (8, 2, 11)
     assert (summary["lost"], summary["duplicates"], summary["running"]) == (0, 0, 0)
     assert summary["wrong_owners"] == []
     assert 0 < summary["seconds_scan_end_to_row"]["median"] <= summary["seconds_scan_end_to_row"]["max"]
+    by_name = {name: [one for one in summary["details"] if one["datasetName"] == name] for name in FILES}
     statuses = [detail["status"] for detail in summary["details"]]
     assert sorted(set(statuses)) == ["aborted", "completed", "failed", "stopped"]
     for detail in summary["details"]:
         assert detail["proposalId"] == "20250001"
         assert detail["principalInvestigator"] == "Astrid Lindqvist"
         assert detail["startTime"] <= detail["endTime"]
-        # What cannot be read stays, with why.
+        # What cannot be read stays, with why; also with what programs of other makers have measured.
         diagnostics = detail["scientificMetadata"]["Diagnostics"]
         for name in ("Flux", "Quadrant 1"):
             assert diagnostics[name]["value"] is None
             assert diagnostics[name]["error"]
-    assert [detail["numberOfFiles"] for detail in summary["details"]].count(1) == 8
+    assert [detail["numberOfFiles"] for detail in summary["details"]].count(1) == 10
+    (ses,), (prodigy,) = by_name.values()
+    assert (ses["dataFormat"][:11], prodigy["dataFormat"][:13]) == ("Scienta SES", "SPECS Prodigy")
+    assert {one["sourceFolder"].rpartition("/")[2] for one in (ses, prodigy)} == {"fibre_B"}
+    assert 0 < summary["seconds_file_written_to_row"]["max"] < 15
+    assert all(f"{name}: " in done.stdout.partition("The scan log")[2] for name in FILES)
+    assert summary["scifly"][0] == "The device is in ON state."
     assert (tmp_path / "scanlog.png").stat().st_size > 10_000
     assert "First look at the fibre" in done.stdout
     assert summary["pathfixer"][0] == "The device is in STANDBY state."
@@ -97,7 +107,7 @@ def test_the_demo_on_a_kafka_and_a_scicat_of_others(tmp_path: Path, kafka: Kafka
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
     summary = json.loads((tmp_path / "demo" / "summary.json").read_text("utf-8"))
     assert summary["catalogue"] == servers_of_others.base_url
-    assert len(servers_of_others.datasets({})) == summary["datasets"] == 9
+    assert len(servers_of_others.datasets({})) == summary["datasets"] == 11
     assert INGESTOR.password not in done.stdout
 
 

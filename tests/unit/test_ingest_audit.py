@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ingest import audit, mapping, spools
+from ingest import audit, expected, mapping, spools
 from ingest.audit import Problem
 from ingest.auditor import Auditor, Options
 from ingest.commands.audit import as_json, shown
@@ -19,6 +19,7 @@ from ingest.expected import Facts, Ledger, digest, gaps
 from ingest.letters import Id
 from ingest.scicat import SciCatError
 from ingest.settings import load
+from ingest.topics import Place
 from scifish.message import encode, iso
 from tests.kafka import file, message
 from tests.kafka_messages import Taken, taken
@@ -425,3 +426,32 @@ print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) * 1024 / 20_
 def test_a_dataset_costs_less_than_a_kilobyte():
     done = subprocess.run([sys.executable, "-c", MEMORY], capture_output=True, text=True, check=True, timeout=60)
     assert float(done.stdout) < 1000
+
+
+# ---------------------------------------------------------------------------- revisions
+
+
+def recorded_again():
+    first = message("snapshot", seq=1, files=[file("/a", 1), file("/gone", 3)])
+    return first, first | {"seq": 2, "revision": 1, "files": [file("/a", 2), file("/b", 4)]}
+
+
+@pytest.mark.parametrize("order", [(0, 1), (1, 0), (0, 1, 0)])
+def test_of_a_dataset_that_is_recorded_again_the_last_recording_counts(order):
+    said = recorded_again()
+    ledger = ledger_of(*(said[index] for index in order))
+    (one,) = ledger.datasets.values()
+    assert (one.revision, one.files, one.size) == (1, 2, 6)
+    placed = [(Place(TOPIC, 0, number), encode(said[index])) for number, index in enumerate(order)]
+    assert expected.file_lists(placed, {said[0]["uuid"]}, ()) == {said[0]["uuid"]: {"/a": 2, "/b": 4}}
+
+
+@pytest.mark.parametrize(
+    ("revision", "problems"), [(0, ["its revision 1 is not applied"]), (1, []), (2, [])], ids=["older", "same", "newer"]
+)
+def test_a_revision_that_is_not_applied_is_told(revision, problems):
+    (one,) = ledger_of(*recorded_again()).datasets.values()
+    there = row(files=((1, 4),))
+    there["scientificMetadata"]["scan"]["revision"] = {"value": revision, "unit": ""}
+    assert [each.text for each in audit.compare(one, there, [])] == problems
+    assert audit.is_newer(one, there) == (revision == 2)

@@ -131,6 +131,101 @@ def test_of_two_real_ends_the_first_stays(scicat, ingest):
     assert status(scicat, began) == "stopped"
 
 
+# ------------------------------------------------------------------------- revisions
+
+
+FOLDER = "/data/visitors/cosaxs/20250001/raw"
+
+
+def recordings(*files_of, **changes):
+    """Snapshots of one dataset, each with these files (name and size) and a larger revision."""
+    first = message("snapshot", files=[file(f"{FOLDER}/{name}", size) for name, size in files_of[0].items()], **changes)
+    yield first
+    for number, files in enumerate(files_of[1:], start=1):
+        files = [file(f"{FOLDER}/{name}", size) for name, size in files.items()]
+        yield message("snapshot", first["uuid"], seq=number + 1, revision=number, files=files, **changes)
+
+
+def sizes(scicat):
+    return {each["path"]: each["size"] for block in scicat.blocks for each in block["dataFileList"]}
+
+
+def totals(scicat, given):
+    found = scicat.shown(pid(given))
+    return found["size"], found["numberOfFiles"]
+
+
+def test_a_revision_writes_metadata_and_changed_files_and_leaves_what_people_wrote(scicat, ingest):
+    first, second = recordings({"a": 1, "b": 2}, {"a": 1, "b": 5, "c": 7}, status="interrupted", warnings=["no b"])
+    second |= {"status": "completed", "endTime": "2026-11-22T10:20:00.000Z", "scientificMetadata": {"x": value(2)}}
+    second.pop("warnings")
+    ingest(first)
+    scicat.client().patch_dataset(pid(first), {"comment": "good", "dataQualityMetrics": 3})
+    ingest(second)
+    found = scicat.shown(pid(first))
+    assert (found["endTime"], found["comment"], found["dataQualityMetrics"]) == (second["endTime"], "good", 3)
+    assert found["scientificMetadata"]["x"]["value"] == 2
+    assert (status(scicat, first), scan(scicat, first)["revision"]["value"]) == ("completed", 1)
+    assert "warnings" not in scan(scicat, first)
+    assert (sizes(scicat), totals(scicat, first)) == ({"a": 1, "b": 5, "c": 7}, (13, 3))
+
+
+def test_a_file_that_changed_in_time_only_is_replaced(scicat, ingest):
+    first, second = recordings({"a": 1}, {"a": 1})
+    second["files"][0]["time"] = "2026-11-22T11:00:00.000Z"
+    for given in (first, second):
+        ingest(given)
+    assert [each["time"] for block in scicat.blocks for each in block["dataFileList"]] == [second["files"][0]["time"]]
+
+
+def test_an_equal_or_smaller_revision_changes_nothing(scicat, ingest):
+    first, second, third = recordings({"a": 1}, {"a": 2, "b": 1}, {"a": 3, "b": 1})
+    for given in (first, second, third):
+        ingest(given)
+    before, blocks, written = scicat.shown(pid(first)), sizes(scicat), len(scicat.writes())
+    for given in (first, second, third, second, first):
+        ingest(given)
+    assert (scicat.shown(pid(first)), sizes(scicat)) == (before, blocks)
+    assert len(scicat.writes()) == written + 2  # each `first` tries to create it
+
+
+def test_values_that_only_an_earlier_recording_has_are_not_lost_if_it_comes_last(scicat, ingest):
+    first, second = recordings({"a": 1}, {"a": 2})
+    first["scientificMetadata"] = {"Machine": {"Ring current": value(300, "mA")}, "Header": value("old")}
+    second["scientificMetadata"] = {"Header": value("new")}
+    for given in (second, first):
+        ingest(given)
+    metadata = scicat.shown(pid(first))["scientificMetadata"]
+    assert (metadata["Machine"]["Ring current"]["value"], metadata["Header"]["value"]) == (300, "new")
+    assert (sizes(scicat), scan(scicat, first)["revision"]["value"]) == ({"a": 2}, 1)
+
+
+def test_a_further_part_waits_for_its_revision(scicat, ingest):
+    first, second = recordings({"a": 1}, {"a": 2})
+    ingest(first)
+    rest = second | {"files": [file(f"{FOLDER}/b", 4)], "scientificMetadata": {}, "part": {"number": 2, "of": 2}}
+    with pytest.raises(DatasetMissing, match="revision 1 of scizoo/"):
+        ingest(rest)
+    ingest(second | {"part": {"number": 1, "of": 2}})
+    ingest(rest)
+    assert (sizes(scicat), totals(scicat, first)) == ({"a": 2, "b": 4}, (6, 2))
+
+
+def test_a_file_that_is_replaced_keeps_the_checksums_of_the_others(scicat, tmp_path):
+    paths = [tmp_path / name for name in "ab"]
+    for path in paths:
+        path.write_bytes(b"1")
+    ingestor = make(scicat, checksums="sha256")
+    first = message("snapshot", sourceFolder=str(tmp_path), files=[file(str(path), 1) for path in paths])
+    ingestor.ingest(first)
+    paths[1].write_bytes(b"22")
+    changed = [file(str(paths[0]), 1), file(str(paths[1]), 2)]
+    ingestor.ingest(first | {"revision": 1, "seq": 2, "files": changed})
+    assert [block["chkAlg"] for block in scicat.blocks] == ["sha256"]
+    found = {each["path"]: each["chk"][:6] for block in scicat.blocks for each in block["dataFileList"]}
+    assert found == {"a": "6b86b2", "b": "785f3e"}
+
+
 def test_what_people_wrote_stays(scicat, ingest):
     began, ended = pair()
     ingest(began)

@@ -5,12 +5,12 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from ingest import mapping
 from ingest.mapping import Mapping
-from ingest.mapping.difference import difference, merged, missing, undone
+from ingest.mapping.difference import difference, merged, missing, undone, united
 from ingest.mapping.metadata import MAX_DEPTH
 from ingest.ownership import by_settings
 from ingest.settings import load
@@ -417,3 +417,26 @@ def test_what_a_write_has_undone_is_known(old, new):
     assert merged(before, undone(patch, before, before)) == merged(before, patch)
     assert missing(before, {}) == difference({}, before)
     assert missing(before, before) == {}
+
+
+# ------------------------------------------------------------------------- merge-patches
+
+patches = st.recursive(
+    st.none() | st.integers(0, 3),
+    lambda inner: st.dictionaries(st.sampled_from("abc"), inner, max_size=3),
+    max_leaves=8,
+)
+documents = st.dictionaries(st.sampled_from("abc"), patches.filter(lambda each: each is not None), max_size=3)
+
+
+@given(documents, st.dictionaries(st.sampled_from("abc"), patches), st.dictionaries(st.sampled_from("abc"), patches))
+def test_two_merge_patches_are_one(document, first, second):
+    def agree(one, other):  # a value in the place of a group is no patch that is made here
+        return all(
+            isinstance(one[name], dict) == isinstance(other[name], dict)
+            and (not isinstance(one[name], dict) or agree(one[name], other[name]))
+            for name in one.keys() & other.keys()
+        )
+
+    assume(agree(first, second))
+    assert merged(document, united(first, second)) == merged(merged(document, first), second)

@@ -148,6 +148,8 @@ def test_what_is_left_out(mapped):
         ("fields: {description: '{nothing}'}", "1: fields.description: {nothing} is not known: there are "),
         ("fields: {description: '{owner!r}'}", "1: fields.description: {owner} takes no format"),
         ("scan: {status: ~}", "1: scan.status: cannot be taken away: by it SciCow knows"),
+        ("scan: {revision: ~}", "1: scan.revision: cannot be taken away: by it SciCow knows which recording"),
+        ("scan: {revision: {value: x}}", "1: scan.revision: must have the value {revision}: by it SciCow knows"),
         ("scan: {status: {value: x}}", "1: scan.status: must have the value {status}: by it SciCow knows"),
         ("scan: {new: {name: New}}", "1: scan.new: needs a name for people and a value"),
         ("scan: {new: {nam: New}}", "1: scan.new.nam: is not known: did you mean name?"),

@@ -43,11 +43,11 @@ KINDS = "500,500 after,503 after,lost,lost after,cut after,page,halfjson after,k
 faults = st.tuples(st.integers(1, 60), st.sampled_from(KINDS.split(",")))
 
 
-def deliver(server: FakeServer, order: list[int], failing: tuple[int, str]) -> None:
+def deliver(server: FakeServer, messages: list[dict], failing: tuple[int, str]) -> None:
     """As the consumer does it: in this order, each until it is done; what lacks its dataset waits for it."""
     server.fault = at(*failing)
     ingestor = Ingestor(server.client(), SETTINGS, partial(by_settings, settings=SETTINGS))
-    waiting = [MESSAGES[index] for index in order]
+    waiting = messages
     while waiting:
         left = []
         for each in waiting:
@@ -79,7 +79,7 @@ def deliver(server: FakeServer, order: list[int], failing: tuple[int, str]) -> N
 )
 def test_the_same_dataset_in_the_end(v4: bool, order: list[int], again: list[int], failing: tuple[int, str]) -> None:
     server = FakeServer(v4=v4)
-    deliver(server, [*order, *again], failing)
+    deliver(server, [MESSAGES[index] for index in (*order, *again)], failing)
 
     found = server.shown(f"scizoo/{UUID}")
     metadata = found["scientificMetadata"]
@@ -95,3 +95,46 @@ def test_the_same_dataset_in_the_end(v4: bool, order: list[int], again: list[int
     assert sorted(paths) == [f"{number:04}.h5" for number in range(1500)]
     assert (found["size"], found["numberOfFiles"]) == (sum(range(1500)), 1500)
     assert [each["caption"] for each in server.pictures] == ["plot"]
+
+
+def snapshot(revision: int, **changes) -> dict:
+    given = message("snapshot", UUID, seq=revision + 1, **changes)
+    return given | ({"revision": revision} if revision else {})
+
+
+def part(given: dict, number: int, files: list[dict]) -> dict:
+    more = {} if number == 1 else {"scientificMetadata": {}}
+    return given | {"files": files, "part": {"number": number, "of": 2}} | more
+
+
+GROWN = [file(f"{FOLDER}/{number:04}.h5", number + 5) for number in range(1200)]
+LAST = snapshot(2, scientificMetadata={"Header": {"sweeps": value(3)}}, endTime="2026-11-22T10:00:30.000Z")
+RECORDINGS = [
+    snapshot(0, status="interrupted", files=FILES[:20], scientificMetadata=GAP | {"Header": {"sweeps": value(1)}}),
+    snapshot(1, files=FILES[:1100], scientificMetadata={"Header": {"sweeps": value(2)}}),
+    part(LAST, 1, GROWN[:1050]),
+    part(LAST, 2, GROWN[1050:]),
+    annotation(9, comment="mine"),
+]
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    st.booleans(),
+    st.permutations(range(len(RECORDINGS))),
+    st.lists(st.integers(0, len(RECORDINGS) - 1), max_size=4),
+    faults,
+)
+def test_the_last_recording_in_the_end(v4: bool, order: list[int], again: list[int], failing: tuple[int, str]) -> None:
+    server = FakeServer(v4=v4)
+    deliver(server, [RECORDINGS[index] for index in (*order, *again)], failing)
+
+    found = server.shown(f"scizoo/{UUID}")
+    metadata = found["scientificMetadata"]
+    assert (metadata["scan"]["status"]["value"], metadata["scan"]["revision"]["value"]) == ("completed", 2)
+    assert (found["endTime"], found["comment"]) == ("2026-11-22T10:00:30.000Z", "mine")
+    assert metadata["Header"]["sweeps"]["value"] == 3
+    assert metadata["Optics"]["Ring current"]["value"] == 2
+    there = {each["path"]: each["size"] for block in server.blocks for each in block["dataFileList"]}
+    assert there == {f"{number:04}.h5": number + 5 for number in range(1200)}
+    assert (found["size"], found["numberOfFiles"]) == (sum(there.values()), 1200)

@@ -9,10 +9,12 @@ import pytest
 from tango.server import Device
 
 from scifish import config
+from scifish.fly.profiles import SHIPPED, profiles_from
 from tango_servers.handover import parse_consumers
 from tango_servers.PathFixer import PathFixer
 from tango_servers.SciCow import SciCow
 from tango_servers.SciDog import SciDog
+from tango_servers.SciFly import SciFly
 
 DOCS = Path(__file__).parents[2] / "docs"
 OF_EVERY_DEVICE = {"State", "Status", "Init"}
@@ -28,7 +30,8 @@ def named(page: str, section: str) -> set[str]:
 
 
 @pytest.mark.parametrize(
-    ("page", "device"), [("scidog.md", SciDog), ("pathfixer.md", PathFixer), ("scicow-device.md", SciCow)]
+    ("page", "device"),
+    [("scidog.md", SciDog), ("pathfixer.md", PathFixer), ("scicow-device.md", SciCow), ("scifly.md", SciFly)],
 )
 def test_the_page_has_each_property_attribute_and_command(page: str, device: type[Device]) -> None:
     tango_class = device.TangoClassClass
@@ -56,3 +59,21 @@ def test_the_examples_of_consumers_are_right() -> None:
     (lines,) = examples("reference/pathfixer.md")
     consumers, problems = parse_consumers(lines)
     assert (len(consumers), problems) == (len(lines), [])
+
+
+def test_the_examples_of_profiles_are_right() -> None:
+    (lines,) = examples("reference/scifly.md")
+    how_to = (DOCS / "how-to" / "record-files-of-other-programs.md").read_text("utf-8")
+    for each in (lines, [*re.findall(r"\| `((?:\{name|ses|any)[^`]*)`", how_to)]):
+        for line in each:
+            profiles, problems = profiles_from([line])
+            assert (len(profiles), problems) == (1, ()), line
+
+
+def test_the_page_has_each_profile_that_is_shipped_as_it_is() -> None:
+    text = (DOCS / "reference" / "scifly.md").read_text("utf-8")
+    rows = {
+        row[0]: row[1:] for row in re.findall(r"^\| `(\w+)` \| `(\S+)` \| `(\w+)` \| (\d+) \| `(\w+)` \|$", text, re.M)
+    }
+    shipped = {one.name: (one.pattern, one.group, f"{one.settle:g}", one.reader) for one in SHIPPED.values()}
+    assert rows == shipped

@@ -30,6 +30,10 @@ class Watch(Protocol):
         """How it is watched at the moment."""
 
     @property
+    def sees(self) -> bool:
+        """Whether the root is there, as far as is known, and may be read."""
+
+    @property
     def trouble(self) -> str:
         """Why not everything can be seen, or not at once, for a person; "" if all is well."""
 

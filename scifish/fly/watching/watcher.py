@@ -99,6 +99,10 @@ class Watcher:
         return len(self._settling) + self._queue.qsize() + len(self._again) + self._in_hand
 
     @property
+    def sees(self) -> bool:
+        return not self._problem and self._asking.waits() <= PATIENCE
+
+    @property
     def trouble(self) -> str:
         if self._asking.waits() > PATIENCE:
             return f"the file server of {printable(self.root)} does not answer"

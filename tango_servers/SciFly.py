@@ -1,0 +1,224 @@
+"""The Tango device that makes a dataset of each measurement that a program of another maker writes as files."""
+
+from __future__ import annotations
+
+import tango
+from tango.server import Device, attribute, command, device_property, run
+
+from scifish.tangodb import text
+from tango_servers.answers import Announcer, refusing, sendable
+from tango_servers.background import Background
+from tango_servers.condition import Condition
+from tango_servers.flight import Flight
+from tango_servers.flysettings import CATCH_UP, Wanted, settings_from
+from tango_servers.misnamed import Misnamed
+
+LOOK = 0.5
+"""Seconds between two looks at PathFixer, and at what is to be shown."""
+
+LONGEST_LIST = 1000
+
+Value = int | str | list[str]
+
+
+class SciFly(Device):
+    """Watches PathFixer's path, and makes a dataset of each measurement that a program writes there as files.
+
+    ON: watching. STANDBY: PathFixer has no proposal in use, so there is nothing to watch. OFF: stopped by Stop.
+    INIT: it has just been started.
+
+    ALARM: watching, but not all is as it should be: a property has a mistake, PathFixer does not answer and what it
+    said last is in use, the kernel's limits are reached, metadata waits for Kafka.
+
+    FAULT: nothing can be watched, or nothing recorded. A property is wrong, the path is not known or not there, or
+    there is no place for the journal.
+
+    The Status says what is wrong and what to do. Reading is answered out of memory.
+    """
+
+    # Of one line most of them, but of one text Tango drops what is behind the first line without a word.
+    Profiles = device_property(
+        dtype=(str,),
+        default_value=(),
+        doc="Which files are measurements, one profile a line: ses, or {name: frames, pattern: 'eiger/*.h5', "
+        "group: folder, settle: 10, modified: false, reader: none} (default: ses and prodigy)",
+    )
+    PathFixer = device_property(
+        dtype=(str,), default_value=(), doc="Device that knows proposal, sample and path (default: that of SciDog)"
+    )
+    SciDog = device_property(
+        dtype=(str,),
+        default_value=(),
+        doc="The beamline's SciDog, where the database has several (default: SCIDOG_DEVICE, else the only one)",
+    )
+    Folder = device_property(
+        dtype=(str,),
+        default_value=(),
+        doc="Folder to be watched: /mnt/ses, {path}/ses, /mnt/ses/{proposal}; it may name path, sample_path, category, "
+        "proposal, visit, sample (default: PathFixer's Path)",
+    )
+    Method = device_property(
+        dtype=(str,),
+        default_value=(),
+        doc="auto, inotify, or polling, which also sees what other machines write (default: auto)",
+    )
+    CatchUp = device_property(
+        dtype=(str,),
+        default_value=(),
+        doc=f"Seconds: files that came while it was away are recorded if not older; 0: none (default: {CATCH_UP:.0f})",
+    )
+    TimeZone = device_property(
+        dtype=(str,),
+        default_value=(),
+        doc="Of dates in files that name none: Europe/Stockholm (default: the machine's)",
+    )
+
+    PUSHED = (
+        *("WatchedPath", "Method", "Proposal", "Sample", "Recorded", "Pending", "Ignored", "Skipped"),
+        *("LastFile", "LastRecorded", "LastError", "Problems"),
+    )
+
+    # -------------------------------------------------------------------- life
+
+    def init_device(self) -> None:
+        super().init_device()
+        self._announcer = Announcer(self, self.PUSHED)
+        self._misnamed = Misnamed(self.get_name(), list(self.get_device_class().device_property_list), ())
+        self._flight = Flight(self._from_properties())
+        self._show()
+        self._background = Background(f"{self.get_name()} work", self._work, LOOK)
+        self._background.start()
+        self._background.now()
+
+    def delete_device(self) -> None:
+        self._background.stop()
+        self._flight.close()
+
+    def _from_properties(self) -> Wanted:
+        return settings_from(
+            profiles=self.Profiles,
+            path_fixer=self.PathFixer,
+            scidog=self.SciDog,
+            folder=self.Folder,
+            method=self.Method,
+            catch_up=self.CatchUp,
+            time_zone=self.TimeZone,
+        )
+
+    def _work(self) -> None:
+        flight = self._flight
+        self._misnamed.work()
+        try:
+            flight.work()
+        finally:
+            with tango.AutoTangoMonitor(self):
+                if flight is self._flight:
+                    self._show()
+
+    def _show(self) -> None:
+        """Bring State and Status up to date, and tell the subscribers. With the monitor held."""
+        condition, ready = self._condition(), self._flight.ready
+        values = {name: getattr(self, f"read_{name}")() for name in self.PUSHED}
+        self._announcer.announce(condition.state(ready), condition.status(ready), values)
+
+    def _condition(self) -> Condition:
+        found = self._flight.condition()
+        found.limits += self._misnamed.problems
+        return found
+
+    # -------------------------------------------------------------- attributes
+    # Each has the name of the property that it shows; as members of a class the two need names of their own.
+
+    WatchedPath = attribute(dtype=str, doc='The folder that is watched, with all below it; "" for none')
+    method = attribute(
+        name="Method", dtype=str, fget="read_Method", doc='How: inotify or polling, "" while nothing is watched'
+    )
+    Proposal = attribute(dtype=str, doc='Whose a measurement is that begins now; "" for none')
+    Sample = attribute(dtype=str, doc='Of which sample it is; "" for none')
+    Recorded = attribute(dtype="DevLong64", doc="Measurements that were recorded since the start")
+    Pending = attribute(dtype="DevLong64", doc="Files and measurements that are there and not finished")
+    Ignored = attribute(
+        dtype="DevLong64", doc="Changes of files after they were recorded that their profile does not record (modified)"
+    )
+    Skipped = attribute(dtype="DevLong64", doc="Files that were older than CatchUp when they were seen first")
+    LastFile = attribute(dtype=str, doc="The last file that was recorded")
+    LastRecorded = attribute(dtype=str, doc='When that was: UTC, ISO 8601; "" before the first')
+    LastError = attribute(
+        dtype=str, doc='Why a measurement could not be read or recorded, of the last one; "" for none since the start'
+    )
+    Problems = attribute(
+        dtype=(str,), max_dim_x=LONGEST_LIST, doc="What makes the State ALARM or FAULT, and what to do"
+    )
+
+    def read_WatchedPath(self) -> str:
+        return sendable(self._flight.shown().watched)
+
+    def read_Method(self) -> str:
+        return self._flight.shown().method
+
+    def read_Proposal(self) -> str:
+        return sendable(self._flight.shown().proposal)
+
+    def read_Sample(self) -> str:
+        return sendable(self._flight.shown().sample)
+
+    def read_Recorded(self) -> int:
+        return self._flight.shown().recorded
+
+    def read_Pending(self) -> int:
+        return self._flight.shown().pending
+
+    def read_Ignored(self) -> int:
+        return self._flight.shown().ignored
+
+    def read_Skipped(self) -> int:
+        return self._flight.shown().skipped
+
+    def read_LastFile(self) -> str:
+        return sendable(self._flight.shown().last_file)
+
+    def read_LastRecorded(self) -> str:
+        return self._flight.shown().last_recorded
+
+    def read_LastError(self) -> str:
+        return sendable(self._flight.shown().last_error)
+
+    def read_Problems(self) -> list[str]:
+        condition = self._condition()
+        return list(map(sendable, (*condition.faults, *condition.limits)))[:LONGEST_LIST]
+
+    # ---------------------------------------------------------------- commands
+
+    @command
+    def Start(self) -> None:
+        """Watch and record again, and catch up with what has come since Stop."""
+        self._flight.stopped = False
+        self._show()
+        self._background.now()
+
+    @command
+    def Stop(self) -> None:
+        """Watch and record nothing, until Start, Init or a restart. What was begun is gone on with then."""
+        self._flight.stopped = True
+        self._show()
+        self._background.now()
+
+    @command
+    def Rescan(self) -> None:
+        """Look at everything below the path once more, soon."""
+        with refusing("SciFly", ValueError):
+            self._flight.rescan()
+
+    @command(doc_in="Full path of a file below the path that is watched", doc_out="uuid of its dataset")
+    def RecordNow(self, file: str) -> str:
+        """Record the measurement of this file as it is now: not finished, or once more."""
+        with refusing("SciFly", ValueError, OSError, TimeoutError), tango.AutoTangoAllowThreads(self):
+            return self._flight.record_now(text(file).strip())
+
+
+def main() -> None:
+    run((SciFly,))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,161 @@
+"""What a SciFly's properties say. All are read as texts: of a typed one, a wrong value ends Tango's server."""
+
+from __future__ import annotations
+
+import datetime as dt
+import math
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from string import Formatter
+from typing import Literal, TypeVar
+from zoneinfo import ZoneInfo
+
+from scifish.fly.profiles import DEFAULT, Profile, profiles_from
+from scifish.fly.zone import local_zone
+from scifish.settings import DEVICE
+from scifish.tangodb import text
+
+DAYS = 86_400.0
+CATCH_UP = 7 * DAYS
+LONGEST = 10 * 365 * DAYS
+
+Way = Literal["auto", "inotify", "polling"]
+"""How a folder is watched: see `scifish.fly.watching.watch`."""
+
+_WAYS: tuple[Way, ...] = ("auto", "inotify", "polling")
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Told:
+    """What PathFixer says, in one answer."""
+
+    proposal: str = ""
+    visit: str = ""
+    sample: str = ""
+    category: str = ""
+    path: str = ""
+    sample_path: str = ""
+
+
+PLACES = tuple(Told.__dataclass_fields__)
+"""The names that the property Folder may have in braces."""
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """`catch_up` in seconds. `wrong` are sentences on what keeps it from working, `problems` on what does not."""
+
+    profiles: tuple[Profile, ...] = ()
+    path_fixer: str = ""
+    scidog: str = ""
+    folder: str = ""
+    method: Way = "auto"
+    catch_up: float = CATCH_UP
+    zone: dt.tzinfo = dt.UTC
+    wrong: tuple[str, ...] = ()
+    problems: tuple[str, ...] = ()
+
+    def root(self, told: Told) -> str:
+        """The folder to be watched while PathFixer says this; "" if that is not known."""
+        template = self.folder or "{path}"
+        names = {name for _, name, _, _ in Formatter().parse(template) if name}
+        if not all(getattr(told, name) for name in names - {"sample"}):
+            return ""
+        filled = template.format(**{name: getattr(told, name) for name in PLACES})
+        return re.sub("/{2,}", "/", filled).rstrip("/") or "/"
+
+    @property
+    def alone(self) -> bool:
+        """Whether the folder is the same whatever PathFixer says."""
+        return bool(self.folder) and "{" not in self.folder
+
+
+def settings_from(
+    *,
+    profiles: Sequence[str],
+    path_fixer: Sequence[str],
+    scidog: Sequence[str],
+    folder: Sequence[str],
+    method: Sequence[str],
+    catch_up: Sequence[str],
+    time_zone: Sequence[str],
+) -> Wanted:
+    """Of the properties' lines, as PyTango reads them."""
+    wrong: list[str] = []
+    problems: list[str] = []
+
+    def one(name: str, lines: Sequence[str], check: Callable[[str], T], default: T, into: list[str]) -> T:
+        said = [line for line in (text(line).strip() for line in lines) if line]
+        try:
+            if len(said) > 1:
+                raise ValueError(f"it has {len(said)} lines, and one is meant: {', '.join(map(repr, said))}")
+            return check(said[0]) if said else default
+        except ValueError as error:
+            into.append(f"property {name}: {error}")
+            return default
+
+    lines = [text(line) for line in profiles]
+    used, mistakes = profiles_from(lines if any(line.strip() for line in lines) else DEFAULT)
+    problems += [f"Profiles, {mistake}" for mistake in mistakes]
+    if not used:
+        wrong.append("property Profiles: there is no line that can be used, so no file is recorded")
+    return Wanted(
+        profiles=used,
+        path_fixer=one("PathFixer", path_fixer, _device, "", wrong),
+        scidog=one("SciDog", scidog, _device, "", wrong),
+        folder=one("Folder", folder, _folder, "", wrong),
+        method=one("Method", method, _method, "auto", problems),
+        catch_up=one("CatchUp", catch_up, _seconds, CATCH_UP, problems),
+        zone=one("TimeZone", time_zone, _zone, local_zone(), problems),
+        wrong=tuple(wrong),
+        problems=tuple(problems),
+    )
+
+
+def _device(said: str) -> str:
+    if not DEVICE.fullmatch(said):
+        raise ValueError(f"{said!r} is no name of a device, such as b311a/ctl/sdm-01")
+    return said
+
+
+def _folder(said: str) -> str:
+    try:
+        parts = list(Formatter().parse(said))
+    except ValueError as error:
+        raise ValueError(f"{said!r} cannot be read: {error}; a name stands in braces, as in {{path}}/ses") from error
+    for _, name, form, conversion in parts:
+        if name is not None and (name not in PLACES or form or conversion):
+            raise ValueError(f"{said!r} has {{{name}}}, which is not known: there are {', '.join(PLACES)}")
+    start = parts[0]
+    if not said.startswith("/") and (start[0] or start[1] not in ("path", "sample_path")):
+        raise ValueError(f"{said!r} is not the full path of a folder, such as /data/ses or {{path}}/ses")
+    if ".." in said.split("/"):
+        raise ValueError(f"{said!r} has a '..': write the path without it")
+    return said
+
+
+def _method(said: str) -> Way:
+    found: Way | None = next((one for one in _WAYS if one == said.lower()), None)
+    if found is None:
+        raise ValueError(f"{said!r} is not one of {', '.join(_WAYS)}; auto is in use")
+    return found
+
+
+def _seconds(said: str) -> float:
+    try:
+        found = float(said)
+    except ValueError:
+        found = math.nan
+    if not 0 <= found <= LONGEST:
+        raise ValueError(f"{said!r} is not a number of seconds from 0 to {LONGEST:g}; {CATCH_UP:g} is in use")
+    return found
+
+
+def _zone(said: str) -> dt.tzinfo:
+    try:
+        return ZoneInfo(said)
+    except (ValueError, OSError, KeyError) as error:
+        raise ValueError(f"{said!r} is no time zone, such as Europe/Stockholm; the machine's own is in use") from error

@@ -1,0 +1,107 @@
+"""What a SciFly's properties say, and what is told of their mistakes."""
+
+from __future__ import annotations
+
+import datetime as dt
+from typing import Any
+
+import pytest
+
+from tango_servers.flysettings import CATCH_UP, Told, Wanted, settings_from
+
+TOLD = Told("20250001", "20261123", "fibre_A", "visitors", "/data/raw", "/data/raw/fibre_A")
+
+
+def of(**lines: Any) -> Wanted:
+    names = ("profiles", "path_fixer", "scidog", "folder", "method", "catch_up", "time_zone")
+    return settings_from(**{name: lines.get(name, ()) for name in names})
+
+
+def test_nothing_said_is_the_default() -> None:
+    found = of(profiles=["", " "], method=[""], folder=[" "])
+    assert [profile.name for profile in found.profiles] == ["ses", "prodigy"]
+    assert (found.method, found.catch_up, found.path_fixer, found.folder) == ("auto", CATCH_UP, "", "")
+    assert (found.wrong, found.problems) == ((), ())
+    assert found.zone is not None
+
+
+def test_each_property_is_read() -> None:
+    found = of(
+        profiles=["prodigy", "{name: frames, pattern: 'eiger/*.h5', group: folder}"],
+        path_fixer=["b311a/ctl/sdm-01"],
+        scidog=["b311a/ctl/scidog-01"],
+        method=["Polling"],
+        catch_up=["0"],
+        time_zone=["Europe/Stockholm"],
+    )
+    assert [profile.name for profile in found.profiles] == ["prodigy", "frames"]
+    assert (found.method, found.catch_up) == ("polling", 0.0)
+    assert (found.path_fixer, found.scidog) == ("b311a/ctl/sdm-01", "b311a/ctl/scidog-01")
+    summer = dt.datetime(2026, 7, 1, tzinfo=found.zone)
+    assert summer.utcoffset() == dt.timedelta(hours=2)
+    assert (found.wrong, found.problems) == ((), ())
+
+
+@pytest.mark.parametrize(
+    ("lines", "said"),
+    [
+        ({"method": ["fast"]}, "property Method: 'fast' is not one of auto, inotify, polling; auto is in use"),
+        ({"catch_up": ["a day"]}, "property CatchUp: 'a day' is not a number of seconds"),
+        ({"catch_up": ["-1"]}, "property CatchUp: '-1' is not a number of seconds"),
+        ({"catch_up": ["nan"]}, "property CatchUp: 'nan' is not a number of seconds"),
+        ({"time_zone": ["Lund"]}, "property TimeZone: 'Lund' is no time zone, such as Europe/Stockholm"),
+        ({"time_zone": ["Europe"]}, "property TimeZone: 'Europe' is no time zone"),
+        ({"time_zone": ["../../etc/passwd"]}, "property TimeZone: '../../etc/passwd' is no time zone"),
+        ({"profiles": ["ses", "{name: x}"]}, "Profiles, line 2: x: pattern is missing"),
+    ],
+)
+def test_a_mistake_that_leaves_something_in_use_is_told(lines: dict[str, list[str]], said: str) -> None:
+    found = of(**lines)
+    assert (found.wrong, len(found.problems)) == ((), 1)
+    assert found.problems[0].startswith(said)
+    assert found.profiles
+
+
+@pytest.mark.parametrize(
+    ("lines", "said"),
+    [
+        ({"path_fixer": ["sdm-01"]}, "property PathFixer: 'sdm-01' is no name of a device, such as b311a/ctl/sdm-01"),
+        ({"scidog": ["a/b/c", "d/e/f"]}, "property SciDog: it has 2 lines, and one is meant: 'a/b/c', 'd/e/f'"),
+        ({"folder": ["data/ses"]}, "property Folder: 'data/ses' is not the full path of a folder"),
+        ({"folder": ["{pth}/ses"]}, "property Folder: '{pth}/ses' has {pth}, which is not known: there are proposal,"),
+        ({"folder": ["{proposal}/ses"]}, "property Folder: '{proposal}/ses' is not the full path of a folder"),
+        ({"folder": ["{path"]}, "property Folder: '{path' cannot be read"),
+        ({"folder": ["{path!r}"]}, "property Folder: '{path!r}' has {path}"),
+        ({"folder": ["{path.__class__}"]}, "property Folder: '{path.__class__}' has {path.__class__}"),
+        ({"folder": ["{path}/../x"]}, "property Folder: '{path}/../x' has a '..'"),
+        ({"profiles": ["# none"]}, "property Profiles: there is no line that can be used, so no file is recorded"),
+    ],
+)
+def test_a_mistake_that_keeps_it_from_working_is_told(lines: dict[str, list[str]], said: str) -> None:
+    found = of(**lines)
+    assert len(found.wrong) == 1
+    assert found.wrong[0].startswith(said)
+
+
+@pytest.mark.parametrize(
+    ("folder", "root"),
+    [
+        ("", "/data/raw"),
+        ("{path}/ses", "/data/raw/ses"),
+        ("{sample_path}", "/data/raw/fibre_A"),
+        ("/mnt/ses/{proposal}/{visit}/", "/mnt/ses/20250001/20261123"),
+        ("/mnt/ses", "/mnt/ses"),
+    ],
+)
+def test_the_folder_that_is_watched(folder: str, root: str) -> None:
+    found = of(folder=[folder])
+    assert found.wrong == ()
+    assert found.root(TOLD) == root
+    assert found.alone == (folder == "/mnt/ses")
+
+
+def test_without_a_path_or_a_proposal_there_is_no_folder() -> None:
+    nothing = Told()
+    assert [of(folder=[one]).root(nothing) for one in ("", "{path}/ses", "/mnt/{proposal}")] == ["", "", ""]
+    assert of(folder=["/mnt/ses"]).root(nothing) == "/mnt/ses"
+    assert of(folder=["/mnt/{proposal}/{sample}"]).root(Told(proposal="1")) == "/mnt/1"
