@@ -128,7 +128,7 @@ def anything(path: str) -> None:
         for known in (folders, files):
             known[:] = [now + one[len(old) :] if f"{one}/".startswith(f"{old}/") else one for one in known]
 
-    for _ in range(1_500):
+    for _ in range(1_000):
         time.sleep(chance.choice((0, 0, 0, 0.005)))
         folder = chance.choice(folders)
         what = chance.choices(("make", "folder", "again", "rename", "move", "remove"), (40, 10, 20, 10, 5, 5))[0]

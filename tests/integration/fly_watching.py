@@ -163,8 +163,11 @@ def elsewhere(root: str | Path, method: str, before: Sequence[str] = ()) -> Iter
 
 
 def _main(root: str, method: str) -> None:
+    one = threading.Lock()
+
     def say(**what: str) -> None:
-        print(json.dumps(what), flush=True)
+        with one:
+            print(json.dumps(what), flush=True)
 
     class Heard(logging.Handler):
         def emit(self, record: logging.LogRecord) -> None:
