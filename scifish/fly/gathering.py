@@ -81,8 +81,8 @@ class Gatherer:
     ) -> None:
         """`place` says where the experiment stood when a file (path, seconds since 1970) was made.
 
-        Files that were neither written nor brought here within `catch_up` seconds are left alone. `pass_on` is
-        told of a file that another one gathers.
+        Files that were neither written nor brought here since now, nor within `catch_up` seconds, are left alone.
+        `pass_on` is told of a file that another one gathers.
         """
         self.root = root
         self.skipped = 0
@@ -91,6 +91,7 @@ class Gatherer:
         self._journal = journal
         self._beamline = beamline
         self._catch_up = catch_up
+        self._since = time.time()
         self._place = place
         self._claims = claims or Claims()
         self._pass_on = pass_on
@@ -210,7 +211,7 @@ class Gatherer:
         return self._claims.claim(path, self) is self
 
     def _is_too_old(self, file: Known) -> bool:
-        limit = time.time() - self._catch_up
+        limit = min(time.time() - self._catch_up, self._since)
         if file.mtime_ns / 1e9 > limit:
             return False
         try:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Iterator
 from concurrent.futures import Future
 from dataclasses import replace
@@ -76,7 +77,7 @@ def test_a_path_below_the_root() -> None:
 class Root:
     """A folder with files, and what gathers them."""
 
-    def __init__(self, folder: Path, *profiles: Profile, claims: Claims | None = None) -> None:
+    def __init__(self, folder: Path, *profiles: Profile, claims: Claims | None = None, catch_up: float = 3600.0) -> None:
         self.folder = folder
         folder.mkdir(exist_ok=True)
         self.journal = Journal(folder.parent / "lab.journal")
@@ -87,7 +88,7 @@ class Root:
             profiles,
             self.journal,
             "lab",
-            3600.0,
+            catch_up,
             lambda path, made: PLACE,
             claims,
             lambda owner, file: self.passed_on.append(file),
@@ -207,6 +208,14 @@ def test_what_is_too_old_is_left_alone_but_not_what_was_copied_now(root: Root) -
     assert (root.gatherer.skipped, len(root.gatherer)) == (0, 1)  # it came here just now
     root.gatherer.take([replace(old, path=f"{root.folder}/gone.txt", mtime_ns=10**9)])
     assert root.gatherer.skipped == 1
+
+
+def test_without_catching_up_what_is_written_from_now_on_is_not_too_old(tmp_path: Path) -> None:
+    root = Root(tmp_path / "raw", SES, catch_up=0.0)
+    time.sleep(0.05)  # a file's time is that of the last tick of the kernel's clock
+    root.gatherer.take([root.file("Ag_0001.txt")])
+    assert (root.gatherer.skipped, len(root.gatherer)) == (0, 1)
+    root.journal.close()
 
 
 def test_somebody_can_have_it_at_once(root: Root) -> None:
