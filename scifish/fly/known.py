@@ -9,6 +9,8 @@ from typing import Any
 
 from scifish.fly.places import Place
 
+_LARGEST = 2**63 - 1
+
 COLUMNS = "uuid, path, generation, root, profile, proposal, sample, category, started, recordings, complete"
 
 
@@ -46,8 +48,9 @@ class Known:
     @staticmethod
     def of(path: str, size: int, mtime_ns: int, inode: int) -> Known:
         """A file that is found."""
-        # SQLite's integers have a sign.
-        return Known(path, "", size, mtime_ns, inode - 2**64 if inode >= 2**63 else inode, None, False)
+        # SQLite's integers have 64 bits, and a sign: a time ends with the year 2262, and a clock may say what it likes.
+        mtime_ns = min(max(mtime_ns, -_LARGEST), _LARGEST)
+        return Known(path, "", size, mtime_ns, inode - 2**64 if inode > _LARGEST else inode, None, False)
 
     def is_like(self, other: Known) -> bool:
         """Whether nothing has happened to it. The inode says nothing: some file servers number anew when mounted."""

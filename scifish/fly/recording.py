@@ -216,7 +216,7 @@ class Recorder:
             except OSError:
                 continue  # the reader says what is wrong with it
             else:
-                still &= (found.st_size, found.st_mtime_ns) == (file.size, file.mtime_ns)
+                still &= file.is_like(Known.of(path, found.st_size, found.st_mtime_ns, found.st_ino))
         return still or time.monotonic() > gathering.last + gathering.profile.patience
 
     def _forget(self, gatherer: Gatherer, gathering: Gathering, outcome: Outcome) -> None:

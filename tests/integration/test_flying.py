@@ -156,6 +156,18 @@ def test_a_file_that_cannot_be_read_is_a_dataset_with_the_reason(lab: Lab) -> No
     assert lab.wait_for("notes")["warnings"]
 
 
+@pytest.mark.parametrize("year", [-1200, 2400, 40_000])
+def test_a_file_of_any_year_is_recorded_and_holds_up_no_other(lab: Lab, year: int) -> None:
+    lab.follow("{name: ses, settle: 0.2}")
+    wrong = lab.write(".Ag_0001.txt")
+    seconds = int((year - 1970) * 365.2425 * 86_400)
+    os.utime(wrong, (seconds, seconds))  # some file systems keep it, others the nearest that they can
+    wrong.rename(lab.root / "Ag_0001.txt")
+    lab.write("Ag_0002.txt")
+    lab.wait_for("Ag_0002")
+    lab.wait_for("Ag_0001")
+
+
 def test_a_file_that_comes_late_is_of_the_same_dataset(lab: Lab) -> None:
     flyer = lab.follow()
     lab.write("Ag_0001.txt")
