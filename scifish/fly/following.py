@@ -16,6 +16,7 @@ from typing import Protocol
 
 from scifish.fly.gathering import Gatherer
 from scifish.fly.known import Known
+from scifish.fly.measurements import below
 from scifish.fly.profiles import Profile, profile_of
 from scifish.fly.recording import AGAIN, Outcome, Recorder, Stopped
 from scifish.fly.watching import Found, Watch, printable
@@ -162,6 +163,10 @@ class Following(threading.Thread):
 
     def _take_now(self, path: str, answer: Future[str]) -> None:
         try:
+            # A link would lead out of the proposal's folder; within it, its files would be datasets twice.
+            real = os.path.join(os.path.realpath(os.path.dirname(path)), os.path.basename(path))
+            if real != os.path.join(os.path.realpath(self.root), below(path, self.root)):
+                raise ValueError(f"{printable(path)} is behind a symbolic link, which is not followed: {printable(real)}")
             found = os.lstat(path)
             if not stat.S_ISREG(found.st_mode):
                 raise ValueError(f"{printable(path)} is no file")

@@ -379,6 +379,12 @@ def test_a_person_can_have_a_file_recorded_at_once(lab: Lab, tmp_path: Path) -> 
         flyer.record_now(str(lab.root / "folder.txt"))
     with pytest.raises(FileNotFoundError):
         flyer.record_now(str(lab.root / "none.txt"))
+    (tmp_path / "other_proposal").mkdir()
+    (tmp_path / "other_proposal" / "Ag_0001.txt").write_text("of others")
+    for name, target in (("out", tmp_path / "other_proposal"), ("round", lab.root)):
+        (lab.root / name).symlink_to(target)
+        with pytest.raises(ValueError, match="is behind a symbolic link, which is not followed"):
+            flyer.record_now(str(lab.root / name / "Ag_0001.txt"))
 
 
 def test_what_is_gone_before_it_is_recorded_is_told(lab: Lab) -> None:
