@@ -126,7 +126,13 @@ class Flyer:
         if not containing:
             watched = ", ".join(printable(one.root) for one in self._all()) or "nothing"
             raise ValueError(f"{printable(path)} is not below what is watched ({watched}): `scifly scan` records it")
-        return max(containing, key=lambda one: len(one.root)).record_now(path).result(timeout)
+        answer = max(containing, key=lambda one: len(one.root)).record_now(path)
+        try:
+            return answer.result(timeout)
+        except TimeoutError as error:
+            raise TimeoutError(
+                f"{printable(path)} is not recorded yet, after {timeout:g} s; it will be as soon as that is possible"
+            ) from error
 
     def stop(self) -> None:
         """Returns within some seconds. What is under way is gone on with by the next one."""

@@ -387,6 +387,14 @@ def test_a_person_can_have_a_file_recorded_at_once(lab: Lab, tmp_path: Path) -> 
             flyer.record_now(str(lab.root / name / "Ag_0001.txt"))
 
 
+def test_a_person_who_has_waited_too_long_is_told_what_comes_of_it(lab: Lab) -> None:
+    flyer = lab.follow("{name: ses, settle: 60}")
+    path = lab.write("Ag_0001.txt")
+    with pytest.raises(TimeoutError, match=r"Ag_0001.txt is not recorded yet, after 0.01 s; it will be"):
+        flyer.record_now(str(path), timeout=0.01)
+    lab.wait_for("Ag_0001")
+
+
 def test_what_is_gone_before_it_is_recorded_is_told(lab: Lab) -> None:
     flyer = lab.follow("{name: ses, settle: 0.2, patience: 60}")
     path = lab.write("Ag_0001.txt", SES.format(name="x", clock="10:00:00").replace("Regions=1", "Regions=2"))
