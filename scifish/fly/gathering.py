@@ -125,7 +125,8 @@ class Gatherer:
         """
         latest = {file.path: file for file in found}
         known = self._journal.known(list(latest))
-        changed: dict[str, Gathering] = {}
+        # Not all files of each: of a measurement of 100,000 frames that would be written with each frame.
+        changed: dict[str, tuple[Gathering, list[Known]]] = {}
         for path, file in latest.items():
             before = known.get(path)
             relative = below(path, self.root)
@@ -140,9 +141,9 @@ class Gatherer:
                 continue
             gathering = self._add(replace(file, born=birth(path)), profile, relative)
             if gathering is not None:
-                changed[gathering.path] = gathering
+                changed.setdefault(gathering.path, (gathering, []))[1].append(gathering.files[path])
         if changed:
-            self._journal.found((one.measurement, one.files.values()) for one in changed.values())
+            self._journal.found((one.measurement, files) for one, files in changed.values())
 
     def take_now(self, file: Known, answer: Future[str]) -> None:
         """As `take`, of a file that somebody wants to be recorded at once, whatever it is. `answer` gets the uuid."""
@@ -152,7 +153,7 @@ class Gatherer:
         if gathering is None:
             raise ValueError(f"{file.path} is being recorded already, with another folder")
         gathering.now, gathering.turn = answer, 0.0
-        self._journal.found([(gathering.measurement, gathering.files.values())])
+        self._journal.found([(gathering.measurement, [gathering.files[file.path]])])
 
     def due(self) -> list[Gathering]:
         """The measurements of which all files are finished, and which need not wait for anything else."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from concurrent.futures import Future
 from dataclasses import replace
 from pathlib import Path
@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from scifish.fly.gathering import Claims, Gatherer
 from scifish.fly.journal import Journal
-from scifish.fly.known import Known
+from scifish.fly.known import Known, Measurement
 from scifish.fly.measurements import below, measurement_of, name_of
 from scifish.fly.places import Place
 from scifish.fly.profiles import SHIPPED, Profile, profile_of, profiles_from
@@ -148,6 +148,24 @@ def test_frames_of_a_folder_and_of_the_root_itself(root: Root) -> None:
     assert root.due() == {"": ["c.h5"], "scan_1": ["scan_1/a.h5", "scan_1/b.h5"]}
     (measurement,) = (one.measurement for one in root.gatherer if one.path == str(root.folder))
     assert measurement.uuid == files_uuid("lab", str(root.folder), 0)
+
+
+def test_each_frame_is_written_into_the_journal_once(root: Root, monkeypatch: pytest.MonkeyPatch) -> None:
+    written: list[str] = []
+    found = root.journal.found
+
+    def counted(begun: Iterable[tuple[Measurement, Iterable[Known]]]) -> None:
+        rows = [(measurement, list(files)) for measurement, files in begun]
+        written.extend(file.path for _, files in rows for file in files)
+        found(rows)
+
+    monkeypatch.setattr(root.journal, "found", counted)
+    frames = root.write(*(f"scan_1/{number}.h5" for number in range(20)))
+    for frame in frames:
+        root.gatherer.take([frame])
+    assert written == [frame.path for frame in frames]
+    ((_, files),) = root.journal.unfinished()
+    assert len(files) == 20
 
 
 def test_a_measurement_that_two_profiles_want_is_of_the_first(root: Root) -> None:
