@@ -12,6 +12,7 @@ import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import Future
+from dataclasses import replace
 from typing import Protocol
 
 from scifish.fly.gathering import Gatherer
@@ -78,7 +79,8 @@ class Following(threading.Thread):
     # ----------------------------------------------------------- called by other threads
 
     def on_found(self, found: Found) -> None:
-        self._found.put(Known.of(found.path, found.size, found.mtime_ns, found.inode))
+        file = Known.of(found.path, found.size, found.mtime_ns, found.inode)
+        self._found.put(replace(file, seen=found.seen))
 
     def give(self, file: Known) -> None:
         """A file that another root has found, too."""

@@ -237,5 +237,6 @@ class Gatherer:
 
 
 def _made(file: Known) -> float:
-    # One that was copied was made later than it was written.
-    return min(file.mtime_ns / 1e9, file.born or float("inf"))
+    # One that was copied was made later than it was written. On NFS nobody says when it was made, and one that is
+    # written for an hour has the time of its end: there it was made when it was noticed.
+    return min(file.mtime_ns / 1e9, file.born or float("inf"), file.seen)

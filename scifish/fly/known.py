@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from scifish.fly.places import Place
@@ -44,6 +45,8 @@ class Known:
     """Whether it was recorded as it is, or its change ignored."""
     changed: bool = False
     """Whether a change since it was recorded was ignored. `inode` and `born` are those of when it was recorded."""
+    seen: float = field(default=math.inf, compare=False)
+    """When it was noticed first, by this machine's clock; not in the journal."""
 
     @staticmethod
     def of(path: str, size: int, mtime_ns: int, inode: int) -> Known:

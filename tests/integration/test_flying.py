@@ -311,6 +311,24 @@ def test_the_sample_is_the_one_that_was_active_when_the_file_was_made(lab: Lab) 
     assert lab.wait_for("Ag_0002")["sampleId"] == "fibre_B"
 
 
+@pytest.mark.parametrize("method", METHODS)
+def test_so_it_is_where_the_file_server_does_not_say_when_a_file_was_made(
+    lab: Lab, method: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("scifish.fly.gathering.birth", lambda path: None)  # as of NFS
+    flyer = lab.follow(method=method)
+    path = lab.root / "Ag_0001.txt"
+    with path.open("w") as file:
+        file.write("[Info]")
+        file.flush()
+        assert eventually(lambda: flyer.pending == 1)
+        flyer.follow(str(lab.root), SECRET)
+        file.seek(0)
+        file.write(SES.format(name="Ag3d", clock="10:00:00"))
+    lab.wait_for("Ag_0001")
+    assert lab.topic.messages[-1]["proposalId"] == PLACE.proposal
+
+
 def test_a_folder_inside_of_the_one_before_is_not_recorded_twice(lab: Lab) -> None:
     flyer = lab.follow()
     for number in range(20):

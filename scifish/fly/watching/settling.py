@@ -38,20 +38,27 @@ class State(Enum):
 
 
 class Finished(NamedTuple):
+    """`seen` is when it was noticed first, in seconds since 1970."""
+
     path: str
     stat: Stat
+    seen: float
 
 
 class Pending:
-    """A file that has changed and is not finished. `seen` is its size and time at the last look, None before one."""
+    """A file that has changed and is not finished. `seen` is its size and time at the last look, None before one.
 
-    __slots__ = ("due", "folder", "name", "path", "seen", "settle", "since", "state")
+    `first` is when it was noticed, in seconds since 1970.
+    """
+
+    __slots__ = ("due", "first", "folder", "name", "path", "seen", "settle", "since", "state")
 
     def __init__(self, folder: Folder, name: str, settle: float) -> None:
         self.folder = folder
         self.name = name
         self.path = folder.path_of(name)
         self.settle = settle
+        self.first = time.time()
         self.since = 0.0
         self.state = State.QUIET
         self.seen: tuple[int, int] | None = None
@@ -168,7 +175,7 @@ class Settling:
         pending.folder.files[pending.name] = given = Given(stat.size, stat.mtime_ns, stat.inode)
         if before is not None and before.is_like(given):
             return None  # opened for writing, and nothing written; or its owner changed
-        return Finished(pending.path, stat)
+        return Finished(pending.path, stat, pending.first)
 
     def _queue(self, pending: Pending, now: float, at_least: float = 0.0) -> None:
         due = now + at_least if at_least else min(pending.since + pending.settle, now + self.step)

@@ -133,7 +133,7 @@ class Watcher:
     def _give(self, file: Finished) -> None:
         path, stat = os.path.join(self.root, file.path), file.stat
         try:
-            self._on_found(Found(path, stat.size, stat.mtime_ns, stat.inode, stat.device))
+            self._on_found(Found(path, stat.size, stat.mtime_ns, stat.inode, stat.device, file.seen))
             self._not_taken = ""
         except Exception as error:
             log.exception("taking %s", printable(path))
