@@ -251,7 +251,8 @@ class Recorder:
         if header.started is not None and measurement.started is not None:
             # Of a file that was only saved again it is the same, and what is written over may keep its inode.
             return abs(header.started - measurement.started) > SAME
-        return another
+        # Many programs save a file by putting another one in its place.
+        return another and not gathering.profile.modified
 
     def _prepared(
         self,

@@ -211,6 +211,15 @@ def test_an_editor_that_saves_it_again_makes_no_second_dataset(lab: Lab) -> None
     assert flyer.recorded == 1
 
 
+def test_a_file_that_its_program_replaces_again_and_again_is_one_dataset_if_changes_are_wanted(lab: Lab) -> None:
+    flyer = lab.follow("{name: log, pattern: '*.csv', settle: 0.2, modified: true}")
+    for revision in range(3):
+        lab.write("log.csv.tmp", "hour\n" * (revision + 1)).rename(lab.root / "log.csv")
+        assert lab.wait_for("log.csv", revision)["files"][0]["size"] == 5 * (revision + 1)
+    assert flyer.recorded == 3
+    assert {message["uuid"] for message in lab.topic.messages} == {lab.uuid("log.csv")}
+
+
 @pytest.mark.parametrize("how", ["deleted", "written over"])
 def test_what_is_deleted_or_written_over_and_made_anew_is_another_dataset(lab: Lab, how: str) -> None:
     lab.follow()
