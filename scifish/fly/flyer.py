@@ -71,6 +71,7 @@ class Flyer:
         self.settings = settings
         self.recorded = 0
         self.ignored = 0
+        self._skipped = 0  # at roots that are watched no more
         self.last_file = ""
         self.last_error = ""
         self._profiles = tuple(profiles)
@@ -174,7 +175,7 @@ class Flyer:
 
     @property
     def skipped(self) -> int:
-        return sum(one.gatherer.skipped for one in self._all())
+        return self._skipped + sum(one.gatherer.skipped for one in self._all())
 
     @property
     def trouble(self) -> str:
@@ -216,6 +217,7 @@ class Flyer:
                 if following.is_done(self.settings.linger, patience):
                     following.stop()
                     del self._followings[root]
+                    self._skipped += following.gatherer.skipped
                     self._troubles.pop(root, None)
 
     # ------------------------------------------------------------------------ behind that

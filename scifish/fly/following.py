@@ -95,12 +95,13 @@ class Following(threading.Thread):
     def is_done(self, linger: float, patience: float) -> bool:
         """Whether it was left, all of it is recorded, and nothing comes late any more.
 
-        A file that some program keeps open is waited for no longer than `patience` seconds.
+        A file that some program keeps open is waited for no longer than `patience` seconds after the last change.
         """
         if self.left is None:
             return False
-        since = time.monotonic() - self.left
-        return since > linger + patience or (since > linger and not self.pending)
+        now = time.monotonic()
+        quiet = now - max(self.left, self.watch.changed)
+        return quiet > linger + patience or (now - self.left > linger and not self.pending)
 
     def stop(self) -> None:
         """Begin to stop; `join` waits for it."""

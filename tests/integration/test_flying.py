@@ -365,6 +365,20 @@ def test_a_root_that_was_left_is_watched_for_some_time_and_not_for_ever(lab: Lab
     assert eventually(left)
 
 
+@pytest.mark.parametrize("method", METHODS)
+def test_what_is_still_written_at_a_root_that_was_left_is_waited_for(lab: Lab, tmp_path: Path, method: str) -> None:
+    flyer = lab.follow("{name: dat, pattern: '*.dat', settle: 1.5, patience: 1}", linger=0.5, method=method)
+    with (lab.root / "a.dat").open("w", buffering=1) as file:
+        file.write("begun\n")
+        assert eventually(lambda: flyer.pending == 1)
+        flyer.follow(str(tmp_path / "not there yet"), PLACE)
+        for _ in range(10):
+            file.write("and gone on with\n")
+            time.sleep(0.3)
+            flyer.pulse()
+    assert lab.wait_for("a.dat")["files"][0]["size"] == (lab.root / "a.dat").stat().st_size
+
+
 def test_what_came_while_it_was_away_is_caught_up_and_what_is_too_old_is_not(lab: Lab) -> None:
     lab.write("Ag_0001.txt")
     lab.follow(catch_up=3600.0).stop()

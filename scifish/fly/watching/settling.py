@@ -75,6 +75,8 @@ class Settling:
         self.step = float("inf")
         self.troubles: dict[str, str] = {}
         """Why a file could not be looked at; it is asked again."""
+        self.changed = 0.0
+        """When something happened to a file last, by the monotonic clock."""
         self._asking = asking
         self._settle = settle
         self._pending: dict[str, Pending] = {}
@@ -99,6 +101,7 @@ class Settling:
         if state is not None:
             pending.state = state
         pending.since = now + later
+        self.changed = now
         pending.seen = seen
         if pending.state is not State.WRITING:
             self._queue(pending, now + later)
@@ -158,7 +161,7 @@ class Settling:
         seen = (stat.size, stat.mtime_ns)
         # Where changes are told, the first look is the first that is needed.
         if pending.seen != seen and (pending.seen is not None or self.step < float("inf")):
-            pending.since = now
+            pending.since = self.changed = now
         pending.seen = seen
         if now < pending.since + pending.settle:
             self._queue(pending, now)

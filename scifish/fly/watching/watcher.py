@@ -99,6 +99,10 @@ class Watcher:
         return len(self._settling) + self._queue.qsize() + len(self._again) + self._in_hand
 
     @property
+    def changed(self) -> float:
+        return self._settling.changed
+
+    @property
     def sees(self) -> bool:
         return not self._problem and self._asking.waits() <= PATIENCE
 
