@@ -71,6 +71,7 @@ class Flyer:
         self.settings = settings
         self.recorded = 0
         self.ignored = 0
+        self._skipped = 0  # at roots that are watched no more
         self.last_file = ""
         self.last_error = ""
         self._profiles = tuple(profiles)
@@ -126,7 +127,13 @@ class Flyer:
         if not containing:
             watched = ", ".join(printable(one.root) for one in self._all()) or "nothing"
             raise ValueError(f"{printable(path)} is not below what is watched ({watched}): `scifly scan` records it")
-        return max(containing, key=lambda one: len(one.root)).record_now(path).result(timeout)
+        answer = max(containing, key=lambda one: len(one.root)).record_now(path)
+        try:
+            return answer.result(timeout)
+        except TimeoutError as error:
+            raise TimeoutError(
+                f"{printable(path)} is not recorded yet, after {timeout:g} s; it will be as soon as that is possible"
+            ) from error
 
     def stop(self) -> None:
         """Returns within some seconds. What is under way is gone on with by the next one."""
@@ -168,7 +175,7 @@ class Flyer:
 
     @property
     def skipped(self) -> int:
-        return sum(one.gatherer.skipped for one in self._all())
+        return self._skipped + sum(one.gatherer.skipped for one in self._all())
 
     @property
     def trouble(self) -> str:
@@ -211,6 +218,7 @@ class Flyer:
                 if following.is_done(self.settings.linger, patience):
                     following.stop()
                     del self._followings[root]
+                    self._skipped += following.gatherer.skipped
                     self._troubles.pop(root, None)
 
     # ------------------------------------------------------------------------ behind that

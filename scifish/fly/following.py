@@ -12,10 +12,12 @@ import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import Future
+from dataclasses import replace
 from typing import Protocol
 
 from scifish.fly.gathering import Gatherer
 from scifish.fly.known import Known
+from scifish.fly.measurements import below
 from scifish.fly.profiles import Profile, profile_of
 from scifish.fly.recording import AGAIN, Outcome, Recorder, Stopped
 from scifish.fly.watching import Found, Watch, printable
@@ -77,7 +79,8 @@ class Following(threading.Thread):
     # ----------------------------------------------------------- called by other threads
 
     def on_found(self, found: Found) -> None:
-        self._found.put(Known.of(found.path, found.size, found.mtime_ns, found.inode))
+        file = Known.of(found.path, found.size, found.mtime_ns, found.inode)
+        self._found.put(replace(file, seen=found.seen))
 
     def give(self, file: Known) -> None:
         """A file that another root has found, too."""
@@ -92,12 +95,13 @@ class Following(threading.Thread):
     def is_done(self, linger: float, patience: float) -> bool:
         """Whether it was left, all of it is recorded, and nothing comes late any more.
 
-        A file that some program keeps open is waited for no longer than `patience` seconds.
+        A file that some program keeps open is waited for no longer than `patience` seconds after the last change.
         """
         if self.left is None:
             return False
-        since = time.monotonic() - self.left
-        return since > linger + patience or (since > linger and not self.pending)
+        now = time.monotonic()
+        quiet = now - max(self.left, self.watch.changed)
+        return quiet > linger + patience or (now - self.left > linger and not self.pending)
 
     def stop(self) -> None:
         """Begin to stop; `join` waits for it."""
@@ -162,6 +166,12 @@ class Following(threading.Thread):
 
     def _take_now(self, path: str, answer: Future[str]) -> None:
         try:
+            # A link would lead out of the proposal's folder; within it, its files would be datasets twice.
+            real = os.path.join(os.path.realpath(os.path.dirname(path)), os.path.basename(path))
+            if real != os.path.join(os.path.realpath(self.root), below(path, self.root)):
+                raise ValueError(
+                    f"{printable(path)} is behind a symbolic link, which is not followed: {printable(real)}"
+                )
             found = os.lstat(path)
             if not stat.S_ISREG(found.st_mode):
                 raise ValueError(f"{printable(path)} is no file")

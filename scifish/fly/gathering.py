@@ -81,8 +81,8 @@ class Gatherer:
     ) -> None:
         """`place` says where the experiment stood when a file (path, seconds since 1970) was made.
 
-        Files that were neither written nor brought here within `catch_up` seconds are left alone. `pass_on` is
-        told of a file that another one gathers.
+        Files that were neither written nor brought here since now, nor within `catch_up` seconds, are left alone.
+        `pass_on` is told of a file that another one gathers.
         """
         self.root = root
         self.skipped = 0
@@ -91,6 +91,7 @@ class Gatherer:
         self._journal = journal
         self._beamline = beamline
         self._catch_up = catch_up
+        self._since = time.time()
         self._place = place
         self._claims = claims or Claims()
         self._pass_on = pass_on
@@ -124,7 +125,8 @@ class Gatherer:
         """
         latest = {file.path: file for file in found}
         known = self._journal.known(list(latest))
-        changed: dict[str, Gathering] = {}
+        # Not all files of each: of a measurement of 100,000 frames that would be written with each frame.
+        changed: dict[str, tuple[Gathering, list[Known]]] = {}
         for path, file in latest.items():
             before = known.get(path)
             relative = below(path, self.root)
@@ -139,9 +141,9 @@ class Gatherer:
                 continue
             gathering = self._add(replace(file, born=birth(path)), profile, relative)
             if gathering is not None:
-                changed[gathering.path] = gathering
+                changed.setdefault(gathering.path, (gathering, []))[1].append(gathering.files[path])
         if changed:
-            self._journal.found((one.measurement, one.files.values()) for one in changed.values())
+            self._journal.found((one.measurement, files) for one, files in changed.values())
 
     def take_now(self, file: Known, answer: Future[str]) -> None:
         """As `take`, of a file that somebody wants to be recorded at once, whatever it is. `answer` gets the uuid."""
@@ -151,7 +153,7 @@ class Gatherer:
         if gathering is None:
             raise ValueError(f"{file.path} is being recorded already, with another folder")
         gathering.now, gathering.turn = answer, 0.0
-        self._journal.found([(gathering.measurement, gathering.files.values())])
+        self._journal.found([(gathering.measurement, [gathering.files[file.path]])])
 
     def due(self) -> list[Gathering]:
         """The measurements of which all files are finished, and which need not wait for anything else."""
@@ -210,7 +212,7 @@ class Gatherer:
         return self._claims.claim(path, self) is self
 
     def _is_too_old(self, file: Known) -> bool:
-        limit = time.time() - self._catch_up
+        limit = min(time.time() - self._catch_up, self._since)
         if file.mtime_ns / 1e9 > limit:
             return False
         try:
@@ -235,5 +237,6 @@ class Gatherer:
 
 
 def _made(file: Known) -> float:
-    # One that was copied was made later than it was written.
-    return min(file.mtime_ns / 1e9, file.born or float("inf"))
+    # One that was copied was made later than it was written. On NFS nobody says when it was made, and one that is
+    # written for an hour has the time of its end: there it was made when it was noticed.
+    return min(file.mtime_ns / 1e9, file.born or float("inf"), file.seen)

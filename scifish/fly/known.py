@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from scifish.fly.places import Place
+
+_LARGEST = 2**63 - 1
 
 COLUMNS = "uuid, path, generation, root, profile, proposal, sample, category, started, recordings, complete"
 
@@ -42,12 +45,15 @@ class Known:
     """Whether it was recorded as it is, or its change ignored."""
     changed: bool = False
     """Whether a change since it was recorded was ignored. `inode` and `born` are those of when it was recorded."""
+    seen: float = field(default=math.inf, compare=False)
+    """When it was noticed first, by this machine's clock; not in the journal."""
 
     @staticmethod
     def of(path: str, size: int, mtime_ns: int, inode: int) -> Known:
         """A file that is found."""
-        # SQLite's integers have a sign.
-        return Known(path, "", size, mtime_ns, inode - 2**64 if inode >= 2**63 else inode, None, False)
+        # SQLite's integers have 64 bits, and a sign: a time ends with the year 2262, and a clock may say what it likes.
+        mtime_ns = min(max(mtime_ns, -_LARGEST), _LARGEST)
+        return Known(path, "", size, mtime_ns, inode - 2**64 if inode > _LARGEST else inode, None, False)
 
     def is_like(self, other: Known) -> bool:
         """Whether nothing has happened to it. The inode says nothing: some file servers number anew when mounted."""

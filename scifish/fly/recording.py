@@ -216,7 +216,7 @@ class Recorder:
             except OSError:
                 continue  # the reader says what is wrong with it
             else:
-                still &= (found.st_size, found.st_mtime_ns) == (file.size, file.mtime_ns)
+                still &= file.is_like(Known.of(path, found.st_size, found.st_mtime_ns, found.st_ino))
         return still or time.monotonic() > gathering.last + gathering.profile.patience
 
     def _forget(self, gatherer: Gatherer, gathering: Gathering, outcome: Outcome) -> None:
@@ -251,7 +251,8 @@ class Recorder:
         if header.started is not None and measurement.started is not None:
             # Of a file that was only saved again it is the same, and what is written over may keep its inode.
             return abs(header.started - measurement.started) > SAME
-        return another
+        # Many programs save a file by putting another one in its place.
+        return another and not gathering.profile.modified
 
     def _prepared(
         self,

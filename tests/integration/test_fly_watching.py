@@ -51,7 +51,7 @@ def test_a_file_is_found_once_when_its_program_has_finished_it(watched: Watched)
     for found in watched.files:
         if "slow" in found.path:
             stat = os.stat(found.path)
-            assert found == Found(found.path, stat.st_size, stat.st_mtime_ns, stat.st_ino, stat.st_dev)
+            assert found == Found(found.path, stat.st_size, stat.st_mtime_ns, stat.st_ino, stat.st_dev, found.seen)
 
 
 def test_a_file_whose_program_is_killed_halfway_is_found_as_it_is(watched: Watched) -> None:

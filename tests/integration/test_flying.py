@@ -156,6 +156,18 @@ def test_a_file_that_cannot_be_read_is_a_dataset_with_the_reason(lab: Lab) -> No
     assert lab.wait_for("notes")["warnings"]
 
 
+@pytest.mark.parametrize("year", [-1200, 2400, 40_000])
+def test_a_file_of_any_year_is_recorded_and_holds_up_no_other(lab: Lab, year: int) -> None:
+    lab.follow("{name: ses, settle: 0.2}")
+    wrong = lab.write(".Ag_0001.txt")
+    seconds = int((year - 1970) * 365.2425 * 86_400)
+    os.utime(wrong, (seconds, seconds))  # some file systems keep it, others the nearest that they can
+    wrong.rename(lab.root / "Ag_0001.txt")
+    lab.write("Ag_0002.txt")
+    lab.wait_for("Ag_0002")
+    lab.wait_for("Ag_0001")
+
+
 def test_a_file_that_comes_late_is_of_the_same_dataset(lab: Lab) -> None:
     flyer = lab.follow()
     lab.write("Ag_0001.txt")
@@ -197,6 +209,15 @@ def test_an_editor_that_saves_it_again_makes_no_second_dataset(lab: Lab) -> None
     beside.rename(path)
     assert eventually(lambda: flyer.ignored == 1)
     assert flyer.recorded == 1
+
+
+def test_a_file_that_its_program_replaces_again_and_again_is_one_dataset_if_changes_are_wanted(lab: Lab) -> None:
+    flyer = lab.follow("{name: log, pattern: '*.csv', settle: 0.2, modified: true}")
+    for revision in range(3):
+        lab.write("log.csv.tmp", "hour\n" * (revision + 1)).rename(lab.root / "log.csv")
+        assert lab.wait_for("log.csv", revision)["files"][0]["size"] == 5 * (revision + 1)
+    assert flyer.recorded == 3
+    assert {message["uuid"] for message in lab.topic.messages} == {lab.uuid("log.csv")}
 
 
 @pytest.mark.parametrize("how", ["deleted", "written over"])
@@ -299,6 +320,24 @@ def test_the_sample_is_the_one_that_was_active_when_the_file_was_made(lab: Lab) 
     assert lab.wait_for("Ag_0002")["sampleId"] == "fibre_B"
 
 
+@pytest.mark.parametrize("method", METHODS)
+def test_so_it_is_where_the_file_server_does_not_say_when_a_file_was_made(
+    lab: Lab, method: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("scifish.fly.gathering.birth", lambda path: None)  # as of NFS
+    flyer = lab.follow(method=method)
+    path = lab.root / "Ag_0001.txt"
+    with path.open("w") as file:
+        file.write("[Info]")
+        file.flush()
+        assert eventually(lambda: flyer.pending == 1)
+        flyer.follow(str(lab.root), SECRET)
+        file.seek(0)
+        file.write(SES.format(name="Ag3d", clock="10:00:00"))
+    lab.wait_for("Ag_0001")
+    assert lab.topic.messages[-1]["proposalId"] == PLACE.proposal
+
+
 def test_a_folder_inside_of_the_one_before_is_not_recorded_twice(lab: Lab) -> None:
     flyer = lab.follow()
     for number in range(20):
@@ -326,8 +365,22 @@ def test_a_root_that_was_left_is_watched_for_some_time_and_not_for_ever(lab: Lab
     assert eventually(left)
 
 
+@pytest.mark.parametrize("method", METHODS)
+def test_what_is_still_written_at_a_root_that_was_left_is_waited_for(lab: Lab, tmp_path: Path, method: str) -> None:
+    flyer = lab.follow("{name: dat, pattern: '*.dat', settle: 1.5, patience: 1}", linger=0.5, method=method)
+    with (lab.root / "a.dat").open("w", buffering=1) as file:
+        file.write("begun\n")
+        assert eventually(lambda: flyer.pending == 1)
+        flyer.follow(str(tmp_path / "not there yet"), PLACE)
+        for _ in range(10):
+            file.write("and gone on with\n")
+            time.sleep(0.3)
+            flyer.pulse()
+    assert lab.wait_for("a.dat")["files"][0]["size"] == (lab.root / "a.dat").stat().st_size
+
+
 def test_what_came_while_it_was_away_is_caught_up_and_what_is_too_old_is_not(lab: Lab) -> None:
-    old = lab.write("Ag_0001.txt")
+    lab.write("Ag_0001.txt")
     lab.follow(catch_up=3600.0).stop()
     lab.topic.take_all(2.0)
     before = len(lab.topic.messages)
@@ -339,14 +392,15 @@ def test_what_came_while_it_was_away_is_caught_up_and_what_is_too_old_is_not(lab
     lab.topic.take_all(1.0)
     assert len(lab.topic.messages) == 2
     assert before <= 1
-    # A year ago: the time of its last change is beyond what a test can set, so it asks for less.
-    os.utime(old, (1.0, 1.0))
-    other = lab.start("{name: ses, settle: 0.2}", catch_up=-10.0)
     flyer.stop()
+    # The time of a file's last change is beyond what a test can set, so it asks for nothing that came before.
     lab.write("Ag_0003.txt")
-    other.follow(str(lab.root), PLACE)
+    time.sleep(0.1)
+    other = lab.follow("{name: ses, settle: 0.2}", catch_up=0.0)
     assert eventually(lambda: other.skipped == 1)
-    assert other.recorded == 0
+    lab.write("Ag_0004.txt")
+    lab.wait_for("Ag_0004")
+    assert other.recorded == 1
 
 
 def test_a_person_can_have_a_file_recorded_at_once(lab: Lab, tmp_path: Path) -> None:
@@ -366,6 +420,20 @@ def test_a_person_can_have_a_file_recorded_at_once(lab: Lab, tmp_path: Path) -> 
         flyer.record_now(str(lab.root / "folder.txt"))
     with pytest.raises(FileNotFoundError):
         flyer.record_now(str(lab.root / "none.txt"))
+    (tmp_path / "other_proposal").mkdir()
+    (tmp_path / "other_proposal" / "Ag_0001.txt").write_text("of others")
+    for name, target in (("out", tmp_path / "other_proposal"), ("round", lab.root)):
+        (lab.root / name).symlink_to(target)
+        with pytest.raises(ValueError, match="is behind a symbolic link, which is not followed"):
+            flyer.record_now(str(lab.root / name / "Ag_0001.txt"))
+
+
+def test_a_person_who_has_waited_too_long_is_told_what_comes_of_it(lab: Lab) -> None:
+    flyer = lab.follow("{name: ses, settle: 60}")
+    path = lab.write("Ag_0001.txt")
+    with pytest.raises(TimeoutError, match=r"Ag_0001.txt is not recorded yet, after 0.01 s; it will be"):
+        flyer.record_now(str(path), timeout=0.01)
+    lab.wait_for("Ag_0001")
 
 
 def test_what_is_gone_before_it_is_recorded_is_told(lab: Lab) -> None:

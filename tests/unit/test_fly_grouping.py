@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+import time
+from collections.abc import Iterable, Iterator
 from concurrent.futures import Future
 from dataclasses import replace
 from pathlib import Path
@@ -14,7 +15,7 @@ from hypothesis import strategies as st
 
 from scifish.fly.gathering import Claims, Gatherer
 from scifish.fly.journal import Journal
-from scifish.fly.known import Known
+from scifish.fly.known import Known, Measurement
 from scifish.fly.measurements import below, measurement_of, name_of
 from scifish.fly.places import Place
 from scifish.fly.profiles import SHIPPED, Profile, profile_of, profiles_from
@@ -76,7 +77,9 @@ def test_a_path_below_the_root() -> None:
 class Root:
     """A folder with files, and what gathers them."""
 
-    def __init__(self, folder: Path, *profiles: Profile, claims: Claims | None = None) -> None:
+    def __init__(
+        self, folder: Path, *profiles: Profile, claims: Claims | None = None, catch_up: float = 3600.0
+    ) -> None:
         self.folder = folder
         folder.mkdir(exist_ok=True)
         self.journal = Journal(folder.parent / "lab.journal")
@@ -87,7 +90,7 @@ class Root:
             profiles,
             self.journal,
             "lab",
-            3600.0,
+            catch_up,
             lambda path, made: PLACE,
             claims,
             lambda owner, file: self.passed_on.append(file),
@@ -149,6 +152,24 @@ def test_frames_of_a_folder_and_of_the_root_itself(root: Root) -> None:
     assert measurement.uuid == files_uuid("lab", str(root.folder), 0)
 
 
+def test_each_frame_is_written_into_the_journal_once(root: Root, monkeypatch: pytest.MonkeyPatch) -> None:
+    written: list[str] = []
+    found = root.journal.found
+
+    def counted(begun: Iterable[tuple[Measurement, Iterable[Known]]]) -> None:
+        rows = [(measurement, list(files)) for measurement, files in begun]
+        written.extend(file.path for _, files in rows for file in files)
+        found(rows)
+
+    monkeypatch.setattr(root.journal, "found", counted)
+    frames = root.write(*(f"scan_1/{number}.h5" for number in range(20)))
+    for frame in frames:
+        root.gatherer.take([frame])
+    assert written == [frame.path for frame in frames]
+    ((_, files),) = root.journal.unfinished()
+    assert len(files) == 20
+
+
 def test_a_measurement_that_two_profiles_want_is_of_the_first(root: Root) -> None:
     root.gatherer.take(root.write("Ag_0001.txt"))
     other = Root(root.folder, FRAMES, replace(ANY, group="stem"), SES)
@@ -207,6 +228,14 @@ def test_what_is_too_old_is_left_alone_but_not_what_was_copied_now(root: Root) -
     assert (root.gatherer.skipped, len(root.gatherer)) == (0, 1)  # it came here just now
     root.gatherer.take([replace(old, path=f"{root.folder}/gone.txt", mtime_ns=10**9)])
     assert root.gatherer.skipped == 1
+
+
+def test_without_catching_up_what_is_written_from_now_on_is_not_too_old(tmp_path: Path) -> None:
+    root = Root(tmp_path / "raw", SES, catch_up=0.0)
+    time.sleep(0.05)  # a file's time is that of the last tick of the kernel's clock
+    root.gatherer.take([root.file("Ag_0001.txt")])
+    assert (root.gatherer.skipped, len(root.gatherer)) == (0, 1)
+    root.journal.close()
 
 
 def test_somebody_can_have_it_at_once(root: Root) -> None:

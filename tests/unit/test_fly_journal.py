@@ -50,6 +50,15 @@ def test_what_is_recorded_is_known(path: Path) -> None:
     journal.close()
 
 
+@pytest.mark.parametrize("mtime_ns", [-(2**70), 2**63, 2**70])
+def test_a_file_may_have_any_time_and_any_number(path: Path, mtime_ns: int) -> None:
+    file = Known.of("/raw/x.txt", 1, mtime_ns, 2**64 - 1)
+    journal = Journal(path)
+    journal.found([(MEASUREMENT, [file])])
+    assert journal.known([file.path])[file.path].is_like(file)
+    journal.close()
+
+
 def test_a_file_that_came_late_is_to_be_recorded_and_what_was_recorded_is_not_forgotten(path: Path) -> None:
     journal = Journal(path)
     journal.found([(MEASUREMENT, [file()])])

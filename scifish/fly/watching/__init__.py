@@ -26,6 +26,10 @@ class Watch(Protocol):
         """Files that have come or changed and were not told of yet."""
 
     @property
+    def changed(self) -> float:
+        """When, by the monotonic clock, something happened to a file last; 0 before that."""
+
+    @property
     def method(self) -> Method:
         """How it is watched at the moment."""
 

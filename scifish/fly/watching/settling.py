@@ -38,20 +38,27 @@ class State(Enum):
 
 
 class Finished(NamedTuple):
+    """`seen` is when it was noticed first, in seconds since 1970."""
+
     path: str
     stat: Stat
+    seen: float
 
 
 class Pending:
-    """A file that has changed and is not finished. `seen` is its size and time at the last look, None before one."""
+    """A file that has changed and is not finished. `seen` is its size and time at the last look, None before one.
 
-    __slots__ = ("due", "folder", "name", "path", "seen", "settle", "since", "state")
+    `first` is when it was noticed, in seconds since 1970.
+    """
+
+    __slots__ = ("due", "first", "folder", "name", "path", "seen", "settle", "since", "state")
 
     def __init__(self, folder: Folder, name: str, settle: float) -> None:
         self.folder = folder
         self.name = name
         self.path = folder.path_of(name)
         self.settle = settle
+        self.first = time.time()
         self.since = 0.0
         self.state = State.QUIET
         self.seen: tuple[int, int] | None = None
@@ -68,6 +75,8 @@ class Settling:
         self.step = float("inf")
         self.troubles: dict[str, str] = {}
         """Why a file could not be looked at; it is asked again."""
+        self.changed = 0.0
+        """When something happened to a file last, by the monotonic clock."""
         self._asking = asking
         self._settle = settle
         self._pending: dict[str, Pending] = {}
@@ -92,6 +101,7 @@ class Settling:
         if state is not None:
             pending.state = state
         pending.since = now + later
+        self.changed = now
         pending.seen = seen
         if pending.state is not State.WRITING:
             self._queue(pending, now + later)
@@ -151,7 +161,7 @@ class Settling:
         seen = (stat.size, stat.mtime_ns)
         # Where changes are told, the first look is the first that is needed.
         if pending.seen != seen and (pending.seen is not None or self.step < float("inf")):
-            pending.since = now
+            pending.since = self.changed = now
         pending.seen = seen
         if now < pending.since + pending.settle:
             self._queue(pending, now)
@@ -168,7 +178,7 @@ class Settling:
         pending.folder.files[pending.name] = given = Given(stat.size, stat.mtime_ns, stat.inode)
         if before is not None and before.is_like(given):
             return None  # opened for writing, and nothing written; or its owner changed
-        return Finished(pending.path, stat)
+        return Finished(pending.path, stat, pending.first)
 
     def _queue(self, pending: Pending, now: float, at_least: float = 0.0) -> None:
         due = now + at_least if at_least else min(pending.since + pending.settle, now + self.step)

@@ -256,6 +256,6 @@ class Tree:
             folder.files[name] = now
         elif first and time.time() - stat.mtime_ns / 1e9 > LONG_AGO:
             folder.files[name] = now
-            self.old.append(Finished(path, stat))
+            self.old.append(Finished(path, stat, stat.mtime_ns / 1e9))
         else:
             self._settling.touch(folder, name, State.QUIET if first else self.found, seen=(stat.size, stat.mtime_ns))

@@ -99,6 +99,10 @@ class Watcher:
         return len(self._settling) + self._queue.qsize() + len(self._again) + self._in_hand
 
     @property
+    def changed(self) -> float:
+        return self._settling.changed
+
+    @property
     def sees(self) -> bool:
         return not self._problem and self._asking.waits() <= PATIENCE
 
@@ -133,7 +137,7 @@ class Watcher:
     def _give(self, file: Finished) -> None:
         path, stat = os.path.join(self.root, file.path), file.stat
         try:
-            self._on_found(Found(path, stat.size, stat.mtime_ns, stat.inode, stat.device))
+            self._on_found(Found(path, stat.size, stat.mtime_ns, stat.inode, stat.device, file.seen))
             self._not_taken = ""
         except Exception as error:
             log.exception("taking %s", printable(path))
