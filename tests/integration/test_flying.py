@@ -325,6 +325,7 @@ def test_so_it_is_where_the_file_server_does_not_say_when_a_file_was_made(
     lab: Lab, method: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("scifish.fly.gathering.birth", lambda path: None)  # as of NFS
+    monkeypatch.setattr("scifish.fly.stays.LATE", 0.0)
     flyer = lab.follow(method=method)
     path = lab.root / "Ag_0001.txt"
     with path.open("w") as file:

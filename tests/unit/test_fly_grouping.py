@@ -77,7 +77,9 @@ def test_a_path_below_the_root() -> None:
 class Root:
     """A folder with files, and what gathers them."""
 
-    def __init__(self, folder: Path, *profiles: Profile, claims: Claims | None = None, catch_up: float = 3600.0) -> None:
+    def __init__(
+        self, folder: Path, *profiles: Profile, claims: Claims | None = None, catch_up: float = 3600.0
+    ) -> None:
         self.folder = folder
         folder.mkdir(exist_ok=True)
         self.journal = Journal(folder.parent / "lab.journal")
