@@ -352,6 +352,15 @@ def test_a_folder_inside_of_the_one_before_is_not_recorded_twice(lab: Lab) -> No
     assert len(lab.topic.messages) == 40
 
 
+def test_that_a_path_that_was_left_is_not_there_is_no_trouble(lab: Lab, tmp_path: Path) -> None:
+    flyer = lab.start()
+    flyer.follow(str(tmp_path / "mistyped"), PLACE)
+    assert eventually(lambda: "mistyped does not exist (yet)" in flyer.trouble)
+    flyer.follow(str(lab.root), PLACE)
+    assert eventually(lambda: flyer.works and flyer.trouble == "")
+    assert flyer.others == [str(tmp_path / "mistyped")]
+
+
 def test_a_root_that_was_left_is_watched_for_some_time_and_not_for_ever(lab: Lab, tmp_path: Path) -> None:
     flyer = lab.follow(linger=1.0)
     flyer.follow(str(tmp_path / "not there yet"), PLACE)
