@@ -40,8 +40,12 @@ log = logging.getLogger(__name__)
 PULSE = 1.0
 """Seconds between two looks at what is to be done."""
 
+FIRST_LOOK = 10.0
 LOOK = 300.0
-"""Seconds between two looks for spools of programs that are gone."""
+"""Seconds between the first two looks for spools of programs that are gone, and at most between later ones.
+
+The companion of a program that was killed goes on for some seconds when its successor looks first.
+"""
 
 PREPARING = 0.05
 """Seconds that a measurement has for itself when it has begun, before values are read for it.
@@ -153,6 +157,7 @@ class Keeper:
         self._limit = 0
         self._shortage = ""
         self._next_look = 0.0
+        self._look_after = FIRST_LOOK
         self._notices = Notices(own.origin) if own is not None else None
         report({"place": self._place.last(settings.known())})
         self._sender.start()
@@ -398,7 +403,8 @@ class Keeper:
             self._look_at_room(self._own, settings.spool_limit * MEGABYTE)
         self._tell_trouble(settings)
         if time.monotonic() > self._next_look:
-            self._next_look = time.monotonic() + LOOK
+            self._next_look = time.monotonic() + self._look_after
+            self._look_after = min(2 * self._look_after, LOOK)
             self._crew.give(self._adopt)
         if settings is not None:
             self._heir.try_again()

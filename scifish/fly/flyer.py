@@ -195,7 +195,8 @@ class Flyer:
                 self.last_file = printable(outcome.recorded[-1].changed[-1].path)
             for path in outcome.ignored:
                 log.info("%s has changed after it was recorded; this is not recorded (modified)", printable(path))
-            for problem in outcome.problems:
+            unread = [problem for one in outcome.recorded for problem in one.header.problems]
+            for problem in (*unread, *outcome.problems):
                 log.warning("%s", problem)
                 self.last_error = problem
         self._changed()

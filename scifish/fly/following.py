@@ -169,8 +169,9 @@ class Following(threading.Thread):
             # A link would lead out of the proposal's folder; within it, its files would be datasets twice.
             real = os.path.join(os.path.realpath(os.path.dirname(path)), os.path.basename(path))
             if real != os.path.join(os.path.realpath(self.root), below(path, self.root)):
-                where = f"{printable(path)} is {printable(real)}"
-                raise ValueError(f"{where}: it is behind a symbolic link, which is not followed")
+                raise ValueError(
+                    f"{printable(path)} is behind a symbolic link, which is not followed: {printable(real)}"
+                )
             found = os.lstat(path)
             if not stat.S_ISREG(found.st_mode):
                 raise ValueError(f"{printable(path)} is no file")

@@ -75,6 +75,7 @@ class Outcome:
     ignored: list[str] = field(default_factory=list)
     """Files that have changed after they were recorded, and whose profile does not record that."""
     problems: list[str] = field(default_factory=list)
+    """Why others could not be recorded. What is wrong in a file that is recorded is in its header."""
 
 
 @dataclass
@@ -177,7 +178,6 @@ class Recorder:
         if not header.complete and gathering.now is None and (left := _left(gathering)) > 0:
             gathering.wait(left)
             return None
-        outcome.problems.extend(header.problems)
         changed = list(gathering.files.values())
         finished = replace(measurement, started=header.started, complete=header.complete)
         if measurement.recordings == 0:

@@ -96,6 +96,7 @@ def servers_of_others(tmp_path: Path) -> Iterator[SciCat]:
         yield SciCat(catalogue.url, INGESTOR.username, INGESTOR.password)
 
 
+@pytest.mark.long
 def test_the_demo_on_a_kafka_and_a_scicat_of_others(tmp_path: Path, kafka: Kafka, servers_of_others: SciCat) -> None:
     done = run_demo(
         tmp_path / "demo",

@@ -511,7 +511,7 @@ threading.Event().wait()
 """
 
 
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("method", ["inotify", pytest.param("polling", marks=pytest.mark.long)])
 def test_killed_again_and_again_in_a_burst_each_measurement_is_one_dataset(lab: Lab, method: str) -> None:
     settings = lab.settings
     argv = [str(lab.root), str(lab.journal), settings.topic, settings.kafka_bootstrap_servers]

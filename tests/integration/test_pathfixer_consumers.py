@@ -118,6 +118,7 @@ def test_one_that_hangs_delays_nobody(stack: Stack, pathfixer: tango.DeviceProxy
     assert eventually(lambda: not pathfixer.BadDevices)
 
 
+@pytest.mark.long
 def test_one_that_was_restarted_and_has_lost_the_path_gets_it_again(
     stack: Stack, pathfixer: tango.DeviceProxy, detectors: Detectors
 ) -> None:

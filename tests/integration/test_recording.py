@@ -378,6 +378,7 @@ def test_scans_without_kafka_are_caught_up_in_order(system: System) -> None:
         system.topic.wait_for(lambda m, scan=scan: m["uuid"] == scan.uuid and m["type"] == "ended", 60.0)  # type: ignore[misc]
 
 
+@pytest.mark.long
 def test_a_spool_that_gets_full_is_said_at_the_door_and_by_scidog_before_anything_is_lost(system: System) -> None:
     if not system.kafka.restartable:
         pytest.skip(f"the Kafka of these tests cannot be stopped: {system.kafka.kind}")

@@ -453,6 +453,7 @@ def test_a_second_signal_ends_it_at_once(beamline: Beamline, slow: Proxy) -> Non
     eventually(lambda: beamline.status(given) == "completed")
 
 
+@pytest.mark.long
 def test_few_messages_in_memory_are_enough(beamline: Beamline, slow: Proxy) -> None:
     slow.latency = 0.0
     scans, messages = many_scans(150)
@@ -462,7 +463,7 @@ def test_few_messages_in_memory_are_enough(beamline: Beamline, slow: Proxy) -> N
     assert scicow.text.count(" began: ") == scicow.text.count(" completed, 1 files: ") == 150
 
 
-@pytest.mark.parametrize("how", ["stop", "kill"])
+@pytest.mark.parametrize("how", [pytest.param("stop", marks=pytest.mark.long), "kill"])
 def test_it_can_be_stopped_while_kafka_is_away(beamline: Beamline, how: str) -> None:
     if not beamline.kafka.restartable:
         pytest.skip(f"{beamline.kafka.kind} cannot be restarted with its data")

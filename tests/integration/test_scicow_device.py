@@ -277,7 +277,8 @@ def test_jive_can_show_what_each_property_and_attribute_is_for(stack: Stack) -> 
 
 def test_it_shows_a_real_scicow(stack: Stack, kafka: Kafka, tmp_path: Path) -> None:
     with Processes(tmp_path / "logs") as processes:
-        site = Site(tmp_path, processes, kafka, start_catalogue(processes, tmp_path / "scicat").url)
+        catalogue = start_catalogue(processes, tmp_path / "scicat")
+        site = Site(tmp_path, processes, kafka, catalogue.url, catalogue.ingestor)
         site.start(site.config())
         cow = with_properties(stack, Urls=[site.url], Topic=[site.topic])
         given = message("snapshot")

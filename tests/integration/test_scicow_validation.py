@@ -149,6 +149,7 @@ def beamline(request: pytest.FixtureRequest, tmp_path: Path, kafka: Kafka) -> It
 
 
 @pytest.mark.timeout(240)
+@pytest.mark.long
 def test_an_unknown_proposal_is_held_until_the_office_has_it_and_others_go_on(beamline: WithOffice) -> None:
     began = beamline.message("began", 99)
     ended = beamline.message("ended", 99, uuid=began["uuid"])

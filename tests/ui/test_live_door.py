@@ -282,7 +282,7 @@ class TestAway:
             os.kill(beamline.scicow.pid, signal.SIGCONT)
         qtbot.waitUntil(lambda: cols.status(top(scanLog)) == "interrupted", timeout=60_000)
 
-    @pytest.mark.parametrize("which", ["door", "database"])
+    @pytest.mark.parametrize("which", ["door", pytest.param("database", marks=pytest.mark.long)])
     def test_one_that_hangs_is_said_and_the_window_answers_meanwhile(
         self, qtbot: QtBot, scanLog: ScanLog, live: Live, beamline: Beamline, which: str
     ) -> None:

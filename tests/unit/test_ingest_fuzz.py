@@ -37,7 +37,7 @@ def ingestor(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ingestor]:
 
 
 @pytest.mark.timeout(300)
-@settings(max_examples=3000, suppress_health_check=list(HealthCheck))
+@settings(max_examples=1000, suppress_health_check=list(HealthCheck))
 @given(payloads)
 def test_each_message_is_ingested_or_refused(ingestor: Ingestor, data: bytes) -> None:
     begin = time.monotonic()

@@ -215,7 +215,7 @@ def test_a_file_that_is_replaced_keeps_the_checksums_of_the_others(scicat, tmp_p
     paths = [tmp_path / name for name in "ab"]
     for path in paths:
         path.write_bytes(b"1")
-    ingestor = make(scicat, checksums="sha256")
+    ingestor = make(scicat, checksums="sha256", checksum_folders=(str(tmp_path),))
     first = message("snapshot", sourceFolder=str(tmp_path), files=[file(str(path), 1) for path in paths])
     ingestor.ingest(first)
     paths[1].write_bytes(b"22")

@@ -19,7 +19,7 @@ from scifish.message import Message, check
 from scifish.settings import Settings
 from scifish.snapshot import Reading
 from scifish.source import FixedSettings
-from scifish.spool import Kept, Spool
+from scifish.spool import Kept, Spool, look
 from tests.tango_system import eventually
 
 ORIGIN = {"host": "h", "program": "p", "version": "1", "run": "run-1"}
@@ -103,6 +103,22 @@ def test_what_it_was_not_told_it_finds_in_the_spool(start: Start, spool: Spool) 
     assert said(keeper, spool, 2)[1] == ("began", UUIDS[1])
     keeper.clerk.write(lambda: spool.end(UUIDS[1], None, json.dumps(ending("completed", 2.0, 5)))).result()
     assert said(keeper, spool, 3)[2] == ("ended", UUIDS[1])
+
+
+def test_a_spool_that_is_let_go_of_a_little_later_is_taken_over_soon(
+    spool: Spool, tmp_path: Path, reports: list[Message], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("scifish.keeper.FIRST_LOOK", 0.5)
+    (tmp_path / "left").mkdir()
+    left = Spool(tmp_path / "left" / "run-0.spool", ORIGIN)  # a killed program's, with its companion still at it
+    left.begin(kept(UUIDS[0]))
+    keeper = Keeper(FixedSettings(SETTINGS), spool, [left.path.parent], reports.append)
+    try:
+        assert eventually(keeper._heir.looked.is_set)
+        left.close()
+        assert eventually(lambda: look(left.path).recording == 0)
+    finally:
+        keeper.leave(0.0, finish=False)
 
 
 def test_what_an_earlier_companion_has_seen_is_not_seen_again(start: Start, spool: Spool) -> None:
