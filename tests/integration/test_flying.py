@@ -362,7 +362,9 @@ def test_that_a_path_that_was_left_is_not_there_is_no_trouble(lab: Lab, tmp_path
 
 
 def test_a_root_that_was_left_is_watched_for_some_time_and_not_for_ever(lab: Lab, tmp_path: Path) -> None:
-    flyer = lab.follow(linger=1.0)
+    lab.write("Ag_0000.txt")
+    time.sleep(0.1)
+    flyer = lab.follow(linger=1.0, catch_up=0.0)
     flyer.follow(str(tmp_path / "not there yet"), PLACE)
     assert flyer.others == [str(lab.root)]
     lab.write("Ag_0001.txt")
@@ -373,6 +375,7 @@ def test_a_root_that_was_left_is_watched_for_some_time_and_not_for_ever(lab: Lab
         return flyer.others == []
 
     assert eventually(left)
+    assert flyer.skipped == 1
 
 
 @pytest.mark.parametrize("method", METHODS)
