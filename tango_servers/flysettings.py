@@ -150,7 +150,7 @@ def _seconds(said: str) -> float:
     except ValueError:
         found = math.nan
     if not 0 <= found <= LONGEST:
-        raise ValueError(f"{said!r} is not a number of seconds from 0 to {LONGEST:g}; {CATCH_UP:g} is in use")
+        raise ValueError(f"{said!r} is not a number of seconds from 0 to {LONGEST:.0f}; {CATCH_UP:.0f} is in use")
     return found
 
 

@@ -233,7 +233,9 @@ class _Command:
             return 130
         for path in left:
             self._complain(f"{printable(path)}: is not finished: it is left to a later run")
-        print(f"{self._count} of {self._total} measurements are recorded now", file=sys.stderr)
+        before = self._total - self._count - len(left)
+        others = f"; {before} were before" if before else ""
+        print(f"{self._count} of {self._total} measurements are recorded now{others}", file=sys.stderr)
         if waiting:
             print(f"{waiting} are in the spool, as Kafka does not take them: see `scifish status`", file=sys.stderr)
         return 1 if left else 0

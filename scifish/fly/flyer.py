@@ -179,7 +179,8 @@ class Flyer:
 
     @property
     def trouble(self) -> str:
-        watches = [one.watch.trouble for one in self._all()]
+        # Of a path that was left, as it was wrong, it is of no interest that it does not exist.
+        watches = [one.watch.trouble for one in self._all() if one.left is None or one.pending]
         troubles = [self._journal.trouble, self._stays.trouble, *self._troubles.values(), *watches]
         return "; ".join(dict.fromkeys(filter(None, troubles)))
 

@@ -151,9 +151,10 @@ class Journal:
 
         self._do(keep)
 
-    def leave(self, root: str, now: float) -> None:
-        """It is over."""
-        self._do(lambda db: db.execute("UPDATE stays SET left = ? WHERE root = ? AND left IS NULL", (now, _b(root))))
+    def leave(self, root: str, seen: float, now: float) -> None:
+        """It is over; until `seen` it was certainly so."""
+        statement = "UPDATE stays SET seen = ?, left = ? WHERE root = ? AND left IS NULL"
+        self._do(lambda db: db.execute(statement, (seen, now, _b(root))))
 
     def seen(self, now: float) -> None:
         """All that has not ended is still so."""

@@ -17,6 +17,9 @@ log = logging.getLogger(__name__)
 SEEN = 60.0
 """Seconds after which it is kept that it is still so."""
 
+LATE = 3.0
+"""Seconds by which a change may be noticed late: PathFixer is asked twice a second, and has a second for its answer."""
+
 
 class Stays:
     """Threads may share it. Never raises: `trouble` says why the journal does not take it."""
@@ -27,7 +30,8 @@ class Stays:
         self._stays = journal.stays()
         self._kept = len(self._stays)
         self._age = journal.age
-        self._to_leave: list[tuple[str, float]] = []
+        self._to_leave: list[tuple[str, float, float]] = []
+        self._followed: tuple[str, Place] | None = None
         self._next = 0.0
         self._lock = threading.Lock()
         self.trouble = ""
@@ -43,10 +47,14 @@ class Stays:
             here = [stay for stay in self._stays if stay.left is None and stay.root == root and stay.place == place]
             for number, stay in enumerate(self._stays):
                 if stay.left is None and stay not in here:
-                    self._stays[number] = replace(stay, left=now)
-                    self._to_leave.append((stay.root, now))
+                    # What an earlier program followed may have been left at any time since that was seen.
+                    known = (stay.root, stay.place) == self._followed
+                    seen = max(stay.seen, now - LATE) if known else stay.seen
+                    self._stays[number] = replace(stay, seen=seen, left=now)
+                    self._to_leave.append((stay.root, seen, now))
             if root and not here:
                 self._stays.append(Stay(root, place, now, now))
+            self._followed = (root, place)
         self.keep()
 
     def keep(self) -> None:

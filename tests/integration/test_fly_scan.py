@@ -92,7 +92,7 @@ def test_a_beamtime_is_shown_and_then_recorded_once(beamtime: Beamtime) -> None:
     assert (found["proposalId"], found["startTime"]) == ("20250001", "2025-11-23T09:00:00.000Z")
     assert len(found["files"]) == 2
     again = beamtime.run()
-    assert "0 of 3 measurements are recorded now" in again.stderr
+    assert "0 of 3 measurements are recorded now; 3 were before" in again.stderr
     assert "Ag_0001: is recorded" in beamtime.run("--dry-run").stdout
     beamtime.topic.take_all(1.0)
     assert len(beamtime.topic.messages) == 2

@@ -325,6 +325,7 @@ def test_so_it_is_where_the_file_server_does_not_say_when_a_file_was_made(
     lab: Lab, method: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("scifish.fly.gathering.birth", lambda path: None)  # as of NFS
+    monkeypatch.setattr("scifish.fly.stays.LATE", 0.0)
     flyer = lab.follow(method=method)
     path = lab.root / "Ag_0001.txt"
     with path.open("w") as file:
@@ -351,8 +352,19 @@ def test_a_folder_inside_of_the_one_before_is_not_recorded_twice(lab: Lab) -> No
     assert len(lab.topic.messages) == 40
 
 
+def test_that_a_path_that_was_left_is_not_there_is_no_trouble(lab: Lab, tmp_path: Path) -> None:
+    flyer = lab.start()
+    flyer.follow(str(tmp_path / "mistyped"), PLACE)
+    assert eventually(lambda: "mistyped does not exist (yet)" in flyer.trouble)
+    flyer.follow(str(lab.root), PLACE)
+    assert eventually(lambda: flyer.works and flyer.trouble == "")
+    assert flyer.others == [str(tmp_path / "mistyped")]
+
+
 def test_a_root_that_was_left_is_watched_for_some_time_and_not_for_ever(lab: Lab, tmp_path: Path) -> None:
-    flyer = lab.follow(linger=1.0)
+    lab.write("Ag_0000.txt")
+    time.sleep(0.1)
+    flyer = lab.follow(linger=1.0, catch_up=0.0)
     flyer.follow(str(tmp_path / "not there yet"), PLACE)
     assert flyer.others == [str(lab.root)]
     lab.write("Ag_0001.txt")
@@ -363,6 +375,7 @@ def test_a_root_that_was_left_is_watched_for_some_time_and_not_for_ever(lab: Lab
         return flyer.others == []
 
     assert eventually(left)
+    assert flyer.skipped == 1
 
 
 @pytest.mark.parametrize("method", METHODS)

@@ -103,11 +103,11 @@ def test_where_the_experiment_stood(path: Path) -> None:
     journal.seen(15.0)
     journal.stay(Stay("/raw", Place("20250001", "B", "visitors"), 20.0, 20.0))
     journal.stay(Stay(NAME, PLACE, 25.0, 25.0))
-    journal.leave("/raw", 30.0)
+    journal.leave("/raw", 28.0, 30.0)
     journal.seen(40.0)
     assert [(stay.root, stay.place.sample, stay.since, stay.seen, stay.left) for stay in journal.stays()] == [
         ("/raw", "A", 10.0, 15.0, 20.0),
-        ("/raw", "B", 20.0, 20.0, 30.0),
+        ("/raw", "B", 20.0, 28.0, 30.0),
         (NAME, "A", 25.0, 40.0, None),
     ]
     journal.close()

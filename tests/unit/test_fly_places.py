@@ -8,7 +8,9 @@ from pathlib import Path
 import pytest
 
 from scifish.fly.birth import birth
+from scifish.fly.journal import Journal
 from scifish.fly.places import Place, Stay, inside, stay_of
+from scifish.fly.stays import Stays
 from scifish.ids import files_uuid
 
 A, B = Place("20250001", "A", "visitors"), Place("20250001", "B", "visitors")
@@ -47,6 +49,24 @@ def test_what_was_made_while_nobody_watched_does_not_leave_if_it_may_be_propriet
     assert stay_of("/raw/a.txt", 30, stays) == stays[1]
     other = [stays[0], Stay("/raw", B, since=40, seen=50)]
     assert stay_of("/raw/a.txt", 30, other) == other[0]
+
+
+def test_until_a_program_hears_of_a_change_it_was_as_before(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = [100.0]
+    monkeypatch.setattr("scifish.fly.stays.time.time", lambda: clock[0])
+    journal = Journal(tmp_path / "lab.journal")
+    stays = Stays(journal)
+    stays.follow("/raw", A)
+    clock[0] = 150.0  # it is kept once a minute only that it is still so
+    stays.follow("/raw", SECRET)
+    for known in (stays.now(), journal.stays()):
+        assert [stay_of("/raw/a.txt", made, known).place for made in (140, 149, 160)] == [A, SECRET, SECRET]
+    # After a restart nobody knows when that ended.
+    clock[0] = 400.0
+    again = Stays(journal)
+    again.follow("/raw", A)
+    assert stay_of("/raw/a.txt", 300, again.now()).place == SECRET
+    journal.close()
 
 
 def test_proposals_that_begin_with_in_are_proprietary() -> None:
