@@ -157,7 +157,7 @@ class SciCat:
         path = "/api/v4/datasets"
         answer = self._send("GET", path, params={"filter": {"fields": ["pid"], "limits": {"limit": 1}}})
         if answer.good:
-            return True
+            return _is_list(answer, path)
         error = answer.error(f"GET {path}")
         if error.temporary:
             raise error
@@ -422,3 +422,17 @@ def just_after(found: Json) -> str:
 
 def _dataset(pid: str, version: str = "v3") -> str:
     return f"/api/{version}/datasets/{quote(pid, safe='')}"
+
+
+def _is_list(answer: Answer, path: str) -> bool:
+    """True. SciCatError, after which the call can be made again, for a proxy's page or half an answer.
+
+    What is taken for version 4 once is called for as long as SciCow runs.
+    """
+    try:
+        found = answer.json()
+    except ValueError:
+        found = None
+    if not isinstance(found, list):
+        raise SciCatError(f"GET {path}", answer.status, f"the answer is no list of datasets: {answer.text()[:200]}")
+    return True

@@ -183,8 +183,9 @@ def test_the_settings_may_name_the_version(api):
     assert ("GET", "datasets") not in server.calls
 
 
-def test_a_server_that_is_away_has_not_lost_its_v4(server, client):
-    server.fault = once("datasets", "page")
+@pytest.mark.parametrize("what", ["page", "halfjson"])
+def test_a_server_that_is_away_has_neither_lost_its_v4_nor_got_one(server, client, what):
+    server.fault = once("datasets", what)
     with pytest.raises(SciCatError) as raised:
         client.has_v4()
     assert raised.value.temporary
