@@ -199,7 +199,7 @@ def full(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, Count
     shutil.rmtree(root)
 
 
-@BOTH
+@pytest.mark.parametrize("method", ["inotify", pytest.param("polling", marks=pytest.mark.long)])
 def test_a_tree_with_100000_files(full: tuple[Path, Counter[str]], method: str) -> None:
     root, names = full
     with watching(root, method) as watched:

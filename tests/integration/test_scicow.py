@@ -267,7 +267,7 @@ def test_a_killed_scicow_loses_nothing_and_makes_nothing_twice(beamline: Beamlin
     assert {(each["numberOfFiles"], each["size"]) for each in found} == {(1, 10)}
 
 
-@pytest.mark.parametrize("how", ["stop", "kill"])
+@pytest.mark.parametrize("how", [pytest.param("stop", marks=pytest.mark.long), "kill"])
 def test_a_broker_that_restarts_is_found_again(beamline: Beamline, how: str) -> None:
     if not beamline.kafka.restartable:
         pytest.skip(f"{beamline.kafka.kind} cannot be restarted with its data")
