@@ -72,6 +72,15 @@ class Part:
     complete: bool = True
     problems: list[str] = field(default_factory=list)
 
+    def ends(self, stopped: str, lacks: str) -> Part:
+        """Itself, with why it was not read to its end, else with what the file announces and lacks; "" for neither."""
+        if stopped:
+            self.problems.append(stopped)
+        elif lacks:
+            self.complete = False
+            self.problems.append(lacks)
+        return self
+
 
 def put(fields: Message, name: str, found: Any) -> None:
     """Add a field that says something, unless there are too many."""

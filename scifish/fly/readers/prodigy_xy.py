@@ -182,13 +182,7 @@ class _Reader:
             put(part.general, key.capitalize(), cleaned(self._settings.get(key, ""))[:200] or None)
         scale = self._settings.get("energy axis", "").removesuffix("Energy").strip()
         part.regions = [region.done(cleaned(scale)) for region in self._regions]
-        lacks = self._lacks()
-        if self._lines.stopped:
-            part.problems.append(self._lines.stopped)
-        elif lacks:
-            part.complete = False
-            part.problems.append(lacks)
-        return part
+        return part.ends(self._lines.stopped, self._lacks())
 
     def _lacks(self) -> str:
         """What the file announces and is not there; "" if nothing. An experiment without regions can be exported."""

@@ -89,13 +89,7 @@ class _Reader:
         version = cleaned(self._general.get("version", ""))[:40]
         part = Part(f"Scienta SES text {version}".strip())
         part.regions = [note.region(self._zone) for _, note in sorted(self._notes.items())]
-        lacks = self._lacks()
-        if self._lines.stopped:
-            part.problems.append(self._lines.stopped)
-        elif lacks:
-            part.complete = False
-            part.problems.append(lacks)
-        return part
+        return part.ends(self._lines.stopped, self._lacks())
 
     def _lacks(self) -> str:
         """What the file announces and is not there; "" if nothing."""
