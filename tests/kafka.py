@@ -103,7 +103,7 @@ class KafkaServer:
         self._starts += 1
         argv = (*self._java, "kafka.Kafka", str(self._properties))
         self._process = self._processes.start(f"kafka-{self._starts}", argv)
-        self._process.wait_for(lambda: answers(self.bootstrap), timeout=60)
+        self._process.wait_for(lambda: answers(self.bootstrap))
 
     def stop(self) -> None:
         """As an administrator stops it."""

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import os
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -47,16 +46,6 @@ def _stack(folder: Path, processes: Processes, database: str) -> Stack:
         pytest.skip(f"no C++ Tango database: {reason}")
     ran_on.servers.add(f"Tango database: {versions()}")
     return CppStack(folder, processes, cpp_programs())
-
-
-def eventually(condition: Callable[[], bool], timeout: float = 10.0) -> bool:
-    """Whether it gets true in time (seconds)."""
-    deadline = time.monotonic() + timeout
-    while time.monotonic() < deadline:
-        if condition():
-            return True
-        time.sleep(0.05)
-    return False
 
 
 def refusal(error: pytest.ExceptionInfo[tango.DevFailed]) -> tuple[str, str]:

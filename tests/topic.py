@@ -10,6 +10,7 @@ from confluent_kafka import Consumer
 
 from scifish import message
 from scifish.message import Message
+from tests.waiting import PATIENCE
 
 
 class Topic:
@@ -23,7 +24,7 @@ class Topic:
         self._consumer.subscribe([topic])
         self.messages: list[Message] = []
 
-    def wait_for(self, wanted: Callable[[Message], bool], timeout: float = 30.0) -> Message:
+    def wait_for(self, wanted: Callable[[Message], bool], timeout: float = PATIENCE) -> Message:
         """The first message like this, also of those that have come already."""
         deadline = time.monotonic() + timeout
         seen = 0
@@ -35,7 +36,7 @@ class Topic:
             self._take(0.2)
         raise AssertionError(f"no such message within {timeout} s; there are {self.said()}")
 
-    def wait_until(self, enough: Callable[[list[Message]], bool], timeout: float = 30.0) -> None:
+    def wait_until(self, enough: Callable[[list[Message]], bool], timeout: float = PATIENCE) -> None:
         """Until those that have come are enough, or for `timeout` seconds."""
         deadline = time.monotonic() + timeout
         while not enough(self.messages) and time.monotonic() < deadline:

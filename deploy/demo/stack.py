@@ -20,7 +20,7 @@ import yaml
 import macros
 import sardana_recorders
 from deploy.demo import beamline
-from deploy.demo.processes import Process, Processes
+from deploy.demo.processes import PATIENCE, Process, Processes
 from ingest.scicat import SciCat
 from sdm.layout import CATEGORIES
 
@@ -102,7 +102,7 @@ class Stack:
         server: str,
         devices: Mapping[str, tuple[str, Mapping[str, Sequence[str]]]],
         command: Sequence[str] = (),
-        timeout: float = 30.0,
+        timeout: float = PATIENCE,
     ) -> Process:
         """Register `devices` (name: class, properties) for `server` (`Name/instance`), and start it."""
         db = self.db
@@ -113,7 +113,7 @@ class Stack:
         return self.run_server(server, tuple(devices), command, timeout)
 
     def run_server(
-        self, server: str, devices: Sequence[str], command: Sequence[str] = (), timeout: float = 30.0
+        self, server: str, devices: Sequence[str], command: Sequence[str] = (), timeout: float = PATIENCE
     ) -> Process:
         """Start a server that is in the database, and wait for its devices."""
         program, instance = server.split("/")
@@ -182,7 +182,7 @@ class Stack:
             DOOR: ("Door", {"MacroServerName": [MACROSERVER]}),
         }
         (self.folder / "macroserver").mkdir(exist_ok=True)
-        return self.start_server("Sardana/demo", properties, self.sardana_command, 60.0)
+        return self.start_server("Sardana/demo", properties, self.sardana_command)
 
     @property
     def sardana_command(self) -> list[str]:

@@ -8,7 +8,7 @@ import time
 import tango
 
 from deploy.demo.stack import PATHFIXER, Stack
-from tests.tango_system import eventually
+from tests.waiting import eventually
 
 WAITED = 1.0
 """Seconds: on a busy machine a read may take a tenth of it; one that waits for what hangs takes three."""

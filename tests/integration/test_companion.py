@@ -23,8 +23,8 @@ from scifish.source import FixedSettings
 from scifish.spool import Spool, look
 from scifish.station import Station
 from tests.kafka import Kafka, message
-from tests.tango_system import eventually
 from tests.topic import Topic
+from tests.waiting import eventually
 
 
 @dataclass
@@ -79,7 +79,7 @@ def _children(of: int) -> list[int]:
 
 
 def wait_for_last(topic: Topic, uuid: str) -> dict[str, object]:
-    return topic.wait_for(lambda m: m["uuid"] == uuid and m["type"] in ("ended", "snapshot"), 60.0)
+    return topic.wait_for(lambda m: m["uuid"] == uuid and m["type"] in ("ended", "snapshot"))
 
 
 def test_a_companion_that_is_killed_again_and_again_loses_nothing(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -100,7 +100,7 @@ def test_a_companion_that_is_killed_again_and_again_loses_nothing(lab: Lab, monk
         ended = wait_for_last(lab.topic, uuid)
         assert (ended["status"], ended["numberOfPoints"], ended["datasetName"]) == ("completed", 1, f"d{number}")
         assert len(ended["files"]) == 1  # type: ignore[arg-type]
-    assert eventually(lambda: station.trouble() == "", 20.0)
+    assert eventually(lambda: station.trouble() == "")
     station.close()
     assert list(lab.spool.iterdir()) == []
     numbers = sorted({m["seq"] for m in lab.topic.messages})
@@ -152,7 +152,7 @@ def test_one_that_hangs_costs_the_measurement_nothing_and_is_replaced(
             dataset.end("completed")
             uuids.append(dataset.uuid)
         assert time.monotonic() - start < 10.0
-        assert eventually(lambda: first not in _children(os.getpid()), 30.0)
+        assert eventually(lambda: first not in _children(os.getpid()))
     finally:
         if Path(f"/proc/{first}").exists():
             os.kill(first, signal.SIGCONT)
@@ -233,7 +233,7 @@ def test_one_that_cannot_start_tells_why(lab: Lab, monkeypatch: pytest.MonkeyPat
     (tmp_path / "broken" / "confluent_kafka.py").write_text("raise ImportError('librdkafka.so.1: not found')")
     monkeypatch.setattr(link, "_environment", lambda: {**os.environ, "PYTHONPATH": str(tmp_path / "broken")})
     station = lab.station()
-    assert eventually(lambda: "librdkafka.so.1: not found" in station.trouble(), 20.0)
+    assert eventually(lambda: "librdkafka.so.1: not found" in station.trouble())
     station.close()
 
 
@@ -270,7 +270,7 @@ def test_a_program_that_is_killed_is_finished_by_its_companion(lab: Lab, fork: b
             ended = wait_for_last(lab.topic, uuid)
             assert (ended["status"], ended["numberOfPoints"]) == ("interrupted", 1)
             assert ended["description"] == "late"
-            assert eventually(lambda: not Path(f"/proc/{helper}").exists(), 20.0)
+            assert eventually(lambda: not Path(f"/proc/{helper}").exists())
             assert list(lab.spool.iterdir()) == []
         finally:
             os.killpg(running.pid, signal.SIGKILL)

@@ -22,8 +22,8 @@ from scifish.source import FixedSettings
 from scifish.station import Station
 from scifish.station import station as station_of
 from tests.kafka import Kafka
-from tests.tango_system import eventually
 from tests.topic import Topic
+from tests.waiting import eventually
 
 SCIFISH = str(Path(sys.executable).with_name("scifish"))
 
@@ -231,7 +231,7 @@ def test_brokers_that_are_corrected_get_what_waited(lab: Lab, tmp_path: Path) ->
     station = station_of(file, "test")
     fish.start_scan(datasetName="first")
     fish.end_scan()
-    assert eventually(lambda: "Kafka" in station.trouble(), timeout=20.0)
+    assert eventually(lambda: "Kafka" in station.trouble())
     write(lab.settings.kafka_bootstrap_servers)
     fish.start_scan(datasetName="second")
     fish.end_scan()
@@ -277,7 +277,7 @@ def test_a_program_that_is_killed_is_finished_by_the_command(lab: Lab, tmp_path:
         assert "(running)" in status.stdout
         assert "1 datasets are being recorded" in status.stdout
         running.kill()
-    assert eventually(lambda: "gone; its spool is sent by the next start" in _status(lab).stdout, 30.0)
+    assert eventually(lambda: "gone; its spool is sent by the next start" in _status(lab).stdout)
     settings.save_last_good(replace(lab.settings, kafka_bootstrap_servers="127.0.0.1:9"))
     flush = _scifish(lab, "flush", "--timeout", "1")
     assert flush.returncode == 1

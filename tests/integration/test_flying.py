@@ -25,8 +25,8 @@ from scifish.settings import Settings
 from scifish.source import FixedSettings
 from scifish.station import Station
 from tests.kafka import Kafka
-from tests.tango_system import eventually
 from tests.topic import Topic
+from tests.waiting import eventually
 
 PLACE = Place("20250001", "fibre_A", "visitors")
 SECRET = Place("20250007", "chip", "proprietary")

@@ -20,7 +20,8 @@ from scifish.tangodb import raw
 from sdm.layout import today
 from tango_servers.handover import Consumer, parse_consumers
 from tests.integration.pathfixer import configure, proxy_of, restart
-from tests.tango_system import FACILITY, Events, control_system, eventually, refusal
+from tests.tango_system import FACILITY, Events, control_system, refusal
+from tests.waiting import eventually
 
 DETECTOR = "b311a-e/ctl/sdm-99"  # another PathFixer: it has texts that can be written
 
@@ -329,7 +330,7 @@ def test_wrong_properties_are_told_in_the_status(stack: Stack, pathfixer: tango.
         ({"Doors": ["nobody"]}, DevState.ALARM, "Doors, line 1: the Tango database has no device nobody, so"),
     ):
         configure(stack, **wrong)
-        told = eventually(lambda says=says: says in pathfixer.status(), 30.0)  # what did not answer is asked each 10 s
+        told = eventually(lambda says=says: says in pathfixer.status())  # what did not answer is asked each 10 s
         assert told, (wrong, pathfixer.status())
         assert (pathfixer.state(), pathfixer.Proposal) == (state, "20250001")
         if state == DevState.FAULT:
@@ -422,7 +423,7 @@ def test_it_starts_without_the_office_and_takes_up_the_proposal_when_it_is_back(
     assert pathfixer.Proposal == "20250001"
     assert pathfixer.Path == ""
     stack.user_office("away.yaml")
-    assert eventually(lambda: pathfixer.Path.endswith("20250001/20250310/raw"), 15)
+    assert eventually(lambda: pathfixer.Path.endswith("20250001/20250310/raw"))
     assert eventually(lambda: pathfixer.state() == DevState.STANDBY), pathfixer.status()
 
 
@@ -521,7 +522,7 @@ def test_the_path_is_handed_to_sardana_and_to_a_detector_that_comes_later(
 
     stack.start_server("PathFixer/detector", {DETECTOR: ("PathFixer", {})})
     detector = tango.DeviceProxy(stack.name(DETECTOR))
-    assert eventually(lambda: detector.Endstation == f"{pathfixer.SamplePath}/eiger", 15)
+    assert eventually(lambda: detector.Endstation == f"{pathfixer.SamplePath}/eiger")
     assert eventually(lambda: detector.UserName == "20250001 fibre_A")
     assert eventually(lambda: pathfixer.BadDevices == ())
     assert pathfixer.state() == DevState.STANDBY

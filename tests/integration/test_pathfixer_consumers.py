@@ -16,7 +16,8 @@ from tango import DevState
 from deploy.demo.processes import Process
 from deploy.demo.stack import Stack
 from tests.integration.pathfixer import configure, none_waited, proxy_of, times_of
-from tests.tango_system import Events, control_system, eventually
+from tests.tango_system import Events, control_system
+from tests.waiting import eventually
 
 GOOD, OTHER = "b311a/ea/good", "b311a/ea/other"
 AGAIN = 25.0
@@ -110,7 +111,7 @@ def test_one_that_hangs_delays_nobody(stack: Stack, pathfixer: tango.DeviceProxy
             assert eventually(lambda: good.FilePath == pathfixer.SamplePath, 2.0)
         assert time.monotonic() - begin < 2.0
         assert pathfixer.PendingDevices == (OTHER,)
-        assert eventually(lambda: pathfixer.BadDevices == (OTHER,), 20)
+        assert eventually(lambda: pathfixer.BadDevices == (OTHER,))
         assert none_waited(times_of(pathfixer, "BadDevices", 50))
     finally:
         os.kill(detectors.servers[OTHER].pid, signal.SIGCONT)

@@ -16,7 +16,8 @@ import deploy.demo
 from deploy.demo.stack import PATHFIXER, Stack
 from sdm.layout import today
 from tests.integration.pathfixer import configure, proxy_of
-from tests.tango_system import FACILITY, Events, control_system, eventually, refusal
+from tests.tango_system import FACILITY, Events, control_system, refusal
+from tests.waiting import eventually
 
 
 @pytest.fixture(scope="module")
@@ -116,7 +117,7 @@ def test_a_path_that_was_set_by_hand_and_is_not_there_after_a_kill_is_waited_for
     assert (pathfixer.state(), pathfixer.Path, pathfixer.SamplePath) == (DevState.FAULT, "", "")
     assert f"Proposal 20250001 is not in use: path {str(other)!r} refused" in pathfixer.status()
     other.mkdir()
-    assert eventually(lambda: pathfixer.Path == str(other), 15)
+    assert eventually(lambda: pathfixer.Path == str(other))
     assert pathfixer.state() == DevState.STANDBY
     other.rmdir()
     pathfixer.Init()
@@ -187,11 +188,11 @@ def test_killed_and_started_without_office_and_storage_it_takes_up_its_work_when
     assert not data.exists()  # nothing is made where a disk should be
     events = Events(pathfixer, "SamplePath", "State")
     away.rename(data)
-    assert eventually(lambda: pathfixer.SamplePath == path, 15)
+    assert eventually(lambda: pathfixer.SamplePath == path)
     assert eventually(lambda: pathfixer.state() == DevState.ALARM)
     assert "In use is what it said at" in pathfixer.status()
     stack.user_office()
-    assert eventually(lambda: pathfixer.state() == DevState.STANDBY, 15)
+    assert eventually(lambda: pathfixer.state() == DevState.STANDBY)
     assert [value for name, value in events.seen if name == "samplepath"] == [path]
     assert [value for name, value in events.seen if name == "state"] == [DevState.ALARM, DevState.STANDBY]
     events.close()
@@ -246,7 +247,7 @@ def test_a_storage_that_goes_away_is_told_and_its_folders_are_made_when_it_is_ba
     away.rename(data)
     for folder in (path, path.parent / "process", path.parent):
         folder.rmdir()
-    assert eventually(lambda: pathfixer.state() == DevState.ON, 15)
+    assert eventually(lambda: pathfixer.state() == DevState.ON)
     assert path.is_dir()
 
 

@@ -21,7 +21,8 @@ from deploy.demo.stack import DOOR, MACROSERVER, PATHFIXER, Stack
 from tango_servers import environment
 from tests.faults.clock import Clock
 from tests.integration.pathfixer import configure, proxy_of
-from tests.tango_system import Events, control_system, eventually, refusal
+from tests.tango_system import Events, control_system, refusal
+from tests.waiting import eventually
 
 pytestmark = pytest.mark.timeout(240)
 
@@ -240,7 +241,7 @@ def test_a_scan_over_midnight_ends_before_the_visit_does(system: System, pathfix
     pathfixer.Init()  # a restart in the middle of it does not end it either
     assert pathfixer.SamplePath.endswith(f"/{today}/raw/in_the_scan")
     system.end_scan()
-    assert eventually(lambda: pathfixer.Visit == tomorrow, 15)
+    assert eventually(lambda: pathfixer.Visit == tomorrow)
     assert eventually(lambda: "when the scan is over" not in pathfixer.status())
 
 
@@ -322,7 +323,7 @@ def test_pathinfo_shows_all_of_it(system: System, pathfixer: tango.DeviceProxy) 
 def test_who_sets_scandir_by_hand_keeps_it_and_pathinfo_says_so(system: System, pathfixer: tango.DeviceProxy) -> None:
     assert eventually(lambda: not pathfixer.PendingDevices)
     system.other.run("senv", "ScanDir", "/tmp/mine")
-    assert eventually(lambda: "ScanDir is '/tmp/mine', written by somebody else" in pathfixer.status(), 20)
+    assert eventually(lambda: "ScanDir is '/tmp/mine', written by somebody else" in pathfixer.status())
     system.said.clear()
     system.other.run("pathinfo")
     text = "\n".join(system.said)

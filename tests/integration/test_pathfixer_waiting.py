@@ -18,7 +18,8 @@ from tango import DevState
 
 from deploy.demo.stack import Stack
 from tests.integration.pathfixer import configure, none_waited, proxy_of, times_of
-from tests.tango_system import control_system, eventually, refusal
+from tests.tango_system import control_system, refusal
+from tests.waiting import eventually
 
 DETECTOR = "b311a/ea/detector"
 
@@ -188,7 +189,7 @@ def test_it_starts_and_answers_while_the_storage_hangs(
         assert none_waited(times_of(pathfixer, "Path", 20))
         assert (pathfixer.state(), pathfixer.Proposal, pathfixer.Path) == (DevState.FAULT, "20250001", "")
         assert "has not answered" in pathfixer.status()
-    assert eventually(lambda: pathfixer.Path == path, 15)
+    assert eventually(lambda: pathfixer.Path == path)
     assert eventually(lambda: pathfixer.state() == DevState.STANDBY)
 
 

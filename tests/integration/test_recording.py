@@ -22,8 +22,9 @@ from deploy.demo.stack import DOOR, MACROSERVER, SCIDOG, Stack
 from deploy.demo.summary import expected_scans
 from scifish.message import Message, leaves
 from tests.kafka import Kafka
-from tests.tango_system import control_system, eventually
+from tests.tango_system import control_system
 from tests.topic import Topic
+from tests.waiting import eventually
 
 pytestmark = pytest.mark.timeout(240)
 
@@ -66,7 +67,7 @@ class System:
     def restart_sardana(self) -> None:
         self.door.close()
         devices = ("pool/demo/1", MACROSERVER, DOOR)
-        self.sardana = self.stack.run_server("Sardana/demo", devices, self.stack.sardana_command, 60.0)
+        self.sardana = self.stack.run_server("Sardana/demo", devices, self.stack.sardana_command)
         self.door = Door(self.stack.name(DOOR), lambda level, line: self.said.append((level, line)))
 
     def close(self) -> None:
@@ -302,7 +303,7 @@ def test_a_device_that_hangs_costs_only_itself_and_is_read_again_when_it_comes_b
     assert any("answer" in error for error in errors)
     assert all("answer" in error or "running?" in error for error in errors)
     assert (hung["status"], hung["proposalId"]) == ("completed", "20250001")
-    assert eventually(lambda: _failed(system.scan(*scan)) == 2, timeout=30.0)
+    assert eventually(lambda: _failed(system.scan(*scan)) == 2)
 
 
 def _failed(found: Message) -> int:
@@ -375,7 +376,7 @@ def test_scans_without_kafka_are_caught_up_in_order(system: System) -> None:
     finally:
         system.kafka.start()
     for scan in scans:
-        system.topic.wait_for(lambda m, scan=scan: m["uuid"] == scan.uuid and m["type"] == "ended", 60.0)  # type: ignore[misc]
+        system.topic.wait_for(lambda m, scan=scan: m["uuid"] == scan.uuid and m["type"] == "ended")  # type: ignore[misc]
 
 
 @pytest.mark.long
@@ -406,7 +407,7 @@ def test_a_spool_that_gets_full_is_said_at_the_door_and_by_scidog_before_anythin
         system.stack.db.delete_device_property(SCIDOG, "SpoolLimit")
     last = system.last_message()
     assert last["status"] == "completed"
-    assert eventually(lambda: scidog.state() == tango.DevState.ON, 20.0)
+    assert eventually(lambda: scidog.state() == tango.DevState.ON)
     system.topic.take_all()
     assert sum(m.get("annotation") == {"comment": long} for m in system.topic.messages) == comments
 
@@ -420,4 +421,4 @@ def test_at_the_end_no_number_is_missing_and_the_spool_is_empty(system: System) 
     for numbers in by_run.values():
         assert sorted(numbers) == list(range(1, max(numbers) + 1))
     spool = Path(system.stack.scidog_properties("")["SpoolDirectory"][0])
-    assert eventually(lambda: len(list(spool.glob("*.spool"))) == 1, timeout=20.0)
+    assert eventually(lambda: len(list(spool.glob("*.spool"))) == 1)

@@ -15,8 +15,9 @@ from scifish.settings import Settings
 from scifish.source import FixedSettings
 from scifish.station import Station
 from tests.kafka import Kafka
-from tests.tango_system import control_system, eventually
+from tests.tango_system import control_system
 from tests.topic import Topic
+from tests.waiting import eventually
 
 
 @pytest.fixture
@@ -52,7 +53,7 @@ def test_a_full_spool_is_said_before_it_is_full_and_what_did_not_fit_is_sent_lat
             time.sleep(0.3)
             if station.trouble() and station.trouble() not in said:
                 said.append(station.trouble())
-        assert eventually(lambda: "in memory only" in station.trouble(), 20.0)
+        assert eventually(lambda: "in memory only" in station.trouble())
         before = [text for text in said if "SpoolLimit" in text]
         assert before, said
         assert not any("in memory only, the disk" in text for text in said[: said.index(before[0])])
@@ -62,8 +63,8 @@ def test_a_full_spool_is_said_before_it_is_full_and_what_did_not_fit_is_sent_lat
     finally:
         kafka.start()
     for uuid in (*uuids, last.uuid):
-        topic.wait_for(lambda m, uuid=uuid: m["uuid"] == uuid and m["type"] == "snapshot", 60.0)  # type: ignore[misc]
-    assert eventually(lambda: station.trouble() == "", 30.0)
+        topic.wait_for(lambda m, uuid=uuid: m["uuid"] == uuid and m["type"] == "snapshot")  # type: ignore[misc]
+    assert eventually(lambda: station.trouble() == "")
     station.close()
     assert sorted(m["seq"] for m in topic.messages) == list(range(1, len(topic.messages) + 1))
 
@@ -86,7 +87,7 @@ def test_what_is_wrong_with_a_spool_is_seen_in_scidog(tmp_path: Path, monkeypatc
         station = Station(FixedSettings(settings), program="test")
         station.record_snapshot({"datasetName": "waits"})
         try:
-            assert eventually(lambda: scidog.state() == tango.DevState.ALARM, 30.0)
+            assert eventually(lambda: scidog.state() == tango.DevState.ALARM)
             assert "test on " in scidog.Problems[0]
             assert "until Kafka takes them" in scidog.Problems[0]
         finally:

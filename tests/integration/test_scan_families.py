@@ -14,7 +14,8 @@ from deploy.demo.summary import expected_scans
 from scifish.message import Message, leaves
 from tests.integration.test_recording import System
 from tests.kafka import Kafka
-from tests.tango_system import control_system, eventually
+from tests.tango_system import control_system
+from tests.waiting import eventually
 
 pytestmark = pytest.mark.timeout(240)
 
@@ -168,7 +169,7 @@ def test_a_scan_without_a_file(system: System) -> None:
 def test_a_scan_that_the_user_ends(system: System, words: tuple[str, ...], how: str, status: str) -> None:
     system.said.clear()
     system.door.start(*words)
-    assert eventually(lambda: any(line.strip().startswith("1 ") for _, line in system.said), 30.0)
+    assert eventually(lambda: any(line.strip().startswith("1 ") for _, line in system.said))
     getattr(system.door, how)()
     system.door.wait(60.0)
     ended = system.last_message()
@@ -189,9 +190,9 @@ def test_a_macro_that_is_killed(system: System) -> None:
     """Neither its stop nor its abort comes to an end; ReleaseMacro raises in the macro's thread."""
     system.said.clear()
     system.door.start("scitest_stuck")
-    assert eventually(lambda: any(line.strip().startswith("0 ") for _, line in system.said), 30.0)
+    assert eventually(lambda: any(line.strip().startswith("0 ") for _, line in system.said))
     system.door.abort()
-    assert eventually(lambda: any("on_abort hangs" in line for _, line in system.said), 30.0)
+    assert eventually(lambda: any("on_abort hangs" in line for _, line in system.said))
     tango.DeviceProxy(system.stack.name(DOOR)).command_inout("ReleaseMacro")
     system.door.wait(30.0)
     ended = system.last_message()

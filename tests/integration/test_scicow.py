@@ -278,7 +278,7 @@ def test_a_broker_that_restarts_is_found_again(beamline: Beamline, how: str) -> 
     beamline.scicow.wait_for("Kafka at .* trying on")
     beamline.kafka.start()
     beamline.send(second)
-    eventually(lambda: beamline.status(second) == "completed", timeout=60)
+    eventually(lambda: beamline.status(second) == "completed")
     assert beamline.scicow.running
 
 

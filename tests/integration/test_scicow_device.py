@@ -23,8 +23,9 @@ from scifish.message import encode
 from tests.catalogue import start_catalogue
 from tests.integration.test_scicow_seen import Site
 from tests.kafka import Kafka, free_ports, message, send
-from tests.tango_system import Events, control_system, eventually
+from tests.tango_system import Events, control_system
 from tests.user_office import Answer, body, endless, html, in_drops, redirect, silent, user_office
+from tests.waiting import eventually
 
 DEVICE = "b311a-e/ctl/scicow-01"
 COSAXS, FEMTOMAX = "scifish-cosaxs", "scifish-femtomax"
@@ -244,7 +245,7 @@ def test_a_topic_that_nobody_reads_is_said_after_a_while(stack: Stack, replicas:
     assert is_in(cow, DevState.ON)
     assert quality(cow, "Lag") == AttrQuality.ATTR_INVALID
     assert cow.Beamlines == ()
-    assert eventually(lambda: "No replica in Urls reads the topic scifish-cosax" in cow.status(), 40)
+    assert eventually(lambda: "No replica in Urls reads the topic scifish-cosax" in cow.status())
     assert cow.state() == DevState.ALARM
 
 
@@ -252,7 +253,7 @@ def test_it_goes_on_after_a_restart(stack: Stack, replicas: list[Replica]) -> No
     cow = with_properties(stack, Urls=[replicas[0].url])
     assert is_in(cow, DevState.ON)
     tango.DeviceProxy(stack.name("dserver/SciCow/demo")).RestartServer()
-    assert eventually(lambda: _ingested(cow) == 10, 20)
+    assert eventually(lambda: _ingested(cow) == 10)
     assert is_in(cow, DevState.ON)
 
 
@@ -283,7 +284,7 @@ def test_it_shows_a_real_scicow(stack: Stack, kafka: Kafka, tmp_path: Path) -> N
         cow = with_properties(stack, Urls=[site.url], Topic=[site.topic])
         given = message("snapshot")
         send(kafka.bootstrap, site.topic, [(given["uuid"], encode(given)), ("b", b"no JSON")])
-        assert eventually(lambda: cow.read_attribute("Ingested").value == 1, 30)
-        assert eventually(lambda: cow.read_attribute("DeadLetters").value == 1, 40)
+        assert eventually(lambda: cow.read_attribute("Ingested").value == 1)
+        assert eventually(lambda: cow.read_attribute("DeadLetters").value == 1)
         assert is_in(cow, DevState.ALARM, "Dead letters that wait: 1.")
         assert cow.Lag == 0

@@ -13,8 +13,9 @@ import tango
 
 from deploy.demo.beamline import CONFIGURATIONS
 from deploy.demo.stack import PATHFIXER, SCIDOG, Stack
-from tests.tango_system import FACILITY, Events, control_system, eventually, refusal
+from tests.tango_system import FACILITY, Events, control_system, refusal
 from tests.ui import scidog_properties
+from tests.waiting import eventually
 
 REPORT = {"uuid": "u", "name": "ascan", "time": "2026-01-01T00:00:00.000Z", "program": "p", "host": "h"}
 REPORT |= {"values": 1, "failedCount": 0, "failed": []}
@@ -89,7 +90,7 @@ def test_whoever_subscribes_is_told_the_new_value_of_each_attribute(stack: Stack
     edit(stack, ActiveConfig=["mine"], **{"Config.mine": ["- {name: Mine, source: a/b/c/d}", "- {name: Bad"]})
     scidog.ReportSnapshot(json.dumps({**REPORT, "uuid": "of the events"}))
     try:
-        assert eventually(lambda: {name for name, _ in events.seen} == {name.lower() for name in attributes}, 5.0)
+        assert eventually(lambda: {name for name, _ in events.seen} == {name.lower() for name in attributes})
     finally:
         events.close()
     told = dict(events.seen)
@@ -121,7 +122,7 @@ def test_a_configuration_that_does_not_exist_is_refused(scidog: tango.DeviceProx
 
 def test_an_edit_in_jive_is_noticed_within_five_seconds(stack: Stack, scidog: tango.DeviceProxy) -> None:
     edit(stack, ActiveConfig=["mine"], **{"Config.mine": ["- {name: Mine, source: a/b/c/d}"]})
-    assert eventually(lambda: scidog.ActiveConfig == "mine", 5.0)
+    assert eventually(lambda: scidog.ActiveConfig == "mine")
     assert names(scidog)[-1] == "Mine"
 
 
@@ -141,7 +142,7 @@ def test_a_mistake_costs_its_own_line_and_is_told(stack: Stack, scidog: tango.De
     assert [problem.split(":")[0] for problem in problems] == ["SnapshotTimeout", "saxs, line 3", "saxs, line 4"]
     assert all(problem in scidog.status() for problem in problems)
     edit(stack, SnapshotTimeout=["3"], **{"Config.saxs": CONFIGURATIONS["saxs"]})
-    assert eventually(lambda: scidog.state() == tango.DevState.ON, 5.0)
+    assert eventually(lambda: scidog.state() == tango.DevState.ON)
 
 
 PROGRAM = """

@@ -20,7 +20,8 @@ import tango
 from deploy.demo.stack import PATHFIXER, SCIDOG, Stack
 from scifish.config import line_of
 from tango_servers.SciDog import DATABASE
-from tests.tango_system import FACILITY, Events, control_system, eventually, refusal
+from tests.tango_system import FACILITY, Events, control_system, refusal
+from tests.waiting import eventually
 
 RING = "- {name: Ring current, source: r3-319s2/dia/dcct-01/InstantaneousCurrent, unit: mA, group: Machine}"
 GAP = "- {name: Gap, source: r3-311l/opt/ivu/gap, unit: µm}"
@@ -196,7 +197,7 @@ def test_the_history_says_who_when_and_what(stack: Stack, scidog: tango.DevicePr
     save(scidog, name="saxs", revision=get(scidog, "saxs")["revision"], lines=[RING, GAP], who="Åsa λ")
     scidog.ActiveConfig = "waxs"
     edit(stack, **{"Config.saxs": [GAP], "SnapshotTimeout": ["2"]})
-    assert eventually(lambda: len([c for c in history(scidog) if c["number"] > before]) == 4, 5.0)
+    assert eventually(lambda: len([c for c in history(scidog) if c["number"] > before]) == 4)
     timeout, edited, active, saved = history(scidog)[:4]
     if edited["property"] == "SnapshotTimeout":
         timeout, edited = edited, timeout
@@ -329,7 +330,7 @@ def test_what_is_wrong_in_the_properties_is_seen_within_five_seconds_and_blocks_
 ) -> None:
     events = Events(scidog, "Problems", "State")
     edit(stack, **properties)
-    assert eventually(lambda: any(problem.startswith(says) for problem in scidog.Problems), 5.0)
+    assert eventually(lambda: any(problem.startswith(says) for problem in scidog.Problems))
     assert scidog.state() == tango.DevState.ALARM
     assert says in scidog.status()
     assert eventually(lambda: {name for name, _ in events.seen} == {"problems", "state"})
@@ -386,7 +387,7 @@ def test_with_a_database_that_hangs_others_are_answered_and_it_is_told(stack: St
         assert longest < DATABASE / 2
     finally:
         os.kill(database.pid, signal.SIGCONT)
-    assert eventually(lambda: scidog.state() == tango.DevState.ON, 30.0)
+    assert eventually(lambda: scidog.state() == tango.DevState.ON)
 
 
 def test_a_name_that_differs_by_an_accent_takes_the_place_of_none(stack: Stack, scidog: tango.DeviceProxy) -> None:

@@ -24,7 +24,8 @@ from scifish.settings import Settings
 from scifish.source import FixedSettings
 from scifish.station import Station
 from tests.kinds import PLAIN
-from tests.tango_system import FACILITY, Events, control_system, eventually, refusal
+from tests.tango_system import FACILITY, Events, control_system, refusal
+from tests.waiting import eventually
 
 KINDS = "test/kinds/1"
 CALLS = ("Validate", "Preview", "BrowseAttributes", "all at once")

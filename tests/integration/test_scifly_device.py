@@ -20,8 +20,9 @@ from deploy.demo.stack import BEAMLINE, PATHFIXER, SCIFLY, Stack
 from scifish.ids import files_uuid
 from scifish.message import Message
 from tests.kafka import Kafka
-from tests.tango_system import Events, control_system, eventually, refusal
+from tests.tango_system import Events, control_system, refusal
 from tests.topic import Topic
+from tests.waiting import eventually
 
 SES = "{name: ses, settle: 0.3}"
 PRODIGY = "{name: prodigy, settle: 0.3}"
@@ -89,7 +90,7 @@ def system(tmp_path_factory: pytest.TempPathFactory, kafka: Kafka) -> Iterator[S
 
 
 def is_in(proxy: tango.DeviceProxy, state: DevState, said: str = "") -> bool:
-    return eventually(lambda: proxy.state() == state and said in proxy.status(), 15.0)
+    return eventually(lambda: proxy.state() == state and said in proxy.status())
 
 
 def test_it_records_what_the_analysers_write(system: System) -> None:
@@ -302,7 +303,7 @@ def test_killed_in_a_burst_while_kafka_is_away_and_the_path_changes(system: Syst
     if system.kafka.restartable:
         system.kafka.start()
     expected = {files_uuid(BEAMLINE, str(path), 0): path for path in [*writer.written, *(Path(f.name) for f in begun)]}
-    assert eventually(lambda: system.fly.Pending == 0, 20.0)
+    assert eventually(lambda: system.fly.Pending == 0)
     # What a killed one could not send, the next start does; one that runs looks for it each five minutes.
     system.restart(signal.SIGTERM)
     system.topic.wait_until(lambda messages: expected.keys() <= {message["uuid"] for message in messages})

@@ -22,7 +22,8 @@ from scifish.config import Entry
 from scifish.message import Message, iso
 from scifish.snapshot import Reader, Reading, as_metadata
 from tests.kinds import PLAIN, SCALARS
-from tests.tango_system import control_system, eventually
+from tests.tango_system import control_system
+from tests.waiting import eventually
 
 DEVICE = "test/kinds/1"
 
@@ -167,7 +168,7 @@ def test_a_device_that_was_dead_is_read_when_it_is_back(stack: Stack, reader: Re
     assert "is its server running?" in reader.read([source], 3.0)[source].error
     stack.run_server("Kinds/back", [device], command)
     # Tango itself tries a lost connection once a second.
-    assert eventually(lambda: reader.read([source], 3.0)[source].value == "GREEN", 5.0)
+    assert eventually(lambda: reader.read([source], 3.0)[source].value == "GREEN")
 
 
 def test_a_device_that_is_not_there_and_one_that_comes_later(stack: Stack, reader: Reader) -> None:
@@ -220,7 +221,7 @@ def test_70_devices_that_hang_hold_up_no_other(stack: Stack, reader: Reader) -> 
             assert time.monotonic() - start < longest
             assert not [readings[source].error for source in sources if readings[source].error]
             assert all(readings[source].error for source in hung_sources)
-    assert eventually(lambda: not reader.read(hung_sources, 3.0)[hung_sources[0]].error, 15.0)
+    assert eventually(lambda: not reader.read(hung_sources, 3.0)[hung_sources[0]].error)
 
 
 def test_the_interpreter_goes_on_while_devices_hang(stack: Stack, reader: Reader) -> None:

@@ -20,7 +20,8 @@ from scifish.settings import Settings, save_last_good
 from scifish.source import FixedSettings, TangoSettings
 from scifish.spool import Kept, Spool, look
 from scifish.station import NotRecorded, Station
-from tests.tango_system import control_system, eventually
+from tests.tango_system import control_system
+from tests.waiting import eventually
 
 ORIGIN = {"host": "h", "program": "killed", "version": "1", "run": "killed-1"}
 

@@ -21,7 +21,8 @@ from scifish.config import Entry
 from scifish.message import Message, iso, leaf
 from scifish.snapshot import Reader
 from scifish.statistics import PERIOD, Samples, Statistics, add_statistics
-from tests.tango_system import control_system, eventually
+from tests.tango_system import control_system
+from tests.waiting import eventually
 
 DEVICE = "test/counts/1"
 COMMAND = [sys.executable, "-m", "tests.kinds"]
@@ -250,7 +251,7 @@ def test_a_device_that_dies_keeps_what_it_had_and_one_that_comes_later_is_found(
     assert eventually(lambda: subscriptions(statistics) == 0)
     statistics.watch(B, [entry])
     stack.run_server("Kinds/dying", [name], COMMAND)
-    assert eventually(lambda: subscriptions(statistics) == 1, 5.0)
+    assert eventually(lambda: subscriptions(statistics) == 1)
     assert statistics.finish(B, 3.0)[entry.source]["samples"] == 2
 
 

@@ -6,18 +6,36 @@ import os
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")  # before Qt is loaded by any test
 
 import pytest
 from pytestqt.qtbot import QtBot
+from taurus.external.qt import Qt
 
 from deploy.demo.processes import Processes
 from ingest.scicat import SciCat
 from taurus_widgets.scanlog import ScanLog
 from tests.catalogue import INGESTOR, Catalogue, start_catalogue
+from tests.waiting import PATIENCE
 
 Json = dict[str, object]
+
+
+class PatientBot(QtBot):
+    """A QtBot that waits as all tests do, where a test says no time."""
+
+    def waitUntil(self, callback: Callable[[], object], *, timeout: int = int(PATIENCE * 1000)) -> None:
+        super().waitUntil(callback, timeout=timeout)
+
+    def waitSignal(self, signal: Any, *, timeout: int = int(PATIENCE * 1000), **options: Any) -> Any:
+        return super().waitSignal(signal, timeout=timeout, **options)
+
+
+@pytest.fixture
+def qtbot(qapp: Qt.QApplication, request: pytest.FixtureRequest) -> QtBot:
+    return PatientBot(request)
 
 
 @pytest.fixture(scope="module")
@@ -72,7 +90,7 @@ def shown(qtbot: QtBot, scanLog: ScanLog) -> Callable[[int], None]:
     """Wait until so many rows are in the table."""
 
     def wait(count: int) -> None:
-        qtbot.waitUntil(lambda: scanLog.scans.rowCount() == count, timeout=10_000)
+        qtbot.waitUntil(lambda: scanLog.scans.rowCount() == count)
 
     return wait
 

@@ -18,8 +18,9 @@ import tango
 
 from deploy.demo.analysers import write_prodigy, write_ses
 from deploy.demo.stack import PATHFIXER, SCIFLY
-from tests.tango_system import control_system, eventually
+from tests.tango_system import control_system
 from tests.ui.panel_picture import drawPanel
+from tests.waiting import eventually
 
 PROFILES = ("ses", "prodigy", "{name: frames, patern: 'eiger/*.h5', group: folder, settle: 10}")
 
@@ -34,7 +35,7 @@ def main(file: Path) -> None:
         eventually(lambda: scifly.Sample == "fibre_A")
         write_ses(Path(proxy.SamplePath), "fibre_0001", pace=0.0)
         write_prodigy(Path(proxy.SamplePath), "fibre_survey", pace=0.0)
-        eventually(lambda: scifly.Recorded == 2, 20.0)
+        eventually(lambda: scifly.Recorded == 2)
         pathfixer.kill()
         time.sleep(2.0)  # it is asked twice a second
         drawPanel(SCIFLY, file)

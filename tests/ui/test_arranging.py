@@ -69,7 +69,7 @@ def filled(scanLog: ScanLog, scicat: SciCat, proposal: str, shown: Shown, qtbot:
     scicat.create_dataset(scan(1, time.time() - 60, proposal=proposal))
     scanLog.setCatalogue(scicat, proposal)
     shown(1)
-    qtbot.waitUntil(lambda: "Optics/Energy" in columns_of(scanLog).catalogue.found, timeout=10_000)
+    qtbot.waitUntil(lambda: "Optics/Energy" in columns_of(scanLog).catalogue.found)
     return scanLog
 
 
@@ -119,7 +119,7 @@ class TestHeader:
         header = header_of(filled)
         low = header.height()
         filled.addColumn("Machine/Ring current")
-        qtbot.waitUntil(lambda: filled.scans.columns[-1].title == "Ring current (mA)", timeout=10_000)
+        qtbot.waitUntil(lambda: filled.scans.columns[-1].title == "Ring current (mA)")
         assert filled.scans.columns[-1].group == "Machine"
         assert header.height() > low
         columns_of(filled).resetLayout()
@@ -135,7 +135,7 @@ class TestHeader:
         drag(qtbot, header, edge, edge + Qt.QPoint(60, 0))
         assert header.sectionSize(place) == before + 60
         filled.addColumn("Machine/Ring current")
-        qtbot.waitUntil(lambda: filled.scans.columns[-1].title == "Ring current (mA)", timeout=10_000)
+        qtbot.waitUntil(lambda: filled.scans.columns[-1].title == "Ring current (mA)")
         columns_of(filled).showKeys([key for key in keys(filled) if key != "status"])
         assert header.sectionSize(section(filled, "title")) == before + 60
         assert filled.table.itemDelegateForColumn(section(filled, "dataQualityMetrics")) is not None
@@ -152,8 +152,8 @@ class TestKept:
     ) -> None:
         drag(qtbot, header_of(filled), middle(filled, "title"), middle(filled, "runNumber") - Qt.QPoint(15, 0))
         filled.addColumn("Optics/Energy")
-        qtbot.waitUntil(settings.exists, timeout=5_000)
-        qtbot.waitUntil(lambda: "Optics/Energy" in settings.read_text("utf-8"), timeout=5_000)
+        qtbot.waitUntil(settings.exists)
+        qtbot.waitUntil(lambda: "Optics/Energy" in settings.read_text("utf-8"))
         assert set(json.loads(settings.read_text("utf-8"))["beamlines"]) == {"cosaxs"}
         assert keys(filled) == keys(again())
 
@@ -173,7 +173,7 @@ class TestKept:
         scicat.create_dataset(scan(1, time.time() - 60, proposal=proposal))
         scanLog.addColumn("Optics/Energy")
         scanLog.setCatalogue(scicat, proposal)
-        qtbot.waitUntil(lambda: "Optics/Energy" in columns_of(scanLog).catalogue.found, timeout=10_000)
+        qtbot.waitUntil(lambda: "Optics/Energy" in columns_of(scanLog).catalogue.found)
         assert keys(scanLog) == [*USUAL[:-1], "Optics/Energy", USUAL[-1]]
 
     def test_a_file_that_cannot_be_understood_is_said_and_left(
@@ -260,7 +260,7 @@ class TestChooser:
         qtbot.keyClick(filled.table, Qt.Qt.Key_K, Qt.Qt.ControlModifier)
         chooser = columns_of(filled).chooser
         assert chooser is not None
-        qtbot.waitUntil(lambda: len(self.offered(chooser)) > 20, timeout=10_000)
+        qtbot.waitUntil(lambda: len(self.offered(chooser)) > 20)
         return chooser
 
     def offered(self, chooser: ColumnChooser) -> dict[str, Qt.QTreeWidgetItem]:
@@ -285,7 +285,7 @@ class TestChooser:
         chooser.accept()
         assert keys(filled) == [*USUAL, "sourceFolder", "Optics/Energy"]
         row = filled.scans.index(0, section(filled, "sourceFolder"))
-        qtbot.waitUntil(lambda: "scan-0001" in str(row.data()), timeout=10_000)
+        qtbot.waitUntil(lambda: "scan-0001" in str(row.data()))
 
     def test_units_and_examples_are_there(self, chooser: ColumnChooser) -> None:
         current = self.offered(chooser)["Machine/Ring current"]
@@ -315,7 +315,7 @@ class TestChooser:
         scicat.create_dataset(old)
         assert "Attic/Vane" not in self.offered(chooser)
         qtbot.keyClicks(chooser.search, "vane")
-        qtbot.waitUntil(lambda: "Attic/Vane" in self.offered(chooser), timeout=10_000)
+        qtbot.waitUntil(lambda: "Attic/Vane" in self.offered(chooser))
 
     def test_a_name_with_a_dot_that_only_old_datasets_have_is_shown(
         self, qtbot: QtBot, filled: ScanLog, scicat: SciCat, proposal: str, chooser: ColumnChooser
@@ -325,7 +325,7 @@ class TestChooser:
         scicat.create_dataset(old)
         qtbot.keyClicks(chooser.search, "weather")
         key = "Attic 1.5/Weather.vane"
-        qtbot.waitUntil(lambda: key in self.offered(chooser), timeout=10_000)
+        qtbot.waitUntil(lambda: key in self.offered(chooser))
         assert list(self.offered(chooser)) == [key]
         assert [self.offered(chooser)[key].text(place) for place in range(3)] == ["Weather.vane", "deg", "31"]
         chooser.tree.setCurrentItem(self.offered(chooser)[key])
@@ -341,7 +341,7 @@ class TestChooser:
 def test_the_chooser_of_a_catalogue_that_is_away_says_so(qtbot: QtBot, scanLog: ScanLog) -> None:
     scanLog.setCatalogue(SciCat("http://127.0.0.1:9"))
     chooser = columns_of(scanLog).openChooser()
-    qtbot.waitUntil(lambda: "does not answer" in chooser.message.text(), timeout=10_000)
+    qtbot.waitUntil(lambda: "does not answer" in chooser.message.text())
     assert chooser.keys() == USUAL
 
 
@@ -361,7 +361,7 @@ class TestFailingCatalogue:
     ) -> None:
         fail({"path": "metadataKeys", "do": "answer", "status": 500})
         chooser = columns_of(filled).openChooser()
-        qtbot.waitUntil(lambda: "fault (status 500)" in chooser.message.text(), timeout=10_000)
+        qtbot.waitUntil(lambda: "fault (status 500)" in chooser.message.text())
         assert "Optics" in [chooser.tree.topLevelItem(row).text(0) for row in range(chooser.tree.topLevelItemCount())]
 
     def test_a_catalogue_that_hangs_does_not_hold_up_the_window(

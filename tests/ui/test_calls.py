@@ -79,5 +79,5 @@ def test_one_that_is_deleted_and_was_never_stopped_says_nothing_more_and_ends(qt
     with qtbot.waitSignal(owner.destroyed):
         owner.deleteLater()
     may_end.set()
-    qtbot.waitUntil(lambda: not any(thread.is_alive() for thread in threads), timeout=5000)
+    qtbot.waitUntil(lambda: not any(thread.is_alive() for thread in threads))
     assert heard == []

@@ -61,7 +61,7 @@ def test_only_what_differs_is_shown(qtbot: QtBot, scicat: SciCat, proposal: str,
     for number, energy in ((1, 12.4), (2, 7.1), (3, 12.4)):
         scicat.create_dataset(made(number, proposal, energy))
     dialog = compare(3)
-    qtbot.waitUntil(lambda: dialog.table.isVisible(), timeout=10_000)
+    qtbot.waitUntil(lambda: dialog.table.isVisible())
     assert labels(dialog) == ["Optics / Energy (keV)"]
     model = dialog.model
     assert [model.index(0, column).data() for column in range(3)] == ["12.4", "7.1", "12.4"]
@@ -82,7 +82,7 @@ def test_it_says_so_if_nothing_differs(qtbot: QtBot, scicat: SciCat, proposal: s
     for number in (1, 2):
         scicat.create_dataset(made(number, proposal))
     dialog = compare(2)
-    qtbot.waitUntil(lambda: dialog.message.text().startswith("Nothing differs: "), timeout=10_000)
+    qtbot.waitUntil(lambda: dialog.message.text().startswith("Nothing differs: "))
     assert "in both datasets" in dialog.message.text()
     assert not dialog.table.isVisible()
     assert not dialog.copyAll.isEnabled()
@@ -95,7 +95,7 @@ def test_it_is_copied_and_long_values_are_whole_on_demand(
     scicat.create_dataset(made(1, proposal))
     scicat.create_dataset(made(2, proposal, spectrum=5) | {"comment": "=1+1"})
     dialog = compare(2)
-    qtbot.waitUntil(lambda: dialog.table.isVisible(), timeout=10_000)
+    qtbot.waitUntil(lambda: dialog.table.isVisible())
     assert labels(dialog) == ["Dataset / Comment", "Machine / Detuning (Hz)"]
     qtbot.keyClick(dialog.table, Qt.Qt.Key_A, Qt.Qt.ControlModifier)
     qtbot.keyClick(dialog.table, Qt.Qt.Key_C, Qt.Qt.ControlModifier)
@@ -116,7 +116,7 @@ def test_fifty_rows_with_progress(qtbot: QtBot, scicat: SciCat, proposal: str, c
     dialog = compare(50)
     seen: set[int] = set()
     dialog.progress.valueChanged.connect(seen.add)
-    qtbot.waitUntil(lambda: dialog.table.isVisible(), timeout=30_000)
+    qtbot.waitUntil(lambda: dialog.table.isVisible())
     assert {1, 25, 50} <= seen
     assert dialog.model.columnCount() == 50
     assert not dialog.progress.isVisible()
@@ -151,11 +151,11 @@ def test_what_cannot_be_read_is_said_and_tried_again(
     pid = made(1, proposal)["pid"].replace("/", ".")
     with failing(catalogue, {"do": "answer", "status": 503, "method": "GET", "path": f"datasets/{pid}"}):
         dialog = compare(3)
-        qtbot.waitUntil(lambda: dialog.table.isVisible(), timeout=10_000)
+        qtbot.waitUntil(lambda: dialog.table.isVisible())
     assert dialog.state.label.text() == "1 of 3 datasets cannot be read: SciCat has a fault (status 503)"
     assert dialog.model.columnCount() == 2
     qtbot.mouseClick(dialog.state.button, Qt.Qt.LeftButton)
-    qtbot.waitUntil(lambda: dialog.model.columnCount() == 3, timeout=10_000)
+    qtbot.waitUntil(lambda: dialog.model.columnCount() == 3)
     assert not dialog.state.isVisible()
     dialog.close()
 
@@ -167,7 +167,7 @@ def test_with_a_catalogue_that_hangs_it_can_be_closed_at_once(
         scicat.create_dataset(made(number, proposal))
     with failing(catalogue, {"do": "slow", "seconds": 2, "method": "GET", "path": "datasets/scizoo"}):
         dialog = compare(2)
-        qtbot.waitUntil(lambda: dialog.progress.maximum() == 2, timeout=10_000)
+        qtbot.waitUntil(lambda: dialog.progress.maximum() == 2)
         began = time.monotonic()
         qtbot.keyClick(dialog, Qt.Qt.Key_Escape)
         assert not dialog.isVisible()
@@ -186,6 +186,6 @@ def test_a_scan_that_the_catalogue_does_not_have_yet_is_said(
     scanLog.table.selectAll()
     action(scanLog).trigger()
     (dialog,) = scanLog.findChildren(CompareDialog)
-    qtbot.waitUntil(lambda: dialog.table.isVisible(), timeout=10_000)
+    qtbot.waitUntil(lambda: dialog.table.isVisible())
     assert dialog.model.columnCount() == 2
     assert "1 of 3 datasets cannot be read: it is not in the catalogue" in dialog.state.label.text()

@@ -87,7 +87,7 @@ def log(qtbot: QtBot, scanLog: ScanLog, scicat: SciCat, proposal: str, dataset: 
     scanLog.setCatalogue(scicat, proposal)
     shown(1)
     click(qtbot, scanLog, 0)
-    qtbot.waitUntil(lambda: scanLog.details.tree.topLevelItemCount() > 0, timeout=10_000)
+    qtbot.waitUntil(lambda: scanLog.details.tree.topLevelItemCount() > 0)
     return scanLog
 
 
@@ -153,7 +153,7 @@ class TestSearch:
         shown(2)
         qtbot.keyClicks(log.details.metadata.search, "lifetime")
         click(qtbot, log, 0)
-        qtbot.waitUntil(lambda: visible(log.details.tree) == ["Machine", "Lifetime"], timeout=10_000)
+        qtbot.waitUntil(lambda: visible(log.details.tree) == ["Machine", "Lifetime"])
 
     def test_a_list_is_a_summary_and_whole_on_demand(self, qtbot: QtBot, log: ScanLog) -> None:
         tree = log.details.tree
@@ -188,10 +188,10 @@ class TestFiles:
         page: FilesPage = pages(log).files
         for block in range(12):
             self.add(scicat, dataset["pid"], block * 500, 500)
-        qtbot.waitUntil(lambda: tab(log, page) == "Files 6,000", timeout=10_000)
+        qtbot.waitUntil(lambda: tab(log, page) == "Files 6,000")
         assert page.files.rowCount() == 0  # nobody has looked yet
         press_tab(qtbot, log, page)
-        qtbot.waitUntil(lambda: page.files.rowCount() > 0, timeout=10_000)
+        qtbot.waitUntil(lambda: page.files.rowCount() > 0)
         first = page.files.rowCount()
         assert 0 < first < 6_000
         assert page.state.label.text() == f"{first:,} of 6,000 files: scroll down for more"
@@ -203,8 +203,8 @@ class TestFiles:
             bar.setValue(bar.maximum())
             return page.files.rowCount() == 6_000
 
-        qtbot.waitUntil(at_the_end, timeout=10_000)
-        qtbot.waitUntil(lambda: page.state.label.text() == "6,000 files", timeout=10_000)
+        qtbot.waitUntil(at_the_end)
+        qtbot.waitUntil(lambda: page.state.label.text() == "6,000 files")
         names = {page.files.path(row) for row in range(6_000)}
         assert len(names) == 6_000
 
@@ -212,7 +212,7 @@ class TestFiles:
         page = pages(log).files
         self.add(scicat, dataset["pid"], 1, 2)
         press_tab(qtbot, log, page)
-        qtbot.waitUntil(lambda: page.files.rowCount() == 2, timeout=10_000)
+        qtbot.waitUntil(lambda: page.files.rowCount() == 2)
         page.table.setFocus()
         qtbot.keyClick(page.table, Qt.Qt.Key_A, Qt.Qt.ControlModifier)
         qtbot.keyClick(page.table, Qt.Qt.Key_C, Qt.Qt.ControlModifier)
@@ -222,7 +222,7 @@ class TestFiles:
     def test_none_are_said(self, qtbot: QtBot, log: ScanLog) -> None:
         page = pages(log).files
         press_tab(qtbot, log, page)
-        qtbot.waitUntil(lambda: page.state.label.text() == "No files are recorded", timeout=10_000)
+        qtbot.waitUntil(lambda: page.state.label.text() == "No files are recorded")
 
     def test_a_failure_is_said_and_tried_again(
         self, qtbot: QtBot, log: ScanLog, scicat: SciCat, catalogue: Catalogue, dataset: Json
@@ -231,9 +231,9 @@ class TestFiles:
         self.add(scicat, dataset["pid"], 1, 3)
         with failing(catalogue, {"do": "answer", "status": 503, "path": "origdatablocks"}):
             press_tab(qtbot, log, page)
-            qtbot.waitUntil(lambda: "cannot be read: SciCat has a fault" in page.state.label.text(), timeout=10_000)
+            qtbot.waitUntil(lambda: "cannot be read: SciCat has a fault" in page.state.label.text())
         qtbot.mouseClick(page.state.button, Qt.Qt.LeftButton)
-        qtbot.waitUntil(lambda: page.files.rowCount() == 3, timeout=10_000)
+        qtbot.waitUntil(lambda: page.files.rowCount() == 3)
         assert not page.state.button.isVisible()
 
     def test_who_may_not_list_all_blocks_gets_those_of_the_dataset(
@@ -243,7 +243,7 @@ class TestFiles:
         self.add(scicat, dataset["pid"], 1, 3)
         with failing(catalogue, {"do": "answer", "status": 403, "path": "^/api/v3/origdatablocks$"}):
             press_tab(qtbot, log, page)
-            qtbot.waitUntil(lambda: page.files.rowCount() == 3, timeout=10_000)
+            qtbot.waitUntil(lambda: page.files.rowCount() == 3)
 
     def test_the_window_lives_while_the_catalogue_hangs(
         self, qtbot: QtBot, log: ScanLog, catalogue: Catalogue, scicat: SciCat, dataset: Json
@@ -265,7 +265,7 @@ class TestPictures:
         scicat.attach(dataset["pid"], dataset["ownerGroup"], "no picture", "data:image/png;base64,AAAA")
         page = pages(log).pictures
         page.reload()
-        qtbot.waitUntil(lambda: tab(log, page) == "Pictures 3", timeout=10_000)
+        qtbot.waitUntil(lambda: tab(log, page) == "Pictures 3")
         press_tab(qtbot, log, page)
         return page
 
@@ -275,14 +275,14 @@ class TestPictures:
         qtbot.mouseDClick(page.list.viewport(), Qt.Qt.LeftButton, pos=place)
         viewer = page.viewer
         assert viewer is not None
-        qtbot.waitUntil(lambda: "400 by 300" in viewer.caption.text(), timeout=10_000)
+        qtbot.waitUntil(lambda: "400 by 300" in viewer.caption.text())
         assert viewer.caption.text().startswith("the <b>plot</b>   1 of 3")
         assert not viewer.back.isEnabled()
         qtbot.keyClick(viewer, Qt.Qt.Key_Right)
-        qtbot.waitUntil(lambda: "30 by 20" in viewer.caption.text(), timeout=10_000)
+        qtbot.waitUntil(lambda: "30 by 20" in viewer.caption.text())
         assert "100 %" in viewer.caption.text()  # never larger than it is by itself
         qtbot.keyClick(viewer, Qt.Qt.Key_Right)
-        qtbot.waitUntil(lambda: "cannot be shown" in viewer.message.text(), timeout=10_000)
+        qtbot.waitUntil(lambda: "cannot be shown" in viewer.message.text())
         assert not viewer.saveAs.isEnabled()
         qtbot.keyClick(viewer, Qt.Qt.Key_Escape)
         assert page.viewer is None
@@ -293,7 +293,7 @@ class TestPictures:
         qtbot.keyClick(page.list, Qt.Qt.Key_Return)
         viewer = page.viewer
         assert viewer is not None
-        qtbot.waitUntil(lambda: "400 by 300" in viewer.caption.text(), timeout=10_000)
+        qtbot.waitUntil(lambda: "400 by 300" in viewer.caption.text())
         qtbot.keyClick(viewer, Qt.Qt.Key_1)
         assert viewer.canvas.zoom == pytest.approx(1)
         qtbot.keyClick(viewer, Qt.Qt.Key_Plus)
@@ -326,10 +326,10 @@ class TestPictures:
     ) -> None:
         with failing(catalogue, {"do": "cut", "path": "attachments"}):
             page.reload()
-            qtbot.waitUntil(lambda: "cannot be read: SciCat does not answer" in page.state.label.text(), timeout=10_000)
+            qtbot.waitUntil(lambda: "cannot be read: SciCat does not answer" in page.state.label.text())
         assert len(page.pictures) == 3
         qtbot.mouseClick(page.state.button, Qt.Qt.LeftButton)
-        qtbot.waitUntil(lambda: page.state.label.text() == "", timeout=10_000)
+        qtbot.waitUntil(lambda: page.state.label.text() == "")
 
 
 class TellingServer:
@@ -376,7 +376,7 @@ class TestHistory:
     def test_who_made_it_and_changed_it_last(self, qtbot: QtBot, log: ScanLog, scicat: SciCat, dataset: Json) -> None:
         page: HistoryPage = pages(log).history
         press_tab(qtbot, log, page)
-        qtbot.waitUntil(lambda: "does not tell single changes" in page.state.label.text(), timeout=10_000)
+        qtbot.waitUntil(lambda: "does not tell single changes" in page.state.label.text())
         created, changed = page.stamps.text().splitlines()
         assert created.startswith("Created 20")
         assert changed.startswith("Last changed 20")
@@ -410,7 +410,7 @@ class TestHistory:
         ]
         page = self.page(qtbot, server)
         page.setDataset({"pid": "p/1", "updatedAt": "2"})
-        qtbot.waitUntil(lambda: page.table.rowCount() == 3, timeout=10_000)
+        qtbot.waitUntil(lambda: page.table.rowCount() == 3)
 
         def texts(row: int) -> list[str]:
             return [page.table.item(row, column).text() for column in (WHO, WHAT, BEFORE, AFTER)]
@@ -431,7 +431,7 @@ class TestHistory:
         server.status = 403
         page = self.page(qtbot, server)
         page.setDataset({"pid": "p/1", "updatedAt": "2"})
-        qtbot.waitUntil(lambda: "to administrators only" in page.state.label.text(), timeout=10_000)
+        qtbot.waitUntil(lambda: "to administrators only" in page.state.label.text())
         asked = server.asked
         page.setDataset({"pid": "p/2", "updatedAt": "2"})
         assert "to administrators only" in page.state.label.text()

@@ -248,7 +248,7 @@ class TestAway:
         qtbot.waitUntil(lambda: scanLog.scans.rowCount() == 1, timeout=WAIT)
         with failing(catalogue, {"do": deed, "method": "PATCH", "times": 2}):
             comment(qtbot, scanLog, "in spite of all")
-            qtbot.waitUntil(lambda: not editing(scanLog).edits.entries, timeout=20_000)
+            qtbot.waitUntil(lambda: not editing(scanLog).edits.entries)
         assert there(scicat, made["pid"])["comment"] == "in spite of all"
         assert editing(scanLog).clash is None
 
@@ -411,7 +411,7 @@ class TestRights:
         assert json.loads(outbox(state_home)[0].read_text("utf-8"))["early"]
         scicat.create_dataset(coming)
         scanLog.scanConfirmed.emit(expected, coming["pid"])  # as Live does
-        qtbot.waitUntil(lambda: there(scicat, coming["pid"]).get("comment") == "early", timeout=1500)
+        qtbot.waitUntil(lambda: there(scicat, coming["pid"]).get("comment") == "early")
 
 
 class TestNobodyWaits:
@@ -434,4 +434,4 @@ class TestNobodyWaits:
             Qt.QApplication.processEvents()
             assert time.monotonic() - began < 1
             assert len(editing(scanLog).edits.entries) == 2
-        qtbot.waitUntil(lambda: not editing(scanLog).edits.entries, timeout=20_000)
+        qtbot.waitUntil(lambda: not editing(scanLog).edits.entries)

@@ -294,7 +294,7 @@ class TestMany:
         assert f"({self.MANY})" in dialog.rows[0 if key else 1].text()
         typed(qtbot, dialog.file, str(tmp_path / "rows.csv"))
         qtbot.mouseClick(dialog.go, Qt.Qt.LeftButton)
-        qtbot.waitUntil(lambda: f"{self.MANY} rows are in" in dialog.message.text(), timeout=10_000)
+        qtbot.waitUntil(lambda: f"{self.MANY} rows are in" in dialog.message.text())
         rows = list(csv.reader(io.StringIO((tmp_path / "rows.csv").read_text("utf-8-sig"))))
         numbers = [int(row[rows[0].index("Scan")]) for row in rows[1:]]
         assert numbers == list(range(self.MANY))[::-1]
@@ -386,7 +386,7 @@ class TestElogy:
         choose_author(qtbot, elogy, "Lovel")
         assert [author.login for author in elogy.authors.authors()] == ["ada"]
         qtbot.mouseClick(elogy.go, Qt.Qt.LeftButton)
-        qtbot.waitUntil(lambda: "The rows are in" in elogy.message.text(), timeout=10_000)
+        qtbot.waitUntil(lambda: "The rows are in" in elogy.message.text())
         entry = entries(server)[0]
         assert entry["title"] == "Exported from Scanlog"
         assert entry["logbook"] == 2
@@ -402,7 +402,7 @@ class TestElogy:
         choose_author(qtbot, elogy, "ada")
         for text in ("The rows are in", "in <a href"), ("already", "are in"):
             qtbot.mouseClick(elogy.go, Qt.Qt.LeftButton)
-            qtbot.waitUntil(lambda text=text: all(part in elogy.message.text() for part in text), timeout=10_000)
+            qtbot.waitUntil(lambda text=text: all(part in elogy.message.text() for part in text))
         assert len(entries(server)) == 1
 
     def test_appended_to_an_entry_that_is_found(self, qtbot: QtBot, elogy: ElogyDialog, server: Server) -> None:
@@ -420,7 +420,7 @@ class TestElogy:
         qtbot.keyClick(elogy.entries.list, Qt.Qt.Key_Space)
         typed(qtbot, elogy.title, "Detector <b>")
         qtbot.mouseClick(elogy.go, Qt.Qt.LeftButton)
-        qtbot.waitUntil(lambda: "The rows are in" in elogy.message.text(), timeout=10_000)
+        qtbot.waitUntil(lambda: "The rows are in" in elogy.message.text())
         night = entries(server)[0]
         assert night["content"].startswith("<p>dark</p>")
         assert "Detector &lt;b&gt;" in night["content"]
@@ -480,14 +480,14 @@ class TestElogy:
         qtbot.waitUntil(lambda: elogy.entries.list.count() == 1)
         elogy.entries.list.setCurrentRow(0)
         qtbot.mouseClick(elogy.go, Qt.Qt.LeftButton)
-        qtbot.waitUntil(lambda: "10.0.0.9" in elogy.message.text(), timeout=10_000)
+        qtbot.waitUntil(lambda: "10.0.0.9" in elogy.message.text())
 
     def test_address_logbook_and_authors_are_kept(
         self, qtbot: QtBot, log: ScanLog, part: Exporting, elogy: ElogyDialog, server: Server
     ) -> None:
         choose_author(qtbot, elogy, "ada")
         qtbot.mouseClick(elogy.go, Qt.Qt.LeftButton)
-        qtbot.waitUntil(lambda: "The rows are in" in elogy.message.text(), timeout=10_000)
+        qtbot.waitUntil(lambda: "The rows are in" in elogy.message.text())
         elogy.reject()
         part.setElogy("")
         press(qtbot, log, Qt.Qt.Key_E)

@@ -77,7 +77,7 @@ def filled(qtbot: QtBot, scanLog: ScanLog, scicat: SciCat, proposal: str, shown:
     shown(4)
     part = scanLog.parts["Columns"]
     assert isinstance(part, Columns)
-    qtbot.waitUntil(lambda: "Optics/Energy" in part.catalogue.found, timeout=10_000)
+    qtbot.waitUntil(lambda: "Optics/Energy" in part.catalogue.found)
     return scanLog
 
 
@@ -86,7 +86,7 @@ def energy(dataset: Json, value: float, unit: str) -> None:
 
 
 def wait_for(qtbot: QtBot, log: ScanLog, numbers: list[str]) -> None:
-    qtbot.waitUntil(lambda: scans(log) == numbers, timeout=10_000)
+    qtbot.waitUntil(lambda: scans(log) == numbers)
 
 
 class TestSearch:
@@ -128,7 +128,7 @@ class TestSearch:
         assert chips(filled) == [f"Proposal {proposal}", "Energy < 7.1 keV", "motor = mot012"]
         assert filters_of(filled).bar.chips.isVisible()
         bar = filters_of(filled).bar
-        qtbot.waitUntil(bar.allChips()[2].isVisible, timeout=5_000)
+        qtbot.waitUntil(bar.allChips()[2].isVisible)
         qtbot.mouseClick(bar.allChips()[2], Qt.Qt.LeftButton)
         wait_for(qtbot, filled, ["2"])
         bar.allChips()[1].setFocus()
@@ -237,7 +237,7 @@ class TestTime:
         wait_for(qtbot, filled, ["5"])
         assert chips(filled) == ["Visit visit-2", f"Proposal {proposal} (the current one)"]
         chip = filters_of(filled).bar.allChips()[0]
-        qtbot.waitUntil(chip.isVisible, timeout=5_000)
+        qtbot.waitUntil(chip.isVisible)
         qtbot.mouseClick(chip, Qt.Qt.LeftButton)
         wait_for(qtbot, filled, ["5", "1", "2", "3", "4"])
 
@@ -250,7 +250,7 @@ class TestProposal:
         scicat.create_dataset(scan(7, time.time(), proposal=other))
         filled.setCatalogue(scicat, proposal)
         box = filters_of(filled).bar.proposal
-        qtbot.waitUntil(lambda: box.findText(other) > 0, timeout=10_000)
+        qtbot.waitUntil(lambda: box.findText(other) > 0)
         assert box.currentText() == proposal
         box.setCurrentIndex(box.findText(other))
         box.activated.emit(box.currentIndex())
@@ -298,7 +298,7 @@ def test_a_query_that_something_else_sets_is_shown(filled: ScanLog) -> None:
 def test_a_catalogue_that_is_away_leaves_the_bar_usable(qtbot: QtBot, scanLog: ScanLog) -> None:
     scanLog.setCatalogue(SciCat("http://127.0.0.1:9"))
     bar = filters_of(scanLog).bar
-    qtbot.waitUntil(lambda: "does not answer" in bar.proposal.toolTip(), timeout=10_000)
+    qtbot.waitUntil(lambda: "does not answer" in bar.proposal.toolTip())
     qtbot.keyClicks(bar.search, "scan > 5")
     qtbot.keyClick(bar.search, Qt.Qt.Key_Return)
     assert chips(scanLog) == ["scan > 5"]

@@ -25,8 +25,9 @@ from taurus_widgets import live as live_module
 from taurus_widgets.live import Live
 from taurus_widgets.scanlog import ScanLog
 from taurus_widgets.watch import TIMEOUT
-from tests.tango_system import control_system, eventually
+from tests.tango_system import control_system
 from tests.ui.test_scanlog_command import handles_signals
+from tests.waiting import eventually
 
 pytestmark = pytest.mark.timeout(240)
 
@@ -60,7 +61,7 @@ class Beamline:
     def restart_sardana(self) -> None:
         devices = ("pool/demo/1", MACROSERVER, DOOR)
         self.door.close()
-        self.sardana = self.stack.run_server("Sardana/demo", devices, self.stack.sardana_command, 60.0)
+        self.sardana = self.stack.run_server("Sardana/demo", devices, self.stack.sardana_command)
         self.door = Door(self.name)
 
 
@@ -81,8 +82,8 @@ def live(qtbot: QtBot, scanLog: ScanLog, beamline: Beamline) -> Live:
     assert isinstance(part, Live)
     door = part._door
     assert door is not None
-    qtbot.waitUntil(lambda: door._link.connected, timeout=10_000)
-    qtbot.waitUntil(lambda: scanLog.loader.pages is not None, timeout=10_000)
+    qtbot.waitUntil(lambda: door._link.connected)
+    qtbot.waitUntil(lambda: scanLog.loader.pages is not None)
     return part
 
 
@@ -112,16 +113,16 @@ class TestRows:
             lambda pid, status: shown.append((pid, status, time.time(), bool(top(scanLog).get("provisional"))))
         )
         beamline.door.start(*LONG)
-        qtbot.waitUntil(lambda: bool(shown), timeout=10_000)
+        qtbot.waitUntil(lambda: bool(shown))
         pid, status, at, provisional = shown[0]
         assert (status, provisional) == ("running", True)
         assert at - cols.moment(top(scanLog)["creationTime"]).timestamp() < 1.0  # type: ignore[union-attr]
         assert cols.title(top(scanLog)).startswith("timescan 40 0.1")
         assert "not in the catalogue yet" in scanLog.scans.index(0, 0).data(Qt.Qt.ToolTipRole)
-        qtbot.waitUntil(lambda: not top(scanLog).get("provisional"), timeout=15_000)
+        qtbot.waitUntil(lambda: not top(scanLog).get("provisional"))
         assert top(scanLog)["pid"] == pid
         assert cols.status(top(scanLog)) == "running"
-        qtbot.waitUntil(lambda: cols.status(top(scanLog)) == "completed", timeout=20_000)
+        qtbot.waitUntil(lambda: cols.status(top(scanLog)) == "completed")
         assert pid.endswith(beamline.last_scan().uuid)
         assert [entry[:2] for entry in shown] == [(pid, "running"), (pid, "completed")]
         assert scanLog.scans.rowCount() == before + 1
@@ -146,10 +147,10 @@ class TestRows:
         shown: list[str] = []
         scanLog.rowShown.connect(lambda pid, _: shown.append(pid))
         beamline.door.start("timescan", "1000", "0.1")
-        qtbot.waitUntil(lambda: bool(shown), timeout=10_000)
+        qtbot.waitUntil(lambda: bool(shown))
         beamline.door.abort()
-        qtbot.waitUntil(lambda: cols.status(top(scanLog)) == "aborted", timeout=20_000)
-        qtbot.waitUntil(lambda: not top(scanLog).get("provisional"), timeout=20_000)
+        qtbot.waitUntil(lambda: cols.status(top(scanLog)) == "aborted")
+        qtbot.waitUntil(lambda: not top(scanLog).get("provisional"))
         assert top(scanLog)["pid"] == shown[0]
         assert scanLog.scans.rowCount() == before + 1
 
@@ -165,10 +166,10 @@ class TestRows:
         second = Door(beamline.name)
         try:
             watch = other.parts["Live"]._door  # type: ignore[attr-defined]
-            qtbot.waitUntil(lambda: watch._link.connected and other.loader.pages is not None, timeout=10_000)
+            qtbot.waitUntil(lambda: watch._link.connected and other.loader.pages is not None)
             other.rowShown.connect(lambda *row: shown[1].append(row))
             second.start(*SHORT)
-            qtbot.waitUntil(lambda: len(shown[0]) >= 2 and len(shown[1]) >= 2, timeout=20_000)
+            qtbot.waitUntil(lambda: len(shown[0]) >= 2 and len(shown[1]) >= 2)
         finally:
             second.close()
             other.close()
@@ -179,14 +180,14 @@ class TestRows:
         self, qtbot: QtBot, scanLog: ScanLog, live: Live, beamline: Beamline
     ) -> None:
         live.setPathFixer(beamline.pathfixer)
-        qtbot.waitUntil(lambda: len(live._in_use) == 2, timeout=10_000)
+        qtbot.waitUntil(lambda: len(live._in_use) == 2)
         scanLog.setCatalogue(beamline.scicat, "another")
-        qtbot.waitUntil(lambda: scanLog.loader.pages is not None, timeout=10_000)
+        qtbot.waitUntil(lambda: scanLog.loader.pages is not None)
         beamline.door.run(*SHORT)
         qtbot.wait(1000)
         assert scanLog.scans.rowCount() == 0
         scanLog.setCatalogue(beamline.scicat, "20250001")
-        qtbot.waitUntil(lambda: cols.title(top(scanLog)).startswith("timescan 3"), timeout=10_000)
+        qtbot.waitUntil(lambda: cols.title(top(scanLog)).startswith("timescan 3"))
 
 
 class TestNotInTheCatalogue:
@@ -198,17 +199,17 @@ class TestNotInTheCatalogue:
         try:
             beamline.door.run(*SHORT)
             uuid = beamline.last_scan().uuid
-            qtbot.waitUntil(lambda: str(top(scanLog)["pid"]).endswith(uuid), timeout=5_000)
-            qtbot.waitUntil(lambda: cols.status(top(scanLog)) == "completed", timeout=5_000)
+            qtbot.waitUntil(lambda: str(top(scanLog)["pid"]).endswith(uuid))
+            qtbot.waitUntil(lambda: cols.status(top(scanLog)) == "completed")
             assert top(scanLog)["provisional"]
-            qtbot.waitUntil(lambda: "come into the catalogue since" in live.notice.whole, timeout=20_000)
+            qtbot.waitUntil(lambda: "come into the catalogue since" in live.notice.whole)
             assert "SciCow" in live.notice.toolTip()
             assert top(scanLog)["provisional"]
             scanLog.table.selectRow(0)
         finally:
             os.kill(beamline.scicow.pid, signal.SIGCONT)
-        qtbot.waitUntil(lambda: not top(scanLog).get("provisional"), timeout=30_000)
-        qtbot.waitUntil(lambda: not live.notice.isVisible(), timeout=5_000)
+        qtbot.waitUntil(lambda: not top(scanLog).get("provisional"))
+        qtbot.waitUntil(lambda: not live.notice.isVisible())
         assert str(top(scanLog)["pid"]).endswith(uuid)
         assert scanLog.selectedDatasets() == [top(scanLog)]
 
@@ -221,13 +222,13 @@ class TestNotInTheCatalogue:
         before = scanLog.scans.rowCount()
         beamline.door.start("timescan", "8", "0.1")
         began = time.monotonic()
-        qtbot.waitUntil(lambda: scanLog.scans.rowCount() == before + 1, timeout=5_000)
+        qtbot.waitUntil(lambda: scanLog.scans.rowCount() == before + 1)
         assert time.monotonic() - began < 2  # the macro has to begin, too
         assert cols.title(top(scanLog)).startswith("timescan 8 0.1")
         assert cols.status(top(scanLog)) == "running"
-        qtbot.waitUntil(lambda: cols.status(top(scanLog)) == "completed", timeout=10_000)
-        qtbot.waitUntil(lambda: "come into the catalogue since" in live.notice.whole, timeout=20_000)
-        qtbot.waitUntil(lambda: scanLog.scans.rowCount() == before, timeout=20_000)
+        qtbot.waitUntil(lambda: cols.status(top(scanLog)) == "completed")
+        qtbot.waitUntil(lambda: "come into the catalogue since" in live.notice.whole)
+        qtbot.waitUntil(lambda: scanLog.scans.rowCount() == before)
         assert "DataRecorder" in live.notice.toolTip()
         qtbot.mouseClick(live.notice, Qt.Qt.LeftButton)
         assert not live.notice.isVisible()
@@ -237,10 +238,10 @@ class TestNotInTheCatalogue:
     ) -> None:
         live._prefix = "20.500.12345"
         beamline.door.run(*SHORT)
-        qtbot.waitUntil(lambda: str(top(scanLog)["pid"]).startswith("20.500.12345/"), timeout=10_000)
+        qtbot.waitUntil(lambda: str(top(scanLog)["pid"]).startswith("20.500.12345/"))
         uuid = beamline.last_scan().uuid
-        qtbot.waitUntil(lambda: top(scanLog)["pid"] == f"scizoo/{uuid}", timeout=20_000)
-        qtbot.waitUntil(lambda: not scanLog.scans.isHere(f"20.500.12345/{uuid}"), timeout=10_000)
+        qtbot.waitUntil(lambda: top(scanLog)["pid"] == f"scizoo/{uuid}")
+        qtbot.waitUntil(lambda: not scanLog.scans.isHere(f"20.500.12345/{uuid}"))
         assert scanLog.scans.isHere(f"scizoo/{uuid}")
         assert live._prefix == "scizoo"
 
@@ -251,21 +252,21 @@ class TestAway:
     ) -> None:
         beamline.door.run(*SHORT)
         uuid = beamline.last_scan().uuid
-        qtbot.waitUntil(lambda: scanLog.scans.isHere(f"scizoo/{uuid}"), timeout=5_000)
-        qtbot.waitUntil(lambda: not top(scanLog).get("provisional"), timeout=20_000)
+        qtbot.waitUntil(lambda: scanLog.scans.isHere(f"scizoo/{uuid}"))
+        qtbot.waitUntil(lambda: not top(scanLog).get("provisional"))
         rows = scanLog.scans.rowCount()
         beamline.sardana.kill()
-        qtbot.waitUntil(lambda: "does not answer since" in live.notice.whole, timeout=10_000)
+        qtbot.waitUntil(lambda: "does not answer since" in live.notice.whole)
         said = live.notice.whole
         qtbot.wait(2500)
         assert live.notice.whole == said
         assert scanLog.scans.rowCount() == rows
         beamline.restart_sardana()
-        qtbot.waitUntil(lambda: not live.notice.isVisible(), timeout=20_000)
+        qtbot.waitUntil(lambda: not live.notice.isVisible())
         beamline.door.start(*LONG)
-        qtbot.waitUntil(lambda: bool(top(scanLog).get("provisional")), timeout=10_000)
+        qtbot.waitUntil(lambda: bool(top(scanLog).get("provisional")))
         beamline.door.stop()
-        qtbot.waitUntil(lambda: cols.status(top(scanLog)) == "stopped", timeout=20_000)
+        qtbot.waitUntil(lambda: cols.status(top(scanLog)) == "stopped")
 
     def test_a_scan_that_dies_with_its_door_does_not_run_for_ever(
         self, qtbot: QtBot, scanLog: ScanLog, live: Live, beamline: Beamline
@@ -273,14 +274,14 @@ class TestAway:
         os.kill(beamline.scicow.pid, signal.SIGSTOP)
         try:
             beamline.door.start(*LONG)
-            qtbot.waitUntil(lambda: bool(top(scanLog).get("provisional")), timeout=10_000)
+            qtbot.waitUntil(lambda: bool(top(scanLog).get("provisional")))
             beamline.sardana.kill()
             beamline.restart_sardana()
-            qtbot.waitUntil(lambda: cols.status(top(scanLog)) == "", timeout=20_000)
+            qtbot.waitUntil(lambda: cols.status(top(scanLog)) == "")
             assert top(scanLog)["provisional"]
         finally:
             os.kill(beamline.scicow.pid, signal.SIGCONT)
-        qtbot.waitUntil(lambda: cols.status(top(scanLog)) == "interrupted", timeout=60_000)
+        qtbot.waitUntil(lambda: cols.status(top(scanLog)) == "interrupted")
 
     @pytest.mark.parametrize("which", ["door", pytest.param("database", marks=pytest.mark.long)])
     def test_one_that_hangs_is_said_and_the_window_answers_meanwhile(
@@ -302,14 +303,14 @@ class TestAway:
         for process in hanging:
             os.kill(process.pid, signal.SIGSTOP)
         try:
-            qtbot.waitUntil(lambda: "does not answer since" in live.notice.whole, timeout=15_000)
+            qtbot.waitUntil(lambda: "does not answer since" in live.notice.whole)
             scanLog.setDoor("")
             scanLog.setDoor(beamline.name)
-            qtbot.waitUntil(lambda: "does not answer since" in live.notice.whole, timeout=15_000)
+            qtbot.waitUntil(lambda: "does not answer since" in live.notice.whole)
         finally:
             for process in reversed(hanging):
                 os.kill(process.pid, signal.SIGCONT)
-        qtbot.waitUntil(lambda: not live.notice.isVisible(), timeout=20_000)
+        qtbot.waitUntil(lambda: not live.notice.isVisible())
         heart.stop()
         assert max(gaps) < TIMEOUT / 2
 
@@ -318,10 +319,10 @@ class TestAway:
     ) -> None:
         for name in (beamline.name.replace("/demo/", "/nowhere/"), "no name"):
             scanLog.setDoor(name)
-            qtbot.waitUntil(lambda: f"{name} does not answer since" in live.notice.whole, timeout=10_000)  # noqa: B023
+            qtbot.waitUntil(lambda: f"{name} does not answer since" in live.notice.whole)  # noqa: B023
         scanLog.setModel(beamline.name)
         assert scanLog.getModel() == beamline.name
-        qtbot.waitUntil(lambda: not live.notice.isVisible(), timeout=10_000)
+        qtbot.waitUntil(lambda: not live.notice.isVisible())
 
 
 def test_the_command_ends_well_while_it_listens(beamline: Beamline) -> None:
@@ -343,11 +344,11 @@ def test_pathfixers_proposal_and_visit_are_told_as_they_change(
     told: list[tuple[str, str]] = []
     scanLog.proposalInUse.connect(lambda *both: told.append(both))
     scanLog.setPathFixer(beamline.pathfixer)
-    qtbot.waitUntil(lambda: bool(told), timeout=10_000)
+    qtbot.waitUntil(lambda: bool(told))
     visit = told[-1][1]
     assert told[-1][0] == "20250001"
     assert visit
     beamline.door.run("setproposal", "20250117")
-    qtbot.waitUntil(lambda: told[-1][0] == "20250117", timeout=10_000)
+    qtbot.waitUntil(lambda: told[-1][0] == "20250117")
     beamline.door.run("setproposal", "20250001")
-    qtbot.waitUntil(lambda: told[-1][0] == "20250001", timeout=10_000)
+    qtbot.waitUntil(lambda: told[-1][0] == "20250001")

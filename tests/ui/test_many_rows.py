@@ -66,7 +66,7 @@ def counting(catalogue: Catalogue) -> Counting:
 def log(qtbot: QtBot, scanLog: ScanLog, counting: Counting) -> ScanLog:
     """With all rows of the catalogue."""
     scanLog.setCatalogue(counting)
-    qtbot.waitUntil(lambda: scanLog.scans.rowCount() >= COUNT, timeout=10_000)
+    qtbot.waitUntil(lambda: scanLog.scans.rowCount() >= COUNT)
     return scanLog
 
 
@@ -94,7 +94,7 @@ def onScreen(log: ScanLog) -> list[str | None]:
 
 
 def waitForRows(qtbot: QtBot, log: ScanLog) -> list[str | None]:
-    qtbot.waitUntil(lambda: log.table.shownRows() and None not in onScreen(log), timeout=10_000)
+    qtbot.waitUntil(lambda: log.table.shownRows() and None not in onScreen(log))
     return onScreen(log)
 
 
@@ -115,7 +115,7 @@ def sorts(qtbot: QtBot, log: ScanLog) -> None:
         pages = log.loader.pages
         return pages is not None and pages.query is log.query and log.scans.rowCount() >= pages.count()
 
-    qtbot.waitUntil(done, timeout=10_000)
+    qtbot.waitUntil(done)
     waitForRows(qtbot, log)
 
 
@@ -137,10 +137,10 @@ class TestPlaces:
 
         monkeypatch.setattr(Pages, "count", slow)
         log.setQuery(replace(log.query, status=("failed",)))
-        qtbot.waitUntil(lambda: log.statusBar.rows.text().startswith(f"more than {PAGE} scans"), timeout=10_000)
+        qtbot.waitUntil(lambda: log.statusBar.rows.text().startswith(f"more than {PAGE} scans"))
         assert log.scans.rowCount() == PAGE
         counted.set()
-        qtbot.waitUntil(lambda: log.statusBar.rows.text().startswith("300 scans"), timeout=10_000)
+        qtbot.waitUntil(lambda: log.statusBar.rows.text().startswith("300 scans"))
         assert log.scans.rowCount() == 300
 
     def test_any_place_is_there_at_once_and_filled_soon(self, qtbot: QtBot, log: ScanLog, counting: Counting) -> None:
@@ -156,7 +156,7 @@ class TestPlaces:
         log.table.setFocus()
         qtbot.keyClick(log.table, Qt.Qt.Key_End)
         assert waitForRows(qtbot, log)[-1] == "0"
-        qtbot.waitUntil(lambda: log.details.tree.topLevelItemCount() > 0, timeout=10_000)
+        qtbot.waitUntil(lambda: log.details.tree.topLevelItemCount() > 0)
         qtbot.keyClick(log.table, Qt.Qt.Key_Home)
         assert top(log) == 0
 
@@ -205,7 +205,7 @@ class TestPlaces:
         log.table.verticalScrollBar().setValue(2000)
         waitForRows(qtbot, log)
         log.addColumn("Machine/Lifetime")
-        qtbot.waitUntil(lambda: bool(cell(log, 2001, "Lifetime (h)")), timeout=10_000)
+        qtbot.waitUntil(lambda: bool(cell(log, 2001, "Lifetime (h)")))
         assert top(log) == 2000
 
     def test_what_could_not_be_read_is_tried_again(
@@ -214,7 +214,7 @@ class TestPlaces:
         first = int(waitForRows(qtbot, log)[0] or 0)
         counting.away = True
         log.table.verticalScrollBar().setValue(2500)
-        qtbot.waitUntil(lambda: "does not answer" in log.statusBar.link.text(), timeout=10_000)
+        qtbot.waitUntil(lambda: "does not answer" in log.statusBar.link.text())
         assert set(onScreen(log)) == {None}
         counting.away = False
         assert waitForRows(qtbot, log)[0] == str(first - 2500)
@@ -227,7 +227,7 @@ class TestLive:
         looked_at, count = waitForRows(qtbot, log), log.scans.rowCount()
         for _ in range(3):
             scicat.create_dataset(new())
-        qtbot.waitUntil(lambda: log.scans.rowCount() == count + 3, timeout=10_000)
+        qtbot.waitUntil(lambda: log.scans.rowCount() == count + 3)
         assert onScreen(log) == looked_at
         assert log.statusBar.news.text() == "3 new"
         log.table.verticalScrollBar().setValue(3600)  # pages that are read later fit to those read before
@@ -246,7 +246,7 @@ class TestLive:
         for number in (2000, 2500):  # between rows that nobody has looked at
             late = dataset(number, END - 90 * (COUNT - number) + 45, "20300002")
             scicat.create_dataset(late)
-        qtbot.waitUntil(lambda: log.scans.rowCount() == count + 2, timeout=10_000)
+        qtbot.waitUntil(lambda: log.scans.rowCount() == count + 2)
         assert waitForRows(qtbot, log) == looked_at
         bar = log.table.verticalScrollBar()
         bar.setValue(bar.maximum())
@@ -263,7 +263,7 @@ class TestLive:
         for one, status in ((other, "completed"), (fits, "failed")):
             one["scientificMetadata"]["scan"] = scan_group(1, "ascan", status, 11)
             scicat.create_dataset(one)
-        qtbot.waitUntil(lambda: log.scans.rowCount() == count + 1, timeout=10_000)
+        qtbot.waitUntil(lambda: log.scans.rowCount() == count + 1)
         assert onScreen(log) == looked_at
         assert log.statusBar.news.text() == "1 new"
 
@@ -276,7 +276,7 @@ class TestLive:
         sorts(qtbot, log)
         qtbot.wait(1100)  # the rows on the screen are looked up once a second
         scicat.merge_dataset(running["pid"], {"scientificMetadata": {"scan": scan_group(1, "timescan", "aborted", 3)}})
-        qtbot.waitUntil(lambda: cell(log, 0, "Status") == "aborted", timeout=10_000)
+        qtbot.waitUntil(lambda: cell(log, 0, "Status") == "aborted")
         assert log.scans.rowCount() == 1
 
     def test_where_rows_are_sorted_otherwise_new_ones_are_counted(
@@ -289,7 +289,7 @@ class TestLive:
         first = new()
         first["scientificMetadata"]["scan"]["points"]["value"] = 1
         scicat.create_dataset(first)
-        qtbot.waitUntil(lambda: log.statusBar.news.text() == "1 new", timeout=10_000)
+        qtbot.waitUntil(lambda: log.statusBar.news.text() == "1 new")
         assert not log.statusBar.news.isHidden()
         assert onScreen(log) == looked_at
         assert log.scans.rowCount() == count
@@ -299,7 +299,7 @@ class TestLive:
         waitForRows(qtbot, log)
         assert cell(log, PAGE, RUNNUMBER) not in numbers
         qtbot.mouseClick(log.statusBar.news, Qt.Qt.LeftButton)
-        qtbot.waitUntil(lambda: cell(log, 0, RUNNUMBER) == first["runNumber"], timeout=10_000)
+        qtbot.waitUntil(lambda: cell(log, 0, RUNNUMBER) == first["runNumber"])
         assert log.statusBar.news.isHidden()
 
     def test_very_many_new_rows_are_read_again_when_looked_at(
@@ -313,7 +313,7 @@ class TestLive:
         made = [new() for _ in range(9)]
         for one in made:
             scicat.create_dataset(one)
-        qtbot.waitUntil(lambda: log.scans.rowCount() == count + 9, timeout=10_000)
+        qtbot.waitUntil(lambda: log.scans.rowCount() == count + 9)
         assert onScreen(log) == looked_at
         for place in (2500, 3000, 3500, 4000, 0):
             log.table.verticalScrollBar().setValue(place)
@@ -342,7 +342,7 @@ class TestOrder:
     def test_by_keyboard_and_by_a_value_of_the_metadata(self, qtbot: QtBot, log: ScanLog) -> None:
         waitForRows(qtbot, log)
         log.addColumn("Optics/Energy")
-        qtbot.waitUntil(lambda: cell(log, 0, "Energy (keV)") is not None, timeout=10_000)
+        qtbot.waitUntil(lambda: cell(log, 0, "Energy (keV)") is not None)
         log.table.setFocus()
         qtbot.keyClick(log.table, Qt.Qt.Key_S, Qt.Qt.AltModifier)
         menu = Qt.QApplication.activePopupWidget()
@@ -373,7 +373,7 @@ class TestOrder:
         numbers = waitForRows(qtbot, log)
         before = log.query
         log.setQuery(replace(log.query, where=(Condition("sampleId", Relation.CONTAINS, "x" * 600),)))
-        qtbot.waitUntil(lambda: log.query is before, timeout=10_000)
+        qtbot.waitUntil(lambda: log.query is before)
         assert "does not take this filter" in log.statusBar.rows.text()
         qtbot.waitUntil(lambda: onScreen(log) == numbers)  # once the table is as high again as without the filter
 
@@ -402,7 +402,7 @@ class TestExpected:
         assert cell(log, 0, RUNNUMBER) == expected["runNumber"]
         assert inked(log, 0) > 500
         scicat.create_dataset(expected)
-        qtbot.waitUntil(lambda: "provisional" not in (log.scans.dataset(0) or {"provisional": 1}), timeout=10_000)
+        qtbot.waitUntil(lambda: "provisional" not in (log.scans.dataset(0) or {"provisional": 1}))
         assert log.scans.rowCount() == count + 1
         log.scans.expect({**expected, "provisional": True})  # too late to count
         assert "provisional" not in (log.scans.dataset(0) or {})
@@ -429,7 +429,7 @@ class TestAll:
         pages = log.allRows(fields=["runNumber"])
         thread = threading.Thread(target=lambda: found.extend(row for page in pages for row in page))
         thread.start()
-        qtbot.waitUntil(lambda: not thread.is_alive(), timeout=30_000)
+        qtbot.waitUntil(lambda: not thread.is_alive())
         assert len({row["pid"] for row in found}) == log.scans.rowCount()
         assert [row["runNumber"] for row in found][: len(onScreen(log))] == onScreen(log)
         assert "datasetName" not in found[0]
@@ -439,7 +439,7 @@ class TestAll:
         count = log.scans.rowCount()
         for _ in range(2):
             scicat.create_dataset(new())
-        qtbot.waitUntil(lambda: log.scans.rowCount() == count + 2, timeout=10_000)
+        qtbot.waitUntil(lambda: log.scans.rowCount() == count + 2)
         rows = [row for page in log.allRows([range(1, 4), range(700, 702)]) for row in page]
         assert [row["runNumber"] for row in rows[:3]] == [cell(log, row, RUNNUMBER) for row in (1, 2, 3)]
         log.table.verticalScrollBar().setValue(699)
@@ -475,7 +475,7 @@ class TestTrouble:
         numbers = waitForRows(qtbot, log)
         counting.away = True
         log.setQuery(replace(log.query, status=("failed",)))
-        qtbot.waitUntil(lambda: "does not answer" in log.statusBar.link.text(), timeout=10_000)
+        qtbot.waitUntil(lambda: "does not answer" in log.statusBar.link.text())
         shown = onScreen(log)  # the filter that is active takes a row's place
         assert shown
         assert shown == numbers[: len(shown)]

@@ -118,7 +118,7 @@ def test_its_properties_are_the_catalogue_and_the_proposal(
     assert panel.scicat is None
     panel.setProperty("proposal", proposal)
     panel.setProperty("url", account["SCIZOO_SCICAT_URL"])
-    qtbot.waitUntil(lambda: panel.scans.rowCount() == 2, timeout=10_000)
+    qtbot.waitUntil(lambda: panel.scans.rowCount() == 2)
     assert (panel.property("url"), panel.property("proposal")) == (account["SCIZOO_SCICAT_URL"], proposal)
     panel.close()
 
@@ -132,7 +132,7 @@ def test_the_beamline_whose_columns_are_shown_can_be_said(
     panel = ScanLogPanel()
     qtbot.addWidget(panel)
     columns = panel.part(Columns)
-    qtbot.waitUntil(lambda: columns.catalogue.beamline == "cosaxs", timeout=10_000)
+    qtbot.waitUntil(lambda: columns.catalogue.beamline == "cosaxs")
     columns.menu.aboutToShow.emit()
     assert "Layouts of femtomax" in [action.text() for action in columns.menu.actions()]
     panel.close()
@@ -160,4 +160,4 @@ def test_one_that_is_taken_out_of_its_window_reads_no_more(
     assert "SciCat" in {thread.name for thread in began}
     with qtbot.waitSignal(dock.destroyed):
         dock.close()
-    qtbot.waitUntil(lambda: not any(thread.is_alive() for thread in began), timeout=10_000)
+    qtbot.waitUntil(lambda: not any(thread.is_alive() for thread in began))

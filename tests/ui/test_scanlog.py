@@ -68,7 +68,7 @@ class TestLive:
         scanLog.setCatalogue(scicat, proposal)
         shown(1)
         assert text(scanLog, 0, "Duration").endswith(" s")
-        with qtbot.waitSignal(scanLog.rowShown, timeout=10_000) as signal:
+        with qtbot.waitSignal(scanLog.rowShown) as signal:
             scicat.merge_dataset(
                 running["pid"],
                 {
@@ -90,7 +90,7 @@ class TestLive:
         scanLog.setCatalogue(scicat, proposal)
         shown(1)
         scicat.patch_dataset(made["pid"], {"comment": "no new status"})
-        qtbot.waitUntil(lambda: text(scanLog, 0, "Comment") == "no new status", timeout=10_000)
+        qtbot.waitUntil(lambda: text(scanLog, 0, "Comment") == "no new status")
         assert heard == [(made["pid"], "completed")]
 
     def test_a_burst_is_shown_whole(self, scanLog: ScanLog, scicat: SciCat, proposal: str, shown: Shown) -> None:
@@ -128,7 +128,7 @@ class TestLive:
         shown(1)
         scanLog.addColumn("Machine/Ring current")
         scanLog.addColumn("Sample environment/Pressure")
-        qtbot.waitUntil(lambda: text(scanLog, 0, "Pressure") == "not read", timeout=10_000)
+        qtbot.waitUntil(lambda: text(scanLog, 0, "Pressure") == "not read")
         assert text(scanLog, 0, "Ring current (mA)") == "500.12"
         assert scanLog.shownColumns()[-1].key == "comment"
 
@@ -203,13 +203,13 @@ class TestSelection:
             replace(scanLog.query, order="creationTime", descending=False),
             replace(scanLog.query, begin=dt.datetime.now().astimezone() - dt.timedelta(minutes=10)),
         ):
-            with qtbot.waitSignal(scanLog.scans.modelReset, timeout=10_000):
+            with qtbot.waitSignal(scanLog.scans.modelReset):
                 scanLog.setQuery(query)
             assert sorted(self.chosen(scanLog)) == ["54", "57"]
             current = scanLog.table.currentIndex().row()
             assert text(scanLog, current, "Scan") == "54"
             assert current in scanLog.table.shownRows()
-        with qtbot.waitSignal(scanLog.scans.modelReset, timeout=10_000):
+        with qtbot.waitSignal(scanLog.scans.modelReset):
             scanLog.setQuery(replace(scanLog.query, status=("failed",)))
         assert self.chosen(scanLog) == []
         assert not scanLog.details.isVisible()
@@ -221,12 +221,12 @@ class TestSelection:
         scanLog.setCatalogue(scicat, proposal)
         shown(120)
         scanLog.table.selectRow(1)
-        with qtbot.waitSignal(scanLog.scans.modelReset, timeout=10_000):
+        with qtbot.waitSignal(scanLog.scans.modelReset):
             scanLog.setQuery(replace(scanLog.query, descending=False))
         shown(120)
         assert self.chosen(scanLog) == []
         scanLog.table.verticalScrollBar().setValue(scanLog.table.verticalScrollBar().maximum())
-        qtbot.waitUntil(lambda: self.chosen(scanLog) == ["118"], timeout=10_000)
+        qtbot.waitUntil(lambda: self.chosen(scanLog) == ["118"])
 
     def test_escape_in_a_sorted_table_brings_what_has_come_in(
         self, qtbot: QtBot, scanLog: ScanLog, scicat: SciCat, proposal: str, shown: Shown
@@ -234,10 +234,10 @@ class TestSelection:
         fill(scicat, proposal, 3)
         scanLog.setCatalogue(scicat, proposal)
         shown(3)
-        with qtbot.waitSignal(scanLog.scans.modelReset, timeout=10_000):
+        with qtbot.waitSignal(scanLog.scans.modelReset):
             scanLog.setQuery(replace(scanLog.query, descending=False))
         scicat.create_dataset(scan(9, time.time(), proposal=proposal))
-        qtbot.waitUntil(lambda: scanLog.statusBar.news.text() == "1 new", timeout=10_000)
+        qtbot.waitUntil(lambda: scanLog.statusBar.news.text() == "1 new")
         qtbot.keyClick(scanLog, Qt.Qt.Key_Escape)
         shown(4)
         assert scanLog.statusBar.news.isHidden()
@@ -253,7 +253,7 @@ class TestDetails:
         shown(1)
         assert not scanLog.details.isVisible()
         scanLog.table.selectRow(0)
-        qtbot.waitUntil(lambda: scanLog.details.tree.topLevelItemCount() > 0, timeout=10_000)
+        qtbot.waitUntil(lambda: scanLog.details.tree.topLevelItemCount() > 0)
         assert scanLog.details.isVisible()
         return leaves(scanLog.details.tree)
 
@@ -278,14 +278,14 @@ class TestDetails:
         self, qtbot: QtBot, scanLog: ScanLog, scicat: SciCat, tree: dict[str, Qt.QTreeWidgetItem]
     ) -> None:
         scicat.patch_dataset(scanLog.details.pid, {"comment": "looks good"})
-        qtbot.waitUntil(lambda: "Dataset/Comment" in leaves(scanLog.details.tree), timeout=10_000)
+        qtbot.waitUntil(lambda: "Dataset/Comment" in leaves(scanLog.details.tree))
         qtbot.keyClick(scanLog, Qt.Qt.Key_Escape)
         assert not scanLog.details.isVisible()
 
     def test_they_stay_open_when_the_rows_are_sorted(
         self, qtbot: QtBot, scanLog: ScanLog, tree: dict[str, Qt.QTreeWidgetItem]
     ) -> None:
-        with qtbot.waitSignal(scanLog.scans.modelReset, timeout=10_000):
+        with qtbot.waitSignal(scanLog.scans.modelReset):
             scanLog.setQuery(replace(scanLog.query, order="runNumber", descending=False))
         assert scanLog.details.isVisible()
 
@@ -350,13 +350,13 @@ class TestTrouble:
         assert catalogue.process is not None
         catalogue.process.kill()
         bar = scanLog.statusBar
-        qtbot.waitUntil(lambda: "does not answer (connection refused) since " in bar.link.text(), timeout=10_000)
+        qtbot.waitUntil(lambda: "does not answer (connection refused) since " in bar.link.text())
         said = bar.link.text()
         qtbot.wait(2500)
         assert bar.link.text() == said  # since when stays
         assert scanLog.scans.rowCount() == 2
         scanLog.table.selectRow(0)
-        qtbot.waitUntil(lambda: "does not answer" in scanLog.details.message.text(), timeout=10_000)
+        qtbot.waitUntil(lambda: "does not answer" in scanLog.details.message.text())
 
         port = int(catalogue.url.rsplit(":", 1)[1])
         start_catalogue(processes, tmp_path / "catalogue", port=port, name="again")
@@ -366,11 +366,11 @@ class TestTrouble:
 
     def test_a_catalogue_that_is_away_from_the_start_is_said(self, qtbot: QtBot, scanLog: ScanLog) -> None:
         scanLog.setCatalogue(SciCat("http://127.0.0.1:9"))
-        qtbot.waitUntil(lambda: "does not answer" in scanLog.statusBar.link.text(), timeout=10_000)
+        qtbot.waitUntil(lambda: "does not answer" in scanLog.statusBar.link.text())
 
     def test_a_wrong_password_is_said(self, qtbot: QtBot, scanLog: ScanLog, catalogue: Catalogue) -> None:
         scanLog.setCatalogue(SciCat(catalogue.url, INGESTOR.username, "wrong"))
-        qtbot.waitUntil(lambda: "refuses this user" in scanLog.statusBar.link.text(), timeout=10_000)
+        qtbot.waitUntil(lambda: "refuses this user" in scanLog.statusBar.link.text())
 
     def test_stop_is_quick_while_a_server_does_not_answer(self, qtbot: QtBot, scanLog: ScanLog) -> None:
         with socket.create_server(("127.0.0.1", 0)) as silent:

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import pytest
 
 from scifish.crew import Crew, Later, Line
-from tests.tango_system import eventually
+from tests.waiting import eventually
 
 
 @pytest.fixture

@@ -20,7 +20,7 @@ from scifish.settings import Settings
 from scifish.snapshot import Reading
 from scifish.source import FixedSettings
 from scifish.spool import Kept, Spool, look
-from tests.tango_system import eventually
+from tests.waiting import eventually
 
 ORIGIN = {"host": "h", "program": "p", "version": "1", "run": "run-1"}
 UUIDS = [f"0d1c950f-5492-5d5f-b66c-f788b18d1ef{n}" for n in range(10)]

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from scifish.spool import OpenDataset, Spool, orphans
-from tests.tango_system import eventually
+from tests.waiting import eventually
 
 SCAN = """
 import logging, sys, types
@@ -310,7 +310,7 @@ def test_a_scan_in_the_hook_of_another_leaves_that_one_open(tmp_path: Path) -> N
 def _left_open(tmp_path: Path) -> list[OpenDataset]:
     # Its companion leaves when it sees that the program is gone.
     left: list[Spool] = []
-    assert eventually(lambda: bool(left.extend(orphans(tmp_path / "state" / "scifish" / "spool")) or left), 20.0)
+    assert eventually(lambda: bool(left.extend(orphans(tmp_path / "state" / "scifish" / "spool")) or left))
     (spool,) = left
     found = spool.open_datasets()
     spool.close()
