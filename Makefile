@@ -10,12 +10,18 @@ PARALLEL ?= -n 3 --dist loadfile --no-loadscope-reorder
 
 .PHONY: demo test pytest test-oldest lint bench faults soak fuzz pictures clean
 
+ABOUT.demo := A whole beamline on this machine, from scans at a Door to rows in the scan log: about 40 s
+ABOUT.test := All tests and checks, with real servers on this machine: about 8 minutes on two cores that are free
+# The first line, before anything is installed.
+$(foreach goal,$(or $(MAKECMDGOALS),demo),$(if $(ABOUT.$(goal)),\
+	$(info $(ABOUT.$(goal))$(if $(wildcard $(READY)),., and once about a minute to install into $(VENV).))))
+
 demo: $(READY)
 	$(BIN)/python -m deploy.demo $(if $(KEEP),--keep)
 
 # The checks of the code compute while the first tests wait.
 test: $(READY)
-	$(MAKE) --no-print-directory -j2 $(if $(ARGS),,lint) pytest
+	@$(MAKE) --no-print-directory -j2 $(if $(ARGS),,lint) pytest
 
 pytest: $(READY)
 	$(BIN)/python -m pytest $(PARALLEL) $(ARGS)
@@ -46,7 +52,7 @@ fuzz: $(READY)
 # The same tests with the oldest versions that setup.cfg promises.
 test-oldest:
 	$(PYTHON) -m venv build/oldest
-	build/oldest/bin/python -m pip install --quiet --disable-pip-version-check --editable '.[test]' -c tests/oldest.txt
+	$(call install,build/oldest/bin/python,--editable '.[test]' -c tests/oldest.txt)
 	build/oldest/bin/python -m pytest $(PARALLEL) $(ARGS)
 
 pictures: $(READY)
@@ -60,8 +66,16 @@ $(READY): setup.cfg pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 		{ echo "Python 3.11 or newer is needed; $(PYTHON) is `$(PYTHON) --version`. Say PYTHON=/path/to/python3.11"; exit 1; }
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[test,lint]'
-	touch $@
+	$(call install,$(BIN)/python,--editable '.[test,lint]')
+	@touch $@
+
+# By uv, which is fast, if it is here or its package can be had at once; else, or if it fails, by pip. Both show what they do.
+define install
+@uv=`command -v uv` || { $(1) -m pip install --quiet --timeout 5 --retries 1 --disable-pip-version-check uv \
+	&& uv=`dirname $(1)`/uv; } 2>/dev/null; \
+if [ -n "$$uv" ] && echo "Installing by uv" && "$$uv" pip install --python $(1) $(2); then :; \
+else echo "Installing by pip" && $(1) -m pip install --disable-pip-version-check $(2); fi
+endef
 
 clean:
 	rm -rf $(VENV) build demo

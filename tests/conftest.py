@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import pytest
@@ -34,19 +34,26 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=turn)
 
 
+def pytest_deselected(items: Sequence[pytest.Item]) -> None:
+    ran_on.long += sum(item.get_closest_marker("long") is not None for item in items)
+
+
 def pytest_sessionfinish(session: pytest.Session) -> None:
     if hasattr(session.config, "workeroutput"):  # one of several processes
-        session.config.workeroutput["ran_on"] = sorted(ran_on.servers)
+        session.config.workeroutput["ran_on"] = ran_on.of_this_process()
 
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_testnodedown(node: Any) -> None:
-    ran_on.servers.update(getattr(node, "workeroutput", {}).get("ran_on", ()))
+    ran_on.add(getattr(node, "workeroutput", {}).get("ran_on"))
 
 
-def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    for server in sorted(ran_on.servers):
-        terminalreporter.write_line(f"These tests ran on {server}")
+def pytest_unconfigure(config: pytest.Config) -> None:
+    """Behind pytest's own last line."""
+    reporter = config.pluginmanager.get_plugin("terminalreporter")
+    if reporter is not None and not hasattr(config, "workeroutput") and not config.option.collectonly:
+        skipped = [report.longrepr[2].removeprefix("Skipped: ") for report in reporter.stats.get("skipped", ())]
+        reporter.write_line(ran_on.last_line(skipped))
 
 
 @pytest.fixture(scope="session")
@@ -56,5 +63,5 @@ def kafka(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Kafka]:
     with Processes(folder / "logs") as processes:
         server = make_kafka(folder / "server", processes)
         server.start()
-        ran_on.servers.add(f"Kafka: {server.kind}")
+        ran_on.servers.add(server.kind)
         yield server

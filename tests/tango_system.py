@@ -36,15 +36,18 @@ def control_system(folder: Path, database: str | None = None) -> Iterator[Stack]
 
 def _stack(folder: Path, processes: Processes, database: str) -> Stack:
     if database == FACILITY:
-        database = "pytango-db" if why_not() else "cpp"
+        reason = why_not()
+        database = "pytango-db" if reason else "cpp"
+        if reason:
+            ran_on.remarks.add(f"pytango-db in place of the C++ Tango database ({reason})")
     if database == "pytango-db":
-        ran_on.servers.add("Tango database: pytango-db")
+        ran_on.servers.add("pytango-db")
         return Stack(folder, processes)
     assert database == "cpp", f"{CHOICE} is one of cpp, pytango-db; and not {database!r}"
     reason = why_not()
     if reason:
         pytest.skip(f"no C++ Tango database: {reason}")
-    ran_on.servers.add(f"Tango database: {versions()}")
+    ran_on.servers.add(versions())
     return CppStack(folder, processes, cpp_programs())
 
 
