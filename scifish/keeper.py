@@ -128,10 +128,11 @@ class Keeper:
         own: Spool | None,
         folders: Sequence[Path],
         report: Callable[[Message], None],
+        clerk: Clerk | None = None,
     ) -> None:
         """Begin to send what `own` holds, and to take over what is in `folders`.
 
-        `report` is told what the program may want to know, see `scifish.station`.
+        `report` is told what the program may want to know, see `scifish.station`; `clerk` uses the disk.
         """
         self._settings = settings
         self._own = own
@@ -143,7 +144,7 @@ class Keeper:
         self._lately = Lately(self._reader)
         self._statistics = Statistics(self._reader)
         self._place = Place(self._reader, last_good_file().with_suffix(".place.json"))
-        self.clerk = Clerk()
+        self.clerk = clerk or Clerk()
         self._sender = Sender(self.clerk, settings.known, own)
         self._finisher = Finisher(self.clerk, self._sender, settings, Withheld(state_directory() / "withheld"))
         self._heir = Heir(self.clerk, self._sender, self._finisher, folders)
