@@ -46,6 +46,8 @@ import logging, sys, types
 from sardana.macroserver.msexception import UnknownEnv
 from sardana_recorders.scifishrecorder import SciFishRecorder
 from taurus.core.util.log import Logger
+if "scifish.clerk" in sys.modules:  # else SciFish cannot be loaded
+    sys.modules["scifish.clerk"].PATIENCE = 60.0  # a busy machine's disk is not a thing to be said
 
 class Macro(Logger):
     said = []
