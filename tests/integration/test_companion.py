@@ -82,7 +82,7 @@ def _children(of: int) -> list[int]:
 
 def kept(file: Path, uuid: str) -> tuple[int, str]:
     """On disk, of a dataset that is being recorded: its points, and what its program has said."""
-    with closing(sqlite3.connect(f"file:{file}?mode=ro", uri=True)) as db:
+    with closing(sqlite3.connect(f"{file.as_uri()}?mode=ro", uri=True)) as db:
         found: tuple[int, str] = db.execute("SELECT points, given FROM datasets WHERE uuid = ?", (uuid,)).fetchone()
     return found
 
