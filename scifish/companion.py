@@ -21,6 +21,7 @@ import threading
 from pathlib import Path
 from typing import TextIO
 
+from scifish.clerk import Clerk
 from scifish.keeper import Keeper
 from scifish.message import Message
 from scifish.source import source_of
@@ -38,7 +39,7 @@ SIGN = 5.0
 """Seconds between two signs of life."""
 
 NICENESS = 19
-"""The measurement goes first."""
+"""Of all threads but the clerk: the measurement goes first."""
 
 
 class Reports:
@@ -88,8 +89,6 @@ def main() -> None:
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
     hurry, gone = threading.Event(), threading.Event()
     signal.signal(signal.SIGTERM, lambda *_: hurry.set())
-    with contextlib.suppress(OSError):
-        os.nice(NICENESS)
     # What libraries print must not come between the reports.
     reports = Reports(os.fdopen(os.dup(1), "w", encoding="utf-8"))
     os.dup2(2, 1)
@@ -124,7 +123,12 @@ def _keep(hello: Message, reports: Reports, hurry: threading.Event, gone: thread
     except sqlite3.DatabaseError as error:
         on_damage(error)
         raise
-    keeper = Keeper(source_of(hello["settings"]), spool, [Path(folder) for folder in hello["folders"]], reports.send)
+    # No nicer than the program: what that writes waits for SQLite's lock, which must get free on a busy machine, too.
+    clerk = Clerk()
+    with contextlib.suppress(OSError):
+        os.nice(NICENESS)  # on Linux, this thread and those that it starts
+    folders = [Path(folder) for folder in hello["folders"]]
+    keeper = Keeper(source_of(hello["settings"]), spool, folders, reports.send, clerk)
     keeper.clerk.on_damage = on_damage
     threading.Thread(target=_listen, args=(keeper, gone), name="scifish-listen", daemon=True).start()
     while not (hurry.is_set() or gone.wait(SIGN)):

@@ -72,6 +72,9 @@ HOLD = 600.0
 LAST = 1.0
 """Seconds for each of the threads to end."""
 
+LOOKING = 30.0
+"""Seconds that a flush waits at least until it has looked at what there is: else it would say that nothing is left."""
+
 REMEMBERED = 10_000
 """Datasets that are finished: what the disk takes late of them is not a new dataset."""
 
@@ -128,10 +131,11 @@ class Keeper:
         own: Spool | None,
         folders: Sequence[Path],
         report: Callable[[Message], None],
+        clerk: Clerk | None = None,
     ) -> None:
         """Begin to send what `own` holds, and to take over what is in `folders`.
 
-        `report` is told what the program may want to know, see `scifish.station`.
+        `report` is told what the program may want to know, see `scifish.station`; `clerk` uses the disk.
         """
         self._settings = settings
         self._own = own
@@ -143,7 +147,7 @@ class Keeper:
         self._lately = Lately(self._reader)
         self._statistics = Statistics(self._reader)
         self._place = Place(self._reader, last_good_file().with_suffix(".place.json"))
-        self.clerk = Clerk()
+        self.clerk = clerk or Clerk()
         self._sender = Sender(self.clerk, settings.known, own)
         self._finisher = Finisher(self.clerk, self._sender, settings, Withheld(state_directory() / "withheld"))
         self._heir = Heir(self.clerk, self._sender, self._finisher, folders)
@@ -462,7 +466,8 @@ class Keeper:
         `progress` is told now and then how many still wait.
         """
         deadline = time.monotonic() + timeout
-        self._heir.looked.wait(timeout)
+        if not self._heir.looked.wait(max(timeout, LOOKING)):
+            log.error("the spools could not be looked at: the disk is slow or hangs")
         while (left := self._left()) and time.monotonic() < deadline:
             progress(left)
             self._stopping.wait(0.2)
@@ -472,7 +477,8 @@ class Keeper:
 
     def _left(self) -> int:
         """How many messages, and datasets whose last message is not composed, are not with Kafka."""
-        return self._sender.waiting() + self._heir.unfinished + len(self._datasets)
+        unseen = 0 if self._heir.looked.is_set() else 1
+        return unseen + self._sender.waiting() + self._heir.unfinished + len(self._datasets)
 
     def leave(self, timeout: float, finish: bool) -> None:
         """Send what can be sent in `timeout` seconds, and let go of all spools.

@@ -44,10 +44,10 @@ _starting = threading.RLock()
 
 
 class Link:
-    """The companion of this process. Its methods return at once and never raise."""
+    """The companion of this process. What a measurement calls returns at once and never raises."""
 
     def __init__(self, hello: Callable[[], Message], lock: int, errors: Path, heard: Callable[[Message], None]) -> None:
-        """Start it. `hello` is what it must know first; `lock` a descriptor that it inherits.
+        """`hello` is what it must know first; `lock` a descriptor that it inherits.
 
         `errors` is the file for what it says when it cannot report; `heard` is called, in a
         thread of its own, with each report.
@@ -60,9 +60,13 @@ class Link:
         self._process: subprocess.Popen[str] | None = None
         self._sign = time.monotonic()
         self._closing = threading.Event()
+        self._being_started = threading.Lock()
         self.trouble = ""
         """Why there is no companion at the moment, "" if there is one."""
         self._thread = threading.Thread(target=self._run, name="scifish-link", daemon=True)
+
+    def start(self) -> None:
+        """Start the companion, in the background. RuntimeError where there can be no more threads."""
         self._thread.start()
 
     def tell(self, kind: str, uuid: str, content: str = "null") -> None:
@@ -82,6 +86,16 @@ class Link:
         process = self._process
         if process is not None:
             process.kill()
+
+    def hang_up(self) -> bool:
+        """Start no companion any more. Whether there is one: it has the spool, and finishes by itself.
+
+        May wait for the disk, where one is just being started.
+        """
+        self._closing.set()
+        with self._being_started:
+            process = self._process
+        return process is not None and process.poll() is None
 
     def close(self, timeout: float) -> bool:
         """Tell what was given, hang up, and wait for at most `timeout` seconds that it finishes; whether it is gone.
@@ -126,7 +140,7 @@ class Link:
             except (OSError, ValueError) as error:
                 self._say(f"no companion process can be started: {error}")
             else:
-                if self._feed(process):
+                if process is None or self._feed(process):
                     return
                 status = process.wait()
                 if not self._closing.is_set():
@@ -134,7 +148,17 @@ class Link:
             pause = FIRST_PAUSE if time.monotonic() - started > LIVELY else min(2 * pause, LONGEST_PAUSE)
             self._closing.wait(pause)
 
-    def _start(self) -> subprocess.Popen[str]:
+    def _start(self) -> subprocess.Popen[str] | None:
+        """None if this program hangs up."""
+        with self._being_started:
+            if self._closing.is_set():
+                return None  # the spool is let go of
+            process = self._begin_process()
+        self._sign = time.monotonic()
+        threading.Thread(target=self._listen, args=(process.stdout,), name="scifish-hear", daemon=True).start()
+        return process
+
+    def _begin_process(self) -> subprocess.Popen[str]:
         # As the spool's other files: not for everybody.
         flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC
         with open(os.open(self._errors, flags, 0o600), "wb") as errors, _starting:
@@ -150,8 +174,6 @@ class Link:
                 errors="backslashreplace",
             )
             self._process = process
-        self._sign = time.monotonic()
-        threading.Thread(target=self._listen, args=(process.stdout,), name="scifish-hear", daemon=True).start()
         return process
 
     def _feed(self, process: subprocess.Popen[str]) -> bool:

@@ -11,6 +11,7 @@ import enum
 import itertools
 import json
 import math
+import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import cache
 from importlib import resources
@@ -286,13 +287,21 @@ def _shape(value: Any) -> tuple[int, ...]:
 
 
 def _flat(value: Any) -> Iterable[Any]:
-    if hasattr(value, "tolist"):
-        value = value.tolist()
-    if isinstance(value, list | tuple | range):
-        for inner in value:
-            yield from _flat(inner)
-    else:
-        yield value
+    """RecursionError for a list that contains itself."""
+    # Not by recursion: each value would go through as many generators as it is deep, and a program's call wait for it.
+    within = [iter((value,))]
+    while within:
+        for inner in within[-1]:
+            if hasattr(inner, "tolist"):
+                inner = inner.tolist()
+            if isinstance(inner, list | tuple | range):
+                within.append(iter(inner))
+                break
+            yield inner
+        else:
+            within.pop()
+        if len(within) > sys.getrecursionlimit():
+            raise RecursionError("it contains itself, or is too deep")
 
 
 def as_metadata(given: Mapping[Any, Any], source: str, time: str, problems: list[str] | None = None) -> Message:

@@ -368,13 +368,16 @@ class Spool:
 
     def close(self) -> None:
         """Let go of it; an empty one is removed."""
-        empty = self.empty
-        self._db.close()
-        if empty:
-            # The lock is held until the end, so that nobody adopts what is being removed.
-            for name in (SUFFIX, f"{SUFFIX}-wal", f"{SUFFIX}-shm", ".log", ".lock"):
-                self.path.with_suffix(name).unlink(missing_ok=True)
-        os.close(self.lock)
+        try:
+            empty = self.empty
+            self._db.close()
+            if empty:
+                # The lock is held until the end, so that nobody adopts what is being removed.
+                for name in (SUFFIX, f"{SUFFIX}-wal", f"{SUFFIX}-shm", ".log", ".lock"):
+                    self.path.with_suffix(name).unlink(missing_ok=True)
+        finally:
+            self._db.close()
+            os.close(self.lock)
 
     def leave(self) -> None:
         """Let go of it, and leave it to the process with which it is shared."""

@@ -116,21 +116,27 @@ class Station:
         """Open the spool and start the companion. OSError if there is no place for the spool."""
         self.settings = settings or settings_source()
         known = self.settings.known() or self.settings.now(FIRST_SETTINGS) or Settings()
-        # Before there is any thread, so that a start that fails leaves none behind.
-        self._spool = _open_spool([spool_directory(known), state_directory() / "spool"], program)
-        self._spool.leave_checkpoints()
         self._folders = [str(folder) for folder in spool_folders(known)]
         self._withheld = Withheld(state_directory() / "withheld")
-        self._clerk = Clerk()
         self._place: Message = {}
         self._reported = ""
         self._open: dict[str, Dataset] = {}  # those whose end is not on disk
         self._recent: OrderedDict[str, Dataset] = OrderedDict()
-        self._spool.still_open = self._still_open
         self._stopping = threading.Event()
-        self._run = str(self.origin["run"])
-        self._link = Link(self._hello, self._spool.lock, self._spool.path.with_suffix(".log"), self._hear)
-        threading.Thread(target=self._run_pulse, name="scifish-pulse", daemon=True).start()
+        # Before there is any thread, so that a start that fails leaves none behind.
+        self._spool = _open_spool([spool_directory(known), state_directory() / "spool"], program)
+        try:
+            self._spool.leave_checkpoints()
+            self._spool.still_open = self._still_open
+            self._run = str(self.origin["run"])
+            self._clerk = Clerk()
+            self._link = Link(self._hello, self._spool.lock, self._spool.path.with_suffix(".log"), self._hear)
+            threading.Thread(target=self._run_pulse, name="scifish-pulse", daemon=True).start()
+            self._link.start()
+        except BaseException:  # a system that allows no more threads, for one
+            self._stopping.set()
+            self._spool.close()
+            raise
         atexit.register(self.close)
 
     # ------------------------------------------------------- called by a measurement
@@ -270,8 +276,14 @@ class Station:
         self._stopping.set()
         atexit.unregister(self.close)
         self._keep_progress()
-        self._clerk.stop(timeout, self._spool.leave)
+        self._clerk.stop(timeout, self._let_go_of_spool)
         self._link.close(timeout)
+
+    def _let_go_of_spool(self) -> None:
+        if self._link.hang_up():
+            self._spool.leave()
+        else:
+            self._spool.close()  # a companion that was never there removes no empty one
 
     def forget_after_fork(self) -> None:
         """In a forked child: the spool and the line are its parent's, whose end must be seen."""
@@ -446,7 +458,7 @@ def station(settings: Settings | Path | None = None, program: str = "", timeout:
             source = settings_source(settings)
             try:
                 found = _stations[key] = Station(source, program)
-            except (OSError, sqlite3.Error) as error:
+            except (OSError, sqlite3.Error, RuntimeError) as error:  # RuntimeError: there can be no more threads
                 _failed[key] = (time.monotonic(), f"SciFish cannot record: {error}")
                 raise NotRecorded(_failed[key][1]) from error
         return found
@@ -455,8 +467,21 @@ def station(settings: Settings | Path | None = None, program: str = "", timeout:
 
 
 def warm_up() -> None:
-    """Make this process's station in the background, so that the first scan finds it ready."""
-    threading.Thread(target=_warm_up, name="scifish-start", daemon=True).start()
+    """Make this process's station in the background.
+
+    The first scan finds it ready, and what a crash left open is ended, whether or not there is a scan. It has a spool
+    then; one that stays empty is removed when this process ends.
+    """
+    start = threading.Thread(target=_warm_up, name="scifish-start", daemon=True)
+    atexit.register(_end_start, start)
+    start.start()
+
+
+def _end_start(start: threading.Thread) -> None:
+    """A process that ends while its station is made: it is let go of like any other, and leaves no empty spool."""
+    start.join(FLUSH)
+    for found in list(_stations.values()):
+        found.close()
 
 
 def _warm_up() -> None:

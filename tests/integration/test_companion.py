@@ -10,7 +10,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import closing, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from uuid import uuid4
@@ -24,7 +24,7 @@ from scifish.spool import Spool, look
 from scifish.station import Station
 from tests.kafka import Kafka, message
 from tests.topic import Topic
-from tests.waiting import eventually
+from tests.waiting import PATIENCE, eventually
 
 
 @dataclass
@@ -43,6 +43,8 @@ class Lab:
 @pytest.fixture
 def lab(tmp_path: Path, kafka: Kafka, monkeypatch: pytest.MonkeyPatch) -> Iterator[Lab]:
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+    monkeypatch.setattr(link, "FIRST_PAUSE", 0.1)
+    monkeypatch.setattr(link, "LONGEST_PAUSE", 0.1)
     topic = Topic(kafka.bootstrap, f"scifish-companion-{uuid4().hex[:8]}")
     yield Lab(
         Settings(
@@ -78,13 +80,18 @@ def _children(of: int) -> list[int]:
     return [pid for pid in found if b"scifish.companion" in command_line(pid)]
 
 
+def kept(file: Path, uuid: str) -> tuple[int, str]:
+    """On disk, of a dataset that is being recorded: its points, and what its program has said."""
+    with closing(sqlite3.connect(f"{file.as_uri()}?mode=ro", uri=True)) as db:
+        found: tuple[int, str] = db.execute("SELECT points, given FROM datasets WHERE uuid = ?", (uuid,)).fetchone()
+    return found
+
+
 def wait_for_last(topic: Topic, uuid: str) -> dict[str, object]:
     return topic.wait_for(lambda m: m["uuid"] == uuid and m["type"] in ("ended", "snapshot"))
 
 
-def test_a_companion_that_is_killed_again_and_again_loses_nothing(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(link, "FIRST_PAUSE", 0.1)
-    monkeypatch.setattr(link, "LONGEST_PAUSE", 0.1)
+def test_a_companion_that_is_killed_again_and_again_loses_nothing(lab: Lab) -> None:
     station = lab.station()
     uuids = []
     for number in range(12):
@@ -93,7 +100,7 @@ def test_a_companion_that_is_killed_again_and_again_loses_nothing(lab: Lab, monk
             os.kill(companion(os.getpid()), signal.SIGKILL)
         dataset.point()
         if number % 4 == 2:
-            time.sleep(0.3)
+            companion(os.getpid())  # there is another one
         dataset.end("completed", {"datasetName": f"d{number}", "files": [f"/data/{number}.h5"]})
         uuids.append(dataset.uuid)
     for number, uuid in enumerate(uuids):
@@ -102,7 +109,7 @@ def test_a_companion_that_is_killed_again_and_again_loses_nothing(lab: Lab, monk
         assert len(ended["files"]) == 1  # type: ignore[arg-type]
     assert eventually(lambda: station.trouble() == "")
     station.close()
-    assert list(lab.spool.iterdir()) == []
+    assert eventually(lambda: list(lab.spool.iterdir()) == [])
     numbers = sorted({m["seq"] for m in lab.topic.messages})
     assert numbers == list(range(1, len(numbers) + 1))
     assert len({(m["uuid"], m["seq"]) for m in lab.topic.messages if m["type"] == "ended"}) == 12
@@ -130,20 +137,19 @@ def test_one_that_is_killed_takes_no_program_with_it_that_dies_of_broken_pipes(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
-    done = subprocess.run([sys.executable, "-c", BROKEN_PIPE, str(tmp_path / "spool")], timeout=60.0, check=False)
+    done = subprocess.run([sys.executable, "-c", BROKEN_PIPE, str(tmp_path / "spool")], check=False)
     assert done.returncode == 0
 
 
 def test_one_that_hangs_costs_the_measurement_nothing_and_is_replaced(
     lab: Lab, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(link, "SILENCE", 8.0)
+    monkeypatch.setattr(link, "SILENCE", 3600.0)
     station = lab.station()
     first = companion(os.getpid())
-    assert station.record_snapshot({"datasetName": "before"}).observed.wait(10.0)
+    assert station.record_snapshot({"datasetName": "before"}).observed.wait(PATIENCE)
     os.kill(first, signal.SIGSTOP)
     try:
-        start = time.monotonic()
         # More than a pipe takes.
         said = {"scientificMetadata": {f"text {n}": "x" * 10_000 for n in range(10)}}
         uuids = []
@@ -151,8 +157,10 @@ def test_one_that_hangs_costs_the_measurement_nothing_and_is_replaced(
             dataset = station.begin({"datasetName": f"d{number}", **said})
             dataset.end("completed")
             uuids.append(dataset.uuid)
-        assert time.monotonic() - start < 10.0
+        assert first in _children(os.getpid())  # nobody has waited for it
+        monkeypatch.setattr(link, "SILENCE", 0.1)
         assert eventually(lambda: first not in _children(os.getpid()))
+        monkeypatch.setattr(link, "SILENCE", 3600.0)
     finally:
         if Path(f"/proc/{first}").exists():
             os.kill(first, signal.SIGCONT)
@@ -179,6 +187,7 @@ def test_without_a_companion_a_program_says_so_and_the_next_one_sends(
 def test_a_child_that_is_forked_while_it_is_started_does_not_keep_it_waiting(
     lab: Lab, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(link, "FORK", PATIENCE)
     begun = threading.Event()
     really = subprocess._fork_exec  # type: ignore[attr-defined]
 
@@ -189,13 +198,13 @@ def test_a_child_that_is_forked_while_it_is_started_does_not_keep_it_waiting(
 
     monkeypatch.setattr(subprocess, "_fork_exec", slow)
     station = lab.station()
-    assert begun.wait(10.0)
+    assert begun.wait(PATIENCE)
     child = os.fork()
     if child == 0:
-        time.sleep(60.0)
+        time.sleep(3600.0)
         os._exit(0)
     try:
-        assert station.record_snapshot({}).observed.wait(20.0)
+        assert station.record_snapshot({}).observed.wait(PATIENCE)
     finally:
         os.kill(child, signal.SIGKILL)
         os.waitpid(child, 0)
@@ -207,7 +216,7 @@ def test_what_is_told_is_unicode_whatever_the_language_of_the_machine(
 ) -> None:
     monkeypatch.setenv("PYTHONIOENCODING", "latin-1")
     station = lab.station()
-    assert station.record_snapshot({}).observed.wait(10.0)  # the companion is there: the next is heard, not read
+    assert station.record_snapshot({}).observed.wait(PATIENCE)  # the companion is there: the next is heard, not read
     uuid = station.record_snapshot({"datasetName": "20 °C, 3 Å"}).uuid
     assert wait_for_last(lab.topic, uuid)["datasetName"] == "20 °C, 3 Å"
     station.close()
@@ -248,9 +257,9 @@ dataset = station.begin(said, latest=lambda: {{**said, "description": "late"}})
 dataset.point()
 if {fork}:
     if os.fork() == 0:
-        time.sleep(60)
+        time.sleep(3600)
 print(dataset.uuid, flush=True)
-time.sleep(60)
+time.sleep(3600)
 """
 
 
@@ -263,7 +272,8 @@ def test_a_program_that_is_killed_is_finished_by_its_companion(lab: Lab, fork: b
         assert running.stdout is not None
         uuid = running.stdout.readline().strip()
         lab.topic.wait_for(lambda m: m["uuid"] == uuid and m["type"] == "began")
-        time.sleep(2.5)  # what it says is kept about each second
+        (file,) = lab.spool.glob("*.spool")
+        assert eventually(lambda: kept(file, uuid)[0] == 1 and "late" in kept(file, uuid)[1])
         helper = companion(running.pid)
         try:
             running.kill()
@@ -271,14 +281,14 @@ def test_a_program_that_is_killed_is_finished_by_its_companion(lab: Lab, fork: b
             assert (ended["status"], ended["numberOfPoints"]) == ("interrupted", 1)
             assert ended["description"] == "late"
             assert eventually(lambda: not Path(f"/proc/{helper}").exists())
-            assert list(lab.spool.iterdir()) == []
+            assert eventually(lambda: list(lab.spool.iterdir()) == [])
         finally:
             os.killpg(running.pid, signal.SIGKILL)
 
 
 def test_a_file_that_gets_damaged_is_put_aside_and_a_new_one_begun(lab: Lab) -> None:
     station = lab.station()
-    station.record_snapshot({"datasetName": "first"}).observed.wait(10.0)
+    station.record_snapshot({"datasetName": "first"}).observed.wait(PATIENCE)
     lab.topic.wait_for(lambda m: m["datasetName"] == "first")
     (file,) = lab.spool.glob("*.spool")
     os.kill(companion(os.getpid()), signal.SIGSTOP)

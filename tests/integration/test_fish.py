@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import datetime as dt
+import re
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -158,7 +158,9 @@ def test_the_settings_are_those_of_a_yaml_file_that_the_environment_names(
         f"SpoolDirectory: {lab.settings.spool_directory}\n"
     )
     program = (
+        "import scifish.clerk\n"
         "from scifish import SciFish\n"
+        "scifish.clerk.PATIENCE = 60.0\n"  # that the disk of a busy machine is slow is nothing to be said
         "fish = SciFish()\n"
         "fish.start_scan('by the environment')\n"
         "fish.end_scan()\n"
@@ -194,7 +196,7 @@ def test_one_fish_after_the_other_is_one_program(lab: Lab) -> None:
     fish.end_scan()
     fish.close()
     assert lab.topic.wait_for(lambda m: m["datasetName"] == "anew")["seq"] == 1
-    assert list(Path(lab.settings.spool_directory).iterdir()) == []
+    assert eventually(lambda: list(Path(lab.settings.spool_directory).iterdir()) == [])
 
 
 def test_weird_values_cost_only_themselves(lab: Lab) -> None:
@@ -239,7 +241,7 @@ def test_brokers_that_are_corrected_get_what_waited(lab: Lab, tmp_path: Path) ->
     lab.topic.wait_for(lambda m: m["datasetName"] == "second")
     assert eventually(lambda: station.trouble() == "")
     fish.close()
-    assert list(Path(lab.settings.spool_directory).iterdir()) == []
+    assert eventually(lambda: list(Path(lab.settings.spool_directory).iterdir()) == [])
 
 
 def test_a_message_too_large_for_kafka_is_set_aside_and_shown(lab: Lab) -> None:
@@ -249,8 +251,8 @@ def test_a_message_too_large_for_kafka_is_set_aside_and_shown(lab: Lab) -> None:
     station.record_snapshot({"datasetName": "behind it"})
     lab.topic.wait_for(lambda m: m.get("datasetName") == "behind it")
     station.close()
+    assert eventually(lambda: "1 are refused by Kafka" in _status(lab).stdout)
     status = _status(lab)
-    assert "1 are refused by Kafka" in status.stdout, status
     assert status.returncode == 1
     assert "refused: message 1 of dataset" in status.stdout
 
@@ -265,13 +267,12 @@ def test_a_program_that_is_killed_is_finished_by_the_command(lab: Lab, tmp_path:
         "fish.end_scan()\n"
         "fish.start_scan(datasetName='cut off')\n"
         "print('recording', flush=True)\n"
-        "time.sleep(60)\n"
+        "time.sleep(3600)\n"
     )
     with subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, text=True) as running:
         assert running.stdout is not None
         assert running.stdout.readline() == "recording\n"
-        while not _status(lab).stdout.count("1 messages wait, the oldest"):
-            time.sleep(0.2)
+        assert eventually(lambda: "1 messages wait, the oldest" in _status(lab).stdout)
         status = _status(lab)
         assert status.returncode == 1
         assert "(running)" in status.stdout
@@ -281,9 +282,13 @@ def test_a_program_that_is_killed_is_finished_by_the_command(lab: Lab, tmp_path:
     settings.save_last_good(replace(lab.settings, kafka_bootstrap_servers="127.0.0.1:9"))
     flush = _scifish(lab, "flush", "--timeout", "1")
     assert flush.returncode == 1
-    assert flush.stdout == "2 messages of programs that are gone are left: Kafka has not taken them within 1 s\n"
-    assert "2 messages wait, the oldest since" in _status(lab).stdout
-    assert "Kafka has not taken them within 1 s" in _status(lab).stdout
+    status = _status(lab).stdout
+    # What librdkafka says of the broker is said instead, where it has said it by then.
+    unsent = r"Kafka has not taken them within 1 s|metadata are kept on this machine until Kafka takes them \(.+\)"
+    assert re.fullmatch(rf"2 messages of programs that are gone are left: ({unsent})\n", flush.stdout), flush
+    assert re.search(
+        r"2 messages wait, the oldest since .*(Kafka has not taken them within 1 s|127\.0\.0\.1:9)", status
+    )
     assert "not a number of seconds" in _scifish(lab, "flush", "--timeout", "inf").stderr
     # The command finds the settings where a beamline without its database does: the last good ones.
     settings.save_last_good(lab.settings)

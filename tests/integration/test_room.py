@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from uuid import uuid4
@@ -13,6 +12,7 @@ import tango
 from deploy.demo.stack import SCIDOG
 from scifish.settings import Settings
 from scifish.source import FixedSettings
+from scifish.spool import look
 from scifish.station import Station
 from tests.kafka import Kafka
 from tests.tango_system import control_system
@@ -29,7 +29,6 @@ def topic(kafka: Kafka) -> Iterator[Topic]:
     found.close()
 
 
-@pytest.mark.timeout(240)
 def test_a_full_spool_is_said_before_it_is_full_and_what_did_not_fit_is_sent_later(
     tmp_path: Path, kafka: Kafka, topic: Topic, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -42,27 +41,30 @@ def test_a_full_spool_is_said_before_it_is_full_and_what_did_not_fit_is_sent_lat
         spool_limit=4,
     )
     station = Station(FixedSettings(settings), program="test")
+    (file,) = (tmp_path / "spool").glob("*.spool")
+    uuids: list[str] = []
+
+    def record(count: int) -> None:
+        """So many more, of about 0.1 MB each: a text longer than 20,000 characters would be cut."""
+        for _ in range(count):
+            metadata = {f"text {n}": "x" * 19_000 for n in range(5)}
+            said = {"datasetName": f"s{len(uuids)}", "scientificMetadata": metadata}
+            uuids.append(station.record_snapshot(said).uuid)
+
     kafka.stop()
     try:
-        said: list[str] = []
-        uuids: list[str] = []
-        for number in range(45):
-            # Each is about 0.1 MB: a text longer than 20,000 characters would be cut.
-            metadata = {f"text {n}": "x" * 19_000 for n in range(5)}
-            uuids.append(station.record_snapshot({"datasetName": f"s{number}", "scientificMetadata": metadata}).uuid)
-            time.sleep(0.3)
-            if station.trouble() and station.trouble() not in said:
-                said.append(station.trouble())
-        assert eventually(lambda: "in memory only" in station.trouble())
-        before = [text for text in said if "SpoolLimit" in text]
-        assert before, said
-        assert not any("in memory only, the disk" in text for text in said[: said.index(before[0])])
-        start = time.monotonic()
-        last = station.record_snapshot({"datasetName": "one more"})
-        assert time.monotonic() - start < 1.0
+        for count in range(1, 35):
+            record(1)
+            assert eventually(lambda count=count: look(file).waiting == count)  # type: ignore[misc]
+        assert eventually(lambda: "SpoolLimit" in station.trouble())
+        assert look(file).waiting == len(uuids)  # all of it has had room
+        record(10)
+        assert eventually(lambda: "in memory only" in station.trouble() and "is full" in station.trouble())
+        record(1)
+        assert "is full" in station.trouble()  # it is full as before, and nobody has waited for it
     finally:
         kafka.start()
-    for uuid in (*uuids, last.uuid):
+    for uuid in uuids:
         topic.wait_for(lambda m, uuid=uuid: m["uuid"] == uuid and m["type"] == "snapshot")  # type: ignore[misc]
     assert eventually(lambda: station.trouble() == "")
     station.close()

@@ -7,7 +7,7 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -18,12 +18,13 @@ import tango
 
 from deploy.demo.processes import Process
 from deploy.demo.stack import Stack
+from scifish import snapshot
 from scifish.config import Entry
 from scifish.message import Message, iso
 from scifish.snapshot import Reader, Reading, as_metadata
 from tests.kinds import PLAIN, SCALARS
 from tests.tango_system import control_system
-from tests.waiting import eventually
+from tests.waiting import PATIENCE, eventually
 
 DEVICE = "test/kinds/1"
 
@@ -44,7 +45,7 @@ def reader() -> Iterator[Reader]:
 
 def leaf(stack: Stack, reader: Reader, name: str, entry: Entry | None = None) -> Message:
     entry = replace(entry or Entry("x", ""), source=f"{stack.name(DEVICE)}/{name}")
-    readings = reader.read([entry.source], 3.0)
+    readings = reader.read([entry.source], PATIENCE)
     found: Message = as_metadata([entry], readings, 64)["x"]
     return found
 
@@ -101,7 +102,7 @@ def test_what_has_no_value_says_why(stack: Stack, reader: Reader, name: str, say
 
 def test_a_missing_attribute_costs_only_itself(stack: Stack, reader: Reader) -> None:
     missing, there = f"{stack.name(DEVICE)}/Missing", f"{stack.name(DEVICE)}/Enum"
-    readings = reader.read([missing, there], 3.0)
+    readings = reader.read([missing, there], PATIENCE)
     assert readings[missing].error
     assert readings[there].value == "GREEN"
 
@@ -109,7 +110,7 @@ def test_a_missing_attribute_costs_only_itself(stack: Stack, reader: Reader) -> 
 def test_names_without_regard_to_case(stack: Stack, reader: Reader) -> None:
     device = stack.name(DEVICE)
     sources = [f"{device}/Enum", f"{device}/ENUM", f"{stack.name(DEVICE.upper())}/eNum"]
-    readings = reader.read(sources, 3.0)
+    readings = reader.read(sources, PATIENCE)
     assert [readings[source].value for source in sources] == ["GREEN"] * 3
 
 
@@ -144,8 +145,10 @@ def test_a_forwarded_attribute(stack: Stack, reader: Reader) -> None:
     stack.db.put_device_attribute_property(forwarding, root)
     stack.start_server("Kinds/forwards", {forwarding: ("Forwards", {})}, command)
     source = f"{stack.name(forwarding)}/Forwarded"
-    assert eventually(lambda: not reader.read([source], 3.0)[source].error)  # it looks for its root in the background
-    reading = reader.read([source], 3.0)[source]
+    assert eventually(
+        lambda: not reader.read([source], PATIENCE)[source].error
+    )  # it looks for its root in the background
+    reading = reader.read([source], PATIENCE)[source]
     assert (reading.value, reading.unit) == (5.0, "\u00b5m")
 
 
@@ -155,7 +158,7 @@ def test_attributes_of_two_tango_systems(stack: Stack, reader: Reader, tmp_path:
         other.start_server("Kinds/other", {DEVICE: ("Plain", properties)}, [sys.executable, "-m", "tests.kinds"])
         here, there = f"{stack.name(DEVICE)}/Infinite", f"{other.name(DEVICE)}/Value0"
         assert stack.tango_host != other.tango_host
-        readings = reader.read([here, there], 3.0)
+        readings = reader.read([here, there], PATIENCE)
     assert [reading.value for reading in readings.values()] == [float("-inf"), 1.5]
 
 
@@ -163,21 +166,19 @@ def test_a_device_that_was_dead_is_read_when_it_is_back(stack: Stack, reader: Re
     device, command = "test/kinds/back", [sys.executable, "-m", "tests.kinds"]
     source = f"{stack.name(device)}/Enum"
     server = stack.start_server("Kinds/back", {device: ("Kinds", {})}, command)
-    assert reader.read([source], 3.0)[source].value == "GREEN"
+    assert reader.read([source], PATIENCE)[source].value == "GREEN"
     server.kill()
-    assert "is its server running?" in reader.read([source], 3.0)[source].error
+    assert "is its server running?" in reader.read([source], PATIENCE)[source].error
     stack.run_server("Kinds/back", [device], command)
     # Tango itself tries a lost connection once a second.
-    assert eventually(lambda: reader.read([source], 3.0)[source].value == "GREEN")
+    assert eventually(lambda: reader.read([source], PATIENCE)[source].value == "GREEN")
 
 
 def test_a_device_that_is_not_there_and_one_that_comes_later(stack: Stack, reader: Reader) -> None:
     source = f"{stack.name('test/kinds/2')}/Enum"
-    start = time.monotonic()
-    assert reader.read([source], 3.0)[source].error
-    assert time.monotonic() - start < 3.0
+    assert reader.read([source], PATIENCE)[source].error
     stack.start_server("Kinds/late", {"test/kinds/2": ("Kinds", {})}, [sys.executable, "-m", "tests.kinds"])
-    assert reader.read([source], 3.0)[source].value == "GREEN"
+    assert reader.read([source], PATIENCE)[source].value == "GREEN"
 
 
 @contextmanager
@@ -202,26 +203,49 @@ def test_2000_attributes_on_200_devices(stack: Stack, reader: Reader) -> None:
     _, sources = start_plain(stack, "many", 200)
     assert len(sources) == 2000
     for _ in range(2):  # the first time connects, and asks for units
-        start = time.monotonic()
-        readings = reader.read(sources, 10.0)
-        assert time.monotonic() - start < 10.0
+        readings = reader.read(sources, PATIENCE)
         assert not [reading.error for reading in readings.values() if reading.error]
         assert len(readings) == 2000
     box = tango.DeviceProxy(stack.name("test/many/199")).black_box(50)
     assert len([line for line in box if "read_attributes" in line]) == 2
 
 
-def test_70_devices_that_hang_hold_up_no_other(stack: Stack, reader: Reader) -> None:
+def ask(reader: Reader, sources: Sequence[str], timeout: float) -> list[Reading]:
+    """Ask for attributes of different devices, and wait for none: the answers come into the list that is returned."""
+    answers: list[Reading] = []
+    for source in sources:
+        device, _, attribute = source.rpartition("/")
+        reader.ask(device.lower(), [attribute], timeout, answers.extend)
+    return answers
+
+
+def test_70_devices_that_hang_hold_up_no_other(stack: Stack, reader: Reader, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(snapshot, "AGAIN", PATIENCE)
     hanging, hung_sources = start_plain(stack, "hanging", 70)
     _, sources = start_plain(stack, "healthy", 70)
+    of_hung, of_healthy = ([one for one in some if one.endswith(f"/{PLAIN[0]}")] for some in (hung_sources, sources))
+    connected = ask(reader, of_hung, 3600.0)
+    assert eventually(lambda: len(connected) == 70)
     with stopped(hanging):
-        for longest in (4.5, 2.0):  # as it hangs, and when it is known to hang
-            start = time.monotonic()
-            readings = reader.read([*hung_sources, *sources], 4.0)
-            assert time.monotonic() - start < longest
-            assert not [readings[source].error for source in sources if readings[source].error]
-            assert all(readings[source].error for source in hung_sources)
-    assert eventually(lambda: not reader.read(hung_sources, 3.0)[hung_sources[0]].error)
+        hung = ask(reader, of_hung, 3600.0)
+        answers = ask(reader, of_healthy, PATIENCE)
+        assert eventually(lambda: len(answers) == 70)
+        assert hung == []
+        assert not [answer.error for answer in answers if answer.error]
+    assert eventually(lambda: len(hung) == 70)
+    other = Reader()
+    with stopped(hanging):
+        # To connect to what hangs takes 3 s, whatever the time-out, and what comes then as long again.
+        hung = ask(other, of_hung, 4.0)
+        assert eventually(lambda: len(hung) == 70)
+        # Now they are known to hang, and not waited for.
+        readings = other.read([*hung_sources, *sources], 3600.0)
+        assert all(readings[source].error for source in hung_sources)
+        assert not [readings[source].error for source in sources if readings[source].error]
+    for device in other._devices.values():
+        device.hangs_until = 0.0  # as if AGAIN were over
+    assert eventually(lambda: not other.read(hung_sources, PATIENCE)[hung_sources[0]].error)
+    other.close()
 
 
 def test_the_interpreter_goes_on_while_devices_hang(stack: Stack, reader: Reader) -> None:
@@ -236,20 +260,21 @@ def test_the_interpreter_goes_on_while_devices_hang(stack: Stack, reader: Reader
                 time.sleep(0.01)
             now = time.monotonic()
             last, longest = now, max(longest, now - last)
-    assert longest < 1.0
+    assert longest < 2.5  # a call that keeps the interpreter's lock leaves a hole of 3 s, Tango's time to connect
 
 
 def test_devices_that_cannot_be_connected_hold_up_no_other(stack: Stack, reader: Reader) -> None:
     known = f"{stack.name(DEVICE)}/Enum"
-    assert reader.read([known], 3.0)[known].value == "GREEN"
-    unknown = [f"{stack.name(f'test/unknown/{number}')}/Enum" for number in range(70)]
+    assert reader.read([known], PATIENCE)[known].value == "GREEN"
+    unknown = [f"{stack.name(f'test/unknown/{number}')}/Enum" for number in range(71)]
     database = next(process for process in stack.processes.running if process.name == "tango-database")
     with stopped(database):
-        start = time.monotonic()
-        readings = reader.read([*unknown, known], 1.0)
-        assert time.monotonic() - start < 1.5
-    assert readings[known].value == "GREEN"
-    assert "no answer within 1 s" in readings[unknown[0]].error
+        ask(reader, unknown[:70], 3600.0)
+        answers = ask(reader, [known], PATIENCE)
+        assert eventually(lambda: len(answers) == 1)
+        assert answers[0].value == "GREEN"
+        reading = reader.read(unknown[70:], 0.5)[unknown[70]]
+        assert "no answer within 0.5 s" in reading.error
 
 
 def test_values_at_the_end_stand_beside_those_at_the_start() -> None:

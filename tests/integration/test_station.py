@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import itertools
 import os
 import signal
 import sqlite3
 import threading
-import time
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -16,12 +16,12 @@ from deploy.demo.stack import SCIDOG
 from scifish.compose import Observed, Record, ending
 from scifish.message import Message
 from scifish.place import stays_here
-from scifish.settings import Settings, save_last_good
+from scifish.settings import Settings, read_properties, save_last_good
 from scifish.source import FixedSettings, TangoSettings
 from scifish.spool import Kept, Spool, look
 from scifish.station import NotRecorded, Station
 from tests.tango_system import control_system
-from tests.waiting import eventually
+from tests.waiting import PATIENCE, eventually
 
 ORIGIN = {"host": "h", "program": "killed", "version": "1", "run": "killed-1"}
 
@@ -47,63 +47,63 @@ def test_a_database_that_hangs_delays_nothing_and_the_program_goes_on(
         monkeypatch.setenv("SCIDOG_DEVICE", SCIDOG)
         stack.db.put_device_property(SCIDOG, {"Beamline": ["cosaxs"]})
         source = TangoSettings()
-        known = source.now(5.0)
+        known = source.now(PATIENCE)
         assert known is not None
         assert known.beamline == "cosaxs"
-        ticks: list[float] = []
-        stop = threading.Event()
+        called, turns = threading.Event(), 0
 
-        def tick() -> None:
-            while not stop.wait(0.01):
-                ticks.append(time.monotonic())
+        def read(*given: Any) -> Mapping[str, Sequence[str]]:
+            called.set()
+            try:
+                return read_properties(*given)
+            finally:
+                called.clear()
 
-        ticking = threading.Thread(target=tick)
+        def goes_on() -> bool:
+            """Whether this program has had three turns within one call of the database: 3 s, until it is given up."""
+            nonlocal turns
+            turns = turns + 1 if called.is_set() else 0
+            source.now(0.0)  # asks again when that was over
+            return turns >= 3
+
+        monkeypatch.setattr("scifish.source.read_properties", read)
         (database,) = (p for p in stack.processes.running if p.name == "tango-database")
         os.kill(database.pid, signal.SIGSTOP)
-        ticking.start()
         try:
-            start = time.monotonic()
             assert source.now(0.5) == known
-            assert time.monotonic() - start < 2.0
-            time.sleep(1.0)
+            # A call that keeps the interpreter's lock would leave no turn to this thread.
+            assert eventually(goes_on)
         finally:
-            stop.set()
-            ticking.join()
             os.kill(database.pid, signal.SIGCONT)
-        # A call that keeps the interpreter's lock would leave a hole as long as its time-out.
-        assert max(after - before for before, after in itertools.pairwise(ticks)) < 1.0
 
 
-def killed(folder: Path, place: Message) -> None:
+PLACES: list[Message] = [
+    {"proposalId": "20250001", "category": "visitors"},
+    {"proposalId": "20250002", "category": "proprietary"},
+    {"proposalId": "IN20250042", "category": ""},
+]
+
+
+def killed(folder: Path, number: int, place: Message) -> Path:
     """The spool of a program that was killed in the middle of a dataset, before any value was read."""
-    spool = Spool(folder / "killed-1.spool", ORIGIN)
+    spool = Spool(folder / f"killed-{number}.spool", {**ORIGIN, "run": f"killed-{number}"})
     given = {"datasetName": "x", "scientificMetadata": {}}
-    record = Record("0d1c950f-5492-5d5f-b66c-f788b18d1ef1", 1.0, given, observed=Observed(place=place))
+    record = Record(f"0d1c950f-5492-5d5f-b66c-f788b18d1ef{number}", 1.0, given, observed=Observed(place=place))
     spool.begin(Kept.of(record))
     spool.close()
+    return spool.path
 
 
-@pytest.mark.parametrize(
-    ("place", "sent"),
-    [
-        ({"proposalId": "20250001", "category": "visitors"}, 1),
-        ({"proposalId": "20250002", "category": "proprietary"}, 0),
-        ({"proposalId": "IN20250042", "category": ""}, 0),
-    ],
-)
-def test_a_killed_dataset_is_ended_and_a_proprietary_one_stays(tmp_path: Path, place: Message, sent: int) -> None:
-    killed(tmp_path, place)
+def test_killed_datasets_are_ended_and_proprietary_ones_stay(tmp_path: Path) -> None:
+    sent, *stay = (killed(tmp_path, number, place) for number, place in enumerate(PLACES))
     station = Station(FixedSettings(settings(tmp_path)), program="next")
-    orphan = tmp_path / "killed-1.spool"
     try:
-        if sent:
-            assert eventually(lambda: look(orphan).waiting == 1)
-            assert look(orphan).recording == 0
-        else:
-            assert eventually(lambda: not orphan.exists())  # nothing of it is of use to anybody
+        assert eventually(lambda: look(sent).waiting == 1)
+        assert look(sent).recording == 0
+        assert eventually(lambda: not any(path.exists() for path in stay))  # nothing of these is of use to anybody
     finally:
         station.close()
-    assert eventually(lambda: len(list(tmp_path.glob("*.spool"))) == sent)
+    assert eventually(lambda: list(tmp_path.glob("*.spool")) == [sent])
 
 
 @pytest.mark.parametrize("given", ["IN20250042", " in20250042", 20250002, "20250002 "])
@@ -135,7 +135,7 @@ def test_many_datasets_that_are_over_are_on_disk_together(tmp_path: Path) -> Non
         Record(f"0d1c950f-5492-5d5f-b66c-f788b18d1e{n:02}", 1.0, {}, single=True, ending=ending("completed", 2.0, 0))
         for n in range(50)
     ]
-    station.record(records).result(5)
+    station.record(records).result(PATIENCE)
     (file,) = tmp_path.glob("*.spool")
     assert eventually(lambda: look(file).waiting == 50)
     assert look(file).recording == 0
@@ -152,8 +152,17 @@ def test_a_comment_of_a_proprietary_proposal_stays(tmp_path: Path) -> None:
 def test_what_a_program_says_while_the_disk_is_full_is_kept_when_it_takes_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr("scifish.station.PULSE", 0.05)
     station = Station(FixedSettings(settings(tmp_path)), program="test")
     said: list[Message] = []
+    pulses: list[int] = []
+    keep_progress = station._keep_progress
+
+    def pulse() -> None:
+        keep_progress()
+        pulses.append(1)
+
+    monkeypatch.setattr(station, "_keep_progress", pulse)
     dataset = station.begin({}, latest=lambda: said.pop() if said else None)
     full = threading.Event()
     full.set()
@@ -166,7 +175,9 @@ def test_what_a_program_says_while_the_disk_is_full_is_kept_when_it_takes_it(
     station.begin({})
     dataset.point()
     said.append({"datasetName": "said when the disk was full"})
-    time.sleep(1.5)  # longer than a pulse
+    so_far = len(pulses)
+    assert eventually(lambda: len(pulses) > so_far + 2)
+    assert said  # not asked for, as it could not be kept
     full.clear()
     (file,) = tmp_path.glob("*.spool")
     db = sqlite3.connect(file)

@@ -645,7 +645,11 @@ def _change(fish: SciFish, what: str, *how: Any) -> None:
 
 
 @given(st.lists(CALL, max_size=12))
-@with_settings(deadline=None, max_examples=300, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@with_settings(
+    deadline=None,
+    max_examples=300,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+)
 def test_whatever_is_called_with_whatever_nothing_raises_and_each_dataset_ends_once(
     station: Noting, calls: list[tuple[Any, ...]]
 ) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import threading
-import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -13,14 +12,14 @@ import pytest
 
 from scifish import compose
 from scifish.compose import Observed, Record, ending
-from scifish.keeper import NEWS, Keeper
+from scifish.keeper import Keeper
 from scifish.lately import Lately, Seen
 from scifish.message import Message, check
 from scifish.settings import Settings
 from scifish.snapshot import Reading
 from scifish.source import FixedSettings
 from scifish.spool import Kept, Spool, look
-from tests.waiting import eventually
+from tests.waiting import PATIENCE, eventually
 
 ORIGIN = {"host": "h", "program": "p", "version": "1", "run": "run-1"}
 UUIDS = [f"0d1c950f-5492-5d5f-b66c-f788b18d1ef{n}" for n in range(10)]
@@ -32,6 +31,8 @@ Start = Callable[[], Keeper]
 @pytest.fixture
 def spool(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Spool:
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+    monkeypatch.setattr("scifish.keeper.PULSE", 0.05)
+    monkeypatch.setattr("scifish.keeper.LAST", 0.1)
     return Spool(tmp_path / "run-1.spool", ORIGIN)
 
 
@@ -51,6 +52,19 @@ def start(spool: Spool, reports: list[Message]) -> Iterator[Start]:
     yield begin
     for keeper in keepers:
         keeper.leave(0.0, finish=False)
+
+
+def turns(keeper: Keeper, count: int = 3) -> bool:
+    """Whether it looks so often at what is to be done."""
+    seen: list[int] = []
+    really = keeper._beat
+
+    def beat() -> None:
+        really()
+        seen.append(1)
+
+    keeper._beat = beat  # type: ignore[method-assign]
+    return eventually(lambda: len(seen) >= count)
 
 
 def kept(uuid: str, over: bool = False, announced: bool = False) -> Kept:
@@ -91,7 +105,9 @@ def test_what_is_over_at_once_is_one_message(start: Start, spool: Spool) -> None
     keeper.hear("begin", begun.uuid, json.loads(begun.as_line()))
     keeper.hear("end", begun.uuid, {"given": None, "ending": ending("stopped", 3.0, 7)})
     assert said(keeper, spool, 1) == [("ended", UUIDS[0])]
-    assert not eventually(lambda: keeper.clerk.ask(spool.count).result() > 1, 2 * NEWS)
+    # What is told later of another is told after all there is of this one.
+    keeper.hear("begin", UUIDS[1], json.loads(kept(UUIDS[1], announced=True).as_line()))
+    assert said(keeper, spool, 2) == [("ended", UUIDS[0]), ("began", UUIDS[1])]
 
 
 def test_what_it_was_not_told_it_finds_in_the_spool(start: Start, spool: Spool) -> None:
@@ -162,14 +178,19 @@ def test_what_cannot_be_composed_stays_on_disk_and_holds_up_nothing(
     keeper = start()
     assert said(keeper, spool, 1) == [("ended", UUIDS[1])]
     assert eventually(lambda: f"dataset {UUIDS[0]} cannot be finished" in caplog.text)
-    assert not eventually(lambda: UUIDS[0] not in str(keeper.clerk.ask(spool.open_states).result()), 2.5)
+    assert turns(keeper)
+    assert UUIDS[0] in str(keeper.clerk.ask(spool.open_states).result())
 
 
-def test_when_the_program_is_gone_what_is_open_is_interrupted(start: Start, spool: Spool, tmp_path: Path) -> None:
+def test_when_the_program_is_gone_what_is_open_is_interrupted(
+    start: Start, spool: Spool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     spool.begin(kept(UUIDS[0]))
     spool.progress({UUIDS[0]: (4, json.dumps({"datasetName": "y"}))})
     keeper = start()
-    keeper.leave(1.0, finish=True)
+    monkeypatch.setattr(keeper._sender, "waiting", lambda timeout: 0)  # what waits for Kafka is not waited for
+    monkeypatch.setattr("scifish.keeper.PATIENCE", PATIENCE)
+    keeper.leave(PATIENCE, finish=True)
     again = Spool(tmp_path / "run-1.spool", lock=spool.lock)
     (ended,) = messages(again)
     assert (ended["status"], ended["numberOfPoints"], ended["datasetName"]) == ("interrupted", 4, "y")
@@ -192,13 +213,14 @@ def test_a_dataset_that_is_recorded_again_is_said_in_that_order(
 ) -> None:
     keeper = start()
     slow = threading.Event()
-    monkeypatch.setattr(keeper._lately, "read", lambda settings: slow.wait(10) and Seen())
+    monkeypatch.setattr(keeper._lately, "read", lambda settings: slow.wait() and Seen())
     first, second = of_files(UUIDS[0], 0, None), of_files(UUIDS[1], 1, {})
     for begun in (first, second):
         keeper.clerk.write(lambda begun=begun: spool.begin(begun)).result()  # type: ignore[misc]
         keeper.hear("begin", begun.uuid, json.loads(begun.as_line()))
     # The second has nothing to read, and waits all the same.
-    assert not eventually(lambda: keeper.clerk.ask(spool.count).result() > 0, 1.5)
+    assert turns(keeper)
+    assert keeper.clerk.ask(spool.count).result() == 0
     slow.set()
     assert said(keeper, spool, 2) == [("snapshot", DATASET), ("snapshot", DATASET)]
     found = keeper.clerk.ask(lambda: messages(spool)).result()
@@ -220,12 +242,14 @@ def test_what_the_program_knows_of_the_place_is_not_mixed_with_what_pathfixer_sa
     assert (found["proposalId"], found["sampleId"]) == ("20250001", "")
 
 
-def test_attributes_are_read_once_for_all_files_of_a_second() -> None:
+def test_attributes_are_read_once_for_all_files_of_a_second(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("scifish.lately.SHARED", PATIENCE)
     reads: list[list[str]] = []
+    all_ask = threading.Event()
 
     class Slow:
         def read(self, sources: list[str], timeout: float) -> dict[str, Reading]:
-            time.sleep(0.2)
+            all_ask.wait()
             reads.append(sources)
             return {source: Reading(1.0, 2.0) for source in sources}
 
@@ -235,6 +259,7 @@ def test_attributes_are_read_once_for_all_files_of_a_second() -> None:
     threads = [threading.Thread(target=lambda: found.append(lately.read(settings))) for _ in range(20)]
     for thread in threads:
         thread.start()
+    all_ask.set()
     for thread in threads:
         thread.join()
     assert reads == [["a/b/c/current"]]

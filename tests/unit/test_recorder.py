@@ -2,16 +2,43 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
-import textwrap
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import pytest
 
 from scifish.spool import OpenDataset, Spool, orphans
 from tests.waiting import eventually
+
+WARM = """
+import json, os, sys
+import sardana.macroserver.msexception
+import sardana.macroserver.scan.recorder
+import sardana.taurus.core.tango.sardana.pool
+import taurus.core.util.log
+
+for line in sys.stdin:
+    process = os.fork()
+    if not process:
+        break
+    _, status = os.waitpid(process, 0)
+    print(os.waitstatus_to_exitcode(status), flush=True)
+else:
+    sys.exit()
+asked = json.loads(line)
+for number, path in enumerate((os.devnull, asked["out"], asked["errors"])):
+    file = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+    os.dup2(file, number)
+    os.close(file)
+os.environ["XDG_STATE_HOME"] = asked["state"]
+sys.executable = asked["python"]
+exec(asked["program"], {"__name__": "__main__"})
+"""
+"""A process that has loaded Sardana, which takes long; of it each case has a fork, which ends as any process does."""
 
 SCAN = """
 import logging, sys, types
@@ -19,6 +46,8 @@ import logging, sys, types
 from sardana.macroserver.msexception import UnknownEnv
 from sardana_recorders.scifishrecorder import SciFishRecorder
 from taurus.core.util.log import Logger
+if "scifish.clerk" in sys.modules:  # else SciFish cannot be loaded
+    sys.modules["scifish.clerk"].PATIENCE = 60.0  # a busy machine's disk is not a thing to be said
 
 class Macro(Logger):
     said = []
@@ -68,27 +97,63 @@ ENVIRONMENT = {
 COUNTED = f"{{**{ENVIRONMENT!r}, 'serialno': next(number)}}"
 
 
-def scan(
-    tmp_path: Path,
-    prepare: str = "",
-    environment: Any = ENVIRONMENT,
-    end: str = END,
-    between: str = "pass",
-    option: str = "",
-    record: str = RECORD,
-) -> str:
-    """What two scans in a row say at the Door, in a process of its own: the recorder is one for a process."""
-    parts = {"prepare": prepare, "environment": environment, "end": end, "between": between}
-    program = textwrap.dedent(SCAN).format(**parts, option=option, record=record)
-    done = subprocess.run(
-        [sys.executable, "-c", program],
-        env={"XDG_STATE_HOME": str(tmp_path / "state"), "TANGO_HOST": "127.0.0.1:9", "PATH": "/usr/bin:/bin"},
-        capture_output=True,
-        text=True,
-        timeout=60,
-    )
-    assert done.returncode == 0, done.stderr
-    return done.stdout
+@pytest.fixture(scope="module")
+def warm() -> Iterator[subprocess.Popen[str]]:
+    environment = {"TANGO_HOST": "127.0.0.1:9", "PATH": "/usr/bin:/bin"}
+    with subprocess.Popen(
+        [sys.executable, "-c", WARM], env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as process:
+        yield process
+
+
+class Scan(Protocol):
+    """What two scans in a row say at the Door, in a process of their own: the recorder is one for a process."""
+
+    def __call__(
+        self,
+        prepare: str = "",
+        environment: Any = ENVIRONMENT,
+        end: str = END,
+        between: str = "pass",
+        option: str = "",
+        record: str = RECORD,
+        companion: bool = False,
+    ) -> str: ...
+
+
+@pytest.fixture
+def scan(warm: subprocess.Popen[str], tmp_path: Path) -> Scan:
+    # In the place of Python, where the companion is not asked for: it stays until the program hangs up.
+    idle = tmp_path / "python-idle"
+    idle.write_text("#!/bin/sh\nexec cat > /dev/null\n")
+    idle.chmod(0o700)
+
+    def scan(
+        prepare: str = "",
+        environment: Any = ENVIRONMENT,
+        end: str = END,
+        between: str = "pass",
+        option: str = "",
+        record: str = RECORD,
+        companion: bool = False,
+    ) -> str:
+        parts = {"prepare": prepare, "environment": environment, "end": end, "between": between}
+        program = SCAN.format(**parts, option=option, record=record)
+        return _run(warm, tmp_path, program, sys.executable if companion else str(idle))
+
+    return scan
+
+
+def _run(warm: subprocess.Popen[str], folder: Path, program: str, python: str = sys.executable) -> str:
+    """What it prints; it has ended then."""
+    out, errors = folder / "out", folder / "errors"
+    asked = {"out": str(out), "errors": str(errors), "state": str(folder / "state"), "python": python}
+    assert warm.stdin is not None
+    assert warm.stdout is not None
+    print(json.dumps({**asked, "program": program}), file=warm.stdin, flush=True)
+    status = warm.stdout.readline()
+    assert status == "0\n", errors.read_text()
+    return out.read_text()
 
 
 @pytest.mark.parametrize(
@@ -102,25 +167,25 @@ def scan(
     ],
     ids=["a package is broken", "no folder can be written"],
 )
-def test_what_is_missing_is_said_at_the_door(tmp_path: Path, prepare: str, says: str) -> None:
-    assert scan(tmp_path, prepare).count(says) == 2
+def test_what_is_missing_is_said_at_the_door(scan: Scan, prepare: str, says: str) -> None:
+    assert scan(prepare).count(says) == 2
 
 
-def test_an_environment_of_a_strange_shape_is_said_at_the_door(tmp_path: Path) -> None:
-    assert "the metadata of this scan are not recorded: KeyError" in scan(tmp_path, environment={"serialno": 1})
+def test_an_environment_of_a_strange_shape_is_said_at_the_door(scan: Scan) -> None:
+    assert "the metadata of this scan are not recorded: KeyError" in scan(environment={"serialno": 1})
 
 
-def test_without_a_tango_database_a_scan_waits_in_the_spool(tmp_path: Path) -> None:
-    scan(tmp_path)
+def test_without_a_tango_database_a_scan_waits_in_the_spool(scan: Scan, tmp_path: Path) -> None:
+    scan(companion=True)
     (left,) = _left_open(tmp_path)  # both scans have the same number and start: they are one
     assert left.record.ending is not None
     assert (left.record.ending["status"], left.record.ending["points"]) == ("completed", 1)
 
 
-def test_a_scan_that_another_recorder_broke_is_ended_by_the_next_one(tmp_path: Path) -> None:
+def test_a_scan_that_another_recorder_broke_is_ended_by_the_next_one(scan: Scan, tmp_path: Path) -> None:
     """Sardana calls no recorder's end when one raises at the start."""
     begun = f"{{name: value for name, value in {COUNTED}.items() if name != 'endstatus'}}"
-    scan(tmp_path, "import itertools; number = itertools.count()", environment=begun, end="pass")
+    scan("import itertools; number = itertools.count()", environment=begun, end="pass")
     first, second = _left_open(tmp_path)
     assert first.record.ending is not None
     assert (first.record.ending["status"], first.record.ending["points"]) == ("failed", 1)
@@ -136,9 +201,9 @@ STOPPED = """
 """
 
 
-def test_ctrl_c_while_a_scan_starts_loses_no_dataset(tmp_path: Path) -> None:
+def test_ctrl_c_while_a_scan_starts_loses_no_dataset(scan: Scan, tmp_path: Path) -> None:
     """All methods of a macro raise then; the constructor has asked before what the begin needs."""
-    scan(tmp_path, between=STOPPED.strip())
+    scan(between=STOPPED.strip())
     (left,) = _left_open(tmp_path)
     assert left.record.given["datasetName"] == "ascan"
 
@@ -152,19 +217,71 @@ def test_ctrl_c_while_a_scan_starts_loses_no_dataset(tmp_path: Path) -> None:
         ("{'plot_counter': 'ct07'}", "SciFish: the variable SciFish: this scan has no 'ct07' to plot; there are: none"),
     ],
 )
-def test_a_mistake_in_the_options_is_said_at_the_door(tmp_path: Path, given: str, says: str) -> None:
-    assert scan(tmp_path, option=f"macro.environment['SciFish'] = {given}").count(says) == 2
+def test_a_mistake_in_the_options_is_said_at_the_door(scan: Scan, tmp_path: Path, given: str, says: str) -> None:
+    assert scan(option=f"macro.environment['SciFish'] = {given}").count(says) == 2
     (left,) = _left_open(tmp_path)
     assert left.record.ending is not None  # the scan is recorded all the same
 
 
-def test_a_recorder_that_is_switched_off_records_nothing(tmp_path: Path) -> None:
-    assert scan(tmp_path, option="macro.environment['SciFish'] = {'enabled': False}") == "[]\n"
-    assert list((tmp_path / "state").rglob("*.spool")) == []
+def test_a_recorder_that_is_switched_off_records_nothing(scan: Scan, tmp_path: Path) -> None:
+    """Its process has a spool all the same, to end what a crash left open; without a database, a dataset would stay."""
+    assert scan(option="macro.environment['SciFish'] = {'enabled': False}", companion=True) == "[]\n"
+    assert eventually(lambda: _files(tmp_path) == [])
 
 
-def test_a_point_of_a_strange_shape_is_said_at_the_end_and_counts(tmp_path: Path) -> None:
-    said = scan(tmp_path, record="{'point_nb': 0}")
+ENDS_WHILE_IT_STARTS = """
+import threading, time
+import scifish.station
+really = scifish.station.Link
+def link(*given):
+    threading.main_thread().join()
+    time.sleep(0.5)  # a slow disk
+    return really(*given)
+scifish.station.Link = link
+scifish.station.FLUSH = 60.0
+scifish.station.warm_up()
+while not list(scifish.station.state_directory().rglob("*.spool")):
+    time.sleep(0.01)
+"""
+
+ENDS_BEFORE_ITS_COMPANION = """
+import scifish.link
+really = scifish.link.Link._start
+def start(self):
+    self._closing.wait()
+    return really(self)
+scifish.link.Link._start = start
+from scifish.station import station
+station()
+"""
+
+
+HAS_NO_COMPANION = """
+import scifish.link
+scifish.link._python = lambda: "/no/such/python"
+from scifish.station import station
+station()
+"""
+
+
+@pytest.mark.parametrize(
+    "program",
+    [ENDS_WHILE_IT_STARTS, ENDS_BEFORE_ITS_COMPANION, HAS_NO_COMPANION],
+    ids=["before its station is made", "before its companion is there", "without a companion"],
+)
+def test_a_process_that_ends_early_leaves_no_empty_spool(
+    warm: subprocess.Popen[str], tmp_path: Path, program: str
+) -> None:
+    _run(warm, tmp_path, program)
+    assert eventually(lambda: _files(tmp_path) == [])
+
+
+def _files(tmp_path: Path) -> list[Path]:
+    return list((tmp_path / "state" / "scifish" / "spool").iterdir())
+
+
+def test_a_point_of_a_strange_shape_is_said_at_the_end_and_counts(scan: Scan, tmp_path: Path) -> None:
+    said = scan(record="{'point_nb': 0}")
     assert said.count("the results of this scan are not complete: AttributeError") == 2
     (left,) = _left_open(tmp_path)
     assert left.record.ending is not None
@@ -182,19 +299,19 @@ ABORTED = """
 """
 
 
-def test_an_abort_while_a_scan_starts_ends_its_dataset(tmp_path: Path) -> None:
+def test_an_abort_while_a_scan_starts_ends_its_dataset(scan: Scan, tmp_path: Path) -> None:
     """It is raised in the midst of anything; Sardana then calls no recorder's end."""
-    scan(tmp_path, between=ABORTED.strip(), option="macro.environment['SciFish'] = {'plto': 1}")
+    scan(between=ABORTED.strip(), option="macro.environment['SciFish'] = {'plto': 1}")
     (left,) = _left_open(tmp_path)
     assert left.record.ending is not None
     assert left.record.ending["status"] == "aborted"
 
 
 @pytest.mark.parametrize(("aborted", "status"), [(True, "aborted"), (False, "failed")])
-def test_an_error_that_comes_of_an_abort_is_an_abort(tmp_path: Path, aborted: bool, status: str) -> None:
+def test_an_error_that_comes_of_an_abort_is_an_abort(scan: Scan, tmp_path: Path, aborted: bool, status: str) -> None:
     """A motion that the abort ends is an error of the scan, where that is faster than Sardana's exception."""
     option = f"macro._executor = types.SimpleNamespace(_aborted={aborted}, _macro_stack=[macro])"
-    scan(tmp_path, environment={**ENVIRONMENT, "endstatus": 3}, option=option)
+    scan(environment={**ENVIRONMENT, "endstatus": 3}, option=option)
     (left,) = _left_open(tmp_path)
     assert left.record.ending is not None
     assert left.record.ending["status"] == status
@@ -216,8 +333,8 @@ ABORTED_BEGIN = """
 """
 
 
-def test_an_abort_while_a_begin_waits_for_the_disk_ends_its_dataset(tmp_path: Path) -> None:
-    scan(tmp_path, between=ABORTED_BEGIN.strip())
+def test_an_abort_while_a_begin_waits_for_the_disk_ends_its_dataset(scan: Scan, tmp_path: Path) -> None:
+    scan(between=ABORTED_BEGIN.strip())
     (left,) = _left_open(tmp_path)
     assert left.record.ending is not None
     assert left.record.ending["status"] == "aborted"
@@ -247,43 +364,54 @@ ABORTED_END = """
         ("station()._link", "tell"),
     ],
 )
-def test_an_abort_in_the_midst_of_an_end_leaves_nothing_open(tmp_path: Path, owner: str, name: str) -> None:
+def test_an_abort_in_the_midst_of_an_end_leaves_nothing_open(scan: Scan, tmp_path: Path, owner: str, name: str) -> None:
     end = ABORTED_END.format(owner=owner, name=name)
-    scan(tmp_path, end=end.strip())
+    scan(end=end.strip())
     (left,) = _left_open(tmp_path)
     assert left.record.ending is not None
     assert (left.record.ending["status"], left.record.ending["points"]) == ("completed", 1)
 
 
 LEFT = """
-    import time
-    stack = [macro]
-    macro._executor = types.SimpleNamespace(_macro_stack=stack)
-    recorder = SciFishRecorder(macro=macro)
-    recorder.startRecordList(records)
-    recorder.writeRecord(types.SimpleNamespace(data={'point_nb': 0}))
-    time.sleep(2.5)
-    assert recorder._dataset.record.ending is None
-    stack.clear()
-    while recorder._dataset.record.ending is None:
-        time.sleep(0.1)
-    assert recorder._scan is not None
-    sys.exit(0)
+import scifish.station, time
+scifish.station.PULSE = 0.02
+looks, latest = [], SciFishRecorder._latest
+def look(self):
+    found = latest(self)
+    looks.append(found)
+    return found
+SciFishRecorder._latest = look
+stack = [macro]
+macro._executor = types.SimpleNamespace(_macro_stack=stack)
+recorder = SciFishRecorder(macro=macro)
+recorder.startRecordList(records)
+recorder.writeRecord(types.SimpleNamespace(data={'point_nb': 0}))
+so_far = len(looks)
+while len(looks) < so_far + 3:
+    time.sleep(0.01)
+assert recorder._dataset.record.ending is None
+stack.clear()
+while recorder._dataset.record.ending is None:
+    time.sleep(0.01)
+assert recorder._scan is not None
+sys.exit(0)
 """
 
 
-def test_a_scan_that_was_stopped_between_two_recorders_ends_is_ended_when_its_macro_is_over(tmp_path: Path) -> None:
-    scan(tmp_path, option=LEFT.replace("\n    ", "\n").strip())
+def test_a_scan_that_was_stopped_between_two_recorders_ends_is_ended_when_its_macro_is_over(
+    scan: Scan, tmp_path: Path
+) -> None:
+    scan(option=LEFT)
     (left,) = _left_open(tmp_path)
     assert left.record.ending is not None
     assert (left.record.ending["status"], left.record.ending["points"]) == ("completed", 1)
 
 
-def test_custom_data_are_kept_whenever_they_come_and_whatever_they_are(tmp_path: Path) -> None:
+def test_custom_data_are_kept_whenever_they_come_and_whatever_they_are(scan: Scan, tmp_path: Path) -> None:
     between = "recorder.addCustomData('early', 'a', nxpath='x'); recorder.addCustomData(object, 3)"
     custom = """recorder.addCustomData([1.5] * 1000, "b"); recorder.addCustomData({'value': 2, 'unit': 'mm'}, 'value')
     """
-    assert scan(tmp_path, between=between, end=custom + END) == "[]\n"
+    assert scan(between=between, end=custom + END) == "[]\n"
     (left,) = _left_open(tmp_path)
     found = left.record.given["scientificMetadata"]["Custom data"]
     assert (found["a"]["value"], found["3"]["value"]) == ("early", "<class 'object'>")
@@ -291,19 +419,19 @@ def test_custom_data_are_kept_whenever_they_come_and_whatever_they_are(tmp_path:
     assert (found["value "]["value"], found["value "]["unit"]) == (2, "mm")
 
 
-def test_custom_data_before_a_scan_that_cannot_be_recorded_do_no_harm(tmp_path: Path) -> None:
+def test_custom_data_before_a_scan_that_cannot_be_recorded_do_no_harm(scan: Scan) -> None:
     early = "recorder.addCustomData(1, 'a')"
-    assert scan(tmp_path, "sys.modules['yaml'] = None", between=early).count("cannot be loaded") == 2
+    assert scan("sys.modules['yaml'] = None", between=early).count("cannot be loaded") == 2
 
 
-def test_custom_data_after_a_scan_that_cannot_be_sent_are_said_at_the_door(tmp_path: Path) -> None:
-    said = scan(tmp_path, end=f"{END}; recorder.addCustomData(1, 'a')")
+def test_custom_data_after_a_scan_that_cannot_be_sent_are_said_at_the_door(scan: Scan) -> None:
+    said = scan(end=f"{END}; recorder.addCustomData(1, 'a')")
     assert said.count("custom data are not recorded: NotRecorded: the beamline is not known") == 2
 
 
-def test_a_scan_in_the_hook_of_another_leaves_that_one_open(tmp_path: Path) -> None:
+def test_a_scan_in_the_hook_of_another_leaves_that_one_open(scan: Scan, tmp_path: Path) -> None:
     running = "macro._executor = types.SimpleNamespace(_macro_stack=[macro])"
-    scan(tmp_path, "import itertools; number = itertools.count()", environment=COUNTED, end="pass", option=running)
+    scan("import itertools; number = itertools.count()", environment=COUNTED, end="pass", option=running)
     assert [left.record.ending for left in _left_open(tmp_path)] == [None, None]
 
 
