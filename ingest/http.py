@@ -19,7 +19,7 @@ from prometheus_client.exposition import choose_encoder
 
 from ingest.metrics import registry
 from ingest.settings import Http, SettingsError
-from ingest.state import State
+from ingest.state import Seen, State
 
 log = logging.getLogger(__name__)
 
@@ -70,7 +70,7 @@ class _Pages:
         self._pages: dict[str, Callable[[str], Page]] = {
             "/metrics": self._metrics,
             "/healthz": lambda _: _probe(state.not_alive(), ""),
-            "/readyz": lambda _: _probe(state.not_ready(), state.held),
+            "/readyz": lambda _: _ready(state.seen()),
             "/status": self._status,
         }
 
@@ -86,6 +86,10 @@ class _Pages:
 
     def _status(self, _: str) -> Page:
         return HTTPStatus.OK, "application/json", json.dumps(self._state.as_json()).encode()
+
+
+def _ready(seen: Seen) -> Page:
+    return _probe(seen.not_ready, seen.held)
 
 
 def _probe(wrong: str, remark: str) -> Page:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from prometheus_client import CollectorRegistry, GCCollector, Metric, PlatformCollector, ProcessCollector
 from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily, InfoMetricFamily
 
-from ingest.state import State
+from ingest.state import Beamline, State
 
 COUNTS = {
     "read": "Messages taken from Kafka.",
@@ -28,16 +28,16 @@ class Collector:
     def collect(self) -> Iterator[Metric]:
         yield InfoMetricFamily("scicow", "The program.", {"version": self._state.version})
         held = GaugeMetricFamily("scicow_held", "1 while nothing can be done; the log and /status say why.")
-        held.add_metric([], 1.0 if self._state.held else 0.0)
+        seen = self._state.seen()
+        held.add_metric([], 1.0 if seen.held else 0.0)
         yield held
-        letters = self._state.dead_letters()
         dead = GaugeMetricFamily("scicow_dead_letters", "Messages that wait in the dead-letter topic.")
-        if letters is not None:
-            dead.add_metric([], letters)
+        if seen.dead_letters is not None:
+            dead.add_metric([], seen.dead_letters)
         yield dead
-        yield from self._of_topics()
+        yield from self._of_topics(seen.beamlines)
 
-    def _of_topics(self) -> Iterator[Metric]:
+    def _of_topics(self, beamlines: Mapping[str, Beamline]) -> Iterator[Metric]:
         lag = GaugeMetricFamily("scicow_lag_messages", "Messages that are not done.", labels=["topic"])
         age = GaugeMetricFamily("scicow_lag_seconds", "Age of the oldest message that is not done.", labels=["topic"])
         waiting = GaugeMetricFamily("scicow_messages_waiting", "Messages kept to be tried again.", labels=["topic"])
@@ -45,7 +45,7 @@ class Collector:
             name: CounterMetricFamily(f"scicow_messages_{name}", text, labels=["topic"])
             for name, text in COUNTS.items()
         }
-        for topic, one in self._state.beamlines().items():
+        for topic, one in beamlines.items():
             if one.lag is not None and one.lag_seconds is not None:
                 lag.add_metric([topic], one.lag)
                 age.add_metric([topic], one.lag_seconds)

@@ -24,6 +24,8 @@ class Assigned:
         """Whether Kafka gives us none of it; None if we have not said."""
         self.stored = -1
         """The offset that was stored last; -1 if none was."""
+        self.high = 0
+        """The offset behind the last that Kafka has, as far as it has said."""
         self._lock = threading.Lock()
         self._open: dict[int, tuple[float, int]] = {}
         self._bytes = 0
@@ -58,6 +60,11 @@ class Assigned:
     def open(self) -> int:
         """How many are not done."""
         return len(self._open)
+
+    @property
+    def unread(self) -> int:
+        """How many Kafka has and were not read, as far as it has said."""
+        return max(self.high - self._next, 0) if self._next >= 0 else 0
 
     @property
     def oldest(self) -> float | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 
 
@@ -25,7 +26,14 @@ class Progress:
     topics: dict[str, Topic] = field(default_factory=dict)
     held: str = ""
     """Why nothing can be done at the moment, "" if it can."""
-    _lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
+    _lock: AbstractContextManager[object] = field(default_factory=threading.RLock, repr=False)
+
+    def together(self) -> AbstractContextManager[object]:
+        """To be entered: what is done within is seen by others all at once, and what is read is of one moment.
+
+        What a message changes, also in its partition, is done so. Nobody waits for anything within.
+        """
+        return self._lock
 
     def count(self, topic: str, what: str, number: int = 1) -> None:
         """`what` is the name of a count of `Topic`; `number` more of it (fewer, for `waiting`, below 0)."""

@@ -38,41 +38,56 @@ class Beamline:
     lag_seconds: float | None = None
 
 
+@dataclass(frozen=True)
+class Seen:
+    """A SciCow as it was at one moment.
+
+    `name` is its state in a word, `held` why nothing can be done, "" if it can. The beamlines are by topic.
+    `dead_letters` are counted now and then; None if that is not known.
+    """
+
+    name: str
+    held: str
+    beamlines: dict[str, Beamline]
+    dead_letters: int | None
+
+    @property
+    def not_ready(self) -> str:
+        """Why this replica takes no part, "" if it does. One that is held for SciCat's sake does."""
+        said = {"starting": "waiting for Kafka to say which partitions are ours", "stopping": "stopping"}
+        return said.get(self.name, "")
+
+
 class State:
     """`dead_letters` says how many wait, None if that is not known."""
 
     def __init__(self, cow: Cow, progress: Progress, dead_letters: Callable[[], int | None]) -> None:
         self._cow = cow
         self._progress = progress
-        self.dead_letters = dead_letters
+        self._dead_letters = dead_letters
         self._started = time.monotonic()
         self.started = datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
         self.version = version("sardana-scizoo")
 
-    @property
-    def held(self) -> str:
-        """Why nothing can be done at the moment, "" if it can."""
-        return self._progress.held
+    def seen(self) -> Seen:
+        with self._progress.together():
+            held, behind, counts = self._progress.held, self._cow.lag(), self._progress.seen()
+        lag: dict[str, tuple[int, float]] = {}
+        for (topic, _), (messages, seconds) in behind.items():
+            before = lag.get(topic, (0, 0.0))
+            lag[topic] = before[0] + messages, max(before[1], seconds)
+        beamlines = {
+            topic: Beamline(counts.get(topic, Topic()), *lag.get(topic, (None, None)))
+            for topic in sorted({*counts, *lag})
+        }
+        return Seen(self._name(held), held, beamlines, self._dead_letters())
 
-    @property
-    def name(self) -> str:
+    def _name(self, held: str) -> str:
         if self._cow.stopping:
             return "stopping"
         if not self._cow.assigned:
             return "starting"
-        return "held" if self.held else "running"
-
-    def beamlines(self) -> dict[str, Beamline]:
-        """By topic."""
-        lag: dict[str, tuple[int, float]] = {}
-        for (topic, _), (messages, seconds) in self._cow.lag().items():
-            before = lag.get(topic, (0, 0.0))
-            lag[topic] = before[0] + messages, max(before[1], seconds)
-        counts = self._progress.seen()
-        return {
-            topic: Beamline(counts.get(topic, Topic()), *lag.get(topic, (None, None)))
-            for topic in sorted({*counts, *lag})
-        }
+        return "held" if held else "running"
 
     def not_alive(self) -> str:
         """Why this process has to be started again, "" if it need not."""
@@ -81,20 +96,16 @@ class State:
             return f"Kafka was not looked at for {silent:.0f} s: the consumer hangs"
         return ""
 
-    def not_ready(self) -> str:
-        """Why this replica takes no part, "" if it does. One that is held for SciCat's sake does."""
-        said = {"starting": "waiting for Kafka to say which partitions are ours", "stopping": "stopping"}
-        return said.get(self.name, "")
-
     def as_json(self) -> dict[str, Any]:
+        seen = self.seen()
         return {
             "version": self.version,
             "started": self.started,
-            "state": self.name,
-            "held": self.held,
+            "state": seen.name,
+            "held": seen.held,
             "beamlines": {
                 topic: {"lag": one.lag, "lag_seconds": one.lag_seconds, **vars(one.counts)}
-                for topic, one in self.beamlines().items()
+                for topic, one in seen.beamlines.items()
             },
-            "dead_letters": self.dead_letters(),
+            "dead_letters": seen.dead_letters,
         }

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import json
-import sqlite3
 from pathlib import Path
-from urllib.parse import quote
 
 from scifish.compose import Record
 from scifish.message import Message, iso
-from scifish.spool import look
+from scifish.spool import looking
 
 
 def listing(path: Path) -> Message:
@@ -17,16 +15,12 @@ def listing(path: Path) -> Message:
 
     sqlite3.Error or OSError if it cannot be read.
     """
-    content = look(path)
-    db = sqlite3.connect(f"file:{quote(str(path))}?mode=ro", uri=True)
-    try:
+    with looking(path) as (content, db):
         waiting = db.execute("SELECT seq, topic, uuid, message, since, '' FROM outbox ORDER BY seq")
         messages = [_message(*row) for row in waiting]
         refused = db.execute("SELECT seq, topic, uuid, message, since, reason FROM refused ORDER BY seq")
         messages += [_message(*row) for row in refused]
         recording = db.execute("SELECT uuid, started, given FROM datasets ORDER BY started").fetchall()
-    finally:
-        db.close()
     return {
         "path": str(path),
         "origin": content.origin,

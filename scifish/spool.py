@@ -16,7 +16,7 @@ import logging
 import os
 import sqlite3
 import time
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import astuple, dataclass, fields
 from pathlib import Path
 from typing import Any, TypeVar, cast
@@ -424,15 +424,25 @@ class Content:
 
 
 def look(path: Path) -> Content:
-    """What is in a spool, whoever has it. sqlite3.Error if it cannot be read."""
+    """What is in a spool, whoever has it. sqlite3.Error or OSError if it cannot be read."""
+    with looking(path) as (content, _):
+        return content
+
+
+@contextlib.contextmanager
+def looking(path: Path) -> Iterator[tuple[Content, sqlite3.Connection]]:
+    """What is in a spool, and the spool itself to read more of it: all of one moment. As `look`."""
+    # Before the rest: of a program that ends meanwhile it would seem that it has left what it had then.
+    alive = _is_locked(path.with_suffix(".lock"))
     db = sqlite3.connect(f"file:{quote(str(path))}?mode=ro", uri=True)
     try:
+        db.execute("BEGIN")
         meta = dict(db.execute("SELECT name, content FROM meta"))
         waiting, since = db.execute("SELECT count(*), min(since) FROM outbox").fetchone()
-        return Content(
+        content = Content(
             path=path,
             origin=json.loads(meta.get("origin", "{}")),
-            alive=_is_locked(path.with_suffix(".lock")),
+            alive=alive,
             recording=db.execute("SELECT count(*) FROM datasets").fetchone()[0],
             waiting=waiting,
             since=since,
@@ -440,15 +450,22 @@ def look(path: Path) -> Content:
             trouble=meta.get("trouble", ""),
             refused=db.execute("SELECT seq, uuid, reason FROM refused ORDER BY seq").fetchall(),
         )
+        yield content, db
     finally:
         db.close()
 
 
 def _is_locked(path: Path) -> bool:
     try:
-        os.close(_take_lock(path))
-    except SpoolLocked:
+        handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return False
+    try:
+        fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)  # who else looks does not count
+    except BlockingIOError:
         return True
+    finally:
+        os.close(handle)
     return False
 
 

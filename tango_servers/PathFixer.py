@@ -11,6 +11,7 @@ import functools
 import json
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 import tango
 from tango import AttrWriteType, DevState
@@ -23,14 +24,14 @@ from tango_servers import scans, written
 from tango_servers.answers import Announcer, refusing, sendable
 from tango_servers.background import Background, answers
 from tango_servers.condition import Condition, then
-from tango_servers.handover import RETRY, HandOver, parse_consumers
+from tango_servers.handover import RETRY, Handed, HandOver, parse_consumers
 from tango_servers.inuse import STORAGE, Chooser, InUse, Target
 from tango_servers.misnamed import Misnamed
 from tango_servers.pathsettings import PathSettings, settings_from
 from tango_servers.remembered import Remembered, differ
 from tango_servers.requests import WrongArgument, words
 from tango_servers.turns import Turns, Wait, Waits
-from tango_servers.upkeep import REFUSALS, Upkeep
+from tango_servers.upkeep import REFUSALS, Said, Upkeep
 
 TICK = 1.0
 """Seconds between looks at what has to be done, and at what has to be shown."""
@@ -62,6 +63,19 @@ class Replaced(Exception):
 
 
 REFUSED = (*REFUSALS, ScanRunning, Replaced)
+
+Value = str | bool | list[str]
+
+
+@dataclass(frozen=True)
+class Shown:
+    """What clients see, all of one moment: attributes, State, Status and events are of one of these."""
+
+    in_use: InUse
+    handed: Handed
+    state: DevState
+    problems: tuple[str, ...]
+    values: dict[str, Value]
 
 
 class PathFixer(Device):
@@ -226,7 +240,8 @@ class PathFixer(Device):
             if differ(recalled.in_use, found):  # the next restart goes on from here
                 self._remembered.keep(found)
         else:
-            upkeep.not_restored = str(found) or f"the user office or the storage has not answered within {START:g} s"
+            why = str(found) or f"the user office or the storage has not answered within {START:g} s"
+            upkeep.say(not_restored=why)
 
     def _keep_up(self) -> None:
         self._misnamed.work()
@@ -250,7 +265,6 @@ class PathFixer(Device):
             with refusing("PathFixer", *REFUSED), tango.AutoTangoAllowThreads(self), self._turns.take(what):
                 try:
                     self._change_in_turn(what, choose, forced)
-                    self._late = ""
                 except REFUSED as error:
                     given_up = time.monotonic() - begun > SLOW
                     self._late = f"{what} was refused at {time.strftime('%H:%M:%S')}: {error}" if given_up else ""
@@ -264,6 +278,7 @@ class PathFixer(Device):
     def _change_in_turn(self, what: str, choose: Callable[[Chooser, InUse], Target], forced: bool) -> None:
         chooser = self._chooser
         target = choose(chooser, self._in_use)
+        silent = self._silent
         if target.moves and not forced:
             found = self._doors.look()
             if found.running:
@@ -272,21 +287,25 @@ class PathFixer(Device):
                     "Wait until it is over. Who has to change it now uses ForceProposal or ForceVisit, at spock the "
                     "parameter force of setproposal"
                 )
-            self._silent = found.silent
+            silent = found.silent
             for one in found.silent:
                 self.warn_stream(sendable(f"{what}: not known whether a scan runs, and done all the same. {one}"))
-        self._take(chooser, target.reach(), anew=True)
-        self._upkeep.changed()
+        self._take(chooser, target.reach(), silent)
 
     def _replace(self, chooser: Chooser, before: InUse, found: InUse) -> None:
         """What upkeep has found, unless a client has changed it in the meantime. Raises Busy."""
         with self._turns.take("what is in use is being brought up to date"):
             if self._in_use is before:
                 with contextlib.suppress(Replaced):
-                    self._take(chooser, found, anew=False)
+                    self._take(chooser, found)
 
-    def _take(self, chooser: Chooser, found: InUse, *, anew: bool) -> None:
-        """Use it from now on. `anew`: hand it on also if the path is the same. Raises Replaced."""
+    def _take(self, chooser: Chooser, found: InUse, silent: tuple[str, ...] | None = None) -> None:
+        """Use it from now on, and show it. Raises Replaced.
+
+        `silent`, of what somebody has written: the Doors that did not say whether a scan runs. It is handed on
+        also if the path is the same.
+        """
+        anew = silent is not None
         with tango.AutoTangoMonitor(self):  # who reads several attributes in one call gets them of one proposal
             if chooser is not self._chooser:
                 raise Replaced("Init was run while this was under way: write it again")
@@ -297,6 +316,12 @@ class PathFixer(Device):
                 attributes.get_w_attr_by_name(name).set_write_value(value)
             if anew or self._fields(before) != self._fields(found):
                 self._hand_on()
+            if silent is not None:
+                self._silent, self._late = silent, ""
+                self._upkeep.changed()
+            else:
+                self._upkeep.took(found)
+            self._say()  # so that State and Status are of the same as the attributes
         if anew or differ(before, found):
             self._remembered.keep(found)
 
@@ -318,60 +343,77 @@ class PathFixer(Device):
         }
 
     def _say(self) -> None:
-        """Bring State and Status up to date, and tell the subscribers."""
-        condition = self._condition()
-        values = {name: getattr(self, f"read_{name}")() for name in self.PUSHED}
-        self._announcer.announce(condition.state(self._ready), condition.status(self._ready), values)
+        """Bring what clients see up to date, and tell the subscribers. With the monitor held."""
+        now, said, handed = self._in_use, self._upkeep.said, self._hand_over.seen()
+        proposal = now.proposal
+        values: dict[str, Value] = {
+            "Proposal": now.number,
+            "Proposals": list(said.proposals)[:LONGEST_LIST],
+            "Visit": now.visit,
+            "Visits": _with(proposal.visit_names if proposal else (), now.visit),
+            "Sample": now.sample,
+            "Samples": _with(proposal.samples if proposal else (), now.sample),
+            "UserName": self._user_name,
+            "Endstation": self._endstation,
+            "Path": now.path,
+            "SamplePath": now.sample_path,
+            "Type": now.category,
+            "ConfiguredDevices": list(handed.devices)[:LONGEST_LIST],
+            "BadDevices": list(handed.refused)[:LONGEST_LIST],
+            "PendingDevices": list(handed.pending)[:LONGEST_LIST],
+            "RawPathReadonly": self._settings.raw_read_only,
+        }
+        condition = self._condition(now, said, handed)
+        state = condition.state(self._ready)
+        self._shown = Shown(now, handed, state, (*condition.faults, *condition.limits), values)
+        self._announcer.announce(state, condition.status(self._ready), values)
 
-    def _condition(self) -> Condition:
+    def _condition(self, now: InUse, said: Said, handed: Handed) -> Condition:
         slow = self._waits.longer_than(SLOW)
         return Condition(
-            [*self._faults(), *(_no_answer(wait) for wait in slow if wait.what == STORAGE)],
-            [*self._limits(), *(_no_answer(wait) for wait in slow if wait.what != STORAGE)],
-            self._remarks(),
+            [*self._faults(now, said), *(_no_answer(wait) for wait in slow if wait.what == STORAGE)],
+            [*self._limits(now, said, handed), *(_no_answer(wait) for wait in slow if wait.what != STORAGE)],
+            self._remarks(now, said),
         )
 
-    def _faults(self) -> list[str]:
-        now, upkeep = self._in_use, self._upkeep
+    def _faults(self, now: InUse, said: Said) -> list[str]:
         found = [f"{one}. Put it right in the Tango database (in jive), then run Init" for one in self._settings.wrong]
-        if upkeep.not_restored:
+        if said.not_restored:
             who = f"Proposal {now.number}" if now.number else "What was in use before the restart"
-            why = "until then" if self._settings.wrong else then(upkeep.not_restored, f"{AGAIN}; or write Proposal")
+            why = "until then" if self._settings.wrong else then(said.not_restored, f"{AGAIN}; or write Proposal")
             found.append(f"{who} is not in use{' ' if self._settings.wrong else ': '}{why}")
-        if upkeep.storage:
-            found.append(then(upkeep.storage, AGAIN))
+        if said.storage:
+            found.append(then(said.storage, AGAIN))
         return found
 
-    def _limits(self) -> list[str]:
-        now, upkeep = self._in_use, self._upkeep
+    def _limits(self, now: InUse, said: Said, handed: Handed) -> list[str]:
         found = [*self._wrong_lines, *self._misnamed.problems]
         if self._late:
             found.append(then(self._late, "What was in use before still is"))
         if now.proposal and now.proposal.as_of:
             why = now.proposal.trouble or "it cannot be asked"
             found.append(then(f"The user office: {why}", f"In use is what it said at {now.proposal.as_of}. {AGAIN}"))
-        elif upkeep.office or upkeep.listing:
-            found.append(then(f"The user office: {upkeep.office or upkeep.listing}", AGAIN))
-        if self._settings.office and self._settings.office.trouble:
-            found.append(f"{_sentence(self._settings.office.trouble)}. It would not be known while the office is down")
-        if upkeep.closed:
-            found.append(f"{upkeep.closed}. {AGAIN}")
-        if upkeep.visit:
-            found.append(upkeep.visit)
-        refused = self._hand_over.refused.items()
+        elif said.office or said.listing:
+            found.append(then(f"The user office: {said.office or said.listing}", AGAIN))
+        if self._settings.office and (trouble := self._settings.office.trouble):
+            found.append(f"{_sentence(trouble)}. It would not be known while the office is down")
+        if said.closed:
+            found.append(f"{said.closed}. {AGAIN}")
+        if said.visit:
+            found.append(said.visit)
+        refused = handed.refused.items()
         found += [*now.notes, *(then(f"{device} refused the path: {why}", AGAIN) for device, why in refused)]
-        found += self._hand_over.foreign
-        if self._remembered.trouble:
-            found.append(then(f"What is in use would not be known after a restart: {self._remembered.trouble}", AGAIN))
+        found += handed.foreign
+        if trouble := self._remembered.trouble:
+            found.append(then(f"What is in use would not be known after a restart: {trouble}", AGAIN))
         return found
 
-    def _remarks(self) -> list[str]:
-        now = self._in_use
+    def _remarks(self, now: InUse, said: Said) -> list[str]:
         found = [OFF] if self._ready == DevState.OFF else []
         found += [f"{wait}: not done yet; reading goes on" for wait in self._turns.longer_than(SLOW)]
-        found += filter(None, (self._upkeep.later, self._upkeep.moving))
+        found += filter(None, (said.later, said.moving))
         found += [f"At the last change it was not known whether a scan runs: {one}" for one in self._silent]
-        found += self._upkeep.silent
+        found += said.silent
         if now.proposal:
             found += [
                 f"Proposal {now.number}: {now.proposal.title}",
@@ -435,19 +477,17 @@ class PathFixer(Device):
     def is_write_allowed(self, request: tango.AttReqType) -> bool:
         return request == tango.AttReqType.READ_REQ or self._ready != DevState.OFF
 
-    def read_Proposals(self) -> list[str]:
-        return self._upkeep.proposals[:LONGEST_LIST]
+    def read_Proposals(self) -> Value:
+        return self._shown.values["Proposals"]
 
-    def read_Visits(self) -> list[str]:
-        known = self._in_use.proposal.visit_names if self._in_use.proposal else ()
-        return sorted({*known, self._in_use.visit} - {""})[:LONGEST_LIST]
+    def read_Visits(self) -> Value:
+        return self._shown.values["Visits"]
 
-    def read_Samples(self) -> list[str]:
-        known = self._in_use.proposal.samples if self._in_use.proposal else ()
-        return sorted({*known, self._in_use.sample} - {""})[:LONGEST_LIST]
+    def read_Samples(self) -> Value:
+        return self._shown.values["Samples"]
 
-    def read_Proposal(self) -> str:
-        return self._in_use.number
+    def read_Proposal(self) -> Value:
+        return self._shown.values["Proposal"]
 
     def write_Proposal(self, number: str) -> None:
         if not self._is_tangos("Proposal", number):
@@ -466,8 +506,8 @@ class PathFixer(Device):
 
         self._change(f"Proposal {number!r}{f', Visit {visit!r}' if visit else ''}", choose, forced=forced)
 
-    def read_Visit(self) -> str:
-        return self._in_use.visit
+    def read_Visit(self) -> Value:
+        return self._shown.values["Visit"]
 
     def write_Visit(self, visit: str) -> None:
         if not self._is_tangos("Visit", visit):
@@ -483,8 +523,8 @@ class PathFixer(Device):
             forced=forced,
         )
 
-    def read_Sample(self) -> str:
-        return self._in_use.sample
+    def read_Sample(self) -> Value:
+        return self._shown.values["Sample"]
 
     def write_Sample(self, sample: str) -> None:
         if self._is_tangos("Sample", sample):
@@ -494,30 +534,30 @@ class PathFixer(Device):
             self._chooser.check("", "", sample)
         self._change(f"Sample {sample!r}", lambda chooser, now: chooser.same_visit(now, sample))
 
-    def read_Path(self) -> str:
-        return self._in_use.path
+    def read_Path(self) -> Value:
+        return self._shown.values["Path"]
 
     def write_Path(self, path: str) -> None:
         with refusing("PathFixer", *REFUSED):
             path = written.text(path, "path")
         self._change(f"Path {path!r}", lambda chooser, now: chooser.by_hand(now, path))
 
-    def read_SamplePath(self) -> str:
-        return self._in_use.sample_path
+    def read_SamplePath(self) -> Value:
+        return self._shown.values["SamplePath"]
 
-    def read_Type(self) -> str:
-        return self._in_use.category
+    def read_Type(self) -> Value:
+        return self._shown.values["Type"]
 
-    def read_UserName(self) -> str:
-        return self._user_name
+    def read_UserName(self) -> Value:
+        return self._shown.values["UserName"]
 
     def write_UserName(self, name: str) -> None:
         with refusing("PathFixer", *REFUSED):
             self._user_name = written.text(name, "user name")
         self._remember_name()
 
-    def read_Endstation(self) -> str:
-        return self._endstation
+    def read_Endstation(self) -> Value:
+        return self._shown.values["Endstation"]
 
     def write_Endstation(self, name: str) -> None:
         with refusing("PathFixer", *REFUSED):
@@ -525,21 +565,22 @@ class PathFixer(Device):
         self._remember_name()
 
     def _remember_name(self) -> None:
+        self._say()
         with tango.AutoTangoAllowThreads(self):
             self._remembered.keep_names(self._user_name, self._endstation)
         self._say()
 
-    def read_ConfiguredDevices(self) -> list[str]:
-        return self._hand_over.devices[:LONGEST_LIST]
+    def read_ConfiguredDevices(self) -> Value:
+        return self._shown.values["ConfiguredDevices"]
 
-    def read_BadDevices(self) -> list[str]:
-        return list(self._hand_over.refused)[:LONGEST_LIST]
+    def read_BadDevices(self) -> Value:
+        return self._shown.values["BadDevices"]
 
-    def read_PendingDevices(self) -> list[str]:
-        return self._hand_over.pending[:LONGEST_LIST]
+    def read_PendingDevices(self) -> Value:
+        return self._shown.values["PendingDevices"]
 
-    def read_RawPathReadonly(self) -> bool:
-        return self._settings.raw_read_only
+    def read_RawPathReadonly(self) -> Value:
+        return self._shown.values["RawPathReadonly"]
 
     # ---------------------------------------------------------------- commands
 
@@ -593,20 +634,19 @@ class PathFixer(Device):
     )
     def Describe(self) -> str:
         """All of what is in use, for people: the macro pathinfo shows it. The folders are looked at now."""
-        now, chooser = self._in_use, self._chooser
+        self._say()
+        shown, chooser = self._shown, self._chooser
+        now, problems = shown.in_use, list(shown.problems)
         with tango.AutoTangoAllowThreads(self):
             # A storage that hangs is not asked once more: that would be one more thread that hangs.
             hangs = any(wait.what == STORAGE for wait in self._waits.longer_than(LOOK))
             (folders,) = [TimeoutError()] if hangs else answers([functools.partial(chooser.folders, now)], LOOK)
-        condition = self._condition()
-        problems = [*condition.faults, *condition.limits]
-        state = condition.state(self._ready)
         if isinstance(folders, Exception):
             problems.append(f"the folders cannot be looked at: {str(folders) or 'the storage does not answer'}")
             folders = []
         return json.dumps(
             {
-                "state": str(state),
+                "state": str(shown.state),
                 "proposal": now.number,
                 "title": now.proposal.title if now.proposal else "",
                 "visit": now.visit,
@@ -618,8 +658,7 @@ class PathFixer(Device):
                 "office": {"answered": now.answered, "old": bool(now.proposal and now.proposal.as_of)},
                 "folders": [{"path": one.path, "mode": one.shown, "wanted": f"{one.wanted:05o}"} for one in folders],
                 "consumers": [
-                    dict(zip(("device", "target", "state", "detail"), one, strict=True))
-                    for one in self._hand_over.report
+                    dict(zip(("device", "target", "state", "detail"), one, strict=True)) for one in shown.handed.report
                 ],
                 "problems": problems,
             }
@@ -639,6 +678,10 @@ class PathFixer(Device):
 def _visit(said: str) -> str:
     visit = written.text(said, "visit") or AUTO_VISIT
     return AUTO_VISIT if visit.lower() == AUTO_VISIT else visit
+
+
+def _with(known: Sequence[str], name: str) -> list[str]:
+    return sorted({*known, name} - {""})[:LONGEST_LIST]
 
 
 def _no_answer(wait: Wait) -> str:

@@ -8,7 +8,6 @@ from tango.server import Device, attribute, command, device_property, run
 from scifish.tangodb import text
 from tango_servers.answers import Announcer, refusing, sendable
 from tango_servers.background import Background
-from tango_servers.condition import Condition
 from tango_servers.flight import Flight
 from tango_servers.flysettings import CATCH_UP, Wanted, settings_from
 from tango_servers.misnamed import Misnamed
@@ -116,15 +115,26 @@ class SciFly(Device):
                     self._show()
 
     def _show(self) -> None:
-        """Bring State and Status up to date, and tell the subscribers. With the monitor held."""
-        condition, ready = self._condition(), self._flight.ready
-        values = {name: getattr(self, f"read_{name}")() for name in self.PUSHED}
-        self._announcer.announce(condition.state(ready), condition.status(ready), values)
-
-    def _condition(self) -> Condition:
-        found = self._flight.condition()
-        found.limits += self._misnamed.problems
-        return found
+        """Bring what clients see up to date, all of one moment, and tell the subscribers. With the monitor held."""
+        shown = self._flight.shown()
+        counts, condition = shown.counts, shown.condition()
+        condition.limits += self._misnamed.problems
+        problems = [*condition.faults, *condition.limits]
+        self._values: dict[str, Value] = {
+            "WatchedPath": sendable(shown.watched),
+            "Method": shown.method,
+            "Proposal": sendable(shown.place.proposal),
+            "Sample": sendable(shown.place.sample),
+            "Recorded": counts.recorded,
+            "Pending": shown.pending,
+            "Ignored": counts.ignored,
+            "Skipped": counts.skipped,
+            "LastFile": sendable(counts.last_file),
+            "LastRecorded": counts.last_recorded,
+            "LastError": sendable(counts.last_error),
+            "Problems": list(map(sendable, problems))[:LONGEST_LIST],
+        }
+        self._announcer.announce(condition.state(shown.ready), condition.status(shown.ready), self._values)
 
     # -------------------------------------------------------------- attributes
     # Each has the name of the property that it shows; as members of a class the two need names of their own.
@@ -150,56 +160,55 @@ class SciFly(Device):
         dtype=(str,), max_dim_x=LONGEST_LIST, doc="What makes the State ALARM or FAULT, and what to do"
     )
 
-    def read_WatchedPath(self) -> str:
-        return sendable(self._flight.shown().watched)
+    def read_WatchedPath(self) -> Value:
+        return self._values["WatchedPath"]
 
-    def read_Method(self) -> str:
-        return self._flight.shown().method
+    def read_Method(self) -> Value:
+        return self._values["Method"]
 
-    def read_Proposal(self) -> str:
-        return sendable(self._flight.shown().proposal)
+    def read_Proposal(self) -> Value:
+        return self._values["Proposal"]
 
-    def read_Sample(self) -> str:
-        return sendable(self._flight.shown().sample)
+    def read_Sample(self) -> Value:
+        return self._values["Sample"]
 
-    def read_Recorded(self) -> int:
-        return self._flight.shown().recorded
+    def read_Recorded(self) -> Value:
+        return self._values["Recorded"]
 
-    def read_Pending(self) -> int:
-        return self._flight.shown().pending
+    def read_Pending(self) -> Value:
+        return self._values["Pending"]
 
-    def read_Ignored(self) -> int:
-        return self._flight.shown().ignored
+    def read_Ignored(self) -> Value:
+        return self._values["Ignored"]
 
-    def read_Skipped(self) -> int:
-        return self._flight.shown().skipped
+    def read_Skipped(self) -> Value:
+        return self._values["Skipped"]
 
-    def read_LastFile(self) -> str:
-        return sendable(self._flight.shown().last_file)
+    def read_LastFile(self) -> Value:
+        return self._values["LastFile"]
 
-    def read_LastRecorded(self) -> str:
-        return self._flight.shown().last_recorded
+    def read_LastRecorded(self) -> Value:
+        return self._values["LastRecorded"]
 
-    def read_LastError(self) -> str:
-        return sendable(self._flight.shown().last_error)
+    def read_LastError(self) -> Value:
+        return self._values["LastError"]
 
-    def read_Problems(self) -> list[str]:
-        condition = self._condition()
-        return list(map(sendable, (*condition.faults, *condition.limits)))[:LONGEST_LIST]
+    def read_Problems(self) -> Value:
+        return self._values["Problems"]
 
     # ---------------------------------------------------------------- commands
 
     @command
     def Start(self) -> None:
         """Watch and record again, and catch up with what has come since Stop."""
-        self._flight.stopped = False
+        self._flight.start()
         self._show()
         self._background.now()
 
     @command
     def Stop(self) -> None:
         """Watch and record nothing, until Start, Init or a restart. What was begun is gone on with then."""
-        self._flight.stopped = True
+        self._flight.stop()
         self._show()
         self._background.now()
 
@@ -213,7 +222,9 @@ class SciFly(Device):
     def RecordNow(self, file: str) -> str:
         """Record the measurement of this file as it is now: not finished, or once more."""
         with refusing("SciFly", ValueError, OSError, TimeoutError), tango.AutoTangoAllowThreads(self):
-            return self._flight.record_now(text(file).strip())
+            uuid = self._flight.record_now(text(file).strip())
+        self._show()
+        return uuid
 
 
 def main() -> None:

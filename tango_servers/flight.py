@@ -6,16 +6,15 @@ import os
 import sqlite3
 import threading
 import time
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import tango
 from tango import DevState
 
-from scifish.fly.flyer import Flyer, FlySettings
+from scifish.fly.flyer import Counts, Flyer, FlySettings
 from scifish.fly.journal import Journal, journal_file
 from scifish.fly.places import Place
 from scifish.fly.watching import printable
-from scifish.message import iso
 from scifish.settings import Settings, SettingsError, find_scidog
 from scifish.source import SettingsSource, settings_source
 from scifish.station import NotRecorded, Station, station
@@ -43,19 +42,84 @@ OFF = "Stopped: nothing is recorded. Start goes on, and catches up with what has
 
 @dataclass(frozen=True)
 class Shown:
-    """What is shown of it. Counts are since the Init; `last_recorded` is a time, ISO 8601."""
+    """What is shown of it, all of one moment: attributes, State, Status and events are of one of these.
 
+    `counts` are since the Init. `flying`: it records. `why_not` says why it does not, `nowhere` why nothing is watched,
+    `stale` what of it may be old, `waits` what keeps metadata from Kafka; `trouble` and `works` are the flyer's.
+    `kept`: the proposal's metadata do not leave the beamline. `path_fixer` is the one that is asked.
+    """
+
+    wanted: Wanted
+    counts: Counts = field(default_factory=Counts)
+    stopped: bool = False
+    flying: bool = False
     watched: str = ""
     method: str = ""
-    proposal: str = ""
-    sample: str = ""
-    recorded: int = 0
+    place: Place = field(default_factory=Place)
     pending: int = 0
-    ignored: int = 0
-    skipped: int = 0
-    last_file: str = ""
-    last_recorded: str = ""
-    last_error: str = ""
+    others: tuple[str, ...] = ()
+    path_fixer: str = ""
+    why_not: str = ""
+    nowhere: str = ""
+    stale: str = ""
+    trouble: str = ""
+    works: bool = True
+    waits: str = ""
+    kept: bool = False
+
+    @property
+    def ready(self) -> DevState:
+        """The state, if there is nothing wrong."""
+        if self.stopped:
+            return DevState.OFF
+        if not self.flying and not self.why_not:
+            return DevState.INIT
+        return DevState.ON if self.watched else DevState.STANDBY
+
+    def condition(self) -> Condition:
+        """Its lines are short: a panel has not much room for them."""
+        wanted = self.wanted
+        found = Condition(list(wanted.wrong), list(wanted.problems))
+        if wanted.wrong or wanted.problems:
+            found.remarks.append("Put the properties right in the Tango database (in jive), then run Init")
+        if self.stopped:
+            found.remarks.append(OFF)
+            return found
+        if self.why_not:
+            found.faults += [self.why_not, f"Trying again every {RETRY:.0f} s"]
+        if self.nowhere:
+            found.faults += [f"Nothing is watched: {self.nowhere}", "What was begun before is finished"]
+        if not self.flying:
+            return found
+        if self.stale:
+            found.limits += [self.stale, f"In use is what it said before: {_whose(self.place)}"]
+        if self.trouble:
+            (found.limits if self.works else found.faults).append(self.trouble)
+        if self.waits:
+            found.limits += [self.waits, "Nothing is lost; `scifish status` says how much waits"]
+        found.remarks += self._remarks()
+        return found
+
+    def _remarks(self) -> list[str]:
+        counts = self.counts
+        others = [f"Still being finished: {printable(other)}" for other in self.others]
+        if not self.watched:
+            nothing = [] if self.nowhere else [f"{self.path_fixer} has no proposal in use: there is nothing to watch"]
+            return [*nothing, *others]
+        found = [f"Watched, by {self.method}: {self.watched}", f"Files are of {_whose(self.place)}"]
+        if self.kept:
+            found.append("It is proprietary: its metadata do not leave the beamline (SendProprietary of SciDog)")
+        found += others
+        found.append(f"Measurements recorded: {counts.recorded}. Files and measurements not finished: {self.pending}")
+        if counts.last_file:
+            found.append(f"The last one, at {counts.last_recorded}: {os.path.basename(counts.last_file)}")
+        if counts.skipped:
+            found.append(f"Files older than CatchUp: {counts.skipped}; `scifly scan` records them")
+        if counts.ignored:
+            found.append(f"Changes after recording that the profiles do not record (modified): {counts.ignored}")
+        if counts.last_error:
+            found.append(f"The last error: {counts.last_error}")
+        return found
 
 
 @dataclass(frozen=True)
@@ -72,12 +136,11 @@ NOWHERE = Aim("", Place())
 class Flight:
     """`work` is to be called twice a second, by one thread; all else by any.
 
-    `close` ends it for good, `stopped` until it is false again.
+    `close` ends it for good, `stop` until `start`.
     """
 
     def __init__(self, wanted: Wanted) -> None:
         self.wanted = wanted
-        self.stopped = False
         self._lock = threading.Lock()
         self._over = False
         self._source: SettingsSource | None = None
@@ -90,13 +153,19 @@ class Flight:
         """What the flyer was told last."""
         self._last: Aim | None = None
         """Where it was watched last, also by an earlier program."""
-        self._recorded = 0
-        self._before = Shown()
-        self._last_recorded = ""
+        self._before = Counts()
+        """Of the flyers before this one."""
         self._why_not = ""
         self._nowhere = ""
         self._stale = ""
         self._next_try = self._next_look = 0.0
+        self._counting = threading.Lock()
+        """So that a later count is not replaced by an earlier one. Its holder may wait for the flyer."""
+        self._counted: tuple[Flyer | None, Counts] = (None, self._before)
+        self._showing = threading.Lock()
+        """Nobody waits while holding it."""
+        self._stopped = False
+        self._shown = Shown(wanted)
 
     # --------------------------------------------------------------------- the work
 
@@ -104,22 +173,25 @@ class Flight:
         with self._lock:
             if self._over or self.wanted.wrong:
                 return
-            if self.stopped:
-                self._land()
-                return
-            now = time.monotonic()
-            if now >= self._next_look:
-                self._next_look = now + SETTINGS
-                self._look_at_settings()
-            if self._path_fixer:
-                self._whereabouts.look(self._path_fixer)
-            if self._flyer is None and now >= self._next_try:
-                self._take_off()
-            if self._flyer is not None:
-                self._follow(self._flyer)
-                if self._flyer.recorded != self._recorded:
-                    self._recorded = self._flyer.recorded
-                    self._last_recorded = iso(time.time())
+            try:
+                self._work()
+            finally:
+                self._show()
+
+    def _work(self) -> None:
+        if self._stopped:
+            self._land()
+            return
+        now = time.monotonic()
+        if now >= self._next_look:
+            self._next_look = now + SETTINGS
+            self._look_at_settings()
+        if self._path_fixer:
+            self._whereabouts.look(self._path_fixer)
+        if self._flyer is None and now >= self._next_try:
+            self._take_off()
+        if self._flyer is not None:
+            self._follow(self._flyer)
 
     def close(self) -> None:
         """Stop for good. What was begun is gone on with by the next one."""
@@ -133,11 +205,13 @@ class Flight:
         flyer = self._flyer
         if flyer is None:
             raise ValueError("nothing is watched at the moment: the Status says why")
-        return flyer.record_now(file, ANSWER)
+        uuid = flyer.record_now(file, ANSWER)
+        self._count(flyer)  # so that who has the answer also sees it counted
+        return uuid
 
     def rescan(self) -> None:
         """Look at everything once more, soon; as it does anyway when it begins. ValueError if it is stopped."""
-        if self.stopped:
+        if self._stopped:
             raise ValueError("it is stopped: Start looks at everything")
         flyer = self._flyer
         if flyer is not None:
@@ -175,7 +249,7 @@ class Flight:
         except (NotRecorded, SettingsError, OSError, sqlite3.Error) as error:
             self._why_not = f"Nothing can be recorded: {error}"
             return
-        self._why_not, self._aim, self._recorded = "", None, 0
+        self._why_not, self._aim = "", None
         # What PathFixer said when this was last running, for a time when it does not answer.
         self._last = Aim(open_stays[-1].root, open_stays[-1].place) if open_stays else None
 
@@ -183,8 +257,8 @@ class Flight:
         flyer, self._flyer = self._flyer, None
         if flyer is None:
             return
-        self._before = self._counted(flyer)
         flyer.stop()
+        self._before = self._before.and_then(flyer.seen().counts)
         if self._journal is not None:
             self._journal.close()
         self._aim, self._next_try = None, 0.0
@@ -230,85 +304,63 @@ class Flight:
     # -------------------------------------------------------------------- what is shown
 
     def shown(self) -> Shown:
-        flyer, aim = self._flyer, self._aim
-        found = self._counted(flyer)
-        if flyer is None or aim is None:
-            return found
-        return replace(
-            found,
-            watched=printable(flyer.watched),
-            method=flyer.method,
-            proposal=aim.place.proposal,
-            sample=aim.place.sample,
-            pending=flyer.pending,
+        """As it was when the work was done last, with Start and Stop since. Never waits."""
+        return self._shown
+
+    def start(self) -> None:
+        """Go on, soon."""
+        self._set_stopped(False)
+
+    def stop(self) -> None:
+        """Do nothing, soon, until `start`."""
+        self._set_stopped(True)
+
+    def _set_stopped(self, stopped: bool) -> None:
+        with self._showing:
+            self._stopped = stopped
+            self._shown = replace(self._shown, stopped=stopped)
+
+    def _show(self) -> None:
+        """What there is now. For whoever holds the lock: of what is under way the half is done."""
+        settings, flyer = self._settings, self._flyer
+        shown = Shown(
+            self.wanted,
+            counts=self._before,
+            flying=flyer is not None,
+            path_fixer=self._path_fixer,
+            why_not=self._why_not,
+            nowhere=self._nowhere,
+            stale=self._stale,
         )
+        with self._counting:
+            self._counted = flyer, self._before
+            if flyer is not None:
+                seen = flyer.seen()
+                shown = replace(
+                    shown,
+                    counts=self._before.and_then(seen.counts),
+                    watched=printable(seen.watched),
+                    method=seen.method,
+                    place=seen.place,
+                    pending=seen.pending,
+                    others=seen.others,
+                    trouble=seen.trouble,
+                    works=seen.works,
+                    waits=self._station.trouble() if self._station is not None else "",
+                    kept=seen.place.proprietary and settings is not None and not settings.send_proprietary,
+                )
+            with self._showing:
+                self._shown = replace(shown, stopped=self._stopped)
 
-    def _counted(self, flyer: Flyer | None) -> Shown:
-        before = replace(self._before, last_recorded=self._last_recorded)
-        if flyer is None:
-            return before
-        return replace(
-            before,
-            recorded=before.recorded + flyer.recorded,
-            ignored=before.ignored + flyer.ignored,
-            skipped=before.skipped + flyer.skipped,
-            last_file=flyer.last_file or before.last_file,
-            last_error=flyer.last_error or before.last_error,
-        )
-
-    @property
-    def ready(self) -> DevState:
-        """The state, if there is nothing wrong."""
-        if self.stopped:
-            return DevState.OFF
-        if self._flyer is None and not self._why_not:
-            return DevState.INIT
-        return DevState.ON if self._aim is not None and self._aim.root else DevState.STANDBY
-
-    def condition(self) -> Condition:
-        """Its lines are short: a panel has not much room for them."""
-        wanted, flyer, aim = self.wanted, self._flyer, self._aim
-        found = Condition(list(wanted.wrong), list(wanted.problems))
-        if wanted.wrong or wanted.problems:
-            found.remarks.append("Put the properties right in the Tango database (in jive), then run Init")
-        if self.stopped:
-            found.remarks.append(OFF)
-            return found
-        if self._why_not:
-            found.faults += [self._why_not, f"Trying again every {RETRY:.0f} s"]
-        if self._nowhere:
-            found.faults += [f"Nothing is watched: {self._nowhere}", "What was begun before is finished"]
-        if flyer is None:
-            return found
-        if self._stale and aim is not None:
-            found.limits += [self._stale, f"In use is what it said before: {_whose(aim.place)}"]
-        if flyer.trouble:
-            (found.limits if flyer.works else found.faults).append(flyer.trouble)
-        if self._station is not None and (trouble := self._station.trouble()):
-            found.limits += [trouble, "Nothing is lost; `scifish status` says how much waits"]
-        found.remarks += self._remarks(flyer, aim)
-        return found
-
-    def _remarks(self, flyer: Flyer, aim: Aim | None) -> list[str]:
-        others = [f"Still being finished: {printable(other)}" for other in flyer.others]
-        if aim is None or not aim.root:
-            nothing = [] if self._nowhere else [f"{self._path_fixer} has no proposal in use: there is nothing to watch"]
-            return [*nothing, *others]
-        shown = self.shown()
-        found = [f"Watched, by {shown.method}: {shown.watched}", f"Files are of {_whose(aim.place)}"]
-        if aim.place.proprietary and self._settings is not None and not self._settings.send_proprietary:
-            found.append("It is proprietary: its metadata do not leave the beamline (SendProprietary of SciDog)")
-        found += others
-        found.append(f"Measurements recorded: {shown.recorded}. Files and measurements not finished: {shown.pending}")
-        if shown.last_file:
-            found.append(f"The last one, at {shown.last_recorded}: {os.path.basename(shown.last_file)}")
-        if shown.skipped:
-            found.append(f"Files older than CatchUp: {shown.skipped}; `scifly scan` records them")
-        if shown.ignored:
-            found.append(f"Changes after recording that the profiles do not record (modified): {shown.ignored}")
-        if shown.last_error:
-            found.append(f"The last error: {shown.last_error}")
-        return found
+    def _count(self, flyer: Flyer) -> None:
+        """Show what it has recorded since, without waiting for the work."""
+        with self._counting:
+            counted, before = self._counted
+            if counted is not flyer:
+                return
+            seen = flyer.seen()
+            with self._showing:
+                self._shown = replace(self._shown, counts=before.and_then(seen.counts), pending=seen.pending)
 
 
 def _whose(place: Place) -> str:

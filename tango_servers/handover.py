@@ -95,6 +95,22 @@ def _consumer(fields: Any) -> Consumer:
     return consumer
 
 
+@dataclass(frozen=True)
+class Handed:
+    """How those stand that are handed the path.
+
+    `devices` are their names, `refused` those that do not have the newest path, with why. `foreign` is a sentence for
+    each value that somebody else has written over ours. `pending` have not been tried yet with the newest path.
+    `report`: of each consumer its device, what is written there, how it stands, and the value or why not.
+    """
+
+    devices: tuple[str, ...]
+    refused: Mapping[str, str]
+    foreign: tuple[str, ...]
+    pending: tuple[str, ...]
+    report: tuple[tuple[str, str, str, str], ...]
+
+
 class HandOver:
     """Writes the newest path to all consumers, and again to those that refused it or have lost it.
 
@@ -108,36 +124,16 @@ class HandOver:
             by_device.setdefault(consumer.device.lower(), []).append(consumer)
         self._recipients = [_Recipient(theirs, changed) for theirs in by_device.values()]
 
-    @property
-    def devices(self) -> list[str]:
-        """Names of the devices that the path is handed to."""
-        return [recipient.device for recipient in self._recipients]
-
-    @property
-    def refused(self) -> dict[str, str]:
-        """Devices that do not have the newest path, with why."""
-        return {one.device: why for one in self._recipients if (why := _first(one.gifts, "refused"))}
-
-    @property
-    def foreign(self) -> list[str]:
-        """A sentence for each value that somebody else has written over ours."""
-        return [
-            f"{one.device}: {gift.consumer.target} is {gift.foreign!r}, written by somebody else; it is left so until "
-            "the next change of the path or TurnOn"
-            for one in self._recipients
-            for gift in one.gifts
-            if gift.foreign
-        ]
-
-    @property
-    def pending(self) -> list[str]:
-        """Devices that have not been tried yet with the newest path."""
-        return [one.device for one in self._recipients if any(gift.untried for gift in one.gifts)]
-
-    @property
-    def report(self) -> list[tuple[str, str, str, str]]:
-        """Of each consumer its device, what is written there, how it stands, and the value or why not."""
-        return [(one.device, gift.consumer.target, *gift.standing) for one in self._recipients for gift in one.gifts]
+    def seen(self) -> Handed:
+        """How all of them stand; each device as it is at one moment."""
+        standings = [recipient.seen() for recipient in self._recipients]
+        return Handed(
+            devices=tuple(one.device for one in standings),
+            refused={one.device: one.refused for one in standings if one.refused},
+            foreign=tuple(sentence for one in standings for sentence in one.foreign),
+            pending=tuple(one.device for one in standings if one.pending),
+            report=tuple(line for one in standings for line in one.report),
+        )
 
     def start(self) -> None:
         for recipient in self._recipients:
@@ -191,6 +187,17 @@ class _Gift:
         return ("other", self.foreign) if self.foreign else ("has it", self.value)
 
 
+@dataclass(frozen=True)
+class _Standing:
+    """One device of `Handed`."""
+
+    device: str
+    refused: str
+    foreign: tuple[str, ...]
+    pending: bool
+    report: tuple[tuple[str, str, str, str], ...]
+
+
 class _Recipient:
     """One device, with all that it is given."""
 
@@ -213,6 +220,21 @@ class _Recipient:
         with self._lock:
             for gift in self.gifts:
                 gift.value, gift.due, gift.untried, gift.refused, gift.foreign = None, False, False, "", ""
+
+    def seen(self) -> _Standing:
+        with self._lock:
+            return _Standing(
+                self.device,
+                refused=_first(self.gifts, "refused"),
+                foreign=tuple(
+                    f"{self.device}: {gift.consumer.target} is {gift.foreign!r}, written by somebody else; it is left "
+                    "so until the next change of the path or TurnOn"
+                    for gift in self.gifts
+                    if gift.foreign
+                ),
+                pending=any(gift.untried for gift in self.gifts),
+                report=tuple((self.device, gift.consumer.target, *gift.standing) for gift in self.gifts),
+            )
 
     def _work(self) -> None:
         news = False

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any
 
 from sdm.folders import FolderError
 from sdm.layout import AUTO_VISIT, NameRefused
@@ -25,12 +28,31 @@ SCAN = 5.0
 REFUSALS = (OfficeError, NameRefused, FolderError, Busy)
 
 
+@dataclass(frozen=True)
+class Said:
+    """What is wrong with what is in use, all of one moment: each "" or a sentence.
+
+    `silent` are sentences on the Doors that did not say whether a scan runs when the visit or the path changed.
+    `proposals` are those of the beamline, as the office has them.
+    """
+
+    not_restored: str = ""
+    storage: str = ""
+    closed: str = ""
+    office: str = ""
+    listing: str = ""
+    visit: str = ""
+    later: str = ""
+    moving: str = ""
+    silent: tuple[str, ...] = ()
+    proposals: tuple[str, ...] = ()
+
+
 class Upkeep:
-    """Keeps right what is in use. `work` is to be called every second, by one thread.
+    """Keeps right what is in use, and has `said` what is wrong. `work` is to be called every second, by one thread.
 
     `in_use` says what that is, `scans` what runs. `replace` puts another in its place, unless it has
-    changed in the meantime. The texts say what is wrong: each "" or a sentence. `silent` are sentences on the
-    Doors that did not say whether a scan runs when the visit or the path changed; `warn` is told of them.
+    changed in the meantime, and calls `took` in the same moment. `warn` is told of Doors that do not answer.
     """
 
     def __init__(
@@ -48,16 +70,13 @@ class Upkeep:
         self._warn = warn
         self._again_at = self._visit_at = 0.0
         self._list_at = 0.0
-        self.proposals: list[str] = []
-        self.not_restored = ""
-        self.storage = ""
-        self.closed = ""
-        self.office = ""
-        self.listing = ""
-        self.visit = ""
-        self.later = ""
-        self.moving = ""
-        self.silent: tuple[str, ...] = ()
+        self._saying = threading.Lock()
+        self.said = Said()
+
+    def say(self, **texts: Any) -> None:
+        """Fields of `Said` that are others now, all in one moment."""
+        with self._saying:
+            self.said = replace(self.said, **texts)
 
     def restored(self, now: InUse) -> InUse:
         """What was in use before a restart, made anew. Raises one of REFUSALS."""
@@ -77,10 +96,15 @@ class Upkeep:
 
     def changed(self) -> None:
         """A client has changed what is in use: what was wrong before is over."""
-        self.not_restored = self.storage = self.visit = self.later = self.moving = ""
-        self.silent = ()
+        self.say(not_restored="", storage="", visit="", later="", moving="", silent=())
         self._again_at = time.monotonic() + self._patience()
         self._list_at = 0.0
+
+    def took(self, now: InUse) -> None:
+        """What `replace` was called with is in use: what kept it from being so is over."""
+        self.say(not_restored="", storage="", moving="")
+        if now.visit == self._chooser.visit_due(now):
+            self.say(visit="", later="")
 
     def soon(self) -> None:
         """Look again with the next call of `work`."""
@@ -89,14 +113,14 @@ class Upkeep:
     def work(self) -> None:
         if time.monotonic() >= self._again_at:
             self._again()
-        if not self.not_restored:
+        if not self.said.not_restored:
             self._follow_the_date()
         if time.monotonic() >= self._list_at:
             self._list()
 
     def _again(self) -> None:
         now = self._in_use()
-        restoring = bool(self.not_restored)
+        restoring = bool(self.said.not_restored)
         not_restored = storage = closed = office = moving = ""
         try:
             if restoring:
@@ -116,8 +140,7 @@ class Upkeep:
         except FolderError as error:
             storage = str(error)
         if self._in_use().number == now.number:  # else it is of what was there before
-            self.not_restored, self.storage, self.closed, self.office = not_restored, storage, closed, office
-            self.moving = moving
+            self.say(not_restored=not_restored, storage=storage, closed=closed, office=office, moving=moving)
         self._again_at = time.monotonic() + self._patience()
 
     def _renewed(self, now: InUse) -> str:
@@ -138,19 +161,20 @@ class Upkeep:
 
     def _patience(self) -> float:
         """Seconds until the office and the storage are looked at again."""
-        old = self._in_use().proposal
-        trouble = (self.not_restored, self.storage, self.closed, self.office, self.moving, old and old.as_of)
+        old, said = self._in_use().proposal, self.said
+        trouble = (said.not_restored, said.storage, said.closed, said.office, said.moving, old and old.as_of)
         return RETRY if any(trouble) else AGAIN
 
     def _follow_the_date(self) -> None:
         now = self._in_use()
         due = self._chooser.visit_due(now)
         if due == now.visit:
-            self.visit = self.later = ""
+            self.say(visit="", later="")
             return
         if now.by_hand:
-            self.later = (
-                f"The visit stays {now.visit}, since Path was set by hand: write Visit or Sample to go on to {due}"
+            self.say(
+                later=f"The visit stays {now.visit}, since Path was set by hand: write Visit or Sample to go on to "
+                f"{due}"
             )
             return
         if time.monotonic() < self._visit_at:
@@ -158,27 +182,27 @@ class Upkeep:
         self._visit_at = time.monotonic() + SCAN
         scans = self._scans()
         if scans.running:
-            self.later = f"The visit becomes {due} when the scan is over: {'; '.join(scans.running)}"
+            self.say(later=f"The visit becomes {due} when the scan is over: {'; '.join(scans.running)}")
             return
         try:
             self._replace(now, self._chooser.target(now, now.number, AUTO_VISIT, now.sample).reach())
-            self.visit = self.later = ""
+            self.say(visit="", later="")
             self._not_known(f"the visit became {due}", scans.silent)
         except REFUSALS as error:
-            self.visit = then(
-                f"The visit of today, {due}, cannot be begun: {error}", f"Trying again every {SCAN:.0f} s"
+            self.say(
+                visit=then(f"The visit of today, {due}, cannot be begun: {error}", f"Trying again every {SCAN:.0f} s")
             )
 
     def _not_known(self, what: str, silent: tuple[str, ...]) -> None:
-        self.silent = tuple(f"When {what}, it was not known whether a scan runs: {one}" for one in silent)
-        for one in self.silent:
+        sentences = tuple(f"When {what}, it was not known whether a scan runs: {one}" for one in silent)
+        self.say(silent=sentences)
+        for one in sentences:
             self._warn(one)
 
     def _list(self) -> None:
         """The list of proposals is only an aid to people, so nothing waits for it."""
         try:
-            self.proposals = self._chooser.proposals()
-            self.listing = ""
+            self.say(proposals=tuple(self._chooser.proposals()), listing="")
         except OfficeError as error:
-            self.listing = str(error)
-        self._list_at = time.monotonic() + (RETRY if self.listing else AGAIN)
+            self.say(listing=str(error))
+        self._list_at = time.monotonic() + (RETRY if self.said.listing else AGAIN)

@@ -6,7 +6,7 @@ import time
 import uuid
 from collections.abc import Callable
 
-from confluent_kafka import Consumer
+from confluent_kafka import Consumer, TopicPartition
 
 from scifish import message
 from scifish.message import Message
@@ -48,6 +48,16 @@ class Topic:
         while seen != len(self.messages):
             seen = len(self.messages)
             self._take(quiet)
+
+    def take_what_is_there(self, timeout: float = PATIENCE) -> None:
+        """All that Kafka has at this moment."""
+        about = self._consumer.list_topics(self.name, timeout).topics[self.name]
+        partitions = [TopicPartition(self.name, number) for number in about.partitions]
+        ends = {one.partition: self._consumer.get_watermark_offsets(one, timeout)[1] for one in partitions}
+        deadline = time.monotonic() + timeout
+        while any(max(one.offset, 0) < ends[one.partition] for one in self._consumer.position(partitions)):
+            assert time.monotonic() < deadline, f"{self.name} cannot be read to its end; there are {self.said()}"
+            self._take(0.2)
 
     def said(self) -> list[tuple[str, str, str]]:
         return [(m["type"], m.get("datasetName", ""), m.get("status", "")) for m in self.messages]

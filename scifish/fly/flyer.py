@@ -7,7 +7,7 @@ import os
 import threading
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import tzinfo
 from typing import Literal
 
@@ -21,6 +21,7 @@ from scifish.fly.recording import Outcome, Recorder
 from scifish.fly.stays import Stays
 from scifish.fly.watching import Watch, printable, watch
 from scifish.fly.zone import local_zone
+from scifish.message import iso
 from scifish.station import Station
 
 log = logging.getLogger(__name__)
@@ -46,14 +47,59 @@ class FlySettings:
     linger: float = 600.0
 
 
+@dataclass(frozen=True)
+class Counts:
+    """What was done.
+
+    `recorded` are datasets, `ignored` changes that were not to be recorded, `skipped` files that were too old.
+    `last_file` is the last one that was recorded, `last_recorded` when that was (UTC, ISO 8601); `last_error` is
+    for a person. Each "" if there was none.
+    """
+
+    recorded: int = 0
+    ignored: int = 0
+    skipped: int = 0
+    last_file: str = ""
+    last_recorded: str = ""
+    last_error: str = ""
+
+    def and_then(self, more: Counts) -> Counts:
+        """This, and what was done after it."""
+        later = more if more.last_file else self
+        return Counts(
+            self.recorded + more.recorded,
+            self.ignored + more.ignored,
+            self.skipped + more.skipped,
+            later.last_file,
+            later.last_recorded,
+            more.last_error or self.last_error,
+        )
+
+
+@dataclass(frozen=True)
+class Seen:
+    """A flyer as it was at one moment.
+
+    A file that is there is either `pending` (files and measurements under way) or in `counts`. `watched` is the
+    path that is followed ("" for none) and `place` whose its files are; `method` is how: inotify or polling, "" if
+    nothing is. `works`: what is followed can be seen, and recorded. `trouble`: why something does not go its usual
+    way, "" if all does. `others` are paths that were left, and are still watched.
+    """
+
+    counts: Counts
+    pending: int
+    watched: str
+    place: Place
+    method: str
+    works: bool
+    trouble: str
+    others: tuple[str, ...]
+
+
 class Flyer:
     """One path at a time is followed; what was begun at an earlier one is finished there.
 
-    Methods do not wait for file servers. What is shown:
-
-    - `recorded`: datasets since it was made; `ignored`: changes that were not to be recorded; `skipped`: files
-      that were too old; `pending`: files and measurements under way;
-    - `last_file` and `last_error`, for a person; `trouble`: why something does not go its usual way, "" if all does.
+    Methods do not wait for file servers. What is shown of it is `seen`.
     """
 
     def __init__(
@@ -69,11 +115,8 @@ class Flyer:
         sqlite3.Error if the journal cannot be read.
         """
         self.settings = settings
-        self.recorded = 0
-        self.ignored = 0
-        self._skipped = 0  # at roots that are watched no more
-        self.last_file = ""
-        self.last_error = ""
+        self._counts = Counts()
+        """Skipped are those at roots that are watched no more."""
         self._profiles = tuple(profiles)
         self._journal = journal
         self._station = station
@@ -82,6 +125,7 @@ class Flyer:
         self._claims = Claims()
         self._followings: dict[str, Following] = {}
         self._watched = ""
+        self._place = Place()
         self._troubles: dict[str, str] = {}
         self._lock = threading.RLock()
         self._stopping = threading.Event()
@@ -106,7 +150,7 @@ class Flyer:
                     following.left = None
                 elif following.left is None:
                     following.left = time.monotonic()
-            self._watched = root
+            self._watched, self._place = root, place
             if root and root not in self._followings:
                 self._begin(root)
         self._changed()
@@ -147,67 +191,59 @@ class Flyer:
 
     # -------------------------------------------------------------------- what is shown
 
-    @property
-    def watched(self) -> str:
-        """The path that is followed, "" if none is."""
-        return self._watched
-
-    @property
-    def method(self) -> str:
-        """How it is watched: inotify or polling; "" if nothing is."""
-        following = self._followings.get(self._watched)
-        return following.watch.method if following is not None else ""
-
-    @property
-    def works(self) -> bool:
-        """Whether what is followed can be seen, and recorded; else `trouble` says why not."""
-        following = self._followings.get(self._watched)
-        return following is None or (following.watch.sees and not self._troubles.get(following.root))
-
-    @property
-    def others(self) -> list[str]:
-        """Paths that were left, and are still watched."""
-        return [one.root for one in self._all() if one.left is not None]
-
-    @property
-    def pending(self) -> int:
-        return sum(one.pending for one in self._all())
-
-    @property
-    def skipped(self) -> int:
-        return self._skipped + sum(one.gatherer.skipped for one in self._all())
-
-    @property
-    def trouble(self) -> str:
-        # Of a path that was left, as it was wrong, it is of no interest that it does not exist.
-        watches = [one.watch.trouble for one in self._all() if one.left is None or one.pending]
-        troubles = [self._journal.trouble, self._stays.trouble, *self._troubles.values(), *watches]
-        return "; ".join(dict.fromkeys(filter(None, troubles)))
+    def seen(self) -> Seen:
+        with self._lock:
+            followings = list(self._followings.values())
+            # First what is under way: what is not any more is counted already.
+            pending = {one.root: one.pending for one in followings}
+            counts = self._counts
+            sights = {one.root: one.watch.sight for one in followings}
+            # Of a path that was left, as it was wrong, it is of no interest that it does not exist.
+            watches = [sights[one.root].trouble for one in followings if one.left is None or pending[one.root]]
+            troubles = [self._journal.trouble, self._stays.trouble, *self._troubles.values(), *watches]
+            here = sights.get(self._watched)
+            return Seen(
+                counts=replace(counts, skipped=counts.skipped + sum(one.gatherer.skipped for one in followings)),
+                pending=sum(pending.values()),
+                watched=self._watched,
+                place=self._place,
+                method=here.method if here is not None else "",
+                works=here is None or (here.sees and not self._troubles.get(self._watched)),
+                trouble="; ".join(dict.fromkeys(filter(None, troubles))),
+                others=tuple(one.root for one in followings if one.left is not None),
+            )
 
     # -------------------------------------------------------------- told by the followings
 
-    def outcome(self, outcome: Outcome) -> None:
+    def outcome(self, outcome: Outcome, gatherer: Gatherer) -> None:
         """Measurements were recorded, or not."""
+        unread = [problem for one in outcome.recorded for problem in one.header.problems]
+        problems = [*unread, *outcome.problems]
+        last = printable(outcome.recorded[-1].changed[-1].path) if outcome.recorded else ""
+        now = Counts(
+            recorded=len(outcome.recorded),
+            ignored=len(outcome.ignored),
+            last_file=last,
+            last_recorded=iso(time.time()) if last else "",
+            last_error=problems[-1] if problems else "",
+        )
         with self._lock:
-            self.recorded += len(outcome.recorded)
-            self.ignored += len(outcome.ignored)
-            if outcome.recorded:
-                self.last_file = printable(outcome.recorded[-1].changed[-1].path)
-            for path in outcome.ignored:
-                log.info("%s has changed after it was recorded; this is not recorded (modified)", printable(path))
-            unread = [problem for one in outcome.recorded for problem in one.header.problems]
-            for problem in (*unread, *outcome.problems):
-                log.warning("%s", problem)
-                self.last_error = problem
+            outcome.end(gatherer)
+            self._counts = self._counts.and_then(now)
+        outcome.answer()
+        for path in outcome.ignored:
+            log.info("%s has changed after it was recorded; this is not recorded (modified)", printable(path))
+        for problem in problems:
+            log.warning("%s", problem)
         self._changed()
 
     def trouble_of(self, root: str, trouble: str) -> None:
         """Nothing is recorded there at the moment, and why; "" if it is again."""
+        if trouble:
+            log.error("%s: %s", printable(root), trouble)
         with self._lock:
             self._troubles[root] = trouble
-            if trouble:
-                log.error("%s: %s", printable(root), trouble)
-                self.last_error = trouble
+            self._counts = self._counts.and_then(Counts(last_error=trouble))
         self._changed()
 
     def pulse(self) -> None:
@@ -219,7 +255,7 @@ class Flyer:
                 if following.is_done(self.settings.linger, patience):
                     following.stop()
                     del self._followings[root]
-                    self._skipped += following.gatherer.skipped
+                    self._counts = self._counts.and_then(Counts(skipped=following.gatherer.skipped))
                     self._troubles.pop(root, None)
 
     # ------------------------------------------------------------------------ behind that

@@ -39,7 +39,7 @@ PULSE = 30.0
 class Told(Protocol):
     """What is told of a root, in its thread."""
 
-    def outcome(self, outcome: Outcome) -> None: ...
+    def outcome(self, outcome: Outcome, gatherer: Gatherer) -> None: ...
 
     def trouble_of(self, root: str, trouble: str) -> None: ...
 
@@ -65,16 +65,19 @@ class Following(threading.Thread):
         self.watch = watch(self)
         self._recorder = recorder
         self._told = told
-        self._found: queue.SimpleQueue[Known | tuple[str, Future[str]] | None] = queue.SimpleQueue()
+        self._found: queue.Queue[Known | tuple[str, Future[str]] | None] = queue.Queue()
+        """What was got of it is unfinished until the gatherer has it."""
         self._again: list[Known] = []
+        self._wishes: list[tuple[str, Future[str]]] = []
         self._stopping = stopping
         self._trouble = ""
         self._restored = False
 
     @property
     def pending(self) -> int:
-        """Files and measurements that are not finished, or not recorded yet."""
-        return self.watch.pending + self._found.qsize() + len(self._again) + len(self.gatherer)
+        """Files and measurements that are not finished, or not recorded yet; never fewer, at any moment."""
+        # In the order in which a file goes. It is counted where it comes to before it is not where it was.
+        return self.watch.pending + self._found.unfinished_tasks + len(self.gatherer)
 
     # ----------------------------------------------------------- called by other threads
 
@@ -135,34 +138,40 @@ class Following(threading.Thread):
         if not self._restored:
             self.gatherer.restore()
             self._restored = True
-        wishes = self._take_all()
+        self._take_all()
         if self._again:
             self.gatherer.take(self._again)
+            self._taken(len(self._again))
             self._again = []
-        for path, answer in wishes:
-            self._take_now(path, answer)
+        while self._wishes:
+            self._take_now(*self._wishes[0])
+            self._taken(1)
+            self._wishes.pop(0)
         due = self.gatherer.due()
         if due:
             outcome = self._recorder.record(self.gatherer, due)
-            self._told.outcome(outcome)
+            self._told.outcome(outcome, self.gatherer)
         self._told.pulse()
 
-    def _take_all(self) -> list[tuple[str, Future[str]]]:
-        """What has come, in `_again`; wishes are returned. Waits until there is something to do."""
-        wishes: list[tuple[str, Future[str]]] = []
+    def _take_all(self) -> None:
+        """What has come, into `_again` and `_wishes`. Waits until there is something to do."""
+        left = self._again or self._wishes  # the journal has refused them
         wait = min(max(self.gatherer.next_turn() - time.monotonic(), 0.0), PULSE)
         with contextlib.suppress(queue.Empty):
-            one = self._found.get(timeout=0.0 if self._again else wait)
+            one = self._found.get(timeout=0.0 if left else wait)
             self._stopping.wait(GRAIN)
             while not self._stopping.is_set():
                 if isinstance(one, Known):
                     self._again.append(one)
                 elif one is not None:
-                    wishes.append(one)
+                    self._wishes.append(one)
                 if len(self._again) >= AT_ONCE:
                     break
                 one = self._found.get_nowait()
-        return wishes
+
+    def _taken(self, number: int) -> None:
+        for _ in range(number):
+            self._found.task_done()
 
     def _take_now(self, path: str, answer: Future[str]) -> None:
         try:

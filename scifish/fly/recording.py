@@ -76,6 +76,23 @@ class Outcome:
     """Files that have changed after they were recorded, and whose profile does not record that."""
     problems: list[str] = field(default_factory=list)
     """Why others could not be recorded. What is wrong in a file that is recorded is in its header."""
+    over: list[tuple[Gathering, str | Exception]] = field(default_factory=list)
+    """What is not under way any more, and the answer to who waits for it."""
+
+    def end(self, gatherer: Gatherer) -> None:
+        """They are pending no more. To be called in the moment in which they are counted, and once."""
+        for gathering, _ in self.over:
+            gatherer.done(gathering)
+
+    def answer(self) -> None:
+        """To be called when what has become of them can be seen."""
+        for gathering, answer in self.over:
+            if gathering.now is None:
+                continue
+            if isinstance(answer, Exception):
+                gathering.now.set_exception(answer)
+            else:
+                gathering.now.set_result(answer)
 
 
 @dataclass
@@ -111,6 +128,8 @@ class Recorder:
     def record(self, gatherer: Gatherer, due: Sequence[Gathering]) -> Outcome:
         """Record those of the first that are finished indeed; the others have another turn.
 
+        Whoever is told of the outcome has to `end` it, and to let it `answer`.
+
         Raises sqlite3.Error where the journal refuses, NotRecorded or SettingsError where there is no station, and
         Stopped; all is tried again then, and a dataset that was told of already gets the same uuid.
         """
@@ -141,10 +160,7 @@ class Recorder:
         if ignored:
             self._journal.ignored(file for one in ignored for file in one.changed)
             outcome.ignored.extend(file.path for one in ignored for file in one.changed)
-        for one in prepared:
-            gatherer.done(one.gathering)
-            if one.gathering.now is not None:
-                one.gathering.now.set_result(one.measurement.uuid)
+        outcome.over.extend((one.gathering, one.measurement.uuid) for one in prepared)
         return outcome
 
     def _tell(self, records: list[Record]) -> None:
@@ -169,7 +185,7 @@ class Recorder:
             gathering.wait(gathering.profile.settle or AGAIN)
             return None
         if not gathering.files:
-            self._forget(gatherer, gathering, outcome)
+            self._forget(gathering, outcome)
             return None
         measurement = gathering.measurement
         others = self._journal.files_of(measurement.uuid) if measurement.recordings else []
@@ -219,14 +235,12 @@ class Recorder:
                 still &= file.is_like(Known.of(path, found.st_size, found.st_mtime_ns, found.st_ino))
         return still or time.monotonic() > gathering.last + gathering.profile.patience
 
-    def _forget(self, gatherer: Gatherer, gathering: Gathering, outcome: Outcome) -> None:
+    def _forget(self, gathering: Gathering, outcome: Outcome) -> None:
         """Its files were deleted, or moved, before they were recorded."""
         measurement = gathering.measurement
         gone = [file.path for file in self._journal.files_of(measurement.uuid) if not file.settled]
         self._journal.forget(measurement.uuid, gone)
-        gatherer.done(gathering)
-        if gathering.now is not None:
-            gathering.now.set_exception(FileNotFoundError(f"{printable(measurement.path)} is gone"))
+        outcome.over.append((gathering, FileNotFoundError(f"{printable(measurement.path)} is gone")))
         outcome.problems.append(f"{printable(measurement.path)}: its files are gone, before they could be recorded")
 
     def _header(self, gathering: Gathering, before: Sequence[Known]) -> Header:

@@ -140,7 +140,10 @@ class Scan:
             some = found[start : start + AT_ONCE]
             self._gatherer.take(file for one in some for file in one.files)
             while (due := self._gatherer.due()) and not self._stopping.is_set():
-                self._told(self._recorder.record(self._gatherer, due))
+                outcome = self._recorder.record(self._gatherer, due)
+                outcome.end(self._gatherer)
+                outcome.answer()
+                self._told(outcome)
             self._wait_for_kafka(AHEAD)
         return [one.path for one in self._gatherer]
 

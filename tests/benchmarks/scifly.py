@@ -85,7 +85,7 @@ def measure(files: int = FILES, seconds: float = SECONDS, method: str = "auto") 
             used = os.times()
             arrived, closed, wrote = _burst(topic, kafka.bootstrap, root, files, seconds)
             spent = os.times()
-            took = method if method != "auto" else flyer.method
+            took = method if method != "auto" else flyer.seen().method
             cpu = spent.user + spent.system - used.user - used.system
     names = {f"Ag_{number:05}" for number in range(files)}
     counts = Counter(name for name, _ in arrived)

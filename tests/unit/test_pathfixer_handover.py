@@ -48,8 +48,8 @@ def test_one_that_shows_it_late_gets_it_again_after_a_restart(
     if away:
         late.up = False
         recipient._work()
-        assert hand_over.refused == {"a/b/late": "it is away"}
+        assert hand_over.seen().refused == {"a/b/late": "it is away"}
     late.up, late.value = True, ""
     recipient._work()
     assert late.value == "/data"
-    assert hand_over.refused == {}
+    assert hand_over.seen().refused == {}

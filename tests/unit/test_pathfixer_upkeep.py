@@ -113,11 +113,11 @@ def test_a_scan_is_waited_for(desk: Desk) -> None:
     desk.scans = Scans(running=("ascan (door/x/1)",))
     desk.day = date(2025, 3, 11)
     assert desk.after(1.0).visit == "20250310"
-    assert desk.upkeep.later == "The visit becomes 20250311 when the scan is over: ascan (door/x/1)"
+    assert desk.upkeep.said.later == "The visit becomes 20250311 when the scan is over: ascan (door/x/1)"
     desk.scans = Scans()
     assert desk.after(1.0).visit == "20250310"  # the Doors are not asked every second
     assert desk.after(upkeep.SCAN).visit == "20250311"
-    assert desk.upkeep.later == ""
+    assert desk.upkeep.said.later == ""
 
 
 def test_a_door_that_hangs_does_not_keep_the_visit(desk: Desk) -> None:
@@ -125,11 +125,11 @@ def test_a_door_that_hangs_does_not_keep_the_visit(desk: Desk) -> None:
     desk.day = date(2025, 3, 11)
     assert desk.after(1.0).visit == "20250311"
     said = "When the visit became 20250311, it was not known whether a scan runs: door/x/1: no answer"
-    assert (desk.upkeep.silent, desk.warnings) == ((said,), [said])
+    assert (desk.upkeep.said.silent, desk.warnings) == ((said,), [said])
     desk.scans = Scans()
     desk.day = date(2025, 3, 12)
     assert desk.after(upkeep.SCAN).visit == "20250312"
-    assert desk.upkeep.silent == ()
+    assert desk.upkeep.said.silent == ()
 
 
 def test_a_door_that_hangs_at_a_restart_after_midnight_is_told(desk: Desk) -> None:
@@ -137,11 +137,11 @@ def test_a_door_that_hangs_at_a_restart_after_midnight_is_told(desk: Desk) -> No
     desk.scans = Scans(silent=("door/x/1: no answer",))
     assert desk.upkeep.restored(InUse("20250001", "20250310")).visit == "20250311"
     said = "When the visit became 20250311, it was not known whether a scan runs: door/x/1: no answer"
-    assert desk.upkeep.silent == (said,)
+    assert desk.upkeep.said.silent == (said,)
     desk.use("20250001", "auto")
-    assert desk.upkeep.silent == ()
+    assert desk.upkeep.said.silent == ()
     assert desk.upkeep.restored(InUse("20250001", "20250311")).visit == "20250311"
-    assert desk.upkeep.silent == ()  # nothing has moved
+    assert desk.upkeep.said.silent == ()  # nothing has moved
 
 
 def test_a_path_that_was_set_by_hand_stays_where_it_is(desk: Desk) -> None:
@@ -150,7 +150,7 @@ def test_a_path_that_was_set_by_hand_stays_where_it_is(desk: Desk) -> None:
     desk.in_use = desk.chooser.by_hand(desk.in_use, str(other)).reach()
     desk.day = date(2025, 3, 11)
     assert desk.after(1.0).path == str(other)
-    assert "since Path was set by hand" in desk.upkeep.later
+    assert "since Path was set by hand" in desk.upkeep.said.later
     restarted = InUse("20250001", "20250310", by_hand=str(other))
     assert desk.upkeep.restored(restarted) == replace(desk.in_use, answered=desk.upkeep.restored(restarted).answered)
 
@@ -160,7 +160,7 @@ def test_another_category_at_the_office_waits_for_the_scan(desk: Desk) -> None:
     desk.office.category = "staff"
     desk.scans = Scans(running=("ascan (door/x/1)",))
     assert desk.after(upkeep.AGAIN) is before
-    assert desk.upkeep.moving == (
+    assert desk.upkeep.said.moving == (
         "The office has given proposal 20250001 another category: its path changes when the scan is over: "
         "ascan (door/x/1)"
     )
@@ -169,9 +169,9 @@ def test_another_category_at_the_office_waits_for_the_scan(desk: Desk) -> None:
     after = desk.after(upkeep.RETRY)
     assert (after.category, after.path) == ("staff", before.path.replace("visitors", "staff"))
     assert Path(after.path).is_dir()
-    assert desk.upkeep.moving == ""
+    assert desk.upkeep.said.moving == ""
     said = f"When the path became {after.path}, it was not known whether a scan runs: door/x/1: no answer"
-    assert (desk.upkeep.silent, desk.warnings) == ((said,), [said])
+    assert (desk.upkeep.said.silent, desk.warnings) == ((said,), [said])
 
 
 @pytest.mark.parametrize("visit", ["20250310", "20250311"])
@@ -186,14 +186,16 @@ def test_another_category_since_before_a_restart_waits_for_the_scan(desk: Desk, 
     desk.upkeep.soon()
     assert (desk.in_use.path, desk.in_use.category, desk.in_use.auto) == (before.path, "visitors", True)
     assert desk.after(1.0).path == before.path
-    assert desk.upkeep.moving.startswith("The office has given proposal 20250001 another category: its path changes")
+    assert desk.upkeep.said.moving.startswith(
+        "The office has given proposal 20250001 another category: its path changes"
+    )
     desk.scans = Scans(silent=("door/x/1: no answer",))
     assert desk.after(upkeep.RETRY).sample_path.endswith(f"/staff/cosaxs/20250001/{visit}/raw/a")
     desk.in_use = kept
     found = desk.upkeep.restored(kept)
     assert found.category == "staff"
     what = f"the path became {found.path}" if visit == before.visit else f"the visit became {visit}"
-    assert desk.upkeep.silent == (f"When {what}, it was not known whether a scan runs: door/x/1: no answer",)
+    assert desk.upkeep.said.silent == (f"When {what}, it was not known whether a scan runs: door/x/1: no answer",)
 
 
 def test_a_path_that_was_set_by_hand_stays_when_the_category_is_another_after_a_restart(desk: Desk) -> None:
@@ -221,20 +223,20 @@ def test_the_samples_folder_in_one_that_was_set_by_hand_need_not_be_there(desk: 
     other.mkdir()
     desk.in_use = desk.chooser.by_hand(desk.in_use, str(other)).reach()
     assert desk.after(2 * upkeep.AGAIN).sample_path == str(other / "a")
-    assert desk.upkeep.storage == ""
+    assert desk.upkeep.said.storage == ""
     other.rmdir()
     desk.after(2 * upkeep.AGAIN)
-    assert desk.upkeep.storage == f"{other} is not there. Is the storage mounted?"
+    assert desk.upkeep.said.storage == f"{other} is not there. Is the storage mounted?"
 
 
 def test_a_visit_that_cannot_be_begun_is_told_and_tried_again(desk: Desk) -> None:
     desk.office.up = False
     desk.day = date(2025, 3, 11)
     assert desk.after(1.0).visit == "20250310"
-    assert desk.upkeep.visit.startswith("The visit of today, 20250311, cannot be begun: the office is closed")
+    assert desk.upkeep.said.visit.startswith("The visit of today, 20250311, cannot be begun: the office is closed")
     desk.office.up = True
     assert desk.after(upkeep.SCAN).visit == "20250311"
-    assert desk.upkeep.visit == ""
+    assert desk.upkeep.said.visit == ""
 
 
 def test_without_a_proposal_the_visit_is_that_of_the_day_too(desk: Desk) -> None:
@@ -272,10 +274,10 @@ def test_a_folder_that_is_gone_is_made_again_and_a_storage_that_is_gone_is_told(
     away = tmp_path / "away"
     (tmp_path / "visitors").rename(away)
     desk.after(upkeep.AGAIN)
-    assert "Is the storage mounted?" in desk.upkeep.storage
+    assert "Is the storage mounted?" in desk.upkeep.said.storage
     away.rename(tmp_path / "visitors")
     desk.after(upkeep.RETRY)
-    assert desk.upkeep.storage == ""
+    assert desk.upkeep.said.storage == ""
 
 
 def test_modes_that_were_changed_on_purpose_stay(desk: Desk) -> None:
@@ -295,19 +297,19 @@ def test_a_storage_that_has_become_read_only_is_told_until_it_can_be_written(
 
     true_statvfs = os.statvfs
     desk.after(upkeep.AGAIN)
-    assert desk.upkeep.closed == ""
+    assert desk.upkeep.said.closed == ""
     monkeypatch.setattr(os, "statvfs", mounted)
     desk.office.up = False
     desk.after(upkeep.AGAIN)
-    assert desk.upkeep.closed.startswith("The storage is mounted read-only on this machine: ")
-    assert desk.in_use.path in desk.upkeep.closed
-    assert desk.upkeep.storage == ""  # the folder is there
+    assert desk.upkeep.said.closed.startswith("The storage is mounted read-only on this machine: ")
+    assert desk.in_use.path in desk.upkeep.said.closed
+    assert desk.upkeep.said.storage == ""  # the folder is there
     desk.office.up = True
     desk.after(upkeep.RETRY)
-    assert desk.upkeep.closed != ""
+    assert desk.upkeep.said.closed != ""
     monkeypatch.setattr(os, "statvfs", true_statvfs)
     desk.after(upkeep.RETRY)
-    assert desk.upkeep.closed == ""
+    assert desk.upkeep.said.closed == ""
 
 
 @pytest.mark.parametrize("which", ["raw", "beamline", "by hand"])
@@ -344,4 +346,4 @@ def test_a_disk_that_is_broken_is_told(desk: Desk, monkeypatch: pytest.MonkeyPat
         desk.use("20250001", "20250310")
     monkeypatch.setattr(Path, "is_dir", broken)
     desk.after(upkeep.AGAIN)
-    assert desk.upkeep.storage == "/data/x: Stale file handle"
+    assert desk.upkeep.said.storage == "/data/x: Stale file handle"

@@ -8,9 +8,9 @@ from typing import Literal, Protocol
 from scifish.fly.watching.filesystem import Method
 from scifish.fly.watching.found import Found
 from scifish.fly.watching.names import is_passing, printable
-from scifish.fly.watching.watcher import Watcher
+from scifish.fly.watching.watcher import Sight, Watcher
 
-__all__ = ["METHODS", "Found", "Method", "Watch", "is_passing", "printable", "watch"]
+__all__ = ["METHODS", "Found", "Method", "Sight", "Watch", "is_passing", "printable", "watch"]
 
 METHODS = ("auto", "inotify", "polling")
 
@@ -23,11 +23,15 @@ class Watch(Protocol):
 
     @property
     def pending(self) -> int:
-        """Files that have come or changed and were not told of yet."""
+        """Files that have come or changed and were not told of yet; never fewer, at any moment."""
 
     @property
     def changed(self) -> float:
         """When, by the monotonic clock, something happened to a file last; 0 before that."""
+
+    @property
+    def sight(self) -> Sight:
+        """`method`, `sees` and `trouble`, all of one moment."""
 
     @property
     def method(self) -> Method:

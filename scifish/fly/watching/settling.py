@@ -140,7 +140,10 @@ class Settling:
                     pending.state = State.WRITING
         for pending in due:
             if pending.state is not State.WRITING and (finished := self._judge(pending)):
-                yield finished
+                try:
+                    yield finished
+                finally:  # not before it is counted by who takes it
+                    self.drop(pending.path)
 
     def _judge(self, pending: Pending) -> Finished | None:
         path = pending.path
@@ -173,10 +176,10 @@ class Settling:
         return self._let_go(pending, stat)
 
     def _let_go(self, pending: Pending, stat: Stat) -> Finished | None:
-        self.drop(pending.path)
         before = pending.folder.files.get(pending.name)
         pending.folder.files[pending.name] = given = Given(stat.size, stat.mtime_ns, stat.inode)
         if before is not None and before.is_like(given):
+            self.drop(pending.path)
             return None  # opened for writing, and nothing written; or its owner changed
         return Finished(pending.path, stat, pending.first)
 

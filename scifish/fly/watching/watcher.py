@@ -9,6 +9,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
+from typing import NamedTuple
 
 from scifish.fly.watching import fresh
 from scifish.fly.watching.asking import Asking, Stopped
@@ -38,6 +39,14 @@ NAP = 0.25
 """Seconds that a thread sleeps at most."""
 
 
+class Sight(NamedTuple):
+    """How a root is watched, and how well: see `scifish.fly.watching.Watch`."""
+
+    method: Method
+    sees: bool
+    trouble: str
+
+
 class Watcher:
     """See `scifish.fly.watching.watch`."""
 
@@ -52,7 +61,8 @@ class Watcher:
         interval: float,
     ) -> None:
         self.root = os.path.abspath(root)
-        self.method: Method = method or method_for(self.root, mounts())
+        # The method, and the kernel's limit that has made it polling.
+        self._way: tuple[Method, str] = (method or method_for(self.root, mounts()), "")
         self._chosen = method
         self._on_found = on_found
         self._on_trouble = on_trouble
@@ -64,16 +74,14 @@ class Watcher:
         self._identity: tuple[int, int] | None = None
         self._begun = False
         self._problem = ""
-        self._no_more = ""
         self._failed = ""
         self._not_taken = ""
         self._work: deque[Iterator[None]] = deque()
         self._round: Iterator[None] = iter(())
         self._next_step = self._next_root = self._next_retry = 0.0
         self._rescan = threading.Event()
-        self._in_hand = 0
         self._again: deque[Finished] = deque()
-        self._queue: queue.SimpleQueue[Finished | None] = queue.SimpleQueue()
+        self._queue: queue.Queue[Finished | None] = queue.Queue()
         self._looker = threading.Thread(target=self._run, name="scifly-watch", daemon=True)
         self._teller = threading.Thread(target=self._tell, name="scifly-found", daemon=True)
 
@@ -96,26 +104,36 @@ class Watcher:
 
     @property
     def pending(self) -> int:
-        return len(self._settling) + self._queue.qsize() + len(self._again) + self._in_hand
+        # In the order in which a file goes. It is counted where it comes to before it is not where it was.
+        return len(self._settling) + self._queue.unfinished_tasks + len(self._again)
 
     @property
     def changed(self) -> float:
         return self._settling.changed
 
     @property
+    def method(self) -> Method:
+        return self._way[0]
+
+    @property
     def sees(self) -> bool:
-        return not self._problem and self._asking.waits() <= PATIENCE
+        return self.sight.sees
 
     @property
     def trouble(self) -> str:
+        return self.sight.trouble
+
+    @property
+    def sight(self) -> Sight:
+        (method, no_more), problem = self._way, self._problem
         if self._asking.waits() > PATIENCE:
-            return f"the file server of {printable(self.root)} does not answer"
-        if self._problem:
-            return self._problem
+            return Sight(method, False, f"the file server of {printable(self.root)} does not answer")
+        if problem:
+            return Sight(method, False, problem)
         unreadable = [*self._tree.troubles.copy().values(), *self._settling.troubles.copy().values()]
         more = f" (and {len(unreadable) - 1} more)" if len(unreadable) > 1 else ""
-        told = [self._no_more, *(text + more for text in unreadable[:1]), self._not_taken, self._failed]
-        return "; ".join(text for text in told if text)
+        told = [no_more, *(text + more for text in unreadable[:1]), self._not_taken, self._failed]
+        return Sight(method, True, "; ".join(text for text in told if text))
 
     # ----------------------------------------------------------------- tells what is found
 
@@ -127,9 +145,8 @@ class Watcher:
             except queue.Empty:
                 file = None
             if file is not None and not self._stopping.is_set():
-                self._in_hand = 1
                 self._give(file)
-                self._in_hand = 0
+                self._queue.task_done()
             if (trouble := self.trouble) != said:
                 said = trouble
                 self._say(trouble)
@@ -159,8 +176,7 @@ class Watcher:
                     self._turn()
                 except NoMore as error:
                     log.warning("%s: %s. It is polled", printable(self.root), error)
-                    self._no_more = f"{error}. Until then {printable(self.root)} is polled"
-                    self._use("polling")
+                    self._use("polling", f"{error}. Until then {printable(self.root)} is polled")
                     self._look_at_all()
                 except Stopped:
                     return
@@ -183,8 +199,7 @@ class Watcher:
             return
         if self._rescan.is_set():
             self._rescan.clear()
-            self._no_more = ""  # somebody may have raised the limit
-            self._begin()
+            self._begin(again=True)  # somebody may have raised the kernel's limit
         self._tree.ear.news()
         self._do_work()
         self._take_steps()
@@ -217,20 +232,22 @@ class Watcher:
             self._begin(first)
             self._settling.doubt(self._tree.found)  # what is being written may be in a folder that was this one
 
-    def _begin(self, first: bool = False) -> None:
-        """Watch what is at the root now."""
+    def _begin(self, first: bool = False, again: bool = False) -> None:
+        """Watch what is at the root now; `again`: forget that the kernel's limits were reached."""
         self._asking.base = self._asking.ask(lambda: os.path.realpath(self.root))
-        method = self._best()
+        no_more = "" if again else self._way[1]
+        method = self._best(no_more)
         if not self._begun or method != self.method:
-            self._use(method)
+            self._use(method, no_more)
+        self._way = method, no_more
         self._tree.troubles.clear()
         self._look_at_all(first)
 
-    def _best(self) -> Method:
-        return self._chosen or ("polling" if self._no_more else method_for(self._asking.base, mounts()))
+    def _best(self, no_more: str) -> Method:
+        return self._chosen or ("polling" if no_more else method_for(self._asking.base, mounts()))
 
-    def _use(self, method: Method) -> None:
-        """From now on, whatever it was."""
+    def _use(self, method: Method, no_more: str) -> None:
+        """From now on, whatever it was. `no_more`: the kernel's limit that was reached, "" for none."""
         if self._begun:
             self._tree.ear.close()
             self._begun = False
@@ -244,7 +261,7 @@ class Watcher:
             self._tree.found, self._settling.step = State.QUIET, self._interval
             self._settling.doubt(State.QUIET)
         self._begun = True
-        self.method = method
+        self._way = method, no_more
 
     def _look_at_all(self, first: bool = False) -> None:
         self._work.clear()
@@ -288,11 +305,13 @@ class Watcher:
     def _try_again(self) -> None:
         """What did not go well."""
         for _ in range(len(self._again)):
-            self._tree.again(self._again.popleft().path, RETRY)
+            self._tree.again(self._again[0].path, RETRY)
+            self._again.popleft()
         now = time.monotonic()
         if now >= self._next_retry:
             self._next_retry = now + RETRY
             for folder in list(self._tree.troubles):
                 self._work.append(self._tree.look(folder, deep=True))
-            if self._best() != self.method and not self._no_more:
+            method, no_more = self._way
+            if not no_more and self._best(no_more) != method:
                 self._begin()  # something was mounted in the tree, or is no more
