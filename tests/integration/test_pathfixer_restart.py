@@ -353,13 +353,14 @@ def test_tens_of_clients_at_once_leave_it_as_one_of_them_wanted(stack: Stack, pa
     numbers = [f"s{number}" for number in range(30)]
     asked = [proxy_of(stack) for _ in numbers]
     ids = [proxy.write_attribute_asynch("Sample", name) for proxy, name in zip(asked, numbers, strict=True)]
-    taken = []
+    taken, refused = [], []
     for name, proxy, number in zip(numbers, asked, ids, strict=True):
         try:
             proxy.write_attribute_reply(number, int(PATIENCE * 1000))
             taken.append(name)
-        except tango.DevFailed as failed:  # on a busy machine their turn does not come in time, and they are told
-            assert failed.args[0].reason == "PathFixer_Busy"
+        except tango.DevFailed as failed:  # on a busy machine its turn does not come in time, and it is told
+            refused.append(failed.args[0].reason)
+    assert set(refused) <= {"PathFixer_Busy"}
     assert pathfixer.Sample in taken
     assert pathfixer.SamplePath == f"{pathfixer.Path}/{pathfixer.Sample}"
     found = [value.value for value in pathfixer.read_attributes(["Sample", "SamplePath"])]
