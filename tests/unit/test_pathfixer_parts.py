@@ -9,12 +9,13 @@ from datetime import datetime
 
 import numpy as np
 import pytest
+import tango
 from hypothesis import given
 from hypothesis import strategies as st
 from tango import DevState
 
 from sdm.layout import NameRefused
-from tango_servers import environment, turns, written
+from tango_servers import environment, scans, turns, written
 from tango_servers.background import answers
 from tango_servers.condition import Condition
 from tango_servers.scans import Doors
@@ -192,3 +193,43 @@ def test_no_door_is_no_scan() -> None:
     found = Doors(["none"], ["macroserver/x/1"]).look()
     assert (found.running, found.silent) == ((), ())
     assert Doors([" "], []).look().running == ()
+
+
+class Sardana:
+    """Stands for the proxies of Sardana's devices: a Door that runs a scan, its server and its MacroServer."""
+
+    made: list[str]
+    away: bool
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+        Sardana.made.append(name)
+
+    def command_inout(self, command: str, _: object = None) -> object:
+        if Sardana.away:
+            tango.Except.throw_exception("Away", "it is away", "Sardana")
+        return {
+            "State": DevState.RUNNING,
+            "Status": "Running\n    -[step]\tascan mot01 0 1 5 0.3\n",
+            "QueryDevice": ["MacroServer::macroserver/x/1"],
+            "GetMacroInfo": ['{"name": "ascan", "hints": ["scan"]}'],
+        }[command]
+
+    def adm_name(self) -> str:
+        return "dserver/Sardana/x"
+
+
+def test_sardana_is_connected_to_once_and_anew_when_it_did_not_answer(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(scans.tango, "DeviceProxy", Sardana)
+    monkeypatch.setattr(scans, "PATIENCE", PATIENCE)
+    Sardana.made, Sardana.away = [], False
+    found = Doors(["door/x/1"], [])
+    running = ("ascan mot01 0 1 5 0.3 (door/x/1)",)
+    for _ in range(2):
+        assert found.look().running == running
+    assert Sardana.made == ["door/x/1", "dserver/Sardana/x", "macroserver/x/1"]
+    Sardana.away = True
+    assert found.look().silent == ("door/x/1: it is away",)
+    Sardana.away = False
+    assert found.look().running == running
+    assert len(Sardana.made) == 6
