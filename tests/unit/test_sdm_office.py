@@ -317,13 +317,13 @@ def _remember(memory: Path, number: int) -> None:
 def test_processes_that_share_a_memory_lose_nothing(memory: Path) -> None:
     # Not forked: this process has threads.
     context = multiprocessing.get_context("spawn")
-    others = [context.Process(target=_remember, args=(memory, number)) for number in range(3)]
+    others = [context.Process(target=_remember, args=(memory, number)) for number in range(2)]
     for other in others:
         other.start()
     for other in others:
         other.join()
-    assert [other.exitcode for other in others] == [0, 0, 0]
-    assert len(json.loads(memory.read_text())["the office"]) == 60
+    assert [other.exitcode for other in others] == [0, 0]
+    assert len(json.loads(memory.read_text())["the office"]) == 40
 
 
 def test_a_memory_that_another_process_does_not_let_go_of_is_not_waited_for(
