@@ -22,8 +22,11 @@ import tango
 from scifish.tangodb import reason
 from tango_servers.background import answers
 
-PATIENCE = 1.0
-"""Seconds for the answers of all Doors together: whoever changes a proposal waits for them."""
+PATIENCE = 1.5
+"""Seconds for the answers of all Doors together: whoever changes a proposal waits for them, and for no more than 3 s.
+
+On a machine with far more to do than it can, the answers about a scan took a quarter of a second.
+"""
 
 NO_DOORS = "none"
 """In the property Doors: nobody is asked."""
@@ -46,54 +49,71 @@ def named(doors: Sequence[str]) -> list[tuple[int, str]]:
 
 
 class Doors:
-    """The Doors that are named; else all Doors of the MacroServers."""
+    """The Doors that are named; else all Doors of the MacroServers. Threads may share it."""
 
     def __init__(self, doors: Sequence[str], macroservers: Sequence[str]) -> None:
-        asked = {door: functools.partial(_scan_at, door) for _, door in named(doors)}
-        unsaid = not any(map(str.strip, doors))
-        self._asked = {one: functools.partial(_scans_of, one) for one in macroservers} if unsaid else asked
+        self._doors = [door for _, door in named(doors)]
+        self._macroservers = [] if any(map(str.strip, doors)) else list(macroservers)
+        self._sardana = _Sardana()
 
     def look(self) -> Scans:
         """What is so at this moment. One that hangs or is dead costs no more than `PATIENCE`."""
+        sardana = self._sardana
+        calls = {door: functools.partial(sardana.scan_at, door) for door in self._doors}
+        calls |= {one: functools.partial(sardana.scans_of, one) for one in self._macroservers}
         running: list[str] = []
         silent = []
-        for name, answer in zip(self._asked, answers(list(self._asked.values()), PATIENCE), strict=True):
+        for name, answer in zip(calls, answers(list(calls.values()), PATIENCE), strict=True):
             if isinstance(answer, tango.DevFailed):
                 silent.append(f"{name}: {reason(answer)}")
             elif isinstance(answer, Exception):
                 silent.append(f"{name}: {str(answer) or f'no answer within {PATIENCE:g} s'}")
             else:
                 running += answer
+        if silent:
+            self._sardana = _Sardana()  # whoever still waits for the connections of this one holds up nobody else
         return Scans(tuple(running), tuple(silent))
 
 
-def _scans_of(macroserver: str) -> list[str]:
-    names = tango.DeviceProxy(macroserver).read_attribute("DoorList").value or ()
-    return [scan for name in names for scan in _scan_at(_beside(macroserver, name))]
+class _Sardana:
+    """Asks Sardana's devices, with connections that stay: to make them anew takes more answers than the question."""
 
+    def __init__(self) -> None:
+        self._proxies: dict[str, tango.DeviceProxy] = {}
 
-def _scan_at(door: str) -> list[str]:
-    """The scan that runs there, or none. Raises DevFailed, LookupError."""
-    proxy = tango.DeviceProxy(door)
-    if proxy.command_inout("State") not in (tango.DevState.RUNNING, tango.DevState.STANDBY):
-        return []
-    stack = [(found[1], found[2]) for found in _MACRO.finditer(proxy.command_inout("Status"))]
-    if not stack:  # the macro has just ended, or it is a Sardana that is not the one that we know
-        raise LookupError("its Status does not say which macro runs")
-    scans = _scans_among(_beside(door, proxy.adm_name()), {name for _, name in stack})
-    return [f"{command.strip()} ({door})" for command, name in stack if name in scans][:1]
+    def scans_of(self, macroserver: str) -> list[str]:
+        names = self._proxy(macroserver).read_attribute("DoorList").value or ()
+        return [scan for name in names for scan in self.scan_at(_beside(macroserver, name))]
 
+    def scan_at(self, door: str) -> list[str]:
+        """The scan that runs there, or none. Raises DevFailed, LookupError."""
+        proxy = self._proxy(door)
+        if proxy.command_inout("State") not in (tango.DevState.RUNNING, tango.DevState.STANDBY):
+            return []
+        stack = [(found[1], found[2]) for found in _MACRO.finditer(proxy.command_inout("Status"))]
+        if not stack:  # the macro has just ended, or it is a Sardana that is not the one that we know
+            raise LookupError("its Status does not say which macro runs")
+        scans = self._scans_among(_beside(door, proxy.adm_name()), {name for _, name in stack})
+        return [f"{command.strip()} ({door})" for command, name in stack if name in scans][:1]
 
-def _scans_among(server: str, macros: set[str]) -> set[str]:
-    # A Door's MacroServer always is in its own server; the Door has its name only as a property, by name or alias.
-    classes = [device.partition("::") for device in tango.DeviceProxy(server).command_inout("QueryDevice")]
-    found = set()
-    for _, _, name in (one for one in classes if one[0] == "MacroServer"):
-        for described in tango.DeviceProxy(_beside(server, name)).command_inout("GetMacroInfo", sorted(macros)):
-            info = json.loads(described)
-            if "scan" in (info.get("hints") or ()):
-                found.add(info["name"])
-    return found
+    def _scans_among(self, server: str, macros: set[str]) -> set[str]:
+        # A Door's MacroServer always is in its own server; the Door has its name only as a property, by name or alias.
+        classes = [device.partition("::") for device in self._proxy(server).command_inout("QueryDevice")]
+        found = set()
+        for _, _, name in (one for one in classes if one[0] == "MacroServer"):
+            # PyTango would ask the device for the type of the argument, each time.
+            data = tango.DeviceData()
+            data.insert(tango.CmdArgType.DevVarStringArray, sorted(macros))
+            for described in self._proxy(_beside(server, name)).command_inout("GetMacroInfo", data):
+                info = json.loads(described)
+                if "scan" in (info.get("hints") or ()):
+                    found.add(info["name"])
+        return found
+
+    def _proxy(self, device: str) -> tango.DeviceProxy:
+        if device not in self._proxies:
+            self._proxies[device] = tango.DeviceProxy(device)
+        return self._proxies[device]
 
 
 def _beside(device: str, other: str) -> str:

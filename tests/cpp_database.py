@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import fcntl
 import os
-import pwd
 import re
 import shutil
 import subprocess
@@ -67,10 +66,10 @@ class CppStack(Stack):
         argv = [
             *(str(self._programs / "usr/sbin/mariadbd"), *MARIADB, f"--datadir={data}", f"--tmpdir={data}"),
             *(f"--lc-messages-dir={share}", f"--character-sets-dir={share / 'charsets'}"),
-            f"--user={pwd.getpwuid(os.getuid()).pw_name}",  # it refuses root if root does not say so
+            *(["--user=root"] if os.getuid() == 0 else []),  # it refuses root if root does not say so
         ]
         done = subprocess.run(
-            [*argv, "--bootstrap"], input=_tables(self._programs), env=env, capture_output=True, text=True, timeout=60
+            [*argv, "--bootstrap"], input=_tables(self._programs), env=env, capture_output=True, text=True, timeout=120
         )
         if done.returncode:
             raise RuntimeError(f"MariaDB does not take Tango's tables: {done.stdout}{done.stderr}")

@@ -14,6 +14,7 @@ from deploy.demo.processes import Processes
 from deploy.demo.stack import Stack
 from tests import ran_on
 from tests.cpp_database import CppStack, cpp_programs, versions, why_not
+from tests.waiting import PATIENCE
 
 CHOICE = "SCIZOO_TEST_TANGO_DATABASE"
 """Environment variable: `cpp` for the C++ database on MariaDB, or `pytango-db`, in all tests that can have both."""
@@ -49,6 +50,14 @@ def _stack(folder: Path, processes: Processes, database: str) -> Stack:
         pytest.skip(f"no C++ Tango database: {reason}")
     ran_on.servers.add(versions())
     return CppStack(folder, processes, cpp_programs())
+
+
+def patient(device: str) -> tango.DeviceProxy:
+    """A client of the device, given by its full name, that waits as a test does, and not for three seconds."""
+    proxy = tango.DeviceProxy(device)
+    proxy.ping()  # setting the time-out of one that is not connected connects it with the interpreter's lock held
+    proxy.set_timeout_millis(int(PATIENCE * 1000))
+    return proxy
 
 
 def refusal(error: pytest.ExceptionInfo[tango.DevFailed]) -> tuple[str, str]:

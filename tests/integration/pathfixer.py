@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
-import statistics
-import time
+import sys
 
 import tango
 
-from deploy.demo.stack import PATHFIXER, Stack
+from deploy.demo.processes import Process
+from deploy.demo.stack import BEAMLINE, PATHFIXER, Stack
+from tests.tango_system import patient
 from tests.waiting import eventually
 
-WAITED = 1.0
-"""Seconds: on a busy machine a read may take a tenth of it; one that waits for what hangs takes three."""
+COMMAND = [sys.executable, "-m", "tests.integration.hasty_pathfixer"]
+"""PathFixer, that looks again in tenths of a second at what was wrong."""
+
+
+def start(stack: Stack) -> Process:
+    """One that is told what to use by `configure`."""
+    return stack.start_server("PathFixer/demo", {PATHFIXER: ("PathFixer", {"Beamline": [BEAMLINE]})}, COMMAND)
 
 
 def proxy_of(stack: Stack) -> tango.DeviceProxy:
-    return tango.DeviceProxy(stack.name(PATHFIXER))
+    return patient(stack.name(PATHFIXER))
 
 
 def configure(stack: Stack, **properties: list[str]) -> None:
@@ -31,35 +37,46 @@ def configure(stack: Stack, **properties: list[str]) -> None:
         "StorageLayout": [""],
     }
     stack.db.put_device_property(PATHFIXER, {**usual, **properties})
-    proxy_of(stack).Init()
+    initialise(stack)
+
+
+def initialise(stack: Stack) -> None:
+    """Run Init, and wait until it is over."""
+    proxy = proxy_of(stack)
+    proxy.Init()
+    _wait_until_restored(proxy)
 
 
 def restart(stack: Stack) -> None:
-    tango.DeviceProxy(stack.name("dserver/PathFixer/demo")).RestartServer()
-    time.sleep(0.2)  # it is still the old one for a moment
+    """As jive and Astor do it, in the same process."""
     proxy = proxy_of(stack)
+    proxy.TurnOff()  # which is not remembered, so that the old one can be told from the new one
+    tango.DeviceProxy(stack.name("dserver/PathFixer/demo")).RestartServer()
 
-    def answers() -> bool:
+    def is_new() -> bool:
         try:
-            proxy.ping()
+            return bool(proxy.state() != tango.DevState.OFF)
         except tango.DevFailed:
             return False
-        return True
 
-    assert eventually(answers)
-
-
-def times_of(proxy: tango.DeviceProxy, attribute: str, number: int, pause: float = 0.0) -> list[float]:
-    """Seconds that reading takes, as the client sees it."""
-    found = []
-    for _ in range(number):
-        begin = time.perf_counter()
-        proxy.read_attribute(attribute)
-        found.append(time.perf_counter() - begin)
-        time.sleep(pause)
-    return found
+    assert eventually(is_new)
+    _wait_until_restored(proxy)
 
 
-def none_waited(times: list[float]) -> bool:
-    """Whether no read waited for what hangs, and they were quick but for what else the machine does."""
-    return statistics.median(times) < 0.05 and max(times) < WAITED
+def kill(stack: Stack) -> None:
+    stack.processes.running.pop(_place(stack)).kill()
+
+
+def start_again(stack: Stack) -> None:
+    """After `kill`."""
+    stack.run_server("PathFixer/demo", [PATHFIXER], COMMAND)
+    _wait_until_restored(proxy_of(stack))
+
+
+def _place(stack: Stack) -> int:
+    return max(number for number, one in enumerate(stack.processes.running) if one.name == "pathfixer")
+
+
+def _wait_until_restored(proxy: tango.DeviceProxy) -> None:
+    """On a busy machine Init may be over before the office has answered: it waits for two seconds."""
+    assert eventually(lambda: "the user office or the storage has not answered within" not in proxy.status())

@@ -13,9 +13,9 @@ import tango
 
 from deploy.demo.beamline import CONFIGURATIONS
 from deploy.demo.stack import PATHFIXER, SCIDOG, Stack
-from tests.tango_system import FACILITY, Events, control_system, refusal
+from tests.tango_system import FACILITY, Events, control_system, patient, refusal
 from tests.ui import scidog_properties
-from tests.waiting import eventually
+from tests.waiting import PATIENCE, eventually
 
 REPORT = {"uuid": "u", "name": "ascan", "time": "2026-01-01T00:00:00.000Z", "program": "p", "host": "h"}
 REPORT |= {"values": 1, "failedCount": 0, "failed": []}
@@ -36,7 +36,7 @@ def scidog(stack: Stack) -> tango.DeviceProxy:
     properties = stack.scidog_properties("127.0.0.1:9092")
     stack.db.delete_device_property(SCIDOG, {name: [] for name in names if name not in properties})
     edit(stack, **properties)
-    proxy = tango.DeviceProxy(stack.name(SCIDOG))
+    proxy = patient(stack.name(SCIDOG))
     proxy.Reload()
     return proxy
 
@@ -169,7 +169,7 @@ def test_the_last_good_configuration_is_used_by_all_where_the_active_one_cannot_
     assert json.loads(scidog.GetConfig("saxs"))["entries"] == []  # as it is in the database, to be corrected
     # Of an account that has never recorded here, so that it has to ask.
     env = {**stack.env, "XDG_STATE_HOME": str(tmp_path)}
-    program = subprocess.run([sys.executable, "-c", PROGRAM], env=env, capture_output=True, text=True, timeout=30)
+    program = subprocess.run([sys.executable, "-c", PROGRAM], env=env, capture_output=True, text=True, timeout=PATIENCE)
     count, *says = program.stdout.splitlines()
     assert (count, [line.startswith(start) for line, start in zip(says, told, strict=True)]) == ("35", [True, True])
     server = next(process for process in stack.processes.running if process.name == "scidog")
@@ -262,7 +262,7 @@ def test_a_configuration_is_given_as_it_was_written(scidog: tango.DeviceProxy) -
 def test_without_any_property_it_starts_and_says_what_to_do(stack: Stack) -> None:
     device = "b311a-e/ctl/scidog-02"
     stack.start_server("SciDog/bare", {device: ("SciDog", {})})
-    proxy = tango.DeviceProxy(stack.name(device))
+    proxy = patient(stack.name(device))
     assert proxy.state() == tango.DevState.ALARM
     assert "Beamline" in proxy.Problems[0]
     assert json.loads(proxy.Entries) == []

@@ -5,32 +5,35 @@ from __future__ import annotations
 import json
 import os
 import signal
-import subprocess
 import sys
 import time
-from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import tango
 
 from deploy.demo.stack import PATHFIXER, SCIDOG, Stack
+from scifish import notice
 from scifish.notice import Notices
 from scifish.settings import Settings
 from scifish.source import FixedSettings
 from scifish.station import Station
 from tests.kinds import PLAIN
-from tests.tango_system import FACILITY, Events, control_system, refusal
+from tests.tango_system import FACILITY, Events, control_system, patient, refusal
 from tests.waiting import eventually
 
 KINDS = "test/kinds/1"
 CALLS = ("Validate", "Preview", "BrowseAttributes", "all at once")
 HANGING = {what: tuple(f"test/hanging/{number}-{other}" for other in range(5)) for number, what in enumerate(CALLS)}
 """Devices that each test has to itself: one that hangs is not asked again for a while."""
+
+MANY_READS = 10
+"""Who had to wait for a command would be answered a few times before it comes, and then when it is over."""
 
 DEAD = "test/dead/1"
 MANY = tuple(f"test/plain/{number}" for number in range(20))
@@ -54,8 +57,7 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
 
 @pytest.fixture
 def scidog(stack: Stack) -> tango.DeviceProxy:
-    """With Tango's own time-out of three seconds."""
-    return tango.DeviceProxy(stack.name(SCIDOG))
+    return patient(stack.name(SCIDOG))
 
 
 @contextmanager
@@ -91,7 +93,7 @@ def test_what_is_right_has_no_findings(scidog: tango.DeviceProxy) -> None:
     assert report["findings"] == []
     assert report["ok"] is True
     assert set(report["devices"]) == {KINDS, MANY[0]}
-    assert all(0 < seconds < 2 for seconds in report["devices"].values())
+    assert all(seconds > 0 for seconds in report["devices"].values())
 
 
 @pytest.mark.parametrize(
@@ -201,19 +203,19 @@ def test_the_last_snapshot_is_also_what_was_recorded_last(
         found: dict[str, Any] = json.loads(scidog.LastSnapshot or "{}")
         return found
 
+    began = time.time()
     first = station.begin({"datasetName": "ascan λ"})
     assert eventually(lambda: shown().get("uuid") == first.uuid)
     last = shown()
     assert (last["from"], last["name"], last["program"], last["values"]) == ("dataset", "ascan λ", "test", 2)
-    assert abs(time.time() - datetime.fromisoformat(last["time"]).timestamp()) < 20
+    assert began - 0.001 <= datetime.fromisoformat(last["time"]).timestamp() <= time.time()
     assert last["failedCount"] == 1
     assert [(one["name"], one["source"]) for one in last["failed"]] == [("Dead", f"{stack.name(DEAD)}/State")]
     assert "does not answer" in last["failed"][0]["error"]
-    for number in range(5):  # of those that come faster than they are told it is the latest
-        latest = station.record_snapshot({"datasetName": f"s{number}"})
-    assert eventually(lambda: shown().get("uuid") == latest.uuid)
     scidog.Preview("")
     assert shown()["from"] == "preview"
+    for number in range(5):  # of those that come faster than they are told it is the latest
+        station.record_snapshot({"datasetName": f"s{number}"})
     proprietary = station.record_snapshot({"datasetName": "secret", "proposalId": "IN20250042"})
     assert eventually(lambda: shown().get("uuid") == proprietary.uuid)
     assert shown()["name"] == ""
@@ -222,30 +224,30 @@ def test_the_last_snapshot_is_also_what_was_recorded_last(
 def test_what_records_does_not_wait_for_a_scidog_that_is_away_and_tells_it_later(
     stack: Stack, scidog: tango.DeviceProxy, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("scifish.notice.AGAIN", 1.0)
+    now = 1000.0
+    monkeypatch.setattr("scifish.notice.time", SimpleNamespace(monotonic=lambda: now))
     caplog.set_level("INFO", "scifish.notice")
     notices = Notices({"program": "test", "host": "h", "run": "r"})
-    scidog.Preview("")  # so that something else is there
-    before = scidog.LastSnapshot
     failed = [{"group": "", "name": str(n), "source": "a/b/c/d", "error": "e" * 1000} for n in range(150)]
-    later = {"uuid": "later", "name": "n", "time": "t", "values": 200, "failed": failed}
-    notices.remember(2, later)
-    notices.remember(1, {**later, "uuid": "begun before it, and read after it"})
-    began = time.monotonic()
-    notices.show(stack.name(DEAD))
-    assert time.monotonic() - began < 0.1
+    soon = {"uuid": "soon", "name": "n", "time": "t", "values": 200, "failed": failed}
+    notices.remember(1, soon)
+    with hanging(stack):
+        notices.show(stack.name(HANGING["all at once"][0]))  # it returns while nothing answers
     assert eventually(lambda: "cannot be told" in caplog.text)
-    time.sleep(0.3)
+    assert eventually(lambda: not notices._busy)
+    events = Events(scidog, "LastSnapshot")
     notices.show(stack.name(SCIDOG))  # nobody is asked again so soon
-    time.sleep(0.3)
-    assert scidog.LastSnapshot == before
-    time.sleep(1.0)
+    notices.remember(3, {**soon, "uuid": "later"})
+    notices.remember(2, {**soon, "uuid": "begun before it, and read after it"})
+    now += notice.AGAIN
     notices.show(stack.name(SCIDOG))
-    assert eventually(lambda: scidog.LastSnapshot != before)
+    assert eventually(lambda: events.seen)
+    events.close()
     last = json.loads(scidog.LastSnapshot)
     assert (last["uuid"], last["failedCount"], len(last["failed"]), len(last["failed"][0]["error"])) == (
         *("later", 150, 100, 300),
     )
+    assert [json.loads(str(value))["uuid"] for _, value in events.seen] == ["later"]
 
 
 def test_devices_and_attributes_can_be_chosen_from(scidog: tango.DeviceProxy) -> None:
@@ -272,75 +274,55 @@ def test_devices_and_attributes_can_be_chosen_from(scidog: tango.DeviceProxy) ->
         assert refusal(error)[0] == "SciDog_NoAnswer"
 
 
-class Second:
-    """Another client, in a process of its own, that reads again and again until it is told to stop."""
-
-    def __init__(self, device: str) -> None:
-        program = (
-            "import sys, time, threading, tango\n"
-            f"d = tango.DeviceProxy({device!r})\n"
-            "d.ping()\n"
-            "stop = threading.Event()\n"
-            "threading.Thread(target=lambda: (sys.stdin.read(), stop.set()), daemon=True).start()\n"
-            "print('ready', flush=True)\n"
-            "took = []\n"
-            "while not stop.is_set():\n"
-            "    for name in ('State', 'Entries', 'Problems', 'ActiveConfig'):\n"
-            "        began = time.perf_counter()\n"
-            "        d.read_attribute(name)\n"
-            "        took.append(time.perf_counter() - began)\n"
-            "    time.sleep(0.01)\n"
-            "print(len(took), max(took), flush=True)\n"
-        )
-        self._process = subprocess.Popen(
-            [sys.executable, "-c", program], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-        )
-        assert self._process.stdout is not None
-        assert self._process.stdout.readline() == "ready\n"
-
-    def stop(self) -> tuple[int, float]:
-        """How many reads there were, and the seconds of the longest."""
-        said, _ = self._process.communicate(timeout=30)
-        count, longest = said.split()
-        return int(count), float(longest)
+def answers_and_reads(
+    stack: Stack, calls: Sequence[tuple[str, str]]
+) -> tuple[list[dict[str, Any] | tango.DevFailed], int]:
+    """What these commands, given all at once, answer; and how often another client was answered before the first."""
+    clients = [patient(stack.name(SCIDOG)) for _ in calls]
+    other = patient(stack.name(SCIDOG))
+    pending = {place: clients[place].command_inout_asynch(*call) for place, call in enumerate(calls)}
+    found: dict[int, dict[str, Any] | tango.DevFailed] = {}
+    reads = 0
+    while pending:
+        other.read_attribute(("State", "Entries", "Problems", "ActiveConfig")[reads % 4])
+        for place, number in list(pending.items()):
+            try:
+                found[place] = json.loads(clients[place].command_inout_reply(number))
+            except tango.AsynReplyNotArrived:
+                continue
+            except tango.DevFailed as failed:
+                found[place] = failed
+            del pending[place]
+        reads += not found
+    return [found[place] for place in range(len(calls))], reads
 
 
 @pytest.mark.parametrize("what", CALLS)
-def test_others_are_answered_while_devices_hang(stack: Stack, scidog: tango.DeviceProxy, what: str) -> None:
+def test_others_are_answered_while_devices_hang(stack: Stack, what: str) -> None:
     devices = HANGING[what]
     sources = [*(f"{device}/{name}" for device in devices for name in PLAIN), f"{MANY[0]}/Value1"]
     lines = [f"- {{name: n{number}, source: {source}}}" for number, source in enumerate(sources)]
     request = json.dumps({"lines": lines})
-
-    def call(name: str) -> dict[str, Any]:
-        began = time.monotonic()
+    calls = [(name, devices[0] if name == "BrowseAttributes" else request) for name in CALLS[:3]]
+    calls = [call for call in calls if what in (call[0], "all at once")]
+    with hanging(stack):  # until the answers are there
+        answers, reads = answers_and_reads(stack, calls)
+    assert reads > MANY_READS
+    for (name, _), found in zip(calls, answers, strict=True):
         if name == "BrowseAttributes":
-            with pytest.raises(tango.DevFailed) as error:
-                scidog.BrowseAttributes(devices[0])
-            assert refusal(error) == ("SciDog_NoAnswer", f"{devices[0]} has not answered within 2.5 s")
-            found = {}
-        else:
-            found = json.loads(scidog.command_inout(name, request))
-        assert time.monotonic() - began < 3.0
-        return found
-
-    with hanging(stack):
-        second = Second(stack.name(SCIDOG))
-        if what == "all at once":
-            with ThreadPoolExecutor() as pool:
-                found, *_ = pool.map(call, CALLS[:3])
-        else:
-            found = call(what)
-        count, longest = second.stop()
-    assert count > 100
-    assert longest < 0.1
-    if what == "Validate":
-        assert {finding["name"] for finding in found["findings"]} == {f"n{number}" for number in range(50)}
-        assert {device: found["devices"][device] for device in devices} == dict.fromkeys(devices)
-    if what == "Preview":
-        assert len(found["failed"]) == 50
-        assert found["scientificMetadata"]["n50"]["value"] == 1.5
-    time.sleep(0.5)  # what was sent to the devices is answered now
+            assert isinstance(found, tango.DevFailed)
+            refused = ("SciDog_NoAnswer", f"{devices[0]} has not answered within 2.5 s")
+            assert (found.args[0].reason, found.args[0].desc) == refused
+            continue
+        assert isinstance(found, dict)
+        if name == "Validate" == what:
+            assert {finding["name"] for finding in found["findings"]} == {f"n{number}" for number in range(50)}
+            assert {device: found["devices"][device] for device in devices} == dict.fromkeys(devices)
+        if name == "Preview" == what:
+            assert len(found["failed"]) == 50
+            assert found["scientificMetadata"]["n50"]["value"] == 1.5
+    for device in devices:
+        patient(stack.name(device))  # it answers: what was sent to it before is done
 
 
 def test_a_thousand_entries_are_no_burden_for_others(stack: Stack, scidog: tango.DeviceProxy) -> None:
@@ -351,14 +333,24 @@ def test_a_thousand_entries_are_no_burden_for_others(stack: Stack, scidog: tango
         for name in PLAIN
     ]
     assert len(lines) == 1000
-    second = Second(stack.name(SCIDOG))
     request = json.dumps({"name": "large", "revision": "", "lines": lines})
-    assert len(json.loads(scidog.SaveConfig(request))["entries"]) == 1000
+    (saved,), reads = answers_and_reads(stack, [("SaveConfig", request)])
+    assert isinstance(saved, dict)
+    assert len(saved["entries"]) == 1000
+    assert reads > MANY_READS
     scidog.ActiveConfig = "large"
     assert len(json.loads(scidog.Entries)) == 1000
-    report = json.loads(scidog.Validate("large"))
-    assert (report["ok"], report["entries"], report["findings"]) == (True, 1000, [])
-    found = json.loads(scidog.Preview(""))
-    assert (found["values"], found["failed"]) == (1000, [])
-    _, longest = second.stop()
-    assert longest < 0.5  # the machine may be busy; each of these calls would block for longer
+
+    def validated() -> bool:
+        report = json.loads(scidog.Validate("large"))
+        assert (report["ok"], report["entries"]) == (True, 1000)
+        return report["findings"] == []
+
+    def previewed() -> bool:
+        found = json.loads(scidog.Preview(""))
+        assert found["values"] == 1000
+        return found["failed"] == []
+
+    # A busy machine may not have read all of them within 2.5 s.
+    assert eventually(validated)
+    assert eventually(previewed)

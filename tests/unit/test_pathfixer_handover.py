@@ -1,4 +1,4 @@
-"""A consumer that shows what it was given only a moment later, and is restarted."""
+"""Handing the path on, look by look."""
 
 from __future__ import annotations
 
@@ -53,3 +53,21 @@ def test_one_that_shows_it_late_gets_it_again_after_a_restart(
     recipient._work()
     assert late.value == "/data"
     assert hand_over.seen().refused == {}
+
+
+def test_without_a_path_nobody_is_told_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
+    detector = Late()
+    detector.shows = True
+    monkeypatch.setattr(handover.tango, "DeviceProxy", lambda _: detector)
+    hand_over = HandOver([Consumer("a/b/detector", attribute="FilePath")], lambda: None)
+    (recipient,) = hand_over._recipients
+    hand_over.hand_on(dict.fromkeys(FIELDS, "/data"))
+    recipient._work()
+    assert detector.value == "/data"
+    hand_over.let_go()
+    detector.value = "/tmp/mine"
+    for _ in range(2):
+        recipient._work()
+        assert detector.value == "/tmp/mine"
+        seen = hand_over.seen()
+        assert (seen.refused, seen.foreign, seen.pending) == ({}, (), ())

@@ -16,6 +16,7 @@ import deploy.demo
 import sdm
 from sdm.cli import main
 from sdm.layout import today
+from tests.waiting import PATIENCE
 
 OFFICE = f"yaml:{Path(deploy.demo.__file__).with_name('proposals.yaml')}"
 
@@ -39,7 +40,7 @@ def test_show_warns_of_a_token_that_goes_unencrypted(tmp_path: Path) -> None:
     token.touch(0o600)
     token.write_text("very-secret-token\n")
     command = [sys.executable, "-m", "sdm.cli", "--office", f"duo:{settings}", "show", "20250001"]
-    found = subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
+    found = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE, check=False)
     warning, error = found.stderr.splitlines()
     assert warning == (
         f"scizoo-sdm: the token in {token} goes to the user office (http://duo.invalid/api) unencrypted, and whoever "
@@ -247,14 +248,14 @@ def test_a_terminal_without_the_letters_of_a_name_gets_them_written_out(tmp_path
     file = tmp_path / "proposals.yaml"
     file.write_text("proposals: [{id: 1, title: Väinö, beamline: cosaxs}]", "utf-8")
     asked = command("--office", f"yaml:{file}", "show", "1", HOME=str(tmp_path), PYTHONIOENCODING="ascii")
-    out, err = asked.communicate(timeout=60)
+    out, err = asked.communicate(timeout=PATIENCE)
     assert (asked.returncode, err) == (0, "")
     assert "V\\xe4in\\xf6" in out
 
 
 def test_who_reads_the_list_may_go_away(tmp_path: Path) -> None:
     file = tmp_path / "proposals.yaml"
-    file.write_text("proposals:\n" + "".join(f"- {{id: {n}, title: x, beamline: b}}\n" for n in range(5000)))
+    file.write_text("proposals:\n" + "".join(f"- {{id: {n}, title: {'x' * 500}, beamline: b}}\n" for n in range(500)))
     asked = command("--office", f"yaml:{file}", "list", "b", HOME=str(tmp_path))
     assert asked.stdout is not None
     assert asked.stderr is not None

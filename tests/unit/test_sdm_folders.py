@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import errno
 import grp
 import os
 import stat
 import threading
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -16,6 +18,7 @@ import pytest
 from sdm import folders
 from sdm.folders import FolderError
 from sdm.layout import Layout, Place, Rule
+from tests.waiting import PATIENCE
 
 PLACE = Place("visitors", "cosaxs", "20250001", "20250310", "batch/cell_01")
 AT_FDCWD, RENAME_EXCHANGE = -100, 2  # linux/fcntl.h, linux/fs.h
@@ -216,9 +219,11 @@ def test_somebody_who_swaps_a_folder_and_a_link_all_the_time_gets_nothing_outsid
 
     swapper = threading.Thread(target=swap)
     swapper.start()
-    refused = 0
+    turns = refused = 0
+    until = time.monotonic() + PATIENCE
     try:
-        for _ in range(300):
+        while turns < 300 or (refused == 0 and time.monotonic() < until):
+            turns += 1
             try:
                 folders.make(layout, PLACE, GROUP)
             except FolderError:
@@ -262,7 +267,26 @@ def test_the_root_itself_may_be_a_link(layout: Layout, tmp_path_factory: pytest.
     assert folders.make(Layout(link), PLACE, GROUP).raw.is_dir()
 
 
-def test_no_descriptor_is_left_open(layout: Layout) -> None:
-    before = len(os.listdir("/proc/self/fd"))
-    folders.make(layout, PLACE, GROUP)
-    assert len(os.listdir("/proc/self/fd")) == before
+@pytest.mark.parametrize("swap", [None, by_a_link, by_nothing])
+def test_no_descriptor_is_left_open(layout: Layout, monkeypatch: pytest.MonkeyPatch, swap: Swap | None) -> None:
+    make_one = folders._make_one
+
+    def made_and_replaced(path: Path, above: int) -> bool:
+        new = make_one(path, above)
+        if swap is not None and path.name == "raw":
+            swap(path)
+        return new
+
+    monkeypatch.setattr(folders, "_make_one", made_and_replaced)
+    with contextlib.nullcontext() if swap is None else pytest.raises(FolderError):
+        folders.make(layout, PLACE, GROUP)
+    assert open_below(layout.root) == []
+
+
+def open_below(folder: Path) -> list[str]:
+    """What this process has open there; elsewhere other threads may open and close something at any time."""
+    found = []
+    for name in os.listdir("/proc/self/fd"):
+        with contextlib.suppress(FileNotFoundError):  # closed in the meantime
+            found.append(os.readlink(f"/proc/self/fd/{name}"))
+    return [path for path in found if Path(path).is_relative_to(folder)]

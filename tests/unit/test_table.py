@@ -183,7 +183,7 @@ def test_one_entry_may_be_a_mapping() -> None:
         ("a:\n- {name: x, source: a/b/c/d}\nb:\n- {name: x, source: a/b/c/d}\n", "configurations, a, b: leave one"),
         ("saxs:\n  - {name: x\n", "not YAML, line 2: expected ',' or '}'"),
         ("saxs: 5", "has no list of"),
-        ("[" * 5000, "not YAML: cannot be read"),
+        ("[" * 1500, "not YAML: cannot be read"),
         ("[a]: b", "has no list of"),
         ("Config: &a {Config: *a}", "has no list of"),
     ],
