@@ -231,7 +231,7 @@ class TestImaging:
         assert imaging.image(uri).size() == Qt.QSize(40, 30)
 
     def test_what_is_too_large_becomes_smaller(self) -> None:
-        uri = imaging.fromImage(noise(3000))
+        uri = imaging.fromImage(noise(2200))
         assert uri.startswith("data:image/jpeg;base64,")
         assert max(imaging.image(uri).width(), imaging.image(uri).height()) == imaging.SIDE
 
