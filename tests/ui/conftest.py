@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
 import os
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,8 @@ from taurus.external.qt import Qt
 
 from deploy.demo.processes import Processes
 from ingest.scicat import SciCat
+from taurus_widgets import edits, filterbar, loader, login, pasting, poller
+from taurus_widgets.exporting import dialog
 from taurus_widgets.scanlog import ScanLog
 from tests.catalogue import INGESTOR, Catalogue, start_catalogue
 from tests.waiting import PATIENCE
@@ -32,33 +34,63 @@ class PatientBot(QtBot):
     def waitSignal(self, signal: Any, *, timeout: int = int(PATIENCE * 1000), **options: Any) -> Any:
         return super().waitSignal(signal, timeout=timeout, **options)
 
+    def waitActive(self, widget: Any, *, timeout: int = int(PATIENCE * 1000)) -> Any:
+        return super().waitActive(widget, timeout=timeout)
+
+    def waitExposed(self, widget: Any, *, timeout: int = int(PATIENCE * 1000)) -> Any:
+        return super().waitExposed(widget, timeout=timeout)
+
 
 @pytest.fixture
 def qtbot(qapp: Qt.QApplication, request: pytest.FixtureRequest) -> QtBot:
     return PatientBot(request)
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(autouse=True)
+def paces(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is looked at from time to time is looked at sooner here, and what is waited for at most, for longer.
+
+    The pauses are for a catalogue that many share, and the bounds for people who wait.
+    """
+    monkeypatch.setattr(poller, "INTERVAL", 0.2)
+    monkeypatch.setattr(poller, "RETRY", 0.2)
+    monkeypatch.setattr(loader, "RETRY", 200)
+    monkeypatch.setattr(edits, "PAUSES", (0.2,))
+    monkeypatch.setattr(edits, "CONFIRM", 0.2)
+    monkeypatch.setattr(filterbar, "FIRST_ROWS", 100)
+    for module, name in ((edits, "TO_CLOSE"), (pasting, "TO_CLOSE"), (dialog, "WAIT"), (login, "TIMEOUT")):
+        monkeypatch.setattr(module, name, PATIENCE)
+
+
+@pytest.fixture(scope="session")
 def processes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Processes]:
     with Processes(tmp_path_factory.mktemp("logs")) as running:
         yield running
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def catalogue(processes: Processes, tmp_path_factory: pytest.TempPathFactory) -> Catalogue:
-    """One for all tests of a module: each keeps to a proposal of its own."""
+    """One for all tests: each keeps to a proposal of its own."""
     return start_catalogue(processes, tmp_path_factory.mktemp("catalogue"))
 
 
 @pytest.fixture
 def scicat(catalogue: Catalogue) -> SciCat:
-    return SciCat(catalogue.url, INGESTOR.username, INGESTOR.password)
+    return client(catalogue)
+
+
+def client(catalogue: Catalogue) -> SciCat:
+    """One that is patient with a busy machine."""
+    return SciCat(catalogue.url, INGESTOR.username, INGESTOR.password, timeout=PATIENCE)
+
+
+_proposals = itertools.count(1)
 
 
 @pytest.fixture
 def proposal() -> str:
     """One that no other test uses."""
-    return f"P-{time.time_ns() % 10**8:08d}"
+    return f"P-{next(_proposals):08d}"
 
 
 @pytest.fixture(autouse=True)

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import threading
-import time
+from functools import partial
 
 import pytest
 from pytestqt.qtbot import QtBot
 from taurus.external.qt import Qt
 
 from taurus_widgets.calls import Calls
+from tests.ui.held import answered
+from tests.waiting import PATIENCE
 
 
 def fail(text: str) -> None:
@@ -33,38 +35,47 @@ def test_an_answer_comes_in_the_thread_of_the_window(qtbot: QtBot) -> None:
 def test_only_the_last_of_a_key_is_answered(qtbot: QtBot) -> None:
     calls = Calls()
     heard: list[int] = []
+    all_are_asked_for = threading.Event()
+
+    def work(number: int) -> int:
+        all_are_asked_for.wait(PATIENCE)
+        return number
+
     for number in range(20):
-        calls.run(lambda number=number: time.sleep(0.01) or number, heard.append, lambda _: None, "page")  # type: ignore[misc]
-    calls.run(lambda: time.sleep(0.3), lambda _: heard.append(-1), lambda _: None)
-    qtbot.waitUntil(lambda: -1 in heard)
-    assert heard == [19, -1]
+        calls.run(partial(work, number), heard.append, lambda _: heard.append(-1), "page")
+    all_are_asked_for.set()
+    answered(qtbot, calls)
+    assert heard == [19]
     calls.stop()
 
 
 @pytest.mark.parametrize("how", ["cancel", "stop"])
 def test_a_call_that_is_useless_is_not_answered(qtbot: QtBot, how: str) -> None:
+    before = set(threading.enumerate())
     calls = Calls(threads=1)
+    threads = set(threading.enumerate()) - before
     heard: list[object] = []
-    began, may_end, ended = threading.Event(), threading.Event(), threading.Event()
+    began, may_end = threading.Event(), threading.Event()
 
     def work() -> None:
         began.set()
-        may_end.wait(10)
-        ended.set()
+        may_end.wait(PATIENCE)
 
     call = calls.run(work, heard.append, heard.append)
     never = calls.run(lambda: heard.append("begun"), heard.append, heard.append)
-    assert began.wait(10)
+    assert began.wait(PATIENCE)
     if how == "cancel":
         call.cancel()
         never.cancel()
     else:
         calls.stop()
     may_end.set()
-    assert ended.wait(10)
-    qtbot.wait(50)
+    if how == "cancel":
+        answered(qtbot, calls, threads=1)
+        calls.stop()
+    qtbot.waitUntil(lambda: not any(thread.is_alive() for thread in threads))
+    Qt.QApplication.processEvents()
     assert heard == []
-    calls.stop()
 
 
 def test_one_that_is_deleted_and_was_never_stopped_says_nothing_more_and_ends(qtbot: QtBot) -> None:
@@ -74,8 +85,8 @@ def test_one_that_is_deleted_and_was_never_stopped_says_nothing_more_and_ends(qt
     threads = set(threading.enumerate()) - before
     heard: list[object] = []
     began, may_end = threading.Event(), threading.Event()
-    calls.run(lambda: began.set() or may_end.wait(10), heard.append, heard.append)  # type: ignore[func-returns-value]
-    assert began.wait(10)
+    calls.run(lambda: began.set() or may_end.wait(PATIENCE), heard.append, heard.append)  # type: ignore[func-returns-value]
+    assert began.wait(PATIENCE)
     with qtbot.waitSignal(owner.destroyed):
         owner.deleteLater()
     may_end.set()

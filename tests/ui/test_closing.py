@@ -22,9 +22,9 @@ from tests.catalogue import INGESTOR, Catalogue
 from tests.ui.made_up import Json, scan
 from tests.ui.test_editing import cell, editor, outbox, rate, there
 from tests.ui.test_exporting import own_settings  # noqa: F401 - a fixture
+from tests.waiting import PATIENCE
 
 Shown = Callable[[int], None]
-WAIT = 10_000
 
 
 @pytest.fixture
@@ -47,9 +47,9 @@ def test_one_that_is_closed_and_shown_again_goes_on(
     scicat.create_dataset(scan(3, time.time() + 1, proposal=proposal))
     shown(3)
     scanLog.table.selectRow(2)
-    qtbot.waitUntil(lambda: scanLog.details.tree.topLevelItemCount() > 0, timeout=WAIT)
+    qtbot.waitUntil(lambda: scanLog.details.tree.topLevelItemCount() > 0)
     rate(qtbot, scanLog, 2.0, 2)  # by mouse: offscreen, a window that was hidden never has the keyboard again
-    qtbot.waitUntil(lambda: there(scicat, made["pid"]).get("dataQualityMetrics") == 2, timeout=WAIT)
+    qtbot.waitUntil(lambda: there(scicat, made["pid"]).get("dataQualityMetrics") == 2)
 
 
 def test_another_catalogue_while_it_is_closed_is_shown_when_it_is_shown(
@@ -99,7 +99,7 @@ def test_a_picture_that_is_being_read_is_not_lost_at_close(
     qtbot: QtBot, scanLog: ScanLog, state_home: Path, made: Json, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def slow(path: Path) -> str:
-        time.sleep(0.3)
+        time.sleep(0.3)  # as a disk may
         return "data:image/png;base64,AAAA"
 
     monkeypatch.setattr(pasting.imaging, "fromFile", slow)
@@ -122,7 +122,7 @@ def panel(qtbot: QtBot, scicat: SciCat, proposal: str) -> ScanLog:
     scicat.create_dataset(scan(1, time.time() - 60, proposal=proposal))
     log = ScanLog()
     log.setCatalogue(SciCat(scicat.base_url, INGESTOR.username, INGESTOR.password), proposal)
-    qtbot.waitUntil(lambda: log.scans.rowCount() == 1, timeout=WAIT)
+    qtbot.waitUntil(lambda: log.scans.rowCount() == 1)
     return log
 
 
@@ -131,13 +131,13 @@ def test_an_edit_of_a_panel_that_is_removed_comes_to_the_disk(
 ) -> None:
     put = Outbox.put
     may_write = threading.Event()
-    monkeypatch.setattr(Outbox, "put", lambda *of: may_write.wait(10) and put(*of))
+    monkeypatch.setattr(Outbox, "put", lambda *of: may_write.wait(PATIENCE) and put(*of))
     editing = panel.parts["Editing"]
     for text in ("the first", "the second, which has not begun"):
         editing.write(panel.scans.dataset(0), "comment", text, "")  # type: ignore[attr-defined]
     removed(qtbot, panel)
     may_write.set()
-    qtbot.waitUntil(lambda: any("the second" in file.read_text("utf-8") for file in outbox(state_home)), timeout=WAIT)
+    qtbot.waitUntil(lambda: any("the second" in file.read_text("utf-8") for file in outbox(state_home)))
 
 
 @pytest.mark.parametrize("how", ["removed", "closed"])
@@ -149,7 +149,7 @@ def test_an_export_stops_with_its_panel(
 
     def slow(path: Path, sheet: object, pages: object, progress: Progress, *more: object) -> int:
         began.append(progress)
-        progress.pause(10)
+        progress.pause(PATIENCE)
         return write(path, sheet, pages, progress, *more)  # type: ignore[arg-type]
 
     monkeypatch.setattr(save_dialog, "save", slow)
@@ -163,5 +163,5 @@ def test_an_export_stops_with_its_panel(
         removed(qtbot, panel)
     else:
         panel.close()
-    assert began[0].ended.wait(5)
+    assert began[0].ended.wait(PATIENCE)
     assert not list(tmp_path.glob("*rows*"))

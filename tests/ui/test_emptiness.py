@@ -17,7 +17,6 @@ from tests.catalogue import Catalogue
 from tests.ui.made_up import scan
 
 Shown = Callable[[int], None]
-WAIT = 10_000
 
 
 def emptiness(log: ScanLog) -> Emptiness:
@@ -29,7 +28,7 @@ def emptiness(log: ScanLog) -> Emptiness:
 def says(qtbot: QtBot, log: ScanLog, *words: str) -> None:
     sign = emptiness(log)
     text = sign.text.text
-    qtbot.waitUntil(lambda: sign.sign.isVisible() and all(word in text() for word in words), timeout=WAIT)
+    qtbot.waitUntil(lambda: sign.sign.isVisible() and all(word in text() for word in words))
     middle = sign.sign.mapTo(log.table, sign.sign.rect().center())
     assert (log.table.viewport().geometry().center() - middle).manhattanLength() <= 2
 
@@ -45,7 +44,7 @@ def test_filters_that_no_scan_fits_are_cleared_by_a_click(
     says(qtbot, scanLog, f"No scan of proposal {proposal} fits the filters.")
     assert not emptiness(scanLog).enter.isVisible()
     qtbot.mouseClick(emptiness(scanLog).clear, Qt.Qt.LeftButton)
-    qtbot.waitUntil(lambda: scanLog.scans.rowCount() > 0, timeout=WAIT)
+    qtbot.waitUntil(lambda: scanLog.scans.rowCount() > 0)
     qtbot.waitUntil(lambda: not emptiness(scanLog).sign.isVisible())
     assert not scanLog.query.filtered
 
@@ -83,6 +82,6 @@ def test_the_status_bar_names_the_proposal_of_a_query_at_once(
     qtbot: QtBot, scanLog: ScanLog, scicat: SciCat, proposal: str
 ) -> None:
     scanLog.setCatalogue(scicat)
-    qtbot.waitUntil(lambda: scanLog.statusBar.link.text().startswith("All proposals in"), timeout=WAIT)
+    qtbot.waitUntil(lambda: scanLog.statusBar.link.text().startswith("All proposals in"))
     scanLog.setQuery(replace(scanLog.query, proposal=proposal))
     assert scanLog.statusBar.link.text() == f"Proposal {proposal} in {scicat.base_url}"

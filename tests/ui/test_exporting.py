@@ -28,6 +28,7 @@ from tests.elogy import Server, Store, stand_in
 from tests.proxy import Proxy, proxy
 from tests.ui.exporting_pictures import plot
 from tests.ui.made_up import Json, scan
+from tests.waiting import PATIENCE
 
 Shown = Callable[[int], None]
 COUNT = 12
@@ -222,7 +223,7 @@ class TestFiles:
         held = threading.Event()
 
         def slow(scicat: SciCat, dataset: Json) -> list[Any]:
-            held.wait(10)
+            held.wait(PATIENCE)
             return []
 
         monkeypatch.setattr(save_dialog.pictures, "read", slow)
@@ -248,7 +249,7 @@ class TestFiles:
 
         def slow(scicat: SciCat, dataset: Json) -> list[Any]:
             began.set()
-            time.sleep(0.05)
+            time.sleep(0.05)  # a picture takes its time
             return []
 
         monkeypatch.setattr(save_dialog.pictures, "read", slow)
@@ -256,7 +257,7 @@ class TestFiles:
         save.pictures.setChecked(True)
         typed(qtbot, save.file, str(tmp_path / "rows.html"))
         qtbot.keyClick(save.file, Qt.Qt.Key_Return)
-        assert began.wait(10)
+        assert began.wait(PATIENCE)
         log.close()
         assert [path for path in tmp_path.iterdir() if path.is_file()] == []
 
@@ -465,8 +466,10 @@ class TestElogy:
         qtbot.keyClick(elogy.authors.search, Qt.Qt.Key_Return)
         qtbot.keyClick(elogy.authors.search, Qt.Qt.Key_Return)
         assert [author.name for author in elogy.authors.authors()] == ["Visiting Scientist"]
-        qtbot.wait(300)
-        assert entries(server) == []
+        assert elogy.progress is None
+        qtbot.mouseClick(elogy.go, Qt.Qt.LeftButton)
+        qtbot.waitUntil(lambda: "The rows are in" in elogy.message.text())  # by now, and not already
+        assert len(entries(server)) == 1
 
     def test_a_lock_is_told(
         self, qtbot: QtBot, elogy: ElogyDialog, server: Server, monkeypatch: pytest.MonkeyPatch

@@ -97,8 +97,9 @@ def test_a_dialog_fits(qtbot: QtBot, large: None, dialogs: Made, which: str) -> 
     if isinstance(dialog, ElogyDialog):
         dialog.attributes.setAttributes(WANTS, {})
         dialog.attributes.show()
-    dialog.show()
-    qtbot.wait(50)
+    with qtbot.waitExposed(dialog):
+        dialog.show()
+    Qt.QApplication.processEvents()  # its layout follows
     room = SCREEN - Qt.QSize(20, 40)
     assert dialog.size().boundedTo(room) == dialog.size()
     assert dialog.minimumSizeHint().boundedTo(room) == dialog.minimumSizeHint()

@@ -23,7 +23,6 @@ from tests.ui.made_up import scan
 from tests.ui.test_editing import cell, comment, editing, outbox, rate, there
 
 Shown = Callable[[int], None]
-WAIT = 10_000
 
 
 def login(log: ScanLog) -> Login:
@@ -39,7 +38,7 @@ def dialog(log: ScanLog) -> LoginDialog:
 
 
 def enter(qtbot: QtBot, log: ScanLog, username: str, password: str) -> None:
-    qtbot.waitUntil(lambda: login(log).dialog is not None, timeout=WAIT)
+    qtbot.waitUntil(lambda: login(log).dialog is not None)
     form = dialog(log)
     form.name.selectAll()
     qtbot.keyClicks(form.name, username)
@@ -74,11 +73,11 @@ def test_who_is_expected_is_asked_with_the_name_filled_in(
 ) -> None:
     login(scanLog).expect(INGESTOR.username)
     scanLog.setCatalogue(SciCat(catalogue.url), public["proposalId"])
-    qtbot.waitUntil(lambda: login(scanLog).dialog is not None, timeout=WAIT)
+    qtbot.waitUntil(lambda: login(scanLog).dialog is not None)
     assert dialog(scanLog).name.text() == INGESTOR.username
     qtbot.keyClicks(dialog(scanLog).password, INGESTOR.password)
     qtbot.keyClick(dialog(scanLog).password, Qt.Qt.Key_Return)
-    qtbot.waitUntil(lambda: login(scanLog).button.text() == INGESTOR.username, timeout=WAIT)
+    qtbot.waitUntil(lambda: login(scanLog).button.text() == INGESTOR.username)
 
 
 class TestWithoutLogin:
@@ -90,19 +89,19 @@ class TestWithoutLogin:
         self, qtbot: QtBot, scanLog: ScanLog, scicat: SciCat, anonymous: Json, shown: Shown
     ) -> None:
         rate(qtbot, scanLog, 2.0)
-        qtbot.waitUntil(lambda: login(scanLog).dialog is not None, timeout=WAIT)
+        qtbot.waitUntil(lambda: login(scanLog).dialog is not None)
         assert "To write to SciCat, log in." in dialog(scanLog).why.text()
         assert not editing(scanLog).edits.entries
         enter(qtbot, scanLog, INGESTOR.username, INGESTOR.password)
-        qtbot.waitUntil(lambda: login(scanLog).button.text() == INGESTOR.username, timeout=WAIT)
+        qtbot.waitUntil(lambda: login(scanLog).button.text() == INGESTOR.username)
         shown(1)
         rate(qtbot, scanLog, 2.0)
-        qtbot.waitUntil(lambda: there(scicat, anonymous["pid"]).get("dataQualityMetrics") == 2, timeout=WAIT)
+        qtbot.waitUntil(lambda: there(scicat, anonymous["pid"]).get("dataQualityMetrics") == 2)
 
     def test_a_comment_is_not_typed_in_vain(self, qtbot: QtBot, scanLog: ScanLog, anonymous: Json) -> None:
         scanLog.table.setCurrentIndex(cell(scanLog, "comment"))
         qtbot.keyClick(scanLog.table, Qt.Qt.Key_F2)
-        qtbot.waitUntil(lambda: login(scanLog).dialog is not None, timeout=WAIT)
+        qtbot.waitUntil(lambda: login(scanLog).dialog is not None)
         assert scanLog.table.state() != scanLog.table.EditingState
 
 
@@ -110,7 +109,7 @@ class TestDialog:
     def test_a_wrong_password_is_said_and_asked_again(self, qtbot: QtBot, scanLog: ScanLog, anonymous: Json) -> None:
         login(scanLog).ask("")
         enter(qtbot, scanLog, INGESTOR.username, "wrong")
-        qtbot.waitUntil(lambda: "password is wrong" in dialog(scanLog).says.text(), timeout=WAIT)
+        qtbot.waitUntil(lambda: "password is wrong" in dialog(scanLog).says.text())
         assert scanLog.scicat is not None
         assert scanLog.scicat.anonymous
 
@@ -121,15 +120,15 @@ class TestDialog:
         other.login()
         login(scanLog).ask("")
         enterToken(qtbot, scanLog, "nonsense")
-        qtbot.waitUntil(lambda: "does not know this token" in dialog(scanLog).says.text(), timeout=WAIT)
+        qtbot.waitUntil(lambda: "does not know this token" in dialog(scanLog).says.text())
         enterToken(qtbot, scanLog, f"  Bearer {other.token}\n")
-        qtbot.waitUntil(lambda: login(scanLog).button.text() == USER1.username, timeout=WAIT)
+        qtbot.waitUntil(lambda: login(scanLog).button.text() == USER1.username)
 
     def test_scicat_away_is_said(self, qtbot: QtBot, scanLog: ScanLog) -> None:
         scanLog.setCatalogue(SciCat("http://127.0.0.1:9"))
         login(scanLog).ask("")
         enter(qtbot, scanLog, "ada", "x")
-        qtbot.waitUntil(lambda: "does not answer" in dialog(scanLog).says.text(), timeout=WAIT)
+        qtbot.waitUntil(lambda: "does not answer" in dialog(scanLog).says.text())
 
     def test_the_password_is_nowhere_afterwards(
         self, qtbot: QtBot, scanLog: ScanLog, anonymous: Json, state_home: Path
@@ -138,7 +137,7 @@ class TestDialog:
         typed: list[str] = []
         dialog(scanLog).finished.connect(lambda: typed.append(dialog(scanLog).password.text()))
         enter(qtbot, scanLog, INGESTOR.username, INGESTOR.password)
-        qtbot.waitUntil(lambda: typed == [""], timeout=WAIT)
+        qtbot.waitUntil(lambda: typed == [""])
         assert scanLog.scicat is not None
         assert not scanLog.scicat.renewable
         assert INGESTOR.password not in repr(vars(scanLog.scicat))
@@ -150,11 +149,11 @@ class TestDialog:
         login(scanLog).ask("")
         dialog(scanLog).stay.setChecked(True)
         enter(qtbot, scanLog, INGESTOR.username, INGESTOR.password)
-        qtbot.waitUntil(lambda: login(scanLog).button.text() == INGESTOR.username, timeout=WAIT)
+        qtbot.waitUntil(lambda: login(scanLog).button.text() == INGESTOR.username)
         shown(1)
         expire(catalogue)
         comment(qtbot, scanLog, "no question")
-        qtbot.waitUntil(lambda: there(scicat, anonymous["pid"])["comment"] == "no question", timeout=WAIT)
+        qtbot.waitUntil(lambda: there(scicat, anonymous["pid"])["comment"] == "no question")
         assert login(scanLog).dialog is None
 
 
@@ -185,13 +184,13 @@ class TestExpired:
     ) -> None:
         expire(catalogue)
         comment(qtbot, scanLog, "written too late")
-        qtbot.waitUntil(lambda: login(scanLog).dialog is not None, timeout=WAIT)
+        qtbot.waitUntil(lambda: login(scanLog).dialog is not None)
         assert "Your edit is kept" in dialog(scanLog).why.text()
         assert dialog(scanLog).name.text() == INGESTOR.username
         assert len(outbox(state_home)) == 1
         rows = scanLog.scans.rowCount()
         enter(qtbot, scanLog, INGESTOR.username, INGESTOR.password)
-        qtbot.waitUntil(lambda: there(scicat, logged["pid"])["comment"] == "written too late", timeout=WAIT)
+        qtbot.waitUntil(lambda: there(scicat, logged["pid"])["comment"] == "written too late")
         assert scanLog.scans.rowCount() == rows
 
     def test_who_logs_in_as_somebody_else_does_not_sign_it(
@@ -200,12 +199,12 @@ class TestExpired:
         expire(catalogue)
         comment(qtbot, scanLog, "by the ingestor")
         enter(qtbot, scanLog, USER1.username, USER1.password)
-        qtbot.waitUntil(lambda: login(scanLog).button.text() == USER1.username, timeout=WAIT)
+        qtbot.waitUntil(lambda: login(scanLog).button.text() == USER1.username)
         notice = editing(scanLog).notice
-        qtbot.waitUntil(lambda: f"as soon as {INGESTOR.username} logs in" in notice.label.text(), timeout=WAIT)
+        qtbot.waitUntil(lambda: f"as soon as {INGESTOR.username} logs in" in notice.label.text())
         login(scanLog).ask("")
         enter(qtbot, scanLog, INGESTOR.username, INGESTOR.password)
-        qtbot.waitUntil(lambda: there(scicat, logged["pid"])["comment"] == "by the ingestor", timeout=WAIT)
+        qtbot.waitUntil(lambda: there(scicat, logged["pid"])["comment"] == "by the ingestor")
         assert there(scicat, logged["pid"])["updatedBy"] == INGESTOR.username
 
     def test_what_is_being_written_at_a_logout_is_of_who_was_logged_in(
@@ -216,7 +215,7 @@ class TestExpired:
         qtbot.keyClick(scanLog.table, Qt.Qt.Key_F2)
         qtbot.keyClicks(Qt.QApplication.focusWidget(), ", half a sentence")
         login(scanLog).leave.trigger()
-        qtbot.waitUntil(lambda: bool(editing(scanLog).edits.entries), timeout=WAIT)
+        qtbot.waitUntil(lambda: bool(editing(scanLog).edits.entries))
         (entry,) = editing(scanLog).edits.entries
         assert entry.edit.username == INGESTOR.username
         assert entry.edit.value.endswith(", half a sentence")
@@ -226,11 +225,11 @@ class TestExpired:
     ) -> None:
         expire(catalogue)
         login(scanLog).check()
-        qtbot.waitUntil(lambda: "has expired" in login(scanLog).notice.label.text(), timeout=WAIT)
+        qtbot.waitUntil(lambda: "has expired" in login(scanLog).notice.label.text())
         assert login(scanLog).dialog is None
         qtbot.mouseClick(login(scanLog).notice.button, Qt.Qt.LeftButton)
         enter(qtbot, scanLog, INGESTOR.username, INGESTOR.password)
-        qtbot.waitUntil(lambda: login(scanLog).notice.isHidden(), timeout=WAIT)
+        qtbot.waitUntil(lambda: login(scanLog).notice.isHidden())
 
     def test_the_client_says_so_and_never_repeats_a_login(self, catalogue: Catalogue, public: Json) -> None:
         client = SciCat(catalogue.url, "ada", token="expired")
@@ -247,16 +246,16 @@ class TestKept:
         login(scanLog).ask("")
         dialog(scanLog).keep.setChecked(True)
         enter(qtbot, scanLog, INGESTOR.username, INGESTOR.password)
-        qtbot.waitUntil(lambda: bool(list(state_home.rglob("login-*"))), timeout=WAIT)
+        qtbot.waitUntil(lambda: bool(list(state_home.rglob("login-*"))))
         file = next(state_home.rglob("login-*"))
         assert stat.S_IMODE(file.stat().st_mode) == 0o600
         assert INGESTOR.password not in file.read_text("utf-8")
         again = ScanLog()
         qtbot.addWidget(again)
         again.setCatalogue(SciCat(catalogue.url))
-        qtbot.waitUntil(lambda: login(again).button.text() == INGESTOR.username, timeout=WAIT)
+        qtbot.waitUntil(lambda: login(again).button.text() == INGESTOR.username)
         login(again).leave.trigger()
-        qtbot.waitUntil(lambda: login(again).button.text() == "Not logged in", timeout=WAIT)
+        qtbot.waitUntil(lambda: login(again).button.text() == "Not logged in")
         assert not file.exists()
         again.close()
 
@@ -268,7 +267,7 @@ class TestKept:
         kept.path.chmod(0o644)
         scanLog.setCatalogue(SciCat(catalogue.url))
         notice = login(scanLog).notice
-        qtbot.waitUntil(lambda: "can be read by others" in notice.label.text(), timeout=WAIT)
+        qtbot.waitUntil(lambda: "can be read by others" in notice.label.text())
         assert "secret-token" not in notice.label.text()
 
     @pytest.mark.parametrize("text", ["", "[]", '{"url": "http://other"}', '{"token": "secret-token"}'])

@@ -5,17 +5,24 @@ from __future__ import annotations
 import os
 import re
 import signal
+import socketserver
 import subprocess
 import sys
+import threading
 import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner, Result
 
 from deploy.demo.processes import Processes
 from ingest.scicat import SciCat
+from taurus_widgets import cli
 from tests.catalogue import INGESTOR, Catalogue
+from tests.proxy import proxy
 from tests.ui.made_up import scan
+from tests.waiting import PATIENCE
 
 SCANLOG = str(Path(sys.executable).with_name("scanlog"))
 
@@ -23,7 +30,7 @@ SCANLOG = str(Path(sys.executable).with_name("scanlog"))
 def run(*arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
     clean = {name: value for name, value in os.environ.items() if not name.startswith("SCIZOO_")}
     return subprocess.run(
-        [SCANLOG, *arguments], env=clean | variables, capture_output=True, text=True, timeout=60, check=False
+        [SCANLOG, *arguments], env=clean | variables, capture_output=True, text=True, timeout=2 * PATIENCE, check=False
     )
 
 
@@ -67,6 +74,7 @@ class TestTerminal:
     ) -> None:
         scicat.create_dataset(scan(1, time.time(), proposal=proposal))
         login = ("--url", catalogue.url, "--username", INGESTOR.username, "--password-file", str(password_file))
+        login += ("--proposal", proposal)
         assert "ascan mot01" in run("--terminal", *login).stdout
         password_file.chmod(0o644)
         refused = run("--terminal", *login)
@@ -79,10 +87,13 @@ class TestTerminal:
         scicat.create_dataset(scan(1, time.time(), proposal=proposal))
         mine, its = os.openpty()
         command = [SCANLOG, "--terminal", "--url", catalogue.url, "--username", INGESTOR.username]
+        command += ["--proposal", proposal]
         pipe = subprocess.PIPE
         with subprocess.Popen(command, stdin=its, stdout=pipe, stderr=its, text=True, start_new_session=True) as asked:
             os.close(its)
-            seen = os.read(mine, 1000).decode()
+            seen = ""
+            while "Password of" not in seen:
+                seen += os.read(mine, 1000).decode()
             os.write(mine, f"{INGESTOR.password}\n".encode())
             assert asked.stdout is not None
             table = asked.stdout.read()
@@ -94,43 +105,80 @@ class TestTerminal:
         assert "ascan mot01" in table
 
 
+Here = Callable[..., Result]
+
+
 class TestMistakes:
-    def test_no_address(self) -> None:
-        done = run("--terminal")
-        assert done.returncode == 2
-        assert "--url" in done.stderr
-        assert "SCIZOO_SCICAT_URL" in done.stderr
+    @pytest.fixture
+    def here(self, monkeypatch: pytest.MonkeyPatch) -> Here:
+        """The command in this process: it ends before there is a window."""
+        monkeypatch.setattr(cli, "LOGIN_TIMEOUT", PATIENCE)
+        for name in [name for name in os.environ if name.startswith("SCIZOO_")]:
+            monkeypatch.delenv(name)
 
-    def test_an_address_without_http(self) -> None:
-        assert "https://scicat.example.org" in run("--url", "scicat.example.org").stderr
+        def run_here(*arguments: str, **variables: str) -> Result:
+            done = CliRunner().invoke(cli.scanlog_cmd, arguments, env=variables)
+            assert isinstance(done.exception, SystemExit), done.exception
+            return done
 
-    def test_an_address_of_elogy_without_http(self) -> None:
-        done = run("--url", "http://127.0.0.1:9", "--elogy-url", "elogy.example.org")
-        assert done.returncode == 2
-        assert "https://elogy.example.org" in done.stderr
+        return run_here
 
-    def test_no_password(self, catalogue: Catalogue) -> None:
-        done = run("--terminal", "--url", catalogue.url, "--username", "ada")
-        assert done.returncode == 2
-        assert "SCIZOO_SCICAT_PASSWORD" in done.stderr
+    def test_no_address(self, here: Here) -> None:
+        done = here("--terminal")
+        assert done.exit_code == 2
+        assert "--url" in done.output
+        assert "SCIZOO_SCICAT_URL" in done.output
+
+    def test_an_address_without_http(self, here: Here) -> None:
+        assert "https://scicat.example.org" in here("--url", "scicat.example.org").output
+
+    def test_an_address_of_elogy_without_http(self, here: Here) -> None:
+        done = here("--url", "http://127.0.0.1:9", "--elogy-url", "elogy.example.org")
+        assert done.exit_code == 2
+        assert "https://elogy.example.org" in done.output
+
+    def test_no_password(self, here: Here, catalogue: Catalogue) -> None:
+        done = here("--terminal", "--url", catalogue.url, "--username", "ada")
+        assert done.exit_code == 2
+        assert "SCIZOO_SCICAT_PASSWORD" in done.output
 
     @pytest.mark.parametrize("terminal", [[], ["--terminal"]])
-    def test_a_wrong_password(self, account: dict[str, str], terminal: list[str]) -> None:
-        done = run(*terminal, **account | {"SCIZOO_SCICAT_PASSWORD": "wrong"})
-        assert done.returncode == 1
-        assert "name or password are wrong" in done.stderr
-        assert "Traceback" not in done.stderr
+    def test_a_wrong_password(self, here: Here, account: dict[str, str], terminal: list[str]) -> None:
+        done = here(*terminal, **account | {"SCIZOO_SCICAT_PASSWORD": "wrong"})
+        assert done.exit_code == 1
+        assert "name or password are wrong" in done.output
 
-    def test_a_wrong_column(self, account: dict[str, str]) -> None:
-        done = run("--column", "Machine//x", **account)
-        assert done.returncode == 2
-        assert "GROUP/NAME" in done.stderr
+    def test_a_wrong_column(self, here: Here, account: dict[str, str]) -> None:
+        done = here("--column", "Machine//x", **account)
+        assert done.exit_code == 2
+        assert "GROUP/NAME" in done.output
 
     def test_a_server_that_is_away_has_no_table(self) -> None:
         done = run("--terminal", "--url", "http://127.0.0.1:9")
         assert done.returncode == 1
         assert "does not answer (connection refused)" in done.stderr
         assert "Traceback" not in done.stderr
+
+
+class HangingUp(socketserver.ThreadingTCPServer):
+    """A server that hangs up at once; `calls` is how often it was called."""
+
+    daemon_threads = True
+    calls = 0
+
+    def process_request(self, request: object, client_address: object) -> None:
+        self.calls += 1
+        self.shutdown_request(request)  # type: ignore[arg-type]
+
+
+@pytest.fixture
+def hanging_up() -> Iterator[HangingUp]:
+    with HangingUp(("127.0.0.1", 0), socketserver.BaseRequestHandler) as server:
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
+        thread.start()
+        yield server
+        server.shutdown()
+        thread.join()
 
 
 class TestWindow:
@@ -140,18 +188,16 @@ class TestWindow:
             window = processes.start("scanlog", [SCANLOG], {**os.environ, **account})
             window.wait_for(lambda: handles_signals(window.pid))
             os.kill(window.pid, number)
-            assert window.wait(5) == 0
+            assert window.wait(PATIENCE) == 0
             assert "Traceback" not in window.text
 
-    def test_it_starts_with_the_server_away_and_without_a_password(self, tmp_path: Path) -> None:
+    def test_it_starts_with_the_server_away_and_without_a_password(self, tmp_path: Path, hanging_up: HangingUp) -> None:
         with Processes(tmp_path / "logs") as processes:
-            command = [SCANLOG, "--url", "http://127.0.0.1:9", "--username", "ada", "--beamline", "cosaxs"]
-            window = processes.start("scanlog", command)
-            window.wait_for(lambda: handles_signals(window.pid))
-            time.sleep(1)
-            assert window.running, window.text
+            url = f"http://127.0.0.1:{hanging_up.server_address[1]}"
+            window = processes.start("scanlog", [SCANLOG, "--url", url, "--username", "ada", "--beamline", "cosaxs"])
+            window.wait_for(lambda: hanging_up.calls > 4)  # it is there, and tries again
             window.terminate()
-            assert window.wait(5) == 0
+            assert window.wait(PATIENCE) == 0
 
     def test_a_door_and_a_pathfixer_that_are_away_hinder_neither_its_start_nor_its_end(
         self, tmp_path: Path, account: dict[str, str]
@@ -159,18 +205,20 @@ class TestWindow:
         nobody = "tango://127.0.0.1:9/door/demo/1"
         with Processes(tmp_path / "logs") as processes:
             command = [SCANLOG, "--door", nobody, "--pathfixer", nobody.replace("door", "pathfixer")]
-            window = processes.start("scanlog", command, {**os.environ, **account})
-            window.wait_for(lambda: handles_signals(window.pid))
-            time.sleep(2)
-            assert window.running, window.text
-            window.terminate()
-            assert window.wait(5) == 0
+            with proxy(account["SCIZOO_SCICAT_URL"]) as between:
+                there = account | {"SCIZOO_SCICAT_URL": between.url}
+                window = processes.start("scanlog", command, {**os.environ, **there})
+                window.wait_for(lambda: between.calls > 10)  # it is there, and has looked several times
+                window.terminate()
+                assert window.wait(PATIENCE) == 0
             assert "Traceback" not in window.text
 
     @pytest.mark.parametrize("parent", ["taurus", "sardanactl"])
     def test_it_is_a_command_of_taurus_and_sardana(self, parent: str) -> None:
         command = str(Path(sys.executable).with_name(parent))
-        done = subprocess.run([command, "scanlog", "--help"], capture_output=True, text=True, timeout=60, check=False)
+        done = subprocess.run(
+            [command, "scanlog", "--help"], capture_output=True, text=True, timeout=2 * PATIENCE, check=False
+        )
         assert done.returncode == 0
         assert "--proposal" in done.stdout
         assert "SCIZOO_DOOR" in done.stdout

@@ -20,6 +20,7 @@ JSON = st.recursive(
 LEAF = st.dictionaries(
     st.sampled_from(["value", "unit", "human_name", "error", "shape", "min", "max", "mean", "end", "time", "source"]),
     JSON,
+    max_size=6,
 )
 FIELDS = [
     *("pid", "datasetName", "proposalId", "sampleId", "creationTime", "endTime", "comment", "runNumber"),

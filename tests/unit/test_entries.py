@@ -9,12 +9,17 @@ from hypothesis import strategies as st
 from taurus_widgets.entries import Entry, entries, is_cut, size_text, whole_text
 
 PLAIN = st.none() | st.booleans() | st.integers() | st.floats() | st.text()
-JSON = st.recursive(PLAIN, lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner), max_leaves=8)
+JSON = st.recursive(
+    PLAIN,
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(), inner, max_size=4),
+    max_leaves=8,
+)
 LEAF = st.fixed_dictionaries(
     {"value": JSON},
     optional=dict.fromkeys(("unit", "human_name", "error", "end", "min", "max", "shape", "source", "time"), JSON),
 )
-METADATA = st.dictionaries(st.text(), LEAF | JSON | st.dictionaries(st.text(), LEAF | JSON)) | JSON
+GROUP = st.dictionaries(st.text(), LEAF | JSON, max_size=4)
+METADATA = st.dictionaries(st.text(), LEAF | JSON | GROUP, max_size=4) | JSON
 
 
 def lines(entry: Entry) -> list[Entry]:

@@ -17,6 +17,7 @@ from taurus_widgets.exporting.pictures import Picture
 from taurus_widgets.exporting.progress import Cancelled, Progress
 from taurus_widgets.exporting.turn import turn
 from tests.elogy import RunningElogy, Server, stand_in
+from tests.waiting import PATIENCE
 
 ADA = Author("Ada Lovelace", "ada")
 PICTURES = [("scizoo/1", Picture(f"scan-1-{number}", "image/png", "", bytes([number]))) for number in (1, 2, 3)]
@@ -37,7 +38,7 @@ def server(running: RunningElogy) -> Server:
 
 @pytest.fixture
 def elogy(running: RunningElogy) -> Elogy:
-    return Elogy(running.url, timeout=2)
+    return Elogy(running.url, timeout=PATIENCE)
 
 
 @pytest.fixture(autouse=True)
@@ -85,17 +86,16 @@ class TestNew:
 
     def test_one_that_came_late_is_found_by_the_next_try(self, elogy: Elogy, server: Server) -> None:
         real = server.store.add_entry
+        sent: list[tuple[Any, ...]] = []
 
-        def late(*arguments: object) -> dict[str, object]:
-            threading.Timer(0.6, real, arguments).start()
+        def late(*arguments: Any) -> dict[str, object]:
+            sent.append(arguments)
             raise ConnectionResetError
 
         server.store.add_entry = late  # type: ignore[method-assign, assignment]
         with pytest.raises(Unsure):
             send(elogy, NEW, export(), Progress())
-        deadline = time.monotonic() + 5
-        while not server.store.entries and time.monotonic() < deadline:
-            time.sleep(0.01)
+        real(*sent[0])
         done = send(elogy, NEW, export(), Progress())
         assert (done.before, len(server.store.entries)) == (True, 1)
 
@@ -104,7 +104,7 @@ class TestNew:
         real = server.store.add_entry
 
         def slow(*arguments: Any) -> Any:
-            time.sleep(0.3)
+            time.sleep(0.3)  # the others come meanwhile
             return real(*arguments)
 
         server.store.add_entry = slow  # type: ignore[method-assign]
@@ -117,7 +117,7 @@ class TestNew:
         for one in windows:
             one.start()
         for one in windows:
-            one.join(10)
+            one.join(PATIENCE)
         assert done == [False, True, True]
         assert len(server.store.entries) == 1
 
@@ -251,7 +251,7 @@ class TestAnswers:
 
     def test_nobody_there(self) -> None:
         with pytest.raises(ElogyError, match=r"Elogy does not answer \(connection refused\)"):
-            Elogy("http://127.0.0.1:9", timeout=1).logbooks()
+            Elogy("http://127.0.0.1:9").logbooks()
 
     @pytest.mark.parametrize("path", ["", "/deeper"])
     def test_something_else_there(self, catalogue_page: str, path: str) -> None:

@@ -31,6 +31,7 @@ from taurus_widgets.exporting.eln_file import ElnWriter
 from taurus_widgets.exporting.pictures import Picture
 from taurus_widgets.exporting.progress import Cancelled, Progress
 from tests.ui.made_up import Json, scan
+from tests.waiting import PATIENCE
 
 PNG = b"\x89PNG\r\n\x1a\n" + bytes(40)
 START = 1_763_800_000.0
@@ -345,7 +346,7 @@ class TestSaving:
             for page in range(10):
                 if page == 3:
                     threading.Thread(target=progress.cancel).start()
-                    progress.cancelled.wait(10)
+                    progress.cancelled.wait(PATIENCE)
                 yield [scan(page * 10 + row, START) for row in range(10)]
 
         with pytest.raises(Cancelled):

@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from taurus_widgets.layouts import STANDARD, LayoutFile, Layouts, Place, user_file, usual
+from tests.waiting import PATIENCE
 
 
 @pytest.fixture
@@ -80,7 +81,7 @@ def test_windows_that_write_at_once_lose_nothing(file: LayoutFile) -> None:
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(10)
+        thread.join(PATIENCE)
     assert set(json.loads(file.path.read_text("utf-8"))["beamlines"]) == set(names)
 
 
