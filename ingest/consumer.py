@@ -87,7 +87,7 @@ class SciCow:
         self._ask_for_partitions: float | None = None
         self._next_tend = 0.0
         self.polled = time.monotonic()
-        self._behind: dict[Partition, tuple[int, float | None]] = {}
+        self._high: dict[Partition, int] = {}
         self._kafka_troubles: set[str] = set()
         self._connection_trouble = ""
         self._finish_within = min(2 * settings.scicat.timeout, MAX_FINISH)
@@ -113,13 +113,16 @@ class SciCow:
     def lag(self) -> dict[Partition, tuple[int, float]]:
         """Of each partition of ours, how many messages are not done, and how many seconds ago the first was sent.
 
-        Kafka is not asked: it is what was known a moment ago.
+        Kafka is not asked: of what is not read yet it is what was known a moment ago.
         """
         now = time.time()
-        return {
-            name: (behind, max(now - oldest, 0.0) if oldest is not None else 0.0)
-            for name, (behind, oldest) in self._behind.items()
-        }
+        found = {}
+        with self._progress.together:
+            for name, partition in self._partitions.items():
+                unread = max(self._high.get(name, UNKNOWN) - partition.next, 0) if partition.next >= 0 else 0
+                oldest = partition.oldest
+                found[name] = partition.open + unread, max(now - oldest, 0.0) if oldest is not None else 0.0
+        return found
 
     # ---------------------------------------------------------------- reading
 
@@ -141,9 +144,10 @@ class SciCow:
         assert number is not None
         partition = self._partitions[topic, number]
         item = Item.of(kafka, partition)
-        partition.taken(item.offset, item.sent, item.size)
-        self._progress.count(topic, "read")
-        self._progress.count(topic, "waiting")
+        with self._progress.together:
+            partition.taken(item.offset, item.sent, item.size)
+            self._progress.count(topic, "read")
+            self._progress.count(topic, "waiting")
         if item.number and not item.again:
             self._sequence.seen(topic, item.run, item.number, item.sent)
         self._lanes.put(item)
@@ -174,10 +178,7 @@ class SciCow:
             # Not at once, as each pause throws away what was read ahead.
             if partition.paused is not False and not partition.holds(max(most // 2, 1), max(self._room // 2, 1)):
                 self._pause(partition, False)
-        self._behind = {
-            name: (partition.open + self._unread(partition), partition.oldest)
-            for name, partition in self._partitions.items()
-        }
+        self._high = {name: self._end(partition) for name, partition in self._partitions.items()}
         if self._settings.check_sequence:
             self._watch_sequence()
         self._next_tend = time.monotonic() + TEND
@@ -193,11 +194,11 @@ class SciCow:
         else:
             partition.stored = offset
 
-    def _unread(self, partition: Assigned) -> int:
-        """Messages that Kafka has of it and we have not, as far as its last answer says."""
+    def _end(self, partition: Assigned) -> int:
+        """The offset behind the last message that Kafka has of it, as far as its last answer says."""
         name = TopicPartition(partition.topic, partition.number)
         _, high = self._kafka.get_watermark_offsets(name, cached=True) or (UNKNOWN, UNKNOWN)
-        return max(high - partition.next, 0) if partition.next >= 0 else 0
+        return high
 
     # --------------------------------------------------------------- sequence
 
@@ -213,7 +214,7 @@ class SciCow:
     def _is_read(self, topic: str) -> bool:
         """Whether Kafka has no more of it, so that what is missing is not merely unread."""
         ours = [partition for partition in self._partitions.values() if partition.topic == topic]
-        return not any(partition.paused or self._unread(partition) for partition in ours)
+        return not any(partition.paused or self._end(partition) > partition.next >= 0 for partition in ours)
 
     def _find_whole_topics(self) -> None:
         """See which topics are read by this SciCow alone."""
@@ -234,8 +235,9 @@ class SciCow:
 
     def _assigned(self, _: Any, partitions: list[TopicPartition]) -> None:
         self._kafka_answers()
-        for each in partitions:
-            self._partitions[each.topic, each.partition] = Assigned(each.topic, each.partition)
+        with self._progress.together:
+            for each in partitions:
+                self._partitions[each.topic, each.partition] = Assigned(each.topic, each.partition)
         self.assigned = True
         self._ask_for_partitions = 0.0
         # Only what is new was told; there may be none, and others as before.
@@ -261,13 +263,14 @@ class SciCow:
 
     def _give_up(self, partitions: list[TopicPartition]) -> list[Assigned]:
         gone = []
-        for each in partitions:
-            partition = self._partitions.pop((each.topic, each.partition))
-            partition.gone = True
-            gone.append(partition)
-            self._sequence.forget(each.topic)
-        for item in self._lanes.drop(gone):
-            self._progress.count(item.partition.topic, "waiting", -1)
+        with self._progress.together:
+            for each in partitions:
+                partition = self._partitions.pop((each.topic, each.partition))
+                partition.gone = True
+                gone.append(partition)
+                self._sequence.forget(each.topic)
+            for item in self._lanes.drop(gone):
+                self._progress.count(item.partition.topic, "waiting", -1)
         self._ask_for_partitions = 0.0
         return gone
 

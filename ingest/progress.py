@@ -25,15 +25,22 @@ class Progress:
     topics: dict[str, Topic] = field(default_factory=dict)
     held: str = ""
     """Why nothing can be done at the moment, "" if it can."""
-    _lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
+    together: threading.RLock = field(default_factory=threading.RLock, repr=False)
+    """Held for what must be seen together: by who changes more than one number, and by who looks at more than one."""
 
     def count(self, topic: str, what: str, number: int = 1) -> None:
         """`what` is the name of a count of `Topic`; `number` more of it (fewer, for `waiting`, below 0)."""
-        with self._lock:
+        with self.together:
             found = self.topics.setdefault(topic, Topic())
             setattr(found, what, getattr(found, what) + number)
 
+    def finished(self, topic: str, how: str) -> None:
+        """One message waits no more; `how` is the count of what became of it."""
+        with self.together:
+            self.count(topic, how)
+            self.count(topic, "waiting", -1)
+
     def seen(self) -> dict[str, Topic]:
         """A copy."""
-        with self._lock:
+        with self.together:
             return {name: Topic(**vars(one)) for name, one in self.topics.items()}

@@ -54,21 +54,22 @@ class State:
         """Why nothing can be done at the moment, "" if it can."""
         return self._progress.held
 
-    @property
-    def name(self) -> str:
+    def name(self, held: str) -> str:
+        """One word, where it is held for this reason ("": it is not)."""
         if self._cow.stopping:
             return "stopping"
         if not self._cow.assigned:
             return "starting"
-        return "held" if self.held else "running"
+        return "held" if held else "running"
 
     def beamlines(self) -> dict[str, Beamline]:
-        """By topic."""
+        """By topic. The counts and the lag are of one moment."""
+        with self._progress.together:
+            partitions, counts = self._cow.lag(), self._progress.seen()
         lag: dict[str, tuple[int, float]] = {}
-        for (topic, _), (messages, seconds) in self._cow.lag().items():
+        for (topic, _), (messages, seconds) in partitions.items():
             before = lag.get(topic, (0, 0.0))
             lag[topic] = before[0] + messages, max(before[1], seconds)
-        counts = self._progress.seen()
         return {
             topic: Beamline(counts.get(topic, Topic()), *lag.get(topic, (None, None)))
             for topic in sorted({*counts, *lag})
@@ -84,14 +85,15 @@ class State:
     def not_ready(self) -> str:
         """Why this replica takes no part, "" if it does. One that is held for SciCat's sake does."""
         said = {"starting": "waiting for Kafka to say which partitions are ours", "stopping": "stopping"}
-        return said.get(self.name, "")
+        return said.get(self.name(self.held), "")
 
     def as_json(self) -> dict[str, Any]:
+        held = self.held
         return {
             "version": self.version,
             "started": self.started,
-            "state": self.name,
-            "held": self.held,
+            "state": self.name(held),
+            "held": held,
             "beamlines": {
                 topic: {"lag": one.lag, "lag_seconds": one.lag_seconds, **vars(one.counts)}
                 for topic, one in self.beamlines().items()

@@ -92,9 +92,9 @@ class Workers:
             self._finish(item, "ingested")
 
     def _finish(self, item: Item, how: str) -> None:
-        item.partition.done(item.offset)
-        self._progress.count(item.partition.topic, how)
-        self._progress.count(item.partition.topic, "waiting", -1)
+        with self._progress.together:
+            item.partition.done(item.offset)
+            self._progress.finished(item.partition.topic, how)
         self.lanes.done(item)
 
     def _try_again(self, item: Item, wait: float, missing: bool = False) -> None:

@@ -20,7 +20,10 @@ def write_settings(folder: Path, bootstrap: str, catalogue: Catalogue, run: str,
     folder.mkdir(parents=True, exist_ok=True)
     librdkafka = folder / "kafka.properties"
     librdkafka.touch(mode=0o600)
-    librdkafka.write_text("# so that a killed one is replaced soon\nsession.timeout.ms=6000\n")
+    librdkafka.write_text(
+        "# so that a killed one is replaced soon\nsession.timeout.ms=6000\n"
+        "# and a new topic seen\ntopic.metadata.refresh.interval.ms=1000\n"
+    )
     found: dict[str, Any] = {
         "kafka": {
             "bootstrap_servers": bootstrap,

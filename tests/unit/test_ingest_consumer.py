@@ -21,10 +21,11 @@ from ingest.failures import DatasetMissing, NotYet, Refused
 from ingest.progress import Progress, Topic
 from ingest.scicat import Conflict, NotAllowed, SciCatError, TimedOut
 from ingest.settings import load
+from ingest.state import State
 from ingest.workers import Workers
 from scifish.message import encode
 from tests.kafka import message
-from tests.waiting import PATIENCE
+from tests.waiting import PATIENCE, eventually
 
 LONG = 3600.0
 """Seconds that pass only where a test says so."""
@@ -856,6 +857,23 @@ def test_the_lag_is_what_is_not_done_and_how_old_that_is(cow):
     assert behind == 1 + 5
     assert 100 <= seconds <= time.time() - sent
     assert seen[-1][TOPIC, 1] == (0, 0.0)
+
+
+def test_the_lag_and_the_counts_that_are_shown_are_of_one_moment(cow):
+    """Each look, while the workers are at it and the loop is not, finds each message either done or not."""
+    state, seen = State(cow, cow.progress, lambda: None), []
+
+    def look():
+        for _ in range(20):
+            seen.extend(state.beamlines().values())
+        assert eventually(lambda: idle(cow))
+        seen.extend(state.beamlines().values())
+        return True
+
+    run(cow, *[step for number in range(30) for step in (at(number, message()), look)])
+    assert len(seen) == 30 * 21
+    assert {one.counts.read - one.counts.ingested - one.lag for one in seen} == {0}
+    assert {one.counts.waiting - one.lag for one in seen} == {0}
 
 
 def test_it_says_when_it_polled_and_whether_it_knows_its_partitions(cow):

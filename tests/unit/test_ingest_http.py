@@ -16,6 +16,7 @@ import yaml
 from prometheus_client.parser import text_string_to_metric_families as parse
 
 from ingest import http as served
+from ingest import seeing
 from ingest.http import Server
 from ingest.metrics import COUNTS
 from ingest.progress import Progress, Topic
@@ -248,7 +249,16 @@ def test_dead_letters_are_counted_again_and_again() -> None:
             raise TopicError("no answer")
         return found
 
-    letters = Recounted(count, every=0.01)
+    letters = Recounted(count, Progress(), every=0.01)
     assert letters() is None
     with letters:
         assert eventually(lambda: letters() == 5)
+
+
+def test_a_dead_letter_of_our_own_is_counted_soon(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(seeing, "LOOK", 0.01)
+    progress = Progress()
+    with Recounted(lambda: progress.seen().get(COSAXS, Topic()).dead, progress, every=3600.0) as letters:
+        assert eventually(lambda: letters() == 0)
+        progress.count(COSAXS, "dead")
+        assert eventually(lambda: letters() == 1)
