@@ -27,6 +27,8 @@ class Proxy:
         self._now: Counter[str] = Counter()
         self._sessions = threading.local()
         self.latency = latency
+        self.away = False
+        """Calls are cut off without an answer."""
         self.fault = fault
         self.calls = 0
         self.at_once: Counter[str] = Counter()
@@ -70,6 +72,9 @@ class Proxy:
                 self.at_once[uuid] = max(self.at_once[uuid], self._now[uuid])
         try:
             time.sleep(self.latency)
+            if self.away:
+                call.close_connection = True
+                return
             status = self.fault(call.command, uuid)
             content, kind = b"", "text/plain"
             if status is None:

@@ -15,14 +15,19 @@ from tests.catalogue import Catalogue
 PASSWORD = "SCIZOO_SCICAT_PASSWORD"
 
 
-def write_settings(folder: Path, bootstrap: str, catalogue: Catalogue, run: str, **settings: Any) -> Path:
-    """The settings of a SciCow that reads the topics `scifish-<run>...`. A setting that is a mapping is added to."""
+def write_settings(
+    folder: Path, bootstrap: str, catalogue: Catalogue, run: str, *, session: int = 60, **settings: Any
+) -> Path:
+    """The settings of a SciCow that reads the topics `scifish-<run>...`. A setting that is a mapping is added to.
+
+    `session` is in seconds: so long after it was killed another one has its partitions.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     librdkafka = folder / "kafka.properties"
     librdkafka.touch(mode=0o600)
     librdkafka.write_text(
-        "# so that a killed one is replaced soon\nsession.timeout.ms=6000\n"
-        "# and a new topic seen\ntopic.metadata.refresh.interval.ms=1000\n"
+        f"session.timeout.ms={1000 * session}\n"
+        "# so that a new topic is seen soon\ntopic.metadata.refresh.interval.ms=1000\n"
     )
     found: dict[str, Any] = {
         "kafka": {

@@ -62,7 +62,10 @@ class Scicow:
 
     def _run(self, words: Sequence[str], status: int) -> tuple[str, str]:
         self._capsys.readouterr()
-        found = main([*words, "--config", str(self._config)])
+        try:
+            found = main([*words, "--config", str(self._config)])
+        except SystemExit as end:  # argparse's
+            found = int(end.code or 0)
         said = self._capsys.readouterr()
         assert found == status, said.out + said.err
         return said.out, said.err

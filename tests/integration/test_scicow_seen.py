@@ -298,7 +298,7 @@ def test_no_secret_is_seen_anywhere(site: Site) -> None:
             scicow.wait_for("403")
         else:
             scicow.wait_for("Kafka at .*; is it running")
-        told = site.status(config), site.status(config, "--json")
+        told = [site.status(config, "--timeout", "5", *options) for options in ([], ["--json"])]  # one waits for Kafka
         shown = subprocess.run([SCICOW, "config", "show", "--config", config], capture_output=True, text=True)
         seen += [scicow.text, *(site.get(path).text for path in ("/metrics", "/status", "/readyz", "/healthz"))]
         seen += [each.stdout + each.stderr for each in (*told, shown)]
