@@ -27,7 +27,8 @@ def write_settings(
     librdkafka.touch(mode=0o600)
     librdkafka.write_text(
         f"session.timeout.ms={1000 * session}\n"
-        "# so that a new topic is seen soon\ntopic.metadata.refresh.interval.ms=1000\n"
+        "# so that a new topic, and another SciCow, are seen soon\n"
+        "topic.metadata.refresh.interval.ms=1000\nheartbeat.interval.ms=500\n"
     )
     found: dict[str, Any] = {
         "kafka": {
