@@ -12,6 +12,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import requests
 
+from tests.waiting import PATIENCE
+
 UUID = re.compile(rb"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
 Fault = Callable[[str, str], int | None]
@@ -95,7 +97,7 @@ class Proxy:
         headers = {name: value for name, value in call.headers.items() if name in kept}
         try:
             got = self._sessions.http.request(
-                call.command, self._server + call.path, data=body, headers=headers, timeout=30
+                call.command, self._server + call.path, data=body, headers=headers, timeout=PATIENCE
             )
         except requests.RequestException:
             return 502, b"", "text/plain"

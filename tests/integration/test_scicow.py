@@ -210,7 +210,7 @@ def test_a_dead_letter_too_large_for_kafka_is_cut_and_says_so(beamline: Beamline
     data = os.urandom(1_048_400)  # with the dead letter's headers it is over the broker's limit
     producer = Producer({"bootstrap.servers": beamline.kafka.bootstrap, "message.max.bytes": 2_000_000})
     producer.produce(beamline.topic, value=data)
-    assert not producer.flush(30)
+    assert not producer.flush(PATIENCE)
     [(cut, headers)] = beamline.dead_letters(1)
     assert cut is not None
     assert data.startswith(cut)

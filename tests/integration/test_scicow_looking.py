@@ -168,7 +168,7 @@ def test_a_letter_that_was_cut_is_replayed_whole_or_not_at_all(beamline: Beamlin
     data = os.urandom(1_048_300)  # with the dead letter's headers it is over the broker's limit
     producer = Producer({"bootstrap.servers": beamline.kafka.bootstrap, "message.max.bytes": 2_000_000})
     producer.produce(beamline.topic, value=data)
-    assert not producer.flush(30)
+    assert not producer.flush(PATIENCE)
     assert eventually(lambda: len(waiting(scicow)) == 1)
     [letter] = waiting(scicow)
     assert letter["cut"]
