@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
@@ -17,6 +18,9 @@ from ingest.topics import TopicError
 log = logging.getLogger(__name__)
 
 COUNT_EVERY = 15.0
+LOOK = 1.0
+"""Seconds after which a dead letter of our own is counted."""
+
 ANSWER_WITHIN = 10.0
 
 
@@ -26,16 +30,20 @@ def seen(settings: Settings, cow: Cow, progress: Progress) -> Iterator[None]:
     if not settings.http.port:
         yield
         return
-    letters = Recounted(WaitingLetters(settings, ANSWER_WITHIN))
+    letters = Recounted(WaitingLetters(settings, ANSWER_WITHIN), progress)
     with Server(settings.http, State(cow, progress, letters)), letters:
         yield
 
 
 class Recounted:
-    """What `count` says, asked again and again in a thread of its own; None while it raises TopicError."""
+    """What `count` says, asked again and again in a thread of its own; None while it raises TopicError.
 
-    def __init__(self, count: Callable[[], int], every: float = COUNT_EVERY) -> None:
+    That is `every` so many seconds, and soon when there is one more of which `progress` knows.
+    """
+
+    def __init__(self, count: Callable[[], int], progress: Progress, every: float = COUNT_EVERY) -> None:
         self._count = count
+        self._progress = progress
         self._every = every
         self._number: int | None = None
         self._over = threading.Event()
@@ -53,10 +61,17 @@ class Recounted:
 
     def _run(self) -> None:
         while not self._over.is_set():
+            buried, until = self._buried, time.monotonic() + self._every
             try:
                 self._number = self._count()
             except TopicError as error:
                 if self._number is not None:
                     log.warning("it is not known how many dead letters wait: %s", error)
                 self._number = None
-            self._over.wait(self._every)
+            while not self._over.wait(min(LOOK, self._every)):
+                if self._buried != buried or time.monotonic() >= until:
+                    break
+
+    @property
+    def _buried(self) -> int:
+        return sum(topic.dead for topic in self._progress.seen().values())

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
+from collections.abc import Callable
 
 from ingest.deadletters import DeadLetters
 from ingest.failures import DatasetMissing, NotYet
@@ -24,16 +25,24 @@ log = logging.getLogger(__name__)
 class Workers:
     """`settings.workers` threads. They end when the lanes are closed, each after the message that it has in work."""
 
-    def __init__(self, settings: Settings, ingestor: Ingestor, dead_letters: DeadLetters, progress: Progress) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        ingestor: Ingestor,
+        dead_letters: DeadLetters,
+        progress: Progress,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._settings = settings
         self._ingestor = ingestor
         self._dead_letters = dead_letters
         self._progress = progress
-        self._hold = Hold()
+        self._clock = clock
+        self._hold = Hold(clock)
         self._judge = Judge(self._hold, settings)
         self._burying = threading.Lock()
-        self._dead_letters_hold = Hold()
-        self.lanes = Lanes(self._hold)
+        self._dead_letters_hold = Hold(clock)
+        self.lanes = Lanes(self._hold, clock)
 
     @property
     def held(self) -> str:
@@ -64,7 +73,7 @@ class Workers:
         return True
 
     def _work_on(self, item: Item) -> None:
-        began = time.monotonic()
+        began = self._clock()
         try:
             message = decode(item.kafka.value() or b"")
             also(beamline=message["beamline"], proposal=message["proposalId"])
@@ -110,7 +119,7 @@ class Workers:
             self._try_again(item, self._dead_letters_hold.left or FIRST_WAIT)
 
     def _is_buried(self, item: Item, error: Exception) -> bool:
-        began = time.monotonic()
+        began = self._clock()
         try:
             self._dead_letters.put(item.kafka, error)
         except Exception as failure:  # noqa: BLE001 - whatever it is, the message is nowhere safe yet

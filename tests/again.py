@@ -55,9 +55,7 @@ def main() -> int:
                     print(f"    {name}", flush=True)
     except KeyboardInterrupt:
         print("\nStopped.")
-    print(
-        f"In {done} rounds beside {options.busy} busy loops: {len(failed) or 'no'} test{'s' * (len(failed) != 1)} failed"
-    )
+    print(f"In {done} rounds beside {options.busy} busy loops, tests that failed: {len(failed)}")
     for name, count in failed.most_common():
         print(f"{count:5}  {name}")
     return 1 if failed else 0

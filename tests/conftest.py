@@ -10,6 +10,7 @@ from hypothesis import HealthCheck, settings
 
 from deploy.demo.processes import Processes
 from tests import ran_on
+from tests.catalogue import KINDS, Catalogue, given_catalogue, start_catalogue
 from tests.kafka import Kafka, make_kafka
 
 # How long an example takes says as much of what else the machine does.
@@ -65,3 +66,14 @@ def kafka(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Kafka]:
         server.start()
         ran_on.servers.add(server.kind)
         yield server
+
+
+@pytest.fixture(scope="session", params=KINDS)
+def catalogue(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Catalogue]:
+    """A SciCat for the whole session: who uses it keeps to datasets and proposals of its own, and goes on with it."""
+    if request.param == "given":
+        yield given_catalogue()
+        return
+    folder = tmp_path_factory.mktemp("catalogue")
+    with Processes(folder / "logs") as processes:
+        yield start_catalogue(processes, folder)

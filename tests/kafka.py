@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import fcntl
 import os
+import random
 import re
 import shutil
 import socket
@@ -214,12 +215,20 @@ def _download(folder: Path) -> None:
 
 
 def free_ports(count: int) -> list[int]:
-    """Ports of loopback that nobody has at the moment."""
-    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
-    ports = [each.getsockname()[1] for each in sockets]
-    for each in sockets:
-        each.close()
-    return ports
+    """Ports of loopback that nobody has at the moment.
+
+    They are below those that Linux gives to whoever asks for any (from 32768 on), or any of the many connections that
+    the tests make could have one before its server does.
+    """
+    found: set[int] = set()
+    while len(found) < count:
+        port = random.SystemRandom().randrange(10_000, 32_000)
+        try:
+            socket.create_server(("127.0.0.1", port)).close()
+        except OSError:
+            continue  # somebody's
+        found.add(port)
+    return list(found)
 
 
 def answers(bootstrap: str) -> bool:

@@ -12,6 +12,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import requests
 
+from tests.waiting import PATIENCE
+
 UUID = re.compile(rb"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
 Fault = Callable[[str, str], int | None]
@@ -27,6 +29,8 @@ class Proxy:
         self._now: Counter[str] = Counter()
         self._sessions = threading.local()
         self.latency = latency
+        self.away = False
+        """Calls are cut off without an answer."""
         self.fault = fault
         self.calls = 0
         self.at_once: Counter[str] = Counter()
@@ -70,6 +74,9 @@ class Proxy:
                 self.at_once[uuid] = max(self.at_once[uuid], self._now[uuid])
         try:
             time.sleep(self.latency)
+            if self.away:
+                call.close_connection = True
+                return
             status = self.fault(call.command, uuid)
             content, kind = b"", "text/plain"
             if status is None:
@@ -90,7 +97,7 @@ class Proxy:
         headers = {name: value for name, value in call.headers.items() if name in kept}
         try:
             got = self._sessions.http.request(
-                call.command, self._server + call.path, data=body, headers=headers, timeout=30
+                call.command, self._server + call.path, data=body, headers=headers, timeout=PATIENCE
             )
         except requests.RequestException:
             return 502, b"", "text/plain"

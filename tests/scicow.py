@@ -15,12 +15,21 @@ from tests.catalogue import Catalogue
 PASSWORD = "SCIZOO_SCICAT_PASSWORD"
 
 
-def write_settings(folder: Path, bootstrap: str, catalogue: Catalogue, run: str, **settings: Any) -> Path:
-    """The settings of a SciCow that reads the topics `scifish-<run>...`. A setting that is a mapping is added to."""
+def write_settings(
+    folder: Path, bootstrap: str, catalogue: Catalogue, run: str, *, session: int = 60, **settings: Any
+) -> Path:
+    """The settings of a SciCow that reads the topics `scifish-<run>...`. A setting that is a mapping is added to.
+
+    `session` is in seconds: so long after it was killed another one has its partitions.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     librdkafka = folder / "kafka.properties"
     librdkafka.touch(mode=0o600)
-    librdkafka.write_text("# so that a killed one is replaced soon\nsession.timeout.ms=6000\n")
+    librdkafka.write_text(
+        f"session.timeout.ms={1000 * session}\n"
+        "# so that a new topic, and another SciCow, are seen soon\n"
+        "topic.metadata.refresh.interval.ms=1000\nheartbeat.interval.ms=500\n"
+    )
     found: dict[str, Any] = {
         "kafka": {
             "bootstrap_servers": bootstrap,

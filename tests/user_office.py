@@ -70,20 +70,35 @@ def silent(seconds: float) -> Answer:
     return answer
 
 
+def hung(request: BaseHTTPRequestHandler) -> None:
+    """Until who asked gives up, and hangs up."""
+    while request.connection.recv(65_536):
+        pass
+
+
 def in_drops(seconds: float) -> Answer:
     """Never silent for long, and never done."""
 
     def answer(request: BaseHTTPRequestHandler) -> None:
-        request.send_response(200)
-        request.send_header("Content-Length", "1000")
-        request.end_headers()
         until = time.monotonic() + seconds
-        while time.monotonic() < until:
-            request.wfile.write(b" ")
-            request.wfile.flush()
-            time.sleep(0.02)
+        _drip(request, lambda: time.monotonic() < until)
 
     return answer
+
+
+def dripping(request: BaseHTTPRequestHandler) -> None:
+    """Never silent for long, and never done, until who asked hangs up."""
+    _drip(request, lambda: True)
+
+
+def _drip(request: BaseHTTPRequestHandler, goes_on: Callable[[], bool]) -> None:
+    request.send_response(200)
+    request.send_header("Content-Length", "1000000")
+    request.end_headers()
+    while goes_on():
+        request.wfile.write(b" ")
+        request.wfile.flush()
+        time.sleep(0.02)
 
 
 def cut_off(request: BaseHTTPRequestHandler) -> None:

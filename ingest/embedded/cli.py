@@ -7,6 +7,7 @@ import logging
 import signal
 import socket
 import sys
+from contextlib import ExitStack, closing
 from pathlib import Path
 
 try:
@@ -60,16 +61,16 @@ def main() -> int:
     # uvicorn stops by itself on these signals and then raises them again, for the handlers below.
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: sys.exit(0))
-    try:
-        _warn_of_readers(arguments.accounts)
-        accounts = load_accounts(arguments.accounts)
-        listener = _listen(arguments.host, arguments.port)
-        rules = read_rules(arguments.faults) if arguments.faults else []
-        store = Store(arguments.database, COLLECTIONS)
-    except (AccountsError, FaultsError, StoreError, OSError) as error:
-        print(f"scicat-embedded: {error}", file=sys.stderr)
-        return 1
-    try:
+    with ExitStack() as opened:
+        try:
+            _warn_of_readers(arguments.accounts)
+            accounts = load_accounts(arguments.accounts)
+            listener = opened.enter_context(_listen(arguments.host, arguments.port))
+            rules = read_rules(arguments.faults) if arguments.faults else []
+            store = opened.enter_context(closing(Store(arguments.database, COLLECTIONS)))
+        except (AccountsError, FaultsError, StoreError, OSError) as error:
+            print(f"scicat-embedded: {error}", file=sys.stderr)
+            return 1
         tokens = Tokens(store.secret("tokens"), arguments.token_hours * 3600)
         app = make_app(Catalogue(store, accounts, tokens), rules)
         config = uvicorn.Config(
@@ -82,8 +83,6 @@ def main() -> int:
             timeout_graceful_shutdown=5,
         )
         _Server(config, _url(listener)).run(sockets=[listener])
-    finally:
-        store.close()
     return 0
 
 

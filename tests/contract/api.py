@@ -9,6 +9,7 @@ from urllib.parse import quote
 import requests
 
 from tests.catalogue import Account
+from tests.waiting import PATIENCE
 
 Json = dict[str, Any]
 
@@ -53,7 +54,7 @@ class Api:
         }
         data = body if isinstance(body, bytes | None) else json.dumps(body).encode()
         return self._http.request(
-            method, self._url + path, data=data, headers=headers, params=params, timeout=30, **more
+            method, self._url + path, data=data, headers=headers, params=params, timeout=PATIENCE, **more
         )
 
     def get(self, path: str, **params: Any) -> requests.Response:

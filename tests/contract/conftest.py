@@ -1,4 +1,4 @@
-"""The SciCats that the contract is checked on: the embedded one, and one given by the environment (tests.catalogue)."""
+"""Accounts of the SciCats that the contract is checked on (`catalogue` of tests/conftest.py), and what they make."""
 
 from __future__ import annotations
 
@@ -8,21 +8,10 @@ from typing import Any
 
 import pytest
 
-from deploy.demo.processes import Processes
-from tests.catalogue import KINDS, Catalogue, given_catalogue, start_catalogue
+from tests.catalogue import Catalogue
 from tests.contract.api import Api
 
 Json = dict[str, Any]
-
-
-@pytest.fixture(scope="session", params=KINDS)
-def catalogue(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Catalogue]:
-    if request.param == "given":
-        yield given_catalogue()
-        return
-    folder = tmp_path_factory.mktemp("catalogue")
-    with Processes(folder / "logs") as processes:
-        yield start_catalogue(processes, folder)
 
 
 @pytest.fixture

@@ -184,3 +184,22 @@ def test_a_body_that_is_not_a_json_object_is_400(api: Api, body: bytes) -> None:
 def test_a_body_over_16_mb_is_500(api: Api, new_dataset) -> None:
     sent = new_dataset(description="x" * (16 * 1024 * 1024))
     assert api.post("/api/v3/datasets", sent).status_code == 500
+
+
+def test_nasty_bodies_and_queries_are_400(api: Api, embedded_only: None) -> None:
+    deep = b'{"scientificMetadata":' + b'{"a":' * 200 + b"1" + b"}" * 201
+    huge = b'{"size": 1e999}'
+    for body in (deep, huge, b'{"size": ' + b"9" * 5000 + b"}", b'{"owner": "\\ud800"}'):
+        answer = api.post("/api/v3/datasets", body)
+        assert (answer.status_code, answer.json()["error"]) == (400, "Bad Request"), body[:20]
+    for query in (
+        "{",
+        "[]",
+        '{"where": 1}',
+        '{"limits": {"limit": -1}}',
+        '{"limits": {"order": "a:up"}}',
+        '{"fields": [1]}',
+    ):
+        assert api.get("/api/v3/datasets", filter=query).status_code == 400, query
+    unknown = api.get("/api/v3/nonsense")
+    assert (unknown.status_code, unknown.json()["statusCode"]) == (404, 404)

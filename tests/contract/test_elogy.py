@@ -17,6 +17,7 @@ from taurus_widgets.exporting.entry import Export, Target, send
 from taurus_widgets.exporting.pictures import Picture
 from taurus_widgets.exporting.progress import Progress
 from tests.elogy import KINDS, RunningElogy, given_elogy, stand_in
+from tests.waiting import PATIENCE
 
 SCRIPT = Path(__file__).parents[3] / "shared" / "contracts" / "elogy_contract.py"
 ADA = Author("Ada Lovelace", "ada", "ada@example.org")
@@ -48,7 +49,7 @@ def logbook(running: RunningElogy) -> int:
 
 def new_logbook(running: RunningElogy, **fields: Any) -> int:
     body = {"name": f"Beamline {uuid.uuid4().hex[:8]}", "description": "tests", "parent_id": None, **fields}
-    answer = requests.post(f"{running.url}/api/logbooks/", json=body, timeout=10)
+    answer = requests.post(f"{running.url}/api/logbooks/", json=body, timeout=PATIENCE)
     return int(answer.json()["logbook"]["id"])
 
 

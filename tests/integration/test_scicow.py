@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -21,10 +22,11 @@ from confluent_kafka import Consumer, Producer
 from deploy.demo.processes import Process, Processes
 from ingest.scicat import SciCat
 from scifish.message import Message, encode
-from tests.catalogue import KINDS, Catalogue, given_catalogue, start_catalogue
+from tests.catalogue import Catalogue, start_catalogue
 from tests.kafka import Kafka, file, free_ports, message, send, send_with_header
-from tests.proxy import Proxy, proxy
+from tests.proxy import Fault, Proxy, proxy
 from tests.scicow import start_scicow, write_settings
+from tests.waiting import PATIENCE, eventually
 
 PNG = "data:image/png;base64," + (
     "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
@@ -34,7 +36,10 @@ PNG = "data:image/png;base64," + (
 class Beamline:
     """A topic, a SciCow that reads it, and the catalogue where it arrives."""
 
-    def __init__(self, folder: Path, processes: Processes, kafka: Kafka, given: bool) -> None:
+    scicow: Process
+    """The one that was started last."""
+
+    def __init__(self, folder: Path, processes: Processes, kafka: Kafka, catalogue: Catalogue) -> None:
         self.kafka = kafka
         self.processes = processes
         self.folder = folder
@@ -43,13 +48,12 @@ class Beamline:
         self.dead_letter_topic = f"dead-{self.run}"
         self._port = free_ports(1)[0]
         self._starts = 0
-        if given:
-            self._use(given_catalogue())
-        else:
-            self.start_catalogue()
-        self.scicow = self.start_scicow()
+        self._use(catalogue)
 
-    def start_catalogue(self) -> None:
+    def start_own_catalogue(self) -> None:
+        """One that the test may stop, and start again with what it has."""
+        if self.catalogue.process is None:
+            pytest.skip("a SciCat given by its URL is not ours to stop")
         self._starts += 1
         name = f"scicat-{self._starts}"
         self._use(start_catalogue(self.processes, self.folder, port=self._port, name=name))
@@ -59,16 +63,19 @@ class Beamline:
         self.scicat = SciCat(catalogue.url, catalogue.ingestor.username, catalogue.ingestor.password)
 
     def stop_catalogue(self) -> None:
-        if self.catalogue.process is None:
-            pytest.skip("a SciCat given by its URL is not ours to stop")
+        assert self.catalogue.process
         self.catalogue.process.stop()
 
-    def start_scicow(self, **settings: Any) -> Process:
+    def write_settings(self, **settings: Any) -> Path:
         # What is in a catalogue of others is not counted.
         own = {"creation_location": f"/{self.run}"}
-        config = write_settings(self.folder, self.kafka.bootstrap, self.catalogue, self.run, **own, **settings)
+        return write_settings(self.folder, self.kafka.bootstrap, self.catalogue, self.run, **own, **settings)
+
+    def start_scicow(self, **settings: Any) -> Process:
+        config = self.write_settings(**settings)
         self._starts += 1
-        return start_scicow(self.processes, f"scicow-{self._starts}", config, self.catalogue)
+        self.scicow = start_scicow(self.processes, f"scicow-{self._starts}", config, self.catalogue)
+        return self.scicow
 
     def send(self, *messages: Message, topic: str = "") -> None:
         data = [(each["uuid"], encode(each)) for each in messages]
@@ -101,7 +108,7 @@ class Beamline:
         )
         consumer.subscribe([self.dead_letter_topic])
         found = []
-        deadline = time.monotonic() + 30
+        deadline = time.monotonic() + PATIENCE
         while len(found) < number and time.monotonic() < deadline:
             got = consumer.poll(0.5)
             if got is not None and not got.error():
@@ -112,17 +119,11 @@ class Beamline:
         return found
 
 
-@pytest.fixture(params=KINDS)
-def beamline(request: pytest.FixtureRequest, tmp_path: Path, kafka: Kafka) -> Iterator[Beamline]:
+@pytest.fixture
+def beamline(tmp_path: Path, kafka: Kafka, catalogue: Catalogue) -> Iterator[Beamline]:
+    """Without a SciCow yet."""
     with Processes(tmp_path / "logs") as processes:
-        yield Beamline(tmp_path / "run", processes, kafka, request.param == "given")
-
-
-def eventually(true: Callable[[], object], timeout: float = 45.0) -> None:
-    deadline = time.monotonic() + timeout
-    while not true():
-        assert time.monotonic() < deadline, "not in time"
-        time.sleep(0.1)
+        yield Beamline(tmp_path / "run", processes, kafka, catalogue)
 
 
 def pair(**changes: Any) -> tuple[Message, Message]:
@@ -131,29 +132,31 @@ def pair(**changes: Any) -> tuple[Message, Message]:
 
 
 def test_a_scan_is_created_when_it_begins_and_completed_when_it_ends(beamline: Beamline) -> None:
+    beamline.start_scicow()
     began, ended = pair()
     beamline.send(began)
-    eventually(lambda: beamline.status(began) == "running")
+    assert eventually(lambda: beamline.status(began) == "running")
     beamline.scicat.patch_dataset(f"scizoo/{began['uuid']}", {"comment": "looks good", "dataQualityMetrics": 2})
     beamline.send(ended)
-    eventually(lambda: beamline.status(began) == "completed")
+    assert eventually(lambda: beamline.status(began) == "completed")
     found = beamline.dataset(began)
     assert found is not None
     assert (found["comment"], found["dataQualityMetrics"]) == ("looks good", 2)
     assert found["endTime"] == "2026-11-22T10:00:11.000Z"
     assert found["scientificMetadata"]["Machine"]["Ring current"]["value"] == 400.5
-    eventually(lambda: len(beamline.scicat.files(found["pid"])) == 1)
+    assert eventually(lambda: len(beamline.scicat.files(found["pid"])) == 1)
     line = rf"cosaxs 20250001 'ascan mot01 0 1 10 0.1' completed, 1 files: {found['pid']}"
     beamline.scicow.wait_for(line)
 
 
 def test_reversed_and_repeated_messages_give_the_same_datasets(beamline: Beamline) -> None:
+    beamline.start_scicow()
     began, ended = pair()
     last = message("snapshot")
     beamline.send(ended, began, ended, began, ended, last)
-    eventually(lambda: beamline.status(last) == "completed")
-    eventually(lambda: "is there already" in beamline.scicow.text)
-    eventually(lambda: beamline.scicow.text.count("is complete already") == 2)
+    assert eventually(lambda: beamline.status(last) == "completed")
+    assert eventually(lambda: "is there already" in beamline.scicow.text)
+    assert eventually(lambda: beamline.scicow.text.count("is complete already") == 2)
     assert beamline.status(began) == "completed"
     found = beamline.dataset(began)
     assert found is not None
@@ -162,6 +165,7 @@ def test_reversed_and_repeated_messages_give_the_same_datasets(beamline: Beamlin
 
 
 def test_annotations_reach_their_dataset_even_if_they_come_first(beamline: Beamline) -> None:
+    beamline.start_scicow()
     given = message("snapshot")
     image = {"caption": "plot", "uri": PNG}
     beamline.send(
@@ -169,24 +173,25 @@ def test_annotations_reach_their_dataset_even_if_they_come_first(beamline: Beaml
         message("annotation", given["uuid"], seq=2, annotation={"comment": "good", "rating": 2.5, "image": image}),
         given,
     )
-    eventually(lambda: (beamline.dataset(given) or {}).get("comment") == "good")
+    assert eventually(lambda: (beamline.dataset(given) or {}).get("comment") == "good")
     found = beamline.dataset(given)
     assert found is not None
     assert found["dataQualityMetrics"] == 2.5
     assert len(found["scientificMetadata"]) == 2
     path = f"/api/v3/datasets/scizoo%2F{given['uuid']}/attachments"
-    eventually(lambda: [each["caption"] for each in beamline.scicat.call("GET", path)] == ["plot"])
+    assert eventually(lambda: [each["caption"] for each in beamline.scicat.call("GET", path)] == ["plot"])
 
 
 def test_what_cannot_be_ingested_is_a_dead_letter_and_the_rest_goes_on(beamline: Beamline) -> None:
+    beamline.start_scicow()
     refused = message("snapshot", creationTime="2026-99-22T10:00:00Z", startTime="2026-99-22T10:00:00Z")
     good = message("snapshot")
     send(beamline.kafka.bootstrap, beamline.topic, [("a", b"\xff no JSON"), ("b", b'{"schema": "scifish/1"}')])
     odd = message("snapshot")
     send_with_header(beamline.kafka.bootstrap, beamline.topic, b"\xff\xfe", [encode(odd), b"[no JSON"])
     beamline.send(refused, good)
-    eventually(lambda: beamline.status(good) == "completed")
-    eventually(lambda: beamline.status(odd) == "completed")
+    assert eventually(lambda: beamline.status(good) == "completed")
+    assert eventually(lambda: beamline.status(odd) == "completed")
     letters = beamline.dead_letters(4)
     reasons = {value: headers["__connect.errors.exception.message"] for value, headers in letters}
     assert "not JSON" in reasons[b"\xff no JSON"]
@@ -201,10 +206,11 @@ def test_what_cannot_be_ingested_is_a_dead_letter_and_the_rest_goes_on(beamline:
 
 
 def test_a_dead_letter_too_large_for_kafka_is_cut_and_says_so(beamline: Beamline) -> None:
+    beamline.start_scicow()
     data = os.urandom(1_048_400)  # with the dead letter's headers it is over the broker's limit
     producer = Producer({"bootstrap.servers": beamline.kafka.bootstrap, "message.max.bytes": 2_000_000})
     producer.produce(beamline.topic, value=data)
-    assert not producer.flush(30)
+    assert not producer.flush(PATIENCE)
     [(cut, headers)] = beamline.dead_letters(1)
     assert cut is not None
     assert data.startswith(cut)
@@ -212,37 +218,36 @@ def test_a_dead_letter_too_large_for_kafka_is_cut_and_says_so(beamline: Beamline
     assert "scicow.cut" in headers or not beamline.kafka.restartable  # the mock cluster has no limit
     good = message("snapshot")
     beamline.send(good)
-    eventually(lambda: beamline.status(good) == "completed")
+    assert eventually(lambda: beamline.status(good) == "completed")
 
 
 def test_an_annotation_without_a_dataset_is_at_last_a_dead_letter(beamline: Beamline) -> None:
-    beamline.scicow.stop()
     beamline.start_scicow(missing_dataset_wait=1)
     lonely, good = message("annotation"), message("snapshot")
     beamline.send(lonely, good)
-    eventually(lambda: beamline.status(good) == "completed")
+    assert eventually(lambda: beamline.status(good) == "completed")
     [(data, headers)] = beamline.dead_letters(1)
     assert json.loads(data or b"") == lonely
     assert headers["__connect.errors.exception.class.name"] == "ingest.failures.DatasetMissing"
 
 
 def test_nothing_is_lost_while_the_catalogue_is_away(beamline: Beamline) -> None:
+    beamline.start_own_catalogue()
+    beamline.start_scicow()
     first = [message("snapshot") for _ in range(5)]
     beamline.send(*first)
-    eventually(lambda: beamline.count() == 5)
+    assert eventually(lambda: beamline.count() == 5)
     beamline.stop_catalogue()
     later = [message("snapshot") for _ in range(20)]
     beamline.send(*later)
     beamline.scicow.wait_for("held: SciCat does not answer")
-    time.sleep(1)
-    beamline.start_catalogue()
-    eventually(lambda: beamline.count() == 25)
+    beamline.start_own_catalogue()
+    assert eventually(lambda: beamline.count() == 25)
     assert beamline.scicow.text.count("held:") == 1
     beamline.scicow.wait_for("going on after")
 
 
 def test_a_refused_account_loses_nothing(beamline: Beamline) -> None:
-    beamline.scicow.stop()
     scicow = beamline.start_scicow(scicat={"password": "${PATH}"})
     given = message("snapshot")
     beamline.send(given)
@@ -250,75 +255,59 @@ def test_a_refused_account_loses_nothing(beamline: Beamline) -> None:
     scicow.stop()
     assert beamline.count() == 0
     beamline.start_scicow()
-    eventually(lambda: beamline.status(given) == "completed")
+    assert eventually(lambda: beamline.status(given) == "completed")
 
 
 def test_a_killed_scicow_loses_nothing_and_makes_nothing_twice(beamline: Beamline) -> None:
+    beamline.start_scicow(session=6)
     scans = [pair(files=[file(f"/data/{number}.h5")]) for number in range(50)]
     beamline.send(*[given for scan in scans for given in scan])
-    for limit in (10, 30):
-        eventually(lambda limit=limit: beamline.count() >= limit)  # type: ignore[misc]
-        beamline.scicow.kill()
-        beamline.scicow = beamline.start_scicow()
-    eventually(lambda: all(beamline.status(began) == "completed" for began, _ in scans), timeout=90)
-    eventually(lambda: all(len(beamline.scicat.files(f"scizoo/{began['uuid']}")) == 1 for began, _ in scans))
+    assert eventually(lambda: beamline.count() >= 10)
+    beamline.scicow.kill()
+    beamline.start_scicow(session=6)
+    assert eventually(lambda: all(beamline.status(began) == "completed" for began, _ in scans), 2 * PATIENCE)
+    assert eventually(lambda: all(len(beamline.scicat.files(f"scizoo/{began['uuid']}")) == 1 for began, _ in scans))
     found = beamline.datasets()
     assert len(found) == 50
     assert {(each["numberOfFiles"], each["size"]) for each in found} == {(1, 10)}
 
 
 @pytest.mark.parametrize("how", [pytest.param("stop", marks=pytest.mark.long), "kill"])
-def test_a_broker_that_restarts_is_found_again(beamline: Beamline, how: str) -> None:
+def test_a_broker_that_restarts_is_found_again_and_one_can_be_stopped_meanwhile(beamline: Beamline, how: str) -> None:
     if not beamline.kafka.restartable:
         pytest.skip(f"{beamline.kafka.kind} cannot be restarted with its data")
+    stopped, staying = beamline.start_scicow(session=6), beamline.start_scicow(session=6)
     first, second = message("snapshot"), message("snapshot")
     beamline.send(first)
-    eventually(lambda: beamline.status(first) == "completed")
+    assert eventually(lambda: beamline.status(first) == "completed")
     getattr(beamline.kafka, how)()
-    beamline.scicow.wait_for("Kafka at .* trying on")
-    beamline.kafka.start()
+    try:
+        stopped.wait_for("Kafka at .* trying on")
+        stopped.terminate()
+        assert stopped.wait(PATIENCE) == 0
+        staying.wait_for("Kafka at .* trying on")
+    finally:
+        beamline.kafka.start()
     beamline.send(second)
-    eventually(lambda: beamline.status(second) == "completed")
-    assert beamline.scicow.running
+    assert eventually(lambda: beamline.status(second) == "completed")
+    assert staying.running
 
 
 def test_a_new_beamlines_topic_is_read_without_a_restart(beamline: Beamline) -> None:
+    beamline.start_scicow()
     first, second = message("snapshot"), message("snapshot", beamline="veritas")
     beamline.send(first)
-    eventually(lambda: beamline.status(first) == "completed")
+    assert eventually(lambda: beamline.status(first) == "completed")
     beamline.send(second, topic=f"scifish-{beamline.run}-two")
-    eventually(lambda: beamline.status(second) == "completed")
+    assert eventually(lambda: beamline.status(second) == "completed")
 
 
-@pytest.mark.parametrize("away", [False, True])
-def test_sigterm_stops_it_cleanly_and_it_goes_on_where_it_was(beamline: Beamline, away: bool) -> None:
-    first = [message("snapshot") for _ in range(3)]
-    beamline.send(*first)
-    eventually(lambda: beamline.scicow.text.count("completed, 1 files") == 3)
-    given = message("snapshot")
-    if away:
-        beamline.stop_catalogue()
-        beamline.send(given)
-        beamline.scicow.wait_for("held:")
-    beamline.scicow.terminate()
-    assert beamline.scicow.wait(15) == 0
-    if away:
-        beamline.start_catalogue()
-    else:
-        beamline.send(given)
-    again = beamline.start_scicow()
-    eventually(lambda: beamline.status(given) == "completed")
-    again.wait_for("completed")
-    assert "is complete already" not in again.text  # the first three were committed
-
-
-# ------------------------------------------------------------------ several at once
+# --------------------------------------------- several at once, and a SciCat that is slow
 
 
 @pytest.fixture
 def slow(beamline: Beamline) -> Iterator[Proxy]:
-    """A SciCat that takes its time, with no SciCow at it yet."""
-    beamline.scicow.stop()
+    """A SciCat that takes its time."""
     with proxy(beamline.catalogue.url, latency=0.05) as found:
         yield found
 
@@ -329,29 +318,52 @@ def many_scans(number: int) -> tuple[list[tuple[Message, Message]], list[Message
     return scans, [began for began, _ in scans] + [ended for _, ended in scans]
 
 
-def check_all(beamline: Beamline, scans: list[tuple[Message, Message]], timeout: float = 90) -> None:
+def check_all(beamline: Beamline, scans: list[tuple[Message, Message]]) -> None:
     """Each scan is there, complete, once, with its file once."""
-    eventually(lambda: all(beamline.status(began) == "completed" for began, _ in scans), timeout)
-    eventually(lambda: all(beamline.scicat.files(f"scizoo/{began['uuid']}") for began, _ in scans))
+    assert eventually(lambda: all(beamline.status(began) == "completed" for began, _ in scans), 2 * PATIENCE)
+    assert eventually(lambda: all(beamline.scicat.files(f"scizoo/{began['uuid']}") for began, _ in scans))
     found = beamline.datasets()
     assert len(found) == len(scans)
     assert {(each["numberOfFiles"], each["size"]) for each in found} == {(1, 10)}
 
 
 def test_two_share_the_load_and_one_that_is_killed_loses_and_doubles_nothing(beamline: Beamline, slow: Proxy) -> None:
-    account = {"url": slow.url}
-    first = beamline.start_scicow(scicat=account)
+    first = beamline.start_scicow(session=6, scicat={"url": slow.url})
     started = message("snapshot", files=[file("/data/x.h5")])
     beamline.send(started)
     first.wait_for("completed")
-    second = beamline.start_scicow(scicat=account)
+    second = beamline.start_scicow(session=6, scicat={"url": slow.url})
     second.wait_for(r"reading scifish-\S+\[\d\]")
-    scans, messages = many_scans(100)
+    scans, messages = many_scans(60)
     beamline.send(*messages)
-    eventually(lambda: min(each.text.count("began") for each in (first, second)) >= 10)
+    assert eventually(lambda: min(each.text.count("began") for each in (first, second)) >= 10)
     second.kill()
     check_all(beamline, [(started, started), *scans])
     assert slow.two_writers == []
+
+
+@pytest.mark.parametrize("away", [False, True])
+def test_sigterm_stops_it_cleanly_and_it_goes_on_where_it_was(beamline: Beamline, slow: Proxy, away: bool) -> None:
+    account = {"url": slow.url}
+    scicow = beamline.start_scicow(scicat=account)
+    first = [message("snapshot") for _ in range(3)]
+    beamline.send(*first)
+    assert eventually(lambda: scicow.text.count("completed, 1 files") == 3)
+    given = message("snapshot")
+    if away:
+        slow.away = True
+        beamline.send(given)
+        scicow.wait_for("held: SciCat does not answer")
+    scicow.terminate()
+    assert scicow.wait(PATIENCE) == 0
+    if away:
+        slow.away = False
+    else:
+        beamline.send(given)
+    again = beamline.start_scicow(scicat=account)
+    assert eventually(lambda: beamline.status(given) == "completed")
+    again.wait_for("completed")
+    assert "is complete already" not in again.text  # the first three were committed
 
 
 class Scans:
@@ -382,11 +394,11 @@ def test_partitions_move_while_there_is_work_and_no_dataset_has_two_writers(beam
     account = {"url": slow.url}
     running = [beamline.start_scicow(scicat=account)]
     with Scans(beamline) as scans:
-        for before in (None, None, 0, 1):
+        for before in (None, 0):
             running[-1].wait_for("completed")
             if before is not None:
                 running[before].terminate()
-                assert running[before].wait(20) == 0
+                assert running[before].wait(PATIENCE) == 0
             running.append(beamline.start_scicow(scicat=account))
         running[-1].wait_for("completed")
     check_all(beamline, scans.sent)
@@ -404,10 +416,10 @@ def test_one_dataset_that_fails_holds_no_other(beamline: Beamline, slow: Proxy) 
     slow.fault = lambda method, uuid: 500 if uuid == bad["uuid"] and method != "GET" else None
     scicow = beamline.start_scicow(scicat={"url": slow.url})
     beamline.send(bad, after, *good)
-    eventually(lambda: all(beamline.status(each) == "completed" for each in good))
+    assert eventually(lambda: all(beamline.status(each) == "completed" for each in good))
     assert beamline.status(bad) is None
     slow.fault = lambda method, uuid: None
-    eventually(lambda: (beamline.dataset(bad) or {}).get("comment") == "fine")
+    assert eventually(lambda: (beamline.dataset(bad) or {}).get("comment") == "fine")
     assert "held" not in scicow.text
 
 
@@ -419,38 +431,55 @@ def test_one_dataset_that_always_fails_is_at_last_a_dead_letter(beamline: Beamli
     [(data, headers)] = beamline.dead_letters(1)
     assert json.loads(data or b"") == bad
     assert "500" in headers["__connect.errors.exception.message"]
-    eventually(lambda: beamline.status(good) == "completed")
+    assert eventually(lambda: beamline.status(good) == "completed")
+
+
+def hanging_until(go: threading.Event, given: Message) -> Fault:
+    """Calls about this dataset."""
+
+    def fault(method: str, uuid: str) -> None:
+        if uuid == given["uuid"]:
+            go.wait()
+
+    return fault
 
 
 def test_a_call_that_hangs_holds_no_other_and_no_stop(beamline: Beamline, slow: Proxy) -> None:
     hanging, good = message("snapshot"), [message("snapshot") for _ in range(10)]
     go = threading.Event()
-    slow.fault = lambda method, uuid: 504 if uuid == hanging["uuid"] and not go.wait(60) else None
+    slow.fault = hanging_until(go, hanging)
     scicow = beamline.start_scicow(scicat={"url": slow.url, "timeout": 4})
     beamline.send(hanging, *good)
-    eventually(lambda: all(beamline.status(each) == "completed" for each in good))
+    assert eventually(lambda: all(beamline.status(each) == "completed" for each in good))
     scicow.terminate()
-    assert scicow.wait(2 * 4 + 5) == 0
+    assert scicow.wait(PATIENCE) == 0  # while the call hangs
     go.set()
     beamline.start_scicow(scicat={"url": slow.url})
-    eventually(lambda: beamline.status(hanging) == "completed")
+    assert eventually(lambda: beamline.status(hanging) == "completed")
+
+
+def is_caught(pid: int, number: signal.Signals) -> bool:
+    """Whether the process has a handler for this signal, as proc(5) says."""
+    found = re.search(r"^SigCgt:\s*(\w+)$", Path(f"/proc/{pid}/status").read_text(), re.MULTILINE)
+    assert found
+    return bool(int(found[1], 16) >> (number - 1) & 1)
 
 
 def test_a_second_signal_ends_it_at_once(beamline: Beamline, slow: Proxy) -> None:
-    go = threading.Event()
-    slow.fault = lambda method, uuid: 504 if uuid and not go.wait(60) else None
-    scicow = beamline.start_scicow(scicat={"url": slow.url, "timeout": 30})
-    given = message("snapshot")
+    go, given = threading.Event(), message("snapshot")
+    slow.fault = hanging_until(go, given)
+    scicow = beamline.start_scicow(scicat={"url": slow.url, "timeout": 60})
     calls = slow.calls
     beamline.send(given)
-    eventually(lambda: slow.at_once[given["uuid"]] and slow.calls > calls)
+    assert eventually(lambda: slow.at_once[given["uuid"]] and slow.calls > calls)
     scicow.terminate()
-    assert scicow.wait(2) is None
+    assert eventually(lambda: not is_caught(scicow.pid, signal.SIGTERM))  # so the first one was seen
+    assert scicow.running
     scicow.terminate()
-    assert scicow.wait(2) == -signal.SIGTERM
+    assert scicow.wait(PATIENCE) == -signal.SIGTERM
     go.set()
     beamline.start_scicow(scicat={"url": slow.url})
-    eventually(lambda: beamline.status(given) == "completed")
+    assert eventually(lambda: beamline.status(given) == "completed")
 
 
 @pytest.mark.long
@@ -461,19 +490,3 @@ def test_few_messages_in_memory_are_enough(beamline: Beamline, slow: Proxy) -> N
     scicow = beamline.start_scicow(scicat={"url": slow.url}, max_waiting=2)
     check_all(beamline, scans)
     assert scicow.text.count(" began: ") == scicow.text.count(" completed, 1 files: ") == 150
-
-
-@pytest.mark.parametrize("how", [pytest.param("stop", marks=pytest.mark.long), "kill"])
-def test_it_can_be_stopped_while_kafka_is_away(beamline: Beamline, how: str) -> None:
-    if not beamline.kafka.restartable:
-        pytest.skip(f"{beamline.kafka.kind} cannot be restarted with its data")
-    given = message("snapshot")
-    beamline.send(given)
-    eventually(lambda: beamline.status(given) == "completed")
-    getattr(beamline.kafka, how)()
-    try:
-        beamline.scicow.wait_for("Kafka at .* trying on")
-        beamline.scicow.terminate()
-        assert beamline.scicow.wait(20) == 0
-    finally:
-        beamline.kafka.start()

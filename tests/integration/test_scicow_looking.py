@@ -7,8 +7,7 @@ import os
 import subprocess
 import sys
 import threading
-import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +16,7 @@ from confluent_kafka import ConsumerGroupTopicPartitions, Producer, TopicPartiti
 from confluent_kafka.admin import AdminClient
 
 from deploy.demo.processes import Processes
+from ingest.cli import main
 from ingest.deadletters import DeadLetters
 from ingest.letters import DeadLetterTopic, WaitingLetters
 from ingest.scicat import NotAllowed
@@ -24,50 +24,60 @@ from ingest.settings import Settings, load
 from ingest.topics import Place, Topics
 from scifish.message import Message, encode
 from scifish.spool import Spool
-from tests.catalogue import KINDS
-from tests.integration.test_scicow import Beamline, eventually, pair
-from tests.kafka import Kafka, file, free_ports, message, send
+from tests.catalogue import Catalogue
+from tests.integration.test_scicow import Beamline, pair
+from tests.kafka import Kafka, file, message, send
 from tests.scicow import PASSWORD
+from tests.waiting import PATIENCE, eventually
+
+NOBODY = "127.0.0.1:1"
+"""Where nothing listens."""
 
 
-@pytest.fixture(params=KINDS)
-def beamline(request: pytest.FixtureRequest, tmp_path: Path, kafka: Kafka) -> Iterator[Beamline]:
+@pytest.fixture
+def beamline(tmp_path: Path, kafka: Kafka, catalogue: Catalogue) -> Iterator[Beamline]:
+    """With settings, and without a SciCow yet."""
     if not kafka.restartable:
         pytest.skip(f"{kafka.kind} has no offsets of times and of groups")
     with Processes(tmp_path / "logs") as processes:
-        yield Beamline(tmp_path / "run", processes, kafka, request.param == "given")
+        found = Beamline(tmp_path / "run", processes, kafka, catalogue)
+        found.write_settings()
+        yield found
 
 
 class Scicow:
-    """The command, as a person says it at a terminal."""
+    """The command, as a person says it at a terminal, in this process."""
 
-    def __init__(self, beamline: Beamline) -> None:
+    def __init__(self, beamline: Beamline, capsys: pytest.CaptureFixture[str]) -> None:
         self._config = beamline.folder / "scicow.yaml"
-        self._password = beamline.catalogue.ingestor.password
+        self._capsys = capsys
 
     def __call__(self, *words: str, status: int = 0) -> str:
         """What it prints, with its complaints at the end."""
-        done = subprocess.run(
-            [str(Path(sys.executable).with_name("scicow")), *words, "--config", str(self._config)],
-            env={**os.environ, PASSWORD: self._password},
-            capture_output=True,
-            text=True,
-            timeout=60,
-            stdin=subprocess.DEVNULL,
-        )
-        assert done.returncode == status, done.stdout + done.stderr
-        return done.stdout + done.stderr
+        return "".join(self._run(words, status))
 
     def json(self, *words: str, status: int = 0) -> Any:
-        return json.loads(self(*words, "--json", status=status))
+        # On stderr it says how far it is, where that takes its time.
+        return json.loads(self._run([*words, "--json"], status)[0])
+
+    def _run(self, words: Sequence[str], status: int) -> tuple[str, str]:
+        self._capsys.readouterr()
+        try:
+            found = main([*words, "--config", str(self._config)])
+        except SystemExit as end:  # argparse's
+            found = int(end.code or 0)
+        said = self._capsys.readouterr()
+        assert found == status, said.out + said.err
+        return said.out, said.err
 
     def settings(self) -> Settings:
         return load(self._config, secrets=False)
 
 
 @pytest.fixture
-def scicow(beamline: Beamline) -> Scicow:
-    return Scicow(beamline)
+def scicow(beamline: Beamline, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Scicow:
+    monkeypatch.setenv(PASSWORD, beamline.catalogue.ingestor.password)
+    return Scicow(beamline, capsys)
 
 
 def bad_time(**changes: Any) -> Message:
@@ -93,12 +103,13 @@ def in_topic(scicow: Scicow, topic: str) -> list[tuple[bytes | None, dict[str, s
 
 
 def test_dead_letters_are_listed_shown_and_settled(beamline: Beamline, scicow: Scicow) -> None:
+    beamline.start_scicow()
     assert scicow.json("dead-letters", "list") == []  # the topic is not there yet
     refused, good = bad_time(datasetName="a\x1b[31m scan"), message("snapshot")
     send(beamline.kafka.bootstrap, beamline.topic, [("a", b"\xff no JSON")])
     beamline.send(refused, good)
-    eventually(lambda: beamline.status(good) == "completed")
-    eventually(lambda: len(waiting(scicow)) == 2)
+    assert eventually(lambda: beamline.status(good) == "completed")
+    assert eventually(lambda: len(waiting(scicow)) == 2)
     by_uuid = {each["uuid"]: each for each in waiting(scicow)}
     letter = by_uuid[refused["uuid"]]
     assert (letter["beamline"], letter["type"], letter["topic"]) == ("cosaxs", "snapshot", beamline.topic)
@@ -118,7 +129,9 @@ def test_dead_letters_are_listed_shown_and_settled(beamline: Beamline, scicow: S
     assert json.loads(scicow("dead-letters", "export", letter["id"])) == refused
 
     assert "1 dead letter replayed" in scicow("dead-letters", "replay", letter["id"])
-    eventually(lambda: any(each["id"] != letter["id"] and each["uuid"] == refused["uuid"] for each in waiting(scicow)))
+    assert eventually(
+        lambda: any(each["id"] != letter["id"] and each["uuid"] == refused["uuid"] for each in waiting(scicow))
+    )
     assert f"replayed to {beamline.topic}[" in scicow("dead-letters", "show", letter["id"])
     assert "does not wait: replayed" in scicow("dead-letters", "replay", letter["id"], status=1)
     [again] = [headers for value, headers in in_topic(scicow, beamline.topic) if "scicow.again" in headers]
@@ -127,7 +140,7 @@ def test_dead_letters_are_listed_shown_and_settled(beamline: Beamline, scicow: S
     }
 
     assert "--yes" in scicow("dead-letters", "drop", "--all", status=1)  # nobody can be asked
-    count = WaitingLetters(scicow.settings(), 10.0)
+    count = WaitingLetters(scicow.settings(), PATIENCE)
     assert count() == len(waiting(scicow)) == 2
     assert "2 dead letters dropped" in scicow("dead-letters", "drop", "--all", "--yes")
     assert waiting(scicow) == []
@@ -138,35 +151,35 @@ def test_dead_letters_are_listed_shown_and_settled(beamline: Beamline, scicow: S
 
 
 def test_a_replayed_message_is_ingested_once_its_cause_is_gone(beamline: Beamline, scicow: Scicow) -> None:
-    beamline.scicow.stop()
     beamline.start_scicow(missing_dataset_wait=1)
     given = message("snapshot")
     comment = message("annotation", given["uuid"], annotation={"comment": "late"})
     beamline.send(comment)
-    eventually(lambda: len(waiting(scicow)) == 1)
+    assert eventually(lambda: len(waiting(scicow)) == 1)
     beamline.send(given)
-    eventually(lambda: beamline.status(given) == "completed")
+    assert eventually(lambda: beamline.status(given) == "completed")
     scicow("dead-letters", "replay", "--all", "--reason", "not in SciCat")
-    eventually(lambda: (beamline.dataset(given) or {}).get("comment") == "late")
+    assert eventually(lambda: (beamline.dataset(given) or {}).get("comment") == "late")
     assert waiting(scicow) == []
 
 
 def test_a_letter_that_was_cut_is_replayed_whole_or_not_at_all(beamline: Beamline, scicow: Scicow) -> None:
+    beamline.start_scicow()
     data = os.urandom(1_048_300)  # with the dead letter's headers it is over the broker's limit
     producer = Producer({"bootstrap.servers": beamline.kafka.bootstrap, "message.max.bytes": 2_000_000})
     producer.produce(beamline.topic, value=data)
-    assert not producer.flush(30)
-    eventually(lambda: len(waiting(scicow)) == 1)
+    assert not producer.flush(PATIENCE)
+    assert eventually(lambda: len(waiting(scicow)) == 1)
     [letter] = waiting(scicow)
     assert letter["cut"]
     scicow("dead-letters", "replay", "--all")
     assert [value for value, _ in in_topic(scicow, beamline.topic)] == [data, data]
-    eventually(lambda: [each["id"] for each in waiting(scicow)] not in ([], [letter["id"]]))
+    assert eventually(lambda: [each["id"] for each in waiting(scicow)] not in ([], [letter["id"]]))
     [again] = waiting(scicow)
     beyond = TopicPartition(again["topic"], again["partition"], again["offset"] + 1)
     admin = AdminClient({"bootstrap.servers": beamline.kafka.bootstrap})
     [deleted] = admin.delete_records([beyond]).values()
-    deleted.result(10)
+    deleted.result(PATIENCE)
     assert "is no longer in Kafka" in scicow("dead-letters", "replay", again["id"], status=1)
     assert [each["id"] for each in waiting(scicow)] == [again["id"]]
 
@@ -187,14 +200,12 @@ def test_many_threads_put_dead_letters_at_once(beamline: Beamline, scicow: Scico
                 failures.append(error)
 
         threads = [threading.Thread(target=put, args=(number,)) for number in range(8)]
-        begun = time.monotonic()
         for thread in threads:
             thread.start()
         for thread in threads:
             thread.join()
         assert not failures
-        assert time.monotonic() - begun < 20
-        assert WaitingLetters(settings, 10.0)() == 160
+        assert WaitingLetters(settings, PATIENCE)() == 160
         found, _ = DeadLetterTopic(topics, settings.dead_letter_topic).read()
     assert {each.origin for each in found.values()} == {Place.of(each) for each in messages}
 
@@ -203,9 +214,10 @@ def test_many_threads_put_dead_letters_at_once(beamline: Beamline, scicow: Scico
 
 
 def test_a_range_is_sent_again_and_copies_of_copies_are_not(beamline: Beamline, scicow: Scicow) -> None:
+    beamline.start_scicow()
     given = [message("snapshot", files=[file(f"/data/{number}")]) for number in range(20)]
     beamline.send(*given)
-    eventually(lambda: beamline.count() == 20)
+    assert eventually(lambda: beamline.count() == 20)
     beamline.scicow.stop()
     dry = scicow("replay", "--topic", beamline.topic, "--from", "1h", "--dry-run")
     assert f"{beamline.topic}: 20 messages would be sent again" in dry
@@ -222,8 +234,8 @@ def test_a_range_is_sent_again_and_copies_of_copies_are_not(beamline: Beamline, 
     beamline.start_scicow()
     last = message("snapshot")
     beamline.send(last)
-    eventually(lambda: beamline.status(last) == "completed")
-    eventually(lambda: scicow.json("audit", "--from", "1h", "--thorough")["counts"]["complete"] == 21)
+    assert eventually(lambda: beamline.status(last) == "completed")
+    assert eventually(lambda: scicow.json("audit", "--from", "1h", "--thorough")["counts"]["complete"] == 21)
     rows = beamline.datasets()
     assert {(row["numberOfFiles"], row["size"]) for row in rows} == {(1, 10)}
     assert len(rows) == 21
@@ -256,6 +268,7 @@ def kinds(report: dict[str, Any]) -> dict[str, str]:
 
 
 def test_the_audit_names_what_is_wrong_and_repairs_it(beamline: Beamline, scicow: Scicow, tmp_path: Path) -> None:
+    beamline.start_scicow()
     numbers = iter(range(1, 100))
 
     def snapshot(**changes: Any) -> Message:
@@ -275,9 +288,9 @@ def test_the_audit_names_what_is_wrong_and_repairs_it(beamline: Beamline, scicow
     ended = message("ended", unended["uuid"], seq=next(numbers))
     beamline.send(good, gone, without_files, twice, dead, double, began, unended, ended)
     every = [good, gone, without_files, twice, double, unended]
-    eventually(lambda: all(beamline.status(each) == "completed" for each in every) and beamline.status(began))
-    eventually(lambda: len(waiting(scicow)) == 1)
-    eventually(lambda: scicow.json("audit", "--from", "1h", status=1)["counts"]["on_their_way"] == 0)
+    assert eventually(lambda: all(beamline.status(each) == "completed" for each in every) and beamline.status(began))
+    assert eventually(lambda: len(waiting(scicow)) == 1)
+    assert eventually(lambda: scicow.json("audit", "--from", "1h", status=1)["counts"]["on_their_way"] == 0)
     report = scicow.json("audit", "--from", "1h", "--thorough", status=1)
     assert kinds(report) == {dead["uuid"]: "dead letter", began["uuid"]: "running"}
     assert (report["counts"]["datasets"], report["counts"]["complete"]) == (7, 6)
@@ -321,14 +334,15 @@ def test_the_audit_names_what_is_wrong_and_repairs_it(beamline: Beamline, scicow
     assert report["sent_again"] == 4  # of three datasets, one of which has two messages
     left = {dead["uuid"]: "dead letter", began["uuid"]: "running", twice["uuid"]: "incomplete"}
     left[double["uuid"]] = "double"
-    eventually(lambda: kinds(scicow.json("audit", "--from", "1h", status=1)) == left)
+    assert eventually(lambda: kinds(scicow.json("audit", "--from", "1h", status=1)) == left)
 
 
 def test_what_is_on_its_way_or_in_a_spool_is_not_missing(beamline: Beamline, scicow: Scicow, tmp_path: Path) -> None:
+    beamline.start_scicow()
     first = message("snapshot", seq=1)
     beamline.send(first)
-    eventually(lambda: beamline.status(first) == "completed")
-    eventually(lambda: scicow.json("audit", "--from", "1h")["counts"]["complete"] == 1)
+    assert eventually(lambda: beamline.status(first) == "completed")
+    assert eventually(lambda: scicow.json("audit", "--from", "1h")["counts"]["complete"] == 1)
     beamline.scicow.stop()
     later = message("snapshot", seq=5)
     beamline.send(later)
@@ -336,7 +350,7 @@ def test_what_is_on_its_way_or_in_a_spool_is_not_missing(beamline: Beamline, sci
     spool.put(beamline.topic, *[message("snapshot") for _ in range(3)])
     spool.refuse(3, "too large")
     argv = [str(Path(sys.executable).with_name("scifish")), "--spool", str(tmp_path), "list", "--json"]
-    listed = subprocess.run(argv, capture_output=True, text=True, check=True, timeout=30).stdout
+    listed = subprocess.run(argv, capture_output=True, text=True, check=True, timeout=PATIENCE).stdout
     (tmp_path / "spool.json").write_text(listed)
     report = scicow.json("audit", "--from", "1h", "--spool", str(tmp_path / "spool.json"), status=1)
     assert [each["kind"] for each in report["findings"]] == ["refused"]
@@ -351,11 +365,12 @@ def test_what_is_on_its_way_or_in_a_spool_is_not_missing(beamline: Beamline, sci
 def test_what_is_away_is_said_in_one_line(beamline: Beamline, scicow: Scicow) -> None:
     beamline.send(message())
     config = beamline.folder / "scicow.yaml"
-    beamline.stop_catalogue()
+    right = config.read_text()
+    config.write_text(right.replace(beamline.catalogue.url, f"http://{NOBODY}"))
     text = scicow("audit", "--from", "1h", status=2)
     assert "no answer" in text
     assert "Traceback" not in text
-    config.write_text(config.read_text().replace(beamline.kafka.bootstrap, f"127.0.0.1:{free_ports(1)[0]}"))
+    config.write_text(right.replace(beamline.kafka.bootstrap, NOBODY))
     for words in (["dead-letters", "list"], ["replay", "--beamline", "one", "--from", "1h"], ["audit", "--from", "1h"]):
         text = scicow(*words, status=2)
         assert "is it running, and are the settings in kafka right?" in text
@@ -364,17 +379,18 @@ def test_what_is_away_is_said_in_one_line(beamline: Beamline, scicow: Scicow) ->
 
 
 def test_nothing_of_this_is_seen_by_scicows_group(beamline: Beamline, scicow: Scicow) -> None:
+    beamline.start_scicow()
     beamline.send(*pair())
     beamline.scicow.wait_for("completed")
     group = scicow.settings().kafka.group_id
     admin = AdminClient({"bootstrap.servers": beamline.kafka.bootstrap})
 
     def state() -> tuple[int, list[tuple[int, int]]]:
-        members = admin.describe_consumer_groups([group])[group].result(10).members
-        done = admin.list_consumer_group_offsets([ConsumerGroupTopicPartitions(group)])[group].result(10)
+        members = admin.describe_consumer_groups([group])[group].result(PATIENCE).members
+        done = admin.list_consumer_group_offsets([ConsumerGroupTopicPartitions(group)])[group].result(PATIENCE)
         return len(members), sorted((each.partition, each.offset) for each in done.topic_partitions)
 
-    eventually(lambda: sum(offset for _, offset in state()[1]) == 2)
+    assert eventually(lambda: sum(offset for _, offset in state()[1]) == 2)
     before = state()
     with Topics(scicow.settings().kafka) as topics:
         for _ in topics.read(topics.whole(beamline.topic)):
@@ -384,13 +400,14 @@ def test_nothing_of_this_is_seen_by_scicows_group(beamline: Beamline, scicow: Sc
 
 
 def test_annotations_that_are_gone_are_sent_again(beamline: Beamline, scicow: Scicow) -> None:
+    beamline.start_scicow()
     given = message("snapshot", seq=1)
     comment = message("annotation", given["uuid"], seq=2, annotation={"comment": "good"})
     beamline.send(given, comment)
-    eventually(lambda: (beamline.dataset(given) or {}).get("comment") == "good")
-    eventually(lambda: scicow.json("audit", "--from", "1h")["counts"]["complete"] == 1)
+    assert eventually(lambda: (beamline.dataset(given) or {}).get("comment") == "good")
+    assert eventually(lambda: scicow.json("audit", "--from", "1h")["counts"]["complete"] == 1)
     pid = f"scizoo/{given['uuid']}"
     beamline.scicat.merge_dataset(pid, {"comment": "", "scientificMetadata": {"scan": {"annotations": None}}})
     assert "1 annotation not applied: run-1:2" in scicow("audit", "--from", "1h", "--repair", status=1)
-    eventually(lambda: (beamline.dataset(given) or {}).get("comment") == "good")
-    eventually(lambda: scicow.json("audit", "--from", "1h")["counts"]["complete"] == 1)
+    assert eventually(lambda: (beamline.dataset(given) or {}).get("comment") == "good")
+    assert eventually(lambda: scicow.json("audit", "--from", "1h")["counts"]["complete"] == 1)

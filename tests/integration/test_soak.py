@@ -13,7 +13,6 @@ from tests.kafka import ROOT, DownloadError, has_java, kafka_jars
 
 
 @pytest.mark.long
-@pytest.mark.timeout(300)
 def test_every_message_gets_into_the_catalogue_once(tmp_path: Path) -> None:
     if not has_java():
         pytest.skip("a real Kafka is needed: no Java 17 with Maven here")

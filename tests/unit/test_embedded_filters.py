@@ -17,6 +17,7 @@ from ingest.embedded.catalogue import COLLECTIONS, DATASETS, V3_DATASETS
 from ingest.embedded.filters import FilterError, Query, order_by, where
 from ingest.embedded.patterns import globs
 from ingest.embedded.store import Store
+from tests.waiting import PATIENCE
 
 VALUES = [None, 0, 1, 2.5, -1, "", "a", "b", "1", True, False, "'", '"; DROP TABLE datasets; --']
 SCALARS = st.sampled_from([value for value in VALUES if value is not None and not isinstance(value, bool)])
@@ -205,7 +206,7 @@ def test_no_pattern_takes_long() -> None:
     begin = time.monotonic()
     connection.execute("SELECT ? GLOB ?", ("a" * 20_000 + "b", glob))
     connection.close()
-    assert time.monotonic() - begin < 5
+    assert time.monotonic() - begin < PATIENCE  # where one begins anew at each letter it is for ever
 
 
 def test_text_search_follows_changes(tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from ingest import logs
 from ingest.logs import about, also, plain
+from tests.waiting import PATIENCE
 
 HOSTILE = "scan\n2026-01-01 00:00:00 INFO ingest: all is well\r\x1b[2J\x9b31m\u2028\u202e\ud800\0"
 
@@ -80,13 +81,13 @@ def test_threads_speak_of_their_own_messages(logger: Make) -> None:
     def work() -> None:
         with about(uuid="u-2"):
             ready.set()
-            inside.wait(10)
+            inside.wait(PATIENCE)
             log.info("two")
 
     thread = threading.Thread(target=work)
     with about(uuid="u-1"):
         thread.start()
-        ready.wait(10)
+        ready.wait(PATIENCE)
         log.info("one")
         inside.set()
         thread.join()

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from ingest import files
 from ingest.failures import DatasetMissing
 from ingest.ingestor import Ingestor
 from ingest.ownership import by_settings
@@ -19,7 +22,15 @@ from tests.kafka import file, message, value
 SETTINGS = load(Path(__file__).parents[2] / "docs" / "scicow.example.yaml", secrets=False)
 UUID = "0b5f9d8e-4c1f-4b33-8a52-3c2f3f2f8a11"
 FOLDER = "/data/visitors/cosaxs/20250001/raw"
-FILES = [file(f"{FOLDER}/{number:04}.h5", number) for number in range(1500)]
+FILES = [file(f"{FOLDER}/{number:04}.h5", number) for number in range(30)]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def small_blocks() -> Iterator[None]:
+    """Of twenty files, so that two blocks are few files."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(files, "A_BLOCK", 20)
+        yield
 
 
 def annotation(seq, **said):
@@ -28,11 +39,11 @@ def annotation(seq, **said):
 
 
 GAP = {"Optics": {"a.b": value(1, "mm"), "Ring current": value(2, "mA")}}
-FIRST = message("ended", UUID, files=FILES[:1100], part={"number": 1, "of": 2}, scientificMetadata=GAP)
+FIRST = message("ended", UUID, files=FILES[:22], part={"number": 1, "of": 2}, scientificMetadata=GAP)
 MESSAGES = [
     message("began", UUID, scientificMetadata={"Optics": {"a.b": value(1, "mm"), "old": value(None, error="no")}}),
     FIRST,
-    FIRST | {"files": FILES[1100:], "part": {"number": 2, "of": 2}, "scientificMetadata": {}},
+    FIRST | {"files": FILES[22:], "part": {"number": 2, "of": 2}, "scientificMetadata": {}},
     message("ended", UUID, status="interrupted", endTime="2026-11-22T10:00:05.000Z", files=FILES[:3]),
     annotation(2, comment="one", rating=1),
     annotation(3, comment="two", image={"caption": "plot", "uri": PNG}),
@@ -92,8 +103,8 @@ def test_the_same_dataset_in_the_end(v4: bool, order: list[int], again: list[int
     assert metadata["Optics"]["Ring current"]["value"] == 2
     assert metadata["Custom"]["centre"]["value"] == 0.5
     paths = [each["path"] for block in server.blocks for each in block["dataFileList"]]
-    assert sorted(paths) == [f"{number:04}.h5" for number in range(1500)]
-    assert (found["size"], found["numberOfFiles"]) == (sum(range(1500)), 1500)
+    assert sorted(paths) == [f"{number:04}.h5" for number in range(30)]
+    assert (found["size"], found["numberOfFiles"]) == (sum(range(30)), 30)
     assert [each["caption"] for each in server.pictures] == ["plot"]
 
 
@@ -107,13 +118,13 @@ def part(given: dict, number: int, files: list[dict]) -> dict:
     return given | {"files": files, "part": {"number": number, "of": 2}} | more
 
 
-GROWN = [file(f"{FOLDER}/{number:04}.h5", number + 5) for number in range(1200)]
+GROWN = [file(f"{FOLDER}/{number:04}.h5", number + 5) for number in range(24)]
 LAST = snapshot(2, scientificMetadata={"Header": {"sweeps": value(3)}}, endTime="2026-11-22T10:00:30.000Z")
 RECORDINGS = [
-    snapshot(0, status="interrupted", files=FILES[:20], scientificMetadata=GAP | {"Header": {"sweeps": value(1)}}),
-    snapshot(1, files=FILES[:1100], scientificMetadata={"Header": {"sweeps": value(2)}}),
-    part(LAST, 1, GROWN[:1050]),
-    part(LAST, 2, GROWN[1050:]),
+    snapshot(0, status="interrupted", files=FILES[:3], scientificMetadata=GAP | {"Header": {"sweeps": value(1)}}),
+    snapshot(1, files=FILES[:22], scientificMetadata={"Header": {"sweeps": value(2)}}),
+    part(LAST, 1, GROWN[:21]),
+    part(LAST, 2, GROWN[21:]),
     annotation(9, comment="mine"),
 ]
 
@@ -136,5 +147,5 @@ def test_the_last_recording_in_the_end(v4: bool, order: list[int], again: list[i
     assert metadata["Header"]["sweeps"]["value"] == 3
     assert metadata["Optics"]["Ring current"]["value"] == 2
     there = {each["path"]: each["size"] for block in server.blocks for each in block["dataFileList"]}
-    assert there == {f"{number:04}.h5": number + 5 for number in range(1200)}
-    assert (found["size"], found["numberOfFiles"]) == (sum(there.values()), 1200)
+    assert there == {f"{number:04}.h5": number + 5 for number in range(24)}
+    assert (found["size"], found["numberOfFiles"]) == (sum(there.values()), 24)

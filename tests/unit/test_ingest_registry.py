@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from ingest.ownership import Ownership
-from ingest.registry import MAX_REMEMBERED, TRY_AGAIN, Registry
+from ingest.registry import TRY_AGAIN, Registry
 from ingest.scicat import NotAllowed, SciCatError
 from sdm.office import Proposal
 from tests.unit.test_ingest_shared_office import Clock
@@ -221,7 +221,8 @@ def test_fields_that_scicat_would_refuse_are_left_out(registry, scicat, email):
     assert (made["title"], made["pi_lastname"], made["email"]) == ("Proposal 7", "Lindqvist", "astrid@example.org")
 
 
-def test_what_is_remembered_is_bounded(registry):
-    for number in range(MAX_REMEMBERED + 10):
+def test_what_is_remembered_is_bounded(registry, monkeypatch):
+    monkeypatch.setattr("ingest.registry.MAX_REMEMBERED", 100)
+    for number in range(110):
         registry.sample(f"s{number}", "", WHOSE)
-    assert len(registry._known) == MAX_REMEMBERED
+    assert len(registry._known) == 100
