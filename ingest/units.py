@@ -106,7 +106,7 @@ MATHJS = ("electron_volt = 1.602176565e-19 J = eV", "torr = 133.322 Pa", "millim
 def _registry() -> Any:
     import pint  # a third of a second: only who converts pays for it
 
-    registry = pint.UnitRegistry(cache_folder=None, on_redefinition="ignore")
+    registry: Any = pint.UnitRegistry(cache_folder=None, on_redefinition="ignore")
     for definition in MATHJS:
         registry.define(definition)
     return registry
