@@ -16,8 +16,8 @@ _ISO = re.compile(
     re.ASCII,
 )
 _TOKEN = re.compile(r"(?P<number>[0-9]+)|(?P<word>(?:(?!\s)[A-\U0010ffff])+)|(?P<space>\s+)|(?P<sign>[^\s])")
-_MONTHS = frozenset("jan feb mar apr may jun jul aug sep oct nov dec".split())
-_ZONES = frozenset("utc ut gmt z est edt cst cdt mst mdt pst pdt".split())
+_MONTHS = frozenset(["jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec"])
+_ZONES = frozenset(["utc", "ut", "gmt", "z", "est", "edt", "cst", "cdt", "mst", "mdt", "pst", "pdt"])
 _LAST_YEAR = 275_759
 
 
@@ -105,11 +105,11 @@ class _Legacy:
         return True
 
     def _is_valid(self) -> bool:
-        hour, minute, second = (self._time[:3] + [0, 0, 0])[:3]
+        hour, minute, second = [*self._time, 0, 0, 0][:3]
         return bool(self._days) and self._is_day() and hour < 25 and minute < 60 and second < 60
 
     def _is_day(self) -> bool:
-        first, second, third = (self._days + [1, 1])[:3]
+        first, second, third = [*self._days, 1, 1][:3]
         if self._named:
             day, year = (first, second) if _day(first) else (second, first)
             return _day(day) and year <= _LAST_YEAR

@@ -93,9 +93,7 @@ def _admin(who: Account, _document: Json) -> bool:
     return who.admin
 
 
-PROPOSAL = Resource(
-    "proposals", PROPOSALS, dto.CreateProposal, dto.PatchProposal, 409, _admin, filter="filters"
-)
+PROPOSAL = Resource("proposals", PROPOSALS, dto.CreateProposal, dto.PatchProposal, 409, _admin, filter="filters")
 # The real server has no answer of its own for a sample that is there.
 SAMPLE = Resource("samples", SAMPLES, dto.CreateSample, dto.PatchSample, 500, may_change)
 INSTRUMENT = Resource(
