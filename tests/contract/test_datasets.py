@@ -124,6 +124,25 @@ def test_v4_without_an_owner_is_500(api: Api, new_dataset) -> None:
     assert api.post("/api/v4/datasets", fields).status_code == 500
 
 
+@pytest.mark.parametrize("content_type", ["application/json", "application/merge-patch+json"])
+def test_a_v4_patch_without_totals_sets_them_to_0(api: Api, new_dataset, content_type: str) -> None:
+    pid = api.create(new_dataset(size=10, numberOfFiles=1))["pid"]
+
+    def totals() -> tuple[int, int]:
+        found = api.dataset(pid)
+        return found["size"], found["numberOfFiles"]
+
+    def patch(**changes) -> int:
+        return api.patch(pid, changes, "v4", headers={"Content-Type": content_type}).status_code
+
+    assert api.patch(pid, {"comment": "v3"}).status_code == 200
+    assert totals() == (10, 1)
+    assert patch(comment="v4", size=10, numberOfFiles=1) == 200
+    assert totals() == (10, 1)
+    assert patch(comment="v4 again") == 200
+    assert totals() == (0, 0)
+
+
 def test_a_dataset_that_is_not_there_is_404(api: Api) -> None:
     assert api.get(f"/api/v3/datasets/{quoted('contract/none')}").status_code == 404
     assert api.patch("contract/none", {"comment": "x"}).status_code == 404
@@ -186,22 +205,3 @@ def test_a_body_that_is_not_a_json_object_is_400(api: Api, body: bytes) -> None:
 def test_a_body_over_16_mb_is_500(api: Api, new_dataset) -> None:
     sent = new_dataset(description="x" * (16 * 1024 * 1024))
     assert api.post("/api/v3/datasets", sent).status_code == 500
-
-
-@pytest.mark.parametrize("content_type", ["application/json", "application/merge-patch+json"])
-def test_a_v4_patch_without_totals_sets_them_to_0(api: Api, new_dataset, content_type: str) -> None:
-    pid = api.create(new_dataset(size=10, numberOfFiles=1))["pid"]
-
-    def totals() -> tuple[int, int]:
-        found = api.dataset(pid)
-        return found["size"], found["numberOfFiles"]
-
-    def patch(**changes) -> int:
-        return api.patch(pid, changes, "v4", headers={"Content-Type": content_type}).status_code
-
-    assert api.patch(pid, {"comment": "v3"}).status_code == 200
-    assert totals() == (10, 1)
-    assert patch(comment="v4", size=10, numberOfFiles=1) == 200
-    assert totals() == (10, 1)
-    assert patch(comment="v4 again") == 200
-    assert totals() == (0, 0)
