@@ -107,10 +107,9 @@ class Registry:
         there = self._instrument_there(beamline)
         if there or not self._create:
             return there
-        if self._client.create_instrument({"pid": beamline, "uniqueName": beamline, "name": beamline}):
+        if self._client.create_instrument({"uniqueName": beamline, "name": beamline}):
             log.info("instrument %s is made in SciCat", beamline)
-            return beamline
-        return self._instrument_there(beamline)
+        return self._instrument_there(beamline)  # its pid is SciCat's
 
     def _instrument_there(self, beamline: str) -> str:
         # All of them, as none of SciCat's filters finds CoSAXS for cosaxs in each of its versions.
@@ -149,7 +148,7 @@ def _proposal_fields(proposal: Proposal, whose: Ownership) -> Json:
 def _sample_fields(sample_id: str, proposal_id: str, whose: Ownership) -> Json:
     return {
         "sampleId": sample_id,
-        "sampleName": sample_id,
+        "description": sample_id,  # for people: SciCat knows no name of a sample
         "owner": whose.owner,
         "ownerGroup": whose.owner_group,
         "accessGroups": list(whose.access_groups),

@@ -29,6 +29,12 @@ WHOLE = 6
 
 MERGE_PATCH = "application/merge-patch+json"
 
+TOTALS = ("size", "packedSize", "numberOfFiles")
+"""What a PATCH of v4 sets to 0 where it does not carry it, whatever else it is about."""
+
+A_LIST = 10
+"""Pictures in the list of a dataset: the newest ones. Older servers list all of them."""
+
 
 class SciCat:
     """One account on one SciCat. Threads may share it.
@@ -202,15 +208,21 @@ class SciCat:
             raise ValueError("use merge_dataset for scientificMetadata: a PATCH of v3 replaces all of it")
         self.call("PATCH", _dataset(pid), changes, since=since)
 
-    def replace_metadata(self, pid: str, changes: Json, since: str = "", version: str = "v3") -> None:
-        """Change fields, `scientificMetadata` as a whole. Modified if it was changed after `since`."""
+    def replace_metadata(
+        self, pid: str, changes: Json, since: str = "", version: str = "v3", found: Json | None = None
+    ) -> None:
+        """Change fields, `scientificMetadata` as a whole. `since` and `found` are as in `merge_dataset`."""
+        if version == "v4":
+            changes = self._with_totals(pid, changes, found)
         self.call("PATCH", _dataset(pid, version), changes, since=since)
 
-    def merge_dataset(self, pid: str, changes: Json, since: str = "") -> None:
+    def merge_dataset(self, pid: str, changes: Json, since: str = "", found: Json | None = None) -> None:
         """Change fields of v4 (arrays `proposalIds`, ...), merging `scientificMetadata`; null deletes.
 
-        Modified if it was changed after `since`.
+        Modified if it was changed after `since`. `found` is the dataset as it was read before, whose size and number
+        of files stay; without it, it is read.
         """
+        changes = self._with_totals(pid, changes, found)
         # The content type must be exactly this: with a charset behind it the real server
         # silently replaces all metadata instead of merging.
         self.call("PATCH", _dataset(pid, "v4"), changes, content_type=MERGE_PATCH, since=since)
@@ -251,8 +263,12 @@ class SciCat:
                 raise
 
     def attachments(self, pid: str) -> list[Json]:
-        """The dataset's pictures. Empty only if a token that lives sees none."""
-        return self._listed(f"{_dataset(pid)}/attachments")
+        """All of the dataset's pictures, the oldest first. Empty only if a token that lives sees none."""
+        newest = self._listed(f"{_dataset(pid)}/attachments")
+        every = self._every_attachment(pid) if len(newest) >= A_LIST else []
+        # Not all that may be seen with the dataset may be seen in the list of everything.
+        found = every if len(every) > len(newest) else newest[::-1]
+        return sorted(found, key=lambda one: str(one.get("createdAt", "")))
 
     def attach_once(self, pid: str, owner_group: str, caption: str, thumbnail: str) -> bool:
         """Whether the picture was not there yet. Lists show the first that a dataset got: none is put before it."""
@@ -301,7 +317,7 @@ class SciCat:
     def create_sample(self, sample: Json) -> bool:
         """Whether it was created: False if its `sampleId` is there. NotAllowed if the account may not.
 
-        Required: sampleId, sampleName, ownerGroup. The real server answers 500 to one that is there.
+        Required: sampleId, ownerGroup. The real server answers 500 to one that is there, and 400 to a sampleName.
         """
         return self._created("/api/v3/samples", sample, "sampleId")
 
@@ -310,11 +326,15 @@ class SciCat:
         return self._found("/api/v3/instruments", pid)
 
     def create_instrument(self, instrument: Json) -> bool:
-        """Whether it was created: False if its pid or name is there. NotAllowed but for administrators.
+        """Whether it was created: False if its unique name is there. NotAllowed but for administrators.
 
-        Required: pid, uniqueName, name.
+        Required: uniqueName, name. The pid is SciCat's: one that is sent is a 400.
         """
-        return self._created("/api/v3/instruments", instrument, "pid")
+        try:
+            self.call("POST", "/api/v3/instruments", instrument)
+        except Conflict:
+            return False
+        return True
 
     # ---------------------------------------------------------------- private
 
@@ -355,6 +375,27 @@ class SciCat:
             if token and not self._password:
                 raise Expired(f"the login of {self.username or 'this token'} has expired", 401, "log in again")
             self.login()
+
+    def _with_totals(self, pid: str, changes: Json, found: Json | None) -> Json:
+        """The changes with the totals that the dataset has, where they have no others."""
+        there = found if found is not None else self.dataset(pid) or {}
+        return {name: there[name] for name in TOTALS if there.get(name) is not None} | changes
+
+    def _every_attachment(self, pid: str) -> list[Json]:
+        """The dataset's pictures by the list that has all of them, which is v4's; none where there is none."""
+        where = {"relationships.targetId": pid, "relationships.targetType": "dataset"}
+        found: list[Json] = []
+        while True:
+            limits = {"limit": A_LIST, "skip": len(found), "sort": {"createdAt": "asc", "aid": "asc"}}
+            try:
+                page = self.call("GET", "/api/v4/attachments", params={"filter": {"where": where, "limits": limits}})
+            except SciCatError as error:
+                if error.temporary:
+                    raise
+                return []
+            found += page or []
+            if len(page or []) < A_LIST:
+                return found
 
     def _is_attached(self, pid: str, caption: str, thumbnail: str) -> bool:
         there = self.attachments(pid)

@@ -98,8 +98,15 @@ def _grouped(parts: list[str]) -> str:
     return f"({' '.join(parts)})" if len(parts) > 1 else parts[0]
 
 
+MATHJS = ("electron_volt = 1.602176565e-19 J = eV", "torr = 133.322 Pa", "millimeter_Hg = 133.322 Pa = mmHg")
+"""Where mathjs has other constants than pint: of CODATA 2010, and rounded. All others are the same to 1e-9."""
+
+
 @cache
 def _registry() -> Any:
     import pint  # a third of a second: only who converts pays for it
 
-    return pint.UnitRegistry(cache_folder=None)
+    registry: Any = pint.UnitRegistry(cache_folder=None, on_redefinition="ignore")
+    for definition in MATHJS:
+        registry.define(definition)
+    return registry

@@ -62,12 +62,12 @@ class Writer:
         # Only if it still is what was read; the last try does without, for a server whose clock goes wrong.
         since = just_after(found) if attempt < TRIES - 1 else ""
         if self._version == "v4" and attempt == 0:
-            self._client.merge_dataset(pid, new, since)
+            self._client.merge_dataset(pid, new, since, found)
             return
         # All metadata at once: v3 knows nothing else, and where a merge has lost some, it is the safe way.
         if "scientificMetadata" in new:
             new = {**new, "scientificMetadata": whole(_metadata(found), new["scientificMetadata"])}
-        self._client.replace_metadata(pid, new, since, self._version)
+        self._client.replace_metadata(pid, new, since, self._version, found)
 
     def _read(self, pid: str) -> Json:
         found = self._client.dataset(pid)

@@ -113,10 +113,10 @@ class Server:
         Raises OfficeRefused, OfficeUnavailable. Redirects are not followed: the token would go along.
         A 404 without JSON is no word of the office: a broken proxy, and a server without it, say the same.
         """
-        shown = f"the user office ({self.url}{path.partition('?')[0]})"
+        shown = self._shown(path)
         said = self._ask(shown, self.url + path, params)
         if said.status in (401, 403):
-            raise OfficeRefused(f"{shown} refuses us ({said.status}): {self._about_the_token()}")
+            raise OfficeRefused(self.refusal(path, f"refuses us ({said.status})"))
         if said.status in (404, 410):
             if not _is_json(said.body):
                 raise OfficeUnavailable(
@@ -138,6 +138,13 @@ class Server:
         except (ValueError, RecursionError) as error:
             what = "a web page" if said.body.lstrip().startswith(b"<") else "something that is not JSON"
             raise OfficeUnavailable(f"{shown} answers with {what}; is `url` right in {self._told_in}?") from error
+
+    def refusal(self, path: str, what: str) -> str:
+        """For people: that it refuses us, and which token may be why."""
+        return f"{self._shown(path)} {what}: {self._about_the_token()}"
+
+    def _shown(self, path: str) -> str:
+        return f"the user office ({self.url}{path.partition('?')[0]})"
 
     def _about_the_token(self) -> str:
         if self._token is None:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from sdm.proposal import OfficeError, Proposal
+from sdm.proposal import OfficeError, OfficeRefused, Proposal
 from sdm.reading import Dotted, Field, members_of, samples_of
 from sdm.rest_settings import Own, RestSettings, load, unreadable, without_file
 
@@ -84,14 +84,15 @@ class SciCatOffice:
 
     def _check_token(self) -> None:
         """To a token that has expired SciCat does not say so, but shows what is public. Raises OfficeRefused."""
-        if self._server.has_token:
-            self._server.get("/auth/whoami")
+        if self._server.has_token and not self._server.get("/auth/whoami"):
+            raise OfficeRefused(self._server.refusal("/auth/whoami", "does not know us"))
 
     def _samples(self, proposal_id: str) -> tuple[str, ...]:
         """An aid to people, so that a proposal is not lost with them."""
         try:
             with unreadable(self._settings):
-                listed = self._list("/samples", "sampleId", {"proposalId": proposal_id})
+                # In a list it stays a text: alone a number like 2025-1 would be made a date.
+                listed = self._list("/samples", "sampleId", {"proposalId": {"$in": [proposal_id]}})
                 return samples_of(name for one in listed for name in SAMPLE.texts(one))
         except OfficeError as error:
             _log.warning("the samples of proposal %s are not known: %s", proposal_id, error)

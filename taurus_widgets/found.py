@@ -31,8 +31,9 @@ from taurus_widgets.query import metadata_field
 NEWEST = 40
 """Datasets that are looked at whole."""
 
-KEYS_OF = 400
-"""Datasets whose names alone are asked for, by SciCat's metadataKeys: it answers a hundred names at most."""
+KEYS_OF, KEYS_AT_ONCE = 400, 50
+"""Datasets whose names alone are asked for, by SciCat's metadataKeys, and of how many at once in a search: it answers
+a hundred names at most."""
 
 ROUNDS, LOOKED_FOR, LOOKED_AT = 3, 10, 5
 """Times that datasets are looked for whose names alone are known, names of each time, and datasets looked at."""
@@ -93,20 +94,27 @@ def usual() -> Catalogue:
 
 def look(scicat: SciCat, proposal: str = "") -> Catalogue:
     """What the newest datasets have. Raises SciCatError."""
-    datasets = scicat.datasets({"proposalId": proposal} if proposal else None, None, "creationTime:desc", NEWEST)
+    # In a list it stays a text: alone a number like 2025-1 would be made a date.
+    where = {"proposalIds": {"$in": [proposal]}} if proposal else None
+    datasets = scicat.datasets(where, None, "creationTime:desc", NEWEST)
     if not isinstance(datasets, list):
         raise SciCatError("GET /api/v3/datasets", 200, "the answer is no list of datasets")
     return gathered([dataset for dataset in datasets if isinstance(dataset, dict)])
 
 
 def metadata_keys(scicat: SciCat, proposal: str = "", containing: str = "") -> list[str]:
-    """Dotted paths that contain a text, as SciCat's `metadataKeys` says them. Raises SciCatError."""
+    """Dotted paths that contain a text, as SciCat's `metadataKeys` says them. Raises SciCatError.
+
+    What they are to contain cannot be asked for: with a `metadataKey` the real server answers 500.
+    """
     fields: Json = {"proposalIds": [proposal]} if proposal else {}
-    if containing:
-        fields["metadataKey"] = containing
-    limits = {"limit": KEYS_OF, "skip": 0, "order": "creationTime:desc"}
-    answer = scicat.call("GET", "/api/v3/datasets/metadataKeys", params={"fields": fields, "limits": limits})
-    return [key for key in answer if isinstance(key, str)] if isinstance(answer, list) else []
+    found: dict[str, None] = {}
+    step = KEYS_AT_ONCE if containing else KEYS_OF
+    for skip in range(0, KEYS_OF, step):
+        limits = {"limit": step, "skip": skip, "order": "creationTime:desc"}
+        answer = scicat.call("GET", "/api/v3/datasets/metadataKeys", params={"fields": fields, "limits": limits})
+        found.update(dict.fromkeys(key for key in answer or [] if isinstance(key, str)))
+    return [key for key in found if containing.casefold() in unquote(key).casefold()]
 
 
 def search(scicat: SciCat, catalogue: Catalogue, proposal: str = "", containing: str = "") -> Catalogue:
@@ -123,7 +131,9 @@ def search(scicat: SciCat, catalogue: Catalogue, proposal: str = "", containing:
         having = [{metadata_field(path): {"$exists": True}} for key in unknown for path in _paths(key)]
         if not having:
             break
-        datasets = scicat.datasets({"$or": having}, ["pid", "scientificMetadata"], "creationTime:desc", LOOKED_AT)
+        # Who is no administrator would lose an $or at the top; and nothing is sorted by what is not asked for.
+        fields = ["pid", "creationTime", "scientificMetadata"]
+        datasets = scicat.datasets({"$and": [{"$or": having}]}, fields, "creationTime:desc", LOOKED_AT)
         for dataset in checked(datasets):
             _gather(dataset.get("scientificMetadata"), (), found)
         if not datasets:

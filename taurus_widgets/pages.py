@@ -8,7 +8,7 @@ from typing import Any
 
 from ingest.scicat import SciCat, SciCatError
 from taurus_widgets.columns import Json
-from taurus_widgets.query import NEWEST_FIRST, Query, order, stored_fields, where
+from taurus_widgets.query import NEWEST_FIRST, Query, order, stored_fields, where, with_order
 
 PAGE = 100
 """Rows that are read at once: more than a screen has."""
@@ -46,7 +46,7 @@ class Pages:
 
     def page(self, skip: int, limit: int = PAGE, bound: Json | None = None, fields: Iterable[str] = ()) -> list[Json]:
         """So many rows from this one on. Fewer only at the end."""
-        wanted = stored_fields([*OWN, *(fields or self.fields)])
+        wanted = with_order(stored_fields([*OWN, *(fields or self.fields)]), self.query)
         return self._rows(self.where(bound), wanted, order(self.query), limit, skip)
 
     def count(self, bound: Json | None = None) -> int:

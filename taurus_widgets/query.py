@@ -23,7 +23,10 @@ NEWEST_FIRST = "creationTime"
 """What the order is by, if nothing else is chosen."""
 
 CLOSE = 1e-9
-"""Numbers are the same for `=` if they differ by no more than this part of them: both were converted."""
+"""Numbers are the same for `=` if they differ by no more than this part of them."""
+
+CONVERTED = 1e-7
+"""The same of two that were converted, each by its own program: an electronvolt of another year differs by 4e-8."""
 
 
 class Relation(enum.Enum):
@@ -129,6 +132,16 @@ def stored_fields(fields: list[str]) -> list[str]:
     return sorted({*fields, *map(_stored, fields)})
 
 
+def with_order(fields: list[str], query: Query) -> list[str]:
+    """These fields and the one that the query sorts by: by what it was not asked for SciCat does not sort."""
+    # The whole value with its unit, and not the number alone: a row is not to know half of it.
+    place = query.order.removesuffix(".value") if query.order.startswith("scientificMetadata.") else query.order
+    if any(f"{place}.".startswith(f"{field}.") for field in fields):
+        return fields
+    # None within another, which MongoDB refuses.
+    return sorted([*(field for field in fields if not field.startswith(f"{place}.")), place])
+
+
 # ------------------------------------------------------------------------------ for SciCat
 
 
@@ -195,7 +208,7 @@ def _condition(condition: Condition) -> Json:
     # SciCat keeps what it cannot convert as its own SI value: the SI unit says which were.
     converted = [
         {f"{condition.field}.unitSI": {"$in": [unit_si]}, f"{condition.field}.valueSI": test}
-        for test in _number_tests(relation, value_si)
+        for test in _converted_tests(relation, value_si)
     ]
     return _any(same_unit + converted)
 
@@ -225,7 +238,7 @@ def _pattern(text: str) -> str:
 
 def _number_tests(relation: Relation, value: float) -> list[Json]:
     """One of them must hold."""
-    low, high = sorted((value * (1 - CLOSE), value * (1 + CLOSE)))
+    low, high = _around(value, CLOSE)
     tests: dict[Relation, list[Json]] = {
         Relation.EQUAL: [{"$gte": low, "$lte": high}],
         Relation.NOT_EQUAL: [{"$lt": low}, {"$gt": high}],
@@ -237,3 +250,21 @@ def _number_tests(relation: Relation, value: float) -> list[Json]:
     if relation not in tests:
         raise ValueError("a number cannot contain another")
     return tests[relation]
+
+
+def _converted_tests(relation: Relation, value: float) -> list[Json]:
+    """The same of a number that was converted: what is as good as equal is neither more nor less."""
+    low, high = _around(value, CONVERTED)
+    tests: dict[Relation, list[Json]] = {
+        Relation.EQUAL: [{"$gte": low, "$lte": high}],
+        Relation.NOT_EQUAL: [{"$lt": low}, {"$gt": high}],
+        Relation.LESS: [{"$lt": low}],
+        Relation.AT_MOST: [{"$lte": high}],
+        Relation.GREATER: [{"$gt": high}],
+        Relation.AT_LEAST: [{"$gte": low}],
+    }
+    return tests[relation]
+
+
+def _around(value: float, part: float) -> tuple[float, float]:
+    return value - abs(value) * part, value + abs(value) * part

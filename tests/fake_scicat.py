@@ -35,6 +35,9 @@ class Refuse(Exception):
         self.status = status
 
 
+_OTHERS = {"proposals": dto.CreateProposal, "samples": dto.CreateSample, "instruments": dto.CreateInstrument}
+
+
 class FakeServer:
     """Takes the place of a client's transport."""
 
@@ -50,6 +53,7 @@ class FakeServer:
         self.fault: Fault = lambda *_: ""
         self.after: Callable[[FakeServer, str, str], None] = lambda *_: None
         self.crashed = False
+        self._query: Mapping[str, str] = {}
         self._now = dt.datetime(2026, 11, 22, 10, tzinfo=dt.UTC)
         self._numbers = 0
 
@@ -82,6 +86,7 @@ class FakeServer:
         after the call was done; 'page' is a proxy's page; 'cut' half of the answer."""
         headers = headers or {}
         kind = self._kind(path)
+        self._query = query or {}
         self.calls.append((method, kind))
         self.headers.append(headers)
         fault = self.fault(self, len(self.calls), method, kind)
@@ -137,7 +142,7 @@ class FakeServer:
             return 201, {"access_token": f"token-{self._numbers}"}
         living = headers.get("Authorization", "").removeprefix("Bearer ") in self.tokens
         if kind == "whoami":
-            return (200, {"username": "ingestor"}) if living else (401, {"statusCode": 401})
+            return (200, {"username": "ingestor"}) if living else (200, ...)
         if version == "v4" and not self.v4:
             raise Refuse(404, f"Cannot {method} {path}")
         if not living and method != "GET":
@@ -173,6 +178,8 @@ class FakeServer:
         since = headers.get("If-Unmodified-Since")
         if since and self.honours_since and since <= found["updatedAt"]:
             raise Refuse(412, "has been modified")
+        if version == "v4":
+            body = datasets.RESET | body
         fields = self._fields(dto.PatchDatasetV4 if version == "v4" else dto.PatchDatasetV3, version, body)
         merge = version == "v4" and headers["Content-Type"] == "application/merge-patch+json"
         if merge:
@@ -240,7 +247,13 @@ class FakeServer:
         return 200, ...
 
     def _get_attachments(self, version: str, parts: Any, body: Any, headers: Any, living: bool) -> tuple[int, Any]:
-        return 200, [each for each in self.pictures if each["datasetId"] == parts[1]] if living else []
+        wanted = json.loads(self._query.get("filter", "{}"))
+        pid = wanted["where"]["relationships.targetId"] if version == "v4" else parts[1]
+        found = [each for each in self.pictures if each["datasetId"] == pid] if living else []
+        if version == "v3":
+            return 200, found[::-1][:10]
+        skip = wanted["limits"]["skip"]
+        return 200, found[skip : skip + wanted["limits"]["limit"]]
 
     def _post_attachments(self, version: str, parts: Any, body: Json, headers: Any, living: bool) -> tuple[int, Any]:
         self._fields(dto.CreateAttachment, "v4", body)
@@ -257,7 +270,8 @@ class FakeServer:
 
     def _post_other(self, version: str, parts: Any, body: Json, headers: Any, living: bool) -> tuple[int, Any]:
         there = self.others[parts[0]]
-        key = body[{"proposals": "proposalId", "samples": "sampleId", "instruments": "pid"}[parts[0]]]
+        self._fields(_OTHERS[parts[0]], "v4", body)
+        key = body[{"proposals": "proposalId", "samples": "sampleId", "instruments": "uniqueName"}[parts[0]]]
         if key in there:
             raise Refuse(500 if parts[0] == "samples" else 409, "there")
         there[key] = body

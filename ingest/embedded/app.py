@@ -16,7 +16,7 @@ from ingest.embedded.catalogue import Catalogue
 from ingest.embedded.faults import Faults, Faulty, Rule, fault_routes
 from ingest.embedded.filters import FilterError
 from ingest.embedded.metadata import TopLevelNull
-from ingest.embedded.web import error_body
+from ingest.embedded.web import RefusedV3, error_body, v3_error_body
 
 
 def make_app(catalogue: Catalogue, rules: Sequence[Rule] = ()) -> ASGIApp:
@@ -30,6 +30,7 @@ def make_app(catalogue: Catalogue, rules: Sequence[Rule] = ()) -> ASGIApp:
         app.include_router(dataset_routes.DatasetApi(version).router())
         app.include_router(file_routes.block_routes(version.name))
     app.include_router(file_routes.attachment_routes())
+    app.include_router(file_routes.attachment_list_routes())
     app.include_router(other_routes.auth_routes())
     for resource in (other_routes.PROPOSAL, other_routes.SAMPLE, other_routes.INSTRUMENT):
         app.include_router(other_routes.ResourceApi(resource).router())
@@ -65,7 +66,8 @@ async def _refused(request: Request, error: Exception) -> JSONResponse:
     message: Any = getattr(error, "detail", "")
     if status == 404 and message == "Not Found":  # no such route
         message = f"Cannot {request.method} {request.url.path}"
-    return JSONResponse(error_body(status, message), status)
+    make = v3_error_body if isinstance(error, RefusedV3) else error_body
+    return JSONResponse(make(status, message), status)
 
 
 async def _bad_filter(_request: Request, error: Exception) -> JSONResponse:

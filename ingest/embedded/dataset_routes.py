@@ -7,13 +7,14 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from fastapi import APIRouter, Request
+from fastapi import APIRouter, HTTPException, Request
 from fastapi.responses import JSONResponse
 
 from ingest.embedded import datasets, dto, fullquery
 from ingest.embedded.accounts import Account
 from ingest.embedded.catalogue import (
     DATASETS,
+    ORIGDATABLOCKS,
     V3_DATASETS,
     Catalogue,
     may_change,
@@ -21,13 +22,14 @@ from ingest.embedded.catalogue import (
     stamped,
     visible,
 )
-from ingest.embedded.filters import Query, Shape, all_of
+from ingest.embedded.filters import NO_LIMIT, Query, Shape, all_of, where, with_dates
 from ingest.embedded.store import Exists
 from ingest.embedded.web import (
     MERGE_PATCH,
     Body,
     Held,
     Key,
+    RefusedV3,
     Who,
     limited,
     list_query,
@@ -39,6 +41,8 @@ from ingest.embedded.web import (
 )
 
 Json = dict[str, Any]
+
+BLOCKS = "origdatablocks"
 
 
 @dataclass(frozen=True)
@@ -134,7 +138,7 @@ class DatasetApi:
     def create(self, held: Held, who: Who, sent: Body) -> JSONResponse:
         if who is None:
             raise refuse(403, "Forbidden resource")
-        fields = self._version.stored(validated(self._version.create(sent), sent))
+        fields = self._version.stored(self._new(sent))
         if not who.admin and (fields.get("pid") or not may_change(who, fields)):
             raise refuse(403, "Unauthorized to create this dataset")
         if not fields.get("owner"):
@@ -146,6 +150,12 @@ class DatasetApi:
         except Exists:
             raise refuse(409, f"a dataset with the pid {document['pid']} is there already") from None
         return JSONResponse(self._version.shown(document), 201)
+
+    def _new(self, sent: Json) -> Json:
+        try:
+            return validated(self._version.create(sent), sent)
+        except HTTPException as error:
+            raise RefusedV3(error.detail) if self._version is V3 else error from None  # type: ignore[arg-type]
 
     def find(self, request: Request, held: Held, who: Who) -> JSONResponse:
         found = DATASETS.find(held.store, self._query(request, who, self._version.limit))
@@ -160,13 +170,22 @@ class DatasetApi:
         found = DATASETS.find(held.store, replace(self._query(request, who, 1), limit=1))
         return JSONResponse(self._version.shown(found[0]) if found else None)
 
-    def get(self, held: Held, who: Who, pid: Key) -> JSONResponse:
-        return JSONResponse(self._version.shown(readable(held, who, pid)))
+    def get(self, request: Request, held: Held, who: Who, pid: Key) -> JSONResponse:
+        document = self._version.shown(readable(held, who, pid))
+        wanted = request.query_params.getlist("include") if self._version is V4 else []
+        if unknown := set(wanted) - {BLOCKS}:
+            raise refuse(400, f"include: {BLOCKS} can be, and not {', '.join(sorted(unknown))[:100]}")
+        if wanted:
+            of_dataset = where({"datasetId": pid}, ORIGDATABLOCKS.shape)
+            document[BLOCKS] = ORIGDATABLOCKS.find(held.store, Query(of_dataset, limit=NO_LIMIT))
+        return JSONResponse(document)
 
     def patch(self, request: Request, held: Held, who: Who, pid: Key, sent: Body) -> JSONResponse:
         # Merged only if the content type is exactly this: with a charset behind it the real server replaces.
         merge = self._version is V4 and media_type(request) == MERGE_PATCH
         change = datasets.merged if merge else datasets.patched
+        if self._version is V4:
+            sent = datasets.RESET | sent
         return self._change(request, held, who, pid, change, self._version.patch, sent)
 
     def put(self, request: Request, held: Held, who: Who, pid: Key, sent: Body) -> JSONResponse:
@@ -181,7 +200,10 @@ class DatasetApi:
         return JSONResponse(self._version.shown(document))
 
     def _query(self, request: Request, who: Account | None, limit: int) -> Query:
-        return _allowed(list_query(query_object(request, "filter"), self._version.shape, limit), who)
+        wanted = query_object(request, "filter")
+        if self._version is V3:
+            wanted = {**wanted, "where": with_dates(wanted.get("where"))}
+        return _allowed(list_query(wanted, self._version.shape, limit), who)
 
     def _change(
         self,
@@ -237,8 +259,9 @@ def search_routes() -> APIRouter:
     @router.get("/metadataKeys")
     def metadata_keys(request: Request, held: Held, who: Who) -> JSONResponse:
         fields = query_object(request, "fields")
-        containing = str(fields.pop("metadataKey", ""))
+        if "metadataKey" in fields:  # as the frontend asks for it, and the real server fails
+            raise refuse(500, "Internal server error")
         query = replace(_search(request, who, fields), fields=("scientificMetadata",))
-        return JSONResponse(fullquery.metadata_keys(DATASETS.find(held.store, query), containing))
+        return JSONResponse(fullquery.metadata_keys(DATASETS.find(held.store, query)))
 
     return router

@@ -43,6 +43,10 @@ _EMPTY: Json = {
 }
 
 
+RESET: Json = {"size": 0, "packedSize": 0, "numberOfFiles": 0}
+"""What a PATCH of v4 sets where it does not carry it: the real server's form of it has these defaults."""
+
+
 def created(fields: Mapping[str, Any], version: str) -> Json:
     """The document of a new dataset with the fields that were sent, in their stored form.
 

@@ -203,7 +203,6 @@ class CreateProposal(UpdateProposal):
 
 class CreateSample(Ownable):
     sampleId: Text | None = None
-    sampleName: Text
     owner: str | None = None
     description: str | None = None
     type: str | None = None
@@ -214,7 +213,6 @@ class CreateSample(Ownable):
 
 
 class CreateInstrument(Strict):
-    pid: Text | None = None
     uniqueName: Text
     name: Text
     customMetadata: Object | None = None

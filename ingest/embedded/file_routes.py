@@ -23,13 +23,14 @@ from ingest.embedded.catalogue import (
     visible,
 )
 from ingest.embedded.dataset_routes import readable
-from ingest.embedded.filters import Query, all_of, where
+from ingest.embedded.filters import NO_LIMIT, NOTHING, Query, all_of, where
 from ingest.embedded.store import Collection
 from ingest.embedded.web import Body, Held, Key, Who, list_query, query_object, refuse, validated
 
 Json = dict[str, Any]
 
-_NO_LIMIT = -1  # SQLite's word for it
+A_LIST = 10
+"""Documents of a list where no limit is given."""
 
 
 def _owned(connection: sqlite3.Connection, who: Account | None, pid: str) -> Json:
@@ -49,7 +50,12 @@ def _inherited(dataset: Json) -> Json:
 
 
 def _of_dataset(held: Catalogue, collection: Collection, pid: str) -> list[Json]:
-    query = Query(where({"datasetId": pid}, collection.shape), limit=_NO_LIMIT)
+    query = Query(where({"datasetId": pid}, collection.shape), limit=NO_LIMIT)
+    return collection.find(held.store, query)
+
+
+def _newest(held: Catalogue, collection: Collection, pid: str) -> list[Json]:
+    query = Query(where({"datasetId": pid}, collection.shape), (("createdAt", True),), A_LIST)
     return collection.find(held.store, query)
 
 
@@ -89,7 +95,8 @@ def block_routes(version: str) -> APIRouter:
 
     @router.get("/origdatablocks")
     def find(request: Request, held: Held, who: Who) -> JSONResponse:
-        query = list_query(query_object(request, "filter"), ORIGDATABLOCKS.shape, 100)
+        limit = A_LIST if version == "v4" else 100
+        query = list_query(query_object(request, "filter"), ORIGDATABLOCKS.shape, limit)
         allowed = all_of([visible(who, ORIGDATABLOCKS.table), query.condition])
         return JSONResponse(ORIGDATABLOCKS.find(held.store, replace(query, condition=allowed)))
 
@@ -156,7 +163,7 @@ def attachment_routes() -> APIRouter:
     @router.get("/{key}/attachments")
     def find(held: Held, who: Who, pid: Key) -> JSONResponse:
         readable(held, who, pid)
-        return JSONResponse(_of_dataset(held, ATTACHMENTS, pid))
+        return JSONResponse(_newest(held, ATTACHMENTS, pid))
 
     @router.get("/{key}/thumbnail")
     def thumbnail(held: Held, who: Who, pid: Key) -> JSONResponse:
@@ -175,3 +182,37 @@ def attachment_routes() -> APIRouter:
         return JSONResponse(found)
 
     return router
+
+
+_TARGET, _TARGET_TYPE = "relationships.targetId", "relationships.targetType"
+"""As v4 keeps what an attachment belongs to. Here all of them belong to datasets."""
+
+
+def attachment_list_routes() -> APIRouter:
+    """The list of all attachments, which only v4 has, and which is the only one that goes beyond the ten newest."""
+    router = APIRouter(prefix="/api/v4/attachments")
+
+    @router.get("")
+    def find(request: Request, held: Held, who: Who) -> JSONResponse:
+        wanted = query_object(request, "filter")
+        names = {_TARGET: "datasetId"}
+        conditions = {names.get(name, name): value for name, value in (wanted.get("where") or {}).items()}
+        of_datasets = conditions.pop(_TARGET_TYPE, "dataset") == "dataset"
+        limits = {**(wanted.get("limits") or {"sort": {"createdAt": "desc"}})}
+        if sort := limits.pop("sort", {}):
+            limits["order"] = [f"{_ID.get(name, name)}:{direction}" for name, direction in sort.items()]
+        query = list_query({"where": conditions, "limits": limits}, ATTACHMENTS.shape, A_LIST)
+        allowed = [visible(who, ATTACHMENTS.table), query.condition, *([] if of_datasets else [NOTHING])]
+        found = ATTACHMENTS.find(held.store, replace(query, condition=all_of(allowed)))
+        return JSONResponse([_as_v4(attachment) for attachment in found])
+
+    return router
+
+
+_ID = {"aid": "id"}
+
+
+def _as_v4(attachment: Json) -> Json:
+    related = {"targetId": attachment["datasetId"], "targetType": "dataset", "relationType": "is attached to"}
+    own = {name: value for name, value in attachment.items() if name not in ("id", "datasetId")}
+    return {**own, "aid": attachment["id"], "relationships": [related]}

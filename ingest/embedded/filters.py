@@ -15,6 +15,7 @@ from functools import partial
 from typing import Any
 
 from ingest.embedded.dto import utc
+from ingest.embedded.javascript import is_date
 from ingest.embedded.patterns import globs
 
 Json = dict[str, Any]
@@ -41,6 +42,9 @@ class Condition:
     values: tuple[Any, ...] = ()
     terms: int = 1
 
+
+NO_LIMIT = -1
+"""SQLite's word for it."""
 
 EVERYTHING = Condition("1")
 NOTHING = Condition("0")
@@ -71,6 +75,10 @@ class Shape:
     def path(self, path: str) -> str:
         head, dot, rest = path.partition(".")
         return self.names.get(head, head) + dot + rest
+
+
+class Dated(str):
+    """A text that is a date by the time the real server compares it: no text is equal to it."""
 
 
 Test = Callable[[str, Any, Shape, str], Condition]
@@ -160,11 +168,30 @@ def project(document: Json, fields: Sequence[str] | None) -> Json:
     return result
 
 
+def is_within(path: str, fields: Sequence[str] | None) -> bool:
+    """Whether a document with these fields only still has what is at this path, or a part of it."""
+    if fields is None or path == "_id":
+        return True
+    return any(f"{path}.".startswith(f"{field}.") or field.startswith(f"{path}.") for field in fields)
+
+
 # ------------------------------------------------------------------------------ where
 
 
+def with_dates(wanted: Any) -> Any:
+    """A `where` as v3 takes it: each text that JavaScript takes for a date is one, but for the members of lists."""
+    if isinstance(wanted, Mapping):
+        return {name: with_dates(value) for name, value in wanted.items()}
+    if isinstance(wanted, list):
+        return [value if isinstance(value, str) else with_dates(value) for value in wanted]
+    return Dated(wanted) if isinstance(wanted, str) and is_date(wanted) else wanted
+
+
 def where(wanted: Any, shape: Shape, depth: int = 0) -> Condition:
-    """SciCat's `where`: loopback's operators and MongoDB's. Raises FilterError."""
+    """SciCat's `where`: loopback's operators and MongoDB's. Raises FilterError.
+
+    The other names of fields count at the top only, as on the real server.
+    """
     if not isinstance(wanted, Mapping):
         raise FilterError("where: an object is needed")
     if depth > _MAX_DEPTH:
@@ -183,7 +210,7 @@ def _entry(name: str, value: Any, shape: Shape, depth: int) -> Condition:
         return text(value.get("$search"), shape)
     if name.startswith("$"):
         raise FilterError(f"{name[:50]}: this operator is not known")
-    path = shape.path(name)
+    path = name if depth else shape.path(name)
     if not isinstance(value, Mapping):
         return _test(path, "eq", value, shape)
     options = value.get("$options", value.get("options", ""))
@@ -193,7 +220,7 @@ def _entry(name: str, value: Any, shape: Shape, depth: int) -> Condition:
         if plain == "options":
             continue
         if plain == "not":
-            tests.append(_none_of(name, operand, shape, depth))
+            tests.append(_none_of(path, operand, shape, depth))
             continue
         if plain == "ilike":
             plain, options = "regex", "i"
@@ -206,7 +233,7 @@ def text(wanted: Any, shape: Shape) -> Condition:
 
     Words are compared by their stem.
     """
-    if not isinstance(wanted, str):
+    if not isinstance(wanted, str) or isinstance(wanted, Dated):
         raise FilterError("text: text is needed")
     phrases = [_words(phrase) for phrase in re.findall(r'"([^"]*)"', wanted)]
     words = _words(wanted)[:_MAX_WORDS]
@@ -230,7 +257,16 @@ def _test(path: str, operator: str, operand: Any, shape: Shape, options: str = "
     test = _TESTS.get(operator)
     if test is None:
         raise FilterError(f"{path[:100]}: the operator {operator[:50]!r} is not known; known are {', '.join(_TESTS)}")
+    if isinstance(operand, Dated) and path not in TIMES:
+        return _no_date(path, operator)
     return test(path, operand, shape, options)
+
+
+def _no_date(path: str, operator: str) -> Condition:
+    """Where a date is compared with what is none."""
+    if operator == "regex":
+        raise FilterError(f"{path[:100]}: a pattern as text is needed, and not a date")
+    return EVERYTHING if operator == "ne" else NOTHING
 
 
 def _scalar(path: str, value: Any) -> Any:

@@ -112,9 +112,9 @@ def _facet_id(name: str, value: Any) -> Any:
     return dict(zip(("year", "month", "day"), map(int, value.split("-")), strict=True))
 
 
-def metadata_keys(documents: Iterable[Json], containing: str) -> list[str]:
-    """The first paths of the values in the metadata of these documents that contain a text."""
+def metadata_keys(documents: Iterable[Json]) -> list[str]:
+    """The first paths of the values in the metadata of these documents."""
     keys: dict[str, None] = {}
     for document in documents:
         keys.update(dict.fromkeys(key_paths(document.get("scientificMetadata") or {})))
-    return [key for key in keys if containing.lower() in key.lower()][:_MAX_KEYS]
+    return list(keys)[:_MAX_KEYS]

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import sqlite3
 import uuid
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
 from fastapi import APIRouter, Request
-from fastapi.responses import JSONResponse
+from fastapi.responses import JSONResponse, Response
 
 from ingest.embedded import dto
 from ingest.embedded.accounts import Account
@@ -22,7 +23,7 @@ from ingest.embedded.catalogue import (
     stamped,
     visible,
 )
-from ingest.embedded.filters import all_of
+from ingest.embedded.filters import all_of, where
 from ingest.embedded.store import Collection, Exists
 from ingest.embedded.web import Body, Held, Key, Who, list_query, query_object, refuse, validated
 
@@ -44,7 +45,9 @@ def auth_routes() -> APIRouter:
         return JSONResponse({**answer, "userId": who.username, "user": _user(who)}, 201)
 
     @router.get("/auth/whoami")
-    def whoami(who: Who) -> JSONResponse:
+    def whoami(request: Request, who: Who) -> Response:
+        if who is None and request.headers.get("authorization"):
+            return Response()  # a token that counts no more is nobody's
         if who is None:
             raise refuse(401, "Unauthorized")
         return JSONResponse(_user(who))
@@ -73,7 +76,7 @@ def _user(who: Account) -> Json:
 
 @dataclass(frozen=True)
 class Resource:
-    """A kind of document with plain routes. `taken` is the status of one whose key is there."""
+    """A kind of document with plain routes. `taken` is the status of one whose key, or unique field, is there."""
 
     path: str
     collection: Collection
@@ -82,16 +85,20 @@ class Resource:
     taken: int
     creator: Callable[[Account, Json], bool]
     public: bool = False
+    unique: str = ""
+    filter: str = "filter"
 
 
 def _admin(who: Account, _document: Json) -> bool:
     return who.admin
 
 
-PROPOSAL = Resource("proposals", PROPOSALS, dto.CreateProposal, dto.PatchProposal, 409, _admin)
+PROPOSAL = Resource("proposals", PROPOSALS, dto.CreateProposal, dto.PatchProposal, 409, _admin, filter="filters")
 # The real server has no answer of its own for a sample that is there.
 SAMPLE = Resource("samples", SAMPLES, dto.CreateSample, dto.PatchSample, 500, may_change)
-INSTRUMENT = Resource("instruments", INSTRUMENTS, dto.CreateInstrument, dto.PatchInstrument, 409, _admin, public=True)
+INSTRUMENT = Resource(
+    "instruments", INSTRUMENTS, dto.CreateInstrument, dto.PatchInstrument, 409, _admin, public=True, unique="uniqueName"
+)
 
 
 class ResourceApi:
@@ -121,13 +128,20 @@ class ResourceApi:
         document = stamped({"_id": key, **document}, who)
         try:
             with held.store.write() as connection:
+                self._check_unique(connection, document)
                 self._collection.insert(connection, document)
         except Exists:
             raise refuse(self._resource.taken, f"{self._resource.path}: {key} is there already") from None
         return JSONResponse(document, 201)
 
+    def _check_unique(self, connection: sqlite3.Connection, document: Json) -> None:
+        """Raises Exists."""
+        unique = self._resource.unique
+        if unique and self._collection.count(connection, where({unique: document[unique]}, self._collection.shape)):
+            raise Exists(document[unique])
+
     def find(self, request: Request, held: Held, who: Who) -> JSONResponse:
-        query = list_query(query_object(request, "filter"), self._collection.shape, 100)
+        query = list_query(query_object(request, self._resource.filter), self._collection.shape, 100)
         if not self._resource.public:
             allowed = visible(who, self._collection.table)
             query = replace(query, condition=all_of([allowed, query.condition]))

@@ -13,7 +13,7 @@ from pydantic import BaseModel, ValidationError
 
 from ingest.embedded.accounts import Account
 from ingest.embedded.catalogue import Catalogue
-from ingest.embedded.filters import FilterError, Query, Shape, order_by, where
+from ingest.embedded.filters import FilterError, Query, Shape, is_within, order_by, where
 
 Json = dict[str, Any]
 Model = TypeVar("Model", bound=BaseModel)
@@ -29,8 +29,19 @@ MERGE_PATCH = "application/merge-patch+json"
 _EXACT = 2**53
 
 
+class RefusedV3(HTTPException):
+    """A dataset of v3 that is not taken: its answer has another form than all others."""
+
+    def __init__(self, messages: list[str]) -> None:
+        super().__init__(400, detail="; ".join(messages))
+
+
 def refuse(status: int, message: str | list[str]) -> HTTPException:
     return HTTPException(status, detail=message)
+
+
+def v3_error_body(status: int, message: Any) -> Json:
+    return {"status": status, "message": message}
 
 
 def error_body(status: int, message: Any) -> Json:
@@ -145,10 +156,14 @@ def list_query(wanted: Json, shape: Shape, limit: int) -> Query:
 
 
 def limited(query: Query, limits: Any, shape: Shape) -> Query:
-    """The query with `{"limit", "skip", "order"}`. A limit of 0 is no limit given, as in JavaScript."""
+    """The query with `{"limit", "skip", "order"}`. A limit of 0 is no limit given, as in JavaScript.
+
+    The real server sorts what is left after `fields`: by nothing else.
+    """
     if not isinstance(limits, dict):
         raise FilterError("limits: an object is needed")
     order = order_by(limits["order"], shape) if limits.get("order") else query.order
+    order = tuple((path, descending) for path, descending in order if is_within(path, query.fields))
     limit, skip = (_count(limits, name) for name in ("limit", "skip"))
     return Query(query.condition, order, limit or query.limit, skip, query.fields)
 

@@ -6,8 +6,10 @@ import uuid
 
 import pytest
 
+from ingest.auditor import just_below
 from ingest.scicat import Conflict, NotAllowed, SciCat, SciCatError
 from tests.catalogue import Catalogue
+from tests.contract.api import PNG
 
 
 @pytest.fixture
@@ -58,12 +60,12 @@ def test_a_wrong_password(catalogue: Catalogue) -> None:
 def test_proposals_samples_and_instruments_are_created_once(client: SciCat, proposal_id: str, group: str) -> None:
     name = uuid.uuid4().hex
     proposal = {"proposalId": proposal_id, "email": "pi@example.org", "title": "Contract", "ownerGroup": group}
-    sample = {"sampleId": name, "sampleName": "lysozyme", "ownerGroup": group}
-    instrument = {"pid": name, "uniqueName": name, "name": "CoSAXS"}
+    sample = {"sampleId": name, "description": "lysozyme", "ownerGroup": group}
+    instrument = {"uniqueName": name, "name": "CoSAXS"}
+    assert [client.create_instrument(instrument) for _ in range(2)] == [True, False]
     for look, create, key, document in (
         (client.proposal, client.create_proposal, proposal_id, proposal),
         (client.sample, client.create_sample, name, sample),
-        (client.instrument, client.create_instrument, name, instrument),
     ):
         assert look(key) is None
         assert create(document) is True
@@ -78,7 +80,7 @@ def test_what_an_account_may_not_create(catalogue: Catalogue, client: SciCat) ->
         pytest.skip("SCIZOO_SCICAT_USER=name:password:group is not set")
     user = SciCat(catalogue.url, catalogue.user1.username, catalogue.user1.password)
     with pytest.raises(NotAllowed):
-        user.create_instrument({"pid": uuid.uuid4().hex, "uniqueName": uuid.uuid4().hex, "name": "x"})
+        user.create_instrument({"uniqueName": uuid.uuid4().hex, "name": "x"})
 
 
 def test_a_dataset_seen_with_an_expired_token_is_there(catalogue: Catalogue, client: SciCat, new_dataset) -> None:
@@ -87,3 +89,36 @@ def test_a_dataset_seen_with_an_expired_token_is_there(catalogue: Catalogue, cli
     ingestor = catalogue.ingestor
     late = SciCat(catalogue.url, ingestor.username, ingestor.password, token="expired")
     assert late.dataset(sent["pid"]) is not None
+
+
+def test_all_pictures_of_a_dataset_are_there_each_once(client: SciCat, new_dataset) -> None:
+    sent = new_dataset()
+    client.create_dataset(sent)
+    for _ in range(2):
+        for number in range(21):
+            client.attach_once(sent["pid"], sent["ownerGroup"], f"{number}", PNG)
+    assert [one["caption"] for one in client.attachments(sent["pid"])] == [f"{number}" for number in range(21)]
+
+
+@pytest.mark.parametrize("version", ["v3", "v4", "merge"])
+def test_what_is_changed_leaves_size_and_number_of_files(client: SciCat, new_dataset, version: str) -> None:
+    sent = new_dataset()
+    pid = sent["pid"]
+    client.create_dataset(sent)
+    client.add_files(pid, [{"path": "a.h5", "size": 3, "time": "2026-11-22T10:00:00.000Z"}])
+    if version == "merge":
+        client.merge_dataset(pid, {"comment": "good"})
+    else:
+        client.replace_metadata(pid, {"comment": "good"}, version=version)
+    got = client.dataset(pid)
+    assert got is not None
+    assert (got["comment"], got["size"], got["numberOfFiles"]) == ("good", 3, 1)
+
+
+@pytest.mark.parametrize("name", ["samples/17", "x-1", "plain", "a/0b"])
+def test_a_list_goes_on_after_any_pid(client: SciCat, new_dataset, proposal_id: str, name: str) -> None:
+    pids = [f"{proposal_id}/{number}/{name}" for number in "abc"]
+    for pid in pids:
+        client.create_dataset(new_dataset(pid=pid))
+    where = {"proposalIds": {"inq": [proposal_id]}, "pid": {"gt": just_below(pids[1])}}
+    assert [one["pid"] for one in client.datasets(where, ["pid"], "pid:asc")] == pids[1:]

@@ -81,3 +81,37 @@ def test_attachments(api: Api, pid: str, group: str) -> None:
 def test_an_attachment_needs_a_caption(api: Api, pid: str, group: str) -> None:
     path = f"/api/v3/datasets/{quoted(pid)}/attachments"
     assert api.post(path, {"ownerGroup": group, "thumbnail": PNG}).status_code == 400
+
+
+def test_the_list_of_attachments_has_the_ten_newest_and_that_of_v4_all(api: Api, pid: str, group: str) -> None:
+    path = f"/api/v3/datasets/{quoted(pid)}/attachments"
+    for number in range(12):
+        body = {"ownerGroup": group, "caption": f"{number}", "thumbnail": PNG}
+        assert api.post(path, body).status_code == 201
+    assert [one["caption"] for one in api.get(path).json()] == [f"{number}" for number in range(11, 1, -1)]
+
+    def listed(limits: dict, **more) -> list[str]:
+        where = {"relationships.targetId": pid, "relationships.targetType": "dataset"} | more
+        answer = api.get("/api/v4/attachments", filter={"where": where, "limits": limits})
+        assert answer.status_code == 200, answer.text
+        return [one["caption"] for one in answer.json()]
+
+    order = {"createdAt": "asc", "aid": "asc"}
+    assert len(listed({"sort": order})) == 10
+    assert listed({"limit": 20, "sort": order}) == [f"{number}" for number in range(12)]
+    assert listed({"limit": 20, "skip": 10, "sort": order}) == ["10", "11"]
+    assert listed({"limit": 20, "sort": order}, **{"relationships.targetType": "sample"}) == []
+
+
+def test_v4_lists_ten_datablocks_and_includes_all(api: Api, pid: str) -> None:
+    for number in range(12):
+        block = _block(pid, dataFileList=[FILE | {"path": f"{number}.h5"}])
+        assert api.post("/api/v3/origdatablocks", block).status_code == 201
+    assert len(api.get(f"/api/v3/datasets/{quoted(pid)}/origdatablocks").json()) == 12
+    assert len(api.get("/api/v4/origdatablocks", filter={"where": {"datasetId": pid}}).json()) == 10
+    found = api.get(f"/api/v4/datasets/{quoted(pid)}", include="origdatablocks").json()
+    assert sorted(block["dataFileList"][0]["path"] for block in found["origdatablocks"]) == sorted(
+        f"{number}.h5" for number in range(12)
+    )
+    assert "origdatablocks" not in api.dataset(pid, "v4")
+    assert api.get(f"/api/v4/datasets/{quoted(pid)}", include="nonsense").status_code == 400

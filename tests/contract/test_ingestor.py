@@ -118,3 +118,15 @@ def test_a_block_that_is_there_twice_goes_and_the_totals_are_right(
     ingestor.ingest(given)
     found = api.dataset(f"contract/{given['uuid']}")
     assert (found["size"], found["numberOfFiles"]) == (10, 1)
+
+
+def test_what_is_said_after_the_end_leaves_the_totals(ingestor: Ingestor, api: Api) -> None:
+    began = message("began")
+    files = [file(f"/data/visitors/cosaxs/20250001/raw/{number}.h5", 5) for number in range(3)]
+    for given in (began, message("ended", began["uuid"], files=files)):
+        ingestor.ingest(given)
+    for seq, changes in enumerate(({"comment": "good"}, {"rating": 2}, {"scientificMetadata": {"x": value(1)}}), 3):
+        ingestor.ingest(said(began, seq, **changes))
+        found = api.dataset(f"contract/{began['uuid']}")
+        assert (found["size"], found["numberOfFiles"]) == (15, 3)
+    assert (found["comment"], found["dataQualityMetrics"], found["scientificMetadata"]["x"]["value"]) == ("good", 2, 1)

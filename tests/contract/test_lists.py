@@ -54,11 +54,11 @@ def test_updated_since(api: Api, three: list[str], proposal_id: str) -> None:
 @pytest.mark.parametrize(
     ("where", "expected"),
     [
-        ({"datasetName": "list 1"}, ["list 1"]),
+        ({"datasetName": "other"}, ["other"]),
         ({"datasetName": {"inq": ["list 0", "list 2"]}}, ["list 0", "list 2"]),
         ({"datasetName": {"nin": ["list 0", "list 2", "other"]}}, ["list 1"]),
         ({"datasetName": {"like": "^list"}}, ["list 0", "list 1", "list 2"]),
-        ({"datasetName": {"ilike": "LIST 1"}}, ["list 1"]),
+        ({"datasetName": {"ilike": "LIST"}}, ["list 0", "list 1", "list 2"]),
         ({"datasetName": {"$regex": "list [12]"}}, ["list 1", "list 2"]),
         ({"datasetName": {"$ne": "other"}, "creationTime": {"lt": "2026-11-22T10:01:00Z"}}, ["list 0"]),
         ({"creationTime": {"gte": "2026-11-22T10:01:00Z", "lte": "2026-11-22T10:01:00Z"}}, ["list 1"]),
@@ -66,7 +66,7 @@ def test_updated_since(api: Api, three: list[str], proposal_id: str) -> None:
         ({"scientificMetadata.n.value": {"gte": 1}}, ["list 1", "list 2"]),
         ({"scientificMetadata.n.value": 0}, ["list 0"]),
         ({"scientificMetadata.n.value": {"$exists": False}}, ["other"]),
-        ({"or": [{"datasetName": "other"}, {"and": [{"datasetName": "list 0"}]}]}, ["other", "list 0"]),
+        ({"or": [{"datasetName": "other"}, {"and": [{"datasetName": {"inq": ["list 0"]}}]}]}, ["other", "list 0"]),
         (
             {"$or": [{"datasetName": {"$in": ["other"]}}, {"scientificMetadata.n.value": {"$lt": 1}}]},
             ["other", "list 0"],
@@ -75,7 +75,7 @@ def test_updated_since(api: Api, three: list[str], proposal_id: str) -> None:
     ids=str,
 )
 def test_where(api: Api, three, proposal_id: str, where: dict, expected: list[str]) -> None:
-    found = api.find({"and": [{"proposalId": proposal_id}, where]}, limits={"order": "creationTime:asc"})
+    found = api.find({"and": [{"proposalIds": {"inq": [proposal_id]}}, where]}, limits={"order": "creationTime:asc"})
     assert _names(found) == expected
 
 
@@ -134,7 +134,7 @@ def test_fullquery_finds_text(api: Api, new_dataset, proposal_id: str) -> None:
         ("lysozyme", ["lysozyme at 10 keV", "lysozyme dark"]),
         ("lysozyme ferritin", ["ferritin dark", "lysozyme at 10 keV", "lysozyme dark"]),
         ('"lysozyme" "dark"', ["lysozyme dark"]),
-        ('"at 10"', ["lysozyme at 10 keV"]),
+        ('"at 10" text', ["lysozyme at 10 keV"]),  # a word after it, so that it is no date
         ('"lysozyme" "ferritin"', []),
         ('"dark" lysozyme', ["ferritin dark", "lysozyme dark"]),
     ],
@@ -163,3 +163,33 @@ def test_metadata_keys(api: Api, three, proposal_id: str) -> None:
     keys = api.get("/api/v3/datasets/metadataKeys", fields=fields, limits={"skip": 0, "limit": 100})
     assert keys.status_code == 200
     assert "n" in keys.json()
+
+
+def test_a_list_is_not_sorted_by_what_is_not_among_its_fields(api: Api, three, proposal_id: str) -> None:
+    order = "scientificMetadata.n.value:desc"
+
+    def names(*fields: str) -> list[str]:
+        return _names(api.find({"proposalId": proposal_id}, fields=["datasetName", *fields], limits={"order": order}))
+
+    assert names("scientificMetadata.n") == ["list 2", "list 1", "list 0", "other"]
+    assert names() == ["other", "list 0", "list 1", "list 2"]
+
+
+@pytest.mark.parametrize("name", ["list 1", "2025", "lysozyme-3", "scan 12", "2025-0001"])
+def test_a_text_that_javascript_takes_for_a_date(api: Api, new_dataset, proposal_id: str, name: str) -> None:
+    api.create(new_dataset(datasetName=name))
+    own = {"proposalIds": {"inq": [proposal_id]}}
+    assert api.find({**own, "datasetName": name}) == []
+    assert _names(api.find({**own, "datasetName": {"inq": [name]}})) == [name]
+    assert _names(api.find({"$and": [own, {"datasetName": {"$in": [name]}}]})) == [name]
+    like = api.get("/api/v3/datasets", filter={"where": {**own, "datasetName": {"like": name}}})
+    assert like.status_code == 400
+
+
+def test_the_old_names_of_fields_count_at_the_top_only(api: Api, three, proposal_id: str) -> None:
+    assert len(api.find({"proposalId": proposal_id})) == 4
+    assert api.find({"and": [{"proposalId": proposal_id}]}) == []
+
+
+def test_metadata_keys_with_a_key_to_look_for_is_500(api: Api) -> None:
+    assert api.get("/api/v3/datasets/metadataKeys", fields={"metadataKey": "n"}).status_code == 500

@@ -145,3 +145,11 @@ def test_a_charset_behind_the_content_type_makes_it_replace(api: Api, new_datase
     answer = api.merge(pid, {"scientificMetadata": {"new": 1}}, "application/merge-patch+json; charset=utf-8")
     assert answer.status_code == 200
     assert api.dataset(pid)["scientificMetadata"] == {"new": 1}
+
+
+def test_units_have_the_constants_of_the_servers_own_library(api: Api, new_dataset) -> None:
+    given = {"energy": {"value": 12.4, "unit": "keV"}, "pressure": {"value": 1, "unit": "mmHg"}}
+    pid = api.create(new_dataset(scientificMetadata=given))["pid"]
+    metadata = api.dataset(pid)["scientificMetadata"]
+    assert metadata["energy"]["valueSI"] == pytest.approx(12400 * 1.602176565e-19, rel=1e-9)
+    assert metadata["pressure"]["valueSI"] == pytest.approx(133.3223684, rel=1e-5)

@@ -11,6 +11,8 @@ import pytest
 
 from ingest.scicat import SciCat
 from taurus_widgets import columns as cols
+from taurus_widgets.found import Catalogue as Catalogue_
+from taurus_widgets.found import look, search
 from taurus_widgets.pages import Pages
 from taurus_widgets.query import Condition, Query, Relation, metadata_field, order_of
 from tests.catalogue import Catalogue
@@ -172,3 +174,36 @@ def test_the_catalogue_sorts_by_any_column(found: Found, key: str, numbers: list
     assert found(order=order, descending=False) == numbers
     if key not in ("status",):
         assert found(order=order) == numbers[::-1]
+
+
+@pytest.mark.parametrize(
+    ("relation", "value", "numbers"),
+    [
+        (Relation.EQUAL, 7000.0, ["8"]),
+        (Relation.AT_LEAST, 7300.0, ["10"]),
+        (Relation.AT_MOST, 7000.0, ["8"]),
+        (Relation.GREATER, 7300.0, []),
+        (Relation.LESS, 7000.0, []),
+        (Relation.NOT_EQUAL, 7000.0, ["10", "9"]),
+    ],
+)
+def test_the_same_energy_in_another_unit(found: Found, relation: Relation, value: float, numbers: list[str]) -> None:
+    """7 keV is neither more nor less than 7000 eV, whatever rounding says."""
+    assert found(Condition(ENERGY, relation, value, "eV")) == numbers
+
+
+@pytest.mark.parametrize("proposal", ["2025-1", "P-123", "2026"])
+def test_values_and_their_names_of_a_proposal_that_javascript_takes_for_a_date(
+    catalogue: Catalogue, proposal: str
+) -> None:
+    made = scan(1, 1e9, "ascan mot01 0 1 10 0.1", "completed")
+    name = f"Gauge {time.time_ns()}"
+    pid = f"{made['pid']}-{time.time_ns()}"
+    metadata = {"Vacuum": {name: leaf(1.5, "mbar")}}
+    scicat = _client(catalogue)
+    scicat.create_dataset(made | {"pid": pid, "proposalId": proposal, "scientificMetadata": metadata})
+    assert f"Vacuum/{name}" in look(scicat, proposal).found
+    found = search(scicat, Catalogue_(), proposal, name[-9:].upper()).found
+    assert [(one.key, one.unit) for one in found.values()] == [(f"Vacuum/{name}", "mbar")]
+    rows = Pages(scicat, Query(proposal=proposal), ("runNumber",)).page(0)
+    assert pid in [row["pid"] for row in rows]

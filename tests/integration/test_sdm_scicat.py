@@ -55,7 +55,7 @@ def catalogue(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Catalogue]:
         other = {"email": "a@example.org", "title": "x", "ownerGroup": "g", "instrumentIds": ["balder"]}
         client.call("POST", "/api/v3/proposals", {**other, "proposalId": "IN20250042"})
         for sample in ("fibre_A", "empty cell"):
-            fields = {"sampleId": sample, "sampleName": sample, "proposalId": "20250001", "ownerGroup": "g"}
+            fields = {"sampleId": sample, "proposalId": "20250001", "ownerGroup": "g"}
             client.call("POST", "/api/v3/samples", fields)
         yield running
 
@@ -206,3 +206,14 @@ def test_a_wrong_address_is_told() -> None:
     with pytest.raises(OfficeError, match="password") as caught:
         office_from("scicat:https://me:secret@example.org/api/v3")
     assert "secret" not in str(caught.value)
+
+
+def test_an_empty_200_to_whoami_is_a_refusal(server: UserOffice, tmp_path: Path) -> None:
+    """As the real server says that a token counts no more."""
+    office = office_from(f"scicat:{settings(tmp_path, server.url, 'token')}")
+    server.does("/api/v3/auth/whoami", body(b""))
+    server.does("/api/v3/proposals/7", body(b""))
+    server.says("/api/v3/proposals", [])
+    for ask in (lambda: office.proposal("7"), lambda: office.proposals("cosaxs")):
+        with pytest.raises(OfficeRefused, match=str(tmp_path / "token")):
+            ask()

@@ -187,8 +187,7 @@ class System:
         blocks = self._pages("/api/v3/origdatablocks", "_id")
         pids = [f"scizoo/{uuid}" for uuid, expected in plan.datasets.items() if expected.pictures]
         attachments = {
-            pid: self.scicat.call("GET", f"/api/v3/datasets/{pid.replace('/', '%2F')}/attachments")
-            for pid in set(pids).intersection(each["pid"] for each in datasets)
+            pid: self.scicat.attachments(pid) for pid in set(pids).intersection(each["pid"] for each in datasets)
         }
         return Found(datasets, blocks, attachments, self._dead())
 

@@ -13,8 +13,9 @@ from hypothesis import strategies as st
 
 from ingest import audit, expected, mapping, spools
 from ingest.audit import Problem
-from ingest.auditor import Auditor, Options
+from ingest.auditor import Auditor, Options, just_below
 from ingest.commands.audit import as_json, shown
+from ingest.embedded.javascript import is_date
 from ingest.expected import Facts, Ledger, digest, gaps
 from ingest.letters import Id
 from ingest.scicat import SciCatError
@@ -455,3 +456,31 @@ def test_a_revision_that_is_not_applied_is_told(revision, problems):
     there["scientificMetadata"]["scan"]["revision"] = {"value": revision, "unit": ""}
     assert [each.text for each in audit.compare(one, there, [])] == problems
     assert audit.is_newer(one, there) == (revision == 2)
+
+
+class WithDates(FakeSciCat):
+    """As the real one: what JavaScript takes for a date is one, and no pid comes after it."""
+
+    def datasets(self, where, fields, order, limit, skip=0):
+        if is_date(where.get("pid", {}).get("gt", "")):
+            return []
+        return super().datasets(where, fields, order, limit, skip)
+
+
+def test_pids_that_look_like_dates_do_not_end_the_catalogue(run, monkeypatch):
+    monkeypatch.setattr("ingest.auditor.PAGE", 2)
+    others = [row() | {"pid": f"samples/{number}", "creationTime": "2026-11-22T10:00:00.000Z"} for number in range(9)]
+    ours = message("snapshot", seq=1)
+    double = there(ours) | {"pid": f"samples/9/{ours['uuid']}"}
+    scicat = WithDates([*others, there(ours), double])
+    assert findings(run([taken(ours)], scicat)) == [("double", ours["uuid"])]
+    # Each page but the first begins with the last of the one before.
+    assert len({each["pid"] for each in scicat.given}) == 11
+
+
+@given(st.text(min_size=1, alphabet=st.characters(exclude_categories=["Cs", "Cc", "Co"])))
+def test_what_is_just_below_a_pid_is_no_date_and_has_nothing_above_it(pid):
+    below = just_below(pid)
+    assert below < pid
+    assert below.startswith(pid[:-1])
+    assert "(" in pid or not is_date(below)

@@ -57,7 +57,7 @@ class FakeSciCat:
         with self.lock:
             there = any(one["uniqueName"] == fields["uniqueName"] for one in self.instruments)
             if not there:
-                self.instruments.append(fields)
+                self.instruments.append({**fields, "pid": f"pid of {fields['uniqueName']}"})
             return not there
 
     def call(self, method, path, params):
@@ -85,9 +85,10 @@ def test_all_three_are_made_and_then_remembered(registry, scicat):
     for _ in range(3):
         registry.proposal(PROPOSAL, WHOSE)
         registry.sample("fibre_A", "20250001", WHOSE)
-        assert registry.instrument("cosaxs") == "cosaxs"
+        assert registry.instrument("cosaxs") == "pid of cosaxs"
     assert scicat.calls == [
-        *("proposal", "create_proposal", "sample", "create_sample", "instruments", "create_instrument")
+        *("proposal", "create_proposal", "sample", "create_sample", "instruments", "create_instrument"),
+        "instruments",  # its pid is SciCat's
     ]
     assert scicat.proposals["20250001"] == {
         "proposalId": "20250001",
@@ -102,7 +103,7 @@ def test_all_three_are_made_and_then_remembered(registry, scicat):
     }
     assert scicat.samples["fibre_A"] == {
         "sampleId": "fibre_A",
-        "sampleName": "fibre_A",
+        "description": "fibre_A",
         "owner": "Astrid Lindqvist",
         "proposalId": "20250001",
         "ownerGroup": "20250001-group",
@@ -150,7 +151,7 @@ def test_threads_make_each_once(registry, scicat):
         return registry.instrument("cosaxs")
 
     with ThreadPoolExecutor(16) as pool:
-        assert set(pool.map(all_of_it, range(200))) == {"cosaxs"}
+        assert set(pool.map(all_of_it, range(200))) == {"pid of cosaxs"}
     assert sorted(set(scicat.samples)) == [f"sample_{number}" for number in range(5)]
     counted = {name: scicat.calls.count(name) for name in ("create_proposal", "create_sample", "create_instrument")}
     assert counted == {"create_proposal": 1, "create_sample": 5, "create_instrument": 1}
@@ -210,7 +211,7 @@ def test_what_can_be_no_sample_is_not_asked_for(registry, scicat, sample):
 @pytest.mark.parametrize("sample", ["fibre A (dry)", "batch_1/cell_2", "å {proposal}", "../x", "%2e", "0.5 M NaCl"])
 def test_what_people_call_a_sample_is_one(registry, scicat, sample):
     registry.sample(sample, "", WHOSE)
-    assert scicat.samples[sample]["sampleName"] == sample
+    assert scicat.samples[sample]["sampleId"] == sample
 
 
 @pytest.mark.parametrize("email", ["", "astrid@localhost", "a@b.c;d@e.f"])

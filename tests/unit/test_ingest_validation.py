@@ -70,11 +70,11 @@ def validator(office, scicat):
 def test_people_come_from_the_office_and_groups_from_templates(validator, scicat):
     whose = validator()(message(proposalId="20250001"))
     assert whose == Ownership(
-        "Astrid Lindqvist", "astrid@example.org", "Astrid Lindqvist", "20250001-group", ("cosaxs",), "cosaxs"
+        "Astrid Lindqvist", "astrid@example.org", "Astrid Lindqvist", "20250001-group", ("cosaxs",), "pid of cosaxs"
     )
     assert (scicat.proposals["20250001"]["title"], scicat.proposals["20250001"]["abstract"]) == ("Fibres", "Slowly.")
     assert scicat.samples["S-1"]["ownerGroup"] == "20250001-group"
-    assert scicat.instruments == [{"pid": "cosaxs", "uniqueName": "cosaxs", "name": "cosaxs"}]
+    assert scicat.instruments == [{"uniqueName": "cosaxs", "name": "cosaxs", "pid": "pid of cosaxs"}]
 
 
 def test_the_groups_name_can_be_the_offices(validator):
@@ -126,7 +126,8 @@ def test_a_proposal_at_several_beamlines_counts_at_each(validator, beamline):
 def test_a_dataset_without_a_proposal_is_the_beamlines(validator, office, scicat):
     settings = dataclasses.replace(SETTINGS, access_groups=("{proposal}-readers", "{group}-readers", "{beamline}"))
     whose = validator(settings)(message(proposalId=""))
-    assert whose == Ownership("Data manager", "data@example.org", "Data manager", "cosaxs-staff", ("cosaxs",), "cosaxs")
+    manager = ("Data manager", "data@example.org", "Data manager")
+    assert whose == Ownership(*manager, "cosaxs-staff", ("cosaxs",), "pid of cosaxs")
     assert office.asked == []
     assert (list(scicat.proposals), list(scicat.samples)) == ([], ["S-1"])
 
@@ -168,7 +169,7 @@ def test_held_for_a_time(validator, scicat, kind):
 def test_taken_under_the_fallback_group_alone_and_without_names(validator, scicat, kind):
     settings = rules(**{kind: "fallback"})
     whose = validator(settings)(message(proposalId=KINDS[kind]))
-    assert whose == dataclasses.replace(FALLBACK, instrument_id="cosaxs")
+    assert whose == dataclasses.replace(FALLBACK, instrument_id="pid of cosaxs")
     assert (scicat.proposals, scicat.samples) == ({}, {})
 
 

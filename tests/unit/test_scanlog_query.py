@@ -7,7 +7,7 @@ import datetime as dt
 import pytest
 
 from taurus_widgets import columns as cols
-from taurus_widgets.query import Condition, Query, Relation, changeable, metadata_field, order_of, where
+from taurus_widgets.query import Condition, Query, Relation, changeable, metadata_field, order_of, where, with_order
 
 ENERGY = metadata_field(("Optics", "Energy"))
 
@@ -53,3 +53,16 @@ def test_no_text_looks_like_a_date_to_javascript() -> None:
     texts = plain(where(wanted))
     # A word after a number, or a number in brackets, is what it refuses.
     assert texts == ['"lysozyme-3" text', "sample [3]", "i"]
+
+
+def test_what_sorts_is_asked_for() -> None:
+    """SciCat sorts by nothing else; and MongoDB refuses a field within another."""
+    points = Query(order="scientificMetadata.scan.points.value")
+    assert with_order(["pid"], points) == ["pid", "scientificMetadata.scan.points"]
+    for fields in (["scientificMetadata.scan.points"], ["scientificMetadata.scan"], ["pid", "scientificMetadata"]):
+        assert with_order(fields, points) == fields
+    assert with_order(["pid", "scientificMetadata.a.b"], Query(order="scientificMetadata.a.value")) == [
+        *("pid", "scientificMetadata.a")
+    ]
+    assert with_order(["pid"], Query(order="sampleIds")) == ["pid", "sampleIds"]
+    assert with_order(["pid"], Query(order="pid")) == ["pid"]

@@ -294,9 +294,9 @@ def test_an_attachment_has_the_group_the_caption_and_the_full_uri(server):
 
 
 def test_a_sample_that_is_there_is_500_and_a_proposal_409(client):
-    sample = {"sampleId": "s", "sampleName": "s", "ownerGroup": "g"}
+    sample = {"sampleId": "s", "description": "s", "ownerGroup": "g"}
     proposal = {"proposalId": "p", "email": "a@example.org", "title": "t", "ownerGroup": "g"}
-    instrument = {"pid": "i", "uniqueName": "i", "name": "i"}
+    instrument = {"uniqueName": "i", "name": "i"}
     for create, document in (
         (client.create_sample, sample),
         (client.create_proposal, proposal),
@@ -310,7 +310,7 @@ def test_a_sample_that_is_there_is_500_and_a_proposal_409(client):
 def test_a_sample_that_is_not_there_after_a_500_is_an_error(server, client):
     server.fault = lambda _, __, method, kind: "500" if (method, kind) == ("POST", "samples") else ""
     with pytest.raises(SciCatError):
-        client.create_sample({"sampleId": "s", "sampleName": "s", "ownerGroup": "g"})
+        client.create_sample({"sampleId": "s", "ownerGroup": "g"})
 
 
 def test_a_rating_is_a_number(server):
@@ -433,7 +433,7 @@ def test_a_read_with_an_expired_token_is_200_and_empty_and_not_believed(server, 
         server.tokens.clear()
         assert read(pid(given))
     server.tokens.clear()
-    client.create_sample({"sampleId": "s", "sampleName": "s", "ownerGroup": "g"})
+    client.create_sample({"sampleId": "s", "ownerGroup": "g"})
     server.tokens.clear()
     assert client.sample("s") is not None
 
