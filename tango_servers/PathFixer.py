@@ -496,7 +496,7 @@ class PathFixer(Device):
     def _set_proposal(self, number: str, visit: str = "", *, forced: bool = False) -> None:
         """`visit`: "" for the one in use, and for that of the day if the proposal is another one."""
         with refusing("PathFixer", *REFUSED):
-            number = written.text(number, "proposal")
+            number = written.checked_text(number, "proposal")
             self._chooser.check(number, visit, "")
 
         def choose(chooser: Chooser, now: InUse) -> Target:
@@ -530,7 +530,7 @@ class PathFixer(Device):
         if self._is_tangos("Sample", sample):
             return
         with refusing("PathFixer", *REFUSED):
-            sample = written.text(sample, "sample")
+            sample = written.checked_text(sample, "sample")
             self._chooser.check("", "", sample)
         self._change(f"Sample {sample!r}", lambda chooser, now: chooser.same_visit(now, sample))
 
@@ -539,7 +539,7 @@ class PathFixer(Device):
 
     def write_Path(self, path: str) -> None:
         with refusing("PathFixer", *REFUSED):
-            path = written.text(path, "path")
+            path = written.checked_text(path, "path")
         self._change(f"Path {path!r}", lambda chooser, now: chooser.by_hand(now, path))
 
     def read_SamplePath(self) -> Value:
@@ -553,7 +553,7 @@ class PathFixer(Device):
 
     def write_UserName(self, name: str) -> None:
         with refusing("PathFixer", *REFUSED):
-            self._user_name = written.text(name, "user name")
+            self._user_name = written.checked_text(name, "user name")
         self._remember_name()
 
     def read_Endstation(self) -> Value:
@@ -561,7 +561,7 @@ class PathFixer(Device):
 
     def write_Endstation(self, name: str) -> None:
         with refusing("PathFixer", *REFUSED):
-            self._endstation = written.text(name, "endstation")
+            self._endstation = written.checked_text(name, "endstation")
         self._remember_name()
 
     def _remember_name(self) -> None:
@@ -676,7 +676,7 @@ class PathFixer(Device):
 
 
 def _visit(said: str) -> str:
-    visit = written.text(said, "visit") or AUTO_VISIT
+    visit = written.checked_text(said, "visit") or AUTO_VISIT
     return AUTO_VISIT if visit.lower() == AUTO_VISIT else visit
 
 

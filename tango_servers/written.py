@@ -10,7 +10,7 @@ LONGEST = 1000
 LONGEST_QUOTED = 60
 
 
-def text(value: str, what: str) -> str:
+def checked_text(value: str, what: str) -> str:
     """The text without the blanks around it. Raises NameRefused; `what` is how the error calls it."""
     if len(value) > LONGEST:
         raise NameRefused(f"{what} {value[:LONGEST_QUOTED]!r}... refused: it has more than {LONGEST} characters")

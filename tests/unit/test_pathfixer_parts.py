@@ -28,17 +28,17 @@ from tests.waiting import PATIENCE
 @given(st.text())
 def test_what_is_taken_can_be_printed_and_is_short(value: str) -> None:
     if value.isprintable() and len(value) <= written.LONGEST:
-        assert written.text(value, "sample") == value.strip(" ")
+        assert written.checked_text(value, "sample") == value.strip(" ")
     else:
         with pytest.raises(NameRefused) as refused:
-            written.text(value, "sample")
+            written.checked_text(value, "sample")
         assert str(refused.value).isprintable()
         assert len(str(refused.value)) < 1000
 
 
 def test_what_is_far_too_long_is_not_said_again_in_full() -> None:
     with pytest.raises(NameRefused) as refused:
-        written.text("x" * 10_000_000, "sample")
+        written.checked_text("x" * 10_000_000, "sample")
     assert len(str(refused.value)) < 200
 
 
