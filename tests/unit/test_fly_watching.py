@@ -120,7 +120,7 @@ def test_fresh_says_what_stat_says(tmp_path: Path, follow: bool) -> None:
     link.symlink_to(file)
     for path in (file, link, tmp_path, Path("/dev/null")):
         expected = os.stat(path, follow_symlinks=follow)
-        said = fresh.stat(os.fspath(path), follow)
+        said = fresh.stat_now(os.fspath(path), follow)
         assert said == (
             *(expected.st_mode, expected.st_size, expected.st_mtime_ns, expected.st_ctime_ns),
             *(expected.st_ino, expected.st_dev, expected.st_nlink),
@@ -130,7 +130,7 @@ def test_fresh_says_what_stat_says(tmp_path: Path, follow: bool) -> None:
 
 def test_fresh_raises_as_stat_does(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match="nothing"):
-        fresh.stat(str(tmp_path / "nothing"))
+        fresh.stat_now(str(tmp_path / "nothing"))
 
 
 def test_a_folder_is_not_listed_through_a_link_that_has_taken_its_name(tmp_path: Path) -> None:

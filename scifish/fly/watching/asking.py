@@ -40,7 +40,7 @@ class Asking:
         return f"{self.base}/{path}" if path else self.base
 
     def stat(self, path: str) -> fresh.Stat:
-        return self.ask(lambda: fresh.stat(self.full(path)))
+        return self.ask(lambda: fresh.stat_now(self.full(path)))
 
     def list(self, path: str) -> Listing:
         return self.ask(lambda: _list(self.full(path)))
@@ -66,7 +66,7 @@ def _list(path: str) -> Listing:
     number = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_NONBLOCK)
     try:
         # Before the names: what comes in between makes the folder look older than it is, and it is listed again.
-        stat = fresh.stat(path)
+        stat = fresh.stat_now(path)
         files, folders = [], []
         with os.scandir(number) as entries:
             for entry in entries:

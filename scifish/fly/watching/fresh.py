@@ -48,7 +48,7 @@ class Stat(NamedTuple):
         return modes.S_ISREG(self.mode)
 
 
-def stat(path: str, follow: bool = False) -> Stat:
+def stat_now(path: str, follow: bool = False) -> Stat:
     """Of the path itself, also if it is a symbolic link, unless `follow`. Raises OSError as `os.stat` does."""
     answer = ctypes.create_string_buffer(_SIZE)
     flags = _AT_STATX_FORCE_SYNC | (0 if follow else _AT_SYMLINK_NOFOLLOW)

@@ -214,7 +214,7 @@ class Watcher:
         name = printable(self.root)
         first = not self._begun and not self._problem
         try:
-            stat = self._asking.ask(lambda: fresh.stat(self.root, follow=True))
+            stat = self._asking.ask(lambda: fresh.stat_now(self.root, follow=True))
             may = self._asking.ask(lambda: os.access(self.root, os.R_OK | os.X_OK, effective_ids=True))
             problem = "" if stat.is_folder else f"{name} is not a folder"
             problem = problem or ("" if may else f"{name} cannot be read: permission denied")
