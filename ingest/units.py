@@ -11,7 +11,7 @@ import threading
 from functools import cache, lru_cache
 from typing import Any
 
-from scifish.units import convertible
+from scifish.message.units import convertible
 
 _SPELT = {"\u00c5": "angstrom", "\u212b": "angstrom"}
 _BASE = {

@@ -9,9 +9,9 @@ from sardana.macroserver.macro import Optional, Type, macro
 from sardana.macroserver.msexception import UnknownEnv
 
 from macros.scizoo_datasets import LAST_SNAPSHOT
-from scifish.datafiles import path_of
-from scifish.results import group_name
-from scifish.station import station
+from scifish.dataset.files import path_of
+from scifish.recording.scan_results import group_name
+from scifish.recording.session import station
 
 __all__ = ["scict"]
 

@@ -9,8 +9,8 @@ from sardana.macroserver.macro import Optional, Type, macro
 from sardana.macroserver.msexception import UnknownEnv
 
 from macros._output import printable, table
-from scifish.ids import scan_uuid
-from scifish.station import station
+from scifish.message.identity import scan_uuid
+from scifish.recording.session import station
 
 __all__ = ["scicomment", "scirate", "scisnap"]
 

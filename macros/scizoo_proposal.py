@@ -11,8 +11,8 @@ import tango
 from sardana.macroserver.macro import Optional, Type, macro
 
 from macros._output import printable, table
-from scifish import clients
-from scifish.tangodb import reason
+from scifish.settings import devices
+from scifish.tango_io.database import reason
 
 __all__ = ["pathinfo", "setproposal", "setsample"]
 
@@ -47,7 +47,7 @@ def setsample(self: Any, sample: str | None) -> None:
     if sample is None:
         _list(self, device, "Sample", "setsample NAME sets one; it need not be in this list.")
         return
-    clients.write(device, "Sample", sample)
+    devices.write(device, "Sample", sample)
     _show(self, device)
 
 
@@ -97,8 +97,8 @@ def _age(answered: str, old: bool) -> str:
 
 def _pathfixer() -> Any:
     """NotReachable if there is none that answers."""
-    device = clients.pathfixer(clients.read_now())
-    clients.read(device, "State")
+    device = devices.pathfixer(devices.read_now())
+    devices.read(device, "State")
     device.set_timeout_millis(int(PATIENCE * 1000))
     return device
 
@@ -108,15 +108,15 @@ def _run(device: Any, command: str, *value: list[str]) -> Any:
     try:
         return device.command_inout(command, *value)
     except tango.DevFailed as failed:
-        kind = clients.NotReachable if str(failed.args[0].reason).startswith("API_") else clients.Refused
+        kind = devices.NotReachable if str(failed.args[0].reason).startswith("API_") else devices.Refused
         raise kind(f"{device.dev_name()}: {reason(failed)}") from failed
     except UnicodeError as error:
-        raise clients.Refused(f"{value!r}: {error}") from error
+        raise devices.Refused(f"{value!r}: {error}") from error
 
 
 def _list(self: Any, device: Any, what: str, hint: str) -> None:
-    current = clients.read(device, what)
-    known = list(clients.read(device, f"{what}s"))
+    current = devices.read(device, what)
+    known = list(devices.read(device, f"{what}s"))
     if current and current not in known:
         known.append(current)
     table(self, ["Now", what], [["->" if name == current else "", name] for name in known])
@@ -126,13 +126,13 @@ def _list(self: Any, device: Any, what: str, hint: str) -> None:
 def _show(self: Any, device: Any) -> None:
     """What is in use now, once Sardana and the detectors have it, as a scan may follow at once; and what is wrong."""
     deadline = time.monotonic() + HAND_OVER
-    while pending := clients.read(device, "PendingDevices"):
+    while pending := devices.read(device, "PendingDevices"):
         if time.monotonic() > deadline:
             self.warning("not handed the path yet: %s", ", ".join(pending))
             break
         time.sleep(0.05)
     names = ("Proposal", "Visit", "Sample", "SamplePath")
-    table(self, ["", "Now"], [[name, clients.read(device, name)] for name in names])
+    table(self, ["", "Now"], [[name, devices.read(device, name)] for name in names])
     found = json.loads(_run(device, "Describe"))  # the State itself may be a moment old
     if found["state"] in ("ALARM", "FAULT"):
         self.warning("%s is in %s: %s", device.dev_name(), found["state"], printable("; ".join(found["problems"])))

@@ -11,12 +11,14 @@ import tango
 from sardana.macroserver.macro import Optional, Type, macro
 
 from macros._output import printable, table
-from scifish import checking, clients, config
-from scifish.config import Entry
-from scifish.differences import differences
+from scifish.attributes.reader import Reader
+from scifish.configurations import check
+from scifish.configurations.diff import differences
 from scifish.settings import CONFIG_PREFIX, Settings
-from scifish.snapshot import Reader
-from scifish.tangodb import TangoDatabase, reason
+from scifish.settings import devices as clients
+from scifish.settings import entries as config
+from scifish.settings.entries import Entry
+from scifish.tango_io.database import TangoDatabase, reason
 
 __all__ = ["scidog_check", "scidog_diff", "scidog_list", "scidog_show", "scidog_use"]
 
@@ -81,14 +83,14 @@ def scidog_check(self: Any, name: str | None) -> None:
     entries, problems = _entries(settings, name)
     reader = Reader()
     try:
-        reads = checking.read(entries, reader, settings.snapshot_timeout)
-        findings = checking.check(reads, _is_defined)
+        reads = check.read(entries, reader, settings.snapshot_timeout)
+        findings = check.check(reads, _is_defined)
     finally:
         reader.close()
     if findings:
         rows = [[found.level, found.group, found.name, found.source, found.text] for found in findings]
         table(self, ["", "Group", "Name", "Source", "What"], rows)
-    devices = checking.rounded(reads.took).items()
+    devices = check.rounded(reads.took).items()
     rows = [[device, "no answer" if seconds is None else f"{seconds:.3f}"] for device, seconds in devices]
     table(self, ["Device", "Seconds"], rows)
     there, count = len(entries) - len(reads.failed), len(entries)

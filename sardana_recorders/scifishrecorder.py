@@ -20,10 +20,10 @@ from taurus.core.util.log import Logger
 __all__ = ["SciFishRecorder"]
 
 try:
-    from scifish.ids import scan_uuid
-    from scifish.options import VARIABLE, options_from
-    from scifish.scan import Scan
-    from scifish.station import station, warm_up
+    from scifish.message.identity import scan_uuid
+    from scifish.recording.sardana_options import VARIABLE, options_from
+    from scifish.recording.sardana_scan import Scan
+    from scifish.recording.session import station, warm_up
 
     # A MacroServer loads this file when it starts: what a crash left open is ended then.
     warm_up()

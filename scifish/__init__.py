@@ -14,7 +14,7 @@ __all__ = ["SciFish"]
 
 def __getattr__(name: str) -> Any:
     if name == "SciFish":
-        from scifish.fish import SciFish
+        from scifish.recording.scifish import SciFish
 
         return SciFish
     raise AttributeError(f"module 'scifish' has no attribute {name!r}")

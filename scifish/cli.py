@@ -13,12 +13,12 @@ from pathlib import Path
 from typing import TextIO
 
 from scifish import __version__
-from scifish.keeper import Keeper
-from scifish.listing import listing
+from scifish.companion.manager import Keeper
 from scifish.message import Message, iso
 from scifish.settings import Settings, SettingsError, spool_folders
-from scifish.source import SettingsSource, settings_source
-from scifish.spool import SUFFIX, Content, look
+from scifish.settings.sources import SettingsSource, settings_source
+from scifish.spool.database import SUFFIX
+from scifish.spool.inspection import Content, listing, look
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -17,7 +17,7 @@ import tango
 from tango import AttrWriteType, DevState
 from tango.server import Device, attribute, command, device_property, run
 
-from scifish.tangodb import text
+from scifish.tango_io.database import text
 from sdm.folders import FolderError
 from sdm.layout import AUTO_VISIT, DEFAULT_ROOT
 from tango_servers import scans, written

@@ -22,12 +22,11 @@ import tango
 from tango import AttrWriteType, DevState
 from tango.server import Device, attribute, command, device_property, run
 
-from scifish import checking, config, table
-from scifish.config import Entry
-from scifish.crew import Crew
-from scifish.editing import EditError, Editor, Found, UnknownChange, config_in, revision_of
-from scifish.history import Change, History, history_file
-from scifish.lastgood import with_last_good
+from scifish.attributes.reader import Reader
+from scifish.configurations import check, table_file
+from scifish.configurations.editor import EditError, Editor, Found, UnknownChange, config_in, revision_of
+from scifish.configurations.history import Change, History, history_file
+from scifish.configurations.table_file import TableError
 from scifish.settings import (
     CONFIG_PREFIX,
     PROPERTIES,
@@ -36,9 +35,11 @@ from scifish.settings import (
     save_last_good,
     settings_from_properties,
 )
-from scifish.snapshot import Reader
-from scifish.table import TableError
-from scifish.tangodb import TangoDatabase, reason, text
+from scifish.settings import entries as config
+from scifish.settings.entries import Entry
+from scifish.settings.fallback import with_last_good
+from scifish.tango_io.database import TangoDatabase, reason, text
+from scifish.tango_io.executors import Crew
 from tango_servers.answers import Announcer, refusing, sendable
 from tango_servers.background import Background, OneAtATime, within
 from tango_servers.requests import WrongArgument, caller, json_object, lines_in, table_in, text_in, words
@@ -255,7 +256,7 @@ class SciDog(Device):
     def _change(self, call: Callable[[], T]) -> T:
         """Do an edit, and show what there is then."""
         try:
-            found = self._database.ask(checking.ANSWER, call)
+            found = self._database.ask(check.ANSWER, call)
         except TimeoutError as error:
             raise NoAnswer(
                 "the Tango database does not answer: whether it takes the change is not known yet; History will say it"
@@ -470,7 +471,7 @@ class SciDog(Device):
         self._look()
         found = config_in(self._shown.settings, self._meant(name))
         separator = FORMATS[wanted]
-        content = table.csv_from_lines(found.lines, separator) if separator else "\n".join((*found.lines, ""))
+        content = table_file.csv_from_lines(found.lines, separator) if separator else "\n".join((*found.lines, ""))
         return json.dumps({"name": found.name, "format": wanted, "text": content})
 
     @command(
@@ -538,12 +539,12 @@ class SciDog(Device):
     @aside
     def Validate(self, which: str) -> str:
         """Check lines, and all devices and attributes in them. What has not answered after 2.5 s is said to be so."""
-        until = time.monotonic() + checking.ANSWER
+        until = time.monotonic() + check.ANSWER
         entries, problems = self._content(which)
-        findings = [checking.Finding(checking.ERROR, problem) for problem in problems]
-        reads = checking.read(entries, self._reader, until - time.monotonic())
-        findings += checking.check(reads, functools.partial(self._is_defined, until))
-        return json.dumps(checking.report(findings, reads))
+        findings = [check.Finding(check.ERROR, problem) for problem in problems]
+        reads = check.read(entries, self._reader, until - time.monotonic())
+        findings += check.check(reads, functools.partial(self._is_defined, until))
+        return json.dumps(check.report(findings, reads))
 
     @command(
         doc_in=CONTENT,
@@ -553,13 +554,13 @@ class SciDog(Device):
     @aside
     def Preview(self, which: str) -> str:
         """Take a snapshot now, and show it. After 2.5 s, or SnapshotTimeout if that is shorter, it is what there is."""
-        until = time.monotonic() + checking.ANSWER
+        until = time.monotonic() + check.ANSWER
         entries, problems = self._content(which)
         settings = self._shown.settings
-        reads = checking.read(entries, self._reader, min(until - time.monotonic(), settings.snapshot_timeout))
-        found = checking.preview(reads, settings.max_array_size)
+        reads = check.read(entries, self._reader, min(until - time.monotonic(), settings.snapshot_timeout))
+        found = check.preview(reads, settings.max_array_size)
         with tango.AutoTangoMonitor(self):
-            self._last_snapshot = json.dumps(checking.summary(found))
+            self._last_snapshot = json.dumps(check.summary(found))
             self._announce()
         return json.dumps({**found, "problems": problems})
 
@@ -574,7 +575,7 @@ class SciDog(Device):
         wanted = text(pattern).strip() or "*"
         wanted = wanted if "*" in wanted else f"*{wanted}*"
         try:
-            return list(map(sendable, self._database.ask(checking.ANSWER, lambda: self._db.device_names(wanted))))
+            return list(map(sendable, self._database.ask(check.ANSWER, lambda: self._db.device_names(wanted))))
         except TimeoutError as error:
             raise NoAnswer("the Tango database does not answer") from error
 
@@ -587,9 +588,9 @@ class SciDog(Device):
         """A device's attributes, for one who chooses among them. Fails if it has not answered after 2.5 s."""
         name = text(device).strip()
         try:
-            return json.dumps(within(self._crew, checking.ANSWER, lambda: checking.attributes(name)))
+            return json.dumps(within(self._crew, check.ANSWER, lambda: check.attributes(name)))
         except TimeoutError as error:
-            raise NoAnswer(f"{name} has not answered within {checking.ANSWER:g} s") from error
+            raise NoAnswer(f"{name} has not answered within {check.ANSWER:g} s") from error
         except tango.DevFailed as failed:
             raise NoAnswer(f"{name}: {reason(failed)}") from failed
 

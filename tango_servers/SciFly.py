@@ -5,7 +5,7 @@ from __future__ import annotations
 import tango
 from tango.server import Device, attribute, command, device_property, run
 
-from scifish.tangodb import text
+from scifish.tango_io.database import text
 from tango_servers.answers import Announcer, refusing, sendable
 from tango_servers.background import Background
 from tango_servers.flight import Flight

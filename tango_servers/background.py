@@ -11,7 +11,7 @@ from typing import TypeVar
 
 import tango
 
-from scifish.crew import Crew
+from scifish.tango_io.executors import Crew
 
 T = TypeVar("T")
 

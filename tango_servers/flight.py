@@ -15,10 +15,10 @@ from scifish.fly.flyer import Counts, Flyer, FlySettings
 from scifish.fly.journal import Journal, journal_file
 from scifish.fly.places import Place
 from scifish.fly.watching import printable
+from scifish.recording.session import NotRecorded, Station, station
 from scifish.settings import Settings, SettingsError, find_scidog
-from scifish.source import SettingsSource, settings_source
-from scifish.station import NotRecorded, Station, station
-from scifish.tangodb import TangoDatabase, reason
+from scifish.settings.sources import SettingsSource, settings_source
+from scifish.tango_io.database import TangoDatabase, reason
 from tango_servers.condition import Condition
 from tango_servers.flysettings import Told, Wanted
 from tango_servers.whereabouts import Whereabouts

@@ -14,7 +14,7 @@ from zoneinfo import ZoneInfo
 from scifish.fly.profiles import DEFAULT, Profile, profiles_from
 from scifish.fly.zone import local_zone
 from scifish.settings import DEVICE
-from scifish.tangodb import text
+from scifish.tango_io.database import text
 
 DAYS = 86_400.0
 CATCH_UP = 7 * DAYS

@@ -17,7 +17,7 @@ from typing import Any
 import tango
 import yaml
 
-from scifish.tangodb import reason
+from scifish.tango_io.database import reason
 from tango_servers import environment
 from tango_servers.background import Background
 

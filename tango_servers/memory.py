@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 import tango
 
-from scifish.tangodb import DEVICE, TIMEOUT, raw, text
+from scifish.tango_io.database import DEVICE, TIMEOUT, raw, text
 
 MEMORISED = "__value"
 """The property of an attribute that Tango itself keeps a memorised value in."""

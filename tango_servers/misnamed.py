@@ -9,7 +9,7 @@ from collections.abc import Sequence
 import tango
 
 from scifish.settings import nearly_known
-from scifish.tangodb import TangoDatabase, reason, text
+from scifish.tango_io.database import TangoDatabase, reason, text
 from tango_servers.condition import then
 from tango_servers.scans import named
 from tango_servers.upkeep import RETRY

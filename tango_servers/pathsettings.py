@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from scifish.tangodb import text
+from scifish.tango_io.database import text
 from sdm.layout import DEFAULT_ROOT, Layout, NameRefused, check_name, layout_from
 from sdm.office import OfficeError, RememberingOffice, memory_file, office_from
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import tango
 
-from scifish.tangodb import reason
+from scifish.tango_io.database import reason
 from sdm.layout import AUTO_VISIT, CATEGORIES
 from tango_servers.answers import sendable
 from tango_servers.inuse import InUse

@@ -10,9 +10,9 @@ from typing import Any
 
 from tango.server import Device
 
-from scifish import table
-from scifish.config import checked, line_of
-from scifish.tangodb import text
+from scifish.configurations import table_file
+from scifish.settings.entries import checked, line_of
+from scifish.tango_io.database import text
 
 SELF = ("unix", "127.0.0.1", "::1", "::ffff:127.0.0.1")
 """How omniORB says that a client is on this machine."""
@@ -79,12 +79,12 @@ def table_in(request: Mapping[str, Any]) -> list[str]:
     if ("text" in request) == ("base64" in request):
         raise WrongArgument("either text or base64 is needed")
     if "text" in request:
-        return table.lines_from_text(text_in(request, "text"))
+        return table_file.lines_from_text(text_in(request, "text"))
     try:
         data = base64.b64decode(text_in(request, "base64"), validate=True)
     except binascii.Error as error:
         raise WrongArgument(f"base64: {error}") from error
-    return table.lines_from_text(table.decoded(data))
+    return table_file.lines_from_text(table_file.decoded(data))
 
 
 def caller(device: Device, name: str = "") -> str:

@@ -19,7 +19,7 @@ from dataclasses import dataclass
 
 import tango
 
-from scifish.tangodb import reason
+from scifish.tango_io.database import reason
 from tango_servers.background import answers
 
 PATIENCE = 1.5

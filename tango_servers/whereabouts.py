@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from scifish.snapshot import Reader
+from scifish.attributes.reader import Reader
 from tango_servers.flysettings import Told
 
 TIMEOUT = 1.0

@@ -17,7 +17,7 @@ from tokenize import TokenError
 
 import pint
 
-from scifish.units import convertible, readable
+from scifish.message.units import convertible, readable
 from taurus_widgets.columns import key_of, number, path_of
 from taurus_widgets.query import Condition, Relation, metadata_field
 

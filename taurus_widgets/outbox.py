@@ -19,8 +19,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from scifish.files import write_atomically
 from scifish.message import iso
+from scifish.settings.atomic_file import write_atomically
 from taurus_widgets.columns import Json
 from taurus_widgets.state import makePrivate
 

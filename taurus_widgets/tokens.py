@@ -9,7 +9,7 @@ import stat
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from scifish.files import write_atomically
+from scifish.settings.atomic_file import write_atomically
 from taurus_widgets.state import makePrivate
 
 

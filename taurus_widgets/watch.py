@@ -11,7 +11,7 @@ from typing import Any
 import tango
 from taurus.external.qt import Qt
 
-from scifish.tangodb import reason
+from scifish.tango_io.database import reason
 from taurus_widgets.poller import Link
 
 TIMEOUT = 3.0

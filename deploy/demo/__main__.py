@@ -25,7 +25,7 @@ from deploy.demo.session import Session
 from deploy.demo.stack import BEAMLINE, DOOR, MACROSERVER, OFFICE, PATHFIXER, SCIFLY, Account, Stack, own_group
 from deploy.demo.summary import Comparison, Expected, expected_scans, wrong_owners
 from ingest.scicat import SciCatError
-from scifish.ids import files_uuid
+from scifish.message.identity import files_uuid
 from sdm.office import YamlOffice
 from taurus_widgets import columns
 from taurus_widgets.terminal import make_console, read_and_print

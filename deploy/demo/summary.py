@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from ingest.scicat import SciCat
-from scifish.ids import scan_uuid
 from scifish.message import iso
+from scifish.message.identity import scan_uuid
 from sdm.office import Office
 
 # sardana.macroserver.scan.scandata.ScanEndStatus

@@ -12,7 +12,7 @@ from typing import Any
 from ingest.mapping.difference import is_leaf
 from ingest.mapping.page import Page
 from ingest.mapping.templates import as_text
-from scifish.units import convertible, readable
+from scifish.message.units import convertible, readable
 
 Json = dict[str, Any]
 

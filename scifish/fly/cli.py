@@ -29,11 +29,11 @@ from scifish.fly.recording import PROGRAM, Outcome, Recorder, Stopped
 from scifish.fly.scanning import LAYOUT, Measured, NoPlaceError, Rule, Scan, measurements
 from scifish.fly.watching import printable
 from scifish.fly.zone import local_zone
-from scifish.ids import files_uuid
 from scifish.message import Message, as_metadata, iso, leaves
+from scifish.message.identity import files_uuid
+from scifish.recording.session import NotRecorded, station
 from scifish.settings import BEAMLINE, Settings, SettingsError
-from scifish.source import settings_source
-from scifish.station import NotRecorded, station
+from scifish.settings.sources import settings_source
 
 PATIENCE = 20.0
 """Seconds for which Kafka may take nothing before the rest is left to the spool."""

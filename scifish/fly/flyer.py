@@ -22,7 +22,7 @@ from scifish.fly.stays import Stays
 from scifish.fly.watching import Watch, printable, watch
 from scifish.fly.zone import local_zone
 from scifish.message import iso
-from scifish.station import Station
+from scifish.recording.session import Station
 
 log = logging.getLogger(__name__)
 

@@ -21,8 +21,8 @@ from scifish.fly.measurements import below
 from scifish.fly.profiles import Profile, profile_of
 from scifish.fly.recording import AGAIN, Outcome, Recorder, Stopped
 from scifish.fly.watching import Found, Watch, printable
+from scifish.recording.session import NotRecorded
 from scifish.settings import SettingsError
-from scifish.station import NotRecorded
 
 log = logging.getLogger(__name__)
 

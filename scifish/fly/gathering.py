@@ -15,7 +15,7 @@ from scifish.fly.known import Known, Measurement
 from scifish.fly.measurements import Folders, below, measurement_of
 from scifish.fly.places import Place
 from scifish.fly.profiles import Profile, profile_of
-from scifish.ids import files_uuid
+from scifish.message.identity import files_uuid
 
 AGAIN = 0.5
 """Seconds until a folder is looked at again for files that are not finished: one may have been deleted."""

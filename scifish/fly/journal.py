@@ -19,7 +19,7 @@ from typing import TypeVar
 from scifish.fly.known import COLUMNS, Known, Measurement, known_of_row, measurement_of_row, row_of
 from scifish.fly.places import Place, Stay
 from scifish.settings import state_directory
-from scifish.spool import set_aside
+from scifish.spool.database import set_aside
 
 log = logging.getLogger(__name__)
 Result = TypeVar("Result")

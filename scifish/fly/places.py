@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from scifish.dataset.proprietary import is_proprietary
 from scifish.message import Message
-from scifish.place import is_proprietary
 
 
 @dataclass(frozen=True)

@@ -20,9 +20,9 @@ from typing import Any
 
 import yaml
 
-from scifish.config import NOT_MEANT, Loader
 from scifish.fly.patterns import Pattern, PatternError
 from scifish.fly.readers import READERS
+from scifish.settings.entries import NOT_MEANT, Loader
 
 GROUPS = ("stem", "folder", "series", "file")
 

@@ -13,7 +13,7 @@ from concurrent.futures import Future
 from dataclasses import dataclass, field, replace
 from datetime import tzinfo
 
-from scifish.compose import Observed, Record, as_given, ending
+from scifish.dataset.compose import Observed, Record, as_given, ending
 from scifish.fly.birth import birth
 from scifish.fly.gathering import Gatherer, Gathering
 from scifish.fly.header import Header
@@ -22,9 +22,9 @@ from scifish.fly.known import Known, Measurement
 from scifish.fly.measurements import name_of
 from scifish.fly.readers import read
 from scifish.fly.watching import printable
-from scifish.ids import files_uuid
 from scifish.message import Message, iso
-from scifish.station import NotRecorded, Station
+from scifish.message.identity import files_uuid
+from scifish.recording.session import NotRecorded, Station
 
 log = logging.getLogger(__name__)
 

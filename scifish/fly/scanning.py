@@ -17,7 +17,7 @@ from scifish.fly.places import Place
 from scifish.fly.profiles import Profile, profile_of
 from scifish.fly.recording import Outcome, Recorder
 from scifish.fly.watching import is_passing, printable
-from scifish.station import Station
+from scifish.recording.session import Station
 
 LAYOUT = r"/(?P<category>visitors|proprietary|staff)/(?P<beamline>[^/]+)/(?P<proposal>[^/]+)/[^/]+/raw(?:/|$)"
 """How a path says its proposal, where nothing else is said: PathFixer's usual layout."""

@@ -128,7 +128,7 @@ def _in_process(stack: Stack, blocks: int) -> tuple[list[float], list[float]]:
     for name in ("XDG_STATE_HOME", "SCIDOG_DEVICE"):
         os.environ[name] = stack.env[name]
     from sardana_recorders.scifishrecorder import SciFishRecorder  # begins to work with these settings
-    from scifish.station import station
+    from scifish.recording.session import station
 
     here = station()
     try:

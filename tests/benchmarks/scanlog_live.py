@@ -29,7 +29,7 @@ from deploy.demo.processes import Processes
 from deploy.demo.session import Session
 from deploy.demo.stack import DOOR, MACROSERVER, PATHFIXER, Stack
 from deploy.demo.summary import expected_scans
-from scifish.ids import scan_uuid
+from scifish.message.identity import scan_uuid
 from taurus_widgets.application import makeApplication
 from taurus_widgets.scanlog import ScanLog
 from tests.benchmarks.figures import Figure, NotMeasured, alone, progress, scratch

@@ -33,9 +33,9 @@ from scifish.fly.journal import Journal
 from scifish.fly.places import Place
 from scifish.fly.profiles import profiles_from
 from scifish.message import decode
+from scifish.recording.session import Station
 from scifish.settings import Settings
-from scifish.source import FixedSettings
-from scifish.station import Station
+from scifish.settings.sources import FixedSettings
 from tests.benchmarks.figures import Figure, NotMeasured, alone, percentile, progress, scratch
 from tests.kafka import make_kafka
 

@@ -25,10 +25,10 @@ from tango.utils import PyTangoThreadPoolExecutor
 
 from deploy.demo.processes import Processes
 from deploy.demo.stack import Stack
-from scifish.config import Entry
+from scifish.attributes.reader import Reader, as_metadata
+from scifish.attributes.statistics import PERIOD, Statistics
 from scifish.message import Message
-from scifish.snapshot import Reader, as_metadata
-from scifish.statistics import PERIOD, Statistics
+from scifish.settings.entries import Entry
 from tests.benchmarks.figures import Figure, report, spread
 from tests.kinds import PLAIN
 

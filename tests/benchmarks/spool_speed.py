@@ -33,12 +33,13 @@ from confluent_kafka import KafkaError, Producer
 
 from deploy.demo.processes import Processes
 from scifish import SciFish
-from scifish.kafka_config import producer_config
 from scifish.message import Message, decode
+from scifish.recording.session import Station
 from scifish.settings import Settings
-from scifish.source import FixedSettings
-from scifish.spool import SUFFIX, Spool, look
-from scifish.station import Station
+from scifish.settings.sources import FixedSettings
+from scifish.spool.database import SUFFIX, Spool
+from scifish.spool.inspection import look
+from scifish.spool.kafka_config import producer_config
 from tests.benchmarks.confirmed import PATIENCE, Confirmed
 from tests.benchmarks.figures import Figure, NotMeasured, alone, percentile, progress, scratch, spread
 from tests.kafka import make_kafka

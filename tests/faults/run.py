@@ -14,7 +14,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from deploy.demo.processes import Processes
-from scifish.spool import SUFFIX, look
+from scifish.spool.database import SUFFIX
+from scifish.spool.inspection import look
 from tests.faults.arrived import read_topic
 from tests.faults.chaos import MACROSERVER, Chaos, all_faults
 from tests.faults.ledger import read_ledgers

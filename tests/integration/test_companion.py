@@ -17,11 +17,12 @@ from uuid import uuid4
 
 import pytest
 
-from scifish import link
+from scifish.recording import companion_process
+from scifish.recording.session import Station
 from scifish.settings import Settings
-from scifish.source import FixedSettings
-from scifish.spool import Spool, look
-from scifish.station import Station
+from scifish.settings.sources import FixedSettings
+from scifish.spool.database import Spool
+from scifish.spool.inspection import look
 from tests.kafka import Kafka, message
 from tests.topic import Topic
 from tests.waiting import PATIENCE, eventually
@@ -43,8 +44,8 @@ class Lab:
 @pytest.fixture
 def lab(tmp_path: Path, kafka: Kafka, monkeypatch: pytest.MonkeyPatch) -> Iterator[Lab]:
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
-    monkeypatch.setattr(link, "FIRST_PAUSE", 0.1)
-    monkeypatch.setattr(link, "LONGEST_PAUSE", 0.1)
+    monkeypatch.setattr(companion_process, "FIRST_PAUSE", 0.1)
+    monkeypatch.setattr(companion_process, "LONGEST_PAUSE", 0.1)
     topic = Topic(kafka.bootstrap, f"scifish-companion-{uuid4().hex[:8]}")
     yield Lab(
         Settings(
@@ -77,7 +78,7 @@ def _children(of: int) -> list[int]:
     for file in Path(f"/proc/{of}/task").glob("*/children"):
         with suppress(FileNotFoundError, ProcessLookupError):  # a thread that has ended since
             found += [int(pid) for pid in file.read_text().split()]
-    return [pid for pid in found if b"scifish.companion" in command_line(pid)]
+    return [pid for pid in found if b"scifish.companion.process" in command_line(pid)]
 
 
 def kept(file: Path, uuid: str) -> tuple[int, str]:
@@ -118,8 +119,8 @@ def test_a_companion_that_is_killed_again_and_again_loses_nothing(lab: Lab) -> N
 BROKEN_PIPE = """
 import os, signal, sys, time
 from scifish.settings import Settings
-from scifish.source import FixedSettings
-from scifish.station import Station
+from scifish.settings.sources import FixedSettings
+from scifish.recording.session import Station
 from tests.integration.test_companion import companion
 signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # as in a program that embeds Python
 settings = Settings(beamline="lab", topic="t", kafka_bootstrap_servers="127.0.0.1:9", spool_directory=sys.argv[1])
@@ -144,7 +145,7 @@ def test_one_that_is_killed_takes_no_program_with_it_that_dies_of_broken_pipes(
 def test_one_that_hangs_costs_the_measurement_nothing_and_is_replaced(
     lab: Lab, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(link, "SILENCE", 3600.0)
+    monkeypatch.setattr(companion_process, "SILENCE", 3600.0)
     station = lab.station()
     first = companion(os.getpid())
     assert station.record_snapshot({"datasetName": "before"}).observed.wait(PATIENCE)
@@ -158,9 +159,9 @@ def test_one_that_hangs_costs_the_measurement_nothing_and_is_replaced(
             dataset.end("completed")
             uuids.append(dataset.uuid)
         assert first in _children(os.getpid())  # nobody has waited for it
-        monkeypatch.setattr(link, "SILENCE", 0.1)
+        monkeypatch.setattr(companion_process, "SILENCE", 0.1)
         assert eventually(lambda: first not in _children(os.getpid()))
-        monkeypatch.setattr(link, "SILENCE", 3600.0)
+        monkeypatch.setattr(companion_process, "SILENCE", 3600.0)
     finally:
         if Path(f"/proc/{first}").exists():
             os.kill(first, signal.SIGCONT)
@@ -173,7 +174,7 @@ def test_without_a_companion_a_program_says_so_and_the_next_one_sends(
     lab: Lab, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with monkeypatch.context() as patch:
-        patch.setattr(link, "_python", lambda: "/no/such/python")
+        patch.setattr(companion_process, "_python", lambda: "/no/such/python")
         station = lab.station()
         dataset = station.begin({"datasetName": "alone"})
         dataset.end("stopped")
@@ -187,7 +188,7 @@ def test_without_a_companion_a_program_says_so_and_the_next_one_sends(
 def test_a_child_that_is_forked_while_it_is_started_does_not_keep_it_waiting(
     lab: Lab, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(link, "FORK", PATIENCE)
+    monkeypatch.setattr(companion_process, "FORK", PATIENCE)
     begun = threading.Event()
     really = subprocess._fork_exec  # type: ignore[attr-defined]
 
@@ -240,7 +241,9 @@ def test_messages_of_a_topic_that_kafka_does_not_allow_hold_up_no_others(lab: La
 def test_one_that_cannot_start_tells_why(lab: Lab, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     (tmp_path / "broken").mkdir()
     (tmp_path / "broken" / "confluent_kafka.py").write_text("raise ImportError('librdkafka.so.1: not found')")
-    monkeypatch.setattr(link, "_environment", lambda: {**os.environ, "PYTHONPATH": str(tmp_path / "broken")})
+    monkeypatch.setattr(
+        companion_process, "_environment", lambda: {**os.environ, "PYTHONPATH": str(tmp_path / "broken")}
+    )
     station = lab.station()
     assert eventually(lambda: "librdkafka.so.1: not found" in station.trouble())
     station.close()
@@ -249,8 +252,8 @@ def test_one_that_cannot_start_tells_why(lab: Lab, monkeypatch: pytest.MonkeyPat
 PROGRAM = """
 import os, sys, time
 from scifish.settings import Settings
-from scifish.source import FixedSettings
-from scifish.station import Station
+from scifish.settings.sources import FixedSettings
+from scifish.recording.session import Station
 station = Station(FixedSettings(Settings(**{settings!r})), program="test")
 said = {{"datasetName": "cut off"}}
 dataset = station.begin(said, latest=lambda: {{**said, "description": "late"}})

@@ -13,7 +13,7 @@ import tango
 
 from deploy.demo.stack import SCIDOG, Stack
 from scifish.settings import read_settings
-from scifish.tangodb import TangoDatabase
+from scifish.tango_io.database import TangoDatabase
 from tests.tango_system import control_system
 
 LONGEST = 65_535  # bytes of a line: the column is MariaDB's TEXT
@@ -27,7 +27,7 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
 
 @pytest.fixture
 def database(stack: Stack, monkeypatch: pytest.MonkeyPatch) -> TangoDatabase:
-    monkeypatch.setattr("scifish.tangodb.DEVICE", stack.name("sys/database/2"))
+    monkeypatch.setattr("scifish.tango_io.database.DEVICE", stack.name("sys/database/2"))
     return TangoDatabase()
 
 

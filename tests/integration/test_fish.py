@@ -17,10 +17,10 @@ import yaml
 
 from scifish import SciFish, settings
 from scifish.message import leaves
+from scifish.recording.session import Station
+from scifish.recording.session import station as station_of
 from scifish.settings import Settings
-from scifish.source import FixedSettings
-from scifish.station import Station
-from scifish.station import station as station_of
+from scifish.settings.sources import FixedSettings
 from tests.kafka import Kafka
 from tests.topic import Topic
 from tests.waiting import eventually
@@ -158,9 +158,9 @@ def test_the_settings_are_those_of_a_yaml_file_that_the_environment_names(
         f"SpoolDirectory: {lab.settings.spool_directory}\n"
     )
     program = (
-        "import scifish.clerk\n"
+        "import scifish.spool.executor\n"
         "from scifish import SciFish\n"
-        "scifish.clerk.PATIENCE = 60.0\n"  # that the disk of a busy machine is slow is nothing to be said
+        "scifish.spool.executor.PATIENCE = 60.0\n"  # that the disk of a busy machine is slow is nothing to be said
         "fish = SciFish()\n"
         "fish.start_scan('by the environment')\n"
         "fish.end_scan()\n"

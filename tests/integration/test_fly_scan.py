@@ -18,7 +18,7 @@ import yaml
 from scifish.fly.cli import main
 from scifish.fly.places import Place
 from scifish.fly.scanning import LAYOUT, NoPlaceError, Rule
-from scifish.ids import files_uuid
+from scifish.message.identity import files_uuid
 from tests.integration.test_flying import SES
 from tests.kafka import Kafka
 from tests.topic import Topic

@@ -21,11 +21,11 @@ from scifish.fly.flyer import Flyer, FlySettings
 from scifish.fly.journal import Journal
 from scifish.fly.places import Place
 from scifish.fly.profiles import profiles_from
-from scifish.ids import files_uuid
 from scifish.message import Message
+from scifish.message.identity import files_uuid
+from scifish.recording.session import Station
 from scifish.settings import Settings
-from scifish.source import FixedSettings
-from scifish.station import Station
+from scifish.settings.sources import FixedSettings
 from tests.kafka import Kafka
 from tests.topic import Topic
 from tests.waiting import PATIENCE, eventually
@@ -571,8 +571,8 @@ from scifish.fly.journal import Journal
 from scifish.fly.places import Place
 from scifish.fly.profiles import profiles_from
 from scifish.settings import Settings
-from scifish.source import FixedSettings
-from scifish.station import Station
+from scifish.settings.sources import FixedSettings
+from scifish.recording.session import Station
 root, journal, topic, bootstrap, spool, method = sys.argv[1:]
 settings = Settings(beamline="lab", topic=topic, kafka_bootstrap_servers=bootstrap, spool_directory=spool)
 station = Station(FixedSettings(settings), program="SciFly")

@@ -14,7 +14,7 @@ import tango
 from tango import AttrMemorizedType, AttrWriteType, DevState
 
 from deploy.demo.stack import PATHFIXER, Stack, proposals
-from scifish.tangodb import raw
+from scifish.tango_io.database import raw
 from sdm.layout import today
 from tango_servers.handover import Consumer, parse_consumers
 from tests.integration.pathfixer import configure, initialise, proxy_of, restart, start

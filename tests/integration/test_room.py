@@ -10,10 +10,10 @@ import pytest
 import tango
 
 from deploy.demo.stack import SCIDOG
+from scifish.recording.session import Station
 from scifish.settings import Settings
-from scifish.source import FixedSettings
-from scifish.spool import look
-from scifish.station import Station
+from scifish.settings.sources import FixedSettings
+from scifish.spool.inspection import look
 from tests.kafka import Kafka
 from tests.tango_system import control_system
 from tests.topic import Topic

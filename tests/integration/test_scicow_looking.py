@@ -23,7 +23,7 @@ from ingest.scicat import NotAllowed
 from ingest.settings import Settings, load
 from ingest.topics import Place, Topics
 from scifish.message import Message, encode
-from scifish.spool import Spool
+from scifish.spool.database import Spool
 from tests.catalogue import Catalogue
 from tests.integration.test_scicow import Beamline, pair
 from tests.kafka import Kafka, file, message, send

@@ -146,7 +146,7 @@ def test_a_mistake_costs_its_own_line_and_is_told(stack: Stack, scidog: tango.De
 
 
 PROGRAM = """
-from scifish.source import LAST_CALL, TangoSettings
+from scifish.settings.sources import LAST_CALL, TangoSettings
 entries, problems = TangoSettings().now(LAST_CALL).entries()
 print(len(entries), *problems, sep="\\n")
 """

@@ -17,7 +17,7 @@ import pytest
 import tango
 
 from deploy.demo.stack import PATHFIXER, SCIDOG, Stack
-from scifish.config import line_of
+from scifish.settings.entries import line_of
 from tests.tango_system import FACILITY, Events, control_system, patient, refusal
 from tests.waiting import PATIENCE, eventually
 

@@ -18,11 +18,11 @@ import pytest
 import tango
 
 from deploy.demo.stack import PATHFIXER, SCIDOG, Stack
-from scifish import notice
-from scifish.notice import Notices
+from scifish.companion import scidog_reports
+from scifish.companion.scidog_reports import Notices
+from scifish.recording.session import Station
 from scifish.settings import Settings
-from scifish.source import FixedSettings
-from scifish.station import Station
+from scifish.settings.sources import FixedSettings
 from tests.kinds import PLAIN
 from tests.tango_system import FACILITY, Events, control_system, patient, refusal
 from tests.waiting import eventually
@@ -225,8 +225,8 @@ def test_what_records_does_not_wait_for_a_scidog_that_is_away_and_tells_it_later
     stack: Stack, scidog: tango.DeviceProxy, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     now = 1000.0
-    monkeypatch.setattr("scifish.notice.time", SimpleNamespace(monotonic=lambda: now))
-    caplog.set_level("INFO", "scifish.notice")
+    monkeypatch.setattr("scifish.companion.scidog_reports.time", SimpleNamespace(monotonic=lambda: now))
+    caplog.set_level("INFO", "scifish.companion.scidog_reports")
     notices = Notices({"program": "test", "host": "h", "run": "r"})
     failed = [{"group": "", "name": str(n), "source": "a/b/c/d", "error": "e" * 1000} for n in range(150)]
     soon = {"uuid": "soon", "name": "n", "time": "t", "values": 200, "failed": failed}
@@ -239,7 +239,7 @@ def test_what_records_does_not_wait_for_a_scidog_that_is_away_and_tells_it_later
     notices.show(stack.name(SCIDOG))  # nobody is asked again so soon
     notices.remember(3, {**soon, "uuid": "later"})
     notices.remember(2, {**soon, "uuid": "begun before it, and read after it"})
-    now += notice.AGAIN
+    now += scidog_reports.AGAIN
     notices.show(stack.name(SCIDOG))
     assert eventually(lambda: events.seen)
     events.close()

@@ -17,8 +17,8 @@ from tango import DevState
 
 from deploy.demo import analysers
 from deploy.demo.stack import BEAMLINE, PATHFIXER, SCIFLY, Stack
-from scifish.ids import files_uuid
 from scifish.message import Message
+from scifish.message.identity import files_uuid
 from tests.kafka import Kafka
 from tests.tango_system import Events, control_system, refusal
 from tests.topic import Topic

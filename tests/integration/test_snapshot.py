@@ -18,10 +18,10 @@ import tango
 
 from deploy.demo.processes import Process
 from deploy.demo.stack import Stack
-from scifish import snapshot
-from scifish.config import Entry
+from scifish.attributes import reader as snapshot
+from scifish.attributes.reader import Reader, Reading, as_metadata
 from scifish.message import Message, iso
-from scifish.snapshot import Reader, Reading, as_metadata
+from scifish.settings.entries import Entry
 from tests.kinds import PLAIN, SCALARS
 from tests.tango_system import control_system
 from tests.waiting import PATIENCE, eventually
@@ -278,7 +278,7 @@ def test_devices_that_cannot_be_connected_hold_up_no_other(stack: Stack, reader:
 
 
 def test_values_at_the_end_stand_beside_those_at_the_start() -> None:
-    from scifish.snapshot import add_end_values
+    from scifish.attributes.reader import add_end_values
 
     entry = Entry("x", "a/b/c/d", group="g", record=("start", "end"))
     metadata = as_metadata([entry], {entry.source: Reading(1.0, 5.0, "mm")}, 64)

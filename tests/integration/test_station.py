@@ -13,13 +13,14 @@ from typing import Any
 import pytest
 
 from deploy.demo.stack import SCIDOG
-from scifish.compose import Observed, Record, ending
+from scifish.dataset.compose import Observed, Record, ending
+from scifish.dataset.proprietary import stays_here
 from scifish.message import Message
-from scifish.place import stays_here
+from scifish.recording.session import NotRecorded, Station
 from scifish.settings import Settings, read_properties, save_last_good
-from scifish.source import FixedSettings, TangoSettings
-from scifish.spool import Kept, Spool, look
-from scifish.station import NotRecorded, Station
+from scifish.settings.sources import FixedSettings, TangoSettings
+from scifish.spool.database import Kept, Spool
+from scifish.spool.inspection import look
 from tests.tango_system import control_system
 from tests.waiting import PATIENCE, eventually
 
@@ -43,7 +44,7 @@ def test_a_database_that_hangs_delays_nothing_and_the_program_goes_on(
 ) -> None:
     with control_system(tmp_path / "system") as stack:
         # By its full name, since another test may have made this process know another database.
-        monkeypatch.setattr("scifish.tangodb.DEVICE", stack.name("sys/database/2"))
+        monkeypatch.setattr("scifish.tango_io.database.DEVICE", stack.name("sys/database/2"))
         monkeypatch.setenv("SCIDOG_DEVICE", SCIDOG)
         stack.db.put_device_property(SCIDOG, {"Beamline": ["cosaxs"]})
         source = TangoSettings()
@@ -66,7 +67,7 @@ def test_a_database_that_hangs_delays_nothing_and_the_program_goes_on(
             source.now(0.0)  # asks again when that was over
             return turns >= 3
 
-        monkeypatch.setattr("scifish.source.read_properties", read)
+        monkeypatch.setattr("scifish.settings.sources.read_properties", read)
         (database,) = (p for p in stack.processes.running if p.name == "tango-database")
         os.kill(database.pid, signal.SIGSTOP)
         try:
@@ -152,7 +153,7 @@ def test_a_comment_of_a_proprietary_proposal_stays(tmp_path: Path) -> None:
 def test_what_a_program_says_while_the_disk_is_full_is_kept_when_it_takes_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("scifish.station.PULSE", 0.05)
+    monkeypatch.setattr("scifish.recording.session.PULSE", 0.05)
     station = Station(FixedSettings(settings(tmp_path)), program="test")
     said: list[Message] = []
     pulses: list[int] = []

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from scifish.crew import Crew
+from scifish.tango_io.executors import Crew
 from tango_servers.background import OneAtATime, within
 from tango_servers.requests import caller
 

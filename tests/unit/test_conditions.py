@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from scifish.units import readable
+from scifish.message.units import readable
 from taurus_widgets.columns import path_of
 from taurus_widgets.conditions import ConditionError, Known, Typed, is_condition, parse
 from taurus_widgets.query import Condition, Relation, metadata_field

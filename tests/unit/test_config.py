@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from scifish import config
-from scifish.config import Entry
-from scifish.storable import loses_backslash, why_not
+from scifish.settings import entries as config
+from scifish.settings.entries import Entry
+from scifish.tango_io.property_limits import loses_backslash, why_not
 
 RING = "- {name: Ring current, source: r3-319s2/dia/dcct-01/InstantaneousCurrent, unit: mA, group: Machine}"
 

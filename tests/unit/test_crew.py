@@ -8,7 +8,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from scifish.crew import Crew, Later, Line
+from scifish.tango_io.executors import Crew, Later, Line
 from tests.waiting import PATIENCE, eventually
 
 
@@ -104,7 +104,7 @@ def test_a_line_does_its_work_in_turn_and_beside_other_lines(
 
 def test_later_gives_work_in_the_order_of_its_time(monkeypatch: pytest.MonkeyPatch) -> None:
     clock = [0.0]
-    monkeypatch.setattr("scifish.crew.time", SimpleNamespace(monotonic=lambda: clock[0]))
+    monkeypatch.setattr("scifish.tango_io.executors.time", SimpleNamespace(monotonic=lambda: clock[0]))
     crew, order = Crew("test", most=1), list[str]()
     later = Later(crew)
     later.give(0.3, lambda: order.append("last"))

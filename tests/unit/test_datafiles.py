@@ -12,8 +12,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from scifish import datafiles
-from scifish.datafiles import References, describe, described, expand, path_of
+from scifish.dataset import files as datafiles
+from scifish.dataset.files import References, describe, described, expand, path_of
 from tests.waiting import PATIENCE, eventually
 
 

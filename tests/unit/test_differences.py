@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from scifish.config import parse
-from scifish.differences import differences
+from scifish.configurations.diff import differences
+from scifish.settings.entries import parse
 
 
 def test_each_difference_is_told_with_what_was_and_what_is() -> None:

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 import tango
 
-from scifish import editing
-from scifish.editing import Editor, revision_of
-from scifish.history import History
+from scifish.configurations import editor as editing
+from scifish.configurations.editor import Editor, revision_of
+from scifish.configurations.history import History
 from scifish.settings import settings_from_properties
 
 GOOD = "- {name: Ring current, source: r3-319s2/dia/dcct-01/InstantaneousCurrent}"

@@ -26,14 +26,15 @@ from hypothesis import HealthCheck, given
 from hypothesis import settings as with_settings
 from hypothesis import strategies as st
 
-from scifish import compose, said
-from scifish import fish as module
-from scifish.compose import Observed, Record
-from scifish.datafiles import describe
-from scifish.fish import SciFish
+from scifish.dataset import compose
+from scifish.dataset.compose import Observed, Record
+from scifish.dataset.files import describe
 from scifish.message import MAX_BYTES, STATUSES, Message, bounded, check, decode, encode, leaves
+from scifish.recording import fields as said
+from scifish.recording import scifish as module
+from scifish.recording.scifish import SciFish
+from scifish.recording.session import NotRecorded
 from scifish.settings import Settings, SettingsError
-from scifish.station import NotRecorded
 
 SETTINGS = Settings(beamline="lab", topic="scifish-lab")
 ORIGIN = {"host": "h", "program": "test", "version": "1", "run": "r"}

@@ -19,7 +19,7 @@ from scifish.fly.known import Known, Measurement
 from scifish.fly.measurements import below, measurement_of, name_of
 from scifish.fly.places import Place
 from scifish.fly.profiles import SHIPPED, Profile, profile_of, profiles_from
-from scifish.ids import files_uuid
+from scifish.message.identity import files_uuid
 
 SES = replace(SHIPPED["ses"], settle=0.0)
 FRAMES = Profile("frames", "*.h5", "folder")

@@ -12,13 +12,13 @@ from pathlib import Path
 
 import pytest
 
-from scifish.compose import Record
+from scifish.dataset.compose import Record
 from scifish.fly import flyer as flyer_module
 from scifish.fly import following, gathering, recording
 from scifish.fly.flyer import Counts, Flyer
 from scifish.fly.watching import settling, watcher
 from scifish.settings import Settings
-from scifish.source import FixedSettings
+from scifish.settings.sources import FixedSettings
 from tango_servers import flight as flight_module
 from tango_servers.flight import Flight, Shown
 from tango_servers.flysettings import Told, settings_from

@@ -11,7 +11,7 @@ from scifish.fly.birth import birth
 from scifish.fly.journal import Journal
 from scifish.fly.places import Place, Stay, inside, stay_of
 from scifish.fly.stays import Stays
-from scifish.ids import files_uuid
+from scifish.message.identity import files_uuid
 
 A, B = Place("20250001", "A", "visitors"), Place("20250001", "B", "visitors")
 SECRET = Place("20250007", "x", "proprietary")

@@ -12,7 +12,7 @@ import pytest
 from scifish.fly.header import Header
 from scifish.fly.readers import read, stem
 from scifish.message import as_metadata, encode, leaves
-from scifish.units import convertible
+from scifish.message.units import convertible
 from tests.instrument_files import (
     SCHEDULE,
     info,

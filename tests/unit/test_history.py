@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from scifish.history import History, history_file
+from scifish.configurations.history import History, history_file
 
 SAXS = "Config.saxs"
 

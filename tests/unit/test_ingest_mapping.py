@@ -15,7 +15,7 @@ from ingest.mapping.metadata import MAX_DEPTH
 from ingest.ownership import by_settings
 from ingest.settings import load
 from scifish.message import check
-from scifish.units import readable
+from scifish.message.units import readable
 from tests.kafka import file, message, value
 
 SETTINGS = load(Path(__file__).parents[2] / "docs" / "scicow.example.yaml", secrets=False)

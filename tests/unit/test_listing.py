@@ -4,8 +4,8 @@ import json
 
 from ingest import spools
 from scifish.cli import main
-from scifish.compose import Observed, Record
-from scifish.spool import Kept, Spool
+from scifish.dataset.compose import Observed, Record
+from scifish.spool.database import Kept, Spool
 from tests.kafka import message
 
 ORIGIN = message()["origin"]

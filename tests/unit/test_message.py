@@ -11,9 +11,10 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from scifish import compose, message
-from scifish.compose import Observed, Record
-from scifish.datafiles import describe
+from scifish import message
+from scifish.dataset import compose
+from scifish.dataset.compose import Observed, Record
+from scifish.dataset.files import describe
 from scifish.settings import Settings
 
 ORIGIN = {"host": "h", "program": "p", "version": "1", "run": "r"}

@@ -6,9 +6,9 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, cast
 
-from scifish.place import Place
+from scifish.attributes.pathfixer import Place
+from scifish.attributes.reader import Reader, Reading
 from scifish.settings import Settings
-from scifish.snapshot import Reader, Reading
 
 SAXS = Settings(beamline="saxs", path_fixer="saxs/ctl/pathfixer")
 MAX = Settings(beamline="max", path_fixer="max/ctl/pathfixer")

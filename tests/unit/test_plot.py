@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from scifish.plot import MAX_BYTES, SIZE, PlotError, png
-from scifish.results import PLOT_POINTS
+from scifish.dataset.plot import MAX_BYTES, SIZE, PlotError, png
+from scifish.recording.scan_results import PLOT_POINTS
 
 RANDOM = np.random.default_rng(1)
 X = np.linspace(0.0, 1.0, PLOT_POINTS)
@@ -48,7 +48,7 @@ def test_what_can_be_drawn_is_small_enough(plot: Any) -> None:
 
 
 def test_what_is_too_large_is_made_smaller(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("scifish.plot.MAX_BYTES", 20_000)
+    monkeypatch.setattr("scifish.dataset.plot.MAX_BYTES", 20_000)
     data = png({"x": X, "y": RANDOM.uniform(size=PLOT_POINTS), "z": RANDOM.normal(size=PLOT_POINTS)})
     assert len(data) < 20_000
     assert min(Image.open(io.BytesIO(data)).size) > 100
@@ -96,7 +96,7 @@ def test_what_cannot_be_drawn_is_said(plot: Any, says: str) -> None:
 PROGRAM = """
 import sys
 sys.modules["matplotlib"] = None
-from scifish.plot import PlotError, png
+from scifish.dataset.plot import PlotError, png
 try:
     png({"x": [1], "y": [1]})
 except PlotError as error:

@@ -11,7 +11,7 @@ from typing import Any, Protocol
 
 import pytest
 
-from scifish.spool import OpenDataset, Spool, orphans
+from scifish.spool.database import OpenDataset, Spool, orphans
 from tests.waiting import eventually
 
 WARM = """
@@ -46,8 +46,8 @@ import logging, sys, types
 from sardana.macroserver.msexception import UnknownEnv
 from sardana_recorders.scifishrecorder import SciFishRecorder
 from taurus.core.util.log import Logger
-if "scifish.clerk" in sys.modules:  # else SciFish cannot be loaded
-    sys.modules["scifish.clerk"].PATIENCE = 60.0  # a busy machine's disk is not a thing to be said
+if "scifish.spool.executor" in sys.modules:  # else SciFish cannot be loaded
+    sys.modules["scifish.spool.executor"].PATIENCE = 60.0  # a busy machine's disk is not a thing to be said
 
 class Macro(Logger):
     said = []
@@ -231,35 +231,35 @@ def test_a_recorder_that_is_switched_off_records_nothing(scan: Scan, tmp_path: P
 
 ENDS_WHILE_IT_STARTS = """
 import threading, time
-import scifish.station
-really = scifish.station.Link
+import scifish.recording.session
+really = scifish.recording.session.Link
 def link(*given):
     threading.main_thread().join()
     time.sleep(0.5)  # a slow disk
     return really(*given)
-scifish.station.Link = link
-scifish.station.FLUSH = 60.0
-scifish.station.warm_up()
-while not list(scifish.station.state_directory().rglob("*.spool")):
+scifish.recording.session.Link = link
+scifish.recording.session.FLUSH = 60.0
+scifish.recording.session.warm_up()
+while not list(scifish.recording.session.state_directory().rglob("*.spool")):
     time.sleep(0.01)
 """
 
 ENDS_BEFORE_ITS_COMPANION = """
-import scifish.link
-really = scifish.link.Link._start
+import scifish.recording.companion_process
+really = scifish.recording.companion_process.Link._start
 def start(self):
     self._closing.wait()
     return really(self)
-scifish.link.Link._start = start
-from scifish.station import station
+scifish.recording.companion_process.Link._start = start
+from scifish.recording.session import station
 station()
 """
 
 
 HAS_NO_COMPANION = """
-import scifish.link
-scifish.link._python = lambda: "/no/such/python"
-from scifish.station import station
+import scifish.recording.companion_process
+scifish.recording.companion_process._python = lambda: "/no/such/python"
+from scifish.recording.session import station
 station()
 """
 
@@ -319,7 +319,7 @@ def test_an_error_that_comes_of_an_abort_is_an_abort(scan: Scan, tmp_path: Path,
 
 ABORTED_BEGIN = """
     from sardana.taurus.core.tango.sardana.pool import AbortException
-    from scifish.station import station
+    from scifish.recording.session import station
     keep = station()._clerk.keep
     def abort(work):
         keep(work)
@@ -342,7 +342,7 @@ def test_an_abort_while_a_begin_waits_for_the_disk_ends_its_dataset(scan: Scan, 
 
 ABORTED_END = """
     from sardana.taurus.core.tango.sardana.pool import AbortException
-    from scifish.station import station
+    from scifish.recording.session import station
     def abort(*given):
         {owner}.{name} = really
         raise AbortException()
@@ -373,8 +373,8 @@ def test_an_abort_in_the_midst_of_an_end_leaves_nothing_open(scan: Scan, tmp_pat
 
 
 LEFT = """
-import scifish.station, time
-scifish.station.PULSE = 0.02
+import scifish.recording.session, time
+scifish.recording.session.PULSE = 0.02
 looks, latest = [], SciFishRecorder._latest
 def look(self):
     found = latest(self)

@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 
 from scifish.message import as_metadata, leaves
-from scifish.options import Options, options_from
-from scifish.results import COUNTERS, PLOT_POINTS, Column, Results
-from scifish.scan import Scan
+from scifish.recording.sardana_options import Options, options_from
+from scifish.recording.sardana_scan import Scan
+from scifish.recording.scan_results import COUNTERS, PLOT_POINTS, Column, Results
 from tests.waiting import eventually
 
 COUNTS = Column("tango://h:1/expchan/ctrl/1", "ct01", "counts")

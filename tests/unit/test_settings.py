@@ -8,11 +8,11 @@ import pytest
 from tango.server import device_property
 
 from scifish import settings as module
-from scifish import source as source_module
 from scifish.cli import main
-from scifish.kafka_config import producer_config, read_config_file
 from scifish.settings import Settings, SettingsError, settings_from_properties
-from scifish.source import FixedSettings, TangoSettings
+from scifish.settings import sources as source_module
+from scifish.settings.sources import FixedSettings, TangoSettings
+from scifish.spool.kafka_config import producer_config, read_config_file
 from tango_servers.SciDog import SciDog
 
 PROPERTIES = {
@@ -120,7 +120,7 @@ def test_the_spool_is_where_it_is_set_or_in_the_users_state(state: Path, monkeyp
 
 
 class FakeDatabase:
-    """As `scifish.tangodb.TangoDatabase`."""
+    """As `scifish.tango_io.database.TangoDatabase`."""
 
     def __init__(self, properties: dict[str, list[str]]) -> None:
         self.given = properties
@@ -139,7 +139,7 @@ class FakeDatabase:
 def source(state: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     monkeypatch.delenv("SCIDOG_DEVICE", raising=False)
     monkeypatch.setattr(source_module, "TangoDatabase", lambda: fake)
-    monkeypatch.setattr("scifish.lastgood.ask_scidog", lambda device: None)  # its server is stopped
+    monkeypatch.setattr("scifish.settings.fallback.ask_scidog", lambda device: None)  # its server is stopped
     fake = FakeDatabase({name: list(lines) for name, lines in PROPERTIES.items()})
     found = TangoSettings()
     found._db = fake  # type: ignore[assignment]
@@ -269,7 +269,7 @@ def test_a_program_that_has_seen_nothing_asks_scidog_and_again_until_it_answers(
         asked.append(device)
         return good if len(asked) > 1 else None
 
-    monkeypatch.setattr("scifish.lastgood.ask_scidog", answer)
+    monkeypatch.setattr("scifish.settings.fallback.ask_scidog", answer)
     assert len(source.now().entries()[0]) == 1
     for _ in range(3):
         assert source.now().entries()[0] == good.entries()[0]

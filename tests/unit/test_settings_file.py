@@ -7,10 +7,17 @@ from hypothesis import given
 from hypothesis import settings as with_settings
 from hypothesis import strategies as st
 
-from scifish import config
 from scifish.settings import Settings, SettingsError
-from scifish.settings_file import read_settings_file
-from scifish.source import CONFIG_VARIABLE, FileSettings, FixedSettings, TangoSettings, check_settings, settings_source
+from scifish.settings import entries as config
+from scifish.settings.sources import (
+    CONFIG_VARIABLE,
+    FileSettings,
+    FixedSettings,
+    TangoSettings,
+    check_settings,
+    settings_source,
+)
+from scifish.settings.yaml_file import read_settings_file
 
 EXAMPLE = Path(__file__).parents[2] / "docs" / "scifish.example.yaml"
 FULL = """\

@@ -14,12 +14,13 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
-from scifish import clerk as clerk_module
-from scifish import spool as spool_module
-from scifish.clerk import Clerk
-from scifish.compose import Record
-from scifish.room import shortage
-from scifish.spool import Kept, Spool, SpoolLocked, as_text, look, orphans, set_aside
+from scifish.companion.scidog_reports import shortage
+from scifish.dataset.compose import Record
+from scifish.spool import database as spool_module
+from scifish.spool import executor as clerk_module
+from scifish.spool.database import Kept, Spool, SpoolLocked, as_text, orphans, set_aside
+from scifish.spool.executor import Clerk
+from scifish.spool.inspection import look
 from tests.waiting import PATIENCE, eventually
 
 ORIGIN = {"host": "h", "program": "p", "version": "1", "run": "run-1"}
@@ -173,7 +174,7 @@ def test_a_spool_of_another_account_is_left_alone(path: Path, monkeypatch: pytes
 WRITER = """
 import sys
 from pathlib import Path
-from scifish.spool import Spool
+from scifish.spool.database import Spool
 spool = Spool(Path(sys.argv[1]), {"host": "h", "program": "p", "version": "1", "run": "r"})
 for number in range(1_000_000):
     spool.put("t", {"uuid": str(number), "scientificMetadata": {}})
@@ -352,10 +353,10 @@ def test_a_spool_takes_no_more_than_its_limit_and_is_emptied_all_the_same(path: 
 
 
 def test_what_is_getting_short_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("scifish.room.FREE", 0)
+    monkeypatch.setattr("scifish.companion.scidog_reports.FREE", 0)
     assert shortage(tmp_path, 79, 100) == ""
     assert "SpoolLimit" in shortage(tmp_path, 80_000_000, 100_000_000)
-    monkeypatch.setattr("scifish.room.FREE", 1 << 62)
+    monkeypatch.setattr("scifish.companion.scidog_reports.FREE", 1 << 62)
     assert str(tmp_path) in shortage(tmp_path, 0, 100)
     with pytest.raises(OSError, match="No such file"):
         shortage(tmp_path / "gone", 0, 100)

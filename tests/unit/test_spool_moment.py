@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from scifish import listing as listing_module
-from scifish import spool as spool_module
-from scifish.compose import Record
-from scifish.listing import listing
-from scifish.spool import Kept, Spool, look
+from scifish.dataset.compose import Record
+from scifish.spool import database as spool_module
+from scifish.spool import inspection as listing_module
+from scifish.spool.database import Kept, Spool
+from scifish.spool.inspection import listing, look
 from tests.kafka import message
 from tests.moments import at_each_line
 

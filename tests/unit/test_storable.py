@@ -7,8 +7,8 @@ import unicodedata
 from hypothesis import given
 from hypothesis import strategies as st
 
-from scifish.config import line_of, parse
-from scifish.storable import MAX_LINE, MAX_NAME, folded, why_not
+from scifish.settings.entries import line_of, parse
+from scifish.tango_io.property_limits import MAX_LINE, MAX_NAME, folded, why_not
 
 LINE = st.text(max_size=60) | st.lists(st.sampled_from(["\\", "'", '"', "a", "µ", "\0", "\n", "\ud800"])).map("".join)
 

@@ -14,9 +14,9 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from scifish.config import KEYS, RECORD, checked, line_of, parse
-from scifish.storable import why_not
-from scifish.table import TableError, csv_from_lines, decoded, lines_from_csv, lines_from_text
+from scifish.configurations.table_file import TableError, csv_from_lines, decoded, lines_from_csv, lines_from_text
+from scifish.settings.entries import KEYS, RECORD, checked, line_of, parse
+from scifish.tango_io.property_limits import why_not
 
 ROWS = [
     ["name", "source", "group", "unit", "map", "record"],

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from scifish.tangodb import parse_properties, raw, text
+from scifish.tango_io.database import parse_properties, raw, text
 
 TEXT = st.text(st.characters(exclude_categories=["Cs"]))
 

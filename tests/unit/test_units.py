@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from scifish import units
-from scifish.units import convertible, readable
+from scifish.message import units
+from scifish.message.units import convertible, readable
 
 
 @pytest.mark.parametrize("unit", ["mm", "µm", "°C", "Å", "Å⁻¹", "keV", "mbar", "l/min", "Torr", "kΩ", "kg m^2 / s^2"])

@@ -8,7 +8,7 @@ import re
 from dataclasses import dataclass
 from typing import Any
 
-from scifish.units import convertible, readable
+from scifish.message.units import convertible, readable
 
 MAX_NAME = 100
 MAX_VALUE = 4_000

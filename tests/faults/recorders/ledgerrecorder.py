@@ -11,7 +11,7 @@ from typing import Any
 
 from sardana.macroserver.scan.recorder import DataRecorder
 
-from scifish.ids import scan_uuid
+from scifish.message.identity import scan_uuid
 from tests.faults.ledger import SUFFIX, Ledger
 
 # sardana.macroserver.scan.scandata.ScanEndStatus

@@ -1,0 +1,52 @@
+"""Attributes that were read just now: of many files that come in a second, each needs them, and they are the same."""
+
+from __future__ import annotations
+
+import threading
+import time
+from dataclasses import dataclass, field
+
+from scifish.attributes import reader as snapshot
+from scifish.message import Message
+from scifish.settings import Settings
+
+SHARED = 1.0
+"""Seconds for which what was read is also that of the next one. Each value carries the time of its reading."""
+
+
+@dataclass(frozen=True)
+class Seen:
+    """The configured attributes, in the message's form; which of them have no value; what is wrong in the settings."""
+
+    values: Message = field(default_factory=dict)
+    failed: list[Message] = field(default_factory=list)
+    problems: list[str] = field(default_factory=list)
+    count: int = 0
+
+
+class Lately:
+    """Reads them at most once in `SHARED` seconds. Threads may share it."""
+
+    def __init__(self, reader: snapshot.Reader) -> None:
+        self._reader = reader
+        self._turn = threading.Lock()
+        self._when = -SHARED
+        self._settings: Settings | None = None
+        self._seen = Seen()
+
+    def read(self, settings: Settings) -> Seen:
+        """What is seen, not to be changed. Never raises; takes no longer than two reads of `snapshot_timeout`."""
+        with self._turn:  # who waits here has what the one before has read
+            if time.monotonic() - self._when > SHARED or settings is not self._settings:
+                self._seen = see(self._reader, settings)
+                # From its end on: where a device hangs, all who waited meanwhile take this one.
+                self._settings, self._when = settings, time.monotonic()
+            return self._seen
+
+
+def see(reader: snapshot.Reader, settings: Settings) -> Seen:
+    """Read them now. Never raises."""
+    entries, problems = settings.entries()
+    readings = reader.read([entry.source for entry in entries], settings.snapshot_timeout)
+    values = snapshot.as_metadata(entries, readings, settings.max_array_size)
+    return Seen(values, snapshot.failed(entries, readings), problems, len(entries))

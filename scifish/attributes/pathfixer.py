@@ -1,0 +1,77 @@
+"""What PathFixer says of where an experiment stands: proposal, sample, path."""
+
+from __future__ import annotations
+
+import json
+import logging
+from pathlib import Path
+
+from scifish.attributes.reader import Reader
+from scifish.message import Message
+from scifish.settings import Settings
+from scifish.settings.atomic_file import write_atomically
+
+log = logging.getLogger(__name__)
+
+
+TIMEOUT = 1.0
+"""Seconds for PathFixer's answer: it answers out of its memory."""
+
+
+_FIELDS = {"Proposal": "proposalId", "Sample": "sampleId", "SamplePath": "sourceFolder", "Type": "category"}
+
+
+class Place:
+    """Reads PathFixer, and keeps what it said last, also on disk, for a time when it does not answer.
+
+    `file` has one entry for each PathFixer: one account may record for several beamlines.
+    """
+
+    def __init__(self, reader: Reader, file: Path) -> None:
+        self._reader = reader
+        self._file = file
+        self._said = _load(file)
+
+    def last(self, settings: Settings | None) -> Message:
+        """What the PathFixer of these settings said last; {} if nothing is known of it."""
+        return dict(self._said.get(settings.path_fixer.lower(), {})) if settings is not None else {}
+
+    def read(self, settings: Settings) -> tuple[Message, list[str]]:
+        """The fields of a dataset that PathFixer knows, and warnings. Never raises."""
+        if not settings.path_fixer and not settings.scidog:
+            return {}, []  # not a beamline with a PathFixer: the program says it all
+        if not settings.path_fixer:
+            return {}, ["the property PathFixer of SciDog is empty: proposal, sample and path are not known"]
+        sources = {f"{settings.path_fixer}/{attribute}": name for attribute, name in _FIELDS.items()}
+        readings = self._reader.read(sources, min(TIMEOUT, settings.snapshot_timeout))
+        errors = [reading.error for reading in readings.values() if reading.error]
+        if not errors:
+            found = {name: str(readings[source].value or "") for source, name in sources.items()}
+            self._remember(settings.path_fixer.lower(), found)
+            return found, []
+        # One that answers in part is not mixed with an older answer: they may be of two proposals.
+        warning = f"{settings.path_fixer} does not answer ({errors[0]})"
+        if last := self.last(settings):
+            return last, [f"{warning}: proposal, sample and path are those it said last"]
+        return {}, [f"{warning}: proposal, sample and path are not known"]
+
+    def _remember(self, path_fixer: str, found: Message) -> None:
+        if found == self._said.get(path_fixer):
+            return
+        self._said[path_fixer] = found
+        try:
+            # Another program may have written what another PathFixer says.
+            kept = _load(self._file) | {path_fixer: found}
+            write_atomically(self._file, json.dumps(kept, ensure_ascii=False))
+        except OSError as error:
+            log.warning("what PathFixer says cannot be kept on disk: %s", error)
+
+
+def _load(file: Path) -> dict[str, Message]:
+    try:
+        kept = json.loads(file.read_text("utf-8"))
+        return {
+            str(path_fixer): {name: str(said[name]) for name in _FIELDS.values()} for path_fixer, said in kept.items()
+        }
+    except (OSError, ValueError, TypeError, KeyError, AttributeError):
+        return {}  # never written, or of another version: as good as none

@@ -1,0 +1,372 @@
+"""Tango attributes, read all at once: one call a device, all devices side by side, with a deadline.
+
+What hangs or is dead costs only itself: its attributes get an error instead of a value.
+"""
+
+from __future__ import annotations
+
+import functools
+import logging
+import threading
+import time
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Any, NamedTuple
+
+import numpy
+import tango
+
+from scifish.message import Message, array_fields, iso, leaf, plain
+from scifish.settings.entries import Entry, map_key
+from scifish.tango_io.database import reason
+from scifish.tango_io.executors import MOST, Crew, Line
+
+log = logging.getLogger(__name__)
+
+CONFIG_AGE = 600.0
+"""Seconds after which units and labels of a device are asked for again: they can be edited in jive."""
+
+AGAIN = 10.0
+"""Seconds until a device that did not answer in time is asked again: until then it would delay each dataset."""
+
+CLOSE = 3.5
+"""Seconds for calls that have no answer yet: a program that ends in the middle of one is aborted by PyTango."""
+
+_ALMOST = 0.9
+"""A device that has not answered after this part of the time-out hangs: no two clocks begin at the same moment."""
+
+_QUALITIES = {
+    quality: "" if quality == tango.AttrQuality.ATTR_VALID else name.removeprefix("ATTR_")
+    for name, quality in tango.AttrQuality.__members__.items()
+}
+
+_SCALAR = (float, int, str)
+
+_NO_UNIT = {"", "no unit", "not specified", "no standard unit", "no display unit"}
+
+
+class Reading(NamedTuple):
+    """One attribute as it was read. `time` in seconds since 1970; `value` None where there is an `error`.
+
+    `raw` is the number behind an enum's label or a state's name.
+    """
+
+    value: Any
+    time: float
+    unit: str = ""
+    quality: str = ""
+    error: str = ""
+    raw: Any = None
+
+
+class Described(NamedTuple):
+    """What a device's attributes are called; by name in lower case the labels of those that are enums, and types."""
+
+    names: tuple[str, ...]
+    labels: Mapping[str, Sequence[str]]
+    types: Mapping[str, tango.CmdArgType] = MappingProxyType({})
+
+
+class _Call(NamedTuple):
+    """One call of a device: its attributes, and for each the full names under which it is wanted."""
+
+    device: str
+    attributes: tuple[str, ...]
+    sources: tuple[tuple[str, ...], ...]
+
+
+@dataclass
+class _Device:
+    """A device as this process knows it. Its proxy is used in turn, never by two threads.
+
+    Setting a proxy's time-out waits for its other call with the interpreter's lock held, and all
+    of the program would stand still.
+    """
+
+    name: str
+    turn: Line
+    config_age: float
+    proxy: Any = None
+    timeout: float = 0.0
+    units: dict[str, str] = field(default_factory=dict)
+    labels: dict[str, Sequence[str]] = field(default_factory=dict)
+    types: dict[str, tango.CmdArgType] = field(default_factory=dict)
+    names: tuple[str, ...] = ()
+    config_time: float = 0.0
+    hangs_until: float = 0.0
+    busy_since: float | None = None
+
+
+class Reader:
+    """Reads attributes by their full names. Threads may share it; it keeps its proxies."""
+
+    def __init__(self, threads: int = MOST, config_age: float = CONFIG_AGE) -> None:
+        self._config_age = config_age
+        self._devices: dict[str, _Device] = {}
+        self._lock = threading.Lock()
+        self._crew = Crew("scifish-read", threads)
+
+    def read(
+        self, sources: Collection[str], timeout: float, took: dict[str, float | None] | None = None
+    ) -> dict[str, Reading]:
+        """A Reading for each full attribute name, after at most `timeout` seconds. Never raises.
+
+        `took` gets, for each device in lower case, the seconds until its answer; None for no answer.
+        """
+        began = time.monotonic()
+        deadline = began + timeout
+        calls = _calls(tuple(sources))
+        answers = _Answers(len(calls))
+        for call in calls:
+            self.ask(call.device, call.attributes, timeout, functools.partial(answers.put, call.device))
+        answered = answers.wait(deadline - time.monotonic())
+        if took is not None:
+            for call in calls:
+                answer = call.device in answered and not self._hangs(call.device, began)
+                took[call.device] = answers.when[call.device] - began if answer else None
+        found: dict[str, Reading] = {}
+        for call in calls:
+            readings = answered.get(call.device) or _failed(call.attributes, f"no answer within {timeout:g} s")
+            for names, reading in zip(call.sources, readings, strict=True):
+                found.update(dict.fromkeys(names, reading))
+        return found
+
+    def ask(self, name: str, attributes: Sequence[str], timeout: float, done: Callable[[list[Reading]], None]) -> None:
+        """Read attributes of one device, and give `done` a Reading for each, in their order. Never raises.
+
+        `done` is called by another thread, when the device has answered, or by this one if the
+        device is known to hang: to wait for it would only cost time.
+        """
+        now = time.monotonic()
+        with self._lock:
+            device = self._devices.get(name)
+            if device is None:
+                device = self._devices[name] = _Device(name, Line(self._crew), self._config_age)
+        busy_since = device.busy_since
+        if now < device.hangs_until or (busy_since is not None and now - busy_since >= _ALMOST * timeout):
+            error = f"not read: {name} has not answered an earlier read, and is asked again after {AGAIN:g} s"
+            done(_failed(attributes, error))
+        else:
+            device.turn.give(lambda: done(_read_in_turn(device, attributes, timeout, now + timeout)))
+
+    def _hangs(self, name: str, since: float) -> bool:
+        device = self._devices[name]
+        return device.hangs_until > since or device.busy_since is not None
+
+    def described(self, device: str) -> Described | None:
+        """What is known of a device that has answered; None if it never has."""
+        found = self._devices.get(device.lower())
+        return Described(found.names, found.labels, found.types) if found is not None and found.names else None
+
+    def close(self) -> None:
+        """Read no more. What hangs has `CLOSE` seconds, and is then left to itself."""
+        self._crew.stop(CLOSE)
+
+
+@functools.lru_cache(maxsize=64)  # a dataset asks for what the last one asked for
+def _calls(sources: tuple[str, ...]) -> tuple[_Call, ...]:
+    # By device and attribute in lower case: Tango does not care, and one call must not name one twice.
+    wanted: dict[str, dict[str, list[str]]] = {}
+    for source in dict.fromkeys(sources):
+        device, _, attribute = source.lower().rpartition("/")
+        wanted.setdefault(device, {}).setdefault(attribute, []).append(source)
+    return tuple(
+        _Call(
+            device,
+            tuple(names[0].rpartition("/")[2] for names in attributes.values()),
+            tuple(tuple(names) for names in attributes.values()),
+        )
+        for device, attributes in wanted.items()
+    )
+
+
+class _Answers:
+    """The answers of `count` devices; whoever brings the last one wakes up who waits for all."""
+
+    def __init__(self, count: int) -> None:
+        self._found: dict[str, list[Reading]] = {}
+        self.when: dict[str, float] = {}
+        self._missing = count
+        self._lock = threading.Lock()
+        self._all = threading.Event()
+        if not count:
+            self._all.set()
+
+    def put(self, device: str, readings: list[Reading]) -> None:
+        with self._lock:
+            self.when[device] = time.monotonic()
+            self._found[device] = readings
+            self._missing -= 1
+            complete = not self._missing
+        if complete:
+            self._all.set()
+
+    def wait(self, timeout: float) -> dict[str, list[Reading]]:
+        """What there is after at most `timeout` seconds."""
+        self._all.wait(max(timeout, 0.0))
+        with self._lock:
+            return dict(self._found)
+
+
+def _read_in_turn(device: _Device, attributes: Sequence[str], timeout: float, deadline: float) -> list[Reading]:
+    """A Reading for each attribute, in their order. Never raises."""
+    began = time.monotonic()
+    if began >= deadline or began < device.hangs_until:
+        return _failed(attributes, f"not read: {device.name} has not yet answered an earlier read")
+    device.busy_since = began
+    try:
+        return _read_device(device, attributes, timeout)
+    except tango.DevFailed as failed:
+        # Tango's own words for it are many, and to connect has a time-out of its own.
+        if time.monotonic() - began >= _ALMOST * timeout:
+            device.hangs_until = time.monotonic() + AGAIN
+        # Units and labels may be others when it comes back.
+        device.config_time = 0.0
+        return _failed(attributes, reason(failed))
+    except Exception as error:
+        log.exception("reading %s", device.name)
+        return _failed(attributes, f"{type(error).__name__}: {error}")
+    finally:
+        device.busy_since = None
+
+
+def _read_device(device: _Device, attributes: Sequence[str], timeout: float) -> list[Reading]:
+    if device.proxy is None:
+        began = time.monotonic()
+        device.proxy = tango.DeviceProxy(device.name)
+        if time.monotonic() - began >= timeout:  # it was made all the same, and the next call would hang as long
+            tango.Except.throw_exception("API_DeviceTimedOut", f"no answer within {timeout:g} s", "scifish")
+    if device.timeout != timeout:
+        # To set the time-out of a proxy that is not connected connects it, with the interpreter's
+        # lock held: all of the program would stand still for as long as the device hangs.
+        device.proxy.ping()
+        device.proxy.set_timeout_millis(max(int(timeout * 1000), 1))
+        device.timeout = timeout
+    results = device.proxy.read_attributes(attributes)
+    if not device.config_time or time.monotonic() - device.config_time > device.config_age:
+        _read_config(device)
+    return [_reading(device, name.lower(), result) for name, result in zip(attributes, results, strict=True)]
+
+
+def _read_config(device: _Device) -> None:
+    try:
+        infos = device.proxy.attribute_list_query_ex()
+    except tango.DevFailed as failed:  # its values are there all the same
+        log.warning("the units of %s cannot be read: %s", device.name, reason(failed))
+        return
+    device.units = {info.name.lower(): info.unit for info in infos if info.unit.strip().lower() not in _NO_UNIT}
+    device.names = tuple(info.name for info in infos)
+    device.types = {info.name.lower(): tango.CmdArgType.values[info.data_type] for info in infos}
+    device.labels = {info.name.lower(): tuple(info.enum_labels) for info in infos if len(info.enum_labels)}
+    device.config_time = time.monotonic()
+
+
+def _reading(device: _Device, name: str, result: Any) -> Reading:
+    """`name` in lower case."""
+    if result.has_failed:
+        return Reading(None, time.time(), error=reason(tango.DevFailed(*result.get_err_stack())))
+    unit = device.units.get(name, "")
+    quality = _QUALITIES[result.quality]
+    moment = result.time.totime()
+    if result.value is None and not quality and result.data_format != tango.AttrDataFormat.SCALAR:
+        return Reading([], moment, unit)  # an empty spectrum or image
+    if result.value is None:
+        error = f"no value: its quality is {quality}" if quality else "no value: it is empty"
+        return Reading(None, moment, unit, quality, error)
+    value, raw = _named(result.value, result.type, device.labels.get(name))
+    return Reading(value, moment, unit, quality, "", raw)
+
+
+def _named(value: Any, kind: Any, labels: Sequence[str] | None) -> tuple[Any, Any]:
+    """An enum by its label, a state by its name, with the number behind; all else as it is."""
+    if kind == tango.CmdArgType.DevEncoded:
+        return f"{value[0]}, {len(value[1])} bytes", None  # its format, and how much there is
+    if kind == tango.CmdArgType.DevState:
+        name = _state
+    elif labels:
+        name = functools.partial(_label, labels)
+    else:
+        return value, None
+    if numpy.ndim(value) == 0:
+        return name(value), int(value)
+    return numpy.vectorize(name, otypes=[object])(value), None
+
+
+def _state(value: Any) -> str:
+    return str(tango.DevState.values[int(value)])
+
+
+def _label(labels: Sequence[str], value: Any) -> str:
+    number = int(value)
+    return labels[number] if 0 <= number < len(labels) else str(number)
+
+
+def _failed(attributes: Sequence[str], error: str) -> list[Reading]:
+    now = time.time()
+    return [Reading(None, now, error=error) for _ in attributes]
+
+
+# ----------------------------------------------------------------------- as metadata
+
+
+def as_metadata(entries: Iterable[Entry], readings: dict[str, Reading], max_array: int) -> Message:
+    """The readings in the message's form, by group and friendly name."""
+    metadata: Message = {}
+    for entry in entries:
+        group = metadata.setdefault(entry.group, {}) if entry.group else metadata
+        group[entry.name] = entry_leaf(entry, readings[entry.source], max_array)
+    return metadata
+
+
+def unread(entries: Iterable[Entry], readings: dict[str, Reading]) -> list[tuple[Entry, str]]:
+    """Entries that have no value, and why."""
+    return [(entry, readings[entry.source].error) for entry in entries if readings[entry.source].error]
+
+
+def failed(entries: Iterable[Entry], readings: dict[str, Reading]) -> list[Message]:
+    """The same as {group, name, source, error}, ready for JSON."""
+    return [
+        {"group": entry.group, "name": entry.name, "source": entry.source, "error": why}
+        for entry, why in unread(entries, readings)
+    ]
+
+
+def entry_leaf(entry: Entry, reading: Reading, max_array: int) -> Message:
+    """One reading as a value of the message."""
+    value, moment, unit, quality, error, raw = reading
+    found = leaf(None, unit=entry.unit or unit, human_name=entry.name, source=entry.source, time=iso(moment))
+    if quality:
+        found["quality"] = quality
+    if error:
+        found["error"] = error
+        return found
+    shown = mapped(entry, reading) if entry.map else value
+    if isinstance(shown, _SCALAR):  # most of them, and 500 of them should cost little
+        found["value"] = plain(shown)
+    else:
+        found |= array_fields(shown, max_array)
+    if raw is not None or shown is not value:
+        found["raw"] = plain(value if raw is None else raw)
+    return found
+
+
+def mapped(entry: Entry, reading: Reading) -> Any:
+    """The value as the entry's map shows it: found by number, label, state name or boolean."""
+    for candidate in (reading.value, reading.raw):
+        if hasattr(candidate, "item"):  # a numpy scalar
+            candidate = candidate.item() if candidate.ndim == 0 else None
+        if isinstance(candidate, bool | int | float | str) and map_key(candidate) in entry.map:
+            return entry.map[map_key(candidate)]
+    return reading.value
+
+
+def add_end_values(metadata: Message, entries: Iterable[Entry], readings: dict[str, Reading], max_array: int) -> None:
+    """Put what was read when the dataset ended beside what was read at its start, as `end`."""
+    for entry in entries:
+        group = metadata.setdefault(entry.group, {}) if entry.group else metadata
+        at_end = entry_leaf(entry, readings[entry.source], max_array)
+        found = group.setdefault(entry.name, {**at_end, "value": None})
+        found["end"] = at_end["value"]
+        if "error" in at_end:
+            found.setdefault("error", f"at the end: {at_end['error']}")

@@ -1,0 +1,78 @@
+"""The last message of a dataset: composed out of all that is known of it, with its picture."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from concurrent.futures import Future
+
+from scifish.dataset import compose
+from scifish.dataset.compose import Record
+from scifish.dataset.files import described, expand
+from scifish.dataset.plot import PlotError, data_uri, png
+from scifish.dataset.proprietary import Withheld, stays_here
+from scifish.message import Message
+from scifish.settings import Settings
+from scifish.settings.sources import SettingsSource
+from scifish.spool.batching import Outgoing
+from scifish.spool.database import Put, Spool
+from scifish.spool.executor import Clerk
+from scifish.spool.sender import Sender
+
+log = logging.getLogger(__name__)
+
+
+class Finisher:
+    """Threads may share it."""
+
+    def __init__(self, clerk: Clerk, sender: Sender, settings: SettingsSource, withheld: Withheld) -> None:
+        self._clerk = clerk
+        self._outgoing = Outgoing(clerk, sender.wake)
+        self._settings = settings
+        self._withheld = withheld
+        self._plot_errors: set[str] = set()
+        self._drawing = threading.Lock()
+
+    def may_send(self, record: Record, settings: Settings) -> bool:
+        """Whether its metadata may leave the beamline. What may not is remembered, for what is said of it later."""
+        if not stays_here(record, settings):
+            return True
+        self._withheld.add(record.dataset)
+        return False
+
+    def finish(self, spool: Spool, record: Record) -> Future[object] | None:
+        """Compose the last message into the spool where the dataset is open; None if no settings are known yet.
+
+        The future is done when that is on disk.
+        """
+        settings = self._settings.known() or self._settings.now()
+        if settings is None:
+            return None
+        if not self.may_send(record, settings):
+            return self._clerk.make_room(lambda: spool.forget(record.uuid))
+        if record.observed.values is None:
+            record.observed.warnings.append("no attribute was read: the program ended before, or had no settings")
+        files = described(expand(record.given.get("files")))
+        messages = [compose.ended(record, files, settings, spool.origin), *self._picture(record, settings, spool)]
+        return self._outgoing.put(spool, Put.of(settings.topic, messages, record.uuid))
+
+    def _picture(self, record: Record, settings: Settings, spool: Spool) -> list[Message]:
+        """The annotation with the dataset's plot, if it has one."""
+        plot = record.given.get("plot")
+        if not plot:
+            return []
+        try:
+            with self._drawing:  # matplotlib is not for several threads, and each would take its memory
+                picture = png(plot)
+        except PlotError as error:
+            if str(error) not in self._plot_errors:  # said once: without matplotlib it is the same for each scan
+                log.warning("%s", error)
+            self._plot_errors.add(str(error))
+            return []
+        except Exception:
+            log.exception("drawing the plot of dataset %s", record.uuid)
+            return []
+        image = {"caption": str(plot.get("title") or "plot"), "uri": data_uri(picture)}
+        proposal = record.said("proposalId")
+        return [compose.annotation(record.dataset, {"image": image}, time.time(), proposal, settings, spool.origin)]

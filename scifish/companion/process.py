@@ -1,0 +1,151 @@
+"""The companion process of a program that records: all that is slow, apart from the measurement.
+
+A scan in the MacroServer would compete with it for Python's interpreter. It reads settings and
+attributes, composes messages and sends them, is told by a pipe what the program says, and leaves
+when the program is gone and all is done. Started by `scifish.recording.companion_process`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import faulthandler
+import io
+import json
+import logging
+import os
+import queue
+import signal
+import sqlite3
+import sys
+import threading
+from pathlib import Path
+from typing import TextIO
+
+from scifish.companion.manager import Keeper
+from scifish.message import Message
+from scifish.settings.sources import source_of
+from scifish.spool.database import Spool, set_aside
+from scifish.spool.executor import Clerk
+
+log = logging.getLogger(__name__)
+
+LINGER = 10.0
+"""Seconds for finishing and sending when the program is gone. The rest stays in the spool."""
+
+HASTE = 3.0
+"""The same after SIGTERM: the machine may be shutting down."""
+
+SIGN = 5.0
+"""Seconds between two signs of life."""
+
+NICENESS = 19
+"""Of all threads but the clerk: the measurement goes first."""
+
+
+class Reports:
+    """Lines of JSON to the program; they wait for nobody, and end in nothing when it is gone."""
+
+    def __init__(self, pipe: TextIO) -> None:
+        self._pipe = pipe
+        self._waiting: queue.SimpleQueue[Message | None] = queue.SimpleQueue()
+        self._thread = threading.Thread(target=self._run, name="scifish-reports", daemon=True)
+        self._thread.start()
+
+    def send(self, report: Message) -> None:
+        self._waiting.put(report)
+
+    def close(self) -> None:
+        self._waiting.put(None)
+        self._thread.join(1.0)
+
+    def _run(self) -> None:
+        while (report := self._waiting.get()) is not None:
+            # The program is gone: its spool says the rest.
+            with contextlib.suppress(OSError, ValueError):
+                self._pipe.write(json.dumps(report) + "\n")
+                self._pipe.flush()
+
+
+class _ToProgram(logging.Handler):
+    """What is logged here belongs into the log of the program."""
+
+    def __init__(self, reports: Reports) -> None:
+        super().__init__(logging.INFO)
+        self._reports = reports
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self._reports.send({"log": [record.levelno, self.format(record)]})
+
+
+DAMAGED = 3
+"""Exit status: the spool's file is damaged, its program has to begin a new one."""
+
+
+def main() -> None:
+    """Until the program hangs up, or is gone, or somebody ends this process."""
+    faulthandler.enable()
+    # Ctrl-C is for the program; this process has to finish what it said.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    hurry, gone = threading.Event(), threading.Event()
+    signal.signal(signal.SIGTERM, lambda *_: hurry.set())
+    # What libraries print must not come between the reports.
+    reports = Reports(os.fdopen(os.dup(1), "w", encoding="utf-8"))
+    os.dup2(2, 1)
+    logging.basicConfig(handlers=[_ToProgram(reports)], level=logging.INFO, format="%(message)s")
+    # What the program tells is UTF-8, whatever the language of the machine; a killed one may stop in half a letter.
+    assert isinstance(sys.stdin, io.TextIOWrapper)
+    sys.stdin.reconfigure(encoding="utf-8", errors="replace")
+    hello = json.loads(sys.stdin.readline() or "null")
+    if hello is not None:  # else the program ended while this process started
+        _keep(hello, reports, hurry, gone)
+    reports.close()
+    # Threads that hang in Tango or on a disk keep nobody here.
+    os._exit(0)
+
+
+def _keep(hello: Message, reports: Reports, hurry: threading.Event, gone: threading.Event) -> None:
+    parent = os.getppid()
+    path = Path(hello["spool"])
+
+    def on_damage(error: Exception) -> None:
+        if gone.is_set():
+            log.error("the spool %s is damaged (%s): it is kept as %s", path, error, set_aside(path))
+        else:
+            reports.send({"damaged": str(error)})
+        reports.close()
+        os._exit(DAMAGED)
+
+    try:
+        spool = Spool(path, lock=hello["lock"])
+    except sqlite3.OperationalError:
+        raise
+    except sqlite3.DatabaseError as error:
+        on_damage(error)
+        raise
+    # No nicer than the program: what that writes waits for SQLite's lock, which must get free on a busy machine, too.
+    clerk = Clerk()
+    with contextlib.suppress(OSError):
+        os.nice(NICENESS)  # on Linux, this thread and those that it starts
+    folders = [Path(folder) for folder in hello["folders"]]
+    keeper = Keeper(source_of(hello["settings"]), spool, folders, reports.send, clerk)
+    keeper.clerk.on_damage = on_damage
+    threading.Thread(target=_listen, args=(keeper, gone), name="scifish-listen", daemon=True).start()
+    while not (hurry.is_set() or gone.wait(SIGN)):
+        reports.send({"alive": True})
+        # The pipe stays open where a forked child of the program has it too.
+        if os.getppid() != parent:
+            gone.set()
+    if hurry.is_set():
+        gone.wait(HASTE)
+    keeper.leave(HASTE if hurry.is_set() else LINGER, finish=gone.is_set())
+
+
+def _listen(keeper: Keeper, gone: threading.Event) -> None:
+    for line in sys.stdin:
+        try:
+            kind, uuid, content = line.rstrip("\n").split(" ", 2)
+            keeper.hear(kind, uuid, json.loads(content))
+        except Exception:  # half a line of a program that was killed, for one: the spool has it
+            log.exception("what the program said: %.100s", line)
+    gone.set()

@@ -1,0 +1,211 @@
+"""."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable, Iterable
+from functools import cache
+from importlib import resources
+from typing import Any
+
+from scifish.message.validator import compiled
+from scifish.message.values import Message, is_leaf, leaves
+
+MAX_BYTES = 900_000
+"""A message's size in UTF-8. Kafka's own default limit is 1 MB with its overhead."""
+
+
+class MessageError(ValueError):
+    """A message that is not of the schema. The text names the field."""
+
+
+# ------------------------------------------------------------------------ the whole
+
+
+def encode(message: Any) -> bytes:
+    """UTF-8 JSON. ValueError for a NaN that slipped in: `plain` was not used on something."""
+    return json.dumps(message, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode()
+
+
+def bounded(message: Message) -> list[Message]:
+    """The message in pieces that fit: one, or more where the list of files is too long.
+
+    Metadata that does not fit by itself loses its largest values, and `warnings` says which.
+    """
+    if len(encode(message)) <= MAX_BYTES:
+        return [message]
+    files = message.get("files", [])
+    small = _reduced({**message, "files": []} if "files" in message else message)
+    if not files:
+        return [small]
+    pieces = list(_chunks(files, MAX_BYTES - len(encode(small)) - 200))
+    parts = []
+    for number, piece in enumerate(pieces, start=1):
+        part = {**small, "files": piece}
+        if len(pieces) > 1:
+            part["part"] = {"number": number, "of": len(pieces)}
+        if number > 1:
+            part["scientificMetadata"] = {}
+        parts.append(part)
+    return parts
+
+
+def _chunks(files: list[Message], room: int) -> Iterable[list[Message]]:
+    chunk: list[Message] = []
+    used = 0
+    for file in files:
+        size = len(encode(file)) + 1
+        if chunk and used + size > room:
+            yield chunk
+            chunk, used = [], 0
+        chunk.append(file)
+        used += size
+    yield chunk
+
+
+def _reduced(message: Message) -> Message:
+    """At most half of `MAX_BYTES`, so that files have the other half. It says what it left out."""
+    message = json.loads(encode(message))
+    room = MAX_BYTES // 2
+    warnings = message["warnings"] = _few(message.get("warnings", []))
+    if len(encode(message)) > room and _cut_texts(message):
+        warnings.append("long texts are cut, they do not fit into the message")
+    if len(encode(message)) > room and len(encode(message.get("environment", {}))) > MAX_BYTES // 10:
+        message["environment"], missing = _cut_fields(message["environment"], MAX_BYTES // 10)
+        more = f", {missing} of its fields are left out" if missing else ""
+        warnings.append(f"environment: long texts and lists are cut{more}, they do not fit into the message")
+    _leave_out(message, len(encode(message)) - room, warnings)
+    if "scientificMetadata" in message and len(encode(message)) > room:  # groups with names that are very long
+        message["scientificMetadata"] = {}
+        warnings.append("scientificMetadata: all of it is left out, it does not fit into the message")
+    return dict(message)
+
+
+def _few(warnings: list[str], most: int = 200) -> list[str]:
+    """So many of them, and so long, that the message has room for what it is about."""
+    few = [warning if len(warning) <= 500 else f"{warning[:500]}..." for warning in warnings[:most]]
+    return [*few, f"and {len(warnings) - most} more warnings"] if len(warnings) > most else few
+
+
+def _cut_texts(message: Message, longest: int = 2000) -> bool:
+    """Cut the message's own texts (its description, for one); whether there was one to cut."""
+    long = [name for name, value in message.items() if isinstance(value, str) and len(value) > longest]
+    for name in long:
+        message[name] = f"{message[name][:longest]}... ({len(message[name])} characters)"
+    return bool(long)
+
+
+def _cut_fields(fields: Message, room: int) -> tuple[Message, int]:
+    """Fields with their long texts and lists cut, as many as have room; and how many have not."""
+    kept: Message = {}
+    for name, value in fields.items():
+        if len(encode(value)) > 2000:
+            value = value[:50] if isinstance(value, list) and len(encode(value[:50])) <= 2000 else _shorter(value)
+        room -= len(encode(name)) + len(encode(value)) + 2
+        if room >= 0:
+            kept[name] = value
+    return kept, len(fields) - len(kept)
+
+
+def _shorter(value: Any) -> Any:
+    return [str(value)[:500]] if isinstance(value, list) else str(value)[:500]
+
+
+def _leave_out(message: Message, excess: int, warnings: list[str]) -> None:
+    """Leave out the largest values until `excess` bytes are saved."""
+    gone: set[int] = set()
+    by_size = sorted(leaves(message.get("scientificMetadata", {})), key=lambda found: -len(encode(found[1])))
+    for count, (path, found) in enumerate(by_size):
+        if excess <= 0:
+            break
+        size = len(encode(found))
+        if size > 1000 and count < 100:
+            reason = f"left out: {size} bytes do not fit into the message"
+            keep: Message = {key: found[key][:200] for key in ("unit", "human_name", "source", "time") if key in found}
+            found.clear()
+            found |= {**keep, "value": None, "error": reason}
+            warning = f"{path[-200:]}: {reason}"
+            warnings.append(warning)
+            excess -= size - len(encode(found)) - len(encode(warning))
+        else:
+            gone.add(id(found))
+            excess -= size + len(encode(path)) // 2
+    if gone:
+        message["scientificMetadata"] = _without(message["scientificMetadata"], gone)
+        warnings.append(f"{len(gone)} of {len(by_size)} values are left out: they do not fit into the message")
+
+
+def _without(metadata: Message, gone: set[int]) -> Message:
+    return {
+        name: inner if is_leaf(inner) else _without(inner, gone)
+        for name, inner in metadata.items()
+        if id(inner) not in gone
+    }
+
+
+@cache
+def schema() -> Message:
+    """The JSON Schema (draft 2020-12) of the message."""
+    found: Message = json.loads(resources.files("scifish.message").joinpath("schema.json").read_text("utf-8"))
+    return found
+
+
+@cache
+def _validator() -> Any:
+    import jsonschema  # of the extra [ingest]: a machine that only records does without
+
+    return jsonschema.Draft202012Validator(_inlined(schema(), schema()["$defs"]))
+
+
+def _inlined(part: Any, definitions: Message, inside: tuple[str, ...] = ()) -> Any:
+    """The schema with the definitions in the places of their references: looking those up took a third of the time.
+
+    What refers to itself stays a reference.
+    """
+    if isinstance(part, list):
+        return [_inlined(inner, definitions, inside) for inner in part]
+    if not isinstance(part, dict):
+        return part
+    name = part.get("$ref", "").removeprefix("#/$defs/")
+    if name and name not in inside:
+        part = {**definitions[name], **{key: inner for key, inner in part.items() if key != "$ref"}}
+        inside = (*inside, name)
+    return {key: _inlined(inner, definitions, inside) for key, inner in part.items()}
+
+
+@cache
+def _conforms() -> Callable[[Any], bool]:
+    return compiled(schema())
+
+
+def check(message: Any) -> None:
+    """Raises MessageError naming the first field that is wrong. Needs jsonschema."""
+    if _conforms()(message):
+        return
+    errors = sorted(_validator().iter_errors(message), key=lambda error: list(map(str, error.absolute_path)))
+    if errors:
+        where = "/".join(map(str, errors[0].absolute_path)) or "message"
+        raise MessageError(f"{where}: {errors[0].message[:300]}")
+
+
+def _no_constant(name: str) -> None:
+    raise ValueError(f"{name} is not JSON")
+
+
+def _finite(digits: str) -> float:
+    value = float(digits)
+    if math.isinf(value):
+        raise ValueError(f"the number {digits[:20]} is too large")
+    return value
+
+
+def decode(data: bytes) -> Message:
+    """A checked message. MessageError if it is not JSON, or not of the schema."""
+    try:
+        message = json.loads(data, parse_constant=_no_constant, parse_float=_finite)
+    except (ValueError, RecursionError) as error:
+        raise MessageError(f"not JSON: {error}") from error
+    check(message)
+    found: Message = message
+    return found

@@ -1,0 +1,237 @@
+"""`SciFish`: recording for any Python program that measures.
+
+    fish = SciFish()
+    fish.start_scan(datasetName="lysozyme_1")
+    fish.scicat_data.scientificMetadata["energy"] = {"value": 12.4, "unit": "keV"}
+    fish.send_start()
+    ...
+    fish.end_scan()
+
+The interface is the one that contrast and MXCuBE call at MAX IV.
+"""
+
+from __future__ import annotations
+
+import functools
+import json
+import logging
+import weakref
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, TypeVar, cast
+
+from scifish.dataset.compose import as_given, began
+from scifish.message import STATUSES, Message, plain
+from scifish.recording.fields import Said
+from scifish.recording.session import Dataset, NotRecorded, Station, station
+from scifish.settings import Settings
+from scifish.settings.sources import check_settings
+
+log = logging.getLogger(__name__)
+
+SHOW = 0.25
+"""Seconds that `show` waits for the disk."""
+
+Method = TypeVar("Method", bound=Callable[..., Any])
+
+
+def _never_raises(method: Method) -> Method:
+    """A measurement must not fail because of its metadata: what is wrong is said in the log."""
+
+    @functools.wraps(method)
+    def quiet(self: SciFish, *args: Any, **kwargs: Any) -> Any:
+        try:
+            return method(self, *args, **kwargs)
+        except NotRecorded as error:
+            log.error("SciFish.%s: %s", method.__name__, error)
+        except Exception:
+            log.exception("SciFish.%s", method.__name__)
+        return None
+
+    return cast(Method, quiet)
+
+
+class _Latest:
+    """Gives the station what is said now; and ends a dataset whose SciFish is gone, since nobody else can."""
+
+    def __init__(self, fish: SciFish, said: Said) -> None:
+        self._fish = weakref.ref(fish)
+        self._said = said
+        self.dataset: Dataset | None = None
+
+    def __call__(self) -> Message | None:
+        if self._fish() is not None or self.dataset is None:
+            return self._said.latest()
+        dataset, self.dataset = self.dataset, None
+        log.warning("dataset %s: its program has let go of it without end_scan: it is interrupted", dataset.uuid)
+        dataset.end("interrupted", self._said.now())
+        return None
+
+
+class SciFish:
+    """Records one dataset after the other. After construction nothing raises and nothing blocks.
+
+    `settings` are `scifish.settings.model.Settings`, or the path of a YAML file. Without, they come from the file
+    that the environment variable SCIFISH_CONFIG names, else from the SciDog of the Tango database. `program`
+    is what the messages name as their origin; it is found out where it is not given.
+
+    Raises SettingsError, and that only where the settings or the file are no good. A machine that cannot
+    record (its disk takes nothing) is said in the log, and tried again with each dataset.
+    """
+
+    def __init__(self, settings: Settings | str | Path | None = None, program: str = "") -> None:
+        self._settings = check_settings(settings)
+        self._program = program
+        self._said = Said()
+        self._station: Station | None = None
+        self._dataset: Dataset | None = None
+        self._recording = False
+        _all.add(self)
+        self._connect()
+
+    @property
+    def scicat_data(self) -> Any:
+        """The fields of the dataset, a `ScicatData`."""
+        return self._said.scicat_data
+
+    @scicat_data.setter
+    def scicat_data(self, data: Any) -> None:
+        if data is None:
+            log.warning("SciFish: scicat_data is set to None: what was said before is kept")
+        else:
+            self._said.scicat_data = data
+
+    @property
+    def environment_data(self) -> Any:
+        """The measurement, an `EnvironmentData`."""
+        return self._said.environment_data
+
+    @environment_data.setter
+    def environment_data(self, data: Any) -> None:
+        if data is None:
+            log.warning("SciFish: environment_data is set to None: what was said before is kept")
+        else:
+            self._said.environment_data = data
+
+    @property
+    def sampleId(self) -> Any:
+        """The same as `scicat_data.sampleId`: MXCuBE sets it here."""
+        return getattr(self.scicat_data, "sampleId", "")
+
+    @sampleId.setter
+    def sampleId(self, sample: Any) -> None:
+        self._set_sample(sample)
+
+    @property
+    def uuid(self) -> str:
+        """Of the dataset that is being recorded, or was last; "" before the first."""
+        return self._dataset.uuid if self._dataset else ""
+
+    @_never_raises
+    def start_scan(self, datasetName: Any = "", *more: Any, **unknown: Any) -> None:
+        """A dataset begins: the configured attributes are read now. One that is still open is over.
+
+        The fields are empty then: set them after this. What else is given is said in the log, and not recorded.
+        """
+        if wrong := [str(plain(one)) for one in more] + list(unknown):
+            log.error("SciFish.start_scan takes datasetName only; not recorded: %s", ", ".join(wrong))
+        if self._recording:
+            self._end("interrupted")
+        elif changed := self._said.changed():
+            names = ", ".join(map(str, map(plain, changed)))
+            log.warning("SciFish.start_scan: what was set before it is not recorded: %s", names)
+        self._dataset = None
+        self._said = Said(datasetName)
+        self._station = station(self._settings, self._program)
+        latest = _Latest(self, self._said)
+        latest.dataset = self._dataset = self._station.begin(self._said.now(), announce=False, latest=latest)
+        self._recording = True
+
+    @_never_raises
+    def send_start(self) -> None:
+        """Let the dataset be seen now, with what is known. Without this it is seen when it ends."""
+        if self._dataset is None:
+            log.error("SciFish.send_start: %s", _NO_START)
+        elif not self._recording:
+            log.error("SciFish.send_start: dataset %s is over already; this changes nothing", self.uuid)
+        else:
+            self._dataset.announce(self._said.now())
+
+    @_never_raises
+    def end_scan(self, status: str = "completed", points: int = 0) -> None:
+        """The dataset is over, and on disk when this returns. `status` is one of `scifish.message.values.STATUSES`."""
+        if self._dataset is None:
+            log.error("SciFish.end_scan: %s", _NO_START)
+        elif not self._recording:
+            log.error("SciFish.end_scan: dataset %s is over already; this changes nothing", self.uuid)
+        else:
+            self._dataset.points = _count(points)
+            self._end(_status(status))
+
+    @_never_raises
+    def show(self) -> str:
+        """What is known of the dataset now, for a person to read."""
+        settings = self._station.settings.known() if self._station else None
+        if self._dataset is None or self._station is None or settings is None:
+            return "no dataset is being recorded" if self._dataset is None else "the settings are not known yet"
+        record = self._dataset.record
+        seen = self._station.observed(record.uuid, SHOW) or record.observed
+        origin = self._station.origin
+        given = as_given(self._said.now(), record.started, origin["program"])
+        now = replace(record, given=given, observed=seen)
+        return json.dumps(began(now, settings, origin), ensure_ascii=False, indent=2)
+
+    @_never_raises
+    def close(self) -> None:
+        """End what was not ended, as interrupted; with `settings` of its own, send what can be sent in some seconds.
+
+        Where others in this program record with the same settings, it is sent while they do. A later
+        `start_scan` opens it again.
+        """
+        if self._recording:
+            self._end("interrupted")
+        here, self._station = self._station, None
+        others = [fish for fish in list(_all) if fish._station is here and fish._recording]
+        if here is not None and self._settings is not None and not others:
+            here.close()
+
+    def _end(self, status: str) -> None:
+        self._recording = False
+        if self._dataset is not None:
+            self._dataset.end(status, self._said.now())
+
+    @_never_raises
+    def _connect(self) -> None:
+        """Begin to send what earlier runs have left, and to learn the settings."""
+        self._station = station(self._settings, self._program)
+
+    @_never_raises
+    def _set_sample(self, sample: Any) -> None:
+        if isinstance(self.scicat_data, dict):
+            self.scicat_data["sampleId"] = sample
+        else:
+            self.scicat_data.sampleId = sample
+
+
+_all: weakref.WeakSet[SciFish] = weakref.WeakSet()
+
+_NO_START = "start_scan was not called, or could not record (said above)"
+
+
+def _count(points: Any) -> int:
+    try:
+        count = int(points)
+    except Exception:  # noqa: BLE001 - any object
+        count = -1
+    if 0 <= count < 2**63:  # what the spool's database can hold
+        return count
+    log.error("SciFish.end_scan: points %.80s is not a number of points; 0 is recorded", plain(points))
+    return 0
+
+
+def _status(status: Any) -> str:
+    if isinstance(status, str) and status in STATUSES:
+        return status
+    log.error("SciFish.end_scan: status %r is not one of %s; 'failed' is recorded", plain(status), STATUSES)
+    return "failed"

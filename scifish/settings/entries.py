@@ -1,0 +1,359 @@
+"""Configurations: which Tango attributes are recorded, as people write them in jive.
+
+A configuration is the lines of a device property `Config.<name>`. One entry is one YAML flow
+mapping on a line of its own; block style, blank lines and comments are read too:
+
+    - {name: Ring current, source: r3-319s2/dia/dcct-01/InstantaneousCurrent, unit: mA, group: Machine}
+
+A mistake costs its own entry only, and is reported with its line.
+"""
+
+from __future__ import annotations
+
+import difflib
+import json
+import math
+import re
+import reprlib
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from functools import lru_cache
+from typing import Any
+
+import yaml
+
+from scifish.tango_io.property_limits import loses_backslash
+
+RECORD = ("start", "end", "statistics")
+TEXTS = ("name", "source", "group", "unit")
+KEYS = (*TEXTS, "map", "record")
+
+_SOURCE = re.compile(r"^(tango://[^/\s]+:\d+/)?[^/\s:]+/[^/\s]+/[^/\s]+/[^/\s]+$")
+_CONTROL = re.compile(r"[\x00-\x1f\x7f\ud800-\udfff]")  # also half a character, which is not to be sent
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One attribute to record. `source` is its full name; `unit` "" means the attribute's own.
+
+    `map` turns a value (a number, an enum label, a state name, true or false, in lower case as
+    its key) into what is shown. `record` holds some of `RECORD`. `config` is where it is from.
+    """
+
+    name: str
+    source: str
+    group: str = ""
+    unit: str = ""
+    map: Mapping[str, Any] = field(default_factory=dict)
+    record: tuple[str, ...] = ("start",)
+    config: str = ""
+
+    @property
+    def device(self) -> str:
+        """The device's name, with `tango://host:port/` where the source has it."""
+        return self.source.rpartition("/")[0]
+
+    @property
+    def attribute(self) -> str:
+        return self.source.rpartition("/")[2]
+
+
+_HALVES = re.compile(r"[\ud800-\udbff][\udc00-\udfff]")
+
+
+def _joined(halves: re.Match[str]) -> str:
+    return halves[0].encode("utf-16", "surrogatepass").decode("utf-16")
+
+
+class Loader(yaml.SafeLoader):
+    """YAML in which only true and false are booleans, and nothing is a date.
+
+    YAML 1.1 takes ON, off, yes and no for booleans too; ON and OFF are Tango states. And what is a
+    text in an entry is the text as it was written: `name: 1:30` is not 90, `name: 007` is not 7.
+    """
+
+    def __init__(self, stream: Any) -> None:
+        super().__init__(stream)
+        self._maps: list[Any] = []
+
+    def construct_mapping(self, node: Any, deep: bool = False) -> dict[Any, Any]:
+        # In an entry's map `unit` is a value's name like others.
+        for key, value in node.value if isinstance(node, yaml.MappingNode) and node not in self._maps else ():
+            if key.value == "map":
+                self._maps.append(value)
+            elif key.value in TEXTS and isinstance(value, yaml.ScalarNode) and not value.tag.endswith(":null"):
+                value.tag = "tag:yaml.org,2002:str"
+        return super().construct_mapping(node, deep)
+
+    def construct_scalar(self, node: Any) -> Any:
+        """JSON may write a character beyond U+FFFF as two halves: `\\ud83d\\ude00`."""
+        return _HALVES.sub(_joined, super().construct_scalar(node))
+
+    def flatten_mapping(self, node: Any) -> None:
+        """`<<` is a key like others: by merges of merges one line would take gigabytes in each program that reads."""
+        for key, _ in node.value:
+            if key.tag.endswith((":merge", ":value")):
+                key.tag = "tag:yaml.org,2002:str"
+
+
+Loader.yaml_implicit_resolvers = {
+    first: [(tag, pattern) for tag, pattern in resolvers if not tag.endswith((":bool", ":timestamp"))]
+    for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
+}
+Loader.add_implicit_resolver("tag:yaml.org,2002:bool", re.compile(r"^(?:true|True|TRUE|false|False|FALSE)$"), "tTfF")
+
+
+def parse(lines: Sequence[str], config_name: str = "") -> tuple[list[Entry], list[str]]:
+    """The entries that are right, and a sentence for each mistake, with the line's number."""
+    entries, problems = _parse(tuple(lines), config_name)
+    return list(entries), list(problems)
+
+
+@lru_cache(maxsize=64)  # a scan asks for the same lines as the last one did
+def _parse(lines: tuple[str, ...], config_name: str) -> tuple[tuple[Entry, ...], tuple[str, ...]]:
+    entries: list[Entry] = []
+    problems: list[str] = []
+    names: dict[tuple[str, str], int] = {}
+    for number, text in _items(lines):
+        where = f"{config_name or 'configuration'}, line {number}"
+        entry, mistakes = _entry(text, config_name)
+        problems += [f"{where}: {mistake}" for mistake in mistakes]
+        if entry is None:
+            continue
+        first = names.setdefault((entry.group, entry.name), number)
+        if first != number:
+            problems.append(f"{where}: the name {entry.name!r} is taken by line {first}; this line is not recorded")
+            continue
+        entries.append(entry)
+    return tuple(entries), tuple(problems)
+
+
+def effective(
+    configs: Mapping[str, Sequence[str]], always: Sequence[str], active: str
+) -> tuple[list[Entry], list[str]]:
+    """What is recorded: the configurations of `always`, then `active`, whose entries win by group and name.
+
+    Names of configurations are compared as Tango does, without regard to case.
+    """
+    by_name = {name.lower(): name for name in configs}
+    found: dict[tuple[str, str], Entry] = {}
+    problems: list[str] = []
+    for wanted in dict.fromkeys(name.lower() for name in (*always, active) if name):
+        if wanted not in by_name:
+            which = "ActiveConfig" if wanted == active.lower() else "AlwaysConfigs"
+            known = ", ".join(sorted(configs)) or "none"
+            problems.append(f"{which}: there is no configuration {wanted!r}; there are: {known}")
+            continue
+        name = by_name[wanted]
+        entries, mistakes = parse(configs[name], name)
+        problems += mistakes
+        found.update({(entry.group, entry.name): entry for entry in entries})
+    return _apart_from_groups(list(found.values()), problems), problems
+
+
+def _apart_from_groups(entries: list[Entry], problems: list[str]) -> list[Entry]:
+    """An entry at the top whose name is that of a group gets another, so that neither hides the other."""
+    groups = {entry.group for entry in entries}
+    apart = []
+    for entry in entries:
+        if not entry.group and entry.name in groups:
+            problems.append(f"{entry.config}: {entry.name!r} is also a group: it is recorded as '{entry.name} (value)'")
+            entry = replace(entry, name=f"{entry.name} (value)")
+        apart.append(entry)
+    return apart
+
+
+def written(lines: Sequence[str]) -> list[dict[str, Any]]:
+    """The fields of each right entry, as they were written."""
+    found = []
+    for _, text in _items(lines):
+        fields, _ = _fields(text)
+        if fields is not None and checked(fields)[0] is not None:
+            found.append({key: _bounded(fields[key]) for key in KEYS if fields.get(key) is not None})
+    return found
+
+
+def _bounded(value: Any) -> Any:
+    """What an entry takes of a value: nothing nested, which YAML can say in one line and is gigabytes written out."""
+    if isinstance(value, dict):
+        return {key: inner for key, inner in value.items() if _is_plain(inner)}
+    return [inner for inner in value if _is_plain(inner)] if isinstance(value, list) else value
+
+
+def _is_plain(value: Any) -> bool:
+    return value is None or isinstance(value, str | int | float)
+
+
+def line_of(fields: Mapping[str, Any]) -> str:
+    """An entry as one line of a configuration, which is read as these fields.
+
+    Nothing in it is of those things that the C++ Tango database changes: it drops a backslash before a quote.
+    """
+    return "- " + flow({key: fields[key] for key in KEYS if fields.get(key) not in (None, "", {}, (), [])})
+
+
+_PLAIN = re.compile(r"[^\W\d_](?:[\w./ -]*[\w.])?")
+_TAKEN = ("null", "true", "false", "yes", "no", "on", "off", "y", "n")
+"""What is no text in YAML, here or to other programs."""
+
+
+def flow(value: Any) -> str:
+    """As YAML in flow style."""
+    if isinstance(value, Mapping):
+        return "{" + ", ".join(f"{flow(key)}: {flow(inner)}" for key, inner in value.items()) + "}"
+    if isinstance(value, list | tuple):
+        return "[" + ", ".join(map(flow, value)) + "]"
+    if value is None:
+        return "null"
+    if isinstance(value, bool | int):
+        return str(value).lower()
+    if isinstance(value, float):
+        mantissa, exponent, power = repr(value).partition("e")
+        return repr(value) if not exponent or "." in mantissa else f"{mantissa}.0e{power}"
+    return _scalar(str(value))
+
+
+def _scalar(text: str) -> str:
+    if _PLAIN.fullmatch(text) and text.isprintable() and text.lower() not in _TAKEN:
+        return text
+    quoted = "'" + text.replace("'", "''") + "'"
+    if text.isprintable() and not loses_backslash(quoted):
+        return quoted
+    return '"' + "".join(c if c.isprintable() and c not in '\\"' else _escaped(ord(c)) for c in text) + '"'
+
+
+def _escaped(code: int) -> str:
+    return f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"
+
+
+def entries_as_json(entries: Sequence[Entry]) -> str:
+    """The entries as a JSON list of objects with the fields of `Entry`."""
+    return json.dumps([asdict(entry) for entry in entries], ensure_ascii=False)
+
+
+def _items(lines: Sequence[str]) -> Iterator[tuple[int, str]]:
+    """Each entry's text with the number of its first line; an entry starts with `-` or `{`."""
+    start, chunk = 0, ""
+    for number, line in enumerate(lines, start=1):
+        # A property edited in one text field may come as one string with line breaks.
+        for piece in line.splitlines() or [""]:
+            stripped = piece.strip()
+            begins = _BEGIN.match(piece) and not _is_item_of(chunk, piece)
+            # What stands at the margin belongs to no entry above: it is a mistake of its own.
+            stray = bool(stripped) and piece[0] not in " \t}]#"
+            if (begins or stray) and chunk:
+                yield start, chunk
+                chunk = ""
+            if not chunk and (not stripped or stripped.startswith("#")):
+                continue
+            start = start if chunk else number
+            chunk += piece.replace("\t", "    ") + "\n"
+    if chunk:
+        yield start, chunk
+
+
+_BEGIN = re.compile(r"\s*-(?:[\s{]|$)|\{")
+_ITEM = re.compile(r"(\s*)-\s+(?![{#]|[\"'\w ]+:(?:\s|$))\S")
+"""A line of a list in an entry, as below `record:`: no key and no mapping, as an entry has."""
+
+
+def _is_item_of(chunk: str, piece: str) -> bool:
+    """Whether it is a line of a list in the entry that stands above it, in block style and less far to the right."""
+    item = _ITEM.match(piece.replace("\t", "    "))
+    above = re.match(r"(\s*)-(?!\s*\{)", chunk)
+    return bool(item and above and len(item[1]) > len(above[1]))
+
+
+def _entry(text: str, config_name: str) -> tuple[Entry | None, list[str]]:
+    fields, why = _fields(text.rstrip("\n"))
+    return checked(fields, config_name) if fields is not None else (None, [why])
+
+
+def _fields(text: str) -> tuple[dict[Any, Any] | None, str]:
+    """What one entry's text says, or None and why it cannot be read."""
+    if text.lstrip().startswith("-{"):  # YAML wants a blank after the dash
+        text = text.replace("-{", "- {", 1)
+    try:
+        # Our own SafeLoader: it makes nothing but plain values.
+        loaded = yaml.load(text, Loader=Loader)  # noqa: S506
+    except (yaml.YAMLError, *NOT_MEANT) as error:
+        return None, f"not YAML ({_short(error)}): {text.strip()[:80]!r}"
+    if isinstance(loaded, list) and len(loaded) == 1:
+        loaded = loaded[0]
+    if not isinstance(loaded, dict):
+        return None, f"not of the form '- {{name: ..., source: ...}}': {text.strip()[:80]!r}"
+    return loaded, ""
+
+
+NOT_MEANT = (ArithmeticError, AttributeError, LookupError, RecursionError, TypeError, ValueError)
+"""What PyYAML raises on a number of 5,000 digits, on `!!int x`, and on 1,000 brackets."""
+
+
+def _short(error: Exception) -> str:
+    return str(getattr(error, "problem", None) or "cannot be read")
+
+
+def checked(fields: Mapping[Any, Any], config_name: str = "") -> tuple[Entry | None, list[str]]:
+    """The entry that these fields are, None where they are none, and a sentence for each mistake."""
+    problems = []
+    for key in fields:
+        if key not in KEYS:
+            near = difflib.get_close_matches(str(key), KEYS, n=1)
+            hint = f"; did you mean {near[0]!r}?" if near else f"; known are {', '.join(KEYS)}"
+            problems.append(f"the key {key!r} is not known and is ignored{hint}")
+    texts = {}
+    for key in TEXTS:
+        value = fields.get(key)
+        # Not all of it: YAML can say in one line what takes gigabytes when it is written out.
+        texts[key] = "" if value is None else value.strip() if isinstance(value, str) else reprlib.repr(value)
+        if isinstance(value, dict | list) or _CONTROL.search(texts[key]):
+            return None, [*problems, f"{key}: {texts[key][:80]!r} is not a plain text"]
+    if not texts["name"]:
+        return None, [*problems, "name is missing"]
+    if not texts["source"]:
+        return None, [*problems, f"{texts['name']}: source is missing"]
+    if not _SOURCE.match(texts["source"]):
+        return None, [
+            *problems,
+            f"{texts['name']}: source {texts['source']!r} is not of the form domain/family/member/attribute",
+        ]
+    value_map, mistakes = _map(fields.get("map"), texts["name"])
+    record, more = _record(fields.get("record"), texts["name"])
+    return Entry(**texts, map=value_map, record=record, config=config_name), problems + mistakes + more
+
+
+def _map(given: Any, name: str) -> tuple[dict[str, Any], list[str]]:
+    if given is None:
+        return {}, []
+    if not isinstance(given, dict):
+        return {}, [
+            f"{name}: map {reprlib.repr(given)} is not of the form {{4: insert, 5: extract}}; values are not mapped"
+        ]
+    value_map = {
+        map_key(key): str(value) if isinstance(value, float) and not math.isfinite(value) else value
+        for key, value in given.items()
+        if _is_plain(value)
+    }
+    if len(value_map) < len(given):
+        return value_map, [f"{name}: map has keys that are the same, or values that are not plain; these are ignored"]
+    return value_map, []
+
+
+def map_key(value: Any) -> str:
+    """How a value is looked up in a map: 4, 4.0 and '4' are the same, so are ON and on, true and True."""
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)
+    return str(value).strip().lower()
+
+
+def _record(given: Any, name: str) -> tuple[tuple[str, ...], list[str]]:
+    if given is None:
+        return ("start",), []
+    wanted = [
+        when.strip() if isinstance(when, str) else reprlib.repr(when)
+        for when in (given if isinstance(given, list | tuple) else [given])
+    ]
+    known = tuple(when for when in RECORD if when in wanted)
+    wrong = [when for when in wanted if when not in RECORD]
+    problems = [f"{name}: record {when!r} is not one of {', '.join(RECORD)}" for when in wrong]
+    return known or ("start",), problems

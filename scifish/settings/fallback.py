@@ -1,0 +1,150 @@
+"""The last good configurations in the place of what a wrong edit has left: recording goes on, and it is said.
+
+Wrong is a configuration in which no line can be read, and a name in ActiveConfig or AlwaysConfigs of which there
+is none: it has a typing error, or the configuration was deleted while it was in use. Where a configuration has never
+been good, what was in use before it is.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, replace
+from pathlib import Path
+
+import tango
+
+from scifish.settings import entries as config
+from scifish.settings.atomic_file import write_atomically
+from scifish.settings.model import DEFAULT_ALWAYS, Settings, settings_of
+from scifish.settings.paths import last_good_file
+
+
+def wrong(settings: Settings) -> bool:
+    """Whether something is wrong with what is to be recorded, so that last good ones are wanted."""
+    there = {name.lower(): (name, lines) for name, lines in settings.configs.items()}
+    lost = [name for name in (*_written(settings), *_active(settings)) if name.lower() not in there]
+    used = [there[name.lower()] for name in (*settings.always_configs, *_active(settings)) if name.lower() in there]
+    return bool(lost) or any(_unreadable(name, lines) for name, lines in used)
+
+
+def with_last_good(found: Settings, before: Settings | None) -> Settings:
+    """`found` with what was good `before` in the place of what is wrong; `replaced` says it of what is recorded.
+
+    Where nothing good is known, `found` stays as it is: `Settings.entries` says what is wrong in it.
+    """
+    if before is None or before.where != found.where:
+        return found
+    good = {name.lower(): lines for name, lines in before.configs.items() if not _unreadable(name, lines)}
+    configs = {
+        name: good.get(name.lower(), lines) if _unreadable(name, lines) else lines
+        for name, lines in found.configs.items()
+    }
+    active, of_active = _names("ActiveConfig", _active(found), _active(before), configs, good)
+    always: Sequence[str] = found.always_configs
+    of_always: list[str] = []
+    if _written(found):
+        was = _written(before) or [name for name in DEFAULT_ALWAYS if name in good]
+        always, of_always = _names("AlwaysConfigs", always, was, configs, good)
+    used = {name.lower() for name in (*always, *active)}
+    replaced = [*found.replaced, *of_always, *of_active]
+    for name, lines in found.configs.items():
+        if configs[name] != lines and name.lower() in used:
+            replaced += config.parse(lines, name)[1]
+            replaced.append(f"{name}: no line of it can be read; the last good one is in use")
+    return replace(
+        found,
+        configs=configs,
+        active_config="".join(active),
+        always_configs=tuple(always),
+        replaced=tuple(replaced),
+    )
+
+
+def in_use(found: Settings, kept: Settings | None) -> Settings:
+    """`found` with the last good ones that SciDog has, which sees each edit, else with those that were `kept` here.
+
+    SciDog is asked only where something is wrong; Tango's time-out is 3 seconds.
+    """
+    if wrong(found):
+        found = with_last_good(found, ask_scidog(found.scidog))
+    return with_last_good(found, kept)
+
+
+def ask_scidog(device: str) -> Settings | None:
+    """The settings that SciDog says are in use; None if it does not answer, or is of another version."""
+    try:
+        answer = tango.DeviceProxy(device).command_inout("InUse")
+        return replace(settings_of(json.loads(answer)), scidog=device)
+    except (tango.DevFailed, ValueError, TypeError, KeyError, AttributeError):
+        return None  # recording goes on without, and what is wrong is said all the same
+
+
+def _active(settings: Settings) -> Sequence[str]:
+    return (settings.active_config,) if settings.active_config else ()
+
+
+def _written(settings: Settings) -> Sequence[str]:
+    """The names in AlwaysConfigs, of which there must be configurations; none for its default, which need not be."""
+    return settings.always_configs if settings.always_configs != DEFAULT_ALWAYS else ()
+
+
+def _names(
+    which: str,
+    names: Sequence[str],
+    before: Sequence[str],
+    configs: dict[str, tuple[str, ...]],
+    good: Mapping[str, tuple[str, ...]],
+) -> tuple[list[str], list[str]]:
+    """The names to use, and what is wrong with those of the property `which`.
+
+    A configuration that was in use and is not there any more is put into `configs` again.
+    """
+    there = {name.lower(): name for name in configs}
+    was = {name.lower() for name in before}
+
+    def never_good(name: str) -> bool:
+        found = there[name.lower()]
+        return name.lower() not in was and _unreadable(found, configs[found])
+
+    lost = [name for name in names if name.lower() not in there or never_good(name)]
+    deleted = {name.lower() for name in lost}.issubset(was)
+    use = list(names if deleted else before)
+    back = {name: good[name.lower()] for name in use if name.lower() not in there and name.lower() in good}
+    if not lost or not {name.lower() for name in use} <= there.keys() | {name.lower() for name in back}:
+        return list(names), []
+    known = ", ".join(sorted(configs)) or "none"
+    instead = (
+        "its last good lines are in use: restore it, or name another"
+        if deleted
+        else f"what was before ({', '.join(use) or 'none'}) is in use"
+    )
+    said: list[str] = []
+    for name in lost:
+        found = there.get(name.lower())
+        if found:
+            said += config.parse(configs[found], found)[1]
+        why = f"no line of {found} can be read" if found else f"there is no configuration {name!r}; there are: {known}"
+        said.append(f"{which}: {why}; {instead}")
+    configs.update(back)
+    return use, said
+
+
+def _unreadable(name: str, lines: Sequence[str]) -> bool:
+    """Whether all that it says is wrong. Comments alone are not: somebody wants nothing of it recorded."""
+    entries, mistakes = config.parse(lines, name)
+    return bool(mistakes) and not entries
+
+
+def save_last_good(settings: Settings, file: Path | None = None) -> None:
+    """Keep these for a time when the database does not answer. OSError if the disk refuses."""
+    write_atomically(file or last_good_file(), json.dumps(asdict(settings), ensure_ascii=False, indent=1))
+
+
+def load_last_good(file: Path | None = None) -> Settings | None:
+    """The settings kept last, or None if there are none that can be read."""
+    try:
+        return settings_of(json.loads((file or last_good_file()).read_text("utf-8")))
+    except (OSError, ValueError, TypeError, KeyError):
+        # Never written, cut short by an older crash, or of an older version: as good as none.
+        return None

@@ -1,0 +1,115 @@
+"""The settings of a beamline: device properties of its SciDog, and the last good ones on disk."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from scifish.settings import entries as config
+from scifish.settings.entries import Entry
+
+BEAMLINE = re.compile(r"[A-Za-z0-9._-]{1,48}")
+"""A beamline's short name: it is part of a topic's, and Kafka allows these."""
+
+
+CONFIG_PREFIX = "Config."
+
+
+PROPERTIES = (
+    "Beamline",
+    "ActiveConfig",
+    "AlwaysConfigs",
+    "PathFixer",
+    "KafkaBootstrapServers",
+    "Topic",
+    "KafkaConfigFile",
+    "SpoolDirectory",
+    "SpoolLimit",
+    "SnapshotTimeout",
+    "MaxArraySize",
+    "SendProprietary",
+)
+"""Those of SciDog, beside its configurations `Config.<name>`."""
+
+
+DEFAULT_ALWAYS = ("beamline",)
+
+
+DEVICE = re.compile(r"(tango://[^/\s]+:\d+/)?[^/\s:]+/[^/\s]+/[^/\s]+")
+"""A device's name."""
+
+
+class SettingsError(Exception):
+    """The settings cannot be had; the text says what to do."""
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What a SciDog, or a YAML file, says, see the table in docs/reference. Times in seconds, `spool_limit` in MB.
+
+    `problems` are sentences about properties that are wrong: their defaults are in use; `replaced` about
+    configurations that are wrong: their last good ones are (`scifish.settings.fallback`).
+    """
+
+    scidog: str = ""
+    file: str = ""
+    beamline: str = ""
+    configs: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    active_config: str = ""
+    always_configs: tuple[str, ...] = DEFAULT_ALWAYS
+    path_fixer: str = ""
+    kafka_bootstrap_servers: str = ""
+    topic: str = ""
+    kafka_config_file: str = ""
+    spool_directory: str = ""
+    spool_limit: int = 2000
+    snapshot_timeout: float = 3.0
+    max_array_size: int = 64
+    send_proprietary: bool = False
+    problems: tuple[str, ...] = ()
+    replaced: tuple[str, ...] = ()
+
+    @property
+    def where(self) -> str:
+        """Who says it, for a person."""
+        return self.scidog or self.file or "the settings"
+
+    def entries(self) -> tuple[list[Entry], list[str]]:
+        """What is recorded now, and what is wrong in the configurations."""
+        always = [
+            name
+            for name in self.always_configs
+            # The default need not exist; a name that somebody wrote must.
+            if self.always_configs != DEFAULT_ALWAYS or name.lower() in map(str.lower, self.configs)
+        ]
+        entries, mistakes = config.effective(self.configs, always, self.active_config)
+        problems = [*self.replaced, *mistakes]
+        active = [name for name in self.configs if name.lower() == self.active_config.lower()]
+        if active and config.parse(self.configs[active[0]]) == ([], []):
+            problems.append(
+                f"{active[0]}: it is the active configuration and has no entry, so nothing of it is recorded; "
+                "write entries into it, or make another one active, or none"
+            )
+        elif not entries and not problems and self.configs:
+            problems.append("ActiveConfig is empty: no attribute is recorded; set it to one of the configurations")
+        elif self.scidog and not self.configs and not problems:  # a file, or a program, may want none
+            problems.append(
+                f"{self.scidog} has no configuration (a property Config.<name>), so no attribute is recorded: "
+                "write one, or, if it is not the beamline's SciDog, name that one in SCIDOG_DEVICE"
+            )
+        return entries, problems
+
+
+def settings_of(kept: Mapping[str, Any]) -> Settings:
+    """Settings that were carried by JSON (`asdict`). TypeError or KeyError if they are of another version."""
+    return Settings(
+        **{
+            **kept,
+            "configs": {name: tuple(lines) for name, lines in kept["configs"].items()},
+            "always_configs": tuple(kept["always_configs"]),
+            "problems": tuple(kept["problems"]),
+            "replaced": tuple(kept.get("replaced", ())),
+        }
+    )

@@ -1,0 +1,41 @@
+"""."""
+
+from __future__ import annotations
+
+import os
+import re
+from pathlib import Path
+
+from scifish.settings.model import Settings
+
+SYSTEM_SPOOL = Path("/var/lib/scifish")
+
+
+def state_directory() -> Path:
+    """The user's folder for state, by the XDG Base Directory Specification."""
+    home = os.environ.get("XDG_STATE_HOME", "")
+    return (Path(home) if home.startswith("/") else Path.home() / ".local" / "state") / "scifish"
+
+
+def spool_directory(settings: Settings) -> Path:
+    """Where the spool is: as set, else /var/lib/scifish if it may be written, else the user's state folder."""
+    if settings.spool_directory:
+        return Path(settings.spool_directory).expanduser()
+    if os.access(SYSTEM_SPOOL, os.W_OK):
+        return SYSTEM_SPOOL
+    return state_directory() / "spool"
+
+
+def spool_folders(settings: Settings) -> list[Path]:
+    """All that are there and may hold spools: the one in use, and those where an earlier program may have been."""
+    folders = [spool_directory(settings), SYSTEM_SPOOL, state_directory() / "spool"]
+    return [folder for folder in dict.fromkeys(folders) if folder.is_dir()]
+
+
+# -------------------------------------------------------------------------- last good
+
+
+def last_good_file() -> Path:
+    """One for each Tango database, since one account may work for several beamlines."""
+    host = os.environ.get("TANGO_HOST", "") + "_" + os.environ.get("SCIDOG_DEVICE", "")
+    return state_directory() / f"settings-{re.sub(r'[^A-Za-z0-9.-]+', '_', host).strip('_') or 'default'}.json"

@@ -1,0 +1,159 @@
+"""."""
+
+from __future__ import annotations
+
+import difflib
+import os
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Protocol
+
+from scifish.settings.model import BEAMLINE, CONFIG_PREFIX, DEFAULT_ALWAYS, DEVICE, PROPERTIES, Settings, SettingsError
+
+TOPIC = re.compile(r"(?!\.{1,2}$)[A-Za-z0-9._-]{1,249}")
+"""What Kafka allows. A message keeps the topic that it was made for: of another name it would wait for ever."""
+
+
+_BROKER = re.compile(r"(?:[a-zA-Z_]+://)?(?:\[[0-9a-fA-F:.]+\]|[^\s/:\[\],]+):(\d{1,5})")
+
+
+class PropertySource(Protocol):
+    """What settings need of the Tango database: `scifish.tango_io.database.TangoDatabase`."""
+
+    def devices_of_class(self, device_class: str) -> list[str]: ...
+
+    def properties(self, device: str) -> dict[str, list[str]]: ...
+
+
+def settings_from_properties(device: str, properties: Mapping[str, Sequence[str]]) -> Settings:
+    """Settings out of the device's properties; names without regard to case, as in Tango."""
+    by_name = {name.lower(): (name, list(lines)) for name, lines in properties.items()}
+    problems: list[str] = []
+
+    def text(name: str) -> str:
+        lines = by_name.get(name.lower(), (name, []))[1]
+        if any(line.strip() for line in lines[1:]):
+            problems.append(f"{name}: it has {len(lines)} lines; only the first is in use, {lines[0].strip()!r}")
+        return lines[0].strip() if lines else ""
+
+    def number(name: str, default: float, lowest: float, highest: float) -> float:
+        given = text(name)
+        try:
+            found = float(given) if given else default
+            if lowest <= found <= highest:
+                return found
+        except ValueError:
+            pass  # said below, as for a number that is out of bounds
+        problems.append(f"{name}: {given!r} is not a number from {lowest:g} to {highest:g}; {default:g} is in use")
+        return default
+
+    beamline = text("Beamline")
+    if not BEAMLINE.fullmatch(beamline):
+        problems.append(f"Beamline: {beamline!r} is not a short name of letters, digits, '.', '_' and '-'")
+        beamline = re.sub(r"[^A-Za-z0-9._-]", "-", beamline)[:48] or "unknown"
+    topic = text("Topic")
+    if topic and not TOPIC.fullmatch(topic):
+        problems.append(
+            f"Topic: {topic!r} is not a name of letters, digits, '.', '_' and '-' as Kafka allows; "
+            f"scifish-{beamline} is in use"
+        )
+        topic = ""
+    brokers = text("KafkaBootstrapServers")
+    if wrong := _wrong_brokers(brokers):
+        problems.append(
+            f"KafkaBootstrapServers: {wrong!r} is not of the form host:port; several have commas between them"
+        )
+    path_fixer = text("PathFixer")
+    if path_fixer and not DEVICE.fullmatch(path_fixer):
+        problems.append(f"PathFixer: {path_fixer!r} is no name of a device, such as b311a/ctl/sdm-01")
+    proprietary = text("SendProprietary").lower()
+    if proprietary not in ("", "true", "false", "1", "0", "yes", "no"):
+        problems.append(f"SendProprietary: {proprietary!r} is neither true nor false; false is in use")
+    spool = text("SpoolDirectory")
+    if spool and not Path(spool).expanduser().is_absolute():
+        problems.append(f"SpoolDirectory: {spool!r} is not the full path of a folder; the default is in use")
+        spool = ""
+    problems += nearly_known([name for name, _ in by_name.values()], PROPERTIES, CONFIG_PREFIX)
+    always = tuple(line.strip() for line in by_name.get("alwaysconfigs", ("", []))[1] if line.strip())
+    return Settings(
+        scidog=device,
+        beamline=beamline,
+        configs={
+            name[len(CONFIG_PREFIX) :]: tuple(lines)
+            for name, lines in by_name.values()
+            if name.lower().startswith(CONFIG_PREFIX.lower()) and len(name) > len(CONFIG_PREFIX)
+        },
+        active_config=text("ActiveConfig"),
+        always_configs=always or DEFAULT_ALWAYS,
+        path_fixer=path_fixer,
+        kafka_bootstrap_servers=brokers,
+        topic=topic or f"scifish-{beamline}",
+        kafka_config_file=text("KafkaConfigFile"),
+        spool_directory=spool,
+        spool_limit=int(number("SpoolLimit", 2000, 1, 1_000_000)),
+        snapshot_timeout=number("SnapshotTimeout", 3.0, 0.05, 60.0),
+        max_array_size=int(number("MaxArraySize", 64, 1, 10_000)),
+        send_proprietary=proprietary in ("true", "1", "yes"),
+        problems=tuple(problems),
+    )
+
+
+def _wrong_brokers(given: str) -> str:
+    """The first of them that is not host:port, "" if all are, or if there are none."""
+    for broker in filter(str.strip, given.split(",")):
+        found = _BROKER.fullmatch(broker.strip())
+        if not found or not 0 < int(found.group(1)) < 65536:
+            return broker.strip()
+    return ""
+
+
+def nearly_known(names: Iterable[str], properties: Iterable[str], prefix: str = "") -> list[str]:
+    """A sentence for each name that was hardly meant. Devices have properties of others, too: Tango's own, for one.
+
+    `properties` are those that the device knows, beside those of any name behind the `prefix`.
+    """
+    known = {name.lower(): name for name in properties}
+    begin = prefix.lower()
+    problems = []
+    for name in names:
+        stem, dot, rest = name.lower().partition(".")
+        if name.lower() in known or (prefix and stem + dot == begin and rest):
+            continue
+        near = difflib.get_close_matches(name.lower(), known, n=1, cutoff=0.8)
+        # Cfg.x, Confg.x, Konfig.x: hardly any other property has a dot in its name.
+        whole = begin.rstrip(".")
+        almost = prefix and (stem.startswith(whole) or (dot and difflib.get_close_matches(stem, [whole], cutoff=0.6)))
+        meant = known[near[0]] if near else f"{prefix}<name>" if almost else ""
+        if meant:
+            problems.append(f"{name}: a property of this name is not known and is ignored; did you mean {meant}?")
+    return problems
+
+
+def find_scidog(db: PropertySource) -> str:
+    """The name of the beamline's SciDog: `SCIDOG_DEVICE`, else the only one of its class in the database.
+
+    Raises `tango.DevFailed`, and SettingsError where there is none, or more than one.
+    """
+    named = os.environ.get("SCIDOG_DEVICE", "").strip()
+    if named:
+        return named
+    found = db.devices_of_class("SciDog")
+    if len(found) == 1:
+        return found[0]
+    if not found:
+        raise SettingsError("there is no device of the class SciDog in the Tango database: add one (see README)")
+    raise SettingsError(f"there are several SciDog devices ({', '.join(found)}): set SCIDOG_DEVICE to one of them")
+
+
+def read_properties(db: PropertySource, device: str) -> dict[str, list[str]]:
+    """All properties of the device. Raises `tango.DevFailed`, and SettingsError if it has none."""
+    found = db.properties(device)
+    if not found:
+        raise SettingsError(f"the device {device} has no properties in the Tango database: is its name right?")
+    return found
+
+
+def read_settings(db: PropertySource, device: str) -> Settings:
+    """Settings out of the Tango database, whether or not the device runs. Raises as `read_properties`."""
+    return settings_from_properties(device, read_properties(db, device))

@@ -1,0 +1,274 @@
+"""Where settings come from: the Tango database, else the last good ones on disk; a YAML file; or the program."""
+
+from __future__ import annotations
+
+import atexit
+import logging
+import os
+import threading
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, fields, replace
+from pathlib import Path
+from typing import Protocol
+
+import tango
+
+from scifish.message import Message
+from scifish.settings.fallback import in_use, load_last_good, save_last_good, with_last_good, wrong
+from scifish.settings.model import BEAMLINE, Settings, SettingsError, settings_of
+from scifish.settings.properties import find_scidog, read_properties, settings_from_properties
+from scifish.settings.yaml_file import read_settings_file
+from scifish.tango_io.database import TangoDatabase, reason
+
+log = logging.getLogger(__name__)
+
+TIMEOUT = 0.5
+"""Seconds that a dataset waits for the newest settings, before it takes the known ones."""
+
+
+LAST_CALL = 3.5
+"""Seconds that the end of a program waits for an answer of the database: its calls time out after 3."""
+
+
+class SettingsSource(Protocol):
+    """No call raises. `known` does no input or output; `now` waits for `timeout` seconds at most.
+
+    `described` is what `source_of` makes the same source of, in another process.
+    """
+
+    def known(self) -> Settings | None: ...
+
+    def now(self, timeout: float = TIMEOUT) -> Settings | None: ...
+
+    def described(self) -> Message: ...
+
+
+def source_of(described: Message) -> SettingsSource:
+    """The source that another process described."""
+    if "fixed" in described:
+        return FixedSettings(settings_of(described["fixed"]))
+    if "file" in described:
+        return FileSettings(Path(described["file"]), settings_of(described["good"]))
+    return TangoSettings()
+
+
+CONFIG_VARIABLE = "SCIFISH_CONFIG"
+"""The environment variable that names a YAML file of settings, for a machine without a Tango database."""
+
+
+def settings_source(settings: Settings | str | Path | None = None) -> SettingsSource:
+    """Where a program's settings come from: what it says, else the file of `SCIFISH_CONFIG`, else SciDog in Tango.
+
+    Raises SettingsError where what it says, or the file, is no good.
+    """
+    if isinstance(settings, Settings):
+        return FixedSettings(settings)
+    named = settings or os.environ.get(CONFIG_VARIABLE, "").strip()
+    return FileSettings(Path(named)) if named else TangoSettings()
+
+
+def check_settings(settings: Settings | str | Path | None) -> Settings | Path | None:
+    """What a program says, for `scifish.recording.session.station`. Raises as `settings_source`; asks no database."""
+    if isinstance(settings, str | Path):
+        settings = Path(settings).expanduser().absolute()
+    if isinstance(settings, Settings):
+        FixedSettings(settings)
+    elif settings is not None and not isinstance(settings, Path):
+        raise SettingsError(f"{settings!r} is neither Settings nor the path of a YAML file")
+    elif named := settings or os.environ.get(CONFIG_VARIABLE, "").strip():
+        read_settings_file(Path(named))
+    return settings
+
+
+class FixedSettings:
+    """Settings that a program was given: no Tango database is asked. SettingsError if they name no beamline.
+
+    Where they name no topic, it is `scifish-<beamline>`.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        if not BEAMLINE.fullmatch(settings.beamline):
+            raise SettingsError(
+                f"beamline {settings.beamline!r}: a short name of letters, digits, '.', '_' and '-' is needed"
+            )
+        _check_types(settings)
+        self._settings = replace(settings, topic=settings.topic or f"scifish-{settings.beamline}")
+
+    def known(self) -> Settings | None:
+        return self._settings
+
+    def now(self, timeout: float = TIMEOUT) -> Settings | None:
+        return self._settings
+
+    def described(self) -> Message:
+        return {"fixed": asdict(self._settings)}
+
+
+def _check_types(settings: Settings) -> None:
+    for one in fields(Settings):
+        given, default = getattr(settings, one.name), getattr(Settings(), one.name)
+        kinds: tuple[type, ...] = (type(default),)
+        if isinstance(default, float):
+            kinds = (int, float)
+        elif isinstance(default, tuple):
+            kinds = (tuple, list)
+        if not isinstance(given, kinds) or (isinstance(given, bool) and not isinstance(default, bool)):
+            wanted = " or ".join(kind.__name__ for kind in kinds)
+            raise SettingsError(f"Settings: {one.name} is {given!r:.60}; it must be {wanted}")
+    for name, lines in settings.configs.items():
+        if not isinstance(lines, tuple | list):
+            raise SettingsError(f"Settings: configs[{name!r}] is {lines!r:.60}; it must be a list of lines")
+
+
+class FileSettings:
+    """Settings of a YAML file on a local disk, read anew when it has changed.
+
+    SettingsError if it cannot be used when this is made and none are given as `good`. An edit that is wrong
+    later is said in the log and in `problems`, and the last good settings stay in use.
+    """
+
+    def __init__(self, path: Path, good: Settings | None = None) -> None:
+        self._path = path.expanduser().absolute()
+        self._lock = threading.Lock()
+        self._stamp = self._stamp_now()
+        self._good = self._known = good or read_settings_file(self._path)
+        if good is not None:
+            self._read_again()
+        else:
+            self._tell(self._good)
+
+    def described(self) -> Message:
+        return {"file": str(self._path), "good": asdict(self._good)}
+
+    def known(self) -> Settings | None:
+        return self._known
+
+    def now(self, timeout: float = TIMEOUT) -> Settings | None:
+        with self._lock:
+            stamp = self._stamp_now()
+            if stamp != self._stamp:
+                self._stamp = stamp
+                self._read_again()
+        return self._known
+
+    def _read_again(self) -> None:
+        try:
+            found = read_settings_file(self._path)
+        except SettingsError as error:
+            log.warning("%s; the last good settings are in use", error)
+            self._known = replace(self._good, problems=(*self._good.problems, f"{error}; the last good are in use"))
+            return
+        found = with_last_good(found, self._good)
+        if found != self._good:
+            self._tell(found)
+        self._good = self._known = found
+
+    def _tell(self, settings: Settings) -> None:
+        for problem in (*settings.problems, *settings.entries()[1]):
+            log.warning("%s: %s", self._path, problem)
+
+    def _stamp_now(self) -> tuple[int, int, int] | None:
+        try:
+            found = self._path.stat()
+        except OSError:
+            return None
+        return found.st_mtime_ns, found.st_size, found.st_ino
+
+
+_under_way: set[threading.Event] = set()
+
+
+@atexit.register
+def _let_finish() -> None:
+    """A program that ends in the middle of a call of Tango is aborted by it."""
+    deadline = time.monotonic() + LAST_CALL
+    for reading in list(_under_way):
+        reading.wait(max(deadline - time.monotonic(), 0.0))
+
+
+class TangoSettings:
+    """The properties of the beamline's SciDog, read anew when asked, so that an edit in jive is in effect.
+
+    With the database away, the last good settings are used, from memory or from disk.
+    """
+
+    def __init__(self) -> None:
+        self._db: TangoDatabase | None = None
+        self._known = load_last_good()
+        self._understood: tuple[str, Mapping[str, Sequence[str]]] = ("", {})
+        self._trouble = ""
+        self._lock = threading.Lock()
+        self._reading: threading.Event | None = None
+
+    def known(self) -> Settings | None:
+        return self._known
+
+    def described(self) -> Message:
+        return {}
+
+    def now(self, timeout: float = TIMEOUT) -> Settings | None:
+        """As they are now, or those known if the database takes longer than `timeout` seconds."""
+        with self._lock:
+            if self._reading is None:
+                self._reading = threading.Event()
+                _under_way.add(self._reading)
+                # One of them: a database that hangs must not take a thread for each scan.
+                threading.Thread(target=self._read_all, name="scifish-settings", daemon=True).start()
+            reading = self._reading
+        if not reading.wait(timeout):
+            self._say("the database does not answer")
+        return self._known
+
+    def _read_all(self) -> None:
+        try:
+            with tango.EnsureOmniThread():
+                self._read()
+            self._say("")
+        except Exception as error:  # noqa: BLE001 - DevFailed, SettingsError: recording goes on without
+            self._db = None
+            self._say(_first_line(error))
+        finally:
+            with self._lock:
+                reading, self._reading = self._reading, None
+            if reading is not None:
+                reading.set()
+                _under_way.discard(reading)
+
+    def _take(self, found: Settings) -> None:
+        if found == self._known:
+            return
+        for problem in (*found.problems, *found.replaced):
+            log.warning("%s: %s", found.scidog, problem)
+        self._known = found
+        try:
+            save_last_good(found)
+        except OSError as error:
+            log.warning("the settings of %s cannot be kept on disk: %s", found.scidog, error)
+
+    def _read(self) -> None:
+        if self._db is None:
+            self._db = TangoDatabase()
+        device = find_scidog(self._db)
+        properties = read_properties(self._db, device)
+        if (device, properties) == self._understood:
+            return  # only what has changed is worked out again: this runs beside a scan that has just begun
+        found = settings_from_properties(device, properties)
+        self._take(with_last_good(found, self._known))  # until SciDog has answered, if it is asked
+        self._take(in_use(found, self._known))
+        if not wrong(self._known or found):  # else SciDog is asked again: it may not have been there
+            self._understood = (device, properties)
+
+    def _say(self, trouble: str) -> None:
+        if trouble and not self._trouble:
+            kept = "the last good ones are in use" if self._known else "none were kept on this machine"
+            log.warning("settings cannot be read from the Tango database (%s); %s", trouble, kept)
+        self._trouble = trouble
+
+
+def _first_line(error: Exception) -> str:
+    if not isinstance(error, tango.DevFailed):
+        return str(error) or type(error).__name__
+    if error.args and str(error.args[0].reason) in ("API_CorbaException", "API_CantConnectToDatabase"):
+        return f"nothing answers at TANGO_HOST={os.environ.get('TANGO_HOST', '')}: is it right, and does it run?"
+    return reason(error)

@@ -1,0 +1,121 @@
+"""Settings as a YAML file, for a machine without a Tango database.
+
+The names are those of SciDog's properties, so that the same checks apply; what is wrong is told with
+its line in the file. An example is docs/scifish.example.yaml.
+"""
+
+from __future__ import annotations
+
+import difflib
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import yaml
+
+from scifish.settings.entries import Loader
+from scifish.settings.model import BEAMLINE, CONFIG_PREFIX, PROPERTIES, Settings, SettingsError
+from scifish.settings.properties import settings_from_properties
+
+LINES = ("alwaysconfigs",)
+"""Properties that have several lines, in lower case."""
+
+
+def read_settings_file(path: Path) -> Settings:
+    """The settings in a YAML file; mistakes that have a default are in `problems`.
+
+    SettingsError, with the line where there is one, if it is not there, is not YAML, or names no beamline.
+    """
+    try:
+        text = path.read_text("utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise SettingsError(f"the settings {path} cannot be read: {_why(error)}") from error
+    try:
+        reader = _Reader(text)
+        properties = reader.properties()
+    except (yaml.YAMLError, RecursionError, ValueError, TypeError) as error:  # the latter two: of no JSON's form
+        # Where it began, if it has no end: what is missing is missing there.
+        mark = getattr(error, "context_mark", None) or getattr(error, "problem_mark", None)
+        where = f", line {mark.line + 1}" if mark else ""
+        raise SettingsError(
+            f"{path}{where}: {getattr(error, 'problem', None) or f'not YAML that is understood: {error}'}"
+        ) from error
+    beamline = next((lines[0] for name, lines in properties.items() if name.lower() == "beamline"), "")
+    if not BEAMLINE.fullmatch(beamline):
+        raise SettingsError(
+            f"{path}: Beamline is {beamline!r}; give it a line such as 'Beamline: lab', "
+            "a short name of letters, digits, '.', '_' and '-'"
+        )
+    found = settings_from_properties("", properties)
+    return replace(found, file=str(path), problems=(*reader.problems, *found.problems))
+
+
+def _why(error: Exception) -> str:
+    return error.strerror or str(error) if isinstance(error, OSError) else "it is not UTF-8"
+
+
+class _Reader:
+    """A file's properties, as the lines that they would be in the Tango database."""
+
+    def __init__(self, text: str) -> None:
+        self._loader = Loader(text)
+        self.problems: list[str] = []
+
+    def properties(self) -> dict[str, list[str]]:
+        root = self._loader.get_single_node()
+        found: dict[str, list[str]] = {}
+        if root is None:
+            return found
+        if not isinstance(root, yaml.MappingNode):
+            raise _wrong(root, "not of the form 'Name: value'")
+        seen: dict[str, int] = {}
+        for key, value in root.value:
+            for name, node in self._named(key, value):
+                line = key.start_mark.line + 1
+                if (first := seen.setdefault(name.lower(), line)) != line:
+                    raise _wrong(key, f"{name} is also on line {first}: which one is meant?")
+                found[name] = self._lines(name, node)
+        return found
+
+    def _named(self, key: yaml.Node, value: yaml.Node) -> list[tuple[str, yaml.Node]]:
+        """A property, or those of `Config: {saxs: ...}`."""
+        name = str(key.value) if isinstance(key, yaml.ScalarNode) else ""
+        if name.lower() == CONFIG_PREFIX.lower().rstrip("."):
+            if value.tag == "tag:yaml.org,2002:null":  # all below is commented out
+                return []
+            if not isinstance(value, yaml.MappingNode):
+                raise _wrong(value, "Config: not of the form {saxs: [...], waxs: [...]}")
+            return [(f"{CONFIG_PREFIX}{inner.value}", entries) for inner, entries in value.value]
+        if not name.lower().startswith(CONFIG_PREFIX.lower()) and name.lower() not in map(str.lower, PROPERTIES):
+            near = difflib.get_close_matches(name, PROPERTIES, n=1, cutoff=0.5)
+            hint = f"; did you mean {near[0]}?" if near else f"; known are {', '.join(PROPERTIES)}"
+            self.problems.append(f"line {key.start_mark.line + 1}: {name!r} is not known and is ignored{hint}")
+            return []
+        return [(name, value)]
+
+    def _lines(self, name: str, node: yaml.Node) -> list[str]:
+        if name.lower().startswith(CONFIG_PREFIX.lower()):
+            return self._entries(name, node)
+        values = node.value if isinstance(node, yaml.SequenceNode) else [node]
+        if not all(isinstance(value, yaml.ScalarNode) for value in values):
+            raise _wrong(node, f"{name}: not a plain text")
+        texts = ["" if value.tag == "tag:yaml.org,2002:null" else str(value.value) for value in values]
+        return texts if name.lower() in LINES else [",".join(texts)]
+
+    def _entries(self, name: str, node: yaml.Node) -> list[str]:
+        """The lines of a configuration; each is as far down as in the file, so that a mistake has the file's line."""
+        if isinstance(node, yaml.ScalarNode):  # as in jive, under `Config.saxs: |`
+            return [""] * (node.start_mark.line + (node.style in ("|", ">"))) + str(node.value).splitlines()
+        if not isinstance(node, yaml.SequenceNode):
+            raise _wrong(node, f"{name}: not a list of '- {{name: ..., source: ...}}'")
+        lines: list[str] = []
+        for item in node.value:
+            lines += [""] * (item.start_mark.line - len(lines))
+            entry = self._loader.construct_document(item)
+            text = entry if isinstance(entry, str) else json.dumps(entry, ensure_ascii=False, default=str)
+            lines.append(text if text.lstrip().startswith(("- ", "{")) else f"- {text}")
+        return lines
+
+
+def _wrong(node: yaml.Node, why: str) -> yaml.MarkedYAMLError:
+    return yaml.MarkedYAMLError(problem=why, problem_mark=node.start_mark)
