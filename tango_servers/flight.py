@@ -11,14 +11,14 @@ from dataclasses import dataclass, field, replace
 import tango
 from tango import DevState
 
-from scifish.fly.flyer import Counts, Flyer, FlySettings
-from scifish.fly.journal import Journal, journal_file
-from scifish.fly.places import Place
-from scifish.fly.watching import printable
 from scifish.recording.session import NotRecorded, Station, station
 from scifish.settings import Settings, SettingsError, find_scidog
 from scifish.settings.sources import SettingsSource, settings_source
 from scifish.tango_io.database import TangoDatabase, reason
+from scifly.journal import Journal, journal_file
+from scifly.model import Place
+from scifly.service import Counts, Flyer, FlySettings
+from scifly.watching import printable
 from tango_servers.condition import Condition
 from tango_servers.flysettings import Told, Wanted
 from tango_servers.whereabouts import Whereabouts

@@ -11,17 +11,17 @@ from string import Formatter
 from typing import Literal, TypeVar
 from zoneinfo import ZoneInfo
 
-from scifish.fly.profiles import DEFAULT, Profile, profiles_from
-from scifish.fly.zone import local_zone
 from scifish.settings import DEVICE
 from scifish.tango_io.database import text
+from scifly.profiles import DEFAULT, Profile, profiles_from
+from scifly.readers.values import local_zone
 
 DAYS = 86_400.0
 CATCH_UP = 7 * DAYS
 LONGEST = 10 * 365 * DAYS
 
 Way = Literal["auto", "inotify", "polling"]
-"""How a folder is watched: see `scifish.fly.watching.watch`."""
+"""How a folder is watched: see `scifly.watching.watch`."""
 
 _WAYS: tuple[Way, ...] = ("auto", "inotify", "polling")
 

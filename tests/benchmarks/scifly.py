@@ -28,14 +28,14 @@ from pathlib import Path
 from confluent_kafka import Consumer
 
 from deploy.demo.processes import Processes
-from scifish.fly.flyer import Flyer, FlySettings
-from scifish.fly.journal import Journal
-from scifish.fly.places import Place
-from scifish.fly.profiles import profiles_from
 from scifish.message import decode
 from scifish.recording.session import Station
 from scifish.settings import Settings
 from scifish.settings.sources import FixedSettings
+from scifly.journal import Journal
+from scifly.model import Place
+from scifly.profiles import profiles_from
+from scifly.service import Flyer, FlySettings
 from tests.benchmarks.figures import Figure, NotMeasured, alone, percentile, progress, scratch
 from tests.kafka import make_kafka
 

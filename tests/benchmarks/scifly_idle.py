@@ -19,7 +19,7 @@ import threading
 import time
 from pathlib import Path
 
-from scifish.fly.watching import Found, watch
+from scifly.watching import Found, watch
 from tests.benchmarks.figures import Figure, NotMeasured, alone, progress, scratch
 
 FOLDERS = 1_000

@@ -22,7 +22,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from scifish.fly.watching import METHODS, Found, Watch, watch, watcher
+from scifly.watching import METHODS, Found, Watch, watch, watcher
 
 INTERVAL = 0.03
 SETTLE = 0.1

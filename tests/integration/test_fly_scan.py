@@ -15,10 +15,10 @@ from uuid import uuid4
 import pytest
 import yaml
 
-from scifish.fly.cli import main
-from scifish.fly.places import Place
-from scifish.fly.scanning import LAYOUT, NoPlaceError, Rule
 from scifish.message.identity import files_uuid
+from scifly.cli import main
+from scifly.model import Place
+from scifly.scan import LAYOUT, NoPlaceError, Rule
 from tests.integration.test_flying import SES
 from tests.kafka import Kafka
 from tests.topic import Topic
@@ -49,7 +49,7 @@ class Beamtime:
 
     def command(self, *more: str) -> list[str]:
         data = str(self.visitors.parents[4])
-        code = "import sys; from scifish.fly.cli import main; sys.exit(main())"
+        code = "import sys; from scifly.cli import main; sys.exit(main())"
         return [sys.executable, "-c", code, "scan", data, "--settings", str(self.settings), *more]
 
     def run(self, *more: str) -> subprocess.CompletedProcess[str]:

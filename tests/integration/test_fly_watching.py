@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from scifish.fly.watching import Found, watch
+from scifly.watching import Found, watch
 from tests.integration.fly_programs import PIECE, REGIONS, run, running
 from tests.integration.fly_watching import INTERVAL, SETTLE, Watched, elsewhere, wait_until, watching
 
@@ -371,7 +371,7 @@ def test_polling_sees_a_second_file_that_leaves_the_time_of_the_folder_as_it_was
     root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """As it is where times have a resolution of a second or two."""
-    monkeypatch.setattr("scifish.fly.watching.polling.SAME_TIME", 600.0)
+    monkeypatch.setattr("scifly.watching.polling.SAME_TIME", 600.0)
     with watching(root, "polling") as watched:
         folder = root / "a"
         folder.mkdir()
@@ -532,7 +532,7 @@ def test_another_method_is_refused(root: Path) -> None:
 def test_a_file_that_could_not_be_taken_is_given_again(
     root: Path, method: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr("scifish.fly.watching.watcher.RETRY", 0.1)
+    monkeypatch.setattr("scifly.watching.watcher.RETRY", 0.1)
     given: list[str] = []
 
     def take(found: Found) -> None:
@@ -553,7 +553,7 @@ def test_a_file_that_could_not_be_taken_is_given_again(
 def test_a_mistake_in_what_is_asked_is_told_and_survived(
     root: Path, method: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr("scifish.fly.watching.watcher.RETRY", 0.1)
+    monkeypatch.setattr("scifly.watching.watcher.RETRY", 0.1)
     found: list[Found] = []
     asked: list[str] = []
 

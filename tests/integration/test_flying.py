@@ -17,15 +17,15 @@ from uuid import uuid4
 
 import pytest
 
-from scifish.fly.flyer import Flyer, FlySettings
-from scifish.fly.journal import Journal
-from scifish.fly.places import Place
-from scifish.fly.profiles import profiles_from
 from scifish.message import Message
 from scifish.message.identity import files_uuid
 from scifish.recording.session import Station
 from scifish.settings import Settings
 from scifish.settings.sources import FixedSettings
+from scifly.journal import Journal
+from scifly.model import Place
+from scifly.profiles import profiles_from
+from scifly.service import Flyer, FlySettings
 from tests.kafka import Kafka
 from tests.topic import Topic
 from tests.waiting import PATIENCE, eventually
@@ -388,8 +388,8 @@ def test_the_sample_is_the_one_that_was_active_when_the_file_was_made(lab: Lab) 
 def test_so_it_is_where_the_file_server_does_not_say_when_a_file_was_made(
     lab: Lab, method: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("scifish.fly.gathering.birth", lambda path: None)  # as of NFS
-    monkeypatch.setattr("scifish.fly.stays.LATE", 0.0)
+    monkeypatch.setattr("scifly.collector.birth", lambda path: None)  # as of NFS
+    monkeypatch.setattr("scifly.proposal_periods.LATE", 0.0)
     flyer = lab.follow(method=method)
     path = lab.root / "Ag_0001.txt"
     with path.open("w") as file:
@@ -566,10 +566,10 @@ PROGRAM = """
 import sys, threading
 from datetime import UTC
 from pathlib import Path
-from scifish.fly.flyer import Flyer, FlySettings
-from scifish.fly.journal import Journal
-from scifish.fly.places import Place
-from scifish.fly.profiles import profiles_from
+from scifly.service import Flyer, FlySettings
+from scifly.journal import Journal
+from scifly.model import Place
+from scifly.profiles import profiles_from
 from scifish.settings import Settings
 from scifish.settings.sources import FixedSettings
 from scifish.recording.session import Station

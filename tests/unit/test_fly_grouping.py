@@ -13,13 +13,12 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from scifish.fly.gathering import Claims, Gatherer
-from scifish.fly.journal import Journal
-from scifish.fly.known import Known, Measurement
-from scifish.fly.measurements import below, measurement_of, name_of
-from scifish.fly.places import Place
-from scifish.fly.profiles import SHIPPED, Profile, profile_of, profiles_from
 from scifish.message.identity import files_uuid
+from scifly.collector import Claims, Gatherer
+from scifly.grouping import below, measurement_of, name_of
+from scifly.journal import Journal
+from scifly.model import Known, Measurement, Place
+from scifly.profiles import SHIPPED, Profile, profile_of, profiles_from
 
 SES = replace(SHIPPED["ses"], settle=0.0)
 FRAMES = Profile("frames", "*.h5", "folder")

@@ -12,9 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from scifish.fly.journal import Journal, journal_file
-from scifish.fly.known import Known, Measurement
-from scifish.fly.places import Place, Stay
+from scifly.journal import Journal, journal_file
+from scifly.model import Known, Measurement, Place, Stay
 
 PLACE = Place("20250001", "A", "visitors")
 NAME = os.fsdecode(b"/raw/not \xff UTF-8")
@@ -155,9 +154,9 @@ def test_a_full_disk_changes_nothing_and_is_raised(path: Path) -> None:
 WRITER = """
 import sys
 from pathlib import Path
-from scifish.fly.journal import Journal
-from scifish.fly.known import Known, Measurement
-from scifish.fly.places import Place
+from scifly.journal import Journal
+from scifly.model import Known, Measurement
+from scifly.model import Place
 journal = Journal(Path(sys.argv[1]))
 for n in range(1_000_000):
     one = Measurement(f"u{n}", f"/raw/{n}", 0, "/raw", "ses", Place())

@@ -13,12 +13,12 @@ from pathlib import Path
 import pytest
 
 from scifish.dataset.compose import Record
-from scifish.fly import flyer as flyer_module
-from scifish.fly import following, gathering, recording
-from scifish.fly.flyer import Counts, Flyer
-from scifish.fly.watching import settling, watcher
 from scifish.settings import Settings
 from scifish.settings.sources import FixedSettings
+from scifly import collector, follower, recorder
+from scifly import service as flyer_module
+from scifly.service import Counts, Flyer
+from scifly.watching import settle, watcher
 from tango_servers import flight as flight_module
 from tango_servers.flight import Flight, Shown
 from tango_servers.flysettings import Told, settings_from
@@ -143,7 +143,7 @@ def test_a_file_is_pending_until_it_is_counted(made: list[Lab], tmp_path: Path, 
     """Also while it is handed from one thread to the next."""
     lab = Lab(tmp_path, method, alone=True)
     made.append(lab)
-    modules = [flyer_module, following, gathering, recording, settling, watcher]
+    modules = [flyer_module, follower, collector, recorder, settle, watcher]
 
     def look() -> tuple[int, str, bool] | None:
         flyer = lab.flight._flyer

@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from scifish.fly.birth import birth
-from scifish.fly.journal import Journal
-from scifish.fly.places import Place, Stay, inside, stay_of
-from scifish.fly.stays import Stays
 from scifish.message.identity import files_uuid
+from scifly.journal import Journal
+from scifly.model import Place, Stay, inside, stay_of
+from scifly.proposal_periods import Stays
+from scifly.watching.filesystem import birth
 
 A, B = Place("20250001", "A", "visitors"), Place("20250001", "B", "visitors")
 SECRET = Place("20250007", "x", "proprietary")
@@ -53,7 +53,7 @@ def test_what_was_made_while_nobody_watched_does_not_leave_if_it_may_be_propriet
 
 def test_until_a_program_hears_of_a_change_it_was_as_before(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     clock = [100.0]
-    monkeypatch.setattr("scifish.fly.stays.time.time", lambda: clock[0])
+    monkeypatch.setattr("scifly.proposal_periods.time.time", lambda: clock[0])
     journal = Journal(tmp_path / "lab.journal")
     stays = Stays(journal)
     stays.follow("/raw", A)

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from scifish.fly.patterns import Pattern, PatternError
-from scifish.fly.profiles import DEFAULT, SHIPPED, Profile, profile_of, profiles_from
+from scifly.patterns import Pattern, PatternError
+from scifly.profiles import DEFAULT, SHIPPED, Profile, profile_of, profiles_from
 
 
 @pytest.mark.parametrize(

@@ -9,10 +9,10 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from scifish.fly.header import Header
-from scifish.fly.readers import read, stem
 from scifish.message import as_metadata, encode, leaves
 from scifish.message.units import convertible
+from scifly.model import Header
+from scifly.readers import read, stem
 from tests.instrument_files import (
     SCHEDULE,
     info,

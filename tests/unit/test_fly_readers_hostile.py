@@ -18,10 +18,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from scifish.fly import readers
-from scifish.fly.header import Header
-from scifish.fly.readers import READERS, files, read, stem
 from scifish.message import as_metadata, encode
+from scifly import readers
+from scifly.model import Header
+from scifly.readers import READERS, read, source, stem
 from tests.instrument_files import (
     packed,
     prodigy_region,
@@ -218,7 +218,7 @@ def test_lines_at_every_place_of_a_block(tmp_path: Path, monkeypatch: pytest.Mon
     expected = header_of(tmp_path, "a.txt", text.encode())
     assert expected.complete
     for size in (1, 2, 3, 5, 7, 64, 1000):
-        monkeypatch.setattr(files, "BLOCK", size)
+        monkeypatch.setattr(source, "BLOCK", size)
         for encoding in ("utf-8", "utf-16"):
             assert header_of(tmp_path, "a.txt", text.encode(encoding)) == expected
 
@@ -387,20 +387,20 @@ def test_what_is_gone_or_no_file(tmp_path: Path) -> None:
 def test_a_file_that_vanishes_while_it_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "a.txt"
     path.write_text(ses_text(("Ag3d", "C1s")))
-    original = files.Lines.skip_to
+    original = source.Lines.skip_to
 
-    def vanish(lines: files.Lines, mark: bytes) -> int:
+    def vanish(lines: source.Lines, mark: bytes) -> int:
         raise OSError(116, "Stale file handle")
 
-    monkeypatch.setattr(files.Lines, "skip_to", vanish)
+    monkeypatch.setattr(source.Lines, "skip_to", vanish)
     assert read("ses", [str(path)], LUND).problems == ("a.txt: Stale file handle",)
 
-    def shrink(lines: files.Lines, mark: bytes) -> int:
+    def shrink(lines: source.Lines, mark: bytes) -> int:
         os.truncate(path, 300)
         return original(lines, mark)
 
-    monkeypatch.setattr(files.Lines, "skip_to", shrink)
-    monkeypatch.setattr(files, "BLOCK", 64)
+    monkeypatch.setattr(source.Lines, "skip_to", shrink)
+    monkeypatch.setattr(source, "BLOCK", 64)
     assert not read("ses", [str(path)], LUND).complete
 
 

@@ -15,13 +15,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from scifish.fly.watching import filesystem, fresh, is_passing, printable
-from scifish.fly.watching.asking import Asking
-from scifish.fly.watching.events import Events
-from scifish.fly.watching.filesystem import Mount, method_for
-from scifish.fly.watching.settling import Settling
-from scifish.fly.watching.tree import Tree
-from scifish.fly.watching.writers import being_written
+from scifly.watching import filesystem, is_passing, printable
+from scifly.watching import filesystem as fresh
+from scifly.watching.filesystem import Asking, Mount, being_written, method_for
+from scifly.watching.inotify import Events
+from scifly.watching.settle import Settling
+from scifly.watching.tree import Tree
 
 
 @pytest.mark.parametrize(

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 from tango.server import Device
 
-from scifish.fly.profiles import SHIPPED, profiles_from
 from scifish.settings import entries as config
+from scifly.profiles import SHIPPED, profiles_from
 from tango_servers.handover import parse_consumers
 from tango_servers.PathFixer import PathFixer
 from tango_servers.SciCow import SciCow

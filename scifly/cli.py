@@ -1,0 +1,311 @@
+"""The command `scifly`: what files of an earlier time would be, and recording them."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import json
+import logging
+import os
+import re
+import signal
+import sqlite3
+import sys
+import threading
+import time
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from scifish import __version__
+from scifish.message import Message, as_metadata, iso, leaves
+from scifish.message.identity import files_uuid
+from scifish.recording.session import NotRecorded, station
+from scifish.settings import BEAMLINE, Settings, SettingsError
+from scifish.settings.sources import settings_source
+from scifly.collector import Gatherer
+from scifly.grouping import name_of
+from scifly.journal import Journal, journal_file
+from scifly.model import Header, Place
+from scifly.profiles import DEFAULT, Profile, profiles_from
+from scifly.readers import read
+from scifly.readers.values import local_zone
+from scifly.recorder import PROGRAM, Outcome, Recorder, Stopped
+from scifly.scan import LAYOUT, Measured, NoPlaceError, Rule, Scan, measurements
+from scifly.watching import printable
+
+PATIENCE = 20.0
+"""Seconds for which Kafka may take nothing before the rest is left to the spool."""
+
+DATABASE = 10.0
+"""Seconds for the Tango database."""
+
+FACTS = 4
+"""Values of a header that are shown."""
+
+
+class CommandError(Exception):
+    """It cannot be done; the text says why, and what to do."""
+
+
+def main(arguments: list[str] | None = None) -> int:
+    options = _parser().parse_args(arguments)
+    logging.basicConfig(format="%(levelname)s: %(message)s", level=logging.WARNING)
+    try:
+        return _Command(options).run()
+    except (OSError, sqlite3.Error, SettingsError, NotRecorded, CommandError) as error:
+        print(f"scifly: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        return 130
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="scifly", description="Record files that other programs have written.")
+    parser.add_argument("--version", action="version", version=f"scifly {__version__}")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    scan = commands.add_parser(
+        "scan",
+        help="record the files of a folder, as the device SciFly would have done",
+        description="Record the files of a folder afterwards, each measurement once: what was recorded before, by "
+        "this command or by the device, is left alone. It can be stopped, and goes on when it is called again. Exit "
+        "status: 0 all is recorded, 1 something is left (said why), 2 it could not be done.",
+        epilog="Settings are those of --settings or --scidog, else of the YAML file that SCIFISH_CONFIG names, else of "
+        "the beamline's SciDog (TANGO_HOST).",
+    )
+    scan.add_argument("folder", help="all that is in it, and below it")
+    scan.add_argument(
+        "--profile",
+        action="append",
+        metavar="PROFILE",
+        help="as a line of the device's property: ses, prodigy, any, or {name: ..., pattern: ...}; "
+        f"may be given again (default: {', '.join(DEFAULT)})",
+    )
+    scan.add_argument("--dry-run", action="store_true", help="only show what would be recorded")
+    scan.add_argument("--proposal", default="", metavar="NUMBER", help="of all files (default: as their path says)")
+    scan.add_argument("--sample", default="", help="of all files")
+    scan.add_argument(
+        "--layout",
+        default=LAYOUT,
+        metavar="REGEX",
+        help="how a path says the proposal, with groups named category, beamline, proposal, sample (default: "
+        f"{LAYOUT.replace('%', '%%')})",
+    )
+    scan.add_argument("--since", metavar="DATE", help="only measurements written since then, such as 2025-11-23T08:00")
+    where = scan.add_mutually_exclusive_group()
+    where.add_argument("--settings", type=Path, metavar="FILE", help="a YAML file of settings")
+    where.add_argument("--scidog", metavar="DEVICE", help="whose settings are used")
+    where.add_argument("--beamline", metavar="NAME", help="with --dry-run, where there are no settings")
+    scan.add_argument("--json", action="store_true", help="one JSON object a line, for each measurement")
+    return parser
+
+
+class _Command:
+    """`scifly scan`."""
+
+    def __init__(self, options: argparse.Namespace) -> None:
+        self._options = options
+        self._root = os.path.abspath(options.folder)
+        if not os.path.isdir(self._root):
+            raise CommandError(f"{printable(self._root)} is no folder")
+        self._profiles = self._profiles_of(options.profile or list(DEFAULT))
+        self._zone = local_zone()
+        self._since = self._moment(options.since)
+        self._settings = None if options.beamline else self._settings_of()
+        beamline = options.beamline or (self._settings.beamline if self._settings is not None else "")
+        if not BEAMLINE.fullmatch(beamline):
+            raise CommandError(f"the beamline {beamline!r} is no short name of letters, digits, '.', '_' and '-'")
+        self._beamline = beamline
+        try:
+            self._rule = Rule(re.compile(options.layout), beamline, options.proposal.strip(), options.sample.strip())
+        except re.error as error:
+            raise CommandError(f"--layout {options.layout!r}: {error}") from error
+        self._stopping = threading.Event()
+        self._count = self._total = 0
+        self._problems = 0
+
+    def run(self) -> int:
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, lambda *_: self._stopping.set())
+        found = measurements(self._root, self._profiles, self._complain)
+        found = [one for one in found if one.written >= self._since]
+        places = self._places(found)
+        found = [one for one in found if one.path in places]
+        self._total = len(found)
+        status = self._show(found, places) if self._options.dry_run else self._record(found, places)
+        return status or (1 if self._problems else 0)
+
+    # ----------------------------------------------------------------- what it is told
+
+    @staticmethod
+    def _profiles_of(lines: list[str]) -> tuple[Profile, ...]:
+        profiles, problems = profiles_from(lines)
+        if problems:
+            raise CommandError("--profile: " + "; ".join(problem.partition(": ")[2] for problem in problems))
+        return profiles
+
+    def _moment(self, text: str | None) -> float:
+        if not text:
+            return float("-inf")
+        try:
+            moment = datetime.fromisoformat(text)
+        except ValueError as error:
+            raise CommandError(f"--since {text!r} is no date such as 2025-11-23 or 2025-11-23T08:00") from error
+        return (moment if moment.tzinfo else moment.replace(tzinfo=self._zone)).timestamp()
+
+    def _settings_of(self) -> Settings:
+        if self._options.scidog:
+            os.environ["SCIDOG_DEVICE"] = self._options.scidog
+        settings = settings_source(self._options.settings).now(DATABASE)
+        if settings is None:
+            raise CommandError(
+                "there are no settings: name a YAML file (--settings), or the Tango system (TANGO_HOST, --scidog); "
+                "for --dry-run alone --beamline will do"
+            )
+        return settings
+
+    def _places(self, found: list[Measured]) -> dict[str, Place]:
+        """By the measurement's path; what is of nobody is told."""
+        places: dict[str, Place] = {}
+        left: dict[str, list[str]] = {}
+        for one in found:
+            try:
+                places[one.path] = self._rule.place_of(one.path)
+            except NoPlaceError as error:
+                left.setdefault(str(error), []).append(printable(one.path))
+        for why, paths in left.items():
+            self._complain(f"{len(paths)} measurements are left out, such as {paths[0]}: {why}")
+        return places
+
+    # -------------------------------------------------------------------- what it does
+
+    def _show(self, found: list[Measured], places: dict[str, Place]) -> int:
+        path = journal_file(self._beamline)
+        with contextlib.closing(Journal(path)) if path.exists() else contextlib.nullcontext() as journal:
+            for one in found:
+                if self._stopping.is_set():
+                    return 130
+                paths = sorted(file.path for file in one.files)
+                header = read(one.profile.reader, paths, self._zone)
+                self._count += 1
+                self._say(one, header, places[one.path], self._state(one, journal))
+        print(f"{self._count} measurements; nothing is recorded (--dry-run)", file=sys.stderr)
+        return 0
+
+    def _state(self, one: Measured, journal: Journal | None) -> str:
+        if journal is None:
+            return "new"
+        known = journal.known([file.path for file in one.files])
+        recorded = [file for file in one.files if file.path in known and known[file.path].settled]
+        if not recorded:
+            return "new"
+        if len(recorded) < len(one.files):
+            return "has more files than were recorded"
+        same = all(known[file.path].is_like(file) for file in one.files)
+        return "is recorded" if same else "has changed since it was recorded"
+
+    def _record(self, found: list[Measured], places: dict[str, Place]) -> int:
+        if self._settings is None:
+            raise CommandError("--beamline goes with --dry-run only: to record, settings are needed (--settings)")
+        now = time.time()
+        left = [one.path for one in found if one.written > now - one.profile.settle]
+        finished = [one for one in found if one.written <= now - one.profile.settle]
+        journal = Journal(journal_file(self._beamline))
+        here = station(self._options.settings, PROGRAM)
+        # The attributes of now are never those of then.
+        recorder = Recorder(journal, lambda: here, self._beamline, self._zone, float("-inf"), self._stopping)
+        gatherer = Gatherer(
+            self._root, self._profiles, journal, self._beamline, float("inf"), lambda path, _: self._rule.place_of(path)
+        )
+        by_path = {one.path: one for one in found}
+        scan = Scan(gatherer, recorder, lambda: here, lambda outcome: self._told(outcome, by_path), self._stopping)
+        try:
+            left += scan.run(finished)
+        except Stopped:
+            pass
+        finally:
+            waiting = scan.finish(0.0 if self._stopping.is_set() else PATIENCE, self._progress)
+            here.close()
+            journal.close()
+        if self._stopping.is_set():
+            print(f"\nstopped: {self._count} measurements are recorded; the next run goes on", file=sys.stderr)
+            return 130
+        for path in left:
+            self._complain(f"{printable(path)}: is not finished: it is left to a later run")
+        before = self._total - self._count - len(left)
+        others = f"; {before} were before" if before else ""
+        print(f"{self._count} of {self._total} measurements are recorded now{others}", file=sys.stderr)
+        if waiting:
+            print(f"{waiting} are in the spool, as Kafka does not take them: see `scifish status`", file=sys.stderr)
+        return 1 if left else 0
+
+    # -------------------------------------------------------------------- what it says
+
+    def _told(self, outcome: Outcome, by_path: dict[str, Measured]) -> None:
+        for one in outcome.recorded:
+            self._count += 1
+            measured = Measured(one.measurement.path, by_path[one.measurement.path].profile, list(one.files))
+            self._say(measured, one.header, one.measurement.place, "recorded", one.measurement.uuid)
+        for path in outcome.ignored:
+            self._say_line(f"{printable(path)}: has changed since it was recorded, which is not recorded (modified)")
+        for problem in outcome.problems:
+            self._complain(problem)
+
+    def _say(self, one: Measured, header: Header, place: Place, state: str, uuid: str = "") -> None:
+        name = printable(name_of(one.profile, one.path))
+        started = header.started if header.started is not None else one.written
+        about: dict[str, Any] = {
+            "name": name,
+            "path": printable(one.path),
+            "state": state,
+            "uuid": uuid or files_uuid(self._beamline, one.path, 0),
+            "profile": one.profile.name,
+            "proposal": place.proposal,
+            "sample": place.sample,
+            "proprietary": place.proprietary,
+            "files": [printable(file.path) for file in one.files],
+            "size": one.size,
+            "started": iso(max(started, 0.0)),
+            "format": header.data_format,
+            "complete": header.complete,
+            "metadata": header.metadata,
+            "problems": list(header.problems),
+        }
+        if self._options.json:
+            self._say_line(json.dumps(about, default=str))
+            return
+        when = datetime.fromtimestamp(max(started, 0.0), UTC).astimezone(self._zone).strftime("%Y-%m-%d %H:%M:%S")
+        size = f"{one.size / 1e6:.1f} MB" if one.size >= 1e5 else f"{one.size / 1e3:.1f} kB"
+        secret = ", proprietary: it stays here" if place.proprietary else ""
+        part = "" if header.complete else ", not complete"
+        self._say_line(
+            f"[{self._count}/{self._total}] {name}: {state}; {len(one.files)} files, {size}, {when}, "
+            f"proposal {place.proposal}{secret}{part}"
+        )
+        if header.data_format or header.metadata:
+            self._say_line(f"    {header.data_format}: {_facts(header.metadata)}")
+        for problem in header.problems:
+            self._say_line(f"    ! {problem}")
+
+    def _say_line(self, text: str) -> None:
+        print(text, flush=True)
+
+    def _complain(self, problem: str) -> None:
+        self._problems += 1
+        print(f"scifly: {problem}", file=sys.stderr)
+
+    def _progress(self, left: int) -> None:
+        if sys.stderr.isatty() and left:
+            print(f"\r{left} are on their way to Kafka ", end="", file=sys.stderr, flush=True)
+
+
+def _facts(metadata: Message) -> str:
+    """The first values of a header."""
+    found = list(leaves(as_metadata(metadata, PROGRAM, iso(0.0))))
+    shown = [f"{leaf['human_name']} {leaf['value']} {leaf['unit']}".strip() for _, leaf in found[:FACTS]]
+    more = f" and {len(found) - FACTS} more" if len(found) > FACTS else ""
+    return ", ".join(shown) + more
+
+
+if __name__ == "__main__":
+    sys.exit(main())

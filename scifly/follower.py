@@ -1,0 +1,210 @@
+"""One root that is watched: a thread of its own, since its file server may hang."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import queue
+import sqlite3
+import stat
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import Future
+from dataclasses import replace
+from typing import Protocol
+
+from scifish.recording.session import NotRecorded
+from scifish.settings import SettingsError
+from scifly.collector import Gatherer
+from scifly.grouping import below
+from scifly.model import Known
+from scifly.profiles import Profile, profile_of
+from scifly.recorder import AGAIN, Outcome, Recorder, Stopped
+from scifly.watching import Found, Watch, printable
+
+log = logging.getLogger(__name__)
+
+GRAIN = 0.1
+"""Seconds in which what is found is put together: each time costs some waits for the disk."""
+
+AT_ONCE = 2000
+"""Files that are taken together."""
+
+PULSE = 30.0
+"""Seconds between two looks at what need not be done at once."""
+
+
+class Told(Protocol):
+    """What is told of a root, in its thread."""
+
+    def outcome(self, outcome: Outcome, gatherer: Gatherer) -> None: ...
+
+    def trouble_of(self, root: str, trouble: str) -> None: ...
+
+    def pulse(self) -> None: ...
+
+
+class Following(threading.Thread):
+    """Takes what the watch of a root finds, and has it recorded."""
+
+    def __init__(
+        self,
+        gatherer: Gatherer,
+        watch: Callable[[Following], Watch],
+        recorder: Recorder,
+        told: Told,
+        stopping: threading.Event,
+    ) -> None:
+        super().__init__(name="scifly-root", daemon=True)
+        self.root = gatherer.root
+        self.gatherer = gatherer
+        self.left: float | None = None
+        """When it was left, by the monotonic clock; None while it is the one that is followed."""
+        self.watch = watch(self)
+        self._recorder = recorder
+        self._told = told
+        self._found: queue.Queue[Known | tuple[str, Future[str]] | None] = queue.Queue()
+        """What was got of it is unfinished until the gatherer has it."""
+        self._again: list[Known] = []
+        self._wishes: list[tuple[str, Future[str]]] = []
+        self._stopping = stopping
+        self._trouble = ""
+        self._restored = False
+
+    @property
+    def pending(self) -> int:
+        """Files and measurements that are not finished, or not recorded yet; never fewer, at any moment."""
+        # In the order in which a file goes. It is counted where it comes to before it is not where it was.
+        return self.watch.pending + self._found.unfinished_tasks + len(self.gatherer)
+
+    # ----------------------------------------------------------- called by other threads
+
+    def on_found(self, found: Found) -> None:
+        file = Known.of(found.path, found.size, found.mtime_ns, found.inode)
+        self._found.put(replace(file, seen=found.seen))
+
+    def give(self, file: Known) -> None:
+        """A file that another root has found, too."""
+        self._found.put(file)
+
+    def record_now(self, path: str) -> Future[str]:
+        """The uuid of its dataset, when it is recorded."""
+        answer: Future[str] = Future()
+        self._found.put((path, answer))
+        return answer
+
+    def is_done(self, linger: float, patience: float) -> bool:
+        """Whether it was left, all of it is recorded, and nothing comes late any more.
+
+        A file that some program keeps open is waited for no longer than `patience` seconds after the last change.
+        """
+        if self.left is None:
+            return False
+        now = time.monotonic()
+        quiet = now - max(self.left, self.watch.changed)
+        return quiet > linger + patience or (now - self.left > linger and not self.pending)
+
+    def stop(self) -> None:
+        """Begin to stop; `join` waits for it."""
+        self._stopping.set()
+        self.watch.stop()
+        self._found.put(None)
+
+    # ---------------------------------------------------------------------- its own thread
+
+    def run(self) -> None:
+        self.watch.start()
+        while not self._stopping.is_set():
+            try:
+                self._turn()
+                self._say("")
+            except Stopped:
+                break
+            except sqlite3.Error as error:
+                self._say(f"the journal takes nothing, and nothing is recorded until it does: {error}")
+                self._stopping.wait(AGAIN)
+            except (NotRecorded, SettingsError) as error:
+                self._say(str(error))
+                self._stopping.wait(AGAIN)
+            except Exception as error:
+                log.exception("recording files below %s", printable(self.root))
+                self._say(f"{type(error).__name__}: {error}")
+                self._stopping.wait(AGAIN)
+        self.gatherer.close()
+
+    def _turn(self) -> None:
+        if not self._restored:
+            self.gatherer.restore()
+            self._restored = True
+        self._take_all()
+        if self._again:
+            self.gatherer.take(self._again)
+            self._taken(len(self._again))
+            self._again = []
+        while self._wishes:
+            self._take_now(*self._wishes[0])
+            self._taken(1)
+            self._wishes.pop(0)
+        due = self.gatherer.due()
+        if due:
+            outcome = self._recorder.record(self.gatherer, due)
+            self._told.outcome(outcome, self.gatherer)
+        self._told.pulse()
+
+    def _take_all(self) -> None:
+        """What has come, into `_again` and `_wishes`. Waits until there is something to do."""
+        left = self._again or self._wishes  # the journal has refused them
+        wait = min(max(self.gatherer.next_turn() - time.monotonic(), 0.0), PULSE)
+        with contextlib.suppress(queue.Empty):
+            one = self._found.get(timeout=0.0 if left else wait)
+            self._stopping.wait(GRAIN)
+            while not self._stopping.is_set():
+                if isinstance(one, Known):
+                    self._again.append(one)
+                elif one is not None:
+                    self._wishes.append(one)
+                if len(self._again) >= AT_ONCE:
+                    break
+                one = self._found.get_nowait()
+
+    def _taken(self, number: int) -> None:
+        for _ in range(number):
+            self._found.task_done()
+
+    def _take_now(self, path: str, answer: Future[str]) -> None:
+        try:
+            # A link would lead out of the proposal's folder; within it, its files would be datasets twice.
+            real = os.path.join(os.path.realpath(os.path.dirname(path)), os.path.basename(path))
+            if real != os.path.join(os.path.realpath(self.root), below(path, self.root)):
+                raise ValueError(
+                    f"{printable(path)} is behind a symbolic link, which is not followed: {printable(real)}"
+                )
+            found = os.lstat(path)
+            if not stat.S_ISREG(found.st_mode):
+                raise ValueError(f"{printable(path)} is no file")
+            file = Known.of(path, found.st_size, found.st_mtime_ns, found.st_ino)
+            self.gatherer.take_now(file, answer)
+        except (OSError, ValueError) as error:
+            answer.set_exception(error)
+
+    def _say(self, trouble: str) -> None:
+        if trouble != self._trouble:
+            self._trouble = trouble
+            self._told.trouble_of(self.root, trouble)
+
+
+def wanted(profiles: tuple[Profile, ...]) -> Callable[[str], bool]:
+    """Which files below a root are looked at."""
+    return lambda relative_path: profile_of(profiles, relative_path) is not None
+
+
+def settle(profiles: tuple[Profile, ...]) -> Callable[[str], float]:
+    """For how long one must be quiet."""
+
+    def of(relative_path: str) -> float:
+        profile = profile_of(profiles, relative_path)
+        return profile.settle if profile is not None else 0.0
+
+    return of

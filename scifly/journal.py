@@ -1,0 +1,291 @@
+"""What was found and what was recorded, on disk: after a crash nothing is missed, and nothing is recorded twice.
+
+One SQLite file for a beamline, in WAL mode with a sync at every commit. The device and `scifly scan`
+may have it open at the same time.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import re
+import sqlite3
+import threading
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TypeVar
+
+from scifish.settings import state_directory
+from scifish.spool.database import set_aside
+from scifly.model import COLUMNS, Known, Measurement, Place, Stay, known_of_row, measurement_of_row, row_of
+
+log = logging.getLogger(__name__)
+Result = TypeVar("Result")
+
+BUSY = 5.0
+"""Seconds that one waits for the other process that has it open."""
+
+AT_ONCE = 500
+"""Names in one question."""
+
+# Paths are bytes: a name need not be UTF-8.
+_TABLES = """
+CREATE TABLE IF NOT EXISTS stays (
+    root BLOB NOT NULL, proposal TEXT NOT NULL, sample TEXT NOT NULL, category TEXT NOT NULL,
+    since REAL NOT NULL, seen REAL NOT NULL, left REAL
+);
+CREATE TABLE IF NOT EXISTS measurements (
+    uuid TEXT PRIMARY KEY,
+    path BLOB NOT NULL, -- what its files have in common
+    generation INTEGER NOT NULL,
+    root BLOB NOT NULL,
+    profile TEXT NOT NULL,
+    proposal TEXT NOT NULL, sample TEXT NOT NULL, category TEXT NOT NULL,
+    started REAL, -- as its files say
+    recordings INTEGER NOT NULL,
+    complete INTEGER NOT NULL, -- whether more is not to come, as far as the last recording knew
+    UNIQUE (path, generation)
+);
+CREATE TABLE IF NOT EXISTS files (
+    path BLOB PRIMARY KEY,
+    uuid TEXT NOT NULL,
+    size INTEGER NOT NULL, mtime_ns INTEGER NOT NULL, inode INTEGER NOT NULL, born REAL,
+    settled INTEGER NOT NULL, -- 0 until it is recorded, or its change is ignored
+    changed INTEGER NOT NULL -- whether a change since it was recorded was ignored: inode and born are those of then
+);
+CREATE INDEX IF NOT EXISTS files_of ON files (uuid);
+CREATE INDEX IF NOT EXISTS unsettled ON files (uuid) WHERE settled = 0;
+"""
+
+
+def journal_file(beamline: str) -> Path:
+    """A beamline's, in the account's state folder."""
+    return state_directory() / "scifly" / f"{re.sub(r'[^A-Za-z0-9.-]+', '_', beamline) or 'unknown'}.journal"
+
+
+class Journal:
+    """Threads may share it. Methods raise `sqlite3.Error` where the disk refuses, and have then changed nothing.
+
+    A file that is damaged is kept as `.broken`, and a new one begun: `age` is one more then, and `trouble` says so.
+    """
+
+    def __init__(self, path: Path) -> None:
+        """OSError or sqlite3.Error if there can be none."""
+        self.path = path
+        self.age = 0
+        self.trouble = ""
+        self._lock = threading.RLock()
+        path.parent.mkdir(parents=True, exist_ok=True, mode=0o770)
+        try:
+            self._db = self._connect()
+        except sqlite3.DatabaseError as error:
+            if type(error) is not sqlite3.DatabaseError:
+                raise
+            self._begin_anew(error)
+
+    def _connect(self) -> sqlite3.Connection:
+        # Names of samples and proposals are not for everybody.
+        os.close(os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
+        db = sqlite3.connect(self.path, isolation_level=None, check_same_thread=False, timeout=BUSY)
+        try:
+            db.execute("PRAGMA journal_mode=WAL")
+            db.execute("PRAGMA synchronous=FULL")
+            db.executescript(_TABLES)
+        except BaseException:
+            db.close()
+            raise
+        return db
+
+    def _begin_anew(self, why: Exception) -> None:
+        aside = set_aside(self.path)
+        self.trouble = (
+            f"the journal {self.path} was damaged ({why}): it is kept as {aside.name}, and a new one is begun; "
+            "what is recorded again gets the same uuid"
+        )
+        log.error("%s", self.trouble)
+        self._db = self._connect()
+        self.age += 1
+
+    def _read(self, work: Callable[[sqlite3.Connection], Result]) -> Result:
+        return self._safely(lambda: work(self._db))
+
+    def _do(self, work: Callable[[sqlite3.Connection], Result]) -> Result:
+        """All of it, or nothing."""
+
+        def transaction() -> Result:
+            with _transaction(self._db):
+                return work(self._db)
+
+        return self._safely(transaction)
+
+    def _safely(self, work: Callable[[], Result]) -> Result:
+        """Once more in a new file where this one is damaged."""
+        with self._lock:
+            try:
+                return work()
+            except sqlite3.DatabaseError as error:
+                # Of this class itself, and not of one below it, is only what says that the file is damaged.
+                if type(error) is not sqlite3.DatabaseError:
+                    raise
+                self._db.close()
+                self._begin_anew(error)
+                return work()
+
+    def close(self) -> None:
+        with self._lock:
+            self._db.close()
+
+    # --------------------------------------------------------------------- stays
+
+    def stay(self, stay: Stay) -> None:
+        """A stay begins; what goes on at the same root at another place is over."""
+        place = stay.place
+
+        def keep(db: sqlite3.Connection) -> None:
+            root = os.fsencode(stay.root)
+            db.execute("UPDATE stays SET left = ? WHERE root = ? AND left IS NULL", (stay.since, root))
+            row = (root, place.proposal, place.sample, place.category, stay.since, stay.seen, stay.left)
+            db.execute("INSERT INTO stays VALUES (?, ?, ?, ?, ?, ?, ?)", row)
+
+        self._do(keep)
+
+    def leave(self, root: str, seen: float, now: float) -> None:
+        """It is over; until `seen` it was certainly so."""
+        statement = "UPDATE stays SET seen = ?, left = ? WHERE root = ? AND left IS NULL"
+        self._do(lambda db: db.execute(statement, (seen, now, _b(root))))
+
+    def seen(self, now: float) -> None:
+        """All that has not ended is still so."""
+        self._do(lambda db: db.execute("UPDATE stays SET seen = max(seen, ?) WHERE left IS NULL", (now,)))
+
+    def stays(self) -> list[Stay]:
+        """In their order."""
+        rows = self._read(lambda db: db.execute("SELECT * FROM stays ORDER BY since").fetchall())
+        return [Stay(_s(root), Place(*place), since, seen, left) for root, *place, since, seen, left in rows]
+
+    # --------------------------------------------------------------- measurements
+
+    def latest(self, path: str) -> Measurement | None:
+        """The newest generation of a measurement."""
+        statement = f"SELECT {COLUMNS} FROM measurements WHERE path = ? ORDER BY generation DESC LIMIT 1"  # noqa: S608
+        row = self._read(lambda db: db.execute(statement, (_b(path),)).fetchone())
+        return measurement_of_row(row) if row else None
+
+    def known(self, paths: Sequence[str]) -> dict[str, Known]:
+        """Of these files those that are known."""
+
+        def read(db: sqlite3.Connection) -> Iterator[Known]:
+            for some in _pieces([_b(path) for path in paths], AT_ONCE):
+                marks = ",".join("?" * len(some))
+                yield from map(known_of_row, db.execute(f"SELECT * FROM files WHERE path IN ({marks})", some))  # noqa: S608
+
+        return {known.path: known for known in self._read(lambda db: list(read(db)))}
+
+    def files_of(self, uuid: str) -> list[Known]:
+        rows = self._read(lambda db: db.execute("SELECT * FROM files WHERE uuid = ?", (uuid,)).fetchall())
+        return [known_of_row(row) for row in rows]
+
+    def unfinished(self) -> list[tuple[Measurement, list[Known]]]:
+        """Measurements with files that are neither recorded nor ignored, and all their files."""
+        statement = f"SELECT {COLUMNS} FROM measurements WHERE uuid IN (SELECT uuid FROM files WHERE settled = 0)"  # noqa: S608
+        rows = self._read(lambda db: db.execute(statement).fetchall())
+        return [(measurement_of_row(row), self.files_of(row[0])) for row in rows]
+
+    def found(self, begun: Iterable[tuple[Measurement, Iterable[Known]]]) -> None:
+        """Keep files that are to be recorded: new measurements, or new files of one that is known.
+
+        What is known of a file that was recorded is kept until its change is recorded, or ignored.
+        """
+        rows = [(measurement, list(files)) for measurement, files in begun]
+
+        def keep(db: sqlite3.Connection) -> None:
+            for measurement, files in rows:
+                _add(db, measurement)
+                for file in files:
+                    row = (_b(file.path), measurement.uuid, file.size, file.mtime_ns, file.inode, file.born)
+                    db.execute(
+                        "INSERT INTO files VALUES (?, ?, ?, ?, ?, ?, 0, 0) ON CONFLICT (path) DO UPDATE SET"
+                        " uuid = excluded.uuid, size = excluded.size, mtime_ns = excluded.mtime_ns,"
+                        " inode = excluded.inode, born = excluded.born WHERE settled = 0",
+                        row,
+                    )
+
+        self._do(keep)
+
+    def renewed(self, begun: Iterable[tuple[Measurement, Iterable[Known]]]) -> None:
+        """Keep new generations: their files are no longer those of the one before."""
+        rows = [(measurement, list(files)) for measurement, files in begun]
+
+        def keep(db: sqlite3.Connection) -> None:
+            for measurement, files in rows:
+                _add(db, measurement)
+                _write(db, [(file, measurement.uuid, False) for file in files])
+
+        self._do(keep)
+
+    def recorded(self, done: Iterable[tuple[Measurement, Iterable[Known]]]) -> None:
+        """These are on their way, with what has changed of their files."""
+        rows = [(measurement, list(files)) for measurement, files in done]
+
+        def keep(db: sqlite3.Connection) -> None:
+            for measurement, files in rows:
+                db.execute(
+                    "UPDATE measurements SET started = ?, complete = ?, recordings = recordings + 1 WHERE uuid = ?",
+                    (measurement.started, measurement.complete, measurement.uuid),
+                )
+                _write(db, [(file, measurement.uuid, True) for file in files])
+
+        self._do(keep)
+
+    def ignored(self, files: Iterable[Known]) -> None:
+        """Changes of files that were recorded, and that are not to be recorded again."""
+        rows = [(file, file.uuid, True) for file in files]
+        self._do(lambda db: _write(db, rows))
+
+    def forget(self, uuid: str, paths: Sequence[str]) -> None:
+        """Files that were gone before they could be recorded, and their measurement where it has no other."""
+
+        def keep(db: sqlite3.Connection) -> None:
+            db.executemany("DELETE FROM files WHERE path = ? AND settled = 0", [(_b(path),) for path in paths])
+            db.execute(
+                "DELETE FROM measurements WHERE uuid = ? AND recordings = 0"
+                " AND NOT EXISTS (SELECT 1 FROM files WHERE files.uuid = measurements.uuid)",
+                (uuid,),
+            )
+
+        self._do(keep)
+
+
+_b, _s = os.fsencode, os.fsdecode
+
+
+@contextmanager
+def _transaction(db: sqlite3.Connection) -> Iterator[None]:
+    db.execute("BEGIN IMMEDIATE")
+    try:
+        yield
+        db.execute("COMMIT")
+    finally:
+        if db.in_transaction:  # also where the COMMIT itself found a full disk
+            db.execute("ROLLBACK")
+
+
+def _add(db: sqlite3.Connection, measurement: Measurement) -> None:
+    marks = ", ".join("?" * len(row_of(measurement)))
+    db.execute(f"INSERT OR IGNORE INTO measurements ({COLUMNS}) VALUES ({marks})", row_of(measurement))  # noqa: S608
+
+
+def _write(db: sqlite3.Connection, files: Iterable[tuple[Known, str, bool]]) -> None:
+    db.executemany(
+        "INSERT OR REPLACE INTO files VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+        [
+            (_b(file.path), uuid, file.size, file.mtime_ns, file.inode, file.born, settled, file.changed)
+            for file, uuid, settled in files
+        ],
+    )
+
+
+def _pieces(items: Sequence[bytes], size: int) -> Iterator[Sequence[bytes]]:
+    for start in range(0, len(items), size):
+        yield items[start : start + size]

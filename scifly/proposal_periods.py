@@ -1,0 +1,82 @@
+"""Where the experiment stood, and stands: in memory, and in the journal as soon as that takes it."""
+
+from __future__ import annotations
+
+import logging
+import sqlite3
+import threading
+import time
+from collections.abc import Sequence
+from dataclasses import replace
+
+from scifly.journal import Journal
+from scifly.model import Place, Stay
+
+log = logging.getLogger(__name__)
+
+SEEN = 60.0
+"""Seconds after which it is kept that it is still so."""
+
+LATE = 3.0
+"""Seconds by which a change may be noticed late: PathFixer is asked twice a second, and has a second for its answer."""
+
+
+class Stays:
+    """Threads may share it. Never raises: `trouble` says why the journal does not take it."""
+
+    def __init__(self, journal: Journal) -> None:
+        """sqlite3.Error if the journal cannot be read."""
+        self._journal = journal
+        self._stays = journal.stays()
+        self._kept = len(self._stays)
+        self._age = journal.age
+        self._to_leave: list[tuple[str, float, float]] = []
+        self._followed: tuple[str, Place] | None = None
+        self._next = 0.0
+        self._lock = threading.Lock()
+        self.trouble = ""
+
+    def now(self) -> Sequence[Stay]:
+        with self._lock:
+            return tuple(self._stays)
+
+    def follow(self, root: str, place: Place) -> None:
+        """From now on, at this root, and at no other."""
+        now = time.time()
+        with self._lock:
+            here = [stay for stay in self._stays if stay.left is None and stay.root == root and stay.place == place]
+            for number, stay in enumerate(self._stays):
+                if stay.left is None and stay not in here:
+                    # What an earlier program followed may have been left at any time since that was seen.
+                    known = (stay.root, stay.place) == self._followed
+                    seen = max(stay.seen, now - LATE) if known else stay.seen
+                    self._stays[number] = replace(stay, seen=seen, left=now)
+                    self._to_leave.append((stay.root, seen, now))
+            if root and not here:
+                self._stays.append(Stay(root, place, now, now))
+            self._followed = (root, place)
+        self.keep()
+
+    def keep(self) -> None:
+        """To disk what is not there. To be called now and then."""
+        with self._lock:
+            try:
+                self._keep()
+                self.trouble = ""
+            except sqlite3.Error as error:
+                self.trouble = f"the journal {self._journal.path} takes nothing: {error}"
+
+    def _keep(self) -> None:
+        if self._age != self._journal.age:  # it was damaged, and is a new one
+            self._age, self._kept = self._journal.age, 0
+        while self._to_leave:
+            self._journal.leave(*self._to_leave[0])
+            self._to_leave.pop(0)
+        for stay in self._stays[self._kept :]:
+            self._journal.stay(stay)
+            self._kept += 1
+        if time.monotonic() >= self._next:
+            now = time.time()
+            self._journal.seen(now)
+            self._next = time.monotonic() + SEEN
+            self._stays = [replace(stay, seen=now) if stay.left is None else stay for stay in self._stays]

@@ -1,0 +1,107 @@
+"""Readers of the files that programs of other makers write: their headers, never their numbers.
+
+Whatever is in a file, `read` returns: in bounded time, in bounded memory, and says what it could not read.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import time
+from collections.abc import Callable, Sequence
+from datetime import tzinfo
+
+from scifly.model import Header
+from scifly.readers import igor, prodigy_sle, prodigy_xml, prodigy_xy, ses_text, ses_zip
+from scifly.readers.fragment import Part, composed
+from scifly.readers.source import Source, UnfinishedError, UnreadableError, opened, shown
+
+READERS = ("ses", "prodigy", "none")
+
+PATIENCE = 20.0
+"""Seconds for all files of a measurement. Some gigabytes of text can be looked through in them."""
+
+LEAST = 4
+"""Bytes by which a kind of file can be known."""
+
+_Read = Callable[[Source, tzinfo], Part]
+
+# A spectrum's own name (it ends with its number) directly behind the file's running number: Ag_0001 Ag__001
+_OF_SPECTRUM = re.compile(r".*_\d{4}(?=[^\W\d_].*\d{3}$)", re.DOTALL)
+
+
+def read(reader: str, files: Sequence[str], zone: tzinfo) -> Header:
+    """The header of the measurement that these files are. Dates without a zone are in `zone`.
+
+    ValueError for a reader that there is not; nothing for what is in a file, or for one that is gone.
+    """
+    if reader not in READERS:
+        raise ValueError(f"there is no reader {reader!r}, there are {', '.join(READERS)}")
+    if reader == "none":
+        return Header()
+    choose = _of_ses if reader == "ses" else _of_prodigy
+    deadline = time.monotonic() + PATIENCE
+    parts: list[Part] = []
+    problems: list[str] = []
+    # The text first: it has all regions, in their order.
+    ordered = sorted(files, key=lambda path: (not path.lower().endswith((".txt", ".xy")), path))
+    for count, path in enumerate(ordered):
+        if time.monotonic() > deadline:
+            problems.append(f"{len(ordered) - count} files were not read: there was no time left for them")
+            break
+        try:
+            with opened(path, deadline) as source:
+                parts.append(_part(source, choose, zone))
+        except UnreadableError as error:
+            problems.append(f"{shown(path)}: {error}")
+        except OSError as error:
+            problems.append(f"{shown(path)}: {error.strerror or error}")
+        except Exception as error:  # noqa: BLE001 - whatever is in a file, a dataset there must be
+            problems.append(f"{shown(path)}: cannot be read: {type(error).__name__} {error}")
+    return composed(parts, problems)
+
+
+def _part(source: Source, choose: Callable[[bytes, str], _Read], zone: tzinfo) -> Part:
+    name = source.name
+    if source.size < LEAST:
+        says = f"has only {source.size} bytes" if source.size else "is empty"
+        return Part("", complete=False, problems=[f"{name}: {says}"])
+    head = source.up_to(64)
+    try:
+        part = choose(head, name.lower())(source, zone)
+    except UnfinishedError as error:
+        part = Part("", complete=False, problems=[str(error)])
+    except UnreadableError as error:
+        part = Part("", problems=[str(error)])
+    part.problems = [f"{name}: {problem}" for problem in part.problems]
+    return part
+
+
+def _of_ses(head: bytes, name: str) -> _Read:
+    if head.startswith(b"PK") or name.endswith(".zip"):
+        return ses_zip.read
+    if name.endswith((".pxt", ".pxp")):
+        return igor.read_packed
+    return igor.read_wave if name.endswith(".ibw") else ses_text.read
+
+
+def _of_prodigy(head: bytes, name: str) -> _Read:
+    if head.startswith(prodigy_sle.MAGIC) or name.endswith(".sle"):
+        return prodigy_sle.read
+    if head.replace(b"\0", b"").lstrip(b"\xef\xbb\xbf\xff\xfe \t\r\n").startswith(b"<") or name.endswith(".xml"):
+        return prodigy_xml.read
+    return prodigy_xy.read
+
+
+def stem(reader: str, name: str) -> str:
+    """The measurement that a file's name belongs to: `Ag_0001.txt` and `Ag_0001Ag__001.ibw` are `Ag_0001`.
+
+    SES names a wave by the file and, directly behind it, the spectrum. A folder before the name stays.
+    """
+    root, suffix = os.path.splitext(name)
+    if reader == "ses" and suffix.lower() == ".ibw":
+        folder, file = os.path.split(root)
+        found = _OF_SPECTRUM.match(file)
+        if found:
+            return os.path.join(folder, found[0])
+    return root

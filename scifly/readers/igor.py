@@ -1,0 +1,198 @@
+"""Igor binary waves (.ibw) and packed experiments (.pxt), as Scienta SES and other programs write them.
+
+igor2 reads a wave as a whole, with its numbers, and believes what its header says of sizes. So it gets an
+abridged one: the header without the numbers, the note and the units, each of a size that was looked at.
+Where things are in a file: Igor's Technical Notes TN003 (waves) and PTN003 (packed experiments).
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import io
+import struct
+from collections.abc import Iterator
+from typing import Any
+
+from scifly.readers.fragment import Part, Region, put
+from scifly.readers.ses_note import add_axis, note_of
+from scifly.readers.source import BLOCK, Source, UnfinishedError, UnreadableError, decoded
+from scifly.readers.values import cleaned, guessed, rounded, seconds
+
+MAX_NOTE = BLOCK
+MAX_WAVES = 1_000
+_WAVE = 3
+_RECORD = 0x7FFF
+_EPOCH = dt.datetime(1904, 1, 1)
+_VERSIONS = (1, 2, 3, 5)
+
+
+def read_wave(source: Source, zone: dt.tzinfo) -> Part:
+    """UnfinishedError, or UnreadableError if it is none."""
+    region, version = _wave(source, 0, source.size, zone)
+    return Part(f"Igor binary wave{version}", regions=[region])
+
+
+def read_packed(source: Source, zone: dt.tzinfo) -> Part:
+    """All waves of a packed experiment, as far as it goes. UnfinishedError, or UnreadableError if it is none."""
+    part = Part("Igor packed experiment")
+    try:
+        for place, size in _waves(source):
+            if source.late or len(part.regions) >= MAX_WAVES:
+                part.problems.append(f"only its first {len(part.regions)} waves were read")
+                break
+            region, version = _wave(source, place, size, zone)
+            part.data_format = f"Igor packed experiment{version}"
+            part.regions.append(region)
+    except UnfinishedError as error:
+        if not part.regions:
+            raise
+        part.complete = False
+        part.problems.append(str(error))
+    if not part.regions:
+        raise UnfinishedError("has no wave yet")
+    return part
+
+
+def _waves(source: Source) -> Iterator[tuple[int, int]]:
+    """The place and size of each wave's record."""
+    place, order = 0, ""
+    while place < source.size:
+        head = source.bytes_at(place, 8)
+        order = order or _order_of_record(head)
+        kind, _, size = struct.unpack(f"{order}Hhi", head)
+        place += 8
+        if size < 0:
+            raise UnreadableError(f"is damaged: at byte {place} there is a record of {size} bytes")
+        if place + size > source.size:
+            raise UnfinishedError(f"ends after {source.size} bytes, in a record of {size} bytes")
+        if kind & _RECORD == _WAVE or source.late:
+            yield place, size
+        place += size
+
+
+def _order_of_record(head: bytes) -> str:
+    """A record's kind is a small number, so its size is one in the right byte order."""
+    kind, _, size = struct.unpack("<Hhi", head)
+    return "<" if kind & _RECORD < 256 and size >= 0 and kind else ">"
+
+
+def _wave(source: Source, begin: int, size: int, zone: dt.tzinfo) -> tuple[Region, str]:
+    """The region that the wave at this place is, and the version of SES with a blank before it."""
+    try:
+        from igor2 import binarywave
+    except ImportError as error:
+        raise UnreadableError("needs igor2: pip install sardana-scizoo[fly]") from error
+    abridged, units = _abridged(source, begin, size)
+    try:
+        found = binarywave.load(io.BytesIO(abridged))["wave"]
+        return _region(found, units, zone)
+    except (UnreadableError, UnfinishedError):
+        raise
+    except Exception as error:
+        raise UnreadableError(f"is damaged: {type(error).__name__} {str(error)[:200]}") from error
+
+
+def _abridged(source: Source, begin: int, size: int) -> tuple[bytes, list[int]]:
+    """The wave without its numbers; and how many bytes its units have, for each dimension."""
+    end = begin + size
+    order, version = _version(source.bytes_at(begin, 2))
+    length = {1: 118, 2: 126, 3: 130, 5: 384}[version]
+    if size < length:
+        raise UnfinishedError(f"ends within the header of its wave, after {size} bytes")
+    head = bytearray(source.bytes_at(begin, length))
+    units: list[int] = []
+    if version == 5:
+        wave, formula, note, data_units, *units = struct.unpack_from(f"{order}8i", head, 4)
+        numbers = wave - 320
+        parts = (formula, note, data_units, *units)
+        struct.pack_into(f"{order}i", head, 4, 320)
+        struct.pack_into(f"{order}4i", head, 36, 0, 0, 0, 0)  # a label for each point
+        struct.pack_into(f"{order}i", head, 52, 0)
+        struct.pack_into(f"{order}h", head, 80, 0)  # a wave of texts may be empty, one of numbers must have them all
+    else:
+        (wave,) = struct.unpack_from(f"{order}i", head, 2)
+        numbers = wave - 110
+        counts = {1: 0, 2: 1, 3: 2}[version]
+        parts = struct.unpack_from(f"{order}{counts}i", head, 6)
+        struct.pack_into(f"{order}i", head, 2, 126)
+        struct.pack_into(f"{order}h", head, length - 110, 0)
+    if numbers < 0 or min(parts, default=0) < 0 or sum(parts) > MAX_NOTE:
+        raise UnreadableError(f"is damaged: its header speaks of {numbers} bytes of numbers and {sum(parts)} of notes")
+    if begin + length + numbers + sum(parts) > end:
+        raise UnfinishedError(f"ends after {size} bytes, and {length + numbers + sum(parts)} are announced")
+    padding = b"" if version == 5 else bytes(16)
+    return bytes(head) + padding + source.bytes_at(begin + length + numbers, sum(parts)), units
+
+
+def _version(head: bytes) -> tuple[str, int]:
+    for order in "<>":
+        found = struct.unpack(f"{order}h", head)[0]
+        if found in _VERSIONS:
+            return order, found
+    raise UnreadableError("is no binary wave of Igor")
+
+
+def _region(wave: dict[str, Any], units: list[int], zone: dt.tzinfo) -> tuple[Region, str]:
+    header = wave["wave_header"]
+    text = decoded(bytes(wave.get("note") or b"")).replace("\r\n", "\n").replace("\r", "\n")
+    name = cleaned(decoded(bytes(header["bname"])))[:100]
+    if "[SES]" in text[:1000]:
+        note = note_of(text.split("\n"))
+        region, version = note.region(zone), f" of Scienta SES {cleaned(note.text('version'))[:40]}".rstrip()
+        region.spectrum = region.spectrum or name
+    else:
+        region, version = _foreign(text), ""
+    region.name = region.name or name
+    if region.began is None:
+        region.began = _created(header, zone)
+    _add_axes(region, wave, units)
+    return region, version
+
+
+def _foreign(note: str) -> Region:
+    """The note of another program: lines of `name=value` or `name: value`, or whatever somebody wrote."""
+    region = Region()
+    rest = []
+    for line in note.split("\n")[:1000]:
+        at = min((place for place in (line.find("="), line.find(":")) if place > 0), default=0)
+        if at:
+            put(region.fields, *guessed(line[:at], line[at + 1 :]))
+        elif line.strip():
+            rest.append(line)
+    put(region.fields, "Note", cleaned("\n".join(rest)) or None)
+    return region
+
+
+def _add_axes(region: Region, wave: dict[str, Any], units: list[int]) -> None:
+    header = wave["wave_header"]
+    if "nDim" in header:
+        sizes = [int(size) for size in header["nDim"]]
+        steps, firsts = [float(each) for each in header["sfA"]], [float(each) for each in header["sfB"]]
+        names = _units_of(bytes(wave["dimension_units"]), units)
+        short = [decoded(b"".join(each)).rstrip("\0") for each in header["dimUnits"]]
+    else:
+        sizes, steps, firsts = [int(header["npnts"])], [float(header["hsA"])], [float(header["hsB"])]
+        names, short = [""], [decoded(b"".join(header["xUnits"])).rstrip("\0")]
+    for place, size in enumerate(sizes):
+        if size <= 0:
+            break
+        name = names[place] or (f"[{short[place]}]" if short[place] else "")
+        last = firsts[place] + steps[place] * (size - 1)
+        add_axis(region.fields, place + 1, name, size, rounded(firsts[place]), rounded(last))
+    signal = decoded(bytes(wave.get("data_units") or b"")) or decoded(b"".join(header["dataUnits"])).rstrip("\0")
+    put(region.fields, "Signal", cleaned(signal) or None)
+
+
+def _units_of(text: bytes, sizes: list[int]) -> list[str]:
+    """igor2 gives the units of all dimensions in one."""
+    found, begin = [], 0
+    for size in sizes:
+        found.append(decoded(text[begin : begin + size]).rstrip("\0"))
+        begin += size
+    return found
+
+
+def _created(header: dict[str, Any], zone: dt.tzinfo) -> float | None:
+    """When the wave was made; SES leaves it 0."""
+    since = int(header.get("creationDate") or 0)
+    return seconds((_EPOCH + dt.timedelta(seconds=since)).replace(tzinfo=zone)) if since else None

@@ -1,0 +1,212 @@
+"""What Scienta SES writes of a region: the same lines in its texts, its Igor waves and its zips.
+
+`Key=value`, in sections `[Region n]`, `[Info n]` (in waves and zips together `[SES]`), `[Run Mode Information n]`,
+`[User Interface Information n]`, and what a beamline's own program adds, as `[Manipulator n]`.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import re
+from collections.abc import Iterable
+from typing import Any
+
+from scifish.message import Message
+from scifly.readers.fragment import MAX_FIELDS, Region, put
+from scifly.readers.source import MAX_LINE
+from scifly.readers.values import MAX_VALUE, Field, cleaned, guessed, moment, number, seconds, split_unit, value
+
+_SECTION = re.compile(r"\[(?P<kind>[^\]]*?)(?:\s+(?P<number>\d{1,6})(?::\s*(?P<part>\d{1,9}))?)?\]\s*", re.ASCII)
+
+# Step Time is in milliseconds: times the sweeps, and the steps for which the detector sees an energy, it gives
+# the Time per Spectrum Channel, which is in seconds.
+_FIELDS = {
+    "lens mode": Field("Lens mode"),
+    "pass energy": Field("Pass energy", "eV"),
+    "excitation energy": Field("Excitation energy", "eV"),
+    "energy scale": Field("Energy scale"),
+    "energy unit": Field("Energy unit"),
+    "acquisition mode": Field("Acquisition mode"),
+    "center energy": Field("Center energy", "eV"),
+    "low energy": Field("Low energy", "eV"),
+    "high energy": Field("High energy", "eV"),
+    "energy step": Field("Energy step", "eV"),
+    "step time": Field("Step time", "ms"),
+    "time per spectrum channel": Field("Time per spectrum channel", "s"),
+    "number of sweeps": Field("Sweeps", number=True),
+    "number of slices": Field("Slices", number=True),
+    "detectormode": Field("Detector mode"),
+    "detector first x-channel": Field("Detector first X channel", number=True),
+    "detector last x-channel": Field("Detector last X channel", number=True),
+    "detector first y-channel": Field("Detector first Y channel", number=True),
+    "detector last y-channel": Field("Detector last Y channel", number=True),
+    "work function": Field("Work function", "eV"),
+    "spectrum name": Field("Spectrum name"),
+}
+_COMMON = {
+    "instrument": "Instrument",
+    "location": "Location",
+    "user": "Operator",
+    "sample": "Sample",
+    "comments": "Comments",
+    "file": "Original file",
+    "sequence": "Sequence",
+}
+_SILENT = ("region name", "date", "time", "version")
+_AXIS = re.compile(r"dimension (?P<number>[1-9]) (?P<what>name|size|scale)", re.IGNORECASE)
+_POINT = re.compile(r"point \d+", re.IGNORECASE)
+
+
+def section(line: str) -> re.Match[str] | None:
+    """The line as the mark of a section, if it is one."""
+    return _SECTION.fullmatch(line) if line.startswith("[") and len(line) < 200 else None
+
+
+class Note:
+    """One region as it is read, line by line."""
+
+    def __init__(self) -> None:
+        self._plain: dict[str, str] = {}
+        self._key = ""
+        """The field of the last line."""
+
+        self._axes: dict[int, dict[str, str]] = {}
+        self._run = _RunMode()
+        self._groups: dict[str, Message] = {}
+
+    def take(self, kind: str, line: str) -> None:
+        """A line of the section `kind` (without its number, in small letters)."""
+        if kind == "run mode information":
+            self._run.take(line)
+            return
+        key, equals, text = line.partition("=")
+        key = key.strip()
+        if not equals or not key:
+            if self._key.lower() == "comments" and line.strip():  # of several lines
+                self._plain[self._key] = f"{self._plain[self._key]}\n{line}"[:MAX_VALUE]
+            return
+        self._key = ""
+        axis = _AXIS.fullmatch(key)
+        if axis:
+            self._axes.setdefault(int(axis["number"]), {})[axis["what"].lower()] = _few(text)
+        elif kind in ("region", "info", "ses", ""):
+            if len(self._plain) < MAX_FIELDS:
+                self._plain.setdefault(key[:MAX_VALUE], text[:MAX_VALUE])
+                self._key = key
+        else:
+            name = "User interface" if kind == "user interface information" else cleaned(kind).capitalize()
+            if name in self._groups or len(self._groups) < 20:
+                put(self._groups.setdefault(name, {}), *guessed(key, text))
+
+    def text(self, key: str) -> str:
+        """A field of the region as it stands there; "" if it does not."""
+        return next((text.strip() for known, text in self._plain.items() if known.lower() == key), "")
+
+    def size(self, axis: int) -> int:
+        """Points along an axis, counted from 1; 0 if it is not there."""
+        found = number(self._axes.get(axis, {}).get("size", ""))
+        return found if isinstance(found, int) and found > 0 else 0
+
+    def region(self, zone: dt.tzinfo) -> Region:
+        region = Region(name=cleaned(self.text("region name"))[:100], spectrum=self.text("spectrum name"))
+        for key, text in self._plain.items():
+            known = key.lower()
+            if known in _COMMON:
+                put(region.common, _COMMON[known], value(text, Field(known)))
+            elif known in _FIELDS:
+                put(region.fields, _FIELDS[known].name, value(text, _FIELDS[known]))
+            elif known not in _SILENT:
+                put(region.fields, *guessed(key, text))
+        began = moment(f"{self.text('date')} {self.text('time')}", zone)
+        region.began = seconds(began)
+        put(region.fields, "Began", began.isoformat() if began else None)
+        for axis, said in sorted(self._axes.items()):
+            add_axis(region.fields, axis, said.get("name", ""), self.size(axis), *_ends(said.get("scale", "")))
+        put(region.fields, "Run mode", self._run.group() or None)
+        for name, group in self._groups.items():
+            put(region.fields, name, group or None)
+        return region
+
+
+def note_of(lines: Iterable[str]) -> Note:
+    """The one region that these lines are of, as in a wave's note and in an .ini."""
+    note, kind = Note(), ""
+    for line in lines:
+        found = section(line)
+        if found:
+            kind = found["kind"].strip().lower()
+        else:
+            note.take(kind, line)
+    return note
+
+
+def add_axis(
+    fields: Message, axis: int, name: str, size: int, first: float | None = None, last: float | None = None
+) -> None:
+    """An axis in few words: what it is, how many points, the first and the last."""
+    name, unit = split_unit(name)
+    put(fields, f"Axis {axis}", name or None)
+    put(fields, f"Axis {axis} points", size or None)
+    for end, place in (("first", first), ("last", last)):
+        put(fields, f"Axis {axis} {end}", {"value": place, "unit": unit} if unit and place is not None else place)
+
+
+def _ends(scale: str) -> tuple[float | None, float | None]:
+    """The first and the last of a line of numbers."""
+    each = scale.split()
+    return (number(each[0]), number(each[-1])) if each else (None, None)
+
+
+def _few(scale: str) -> str:
+    """A long line of numbers by its ends; one that was cut has no end, and is left out."""
+    if len(scale) <= 200:
+        return scale
+    return "" if len(scale) > MAX_LINE - 200 else f"{scale[:100]} {scale[-100:]}"
+
+
+class _RunMode:
+    """How a region was repeated: its name, points (`Point 1=570 eV`), or a table with a column for each motor.
+
+    SES separates a table's columns by vertical tabs.
+    """
+
+    def __init__(self) -> None:
+        self._fields: Message = {}
+        self._points = 0
+        self._ends: dict[str, tuple[Any, Any]] = {}
+        self._columns: list[str] = []
+
+    def take(self, line: str) -> None:
+        if "\v" in line:
+            self._row(line.split("\v"))
+            return
+        key, equals, text = line.partition("=")
+        if not equals:
+            return
+        name, found = guessed(key, text)
+        if _POINT.fullmatch(name):
+            self._points += 1
+            self._note("Point", found)
+        else:
+            put(self._fields, name, found)
+
+    def _row(self, cells: list[str]) -> None:
+        if not self._columns:
+            self._columns = [cell.strip() for cell in cells[:MAX_FIELDS]]
+            return
+        self._points += 1
+        for column, cell in zip(self._columns, cells, strict=False):
+            if cell.strip() and column:
+                self._note(*guessed(column, cell))
+
+    def _note(self, name: str, found: Any) -> None:
+        first, _ = self._ends.get(name, (found, found))
+        self._ends[name] = first, found
+
+    def group(self) -> Message:
+        found = dict(self._fields)
+        put(found, "Points", self._points or None)
+        for name, (first, last) in self._ends.items():
+            put(found, name if first == last else f"{name} first", first)
+            put(found, f"{name} last", last if first != last else None)
+        return found

@@ -1,0 +1,93 @@
+"""XML of others: read as a stream, with no entities, and never more of it in memory than one element."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Protocol
+from xml.parsers import expat
+
+from scifly.readers.source import BLOCK, Source, UnfinishedError, UnreadableError
+from scifly.readers.values import MAX_VALUE
+
+MAX_DEPTH = 100
+MAX_TAG = 8 * BLOCK
+"""Bytes of one tag or comment: so much expat would keep."""
+
+
+class Handler(Protocol):
+    def start(self, tag: str, attributes: Mapping[str, str]) -> None: ...
+
+    def end(self, tag: str, text: str) -> None:
+        """`text` is what stands directly before the end, cut to `MAX_VALUE`."""
+
+    def comment(self, text: str) -> None: ...
+
+
+def blocks(source: Source) -> Iterable[bytes]:
+    """Of a file from its begin. UnreadableError when there is no more time."""
+    source.file.seek(0)
+    while block := source.file.read(BLOCK):
+        yield block
+        if source.late:
+            raise UnreadableError("not read to its end: too large for the time there is")
+
+
+def parse(each: Iterable[bytes], handler: Handler, encoding: str | None = None) -> None:
+    """UnfinishedError if it ends too early, UnreadableError if it is no XML, or a hostile one.
+
+    `encoding` overrides what the XML says of itself.
+    """
+    _Parser(handler, encoding).parse(each)
+
+
+class NotWellFormedError(UnreadableError):
+    """Perhaps it is in another encoding than it says."""
+
+
+class _Parser:
+    def __init__(self, handler: Handler, encoding: str | None) -> None:
+        self._handler = handler
+        self._text = ""
+        self._depth = 0
+        parser = self._parser = expat.ParserCreate(encoding)
+        parser.buffer_text = True
+        parser.buffer_size = 1 << 16
+        parser.StartElementHandler = self._start
+        parser.EndElementHandler = self._end
+        parser.CharacterDataHandler = self._characters
+        parser.CommentHandler = handler.comment
+        parser.EntityDeclHandler = self._entity
+
+    def parse(self, each: Iterable[bytes]) -> None:
+        fed = 0
+        try:
+            for block in each:
+                self._parser.Parse(block, False)
+                fed += len(block)
+                if fed - max(self._parser.CurrentByteIndex, 0) > MAX_TAG:
+                    raise UnreadableError(f"has a tag of more than {MAX_TAG} bytes")
+        except expat.ExpatError as error:
+            raise NotWellFormedError(f"is no XML: {error}") from error
+        try:
+            self._parser.Parse(b"", True)
+        except expat.ExpatError as error:
+            raise UnfinishedError(f"the XML ends too early: {error}") from error
+
+    def _start(self, tag: str, attributes: dict[str, str]) -> None:
+        self._text = ""
+        self._depth += 1
+        if self._depth > MAX_DEPTH:
+            raise UnreadableError(f"has more than {MAX_DEPTH} elements in each other")
+        self._handler.start(tag, attributes)
+
+    def _end(self, tag: str) -> None:
+        self._depth -= 1
+        text, self._text = self._text, ""
+        self._handler.end(tag, text)
+
+    def _characters(self, text: str) -> None:
+        if len(self._text) < MAX_VALUE:
+            self._text += text[:MAX_VALUE]
+
+    def _entity(self, *_: object) -> None:
+        raise UnreadableError("declares entities, which no program for spectra does: it is not read")

@@ -1,0 +1,354 @@
+"""Measurements that are finished become datasets: their headers are read, and the station is told."""
+
+from __future__ import annotations
+
+import logging
+import os
+import sqlite3
+import threading
+import time
+import uuid
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass, field, replace
+from datetime import tzinfo
+
+from scifish.dataset.compose import Observed, Record, as_given, ending
+from scifish.message import Message, iso
+from scifish.message.identity import files_uuid
+from scifish.recording.session import NotRecorded, Station
+from scifly.collector import Gatherer, Gathering
+from scifly.grouping import name_of
+from scifly.journal import Journal
+from scifly.model import Header, Known, Measurement
+from scifly.readers import read
+from scifly.watching import printable
+from scifly.watching.filesystem import birth
+
+log = logging.getLogger(__name__)
+
+PROGRAM = "SciFly"
+
+AT_ONCE = 200
+"""Measurements that go to the disk together."""
+
+HASTE = 0.5
+"""Seconds of reading headers after which what is read goes to the disk, so that it does not wait for the others."""
+
+FEW = 50
+"""Files of one measurement that are looked at once more before it is recorded; of more it would take long."""
+
+SAME = 1.0
+"""Seconds by which the header's time may differ: some programs write it with seconds, and round."""
+
+AGAIN = 2.0
+"""Seconds until what could not be recorded is tried again."""
+
+LATER = 60.0
+"""Seconds until one is tried again that cannot be recorded by itself."""
+
+PULSE = 0.2
+
+_LATEST = 253_402_300_799.0  # the last second of the year 9999
+
+
+class Stopped(Exception):
+    """The program ends, and the disk has not taken it yet."""
+
+
+@dataclass(frozen=True)
+class Recorded:
+    """A dataset that is on its way; `changed` are the files that are new or have changed since it was last recorded."""
+
+    measurement: Measurement
+    header: Header
+    files: Sequence[Known]
+    changed: Sequence[Known]
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of measurements."""
+
+    recorded: list[Recorded] = field(default_factory=list)
+    ignored: list[str] = field(default_factory=list)
+    """Files that have changed after they were recorded, and whose profile does not record that."""
+    problems: list[str] = field(default_factory=list)
+    """Why others could not be recorded. What is wrong in a file that is recorded is in its header."""
+    over: list[tuple[Gathering, str | Exception]] = field(default_factory=list)
+    """What is not under way any more, and the answer to who waits for it."""
+
+    def end(self, gatherer: Gatherer) -> None:
+        """They are pending no more. To be called in the moment in which they are counted, and once."""
+        for gathering, _ in self.over:
+            gatherer.done(gathering)
+
+    def answer(self) -> None:
+        """To be called when what has become of them can be seen."""
+        for gathering, answer in self.over:
+            if gathering.now is None:
+                continue
+            if isinstance(answer, Exception):
+                gathering.now.set_exception(answer)
+            else:
+                gathering.now.set_result(answer)
+
+
+@dataclass
+class _Prepared:
+    gathering: Gathering
+    measurement: Measurement
+    changed: list[Known]
+    header: Header
+    files: Sequence[Known] = ()
+    record: Record | None = None
+    renewed: bool = False
+
+
+class Recorder:
+    """For one thread. `zone` is that of dates without one; `fresh` see `FlySettings`; at `stopping` nothing waits."""
+
+    def __init__(
+        self,
+        journal: Journal,
+        station: Callable[[], Station],
+        beamline: str,
+        zone: tzinfo,
+        fresh: float,
+        stopping: threading.Event,
+    ) -> None:
+        self._journal = journal
+        self._station = station
+        self._beamline = beamline
+        self._zone = zone
+        self._fresh = fresh
+        self._stopping = stopping
+
+    def record(self, gatherer: Gatherer, due: Sequence[Gathering]) -> Outcome:
+        """Record those of the first that are finished indeed; the others have another turn.
+
+        Whoever is told of the outcome has to `end` it, and to let it `answer`.
+
+        Raises sqlite3.Error where the journal refuses, NotRecorded or SettingsError where there is no station, and
+        Stopped; all is tried again then, and a dataset that was told of already gets the same uuid.
+        """
+        outcome = Outcome()
+        prepared: list[_Prepared] = []
+        began = time.monotonic()
+        for gathering in due[:AT_ONCE]:
+            try:
+                found = self._prepare(gatherer, gathering, outcome)
+            except sqlite3.Error:
+                raise
+            except Exception as error:  # one that cannot be recorded must not hold up the others
+                log.exception("recording %s", printable(gathering.path))
+                outcome.problems.append(f"{printable(gathering.path)}: {type(error).__name__}: {error}")
+                gathering.wait(LATER)
+                continue
+            if found is not None:
+                prepared.append(found)
+            if time.monotonic() - began > HASTE:
+                break
+        told = [one for one in prepared if one.record is not None]
+        if told:
+            self._journal.renewed((one.measurement, one.changed) for one in told if one.renewed)
+            self._tell([one.record for one in told if one.record is not None])
+            self._journal.recorded((one.measurement, one.changed) for one in told)
+            outcome.recorded.extend(Recorded(one.measurement, one.header, one.files, one.changed) for one in told)
+        ignored = [one for one in prepared if one.record is None]
+        if ignored:
+            self._journal.ignored(file for one in ignored for file in one.changed)
+            outcome.ignored.extend(file.path for one in ignored for file in one.changed)
+        outcome.over.extend((one.gathering, one.measurement.uuid) for one in prepared)
+        return outcome
+
+    def _tell(self, records: list[Record]) -> None:
+        here = self._station()
+        written: Future[None] = here.record(records)
+        while not written.done():
+            if self._stopping.is_set():
+                raise Stopped
+            if here.closed:
+                raise NotRecorded("the spool was closed meanwhile")
+            try:
+                written.exception(PULSE)
+            except TimeoutError:
+                continue  # the disk of the spool refuses: the station says so
+        written.result()
+
+    # ------------------------------------------------------------- one measurement
+
+    def _prepare(self, gatherer: Gatherer, gathering: Gathering, outcome: Outcome) -> _Prepared | None:
+        """None if there is nothing to be recorded, or not yet."""
+        if not self._is_still(gathering):
+            gathering.wait(gathering.profile.settle or AGAIN)
+            return None
+        if not gathering.files:
+            self._forget(gathering, outcome)
+            return None
+        measurement = gathering.measurement
+        others = self._journal.files_of(measurement.uuid) if measurement.recordings else []
+        before = [file for file in others if file.path not in gathering.files]
+        header = self._header(gathering, before)
+        if not header.complete and gathering.now is None and (left := _left(gathering)) > 0:
+            gathering.wait(left)
+            return None
+        changed = list(gathering.files.values())
+        finished = replace(measurement, started=header.started, complete=header.complete)
+        if measurement.recordings == 0:
+            return self._prepared(gathering, finished, header, changed, changed)
+        recorded = {file.path: file for file in self._journal.known(list(gathering.files)).values() if file.settled}
+        if self._is_anew(measurement, header, [*before, *recorded.values()], gathering):
+            changed += [replace(file, settled=False) for file in _there(before)]
+            generation = measurement.generation + 1
+            anew = replace(
+                finished,
+                uuid=files_uuid(self._beamline, measurement.path, generation),
+                generation=generation,
+                place=gatherer.place_of(changed),
+                recordings=0,
+            )
+            return self._prepared(gathering, anew, header, changed, changed, renewed=True)
+        is_late = any(path not in recorded for path in gathering.files)
+        if is_late or gathering.profile.modified or not measurement.complete or gathering.now is not None:
+            return self._prepared(gathering, finished, header, changed, [*before, *changed])
+        kept = [
+            replace(file, uuid=measurement.uuid, changed=True, inode=recorded[path].inode, born=recorded[path].born)
+            for path, file in gathering.files.items()
+        ]
+        return _Prepared(gathering, measurement, kept, header)
+
+    def _is_still(self, gathering: Gathering) -> bool:
+        """Whether its files are as they were when they were found. Those that are gone are left out."""
+        if len(gathering.files) > FEW:
+            return True
+        still = True
+        for path, file in list(gathering.files.items()):
+            try:
+                found = os.lstat(path)
+            except FileNotFoundError:
+                del gathering.files[path]
+            except OSError:
+                continue  # the reader says what is wrong with it
+            else:
+                still &= file.is_like(Known.of(path, found.st_size, found.st_mtime_ns, found.st_ino))
+        return still or time.monotonic() > gathering.last + gathering.profile.patience
+
+    def _forget(self, gathering: Gathering, outcome: Outcome) -> None:
+        """Its files were deleted, or moved, before they were recorded."""
+        measurement = gathering.measurement
+        gone = [file.path for file in self._journal.files_of(measurement.uuid) if not file.settled]
+        self._journal.forget(measurement.uuid, gone)
+        outcome.over.append((gathering, FileNotFoundError(f"{printable(measurement.path)} is gone")))
+        outcome.problems.append(f"{printable(measurement.path)}: its files are gone, before they could be recorded")
+
+    def _header(self, gathering: Gathering, before: Sequence[Known]) -> Header:
+        paths = sorted([*gathering.files, *(file.path for file in _there(before))])
+        try:
+            return read(gathering.profile.reader, paths, self._zone)
+        except Exception as error:  # whatever is in a file, it is a dataset, with the reason
+            log.exception("reading %s", printable(gathering.path))
+            return Header(problems=(f"{printable(gathering.path)}: cannot be read: {type(error).__name__}",))
+
+    def _is_anew(
+        self, measurement: Measurement, header: Header, recorded: Sequence[Known], gathering: Gathering
+    ) -> bool:
+        """Whether all of the files that were recorded are gone, or others now: it is another measurement."""
+        another = True
+        for file in recorded:
+            now = gathering.files.get(file.path)
+            if now is None and not file.changed and os.path.lexists(file.path):
+                return False
+            now = now or _now(file)
+            another &= now is None or file.is_another(now)
+        if header.started is not None and measurement.started is not None:
+            # Of a file that was only saved again it is the same, and what is written over may keep its inode.
+            return abs(header.started - measurement.started) > SAME
+        # Many programs save a file by putting another one in its place.
+        return another and not gathering.profile.modified
+
+    def _prepared(
+        self,
+        gathering: Gathering,
+        measurement: Measurement,
+        header: Header,
+        changed: Sequence[Known],
+        files: Sequence[Known],
+        renewed: bool = False,
+    ) -> _Prepared:
+        kept = [replace(file, uuid=measurement.uuid, settled=not renewed, changed=False) for file in changed]
+        files = sorted(files, key=lambda file: file.path)
+        record = self._record(gathering, measurement, header, files)
+        return _Prepared(gathering, measurement, kept, header, files, record, renewed)
+
+    def _record(self, gathering: Gathering, measurement: Measurement, header: Header, files: Sequence[Known]) -> Record:
+        written = max(file.mtime_ns for file in files) / 1e9
+        started = header.started if header.started is not None else min(map(_born, files))
+        started = _bounded(started)
+        ended = _bounded(header.ended if header.ended is not None else written)
+        name = printable(name_of(gathering.profile, measurement.path))
+        folder = measurement.path if gathering.profile.group == "folder" else os.path.dirname(measurement.path)
+        said = {
+            "datasetName": name,
+            "sourceFolder": printable(folder),
+            "dataFormat": header.data_format,
+            # The scan log shows it as what was done; people look for the file's name there.
+            "environment": {"title": f"{name}: {header.title}" if header.title else name},
+            "scientificMetadata": header.metadata,
+            "files": [
+                {"path": printable(file.path), "time": iso(_bounded(file.mtime_ns / 1e9)), "size": file.size}
+                for file in files
+            ],
+        }
+        warnings = list(header.problems)
+        age = time.time() - written
+        # An earlier recording has read the attributes at a better time.
+        values: Message | None = None if age < self._fresh and not measurement.recordings else {}
+        if age >= self._fresh and not measurement.recordings:
+            warnings.append(
+                f"recorded {age:.0f} s after it was written: the Tango attributes of then are not known, "
+                "and those of now were not read"
+            )
+        known = {
+            "dataset": measurement.uuid,
+            "revision": measurement.recordings,
+            "place": measurement.place.as_given(),
+        }
+        status = "completed" if header.complete else "interrupted"
+        return Record(
+            str(uuid.uuid4()),
+            started,
+            as_given(said, started, PROGRAM) | known,
+            single=True,
+            observed=Observed(values=values, warnings=warnings),
+            ending=ending(status, max(started, ended), 0),
+        )
+
+
+def _left(gathering: Gathering) -> float:
+    """Seconds for which the rest of a measurement is waited for, also after a restart."""
+    written = max(file.mtime_ns for file in gathering.files.values()) / 1e9
+    patience = gathering.profile.patience
+    return min(written + patience - time.time(), gathering.last + patience - time.monotonic())
+
+
+def _there(files: Sequence[Known]) -> list[Known]:
+    return [file for file in files if os.path.lexists(file.path)] if len(files) <= FEW else list(files)
+
+
+def _now(file: Known) -> Known | None:
+    """As it is on disk; None if it is not."""
+    try:
+        found = os.lstat(file.path)
+    except OSError:
+        return None
+    return replace(Known.of(file.path, found.st_size, found.st_mtime_ns, found.st_ino), born=birth(file.path))
+
+
+def _born(file: Known) -> float:
+    return min(file.mtime_ns / 1e9, file.born or float("inf"))
+
+
+def _bounded(seconds: float) -> float:
+    """As a message can say it: a file's time may be anything."""
+    return min(max(seconds, 0.0), _LATEST)

@@ -1,0 +1,168 @@
+"""Files of an earlier time, recorded afterwards: a folder is gone through once, and nothing is watched."""
+
+from __future__ import annotations
+
+import os
+import re
+import stat
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+
+from scifish.recording.session import Station
+from scifly.collector import Gatherer
+from scifly.grouping import measurement_of
+from scifly.model import Known, Place
+from scifly.profiles import Profile, profile_of
+from scifly.recorder import Outcome, Recorder
+from scifly.watching import is_passing, printable
+
+LAYOUT = r"/(?P<category>visitors|proprietary|staff)/(?P<beamline>[^/]+)/(?P<proposal>[^/]+)/[^/]+/raw(?:/|$)"
+"""How a path says its proposal, where nothing else is said: PathFixer's usual layout."""
+
+AT_ONCE = 200
+"""Measurements that are recorded together."""
+
+AHEAD = 2000
+"""Datasets that may be on their way to Kafka: they take memory, and room in the spool."""
+
+PULSE = 0.2
+
+
+class NoPlaceError(ValueError):
+    """Of what is to be recorded it is not known whose it is; the text says what to do."""
+
+
+@dataclass(frozen=True)
+class Rule:
+    """Whose a file is: as given, else as its path says. `beamline` "" if that does not matter."""
+
+    layout: re.Pattern[str]
+    beamline: str = ""
+    proposal: str = ""
+    sample: str = ""
+
+    def place_of(self, path: str) -> Place:
+        """NoPlaceError if the path says nothing, or another beamline."""
+        found = self.layout.search(path)
+        said = {name: text or "" for name, text in (found.groupdict() if found else {}).items()}
+        proposal = self.proposal or said.get("proposal", "")
+        if not proposal:
+            raise NoPlaceError("the path does not say whose it is: give --proposal, or --layout")
+        beamline = said.get("beamline", "")
+        if self.beamline and beamline and beamline.lower() != self.beamline.lower():
+            raise NoPlaceError(f"it is of the beamline {beamline}, and the settings are those of {self.beamline}")
+        # What lies among proprietary data stays at the beamline, whatever else is said.
+        category = "proprietary" if "/proprietary/" in path else said.get("category", "")
+        return Place(proposal, self.sample or said.get("sample", ""), category)
+
+
+@dataclass
+class Measured:
+    """What belongs together."""
+
+    path: str
+    profile: Profile
+    files: list[Known] = field(default_factory=list)
+
+    @property
+    def size(self) -> int:
+        return sum(file.size for file in self.files)
+
+    @property
+    def written(self) -> float:
+        """When, in seconds since 1970."""
+        return max(file.mtime_ns for file in self.files) / 1e9
+
+
+def measurements(root: str, profiles: Sequence[Profile], problem: Callable[[str], None]) -> list[Measured]:
+    """All below the root, by time. `problem` is told of folders that cannot be read."""
+    found: dict[str, Measured] = {}
+    for relative, file in _files(root, "", problem):
+        profile = profile_of(profiles, relative)
+        if profile is not None:
+            path = os.path.join(root, measurement_of(profile, relative)).rstrip("/")
+            measured = found.setdefault(path, Measured(path, profile))
+            if profiles.index(profile) < profiles.index(measured.profile):
+                measured.profile = profile
+            measured.files.append(file)
+    return sorted(found.values(), key=lambda one: (one.written, one.path))
+
+
+def _files(folder: str, relative: str, problem: Callable[[str], None]) -> Iterator[tuple[str, Known]]:
+    folders = [(folder, relative)]
+    while folders:
+        folder, relative = folders.pop()
+        try:
+            with os.scandir(folder) as listed:
+                entries = sorted((entry for entry in listed if not is_passing(entry.name)), key=lambda one: one.name)
+        except OSError as error:
+            problem(f"{printable(folder)}: {error.strerror}")
+            continue
+        for entry in entries:
+            try:
+                about = entry.stat(follow_symlinks=False)
+            except OSError:
+                continue  # it has just been deleted
+            if stat.S_ISDIR(about.st_mode):
+                folders.append((entry.path, f"{relative}{entry.name}/"))
+            elif stat.S_ISREG(about.st_mode):
+                yield relative + entry.name, Known.of(entry.path, about.st_size, about.st_mtime_ns, about.st_ino)
+
+
+class Scan:
+    """Records measurements, some at a time, until it is told to stop. What is recorded already is left alone."""
+
+    def __init__(
+        self,
+        gatherer: Gatherer,
+        recorder: Recorder,
+        station: Callable[[], Station],
+        told: Callable[[Outcome], None],
+        stopping: threading.Event,
+    ) -> None:
+        self._gatherer = gatherer
+        self._recorder = recorder
+        self._station = station
+        self._told = told
+        self._stopping = stopping
+
+    def run(self, found: Sequence[Measured]) -> list[str]:
+        """The paths of measurements that are left: they are not finished, or it was stopped before.
+
+        Raises as `Recorder.record`.
+        """
+        for start in range(0, len(found), AT_ONCE):
+            if self._stopping.is_set():
+                return [one.path for one in found[start:]]
+            some = found[start : start + AT_ONCE]
+            self._gatherer.take(file for one in some for file in one.files)
+            while (due := self._gatherer.due()) and not self._stopping.is_set():
+                outcome = self._recorder.record(self._gatherer, due)
+                outcome.end(self._gatherer)
+                outcome.answer()
+                self._told(outcome)
+            self._wait_for_kafka(AHEAD)
+        return [one.path for one in self._gatherer]
+
+    def finish(self, patience: float, progress: Callable[[int], None]) -> int:
+        """Wait until Kafka has all, or has taken nothing for `patience` seconds; how much is left in the spool."""
+        return self._wait_for_kafka(0, patience, progress)
+
+    def _wait_for_kafka(
+        self, most: int, patience: float = float("inf"), progress: Callable[[int], None] = lambda left: None
+    ) -> int:
+        before, since = -1, time.monotonic()
+        while not self._stopping.is_set() or patience < float("inf"):
+            try:
+                left = self._station().waiting(PULSE * 10)
+            except TimeoutError:
+                left = before
+            if left != before:
+                before, since = left, time.monotonic()
+                progress(left)
+            if 0 <= left <= most or time.monotonic() - since > patience:
+                break
+            time.sleep(PULSE)
+        return max(before, 0)

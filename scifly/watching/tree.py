@@ -1,0 +1,260 @@
+"""The files and folders below a root."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from typing import Protocol
+
+from scifly.watching.filesystem import Asking, Listing
+from scifly.watching.model import Folder, Given, is_passing, printable
+from scifly.watching.settle import GONE, Finished, Settling, State
+
+STEP = 200
+"""Files that are looked at before others have their turn."""
+
+LONG_AGO = 600.0
+"""Seconds: a file that is there when the watch begins, and was last written longer ago, is finished.
+
+So that 100,000 need not be waited for. It is more than the clocks of two machines differ.
+"""
+
+
+class Ear(Protocol):
+    """Where the news of a tree come from: inotify, or polling."""
+
+    def hear(self, folder: Folder) -> None:
+        """Take its news from now on, and set `heard`. Raises OSError."""
+
+    def deaf(self, folder: Folder) -> None:
+        """No longer."""
+
+    def listed(self, folder: Folder, stamp: int) -> None:
+        """The folder has been listed; its time was `stamp`, in nanoseconds since 1970."""
+
+    def told(self, finished: Finished) -> None:
+        """A file was told of. It may be written again."""
+
+    def news(self) -> None:
+        """Hand to the tree what there is."""
+
+    def next_turn(self) -> float:
+        """When (by the monotonic clock) there may be news, for certain."""
+
+    def wait(self, timeout: float) -> None:
+        """Until there are news, for at most `timeout` seconds."""
+
+    def close(self) -> None:
+        """Let go of what the system gave."""
+
+
+class Tree:
+    """Looks at folders, and hands files that are new or changed to `settling`.
+
+    Everything that takes long is an iterator, which yields between two steps. `found` is what can be
+    known of the writer of a file that is found by looking.
+    """
+
+    def __init__(self, asking: Asking, wanted: Callable[[str], bool], settling: Settling) -> None:
+        self.top = Folder("", None)
+        self.ear: Ear
+        self.found = State.QUIET
+        self.troubles: dict[Folder, str] = {}
+        """Why a folder could not be looked at; it is to be looked at again."""
+        self.steps = 1
+        """How many it takes to look at everything, about."""
+        self.old: list[Finished] = []
+        """Files that were there long before the watch began, to be told of."""
+        self._asking = asking
+        self._wanted = wanted
+        self._settling = settling
+
+    def look(self, folder: Folder, deep: bool, first: bool = False) -> Iterator[None]:
+        """At what is new in a folder, and in the folders that are new in it.
+
+        `deep`: at all that is in it; `first`: for the first time since the watch began.
+        """
+        to_do = [folder]
+        while to_do:
+            current = to_do.pop()
+            listing = None if current.gone else self._list(current, deep)
+            if listing is None:
+                continue
+            self._forget_missing(current, listing)
+            for name in listing.folders:
+                known = current.folders.get(name)
+                if (known is None or deep) and not is_passing(name):
+                    to_do.append(known or self._add(current, name))
+            for number, (name, inode) in enumerate(listing.files, start=1):
+                self._look_at_file(current, name, inode, deep, first)
+                if number % STEP == 0:
+                    yield
+                    if current.gone:
+                        break
+            yield
+
+    def look_at_name(self, folder: Folder, name: str) -> Iterator[None] | None:
+        """At a folder of this name, of which something was told: it has come, gone, or changed; None if it is gone."""
+        if is_passing(name):
+            return None
+        known = folder.folders.get(name)
+        try:
+            stat = self._asking.stat(folder.path_of(name))
+            inode = stat.inode if stat.is_folder else None
+        except OSError as error:
+            if error.errno not in GONE:
+                self._note(folder, error)
+                return None
+            inode = None
+        if known is not None and known.inode not in (inode, 0):
+            self.forget(known)
+            known = None
+        if inode is None:
+            return None
+        return self.look(known or self._add(folder, name), deep=False)
+
+    def changed(self, folder: Folder, name: str, state: State | None) -> None:
+        """A file of this name was told of."""
+        if self._is_wanted(folder, name):
+            self._settling.touch(folder, name, state)
+
+    def vanished(self, folder: Folder, name: str) -> None:
+        """It was told that a file of this name is gone. There may be another one by now."""
+        if not self._is_wanted(folder, name):
+            return
+        try:
+            self._asking.stat(folder.path_of(name))
+        except OSError as error:
+            if error.errno in GONE:
+                self._forget_file(folder, name)
+            else:
+                self._note(folder, error)
+        else:
+            self.changed(folder, name, None)
+
+    def again(self, path: str, later: float) -> None:
+        """Tell of this file once more, `later` seconds from now: it could not be taken."""
+        folder, name = self._at(path)
+        if folder is not None and name in folder.files:
+            folder.files[name] = None
+            self._settling.touch(folder, name, State.QUIET, later=later)
+
+    def is_as_told(self, path: str) -> bool:
+        """Look at a file that was told of: whether it is unchanged."""
+        folder, name = self._at(path)
+        known = folder.files.get(name) if folder is not None else None
+        if folder is None or known is None or path in self._settling:
+            return False
+        self._look_at_file(folder, name, known.inode, deep=True, first=False)
+        return path not in self._settling
+
+    def forget(self, folder: Folder) -> None:
+        """It and all below it are gone."""
+        if folder.parent is not None:
+            folder.parent.folders.pop(folder.path.rpartition("/")[2], None)
+        to_do = [folder]
+        while to_do:
+            current = to_do.pop()
+            to_do += current.folders.values()
+            current.gone = True
+            self.troubles.pop(current, None)
+            self.ear.deaf(current)
+            for name in list(current.files):
+                self._forget_file(current, name)
+            self.steps -= current.steps
+
+    def folders(self) -> Iterator[Folder]:
+        """All of them, the root first."""
+        to_do = [self.top]
+        while to_do:
+            current = to_do.pop()
+            yield current
+            to_do += current.folders.values()
+
+    # --------------------------------------------------------------------------- parts
+
+    def _at(self, path: str) -> tuple[Folder | None, str]:
+        """The folder of a file, None if it is gone, and the file's name."""
+        parents, _, name = path.rpartition("/")
+        folder: Folder | None = self.top
+        for parent in parents.split("/") if parents else ():
+            folder = folder.folders.get(parent) if folder is not None else None
+        return folder, name
+
+    def _list(self, folder: Folder, deep: bool) -> Listing | None:
+        """None if it is not there, or can't be read; `troubles` says so then."""
+        try:
+            if deep or not folder.heard:
+                # Before it is listed: what comes between the two is told.
+                self._asking.ask(lambda: self.ear.hear(folder))
+            listing = self._asking.list(folder.path)
+        except OSError as error:
+            if error.errno in GONE and folder.parent is not None:
+                self.forget(folder)
+            else:
+                self.ear.deaf(folder)
+                self._note(folder, error)
+            return None
+        self.troubles.pop(folder, None)
+        folder.inode = listing.stat.inode
+        self.steps -= folder.steps
+        folder.steps = 1 + len(listing.files) // STEP
+        self.steps += folder.steps
+        self.ear.listed(folder, listing.stat.mtime_ns)
+        return listing
+
+    def _note(self, folder: Folder, error: OSError) -> None:
+        self.troubles[folder] = f"{printable(self._asking.full(folder.path))}: {error.strerror}"
+
+    def _add(self, folder: Folder, name: str) -> Folder:
+        new = folder.folders[name] = Folder(folder.path_of(name), folder)
+        self.steps += 1
+        return new
+
+    def _forget_missing(self, folder: Folder, listing: Listing) -> None:
+        for name in folder.folders.keys() - set(listing.folders):
+            self.forget(folder.folders[name])
+        names = {name for name, _ in listing.files}
+        for name in folder.files.keys() - names:
+            self._forget_file(folder, name)
+        folder.unwanted &= names
+
+    def _forget_file(self, folder: Folder, name: str) -> None:
+        folder.files.pop(name, None)
+        self._settling.drop(folder.path_of(name))
+
+    def _is_wanted(self, folder: Folder, name: str) -> bool:
+        if name in folder.files:
+            return True
+        if name in folder.unwanted or is_passing(name):
+            return False
+        if not self._wanted(folder.path_of(name)):
+            folder.unwanted.add(name)
+            return False
+        folder.files[name] = None
+        return True
+
+    def _look_at_file(self, folder: Folder, name: str, inode: int, deep: bool, first: bool) -> None:
+        known = folder.files.get(name)
+        if known is not None and known.inode == inode and not deep:
+            return
+        path = folder.path_of(name)
+        if path in self._settling or not self._is_wanted(folder, name):
+            return
+        try:
+            stat = self._asking.stat(path)
+        except OSError as error:
+            if error.errno in GONE:
+                return  # what took it away is told, or seen at the next look
+            self._settling.touch(folder, name, self.found)  # it is asked there until it answers
+            return
+        if not stat.is_file:
+            return
+        now = Given(stat.size, stat.mtime_ns, stat.inode)
+        if known is not None and known.is_like(now):
+            folder.files[name] = now
+        elif first and time.time() - stat.mtime_ns / 1e9 > LONG_AGO:
+            folder.files[name] = now
+            self.old.append(Finished(path, stat, stat.mtime_ns / 1e9))
+        else:
+            self._settling.touch(folder, name, State.QUIET if first else self.found, seen=(stat.size, stat.mtime_ns))

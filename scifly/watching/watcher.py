@@ -1,0 +1,315 @@
+"""The threads of a watch: one looks and listens, one tells."""
+
+from __future__ import annotations
+
+import logging
+import os
+import queue
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Iterator
+from typing import NamedTuple
+
+from scifly.watching import filesystem
+from scifly.watching.filesystem import Asking, Method, Stopped, method_for, mounts
+from scifly.watching.inotify import Events, NoMore
+from scifly.watching.model import Found, printable
+from scifly.watching.polling import Polling
+from scifly.watching.settle import RETRY, Finished, Settling, State
+from scifly.watching.tree import Tree
+
+log = logging.getLogger(__name__)
+
+ROUND = 600.0
+"""Seconds for one slow look at everything: it finds what was neither told nor seen otherwise."""
+
+SLICE = 0.05
+"""Seconds for looking before what was told meanwhile is taken."""
+
+PATIENCE = 10.0
+"""Seconds without an answer of the file server until `trouble` says so."""
+
+STOP = 0.8
+"""Seconds that `stop` waits for the threads."""
+
+NAP = 0.25
+"""Seconds that a thread sleeps at most."""
+
+
+class Sight(NamedTuple):
+    """How a root is watched, and how well: see `scifly.watching.Watch`."""
+
+    method: Method
+    sees: bool
+    trouble: str
+
+
+class Watcher:
+    """See `scifly.watching.watch`."""
+
+    def __init__(
+        self,
+        root: str,
+        wanted: Callable[[str], bool],
+        settle: Callable[[str], float],
+        on_found: Callable[[Found], None],
+        on_trouble: Callable[[str], None],
+        method: Method | None,
+        interval: float,
+    ) -> None:
+        self.root = os.path.abspath(root)
+        # The method, and the kernel's limit that has made it polling.
+        self._way: tuple[Method, str] = (method or method_for(self.root, mounts()), "")
+        self._chosen = method
+        self._on_found = on_found
+        self._on_trouble = on_trouble
+        self._interval = interval
+        self._stopping = threading.Event()
+        self._asking = Asking(self._stopping)
+        self._settling = Settling(self._asking, settle)
+        self._tree = Tree(self._asking, wanted, self._settling)
+        self._identity: tuple[int, int] | None = None
+        self._begun = False
+        self._problem = ""
+        self._failed = ""
+        self._not_taken = ""
+        self._work: deque[Iterator[None]] = deque()
+        self._round: Iterator[None] = iter(())
+        self._next_step = self._next_root = self._next_retry = 0.0
+        self._rescan = threading.Event()
+        self._again: deque[Finished] = deque()
+        self._queue: queue.Queue[Finished | None] = queue.Queue()
+        self._looker = threading.Thread(target=self._run, name="scifly-watch", daemon=True)
+        self._teller = threading.Thread(target=self._tell, name="scifly-found", daemon=True)
+
+    # ------------------------------------------------------------------ from any thread
+
+    def start(self) -> None:
+        self._looker.start()
+        self._teller.start()
+
+    def stop(self) -> None:
+        self._stopping.set()
+        self._queue.put(None)
+        end = time.monotonic() + STOP
+        for thread in (self._looker, self._teller):
+            if thread.is_alive() and thread is not threading.current_thread():
+                thread.join(max(end - time.monotonic(), 0))
+
+    def rescan(self) -> None:
+        self._rescan.set()
+
+    @property
+    def pending(self) -> int:
+        # In the order in which a file goes. It is counted where it comes to before it is not where it was.
+        return len(self._settling) + self._queue.unfinished_tasks + len(self._again)
+
+    @property
+    def changed(self) -> float:
+        return self._settling.changed
+
+    @property
+    def method(self) -> Method:
+        return self._way[0]
+
+    @property
+    def sees(self) -> bool:
+        return self.sight.sees
+
+    @property
+    def trouble(self) -> str:
+        return self.sight.trouble
+
+    @property
+    def sight(self) -> Sight:
+        (method, no_more), problem = self._way, self._problem
+        if self._asking.waits() > PATIENCE:
+            return Sight(method, False, f"the file server of {printable(self.root)} does not answer")
+        if problem:
+            return Sight(method, False, problem)
+        unreadable = [*self._tree.troubles.copy().values(), *self._settling.troubles.copy().values()]
+        more = f" (and {len(unreadable) - 1} more)" if len(unreadable) > 1 else ""
+        told = [no_more, *(text + more for text in unreadable[:1]), self._not_taken, self._failed]
+        return Sight(method, True, "; ".join(text for text in told if text))
+
+    # ----------------------------------------------------------------- tells what is found
+
+    def _tell(self) -> None:
+        said = ""
+        while not self._stopping.is_set():
+            try:
+                file = self._queue.get(timeout=NAP)
+            except queue.Empty:
+                file = None
+            if file is not None and not self._stopping.is_set():
+                self._give(file)
+                self._queue.task_done()
+            if (trouble := self.trouble) != said:
+                said = trouble
+                self._say(trouble)
+
+    def _give(self, file: Finished) -> None:
+        path, stat = os.path.join(self.root, file.path), file.stat
+        try:
+            self._on_found(Found(path, stat.size, stat.mtime_ns, stat.inode, stat.device, file.seen))
+            self._not_taken = ""
+        except Exception as error:
+            log.exception("taking %s", printable(path))
+            self._not_taken = f"{printable(path)} could not be taken, and will be given again: {error!r}"
+            self._again.append(file)
+
+    def _say(self, trouble: str) -> None:
+        try:
+            self._on_trouble(trouble)
+        except Exception:
+            log.exception("telling of %s", trouble)
+
+    # -------------------------------------------------------------------- looks and listens
+
+    def _run(self) -> None:
+        try:
+            while not self._stopping.is_set():
+                try:
+                    self._turn()
+                except NoMore as error:
+                    log.warning("%s: %s. It is polled", printable(self.root), error)
+                    self._use("polling", f"{error}. Until then {printable(self.root)} is polled")
+                    self._look_at_all()
+                except Stopped:
+                    return
+                except Exception as error:
+                    log.exception("watching %s", printable(self.root))
+                    self._failed = f"watching {printable(self.root)} failed and is tried again: {error!r}"
+                    self._identity = None
+                    self._stopping.wait(RETRY)  # then all begins anew
+        finally:
+            if self._begun:
+                self._tree.ear.close()
+
+    def _turn(self) -> None:
+        now = time.monotonic()
+        if now >= self._next_root:
+            self._next_root = now + self._interval
+            self._look_at_root()
+        if self._identity is None:
+            self._stopping.wait(min(self._interval, NAP))
+            return
+        if self._rescan.is_set():
+            self._rescan.clear()
+            self._begin(again=True)  # somebody may have raised the kernel's limit
+        self._tree.ear.news()
+        self._do_work()
+        self._take_steps()
+        self._settle()
+        self._try_again()
+        if not self._work:
+            turn = min(self._next_root, self._next_step, self._settling.next_turn(), self._tree.ear.next_turn())
+            self._tree.ear.wait(min(max(turn - time.monotonic(), 0), NAP))
+
+    def _look_at_root(self) -> None:
+        """Whether it is there, may be read, and is the one that it was."""
+        name = printable(self.root)
+        first = not self._begun and not self._problem
+        try:
+            stat = self._asking.ask(lambda: filesystem.stat_now(self.root, follow=True))
+            may = self._asking.ask(lambda: os.access(self.root, os.R_OK | os.X_OK, effective_ids=True))
+            problem = "" if stat.is_folder else f"{name} is not a folder"
+            problem = problem or ("" if may else f"{name} cannot be read: permission denied")
+        except FileNotFoundError:
+            problem = f"{name} does not exist (yet)"
+        except OSError as error:
+            problem = f"{name} cannot be read: {error.strerror}"
+        if problem:
+            self._problem = problem
+            self._identity = None
+            self._work.clear()
+        elif self._identity != (stat.device, stat.inode):
+            self._problem = ""
+            self._identity = (stat.device, stat.inode)
+            self._begin(first)
+            self._settling.doubt(self._tree.found)  # what is being written may be in a folder that was this one
+
+    def _begin(self, first: bool = False, again: bool = False) -> None:
+        """Watch what is at the root now; `again`: forget that the kernel's limits were reached."""
+        self._asking.base = self._asking.ask(lambda: os.path.realpath(self.root))
+        no_more = "" if again else self._way[1]
+        method = self._best(no_more)
+        if not self._begun or method != self.method:
+            self._use(method, no_more)
+        self._way = method, no_more
+        self._tree.troubles.clear()
+        self._look_at_all(first)
+
+    def _best(self, no_more: str) -> Method:
+        return self._chosen or ("polling" if no_more else method_for(self._asking.base, mounts()))
+
+    def _use(self, method: Method, no_more: str) -> None:
+        """From now on, whatever it was. `no_more`: the kernel's limit that was reached, "" for none."""
+        if self._begun:
+            self._tree.ear.close()
+            self._begun = False
+        for folder in self._tree.folders():
+            folder.heard = False
+        if method == "inotify":
+            self._tree.ear = Events(self._tree, self._asking, self._work.appendleft, self._lost)
+            self._tree.found, self._settling.step = State.UNKNOWN, float("inf")
+        else:
+            self._tree.ear = Polling(self._tree, self._asking, self._interval, self._stopping)
+            self._tree.found, self._settling.step = State.QUIET, self._interval
+            self._settling.doubt(State.QUIET)
+        self._begun = True
+        self._way = method, no_more
+
+    def _look_at_all(self, first: bool = False) -> None:
+        self._work.clear()
+        self._work.append(self._tree.look(self._tree.top, deep=True, first=first))
+        self._round = iter(())
+        self._next_step = time.monotonic()
+
+    def _lost(self) -> None:
+        """The kernel had to drop events."""
+        log.info("the kernel dropped events of %s: everything is looked at", printable(self.root))
+        self._settling.doubt(State.UNKNOWN)
+        self._look_at_all()
+
+    def _do_work(self) -> None:
+        end = time.monotonic() + SLICE
+        while self._work and time.monotonic() < end:
+            look = self._work.popleft()
+            if next(look, self) is self:
+                self._failed = ""
+            else:
+                self._work.appendleft(look)
+            self._put(self._tree.old)
+            self._tree.old.clear()
+
+    def _take_steps(self) -> None:
+        """Of the slow round."""
+        now = time.monotonic()
+        while self._next_step <= now and not self._work:
+            if next(self._round, self) is self:
+                self._round = self._tree.look(self._tree.top, deep=True)
+            self._next_step = max(self._next_step, now - NAP) + ROUND / self._tree.steps
+
+    def _settle(self) -> None:
+        self._put(self._settling.finished())
+
+    def _put(self, finished: Iterator[Finished] | list[Finished]) -> None:
+        for file in finished:
+            self._tree.ear.told(file)
+            self._queue.put(file)
+
+    def _try_again(self) -> None:
+        """What did not go well."""
+        for _ in range(len(self._again)):
+            self._tree.again(self._again[0].path, RETRY)
+            self._again.popleft()
+        now = time.monotonic()
+        if now >= self._next_retry:
+            self._next_retry = now + RETRY
+            for folder in list(self._tree.troubles):
+                self._work.append(self._tree.look(folder, deep=True))
+            method, no_more = self._way
+            if not no_more and self._best(no_more) != method:
+                self._begin()  # something was mounted in the tree, or is no more
