@@ -10,7 +10,7 @@ from ingest.settings import Settings, wrong_email
 from scifish.message import Message
 from sdm.names import NameRefused, check_name
 from sdm.office import Proposal
-from sdm.proposal import COMMISSIONING
+from sdm.office.model import COMMISSIONING
 
 
 @dataclass(frozen=True)

@@ -33,7 +33,7 @@ from sdm.office import (
     office_from,
     proposal_at,
 )
-from sdm.proposal import COMMISSIONING
+from sdm.office.model import COMMISSIONING
 
 log = logging.getLogger(__name__)
 

@@ -27,7 +27,7 @@ from sdm.office import (
     proposal_at,
     visit_on,
 )
-from sdm.proposal import COMMISSIONING
+from sdm.office.model import COMMISSIONING
 
 _AFTERWARDS = """\
 examples:

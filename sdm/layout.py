@@ -13,7 +13,7 @@ from typing import Any
 
 import yaml
 
-from sdm import yamlfile
+from sdm import yaml_nodes
 from sdm.names import (
     AUTO_VISIT,
     CATEGORIES,
@@ -204,23 +204,23 @@ def layout_from(text_or_path: str, prefix: Path = DEFAULT_ROOT) -> Layout:
         return _layout("the layout", said, prefix)
     if "{" in said:
         return Layout(prefix, said)
-    return _layout(said, yamlfile.read(Path(said), LayoutError), prefix)
+    return _layout(said, yaml_nodes.read(Path(said), LayoutError), prefix)
 
 
 def _layout(where: str, said: str, prefix: Path) -> Layout:
     layout = Layout(prefix)
-    with yamlfile.telling(where, LayoutError):
-        root = yamlfile.root_of(said)
+    with yaml_nodes.telling(where, LayoutError):
+        root = yaml_nodes.root_of(said)
         if root is None:
             raise LayoutError(f"{where} is empty")
-        given = yamlfile.mapping(root, "the layout", ("path", "siblings", "folders"))
+        given = yaml_nodes.mapping(root, "the layout", ("path", "siblings", "folders"))
         if "path" in given:  # without siblings yet, as it may end with the name of a usual one
-            layout = _with(layout, given["path"], path=yamlfile.text(given["path"], "path"), siblings=())
+            layout = _with(layout, given["path"], path=yaml_nodes.text(given["path"], "path"), siblings=())
         own = "siblings" in given
-        siblings = yamlfile.texts(given["siblings"], "siblings", str) if own else DEFAULT_SIBLINGS
+        siblings = yaml_nodes.texts(given["siblings"], "siblings", str) if own else DEFAULT_SIBLINGS
         layout = _with(layout, given.get("siblings", root), siblings=siblings)
         if "folders" in given:
-            for name, node in yamlfile.mapping(given["folders"], "folders").items():
+            for name, node in yaml_nodes.mapping(given["folders"], "folders").items():
                 rule = _rule(node, f"folder {name!r}", layout.usual(name))
                 layout = _with(layout, node, rules={**layout.rules, name: rule})
     return layout
@@ -230,13 +230,13 @@ def _with(layout: Layout, node: yaml.Node, **changes: Any) -> Layout:
     try:
         return replace(layout, **changes)
     except NameRefused as error:
-        raise yamlfile.Mistake(node, str(error)) from error
+        raise yaml_nodes.Mistake(node, str(error)) from error
 
 
 def _rule(node: yaml.Node, what: str, usual: Rule) -> Rule:
-    given = yamlfile.mapping(node, what, ("mode", "group"))
-    mode = yamlfile.text(given.get("mode"), f"{what}: mode")
+    given = yaml_nodes.mapping(node, what, ("mode", "group"))
+    mode = yaml_nodes.text(given.get("mode"), f"{what}: mode")
     if mode and not re.fullmatch(r"(0o|0)?[0-7]{3,4}", mode):
-        raise yamlfile.Mistake(given["mode"], f"{what}: mode {mode!r} is not of the form 02770")
-    group = yamlfile.text(given.get("group"), f"{what}: group")
+        raise yaml_nodes.Mistake(given["mode"], f"{what}: mode {mode!r} is not of the form 02770")
+    group = yaml_nodes.text(given.get("group"), f"{what}: group")
     return Rule(int(mode, 8) if mode else usual.mode, group or usual.group)

@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 
 import requests
 
-from sdm.proposal import one_line
+from sdm.office.model import one_line
 
 LARGEST = 1_000_000
 """Bytes of an answer. A beamline takes some 150."""

@@ -11,7 +11,7 @@ import pytest
 from sdm.cli import main
 from sdm.layout import Layout, Place, Rule, layout_from
 from sdm.office import Visit, office_from
-from sdm.rest_settings import COMMON, FIELDS, TIMEOUT
+from sdm.office.rest_settings import COMMON, FIELDS, TIMEOUT
 from tests.user_office import user_office
 
 PAGE = (Path(__file__).parents[2] / "docs" / "reference" / "user-office.md").read_text("utf-8")

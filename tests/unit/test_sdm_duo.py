@@ -26,7 +26,7 @@ from sdm.office import (
     office_from,
     proposal_at,
 )
-from sdm.rest import Server
+from sdm.office.rest import Server
 from tests.user_office import (
     DUO_PROPOSAL,
     Answer,

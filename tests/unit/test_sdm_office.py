@@ -17,7 +17,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import deploy.demo
-import sdm.memory
+import sdm.office.cache
 from sdm.office import (
     OfficeError,
     OfficeRefused,
@@ -34,7 +34,7 @@ from sdm.office import (
     proposal_at,
     visit_on,
 )
-from sdm.yaml_office import proposals_of
+from sdm.office.yaml import proposals_of
 from tests.waiting import PATIENCE
 
 DEMO = Path(deploy.demo.__file__).with_name("proposals.yaml")
@@ -305,7 +305,7 @@ def test_what_the_office_does_not_have_any_more_is_unknown_and_not_forgotten(mem
 
 
 def _remember(memory: Path, number: int) -> None:
-    sdm.memory.LOCK = PATIENCE  # of this process alone
+    sdm.office.cache.LOCK = PATIENCE  # of this process alone
     fake = FakeOffice()
     office = RememberingOffice(fake, memory)
     for turn in range(20):
@@ -329,7 +329,7 @@ def test_processes_that_share_a_memory_lose_nothing(memory: Path) -> None:
 def test_a_memory_that_another_process_does_not_let_go_of_is_not_waited_for(
     memory: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("sdm.memory.LOCK", 0.1)
+    monkeypatch.setattr("sdm.office.cache.LOCK", 0.1)
     office = RememberingOffice(FakeOffice(), memory)
     office.proposal("1")
     with (memory.parent / f".{memory.name}.lock").open() as lock:

@@ -10,11 +10,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sdm.duo import OWN
 from sdm.layout import Layout, Place
-from sdm.proposal import Visit
-from sdm.reading import Dotted, Reading, Unreadable, VisitFields, part, usable
-from sdm.rest_settings import RestSettings, without_file
+from sdm.office.duo import OWN
+from sdm.office.field_mapping import Dotted, Reading, Unreadable, VisitFields, part, usable
+from sdm.office.model import Visit
+from sdm.office.rest_settings import RestSettings, without_file
 from tests.user_office import DUO_PROPOSAL
 
 SETTINGS: RestSettings = without_file("https://duo.example.org", OWN)

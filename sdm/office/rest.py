@@ -20,7 +20,7 @@ import requests
 from requests.auth import AuthBase
 from urllib3.exceptions import HTTPError
 
-from sdm.proposal import OfficeRefused, OfficeUnavailable
+from sdm.office.model import OfficeRefused, OfficeUnavailable
 
 _log = logging.getLogger(__name__)
 

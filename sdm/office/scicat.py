@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from sdm.proposal import OfficeError, OfficeRefused, Proposal
-from sdm.reading import Dotted, Field, members_of, samples_of
-from sdm.rest_settings import Own, RestSettings, load, unreadable, without_file
+from sdm.office.field_mapping import Dotted, Field, members_of, samples_of
+from sdm.office.model import OfficeError, OfficeRefused, Proposal
+from sdm.office.rest_settings import Own, RestSettings, load, unreadable, without_file
 
 _log = logging.getLogger(__name__)
 

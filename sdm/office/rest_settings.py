@@ -13,10 +13,10 @@ from urllib.parse import urlsplit
 import yaml
 
 from sdm.names import NameRefused, check_category, check_name
-from sdm.proposal import CATEGORY_OF, OfficeError, OfficeUnavailable, UnknownProposal
-from sdm.reading import RULES, Dotted, Field, Reading, Template, Unreadable, VisitFields, part
-from sdm.rest import Server, Token
-from sdm.yamlfile import Mistake, checked, mapping, read, root_of, telling, text
+from sdm.office.field_mapping import RULES, Dotted, Field, Reading, Template, Unreadable, VisitFields, part
+from sdm.office.model import CATEGORY_OF, OfficeError, OfficeUnavailable, UnknownProposal
+from sdm.office.rest import Server, Token
+from sdm.yaml_nodes import Mistake, checked, mapping, read, root_of, telling, text
 
 FIELDS = (
     *("id", "title", "abstract", "pi_name", "pi_email", "type", "proprietary"),

@@ -21,7 +21,7 @@ from sdm.names import (
     check_visit,
     is_windows_device,
 )
-from sdm.proposal import CATEGORY_OF, LONGEST_ABSTRACT, Proposal, Visit, category_of, one_line
+from sdm.office.model import CATEGORY_OF, LONGEST_ABSTRACT, Proposal, Visit, category_of, one_line
 
 _log = logging.getLogger(__name__)
 

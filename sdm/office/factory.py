@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
-from sdm.duo import DuoOffice
-from sdm.memory import RememberingOffice, memory_file
 from sdm.names import check_name
-from sdm.proposal import (
+from sdm.office.cache import RememberingOffice, memory_file
+from sdm.office.duo import DuoOffice
+from sdm.office.model import (
     COMMISSIONING,
     Office,
     OfficeError,
@@ -22,8 +22,8 @@ from sdm.proposal import (
     as_of_now,
     visit_on,
 )
-from sdm.scicat_office import SciCatOffice
-from sdm.yaml_office import YamlOffice
+from sdm.office.scicat import SciCatOffice
+from sdm.office.yaml import YamlOffice
 
 __all__ = [
     "Office",

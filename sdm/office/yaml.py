@@ -8,7 +8,7 @@ from pathlib import Path
 import yaml
 
 from sdm.names import NameRefused, check_category, check_name, check_sample, check_visit
-from sdm.proposal import (
+from sdm.office.model import (
     CATEGORY_OF,
     LONGEST_ABSTRACT,
     OfficeUnavailable,
@@ -18,7 +18,7 @@ from sdm.proposal import (
     category_of,
     one_line,
 )
-from sdm.yamlfile import Mistake, checked, mapping, read, root_of, sequence, telling, text, texts
+from sdm.yaml_nodes import Mistake, checked, mapping, read, root_of, sequence, telling, text, texts
 
 
 class YamlOffice:

@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from sdm.proposal import Proposal
-from sdm.reading import Dotted
-from sdm.rest_settings import Own, RestSettings, load, unreadable
+from sdm.office.field_mapping import Dotted
+from sdm.office.model import Proposal
+from sdm.office.rest_settings import Own, RestSettings, load, unreadable
 
 OWN = Own(
     fields={

@@ -16,7 +16,7 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
-from sdm.proposal import (
+from sdm.office.model import (
     Office,
     OfficeError,
     OfficeRefused,

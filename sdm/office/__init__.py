@@ -1,0 +1,41 @@
+"""."""
+
+from sdm.office.factory import (
+    Office,
+    OfficeError,
+    OfficeRefused,
+    OfficeUnavailable,
+    Proposal,
+    RememberingOffice,
+    UnknownProposal,
+    Visit,
+    WrongBeamline,
+    YamlOffice,
+    ago,
+    as_of_now,
+    at_beamline,
+    memory_file,
+    office_from,
+    proposal_at,
+    visit_on,
+)
+
+__all__ = [
+    "Office",
+    "OfficeError",
+    "OfficeRefused",
+    "OfficeUnavailable",
+    "Proposal",
+    "RememberingOffice",
+    "UnknownProposal",
+    "Visit",
+    "WrongBeamline",
+    "YamlOffice",
+    "ago",
+    "as_of_now",
+    "at_beamline",
+    "memory_file",
+    "office_from",
+    "proposal_at",
+    "visit_on",
+]
