@@ -20,18 +20,18 @@ from tango.server import Device, attribute, command, device_property, run
 from scifish.tango_io.database import text
 from sdm.folders import FolderError
 from sdm.layout import AUTO_VISIT, DEFAULT_ROOT
-from tango_servers import scans, written
-from tango_servers.answers import Announcer, refusing, sendable
-from tango_servers.background import Background, answers
-from tango_servers.condition import Condition, then
-from tango_servers.handover import RETRY, Handed, HandOver, parse_consumers
-from tango_servers.inuse import STORAGE, Chooser, InUse, Target
-from tango_servers.misnamed import Misnamed
-from tango_servers.pathsettings import PathSettings, settings_from
-from tango_servers.remembered import Remembered, differ
-from tango_servers.requests import WrongArgument, words
-from tango_servers.turns import Turns, Wait, Waits
-from tango_servers.upkeep import REFUSALS, Said, Upkeep
+from tango_servers.common.arguments import WrongArgument, words
+from tango_servers.common.background import Background, answers
+from tango_servers.common.condition import Condition, then
+from tango_servers.common.replies import Announcer, refusing, sendable
+from tango_servers.pathfixer import properties, running_scans
+from tango_servers.pathfixer.consumers import RETRY, Handed, HandOver, parse_consumers
+from tango_servers.pathfixer.locking import Turns, Wait, Waits
+from tango_servers.pathfixer.persistence import Remembered, differ
+from tango_servers.pathfixer.properties import PathSettings, settings_from
+from tango_servers.pathfixer.property_check import Misnamed
+from tango_servers.pathfixer.selection import STORAGE, Chooser, InUse, Target
+from tango_servers.pathfixer.upkeep import REFUSALS, Said, Upkeep
 
 TICK = 1.0
 """Seconds between looks at what has to be done, and at what has to be shown."""
@@ -172,7 +172,7 @@ class PathFixer(Device):
         self._silent: tuple[str, ...] = ()
         consumers, self._wrong_lines = parse_consumers(self.PathConsumers)
         macroservers = dict.fromkeys(consumer.device for consumer in consumers if consumer.environment)
-        self._doors = scans.Doors(self.Doors, list(macroservers))
+        self._doors = running_scans.Doors(self.Doors, list(macroservers))
         known = list(self.get_device_class().device_property_list)
         self._misnamed = Misnamed(self.get_name(), known, self.Doors)
         self._showing = Background(f"{self.get_name()} shows", self._show, TICK)
@@ -496,7 +496,7 @@ class PathFixer(Device):
     def _set_proposal(self, number: str, visit: str = "", *, forced: bool = False) -> None:
         """`visit`: "" for the one in use, and for that of the day if the proposal is another one."""
         with refusing("PathFixer", *REFUSED):
-            number = written.checked_text(number, "proposal")
+            number = properties.checked_text(number, "proposal")
             self._chooser.check(number, visit, "")
 
         def choose(chooser: Chooser, now: InUse) -> Target:
@@ -530,7 +530,7 @@ class PathFixer(Device):
         if self._is_tangos("Sample", sample):
             return
         with refusing("PathFixer", *REFUSED):
-            sample = written.checked_text(sample, "sample")
+            sample = properties.checked_text(sample, "sample")
             self._chooser.check("", "", sample)
         self._change(f"Sample {sample!r}", lambda chooser, now: chooser.same_visit(now, sample))
 
@@ -539,7 +539,7 @@ class PathFixer(Device):
 
     def write_Path(self, path: str) -> None:
         with refusing("PathFixer", *REFUSED):
-            path = written.checked_text(path, "path")
+            path = properties.checked_text(path, "path")
         self._change(f"Path {path!r}", lambda chooser, now: chooser.by_hand(now, path))
 
     def read_SamplePath(self) -> Value:
@@ -553,7 +553,7 @@ class PathFixer(Device):
 
     def write_UserName(self, name: str) -> None:
         with refusing("PathFixer", *REFUSED):
-            self._user_name = written.checked_text(name, "user name")
+            self._user_name = properties.checked_text(name, "user name")
         self._remember_name()
 
     def read_Endstation(self) -> Value:
@@ -561,7 +561,7 @@ class PathFixer(Device):
 
     def write_Endstation(self, name: str) -> None:
         with refusing("PathFixer", *REFUSED):
-            self._endstation = written.checked_text(name, "endstation")
+            self._endstation = properties.checked_text(name, "endstation")
         self._remember_name()
 
     def _remember_name(self) -> None:
@@ -676,7 +676,7 @@ class PathFixer(Device):
 
 
 def _visit(said: str) -> str:
-    visit = written.checked_text(said, "visit") or AUTO_VISIT
+    visit = properties.checked_text(said, "visit") or AUTO_VISIT
     return AUTO_VISIT if visit.lower() == AUTO_VISIT else visit
 
 

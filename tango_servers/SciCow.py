@@ -15,10 +15,10 @@ import tango
 from tango import AttrQuality, DevState
 from tango.server import Device, attribute, command, device_property, run
 
-from tango_servers.answers import Announcer, sendable
-from tango_servers.background import Background, answers
-from tango_servers.condition import Condition
-from tango_servers.replicas import NoStatus, Replica, Total, ask, check_url, missing, total
+from tango_servers.common.background import Background, answers
+from tango_servers.common.condition import Condition
+from tango_servers.common.replies import Announcer, sendable
+from tango_servers.scicow.replicas import NoStatus, Replica, Total, ask, check_url, missing, total
 
 MOST_BEAMLINES = 1000
 

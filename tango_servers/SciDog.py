@@ -40,9 +40,9 @@ from scifish.settings.entries import Entry
 from scifish.settings.fallback import with_last_good
 from scifish.tango_io.database import TangoDatabase, reason, text
 from scifish.tango_io.executors import Crew
-from tango_servers.answers import Announcer, refusing, sendable
-from tango_servers.background import Background, OneAtATime, within
-from tango_servers.requests import WrongArgument, caller, json_object, lines_in, table_in, text_in, words
+from tango_servers.common.arguments import WrongArgument, caller, json_object, lines_in, table_in, text_in, words
+from tango_servers.common.background import Background, OneAtATime, within
+from tango_servers.common.replies import Announcer, refusing, sendable
 
 LOOK = 3.0
 """Seconds between looks at the properties: nothing tells a device that jive has changed one."""

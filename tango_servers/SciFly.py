@@ -6,11 +6,11 @@ import tango
 from tango.server import Device, attribute, command, device_property, run
 
 from scifish.tango_io.database import text
-from tango_servers.answers import Announcer, refusing, sendable
-from tango_servers.background import Background
-from tango_servers.flight import Flight
-from tango_servers.flysettings import CATCH_UP, Wanted, settings_from
-from tango_servers.misnamed import Misnamed
+from tango_servers.common.background import Background
+from tango_servers.common.replies import Announcer, refusing, sendable
+from tango_servers.pathfixer.property_check import Misnamed
+from tango_servers.scifly.properties import CATCH_UP, Wanted, settings_from
+from tango_servers.scifly.service import Flight
 
 LOOK = 0.5
 """Seconds between two looks at PathFixer, and at what is to be shown."""

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import sys
 
-from tango_servers import PathFixer, handover, upkeep
+from tango_servers import PathFixer
+from tango_servers.pathfixer import consumers, upkeep
 
 SOON = 0.3
 
 # The texts that name the interval are made already, and stay those that users read.
-handover.RETRY = upkeep.RETRY = SOON
+consumers.RETRY = upkeep.RETRY = SOON
 PathFixer.TICK = SOON
 
 if __name__ == "__main__":

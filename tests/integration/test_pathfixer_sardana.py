@@ -18,8 +18,8 @@ from tango import DevState
 
 from deploy.demo.door import Door, MacroFailed
 from deploy.demo.stack import DOOR, MACROSERVER, PATHFIXER, Stack
-from tango_servers import environment
-from tango_servers.scans import PATIENCE
+from tango_servers.pathfixer import sardana_environment
+from tango_servers.pathfixer.running_scans import PATIENCE
 from tests.faults.clock import Clock
 from tests.integration.pathfixer import configure, proxy_of
 from tests.tango_system import Events, control_system, refusal
@@ -265,7 +265,7 @@ def test_a_door_that_is_silent_at_midnight_is_told(system: System, pathfixer: ta
 
 def scan_dir(system: System) -> object:
     encoded = tango.DeviceProxy(system.stack.name(MACROSERVER)).read_attribute("Environment").value
-    return environment.value(encoded, "ScanDir")
+    return sardana_environment.value(encoded, "ScanDir")
 
 
 # ---------------------------------------------------------------------------- macros

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from scifish.tango_io.executors import Crew
-from tango_servers.background import OneAtATime, within
-from tango_servers.requests import caller
+from tango_servers.common.arguments import caller
+from tango_servers.common.background import OneAtATime, within
 
 
 def test_what_hangs_is_left_to_itself_and_no_more_than_one_does() -> None:

@@ -19,9 +19,9 @@ from scifly import collector, follower, recorder
 from scifly import service as flyer_module
 from scifly.service import Counts, Flyer
 from scifly.watching import settle, watcher
-from tango_servers import flight as flight_module
-from tango_servers.flight import Flight, Shown
-from tango_servers.flysettings import Told, settings_from
+from tango_servers.scifly import service as flight_module
+from tango_servers.scifly.properties import Told, settings_from
+from tango_servers.scifly.service import Flight, Shown
 from tests.moments import at_each_line
 from tests.waiting import eventually
 

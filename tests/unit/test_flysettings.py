@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tango_servers.flysettings import CATCH_UP, Told, Wanted, settings_from
+from tango_servers.scifly.properties import CATCH_UP, Told, Wanted, settings_from
 
 TOLD = Told("20250001", "20261123", "fibre_A", "visitors", "/data/raw", "/data/raw/fibre_A")
 

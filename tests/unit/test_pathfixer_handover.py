@@ -7,8 +7,8 @@ from types import SimpleNamespace
 import pytest
 import tango
 
-from tango_servers import handover
-from tango_servers.handover import FIELDS, Consumer, HandOver
+from tango_servers.pathfixer import consumers
+from tango_servers.pathfixer.consumers import FIELDS, Consumer, HandOver
 
 
 class Late:
@@ -38,7 +38,7 @@ def test_one_that_shows_it_late_gets_it_again_after_a_restart(
     monkeypatch: pytest.MonkeyPatch, shows: bool, away: bool
 ) -> None:
     late = Late()
-    monkeypatch.setattr(handover.tango, "DeviceProxy", lambda _: late)
+    monkeypatch.setattr(consumers.tango, "DeviceProxy", lambda _: late)
     hand_over = HandOver([Consumer("a/b/late", attribute="FilePath")], lambda: None)
     (recipient,) = hand_over._recipients
     hand_over.hand_on(dict.fromkeys(FIELDS, "/data"))
@@ -58,7 +58,7 @@ def test_one_that_shows_it_late_gets_it_again_after_a_restart(
 def test_without_a_path_nobody_is_told_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
     detector = Late()
     detector.shows = True
-    monkeypatch.setattr(handover.tango, "DeviceProxy", lambda _: detector)
+    monkeypatch.setattr(consumers.tango, "DeviceProxy", lambda _: detector)
     hand_over = HandOver([Consumer("a/b/detector", attribute="FilePath")], lambda: None)
     (recipient,) = hand_over._recipients
     hand_over.hand_on(dict.fromkeys(FIELDS, "/data"))

@@ -15,11 +15,11 @@ from hypothesis import strategies as st
 from tango import DevState
 
 from sdm.layout import NameRefused
-from tango_servers import environment, scans, turns, written
-from tango_servers.background import answers
-from tango_servers.condition import Condition
-from tango_servers.scans import Doors
-from tango_servers.turns import Busy, Turns, Waits
+from tango_servers.common.background import answers
+from tango_servers.common.condition import Condition
+from tango_servers.pathfixer import locking, properties, running_scans, sardana_environment
+from tango_servers.pathfixer.locking import Busy, Turns, Waits
+from tango_servers.pathfixer.running_scans import Doors
 from tests.waiting import PATIENCE
 
 # ------------------------------------------------------------------------- written
@@ -27,18 +27,18 @@ from tests.waiting import PATIENCE
 
 @given(st.text())
 def test_what_is_taken_can_be_printed_and_is_short(value: str) -> None:
-    if value.isprintable() and len(value) <= written.LONGEST:
-        assert written.checked_text(value, "sample") == value.strip(" ")
+    if value.isprintable() and len(value) <= properties.LONGEST:
+        assert properties.checked_text(value, "sample") == value.strip(" ")
     else:
         with pytest.raises(NameRefused) as refused:
-            written.checked_text(value, "sample")
+            properties.checked_text(value, "sample")
         assert str(refused.value).isprintable()
         assert len(str(refused.value)) < 1000
 
 
 def test_what_is_far_too_long_is_not_said_again_in_full() -> None:
     with pytest.raises(NameRefused) as refused:
-        written.checked_text("x" * 10_000_000, "sample")
+        properties.checked_text("x" * 10_000_000, "sample")
     assert len(str(refused.value)) < 200
 
 
@@ -71,25 +71,25 @@ def test_a_variable_is_read_from_an_environment_that_holds_anything() -> None:
         "Mine": deque([1]),
     }
     encoded = ("pickle", pickle.dumps({"new": content}))
-    assert environment.value(encoded, "ScanDir") == "/data"
-    assert environment.value(encoded, "ScanFile") == ["a", "b"]
-    assert environment.value(encoded, "Nothing") is None
-    assert repr(environment.value(encoded, "Other")) == "an object"
+    assert sardana_environment.value(encoded, "ScanDir") == "/data"
+    assert sardana_environment.value(encoded, "ScanFile") == ["a", "b"]
+    assert sardana_environment.value(encoded, "Nothing") is None
+    assert repr(sardana_environment.value(encoded, "Other")) == "an object"
 
 
 def test_nothing_is_run_that_comes_with_it() -> None:
-    environment.value(("pickle", pickle.dumps({"new": {"ScanDir": "/data", "x": Evil()}})), "ScanDir")
+    sardana_environment.value(("pickle", pickle.dumps({"new": {"ScanDir": "/data", "x": Evil()}})), "ScanDir")
     assert TOUCHED == []
 
 
 @pytest.mark.parametrize("content", [b"", b"\x80", pickle.dumps([1]), pickle.dumps({"old": {}})])
 def test_what_is_no_environment_is_said(content: bytes) -> None:
     with pytest.raises(ValueError, match="cannot be read"):
-        environment.value(("pickle", content), "ScanDir")
+        sardana_environment.value(("pickle", content), "ScanDir")
 
 
 def test_what_is_set_is_what_sardana_reads() -> None:
-    kind, content = environment.setting("ScanDir", "/data")
+    kind, content = sardana_environment.setting("ScanDir", "/data")
     assert (kind, pickle.loads(content)) == ("pickle", {"new": {"ScanDir": "/data"}})
 
 
@@ -120,7 +120,7 @@ def test_the_worst_is_said_first() -> None:
 
 
 def test_a_change_waits_for_the_one_before_but_not_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(turns, "PATIENCE", 0.05)
+    monkeypatch.setattr(locking, "PATIENCE", 0.05)
     found, inside, go_on = Turns(), threading.Event(), threading.Event()
 
     def first() -> None:
@@ -220,8 +220,8 @@ class Sardana:
 
 
 def test_sardana_is_connected_to_once_and_anew_when_it_did_not_answer(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(scans.tango, "DeviceProxy", Sardana)
-    monkeypatch.setattr(scans, "PATIENCE", PATIENCE)
+    monkeypatch.setattr(running_scans.tango, "DeviceProxy", Sardana)
+    monkeypatch.setattr(running_scans, "PATIENCE", PATIENCE)
     Sardana.made, Sardana.away = [], False
     found = Doors(["door/x/1"], [])
     running = ("ascan mot01 0 1 5 0.3 (door/x/1)",)

@@ -16,10 +16,10 @@ import pytest
 from sdm.folders import FolderError
 from sdm.layout import Layout
 from sdm.office import OfficeUnavailable, Proposal, Visit
-from tango_servers import inuse, upkeep
-from tango_servers.inuse import Chooser, InUse, visit_on
-from tango_servers.scans import Scans
-from tango_servers.upkeep import Upkeep
+from tango_servers.pathfixer import selection, upkeep
+from tango_servers.pathfixer.running_scans import Scans
+from tango_servers.pathfixer.selection import Chooser, InUse, visit_on
+from tango_servers.pathfixer.upkeep import Upkeep
 
 VISITS = (Visit("20250310", "2025-03-10"), Visit("2025092212", "2025-09-22"))
 PROPOSAL = Proposal("20250001", "Fibres", "cosaxs", group="root", visits=VISITS)
@@ -82,8 +82,8 @@ def test_the_visit_of_a_day_is_the_offices_if_it_has_one() -> None:
 
 
 def test_the_day_is_that_of_the_clock_on_the_wall(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(inuse.time, "time", lambda: 1741561200.0)
-    assert inuse.today() == date.fromtimestamp(1741561200.0)
+    monkeypatch.setattr(selection.time, "time", lambda: 1741561200.0)
+    assert selection.today() == date.fromtimestamp(1741561200.0)
 
 
 def test_at_midnight_the_visit_changes(desk: Desk) -> None:
@@ -341,7 +341,7 @@ def test_a_disk_that_is_broken_is_told(desk: Desk, monkeypatch: pytest.MonkeyPat
     def broken(*_: object, **__: object) -> None:
         raise OSError(errno.ESTALE, "Stale file handle", "/data/x")
 
-    monkeypatch.setattr(inuse.folders, "make", broken)
+    monkeypatch.setattr(selection.folders, "make", broken)
     with pytest.raises(FolderError, match=r"^/data/x: Stale file handle$"):
         desk.use("20250001", "20250310")
     monkeypatch.setattr(Path, "is_dir", broken)

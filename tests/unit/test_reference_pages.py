@@ -10,8 +10,8 @@ from tango.server import Device
 
 from scifish.settings import entries as config
 from scifly.profiles import SHIPPED, profiles_from
-from tango_servers.handover import parse_consumers
 from tango_servers.PathFixer import PathFixer
+from tango_servers.pathfixer.consumers import parse_consumers
 from tango_servers.SciCow import SciCow
 from tango_servers.SciDog import SciDog
 from tango_servers.SciFly import SciFly

@@ -19,9 +19,9 @@ from scifly.journal import Journal, journal_file
 from scifly.model import Place
 from scifly.service import Counts, Flyer, FlySettings
 from scifly.watching import printable
-from tango_servers.condition import Condition
-from tango_servers.flysettings import Told, Wanted
-from tango_servers.whereabouts import Whereabouts
+from tango_servers.common.condition import Condition
+from tango_servers.scifly.pathfixer_client import Whereabouts
+from tango_servers.scifly.properties import Told, Wanted
 
 SETTINGS = 3.0
 """Seconds between looks at SciDog's properties: nothing tells of a change."""

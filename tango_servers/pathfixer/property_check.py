@@ -10,9 +10,9 @@ import tango
 
 from scifish.settings import nearly_known
 from scifish.tango_io.database import TangoDatabase, reason, text
-from tango_servers.condition import then
-from tango_servers.scans import named
-from tango_servers.upkeep import RETRY
+from tango_servers.common.condition import then
+from tango_servers.pathfixer.running_scans import named
+from tango_servers.pathfixer.upkeep import RETRY
 
 
 class Misnamed:

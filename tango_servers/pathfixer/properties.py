@@ -11,6 +11,24 @@ from scifish.tango_io.database import text
 from sdm.layout import DEFAULT_ROOT, Layout, NameRefused, check_name, layout_from
 from sdm.office import OfficeError, RememberingOffice, memory_file, office_from
 
+LONGEST = 1000
+"""Characters; Linux takes paths of 4095, and Windows, where shares are mounted too, far less."""
+
+
+LONGEST_QUOTED = 60
+
+
+def checked_text(value: str, what: str) -> str:
+    """The text without the blanks around it. Raises NameRefused; `what` is how the error calls it."""
+    if len(value) > LONGEST:
+        raise NameRefused(f"{what} {value[:LONGEST_QUOTED]!r}... refused: it has more than {LONGEST} characters")
+    if not value.isprintable():
+        raise NameRefused(
+            f"{what} {value[:LONGEST_QUOTED]!r} refused: it has characters that cannot be printed (a tab, a line's end)"
+        )
+    return value.strip()
+
+
 TRUE, FALSE = ("true", "t", "yes", "y", "on", "1"), ("", "false", "f", "no", "n", "off", "0")
 """Those that PyTango takes; nothing said is the default."""
 

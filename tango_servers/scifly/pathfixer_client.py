@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from scifish.attributes.reader import Reader
-from tango_servers.flysettings import Told
+from tango_servers.scifly.properties import Told
 
 TIMEOUT = 1.0
 """Seconds for its answer: it answers out of its memory."""

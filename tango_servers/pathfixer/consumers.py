@@ -18,8 +18,8 @@ import tango
 import yaml
 
 from scifish.tango_io.database import reason
-from tango_servers import environment
-from tango_servers.background import Background
+from tango_servers.common.background import Background
+from tango_servers.pathfixer import sardana_environment as environment
 
 TIMEOUT = 3.0
 """Seconds that a consumer has for its answer."""

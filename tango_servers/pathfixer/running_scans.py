@@ -20,7 +20,7 @@ from dataclasses import dataclass
 import tango
 
 from scifish.tango_io.database import reason
-from tango_servers.background import answers
+from tango_servers.common.background import answers
 
 PATIENCE = 1.5
 """Seconds for the answers of all Doors together: whoever changes a proposal waits for them, and for no more than 3 s.

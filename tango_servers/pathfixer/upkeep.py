@@ -11,10 +11,10 @@ from typing import Any
 from sdm.folders import FolderError
 from sdm.layout import AUTO_VISIT, NameRefused
 from sdm.office import OfficeError
-from tango_servers.condition import then
-from tango_servers.inuse import Chooser, InUse
-from tango_servers.scans import Scans
-from tango_servers.turns import Busy
+from tango_servers.common.condition import then
+from tango_servers.pathfixer.locking import Busy
+from tango_servers.pathfixer.running_scans import Scans
+from tango_servers.pathfixer.selection import Chooser, InUse
 
 RETRY = 10.0
 """Seconds between tries while something is wrong."""

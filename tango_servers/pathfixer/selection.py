@@ -17,7 +17,7 @@ from pathlib import Path
 from sdm import folders
 from sdm.layout import AUTO_VISIT, CATEGORIES, Layout, NameRefused, Place, check_name, check_sample, check_visit
 from sdm.office import Office, OfficeUnavailable, Proposal, as_of_now, proposal_at, visit_on
-from tango_servers.turns import Waits
+from tango_servers.pathfixer.locking import Waits
 
 OFFICE = "the user office"
 STORAGE = "the storage"
