@@ -16,7 +16,7 @@ import re
 from dataclasses import dataclass, replace
 from urllib.parse import quote
 
-from ingest.units import to_si
+from ingest.scicat.units import to_si
 from taurus_widgets.columns import Column, Json
 
 NEWEST_FIRST = "creationTime"

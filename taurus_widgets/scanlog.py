@@ -12,7 +12,7 @@ from taurus.external.qt import Qt
 from taurus.qt.qtgui.container import TaurusWidget
 
 from ingest.scicat import SciCat
-from ingest.units import to_si
+from ingest.scicat.units import to_si
 from taurus_widgets import columns as cols
 from taurus_widgets.arranging import Columns
 from taurus_widgets.calls import Calls

@@ -13,10 +13,10 @@ from urllib.parse import unquote
 
 from pydantic import ValidationError
 
-from ingest.answers import Answer, SciCatError
 from ingest.embedded import datasets, dto
 from ingest.embedded.metadata import TopLevelNull
 from ingest.scicat import SciCat
+from ingest.scicat.errors import Answer, SciCatError
 
 Json = dict[str, Any]
 Fault = Callable[["FakeServer", int, str, str], str]

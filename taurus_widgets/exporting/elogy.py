@@ -16,8 +16,8 @@ from urllib.parse import urlsplit
 
 import requests
 
-from ingest.answers import Answer, SciCatError
-from ingest.transport import Transport
+from ingest.scicat.errors import Answer, SciCatError
+from ingest.scicat.transport import Transport
 
 Json = dict[str, Any]
 

@@ -35,10 +35,10 @@ from pyscicat.client import ScicatClient
 from pyscicat.model import CreateDatasetOrigDatablockDto, RawDataset
 
 from deploy.demo.processes import Process, Processes
-from ingest import mapping
-from ingest.ownership import by_settings
 from ingest.scicat import SciCat
-from ingest.settings import Settings, load
+from ingest.scicow import mapping
+from ingest.scicow.mapping.ownership import by_settings
+from ingest.scicow.settings import Settings, load
 from scifish.message import Message, encode
 from tests.benchmarks.figures import Figure, NotMeasured, alone, progress, scratch
 from tests.catalogue import INGESTOR, Catalogue, start_catalogue

@@ -6,8 +6,8 @@ import uuid
 
 import pytest
 
-from ingest.auditor import just_below
 from ingest.scicat import Conflict, NotAllowed, SciCat, SciCatError
+from ingest.scicow.audit.auditor import just_below
 from tests.catalogue import Catalogue
 from tests.contract.api import PNG
 

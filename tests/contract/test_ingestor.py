@@ -10,10 +10,10 @@ from typing import Any
 
 import pytest
 
-from ingest.ingestor import Ingestor
-from ingest.ownership import by_settings
 from ingest.scicat import SciCat
-from ingest.settings import load
+from ingest.scicow.catalogue.ingestor import Ingestor
+from ingest.scicow.mapping.ownership import by_settings
+from ingest.scicow.settings import load
 from tests.catalogue import Catalogue
 from tests.contract.api import PNG, Api, quoted
 from tests.kafka import file, message, value

@@ -9,9 +9,9 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from ingest.again import AGAIN
-from ingest.deadletters import ERRORS
-from ingest.letters import SETTLED
+from ingest.scicow.dead_letters.producer import ERRORS
+from ingest.scicow.dead_letters.topic import SETTLED
+from ingest.scicow.kafka.resend import AGAIN
 from tests.kafka import file, message, value
 from tests.soak.plan import HOSTILE, proposals_of
 

@@ -16,10 +16,10 @@ from tango import AttrQuality, DevState
 
 from deploy.demo.processes import Processes
 from deploy.demo.stack import Stack
-from ingest.http import Server
-from ingest.progress import Progress
-from ingest.settings import Http
-from ingest.state import State
+from ingest.scicow.monitoring.server import Server
+from ingest.scicow.monitoring.status import State
+from ingest.scicow.pipeline.counters import Progress
+from ingest.scicow.settings import Http
 from scifish.message import encode
 from tests.catalogue import Catalogue
 from tests.integration.test_scicow_seen import Site

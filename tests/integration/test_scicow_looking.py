@@ -16,12 +16,12 @@ from confluent_kafka import ConsumerGroupTopicPartitions, Producer, TopicPartiti
 from confluent_kafka.admin import AdminClient
 
 from deploy.demo.processes import Processes
-from ingest.cli import main
-from ingest.deadletters import DeadLetters
-from ingest.letters import DeadLetterTopic, WaitingLetters
 from ingest.scicat import NotAllowed
-from ingest.settings import Settings, load
-from ingest.topics import Place, Topics
+from ingest.scicow.cli import main
+from ingest.scicow.dead_letters.producer import DeadLetters
+from ingest.scicow.dead_letters.topic import DeadLetterTopic, WaitingLetters
+from ingest.scicow.kafka.topics import Place, Topics
+from ingest.scicow.settings import Settings, load
 from scifish.message import Message, encode
 from scifish.spool.database import Spool
 from tests.catalogue import Catalogue

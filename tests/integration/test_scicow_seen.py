@@ -21,8 +21,8 @@ import yaml
 from prometheus_client.parser import text_string_to_metric_families as parse
 
 from deploy.demo.processes import Process, Processes
-from ingest.broker import Broker
-from ingest.settings import load
+from ingest.scicow.kafka.consumer_group import Broker
+from ingest.scicow.settings import load
 from scifish.message import encode
 from tests.catalogue import Account, Catalogue
 from tests.kafka import Kafka, free_ports, message, send
@@ -140,7 +140,7 @@ def test_a_running_scicow_is_seen_from_everywhere(site: Site) -> None:
     assert found["scicow_dead_letters", ""] == 1
 
     lines = [json.loads(line) for line in scicow.text.splitlines()]
-    of_datasets = {line["uuid"]: line for line in lines if line["logger"] == "ingest.ingestor"}
+    of_datasets = {line["uuid"]: line for line in lines if line["logger"] == "ingest.scicow.catalogue.ingestor"}
     assert set(of_datasets) == {each["uuid"] for each in given}
     for line in of_datasets.values():
         assert (line["topic"], line["beamline"], line["proposal"]) == (site.topic, "cosaxs", "20250001")

@@ -13,9 +13,9 @@ import pytest
 import yaml
 
 from deploy.demo.processes import Process, Processes
-from ingest.ownership import Ownership
-from ingest.registry import Registry
 from ingest.scicat import SciCat
+from ingest.scicow.catalogue.references import Registry
+from ingest.scicow.mapping.ownership import Ownership
 from scifish.message import Message
 from sdm.office import Proposal
 from tests.catalogue import Account, Catalogue
@@ -189,7 +189,7 @@ def test_foreign_and_proprietary_proposals_are_dead_letters_and_leave_no_trace(b
     assert f"'{number}' is proprietary" in said[proprietary["uuid"]]
     assert "can be no proposal's number" in said[hostile["uuid"]]
     assert {headers["__connect.errors.exception.class.name"] for headers in letters.values()} == {
-        "ingest.failures.Refused"
+        "ingest.scicow.errors.Refused"
     }
     assert beamline.count() == 1
     for refused in (other, number, "../{beamline}\n"):

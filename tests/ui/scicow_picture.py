@@ -13,10 +13,10 @@ from pathlib import Path
 
 os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")  # before Qt is loaded
 
-from ingest.http import Server
-from ingest.progress import Progress
-from ingest.settings import Http
-from ingest.state import State
+from ingest.scicow.monitoring.server import Server
+from ingest.scicow.monitoring.status import State
+from ingest.scicow.pipeline.counters import Progress
+from ingest.scicow.settings import Http
 from tests.kafka import free_ports
 from tests.tango_system import control_system
 from tests.ui.panel_picture import drawPanel

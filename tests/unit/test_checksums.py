@@ -8,8 +8,8 @@ import threading
 
 import pytest
 
-from ingest import checksums
-from ingest.checksums import Checksums
+from ingest.scicow.catalogue import checksums
+from ingest.scicow.catalogue.checksums import Checksums
 from tests.waiting import PATIENCE, eventually
 
 

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ingest.embedded.metadata import encode_key, key_paths, merge_patch, merged, shown, stored
-from ingest.units import to_si
+from ingest.scicat.units import to_si
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),

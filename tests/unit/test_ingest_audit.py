@@ -11,16 +11,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ingest import audit, expected, mapping, spools
-from ingest.audit import Problem
-from ingest.auditor import Auditor, Options, just_below
-from ingest.commands.audit import as_json, shown
 from ingest.embedded.javascript import is_date
-from ingest.expected import Facts, Ledger, digest, gaps
-from ingest.letters import Id
 from ingest.scicat import SciCatError
-from ingest.settings import load
-from ingest.topics import Place
+from ingest.scicow import mapping
+from ingest.scicow.audit import compare, spool_listing
+from ingest.scicow.audit import ledger as expected
+from ingest.scicow.audit.auditor import Auditor, Options, just_below
+from ingest.scicow.audit.compare import Problem
+from ingest.scicow.audit.ledger import Facts, Ledger, digest, gaps
+from ingest.scicow.commands.audit import as_json, shown
+from ingest.scicow.dead_letters.topic import Id
+from ingest.scicow.kafka.topics import Place
+from ingest.scicow.settings import load
 from scifish.message import encode, iso
 from tests.kafka import file, message
 from tests.kafka_messages import Taken, taken
@@ -104,7 +106,7 @@ def test_only_what_the_messages_say_and_the_catalogue_lacks_is_wrong(kinds, runn
     [expected] = ledger_of(*messages).datasets.values()
     comments = [f"run-1:{number}" for number, kind in enumerate(kinds, start=1) if kind == "annotation"]
     have = [each for number, each in enumerate(comments) if number in kept]
-    problems = audit.compare(expected, row("running" if running else "completed", have), [])
+    problems = compare.compare(expected, row("running" if running else "completed", have), [])
     lacking = set(comments) - set(have)
     assert any("end" in each.text for each in problems) == (running and "ended" in kinds)
     assert any("annotation" in each.text for each in problems) == bool(lacking)
@@ -113,7 +115,7 @@ def test_only_what_the_messages_say_and_the_catalogue_lacks_is_wrong(kinds, runn
 
 def test_annotations_that_are_no_longer_named_are_not_missing():
     [expected] = ledger_of(message("annotation", seq=1)).datasets.values()
-    assert audit.compare(expected, row(annotations=[f"run-1:{number}" for number in range(100, 150)]), []) == []
+    assert compare.compare(expected, row(annotations=[f"run-1:{number}" for number in range(100, 150)]), []) == []
 
 
 @given(
@@ -123,7 +125,7 @@ def test_annotations_that_are_no_longer_named_are_not_missing():
 def test_files_are_compared_one_by_one(expected, there):
     listed = [{"path": path, "size": size} for path, size in there]
     counts = {"numberOfFiles": len(there), "size": sum(size for _, size in there)}
-    problems = audit.compare_files(expected, listed, counts)
+    problems = compare.compare_files(expected, listed, counts)
     paths = [path for path, _ in there]
     right = all(
         paths.count(path) == 1 and all(other == size for name, other in there if name == path)
@@ -131,7 +133,7 @@ def test_files_are_compared_one_by_one(expected, there):
     )
     assert (problems == []) == right
     assert any(each.repairable for each in problems) == any(path not in paths for path in expected)
-    assert audit.compare_files(expected, listed, {"numberOfFiles": len(there) + 1, "size": 0})
+    assert compare.compare_files(expected, listed, {"numberOfFiles": len(there) + 1, "size": 0})
 
 
 def seen(ledger, run, *numbers, when=WHEN):
@@ -212,8 +214,8 @@ class AuditTopics(FakeTopics):
 @pytest.fixture
 def run(monkeypatch):
     """An audit of these records of the topic."""
-    monkeypatch.setattr("ingest.auditor.WAITS", (0.0, 0.0))
-    monkeypatch.setattr("ingest.auditor.time.time", lambda: WHEN + 7200)
+    monkeypatch.setattr("ingest.scicow.audit.auditor.WAITS", (0.0, 0.0))
+    monkeypatch.setattr("ingest.scicow.audit.auditor.time.time", lambda: WHEN + 7200)
 
     def audited(records, scicat, letters=(), done=10**9, listings=(), running_after=3600.0, thorough=False):
         topics = AuditTopics(scifish_cosaxs=records, scicow_dead_letters=list(letters))
@@ -244,7 +246,7 @@ def test_all_is_well(run):
 
 @pytest.mark.parametrize("calls", [2, 3, 4, 50])
 def test_a_token_that_expires_in_the_middle_makes_nothing_missing(run, calls, monkeypatch):
-    monkeypatch.setattr("ingest.auditor.PAGE", 10)
+    monkeypatch.setattr("ingest.scicow.audit.auditor.PAGE", 10)
     messages = [message("snapshot", seq=number) for number in range(1, 60)]
     records = [taken(each, number) for number, each in enumerate(messages)]
     scicat = FakeSciCat(map(there, messages), calls)
@@ -356,8 +358,8 @@ def test_what_scicow_has_not_come_to_is_on_its_way(run):
 )
 def test_what_runs_too_long_is_told_but_not_what_its_machine_knows(run, alive, age, kind):
     began = message("began", creationTime=iso(WHEN + 7200 - age * 3600))
-    recording = () if alive is None else (spools.Recording(began["uuid"], alive),)
-    listing = spools.Listing((), recording, ("m1: broken.spool: cannot be read",))
+    recording = () if alive is None else (spool_listing.Recording(began["uuid"], alive),)
+    listing = spool_listing.Listing((), recording, ("m1: broken.spool: cannot be read",))
     report = run([taken(began)], FakeSciCat([there(began, status="running", files=[])]), listings=[listing],
                  running_after=5 * 3600)  # fmt: skip
     assert [each.kind for each in report.findings] == kind
@@ -368,13 +370,13 @@ def test_what_runs_too_long_is_told_but_not_what_its_machine_knows(run, alive, a
 def test_what_waits_in_a_spool_is_no_gap_and_not_missing(run):
     began, later = message("began", seq=1), message("snapshot", seq=4)
     spooled = [
-        spools.Spooled("run-1", began["uuid"], 2, TOPIC, "scan", ""),
-        spools.Spooled("run-1", "other", 3, TOPIC, "scan", "too large"),
-        spools.Spooled("run-1", later["uuid"], 4, TOPIC, "scan", ""),  # it has come since
-        spools.Spooled("run-1", "other", 9, "scifish-veritas", "scan", ""),
+        spool_listing.Spooled("run-1", began["uuid"], 2, TOPIC, "scan", ""),
+        spool_listing.Spooled("run-1", "other", 3, TOPIC, "scan", "too large"),
+        spool_listing.Spooled("run-1", later["uuid"], 4, TOPIC, "scan", ""),  # it has come since
+        spool_listing.Spooled("run-1", "other", 9, "scifish-veritas", "scan", ""),
     ]
     records = [taken(began), taken(later, 1)]
-    report = run(records, FakeSciCat([there(later)]), listings=[spools.Listing(tuple(spooled), (), ())])
+    report = run(records, FakeSciCat([there(later)]), listings=[spool_listing.Listing(tuple(spooled), (), ())])
     assert findings(report) == [("refused", "other")]
     assert report.counts["messages in spools"] == 1
     assert {each.kind for each in run(records, FakeSciCat([there(later)])).findings} == {"missing", "gap"}
@@ -394,22 +396,24 @@ def test_reports_can_be_read_by_people_and_programs(run):
 
 def test_every_kind_of_finding_has_a_meaning():
     [expected] = ledger_of(message()).datasets.values()
-    assert {audit.finding(kind, "u", expected, [Problem("x", False)]).kind for kind in audit.KINDS} == set(audit.KINDS)
+    assert {compare.finding(kind, "u", expected, [Problem("x", False)]).kind for kind in compare.KINDS} == set(
+        compare.KINDS
+    )
 
 
 @pytest.mark.parametrize("text", ["", "[]", "{}", '{"spools": [1]}', '{"spools": [{"origin": {}}]}', "[" * 9999])
 def test_a_file_that_is_no_list_of_spools_is_refused_by_name(tmp_path, text):
     path = tmp_path / "spool.json"
     path.write_text(text)
-    with pytest.raises(spools.SpoolFileError, match=r"spool\.json: is not what `scifish list --json` writes"):
-        spools.read(path)
-    with pytest.raises(spools.SpoolFileError, match="cannot be read"):
-        spools.read(tmp_path / "none.json")
+    with pytest.raises(spool_listing.SpoolFileError, match=r"spool\.json: is not what `scifish list --json` writes"):
+        spool_listing.read(path)
+    with pytest.raises(spool_listing.SpoolFileError, match="cannot be read"):
+        spool_listing.read(tmp_path / "none.json")
 
 
 MEMORY = """
 import resource, sys, uuid
-from ingest.expected import Facts, Ledger
+from ingest.scicow.audit.ledger import Facts, Ledger
 ledger = Ledger()
 before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 for number in range(20_000):
@@ -454,8 +458,8 @@ def test_a_revision_that_is_not_applied_is_told(revision, problems):
     (one,) = ledger_of(*recorded_again()).datasets.values()
     there = row(files=((1, 4),))
     there["scientificMetadata"]["scan"]["revision"] = {"value": revision, "unit": ""}
-    assert [each.text for each in audit.compare(one, there, [])] == problems
-    assert audit.is_newer(one, there) == (revision == 2)
+    assert [each.text for each in compare.compare(one, there, [])] == problems
+    assert compare.is_newer(one, there) == (revision == 2)
 
 
 class WithDates(FakeSciCat):
@@ -468,7 +472,7 @@ class WithDates(FakeSciCat):
 
 
 def test_pids_that_look_like_dates_do_not_end_the_catalogue(run, monkeypatch):
-    monkeypatch.setattr("ingest.auditor.PAGE", 2)
+    monkeypatch.setattr("ingest.scicow.audit.auditor.PAGE", 2)
     others = [row() | {"pid": f"samples/{number}", "creationTime": "2026-11-22T10:00:00.000Z"} for number in range(9)]
     ours = message("snapshot", seq=1)
     double = there(ours) | {"pid": f"samples/9/{ours['uuid']}"}

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from ingest.cli import main
+from ingest.scicow.cli import main
 from scifish.message import encode
 from tests.kafka import message, value
 
@@ -134,13 +134,13 @@ def test_ctrl_c_is_one_line(monkeypatch, capsys):
     def interrupted(*_, **__):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("ingest.commands.config.load", interrupted)
+    monkeypatch.setattr("ingest.scicow.commands.config.load", interrupted)
     assert main(["config", "show", "--config", EXAMPLE]) == 130
     assert capsys.readouterr().err == "\nscicow: interrupted\n"
 
 
 def test_nobody_may_read_the_rest():
-    command = [sys.executable, "-m", "ingest.cli", "config", "show", "--config", EXAMPLE]
+    command = [sys.executable, "-m", "ingest.scicow.cli", "config", "show", "--config", EXAMPLE]
     read, write = os.pipe()
     os.close(read)
     try:

@@ -14,15 +14,15 @@ from confluent_kafka import KafkaError, KafkaException
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ingest import consumer, hold, judge
-from ingest.consumer import SciCow
-from ingest.deadletters import DeadLetterError
-from ingest.failures import DatasetMissing, NotYet, Refused
-from ingest.progress import Progress, Topic
 from ingest.scicat import Conflict, NotAllowed, SciCatError, TimedOut
-from ingest.settings import load
-from ingest.state import State
-from ingest.workers import Workers
+from ingest.scicow.dead_letters.producer import DeadLetterError
+from ingest.scicow.errors import DatasetMissing, NotYet, Refused
+from ingest.scicow.monitoring.status import State
+from ingest.scicow.pipeline import backoff, consumer, failure_policy
+from ingest.scicow.pipeline.consumer import SciCow
+from ingest.scicow.pipeline.counters import Progress, Topic
+from ingest.scicow.pipeline.workers import Workers
+from ingest.scicow.settings import load
 from scifish.message import encode
 from tests.kafka import message
 from tests.waiting import PATIENCE, eventually
@@ -237,8 +237,8 @@ def soon(monkeypatch, clock):
     monkeypatch.setattr(consumer, "Consumer", FakeKafka)
     monkeypatch.setattr(consumer, "Workers", partial(Workers, clock=clock))
     monkeypatch.setattr(consumer, "TEND", 0.0)
-    monkeypatch.setattr(hold, "FIRST_WAIT", 0.002)
-    monkeypatch.setattr(hold, "LONGEST_WAIT", 0.02)
+    monkeypatch.setattr(backoff, "FIRST_WAIT", 0.002)
+    monkeypatch.setattr(backoff, "LONGEST_WAIT", 0.02)
 
 
 def make(**changes):
@@ -425,7 +425,7 @@ def test_one_that_alone_gets_no_answer_does_not_hold_the_others_for_long():
 
 
 def test_a_server_that_answers_500_to_every_dataset_is_at_fault_itself(cow, clock):
-    all_of_them = [message() for _ in range(judge.MANY + 3)]
+    all_of_them = [message() for _ in range(failure_policy.MANY + 3)]
     cow.ingestor.away = away = [SciCatError("x", 500)] * 100_000
     held = []
     run(
@@ -887,7 +887,7 @@ def test_it_says_when_it_polled_and_whether_it_knows_its_partitions(cow):
 @pytest.fixture
 def patient(monkeypatch):
     """What is missing is given up at once."""
-    monkeypatch.setattr("ingest.sequence.PATIENCE", 0.0)
+    monkeypatch.setattr("ingest.scicow.pipeline.sequence_gaps.PATIENCE", 0.0)
 
 
 def later(offset, seq, partition=0, **more):

@@ -10,12 +10,12 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 
 from deploy.demo.processes import Processes
-from ingest.failures import DatasetMissing
-from ingest.ingestor import Ingestor
-from ingest.judge import is_final, is_mistake_of_ours
-from ingest.ownership import by_settings
 from ingest.scicat import SciCat
-from ingest.settings import load
+from ingest.scicow.catalogue.ingestor import Ingestor
+from ingest.scicow.errors import DatasetMissing
+from ingest.scicow.mapping.ownership import by_settings
+from ingest.scicow.pipeline.failure_policy import is_final, is_mistake_of_ours
+from ingest.scicow.settings import load
 from scifish.message import decode
 from tests.catalogue import INGESTOR, start_catalogue
 from tests.fuzz.messages import payloads

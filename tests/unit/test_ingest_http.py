@@ -15,15 +15,15 @@ import pytest
 import yaml
 from prometheus_client.parser import text_string_to_metric_families as parse
 
-from ingest import http as served
-from ingest import seeing
-from ingest.http import Server
-from ingest.metrics import COUNTS
-from ingest.progress import Progress, Topic
-from ingest.seeing import Recounted
-from ingest.settings import Http, SettingsError
-from ingest.state import POLLED_WITHIN, State
-from ingest.topics import TopicError
+from ingest.scicow.kafka.topics import TopicError
+from ingest.scicow.monitoring import server as served
+from ingest.scicow.monitoring import service
+from ingest.scicow.monitoring.metrics import COUNTS
+from ingest.scicow.monitoring.server import Server
+from ingest.scicow.monitoring.service import Recounted
+from ingest.scicow.monitoring.status import POLLED_WITHIN, State
+from ingest.scicow.pipeline.counters import Progress, Topic
+from ingest.scicow.settings import Http, SettingsError
 from tests.waiting import PATIENCE, eventually
 
 COSAXS, FEMTOMAX = "scifish-cosaxs", "scifish-femtomax"
@@ -256,7 +256,7 @@ def test_dead_letters_are_counted_again_and_again() -> None:
 
 
 def test_a_dead_letter_of_our_own_is_counted_soon(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(seeing, "LOOK", 0.01)
+    monkeypatch.setattr(service, "LOOK", 0.01)
     progress = Progress()
     with Recounted(lambda: progress.seen().get(COSAXS, Topic()).dead, progress, every=3600.0) as letters:
         assert eventually(lambda: letters() == 0)

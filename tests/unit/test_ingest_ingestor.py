@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from ingest.failures import DatasetMissing, Refused
-from ingest.ingestor import Ingestor, describe
-from ingest.ownership import by_settings
 from ingest.scicat import SciCatError
-from ingest.settings import load
+from ingest.scicow.catalogue.ingestor import Ingestor, describe
+from ingest.scicow.errors import DatasetMissing, Refused
+from ingest.scicow.mapping.ownership import by_settings
+from ingest.scicow.settings import load
 from tests.fake_scicat import PNG, FakeServer, Killed, at, once
 from tests.kafka import file, message, value
 

@@ -7,11 +7,11 @@ import pytest
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from ingest.hold import Hold
-from ingest.items import Item
-from ingest.lanes import Lanes
-from ingest.offsets import Assigned
-from ingest.sequence import Sequence
+from ingest.scicow.pipeline.backoff import Hold
+from ingest.scicow.pipeline.dataset_queues import Lanes
+from ingest.scicow.pipeline.item import Item
+from ingest.scicow.pipeline.offsets import Assigned
+from ingest.scicow.pipeline.sequence_gaps import Sequence
 from scifish.message import encode
 from tests.kafka import message
 from tests.unit.test_ingest_consumer import FakeMessage

@@ -8,11 +8,10 @@ from confluent_kafka import KafkaError
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ingest.again import AGAIN, Replay, copy_of, original_of
-from ingest.commands.dead_letters import as_json, listed, passes, readable, shown
-from ingest.commands.replay import going_on
-from ingest.deadletters import _headers
-from ingest.letters import (
+from ingest.scicow.commands.dead_letters import as_json, listed, passes, readable, shown
+from ingest.scicow.commands.replay import going_on
+from ingest.scicow.dead_letters.producer import _headers
+from ingest.scicow.dead_letters.topic import (
     DeadLetterTopic,
     Id,
     Settling,
@@ -22,7 +21,8 @@ from ingest.letters import (
     settlement,
     settlement_of,
 )
-from ingest.topics import NoTopic, Place, Range, TopicError
+from ingest.scicow.kafka.resend import AGAIN, Replay, copy_of, original_of
+from ingest.scicow.kafka.topics import NoTopic, Place, Range, TopicError
 from tests.kafka import message
 from tests.kafka_messages import Taken, taken
 
@@ -271,7 +271,7 @@ def test_what_is_too_large_with_its_new_header_is_said_and_the_rest_goes():
 
 @pytest.mark.parametrize("how", ["interrupted", "refused"])
 def test_a_replay_that_was_stopped_says_how_to_go_on(how, monkeypatch):
-    monkeypatch.setattr("ingest.again.BATCH", 2)
+    monkeypatch.setattr("ingest.scicow.kafka.resend.BATCH", 2)
     messages = [taken(message(), number) for number in range(6)]
     writer = FakeWriter()
     replay = Replay([Range("scifish-cosaxs", 0, 0, 5)], "replay")

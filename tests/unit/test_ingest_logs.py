@@ -12,8 +12,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ingest import logs
-from ingest.logs import about, also, plain
+from ingest.scicow import logs
+from ingest.scicow.logs import about, also, plain
 from tests.waiting import PATIENCE
 
 HOSTILE = "scan\n2026-01-01 00:00:00 INFO ingest: all is well\r\x1b[2J\x9b31m\u2028\u202e\ud800\0"

@@ -8,12 +8,12 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from ingest import mapping
-from ingest.mapping import Mapping
-from ingest.mapping.difference import difference, merged, missing, undone, united
-from ingest.mapping.metadata import MAX_DEPTH
-from ingest.ownership import by_settings
-from ingest.settings import load
+from ingest.scicow import mapping
+from ingest.scicow.mapping import Mapping
+from ingest.scicow.mapping.merge_patch import difference, merged, missing, undone, united
+from ingest.scicow.mapping.metadata import MAX_DEPTH
+from ingest.scicow.mapping.ownership import by_settings
+from ingest.scicow.settings import load
 from scifish.message import check
 from scifish.message.units import readable
 from tests.kafka import file, message, value

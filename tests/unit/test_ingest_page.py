@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from ingest.mapping import Mapping
-from ingest.mapping.page import load_page
-from ingest.mapping.templates import NAMES, known, parse
-from ingest.ownership import by_settings
-from ingest.settings import SettingsError, load
+from ingest.scicow.mapping import Mapping
+from ingest.scicow.mapping.definition import load_page
+from ingest.scicow.mapping.ownership import by_settings
+from ingest.scicow.mapping.templates import NAMES, known, parse
+from ingest.scicow.settings import SettingsError, load
 from tests.kafka import message, value
 
 SETTINGS = load(Path(__file__).parents[2] / "docs" / "scicow.example.yaml", secrets=False)

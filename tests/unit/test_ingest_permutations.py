@@ -10,12 +10,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ingest import files
-from ingest.failures import DatasetMissing
-from ingest.ingestor import Ingestor
-from ingest.ownership import by_settings
 from ingest.scicat import SciCatError
-from ingest.settings import load
+from ingest.scicow.catalogue import datablocks as files
+from ingest.scicow.catalogue.ingestor import Ingestor
+from ingest.scicow.errors import DatasetMissing
+from ingest.scicow.mapping.ownership import by_settings
+from ingest.scicow.settings import load
 from tests.fake_scicat import PNG, FakeServer, Killed, at
 from tests.kafka import file, message, value
 

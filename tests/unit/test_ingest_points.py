@@ -8,11 +8,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ingest.commands.selection import topic_of
-from ingest.logs import plain
-from ingest.points import iso_seconds, moment, point, shown
-from ingest.terminal import Counting, agreed, columns, fitting, plain_lines
-from ingest.topics import Place, TopicError
+from ingest.scicow.commands.selection import topic_of
+from ingest.scicow.commands.terminal import Counting, agreed, columns, fitting, plain_lines
+from ingest.scicow.kafka.positions import iso_seconds, moment, point, shown
+from ingest.scicow.kafka.topics import Place, TopicError
+from ingest.scicow.logs import plain
 
 NOW = 1_800_000_000.0
 
@@ -81,7 +81,7 @@ def test_a_table_is_cut_to_the_terminal_only_where_there_is_one(monkeypatch):
 
 def test_progress_is_said_only_if_it_takes_long(capsys, monkeypatch):
     now = [0.0]
-    monkeypatch.setattr("ingest.terminal.time.monotonic", lambda: now[0])
+    monkeypatch.setattr("ingest.scicow.commands.terminal.time.monotonic", lambda: now[0])
     count = Counting("replayed", 5000)
     count(1)
     assert capsys.readouterr().err == ""

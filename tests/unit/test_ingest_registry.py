@@ -6,9 +6,9 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from ingest.ownership import Ownership
-from ingest.registry import TRY_AGAIN, Registry
 from ingest.scicat import NotAllowed, SciCatError
+from ingest.scicow.catalogue.references import TRY_AGAIN, Registry
+from ingest.scicow.mapping.ownership import Ownership
 from sdm.office import Proposal
 from tests.unit.test_ingest_shared_office import Clock
 
@@ -223,7 +223,7 @@ def test_fields_that_scicat_would_refuse_are_left_out(registry, scicat, email):
 
 
 def test_what_is_remembered_is_bounded(registry, monkeypatch):
-    monkeypatch.setattr("ingest.registry.MAX_REMEMBERED", 100)
+    monkeypatch.setattr("ingest.scicow.catalogue.references.MAX_REMEMBERED", 100)
     for number in range(110):
         registry.sample(f"s{number}", "", WHOSE)
     assert len(registry._known) == 100

@@ -6,8 +6,8 @@ from email.utils import format_datetime
 import pytest
 import requests
 
-from ingest.answers import Answer
 from ingest.scicat import SciCat, SciCatError, TimedOut
+from ingest.scicat.errors import Answer
 
 
 def asked(status, said):

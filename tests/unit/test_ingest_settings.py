@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from ingest.settings import SettingsError, load, shown
+from ingest.scicow.settings import SettingsError, load, shown
 
 EXAMPLE = Path(__file__).parents[2] / "docs" / "scicow.example.yaml"
 PASSWORD = {"SCIZOO_SCICAT_PASSWORD": "s3cret"}

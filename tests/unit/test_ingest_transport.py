@@ -10,10 +10,9 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from ingest import transport
-from ingest.answers import Answer
-from ingest.scicat import NotAllowed, SciCat, SciCatError, TooLarge
-from ingest.transport import Transport
+from ingest.scicat import NotAllowed, SciCat, SciCatError, TooLarge, transport
+from ingest.scicat.errors import Answer
+from ingest.scicat.transport import Transport
 from tests.waiting import PATIENCE
 
 OK = b'HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 8\r\n\r\n{"a": 1}'

@@ -11,14 +11,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ingest.failures import NotYet, Refused
-from ingest.ingestor import Ingestor
-from ingest.ownership import Ownership, by_settings, is_name
-from ingest.registry import Registry
 from ingest.scicat import SciCatError
-from ingest.settings import Proposals, SettingsError, load, wrong_email
-from ingest.shared_office import SharedOffice
-from ingest.validation import Validator, validation_from
+from ingest.scicow.catalogue.ingestor import Ingestor
+from ingest.scicow.catalogue.office_cache import SharedOffice
+from ingest.scicow.catalogue.references import Registry
+from ingest.scicow.catalogue.validation import Validator, validation_from
+from ingest.scicow.errors import NotYet, Refused
+from ingest.scicow.mapping.ownership import Ownership, by_settings, is_name
+from ingest.scicow.settings import Proposals, SettingsError, load, wrong_email
 from sdm.names import check_name
 from sdm.office import OfficeRefused, OfficeUnavailable, Proposal
 from tests.fake_scicat import FakeServer

@@ -2,7 +2,7 @@
 
 import json
 
-from ingest import spools
+from ingest.scicow.audit import spool_listing
 from scifish.cli import main
 from scifish.dataset.compose import Observed, Record
 from scifish.spool.database import Kept, Spool
@@ -33,12 +33,12 @@ def test_it_lists_what_waits_what_is_refused_and_what_is_recorded(tmp_path, caps
     assert one["messages"][0]["name"] == "scan \x1b1"
     assert one["recording"] == [{"uuid": "u-1", "since": "2026-11-22T10:00:00.000Z"}]
     (tmp_path / "list.json").write_text(json.dumps(found))
-    listing = spools.read(tmp_path / "list.json")
+    listing = spool_listing.read(tmp_path / "list.json")
     assert [(each.run, each.seq, each.refused) for each in listing.messages] == [
         ("run-1", 1, ""),
         ("run-1", 2, "too large"),
     ]
-    assert listing.recording == (spools.Recording("u-1", True),)
+    assert listing.recording == (spool_listing.Recording("u-1", True),)
     spool.leave()
 
 

@@ -9,14 +9,14 @@ from pathlib import Path
 
 import pytest
 
-from ingest.answers import Answer
 from ingest.embedded import datasets as stored
 from ingest.embedded import dto
-from ingest.ingestor import Ingestor
-from ingest.mapping import Mapping
-from ingest.ownership import by_settings
 from ingest.scicat import MAX_BODY, Conflict, NotAllowed, SciCatError, TooLarge, just_after
-from ingest.settings import load
+from ingest.scicat.errors import Answer
+from ingest.scicow.catalogue.ingestor import Ingestor
+from ingest.scicow.mapping import Mapping
+from ingest.scicow.mapping.ownership import by_settings
+from ingest.scicow.settings import load
 from tests.fake_scicat import PNG, FakeServer, once
 from tests.kafka import message, value
 

@@ -4,11 +4,11 @@ import json
 
 import pytest
 
-from ingest import consumer, progress, workers
-from ingest.failures import NotYet
-from ingest.http import _Pages
-from ingest.progress import Progress, Topic
-from ingest.state import Beamline, State
+from ingest.scicow.errors import NotYet
+from ingest.scicow.monitoring.server import _Pages
+from ingest.scicow.monitoring.status import Beamline, State
+from ingest.scicow.pipeline import consumer, counters, workers
+from ingest.scicow.pipeline.counters import Progress, Topic
 from tests.moments import at_each_line
 from tests.unit.test_ingest_consumer import TOPIC, at, counts, make, message, run, soon  # noqa: F401 a fixture
 
@@ -31,7 +31,7 @@ def test_a_message_is_not_done_and_waits_or_is_counted_as_done():
     def both_done():
         return counts(cow).waiting == 0
 
-    with at_each_line([consumer, workers, progress], look):
+    with at_each_line([consumer, workers, counters], look):
         run(cow, at(5, one), at(6, other), at(7, broken), both_done, at(8, message(), partition=1))
     assert (counts(cow).ingested, counts(cow).dead) == (3, 1)
 

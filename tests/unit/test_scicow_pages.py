@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from ingest import audit, cli
+from ingest.scicow import cli
+from ingest.scicow.audit import compare
 from scifish import cli as scifish_cli
 
 DOCS = Path(__file__).parents[2] / "docs"
@@ -88,7 +89,7 @@ def test_every_option_is_on_the_page(section, names):
 
 
 def test_every_kind_of_finding_is_on_the_page():
-    for kind in audit.KINDS:
+    for kind in compare.KINDS:
         assert f"| `{kind}` |" in text(PAGES[0])
 
 

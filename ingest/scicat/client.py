@@ -1,0 +1,479 @@
+"""A small client of SciCat's REST API: what SciCow writes with and the scan log reads with.
+
+What the real backend does (v4.6+) was found by running it; the comments say so where it is
+not what one would expect. No write is repeated here: whoever calls knows what a repeat costs.
+PUT is never used: it drops each field that is not in it.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import json
+import threading
+from dataclasses import replace
+from typing import Any
+from urllib.parse import quote
+
+from ingest.scicat.errors import Answer, Conflict, Expired, Modified, NotAllowed, SciCatError, TimedOut, TooLarge
+from ingest.scicat.transport import Transport
+
+__all__ = ["Conflict", "Expired", "Json", "Modified", "NotAllowed", "SciCat", "SciCatError", "TimedOut", "TooLarge"]
+
+Json = dict[str, Any]
+
+MAX_BODY = 16 * 1024 * 1024
+"""Bytes. To more the real server answers 500, as if it could be sent again."""
+
+WHOLE = 6
+"""A call may take this many times the time-out of its parts."""
+
+MERGE_PATCH = "application/merge-patch+json"
+
+TOTALS = ("size", "packedSize", "numberOfFiles")
+"""What a PATCH of v4 sets to 0 where it does not carry it, whatever else it is about."""
+
+A_LIST = 10
+"""Pictures in the list of a dataset: the newest ones. Older servers list all of them."""
+
+
+class SciCat:
+    """One account on one SciCat. Threads may share it.
+
+    `base_url` is the server's, without `/api/v3`. Without `username` or `token` only what is
+    public is seen. A token that has expired is replaced by a new one where there is a password;
+    without one the calls raise Expired, until `use` brings another. `timeout` is in seconds, for
+    connecting and for each read; a whole call ends after six times that.
+    """
+
+    def __init__(
+        self, base_url: str, username: str = "", password: str = "", token: str = "", timeout: float = 10.0
+    ) -> None:
+        self.base_url = base_url.rstrip("/")
+        self.username = username
+        self._password = password
+        self._token = token
+        self._login_lock = threading.Lock()
+        self._timeout = timeout
+        self._transport = Transport(self.base_url, timeout, WHOLE * timeout)
+
+    def __repr__(self) -> str:
+        return f"SciCat({self.base_url!r}, username={self.username!r})"
+
+    def use(self, username: str = "", password: str = "", token: str = "") -> None:
+        """Another login from now on, for all threads; without any of the three that of nobody."""
+        with self._login_lock:
+            self.username, self._password, self._token = username, password, token
+
+    @property
+    def anonymous(self) -> bool:
+        """Whether nobody is logged in: only what is public is seen, and nothing can be written."""
+        return not self.username and not self._token
+
+    @property
+    def renewable(self) -> bool:
+        """Whether a token that has expired is replaced without asking anybody."""
+        return bool(self._password)
+
+    def twin(self) -> SciCat:
+        """Another client with this login, which `use` does not change: what is sent goes under one name to the end."""
+        return SciCat(self.base_url, self.username, self._password, self._token, self._timeout)
+
+    @property
+    def token(self) -> str:
+        """The one in use, for whoever keeps it; "" before the first call."""
+        return self._token
+
+    # ------------------------------------------------------------------ calls
+
+    def login(self) -> None:
+        """Take a new token. NotAllowed if name or password are wrong."""
+        answer = self._send("POST", "/api/v3/auth/login", {"username": self.username, "password": self._password})
+        if answer.status in (401, 403):
+            raise NotAllowed(f"SciCat refuses the user {self.username!r}", answer.status, "check name and password")
+        if not answer.good:
+            raise answer.error("login to SciCat")
+        try:
+            self._token = answer.json()["access_token"]
+        except (ValueError, KeyError, TypeError) as error:
+            # As a proxy's own page would be.
+            raise SciCatError("login to SciCat", answer.status, "the answer has no access_token") from error
+
+    def call(
+        self,
+        method: str,
+        path: str,
+        body: Json | None = None,
+        params: Json | None = None,
+        content_type: str = "application/json",
+        since: str = "",
+    ) -> Any:
+        """The decoded answer (None if it is empty). Raises SciCatError or one of its kinds.
+
+        `since` is for `If-Unmodified-Since`: Modified if the document has been changed after that time.
+        """
+        with self._login_lock:
+            if self.username and not self._token:
+                self.login()
+            token = self._token
+        answer = self._send(method, path, body, params, content_type, since)
+        if answer.status in (401, 403) and self._renewed(token):
+            # An expired token counts as anonymous, and a write then answers 403, so the
+            # first refusal may only mean that. A read would be 200 and empty: see `revived`.
+            answer = self._send(method, path, body, params, content_type, since)
+        what = f"{method} {path}"
+        if not answer.good:
+            raise answer.error(what)
+        try:
+            return answer.json()
+        except ValueError as error:
+            raise SciCatError(what, answer.status, f"the answer is not JSON: {answer.text()[:200]}") from error
+
+    def whoami(self) -> Json | None:
+        """Whom SciCat takes us for (`username`, `email`, ...); None with a dead token, and without one."""
+        path = "/api/v3/auth/whoami"
+        answer = self._send("GET", path)
+        if not answer.good:
+            error = answer.error(f"GET {path}")
+            if isinstance(error, NotAllowed):
+                return None
+            raise error
+        try:
+            found = answer.json()
+        except ValueError as error:
+            raise SciCatError(f"GET {path}", answer.status, "the answer is not JSON") from error
+        return found if isinstance(found, dict) and found.get("username") else None
+
+    def alive(self) -> bool:
+        """Whether the token still counts: reads with a dead one are 200 and empty."""
+        return self.whoami() is not None
+
+    def revived(self) -> bool:
+        """Whether the token had expired, so that reads saw only what is public. There is a new one then.
+
+        Expired if there is no password to take one with.
+        """
+        token = self._token
+        if self.anonymous or self.alive():
+            return False
+        self._renew(token)
+        return True
+
+    def has_v4(self) -> bool:
+        """Whether the server has version 4 of the interface beside version 3; an account is not needed."""
+        path = "/api/v4/datasets"
+        answer = self._send("GET", path, params={"filter": {"fields": ["pid"], "limits": {"limit": 1}}})
+        if answer.good:
+            return _is_list(answer, path)
+        error = answer.error(f"GET {path}")
+        if error.temporary:
+            raise error
+        return error.status != 404  # 400, 401 or 403 is an answer of its own
+
+    # --------------------------------------------------------------- datasets
+
+    def create_dataset(self, dataset: Json, version: str = "v3") -> None:
+        """Create it with the pid that it carries. Conflict if that pid is there."""
+        self.call("POST", f"/api/{version}/datasets", dataset)
+
+    def dataset(self, pid: str) -> Json | None:
+        """The dataset as v3 shows it, keys decoded, or None if there is none: never for an expired token."""
+        return self._found("/api/v3/datasets", pid)
+
+    def datasets(
+        self,
+        where: Json | None = None,
+        fields: list[str] | None = None,
+        order: str = "creationTime:desc",
+        limit: int = 100,
+        skip: int = 0,
+    ) -> list[Json]:
+        """One page. `where` is SciCat's, `{"updatedAt": {"gte": "...Z"}}` included."""
+        wanted: Json = {"where": where or {}, "limits": {"limit": limit, "skip": skip, "order": order}}
+        if fields:
+            wanted["fields"] = fields
+        found: list[Json] = self.call("GET", "/api/v3/datasets", params={"filter": wanted})
+        return found
+
+    def count(self, where: Json | None = None) -> int:
+        """How many datasets fit. Of those that are public only, if the token has expired."""
+        answer = self.call("GET", "/api/v3/datasets/count", params={"filter": {"where": where or {}}})
+        return int(answer["count"])
+
+    def patch_dataset(self, pid: str, changes: Json, since: str = "") -> None:
+        """Change fields of v3. Never `scientificMetadata`: that would be replaced whole.
+
+        Modified if it was changed after `since`.
+        """
+        if "scientificMetadata" in changes:
+            raise ValueError("use merge_dataset for scientificMetadata: a PATCH of v3 replaces all of it")
+        self.call("PATCH", _dataset(pid), changes, since=since)
+
+    def replace_metadata(
+        self, pid: str, changes: Json, since: str = "", version: str = "v3", found: Json | None = None
+    ) -> None:
+        """Change fields, `scientificMetadata` as a whole. `since` and `found` are as in `merge_dataset`."""
+        if version == "v4":
+            changes = self._with_totals(pid, changes, found)
+        self.call("PATCH", _dataset(pid, version), changes, since=since)
+
+    def merge_dataset(self, pid: str, changes: Json, since: str = "", found: Json | None = None) -> None:
+        """Change fields of v4 (arrays `proposalIds`, ...), merging `scientificMetadata`; null deletes.
+
+        Modified if it was changed after `since`. `found` is the dataset as it was read before, whose size and number
+        of files stay; without it, it is read.
+        """
+        changes = self._with_totals(pid, changes, found)
+        # The content type must be exactly this: with a charset behind it the real server
+        # silently replaces all metadata instead of merging.
+        self.call("PATCH", _dataset(pid, "v4"), changes, content_type=MERGE_PATCH, since=since)
+
+    # ------------------------------------------------------ files and pictures
+
+    def blocks(self, pid: str) -> list[Json]:
+        """The dataset's origdatablocks. Empty only if a token that lives sees none."""
+        return self._listed(f"{_dataset(pid)}/origdatablocks")
+
+    def files(self, pid: str) -> list[Json]:
+        """All `{path, size, time}` of the dataset's datablocks."""
+        return [file for block in self.blocks(pid) for file in block["dataFileList"]]
+
+    def add_files(self, pid: str, files: list[Json], algorithm: str = "") -> None:
+        """A datablock of these files. Not repeatable: the server would count them twice.
+
+        `algorithm` is that of the checksums `chk` that files may have.
+        """
+        block: Json = {"datasetId": pid, "size": sum(file["size"] for file in files), "dataFileList": files}
+        if algorithm:
+            block["chkAlg"] = algorithm
+        self.call("POST", "/api/v3/origdatablocks", block)
+
+    def change_block(self, key: str, files: list[Json], algorithm: str = "") -> None:
+        """These files in place of the datablock's. Repeatable. NotAllowed but for ADMIN_GROUPS."""
+        changes: Json = {"size": sum(file["size"] for file in files), "dataFileList": files}
+        if algorithm:
+            changes["chkAlg"] = algorithm
+        self.call("PATCH", f"/api/v3/origdatablocks/{quote(key, safe='')}", changes)
+
+    def delete_block(self, key: str) -> None:
+        """Take a datablock away. NotAllowed but for DELETE_GROUPS; none there is no mistake."""
+        try:
+            self.call("DELETE", f"/api/v3/origdatablocks/{quote(key, safe='')}")
+        except SciCatError as error:
+            if error.status != 404:
+                raise
+
+    def attachments(self, pid: str) -> list[Json]:
+        """All of the dataset's pictures, the oldest first. Empty only if a token that lives sees none."""
+        newest = self._listed(f"{_dataset(pid)}/attachments")
+        every = self._every_attachment(pid) if len(newest) >= A_LIST else []
+        # Not all that may be seen with the dataset may be seen in the list of everything.
+        found = every if len(every) > len(newest) else newest[::-1]
+        return sorted(found, key=lambda one: str(one.get("createdAt", "")))
+
+    def attach_once(self, pid: str, owner_group: str, caption: str, thumbnail: str) -> bool:
+        """Whether the picture was not there yet. Lists show the first that a dataset got: none is put before it."""
+        if self._is_attached(pid, caption, thumbnail):
+            return False
+        try:
+            self.attach(pid, owner_group, caption, thumbnail)
+        except SciCatError as error:
+            # The write may have happened.
+            if not error.temporary or not self._is_attached(pid, caption, thumbnail):
+                raise
+        return True
+
+    def thumbnail(self, pid: str) -> str:
+        """The dataset's first picture as a `data:` URI; "" if it has none, or is not to be seen."""
+        try:
+            found = self.call("GET", f"{_dataset(pid)}/thumbnail")
+        except SciCatError as error:
+            if error.status in (403, 404):
+                return ""
+            raise
+        return str(found.get("thumbnail") or "") if isinstance(found, dict) else ""
+
+    def attach(self, pid: str, owner_group: str, caption: str, thumbnail: str) -> None:
+        """Add a picture, as a full `data:` URI. Not repeatable."""
+        body = {"ownerGroup": owner_group, "caption": caption, "thumbnail": thumbnail}
+        self.call("POST", f"{_dataset(pid)}/attachments", body)
+
+    # ---------------------------------------- what datasets refer to, by paths of v3
+
+    def proposal(self, proposal_id: str) -> Json | None:
+        """The proposal, or None if there is none. NotAllowed if this account may not see it."""
+        return self._found("/api/v3/proposals", proposal_id)
+
+    def create_proposal(self, proposal: Json) -> bool:
+        """Whether it was created: False if its `proposalId` is there. NotAllowed if the account may not.
+
+        Required: proposalId, email, title, ownerGroup.
+        """
+        return self._created("/api/v3/proposals", proposal, "proposalId")
+
+    def sample(self, sample_id: str) -> Json | None:
+        """The sample, or None if there is none. NotAllowed if this account may not see it."""
+        return self._found("/api/v3/samples", sample_id)
+
+    def create_sample(self, sample: Json) -> bool:
+        """Whether it was created: False if its `sampleId` is there. NotAllowed if the account may not.
+
+        Required: sampleId, ownerGroup. The real server answers 500 to one that is there, and 400 to a sampleName.
+        """
+        return self._created("/api/v3/samples", sample, "sampleId")
+
+    def instrument(self, pid: str) -> Json | None:
+        """The instrument, or None if there is none."""
+        return self._found("/api/v3/instruments", pid)
+
+    def create_instrument(self, instrument: Json) -> bool:
+        """Whether it was created: False if its unique name is there. NotAllowed but for administrators.
+
+        Required: uniqueName, name. The pid is SciCat's: one that is sent is a 400.
+        """
+        try:
+            self.call("POST", "/api/v3/instruments", instrument)
+        except Conflict:
+            return False
+        return True
+
+    # ---------------------------------------------------------------- private
+
+    def _found(self, path: str, key: str) -> Json | None:
+        """The document with this key; None only if a token that lives does not see one, either."""
+        found = self._look(path, key)
+        if found is None and self.revived():
+            found = self._look(path, key)
+        return found
+
+    def _look(self, path: str, key: str) -> Json | None:
+        try:
+            # 404, an empty answer, or null: each of them is given somewhere for what is not there.
+            return self.call("GET", f"{path}/{quote(key, safe='')}") or None
+        except SciCatError as error:
+            if error.status == 404:
+                return None
+            raise
+
+    def _listed(self, path: str) -> list[Json]:
+        found: list[Json] = self.call("GET", path) or []
+        if not found and self.revived():
+            found = self.call("GET", path) or []
+        return found
+
+    def _renewed(self, token: str) -> bool:
+        """Whether it is worth asking again after a refusal: there may be another token now. Raises as `_renew`."""
+        if not self._password and (not token or self.alive()):
+            return False
+        self._renew(token)
+        return True
+
+    def _renew(self, token: str) -> None:
+        """Log in, unless another thread has already taken the place of this token. Expired without a password."""
+        with self._login_lock:
+            if self._token != token:
+                return
+            if token and not self._password:
+                raise Expired(f"the login of {self.username or 'this token'} has expired", 401, "log in again")
+            self.login()
+
+    def _with_totals(self, pid: str, changes: Json, found: Json | None) -> Json:
+        """The changes with the totals that the dataset has, where they have no others."""
+        there = found if found is not None else self.dataset(pid) or {}
+        return {name: there[name] for name in TOTALS if there.get(name) is not None} | changes
+
+    def _every_attachment(self, pid: str) -> list[Json]:
+        """The dataset's pictures by the list that has all of them, which is v4's; none where there is none."""
+        where = {"relationships.targetId": pid, "relationships.targetType": "dataset"}
+        found: list[Json] = []
+        while True:
+            limits = {"limit": A_LIST, "skip": len(found), "sort": {"createdAt": "asc", "aid": "asc"}}
+            try:
+                page = self.call("GET", "/api/v4/attachments", params={"filter": {"where": where, "limits": limits}})
+            except SciCatError as error:
+                if error.temporary:
+                    raise
+                return []
+            found += page or []
+            if len(page or []) < A_LIST:
+                return found
+
+    def _is_attached(self, pid: str, caption: str, thumbnail: str) -> bool:
+        there = self.attachments(pid)
+        return any((each.get("caption"), each.get("thumbnail")) == (caption, thumbnail) for each in there)
+
+    def _created(self, path: str, document: Json, key: str) -> bool:
+        try:
+            self.call("POST", path, document)
+        except Conflict:
+            return False
+        except SciCatError as error:
+            # It may be there already (a sample), or the write may have happened.
+            if error.status != 500 or self._found(path, str(document[key])) is None:
+                raise
+            return False
+        return True
+
+    def _send(
+        self,
+        method: str,
+        path: str,
+        body: Json | None = None,
+        params: Json | None = None,
+        content_type: str = "application/json",
+        since: str = "",
+    ) -> Answer:
+        headers = {"Accept": "application/json"}
+        if self._token:
+            headers["Authorization"] = f"Bearer {self._token}"
+        if since:
+            headers["If-Unmodified-Since"] = since
+        data = None
+        if body is not None:
+            data = json.dumps(body, allow_nan=False).encode()
+            headers["Content-Type"] = content_type
+            if len(data) > MAX_BODY:
+                raise TooLarge(
+                    f"{method} {path}", 413, f"{len(data)} bytes are more than SciCat takes ({MAX_BODY}): not sent"
+                )
+        query = {name: value if isinstance(value, str) else json.dumps(value) for name, value in (params or {}).items()}
+        answer = self._transport.send(method, path, data, headers, query)
+        return answer if answer.good else self._without_secrets(answer)
+
+    def _without_secrets(self, answer: Answer) -> Answer:
+        """A refusal may quote what was sent, and its text gets into logs and dead letters."""
+        content = answer.content
+        for secret in filter(None, (self._token, self._password)):
+            for form in (secret, json.dumps(secret)[1:-1], json.dumps(secret, ensure_ascii=False)[1:-1]):
+                content = content.replace(form.encode(), b"***")
+        return replace(answer, content=content)
+
+
+def just_after(found: Json) -> str:
+    """What `since` is for a document as it was read: "" if it does not say when it was changed last.
+
+    A millisecond later, as a server of before 2026 wants the header to be after the last change.
+    """
+    try:
+        moment = dt.datetime.fromisoformat(str(found.get("updatedAt", "")))
+    except ValueError:
+        return ""
+    later = moment.astimezone(dt.UTC) + dt.timedelta(milliseconds=1)
+    return later.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def _dataset(pid: str, version: str = "v3") -> str:
+    return f"/api/{version}/datasets/{quote(pid, safe='')}"
+
+
+def _is_list(answer: Answer, path: str) -> bool:
+    """True. SciCatError, after which the call can be made again, for a proxy's page or half an answer.
+
+    What is taken for version 4 once is called for as long as SciCow runs.
+    """
+    try:
+        found = answer.json()
+    except ValueError:
+        found = None
+    if not isinstance(found, list):
+        raise SciCatError(f"GET {path}", answer.status, f"the answer is no list of datasets: {answer.text()[:200]}")
+    return True

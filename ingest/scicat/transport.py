@@ -1,0 +1,120 @@
+"""HTTP with a bound on everything: connecting, each read, the whole answer, and its size."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Mapping
+from typing import Any
+
+import requests
+import urllib3
+
+from ingest.scicat.errors import Answer, SciCatError, TimedOut
+
+MAX_ANSWER = 256 * 1024 * 1024
+"""Bytes. More is not read: memory is bounded."""
+
+IDLE = 4.0
+"""Seconds after which a connection is not used again: SciCat closes it after 5."""
+
+
+class _Connection:
+    """A thread's own."""
+
+    def __init__(self, base_url: str) -> None:
+        self.session = requests.Session()
+        # What the environment says of proxies and certificates, once: asked for each call it is a third of its cost.
+        found = self.session.merge_environment_settings(base_url, {}, None, None, None)
+        self.session.proxies, self.session.verify = found["proxies"], found["verify"]
+        # Nor is ~/.netrc asked: what it has for this host would take the place of our token.
+        self.session.trust_env = False
+        self.used = time.monotonic()
+
+
+class Transport:
+    """One server. Threads may share it. `timeout` (connect, and each read) and `whole` are in seconds."""
+
+    def __init__(self, base_url: str, timeout: float, whole: float) -> None:
+        self.base_url = base_url
+        self._timeout = timeout
+        self._whole = whole
+        self._own = threading.local()
+
+    def send(
+        self,
+        method: str,
+        path: str,
+        data: bytes | None = None,
+        headers: Mapping[str, str] | None = None,
+        query: Mapping[str, str] | None = None,
+    ) -> Answer:
+        """The answer, whatever its status. SciCatError with status 0 if there is none, or not all of it.
+
+        It is TimedOut if the call was sent.
+        """
+        try:
+            try:
+                return self._once(method, path, data, headers, query)
+            except (requests.ConnectionError, urllib3.exceptions.ProtocolError) as error:
+                # The server may have closed a connection that was kept: a read can be made once more.
+                # A write may have happened, and is looked for by whoever knows what it was.
+                if method != "GET" or isinstance(error, requests.Timeout):
+                    raise
+                self._own.connection.session.close()
+                return self._once(method, path, data, headers, query)
+        except requests.ReadTimeout as error:
+            raise TimedOut(f"{method} {self.base_url}{path}", 0, f"no answer in {self._timeout:.0f} s") from error
+        except (requests.RequestException, urllib3.exceptions.HTTPError, OSError) as error:
+            raise SciCatError(f"{method} {self.base_url}{path}", 0, f"no answer ({error})") from error
+
+    def _once(
+        self,
+        method: str,
+        path: str,
+        data: bytes | None,
+        headers: Mapping[str, str] | None,
+        query: Mapping[str, str] | None,
+    ) -> Answer:
+        deadline = time.monotonic() + self._whole
+        with self._session().request(
+            method,
+            self.base_url + path,
+            data=data,
+            headers=headers,
+            params=query,
+            timeout=self._timeout,
+            stream=True,
+            allow_redirects=method == "GET",
+        ) as response:
+            content = _read(response.raw, deadline)
+            self._own.connection.used = time.monotonic()
+            return Answer(
+                response.status_code,
+                content,
+                response.headers.get("Location", ""),
+                response.headers.get("Retry-After", ""),
+            )
+
+    def _session(self) -> requests.Session:
+        connection: _Connection | None = getattr(self._own, "connection", None)
+        if connection is None:
+            connection = self._own.connection = _Connection(self.base_url)
+        if time.monotonic() - connection.used > IDLE:
+            connection.session.close()  # the next call opens it again
+        return connection.session
+
+
+def _read(raw: Any, deadline: float) -> bytes:
+    parts = []
+    size = 0
+    # By what one read of the socket gives: a server that sends a byte now and then would hold
+    # a longer read, and us, for ever.
+    while part := raw.read1(65_536, decode_content=True):
+        parts.append(part)
+        size += len(part)
+        if size > MAX_ANSWER:
+            raise requests.RequestException(f"the answer is larger than {MAX_ANSWER} bytes")
+        if time.monotonic() > deadline:
+            raise requests.Timeout("the answer comes too slowly")
+    return b"".join(parts)

@@ -1,0 +1,176 @@
+"""One message into SciCat. Every step can be repeated: it looks first, and does only what is left to do."""
+
+from __future__ import annotations
+
+import logging
+from functools import partial
+
+from ingest.scicat import Conflict, Json, SciCat, SciCatError, TooLarge
+from ingest.scicow import mapping
+from ingest.scicow.catalogue.checksums import Checksums
+from ingest.scicow.catalogue.datablocks import Files
+from ingest.scicow.catalogue.dataset_writer import Writer
+from ingest.scicow.errors import DatasetMissing, Refused
+from ingest.scicow.mapping import Mapping
+from ingest.scicow.mapping.ownership import Validation, check_same_beamline
+from ingest.scicow.settings import Settings
+from scifish.message import Message
+
+log = logging.getLogger(__name__)
+
+
+class Ingestor:
+    """Writes what messages say with one client. One writer at a time for a dataset: see `ingest`.
+
+    Threads may share it. `validation` says whose a dataset is, or that it is to wait or to be refused.
+    SettingsError if the mapping's page is wrong.
+    """
+
+    def __init__(self, client: SciCat, settings: Settings, validation: Validation) -> None:
+        self._client = client
+        self._settings = settings
+        self._validation = validation
+        self._mapping = Mapping(settings)
+        self._checksums = Checksums(settings.checksums, settings.checksum_folders)
+        self._files = Files(client, self._checksums.algorithm)
+        self._version = "" if settings.scicat.api == "auto" else settings.scicat.api
+
+    def ingest(self, message: Message) -> None:
+        """Bring SciCat to what this (checked) message says, and log it.
+
+        Raises SciCatError and NotYet, after which the call can simply be made again, and Refused. Two calls
+        for one dataset must not run at once: the real backend would lose one's changes.
+        """
+        pid = mapping.pid_of(message, self._settings)
+        try:
+            if message["type"] == "began":
+                # If it is not created, it is repeated, or its `ended` came first: that says all of it.
+                done = "began" if self._create(message) else "is there already"
+            elif message["type"] == "annotation":
+                done = self._annotate(pid, message)
+            else:
+                done = self._complete(pid, message)
+        except TooLarge as error:
+            raise Refused(f"{error}; record less with this dataset, or leave values out in the mapping") from error
+        log.info("%s: %s", describe(message, done), pid)
+
+    # ------------------------------------------------------------------ steps
+
+    def _complete(self, pid: str, message: Message) -> str:
+        """`ended` and `snapshot`: the metadata with part 1, files with every part."""
+        revision, none_there = mapping.revision(message), False
+        if message.get("part", {"number": 1})["number"] > 1:
+            found = self._there(pid, message)
+            if found is None or mapping.recorded_revision(found) < revision:
+                raise self._missing(pid, revision)
+            done, last = f"files, part {message['part']['number']} of {message['part']['of']}", found
+        else:
+            done, last, none_there = self._complete_metadata(pid, message)
+        if mapping.recorded_revision(last) > revision:
+            return f"{done}: has been recorded again since"  # which named the files as they were by then
+        files, checksums = mapping.files(message), partial(self._with_checksums, message)
+        replaced = self._files.replace(pid, files, checksums) if revision else 0
+        added = self._files.add(pid, files, checksums, none_there)
+        counts = {"files": added, "files changed": replaced}
+        return ", ".join([done, *(f"{count} {what}" for what, count in counts.items() if count)])
+
+    def _complete_metadata(self, pid: str, message: Message) -> tuple[str, Json, bool]:
+        """What was done, the dataset before (or {}), and whether for certain none of its files are in SciCat."""
+        # A snapshot is new but for a repeat; before an `ended` came its `began`, but for a loss.
+        first = message["type"] == "snapshot" and not mapping.revision(message)
+        found = None if first else self._there(pid, message)
+        if found is None:
+            if self._create(message):
+                # Whoever gets this message again finds a dataset that is over, and looks.
+                return str(message["status"]), {}, True
+            found = self._there(pid, message)
+            if found is None:
+                raise SciCatError(f"{pid} can neither be created nor read", 0, "the account may lack the right to read")
+        if mapping.recorded_revision(found) > mapping.revision(message):
+            whose, version = self._validation(message), self._api()
+            self._writer().settle(pid, found, lambda now: self._mapping.lacking(message, now, whose, version))
+            return "is complete already", found, False
+        if not mapping.ends(message, found):
+            return "is complete already", found, False
+        # The status is written before any file. So as long as it says that the dataset is running, no try
+        # has got to the files, however often the message came.
+        none_there = not mapping.is_over(found)
+        whose, version = self._validation(message), self._api()
+        self._writer().settle(pid, found, lambda now: self._mapping.changes(message, now, whose, version))
+        return str(message["status"]), found, none_there
+
+    def _annotate(self, pid: str, message: Message) -> str:
+        found = self._there(pid, message)
+        if found is None:
+            raise self._missing(pid)
+        done = False
+        said = message["annotation"]
+        if "image" in said:
+            image = said["image"]
+            done = self._client.attach_once(pid, str(found["ownerGroup"]), image["caption"], image["uri"])
+        if said.keys() - {"image"}:
+            # Last, as by its mark a repeat knows that all is done.
+            done |= self._writer().settle(pid, found, partial(self._mapping.annotation, message, found))
+        return "written" if done else "is there already"
+
+    # ---------------------------------------------------------------- helpers
+
+    def _api(self) -> str:
+        """v3 or v4: as the settings have it, else the better one that the server has."""
+        if not self._version:
+            self._version = "v4" if self._client.has_v4() else "v3"
+            log.info("SciCat's interface %s is used", self._version)
+        return self._version
+
+    def _writer(self) -> Writer:
+        return Writer(self._client, self._api())
+
+    def _missing(self, pid: str, revision: int = 0) -> DatasetMissing:
+        which = f"revision {revision} of {pid}" if revision else pid
+        return DatasetMissing(f"{which} is not in SciCat", self._settings.missing_dataset_wait)
+
+    def _there(self, pid: str, message: Message) -> Json | None:
+        """The dataset that the message is about, if it is there. Refused if it is another beamline's."""
+        found = self._client.dataset(pid)
+        if found is not None:
+            check_same_beamline(message, mapping.recorded_beamline(found))
+        return found
+
+    def _create(self, message: Message) -> bool:
+        """Whether it was created just now, and by this call: if not, it is there already."""
+        new = self._mapping.dataset(message, self._validation(message), self._api())
+        try:
+            self._client.create_dataset(new, self._api())
+        except Conflict:
+            return False
+        except SciCatError as error:
+            # A 500 may come after the write happened.
+            if error.status < 500 or self._client.dataset(new["pid"]) is None:
+                raise
+            return False
+        return True
+
+    def _with_checksums(self, message: Message, files: list[Json]) -> list[Json]:
+        """These of the message's files, in the form of a datablock, with `chk` where it can be had."""
+        full = {
+            given["path"]: there["path"]
+            for there, given in zip(message["files"], mapping.files(message), strict=True)
+            if "error" not in there
+        }
+        sizes = {full[file["path"]]: file["size"] for file in files if file["path"] in full}
+        found = self._checksums.of(sizes, str(message["uuid"]))
+        return [
+            {**file, "chk": found[full[file["path"]]]} if full.get(file["path"]) in found else file for file in files
+        ]
+
+
+def describe(message: Message, done: str) -> str:
+    """A line about it for people. What users wrote is quoted, and cannot break out of its line."""
+    name = str(message.get("datasetName", message["type"]))
+    return f"{message['beamline']} {_quoted(message['proposalId'] or 'no proposal')} {_quoted(name)} {done}"
+
+
+def _quoted(text: str) -> str:
+    """As it is if it is one plain word, else as Python would write it, with control characters escaped."""
+    text = text[:200]
+    return text if text.isascii() and text.isalnum() else repr(text)

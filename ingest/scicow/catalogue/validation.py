@@ -1,0 +1,125 @@
+"""Whose a dataset is, by what the user office says of its proposal; and what becomes of those that do not count."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import replace
+from pathlib import Path
+
+from ingest.scicat import SciCat
+from ingest.scicow.catalogue.office_cache import SharedOffice
+from ingest.scicow.catalogue.references import Registry
+from ingest.scicow.errors import NotYet, Refused
+from ingest.scicow.mapping.ownership import (
+    Ownership,
+    Validation,
+    beamline_of,
+    by_settings,
+    is_name,
+    of_the_fallback,
+    of_the_proposal,
+)
+from ingest.scicow.settings import Settings, SettingsError
+from scifish.message import Message
+from sdm.office import (
+    Office,
+    OfficeError,
+    Proposal,
+    RememberingOffice,
+    UnknownProposal,
+    WrongBeamline,
+    at_beamline,
+    memory_file,
+    office_from,
+    proposal_at,
+)
+from sdm.office.model import COMMISSIONING
+
+log = logging.getLogger(__name__)
+
+Objection = tuple[str, str]
+"""What the settings say is to be done (`refuse`, `hold`, `fallback`), and why."""
+
+
+def validation_from(settings: Settings, client: SciCat | None = None) -> Validation:
+    """The validation of these settings; with `client` it makes in SciCat what a dataset refers to.
+
+    Raises SettingsError.
+    """
+    registry = Registry(client, settings.proposals.create) if client else None
+    if not settings.user_office:
+        log.warning("user_office is not set: proposals are not checked, and datasets have the settings' contact")
+        return Validator(settings, None, registry)
+    try:
+        memory = Path(settings.office_memory) if settings.office_memory else memory_file()
+        office = RememberingOffice(office_from(settings.user_office), memory)
+    except OfficeError as error:
+        raise SettingsError(f"user_office: {error}") from error
+    return Validator(settings, SharedOffice(office), registry)
+
+
+class Validator:
+    """A `Validation` that asks this office, which answers soon or raises OfficeUnavailable. Threads may share it."""
+
+    def __init__(self, settings: Settings, office: Office | None, registry: Registry | None) -> None:
+        self._settings = settings
+        self._office = office
+        self._registry = registry
+
+    def __call__(self, message: Message) -> Ownership:
+        beamline, number = beamline_of(message), message["proposalId"]
+        proposal, objections = self._examined(number, beamline)
+        if objections:
+            self._stop(objections)
+            return self._registered(of_the_fallback(beamline, self._settings), beamline)
+        whose = of_the_proposal(proposal, self._settings) if proposal else by_settings(message, self._settings)
+        whose = self._registered(whose, beamline)
+        if self._registry:
+            if proposal and proposal.id != COMMISSIONING:  # one number at all beamlines, with as many owners
+                self._registry.proposal(proposal, whose)
+            self._registry.sample(message["sampleId"], number, whose)
+        return whose
+
+    def _registered(self, whose: Ownership, beamline: str) -> Ownership:
+        return replace(whose, instrument_id=self._registry.instrument(beamline)) if self._registry else whose
+
+    def _examined(self, number: str, beamline: str) -> tuple[Proposal | None, list[Objection]]:
+        """What the office says of it at this beamline, where it does; and what speaks against it."""
+        rules = self._settings.proposals
+        objections: list[Objection] = []
+        if not number:
+            return None, objections
+        shown = repr(number[:100])
+        if Proposal(number, "", beamline).proprietary:  # also where the office does not say so, or is not asked
+            objections.append((rules.proprietary, f"proposal {shown} is proprietary"))
+        if self._office is None or (rules.proprietary == "refuse" and objections):
+            return None, objections
+        if not is_name(number):
+            why = f"proposal {shown} can be no proposal's number"
+            return None, [*objections, ("refuse" if rules.unknown == "hold" else rules.unknown, why)]
+        try:
+            found = _found(self._office, number, beamline)
+        except UnknownProposal as error:
+            return None, [*objections, (rules.unknown, str(error))]
+        except OfficeError as error:
+            raise NotYet(str(error)) from error
+        if found.proprietary and not objections:
+            objections.append((rules.proprietary, f"proposal {shown} is proprietary, as the user office says"))
+        try:
+            return at_beamline(found, beamline), objections
+        except WrongBeamline as error:
+            return None, [*objections, (rules.foreign, str(error))]
+
+    def _stop(self, objections: list[Objection]) -> None:
+        """Raises Refused or NotYet, by the strictest; returns if all of them allow the fallback group."""
+        reasons = dict(reversed(objections))
+        if "refuse" in reasons:
+            raise Refused(f"{reasons['refuse']}: replay it when that has changed, or `proposals` in the settings")
+        if "hold" in reasons:
+            raise NotYet(reasons["hold"], self._settings.proposals.hold_for)
+        log.info("%s: into the fallback group", reasons["fallback"])
+
+
+def _found(office: Office, number: str, beamline: str) -> Proposal:
+    """The office's, also another beamline's, as that may be proprietary; `commissioning` is at each of them."""
+    return proposal_at(office, number, beamline) if number == COMMISSIONING else office.proposal(number)

@@ -1,0 +1,200 @@
+"""`scicow audit`."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ingest.scicow.commands.common import Commands, add_config, duration, looking
+from ingest.scicow.commands.selection import add_topics, ranges, read_by_scicow, selected
+from ingest.scicow.commands.terminal import Counting, columns
+from ingest.scicow.kafka.positions import TIMES, iso_seconds, moment
+from ingest.scicow.logs import plain
+from ingest.scicow.settings import Settings
+
+if TYPE_CHECKING:
+    from ingest.scicow.audit.auditor import Auditor
+    from ingest.scicow.audit.compare import Finding, Report
+    from ingest.scicow.kafka.topics import Range, Topics
+
+
+def add(commands: Commands) -> None:
+    audit = commands.add_parser(
+        "audit",
+        help="compare what was sent with what the catalogue has",
+        description="Compare the messages of a time, and what waits in spools, with the catalogue: each dataset that "
+        "is missing, double, incomplete or still running is named, and each message that is lost. What SciCow has not "
+        "come to yet is on its way, and not missing. Exit status: 0 all is well, 1 something was found, 2 it could not "
+        "be done.",
+    )
+    add_config(audit)
+    add_topics(audit)
+    audit.add_argument(
+        "--from", dest="begin", type=moment, required=True, metavar="TIME", help=f"messages sent since then: {TIMES}"
+    )
+    audit.add_argument("--to", dest="end", type=moment, metavar="TIME", help="and before then (default: now)")
+    audit.add_argument(
+        "--spool",
+        action="append",
+        type=Path,
+        default=[],
+        metavar="FILE",
+        help="what `scifish list --json` has written on a beamline's machine (may be given several times)",
+    )
+    audit.add_argument(
+        "--running-hours",
+        type=duration("hours"),
+        default=24.0,
+        metavar="N",
+        help="a dataset may run so long (default: 24)",
+    )
+    audit.add_argument(
+        "--thorough", action="store_true", help="compare each file of each dataset, not only their number and size"
+    )
+    audit.add_argument("--json", action="store_true", help="one JSON object")
+    audit.add_argument("--repair", action="store_true", help="send all messages of what is missing or incomplete again")
+    audit.set_defaults(command=looking(_audit, secrets=True))
+
+
+def _audit(args: argparse.Namespace, settings: Settings, topics: Topics) -> int:
+    from ingest.scicat import SciCat
+    from ingest.scicow.audit import spool_listing
+    from ingest.scicow.audit.auditor import Auditor, Options
+
+    try:
+        listings = [spool_listing.read(path) for path in args.spool]
+    except spool_listing.SpoolFileError as error:
+        print(f"scicow: {error}", file=sys.stderr)
+        return 2
+    now = time.time()
+    options = Options(args.begin, min(args.end or now, now), args.running_hours * 3600, args.thorough)
+    if options.end <= options.begin:
+        print("scicow: --to must be after --from, and --from in the past", file=sys.stderr)
+        return 2
+    names = selected(args, settings, topics) or read_by_scicow(settings, topics)
+    wanted = ranges(names, args.begin, args.end, topics)
+    account = settings.scicat
+    client = SciCat(account.url, account.username, str(account.password), timeout=account.timeout)
+    counts = Counts()
+    auditor = Auditor(settings, topics, client, wanted, options, counts.new)
+    try:
+        report = auditor.audit(listings)
+    finally:
+        counts.over()
+    report.notes += notes(names, wanted, settings)
+    repaired = _repair(auditor, settings, topics, wanted) if args.repair else None
+    print(as_json(report, names, repaired) if args.json else shown(report, names, repaired))
+    return 1 if report.findings else 0
+
+
+def _repair(auditor: Auditor, settings: Settings, topics: Topics, wanted: list[Range]) -> int:
+    """How many messages were sent again."""
+    from ingest.scicow.kafka.resend import Replay
+    from ingest.scicow.kafka.topics import Writer
+
+    uuids = auditor.report.repairable()
+    if not uuids:
+        return 0
+    replay = Replay(wanted, "audit", uuids, without=auditor.dead)
+    count = Counting("sending again, messages looked at", sum(map(len, wanted)))
+    try:
+        replay.run(topics, Writer(settings.kafka), count)
+    finally:
+        count.over()
+    auditor.report.notes += [f"{place}: Kafka does not take it a second time: {why}" for place, why in replay.refused]
+    return sum(replay.sent.values())
+
+
+class Counts:
+    """One line of progress after the other."""
+
+    def __init__(self) -> None:
+        self._now: Counting | None = None
+
+    def new(self, what: str, of: int) -> Callable[[int], None]:
+        self.over()
+        self._now = Counting(what, of)
+        return self._now
+
+    def over(self) -> None:
+        if self._now:
+            self._now.over()
+
+
+def notes(names: list[str], wanted: list[Range], settings: Settings) -> list[str]:
+    """What limits the result."""
+    found = [] if names else [f"there is no topic that SciCow reads ({settings.kafka.topics})"]
+    return found + [
+        f"{each.topic}[{each.partition}]: what was before offset {each.kept} is no longer in Kafka"
+        for each in wanted
+        if each.start == each.kept > 0
+    ]
+
+
+# ------------------------------------------------------------------------------------ texts
+
+
+def shown(report: Report, names: list[str], repaired: int | None) -> str:
+    """A summary, and a line for each finding."""
+    from ingest.scicow.audit.compare import KINDS
+
+    lines = [
+        f"{', '.join(names) or 'no topic'}: sent from {iso_seconds(report.begin)} to {iso_seconds(report.end)}",
+        "",
+    ]
+    rows = [(what, f"{number:,}", "") for what, number in report.counts.items()]
+    for kind, meaning in KINDS.items():
+        number = sum(each.kind == kind for each in report.findings)
+        rows += [(kind.upper(), f"{number:,}", meaning)] if number else []
+    lines += columns([("", "NUMBER", ""), *rows])
+    if report.findings:
+        lines += ["", *(_line(each) for each in report.sorted())]
+    lines += [f"note: {plain(each)}" for each in report.notes]
+    lines += ["", _end(report, repaired)]
+    return "\n".join(lines)
+
+
+def _line(found: Finding) -> str:
+    who = " ".join(filter(None, (found.beamline or found.topic, found.uuid, repr(found.name) if found.name else "")))
+    return plain(f"{found.kind}: {who}: {'; '.join(found.what)}")
+
+
+def _end(report: Report, repaired: int | None) -> str:
+    if not report.findings:
+        return "nothing is wrong"
+    count = len(report.repairable())
+    if repaired is not None:
+        return f"sent again: {repaired:,} messages of {count:,} datasets; ask again when SciCow has taken them"
+    if count:
+        return f"{count:,} of these datasets can be sent again: --repair"
+    return "sending again does not help with any of these"
+
+
+def as_json(report: Report, names: list[str], repaired: int | None) -> str:
+    """For programs; names stay."""
+    found = {
+        "topics": names,
+        "from": iso_seconds(report.begin),
+        "to": iso_seconds(report.end),
+        "counts": {name.replace(" ", "_"): number for name, number in report.counts.items()},
+        "findings": [
+            {
+                "kind": each.kind,
+                "uuid": each.uuid,
+                "name": each.name,
+                "beamline": each.beamline,
+                "topic": each.topic,
+                "what": list(each.what),
+                "repairable": each.repairable,
+            }
+            for each in report.sorted()
+        ],
+        "notes": report.notes,
+        "sent_again": repaired,
+    }
+    return json.dumps(found, indent=2)

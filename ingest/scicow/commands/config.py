@@ -1,0 +1,20 @@
+"""`scicow config show`."""
+
+from __future__ import annotations
+
+import argparse
+
+from ingest.scicow.commands.common import Commands, add_config
+from ingest.scicow.settings import load, shown
+
+
+def add(commands: Commands) -> None:
+    config = commands.add_parser("config", help="look at the settings").add_subparsers(required=True, metavar="COMMAND")
+    show = config.add_parser("show", help="print the settings in force, defaults included, secrets hidden")
+    add_config(show)
+    show.set_defaults(command=_show)
+
+
+def _show(args: argparse.Namespace) -> int:
+    print(shown(load(args.config, secrets=False)), end="")
+    return 0

@@ -1,0 +1,97 @@
+"""`scicow replay`."""
+
+from __future__ import annotations
+
+import argparse
+import shlex
+import sys
+from typing import TYPE_CHECKING
+
+from ingest.scicow.commands.common import Commands, add_config, looking
+from ingest.scicow.commands.selection import add_topics, ranges, selected
+from ingest.scicow.commands.terminal import Counting
+from ingest.scicow.kafka.positions import point, shown
+from ingest.scicow.settings import Settings
+
+if TYPE_CHECKING:
+    from ingest.scicow.kafka.resend import Replay
+    from ingest.scicow.kafka.topics import Topics
+
+
+def add(commands: Commands) -> None:
+    replay = commands.add_parser(
+        "replay",
+        help="send the messages of a time or of offsets again",
+        description="Send the messages of a range again to their topic, each once, with key and headers. What SciCat "
+        "has already stays as it is. The range ends at the latest where the topic ends now.",
+    )
+    add_config(replay)
+    add_topics(replay)
+    replay.add_argument(
+        "--from",
+        dest="begin",
+        type=point,
+        required=True,
+        metavar="TIME|OFFSET",
+        help="from when on (2026-11-22T10:00 in UTC, 12h, 7d), or from which offset (1200, or PARTITION:OFFSET,...)",
+    )
+    replay.add_argument(
+        "--to", dest="end", type=point, metavar="TIME|OFFSET", help="to before then (default: all that is there now)"
+    )
+    replay.add_argument("--uuid", action="append", help="only this dataset's messages (may be given several times)")
+    replay.add_argument("--dry-run", action="store_true", help="only say what would be sent")
+    replay.set_defaults(command=looking(_replay))
+
+
+def _replay(args: argparse.Namespace, settings: Settings, topics: Topics) -> int:
+    from ingest.scicow.kafka.resend import Replay
+    from ingest.scicow.kafka.topics import TopicError, Writer
+
+    names = selected(args, settings, topics)
+    if not names:
+        print("scicow: say which messages: --topic or --beamline", file=sys.stderr)
+        return 2
+    wanted = ranges(names, args.begin, args.end, topics)
+    for each in wanted:
+        if each.start == each.kept > 0:
+            print(f"{each.topic}[{each.partition}]: what was before offset {each.kept} is no longer in Kafka")
+    total = sum(map(len, wanted))
+    print(f"{total:,} messages of {', '.join(names)} from {shown(args.begin)} are looked at")
+    replay = Replay(wanted, "replay", uuids=set(args.uuid) if args.uuid else None)
+    count = Counting("looked at", total)
+    try:
+        replay.run(topics, None if args.dry_run else Writer(settings.kafka), count)
+    except (KeyboardInterrupt, TopicError):
+        count.over()
+        print("not finished; to go on (some messages may be sent twice then, which changes nothing):", file=sys.stderr)
+        for line in going_on(replay, args):
+            print(f"  {line}", file=sys.stderr)
+        raise
+    finally:
+        count.over()
+        _say(replay, names, args.dry_run)
+    return 1 if replay.refused else 0
+
+
+def _say(replay: Replay, names: list[str], dry_run: bool) -> None:
+    done = "would be sent" if dry_run else "sent"
+    for name in names:
+        print(f"{name}: {replay.sent[name]:,} messages {done} again")
+    if replay.copies:
+        print(f"{replay.copies:,} left out: copies of others in the range")
+    for place, why in replay.refused:
+        print(f"scicow: {place}: Kafka does not take it a second time: {why}", file=sys.stderr)
+
+
+def going_on(replay: Replay, args: argparse.Namespace) -> list[str]:
+    """Commands that send what is left, up to where the range ended when it was fixed."""
+    left = replay.left()
+    lines = []
+    for topic in dict.fromkeys(each.topic for each in left):
+        parts = [each for each in left if each.topic == topic]
+        words = ["scicow", "replay", "--config", str(args.config), "--topic", topic]
+        words += ["--from", ",".join(f"{each.partition}:{each.start}" for each in parts)]
+        words += ["--to", ",".join(f"{each.partition}:{each.end}" for each in parts)]
+        words += [word for uuid in args.uuid or [] for word in ("--uuid", uuid)]
+        lines.append(shlex.join(words))
+    return lines

@@ -1,0 +1,78 @@
+"""`scicow run`."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import signal
+from collections.abc import Callable
+from pathlib import Path
+
+from ingest.scicat import NotAllowed, SciCat, SciCatError
+from ingest.scicow import logs
+from ingest.scicow.commands.common import Commands, add_config
+from ingest.scicow.settings import load
+
+log = logging.getLogger(__name__)
+
+
+def add(commands: Commands) -> None:
+    run = commands.add_parser(
+        "run",
+        help="ingest until SIGTERM or Ctrl-C",
+        description="Read the topics of all beamlines and bring SciCat to what they say. A message counts as done "
+        "when SciCat has it, or when the dead-letter topic has it with the reason; while SciCat is away, "
+        "SciCow waits. It stops cleanly with SIGTERM or Ctrl-C.",
+    )
+    add_config(run)
+    run.add_argument(
+        "--log-level", default="info", choices=("debug", "info", "warning", "error"), help="(default: info)"
+    )
+    run.add_argument("--log-format", default="text", choices=logs.FORMATS, help="(default: text)")
+    run.set_defaults(command=_run)
+
+
+def _run(args: argparse.Namespace) -> int:
+    from ingest.scicow.catalogue.ingestor import Ingestor
+    from ingest.scicow.catalogue.validation import validation_from
+    from ingest.scicow.dead_letters.producer import DeadLetters
+    from ingest.scicow.monitoring.service import seen
+    from ingest.scicow.pipeline.consumer import SciCow  # the other commands do without Kafka
+    from ingest.scicow.pipeline.counters import Progress
+
+    logs.set_up(args.log_level, args.log_format)
+    settings = load(args.config)
+    account = settings.scicat
+    client = SciCat(account.url, account.username, str(account.password), timeout=account.timeout)
+    ingestor = Ingestor(client, settings, validation_from(settings, client))
+    progress = Progress()
+    cow = SciCow(settings, ingestor, DeadLetters(settings), progress)
+    _stop_on_signals(cow.stop)
+    with seen(settings, cow, progress):
+        _log_in(client, args.config)
+        cow.run()
+    return 0
+
+
+def _log_in(client: SciCat, config: Path) -> None:
+    """Now, so that a mistake in the settings is seen at once, and not with the first message."""
+    log.info("datasets go to SciCat at %s", client.base_url)
+    try:
+        client.login()
+    except NotAllowed as error:
+        log.error("%s: check scicat.username and scicat.password in %s; messages are held until then", error, config)
+    except SciCatError as error:
+        log.warning("SciCat does not answer now, messages are held until it does: %s", error)
+
+
+def _stop_on_signals(stop: Callable[[], None]) -> None:
+    """The first SIGTERM or Ctrl-C stops cleanly, the second one at once."""
+
+    def stop_cleanly(*_: object) -> None:
+        for number in numbers:
+            signal.signal(number, signal.SIG_DFL)
+        stop()
+
+    numbers = (signal.SIGTERM, signal.SIGINT)
+    for number in numbers:
+        signal.signal(number, stop_cleanly)

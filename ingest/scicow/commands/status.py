@@ -1,0 +1,76 @@
+"""`scicow status`."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import time
+from typing import Any
+
+from ingest.scicow.commands.common import Commands, add_config, duration
+from ingest.scicow.commands.terminal import columns
+from ingest.scicow.mapping import Mapping
+from ingest.scicow.settings import Settings, load
+
+CLEAR = "\x1b[H\x1b[2J"
+
+
+def add(commands: Commands) -> None:
+    status = commands.add_parser(
+        "status",
+        help="how SciCow is, and all that it needs",
+        description="Ask Kafka, SciCat, the user office and the SciCow of these settings, and say what is wrong and "
+        "what to do. The exit status is 1 if anything is wrong, 0 if not.",
+    )
+    add_config(status)
+    status.add_argument("--json", action="store_true", help="for programs")
+    status.add_argument(
+        "--timeout", type=duration("seconds"), default=5.0, metavar="SECONDS", help="for each question (default: 5)"
+    )
+    status.add_argument(
+        "--max-lag",
+        type=duration("seconds"),
+        default=300.0,
+        metavar="SECONDS",
+        help="what is wrong with a beamline whose oldest message waits for longer (default: 300)",
+    )
+    status.add_argument(
+        "--watch", type=duration("seconds"), metavar="SECONDS", help="show it again so often, until Ctrl-C"
+    )
+    status.set_defaults(command=_status)
+
+
+def _status(args: argparse.Namespace) -> int:
+    settings = load(args.config)
+    Mapping(settings)  # a mistake in its page is one of the settings, and keeps SciCow from starting
+    if args.watch is None:
+        return _once(args, settings)
+    try:
+        while True:
+            _once(args, settings, CLEAR if sys.stdout.isatty() and not args.json else "")
+            time.sleep(args.watch)
+    except KeyboardInterrupt:
+        return 0
+
+
+def _once(args: argparse.Namespace, settings: Settings, before: str = "") -> int:
+    from ingest.scicow.monitoring.checkup import Finding, checkup  # the other commands do without Kafka
+
+    found = [Finding("Settings", True, str(args.config)), *checkup(settings, args.timeout, args.max_lag)]
+    ok = all(each.ok for each in found)
+    if args.json:
+        parts = {each.part: {"ok": each.ok, "text": each.text, **each.facts} for each in found}
+        print(json.dumps({"ok": ok, "parts": parts}), flush=True)
+    else:
+        lines = [("ok   " if each.ok else "WRONG", each.part, each.text) for each in found]
+        beamlines = [_lags(each.facts["beamlines"]) for each in found if each.facts.get("beamlines")]
+        print(before + "\n".join(sum(beamlines, columns(lines))), flush=True)
+    return 0 if ok else 1
+
+
+def _lags(beamlines: dict[str, dict[str, Any]]) -> list[str]:
+    rows = [("topic", "not done", "oldest")]
+    for topic, lag in beamlines.items():
+        rows.append((topic, str(lag["lag"]), "?" if lag["lag_seconds"] is None else f"{lag['lag_seconds']:.0f} s"))
+    return ["", *columns(rows)]

@@ -1,0 +1,346 @@
+"""What is in the dead-letter topic: which letters wait, and settling them.
+
+Kafka cannot delete single messages. So a letter is settled by a further record of the same
+partition, which names it: the topic is only ever appended to, no other store is needed, and
+several people at several terminals see the same. What Kafka's retention removes are letters first
+and their records of settlement later.
+"""
+
+from __future__ import annotations
+
+import getpass
+import json
+import os
+import re
+import socket
+import sys
+import time
+from collections.abc import Callable, Collection, Iterable, Iterator
+from dataclasses import dataclass, replace
+from typing import Any
+
+from confluent_kafka import Message as KafkaMessage
+
+from ingest.scicow.dead_letters.producer import CUT, ERRORS
+from ingest.scicow.kafka.positions import iso_seconds
+from ingest.scicow.kafka.resend import batches, first_place, record_again
+from ingest.scicow.kafka.topics import Headers, NoTopic, Place, Range, Record, Topics, Writer, headers_of
+from ingest.scicow.settings import Settings
+
+SETTLED = "scicow.settled"
+REPLAYED = "replayed"
+DROPPED = "dropped"
+
+MAX_REASON = 1000
+"""Characters of a reason that are kept of each letter while there may be many."""
+
+
+@dataclass(frozen=True, order=True)
+class Id:
+    """A letter's place in the dead-letter topic, as people write it: `partition:offset`."""
+
+    partition: int
+    offset: int
+
+    def __str__(self) -> str:
+        return f"{self.partition}:{self.offset}"
+
+    @classmethod
+    def read(cls, text: str) -> Id:
+        """ValueError if it is none."""
+        if not re.fullmatch(r"\d{1,9}:\d{1,18}", text):
+            raise ValueError(f"{text!r} is not the id of a dead letter: write PARTITION:OFFSET, like 0:12")
+        return cls(*map(int, text.split(":")))
+
+
+@dataclass(frozen=True)
+class Letter:
+    """What a list shows of a dead letter. Texts are "" where they are not known.
+
+    `origin` is where SciCow read the message; `first` is where the message is that this one was a
+    copy of, else the same. Both are None of what SciCow has not written.
+    """
+
+    id: Id
+    when: float
+    origin: Place | None
+    first: Place | None
+    beamline: str
+    type: str
+    name: str
+    uuid: str
+    reason: str
+    cut: bool
+
+    @property
+    def topic(self) -> str:
+        return self.origin.topic if self.origin else ""
+
+
+@dataclass(frozen=True)
+class Settlement:
+    """How a letter was settled. `to` is where the copy went, None if it was dropped."""
+
+    id: Id
+    how: str
+    by: str
+    when: str
+    to: Place | None
+
+
+def letter_of(message: KafkaMessage) -> Letter:
+    """Of a record of the dead-letter topic that is not a settlement."""
+    headers = texts(headers_of(message))
+    place = Place.of(message)
+    said = _said(message.value() or b"")
+    origin = _origin(headers)
+    first = first_place(original_headers(headers_of(message)), origin) if origin else None
+    key = (message.key() or b"").decode("utf-8", "replace")
+    return Letter(
+        id=Id(place.partition, place.offset),
+        when=message.timestamp()[1] / 1000,
+        origin=origin,
+        first=first,
+        beamline=_short(said.get("beamline")),
+        type=_short(said.get("type")),
+        name=_short(said.get("datasetName")),
+        uuid=_short(said.get("uuid") or key),
+        reason=headers.get(f"{ERRORS}exception.message", "")[:MAX_REASON],
+        cut=CUT in headers,
+    )
+
+
+def settlement_of(message: KafkaMessage) -> Settlement | None:
+    """None if the record is a letter, or no settlement that can be understood."""
+    headers = texts(headers_of(message))
+    if SETTLED not in headers or f"{ERRORS}topic" in headers:  # a letter keeps what headers its message had
+        return None
+    said = _said(message.value() or b"")
+    partition, offset = said.get("partition"), said.get("offset")
+    if not isinstance(partition, int) or not isinstance(offset, int):
+        return None
+    to = Place.read(str(said.get("to", "")))
+    return Settlement(Id(partition, offset), headers[SETTLED], _short(said.get("by")), _short(said.get("when")), to)
+
+
+def is_letter(message: KafkaMessage) -> bool:
+    headers = texts(headers_of(message))
+    return f"{ERRORS}topic" in headers or SETTLED not in headers
+
+
+def original_headers(headers: Headers) -> Headers:
+    """What the message had before SciCow added its own, which begin with the last of `...errors.topic`."""
+    ours = max((number for number, (name, _) in enumerate(headers) if name == f"{ERRORS}topic"), default=len(headers))
+    return headers[:ours]
+
+
+def texts(headers: Headers) -> dict[str, str]:
+    """As text; of several of one name the last, which is the one that SciCow has added."""
+    return {
+        name: content.decode("utf-8", "replace") if isinstance(content, bytes) else content or ""
+        for name, content in headers
+    }
+
+
+def _origin(headers: dict[str, str]) -> Place | None:
+    topic, partition, offset = (headers.get(f"{ERRORS}{name}", "") for name in ("topic", "partition", "offset"))
+    return Place.read(f"{topic}[{partition}]@{offset}")
+
+
+def _said(value: bytes) -> dict[str, Any]:
+    try:
+        found = json.loads(value)
+    except (ValueError, RecursionError):  # it may be here just because it is no JSON
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def _short(text: object) -> str:
+    return text[:200] if isinstance(text, str) else ""
+
+
+# ------------------------------------------------------------------------------ the topic
+
+
+class DeadLetterTopic:
+    """The dead-letter topic as it is now."""
+
+    def __init__(self, topics: Topics, topic: str) -> None:
+        self.topic = topic
+        self._topics = topics
+
+    def read(self, progress: Callable[[int], None] = lambda _: None) -> tuple[dict[Id, Letter], dict[Id, Settlement]]:
+        """The letters that wait, oldest first, and how others were settled. All empty if there is no such topic yet."""
+        letters: dict[Id, Letter] = {}
+        settled: dict[Id, Settlement] = {}
+        for each in self._records(progress):
+            if isinstance(each, Letter):
+                letters[each.id] = each
+            else:
+                settled[each.id] = each
+                letters.pop(each.id, None)  # of its own partition it has come before
+        waiting = sorted((each for each in letters.values() if each.id not in settled), key=lambda each: each.when)
+        return {each.id: each for each in waiting}, settled
+
+    def fates(
+        self, wanted: Callable[[Place], bool], progress: Callable[[int], None]
+    ) -> dict[Place, tuple[Letter, Settlement | None]]:
+        """By the original message, where that is `wanted`: its last letter, and how that was settled."""
+        letters: dict[Place, Letter] = {}
+        settled: dict[Id, Settlement] = {}
+        for each in self._records(progress):
+            if isinstance(each, Settlement):
+                settled[each.id] = each
+            elif each.first is not None and wanted(each.first):
+                before = letters.get(each.first)
+                if before is None or (before.when, before.id) <= (each.when, each.id):
+                    letters[each.first] = each
+        return {place: (letter, settled.get(letter.id)) for place, letter in letters.items()}
+
+    def one(self, wanted: Id) -> KafkaMessage | None:
+        """The record of this letter; None if there is none."""
+        found = self._topics.one(Place(self.topic, wanted.partition, wanted.offset))
+        return found if found is not None and is_letter(found) else None
+
+    def messages(self, ids: Collection[Id]) -> Iterator[KafkaMessage]:
+        """The records of these letters, partition by partition, in order. Those that are gone are left out."""
+        whole = {each.partition: each for each in self._topics.whole(self.topic)}
+        for partition in sorted({each.partition for each in ids} & set(whole)):
+            offsets = {each.offset for each in ids if each.partition == partition}
+            kept = whole[partition]
+            wanted = Range(self.topic, partition, max(min(offsets), kept.start), min(max(offsets) + 1, kept.end))
+            for message in self._topics.read([wanted]):
+                if message.offset() in offsets and is_letter(message):
+                    yield message
+
+    def _records(self, progress: Callable[[int], None]) -> Iterator[Letter | Settlement]:
+        try:
+            whole = self._topics.whole(self.topic)
+        except NoTopic:
+            return
+        for number, message in enumerate(self._topics.read(whole), start=1):
+            progress(number)
+            if is_letter(message):
+                yield letter_of(message)
+            elif settlement := settlement_of(message):
+                yield settlement
+
+
+class WaitingLetters:
+    """How many letters wait, asked again and again: each time only what has come since is read."""
+
+    def __init__(self, settings: Settings, timeout: float) -> None:
+        """`timeout` is in seconds, for each answer of Kafka."""
+        self._settings = settings
+        self._timeout = timeout
+        self._waiting: set[Id] = set()
+        self._next: dict[int, int] = {}
+
+    def __call__(self) -> int:
+        """Raises TopicError."""
+        with Topics(self._settings.kafka, self._timeout) as topics:
+            try:
+                whole = topics.whole(self._settings.dead_letter_topic)
+            except NoTopic:
+                whole = []
+            if any(self._next.get(each.partition, 0) > each.end for each in whole):  # it is another one by now
+                self._next.clear()
+                self._waiting.clear()
+            new = [replace(each, start=max(each.start, self._next.get(each.partition, 0))) for each in whole]
+            for message in topics.read(new):
+                place = Place.of(message)
+                settlement = settlement_of(message)
+                if settlement:
+                    self._waiting.discard(settlement.id)
+                elif is_letter(message):
+                    self._waiting.add(Id(place.partition, place.offset))
+                self._next[place.partition] = place.offset + 1
+        kept = {each.partition: each.kept for each in whole}
+        self._waiting = {each for each in self._waiting if each.offset >= kept.get(each.partition, sys.maxsize)}
+        return len(self._waiting)
+
+
+class Settling:
+    """Replays and drops letters. `done` counts them as it goes on; `failed` says which could not be, and why."""
+
+    def __init__(self, topics: Topics, writer: Writer, topic: str) -> None:
+        self.done = 0
+        self.failed: list[tuple[Id, str]] = []
+        self._topics = topics
+        self._writer = writer
+        self._letters = DeadLetterTopic(topics, topic)
+
+    def replay(self, ids: Collection[Id], progress: Callable[[int], None]) -> None:
+        """Send their messages again, and settle each that Kafka has confirmed."""
+        seen = set()
+        # Their values are read only now, a batch at a time: there may be many, of up to 1 MB each.
+        for batch in batches(self._letters.messages(ids)):
+            copies: list[tuple[Id, Record]] = []
+            for message in batch:
+                letter = letter_of(message)
+                seen.add(letter.id)
+                try:
+                    copies.append((letter.id, self._copy(message, letter)))
+                except LookupError as error:
+                    self.failed.append((letter.id, str(error)))
+            answers = self._writer.write(record for _, record in copies)
+            sent = {}
+            for (identity, record), answer in zip(copies, answers, strict=True):
+                if isinstance(answer, Place):
+                    sent[identity] = answer
+                else:
+                    self.failed.append((identity, f"Kafka does not take it for topic {record.topic}: {answer.str()}"))
+            self._settle(REPLAYED, sent)
+            progress(self.done)
+        self.failed += [(each, "is no longer in Kafka") for each in ids if each not in seen]
+
+    def drop(self, ids: Iterable[Id], progress: Callable[[int], None]) -> None:
+        """Settle them without sending anything."""
+        left = list(ids)
+        while left:
+            self._settle(DROPPED, dict.fromkeys(left[:1000]))
+            del left[:1000]
+            progress(self.done)
+
+    def _copy(self, message: KafkaMessage, letter: Letter) -> Record:
+        if letter.origin is None or letter.first is None:
+            raise LookupError(f"it does not say where it came from ({ERRORS}topic): it is not of SciCow")
+        headers = original_headers(headers_of(message))
+        why = f"dead letter {letter.id}"
+        return record_again(letter.first, message.key(), whole(self._topics, message, letter), headers, why)
+
+    def _settle(self, how: str, ids: dict[Id, Place] | dict[Id, None]) -> None:
+        records = [settlement(self._letters.topic, each, how, to) for each, to in ids.items()]
+        for identity, answer in zip(ids, self._writer.write(records), strict=True):
+            if isinstance(answer, Place):
+                self.done += 1
+            else:
+                self.failed.append((identity, f"was {how}, but Kafka does not take the note of it: {answer.str()}"))
+
+
+def whole(topics: Topics, message: KafkaMessage, letter: Letter) -> bytes | None:
+    """The value of the message, from its own topic if the letter was cut. LookupError if that is gone."""
+    if not letter.cut:
+        return message.value()
+    if letter.origin is None:
+        raise LookupError("it was cut, and does not say where the whole message is")
+    found = topics.one(letter.origin)
+    if found is None:
+        raise LookupError(f"it was cut, and the whole message, {letter.origin}, is no longer in Kafka")
+    return found.value()
+
+
+def settlement(topic: str, letter: Id, how: str, to: Place | None) -> Record:
+    """The record that settles a letter: in its partition, so that it comes after it."""
+    said = {"partition": letter.partition, "offset": letter.offset, "by": _who(), "when": iso_seconds(time.time())}
+    if to is not None:
+        said["to"] = str(to)
+    return Record(topic, json.dumps(said).encode(), headers=((SETTLED, how.encode()),), partition=letter.partition)
+
+
+def _who() -> str:
+    try:
+        user = getpass.getuser()
+    except (OSError, KeyError):  # in a container the account may have no name
+        user = str(os.getuid())
+    return f"{user}@{socket.gethostname()}"

@@ -1,0 +1,150 @@
+"""`scientificMetadata`: the message's, so that SciCat and MongoDB keep all of them.
+
+How the real backend treats metadata (the comments say where it surprises) was found by running v4.6.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection, Mapping
+from typing import Any
+
+from ingest.scicow.mapping.definition import Page
+from ingest.scicow.mapping.merge_patch import is_leaf
+from ingest.scicow.mapping.templates import as_text
+from scifish.message.units import convertible, readable
+
+Json = dict[str, Any]
+
+SCAN = "scan"
+
+MAX_DEPTH = 20
+"""Groups inside each other. What is deeper becomes JSON text: MongoDB ends at 100."""
+
+# MongoDB's text index takes a field `language` for its own; JavaScript loses `__proto__`.
+_RESERVED = ("", "language", "__proto__")
+
+
+class Metadata:
+    """One walk through a message's metadata. `notes` says what is not as it was recorded."""
+
+    def __init__(self, page: Page) -> None:
+        self._page = page
+        self.notes: list[str] = []
+
+    def of(self, given: Mapping[str, Any], names: Mapping[str, Any]) -> Json:
+        """A dataset's: the group `scan` with what is known of the scan itself, and what was recorded."""
+        found: Json = {SCAN: self._scan(names)}
+        return self.added(given, found)
+
+    def added(self, given: Mapping[str, Any], found: Json) -> Json:
+        """`found` with these beside what it has."""
+        if self._page.flat:
+            self._flatten(given, "", "", found, 0)
+        else:
+            self._fill(found, given, "", 0)
+        return found
+
+    def _scan(self, names: Mapping[str, Any]) -> Json:
+        found = {}
+        for key, entry in self._page.scan.items():
+            value = entry.value.value(names)
+            if value not in (None, ""):
+                shown = value if isinstance(value, int | float) else as_text(value)
+                found[key] = {"value": shown, "unit": "", "human_name": entry.name}
+        return found
+
+    # ---------------------------------------------------------------- groups
+
+    def _fill(self, group: Json, members: Mapping[str, Any], above: str, depth: int) -> Json:
+        for name, member in members.items():
+            path = above + name
+            if self._left_out(path):
+                continue
+            key = self._named(name, group, path)
+            if is_leaf(member):
+                group[key] = self._leaf(member, path)
+            elif depth >= MAX_DEPTH:
+                group[key] = self._too_deep(member, path)
+            else:
+                group[key] = self._fill({}, member, f"{path}/", depth + 1)
+        return group
+
+    def _flatten(self, members: Mapping[str, Any], above: str, joined: str, found: Json, depth: int) -> None:
+        for name, member in members.items():
+            path, whole = above + name, joined + name
+            if self._left_out(path):
+                continue
+            if not is_leaf(member) and depth < MAX_DEPTH:
+                self._flatten(member, f"{path}/", whole + self._page.separator, found, depth + 1)
+            else:
+                key = self._named(whole, found, path)
+                found[key] = self._leaf(member, path) if is_leaf(member) else self._too_deep(member, path)
+
+    def _left_out(self, path: str) -> bool:
+        return self._page.leave_out is not None and self._page.leave_out.fullmatch(path) is not None
+
+    def _too_deep(self, group: Mapping[str, Any], path: str) -> Json:
+        self.notes.append(f"{path}: more than {MAX_DEPTH} groups deep, written as JSON text")
+        return {"value": json.dumps(group, ensure_ascii=False), "unit": ""}
+
+    def _named(self, name: str, taken: Collection[str], path: str) -> str:
+        key = _free(_key(name), taken)
+        if key != name:
+            self.notes.append(f"{path}: is called {key!r} in SciCat")
+        return key
+
+    # ---------------------------------------------------------------- values
+
+    def _leaf(self, value: Mapping[str, Any], path: str) -> Json:
+        unit = self._unit(value["unit"], path)
+        found = {"value": self._flat(value["value"], path), "unit": unit}
+        if value["value"] is None:
+            self.notes.append(f"{path}: has no value ({value.get('error') or 'null'})")
+        if unit != value["unit"]:
+            found["original_unit"] = value["unit"]
+        for name, inner in value.items():
+            if name in ("value", "unit") or inner is None or name in self._page.leave_out_of_values:
+                continue
+            # SciCat takes an object with keys in u and in v for a quantity, whose last such key is its
+            # value: beside `value` and `unit` there must be none.
+            key = _key(name)
+            key = f"_{key}" if key[0] in "uUvV" else key
+            free = _free(key, found)
+            if free != name:
+                self.notes.append(f"{path}: its {name!r} is called {free!r} in SciCat")
+            found[free] = self._flat(inner, path)
+        return found
+
+    def _unit(self, given: str, path: str) -> str:
+        unit = self._page.units.get(given) or readable(given)
+        if unit != given:
+            self.notes.append(f"{path}: unit {given!r} is written {unit!r}")
+        if unit and not convertible(unit):
+            self.notes.append(f"{path}: unit {unit!r} is none that SciCat converts: searches must use it as it is")
+        return unit
+
+    def _flat(self, value: Any, path: str) -> Any:
+        """The value without objects in it: SciCat would look for quantities in those."""
+        if isinstance(value, Mapping) or (isinstance(value, list) and _holds_objects(value)):
+            self.notes.append(f"{path}: an object, written as JSON text")
+            return json.dumps(value, ensure_ascii=False, sort_keys=True)
+        return value
+
+
+def _key(name: str) -> str:
+    """A name that SciCat and MongoDB leave alone. Dots are fine: SciCat encodes them."""
+    return f"_{name}" if name in _RESERVED or name.startswith("$") else name
+
+
+def _free(name: str, taken: Collection[str]) -> str:
+    """The name, with a number behind it if it is taken: nothing is dropped."""
+    number, free = 2, name
+    while free in taken:
+        free = f"{name}_{number}"
+        number += 1
+    return free
+
+
+def _holds_objects(values: list[Any]) -> bool:
+    return any(isinstance(value, Mapping) or (isinstance(value, list) and _holds_objects(value)) for value in values)

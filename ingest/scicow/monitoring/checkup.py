@@ -1,0 +1,193 @@
+"""Whether all that SciCow needs is there, asked from outside and in a bounded time."""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass, field
+from queue import Empty, SimpleQueue
+from typing import Any
+
+import requests
+
+from ingest.scicat import NotAllowed, SciCat, SciCatError
+from ingest.scicow.dead_letters.topic import WaitingLetters
+from ingest.scicow.kafka.consumer_group import Broker, BrokerError, Lag
+from ingest.scicow.kafka.topics import TopicError
+from ingest.scicow.settings import Http, Settings, SettingsError
+from sdm.office import OfficeError, UnknownProposal, office_from
+
+LONGEST_ANSWER = 1_000_000
+
+NO_PROPOSAL = "0"
+"""The number of a proposal that no user office has: what it says of it shows that it answers."""
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One part. `text` says what is, and where it is wrong what to do; `facts` are for programs."""
+
+    part: str
+    ok: bool
+    text: str
+    facts: dict[str, Any] = field(default_factory=dict)
+
+
+class Wrong(Exception):
+    """What a check found, and what to do about it."""
+
+    def __init__(self, text: str, **facts: Any) -> None:
+        super().__init__(text)
+        self.facts = facts
+
+
+Check = Callable[[], tuple[str, dict[str, Any]]]
+"""What is said of it, and the facts. Raises Wrong."""
+
+
+def checkup(settings: Settings, timeout: float, max_lag: float) -> list[Finding]:
+    """Of each part, side by side. `timeout` is in seconds for each question, `max_lag` for the oldest message.
+
+    Raises SettingsError.
+    """
+    broker = Broker(settings.kafka, timeout)
+    checks: dict[str, Check] = {
+        "Kafka": lambda: _kafka(settings, broker, max_lag),
+        "Dead letters": lambda: _dead_letters(settings, timeout),
+        "SciCat": lambda: _scicat(settings, timeout),
+        "User office": lambda: _office(settings),
+        "Replica": lambda: _replica(settings.http, timeout),
+    }
+    # A check asks several questions; what hangs all the same is left behind.
+    deadline = time.monotonic() + 4 * timeout
+    answers = {part: _begin(part, check) for part, check in checks.items()}
+    return [_answer(part, answer, deadline) for part, answer in answers.items()]
+
+
+def _begin(part: str, check: Check) -> SimpleQueue[Finding]:
+    answer: SimpleQueue[Finding] = SimpleQueue()
+
+    def work() -> None:
+        try:
+            answer.put(Finding(part, True, *check()))
+        except Wrong as wrong:
+            answer.put(Finding(part, False, str(wrong), wrong.facts))
+        except SettingsError as error:
+            answer.put(Finding(part, False, str(error)))
+        except Exception as error:  # noqa: BLE001 one part must not keep the others from being shown
+            answer.put(Finding(part, False, f"a mistake in SciCow itself, please report it: {error!r}"))
+
+    threading.Thread(target=work, name=part, daemon=True).start()
+    return answer
+
+
+def _answer(part: str, answer: SimpleQueue[Finding], deadline: float) -> Finding:
+    try:
+        return answer.get(timeout=max(deadline - time.monotonic(), 0.0))
+    except Empty:
+        return Finding(part, False, "gave no answer in time: try again with a longer --timeout")
+
+
+# ------------------------------------------------------------------------------- parts
+
+
+def _kafka(settings: Settings, broker: Broker, max_lag: float) -> tuple[str, dict[str, Any]]:
+    kafka = settings.kafka
+    try:
+        topics = broker.topics()
+        lag, members = broker.lag(topics), broker.members()
+    except BrokerError as error:
+        raise _away(settings, error) from error
+    facts = {
+        "members": members,
+        "beamlines": {topic: {"lag": lag[topic].messages, "lag_seconds": lag[topic].seconds} for topic in topics},
+    }
+    if members == 0:
+        raise Wrong(f"no SciCow is in group {kafka.group_id}: start one with `scicow run`", **facts)
+    late = [topic for topic in topics if _is_late(lag[topic], max_lag)]
+    if late:
+        raise Wrong(
+            f"{', '.join(late)}: behind by more than {max_lag:g} s; SciCow's log says what keeps it, "
+            "and more replicas or `workers` help where it is only slow",
+            **facts,
+        )
+    if not topics:
+        return f"{kafka.bootstrap_servers} answers; there is no topic like {kafka.topics} yet", facts
+    who = "" if members is None else f"; replicas in group {kafka.group_id}: {members}"
+    return f"{kafka.bootstrap_servers} answers{who}", facts
+
+
+def _is_late(lag: Lag, max_lag: float) -> bool:
+    # A message that cannot be read in time is no proof that it is young.
+    return lag.messages > 0 and (lag.seconds is None or lag.seconds > max_lag)
+
+
+def _dead_letters(settings: Settings, timeout: float) -> tuple[str, dict[str, Any]]:
+    topic = settings.dead_letter_topic
+    try:
+        number = WaitingLetters(settings, timeout)()
+    except TopicError as error:
+        raise Wrong(str(error)) from error
+    if number:
+        raise Wrong(f"{number} wait in {topic}: see why with `scicow dead-letters list`", waiting=number)
+    return f"none in {topic}", {"waiting": 0}
+
+
+def _away(settings: Settings, error: BrokerError) -> Wrong:
+    servers = settings.kafka.bootstrap_servers
+    return Wrong(f"{servers}: {error}; is it running, and are the settings in kafka right?")
+
+
+def _scicat(settings: Settings, timeout: float) -> tuple[str, dict[str, Any]]:
+    account = settings.scicat
+    client = SciCat(account.url, account.username, str(account.password), timeout=min(timeout, account.timeout))
+    try:
+        client.login()
+        api = "v4" if client.has_v4() else "v3"
+    except NotAllowed as error:
+        raise Wrong(f"{error}; check scicat.username and scicat.password", reachable=True, accepted=False) from error
+    except SciCatError as error:
+        raise Wrong(f"{error}; is it running, and is scicat.url right?", reachable=error.status != 0) from error
+    facts = {"reachable": True, "accepted": True, "api": api}
+    if account.api not in ("auto", api) and api == "v3":
+        raise Wrong(f"{account.url} has no API v4, which scicat.api says: set it to auto", **facts)
+    return f"{account.url} accepts {account.username}; API {api}", facts
+
+
+def _office(settings: Settings) -> tuple[str, dict[str, Any]]:
+    if not settings.user_office:
+        return "not set, so proposals are not checked", {"set": False}
+    try:
+        office = office_from(settings.user_office)
+    except OfficeError as error:
+        raise Wrong(str(error), set=True) from error
+    try:
+        with suppress(UnknownProposal):
+            office.proposal(NO_PROPOSAL)
+    except OfficeError as error:
+        raise Wrong(str(error), set=True, reachable=False) from error
+    return f"{office.name} answers", {"set": True, "reachable": True}
+
+
+def _replica(http: Http, timeout: float) -> tuple[str, dict[str, Any]]:
+    if not http.port:
+        return "http.port is 0, so it cannot be asked", {"status": None}
+    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(http.host, http.host)  # noqa: S104 the other way round
+    url = f"http://{f'[{host}]' if ':' in host else host}:{http.port}/status"
+    try:
+        with requests.get(url, timeout=timeout, allow_redirects=False, stream=True) as answer:
+            found = json.loads(answer.raw.read(LONGEST_ANSWER, decode_content=True))
+        state, held, started = str(found["state"]), str(found["held"]), str(found["started"])
+    except requests.RequestException:
+        # It may run on another machine: Kafka knows whether any does.
+        return f"none answers at {url}", {"status": None}
+    except (ValueError, LookupError, TypeError, OSError) as error:
+        raise Wrong(
+            f"{url} is not SciCow's: does another program have that port? Set http.port", status=None
+        ) from error
+    if held:
+        raise Wrong(f"held: {held}", status=found)
+    return f"{state} since {started}", {"status": found}

@@ -1,0 +1,77 @@
+"""All that lets people and programs see a SciCow that runs."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from ingest.scicow.dead_letters.topic import WaitingLetters
+from ingest.scicow.kafka.topics import TopicError
+from ingest.scicow.monitoring.server import Server
+from ingest.scicow.monitoring.status import Cow, State
+from ingest.scicow.pipeline.counters import Progress
+from ingest.scicow.settings import Settings
+
+log = logging.getLogger(__name__)
+
+COUNT_EVERY = 15.0
+LOOK = 1.0
+"""Seconds after which a dead letter of our own is counted."""
+
+ANSWER_WITHIN = 10.0
+
+
+@contextmanager
+def seen(settings: Settings, cow: Cow, progress: Progress) -> Iterator[None]:
+    """Serves what `settings.http` says as long as it is entered. SettingsError if the port is taken."""
+    if not settings.http.port:
+        yield
+        return
+    letters = Recounted(WaitingLetters(settings, ANSWER_WITHIN), progress)
+    with Server(settings.http, State(cow, progress, letters)), letters:
+        yield
+
+
+class Recounted:
+    """What `count` says, asked again and again in a thread of its own; None while it raises TopicError.
+
+    That is `every` so many seconds, and soon when there is one more of which `progress` knows.
+    """
+
+    def __init__(self, count: Callable[[], int], progress: Progress, every: float = COUNT_EVERY) -> None:
+        self._count = count
+        self._progress = progress
+        self._every = every
+        self._number: int | None = None
+        self._over = threading.Event()
+
+    def __call__(self) -> int | None:
+        return self._number
+
+    def __enter__(self) -> Recounted:
+        # A daemon, as Kafka's answer may take its time, and nobody waits for it at the end.
+        threading.Thread(target=self._run, name="dead-letters", daemon=True).start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._over.set()
+
+    def _run(self) -> None:
+        while not self._over.is_set():
+            buried, until = self._buried, time.monotonic() + self._every
+            try:
+                self._number = self._count()
+            except TopicError as error:
+                if self._number is not None:
+                    log.warning("it is not known how many dead letters wait: %s", error)
+                self._number = None
+            while not self._over.wait(min(LOOK, self._every)):
+                if self._buried != buried or time.monotonic() >= until:
+                    break
+
+    @property
+    def _buried(self) -> int:
+        return sum(topic.dead for topic in self._progress.seen().values())

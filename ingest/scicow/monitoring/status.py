@@ -1,0 +1,111 @@
+"""What a running SciCow shows of itself, for metrics, probes and `scicow status`. Nothing here blocks."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from importlib.metadata import version
+from typing import Any, Protocol
+
+from ingest.scicow.pipeline.counters import Progress, Topic
+from ingest.scicow.pipeline.offsets import Partition
+
+POLLED_WITHIN = 60.0
+"""Seconds without a look at Kafka after which the consumer hangs: it looks twice a second, whatever SciCat does."""
+
+
+class Cow(Protocol):
+    """What is asked of the consumer, from other threads."""
+
+    polled: float
+    """When Kafka was looked at last, as `time.monotonic`."""
+    assigned: bool
+    """Whether Kafka has said which partitions are this replica's; they may be none."""
+    stopping: bool
+
+    def lag(self) -> Mapping[Partition, tuple[int, float]]:
+        """For each of its partitions: messages that are not done, and the age of the oldest in seconds."""
+
+
+@dataclass(frozen=True)
+class Beamline:
+    """One topic. The lag is None where another replica reads it."""
+
+    counts: Topic
+    lag: int | None = None
+    lag_seconds: float | None = None
+
+
+@dataclass(frozen=True)
+class Seen:
+    """A SciCow as it was at one moment.
+
+    `name` is its state in a word, `held` why nothing can be done, "" if it can. The beamlines are by topic.
+    `dead_letters` are counted now and then; None if that is not known.
+    """
+
+    name: str
+    held: str
+    beamlines: dict[str, Beamline]
+    dead_letters: int | None
+
+    @property
+    def not_ready(self) -> str:
+        """Why this replica takes no part, "" if it does. One that is held for SciCat's sake does."""
+        said = {"starting": "waiting for Kafka to say which partitions are ours", "stopping": "stopping"}
+        return said.get(self.name, "")
+
+
+class State:
+    """`dead_letters` says how many wait, None if that is not known."""
+
+    def __init__(self, cow: Cow, progress: Progress, dead_letters: Callable[[], int | None]) -> None:
+        self._cow = cow
+        self._progress = progress
+        self._dead_letters = dead_letters
+        self._started = time.monotonic()
+        self.started = datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
+        self.version = version("sardana-scizoo")
+
+    def seen(self) -> Seen:
+        with self._progress.together():
+            held, behind, counts = self._progress.held, self._cow.lag(), self._progress.seen()
+        lag: dict[str, tuple[int, float]] = {}
+        for (topic, _), (messages, seconds) in behind.items():
+            before = lag.get(topic, (0, 0.0))
+            lag[topic] = before[0] + messages, max(before[1], seconds)
+        beamlines = {
+            topic: Beamline(counts.get(topic, Topic()), *lag.get(topic, (None, None)))
+            for topic in sorted({*counts, *lag})
+        }
+        return Seen(self._name(held), held, beamlines, self._dead_letters())
+
+    def _name(self, held: str) -> str:
+        if self._cow.stopping:
+            return "stopping"
+        if not self._cow.assigned:
+            return "starting"
+        return "held" if held else "running"
+
+    def not_alive(self) -> str:
+        """Why this process has to be started again, "" if it need not."""
+        silent = time.monotonic() - max(self._cow.polled, self._started)
+        if silent > POLLED_WITHIN:
+            return f"Kafka was not looked at for {silent:.0f} s: the consumer hangs"
+        return ""
+
+    def as_json(self) -> dict[str, Any]:
+        seen = self.seen()
+        return {
+            "version": self.version,
+            "started": self.started,
+            "state": seen.name,
+            "held": seen.held,
+            "beamlines": {
+                topic: {"lag": one.lag, "lag_seconds": one.lag_seconds, **vars(one.counts)}
+                for topic, one in seen.beamlines.items()
+            },
+            "dead_letters": seen.dead_letters,
+        }
