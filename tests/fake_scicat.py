@@ -13,7 +13,7 @@ from urllib.parse import unquote
 
 from pydantic import ValidationError
 
-from ingest.embedded import datasets, dto
+from ingest.embedded import dataset_forms, models
 from ingest.embedded.metadata import TopLevelNull
 from ingest.scicat import SciCat
 from ingest.scicat.errors import Answer, SciCatError
@@ -35,7 +35,7 @@ class Refuse(Exception):
         self.status = status
 
 
-_OTHERS = {"proposals": dto.CreateProposal, "samples": dto.CreateSample, "instruments": dto.CreateInstrument}
+_OTHERS = {"proposals": models.CreateProposal, "samples": models.CreateSample, "instruments": models.CreateInstrument}
 
 
 class FakeServer:
@@ -66,7 +66,7 @@ class FakeServer:
         return [kind for method, kind in self.calls if method != "GET" and kind != "login"]
 
     def shown(self, pid: str) -> Json:
-        return datasets.to_v3(self.sets[pid])
+        return dataset_forms.to_v3(self.sets[pid])
 
     def now(self) -> str:
         self._now += dt.timedelta(milliseconds=7)
@@ -154,14 +154,16 @@ class FakeServer:
     # --------------------------------------------------------------- datasets
 
     def _post_datasets(self, version: str, parts: Any, body: Json, headers: Any, living: bool) -> tuple[int, Any]:
-        fields = self._fields(dto.CreateDatasetV4 if version == "v4" else dto.CreateRawV3, version, body)
+        fields = self._fields(models.CreateDatasetV4 if version == "v4" else models.CreateRawV3, version, body)
         if fields["pid"] in self.sets:
             raise Refuse(409, "there")
-        self.sets[fields["pid"]] = self._stored(lambda: datasets.created(fields, version)) | {"updatedAt": self.now()}
+        self.sets[fields["pid"]] = self._stored(lambda: dataset_forms.created(fields, version)) | {
+            "updatedAt": self.now()
+        }
         return 201, {}
 
     def _get_datasets(self, version: str, parts: Any, body: Any, headers: Any, living: bool) -> tuple[int, Any]:
-        return 200, [datasets.to_v3(each) for each in self.sets.values()] if living else []
+        return 200, [dataset_forms.to_v3(each) for each in self.sets.values()] if living else []
 
     def _get_dataset(self, version: str, parts: Any, body: Any, headers: Any, living: bool) -> tuple[int, Any]:
         found = self.sets.get(parts[1])
@@ -169,7 +171,7 @@ class FakeServer:
             return 200, None
         if found is None:
             raise Refuse(404, "not found")
-        return 200, datasets.to_v3(found) if version == "v3" else found
+        return 200, dataset_forms.to_v3(found) if version == "v3" else found
 
     def _patch_dataset(self, version: str, parts: Any, body: Json, headers: Any, living: bool) -> tuple[int, Any]:
         found = self.sets.get(parts[1])
@@ -179,21 +181,21 @@ class FakeServer:
         if since and self.honours_since and since <= found["updatedAt"]:
             raise Refuse(412, "has been modified")
         if version == "v4":
-            body = datasets.RESET | body
-        fields = self._fields(dto.PatchDatasetV4 if version == "v4" else dto.PatchDatasetV3, version, body)
+            body = dataset_forms.RESET | body
+        fields = self._fields(models.PatchDatasetV4 if version == "v4" else models.PatchDatasetV3, version, body)
         merge = version == "v4" and headers["Content-Type"] == "application/merge-patch+json"
         if merge:
             self._check_units(body.get("scientificMetadata") or {})
-        change = datasets.merged if merge else datasets.patched
+        change = dataset_forms.merged if merge else dataset_forms.patched
         self.sets[parts[1]] = self._stored(lambda: change(found, fields)) | {"updatedAt": self.now()}
         return 200, {}
 
-    def _fields(self, form: type[dto.Strict], version: str, body: Json) -> Json:
+    def _fields(self, form: type[models.Strict], version: str, body: Json) -> Json:
         try:
             found = form.model_validate(body).model_dump(exclude_unset=True)
         except ValidationError as error:
             raise Refuse(400, str(error)) from error
-        return datasets.from_v3(found) if version == "v3" else found
+        return dataset_forms.from_v3(found) if version == "v3" else found
 
     def _stored(self, make: Callable[[], Json]) -> Json:
         try:
@@ -215,7 +217,7 @@ class FakeServer:
         return 200, [block for block in self.blocks if block["datasetId"] == parts[1]] if living else []
 
     def _post_origdatablocks(self, version: str, parts: Any, body: Json, headers: Any, living: bool) -> tuple[int, Any]:
-        self._fields(dto.CreateOrigDatablock, "v4", body)
+        self._fields(models.CreateOrigDatablock, "v4", body)
         if body["datasetId"] not in self.sets:
             raise Refuse(400, "no dataset")
         self.add_block(body)
@@ -231,7 +233,7 @@ class FakeServer:
     def _patch_origdatablocks(
         self, version: str, parts: Any, body: Json, headers: Any, living: bool
     ) -> tuple[int, Any]:
-        fields = self._fields(dto.PatchOrigDatablock, "v4", body)
+        fields = self._fields(models.PatchOrigDatablock, "v4", body)
         found = [block for block in self.blocks if block["_id"] == parts[1]]
         if not found:
             raise Refuse(404, "not found")
@@ -256,7 +258,7 @@ class FakeServer:
         return 200, found[skip : skip + wanted["limits"]["limit"]]
 
     def _post_attachments(self, version: str, parts: Any, body: Json, headers: Any, living: bool) -> tuple[int, Any]:
-        self._fields(dto.CreateAttachment, "v4", body)
+        self._fields(models.CreateAttachment, "v4", body)
         self.pictures.append({**body, "datasetId": parts[1]})
         return 201, {}
 

@@ -11,12 +11,12 @@ from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from ingest.embedded import dataset_routes, file_routes, other_routes
-from ingest.embedded.catalogue import Catalogue
+from ingest.embedded.access import Catalogue
 from ingest.embedded.faults import Faults, Faulty, Rule, fault_routes
 from ingest.embedded.filters import FilterError
 from ingest.embedded.metadata import TopLevelNull
-from ingest.embedded.web import RefusedV3, error_body, v3_error_body
+from ingest.embedded.routes import datasets, files, others
+from ingest.embedded.routes.request import RefusedV3, error_body, v3_error_body
 
 
 def make_app(catalogue: Catalogue, rules: Sequence[Rule] = ()) -> ASGIApp:
@@ -25,15 +25,15 @@ def make_app(catalogue: Catalogue, rules: Sequence[Rule] = ()) -> ASGIApp:
     app = FastAPI(title="SciCat, embedded", openapi_url=None)
     app.state.catalogue = catalogue
     # Routes with a fixed name come before those with a pid in the same place.
-    app.include_router(dataset_routes.search_routes())
-    for version in (dataset_routes.V3, dataset_routes.V4):
-        app.include_router(dataset_routes.DatasetApi(version).router())
-        app.include_router(file_routes.block_routes(version.name))
-    app.include_router(file_routes.attachment_routes())
-    app.include_router(file_routes.attachment_list_routes())
-    app.include_router(other_routes.auth_routes())
-    for resource in (other_routes.PROPOSAL, other_routes.SAMPLE, other_routes.INSTRUMENT):
-        app.include_router(other_routes.ResourceApi(resource).router())
+    app.include_router(datasets.search_routes())
+    for version in (datasets.V3, datasets.V4):
+        app.include_router(datasets.DatasetApi(version).router())
+        app.include_router(files.block_routes(version.name))
+    app.include_router(files.attachment_routes())
+    app.include_router(files.attachment_list_routes())
+    app.include_router(others.auth_routes())
+    for resource in (others.PROPOSAL, others.SAMPLE, others.INSTRUMENT):
+        app.include_router(others.ResourceApi(resource).router())
     app.include_router(fault_routes(faults))
     app.add_exception_handler(HTTPException, _refused)
     app.add_exception_handler(FilterError, _bad_filter)

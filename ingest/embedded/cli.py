@@ -17,9 +17,9 @@ try:
 except ImportError as missing:
     sys.exit(f"scicat-embedded: {missing}; say: pip install 'sardana-scizoo[embedded]'")
 
+from ingest.embedded.access import COLLECTIONS, Catalogue
 from ingest.embedded.accounts import AccountsError, load_accounts
 from ingest.embedded.app import make_app
-from ingest.embedded.catalogue import COLLECTIONS, Catalogue
 from ingest.embedded.faults import DEEDS, Connection, FaultsError, read_rules
 from ingest.embedded.store import Store, StoreError
 from ingest.embedded.tokens import Tokens

@@ -22,8 +22,8 @@ from fastapi.responses import HTMLResponse, JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from uvicorn.protocols.http.auto import AutoHTTPProtocol
 
+from ingest.embedded.routes.request import Who, error_body, refuse
 from ingest.embedded.tokens import Tokens
-from ingest.embedded.web import Who, error_body, refuse
 
 PATH = "/embedded/faults"
 

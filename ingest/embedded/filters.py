@@ -14,19 +14,74 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
-from ingest.embedded.dto import utc
 from ingest.embedded.javascript import is_date
-from ingest.embedded.patterns import globs
+from ingest.embedded.models import utc
+
+_MAX_LENGTH = 500
+
+
+_TOKEN = re.compile(
+    r"""(?P<any>\.\*\??) | (?P<some>\.\+\??) | (?P<one>\.(?![*+?{])) | (?P<digit>\\d(?![*+?{]))
+      | (?P<class>\[\^?[\w .:,;-]+\](?![*+?{])) | \\(?P<escaped>[^\w])(?![*+?{])
+      | (?P<plain>[^\\.\[\](){}*+?|^$](?![*+?{]))""",
+    re.VERBOSE | re.DOTALL,
+)
+
+
+_GLOBS = {"any": "*", "some": "?*", "one": "?", "digit": "[0-9]"}
+
+
+def globs(pattern: str) -> list[str]:
+    """GLOBs of which one must match. ValueError for a pattern that has no GLOB."""
+    if len(pattern) > _MAX_LENGTH:
+        raise ValueError(f"a pattern has at most {_MAX_LENGTH} characters")
+    return [_glob(part) for part in re.split(r"(?<!\\)\|", pattern)]
+
+
+def _glob(pattern: str) -> str:
+    start = pattern.startswith("^")
+    end = pattern.endswith("$") and not pattern.endswith("\\$")
+    rest = pattern[start : len(pattern) - end]
+    parts = []
+    while rest:
+        found = _TOKEN.match(rest)
+        if found is None:
+            raise ValueError(f"this part of the pattern is not supported: {rest[:50]!r}")
+        parts.append(_part(found))
+        rest = rest[found.end() :]
+    return f"{'' if start else '*'}{''.join(parts)}{'' if end else '*'}"
+
+
+def _part(found: re.Match[str]) -> str:
+    kind = found.lastgroup or ""
+    text = found.group(kind)
+    if kind in ("escaped", "plain"):
+        return f"[{text}]" if text in "*?[" else text
+    return _GLOBS.get(kind, text)
+
 
 Json = dict[str, Any]
 
+
 TIMES = frozenset({"creationTime", "createdAt", "updatedAt", "startTime", "endTime"})
+
+
 _SEGMENT = re.compile(r"[A-Za-z0-9_%~!*()'-]{1,1000}")
+
+
 # SQLite's parser takes expressions of a depth of 1000, nested about 50 times.
 _MAX_TERMS = 400
+
+
 _MAX_DEPTH = 10
+
+
 _MAX_WORDS = 50
+
+
 _NUMBERS = "'integer', 'real'"
+
+
 _ALIASES = {"inq": "in", "neq": "ne", "like": "regex", "regexp": "regex"}
 
 
@@ -46,7 +101,10 @@ class Condition:
 NO_LIMIT = -1
 """SQLite's word for it."""
 
+
 EVERYTHING = Condition("1")
+
+
 NOTHING = Condition("0")
 
 

@@ -6,8 +6,8 @@ import sqlite3
 from contextlib import closing
 from pathlib import Path
 
-from ingest.embedded import datasets
-from ingest.embedded.catalogue import COLLECTIONS, DATASETS
+from ingest.embedded import dataset_forms
+from ingest.embedded.access import COLLECTIONS, DATASETS
 from ingest.embedded.store import Store
 from tests.benchmarks.figures import progress
 from tests.ui.made_up import Json, scan
@@ -48,7 +48,7 @@ def fill(folder: Path, count: int, end: float) -> None:
         connection.execute("BEGIN")
         for number in range(count):
             made = dataset(number, end - SPACING * (count - 1 - number), f"{20240000 + number // 500:08d}")
-            document = datasets.created(datasets.from_v3(made), "v3")
+            document = dataset_forms.created(dataset_forms.from_v3(made), "v3")
             when = document["creationTime"]
             DATASETS.insert(connection, {**document, "createdAt": when, "updatedAt": when, "createdBy": "ingestor"})
             if number % 1000 == 0:

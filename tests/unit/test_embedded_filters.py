@@ -12,10 +12,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ingest.embedded import fullquery
-from ingest.embedded.catalogue import COLLECTIONS, DATASETS, V3_DATASETS
-from ingest.embedded.filters import FilterError, Query, order_by, where
-from ingest.embedded.patterns import globs
+from ingest.embedded import search
+from ingest.embedded.access import COLLECTIONS, DATASETS, V3_DATASETS
+from ingest.embedded.filters import FilterError, Query, globs, order_by, where
 from ingest.embedded.store import Store
 from tests.waiting import PATIENCE
 
@@ -122,7 +121,7 @@ def test_any_filter_is_answered_or_refused(store: Store, wanted) -> None:
 @given(st.dictionaries(st.sampled_from(["text", "scientific", "creationTime", "mode", "userGroups", "x"]), JSON))
 def test_any_search_is_answered_or_refused(store: Store, fields) -> None:
     try:
-        DATASETS.find(store, Query(fullquery.condition(fields, DATASETS)))
+        DATASETS.find(store, Query(search.condition(fields, DATASETS)))
     except FilterError:
         return
 
@@ -213,7 +212,7 @@ def test_text_search_follows_changes(tmp_path: Path) -> None:
     store = Store(tmp_path / "db", COLLECTIONS)
 
     def found(text: str) -> list[str]:
-        documents = DATASETS.find(store, Query(fullquery.condition({"text": text}, DATASETS)))
+        documents = DATASETS.find(store, Query(search.condition({"text": text}, DATASETS)))
         return [document["pid"] for document in documents]
 
     with store.write() as connection:

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from ingest.embedded import datasets as stored
-from ingest.embedded import dto
+from ingest.embedded import dataset_forms as stored
+from ingest.embedded import models
 from ingest.scicat import MAX_BODY, Conflict, NotAllowed, SciCatError, TooLarge, just_after
 from ingest.scicat.errors import Answer
 from ingest.scicow.catalogue.ingestor import Ingestor
@@ -21,7 +21,7 @@ from tests.fake_scicat import PNG, FakeServer, once
 from tests.kafka import message, value
 
 SETTINGS = load(Path(__file__).parents[2] / "docs" / "scicow.example.yaml", secrets=False)
-FORMS = {"v3": dto.CreateRawV3, "v4": dto.CreateDatasetV4}
+FORMS = {"v3": models.CreateRawV3, "v4": models.CreateDatasetV4}
 
 
 @pytest.fixture(params=["v4", "v3"])
@@ -272,7 +272,7 @@ def test_a_datablock_is_not_repeatable_so_there_is_a_look_before_and_after(serve
     assert len(server.blocks) == 1
     (block,) = server.blocks
     assert isinstance(block["size"], int)
-    dto.CreateOrigDatablock.model_validate({n: v for n, v in block.items() if n not in ("_id", "createdAt")})
+    models.CreateOrigDatablock.model_validate({n: v for n, v in block.items() if n not in ("_id", "createdAt")})
 
 
 def test_no_files_no_datablock(server):

@@ -11,8 +11,8 @@ from urllib.parse import unquote
 from fastapi import Depends, HTTPException, Request
 from pydantic import BaseModel, ValidationError
 
+from ingest.embedded.access import Catalogue
 from ingest.embedded.accounts import Account
-from ingest.embedded.catalogue import Catalogue
 from ingest.embedded.filters import FilterError, Query, Shape, is_within, order_by, where
 
 Json = dict[str, Any]

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ingest.embedded.accounts import Account, Accounts
-from ingest.embedded.datasets import V3_NAMES
+from ingest.embedded.dataset_forms import V3_NAMES
 from ingest.embedded.filters import EVERYTHING, Condition, Shape
 from ingest.embedded.store import PUBLIC, READER, Collection, Store
 from ingest.embedded.tokens import Tokens

@@ -10,22 +10,13 @@ from typing import Any
 from fastapi import APIRouter, Request
 from fastapi.responses import JSONResponse
 
-from ingest.embedded import dto
+from ingest.embedded import models
+from ingest.embedded.access import ATTACHMENTS, DATASETS, ORIGDATABLOCKS, Catalogue, may_change, now, stamped, visible
 from ingest.embedded.accounts import Account
-from ingest.embedded.catalogue import (
-    ATTACHMENTS,
-    DATASETS,
-    ORIGDATABLOCKS,
-    Catalogue,
-    may_change,
-    now,
-    stamped,
-    visible,
-)
-from ingest.embedded.dataset_routes import readable
 from ingest.embedded.filters import NO_LIMIT, NOTHING, Query, all_of, where
+from ingest.embedded.routes.datasets import readable
+from ingest.embedded.routes.request import Body, Held, Key, Who, list_query, query_object, refuse, validated
 from ingest.embedded.store import Collection
-from ingest.embedded.web import Body, Held, Key, Who, list_query, query_object, refuse, validated
 
 Json = dict[str, Any]
 
@@ -65,7 +56,7 @@ def _newest(held: Catalogue, collection: Collection, pid: str) -> list[Json]:
 def _add_block(held: Catalogue, who: Account | None, sent: Json) -> JSONResponse:
     if who is None:
         raise refuse(403, "Forbidden resource")
-    fields = validated(dto.CreateOrigDatablock, sent)
+    fields = validated(models.CreateOrigDatablock, sent)
     with held.store.write() as connection:
         dataset = _owned(connection, who, fields["datasetId"])
         key = str(uuid.uuid4())
@@ -113,7 +104,7 @@ def block_routes(version: str) -> APIRouter:
     def change(held: Held, who: Who, key: Key, sent: Body) -> JSONResponse:
         if who is None:
             raise refuse(403, "Forbidden resource")
-        fields = validated(dto.PatchOrigDatablock, sent)
+        fields = validated(models.PatchOrigDatablock, sent)
         with held.store.write() as connection:
             block = ORIGDATABLOCKS.get(connection, key)
             if block is None:
@@ -151,7 +142,7 @@ def attachment_routes() -> APIRouter:
     def create(held: Held, who: Who, pid: Key, sent: Body) -> JSONResponse:
         if who is None:
             raise refuse(403, "Forbidden resource")
-        fields = validated(dto.CreateAttachment, sent)
+        fields = validated(models.CreateAttachment, sent)
         with held.store.write() as connection:
             dataset = _owned(connection, who, pid)
             # An id that was sent is ignored, as on the real server.

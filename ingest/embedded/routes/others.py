@@ -11,21 +11,12 @@ from typing import Any
 from fastapi import APIRouter, Request
 from fastapi.responses import JSONResponse, Response
 
-from ingest.embedded import dto
+from ingest.embedded import models
+from ingest.embedded.access import INSTRUMENTS, PROPOSALS, SAMPLES, may_change, may_read, now, stamped, visible
 from ingest.embedded.accounts import Account
-from ingest.embedded.catalogue import (
-    INSTRUMENTS,
-    PROPOSALS,
-    SAMPLES,
-    may_change,
-    may_read,
-    now,
-    stamped,
-    visible,
-)
 from ingest.embedded.filters import all_of, where
+from ingest.embedded.routes.request import Body, Held, Key, Who, list_query, query_object, refuse, validated
 from ingest.embedded.store import Collection, Exists
-from ingest.embedded.web import Body, Held, Key, Who, list_query, query_object, refuse, validated
 
 Json = dict[str, Any]
 
@@ -35,7 +26,7 @@ def auth_routes() -> APIRouter:
 
     @router.post("/auth/login")
     def login(held: Held, sent: Body) -> JSONResponse:
-        credentials = validated(dto.Credentials, sent)
+        credentials = validated(models.Credentials, sent)
         who = held.accounts.login(credentials["username"], credentials["password"])
         if who is None:
             raise refuse(401, "Unauthorized")
@@ -80,8 +71,8 @@ class Resource:
 
     path: str
     collection: Collection
-    create: type[dto.Strict]
-    patch: type[dto.Strict]
+    create: type[models.Strict]
+    patch: type[models.Strict]
     taken: int
     creator: Callable[[Account, Json], bool]
     public: bool = False
@@ -93,11 +84,18 @@ def _admin(who: Account, _document: Json) -> bool:
     return who.admin
 
 
-PROPOSAL = Resource("proposals", PROPOSALS, dto.CreateProposal, dto.PatchProposal, 409, _admin, filter="filters")
+PROPOSAL = Resource("proposals", PROPOSALS, models.CreateProposal, models.PatchProposal, 409, _admin, filter="filters")
 # The real server has no answer of its own for a sample that is there.
-SAMPLE = Resource("samples", SAMPLES, dto.CreateSample, dto.PatchSample, 500, may_change)
+SAMPLE = Resource("samples", SAMPLES, models.CreateSample, models.PatchSample, 500, may_change)
 INSTRUMENT = Resource(
-    "instruments", INSTRUMENTS, dto.CreateInstrument, dto.PatchInstrument, 409, _admin, public=True, unique="uniqueName"
+    "instruments",
+    INSTRUMENTS,
+    models.CreateInstrument,
+    models.PatchInstrument,
+    409,
+    _admin,
+    public=True,
+    unique="uniqueName",
 )
 
 

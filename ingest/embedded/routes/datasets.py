@@ -10,9 +10,8 @@ from typing import Any
 from fastapi import APIRouter, HTTPException, Request
 from fastapi.responses import JSONResponse
 
-from ingest.embedded import datasets, dto, fullquery
-from ingest.embedded.accounts import Account
-from ingest.embedded.catalogue import (
+from ingest.embedded import dataset_forms, models, search
+from ingest.embedded.access import (
     DATASETS,
     ORIGDATABLOCKS,
     V3_DATASETS,
@@ -22,9 +21,9 @@ from ingest.embedded.catalogue import (
     stamped,
     visible,
 )
+from ingest.embedded.accounts import Account
 from ingest.embedded.filters import NO_LIMIT, Query, Shape, all_of, where, with_dates
-from ingest.embedded.store import Exists
-from ingest.embedded.web import (
+from ingest.embedded.routes.request import (
     MERGE_PATCH,
     Body,
     Held,
@@ -39,6 +38,7 @@ from ingest.embedded.web import (
     refuse,
     validated,
 )
+from ingest.embedded.store import Exists
 
 Json = dict[str, Any]
 
@@ -52,15 +52,15 @@ class Version:
     name: str
     shape: Shape
     limit: int
-    create: Callable[[Json], type[dto.Strict]]
-    update: type[dto.Strict]
-    patch: type[dto.Strict]
+    create: Callable[[Json], type[models.Strict]]
+    update: type[models.Strict]
+    patch: type[models.Strict]
     stored: Callable[[Mapping[str, Any]], Json]
     shown: Callable[[Mapping[str, Any]], Json]
 
 
-def _create_v3(sent: Json) -> type[dto.Strict]:
-    return dto.CreateDerivedV3 if sent.get("type") == "derived" else dto.CreateRawV3
+def _create_v3(sent: Json) -> type[models.Strict]:
+    return models.CreateDerivedV3 if sent.get("type") == "derived" else models.CreateRawV3
 
 
 V3 = Version(
@@ -68,18 +68,18 @@ V3 = Version(
     V3_DATASETS,
     100,
     _create_v3,
-    dto.UpdateDatasetV3,
-    dto.PatchDatasetV3,
-    datasets.from_v3,
-    datasets.to_v3,
+    models.UpdateDatasetV3,
+    models.PatchDatasetV3,
+    dataset_forms.from_v3,
+    dataset_forms.to_v3,
 )
 V4 = Version(
     "v4",
     DATASETS.shape,
     10,
-    lambda _: dto.CreateDatasetV4,
-    dto.UpdateDatasetV4,
-    dto.PatchDatasetV4,
+    lambda _: models.CreateDatasetV4,
+    models.UpdateDatasetV4,
+    models.PatchDatasetV4,
     dict,
     dict,
 )
@@ -143,7 +143,7 @@ class DatasetApi:
             raise refuse(403, "Unauthorized to create this dataset")
         if not fields.get("owner"):
             raise refuse(500, "Internal server error")  # so does v4, whose form does not ask for it
-        document = stamped(datasets.created(fields, self._version.name), who)
+        document = stamped(dataset_forms.created(fields, self._version.name), who)
         try:
             with held.store.write() as connection:
                 DATASETS.insert(connection, document)
@@ -183,13 +183,13 @@ class DatasetApi:
     def patch(self, request: Request, held: Held, who: Who, pid: Key, sent: Body) -> JSONResponse:
         # Merged only if the content type is exactly this: with a charset behind it the real server replaces.
         merge = self._version is V4 and media_type(request) == MERGE_PATCH
-        change = datasets.merged if merge else datasets.patched
+        change = dataset_forms.merged if merge else dataset_forms.patched
         if self._version is V4:
-            sent = datasets.RESET | sent
+            sent = dataset_forms.RESET | sent
         return self._change(request, held, who, pid, change, self._version.patch, sent)
 
     def put(self, request: Request, held: Held, who: Who, pid: Key, sent: Body) -> JSONResponse:
-        return self._change(request, held, who, pid, datasets.replaced, self._version.update, sent)
+        return self._change(request, held, who, pid, dataset_forms.replaced, self._version.update, sent)
 
     def delete(self, held: Held, who: Who, pid: Key) -> JSONResponse:
         if who is None or not who.admin:
@@ -212,7 +212,7 @@ class DatasetApi:
         who: Account | None,
         pid: str,
         change: Callable[[Json, Json], Json],
-        form: type[dto.Strict],
+        form: type[models.Strict],
         sent: Json,
     ) -> JSONResponse:
         if who is None:
@@ -240,20 +240,20 @@ def search_routes() -> APIRouter:
     router = APIRouter(prefix="/api/v3/datasets")
 
     def _search(request: Request, who: Account | None, fields: Json) -> Query:
-        query = _allowed(Query(fullquery.condition(fields, DATASETS)), who)
+        query = _allowed(Query(search.condition(fields, DATASETS)), who)
         return limited(query, query_object(request, "limits"), DATASETS.shape)
 
     @router.get("/fullquery")
     def full_query(request: Request, held: Held, who: Who) -> JSONResponse:
         found = DATASETS.find(held.store, _search(request, who, query_object(request, "fields")))
-        return JSONResponse([datasets.to_v3(document) for document in found])
+        return JSONResponse([dataset_forms.to_v3(document) for document in found])
 
     @router.get("/fullfacet")
     def full_facet(request: Request, held: Held, who: Who) -> JSONResponse:
         fields = query_object(request, "fields")
         names = parse_json(request.query_params.get("facets") or "[]")
         with held.store.read() as connection:
-            found = fullquery.facets(connection, DATASETS, fields, names, visible(who, DATASETS.table))
+            found = search.facets(connection, DATASETS, fields, names, visible(who, DATASETS.table))
         return JSONResponse(found)
 
     @router.get("/metadataKeys")
@@ -262,6 +262,6 @@ def search_routes() -> APIRouter:
         if "metadataKey" in fields:  # as the frontend asks for it, and the real server fails
             raise refuse(500, "Internal server error")
         query = replace(_search(request, who, fields), fields=("scientificMetadata",))
-        return JSONResponse(fullquery.metadata_keys(DATASETS.find(held.store, query)))
+        return JSONResponse(search.metadata_keys(DATASETS.find(held.store, query)))
 
     return router
