@@ -18,8 +18,8 @@ from typing import TYPE_CHECKING, NoReturn
 import click
 
 from ingest.scicat import NotAllowed, SciCat, SciCatError
-from taurus_widgets import columns as cols
-from taurus_widgets.feed import problem_text
+from taurus_widgets.scanlog.data import columns as cols
+from taurus_widgets.scanlog.data.feed import problem_text
 
 if TYPE_CHECKING:
     from taurus.external.qt import Qt
@@ -181,7 +181,7 @@ def _check_display() -> None:
 
 
 def _print(scicat: SciCat, columns: list[cols.Column], proposal: str, rows: int) -> None:
-    from taurus_widgets.terminal import read_and_print
+    from taurus_widgets.scanlog.terminal import read_and_print
 
     try:
         count = read_and_print(scicat, columns, proposal, rows)
@@ -204,11 +204,11 @@ def _window(
     dark: bool,
 ) -> int:
     """`asked` is who is to log in with the window's dialog, "" for nobody."""
-    from taurus_widgets.application import makeApplication
-    from taurus_widgets.arranging import Columns
-    from taurus_widgets.exporting.part import Exporting
-    from taurus_widgets.login import Login
+    from taurus_widgets.qt.application import makeApplication
     from taurus_widgets.scanlog import ScanLog
+    from taurus_widgets.scanlog.features.columns import Columns
+    from taurus_widgets.scanlog.features.exporting import Exporting
+    from taurus_widgets.scanlog.features.login import Login
 
     # Without a hook of one's own PyQt ends the program at any exception in a slot.
     sys.excepthook = lambda *error: traceback.print_exception(*error)

@@ -12,9 +12,9 @@ from typing import Any
 from taurus.external.qt import Qt
 
 from ingest.scicat import SciCat
-from taurus_widgets.arranging import Columns
-from taurus_widgets.login import Login
 from taurus_widgets.scanlog import ScanLog
+from taurus_widgets.scanlog.features.columns import Columns
+from taurus_widgets.scanlog.features.login import Login
 
 
 class ScanLogPanel(ScanLog):

@@ -27,8 +27,8 @@ from deploy.demo.summary import Comparison, Expected, expected_scans, wrong_owne
 from ingest.scicat import SciCatError
 from scifish.message.identity import files_uuid
 from sdm.office import YamlOffice
-from taurus_widgets import columns
-from taurus_widgets.terminal import make_console, read_and_print
+from taurus_widgets.scanlog.data import columns
+from taurus_widgets.scanlog.terminal import make_console, read_and_print
 
 ANALYSERS = {"ses": ("Scienta SES", "fibre_0001"), "prodigy": ("SPECS Prodigy", "fibre_survey")}
 """Programs of other makers, by what `deploy.demo.analysers` calls them, and the measurement that each makes."""

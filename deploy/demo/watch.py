@@ -20,7 +20,7 @@ os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
 from taurus.external.qt import Qt
 
 from ingest.scicat import SciCat
-from taurus_widgets.application import makeApplication
+from taurus_widgets.qt.application import makeApplication
 from taurus_widgets.scanlog import ScanLog
 
 SIZE = (1600, 320)

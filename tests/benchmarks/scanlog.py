@@ -31,11 +31,11 @@ from taurus.external.qt import Qt
 
 from deploy.demo.processes import Processes
 from ingest.scicat import SciCat
-from taurus_widgets import columns as cols
-from taurus_widgets.application import makeApplication
-from taurus_widgets.pages import Pages
-from taurus_widgets.query import Condition, Query, Relation, metadata_field, order_of
+from taurus_widgets.qt.application import makeApplication
 from taurus_widgets.scanlog import ScanLog
+from taurus_widgets.scanlog.data import columns as cols
+from taurus_widgets.scanlog.data.pages import Pages
+from taurus_widgets.scanlog.data.query import Condition, Query, Relation, metadata_field, order_of
 from tests.benchmarks.figures import Figure, NotMeasured, alone, progress, scratch
 from tests.benchmarks.filled import dataset, fill
 from tests.benchmarks.ingest import TABLE_1

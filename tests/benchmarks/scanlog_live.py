@@ -30,7 +30,7 @@ from deploy.demo.session import Session
 from deploy.demo.stack import DOOR, MACROSERVER, PATHFIXER, Stack
 from deploy.demo.summary import expected_scans
 from scifish.message.identity import scan_uuid
-from taurus_widgets.application import makeApplication
+from taurus_widgets.qt.application import makeApplication
 from taurus_widgets.scanlog import ScanLog
 from tests.benchmarks.figures import Figure, NotMeasured, alone, progress, scratch
 

@@ -12,10 +12,10 @@ from typing import Any
 import pytest
 import requests
 
-from taurus_widgets.exporting.elogy import Author, Elogy, ElogyError, Stale
-from taurus_widgets.exporting.entry import Export, Target, send
-from taurus_widgets.exporting.pictures import Picture
-from taurus_widgets.exporting.progress import Progress
+from taurus_widgets.scanlog.exporting.elogy import Author, Elogy, ElogyError, Stale
+from taurus_widgets.scanlog.exporting.elogy_entry import Export, Target, send
+from taurus_widgets.scanlog.exporting.pictures import Picture
+from taurus_widgets.scanlog.exporting.progress import Progress
 from tests.elogy import KINDS, RunningElogy, given_elogy, stand_in
 from tests.waiting import PATIENCE
 

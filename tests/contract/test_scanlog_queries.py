@@ -10,11 +10,11 @@ from dataclasses import replace
 import pytest
 
 from ingest.scicat import SciCat
-from taurus_widgets import columns as cols
-from taurus_widgets.found import Catalogue as Catalogue_
-from taurus_widgets.found import look, search
-from taurus_widgets.pages import Pages
-from taurus_widgets.query import Condition, Query, Relation, metadata_field, order_of
+from taurus_widgets.scanlog.data import columns as cols
+from taurus_widgets.scanlog.data.available_fields import Catalogue as Catalogue_
+from taurus_widgets.scanlog.data.available_fields import look, search
+from taurus_widgets.scanlog.data.pages import Pages
+from taurus_widgets.scanlog.data.query import Condition, Query, Relation, metadata_field, order_of
 from tests.catalogue import Catalogue
 from tests.ui.made_up import Json, scan
 

@@ -7,10 +7,11 @@ from contextlib import AbstractContextManager
 
 from taurus.external.qt import Qt
 
-from taurus_widgets.arranging import Columns
-from taurus_widgets.filterbar import Filters, FromToDialog
+from taurus_widgets.qt.filter_bar import FromToDialog
 from taurus_widgets.scanlog import ScanLog
-from taurus_widgets.timerange import Span
+from taurus_widgets.scanlog.data.timerange import Span
+from taurus_widgets.scanlog.features.columns import Columns
+from taurus_widgets.scanlog.features.filters import Filters
 
 LARGE = (1280, 800)
 PANEL = (800, 500)

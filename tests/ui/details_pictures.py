@@ -10,12 +10,12 @@ from taurus.external.qt import Qt
 
 from ingest.scicat import SciCat
 from scifish.message import iso
-from taurus_widgets import imaging
-from taurus_widgets.columns import column_of
-from taurus_widgets.comparing import Compare
-from taurus_widgets.detail_pages import DetailPages
+from taurus_widgets.qt import imaging
+from taurus_widgets.qt.whole_value import WholeValue
 from taurus_widgets.scanlog import ScanLog
-from taurus_widgets.whole import WholeValue
+from taurus_widgets.scanlog.data.columns import column_of
+from taurus_widgets.scanlog.features.compare import Compare
+from taurus_widgets.scanlog.features.details import DetailPages
 from tests.ui.arranging_pictures import columns_of
 from tests.ui.made_up import Json
 

@@ -7,13 +7,13 @@ from collections.abc import Callable
 from taurus.external.qt import Qt
 
 from ingest.scicat import SciCat
-from taurus_widgets import imaging
-from taurus_widgets.decisions import ClashDialog
-from taurus_widgets.editing import Editing
-from taurus_widgets.editors import CommentField
-from taurus_widgets.login import Login
-from taurus_widgets.outbox import COMMENT, RATING
+from taurus_widgets.qt import imaging
 from taurus_widgets.scanlog import ScanLog
+from taurus_widgets.scanlog.data.outbox import COMMENT, RATING
+from taurus_widgets.scanlog.dialogs.edits import ClashDialog
+from taurus_widgets.scanlog.editing.delegates import CommentField
+from taurus_widgets.scanlog.features.editing import Editing
+from taurus_widgets.scanlog.features.login import Login
 from tests.catalogue import INGESTOR, Catalogue
 from tests.ui.faults import failing
 from tests.ui.made_up import Json

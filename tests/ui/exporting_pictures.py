@@ -12,11 +12,11 @@ import requests
 from taurus.external.qt import Qt
 
 from ingest.scicat import SciCat
-from taurus_widgets.exporting.dialog import ExportDialog
-from taurus_widgets.exporting.elogy_dialog import ElogyDialog
-from taurus_widgets.exporting.part import Exporting
-from taurus_widgets.exporting.save_dialog import SaveDialog
 from taurus_widgets.scanlog import ScanLog
+from taurus_widgets.scanlog.exporting.dialog import ExportDialog
+from taurus_widgets.scanlog.exporting.elogy_dialog import ElogyDialog
+from taurus_widgets.scanlog.exporting.save_dialog import SaveDialog
+from taurus_widgets.scanlog.features.exporting import Exporting
 from tests.elogy import stand_in
 from tests.ui.made_up import Json
 

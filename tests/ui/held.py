@@ -10,7 +10,7 @@ from typing import Any
 from pytestqt.qtbot import QtBot
 
 from ingest.scicat import SciCat
-from taurus_widgets.calls import THREADS, Calls
+from taurus_widgets.qt.calls import THREADS, Calls
 from tests.catalogue import INGESTOR, Catalogue
 from tests.waiting import PATIENCE
 

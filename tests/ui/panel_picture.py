@@ -7,7 +7,7 @@ from pathlib import Path
 
 from taurus.qt.qtgui.panel import TaurusDevicePanel
 
-from taurus_widgets.application import makeApplication
+from taurus_widgets.qt.application import makeApplication
 
 
 def drawPanel(device: str, file: Path) -> None:

@@ -22,13 +22,13 @@ from taurus.external.qt import Qt
 from deploy.demo.processes import Processes
 from ingest.scicat import SciCat
 from scifish.message import iso
-from taurus_widgets.application import makeApplication
-from taurus_widgets.doorscans import DoorScan
-from taurus_widgets.live import Live
-from taurus_widgets.poller import Link
-from taurus_widgets.query import Query, order_of
+from taurus_widgets.qt.application import makeApplication
+from taurus_widgets.qt.tango_listener import Watch
 from taurus_widgets.scanlog import ScanLog
-from taurus_widgets.watch import Watch
+from taurus_widgets.scanlog.data.connection import Link
+from taurus_widgets.scanlog.data.door_scans import DoorScan
+from taurus_widgets.scanlog.data.query import Query, order_of
+from taurus_widgets.scanlog.features.live import Live
 from tests.catalogue import INGESTOR, start_catalogue
 from tests.ui import exporting_pictures
 from tests.ui.arranging_pictures import draw

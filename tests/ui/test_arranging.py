@@ -12,12 +12,12 @@ from pytestqt.qtbot import QtBot
 from taurus.external.qt import Qt
 
 from ingest.scicat import SciCat
-from taurus_widgets import layouts
-from taurus_widgets.arranging import Columns
-from taurus_widgets.chooser import KEY_ROLE, NAME, ColumnChooser
-from taurus_widgets.header import LogHeader
-from taurus_widgets.layouts import STANDARD
 from taurus_widgets.scanlog import ScanLog
+from taurus_widgets.scanlog.data import layouts
+from taurus_widgets.scanlog.data.layouts import STANDARD
+from taurus_widgets.scanlog.dialogs.columns import KEY_ROLE, NAME, ColumnChooser
+from taurus_widgets.scanlog.features.columns import Columns
+from taurus_widgets.scanlog.table.header import LogHeader
 from tests.catalogue import Catalogue
 from tests.ui.held import Held
 from tests.ui.made_up import scan

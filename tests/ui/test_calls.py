@@ -9,7 +9,7 @@ import pytest
 from pytestqt.qtbot import QtBot
 from taurus.external.qt import Qt
 
-from taurus_widgets.calls import Calls
+from taurus_widgets.qt.calls import Calls
 from tests.ui.held import answered
 from tests.waiting import PATIENCE
 

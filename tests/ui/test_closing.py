@@ -12,12 +12,12 @@ from pytestqt.qtbot import QtBot
 from taurus.external.qt import Qt
 
 from ingest.scicat import SciCat
-from taurus_widgets import pasting
-from taurus_widgets.exporting import save_dialog
-from taurus_widgets.exporting.progress import Progress
-from taurus_widgets.exporting.save_dialog import SaveDialog
-from taurus_widgets.outbox import Outbox
 from taurus_widgets.scanlog import ScanLog
+from taurus_widgets.scanlog.data.outbox import Outbox
+from taurus_widgets.scanlog.exporting import save_dialog
+from taurus_widgets.scanlog.exporting.progress import Progress
+from taurus_widgets.scanlog.exporting.save_dialog import SaveDialog
+from taurus_widgets.scanlog.features import add_pictures
 from tests.catalogue import INGESTOR, Catalogue
 from tests.ui.made_up import Json, scan
 from tests.ui.test_editing import cell, editor, outbox, rate, there
@@ -102,7 +102,7 @@ def test_a_picture_that_is_being_read_is_not_lost_at_close(
         time.sleep(0.3)  # as a disk may
         return "data:image/png;base64,AAAA"
 
-    monkeypatch.setattr(pasting.imaging, "fromFile", slow)
+    monkeypatch.setattr(add_pictures.imaging, "fromFile", slow)
     scanLog.parts["Editing"].pasting.addFiles(made, [tmp_path / "plot.png"])  # type: ignore[attr-defined]
     scanLog.close()
     assert ["plot.png" in file.read_text("utf-8") for file in outbox(state_home)] == [True]

@@ -10,10 +10,10 @@ from pytestqt.qtbot import QtBot
 from taurus.external.qt import Qt
 
 from ingest.scicat import SciCat
-from taurus_widgets.compare_dialog import DIFFERS_ROLE, CompareDialog
-from taurus_widgets.comparing import Compare
+from taurus_widgets.qt.whole_value import WholeValue
 from taurus_widgets.scanlog import ScanLog
-from taurus_widgets.whole import WholeValue
+from taurus_widgets.scanlog.dialogs.compare import DIFFERS_ROLE, CompareDialog
+from taurus_widgets.scanlog.features.compare import Compare
 from tests.catalogue import Catalogue
 from tests.ui.faults import failing
 from tests.ui.held import Held, answered

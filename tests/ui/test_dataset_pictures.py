@@ -14,11 +14,11 @@ from pytestqt.qtbot import QtBot
 from taurus.external.qt import Qt
 
 from ingest.scicat import SciCat
-from taurus_widgets import imaging
-from taurus_widgets.calls import Calls
-from taurus_widgets.columns import Json
+from taurus_widgets.qt import imaging
+from taurus_widgets.qt.calls import Calls
+from taurus_widgets.qt.picture_viewer import Picture, PictureViewer
 from taurus_widgets.scanlog import ScanLog
-from taurus_widgets.viewer import Picture, PictureViewer
+from taurus_widgets.scanlog.data.columns import Json
 from tests.catalogue import INGESTOR, Catalogue
 from tests.ui.faults import failing
 from tests.ui.made_up import scan

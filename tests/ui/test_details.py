@@ -16,15 +16,15 @@ from taurus.external.qt import Qt
 
 from ingest.scicat import SciCat
 from scifish.message import iso
-from taurus_widgets.calls import Calls
-from taurus_widgets.columns import column_of
-from taurus_widgets.detail_pages import DetailPages, PicturesPage
-from taurus_widgets.files import SIZE, FilesPage
-from taurus_widgets.history_page import AFTER, BEFORE, WHAT, WHEN, WHO, HistoryPage
-from taurus_widgets.metadata_tree import NAME, VALUE
+from taurus_widgets.qt.calls import Calls
+from taurus_widgets.qt.whole_value import WholeValue
 from taurus_widgets.scanlog import ScanLog
-from taurus_widgets.scicat_page import ScicatPage
-from taurus_widgets.whole import WholeValue
+from taurus_widgets.scanlog.data.columns import column_of
+from taurus_widgets.scanlog.details.files_page import SIZE, FilesPage
+from taurus_widgets.scanlog.details.history_page import AFTER, BEFORE, WHAT, WHEN, WHO, HistoryPage
+from taurus_widgets.scanlog.details.metadata_tree import NAME, VALUE
+from taurus_widgets.scanlog.features.details import DetailPages, PicturesPage
+from taurus_widgets.scanlog.features.scicat_link import ScicatPage
 from tests.catalogue import INGESTOR, Catalogue
 from tests.ui.faults import failing
 from tests.ui.held import Held, answered

@@ -15,12 +15,12 @@ from pytestqt.qtbot import QtBot
 from taurus.external.qt import Qt
 
 from ingest.scicat import SciCat
-from taurus_widgets.columns import Json
-from taurus_widgets.decisions import ClashDialog, WaitingDialog
-from taurus_widgets.editing import Editing
-from taurus_widgets.editors import CommentField
-from taurus_widgets.edits import Entry, State
 from taurus_widgets.scanlog import ScanLog
+from taurus_widgets.scanlog.data.columns import Json
+from taurus_widgets.scanlog.dialogs.edits import ClashDialog, WaitingDialog
+from taurus_widgets.scanlog.editing.delegates import CommentField
+from taurus_widgets.scanlog.editing.edits import Entry, State
+from taurus_widgets.scanlog.features.editing import Editing
 from tests.catalogue import INGESTOR, USER1, USER2, Catalogue
 from tests.ui.faults import failing
 from tests.ui.held import Held
@@ -33,8 +33,8 @@ KILLED = """
 import json, sys
 from taurus.external.qt import Qt
 from ingest.scicat import SciCat
-from taurus_widgets.edits import Edits
-from taurus_widgets.state import stateFolder
+from taurus_widgets.scanlog.editing.edits import Edits
+from taurus_widgets.scanlog.data.state_folder import stateFolder
 application = Qt.QCoreApplication([])
 edits = Edits(stateFolder() / "outbox")
 silent = SciCat(sys.argv[1], "ingestor", "unknown", timeout=0.001)  # it never gets an answer

@@ -10,9 +10,9 @@ from pytestqt.qtbot import QtBot
 from taurus.external.qt import Qt
 
 from ingest.scicat import SciCat
-from taurus_widgets.emptiness import Emptiness
-from taurus_widgets.login import Login
 from taurus_widgets.scanlog import ScanLog
+from taurus_widgets.scanlog.features.empty_hint import Emptiness
+from taurus_widgets.scanlog.features.login import Login
 from tests.catalogue import Catalogue
 from tests.ui.made_up import scan
 

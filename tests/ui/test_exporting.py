@@ -17,12 +17,12 @@ from pytestqt.qtbot import QtBot
 from taurus.external.qt import Qt
 
 from ingest.scicat import SciCat
-from taurus_widgets.exporting import save_dialog
-from taurus_widgets.exporting.elogy_dialog import ElogyDialog
-from taurus_widgets.exporting.part import Exporting
-from taurus_widgets.exporting.save_dialog import SaveDialog
-from taurus_widgets.exporting.settings import Settings
 from taurus_widgets.scanlog import ScanLog
+from taurus_widgets.scanlog.exporting import save_dialog
+from taurus_widgets.scanlog.exporting.elogy_dialog import ElogyDialog
+from taurus_widgets.scanlog.exporting.save_dialog import SaveDialog
+from taurus_widgets.scanlog.exporting.settings import Settings
+from taurus_widgets.scanlog.features.exporting import Exporting
 from tests.catalogue import INGESTOR, Catalogue
 from tests.elogy import Server, Store, stand_in
 from tests.proxy import Proxy, proxy
@@ -474,7 +474,7 @@ class TestElogy:
     def test_a_lock_is_told(
         self, qtbot: QtBot, elogy: ElogyDialog, server: Server, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr("taurus_widgets.exporting.entry.TRIES", 1)
+        monkeypatch.setattr("taurus_widgets.scanlog.exporting.elogy_entry.TRIES", 1)
         given = {"title": "Night", "content": "", "authors": [{"name": "x"}], "attributes": {"Proposal": "1"}}
         server.store.add_entry(2, given, None)
         server.store.locked[1] = "10.0.0.9"

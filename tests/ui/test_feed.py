@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 
 from ingest.scicat import SciCat, SciCatError
-from taurus_widgets import feed
-from taurus_widgets.feed import Feed
-from taurus_widgets.pages import Pages
-from taurus_widgets.query import Query
+from taurus_widgets.scanlog.data import feed
+from taurus_widgets.scanlog.data.feed import Feed
+from taurus_widgets.scanlog.data.pages import Pages
+from taurus_widgets.scanlog.data.query import Query
 
 Json = dict[str, object]
 

@@ -11,12 +11,14 @@ from pytestqt.qtbot import QtBot
 from taurus.external.qt import Qt
 
 from ingest.scicat import SciCat
-from taurus_widgets import filterbar, timerange
-from taurus_widgets.arranging import Columns
-from taurus_widgets.filterbar import Filters, FromToDialog
-from taurus_widgets.query import Query
+from taurus_widgets.qt.filter_bar import FromToDialog
 from taurus_widgets.scanlog import ScanLog
-from taurus_widgets.timerange import Span
+from taurus_widgets.scanlog.data import timerange
+from taurus_widgets.scanlog.data.query import Query
+from taurus_widgets.scanlog.data.timerange import Span
+from taurus_widgets.scanlog.features import filters
+from taurus_widgets.scanlog.features.columns import Columns
+from taurus_widgets.scanlog.features.filters import Filters
 from tests.ui.made_up import Json, scan
 
 Shown = Callable[[int], None]
@@ -187,7 +189,7 @@ class TestTime:
         assert begin is not None
         filled.table.selectRow(0)
         later = begin + timerange.HOURS + dt.timedelta(hours=1)
-        monkeypatch.setattr(filterbar, "now", lambda: later)
+        monkeypatch.setattr(filters, "now", lambda: later)
         part.clock.timeout.emit()
         assert filled.query.begin == begin
         filled.table.clearSelection()

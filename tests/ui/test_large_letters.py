@@ -11,26 +11,26 @@ from pytestqt.qtbot import QtBot
 from taurus.external.qt import Qt
 
 from ingest.scicat import SciCat
-from taurus_widgets.application import OFFSCREEN_POINTS
-from taurus_widgets.calls import Calls
-from taurus_widgets.chooser import ColumnChooser
-from taurus_widgets.columns import default_columns
-from taurus_widgets.compare_dialog import CompareDialog
-from taurus_widgets.decisions import ClashDialog, WaitingDialog
-from taurus_widgets.edits import Edits, Entry
-from taurus_widgets.exporting.cells import Sheet
-from taurus_widgets.exporting.dialog import Rows, Table
-from taurus_widgets.exporting.elogy import Attribute
-from taurus_widgets.exporting.elogy_dialog import ElogyDialog
-from taurus_widgets.exporting.save_dialog import SaveDialog
-from taurus_widgets.exporting.settings import Settings
-from taurus_widgets.filterbar import FromToDialog
-from taurus_widgets.found import gathered
-from taurus_widgets.login import LoginDialog
-from taurus_widgets.outbox import Edit
+from taurus_widgets.qt.application import OFFSCREEN_POINTS
+from taurus_widgets.qt.calls import Calls
+from taurus_widgets.qt.filter_bar import FromToDialog
+from taurus_widgets.qt.picture_viewer import PictureViewer
+from taurus_widgets.qt.whole_value import WholeValue
 from taurus_widgets.scanlog import ScanLog
-from taurus_widgets.viewer import PictureViewer
-from taurus_widgets.whole import WholeValue
+from taurus_widgets.scanlog.data.available_fields import gathered
+from taurus_widgets.scanlog.data.cells import Sheet
+from taurus_widgets.scanlog.data.columns import default_columns
+from taurus_widgets.scanlog.data.outbox import Edit
+from taurus_widgets.scanlog.dialogs.columns import ColumnChooser
+from taurus_widgets.scanlog.dialogs.compare import CompareDialog
+from taurus_widgets.scanlog.dialogs.edits import ClashDialog, WaitingDialog
+from taurus_widgets.scanlog.dialogs.login import LoginDialog
+from taurus_widgets.scanlog.editing.edits import Edits, Entry
+from taurus_widgets.scanlog.exporting.dialog import Rows, Table
+from taurus_widgets.scanlog.exporting.elogy import Attribute
+from taurus_widgets.scanlog.exporting.elogy_dialog import ElogyDialog
+from taurus_widgets.scanlog.exporting.save_dialog import SaveDialog
+from taurus_widgets.scanlog.exporting.settings import Settings
 from tests.ui.made_up import scan
 from tests.ui.test_exporting import own_settings  # noqa: F401 - a fixture
 

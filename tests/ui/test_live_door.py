@@ -20,11 +20,11 @@ from deploy.demo.session import Session
 from deploy.demo.stack import DOOR, MACROSERVER, PATHFIXER, Stack
 from deploy.demo.summary import Expected, expected_scans
 from ingest.scicat import SciCat
-from taurus_widgets import columns as cols
-from taurus_widgets import live as live_module
-from taurus_widgets.live import Live
+from taurus_widgets.qt.tango_listener import TIMEOUT
 from taurus_widgets.scanlog import ScanLog
-from taurus_widgets.watch import TIMEOUT
+from taurus_widgets.scanlog.data import columns as cols
+from taurus_widgets.scanlog.features import live as live_module
+from taurus_widgets.scanlog.features.live import Live
 from tests.tango_system import control_system
 from tests.ui.test_scanlog_command import handles_signals
 from tests.waiting import eventually

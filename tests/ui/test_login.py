@@ -13,10 +13,11 @@ from pytestqt.qtbot import QtBot
 from taurus.external.qt import Qt
 
 from ingest.scicat import Expired, SciCat
-from taurus_widgets.columns import Json
-from taurus_widgets.login import Login, LoginDialog
 from taurus_widgets.scanlog import ScanLog
-from taurus_widgets.tokens import Kept, TokenFile
+from taurus_widgets.scanlog.data.columns import Json
+from taurus_widgets.scanlog.data.token_file import Kept, TokenFile
+from taurus_widgets.scanlog.dialogs.login import LoginDialog
+from taurus_widgets.scanlog.features.login import Login
 from tests.catalogue import INGESTOR, USER1, Catalogue
 from tests.ui.faults import failing
 from tests.ui.made_up import scan

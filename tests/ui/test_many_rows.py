@@ -12,10 +12,10 @@ from taurus.external.qt import Qt
 
 from deploy.demo.processes import Processes
 from ingest.scicat import SciCat, SciCatError
-from taurus_widgets import loader
-from taurus_widgets.pages import PAGE, Pages
-from taurus_widgets.query import Condition, Query, Relation
 from taurus_widgets.scanlog import ScanLog
+from taurus_widgets.scanlog.data.pages import PAGE, Pages
+from taurus_widgets.scanlog.data.query import Condition, Query, Relation
+from taurus_widgets.scanlog.table import loader
 from tests.benchmarks.filled import dataset, fill
 from tests.catalogue import Catalogue, start_catalogue
 from tests.ui.held import Held

@@ -13,8 +13,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from taurus_widgets.outbox import COMMENT, RATING, Claim, Edit, Outbox, normal
-from taurus_widgets.sending import Clash, Sent, send
+from taurus_widgets.scanlog.data.outbox import COMMENT, RATING, Claim, Edit, Outbox, normal
+from taurus_widgets.scanlog.data.send_edit import Clash, Sent, send
 from tests.fake_scicat import FakeServer
 from tests.ui.made_up import scan
 

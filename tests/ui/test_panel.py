@@ -16,8 +16,8 @@ from pytestqt.qtbot import QtBot
 from taurus.external.qt import Qt
 
 from ingest.scicat import SciCat
-from taurus_widgets.arranging import Columns
 from taurus_widgets.panel import ScanLogPanel
+from taurus_widgets.scanlog.features.columns import Columns
 from tests.catalogue import INGESTOR, Catalogue
 from tests.ui.made_up import scan
 from tests.waiting import PATIENCE

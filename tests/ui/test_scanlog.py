@@ -16,9 +16,9 @@ from taurus.external.qt import Qt
 
 from deploy.demo.processes import Processes
 from ingest.scicat import SciCat
-from taurus_widgets import details
-from taurus_widgets.poller import Link
 from taurus_widgets.scanlog import ScanLog
+from taurus_widgets.scanlog.data.connection import Link
+from taurus_widgets.scanlog.details import pane
 from tests.catalogue import INGESTOR, Catalogue, start_catalogue
 from tests.ui.made_up import Json, scan, scan_group
 from tests.waiting import PATIENCE
@@ -39,7 +39,7 @@ def leaves(tree: Qt.QTreeWidget) -> dict[str, Qt.QTreeWidgetItem]:
         group = tree.topLevelItem(place)
         for inner in range(group.childCount()):
             item = group.child(inner)
-            found[f"{group.text(details.NAME)}/{item.text(details.NAME)}"] = item
+            found[f"{group.text(pane.NAME)}/{item.text(pane.NAME)}"] = item
     return found
 
 
@@ -261,20 +261,20 @@ class TestDetails:
 
     def test_all_metadata_is_there_with_units(self, tree: dict[str, Qt.QTreeWidgetItem]) -> None:
         current = tree["Machine/Ring current"]
-        assert (current.text(details.VALUE), current.text(details.UNIT)) == ("500.12", "mA")
-        assert tree["Optics/Energy"].text(details.VALUE) == "12.4 → 12.65"
-        assert tree["Machine/Orbit"].text(details.VALUE) == "200 values, -3.1 to 2.9, mean 0.02"
-        assert tree["Dataset/Proposal"].text(details.VALUE).startswith("P-")
+        assert (current.text(pane.VALUE), current.text(pane.UNIT)) == ("500.12", "mA")
+        assert tree["Optics/Energy"].text(pane.VALUE) == "12.4 → 12.65"
+        assert tree["Machine/Orbit"].text(pane.VALUE) == "200 values, -3.1 to 2.9, mean 0.02"
+        assert tree["Dataset/Proposal"].text(pane.VALUE).startswith("P-")
 
     def test_a_value_that_could_not_be_read_says_why(self, tree: dict[str, Qt.QTreeWidgetItem]) -> None:
         pressure = tree["Sample environment/Pressure"]
-        assert pressure.text(details.VALUE) == "not read: DEVICE_TIMEOUT: no answer after 3 s"
-        assert pressure.foreground(details.VALUE).color() != tree["Optics/Energy"].foreground(details.VALUE).color()
+        assert pressure.text(pane.VALUE) == "not read: DEVICE_TIMEOUT: no answer after 3 s"
+        assert pressure.foreground(pane.VALUE).color() != tree["Optics/Energy"].foreground(pane.VALUE).color()
 
     def test_what_looks_like_html_is_text(self, tree: dict[str, Qt.QTreeWidgetItem]) -> None:
         description = tree["Dataset/Description"]
-        assert description.text(details.VALUE) == "at the <b>third</b> spot"
-        assert "&lt;b&gt;third" in description.toolTip(details.VALUE)
+        assert description.text(pane.VALUE) == "at the <b>third</b> spot"
+        assert "&lt;b&gt;third" in description.toolTip(pane.VALUE)
 
     def test_they_follow_the_dataset_and_close(
         self, qtbot: QtBot, scanLog: ScanLog, scicat: SciCat, tree: dict[str, Qt.QTreeWidgetItem]

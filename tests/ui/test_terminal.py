@@ -8,8 +8,8 @@ import time
 import pytest
 from rich.console import Console
 
-from taurus_widgets import columns as cols
-from taurus_widgets.terminal import table
+from taurus_widgets.scanlog.data import columns as cols
+from taurus_widgets.scanlog.terminal import table
 from tests.ui.made_up import scan
 
 

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from taurus_widgets import columns as cols
+from taurus_widgets.scanlog.data import columns as cols
 
 Json = dict[str, object]
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import sardana.macroserver
 
-from taurus_widgets.commands import _DEFAULTS, as_typed
+from taurus_widgets.scanlog.data.commands import _DEFAULTS, as_typed
 
 SCANS = Path(sardana.macroserver.__file__).parent / "macros" / "scan.py"
 

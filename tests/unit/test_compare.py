@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from taurus_widgets.columns import Json
-from taurus_widgets.compare import MISSING, Comparison, Row, as_text, compare
+from taurus_widgets.scanlog.data.columns import Json
+from taurus_widgets.scanlog.data.compare import MISSING, Comparison, Row, as_text, compare
 from tests.ui.made_up import scan
 from tests.unit.test_entries import METADATA
 

@@ -7,9 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from scifish.message.units import readable
-from taurus_widgets.columns import path_of
-from taurus_widgets.conditions import ConditionError, Known, Typed, is_condition, parse
-from taurus_widgets.query import Condition, Relation, metadata_field
+from taurus_widgets.scanlog.data.columns import path_of
+from taurus_widgets.scanlog.data.conditions import ConditionError, Known, Typed, is_condition, parse
+from taurus_widgets.scanlog.data.query import Condition, Relation, metadata_field
 
 KNOWN = (
     Known("Optics/Energy", "Energy", "keV", True),

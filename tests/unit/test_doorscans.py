@@ -8,7 +8,7 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from taurus_widgets.doorscans import ATTRIBUTES, PATIENCE, DoorScan, DoorScans
+from taurus_widgets.scanlog.data.door_scans import ATTRIBUTES, PATIENCE, DoorScan, DoorScans
 
 UUID = "8a9f6a5e-6c11-5f7c-9c83-0f6b8f0f2a11"
 

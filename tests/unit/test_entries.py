@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from taurus_widgets.entries import Entry, entries, is_cut, size_text, whole_text
+from taurus_widgets.scanlog.data.entries import Entry, entries, is_cut, size_text, whole_text
 
 PLAIN = st.none() | st.booleans() | st.integers() | st.floats() | st.text()
 JSON = st.recursive(

@@ -10,12 +10,12 @@ from typing import Any
 
 import pytest
 
-from taurus_widgets.exporting import entry as entries
-from taurus_widgets.exporting.elogy import Author, Elogy, ElogyError, Stale
-from taurus_widgets.exporting.entry import Export, Target, Twice, Unsure, send
-from taurus_widgets.exporting.pictures import Picture
-from taurus_widgets.exporting.progress import Cancelled, Progress
-from taurus_widgets.exporting.turn import turn
+from taurus_widgets.scanlog.exporting import elogy_entry as entries
+from taurus_widgets.scanlog.exporting.elogy import Author, Elogy, ElogyError, Stale
+from taurus_widgets.scanlog.exporting.elogy_entry import Export, Target, Twice, Unsure, send
+from taurus_widgets.scanlog.exporting.elogy_lock import turn
+from taurus_widgets.scanlog.exporting.pictures import Picture
+from taurus_widgets.scanlog.exporting.progress import Cancelled, Progress
 from tests.elogy import RunningElogy, Server, stand_in
 from tests.waiting import PATIENCE
 

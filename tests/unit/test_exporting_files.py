@@ -21,15 +21,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from taurus_widgets import columns as cols
-from taurus_widgets.columns import Column
-from taurus_widgets.exporting import pictures, saving
-from taurus_widgets.exporting.cells import NUMBER, Sheet, exact, guarded, plain_value, readable
-from taurus_widgets.exporting.clipboard import copied
-from taurus_widgets.exporting.csv_file import Style
-from taurus_widgets.exporting.eln_file import ElnWriter
-from taurus_widgets.exporting.pictures import Picture
-from taurus_widgets.exporting.progress import Cancelled, Progress
+from taurus_widgets.scanlog.data import columns as cols
+from taurus_widgets.scanlog.data.cells import NUMBER, Sheet, exact, guarded, plain_value, readable
+from taurus_widgets.scanlog.data.columns import Column
+from taurus_widgets.scanlog.exporting import pictures, saving
+from taurus_widgets.scanlog.exporting.clipboard import copied
+from taurus_widgets.scanlog.exporting.csv_file import Style
+from taurus_widgets.scanlog.exporting.eln_file import ElnWriter
+from taurus_widgets.scanlog.exporting.pictures import Picture
+from taurus_widgets.scanlog.exporting.progress import Cancelled, Progress
 from tests.ui.made_up import Json, scan
 from tests.waiting import PATIENCE
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from hypothesis import given
 
-from taurus_widgets import columns as cols
-from taurus_widgets.found import Catalogue, Found, gathered
+from taurus_widgets.scanlog.data import columns as cols
+from taurus_widgets.scanlog.data.available_fields import Catalogue, Found, gathered
 from tests.ui.made_up import scan
 from tests.unit.test_columns import METADATA
 

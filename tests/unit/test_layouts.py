@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from taurus_widgets.layouts import STANDARD, LayoutFile, Layouts, Place, user_file, usual
+from taurus_widgets.scanlog.data.layouts import STANDARD, LayoutFile, Layouts, Place, user_file, usual
 from tests.waiting import PATIENCE
 
 

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from ingest.scicat import NotAllowed, SciCat, SciCatError
-from taurus_widgets.past import NOT_KEPT, NOT_SHOWN, FieldChange, past_of, read_past
+from taurus_widgets.scanlog.data.history import NOT_KEPT, NOT_SHOWN, FieldChange, past_of, read_past
 
 TOLD = [
     {

@@ -6,8 +6,17 @@ import datetime as dt
 
 import pytest
 
-from taurus_widgets import columns as cols
-from taurus_widgets.query import Condition, Query, Relation, changeable, metadata_field, order_of, where, with_order
+from taurus_widgets.scanlog.data import columns as cols
+from taurus_widgets.scanlog.data.query import (
+    Condition,
+    Query,
+    Relation,
+    changeable,
+    metadata_field,
+    order_of,
+    where,
+    with_order,
+)
 
 ENERGY = metadata_field(("Optics", "Energy"))
 

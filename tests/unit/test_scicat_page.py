@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from taurus_widgets.scicat_page import checked, guess, page_of
+from taurus_widgets.scanlog.features.scicat_link import checked, guess, page_of
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from taurus_widgets.timerange import Span, TimeRange, day_of
+from taurus_widgets.scanlog.data.timerange import Span, TimeRange, day_of
 
 NOW = dt.datetime(2026, 11, 23, 14, 30, tzinfo=dt.UTC)
 

@@ -1,0 +1,59 @@
+"""One quiet line about something that waits for somebody, with what can be done about it."""
+
+from __future__ import annotations
+
+from taurus.external.qt import Qt
+
+from taurus_widgets.qt.painting import colours
+from taurus_widgets.qt.text import tooltip
+
+WHILE = 10_000
+"""Milliseconds."""
+
+
+class Notice(Qt.QWidget):
+    """Hidden as long as there is nothing to say. It never takes the keyboard away."""
+
+    pressed = Qt.Signal()
+    over = Qt.Signal()
+    """What was only told for a while is hidden again."""
+
+    def __init__(self, parent: Qt.QWidget) -> None:
+        super().__init__(parent)
+        self.label = Qt.QLabel(self)
+        self.label.setTextFormat(Qt.Qt.PlainText)
+        self.label.setMinimumWidth(1)
+        self.button = Qt.QPushButton(self)
+        self.button.setAutoDefault(False)
+        self.button.clicked.connect(self.pressed)
+        layout = Qt.QHBoxLayout(self)
+        layout.setContentsMargins(8, 2, 8, 2)
+        layout.addWidget(self.label, 1)
+        layout.addWidget(self.button)
+        self._while = Qt.QTimer(self)
+        self._while.setSingleShot(True)
+        self._while.setInterval(WHILE)
+        self._while.timeout.connect(self._end)
+        self.hide()
+
+    def tell(self, text: str, problem: bool = False) -> None:
+        """Something that nobody has to do anything about, for a while."""
+        self.say(text, problem=problem)
+        self._while.start()
+
+    def _end(self) -> None:
+        self.say("")
+        self.over.emit()
+
+    def say(self, text: str, button: str = "", problem: bool = False) -> None:
+        """`problem` is for what does not mend itself. "" hides it."""
+        self._while.stop()
+        shades = colours(self.palette())
+        palette = self.label.palette()
+        palette.setColor(Qt.QPalette.WindowText, Qt.QColor(shades.problem if problem else shades.muted))
+        self.label.setPalette(palette)
+        self.label.setText(text)
+        self.label.setToolTip(tooltip(text))
+        self.button.setText(button)
+        self.button.setVisible(bool(button))
+        self.setVisible(bool(text))

@@ -1,0 +1,79 @@
+"""."""
+
+from __future__ import annotations
+
+import datetime as dt
+
+from taurus.external.qt import Qt
+
+from taurus_widgets.qt.painting import LinkSign, colours
+from taurus_widgets.qt.text import tooltip
+from taurus_widgets.scanlog.data.connection import Link
+
+
+class StatusBar(Qt.QWidget):
+    """One quiet line: which catalogue, how many rows, the last change; and what is wrong since when."""
+
+    goToNewest = Qt.Signal()
+
+    def __init__(self, parent: Qt.QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.sign = LinkSign(self)
+        self.link = self._label()
+        self.rows = self._label()
+        self.news = Qt.QToolButton(self)
+        self.news.setAutoRaise(True)
+        self.news.setArrowType(Qt.Qt.UpArrow)
+        self.news.setToolButtonStyle(Qt.Qt.ToolButtonTextBesideIcon)
+        self.news.setToolTip("Show the newest rows")
+        self.news.clicked.connect(self.goToNewest)
+        self.news.hide()
+        layout = Qt.QHBoxLayout(self)
+        layout.setContentsMargins(8, 2, 8, 3)
+        layout.setSpacing(8)
+        layout.addWidget(self.sign)
+        layout.addWidget(self.link, 1)
+        layout.addWidget(self.news)
+        layout.addWidget(self.rows)
+
+    def _label(self) -> Qt.QLabel:
+        label = Qt.QLabel(self)
+        label.setTextFormat(Qt.Qt.PlainText)
+        label.setMinimumWidth(1)
+        return label
+
+    def showLink(self, link: Link, where: str) -> None:
+        """`where` is which catalogue, and which proposal of it."""
+        if link.problem:
+            text = link.problem + (f" since {link.since:%H:%M:%S}" if link.since else "")
+        else:
+            text = where if link.connected else f"Connecting to {where}"
+        self.sign.showState(link.connected, bool(link.problem))
+        self.link.setText(text)
+        self.link.setToolTip(tooltip(f"{where}\n{link.detail}".strip()))
+        shades = colours(self.palette())
+        palette = self.link.palette()
+        palette.setColor(Qt.QPalette.WindowText, Qt.QColor(shades.problem if link.problem else shades.muted))
+        self.link.setPalette(palette)
+
+    def showRows(self, count: int, changed: dt.datetime | None, counting: bool = False) -> None:
+        """`counting`: there are more, and the catalogue has not said yet how many."""
+        text = f"{count:,} scan" if count == 1 else f"{count:,} scans"
+        if counting:
+            text = f"more than {text}"
+        if changed is not None:
+            text += f"   last change {changed:%H:%M:%S}"
+        self.rows.setText(text)
+        self.rows.setToolTip("")
+        palette = self.rows.palette()
+        palette.setColor(Qt.QPalette.WindowText, Qt.QColor(colours(self.palette()).muted))
+        self.rows.setPalette(palette)
+
+    def showWork(self, text: str, detail: str = "") -> None:
+        """In place of the number of rows, until there is a new one."""
+        self.rows.setText(text)
+        self.rows.setToolTip(tooltip(detail))
+
+    def showUnseen(self, count: int) -> None:
+        self.news.setText(f"{count:,} new")
+        self.news.setVisible(count > 0)

@@ -1,0 +1,143 @@
+"""A thread that listens to a Tango device, so that the window never waits for it."""
+
+from __future__ import annotations
+
+import datetime as dt
+import threading
+import time
+from collections.abc import Sequence
+from typing import Any
+
+import tango
+from taurus.external.qt import Qt
+
+from scifish.tango_io.database import reason
+from taurus_widgets.scanlog.data.connection import Link
+
+TIMEOUT = 3.0
+"""Seconds that the device has for an answer."""
+
+LOOK = 1.0
+"""Seconds between two looks whether it is still there, and between two tries to find it again."""
+
+SILENT = 5.0
+"""Seconds after which a call that has not come back is said: with a database that hangs, none ends by itself."""
+
+JOIN_TIMEOUT = 1.0
+"""Seconds that a program that ends waits for a call under way; the thread then ends by itself."""
+
+
+class Watch(Qt.QObject):
+    """Says what the attributes of a device are, as change events, and how it stands with it.
+
+    Tango would subscribe again by itself, but only every ten seconds, and says nothing of a device that hangs.
+    """
+
+    heard = Qt.Signal(str, object, float, bool)
+    """Name of the attribute, its value, its time in seconds since 1970, and whether that was so before we listened."""
+    linkChanged = Qt.Signal(object)
+    """A Link."""
+
+    def __init__(self, device: str, attributes: Sequence[str], parent: Qt.QObject | None = None) -> None:
+        super().__init__(parent)
+        self.device = device
+        self._attributes = tuple(attributes)
+        self._link = Link()
+        self._lost = threading.Event()
+        self._end = threading.Event()
+        self._speaking = threading.RLock()
+        self._turn = time.monotonic()
+        self._thread = threading.Thread(target=self._run, name=device, daemon=True)
+        self._clock = Qt.QTimer(self)
+        self._clock.timeout.connect(self._look)
+        # Also where the widget that this is in is deleted and was never closed. No method of ours: it would be gone.
+        end, speaking = self._end, self._speaking
+
+        def end_it() -> None:
+            with speaking:
+                end.set()
+
+        self.destroyed.connect(end_it)
+
+    def start(self) -> None:
+        self._turn = time.monotonic()
+        self._thread.start()
+        self._clock.start(int(LOOK * 1000))
+
+    def stop(self) -> None:
+        """Nothing is emitted any more when this returns, at once."""
+        self._clock.stop()
+        with self._speaking:
+            self._end.set()
+
+    def join(self) -> None:
+        """Wait a little for the thread that has been stopped: Tango takes it ill if a program ends in a call."""
+        if self._thread.is_alive():
+            self._thread.join(JOIN_TIMEOUT)
+
+    def _look(self) -> None:
+        if time.monotonic() - self._turn > SILENT:
+            self._say_wrong(f"no answer within {SILENT:g} s")
+
+    # ---------------------------------------------------------------- in the thread
+
+    def _run(self) -> None:
+        with tango.EnsureOmniThread():
+            while not self._end.is_set():
+                try:
+                    self._listen()
+                except tango.DevFailed as failed:
+                    self._say_wrong(reason(failed))
+                except Exception as error:  # noqa: BLE001 - whatever it is, the window must say it and go on
+                    self._say_wrong(str(error))
+                self._turn = time.monotonic()
+                self._end.wait(LOOK)
+
+    def _listen(self) -> None:
+        """Until it does not answer any more. Raises DevFailed."""
+        proxy = tango.DeviceProxy(self.device)
+        # Of a proxy that is not connected, setting the time-out connects it with the interpreter's lock held.
+        proxy.ping()
+        proxy.set_timeout_millis(int(TIMEOUT * 1000))
+        self._lost.clear()
+        events: list[int] = []
+        try:
+            for name in self._attributes:
+                events.append(proxy.subscribe_event(name, tango.EventType.CHANGE_EVENT, self._on_event))
+            self._turn = time.monotonic()
+            while not self._lost.is_set():
+                self._say(Link(connected=True))
+                if self._end.wait(LOOK):
+                    return
+                proxy.ping()
+                self._turn = time.monotonic()
+        finally:
+            for event in events:
+                proxy.unsubscribe_event(event)
+
+    def _on_event(self, event: Any) -> None:
+        """In a thread of Tango's."""
+        if event.err:
+            # Other errors are of the value: that of RecordData cannot be read before there is any.
+            if event.errors[0].reason == "API_EventTimeout":
+                self._lost.set()
+            return
+        first = event.event_reason != tango.EventReason.Update
+        value = event.attr_value
+        self._emit("heard", value.name, value.value, value.time.totime(), first)
+
+    def _say_wrong(self, detail: str) -> None:
+        with self._speaking:
+            if not self._link.problem:
+                self._say(Link(problem=f"{self.device} does not answer", detail=detail, since=dt.datetime.now()))
+
+    def _say(self, link: Link) -> None:
+        with self._speaking:
+            if link != self._link:
+                self._link = link
+                self._emit("linkChanged", link)
+
+    def _emit(self, signal: str, *what: object) -> None:
+        with self._speaking:
+            if not self._end.is_set():  # else the object may be gone, and its signals with it
+                getattr(self, signal).emit(*what)

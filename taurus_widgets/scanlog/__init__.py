@@ -1,0 +1,5 @@
+"""."""
+
+from taurus_widgets.scanlog.view import ScanLog
+
+__all__ = ["ScanLog"]

@@ -1,0 +1,224 @@
+"""What the catalogue really has: the fields and values that columns and filters can be made of.
+
+No Qt here. It is made for a thread: reading may take as long as the catalogue takes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+from urllib.parse import unquote
+
+from ingest.scicat import SciCat, SciCatError
+from scifish.message import is_leaf
+from taurus_widgets.scanlog.data.columns import (
+    Column,
+    Json,
+    column_of,
+    default_columns,
+    further_columns,
+    group_name,
+    key_of,
+    leaf_text,
+    line,
+    path_of,
+)
+from taurus_widgets.scanlog.data.conditions import Known
+from taurus_widgets.scanlog.data.pages import checked
+from taurus_widgets.scanlog.data.query import metadata_field
+
+NEWEST = 40
+"""Datasets that are looked at whole."""
+
+KEYS_OF, KEYS_AT_ONCE = 400, 50
+"""Datasets whose names alone are asked for, by SciCat's metadataKeys, and of how many at once in a search: it answers
+a hundred names at most."""
+
+ROUNDS, LOOKED_FOR, LOOKED_AT = 3, 10, 5
+"""Times that datasets are looked for whose names alone are known, names of each time, and datasets looked at."""
+
+MOST_DOTS = 3
+"""Dots of a path that may each be of a name; further ones are ends of names."""
+
+_INTERNAL = frozenset({"_id", "__v", "id", "scientificMetadata"})
+
+
+@dataclass(frozen=True)
+class Found:
+    """One field or value: what its column is called, and one of its values as an example."""
+
+    key: str
+    group: str
+    name: str
+    unit: str = ""
+    example: str = ""
+    numeric: bool | None = None
+
+    @property
+    def known(self) -> Known:
+        return Known(self.key, self.name, self.unit, self.numeric)
+
+    @property
+    def words(self) -> str:
+        """What a search looks in."""
+        return f"{self.group} {self.name} {self.unit} {' '.join(path_of(self.key)) or self.key}".casefold()
+
+
+@dataclass(frozen=True)
+class Catalogue:
+    """What there is, by key, group by group; and where it was measured, "" where that is several places."""
+
+    found: Mapping[str, Found] = field(default_factory=dict)
+    beamline: str = ""
+
+    def with_keys(self, keys: Iterable[str]) -> Catalogue:
+        """With what `metadata_keys` has found beside it, each dot taken for the end of a name."""
+        more = {found.key: found for found in map(_by_name, self.unknown(keys)) if found is not None}
+        return Catalogue({**self.found, **more}, self.beamline)
+
+    def unknown(self, keys: Iterable[str]) -> list[str]:
+        """Those of `metadata_keys` that are none of these."""
+        seen = {".".join(path_of(key)) for key in self.found}
+        return [key for key in keys if unquote(key) not in seen and key not in seen]
+
+
+USUAL = "Dataset"
+"""The group of a dataset's own fields."""
+
+
+def usual() -> Catalogue:
+    """What is there before anybody has looked."""
+    return Catalogue({column.key: _of_column(column) for column in [*default_columns(), *further_columns()]})
+
+
+def look(scicat: SciCat, proposal: str = "") -> Catalogue:
+    """What the newest datasets have. Raises SciCatError."""
+    # In a list it stays a text: alone a number like 2025-1 would be made a date.
+    where = {"proposalIds": {"$in": [proposal]}} if proposal else None
+    datasets = scicat.datasets(where, None, "creationTime:desc", NEWEST)
+    if not isinstance(datasets, list):
+        raise SciCatError("GET /api/v3/datasets", 200, "the answer is no list of datasets")
+    return gathered([dataset for dataset in datasets if isinstance(dataset, dict)])
+
+
+def metadata_keys(scicat: SciCat, proposal: str = "", containing: str = "") -> list[str]:
+    """Dotted paths that contain a text, as SciCat's `metadataKeys` says them. Raises SciCatError.
+
+    What they are to contain cannot be asked for: with a `metadataKey` the real server answers 500.
+    """
+    fields: Json = {"proposalIds": [proposal]} if proposal else {}
+    found: dict[str, None] = {}
+    step = KEYS_AT_ONCE if containing else KEYS_OF
+    for skip in range(0, KEYS_OF, step):
+        limits = {"limit": step, "skip": skip, "order": "creationTime:desc"}
+        answer = scicat.call("GET", "/api/v3/datasets/metadataKeys", params={"fields": fields, "limits": limits})
+        found.update(dict.fromkeys(key for key in answer or [] if isinstance(key, str)))
+    return [key for key in found if containing.casefold() in unquote(key).casefold()]
+
+
+def search(scicat: SciCat, catalogue: Catalogue, proposal: str = "", containing: str = "") -> Catalogue:
+    """`catalogue` with the metadata whose names contain a text, in older datasets, too. Raises SciCatError.
+
+    A name may have a dot in it, and `metadataKeys` does not say which dots are of a name. So datasets that have the
+    value are looked at, which also tell the unit and an example.
+    """
+    keys = metadata_keys(scicat, proposal, containing)
+    found = dict(catalogue.found)
+    hopeless: set[str] = set()
+    for _round in range(ROUNDS):
+        unknown = [key for key in Catalogue(found).unknown(keys) if key not in hopeless][:LOOKED_FOR]
+        having = [{metadata_field(path): {"$exists": True}} for key in unknown for path in _paths(key)]
+        if not having:
+            break
+        # Who is no administrator would lose an $or at the top; and nothing is sorted by what is not asked for.
+        fields = ["pid", "creationTime", "scientificMetadata"]
+        datasets = scicat.datasets({"$and": [{"$or": having}]}, fields, "creationTime:desc", LOOKED_AT)
+        for dataset in checked(datasets):
+            _gather(dataset.get("scientificMetadata"), (), found)
+        if not datasets:
+            hopeless.update(unknown)
+    return Catalogue(found, catalogue.beamline).with_keys(keys)
+
+
+def _paths(key: str) -> list[tuple[str, ...]]:
+    """All that a dotted path may mean, the usual meaning first: at each dot a name ends, or goes on."""
+    parts = [unquote(part) for part in key.split(".")]
+    dots = range(min(len(parts) - 1, MOST_DOTS))
+    paths = []
+    for chosen in range(2 ** len(dots)):
+        path = parts[:1]
+        for place, part in enumerate(parts[1:]):
+            if chosen >> place & 1:
+                path[-1] += f".{part}"
+            else:
+                path.append(part)
+        paths.append(tuple(path))
+    return [path for path in paths if all(path)]
+
+
+def gathered(datasets: Sequence[Json]) -> Catalogue:
+    """What these datasets have, the first one's names first."""
+    first = datasets[0] if datasets else {}
+    found = {column.key: _of_column(column, column.text(first)) for column in [*default_columns(), *further_columns()]}
+    for dataset in datasets:
+        for key, value in dataset.items():
+            if key not in found and key not in _INTERNAL and "/" not in key:
+                found[key] = _of_column(column_of(key), column_of(key).text(dataset), value)
+    for dataset in datasets:
+        _gather(dataset.get("scientificMetadata"), (), found)
+    places = {line(dataset.get("creationLocation")) for dataset in datasets}
+    return Catalogue(found, places.pop() if len(places) == 1 else "")
+
+
+def _gather(group: Any, above: tuple[str, ...], found: dict[str, Found]) -> None:
+    if not isinstance(group, Mapping):
+        return
+    for name, inner in group.items():
+        path = (*above, str(name))
+        if not all(path):
+            continue
+        if isinstance(inner, Mapping) and not (is_leaf(inner) or {"value", "unit"} <= inner.keys()):
+            _gather(inner, path, found)
+            continue
+        key = key_of(path)
+        # A value that could not be read says neither unit nor kind: a later one may.
+        if key not in found or (found[key].numeric is None and not found[key].unit):
+            found[key] = _of_leaf(path, inner)
+
+
+def _of_leaf(path: Sequence[str], leaf: Any) -> Found:
+    inner: Mapping[str, Any] = leaf if isinstance(leaf, Mapping) else {"value": leaf}
+    value = inner.get("value")
+    return Found(
+        key_of(path),
+        " / ".join(map(group_name, path[:-1])),
+        line(inner.get("human_name")) or line(path[-1]),
+        line(inner.get("unit")),
+        leaf_text(leaf),
+        _numeric(value),
+    )
+
+
+def _of_column(column: Column, example: str = "", value: Any = None) -> Found:
+    return Found(column.key, USUAL, column.title, example=example, numeric=_numeric(value))
+
+
+def _numeric(value: Any) -> bool | None:
+    if isinstance(value, str):
+        return False
+    return True if isinstance(value, int | float) and not isinstance(value, bool) else None
+
+
+def _by_name(key: str) -> Found | None:
+    """Of a dotted path. Which dots belong to a name is not said, so what rows have goes first."""
+    path = [unquote(part) for part in key.split(".")]
+    return _of_leaf(path, None) if all(path) else None
+
+
+def proposals(scicat: SciCat) -> list[str]:
+    """Those that have datasets, the last ones first. Raises SciCatError."""
+    answer = scicat.call("GET", "/api/v3/datasets/fullfacet", params={"fields": {}, "facets": ["proposalIds"]})
+    counted = answer[0].get("proposalIds") if isinstance(answer, list) and answer else None
+    found = [one.get("_id") for one in counted or [] if isinstance(one, dict)]
+    return sorted({line(name) for name in found if isinstance(name, str) and name}, reverse=True)

@@ -1,0 +1,98 @@
+"""What a cell of the scan log says outside of it, and the sheet that an export is made of. No Qt here."""
+
+from __future__ import annotations
+
+import datetime as dt
+import re
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from taurus_widgets.scanlog.data import columns as cols
+from taurus_widgets.scanlog.data.columns import Column, Json, Kind
+
+NUMBER = re.compile(r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?")
+"""A plain number, as spreadsheets write it where the decimal sign is a point."""
+
+FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "\uff1d", "\uff0b", "\uff0d", "\uff20")
+"""What a spreadsheet takes for the beginning of a formula (OWASP, CSV injection), in East Asian width, too."""
+
+DIGITS = 15
+"""Significant digits that a double always has; the table shows six."""
+
+LONGEST = 64
+"""Entries of a list that are written out; longer ones are summarised as in the table."""
+
+
+@dataclass(frozen=True)
+class Sheet:
+    """What is exported but the rows: their columns in their order, and where they are from."""
+
+    columns: Sequence[Column]
+    title: str
+    catalogue: str
+    """SciCat's address."""
+    made: dt.datetime = field(default_factory=lambda: dt.datetime.now().astimezone())
+
+    @property
+    def headings(self) -> list[str]:
+        """By column, each with its group before it. Where two have one name, the path in the metadata follows."""
+        names = [f"{column.group} / {column.title}" if column.group else column.title for column in self.columns]
+        times = Counter(names)
+        return [
+            f"{name} [{' / '.join(column.path)}]" if times[name] > 1 and column.path else name
+            for name, column in zip(names, self.columns, strict=True)
+        ]
+
+    @property
+    def has_pictures(self) -> bool:
+        """Whether the column of the pictures is among them."""
+        return any(column.kind is Kind.PICTURE for column in self.columns)
+
+    def without_pictures(self) -> Sheet:
+        """Without their column, which would be empty: the pictures are elsewhere, or not read."""
+        return replace(self, columns=[column for column in self.columns if column.kind is not Kind.PICTURE])
+
+
+def exact(column: Column, dataset: Json) -> str:
+    """For programs: numbers with all their digits, dates and times in full, the rating as a number.
+
+    Times are local, as `2026-11-22 10:00:00`, which spreadsheets of any language take for a time.
+    """
+    if column.kind is Kind.RATING:
+        return cols.number(cols.rating(dataset)) if cols.rating(dataset) else ""
+    return readable(column, dataset, DIGITS, LONGEST)
+
+
+def readable(column: Column, dataset: Json, digits: int = 6, longest: int = 4) -> str:
+    """For people: as in the table, but times with their date, and a comment with its lines."""
+    if column.key.endswith(("Time", "At")) and not column.path:
+        found = cols.moment(dataset.get(column.key))
+        return f"{found:%Y-%m-%d %H:%M:%S}" if found else column.text(dataset)
+    if column.key == "comment":
+        return "\n".join(map(cols.line, str(dataset.get("comment") or "").splitlines()))
+    shown = column.text(dataset)
+    if column.path:
+        # The text, with a unit behind it where that is not the header's, but the value in it whole.
+        leaf = cols.leaf_at(dataset, column.path)
+        short = cols.leaf_text(leaf)
+        if shown.startswith(short):
+            return cols.leaf_text(leaf, digits, longest) + shown[len(short) :]
+    return shown
+
+
+def plain_value(column: Column, dataset: Json) -> Any:
+    """For programs that know types: a number where the metadata has one, else the text of `exact`."""
+    leaf = cols.leaf_at(dataset, column.path) if column.path else None
+    value = leaf.get("value") if isinstance(leaf, Mapping) and leaf.get("end") is None else leaf
+    if isinstance(value, int | float) and NUMBER.fullmatch(str(value)):
+        return value
+    return exact(column, dataset)
+
+
+def guarded(text: str) -> str:
+    """The text so that no spreadsheet runs it: a `'` before what begins like a formula and is no plain number."""
+    if text.startswith(FORMULA) and not NUMBER.fullmatch(text):
+        return f"'{text}"
+    return text

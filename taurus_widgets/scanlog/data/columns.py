@@ -1,0 +1,499 @@
+"""What the scan log shows of a dataset, and how a field or a piece of metadata becomes text.
+
+No Qt here: the window, the terminal and later the exports show the same. Nothing raises for
+any JSON that a catalogue may hold, and every text is one line without control characters:
+what users write must not be able to draw over other cells or to send codes to a terminal.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import enum
+import math
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import quote, unquote
+
+from taurus_widgets.scanlog.data.commands import as_typed
+
+Json = dict[str, Any]
+
+GLYPHS = {
+    "running": "▶",
+    "completed": "✓",
+    "stopped": "■",
+    "aborted": "⊘",
+    "failed": "✗",
+    "interrupted": "↯",
+}
+"""One sign for each status, of the same width in any terminal; the window draws its own."""
+
+MOST_STARS = 3
+PROVISIONAL = "provisional"
+"""A key of datasets that are not in the catalogue yet: a Door has told of them."""
+
+NOT_READ = "not read"
+"""In place of a value that could not be read, where there is no room for the reason."""
+
+
+_MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
+
+
+class Kind(enum.Enum):
+    """How a view draws a column."""
+
+    TEXT = "text"
+    NUMBER = "number"
+    STATUS = "status"
+    RATING = "rating"
+    LINK = "link"
+    COMMENT = "comment"
+    PICTURE = "picture"
+
+
+@dataclass(frozen=True)
+class Column:
+    """`fields` are what the catalogue is asked for; `width` is in digits; `hint` explains the header.
+
+    `group` stands over the title; it is "" for what belongs to every dataset.
+    """
+
+    key: str
+    title: str
+    fields: tuple[str, ...]
+    text: Callable[[Json], str]
+    tip: Callable[[Json], str]
+    width: int
+    kind: Kind = Kind.TEXT
+    hint: str = ""
+    group: str = ""
+
+    @property
+    def path(self) -> tuple[str, ...]:
+        """Where in the metadata it looks; empty for a column of the dataset's own fields."""
+        return path_of(self.key)
+
+    def named_by(self, dataset: Json) -> Column:
+        """This column with the name and unit that the dataset has for it, where it has them."""
+        return self
+
+
+@dataclass(frozen=True)
+class MetadataColumn(Column):
+    """A column of one value of the metadata, `group/name`. Its unit, once known, is in the header."""
+
+    named: bool = False
+
+    def named_by(self, dataset: Json) -> Column:
+        leaf = leaf_at(dataset, self.path)
+        # A value that could not be read has no unit: wait for a better one.
+        if self.named or not isinstance(leaf, Mapping) or leaf.get("error"):
+            return self
+        kind = Kind.TEXT if isinstance(leaf.get("value"), str) else Kind.NUMBER
+        return _metadata_column(self.key, line(leaf.get("human_name")), line(leaf.get("unit")), kind, named=True)
+
+
+# ------------------------------------------------------------------------------ text
+
+
+def line(value: Any) -> str:
+    """Any value as one line of printable text; "" for None."""
+    if value is None:
+        return ""
+    text = value if isinstance(value, str) else str(value)
+    if text.isprintable():
+        return text.strip()
+    return " ".join("".join(char if char.isprintable() else " " for char in text).split())
+
+
+def number(value: Any, digits: int = 6) -> str:
+    """A number with at most that many significant digits; integers whole."""
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, float) and math.isfinite(value):
+        return format(value, f".{digits}g")
+    return line(value)
+
+
+def value_text(value: Any, digits: int = 6, longest: int = 4) -> str:
+    """A plain value: numbers to `digits`, lists and tables whole up to `longest` entries, else as a summary."""
+    if isinstance(value, bool | float):
+        return number(value, digits)
+    if isinstance(value, list):
+        return _list_text(value, digits, longest)
+    if isinstance(value, Mapping):
+        shown = [f"{line(name)}: {value_text(inner, digits, longest)}" for name, inner in value.items()]
+        return ", ".join(shown) if len(shown) <= longest else f"{len(shown)} entries: {', '.join(shown[:2])}, …"
+    return line(value)
+
+
+def _list_text(values: Sequence[Any], digits: int, longest: int) -> str:
+    shape = _shape(values)
+    if len(shape) > 1 and math.prod(shape) > longest:
+        return _range_text(" by ".join(map(str, shape)), list(_flat(values)), digits)
+    if len(values) > longest and all(isinstance(inner, Mapping) for inner in values):
+        return f"{len(values)} rows of {', '.join(line(name) for name in values[0])}"
+    if len(values) > longest:
+        return _range_text(str(len(values)), values, digits)
+    return ", ".join(_inner_text(inner, digits, longest) for inner in values)
+
+
+def _inner_text(value: Any, digits: int, longest: int) -> str:
+    text = value_text(value, digits, longest)
+    return f"[{text}]" if isinstance(value, list) else text
+
+
+def _range_text(size: str, values: Sequence[Any], digits: int) -> str:
+    numbers = [inner for inner in values if isinstance(inner, int | float)]
+    if len(numbers) < len(values):
+        return f"{size} values: {', '.join(value_text(inner, digits) for inner in values[:2])}, …"
+    return f"{size} values, {number(min(numbers), digits)} to {number(max(numbers), digits)}"
+
+
+def _shape(values: Sequence[Any]) -> tuple[int, ...]:
+    """Of a table of equal rows, to any depth; of anything else its length."""
+    shapes = {_shape(inner) if isinstance(inner, list) else () for inner in values}
+    return (len(values), *(shapes.pop() if len(shapes) == 1 else ()))
+
+
+def _flat(values: Sequence[Any]) -> Iterator[Any]:
+    for inner in values:
+        if isinstance(inner, list):
+            yield from _flat(inner)
+        else:
+            yield inner
+
+
+def leaf_text(leaf: Any, digits: int = 6, longest: int = 4) -> str:
+    """The value of a piece of metadata without its unit; from start to end where both were recorded."""
+    if not isinstance(leaf, Mapping) or "value" not in leaf:
+        return value_text(leaf, digits, longest)
+    value = leaf["value"]
+    # SciCow writes "" for a value that a later reading lost: null would delete it from SciCat.
+    if value in (None, "") and leaf.get("error"):
+        return NOT_READ
+    if value is None:
+        return _summary(leaf, digits) if leaf.get("shape") else ""
+    text = value_text(value, digits, longest)
+    end = leaf.get("end")
+    if end is not None and end != value and not isinstance(end, Mapping):
+        last = value_text(end, digits, longest)
+        return text if last == text else f"{text} → {last}"
+    return text
+
+
+def _summary(leaf: Mapping[str, Any], digits: int) -> str:
+    shape = leaf["shape"] if isinstance(leaf["shape"], list) else [leaf["shape"]]
+    text = " by ".join(number(length) for length in shape) + " values"
+    if "min" in leaf and "max" in leaf:
+        text += f", {value_text(leaf['min'], digits)} to {value_text(leaf['max'], digits)}"
+    if "mean" in leaf:
+        text += f", mean {value_text(leaf['mean'], digits)}"
+    return text
+
+
+# ----------------------------------------------------------------------------- times
+
+
+def moment(text: Any) -> dt.datetime | None:
+    """A time of the catalogue in local time, or None if it is none."""
+    if not isinstance(text, str):
+        return None
+    try:
+        found = dt.datetime.fromisoformat(text)
+        # Years that no local time can show are no times either.
+        return (found if found.tzinfo else found.replace(tzinfo=dt.UTC)).astimezone()
+    except (ValueError, OverflowError):
+        return None
+
+
+def clock(text: Any, today: dt.date | None = None) -> str:
+    """Local time; the day is said only where it is not today, the year where it is not this one."""
+    found = moment(text)
+    if found is None:
+        return ""
+    today = today or dt.date.today()
+    if found.date() == today:
+        return f"{found:%H:%M:%S}"
+    day = f"{found.day} {_MONTHS[found.month - 1]}"  # strftime's names would follow the locale
+    return f"{day} {found:%H:%M:%S}" if found.year == today.year else f"{day} {found.year}"
+
+
+def full_time(text: Any) -> str:
+    """Date, time and zone."""
+    found = moment(text)
+    return f"{found:%Y-%m-%d %H:%M:%S %Z}" if found else ""
+
+
+def duration(seconds: float) -> str:
+    """`12.3 s`, `4 min 05 s`, `1 h 02 min`."""
+    if seconds < 59.95:
+        return f"{seconds:.1f} s"
+    whole = round(seconds)
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60:02d} s"
+    return f"{whole // 3600} h {whole % 3600 // 60:02d} min"
+
+
+def duration_text(dataset: Json, now: dt.datetime | None = None) -> str:
+    """How long it took, or what it has taken so far, in whole seconds, while it runs."""
+    began, ended = moment(dataset.get("creationTime")), moment(dataset.get("endTime"))
+    if began is None:
+        return ""
+    if ended is not None:
+        return duration(max(0.0, (ended - began).total_seconds())) if ended != began else ""
+    if status(dataset) != "running":
+        return ""
+    so_far = int(max(0.0, ((now or dt.datetime.now(dt.UTC)) - began).total_seconds()))
+    return f"{so_far} s" if so_far < 60 else duration(so_far)
+
+
+# -------------------------------------------------------------------- parts of a dataset
+
+
+def leaf_at(dataset: Json, path: Sequence[str]) -> Any:
+    """What is at that path of the metadata; None if nothing is."""
+    found = dataset.get("scientificMetadata")
+    for name in path:
+        if not isinstance(found, Mapping):
+            return None
+        found = found.get(name)
+    return found
+
+
+def _of_scan(dataset: Json, name: str) -> str:
+    return leaf_text(leaf_at(dataset, ("scan", name)))
+
+
+def status(dataset: Json) -> str:
+    """The word that SciCow wrote; "" for a dataset that something else made."""
+    return _of_scan(dataset, "status")
+
+
+def status_tip(dataset: Json) -> str:
+    return ", ".join(filter(None, [status(dataset), "not in the catalogue yet" if dataset.get(PROVISIONAL) else ""]))
+
+
+def title(dataset: Json) -> str:
+    """What was typed, as `ascan mot01 0 10 20 0.1`; else the dataset's name."""
+    return as_typed(_whole_title(dataset))
+
+
+def _whole_title(dataset: Json) -> str:
+    """With the defaults that Sardana adds."""
+    return _of_scan(dataset, "title") or line(dataset.get("datasetName"))
+
+
+def scan_number(dataset: Json) -> str:
+    return line(dataset.get("runNumber")) or _of_scan(dataset, "scan_id")
+
+
+def points(dataset: Json) -> str:
+    return _of_scan(dataset, "points")
+
+
+def rating(dataset: Json) -> float:
+    """0 (not rated) to 3 stars, in halves."""
+    given = dataset.get("dataQualityMetrics")
+    if isinstance(given, bool) or not isinstance(given, int | float) or not math.isfinite(given):
+        return 0.0
+    return min(max(round(given * 2) / 2, 0.0), float(MOST_STARS))
+
+
+def stars(dataset: Json) -> str:
+    """`★★☆`, `★½☆`; "" where it is not rated."""
+    rated = rating(dataset)
+    if not rated:
+        return ""
+    drawn = "★" * int(rated) + ("½" if rated % 1 else "")
+    return drawn.ljust(MOST_STARS, "☆")
+
+
+# ------------------------------------------------------------------------------ keys
+
+
+def key_of(path: Iterable[str]) -> str:
+    """The key of a column of the metadata: `Machine/Ring current`, `/energy` for a value that is in no group.
+
+    It always has a `/`, and the key of a dataset's own field never has. A `/` in a name is `%2F`.
+    ValueError where a part is empty.
+    """
+    parts = [part.replace("%", "%25").replace("/", "%2F") for part in path]
+    if not parts or not all(parts):
+        raise ValueError(f"{'/'.join(parts)!r} is no path into the metadata: write GROUP/NAME, as Machine/Ring current")
+    return "/".join(parts) if len(parts) > 1 else f"/{parts[0]}"
+
+
+def path_of(key: str) -> tuple[str, ...]:
+    """The path into the metadata of such a key; empty for a dataset's own field."""
+    return tuple(unquote(part) for part in key.removeprefix("/").split("/")) if "/" in key else ()
+
+
+# --------------------------------------------------------------------------- columns
+
+
+def _field(
+    key: str, heading: str, width: int, text: Callable[[Json], str], *fields: str, kind: Kind = Kind.TEXT
+) -> Column:
+    return Column(key, heading, fields or (key,), text, text, width, kind)
+
+
+def _comment_tip(dataset: Json) -> str:
+    """The lines of a comment stay lines."""
+    return "\n".join(map(line, str(dataset.get("comment") or "").splitlines()))
+
+
+def default_columns() -> list[Column]:
+    """The columns of a scan log that nobody has changed."""
+    return [
+        Column("status", "Status", ("scientificMetadata.scan.status",), status, status_tip, 14, Kind.STATUS),
+        _field("runNumber", "Scan", 6, scan_number, "runNumber", "scientificMetadata.scan.scan_id", kind=Kind.NUMBER),
+        Column(
+            "creationTime",
+            "Started",
+            ("creationTime",),
+            lambda dataset: clock(dataset.get("creationTime")),
+            lambda dataset: full_time(dataset.get("creationTime")),
+            15,
+            Kind.NUMBER,
+            "Local time, with the date where it is not today's",
+        ),
+        _field("duration", "Duration", 10, duration_text, "creationTime", "endTime", kind=Kind.NUMBER),
+        Column("title", "Command", ("datasetName", "scientificMetadata.scan.title"), title, _whole_title, 26),
+        _field("points", "Points", 6, points, "scientificMetadata.scan.points", kind=Kind.NUMBER),
+        _field("sampleId", "Sample", 12, lambda dataset: line(dataset.get("sampleId"))),
+        _field("proposalId", "Proposal", 9, lambda dataset: line(dataset.get("proposalId"))),
+        _field("numberOfFiles", "Files", 5, lambda dataset: number(dataset.get("numberOfFiles")), kind=Kind.NUMBER),
+        Column(
+            "picture",
+            "Picture",
+            ("pid",),
+            lambda _: "",
+            lambda _: "",
+            6,
+            Kind.PICTURE,
+            "One of them; Enter, or a double click, shows all",
+        ),
+        _field("dataQualityMetrics", "Rating", 8, stars, kind=Kind.RATING),
+        Column(
+            "comment",
+            "Comment",
+            ("comment",),
+            lambda dataset: line(dataset.get("comment")),
+            _comment_tip,
+            16,
+            Kind.COMMENT,
+        ),
+    ]
+
+
+PAGE = "page"
+"""The key of the column with the link to SciCat's page of the dataset."""
+
+
+def further_columns() -> list[Column]:
+    """Those that are no field of a dataset, and that nobody sees without choosing them."""
+    return [page_column(lambda _: "")]
+
+
+def page_column(address: Callable[[Json], str]) -> Column:
+    """The link to SciCat's page of the dataset, whose `address` follows from the catalogue that is shown."""
+    hint = "A click opens the dataset's page in SciCat"
+    return Column(PAGE, "SciCat", ("pid",), address, address, 6, Kind.LINK, hint)
+
+
+def column_of(key: str) -> Column:
+    """The column with this key: one of the usual ones, any field of the dataset, or a path into the metadata.
+
+    ValueError where it is no path.
+    """
+    if "/" in key:
+        return _metadata_column(key_of(path_of(key)))
+    usual = [*default_columns(), *further_columns()]
+    return next((column for column in usual if column.key == key), None) or _field_column(key)
+
+
+_TITLES = {"sourceFolder": "Folder", "creationLocation": "Beamline", "datasetName": "Name", "pid": "Pid"}
+_NUMBERS = frozenset({"size", "packedSize", "numberOfFiles", "numberOfFilesArchived"})
+
+
+def _field_column(key: str) -> Column:
+    """Of a dataset's own field, known or not: `ownerGroup` is Owner group."""
+    heading = _TITLES.get(key) or re.sub(r"(?<=[a-z])(?=[A-Z])", " ", line(key)).capitalize()
+    text, tip, kind, width = value_of(key), value_of(key, 64), Kind.TEXT, 16
+    if key.endswith(("Time", "At")):
+        text, tip, kind, width = (lambda dataset: clock(dataset.get(key))), time_of(key), Kind.NUMBER, 15
+    elif key in _NUMBERS:
+        kind, width = Kind.NUMBER, 10
+    return Column(key, heading, (key,), text, tip, max(width, len(heading)), kind)
+
+
+def value_of(key: str, longest: int = 4) -> Callable[[Json], str]:
+    return lambda dataset: value_text(dataset.get(key), longest=longest)
+
+
+def time_of(key: str) -> Callable[[Json], str]:
+    return lambda dataset: full_time(dataset.get(key))
+
+
+def metadata_column(path: str) -> Column:
+    """A column of one value of the metadata: `Machine/Ring current`; `/energy` or `energy` for one in no group.
+
+    ValueError where the path has an empty part.
+    """
+    return _metadata_column(key_of(unquote(part.strip()) for part in path.strip().removeprefix("/").split("/")))
+
+
+def _metadata_column(
+    key: str, name: str = "", unit: str = "", kind: Kind = Kind.NUMBER, named: bool = False
+) -> MetadataColumn:
+    path = path_of(key)
+    heading = (name or line(path[-1])) + (f" ({unit})" if unit else "")
+
+    def text(dataset: Json) -> str:
+        leaf = leaf_at(dataset, path)
+        shown = leaf_text(leaf)
+        own_unit = line(leaf.get("unit")) if isinstance(leaf, Mapping) else ""
+        return f"{shown} {own_unit}" if shown and own_unit not in ("", unit) and shown != NOT_READ else shown
+
+    def tip(dataset: Json) -> str:
+        leaf = leaf_at(dataset, path)
+        if isinstance(leaf, Mapping) and leaf.get("error"):
+            return f"Could not be read: {line(leaf['error'])}"
+        return text(dataset)
+
+    group = " / ".join(group_name(part) for part in path[:-1])
+    return MetadataColumn(
+        key,
+        heading,
+        _metadata_fields(path),
+        text,
+        tip,
+        max(18, round(len(heading) * 0.9)),  # "396.982 → 396.953"; letters are narrower than digits
+        kind,
+        " / ".join(map(line, path)),
+        group,
+        named,
+    )
+
+
+def group_name(name: str) -> str:
+    """As people see it: the group of the scan itself is written small in the catalogue."""
+    return "Scan" if name == "scan" else line(name)
+
+
+def _metadata_fields(path: tuple[str, ...]) -> tuple[str, ...]:
+    """The path as SciCat stores its names (URL-encoded), and as it is written, for catalogues that do not encode."""
+    stored = [quote(name, safe="!~*'()").replace(".", "%2E") for name in path]
+    fields = [".".join(["scientificMetadata", *stored])]
+    if not any("." in name for name in path):
+        fields.append(".".join(["scientificMetadata", *path]))
+    return tuple(dict.fromkeys(fields))
+
+
+def fields_of(columns: Iterable[Column]) -> list[str]:
+    """What to ask the catalogue for. No field lies within another: MongoDB refuses such a projection."""
+    wanted = {"pid", "updatedAt", "creationTime", *(field for column in columns for field in column.fields)}
+    return sorted(field for field in wanted if not any(field.startswith(f"{other}.") for other in wanted))

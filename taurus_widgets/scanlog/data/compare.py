@@ -1,0 +1,193 @@
+"""What differs between datasets. No Qt here.
+
+What only says which dataset it is (pid, scan number, when it was taken) is not compared: it is always different, and
+it is what the columns are called by.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from scifish.message import is_leaf
+from taurus_widgets.scanlog.data import columns as cols
+from taurus_widgets.scanlog.data.cells import guarded
+from taurus_widgets.scanlog.data.columns import Json, line
+from taurus_widgets.scanlog.data.entries import DIGITS, LONGEST, own_entries
+
+MISSING = "\u2013"
+"""In place of a value that a dataset does not have."""
+
+_NAMES_ONLY = frozenset({"Pid", "Started", "Ended"})
+_EXTRAS = {"end": "end", "min": "minimum", "max": "maximum", "mean": "mean", "std": "standard deviation"}
+
+Path = tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Cell:
+    """What one dataset has. `sameness` is equal in two cells if their values do not differ."""
+
+    text: str = MISSING
+    whole: Any = None
+    numeric: bool = False
+    unit: str = ""
+    sameness: Any = None
+
+    @property
+    def missing(self) -> bool:
+        return self.sameness is None
+
+
+@dataclass(frozen=True)
+class Row:
+    """One value in all datasets. Where they have it in several units, each cell says its own and `unit` is ""."""
+
+    group: str
+    name: str
+    unit: str
+    cells: tuple[Cell, ...]
+
+    @property
+    def label(self) -> str:
+        """`Machine / Ring current (mA)`."""
+        name = f"{self.group} / {self.name}" if self.group else self.name
+        return f"{name} ({self.unit})" if self.unit else name
+
+    def differs(self, place: int, reference: int) -> bool:
+        """Whether the value of the dataset at this place is another than that of the one at `reference`."""
+        return bool(self.cells[place].sameness != self.cells[reference].sameness)
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """The values that are not the same everywhere, and how many were compared."""
+
+    rows: tuple[Row, ...]
+    compared: int
+
+
+def compare(datasets: Sequence[Json]) -> Comparison:
+    """The values that differ between these, in the order in which the first one has them."""
+    found: dict[Path, dict[int, tuple[str, Cell]]] = {}
+    for place, dataset in enumerate(datasets):
+        for path, name, cell in _values(dataset):
+            found.setdefault(path, {})[place] = (name, cell)
+    rows = [_row(path, held, len(datasets)) for path, held in _grouped(found)]
+    different = tuple(row for row in rows if any(row.differs(place, 0) for place in range(len(datasets))))
+    return Comparison(different, len(rows))
+
+
+def _grouped(found: dict[Path, dict[int, tuple[str, Cell]]]) -> list[tuple[Path, dict[int, tuple[str, Cell]]]]:
+    """Each group together, though a later dataset may have brought some of its values."""
+    groups = {group: place for place, group in enumerate(dict.fromkeys(path[:-1] for path in found))}
+    return sorted(found.items(), key=lambda each: groups[each[0][:-1]])
+
+
+def _row(path: Path, held: Mapping[int, tuple[str, Cell]], count: int) -> Row:
+    cells = [held[place][1] if place in held else Cell() for place in range(count)]
+    units = {cell.unit for cell in cells if not cell.missing}
+    one = units.pop() if len(units) == 1 else ""
+    if not one:
+        cells = [_with_unit(cell) for cell in cells]
+    name = next(iter(held.values()))[0]
+    return Row(" / ".join(map(cols.group_name, path[:-1])), name, one, tuple(cells))
+
+
+def _with_unit(cell: Cell) -> Cell:
+    if not cell.unit:
+        return cell
+    return Cell(f"{cell.text} {cell.unit}", cell.whole, cell.numeric, cell.unit, cell.sameness)
+
+
+def _values(dataset: Json) -> Iterator[tuple[Path, str, Cell]]:
+    for entry in own_entries(dataset):
+        if entry.name not in _NAMES_ONLY:
+            whole = entry.value if entry.whole is None else entry.whole
+            yield ("Dataset", entry.name), entry.name, Cell(entry.value, whole, _numeric(whole), "", _same(whole))
+    metadata = dataset.get("scientificMetadata")
+    if isinstance(metadata, Mapping):
+        yield from _inside(metadata, ())
+
+
+def _inside(group: Mapping[str, Any], above: Path) -> Iterator[tuple[Path, str, Cell]]:
+    for key, inner in group.items():
+        path = (*above, str(key))
+        if path in (("scan", "scan_id"), ("scan", "status")):  # the status is among the dataset's own values
+            continue
+        if is_leaf(inner):
+            yield from _leaf(path, inner)
+        elif isinstance(inner, Mapping):
+            yield from _inside(inner, path)
+        else:
+            text = cols.value_text(inner, DIGITS, LONGEST)
+            yield path, line(key), Cell(text, inner, _numeric(inner), "", _same(inner))
+
+
+def _leaf(path: Path, leaf: Mapping[str, Any]) -> Iterator[tuple[Path, str, Cell]]:
+    name, unit, value = line(leaf.get("human_name")) or line(path[-1]), line(leaf.get("unit")), leaf["value"]
+    if leaf.get("error"):
+        # That it was not read is what differs, not the words that a device found for it.
+        yield path, name, Cell(cols.NOT_READ, leaf["error"], False, "", ("not read",))
+        return
+    text = cols.leaf_text({"value": value, **{key: leaf[key] for key in ("shape",) if key in leaf}}, DIGITS, LONGEST)
+    sameness = _same_quantity(leaf) or (_same(leaf.get("shape") if value is None else value), unit)
+    yield path, name, Cell(text, value, _numeric(value), unit, sameness)
+    for key, called in _EXTRAS.items():
+        extra = leaf.get(key)
+        if extra is not None:
+            text = cols.value_text(extra, DIGITS, LONGEST)
+            yield (
+                (*path[:-1], f"{path[-1]}, {called}"),
+                f"{name}, {called}",
+                Cell(text, extra, _numeric(extra), unit, (_same(extra), unit)),
+            )
+
+
+def _same_quantity(leaf: Mapping[str, Any]) -> Any:
+    """7.1 keV and 7100 eV are the same: SciCat says so with `valueSI`. None where it says nothing."""
+    number, unit = leaf.get("valueSI"), leaf.get("unitSI")
+    if not _numeric(number) or not isinstance(unit, str) or not unit:
+        return None
+    return (_same(float(f"{float(number or 0):.9g}")), unit)
+
+
+def _same(value: Any) -> Any:
+    """Equal for values that do not differ; numbers to 15 digits. Never None."""
+    if isinstance(value, bool) or value is None:
+        return ("", value)
+    if isinstance(value, float):
+        return float(f"{value:.{DIGITS}g}") if math.isfinite(value) else str(value)
+    if isinstance(value, list):
+        return tuple(map(_same, value))
+    if isinstance(value, Mapping):
+        return tuple(sorted((str(name), _same(inner)) for name, inner in value.items() if name not in _BY_SCICAT))
+    return value
+
+
+_BY_SCICAT = frozenset({"valueSI", "unitSI"})
+
+
+def _numeric(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def heading(dataset: Json) -> str:
+    """What a column is called: scan number and time, and below what was typed."""
+    first = "   ".join(filter(None, (cols.scan_number(dataset), cols.clock(dataset.get("creationTime")))))
+    return "\n".join(filter(None, (first, cols.title(dataset))))
+
+
+def as_text(comparison: Comparison, datasets: Sequence[Json]) -> str:
+    """All of it with tabs between the columns, as spreadsheets take it from the clipboard."""
+    titles = [heading(dataset).replace("\n", ", ") for dataset in datasets]
+    lines = [["Group", "Name", "Unit", *map(guarded, titles)]]
+    for row in comparison.rows:
+        lines.append([*map(guarded, (row.group, row.name, row.unit)), *map(cell_text, row.cells)])
+    return "\n".join("\t".join(texts) for texts in lines)
+
+
+def cell_text(cell: Cell) -> str:
+    return cell.text if cell.numeric else "" if cell.missing else guarded(cell.text)

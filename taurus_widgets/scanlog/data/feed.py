@@ -1,0 +1,139 @@
+"""What is new or changed in the catalogue since the last look."""
+
+from __future__ import annotations
+
+import datetime as dt
+import time
+from collections.abc import Sequence
+
+import requests
+
+from ingest.scicat import Expired, NotAllowed, SciCatError
+from taurus_widgets.scanlog.data.columns import Json
+from taurus_widgets.scanlog.data.pages import OWN, Pages, checked
+from taurus_widgets.scanlog.data.query import stored_fields
+
+PAGE = 200
+"""Datasets asked for at once."""
+
+OVERLAP = dt.timedelta(seconds=2)
+"""Each look reaches back by this much: a write may become visible after one with a later
+`updatedAt`, because several of SciCat's processes write, each by its own clock."""
+
+TOKEN_CHECK = 60.0
+"""Seconds between checks that the token still counts: with a dead one, reads are answered 200,
+with only what is public."""
+
+ADVANCE = 30.0
+"""Seconds between questions for the latest change of the whole catalogue."""
+
+
+class Feed:
+    """One reader of a catalogue. Not for several threads at once.
+
+    It tells of all that fits the query and has changed after `since` (an `updatedAt`; all of it, if that is "").
+    """
+
+    def __init__(self, pages: Pages, since: str) -> None:
+        self._pages = pages
+        self._scicat = pages.scicat
+        self._fields = stored_fields([*OWN, *pages.fields])
+        self.since = since
+        """The latest `updatedAt` that was seen."""
+        self._trusted = since  # the same, at the time when the token was last known to count
+        self._seen: dict[str, str] = {}  # pid to updatedAt, of what the next look will find again
+        self._check_at = 0.0
+        self._advance_at = time.monotonic() + ADVANCE
+
+    def read(self, watched: Sequence[str] = ()) -> list[Json]:
+        """What is new or changed since the last call, oldest change first.
+
+        What is `watched` (pids, not more than a page) is told of even if it does not fit the query any more.
+        Raises SciCatError; then the next call tells what this one could not.
+        """
+        if time.monotonic() >= self._check_at:
+            self._check_token()
+        latest = self._latest() if time.monotonic() >= self._advance_at else ""
+        found = self._look(watched)
+        if not found and self._seen:
+            # What was there should be there: so the token may be dead, or it was deleted.
+            self._check_token()
+            found = self._look(watched)
+        fresh = [dataset for dataset in found if self._is_fresh(dataset)]
+        self.since = max(self.since, latest)
+        return fresh
+
+    def _latest(self) -> str:
+        """The catalogue's latest `updatedAt`: else, where nothing fits for hours, each look would go through more."""
+        self._advance_at = time.monotonic() + ADVANCE
+        found = checked(self._scicat.datasets({}, ["pid", "updatedAt"], "updatedAt:desc", 1))
+        return str(found[0].get("updatedAt", "")) if found else ""
+
+    def _look(self, watched: Sequence[str]) -> list[Json]:
+        reach = self._reach()
+        self._seen = {pid: updated for pid, updated in self._seen.items() if updated >= reach}
+        found = self._changed(reach)
+        if watched and reach:
+            after = {"$and": [{"pid": {"$in": list(watched)}}, {"updatedAt": {"$gte": reach}}]}
+            found += checked(self._scicat.datasets(after, self._fields, "updatedAt:asc", PAGE))
+        return found
+
+    def _changed(self, reach: str) -> list[Json]:
+        found: list[Json] = []
+        limit = PAGE
+        while True:
+            page = self._ask(reach, limit)
+            found += page
+            if len(page) < limit:
+                return found
+            # Not the next page by `skip`: what changes between two pages moves to the end, and
+            # shifts something that was not read yet into the page before.
+            latest = str(page[-1].get("updatedAt", ""))
+            limit = PAGE if latest > reach else limit * 2
+            reach = latest
+
+    def _ask(self, reach: str, limit: int) -> list[Json]:
+        after = {"updatedAt": {"$gte": reach}} if reach else None
+        return checked(self._scicat.datasets(self._pages.where(after), self._fields, "updatedAt:asc", limit))
+
+    def _is_fresh(self, dataset: Json) -> bool:
+        updated = str(dataset.get("updatedAt", ""))
+        fresh = self._seen.get(dataset["pid"]) != updated
+        self._seen[dataset["pid"]] = updated
+        self.since = max(self.since, updated)
+        return fresh
+
+    def _reach(self) -> str:
+        if not self.since:
+            return ""
+        latest = dt.datetime.fromisoformat(self.since)
+        return (latest - OVERLAP).astimezone(dt.UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+    def _check_token(self) -> None:
+        if self._scicat.revived():
+            self.since = self._trusted  # what was read meanwhile may have been only what is public
+        self._trusted = self.since
+        self._check_at = time.monotonic() + TOKEN_CHECK
+
+
+def problem_text(error: Exception) -> str:
+    """What is wrong with the catalogue, in a few words."""
+    if isinstance(error, Expired):
+        return "Your login has expired"
+    if isinstance(error, NotAllowed):
+        return "SciCat refuses this user: name, password or rights are wrong"
+    if isinstance(error, SciCatError) and error.status == 0:
+        return f"SciCat does not answer ({_reason(error)})"
+    if isinstance(error, SciCatError) and error.status >= 500:
+        return f"SciCat has a fault (status {error.status})"
+    return "What answers there is not SciCat's REST API"
+
+
+def _reason(error: BaseException) -> str:
+    """The system's own words out of what requests and urllib3 wrapped around them."""
+    if isinstance(error, TimeoutError | requests.Timeout):
+        return "no answer in time"
+    if isinstance(error, OSError) and error.errno and error.strerror:
+        return error.strerror.lower()
+    inner = error.__cause__ or error.__context__
+    return _reason(inner) if inner else "no connection"

@@ -1,0 +1,132 @@
+"""What has been changed in a dataset, by whom and when, as far as SciCat tells. No Qt here.
+
+Where it stands depends on the server's age:
+
+- up to the summer of 2025, and again since October 2025 (backend #2282), in v3's `history` of the dataset: entries of
+  `{updatedAt, updatedBy, FIELD: {previousValue, currentValue}}`;
+- since the summer of 2025 (backend #1939) in `GET /api/v3/history`, for administrators and
+  HISTORY_ACCESS_DATASET_GROUPS: `{items: [{timestamp, user, operation, before, after}], totalCount}`, where before and
+  after are whole documents, or what has changed of them, as the server is set (TRACKABLE_STRATEGY).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import unquote
+
+from ingest.scicat import NotAllowed, SciCat, SciCatError
+from scifish.message import is_leaf
+from taurus_widgets.scanlog.data.columns import Json, line
+
+MOST = 100
+"""Changes that are read."""
+
+_STAMPS = frozenset({"_id", "id", "__v", "updatedAt", "updatedBy", "createdAt", "createdBy", "history"})
+_MADE_BY_SCICAT = frozenset({"valueSI", "unitSI"})
+
+
+@dataclass(frozen=True)
+class FieldChange:
+    """`path` is the names from the dataset down, metadata without `scientificMetadata`. None is: not there."""
+
+    path: tuple[str, ...]
+    before: Any
+    after: Any
+
+
+@dataclass(frozen=True)
+class Change:
+    """All that one write changed. `time` is as SciCat says it, `user` may be ""."""
+
+    time: str
+    user: str
+    fields: tuple[FieldChange, ...]
+
+
+@dataclass(frozen=True)
+class Past:
+    """The changes, newest first; `total` may be more than were read. `note` says why there is no more to see."""
+
+    changes: tuple[Change, ...] = ()
+    total: int = 0
+    note: str = ""
+
+
+NOT_KEPT = "This catalogue does not tell single changes"
+NOT_SHOWN = "SciCat shows single changes to administrators only, or to groups that are given the right"
+
+
+def past_of(dataset: Json) -> Past | None:
+    """What the dataset itself tells; None if it tells nothing of changes, so that the server is to be asked."""
+    told = dataset.get("history")
+    if not isinstance(told, list):
+        return None
+    changes = [_told(entry) for entry in told if isinstance(entry, Mapping)]
+    return _past(changes, len(changes))
+
+
+def read_past(scicat: SciCat, pid: str) -> Past:
+    """What the server tells. For another thread. Raises SciCatError but for a server that does not tell it."""
+    wanted = {"filter": {"subsystem": "Dataset", "documentId": pid}, "limit": str(MOST)}
+    try:
+        answer = scicat.call("GET", "/api/v3/history", params=wanted)
+    except NotAllowed:
+        return Past(note=NOT_SHOWN)
+    except SciCatError as error:
+        if error.temporary:
+            raise
+        return Past(note=NOT_KEPT)
+    items = answer.get("items") if isinstance(answer, Mapping) else None
+    if not isinstance(items, list):
+        return Past(note=NOT_KEPT)
+    changes = [_item(entry) for entry in items if isinstance(entry, Mapping)]
+    total = answer.get("totalCount")
+    return _past(changes, total if isinstance(total, int) else len(changes))
+
+
+def _past(changes: Sequence[Change], total: int) -> Past:
+    shown = sorted((change for change in changes if change.fields), key=lambda change: change.time, reverse=True)
+    hidden = len(changes) - len(shown)
+    return Past(tuple(shown), max(total - hidden, len(shown)))
+
+
+def _told(entry: Mapping[str, Any]) -> Change:
+    fields: list[FieldChange] = []
+    for name, change in entry.items():
+        if isinstance(change, Mapping) and ("previousValue" in change or "currentValue" in change):
+            # Only what has changed is in either, so what is missing in one of them says nothing.
+            fields += _differences((str(name),), change.get("previousValue"), change.get("currentValue"))
+    return Change(line(entry.get("updatedAt")), line(entry.get("updatedBy")), tuple(fields))
+
+
+def _item(entry: Mapping[str, Any]) -> Change:
+    before, after = entry.get("before"), entry.get("after")
+    if not isinstance(before, Mapping) or not isinstance(after, Mapping):
+        before, after = {}, {}
+    return Change(line(entry.get("timestamp")), line(entry.get("user")), tuple(_differences((), before, after)))
+
+
+def _differences(path: tuple[str, ...], before: Any, after: Any) -> Iterator[FieldChange]:
+    both = isinstance(before, Mapping) and isinstance(after, Mapping)
+    if not both or is_leaf(before) or is_leaf(after):
+        if _plain(before) != _plain(after):
+            yield FieldChange(_shown(path), before, after)
+        return
+    for name in dict.fromkeys([*before, *after]):
+        if (len(path) == 0 and name in _STAMPS) or name in _MADE_BY_SCICAT:
+            continue
+        yield from _differences((*path, str(name)), before.get(name), after.get(name))
+
+
+def _plain(value: Any) -> Any:
+    if is_leaf(value):
+        return {name: inner for name, inner in value.items() if name not in _MADE_BY_SCICAT and inner is not None}
+    return value
+
+
+def _shown(path: tuple[str, ...]) -> tuple[str, ...]:
+    """Metadata's keys are URL-encoded where SciCat keeps them."""
+    names = path[1:] if len(path) > 1 and path[0] == "scientificMetadata" else path
+    return tuple(line(unquote(name)) for name in names)

@@ -1,0 +1,155 @@
+"""The columns that somebody has arranged, kept in a file of theirs: by beamline, under several names.
+
+No Qt here. One file holds all beamlines, as JSON that can be read and mended by hand.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from taurus_widgets.scanlog.data.columns import column_of, default_columns
+
+Json = dict[str, Any]
+
+STANDARD = "Standard"
+"""The layout that is always there."""
+
+VERSION = 1
+WIDEST = 500.0
+"""Digits. What is more was not made by hand."""
+
+
+@dataclass(frozen=True)
+class Place:
+    """One column. `width` is in digits of the table's font, so that it fits any screen; 0 is the usual one."""
+
+    key: str
+    width: float = 0.0
+
+
+Layout = tuple[Place, ...]
+"""From left to right."""
+
+
+def usual() -> Layout:
+    """The columns of a scan log that nobody has changed."""
+    return tuple(Place(column.key) for column in default_columns())
+
+
+@dataclass(frozen=True)
+class Layouts:
+    """All layouts of one beamline, and which of them is in use. `STANDARD` is always one of them."""
+
+    current: str = STANDARD
+    by_name: Mapping[str, Layout] = field(default_factory=lambda: {STANDARD: usual()})
+
+    @property
+    def shown(self) -> Layout:
+        return self.by_name[self.current]
+
+    def having(self, name: str, layout: Layout) -> Layouts:
+        """With this one changed or added, and in use."""
+        return Layouts(name, {**self.by_name, name: layout})
+
+    def using(self, name: str) -> Layouts:
+        return Layouts(name, self.by_name)
+
+    def without(self, name: str) -> Layouts:
+        """The standard one takes the place of one that was in use; itself it becomes the usual one."""
+        left = {other: layout for other, layout in self.by_name.items() if other != name}
+        current = STANDARD if self.current == name else self.current
+        return Layouts(current, {STANDARD: usual(), **left})
+
+
+class LayoutFile:
+    """`path` is made when something is kept. Several windows may share it: each writes its beamline only."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def read(self, beamline: str) -> Layouts:
+        """What is kept for this beamline. OSError or ValueError, which name the file, if it cannot be read."""
+        kept = self._content().get("beamlines", {}).get(beamline)
+        if kept is None:
+            return Layouts()
+        try:
+            by_name = {str(name): _layout(places) for name, places in kept["layouts"].items()}
+            current = str(kept.get("current", STANDARD))
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            raise ValueError(
+                f"{self.path}: the layouts of {beamline or 'all beamlines'} cannot be understood"
+            ) from error
+        by_name = {STANDARD: usual(), **{name: layout for name, layout in by_name.items() if layout}}
+        return Layouts(current if current in by_name else STANDARD, by_name)
+
+    def write(self, beamline: str, layouts: Layouts) -> None:
+        """Keep them. OSError, or ValueError as `read`: what cannot be understood is not overwritten."""
+        with self._locked():
+            self.read(beamline)
+            content = self._content()
+            kept = {
+                name: [{"column": place.key, "width": round(place.width, 1)} for place in layout]
+                for name, layout in layouts.by_name.items()
+            }
+            content.setdefault("beamlines", {})[beamline] = {"current": layouts.current, "layouts": kept}
+            self._replace(content)
+
+    def beamline_of(self, url: str) -> str:
+        """Where the datasets of this catalogue were measured when it was last looked at; "" if that is not known."""
+        return str(self._content().get("catalogues", {}).get(url, ""))
+
+    def set_beamline_of(self, url: str, beamline: str) -> None:
+        with self._locked():
+            content = self._content()
+            content.setdefault("catalogues", {})[url] = beamline
+            self._replace(content)
+
+    def _content(self) -> Json:
+        try:
+            text = self.path.read_text("utf-8")
+        except FileNotFoundError:
+            return {"version": VERSION}
+        try:
+            content = json.loads(text)
+        except ValueError as error:
+            raise ValueError(f"{self.path} is not JSON ({error}): mend it, or remove it") from error
+        parts = (
+            (content.get(name, {}) for name in ("beamlines", "catalogues")) if isinstance(content, dict) else (None,)
+        )
+        if not all(isinstance(part, dict) for part in parts):
+            raise ValueError(f"{self.path} holds no layouts of a scan log: mend it, or remove it")
+        return dict(content)
+
+    @contextmanager
+    def _locked(self) -> Iterator[None]:
+        """Two windows that write at once would lose what one of them wrote."""
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        with self.path.with_suffix(".lock").open("a") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            yield
+
+    def _replace(self, content: Json) -> None:
+        fresh = self.path.with_suffix(".new")
+        with fresh.open("w", encoding="utf-8") as file:
+            json.dump(content, file, indent=1, ensure_ascii=False)
+            file.flush()
+            os.fsync(file.fileno())
+        fresh.replace(self.path)
+
+
+def user_file() -> LayoutFile:
+    """In the user's folder for settings: `$XDG_CONFIG_HOME/scizoo/scanlog.json`, or `~/.config/scizoo/scanlog.json`."""
+    folder = os.environ.get("XDG_CONFIG_HOME") or "~/.config"
+    return LayoutFile(Path(folder).expanduser() / "scizoo" / "scanlog.json")
+
+
+def _layout(places: Any) -> Layout:
+    widths = {column_of(str(place["column"])).key: float(place.get("width", 0)) for place in places}
+    return tuple(Place(key, min(max(width, 0.0), WIDEST)) for key, width in widths.items())

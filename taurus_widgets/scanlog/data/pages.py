@@ -1,0 +1,103 @@
+"""One query of a catalogue, read in pieces: what is at the top, a page anywhere, how many there are. No Qt here."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from ingest.scicat import SciCat, SciCatError
+from taurus_widgets.scanlog.data.columns import Json
+from taurus_widgets.scanlog.data.query import NEWEST_FIRST, Query, order, stored_fields, where, with_order
+
+PAGE = 100
+"""Rows that are read at once: more than a screen has."""
+
+EXPORT = 500
+"""Rows of a page for who goes through all of them."""
+
+OWN = ("pid", "creationTime", "createdAt", "updatedAt")
+"""Fields that the table itself needs."""
+
+
+@dataclass(frozen=True)
+class Top:
+    """How a table begins: its first rows, and the catalogue's latest `updatedAt` before they were read."""
+
+    rows: list[Json]
+    since: str
+
+
+@dataclass(frozen=True)
+class Pages:
+    """Threads may share it. Its calls raise SciCatError.
+
+    `bound` keeps the places of rows while datasets come in: they are counted and read without those that are newer.
+    """
+
+    scicat: SciCat
+    query: Query
+    fields: tuple[str, ...]
+
+    def top(self, limit: int = PAGE) -> Top:
+        latest = self._rows({}, ["pid", "updatedAt"], "updatedAt:desc", 1, 0)
+        since = str(latest[0].get("updatedAt", "")) if latest else ""
+        return Top(self.page(0, limit), since)
+
+    def page(self, skip: int, limit: int = PAGE, bound: Json | None = None, fields: Iterable[str] = ()) -> list[Json]:
+        """So many rows from this one on. Fewer only at the end."""
+        wanted = with_order(stored_fields([*OWN, *(fields or self.fields)]), self.query)
+        return self._rows(self.where(bound), wanted, order(self.query), limit, skip)
+
+    def count(self, bound: Json | None = None) -> int:
+        count = self.scicat.count(self.where(bound))
+        if not count and self.scicat.revived():
+            count = self.scicat.count(self.where(bound))
+        return count
+
+    def newer(self, dataset: Json, bound: Json | None = None) -> int:
+        """How many are above this one where the newest are on top."""
+        after = {NEWEST_FIRST: {"$gt": dataset[NEWEST_FIRST]}}
+        return self.scicat.count(where(self.query, after, *_given(bound)))
+
+    def named(self, pids: list[str], fields: Iterable[str]) -> list[Json]:
+        """These datasets in this order, without those that are not there any more."""
+        found: dict[str, Json] = {}
+        for first in range(0, len(pids), PAGE):
+            some = pids[first : first + PAGE]
+            rows = self._rows({"pid": {"$in": some}}, stored_fields([*OWN, *fields]), "creationTime:desc", PAGE, 0)
+            found.update((row["pid"], row) for row in rows)
+        return [found[pid] for pid in pids if pid in found]
+
+    def all(self, first: int, last: int | None, bound: Json | None, fields: Iterable[str]) -> Iterator[list[Json]]:
+        """Pages of the rows from `first` to before `last` (None is the end)."""
+        while last is None or first < last:
+            limit = EXPORT if last is None else min(EXPORT, last - first)
+            rows = self.page(first, limit, bound, fields)
+            if rows:
+                yield rows
+            if len(rows) < limit:
+                return
+            first += limit
+
+    def where(self, bound: Json | None = None) -> Json:
+        return where(self.query, *_given(bound))
+
+    # ---------------------------------------------------------------------------- private
+
+    def _rows(self, condition: Json, fields: list[str], by: str, limit: int, skip: int) -> list[Json]:
+        found = checked(self.scicat.datasets(condition, fields, by, limit, skip))
+        if not found and self.scicat.revived():
+            found = checked(self.scicat.datasets(condition, fields, by, limit, skip))
+        return found
+
+
+def _given(bound: Json | None) -> list[Json]:
+    return [bound] if bound else []
+
+
+def checked(answer: Any) -> list[Json]:
+    """The datasets of an answer. SciCatError if it is no list of datasets."""
+    if not isinstance(answer, list):
+        raise SciCatError("GET /api/v3/datasets", 200, "the answer is no list of datasets")
+    return [dataset for dataset in answer if isinstance(dataset, dict) and isinstance(dataset.get("pid"), str)]

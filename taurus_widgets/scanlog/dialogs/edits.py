@@ -1,0 +1,175 @@
+"""The dialogs about edits that are not in SciCat: which of two people's, and what waits."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from taurus.external.qt import Qt
+
+from taurus_widgets.qt.fitting import fit
+from taurus_widgets.qt.text import tooltip
+from taurus_widgets.scanlog.data import columns as cols
+from taurus_widgets.scanlog.data.outbox import COMMENT, PICTURE, RATING, Edit, normal
+from taurus_widgets.scanlog.editing.edits import Edits, Entry, State
+
+AGAIN = (State.WAITING, State.EARLY, State.REFUSED)
+"""What can be tried once more at once."""
+
+NAMES = {COMMENT: "Comment", RATING: "Rating", PICTURE: "Picture"}
+
+
+def valueText(edit: Edit, value: Any) -> str:
+    """An edit's value, or another one of its field, as people read it."""
+    if edit.field == PICTURE:
+        return edit.caption
+    if edit.field == RATING:
+        return cols.stars({RATING: value}) or "not rated"
+    return str(normal(COMMENT, value)) or "(no comment)"
+
+
+class ClashDialog(Qt.QDialog):
+    """Two people on one row: the later one says what stays. Closed without an answer, the edit waits."""
+
+    def __init__(self, edits: Edits, entry: Entry, parent: Qt.QWidget) -> None:
+        super().__init__(parent)
+        self._edits, self._entry = edits, entry
+        edit, theirs = entry.edit, entry.theirs.get(entry.edit.field)
+        self._theirs = theirs
+        self.setWindowTitle(f"Two edits of one {NAMES[edit.field].lower()}")
+        who = cols.line(entry.theirs.get("updatedBy")) or "somebody else"
+        layout = Qt.QGridLayout(self)
+        layout.setColumnMinimumWidth(0, self.fontMetrics().averageCharWidth() * 38)
+        layout.setColumnMinimumWidth(1, self.fontMetrics().averageCharWidth() * 38)
+        title = _plain(f"{edit.title}\n{entry.why}")
+        layout.addWidget(title, 0, 0, 1, 2)
+        layout.addWidget(_plain("Yours"), 1, 0)
+        layout.addWidget(_plain(f"In SciCat now (last change by {who})"), 1, 1)
+        for column, value in enumerate((edit.value, theirs)):
+            layout.addWidget(_box(valueText(edit, value)), 2, column)
+        buttons = Qt.QDialogButtonBox()
+        self.mine = buttons.addButton("Keep mine", Qt.QDialogButtonBox.ActionRole)
+        self.others = buttons.addButton("Keep theirs", Qt.QDialogButtonBox.ActionRole)
+        self.mine.clicked.connect(lambda: self._answer(edit.value))
+        self.others.clicked.connect(lambda: self._answer(theirs))
+        self.both: Qt.QPushButton | None = None
+        if edit.field == COMMENT:
+            both = "\n".join(filter(None, (normal(COMMENT, theirs), normal(COMMENT, edit.value))))
+            self.both = buttons.addButton("Keep both", Qt.QDialogButtonBox.ActionRole)
+            self.both.clicked.connect(lambda: self._answer(both))
+            self.both.setToolTip(tooltip(both))
+        self.later = buttons.addButton("Decide later", Qt.QDialogButtonBox.RejectRole)
+        buttons.rejected.connect(self.reject)
+        layout.addWidget(buttons, 3, 0, 1, 2)
+        for button in buttons.buttons():
+            button.setAutoDefault(False)  # nothing is decided by an Enter that was meant for the cell
+        self.later.setDefault(True)
+        self.later.setFocus()
+
+    def _answer(self, value: Any) -> None:
+        if self._entry in self._edits.entries:
+            self._edits.answer(self._entry, value)
+        self.accept()
+
+
+class WaitingDialog(Qt.QDialog):
+    """All edits that are not in SciCat, and what can be done about each."""
+
+    decide = Qt.Signal(object)
+    """The Entry of a clash."""
+    login = Qt.Signal()
+
+    def __init__(self, edits: Edits, parent: Qt.QWidget) -> None:
+        super().__init__(parent)
+        self._edits = edits
+        self._listed: list[Entry] = []
+        self.setWindowTitle("Edits that are not in SciCat yet")
+        self.table = Qt.QTreeWidget()
+        self.table.setHeaderLabels(["Scan", "What", "Value", "Why it is not there"])
+        self.table.setRootIsDecorated(False)
+        self.table.setAlternatingRowColors(True)
+        self.table.setSelectionMode(self.table.ExtendedSelection)
+        self.table.itemSelectionChanged.connect(self._enable)
+        self.where = _plain("They are kept on this computer until SciCat has them, also when this window is closed.")
+        self.buttons = Qt.QDialogButtonBox(Qt.QDialogButtonBox.Close)
+        self.again = self._button("Try now", self._again)
+        self.copy = self._button("Copy", self._copy)
+        self.drop = self._button("Throw away", self._drop)
+        self.choose = self._button("Decide…", self._choose)
+        self.enter = self._button("Log in…", self.login.emit)
+        self.buttons.rejected.connect(self.reject)
+        layout = Qt.QVBoxLayout(self)
+        for part in (self.where, self.table, self.buttons):
+            layout.addWidget(part)
+        metrics = self.fontMetrics()
+        fit(self, metrics.averageCharWidth() * 130, metrics.height() * 18)
+        for column, width in enumerate((36, 11, 30)):
+            self.table.setColumnWidth(column, metrics.averageCharWidth() * width)
+        edits.changed.connect(self._fill)
+        self._fill()
+
+    def _button(self, text: str, do: Any) -> Qt.QPushButton:
+        button = self.buttons.addButton(text, Qt.QDialogButtonBox.ActionRole)
+        button.setAutoDefault(False)
+        button.clicked.connect(lambda: do())
+        return button
+
+    def _fill(self) -> None:
+        chosen = self._chosen()
+        self._listed = self._edits.entries
+        self.table.clear()
+        for entry in self._listed:
+            edit, says = entry.edit, entry.why or "On its way."
+            if entry.unsafe:
+                says += f" Not kept on disk: {entry.unsafe}"
+            texts = [edit.title or edit.pid, NAMES[edit.field], cols.line(valueText(edit, edit.value)), says]
+            item = Qt.QTreeWidgetItem(texts)
+            for column, text in enumerate(texts):
+                item.setToolTip(column, tooltip(text))
+            self.table.addTopLevelItem(item)
+            item.setSelected(entry in chosen)
+        if not chosen and self._listed:
+            self.table.topLevelItem(0).setSelected(True)
+        self._enable()
+
+    def _chosen(self) -> list[Entry]:
+        items = self.table.selectedItems()
+        return [entry for place, entry in enumerate(self._listed) if self.table.topLevelItem(place) in items]
+
+    def _enable(self) -> None:
+        chosen = self._chosen()
+        self.again.setEnabled(any(entry.state in AGAIN for entry in chosen))
+        self.copy.setEnabled(bool(chosen))
+        self.drop.setEnabled(bool(chosen))
+        self.choose.setEnabled(len(chosen) == 1 and chosen[0].state is State.CLASH)
+        self.enter.setEnabled(any(entry.state is State.LOGIN for entry in self._listed))
+
+    def _again(self) -> None:
+        for entry in self._chosen():
+            if entry.state in AGAIN:
+                self._edits.again(entry)
+
+    def _copy(self) -> None:
+        texts = [valueText(entry.edit, entry.edit.value) for entry in self._chosen()]
+        Qt.QApplication.clipboard().setText("\n".join(texts))
+
+    def _drop(self) -> None:
+        for entry in self._chosen():
+            self._edits.discard(entry)
+
+    def _choose(self) -> None:
+        self.decide.emit(self._chosen()[0])
+
+
+def _plain(text: str) -> Qt.QLabel:
+    label = Qt.QLabel(text)
+    label.setTextFormat(Qt.Qt.PlainText)
+    label.setWordWrap(True)
+    return label
+
+
+def _box(text: str) -> Qt.QPlainTextEdit:
+    box = Qt.QPlainTextEdit(text)
+    box.setReadOnly(True)
+    box.setTabChangesFocus(True)
+    box.setFixedHeight(box.fontMetrics().lineSpacing() * 5)
+    return box

@@ -1,0 +1,140 @@
+"""."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING
+
+from taurus.external.qt import Qt
+
+from ingest.scicat import NotAllowed, SciCat
+from taurus_widgets.qt.calls import Call, Calls
+from taurus_widgets.qt.painting import colours
+from taurus_widgets.qt.text import tooltip
+from taurus_widgets.scanlog.data.feed import problem_text
+from taurus_widgets.scanlog.data.state_folder import stateFolder
+from taurus_widgets.scanlog.data.token_file import Kept
+
+if TYPE_CHECKING:
+    pass
+
+
+TIMEOUT = 10.0
+"""Seconds."""
+
+
+class LoginDialog(Qt.QDialog):
+    """Asks for name and password, or a token, and finds out whether they are right."""
+
+    loggedIn = Qt.Signal(str, str, str, bool)
+    """User name, password ("" if it is forgotten), token, and whether that is to be kept on disk."""
+
+    def __init__(self, calls: Calls, url: str, username: str, why: str, parent: Qt.QWidget) -> None:
+        super().__init__(parent)
+        self._calls = calls
+        self._call: Call | None = None
+        self._url = url
+        self.setWindowTitle("Log in to SciCat")
+        self.name, self.password, self.token = Qt.QLineEdit(username), Qt.QLineEdit(), Qt.QLineEdit()
+        self.password.setEchoMode(Qt.QLineEdit.Password)
+        self.token.setEchoMode(Qt.QLineEdit.Password)
+        self.token.setPlaceholderText("As SciCat shows it under your name, in User settings")
+        self.stay = Qt.QCheckBox("Log in again by itself while this window is open")
+        self.stay.setToolTip(tooltip("The password stays in this program's memory until it ends, and nowhere else."))
+        self.keep = Qt.QCheckBox("Remember the login on this computer")
+        self.keep.setToolTip(
+            tooltip(f"The token, not the password, in a file in {stateFolder()} that only you can read.")
+        )
+        self.why, self.says = self._label(f"{why}\n{url}".strip()), self._label("")
+        self.tabs = Qt.QTabWidget()
+        self.tabs.addTab(self._form({"&User": self.name, "&Password": self.password, "": self.stay}), "Password")
+        self.tabs.addTab(self._form({"&Token": self.token}), "Token")
+        self.buttons = Qt.QDialogButtonBox(Qt.QDialogButtonBox.Cancel)
+        self.enter = self.buttons.addButton("Log in", Qt.QDialogButtonBox.AcceptRole)
+        self.buttons.accepted.connect(self._try)
+        self.buttons.rejected.connect(self.reject)
+        layout = Qt.QVBoxLayout(self)
+        for part in (self.why, self.tabs, self.keep, self.says, self.buttons):
+            layout.addWidget(part)
+        # Only here, where they know their dialog.
+        self.buttons.button(Qt.QDialogButtonBox.Cancel).setAutoDefault(False)
+        self.enter.setDefault(True)
+        for edit in (self.name, self.password, self.token):
+            edit.textChanged.connect(self._enable)
+        self.tabs.currentChanged.connect(self._enable)
+        self.setMinimumWidth(self.fontMetrics().averageCharWidth() * 70)
+        (self.password if username else self.name).setFocus()
+        self._enable()
+
+    def done(self, result: int) -> None:
+        if self._call is not None:
+            self._call.cancel()
+        self.password.clear()
+        self.token.clear()
+        super().done(result)
+
+    def _label(self, text: str) -> Qt.QLabel:
+        label = Qt.QLabel(text)
+        label.setTextFormat(Qt.Qt.PlainText)
+        label.setWordWrap(True)
+        return label
+
+    def _form(self, fields: dict[str, Qt.QWidget]) -> Qt.QWidget:
+        page = Qt.QWidget()
+        form = Qt.QFormLayout(page)
+        for name, widget in fields.items():
+            form.addRow(name, widget)
+        return page
+
+    def _enable(self) -> None:
+        by_token = self.tabs.currentIndex() == 1
+        full = bool(self.token.text().strip() if by_token else self.name.text().strip() and self.password.text())
+        self.enter.setEnabled(full and self._call is None)
+
+    def _say(self, text: str, problem: bool = True) -> None:
+        palette = self.says.palette()
+        shades = colours(self.palette())
+        palette.setColor(Qt.QPalette.WindowText, Qt.QColor(shades.problem if problem else shades.muted))
+        self.says.setPalette(palette)
+        self.says.setText(text)
+
+    def _try(self) -> None:
+        if self.tabs.currentIndex() == 1:
+            words = self.token.text().split()
+            scicat = SciCat(self._url, token=words[-1] if words else "", timeout=TIMEOUT)  # "Bearer x" is pasted, too
+            password = ""
+        else:
+            password = self.password.text()
+            scicat = SciCat(self._url, self.name.text().strip(), password, timeout=TIMEOUT)
+        self._say("Asking SciCat", problem=False)
+        self._call = self._calls.run(partial(_enter, scicat), partial(self._found, password), self._failed)
+        self._enable()
+
+    def _found(self, password: str, found: Kept | None) -> None:
+        self._call = None
+        self._enable()
+        if found is None:
+            self._say("SciCat does not know this token: it is wrong, or has expired.")
+            return
+        self.loggedIn.emit(
+            found.username, password if self.stay.isChecked() else "", found.token, self.keep.isChecked()
+        )
+        self.accept()
+
+    def _failed(self, error: Exception) -> None:
+        self._call = None
+        self._enable()
+        wrong = isinstance(error, NotAllowed)
+        self._say("SciCat refuses this: the user or the password is wrong." if wrong else f"{problem_text(error)}.")
+        if wrong:
+            self.password.setFocus()
+            self.password.selectAll()
+
+
+def _enter(scicat: SciCat) -> Kept | None:
+    """The login with its token. None for a token that counts for nothing."""
+    if scicat.username:
+        scicat.login()
+        return Kept(scicat.username, scicat.token)
+    who = scicat.whoami()
+    return Kept(str(who["username"]), scicat.token) if who else None

@@ -1,0 +1,60 @@
+"""Rows as CSV that Excel opens rightly by a double click, and as the text that it takes from the clipboard."""
+
+from __future__ import annotations
+
+import csv
+import enum
+import io
+from typing import BinaryIO
+
+from taurus_widgets.scanlog.data.cells import NUMBER, Sheet, exact, guarded
+from taurus_widgets.scanlog.data.columns import Json, Kind
+from taurus_widgets.scanlog.exporting.pictures import Picture
+from taurus_widgets.scanlog.exporting.writer import Writer
+
+
+class Style(enum.Enum):
+    """How the spreadsheet that reads it writes numbers.
+
+    Where the decimal sign is a comma, Excel separates by `;`, and would take 12.4 for the 12th of April.
+    """
+
+    POINT = (",", ".")
+    COMMA = (";", ",")
+
+    @property
+    def separator(self) -> str:
+        return self.value[0]
+
+    @property
+    def decimal(self) -> str:
+        return self.value[1]
+
+
+class CsvWriter(Writer):
+    """UTF-8 with a byte order mark: without it Excel reads Latin-1.
+
+    There is no `sep=` line: with one Excel forgets the byte order mark, and all other programs take it for data.
+    """
+
+    def __init__(self, file: BinaryIO, sheet: Sheet, style: Style = Style.POINT) -> None:
+        self._sheet = sheet
+        self._style = style
+        self._text = io.TextIOWrapper(file, "utf-8-sig", newline="")
+        self._csv = csv.writer(self._text, delimiter=style.separator, lineterminator="\r\n")
+        self._csv.writerow(map(guarded, sheet.headings))
+
+    def row(self, dataset: Json, pictures: list[Picture]) -> None:
+        names = ", ".join(picture.name for picture in pictures)
+        texts = (names if column.kind is Kind.PICTURE else exact(column, dataset) for column in self._sheet.columns)
+        self._csv.writerow(spreadsheet(text, self._style) for text in texts)
+
+    def finish(self) -> None:
+        self._text.detach()  # flushes, and leaves the file open
+
+
+def spreadsheet(text: str, style: Style) -> str:
+    """A cell: a plain number in the spreadsheet's own spelling, anything else so that it is no formula."""
+    if NUMBER.fullmatch(text):
+        return text.replace(".", style.decimal)
+    return guarded(text)

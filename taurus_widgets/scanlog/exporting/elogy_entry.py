@@ -1,0 +1,261 @@
+"""Rows into an entry of Elogy, never twice. No Qt here.
+
+Elogy's writes have no key of their own: a repeat makes a second entry. So each export has an id that follows from what
+is exported and where to; it is written in the entry's metadata together with the rows, and looked for before
+anything is written. What was lost on the way, an answer or the rest of the pictures, is found out in the same way.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from html import escape
+from typing import Any
+
+from taurus_widgets.scanlog.data.cells import Sheet, readable
+from taurus_widgets.scanlog.data.columns import Json
+from taurus_widgets.scanlog.exporting.elogy import Author, Elogy, ElogyError, Stale
+from taurus_widgets.scanlog.exporting.html_file import table
+from taurus_widgets.scanlog.exporting.pictures import Picture
+from taurus_widgets.scanlog.exporting.progress import Cancelled, Progress
+
+TITLE = "Exported from Scanlog"
+"""Of an entry for which none is given."""
+
+MOST_ROWS = 2_000
+"""In one entry: Elogy sends all of it to everybody who opens the logbook."""
+
+TRIES = 5
+"""Times that an entry is read and changed again, because somebody else was faster."""
+
+LOOKS = (0.5, 1.0, 2.0)
+"""Seconds before each look whether a write happened whose answer was lost."""
+
+
+class Unsure(ElogyError):
+    """A write was sent and not answered, and what it should have made is not there (yet)."""
+
+
+class Twice(ElogyError):
+    """Two people at two computers were as fast as each other. An entry cannot be taken back by its program."""
+
+
+@dataclass(frozen=True)
+class Target:
+    """Where to: `entry` is one to append to, None for a new one. The rest is of a new one, `authors` of both."""
+
+    logbook: int
+    entry: int | None = None
+    title: str = ""
+    authors: tuple[Author, ...] = ()
+    attributes: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Written:
+    """The entry. `before` says that an earlier export had written it already."""
+
+    logbook: int
+    entry: int
+    before: bool
+    pictures: int
+
+
+@dataclass(frozen=True)
+class Export:
+    """What goes there, as texts; `rows` are those of `headings`."""
+
+    intro: str
+    headings: list[str]
+    pids: list[str]
+    rows: list[list[str]]
+    pictures: list[tuple[str, Picture]]
+    """With the pid that each belongs to."""
+
+    @classmethod
+    def of(cls, sheet: Sheet, datasets: Sequence[Json], pictures: list[tuple[str, Picture]]) -> Export:
+        rows = [[readable(column, dataset) for column in sheet.columns] for dataset in datasets]
+        intro = f"{sheet.title}, {len(rows)} row{'s' * (len(rows) != 1)} from {sheet.catalogue}"
+        return cls(intro, sheet.headings, [dataset["pid"] for dataset in datasets], rows, pictures)
+
+    def id(self, target: Target) -> str:
+        """The same for the same rows to the same place, with and without pictures.
+
+        It is of letters and digits: Elogy's search gives other signs a meaning.
+        """
+        said = [target.logbook, target.entry, target.title, self.headings, self.pids, self.rows]
+        return hashlib.sha256(json.dumps(said).encode()).hexdigest()[:32]
+
+    def html(self) -> str:
+        return f"<p>{escape(self.intro)}</p>{table(self.headings, self.rows)}"
+
+    def text(self) -> str:
+        """For entries that are not HTML."""
+        lines = [self.headings, *([cell.replace("\n", " / ") for cell in row] for row in self.rows)]
+        widths = [max(len(line[place]) for line in lines) for place in range(len(self.headings))]
+        padded = ("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)) for line in lines)
+        return "\n".join([self.intro, *(line.rstrip() for line in padded)])
+
+
+def send(elogy: Elogy, target: Target, export: Export, progress: Progress) -> Written:
+    """Write it, or find that it is there, and add the pictures that are missing.
+
+    Raises ElogyError (Stale for an entry that is locked, Unsure where an answer was lost for good) and Cancelled. It
+    can be called again after any of them.
+    """
+    mark = export.id(target)
+    entry, before = (_created if target.entry is None else _appended)(elogy, target, export, mark, progress)
+    logbook, number = int(entry["logbook"]["id"]), int(entry["id"])
+    sent = 0
+    try:
+        sent = _attach(elogy, number, export, mark, progress)
+    except Cancelled as error:
+        raise Cancelled(f"The rows are in entry {number}, not all of the pictures.") from error
+    except ElogyError as error:
+        raise ElogyError(
+            f"{error}. The rows are in entry {number}, not all of the pictures: export again to send the rest",
+            error.status,
+        ) from error
+    return Written(logbook, number, before and not sent, len(export.pictures))
+
+
+def _key(mark: str) -> str:
+    """Of the metadata. One for each export, as an entry can hold several."""
+    return f"scanlog_{mark[:12]}"
+
+
+# ------------------------------------------------------------------------------ new
+
+
+def _created(elogy: Elogy, target: Target, export: Export, mark: str, progress: Progress) -> tuple[Json, bool]:
+    progress.check()
+    found = elogy.marked(target.logbook, _key(mark), mark)
+    if found is not None:
+        return found, True
+    body = {
+        "title": target.title or TITLE,
+        "content": export.html(),
+        "content_type": "text/html",
+        "authors": [author.as_json() for author in target.authors],
+        "attributes": target.attributes,
+        "metadata": {_key(mark): mark},
+        "priority": 0,
+    }
+    progress.check()
+    try:
+        made = elogy.entry(elogy.create(target.logbook, body))
+    except ElogyError as error:
+        if not error.uncertain:
+            raise
+        return _found_after(error, elogy, target, mark, progress), False
+    try:
+        first = elogy.marked(target.logbook, _key(mark), mark) or made
+    except ElogyError:
+        return made, False  # it is there; the next export of these rows looks again
+    if first["id"] != made["id"]:
+        raise Twice(
+            f"Somebody else has put the same rows there at the same moment: they are in entry {first['id']}, "
+            f"and in entry {made['id']}, which can be taken away in Elogy"
+        )
+    return made, False
+
+
+def _found_after(error: ElogyError, elogy: Elogy, target: Target, mark: str, progress: Progress) -> Json:
+    """The entry, if the write whose answer was lost has made it.
+
+    It is never sent again from here: the server may still be at the first one.
+    """
+    for seconds in LOOKS:
+        progress.pause(seconds)
+        try:
+            found = elogy.marked(target.logbook, _key(mark), mark)
+        except ElogyError:
+            continue  # away still: what is told is why the write failed
+        if found is not None:
+            return found
+    raise Unsure(
+        f"{error}. The entry is not in Elogy, but may still come. Export again in a while: it is looked for first",
+        error.status,
+    ) from error
+
+
+# ----------------------------------------------------------------------- append
+
+
+def _appended(elogy: Elogy, target: Target, export: Export, mark: str, progress: Progress) -> tuple[Json, bool]:
+    assert target.entry is not None
+    problem: ElogyError | None = None
+    for attempt in range(TRIES):
+        if attempt:
+            progress.pause(0.2 * 2**attempt)
+        progress.check()
+        entry = elogy.entry(target.entry)
+        if (entry.get("metadata") or {}).get(_key(mark)) == mark:
+            return entry, problem is None
+        # A repeat is safe here: the entry has another revision if the first one was done after all.
+        try:
+            elogy.change(entry, _changes(entry, target, export, mark))
+            return elogy.entry(target.entry), False
+        except ElogyError as error:
+            if not error.uncertain and not isinstance(error, Stale):
+                raise
+            problem = error
+    if isinstance(problem, Stale):
+        raise Stale(f"Entry {target.entry} is being edited by somebody else ({problem}). Try again later", 409)
+    raise Unsure(f"{problem}. Export again: what is in entry {target.entry} already is not added twice") from problem
+
+
+def _changes(entry: Json, target: Target, export: Export, mark: str) -> Json:
+    content = entry.get("content") or ""
+    if str(entry.get("content_type") or "text/html").startswith("text/html"):
+        title = f"<h3>{escape(target.title)}</h3>" if target.title else ""
+        content = f"{content}<hr/>{title}{export.html()}"
+    else:
+        content = "\n\n".join(part for part in (content, target.title, export.text()) if part)
+    changes: Json = {"content": content, "metadata": (entry.get("metadata") or {}) | {_key(mark): mark}}
+    written = entry.get("authors") or []
+    known = {(author.get("login") or author.get("name")) for author in written}
+    further = [author.as_json() for author in target.authors if (author.login or author.name) not in known]
+    return changes | ({"authors": written + further} if further else {})
+
+
+# --------------------------------------------------------------------- pictures
+
+
+def _attach(elogy: Elogy, number: int, export: Export, mark: str, progress: Progress) -> int:
+    """Send the pictures that the entry does not have; their number. A name tells the export and the picture."""
+    sent = 0
+    if not export.pictures:
+        return sent
+    entry = elogy.entry(number)
+    there = _names(entry)
+    for pid, picture in export.pictures:
+        progress.check()
+        name = f"{picture.stem}-{mark[:8]}-{picture.sha256[:8]}.{picture.suffix}"
+        if name not in there:
+            try:
+                elogy.attach(entry, name, picture.kind, picture.data, {"caption": picture.caption, "pid": pid})
+            except ElogyError as error:
+                if not error.uncertain or not _arrived(elogy, number, name, progress):
+                    raise
+            there.add(name)
+            sent += 1
+        progress.step()
+    return sent
+
+
+def _arrived(elogy: Elogy, number: int, name: str, progress: Progress) -> bool:
+    for seconds in LOOKS:
+        progress.pause(seconds)
+        try:
+            if name in _names(elogy.entry(number)):
+                return True
+        except ElogyError:
+            continue
+    return False
+
+
+def _names(entry: Json) -> set[str]:
+    return {str(attachment.get("filename")) for attachment in entry.get("attachments") or []}

@@ -1,0 +1,81 @@
+"""The pictures of a dataset, as files. No Qt here."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import hashlib
+import re
+from dataclasses import dataclass
+from typing import Any
+
+from ingest.scicat import SciCat
+from taurus_widgets.scanlog.data import columns as cols
+from taurus_widgets.scanlog.data.columns import Json
+
+KINDS = {"image/png": "png", "image/jpeg": "jpg", "image/gif": "gif", "image/webp": "webp"}
+"""What is taken along. Not SVG: it can hold scripts, and would be opened from an address that people trust."""
+
+_URI = re.compile(r"data:(?P<kind>[a-z]+/[a-z0-9.+-]+);base64,(?P<data>[A-Za-z0-9+/=\s]*)", re.IGNORECASE)
+
+
+@dataclass(frozen=True)
+class Picture:
+    """`stem` begins its file's name, is of letters, digits and dashes, and is unique in the dataset."""
+
+    stem: str
+    kind: str
+    caption: str
+    data: bytes
+
+    @property
+    def suffix(self) -> str:
+        return KINDS[self.kind]
+
+    @property
+    def name(self) -> str:
+        """What people call it."""
+        return self.caption or f"{self.stem}.{self.suffix}"
+
+    @property
+    def uri(self) -> str:
+        """All of it in an address, for a page that stands alone."""
+        return f"data:{self.kind};base64,{base64.b64encode(self.data).decode()}"
+
+    @property
+    def sha256(self) -> str:
+        return hashlib.sha256(self.data).hexdigest()
+
+
+def read(scicat: SciCat, dataset: Json) -> list[Picture]:
+    """The pictures that the catalogue has of it, none for a dataset that it does not have yet. Raises SciCatError."""
+    if dataset.get("provisional"):
+        return []
+    return decoded(dataset, scicat.attachments(dataset["pid"]))
+
+
+def decoded(dataset: Json, attachments: list[Json]) -> list[Picture]:
+    """Those of the attachments that are pictures of a known kind."""
+    made: list[Picture] = []
+    for attachment in attachments:
+        found = _image(attachment.get("thumbnail"))
+        if found is not None:
+            stem = f"{slug(f'scan {cols.scan_number(dataset)}')}-{len(made) + 1}"
+            made.append(Picture(stem, found[0], cols.line(attachment.get("caption")), found[1]))
+    return made
+
+
+def _image(uri: Any) -> tuple[str, bytes] | None:
+    match = _URI.fullmatch(uri) if isinstance(uri, str) else None
+    if match is None or match["kind"].lower() not in KINDS:
+        return None
+    try:
+        data = base64.b64decode(match["data"])
+    except binascii.Error:
+        return None
+    return (match["kind"].lower(), data) if data else None
+
+
+def slug(text: str, longest: int = 40) -> str:
+    """The text as a part of a file's name that any system takes: letters, digits, dots and dashes."""
+    return re.sub(r"[^A-Za-z0-9.]+", "-", text)[:longest].strip("-.") or "scan"

@@ -1,0 +1,37 @@
+"""What every format is: something that takes rows, and is then finished or abandoned."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from types import TracebackType
+from typing import Self
+
+from taurus_widgets.scanlog.data.columns import Json
+from taurus_widgets.scanlog.exporting.pictures import Picture
+
+
+class Writer(ABC):
+    """Of one format, into a file that is open in binary mode and stays open. A context manager."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if kind is None:
+            self.finish()
+        else:
+            self.abandon()
+
+    @abstractmethod
+    def row(self, dataset: Json, pictures: list[Picture]) -> None:
+        """The next one. OSError if it cannot be written."""
+
+    @abstractmethod
+    def finish(self) -> None:
+        """Write what comes after the rows. OSError if it cannot be written."""
+
+    def abandon(self) -> None:
+        """Let go of everything but the file, which nobody will read. Raises nothing."""
+        return

@@ -1,0 +1,366 @@
+"""Which columns the scan log shows: chosen, moved, sized and hidden by its user, and kept for them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from taurus.external.qt import Qt
+
+from taurus_widgets.scanlog.data import available_fields, layouts
+from taurus_widgets.scanlog.data.available_fields import Catalogue
+from taurus_widgets.scanlog.data.columns import column_of
+from taurus_widgets.scanlog.data.feed import problem_text
+from taurus_widgets.scanlog.data.layouts import STANDARD, Layout, LayoutFile, Layouts, Place
+from taurus_widgets.scanlog.data.query import Query
+from taurus_widgets.scanlog.dialogs.columns import ColumnChooser
+
+if TYPE_CHECKING:
+    from taurus_widgets.scanlog.view import ScanLog
+
+STEP = 2
+"""Letters by which a key makes a column wider or narrower."""
+
+KEEP_AFTER = 300
+"""Milliseconds after the last change of a width before it is written."""
+
+
+class Columns(Qt.QObject):
+    """The button Columns with its menu, the header's cross and drag, and the file that keeps it all.
+
+    Every change is kept at once, in the layout that is in use, for the beamline of the datasets: `setBeamline`
+    says it, else it is the one place where the newest datasets of the catalogue were made.
+    """
+
+    catalogueRead = Qt.Signal(object)
+    """A `found.Catalogue`: what there is to choose from, and to filter by."""
+
+    def __init__(self, log: ScanLog, file: LayoutFile | None = None) -> None:
+        super().__init__(log)
+        self._log = log
+        self._file = file or layouts.user_file()
+        self._beamline = ""
+        self._given = False
+        self._proposal = ""  # whose datasets were looked at
+        self._layouts = Layouts()
+        self._applied: set[str] = set()  # keys of the columns that were shown from here
+        self._applying = False
+        self.problem = ""
+        """Why the layouts could not be read or kept; "" while they can."""
+        self.catalogue = available_fields.usual()
+        self._missing = ""  # why the catalogue has not said all that it has
+        self.chooser: ColumnChooser | None = None
+        self._saving = Qt.QTimer(self)
+        self._saving.setSingleShot(True)
+        self._saving.setInterval(KEEP_AFTER)
+        self._saving.timeout.connect(self._keep)
+        self._makeMenu()
+        header = log.table.horizontalHeader()
+        header.hideWanted.connect(self._hideSection)
+        header.orderChosen.connect(self._changed)
+        header.setContextMenuPolicy(Qt.Qt.CustomContextMenu)
+        header.customContextMenuRequested.connect(self._headerMenu)
+        log.table.widthChosen.connect(self._changed)
+        log.catalogueChanged.connect(self._catalogueChanged)
+        log.queryChanged.connect(self._queryChanged)
+        log.closing.connect(self._keepNow)
+        self._load()
+
+    # -------------------------------------------------------------------------- menu
+
+    def _makeMenu(self) -> None:
+        self.menu = Qt.QMenu(self._log)
+        self.menu.setToolTipsVisible(True)
+        self.button = Qt.QToolButton(self._log)
+        self.button.setText("&Columns")
+        self.button.setToolTip("Choose, save and restore columns (Alt+C)")
+        self.button.setPopupMode(self.button.InstantPopup)
+        self.button.setMenu(self.menu)
+        self._log.toolBar.addWidget(self.button)
+        self.choose = self._action("Choose columns\u2026", self.openChooser, "Ctrl+K")
+        self.new = self._action("New layout\u2026", self._new)
+        self.rename = self._action("Rename layout\u2026", self._rename)
+        self.delete = self._action("Delete layout", self._delete)
+        self.wider = self._action("Wider column", lambda: self._size(STEP), "Alt+Shift+Right")
+        self.narrower = self._action("Narrower column", lambda: self._size(-STEP), "Alt+Shift+Left")
+        for action in (self.wider, self.narrower):
+            action.setToolTip("The column of the cell that the arrow keys have come to")
+        self.fit = self._action("Fit widths to what is shown", self._log.table.fitWidths)
+        self.reset = self._action("Reset to the usual columns", self.resetLayout)
+        self.menu.aboutToShow.connect(self._fillMenu)
+        self._fillMenu()
+
+    def _action(self, text: str, slot: Callable[[], object], key: str = "") -> Qt.QAction:
+        action = Qt.QAction(text, self)
+        action.triggered.connect(lambda: slot())
+        if key:
+            action.setShortcut(Qt.QKeySequence(key))
+            action.setShortcutContext(Qt.Qt.WidgetWithChildrenShortcut)
+            self._log.addAction(action)
+        return action
+
+    def _fillMenu(self) -> None:
+        self.menu.clear()
+        self.menu.addAction(self.choose)
+        self.menu.addSection(f"Layouts of {self._beamline}" if self._beamline else "Layouts")
+        group = Qt.QActionGroup(self.menu)
+        for name in self._layouts.by_name:
+            action = group.addAction(name.replace("&", "&&"))
+            action.setCheckable(True)
+            action.setChecked(name == self._layouts.current)
+            action.triggered.connect(lambda _, name=name: self.useLayout(name))
+            self.menu.addAction(action)
+        self.menu.addSeparator()
+        standard = self._layouts.current == STANDARD
+        self.rename.setEnabled(not standard)
+        self.delete.setEnabled(not standard)
+        self.menu.addActions([self.new, self.rename, self.delete])
+        self.menu.addSeparator()
+        self.menu.addActions([self.wider, self.narrower, self.fit, self.reset])
+        if self.problem:
+            self.menu.addSeparator()
+            said = self.menu.addAction("The columns are not kept: see why here")
+            said.setToolTip(self.problem)
+
+    def _headerMenu(self, place: Qt.QPoint) -> None:
+        header = self._log.table.horizontalHeader()
+        section = header.logicalIndexAt(place)
+        menu = Qt.QMenu(self._log)
+        menu.setAttribute(Qt.Qt.WA_DeleteOnClose)
+        if section >= 0:
+            title = self._log.scans.columns[section].title.replace("&", "&&")
+            hide = menu.addAction(f"Hide {title}")
+            hide.triggered.connect(lambda: self._hideSection(section))
+            hide.setEnabled(len(self._log.shownColumns()) > 1)
+        menu.addActions([self.choose, self.fit, self.reset])
+        menu.popup(header.viewport().mapToGlobal(place))
+
+    # ------------------------------------------------------------------------ layouts
+
+    def setBeamline(self, beamline: str) -> None:
+        """Its layouts, whatever the datasets say."""
+        self._given = True
+        self._switch(beamline)
+
+    def useLayout(self, name: str) -> None:
+        """Show this one's columns. KeyError if there is none."""
+        self._keep()
+        self._layouts = self._layouts.using(name)
+        self._apply(self._layouts.shown)
+        self._write()
+
+    def resetLayout(self) -> None:
+        """The layout in use gets the usual columns with their usual widths."""
+        self._show(layouts.usual())
+
+    def showKeys(self, keys: list[str]) -> None:
+        """These columns, in this order; those that were shown keep their width."""
+        widths = {place.key: place.width for place in self._shown()}
+        self._show(tuple(Place(key, widths.get(key, 0.0)) for key in keys))
+
+    def _show(self, layout: Layout) -> None:
+        self._layouts = self._layouts.having(self._layouts.current, layout)
+        self._apply(layout)
+        self._write()
+
+    def _load(self) -> None:
+        """What is kept for the beamline; columns that somebody else added (an option) stay beside it."""
+        applied = self._applied or {place.key for place in layouts.usual()}
+        added = [column.key for column in self._log.shownColumns() if column.key not in applied]
+        try:
+            self._layouts = self._file.read(self._beamline)
+        except (OSError, ValueError) as error:
+            self._complain(error)
+            self._layouts = Layouts()
+        layout = self._layouts.shown
+        kept = {place.key for place in layout}
+        more = tuple(Place(key) for key in added if key not in kept)
+        self._apply((*layout[:-1], *more, *layout[-1:]))
+        self._applied = kept
+
+    def _apply(self, layout: Layout) -> None:
+        self._applying = True
+        current = {column.key: column for column in self._log.scans.columns}
+        self._log.setColumns([current.get(place.key) or column_of(place.key) for place in layout])
+        self._log.table.setChosenWidths({place.key: place.width for place in layout if place.width})
+        self._applied = {place.key for place in layout}
+        self._applying = False
+
+    def _shown(self) -> Layout:
+        widths = self._log.table.chosenWidths()
+        return tuple(Place(column.key, widths.get(column.key, 0.0)) for column in self._log.shownColumns())
+
+    def _changed(self) -> None:
+        if not self._applying:
+            self._saving.start()
+
+    def _keep(self) -> None:
+        """What is shown now is the layout in use."""
+        self._saving.stop()
+        shown = self._shown()
+        if shown != self._layouts.shown:
+            self._layouts = self._layouts.having(self._layouts.current, shown)
+            self._write()
+
+    def _keepNow(self) -> None:
+        """What was changed a moment ago."""
+        if self._saving.isActive():
+            self._keep()
+
+    def _write(self) -> None:
+        try:
+            self._file.write(self._beamline, self._layouts)
+        except (OSError, ValueError) as error:
+            self._complain(error)
+        else:
+            self.problem = ""
+
+    def _complain(self, error: Exception) -> None:
+        self.problem = str(error)
+        self._log.warning("The columns of the scan log are not kept: %s", error)
+
+    def _size(self, letters: int) -> None:
+        if self._log.table.currentIndex().isValid():
+            self._log.table.sizeColumn(letters)
+        else:
+            self._log.statusBar.showWork("Go to a cell of the column first, with the arrow keys")
+
+    def _hideSection(self, section: int) -> None:
+        key = self._log.scans.columns[section].key
+        keys = [column.key for column in self._log.shownColumns() if column.key != key]
+        if keys:
+            self.showKeys(keys)
+
+    # -------------------------------------------------------------------- named layouts
+
+    def _ask(self, title: str, name: str) -> str:
+        """A name that is not taken; "" if nobody gives one."""
+        label = "Name of the layout:"
+        while True:
+            name, good = Qt.QInputDialog.getText(self._log, title, label, text=name)
+            name = " ".join(name.split())
+            if not good or not name:
+                return ""
+            if name not in self._layouts.by_name:
+                return name
+            label = f"There is a layout {name!r}. Another name:"
+
+    def _new(self) -> None:
+        self._keep()
+        name = self._ask("New layout", "")
+        if name:
+            self._layouts = self._layouts.having(name, self._shown())
+            self._write()
+
+    def _rename(self) -> None:
+        self._keep()
+        old = self._layouts.current
+        name = self._ask(f"Rename {old}", old)
+        if name:
+            self._layouts = self._layouts.having(name, self._layouts.shown).without(old)
+            self._write()
+
+    def _delete(self) -> None:
+        self._layouts = self._layouts.without(self._layouts.current)
+        self._apply(self._layouts.shown)
+        self._write()
+
+    # ------------------------------------------------------------------------- chooser
+
+    def openChooser(self) -> ColumnChooser:
+        """The dialog; it does not hold up the window."""
+        if self.chooser is None:
+            self.chooser = ColumnChooser(self.catalogue, self._log.shownColumns(), self._log)
+            self.chooser.setAttribute(Qt.Qt.WA_DeleteOnClose)
+            self.chooser.searched.connect(self._search)
+            self.chooser.usual.clicked.connect(self._chooseUsual)
+            self.chooser.accepted.connect(self._chosen)
+            self.chooser.finished.connect(self._closed)
+            self.chooser.say(self.problem)
+            self.chooser.open()
+            self._look()
+            self._search("")
+        return self.chooser
+
+    def _chooseUsual(self) -> None:
+        assert self.chooser is not None
+        self.chooser.setKeys(place.key for place in layouts.usual())
+
+    def _chosen(self) -> None:
+        assert self.chooser is not None
+        self.showKeys(self.chooser.keys())
+
+    def _closed(self) -> None:
+        self.chooser = None
+
+    # ---------------------------------------------------------------- what there is
+
+    def _catalogueChanged(self) -> None:
+        self.catalogue = available_fields.usual()
+        scicat = self._log.scicat
+        if scicat is None:
+            return
+        if not self._given:
+            try:
+                # Until the catalogue has answered, what it said last time: so columns do not change as it opens.
+                self._switch(self._file.beamline_of(scicat.base_url))
+            except (OSError, ValueError) as error:
+                self._complain(error)
+        self._look()
+
+    def _queryChanged(self, query: Query) -> None:
+        if query.proposal != self._proposal:
+            self._look()
+
+    def _look(self) -> None:
+        """At the newest datasets: what they have, and where they were made."""
+        scicat, proposal = self._log.scicat, self._log.query.proposal
+        self._proposal, self._missing = proposal, ""
+        if scicat is not None:
+            self._log.calls.run(
+                lambda: available_fields.look(scicat, proposal), self._looked, self._notLooked, key="found"
+            )
+
+    def _looked(self, catalogue: Catalogue) -> None:
+        # What other proposals have stays known.
+        self.catalogue = Catalogue({**self.catalogue.found, **catalogue.found}, catalogue.beamline)
+        scicat = self._log.scicat
+        if not self._given and catalogue.beamline and scicat is not None and catalogue.beamline != self._beamline:
+            self._switch(catalogue.beamline)
+            try:
+                self._file.set_beamline_of(scicat.base_url, catalogue.beamline)
+            except (OSError, ValueError) as error:
+                self._complain(error)
+        self._offer()
+
+    def _notLooked(self, error: Exception) -> None:
+        self._missing = f"{problem_text(error)}: these are only the columns that are known already."
+        self._offer()
+
+    def _search(self, text: str) -> None:
+        scicat, proposal = self._log.scicat, self._log.query.proposal
+        if scicat is not None:
+            catalogue = self.catalogue
+            self._log.calls.run(
+                lambda: available_fields.search(scicat, catalogue, proposal, text),
+                self._searched,
+                self._notLooked,
+                "found keys",
+            )
+
+    def _searched(self, catalogue: Catalogue) -> None:
+        # Meanwhile the newest datasets may have been looked at.
+        self.catalogue = Catalogue({**catalogue.found, **self.catalogue.found}, self.catalogue.beamline)
+        self._offer()
+
+    def _offer(self) -> None:
+        if self.chooser is not None:
+            self.chooser.say(self._missing or self.problem)
+            self.chooser.setCatalogue(self.catalogue)
+        self.catalogueRead.emit(self.catalogue)
+
+    def _switch(self, beamline: str) -> None:
+        if beamline != self._beamline:
+            self._keepNow()
+            self._beamline = beamline
+            self._load()

@@ -1,0 +1,52 @@
+"""The action that compares the selected rows."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from taurus.external.qt import Qt
+
+from taurus_widgets.scanlog.dialogs.compare import CompareDialog
+
+if TYPE_CHECKING:
+    from taurus_widgets.scanlog.view import ScanLog
+
+FEWEST, MOST = 2, 50
+"""Datasets that can be compared; more columns nobody can read."""
+
+
+class Compare(Qt.QObject):
+    """In the toolbar, in the menu of the rows, and by Ctrl+D."""
+
+    def __init__(self, log: ScanLog) -> None:
+        super().__init__(log)
+        self._log = log
+        self.action = Qt.QAction("Compare", self)
+        self.action.setShortcut(Qt.QKeySequence("Ctrl+D"))
+        self.action.setShortcutContext(Qt.Qt.WidgetWithChildrenShortcut)
+        self.action.triggered.connect(lambda: self.openDialog())
+        log.addAction(self.action)
+        log.table.addAction(self.action)
+        log.toolBar.addAction(self.action)
+        log.table.selectionModel().selectionChanged.connect(lambda: self._selected())
+        log.scans.modelReset.connect(self._selected)
+        self._selected()
+
+    def _selected(self) -> None:
+        count = sum(map(len, self._log.selectedRanges()))
+        self.action.setEnabled(FEWEST <= count <= MOST)
+        if self.action.isEnabled():
+            self.action.setToolTip(f"Show what differs between the {count} selected datasets (Ctrl+D)")
+        else:
+            self.action.setToolTip(f"Select {FEWEST} to {MOST} rows, to see what differs between them (Ctrl+D)")
+
+    def openDialog(self) -> CompareDialog | None:
+        """Compare what is selected. None if it is too little or too much, or no catalogue is shown."""
+        scicat = self._log.scicat
+        if scicat is None or not self.action.isEnabled():
+            return None
+        pages = self._log.allRows(self._log.selectedRanges(), ["pid"])
+        dialog = CompareDialog(self._log.calls, scicat, self._log.window())
+        dialog.readFrom(lambda: [str(dataset["pid"]) for page in pages for dataset in page])
+        dialog.show()
+        return dialog

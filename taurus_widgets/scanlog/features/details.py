@@ -1,0 +1,133 @@
+"""What stands beside the metadata in the detail pane: files, pictures and history."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import partial
+from typing import TYPE_CHECKING
+
+from taurus.external.qt import Qt
+
+from taurus_widgets.qt.picture_viewer import Picture
+from taurus_widgets.scanlog.data.columns import Json
+from taurus_widgets.scanlog.data.feed import problem_text
+from taurus_widgets.scanlog.data.outbox import PICTURE
+from taurus_widgets.scanlog.details.files_page import FilesPage
+from taurus_widgets.scanlog.details.history_page import HistoryPage
+from taurus_widgets.scanlog.details.pictures_view import PicturesView, Thumbnail, read_pictures, with_thumbnails
+from taurus_widgets.scanlog.editing.edits import Edits, Entry
+from taurus_widgets.scanlog.features.editing import Editing
+
+if TYPE_CHECKING:
+    from taurus_widgets.scanlog.view import ScanLog
+
+PAUSE = 250
+"""Milliseconds that a dataset is looked at before its pictures are read: they may be large."""
+
+
+class PicturesPage(PicturesView):
+    """The pictures of the dataset in the detail pane, then those that are on their way into SciCat.
+
+    The tab says how many there are, so they are read before it is opened.
+    """
+
+    titleChanged = Qt.Signal(str)
+
+    def __init__(self, log: ScanLog, edits: Edits) -> None:
+        super().__init__(log.calls, log)
+        self._log = log
+        self._edits = edits
+        self._pid = ""
+        self._seen = ""  # updatedAt of what is shown
+        self._there: list[Thumbnail] = []
+        self._pause = Qt.QTimer(self)
+        self._pause.setSingleShot(True)
+        self._pause.setInterval(PAUSE)
+        self._pause.timeout.connect(self.reload)
+        self.state.again.connect(self.reload)
+        edits.changed.connect(self._edited)
+        edits.arrived.connect(self._arrived)
+
+    def setDataset(self, dataset: Json | None) -> None:
+        pid = str(dataset["pid"]) if dataset else ""
+        updated = str(dataset.get("updatedAt", "")) if dataset else ""
+        if pid == self._pid and updated == self._seen:
+            return
+        if pid != self._pid:
+            self._there = []
+            self.setPictures([])
+            self.state.say("Reading" if pid else "")
+        self._pid, self._seen = pid, updated
+        if pid:
+            self._pause.start()
+        else:
+            self._pause.stop()
+
+    def reload(self) -> None:
+        """Read them again: one has been added, or taken away."""
+        pid, scicat = self._pid, self._log.scicat
+        if pid and scicat is not None:
+            read = partial(read_pictures, scicat, pid, self.devicePixelRatioF())
+            self._log.calls.run(read, partial(self._answered, pid), partial(self._failed, pid), "pictures")
+
+    def _answered(self, pid: str, found: list[Thumbnail]) -> None:
+        if pid == self._pid:
+            self._there = found
+            self._showAll()
+
+    def _failed(self, pid: str, error: Exception) -> None:
+        if pid == self._pid:
+            self._seen = ""  # the next change of the dataset reads them again
+            self.state.sayProblem(f"The pictures cannot be read: {problem_text(error)}")
+
+    def _edited(self, pid: str) -> None:
+        if pid == self._pid:
+            self._showAll()
+
+    def _arrived(self, entry: Entry) -> None:
+        if entry.edit.pid == self._pid and entry.edit.field == PICTURE:
+            self.reload()
+
+    def _showAll(self) -> None:
+        waiting = [
+            Picture(entry.edit.value, entry.edit.caption, "not in SciCat yet")
+            for entry in self._edits.pictures(self._pid)
+        ]
+        pid, there, scale = self._pid, self._there, self.devicePixelRatioF()
+        # Also with none: an earlier call must not come after this.
+        self._log.calls.run(
+            lambda: [*there, *with_thumbnails(waiting, scale)],
+            partial(self._showThese, pid),
+            partial(self._failed, pid),
+            "pictures that wait",
+        )
+
+    def _showThese(self, pid: str, thumbnails: Sequence[Thumbnail]) -> None:
+        if pid == self._pid:
+            self.setPictures(thumbnails)
+            self.state.say("" if thumbnails else "No pictures")
+
+    def setPictures(self, thumbnails: Sequence[Thumbnail]) -> None:
+        super().setPictures(thumbnails)
+        self.titleChanged.emit(f"P&ictures {len(thumbnails)}" if thumbnails else "P&ictures")
+
+
+class DetailPages(Qt.QObject):
+    """Puts the pages into the detail pane, and gives its search a key."""
+
+    def __init__(self, log: ScanLog) -> None:
+        super().__init__(log)
+        self.files = FilesPage(log.calls, lambda: log.scicat, log.details)
+        self.pictures = PicturesPage(log, log.part(Editing).edits)
+        self.history = HistoryPage(log.calls, lambda: log.scicat, log.details)
+        log.details.addPage(self.files, "Fi&les")
+        log.details.addPage(self.pictures, "P&ictures")
+        log.details.addPage(self.history, "Histor&y")
+        search = Qt.QShortcut(Qt.QKeySequence("Alt+D"), log)
+        search.setContext(Qt.Qt.WidgetWithChildrenShortcut)
+        search.activated.connect(lambda: self._search(log))
+
+    @staticmethod
+    def _search(log: ScanLog) -> None:
+        if log.details.isVisible():
+            log.details.openSearch()

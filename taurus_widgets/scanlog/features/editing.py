@@ -1,0 +1,206 @@
+"""Ratings, comments and pictures, written where they are seen."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from taurus.external.qt import Qt
+
+from taurus_widgets.qt.notice import Notice
+from taurus_widgets.qt.text import DATASET_ROLE
+from taurus_widgets.scanlog.data import columns as cols
+from taurus_widgets.scanlog.data.columns import Json, Kind
+from taurus_widgets.scanlog.data.outbox import PICTURE
+from taurus_widgets.scanlog.data.state_folder import stateFolder
+from taurus_widgets.scanlog.dialogs.edits import ClashDialog, WaitingDialog
+from taurus_widgets.scanlog.editing.delegates import CommentDelegate, StarsDelegate
+from taurus_widgets.scanlog.editing.edits import Edits, Entry, State
+from taurus_widgets.scanlog.features.add_pictures import Pasting
+from taurus_widgets.scanlog.features.thumbnails import Thumbnails
+
+if TYPE_CHECKING:
+    from taurus_widgets.scanlog.view import ScanLog
+
+RATINGS = {0.0: "Not rated", 0.5: "½", 1.0: "★", 1.5: "★½", 2.0: "★★", 2.5: "★★½", 3.0: "★★★"}
+
+
+class Editing(Qt.QObject):
+    """Makes the cells editable, sends what is written, and says what waits."""
+
+    def __init__(self, log: ScanLog) -> None:
+        super().__init__(log)
+        self._log = log
+        self.edits = Edits(stateFolder() / "outbox", self)
+        self.clash: ClashDialog | None = None
+        self.waiting: WaitingDialog | None = None
+        table = log.table
+        self.stars = StarsDelegate(self.edits, self.write, self.allowed, table)
+        self.comments = CommentDelegate(self.edits, self.write, self.allowed, table)
+        table.setDelegate(Kind.RATING, self.stars)
+        table.setDelegate(Kind.COMMENT, self.comments)
+        table.setEditTriggers(table.DoubleClicked)
+        table.setMouseTracking(True)  # for the stars under the mouse
+        self.notice = Notice(log)
+        log.layout().insertWidget(log.layout().indexOf(log.statusBar), self.notice)
+        self.notice.pressed.connect(self._showWaiting)
+        self.notice.over.connect(self._summarise)
+        self._addActions()
+        self.thumbnails = Thumbnails(log, self.edits)
+        self.pasting = Pasting(log, self.notice, self.addPicture, self.allowed)
+        self.edits.changed.connect(self._changed)
+        self.edits.arrived.connect(self._arrived)
+        self.edits.asked.connect(self._asked)
+        self.edits.loginNeeded.connect(lambda: log.loginWanted.emit("Your login has expired. Your edit is kept."))
+        log.catalogueChanged.connect(self._account)
+        log.loginChanged.connect(self._account)
+        table.installEventFilter(self)
+        log.scanConfirmed.connect(self.edits.confirm)
+        log.closing.connect(self._close)
+        log.reopened.connect(self.edits.restart)
+
+    # ------------------------------------------------------------------------ use
+
+    def write(self, dataset: Json, name: str, value: Any, seen: Any) -> None:
+        """A comment or a rating in the place of the one that was seen."""
+        self.edits.change(dataset, name, value, seen, title=_title(dataset))
+
+    def addPicture(self, dataset: Json, uri: str, caption: str) -> None:
+        """A further picture, as a `data:` URI."""
+        self.edits.change(dataset, PICTURE, uri, caption=caption, title=_title(dataset))
+
+    def allowed(self) -> bool:
+        """Whether somebody is logged in; if not, that is asked for."""
+        scicat = self._log.scicat
+        if scicat is not None and scicat.anonymous:
+            # Later, as the table may be in the middle of a click.
+            Qt.QTimer.singleShot(0, partial(self._log.loginWanted.emit, "To write to SciCat, log in."))
+        return scicat is not None and not scicat.anonymous
+
+    def editComment(self) -> None:
+        """Of the current row."""
+        place = self._place(Kind.COMMENT)
+        row = self._log.table.currentIndex().row()
+        if place is None or row < 0:
+            self.notice.tell("To write a comment, choose a row, and show the column Comment.")
+            return
+        cell = self._log.scans.index(row, place)
+        self._log.table.setCurrentIndex(cell)
+        self._log.table.edit(cell)
+
+    def rate(self, rating: float) -> None:
+        """The current row. A rating that is not shown is not overwritten unseen."""
+        dataset = self._log.table.currentIndex().data(DATASET_ROLE)
+        if dataset is None or self._place(Kind.RATING) is None:
+            self.notice.tell("To rate, choose a row, and show the column Rating.")
+        else:
+            self.stars.rate(dataset, rating)
+
+    # -------------------------------------------------------------------- private
+
+    def _addActions(self) -> None:
+        table = self._log.table
+        comment = Qt.QAction("Edit comment", table)
+        comment.setShortcut(Qt.QKeySequence(Qt.Qt.Key_F2))
+        comment.setShortcutContext(Qt.Qt.WidgetShortcut)
+        comment.triggered.connect(self.editComment)
+        rating = Qt.QAction("Rating", table)
+        menu = Qt.QMenu(table)
+        for stars, text in RATINGS.items():
+            menu.addAction(text, partial(self.rate, stars))
+        rating.setMenu(menu)
+        table.addAction(comment)
+        table.addAction(rating)
+
+    def _place(self, kind: Kind) -> int | None:
+        return next((place for place, column in enumerate(self._log.scans.columns) if column.kind is kind), None)
+
+    def eventFilter(self, watched: Qt.QObject, event: Qt.QEvent) -> bool:
+        if watched is self._log.table and event.type() == Qt.QEvent.KeyPress:
+            return self._key(event)
+        return False
+
+    def _close(self) -> None:
+        self.pasting.finish()
+        self.edits.stop()
+
+    def _key(self, event: Qt.QKeyEvent) -> bool:
+        """What keys do in these columns. The table does not send all of them to a delegate."""
+        index = self._log.table.currentIndex()
+        dataset = index.data(DATASET_ROLE)
+        if dataset is None:
+            return False
+        kind = self._log.scans.columns[index.column()].kind
+        if kind is Kind.RATING:
+            return self.stars.key(event, dataset)
+        if event.key() not in (Qt.Qt.Key_Return, Qt.Qt.Key_Enter) or kind not in (Kind.COMMENT, Kind.PICTURE):
+            return False
+        if kind is Kind.COMMENT:
+            self.editComment()
+        else:
+            self.thumbnails.view(index)
+        return True
+
+    def _account(self) -> None:
+        scicat = self._log.scicat
+        if scicat is not None:
+            self.edits.setAccount(scicat.twin())
+
+    def _changed(self, pid: str) -> None:
+        self._log.table.viewport().update()
+        self._summarise()
+
+    def _arrived(self, entry: Entry) -> None:
+        if entry.edit.field == PICTURE:
+            self.thumbnails.forget(entry.edit.pid)
+
+    def _asked(self, entry: Entry) -> None:
+        """Whoever has just written it is asked at once; for what comes later there is the notice."""
+        if entry.state is State.CLASH and entry.here and entry.tries == 0 and self.clash is None:
+            self._decide(entry)
+
+    def _decide(self, entry: Entry) -> None:
+        self.clash = ClashDialog(self.edits, entry, self._log)
+        self.clash.setAttribute(Qt.Qt.WA_DeleteOnClose)
+        self.clash.finished.connect(self._decided)
+        self.clash.open()
+
+    def _decided(self) -> None:
+        self.clash = None
+
+    def _showWaiting(self) -> None:
+        clashes = [entry for entry in self.edits.entries if entry.state is State.CLASH]
+        if len(self.edits.entries) == 1 and clashes:
+            self._decide(clashes[0])
+            return
+        if self.waiting is None:
+            self.waiting = WaitingDialog(self.edits, self._log)
+            self.waiting.setAttribute(Qt.Qt.WA_DeleteOnClose)
+            self.waiting.decide.connect(self._decide)
+            self.waiting.login.connect(lambda: self._log.loginWanted.emit(""))
+            self.waiting.finished.connect(self._closed)
+            self.waiting.open()
+
+    def _closed(self) -> None:
+        self.waiting = None
+
+    def _summarise(self) -> None:
+        """What waits, in one line. What is just on its way is not worth one: its cell shows it."""
+        entries = self.edits.entries
+        held = [entry for entry in entries if entry.state is not State.PENDING or entry.unsafe]
+        if not held:
+            self.notice.say("")
+            return
+        first = next((entry for entry in held if entry.state in (State.CLASH, State.REFUSED)), held[0])
+        count = "1 edit is" if len(entries) == 1 else f"{len(entries)} edits are"
+        why = first.why or f"It is not kept on disk ({first.unsafe})."
+        alone = len(entries) == 1 and first.state is State.CLASH
+        button = "Decide…" if alone else "Show…"
+        self.notice.say(
+            f"{count} not in SciCat yet. {why}", button, problem=first.state in (State.CLASH, State.REFUSED)
+        )
+
+
+def _title(dataset: Json) -> str:
+    number = cols.scan_number(dataset)
+    return f"{f'Scan {number}: ' if number else ''}{cols.title(dataset)}"

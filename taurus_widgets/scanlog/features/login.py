@@ -1,0 +1,170 @@
+"""Who is logged in to SciCat, and the dialog that asks for it.
+
+The token is in memory, or in a file of mode 0600 for who wants that. The password is forgotten once there is a
+token, but for who wants to be logged in again by itself: then it stays in memory, as long as the window.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING
+
+from taurus.external.qt import Qt
+
+from ingest.scicat import SciCat
+from taurus_widgets.qt.notice import Notice
+from taurus_widgets.qt.text import tooltip
+from taurus_widgets.scanlog.data.state_folder import stateFolder
+from taurus_widgets.scanlog.data.token_file import Kept, TokenFile
+
+if TYPE_CHECKING:
+    from taurus_widgets.scanlog.view import ScanLog
+from taurus_widgets.scanlog.dialogs.login import LoginDialog
+
+CHECK = 30_000
+"""Milliseconds between questions whether the login still counts."""
+
+
+class Login(Qt.QObject):
+    """Says in the tool bar who is logged in, notices a login that has expired, and asks for another."""
+
+    def __init__(self, log: ScanLog) -> None:
+        super().__init__(log)
+        self._log = log
+        self._expected = ""
+        self.dialog: LoginDialog | None = None
+        self.notice = Notice(log)
+        log.layout().insertWidget(1, self.notice)
+        self.button = Qt.QToolButton(log)
+        self.button.setAutoRaise(True)
+        self.button.setPopupMode(Qt.QToolButton.InstantPopup)
+        self.button.setFocusPolicy(Qt.Qt.TabFocus)
+        self.button.setStyleSheet("QToolButton { padding: 2px 16px 2px 6px; }")  # room for the arrow of the menu
+        menu = Qt.QMenu(self.button)
+        self.enter = menu.addAction("Log in…", lambda: self.ask(""))
+        self.leave = menu.addAction("Log out", self._leave)
+        self.button.setMenu(menu)
+        space = Qt.QWidget(log)
+        space.setSizePolicy(Qt.QSizePolicy.Expanding, Qt.QSizePolicy.Preferred)
+        log.toolBar.addWidget(space)
+        log.toolBar.addWidget(self.button)
+        self.notice.pressed.connect(lambda: self.ask(""))
+        log.loginWanted.connect(self.ask)
+        log.catalogueChanged.connect(self._begin)
+        self._timer = Qt.QTimer(self)
+        self._timer.timeout.connect(self.check)
+        self._timer.start(CHECK)
+        self._show()
+
+    def expect(self, username: str) -> None:
+        """Who the next catalogue is for: if no login of theirs was kept, they are asked for it."""
+        self._expected = username
+
+    def ask(self, why: str) -> None:
+        """Open the dialog, unless it is open."""
+        scicat = self._log.scicat
+        if scicat is None or (self.dialog is not None and self.dialog.isVisible()):
+            return
+        name, self._expected = scicat.username or self._expected, ""
+        self.dialog = LoginDialog(self._log.calls, scicat.base_url, name, why, self._log)
+        self.dialog.setAttribute(Qt.Qt.WA_DeleteOnClose)
+        self.dialog.destroyed.connect(self._closed)
+        self.dialog.loggedIn.connect(self._loggedIn)
+        self.dialog.open()
+
+    def check(self) -> None:
+        """Whether the login still counts. One that has its password renews itself."""
+        scicat = self._log.scicat
+        if scicat is not None and not scicat.anonymous and not scicat.renewable:
+            self._log.calls.run(scicat.whoami, partial(self._checked, scicat, scicat.token), _ignore, "whoami")
+
+    # ------------------------------------------------------------------------ private
+
+    def _file(self, scicat: SciCat) -> TokenFile:
+        return TokenFile(stateFolder(), scicat.base_url)
+
+    def _closed(self) -> None:
+        self.dialog = None
+
+    def _begin(self) -> None:
+        """Another catalogue: take the login that was kept for it."""
+        self.notice.say("")
+        scicat = self._log.scicat
+        if scicat is not None and scicat.anonymous:
+            self._log.calls.run(self._file(scicat).read, partial(self._kept, scicat), self._notKept, "login")
+        self._show()
+        self.check()
+
+    def _kept(self, scicat: SciCat, kept: Kept | None) -> None:
+        if scicat is not self._log.scicat or not scicat.anonymous:
+            return
+        if kept is not None and self._expected in ("", kept.username):
+            self._use(kept.username, "", kept.token)
+        elif self._expected:
+            self.ask("")
+
+    def _notKept(self, error: Exception) -> None:
+        self.notice.say(f"The login that was kept cannot be used: {error}", "Log in…", problem=True)
+        if self._expected:
+            self.ask("")
+
+    def _loggedIn(self, username: str, password: str, token: str, keep: bool) -> None:
+        scicat = self._log.scicat
+        if scicat is None:
+            return
+        file = self._file(scicat)
+        if keep:
+            self._log.calls.run(partial(file.write, Kept(username, token)), _ignore, self._notWritten)
+        else:
+            self._log.calls.run(file.remove, _ignore, _ignore)
+        self._use(username, password, token)
+
+    def _notWritten(self, error: Exception) -> None:
+        self.notice.tell(f"You are logged in, but that could not be kept on this computer: {error}", problem=True)
+
+    def _use(self, username: str, password: str, token: str) -> None:
+        """All rows are read again for another account; for the same one everything just goes on."""
+        scicat = self._log.scicat
+        assert scicat is not None
+        other = scicat.username != username
+        scicat.use(username, password, token)
+        self.notice.say("")
+        if other:
+            self._log.setCatalogue(scicat, self._log.query.proposal)
+        self._show()
+        self._log.loginChanged.emit()
+
+    def _leave(self) -> None:
+        scicat = self._log.scicat
+        if scicat is not None:
+            self._log.calls.run(self._file(scicat).remove, self._gone, self._notKept)
+
+    def _gone(self, _: object) -> None:
+        self._use("", "", "")
+
+    def _checked(self, scicat: SciCat, token: str, who: object) -> None:
+        if scicat is not self._log.scicat or scicat.token != token or who is not None:
+            return
+        self.notice.say(
+            f"The login of {scicat.username or 'this token'} has expired: only what is public is read, and edits wait.",
+            "Log in…",
+            problem=True,
+        )
+
+    def _show(self) -> None:
+        scicat = self._log.scicat
+        nobody = scicat is None or scicat.anonymous
+        assert scicat is not None or nobody
+        self.button.setText(
+            "Not logged in" if nobody else (scicat.username if scicat else "") or "Logged in by a token"
+        )
+        self.button.setToolTip(
+            tooltip("Only what is public is shown, and nothing can be written" if nobody else "Who is logged in")
+        )
+        self.enter.setText("Log in…" if nobody else "Log in as somebody else…")
+        self.enter.setEnabled(scicat is not None)
+        self.leave.setEnabled(not nobody)
+
+
+def _ignore(_: object) -> None:
+    """Nothing to be said: SciCat being away is said elsewhere."""

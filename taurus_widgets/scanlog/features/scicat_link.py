@@ -1,0 +1,139 @@
+"""The way from a row to the page of its dataset in SciCat's frontend, in a browser."""
+
+from __future__ import annotations
+
+import os
+import re
+from typing import TYPE_CHECKING
+from urllib.parse import quote, urlsplit, urlunsplit
+
+from taurus.external.qt import Qt
+
+from taurus_widgets.qt.painting import CellDelegate
+from taurus_widgets.scanlog.data.columns import PAGE, Json, Kind, page_column
+
+if TYPE_CHECKING:
+    from taurus_widgets.scanlog.view import ScanLog
+
+VARIABLE = "SCIZOO_SCICAT_FRONTEND"
+"""The environment variable with the frontend's address, where it cannot be guessed."""
+
+_BACKEND = re.compile(r"^(?:(?:backend|api)\.|([\w-]+?)-(?:backend|api)(?=\.|$))", re.ASCII)
+
+
+def checked(frontend: str) -> str:
+    """The address without the slashes at its end; "" stays. ValueError if it is none of a web page."""
+    parts = urlsplit(frontend)
+    if frontend and (parts.scheme not in ("http", "https") or not parts.hostname):
+        raise ValueError(f"{frontend!r} is no address of SciCat's pages: it is like https://scicat.example.org")
+    return frontend.rstrip("/")
+
+
+def guess(backend: str) -> str:
+    """Where the pages of a backend may be: most sites have both under one name, some call it `backend.` or `api.`."""
+    parts = urlsplit(backend)
+    host = _BACKEND.sub(lambda found: found[1] or "", parts.netloc, count=1)
+    return urlunsplit((parts.scheme, host or parts.netloc, re.sub(r"/api(/v\d+)?/*$", "", parts.path), "", ""))
+
+
+def page_of(frontend: str, pid: str) -> str:
+    """The address of a dataset's page. Whatever its pid has in it stays one part of the path."""
+    return f"{frontend.rstrip('/')}/datasets/{quote(pid, safe='')}"
+
+
+class ScicatPage(Qt.QObject):
+    """In the menu of the rows, as a column, in the detail pane, and by Ctrl+B."""
+
+    def __init__(self, log: ScanLog) -> None:
+        super().__init__(log)
+        self._log = log
+        try:
+            self._frontend = checked(os.environ.get(VARIABLE, ""))
+        except ValueError as error:
+            raise ValueError(f"{VARIABLE}: {error}") from error
+        self.open = self._action("Open in &SciCat", "Ctrl+B", self.openCurrent)
+        self.copy = self._action("Copy &link to SciCat", "", self.copyCurrent)
+        self.button = Qt.QToolButton(log.details)
+        self.button.setAutoRaise(True)
+        self.button.setText("SciCat \u2197")
+        self.button.clicked.connect(self.open.trigger)
+        log.details.buttons.insertWidget(0, self.button, 0, Qt.Qt.AlignTop)
+        log.details.filled.connect(self._filled)
+        log.table.setDelegate(Kind.LINK, LinkDelegate(log.table))
+        log.table.clicked.connect(self._clicked)
+        log.scans.columnsInserted.connect(self._bind)
+        log.catalogueChanged.connect(self._bind)
+        self._bind()
+
+    def _action(self, text: str, key: str, slot: object) -> Qt.QAction:
+        action = Qt.QAction(text, self)
+        action.setShortcut(Qt.QKeySequence(key))
+        action.setShortcutContext(Qt.Qt.WidgetWithChildrenShortcut)
+        action.triggered.connect(slot)
+        self._log.addAction(action)
+        self._log.table.addAction(action)
+        return action
+
+    def setFrontend(self, frontend: str) -> None:
+        """Where SciCat's pages are; "" for a guess. ValueError if it is no address."""
+        self._frontend = checked(frontend)
+        self._bind()
+
+    def address(self, dataset: Json) -> str:
+        """Of this dataset's page; "" before there is a catalogue."""
+        if self._log.scicat is None:
+            return ""
+        return page_of(self._frontend or guess(self._log.scicat.base_url), str(dataset["pid"]))
+
+    def _bind(self) -> None:
+        self._log.scans.replaceColumn(page_column(self.address))
+
+    def _filled(self, dataset: Json | None) -> None:
+        self.button.setToolTip(f"Open the page of this dataset (Ctrl+B)\n{self.address(dataset)}" if dataset else "")
+
+    # ------------------------------------------------------------------------- actions
+
+    def _current(self) -> Json | None:
+        """Of the rows that are selected, the one with the keyboard, or the first."""
+        row, ranges = self._log.table.currentIndex().row(), self._log.selectedRanges()
+        if not ranges:
+            return None
+        return self._log.scans.dataset(row if any(row in rows for rows in ranges) else ranges[0].start)
+
+    def openCurrent(self) -> None:
+        dataset = self._current()
+        if dataset is not None:
+            self._open(self.address(dataset))
+
+    def copyCurrent(self) -> None:
+        dataset = self._current()
+        if dataset is not None:
+            Qt.QApplication.clipboard().setText(self.address(dataset))
+
+    def _clicked(self, index: Qt.QModelIndex) -> None:
+        dataset = self._log.scans.dataset(index.row())
+        if self._log.scans.columns[index.column()].key == PAGE and dataset is not None:
+            self._open(self.address(dataset))
+
+    def _open(self, address: str) -> None:
+        # As it is: what is escaped in it must stay so.
+        if Qt.QDesktopServices.openUrl(Qt.QUrl.fromEncoded(address.encode())):
+            return
+        box = Qt.QMessageBox(self._log.window())
+        box.setAttribute(Qt.Qt.WA_DeleteOnClose)
+        box.setIcon(box.Information)
+        box.setTextFormat(Qt.Qt.PlainText)
+        box.setTextInteractionFlags(Qt.Qt.TextSelectableByMouse | Qt.Qt.TextSelectableByKeyboard)
+        box.setText(f"No browser could be opened. The page is at\n{address}")
+        box.open()
+
+
+class LinkDelegate(CellDelegate):
+    """An arrow instead of the address, which is long and says nothing."""
+
+    def drawContent(
+        self, painter: Qt.QPainter, cell: Qt.QStyleOptionViewItem, area: Qt.QRect, index: Qt.QModelIndex
+    ) -> None:
+        cell.text = "\u2197" if cell.text else ""
+        cell.displayAlignment = Qt.Qt.AlignCenter
+        self.drawText(painter, cell, area, cell.palette.color(Qt.QPalette.Link))

@@ -1,0 +1,248 @@
+"""The first picture of each row that is on the screen, small."""
+
+from __future__ import annotations
+
+import datetime as dt
+import time
+from collections import OrderedDict
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING
+
+from taurus.external.qt import Qt
+
+from ingest.scicat import SciCat
+from taurus_widgets.qt import imaging
+from taurus_widgets.qt.imaging import uri
+from taurus_widgets.qt.painting import CellDelegate, colours
+from taurus_widgets.qt.picture_viewer import Picture, PictureViewer
+from taurus_widgets.qt.text import DATASET_ROLE, tooltip
+from taurus_widgets.scanlog.data import columns as cols
+from taurus_widgets.scanlog.data.columns import Json, Kind
+from taurus_widgets.scanlog.data.feed import problem_text
+from taurus_widgets.scanlog.editing.delegates import drawMark, markTip
+from taurus_widgets.scanlog.editing.edits import Edits, Entry
+
+if TYPE_CHECKING:
+    from taurus_widgets.scanlog.view import ScanLog
+
+SIDE = 320
+"""Pixels of a picture as the tool tip shows it; so much of it is kept."""
+
+KEPT = 500
+"""Rows."""
+
+AT_ONCE = 2
+"""Calls: the table has the others."""
+
+AGAIN = 20.0
+"""Seconds after which a row without a picture is asked for one again..."""
+
+FRESH = dt.timedelta(minutes=10)
+"""...as long as its last change is not older: a scan's plot comes after its end."""
+
+
+@dataclass
+class _Found:
+    """`image` is null for a row without a picture."""
+
+    image: Qt.QImage
+    at: float
+
+
+class Thumbnails(CellDelegate):
+    """Draws them, asks for those that are missing, and opens the viewer."""
+
+    def __init__(self, log: ScanLog, edits: Edits) -> None:
+        super().__init__(log.table)
+        self._log = log
+        self._edits = edits
+        self._found: OrderedDict[str, _Found] = OrderedDict()
+        self._wanted: OrderedDict[str, None] = OrderedDict()
+        self._asked: set[str] = set()
+        self._own: dict[str, Qt.QImage] = {}  # by the edit's key
+        self.viewer: PictureViewer | None = None
+        log.table.setDelegate(Kind.PICTURE, self)
+        log.catalogueChanged.connect(self._clear)
+        view = Qt.QAction("Show pictures", log.table)
+        view.triggered.connect(lambda: self.view(log.table.currentIndex()))
+        log.table.addAction(view)
+        log.table.doubleClicked.connect(self._doubleClicked)
+        self._timer = Qt.QTimer(self)
+        self._timer.timeout.connect(log.table.viewport().update)
+        self._timer.start(round(AGAIN * 1000))
+
+    def forget(self, pid: str) -> None:
+        """It has another picture now."""
+        self._found.pop(pid, None)
+        self._log.table.viewport().update()
+
+    def view(self, index: Qt.QModelIndex) -> None:
+        """All pictures of the dataset of this row."""
+        dataset, scicat = index.data(DATASET_ROLE), self._log.scicat
+        if dataset is None or scicat is None:
+            return
+        self.viewer = PictureViewer(f"Pictures of {cols.title(dataset)}", self._log.calls, self._log)
+        self.viewer.setAttribute(Qt.Qt.WA_DeleteOnClose)
+        self.viewer.destroyed.connect(self._closed)
+        self.viewer.show()
+        pid = dataset["pid"]
+        self._log.calls.run(
+            partial(scicat.attachments, pid), partial(self._show, pid), partial(self._notShown, pid), "viewer"
+        )
+
+    # --------------------------------------------------------------------- drawing
+
+    def drawContent(
+        self, painter: Qt.QPainter, cell: Qt.QStyleOptionViewItem, area: Qt.QRect, index: Qt.QModelIndex
+    ) -> None:
+        dataset = index.data(DATASET_ROLE)
+        if dataset is None:
+            return
+        room = Qt.QRect(area.left(), cell.rect.top() + 1, area.width(), cell.rect.height() - 2)
+        pending = self._edits.pictures(dataset["pid"])
+        image = self._shown(dataset, pending)
+        if pending:
+            side = cell.fontMetrics.ascent() * 0.95
+            mark = Qt.QRectF(room.right() - side, Qt.QRectF(room).center().y() - side / 2, side, side)
+            drawMark(painter, mark, pending[0], colours(cell.palette))
+            room.setRight(round(mark.left() - side * 0.2))
+        if image is not None:
+            size = image.size().scaled(room.size(), Qt.Qt.KeepAspectRatio)
+            painter.setRenderHint(Qt.QPainter.SmoothPixmapTransform)
+            painter.drawImage(
+                Qt.QRect(room.topLeft() + Qt.QPoint(0, (room.height() - size.height()) // 2), size), image
+            )
+
+    def helpEvent(
+        self,
+        event: Qt.QHelpEvent,
+        view: Qt.QAbstractItemView,
+        option: Qt.QStyleOptionViewItem,
+        index: Qt.QModelIndex,
+    ) -> bool:
+        dataset = index.data(DATASET_ROLE)
+        if dataset is None or event.type() != Qt.QEvent.ToolTip:
+            return False
+        pending = self._edits.pictures(dataset["pid"])
+        image = self._shown(dataset, pending)
+        text = "".join(tooltip(f"{entry.edit.caption}: {markTip(entry)}") for entry in pending)
+        if image is not None:
+            buffer = Qt.QBuffer()
+            buffer.open(Qt.QIODevice.WriteOnly)
+            image.save(buffer, "PNG")
+            text += f'<img src="{uri(bytes(buffer.data()), "image/png")}">'
+        Qt.QToolTip.showText(event.globalPos(), text, view)
+        return True
+
+    # --------------------------------------------------------------------- asking
+
+    def _shown(self, dataset: Json, pending: list[Entry]) -> Qt.QImage | None:
+        """What SciCat has, else what is on its way there. None as long as there is nothing to draw."""
+        image = self._image(dataset)
+        if image is None or image.isNull():
+            image = next((own for entry in pending if not (own := self._own_image(entry)).isNull()), None)
+        return image
+
+    def _own_image(self, entry: Entry) -> Qt.QImage:
+        """Of a picture that is not in SciCat; empty until it has been unpacked."""
+        found = self._own.get(entry.edit.key)
+        if found is None:
+            found = self._own[entry.edit.key] = Qt.QImage()
+            self._log.calls.run(
+                partial(_small, entry.edit.value), partial(self._unpacked, entry.edit.key), self._notUnpacked
+            )
+        return found
+
+    def _unpacked(self, key: str, image: Qt.QImage) -> None:
+        waiting = {entry.edit.key for entry in self._edits.entries}
+        self._own = {other: there for other, there in self._own.items() if other in waiting} | {key: image}
+        self._log.table.viewport().update()
+
+    def _notUnpacked(self, error: Exception) -> None:
+        """The viewer says what is wrong with it."""
+
+    def _image(self, dataset: Json) -> Qt.QImage | None:
+        pid = dataset["pid"]
+        found = self._found.get(pid)
+        if found is None or (found.image.isNull() and self._mayCome(dataset, found)):
+            self._wanted[pid] = None
+            self._wanted.move_to_end(pid)
+            Qt.QTimer.singleShot(0, self._ask)
+        return found.image if found is not None else None
+
+    def _mayCome(self, dataset: Json, found: _Found) -> bool:
+        changed = cols.moment(dataset.get("updatedAt"))
+        fresh = changed is not None and dt.datetime.now(dt.UTC) - changed < FRESH
+        return fresh and time.monotonic() - found.at > AGAIN
+
+    def _ask(self) -> None:
+        """The rows drawn last come first: those that were scrolled past can wait."""
+        scicat = self._log.scicat
+        while scicat is not None and self._wanted and len(self._asked) < AT_ONCE:
+            pid, _ = self._wanted.popitem()
+            if pid in self._asked:
+                continue
+            self._asked.add(pid)
+            self._log.calls.run(
+                partial(_thumbnail, scicat, pid), partial(self._answered, scicat, pid), partial(self._failed, pid)
+            )
+        while len(self._wanted) > KEPT:
+            self._wanted.popitem(last=False)
+
+    def _answered(self, scicat: SciCat, pid: str, image: Qt.QImage) -> None:
+        self._asked.discard(pid)
+        if scicat is self._log.scicat:
+            self._found[pid] = _Found(image, time.monotonic())
+            self._found.move_to_end(pid)
+            while len(self._found) > KEPT:
+                self._found.popitem(last=False)
+            if not image.isNull():
+                self._log.table.viewport().update()
+        self._ask()
+
+    def _failed(self, pid: str, error: Exception) -> None:
+        """SciCat being away is said elsewhere; what is still on the screen is asked for by and by."""
+        self._asked.discard(pid)
+        self._wanted.clear()
+
+    def _clear(self) -> None:
+        self._found.clear()
+        self._own.clear()
+        self._wanted.clear()
+
+    # --------------------------------------------------------------------- viewing
+
+    def _doubleClicked(self, index: Qt.QModelIndex) -> None:
+        if self._log.scans.columns[index.column()].kind is Kind.PICTURE:
+            self.view(index)
+
+    def _show(self, pid: str, attachments: list[Json]) -> None:
+        pictures = [Picture(str(each.get("thumbnail") or ""), cols.line(each.get("caption"))) for each in attachments]
+        pictures += [
+            Picture(entry.edit.value, entry.edit.caption, "not in SciCat yet") for entry in self._edits.pictures(pid)
+        ]
+        if self.viewer is not None:
+            self.viewer.setPictures(pictures)
+
+    def _notShown(self, pid: str, error: Exception) -> None:
+        pending = self._edits.pictures(pid)
+        if pending:
+            self._show(pid, [])
+        elif self.viewer is not None:
+            self.viewer.say(f"{problem_text(error)}.")
+
+    def _closed(self) -> None:
+        self.viewer = None
+
+
+def _thumbnail(scicat: SciCat, pid: str) -> Qt.QImage:
+    return _small(scicat.thumbnail(pid))
+
+
+def _small(picture: str) -> Qt.QImage:
+    """In a thread. As large as the tool tip shows it, whatever its size was."""
+    found = imaging.image(picture)
+    if max(found.width(), found.height()) <= SIDE:
+        return found
+    return found.scaled(SIDE, SIDE, Qt.Qt.KeepAspectRatio, Qt.Qt.SmoothTransformation)

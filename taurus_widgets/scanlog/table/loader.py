@@ -1,0 +1,256 @@
+"""Brings the rows that are looked at into the model: a page at a time, and no more than memory should hold."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Callable
+from functools import partial
+
+from taurus.external.qt import Qt
+
+from taurus_widgets.qt.calls import Call, Calls
+from taurus_widgets.scanlog.data.columns import Json
+from taurus_widgets.scanlog.data.pages import PAGE, Pages
+from taurus_widgets.scanlog.table.model import ScanModel
+
+KEPT = 20
+"""Pages whose datasets are kept: those looked at last."""
+
+AT_ONCE = 2
+"""Pages that are read at the same time. What is scrolled past before its turn is never asked for."""
+
+SETTLE = 20
+"""Milliseconds from a look to the question for its rows: while the bar is dragged most are gone at once."""
+
+RETRY = 2000
+"""Milliseconds until what could not be read is tried again."""
+
+FOLD = 500
+"""New rows above the catalogue's own list from which on they become part of it."""
+
+
+class Loader(Qt.QObject):
+    """Told what is looked at, it asks for the pages that are missing. All in the window's thread; calls in others."""
+
+    counted = Qt.Signal()
+    """The number of rows is the catalogue's now."""
+
+    def __init__(
+        self, scans: ScanModel, calls: Calls, shown: Callable[[], range], parent: Qt.QObject | None = None
+    ) -> None:
+        """`shown` says which rows are on the screen."""
+        super().__init__(parent)
+        self._scans = scans
+        self._calls = calls
+        self.pages: Pages | None = None
+        """What the rows are of; None while there are none."""
+        self._here: OrderedDict[int, None] = OrderedDict()  # pages, the one looked at last at the end
+        self._asked: dict[int, Call] = {}
+        self._shown = shown
+        self._looked = range(0)
+        self._pinned: Callable[[int], bool] = lambda _row: False
+        self._aligning: Call | None = None
+        self._settle = self._timer(SETTLE, self._ask)
+        self._again = self._timer(RETRY, self._tryAgain)
+        self._uncounted = self._misaligned = False
+        self._numbering = 0
+
+    def _timer(self, interval: int, tick: Callable[[], None]) -> Qt.QTimer:
+        timer = Qt.QTimer(self)
+        timer.setSingleShot(True)
+        timer.setInterval(interval)
+        timer.timeout.connect(tick)
+        return timer
+
+    @property
+    def counting(self) -> bool:
+        """Whether there are more rows than are in the model, and nobody knows yet how many."""
+        return self._uncounted
+
+    # -------------------------------------------------------------------------- told
+
+    def begin(self, pages: Pages, rows: int) -> None:
+        """The model has begun anew with so many rows of these pages."""
+        self.stop()
+        self.pages = pages
+        self._uncounted = rows >= PAGE
+        if self._uncounted:
+            self._count()
+        if rows:
+            self._here[0] = None
+
+    def stop(self) -> None:
+        """Nothing is asked for any more, and no answer comes in."""
+        for call in self._asked.values():
+            call.cancel()
+        if self._aligning is not None:
+            self._aligning.cancel()
+        self._asked.clear()
+        self._here.clear()
+        self._again.stop()
+        self._settle.stop()
+        self._aligning = self.pages = None
+        self._uncounted = self._misaligned = False
+
+    def change(self, pages: Pages) -> None:
+        """The same rows are wanted with other fields."""
+        if self.pages is not None:
+            self.pages = pages
+            self._scans.fold()
+            self._renew()
+
+    def look(self) -> None:
+        """Other rows are on the screen, perhaps."""
+        shown = self._shown()
+        if shown != self._looked:
+            self._looked = shown
+            if self.pages is not None and not self._settle.isActive():
+                self._settle.start()
+
+    def pin(self, wanted: Callable[[int], bool]) -> None:
+        """Rows that are to be kept, wherever one looks."""
+        self._pinned = wanted
+
+    def moved(self) -> None:
+        """The catalogue has more or fewer datasets among the rows that are not here."""
+        if self._aligning is None:
+            self._align()
+        else:
+            self._misaligned = True
+
+    def tidy(self) -> None:
+        """New rows have come in."""
+        if self._scans.above > FOLD:
+            self._scans.fold()
+            self._renew()
+
+    # ------------------------------------------------------------------------- pages
+
+    def _ask(self) -> None:
+        if self.pages is None:
+            return
+        self._renumber()
+        wanted = self._wanted()
+        for page in wanted:
+            if page in self._here:
+                self._here.move_to_end(page)
+            elif page not in self._asked and len(self._asked) < AT_ONCE:
+                self._read(self.pages, page)
+
+    def _wanted(self) -> list[int]:
+        """The pages on the screen, then those a screen further in both directions."""
+        shown, above = self._shown(), self._scans.above
+        first, last, room = shown.start - above, shown.stop - 1 - above, len(shown)
+        most = self._scans.rowCount() - above - 1
+        ends = [(first, last), (last + 1, last + room), (first - room, first - 1)]
+        spans = [range(max(low, 0) // PAGE, min(high, most) // PAGE + 1) for low, high in ends if high >= 0]
+        return list(dict.fromkeys(page for span in spans for page in span))
+
+    def _read(self, pages: Pages, page: int) -> None:
+        # The whole page, though the last may be shorter: less than is expected says that something is gone.
+        work = partial(pages.page, page * PAGE, PAGE, self._scans.bound)
+        got = partial(self._got, pages, page, self._scans.numbering)
+        self._asked[page] = self._calls.run(work, got, partial(self._failed, page))
+
+    def _renumber(self) -> None:
+        """Where a page begins elsewhere now, it may not be here as a whole."""
+        if self._numbering != self._scans.numbering:
+            self._numbering = self._scans.numbering
+            end = self._scans.rowCount() - self._scans.above
+            for page in list(self._here):
+                rows = range(page * PAGE, min(page * PAGE + PAGE, end))
+                if any(self._scans.dataset(self._scans.above + row) is None for row in rows):
+                    del self._here[page]
+
+    def _got(self, pages: Pages, page: int, numbering: int, rows: list[Json]) -> None:
+        del self._asked[page]
+        self._renumber()
+        # Else these have not the fields that are wanted now, or the page begins elsewhere.
+        if pages is self.pages and numbering == self._numbering:
+            self._scans.setPage(page * PAGE, rows)
+            self._here[page] = None
+            self._forget()
+            end = self._scans.rowCount() - self._scans.above
+            if len(rows) < min(PAGE, end - page * PAGE) and not self._uncounted:
+                self._misaligned = True  # something is gone; in a while, so that nobody asks without end
+                self._again.start()
+        self._ask()
+
+    def _failed(self, page: int, error: Exception) -> None:
+        del self._asked[page]
+        self._again.start()
+
+    def _forget(self) -> None:
+        if len(self._here) <= KEPT:
+            return
+        while len(self._here) > KEPT:
+            self._here.popitem(last=False)
+        above = self._scans.above
+        self._scans.keep(lambda row: (row - above) // PAGE in self._here or self._pinned(row))
+
+    def _renew(self) -> None:
+        """Read again what is on the screen, and forget the rest."""
+        shown = self._shown()
+        self._here.clear()
+        self._scans.keep(lambda row: row in shown or self._pinned(row))
+        self._settle.start()
+
+    def _tryAgain(self) -> None:
+        if self._uncounted:
+            self._count()
+        if self._misaligned and self._aligning is None:
+            self._align()
+        self._ask()
+
+    # ------------------------------------------------------------------------- counts
+
+    def _count(self) -> None:
+        if self.pages is not None:
+            work = partial(self.pages.count, self._scans.bound)
+            self._calls.run(work, partial(self._counted, self.pages), lambda _: self._again.start(), "count")
+
+    def _counted(self, pages: Pages, count: int) -> None:
+        if self.pages is None or pages.query is not self.pages.query:
+            return
+        self._uncounted = False
+        self._scans.setCount(count)
+        self.counted.emit()
+        self._settle.start()
+
+    def _align(self) -> None:
+        if self.pages is None:
+            return
+        anchor = self._anchor()
+        work = partial(_place, self.pages, anchor, self._scans.bound)
+        self._misaligned = False
+        self._aligning = self._calls.run(work, partial(self._aligned, anchor), self._notAligned)
+
+    def _anchor(self) -> Json | None:
+        """A dataset that is to stay where it is: the first on the screen that the catalogue counts."""
+        if self.pages is None or not self.pages.query.newest_first:
+            return None
+        shown = self._shown()
+        rows = range(max(shown.start, self._scans.above), shown.stop)
+        return next((dataset for dataset in map(self._scans.dataset, rows) if dataset is not None), None)
+
+    def _aligned(self, anchor: Json | None, answer: tuple[int, int]) -> None:
+        self._aligning = None
+        count, number = answer
+        if anchor is not None and self._scans.isHere(anchor["pid"]):
+            self._scans.realign(count, anchor["pid"], number)
+        else:
+            self._scans.setCount(count)
+        self.counted.emit()
+        self._renew()
+        if self._misaligned:
+            self._align()
+
+    def _notAligned(self, error: Exception) -> None:
+        self._aligning = None
+        self._misaligned = True
+        self._again.start()
+
+
+def _place(pages: Pages, anchor: Json | None, bound: Json | None) -> tuple[int, int]:
+    """How many rows the catalogue counts, and how many of them are above this one."""
+    return pages.count(bound), 0 if anchor is None else pages.newer(anchor, bound)

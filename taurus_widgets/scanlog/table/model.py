@@ -1,0 +1,439 @@
+"""The rows of the scan log as a Qt model: as many as the catalogue counts, of which some are here."""
+
+from __future__ import annotations
+
+import bisect
+import datetime as dt
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
+from taurus.external.qt import Qt
+
+from taurus_widgets.qt.text import ALIGNMENT, COLUMN_ROLE, DATASET_ROLE, tooltip
+from taurus_widgets.scanlog.data import columns as cols
+from taurus_widgets.scanlog.data.columns import PROVISIONAL, Column, Json, Kind
+
+_NOWHERE = Qt.QModelIndex()
+
+
+class ScanModel(Qt.QAbstractTableModel):
+    """The rows of one query. A row's place is decided when it is first seen, so rows never jump.
+
+    The rows from `above` on are the catalogue's own list, as it counts and pages it without what is newer than `bound`;
+    those above it have come in since, and are all here. Of the others only some are here, by number.
+    """
+
+    newsChanged = Qt.Signal(int)
+    """How many datasets have come in that are not among the rows, since they are not sorted by time."""
+
+    def __init__(self, columns: Iterable[Column], parent: Qt.QObject | None = None) -> None:
+        super().__init__(parent)
+        self._columns = list(columns)
+        self._rows: dict[int, Json] = {}
+        self._places: dict[str, int] = {}  # pid to row, of those that are here
+        self._count = 0
+        self._above = 0
+        self._newest_first = True
+        self._bound = ""
+        self._since = ""
+        self._news: set[str] = set()
+        self._late: set[str] = set()  # those that came in with an older time than rows that were there
+        self._expected: dict[str, Json] = {}
+        self._running: set[str] = set()
+        self._today = dt.date.today()
+        self.numbering = 0
+        """Another one whenever the catalogue's own list has other numbers, so that its pages begin elsewhere."""
+        self.addsNews = False
+        """While rows are inserted: whether they are new, and not only newly known."""
+
+    # ------------------------------------------------------------------- the whole
+
+    @property
+    def columns(self) -> list[Column]:
+        return list(self._columns)
+
+    @property
+    def news(self) -> int:
+        """How many datasets have come in that are not among the rows, as `newsChanged` tells."""
+        return len(self._news)
+
+    @property
+    def above(self) -> int:
+        """The first row of those that the catalogue counts."""
+        return self._above
+
+    @property
+    def bound(self) -> Json | None:
+        """What else must hold for the catalogue's own list; None while that makes no difference."""
+        if self._newest_first:
+            return {"creationTime": {"$lte": self._bound}} if self._bound else None
+        # A bound makes the catalogue look into all datasets that it sorts: only where it is needed.
+        return {"createdAt": {"$lte": self._since}} if self._since and self._news else None
+
+    def begin(self, rows: Sequence[Json], newest_first: bool = True, since: str = "") -> list[tuple[str, str]]:
+        """Show these and nothing else, as merge(). Rows that are sorted otherwise stay as they are.
+
+        `since` is the catalogue's latest `updatedAt` when they were read: what is created later is new.
+        """
+        self.beginResetModel()
+        self._forget()
+        self._newest_first, self._since = newest_first, since
+        self._bound = str(rows[0].get("creationTime", "")) if rows and newest_first else ""
+        self._count = len(rows)
+        self._put(0, rows)
+        for pid in set(self._expected) & set(self._places):
+            del self._expected[pid]
+        self.endResetModel()
+        self._learnNames(rows)
+        self.newsChanged.emit(0)
+        for dataset in list(self._expected.values()):
+            self._insertExpected(dataset)
+        return [(dataset["pid"], cols.status(dataset)) for dataset in rows]
+
+    def clear(self) -> None:
+        self._expected.clear()
+        self.begin([])
+
+    def _forget(self) -> None:
+        self.numbering += 1
+        self._rows.clear()
+        self._places.clear()
+        self._running.clear()
+        self._news.clear()
+        self._late.clear()
+        self._count = self._above = 0
+
+    def setCount(self, count: int) -> None:
+        """How many rows the catalogue counts. More or fewer are so at the end."""
+        self._resize(count + self._above, self._count)
+
+    def _resize(self, count: int, place: int) -> None:
+        """Insert rows that are not here before `place`, or take away those that end there, until so many are left."""
+        more = count - self._count
+        if more > 0:
+            self._insertRows(place, more)
+        elif more < 0:
+            first = max(place + more, 0)
+            self.beginRemoveRows(_NOWHERE, first, first - more - 1)
+            self._drop([row for row in self._rows if first <= row < first - more])
+            self._shift(first - more, more)
+            self._count = count
+            self.endRemoveRows()
+
+    # ------------------------------------------------------------------------- pages
+
+    def setPage(self, first: int, rows: Sequence[Json]) -> None:
+        """What the catalogue has from its row `first` on."""
+        rows = rows[: max(0, self._count - self._above - first)]
+        if rows:
+            first += self._above
+            self._put(first, rows)
+            self._changed(first, first + len(rows) - 1)
+            self._learnNames(rows)
+
+    def keep(self, wanted: Callable[[int], bool]) -> None:
+        """Forget the datasets of all other rows. The rows stay; those above the catalogue's own list, too."""
+        self._drop([row for row in self._rows if row >= self._above and not wanted(row)])
+
+    def fold(self) -> None:
+        """What has come in is of the catalogue's own list from now on, so that it can be forgotten and read again."""
+        above = self._above
+        while above and not self._rows[above - 1].get(PROVISIONAL):
+            above -= 1
+        folded = [self._rows[row] for row in range(above, self._above)]
+        self.numbering += bool(folded)
+        self._above = above
+        self._bound = max([self._bound, *(str(dataset.get("creationTime", "")) for dataset in folded)])
+        self._since = max([self._since, *(str(dataset.get("createdAt", "")) for dataset in folded)])
+
+    def realign(self, count: int, pid: str, number: int) -> None:
+        """The catalogue counts so many now, and this dataset, which is here, has this number in it: move the others."""
+        row = self._places[pid]
+        target = self._above + number
+        if row >= self._above and target != row:
+            place = self._above if target > row else self._above + row - target
+            self._resize(self._count + target - row, place)
+        self.setCount(count)
+
+    # ------------------------------------------------------------------------- changes
+
+    def merge(self, datasets: Iterable[Json]) -> tuple[list[tuple[str, str]], bool]:
+        """Put in what is new or changed: (pid, status) of those that are new or whose status has changed.
+
+        And whether rows that are not here may have moved, so that realign() is needed.
+        """
+        told: list[tuple[str, str]] = []
+        fresh: dict[str, Json] = {}
+        moved = False
+        datasets = list(datasets)
+        for dataset in datasets:
+            pid, status = dataset["pid"], cols.status(dataset)
+            known = fresh.get(pid) or self._known(pid)
+            if known is not None and cols.status(known) != status:
+                told.append((pid, status))
+            if pid in self._places:
+                moved |= self._replace(pid, dataset)
+            elif pid in fresh or self._isNew(dataset):
+                if known is None and self._newest_first:
+                    told.append((pid, status))
+                fresh[pid] = dataset
+            elif self._newest_first and pid not in self._late:
+                self._late.add(pid)
+                moved = True
+        if self._newest_first:
+            self._insert(fresh)
+        elif not self._news.issuperset(fresh):
+            self._news.update(fresh)
+            self.newsChanged.emit(len(self._news))
+        self._learnNames(datasets)
+        return told, moved
+
+    def expect(self, dataset: Json) -> None:
+        """Show a dataset (pid, creationTime, ... and `"provisional": True`) until the catalogue has one of its pid.
+
+        The same again with other values changes it. Nothing is shown where the rows are sorted otherwise.
+        """
+        pid = dataset["pid"]
+        known = self._known(pid)
+        if known is not None and not known.get(PROVISIONAL):
+            return
+        self._expected[pid] = dataset
+        if known is not None:
+            self._replace(pid, dataset)
+        else:
+            self._insertExpected(dataset)
+
+    def unexpect(self, pid: str) -> None:
+        """Take a dataset away that was expected and does not come."""
+        self._expected.pop(pid, None)
+        known = self._known(pid)
+        if known is not None and known.get(PROVISIONAL):
+            self._above -= 1
+            self._resize(self._count - 1, self._places[pid] + 1)
+
+    def _insertExpected(self, dataset: Json) -> None:
+        if self._newest_first:
+            keys = [_key(self._rows[row]) for row in range(self._above)]
+            self._insertNews(_above(keys, _key(dataset)), [dataset], self._above + 1)
+
+    def _known(self, pid: str) -> Json | None:
+        row = self._places.get(pid)
+        return None if row is None else self._rows[row]
+
+    def _isNew(self, dataset: Json) -> bool:
+        """Whether it came in after the rows were counted, or has its place between two that are here."""
+        if self._newest_first and str(dataset.get("creationTime", "")) > self._bound:
+            return True
+        if not self._newest_first:
+            return str(dataset.get("createdAt", "")) > self._since
+        return self._gap(dataset) is not None
+
+    def _gap(self, dataset: Json) -> int | None:
+        """The row before which it belongs, if both its neighbours are here, else None."""
+        here = sorted(self._rows)
+        place = bisect.bisect_left(here, True, key=lambda row: _key(self._rows[row]) < _key(dataset))
+        before = here[place - 1] if place else -1
+        after = here[place] if place < len(here) else self._count
+        return after if after == before + 1 else None
+
+    def _insert(self, fresh: dict[str, Json]) -> None:
+        """One insertion for each gap that gets rows."""
+        above = [dataset for dataset in fresh.values() if str(dataset.get("creationTime", "")) > self._bound]
+        gaps: dict[int, list[Json]] = {}
+        keys = [_key(self._rows[row]) for row in range(self._above)]
+        for dataset in sorted(above, key=_key, reverse=True):
+            gaps.setdefault(_above(keys, _key(dataset)), []).append(dataset)
+        for place in sorted(gaps, reverse=True):  # from below, so that places stay right
+            self._insertNews(place, gaps[place], self._above + len(gaps[place]))
+        for dataset in fresh.values():
+            if dataset["pid"] not in self._places:
+                self._late.add(dataset["pid"])
+                gap = self._gap(dataset)
+                if gap is not None:
+                    self._insertNews(gap, [dataset], self._above)
+
+    def _insertNews(self, place: int, datasets: Sequence[Json], above: int) -> None:
+        self.addsNews = True
+        self._insertRows(place, len(datasets), datasets, above)
+        self.addsNews = False
+
+    def _insertRows(self, place: int, count: int, datasets: Sequence[Json] = (), above: int | None = None) -> None:
+        self.beginInsertRows(_NOWHERE, place, place + count - 1)
+        self._shift(place, count)
+        self._count += count
+        self._above = self._above if above is None else above
+        for row, dataset in enumerate(datasets, place):
+            self._set(row, dataset)
+        self.endInsertRows()
+
+    def _shift(self, first: int, by: int) -> None:
+        """Move what is here from row `first` on."""
+        self.numbering += first > self._above
+        below = [(row, self._rows.pop(row)) for row in list(self._rows) if row >= first]
+        for row, dataset in below:
+            self._rows[row + by] = dataset
+            self._places[dataset["pid"]] = row + by
+
+    def _drop(self, rows: Iterable[int]) -> None:
+        for row in rows:
+            pid = self._rows.pop(row)["pid"]
+            if self._places.get(pid) == row:
+                del self._places[pid]
+                self._running.discard(pid)
+
+    def _replace(self, pid: str, dataset: Json) -> bool:
+        """Whether rows that are not here may have moved: it has come among others, and a page has brought it first."""
+        row = self._places[pid]
+        known = self._rows[row]
+        arrived = bool(known.get(PROVISIONAL)) and not dataset.get(PROVISIONAL)
+        late = (
+            self._newest_first
+            and row >= self._above
+            and pid not in self._late
+            and str(dataset.get("createdAt", "")) > self._since
+            and str(dataset.get("creationTime", "")) <= self._bound
+        )
+        if late:
+            self._late.add(pid)
+        self._set(row, dataset)
+        self._changed(row, row)
+        if arrived:
+            self._expected.pop(pid, None)
+            if str(dataset.get("creationTime", "")) <= self._bound:
+                self.fold()  # the catalogue counts it among those that were there
+        return late
+
+    def _put(self, first: int, rows: Sequence[Json]) -> None:
+        for row, dataset in enumerate(rows, first):
+            if row in self._rows:
+                self._drop([row])
+            self._set(row, dataset)
+
+    def _set(self, row: int, dataset: Json) -> None:
+        pid = dataset["pid"]
+        self._rows[row] = dataset
+        self._places[pid] = row
+        (self._running.add if cols.status(dataset) == "running" else self._running.discard)(pid)
+
+    def _changed(self, first: int, last: int) -> None:
+        self.dataChanged.emit(self.index(first, 0), self.index(last, len(self._columns) - 1))
+
+    # -------------------------------------------------------------------------- columns
+
+    def _learnNames(self, datasets: Iterable[Json]) -> None:
+        for place, column in enumerate(self._columns):
+            for dataset in datasets:
+                column = column.named_by(dataset)
+            if column is not self._columns[place]:
+                self._columns[place] = column
+                self.headerDataChanged.emit(Qt.Qt.Horizontal, place, place)
+
+    def setColumns(self, columns: Iterable[Column]) -> None:
+        """Have these, one of each key. Those that are here stay where they are: the header knows how they are shown."""
+        wanted = {column.key: column for column in columns}
+        for place in reversed(range(len(self._columns))):
+            if wanted.pop(self._columns[place].key, None) is None:
+                self.beginRemoveColumns(_NOWHERE, place, place)
+                del self._columns[place]
+                self.endRemoveColumns()
+        if wanted:
+            count = len(self._columns)
+            self.beginInsertColumns(_NOWHERE, count, count + len(wanted) - 1)
+            self._columns += wanted.values()
+            self.endInsertColumns()
+            self._learnNames(list(self._rows.values()))
+
+    def replaceColumn(self, column: Column) -> None:
+        """In place of the one with its key. Nothing happens if there is none."""
+        for place, here in enumerate(self._columns):
+            if here.key == column.key:
+                self._columns[place] = column
+                self.headerDataChanged.emit(Qt.Qt.Horizontal, place, place)
+
+    def tick(self) -> None:
+        """Once a second: what runs has run for longer; at midnight no row is of today any more."""
+        place = next((place for place, column in enumerate(self._columns) if column.key == "duration"), None)
+        if place is not None:
+            for pid in self._running:
+                cell = self.index(self._places[pid], place)
+                self.dataChanged.emit(cell, cell, [Qt.Qt.DisplayRole])
+        if self._today != dt.date.today() and self._count:
+            self._today = dt.date.today()
+            self._changed(0, self._count - 1)
+
+    # ----------------------------------------------------------------------- questions
+
+    def rowOf(self, pid: str) -> int:
+        """KeyError if it is not here."""
+        return self._places[pid]
+
+    def isHere(self, pid: str) -> bool:
+        return pid in self._places
+
+    def dataset(self, row: int) -> Json | None:
+        """None if it is not here."""
+        return self._rows.get(row)
+
+    def columnAt(self, place: int) -> Column:
+        return self._columns[place]
+
+    def isProvisional(self, row: int) -> bool:
+        """Whether it is here and not in the catalogue yet."""
+        dataset = self._rows.get(row)
+        return dataset is not None and bool(dataset.get(PROVISIONAL))
+
+    def here(self) -> list[int]:
+        """The rows whose dataset is here, from the top down."""
+        return sorted(self._rows)
+
+    def rowCount(self, parent: Qt.QModelIndex = _NOWHERE) -> int:
+        return 0 if parent.isValid() else self._count
+
+    def columnCount(self, parent: Qt.QModelIndex = _NOWHERE) -> int:
+        return 0 if parent.isValid() else len(self._columns)
+
+    def data(self, index: Qt.QModelIndex, role: int = Qt.Qt.DisplayRole) -> Any:
+        if not index.isValid():
+            return None
+        column = self._columns[index.column()]
+        if role == Qt.Qt.TextAlignmentRole:
+            return int(ALIGNMENT.get(column.kind, Qt.Qt.AlignLeft) | Qt.Qt.AlignVCenter)
+        dataset = self._rows.get(index.row())
+        if dataset is None:
+            return None
+        if role == Qt.Qt.DisplayRole:
+            return column.text(dataset)
+        if role == Qt.Qt.ToolTipRole:
+            return tooltip(column.tip(dataset))
+        if role == DATASET_ROLE:
+            return dataset
+        return None
+
+    def flags(self, index: Qt.QModelIndex) -> Qt.Qt.ItemFlags:
+        flags = super().flags(index)
+        if index.isValid() and self._columns[index.column()].kind is Kind.COMMENT:
+            flags |= Qt.Qt.ItemIsEditable  # by the delegate, which knows where it goes
+        return flags
+
+    def headerData(self, section: int, orientation: Qt.Qt.Orientation, role: int = Qt.Qt.DisplayRole) -> Any:
+        if orientation != Qt.Qt.Horizontal or not 0 <= section < len(self._columns):
+            return None
+        column = self._columns[section]
+        if role == Qt.Qt.DisplayRole:
+            return column.title
+        if role == Qt.Qt.TextAlignmentRole:
+            return int(ALIGNMENT.get(column.kind, Qt.Qt.AlignLeft) | Qt.Qt.AlignVCenter)
+        if role == Qt.Qt.ToolTipRole:
+            return tooltip(column.hint or column.title)
+        if role == COLUMN_ROLE:
+            return column
+        return None
+
+
+def _key(dataset: Json) -> tuple[str, str]:
+    return str(dataset.get("creationTime", "")), dataset["pid"]
+
+
+def _above(keys: Sequence[tuple[str, str]], key: tuple[str, str]) -> int:
+    """How many of these, which fall, are greater."""
+    return bisect.bisect_left(keys, True, key=lambda other: other < key)

@@ -1,0 +1,113 @@
+"""The scan log as a table for a terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from rich.box import SIMPLE_HEAD
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from ingest.scicat import SciCat
+from taurus_widgets.scanlog.data import columns as cols
+from taurus_widgets.scanlog.data.columns import Column, Json, Kind
+from taurus_widgets.scanlog.data.pages import Pages
+from taurus_widgets.scanlog.data.query import Query
+
+PIPED_WIDTH = 160
+"""Characters of a line that goes to a file and not to a terminal."""
+
+LEFT_OUT_FIRST = ("numberOfFiles", "proposalId", "points", "sampleId", "duration", "creationTime")
+"""Columns that a narrow terminal does without, in this order: never the rating and the comment, which people wrote."""
+
+SHORTEST = 8
+"""Characters that are left of a text in a narrow terminal."""
+
+_STYLES = {
+    "running": "bold blue",
+    "completed": "green",
+    "stopped": "dim",
+    "aborted": "yellow",
+    "failed": "bold red",
+    "interrupted": "magenta",
+}
+
+
+def read_and_print(
+    scicat: SciCat, columns: Sequence[Column], proposal: str = "", newest: int = 200, console: Console | None = None
+) -> int:
+    """Print the newest datasets, the last one on top; their number is returned. Raises SciCatError."""
+    console = console or make_console()
+    datasets = Pages(scicat, Query(proposal=proposal), tuple(cols.fields_of(columns))).page(0, newest)
+    console.print(table(datasets, columns, console.width))
+    return len(datasets)
+
+
+def make_console() -> Console:
+    """As wide as the terminal, or wide enough where there is none."""
+    console = Console(highlight=False)
+    return console if console.is_terminal else Console(highlight=False, width=PIPED_WIDTH)
+
+
+def table(datasets: Sequence[Json], columns: Sequence[Column], width: int = PIPED_WIDTH) -> Table:
+    """At most so many characters wide: long texts are cut, and some columns left out, which is said.
+
+    Columns that are empty in all rows are left out, too: a terminal has no room to spare.
+    """
+    for dataset in datasets:
+        columns = [column.named_by(dataset) for column in columns]
+    rows = [[_cell(column, dataset) for column in columns] for dataset in datasets]
+    filled = [place for place in range(len(columns)) if not rows or any(row[place].plain for row in rows)]
+    natural = {place: max(len(columns[place].title), *(row[place].cell_len for row in rows), 0) for place in filled}
+    spare = [place for key in LEFT_OUT_FIRST for place in filled if columns[place].key == key]
+    texts = {place for place in filled if columns[place].kind in (Kind.TEXT, Kind.COMMENT)}
+    widths = _fitted(natural, texts, width, spare)
+    shown = Table(box=SIMPLE_HEAD, header_style="bold", pad_edge=False, show_edge=False)
+    for place in widths:
+        right = columns[place].kind is Kind.NUMBER
+        shown.add_column(
+            Text(columns[place].title),
+            justify="right" if right else "left",
+            no_wrap=True,
+            overflow="ellipsis",
+            width=widths[place],
+        )
+    for row in rows:
+        shown.add_row(*(row[place] for place in widths))
+    missing = [columns[place].title for place in natural if place not in widths]
+    if missing:
+        shown.caption = Text(f"No room for: {', '.join(missing)}")
+    return shown
+
+
+def _fitted(natural: dict[int, int], texts: set[int], width: int, spare: Sequence[int]) -> dict[int, int]:
+    """The widths by column. Only texts are cut: half a number would be a wrong number.
+
+    `spare` are left out first, and then the last ones.
+    """
+    widths, spare = dict(natural), list(spare)
+    while len(widths) > 1 and _total({place: _shortest(place, widths, texts) for place in widths}) > width:
+        del widths[spare.pop(0) if spare else max(widths)]
+    while _total(widths) > width:
+        longest = max(texts & set(widths), key=lambda place: widths[place], default=None)
+        if longest is None:
+            break
+        widths[longest] -= 1
+    return widths
+
+
+def _shortest(place: int, widths: dict[int, int], texts: set[int]) -> int:
+    return min(SHORTEST, widths[place]) if place in texts else widths[place]
+
+
+def _total(widths: dict[int, int]) -> int:
+    return sum(widths.values()) + (len(widths) - 1) * len(" | ")
+
+
+def _cell(column: Column, dataset: Json) -> Text:
+    # A Text and not a str: rich would read "[bold]" in a comment as its own markup.
+    text = column.text(dataset)
+    if column.kind is Kind.STATUS:
+        return Text(f"{cols.GLYPHS.get(text, ' ')} {text}".rstrip(), _STYLES.get(text, ""))
+    return Text(text, "yellow" if column.kind is Kind.RATING else "")

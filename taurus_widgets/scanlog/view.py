@@ -1,0 +1,428 @@
+"""The scan log: the datasets of a catalogue, newest first, as they come."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
+from functools import partial
+from typing import Any, TypeVar
+
+from taurus.external.qt import Qt
+from taurus.qt.qtgui.container import TaurusWidget
+
+from ingest.scicat import SciCat
+from ingest.scicat.units import to_si
+from taurus_widgets.qt.calls import Calls
+from taurus_widgets.qt.status_bar import StatusBar
+from taurus_widgets.scanlog.data import columns as cols
+from taurus_widgets.scanlog.data.connection import Link
+from taurus_widgets.scanlog.data.pages import Pages, Top
+from taurus_widgets.scanlog.data.query import Query, changeable
+from taurus_widgets.scanlog.details.pane import DetailPane
+from taurus_widgets.scanlog.features.columns import Columns
+from taurus_widgets.scanlog.features.compare import Compare
+from taurus_widgets.scanlog.features.details import DetailPages
+from taurus_widgets.scanlog.features.editing import Editing
+from taurus_widgets.scanlog.features.empty_hint import Emptiness
+from taurus_widgets.scanlog.features.exporting import Exporting
+from taurus_widgets.scanlog.features.filters import Filters
+from taurus_widgets.scanlog.features.live import Live
+from taurus_widgets.scanlog.features.login import Login
+from taurus_widgets.scanlog.features.scicat_link import ScicatPage
+from taurus_widgets.scanlog.features.sorting import Sorting
+from taurus_widgets.scanlog.table.loader import Loader
+from taurus_widgets.scanlog.table.model import ScanModel
+from taurus_widgets.scanlog.table.poller import Poller
+from taurus_widgets.scanlog.table.view import LogTable
+
+MANY = 1000
+"""Selected rows of which the datasets are kept; of more, those that are here by chance."""
+
+
+NARROW = 900
+"""A widget of fewer pixels has its details below the table and not beside it."""
+
+
+Part = TypeVar("Part")
+
+
+PARTS: tuple[type[Qt.QObject], ...] = (
+    Columns,
+    Filters,
+    Sorting,
+    Exporting,
+    Editing,
+    DetailPages,
+    ScicatPage,
+    Compare,
+    Live,
+    Login,
+    Emptiness,
+)
+"""What the scan log can do beyond showing rows, one module each: made with the log, and in its `parts` by name.
+
+A part may use those before it."""
+
+
+class ScanLog(TaurusWidget):
+    """A table of scans that fills itself. Give it a catalogue with `setCatalogue`.
+
+    It needs no Tango: all is read from SciCat's REST API, in a thread of its own. With a Door (`setDoor`, or as the
+    Taurus model) scans are there as soon as they start.
+    """
+
+    rowShown = Qt.Signal(str, str)
+    """pid and status, once a new dataset, or one with a new status, is in the table."""
+    queryChanged = Qt.Signal(object)
+    """The Query that is shown from now on."""
+    proposalInUse = Qt.Signal(str, str)
+    """Proposal and visit that PathFixer has in use, "" for none."""
+    catalogueChanged = Qt.Signal()
+    """Another one, or another account: what was read before is of the old one."""
+    loginWanted = Qt.Signal(str)
+    """Something needs a login, for this reason."""
+    loginChanged = Qt.Signal()
+    """Somebody has logged in or out; for another account `catalogueChanged` came before."""
+    scanConfirmed = Qt.Signal(str, str)
+    """A scan that a Door has told of is in the catalogue: the pid that its row had, and the one that it has there."""
+    linkChanged = Qt.Signal(object)
+    """How it stands with the catalogue: a Link."""
+    closing = Qt.Signal()
+    """The window closes, or the program ends: finish what must be, and rest."""
+    reopened = Qt.Signal()
+    """It is shown again after that; `catalogueChanged` follows."""
+
+    def __init__(self, parent: Qt.QWidget | None = None, designMode: bool = False) -> None:
+        super().__init__(parent, designMode=designMode)
+        self._poller: Poller | None = None
+        self._model = ""
+        self._link = Link()
+        self._changed: dt.datetime | None = None
+        self._resting = False
+        self.scicat: SciCat | None = None
+        """The catalogue that is shown; None before `setCatalogue`."""
+        self.query = Query()
+        """What is wanted; while it is being read, the rows are still those of the one before."""
+        self.calls = Calls(self)
+        self.scans = ScanModel(cols.default_columns(), self)
+        self.table = LogTable(self.scans, self)
+        self.loader = Loader(self.scans, self.calls, self.table.shownRows, self)
+        self.details = DetailPane(self)
+        self.statusBar = StatusBar(self)
+        self.toolBar = Qt.QToolBar(self)
+        self.toolBar.setIconSize(Qt.QSize(16, 16))
+        self.splitter = Qt.QSplitter(Qt.Qt.Horizontal, self)
+        self.splitter.addWidget(self.table)
+        self.splitter.addWidget(self.details)
+        self.splitter.setStretchFactor(0, 1)
+        self.splitter.setCollapsible(0, False)
+        self.splitter.setHandleWidth(1)
+        self.details.hide()
+        layout = Qt.QVBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.setSpacing(0)
+        layout.addWidget(self.toolBar)
+        layout.addWidget(self.splitter, 1)
+        layout.addWidget(self.statusBar)
+        self.setWindowTitle("Scan log")
+        self.table.selectionModel().selectionChanged.connect(self._selected)
+        self.table.drawn.connect(self.loader.look)
+        self.table.unseenChanged.connect(self.statusBar.showUnseen)
+        self.scans.newsChanged.connect(self.statusBar.showUnseen)
+        self.scans.dataChanged.connect(self._read)
+        self.scans.modelReset.connect(self._selected)  # nothing is selected then, and Qt does not tell
+        self.loader.counted.connect(self._showRows)
+        self.loader.pin(self._isSelected)
+        self.statusBar.goToNewest.connect(self.goToNewest)
+        self.details.closed.connect(self.table.clearSelection)
+        # Only in here: in a TaurusGUI the window has other panels, which may use the same key.
+        escape = Qt.QShortcut(Qt.QKeySequence(Qt.Qt.Key_Escape), self, self.goToNewest)
+        escape.setContext(Qt.Qt.WidgetWithChildrenShortcut)
+        self._clock = Qt.QTimer(self)
+        self._clock.timeout.connect(self._tick)
+        # The menu of a row is made of the table's actions.
+        self.table.setContextMenuPolicy(Qt.Qt.ActionsContextMenu)
+        self.parts: dict[str, Qt.QObject] = {}
+        for part in PARTS:  # one by one: a part finds those before it
+            self.parts[part.__name__] = part(self)
+        Qt.QApplication.instance().aboutToQuit.connect(self._rest)
+        self.toolBar.setVisible(bool(self.toolBar.actions()))
+
+    @classmethod
+    def getQtDesignerPluginInfo(cls) -> dict[str, Any]:
+        info: dict[str, Any] = TaurusWidget.getQtDesignerPluginInfo()
+        info.update(module="taurus_widgets.scanlog", group="SciZoo", icon="designer:table.png", container=False)
+        return info
+
+    # ---------------------------------------------------------------------- use
+
+    def setCatalogue(self, scicat: SciCat, proposal: str = "") -> None:
+        """Show the datasets of this catalogue, or of one proposal in it, from now on; once closed, when shown again."""
+        if self._resting:
+            self.scicat, self.query = scicat, replace(self.query, proposal=proposal)
+            return
+        self.stop()
+        self.table.goToNewest()  # ends an editor: what has been written there is of the account before
+        self.scicat = scicat
+        self.catalogueChanged.emit()
+        self.scans.clear()
+        self._changed = None
+        self._showRows()
+        self._showLink(Link())
+        poller = Poller(scicat, self)
+        poller.begun.connect(self._begun)
+        poller.rowsRead.connect(self._rowsRead)
+        poller.refused.connect(self._refused)
+        poller.datasetRead.connect(self.details.showAnswer)
+        poller.linkChanged.connect(self._showLink)
+        self._poller = poller
+        poller.start()
+        self._clock.start(1000)
+        self.setQuery(replace(self.query, proposal=proposal))
+
+    def setQuery(self, query: Query) -> None:
+        """Show the datasets that fit it, in its order, from now on. Returns at once: the rows follow."""
+        self.query = query
+        self._sayQuery()
+        pages = self._pages()
+        if self._poller is not None and pages is not None:
+            self.statusBar.showWork("Reading")
+            self._poller.show(pages)
+        self.queryChanged.emit(query)
+
+    def setDoor(self, device: str) -> None:
+        """Show the scans of this Sardana Door as soon as they start; "" for none. Returns at once."""
+        self.part(Live).setDoor(device)
+
+    def setPathFixer(self, device: str) -> None:
+        """Follow the proposal and visit of this PathFixer; "" for none. Returns at once."""
+        self.part(Live).setPathFixer(device)
+
+    def setModel(self, model: str | None, **_: Any) -> None:
+        """The Door, as `setDoor`. Taurus' own way would ask the device here, and the window would wait for it."""
+        self._model = model or ""
+        self.setDoor(self._model)
+
+    def getModel(self, **_: Any) -> str:
+        return self._model
+
+    def resetModel(self) -> None:
+        self.setModel("")
+
+    model = Qt.pyqtProperty("QString", getModel, setModel, resetModel)
+
+    def part(self, kind: type[Part]) -> Part:
+        """One of `PARTS`."""
+        found = self.parts[kind.__name__]
+        assert isinstance(found, kind)
+        return found
+
+    def goToNewest(self) -> None:
+        """To the top, with what has come in."""
+        if self.scans.news:
+            self.setQuery(self.query)
+        self.table.goToNewest()
+
+    def allRows(self, rows: Iterable[range] = (), fields: Iterable[str] = ()) -> Iterator[list[cols.Json]]:
+        """All datasets of the query (or of these ranges of rows) in their order, page by page. For another thread.
+
+        What it asks for (these fields, else those of the columns) is settled when it is called, in the window's thread.
+        What has come in since the table was sorted is not among them; what the catalogue does not have yet is, with
+        what is known of it. Raises SciCatError while it is gone through.
+        """
+        shown = self.loader.pages
+        if shown is None:
+            return iter(())
+        above, bound = self.scans.above, self.scans.bound
+        ranges = list(rows) or [range(self.scans.rowCount())]
+        news = {row: dataset for row in range(above) if (dataset := self.scans.dataset(row)) is not None}
+        return _all(shown, ranges, above, news, bound, tuple(fields) or shown.fields)
+
+    def selectedRanges(self) -> list[range]:
+        """The rows that are selected, from the top down."""
+        ranges = {(chosen.top(), chosen.bottom() + 1) for chosen in self.table.selectionModel().selection()}
+        return [range(*ends) for ends in sorted(ranges)]
+
+    def stop(self) -> None:
+        """Read no more. The rows stay."""
+        self._clock.stop()
+        self.loader.stop()
+        if self._poller is not None:
+            self._poller.stop()
+            self._poller.deleteLater()
+            self._poller = None
+
+    def selectedDatasets(self) -> list[cols.Json]:
+        """What the rows that are selected know, from the top down; of very many, those that have been read."""
+        return [dataset for row in self.scans.here() if self._isSelected(row) and (dataset := self.scans.dataset(row))]
+
+    def shownColumns(self) -> list[cols.Column]:
+        """The columns that are visible, as they stand from left to right."""
+        header = self.table.horizontalHeader()
+        places = [header.logicalIndex(place) for place in range(header.count())]
+        return [self.scans.columns[place] for place in places if not header.isSectionHidden(place)]
+
+    def setColumns(self, columns: Iterable[cols.Column]) -> None:
+        """Show these, in this order."""
+        wanted = list(columns)
+        before = set(cols.fields_of(self.scans.columns))
+        self.scans.setColumns(wanted)
+        header, keys = self.table.horizontalHeader(), [column.key for column in self.scans.columns]
+        for place, column in enumerate(wanted):
+            header.moveSection(header.visualIndex(keys.index(column.key)), place)
+        if not before.issuperset(cols.fields_of(self.scans.columns)):
+            self._readFields()
+
+    def _readFields(self) -> None:
+        """The rows that are here, and all that follow, with what the columns need now."""
+        pages, shown = self._pages(), self.loader.pages
+        if self._poller is None or pages is None:
+            return
+        if shown is not None and shown.query is self.query:
+            self._poller.change(pages)
+            self.loader.change(pages)
+        else:
+            self._poller.show(pages)
+
+    def addColumn(self, path: str) -> None:
+        """A further column of a value of the metadata, as `Machine/Ring current`, before the last.
+
+        Nothing happens if it is there. ValueError for a wrong path.
+        """
+        shown, column = self.shownColumns(), cols.metadata_column(path)
+        if column.key not in [other.key for other in shown]:
+            self.setColumns([*shown[:-1], column, shown[-1]])
+
+    def setFrontend(self, address: str) -> None:
+        """Where SciCat's own pages are; "" for a guess. ValueError if it is no address."""
+        self.part(ScicatPage).setFrontend(address)
+
+    # ---------------------------------------------------------------------- events
+
+    def closeEvent(self, event: Qt.QCloseEvent) -> None:
+        self._rest()
+        super().closeEvent(event)
+
+    def showEvent(self, event: Qt.QShowEvent) -> None:
+        super().showEvent(event)
+        if self._resting:
+            self._resting = False
+            self.calls.restart()
+            self.reopened.emit()
+            if self.scicat is not None:
+                self.setCatalogue(self.scicat, self.query.proposal)
+
+    def _rest(self) -> None:
+        """Let go of all threads and devices, until it is shown again."""
+        if not self._resting:
+            self._resting = True
+            self.table.endEditor()
+            self.closing.emit()
+            self.stop()
+            self.calls.stop()
+
+    def resizeEvent(self, event: Qt.QResizeEvent) -> None:
+        super().resizeEvent(event)
+        self.splitter.setOrientation(Qt.Qt.Vertical if self.width() < NARROW else Qt.Qt.Horizontal)
+
+    def _pages(self) -> Pages | None:
+        """The query as it is read now."""
+        if self.scicat is None:
+            return None
+        return Pages(self.scicat, self.query, tuple(cols.fields_of(self.scans.columns)))
+
+    def _begun(self, pages: Pages, top: Top) -> None:
+        news = self.scans.begin(top.rows, pages.query.newest_first, top.since)
+        self.table.showCurrent()
+        self.loader.begin(pages, len(top.rows))
+        # The first conversion of a unit takes half a second, which the first filter with one is not to wait for.
+        self.calls.run(partial(to_si, 1.0, "mm"), lambda _: None, lambda _: None, "units")
+        self._changed = dt.datetime.now()
+        self._showRows()
+        for pid, status in news:
+            self.rowShown.emit(pid, status)
+
+    def _rowsRead(self, pages: Pages, rows: list[cols.Json]) -> None:
+        if pages is not self.loader.pages:
+            return
+        news, moved = self.scans.merge(rows)
+        if moved:
+            self.loader.moved()
+        self.loader.tidy()
+        self._changed = dt.datetime.now()
+        self._showRows()
+        if self._poller is not None and any(row["pid"] == self.details.pid for row in rows):
+            self._poller.ask(self.details.pid)
+        for pid, status in news:
+            self.rowShown.emit(pid, status)
+
+    def _refused(self, pages: Pages, why: str) -> None:
+        shown = self.loader.pages
+        if shown is not None and pages.query is self.query:
+            self.query = shown.query
+            self._sayQuery()
+            self.queryChanged.emit(self.query)
+            self.statusBar.showWork("SciCat does not take this filter or order", why)
+
+    def _tick(self) -> None:
+        self.scans.tick()
+        pages = self.loader.pages
+        if self._poller is not None and pages is not None:
+            shown = map(self.scans.dataset, self.table.shownRows()) if changeable(pages.query) else ()
+            self._poller.watch(pages, [dataset["pid"] for dataset in shown if dataset is not None])
+
+    def _showRows(self) -> None:
+        self.statusBar.showRows(self.scans.rowCount(), self._changed, self.loader.counting)
+
+    def _showLink(self, link: Link) -> None:
+        self._link = link
+        self._sayQuery()
+        self.linkChanged.emit(link)
+
+    def _sayQuery(self) -> None:
+        """Which proposal of which catalogue is shown, or why it is not."""
+        proposal = self.query.proposal
+        self.setWindowTitle(f"Scan log of {proposal}" if proposal else "Scan log")
+        where = f"Proposal {proposal}" if proposal else "All proposals"
+        self.statusBar.showLink(self._link, f"{where} in {self.scicat.base_url}" if self.scicat else "")
+
+    def _isSelected(self, row: int) -> bool:
+        chosen = self.table.selectionModel().selection()
+        return any(part.top() <= row <= part.bottom() for part in chosen) and (
+            sum(part.height() for part in chosen) <= MANY or row in self.table.shownRows()
+        )
+
+    def _selected(self) -> None:
+        ranges = self.selectedRanges()
+        self.details.setVisible(bool(ranges))
+        dataset = self.scans.dataset(ranges[0].start) if ranges else None
+        if dataset is None:  # nothing is selected, or it is still being read: then `_read` follows
+            self.details.forget()
+            return
+        self.details.announce(dataset)
+        if self._poller is not None:
+            self._poller.ask(dataset["pid"])
+
+    def _read(self, first: Qt.QModelIndex, last: Qt.QModelIndex) -> None:
+        ranges = self.selectedRanges()
+        if ranges and not self.details.pid and first.row() <= ranges[0].start <= last.row():
+            self._selected()
+
+
+def _all(
+    pages: Pages,
+    ranges: list[range],
+    above: int,
+    news: dict[int, cols.Json],
+    bound: cols.Json | None,
+    fields: tuple[str, ...],
+) -> Iterator[list[cols.Json]]:
+    for rows in ranges:
+        here = [news[row] for row in rows if row in news] if rows.start < above else []
+        if here:
+            found = {dataset["pid"]: dataset for dataset in pages.named([row["pid"] for row in here], fields)}
+            expected = {row["pid"]: row for row in here if row.get(cols.PROVISIONAL)}
+            both = expected | found
+            yield [both[row["pid"]] for row in here if row["pid"] in both]
+        yield from pages.all(max(rows.start - above, 0), rows.stop - above, bound, fields)
