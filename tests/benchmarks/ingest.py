@@ -42,7 +42,8 @@ from ingest.scicow.settings import Settings, load
 from scifish.message import Message, encode
 from tests.benchmarks.figures import Figure, NotMeasured, alone, progress, scratch
 from tests.catalogue import INGESTOR, Catalogue, start_catalogue
-from tests.kafka import Kafka, make_kafka, message, value
+from tests.kafka import Kafka, make_kafka
+from tests.messages import message, value
 from tests.scicow import PASSWORD, start_scicow, write_settings
 
 LATENCY = 0.02

@@ -6,7 +6,6 @@ import subprocess
 import sys
 import uuid
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -17,9 +16,10 @@ from taurus_widgets.scanlog.exporting.elogy_entry import Export, Target, send
 from taurus_widgets.scanlog.exporting.pictures import Picture
 from taurus_widgets.scanlog.exporting.progress import Progress
 from tests.elogy import KINDS, RunningElogy, given_elogy, stand_in
+from tests.paths import SHARED
 from tests.waiting import PATIENCE
 
-SCRIPT = Path(__file__).parents[3] / "shared" / "contracts" / "elogy_contract.py"
+SCRIPT = SHARED / "contracts" / "elogy_contract.py"
 ADA = Author("Ada Lovelace", "ada", "ada@example.org")
 GRACE = Author("Grace Hopper", "grace")
 PNG = bytes.fromhex(

@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import uuid
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -16,9 +15,10 @@ from ingest.scicow.mapping.ownership import by_settings
 from ingest.scicow.settings import load
 from tests.catalogue import Catalogue
 from tests.contract.api import PNG, Api, quoted
-from tests.kafka import file, message, value
+from tests.messages import file, message, value
+from tests.paths import DOCS
 
-EXAMPLE = load(Path(__file__).parents[2] / "docs" / "scicow.example.yaml", secrets=False)
+EXAMPLE = load(DOCS / "scicow.example.yaml", secrets=False)
 
 
 @pytest.fixture

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 
 from tests.catalogue import Account, Catalogue
+from tests.paths import SHARED
 
-SCRIPT = Path(__file__).parents[3] / "shared" / "contracts" / "scicat_contract.py"
+SCRIPT = SHARED / "contracts" / "scicat_contract.py"
 
 
 def _argument(account: Account) -> str:

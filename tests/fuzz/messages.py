@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from ingest.scicow.dead_letters.producer import ERRORS
 from ingest.scicow.dead_letters.topic import SETTLED
 from ingest.scicow.kafka.resend import AGAIN
-from tests.kafka import file, message, value
+from tests.messages import file, message, value
 from tests.soak.plan import HOSTILE, proposals_of
 
 UUIDS = tuple(f"{number:08x}-0000-4000-8000-000000000000" for number in range(50))
@@ -151,4 +151,4 @@ headers = st.lists(
     ),
     max_size=4,
 )
-"""The headers of one message, SciCow's own among them; of names that are no UTF-8 see tests.integration.test_scicow."""
+"""The headers of one message, SciCow's own among them; of names that are no UTF-8 see tests.integration.scicow.test_scicow."""

@@ -1,0 +1,330 @@
+"""The companion process of a program that records: killed, hung, left alone, and found damaged."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sqlite3
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import closing, suppress
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from uuid import uuid4
+
+import pytest
+
+from scifish.recording import companion_process
+from scifish.recording.session import Station
+from scifish.settings import Settings
+from scifish.settings.sources import FixedSettings
+from scifish.spool.database import Spool
+from scifish.spool.inspection import look
+from tests.kafka import Kafka
+from tests.messages import message
+from tests.topic import Topic
+from tests.waiting import PATIENCE, eventually
+
+
+@dataclass
+class Lab:
+    settings: Settings
+    topic: Topic
+
+    @property
+    def spool(self) -> Path:
+        return Path(self.settings.spool_directory)
+
+    def station(self) -> Station:
+        return Station(FixedSettings(self.settings), program="test")
+
+
+@pytest.fixture
+def lab(tmp_path: Path, kafka: Kafka, monkeypatch: pytest.MonkeyPatch) -> Iterator[Lab]:
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+    monkeypatch.setattr(companion_process, "FIRST_PAUSE", 0.1)
+    monkeypatch.setattr(companion_process, "LONGEST_PAUSE", 0.1)
+    topic = Topic(kafka.bootstrap, f"scifish-companion-{uuid4().hex[:8]}")
+    yield Lab(
+        Settings(
+            beamline="lab",
+            topic=topic.name,
+            kafka_bootstrap_servers=kafka.bootstrap,
+            spool_directory=str(tmp_path / "spool"),
+        ),
+        topic,
+    )
+    topic.close()
+
+
+def companion(of: int) -> int:
+    """The process id of the companion of a process; it is waited for."""
+    found: list[int] = []
+    assert eventually(lambda: bool(found.extend(_children(of)) or found))
+    return found[0]
+
+
+def command_line(pid: int) -> bytes:
+    """b"" of one that has ended."""
+    with suppress(FileNotFoundError, ProcessLookupError):
+        return Path(f"/proc/{pid}/cmdline").read_bytes()
+    return b""
+
+
+def _children(of: int) -> list[int]:
+    found = []
+    for file in Path(f"/proc/{of}/task").glob("*/children"):
+        with suppress(FileNotFoundError, ProcessLookupError):  # a thread that has ended since
+            found += [int(pid) for pid in file.read_text().split()]
+    return [pid for pid in found if b"scifish.companion.process" in command_line(pid)]
+
+
+def kept(file: Path, uuid: str) -> tuple[int, str]:
+    """On disk, of a dataset that is being recorded: its points, and what its program has said."""
+    with closing(sqlite3.connect(f"{file.as_uri()}?mode=ro", uri=True)) as db:
+        found: tuple[int, str] = db.execute("SELECT points, given FROM datasets WHERE uuid = ?", (uuid,)).fetchone()
+    return found
+
+
+def wait_for_last(topic: Topic, uuid: str) -> dict[str, object]:
+    return topic.wait_for(lambda m: m["uuid"] == uuid and m["type"] in ("ended", "snapshot"))
+
+
+def test_a_companion_that_is_killed_again_and_again_loses_nothing(lab: Lab) -> None:
+    station = lab.station()
+    uuids = []
+    for number in range(12):
+        dataset = station.begin({"datasetName": f"d{number}"})
+        if number % 4 == 1:
+            os.kill(companion(os.getpid()), signal.SIGKILL)
+        dataset.point()
+        if number % 4 == 2:
+            companion(os.getpid())  # there is another one
+        dataset.end("completed", {"datasetName": f"d{number}", "files": [f"/data/{number}.h5"]})
+        uuids.append(dataset.uuid)
+    for number, uuid in enumerate(uuids):
+        ended = wait_for_last(lab.topic, uuid)
+        assert (ended["status"], ended["numberOfPoints"], ended["datasetName"]) == ("completed", 1, f"d{number}")
+        assert len(ended["files"]) == 1  # type: ignore[arg-type]
+    assert eventually(lambda: station.trouble() == "")
+    station.close()
+    assert eventually(lambda: list(lab.spool.iterdir()) == [])
+    numbers = sorted({m["seq"] for m in lab.topic.messages})
+    assert numbers == list(range(1, len(numbers) + 1))
+    assert len({(m["uuid"], m["seq"]) for m in lab.topic.messages if m["type"] == "ended"}) == 12
+
+
+BROKEN_PIPE = """
+import os, signal, sys, time
+from scifish.settings import Settings
+from scifish.settings.sources import FixedSettings
+from scifish.recording.session import Station
+from tests.integration.scifish.test_companion import companion
+signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # as in a program that embeds Python
+settings = Settings(beamline="lab", topic="t", kafka_bootstrap_servers="127.0.0.1:9", spool_directory=sys.argv[1])
+station = Station(FixedSettings(settings), program="test")
+for _ in range(3):
+    os.kill(companion(os.getpid()), signal.SIGKILL)
+    for _ in range(40):
+        station.begin({}).end("completed")
+        time.sleep(0.01)
+os._exit(0)
+"""
+
+
+def test_one_that_is_killed_takes_no_program_with_it_that_dies_of_broken_pipes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+    done = subprocess.run([sys.executable, "-c", BROKEN_PIPE, str(tmp_path / "spool")], check=False)
+    assert done.returncode == 0
+
+
+def test_one_that_hangs_costs_the_measurement_nothing_and_is_replaced(
+    lab: Lab, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(companion_process, "SILENCE", 3600.0)
+    station = lab.station()
+    first = companion(os.getpid())
+    assert station.record_snapshot({"datasetName": "before"}).observed.wait(PATIENCE)
+    os.kill(first, signal.SIGSTOP)
+    try:
+        # More than a pipe takes.
+        said = {"scientificMetadata": {f"text {n}": "x" * 10_000 for n in range(10)}}
+        uuids = []
+        for number in range(20):
+            dataset = station.begin({"datasetName": f"d{number}", **said})
+            dataset.end("completed")
+            uuids.append(dataset.uuid)
+        assert first in _children(os.getpid())  # nobody has waited for it
+        monkeypatch.setattr(companion_process, "SILENCE", 0.1)
+        assert eventually(lambda: first not in _children(os.getpid()))
+        monkeypatch.setattr(companion_process, "SILENCE", 3600.0)
+    finally:
+        if Path(f"/proc/{first}").exists():
+            os.kill(first, signal.SIGCONT)
+    for uuid in uuids:
+        assert wait_for_last(lab.topic, uuid)["status"] == "completed"
+    station.close()
+
+
+def test_without_a_companion_a_program_says_so_and_the_next_one_sends(
+    lab: Lab, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patch:
+        patch.setattr(companion_process, "_python", lambda: "/no/such/python")
+        station = lab.station()
+        dataset = station.begin({"datasetName": "alone"})
+        dataset.end("stopped")
+        assert eventually(lambda: "no companion process can be started" in station.trouble())
+        station.close()
+    other = lab.station()
+    assert wait_for_last(lab.topic, dataset.uuid)["status"] == "stopped"
+    other.close()
+
+
+def test_a_child_that_is_forked_while_it_is_started_does_not_keep_it_waiting(
+    lab: Lab, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(companion_process, "FORK", PATIENCE)
+    begun = threading.Event()
+    really = subprocess._fork_exec  # type: ignore[attr-defined]
+
+    def slow(*arguments: object) -> int:
+        begun.set()
+        time.sleep(0.2)
+        return int(really(*arguments))
+
+    monkeypatch.setattr(subprocess, "_fork_exec", slow)
+    station = lab.station()
+    assert begun.wait(PATIENCE)
+    child = os.fork()
+    if child == 0:
+        time.sleep(3600.0)
+        os._exit(0)
+    try:
+        assert station.record_snapshot({}).observed.wait(PATIENCE)
+    finally:
+        os.kill(child, signal.SIGKILL)
+        os.waitpid(child, 0)
+    station.close()
+
+
+def test_what_is_told_is_unicode_whatever_the_language_of_the_machine(
+    lab: Lab, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PYTHONIOENCODING", "latin-1")
+    station = lab.station()
+    assert station.record_snapshot({}).observed.wait(PATIENCE)  # the companion is there: the next is heard, not read
+    uuid = station.record_snapshot({"datasetName": "20 °C, 3 Å"}).uuid
+    assert wait_for_last(lab.topic, uuid)["datasetName"] == "20 °C, 3 Å"
+    station.close()
+
+
+def test_messages_of_a_topic_that_kafka_does_not_allow_hold_up_no_others(lab: Lab) -> None:
+    lab.spool.mkdir()
+    spool = Spool(lab.spool / "gone-1.spool", {"host": "h", "program": "gone", "version": "1", "run": "gone-1"})
+    spool.put("not allowed", message(origin=spool.origin))
+    spool.put(lab.topic.name, message(origin=spool.origin, datasetName="behind"))
+    spool.close()
+    station = lab.station()
+    uuid = station.record_snapshot({"datasetName": "mine"}).uuid
+    assert wait_for_last(lab.topic, uuid)
+    lab.topic.wait_for(lambda m: m["datasetName"] == "behind")
+    assert eventually(lambda: "the topic not allowed" in station.trouble())
+    assert look(lab.spool / "gone-1.spool").waiting == 1
+    station.close()
+
+
+def test_one_that_cannot_start_tells_why(lab: Lab, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    (tmp_path / "broken").mkdir()
+    (tmp_path / "broken" / "confluent_kafka.py").write_text("raise ImportError('librdkafka.so.1: not found')")
+    monkeypatch.setattr(
+        companion_process, "_environment", lambda: {**os.environ, "PYTHONPATH": str(tmp_path / "broken")}
+    )
+    station = lab.station()
+    assert eventually(lambda: "librdkafka.so.1: not found" in station.trouble())
+    station.close()
+
+
+PROGRAM = """
+import os, sys, time
+from scifish.settings import Settings
+from scifish.settings.sources import FixedSettings
+from scifish.recording.session import Station
+station = Station(FixedSettings(Settings(**{settings!r})), program="test")
+said = {{"datasetName": "cut off"}}
+dataset = station.begin(said, latest=lambda: {{**said, "description": "late"}})
+dataset.point()
+if {fork}:
+    if os.fork() == 0:
+        time.sleep(3600)
+print(dataset.uuid, flush=True)
+time.sleep(3600)
+"""
+
+
+@pytest.mark.parametrize("fork", [False, True], ids=["alone", "with a forked child that lives on"])
+def test_a_program_that_is_killed_is_finished_by_its_companion(lab: Lab, fork: bool) -> None:
+    program = PROGRAM.format(settings=asdict(lab.settings), fork=fork)
+    with subprocess.Popen(
+        [sys.executable, "-c", program], stdout=subprocess.PIPE, text=True, start_new_session=True
+    ) as running:
+        assert running.stdout is not None
+        uuid = running.stdout.readline().strip()
+        lab.topic.wait_for(lambda m: m["uuid"] == uuid and m["type"] == "began")
+        (file,) = lab.spool.glob("*.spool")
+        assert eventually(lambda: kept(file, uuid)[0] == 1 and "late" in kept(file, uuid)[1])
+        helper = companion(running.pid)
+        try:
+            running.kill()
+            ended = wait_for_last(lab.topic, uuid)
+            assert (ended["status"], ended["numberOfPoints"]) == ("interrupted", 1)
+            assert ended["description"] == "late"
+            assert eventually(lambda: not Path(f"/proc/{helper}").exists())
+            assert eventually(lambda: list(lab.spool.iterdir()) == [])
+        finally:
+            os.killpg(running.pid, signal.SIGKILL)
+
+
+def test_a_file_that_gets_damaged_is_put_aside_and_a_new_one_begun(lab: Lab) -> None:
+    station = lab.station()
+    station.record_snapshot({"datasetName": "first"}).observed.wait(PATIENCE)
+    lab.topic.wait_for(lambda m: m["datasetName"] == "first")
+    (file,) = lab.spool.glob("*.spool")
+    os.kill(companion(os.getpid()), signal.SIGSTOP)
+    for path in (file, file.with_name(f"{file.name}-wal")):
+        if path.exists():
+            with path.open("r+b") as handle:
+                handle.write(b"\xff" * max(path.stat().st_size, 4096))
+    os.kill(companion(os.getpid()), signal.SIGCONT)
+    uuid = station.record_snapshot({"datasetName": "second"}).uuid
+    assert wait_for_last(lab.topic, uuid)
+    assert list(lab.spool.glob("*.broken"))
+    station.close()
+
+
+@pytest.mark.parametrize("at_end", [True, False], ids=["found when it ends", "found before"])
+def test_a_dataset_is_not_lost_with_a_file_that_gets_damaged_while_it_is_recorded(lab: Lab, at_end: bool) -> None:
+    station = lab.station()
+    dataset = station.begin({"datasetName": "long"})
+    lab.topic.wait_for(lambda m: m["uuid"] == dataset.uuid)
+    # SQLite's error is then of the class that says of a file that it is damaged.
+    deny = lambda: station._spool._db.set_authorizer(lambda *_: sqlite3.SQLITE_DENY)  # noqa: E731
+    dataset.point()
+    first = companion(os.getpid())
+    station._clerk.write(deny).result()
+    if not at_end:
+        assert eventually(lambda: bool(list(lab.spool.glob("*.broken"))))
+        assert eventually(lambda: companion(os.getpid()) != first)
+    dataset.end("completed")
+    ended = wait_for_last(lab.topic, dataset.uuid)
+    assert (ended["status"], ended["numberOfPoints"], ended["datasetName"]) == ("completed", 1, "long")
+    # At the end the companion, which has no damaged file in this test, may be quicker.
+    assert at_end or "damaged" in str(ended["warnings"])
+    assert list(lab.spool.glob("*.broken"))
+    assert station._open == {}
+    station.close()

@@ -1,0 +1,195 @@
+"""A watch for tests: what it has found is kept; in this process, or in one of its own.
+
+    python -m tests.integration.scifly.fly_watching ROOT METHOD
+
+watches until stdin ends, and prints a line of JSON for each file that is found and each trouble.
+"""
+
+from __future__ import annotations
+
+import itertools
+import json
+import logging
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from scifly.watching import METHODS, Found, Watch, watch, watcher
+
+INTERVAL = 0.03
+SETTLE = 0.1
+LONG = 1.5
+"""Seconds for files whose names begin with "slow": their writer pauses, and may have to wait for the processor."""
+
+PATIENCE = 60.0
+
+
+def settle(path: str) -> float:
+    return LONG if os.path.basename(path).startswith("slow") else SETTLE
+
+
+def wanted(path: str) -> bool:
+    return not path.endswith(".log")
+
+
+def wait_until(condition: Callable[[], bool], what: Callable[[], object]) -> None:
+    deadline = time.monotonic() + PATIENCE
+    while not condition():
+        assert time.monotonic() < deadline, what()
+        time.sleep(0.02)
+
+
+class Watched:
+    """One in this process."""
+
+    def __init__(self, root: Path, method: str) -> None:
+        assert method in METHODS
+        self.root = root
+        self.files: list[Found] = []
+        self.found: Counter[str] = Counter()
+        """How often each, by its path below the root, but for the marks."""
+        self.troubles: list[str] = []
+        self._marks = itertools.count()
+        self.watch: Watch = watch(
+            os.fspath(root),
+            wanted,
+            settle,
+            self._take,
+            method,
+            self.troubles.append,
+            INTERVAL,  # type: ignore[arg-type]
+        )
+        self.watch.start()
+
+    def _take(self, found: Found) -> None:
+        self.files.append(found)
+        name = found.path.removeprefix(f"{self.root}/")
+        if not name.startswith("mark"):
+            self.found[name] += 1
+
+    def wait_for(self, *names: str) -> None:
+        """Each as often as it is here, and nothing else."""
+        expected = Counter(names)
+        wait_until(lambda: not self.watch.pending and self.found.copy() == expected, lambda: self._differs(expected))
+        self.look_again()
+        assert self.found == expected, self._differs(expected)
+
+    def wait_for_trouble(self, text: str) -> None:
+        wait_until(lambda: text in self.watch.trouble, lambda: f"{self.watch.trouble!r} does not say {text!r}")
+
+    def look_again(self) -> None:
+        """Until a file is found that is written now: all that is quiet for as long has been seen."""
+        mark = self.root / f"mark{next(self._marks)}"
+        mark.write_text("x")
+        wait_until(
+            lambda: any(file.path == os.fspath(mark) for file in self.files[-100:]), lambda: f"{mark} is not found"
+        )
+
+    def _differs(self, expected: Counter[str]) -> str:
+        missing, more = expected - self.found.copy(), self.found.copy() - expected
+        return (
+            f"missing {len(missing)}: {list(missing)[:5]}, too many {len(more)}: {list(more)[:5]}, "
+            f"pending {self.watch.pending}, trouble {self.watch.trouble!r}, {self.watch.method}"
+        )
+
+
+@contextmanager
+def watching(root: Path, method: str) -> Iterator[Watched]:
+    watched = Watched(root, method)
+    try:
+        yield watched
+    finally:
+        watched.watch.stop()
+
+
+class Elsewhere:
+    """A watch in a process of its own."""
+
+    def __init__(self, process: subprocess.Popen[str]) -> None:
+        self.process = process
+        self.lines: list[dict[str, Any]] = []
+        self._reader = threading.Thread(target=self._read)
+        self._reader.start()
+
+    def _read(self) -> None:
+        assert self.process.stdout is not None
+        self.lines.extend(json.loads(line) for line in self.process.stdout)
+
+    @property
+    def found(self) -> Counter[str]:
+        return Counter(line["found"] for line in self.lines if "found" in line)
+
+    def wait_for(self, kind: str, text: str) -> None:
+        def said() -> bool:
+            return any(kind in line and text in line[kind] for line in self.lines)
+
+        wait_until(said, lambda: f"no {kind} {text!r} in {self.lines[-10:]}")
+
+    @contextmanager
+    def without_processor(self) -> Iterator[None]:
+        """All its threads stand still."""
+        os.kill(self.process.pid, signal.SIGSTOP)
+        os.waitid(os.P_PID, self.process.pid, os.WSTOPPED)  # the signal takes its time where much else runs
+        yield
+        os.kill(self.process.pid, signal.SIGCONT)
+
+    def end(self) -> None:
+        """Have it stopped, and wait until it has."""
+        assert self.process.stdin is not None
+        self.process.stdin.close()
+        assert self.process.wait(PATIENCE) == 0
+        self._reader.join(PATIENCE)
+
+
+@contextmanager
+def elsewhere(root: str | Path, method: str, before: Sequence[str] = ()) -> Iterator[Elsewhere]:
+    """`before` is the beginning of the command: what the process runs under."""
+    command = [*before, sys.executable, "-m", "tests.integration.scifly.fly_watching", os.fspath(root), method]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+        other = Elsewhere(process)
+        try:
+            other.wait_for("watching", "")
+            yield other
+        finally:
+            process.kill()
+
+
+def _main(root: str, method: str) -> None:
+    one = threading.Lock()
+
+    def say(**what: str) -> None:
+        with one:
+            print(json.dumps(what), flush=True)
+
+    class Heard(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            say(log=record.getMessage())
+
+    watcher.PATIENCE = 1.0
+    logging.basicConfig(level=logging.INFO, handlers=[Heard()])
+    watched = watch(
+        root,
+        wanted,
+        settle,
+        lambda found: say(found=os.path.relpath(found.path, root), method=watched.method),
+        method,  # type: ignore[arg-type]
+        lambda trouble: say(trouble=trouble, method=watched.method),
+        INTERVAL,
+    )
+    watched.start()
+    say(watching=root)
+    sys.stdin.read()
+    watched.stop()
+    say(stopped=root)
+
+
+if __name__ == "__main__":
+    _main(sys.argv[1], sys.argv[2])

@@ -1,0 +1,155 @@
+"""PathFixer hands the path on to detectors that are slow, refuse, hang, or come back without it."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sys
+from collections.abc import Iterator
+
+import pytest
+import tango
+from tango import DevState
+
+from deploy.demo.processes import Process
+from deploy.demo.stack import Stack
+from tests.integration.tango_servers.pathfixer import configure, proxy_of, start
+from tests.tango_system import Events, control_system, patient
+from tests.waiting import eventually
+
+GOOD, OTHER = "b311a/ea/good", "b311a/ea/other"
+
+
+class Detectors:
+    def __init__(self, stack: Stack) -> None:
+        self._stack = stack
+        self._command = [sys.executable, "-m", "tests.integration.tango_servers.detector"]
+        self.servers: dict[str, Process] = {}
+
+    def start(self, name: str, **properties: str) -> tango.DeviceProxy:
+        """Anew, with nothing written to it."""
+        self.stop(name)
+        server = f"Detector/{name.rpartition('/')[2]}"
+        self._stack.db.delete_device_property(name, ["Delay", "Refuses", "Slash"])
+        wanted = {key: [value] for key, value in properties.items()}
+        self.servers[name] = self._stack.start_server(server, {name: ("Detector", wanted)}, self._command)
+        return patient(self._stack.name(name))
+
+    def stop(self, name: str) -> None:
+        if name in self.servers:
+            self.servers.pop(name).kill()
+
+
+@pytest.fixture(scope="module")
+def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    with control_system(tmp_path_factory.mktemp("consumers")) as system:
+        start(system)
+        yield system
+
+
+@pytest.fixture
+def detectors(stack: Stack) -> Iterator[Detectors]:
+    found = Detectors(stack)
+    yield found
+    for name in list(found.servers):
+        found.stop(name)
+
+
+@pytest.fixture
+def pathfixer(stack: Stack) -> tango.DeviceProxy:
+    """That hands the path to two detectors, once it has a proposal."""
+    proxy = proxy_of(stack)
+    configure(stack)
+    for attribute in ("Proposal", "Visit", "Sample"):
+        proxy.write_attribute(attribute, "")
+    configure(stack, PathConsumers=[f"{{device: {name}, attribute: FilePath}}" for name in (GOOD, OTHER)])
+    return proxy
+
+
+def test_one_that_refuses_is_named_with_its_reason_and_tried_again(
+    stack: Stack, pathfixer: tango.DeviceProxy, detectors: Detectors
+) -> None:
+    good = detectors.start(GOOD)
+    detectors.start(OTHER, Refuses="true", Delay="1.0")
+    events = Events(pathfixer, "BadDevices", "PendingDevices", "State", "Status")
+    pathfixer.Proposal = "20250001"
+    assert eventually(lambda: pathfixer.BadDevices == (OTHER,))
+    assert eventually(lambda: good.FilePath == pathfixer.SamplePath)
+    assert eventually(lambda: pathfixer.state() == DevState.ALARM)
+    assert f"{OTHER} refused the path: it is armed. Trying again every 10 s" in pathfixer.status()
+
+    def told(name: str, part: object) -> bool:
+        values = [value for seen, value in events.seen if seen == name]
+        return any(part == value if name == "state" else part in (value or ()) for value in values)
+
+    assert eventually(lambda: told("pendingdevices", OTHER))
+    assert eventually(lambda: told("baddevices", OTHER))
+    assert eventually(lambda: told("state", DevState.ALARM))
+    assert eventually(lambda: told("status", "it is armed"))
+    events.close()
+    other = detectors.start(OTHER)
+    assert eventually(lambda: other.FilePath == pathfixer.SamplePath)
+    assert eventually(lambda: pathfixer.state() == DevState.STANDBY)
+    assert not pathfixer.BadDevices
+
+
+@pytest.mark.long
+def test_one_that_hangs_delays_nobody(stack: Stack, pathfixer: tango.DeviceProxy, detectors: Detectors) -> None:
+    good = detectors.start(GOOD)
+    other = detectors.start(OTHER)
+    pathfixer.Proposal = "20250001"
+    assert eventually(lambda: other.FilePath == pathfixer.SamplePath)
+    os.kill(detectors.servers[OTHER].pid, signal.SIGSTOP)
+    try:
+        for sample in ("a", "b", "c"):
+            pathfixer.Sample = sample
+            assert eventually(lambda: good.FilePath == pathfixer.SamplePath)
+        assert set(pathfixer.PendingDevices) | set(pathfixer.BadDevices) == {OTHER}
+        assert eventually(lambda: pathfixer.BadDevices == (OTHER,))
+        assert eventually(lambda: pathfixer.state() == DevState.ALARM)
+    finally:
+        os.kill(detectors.servers[OTHER].pid, signal.SIGCONT)
+    assert eventually(lambda: other.FilePath == pathfixer.SamplePath)
+    assert eventually(lambda: not pathfixer.BadDevices)
+
+
+def test_one_that_was_restarted_and_has_lost_the_path_gets_it_again(
+    stack: Stack, pathfixer: tango.DeviceProxy, detectors: Detectors
+) -> None:
+    detectors.start(GOOD)
+    detectors.start(OTHER, Slash="true")
+    pathfixer.Proposal = "20250001"
+    assert eventually(lambda: not pathfixer.PendingDevices)
+    again = detectors.start(GOOD)
+    assert eventually(lambda: again.FilePath == pathfixer.SamplePath)
+    again.FilePath = ""
+    old = pathfixer.SamplePath
+    pathfixer.Sample = "fibre_A"
+    assert eventually(lambda: again.FilePath == pathfixer.SamplePath)
+    again.FilePath = old  # as one that had kept a file of yesterday
+    assert eventually(lambda: again.FilePath == pathfixer.SamplePath)
+    assert eventually(lambda: pathfixer.state() == DevState.STANDBY)
+
+
+def test_who_has_set_another_path_on_purpose_keeps_it_and_it_is_told(
+    stack: Stack, pathfixer: tango.DeviceProxy, detectors: Detectors
+) -> None:
+    good = detectors.start(GOOD)
+    slashed = detectors.start(OTHER, Slash="true")
+    pathfixer.Proposal = "20250001"
+    assert eventually(lambda: slashed.FilePath == f"{pathfixer.SamplePath}/")
+    good.FilePath = "/tmp/mine"
+    assert eventually(lambda: "FilePath is '/tmp/mine', written by somebody else" in pathfixer.status())
+    assert eventually(lambda: pathfixer.state() == DevState.ALARM)
+    assert not pathfixer.BadDevices
+    consumers = json.loads(pathfixer.Describe())["consumers"]
+    assert [(one["device"], one["state"], one["detail"]) for one in consumers] == [
+        (GOOD, "other", "/tmp/mine"),
+        (OTHER, "has it", pathfixer.SamplePath),
+    ]
+    assert good.FilePath == "/tmp/mine"
+    assert slashed.Written == 1  # it shows the path with a slash, which is no reason to write it again
+    pathfixer.TurnOn()
+    assert eventually(lambda: good.FilePath == pathfixer.SamplePath)
+    assert eventually(lambda: pathfixer.state() == DevState.ON)
