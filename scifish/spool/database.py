@@ -16,15 +16,13 @@ import logging
 import os
 import sqlite3
 import time
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import astuple, dataclass, fields
 from pathlib import Path
 from typing import Any, TypeVar, cast
-from urllib.parse import quote
 
 from scifish.dataset.compose import Observed, Record
 from scifish.message import Message, bounded, encode
-from scifish.spool.inspection import Content
 
 log = logging.getLogger(__name__)
 
@@ -409,46 +407,6 @@ class _Transaction:
         finally:
             if self._db.in_transaction:
                 self._db.execute("ROLLBACK")
-
-
-@contextlib.contextmanager
-def looking(path: Path) -> Iterator[tuple[Content, sqlite3.Connection]]:
-    """What is in a spool, and the spool itself to read more of it: all of one moment. As `look`."""
-    # Before the rest: of a program that ends meanwhile it would seem that it has left what it had then.
-    alive = _is_locked(path.with_suffix(".lock"))
-    db = sqlite3.connect(f"file:{quote(str(path))}?mode=ro", uri=True)
-    try:
-        db.execute("BEGIN")
-        meta = dict(db.execute("SELECT name, content FROM meta"))
-        waiting, since = db.execute("SELECT count(*), min(since) FROM outbox").fetchone()
-        content = Content(
-            path=path,
-            origin=json.loads(meta.get("origin", "{}")),
-            alive=alive,
-            recording=db.execute("SELECT count(*) FROM datasets").fetchone()[0],
-            waiting=waiting,
-            since=since,
-            size=sum(file.stat().st_size for file in path.parent.glob(f"{path.name}*")),
-            trouble=meta.get("trouble", ""),
-            refused=db.execute("SELECT seq, uuid, reason FROM refused ORDER BY seq").fetchall(),
-        )
-        yield content, db
-    finally:
-        db.close()
-
-
-def _is_locked(path: Path) -> bool:
-    try:
-        handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-    except FileNotFoundError:
-        return False
-    try:
-        fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)  # who else looks does not count
-    except BlockingIOError:
-        return True
-    finally:
-        os.close(handle)
-    return False
 
 
 def orphans(directory: Path) -> list[Spool]:

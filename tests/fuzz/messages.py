@@ -151,4 +151,4 @@ headers = st.lists(
     ),
     max_size=4,
 )
-"""The headers of one message, SciCow's own among them; of names that are no UTF-8 see tests.integration.scicow.test_scicow."""
+"""The headers of one message, SciCow's own among them; names that are no UTF-8: see integration.scicow.test_scicow."""

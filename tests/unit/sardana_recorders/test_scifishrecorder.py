@@ -161,7 +161,8 @@ def _run(warm: subprocess.Popen[str], folder: Path, program: str, python: str = 
     [
         ("sys.modules['yaml'] = None", "SciFish cannot be loaded"),
         (
-            "import scifish.settings as s, pathlib; s.state_directory = lambda: pathlib.Path('/proc/none')",
+            "import pathlib, scifish.settings as s, scifish.settings.paths as p; "
+            "s.state_directory = p.state_directory = lambda: pathlib.Path('/proc/none')",
             "no spool in",
         ),
     ],

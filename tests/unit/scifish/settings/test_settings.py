@@ -9,7 +9,7 @@ from tango.server import device_property
 
 from scifish import settings as module
 from scifish.cli import main
-from scifish.settings import Settings, SettingsError, settings_from_properties
+from scifish.settings import Settings, SettingsError, paths, settings_from_properties
 from scifish.settings import sources as source_module
 from scifish.settings.sources import FixedSettings, TangoSettings
 from scifish.spool.kafka_config import producer_config, read_config_file
@@ -52,7 +52,7 @@ def test_a_device_without_any_configuration_is_told_as_it_may_be_no_scidog(
     assert problem.startswith("a/b/pathfixer has no configuration (a property Config.<name>), so no attribute is")
     assert "SCIDOG_DEVICE" in problem
     monkeypatch.setattr("scifish.cli.settings_source", lambda: source)
-    monkeypatch.setattr(module, "SYSTEM_SPOOL", Path("/not there"))
+    monkeypatch.setattr(paths, "SYSTEM_SPOOL", Path("/not there"))
     assert main(["status"]) == 0
     assert f"settings of a/b/pathfixer: {problem}\n" in capsys.readouterr().out
     assert Settings().entries() == ([], [])  # a program may want none
@@ -115,7 +115,7 @@ def test_a_damaged_file_of_last_good_settings_is_as_good_as_none(state: Path) ->
 
 def test_the_spool_is_where_it_is_set_or_in_the_users_state(state: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert module.spool_directory(Settings(spool_directory="/somewhere")) == Path("/somewhere")
-    monkeypatch.setattr(module, "SYSTEM_SPOOL", state / "not there")
+    monkeypatch.setattr(paths, "SYSTEM_SPOOL", state / "not there")
     assert module.spool_directory(Settings()) == state / "scifish" / "spool"
 
 
