@@ -431,7 +431,8 @@ class SciDog(Device):
     def GetConfig(self, name: str) -> str:
         """A configuration as it is in the database at this moment, with the revision that SaveConfig wants."""
         self._look()
-        return _described(config_in(self._shown.settings, self._meant(name)))
+        settings = self._shown.settings
+        return _described(config_in(settings, _meant(name, settings)))
 
     @command(
         doc_in="JSON of {name, revision, lines or entries, who}: revision is what GetConfig said of what was changed, "
@@ -469,7 +470,8 @@ class SciDog(Device):
         if wanted not in FORMATS:
             raise WrongArgument(f"{wanted!r} is no format; there are {', '.join(FORMATS)}")
         self._look()
-        found = config_in(self._shown.settings, self._meant(name))
+        settings = self._shown.settings
+        found = config_in(settings, _meant(name, settings))
         separator = FORMATS[wanted]
         content = table_file.csv_from_lines(found.lines, separator) if separator else "\n".join((*found.lines, ""))
         return json.dumps({"name": found.name, "format": wanted, "text": content})
@@ -540,7 +542,7 @@ class SciDog(Device):
     def Validate(self, which: str) -> str:
         """Check lines, and all devices and attributes in them. What has not answered after 2.5 s is said to be so."""
         until = time.monotonic() + check.ANSWER
-        entries, problems = self._content(which)
+        _, entries, problems = self._content(which)
         findings = [check.Finding(check.ERROR, problem) for problem in problems]
         reads = check.read(entries, self._reader, until - time.monotonic())
         findings += check.check(reads, functools.partial(self._is_defined, until))
@@ -555,8 +557,7 @@ class SciDog(Device):
     def Preview(self, which: str) -> str:
         """Take a snapshot now, and show it. After 2.5 s, or SnapshotTimeout if that is shorter, it is what there is."""
         until = time.monotonic() + check.ANSWER
-        entries, problems = self._content(which)
-        settings = self._shown.settings
+        settings, entries, problems = self._content(which)
         reads = check.read(entries, self._reader, min(until - time.monotonic(), settings.snapshot_timeout))
         found = check.preview(reads, settings.max_array_size)
         with tango.AutoTangoMonitor(self):
@@ -597,10 +598,7 @@ class SciDog(Device):
     # ------------------------------------------------------------------ helpers
 
     def _meant(self, given: str) -> str:
-        """A configuration's name: as the attribute Configs shows it, or as the client's characters go."""
-        name = text(given).strip()
-        shown = {sendable(known).lower(): known for known in self._shown.settings.configs}
-        return shown.get(name.lower(), name)
+        return _meant(given, self._shown.settings)
 
     def _properties_meant(self, wanted: str) -> list[str]:
         """The property that a name may be, and the configuration, which is another one; first what it rather means."""
@@ -624,20 +622,21 @@ class SciDog(Device):
         found = self._change(lambda: call(wanted, new, who))
         return _described(found)
 
-    def _content(self, which: str) -> tuple[list[Entry], list[str]]:
-        """The entries that are meant, and the mistakes in their lines."""
+    def _content(self, which: str) -> tuple[Settings, list[Entry], list[str]]:
+        """The entries that are meant, the mistakes in their lines, and the settings of the same moment."""
         self._look()
-        settings, used = self._shown.settings, self._shown.used
+        shown = self._shown
+        settings, used = shown.settings, shown.used
         if not text(which).strip():
             entries, problems = used.entries()
-            return entries, [*used.problems, *problems]
+            return settings, entries, [*used.problems, *problems]
         if which.lstrip().startswith("{"):
             wanted = json_object(which, ("name", "lines", "entries"))
             name, lines = text_in(wanted, "name", ""), lines_in(wanted)
         else:
-            found = config_in(settings, self._meant(which))
+            found = config_in(settings, _meant(which, settings))
             name, lines = found.name, list(found.lines)
-        return config.parse(lines, name)
+        return settings, *config.parse(lines, name)
 
     def _is_defined(self, until: float, device: str) -> bool:
         """Whether the database has it; taken for granted where there is no time left to ask, or no answer."""
@@ -653,6 +652,13 @@ class WrongReport(Exception):
 
 class NoAnswer(Exception):
     """A device does not answer, or not in time."""
+
+
+def _meant(given: str, settings: Settings) -> str:
+    """A configuration's name: as the attribute Configs shows it, or as the client's characters go."""
+    name = text(given).strip()
+    shown = {sendable(known).lower(): known for known in settings.configs}
+    return shown.get(name.lower(), name)
 
 
 def _described(found: Found) -> str:

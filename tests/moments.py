@@ -11,8 +11,10 @@ from typing import Any
 
 
 @contextmanager
-def at_each_line(modules: list[ModuleType], look: Callable[[], object]) -> Iterator[list[object]]:
+def at_each_line(modules: list[ModuleType], look: Callable[[], object], steps: bool = False) -> Iterator[list[object]]:
     """Calls `look` before each line of these modules: of the calls of this thread, and of all threads begun meanwhile.
+
+    With `steps` also before each of Python's own steps within a line.
 
     What it returns is kept in the list, unless it is what the last one was; what it raises is raised at the end.
     It is called in the thread whose line it is, so it must not wait for a lock that this may hold.
@@ -24,10 +26,13 @@ def at_each_line(modules: list[ModuleType], look: Callable[[], object]) -> Itera
     looking = threading.local()
 
     def on_call(frame: FrameType, event: str, argument: Any) -> Any:
-        return on_line if frame.f_code.co_filename in files and not over.is_set() else None
+        if frame.f_code.co_filename not in files or over.is_set():
+            return None
+        frame.f_trace_opcodes = steps
+        return on_line
 
     def on_line(frame: FrameType, event: str, argument: Any) -> Any:
-        if event != "line" or over.is_set() or getattr(looking, "now", False):
+        if event not in ("line", "opcode") or over.is_set() or getattr(looking, "now", False):
             return on_line
         looking.now = True
         try:

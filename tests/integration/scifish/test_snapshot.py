@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import math
-import os
-import signal
 import sys
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -23,6 +20,7 @@ from scifish.attributes.reader import Reader, Reading, as_metadata
 from scifish.message import Message, iso
 from scifish.settings.entries import Entry
 from tests.kinds import PLAIN, SCALARS
+from tests.stopped import stopped
 from tests.tango_system import control_system
 from tests.waiting import PATIENCE, eventually
 
@@ -181,16 +179,6 @@ def test_a_device_that_is_not_there_and_one_that_comes_later(stack: Stack, reade
     assert reader.read([source], PATIENCE)[source].value == "GREEN"
 
 
-@contextmanager
-def stopped(process: Process) -> Iterator[None]:
-    """A process that hangs: its connections stay, and it answers nothing."""
-    os.kill(process.pid, signal.SIGSTOP)
-    try:
-        yield
-    finally:
-        os.kill(process.pid, signal.SIGCONT)
-
-
 def start_plain(stack: Stack, instance: str, count: int) -> tuple[Process, list[str]]:
     """A server of `count` devices, and the full names of all their attributes."""
     devices = [f"test/{instance}/{number}" for number in range(count)]
@@ -226,7 +214,7 @@ def test_70_devices_that_hang_hold_up_no_other(stack: Stack, reader: Reader, mon
     of_hung, of_healthy = ([one for one in some if one.endswith(f"/{PLAIN[0]}")] for some in (hung_sources, sources))
     connected = ask(reader, of_hung, 3600.0)
     assert eventually(lambda: len(connected) == 70)
-    with stopped(hanging):
+    with stopped(hanging.pid):
         hung = ask(reader, of_hung, 3600.0)
         answers = ask(reader, of_healthy, PATIENCE)
         assert eventually(lambda: len(answers) == 70)
@@ -234,7 +222,7 @@ def test_70_devices_that_hang_hold_up_no_other(stack: Stack, reader: Reader, mon
         assert not [answer.error for answer in answers if answer.error]
     assert eventually(lambda: len(hung) == 70)
     other = Reader()
-    with stopped(hanging):
+    with stopped(hanging.pid):
         # To connect to what hangs takes 3 s, whatever the time-out, and what comes then as long again.
         hung = ask(other, of_hung, 4.0)
         assert eventually(lambda: len(hung) == 70)
@@ -250,7 +238,7 @@ def test_70_devices_that_hang_hold_up_no_other(stack: Stack, reader: Reader, mon
 
 def test_the_interpreter_goes_on_while_devices_hang(stack: Stack, reader: Reader) -> None:
     hanging, hung_sources = start_plain(stack, "stalling", 5)
-    with stopped(hanging):
+    with stopped(hanging.pid):
         last, longest = time.monotonic(), 0.0
         begin = last
         while last - begin < 8.0:  # to connect takes 3 s, and what comes then as long again
@@ -268,7 +256,7 @@ def test_devices_that_cannot_be_connected_hold_up_no_other(stack: Stack, reader:
     assert reader.read([known], PATIENCE)[known].value == "GREEN"
     unknown = [f"{stack.name(f'test/unknown/{number}')}/Enum" for number in range(71)]
     database = next(process for process in stack.processes.running if process.name == "tango-database")
-    with stopped(database):
+    with stopped(database.pid):
         ask(reader, unknown[:70], 3600.0)
         answers = ask(reader, [known], PATIENCE)
         assert eventually(lambda: len(answers) == 1)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import signal
 import sqlite3
 import threading
 from collections.abc import Mapping, Sequence
@@ -21,6 +19,7 @@ from scifish.settings import Settings, read_properties, save_last_good
 from scifish.settings.sources import FixedSettings, TangoSettings
 from scifish.spool.database import Kept, Spool
 from scifish.spool.inspection import look
+from tests.stopped import stopped
 from tests.tango_system import control_system
 from tests.waiting import PATIENCE, eventually
 
@@ -69,13 +68,10 @@ def test_a_database_that_hangs_delays_nothing_and_the_program_goes_on(
 
         monkeypatch.setattr("scifish.settings.sources.read_properties", read)
         (database,) = (p for p in stack.processes.running if p.name == "tango-database")
-        os.kill(database.pid, signal.SIGSTOP)
-        try:
+        with stopped(database.pid):
             assert source.now(0.5) == known
             # A call that keeps the interpreter's lock would leave no turn to this thread.
             assert eventually(goes_on)
-        finally:
-            os.kill(database.pid, signal.SIGCONT)
 
 
 PLACES: list[Message] = [

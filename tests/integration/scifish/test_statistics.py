@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import math
-import os
-import signal
 import sys
 from collections.abc import Iterator, Sequence
 
@@ -20,6 +18,7 @@ from scifish.attributes.reader import Reader
 from scifish.attributes.statistics import Samples, Statistics, add_statistics
 from scifish.message import Message, iso, leaf
 from scifish.settings.entries import Entry
+from tests.stopped import stopped
 from tests.tango_system import control_system
 from tests.waiting import PATIENCE, eventually
 
@@ -216,15 +215,12 @@ def test_a_device_that_hangs_costs_neither_the_caller_nor_the_others(
 ) -> None:
     server, hanging = start_other(stack, "hanging")
     both = [*entries(stack, "Pushed", "Quiet", device=hanging), *entries(stack, "Pushed")]
-    os.kill(server.pid, signal.SIGSTOP)
-    try:
+    with stopped(server.pid):
         statistics.watch(A, both)
         assert settled(statistics, 1)
         device.Pushed = 2.0
         assert eventually(lambda: samples(statistics, A) == 2)
         found = statistics.finish(A, 5.0)
-    finally:
-        os.kill(server.pid, signal.SIGCONT)
     assert [found[entry.source]["samples"] for entry in both] == [0, 0, 3]
     assert "no statistics" in found[both[0].source]["error"]
     assert eventually(lambda: subscriptions(statistics) == 0)
@@ -237,13 +233,10 @@ def test_a_subscription_that_hangs_is_ended_when_it_is_there(
     (entry,) = entries(stack, "Pushed", device=hanging)
     statistics.watch(A, [entry])
     assert eventually(lambda: subscriptions(statistics) == 1)
-    os.kill(server.pid, signal.SIGSTOP)
-    try:
+    with stopped(server.pid):
         statistics.finish(A, 0.5)
         statistics.watch(B, [entry])
         statistics.finish(B, 0.5)
-    finally:
-        os.kill(server.pid, signal.SIGCONT)
     assert eventually(lambda: subscriptions(statistics) == 0)
 
 

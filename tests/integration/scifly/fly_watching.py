@@ -15,7 +15,6 @@ import signal
 import subprocess
 import sys
 import threading
-import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -23,13 +22,12 @@ from pathlib import Path
 from typing import Any
 
 from scifly.watching import METHODS, Found, Watch, watch, watcher
+from tests.waiting import PATIENCE, eventually
 
 INTERVAL = 0.03
 SETTLE = 0.1
-LONG = 1.5
+LONG = 4.0
 """Seconds for files whose names begin with "slow": their writer pauses, and may have to wait for the processor."""
-
-PATIENCE = 60.0
 
 
 def settle(path: str) -> float:
@@ -41,10 +39,7 @@ def wanted(path: str) -> bool:
 
 
 def wait_until(condition: Callable[[], bool], what: Callable[[], object]) -> None:
-    deadline = time.monotonic() + PATIENCE
-    while not condition():
-        assert time.monotonic() < deadline, what()
-        time.sleep(0.02)
+    assert eventually(condition), what()
 
 
 class Watched:

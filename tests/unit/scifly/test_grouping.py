@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import time
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Future
 from dataclasses import replace
@@ -231,8 +230,10 @@ def test_what_is_too_old_is_left_alone_but_not_what_was_copied_now(root: Root) -
 
 def test_without_catching_up_what_is_written_from_now_on_is_not_too_old(tmp_path: Path) -> None:
     root = Root(tmp_path / "raw", SES, catch_up=0.0)
-    time.sleep(0.05)  # a file's time is that of the last tick of the kernel's clock
-    root.gatherer.take([root.file("Ag_0001.txt")])
+    new = root.file("Ag_0001.txt")
+    while new.mtime_ns / 1e9 <= root.gatherer._since:  # a file's time is that of the last tick of the kernel's clock
+        new = root.file("Ag_0001.txt")
+    root.gatherer.take([new])
     assert (root.gatherer.skipped, len(root.gatherer)) == (0, 1)
     root.journal.close()
 

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import io
+import itertools
 import os
 import resource
 import sqlite3
 import struct
 import sys
-import time
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from zoneinfo import ZoneInfo
 
 import pytest
@@ -126,13 +127,13 @@ def test_any_name_has_a_stem(name: str, reader: str) -> None:
 
 
 @pytest.fixture
-def bounded() -> Callable[[], None]:
-    """A check of the memory and the time that were taken since the test's begin."""
-    begin, before = time.monotonic(), resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+def bounded(monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
+    """A check of the memory that was taken since the test's begin. A busy machine has the time that it needs."""
+    monkeypatch.setattr(readers, "PATIENCE", 3600.0)
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 
     def check() -> None:
         assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 100 << 10  # kB
-        assert time.monotonic() - begin < readers.PATIENCE + 5
 
     return check
 
@@ -155,9 +156,9 @@ def test_a_line_without_end(tmp_path: Path, bounded: Callable[[], None]) -> None
     assert "Region 2 C1s" in header.metadata
 
 
-def test_a_gigabyte_of_numbers_between_two_regions(tmp_path: Path, bounded: Callable[[], None]) -> None:
+def test_numbers_without_end_between_two_regions(tmp_path: Path, bounded: Callable[[], None]) -> None:
     one, two = ses_text(("Ag3d", "C1s")).split("[Region 2]")
-    header = read("ses", [huge(tmp_path / "a.txt", one.encode(), b"\n[Region 2]" + two.encode())], LUND)
+    header = read("ses", [huge(tmp_path / "a.txt", one.encode(), b"\n[Region 2]" + two.encode(), GIGABYTE // 4)], LUND)
     bounded()
     assert header.complete
     assert "Region 2 C1s" in header.metadata
@@ -183,10 +184,7 @@ def test_a_wave_of_a_gigabyte(tmp_path: Path, bounded: Callable[[], None]) -> No
     assert header.metadata["Region 1 Ag3d"]["Axis 1 points"] == 1 << 27
 
 
-def test_counts_without_end_in_xml(
-    tmp_path: Path, bounded: Callable[[], None], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(readers, "PATIENCE", 2.0)
+def test_counts_without_end_in_xml(tmp_path: Path, bounded: Callable[[], None]) -> None:
     head, _, tail = prodigy_xml(("O1s",), count="COUNTS").partition("COUNTS")
     path = tmp_path / "a.xml"
     with path.open("wb") as file:
@@ -196,11 +194,14 @@ def test_counts_without_end_in_xml(
         file.write(tail.encode())
     header = read("prodigy", [str(path)], LUND)
     bounded()
-    assert header.problems == () or "not read to its end" in header.problems[0]
+    assert header.problems == ()
 
 
 def test_there_is_an_end_to_patience(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(readers, "PATIENCE", 0.05)
+    looks = itertools.count()
+    clock = SimpleNamespace(monotonic=lambda: float(next(looks)))  # each look at it takes a second
+    monkeypatch.setattr(readers, "time", clock)
+    monkeypatch.setattr(source, "time", clock)
     one, two = ses_text(("Ag3d", "C1s")).split("[Region 2]")
     first = huge(tmp_path / "a.txt", one.encode(), b"\n[Region 2]" + two.encode(), 4 * GIGABYTE)
     header = read("ses", [first, str(tmp_path / "b.txt")], LUND)
@@ -352,7 +353,7 @@ def test_without_igor2_it_is_said_what_to_install(tmp_path: Path, monkeypatch: p
 def test_a_hostile_database(
     tmp_path: Path, statement: str, bounded: Callable[[], None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(readers, "PATIENCE", 0.3)
+    monkeypatch.setattr(readers, "PATIENCE", 1.0)
     database = sqlite3.connect(tmp_path / "a.sle")
     database.execute(statement)
     database.commit()

@@ -1,0 +1,39 @@
+"""What a command of SciDog's answers is of one moment, though a property may be changed meanwhile."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+
+import pytest
+
+from scifish.settings import Settings
+from tango_servers.SciDog import SciDog
+
+
+def said(name: str) -> SimpleNamespace:
+    """What the properties say when the one configuration has this name, and the unit of its one entry is that, too."""
+    line = f"- {{name: Ring current, source: a/b/c/d, unit: {name}}}"
+    settings = Settings(beamline="lab", configs={name: (line,)}, active_config=name, max_array_size=len(name))
+    return SimpleNamespace(settings=settings, used=settings)
+
+
+class Changing:
+    """A SciDog whose properties are others at each look at them."""
+
+    _content = SciDog._content
+
+    def __init__(self) -> None:
+        self.looks = 0
+
+    def _look(self) -> None: ...
+
+    @property
+    def _shown(self) -> SimpleNamespace:
+        self.looks += 1
+        return said("mA" if self.looks % 2 else "MA_")
+
+
+@pytest.mark.parametrize("which", ["", "ma"])
+def test_entries_and_settings_are_of_the_same_look(which: str) -> None:
+    settings, entries, problems = Changing()._content(which)  # type: ignore[misc]
+    assert ([entry.unit for entry in entries], settings.max_array_size, problems) == (["mA"], 2, [])
