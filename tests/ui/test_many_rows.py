@@ -290,8 +290,8 @@ class TestLive:
         waitForRows(qtbot, log)
         fits = [scan(next(_number), END + number, "ascan", "failed", proposal=proposal) for number in range(2)]
         other = new()
-        for added in (other, fits[0]):
-            scicat.create_dataset(added)
+        for one in (other, fits[0]):
+            scicat.create_dataset(one)
         qtbot.waitUntil(lambda: log.scans.isHere(other["pid"]))
         with counting.held():
             log.setQuery(Query(proposal=proposal, status=("failed",)))
