@@ -14,16 +14,16 @@ from typing import Any
 import pytest
 import tango
 from tango import DevState
-from tango_servers.handover import Consumer, HandOver
-from tango_servers.inuse import Chooser, InUse
-from tango_servers.scans import Scans
-from tango_servers.turns import Turns, Waits
-from tango_servers.upkeep import Upkeep
 
 from sdm.layout import Layout
 from sdm.office import OfficeUnavailable, Proposal
 from tango_servers import PathFixer as pathfixer
-from tango_servers import handover, upkeep
+from tango_servers.pathfixer import consumers, upkeep
+from tango_servers.pathfixer.consumers import Consumer, HandOver
+from tango_servers.pathfixer.locking import Turns, Waits
+from tango_servers.pathfixer.running_scans import Scans
+from tango_servers.pathfixer.selection import Chooser, InUse
+from tango_servers.pathfixer.upkeep import Upkeep
 from tests.moments import at_each_line
 
 FIBRES = Proposal("20250001", "Fibres", "cosaxs", group="root")
@@ -168,7 +168,7 @@ def test_a_device_is_being_handed_the_path_or_has_refused_it_or_has_it(
         seen = hand_over.seen()
         return seen.pending, dict(seen.refused), seen.report[0][2]
 
-    hand_over.hand_on(dict.fromkeys(handover.FIELDS, "x"))
+    hand_over.hand_on(dict.fromkeys(consumers.FIELDS, "x"))
     with at_each_line([handover], look, steps=True) as found:
         recipient._work()
     device = "a/b/detector"
