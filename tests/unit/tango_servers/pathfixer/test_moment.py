@@ -169,7 +169,7 @@ def test_a_device_is_being_handed_the_path_or_has_refused_it_or_has_it(
         return seen.pending, dict(seen.refused), seen.report[0][2]
 
     hand_over.hand_on(dict.fromkeys(consumers.FIELDS, "x"))
-    with at_each_line([handover], look, steps=True) as found:
+    with at_each_line([consumers], look, steps=True) as found:
         recipient._work()
     device = "a/b/detector"
     after = ((), {device: why}, "refused") if why else ((), {}, "has it")
