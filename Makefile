@@ -4,11 +4,12 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
+EXTRAS := test,lint,docs
 # Three processes, also on two cores, as most tests wait most of the time; each has its own servers. A file's tests stay
 # together, and the files begin in the order of tests/conftest.py. PARALLEL= for one.
 PARALLEL ?= -n 3 --dist loadfile --no-loadscope-reorder
 
-.PHONY: demo test pytest test-oldest lint bench faults soak fuzz pictures clean
+.PHONY: demo test pytest test-oldest lint docs bench faults soak fuzz pictures clean
 
 ABOUT.demo := A whole beamline on this machine, from scans at a Door to rows in the scan log: about 40 s
 ABOUT.test := All tests and checks, with real servers on this machine: about 8 minutes on two cores that are free
@@ -31,6 +32,12 @@ lint: $(READY)
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+# The documentation with the API, in build/docs/docs/index.html. A warning, as of a link that leads nowhere, is an error.
+# LINKS=1 also asks the addresses of others.
+docs: $(READY)
+	$(BIN)/python -m sphinx --fail-on-warning --keep-going -q -b html -c docs . build/docs
+	$(if $(LINKS),$(BIN)/python -m sphinx -q -b linkcheck -c docs . build/links)
 
 bench: $(READY)
 	$(BIN)/python -m tests.benchmarks $(ARGS)
@@ -66,7 +73,7 @@ $(READY): setup.cfg pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 		{ echo "Python 3.11 or newer is needed; $(PYTHON) is `$(PYTHON) --version`. Say PYTHON=/path/to/python3.11"; exit 1; }
 	$(PYTHON) -m venv $(VENV)
-	$(call install,$(BIN)/python,--editable '.[test,lint]')
+	$(call install,$(BIN)/python,--editable '.[$(EXTRAS)]')
 	@touch $@
 
 # By uv, which is fast, if it is here or its package can be had at once; else, or if it fails, by pip. Both show what they do.
