@@ -1,10 +1,10 @@
-"""The documentation, built by `make docs`. The source folder is the repository, so that README and CHANGELOG belong to it."""
+"""The documentation, built by `make docs`. Its source folder is the repository: README and CHANGELOG are pages of it."""
 
 from __future__ import annotations
 
 import os
-import urllib.error
-import urllib.request
+
+import requests
 
 from scifish import __version__
 
@@ -24,7 +24,6 @@ default_role = "code"  # docstrings write names in single backticks, as Markdown
 myst_heading_anchors = 4
 autodoc_typehints = "description"
 autodoc_member_order = "bysource"
-autodoc_mock_imports: list[str] = []
 
 html_theme = "furo"
 html_title = project
@@ -40,9 +39,8 @@ INVENTORIES = {
 
 def _is_reached(base: str) -> bool:
     try:
-        with urllib.request.urlopen(f"{base}objects.inv", timeout=5):
-            return True
-    except (urllib.error.URLError, TimeoutError, OSError):
+        return requests.head(f"{base}objects.inv", timeout=3, allow_redirects=True).ok
+    except requests.RequestException:
         return False
 
 
