@@ -1,4 +1,4 @@
-"""The documentation, built by `make docs`. Its source folder is the repository: README and CHANGELOG are pages of it."""
+"""The documentation, built by `make docs`. Its source folder is the repository, with README and CHANGELOG."""
 
 from __future__ import annotations
 
