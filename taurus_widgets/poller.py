@@ -66,7 +66,7 @@ class Poller(Qt.QObject):
         self._pages: Pages | None = None  # what is wanted
         self._feed: Feed | None = None  # of what is shown
         self._shown: Pages | None = None
-        self._watched: tuple[str, ...] = ()
+        self._watched: tuple[Pages | None, tuple[str, ...]] = (None, ())
         self._link = Link()
         self._wanted = ""
         self._jobs: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
@@ -97,9 +97,9 @@ class Poller(Qt.QObject):
         self._pages = pages
         self._jobs.put(partial(self._go_on, pages))
 
-    def watch(self, pids: Sequence[str]) -> None:
-        """Tell of changes of these, too, when they do not fit the query any more."""
-        self._watched = tuple(pids[:PAGE])
+    def watch(self, pages: Pages, pids: Sequence[str]) -> None:
+        """As long as these pages are shown, tell of changes of these, too, when they do not fit the query any more."""
+        self._watched = pages, tuple(pids[:PAGE])
 
     def ask(self, pid: str) -> None:
         """Read this dataset whole. Only the one asked for last is answered."""
@@ -148,7 +148,9 @@ class Poller(Qt.QObject):
             self._next = time.monotonic() + INTERVAL
 
     def _look(self, pages: Pages, feed: Feed) -> None:
-        rows = feed.read(self._watched)
+        of, pids = self._watched
+        # Those of a table before this one need not have fitted its query.
+        rows = feed.read(pids if of is pages else ())
         if rows:
             self._emit("rowsRead", pages, rows)
 

@@ -433,9 +433,10 @@ class ScanLog(TaurusWidget):
 
     def _tick(self) -> None:
         self.scans.tick()
-        if self._poller is not None:
-            shown = map(self.scans.dataset, self.table.shownRows()) if changeable(self.query) else ()
-            self._poller.watch([dataset["pid"] for dataset in shown if dataset is not None])
+        pages = self.loader.pages
+        if self._poller is not None and pages is not None:
+            shown = map(self.scans.dataset, self.table.shownRows()) if changeable(pages.query) else ()
+            self._poller.watch(pages, [dataset["pid"] for dataset in shown if dataset is not None])
 
     def _showRows(self) -> None:
         self.statusBar.showRows(self.scans.rowCount(), self._changed, self.loader.counting)

@@ -284,6 +284,24 @@ class TestLive:
         qtbot.waitUntil(lambda: cell(log, 0, "Status") == "aborted")
         assert log.scans.rowCount() == 1
 
+    def test_what_was_looked_at_before_a_filter_does_not_come_back_through_it(
+        self, qtbot: QtBot, log: ScanLog, scicat: SciCat, counting: Counting, proposal: str
+    ) -> None:
+        waitForRows(qtbot, log)
+        fits = [scan(next(_number), END + number, "ascan", "failed", proposal=proposal) for number in range(2)]
+        other = new()
+        for one in (other, fits[0]):
+            scicat.create_dataset(one)
+        qtbot.waitUntil(lambda: log.scans.isHere(other["pid"]))
+        with counting.held():
+            log.setQuery(Query(proposal=proposal, status=("failed",)))
+            log._clock.timeout.emit()  # the rows on the screen are those without the filter
+            log._clock.stop()
+        sorts(qtbot, log)
+        scicat.create_dataset(fits[1])
+        qtbot.waitUntil(lambda: log.scans.isHere(fits[1]["pid"]))
+        assert log.scans.rowCount() == 2
+
     def test_where_rows_are_sorted_otherwise_new_ones_are_counted(
         self, qtbot: QtBot, log: ScanLog, scicat: SciCat
     ) -> None:
