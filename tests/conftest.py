@@ -37,16 +37,21 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 def pytest_sessionfinish(session: pytest.Session) -> None:
     if hasattr(session.config, "workeroutput"):  # one of several processes
         session.config.workeroutput["ran_on"] = sorted(ran_on.servers)
+        session.config.workeroutput["incidents"] = sorted(ran_on.incidents)
 
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_testnodedown(node: Any) -> None:
-    ran_on.servers.update(getattr(node, "workeroutput", {}).get("ran_on", ()))
+    output = getattr(node, "workeroutput", {})
+    ran_on.servers.update(output.get("ran_on", ()))
+    ran_on.incidents.update(output.get("incidents", ()))
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     for server in sorted(ran_on.servers):
         terminalreporter.write_line(f"These tests ran on {server}")
+    for incident in sorted(ran_on.incidents):
+        terminalreporter.write_line(incident, yellow=True)
 
 
 @pytest.fixture(scope="session")

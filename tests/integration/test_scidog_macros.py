@@ -16,8 +16,6 @@ from deploy.demo.stack import DOOR, MACROSERVER, SCIDOG, Stack
 from tests.tango_system import FACILITY, control_system
 from tests.waiting import eventually
 
-pytestmark = pytest.mark.timeout(180)
-
 Spock = Callable[..., str]
 
 
