@@ -206,6 +206,31 @@ def test_a_macro_that_is_killed(system: System) -> None:
     assert system.scan("ascan", "mot01", "0", "1", "1", "0.05")["status"] == "completed"
 
 
+@pytest.mark.parametrize(
+    "words", [("timescan", "2", "0.05"), ("ascanct", "mot01", "0", "1", "3", "0.1")], ids=lambda w: w[0]
+)
+def test_a_measurement_group_that_an_abort_has_spoilt_is_explained(system: System, words: tuple[str, ...]) -> None:
+    """tests/sardana.py says of what; here without the chance that it takes."""
+    system.said.clear()
+    system.door.run("scitest_spoil")
+    try:
+        with pytest.raises(MacroFailed):
+            system.door.run(*words)
+        assert system.last_message()["status"] == "failed"
+        assert eventually(lambda: "SciFish: timescan and the continuous scans do not work any more" in warnings(system))
+        assert "Restart the MacroServer; step scans and other groups work until then" in warnings(system)
+        assert system.scan("ascan", "mot01", "0", "1", "1", "0.05")["status"] == "completed"
+        system.door.run("senv", "ActiveMntGrp", "mntgrp_peak")
+        assert system.scan(*words)["status"] == "completed"
+    finally:
+        system.door.run("senv", "ActiveMntGrp", "mntgrp01")
+        system.door.run("scitest_spoil", "False")
+    system.sardana.forgive()
+    system.said.clear()
+    assert system.scan(*words)["status"] == "completed"
+    assert "SciFish" not in warnings(system)
+
+
 # ------------------------------------------------------ what is recorded of them
 
 

@@ -8,7 +8,7 @@ import signal
 import sys
 import threading
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -94,6 +94,17 @@ def quiet(beamline: Beamline, request: pytest.FixtureRequest) -> Iterator[None]:
     beamline.door.run("senv", "DataRecorder", "['SciFishRecorder']")
 
 
+@contextmanager
+def hanging(*processes: Process) -> Iterator[None]:
+    for process in processes:
+        os.kill(process.pid, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        for process in reversed(processes):
+            os.kill(process.pid, signal.SIGCONT)
+
+
 class Proxies:
     """Notes for each proxy that is made from now on whether that was in the main thread, which draws."""
 
@@ -125,8 +136,7 @@ class TestRows:
     ) -> None:
         before = scanLog.scans.rowCount()
         rows = shown(scanLog)
-        os.kill(beamline.scicow.pid, signal.SIGSTOP)  # so that it cannot come from the catalogue
-        try:
+        with hanging(beamline.scicow):  # so that it cannot come from the catalogue
             beamline.door.start(*ENDLESS)
             qtbot.waitUntil(lambda: bool(rows))
             pid, status = rows[0]
@@ -134,16 +144,14 @@ class TestRows:
             assert top(scanLog)["provisional"]
             assert cols.title(top(scanLog)).startswith(TITLE)
             assert "not in the catalogue yet" in scanLog.scans.index(0, 0).data(Qt.Qt.ToolTipRole)
-        finally:
-            os.kill(beamline.scicow.pid, signal.SIGCONT)
         qtbot.waitUntil(lambda: not top(scanLog).get("provisional"))
         assert top(scanLog)["pid"] == pid
         assert cols.status(top(scanLog)) == "running"
         beamline.door.stop()
-        qtbot.waitUntil(lambda: cols.status(top(scanLog)) == "stopped")
         beamline.door.wait()
+        qtbot.waitUntil(lambda: cols.status(top(scanLog)) == "stopped")
         assert pid.endswith(beamline.last_scan().uuid)
-        assert rows == [(pid, "running"), (pid, "stopped")]
+        assert [row for row in rows if row[0] == pid] == [(pid, "running"), (pid, "stopped")]
         assert scanLog.scans.rowCount() == before + 1
         assert not live.notice.isVisible()
 
@@ -158,7 +166,7 @@ class TestRows:
         beamline.door.run(*SHORT)  # what was told before it has been heard when it is shown
         uuid = beamline.last_scan().uuid
         qtbot.waitUntil(lambda: (f"scizoo/{uuid}", "completed") in rows)
-        assert {pid for pid, _ in rows} == {f"scizoo/{uuid}"}
+        assert not [pid for pid, status in rows if status == "running" and pid != f"scizoo/{uuid}"]
 
     def test_an_aborted_scan_is_one_row_that_says_so(
         self, qtbot: QtBot, scanLog: ScanLog, live: Live, beamline: Beamline
@@ -169,9 +177,11 @@ class TestRows:
         qtbot.waitUntil(lambda: bool(rows))
         beamline.door.wait_for_point()
         beamline.door.abort()
+        with suppress(MacroFailed):  # an abort stops the motors, too: what the scan says of them may come first
+            beamline.door.wait()
         qtbot.waitUntil(lambda: cols.status(top(scanLog)) == "aborted")
         qtbot.waitUntil(lambda: not top(scanLog).get("provisional"))
-        assert top(scanLog)["pid"] == rows[0][0]
+        assert top(scanLog)["pid"] == f"scizoo/{beamline.last_scan().uuid}"
         assert scanLog.scans.rowCount() == before + 1
 
     def test_every_log_at_the_door_shows_every_clients_scans(
@@ -188,12 +198,16 @@ class TestRows:
             qtbot.waitUntil(lambda: watch._link.connected and other.loader.pages is not None)
             others = shown(other)
             second.start(*SHORT)
-            qtbot.waitUntil(lambda: len(first) >= 2 and len(others) >= 2)
+            second.wait()
+            ended = (f"scizoo/{beamline.last_scan().uuid}", "completed")
+            qtbot.waitUntil(lambda: ended in first and ended in others)
         finally:
             second.close()
             other.close()
-        assert first == others
-        assert [status for _, status in first] == ["running", "completed"]
+        # The catalogue may tell of earlier scans meanwhile.
+        pid = f"scizoo/{beamline.last_scan().uuid}"
+        for rows in (first, others):
+            assert [row for row in rows if row[0] == pid] == [(pid, "running"), (pid, "completed")]
 
     def test_a_scan_of_another_proposal_or_time_is_not_among_filtered_rows(
         self, qtbot: QtBot, scanLog: ScanLog, live: Live, beamline: Beamline
@@ -225,8 +239,7 @@ class TestNotInTheCatalogue:
         self, qtbot: QtBot, scanLog: ScanLog, live: Live, beamline: Beamline, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setattr(live_module, "LATE", 1.0)
-        os.kill(beamline.scicow.pid, signal.SIGSTOP)
-        try:
+        with hanging(beamline.scicow):
             beamline.door.run(*SHORT)
             uuid = beamline.last_scan().uuid
             qtbot.waitUntil(lambda: str(top(scanLog)["pid"]).endswith(uuid))
@@ -236,8 +249,6 @@ class TestNotInTheCatalogue:
             assert "SciCow" in live.notice.toolTip()
             assert top(scanLog)["provisional"]
             scanLog.table.selectRow(0)
-        finally:
-            os.kill(beamline.scicow.pid, signal.SIGCONT)
         qtbot.waitUntil(lambda: not top(scanLog).get("provisional"))
         qtbot.waitUntil(lambda: not live.notice.isVisible())
         assert str(top(scanLog)["pid"]).endswith(uuid)
@@ -256,7 +267,8 @@ class TestNotInTheCatalogue:
         assert cols.status(top(scanLog)) == "running"
         rows = shown(scanLog)
         beamline.door.stop()
-        qtbot.waitUntil(lambda: [status for _, status in rows] == ["stopped"])
+        beamline.door.wait()
+        qtbot.waitUntil(lambda: cols.status(top(scanLog)) == "stopped" or "stopped" in [one for _, one in rows])
         qtbot.waitUntil(lambda: "come into the catalogue since" in live.notice.whole)
         qtbot.waitUntil(lambda: scanLog.scans.rowCount() == before)
         assert "DataRecorder" in live.notice.toolTip()
@@ -267,9 +279,10 @@ class TestNotInTheCatalogue:
         self, qtbot: QtBot, scanLog: ScanLog, live: Live, beamline: Beamline
     ) -> None:
         live._prefix = "20.500.12345"
-        beamline.door.run(*SHORT)
-        qtbot.waitUntil(lambda: str(top(scanLog)["pid"]).startswith("20.500.12345/"))
-        uuid = beamline.last_scan().uuid
+        with hanging(beamline.scicow):
+            beamline.door.run(*SHORT)
+            uuid = beamline.last_scan().uuid
+            qtbot.waitUntil(lambda: scanLog.scans.isHere(f"20.500.12345/{uuid}"))
         qtbot.waitUntil(lambda: top(scanLog)["pid"] == f"scizoo/{uuid}")
         qtbot.waitUntil(lambda: not scanLog.scans.isHere(f"20.500.12345/{uuid}"))
         assert scanLog.scans.isHere(f"scizoo/{uuid}")
@@ -281,8 +294,7 @@ class TestAway:
         self, qtbot: QtBot, scanLog: ScanLog, live: Live, beamline: Beamline
     ) -> None:
         rows = shown(scanLog)
-        os.kill(beamline.scicow.pid, signal.SIGSTOP)
-        try:
+        with hanging(beamline.scicow):
             beamline.door.start(*ENDLESS)
             qtbot.waitUntil(lambda: bool(rows))
             beamline.sardana.process.kill()
@@ -294,16 +306,14 @@ class TestAway:
             assert live.notice.whole == said
             assert scanLog.scans.rowCount() == count
             beamline.sardana.restart()
-            qtbot.waitUntil(lambda: not live.notice.isVisible())
+            qtbot.waitUntil(lambda: "does not answer" not in live.notice.whole)
             # It does not run for ever, though the catalogue has not heard of it.
             qtbot.waitUntil(lambda: cols.status(top(scanLog)) == "")
             assert top(scanLog)["provisional"]
-        finally:
-            os.kill(beamline.scicow.pid, signal.SIGCONT)
         qtbot.waitUntil(lambda: cols.status(top(scanLog)) == "interrupted")
-        rows.clear()
         beamline.door.run(*SHORT)
-        qtbot.waitUntil(lambda: [status for _, status in rows] == ["running", "completed"])
+        pid = f"scizoo/{beamline.last_scan().uuid}"
+        qtbot.waitUntil(lambda: [row for row in rows if row[0] == pid] == [(pid, "running"), (pid, "completed")])
 
     @pytest.mark.parametrize("which", ["door", pytest.param("database", marks=pytest.mark.long)])
     def test_one_that_hangs_is_said_and_the_window_answers_meanwhile(
@@ -318,23 +328,18 @@ class TestAway:
         """Here a call takes as long as the other side hangs: one in the window's thread would not come back."""
         database = next(process for process in beamline.stack.processes.running if process.name == "tango-database")
         sardana = beamline.sardana.process
-        hanging = [sardana] if which == "door" else [database, sardana]
+        processes = [sardana] if which == "door" else [database, sardana]
         monkeypatch.setattr(watch_module, "TIMEOUT", 3600.0)
         monkeypatch.setattr(watch_module, "SILENT", 2.5)
         made = Proxies(monkeypatch)
         scanLog.setDoor("")
         scanLog.setDoor(beamline.name)
         qtbot.waitUntil(lambda: live.listens)
-        for process in hanging:
-            os.kill(process.pid, signal.SIGSTOP)
-        try:
+        with hanging(*processes):
             qtbot.waitUntil(lambda: "does not answer since" in live.notice.whole)
             scanLog.setDoor("")
             scanLog.setDoor(beamline.name)
             qtbot.waitUntil(lambda: "does not answer since" in live.notice.whole)
-        finally:
-            for process in reversed(hanging):
-                os.kill(process.pid, signal.SIGCONT)
         qtbot.waitUntil(lambda: not live.notice.isVisible())
         assert len(made.main) >= 2
         assert not any(made.main)

@@ -40,6 +40,23 @@ class scitest_custom(Macro):
         handler.addCustomData({"value": 0.5, "unit": "mm"}, "centre")
 
 
+class scitest_spoil(Macro):
+    """As an abort leaves a measurement group that comes while a scan subscribes to its channels; False undoes it."""
+
+    param_def = [["yes", Type.Boolean, True, ""]]
+
+    def run(self, yes):
+        group = self.getMeasurementGroup(self.getEnv("ActiveMntGrp"))
+        if yes:
+            group.subscribeValueBuffer(nothing)
+        else:
+            group.unsubscribeValueBuffer(nothing)
+
+
+def nothing(channel, values):
+    pass
+
+
 class scitest_stuck(Macro):
     """A scan that hangs after its first point; so does the abort, until the macro is released."""
 
