@@ -42,8 +42,9 @@ Sardana's own clients pass over types that they do not know. A scan log shows th
 """
 
 SPOILT = (
-    "timescan and the continuous scans do not work any more with this measurement group: an abort came while one of them "
-    "was beginning, which Sardana does not get over. Restart the MacroServer; step scans and other groups work until then"
+    "timescan and the continuous scans do not work any more with this measurement group: an abort came while one of "
+    "them was beginning, which Sardana does not get over. Restart the MacroServer; step scans and other groups work "
+    "until then"
 )
 """Said of a scan that Sardana could not begin for that: https://github.com/sardana-org/sardana/pull/701."""
 
@@ -239,12 +240,12 @@ def _twice_if_interrupted(work: Callable[[], None]) -> None:
 def _is_spoilt(error: BaseException | None) -> bool:
     """Whether a scan has failed since its channels are still subscribed for an earlier one (taurus' EventGenerator)."""
     for _ in range(10):  # from what stopped the scan to its cause
-        if error is None or "valueBufferChanged" in str(error) and "already reg. on" in str(error):
-            break
+        if error is None:
+            return False
+        if "valueBufferChanged" in str(error) and "already reg. on" in str(error):
+            return True
         error = error.__cause__ or error.__context__
-    else:
-        return False
-    return error is not None
+    return False
 
 
 def _is_aborted(macro: Any) -> bool:

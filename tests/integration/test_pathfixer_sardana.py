@@ -236,11 +236,11 @@ def test_at_midnight_the_visit_becomes_that_of_the_day_by_itself(system: System,
     assert eventually(lambda: scan_dir(system) == pathfixer.SamplePath)
     pathfixer.Visit = today
     system.clock.jump(until_midnight() + 86_400)
-    process = Path(pathfixer.Path).parent / "process"
-    for _ in range(2):  # a folder that is made again shows that it has looked; twice, that it has come to the end
-        shutil.rmtree(process)
-        pathfixer.TurnOn()
-        assert eventually(process.is_dir)
+    office = system.stack.folder / "proposals.yaml"
+    for now, then in (("visitors", "staff"), ("staff", "visitors")):  # the second shows that all of the first is done
+        office.write_text(office.read_text("utf-8").replace(f"category: {now}", f"category: {then}", 1), "utf-8")
+        pathfixer.TurnOn()  # which looks at once
+        assert eventually(lambda: f"/{then}/" in pathfixer.Path), pathfixer.status()  # noqa: B023
     assert pathfixer.Visit == today  # it was written, so it stays
 
 

@@ -4,6 +4,7 @@ import time
 
 import numpy
 from sardana.macroserver.macro import Macro, Type
+from taurus import Device
 
 
 class scitest_two(Macro):
@@ -49,8 +50,10 @@ class scitest_spoil(Macro):
         group = self.getMeasurementGroup(self.getEnv("ActiveMntGrp"))
         if yes:
             group.subscribeValueBuffer(nothing)
-        else:
-            group.unsubscribeValueBuffer(nothing)
+            return
+        for info in group.getChannels():  # the group itself has forgotten which they were
+            channel = Device(info["full_name"])
+            channel.getValueBufferObj().unsubscribeEvent(group.valueBufferChanged, channel)
 
 
 def nothing(channel, values):
