@@ -10,66 +10,21 @@ import time
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
-from typing import Any
 from urllib.parse import quote
 
 import pytest
 import tango
 
 from deploy.demo.beamline import DEAD_DEVICE, FAILING_ATTRIBUTE
-from deploy.demo.door import Door, MacroFailed
-from deploy.demo.processes import Process
-from deploy.demo.session import Session
-from deploy.demo.stack import MACROSERVER, SCIDOG, Stack
+from deploy.demo.door import MacroFailed
+from deploy.demo.stack import MACROSERVER, SCIDOG
 from deploy.demo.summary import expected_scans
 from scifish.message import Message, leaves
 from scifish.spool import SUFFIX
+from tests.integration.recording import System
 from tests.kafka import Kafka
-from tests.sardana import Sardana
 from tests.tango_system import control_system
-from tests.topic import Topic
 from tests.waiting import PATIENCE, eventually
-
-
-class System:
-    """A beamline with a Door, and what comes out of it."""
-
-    def __init__(self, stack: Stack, kafka: Kafka) -> None:
-        self.stack = stack
-        self.kafka = kafka
-        stack.use_own_topic()
-        stack.start_beamline()
-        stack.start_pathfixer([f"{{device: {MACROSERVER}, environment: ScanDir}}"])
-        stack.start_scidog(kafka.bootstrap)
-        self.sardana = Sardana(stack)
-        self.said = self.sardana.said
-        Session(self.door, print).prepare(stack.folder / "data")
-        self.door.run("setproposal", "20250001")
-        self.door.run("setsample", "fibre_A")
-        self.topic = Topic(kafka.bootstrap, stack.topic)
-
-    @property
-    def door(self) -> Door:
-        return self.sardana.door
-
-    def history(self) -> list[dict[str, Any]]:
-        return self.sardana.history()
-
-    def scan(self, *words: str) -> Message:
-        """Run a scan to its end and return the last message of its dataset."""
-        self.door.run(*words)
-        return self.last_message()
-
-    def last_message(self) -> Message:
-        scan = self.sardana.last_scan()
-        return self.topic.wait_for(lambda m: m["uuid"] == scan.uuid and m["type"] == "ended")
-
-    def process(self, name: str) -> Process:
-        return next(p for p in reversed(self.stack.processes.running) if p.name == name)
-
-    def close(self) -> None:
-        self.sardana.close()
-        self.topic.close()
 
 
 @pytest.fixture(scope="module")

@@ -4,30 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import suppress
-from pathlib import Path
 
 import pytest
 import tango
 
 from deploy.demo.door import MacroFailed
-from deploy.demo.stack import DOOR, MACROSERVER, POOL
+from deploy.demo.stack import DOOR, MACROSERVER
 from deploy.demo.summary import expected_scans
 from scifish.message import Message, leaves
-from tests.integration.test_recording import System
+from tests.integration.recording import System
 from tests.kafka import Kafka
 from tests.tango_system import control_system
 from tests.waiting import eventually
-
-PARTS = Path(__file__).parent / "sardana_parts"
 
 
 @pytest.fixture(scope="module")
 def system(tmp_path_factory: pytest.TempPathFactory, kafka: Kafka) -> Iterator[System]:
     with control_system(tmp_path_factory.mktemp("families")) as stack:
         found = System(stack, kafka)
-        _add_path(found, POOL, "PoolPath", PARTS / "controllers")
-        _add_path(found, MACROSERVER, "MacroPath", PARTS / "macros")
-        found.sardana.restart()
         for words in (
             ("defctrl", "FailingMotorController", "failmotctrl"),
             ("defelem", "failmot", "failmotctrl", "1"),
@@ -50,11 +44,6 @@ def system(tmp_path_factory: pytest.TempPathFactory, kafka: Kafka) -> Iterator[S
         _set_unit(found, "expchan/peakctrl/1/Value", "A")
         yield found
         found.close()
-
-
-def _add_path(system: System, device: str, name: str, folder: Path) -> None:
-    db = system.stack.db
-    db.put_device_property(device, {name: [*db.get_device_property(device, name)[name], str(folder)]})
 
 
 def _set_unit(system: System, attribute: str, unit: str) -> None:
