@@ -8,6 +8,7 @@ breaks it, one in a continuous scan hangs it for ever), so every method here cat
 from __future__ import annotations
 
 import functools
+import sys
 import time
 from collections.abc import Callable
 from typing import Any
@@ -39,6 +40,13 @@ RECORD = "scifish"
 
 Sardana's own clients pass over types that they do not know. A scan log shows the scan by it at once.
 """
+
+SPOILT = (
+    "timescan and the continuous scans do not work any more with this measurement group: an abort came while one of "
+    "them was beginning, which Sardana does not get over. Restart the MacroServer; step scans and other groups work "
+    "until then"
+)
+"""Said of a scan that Sardana could not begin for that: https://github.com/sardana-org/sardana/pull/701."""
 
 _open: dict[str, list[SciFishRecorder]] = {}
 """Those of the scans that run at each Door, outermost first: a scan's hook may run another scan."""
@@ -168,6 +176,8 @@ class SciFishRecorder(DataRecorder):
             status = STATUS.get(int(self._recordlist.getEnviron().get("endstatus", 3)), "failed")
             if status == "failed" and _is_aborted(self._macro):
                 status = "aborted"
+            if status == "failed" and _is_spoilt(sys.exc_info()[1]):
+                self._mistakes.append(SPOILT)
             said = self._scan.said()
             said["plot"] = self._scan.plot()
         except InterruptException:
@@ -225,6 +235,17 @@ def _twice_if_interrupted(work: Callable[[], None]) -> None:
     except InterruptException:
         work()
         raise
+
+
+def _is_spoilt(error: BaseException | None) -> bool:
+    """Whether a scan has failed since its channels are still subscribed for an earlier one (taurus' EventGenerator)."""
+    for _ in range(10):  # from what stopped the scan to its cause
+        if error is None:
+            return False
+        if "valueBufferChanged" in str(error) and "already reg. on" in str(error):
+            return True
+        error = error.__cause__ or error.__context__
+    return False
 
 
 def _is_aborted(macro: Any) -> bool:

@@ -20,7 +20,7 @@ from rich.console import Console
 from rich.markup import escape
 
 from deploy.demo.door import Door, MacroFailed
-from deploy.demo.processes import Process, ProcessError, Processes
+from deploy.demo.processes import PATIENCE, Process, ProcessError, Processes
 from deploy.demo.session import Session
 from deploy.demo.stack import BEAMLINE, DOOR, MACROSERVER, OFFICE, PATHFIXER, SCIFLY, Account, Stack, own_group
 from deploy.demo.summary import Comparison, Expected, expected_scans, wrong_owners
@@ -32,9 +32,6 @@ from taurus_widgets.scanlog.terminal import make_console, read_and_print
 
 ANALYSERS = {"ses": ("Scienta SES", "fibre_0001"), "prodigy": ("SPECS Prodigy", "fibre_survey")}
 """Programs of other makers, by what `deploy.demo.analysers` calls them, and the measurement that each makes."""
-
-PATIENCE = 30.0
-"""Seconds for the last dataset to reach the catalogue and the scan log."""
 
 _STYLES = {"warning": "yellow", "error": "red", "critical": "red"}
 
@@ -111,8 +108,7 @@ class Demo:
                 session.prepare(self.stack.folder / "data")
             door.say = _print_output
             session.perform()
-            macroserver = tango.DeviceProxy(self.stack.name(MACROSERVER))
-            environment = session.environment(macroserver)
+            environment = session.environment(self._proxy(MACROSERVER))
         finally:
             door.close()
         snapshot = environment["SciFishLastSnapshot"]
@@ -120,9 +116,14 @@ class Demo:
         last = Expected(snapshot["uuid"], snapshot["name"], "completed", snapshot["time"], "snapshot")
         return [*self.scans, last, *self._analysed()]
 
+    def _proxy(self, device: str) -> tango.DeviceProxy:
+        proxy = tango.DeviceProxy(self.stack.name(device))
+        proxy.set_timeout_millis(int(PATIENCE * 1000))  # a busy machine is no dead device
+        return proxy
+
     def _analyse(self) -> None:
         """Two electron analysers, whose programs begin to write into the sample's folder."""
-        folder = tango.DeviceProxy(self.stack.name(PATHFIXER)).SamplePath
+        folder = self._proxy(PATHFIXER).SamplePath
         for program, (maker, name) in ANALYSERS.items():
             console.print(f"\n[bold cyan]{maker} writes {folder}/{name}", soft_wrap=True)
             command = [sys.executable, "-m", "deploy.demo.analysers", program, folder, name]
@@ -132,7 +133,7 @@ class Demo:
         """What SciFly should have recorded of their files."""
         files = []
         for analyser in self.analysers:
-            if analyser.wait(30.0) != 0:
+            if analyser.wait(PATIENCE) != 0:
                 raise ProcessError(f"{analyser.name} did not end well; its log is {analyser.log}")
             files.append(Path(analyser.text.strip()))
         # All files of a measurement have their beginning in common.
@@ -154,13 +155,16 @@ class Demo:
 
     def finish(self, found: Comparison) -> int:
         self.watch.terminate()
-        if self.watch.wait(15.0) != 0:
+        if self.watch.wait(PATIENCE) != 0:
             raise ProcessError(f"the scan log did not end well; its log is {self.watch.log}")
-        pathfixer = tango.DeviceProxy(self.stack.name(PATHFIXER))
+        pathfixer, scifly = self._proxy(PATHFIXER), self._proxy(SCIFLY)
         good = [tango.DevState.ON, tango.DevState.STANDBY]
-        well = pathfixer.state() in (good if own_group() else [*good, tango.DevState.ALARM])
-        scifly = tango.DeviceProxy(self.stack.name(SCIFLY))
-        well &= scifly.state() == tango.DevState.ON
+        fixed = good if own_group() else [*good, tango.DevState.ALARM]
+        deadline = time.monotonic() + PATIENCE  # PathFixer tries again what a busy MacroServer did not take at once
+        while not (well := pathfixer.state() in fixed and scifly.state() == tango.DevState.ON):
+            if time.monotonic() > deadline:
+                break
+            time.sleep(0.5)
         summary = {
             **found.summary(self.notes),
             "pathfixer": pathfixer.status().splitlines(),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 import threading
 import time
@@ -12,6 +13,11 @@ import tango
 
 ASK_AFTER = 5.0
 """Seconds without an event until the Door is asked: events are lost while a subscription's connection is made."""
+
+PATIENCE = 120.0
+"""Seconds that a macro has, where its caller says nothing: only one that hangs takes them."""
+
+_POINT = re.compile(r"\s*(\d+)\s")
 
 OUTPUTS = ("Output", "Info", "Warning", "Error", "Critical")
 
@@ -25,12 +31,13 @@ class Door:
 
     def __init__(self, name: str, say: Callable[[str, str], None] = lambda level, line: None) -> None:
         self.proxy = tango.DeviceProxy(name)
-        self.proxy.set_timeout_millis(10_000)
+        self.proxy.set_timeout_millis(60_000)  # a busy machine is no dead Door
         self.say = say
         self._changed = threading.Condition()
         self._state = tango.DevState.UNKNOWN
         self._runs = 0
         self._started = False
+        self._point = -1
         self._errors: list[str] = []
         self._events = [self.proxy.subscribe_event("State", tango.EventType.CHANGE_EVENT, self._on_state)]
         for output in OUTPUTS:
@@ -42,9 +49,10 @@ class Door:
             self._errors = []
             self._runs = 0
             self._started = True
+            self._point = -1
         self.proxy.command_inout("RunMacro", list(words))
 
-    def wait(self, timeout: float = 60.0) -> None:
+    def wait(self, timeout: float = PATIENCE) -> None:
         """Until the macro is over. MacroFailed if it said an error, TimeoutError if it takes longer."""
         deadline = time.monotonic() + timeout
         with self._changed:
@@ -58,7 +66,21 @@ class Door:
         if self.proxy.state() == tango.DevState.ALARM:
             raise MacroFailed("\n".join(self._errors) or "the macro failed")
 
-    def run(self, *words: str, timeout: float = 60.0) -> None:
+    def wait_for_point(self, number: int = 1, timeout: float = PATIENCE) -> None:
+        """Until the scan that was started has shown its point of this number (the first is 0), or is over.
+
+        Before an abort, always: Sardana raises it in the macro's thread, wherever that is. In a scan that is being set
+        up it leaves behind what no later scan gets over.
+        """
+        deadline = time.monotonic() + timeout
+        with self._changed:
+            while self._point < number and not (self._runs and self._state != tango.DevState.RUNNING):
+                if not self._changed.wait(min(max(deadline - time.monotonic(), 0.0), ASK_AFTER)) and (
+                    time.monotonic() >= deadline
+                ):
+                    raise TimeoutError(f"the scan has not shown its point {number} after {timeout:g} s")
+
+    def run(self, *words: str, timeout: float = PATIENCE) -> None:
         """Run a macro to its end."""
         self.start(*words)
         self.wait(timeout)
@@ -97,6 +119,11 @@ class Door:
         lines: Sequence[str] = event.attr_value.value
         if level in ("error", "critical"):
             self._errors += lines
+        points = [int(found[1]) for line in lines if (found := _POINT.match(line))] if level == "output" else []
+        if points:
+            with self._changed:
+                self._point = max(self._point, *points)
+                self._changed.notify_all()
         for line in lines:
             self.say(level, line)
 

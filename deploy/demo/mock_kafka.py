@@ -19,7 +19,7 @@ def main() -> None:
     # Blocked before librdkafka starts its threads, which inherit this: `sigwait` gets them all.
     signal.pthread_sigmask(signal.SIG_BLOCK, stopping)
     cluster = Producer({"bootstrap.servers": "mock", "test.mock.num.brokers": 1, "log_level": 3})
-    brokers = cluster.list_topics(timeout=10).brokers.values()
+    brokers = cluster.list_topics(timeout=60).brokers.values()
     print("mock-kafka: " + ",".join(f"{broker.host}:{broker.port}" for broker in brokers), flush=True)
     signal.sigwait(stopping)
 

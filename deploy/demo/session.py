@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -10,6 +9,8 @@ from typing import Any
 from taurus.core.util.codecs import CodecFactory
 
 from deploy.demo.door import Door, MacroFailed
+
+SOME_POINTS = 5
 
 
 class Session:
@@ -64,15 +65,15 @@ class Session:
     def type(
         self, line: str, then: Callable[[], None] | None = None, fails: bool = False, quietly: bool = False
     ) -> None:
-        """Run one line. With `then`, that is called when the macro has run for two seconds; then it may fail."""
+        """Run one line. With `then`, that is called when the scan has shown some points; then it may fail."""
         if not quietly:
             self._show(line)
         self.door.start(*words(line))
         if then is not None:
-            time.sleep(2.0)  # as a person who watches some points and then presses Ctrl-C
+            self.door.wait_for_point(SOME_POINTS)  # as a person who watches and then presses Ctrl-C
             then()
         try:
-            self.door.wait(90.0)
+            self.door.wait()
         except MacroFailed:
             if not fails and then is None:
                 raise

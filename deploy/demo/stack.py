@@ -62,6 +62,8 @@ class Stack:
         self.tango_host = ""
         self.topic = ""  # SciDog's default
         self.recorder_folders = [str(Path(sardana_recorders.__file__).parent)]
+        self.macro_folders = [str(Path(macros.__file__).parent)]
+        self.controller_folders = [str(Path(__file__).with_name("controllers"))]
 
     def use_own_topic(self) -> None:
         """On a broker of others: neither read nor write their topics, nor those of an earlier run."""
@@ -169,13 +171,13 @@ class Stack:
     def start_sardana(self) -> Process:
         """Pool, MacroServer and Door, with the recorder and the macros on their paths."""
         properties = {
-            POOL: ("Pool", {"PoolPath": [str(Path(__file__).with_name("controllers"))]}),
+            POOL: ("Pool", {"PoolPath": self.controller_folders}),
             MACROSERVER: (
                 "MacroServer",
                 {
                     "PoolNames": [POOL],
                     "RecorderPath": self.recorder_folders,
-                    "MacroPath": [str(Path(macros.__file__).parent)],
+                    "MacroPath": self.macro_folders,
                     "EnvironmentDb": [str(self.folder / "macroserver" / "environment")],
                 },
             ),

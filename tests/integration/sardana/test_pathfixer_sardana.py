@@ -7,7 +7,6 @@ import re
 import shutil
 import signal
 import sys
-import time
 from collections.abc import Iterator
 from datetime import date, datetime, timedelta
 from pathlib import Path
@@ -18,17 +17,17 @@ from tango import DevState
 
 from deploy.demo.door import Door, MacroFailed
 from deploy.demo.stack import DOOR, MACROSERVER, PATHFIXER, Stack
-from tango_servers.pathfixer import sardana_environment
 from tango_servers.pathfixer.running_scans import PATIENCE
 from tests.faults.clock import Clock
 from tests.integration.tango_servers.pathfixer import configure, proxy_of
+from tests.sardana import Sardana
 from tests.tango_system import Events, control_system, refusal
 from tests.waiting import eventually
 
-pytestmark = pytest.mark.timeout(240)
-
 SECOND_DOOR = "door/demo/2"
-SCAN = ("ascan", "mot01", "0", "10", "100", "0.1")
+SCAN = ("ascan", "mot01", "0", "10", "1000", "0.1")
+"""It goes on until a test ends it."""
+
 CONSUMER = f"{{device: {MACROSERVER}, environment: ScanDir}}"
 
 
@@ -39,19 +38,28 @@ class System:
         command = [*self.clock.command, str(Path(sys.executable).parent / "PathFixer")]
         stack.start_server("PathFixer/demo", {PATHFIXER: ("PathFixer", {"Beamline": ["cosaxs"]})}, command)
         stack.start_scidog("127.0.0.1:9")  # no Kafka: the macros only want to know the PathFixer's name
-        stack.add_device("Sardana/demo", "Door", SECOND_DOOR)
-        stack.db.put_device_property(SECOND_DOOR, {"MacroServerName": [MACROSERVER]})
-        self.sardana = stack.start_sardana()
-        self.said: list[str] = []
-        self.door = Door(stack.name(DOOR), lambda level, line: self.said.append(line))
-        self.other = Door(stack.name(SECOND_DOOR), lambda level, line: self.said.append(line))
+        self.sardana = Sardana(stack, SECOND_DOOR)
         self.door.run("sar_demo")
         for name, value in {"ActiveMntGrp": "mntgrp01", "ScanFile": "x.dat", "ScanDir": str(stack.folder)}.items():
             self.door.run("senv", name, value)
 
+    @property
+    def door(self) -> Door:
+        return self.sardana.door
+
+    @property
+    def other(self) -> Door:
+        return self.sardana.doors[1]
+
+    @property
+    def said(self) -> list[str]:
+        return [line for _, line in self.sardana.said]
+
     def start_scan(self, *words: str) -> None:
+        """It has shown a point when this returns."""
         self.door.start(*(words or SCAN))
-        assert eventually(lambda: "\tascan" in self.door.proxy.status(), 30), "\n".join(self.said[-20:])
+        self.door.wait_for_point(0)
+        assert "\tascan" in self.door.proxy.status(), "\n".join(self.said[-20:])
 
     def end_scan(self) -> None:
         if self.door.proxy.state() == DevState.STANDBY:
@@ -61,8 +69,7 @@ class System:
         assert eventually(lambda: self.door.proxy.state() in ended), self.door.proxy.status()
 
     def close(self) -> None:
-        self.door.close()
-        self.other.close()
+        self.sardana.close()
 
 
 @pytest.fixture(scope="module")
@@ -74,10 +81,11 @@ def system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
 
 
 @pytest.fixture
-def pathfixer(system: System) -> Iterator[tango.DeviceProxy]:
+def pathfixer(system: System, request: pytest.FixtureRequest) -> Iterator[tango.DeviceProxy]:
     proxy = proxy_of(system.stack)
+    proxy.set_timeout_millis(60_000)
     system.clock.jump(0.0)
-    system.said.clear()
+    system.sardana.said.clear()
     configure(system.stack, PathConsumers=[CONSUMER])
     proxy.Proposal = "20250001"
     proxy.Visit = "auto"
@@ -86,6 +94,7 @@ def pathfixer(system: System) -> Iterator[tango.DeviceProxy]:
     yield proxy
     if system.door.proxy.state() in (DevState.RUNNING, DevState.STANDBY):
         system.end_scan()
+    system.sardana.mend(request.node.nodeid)
 
 
 # ------------------------------------------------------------------ while a scan runs
@@ -102,7 +111,7 @@ def test_while_a_scan_runs_its_data_stays_where_it_is(system: System, pathfixer:
         reason, text = refusal(error)
         assert reason == "PathFixer_ScanRunning"
         assert f"{attribute} {value!r}: refused, as a scan runs" in text
-        assert "ascan mot01 0.0 10.0 100 0.1 (" in text
+        assert "ascan mot01 0.0 10.0 1000 0.1 (" in text
         assert "ForceProposal" in text
     assert (pathfixer.Proposal, pathfixer.Visit, pathfixer.Path) == before
     pathfixer.Proposal = "20250001"  # nothing changes
@@ -133,23 +142,24 @@ def test_while_a_scan_runs_a_path_that_was_set_by_hand_is_not_ended_by_a_sample(
 def test_a_paused_scan_is_one_too_and_so_is_one_inside_another_macro(
     system: System, pathfixer: tango.DeviceProxy
 ) -> None:
-    system.start_scan("ascan", "mot01", "0", "1", "9", "0.1")
+    system.start_scan()
     system.door.proxy.command_inout("PauseMacro")
     assert eventually(lambda: system.door.proxy.state() == DevState.STANDBY)
     with pytest.raises(tango.DevFailed, match="as a scan runs"):
         pathfixer.Proposal = "20250117"
     system.end_scan()
-    system.start_scan("repeat", "2", "ascan mot01 0 10 100 0.1")
+    system.start_scan("repeat", "2", "ascan mot01 0 10 1000 0.1")
     with pytest.raises(tango.DevFailed, match="as a scan runs"):
         pathfixer.Proposal = "20250117"
 
 
 def test_a_macro_that_is_no_scan_does_not_matter(system: System, pathfixer: tango.DeviceProxy) -> None:
-    system.door.start("ct", "3")
-    assert eventually(lambda: "ct" in system.door.proxy.status())
+    system.door.start("ct", "3600")
+    assert eventually(lambda: "\tct" in system.door.proxy.status())
     pathfixer.Proposal = "20250117"
     assert system.door.proxy.state() == DevState.RUNNING
     assert pathfixer.Proposal == "20250117"
+    system.door.stop()
     system.door.wait()
 
 
@@ -189,7 +199,7 @@ def test_a_door_that_hangs_or_is_dead_does_not_stop_a_change(system: System, pat
     dead = "it was not known whether a scan runs: door/demo/dead: device door/demo/dead not defined"
     assert dead in pathfixer.status()
     configure(system.stack, Doors=[DOOR, "door/demo/dead"])
-    os.kill(system.sardana.pid, signal.SIGSTOP)
+    os.kill(system.sardana.process.pid, signal.SIGSTOP)
     try:
         pathfixer.Proposal = "20250001"  # it comes back while Sardana stands still
         assert pathfixer.Proposal == "20250001"
@@ -197,7 +207,7 @@ def test_a_door_that_hangs_or_is_dead_does_not_stop_a_change(system: System, pat
         assert silent in pathfixer.status()
         assert "it was not known whether a scan runs: door/demo/dead: " in pathfixer.status()
     finally:
-        os.kill(system.sardana.pid, signal.SIGCONT)
+        os.kill(system.sardana.process.pid, signal.SIGCONT)
     system.start_scan()
     with pytest.raises(tango.DevFailed, match="as a scan runs"):
         pathfixer.Proposal = "20250117"
@@ -220,8 +230,9 @@ def test_at_midnight_the_visit_becomes_that_of_the_day_by_itself(system: System,
     pathfixer.Sample = "fibre_A"
     events = Events(pathfixer, "Visit", "Path", "SamplePath")
     today, tomorrow = (f"{date.today() + timedelta(days=days):%Y%m%d}" for days in (0, 1))
-    system.clock.jump(until_midnight() - 3.0)
+    system.clock.jump(until_midnight() - 3600.0)
     assert pathfixer.Visit == today
+    system.clock.jump(until_midnight() + 1.0)
     assert eventually(lambda: pathfixer.Visit == tomorrow)
     assert pathfixer.SamplePath.endswith(f"/20250001/{tomorrow}/raw/fibre_A")
     assert Path(pathfixer.SamplePath).is_dir()
@@ -231,7 +242,11 @@ def test_at_midnight_the_visit_becomes_that_of_the_day_by_itself(system: System,
     assert eventually(lambda: scan_dir(system) == pathfixer.SamplePath)
     pathfixer.Visit = today
     system.clock.jump(until_midnight() + 86_400)
-    time.sleep(2.5)
+    office = system.stack.folder / "proposals.yaml"
+    for now, then in (("visitors", "staff"), ("staff", "visitors")):  # the second shows that all of the first is done
+        office.write_text(office.read_text("utf-8").replace(f"category: {now}", f"category: {then}", 1), "utf-8")
+        pathfixer.TurnOn()  # which looks at once
+        assert eventually(lambda: f"/{then}/" in pathfixer.Path), pathfixer.status()  # noqa: B023
     assert pathfixer.Visit == today  # it was written, so it stays
 
 
@@ -295,7 +310,7 @@ def test_setproposal_says_that_a_scan_runs_and_can_be_forced(system: System, pat
 def test_setproposal_and_setsample_say_what_is_wrong_then(system: System, pathfixer: tango.DeviceProxy) -> None:
     configure(system.stack, PathConsumers=[CONSUMER, "{device: a/b/nothing, attribute: x}"])
     for words in (("setproposal", "20250117", "20251014"), ("setsample", "a")):
-        system.said.clear()
+        system.sardana.said.clear()
         system.door.run(*words)
         (line,) = [line for line in system.said if " is in " in line]
         assert line == (
@@ -311,7 +326,7 @@ def test_pathinfo_shows_all_of_it(system: System, pathfixer: tango.DeviceProxy) 
     system.other.run("setsample", "fibre_A")
     Path(pathfixer.Path).chmod(0o2700)
     shutil.rmtree(Path(pathfixer.Path).parent / "process")
-    system.said.clear()
+    system.sardana.said.clear()
     system.other.run("pathinfo")
     text = "\n".join(system.said)
     assert re.search(r"Proposal\s+20250001", text)
@@ -329,7 +344,7 @@ def test_who_sets_scandir_by_hand_keeps_it_and_pathinfo_says_so(system: System, 
     assert eventually(lambda: not pathfixer.PendingDevices)
     system.other.run("senv", "ScanDir", "/tmp/mine")
     assert eventually(lambda: "ScanDir is '/tmp/mine', written by somebody else" in pathfixer.status())
-    system.said.clear()
+    system.sardana.said.clear()
     system.other.run("pathinfo")
     text = "\n".join(system.said)
     assert re.search(rf"{MACROSERVER}\s+ScanDir\s+other\s+/tmp/mine", text)

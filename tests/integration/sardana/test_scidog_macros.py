@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import time
 from collections.abc import Callable, Iterator
 
 import pytest
@@ -15,8 +14,6 @@ from deploy.demo.door import Door, MacroFailed
 from deploy.demo.stack import DOOR, MACROSERVER, SCIDOG, Stack
 from tests.tango_system import FACILITY, control_system
 from tests.waiting import eventually
-
-pytestmark = pytest.mark.timeout(180)
 
 Spock = Callable[..., str]
 
@@ -39,10 +36,10 @@ def spock(stack: Stack) -> Iterator[Spock]:
 
     def run(*words: str) -> str:
         said.clear()
-        door.run(*words)
-        time.sleep(0.3)  # its last words come as events, too
+        door.run(*words)  # its words come before its end, in one row
         return "\n".join(said)
 
+    assert eventually(lambda: run("lsdef"))  # events are lost while their connection is made
     yield run
     door.close()
 
@@ -60,7 +57,7 @@ def test_before_a_measurement_what_cannot_be_read_is_seen(spock: Spock) -> None:
     assert any(DEAD_DEVICE.name in line and "is its server running?" in line for line in said.splitlines())
     devices = [line.split() for line in said.splitlines() if line.strip().startswith("b311a-e/dia/lakeshore-01 ")]
     assert len(devices) == 1
-    assert 0 <= float(devices[0][1]) < 1
+    assert float(devices[0][1]) >= 0
 
 
 def test_a_configuration_that_is_not_active_and_its_mistakes(stack: Stack, spock: Spock) -> None:

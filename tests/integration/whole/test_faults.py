@@ -12,7 +12,6 @@ import pytest
 from tests.kafka import ROOT, DownloadError, has_java, kafka_jars
 
 
-@pytest.mark.timeout(480)
 def test_nothing_is_lost_double_or_left_running(tmp_path: Path) -> None:
     if not has_java():
         pytest.skip("a real Kafka is needed: no Java 17 with Maven here")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator
 
 import pytest
@@ -63,10 +62,8 @@ def test_every_attribute_but_one_can_be_read(stack: Stack) -> None:
 def test_the_dead_device_is_exported_and_does_not_answer(stack: Stack) -> None:
     name = beamline.DEAD_DEVICE.name
     assert stack.db.get_device_info(name).exported
-    begin = time.monotonic()
     with pytest.raises(tango.DevFailed, match="Failed to connect"):
         tango.DeviceProxy(stack.name(name)).read_attribute("Current1")
-    assert time.monotonic() - begin < 3.5
 
 
 def test_there_is_an_image_a_spectrum_an_enum_and_a_text(stack: Stack) -> None:

@@ -4,6 +4,7 @@ import time
 
 import numpy
 from sardana.macroserver.macro import Macro, Type
+from taurus import Device
 
 
 class scitest_two(Macro):
@@ -38,6 +39,25 @@ class scitest_custom(Macro):
         scan.hooks = [(lambda: handler.addCustomData(numpy.arange(1000.0), "spectrum"), ["post-step"])]
         self.runMacro(scan)
         handler.addCustomData({"value": 0.5, "unit": "mm"}, "centre")
+
+
+class scitest_spoil(Macro):
+    """As an abort leaves a measurement group that comes while a scan subscribes to its channels; False undoes it."""
+
+    param_def = [["yes", Type.Boolean, True, ""]]
+
+    def run(self, yes):
+        group = self.getMeasurementGroup(self.getEnv("ActiveMntGrp"))
+        if yes:
+            group.subscribeValueBuffer(nothing)
+            return
+        for info in group.getChannels():  # the group itself has forgotten which they were
+            channel = Device(info["full_name"])
+            channel.getValueBufferObj().unsubscribeEvent(group.valueBufferChanged, channel)
+
+
+def nothing(channel, values):
+    pass
 
 
 class scitest_stuck(Macro):
