@@ -23,24 +23,24 @@ from scifish.message.identity import files_uuid
 from scifish.recording.session import NotRecorded, station
 from scifish.settings import BEAMLINE, Settings, SettingsError
 from scifish.settings.sources import settings_source
-from scifly.collector import Gatherer
+from scifly.collector import MeasurementCollector
 from scifly.grouping import name_of
 from scifly.journal import Journal, journal_file
-from scifly.model import Header, Place
-from scifly.profiles import DEFAULT, Profile, profiles_from
+from scifly.model import Header, ProposalContext
+from scifly.profiles import DEFAULT_PROFILES, Profile, profiles_from
 from scifly.readers import read
 from scifly.readers.values import local_zone
-from scifly.recorder import PROGRAM, Outcome, Recorder, Stopped
-from scifly.scan import LAYOUT, Measured, NoPlaceError, Rule, Scan, measurements
+from scifly.recorder import PROGRAM, DatasetRecorder, Outcome, RecorderStopped
+from scifly.scan import PROPOSAL_IN_PATH, FolderScan, MeasurementFiles, PathRule, UnknownProposalError, measurements
 from scifly.watching import printable
 
-PATIENCE = 20.0
+KAFKA_SILENT_SECONDS = 20.0
 """Seconds for which Kafka may take nothing before the rest is left to the spool."""
 
-DATABASE = 10.0
+DATABASE_SECONDS = 10.0
 """Seconds for the Tango database."""
 
-FACTS = 4
+HEADER_VALUES_SHOWN = 4
 """Values of a header that are shown."""
 
 
@@ -79,17 +79,17 @@ def _parser() -> argparse.ArgumentParser:
         action="append",
         metavar="PROFILE",
         help="as a line of the device's property: ses, prodigy, any, or {name: ..., pattern: ...}; "
-        f"may be given again (default: {', '.join(DEFAULT)})",
+        f"may be given again (default: {', '.join(DEFAULT_PROFILES)})",
     )
     scan.add_argument("--dry-run", action="store_true", help="only show what would be recorded")
     scan.add_argument("--proposal", default="", metavar="NUMBER", help="of all files (default: as their path says)")
     scan.add_argument("--sample", default="", help="of all files")
     scan.add_argument(
         "--layout",
-        default=LAYOUT,
+        default=PROPOSAL_IN_PATH,
         metavar="REGEX",
         help="how a path says the proposal, with groups named category, beamline, proposal, sample (default: "
-        f"{LAYOUT.replace('%', '%%')})",
+        f"{PROPOSAL_IN_PATH.replace('%', '%%')})",
     )
     scan.add_argument("--since", metavar="DATE", help="only measurements written since then, such as 2025-11-23T08:00")
     where = scan.add_mutually_exclusive_group()
@@ -108,7 +108,7 @@ class _Command:
         self._root = os.path.abspath(options.folder)
         if not os.path.isdir(self._root):
             raise CommandError(f"{printable(self._root)} is no folder")
-        self._profiles = self._profiles_of(options.profile or list(DEFAULT))
+        self._profiles = self._profiles_of(options.profile or list(DEFAULT_PROFILES))
         self._zone = local_zone()
         self._since = self._moment(options.since)
         self._settings = None if options.beamline else self._settings_of()
@@ -117,7 +117,9 @@ class _Command:
             raise CommandError(f"the beamline {beamline!r} is no short name of letters, digits, '.', '_' and '-'")
         self._beamline = beamline
         try:
-            self._rule = Rule(re.compile(options.layout), beamline, options.proposal.strip(), options.sample.strip())
+            self._rule = PathRule(
+                re.compile(options.layout), beamline, options.proposal.strip(), options.sample.strip()
+            )
         except re.error as error:
             raise CommandError(f"--layout {options.layout!r}: {error}") from error
         self._stopping = threading.Event()
@@ -156,7 +158,7 @@ class _Command:
     def _settings_of(self) -> Settings:
         if self._options.scidog:
             os.environ["SCIDOG_DEVICE"] = self._options.scidog
-        settings = settings_source(self._options.settings).now(DATABASE)
+        settings = settings_source(self._options.settings).now(DATABASE_SECONDS)
         if settings is None:
             raise CommandError(
                 "there are no settings: name a YAML file (--settings), or the Tango system (TANGO_HOST, --scidog); "
@@ -164,14 +166,14 @@ class _Command:
             )
         return settings
 
-    def _places(self, found: list[Measured]) -> dict[str, Place]:
+    def _places(self, found: list[MeasurementFiles]) -> dict[str, ProposalContext]:
         """By the measurement's path; what is of nobody is told."""
-        places: dict[str, Place] = {}
+        places: dict[str, ProposalContext] = {}
         left: dict[str, list[str]] = {}
         for one in found:
             try:
                 places[one.path] = self._rule.place_of(one.path)
-            except NoPlaceError as error:
+            except UnknownProposalError as error:
                 left.setdefault(str(error), []).append(printable(one.path))
         for why, paths in left.items():
             self._complain(f"{len(paths)} measurements are left out, such as {paths[0]}: {why}")
@@ -179,7 +181,7 @@ class _Command:
 
     # -------------------------------------------------------------------- what it does
 
-    def _show(self, found: list[Measured], places: dict[str, Place]) -> int:
+    def _show(self, found: list[MeasurementFiles], places: dict[str, ProposalContext]) -> int:
         path = journal_file(self._beamline)
         with contextlib.closing(Journal(path)) if path.exists() else contextlib.nullcontext() as journal:
             for one in found:
@@ -192,7 +194,7 @@ class _Command:
         print(f"{self._count} measurements; nothing is recorded (--dry-run)", file=sys.stderr)
         return 0
 
-    def _state(self, one: Measured, journal: Journal | None) -> str:
+    def _state(self, one: MeasurementFiles, journal: Journal | None) -> str:
         if journal is None:
             return "new"
         known = journal.known([file.path for file in one.files])
@@ -204,7 +206,7 @@ class _Command:
         same = all(known[file.path].is_like(file) for file in one.files)
         return "is recorded" if same else "has changed since it was recorded"
 
-    def _record(self, found: list[Measured], places: dict[str, Place]) -> int:
+    def _record(self, found: list[MeasurementFiles], places: dict[str, ProposalContext]) -> int:
         if self._settings is None:
             raise CommandError("--beamline goes with --dry-run only: to record, settings are needed (--settings)")
         now = time.time()
@@ -213,18 +215,20 @@ class _Command:
         journal = Journal(journal_file(self._beamline))
         here = station(self._options.settings, PROGRAM)
         # The attributes of now are never those of then.
-        recorder = Recorder(journal, lambda: here, self._beamline, self._zone, float("-inf"), self._stopping)
-        gatherer = Gatherer(
+        recorder = DatasetRecorder(journal, lambda: here, self._beamline, self._zone, float("-inf"), self._stopping)
+        gatherer = MeasurementCollector(
             self._root, self._profiles, journal, self._beamline, float("inf"), lambda path, _: self._rule.place_of(path)
         )
         by_path = {one.path: one for one in found}
-        scan = Scan(gatherer, recorder, lambda: here, lambda outcome: self._told(outcome, by_path), self._stopping)
+        scan = FolderScan(
+            gatherer, recorder, lambda: here, lambda outcome: self._told(outcome, by_path), self._stopping
+        )
         try:
             left += scan.run(finished)
-        except Stopped:
+        except RecorderStopped:
             pass
         finally:
-            waiting = scan.finish(0.0 if self._stopping.is_set() else PATIENCE, self._progress)
+            waiting = scan.finish(0.0 if self._stopping.is_set() else KAFKA_SILENT_SECONDS, self._progress)
             here.close()
             journal.close()
         if self._stopping.is_set():
@@ -241,17 +245,17 @@ class _Command:
 
     # -------------------------------------------------------------------- what it says
 
-    def _told(self, outcome: Outcome, by_path: dict[str, Measured]) -> None:
+    def _told(self, outcome: Outcome, by_path: dict[str, MeasurementFiles]) -> None:
         for one in outcome.recorded:
             self._count += 1
-            measured = Measured(one.measurement.path, by_path[one.measurement.path].profile, list(one.files))
+            measured = MeasurementFiles(one.measurement.path, by_path[one.measurement.path].profile, list(one.files))
             self._say(measured, one.header, one.measurement.place, "recorded", one.measurement.uuid)
         for path in outcome.ignored:
             self._say_line(f"{printable(path)}: has changed since it was recorded, which is not recorded (modified)")
         for problem in outcome.problems:
             self._complain(problem)
 
-    def _say(self, one: Measured, header: Header, place: Place, state: str, uuid: str = "") -> None:
+    def _say(self, one: MeasurementFiles, header: Header, place: ProposalContext, state: str, uuid: str = "") -> None:
         name = printable(name_of(one.profile, one.path))
         started = header.started if header.started is not None else one.written
         about: dict[str, Any] = {
@@ -302,8 +306,8 @@ class _Command:
 def _facts(metadata: Message) -> str:
     """The first values of a header."""
     found = list(leaves(as_metadata(metadata, PROGRAM, iso(0.0))))
-    shown = [f"{leaf['human_name']} {leaf['value']} {leaf['unit']}".strip() for _, leaf in found[:FACTS]]
-    more = f" and {len(found) - FACTS} more" if len(found) > FACTS else ""
+    shown = [f"{leaf['human_name']} {leaf['value']} {leaf['unit']}".strip() for _, leaf in found[:HEADER_VALUES_SHOWN]]
+    more = f" and {len(found) - HEADER_VALUES_SHOWN} more" if len(found) > HEADER_VALUES_SHOWN else ""
     return ", ".join(shown) + more
 
 

@@ -10,21 +10,21 @@ from concurrent.futures import Future
 from dataclasses import dataclass, field, replace
 
 from scifish.message.identity import files_uuid
-from scifly.grouping import Folders, below, measurement_of
+from scifly.grouping import FoundFiles, below, measurement_of
 from scifly.journal import Journal
-from scifly.model import Known, Measurement, Place
+from scifly.model import JournalFile, Measurement, ProposalContext
 from scifly.profiles import Profile, profile_of
 from scifly.watching.filesystem import birth
 
-AGAIN = 0.5
+FOLDER_RECHECK_SECONDS = 0.5
 """Seconds until a folder is looked at again for files that are not finished: one may have been deleted."""
 
-SHARE = 10.0
+FOLDER_RECHECK_FACTOR = 10.0
 """A folder of 100,000 files takes long to look at: so many times as long passes until it is done again."""
 
 
 @dataclass
-class Gathering:
+class OpenMeasurement:
     """A measurement with files that were not recorded yet, or have changed since.
 
     `last` is when the last was found, `turn` when there is something to be done, by the monotonic clock.
@@ -32,7 +32,7 @@ class Gathering:
 
     measurement: Measurement
     profile: Profile
-    files: dict[str, Known] = field(default_factory=dict)
+    files: dict[str, JournalFile] = field(default_factory=dict)
     last: float = 0.0
     turn: float = 0.0
     cost: float = 0.0
@@ -47,14 +47,14 @@ class Gathering:
         self.turn = time.monotonic() + seconds
 
 
-class Claims:
+class MeasurementClaims:
     """Who gathers a measurement: of two roots inside of each other it must be one. Threads may share it."""
 
     def __init__(self) -> None:
-        self._owners: dict[str, Gatherer] = {}
+        self._owners: dict[str, MeasurementCollector] = {}
         self._lock = threading.Lock()
 
-    def claim(self, path: str, gatherer: Gatherer) -> Gatherer:
+    def claim(self, path: str, gatherer: MeasurementCollector) -> MeasurementCollector:
         """The one whose it is."""
         with self._lock:
             return self._owners.setdefault(path, gatherer)
@@ -64,7 +64,7 @@ class Claims:
             self._owners.pop(path, None)
 
 
-class Gatherer:
+class MeasurementCollector:
     """The measurements of one root. For one thread, but for `given`."""
 
     def __init__(
@@ -74,9 +74,9 @@ class Gatherer:
         journal: Journal,
         beamline: str,
         catch_up: float,
-        place: Callable[[str, float], Place],
-        claims: Claims | None = None,
-        pass_on: Callable[[Gatherer, Known], None] = lambda owner, file: None,
+        place: Callable[[str, float], ProposalContext],
+        claims: MeasurementClaims | None = None,
+        pass_on: Callable[[MeasurementCollector, JournalFile], None] = lambda owner, file: None,
     ) -> None:
         """`place` says where the experiment stood when a file (path, seconds since 1970) was made.
 
@@ -92,16 +92,16 @@ class Gatherer:
         self._catch_up = catch_up
         self._since = time.time()
         self._place = place
-        self._claims = claims or Claims()
+        self._claims = claims or MeasurementClaims()
         self._pass_on = pass_on
-        self._open: dict[str, Gathering] = {}
-        self._folders = Folders(profiles)
+        self._open: dict[str, OpenMeasurement] = {}
+        self._folders = FoundFiles(profiles)
         self._age = journal.age
 
     def __len__(self) -> int:
         return len(self._open)
 
-    def __iter__(self) -> Iterator[Gathering]:
+    def __iter__(self) -> Iterator[OpenMeasurement]:
         return iter(list(self._open.values()))
 
     def restore(self) -> None:
@@ -112,12 +112,12 @@ class Gatherer:
             profile = next((one for one in self._profiles if one.name == measurement.profile), None)
             left = {file.path: file for file in files if not file.settled}
             if profile is not None:
-                self._open[measurement.path] = Gathering(measurement, profile, left, last=time.monotonic())
+                self._open[measurement.path] = OpenMeasurement(measurement, profile, left, last=time.monotonic())
             else:  # if another profile wants them now, they are found as new files
                 self._journal.forget(measurement.uuid, list(left))
                 self._claims.release(measurement.path)
 
-    def take(self, found: Iterable[Known]) -> None:
+    def take(self, found: Iterable[JournalFile]) -> None:
         """These files are finished. On disk when this returns.
 
         sqlite3.Error where the journal refuses: then they are to be taken again.
@@ -125,7 +125,7 @@ class Gatherer:
         latest = {file.path: file for file in found}
         known = self._journal.known(list(latest))
         # Not all files of each: of a measurement of 100,000 frames that would be written with each frame.
-        changed: dict[str, tuple[Gathering, list[Known]]] = {}
+        changed: dict[str, tuple[OpenMeasurement, list[JournalFile]]] = {}
         for path, file in latest.items():
             before = known.get(path)
             relative = below(path, self.root)
@@ -144,7 +144,7 @@ class Gatherer:
         if changed:
             self._journal.found((one.measurement, files) for one, files in changed.values())
 
-    def take_now(self, file: Known, answer: Future[str]) -> None:
+    def take_now(self, file: JournalFile, answer: Future[str]) -> None:
         """As `take`, of a file that somebody wants to be recorded at once, whatever it is. `answer` gets the uuid."""
         relative = below(file.path, self.root)
         profile = profile_of(self._profiles, relative) or Profile("record now", "*")
@@ -154,7 +154,7 @@ class Gatherer:
         gathering.now, gathering.turn = answer, 0.0
         self._journal.found([(gathering.measurement, [gathering.files[file.path]])])
 
-    def due(self) -> list[Gathering]:
+    def due(self) -> list[OpenMeasurement]:
         """The measurements of which all files are finished, and which need not wait for anything else."""
         if self._age != self._journal.age:  # it was damaged, and is a new one
             self._age = self._journal.age
@@ -167,7 +167,7 @@ class Gatherer:
         """When something is due, by the monotonic clock."""
         return min((one.turn for one in self), default=float("inf"))
 
-    def done(self, gathering: Gathering) -> None:
+    def done(self, gathering: OpenMeasurement) -> None:
         """It is recorded, ignored, or gone."""
         self._open.pop(gathering.path, None)
         self._claims.release(gathering.path)
@@ -176,14 +176,14 @@ class Gatherer:
         for gathering in self:
             self.done(gathering)
 
-    def place_of(self, files: Iterable[Known]) -> Place:
+    def place_of(self, files: Iterable[JournalFile]) -> ProposalContext:
         """Where the experiment stood when the first of these files was made."""
         made, first = min((_made(file), file.path) for file in files)
         return self._place(first, made)
 
     # ------------------------------------------------------------------- behind that
 
-    def _add(self, file: Known, profile: Profile, relative: str) -> Gathering | None:
+    def _add(self, file: JournalFile, profile: Profile, relative: str) -> OpenMeasurement | None:
         """The gathering that it belongs to; None if another gatherer has that."""
         path = os.path.join(self.root, measurement_of(profile, relative)).rstrip("/")
         if not self._is_mine(path):
@@ -192,15 +192,15 @@ class Gatherer:
         gathering = self._open.get(path)
         if gathering is None:
             measurement = self._journal.latest(path) or self._begun(path, profile, file)
-            gathering = self._open[path] = Gathering(measurement, profile)
+            gathering = self._open[path] = OpenMeasurement(measurement, profile)
         elif self._rank(profile) < self._rank(gathering.profile):
             gathering.profile = profile  # of several that want its files it is the first
         now = time.monotonic()
         gathering.files[file.path] = file
-        gathering.last, gathering.turn = now, now + SHARE * gathering.cost
+        gathering.last, gathering.turn = now, now + FOLDER_RECHECK_FACTOR * gathering.cost
         return gathering
 
-    def _begun(self, path: str, profile: Profile, file: Known) -> Measurement:
+    def _begun(self, path: str, profile: Profile, file: JournalFile) -> Measurement:
         uuid = files_uuid(self._beamline, path, 0)
         return Measurement(uuid, path, 0, self.root, profile.name, self.place_of([file]))
 
@@ -210,7 +210,7 @@ class Gatherer:
     def _is_mine(self, path: str) -> bool:
         return self._claims.claim(path, self) is self
 
-    def _is_too_old(self, file: Known) -> bool:
+    def _is_too_old(self, file: JournalFile) -> bool:
         limit = min(time.time() - self._catch_up, self._since)
         if file.mtime_ns / 1e9 > limit:
             return False
@@ -219,7 +219,7 @@ class Gatherer:
         except OSError:
             return True
 
-    def _waits(self, gathering: Gathering, looked: dict[str, tuple[set[str], float]]) -> bool:
+    def _waits(self, gathering: OpenMeasurement, looked: dict[str, tuple[set[str], float]]) -> bool:
         """Whether there are files of it that are not finished."""
         patient = time.monotonic() < gathering.last + gathering.profile.patience
         if gathering.profile.group == "file" or gathering.now is not None or not patient:
@@ -231,11 +231,11 @@ class Gatherer:
         unfinished, gathering.cost = looked[folder]
         if gathering.path not in unfinished:
             return False
-        gathering.wait(max(AGAIN, SHARE * gathering.cost))
+        gathering.wait(max(FOLDER_RECHECK_SECONDS, FOLDER_RECHECK_FACTOR * gathering.cost))
         return True
 
 
-def _made(file: Known) -> float:
+def _made(file: JournalFile) -> float:
     # One that was copied was made later than it was written. On NFS nobody says when it was made, and one that is
     # written for an hour has the time of its end: there it was made when it was noticed.
     return min(file.mtime_ns / 1e9, file.born or float("inf"), file.seen)

@@ -17,44 +17,44 @@ from typing import Protocol
 
 from scifish.recording.session import NotRecorded
 from scifish.settings import SettingsError
-from scifly.collector import Gatherer
+from scifly.collector import MeasurementCollector
 from scifly.grouping import below
-from scifly.model import Known
+from scifly.model import JournalFile
 from scifly.profiles import Profile, profile_of
-from scifly.recorder import AGAIN, Outcome, Recorder, Stopped
-from scifly.watching import Found, Watch, printable
+from scifly.recorder import RECORD_RETRY_SECONDS, DatasetRecorder, Outcome, RecorderStopped
+from scifly.watching import FinishedFile, FolderWatch, printable
 
 log = logging.getLogger(__name__)
 
-GRAIN = 0.1
+FILE_BATCH_SECONDS = 0.1
 """Seconds in which what is found is put together: each time costs some waits for the disk."""
 
-AT_ONCE = 2000
+MAX_FILE_BATCH = 2000
 """Files that are taken together."""
 
-PULSE = 30.0
+HOUSEKEEPING_SECONDS = 30.0
 """Seconds between two looks at what need not be done at once."""
 
 
-class Told(Protocol):
+class FollowerListener(Protocol):
     """What is told of a root, in its thread."""
 
-    def outcome(self, outcome: Outcome, gatherer: Gatherer) -> None: ...
+    def outcome(self, outcome: Outcome, gatherer: MeasurementCollector) -> None: ...
 
     def trouble_of(self, root: str, trouble: str) -> None: ...
 
     def pulse(self) -> None: ...
 
 
-class Following(threading.Thread):
+class RootFollower(threading.Thread):
     """Takes what the watch of a root finds, and has it recorded."""
 
     def __init__(
         self,
-        gatherer: Gatherer,
-        watch: Callable[[Following], Watch],
-        recorder: Recorder,
-        told: Told,
+        gatherer: MeasurementCollector,
+        watch: Callable[[RootFollower], FolderWatch],
+        recorder: DatasetRecorder,
+        told: FollowerListener,
         stopping: threading.Event,
     ) -> None:
         super().__init__(name="scifly-root", daemon=True)
@@ -65,9 +65,9 @@ class Following(threading.Thread):
         self.watch = watch(self)
         self._recorder = recorder
         self._told = told
-        self._found: queue.Queue[Known | tuple[str, Future[str]] | None] = queue.Queue()
+        self._found: queue.Queue[JournalFile | tuple[str, Future[str]] | None] = queue.Queue()
         """What was got of it is unfinished until the gatherer has it."""
-        self._again: list[Known] = []
+        self._again: list[JournalFile] = []
         self._wishes: list[tuple[str, Future[str]]] = []
         self._stopping = stopping
         self._trouble = ""
@@ -81,11 +81,11 @@ class Following(threading.Thread):
 
     # ----------------------------------------------------------- called by other threads
 
-    def on_found(self, found: Found) -> None:
-        file = Known.of(found.path, found.size, found.mtime_ns, found.inode)
+    def on_found(self, found: FinishedFile) -> None:
+        file = JournalFile.of(found.path, found.size, found.mtime_ns, found.inode)
         self._found.put(replace(file, seen=found.seen))
 
-    def give(self, file: Known) -> None:
+    def give(self, file: JournalFile) -> None:
         """A file that another root has found, too."""
         self._found.put(file)
 
@@ -120,18 +120,18 @@ class Following(threading.Thread):
             try:
                 self._turn()
                 self._say("")
-            except Stopped:
+            except RecorderStopped:
                 break
             except sqlite3.Error as error:
                 self._say(f"the journal takes nothing, and nothing is recorded until it does: {error}")
-                self._stopping.wait(AGAIN)
+                self._stopping.wait(RECORD_RETRY_SECONDS)
             except (NotRecorded, SettingsError) as error:
                 self._say(str(error))
-                self._stopping.wait(AGAIN)
+                self._stopping.wait(RECORD_RETRY_SECONDS)
             except Exception as error:
                 log.exception("recording files below %s", printable(self.root))
                 self._say(f"{type(error).__name__}: {error}")
-                self._stopping.wait(AGAIN)
+                self._stopping.wait(RECORD_RETRY_SECONDS)
         self.gatherer.close()
 
     def _turn(self) -> None:
@@ -156,16 +156,16 @@ class Following(threading.Thread):
     def _take_all(self) -> None:
         """What has come, into `_again` and `_wishes`. Waits until there is something to do."""
         left = self._again or self._wishes  # the journal has refused them
-        wait = min(max(self.gatherer.next_turn() - time.monotonic(), 0.0), PULSE)
+        wait = min(max(self.gatherer.next_turn() - time.monotonic(), 0.0), HOUSEKEEPING_SECONDS)
         with contextlib.suppress(queue.Empty):
             one = self._found.get(timeout=0.0 if left else wait)
-            self._stopping.wait(GRAIN)
+            self._stopping.wait(FILE_BATCH_SECONDS)
             while not self._stopping.is_set():
-                if isinstance(one, Known):
+                if isinstance(one, JournalFile):
                     self._again.append(one)
                 elif one is not None:
                     self._wishes.append(one)
-                if len(self._again) >= AT_ONCE:
+                if len(self._again) >= MAX_FILE_BATCH:
                     break
                 one = self._found.get_nowait()
 
@@ -184,7 +184,7 @@ class Following(threading.Thread):
             found = os.lstat(path)
             if not stat.S_ISREG(found.st_mode):
                 raise ValueError(f"{printable(path)} is no file")
-            file = Known.of(path, found.st_size, found.st_mtime_ns, found.st_ino)
+            file = JournalFile.of(path, found.st_size, found.st_mtime_ns, found.st_ino)
             self.gatherer.take_now(file, answer)
         except (OSError, ValueError) as error:
             answer.set_exception(error)

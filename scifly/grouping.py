@@ -10,7 +10,7 @@ from scifly.profiles import Profile, profile_of
 from scifly.readers import stem
 from scifly.watching import is_passing
 
-NUMBER = "#"
+SERIES_NUMBER = "#"
 """What stands for the running number in the path of a series."""
 
 _LAST_NUMBER = re.compile(r"\d+(?=\D*\Z)")
@@ -29,7 +29,7 @@ def measurement_of(profile: Profile, relative_path: str) -> str:
         return folder + slash + (stem(profile.reader, name) or name)
     if profile.group == "series":
         before, suffix = os.path.splitext(name)
-        return folder + slash + _LAST_NUMBER.sub(NUMBER, before) + suffix
+        return folder + slash + _LAST_NUMBER.sub(SERIES_NUMBER, before) + suffix
     return relative_path
 
 
@@ -38,7 +38,7 @@ def name_of(profile: Profile, path: str) -> str:
     name = os.path.basename(path.rstrip("/")) or path
     if profile.group == "series":
         before = os.path.splitext(name)[0]
-        return before.removesuffix(NUMBER).rstrip("_-. ") or name
+        return before.removesuffix(SERIES_NUMBER).rstrip("_-. ") or name
     return name
 
 
@@ -47,7 +47,7 @@ def below(path: str, root: str) -> str:
     return path[len(root.rstrip("/")) + 1 :]
 
 
-class Folders:
+class FoundFiles:
     """Which files have been found, by folder: those that are there and have not are not finished yet."""
 
     def __init__(self, profiles: Sequence[Profile]) -> None:

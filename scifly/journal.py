@@ -18,15 +18,24 @@ from typing import TypeVar
 
 from scifish.settings import state_directory
 from scifish.spool.database import set_aside
-from scifly.model import COLUMNS, Known, Measurement, Place, Stay, known_of_row, measurement_of_row, row_of
+from scifly.model import (
+    MEASUREMENT_COLUMNS,
+    JournalFile,
+    Measurement,
+    ProposalContext,
+    ProposalPeriod,
+    known_of_row,
+    measurement_of_row,
+    row_of,
+)
 
 log = logging.getLogger(__name__)
 Result = TypeVar("Result")
 
-BUSY = 5.0
+JOURNAL_LOCK_SECONDS = 5.0
 """Seconds that one waits for the other process that has it open."""
 
-AT_ONCE = 500
+NAMES_PER_QUERY = 500
 """Names in one question."""
 
 # Paths are bytes: a name need not be UTF-8.
@@ -87,7 +96,7 @@ class Journal:
     def _connect(self) -> sqlite3.Connection:
         # Names of samples and proposals are not for everybody.
         os.close(os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
-        db = sqlite3.connect(self.path, isolation_level=None, check_same_thread=False, timeout=BUSY)
+        db = sqlite3.connect(self.path, isolation_level=None, check_same_thread=False, timeout=JOURNAL_LOCK_SECONDS)
         try:
             db.execute("PRAGMA journal_mode=WAL")
             db.execute("PRAGMA synchronous=FULL")
@@ -138,7 +147,7 @@ class Journal:
 
     # --------------------------------------------------------------------- stays
 
-    def stay(self, stay: Stay) -> None:
+    def stay(self, stay: ProposalPeriod) -> None:
         """A stay begins; what goes on at the same root at another place is over."""
         place = stay.place
 
@@ -159,40 +168,45 @@ class Journal:
         """All that has not ended is still so."""
         self._do(lambda db: db.execute("UPDATE stays SET seen = max(seen, ?) WHERE left IS NULL", (now,)))
 
-    def stays(self) -> list[Stay]:
+    def stays(self) -> list[ProposalPeriod]:
         """In their order."""
         rows = self._read(lambda db: db.execute("SELECT * FROM stays ORDER BY since").fetchall())
-        return [Stay(_s(root), Place(*place), since, seen, left) for root, *place, since, seen, left in rows]
+        return [
+            ProposalPeriod(_s(root), ProposalContext(*place), since, seen, left)
+            for root, *place, since, seen, left in rows
+        ]
 
     # --------------------------------------------------------------- measurements
 
     def latest(self, path: str) -> Measurement | None:
         """The newest generation of a measurement."""
-        statement = f"SELECT {COLUMNS} FROM measurements WHERE path = ? ORDER BY generation DESC LIMIT 1"  # noqa: S608
+        statement = f"SELECT {MEASUREMENT_COLUMNS} FROM measurements WHERE path = ? ORDER BY generation DESC LIMIT 1"  # noqa: S608
         row = self._read(lambda db: db.execute(statement, (_b(path),)).fetchone())
         return measurement_of_row(row) if row else None
 
-    def known(self, paths: Sequence[str]) -> dict[str, Known]:
+    def known(self, paths: Sequence[str]) -> dict[str, JournalFile]:
         """Of these files those that are known."""
 
-        def read(db: sqlite3.Connection) -> Iterator[Known]:
-            for some in _pieces([_b(path) for path in paths], AT_ONCE):
+        def read(db: sqlite3.Connection) -> Iterator[JournalFile]:
+            for some in _pieces([_b(path) for path in paths], NAMES_PER_QUERY):
                 marks = ",".join("?" * len(some))
                 yield from map(known_of_row, db.execute(f"SELECT * FROM files WHERE path IN ({marks})", some))  # noqa: S608
 
         return {known.path: known for known in self._read(lambda db: list(read(db)))}
 
-    def files_of(self, uuid: str) -> list[Known]:
+    def files_of(self, uuid: str) -> list[JournalFile]:
         rows = self._read(lambda db: db.execute("SELECT * FROM files WHERE uuid = ?", (uuid,)).fetchall())
         return [known_of_row(row) for row in rows]
 
-    def unfinished(self) -> list[tuple[Measurement, list[Known]]]:
+    def unfinished(self) -> list[tuple[Measurement, list[JournalFile]]]:
         """Measurements with files that are neither recorded nor ignored, and all their files."""
-        statement = f"SELECT {COLUMNS} FROM measurements WHERE uuid IN (SELECT uuid FROM files WHERE settled = 0)"  # noqa: S608
+        statement = (
+            f"SELECT {MEASUREMENT_COLUMNS} FROM measurements WHERE uuid IN (SELECT uuid FROM files WHERE settled = 0)"  # noqa: S608
+        )
         rows = self._read(lambda db: db.execute(statement).fetchall())
         return [(measurement_of_row(row), self.files_of(row[0])) for row in rows]
 
-    def found(self, begun: Iterable[tuple[Measurement, Iterable[Known]]]) -> None:
+    def found(self, begun: Iterable[tuple[Measurement, Iterable[JournalFile]]]) -> None:
         """Keep files that are to be recorded: new measurements, or new files of one that is known.
 
         What is known of a file that was recorded is kept until its change is recorded, or ignored.
@@ -213,7 +227,7 @@ class Journal:
 
         self._do(keep)
 
-    def renewed(self, begun: Iterable[tuple[Measurement, Iterable[Known]]]) -> None:
+    def renewed(self, begun: Iterable[tuple[Measurement, Iterable[JournalFile]]]) -> None:
         """Keep new generations: their files are no longer those of the one before."""
         rows = [(measurement, list(files)) for measurement, files in begun]
 
@@ -224,7 +238,7 @@ class Journal:
 
         self._do(keep)
 
-    def recorded(self, done: Iterable[tuple[Measurement, Iterable[Known]]]) -> None:
+    def recorded(self, done: Iterable[tuple[Measurement, Iterable[JournalFile]]]) -> None:
         """These are on their way, with what has changed of their files."""
         rows = [(measurement, list(files)) for measurement, files in done]
 
@@ -238,7 +252,7 @@ class Journal:
 
         self._do(keep)
 
-    def ignored(self, files: Iterable[Known]) -> None:
+    def ignored(self, files: Iterable[JournalFile]) -> None:
         """Changes of files that were recorded, and that are not to be recorded again."""
         rows = [(file, file.uuid, True) for file in files]
         self._do(lambda db: _write(db, rows))
@@ -273,10 +287,10 @@ def _transaction(db: sqlite3.Connection) -> Iterator[None]:
 
 def _add(db: sqlite3.Connection, measurement: Measurement) -> None:
     marks = ", ".join("?" * len(row_of(measurement)))
-    db.execute(f"INSERT OR IGNORE INTO measurements ({COLUMNS}) VALUES ({marks})", row_of(measurement))  # noqa: S608
+    db.execute(f"INSERT OR IGNORE INTO measurements ({MEASUREMENT_COLUMNS}) VALUES ({marks})", row_of(measurement))  # noqa: S608
 
 
-def _write(db: sqlite3.Connection, files: Iterable[tuple[Known, str, bool]]) -> None:
+def _write(db: sqlite3.Connection, files: Iterable[tuple[JournalFile, str, bool]]) -> None:
     db.executemany(
         "INSERT OR REPLACE INTO files VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
         [

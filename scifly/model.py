@@ -38,7 +38,7 @@ class Header:
 
 
 @dataclass(frozen=True)
-class Place:
+class ProposalContext:
     """As PathFixer names it; "" for what is not known."""
 
     proposal: str = ""
@@ -55,14 +55,14 @@ class Place:
 
 
 @dataclass(frozen=True)
-class Stay:
+class ProposalPeriod:
     """A time during which files below `root` were of this place. Times in seconds since 1970.
 
     `seen` is when that was last known; `left` is when it ended, None if it has not.
     """
 
     root: str
-    place: Place
+    place: ProposalContext
     since: float
     seen: float
     left: float | None = None
@@ -73,7 +73,7 @@ def inside(path: str, root: str) -> bool:
     return path == root or path.startswith(root.rstrip("/") + "/")
 
 
-def stay_of(path: str, born: float, stays: Sequence[Stay]) -> Stay | None:
+def stay_of(path: str, born: float, stays: Sequence[ProposalPeriod]) -> ProposalPeriod | None:
     """The stay during which this file was made, at `born`; None if it is below no root.
 
     What was made while nobody watched, between two stays, is of the one before: a program finishes what
@@ -89,16 +89,16 @@ def stay_of(path: str, born: float, stays: Sequence[Stay]) -> Stay | None:
     return before[-1] if before else next(iter(deepest), None)
 
 
-def _unsure(stay: Stay, born: float, containing: Sequence[Stay]) -> Stay:
+def _unsure(stay: ProposalPeriod, born: float, containing: Sequence[ProposalPeriod]) -> ProposalPeriod:
     """It was not seen any more that it was still so."""
     after = [other for other in containing if other.since > born and other.root == stay.root]
     return after[0] if after and after[0].place.proprietary and not stay.place.proprietary else stay
 
 
-_LARGEST = 2**63 - 1
+_MAX_SQLITE_INTEGER = 2**63 - 1
 
 
-COLUMNS = "uuid, path, generation, root, profile, proposal, sample, category, started, recordings, complete"
+MEASUREMENT_COLUMNS = "uuid, path, generation, root, profile, proposal, sample, category, started, recordings, complete"
 
 
 @dataclass(frozen=True)
@@ -110,7 +110,7 @@ class Measurement:
     generation: int
     root: str
     profile: str
-    place: Place
+    place: ProposalContext
     started: float | None = None
     recordings: int = 0
     complete: bool = True
@@ -118,7 +118,7 @@ class Measurement:
 
 
 @dataclass(frozen=True)
-class Known:
+class JournalFile:
     """A file as it is known. `born` in seconds since 1970, None if the file system does not say."""
 
     path: str
@@ -135,17 +135,19 @@ class Known:
     """When it was noticed first, by this machine's clock; not in the journal."""
 
     @staticmethod
-    def of(path: str, size: int, mtime_ns: int, inode: int) -> Known:
+    def of(path: str, size: int, mtime_ns: int, inode: int) -> JournalFile:
         """A file that is found."""
         # SQLite's integers have 64 bits, and a sign: a time ends with the year 2262, and a clock may say what it likes.
-        mtime_ns = min(max(mtime_ns, -_LARGEST), _LARGEST)
-        return Known(path, "", size, mtime_ns, inode - 2**64 if inode > _LARGEST else inode, None, False)
+        mtime_ns = min(max(mtime_ns, -_MAX_SQLITE_INTEGER), _MAX_SQLITE_INTEGER)
+        return JournalFile(
+            path, "", size, mtime_ns, inode - 2**64 if inode > _MAX_SQLITE_INTEGER else inode, None, False
+        )
 
-    def is_like(self, other: Known) -> bool:
+    def is_like(self, other: JournalFile) -> bool:
         """Whether nothing has happened to it. The inode says nothing: some file servers number anew when mounted."""
         return (self.size, self.mtime_ns) == (other.size, other.mtime_ns)
 
-    def is_another(self, other: Known) -> bool:
+    def is_another(self, other: JournalFile) -> bool:
         """Whether, by the file system, another file has taken its name."""
         born = self.born is not None and other.born is not None and self.born != other.born
         return born or self.inode != other.inode
@@ -159,12 +161,12 @@ def row_of(measurement: Measurement) -> tuple[object, ...]:
 
 def measurement_of_row(row: Sequence[Any]) -> Measurement:
     uuid, path, generation, root, profile, proposal, sample, category, started, recordings, complete = row
-    place = Place(str(proposal), str(sample), str(category))
+    place = ProposalContext(str(proposal), str(sample), str(category))
     return Measurement(
         uuid, os.fsdecode(path), generation, os.fsdecode(root), profile, place, started, recordings, bool(complete)
     )
 
 
-def known_of_row(row: Sequence[Any]) -> Known:
+def known_of_row(row: Sequence[Any]) -> JournalFile:
     path, uuid, size, mtime_ns, inode, born, settled, changed = row
-    return Known(os.fsdecode(path), uuid, size, mtime_ns, inode, born, bool(settled), bool(changed))
+    return JournalFile(os.fsdecode(path), uuid, size, mtime_ns, inode, born, bool(settled), bool(changed))

@@ -6,7 +6,7 @@ import fnmatch
 import re
 from collections.abc import Sequence
 
-MOST = 200
+MAX_BRACE_ALTERNATIVES = 200
 """Alternatives that the braces of one pattern may make."""
 
 
@@ -65,8 +65,10 @@ def _expanded(text: str) -> list[str]:
         before, brace, rest = _until_brace(rest)
         choices, rest = _choices(rest, text) if brace else ([""], "")
         found = [one + before + choice for one in found for choice in choices]
-        if len(found) > MOST:
-            raise PatternError(f"{text!r} has more than {MOST} alternatives; write less of them in braces")
+        if len(found) > MAX_BRACE_ALTERNATIVES:
+            raise PatternError(
+                f"{text!r} has more than {MAX_BRACE_ALTERNATIVES} alternatives; write less of them in braces"
+            )
     return found
 
 
@@ -87,7 +89,7 @@ def _choices(text: str, whole: str) -> tuple[list[str], str]:
             depth -= 1
         elif letter in ",}" and not depth:
             choices += _expanded(text[start:place]) if text[start:place] else [""]
-            if len(choices) > MOST:
+            if len(choices) > MAX_BRACE_ALTERNATIVES:
                 break
             start = place + 1
             if letter == "}":

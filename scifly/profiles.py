@@ -26,7 +26,7 @@ from scifly.readers import READERS
 
 GROUPS = ("stem", "folder", "series", "file")
 
-LONGEST = 7 * 86_400.0
+MAX_PROFILE_SECONDS = 7 * 86_400.0
 """Seconds: more than this is hardly meant."""
 
 
@@ -58,7 +58,7 @@ class Profile:
         return self.compiled.matches(relative_path)
 
 
-SHIPPED = {
+SHIPPED_PROFILES = {
     profile.name: profile
     for profile in (
         Profile("ses", "*.{txt,ibw,pxt,zip}", "stem", reader="ses"),
@@ -67,10 +67,10 @@ SHIPPED = {
     )
 }
 
-DEFAULT = ("ses", "prodigy")
+DEFAULT_PROFILES = ("ses", "prodigy")
 """The lines of a device that has none."""
 
-KEYS = tuple(one.name for one in fields(Profile))
+PROFILE_KEYS = tuple(one.name for one in fields(Profile))
 
 
 def profiles_from(lines: Sequence[str]) -> tuple[tuple[Profile, ...], tuple[str, ...]]:
@@ -111,24 +111,24 @@ def _profile(text: str) -> tuple[Profile | None, list[str]]:
     if isinstance(given, str):
         given = {"name": given}
     if not isinstance(given, dict):
-        return None, [f"{text[:80]!r} is neither {{name: ..., pattern: ...}} nor one of {_listed(SHIPPED)}"]
+        return None, [f"{text[:80]!r} is neither {{name: ..., pattern: ...}} nor one of {_listed(SHIPPED_PROFILES)}"]
     return _checked(given)
 
 
 def _checked(given: Mapping[Any, Any]) -> tuple[Profile | None, list[str]]:
     problems = []
     for key in given:
-        if key not in KEYS:
-            near = difflib.get_close_matches(str(key), KEYS, n=1)
-            hint = f"did you mean {near[0]!r}?" if near else f"known are {_listed(KEYS)}"
+        if key not in PROFILE_KEYS:
+            near = difflib.get_close_matches(str(key), PROFILE_KEYS, n=1)
+            hint = f"did you mean {near[0]!r}?" if near else f"known are {_listed(PROFILE_KEYS)}"
             problems.append(f"the key {reprlib.repr(key)} is not known and is ignored; {hint}")
     name = given.get("name")
     if not isinstance(name, str) or not name.strip() or len(name) > 60 or not name.isprintable():
         return None, [*problems, f"name: a short text is needed, not {reprlib.repr(name)}"]
-    shipped = SHIPPED.get(name.strip().lower())
+    shipped = SHIPPED_PROFILES.get(name.strip().lower())
     if shipped is None and given.get("pattern") is None:
-        near = difflib.get_close_matches(name.lower(), SHIPPED, n=1)
-        hint = f"; did you mean {near[0]!r}?" if near else f", as it is not one of {_listed(SHIPPED)}"
+        near = difflib.get_close_matches(name.lower(), SHIPPED_PROFILES, n=1)
+        hint = f"; did you mean {near[0]!r}?" if near else f", as it is not one of {_listed(SHIPPED_PROFILES)}"
         return None, [*problems, f"{name}: pattern is missing{hint}"]
     values: dict[str, Any] = {}
     wrong = []
@@ -169,8 +169,8 @@ def _one_of(known: Sequence[str]) -> Any:
 
 def _seconds(given: Any) -> float:
     good = isinstance(given, int | float) and not isinstance(given, bool) and math.isfinite(given)
-    if not good or not 0 <= given <= LONGEST:
-        raise ValueError(f"{reprlib.repr(given)} is not a number of seconds from 0 to {LONGEST:g}")
+    if not good or not 0 <= given <= MAX_PROFILE_SECONDS:
+        raise ValueError(f"{reprlib.repr(given)} is not a number of seconds from 0 to {MAX_PROFILE_SECONDS:g}")
     return float(given)
 
 

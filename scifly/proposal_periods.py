@@ -10,18 +10,18 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from scifly.journal import Journal
-from scifly.model import Place, Stay
+from scifly.model import ProposalContext, ProposalPeriod
 
 log = logging.getLogger(__name__)
 
-SEEN = 60.0
+SAVE_PERIOD_SECONDS = 60.0
 """Seconds after which it is kept that it is still so."""
 
-LATE = 3.0
+CHANGE_NOTICED_SECONDS = 3.0
 """Seconds by which a change may be noticed late: PathFixer is asked twice a second, and has a second for its answer."""
 
 
-class Stays:
+class ProposalPeriods:
     """Threads may share it. Never raises: `trouble` says why the journal does not take it."""
 
     def __init__(self, journal: Journal) -> None:
@@ -31,16 +31,16 @@ class Stays:
         self._kept = len(self._stays)
         self._age = journal.age
         self._to_leave: list[tuple[str, float, float]] = []
-        self._followed: tuple[str, Place] | None = None
+        self._followed: tuple[str, ProposalContext] | None = None
         self._next = 0.0
         self._lock = threading.Lock()
         self.trouble = ""
 
-    def now(self) -> Sequence[Stay]:
+    def now(self) -> Sequence[ProposalPeriod]:
         with self._lock:
             return tuple(self._stays)
 
-    def follow(self, root: str, place: Place) -> None:
+    def follow(self, root: str, place: ProposalContext) -> None:
         """From now on, at this root, and at no other."""
         now = time.time()
         with self._lock:
@@ -49,11 +49,11 @@ class Stays:
                 if stay.left is None and stay not in here:
                     # What an earlier program followed may have been left at any time since that was seen.
                     known = (stay.root, stay.place) == self._followed
-                    seen = max(stay.seen, now - LATE) if known else stay.seen
+                    seen = max(stay.seen, now - CHANGE_NOTICED_SECONDS) if known else stay.seen
                     self._stays[number] = replace(stay, seen=seen, left=now)
                     self._to_leave.append((stay.root, seen, now))
             if root and not here:
-                self._stays.append(Stay(root, place, now, now))
+                self._stays.append(ProposalPeriod(root, place, now, now))
             self._followed = (root, place)
         self.keep()
 
@@ -78,5 +78,5 @@ class Stays:
         if time.monotonic() >= self._next:
             now = time.time()
             self._journal.seen(now)
-            self._next = time.monotonic() + SEEN
+            self._next = time.monotonic() + SAVE_PERIOD_SECONDS
             self._stays = [replace(stay, seen=now) if stay.left is None else stay for stay in self._stays]

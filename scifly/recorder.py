@@ -17,10 +17,10 @@ from scifish.dataset.compose import Observed, Record, as_given, ending
 from scifish.message import Message, iso
 from scifish.message.identity import files_uuid
 from scifish.recording.session import NotRecorded, Station
-from scifly.collector import Gatherer, Gathering
+from scifly.collector import MeasurementCollector, OpenMeasurement
 from scifly.grouping import name_of
 from scifly.journal import Journal
-from scifly.model import Header, Known, Measurement
+from scifly.model import Header, JournalFile, Measurement
 from scifly.readers import read
 from scifly.watching import printable
 from scifly.watching.filesystem import birth
@@ -29,30 +29,30 @@ log = logging.getLogger(__name__)
 
 PROGRAM = "SciFly"
 
-AT_ONCE = 200
+MAX_RECORD_BATCH = 200
 """Measurements that go to the disk together."""
 
-HASTE = 0.5
+MAX_READ_BATCH_SECONDS = 0.5
 """Seconds of reading headers after which what is read goes to the disk, so that it does not wait for the others."""
 
-FEW = 50
+MAX_FILES_RECHECKED = 50
 """Files of one measurement that are looked at once more before it is recorded; of more it would take long."""
 
-SAME = 1.0
+SAME_START_SECONDS = 1.0
 """Seconds by which the header's time may differ: some programs write it with seconds, and round."""
 
-AGAIN = 2.0
+RECORD_RETRY_SECONDS = 2.0
 """Seconds until what could not be recorded is tried again."""
 
-LATER = 60.0
+SINGLE_RETRY_SECONDS = 60.0
 """Seconds until one is tried again that cannot be recorded by itself."""
 
-PULSE = 0.2
+RECORDER_PULSE_SECONDS = 0.2
 
-_LATEST = 253_402_300_799.0  # the last second of the year 9999
+_MAX_TIMESTAMP = 253_402_300_799.0  # the last second of the year 9999
 
 
-class Stopped(Exception):
+class RecorderStopped(Exception):
     """The program ends, and the disk has not taken it yet."""
 
 
@@ -62,8 +62,8 @@ class Recorded:
 
     measurement: Measurement
     header: Header
-    files: Sequence[Known]
-    changed: Sequence[Known]
+    files: Sequence[JournalFile]
+    changed: Sequence[JournalFile]
 
 
 @dataclass(frozen=True)
@@ -75,10 +75,10 @@ class Outcome:
     """Files that have changed after they were recorded, and whose profile does not record that."""
     problems: list[str] = field(default_factory=list)
     """Why others could not be recorded. What is wrong in a file that is recorded is in its header."""
-    over: list[tuple[Gathering, str | Exception]] = field(default_factory=list)
+    over: list[tuple[OpenMeasurement, str | Exception]] = field(default_factory=list)
     """What is not under way any more, and the answer to who waits for it."""
 
-    def end(self, gatherer: Gatherer) -> None:
+    def end(self, gatherer: MeasurementCollector) -> None:
         """They are pending no more. To be called in the moment in which they are counted, and once."""
         for gathering, _ in self.over:
             gatherer.done(gathering)
@@ -96,16 +96,16 @@ class Outcome:
 
 @dataclass
 class _Prepared:
-    gathering: Gathering
+    gathering: OpenMeasurement
     measurement: Measurement
-    changed: list[Known]
+    changed: list[JournalFile]
     header: Header
-    files: Sequence[Known] = ()
+    files: Sequence[JournalFile] = ()
     record: Record | None = None
     renewed: bool = False
 
 
-class Recorder:
+class DatasetRecorder:
     """For one thread. `zone` is that of dates without one; `fresh` see `FlySettings`; at `stopping` nothing waits."""
 
     def __init__(
@@ -124,7 +124,7 @@ class Recorder:
         self._fresh = fresh
         self._stopping = stopping
 
-    def record(self, gatherer: Gatherer, due: Sequence[Gathering]) -> Outcome:
+    def record(self, gatherer: MeasurementCollector, due: Sequence[OpenMeasurement]) -> Outcome:
         """Record those of the first that are finished indeed; the others have another turn.
 
         Whoever is told of the outcome has to `end` it, and to let it `answer`.
@@ -135,7 +135,7 @@ class Recorder:
         outcome = Outcome()
         prepared: list[_Prepared] = []
         began = time.monotonic()
-        for gathering in due[:AT_ONCE]:
+        for gathering in due[:MAX_RECORD_BATCH]:
             try:
                 found = self._prepare(gatherer, gathering, outcome)
             except sqlite3.Error:
@@ -143,11 +143,11 @@ class Recorder:
             except Exception as error:  # one that cannot be recorded must not hold up the others
                 log.exception("recording %s", printable(gathering.path))
                 outcome.problems.append(f"{printable(gathering.path)}: {type(error).__name__}: {error}")
-                gathering.wait(LATER)
+                gathering.wait(SINGLE_RETRY_SECONDS)
                 continue
             if found is not None:
                 prepared.append(found)
-            if time.monotonic() - began > HASTE:
+            if time.monotonic() - began > MAX_READ_BATCH_SECONDS:
                 break
         told = [one for one in prepared if one.record is not None]
         if told:
@@ -167,21 +167,23 @@ class Recorder:
         written: Future[None] = here.record(records)
         while not written.done():
             if self._stopping.is_set():
-                raise Stopped
+                raise RecorderStopped
             if here.closed:
                 raise NotRecorded("the spool was closed meanwhile")
             try:
-                written.exception(PULSE)
+                written.exception(RECORDER_PULSE_SECONDS)
             except TimeoutError:
                 continue  # the disk of the spool refuses: the station says so
         written.result()
 
     # ------------------------------------------------------------- one measurement
 
-    def _prepare(self, gatherer: Gatherer, gathering: Gathering, outcome: Outcome) -> _Prepared | None:
+    def _prepare(
+        self, gatherer: MeasurementCollector, gathering: OpenMeasurement, outcome: Outcome
+    ) -> _Prepared | None:
         """None if there is nothing to be recorded, or not yet."""
         if not self._is_still(gathering):
-            gathering.wait(gathering.profile.settle or AGAIN)
+            gathering.wait(gathering.profile.settle or RECORD_RETRY_SECONDS)
             return None
         if not gathering.files:
             self._forget(gathering, outcome)
@@ -218,9 +220,9 @@ class Recorder:
         ]
         return _Prepared(gathering, measurement, kept, header)
 
-    def _is_still(self, gathering: Gathering) -> bool:
+    def _is_still(self, gathering: OpenMeasurement) -> bool:
         """Whether its files are as they were when they were found. Those that are gone are left out."""
-        if len(gathering.files) > FEW:
+        if len(gathering.files) > MAX_FILES_RECHECKED:
             return True
         still = True
         for path, file in list(gathering.files.items()):
@@ -231,10 +233,10 @@ class Recorder:
             except OSError:
                 continue  # the reader says what is wrong with it
             else:
-                still &= file.is_like(Known.of(path, found.st_size, found.st_mtime_ns, found.st_ino))
+                still &= file.is_like(JournalFile.of(path, found.st_size, found.st_mtime_ns, found.st_ino))
         return still or time.monotonic() > gathering.last + gathering.profile.patience
 
-    def _forget(self, gathering: Gathering, outcome: Outcome) -> None:
+    def _forget(self, gathering: OpenMeasurement, outcome: Outcome) -> None:
         """Its files were deleted, or moved, before they were recorded."""
         measurement = gathering.measurement
         gone = [file.path for file in self._journal.files_of(measurement.uuid) if not file.settled]
@@ -242,7 +244,7 @@ class Recorder:
         outcome.over.append((gathering, FileNotFoundError(f"{printable(measurement.path)} is gone")))
         outcome.problems.append(f"{printable(measurement.path)}: its files are gone, before they could be recorded")
 
-    def _header(self, gathering: Gathering, before: Sequence[Known]) -> Header:
+    def _header(self, gathering: OpenMeasurement, before: Sequence[JournalFile]) -> Header:
         paths = sorted([*gathering.files, *(file.path for file in _there(before))])
         try:
             return read(gathering.profile.reader, paths, self._zone)
@@ -251,7 +253,7 @@ class Recorder:
             return Header(problems=(f"{printable(gathering.path)}: cannot be read: {type(error).__name__}",))
 
     def _is_anew(
-        self, measurement: Measurement, header: Header, recorded: Sequence[Known], gathering: Gathering
+        self, measurement: Measurement, header: Header, recorded: Sequence[JournalFile], gathering: OpenMeasurement
     ) -> bool:
         """Whether all of the files that were recorded are gone, or others now: it is another measurement."""
         another = True
@@ -263,17 +265,17 @@ class Recorder:
             another &= now is None or file.is_another(now)
         if header.started is not None and measurement.started is not None:
             # Of a file that was only saved again it is the same, and what is written over may keep its inode.
-            return abs(header.started - measurement.started) > SAME
+            return abs(header.started - measurement.started) > SAME_START_SECONDS
         # Many programs save a file by putting another one in its place.
         return another and not gathering.profile.modified
 
     def _prepared(
         self,
-        gathering: Gathering,
+        gathering: OpenMeasurement,
         measurement: Measurement,
         header: Header,
-        changed: Sequence[Known],
-        files: Sequence[Known],
+        changed: Sequence[JournalFile],
+        files: Sequence[JournalFile],
         renewed: bool = False,
     ) -> _Prepared:
         kept = [replace(file, uuid=measurement.uuid, settled=not renewed, changed=False) for file in changed]
@@ -281,7 +283,9 @@ class Recorder:
         record = self._record(gathering, measurement, header, files)
         return _Prepared(gathering, measurement, kept, header, files, record, renewed)
 
-    def _record(self, gathering: Gathering, measurement: Measurement, header: Header, files: Sequence[Known]) -> Record:
+    def _record(
+        self, gathering: OpenMeasurement, measurement: Measurement, header: Header, files: Sequence[JournalFile]
+    ) -> Record:
         written = max(file.mtime_ns for file in files) / 1e9
         started = header.started if header.started is not None else min(map(_born, files))
         started = _bounded(started)
@@ -325,30 +329,30 @@ class Recorder:
         )
 
 
-def _left(gathering: Gathering) -> float:
+def _left(gathering: OpenMeasurement) -> float:
     """Seconds for which the rest of a measurement is waited for, also after a restart."""
     written = max(file.mtime_ns for file in gathering.files.values()) / 1e9
     patience = gathering.profile.patience
     return min(written + patience - time.time(), gathering.last + patience - time.monotonic())
 
 
-def _there(files: Sequence[Known]) -> list[Known]:
-    return [file for file in files if os.path.lexists(file.path)] if len(files) <= FEW else list(files)
+def _there(files: Sequence[JournalFile]) -> list[JournalFile]:
+    return [file for file in files if os.path.lexists(file.path)] if len(files) <= MAX_FILES_RECHECKED else list(files)
 
 
-def _now(file: Known) -> Known | None:
+def _now(file: JournalFile) -> JournalFile | None:
     """As it is on disk; None if it is not."""
     try:
         found = os.lstat(file.path)
     except OSError:
         return None
-    return replace(Known.of(file.path, found.st_size, found.st_mtime_ns, found.st_ino), born=birth(file.path))
+    return replace(JournalFile.of(file.path, found.st_size, found.st_mtime_ns, found.st_ino), born=birth(file.path))
 
 
-def _born(file: Known) -> float:
+def _born(file: JournalFile) -> float:
     return min(file.mtime_ns / 1e9, file.born or float("inf"))
 
 
 def _bounded(seconds: float) -> float:
     """As a message can say it: a file's time may be anything."""
-    return min(max(seconds, 0.0), _LATEST)
+    return min(max(seconds, 0.0), _MAX_TIMESTAMP)

@@ -11,31 +11,31 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from scifish.recording.session import Station
-from scifly.collector import Gatherer
+from scifly.collector import MeasurementCollector
 from scifly.grouping import measurement_of
-from scifly.model import Known, Place
+from scifly.model import JournalFile, ProposalContext
 from scifly.profiles import Profile, profile_of
-from scifly.recorder import Outcome, Recorder
+from scifly.recorder import DatasetRecorder, Outcome
 from scifly.watching import is_passing, printable
 
-LAYOUT = r"/(?P<category>visitors|proprietary|staff)/(?P<beamline>[^/]+)/(?P<proposal>[^/]+)/[^/]+/raw(?:/|$)"
+PROPOSAL_IN_PATH = r"/(?P<category>visitors|proprietary|staff)/(?P<beamline>[^/]+)/(?P<proposal>[^/]+)/[^/]+/raw(?:/|$)"
 """How a path says its proposal, where nothing else is said: PathFixer's usual layout."""
 
-AT_ONCE = 200
+MAX_SCAN_BATCH = 200
 """Measurements that are recorded together."""
 
-AHEAD = 2000
+MAX_DATASETS_IN_FLIGHT = 2000
 """Datasets that may be on their way to Kafka: they take memory, and room in the spool."""
 
-PULSE = 0.2
+SCAN_PULSE_SECONDS = 0.2
 
 
-class NoPlaceError(ValueError):
+class UnknownProposalError(ValueError):
     """Of what is to be recorded it is not known whose it is; the text says what to do."""
 
 
 @dataclass(frozen=True)
-class Rule:
+class PathRule:
     """Whose a file is: as given, else as its path says. `beamline` "" if that does not matter."""
 
     layout: re.Pattern[str]
@@ -43,28 +43,30 @@ class Rule:
     proposal: str = ""
     sample: str = ""
 
-    def place_of(self, path: str) -> Place:
+    def place_of(self, path: str) -> ProposalContext:
         """NoPlaceError if the path says nothing, or another beamline."""
         found = self.layout.search(path)
         said = {name: text or "" for name, text in (found.groupdict() if found else {}).items()}
         proposal = self.proposal or said.get("proposal", "")
         if not proposal:
-            raise NoPlaceError("the path does not say whose it is: give --proposal, or --layout")
+            raise UnknownProposalError("the path does not say whose it is: give --proposal, or --layout")
         beamline = said.get("beamline", "")
         if self.beamline and beamline and beamline.lower() != self.beamline.lower():
-            raise NoPlaceError(f"it is of the beamline {beamline}, and the settings are those of {self.beamline}")
+            raise UnknownProposalError(
+                f"it is of the beamline {beamline}, and the settings are those of {self.beamline}"
+            )
         # What lies among proprietary data stays at the beamline, whatever else is said.
         category = "proprietary" if "/proprietary/" in path else said.get("category", "")
-        return Place(proposal, self.sample or said.get("sample", ""), category)
+        return ProposalContext(proposal, self.sample or said.get("sample", ""), category)
 
 
 @dataclass
-class Measured:
+class MeasurementFiles:
     """What belongs together."""
 
     path: str
     profile: Profile
-    files: list[Known] = field(default_factory=list)
+    files: list[JournalFile] = field(default_factory=list)
 
     @property
     def size(self) -> int:
@@ -76,21 +78,21 @@ class Measured:
         return max(file.mtime_ns for file in self.files) / 1e9
 
 
-def measurements(root: str, profiles: Sequence[Profile], problem: Callable[[str], None]) -> list[Measured]:
+def measurements(root: str, profiles: Sequence[Profile], problem: Callable[[str], None]) -> list[MeasurementFiles]:
     """All below the root, by time. `problem` is told of folders that cannot be read."""
-    found: dict[str, Measured] = {}
+    found: dict[str, MeasurementFiles] = {}
     for relative, file in _files(root, "", problem):
         profile = profile_of(profiles, relative)
         if profile is not None:
             path = os.path.join(root, measurement_of(profile, relative)).rstrip("/")
-            measured = found.setdefault(path, Measured(path, profile))
+            measured = found.setdefault(path, MeasurementFiles(path, profile))
             if profiles.index(profile) < profiles.index(measured.profile):
                 measured.profile = profile
             measured.files.append(file)
     return sorted(found.values(), key=lambda one: (one.written, one.path))
 
 
-def _files(folder: str, relative: str, problem: Callable[[str], None]) -> Iterator[tuple[str, Known]]:
+def _files(folder: str, relative: str, problem: Callable[[str], None]) -> Iterator[tuple[str, JournalFile]]:
     folders = [(folder, relative)]
     while folders:
         folder, relative = folders.pop()
@@ -108,16 +110,16 @@ def _files(folder: str, relative: str, problem: Callable[[str], None]) -> Iterat
             if stat.S_ISDIR(about.st_mode):
                 folders.append((entry.path, f"{relative}{entry.name}/"))
             elif stat.S_ISREG(about.st_mode):
-                yield relative + entry.name, Known.of(entry.path, about.st_size, about.st_mtime_ns, about.st_ino)
+                yield relative + entry.name, JournalFile.of(entry.path, about.st_size, about.st_mtime_ns, about.st_ino)
 
 
-class Scan:
+class FolderScan:
     """Records measurements, some at a time, until it is told to stop. What is recorded already is left alone."""
 
     def __init__(
         self,
-        gatherer: Gatherer,
-        recorder: Recorder,
+        gatherer: MeasurementCollector,
+        recorder: DatasetRecorder,
         station: Callable[[], Station],
         told: Callable[[Outcome], None],
         stopping: threading.Event,
@@ -128,22 +130,22 @@ class Scan:
         self._told = told
         self._stopping = stopping
 
-    def run(self, found: Sequence[Measured]) -> list[str]:
+    def run(self, found: Sequence[MeasurementFiles]) -> list[str]:
         """The paths of measurements that are left: they are not finished, or it was stopped before.
 
-        Raises as `Recorder.record`.
+        Raises as `DatasetRecorder.record`.
         """
-        for start in range(0, len(found), AT_ONCE):
+        for start in range(0, len(found), MAX_SCAN_BATCH):
             if self._stopping.is_set():
                 return [one.path for one in found[start:]]
-            some = found[start : start + AT_ONCE]
+            some = found[start : start + MAX_SCAN_BATCH]
             self._gatherer.take(file for one in some for file in one.files)
             while (due := self._gatherer.due()) and not self._stopping.is_set():
                 outcome = self._recorder.record(self._gatherer, due)
                 outcome.end(self._gatherer)
                 outcome.answer()
                 self._told(outcome)
-            self._wait_for_kafka(AHEAD)
+            self._wait_for_kafka(MAX_DATASETS_IN_FLIGHT)
         return [one.path for one in self._gatherer]
 
     def finish(self, patience: float, progress: Callable[[int], None]) -> int:
@@ -156,7 +158,7 @@ class Scan:
         before, since = -1, time.monotonic()
         while not self._stopping.is_set() or patience < float("inf"):
             try:
-                left = self._station().waiting(PULSE * 10)
+                left = self._station().waiting(SCAN_PULSE_SECONDS * 10)
             except TimeoutError:
                 left = before
             if left != before:
@@ -164,5 +166,5 @@ class Scan:
                 progress(left)
             if 0 <= left <= most or time.monotonic() - since > patience:
                 break
-            time.sleep(PULSE)
+            time.sleep(SCAN_PULSE_SECONDS)
         return max(before, 0)

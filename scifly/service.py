@@ -13,19 +13,19 @@ from typing import Literal
 
 from scifish.message import iso
 from scifish.recording.session import Station
-from scifly.collector import Claims, Gatherer
-from scifly.follower import Following, settle, wanted
+from scifly.collector import MeasurementClaims, MeasurementCollector
+from scifly.follower import RootFollower, settle, wanted
 from scifly.journal import Journal
-from scifly.model import Known, Place, inside, stay_of
+from scifly.model import JournalFile, ProposalContext, inside, stay_of
 from scifly.profiles import Profile
-from scifly.proposal_periods import Stays
+from scifly.proposal_periods import ProposalPeriods
 from scifly.readers.values import local_zone
-from scifly.recorder import Outcome, Recorder
-from scifly.watching import Watch, printable, watch
+from scifly.recorder import DatasetRecorder, Outcome
+from scifly.watching import FolderWatch, printable, watch
 
 log = logging.getLogger(__name__)
 
-STOP = 2.0
+STOP_SECONDS = 2.0
 """Seconds for all threads to end. One whose file server hangs is left behind."""
 
 
@@ -47,7 +47,7 @@ class FlySettings:
 
 
 @dataclass(frozen=True)
-class Counts:
+class FlyCounts:
     """What was done.
 
     `recorded` are datasets, `ignored` changes that were not to be recorded, `skipped` files that were too old.
@@ -62,10 +62,10 @@ class Counts:
     last_recorded: str = ""
     last_error: str = ""
 
-    def and_then(self, more: Counts) -> Counts:
+    def and_then(self, more: FlyCounts) -> FlyCounts:
         """This, and what was done after it."""
         later = more if more.last_file else self
-        return Counts(
+        return FlyCounts(
             self.recorded + more.recorded,
             self.ignored + more.ignored,
             self.skipped + more.skipped,
@@ -76,7 +76,7 @@ class Counts:
 
 
 @dataclass(frozen=True)
-class Seen:
+class FlyStatus:
     """A flyer as it was at one moment.
 
     A file that is there is either `pending` (files and measurements under way) or in `counts`. `watched` is the
@@ -85,17 +85,17 @@ class Seen:
     way, "" if all does. `others` are paths that were left, and are still watched.
     """
 
-    counts: Counts
+    counts: FlyCounts
     pending: int
     watched: str
-    place: Place
+    place: ProposalContext
     method: str
     works: bool
     trouble: str
     others: tuple[str, ...]
 
 
-class Flyer:
+class FlyService:
     """One path at a time is followed; what was begun at an earlier one is finished there.
 
     Methods do not wait for file servers. What is shown of it is `seen`.
@@ -114,17 +114,17 @@ class Flyer:
         sqlite3.Error if the journal cannot be read.
         """
         self.settings = settings
-        self._counts = Counts()
+        self._counts = FlyCounts()
         """Skipped are those at roots that are watched no more."""
         self._profiles = tuple(profiles)
         self._journal = journal
         self._station = station
         self._on_change = on_change
-        self._stays = Stays(journal)
-        self._claims = Claims()
-        self._followings: dict[str, Following] = {}
+        self._stays = ProposalPeriods(journal)
+        self._claims = MeasurementClaims()
+        self._followings: dict[str, RootFollower] = {}
         self._watched = ""
-        self._place = Place()
+        self._place = ProposalContext()
         self._troubles: dict[str, str] = {}
         self._lock = threading.RLock()
         self._stopping = threading.Event()
@@ -132,7 +132,7 @@ class Flyer:
 
     # ------------------------------------------------------------------------ commands
 
-    def follow(self, root: str, place: Place) -> None:
+    def follow(self, root: str, place: ProposalContext) -> None:
         """From now on files below this root are recorded, as of this place; "" for nowhere.
 
         ValueError for a path that is not absolute.
@@ -184,13 +184,13 @@ class Flyer:
         followings = self._all()
         for following in followings:
             following.stop()
-        deadline = time.monotonic() + STOP
+        deadline = time.monotonic() + STOP_SECONDS
         for following in followings:
             following.join(max(deadline - time.monotonic(), 0.0))
 
     # -------------------------------------------------------------------- what is shown
 
-    def seen(self) -> Seen:
+    def seen(self) -> FlyStatus:
         with self._lock:
             followings = list(self._followings.values())
             # First what is under way: what is not any more is counted already.
@@ -201,7 +201,7 @@ class Flyer:
             watches = [sights[one.root].trouble for one in followings if one.left is None or pending[one.root]]
             troubles = [self._journal.trouble, self._stays.trouble, *self._troubles.values(), *watches]
             here = sights.get(self._watched)
-            return Seen(
+            return FlyStatus(
                 counts=replace(counts, skipped=counts.skipped + sum(one.gatherer.skipped for one in followings)),
                 pending=sum(pending.values()),
                 watched=self._watched,
@@ -214,12 +214,12 @@ class Flyer:
 
     # -------------------------------------------------------------- told by the followings
 
-    def outcome(self, outcome: Outcome, gatherer: Gatherer) -> None:
+    def outcome(self, outcome: Outcome, gatherer: MeasurementCollector) -> None:
         """Measurements were recorded, or not."""
         unread = [problem for one in outcome.recorded for problem in one.header.problems]
         problems = [*unread, *outcome.problems]
         last = printable(outcome.recorded[-1].changed[-1].path) if outcome.recorded else ""
-        now = Counts(
+        now = FlyCounts(
             recorded=len(outcome.recorded),
             ignored=len(outcome.ignored),
             last_file=last,
@@ -242,7 +242,7 @@ class Flyer:
             log.error("%s: %s", printable(root), trouble)
         with self._lock:
             self._troubles[root] = trouble
-            self._counts = self._counts.and_then(Counts(last_error=trouble))
+            self._counts = self._counts.and_then(FlyCounts(last_error=trouble))
         self._changed()
 
     def pulse(self) -> None:
@@ -254,7 +254,7 @@ class Flyer:
                 if following.is_done(self.settings.linger, patience):
                     following.stop()
                     del self._followings[root]
-                    self._counts = self._counts.and_then(Counts(skipped=following.gatherer.skipped))
+                    self._counts = self._counts.and_then(FlyCounts(skipped=following.gatherer.skipped))
                     self._troubles.pop(root, None)
 
     # ------------------------------------------------------------------------ behind that
@@ -271,10 +271,10 @@ class Flyer:
 
     def _begin(self, root: str, left: float | None = None) -> None:
         stopping = threading.Event()
-        recorder = Recorder(
+        recorder = DatasetRecorder(
             self._journal, self._station, self.settings.beamline, self.settings.zone, self.settings.fresh, stopping
         )
-        gatherer = Gatherer(
+        gatherer = MeasurementCollector(
             root,
             self._profiles,
             self._journal,
@@ -284,16 +284,16 @@ class Flyer:
             self._claims,
             self._pass_on,
         )
-        following = Following(gatherer, self._watch, recorder, self, stopping)
+        following = RootFollower(gatherer, self._watch, recorder, self, stopping)
         following.left = left
         self._followings[root] = following
         following.start()
 
-    def _place_of(self, path: str, made: float) -> Place:
+    def _place_of(self, path: str, made: float) -> ProposalContext:
         stay = stay_of(path, made, self._stays.now())
-        return stay.place if stay is not None else Place()
+        return stay.place if stay is not None else ProposalContext()
 
-    def _watch(self, following: Following) -> Watch:
+    def _watch(self, following: RootFollower) -> FolderWatch:
         return watch(
             following.root,
             wanted(self._profiles),
@@ -303,12 +303,12 @@ class Flyer:
             lambda trouble: self._changed(),
         )
 
-    def _pass_on(self, owner: Gatherer, file: Known) -> None:
+    def _pass_on(self, owner: MeasurementCollector, file: JournalFile) -> None:
         for following in self._all():
             if following.gatherer is owner:
                 following.give(file)
 
-    def _all(self) -> list[Following]:
+    def _all(self) -> list[RootFollower]:
         with self._lock:
             return list(self._followings.values())
 

@@ -9,10 +9,10 @@ from scifish.tango_io.database import text
 from tango_servers.common.background import Background
 from tango_servers.common.replies import Announcer, refusing, sendable
 from tango_servers.pathfixer.property_check import Misnamed
-from tango_servers.scifly.properties import CATCH_UP, Wanted, settings_from
-from tango_servers.scifly.service import Flight
+from tango_servers.scifly.properties import DEFAULT_CATCH_UP_SECONDS, SciFlyProperties, settings_from
+from tango_servers.scifly.service import SciFlyWork
 
-LOOK = 0.5
+LOOK_SECONDS = 0.5
 """Seconds between two looks at PathFixer, and at what is to be shown."""
 
 LONGEST_LIST = 1000
@@ -64,7 +64,8 @@ class SciFly(Device):
     CatchUp = device_property(
         dtype=(str,),
         default_value=(),
-        doc=f"Seconds: files that came while it was away are recorded if not older; 0: none (default: {CATCH_UP:.0f})",
+        doc="Seconds: files that came while it was away are recorded if not older; 0: none "
+        f"(default: {DEFAULT_CATCH_UP_SECONDS:.0f})",
     )
     TimeZone = device_property(
         dtype=(str,),
@@ -83,9 +84,9 @@ class SciFly(Device):
         super().init_device()
         self._announcer = Announcer(self, self.PUSHED)
         self._misnamed = Misnamed(self.get_name(), list(self.get_device_class().device_property_list), ())
-        self._flight = Flight(self._from_properties())
+        self._flight = SciFlyWork(self._from_properties())
         self._show()
-        self._background = Background(f"{self.get_name()} work", self._work, LOOK)
+        self._background = Background(f"{self.get_name()} work", self._work, LOOK_SECONDS)
         self._background.start()
         self._background.now()
 
@@ -93,7 +94,7 @@ class SciFly(Device):
         self._background.stop()
         self._flight.close()
 
-    def _from_properties(self) -> Wanted:
+    def _from_properties(self) -> SciFlyProperties:
         return settings_from(
             profiles=self.Profiles,
             path_fixer=self.PathFixer,

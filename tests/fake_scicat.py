@@ -181,7 +181,7 @@ class FakeServer:
         if since and self.honours_since and since <= found["updatedAt"]:
             raise Refuse(412, "has been modified")
         if version == "v4":
-            body = dataset_forms.RESET | body
+            body = dataset_forms.RESET_TOTALS | body
         fields = self._fields(models.PatchDatasetV4 if version == "v4" else models.PatchDatasetV3, version, body)
         merge = version == "v4" and headers["Content-Type"] == "application/merge-patch+json"
         if merge:

@@ -7,11 +7,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from ingest.embedded.accounts import Account, Accounts
+from ingest.embedded.accounts import Accounts, CatalogueAccount
 from ingest.embedded.dataset_forms import V3_NAMES
-from ingest.embedded.filters import EVERYTHING, Condition, Shape
+from ingest.embedded.filters import TRUE_CONDITION, SqlCondition, TableShape
 from ingest.embedded.store import PUBLIC, READER, Collection, Store
-from ingest.embedded.tokens import Tokens
+from ingest.embedded.tokens import TokenSigner
 
 Json = dict[str, Any]
 
@@ -23,33 +23,33 @@ _DATASET_LISTS = frozenset(
 )
 _DATASET_INDEXES = ("creationTime", "updatedAt", "ownerGroup", "type", "creationLocation", "datasetName")
 
-DATASETS = Collection(Shape("datasets", _DATASET_LISTS), "pid", _DATASET_INDEXES, searchable=True)
-PROPOSALS = Collection(Shape("proposals", frozenset({"accessGroups", "instrumentIds", "keywords"})), "proposalId")
-SAMPLES = Collection(Shape("samples", frozenset({"accessGroups"})), "sampleId")
-INSTRUMENTS = Collection(Shape("instruments"), "pid")
-ORIGDATABLOCKS = Collection(Shape("origdatablocks", frozenset({"accessGroups"})), "_id", ("datasetId",))
-ATTACHMENTS = Collection(Shape("attachments", frozenset({"accessGroups"})), "id", ("datasetId",))
+DATASETS = Collection(TableShape("datasets", _DATASET_LISTS), "pid", _DATASET_INDEXES, searchable=True)
+PROPOSALS = Collection(TableShape("proposals", frozenset({"accessGroups", "instrumentIds", "keywords"})), "proposalId")
+SAMPLES = Collection(TableShape("samples", frozenset({"accessGroups"})), "sampleId")
+INSTRUMENTS = Collection(TableShape("instruments"), "pid")
+ORIGDATABLOCKS = Collection(TableShape("origdatablocks", frozenset({"accessGroups"})), "_id", ("datasetId",))
+ATTACHMENTS = Collection(TableShape("attachments", frozenset({"accessGroups"})), "id", ("datasetId",))
 
 COLLECTIONS = (DATASETS, PROPOSALS, SAMPLES, INSTRUMENTS, ORIGDATABLOCKS, ATTACHMENTS)
 
-V3_DATASETS = Shape("datasets", _DATASET_LISTS, V3_NAMES)
+V3_DATASETS = TableShape("datasets", _DATASET_LISTS, V3_NAMES)
 """Datasets under the names that v3's filters use."""
 
 
 @dataclass(frozen=True)
-class Catalogue:
+class CatalogueContext:
     """All that a request needs. Made once for the whole server."""
 
     store: Store
     accounts: Accounts
-    tokens: Tokens
+    tokens: TokenSigner
 
 
 def now() -> str:
     return dt.datetime.now(dt.UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
-def stamped(document: Mapping[str, Any], account: Account) -> Json:
+def stamped(document: Mapping[str, Any], account: CatalogueAccount) -> Json:
     """The document of a change that this account makes now."""
     time = now()
     return {
@@ -64,10 +64,10 @@ def stamped(document: Mapping[str, Any], account: Account) -> Json:
 # ----------------------------------------------------------------------------- rights
 
 
-def visible(account: Account | None, table: str) -> Condition:
+def visible(account: CatalogueAccount | None, table: str) -> SqlCondition:
     """The documents that an account may read; None is who is not logged in."""
     if account is not None and account.admin:
-        return EVERYTHING
+        return TRUE_CONDITION
     tests, values = ["field = ?"], [PUBLIC]
     if account is not None:
         tests.append("field = 'sharedWith' AND value = ?")
@@ -76,10 +76,10 @@ def visible(account: Account | None, table: str) -> Condition:
             tests.append(f"field = ? AND value IN ({', '.join('?' * len(account.groups))})")
             values += [READER, *account.groups]
     allowed = " OR ".join(f"({test})" for test in tests)
-    return Condition(f"id IN (SELECT id FROM {table}_members WHERE {allowed})", tuple(values))  # noqa: S608 - constants
+    return SqlCondition(f"id IN (SELECT id FROM {table}_members WHERE {allowed})", tuple(values))  # noqa: S608 - constants
 
 
-def may_read(account: Account | None, document: Mapping[str, Any]) -> bool:
+def may_read(account: CatalogueAccount | None, document: Mapping[str, Any]) -> bool:
     if document.get("isPublished"):
         return True
     if account is None:
@@ -89,6 +89,6 @@ def may_read(account: Account | None, document: Mapping[str, Any]) -> bool:
     return account.admin or shared or not readers.isdisjoint(account.groups)
 
 
-def may_change(account: Account | None, document: Mapping[str, Any]) -> bool:
+def may_change(account: CatalogueAccount | None, document: Mapping[str, Any]) -> bool:
     """Administrators, and the members of the group that owns it."""
     return account is not None and (account.admin or document.get("ownerGroup") in account.groups)

@@ -19,7 +19,7 @@ class AccountsError(Exception):
 
 
 @dataclass(frozen=True)
-class Account:
+class CatalogueAccount:
     """One account. An `admin` may do everything, as a member of SciCat's ADMIN_GROUPS."""
 
     username: str
@@ -32,13 +32,13 @@ class Account:
 class Accounts:
     """All accounts, by username."""
 
-    def __init__(self, accounts: Mapping[str, Account]) -> None:
+    def __init__(self, accounts: Mapping[str, CatalogueAccount]) -> None:
         self._accounts = dict(accounts)
 
-    def get(self, username: str) -> Account | None:
+    def get(self, username: str) -> CatalogueAccount | None:
         return self._accounts.get(username)
 
-    def login(self, username: str, password: str) -> Account | None:
+    def login(self, username: str, password: str) -> CatalogueAccount | None:
         """The account, or None if name or password are wrong. Takes as long for either."""
         account = self._accounts.get(username)
         expected = account.password if account else password + "x"
@@ -61,7 +61,7 @@ def load_accounts(path: Path) -> Accounts:
         raise AccountsError(f"{path}{_yaml_place(error)}") from error
     if not isinstance(root, yaml.SequenceNode) or not root.value:
         raise AccountsError(f"{path}:1: a list of at least one account is needed, like\n{_EXAMPLE}")
-    accounts: dict[str, Account] = {}
+    accounts: dict[str, CatalogueAccount] = {}
     lines: dict[str, int] = {}
     for node in root.value:
         account = _account(path, node)
@@ -84,7 +84,7 @@ def _yaml_place(error: yaml.YAMLError) -> str:
     return f":{mark.line + 1}: not YAML: {getattr(error, 'problem', '')} (column {mark.column + 1})"
 
 
-def _account(path: Path, node: yaml.Node) -> Account:
+def _account(path: Path, node: yaml.Node) -> CatalogueAccount:
     line = node.start_mark.line + 1
     if not isinstance(node, yaml.MappingNode):
         raise AccountsError(f"{path}:{line}: an account is a mapping, like\n{_EXAMPLE}")
@@ -100,7 +100,7 @@ def _account(path: Path, node: yaml.Node) -> Account:
     for name in ("username", "password"):
         if not values.get(name):
             raise AccountsError(f"{path}:{line}: {name} is missing or empty; write {name}: ...")
-    return Account(**values)
+    return CatalogueAccount(**values)
 
 
 def _value(place: str, name: str, node: yaml.Node) -> Any:

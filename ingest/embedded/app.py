@@ -11,15 +11,15 @@ from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from ingest.embedded.access import Catalogue
-from ingest.embedded.faults import Faults, Faulty, Rule, fault_routes
+from ingest.embedded.access import CatalogueContext
+from ingest.embedded.faults import FaultInjection, FaultRule, Faults, fault_routes
 from ingest.embedded.filters import FilterError
 from ingest.embedded.metadata import TopLevelNull
 from ingest.embedded.routes import datasets, files, others
 from ingest.embedded.routes.request import RefusedV3, error_body, v3_error_body
 
 
-def make_app(catalogue: Catalogue, rules: Sequence[Rule] = ()) -> ASGIApp:
+def make_app(catalogue: CatalogueContext, rules: Sequence[FaultRule] = ()) -> ASGIApp:
     """The ASGI application of this catalogue. `rules` are the faults that it begins with."""
     faults = Faults(rules)
     app = FastAPI(title="SciCat, embedded", openapi_url=None)
@@ -39,7 +39,7 @@ def make_app(catalogue: Catalogue, rules: Sequence[Rule] = ()) -> ASGIApp:
     app.add_exception_handler(FilterError, _bad_filter)
     app.add_exception_handler(TopLevelNull, _top_level_null)
     app.add_exception_handler(Exception, _failed)
-    return Faulty(_UndecodedPath(app), faults, catalogue.tokens)
+    return FaultInjection(_UndecodedPath(app), faults, catalogue.tokens)
 
 
 _FIXED = re.compile(r"/api/v\d/[A-Za-z]+")

@@ -17,18 +17,18 @@ try:
 except ImportError as missing:
     sys.exit(f"scicat-embedded: {missing}; say: pip install 'sardana-scizoo[embedded]'")
 
-from ingest.embedded.access import COLLECTIONS, Catalogue
+from ingest.embedded.access import COLLECTIONS, CatalogueContext
 from ingest.embedded.accounts import AccountsError, load_accounts
 from ingest.embedded.app import make_app
-from ingest.embedded.faults import DEEDS, Connection, FaultsError, read_rules
+from ingest.embedded.faults import FAULT_ACTIONS, Connection, FaultsError, read_rules
 from ingest.embedded.store import Store, StoreError
-from ingest.embedded.tokens import Tokens
+from ingest.embedded.tokens import TokenSigner
 
 _DESCRIPTION = """\
 SciCat's REST API (the part that SciCow and the scan log use) over one SQLite file, for beamlines
 that have no SciCat yet, for demos and for tests.
 """
-_DEEDS = "\n".join(f"  {name:14}{what}" for name, what in DEEDS.items())
+_DEEDS = "\n".join(f"  {name:14}{what}" for name, what in FAULT_ACTIONS.items())
 _EPILOG = f"""\
 The accounts file is a YAML list, readable by its owner only:
 
@@ -71,8 +71,8 @@ def main() -> int:
         except (AccountsError, FaultsError, StoreError, OSError) as error:
             print(f"scicat-embedded: {error}", file=sys.stderr)
             return 1
-        tokens = Tokens(store.secret("tokens"), arguments.token_hours * 3600)
-        app = make_app(Catalogue(store, accounts, tokens), rules)
+        tokens = TokenSigner(store.secret("tokens"), arguments.token_hours * 3600)
+        app = make_app(CatalogueContext(store, accounts, tokens), rules)
         config = uvicorn.Config(
             app,
             http=Connection,

@@ -43,7 +43,7 @@ _EMPTY: Json = {
 }
 
 
-RESET: Json = {"size": 0, "packedSize": 0, "numberOfFiles": 0}
+RESET_TOTALS: Json = {"size": 0, "packedSize": 0, "numberOfFiles": 0}
 """What a PATCH of v4 sets where it does not carry it: the real server's form of it has these defaults."""
 
 

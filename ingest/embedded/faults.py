@@ -1,7 +1,7 @@
 """A catalogue that is told to fail: for finding out what a client makes of it.
 
 docs/reference/embedded-faults.md says what a rule is. `read_rules` reads them, `Faults` holds those in
-force, `Faulty` is the ASGI application that does what they say, `fault_routes` change them while it runs.
+force, `FaultInjection` is the ASGI application that does what they say, `fault_routes` change them while it runs.
 """
 
 from __future__ import annotations
@@ -23,11 +23,11 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from uvicorn.protocols.http.auto import AutoHTTPProtocol
 
 from ingest.embedded.routes.request import Who, error_body, refuse
-from ingest.embedded.tokens import Tokens
+from ingest.embedded.tokens import TokenSigner
 
-PATH = "/embedded/faults"
+FAULTS_PATH = "/embedded/faults"
 
-DEEDS = {
+FAULT_ACTIONS = {
     "answer": "the status, and nothing is done",
     "answer_after": "the status, after the request was carried out",
     "slow": "wait so many seconds, then go on as usual",
@@ -47,7 +47,7 @@ class FaultsError(Exception):
 
 
 @dataclass(frozen=True)
-class Rule:
+class FaultRule:
     """What (`do`) happens to which calls: those of `method` (`""` is any) whose decoded path `path` is found in.
 
     Of these the `nth` (1 is the first), every so many, or a `fraction` of them by chance; all without any of
@@ -70,7 +70,7 @@ class Rule:
 class _InForce:
     """A rule and what has come of it."""
 
-    rule: Rule
+    rule: FaultRule
     seen: int = 0
     done: int = 0
     pattern: re.Pattern[str] = field(init=False)
@@ -97,7 +97,7 @@ class _InForce:
         return due
 
     def shown(self) -> dict[str, Any]:
-        given = {each.name: getattr(self.rule, each.name) for each in fields(Rule)}
+        given = {each.name: getattr(self.rule, each.name) for each in fields(FaultRule)}
         said = {name: value for name, value in given.items() if value not in ("", 0)}
         return {**said, "seen": self.seen, "done": self.done}
 
@@ -105,18 +105,18 @@ class _InForce:
 class Faults:
     """The rules in force. Used by the event loop alone."""
 
-    def __init__(self, rules: Sequence[Rule] = ()) -> None:
+    def __init__(self, rules: Sequence[FaultRule] = ()) -> None:
         self._in_force: list[_InForce] = []
         self.use(rules)
 
     def __bool__(self) -> bool:
         return bool(self._in_force)
 
-    def use(self, rules: Sequence[Rule]) -> None:
+    def use(self, rules: Sequence[FaultRule]) -> None:
         """These instead of those before, counted from now on."""
         self._in_force = [_InForce(rule) for rule in rules]
 
-    def due(self, method: str, path: str) -> list[Rule]:
+    def due(self, method: str, path: str) -> list[FaultRule]:
         """What happens to this call, in the order of the rules; each rule counts it."""
         return [one.rule for one in self._in_force if one.is_due(method, path)]
 
@@ -138,16 +138,16 @@ class Connection(AutoHTTPProtocol):  # type: ignore[misc, valid-type]
         super().connection_made(transport)
 
 
-class Faulty:
+class FaultInjection:
     """The application, but for what the rules say. Without rules it costs one question."""
 
-    def __init__(self, app: ASGIApp, faults: Faults, tokens: Tokens) -> None:
+    def __init__(self, app: ASGIApp, faults: Faults, tokens: TokenSigner) -> None:
         self._app = app
         self._faults = faults
         self._tokens = tokens
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if not self._faults or scope["type"] != "http" or scope["path"] == PATH:
+        if not self._faults or scope["type"] != "http" or scope["path"] == FAULTS_PATH:
             await self._app(scope, receive, send)
             return
         for rule in self._faults.due(scope["method"], scope["path"]):
@@ -160,7 +160,7 @@ class Faulty:
                 return
         await self._app(scope, receive, send)
 
-    async def _fail(self, rule: Rule, scope: Scope, receive: Receive, send: Send) -> None:
+    async def _fail(self, rule: FaultRule, scope: Scope, receive: Receive, send: Send) -> None:
         answer: list[Message] = []
         if rule.do in ("answer_after", "cut_after", "cut_body"):
             await self._app(scope, receive, _into(answer))
@@ -236,9 +236,9 @@ def fault_routes(faults: Faults) -> APIRouter:
         faults.use(())
         return JSONResponse(ended)
 
-    router.add_api_route(PATH, show, methods=["GET"])
-    router.add_api_route(PATH, change, methods=["PUT"])
-    router.add_api_route(PATH, end, methods=["DELETE"])
+    router.add_api_route(FAULTS_PATH, show, methods=["GET"])
+    router.add_api_route(FAULTS_PATH, change, methods=["PUT"])
+    router.add_api_route(FAULTS_PATH, end, methods=["DELETE"])
     return router
 
 
@@ -252,7 +252,7 @@ def _only_here(request: Request, who: Who) -> None:
 # ------------------------------------------------------------------------ reading them
 
 
-def read_rules(path: Path) -> list[Rule]:
+def read_rules(path: Path) -> list[FaultRule]:
     """The rules in a YAML file. Raises FaultsError."""
     try:
         text = path.read_text("utf-8")
@@ -261,7 +261,7 @@ def read_rules(path: Path) -> list[Rule]:
     return rules_from(text, str(path))
 
 
-def rules_from(text: str, where: str) -> list[Rule]:
+def rules_from(text: str, where: str) -> list[FaultRule]:
     """The rules in a YAML list. `where` is what mistakes are told of. Raises FaultsError."""
     try:
         root = yaml.compose(text, yaml.SafeLoader)  # nodes know their line
@@ -276,7 +276,7 @@ def rules_from(text: str, where: str) -> list[Rule]:
     return [_rule(where, node) for node in root.value]
 
 
-def _rule(where: str, node: yaml.Node) -> Rule:
+def _rule(where: str, node: yaml.Node) -> FaultRule:
     place = f"{where}:{node.start_mark.line + 1}"
     if not isinstance(node, yaml.MappingNode):
         raise FaultsError(f"{place}: a rule is a mapping, like {{do: answer, status: 503, nth: 3}}")
@@ -295,11 +295,13 @@ def _rule(where: str, node: yaml.Node) -> Rule:
         except ValueError as error:
             raise FaultsError(f"{line}: {name}: {error}") from error
     if "do" not in found:
-        raise FaultsError(f"{place}: do is missing; it is one of {', '.join(DEEDS)}")
+        raise FaultsError(f"{place}: do is missing; it is one of {', '.join(FAULT_ACTIONS)}")
     wrong = _at_odds(found)
     if wrong:
         raise FaultsError(f"{place}: {wrong}")
-    return Rule(**({"status": 502 if found["do"] == "html" else 500} if found["do"] in _WITH_STATUS else {}) | found)
+    return FaultRule(
+        **({"status": 502 if found["do"] == "html" else 500} if found["do"] in _WITH_STATUS else {}) | found
+    )
 
 
 _WITH_STATUS = ("answer", "answer_after", "html")
@@ -321,8 +323,8 @@ def _at_odds(found: dict[str, Any]) -> str:
 
 
 def _deed(text: str) -> str:
-    if text not in DEEDS:
-        raise ValueError(f"{text!r} is not one of {', '.join(DEEDS)}")
+    if text not in FAULT_ACTIONS:
+        raise ValueError(f"{text!r} is not one of {', '.join(FAULT_ACTIONS)}")
     return text
 
 

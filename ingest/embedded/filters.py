@@ -63,7 +63,7 @@ def _part(found: re.Match[str]) -> str:
 Json = dict[str, Any]
 
 
-TIMES = frozenset({"creationTime", "createdAt", "updatedAt", "startTime", "endTime"})
+TIME_FIELDS = frozenset({"creationTime", "createdAt", "updatedAt", "startTime", "endTime"})
 
 
 _SEGMENT = re.compile(r"[A-Za-z0-9_%~!*()'-]{1,1000}")
@@ -90,7 +90,7 @@ class FilterError(ValueError):
 
 
 @dataclass(frozen=True)
-class Condition:
+class SqlCondition:
     """A piece of SQL that is true or false for a row, and its parameters."""
 
     sql: str
@@ -102,17 +102,17 @@ NO_LIMIT = -1
 """SQLite's word for it."""
 
 
-EVERYTHING = Condition("1")
+TRUE_CONDITION = SqlCondition("1")
 
 
-NOTHING = Condition("0")
+FALSE_CONDITION = SqlCondition("0")
 
 
 @dataclass(frozen=True)
-class Query:
+class FilterQuery:
     """What a list asks for. `order` holds (path, descending); `fields` of None means all."""
 
-    condition: Condition = EVERYTHING
+    condition: SqlCondition = TRUE_CONDITION
     order: tuple[tuple[str, bool], ...] = ()
     limit: int = 100
     skip: int = 0
@@ -120,7 +120,7 @@ class Query:
 
 
 @dataclass(frozen=True)
-class Shape:
+class TableShape:
     """What the filters must know of a table: its name and its fields that are lists of text.
 
     `names` are other names of fields, as v3 has them.
@@ -135,29 +135,29 @@ class Shape:
         return self.names.get(head, head) + dot + rest
 
 
-class Dated(str):
+class DateText(str):
     """A text that is a date by the time the real server compares it: no text is equal to it."""
 
 
-Test = Callable[[str, Any, Shape, str], Condition]
+Test = Callable[[str, Any, TableShape, str], SqlCondition]
 """(path, operand, shape, options) of one operator."""
 
 
-def all_of(conditions: Iterable[Condition]) -> Condition:
+def all_of(conditions: Iterable[SqlCondition]) -> SqlCondition:
     return _joined(conditions, " AND ", "1")
 
 
-def any_of(conditions: Iterable[Condition]) -> Condition:
+def any_of(conditions: Iterable[SqlCondition]) -> SqlCondition:
     return _joined(conditions, " OR ", "0")
 
 
-def _joined(conditions: Iterable[Condition], word: str, empty: str) -> Condition:
+def _joined(conditions: Iterable[SqlCondition], word: str, empty: str) -> SqlCondition:
     parts = list(conditions)
     terms = sum(part.terms for part in parts)
     if terms > _MAX_TERMS:
         raise FilterError(f"more than {_MAX_TERMS} conditions")
     sql = word.join(f"({part.sql})" for part in parts) or empty
-    return Condition(sql, tuple(value for part in parts for value in part.values), max(1, terms))
+    return SqlCondition(sql, tuple(value for part in parts for value in part.values), max(1, terms))
 
 
 # ------------------------------------------------------------------------------ paths
@@ -183,7 +183,7 @@ def _type_of(path: str) -> str:
     return f"json_type(document, {found})" if found else "NULL"
 
 
-def order_by(order: Any, shape: Shape) -> tuple[tuple[str, bool], ...]:
+def order_by(order: Any, shape: TableShape) -> tuple[tuple[str, bool], ...]:
     """`"field:desc"`, or a list of such, as (path, descending)."""
     result = []
     for part in order if isinstance(order, list) else [order]:
@@ -196,12 +196,12 @@ def order_by(order: Any, shape: Shape) -> tuple[tuple[str, bool], ...]:
     return tuple(result[:4])
 
 
-def order_value(path: str, shape: Shape) -> str:
+def order_value(path: str, shape: TableShape) -> str:
     """The SQL of what is sorted by: of a list its first member."""
     return f"json_extract(document, '$.{path}[0]')" if path in shape.lists else value_of(path)
 
 
-def order_sql(order: Sequence[tuple[str, bool]], shape: Shape) -> str:
+def order_sql(order: Sequence[tuple[str, bool]], shape: TableShape) -> str:
     """ORDER BY's terms. The id is the last of them, so that pages never overlap."""
     terms = [f"{order_value(path, shape)} {'DESC' if descending else 'ASC'}" for path, descending in order]
     last = "DESC" if order and order[-1][1] else "ASC"
@@ -242,10 +242,10 @@ def with_dates(wanted: Any) -> Any:
         return {name: with_dates(value) for name, value in wanted.items()}
     if isinstance(wanted, list):
         return [value if isinstance(value, str) else with_dates(value) for value in wanted]
-    return Dated(wanted) if isinstance(wanted, str) and is_date(wanted) else wanted
+    return DateText(wanted) if isinstance(wanted, str) and is_date(wanted) else wanted
 
 
-def where(wanted: Any, shape: Shape, depth: int = 0) -> Condition:
+def where(wanted: Any, shape: TableShape, depth: int = 0) -> SqlCondition:
     """SciCat's `where`: loopback's operators and MongoDB's. Raises FilterError.
 
     The other names of fields count at the top only, as on the real server.
@@ -257,7 +257,7 @@ def where(wanted: Any, shape: Shape, depth: int = 0) -> Condition:
     return all_of(_entry(name, value, shape, depth) for name, value in wanted.items())
 
 
-def _entry(name: str, value: Any, shape: Shape, depth: int) -> Condition:
+def _entry(name: str, value: Any, shape: TableShape, depth: int) -> SqlCondition:
     if name.lstrip("$") in ("and", "or"):
         if not isinstance(value, list):
             raise FilterError(f"{name}: a list is needed")
@@ -286,12 +286,12 @@ def _entry(name: str, value: Any, shape: Shape, depth: int) -> Condition:
     return all_of(tests)
 
 
-def text(wanted: Any, shape: Shape) -> Condition:
+def text(wanted: Any, shape: TableShape) -> SqlCondition:
     """Documents with any of the words, or with all of the "phrases" if there are any, as MongoDB's text search.
 
     Words are compared by their stem.
     """
-    if not isinstance(wanted, str) or isinstance(wanted, Dated):
+    if not isinstance(wanted, str) or isinstance(wanted, DateText):
         raise FilterError("text: text is needed")
     phrases = [_words(phrase) for phrase in re.findall(r'"([^"]*)"', wanted)]
     words = _words(wanted)[:_MAX_WORDS]
@@ -300,8 +300,8 @@ def text(wanted: Any, shape: Shape) -> Condition:
     else:
         match = " OR ".join(f'"{word}"' for word in words)
     if not match:
-        return NOTHING
-    return Condition(
+        return FALSE_CONDITION
+    return SqlCondition(
         f"id IN (SELECT rowid FROM {shape.table}_words WHERE {shape.table}_words MATCH ?)",
         (match,),
     )
@@ -311,25 +311,25 @@ def _words(text: str) -> list[str]:
     return re.findall(r"\w+", text)
 
 
-def _test(path: str, operator: str, operand: Any, shape: Shape, options: str = "") -> Condition:
+def _test(path: str, operator: str, operand: Any, shape: TableShape, options: str = "") -> SqlCondition:
     test = _TESTS.get(operator)
     if test is None:
         raise FilterError(f"{path[:100]}: the operator {operator[:50]!r} is not known; known are {', '.join(_TESTS)}")
-    if isinstance(operand, Dated) and path not in TIMES:
+    if isinstance(operand, DateText) and path not in TIME_FIELDS:
         return _no_date(path, operator)
     return test(path, operand, shape, options)
 
 
-def _no_date(path: str, operator: str) -> Condition:
+def _no_date(path: str, operator: str) -> SqlCondition:
     """Where a date is compared with what is none."""
     if operator == "regex":
         raise FilterError(f"{path[:100]}: a pattern as text is needed, and not a date")
-    return EVERYTHING if operator == "ne" else NOTHING
+    return TRUE_CONDITION if operator == "ne" else FALSE_CONDITION
 
 
 def _scalar(path: str, value: Any) -> Any:
     """The parameter for a value: numbers and text as they are, times in their stored form."""
-    if path in TIMES and isinstance(value, str):
+    if path in TIME_FIELDS and isinstance(value, str):
         try:
             return utc(value if "T" in value else f"{value}T00:00:00Z")
         except ValueError as error:
@@ -339,30 +339,30 @@ def _scalar(path: str, value: Any) -> Any:
     raise FilterError(f"{path[:100]}: a number, text, true, false or null is needed")
 
 
-def _equal(path: str, operand: Any, shape: Shape, _options: str = "") -> Condition:
+def _equal(path: str, operand: Any, shape: TableShape, _options: str = "") -> SqlCondition:
     value = _scalar(path, operand) if not isinstance(operand, list) else operand
     if isinstance(value, list):
-        return Condition(f"{value_of(path)} = json(?)", (json.dumps(value),))
+        return SqlCondition(f"{value_of(path)} = json(?)", (json.dumps(value),))
     if value is None:
-        return Condition(f"{value_of(path)} IS NULL")
+        return SqlCondition(f"{value_of(path)} IS NULL")
     if isinstance(value, bool):
-        return Condition(f"{_type_of(path)} IS '{str(value).lower()}'")
+        return SqlCondition(f"{_type_of(path)} IS '{str(value).lower()}'")
     if path in shape.lists:
         return _member(path, [value], shape)
     if isinstance(value, str):
-        return Condition(f"{value_of(path)} IS ?", (value,))
+        return SqlCondition(f"{value_of(path)} IS ?", (value,))
     # json_extract gives 1 for true
-    return Condition(f"{value_of(path)} IS ? AND {_type_of(path)} IN ({_NUMBERS})", (value,))
+    return SqlCondition(f"{value_of(path)} IS ? AND {_type_of(path)} IN ({_NUMBERS})", (value,))
 
 
-def _member(path: str, values: list[Any], shape: Shape) -> Condition:
-    return Condition(
+def _member(path: str, values: list[Any], shape: TableShape) -> SqlCondition:
+    return SqlCondition(
         f"id IN (SELECT id FROM {shape.table}_members WHERE field = ? AND value IN (SELECT value FROM json_each(?)))",
         (path, json.dumps(values)),
     )
 
 
-def _one_of(path: str, operand: Any, shape: Shape, _options: str) -> Condition:
+def _one_of(path: str, operand: Any, shape: TableShape, _options: str) -> SqlCondition:
     if not isinstance(operand, list):
         raise FilterError(f"{path[:100]}: a list is needed")
     values = [_scalar(path, value) for value in operand]
@@ -371,50 +371,50 @@ def _one_of(path: str, operand: Any, shape: Shape, _options: str) -> Condition:
     if path in shape.lists:
         tests.append(_member(path, texts, shape))
     elif texts:
-        tests.append(Condition(f"{value_of(path)} IN (SELECT value FROM json_each(?))", (json.dumps(texts),)))
+        tests.append(SqlCondition(f"{value_of(path)} IN (SELECT value FROM json_each(?))", (json.dumps(texts),)))
     return any_of(tests)
 
 
 def _not(test: Test) -> Test:
-    def negated(path: str, operand: Any, shape: Shape, options: str) -> Condition:
+    def negated(path: str, operand: Any, shape: TableShape, options: str) -> SqlCondition:
         return _negated(test(path, operand, shape, options))
 
     return negated
 
 
-def _none_of(name: str, operand: Any, shape: Shape, depth: int) -> Condition:
+def _none_of(name: str, operand: Any, shape: TableShape, depth: int) -> SqlCondition:
     """MongoDB's `{field: {"$not": {operator: ...}}}`."""
     if not isinstance(operand, Mapping) or depth > _MAX_DEPTH:
         raise FilterError(f"{name[:100]}: $not needs an operator in it")
     return _negated(_entry(name, operand, shape, depth + 1))
 
 
-def _negated(found: Condition) -> Condition:
+def _negated(found: SqlCondition) -> SqlCondition:
     # What has no such field is not equal either, as in MongoDB: NULL counts as false.
-    return Condition(f"NOT coalesce(({found.sql}), 0)", found.values, found.terms)
+    return SqlCondition(f"NOT coalesce(({found.sql}), 0)", found.values, found.terms)
 
 
-def _compare(sign: str, path: str, operand: Any, shape: Shape, _options: str) -> Condition:
+def _compare(sign: str, path: str, operand: Any, shape: TableShape, _options: str) -> SqlCondition:
     value = _scalar(path, operand)
     if value is None or isinstance(value, bool):
         raise FilterError(f"{path[:100]}: {sign} needs a number or text")
     if path in shape.lists:
-        return Condition(
+        return SqlCondition(
             f"id IN (SELECT id FROM {shape.table}_members WHERE field = ? AND value {sign} ?)", (path, value)
         )
     found = value_of(path)
-    if path in TIMES:  # always text, and decided by the index alone
-        return Condition(f"{found} {sign} ?", (value,))
+    if path in TIME_FIELDS:  # always text, and decided by the index alone
+        return SqlCondition(f"{found} {sign} ?", (value,))
     # Only like is compared with like, as in MongoDB; for SQLite any text is more than any number.
     kinds = "'text'" if isinstance(value, str) else _NUMBERS
-    return Condition(f"{found} {sign} ? AND {_type_of(path)} IN ({kinds})", (value,))
+    return SqlCondition(f"{found} {sign} ? AND {_type_of(path)} IN ({kinds})", (value,))
 
 
-def _exists(path: str, operand: Any, _shape: Shape, _options: str) -> Condition:
-    return Condition(f"{_type_of(path)} IS {'NOT ' if operand else ''}NULL")
+def _exists(path: str, operand: Any, _shape: TableShape, _options: str) -> SqlCondition:
+    return SqlCondition(f"{_type_of(path)} IS {'NOT ' if operand else ''}NULL")
 
 
-def _regex(path: str, operand: Any, shape: Shape, options: str) -> Condition:
+def _regex(path: str, operand: Any, shape: TableShape, options: str) -> SqlCondition:
     if not isinstance(operand, str):
         raise FilterError(f"{path[:100]}: a pattern as text is needed")
     try:
@@ -425,10 +425,10 @@ def _regex(path: str, operand: Any, shape: Shape, options: str) -> Condition:
     test = f"{lower.format('{}')} GLOB {lower.format('?')}"
     if path in shape.lists:
         tests = " OR ".join([test.format("value")] * len(patterns))
-        return Condition(
+        return SqlCondition(
             f"id IN (SELECT id FROM {shape.table}_members WHERE field = ? AND ({tests}))", (path, *patterns)
         )
-    return any_of(Condition(test.format(value_of(path)), (pattern,)) for pattern in patterns)
+    return any_of(SqlCondition(test.format(value_of(path)), (pattern,)) for pattern in patterns)
 
 
 _TESTS: dict[str, Test] = {

@@ -7,11 +7,11 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from ingest.embedded.filters import (
-    NOTHING,
-    TIMES,
-    Condition,
+    FALSE_CONDITION,
+    TIME_FIELDS,
     FilterError,
-    Shape,
+    SqlCondition,
+    TableShape,
     all_of,
     any_of,
     text,
@@ -36,7 +36,7 @@ _MAX_FACETS = 50
 _MAX_KEYS = 100
 
 
-def condition(fields: Mapping[str, Any], collection: Collection) -> Condition:
+def condition(fields: Mapping[str, Any], collection: Collection) -> SqlCondition:
     """`{"proposalIds": [...], "creationTime": {"begin", "end"}, "text": ..., "scientific": [...]}`.
 
     The names are those of the store, so `proposalId` finds nothing, as on the real server.
@@ -44,7 +44,7 @@ def condition(fields: Mapping[str, Any], collection: Collection) -> Condition:
     return all_of(_field(name, value, collection) for name, value in fields.items())
 
 
-def _field(name: str, value: Any, collection: Collection) -> Condition:
+def _field(name: str, value: Any, collection: Collection) -> SqlCondition:
     shape = collection.shape
     if name == "text":
         return text(value, shape)
@@ -55,17 +55,17 @@ def _field(name: str, value: Any, collection: Collection) -> Condition:
     if name == "mode":
         return where(value, shape)
     if name == "userGroups":
-        groups = where({READER: {"in": value}}, Shape(shape.table, frozenset({READER})))
-        return groups if value else NOTHING
+        groups = where({READER: {"in": value}}, TableShape(shape.table, frozenset({READER})))
+        return groups if value else FALSE_CONDITION
     if isinstance(value, list):
         return where({name: {"in": value}}, shape)
-    if name in TIMES and isinstance(value, dict):
+    if name in TIME_FIELDS and isinstance(value, dict):
         range_ = {"gte": value.get("begin"), "lte": value.get("end")}
         return where({name: {sign: time for sign, time in range_.items() if time is not None}}, shape)
     return where({name: value}, shape)
 
 
-def _scientific(wanted: Any, shape: Shape) -> Condition:
+def _scientific(wanted: Any, shape: TableShape) -> SqlCondition:
     """`{"lhs": "energy", "relation": "GREATER_THAN", "rhs": 0.5, "unit": "keV"}`: with a unit SI values count."""
     if not isinstance(wanted, dict) or not isinstance(wanted.get("lhs"), str):
         raise FilterError("scientific: lhs, relation and rhs are needed")
@@ -89,7 +89,7 @@ def _scientific(wanted: Any, shape: Shape) -> Condition:
 
 
 def facets(
-    connection: sqlite3.Connection, collection: Collection, fields: Mapping[str, Any], names: Any, allowed: Condition
+    connection: sqlite3.Connection, collection: Collection, fields: Mapping[str, Any], names: Any, allowed: SqlCondition
 ) -> list[Json]:
     """`[{"all": [{"totalSets": 4}], "type": [{"_id": "raw", "count": 4}]}]`.
 
@@ -107,7 +107,7 @@ def facets(
 
 
 def _facet_id(name: str, value: Any) -> Any:
-    if name not in TIMES or value is None:
+    if name not in TIME_FIELDS or value is None:
         return value
     return dict(zip(("year", "month", "day"), map(int, value.split("-")), strict=True))
 

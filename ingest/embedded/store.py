@@ -23,11 +23,11 @@ from pathlib import Path
 from typing import Any
 
 from ingest.embedded.filters import (
-    EVERYTHING,
-    TIMES,
-    Condition,
-    Query,
-    Shape,
+    TIME_FIELDS,
+    TRUE_CONDITION,
+    FilterQuery,
+    SqlCondition,
+    TableShape,
     order_sql,
     order_value,
     project,
@@ -35,7 +35,7 @@ from ingest.embedded.filters import (
 )
 from ingest.embedded.metadata import texts
 
-MOST = 12
+MAX_ORDER_INDEXES = 12
 """Indexes of this kind. Each costs every write a little, so the oldest goes for a new one."""
 
 
@@ -50,13 +50,13 @@ class OrderIndexes:
 
     def __init__(self, write: Callable[[], AbstractContextManager[sqlite3.Connection]]) -> None:
         self._write = write
-        self._wanted: queue.SimpleQueue[tuple[Shape, str] | None] = queue.SimpleQueue()
+        self._wanted: queue.SimpleQueue[tuple[TableShape, str] | None] = queue.SimpleQueue()
         self._asked: set[tuple[str, str]] = set()
         self._thread: threading.Thread | None = None
         self._lock = threading.Lock()
         self._stopped = False
 
-    def want(self, shape: Shape, path: str) -> None:
+    def want(self, shape: TableShape, path: str) -> None:
         """Ask for an index on the order by this path. Returns at once."""
         with self._lock:
             if self._stopped or order_value(path, shape) == "NULL" or (shape.table, path) in self._asked:
@@ -89,7 +89,7 @@ class OrderIndexes:
             with self._lock:
                 self._asked.discard((shape.table, path))
 
-    def _make(self, shape: Shape, value: str) -> None:
+    def _make(self, shape: TableShape, value: str) -> None:
         prefix = f"{shape.table}_order_"
         with self._write() as connection:
             rows = connection.execute(
@@ -98,7 +98,7 @@ class OrderIndexes:
             if any(sql.endswith(f" ({value})") for _, sql in rows):
                 return
             numbers = sorted(int(name.removeprefix(prefix)) for name, _ in rows)
-            for number in numbers[: max(0, len(numbers) - MOST + 1)]:
+            for number in numbers[: max(0, len(numbers) - MAX_ORDER_INDEXES + 1)]:
                 connection.execute(f"DROP INDEX {prefix}{number}")
             newest = numbers[-1] + 1 if numbers else 1
             connection.execute(f"CREATE INDEX {prefix}{newest} ON {shape.table} ({value})")
@@ -110,11 +110,11 @@ Json = dict[str, Any]
 SCHEMA_VERSION = 1
 
 
-SLOW = 0.3
+SLOW_QUERY_SECONDS = 0.3
 """Seconds of a sorted query from which on an index for its order is worth while."""
 
 
-_MOST = 2.0**62
+_MAX_EXACT_NUMBER = 2.0**62
 """What SQLite can hold as an integer."""
 
 
@@ -126,7 +126,7 @@ class StoreError(Exception):
     """The database cannot be used. The text says which file, why and what to do."""
 
 
-class Exists(Exception):
+class DocumentExists(Exception):
     """There is a document with this key."""
 
 
@@ -134,7 +134,7 @@ class Exists(Exception):
 class Collection:
     """One kind of document. `key` is the field that identifies one, `indexes` the fields with an index."""
 
-    shape: Shape
+    shape: TableShape
     key: str
     indexes: tuple[str, ...] = ()
     searchable: bool = False
@@ -177,7 +177,7 @@ class Collection:
                 tuple(values.values()),
             )
         except sqlite3.IntegrityError as error:
-            raise Exists(document[self.key]) from error
+            raise DocumentExists(document[self.key]) from error
         self._add(connection, cursor.lastrowid or 0, document, values.get("words"))
 
     def replace(self, connection: sqlite3.Connection, document: Json) -> None:
@@ -244,16 +244,16 @@ class Collection:
         row = connection.execute(f"SELECT document FROM {self.table} WHERE key = ?", (key,)).fetchone()
         return dict(json.loads(row[0])) if row else None
 
-    def find(self, store: Store, query: Query) -> list[Json]:
+    def find(self, store: Store, query: FilterQuery) -> list[Json]:
         """As `select`; an order that was slow gets an index, so that the next page comes at once."""
         begin = time.monotonic()
         with store.read() as connection:
             found = self.select(connection, query)
-        if query.order and time.monotonic() - begin > SLOW:
+        if query.order and time.monotonic() - begin > SLOW_QUERY_SECONDS:
             store.indexes.want(self.shape, query.order[0][0])
         return found
 
-    def select(self, connection: sqlite3.Connection, query: Query) -> list[Json]:
+    def select(self, connection: sqlite3.Connection, query: FilterQuery) -> list[Json]:
         rows = connection.execute(
             f"SELECT document FROM {self.table} WHERE {query.condition.sql}"
             f" ORDER BY {order_sql(query.order, self.shape)} LIMIT ? OFFSET ?",
@@ -261,14 +261,14 @@ class Collection:
         )
         return [project(json.loads(text), query.fields) for (text,) in rows]
 
-    def count(self, connection: sqlite3.Connection, condition: Condition = EVERYTHING) -> int:
+    def count(self, connection: sqlite3.Connection, condition: SqlCondition = TRUE_CONDITION) -> int:
         row = connection.execute(
             f"SELECT count(*) FROM {self.table} WHERE {condition.sql}",
             condition.values,
         ).fetchone()
         return int(row[0])
 
-    def sums(self, connection: sqlite3.Connection, paths: Iterable[str], condition: Condition) -> list[int]:
+    def sums(self, connection: sqlite3.Connection, paths: Iterable[str], condition: SqlCondition) -> list[int]:
         """Over the documents, of a number at each path, or of the length where there is a list."""
         each = ", ".join(
             f"total(CASE json_type(document, '{path}') WHEN 'array' THEN json_array_length(document, '{path}')"
@@ -276,9 +276,9 @@ class Collection:
             for path in paths
         )
         row = connection.execute(f"SELECT {each} FROM {self.table} WHERE {condition.sql}", condition.values).fetchone()
-        return [int(min(value, _MOST)) for value in row]
+        return [int(min(value, _MAX_EXACT_NUMBER)) for value in row]
 
-    def counts(self, connection: sqlite3.Connection, path: str, condition: Condition) -> list[tuple[Any, int]]:
+    def counts(self, connection: sqlite3.Connection, path: str, condition: SqlCondition) -> list[tuple[Any, int]]:
         """(value, how many documents) of a field, in falling order.
 
         A list counts with each of its members, a time with its day (`2026-11-22`).
@@ -290,7 +290,7 @@ class Collection:
                 " GROUP BY value ORDER BY value DESC"
             )
             return list(connection.execute(sql, (path, *condition.values)))
-        value = f"substr({value_of(path)}, 1, 10)" if path in TIMES else value_of(path)
+        value = f"substr({value_of(path)}, 1, 10)" if path in TIME_FIELDS else value_of(path)
         sql = f"SELECT {value}, count(*) FROM {self.table} WHERE {condition.sql} GROUP BY 1 ORDER BY 1 DESC"
         return list(connection.execute(sql, condition.values))
 

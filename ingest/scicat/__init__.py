@@ -1,4 +1,10 @@
-"""."""
+"""The one client of SciCat's REST API (v3 and v4) that all parts use.
+
+from ingest.scicat import SciCat
+
+scicat = SciCat("https://scicat.example.org", username=..., password=...)
+scicat.dataset("20.500.12345/1f0c...")
+"""
 
 from ingest.scicat.client import (
     MAX_BODY,

@@ -24,7 +24,7 @@ Json = dict[str, Any]
 MAX_BODY = 16 * 1024 * 1024
 """Bytes. To more the real server answers 500, as if it could be sent again."""
 
-WHOLE = 6
+CALL_TIMEOUT_FACTOR = 6
 """A call may take this many times the time-out of its parts."""
 
 MERGE_PATCH = "application/merge-patch+json"
@@ -32,7 +32,7 @@ MERGE_PATCH = "application/merge-patch+json"
 TOTALS = ("size", "packedSize", "numberOfFiles")
 """What a PATCH of v4 sets to 0 where it does not carry it, whatever else it is about."""
 
-A_LIST = 10
+LIST_LENGTH = 10
 """Pictures in the list of a dataset: the newest ones. Older servers list all of them."""
 
 
@@ -54,7 +54,7 @@ class SciCat:
         self._token = token
         self._login_lock = threading.Lock()
         self._timeout = timeout
-        self._transport = Transport(self.base_url, timeout, WHOLE * timeout)
+        self._transport = Transport(self.base_url, timeout, CALL_TIMEOUT_FACTOR * timeout)
 
     def __repr__(self) -> str:
         return f"SciCat({self.base_url!r}, username={self.username!r})"
@@ -265,7 +265,7 @@ class SciCat:
     def attachments(self, pid: str) -> list[Json]:
         """All of the dataset's pictures, the oldest first. Empty only if a token that lives sees none."""
         newest = self._listed(f"{_dataset(pid)}/attachments")
-        every = self._every_attachment(pid) if len(newest) >= A_LIST else []
+        every = self._every_attachment(pid) if len(newest) >= LIST_LENGTH else []
         # Not all that may be seen with the dataset may be seen in the list of everything.
         found = every if len(every) > len(newest) else newest[::-1]
         return sorted(found, key=lambda one: str(one.get("createdAt", "")))
@@ -386,7 +386,7 @@ class SciCat:
         where = {"relationships.targetId": pid, "relationships.targetType": "dataset"}
         found: list[Json] = []
         while True:
-            limits = {"limit": A_LIST, "skip": len(found), "sort": {"createdAt": "asc", "aid": "asc"}}
+            limits = {"limit": LIST_LENGTH, "skip": len(found), "sort": {"createdAt": "asc", "aid": "asc"}}
             try:
                 page = self.call("GET", "/api/v4/attachments", params={"filter": {"where": where, "limits": limits}})
             except SciCatError as error:
@@ -394,7 +394,7 @@ class SciCat:
                     raise
                 return []
             found += page or []
-            if len(page or []) < A_LIST:
+            if len(page or []) < LIST_LENGTH:
                 return found
 
     def _is_attached(self, pid: str, caption: str, thumbnail: str) -> bool:

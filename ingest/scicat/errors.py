@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 from typing import Any
 
-LONGEST_TEXT = 500
+MAX_ERROR_TEXT = 500
 """Characters of an answer that an error shows."""
 
 
@@ -20,7 +20,7 @@ class SciCatError(Exception):
     """
 
     def __init__(self, what: str, status: int = 0, text: str = "", retry_after: float = 0.0) -> None:
-        super().__init__(f"{what}: {status} {text[:LONGEST_TEXT]}" if status else f"{what}: {text[:LONGEST_TEXT]}")
+        super().__init__(f"{what}: {status} {text[:MAX_ERROR_TEXT]}" if status else f"{what}: {text[:MAX_ERROR_TEXT]}")
         self.status = status
         self.retry_after = retry_after
 
@@ -59,10 +59,16 @@ MAX_PAGE = 20_000
 
 _TAGS = re.compile(r"(?s)<(style|script|head)\b.*?</\1>|<[^>]*>")
 
-PROXIES_TOO = (408, 413, 425, 429)
+STATUSES_OF_PROXIES = (408, 413, 425, 429)
 """What a proxy may answer with a page of its own, and mean it."""
 
-KINDS: dict[int, type[SciCatError]] = {401: NotAllowed, 403: NotAllowed, 409: Conflict, 412: Modified, 413: TooLarge}
+ERROR_BY_STATUS: dict[int, type[SciCatError]] = {
+    401: NotAllowed,
+    403: NotAllowed,
+    409: Conflict,
+    412: Modified,
+    413: TooLarge,
+}
 
 
 @dataclass(frozen=True)
@@ -99,10 +105,10 @@ class Answer:
         if 300 <= self.status < 400:
             # Followed, a POST would become a GET, and nothing would be written.
             return SciCatError(what, self.status, f"it redirects to {_line(self.location)}: is scicat.url right?")
-        if 400 <= self.status < 500 and self.status not in PROXIES_TOO and not self._is_scicats():
+        if 400 <= self.status < 500 and self.status not in STATUSES_OF_PROXIES and not self._is_scicats():
             # A proxy's page, as long as the server behind it is away: SciCat's own errors are JSON.
             return SciCatError(what, 0, f"{self.status} by something that is not SciCat: {self.text()}")
-        return KINDS.get(self.status, SciCatError)(what, self.status, self.text(), _seconds(self.retry_after))
+        return ERROR_BY_STATUS.get(self.status, SciCatError)(what, self.status, self.text(), _seconds(self.retry_after))
 
     def _is_scicats(self) -> bool:
         try:
@@ -123,4 +129,4 @@ def _seconds(text: str) -> float:
 
 def _line(text: str) -> str:
     shown = "".join(letter if letter.isprintable() else " " for letter in text[:MAX_PAGE])
-    return " ".join(shown.split())[:LONGEST_TEXT]
+    return " ".join(shown.split())[:MAX_ERROR_TEXT]

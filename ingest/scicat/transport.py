@@ -12,10 +12,10 @@ import urllib3
 
 from ingest.scicat.errors import Answer, SciCatError, TimedOut
 
-MAX_ANSWER = 256 * 1024 * 1024
+MAX_ANSWER_BYTES = 256 * 1024 * 1024
 """Bytes. More is not read: memory is bounded."""
 
-IDLE = 4.0
+MAX_IDLE_SECONDS = 4.0
 """Seconds after which a connection is not used again: SciCat closes it after 5."""
 
 
@@ -100,7 +100,7 @@ class Transport:
         connection: _Connection | None = getattr(self._own, "connection", None)
         if connection is None:
             connection = self._own.connection = _Connection(self.base_url)
-        if time.monotonic() - connection.used > IDLE:
+        if time.monotonic() - connection.used > MAX_IDLE_SECONDS:
             connection.session.close()  # the next call opens it again
         return connection.session
 
@@ -113,8 +113,8 @@ def _read(raw: Any, deadline: float) -> bytes:
     while part := raw.read1(65_536, decode_content=True):
         parts.append(part)
         size += len(part)
-        if size > MAX_ANSWER:
-            raise requests.RequestException(f"the answer is larger than {MAX_ANSWER} bytes")
+        if size > MAX_ANSWER_BYTES:
+            raise requests.RequestException(f"the answer is larger than {MAX_ANSWER_BYTES} bytes")
         if time.monotonic() > deadline:
             raise requests.Timeout("the answer comes too slowly")
     return b"".join(parts)

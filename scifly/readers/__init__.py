@@ -13,18 +13,18 @@ from datetime import tzinfo
 
 from scifly.model import Header
 from scifly.readers import igor, prodigy_sle, prodigy_xml, prodigy_xy, ses_text, ses_zip
-from scifly.readers.fragment import Part, composed
+from scifly.readers.fragment import FileHeader, composed
 from scifly.readers.source import Source, UnfinishedError, UnreadableError, opened, shown
 
 READERS = ("ses", "prodigy", "none")
 
-PATIENCE = 20.0
+READ_SECONDS = 20.0
 """Seconds for all files of a measurement. Some gigabytes of text can be looked through in them."""
 
-LEAST = 4
+MIN_SIGNATURE_BYTES = 4
 """Bytes by which a kind of file can be known."""
 
-_Read = Callable[[Source, tzinfo], Part]
+_Read = Callable[[Source, tzinfo], FileHeader]
 
 # A spectrum's own name (it ends with its number) directly behind the file's running number: Ag_0001 Ag__001
 _OF_SPECTRUM = re.compile(r".*_\d{4}(?=[^\W\d_].*\d{3}$)", re.DOTALL)
@@ -40,8 +40,8 @@ def read(reader: str, files: Sequence[str], zone: tzinfo) -> Header:
     if reader == "none":
         return Header()
     choose = _of_ses if reader == "ses" else _of_prodigy
-    deadline = time.monotonic() + PATIENCE
-    parts: list[Part] = []
+    deadline = time.monotonic() + READ_SECONDS
+    parts: list[FileHeader] = []
     problems: list[str] = []
     # The text first: it has all regions, in their order.
     ordered = sorted(files, key=lambda path: (not path.lower().endswith((".txt", ".xy")), path))
@@ -61,18 +61,18 @@ def read(reader: str, files: Sequence[str], zone: tzinfo) -> Header:
     return composed(parts, problems)
 
 
-def _part(source: Source, choose: Callable[[bytes, str], _Read], zone: tzinfo) -> Part:
+def _part(source: Source, choose: Callable[[bytes, str], _Read], zone: tzinfo) -> FileHeader:
     name = source.name
-    if source.size < LEAST:
+    if source.size < MIN_SIGNATURE_BYTES:
         says = f"has only {source.size} bytes" if source.size else "is empty"
-        return Part("", complete=False, problems=[f"{name}: {says}"])
+        return FileHeader("", complete=False, problems=[f"{name}: {says}"])
     head = source.up_to(64)
     try:
         part = choose(head, name.lower())(source, zone)
     except UnfinishedError as error:
-        part = Part("", complete=False, problems=[str(error)])
+        part = FileHeader("", complete=False, problems=[str(error)])
     except UnreadableError as error:
-        part = Part("", problems=[str(error)])
+        part = FileHeader("", problems=[str(error)])
     part.problems = [f"{name}: {problem}" for problem in part.problems]
     return part
 

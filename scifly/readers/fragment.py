@@ -9,18 +9,18 @@ from typing import Any
 from scifish.message import Message
 from scifly.model import Header
 
-MAX_REGIONS = 60
+MAX_REGIONS_IN_FULL = 60
 """So many are told in full: a message has room for some thousands of values."""
 
 MAX_FIELDS = 300
 """Fields of one region, or of one group in it."""
 
-MAX_PROBLEMS = 20
+MAX_READ_PROBLEMS = 20
 
-MAX_NAMES = 20
+MAX_REGIONS_NAMED = 20
 """Regions that are named in one line."""
 
-ALIKE = (
+COMMON_FIELDS = (
     "Analysis method",
     "Lens mode",
     "Lens voltage range",
@@ -60,7 +60,7 @@ class Region:
 
 
 @dataclass
-class Part:
+class FileHeader:
     """What one file says."""
 
     data_format: str
@@ -72,7 +72,7 @@ class Part:
     complete: bool = True
     problems: list[str] = field(default_factory=list)
 
-    def ends(self, stopped: str, lacks: str) -> Part:
+    def ends(self, stopped: str, lacks: str) -> FileHeader:
         """Itself, with why it was not read to its end, else with what the file announces and lacks; "" for neither."""
         if stopped:
             self.problems.append(stopped)
@@ -89,7 +89,7 @@ def put(fields: Message, name: str, found: Any) -> None:
         fields.setdefault("Value" if name == "value" else name, found)
 
 
-def composed(parts: Sequence[Part], problems: Iterable[str]) -> Header:
+def composed(parts: Sequence[FileHeader], problems: Iterable[str]) -> Header:
     """The header of the measurement that these files are. What an earlier file says goes before."""
     regions = _merged(region for part in parts for region in part.regions)
     general: Message = {}
@@ -99,15 +99,15 @@ def composed(parts: Sequence[Part], problems: Iterable[str]) -> Header:
     _lift(regions, general)
     named = [region.name for region in regions if region.name]
     put(general, "Number of regions", len(regions) or None)
-    put(general, "Regions", _line(named, MAX_NAMES) or None)
-    analyser = {name: regions[0].fields[name] for name in ALIKE if regions and _all_say(regions, name)}
+    put(general, "Regions", _line(named, MAX_REGIONS_NAMED) or None)
+    analyser = {name: regions[0].fields[name] for name in COMMON_FIELDS if regions and _all_say(regions, name)}
     metadata: Message = {name: group for name, group in (("Experiment", general), ("Analyser", analyser)) if group}
-    for number, region in enumerate(regions[:MAX_REGIONS], start=1):
+    for number, region in enumerate(regions[:MAX_REGIONS_IN_FULL], start=1):
         if region.fields:
             metadata[f"Region {number} {region.name}".strip()] = region.fields
     said = [*problems, *(problem for part in parts for problem in part.problems)]
-    if len(regions) > MAX_REGIONS:
-        said.append(f"of {len(regions)} regions only the first {MAX_REGIONS} are told in full")
+    if len(regions) > MAX_REGIONS_IN_FULL:
+        said.append(f"of {len(regions)} regions only the first {MAX_REGIONS_IN_FULL} are told in full")
     return Header(
         metadata=metadata,
         data_format=", ".join(dict.fromkeys(part.data_format for part in parts if part.data_format)),
@@ -165,7 +165,7 @@ def _times(each: list[float | None]) -> list[float]:
 
 
 def _few(problems: list[str]) -> tuple[str, ...]:
-    few = [problem[:500] for problem in problems[:MAX_PROBLEMS]]
-    if len(problems) > MAX_PROBLEMS:
-        few.append(f"and {len(problems) - MAX_PROBLEMS} problems more")
+    few = [problem[:500] for problem in problems[:MAX_READ_PROBLEMS]]
+    if len(problems) > MAX_READ_PROBLEMS:
+        few.append(f"and {len(problems) - MAX_READ_PROBLEMS} problems more")
     return tuple(few)

@@ -13,12 +13,12 @@ import struct
 from collections.abc import Iterator
 from typing import Any
 
-from scifly.readers.fragment import Part, Region, put
+from scifly.readers.fragment import FileHeader, Region, put
 from scifly.readers.ses_note import add_axis, note_of
-from scifly.readers.source import BLOCK, Source, UnfinishedError, UnreadableError, decoded
+from scifly.readers.source import BLOCK_BYTES, Source, UnfinishedError, UnreadableError, decoded
 from scifly.readers.values import cleaned, guessed, rounded, seconds
 
-MAX_NOTE = BLOCK
+MAX_NOTE = BLOCK_BYTES
 MAX_WAVES = 1_000
 _WAVE = 3
 _RECORD = 0x7FFF
@@ -26,15 +26,15 @@ _EPOCH = dt.datetime(1904, 1, 1)
 _VERSIONS = (1, 2, 3, 5)
 
 
-def read_wave(source: Source, zone: dt.tzinfo) -> Part:
+def read_wave(source: Source, zone: dt.tzinfo) -> FileHeader:
     """UnfinishedError, or UnreadableError if it is none."""
     region, version = _wave(source, 0, source.size, zone)
-    return Part(f"Igor binary wave{version}", regions=[region])
+    return FileHeader(f"Igor binary wave{version}", regions=[region])
 
 
-def read_packed(source: Source, zone: dt.tzinfo) -> Part:
+def read_packed(source: Source, zone: dt.tzinfo) -> FileHeader:
     """All waves of a packed experiment, as far as it goes. UnfinishedError, or UnreadableError if it is none."""
-    part = Part("Igor packed experiment")
+    part = FileHeader("Igor packed experiment")
     try:
         for place, size in _waves(source):
             if source.late or len(part.regions) >= MAX_WAVES:

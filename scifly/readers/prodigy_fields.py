@@ -7,57 +7,57 @@ from typing import Any
 
 from scifish.message import Message
 from scifly.readers.fragment import MAX_FIELDS, Region, put
-from scifly.readers.values import Field, guessed, value
+from scifly.readers.values import HeaderField, guessed, value
 
 _FIELDS = {
-    "analysismethod": Field("Analysis method"),
-    "analysismode": Field("Analysis method"),
-    "analyzerlensmode": Field("Lens mode"),
-    "lensmode": Field("Lens mode"),
-    "scanmode": Field("Scan mode"),
-    "numscans": Field("Sweeps", number=True),
-    "numberofscans": Field("Sweeps", number=True),
-    "curves/scan": Field("Curves per scan", number=True),
-    "curvesperscan": Field("Curves per scan", number=True),
-    "values/curve": Field("Values per curve", number=True),
-    "valuespercurve": Field("Values per curve", number=True),
-    "numvalues": Field("Values per curve", number=True),
-    "dwelltime": Field("Dwell time", "s"),
-    "scandelta": Field("Energy step", "eV"),
-    "excitationenergy": Field("Excitation energy", "eV"),
-    "exenergy": Field("Excitation energy", "eV"),
-    "eexc": Field("Excitation energy", "eV"),
-    "kineticenergy": Field("Kinetic energy", "eV"),
-    "kineticenergybase": Field("Kinetic energy base", "eV"),
-    "ekin": Field("Kinetic energy", "eV"),
-    "bindingenergy": Field("Binding energy", "eV"),
-    "ebin": Field("Binding energy", "eV"),
-    "end": Field("End energy", "eV"),
-    "passenergy": Field("Pass energy", "eV"),
-    "epass": Field("Pass energy", "eV"),
-    "retardingratio": Field("Retarding ratio", number=True),
-    "biasvoltage": Field("Bias voltage", "V"),
-    "ubias": Field("Bias voltage", "V"),
-    "detectorvoltage": Field("Detector voltage", "V"),
-    "udet": Field("Detector voltage", "V"),
-    "eff.workfunction": Field("Work function", "eV"),
-    "effectiveworkfunction": Field("Work function", "eV"),
-    "workfunction": Field("Work function", "eV"),
-    "wf": Field("Work function", "eV"),
-    "spectrumid": Field("Spectrum ID", number=True),
-    "entrance": Field("Entrance slit"),
-    "exit": Field("Exit slit"),
-    "voltagerange": Field("Lens voltage range", number=True),
-    "lensvoltage": Field("Lens voltage range", number=True),
-    "analyzerlensvoltage": Field("Lens voltage range", number=True),
-    "polarangle": Field("Polar angle", "deg"),
-    "azimuthangle": Field("Azimuth angle", "deg"),
-    "comment": Field("Comments"),
+    "analysismethod": HeaderField("Analysis method"),
+    "analysismode": HeaderField("Analysis method"),
+    "analyzerlensmode": HeaderField("Lens mode"),
+    "lensmode": HeaderField("Lens mode"),
+    "scanmode": HeaderField("Scan mode"),
+    "numscans": HeaderField("Sweeps", number=True),
+    "numberofscans": HeaderField("Sweeps", number=True),
+    "curves/scan": HeaderField("Curves per scan", number=True),
+    "curvesperscan": HeaderField("Curves per scan", number=True),
+    "values/curve": HeaderField("Values per curve", number=True),
+    "valuespercurve": HeaderField("Values per curve", number=True),
+    "numvalues": HeaderField("Values per curve", number=True),
+    "dwelltime": HeaderField("Dwell time", "s"),
+    "scandelta": HeaderField("Energy step", "eV"),
+    "excitationenergy": HeaderField("Excitation energy", "eV"),
+    "exenergy": HeaderField("Excitation energy", "eV"),
+    "eexc": HeaderField("Excitation energy", "eV"),
+    "kineticenergy": HeaderField("Kinetic energy", "eV"),
+    "kineticenergybase": HeaderField("Kinetic energy base", "eV"),
+    "ekin": HeaderField("Kinetic energy", "eV"),
+    "bindingenergy": HeaderField("Binding energy", "eV"),
+    "ebin": HeaderField("Binding energy", "eV"),
+    "end": HeaderField("End energy", "eV"),
+    "passenergy": HeaderField("Pass energy", "eV"),
+    "epass": HeaderField("Pass energy", "eV"),
+    "retardingratio": HeaderField("Retarding ratio", number=True),
+    "biasvoltage": HeaderField("Bias voltage", "V"),
+    "ubias": HeaderField("Bias voltage", "V"),
+    "detectorvoltage": HeaderField("Detector voltage", "V"),
+    "udet": HeaderField("Detector voltage", "V"),
+    "eff.workfunction": HeaderField("Work function", "eV"),
+    "effectiveworkfunction": HeaderField("Work function", "eV"),
+    "workfunction": HeaderField("Work function", "eV"),
+    "wf": HeaderField("Work function", "eV"),
+    "spectrumid": HeaderField("Spectrum ID", number=True),
+    "entrance": HeaderField("Entrance slit"),
+    "exit": HeaderField("Exit slit"),
+    "voltagerange": HeaderField("Lens voltage range", number=True),
+    "lensvoltage": HeaderField("Lens voltage range", number=True),
+    "analyzerlensvoltage": HeaderField("Lens voltage range", number=True),
+    "polarangle": HeaderField("Polar angle", "deg"),
+    "azimuthangle": HeaderField("Azimuth angle", "deg"),
+    "comment": HeaderField("Comments"),
 }
 _COMMON = {
-    "analyzer": Field("Analyser"),
-    "source": Field("Source"),
-    "group": Field("Group"),
+    "analyzer": HeaderField("Analyser"),
+    "source": HeaderField("Source"),
+    "group": HeaderField("Group"),
 }
 _LENS = re.compile(r"(?P<mode>.+):(?P<range>[^:]+)")
 
@@ -67,15 +67,15 @@ def add(region: Region, name: str, text: str) -> None:
     key = re.sub(r"[\s_]", "", name[:100]).lower()
     if key == "analyzerlens" and (lens := _LENS.fullmatch(text.strip())):
         # LargeArea:1.5kV
-        put(region.fields, "Lens mode", value(lens["mode"], Field("Lens mode")))
+        put(region.fields, "Lens mode", value(lens["mode"], HeaderField("Lens mode")))
         put(region.fields, "Lens voltage range", guessed("", lens["range"])[1])
     elif key == "analyzerlens":
-        put(region.fields, "Lens mode", value(text, Field("Lens mode")))
+        put(region.fields, "Lens mode", value(text, HeaderField("Lens mode")))
     elif key == "analyzerslit":
         # 4:7x20c\C:mesh
         entrance, _, leave = text.partition("\\")
-        put(region.fields, "Entrance slit", value(entrance, Field("")))
-        put(region.fields, "Exit slit", value(leave, Field("")))
+        put(region.fields, "Entrance slit", value(entrance, HeaderField("")))
+        put(region.fields, "Exit slit", value(leave, HeaderField("")))
     elif key in _COMMON:
         put(region.common, _COMMON[key].name, value(text, _COMMON[key]))
     elif key in _FIELDS:

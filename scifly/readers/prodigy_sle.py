@@ -13,20 +13,20 @@ from collections.abc import Iterator
 from contextlib import closing
 from typing import Any
 
-from scifly.readers.fragment import Part, Region, put
+from scifly.readers.fragment import FileHeader, Region, put
 from scifly.readers.prodigy_fields import add, ended
 from scifly.readers.prodigy_xml import parameters, schedule
-from scifly.readers.source import BLOCK, Source, UnfinishedError, UnreadableError, decoded
+from scifly.readers.source import BLOCK_BYTES, Source, UnfinishedError, UnreadableError, decoded
 from scifly.readers.values import cleaned, moment, seconds
 
 MAGIC = b"SQLite format 3\0"
-MAX_VALUE = 64 * BLOCK
+MAX_SLE_VALUE_BYTES = 64 * BLOCK_BYTES
 """Bytes of one value; the schedule of a long session has some megabytes."""
 
 MAX_SCANS = 100_000
 
 
-def read(source: Source, zone: dt.tzinfo) -> Part:
+def read(source: Source, zone: dt.tzinfo) -> FileHeader:
     """UnfinishedError, or UnreadableError if it is another database."""
     _check(source)
     try:
@@ -35,7 +35,7 @@ def read(source: Source, zone: dt.tzinfo) -> Part:
         address = f"file:/proc/self/fd/{source.file.fileno()}?mode=ro&immutable=1"
         with closing(sqlite3.connect(address, uri=True, timeout=1)) as database:
             database.text_factory = decoded
-            database.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, MAX_VALUE)
+            database.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, MAX_SLE_VALUE_BYTES)
             database.execute("PRAGMA trusted_schema = OFF")
             database.set_progress_handler(lambda: source.late, 10_000)
             return _part(database)
@@ -58,12 +58,12 @@ def _check(source: Source) -> None:
         raise UnfinishedError(f"ends after {source.size} bytes, and {size} are announced")
 
 
-def _part(database: sqlite3.Connection) -> Part:
+def _part(database: sqlite3.Connection) -> FileHeader:
     said = dict(
         database.execute("SELECT Key, Value FROM Configuration WHERE Key IN ('Version', 'AppVersion', 'Schedule')")
     )
     program = cleaned(_shown(said.get("AppVersion")))[:60]
-    part = Part(f"SPECS Prodigy experiment {program}".strip())
+    part = FileHeader(f"SPECS Prodigy experiment {program}".strip())
     put(part.general, "Program", f"SpecsLab Prodigy {program}".strip())
     put(part.general, "Format version", cleaned(_shown(said.get("Version")))[:60] or None)
     try:

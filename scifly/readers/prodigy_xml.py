@@ -12,18 +12,18 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from scifly.readers.fragment import Part, Region, put
+from scifly.readers.fragment import FileHeader, Region, put
 from scifly.readers.prodigy_fields import Varied, add, ended, varied, vary
 from scifly.readers.source import Source, UnfinishedError, UnreadableError
-from scifly.readers.values import Field, cleaned, guessed, number, value
+from scifly.readers.values import HeaderField, cleaned, guessed, number, value
 from scifly.readers.xml import NotWellFormedError, blocks, parse
 
-MAX_REGIONS = 2_000
+MAX_XML_REGIONS = 2_000
 _FROM = re.compile(r"at [^,]{10,40}, from (?P<program>.{1,60}?)(?: built .*)?$", re.DOTALL)
 _OF_THE_SCREEN = ("color", "colour", "style", "interpolation", "file", "group", "first of group", "visible", "symbol")
 
 
-def read(source: Source, zone: dt.tzinfo) -> Part:
+def read(source: Source, zone: dt.tzinfo) -> FileHeader:
     """What there is of it, if it ends too early. UnreadableError if it is another XML."""
     try:
         return _read(blocks(source), None)
@@ -46,7 +46,7 @@ def parameters(text: bytes) -> dict[str, str]:
     return handler.found
 
 
-def _read(each: Iterable[bytes], encoding: str | None) -> Part:
+def _read(each: Iterable[bytes], encoding: str | None) -> FileHeader:
     handler = _Handler()
     problem, complete = "", True
     try:
@@ -59,7 +59,7 @@ def _read(each: Iterable[bytes], encoding: str | None) -> Part:
         problem = str(error)
     if not handler.known and complete:
         raise UnreadableError("is no XML of SpecsLab or Prodigy")
-    part = Part(handler.data_format, regions=handler.regions, complete=complete)
+    part = FileHeader(handler.data_format, regions=handler.regions, complete=complete)
     put(part.general, "Program", handler.program or None)
     if problem:
         part.problems.append(problem)
@@ -137,7 +137,7 @@ class _Handler:
         self._varied, self._times, self._scans = {}, [], 1
         for name, found in self._group.common.items():
             put(region.common, name, found)
-        if len(self.regions) < MAX_REGIONS:
+        if len(self.regions) < MAX_XML_REGIONS:
             self.regions.append(region)
 
     def _end_region(self, region: Region) -> None:
@@ -157,11 +157,11 @@ class _Handler:
         self._begin_group()
 
     def _leaf(self, frame: _Frame, text: str) -> None:
-        if len(self.regions) == MAX_REGIONS:
+        if len(self.regions) == MAX_XML_REGIONS:
             return
         above = self._stack[-1]
         if above.type == "RegionGroup" and frame.name == "name":
-            put(self._group.common, "Group", value(text, Field("Group")))
+            put(self._group.common, "Group", value(text, HeaderField("Group")))
         elif above.type == "Parameter" and frame.name == "name":
             above.parameter = text.strip()
         elif above.tag == "any" and len(self._stack) > 1 and self._stack[-2].type == "Parameter":
@@ -191,7 +191,7 @@ class _Handler:
             return
         if above == "RegionGroup":
             if name.lower() == "comment":
-                put(self._group.common, "Comments", value(text, Field("Comments")))
+                put(self._group.common, "Comments", value(text, HeaderField("Comments")))
         elif not self.regions or name.lower() in _OF_THE_SCREEN:
             return
         elif above.endswith("Cycle"):
@@ -212,7 +212,7 @@ class _Handler:
             self.known = True
             self.data_format = "SPECS Prodigy experiment"
             self._begin_group()
-            put(self._group.common, "Group", value(attributes.get("Name", ""), Field("Group")))
+            put(self._group.common, "Group", value(attributes.get("Name", ""), HeaderField("Group")))
             if len(self._stack) > 1:
                 put(self._group.fields, "Analysis method", cleaned(self._stack[-2].tag) or None)
         elif tag == "Spectrum":

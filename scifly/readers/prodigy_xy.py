@@ -8,12 +8,12 @@ from __future__ import annotations
 import datetime as dt
 import re
 
-from scifly.readers.fragment import Part, Region, put
+from scifly.readers.fragment import FileHeader, Region, put
 from scifly.readers.prodigy_fields import Varied, add, ended, varied, vary
 from scifly.readers.source import Lines, Source, UnfinishedError, UnreadableError
 from scifly.readers.values import cleaned, moment, number, rounded, seconds
 
-MAX_REGIONS = 2_000
+MAX_XY_REGIONS = 2_000
 
 _MADE = re.compile(r"(?P<mark>\S{1,8})\s*Created by:\s*(?P<by>Specs.*)", re.IGNORECASE)
 _BEGIN = "Created by:        SpecsLab"
@@ -22,9 +22,9 @@ _CHANNEL = re.compile(r"External Channel Data Cycle:\s*\d+\s*,\s*(?P<name>.*)", 
 _TOLD = ("count rate", "time zone format")
 
 
-def read(source: Source, zone: dt.tzinfo) -> Part:
+def read(source: Source, zone: dt.tzinfo) -> FileHeader:
     """UnfinishedError if it has only begun, UnreadableError if it is another text."""
-    return _Reader(source, zone).part()
+    return _XyReader(source, zone).part()
 
 
 class _Region:
@@ -59,7 +59,7 @@ class _Region:
         return self.region
 
 
-class _Reader:
+class _XyReader:
     def __init__(self, source: Source, zone: dt.tzinfo) -> None:
         self._source = source
         self._lines = Lines(source)
@@ -77,7 +77,7 @@ class _Reader:
         self._regions: list[_Region] = []
         self._channel = ""
 
-    def part(self) -> Part:
+    def part(self) -> FileHeader:
         begin = self._begin()
         first = _MADE.fullmatch(begin)
         if first is None:
@@ -117,7 +117,7 @@ class _Reader:
             self._group, self._before_regions = [("Group", text)], True
         elif key == "region":
             self._before_regions = False
-            if len(self._regions) < MAX_REGIONS:
+            if len(self._regions) < MAX_XY_REGIONS:
                 self._regions.append(_Region(text, self._group))
         elif not self._group and not self._regions:
             if len(self._settings) < 100:
@@ -174,9 +174,9 @@ class _Reader:
         elif not region.energies:
             region.energies = [float(found) for row in cells if (found := number(row[0])) is not None]
 
-    def _finished(self) -> Part:
+    def _finished(self) -> FileHeader:
         program, _, version = self._made.partition(", Version")
-        part = Part(f"SPECS Prodigy XY {cleaned(version)[:60]}".strip())
+        part = FileHeader(f"SPECS Prodigy XY {cleaned(version)[:60]}".strip())
         put(part.general, "Program", cleaned(f"{program} {version.strip()}")[:100] or None)
         for key in _TOLD:
             put(part.general, key.capitalize(), cleaned(self._settings.get(key, ""))[:200] or None)

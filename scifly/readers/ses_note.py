@@ -13,35 +13,45 @@ from typing import Any
 
 from scifish.message import Message
 from scifly.readers.fragment import MAX_FIELDS, Region, put
-from scifly.readers.source import MAX_LINE
-from scifly.readers.values import MAX_VALUE, Field, cleaned, guessed, moment, number, seconds, split_unit, value
+from scifly.readers.source import MAX_LINE_BYTES
+from scifly.readers.values import (
+    MAX_TEXT_LENGTH,
+    HeaderField,
+    cleaned,
+    guessed,
+    moment,
+    number,
+    seconds,
+    split_unit,
+    value,
+)
 
 _SECTION = re.compile(r"\[(?P<kind>[^\]]*?)(?:\s+(?P<number>\d{1,6})(?::\s*(?P<part>\d{1,9}))?)?\]\s*", re.ASCII)
 
 # Step Time is in milliseconds: times the sweeps, and the steps for which the detector sees an energy, it gives
 # the Time per Spectrum Channel, which is in seconds.
 _FIELDS = {
-    "lens mode": Field("Lens mode"),
-    "pass energy": Field("Pass energy", "eV"),
-    "excitation energy": Field("Excitation energy", "eV"),
-    "energy scale": Field("Energy scale"),
-    "energy unit": Field("Energy unit"),
-    "acquisition mode": Field("Acquisition mode"),
-    "center energy": Field("Center energy", "eV"),
-    "low energy": Field("Low energy", "eV"),
-    "high energy": Field("High energy", "eV"),
-    "energy step": Field("Energy step", "eV"),
-    "step time": Field("Step time", "ms"),
-    "time per spectrum channel": Field("Time per spectrum channel", "s"),
-    "number of sweeps": Field("Sweeps", number=True),
-    "number of slices": Field("Slices", number=True),
-    "detectormode": Field("Detector mode"),
-    "detector first x-channel": Field("Detector first X channel", number=True),
-    "detector last x-channel": Field("Detector last X channel", number=True),
-    "detector first y-channel": Field("Detector first Y channel", number=True),
-    "detector last y-channel": Field("Detector last Y channel", number=True),
-    "work function": Field("Work function", "eV"),
-    "spectrum name": Field("Spectrum name"),
+    "lens mode": HeaderField("Lens mode"),
+    "pass energy": HeaderField("Pass energy", "eV"),
+    "excitation energy": HeaderField("Excitation energy", "eV"),
+    "energy scale": HeaderField("Energy scale"),
+    "energy unit": HeaderField("Energy unit"),
+    "acquisition mode": HeaderField("Acquisition mode"),
+    "center energy": HeaderField("Center energy", "eV"),
+    "low energy": HeaderField("Low energy", "eV"),
+    "high energy": HeaderField("High energy", "eV"),
+    "energy step": HeaderField("Energy step", "eV"),
+    "step time": HeaderField("Step time", "ms"),
+    "time per spectrum channel": HeaderField("Time per spectrum channel", "s"),
+    "number of sweeps": HeaderField("Sweeps", number=True),
+    "number of slices": HeaderField("Slices", number=True),
+    "detectormode": HeaderField("Detector mode"),
+    "detector first x-channel": HeaderField("Detector first X channel", number=True),
+    "detector last x-channel": HeaderField("Detector last X channel", number=True),
+    "detector first y-channel": HeaderField("Detector first Y channel", number=True),
+    "detector last y-channel": HeaderField("Detector last Y channel", number=True),
+    "work function": HeaderField("Work function", "eV"),
+    "spectrum name": HeaderField("Spectrum name"),
 }
 _COMMON = {
     "instrument": "Instrument",
@@ -83,7 +93,7 @@ class Note:
         key = key.strip()
         if not equals or not key:
             if self._key.lower() == "comments" and line.strip():  # of several lines
-                self._plain[self._key] = f"{self._plain[self._key]}\n{line}"[:MAX_VALUE]
+                self._plain[self._key] = f"{self._plain[self._key]}\n{line}"[:MAX_TEXT_LENGTH]
             return
         self._key = ""
         axis = _AXIS.fullmatch(key)
@@ -91,7 +101,7 @@ class Note:
             self._axes.setdefault(int(axis["number"]), {})[axis["what"].lower()] = _few(text)
         elif kind in ("region", "info", "ses", ""):
             if len(self._plain) < MAX_FIELDS:
-                self._plain.setdefault(key[:MAX_VALUE], text[:MAX_VALUE])
+                self._plain.setdefault(key[:MAX_TEXT_LENGTH], text[:MAX_TEXT_LENGTH])
                 self._key = key
         else:
             name = "User interface" if kind == "user interface information" else cleaned(kind).capitalize()
@@ -112,7 +122,7 @@ class Note:
         for key, text in self._plain.items():
             known = key.lower()
             if known in _COMMON:
-                put(region.common, _COMMON[known], value(text, Field(known)))
+                put(region.common, _COMMON[known], value(text, HeaderField(known)))
             elif known in _FIELDS:
                 put(region.fields, _FIELDS[known].name, value(text, _FIELDS[known]))
             elif known not in _SILENT:
@@ -161,7 +171,7 @@ def _few(scale: str) -> str:
     """A long line of numbers by its ends; one that was cut has no end, and is left out."""
     if len(scale) <= 200:
         return scale
-    return "" if len(scale) > MAX_LINE - 200 else f"{scale[:100]} {scale[-100:]}"
+    return "" if len(scale) > MAX_LINE_BYTES - 200 else f"{scale[:100]} {scale[-100:]}"
 
 
 class _RunMode:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import datetime as dt
 
-from scifly.readers.fragment import Part
+from scifly.readers.fragment import FileHeader
 from scifly.readers.ses_note import Note, section
 from scifly.readers.source import Lines, Source, UnfinishedError, UnreadableError
 from scifly.readers.values import cleaned, number
@@ -21,12 +21,12 @@ _MOST_BEFORE = 100
 MAX_NOTES = 2_000
 
 
-def read(source: Source, zone: dt.tzinfo) -> Part:
+def read(source: Source, zone: dt.tzinfo) -> FileHeader:
     """UnfinishedError if it has only begun, UnreadableError if it is another text."""
-    return _Reader(source, zone).part()
+    return _SesTextReader(source, zone).part()
 
 
-class _Reader:
+class _SesTextReader:
     def __init__(self, source: Source, zone: dt.tzinfo) -> None:
         self._source = source
         self._lines = Lines(source)
@@ -40,7 +40,7 @@ class _Reader:
         self._rows = 0
         """Lines of numbers of the last region."""
 
-    def part(self) -> Part:
+    def part(self) -> FileHeader:
         kind, index = "", 0
         seen = 0
         while (line := self._lines.next()) is not None:
@@ -85,9 +85,9 @@ class _Reader:
         self._note(index)
         self._rows += self._lines.skip_to(b"[")
 
-    def _finished(self) -> Part:
+    def _finished(self) -> FileHeader:
         version = cleaned(self._general.get("version", ""))[:40]
-        part = Part(f"Scienta SES text {version}".strip())
+        part = FileHeader(f"Scienta SES text {version}".strip())
         part.regions = [note.region(self._zone) for _, note in sorted(self._notes.items())]
         return part.ends(self._lines.stopped, self._lacks())
 

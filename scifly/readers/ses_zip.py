@@ -10,22 +10,22 @@ import re
 import zipfile
 import zlib
 
-from scifly.readers.fragment import Part, Region
+from scifly.readers.fragment import FileHeader, Region
 from scifly.readers.ses_note import Note, add_axis, note_of
-from scifly.readers.source import BLOCK, Source, UnfinishedError, UnreadableError, decoded
+from scifly.readers.source import BLOCK_BYTES, Source, UnfinishedError, UnreadableError, decoded
 from scifly.readers.values import cleaned, number, rounded
 
-MAX_DIRECTORY = 16 * BLOCK
+MAX_DIRECTORY = 16 * BLOCK_BYTES
 """Bytes of a zip's own list of files: zipfile reads it in one go."""
 
 MAX_MEMBERS = 400
-"""So many .ini files are read, of `BLOCK` bytes each."""
+"""So many .ini files are read, of `BLOCK_BYTES` bytes each."""
 
 _AXIS = re.compile(r"(?P<axis>width|height|depth)_?(?P<what>offset|delta|label)?", re.ASCII)
 _AXES = ("width", "height", "depth")
 
 
-def read(source: Source, zone: dt.tzinfo) -> Part:
+def read(source: Source, zone: dt.tzinfo) -> FileHeader:
     """UnfinishedError without its end, UnreadableError if it is another zip."""
     begun = source.up_to(4)
     try:
@@ -37,7 +37,7 @@ def read(source: Source, zone: dt.tzinfo) -> Part:
         raise UnreadableError(f"is damaged, or a zip that SES does not write: {error}") from error
 
 
-def _part(archive: zipfile.ZipFile, source: Source, zone: dt.tzinfo) -> Part:
+def _part(archive: zipfile.ZipFile, source: Source, zone: dt.tzinfo) -> FileHeader:
     headers: dict[str, Note] = {}
     axes: dict[str, dict[str, str]] = {}
     names = [name for name in archive.namelist() if name.lower().endswith(".ini")]
@@ -53,7 +53,7 @@ def _part(archive: zipfile.ZipFile, source: Source, zone: dt.tzinfo) -> Part:
     if not headers:
         raise UnreadableError("is no zip of Scienta SES: it has no .ini with a section [SES]")
     versions = [cleaned(note.text("version"))[:40] for note in headers.values()]
-    part = Part(f"Scienta SES zip {next(filter(None, versions), '')}".strip())
+    part = FileHeader(f"Scienta SES zip {next(filter(None, versions), '')}".strip())
     for stem, note in headers.items():
         region = note.region(zone)
         of_all = axes.get("viewer", {}) if len(headers) == 1 else {}
@@ -70,7 +70,7 @@ def _lines(archive: zipfile.ZipFile, name: str) -> list[str]:
         # Others unpack a few bytes to any size before we could say how much we want.
         raise UnreadableError(f"{name} is packed in a way that SES does not use")
     with archive.open(found) as member:
-        text = decoded(member.read(BLOCK).removeprefix(b"\xef\xbb\xbf"))
+        text = decoded(member.read(BLOCK_BYTES).removeprefix(b"\xef\xbb\xbf"))
     return text.replace("\r\n", "\n").replace("\r", "\n").split("\n")
 
 

@@ -12,12 +12,12 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import BinaryIO
 
-BLOCK = 1 << 20
+BLOCK_BYTES = 1 << 20
 
-MAX_LINE = 1 << 20
+MAX_LINE_BYTES = 1 << 20
 """Bytes of a line; the rest of a longer one is skipped. A scale of 50,000 points fits."""
 
-MAX_TEXT = 64 * BLOCK
+MAX_TEXT_BYTES = 64 * BLOCK_BYTES
 """Bytes of all lines of a file that are looked at, those of its numbers not among them."""
 
 
@@ -83,7 +83,7 @@ class Lines:
     """The lines of a text file, however large it is: never more than a few blocks of it are in memory.
 
     UTF-8, Latin-1 and UTF-16, with any line ends. Lines are text without their ends; what is longer than
-    `MAX_LINE` is cut. After the deadline, or `MAX_TEXT`, there are no more lines, and `stopped` says why.
+    `MAX_LINE_BYTES` is cut. After the deadline, or `MAX_TEXT_BYTES`, there are no more lines, and `stopped` says why.
     """
 
     def __init__(self, source: Source) -> None:
@@ -104,7 +104,7 @@ class Lines:
         if self._source.late:
             self._stop("too large for the time there is")
             return False
-        block = self._source.file.read(BLOCK)
+        block = self._source.file.read(BLOCK_BYTES)
         self._over = not block
         if self._widen is not None:
             block = self._widen.decode(block).encode("utf-8", "replace")  # half a letter at the end is left out
@@ -122,24 +122,24 @@ class Lines:
         """The next line, or None at the end."""
         line = self._next()
         self._given += len(line or "")
-        if self._given > MAX_TEXT and not self.stopped:
-            self._stop(f"more than {MAX_TEXT >> 20} MB of headers")
+        if self._given > MAX_TEXT_BYTES and not self.stopped:
+            self._stop(f"more than {MAX_TEXT_BYTES >> 20} MB of headers")
         return line
 
     def _next(self) -> str | None:
         begun = b""
         skipping = False
         while (end := self._buffer.find(b"\n", self._at)) < 0:
-            if len(self._buffer) - self._at > MAX_LINE:
+            if len(self._buffer) - self._at > MAX_LINE_BYTES:
                 if not skipping:
-                    begun, skipping = self._buffer[self._at : self._at + MAX_LINE], True
+                    begun, skipping = self._buffer[self._at : self._at + MAX_LINE_BYTES], True
                 self._at = len(self._buffer)
             if not self._more():
                 self.unended = True
                 rest, self._at = self._buffer[self._at :], len(self._buffer)
                 line = begun or rest
                 return decoded(line) if line else None
-        line = begun if skipping else self._buffer[self._at : min(end, self._at + MAX_LINE)]
+        line = begun if skipping else self._buffer[self._at : min(end, self._at + MAX_LINE_BYTES)]
         self._at = end + 1
         self.unended = False
         return decoded(line)

@@ -26,10 +26,10 @@ def local_zone() -> tzinfo:
         return datetime.now().astimezone().tzinfo or UTC
 
 
-MAX_NAME = 100
+MAX_NAME_LENGTH = 100
 
 
-MAX_VALUE = 4_000
+MAX_TEXT_LENGTH = 4_000
 
 
 _NUMBER = re.compile(r"[+-]?(?:\d+(?:[.,]\d*)?|[.,]\d+)(?:[eE][+-]?\d{1,3})?", re.ASCII)
@@ -42,7 +42,7 @@ _UNIT_IN_NAME = re.compile(r"(?P<name>[^\[(]*?)\s*(?:\[(?P<square>[^\]]*)\]|\((?
 
 
 @dataclass(frozen=True)
-class Field:
+class HeaderField:
     """What a program's field is called here. `unit` makes it a number; a name that is "" is not told."""
 
     name: str
@@ -61,7 +61,7 @@ def number(text: str) -> int | float | None:
     return found if math.isfinite(found) else None
 
 
-def value(text: str, known: Field) -> Any:
+def value(text: str, known: HeaderField) -> Any:
     """The value of a field that is known, or None if there is none."""
     text = cleaned(text)
     if not known.unit and not known.number:
@@ -75,7 +75,7 @@ def value(text: str, known: Field) -> Any:
 def guessed(name: str, text: str) -> tuple[str, Any]:
     """The name and value of a field that no table knows: the unit stands in its name, or behind its value."""
     text = cleaned(text)
-    whole = cleaned(name)[:MAX_NAME]
+    whole = cleaned(name)[:MAX_NAME_LENGTH]
     name, unit = split_unit(whole)
     name = name or whole
     # 0012 is somebody's name for something, not twelve.
@@ -87,7 +87,7 @@ def guessed(name: str, text: str) -> tuple[str, Any]:
 
 def split_unit(name: str) -> tuple[str, str]:
     """`Y-Scale [deg]` in two; where it is no unit that SciCat knows, the name stays whole."""
-    name = cleaned(name)[:MAX_NAME]
+    name = cleaned(name)[:MAX_NAME_LENGTH]
     found = _UNIT_IN_NAME.fullmatch(name)
     if found:
         unit = known_unit(found["square"] or found["round"] or "")
@@ -119,7 +119,9 @@ def rounded(place: float | None) -> float | None:
 
 def cleaned(text: str) -> str:
     """Without blanks around it and characters that cannot be shown; "" where it says nothing (SES writes `;`)."""
-    text = "".join(letter if letter.isprintable() or letter == "\n" else " " for letter in text[:MAX_VALUE]).strip()
+    text = "".join(
+        letter if letter.isprintable() or letter == "\n" else " " for letter in text[:MAX_TEXT_LENGTH]
+    ).strip()
     return text if any(letter.isalnum() for letter in text) else ""
 
 

@@ -6,19 +6,19 @@ from collections.abc import Iterable, Mapping
 from typing import Protocol
 from xml.parsers import expat
 
-from scifly.readers.source import BLOCK, Source, UnfinishedError, UnreadableError
-from scifly.readers.values import MAX_VALUE
+from scifly.readers.source import BLOCK_BYTES, Source, UnfinishedError, UnreadableError
+from scifly.readers.values import MAX_TEXT_LENGTH
 
-MAX_DEPTH = 100
-MAX_TAG = 8 * BLOCK
+MAX_XML_DEPTH = 100
+MAX_TAG_BYTES = 8 * BLOCK_BYTES
 """Bytes of one tag or comment: so much expat would keep."""
 
 
-class Handler(Protocol):
+class XmlHandler(Protocol):
     def start(self, tag: str, attributes: Mapping[str, str]) -> None: ...
 
     def end(self, tag: str, text: str) -> None:
-        """`text` is what stands directly before the end, cut to `MAX_VALUE`."""
+        """`text` is what stands directly before the end, cut to `MAX_TEXT_LENGTH`."""
 
     def comment(self, text: str) -> None: ...
 
@@ -26,13 +26,13 @@ class Handler(Protocol):
 def blocks(source: Source) -> Iterable[bytes]:
     """Of a file from its begin. UnreadableError when there is no more time."""
     source.file.seek(0)
-    while block := source.file.read(BLOCK):
+    while block := source.file.read(BLOCK_BYTES):
         yield block
         if source.late:
             raise UnreadableError("not read to its end: too large for the time there is")
 
 
-def parse(each: Iterable[bytes], handler: Handler, encoding: str | None = None) -> None:
+def parse(each: Iterable[bytes], handler: XmlHandler, encoding: str | None = None) -> None:
     """UnfinishedError if it ends too early, UnreadableError if it is no XML, or a hostile one.
 
     `encoding` overrides what the XML says of itself.
@@ -45,7 +45,7 @@ class NotWellFormedError(UnreadableError):
 
 
 class _Parser:
-    def __init__(self, handler: Handler, encoding: str | None) -> None:
+    def __init__(self, handler: XmlHandler, encoding: str | None) -> None:
         self._handler = handler
         self._text = ""
         self._depth = 0
@@ -64,8 +64,8 @@ class _Parser:
             for block in each:
                 self._parser.Parse(block, False)
                 fed += len(block)
-                if fed - max(self._parser.CurrentByteIndex, 0) > MAX_TAG:
-                    raise UnreadableError(f"has a tag of more than {MAX_TAG} bytes")
+                if fed - max(self._parser.CurrentByteIndex, 0) > MAX_TAG_BYTES:
+                    raise UnreadableError(f"has a tag of more than {MAX_TAG_BYTES} bytes")
         except expat.ExpatError as error:
             raise NotWellFormedError(f"is no XML: {error}") from error
         try:
@@ -76,8 +76,8 @@ class _Parser:
     def _start(self, tag: str, attributes: dict[str, str]) -> None:
         self._text = ""
         self._depth += 1
-        if self._depth > MAX_DEPTH:
-            raise UnreadableError(f"has more than {MAX_DEPTH} elements in each other")
+        if self._depth > MAX_XML_DEPTH:
+            raise UnreadableError(f"has more than {MAX_XML_DEPTH} elements in each other")
         self._handler.start(tag, attributes)
 
     def _end(self, tag: str) -> None:
@@ -86,8 +86,8 @@ class _Parser:
         self._handler.end(tag, text)
 
     def _characters(self, text: str) -> None:
-        if len(self._text) < MAX_VALUE:
-            self._text += text[:MAX_VALUE]
+        if len(self._text) < MAX_TEXT_LENGTH:
+            self._text += text[:MAX_TEXT_LENGTH]
 
     def _entity(self, *_: object) -> None:
         raise UnreadableError("declares entities, which no program for spectra does: it is not read")

@@ -6,18 +6,18 @@ from collections.abc import Callable
 from typing import Literal, Protocol
 
 from scifly.watching.filesystem import Method
-from scifly.watching.model import Found, is_passing, printable
-from scifly.watching.watcher import Sight, Watcher
+from scifly.watching.model import FinishedFile, is_passing, printable
+from scifly.watching.watcher import Watcher, WatchStatus
 
-__all__ = ["METHODS", "Found", "Method", "Sight", "Watch", "is_passing", "printable", "watch"]
+__all__ = ["METHODS", "FinishedFile", "FolderWatch", "Method", "WatchStatus", "is_passing", "printable", "watch"]
 
 METHODS = ("auto", "inotify", "polling")
 
-INTERVAL = 1.0
+POLL_SECONDS = 1.0
 """Seconds between two looks of polling, and, whatever the method, at the root itself."""
 
 
-class Watch(Protocol):
+class FolderWatch(Protocol):
     """One tree that is watched, by threads of its own."""
 
     @property
@@ -29,7 +29,7 @@ class Watch(Protocol):
         """When, by the monotonic clock, something happened to a file last; 0 before that."""
 
     @property
-    def sight(self) -> Sight:
+    def sight(self) -> WatchStatus:
         """`method`, `sees` and `trouble`, all of one moment."""
 
     @property
@@ -58,11 +58,11 @@ def watch(
     root: str,
     wanted: Callable[[str], bool],
     settle: Callable[[str], float],
-    on_found: Callable[[Found], None],
+    on_found: Callable[[FinishedFile], None],
     method: Literal["auto", "inotify", "polling"] = "auto",
     on_trouble: Callable[[str], None] = lambda trouble: None,
-    interval: float = INTERVAL,
-) -> Watch:
+    interval: float = POLL_SECONDS,
+) -> FolderWatch:
     """A watch, to be started, of the folder `root`, which may not exist yet, vanish, or be replaced.
 
     `wanted` is asked of each file's path below the root, once; hidden and temporary names, and what is in

@@ -17,10 +17,10 @@ import termios
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
-from scifly.watching.filesystem import Asking
-from scifly.watching.model import Folder, is_passing
-from scifly.watching.settle import Finished, State
-from scifly.watching.tree import Tree
+from scifly.watching.filesystem import FileSystem
+from scifly.watching.model import WatchedFolder, is_passing
+from scifly.watching.settle import SettledFile, WriterState
+from scifly.watching.tree import WatchedTree
 
 MODIFY = 0x2
 
@@ -69,7 +69,7 @@ _HEAD = struct.Struct("iIII")
 _libc = ctypes.CDLL(None, use_errno=True)
 
 
-class Event(NamedTuple):
+class InotifyEvent(NamedTuple):
     """Of the name in the folder that the watch is of; name "" for the folder itself."""
 
     watch: int
@@ -97,7 +97,7 @@ class Inotify:
         """Until there are events, for at most `timeout` seconds."""
         self._poll.poll(timeout * 1000)
 
-    def read(self) -> list[Event]:
+    def read(self) -> list[InotifyEvent]:
         """Those that are there now."""
         waiting = struct.unpack("i", fcntl.ioctl(self._fd, termios.FIONREAD, b"\0\0\0\0"))[0]
         data = os.read(self._fd, waiting) if waiting else b""
@@ -106,7 +106,7 @@ class Inotify:
         while place < len(data):
             watch, mask, _, length = _HEAD.unpack_from(data, place)
             place += _HEAD.size + length
-            events.append(Event(watch, mask, os.fsdecode(data[place - length : place].partition(b"\0")[0])))
+            events.append(InotifyEvent(watch, mask, os.fsdecode(data[place - length : place].partition(b"\0")[0])))
         return events
 
     def close(self) -> None:
@@ -121,48 +121,48 @@ def _checked(answer: int) -> int:
 
 
 _STATES = (
-    (MODIFY, State.WRITING),
-    (CREATE, State.MADE),
-    (CLOSE_WRITE | MOVED_TO, State.QUIET),
+    (MODIFY, WriterState.WRITING),
+    (CREATE, WriterState.MADE),
+    (CLOSE_WRITE | MOVED_TO, WriterState.QUIET),
 )
 
 
-class NoMore(Exception):
+class WatchLimitReached(Exception):
     """The kernel watches no more folders for this account; says what to set."""
 
 
-class Events:
+class InotifyListener:
     """Has each folder of the tree watched by the kernel, and takes what it tells.
 
     `look` is given what is to be looked at; `lost` is called when the kernel had to drop events.
     """
 
     def __init__(
-        self, tree: Tree, asking: Asking, look: Callable[[Iterator[None]], None], lost: Callable[[], None]
+        self, tree: WatchedTree, asking: FileSystem, look: Callable[[Iterator[None]], None], lost: Callable[[], None]
     ) -> None:
         """Raises NoMore."""
         self._tree = tree
         self._asking = asking
         self._look = look
         self._lost = lost
-        self._folders: dict[int, Folder] = {}
-        self._watches: dict[Folder, int] = {}
+        self._folders: dict[int, WatchedFolder] = {}
+        self._watches: dict[WatchedFolder, int] = {}
         try:
             self._inotify = Inotify()
         except OSError as error:
             if error.errno in (errno.EMFILE, errno.ENFILE):
-                raise NoMore(
+                raise WatchLimitReached(
                     "too many programs of this account use inotify: raise fs.inotify.max_user_instances"
                 ) from error
             raise
 
-    def hear(self, folder: Folder) -> None:
+    def hear(self, folder: WatchedFolder) -> None:
         try:
             watch = self._inotify.add(self._asking.full(folder.path))
         except OSError as error:
             if error.errno == errno.ENOSPC:
                 count = len(self._watches)
-                raise NoMore(
+                raise WatchLimitReached(
                     f"inotify watches no more than these {count} folders: raise fs.inotify.max_user_watches"
                 ) from error
             raise
@@ -176,7 +176,7 @@ class Events:
         self._watches[folder] = watch
         folder.heard = True
 
-    def deaf(self, folder: Folder) -> None:
+    def deaf(self, folder: WatchedFolder) -> None:
         watch = self._watches.pop(folder, None)
         folder.heard = False
         if watch is not None:
@@ -187,10 +187,10 @@ class Events:
                 if error.errno != errno.EINVAL:  # it went with its folder
                     raise
 
-    def listed(self, folder: Folder, stamp: int) -> None:
+    def listed(self, folder: WatchedFolder, stamp: int) -> None:
         """Later changes are told."""
 
-    def told(self, finished: Finished) -> None:
+    def told(self, finished: SettledFile) -> None:
         """Later changes are told."""
 
     def news(self) -> None:
@@ -210,7 +210,7 @@ class Events:
             folder.heard = False
             self._look(self._tree.look(folder, deep=True))
 
-    def _take(self, folder: Folder, event: Event) -> None:
+    def _take(self, folder: WatchedFolder, event: InotifyEvent) -> None:
         if event.mask & IS_FOLDER:
             look = self._tree.look_at_name(folder, event.name)
             if look is not None:

@@ -6,19 +6,19 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 
-class Given(NamedTuple):
+class ReportedFile(NamedTuple):
     """What a file was when it was told of."""
 
     size: int
     mtime_ns: int
     inode: int
 
-    def is_like(self, other: Given) -> bool:
+    def is_like(self, other: ReportedFile) -> bool:
         """Whether it is unchanged. Not by the inode: some file servers' clients make up another one now and then."""
         return self[:2] == other[:2]
 
 
-class Folder:
+class WatchedFolder:
     """Its path below the root ("" for the root), its wanted files and its folders.
 
     A file that was not told of yet has None. `heard` says that its news are taken, `gone` that it is not
@@ -27,11 +27,11 @@ class Folder:
 
     __slots__ = ("files", "folders", "gone", "heard", "inode", "parent", "path", "steps", "unwanted")
 
-    def __init__(self, path: str, parent: Folder | None) -> None:
+    def __init__(self, path: str, parent: WatchedFolder | None) -> None:
         self.path = path
         self.parent = parent
-        self.files: dict[str, Given | None] = {}
-        self.folders: dict[str, Folder] = {}
+        self.files: dict[str, ReportedFile | None] = {}
+        self.folders: dict[str, WatchedFolder] = {}
         self.unwanted: set[str] = set()
         self.inode = 0
         self.steps = 1
@@ -65,7 +65,7 @@ def printable(path: str) -> str:
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class FinishedFile:
     """A regular file as it is when finished; `path` begins with the root as it was given (made by `os.fsdecode`).
 
     `mtime_ns` is in nanoseconds since 1970. `device` may be another after a file server was mounted again.

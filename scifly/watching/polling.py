@@ -13,67 +13,67 @@ import threading
 import time
 from collections import OrderedDict
 
-from scifly.watching.filesystem import Asking
-from scifly.watching.model import Folder
-from scifly.watching.settle import Finished
-from scifly.watching.tree import LONG_AGO, Tree
+from scifly.watching.filesystem import FileSystem
+from scifly.watching.model import WatchedFolder
+from scifly.watching.settle import SettledFile
+from scifly.watching.tree import FINISHED_AGE_SECONDS, WatchedTree
 
-LATELY = 60.0
+RECENT_CHANGE_SECONDS = 60.0
 """Seconds after a change for which a folder is asked at each look."""
 
-QUOTA = 500
+FOLDERS_PER_LOOK = 500
 """Of the other folders, so many are asked at a look."""
 
-SAME_TIME = 3.0
+COARSE_TIMESTAMP_SECONDS = 3.0
 """Seconds for which a folder is listed at each look after a change.
 
 A second change may leave the folder's time as it is: it has a resolution of 2 s on some file systems.
 """
 
-OFTEN = 3600.0
+FILE_RECHECK_SECONDS = 3600.0
 """Seconds after its last change for which a file is looked at by its age; then in the slow round over the tree."""
 
-SHARE = 0.2
+FILE_RECHECK_SHARE = 0.2
 """A file is looked at again after this share of its age: a minute after its change every 12 s, then more rarely."""
 
 
-class Polling:
+class PollingListener:
     """Asks for changes every `interval` seconds, and no more than half of the time where the answers take long."""
 
-    def __init__(self, tree: Tree, asking: Asking, interval: float, stopping: threading.Event) -> None:
+    def __init__(self, tree: WatchedTree, asking: FileSystem, interval: float, stopping: threading.Event) -> None:
         self._tree = tree
         self._asking = asking
         self._interval = interval
         self._stopping = stopping
-        self._all: OrderedDict[Folder, None] = OrderedDict()  # those asked longest ago first
-        self._stamps: dict[Folder, tuple[int, int]] = {}
-        self._changes: dict[Folder, float] = {}  # of those that changed lately, and when
+        self._all: OrderedDict[WatchedFolder, None] = OrderedDict()  # those asked longest ago first
+        self._stamps: dict[WatchedFolder, tuple[int, int]] = {}
+        self._changes: dict[WatchedFolder, float] = {}  # of those that changed lately, and when
         self._files: list[tuple[float, float, str]] = []  # next look, last change, path
         self._next = 0.0
 
-    def hear(self, folder: Folder) -> None:
+    def hear(self, folder: WatchedFolder) -> None:
         folder.heard = True
         self._all[folder] = None
 
-    def deaf(self, folder: Folder) -> None:
+    def deaf(self, folder: WatchedFolder) -> None:
         folder.heard = False
         self._all.pop(folder, None)
         self._stamps.pop(folder, None)
         self._changes.pop(folder, None)
 
-    def listed(self, folder: Folder, stamp: int) -> None:
+    def listed(self, folder: WatchedFolder, stamp: int) -> None:
         before = self._stamps.get(folder)
         self._stamps[folder] = (folder.inode, stamp)
-        if before is None and time.time() - stamp / 1e9 > LONG_AGO:
+        if before is None and time.time() - stamp / 1e9 > FINISHED_AGE_SECONDS:
             return
         if before != self._stamps[folder]:
             self._changes[folder] = time.monotonic()
 
-    def told(self, finished: Finished) -> None:
+    def told(self, finished: SettledFile) -> None:
         age = max(time.time() - finished.stat.mtime_ns / 1e9, 0.0)
-        if age < OFTEN:
+        if age < FILE_RECHECK_SECONDS:
             now = time.monotonic()
-            heapq.heappush(self._files, (now + max(self._interval, SHARE * age), now - age, finished.path))
+            heapq.heappush(self._files, (now + max(self._interval, FILE_RECHECK_SHARE * age), now - age, finished.path))
 
     def news(self) -> None:
         start = time.monotonic()
@@ -81,9 +81,9 @@ class Polling:
             return
         for folder, changed in list(self._changes.items()):
             self._ask(folder, start)
-            if start - changed > LATELY and self._changes.get(folder) == changed:
+            if start - changed > RECENT_CHANGE_SECONDS and self._changes.get(folder) == changed:
                 del self._changes[folder]
-        for _ in range(min(QUOTA, len(self._all))):
+        for _ in range(min(FOLDERS_PER_LOOK, len(self._all))):
             folder, _ = self._all.popitem(last=False)
             self._all[folder] = None
             if folder not in self._changes:
@@ -91,12 +91,12 @@ class Polling:
         while self._files and self._files[0][0] <= start:
             _, changed, path = heapq.heappop(self._files)
             age = start - changed
-            if self._tree.is_as_told(path) and age < OFTEN:
-                heapq.heappush(self._files, (start + max(self._interval, SHARE * age), changed, path))
+            if self._tree.is_as_told(path) and age < FILE_RECHECK_SECONDS:
+                heapq.heappush(self._files, (start + max(self._interval, FILE_RECHECK_SHARE * age), changed, path))
         end = time.monotonic()
         self._next = end + max(self._interval, end - start)
 
-    def _ask(self, folder: Folder, now: float) -> None:
+    def _ask(self, folder: WatchedFolder, now: float) -> None:
         if not folder.heard:
             return  # forgotten, or not to be read, meanwhile
         try:
@@ -106,7 +106,7 @@ class Polling:
             if error.errno == errno.ENOENT:
                 return  # the folder that it was in has changed, too
             changed = True
-        if changed or now - self._changes.get(folder, now - SAME_TIME) < SAME_TIME:
+        if changed or now - self._changes.get(folder, now - COARSE_TIMESTAMP_SECONDS) < COARSE_TIMESTAMP_SECONDS:
             for _ in self._tree.look(folder, deep=False):
                 pass
 

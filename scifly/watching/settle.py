@@ -9,23 +9,23 @@ from collections.abc import Callable, Iterator
 from enum import Enum
 from typing import NamedTuple
 
-from scifly.watching.filesystem import Asking, Stat, being_written
-from scifly.watching.model import Folder, Given, printable
+from scifly.watching.filesystem import FileStat, FileSystem, being_written
+from scifly.watching.model import ReportedFile, WatchedFolder, printable
 
-RETRY = 2.0
+STAT_RETRY_SECONDS = 2.0
 """Seconds until what could not be asked is asked again."""
 
-AT_ONCE = 500
+FILES_PER_STEP = 500
 """Files that are looked at before others have their turn."""
 
-GRAIN = 0.1
+WRITERS_SECONDS = 0.1
 """Seconds between two looks at what all programs have open."""
 
-GONE = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP)
+FILE_GONE_ERRNOS = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP)
 """It is not there (any more), or a symbolic link now."""
 
 
-class State(Enum):
+class WriterState(Enum):
     """What is known of a file's writer."""
 
     QUIET = "closed, or nothing can be known: size and time decide"
@@ -34,15 +34,15 @@ class State(Enum):
     UNKNOWN = "it may be open, and its close may be past: /proc knows more"
 
 
-class Finished(NamedTuple):
+class SettledFile(NamedTuple):
     """`seen` is when it was noticed first, in seconds since 1970."""
 
     path: str
-    stat: Stat
+    stat: FileStat
     seen: float
 
 
-class Pending:
+class PendingFile:
     """A file that has changed and is not finished. `seen` is its size and time at the last look, None before one.
 
     `first` is when it was noticed, in seconds since 1970.
@@ -50,25 +50,25 @@ class Pending:
 
     __slots__ = ("due", "first", "folder", "name", "path", "seen", "settle", "since", "state")
 
-    def __init__(self, folder: Folder, name: str, settle: float) -> None:
+    def __init__(self, folder: WatchedFolder, name: str, settle: float) -> None:
         self.folder = folder
         self.name = name
         self.path = folder.path_of(name)
         self.settle = settle
         self.first = time.time()
         self.since = 0.0
-        self.state = State.QUIET
+        self.state = WriterState.QUIET
         self.seen: tuple[int, int] | None = None
         self.due: float | None = None
 
 
-class Settling:
+class SettlingFiles:
     """The files that have changed and are not finished, by their paths below the root.
 
     `step` is how long a file may be quiet without being looked at, in seconds: with inotify a change is told.
     """
 
-    def __init__(self, asking: Asking, settle: Callable[[str], float]) -> None:
+    def __init__(self, asking: FileSystem, settle: Callable[[str], float]) -> None:
         self.step = float("inf")
         self.troubles: dict[str, str] = {}
         """Why a file could not be looked at; it is asked again."""
@@ -76,7 +76,7 @@ class Settling:
         """When something happened to a file last, by the monotonic clock."""
         self._asking = asking
         self._settle = settle
-        self._pending: dict[str, Pending] = {}
+        self._pending: dict[str, PendingFile] = {}
         self._turns: list[tuple[float, str]] = []
         self._asked = float("-inf")
 
@@ -87,27 +87,32 @@ class Settling:
         return path in self._pending
 
     def touch(
-        self, folder: Folder, name: str, state: State | None, seen: tuple[int, int] | None = None, later: float = 0.0
+        self,
+        folder: WatchedFolder,
+        name: str,
+        state: WriterState | None,
+        seen: tuple[int, int] | None = None,
+        later: float = 0.0,
     ) -> None:
         """It has changed now; state None leaves what is known of its writer. `later` seconds are added to its quiet."""
         now = time.monotonic()
         path = folder.path_of(name)
         pending = self._pending.get(path)
         if pending is None:
-            pending = self._pending[path] = Pending(folder, name, self._settle(path))
+            pending = self._pending[path] = PendingFile(folder, name, self._settle(path))
         if state is not None:
             pending.state = state
         pending.since = now + later
         self.changed = now
         pending.seen = seen
-        if pending.state is not State.WRITING:
+        if pending.state is not WriterState.WRITING:
             self._queue(pending, now + later)
 
     def drop(self, path: str) -> None:
         self._pending.pop(path, None)
         self.troubles.pop(path, None)
 
-    def doubt(self, state: State) -> None:
+    def doubt(self, state: WriterState) -> None:
         """What is known of writers is not to be relied on: events were lost, or there are none from now on."""
         now = time.monotonic()
         for pending in self._pending.values():
@@ -120,38 +125,38 @@ class Settling:
         """When (by the monotonic clock) there is something to be done."""
         return self._turns[0][0] if self._turns else float("inf")
 
-    def finished(self) -> Iterator[Finished]:
+    def finished(self) -> Iterator[SettledFile]:
         """Those that are finished now; some, when there are many: `next_turn` is past then."""
         now = time.monotonic()
         due = list(self._due(now))
-        unknown = [pending for pending in due if pending.state is State.UNKNOWN]
-        if unknown and now - self._asked < GRAIN:
+        unknown = [pending for pending in due if pending.state is WriterState.UNKNOWN]
+        if unknown and now - self._asked < WRITERS_SECONDS:
             for pending in unknown:
-                self._queue(pending, now, GRAIN)
-            due = [pending for pending in due if pending.state is not State.UNKNOWN]
+                self._queue(pending, now, WRITERS_SECONDS)
+            due = [pending for pending in due if pending.state is not WriterState.UNKNOWN]
         elif unknown:
             self._asked = now
             written = being_written(self._asking.full(pending.path) for pending in unknown)
             for pending in unknown:
                 if self._asking.full(pending.path) in written:
-                    pending.state = State.WRITING
+                    pending.state = WriterState.WRITING
         for pending in due:
-            if pending.state is not State.WRITING and (finished := self._judge(pending)):
+            if pending.state is not WriterState.WRITING and (finished := self._judge(pending)):
                 try:
                     yield finished
                 finally:  # not before it is counted by who takes it
                     self.drop(pending.path)
 
-    def _judge(self, pending: Pending) -> Finished | None:
+    def _judge(self, pending: PendingFile) -> SettledFile | None:
         path = pending.path
         try:
             stat = self._asking.stat(path)
         except OSError as error:
-            if error.errno in GONE:
+            if error.errno in FILE_GONE_ERRNOS:
                 self.drop(path)
             else:
                 self.troubles[path] = f"{printable(self._asking.full(path))}: {error.strerror}"
-                self._queue(pending, time.monotonic(), RETRY)
+                self._queue(pending, time.monotonic(), STAT_RETRY_SECONDS)
             return None
         self.troubles.pop(path, None)
         if not stat.is_file:
@@ -167,28 +172,28 @@ class Settling:
             self._queue(pending, now)
             return None
         # With content that nobody wrote under this name it has come by a link, and there is no close to wait for.
-        if pending.state is State.MADE and not stat.size and stat.links == 1:
-            pending.state = State.WRITING
+        if pending.state is WriterState.MADE and not stat.size and stat.links == 1:
+            pending.state = WriterState.WRITING
             return None
         return self._let_go(pending, stat)
 
-    def _let_go(self, pending: Pending, stat: Stat) -> Finished | None:
+    def _let_go(self, pending: PendingFile, stat: FileStat) -> SettledFile | None:
         before = pending.folder.files.get(pending.name)
-        pending.folder.files[pending.name] = given = Given(stat.size, stat.mtime_ns, stat.inode)
+        pending.folder.files[pending.name] = given = ReportedFile(stat.size, stat.mtime_ns, stat.inode)
         if before is not None and before.is_like(given):
             self.drop(pending.path)
             return None  # opened for writing, and nothing written; or its owner changed
-        return Finished(pending.path, stat, pending.first)
+        return SettledFile(pending.path, stat, pending.first)
 
-    def _queue(self, pending: Pending, now: float, at_least: float = 0.0) -> None:
+    def _queue(self, pending: PendingFile, now: float, at_least: float = 0.0) -> None:
         due = now + at_least if at_least else min(pending.since + pending.settle, now + self.step)
         if pending.due is None or due < pending.due:
             pending.due = due
             heapq.heappush(self._turns, (due, pending.path))
 
-    def _due(self, now: float) -> Iterator[Pending]:
+    def _due(self, now: float) -> Iterator[PendingFile]:
         """Those whose turn it is. It may have changed since it was queued: then its turn is later."""
-        for _ in range(AT_ONCE):
+        for _ in range(FILES_PER_STEP):
             if self.next_turn() > now:
                 return
             due, path = heapq.heappop(self._turns)
@@ -196,7 +201,7 @@ class Settling:
             if pending is None or pending.due != due:
                 continue
             pending.due = None
-            if pending.state is not State.WRITING:
+            if pending.state is not WriterState.WRITING:
                 if self.step == float("inf") and pending.since + pending.settle > now:
                     self._queue(pending, now)
                 else:

@@ -6,33 +6,33 @@ import time
 from collections.abc import Callable, Iterator
 from typing import Protocol
 
-from scifly.watching.filesystem import Asking, Listing
-from scifly.watching.model import Folder, Given, is_passing, printable
-from scifly.watching.settle import GONE, Finished, Settling, State
+from scifly.watching.filesystem import FileSystem, FolderListing
+from scifly.watching.model import ReportedFile, WatchedFolder, is_passing, printable
+from scifly.watching.settle import FILE_GONE_ERRNOS, SettledFile, SettlingFiles, WriterState
 
-STEP = 200
+FILES_PER_TURN = 200
 """Files that are looked at before others have their turn."""
 
-LONG_AGO = 600.0
+FINISHED_AGE_SECONDS = 600.0
 """Seconds: a file that is there when the watch begins, and was last written longer ago, is finished.
 
 So that 100,000 need not be waited for. It is more than the clocks of two machines differ.
 """
 
 
-class Ear(Protocol):
+class TreeListener(Protocol):
     """Where the news of a tree come from: inotify, or polling."""
 
-    def hear(self, folder: Folder) -> None:
+    def hear(self, folder: WatchedFolder) -> None:
         """Take its news from now on, and set `heard`. Raises OSError."""
 
-    def deaf(self, folder: Folder) -> None:
+    def deaf(self, folder: WatchedFolder) -> None:
         """No longer."""
 
-    def listed(self, folder: Folder, stamp: int) -> None:
+    def listed(self, folder: WatchedFolder, stamp: int) -> None:
         """The folder has been listed; its time was `stamp`, in nanoseconds since 1970."""
 
-    def told(self, finished: Finished) -> None:
+    def told(self, finished: SettledFile) -> None:
         """A file was told of. It may be written again."""
 
     def news(self) -> None:
@@ -48,28 +48,28 @@ class Ear(Protocol):
         """Let go of what the system gave."""
 
 
-class Tree:
+class WatchedTree:
     """Looks at folders, and hands files that are new or changed to `settling`.
 
     Everything that takes long is an iterator, which yields between two steps. `found` is what can be
     known of the writer of a file that is found by looking.
     """
 
-    def __init__(self, asking: Asking, wanted: Callable[[str], bool], settling: Settling) -> None:
-        self.top = Folder("", None)
-        self.ear: Ear
-        self.found = State.QUIET
-        self.troubles: dict[Folder, str] = {}
+    def __init__(self, asking: FileSystem, wanted: Callable[[str], bool], settling: SettlingFiles) -> None:
+        self.top = WatchedFolder("", None)
+        self.ear: TreeListener
+        self.found = WriterState.QUIET
+        self.troubles: dict[WatchedFolder, str] = {}
         """Why a folder could not be looked at; it is to be looked at again."""
         self.steps = 1
         """How many it takes to look at everything, about."""
-        self.old: list[Finished] = []
+        self.old: list[SettledFile] = []
         """Files that were there long before the watch began, to be told of."""
         self._asking = asking
         self._wanted = wanted
         self._settling = settling
 
-    def look(self, folder: Folder, deep: bool, first: bool = False) -> Iterator[None]:
+    def look(self, folder: WatchedFolder, deep: bool, first: bool = False) -> Iterator[None]:
         """At what is new in a folder, and in the folders that are new in it.
 
         `deep`: at all that is in it; `first`: for the first time since the watch began.
@@ -87,13 +87,13 @@ class Tree:
                     to_do.append(known or self._add(current, name))
             for number, (name, inode) in enumerate(listing.files, start=1):
                 self._look_at_file(current, name, inode, deep, first)
-                if number % STEP == 0:
+                if number % FILES_PER_TURN == 0:
                     yield
                     if current.gone:
                         break
             yield
 
-    def look_at_name(self, folder: Folder, name: str) -> Iterator[None] | None:
+    def look_at_name(self, folder: WatchedFolder, name: str) -> Iterator[None] | None:
         """At a folder of this name, of which something was told: it has come, gone, or changed; None if it is gone."""
         if is_passing(name):
             return None
@@ -102,7 +102,7 @@ class Tree:
             stat = self._asking.stat(folder.path_of(name))
             inode = stat.inode if stat.is_folder else None
         except OSError as error:
-            if error.errno not in GONE:
+            if error.errno not in FILE_GONE_ERRNOS:
                 self._note(folder, error)
                 return None
             inode = None
@@ -113,19 +113,19 @@ class Tree:
             return None
         return self.look(known or self._add(folder, name), deep=False)
 
-    def changed(self, folder: Folder, name: str, state: State | None) -> None:
+    def changed(self, folder: WatchedFolder, name: str, state: WriterState | None) -> None:
         """A file of this name was told of."""
         if self._is_wanted(folder, name):
             self._settling.touch(folder, name, state)
 
-    def vanished(self, folder: Folder, name: str) -> None:
+    def vanished(self, folder: WatchedFolder, name: str) -> None:
         """It was told that a file of this name is gone. There may be another one by now."""
         if not self._is_wanted(folder, name):
             return
         try:
             self._asking.stat(folder.path_of(name))
         except OSError as error:
-            if error.errno in GONE:
+            if error.errno in FILE_GONE_ERRNOS:
                 self._forget_file(folder, name)
             else:
                 self._note(folder, error)
@@ -137,7 +137,7 @@ class Tree:
         folder, name = self._at(path)
         if folder is not None and name in folder.files:
             folder.files[name] = None
-            self._settling.touch(folder, name, State.QUIET, later=later)
+            self._settling.touch(folder, name, WriterState.QUIET, later=later)
 
     def is_as_told(self, path: str) -> bool:
         """Look at a file that was told of: whether it is unchanged."""
@@ -148,7 +148,7 @@ class Tree:
         self._look_at_file(folder, name, known.inode, deep=True, first=False)
         return path not in self._settling
 
-    def forget(self, folder: Folder) -> None:
+    def forget(self, folder: WatchedFolder) -> None:
         """It and all below it are gone."""
         if folder.parent is not None:
             folder.parent.folders.pop(folder.path.rpartition("/")[2], None)
@@ -163,7 +163,7 @@ class Tree:
                 self._forget_file(current, name)
             self.steps -= current.steps
 
-    def folders(self) -> Iterator[Folder]:
+    def folders(self) -> Iterator[WatchedFolder]:
         """All of them, the root first."""
         to_do = [self.top]
         while to_do:
@@ -173,15 +173,15 @@ class Tree:
 
     # --------------------------------------------------------------------------- parts
 
-    def _at(self, path: str) -> tuple[Folder | None, str]:
+    def _at(self, path: str) -> tuple[WatchedFolder | None, str]:
         """The folder of a file, None if it is gone, and the file's name."""
         parents, _, name = path.rpartition("/")
-        folder: Folder | None = self.top
+        folder: WatchedFolder | None = self.top
         for parent in parents.split("/") if parents else ():
             folder = folder.folders.get(parent) if folder is not None else None
         return folder, name
 
-    def _list(self, folder: Folder, deep: bool) -> Listing | None:
+    def _list(self, folder: WatchedFolder, deep: bool) -> FolderListing | None:
         """None if it is not there, or can't be read; `troubles` says so then."""
         try:
             if deep or not folder.heard:
@@ -189,7 +189,7 @@ class Tree:
                 self._asking.ask(lambda: self.ear.hear(folder))
             listing = self._asking.list(folder.path)
         except OSError as error:
-            if error.errno in GONE and folder.parent is not None:
+            if error.errno in FILE_GONE_ERRNOS and folder.parent is not None:
                 self.forget(folder)
             else:
                 self.ear.deaf(folder)
@@ -198,20 +198,20 @@ class Tree:
         self.troubles.pop(folder, None)
         folder.inode = listing.stat.inode
         self.steps -= folder.steps
-        folder.steps = 1 + len(listing.files) // STEP
+        folder.steps = 1 + len(listing.files) // FILES_PER_TURN
         self.steps += folder.steps
         self.ear.listed(folder, listing.stat.mtime_ns)
         return listing
 
-    def _note(self, folder: Folder, error: OSError) -> None:
+    def _note(self, folder: WatchedFolder, error: OSError) -> None:
         self.troubles[folder] = f"{printable(self._asking.full(folder.path))}: {error.strerror}"
 
-    def _add(self, folder: Folder, name: str) -> Folder:
-        new = folder.folders[name] = Folder(folder.path_of(name), folder)
+    def _add(self, folder: WatchedFolder, name: str) -> WatchedFolder:
+        new = folder.folders[name] = WatchedFolder(folder.path_of(name), folder)
         self.steps += 1
         return new
 
-    def _forget_missing(self, folder: Folder, listing: Listing) -> None:
+    def _forget_missing(self, folder: WatchedFolder, listing: FolderListing) -> None:
         for name in folder.folders.keys() - set(listing.folders):
             self.forget(folder.folders[name])
         names = {name for name, _ in listing.files}
@@ -219,11 +219,11 @@ class Tree:
             self._forget_file(folder, name)
         folder.unwanted &= names
 
-    def _forget_file(self, folder: Folder, name: str) -> None:
+    def _forget_file(self, folder: WatchedFolder, name: str) -> None:
         folder.files.pop(name, None)
         self._settling.drop(folder.path_of(name))
 
-    def _is_wanted(self, folder: Folder, name: str) -> bool:
+    def _is_wanted(self, folder: WatchedFolder, name: str) -> bool:
         if name in folder.files:
             return True
         if name in folder.unwanted or is_passing(name):
@@ -234,7 +234,7 @@ class Tree:
         folder.files[name] = None
         return True
 
-    def _look_at_file(self, folder: Folder, name: str, inode: int, deep: bool, first: bool) -> None:
+    def _look_at_file(self, folder: WatchedFolder, name: str, inode: int, deep: bool, first: bool) -> None:
         known = folder.files.get(name)
         if known is not None and known.inode == inode and not deep:
             return
@@ -244,17 +244,19 @@ class Tree:
         try:
             stat = self._asking.stat(path)
         except OSError as error:
-            if error.errno in GONE:
+            if error.errno in FILE_GONE_ERRNOS:
                 return  # what took it away is told, or seen at the next look
             self._settling.touch(folder, name, self.found)  # it is asked there until it answers
             return
         if not stat.is_file:
             return
-        now = Given(stat.size, stat.mtime_ns, stat.inode)
+        now = ReportedFile(stat.size, stat.mtime_ns, stat.inode)
         if known is not None and known.is_like(now):
             folder.files[name] = now
-        elif first and time.time() - stat.mtime_ns / 1e9 > LONG_AGO:
+        elif first and time.time() - stat.mtime_ns / 1e9 > FINISHED_AGE_SECONDS:
             folder.files[name] = now
-            self.old.append(Finished(path, stat, stat.mtime_ns / 1e9))
+            self.old.append(SettledFile(path, stat, stat.mtime_ns / 1e9))
         else:
-            self._settling.touch(folder, name, State.QUIET if first else self.found, seen=(stat.size, stat.mtime_ns))
+            self._settling.touch(
+                folder, name, WriterState.QUIET if first else self.found, seen=(stat.size, stat.mtime_ns)
+            )

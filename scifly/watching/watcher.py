@@ -12,33 +12,33 @@ from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 from scifly.watching import filesystem
-from scifly.watching.filesystem import Asking, Method, Stopped, method_for, mounts
-from scifly.watching.inotify import Events, NoMore
-from scifly.watching.model import Found, printable
-from scifly.watching.polling import Polling
-from scifly.watching.settle import RETRY, Finished, Settling, State
-from scifly.watching.tree import Tree
+from scifly.watching.filesystem import FileSystem, Method, WatchStopped, method_for, mounts
+from scifly.watching.inotify import InotifyListener, WatchLimitReached
+from scifly.watching.model import FinishedFile, printable
+from scifly.watching.polling import PollingListener
+from scifly.watching.settle import STAT_RETRY_SECONDS, SettledFile, SettlingFiles, WriterState
+from scifly.watching.tree import WatchedTree
 
 log = logging.getLogger(__name__)
 
-ROUND = 600.0
+FULL_ROUND_SECONDS = 600.0
 """Seconds for one slow look at everything: it finds what was neither told nor seen otherwise."""
 
-SLICE = 0.05
+LOOK_SLICE_SECONDS = 0.05
 """Seconds for looking before what was told meanwhile is taken."""
 
-PATIENCE = 10.0
+FILE_SERVER_SILENT_SECONDS = 10.0
 """Seconds without an answer of the file server until `trouble` says so."""
 
-STOP = 0.8
+WATCHER_STOP_SECONDS = 0.8
 """Seconds that `stop` waits for the threads."""
 
-NAP = 0.25
+MAX_SLEEP_SECONDS = 0.25
 """Seconds that a thread sleeps at most."""
 
 
-class Sight(NamedTuple):
-    """How a root is watched, and how well: see `scifly.watching.Watch`."""
+class WatchStatus(NamedTuple):
+    """How a root is watched, and how well: see `scifly.watching.FolderWatch`."""
 
     method: Method
     sees: bool
@@ -53,7 +53,7 @@ class Watcher:
         root: str,
         wanted: Callable[[str], bool],
         settle: Callable[[str], float],
-        on_found: Callable[[Found], None],
+        on_found: Callable[[FinishedFile], None],
         on_trouble: Callable[[str], None],
         method: Method | None,
         interval: float,
@@ -66,9 +66,9 @@ class Watcher:
         self._on_trouble = on_trouble
         self._interval = interval
         self._stopping = threading.Event()
-        self._asking = Asking(self._stopping)
-        self._settling = Settling(self._asking, settle)
-        self._tree = Tree(self._asking, wanted, self._settling)
+        self._asking = FileSystem(self._stopping)
+        self._settling = SettlingFiles(self._asking, settle)
+        self._tree = WatchedTree(self._asking, wanted, self._settling)
         self._identity: tuple[int, int] | None = None
         self._begun = False
         self._problem = ""
@@ -78,8 +78,8 @@ class Watcher:
         self._round: Iterator[None] = iter(())
         self._next_step = self._next_root = self._next_retry = 0.0
         self._rescan = threading.Event()
-        self._again: deque[Finished] = deque()
-        self._queue: queue.Queue[Finished | None] = queue.Queue()
+        self._again: deque[SettledFile] = deque()
+        self._queue: queue.Queue[SettledFile | None] = queue.Queue()
         self._looker = threading.Thread(target=self._run, name="scifly-watch", daemon=True)
         self._teller = threading.Thread(target=self._tell, name="scifly-found", daemon=True)
 
@@ -92,7 +92,7 @@ class Watcher:
     def stop(self) -> None:
         self._stopping.set()
         self._queue.put(None)
-        end = time.monotonic() + STOP
+        end = time.monotonic() + WATCHER_STOP_SECONDS
         for thread in (self._looker, self._teller):
             if thread.is_alive() and thread is not threading.current_thread():
                 thread.join(max(end - time.monotonic(), 0))
@@ -122,16 +122,16 @@ class Watcher:
         return self.sight.trouble
 
     @property
-    def sight(self) -> Sight:
+    def sight(self) -> WatchStatus:
         (method, no_more), problem = self._way, self._problem
-        if self._asking.waits() > PATIENCE:
-            return Sight(method, False, f"the file server of {printable(self.root)} does not answer")
+        if self._asking.waits() > FILE_SERVER_SILENT_SECONDS:
+            return WatchStatus(method, False, f"the file server of {printable(self.root)} does not answer")
         if problem:
-            return Sight(method, False, problem)
+            return WatchStatus(method, False, problem)
         unreadable = [*self._tree.troubles.copy().values(), *self._settling.troubles.copy().values()]
         more = f" (and {len(unreadable) - 1} more)" if len(unreadable) > 1 else ""
         told = [no_more, *(text + more for text in unreadable[:1]), self._not_taken, self._failed]
-        return Sight(method, True, "; ".join(text for text in told if text))
+        return WatchStatus(method, True, "; ".join(text for text in told if text))
 
     # ----------------------------------------------------------------- tells what is found
 
@@ -139,7 +139,7 @@ class Watcher:
         said = ""
         while not self._stopping.is_set():
             try:
-                file = self._queue.get(timeout=NAP)
+                file = self._queue.get(timeout=MAX_SLEEP_SECONDS)
             except queue.Empty:
                 file = None
             if file is not None and not self._stopping.is_set():
@@ -149,10 +149,10 @@ class Watcher:
                 said = trouble
                 self._say(trouble)
 
-    def _give(self, file: Finished) -> None:
+    def _give(self, file: SettledFile) -> None:
         path, stat = os.path.join(self.root, file.path), file.stat
         try:
-            self._on_found(Found(path, stat.size, stat.mtime_ns, stat.inode, stat.device, file.seen))
+            self._on_found(FinishedFile(path, stat.size, stat.mtime_ns, stat.inode, stat.device, file.seen))
             self._not_taken = ""
         except Exception as error:
             log.exception("taking %s", printable(path))
@@ -172,17 +172,17 @@ class Watcher:
             while not self._stopping.is_set():
                 try:
                     self._turn()
-                except NoMore as error:
+                except WatchLimitReached as error:
                     log.warning("%s: %s. It is polled", printable(self.root), error)
                     self._use("polling", f"{error}. Until then {printable(self.root)} is polled")
                     self._look_at_all()
-                except Stopped:
+                except WatchStopped:
                     return
                 except Exception as error:
                     log.exception("watching %s", printable(self.root))
                     self._failed = f"watching {printable(self.root)} failed and is tried again: {error!r}"
                     self._identity = None
-                    self._stopping.wait(RETRY)  # then all begins anew
+                    self._stopping.wait(STAT_RETRY_SECONDS)  # then all begins anew
         finally:
             if self._begun:
                 self._tree.ear.close()
@@ -193,7 +193,7 @@ class Watcher:
             self._next_root = now + self._interval
             self._look_at_root()
         if self._identity is None:
-            self._stopping.wait(min(self._interval, NAP))
+            self._stopping.wait(min(self._interval, MAX_SLEEP_SECONDS))
             return
         if self._rescan.is_set():
             self._rescan.clear()
@@ -205,7 +205,7 @@ class Watcher:
         self._try_again()
         if not self._work:
             turn = min(self._next_root, self._next_step, self._settling.next_turn(), self._tree.ear.next_turn())
-            self._tree.ear.wait(min(max(turn - time.monotonic(), 0), NAP))
+            self._tree.ear.wait(min(max(turn - time.monotonic(), 0), MAX_SLEEP_SECONDS))
 
     def _look_at_root(self) -> None:
         """Whether it is there, may be read, and is the one that it was."""
@@ -252,12 +252,12 @@ class Watcher:
         for folder in self._tree.folders():
             folder.heard = False
         if method == "inotify":
-            self._tree.ear = Events(self._tree, self._asking, self._work.appendleft, self._lost)
-            self._tree.found, self._settling.step = State.UNKNOWN, float("inf")
+            self._tree.ear = InotifyListener(self._tree, self._asking, self._work.appendleft, self._lost)
+            self._tree.found, self._settling.step = WriterState.UNKNOWN, float("inf")
         else:
-            self._tree.ear = Polling(self._tree, self._asking, self._interval, self._stopping)
-            self._tree.found, self._settling.step = State.QUIET, self._interval
-            self._settling.doubt(State.QUIET)
+            self._tree.ear = PollingListener(self._tree, self._asking, self._interval, self._stopping)
+            self._tree.found, self._settling.step = WriterState.QUIET, self._interval
+            self._settling.doubt(WriterState.QUIET)
         self._begun = True
         self._way = method, no_more
 
@@ -270,11 +270,11 @@ class Watcher:
     def _lost(self) -> None:
         """The kernel had to drop events."""
         log.info("the kernel dropped events of %s: everything is looked at", printable(self.root))
-        self._settling.doubt(State.UNKNOWN)
+        self._settling.doubt(WriterState.UNKNOWN)
         self._look_at_all()
 
     def _do_work(self) -> None:
-        end = time.monotonic() + SLICE
+        end = time.monotonic() + LOOK_SLICE_SECONDS
         while self._work and time.monotonic() < end:
             look = self._work.popleft()
             if next(look, self) is self:
@@ -290,12 +290,12 @@ class Watcher:
         while self._next_step <= now and not self._work:
             if next(self._round, self) is self:
                 self._round = self._tree.look(self._tree.top, deep=True)
-            self._next_step = max(self._next_step, now - NAP) + ROUND / self._tree.steps
+            self._next_step = max(self._next_step, now - MAX_SLEEP_SECONDS) + FULL_ROUND_SECONDS / self._tree.steps
 
     def _settle(self) -> None:
         self._put(self._settling.finished())
 
-    def _put(self, finished: Iterator[Finished] | list[Finished]) -> None:
+    def _put(self, finished: Iterator[SettledFile] | list[SettledFile]) -> None:
         for file in finished:
             self._tree.ear.told(file)
             self._queue.put(file)
@@ -303,11 +303,11 @@ class Watcher:
     def _try_again(self) -> None:
         """What did not go well."""
         for _ in range(len(self._again)):
-            self._tree.again(self._again[0].path, RETRY)
+            self._tree.again(self._again[0].path, STAT_RETRY_SECONDS)
             self._again.popleft()
         now = time.monotonic()
         if now >= self._next_retry:
-            self._next_retry = now + RETRY
+            self._next_retry = now + STAT_RETRY_SECONDS
             for folder in list(self._tree.troubles):
                 self._work.append(self._tree.look(folder, deep=True))
             method, no_more = self._way

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from scifish.attributes.reader import Reader
-from tango_servers.scifly.properties import Told
+from tango_servers.scifly.properties import PathFixerReply
 
-TIMEOUT = 1.0
+PATHFIXER_TIMEOUT_SECONDS = 1.0
 """Seconds for its answer: it answers out of its memory."""
 
 _FIELDS = {
@@ -18,7 +18,7 @@ _FIELDS = {
 }
 
 
-class Whereabouts:
+class PathFixerClient:
     """`look` is to be called again and again, by one thread.
 
     `told` is what it said last, None if it never has; `trouble` why it does not say now, "" if it does.
@@ -26,19 +26,19 @@ class Whereabouts:
 
     def __init__(self) -> None:
         self._reader = Reader(threads=1)
-        self.told: Told | None = None
+        self.told: PathFixerReply | None = None
         self.trouble = ""
 
     def look(self, path_fixer: str) -> None:
-        """Never raises; `TIMEOUT` seconds at the most."""
+        """Never raises; `PATHFIXER_TIMEOUT_SECONDS` seconds at the most."""
         # By one call: PathFixer answers it with what belongs together. What it answers in part is of no use.
-        readings = self._reader.read([f"{path_fixer}/{name}" for name in _FIELDS], TIMEOUT)
+        readings = self._reader.read([f"{path_fixer}/{name}" for name in _FIELDS], PATHFIXER_TIMEOUT_SECONDS)
         trouble = next((reading.error for reading in readings.values() if reading.error), "")
         if not trouble or not self.trouble:  # Tango's words for the same change from call to call
             self.trouble = trouble
         if not trouble:
             said = {field: str(readings[f"{path_fixer}/{name}"].value or "") for name, field in _FIELDS.items()}
-            self.told = Told(**said)
+            self.told = PathFixerReply(**said)
 
     def close(self) -> None:
         """Look no more. It may wait for a call that hangs."""

@@ -13,12 +13,12 @@ from zoneinfo import ZoneInfo
 
 from scifish.settings import DEVICE
 from scifish.tango_io.database import text
-from scifly.profiles import DEFAULT, Profile, profiles_from
+from scifly.profiles import DEFAULT_PROFILES, Profile, profiles_from
 from scifly.readers.values import local_zone
 
-DAYS = 86_400.0
-CATCH_UP = 7 * DAYS
-LONGEST = 10 * 365 * DAYS
+DAY_SECONDS = 86_400.0
+DEFAULT_CATCH_UP_SECONDS = 7 * DAY_SECONDS
+MAX_CATCH_UP_SECONDS = 10 * 365 * DAY_SECONDS
 
 Way = Literal["auto", "inotify", "polling"]
 """How a folder is watched: see `scifly.watching.watch`."""
@@ -29,7 +29,7 @@ T = TypeVar("T")
 
 
 @dataclass(frozen=True)
-class Told:
+class PathFixerReply:
     """What PathFixer says, in one answer."""
 
     proposal: str = ""
@@ -40,12 +40,12 @@ class Told:
     sample_path: str = ""
 
 
-PLACES = tuple(Told.__dataclass_fields__)
+FOLDER_FIELDS = tuple(PathFixerReply.__dataclass_fields__)
 """The names that the property Folder may have in braces."""
 
 
 @dataclass(frozen=True)
-class Wanted:
+class SciFlyProperties:
     """`catch_up` in seconds. `wrong` are sentences on what keeps it from working, `problems` on what does not."""
 
     profiles: tuple[Profile, ...] = ()
@@ -53,18 +53,18 @@ class Wanted:
     scidog: str = ""
     folder: str = ""
     method: Way = "auto"
-    catch_up: float = CATCH_UP
+    catch_up: float = DEFAULT_CATCH_UP_SECONDS
     zone: dt.tzinfo = dt.UTC
     wrong: tuple[str, ...] = ()
     problems: tuple[str, ...] = ()
 
-    def root(self, told: Told) -> str:
+    def root(self, told: PathFixerReply) -> str:
         """The folder to be watched while PathFixer says this; "" if that is not known."""
         template = self.folder or "{path}"
         names = {name for _, name, _, _ in Formatter().parse(template) if name}
         if not all(getattr(told, name) for name in names - {"sample"}):
             return ""
-        filled = template.format(**{name: getattr(told, name) for name in PLACES})
+        filled = template.format(**{name: getattr(told, name) for name in FOLDER_FIELDS})
         return re.sub("/{2,}", "/", filled).rstrip("/") or "/"
 
     @property
@@ -82,7 +82,7 @@ def settings_from(
     method: Sequence[str],
     catch_up: Sequence[str],
     time_zone: Sequence[str],
-) -> Wanted:
+) -> SciFlyProperties:
     """Of the properties' lines, as PyTango reads them."""
     wrong: list[str] = []
     problems: list[str] = []
@@ -98,17 +98,17 @@ def settings_from(
             return default
 
     lines = [text(line) for line in profiles]
-    used, mistakes = profiles_from(lines if any(line.strip() for line in lines) else DEFAULT)
+    used, mistakes = profiles_from(lines if any(line.strip() for line in lines) else DEFAULT_PROFILES)
     problems += [f"Profiles, {mistake}" for mistake in mistakes]
     if not used:
         wrong.append("property Profiles: there is no line that can be used, so no file is recorded")
-    return Wanted(
+    return SciFlyProperties(
         profiles=used,
         path_fixer=one("PathFixer", path_fixer, _device, "", wrong),
         scidog=one("SciDog", scidog, _device, "", wrong),
         folder=one("Folder", folder, _folder, "", wrong),
         method=one("Method", method, _method, "auto", problems),
-        catch_up=one("CatchUp", catch_up, _seconds, CATCH_UP, problems),
+        catch_up=one("CatchUp", catch_up, _seconds, DEFAULT_CATCH_UP_SECONDS, problems),
         zone=one("TimeZone", time_zone, _zone, local_zone(), problems),
         wrong=tuple(wrong),
         problems=tuple(problems),
@@ -127,8 +127,8 @@ def _folder(said: str) -> str:
     except ValueError as error:
         raise ValueError(f"{said!r} cannot be read: {error}; a name stands in braces, as in {{path}}/ses") from error
     for _, name, form, conversion in parts:
-        if name is not None and (name not in PLACES or form or conversion):
-            raise ValueError(f"{said!r} has {{{name}}}, which is not known: there are {', '.join(PLACES)}")
+        if name is not None and (name not in FOLDER_FIELDS or form or conversion):
+            raise ValueError(f"{said!r} has {{{name}}}, which is not known: there are {', '.join(FOLDER_FIELDS)}")
     start = parts[0]
     if not said.startswith("/") and (start[0] or start[1] not in ("path", "sample_path")):
         raise ValueError(f"{said!r} is not the full path of a folder, such as /data/ses or {{path}}/ses")
@@ -149,8 +149,11 @@ def _seconds(said: str) -> float:
         found = float(said)
     except ValueError:
         found = math.nan
-    if not 0 <= found <= LONGEST:
-        raise ValueError(f"{said!r} is not a number of seconds from 0 to {LONGEST:.0f}; {CATCH_UP:.0f} is in use")
+    if not 0 <= found <= MAX_CATCH_UP_SECONDS:
+        raise ValueError(
+            f"{said!r} is not a number of seconds from 0 to {MAX_CATCH_UP_SECONDS:.0f}; "
+            f"{DEFAULT_CATCH_UP_SECONDS:.0f} is in use"
+        )
     return found
 
 

@@ -16,32 +16,32 @@ from scifish.settings import Settings, SettingsError, find_scidog
 from scifish.settings.sources import SettingsSource, settings_source
 from scifish.tango_io.database import TangoDatabase, reason
 from scifly.journal import Journal, journal_file
-from scifly.model import Place
-from scifly.service import Counts, Flyer, FlySettings
+from scifly.model import ProposalContext
+from scifly.service import FlyCounts, FlyService, FlySettings
 from scifly.watching import printable
 from tango_servers.common.condition import Condition
-from tango_servers.scifly.pathfixer_client import Whereabouts
-from tango_servers.scifly.properties import Told, Wanted
+from tango_servers.scifly.pathfixer_client import PathFixerClient
+from tango_servers.scifly.properties import PathFixerReply, SciFlyProperties
 
-SETTINGS = 3.0
+SETTINGS_POLL_SECONDS = 3.0
 """Seconds between looks at SciDog's properties: nothing tells of a change."""
 
-RETRY = 10.0
+START_RETRY_SECONDS = 10.0
 """Seconds until what could not be begun is tried again."""
 
 PROGRAM = "SciFly"
 """What the messages name as their origin."""
 
-VARIABLE = "SCIDOG_DEVICE"
+SCIDOG_VARIABLE = "SCIDOG_DEVICE"
 
-ANSWER = 2.5
+CLIENT_WAIT_SECONDS = 2.5
 """Seconds for what a client waits for; after 3 it gives up."""
 
-OFF = "Stopped: nothing is recorded. Start goes on, and catches up with what has come meanwhile"
+STOPPED_TEXT = "Stopped: nothing is recorded. Start goes on, and catches up with what has come meanwhile"
 
 
 @dataclass(frozen=True)
-class Shown:
+class SciFlyStatus:
     """What is shown of it, all of one moment: attributes, State, Status and events are of one of these.
 
     `counts` are since the Init. `flying`: it records. `why_not` says why it does not, `nowhere` why nothing is watched,
@@ -49,13 +49,13 @@ class Shown:
     `kept`: the proposal's metadata do not leave the beamline. `path_fixer` is the one that is asked.
     """
 
-    wanted: Wanted
-    counts: Counts = field(default_factory=Counts)
+    wanted: SciFlyProperties
+    counts: FlyCounts = field(default_factory=FlyCounts)
     stopped: bool = False
     flying: bool = False
     watched: str = ""
     method: str = ""
-    place: Place = field(default_factory=Place)
+    place: ProposalContext = field(default_factory=ProposalContext)
     pending: int = 0
     others: tuple[str, ...] = ()
     path_fixer: str = ""
@@ -83,10 +83,10 @@ class Shown:
         if wanted.wrong or wanted.problems:
             found.remarks.append("Put the properties right in the Tango database (in jive), then run Init")
         if self.stopped:
-            found.remarks.append(OFF)
+            found.remarks.append(STOPPED_TEXT)
             return found
         if self.why_not:
-            found.faults += [self.why_not, f"Trying again every {RETRY:.0f} s"]
+            found.faults += [self.why_not, f"Trying again every {START_RETRY_SECONDS:.0f} s"]
         if self.nowhere:
             found.faults += [f"Nothing is watched: {self.nowhere}", "What was begun before is finished"]
         if not self.flying:
@@ -123,37 +123,37 @@ class Shown:
 
 
 @dataclass(frozen=True)
-class Aim:
+class WatchTarget:
     """What is to be watched, and whose the files are. The root is "" for nowhere."""
 
     root: str
-    place: Place
+    place: ProposalContext
 
 
-NOWHERE = Aim("", Place())
+NO_TARGET = WatchTarget("", ProposalContext())
 
 
-class Flight:
+class SciFlyWork:
     """`work` is to be called twice a second, by one thread; all else by any.
 
     `close` ends it for good, `stop` until `start`.
     """
 
-    def __init__(self, wanted: Wanted) -> None:
+    def __init__(self, wanted: SciFlyProperties) -> None:
         self.wanted = wanted
         self._lock = threading.Lock()
         self._over = False
         self._source: SettingsSource | None = None
         self._settings: Settings | None = None
-        self._whereabouts = Whereabouts()
+        self._whereabouts = PathFixerClient()
         self._station: Station | None = None
         self._journal: Journal | None = None
-        self._flyer: Flyer | None = None
-        self._aim: Aim | None = None
+        self._flyer: FlyService | None = None
+        self._aim: WatchTarget | None = None
         """What the flyer was told last."""
-        self._last: Aim | None = None
+        self._last: WatchTarget | None = None
         """Where it was watched last, also by an earlier program."""
-        self._before = Counts()
+        self._before = FlyCounts()
         """Of the flyers before this one."""
         self._why_not = ""
         self._nowhere = ""
@@ -161,11 +161,11 @@ class Flight:
         self._next_try = self._next_look = 0.0
         self._counting = threading.Lock()
         """So that a later count is not replaced by an earlier one. Its holder may wait for the flyer."""
-        self._counted: tuple[Flyer | None, Counts] = (None, self._before)
+        self._counted: tuple[FlyService | None, FlyCounts] = (None, self._before)
         self._showing = threading.Lock()
         """Nobody waits while holding it."""
         self._stopped = False
-        self._shown = Shown(wanted)
+        self._shown = SciFlyStatus(wanted)
 
     # --------------------------------------------------------------------- the work
 
@@ -184,7 +184,7 @@ class Flight:
             return
         now = time.monotonic()
         if now >= self._next_look:
-            self._next_look = now + SETTINGS
+            self._next_look = now + SETTINGS_POLL_SECONDS
             self._look_at_settings()
         if self._path_fixer:
             self._whereabouts.look(self._path_fixer)
@@ -201,11 +201,11 @@ class Flight:
             self._whereabouts.close()
 
     def record_now(self, file: str) -> str:
-        """The uuid of the dataset of the measurement that this file is of. Raises as `Flyer.record_now`."""
+        """The uuid of the dataset of the measurement that this file is of. Raises as `FlyService.record_now`."""
         flyer = self._flyer
         if flyer is None:
             raise ValueError("nothing is watched at the moment: the Status says why")
-        uuid = flyer.record_now(file, ANSWER)
+        uuid = flyer.record_now(file, CLIENT_WAIT_SECONDS)
         self._count(flyer)  # so that who has the answer also sees it counted
         return uuid
 
@@ -234,7 +234,7 @@ class Flight:
 
     def _take_off(self) -> None:
         """Begin to record; `_why_not` says why not, until the next try."""
-        self._next_try = time.monotonic() + RETRY
+        self._next_try = time.monotonic() + START_RETRY_SECONDS
         if self._settings is None:
             self._why_not = self._why_not or _no_settings()
             return
@@ -245,13 +245,13 @@ class Flight:
             self._journal = Journal(journal_file(beamline))
             settings = FlySettings(beamline, wanted.zone, wanted.method, wanted.catch_up)
             open_stays = [stay for stay in self._journal.stays() if stay.left is None]
-            self._flyer = Flyer(settings, wanted.profiles, self._journal, lambda: station(program=PROGRAM))
+            self._flyer = FlyService(settings, wanted.profiles, self._journal, lambda: station(program=PROGRAM))
         except (NotRecorded, SettingsError, OSError, sqlite3.Error) as error:
             self._why_not = f"Nothing can be recorded: {error}"
             return
         self._why_not, self._aim = "", None
         # What PathFixer said when this was last running, for a time when it does not answer.
-        self._last = Aim(open_stays[-1].root, open_stays[-1].place) if open_stays else None
+        self._last = WatchTarget(open_stays[-1].root, open_stays[-1].place) if open_stays else None
 
     def _land(self) -> None:
         flyer, self._flyer = self._flyer, None
@@ -263,7 +263,7 @@ class Flight:
             self._journal.close()
         self._aim, self._next_try = None, 0.0
 
-    def _follow(self, flyer: Flyer) -> None:
+    def _follow(self, flyer: FlyService) -> None:
         aim = self._aimed()
         if aim != self._aim:
             flyer.follow(aim.root, aim.place)
@@ -271,39 +271,39 @@ class Flight:
         if aim.root:
             self._last = aim
 
-    def _aimed(self) -> Aim:
+    def _aimed(self) -> WatchTarget:
         """What is to be watched now. Says in `_nowhere` why nothing, and in `_stale` what of it may be old."""
         self._nowhere = self._stale = ""
         wanted, told, name = self.wanted, self._whereabouts.told, self._path_fixer
         if not name:
             if wanted.alone:
-                return Aim(wanted.root(Told()), Place())
+                return WatchTarget(wanted.root(PathFixerReply()), ProposalContext())
             self._nowhere = "PathFixer is set neither here nor in SciDog, so the path is not known: set one of these"
-            return NOWHERE
+            return NO_TARGET
         if self._whereabouts.trouble:
             self._stale = f"{name}: {self._whereabouts.trouble}"
         if told is None:
             return self._as_before(name)
         if root := wanted.root(told):
-            return Aim(root, Place(told.proposal, told.sample, told.category))
+            return WatchTarget(root, ProposalContext(told.proposal, told.sample, told.category))
         if told.proposal and self._last is not None and self._last.place.proposal == told.proposal:
             # A PathFixer that cannot take up its proposal after a restart: the data goes where it went before.
             self._stale = f"{name} has proposal {told.proposal} and no path; its Status says why"
             return self._last
         if told.proposal:
             self._nowhere = f"{name} has proposal {told.proposal} and no path; its Status says why"
-        return NOWHERE
+        return NO_TARGET
 
-    def _as_before(self, name: str) -> Aim:
+    def _as_before(self, name: str) -> WatchTarget:
         if self._last is None:
             self._nowhere = f"the path is not known. {self._stale}"
             self._stale = ""
-            return NOWHERE
-        return Aim(self.wanted.root(Told()), self._last.place) if self.wanted.alone else self._last
+            return NO_TARGET
+        return WatchTarget(self.wanted.root(PathFixerReply()), self._last.place) if self.wanted.alone else self._last
 
     # -------------------------------------------------------------------- what is shown
 
-    def shown(self) -> Shown:
+    def shown(self) -> SciFlyStatus:
         """As it was when the work was done last, with Start and Stop since. Never waits."""
         return self._shown
 
@@ -323,7 +323,7 @@ class Flight:
     def _show(self) -> None:
         """What there is now. For whoever holds the lock: of what is under way the half is done."""
         settings, flyer = self._settings, self._flyer
-        shown = Shown(
+        shown = SciFlyStatus(
             self.wanted,
             counts=self._before,
             flying=flyer is not None,
@@ -352,7 +352,7 @@ class Flight:
             with self._showing:
                 self._shown = replace(shown, stopped=self._stopped)
 
-    def _count(self, flyer: Flyer) -> None:
+    def _count(self, flyer: FlyService) -> None:
         """Show what it has recorded since, without waiting for the work."""
         with self._counting:
             counted, before = self._counted
@@ -363,7 +363,7 @@ class Flight:
                 self._shown = replace(self._shown, counts=before.and_then(seen.counts), pending=seen.pending)
 
 
-def _whose(place: Place) -> str:
+def _whose(place: ProposalContext) -> str:
     whose = f"proposal {place.proposal}" if place.proposal else "no proposal"
     return f"{whose}, sample {place.sample}" if place.sample else whose
 
@@ -372,14 +372,15 @@ class _OwnSciDog:
     """This process's SciDog. SciFish and its companion know it by the environment, from their start on."""
 
     def __init__(self) -> None:
-        self._given = os.environ.get(VARIABLE, "").strip()
+        self._given = os.environ.get(SCIDOG_VARIABLE, "").strip()
         self._in_use: str | None = None
 
     def choose(self, wanted: str) -> str:
         """Use this one, "" for what the environment says; why not."""
         if wanted and self._given and self._given.lower() != wanted.lower():
             return (
-                f"property SciDog: {VARIABLE} of this server says {self._given}, and not {wanted}: make them the same"
+                f"property SciDog: {SCIDOG_VARIABLE} of this server says {self._given}, and not {wanted}: "
+                "make them the same"
             )
         chosen = wanted or self._given
         if self._in_use is not None and self._in_use.lower() != chosen.lower():
@@ -387,12 +388,12 @@ class _OwnSciDog:
             return (
                 f"property SciDog: {wanted or 'another one'} is in use after a restart of the server; now it is {now}"
             )
-        os.environ[VARIABLE] = chosen
+        os.environ[SCIDOG_VARIABLE] = chosen
         return ""
 
     def fix(self) -> None:
         """From now on there is no other."""
-        self._in_use = os.environ.get(VARIABLE, "")
+        self._in_use = os.environ.get(SCIDOG_VARIABLE, "")
 
 
 _own_scidog = _OwnSciDog()

@@ -33,9 +33,9 @@ from scifish.recording.session import Station
 from scifish.settings import Settings
 from scifish.settings.sources import FixedSettings
 from scifly.journal import Journal
-from scifly.model import Place
+from scifly.model import ProposalContext
 from scifly.profiles import profiles_from
-from scifly.service import Flyer, FlySettings
+from scifly.service import FlyService, FlySettings
 from tests.benchmarks.figures import Figure, NotMeasured, alone, percentile, progress, scratch
 from tests.kafka import make_kafka
 
@@ -113,7 +113,7 @@ def measure(files: int = FILES, seconds: float = SECONDS, method: str = "auto") 
 
 
 @contextmanager
-def _flying(folder: Path, bootstrap: str, method: str) -> Iterator[tuple[Flyer, str, Path]]:
+def _flying(folder: Path, bootstrap: str, method: str) -> Iterator[tuple[FlyService, str, Path]]:
     topic = f"scifish-burst-{uuid.uuid4().hex[:8]}"
     values = tuple(f"- {{name: Value {n}, source: tango://127.0.0.1:9/no/such/device{n % 5}/v{n}}}" for n in range(50))
     settings = Settings(
@@ -129,8 +129,8 @@ def _flying(folder: Path, bootstrap: str, method: str) -> Iterator[tuple[Flyer, 
     station = Station(FixedSettings(settings), program="SciFly")
     profiles, _ = profiles_from([f"{{name: ses, settle: {SETTLE}}}"])
     fly = FlySettings("bench", zone=UTC, method=method)  # type: ignore[arg-type]
-    flyer = Flyer(fly, profiles, Journal(folder / "bench.journal"), lambda: station)
-    flyer.follow(str(root), Place("20250001", "fibre_A", "visitors"))
+    flyer = FlyService(fly, profiles, Journal(folder / "bench.journal"), lambda: station)
+    flyer.follow(str(root), ProposalContext("20250001", "fibre_A", "visitors"))
     time.sleep(1.0)
     try:
         yield flyer, topic, root

@@ -19,7 +19,7 @@ import threading
 import time
 from pathlib import Path
 
-from scifly.watching import Found, watch
+from scifly.watching import FinishedFile, watch
 from tests.benchmarks.figures import Figure, NotMeasured, alone, progress, scratch
 
 FOLDERS = 1_000
@@ -62,9 +62,9 @@ def _idle(root: Path, method: str, seconds: float) -> float:
 def _watch(method: str, root: str, seconds: float) -> None:
     """Print how many percent of a processor this process takes."""
     done = threading.Event()
-    found: list[Found] = []
+    found: list[FinishedFile] = []
 
-    def take(file: Found) -> None:
+    def take(file: FinishedFile) -> None:
         found.append(file)
         if len(found) == FOLDERS * FILES:
             done.set()

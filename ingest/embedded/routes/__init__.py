@@ -1,1 +1,1 @@
-"""."""
+"""The routes of SciCat's REST API."""

@@ -15,16 +15,16 @@ from ingest.embedded.access import (
     DATASETS,
     ORIGDATABLOCKS,
     V3_DATASETS,
-    Catalogue,
+    CatalogueContext,
     may_change,
     may_read,
     stamped,
     visible,
 )
-from ingest.embedded.accounts import Account
-from ingest.embedded.filters import NO_LIMIT, Query, Shape, all_of, where, with_dates
+from ingest.embedded.accounts import CatalogueAccount
+from ingest.embedded.filters import NO_LIMIT, FilterQuery, TableShape, all_of, where, with_dates
 from ingest.embedded.routes.request import (
-    MERGE_PATCH,
+    MERGE_PATCH_TYPE,
     Body,
     Held,
     Key,
@@ -38,7 +38,7 @@ from ingest.embedded.routes.request import (
     refuse,
     validated,
 )
-from ingest.embedded.store import Exists
+from ingest.embedded.store import DocumentExists
 
 Json = dict[str, Any]
 
@@ -46,11 +46,11 @@ BLOCKS = "origdatablocks"
 
 
 @dataclass(frozen=True)
-class Version:
+class ApiVersion:
     """What differs between v3 and v4."""
 
     name: str
-    shape: Shape
+    shape: TableShape
     limit: int
     create: Callable[[Json], type[models.Strict]]
     update: type[models.Strict]
@@ -63,7 +63,7 @@ def _create_v3(sent: Json) -> type[models.Strict]:
     return models.CreateDerivedV3 if sent.get("type") == "derived" else models.CreateRawV3
 
 
-V3 = Version(
+V3 = ApiVersion(
     "v3",
     V3_DATASETS,
     100,
@@ -73,7 +73,7 @@ V3 = Version(
     dataset_forms.from_v3,
     dataset_forms.to_v3,
 )
-V4 = Version(
+V4 = ApiVersion(
     "v4",
     DATASETS.shape,
     10,
@@ -85,7 +85,7 @@ V4 = Version(
 )
 
 
-def readable(held: Catalogue, who: Account | None, pid: str) -> Json:
+def readable(held: CatalogueContext, who: CatalogueAccount | None, pid: str) -> Json:
     """The dataset as it is stored. HTTPException 404 or 403."""
     with held.store.read() as connection:
         document = DATASETS.get(connection, pid)
@@ -96,7 +96,7 @@ def readable(held: Catalogue, who: Account | None, pid: str) -> Json:
     return document
 
 
-def _changeable(document: Json | None, who: Account, pid: str) -> Json:
+def _changeable(document: Json | None, who: CatalogueAccount, pid: str) -> Json:
     if document is None:
         raise refuse(404, f"Dataset #{pid} not found")
     if not may_change(who, document):
@@ -120,7 +120,7 @@ def _check_unmodified(request: Request, document: Json) -> None:
 class DatasetApi:
     """The handlers of one version."""
 
-    def __init__(self, version: Version) -> None:
+    def __init__(self, version: ApiVersion) -> None:
         self._version = version
 
     def router(self) -> APIRouter:
@@ -147,7 +147,7 @@ class DatasetApi:
         try:
             with held.store.write() as connection:
                 DATASETS.insert(connection, document)
-        except Exists:
+        except DocumentExists:
             raise refuse(409, f"a dataset with the pid {document['pid']} is there already") from None
         return JSONResponse(self._version.shown(document), 201)
 
@@ -177,15 +177,15 @@ class DatasetApi:
             raise refuse(400, f"include: {BLOCKS} can be, and not {', '.join(sorted(unknown))[:100]}")
         if wanted:
             of_dataset = where({"datasetId": pid}, ORIGDATABLOCKS.shape)
-            document[BLOCKS] = ORIGDATABLOCKS.find(held.store, Query(of_dataset, limit=NO_LIMIT))
+            document[BLOCKS] = ORIGDATABLOCKS.find(held.store, FilterQuery(of_dataset, limit=NO_LIMIT))
         return JSONResponse(document)
 
     def patch(self, request: Request, held: Held, who: Who, pid: Key, sent: Body) -> JSONResponse:
         # Merged only if the content type is exactly this: with a charset behind it the real server replaces.
-        merge = self._version is V4 and media_type(request) == MERGE_PATCH
+        merge = self._version is V4 and media_type(request) == MERGE_PATCH_TYPE
         change = dataset_forms.merged if merge else dataset_forms.patched
         if self._version is V4:
-            sent = dataset_forms.RESET | sent
+            sent = dataset_forms.RESET_TOTALS | sent
         return self._change(request, held, who, pid, change, self._version.patch, sent)
 
     def put(self, request: Request, held: Held, who: Who, pid: Key, sent: Body) -> JSONResponse:
@@ -199,7 +199,7 @@ class DatasetApi:
             DATASETS.delete(connection, pid)
         return JSONResponse(self._version.shown(document))
 
-    def _query(self, request: Request, who: Account | None, limit: int) -> Query:
+    def _query(self, request: Request, who: CatalogueAccount | None, limit: int) -> FilterQuery:
         wanted = query_object(request, "filter")
         if self._version is V3:
             wanted = {**wanted, "where": with_dates(wanted.get("where"))}
@@ -208,8 +208,8 @@ class DatasetApi:
     def _change(
         self,
         request: Request,
-        held: Catalogue,
-        who: Account | None,
+        held: CatalogueContext,
+        who: CatalogueAccount | None,
         pid: str,
         change: Callable[[Json, Json], Json],
         form: type[models.Strict],
@@ -226,12 +226,12 @@ class DatasetApi:
         return JSONResponse(self._version.shown(document))
 
 
-def _stamp(who: Account) -> Json:
+def _stamp(who: CatalogueAccount) -> Json:
     changed = stamped({}, who)
     return {name: changed[name] for name in ("updatedBy", "updatedAt")}
 
 
-def _allowed(query: Query, who: Account | None) -> Query:
+def _allowed(query: FilterQuery, who: CatalogueAccount | None) -> FilterQuery:
     return replace(query, condition=all_of([visible(who, DATASETS.table), query.condition]))
 
 
@@ -239,8 +239,8 @@ def search_routes() -> APIRouter:
     """fullquery, fullfacet and metadataKeys, which only v3 has."""
     router = APIRouter(prefix="/api/v3/datasets")
 
-    def _search(request: Request, who: Account | None, fields: Json) -> Query:
-        query = _allowed(Query(search.condition(fields, DATASETS)), who)
+    def _search(request: Request, who: CatalogueAccount | None, fields: Json) -> FilterQuery:
+        query = _allowed(FilterQuery(search.condition(fields, DATASETS)), who)
         return limited(query, query_object(request, "limits"), DATASETS.shape)
 
     @router.get("/fullquery")

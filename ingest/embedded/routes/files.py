@@ -11,20 +11,29 @@ from fastapi import APIRouter, Request
 from fastapi.responses import JSONResponse
 
 from ingest.embedded import models
-from ingest.embedded.access import ATTACHMENTS, DATASETS, ORIGDATABLOCKS, Catalogue, may_change, now, stamped, visible
-from ingest.embedded.accounts import Account
-from ingest.embedded.filters import NO_LIMIT, NOTHING, Query, all_of, where
+from ingest.embedded.access import (
+    ATTACHMENTS,
+    DATASETS,
+    ORIGDATABLOCKS,
+    CatalogueContext,
+    may_change,
+    now,
+    stamped,
+    visible,
+)
+from ingest.embedded.accounts import CatalogueAccount
+from ingest.embedded.filters import FALSE_CONDITION, NO_LIMIT, FilterQuery, all_of, where
 from ingest.embedded.routes.datasets import readable
 from ingest.embedded.routes.request import Body, Held, Key, Who, list_query, query_object, refuse, validated
 from ingest.embedded.store import Collection
 
 Json = dict[str, Any]
 
-A_LIST = 10
+DEFAULT_LIST_LENGTH = 10
 """Documents of a list where no limit is given."""
 
 
-def _owned(connection: sqlite3.Connection, who: Account | None, pid: str) -> Json:
+def _owned(connection: sqlite3.Connection, who: CatalogueAccount | None, pid: str) -> Json:
     """The dataset, if this account may add to it. HTTPException 400 or 403."""
     if who is None:
         raise refuse(403, "Forbidden resource")
@@ -40,20 +49,20 @@ def _inherited(dataset: Json) -> Json:
     return {name: dataset[name] for name in ("ownerGroup", "accessGroups", "isPublished") if name in dataset}
 
 
-def _of_dataset(held: Catalogue, collection: Collection, pid: str) -> list[Json]:
-    query = Query(where({"datasetId": pid}, collection.shape), limit=NO_LIMIT)
+def _of_dataset(held: CatalogueContext, collection: Collection, pid: str) -> list[Json]:
+    query = FilterQuery(where({"datasetId": pid}, collection.shape), limit=NO_LIMIT)
     return collection.find(held.store, query)
 
 
-def _newest(held: Catalogue, collection: Collection, pid: str) -> list[Json]:
-    query = Query(where({"datasetId": pid}, collection.shape), (("createdAt", True),), A_LIST)
+def _newest(held: CatalogueContext, collection: Collection, pid: str) -> list[Json]:
+    query = FilterQuery(where({"datasetId": pid}, collection.shape), (("createdAt", True),), DEFAULT_LIST_LENGTH)
     return collection.find(held.store, query)
 
 
 # --------------------------------------------------------------------- origdatablocks
 
 
-def _add_block(held: Catalogue, who: Account | None, sent: Json) -> JSONResponse:
+def _add_block(held: CatalogueContext, who: CatalogueAccount | None, sent: Json) -> JSONResponse:
     if who is None:
         raise refuse(403, "Forbidden resource")
     fields = validated(models.CreateOrigDatablock, sent)
@@ -86,7 +95,7 @@ def block_routes(version: str) -> APIRouter:
 
     @router.get("/origdatablocks")
     def find(request: Request, held: Held, who: Who) -> JSONResponse:
-        limit = A_LIST if version == "v4" else 100
+        limit = DEFAULT_LIST_LENGTH if version == "v4" else 100
         query = list_query(query_object(request, "filter"), ORIGDATABLOCKS.shape, limit)
         allowed = all_of([visible(who, ORIGDATABLOCKS.table), query.condition])
         return JSONResponse(ORIGDATABLOCKS.find(held.store, replace(query, condition=allowed)))
@@ -192,8 +201,8 @@ def attachment_list_routes() -> APIRouter:
         limits = {**(wanted.get("limits") or {"sort": {"createdAt": "desc"}})}
         if sort := limits.pop("sort", {}):
             limits["order"] = [f"{_ID.get(name, name)}:{direction}" for name, direction in sort.items()]
-        query = list_query({"where": conditions, "limits": limits}, ATTACHMENTS.shape, A_LIST)
-        allowed = [visible(who, ATTACHMENTS.table), query.condition, *([] if of_datasets else [NOTHING])]
+        query = list_query({"where": conditions, "limits": limits}, ATTACHMENTS.shape, DEFAULT_LIST_LENGTH)
+        allowed = [visible(who, ATTACHMENTS.table), query.condition, *([] if of_datasets else [FALSE_CONDITION])]
         found = ATTACHMENTS.find(held.store, replace(query, condition=all_of(allowed)))
         return JSONResponse([_as_v4(attachment) for attachment in found])
 

@@ -13,10 +13,10 @@ from fastapi.responses import JSONResponse, Response
 
 from ingest.embedded import models
 from ingest.embedded.access import INSTRUMENTS, PROPOSALS, SAMPLES, may_change, may_read, now, stamped, visible
-from ingest.embedded.accounts import Account
+from ingest.embedded.accounts import CatalogueAccount
 from ingest.embedded.filters import all_of, where
 from ingest.embedded.routes.request import Body, Held, Key, Who, list_query, query_object, refuse, validated
-from ingest.embedded.store import Collection, Exists
+from ingest.embedded.store import Collection, DocumentExists
 
 Json = dict[str, Any]
 
@@ -53,7 +53,7 @@ def auth_routes() -> APIRouter:
     return router
 
 
-def _user(who: Account) -> Json:
+def _user(who: CatalogueAccount) -> Json:
     return {
         "_id": who.username,
         "id": who.username,
@@ -66,7 +66,7 @@ def _user(who: Account) -> Json:
 
 
 @dataclass(frozen=True)
-class Resource:
+class PlainResource:
     """A kind of document with plain routes. `taken` is the status of one whose key, or unique field, is there."""
 
     path: str
@@ -74,20 +74,22 @@ class Resource:
     create: type[models.Strict]
     patch: type[models.Strict]
     taken: int
-    creator: Callable[[Account, Json], bool]
+    creator: Callable[[CatalogueAccount, Json], bool]
     public: bool = False
     unique: str = ""
     filter: str = "filter"
 
 
-def _admin(who: Account, _document: Json) -> bool:
+def _admin(who: CatalogueAccount, _document: Json) -> bool:
     return who.admin
 
 
-PROPOSAL = Resource("proposals", PROPOSALS, models.CreateProposal, models.PatchProposal, 409, _admin, filter="filters")
+PROPOSAL = PlainResource(
+    "proposals", PROPOSALS, models.CreateProposal, models.PatchProposal, 409, _admin, filter="filters"
+)
 # The real server has no answer of its own for a sample that is there.
-SAMPLE = Resource("samples", SAMPLES, models.CreateSample, models.PatchSample, 500, may_change)
-INSTRUMENT = Resource(
+SAMPLE = PlainResource("samples", SAMPLES, models.CreateSample, models.PatchSample, 500, may_change)
+INSTRUMENT = PlainResource(
     "instruments",
     INSTRUMENTS,
     models.CreateInstrument,
@@ -102,7 +104,7 @@ INSTRUMENT = Resource(
 class ResourceApi:
     """The handlers of one kind."""
 
-    def __init__(self, resource: Resource) -> None:
+    def __init__(self, resource: PlainResource) -> None:
         self._resource = resource
         self._collection = resource.collection
 
@@ -128,7 +130,7 @@ class ResourceApi:
             with held.store.write() as connection:
                 self._check_unique(connection, document)
                 self._collection.insert(connection, document)
-        except Exists:
+        except DocumentExists:
             raise refuse(self._resource.taken, f"{self._resource.path}: {key} is there already") from None
         return JSONResponse(document, 201)
 
@@ -136,7 +138,7 @@ class ResourceApi:
         """Raises Exists."""
         unique = self._resource.unique
         if unique and self._collection.count(connection, where({unique: document[unique]}, self._collection.shape)):
-            raise Exists(document[unique])
+            raise DocumentExists(document[unique])
 
     def find(self, request: Request, held: Held, who: Who) -> JSONResponse:
         query = list_query(query_object(request, self._resource.filter), self._collection.shape, 100)

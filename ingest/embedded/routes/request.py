@@ -11,20 +11,20 @@ from urllib.parse import unquote
 from fastapi import Depends, HTTPException, Request
 from pydantic import BaseModel, ValidationError
 
-from ingest.embedded.access import Catalogue
-from ingest.embedded.accounts import Account
-from ingest.embedded.filters import FilterError, Query, Shape, is_within, order_by, where
+from ingest.embedded.access import CatalogueContext
+from ingest.embedded.accounts import CatalogueAccount
+from ingest.embedded.filters import FilterError, FilterQuery, TableShape, is_within, order_by, where
 
 Json = dict[str, Any]
 Model = TypeVar("Model", bound=BaseModel)
 
-MAX_BODY = 16 * 1024 * 1024
+MAX_BODY_BYTES = 16 * 1024 * 1024
 """Bytes. The real server answers 500 to more, and not 413."""
 
-MAX_DEPTH = 100
+MAX_JSON_DEPTH = 100
 """Levels of nesting, which is also what MongoDB takes."""
 
-MERGE_PATCH = "application/merge-patch+json"
+MERGE_PATCH_TYPE = "application/merge-patch+json"
 
 _EXACT = 2**53
 
@@ -80,8 +80,8 @@ def _float(digits: str) -> float:
 
 
 def _check(value: Any, depth: int = 0) -> None:
-    if depth > MAX_DEPTH:
-        raise refuse(400, f"nested deeper than {MAX_DEPTH} levels")
+    if depth > MAX_JSON_DEPTH:
+        raise refuse(400, f"nested deeper than {MAX_JSON_DEPTH} levels")
     if isinstance(value, str):
         # A lone surrogate (`"\ud800"`) is valid JSON and has no UTF-8.
         if not value.isascii() and any("\ud800" <= char <= "\udfff" for char in value):
@@ -100,9 +100,9 @@ async def body(request: Request) -> Json:
     data = bytearray()
     async for chunk in request.stream():
         data += chunk
-        if len(data) > MAX_BODY:
+        if len(data) > MAX_BODY_BYTES:
             raise refuse(500, "request entity too large")
-    if media_type(request).partition(";")[0].strip() not in ("application/json", MERGE_PATCH):
+    if media_type(request).partition(";")[0].strip() not in ("application/json", MERGE_PATCH_TYPE):
         return {}
     found = parse_json(bytes(data)) if data else {}
     if not isinstance(found, dict):
@@ -141,7 +141,7 @@ def query_object(request: Request, name: str) -> Json:
     return found
 
 
-def list_query(wanted: Json, shape: Shape, limit: int) -> Query:
+def list_query(wanted: Json, shape: TableShape, limit: int) -> FilterQuery:
     """`{"where", "fields", "limits"}` as a query. `limit` is the one without limits."""
     condition = where(wanted.get("where") or {}, shape)
     fields = wanted.get("fields")
@@ -152,10 +152,10 @@ def list_query(wanted: Json, shape: Shape, limit: int) -> Query:
     paths = tuple(shape.path(name) for name in fields) if fields else None
     # loopback's own form has limit, skip and order beside `where`
     limits = wanted.get("limits") or {name: wanted[name] for name in ("limit", "skip", "order") if name in wanted}
-    return limited(Query(condition, limit=limit, fields=paths), limits, shape)
+    return limited(FilterQuery(condition, limit=limit, fields=paths), limits, shape)
 
 
-def limited(query: Query, limits: Any, shape: Shape) -> Query:
+def limited(query: FilterQuery, limits: Any, shape: TableShape) -> FilterQuery:
     """The query with `{"limit", "skip", "order"}`. A limit of 0 is no limit given, as in JavaScript.
 
     The real server sorts what is left after `fields`: by nothing else.
@@ -165,7 +165,7 @@ def limited(query: Query, limits: Any, shape: Shape) -> Query:
     order = order_by(limits["order"], shape) if limits.get("order") else query.order
     order = tuple((path, descending) for path, descending in order if is_within(path, query.fields))
     limit, skip = (_count(limits, name) for name in ("limit", "skip"))
-    return Query(query.condition, order, limit or query.limit, skip, query.fields)
+    return FilterQuery(query.condition, order, limit or query.limit, skip, query.fields)
 
 
 def _count(limits: Json, name: str) -> int:
@@ -183,17 +183,17 @@ def _count(limits: Json, name: str) -> int:
 # These are coroutines so that FastAPI calls them where they are, without a thread for each.
 
 
-async def catalogue(request: Request) -> Catalogue:
-    found: Catalogue = request.app.state.catalogue
+async def catalogue(request: Request) -> CatalogueContext:
+    found: CatalogueContext = request.app.state.catalogue
     return found
 
 
-async def account(request: Request) -> Account | None:
+async def account(request: Request) -> CatalogueAccount | None:
     """Who asks. None without a token, and also with a bad or expired one: as on the real server."""
     scheme, _, token = request.headers.get("authorization", "").partition(" ")
     if scheme.lower() != "bearer":
         return None
-    held: Catalogue = request.app.state.catalogue
+    held: CatalogueContext = request.app.state.catalogue
     username = held.tokens.username(token.strip())
     return held.accounts.get(username) if username else None
 
@@ -203,7 +203,7 @@ async def path_key(request: Request) -> str:
     return unquote(request.path_params["key"])
 
 
-Held = Annotated[Catalogue, Depends(catalogue)]
-Who = Annotated[Account | None, Depends(account)]
+Held = Annotated[CatalogueContext, Depends(catalogue)]
+Who = Annotated[CatalogueAccount | None, Depends(account)]
 Body = Annotated[Json, Depends(body)]
 Key = Annotated[str, Depends(path_key)]

@@ -21,7 +21,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from scifly.watching import METHODS, Found, Watch, watch, watcher
+from scifly.watching import METHODS, FinishedFile, FolderWatch, watch, watcher
 from tests.waiting import PATIENCE, eventually
 
 INTERVAL = 0.03
@@ -48,12 +48,12 @@ class Watched:
     def __init__(self, root: Path, method: str) -> None:
         assert method in METHODS
         self.root = root
-        self.files: list[Found] = []
+        self.files: list[FinishedFile] = []
         self.found: Counter[str] = Counter()
         """How often each, by its path below the root, but for the marks."""
         self.troubles: list[str] = []
         self._marks = itertools.count()
-        self.watch: Watch = watch(
+        self.watch: FolderWatch = watch(
             os.fspath(root),
             wanted,
             settle,
@@ -64,7 +64,7 @@ class Watched:
         )
         self.watch.start()
 
-    def _take(self, found: Found) -> None:
+    def _take(self, found: FinishedFile) -> None:
         self.files.append(found)
         name = found.path.removeprefix(f"{self.root}/")
         if not name.startswith("mark"):
@@ -168,7 +168,7 @@ def _main(root: str, method: str) -> None:
         def emit(self, record: logging.LogRecord) -> None:
             say(log=record.getMessage())
 
-    watcher.PATIENCE = 1.0
+    watcher.FILE_SERVER_SILENT_SECONDS = 1.0
     logging.basicConfig(level=logging.INFO, handlers=[Heard()])
     watched = watch(
         root,

@@ -17,8 +17,8 @@ import yaml
 
 from scifish.message.identity import files_uuid
 from scifly.cli import main
-from scifly.model import Place
-from scifly.scan import LAYOUT, NoPlaceError, Rule
+from scifly.model import ProposalContext
+from scifly.scan import PROPOSAL_IN_PATH, PathRule, UnknownProposalError
 from tests.integration.scifly.test_flying import SES
 from tests.kafka import Kafka
 from tests.topic import Topic
@@ -179,22 +179,22 @@ def test_what_is_still_written_is_left_to_a_later_run(beamtime: Beamtime, capsys
 @pytest.mark.parametrize(
     ("path", "place"),
     [
-        ("/data/visitors/lab/20250001/2025112308/raw/a/b", Place("20250001", "", "visitors")),
-        ("/data/visitors/lab/20250001/2025112308/raw", Place("20250001", "", "visitors")),
-        ("/data/proprietary/lab/20250007/20251123/raw/x", Place("20250007", "", "proprietary")),
+        ("/data/visitors/lab/20250001/2025112308/raw/a/b", ProposalContext("20250001", "", "visitors")),
+        ("/data/visitors/lab/20250001/2025112308/raw", ProposalContext("20250001", "", "visitors")),
+        ("/data/proprietary/lab/20250007/20251123/raw/x", ProposalContext("20250007", "", "proprietary")),
         ("/data/visitors/lab/20250001/2025112308/process/x", None),
         ("/data/visitors/balder/20250001/2025112308/raw/x", None),
         ("/home/x", None),
     ],
 )
-def test_whose_a_path_is(path: str, place: Place | None) -> None:
+def test_whose_a_path_is(path: str, place: ProposalContext | None) -> None:
     import re
 
-    rule = Rule(re.compile(LAYOUT), "lab")
+    rule = PathRule(re.compile(PROPOSAL_IN_PATH), "lab")
     if place is None:
-        with pytest.raises(NoPlaceError):
+        with pytest.raises(UnknownProposalError):
             rule.place_of(path)
     else:
         assert rule.place_of(path) == place
     # What lies among proprietary data stays, whatever proposal is given.
-    assert Rule(re.compile("x"), "lab", "20250001").place_of("/data/proprietary/lab/q/raw/x").proprietary
+    assert PathRule(re.compile("x"), "lab", "20250001").place_of("/data/proprietary/lab/q/raw/x").proprietary

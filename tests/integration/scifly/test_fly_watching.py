@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from scifly.watching import Found, watch
+from scifly.watching import FinishedFile, watch
 from tests.integration.scifly.fly_programs import PIECE, REGIONS, run, running
 from tests.integration.scifly.fly_watching import INTERVAL, SETTLE, Watched, elsewhere, wait_until, watching
 
@@ -51,7 +51,9 @@ def test_a_file_is_found_once_when_its_program_has_finished_it(watched: Watched)
     for found in watched.files:
         if "slow" in found.path:
             stat = os.stat(found.path)
-            assert found == Found(found.path, stat.st_size, stat.st_mtime_ns, stat.st_ino, stat.st_dev, found.seen)
+            assert found == FinishedFile(
+                found.path, stat.st_size, stat.st_mtime_ns, stat.st_ino, stat.st_dev, found.seen
+            )
 
 
 def test_a_file_whose_program_is_killed_halfway_is_found_as_it_is(watched: Watched) -> None:
@@ -375,7 +377,7 @@ def test_polling_sees_a_second_file_that_leaves_the_time_of_the_folder_as_it_was
     root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """As it is where times have a resolution of a second or two."""
-    monkeypatch.setattr("scifly.watching.polling.SAME_TIME", 600.0)
+    monkeypatch.setattr("scifly.watching.polling.COARSE_TIMESTAMP_SECONDS", 600.0)
     with watching(root, "polling") as watched:
         folder = root / "a"
         folder.mkdir()
@@ -541,7 +543,7 @@ def test_a_file_that_could_not_be_taken_is_given_again(
     monkeypatch.setattr("scifly.watching.watcher.RETRY", 0.1)
     given: list[str] = []
 
-    def take(found: Found) -> None:
+    def take(found: FinishedFile) -> None:
         given.append(found.path)
         if len(given) == 1:
             raise OSError("no room")
@@ -560,7 +562,7 @@ def test_a_mistake_in_what_is_asked_is_told_and_survived(
     root: Path, method: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr("scifly.watching.watcher.RETRY", 0.1)
-    found: list[Found] = []
+    found: list[FinishedFile] = []
     asked: list[str] = []
 
     def wanted(path: str) -> bool:
@@ -582,7 +584,7 @@ def test_after_the_stop_nothing_is_told_though_the_taker_hangs(root: Path, metho
     taken: list[str] = []
     go_on = threading.Event()
 
-    def take(found: Found) -> None:
+    def take(found: FinishedFile) -> None:
         taken.append(found.path)
         go_on.wait()
 

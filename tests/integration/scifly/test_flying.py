@@ -23,15 +23,15 @@ from scifish.recording.session import Station
 from scifish.settings import Settings
 from scifish.settings.sources import FixedSettings
 from scifly.journal import Journal
-from scifly.model import Place
+from scifly.model import ProposalContext
 from scifly.profiles import profiles_from
-from scifly.service import Flyer, FlySettings
+from scifly.service import FlyService, FlySettings
 from tests.kafka import Kafka
 from tests.topic import Topic
 from tests.waiting import PATIENCE, eventually
 
-PLACE = Place("20250001", "fibre_A", "visitors")
-SECRET = Place("20250007", "chip", "proprietary")
+PLACE = ProposalContext("20250001", "fibre_A", "visitors")
+SECRET = ProposalContext("20250007", "chip", "proprietary")
 METHODS = ("inotify", "polling")
 
 MARK = "{name: marks, pattern: '*.mark', settle: 0.5}"
@@ -111,7 +111,7 @@ class Lab:
         self.journal = folder / "lab.journal"
         self.house = house
         self.topic = house.topic
-        self.flyers: list[Flyer] = []
+        self.flyers: list[FlyService] = []
         self._marks = itertools.count()
 
     @property
@@ -120,15 +120,15 @@ class Lab:
         ours = [one for one in self.topic.messages if Path(one["sourceFolder"]).is_relative_to(self.folder)]
         return [one for one in ours if not one["datasetName"].endswith(".mark")]
 
-    def start(self, *lines: str, **more: object) -> Flyer:
+    def start(self, *lines: str, **more: object) -> FlyService:
         profiles, problems = profiles_from([*(lines or ["{name: ses, settle: 0.3}"]), MARK])
         assert problems == ()
         settings = replace(FlySettings("lab", zone=UTC), **more)  # type: ignore[arg-type]
-        flyer = Flyer(settings, profiles, Journal(self.journal), lambda: self.house.station)
+        flyer = FlyService(settings, profiles, Journal(self.journal), lambda: self.house.station)
         self.flyers.append(flyer)
         return flyer
 
-    def follow(self, *lines: str, **more: object) -> Flyer:
+    def follow(self, *lines: str, **more: object) -> FlyService:
         flyer = self.start(*lines, **more)
         flyer.follow(str(self.root), PLACE)
         assert eventually(lambda: flyer.seen().method != "")
@@ -389,7 +389,7 @@ def test_so_it_is_where_the_file_server_does_not_say_when_a_file_was_made(
     lab: Lab, method: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("scifly.collector.birth", lambda path: None)  # as of NFS
-    monkeypatch.setattr("scifly.proposal_periods.LATE", 0.0)
+    monkeypatch.setattr("scifly.proposal_periods.CHANGE_NOTICED_SECONDS", 0.0)
     flyer = lab.follow(method=method)
     path = lab.root / "Ag_0001.txt"
     with path.open("w") as file:
@@ -567,9 +567,9 @@ PROGRAM = """
 import sys, threading
 from datetime import UTC
 from pathlib import Path
-from scifly.service import Flyer, FlySettings
+from scifly.service import FlyService, FlySettings
 from scifly.journal import Journal
-from scifly.model import Place
+from scifly.model import ProposalContext
 from scifly.profiles import profiles_from
 from scifish.settings import Settings
 from scifish.settings.sources import FixedSettings
@@ -578,8 +578,8 @@ root, journal, topic, bootstrap, spool, method = sys.argv[1:]
 settings = Settings(beamline="lab", topic=topic, kafka_bootstrap_servers=bootstrap, spool_directory=spool)
 station = Station(FixedSettings(settings), program="SciFly")
 profiles, _ = profiles_from(["{name: ses, settle: 0.2}"])
-flyer = Flyer(FlySettings("lab", zone=UTC, method=method), profiles, Journal(Path(journal)), lambda: station)
-flyer.follow(root, Place("20250001", "fibre_A", "visitors"))
+flyer = FlyService(FlySettings("lab", zone=UTC, method=method), profiles, Journal(Path(journal)), lambda: station)
+flyer.follow(root, ProposalContext("20250001", "fibre_A", "visitors"))
 print("ready", flush=True)
 threading.Event().wait()
 """

@@ -13,17 +13,17 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from scifish.message.identity import files_uuid
-from scifly.collector import Claims, Gatherer
+from scifly.collector import MeasurementClaims, MeasurementCollector
 from scifly.grouping import below, measurement_of, name_of
 from scifly.journal import Journal
-from scifly.model import Known, Measurement, Place
-from scifly.profiles import SHIPPED, Profile, profile_of, profiles_from
+from scifly.model import JournalFile, Measurement, ProposalContext
+from scifly.profiles import SHIPPED_PROFILES, Profile, profile_of, profiles_from
 
-SES = replace(SHIPPED["ses"], settle=0.0)
+SES = replace(SHIPPED_PROFILES["ses"], settle=0.0)
 FRAMES = Profile("frames", "*.h5", "folder")
 SERIES = Profile("series", "*.tif", "series")
 ANY = Profile("any", "*", "file")
-PLACE = Place("20250001", "A", "visitors")
+PLACE = ProposalContext("20250001", "A", "visitors")
 
 
 @pytest.mark.parametrize(
@@ -76,14 +76,14 @@ class Root:
     """A folder with files, and what gathers them."""
 
     def __init__(
-        self, folder: Path, *profiles: Profile, claims: Claims | None = None, catch_up: float = 3600.0
+        self, folder: Path, *profiles: Profile, claims: MeasurementClaims | None = None, catch_up: float = 3600.0
     ) -> None:
         self.folder = folder
         folder.mkdir(exist_ok=True)
         self.journal = Journal(folder.parent / "lab.journal")
-        self.passed_on: list[Known] = []
+        self.passed_on: list[JournalFile] = []
         self.profiles = profiles
-        self.gatherer = Gatherer(
+        self.gatherer = MeasurementCollector(
             str(folder),
             profiles,
             self.journal,
@@ -94,15 +94,15 @@ class Root:
             lambda owner, file: self.passed_on.append(file),
         )
 
-    def write(self, *names: str, content: str = "x") -> list[Known]:
+    def write(self, *names: str, content: str = "x") -> list[JournalFile]:
         return [self.file(name, content) for name in names]
 
-    def file(self, name: str, content: str = "x") -> Known:
+    def file(self, name: str, content: str = "x") -> JournalFile:
         path = self.folder / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(content)
         found = path.stat()
-        return Known.of(str(path), found.st_size, found.st_mtime_ns, found.st_ino)
+        return JournalFile.of(str(path), found.st_size, found.st_mtime_ns, found.st_ino)
 
     def due(self) -> dict[str, list[str]]:
         """The files of each measurement that is due."""
@@ -154,7 +154,7 @@ def test_each_frame_is_written_into_the_journal_once(root: Root, monkeypatch: py
     written: list[str] = []
     found = root.journal.found
 
-    def counted(begun: Iterable[tuple[Measurement, Iterable[Known]]]) -> None:
+    def counted(begun: Iterable[tuple[Measurement, Iterable[JournalFile]]]) -> None:
         rows = [(measurement, list(files)) for measurement, files in begun]
         written.extend(file.path for _, files in rows for file in files)
         found(rows)
@@ -179,7 +179,7 @@ def test_a_measurement_that_two_profiles_want_is_of_the_first(root: Root) -> Non
 
 
 def test_what_two_roots_find_is_gathered_by_one(tmp_path: Path) -> None:
-    claims = Claims()
+    claims = MeasurementClaims()
     outer, inner = Root(tmp_path / "raw", SES, claims=claims), Root(tmp_path / "raw" / "deep", SES, claims=claims)
     (file,) = inner.write("Ag_0001.txt")
     outer.gatherer.take([file])

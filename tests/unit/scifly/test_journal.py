@@ -13,15 +13,17 @@ from pathlib import Path
 import pytest
 
 from scifly.journal import Journal, journal_file
-from scifly.model import Known, Measurement, Place, Stay
+from scifly.model import JournalFile, Measurement, ProposalContext, ProposalPeriod
 
-PLACE = Place("20250001", "A", "visitors")
+PLACE = ProposalContext("20250001", "A", "visitors")
 NAME = os.fsdecode(b"/raw/not \xff UTF-8")
 MEASUREMENT = Measurement("u1", NAME, 0, "/raw", "ses", PLACE)
 
 
-def file(name: str = f"{NAME}.txt", size: int = 1, inode: int = 7, uuid: str = "u1", settled: bool = False) -> Known:
-    return Known(name, uuid, size, 2_000_000_000, inode, 2.0, settled)
+def file(
+    name: str = f"{NAME}.txt", size: int = 1, inode: int = 7, uuid: str = "u1", settled: bool = False
+) -> JournalFile:
+    return JournalFile(name, uuid, size, 2_000_000_000, inode, 2.0, settled)
 
 
 @pytest.fixture
@@ -51,7 +53,7 @@ def test_what_is_recorded_is_known(path: Path) -> None:
 
 @pytest.mark.parametrize("mtime_ns", [-(2**70), 2**63, 2**70])
 def test_a_file_may_have_any_time_and_any_number(path: Path, mtime_ns: int) -> None:
-    file = Known.of("/raw/x.txt", 1, mtime_ns, 2**64 - 1)
+    file = JournalFile.of("/raw/x.txt", 1, mtime_ns, 2**64 - 1)
     journal = Journal(path)
     journal.found([(MEASUREMENT, [file])])
     assert journal.known([file.path])[file.path].is_like(file)
@@ -98,10 +100,10 @@ def test_what_is_gone_before_it_is_recorded_is_forgotten(path: Path) -> None:
 
 def test_where_the_experiment_stood(path: Path) -> None:
     journal = Journal(path)
-    journal.stay(Stay("/raw", PLACE, 10.0, 10.0))
+    journal.stay(ProposalPeriod("/raw", PLACE, 10.0, 10.0))
     journal.seen(15.0)
-    journal.stay(Stay("/raw", Place("20250001", "B", "visitors"), 20.0, 20.0))
-    journal.stay(Stay(NAME, PLACE, 25.0, 25.0))
+    journal.stay(ProposalPeriod("/raw", ProposalContext("20250001", "B", "visitors"), 20.0, 20.0))
+    journal.stay(ProposalPeriod(NAME, PLACE, 25.0, 25.0))
     journal.leave("/raw", 28.0, 30.0)
     journal.seen(40.0)
     assert [(stay.root, stay.place.sample, stay.since, stay.seen, stay.left) for stay in journal.stays()] == [
@@ -155,12 +157,12 @@ WRITER = """
 import sys
 from pathlib import Path
 from scifly.journal import Journal
-from scifly.model import Known, Measurement
-from scifly.model import Place
+from scifly.model import JournalFile, Measurement
+from scifly.model import ProposalContext
 journal = Journal(Path(sys.argv[1]))
 for n in range(1_000_000):
-    one = Measurement(f"u{n}", f"/raw/{n}", 0, "/raw", "ses", Place())
-    file = Known(f"/raw/{n}.txt", one.uuid, 1, 2, 3, None, False)
+    one = Measurement(f"u{n}", f"/raw/{n}", 0, "/raw", "ses", ProposalContext())
+    file = JournalFile(f"/raw/{n}.txt", one.uuid, 1, 2, 3, None, False)
     journal.found([(one, [file])])
     journal.recorded([(one, [file])])
     print(n, flush=True)

@@ -9,14 +9,14 @@ import pytest
 
 from scifish.message.identity import files_uuid
 from scifly.journal import Journal
-from scifly.model import Place, Stay, inside, stay_of
-from scifly.proposal_periods import Stays
+from scifly.model import ProposalContext, ProposalPeriod, inside, stay_of
+from scifly.proposal_periods import ProposalPeriods
 from scifly.watching.filesystem import birth
 
-A, B = Place("20250001", "A", "visitors"), Place("20250001", "B", "visitors")
-SECRET = Place("20250007", "x", "proprietary")
+A, B = ProposalContext("20250001", "A", "visitors"), ProposalContext("20250001", "B", "visitors")
+SECRET = ProposalContext("20250007", "x", "proprietary")
 
-RAW = [Stay("/raw", A, since=10, seen=20, left=20), Stay("/raw", B, since=20, seen=30)]
+RAW = [ProposalPeriod("/raw", A, since=10, seen=20, left=20), ProposalPeriod("/raw", B, since=20, seen=30)]
 
 
 @pytest.mark.parametrize(
@@ -29,14 +29,14 @@ RAW = [Stay("/raw", A, since=10, seen=20, left=20), Stay("/raw", B, since=20, se
         ("/raw/a.txt", 5, RAW, A),  # from before all: of this root's proposal at any rate
         ("/rawer/a.txt", 15, RAW, None),
         # The inner one of two that are watched, and the outer one after the inner one was left.
-        ("/raw/x/a.txt", 15, [*RAW, Stay("/raw/x", SECRET, 10, 20, 20)], SECRET),
-        ("/raw/x/a.txt", 25, [*RAW, Stay("/raw/x", SECRET, 10, 20, 20)], B),
+        ("/raw/x/a.txt", 15, [*RAW, ProposalPeriod("/raw/x", SECRET, 10, 20, 20)], SECRET),
+        ("/raw/x/a.txt", 25, [*RAW, ProposalPeriod("/raw/x", SECRET, 10, 20, 20)], B),
         # A program that goes on writing where it began.
-        ("/old/a.txt", 25, [Stay("/old", A, 10, 20, 20), Stay("/new", SECRET, 20, 30)], A),
+        ("/old/a.txt", 25, [ProposalPeriod("/old", A, 10, 20, 20), ProposalPeriod("/new", SECRET, 20, 30)], A),
     ],
 )
 def test_a_file_is_of_the_place_where_the_experiment_stood_when_it_was_made(
-    path: str, born: float, stays: list[Stay], place: Place | None
+    path: str, born: float, stays: list[ProposalPeriod], place: ProposalContext | None
 ) -> None:
     found = stay_of(path, born, stays)
     assert (found.place if found else None) == place
@@ -44,10 +44,10 @@ def test_a_file_is_of_the_place_where_the_experiment_stood_when_it_was_made(
 
 def test_what_was_made_while_nobody_watched_does_not_leave_if_it_may_be_proprietary() -> None:
     # Stopped at 20; started at 40, and the proposal had changed meanwhile.
-    stays = [Stay("/raw", A, since=10, seen=20, left=40), Stay("/raw", SECRET, since=40, seen=50)]
+    stays = [ProposalPeriod("/raw", A, since=10, seen=20, left=40), ProposalPeriod("/raw", SECRET, since=40, seen=50)]
     assert stay_of("/raw/a.txt", 15, stays) == stays[0]
     assert stay_of("/raw/a.txt", 30, stays) == stays[1]
-    other = [stays[0], Stay("/raw", B, since=40, seen=50)]
+    other = [stays[0], ProposalPeriod("/raw", B, since=40, seen=50)]
     assert stay_of("/raw/a.txt", 30, other) == other[0]
 
 
@@ -55,7 +55,7 @@ def test_until_a_program_hears_of_a_change_it_was_as_before(tmp_path: Path, monk
     clock = [100.0]
     monkeypatch.setattr("scifly.proposal_periods.time.time", lambda: clock[0])
     journal = Journal(tmp_path / "lab.journal")
-    stays = Stays(journal)
+    stays = ProposalPeriods(journal)
     stays.follow("/raw", A)
     clock[0] = 150.0  # it is kept once a minute only that it is still so
     stays.follow("/raw", SECRET)
@@ -63,14 +63,14 @@ def test_until_a_program_hears_of_a_change_it_was_as_before(tmp_path: Path, monk
         assert [stay_of("/raw/a.txt", made, known).place for made in (140, 149, 160)] == [A, SECRET, SECRET]
     # After a restart nobody knows when that ended.
     clock[0] = 400.0
-    again = Stays(journal)
+    again = ProposalPeriods(journal)
     again.follow("/raw", A)
     assert stay_of("/raw/a.txt", 300, again.now()).place == SECRET
     journal.close()
 
 
 def test_proposals_that_begin_with_in_are_proprietary() -> None:
-    assert Place("IN20250001").proprietary
+    assert ProposalContext("IN20250001").proprietary
     assert not A.proprietary
 
 

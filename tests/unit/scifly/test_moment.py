@@ -17,11 +17,11 @@ from scifish.settings import Settings
 from scifish.settings.sources import FixedSettings
 from scifly import collector, follower, recorder
 from scifly import service as flyer_module
-from scifly.service import Counts, Flyer
+from scifly.service import FlyCounts, FlyService
 from scifly.watching import settle, watcher
 from tango_servers.scifly import service as flight_module
-from tango_servers.scifly.properties import Told, settings_from
-from tango_servers.scifly.service import Flight, Shown
+from tango_servers.scifly.properties import PathFixerReply, settings_from
+from tango_servers.scifly.service import SciFlyStatus, SciFlyWork
 from tests.moments import at_each_line
 from tests.waiting import eventually
 
@@ -46,7 +46,7 @@ class PathFixer:
     """What it says is the test's; as `Whereabouts`."""
 
     def __init__(self) -> None:
-        self.told: Told | None = None
+        self.told: PathFixerReply | None = None
         self.trouble = ""
 
     def look(self, path_fixer: str) -> None:
@@ -72,16 +72,16 @@ class Lab:
             time_zone=["UTC"],
         )
         assert (wanted.wrong, wanted.problems) == ((), ())
-        self.flight = Flight(wanted)
+        self.flight = SciFlyWork(wanted)
         self.flight._whereabouts = self.pathfixer  # type: ignore[assignment]
 
     @property
-    def flyer(self) -> Flyer:
+    def flyer(self) -> FlyService:
         assert self.flight._flyer is not None
         return self.flight._flyer
 
     @property
-    def counted(self) -> Counts:
+    def counted(self) -> FlyCounts:
         return self.flyer.seen().counts
 
     def write(self, name: str) -> str:
@@ -93,7 +93,7 @@ class Lab:
 @pytest.fixture
 def made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[list[Lab]]:
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
-    monkeypatch.setenv(flight_module.VARIABLE, "")  # put back afterwards
+    monkeypatch.setenv(flight_module.SCIDOG_VARIABLE, "")  # put back afterwards
     monkeypatch.setattr(flight_module, "_own_scidog", flight_module._OwnSciDog())
     monkeypatch.setattr(flight_module, "settings_source", lambda: FixedSettings(Settings(beamline="lab")))
     monkeypatch.setattr(flight_module, "station", lambda program: Disk())
@@ -114,11 +114,13 @@ def lab(made: list[Lab], tmp_path: Path) -> Lab:
 def asking(made: list[Lab], tmp_path: Path) -> Lab:
     """With a PathFixer."""
     made.append(Lab(tmp_path, "inotify", alone=False))
-    made[0].pathfixer.told = Told("20250001", "20251123", "A", "visitors", str(made[0].root), str(made[0].root / "A"))
+    made[0].pathfixer.told = PathFixerReply(
+        "20250001", "20251123", "A", "visitors", str(made[0].root), str(made[0].root / "A")
+    )
     return made[0]
 
 
-def said(shown: Shown) -> str:
+def said(shown: SciFlyStatus) -> str:
     return shown.condition().status(shown.ready)
 
 
@@ -129,7 +131,7 @@ def test_the_count_the_file_and_the_time_of_the_last_recording_are_shown_togethe
     assert eventually(lambda: lab.counted.recorded == 1)
     # Between two turns of the work: nothing of it is shown, and then all of it.
     assert lab.flight.shown() == before
-    assert before.counts == Counts()
+    assert before.counts == FlyCounts()
     lab.flight.work()
     shown = lab.flight.shown()
     assert (shown.counts.recorded, shown.pending, shown.counts.last_file) == (1, 0, path)
@@ -174,15 +176,15 @@ def test_a_count_is_never_less_than_it_was(lab: Lab, monkeypatch: pytest.MonkeyP
     """Also while it stops, and goes on."""
     lab.flight.work()
     lab.flight.record_now(lab.write("a.md"))
-    stop = Flyer.stop
+    stop = FlyService.stop
 
-    def stops(self: Flyer) -> None:
+    def stops(self: FlyService) -> None:
         """What is recorded while it stops counts, too."""
         with suppress(ValueError, TimeoutError):
             self.record_now(lab.write("b.md"))
         stop(self)
 
-    monkeypatch.setattr(Flyer, "stop", stops)
+    monkeypatch.setattr(FlyService, "stop", stops)
     with at_each_line([flight_module, flyer_module], lambda: lab.flight.shown().counts.recorded) as seen:
         lab.flight.stop()
         lab.flight.work()
@@ -220,7 +222,7 @@ def test_where_it_watches_and_for_whom_changes_in_one_moment(asking: Lab, tmp_pa
     with at_each_line([flight_module, flyer_module], look) as seen:
         asking.pathfixer.told = other
         asking.flight.work()
-        asking.pathfixer.told = Told()
+        asking.pathfixer.told = PathFixerReply()
         asking.flight.work()
     assert seen == [("raw", "20250001", "A", "ON"), ("other", "20250117", "B", "ON"), ("", "", "", "STANDBY")]
     assert f"{PATHFIXER} has no proposal in use: there is nothing to watch" in said(asking.flight.shown())

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from scifly.patterns import Pattern, PatternError
-from scifly.profiles import DEFAULT, SHIPPED, Profile, profile_of, profiles_from
+from scifly.profiles import DEFAULT_PROFILES, SHIPPED_PROFILES, Profile, profile_of, profiles_from
 
 
 @pytest.mark.parametrize(
@@ -66,8 +66,8 @@ def test_a_star_means_every_name(name: str) -> None:
 
 
 def test_a_name_alone_is_the_profile_that_is_shipped() -> None:
-    profiles, problems = profiles_from(list(DEFAULT))
-    assert profiles == (SHIPPED["ses"], SHIPPED["prodigy"])
+    profiles, problems = profiles_from(list(DEFAULT_PROFILES))
+    assert profiles == (SHIPPED_PROFILES["ses"], SHIPPED_PROFILES["prodigy"])
     assert problems == ()
 
 
@@ -82,10 +82,10 @@ def test_a_profile_is_one_line() -> None:
     profiles, problems = profiles_from(lines)
     assert problems == ()
     assert profiles == (
-        SHIPPED["ses"],
+        SHIPPED_PROFILES["ses"],
         Profile("prodigy", "*.{xy,xml,sle}", "stem", 0.5, True, "prodigy"),
         Profile("frames", "eiger/*.{h5,cbf}", "folder", 10.0, patience=60.0),
-        SHIPPED["any"],
+        SHIPPED_PROFILES["any"],
     )
     assert profile_of(profiles, "eiger/a.CBF") is profiles[2]
     assert profile_of(profiles, "eiger/a.txt") is profiles[0]
@@ -120,7 +120,7 @@ def test_a_mistake_costs_its_own_line_and_is_told(line: str, said: str) -> None:
 
 def test_a_key_that_is_not_known_is_told_and_the_rest_is_in_use() -> None:
     profiles, problems = profiles_from(["{name: ses, setle: 5}"])
-    assert profiles == (SHIPPED["ses"],)
+    assert profiles == (SHIPPED_PROFILES["ses"],)
     assert problems == ("line 1: the key 'setle' is not known and is ignored; did you mean 'settle'?",)
 
 

@@ -8,7 +8,7 @@ import pytest
 from tango.server import Device
 
 from scifish.settings import entries as config
-from scifly.profiles import SHIPPED, profiles_from
+from scifly.profiles import SHIPPED_PROFILES, profiles_from
 from tango_servers.PathFixer import PathFixer
 from tango_servers.pathfixer.consumers import parse_consumers
 from tango_servers.SciCow import SciCow
@@ -74,5 +74,5 @@ def test_the_page_has_each_profile_that_is_shipped_as_it_is() -> None:
     rows = {
         row[0]: row[1:] for row in re.findall(r"^\| `(\w+)` \| `(\S+)` \| `(\w+)` \| (\d+) \| `(\w+)` \|$", text, re.M)
     }
-    shipped = {one.name: (one.pattern, one.group, f"{one.settle:g}", one.reader) for one in SHIPPED.values()}
+    shipped = {one.name: (one.pattern, one.group, f"{one.settle:g}", one.reader) for one in SHIPPED_PROFILES.values()}
     assert rows == shipped

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ingest.embedded.accounts import AccountsError, load_accounts
-from ingest.embedded.tokens import Tokens
+from ingest.embedded.tokens import TokenSigner
 
 GOOD = """\
 # a comment
@@ -87,15 +87,15 @@ def test_no_file(tmp_path: Path) -> None:
 
 
 def test_a_token_is_good_for_its_life() -> None:
-    tokens = Tokens(b"secret", 60)
+    tokens = TokenSigner(b"secret" * 32, 60)
     token = tokens.issue("jane")
     assert tokens.username(token) == "jane"
-    assert Tokens(b"other", 60).username(token) is None
+    assert TokenSigner(b"other" * 32, 60).username(token) is None
     assert tokens.username(token[:-1]) is None
-    expired = Tokens(b"secret", -1).issue("jane")
+    expired = TokenSigner(b"secret" * 32, -1).issue("jane")
     assert tokens.username(expired) is None
 
 
 @given(st.text())
 def test_any_text_is_no_token(text: str) -> None:
-    assert Tokens(b"secret", 60).username(text) is None
+    assert TokenSigner(b"secret" * 32, 60).username(text) is None

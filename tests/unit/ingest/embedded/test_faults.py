@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from deploy.demo.processes import Processes
-from ingest.embedded.faults import Faults, FaultsError, Rule, read_rules, rules_from
+from ingest.embedded.faults import FaultRule, Faults, FaultsError, read_rules, rules_from
 from ingest.scicat import SciCat, SciCatError
 from tests.catalogue import INGESTOR, USER1, Catalogue, start_catalogue
 from tests.contract.api import Api
@@ -217,7 +217,7 @@ def test_no_rules(text: str) -> None:
 
 def test_a_fraction_is_the_same_for_the_same_seed() -> None:
     def hits(seed: int) -> list[bool]:
-        faults = Faults([Rule("cut", fraction=0.2, seed=seed)])
+        faults = Faults([FaultRule("cut", fraction=0.2, seed=seed)])
         return [bool(faults.due("GET", "/")) for _ in range(2000)]
 
     assert hits(1) == hits(1) != hits(2)

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from ingest.embedded import search
 from ingest.embedded.access import COLLECTIONS, DATASETS, V3_DATASETS
-from ingest.embedded.filters import FilterError, Query, globs, order_by, where
+from ingest.embedded.filters import FilterError, FilterQuery, globs, order_by, where
 from ingest.embedded.store import Store
 from tests.waiting import PATIENCE
 
@@ -55,7 +55,7 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
 
 
 def _found(store: Store, wanted) -> list:
-    documents = DATASETS.find(store, Query(where(wanted, V3_DATASETS), limit=1000))
+    documents = DATASETS.find(store, FilterQuery(where(wanted, V3_DATASETS), limit=1000))
     return [VALUES[document["number"]] for document in documents]
 
 
@@ -121,7 +121,7 @@ def test_any_filter_is_answered_or_refused(store: Store, wanted) -> None:
 @given(st.dictionaries(st.sampled_from(["text", "scientific", "creationTime", "mode", "userGroups", "x"]), JSON))
 def test_any_search_is_answered_or_refused(store: Store, fields) -> None:
     try:
-        DATASETS.find(store, Query(search.condition(fields, DATASETS)))
+        DATASETS.find(store, FilterQuery(search.condition(fields, DATASETS)))
     except FilterError:
         return
 
@@ -129,7 +129,7 @@ def test_any_search_is_answered_or_refused(store: Store, fields) -> None:
 @given(st.text() | NASTY)
 def test_any_order_is_answered_or_refused(store: Store, order: str) -> None:
     try:
-        found = DATASETS.find(store, Query(order=order_by(order, V3_DATASETS)))
+        found = DATASETS.find(store, FilterQuery(order=order_by(order, V3_DATASETS)))
     except FilterError:
         return
     assert len(found) == len(VALUES)
@@ -212,7 +212,7 @@ def test_text_search_follows_changes(tmp_path: Path) -> None:
     store = Store(tmp_path / "db", COLLECTIONS)
 
     def found(text: str) -> list[str]:
-        documents = DATASETS.find(store, Query(search.condition({"text": text}, DATASETS)))
+        documents = DATASETS.find(store, FilterQuery(search.condition({"text": text}, DATASETS)))
         return [document["pid"] for document in documents]
 
     with store.write() as connection:
@@ -245,17 +245,17 @@ def test_a_failed_change_leaves_nothing(tmp_path: Path) -> None:
 
 
 def test_an_order_that_was_slow_gets_an_index(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("ingest.embedded.store.SLOW", -1.0)
+    monkeypatch.setattr("ingest.embedded.store.SLOW_QUERY_SECONDS", -1.0)
     store = Store(tmp_path / "db", COLLECTIONS)
     order = order_by("scientificMetadata.x.value:desc", V3_DATASETS)
     with store.write() as connection:
         for number in range(5):
             DATASETS.insert(connection, {"pid": str(number), "scientificMetadata": {"x": {"value": number}}})
-    before = DATASETS.find(store, Query(order=order))
+    before = DATASETS.find(store, FilterQuery(order=order))
     store.indexes.stop()
     with store.read() as connection:
         names = [row[0] for row in connection.execute("SELECT name FROM sqlite_master WHERE type = 'index'")]
     assert "datasets_order_1" in names
-    assert DATASETS.find(store, Query(order=order)) == before
+    assert DATASETS.find(store, FilterQuery(order=order)) == before
     assert [document["pid"] for document in before] == list("43210")
     store.close()

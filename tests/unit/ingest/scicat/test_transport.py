@@ -125,7 +125,7 @@ def test_but_a_write_is_not_made_twice(server: Server, http: Transport) -> None:
 def test_a_connection_is_not_kept_for_as_long_as_the_server_would(
     server: Server, http: Transport, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(transport, "IDLE", 0.0)
+    monkeypatch.setattr(transport, "MAX_IDLE_SECONDS", 0.0)
     server.scripts = [say(OK), say(OK)]
     accepted = []
     serve = server._serve
@@ -176,7 +176,7 @@ def test_nobody_there() -> None:
 
 
 def test_memory_is_bounded(server: Server, http: Transport, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(transport, "MAX_ANSWER", 5)
+    monkeypatch.setattr(transport, "MAX_ANSWER_BYTES", 5)
     server.scripts = [say(OK), say(OK)]
     with pytest.raises(SciCatError, match="larger than 5 bytes"):
         http.send("GET", "/x")

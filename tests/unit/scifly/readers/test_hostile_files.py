@@ -129,7 +129,7 @@ def test_any_name_has_a_stem(name: str, reader: str) -> None:
 @pytest.fixture
 def bounded(monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
     """A check of the memory that was taken since the test's begin. A busy machine has the time that it needs."""
-    monkeypatch.setattr(readers, "PATIENCE", 3600.0)
+    monkeypatch.setattr(readers, "READ_SECONDS", 3600.0)
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 
     def check() -> None:
@@ -219,7 +219,7 @@ def test_lines_at_every_place_of_a_block(tmp_path: Path, monkeypatch: pytest.Mon
     expected = header_of(tmp_path, "a.txt", text.encode())
     assert expected.complete
     for size in (1, 2, 3, 5, 7, 64, 1000):
-        monkeypatch.setattr(source, "BLOCK", size)
+        monkeypatch.setattr(source, "BLOCK_BYTES", size)
         for encoding in ("utf-8", "utf-16"):
             assert header_of(tmp_path, "a.txt", text.encode(encoding)) == expected
 
@@ -353,7 +353,7 @@ def test_without_igor2_it_is_said_what_to_install(tmp_path: Path, monkeypatch: p
 def test_a_hostile_database(
     tmp_path: Path, statement: str, bounded: Callable[[], None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(readers, "PATIENCE", 1.0)
+    monkeypatch.setattr(readers, "READ_SECONDS", 1.0)
     database = sqlite3.connect(tmp_path / "a.sle")
     database.execute(statement)
     database.commit()
@@ -401,7 +401,7 @@ def test_a_file_that_vanishes_while_it_is_read(tmp_path: Path, monkeypatch: pyte
         return original(lines, mark)
 
     monkeypatch.setattr(source.Lines, "skip_to", shrink)
-    monkeypatch.setattr(source, "BLOCK", 64)
+    monkeypatch.setattr(source, "BLOCK_BYTES", 64)
     assert not read("ses", [str(path)], LUND).complete
 
 

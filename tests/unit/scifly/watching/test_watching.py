@@ -17,10 +17,10 @@ from hypothesis import strategies as st
 
 from scifly.watching import filesystem, is_passing, printable
 from scifly.watching import filesystem as fresh
-from scifly.watching.filesystem import Asking, Mount, being_written, method_for
-from scifly.watching.inotify import Events
-from scifly.watching.settle import Settling
-from scifly.watching.tree import Tree
+from scifly.watching.filesystem import FileSystem, Mount, being_written, method_for
+from scifly.watching.inotify import InotifyListener
+from scifly.watching.settle import SettlingFiles
+from scifly.watching.tree import WatchedTree
 
 
 @pytest.mark.parametrize(
@@ -137,7 +137,7 @@ def test_a_folder_is_not_listed_through_a_link_that_has_taken_its_name(tmp_path:
     (tmp_path / "real" / "Ag.txt").touch()
     (tmp_path / "real" / "link").symlink_to("Ag.txt")
     (tmp_path / "folder").symlink_to("real")
-    asking = Asking(threading.Event())
+    asking = FileSystem(threading.Event())
     asking.base = str(tmp_path)
     listing = asking.list("real")
     assert (listing.folders, [name for name, _ in listing.files]) == (["sub"], ["Ag.txt"])
@@ -168,12 +168,12 @@ def test_a_folder_that_is_seen_at_its_new_place_first_is_still_heard(tmp_path: P
     """A full look finds it there, under the watch that it had at the old place, which is given up then."""
     for folder in ("one/a", "two/b"):
         (tmp_path / folder).mkdir(parents=True)
-    asking = Asking(threading.Event())
+    asking = FileSystem(threading.Event())
     asking.base = str(tmp_path)
-    settling = Settling(asking, lambda path: 0.0)
-    tree = Tree(asking, lambda path: True, settling)
+    settling = SettlingFiles(asking, lambda path: 0.0)
+    tree = WatchedTree(asking, lambda path: True, settling)
     work: list[Iterator[None]] = []
-    tree.ear = Events(tree, asking, work.append, lambda: None)
+    tree.ear = InotifyListener(tree, asking, work.append, lambda: None)
     with closing(tree.ear):
         for _ in tree.look(tree.top, deep=True):
             pass

@@ -7,12 +7,12 @@ from typing import Any
 
 import pytest
 
-from tango_servers.scifly.properties import CATCH_UP, Told, Wanted, settings_from
+from tango_servers.scifly.properties import DEFAULT_CATCH_UP_SECONDS, PathFixerReply, SciFlyProperties, settings_from
 
-TOLD = Told("20250001", "20261123", "fibre_A", "visitors", "/data/raw", "/data/raw/fibre_A")
+TOLD = PathFixerReply("20250001", "20261123", "fibre_A", "visitors", "/data/raw", "/data/raw/fibre_A")
 
 
-def of(**lines: Any) -> Wanted:
+def of(**lines: Any) -> SciFlyProperties:
     names = ("profiles", "path_fixer", "scidog", "folder", "method", "catch_up", "time_zone")
     return settings_from(**{name: lines.get(name, ()) for name in names})
 
@@ -20,7 +20,7 @@ def of(**lines: Any) -> Wanted:
 def test_nothing_said_is_the_default() -> None:
     found = of(profiles=["", " "], method=[""], folder=[" "])
     assert [profile.name for profile in found.profiles] == ["ses", "prodigy"]
-    assert (found.method, found.catch_up, found.path_fixer, found.folder) == ("auto", CATCH_UP, "", "")
+    assert (found.method, found.catch_up, found.path_fixer, found.folder) == ("auto", DEFAULT_CATCH_UP_SECONDS, "", "")
     assert (found.wrong, found.problems) == ((), ())
     assert found.zone is not None
 
@@ -101,7 +101,7 @@ def test_the_folder_that_is_watched(folder: str, root: str) -> None:
 
 
 def test_without_a_path_or_a_proposal_there_is_no_folder() -> None:
-    nothing = Told()
+    nothing = PathFixerReply()
     assert [of(folder=[one]).root(nothing) for one in ("", "{path}/ses", "/mnt/{proposal}")] == ["", "", ""]
     assert of(folder=["/mnt/ses"]).root(nothing) == "/mnt/ses"
-    assert of(folder=["/mnt/{proposal}/{sample}"]).root(Told(proposal="1")) == "/mnt/1"
+    assert of(folder=["/mnt/{proposal}/{sample}"]).root(PathFixerReply(proposal="1")) == "/mnt/1"
