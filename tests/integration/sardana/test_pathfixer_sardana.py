@@ -17,6 +17,7 @@ from tango import DevState
 
 from deploy.demo.door import Door, MacroFailed
 from deploy.demo.stack import DOOR, MACROSERVER, PATHFIXER, Stack
+from tango_servers.pathfixer import sardana_environment
 from tango_servers.pathfixer.running_scans import PATIENCE
 from tests.faults.clock import Clock
 from tests.integration.tango_servers.pathfixer import configure, proxy_of
