@@ -1,4 +1,4 @@
-"""."""
+"""Encodes messages as JSON within the size limit, and decodes and checks them against the JSON Schema."""
 
 from __future__ import annotations
 

@@ -1,7 +1,6 @@
-"""The message that SciFish sends: its parts, its bounds, and the check that it is right.
+"""Turns values of any Python type into the values of a message: times, texts, numbers, arrays and metadata.
 
-The format is the JSON Schema beside this file. Nothing here knows Tango or Kafka, so that
-SciCow, and any other reader, can use it.
+Every value that is too long, too deep or cannot be read is replaced by a text that says so.
 """
 
 from __future__ import annotations

@@ -1,4 +1,16 @@
-"""."""
+"""The settings of a beamline: the properties of its SciDog, a YAML file, or an object of a program. Public and stable.
+
+A program without a Tango database passes its settings itself:
+
+    from scifish import SciFish
+    from scifish.settings import Settings
+
+    fish = SciFish(settings=Settings(beamline="lab", kafka_bootstrap_servers="kafka.lab:9092"))
+
+Public are `Settings` and `SettingsError`, the readers `find_scidog`, `read_settings`, `read_properties` and
+`settings_from_properties`, the last good settings on disk (`load_last_good`, `save_last_good`, `last_good_file`) and the
+folders (`spool_directory`, `spool_folders`, `state_directory`). `docs/reference` has the table of all properties.
+"""
 
 from scifish.settings.fallback import load_last_good, save_last_good
 from scifish.settings.model import BEAMLINE, CONFIG_PREFIX, DEFAULT_ALWAYS, DEVICE, PROPERTIES, Settings, SettingsError

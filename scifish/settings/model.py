@@ -1,4 +1,4 @@
-"""The settings of a beamline: device properties of its SciDog, and the last good ones on disk."""
+"""The class `Settings` of a beamline, the names of the properties that it is read from, and its default values."""
 
 from __future__ import annotations
 

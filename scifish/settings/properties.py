@@ -1,4 +1,4 @@
-"""."""
+"""Reads settings from the device properties of SciDog, and finds the SciDog device in the Tango database."""
 
 from __future__ import annotations
 

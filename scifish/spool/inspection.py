@@ -1,4 +1,7 @@
-"""What is in the spools of a machine, message by message: for a person, and for `scicow audit`."""
+"""Reads spools without changing them, also while their programs run.
+
+`look` gives a summary (`scifish status`), `listing` every message (`scifish list`, `scicow audit`).
+"""
 
 from __future__ import annotations
 
