@@ -12,12 +12,12 @@ import time
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import numpy
 import tango
 
-from scifish.message import Message, array_fields, iso, leaf, plain
+from scifish.message import Message, Value, array_fields, iso, leaf, plain
 from scifish.settings.entries import Entry, map_key
 from scifish.tango_io.database import reason
 from scifish.tango_io.executors import MOST, Crew, Line
@@ -332,7 +332,7 @@ def failed(entries: Iterable[Entry], readings: dict[str, Reading]) -> list[Messa
     ]
 
 
-def entry_leaf(entry: Entry, reading: Reading, max_array: int) -> Message:
+def entry_leaf(entry: Entry, reading: Reading, max_array: int) -> Value:
     """One reading as a value of the message."""
     value, moment, unit, quality, error, raw = reading
     found = leaf(None, unit=entry.unit or unit, human_name=entry.name, source=entry.source, time=iso(moment))
@@ -345,7 +345,7 @@ def entry_leaf(entry: Entry, reading: Reading, max_array: int) -> Message:
     if isinstance(shown, _SCALAR):  # most of them, and 500 of them should cost little
         found["value"] = plain(shown)
     else:
-        found |= array_fields(shown, max_array)
+        found.update(cast(Value, array_fields(shown, max_array)))
     if raw is not None or shown is not value:
         found["raw"] = plain(value if raw is None else raw)
     return found

@@ -12,7 +12,8 @@ from scifish.dataset.compose import Record
 from scifish.dataset.files import described, expand
 from scifish.dataset.plot import PlotError, data_uri, png
 from scifish.dataset.proprietary import Withheld, stays_here
-from scifish.message import Message
+from scifish.message import AnyMessage
+from scifish.message.types import Image
 from scifish.settings import Settings
 from scifish.settings.sources import SettingsSource
 from scifish.spool.batching import Outgoing
@@ -57,7 +58,7 @@ class Finisher:
         messages = [compose.ended(record, files, settings, spool.origin), *self._picture(record, settings, spool)]
         return self._outgoing.put(spool, Put.of(settings.topic, messages, record.uuid))
 
-    def _picture(self, record: Record, settings: Settings, spool: Spool) -> list[Message]:
+    def _picture(self, record: Record, settings: Settings, spool: Spool) -> list[AnyMessage]:
         """The annotation with the dataset's plot, if it has one."""
         plot = record.given.get("plot")
         if not plot:
@@ -73,6 +74,6 @@ class Finisher:
         except Exception:
             log.exception("drawing the plot of dataset %s", record.uuid)
             return []
-        image = {"caption": str(plot.get("title") or "plot"), "uri": data_uri(picture)}
+        image: Image = {"caption": str(plot.get("title") or "plot"), "uri": data_uri(picture)}
         proposal = record.said("proposalId")
         return [compose.annotation(record.dataset, {"image": image}, time.time(), proposal, settings, spool.origin)]

@@ -16,6 +16,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from dataclasses import replace
 from pathlib import Path
+from typing import cast
 
 from scifish.attributes import reader
 from scifish.attributes.cache import Lately, Seen, see
@@ -28,6 +29,7 @@ from scifish.dataset import compose
 from scifish.dataset.compose import Observed, Record
 from scifish.dataset.proprietary import Withheld
 from scifish.message import Message, iso, leaves
+from scifish.message.types import DatasetPlace, Ending
 from scifish.settings import Settings, last_good_file, state_directory
 from scifish.settings.entries import Entry
 from scifish.settings.sources import SettingsSource
@@ -223,7 +225,7 @@ class Keeper:
             dataset.announced = True
             self._later.give(NEWS, lambda: dataset.when_observed(self._crew.give, lambda: self._send_began(dataset)))
 
-    def _end(self, dataset: Dataset, end: Message) -> None:
+    def _end(self, dataset: Dataset, end: Ending) -> None:
         with self._guard:
             if dataset.record.ending is not None:
                 return
@@ -286,7 +288,7 @@ class Keeper:
     def _look_around(self, record: Record, settings: Settings) -> None:
         """The place at once and by itself: it may be another when a slow device has answered."""
         found, warnings = self._place.read(settings)
-        self._keep_observed(record, Observed(found, None, warnings + record.observed.warnings))
+        self._keep_observed(record, Observed(cast(DatasetPlace, found), None, warnings + record.observed.warnings))
         self._report({"place": found})
 
     def _watch(self, dataset: Dataset, settings: Settings | None) -> None:
@@ -537,7 +539,8 @@ class Keeper:
             left = kept.get(record.uuid) or OpenDataset(record, 0, record.started, False)
             if record.ending is None:
                 record.given = left.record.given
-                self._end(dataset, over(left).ending or {})
+                if (ending := over(left).ending) is not None:
+                    self._end(dataset, ending)
 
 
 def _failure(written: Future[object]) -> BaseException | None:

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import tango
 
-from scifish.message import Message
+from scifish.message import Message, Origin
 from scifish.tango_io.database import reason
 from scifish.tango_io.executors import Crew
 
@@ -73,7 +73,7 @@ TIMEOUT_MS = 2000
 class Notices:
     """Of one program. Its methods return at once and never raise."""
 
-    def __init__(self, origin: Message) -> None:
+    def __init__(self, origin: Origin) -> None:
         self._origin = origin
         self._crew = Crew("scifish-notice", 1)
         self._busy = False

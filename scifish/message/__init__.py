@@ -15,16 +15,17 @@ topic can import it, with no other part of SciFish:
 
 Read: `decode` (checks against the schema), `check`, `schema`, `leaves`, `is_leaf`.
 Write: `plain`, `as_metadata`, `array_fields`, `leaf`, `iso`, `iso_of`, then `bounded` and `encode`.
+Types: a message is `Began`, `Ended` (also for `snapshot`) or `Annotation`; `Value`, `File`, `Origin` are parts of it.
 """
 
 from scifish.message.codec import MAX_BYTES, MessageError, bounded, check, decode, encode, schema
+from scifish.message.types import Annotation, AnyMessage, Began, Ended, File, Message, Metadata, Origin, Value
 from scifish.message.values import (
     MAX_ARRAY,
     MAX_DEPTH,
     MAX_ITERATED,
     SCHEMA,
     STATUSES,
-    Message,
     array_fields,
     as_metadata,
     is_leaf,
@@ -42,8 +43,16 @@ __all__ = [
     "MAX_ITERATED",
     "SCHEMA",
     "STATUSES",
+    "Annotation",
+    "AnyMessage",
+    "Began",
+    "Ended",
+    "File",
     "Message",
     "MessageError",
+    "Metadata",
+    "Origin",
+    "Value",
     "array_fields",
     "as_metadata",
     "bounded",

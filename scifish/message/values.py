@@ -12,10 +12,9 @@ import json
 import math
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import Any
+from typing import Any, cast
 
-Message = dict[str, Any]
-
+from scifish.message.types import Message, Metadata, Value
 
 SCHEMA = "scifish/1"
 
@@ -88,9 +87,10 @@ def iso_of(moment: Any) -> str:
 # ---------------------------------------------------------------------------- values
 
 
-def leaf(value: Any, *, unit: str = "", human_name: str = "", source: str = "", time: str, **more: Any) -> Message:
+def leaf(value: Any, *, unit: str = "", human_name: str = "", source: str = "", time: str, **more: Any) -> Value:
     """One value with what is known of it. `more`: quality, error, end, min, max, mean, std, samples."""
-    return {"value": value, "unit": unit, "human_name": human_name, "source": source, "time": time, **more}
+    found: Message = {"value": value, "unit": unit, "human_name": human_name, "source": source, "time": time, **more}
+    return cast(Value, found)
 
 
 def plain(value: Any, problems: list[str] | None = None) -> Any:
@@ -304,7 +304,7 @@ def _flat(value: Any) -> Iterable[Any]:
             raise RecursionError("it contains itself, or is too deep")
 
 
-def as_metadata(given: Mapping[Any, Any], source: str, time: str, problems: list[str] | None = None) -> Message:
+def as_metadata(given: Mapping[Any, Any], source: str, time: str, problems: list[str] | None = None) -> Metadata:
     """Metadata as a program gives it, in the message's form.
 
     Plain values become leaves with unit ""; a dictionary with "value" is a leaf and gets what
@@ -324,8 +324,8 @@ class _Metadata:
         self._problems = problems
         self._carrier = _Carrier([])
 
-    def group(self, given: Mapping[Any, Any], above: str) -> Message:
-        metadata: Message = {}
+    def group(self, given: Mapping[Any, Any], above: str) -> Metadata:
+        metadata: Metadata = {}
         try:
             items = list(given.items())
         except Exception as error:  # noqa: BLE001 - another thread changes it, or a mapping of its own kind
@@ -360,7 +360,7 @@ class _Metadata:
             return left_out(f"cannot be read: {_reason(error)}")
 
     def _leaf(self, name: str) -> Message:
-        return leaf(None, human_name=name, source=self._source, time=self._time)
+        return cast(Message, leaf(None, human_name=name, source=self._source, time=self._time))
 
     def _given_leaf(self, name: str, given: Mapping[Any, Any]) -> Message:
         """A value as a program gives it, with what it lacks; what is of the wrong kind is kept under another key."""
@@ -404,7 +404,7 @@ def _known_time(given: Any) -> str:
         return ""
 
 
-def leaves(metadata: Message, above: str = "") -> Iterable[tuple[str, Message]]:
+def leaves(metadata: Metadata, above: str = "") -> Iterable[tuple[str, Value]]:
     """Each value with its path (`group/name`)."""
     for name, inner in metadata.items():
         if is_leaf(inner):

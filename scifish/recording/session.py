@@ -19,11 +19,13 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import cast
 
 from scifish.dataset import compose
 from scifish.dataset.compose import Observed, Record
 from scifish.dataset.proprietary import Withheld, is_proprietary, stays_here
-from scifish.message import Message, as_metadata, iso, plain
+from scifish.message import Message, Origin, as_metadata, iso, plain
+from scifish.message.types import Changes, DatasetPlace, Ending
 from scifish.recording.companion_process import Link
 from scifish.recording.origin import origin
 from scifish.settings import Settings, SettingsError, spool_directory, spool_folders, state_directory
@@ -118,7 +120,7 @@ class Station:
         known = self.settings.known() or self.settings.now(FIRST_SETTINGS) or Settings()
         self._folders = [str(folder) for folder in spool_folders(known)]
         self._withheld = Withheld(state_directory() / "withheld")
-        self._place: Message = {}
+        self._place: DatasetPlace = {}
         self._reported = ""
         self._open: dict[str, Dataset] = {}  # those whose end is not on disk
         self._recent: OrderedDict[str, Dataset] = OrderedDict()
@@ -205,7 +207,7 @@ class Station:
             for kept in all_kept:
                 self._link.tell("begin", kept.uuid, kept.as_line())
 
-    def annotate(self, uuid: str, changes: Message, proposal: str = "") -> None:
+    def annotate(self, uuid: str, changes: Changes, proposal: str = "") -> None:
         """A comment or a rating on the dataset of this uuid. On disk when this returns.
 
         Raises NotRecorded where it cannot be sent: the dataset's proposal is proprietary, or no
@@ -217,15 +219,15 @@ class Station:
         if not settings.send_proprietary and (is_proprietary(proposal, "") or self._is_withheld(uuid, settings)):
             raise NotRecorded("the proposal is proprietary: its metadata stay at the beamline (SendProprietary)")
         # A picture is not a text to be cut.
-        changes = {name: change if name == "image" else plain(change) for name, change in changes.items()}
-        message = compose.annotation(uuid, changes, time.time(), proposal, settings, self.origin)
+        carried = {name: change if name == "image" else plain(change) for name, change in changes.items()}
+        message = compose.annotation(uuid, cast(Changes, carried), time.time(), proposal, settings, self.origin)
         self._clerk.keep(lambda: self._spool.put(settings.topic, message))
         self._link.tell("wake", uuid)
 
     def add(self, dataset: Dataset, metadata: Message) -> None:
         if self.settings.known() is None:
             raise NotRecorded("the beamline is not known: the Tango database does not answer")
-        changes = {"scientificMetadata": as_metadata(metadata, self.origin["program"], iso(time.time()))}
+        changes: Changes = {"scientificMetadata": as_metadata(metadata, self.origin["program"], iso(time.time()))}
 
         def annotate() -> None:
             try:
@@ -242,7 +244,7 @@ class Station:
         return self._stopping.is_set()
 
     @property
-    def origin(self) -> Message:
+    def origin(self) -> Origin:
         """Of this process's messages."""
         return self._spool.origin
 
@@ -300,7 +302,7 @@ class Station:
         start: float,
         said: Message,
         latest: Callable[[], Message | None] | None = None,
-        end: Message | None = None,
+        end: Ending | None = None,
         announce: bool = False,
     ) -> Dataset:
         """The intention is on disk when this returns."""

@@ -8,8 +8,8 @@ A program without a Tango database passes its settings itself:
     fish = SciFish(settings=Settings(beamline="lab", kafka_bootstrap_servers="kafka.lab:9092"))
 
 Public are `Settings` and `SettingsError`, the readers `find_scidog`, `read_settings`, `read_properties` and
-`settings_from_properties`, the last good settings on disk (`load_last_good`, `save_last_good`, `last_good_file`) and the
-folders (`spool_directory`, `spool_folders`, `state_directory`). `docs/reference` has the table of all properties.
+`settings_from_properties`, the last good settings on disk (`load_last_good`, `save_last_good`, `last_good_file`) and
+the folders (`spool_directory`, `spool_folders`, `state_directory`). docs/reference/settings.md lists the properties.
 """
 
 from scifish.settings.fallback import load_last_good, save_last_good

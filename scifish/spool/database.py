@@ -16,13 +16,14 @@ import logging
 import os
 import sqlite3
 import time
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import astuple, dataclass, fields
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
 from scifish.dataset.compose import Observed, Record
-from scifish.message import Message, bounded, encode
+from scifish.message import AnyMessage, Origin, bounded, encode
+from scifish.message.types import Ending, Given
 
 log = logging.getLogger(__name__)
 
@@ -128,7 +129,7 @@ class Put:
     begins: bool = False
 
     @staticmethod
-    def of(topic: str, messages: Sequence[Message], closes: str = "") -> Put:
+    def of(topic: str, messages: Sequence[AnyMessage], closes: str = "") -> Put:
         """ValueError for a NaN that slipped into a message."""
         pieces = tuple(encode(piece) for message in messages for piece in bounded(message))
         begins = not closes and messages[0].get("type") == "began"
@@ -158,7 +159,7 @@ class Spool:
     All methods may raise `sqlite3.Error`, and have then changed nothing.
     """
 
-    def __init__(self, path: Path, origin: Message | None = None, lock: int | None = None) -> None:
+    def __init__(self, path: Path, origin: Origin | None = None, lock: int | None = None) -> None:
         """Take the file for this process; with `origin` it is made, without it is an orphan's.
 
         With `lock`, the descriptor of a lock that is held already, the file is shared with the
@@ -181,7 +182,7 @@ class Spool:
             row = self._db.execute("SELECT content FROM meta WHERE name = 'origin'").fetchone()
             if row is None:  # its program was killed between making the file and the line above
                 row = (json.dumps({"host": "", "program": "", "version": "", "run": path.stem}),)
-            self.origin: Message = json.loads(row[0])
+            self.origin: Origin = json.loads(row[0])
         except BaseException:
             os.close(self.lock)
             raise
@@ -305,7 +306,7 @@ class Spool:
 
     # --------------------------------------------------------------------- outbox
 
-    def put(self, topic: str, *messages: Message, closes: str = "") -> list[int]:
+    def put(self, topic: str, *messages: AnyMessage, closes: str = "") -> list[int]:
         """Put composed messages of one dataset into the outbox, a long one in pieces; their `seq` are returned.
 
         The recording whose uuid is `closes` is no longer open: all happen, or nothing.
@@ -441,13 +442,13 @@ def set_aside(path: Path) -> Path:
 
 
 def record_of(
-    uuid: str, started: float, single: bool, given: Message, observed: Message | None, ending: Message | None
+    uuid: str, started: float, single: bool, given: Given, observed: dict[str, Any] | None, ending: Ending | None
 ) -> Record:
     """A record out of what is kept of it."""
     return Record(uuid, started, given, single, _observed(observed), ending)
 
 
-def _observed(kept: Message | None) -> Observed:
+def _observed(kept: dict[str, Any] | None) -> Observed:
     """Of an older or newer version it may have other fields."""
     known = {one.name for one in fields(Observed)}
     return Observed(**{name: value for name, value in (kept or {}).items() if name in known})
@@ -463,6 +464,6 @@ def _take_lock(path: Path) -> int:
     return handle
 
 
-def as_text(content: Message | bool | None) -> str:
+def as_text(content: Mapping[str, Any] | bool | None) -> str:
     """As it is kept: JSON on one line."""
     return json.dumps(content, ensure_ascii=False, allow_nan=False)

@@ -16,7 +16,7 @@ from pathlib import Path
 from urllib.parse import quote
 
 from scifish.dataset.compose import Record
-from scifish.message import Message, iso
+from scifish.message import Message, Origin, iso
 
 
 def listing(path: Path) -> Message:
@@ -61,7 +61,7 @@ class Content:
     """What is in a spool. `since` is the time of the oldest message, in seconds since 1970."""
 
     path: Path
-    origin: Message
+    origin: Origin
     alive: bool
     recording: int
     waiting: int
