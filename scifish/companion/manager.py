@@ -7,6 +7,7 @@ will be when the disk takes it; so what it has not heard of it finds in the spoo
 from __future__ import annotations
 
 import itertools
+import json
 import logging
 import sqlite3
 import threading
@@ -28,13 +29,25 @@ from scifish.companion.scidog_reports import MEGABYTE, Notices, shortage
 from scifish.dataset import compose
 from scifish.dataset.compose import Observed, Record
 from scifish.dataset.proprietary import Withheld
-from scifish.message import Message, iso, leaves
+from scifish.message import iso, leaves
 from scifish.message.types import DatasetPlace, Ending
 from scifish.settings import Settings, last_good_file, state_directory
 from scifish.settings.entries import Entry
 from scifish.settings.sources import SettingsSource
-from scifish.spool.database import OpenDataset, Spool, as_text, record_of
+from scifish.spool.database import OpenDataset, Spool, as_text
 from scifish.spool.executor import Clerk
+from scifish.spool.protocol import (
+    Announce,
+    Begin,
+    Command,
+    End,
+    LimitReport,
+    PlaceReport,
+    Report,
+    SnapshotReport,
+    TroubleReport,
+    Wake,
+)
 from scifish.spool.sender import Sender
 from scifish.tango_io.executors import Crew, Later
 
@@ -133,7 +146,7 @@ class Keeper:
         settings: SettingsSource,
         own: Spool | None,
         folders: Sequence[Path],
-        report: Callable[[Message], None],
+        report: Callable[[Report], None],
         clerk: Clerk | None = None,
     ) -> None:
         """Begin to send what `own` holds, and to take over what is in `folders`.
@@ -166,38 +179,35 @@ class Keeper:
         self._next_look = 0.0
         self._look_after = FIRST_LOOK
         self._notices = Notices(own.origin) if own is not None else None
-        report({"place": self._place.last(settings.known())})
+        report(PlaceReport(cast(DatasetPlace, self._place.last(settings.known()))))
         self._sender.start()
         self._catch_up()
         threading.Thread(target=self._run_pulse, name="scifish-pulse", daemon=True).start()
 
     # --------------------------------------------------------------- told by the program
 
-    def hear(self, kind: str, uuid: str, content: Message | None) -> None:
-        """`begin`, `announce` or `end` of a dataset, or `wake`: there is a message in the spool.
+    def handle(self, command: Command) -> None:
+        """A command of the program. Each may come twice, and may be missing: then the spool has it."""
+        match command:
+            case Wake():
+                self._sender.wake()
+            case Begin(row):
+                dataset = self._begin(row.record())
+                if dataset is not None and row.announced:
+                    self._announce(dataset)
+            case Announce(uuid, given):
+                if (dataset := self._updated(uuid, given)) is not None:
+                    self._announce(dataset)
+            case End(uuid, ending, given):
+                if (dataset := self._updated(uuid, given)) is not None:
+                    self._end(dataset, json.loads(ending))
 
-        Each may be heard again, and may be missing: then the spool has it.
-        """
-        if kind == "wake":
-            self._sender.wake()
-            return
-        if content is None:
-            return
-        if kind == "begin":
-            announced = content.pop("announced")
-            dataset = self._begin(record_of(uuid, **content))
-            if dataset is not None and announced:
-                self._announce(dataset)
-            return
-        known = self._datasets.get(uuid)
-        if known is None:
-            return  # it is in the spool, and found there
-        if content["given"] is not None and known.record.ending is None:
-            known.record.given = content["given"]
-        if kind == "announce":
-            self._announce(known)
-        elif kind == "end":
-            self._end(known, content["ending"])
+    def _updated(self, uuid: str, given: str | None) -> Dataset | None:
+        """The dataset, with what the program says now; None if it is not known: then it is found in the spool."""
+        dataset = self._datasets.get(uuid)
+        if dataset is not None and given is not None and dataset.record.ending is None:
+            dataset.record.given = json.loads(given)
+        return dataset
 
     def _begin(self, record: Record) -> Dataset | None:
         """None if it is known."""
@@ -283,13 +293,14 @@ class Keeper:
         finally:
             dataset.set_observed()
             if "place" not in record.given:
-                self._report({"observed": record.uuid, **self._seen(record)})
+                self._report(self._seen(record))
 
     def _look_around(self, record: Record, settings: Settings) -> None:
         """The place at once and by itself: it may be another when a slow device has answered."""
         found, warnings = self._place.read(settings)
-        self._keep_observed(record, Observed(cast(DatasetPlace, found), None, warnings + record.observed.warnings))
-        self._report({"place": found})
+        place = cast(DatasetPlace, found)
+        self._keep_observed(record, Observed(place, None, warnings + record.observed.warnings))
+        self._report(PlaceReport(place))
 
     def _watch(self, dataset: Dataset, settings: Settings | None) -> None:
         if settings is not None and not dataset.record.single:
@@ -297,14 +308,12 @@ class Keeper:
             if dataset.record.ending is None:
                 self._statistics.watch(dataset.record.uuid, dataset.entries)
 
-    def _seen(self, record: Record) -> Message:
+    def _seen(self, record: Record) -> SnapshotReport:
         settings = self._settings.known()
         values = list(leaves(record.observed.values or {}))
-        return {
-            "values": len(values),
-            "failed": [[where, leaf["error"]] for where, leaf in values if "error" in leaf],
-            "withheld": settings is not None and not self._finisher.may_send(record, settings),
-        }
+        failed = [(where, leaf["error"]) for where, leaf in values if "error" in leaf]
+        withheld = settings is not None and not self._finisher.may_send(record, settings)
+        return SnapshotReport(record.uuid, len(values), failed, withheld)
 
     def _keep_observed(self, record: Record, observed: Observed) -> None:
         record.observed = observed
@@ -429,7 +438,7 @@ class Keeper:
         trouble = self.trouble()
         if trouble != self._said:
             self._said = trouble
-            self._report({"trouble": trouble})
+            self._report(TroubleReport(trouble))
             self._note(self._sender.trouble)
         if settings is not None and self._notices is not None:
             self._notices.say(settings.scidog, trouble)
@@ -444,7 +453,7 @@ class Keeper:
         if limit != self._limit:
             self._limit = limit
             self.clerk.make_room(lambda: own.set_limit(limit))
-            self._report({"limit": limit})
+            self._report(LimitReport(limit))
         try:
             self._shortage = shortage(own.path.parent, self.clerk.ask(own.size).result(PATIENCE), limit)
         except (OSError, sqlite3.Error) as error:

@@ -32,6 +32,20 @@ from scifish.settings import Settings, SettingsError, spool_directory, spool_fol
 from scifish.settings.sources import SettingsSource, settings_source
 from scifish.spool.database import SUFFIX, Kept, Spool, as_text
 from scifish.spool.executor import Clerk
+from scifish.spool.protocol import (
+    Announce,
+    Begin,
+    DamageReport,
+    End,
+    Hello,
+    LimitReport,
+    LogReport,
+    PlaceReport,
+    Report,
+    SnapshotReport,
+    TroubleReport,
+    Wake,
+)
 
 log = logging.getLogger(__name__)
 
@@ -132,7 +146,7 @@ class Station:
             self._spool.still_open = self._still_open
             self._run = str(self.origin["run"])
             self._clerk = Clerk()
-            self._link = Link(self._hello, self._spool.lock, self._spool.path.with_suffix(".log"), self._hear)
+            self._link = Link(self._hello, self._spool.lock, self._spool.path.with_suffix(".log"), self._receive)
             threading.Thread(target=self._run_pulse, name="scifish-pulse", daemon=True).start()
             self._link.start()
         except BaseException:  # a system that allows no more threads, for one
@@ -168,7 +182,7 @@ class Station:
     def announce(self, dataset: Dataset, said: Message | None = None) -> None:
         given = self._understand(dataset.record, said)
         self._clerk.keep(lambda: self._spool.announce(dataset.uuid, given))
-        self._link.tell("announce", dataset.uuid, f'{{"given":{given or "null"}}}')
+        self._link.send(Announce(dataset.uuid, given))
 
     def end(self, dataset: Dataset, status: str, said: Message | None, at: float | None = None) -> None:
         record = dataset.record
@@ -184,7 +198,7 @@ class Station:
             self._open.pop(record.uuid, None)
 
         self._clerk.keep(keep)
-        self._link.tell("end", record.uuid, f'{{"ending":{end},"given":{given or "null"}}}')
+        self._link.send(End(record.uuid, end, given))
         dataset.over = True
 
     def record_snapshot(self, said: Message) -> Dataset:
@@ -205,7 +219,7 @@ class Station:
     def _tell_all(self, written: Future[None], all_kept: list[Kept]) -> None:
         if not written.cancelled() and written.exception() is None:
             for kept in all_kept:
-                self._link.tell("begin", kept.uuid, kept.as_line())
+                self._link.send(Begin(kept))
 
     def annotate(self, uuid: str, changes: Changes, proposal: str = "") -> None:
         """A comment or a rating on the dataset of this uuid. On disk when this returns.
@@ -222,7 +236,7 @@ class Station:
         carried = {name: change if name == "image" else plain(change) for name, change in changes.items()}
         message = compose.annotation(uuid, cast(Changes, carried), time.time(), proposal, settings, self.origin)
         self._clerk.keep(lambda: self._spool.put(settings.topic, message))
-        self._link.tell("wake", uuid)
+        self._link.send(Wake())
 
     def add(self, dataset: Dataset, metadata: Message) -> None:
         if self.settings.known() is None:
@@ -314,7 +328,7 @@ class Station:
             self._recent.popitem(last=False)
         kept = Kept.of(record, announce, given)
         self._clerk.keep(lambda: self._spool.begin(kept))
-        self._link.tell("begin", uuid, kept.as_line())
+        self._link.send(Begin(kept))
         return dataset
 
     def _understand(self, record: Record, said: Message | None) -> str | None:
@@ -341,35 +355,27 @@ class Station:
 
     # --------------------------------------------------------------- the companion
 
-    def _hello(self) -> Message:
-        return {
-            "spool": str(self._spool.path),
-            "lock": self._spool.lock,
-            "settings": self.settings.described(),
-            "folders": self._folders,
-        }
+    def _hello(self) -> Hello:
+        return Hello(str(self._spool.path), self._spool.lock, self.settings.described(), self._folders)
 
-    def _hear(self, report: Message) -> None:
-        """A report of the companion: `log`, `trouble`, `place`, `limit`, `observed` of a dataset, `damaged`."""
-        if "log" in report:
-            level, text = report["log"]
-            log.log(level, "%s", text)
-        elif "trouble" in report:
-            self._reported = report["trouble"]
-        elif "place" in report:
-            self._place = report["place"]
-        elif "observed" in report:
-            dataset = self._recent.get(report["observed"])
-            if dataset is not None:
-                failed = [(where, why) for where, why in report["failed"]]
-                dataset.snapshot = Snapshot(report["values"], failed, report["withheld"])
-                dataset.observed.set()
-        elif "limit" in report:
-            self._clerk.make_room(lambda: self._spool.set_limit(report["limit"]))
-        elif "damaged" in report:
-            # It has ended; the next one finds the new file.
-            error = sqlite3.DatabaseError(report["damaged"])
-            self._clerk.write(lambda: self._spool.begin_anew(error))
+    def _receive(self, report: Report) -> None:
+        match report:
+            case LogReport(level, text):
+                log.log(level, "%s", text)
+            case TroubleReport(trouble):
+                self._reported = trouble
+            case PlaceReport(place):
+                self._place = place
+            case SnapshotReport(uuid, values, failed, withheld):
+                dataset = self._recent.get(uuid)
+                if dataset is not None:
+                    dataset.snapshot = Snapshot(values, failed, withheld)
+                    dataset.observed.set()
+            case LimitReport(size):
+                self._clerk.make_room(lambda: self._spool.set_limit(size))
+            case DamageReport(error):
+                # The companion has exited; the next one finds the new file.
+                self._clerk.write(lambda: self._spool.begin_anew(sqlite3.DatabaseError(error)))
 
     def _run_pulse(self) -> None:
         while not self._stopping.wait(PULSE):

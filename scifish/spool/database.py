@@ -23,7 +23,6 @@ from typing import Any, TypeVar, cast
 
 from scifish.dataset.compose import Observed, Record
 from scifish.message import AnyMessage, Origin, bounded, encode
-from scifish.message.types import Ending, Given
 
 log = logging.getLogger(__name__)
 
@@ -112,10 +111,10 @@ class Kept:
         parts = (given or as_text(record.given), as_text(record.observed.as_kept()), as_text(record.ending))
         return Kept(record.uuid, record.started, record.single, announced, *parts)
 
-    def as_line(self) -> str:
-        """All but the uuid as JSON on one line."""
-        flags = f'"started":{self.started!r},"single":{as_text(self.single)},"announced":{as_text(self.announced)}'
-        return f'{{{flags},"given":{self.given},"observed":{self.observed},"ending":{self.ending}}}'
+    def record(self) -> Record:
+        """The dataset's record. ValueError if a text is no JSON."""
+        given, observed, ending = json.loads(self.given), json.loads(self.observed), json.loads(self.ending)
+        return Record(self.uuid, self.started, given, self.single, _observed(observed), ending)
 
 
 @dataclass(frozen=True)
@@ -287,7 +286,7 @@ class Spool:
         ).fetchall()
         return [
             OpenDataset(
-                record_of(uuid, started, bool(single), json.loads(given), json.loads(observed), json.loads(ending)),
+                Kept(uuid, started, bool(single), announced == 1, given, observed, ending).record(),
                 points,
                 seen,
                 announced == 1,
@@ -439,13 +438,6 @@ def set_aside(path: Path) -> Path:
         path.with_name(f"{path.name}-wal").rename(f"{aside}-wal")
     path.with_name(f"{path.name}-shm").unlink(missing_ok=True)
     return aside
-
-
-def record_of(
-    uuid: str, started: float, single: bool, given: Given, observed: dict[str, Any] | None, ending: Ending | None
-) -> Record:
-    """A record out of what is kept of it."""
-    return Record(uuid, started, given, single, _observed(observed), ending)
 
 
 def _observed(kept: dict[str, Any] | None) -> Observed:

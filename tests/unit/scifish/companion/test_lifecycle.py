@@ -20,6 +20,7 @@ from scifish.settings import Settings
 from scifish.settings.sources import FixedSettings
 from scifish.spool.database import Kept, Spool
 from scifish.spool.inspection import look
+from scifish.spool.protocol import Begin, End, Report, SnapshotReport
 from tests.waiting import PATIENCE, eventually
 
 ORIGIN = {"host": "h", "program": "p", "version": "1", "run": "run-1"}
@@ -38,12 +39,12 @@ def spool(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Spool:
 
 
 @pytest.fixture
-def reports() -> list[Message]:
+def reports() -> list[Report]:
     return []
 
 
 @pytest.fixture
-def start(spool: Spool, reports: list[Message]) -> Iterator[Start]:
+def start(spool: Spool, reports: list[Report]) -> Iterator[Start]:
     keepers: list[Keeper] = []
 
     def begin() -> Keeper:
@@ -87,27 +88,27 @@ def said(keeper: Keeper, spool: Spool, count: int) -> list[tuple[str, str]]:
     return [(found["type"], found["uuid"]) for found in keeper.clerk.ask(lambda: messages(spool)).result()]
 
 
-def test_what_it_is_told_becomes_messages(start: Start, spool: Spool, reports: list[Message]) -> None:
+def test_what_it_is_told_becomes_messages(start: Start, spool: Spool, reports: list[Report]) -> None:
     keeper = start()
     begun = kept(UUIDS[0], announced=True)
     keeper.clerk.write(lambda: spool.begin(begun)).result()
-    keeper.hear("begin", begun.uuid, json.loads(begun.as_line()))
+    keeper.handle(Begin(begun))
     assert said(keeper, spool, 1) == [("began", UUIDS[0])]
-    keeper.hear("end", begun.uuid, {"given": None, "ending": ending("stopped", 3.0, 7)})
+    keeper.handle(End(begun.uuid, json.dumps(ending("stopped", 3.0, 7)), None))
     assert said(keeper, spool, 2)[1] == ("ended", UUIDS[0])
     assert keeper.clerk.ask(spool.open_states).result() == []
-    assert any(report.get("observed") == UUIDS[0] for report in reports)
+    assert any(isinstance(report, SnapshotReport) and report.uuid == UUIDS[0] for report in reports)
 
 
 def test_what_is_over_at_once_is_one_message(start: Start, spool: Spool) -> None:
     keeper = start()
     begun = kept(UUIDS[0], announced=True)
     keeper.clerk.write(lambda: spool.begin(begun)).result()
-    keeper.hear("begin", begun.uuid, json.loads(begun.as_line()))
-    keeper.hear("end", begun.uuid, {"given": None, "ending": ending("stopped", 3.0, 7)})
+    keeper.handle(Begin(begun))
+    keeper.handle(End(begun.uuid, json.dumps(ending("stopped", 3.0, 7)), None))
     assert said(keeper, spool, 1) == [("ended", UUIDS[0])]
     # What is told later of another is told after all there is of this one.
-    keeper.hear("begin", UUIDS[1], json.loads(kept(UUIDS[1], announced=True).as_line()))
+    keeper.handle(Begin(kept(UUIDS[1], announced=True)))
     assert said(keeper, spool, 2) == [("ended", UUIDS[0]), ("began", UUIDS[1])]
 
 
@@ -123,7 +124,7 @@ def test_what_it_was_not_told_it_finds_in_the_spool(start: Start, spool: Spool) 
 
 
 def test_a_spool_that_is_let_go_of_a_little_later_is_taken_over_soon(
-    spool: Spool, tmp_path: Path, reports: list[Message], monkeypatch: pytest.MonkeyPatch
+    spool: Spool, tmp_path: Path, reports: list[Report], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("scifish.companion.manager.FIRST_LOOK", 0.5)
     (tmp_path / "left").mkdir()
@@ -154,8 +155,8 @@ def test_told_again_and_on_disk_too_it_is_one_dataset(start: Start, spool: Spool
     begun = kept(UUIDS[0])
     keeper.clerk.write(lambda: spool.begin(begun)).result()
     for _ in range(3):
-        keeper.hear("begin", begun.uuid, json.loads(begun.as_line()))
-        keeper.hear("end", begun.uuid, {"given": None, "ending": ending("stopped", 3.0, 7)})
+        keeper.handle(Begin(begun))
+        keeper.handle(End(begun.uuid, json.dumps(ending("stopped", 3.0, 7)), None))
     # A disk that takes the beginning only when all is over.
     said(keeper, spool, 1)
     keeper.clerk.write(lambda: spool.begin(begun)).result()
@@ -218,7 +219,7 @@ def test_a_dataset_that_is_recorded_again_is_said_in_that_order(
     first, second = of_files(UUIDS[0], 0, None), of_files(UUIDS[1], 1, {})
     for begun in (first, second):
         keeper.clerk.write(lambda begun=begun: spool.begin(begun)).result()  # type: ignore[misc]
-        keeper.hear("begin", begun.uuid, json.loads(begun.as_line()))
+        keeper.handle(Begin(begun))
     # The second has nothing to read, and waits all the same.
     assert turns(keeper)
     assert keeper.clerk.ask(spool.count).result() == 0
@@ -237,7 +238,7 @@ def test_what_the_program_knows_of_the_place_is_not_mixed_with_what_pathfixer_sa
     begun = of_files(UUIDS[0], 0, {})
     begun = replace(begun, observed=json.dumps({"place": {"proposalId": "IN20250002", "sampleId": "secret"}}))
     keeper.clerk.write(lambda: spool.begin(begun)).result()
-    keeper.hear("begin", begun.uuid, json.loads(begun.as_line()))
+    keeper.handle(Begin(begun))
     said(keeper, spool, 1)
     (found,) = keeper.clerk.ask(lambda: messages(spool)).result()
     assert (found["proposalId"], found["sampleId"]) == ("20250001", "")
