@@ -20,7 +20,7 @@ import tango
 from scifish.message import Message, Value, array_fields, iso, leaf, plain
 from scifish.settings.entries import Entry, map_key
 from scifish.tango_io.database import reason
-from scifish.tango_io.executors import MOST, Crew, Line
+from scifish.tango_io.executors import MAX_THREADS, SerialExecutor, ThreadPool
 
 log = logging.getLogger(__name__)
 
@@ -85,7 +85,7 @@ class _Device:
     """
 
     name: str
-    turn: Line
+    turn: SerialExecutor
     config_age: float
     proxy: Any = None
     timeout: float = 0.0
@@ -101,11 +101,11 @@ class _Device:
 class Reader:
     """Reads attributes by their full names. Threads may share it; it keeps its proxies."""
 
-    def __init__(self, threads: int = MOST, config_age: float = CONFIG_AGE) -> None:
+    def __init__(self, threads: int = MAX_THREADS, config_age: float = CONFIG_AGE) -> None:
         self._config_age = config_age
         self._devices: dict[str, _Device] = {}
         self._lock = threading.Lock()
-        self._crew = Crew("scifish-read", threads)
+        self._pool = ThreadPool("scifish-read", threads)
 
     def read(
         self, sources: Collection[str], timeout: float, took: dict[str, float | None] | None = None
@@ -142,13 +142,13 @@ class Reader:
         with self._lock:
             device = self._devices.get(name)
             if device is None:
-                device = self._devices[name] = _Device(name, Line(self._crew), self._config_age)
+                device = self._devices[name] = _Device(name, SerialExecutor(self._pool), self._config_age)
         busy_since = device.busy_since
         if now < device.hangs_until or (busy_since is not None and now - busy_since >= _ALMOST * timeout):
             error = f"not read: {name} has not answered an earlier read, and is asked again after {AGAIN:g} s"
             done(_failed(attributes, error))
         else:
-            device.turn.give(lambda: done(_read_in_turn(device, attributes, timeout, now + timeout)))
+            device.turn.submit(lambda: done(_read_in_turn(device, attributes, timeout, now + timeout)))
 
     def _hangs(self, name: str, since: float) -> bool:
         device = self._devices[name]
@@ -161,7 +161,7 @@ class Reader:
 
     def close(self) -> None:
         """Read no more. What hangs has `CLOSE` seconds, and is then left to itself."""
-        self._crew.stop(CLOSE)
+        self._pool.stop(CLOSE)
 
 
 @functools.lru_cache(maxsize=64)  # a dataset asks for what the last one asked for

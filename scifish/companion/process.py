@@ -22,8 +22,8 @@ from typing import TextIO
 
 from scifish.companion.manager import Keeper
 from scifish.settings.sources import source_of
-from scifish.spool.database import Spool, set_aside
-from scifish.spool.executor import Clerk
+from scifish.spool.database import Spool, rename_damaged
+from scifish.spool.executor import SpoolExecutor
 from scifish.spool.protocol import (
     AliveReport,
     DamageReport,
@@ -47,7 +47,7 @@ SIGN = 5.0
 """Seconds between two signs of life."""
 
 NICENESS = 19
-"""Of all threads but the clerk: the measurement goes first."""
+"""Of all threads but the executor: the measurement goes first."""
 
 
 class Reports:
@@ -118,7 +118,7 @@ def _keep(hello: Hello, reports: Reports, hurry: threading.Event, gone: threadin
 
     def on_damage(error: Exception) -> None:
         if gone.is_set():
-            log.error("the spool %s is damaged (%s): it is kept as %s", path, error, set_aside(path))
+            log.error("the spool %s is damaged (%s): it is kept as %s", path, error, rename_damaged(path))
         else:
             reports.send(DamageReport(str(error)))
         reports.close()
@@ -132,12 +132,12 @@ def _keep(hello: Hello, reports: Reports, hurry: threading.Event, gone: threadin
         on_damage(error)
         raise
     # No nicer than the program: what that writes waits for SQLite's lock, which must get free on a busy machine, too.
-    clerk = Clerk()
+    executor = SpoolExecutor()
     with contextlib.suppress(OSError):
         os.nice(NICENESS)  # on Linux, this thread and those that it starts
     folders = [Path(folder) for folder in hello.folders]
-    keeper = Keeper(source_of(hello.settings), spool, folders, reports.send, clerk)
-    keeper.clerk.on_damage = on_damage
+    keeper = Keeper(source_of(hello.settings), spool, folders, reports.send, executor)
+    keeper.executor.on_damage = on_damage
     threading.Thread(target=_listen, args=(keeper, gone), name="scifish-listen", daemon=True).start()
     while not (hurry.is_set() or gone.wait(SIGN)):
         reports.send(AliveReport())

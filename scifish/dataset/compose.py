@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, cast
 
 from scifish.message import SCHEMA, Message, Metadata, Origin, as_metadata, is_leaf, iso, plain
-from scifish.message.types import Annotation, Began, Changes, DatasetPlace, Ended, Ending, File, Given
+from scifish.message.types import Annotation, Began, Changes, DatasetPlace, Ended, Ending, File, GivenFields
 from scifish.settings import Settings
 
 
@@ -46,7 +46,7 @@ class Record:
 
     uuid: str
     started: float
-    given: Given
+    given: GivenFields
     single: bool = False
     observed: Observed = field(default_factory=Observed)
     ending: Ending | None = None
@@ -74,7 +74,7 @@ class Record:
         return default
 
 
-def as_given(said: Mapping[str, Any], started: float, program: str) -> Given:
+def as_given(said: Mapping[str, Any], started: float, program: str) -> GivenFields:
     """What a program says, in the message's form: `given` of a record.
 
     `said` has the message's names; its values may be anything. Long arrays are summarised here,
@@ -91,7 +91,7 @@ def as_given(said: Mapping[str, Any], started: float, program: str) -> Given:
             given[name] = plain(value, wrong)
             problems += [f"{name}: {problem}" for problem in wrong]
     # What was wrong here is said as long as the program says it, and no longer.
-    return cast(Given, given | ({"warnings": problems} if problems else {}))
+    return cast(GivenFields, given | ({"warnings": problems} if problems else {}))
 
 
 def _metadata(value: Any) -> Mapping[Any, Any]:

@@ -18,7 +18,7 @@ Write: `plain`, `as_metadata`, `array_fields`, `leaf`, `iso`, `iso_of`, then `bo
 Types: a message is `Began`, `Ended` (also for `snapshot`) or `Annotation`; `Value`, `File`, `Origin` are parts of it.
 """
 
-from scifish.message.codec import MAX_BYTES, MessageError, bounded, check, decode, encode, schema
+from scifish.message.codec import MAX_MESSAGE_BYTES, MessageError, bounded, check, decode, encode, schema
 from scifish.message.types import Annotation, AnyMessage, Began, Ended, File, Message, Metadata, Origin, Value
 from scifish.message.values import (
     MAX_ARRAY,
@@ -38,9 +38,9 @@ from scifish.message.values import (
 
 __all__ = [
     "MAX_ARRAY",
-    "MAX_BYTES",
     "MAX_DEPTH",
     "MAX_ITERATED",
+    "MAX_MESSAGE_BYTES",
     "SCHEMA",
     "STATUSES",
     "Annotation",

@@ -10,10 +10,10 @@ from importlib import resources
 from typing import Any, cast
 
 from scifish.message.types import AnyMessage, File, Message, Metadata
-from scifish.message.validator import compiled
+from scifish.message.validator import compile_schema
 from scifish.message.values import is_leaf, leaves
 
-MAX_BYTES = 900_000
+MAX_MESSAGE_BYTES = 900_000
 """A message's size in UTF-8. Kafka's own default limit is 1 MB with its overhead."""
 
 
@@ -34,14 +34,14 @@ def bounded(message: AnyMessage) -> list[AnyMessage]:
 
     Metadata that does not fit by itself loses its largest values, and `warnings` says which.
     """
-    if len(encode(message)) <= MAX_BYTES:
+    if len(encode(message)) <= MAX_MESSAGE_BYTES:
         return [message]
     whole: Mapping[str, Any] = message
     files: list[File] = whole.get("files", [])
     small = _reduced({**whole, "files": []} if "files" in whole else whole)
     if not files:
         return [cast(AnyMessage, small)]
-    pieces = list(_chunks(files, MAX_BYTES - len(encode(small)) - 200))
+    pieces = list(_chunks(files, MAX_MESSAGE_BYTES - len(encode(small)) - 200))
     parts: list[AnyMessage] = []
     for number, piece in enumerate(pieces, start=1):
         part: Message = {**small, "files": piece}
@@ -67,14 +67,14 @@ def _chunks(files: list[File], room: int) -> Iterable[list[File]]:
 
 
 def _reduced(whole: Mapping[str, Any]) -> Message:
-    """At most half of `MAX_BYTES`, so that files have the other half. It says what it left out."""
+    """At most half of `MAX_MESSAGE_BYTES`, so that files have the other half. It says what it left out."""
     message: Message = json.loads(encode(whole))
-    room = MAX_BYTES // 2
+    room = MAX_MESSAGE_BYTES // 2
     warnings = message["warnings"] = _few(message.get("warnings", []))
     if len(encode(message)) > room and _cut_texts(message):
         warnings.append("long texts are cut, they do not fit into the message")
-    if len(encode(message)) > room and len(encode(message.get("environment", {}))) > MAX_BYTES // 10:
-        message["environment"], missing = _cut_fields(message["environment"], MAX_BYTES // 10)
+    if len(encode(message)) > room and len(encode(message.get("environment", {}))) > MAX_MESSAGE_BYTES // 10:
+        message["environment"], missing = _cut_fields(message["environment"], MAX_MESSAGE_BYTES // 10)
         more = f", {missing} of its fields are left out" if missing else ""
         warnings.append(f"environment: long texts and lists are cut{more}, they do not fit into the message")
     _leave_out(message, len(encode(message)) - room, warnings)
@@ -179,7 +179,7 @@ def _inlined(part: Any, definitions: Message, inside: tuple[str, ...] = ()) -> A
 
 @cache
 def _conforms() -> Callable[[Any], bool]:
-    return compiled(schema())
+    return compile_schema(schema())
 
 
 def check(message: Any) -> None:

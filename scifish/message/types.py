@@ -73,7 +73,7 @@ class Changes(TypedDict, total=False):
     image: Image
 
 
-class Part(TypedDict):
+class FileListPart(TypedDict):
     """Which part of a message this is, where the list of files was split."""
 
     number: int
@@ -118,7 +118,7 @@ class Ended(_Dataset):
     numberOfPoints: int
     files: list[File]
     revision: NotRequired[int]
-    part: NotRequired[Part]
+    part: NotRequired[FileListPart]
 
 
 class Annotation(_Common):
@@ -140,7 +140,7 @@ class DatasetPlace(TypedDict, total=False):
     category: str
 
 
-class Given(TypedDict, total=False):
+class GivenFields(TypedDict, total=False):
     """What a program says about a dataset, normalised (`scifish.dataset.compose.as_given`); kept in the spool.
 
     `dataset` is the uuid of the dataset where a recording has one of its own, and `revision` how often that dataset was

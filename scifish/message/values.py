@@ -26,7 +26,7 @@ MAX_ARRAY = 64
 """Longer arrays are summarised where no other limit is given (`MaxArraySize`)."""
 
 
-MAX_TEXT = 20_000
+MAX_TEXT_CHARACTERS = 20_000
 """Characters of one text value; longer ones are cut, and say so."""
 
 
@@ -34,15 +34,15 @@ MAX_DEPTH = 30
 """Dictionaries and lists inside each other; what is deeper is left out, and says so."""
 
 
-MAX_DEEP = 100_000
-"""Dictionaries and lists that are deeper than `DEEP` in one value; the rest is left out, and says so."""
+MAX_NESTED = 100_000
+"""Dictionaries and lists that are deeper than `FREE_DEPTH` in one value; the rest is left out, and says so."""
 
 
-DEEP = 3
+FREE_DEPTH = 3
 """A list of files, each a dictionary, is not deep, and may be as long as it likes."""
 
 
-MAX_SUMMED = 1_000_000
+MAX_SUMMARISED = 1_000_000
 """Lists (not arrays) that are longer are not summarised."""
 
 
@@ -50,7 +50,7 @@ MAX_ITERATED = 100_000
 """So much is taken of a set, a range, or anything else that gives its values one by one."""
 
 
-MAX_PROBLEMS = 20
+MAX_PROBLEMS_PER_VALUE = 20
 """So many are told of one value."""
 
 
@@ -99,16 +99,16 @@ def plain(value: Any, problems: list[str] | None = None) -> Any:
     Never raises. Where something cannot be had (an object without a text, a list that contains
     itself), a text in its place says so, and so does `problems`.
     """
-    return _Carrier([] if problems is None else problems).plain(value)
+    return _Converter([] if problems is None else problems).plain(value)
 
 
-class _Carrier:
+class _Converter:
     """One walk through what a program gave. It ends, also where that contains itself, or has no end."""
 
     def __init__(self, problems: list[str]) -> None:
         self.problems = problems
         self._above: set[int] = set()
-        self._left = MAX_DEEP
+        self._left = MAX_NESTED
 
     def plain(self, value: Any) -> Any:
         try:
@@ -119,19 +119,19 @@ class _Carrier:
     def says(self, value: Any, why: str) -> str:
         """What stands in place of a value that cannot be had."""
         text = f"({type(value).__name__}: {why})"
-        if len(self.problems) < MAX_PROBLEMS:
+        if len(self.problems) < MAX_PROBLEMS_PER_VALUE:
             self.problems.append(text)
         return text
 
     def inside(self, value: Any, walk: Callable[[], Any], otherwise: Callable[[str], Any]) -> Any:
         """Walk through what is in `value`, unless that would not end."""
-        self._left -= len(self._above) > DEEP
+        self._left -= len(self._above) > FREE_DEPTH
         if id(value) in self._above:
             return otherwise("it contains itself")
         if len(self._above) >= MAX_DEPTH:
             return otherwise(f"more than {MAX_DEPTH} deep")
         if self._left < 0:
-            return otherwise(f"more than {MAX_DEEP} lists and dictionaries in each other")
+            return otherwise(f"more than {MAX_NESTED} lists and dictionaries in each other")
         self._above.add(id(value))
         try:
             return walk()
@@ -231,8 +231,8 @@ def _number(value: float) -> float | str:
 
 
 def _text(value: str) -> str:
-    if len(value) > MAX_TEXT:
-        value = f"{value[:MAX_TEXT]}... ({len(value)} characters)"
+    if len(value) > MAX_TEXT_CHARACTERS:
+        value = f"{value[:MAX_TEXT_CHARACTERS]}... ({len(value)} characters)"
     # A lone surrogate (a file name that is not UTF-8) cannot be encoded.
     return value.encode("utf-8", "backslashreplace").decode("utf-8")
 
@@ -243,10 +243,10 @@ def array_fields(value: Any, limit: int = MAX_ARRAY, problems: list[str] | None 
     `{"value": ...}` where it is short; else its shape, min, max and mean with a null value.
     Arrays of text are cut to their first `limit` entries and say so in `shape`. Never raises, as `plain`.
     """
-    return _array_fields(value, limit, _Carrier([] if problems is None else problems))
+    return _array_fields(value, limit, _Converter([] if problems is None else problems))
 
 
-def _array_fields(value: Any, limit: int, carrier: _Carrier) -> Message:
+def _array_fields(value: Any, limit: int, carrier: _Converter) -> Message:
     try:
         shape = _shape(value)
         if math.prod(shape) > limit:
@@ -265,8 +265,8 @@ def _summary(value: Any) -> Message | None:
         if finite.size == 0:
             return None
         return {"min": finite.min().item(), "max": finite.max().item(), "mean": float(finite.mean(dtype="float64"))}
-    flat = list(itertools.islice(_flat(value), MAX_SUMMED + 1))
-    if len(flat) > MAX_SUMMED:  # of those that are left out nobody knows
+    flat = list(itertools.islice(_flat(value), MAX_SUMMARISED + 1))
+    if len(flat) > MAX_SUMMARISED:  # of those that are left out nobody knows
         return None
     numbers = [
         number
@@ -312,17 +312,17 @@ def as_metadata(given: Mapping[Any, Any], source: str, time: str, problems: list
     itself, and `problems` says which.
     """
     found = [] if problems is None else problems
-    return _Metadata(source, time, found).group(given, "")
+    return _MetadataConverter(source, time, found).group(given, "")
 
 
-class _Metadata:
+class _MetadataConverter:
     """The walk of `as_metadata`."""
 
     def __init__(self, source: str, time: str, problems: list[str]) -> None:
         self._source = source
         self._time = time
         self._problems = problems
-        self._carrier = _Carrier([])
+        self._carrier = _Converter([])
 
     def group(self, given: Mapping[Any, Any], above: str) -> Metadata:
         metadata: Metadata = {}

@@ -30,8 +30,8 @@ from scifish.recording.companion_process import Link
 from scifish.recording.origin import origin
 from scifish.settings import Settings, SettingsError, spool_directory, spool_folders, state_directory
 from scifish.settings.sources import SettingsSource, settings_source
-from scifish.spool.database import SUFFIX, Kept, Spool, as_text
-from scifish.spool.executor import Clerk
+from scifish.spool.database import SPOOL_SUFFIX, OpenDatasetRow, Spool, as_text
+from scifish.spool.executor import SpoolExecutor
 from scifish.spool.protocol import (
     Announce,
     Begin,
@@ -142,10 +142,10 @@ class Station:
         # Before there is any thread, so that a start that fails leaves none behind.
         self._spool = _open_spool([spool_directory(known), state_directory() / "spool"], program)
         try:
-            self._spool.leave_checkpoints()
-            self._spool.still_open = self._still_open
+            self._spool.skip_checkpoints()
+            self._spool.open_rows = self._open_rows
             self._run = str(self.origin["run"])
-            self._clerk = Clerk()
+            self._executor = SpoolExecutor()
             self._link = Link(self._hello, self._spool.lock, self._spool.path.with_suffix(".log"), self._receive)
             threading.Thread(target=self._run_pulse, name="scifish-pulse", daemon=True).start()
             self._link.start()
@@ -181,7 +181,7 @@ class Station:
 
     def announce(self, dataset: Dataset, said: Message | None = None) -> None:
         given = self._understand(dataset.record, said)
-        self._clerk.keep(lambda: self._spool.announce(dataset.uuid, given))
+        self._executor.submit_and_wait(lambda: self._spool.announce(dataset.uuid, given))
         self._link.send(Announce(dataset.uuid, given))
 
     def end(self, dataset: Dataset, status: str, said: Message | None, at: float | None = None) -> None:
@@ -197,7 +197,7 @@ class Station:
             self._spool.end(record.uuid, given, end)
             self._open.pop(record.uuid, None)
 
-        self._clerk.keep(keep)
+        self._executor.submit_and_wait(keep)
         self._link.send(End(record.uuid, end, given))
         dataset.over = True
 
@@ -211,15 +211,15 @@ class Station:
 
         Nobody waits for it as a scan does: the future is done when they are on disk, however long that refuses.
         """
-        all_kept = [Kept.of(record) for record in records]
-        written = self._clerk.write(lambda: self._spool.begin_all(all_kept))
-        written.add_done_callback(lambda written: self._tell_all(written, all_kept))
+        rows = [OpenDatasetRow.of(record) for record in records]
+        written = self._executor.submit_retrying(lambda: self._spool.begin_all(rows))
+        written.add_done_callback(lambda written: self._send_all(written, rows))
         return written
 
-    def _tell_all(self, written: Future[None], all_kept: list[Kept]) -> None:
+    def _send_all(self, written: Future[None], rows: list[OpenDatasetRow]) -> None:
         if not written.cancelled() and written.exception() is None:
-            for kept in all_kept:
-                self._link.send(Begin(kept))
+            for row in rows:
+                self._link.send(Begin(row))
 
     def annotate(self, uuid: str, changes: Changes, proposal: str = "") -> None:
         """A comment or a rating on the dataset of this uuid. On disk when this returns.
@@ -235,7 +235,7 @@ class Station:
         # A picture is not a text to be cut.
         carried = {name: change if name == "image" else plain(change) for name, change in changes.items()}
         message = compose.annotation(uuid, cast(Changes, carried), time.time(), proposal, settings, self.origin)
-        self._clerk.keep(lambda: self._spool.put(settings.topic, message))
+        self._executor.submit_and_wait(lambda: self._spool.put(settings.topic, message))
         self._link.send(Wake())
 
     def add(self, dataset: Dataset, metadata: Message) -> None:
@@ -265,22 +265,22 @@ class Station:
     def observed(self, uuid: str, timeout: float) -> Observed | None:
         """What is on disk of what was seen around an open dataset; None if it does not answer in time, or is over."""
         with contextlib.suppress(TimeoutError, sqlite3.Error, ValueError):
-            for left in self._clerk.ask(self._spool.open_datasets).result(timeout):
+            for left in self._executor.submit(self._spool.open_datasets).result(timeout):
                 if left.record.uuid == uuid:
                     return left.record.observed
         return None
 
     def trouble(self) -> str:
         """Why something does not go its usual way, for a person; "" if all is well."""
-        if self._clerk.trouble:
-            return self._clerk.warning
+        if self._executor.trouble:
+            return self._executor.warning
         if self._link.trouble:
             return f"metadata are kept on this machine: {self._link.trouble}"
         return self._reported
 
     def waiting(self, timeout: float) -> int:
         """How many datasets and messages are not with Kafka yet. TimeoutError if the disk does not answer in time."""
-        return self._clerk.ask(lambda: self._spool.count() + len(self._spool.open_states())).result(timeout)
+        return self._executor.submit(lambda: self._spool.count() + len(self._spool.open_states())).result(timeout)
 
     def close(self, timeout: float = FLUSH) -> None:
         """Hang up, and wait for at most `timeout` seconds until the companion has sent what there is.
@@ -292,7 +292,7 @@ class Station:
         self._stopping.set()
         atexit.unregister(self.close)
         self._keep_progress()
-        self._clerk.stop(timeout, self._let_go_of_spool)
+        self._executor.stop(timeout, self._let_go_of_spool)
         self._link.close(timeout)
 
     def _let_go_of_spool(self) -> None:
@@ -326,9 +326,9 @@ class Station:
         dataset = self._recent[uuid] = Dataset(self, record, latest)
         while len(self._recent) > REMEMBERED:
             self._recent.popitem(last=False)
-        kept = Kept.of(record, announce, given)
-        self._clerk.keep(lambda: self._spool.begin(kept))
-        self._link.send(Begin(kept))
+        row = OpenDatasetRow.of(record, announce, given)
+        self._executor.submit_and_wait(lambda: self._spool.begin(row))
+        self._link.send(Begin(row))
         return dataset
 
     def _understand(self, record: Record, said: Message | None) -> str | None:
@@ -372,10 +372,10 @@ class Station:
                     dataset.snapshot = Snapshot(values, failed, withheld)
                     dataset.observed.set()
             case LimitReport(size):
-                self._clerk.make_room(lambda: self._spool.set_limit(size))
+                self._executor.submit_urgent(lambda: self._spool.set_limit(size))
             case DamageReport(error):
                 # The companion has exited; the next one finds the new file.
-                self._clerk.write(lambda: self._spool.begin_anew(sqlite3.DatabaseError(error)))
+                self._executor.submit_retrying(lambda: self._spool.start_new_file(sqlite3.DatabaseError(error)))
 
     def _run_pulse(self) -> None:
         while not self._stopping.wait(PULSE):
@@ -389,7 +389,7 @@ class Station:
             except Exception:
                 log.exception("looking after the datasets that are being recorded")
 
-    def _still_open(self) -> list[Kept]:
+    def _open_rows(self) -> list[OpenDatasetRow]:
         """The datasets that a new spool must have, as the old one is damaged."""
         found = []
         for dataset in list(self._open.values()):
@@ -397,11 +397,11 @@ class Station:
             warning = "what had been read at the start is lost: the spool was damaged, and it was read again later"
             observed = Observed(dataset.record.observed.place, None, [warning])
             # Whether `began` is out is not known either; `ended` does without it.
-            found.append(Kept.of(replace(dataset.record, observed=observed)))
+            found.append(OpenDatasetRow.of(replace(dataset.record, observed=observed)))
         return found
 
     def _keep_progress(self) -> None:
-        if self._clerk.trouble:
+        if self._executor.trouble:
             return  # what is new is asked for when the disk takes it: it is told only once
         news: dict[str, tuple[int, str | None]] = {}
         for uuid, dataset in list(self._open.items()):
@@ -417,7 +417,7 @@ class Station:
                 dataset.kept = dataset.points
                 news[uuid] = (dataset.kept, given)
         if news:
-            self._clerk.write(lambda: self._spool.progress(news))
+            self._executor.submit_retrying(lambda: self._spool.progress(news))
 
 
 def _open_spool(folders: list[Path], program: str) -> Spool:
@@ -427,7 +427,7 @@ def _open_spool(folders: list[Path], program: str) -> Spool:
     for folder in folders:
         try:
             folder.mkdir(parents=True, exist_ok=True, mode=0o770)
-            spool = Spool(folder / f"{who['run']}{SUFFIX}", who)
+            spool = Spool(folder / f"{who['run']}{SPOOL_SUFFIX}", who)
         except (OSError, sqlite3.Error) as error:
             log.error("there can be no spool in %s: %s", folder, error)
             first = first or OSError(f"no spool in {folder}: {error}")

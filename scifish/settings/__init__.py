@@ -13,7 +13,15 @@ the folders (`spool_directory`, `spool_folders`, `state_directory`). docs/refere
 """
 
 from scifish.settings.fallback import load_last_good, save_last_good
-from scifish.settings.model import BEAMLINE, CONFIG_PREFIX, DEFAULT_ALWAYS, DEVICE, PROPERTIES, Settings, SettingsError
+from scifish.settings.model import (
+    BEAMLINE_NAME,
+    CONFIG_PREFIX,
+    DEFAULT_ALWAYS,
+    DEVICE_NAME,
+    PROPERTIES,
+    Settings,
+    SettingsError,
+)
 from scifish.settings.paths import last_good_file, spool_directory, spool_folders, state_directory
 from scifish.settings.properties import (
     find_scidog,
@@ -24,10 +32,10 @@ from scifish.settings.properties import (
 )
 
 __all__ = [
-    "BEAMLINE",
+    "BEAMLINE_NAME",
     "CONFIG_PREFIX",
     "DEFAULT_ALWAYS",
-    "DEVICE",
+    "DEVICE_NAME",
     "PROPERTIES",
     "Settings",
     "SettingsError",

@@ -11,20 +11,20 @@ import threading
 from collections.abc import Callable
 from concurrent.futures import Future
 
-from scifish.spool.database import Put, Spool
-from scifish.spool.executor import Clerk
+from scifish.spool.database import OutboxBatch, Spool
+from scifish.spool.executor import SpoolExecutor
 
 
-class Outgoing:
+class OutboxWriter:
     """Threads may share it. Of one spool they stay in their order. `then` is called after each commit."""
 
-    def __init__(self, clerk: Clerk, then: Callable[[], object]) -> None:
-        self._clerk = clerk
+    def __init__(self, executor: SpoolExecutor, then: Callable[[], object]) -> None:
+        self._executor = executor
         self._then = then
-        self._waiting: dict[Spool, list[tuple[Put, Future[object]]]] = {}
+        self._waiting: dict[Spool, list[tuple[OutboxBatch, Future[object]]]] = {}
         self._lock = threading.Lock()
 
-    def put(self, spool: Spool, put: Put) -> Future[object]:
+    def put(self, spool: Spool, put: OutboxBatch) -> Future[object]:
         """The future is done when it is on disk, however long that refuses."""
         written: Future[object] = Future()
         with self._lock:
@@ -32,11 +32,11 @@ class Outgoing:
             waiting.append((put, written))
             first = len(waiting) == 1
         if first:
-            self._clerk.write(lambda: self._write(spool))
+            self._executor.submit_retrying(lambda: self._write(spool))
         return written
 
     def _write(self, spool: Spool) -> None:
-        """All that is there by now. Where the disk refuses, the clerk calls it again."""
+        """All that is there by now. Where the disk refuses, the executor calls it again."""
         with self._lock:
             batch = list(self._waiting[spool])
         try:
@@ -49,13 +49,15 @@ class Outgoing:
         self._settle(spool, batch, None)
         self._then()
 
-    def _settle(self, spool: Spool, batch: list[tuple[Put, Future[object]]], error: BaseException | None) -> None:
+    def _settle(
+        self, spool: Spool, batch: list[tuple[OutboxBatch, Future[object]]], error: BaseException | None
+    ) -> None:
         with self._lock:
             left = self._waiting[spool] = self._waiting[spool][len(batch) :]
             if not left:
                 del self._waiting[spool]
         if left:
-            self._clerk.write(lambda: self._write(spool))
+            self._executor.submit_retrying(lambda: self._write(spool))
         for _, written in batch:
             if error is None:
                 written.set_result(None)

@@ -30,7 +30,7 @@ log = logging.getLogger(__name__)
 Method = TypeVar("Method", bound=Callable[..., Any])
 
 
-SUFFIX = ".spool"
+SPOOL_SUFFIX = ".spool"
 
 
 _TABLES = """
@@ -72,7 +72,7 @@ class SpoolLocked(Exception):
 
 
 @dataclass(frozen=True)
-class Waiting:
+class OutboxMessage:
     """A message of the outbox. `since` is in seconds since 1970."""
 
     seq: int
@@ -94,7 +94,7 @@ class OpenDataset:
 
 
 @dataclass(frozen=True)
-class Kept:
+class OpenDatasetRow:
     """A dataset as it is first kept, its parts as texts (`as_text`). The order is that of the table's columns."""
 
     uuid: str
@@ -106,10 +106,10 @@ class Kept:
     ending: str
 
     @staticmethod
-    def of(record: Record, announced: bool = False, given: str | None = None) -> Kept:
+    def of(record: Record, announced: bool = False, given: str | None = None) -> OpenDatasetRow:
         """`given` is the text of the record's, where there is one already."""
         parts = (given or as_text(record.given), as_text(record.observed.as_kept()), as_text(record.ending))
-        return Kept(record.uuid, record.started, record.single, announced, *parts)
+        return OpenDatasetRow(record.uuid, record.started, record.single, announced, *parts)
 
     def record(self) -> Record:
         """The dataset's record. ValueError if a text is no JSON."""
@@ -118,7 +118,7 @@ class Kept:
 
 
 @dataclass(frozen=True)
-class Put:
+class OutboxBatch:
     """What is put into the outbox at once: messages of one dataset, as JSON that lacks its `seq`."""
 
     topic: str
@@ -128,11 +128,11 @@ class Put:
     begins: bool = False
 
     @staticmethod
-    def of(topic: str, messages: Sequence[AnyMessage], closes: str = "") -> Put:
+    def of(topic: str, messages: Sequence[AnyMessage], closes: str = "") -> OutboxBatch:
         """ValueError for a NaN that slipped into a message."""
         pieces = tuple(encode(piece) for message in messages for piece in bounded(message))
         begins = not closes and messages[0].get("type") == "began"
-        return Put(topic, str(messages[0]["uuid"]), pieces, closes, begins)
+        return OutboxBatch(topic, str(messages[0]["uuid"]), pieces, closes, begins)
 
 
 def _rescued(write: Method) -> Method:
@@ -146,7 +146,7 @@ def _rescued(write: Method) -> Method:
             # Of this class itself, and not of one below it, is only what says that the file is damaged.
             if type(error) is not sqlite3.DatabaseError or self.shared:
                 raise  # of a shared file, its program begins a new one
-            self.begin_anew(error)
+            self.start_new_file(error)
             return write(self, *args, **named)
 
     return cast(Method, rescued)
@@ -168,7 +168,7 @@ class Spool:
         self.path = path
         self.shared = lock is not None
         self.lock = _take_lock(path.with_suffix(".lock")) if lock is None else lock
-        self.still_open: Callable[[], Sequence[Kept]] = tuple
+        self.open_rows: Callable[[], Sequence[OpenDatasetRow]] = tuple
         """Says which datasets have not ended, where a new file has to be begun."""
         try:
             if origin is None and not path.exists():
@@ -193,7 +193,7 @@ class Spool:
         db.executescript(_TABLES)
         return db
 
-    def leave_checkpoints(self) -> None:
+    def skip_checkpoints(self) -> None:
         """Let the companion bring the log into the file: it takes long, and the caller is a scan."""
         self._db.execute("PRAGMA wal_autocheckpoint=20000")  # pages of 4 kB: only where nobody else does
 
@@ -210,32 +210,32 @@ class Spool:
         )
         return page * (pages - free)
 
-    def begin_anew(self, why: Exception) -> None:
+    def start_new_file(self, why: Exception) -> None:
         """Put a damaged file aside as `.broken`, and go on in a new one as a new run."""
-        aside = set_aside(self.path)
+        aside = rename_damaged(self.path)
         log.error("the spool %s is damaged (%s): it is kept as %s, and a new one is begun", self.path, why, aside)
         self._db.close()
         self._db = self._connect()
         self.origin = {**self.origin, "run": f"{self.origin['run']}-{int(time.time())}"}
         self._db.execute("INSERT OR REPLACE INTO meta VALUES ('origin', ?)", (json.dumps(self.origin),))
-        for kept in self.still_open():
+        for kept in self.open_rows():
             self._insert(kept)
 
     # -------------------------------------------------------------- open datasets
 
     @_rescued
-    def begin(self, kept: Kept) -> None:
+    def begin(self, kept: OpenDatasetRow) -> None:
         """Keep the intention: a dataset begins, or is there at once (`single`). Repeatable."""
         self._insert(kept)
 
     @_rescued
-    def begin_all(self, all_kept: Sequence[Kept]) -> None:
+    def begin_all(self, all_kept: Sequence[OpenDatasetRow]) -> None:
         """`begin` of each: all are kept, or none."""
         with self._transaction():
             for kept in all_kept:
                 self._insert(kept)
 
-    def _insert(self, kept: Kept) -> None:
+    def _insert(self, kept: OpenDatasetRow) -> None:
         # One statement is a transaction by itself, and this one a scan waits for: each further
         # call of SQLite gives the interpreter away, and waits until it is free again.
         self._db.execute(
@@ -245,7 +245,7 @@ class Spool:
         )
 
     @_rescued
-    def keep_observed(self, uuid: str, content: str) -> None:
+    def save_observed(self, uuid: str, content: str) -> None:
         """Keep `observed` (`as_text`) of a dataset, if it is still open."""
         self._db.execute("UPDATE datasets SET observed = ?, seen = ? WHERE uuid = ?", (content, time.time(), uuid))
 
@@ -286,7 +286,7 @@ class Spool:
         ).fetchall()
         return [
             OpenDataset(
-                Kept(uuid, started, bool(single), announced == 1, given, observed, ending).record(),
+                OpenDatasetRow(uuid, started, bool(single), announced == 1, given, observed, ending).record(),
                 points,
                 seen,
                 announced == 1,
@@ -310,10 +310,10 @@ class Spool:
 
         The recording whose uuid is `closes` is no longer open: all happen, or nothing.
         """
-        return self.put_all([Put.of(topic, messages, closes)])
+        return self.put_all([OutboxBatch.of(topic, messages, closes)])
 
     @_rescued
-    def put_all(self, puts: Sequence[Put]) -> list[int]:
+    def put_all(self, puts: Sequence[OutboxBatch]) -> list[int]:
         """The same of several datasets: all are put, or none."""
         with self._transaction():
             row = self._db.execute("SELECT content FROM meta WHERE name = 'seq'").fetchone()
@@ -334,10 +334,10 @@ class Spool:
             self._db.executemany("UPDATE datasets SET announced = 2 WHERE uuid = ?", begun)
         return list(range(first, last + 1))
 
-    def waiting(self, limit: int, after: int = 0) -> list[Waiting]:
+    def waiting(self, limit: int, after: int = 0) -> list[OutboxMessage]:
         """The oldest messages whose seq is above `after`."""
         rows = self._db.execute("SELECT * FROM outbox WHERE seq > ? ORDER BY seq LIMIT ?", (after, limit))
-        return [Waiting(*row) for row in rows]
+        return [OutboxMessage(*row) for row in rows]
 
     def count(self) -> int:
         """How many messages wait."""
@@ -357,7 +357,7 @@ class Spool:
     # ------------------------------------------------------------------ the file
 
     @_rescued
-    def note_trouble(self, why: str) -> None:
+    def save_trouble(self, why: str) -> None:
         """Why nothing goes out, for `scifish status` of another process; "" if all is well."""
         self._db.execute("INSERT OR REPLACE INTO meta VALUES ('trouble', ?)", (why,))
 
@@ -376,7 +376,7 @@ class Spool:
             self._db.close()
             if empty:
                 # The lock is held until the end, so that nobody adopts what is being removed.
-                for name in (SUFFIX, f"{SUFFIX}-wal", f"{SUFFIX}-shm", ".log", ".lock"):
+                for name in (SPOOL_SUFFIX, f"{SPOOL_SUFFIX}-wal", f"{SPOOL_SUFFIX}-shm", ".log", ".lock"):
                     self.path.with_suffix(name).unlink(missing_ok=True)
         finally:
             self._db.close()
@@ -412,7 +412,7 @@ class _Transaction:
 def orphans(directory: Path) -> list[Spool]:
     """The spools in a folder whose programs are gone, taken for this process. OSError if it cannot be read."""
     found = []
-    for path in sorted(directory.glob(f"*{SUFFIX}")):
+    for path in sorted(directory.glob(f"*{SPOOL_SUFFIX}")):
         try:
             found.append(Spool(path))
         except (SpoolLocked, FileNotFoundError):
@@ -422,11 +422,13 @@ def orphans(directory: Path) -> list[Spool]:
         except (OSError, sqlite3.OperationalError) as error:
             log.error("the spool %s, left by another program, cannot be opened: %s", path, error)
         except (sqlite3.DatabaseError, ValueError) as error:
-            log.error("the spool %s, left by another program, is damaged (%s): see %s", path, error, set_aside(path))
+            log.error(
+                "the spool %s, left by another program, is damaged (%s): see %s", path, error, rename_damaged(path)
+            )
     return found
 
 
-def set_aside(path: Path) -> Path:
+def rename_damaged(path: Path) -> Path:
     """Rename a damaged spool, so that a person can look at it and nobody tries it again."""
     aside = path.with_suffix(".broken")
     count = 1

@@ -16,13 +16,13 @@ from typing import Any, TypeVar
 log = logging.getLogger(__name__)
 Result = TypeVar("Result")
 
-PATIENCE = 0.25
+DISK_WAIT_SECONDS = 0.25
 """Seconds that a caller waits for its entry to be on disk. A healthy disk needs some milliseconds."""
 
-RETRY = 1.0
+DISK_RETRY_SECONDS = 1.0
 """Seconds between tries on a disk that refuses."""
 
-LAST = 1.0
+CLOSE_WAIT_SECONDS = 1.0
 """Seconds for letting go of the spool."""
 
 
@@ -34,7 +34,7 @@ class _Task:
     after_others: bool
 
 
-class Clerk:
+class SpoolExecutor:
     """Does what it is given, one after the other.
 
     What the disk refuses waits, and all that is written later waits behind it, so that the order
@@ -50,7 +50,7 @@ class Clerk:
         """Why the disk takes nothing at the moment, "" if it does."""
         self.on_damage: Callable[[Exception], None] | None = None
         """Called when a spool that cannot begin anew by itself is damaged."""
-        self._thread = threading.Thread(target=self._run, name="scifish-clerk", daemon=True)
+        self._thread = threading.Thread(target=self._run, name="scifish-spool", daemon=True)
         self._thread.start()
 
     @property
@@ -58,28 +58,28 @@ class Clerk:
         """What `trouble` means, for a person."""
         return f"metadata are in memory only, the disk of the spool takes nothing ({self.trouble})"
 
-    def ask(self, work: Callable[[], Result]) -> Future[Result]:
+    def submit(self, work: Callable[[], Result]) -> Future[Result]:
         """Have it done once, after all that the disk takes. The future has the answer, or what it raised."""
-        return self._give(work, insist=False, after_others=False)
+        return self._enqueue(work, insist=False, after_others=False)
 
-    def write(self, work: Callable[[], Result]) -> Future[Result]:
+    def submit_retrying(self, work: Callable[[], Result]) -> Future[Result]:
         """Have it done, again and again while the disk refuses. The future may be waited for."""
-        return self._give(work, insist=True, after_others=True)
+        return self._enqueue(work, insist=True, after_others=True)
 
-    def make_room(self, work: Callable[[], Result]) -> Future[Result]:
+    def submit_urgent(self, work: Callable[[], Result]) -> Future[Result]:
         """`write` what takes something away from the disk: it need not wait for what the disk refuses."""
-        return self._give(work, insist=True, after_others=False)
+        return self._enqueue(work, insist=True, after_others=False)
 
-    def keep(self, work: Callable[[], object]) -> None:
-        """`write` it and wait until it is on disk, but never longer than `PATIENCE`. Never raises.
+    def submit_and_wait(self, work: Callable[[], object]) -> None:
+        """`write` it and wait until it is on disk, but never longer than `DISK_WAIT_SECONDS`. Never raises.
 
         Where the disk is known to refuse, nobody waits: the entry is in memory and has its turn.
         """
-        future = self.write(work)
+        future = self.submit_retrying(work)
         if self.trouble:
             return
         try:
-            future.exception(PATIENCE)  # the clerk says in the log what it raised
+            future.exception(DISK_WAIT_SECONDS)  # the executor says in the log what it raised
         except TimeoutError:
             if not self.trouble:
                 self.trouble = "it does not answer"
@@ -91,10 +91,10 @@ class Clerk:
         """Finish what was given, for at most `timeout` seconds, and do `then` at last; whether the thread is done."""
         self._last, self._deadline = then, time.monotonic() + timeout
         self._queue.put(None)
-        self._thread.join(timeout + LAST)
+        self._thread.join(timeout + CLOSE_WAIT_SECONDS)
         return not self._thread.is_alive()
 
-    def _give(self, work: Callable[[], Result], insist: bool, after_others: bool) -> Future[Result]:
+    def _enqueue(self, work: Callable[[], Result], insist: bool, after_others: bool) -> Future[Result]:
         future: Future[Result] = Future()
         self._queue.put(_Task(future, work, insist, after_others))
         return future
@@ -114,12 +114,12 @@ class Clerk:
                     self._refused.append(task)
                 elif not self._do(task):
                     self._refused.append(task)
-                    again = time.monotonic() + RETRY
+                    again = time.monotonic() + DISK_RETRY_SECONDS
                 # What made room, or told that the disk answers again, lets others have their turn now.
                 elif self._refused and task.insist:
                     again = 0.0
             if self._refused and time.monotonic() >= again:
-                again = time.monotonic() + RETRY
+                again = time.monotonic() + DISK_RETRY_SECONDS
                 self._try_refused()
             if not self._refused:  # also after what only made room
                 self._say("")
@@ -128,7 +128,7 @@ class Clerk:
     def _end(self) -> None:
         self._try_refused()
         while self._refused and time.monotonic() < self._deadline:
-            time.sleep(min(RETRY, 0.2))
+            time.sleep(min(DISK_RETRY_SECONDS, 0.2))
             self._try_refused()
         if self._refused:
             log.error("the disk of the spool has not taken %d entries (%s)", len(self._refused), self.trouble)

@@ -1,6 +1,6 @@
 """Reads spools without changing them, also while their programs run.
 
-`look` gives a summary (`scifish status`), `listing` every message (`scifish list`, `scicow audit`).
+`summarise` gives a summary (`scifish status`), `listing` every message (`scifish list`, `scicow audit`).
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ def listing(path: Path) -> Message:
 
     sqlite3.Error or OSError if it cannot be read.
     """
-    with looking(path) as (content, db):
+    with _opened(path) as (content, db):
         waiting = db.execute("SELECT seq, topic, uuid, message, since, '' FROM outbox ORDER BY seq")
         messages = [_message(*row) for row in waiting]
         refused = db.execute("SELECT seq, topic, uuid, message, since, reason FROM refused ORDER BY seq")
@@ -57,7 +57,7 @@ def _message(seq: int, topic: str, uuid: str, message: bytes, since: float, refu
 
 
 @dataclass(frozen=True)
-class Content:
+class SpoolSummary:
     """What is in a spool. `since` is the time of the oldest message, in seconds since 1970."""
 
     path: Path
@@ -74,8 +74,8 @@ class Content:
 
 
 @contextlib.contextmanager
-def looking(path: Path) -> Iterator[tuple[Content, sqlite3.Connection]]:
-    """What is in a spool, and the spool itself to read more of it: all of one moment. As `look`."""
+def _opened(path: Path) -> Iterator[tuple[SpoolSummary, sqlite3.Connection]]:
+    """What is in a spool, and the spool itself to read more of it: all of one moment. As `summarise`."""
     # Before the rest: of a program that ends meanwhile it would seem that it has left what it had then.
     alive = _is_locked(path.with_suffix(".lock"))
     db = sqlite3.connect(f"file:{quote(str(path))}?mode=ro", uri=True)
@@ -83,7 +83,7 @@ def looking(path: Path) -> Iterator[tuple[Content, sqlite3.Connection]]:
         db.execute("BEGIN")
         meta = dict(db.execute("SELECT name, content FROM meta"))
         waiting, since = db.execute("SELECT count(*), min(since) FROM outbox").fetchone()
-        content = Content(
+        content = SpoolSummary(
             path=path,
             origin=json.loads(meta.get("origin", "{}")),
             alive=alive,
@@ -99,9 +99,9 @@ def looking(path: Path) -> Iterator[tuple[Content, sqlite3.Connection]]:
         db.close()
 
 
-def look(path: Path) -> Content:
+def summarise(path: Path) -> SpoolSummary:
     """What is in a spool, whoever has it. sqlite3.Error or OSError if it cannot be read."""
-    with looking(path) as (content, _):
+    with _opened(path) as (content, _):
         return content
 
 

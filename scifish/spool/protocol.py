@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 
 from scifish.message import Message
 from scifish.message.types import DatasetPlace
-from scifish.spool.database import Kept
+from scifish.spool.database import OpenDatasetRow
 
 # ------------------------------------------------------------------ program to companion
 
@@ -36,7 +36,7 @@ class Hello:
 class Begin:
     """A dataset has begun, or (`single`, or with an ending) is complete already."""
 
-    row: Kept
+    row: OpenDatasetRow
 
 
 @dataclass(frozen=True)
@@ -160,7 +160,7 @@ def _decode(line: str, kinds: Mapping[str, type[_Sent]]) -> _Sent:
         fields: dict[str, Any] = json.loads(line)
         kind = kinds[fields.pop("type")]
         if kind is Begin:
-            fields["row"] = Kept(**fields["row"])
+            fields["row"] = OpenDatasetRow(**fields["row"])
         elif kind is SnapshotReport:
             fields["failed"] = [(where, why) for where, why in fields["failed"]]
         return kind(**fields)

@@ -10,16 +10,16 @@ from typing import Any
 from confluent_kafka import KafkaError, KafkaException, Producer
 
 from scifish.settings import Settings, SettingsError
-from scifish.spool.database import Spool, Waiting
-from scifish.spool.executor import Clerk
+from scifish.spool.database import OutboxMessage, Spool
+from scifish.spool.executor import SpoolExecutor
 from scifish.spool.kafka_config import producer_config
 
 log = logging.getLogger(__name__)
 
-IN_FLIGHT = 500
+MAX_IN_FLIGHT = 500
 """Messages handed to librdkafka and not yet confirmed: it keeps them in memory."""
 
-RETRY = 2.0
+SEND_RETRY_SECONDS = 2.0
 """Seconds until the next look after nothing could be handed over."""
 
 _REFUSED = {KafkaError.MSG_SIZE_TOO_LARGE, KafkaError.INVALID_MSG, KafkaError.INVALID_RECORD, KafkaError._INVALID_ARG}
@@ -36,9 +36,11 @@ class Sender(threading.Thread):
     `own` is the spool into which more will come; the others are let go of when they are empty.
     """
 
-    def __init__(self, clerk: Clerk, settings: Callable[[], Settings | None], own: Spool | None = None) -> None:
+    def __init__(
+        self, executor: SpoolExecutor, settings: Callable[[], Settings | None], own: Spool | None = None
+    ) -> None:
         super().__init__(name="scifish-sender", daemon=True)
-        self._clerk = clerk
+        self._executor = executor
         self._settings = settings
         self._own = own
         self._spools: list[Spool] = [own] if own is not None else []
@@ -70,7 +72,7 @@ class Sender(threading.Thread):
 
     def waiting(self, timeout: float | None = None) -> int:
         """How many messages are not yet with Kafka. TimeoutError if the disk does not answer in time (seconds)."""
-        return self._clerk.ask(lambda: sum(spool.count() for spool in list(self._spools))).result(timeout)
+        return self._executor.submit(lambda: sum(spool.count() for spool in list(self._spools))).result(timeout)
 
     def stop(self, timeout: float) -> None:
         """Send what is there for at most `timeout` seconds. The rest stays in the spool."""
@@ -85,7 +87,7 @@ class Sender(threading.Thread):
             if not sent and not self._in_flight:
                 if self._stopping:
                     return
-                self._wake.wait(RETRY)
+                self._wake.wait(SEND_RETRY_SECONDS)
                 self._wake.clear()
                 self._quietly(self._try_skipped)
 
@@ -100,7 +102,7 @@ class Sender(threading.Thread):
             self._say(f"{brokers}: {error.args[0].str()}")
             self._drop_producer()
         except Exception:
-            log.exception("sending to Kafka; it goes on in %g s", RETRY)
+            log.exception("sending to Kafka; it goes on in %g s", SEND_RETRY_SECONDS)
         return 0
 
     def _connect(self) -> int:
@@ -122,11 +124,11 @@ class Sender(threading.Thread):
         return handed
 
     def _hand_over(self, spool: Spool) -> int:
-        room = IN_FLIGHT - len(self._in_flight)
+        room = MAX_IN_FLIGHT - len(self._in_flight)
         if room <= 0:
             return 0
         after = self._after.get(spool, 0)
-        waiting = self._clerk.ask(lambda: spool.waiting(room, after)).result()
+        waiting = self._executor.submit(lambda: spool.waiting(room, after)).result()
         if waiting:
             producer = self._ready_producer()  # with a new one, `_after` begins anew, and this is asked again
             if self._after.get(spool, 0) != after:
@@ -156,7 +158,7 @@ class Sender(threading.Thread):
         self._after.clear()
         self._skipped.clear()
 
-    def _produce(self, producer: Producer, spool: Spool, entry: Waiting) -> bool:
+    def _produce(self, producer: Producer, spool: Spool, entry: OutboxMessage) -> bool:
         key = (spool, entry.seq)
         generation = self._generation
 
@@ -214,10 +216,10 @@ class Sender(threading.Thread):
         refused, self._refused = self._refused, []
         for spool in {spool for spool, _ in confirmed}:
             seqs = [seq for owner, seq in confirmed if owner is spool]
-            self._clerk.make_room(lambda spool=spool, seqs=seqs: spool.delivered(seqs)).result()  # type: ignore[misc]
+            self._executor.submit_urgent(lambda spool=spool, seqs=seqs: spool.delivered(seqs)).result()  # type: ignore[misc]
         for spool, seq, reason in refused:
             log.error("Kafka refuses message %d of %s for good: %s; see `scifish status`", seq, spool.path, reason)
-            self._clerk.write(lambda spool=spool, seq=seq, why=reason: spool.refuse(seq, why)).result()  # type: ignore[misc]
+            self._executor.submit_retrying(lambda spool=spool, seq=seq, why=reason: spool.refuse(seq, why)).result()  # type: ignore[misc]
         self._in_flight.difference_update(confirmed, [(spool, seq) for spool, seq, _ in refused])
         if confirmed and not self._skipped:
             self._say("")
@@ -226,11 +228,11 @@ class Sender(threading.Thread):
     def _release_orphans(self) -> None:
         """Let go of adopted spools that are empty."""
         for spool in list(self._spools):
-            if spool is not self._own and self._clerk.ask(lambda spool=spool: spool.empty).result():  # type: ignore[misc]
+            if spool is not self._own and self._executor.submit(lambda spool=spool: spool.empty).result():  # type: ignore[misc]
                 self._spools.remove(spool)
                 self._after.pop(spool, None)
                 self._skipped.pop(spool, None)
-                self._clerk.ask(spool.close).result()
+                self._executor.submit(spool.close).result()
 
     def _on_error(self, error: KafkaError) -> None:
         self._say(f"{error.str()}")

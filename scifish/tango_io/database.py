@@ -11,10 +11,10 @@ from typing import Any
 
 import tango
 
-TIMEOUT = 3.0
+DATABASE_TIMEOUT_SECONDS = 3.0
 """Seconds for each question."""
 
-DEVICE = "sys/database/2"
+DATABASE_DEVICE = "sys/database/2"
 """Its name is the same in every Tango system (the server is always started as instance 2)."""
 
 
@@ -22,10 +22,10 @@ class TangoDatabase:
     """Properties and device names. All calls may raise `tango.DevFailed`."""
 
     def __init__(self) -> None:
-        self._device = tango.DeviceProxy(DEVICE)
+        self._device = tango.DeviceProxy(DATABASE_DEVICE)
         # Of a proxy that is not connected, setting the time-out connects it with the interpreter's lock held.
         self._device.ping()
-        self._device.set_timeout_millis(int(TIMEOUT * 1000))
+        self._device.set_timeout_millis(int(DATABASE_TIMEOUT_SECONDS * 1000))
 
     def devices_of_class(self, device_class: str) -> list[str]:
         """Names of the devices of a class, of whatever server."""

@@ -17,23 +17,23 @@ log = logging.getLogger(__name__)
 
 Work = Callable[[], object]
 
-MOST = 512
+MAX_THREADS = 512
 """Threads at the same time. They only wait, and cost some 50 kB of memory each."""
 
-IDLE = 60.0
+IDLE_SECONDS = 60.0
 """Seconds without work after which a thread leaves."""
 
 
-class Crew:
+class ThreadPool:
     """Does what it is given, all side by side. A thread is made when none is free.
 
     Not an executor of the standard library: those keep a program from ending while a device hangs,
     and refuse work while it ends.
     """
 
-    def __init__(self, name: str, most: int = MOST, idle: float = IDLE) -> None:
+    def __init__(self, name: str, max_threads: int = MAX_THREADS, idle: float = IDLE_SECONDS) -> None:
         self._name = name
-        self._most = most
+        self._max_threads = max_threads
         self._idle = idle
         self._queue: queue.SimpleQueue[Work | None] = queue.SimpleQueue()
         self._lock = threading.Lock()
@@ -51,13 +51,13 @@ class Crew:
         """How many pieces of work are being done, or wait for it."""
         return len(self._threads) - self._free
 
-    def give(self, work: Work) -> None:
+    def submit(self, work: Work) -> None:
         """Returns at once. What the work raises goes to the log; after `stop` it is not done."""
         with self._lock:
             if self._stopped:
                 return
             self._queue.put(work)
-            if self._free > 0 or len(self._threads) >= self._most or not self._begin_thread():
+            if self._free > 0 or len(self._threads) >= self._max_threads or not self._begin_thread():
                 self._free -= 1
 
     def stop(self, timeout: float = 0.0) -> None:
@@ -104,23 +104,23 @@ class Crew:
                         return None
 
 
-class Line:
-    """Work that is done in turn, by one thread of a crew at a time: what concerns one device."""
+class SerialExecutor:
+    """Work that is done in turn, by one thread of a pool at a time: what concerns one device."""
 
-    def __init__(self, crew: Crew) -> None:
-        self._crew = crew
+    def __init__(self, pool: ThreadPool) -> None:
+        self._pool = pool
         self._waiting: deque[Work] = deque()
         self._lock = threading.Lock()
         self._busy = False
 
-    def give(self, work: Work) -> None:
+    def submit(self, work: Work) -> None:
         """Returns at once."""
         with self._lock:
             self._waiting.append(work)
             if self._busy:
                 return
             self._busy = True
-        self._crew.give(self._run)
+        self._pool.submit(self._run)
 
     def _run(self) -> None:
         while True:
@@ -135,25 +135,25 @@ class Line:
                 log.exception("in the background of a recording")
 
 
-class Later:
-    """Gives work to a crew when its time has come."""
+class DelayedExecutor:
+    """Gives work to a pool when its time has come."""
 
-    def __init__(self, crew: Crew) -> None:
-        self._crew = crew
+    def __init__(self, pool: ThreadPool) -> None:
+        self._pool = pool
         self._waiting: list[tuple[float, int, Work]] = []
         self._numbers = itertools.count()  # of two of the same time, the one that was given first
         self._changed = threading.Condition()
         self._stopped = False
-        threading.Thread(target=self._run, name="scifish-later", daemon=True).start()
+        threading.Thread(target=self._run, name="scifish-delayed", daemon=True).start()
 
-    def give(self, delay: float, work: Work) -> None:
+    def submit(self, delay: float, work: Work) -> None:
         """Returns at once. `delay` in seconds; none after `stop`."""
         with self._changed:
             if not self._stopped:
                 heapq.heappush(self._waiting, (time.monotonic() + delay, next(self._numbers), work))
                 self._changed.notify()
                 return
-        self._crew.give(work)
+        self._pool.submit(work)
 
     def stop(self) -> None:
         """All that waits has its time now."""
@@ -161,7 +161,7 @@ class Later:
             self._stopped = True
             self._changed.notify()
             for _, _, work in sorted(self._waiting):
-                self._crew.give(work)
+                self._pool.submit(work)
             self._waiting.clear()
 
     def _run(self) -> None:
@@ -171,4 +171,4 @@ class Later:
                 if left is None or left > 0:
                     self._changed.wait(left)
                 else:
-                    self._crew.give(heapq.heappop(self._waiting)[2])
+                    self._pool.submit(heapq.heappop(self._waiting)[2])

@@ -11,10 +11,10 @@ import re
 import unicodedata
 from collections.abc import Sequence
 
-MAX_LINE = 65_535
+MAX_LINE_BYTES = 65_535
 """Bytes of a property's line, in UTF-8."""
 
-MAX_NAME = 255
+MAX_NAME_CHARACTERS = 255
 """Characters of a property's name."""
 
 
@@ -32,11 +32,13 @@ def folded(name: str) -> str:
     return "".join(c for c in apart if not unicodedata.combining(c)).rstrip(" ")
 
 
-def why_not(name: str, lines: Sequence[str]) -> list[str]:
+def storage_problems(name: str, lines: Sequence[str]) -> list[str]:
     """A sentence for each reason why a property could not be kept; none if it can."""
     problems = []
-    if len(name) > MAX_NAME:
-        problems.append(f"the property's name {name[:40]!r}... has {len(name)} characters; {MAX_NAME} are possible")
+    if len(name) > MAX_NAME_CHARACTERS:
+        problems.append(
+            f"the property's name {name[:40]!r}... has {len(name)} characters; {MAX_NAME_CHARACTERS} are possible"
+        )
     for number, line in enumerate(lines, start=1):
         problems += [f"line {number}: {problem}" for problem in _of_line(line)]
     return problems
@@ -48,8 +50,8 @@ def _of_line(line: str) -> list[str]:
     except UnicodeEncodeError:
         return ["it has half a character (a lone surrogate), which no database can keep"]
     problems = []
-    if size > MAX_LINE:
-        problems.append(f"it has {size} bytes; the Tango database takes {MAX_LINE} in a line")
+    if size > MAX_LINE_BYTES:
+        problems.append(f"it has {size} bytes; the Tango database takes {MAX_LINE_BYTES} in a line")
     if loses_backslash(line):
         problems.append(
             "the Tango database would drop the backslash before a quote: write the text in 'single quotes', or in "

@@ -9,7 +9,7 @@ import os
 import pytest
 
 from scifish.dataset.compose import Observed, Record, ending
-from scifish.spool.database import Kept, as_text
+from scifish.spool.database import OpenDatasetRow, as_text
 from scifish.spool.protocol import (
     AliveReport,
     Announce,
@@ -43,7 +43,7 @@ GIVEN = as_text(RECORD.given)
 
 
 @pytest.mark.parametrize(
-    "command", [Begin(Kept.of(RECORD, announced=True)), Announce(UUID, GIVEN), Announce(UUID, None), Wake()]
+    "command", [Begin(OpenDatasetRow.of(RECORD, announced=True)), Announce(UUID, GIVEN), Announce(UUID, None), Wake()]
 )
 def test_a_command_arrives_as_it_was_sent(command: Command) -> None:
     line = encode(command)
@@ -53,7 +53,7 @@ def test_a_command_arrives_as_it_was_sent(command: Command) -> None:
 
 
 def test_a_dataset_arrives_as_it_was_recorded() -> None:
-    begin = decode_command(encode(Begin(Kept.of(RECORD))))
+    begin = decode_command(encode(Begin(OpenDatasetRow.of(RECORD))))
     assert isinstance(begin, Begin)
     assert begin.row.record() == RECORD
     end = decode_command(encode(End(UUID, as_text(RECORD.ending), GIVEN)))

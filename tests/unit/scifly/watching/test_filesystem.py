@@ -9,34 +9,34 @@ from typing import Any
 
 import pytest
 
-from scifish.tango_io.executors import Crew
+from scifish.tango_io.executors import ThreadPool
 from tango_servers.common.arguments import caller
 from tango_servers.common.background import OneAtATime, within
 
 
 def test_what_hangs_is_left_to_itself_and_no_more_than_one_does() -> None:
-    crew = Crew("asking")
+    pool = ThreadPool("asking")
     hangs = threading.Event()
-    asked = OneAtATime(crew)
+    asked = OneAtATime(pool)
     assert asked.ask(1.0, lambda: 5) == 5
     for _ in range(5):
         began = time.monotonic()
         with pytest.raises(TimeoutError):
             asked.ask(0.05, lambda: hangs.wait(20))
         assert time.monotonic() - began < 1.0
-    assert crew.threads <= 2  # the first may not have been free again when the second was asked
+    assert pool.threads <= 2  # the first may not have been free again when the second was asked
     with pytest.raises(TimeoutError):
         asked.ask(-1.0, lambda: 5)
     hangs.set()
     assert asked.ask(5.0, lambda: 6) == 6
-    crew.stop(5.0)
+    pool.stop(5.0)
 
 
 def test_what_it_raises_is_the_callers() -> None:
-    crew = Crew("asking")
+    pool = ThreadPool("asking")
     with pytest.raises(ZeroDivisionError):
-        within(crew, 5.0, lambda: 1 / 0)
-    crew.stop(5.0)
+        within(pool, 5.0, lambda: 1 / 0)
+    pool.stop(5.0)
 
 
 @pytest.mark.parametrize(
