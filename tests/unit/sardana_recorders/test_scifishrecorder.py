@@ -362,7 +362,7 @@ ABORTED_END = """
         ("recorder._scan", "plot"),
         ("recorder._dataset", "end"),
         ("station()._executor", "submit_and_wait"),
-        ("station()._link", "tell"),
+        ("station()._link", "send"),
     ],
 )
 def test_an_abort_in_the_midst_of_an_end_leaves_nothing_open(scan: Scan, tmp_path: Path, owner: str, name: str) -> None:
