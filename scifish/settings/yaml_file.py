@@ -1,7 +1,7 @@
 """Reads settings from a YAML file, for a machine without a Tango database.
 
-The names are those of SciDog's properties, so the same checks apply; mistakes are reported with their lines in the file.
-docs/scifish.example.yaml is an example.
+The names are those of SciDog's properties, so the same checks apply. Mistakes are reported with their lines in
+the file. docs/scifish.example.yaml is an example.
 """
 
 from __future__ import annotations
