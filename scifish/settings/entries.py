@@ -68,8 +68,8 @@ def _joined(halves: re.Match[str]) -> str:
 class ConfigurationLoader(yaml.SafeLoader):
     """YAML in which only true and false are booleans, and nothing is a date.
 
-    In YAML 1.1, ON, off, yes and no are booleans too; but ON and OFF are Tango states. An entry's texts stay as they are
-    written: `name: 1:30` is not 90, `name: 007` is not 7.
+    In YAML 1.1, ON, off, yes and no are booleans too; but ON and OFF are Tango states. The texts of an entry stay as
+    they are written: `name: 1:30` is not 90, `name: 007` is not 7.
     """
 
     def __init__(self, stream: Any) -> None:
