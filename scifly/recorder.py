@@ -16,6 +16,7 @@ from datetime import tzinfo
 from scifish.dataset.compose import Observed, Record, as_given, ending
 from scifish.message import Message, iso
 from scifish.message.identity import files_uuid
+from scifish.message.types import GivenFields
 from scifish.recording.session import NotRecorded, Station
 from scifly.collector import MeasurementCollector, OpenMeasurement
 from scifly.grouping import name_of
@@ -313,7 +314,7 @@ class DatasetRecorder:
                 f"recorded {age:.0f} s after it was written: the Tango attributes of then are not known, "
                 "and those of now were not read"
             )
-        known = {
+        known: GivenFields = {
             "dataset": measurement.uuid,
             "revision": measurement.recordings,
             "place": measurement.place.as_given(),
@@ -322,7 +323,7 @@ class DatasetRecorder:
         return Record(
             str(uuid.uuid4()),
             started,
-            as_given(said, started, PROGRAM) | known,
+            {**as_given(said, started, PROGRAM), **known},
             single=True,
             observed=Observed(values=values, warnings=warnings),
             ending=ending(status, max(started, ended), 0),

@@ -7,6 +7,7 @@ will be when the disk takes it; so what it has not heard of it finds in the spoo
 from __future__ import annotations
 
 import itertools
+import json
 import logging
 import sqlite3
 import threading
@@ -16,6 +17,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from dataclasses import replace
 from pathlib import Path
+from typing import cast
 
 from scifish.attributes import reader
 from scifish.attributes.cache import Lately, Seen, see
@@ -27,14 +29,27 @@ from scifish.companion.scidog_reports import MEGABYTE, Notices, shortage
 from scifish.dataset import compose
 from scifish.dataset.compose import Observed, Record
 from scifish.dataset.proprietary import Withheld
-from scifish.message import Message, iso, leaves
+from scifish.message import iso, leaves
+from scifish.message.types import DatasetPlace, Ending
 from scifish.settings import Settings, last_good_file, state_directory
 from scifish.settings.entries import Entry
 from scifish.settings.sources import SettingsSource
-from scifish.spool.database import OpenDataset, Spool, as_text, record_of
-from scifish.spool.executor import Clerk
+from scifish.spool.database import OpenDataset, Spool, as_text
+from scifish.spool.executor import SpoolExecutor
+from scifish.spool.protocol import (
+    Announce,
+    Begin,
+    Command,
+    End,
+    LimitReport,
+    PlaceReport,
+    Report,
+    SnapshotReport,
+    TroubleReport,
+    Wake,
+)
 from scifish.spool.sender import Sender
-from scifish.tango_io.executors import Crew, Later
+from scifish.tango_io.executors import DelayedExecutor, ThreadPool
 
 log = logging.getLogger(__name__)
 
@@ -131,27 +146,27 @@ class Keeper:
         settings: SettingsSource,
         own: Spool | None,
         folders: Sequence[Path],
-        report: Callable[[Message], None],
-        clerk: Clerk | None = None,
+        report: Callable[[Report], None],
+        executor: SpoolExecutor | None = None,
     ) -> None:
         """Begin to send what `own` holds, and to take over what is in `folders`.
 
-        `report` is told what the program may want to know, see `scifish.recording.session`; `clerk` uses the disk.
+        `report` is told what the program may want to know, see `scifish.recording.session`; `executor` uses the disk.
         """
         self._settings = settings
         self._own = own
         self._report = report
-        self._crew = Crew("scifish-work", WORKERS)
-        self._later = Later(self._crew)
+        self._pool = ThreadPool("scifish-work", WORKERS)
+        self._later = DelayedExecutor(self._pool)
         self._numbers = itertools.count(1)
         self._reader = reader.Reader()
         self._lately = Lately(self._reader)
         self._statistics = Statistics(self._reader)
         self._place = Place(self._reader, last_good_file().with_suffix(".place.json"))
-        self.clerk = clerk or Clerk()
-        self._sender = Sender(self.clerk, settings.known, own)
-        self._finisher = Finisher(self.clerk, self._sender, settings, Withheld(state_directory() / "withheld"))
-        self._heir = Heir(self.clerk, self._sender, self._finisher, folders)
+        self.executor = executor or SpoolExecutor()
+        self._sender = Sender(self.executor, settings.known, own)
+        self._finisher = Finisher(self.executor, self._sender, settings, Withheld(state_directory() / "withheld"))
+        self._heir = Heir(self.executor, self._sender, self._finisher, folders)
         self._datasets: dict[str, Dataset] = {}
         self._latest: dict[str, Dataset] = {}  # of those that may be recorded again, by the dataset's uuid
         self._waiting: list[Dataset] = []  # for settings, or for the recording before
@@ -164,38 +179,35 @@ class Keeper:
         self._next_look = 0.0
         self._look_after = FIRST_LOOK
         self._notices = Notices(own.origin) if own is not None else None
-        report({"place": self._place.last(settings.known())})
+        report(PlaceReport(cast(DatasetPlace, self._place.last(settings.known()))))
         self._sender.start()
         self._catch_up()
         threading.Thread(target=self._run_pulse, name="scifish-pulse", daemon=True).start()
 
     # --------------------------------------------------------------- told by the program
 
-    def hear(self, kind: str, uuid: str, content: Message | None) -> None:
-        """`begin`, `announce` or `end` of a dataset, or `wake`: there is a message in the spool.
+    def handle(self, command: Command) -> None:
+        """A command of the program. Each may come twice, and may be missing: then the spool has it."""
+        match command:
+            case Wake():
+                self._sender.wake()
+            case Begin(row):
+                dataset = self._begin(row.record())
+                if dataset is not None and row.announced:
+                    self._announce(dataset)
+            case Announce(uuid, given):
+                if (dataset := self._updated(uuid, given)) is not None:
+                    self._announce(dataset)
+            case End(uuid, ending, given):
+                if (dataset := self._updated(uuid, given)) is not None:
+                    self._end(dataset, json.loads(ending))
 
-        Each may be heard again, and may be missing: then the spool has it.
-        """
-        if kind == "wake":
-            self._sender.wake()
-            return
-        if content is None:
-            return
-        if kind == "begin":
-            announced = content.pop("announced")
-            dataset = self._begin(record_of(uuid, **content))
-            if dataset is not None and announced:
-                self._announce(dataset)
-            return
-        known = self._datasets.get(uuid)
-        if known is None:
-            return  # it is in the spool, and found there
-        if content["given"] is not None and known.record.ending is None:
-            known.record.given = content["given"]
-        if kind == "announce":
-            self._announce(known)
-        elif kind == "end":
-            self._end(known, content["ending"])
+    def _updated(self, uuid: str, given: str | None) -> Dataset | None:
+        """The dataset, with what the program says now; None if it is not known: then it is found in the spool."""
+        dataset = self._datasets.get(uuid)
+        if dataset is not None and given is not None and dataset.record.ending is None:
+            dataset.record.given = json.loads(given)
+        return dataset
 
     def _begin(self, record: Record) -> Dataset | None:
         """None if it is known."""
@@ -208,39 +220,41 @@ class Keeper:
                 self._latest[record.dataset] = dataset
         if record.observed.values is None:
             delay = PREPARING if record.ending is None else 0.0
-            self._later.give(delay, lambda: self._observe(dataset))
+            self._later.submit(delay, lambda: self._observe(dataset))
         else:
             # Of an earlier companion, which was killed: what it has seen is there.
             dataset.start()
             self._watch(dataset, self._settings.known())
             dataset.set_observed()
         if record.ending is not None:
-            dataset.when_observed(self._crew.give, lambda: self._send_ended(dataset))
+            dataset.when_observed(self._pool.submit, lambda: self._send_ended(dataset))
         return dataset
 
     def _announce(self, dataset: Dataset) -> None:
         if not dataset.announced:
             dataset.announced = True
-            self._later.give(NEWS, lambda: dataset.when_observed(self._crew.give, lambda: self._send_began(dataset)))
+            self._later.submit(
+                NEWS, lambda: dataset.when_observed(self._pool.submit, lambda: self._send_began(dataset))
+            )
 
-    def _end(self, dataset: Dataset, end: Message) -> None:
+    def _end(self, dataset: Dataset, end: Ending) -> None:
         with self._guard:
             if dataset.record.ending is not None:
                 return
             dataset.record.ending = end
-        self._crew.give(lambda: self._observe(dataset))  # if it was so short that nobody does yet
-        dataset.when_observed(self._crew.give, lambda: self._send_ended(dataset))
+        self._pool.submit(lambda: self._observe(dataset))  # if it was so short that nobody does yet
+        dataset.when_observed(self._pool.submit, lambda: self._send_ended(dataset))
 
     def _catch_up(self) -> None:
         """Take what is in the program's spool and has not been heard of."""
         own = self._own
-        if own is None or self.clerk.trouble:
+        if own is None or self.executor.trouble:
             return
         unheard: set[str] = set()
-        for uuid, announced, ended in self.clerk.ask(own.open_states).result(PATIENCE):
+        for uuid, announced, ended in self.executor.submit(own.open_states).result(PATIENCE):
             known = self._datasets.get(uuid)
             if self._done.get(uuid):
-                self.clerk.make_room(lambda uuid=uuid: own.forget(uuid))  # type: ignore[misc]
+                self.executor.submit_urgent(lambda uuid=uuid: own.forget(uuid))  # type: ignore[misc]
             elif uuid not in self._done and (known is None or (ended and known.record.ending is None)):
                 unheard.add(uuid)
             elif known is not None and announced:
@@ -255,7 +269,7 @@ class Keeper:
                     self._end(dataset, left.record.ending)
 
     def _open_datasets(self, own: Spool, only: set[str] | None = None) -> list[OpenDataset]:
-        return self.clerk.ask(lambda: own.open_datasets(only)).result(PATIENCE)
+        return self.executor.submit(lambda: own.open_datasets(only)).result(PATIENCE)
 
     # ------------------------------------------------------------------- what it does
 
@@ -281,13 +295,14 @@ class Keeper:
         finally:
             dataset.set_observed()
             if "place" not in record.given:
-                self._report({"observed": record.uuid, **self._seen(record)})
+                self._report(self._seen(record))
 
     def _look_around(self, record: Record, settings: Settings) -> None:
         """The place at once and by itself: it may be another when a slow device has answered."""
         found, warnings = self._place.read(settings)
-        self._keep_observed(record, Observed(found, None, warnings + record.observed.warnings))
-        self._report({"place": found})
+        place = cast(DatasetPlace, found)
+        self._keep_observed(record, Observed(place, None, warnings + record.observed.warnings))
+        self._report(PlaceReport(place))
 
     def _watch(self, dataset: Dataset, settings: Settings | None) -> None:
         if settings is not None and not dataset.record.single:
@@ -295,21 +310,19 @@ class Keeper:
             if dataset.record.ending is None:
                 self._statistics.watch(dataset.record.uuid, dataset.entries)
 
-    def _seen(self, record: Record) -> Message:
+    def _seen(self, record: Record) -> SnapshotReport:
         settings = self._settings.known()
         values = list(leaves(record.observed.values or {}))
-        return {
-            "values": len(values),
-            "failed": [[where, leaf["error"]] for where, leaf in values if "error" in leaf],
-            "withheld": settings is not None and not self._finisher.may_send(record, settings),
-        }
+        failed = [(where, leaf["error"]) for where, leaf in values if "error" in leaf]
+        withheld = settings is not None and not self._finisher.may_send(record, settings)
+        return SnapshotReport(record.uuid, len(values), failed, withheld)
 
     def _keep_observed(self, record: Record, observed: Observed) -> None:
         record.observed = observed
         if "place" in record.given:
             return  # its message is composed at once: where that is cut short, they are read again
         kept = as_text(observed.as_kept())
-        self._write(lambda own: own.keep_observed(record.uuid, kept))
+        self._write(lambda own: own.save_observed(record.uuid, kept))
 
     def _show(self, dataset: Dataset, settings: Settings, seen: Seen) -> None:
         """For SciDog's LastSnapshot. What is proprietary has its title for itself."""
@@ -337,7 +350,7 @@ class Keeper:
                 except Exception:
                     log.exception("reading the values of %s at its end", dataset.record.uuid)
         delay = 0.0 if dataset.record.single else CLEARING
-        self._later.give(delay, lambda: self._finish(dataset))
+        self._later.submit(delay, lambda: self._finish(dataset))
 
     def _add_what_came_later(self, record: Record, entries: list[Entry], settings: Settings) -> None:
         """Values at the end, and statistics."""
@@ -388,7 +401,7 @@ class Keeper:
         """Into the program's spool."""
         own = self._own
         if own is not None:
-            self.clerk.write(lambda: work(own)).add_done_callback(lambda _: self._sender.wake())
+            self.executor.submit_retrying(lambda: work(own)).add_done_callback(lambda _: self._sender.wake())
 
     # ----------------------------------------------------------------------- the pulse
 
@@ -410,7 +423,7 @@ class Keeper:
         if time.monotonic() > self._next_look:
             self._next_look = time.monotonic() + self._look_after
             self._look_after = min(2 * self._look_after, LOOK)
-            self._crew.give(self._adopt)
+            self._pool.submit(self._adopt)
         if settings is not None:
             self._heir.try_again()
             for _ in range(len(self._waiting)):
@@ -427,7 +440,7 @@ class Keeper:
         trouble = self.trouble()
         if trouble != self._said:
             self._said = trouble
-            self._report({"trouble": trouble})
+            self._report(TroubleReport(trouble))
             self._note(self._sender.trouble)
         if settings is not None and self._notices is not None:
             self._notices.say(settings.scidog, trouble)
@@ -436,23 +449,23 @@ class Keeper:
     def _note(self, trouble: str) -> None:
         """For `scifish status`, also in the spools that are adopted."""
         for spool in self._sender.spools:
-            self.clerk.ask(lambda spool=spool: spool.note_trouble(trouble))  # type: ignore[misc]
+            self.executor.submit(lambda spool=spool: spool.save_trouble(trouble))  # type: ignore[misc]
 
     def _look_at_room(self, own: Spool, limit: int) -> None:
         if limit != self._limit:
             self._limit = limit
-            self.clerk.make_room(lambda: own.set_limit(limit))
-            self._report({"limit": limit})
+            self.executor.submit_urgent(lambda: own.set_limit(limit))
+            self._report(LimitReport(limit))
         try:
-            self._shortage = shortage(own.path.parent, self.clerk.ask(own.size).result(PATIENCE), limit)
+            self._shortage = shortage(own.path.parent, self.executor.submit(own.size).result(PATIENCE), limit)
         except (OSError, sqlite3.Error) as error:
-            if not isinstance(error, TimeoutError):  # it is busy; `Clerk.trouble` says so where it hangs
+            if not isinstance(error, TimeoutError):  # it is busy; `SpoolExecutor.trouble` says so where it hangs
                 self._shortage = f"the disk of the spool ({own.path.parent}) does not answer: {error}"
 
     def trouble(self) -> str:
         """Why something does not go its usual way, for a person; "" if all is well."""
-        if self.clerk.trouble:
-            return self.clerk.warning
+        if self.executor.trouble:
+            return self.executor.warning
         if self._shortage:
             return self._shortage
         if self._sender.trouble:
@@ -494,17 +507,17 @@ class Keeper:
         while self._is_busy(finish):
             waited = time.monotonic() - start
             hopeless = bool(self.trouble()) or self._settings.known() is None
-            if self.clerk.trouble and finish and timeout > PATIENCE:
+            if self.executor.trouble and finish and timeout > PATIENCE:
                 if waited > HOLD:
                     break
             elif waited > timeout or (waited > PATIENCE and hopeless):
                 break
             time.sleep(0.02)
-        self._crew.stop()
+        self._pool.stop()
         self._statistics.close()
         self._reader.close()
         self._sender.stop(LAST)
-        self.clerk.stop(LAST, lambda: self._let_go_of_spool(finish))
+        self.executor.stop(LAST, lambda: self._let_go_of_spool(finish))
 
     def _let_go_of_spool(self, finish: bool) -> None:
         own = self._own
@@ -526,7 +539,7 @@ class Keeper:
         """Nobody will end what is open: its last sign of life is its end."""
         own = self._own
         kept: dict[str, OpenDataset] = {}
-        if own is not None and not self.clerk.trouble:
+        if own is not None and not self.executor.trouble:
             try:
                 self._catch_up()
                 kept = {left.record.uuid: left for left in self._open_datasets(own)}
@@ -537,7 +550,8 @@ class Keeper:
             left = kept.get(record.uuid) or OpenDataset(record, 0, record.started, False)
             if record.ending is None:
                 record.given = left.record.given
-                self._end(dataset, over(left).ending or {})
+                if (ending := over(left).ending) is not None:
+                    self._end(dataset, ending)
 
 
 def _failure(written: Future[object]) -> BaseException | None:

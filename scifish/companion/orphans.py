@@ -12,7 +12,7 @@ from scifish.companion.finalizer import Finisher
 from scifish.dataset import compose
 from scifish.dataset.compose import Record
 from scifish.spool.database import OpenDataset, Spool, orphans
-from scifish.spool.executor import Clerk
+from scifish.spool.executor import SpoolExecutor
 from scifish.spool.sender import Sender
 
 log = logging.getLogger(__name__)
@@ -21,8 +21,8 @@ log = logging.getLogger(__name__)
 class Heir:
     """Takes over what is in `folders`. `looked` is set when it has done so for the first time."""
 
-    def __init__(self, clerk: Clerk, sender: Sender, finisher: Finisher, folders: Sequence[Path]) -> None:
-        self._clerk = clerk
+    def __init__(self, executor: SpoolExecutor, sender: Sender, finisher: Finisher, folders: Sequence[Path]) -> None:
+        self._executor = executor
         self._sender = sender
         self._finisher = finisher
         self._folders = list(dict.fromkeys(folders))
@@ -53,14 +53,14 @@ class Heir:
 
     def _orphans(self, folder: Path) -> list[Spool]:
         try:
-            return self._clerk.ask(lambda: orphans(folder)).result()
+            return self._executor.submit(lambda: orphans(folder)).result()
         except OSError as error:
             log.error("the spools in %s cannot be looked at: %s", folder, error)
             return []
 
     def _finish_all(self, spool: Spool) -> None:
         try:
-            left_open = self._clerk.ask(spool.open_datasets).result()
+            left_open = self._executor.submit(spool.open_datasets).result()
         except (sqlite3.Error, ValueError) as error:
             log.error("the datasets that %s left open cannot be read: %s", spool.path, error)
             return

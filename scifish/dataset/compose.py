@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, cast
 
-from scifish.message import SCHEMA, Message, as_metadata, is_leaf, iso, plain
+from scifish.message import SCHEMA, Message, Metadata, Origin, as_metadata, is_leaf, iso, plain
+from scifish.message.types import Annotation, Began, Changes, DatasetPlace, Ended, Ending, File, GivenFields
 from scifish.settings import Settings
 
 
@@ -19,8 +20,8 @@ class Observed:
     could not be known.
     """
 
-    place: Message = field(default_factory=dict)
-    values: Message | None = None
+    place: DatasetPlace = field(default_factory=DatasetPlace)
+    values: Metadata | None = None
     warnings: list[str] = field(default_factory=list)
 
     def as_kept(self) -> Message:
@@ -45,10 +46,10 @@ class Record:
 
     uuid: str
     started: float
-    given: Message
+    given: GivenFields
     single: bool = False
     observed: Observed = field(default_factory=Observed)
-    ending: Message | None = None
+    ending: Ending | None = None
 
     @property
     def status(self) -> str:
@@ -61,20 +62,19 @@ class Record:
         return str(self.given.get("dataset") or self.uuid)
 
     @property
-    def place(self) -> Message:
+    def place(self) -> DatasetPlace:
         """Where it was measured: as the program knows it, else as PathFixer says."""
-        found: Message = self.given.get("place", self.observed.place)
-        return found
+        return self.given.get("place", self.observed.place)
 
     def said(self, name: str, default: str = "") -> str:
         """What the program says, else what is known of the place, else the default."""
-        for source in (self.given, self.place):
+        for source in cast(tuple[Message, Message], (self.given, self.place)):
             if source.get(name) not in (None, ""):
                 return str(plain(str(source[name])))
         return default
 
 
-def as_given(said: Mapping[str, Any], started: float, program: str) -> Message:
+def as_given(said: Mapping[str, Any], started: float, program: str) -> GivenFields:
     """What a program says, in the message's form: `given` of a record.
 
     `said` has the message's names; its values may be anything. Long arrays are summarised here,
@@ -91,7 +91,7 @@ def as_given(said: Mapping[str, Any], started: float, program: str) -> Message:
             given[name] = plain(value, wrong)
             problems += [f"{name}: {problem}" for problem in wrong]
     # What was wrong here is said as long as the program says it, and no longer.
-    return given | ({"warnings": problems} if problems else {})
+    return cast(GivenFields, given | ({"warnings": problems} if problems else {}))
 
 
 def _metadata(value: Any) -> Mapping[Any, Any]:
@@ -101,7 +101,7 @@ def _metadata(value: Any) -> Mapping[Any, Any]:
     return {} if empty else {"scientificMetadata": value}
 
 
-def ending(status: str, end: float, points: int) -> Message:
+def ending(status: str, end: float, points: int) -> Ending:
     """The `ending` of a record; `end` in seconds since 1970."""
     return {"status": status, "endTime": end, "points": points}
 
@@ -111,11 +111,11 @@ def interrupted(record: Record, points: int, seen: float) -> Record:
     return replace(record, ending=ending("interrupted", max(seen, record.started), points))
 
 
-def began(record: Record, settings: Settings, origin: Message) -> Message:
-    return {**_common("began", record, settings, origin), **_body(record, origin)}
+def began(record: Record, settings: Settings, origin: Origin) -> Began:
+    return cast(Began, {**_common("began", record, settings, origin), **_body(record, origin)})
 
 
-def ended(record: Record, files: list[Message], settings: Settings, origin: Message) -> Message:
+def ended(record: Record, files: list[File], settings: Settings, origin: Origin) -> Ended:
     """The message `ended`, or `snapshot` for a dataset without a duration: it stands alone.
 
     `files` are described: path, time, size, and `error` for one that is not there.
@@ -125,7 +125,7 @@ def ended(record: Record, files: list[Message], settings: Settings, origin: Mess
     if end is None:
         raise ValueError(f"dataset {record.uuid} has not ended")
     revision = record.given.get("revision")
-    return {
+    message = {
         **_common("snapshot" if record.single else "ended", record, settings, origin),
         **_body(record, origin),
         "status": end["status"],
@@ -135,16 +135,19 @@ def ended(record: Record, files: list[Message], settings: Settings, origin: Mess
         "files": files,
         **({"revision": revision} if revision else {}),
     }
+    return cast(Ended, message)
 
 
-def annotation(uuid: str, changes: Message, now: float, proposal: str, settings: Settings, origin: Message) -> Message:
+def annotation(
+    uuid: str, changes: Changes, now: float, proposal: str, settings: Settings, origin: Origin
+) -> Annotation:
     """A comment (text) or a rating (0 to 3, in halves) on the dataset of this uuid."""
     about = Record(uuid, now, {"proposalId": proposal})
-    return {**_common("annotation", about, settings, origin), "annotation": changes}
+    return cast(Annotation, {**_common("annotation", about, settings, origin), "annotation": changes})
 
 
-def _common(kind: str, record: Record, settings: Settings, origin: Message) -> Message:
-    message = {
+def _common(kind: str, record: Record, settings: Settings, origin: Origin) -> Message:
+    message: Message = {
         "schema": SCHEMA,
         "type": kind,
         "uuid": record.dataset,
@@ -158,7 +161,7 @@ def _common(kind: str, record: Record, settings: Settings, origin: Message) -> M
     return message
 
 
-def _body(record: Record, origin: Message) -> Message:
+def _body(record: Record, origin: Origin) -> Message:
     environment = _environment(record.given.get("environment"))
     time = iso(record.started)
     metadata = _groups(record.observed.values or {})
@@ -199,12 +202,12 @@ def as_list(given: Any) -> list[Any]:
     return list(given) if isinstance(given, list | tuple | set) else [given]
 
 
-def _groups(metadata: Message) -> Message:
+def _groups(metadata: Metadata) -> Metadata:
     """A copy to which groups can be added; its values are the same."""
     return {name: inner if is_leaf(inner) else _groups(inner) for name, inner in metadata.items()}
 
 
-def _add(metadata: Message, more: Message, program: str) -> None:
+def _add(metadata: Metadata, more: Metadata, program: str) -> None:
     """Groups of both are one; a value whose name is taken gets the program's name behind its own."""
     for name, inner in more.items():
         taken = metadata.get(name)

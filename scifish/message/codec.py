@@ -1,58 +1,56 @@
-"""."""
+"""Encodes messages as JSON within the size limit, and decodes and checks them against the JSON Schema."""
 
 from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable, Mapping
 from functools import cache
 from importlib import resources
-from typing import Any
+from typing import Any, cast
 
-from scifish.message.validator import compiled
-from scifish.message.values import Message, is_leaf, leaves
+from scifish.message.types import AnyMessage, File, Message, Metadata
+from scifish.message.values import is_leaf, leaves
 
-MAX_BYTES = 900_000
-"""A message's size in UTF-8. Kafka's own default limit is 1 MB with its overhead."""
+MAX_MESSAGE_BYTES = 900_000
+"""Maximum size of a message in UTF-8. Kafka's default limit is 1 MB, its own overhead included."""
 
 
 class MessageError(ValueError):
-    """A message that is not of the schema. The text names the field."""
-
-
-# ------------------------------------------------------------------------ the whole
+    """A message that does not conform to the schema. The text names the field."""
 
 
 def encode(message: Any) -> bytes:
-    """UTF-8 JSON. ValueError for a NaN that slipped in: `plain` was not used on something."""
+    """UTF-8 JSON. ValueError for a NaN or an infinity: `plain` replaces them by text."""
     return json.dumps(message, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode()
 
 
-def bounded(message: Message) -> list[Message]:
-    """The message in pieces that fit: one, or more where the list of files is too long.
+def bounded(message: AnyMessage) -> list[AnyMessage]:
+    """The message in parts of at most `MAX_MESSAGE_BYTES`: more than one only if its list of files is too long.
 
-    Metadata that does not fit by itself loses its largest values, and `warnings` says which.
+    If the metadata alone are too large, their largest values are left out, and `warnings` says which.
     """
-    if len(encode(message)) <= MAX_BYTES:
+    if len(encode(message)) <= MAX_MESSAGE_BYTES:
         return [message]
-    files = message.get("files", [])
-    small = _reduced({**message, "files": []} if "files" in message else message)
+    whole: Mapping[str, Any] = message
+    files: list[File] = whole.get("files", [])
+    small = _reduced({**whole, "files": []} if "files" in whole else whole)
     if not files:
-        return [small]
-    pieces = list(_chunks(files, MAX_BYTES - len(encode(small)) - 200))
-    parts = []
+        return [cast(AnyMessage, small)]
+    pieces = list(_chunks(files, MAX_MESSAGE_BYTES - len(encode(small)) - 200))
+    parts: list[AnyMessage] = []
     for number, piece in enumerate(pieces, start=1):
-        part = {**small, "files": piece}
+        part: Message = {**small, "files": piece}
         if len(pieces) > 1:
             part["part"] = {"number": number, "of": len(pieces)}
         if number > 1:
             part["scientificMetadata"] = {}
-        parts.append(part)
+        parts.append(cast(AnyMessage, part))
     return parts
 
 
-def _chunks(files: list[Message], room: int) -> Iterable[list[Message]]:
-    chunk: list[Message] = []
+def _chunks(files: list[File], room: int) -> Iterable[list[File]]:
+    chunk: list[File] = []
     used = 0
     for file in files:
         size = len(encode(file)) + 1
@@ -64,32 +62,32 @@ def _chunks(files: list[Message], room: int) -> Iterable[list[Message]]:
     yield chunk
 
 
-def _reduced(message: Message) -> Message:
-    """At most half of `MAX_BYTES`, so that files have the other half. It says what it left out."""
-    message = json.loads(encode(message))
-    room = MAX_BYTES // 2
+def _reduced(whole: Mapping[str, Any]) -> Message:
+    """A copy of at most half of `MAX_MESSAGE_BYTES`: files have the other half. `warnings` says what is left out."""
+    message: Message = json.loads(encode(whole))
+    room = MAX_MESSAGE_BYTES // 2
     warnings = message["warnings"] = _few(message.get("warnings", []))
     if len(encode(message)) > room and _cut_texts(message):
         warnings.append("long texts are cut, they do not fit into the message")
-    if len(encode(message)) > room and len(encode(message.get("environment", {}))) > MAX_BYTES // 10:
-        message["environment"], missing = _cut_fields(message["environment"], MAX_BYTES // 10)
+    if len(encode(message)) > room and len(encode(message.get("environment", {}))) > MAX_MESSAGE_BYTES // 10:
+        message["environment"], missing = _cut_fields(message["environment"], MAX_MESSAGE_BYTES // 10)
         more = f", {missing} of its fields are left out" if missing else ""
         warnings.append(f"environment: long texts and lists are cut{more}, they do not fit into the message")
     _leave_out(message, len(encode(message)) - room, warnings)
-    if "scientificMetadata" in message and len(encode(message)) > room:  # groups with names that are very long
+    if "scientificMetadata" in message and len(encode(message)) > room:  # very long names of groups
         message["scientificMetadata"] = {}
         warnings.append("scientificMetadata: all of it is left out, it does not fit into the message")
-    return dict(message)
+    return message
 
 
 def _few(warnings: list[str], most: int = 200) -> list[str]:
-    """So many of them, and so long, that the message has room for what it is about."""
+    """The first warnings, each cut to 500 characters, so that they leave room for the metadata."""
     few = [warning if len(warning) <= 500 else f"{warning[:500]}..." for warning in warnings[:most]]
     return [*few, f"and {len(warnings) - most} more warnings"] if len(warnings) > most else few
 
 
 def _cut_texts(message: Message, longest: int = 2000) -> bool:
-    """Cut the message's own texts (its description, for one); whether there was one to cut."""
+    """Cut long texts of the message itself, such as its description; whether there was one."""
     long = [name for name, value in message.items() if isinstance(value, str) and len(value) > longest]
     for name in long:
         message[name] = f"{message[name][:longest]}... ({len(message[name])} characters)"
@@ -97,7 +95,7 @@ def _cut_texts(message: Message, longest: int = 2000) -> bool:
 
 
 def _cut_fields(fields: Message, room: int) -> tuple[Message, int]:
-    """Fields with their long texts and lists cut, as many as have room; and how many have not."""
+    """The fields that fit, with long texts and lists cut; and the number of fields that do not fit."""
     kept: Message = {}
     for name, value in fields.items():
         if len(encode(value)) > 2000:
@@ -113,10 +111,11 @@ def _shorter(value: Any) -> Any:
 
 
 def _leave_out(message: Message, excess: int, warnings: list[str]) -> None:
-    """Leave out the largest values until `excess` bytes are saved."""
+    """Remove the largest values until `excess` bytes are saved."""
     gone: set[int] = set()
     by_size = sorted(leaves(message.get("scientificMetadata", {})), key=lambda found: -len(encode(found[1])))
-    for count, (path, found) in enumerate(by_size):
+    for count, (path, value) in enumerate(by_size):
+        found = cast(Message, value)
         if excess <= 0:
             break
         size = len(encode(found))
@@ -136,7 +135,7 @@ def _leave_out(message: Message, excess: int, warnings: list[str]) -> None:
         warnings.append(f"{len(gone)} of {len(by_size)} values are left out: they do not fit into the message")
 
 
-def _without(metadata: Message, gone: set[int]) -> Message:
+def _without(metadata: Metadata, gone: set[int]) -> Metadata:
     return {
         name: inner if is_leaf(inner) else _without(inner, gone)
         for name, inner in metadata.items()
@@ -153,37 +152,32 @@ def schema() -> Message:
 
 @cache
 def _validator() -> Any:
-    import jsonschema  # of the extra [ingest]: a machine that only records does without
+    import jsonschema_rs  # of the extra [ingest]: a machine that only records does not need it
 
-    return jsonschema.Draft202012Validator(_inlined(schema(), schema()["$defs"]))
-
-
-def _inlined(part: Any, definitions: Message, inside: tuple[str, ...] = ()) -> Any:
-    """The schema with the definitions in the places of their references: looking those up took a third of the time.
-
-    What refers to itself stays a reference.
-    """
-    if isinstance(part, list):
-        return [_inlined(inner, definitions, inside) for inner in part]
-    if not isinstance(part, dict):
-        return part
-    name = part.get("$ref", "").removeprefix("#/$defs/")
-    if name and name not in inside:
-        part = {**definitions[name], **{key: inner for key, inner in part.items() if key != "$ref"}}
-        inside = (*inside, name)
-    return {key: _inlined(inner, definitions, inside) for key, inner in part.items()}
+    return jsonschema_rs.Draft202012Validator(schema())
 
 
 @cache
-def _conforms() -> Callable[[Any], bool]:
-    return compiled(schema())
+def _explainer() -> Any:
+    import jsonschema
+
+    return jsonschema.Draft202012Validator(schema())
 
 
 def check(message: Any) -> None:
-    """Raises MessageError naming the first field that is wrong. Needs jsonschema."""
-    if _conforms()(message):
-        return
-    errors = sorted(_validator().iter_errors(message), key=lambda error: list(map(str, error.absolute_path)))
+    """Raises MessageError, which names the first wrong field. Needs the extra `ingest`.
+
+    jsonschema-rs is a thousand times faster than jsonschema, whose texts people read better: it explains what is wrong.
+    """
+    try:
+        if _validator().is_valid(message):
+            return
+    except ValueError:
+        pass  # a value that JSON cannot carry
+    try:
+        errors = sorted(_explainer().iter_errors(message), key=lambda error: list(map(str, error.absolute_path)))
+    except OverflowError as error:
+        raise MessageError(f"message: a number in it is too large: {error}") from error
     if errors:
         where = "/".join(map(str, errors[0].absolute_path)) or "message"
         raise MessageError(f"{where}: {errors[0].message[:300]}")
@@ -201,7 +195,7 @@ def _finite(digits: str) -> float:
 
 
 def decode(data: bytes) -> Message:
-    """A checked message. MessageError if it is not JSON, or not of the schema."""
+    """Decode and check a message. MessageError if it is not JSON or does not conform to the schema."""
     try:
         message = json.loads(data, parse_constant=_no_constant, parse_float=_finite)
     except (ValueError, RecursionError) as error:

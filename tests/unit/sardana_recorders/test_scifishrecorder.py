@@ -321,12 +321,12 @@ def test_an_error_that_comes_of_an_abort_is_an_abort(scan: Scan, tmp_path: Path,
 ABORTED_BEGIN = """
     from sardana.taurus.core.tango.sardana.pool import AbortException
     from scifish.recording.session import station
-    keep = station()._clerk.keep
+    keep = station()._executor.submit_and_wait
     def abort(work):
         keep(work)
-        station()._clerk.keep = keep
+        station()._executor.submit_and_wait = keep
         raise AbortException()
-    station()._clerk.keep = abort
+    station()._executor.submit_and_wait = abort
     try:
         recorder.startRecordList(records)
     except AbortException:
@@ -361,8 +361,8 @@ ABORTED_END = """
         ("records", "getEnviron"),
         ("recorder._scan", "plot"),
         ("recorder._dataset", "end"),
-        ("station()._clerk", "keep"),
-        ("station()._link", "tell"),
+        ("station()._executor", "submit_and_wait"),
+        ("station()._link", "send"),
     ],
 )
 def test_an_abort_in_the_midst_of_an_end_leaves_nothing_open(scan: Scan, tmp_path: Path, owner: str, name: str) -> None:
