@@ -1,6 +1,7 @@
-"""Tells SciDog what is wrong with a spool, and what was read last, so that it is seen in jive and in a panel.
+"""Problems of a spool, and reports to SciDog, so that jive and a panel show them.
 
-By commands of SciDog, since it may run on another machine. Whether it answers is of no matter to what is recorded.
+`shortage` checks the room of the spool. `Notices` reports problems and the last snapshot to SciDog by its
+commands, since SciDog may run on another machine. Recording does not depend on its answer.
 """
 
 from __future__ import annotations
@@ -18,13 +19,13 @@ from scifish.message import Message
 from scifish.tango_io.database import reason
 from scifish.tango_io.executors import Crew
 
+log = logging.getLogger(__name__)
+
 NEARLY = 0.8
 """Of the limit: from there on it is said."""
 
-
 FREE = 200_000_000
 """Bytes that should be free on the disk of the spool; less is said."""
-
 
 MEGABYTE = 1_000_000
 
@@ -48,24 +49,17 @@ def shortage(folder: Path, used: int, limit: int) -> str:
     return ""
 
 
-log = logging.getLogger(__name__)
-
-
 AGAIN = 60.0
 """Seconds after which a trouble that lasts is said again: SciDog forgets what nobody repeats."""
-
 
 EVERY = 5.0
 """Seconds between two snapshots that are told: of a series of short scans it is the latest."""
 
-
 MOST = 100
 """Attributes that could not be read, of those that are named. Their number is told in any case."""
 
-
 LONGEST = 300
 """Characters of each of their errors."""
-
 
 TIMEOUT_MS = 2000
 

@@ -1,13 +1,15 @@
-"""."""
+"""Which datasets are proprietary, so that their metadata stay at the beamline; a file lists them."""
 
 from __future__ import annotations
 
+import logging
 import os
 from pathlib import Path
 
-from scifish.attributes.pathfixer import log
 from scifish.dataset.compose import Record
 from scifish.settings import Settings
+
+log = logging.getLogger(__name__)
 
 
 def is_proprietary(proposal: str, category: str) -> bool:
