@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TextIO
 
 from scifish import __version__
-from scifish.companion.manager import Keeper
+from scifish.companion.supervisor import Keeper
 from scifish.message import Message, iso
 from scifish.settings import Settings, SettingsError, spool_folders
 from scifish.settings.sources import SettingsSource, settings_source

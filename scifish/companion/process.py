@@ -21,7 +21,7 @@ import threading
 from pathlib import Path
 from typing import TextIO
 
-from scifish.companion.manager import Keeper
+from scifish.companion.supervisor import Keeper
 from scifish.message import Message
 from scifish.settings.sources import source_of
 from scifish.spool.database import Spool, set_aside

@@ -12,7 +12,7 @@ import pytest
 
 from scifish.attributes.cache import Lately, Seen
 from scifish.attributes.reader import Reading
-from scifish.companion.manager import Keeper
+from scifish.companion.supervisor import Keeper
 from scifish.dataset import compose
 from scifish.dataset.compose import Observed, Record, ending
 from scifish.message import Message, check
@@ -32,8 +32,8 @@ Start = Callable[[], Keeper]
 @pytest.fixture
 def spool(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Spool:
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
-    monkeypatch.setattr("scifish.companion.manager.PULSE", 0.05)
-    monkeypatch.setattr("scifish.companion.manager.LAST", 0.1)
+    monkeypatch.setattr("scifish.companion.supervisor.PULSE", 0.05)
+    monkeypatch.setattr("scifish.companion.supervisor.LAST", 0.1)
     return Spool(tmp_path / "run-1.spool", ORIGIN)
 
 
@@ -125,7 +125,7 @@ def test_what_it_was_not_told_it_finds_in_the_spool(start: Start, spool: Spool) 
 def test_a_spool_that_is_let_go_of_a_little_later_is_taken_over_soon(
     spool: Spool, tmp_path: Path, reports: list[Message], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("scifish.companion.manager.FIRST_LOOK", 0.5)
+    monkeypatch.setattr("scifish.companion.supervisor.FIRST_LOOK", 0.5)
     (tmp_path / "left").mkdir()
     left = Spool(tmp_path / "left" / "run-0.spool", ORIGIN)  # a killed program's, with its companion still at it
     left.begin(kept(UUIDS[0]))
@@ -190,7 +190,7 @@ def test_when_the_program_is_gone_what_is_open_is_interrupted(
     spool.progress({UUIDS[0]: (4, json.dumps({"datasetName": "y"}))})
     keeper = start()
     monkeypatch.setattr(keeper._sender, "waiting", lambda timeout: 0)  # what waits for Kafka is not waited for
-    monkeypatch.setattr("scifish.companion.manager.PATIENCE", PATIENCE)
+    monkeypatch.setattr("scifish.companion.supervisor.PATIENCE", PATIENCE)
     keeper.leave(PATIENCE, finish=True)
     again = Spool(tmp_path / "run-1.spool", lock=spool.lock)
     (ended,) = messages(again)
