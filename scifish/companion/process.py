@@ -21,7 +21,7 @@ import threading
 from pathlib import Path
 from typing import TextIO
 
-from scifish.companion.supervisor import Keeper
+from scifish.companion.supervisor import Supervisor
 from scifish.message import Message
 from scifish.settings.sources import source_of
 from scifish.spool.database import Spool, set_aside
@@ -128,9 +128,9 @@ def _keep(hello: Message, reports: Reports, hurry: threading.Event, gone: thread
     with contextlib.suppress(OSError):
         os.nice(NICENESS)  # on Linux, this thread and those that it starts
     folders = [Path(folder) for folder in hello["folders"]]
-    keeper = Keeper(source_of(hello["settings"]), spool, folders, reports.send, clerk)
-    keeper.clerk.on_damage = on_damage
-    threading.Thread(target=_listen, args=(keeper, gone), name="scifish-listen", daemon=True).start()
+    supervisor = Supervisor(source_of(hello["settings"]), spool, folders, reports.send, clerk)
+    supervisor.clerk.on_damage = on_damage
+    threading.Thread(target=_listen, args=(supervisor, gone), name="scifish-listen", daemon=True).start()
     while not (hurry.is_set() or gone.wait(SIGN)):
         reports.send({"alive": True})
         # The pipe stays open where a forked child of the program has it too.
@@ -138,14 +138,14 @@ def _keep(hello: Message, reports: Reports, hurry: threading.Event, gone: thread
             gone.set()
     if hurry.is_set():
         gone.wait(HASTE)
-    keeper.leave(HASTE if hurry.is_set() else LINGER, finish=gone.is_set())
+    supervisor.shut_down(HASTE if hurry.is_set() else LINGER, finish=gone.is_set())
 
 
-def _listen(keeper: Keeper, gone: threading.Event) -> None:
+def _listen(supervisor: Supervisor, gone: threading.Event) -> None:
     for line in sys.stdin:
         try:
             kind, uuid, content = line.rstrip("\n").split(" ", 2)
-            keeper.hear(kind, uuid, json.loads(content))
+            supervisor.hear(kind, uuid, json.loads(content))
         except Exception:  # half a line of a program that was killed, for one: the spool has it
             log.exception("what the program said: %.100s", line)
     gone.set()
