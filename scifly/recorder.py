@@ -318,7 +318,7 @@ class Recorder:
         return Record(
             str(uuid.uuid4()),
             started,
-            as_given(said, started, PROGRAM) | known,
+            as_given(said | known, started, PROGRAM),
             single=True,
             observed=Observed(values=values, warnings=warnings),
             ending=ending(status, max(started, ended), 0),

@@ -7,7 +7,7 @@ import logging
 from pathlib import Path
 
 from scifish.attributes.reader import Reader
-from scifish.message import Message
+from scifish.message import Message, plain
 from scifish.settings import Settings
 from scifish.settings.atomic_file import write_atomically
 
@@ -46,7 +46,7 @@ class Place:
         readings = self._reader.read(sources, min(TIMEOUT, settings.snapshot_timeout))
         errors = [reading.error for reading in readings.values() if reading.error]
         if not errors:
-            found = {name: str(readings[source].value or "") for source, name in sources.items()}
+            found = {name: str(plain(str(readings[source].value or ""))) for source, name in sources.items()}
             self._remember(settings.path_fixer.lower(), found)
             return found, []
         # One that answers in part is not mixed with an older answer: they may be of two proposals.

@@ -74,5 +74,5 @@ class Finisher:
             log.exception("drawing the plot of dataset %s", record.uuid)
             return []
         image = {"caption": str(plot.get("title") or "plot"), "uri": data_uri(picture)}
-        proposal = record.said("proposalId")
+        proposal = record.text("proposalId")
         return [compose.annotation(record.dataset, {"image": image}, time.time(), proposal, settings, spool.origin)]

@@ -259,7 +259,7 @@ class DatasetLifecycle:
         """For SciDog's LastSnapshot. The name of a proprietary dataset is left out."""
         if self._notices is not None:
             record = state.record
-            name = record.said("datasetName") if self._finisher.may_send(record, settings) else ""
+            name = record.text("datasetName") if self._finisher.may_send(record, settings) else ""
             about = {"uuid": record.dataset, "name": name, "time": iso(record.started)}
             self._notices.remember(state.number, {**about, "values": seen.count, "failed": seen.failed})
 

@@ -19,7 +19,7 @@ def is_proprietary(proposal: str, category: str) -> bool:
 
 def stays_here(record: Record, settings: Settings) -> bool:
     """Whether a dataset's metadata may not leave the beamline, as far as is known of it."""
-    proposal, place = record.said("proposalId").strip(), record.place
+    proposal, place = record.text("proposalId").strip(), record.place
     # The category is that of the place's own proposal.
     category = place.get("category", "") if proposal == place.get("proposalId", "").strip() else ""
     return not settings.send_proprietary and is_proprietary(proposal, category)

@@ -211,13 +211,18 @@ class Station:
         Raises NotRecorded where it cannot be sent: the dataset's proposal is proprietary, or no
         settings, and so no topic, were ever known.
         """
+        # A picture is not a text to be cut.
+        self._annotate(
+            uuid, {name: change if name == "image" else plain(change) for name, change in changes.items()}, proposal
+        )
+
+    def _annotate(self, uuid: str, changes: Message, proposal: str = "") -> None:
+        """With changes that are normalised already."""
         settings = self.settings.now()
         if settings is None:
             raise NotRecorded("the beamline is not known: the Tango database does not answer")
         if not settings.send_proprietary and (is_proprietary(proposal, "") or self._is_withheld(uuid, settings)):
             raise NotRecorded("the proposal is proprietary: its metadata stay at the beamline (SendProprietary)")
-        # A picture is not a text to be cut.
-        changes = {name: change if name == "image" else plain(change) for name, change in changes.items()}
         message = compose.annotation(uuid, changes, time.time(), proposal, settings, self.origin)
         self._clerk.keep(lambda: self._spool.put(settings.topic, message))
         self._link.tell("wake", uuid)
@@ -229,7 +234,7 @@ class Station:
 
         def annotate() -> None:
             try:
-                self.annotate(dataset.uuid, changes)
+                self._annotate(dataset.uuid, changes)
             except NotRecorded as error:
                 log.info("what was added to dataset %s after its end is not sent: %s", dataset.uuid, error)
             except Exception:

@@ -307,7 +307,7 @@ def test_what_is_set_later_is_told_each_second_and_only_if_it_is_new(station: No
     fish.scicat_data.scientificMetadata["group"] = {"a": [1, {"b": 2}]}
     first = dataset.pulse()
     assert first is not None
-    assert dataset.record.given["proposalId"] == 20250001
+    assert dataset.record.given["proposalId"] == "20250001"
     assert dataset.pulse() is None
     fish.scicat_data.scientificMetadata["group"]["a"][1]["b"] = 3
     assert dataset.pulse() is not None
