@@ -11,7 +11,7 @@ from sardana.macroserver.msexception import UnknownEnv
 from macros.scizoo_datasets import LAST_SNAPSHOT
 from scifish.dataset.files import path_of
 from scifish.recording.scan_results import group_name
-from scifish.recording.session import station
+from scifish.recording.session import recording_session
 
 __all__ = ["scict"]
 
@@ -32,7 +32,7 @@ def scict(self: Any, integ_time: float, countable_elem: Any) -> None:
         user = str(self.getEnv("ScanUser"))
     except UnknownEnv:
         user = ""
-    dataset = station().record_snapshot(
+    dataset = recording_session().record_snapshot(
         {
             "datasetName": name,
             "environment": {"title": f"sci{name}", "user": user, "detectors": sorted(counters) + sorted(files)},

@@ -10,7 +10,7 @@ from sardana.macroserver.msexception import UnknownEnv
 
 from macros._output import printable, table
 from scifish.message.identity import scan_uuid
-from scifish.recording.session import station
+from scifish.recording.session import recording_session
 
 __all__ = ["scicomment", "scirate", "scisnap"]
 
@@ -26,7 +26,7 @@ class NoSuchDataset(ValueError):
 def scisnap(self: Any, words: list[str]) -> None:
     """Record all configured attributes now, as a dataset of its own."""
     name = " ".join(words) or "snapshot"
-    here = station()
+    here = recording_session()
     dataset = here.record_snapshot(
         {"datasetName": name, "environment": {"title": f"scisnap {name}", "user": _user(self)}}
     )
@@ -58,7 +58,7 @@ def scicomment(self: Any, words: list[str]) -> None:
     if not words:
         raise ValueError("the comment is empty")
     uuid, name = _find(self, scan)
-    station().annotate(uuid, {"comment": " ".join(words)})
+    recording_session().annotate(uuid, {"comment": " ".join(words)})
     self.output("Comment on %s: %s", name, printable(" ".join(words)))
 
 
@@ -73,7 +73,7 @@ def scirate(self: Any, rating: float, scan: int | None) -> None:
     if not 0 <= rating <= 3 or rating * 2 != int(rating * 2):
         raise ValueError(f"{rating:g} is not one of 0, 0.5, 1, 1.5, 2, 2.5, 3")
     uuid, name = _find(self, scan)
-    station().annotate(uuid, {"rating": rating})
+    recording_session().annotate(uuid, {"rating": rating})
     if rating:
         self.output("%s is rated %g of 3 stars", name, rating)
     else:

@@ -23,7 +23,7 @@ try:
     from scifish.message.identity import scan_uuid
     from scifish.recording.sardana_options import VARIABLE, options_from
     from scifish.recording.sardana_scan import Scan
-    from scifish.recording.session import station, warm_up
+    from scifish.recording.session import recording_session, warm_up
 
     # A MacroServer loads this file when it starts: what a crash left open is ended then.
     warm_up()
@@ -108,7 +108,7 @@ class SciFishRecorder(DataRecorder):
 
     @_never_raises("the metadata of this scan are not recorded")
     def _begin(self, recordlist: Any) -> None:
-        here = self._here = station()
+        here = self._here = recording_session()
         running = _open.setdefault(self._door, [])
         for left in [left for left in running if not _is_running(left._macro)]:
             running.remove(left)

@@ -1,4 +1,4 @@
-"""Measurements that are finished become datasets: their headers are read, and the station is told."""
+"""Measurements that are finished become datasets: their headers are read, and given to the recording session."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from datetime import tzinfo
 from scifish.dataset.compose import Observed, Record, as_given, ending
 from scifish.message import Message, iso
 from scifish.message.identity import files_uuid
-from scifish.recording.session import NotRecorded, Station
+from scifish.recording.session import NotRecorded, RecordingSession
 from scifly.collector import Gatherer, Gathering
 from scifly.grouping import name_of
 from scifly.journal import Journal
@@ -111,14 +111,14 @@ class Recorder:
     def __init__(
         self,
         journal: Journal,
-        station: Callable[[], Station],
+        session: Callable[[], RecordingSession],
         beamline: str,
         zone: tzinfo,
         fresh: float,
         stopping: threading.Event,
     ) -> None:
         self._journal = journal
-        self._station = station
+        self._session = session
         self._beamline = beamline
         self._zone = zone
         self._fresh = fresh
@@ -129,7 +129,7 @@ class Recorder:
 
         Whoever is told of the outcome has to `end` it, and to let it `answer`.
 
-        Raises sqlite3.Error where the journal refuses, NotRecorded or SettingsError where there is no station, and
+        Raises sqlite3.Error where the journal refuses, NotRecorded or SettingsError where there is no session, and
         Stopped; all is tried again then, and a dataset that was told of already gets the same uuid.
         """
         outcome = Outcome()
@@ -163,7 +163,7 @@ class Recorder:
         return outcome
 
     def _tell(self, records: list[Record]) -> None:
-        here = self._station()
+        here = self._session()
         written: Future[None] = here.record(records)
         while not written.done():
             if self._stopping.is_set():
@@ -173,7 +173,7 @@ class Recorder:
             try:
                 written.exception(PULSE)
             except TimeoutError:
-                continue  # the disk of the spool refuses: the station says so
+                continue  # the disk of the spool refuses: the session says so
         written.result()
 
     # ------------------------------------------------------------- one measurement

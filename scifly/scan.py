@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
-from scifish.recording.session import Station
+from scifish.recording.session import RecordingSession
 from scifly.collector import Gatherer
 from scifly.grouping import measurement_of
 from scifly.model import Known, Place
@@ -118,13 +118,13 @@ class Scan:
         self,
         gatherer: Gatherer,
         recorder: Recorder,
-        station: Callable[[], Station],
+        session: Callable[[], RecordingSession],
         told: Callable[[Outcome], None],
         stopping: threading.Event,
     ) -> None:
         self._gatherer = gatherer
         self._recorder = recorder
-        self._station = station
+        self._session = session
         self._told = told
         self._stopping = stopping
 
@@ -156,7 +156,7 @@ class Scan:
         before, since = -1, time.monotonic()
         while not self._stopping.is_set() or patience < float("inf"):
             try:
-                left = self._station().waiting(PULSE * 10)
+                left = self._session().waiting(PULSE * 10)
             except TimeoutError:
                 left = before
             if left != before:

@@ -24,7 +24,7 @@ from typing import Any, TypeVar, cast
 from scifish.dataset.compose import as_given, began
 from scifish.message import STATUSES, Message, plain
 from scifish.recording.fields import Said
-from scifish.recording.session import Dataset, NotRecorded, Station, station
+from scifish.recording.session import Dataset, NotRecorded, RecordingSession, recording_session
 from scifish.settings import Settings
 from scifish.settings.sources import check_settings
 
@@ -53,7 +53,7 @@ def _never_raises(method: Method) -> Method:
 
 
 class _Latest:
-    """Gives the station what is said now; and ends a dataset whose SciFish is gone, since nobody else can."""
+    """Gives the session what is said now; and ends a dataset whose SciFish is gone, since nobody else can."""
 
     def __init__(self, fish: SciFish, said: Said) -> None:
         self._fish = weakref.ref(fish)
@@ -84,7 +84,7 @@ class SciFish:
         self._settings = check_settings(settings)
         self._program = program
         self._said = Said()
-        self._station: Station | None = None
+        self._session: RecordingSession | None = None
         self._dataset: Dataset | None = None
         self._recording = False
         _all.add(self)
@@ -143,9 +143,9 @@ class SciFish:
             log.warning("SciFish.start_scan: what was set before it is not recorded: %s", names)
         self._dataset = None
         self._said = Said(datasetName)
-        self._station = station(self._settings, self._program)
+        self._session = recording_session(self._settings, self._program)
         latest = _Latest(self, self._said)
-        latest.dataset = self._dataset = self._station.begin(self._said.now(), announce=False, latest=latest)
+        latest.dataset = self._dataset = self._session.begin(self._said.now(), announce=False, latest=latest)
         self._recording = True
 
     @_never_raises
@@ -172,12 +172,12 @@ class SciFish:
     @_never_raises
     def show(self) -> str:
         """What is known of the dataset now, for a person to read."""
-        settings = self._station.settings.known() if self._station else None
-        if self._dataset is None or self._station is None or settings is None:
+        settings = self._session.settings.known() if self._session else None
+        if self._dataset is None or self._session is None or settings is None:
             return "no dataset is being recorded" if self._dataset is None else "the settings are not known yet"
         record = self._dataset.record
-        seen = self._station.observed(record.uuid, SHOW) or record.observed
-        origin = self._station.origin
+        seen = self._session.observed(record.uuid, SHOW) or record.observed
+        origin = self._session.origin
         given = as_given(self._said.now(), record.started, origin["program"])
         now = replace(record, given=given, observed=seen)
         return json.dumps(began(now, settings, origin), ensure_ascii=False, indent=2)
@@ -191,8 +191,8 @@ class SciFish:
         """
         if self._recording:
             self._end("interrupted")
-        here, self._station = self._station, None
-        others = [fish for fish in list(_all) if fish._station is here and fish._recording]
+        here, self._session = self._session, None
+        others = [fish for fish in list(_all) if fish._session is here and fish._recording]
         if here is not None and self._settings is not None and not others:
             here.close()
 
@@ -204,7 +204,7 @@ class SciFish:
     @_never_raises
     def _connect(self) -> None:
         """Begin to send what earlier runs have left, and to learn the settings."""
-        self._station = station(self._settings, self._program)
+        self._session = recording_session(self._settings, self._program)
 
     @_never_raises
     def _set_sample(self, sample: Any) -> None:

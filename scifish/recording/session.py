@@ -43,7 +43,7 @@ FLUSH = 3.0
 """Seconds that the end of the process waits for Kafka. What is not sent by then stays in the spool."""
 
 RETRY = 30.0
-"""Seconds between two tries to make a station where that failed: each scan asks for one."""
+"""Seconds between two tries to make a session where that failed: each scan asks for one."""
 
 REMEMBERED = 100
 """Datasets that are over and of which the companion may still report."""
@@ -66,8 +66,10 @@ class Snapshot:
 class Dataset:
     """One dataset that is being recorded. Its methods return at once and never raise."""
 
-    def __init__(self, station: Station, record: Record, latest: Callable[[], Message | None] | None = None) -> None:
-        self._station = station
+    def __init__(
+        self, session: RecordingSession, record: Record, latest: Callable[[], Message | None] | None = None
+    ) -> None:
+        self._session = session
         self.record = record
         self.latest = latest
         self.points = 0
@@ -92,24 +94,24 @@ class Dataset:
 
     def announce(self, said: Message | None = None) -> None:
         """Send `began` when the values are there. `said`: what is known now, in place of what was."""
-        self._station.announce(self, said)
+        self._session.announce(self, said)
 
     def end(self, status: str, said: Message | None = None, at: float | None = None) -> None:
         """It is over. On disk when this returns; `ended` is sent when the values at the end are there.
 
         `at` is when, in seconds since 1970 (now). A second end changes nothing.
         """
-        self._station.end(self, status, said, at)
+        self._session.end(self, status, said, at)
 
     def add(self, metadata: Message) -> None:
         """More metadata, after the end. On disk as soon as it is known whether the proposal is proprietary.
 
         Raises NotRecorded if no settings, and so no topic, were ever known.
         """
-        self._station.add(self, metadata)
+        self._session.add(self, metadata)
 
 
-class Station:
+class RecordingSession:
     """The spool of this process, and the line to its companion. Threads may share it."""
 
     def __init__(self, settings: SettingsSource | None = None, program: str = "") -> None:
@@ -437,32 +439,34 @@ def _open_spool(folders: list[Path], program: str) -> Spool:
 
 # ------------------------------------------------------------------ one for the process
 
-_stations: dict[str, Station] = {}
+_sessions: dict[str, RecordingSession] = {}
 _lock = threading.Lock()
 _failed: dict[str, tuple[float, str]] = {}
 
 
-def station(settings: Settings | Path | None = None, program: str = "", timeout: float = 2.0) -> Station:
+def recording_session(
+    settings: Settings | Path | None = None, program: str = "", timeout: float = 2.0
+) -> RecordingSession:
     """This process's own for these settings (None: those of the SciDog), made when first asked for.
 
     NotRecorded if it cannot be made, or takes longer than `timeout` seconds; SettingsError for
     settings that cannot be used.
     """
     key = f"{settings!r} {program}"
-    found = _stations.get(key)
+    found = _sessions.get(key)
     if found is not None and not found.closed:
         return found
     if not _lock.acquire(timeout=timeout):
         raise NotRecorded("SciFish is still starting: its disk is slow or hangs")
     try:
-        found = _stations.get(key)
+        found = _sessions.get(key)
         if found is None or found.closed:
             when, why = _failed.get(key, (0.0, ""))
             if why and time.monotonic() - when < RETRY:
                 raise NotRecorded(why)
             source = settings_source(settings)
             try:
-                found = _stations[key] = Station(source, program)
+                found = _sessions[key] = RecordingSession(source, program)
             except (OSError, sqlite3.Error, RuntimeError) as error:  # RuntimeError: there can be no more threads
                 _failed[key] = (time.monotonic(), f"SciFish cannot record: {error}")
                 raise NotRecorded(_failed[key][1]) from error
@@ -472,7 +476,7 @@ def station(settings: Settings | Path | None = None, program: str = "", timeout:
 
 
 def warm_up() -> None:
-    """Make this process's station in the background.
+    """Make this process's session in the background.
 
     The first scan finds it ready, and what a crash left open is ended, whether or not there is a scan. It has a spool
     then; one that stays empty is removed when this process ends.
@@ -483,15 +487,15 @@ def warm_up() -> None:
 
 
 def _end_start(start: threading.Thread) -> None:
-    """A process that ends while its station is made: it is let go of like any other, and leaves no empty spool."""
+    """A process that ends while its session is made: it is let go of like any other, and leaves no empty spool."""
     start.join(FLUSH)
-    for found in list(_stations.values()):
+    for found in list(_sessions.values()):
         found.close()
 
 
 def _warm_up() -> None:
     try:
-        station()
+        recording_session()
     except (NotRecorded, SettingsError) as error:
         log.error("%s", error)
 
@@ -499,9 +503,9 @@ def _warm_up() -> None:
 def _forget_after_fork() -> None:
     # The threads are gone in the child, and the spool is its parent's.
     global _lock
-    for found in _stations.values():
+    for found in _sessions.values():
         found.forget_after_fork()
-    _stations.clear()
+    _sessions.clear()
     _lock = threading.Lock()
 
 

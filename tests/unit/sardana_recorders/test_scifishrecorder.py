@@ -252,23 +252,23 @@ def start(self):
     self._closing.wait()
     return really(self)
 scifish.recording.companion_process.Link._start = start
-from scifish.recording.session import station
-station()
+from scifish.recording.session import recording_session
+recording_session()
 """
 
 
 HAS_NO_COMPANION = """
 import scifish.recording.companion_process
 scifish.recording.companion_process._python = lambda: "/no/such/python"
-from scifish.recording.session import station
-station()
+from scifish.recording.session import recording_session
+recording_session()
 """
 
 
 @pytest.mark.parametrize(
     "program",
     [ENDS_WHILE_IT_STARTS, ENDS_BEFORE_ITS_COMPANION, HAS_NO_COMPANION],
-    ids=["before its station is made", "before its companion is there", "without a companion"],
+    ids=["before its session is made", "before its companion is there", "without a companion"],
 )
 def test_a_process_that_ends_early_leaves_no_empty_spool(
     warm: subprocess.Popen[str], tmp_path: Path, program: str
@@ -320,13 +320,13 @@ def test_an_error_that_comes_of_an_abort_is_an_abort(scan: Scan, tmp_path: Path,
 
 ABORTED_BEGIN = """
     from sardana.taurus.core.tango.sardana.pool import AbortException
-    from scifish.recording.session import station
-    keep = station()._clerk.keep
+    from scifish.recording.session import recording_session
+    keep = recording_session()._clerk.keep
     def abort(work):
         keep(work)
-        station()._clerk.keep = keep
+        recording_session()._clerk.keep = keep
         raise AbortException()
-    station()._clerk.keep = abort
+    recording_session()._clerk.keep = abort
     try:
         recorder.startRecordList(records)
     except AbortException:
@@ -343,7 +343,7 @@ def test_an_abort_while_a_begin_waits_for_the_disk_ends_its_dataset(scan: Scan, 
 
 ABORTED_END = """
     from sardana.taurus.core.tango.sardana.pool import AbortException
-    from scifish.recording.session import station
+    from scifish.recording.session import recording_session
     def abort(*given):
         {owner}.{name} = really
         raise AbortException()
@@ -361,8 +361,8 @@ ABORTED_END = """
         ("records", "getEnviron"),
         ("recorder._scan", "plot"),
         ("recorder._dataset", "end"),
-        ("station()._clerk", "keep"),
-        ("station()._link", "tell"),
+        ("recording_session()._clerk", "keep"),
+        ("recording_session()._link", "tell"),
     ],
 )
 def test_an_abort_in_the_midst_of_an_end_leaves_nothing_open(scan: Scan, tmp_path: Path, owner: str, name: str) -> None:
