@@ -21,8 +21,8 @@ __all__ = ["SciFishRecorder"]
 
 try:
     from scifish.message.identity import scan_uuid
-    from scifish.recording.sardana_options import VARIABLE, options_from
-    from scifish.recording.sardana_scan import Scan
+    from scifish.recording.sardana_options import OPTIONS_VARIABLE, options_from
+    from scifish.recording.sardana_scan import SardanaScan
     from scifish.recording.session import recording_session, warm_up
 
     # A MacroServer loads this file when it starts: what a crash left open is ended then.
@@ -88,7 +88,7 @@ class SciFishRecorder(DataRecorder):
         # In the constructor and not later: methods of a macro raise when the user has stopped it.
         self._server, self._door = self._macro.getMacroServer().full_name, self._macro.getDoorName()
         try:
-            given = self._macro.getEnv(VARIABLE)
+            given = self._macro.getEnv(OPTIONS_VARIABLE)
         except UnknownEnv:
             given = None
         self._options, self._mistakes = options_from(given)
@@ -116,7 +116,7 @@ class SciFishRecorder(DataRecorder):
         self._recordlist = recordlist
         environment = recordlist.getEnviron()
         uuid = self._uuid = scan_uuid(self._server, environment["serialno"], environment["startts"])
-        self._scan = Scan(environment, self._options)
+        self._scan = SardanaScan(environment, self._options)
         for name, value in self._early:
             self._scan.add_custom(name, value)
         self._mistakes += self._scan.mistakes()

@@ -24,7 +24,7 @@ from tango.server import Device, attribute, command, device_property, run
 
 from scifish.attributes.reader import Reader
 from scifish.configurations import check, table_file
-from scifish.configurations.editor import EditError, Editor, Found, UnknownChange, config_in, revision_of
+from scifish.configurations.editor import EditError, Editor, StoredConfiguration, UnknownChange, config_in, revision_of
 from scifish.configurations.history import Change, History, history_file
 from scifish.configurations.table_file import TableError
 from scifish.settings import (
@@ -615,7 +615,7 @@ class SciDog(Device):
         found = self._change(lambda: self._edit.save(name, lines, revision, who, what))
         return _described(found)
 
-    def _named_anew(self, texts: list[str], call: Callable[[str, str, str], Found]) -> str:
+    def _named_anew(self, texts: list[str], call: Callable[[str, str, str], StoredConfiguration]) -> str:
         name, new = words(texts, 2, 2, "a configuration's name and the new one")
         self._look()
         wanted, who = self._meant(name), caller(self)
@@ -661,7 +661,7 @@ def _meant(given: str, settings: Settings) -> str:
     return shown.get(name.lower(), name)
 
 
-def _described(found: Found) -> str:
+def _described(found: StoredConfiguration) -> str:
     entries, problems = config.parse(found.lines, found.name)
     return json.dumps(
         {

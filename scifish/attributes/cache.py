@@ -15,7 +15,7 @@ SHARED = 1.0
 
 
 @dataclass(frozen=True)
-class Seen:
+class AttributeSnapshot:
     """The configured attributes, in the message's form; which of them have no value; what is wrong in the settings."""
 
     values: Message = field(default_factory=dict)
@@ -24,7 +24,7 @@ class Seen:
     count: int = 0
 
 
-class Lately:
+class SnapshotCache:
     """Reads them at most once in `SHARED` seconds. Threads may share it."""
 
     def __init__(self, reader: snapshot.Reader) -> None:
@@ -32,21 +32,21 @@ class Lately:
         self._turn = threading.Lock()
         self._when = -SHARED
         self._settings: Settings | None = None
-        self._seen = Seen()
+        self._seen = AttributeSnapshot()
 
-    def read(self, settings: Settings) -> Seen:
+    def read(self, settings: Settings) -> AttributeSnapshot:
         """What is seen, not to be changed. Never raises; takes no longer than two reads of `snapshot_timeout`."""
         with self._turn:  # who waits here has what the one before has read
             if time.monotonic() - self._when > SHARED or settings is not self._settings:
-                self._seen = see(self._reader, settings)
+                self._seen = read_snapshot(self._reader, settings)
                 # From its end on: where a device hangs, all who waited meanwhile take this one.
                 self._settings, self._when = settings, time.monotonic()
             return self._seen
 
 
-def see(reader: snapshot.Reader, settings: Settings) -> Seen:
+def read_snapshot(reader: snapshot.Reader, settings: Settings) -> AttributeSnapshot:
     """Read them now. Never raises."""
     entries, problems = settings.entries()
     readings = reader.read([entry.source for entry in entries], settings.snapshot_timeout)
     values = snapshot.as_metadata(entries, readings, settings.max_array_size)
-    return Seen(values, snapshot.failed(entries, readings), problems, len(entries))
+    return AttributeSnapshot(values, snapshot.failed(entries, readings), problems, len(entries))

@@ -21,7 +21,7 @@ TIMEOUT = 1.0
 _FIELDS = {"Proposal": "proposalId", "Sample": "sampleId", "SamplePath": "sourceFolder", "Type": "category"}
 
 
-class Place:
+class PathFixerReader:
     """Reads PathFixer, and keeps what it said last, also on disk, for a time when it does not answer.
 
     `file` has one entry for each PathFixer: one account may record for several beamlines.

@@ -60,7 +60,7 @@ class Reading(NamedTuple):
     raw: Any = None
 
 
-class Described(NamedTuple):
+class DeviceDescription(NamedTuple):
     """What a device's attributes are called; by name in lower case the labels of those that are enums, and types."""
 
     names: tuple[str, ...]
@@ -154,10 +154,10 @@ class Reader:
         device = self._devices[name]
         return device.hangs_until > since or device.busy_since is not None
 
-    def described(self, device: str) -> Described | None:
+    def described(self, device: str) -> DeviceDescription | None:
         """What is known of a device that has answered; None if it never has."""
         found = self._devices.get(device.lower())
-        return Described(found.names, found.labels, found.types) if found is not None and found.names else None
+        return DeviceDescription(found.names, found.labels, found.types) if found is not None and found.names else None
 
     def close(self) -> None:
         """Read no more. What hangs has `CLOSE` seconds, and is then left to itself."""

@@ -85,10 +85,10 @@ class _State(enum.Enum):
     HOPELESS = "it is not a number"
 
 
-class _Tally:
+class _SampledAttribute:
     """One attribute of one dataset: its samples, or why there are none."""
 
-    def __init__(self, source: str, device: _Device) -> None:
+    def __init__(self, source: str, device: _SampledDevice) -> None:
         self.source = source
         self.attribute = source.rpartition("/")[2].lower()
         self.device = device
@@ -185,13 +185,13 @@ class _Tally:
             self._last = value
 
 
-class _Device:
+class _SampledDevice:
     """A device as the statistics know it. Its subscriptions are made and ended in turn."""
 
     def __init__(self, name: str, turn: Line) -> None:
         self.name = name
         self.turn = turn
-        self.tallies: list[_Tally] = []
+        self.tallies: list[_SampledAttribute] = []
         self.polling = False
         self._proxy: Any = None
 
@@ -208,8 +208,8 @@ class Statistics:
     def __init__(self, reader: Reader) -> None:
         self._reader = reader
         self._crew = Crew("scifish-events")
-        self._devices: dict[str, _Device] = {}
-        self._watched: dict[str, list[_Tally]] = {}
+        self._devices: dict[str, _SampledDevice] = {}
+        self._watched: dict[str, list[_SampledAttribute]] = {}
         self._lock = threading.Lock()
         self._stopping = threading.Event()
         threading.Thread(target=self._poll, name="scifish-statistics", daemon=True).start()
@@ -217,13 +217,13 @@ class Statistics:
     def watch(self, uuid: str, entries: Iterable[Entry]) -> None:
         """Begin with those entries of a dataset that want statistics. Returns at once."""
         sources = dict.fromkeys(entry.source for entry in entries if "statistics" in entry.record)
-        by_device: dict[str, list[_Tally]] = {}
+        by_device: dict[str, list[_SampledAttribute]] = {}
         with self._lock:
             for source in sources:
                 name = source.rpartition("/")[0].lower()
                 if name not in self._devices:
-                    self._devices[name] = _Device(name, Line(self._crew))
-                by_device.setdefault(name, []).append(_Tally(source, self._devices[name]))
+                    self._devices[name] = _SampledDevice(name, Line(self._crew))
+                by_device.setdefault(name, []).append(_SampledAttribute(source, self._devices[name]))
             for name, tallies in by_device.items():
                 self._devices[name].tallies += tallies
                 self._watched.setdefault(uuid, []).extend(tallies)
@@ -262,11 +262,11 @@ class Statistics:
                 break
         self._crew.stop(max(deadline - time.monotonic(), 0.0))
 
-    def _begin(self, by_device: Iterable[list[_Tally]]) -> None:
+    def _begin(self, by_device: Iterable[list[_SampledAttribute]]) -> None:
         for tallies in by_device:
             self._ask(tallies[0].device, tallies, lambda: None)
 
-    def _end(self, uuids: Iterable[str]) -> list[_Tally]:
+    def _end(self, uuids: Iterable[str]) -> list[_SampledAttribute]:
         with self._lock:
             tallies = [tally for uuid in uuids for tally in self._watched.pop(uuid, [])]
             for tally in tallies:
@@ -288,7 +288,7 @@ class Statistics:
                     device.polling = True
                     self._ask(device, tallies, partial(setattr, device, "polling", False))
 
-    def _ask(self, device: _Device, tallies: Sequence[_Tally], then: Callable[[], None]) -> None:
+    def _ask(self, device: _SampledDevice, tallies: Sequence[_SampledAttribute], then: Callable[[], None]) -> None:
         """Read the attributes of one device in one call, in the background."""
         attributes = list(dict.fromkeys(tally.attribute for tally in tallies))
 

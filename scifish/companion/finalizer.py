@@ -11,7 +11,7 @@ from scifish.dataset import compose
 from scifish.dataset.compose import Record
 from scifish.dataset.files import described, expand
 from scifish.dataset.plot import PlotError, data_uri, png
-from scifish.dataset.proprietary import Withheld, stays_here
+from scifish.dataset.proprietary import WithheldDatasets, stays_here
 from scifish.message import Message
 from scifish.settings import Settings
 from scifish.settings.sources import SettingsSource
@@ -23,10 +23,10 @@ from scifish.spool.sender import Sender
 log = logging.getLogger(__name__)
 
 
-class Finisher:
+class Finalizer:
     """Threads may share it."""
 
-    def __init__(self, clerk: Clerk, sender: Sender, settings: SettingsSource, withheld: Withheld) -> None:
+    def __init__(self, clerk: Clerk, sender: Sender, settings: SettingsSource, withheld: WithheldDatasets) -> None:
         self._clerk = clerk
         self._outgoing = Outgoing(clerk, sender.wake)
         self._settings = settings

@@ -15,11 +15,11 @@ from concurrent.futures import Future
 from dataclasses import replace
 
 from scifish.attributes import reader
-from scifish.attributes.cache import Lately, Seen, see
-from scifish.attributes.pathfixer import Place
+from scifish.attributes.cache import AttributeSnapshot, SnapshotCache, read_snapshot
+from scifish.attributes.pathfixer import PathFixerReader
 from scifish.attributes.statistics import Statistics, add_statistics, values_of
-from scifish.companion.finalizer import Finisher
-from scifish.companion.scidog_reports import Notices
+from scifish.companion.finalizer import Finalizer
+from scifish.companion.scidog_reports import ScidogReporter
 from scifish.dataset import compose
 from scifish.dataset.compose import Observed, Record
 from scifish.message import Message, iso, leaves
@@ -102,9 +102,9 @@ class DatasetLifecycle:
         clerk: Clerk,
         crew: Crew,
         sender: Sender,
-        finisher: Finisher,
+        finisher: Finalizer,
         settings: SettingsSource,
-        notices: Notices | None,
+        notices: ScidogReporter | None,
         report: Callable[[Message], None],
     ) -> None:
         """`spool` is the program's own. `report` sends a report to the program, see `scifish.recording.session`."""
@@ -118,9 +118,9 @@ class DatasetLifecycle:
         self._notices = notices
         self._report = report
         self._reader = reader.Reader()
-        self._lately = Lately(self._reader)
+        self._lately = SnapshotCache(self._reader)
         self._statistics = Statistics(self._reader)
-        self._place = Place(self._reader, last_good_file().with_suffix(".place.json"))
+        self._place = PathFixerReader(self._reader, last_good_file().with_suffix(".place.json"))
         self._numbers = itertools.count(1)
         self._datasets: dict[str, DatasetState] = {}
         self._latest: dict[str, DatasetState] = {}  # of those that may be recorded again, by the dataset's uuid
@@ -214,7 +214,7 @@ class DatasetLifecycle:
             if settings is not None:
                 if "place" not in record.given:
                     self._read_place(record, settings)
-                    seen = see(self._reader, settings)
+                    seen = read_snapshot(self._reader, settings)
                 else:  # datasets that are recorded after their measurement may come by the hundred in a second
                     seen = self._lately.read(settings)
                 warnings = record.observed.warnings + seen.problems
@@ -255,7 +255,7 @@ class DatasetLifecycle:
         text = as_text(observed.as_kept())
         self._write(lambda spool: spool.keep_observed(record.uuid, text))
 
-    def _remember_snapshot(self, state: DatasetState, settings: Settings, seen: Seen) -> None:
+    def _remember_snapshot(self, state: DatasetState, settings: Settings, seen: AttributeSnapshot) -> None:
         """For SciDog's LastSnapshot. The name of a proprietary dataset is left out."""
         if self._notices is not None:
             record = state.record

@@ -8,7 +8,7 @@ import threading
 from collections.abc import Sequence
 from pathlib import Path
 
-from scifish.companion.finalizer import Finisher
+from scifish.companion.finalizer import Finalizer
 from scifish.dataset import compose
 from scifish.dataset.compose import Record
 from scifish.spool.database import OpenDataset, Spool, orphans
@@ -18,10 +18,10 @@ from scifish.spool.sender import Sender
 log = logging.getLogger(__name__)
 
 
-class Heir:
+class OrphanSpools:
     """Takes over what is in `folders`. `looked` is set when it has done so for the first time."""
 
-    def __init__(self, clerk: Clerk, sender: Sender, finisher: Finisher, folders: Sequence[Path]) -> None:
+    def __init__(self, clerk: Clerk, sender: Sender, finisher: Finalizer, folders: Sequence[Path]) -> None:
         self._clerk = clerk
         self._sender = sender
         self._finisher = finisher
@@ -65,7 +65,7 @@ class Heir:
             log.error("the datasets that %s left open cannot be read: %s", spool.path, error)
             return
         for left in left_open:
-            self._finish(spool, over(left))
+            self._finish(spool, closing_record(left))
 
     def _finish(self, spool: Spool, record: Record) -> None:
         try:
@@ -75,7 +75,7 @@ class Heir:
             log.exception("dataset %s of %s cannot be finished; it stays there", record.uuid, spool.path)
 
 
-def over(left: OpenDataset) -> Record:
+def closing_record(left: OpenDataset) -> Record:
     """The record of a dataset whose program is gone: what it did not end is interrupted."""
     record = left.record
     if record.ending is None:

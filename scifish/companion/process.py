@@ -66,7 +66,7 @@ class Reports:
                 self._pipe.flush()
 
 
-class _ToProgram(logging.Handler):
+class _ProgramLogHandler(logging.Handler):
     """What is logged here belongs into the log of the program."""
 
     def __init__(self, reports: Reports) -> None:
@@ -92,7 +92,7 @@ def main() -> None:
     # What libraries print must not come between the reports.
     reports = Reports(os.fdopen(os.dup(1), "w", encoding="utf-8"))
     os.dup2(2, 1)
-    logging.basicConfig(handlers=[_ToProgram(reports)], level=logging.INFO, format="%(message)s")
+    logging.basicConfig(handlers=[_ProgramLogHandler(reports)], level=logging.INFO, format="%(message)s")
     # What the program tells is UTF-8, whatever the language of the machine; a killed one may stop in half a letter.
     assert isinstance(sys.stdin, io.TextIOWrapper)
     sys.stdin.reconfigure(encoding="utf-8", errors="replace")

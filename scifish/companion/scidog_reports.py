@@ -1,6 +1,6 @@
 """Problems of a spool, and reports to SciDog, so that jive and a panel show them.
 
-`shortage` checks the room of the spool. `Notices` reports problems and the last snapshot to SciDog by its
+`shortage` checks the room of the spool. `ScidogReporter` reports problems and the last snapshot to SciDog by its
 commands, since SciDog may run on another machine. Recording does not depend on its answer.
 """
 
@@ -64,7 +64,7 @@ LONGEST = 300
 TIMEOUT_MS = 2000
 
 
-class Notices:
+class ScidogReporter:
     """Of one program. Its methods return at once and never raise."""
 
     def __init__(self, origin: Message) -> None:

@@ -13,11 +13,11 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from scifish.companion.finalizer import Finisher
+from scifish.companion.finalizer import Finalizer
 from scifish.companion.lifecycle import DatasetLifecycle
-from scifish.companion.orphans import Heir, over
-from scifish.companion.scidog_reports import MEGABYTE, Notices, shortage
-from scifish.dataset.proprietary import Withheld
+from scifish.companion.orphans import OrphanSpools, closing_record
+from scifish.companion.scidog_reports import MEGABYTE, ScidogReporter, shortage
+from scifish.dataset.proprietary import WithheldDatasets
 from scifish.message import Message
 from scifish.settings import Settings, state_directory
 from scifish.settings.sources import SettingsSource
@@ -75,9 +75,9 @@ class Supervisor:
         self._crew = Crew("scifish-work", MAX_WORKERS)
         self.clerk = clerk or Clerk()
         self._sender = Sender(self.clerk, settings.known, spool)
-        finisher = Finisher(self.clerk, self._sender, settings, Withheld(state_directory() / "withheld"))
-        self._heir = Heir(self.clerk, self._sender, finisher, folders)
-        self._notices = Notices(spool.origin) if spool is not None else None
+        finisher = Finalizer(self.clerk, self._sender, settings, WithheldDatasets(state_directory() / "withheld"))
+        self._heir = OrphanSpools(self.clerk, self._sender, finisher, folders)
+        self._notices = ScidogReporter(spool.origin) if spool is not None else None
         self._lifecycle = DatasetLifecycle(
             spool, self.clerk, self._crew, self._sender, finisher, settings, self._notices, report
         )
@@ -293,4 +293,4 @@ class Supervisor:
             row = rows.get(record.uuid) or OpenDataset(record, 0, record.started, False)
             if record.ending is None:
                 record.given = row.record.given
-                self._lifecycle.end(state, over(row).ending or {})
+                self._lifecycle.end(state, closing_record(row).ending or {})

@@ -25,7 +25,7 @@ REFERENCE = re.compile(r"(?:h5)?file:(?://)?(/.*)", re.DOTALL | re.IGNORECASE)
 # ---------------------------------------------------------------- while a scan runs
 
 
-class References:
+class FileReferences:
     """The files that a channel of a scan has written, noted compactly as they come.
 
     `add` takes a microsecond for the next frame of a series, or for the same file again.
@@ -160,10 +160,10 @@ def described(files: Sequence[Any], timeout: float = PATIENCE) -> list[Message]:
     Those that were not looked at in time are listed all the same, with `error`. A look that hangs
     stays behind in a thread; until the server answers it there is no second one, and all are listed so.
     """
-    return _looker.described(files, timeout)
+    return _checker.described(files, timeout)
 
 
-class _Look(threading.Thread):
+class _FileCheck(threading.Thread):
     """Looks at files one by one, until it is given up."""
 
     def __init__(self, files: Sequence[Any]) -> None:
@@ -185,12 +185,12 @@ class _Look(threading.Thread):
         return os.path.dirname(_path(self.files[min(len(self.done), len(self.files) - 1)])) or "the working folder"
 
 
-class _Looker:
+class _FileChecker:
     """One look at a time."""
 
     def __init__(self) -> None:
         self._turn = threading.Lock()
-        self._hung: _Look | None = None
+        self._hung: _FileCheck | None = None
 
     def described(self, files: Sequence[Any], timeout: float) -> list[Message]:
         if all(map(_is_known, files)):
@@ -208,7 +208,7 @@ class _Looker:
             why = f"not looked at: {self._hung.folder} still does not answer"
             return [describe(file, error=why) for file in files]
         self._hung = None
-        look = _Look(files)
+        look = _FileCheck(files)
         look.start()
         look.join(max(deadline - time.monotonic(), 0.0))
         if look.is_alive():
@@ -219,13 +219,13 @@ class _Looker:
         return done + [describe(file, error=why) for file in files[len(done) :]]
 
 
-_looker = _Looker()
+_checker = _FileChecker()
 
 
 def _forget_after_fork() -> None:
     # Another thread may have had its turn, and is not there in the child.
-    global _looker
-    _looker = _Looker()
+    global _checker
+    _checker = _FileChecker()
 
 
 os.register_at_fork(after_in_child=_forget_after_fork)

@@ -25,7 +25,7 @@ def stays_here(record: Record, settings: Settings) -> bool:
     return not settings.send_proprietary and is_proprietary(proposal, category)
 
 
-class Withheld:
+class WithheldDatasets:
     """Datasets that stay at the beamline: what is said of them later stays, too. Kept on disk."""
 
     def __init__(self, file: Path) -> None:

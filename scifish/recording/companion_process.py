@@ -43,7 +43,7 @@ _starting = threading.RLock()
 """Held while a companion is started: a child that is forked in the midst of it would keep ends of its pipes."""
 
 
-class Link:
+class CompanionProcess:
     """The companion of this process. What a measurement calls returns at once and never raises."""
 
     def __init__(self, hello: Callable[[], Message], lock: int, errors: Path, heard: Callable[[Message], None]) -> None:

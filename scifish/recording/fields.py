@@ -55,7 +55,7 @@ _unknown: set[str] = set()
 """Names that were told in the log: once for each run, and not with each dataset."""
 
 
-class Said:
+class DatasetFields:
     """Of one dataset. The program may put anything in the place of both objects, too."""
 
     def __init__(self, datasetName: Any = "") -> None:

@@ -7,11 +7,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import Any
 
-VARIABLE = "SciFish"
+OPTIONS_VARIABLE = "SciFish"
 
 
 @dataclass(frozen=True)
-class Options:
+class RecorderOptions:
     """With its defaults. The names are the keys of the variable."""
 
     enabled: bool = True
@@ -30,19 +30,19 @@ class Options:
     """The datasets' description."""
 
 
-def options_from(given: Any) -> tuple[Options, list[str]]:
+def options_from(given: Any) -> tuple[RecorderOptions, list[str]]:
     """The options out of the variable's value, and what is wrong in it, for the user.
 
     None is a variable that is not set. What is right stays in use.
     """
     if given is None:
-        return Options(), []
+        return RecorderOptions(), []
     if not isinstance(given, Mapping):
-        return Options(), [
-            f"the variable {VARIABLE} is {given!r:.60}, not a dictionary; "
-            f"write for example: senv {VARIABLE} \"{{'plot': False}}\""
+        return RecorderOptions(), [
+            f"the variable {OPTIONS_VARIABLE} is {given!r:.60}, not a dictionary; "
+            f"write for example: senv {OPTIONS_VARIABLE} \"{{'plot': False}}\""
         ]
-    known = {field.name: type(field.default) for field in fields(Options)}
+    known = {field.name: type(field.default) for field in fields(RecorderOptions)}
     right: dict[str, Any] = {}
     wrong: list[str] = []
     for key, value in given.items():
@@ -51,13 +51,13 @@ def options_from(given: Any) -> tuple[Options, list[str]]:
             wrong.append(_unknown(str(key), list(known)))
         elif not isinstance(value, kind):
             wanted = "True or False" if kind is bool else "a text"
-            wrong.append(f"the variable {VARIABLE}: {key} is {value!r:.60}; it must be {wanted}")
+            wrong.append(f"the variable {OPTIONS_VARIABLE}: {key} is {value!r:.60}; it must be {wanted}")
         else:
             right[key] = value
-    return Options(**right), wrong
+    return RecorderOptions(**right), wrong
 
 
 def _unknown(key: str, known: list[str]) -> str:
     near = difflib.get_close_matches(key.lower(), known, n=1)
     hint = f"did you mean {near[0]!r}?" if near else f"there are: {', '.join(known)}"
-    return f"the variable {VARIABLE}: there is no option {key!r:.60}; {hint}"
+    return f"the variable {OPTIONS_VARIABLE}: there is no option {key!r:.60}; {hint}"

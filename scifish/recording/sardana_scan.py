@@ -7,10 +7,10 @@ import os
 from collections.abc import Iterable, Iterator, Mapping, Sized
 from typing import Any
 
-from scifish.dataset.files import References
+from scifish.dataset.files import FileReferences
 from scifish.message import MAX_ARRAY, Message, plain
-from scifish.recording.sardana_options import VARIABLE, Options
-from scifish.recording.scan_results import Column, Results, group_name
+from scifish.recording.sardana_options import OPTIONS_VARIABLE, RecorderOptions
+from scifish.recording.scan_results import Column, ScanResults, group_name
 
 FORMATS = {".h5": "HDF5", ".hdf5": "HDF5", ".nxs": "NeXus", ".nx": "NeXus", ".dat": "SPEC", ".spec": "SPEC"}
 
@@ -24,30 +24,30 @@ SPECTRUM = 1
 """sardana.taurus.core.tango.sardana.PlotType: the user has it plotted, in expconf."""
 
 
-class Scan:
+class SardanaScan:
     """What is known of one scan. One thread adds to it; another may ask `latest`.
 
     `environment` is Sardana's own, which it changes while the scan runs.
     """
 
-    def __init__(self, environment: Mapping[str, Any], options: Options) -> None:
+    def __init__(self, environment: Mapping[str, Any], options: RecorderOptions) -> None:
         self.options = options
         self._environment = environment
         self._motors = _motors(environment)
-        self._references: dict[str, References] = {}
+        self._references: dict[str, FileReferences] = {}
         self._custom: Message = {}
         self._news = 0
         self._told = 0
         channels = [column for column in environment["datadesc"] if column.name in set(environment["counters"])]
         if options.detector_files:
-            self._references = {channel.name: References() for channel in channels if _is_reference(channel)}
-        self._results: Results | None = None
+            self._references = {channel.name: FileReferences() for channel in channels if _is_reference(channel)}
+        self._results: ScanResults | None = None
         if options.results or options.plot:
             scalars = [channel for channel in channels if not _is_reference(channel) and _is_scalar(channel)]
             self._marked = [channel.name for channel in scalars if getattr(channel, "plot_type", 0) == SPECTRUM]
             title = f"#{environment['serialno']} {environment['title']}"
             axes = self._motors or [TIME]
-            self._results = Results([_column(channel) for channel in scalars], axes, title)
+            self._results = ScanResults([_column(channel) for channel in scalars], axes, title)
 
     def point(self, values: Mapping[str, Any]) -> None:
         """One more point, by the columns' names."""
@@ -82,7 +82,7 @@ class Scan:
             if name and known(name) is None:
                 near = difflib.get_close_matches(name, labels, n=1)
                 hint = f"did you mean {near[0]!r}?" if near else f"there are: {', '.join(labels) or 'none'}"
-                found.append(f"the variable {VARIABLE}: this scan has no {name!r} to plot; {hint}")
+                found.append(f"the variable {OPTIONS_VARIABLE}: this scan has no {name!r} to plot; {hint}")
         return found
 
     def latest(self) -> Message | None:

@@ -50,7 +50,7 @@ class _Counter:
         self.max_at: tuple[float, ...] = ()
 
 
-class Results:
+class ScanResults:
     """The results of one scan.
 
     `axes` are what was scanned, first motor first; for a scan in time, its time alone.

@@ -23,8 +23,8 @@ from typing import Any, TypeVar, cast
 
 from scifish.dataset.compose import as_given, began
 from scifish.message import STATUSES, Message, plain
-from scifish.recording.fields import Said
-from scifish.recording.session import Dataset, NotRecorded, RecordingSession, recording_session
+from scifish.recording.fields import DatasetFields
+from scifish.recording.session import NotRecorded, RecordingHandle, RecordingSession, recording_session
 from scifish.settings import Settings
 from scifish.settings.sources import check_settings
 
@@ -55,10 +55,10 @@ def _never_raises(method: Method) -> Method:
 class _Latest:
     """Gives the session what is said now; and ends a dataset whose SciFish is gone, since nobody else can."""
 
-    def __init__(self, fish: SciFish, said: Said) -> None:
+    def __init__(self, fish: SciFish, said: DatasetFields) -> None:
         self._fish = weakref.ref(fish)
         self._said = said
-        self.dataset: Dataset | None = None
+        self.dataset: RecordingHandle | None = None
 
     def __call__(self) -> Message | None:
         if self._fish() is not None or self.dataset is None:
@@ -83,9 +83,9 @@ class SciFish:
     def __init__(self, settings: Settings | str | Path | None = None, program: str = "") -> None:
         self._settings = check_settings(settings)
         self._program = program
-        self._said = Said()
+        self._said = DatasetFields()
         self._session: RecordingSession | None = None
-        self._dataset: Dataset | None = None
+        self._dataset: RecordingHandle | None = None
         self._recording = False
         _all.add(self)
         self._connect()
@@ -142,7 +142,7 @@ class SciFish:
             names = ", ".join(map(str, map(plain, changed)))
             log.warning("SciFish.start_scan: what was set before it is not recorded: %s", names)
         self._dataset = None
-        self._said = Said(datasetName)
+        self._said = DatasetFields(datasetName)
         self._session = recording_session(self._settings, self._program)
         latest = _Latest(self, self._said)
         latest.dataset = self._dataset = self._session.begin(self._said.now(), announce=False, latest=latest)

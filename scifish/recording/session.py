@@ -22,9 +22,9 @@ from pathlib import Path
 
 from scifish.dataset import compose
 from scifish.dataset.compose import Observed, Record
-from scifish.dataset.proprietary import Withheld, is_proprietary, stays_here
+from scifish.dataset.proprietary import WithheldDatasets, is_proprietary, stays_here
 from scifish.message import Message, as_metadata, iso, plain
-from scifish.recording.companion_process import Link
+from scifish.recording.companion_process import CompanionProcess
 from scifish.recording.origin import origin
 from scifish.settings import Settings, SettingsError, spool_directory, spool_folders, state_directory
 from scifish.settings.sources import SettingsSource, settings_source
@@ -54,7 +54,7 @@ class NotRecorded(RuntimeError):
 
 
 @dataclass
-class Snapshot:
+class SnapshotSummary:
     """What the companion saw at the start of a dataset: how many values, which could not be read and why."""
 
     values: int = 0
@@ -63,7 +63,7 @@ class Snapshot:
     """Whether it is of a proprietary proposal and stays here."""
 
 
-class Dataset:
+class RecordingHandle:
     """One dataset that is being recorded. Its methods return at once and never raise."""
 
     def __init__(
@@ -75,7 +75,7 @@ class Dataset:
         self.points = 0
         self.seen = record.started
         """When the last point came, in seconds since 1970."""
-        self.snapshot = Snapshot()
+        self.snapshot = SnapshotSummary()
         self.observed = threading.Event()
         """Set when `snapshot` is what was seen."""
         self.kept = 0
@@ -119,11 +119,11 @@ class RecordingSession:
         self.settings = settings or settings_source()
         known = self.settings.known() or self.settings.now(FIRST_SETTINGS) or Settings()
         self._folders = [str(folder) for folder in spool_folders(known)]
-        self._withheld = Withheld(state_directory() / "withheld")
+        self._withheld = WithheldDatasets(state_directory() / "withheld")
         self._place: Message = {}
         self._reported = ""
-        self._open: dict[str, Dataset] = {}  # those whose end is not on disk
-        self._recent: OrderedDict[str, Dataset] = OrderedDict()
+        self._open: dict[str, RecordingHandle] = {}  # those whose end is not on disk
+        self._recent: OrderedDict[str, RecordingHandle] = OrderedDict()
         self._stopping = threading.Event()
         # Before there is any thread, so that a start that fails leaves none behind.
         self._spool = _open_spool([spool_directory(known), state_directory() / "spool"], program)
@@ -132,7 +132,9 @@ class RecordingSession:
             self._spool.still_open = self._still_open
             self._run = str(self.origin["run"])
             self._clerk = Clerk()
-            self._link = Link(self._hello, self._spool.lock, self._spool.path.with_suffix(".log"), self._hear)
+            self._link = CompanionProcess(
+                self._hello, self._spool.lock, self._spool.path.with_suffix(".log"), self._hear
+            )
             threading.Thread(target=self._run_pulse, name="scifish-pulse", daemon=True).start()
             self._link.start()
         except BaseException:  # a system that allows no more threads, for one
@@ -150,27 +152,27 @@ class RecordingSession:
         start: float | None = None,
         announce: bool = True,
         latest: Callable[[], Message | None] | None = None,
-    ) -> Dataset:
+    ) -> RecordingHandle:
         """A dataset begins. The intention is on disk when this returns; values follow in the background.
 
         `start` in seconds since 1970 (now). Without `announce`, `began` is sent when
-        `Dataset.announce` is called. `latest` is asked once a second, in another thread, for what
+        `RecordingHandle.announce` is called. `latest` is asked once a second, in another thread, for what
         the program says now (None if that is nothing new), so that a kill does not lose it.
         """
         dataset = self._begun(uuid or str(uuids.uuid4()), start or time.time(), said, latest, announce=announce)
         self._open[dataset.uuid] = dataset
         return dataset
 
-    def begun(self, uuid: str) -> Dataset | None:
+    def begun(self, uuid: str) -> RecordingHandle | None:
         """A dataset of which `begin` was called lately, also where an exception from outside came in its midst."""
         return self._recent.get(uuid)
 
-    def announce(self, dataset: Dataset, said: Message | None = None) -> None:
+    def announce(self, dataset: RecordingHandle, said: Message | None = None) -> None:
         given = self._understand(dataset.record, said)
         self._clerk.keep(lambda: self._spool.announce(dataset.uuid, given))
         self._link.tell("announce", dataset.uuid, f'{{"given":{given or "null"}}}')
 
-    def end(self, dataset: Dataset, status: str, said: Message | None, at: float | None = None) -> None:
+    def end(self, dataset: RecordingHandle, status: str, said: Message | None, at: float | None = None) -> None:
         record = dataset.record
         if dataset.over:
             return  # ended twice: the first was right
@@ -187,7 +189,7 @@ class RecordingSession:
         self._link.tell("end", record.uuid, f'{{"ending":{end},"given":{given or "null"}}}')
         dataset.over = True
 
-    def record_snapshot(self, said: Message) -> Dataset:
+    def record_snapshot(self, said: Message) -> RecordingHandle:
         """A dataset without a duration. On disk when this returns."""
         now = time.time()
         return self._begun(str(uuids.uuid4()), now, said, end=compose.ending("completed", now, 0))
@@ -229,7 +231,7 @@ class RecordingSession:
         self._clerk.keep(lambda: self._spool.put(settings.topic, message))
         self._link.tell("wake", uuid)
 
-    def add(self, dataset: Dataset, metadata: Message) -> None:
+    def add(self, dataset: RecordingHandle, metadata: Message) -> None:
         if self.settings.known() is None:
             raise NotRecorded("the beamline is not known: the Tango database does not answer")
         changes = {"scientificMetadata": as_metadata(metadata, self.origin["program"], iso(time.time()))}
@@ -309,12 +311,12 @@ class RecordingSession:
         latest: Callable[[], Message | None] | None = None,
         end: Message | None = None,
         announce: bool = False,
-    ) -> Dataset:
+    ) -> RecordingHandle:
         """The intention is on disk when this returns."""
         # Until PathFixer answers, the best that is known is what it said last.
         record = Record(uuid, start, {}, end is not None, Observed(place=self._place), end)
         given = self._understand(record, said)
-        dataset = self._recent[uuid] = Dataset(self, record, latest)
+        dataset = self._recent[uuid] = RecordingHandle(self, record, latest)
         while len(self._recent) > REMEMBERED:
             self._recent.popitem(last=False)
         kept = Kept.of(record, announce, given)
@@ -367,7 +369,7 @@ class RecordingSession:
             dataset = self._recent.get(report["observed"])
             if dataset is not None:
                 failed = [(where, why) for where, why in report["failed"]]
-                dataset.snapshot = Snapshot(report["values"], failed, report["withheld"])
+                dataset.snapshot = SnapshotSummary(report["values"], failed, report["withheld"])
                 dataset.observed.set()
         elif "limit" in report:
             self._clerk.make_room(lambda: self._spool.set_limit(report["limit"]))

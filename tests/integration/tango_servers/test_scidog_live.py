@@ -19,7 +19,7 @@ import tango
 
 from deploy.demo.stack import PATHFIXER, SCIDOG, Stack
 from scifish.companion import scidog_reports
-from scifish.companion.scidog_reports import Notices
+from scifish.companion.scidog_reports import ScidogReporter
 from scifish.recording.session import RecordingSession
 from scifish.settings import Settings
 from scifish.settings.sources import FixedSettings
@@ -227,7 +227,7 @@ def test_what_records_does_not_wait_for_a_scidog_that_is_away_and_tells_it_later
     now = 1000.0
     monkeypatch.setattr("scifish.companion.scidog_reports.time", SimpleNamespace(monotonic=lambda: now))
     caplog.set_level("INFO", "scifish.companion.scidog_reports")
-    notices = Notices({"program": "test", "host": "h", "run": "r"})
+    notices = ScidogReporter({"program": "test", "host": "h", "run": "r"})
     failed = [{"group": "", "name": str(n), "source": "a/b/c/d", "error": "e" * 1000} for n in range(150)]
     soon = {"uuid": "soon", "name": "n", "time": "t", "values": 200, "failed": failed}
     notices.remember(1, soon)

@@ -233,12 +233,12 @@ def test_a_recorder_that_is_switched_off_records_nothing(scan: Scan, tmp_path: P
 ENDS_WHILE_IT_STARTS = """
 import threading, time
 import scifish.recording.session
-really = scifish.recording.session.Link
+really = scifish.recording.session.CompanionProcess
 def link(*given):
     threading.main_thread().join()
     time.sleep(0.5)  # a slow disk
     return really(*given)
-scifish.recording.session.Link = link
+scifish.recording.session.CompanionProcess = link
 scifish.recording.session.FLUSH = 60.0
 scifish.recording.session.warm_up()
 while not list(scifish.recording.session.state_directory().rglob("*.spool")):
@@ -247,11 +247,11 @@ while not list(scifish.recording.session.state_directory().rglob("*.spool")):
 
 ENDS_BEFORE_ITS_COMPANION = """
 import scifish.recording.companion_process
-really = scifish.recording.companion_process.Link._start
+really = scifish.recording.companion_process.CompanionProcess._start
 def start(self):
     self._closing.wait()
     return really(self)
-scifish.recording.companion_process.Link._start = start
+scifish.recording.companion_process.CompanionProcess._start = start
 from scifish.recording.session import recording_session
 recording_session()
 """

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, cast
 
-from scifish.attributes.pathfixer import Place
+from scifish.attributes.pathfixer import PathFixerReader
 from scifish.attributes.reader import Reader, Reading
 from scifish.settings import Settings
 
@@ -30,8 +30,10 @@ class Answers:
         return Reading(value=proposal if attribute == "Proposal" else "", time=0.0)
 
 
-def place(file: Path, **proposals: Any) -> Place:
-    return Place(cast(Reader, Answers({f"{name}/ctl/pathfixer": said for name, said in proposals.items()})), file)
+def place(file: Path, **proposals: Any) -> PathFixerReader:
+    return PathFixerReader(
+        cast(Reader, Answers({f"{name}/ctl/pathfixer": said for name, said in proposals.items()})), file
+    )
 
 
 def test_one_that_is_away_has_said_what_it_said_last_and_not_what_another_says(tmp_path: Path) -> None:

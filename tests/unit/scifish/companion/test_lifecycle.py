@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from scifish.attributes.cache import Lately, Seen
+from scifish.attributes.cache import AttributeSnapshot, SnapshotCache
 from scifish.attributes.reader import Reading
 from scifish.companion.supervisor import Supervisor
 from scifish.dataset import compose
@@ -214,7 +214,7 @@ def test_a_dataset_that_is_recorded_again_is_said_in_that_order(
 ) -> None:
     supervisor = start()
     slow = threading.Event()
-    monkeypatch.setattr(supervisor._lifecycle._lately, "read", lambda settings: slow.wait() and Seen())
+    monkeypatch.setattr(supervisor._lifecycle._lately, "read", lambda settings: slow.wait() and AttributeSnapshot())
     first, second = of_files(UUIDS[0], 0, None), of_files(UUIDS[1], 1, {})
     for begun in (first, second):
         supervisor.clerk.write(lambda begun=begun: spool.begin(begun)).result()  # type: ignore[misc]
@@ -254,9 +254,9 @@ def test_attributes_are_read_once_for_all_files_of_a_second(monkeypatch: pytest.
             reads.append(sources)
             return {source: Reading(1.0, 2.0) for source in sources}
 
-    lately = Lately(Slow())  # type: ignore[arg-type]
+    lately = SnapshotCache(Slow())  # type: ignore[arg-type]
     settings = replace(SETTINGS, configs={"c": ("- {name: current, source: a/b/c/current}",)}, active_config="c")
-    found: list[Seen] = []
+    found: list[AttributeSnapshot] = []
     threads = [threading.Thread(target=lambda: found.append(lately.read(settings))) for _ in range(20)]
     for thread in threads:
         thread.start()
