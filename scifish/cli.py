@@ -17,8 +17,8 @@ from scifish.companion.supervisor import Supervisor
 from scifish.message import Message, iso
 from scifish.settings import Settings, SettingsError, spool_folders
 from scifish.settings.sources import SettingsSource, settings_source
-from scifish.spool.database import SUFFIX
-from scifish.spool.inspection import Content, listing, look
+from scifish.spool.database import SPOOL_SUFFIX
+from scifish.spool.inspection import SpoolSummary, listing, summarise
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -78,11 +78,11 @@ def _folders(options: argparse.Namespace, source: SettingsSource, notes: TextIO 
     return spool_folders(settings or Settings())
 
 
-def _contents(folders: list[Path]) -> list[Content]:
+def _contents(folders: list[Path]) -> list[SpoolSummary]:
     found = []
-    for path in sorted(path for folder in folders for path in folder.glob(f"*{SUFFIX}")):
+    for path in sorted(path for folder in folders for path in folder.glob(f"*{SPOOL_SUFFIX}")):
         try:
-            found.append(look(path))
+            found.append(summarise(path))
         except (sqlite3.Error, OSError) as error:
             print(f"{path}: cannot be read: {error}")
     return found
@@ -110,7 +110,7 @@ def _list(options: argparse.Namespace) -> int:
     found: list[Message] = []
     problems = []
     folders = _folders(options, settings_source(), sys.stderr)
-    for path in sorted(path for folder in folders for path in folder.glob(f"*{SUFFIX}")):
+    for path in sorted(path for folder in folders for path in folder.glob(f"*{SPOOL_SUFFIX}")):
         try:
             found.append(listing(path))
         except FileNotFoundError:
@@ -138,7 +138,7 @@ def lines_of(spool: Message) -> list[str]:
     return lines + [f"{each['since']} {program} - - {each['uuid']} {state}" for each in spool["recording"]]
 
 
-def describe(content: Content, now: float) -> list[str]:
+def describe(content: SpoolSummary, now: float) -> list[str]:
     """Lines for a person; `now` in seconds since 1970."""
     who = f"{content.origin.get('program', '?')} on {content.origin.get('host', '?')}"
     state = "running" if content.alive else "gone; its spool is sent by the next start, or by `scifish flush`"

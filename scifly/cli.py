@@ -21,7 +21,7 @@ from scifish import __version__
 from scifish.message import Message, as_metadata, iso, leaves
 from scifish.message.identity import files_uuid
 from scifish.recording.session import NotRecorded, recording_session
-from scifish.settings import BEAMLINE, Settings, SettingsError
+from scifish.settings import BEAMLINE_NAME, Settings, SettingsError
 from scifish.settings.sources import settings_source
 from scifly.collector import Gatherer
 from scifly.grouping import name_of
@@ -113,7 +113,7 @@ class _Command:
         self._since = self._moment(options.since)
         self._settings = None if options.beamline else self._settings_of()
         beamline = options.beamline or (self._settings.beamline if self._settings is not None else "")
-        if not BEAMLINE.fullmatch(beamline):
+        if not BEAMLINE_NAME.fullmatch(beamline):
             raise CommandError(f"the beamline {beamline!r} is no short name of letters, digits, '.', '_' and '-'")
         self._beamline = beamline
         try:

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from scifish.settings import state_directory
-from scifish.spool.database import set_aside
+from scifish.spool.database import rename_damaged
 from scifly.model import COLUMNS, Known, Measurement, Place, Stay, known_of_row, measurement_of_row, row_of
 
 log = logging.getLogger(__name__)
@@ -98,7 +98,7 @@ class Journal:
         return db
 
     def _begin_anew(self, why: Exception) -> None:
-        aside = set_aside(self.path)
+        aside = rename_damaged(self.path)
         self.trouble = (
             f"the journal {self.path} was damaged ({why}): it is kept as {aside.name}, and a new one is begun; "
             "what is recorded again gets the same uuid"

@@ -10,6 +10,7 @@ from typing import Any
 
 from scifish.dataset.proprietary import is_proprietary
 from scifish.message import Message
+from scifish.message.types import DatasetPlace
 
 
 @dataclass(frozen=True)
@@ -49,7 +50,7 @@ class Place:
     def proprietary(self) -> bool:
         return is_proprietary(self.proposal, self.category)
 
-    def as_given(self) -> Message:
+    def as_given(self) -> DatasetPlace:
         """`given["place"]` of a record."""
         return {"proposalId": self.proposal, "sampleId": self.sample, "category": self.category}
 

@@ -20,7 +20,7 @@ from typing import Any
 
 import yaml
 
-from scifish.settings.entries import NOT_MEANT, Loader
+from scifish.settings.entries import YAML_ERRORS, ConfigurationLoader
 from scifly.patterns import Pattern, PatternError
 from scifly.readers import READERS
 
@@ -103,8 +103,8 @@ def profile_of(profiles: Sequence[Profile], relative_path: str) -> Profile | Non
 def _profile(text: str) -> tuple[Profile | None, list[str]]:
     try:
         # The project's own SafeLoader: it makes nothing but plain values.
-        given = yaml.load(text, Loader=Loader)  # noqa: S506
-    except (yaml.YAMLError, *NOT_MEANT) as error:
+        given = yaml.load(text, Loader=ConfigurationLoader)  # noqa: S506
+    except (yaml.YAMLError, *YAML_ERRORS) as error:
         why = getattr(error, "problem", None) or "it cannot be read"
         hint = "; put a pattern into quotes" if "pattern" in text else ""
         return None, [f"not YAML ({why}){hint}: {text[:80]!r}"]

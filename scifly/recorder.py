@@ -16,6 +16,7 @@ from datetime import tzinfo
 from scifish.dataset.compose import Observed, Record, as_given, ending
 from scifish.message import Message, iso
 from scifish.message.identity import files_uuid
+from scifish.message.types import GivenFields
 from scifish.recording.session import NotRecorded, RecordingSession
 from scifly.collector import Gatherer, Gathering
 from scifly.grouping import name_of
@@ -309,7 +310,7 @@ class Recorder:
                 f"recorded {age:.0f} s after it was written: the Tango attributes of then are not known, "
                 "and those of now were not read"
             )
-        known = {
+        known: GivenFields = {
             "dataset": measurement.uuid,
             "revision": measurement.recordings,
             "place": measurement.place.as_given(),

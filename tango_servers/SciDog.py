@@ -39,7 +39,7 @@ from scifish.settings import entries as config
 from scifish.settings.entries import Entry
 from scifish.settings.fallback import with_last_good
 from scifish.tango_io.database import TangoDatabase, reason, text
-from scifish.tango_io.executors import Crew
+from scifish.tango_io.executors import ThreadPool
 from tango_servers.common.arguments import WrongArgument, caller, json_object, lines_in, table_in, text_in, words
 from tango_servers.common.background import Background, OneAtATime, within
 from tango_servers.common.replies import Announcer, refusing, sendable
@@ -186,15 +186,15 @@ class SciDog(Device):
         self._connected: tuple[TangoDatabase, Editor] | None = None
         self._history = History(history)
         self._reader = Reader(config_age=CONFIG_AGE)
-        self._crew = Crew("scidog-ask")
-        self._database = OneAtATime(self._crew)
+        self._pool = ThreadPool("scidog-ask")
+        self._database = OneAtATime(self._pool)
         self._look()
         self._background = Background(f"{self.get_name()} properties", self._look, LOOK)
         self._background.start()
 
     def delete_device(self) -> None:
         self._background.stop()
-        self._crew.stop()
+        self._pool.stop()
         self._reader.close()
 
     def _look(self) -> None:
@@ -589,7 +589,7 @@ class SciDog(Device):
         """A device's attributes, for one who chooses among them. Fails if it has not answered after 2.5 s."""
         name = text(device).strip()
         try:
-            return json.dumps(within(self._crew, check.ANSWER, lambda: check.attributes(name)))
+            return json.dumps(within(self._pool, check.ANSWER, lambda: check.attributes(name)))
         except TimeoutError as error:
             raise NoAnswer(f"{name} has not answered within {check.ANSWER:g} s") from error
         except tango.DevFailed as failed:

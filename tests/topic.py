@@ -74,5 +74,5 @@ class Topic:
             return
         found = message.decode(event.value() or b"")
         assert event.key() == found["uuid"].encode()
-        assert len(event.value() or b"") <= message.MAX_BYTES
+        assert len(event.value() or b"") <= message.MAX_MESSAGE_BYTES
         self.messages.append(found)

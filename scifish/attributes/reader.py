@@ -12,15 +12,15 @@ import time
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import numpy
 import tango
 
-from scifish.message import Message, array_fields, iso, leaf, plain
+from scifish.message import Message, Value, array_fields, iso, leaf, plain
 from scifish.settings.entries import Entry, map_key
 from scifish.tango_io.database import reason
-from scifish.tango_io.executors import MOST, Crew, Line
+from scifish.tango_io.executors import MAX_THREADS, SerialExecutor, ThreadPool
 
 log = logging.getLogger(__name__)
 
@@ -85,7 +85,7 @@ class _Device:
     """
 
     name: str
-    turn: Line
+    turn: SerialExecutor
     config_age: float
     proxy: Any = None
     timeout: float = 0.0
@@ -101,11 +101,11 @@ class _Device:
 class Reader:
     """Reads attributes by their full names. Threads may share it; it keeps its proxies."""
 
-    def __init__(self, threads: int = MOST, config_age: float = CONFIG_AGE) -> None:
+    def __init__(self, threads: int = MAX_THREADS, config_age: float = CONFIG_AGE) -> None:
         self._config_age = config_age
         self._devices: dict[str, _Device] = {}
         self._lock = threading.Lock()
-        self._crew = Crew("scifish-read", threads)
+        self._pool = ThreadPool("scifish-read", threads)
 
     def read(
         self, sources: Collection[str], timeout: float, took: dict[str, float | None] | None = None
@@ -142,13 +142,13 @@ class Reader:
         with self._lock:
             device = self._devices.get(name)
             if device is None:
-                device = self._devices[name] = _Device(name, Line(self._crew), self._config_age)
+                device = self._devices[name] = _Device(name, SerialExecutor(self._pool), self._config_age)
         busy_since = device.busy_since
         if now < device.hangs_until or (busy_since is not None and now - busy_since >= _ALMOST * timeout):
             error = f"not read: {name} has not answered an earlier read, and is asked again after {AGAIN:g} s"
             done(_failed(attributes, error))
         else:
-            device.turn.give(lambda: done(_read_in_turn(device, attributes, timeout, now + timeout)))
+            device.turn.submit(lambda: done(_read_in_turn(device, attributes, timeout, now + timeout)))
 
     def _hangs(self, name: str, since: float) -> bool:
         device = self._devices[name]
@@ -161,7 +161,7 @@ class Reader:
 
     def close(self) -> None:
         """Read no more. What hangs has `CLOSE` seconds, and is then left to itself."""
-        self._crew.stop(CLOSE)
+        self._pool.stop(CLOSE)
 
 
 @functools.lru_cache(maxsize=64)  # a dataset asks for what the last one asked for
@@ -332,7 +332,7 @@ def failed(entries: Iterable[Entry], readings: dict[str, Reading]) -> list[Messa
     ]
 
 
-def entry_leaf(entry: Entry, reading: Reading, max_array: int) -> Message:
+def entry_leaf(entry: Entry, reading: Reading, max_array: int) -> Value:
     """One reading as a value of the message."""
     value, moment, unit, quality, error, raw = reading
     found = leaf(None, unit=entry.unit or unit, human_name=entry.name, source=entry.source, time=iso(moment))
@@ -345,7 +345,7 @@ def entry_leaf(entry: Entry, reading: Reading, max_array: int) -> Message:
     if isinstance(shown, _SCALAR):  # most of them, and 500 of them should cost little
         found["value"] = plain(shown)
     else:
-        found |= array_fields(shown, max_array)
+        found.update(cast(Value, array_fields(shown, max_array)))
     if raw is not None or shown is not value:
         found["raw"] = plain(value if raw is None else raw)
     return found

@@ -22,7 +22,7 @@ from scifish.attributes.reader import Reader, Reading
 from scifish.message import Message, iso, leaf, plain
 from scifish.settings.entries import Entry
 from scifish.tango_io.database import reason
-from scifish.tango_io.executors import Crew, Line
+from scifish.tango_io.executors import SerialExecutor, ThreadPool
 
 log = logging.getLogger(__name__)
 
@@ -135,12 +135,12 @@ class _SampledAttribute:
         self.take(reading)
         if self.state is _State.NEW and not reading.error:
             self.state, self._last = _State.EVENTS, reading.value
-            self.device.turn.give(self._subscribe)
+            self.device.turn.submit(self._subscribe)
 
     def end(self) -> None:
         """No more samples. A subscription is ended in the background, when one that is being made is there."""
         self.over = True
-        self.device.turn.give(self._unsubscribe)
+        self.device.turn.submit(self._unsubscribe)
 
     def summary(self) -> Message:
         found = self.samples.summary()
@@ -188,7 +188,7 @@ class _SampledAttribute:
 class _SampledDevice:
     """A device as the statistics know it. Its subscriptions are made and ended in turn."""
 
-    def __init__(self, name: str, turn: Line) -> None:
+    def __init__(self, name: str, turn: SerialExecutor) -> None:
         self.name = name
         self.turn = turn
         self.tallies: list[_SampledAttribute] = []
@@ -207,7 +207,7 @@ class Statistics:
 
     def __init__(self, reader: Reader) -> None:
         self._reader = reader
-        self._crew = Crew("scifish-events")
+        self._pool = ThreadPool("scifish-events")
         self._devices: dict[str, _SampledDevice] = {}
         self._watched: dict[str, list[_SampledAttribute]] = {}
         self._lock = threading.Lock()
@@ -222,13 +222,13 @@ class Statistics:
             for source in sources:
                 name = source.rpartition("/")[0].lower()
                 if name not in self._devices:
-                    self._devices[name] = _SampledDevice(name, Line(self._crew))
+                    self._devices[name] = _SampledDevice(name, SerialExecutor(self._pool))
                 by_device.setdefault(name, []).append(_SampledAttribute(source, self._devices[name]))
             for name, tallies in by_device.items():
                 self._devices[name].tallies += tallies
                 self._watched.setdefault(uuid, []).extend(tallies)
         # Behind the caller's back: to wake up the thread of each device takes its time.
-        self._crew.give(lambda: self._begin(by_device.values()))
+        self._pool.submit(lambda: self._begin(by_device.values()))
 
     def finish(
         self, uuid: str, timeout: float, seen: Mapping[str, Sequence[float]] | None = None
@@ -255,12 +255,12 @@ class Statistics:
         ended = threading.Semaphore(0)
         devices = list(self._devices.values())
         for device in devices:
-            device.turn.give(ended.release)
+            device.turn.submit(ended.release)
         for _ in devices:
             if not ended.acquire(timeout=max(deadline - time.monotonic(), 0.0)):
                 log.warning("a subscription could not be ended: its device hangs")
                 break
-        self._crew.stop(max(deadline - time.monotonic(), 0.0))
+        self._pool.stop(max(deadline - time.monotonic(), 0.0))
 
     def _begin(self, by_device: Iterable[list[_SampledAttribute]]) -> None:
         for tallies in by_device:

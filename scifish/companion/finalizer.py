@@ -12,12 +12,13 @@ from scifish.dataset.compose import Record
 from scifish.dataset.files import described, expand
 from scifish.dataset.plot import PlotError, data_uri, png
 from scifish.dataset.proprietary import WithheldDatasets, stays_here
-from scifish.message import Message
+from scifish.message import AnyMessage
+from scifish.message.types import Image
 from scifish.settings import Settings
 from scifish.settings.sources import SettingsSource
-from scifish.spool.batching import Outgoing
-from scifish.spool.database import Put, Spool
-from scifish.spool.executor import Clerk
+from scifish.spool.batching import OutboxWriter
+from scifish.spool.database import OutboxBatch, Spool
+from scifish.spool.executor import SpoolExecutor
 from scifish.spool.sender import Sender
 
 log = logging.getLogger(__name__)
@@ -26,9 +27,11 @@ log = logging.getLogger(__name__)
 class Finalizer:
     """Threads may share it."""
 
-    def __init__(self, clerk: Clerk, sender: Sender, settings: SettingsSource, withheld: WithheldDatasets) -> None:
-        self._clerk = clerk
-        self._outgoing = Outgoing(clerk, sender.wake)
+    def __init__(
+        self, executor: SpoolExecutor, sender: Sender, settings: SettingsSource, withheld: WithheldDatasets
+    ) -> None:
+        self._executor = executor
+        self._outgoing = OutboxWriter(executor, sender.wake)
         self._settings = settings
         self._withheld = withheld
         self._plot_errors: set[str] = set()
@@ -50,14 +53,14 @@ class Finalizer:
         if settings is None:
             return None
         if not self.may_send(record, settings):
-            return self._clerk.make_room(lambda: spool.forget(record.uuid))
+            return self._executor.submit_urgent(lambda: spool.forget(record.uuid))
         if record.observed.values is None:
             record.observed.warnings.append("no attribute was read: the program ended before, or had no settings")
         files = described(expand(record.given.get("files")))
         messages = [compose.ended(record, files, settings, spool.origin), *self._picture(record, settings, spool)]
-        return self._outgoing.put(spool, Put.of(settings.topic, messages, record.uuid))
+        return self._outgoing.put(spool, OutboxBatch.of(settings.topic, messages, record.uuid))
 
-    def _picture(self, record: Record, settings: Settings, spool: Spool) -> list[Message]:
+    def _picture(self, record: Record, settings: Settings, spool: Spool) -> list[AnyMessage]:
         """The annotation with the dataset's plot, if it has one."""
         plot = record.given.get("plot")
         if not plot:
@@ -73,6 +76,6 @@ class Finalizer:
         except Exception:
             log.exception("drawing the plot of dataset %s", record.uuid)
             return []
-        image = {"caption": str(plot.get("title") or "plot"), "uri": data_uri(picture)}
+        image: Image = {"caption": str(plot.get("title") or "plot"), "uri": data_uri(picture)}
         proposal = record.text("proposalId")
         return [compose.annotation(record.dataset, {"image": image}, time.time(), proposal, settings, spool.origin)]

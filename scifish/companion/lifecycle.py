@@ -13,6 +13,7 @@ from collections import OrderedDict
 from collections.abc import Callable
 from concurrent.futures import Future
 from dataclasses import replace
+from typing import cast
 
 from scifish.attributes import reader
 from scifish.attributes.cache import AttributeSnapshot, SnapshotCache, read_snapshot
@@ -22,14 +23,16 @@ from scifish.companion.finalizer import Finalizer
 from scifish.companion.scidog_reports import ScidogReporter
 from scifish.dataset import compose
 from scifish.dataset.compose import Observed, Record
-from scifish.message import Message, iso, leaves
+from scifish.message import iso, leaves
+from scifish.message.types import DatasetPlace, Ending
 from scifish.settings import Settings, last_good_file
 from scifish.settings.entries import Entry
 from scifish.settings.sources import SettingsSource
 from scifish.spool.database import Spool, as_text
-from scifish.spool.executor import Clerk
+from scifish.spool.executor import SpoolExecutor
+from scifish.spool.protocol import PlaceReport, Report, SnapshotReport
 from scifish.spool.sender import Sender
-from scifish.tango_io.executors import Crew, Later
+from scifish.tango_io.executors import DelayedExecutor, ThreadPool
 
 log = logging.getLogger(__name__)
 
@@ -99,21 +102,21 @@ class DatasetLifecycle:
     def __init__(
         self,
         spool: Spool | None,
-        clerk: Clerk,
-        crew: Crew,
+        executor: SpoolExecutor,
+        pool: ThreadPool,
         sender: Sender,
-        finisher: Finalizer,
+        finalizer: Finalizer,
         settings: SettingsSource,
         notices: ScidogReporter | None,
-        report: Callable[[Message], None],
+        report: Callable[[Report], None],
     ) -> None:
         """`spool` is the program's own. `report` sends a report to the program, see `scifish.recording.session`."""
         self._spool = spool
-        self._clerk = clerk
-        self._crew = crew
-        self._later = Later(crew)
+        self._executor = executor
+        self._pool = pool
+        self._later = DelayedExecutor(pool)
         self._sender = sender
-        self._finisher = finisher
+        self._finalizer = finalizer
         self._settings = settings
         self._notices = notices
         self._report = report
@@ -147,7 +150,7 @@ class DatasetLifecycle:
 
     def report_last_place(self) -> None:
         """Report to the program what its PathFixer said last."""
-        self._report({"place": self._place.last(self._settings.known())})
+        self._report(PlaceReport(cast(DatasetPlace, self._place.last(self._settings.known()))))
 
     def begin(self, record: Record) -> DatasetState | None:
         """Start with a dataset; None if it is known already."""
@@ -160,32 +163,32 @@ class DatasetLifecycle:
                 self._latest[record.dataset] = state
         if record.observed.values is None:
             delay = READ_DELAY_SECONDS if record.ending is None else 0.0
-            self._later.give(delay, lambda: self._observe(state))
+            self._later.submit(delay, lambda: self._observe(state))
         else:
             # An earlier companion, which was killed, has read the values.
             state.start_read()
             self._watch(state, self._settings.known())
             state.set_observed()
         if record.ending is not None:
-            state.when_observed(self._crew.give, lambda: self._send_ended(state))
+            state.when_observed(self._pool.submit, lambda: self._send_ended(state))
         return state
 
     def announce(self, state: DatasetState) -> None:
         """Send `began` when the values at the start are read; once."""
         if not state.announced:
             state.announced = True
-            self._later.give(
-                BEGAN_DELAY_SECONDS, lambda: state.when_observed(self._crew.give, lambda: self._send_began(state))
+            self._later.submit(
+                BEGAN_DELAY_SECONDS, lambda: state.when_observed(self._pool.submit, lambda: self._send_began(state))
             )
 
-    def end(self, state: DatasetState, ending: Message) -> None:
+    def end(self, state: DatasetState, ending: Ending) -> None:
         """The measurement is over. Only the first end of a dataset counts."""
         with self._guard:
             if state.record.ending is not None:
                 return
             state.record.ending = ending
-        self._crew.give(lambda: self._observe(state))  # if it was so short that the read has not started
-        state.when_observed(self._crew.give, lambda: self._send_ended(state))
+        self._pool.submit(lambda: self._observe(state))  # if it was so short that the read has not started
+        state.when_observed(self._pool.submit, lambda: self._send_ended(state))
 
     def retry_waiting(self) -> None:
         """Finish the datasets that waited for settings, or for the previous recording."""
@@ -225,13 +228,14 @@ class DatasetLifecycle:
         finally:
             state.set_observed()
             if "place" not in record.given:
-                self._report({"observed": record.uuid, **self._seen(record)})
+                self._report(self._snapshot_report(record))
 
     def _read_place(self, record: Record, settings: Settings) -> None:
         """First and separately: the proposal may have changed when a slow device has answered."""
         found, warnings = self._place.read(settings)
-        self._store_observed(record, Observed(found, None, warnings + record.observed.warnings))
-        self._report({"place": found})
+        place = cast(DatasetPlace, found)
+        self._store_observed(record, Observed(place, None, warnings + record.observed.warnings))
+        self._report(PlaceReport(place))
 
     def _watch(self, state: DatasetState, settings: Settings | None) -> None:
         if settings is not None and not state.record.single:
@@ -239,27 +243,25 @@ class DatasetLifecycle:
             if state.record.ending is None:
                 self._statistics.watch(state.record.uuid, state.entries)
 
-    def _seen(self, record: Record) -> Message:
+    def _snapshot_report(self, record: Record) -> SnapshotReport:
         settings = self._settings.known()
         values = list(leaves(record.observed.values or {}))
-        return {
-            "values": len(values),
-            "failed": [[where, leaf["error"]] for where, leaf in values if "error" in leaf],
-            "withheld": settings is not None and not self._finisher.may_send(record, settings),
-        }
+        failed = [(where, leaf["error"]) for where, leaf in values if "error" in leaf]
+        withheld = settings is not None and not self._finalizer.may_send(record, settings)
+        return SnapshotReport(record.uuid, len(values), failed, withheld)
 
     def _store_observed(self, record: Record, observed: Observed) -> None:
         record.observed = observed
         if "place" in record.given:
             return  # its last message is composed at once; after a crash the values are read again
         text = as_text(observed.as_kept())
-        self._write(lambda spool: spool.keep_observed(record.uuid, text))
+        self._write(lambda spool: spool.save_observed(record.uuid, text))
 
     def _remember_snapshot(self, state: DatasetState, settings: Settings, seen: AttributeSnapshot) -> None:
         """For SciDog's LastSnapshot. The name of a proprietary dataset is left out."""
         if self._notices is not None:
             record = state.record
-            name = record.text("datasetName") if self._finisher.may_send(record, settings) else ""
+            name = record.text("datasetName") if self._finalizer.may_send(record, settings) else ""
             about = {"uuid": record.dataset, "name": name, "time": iso(record.started)}
             self._notices.remember(state.number, {**about, "values": seen.count, "failed": seen.failed})
 
@@ -270,7 +272,7 @@ class DatasetLifecycle:
         with state.lock:
             record = state.record
             # Without settings, or after the end, the last message alone is enough.
-            if settings is None or record.ending is not None or not self._finisher.may_send(record, settings):
+            if settings is None or record.ending is not None or not self._finalizer.may_send(record, settings):
                 return
             self._write(lambda spool: spool.put(settings.topic, compose.began(record, settings, spool.origin)))
 
@@ -283,7 +285,7 @@ class DatasetLifecycle:
                 except Exception:
                     log.exception("dataset %s: the values at its end cannot be read", state.record.uuid)
         delay = 0.0 if state.record.single else COMPOSE_DELAY_SECONDS
-        self._later.give(delay, lambda: self._finish(state))
+        self._later.submit(delay, lambda: self._finish(state))
 
     def _add_end_values(self, record: Record, entries: list[Entry], settings: Settings) -> None:
         """Values at the end, and statistics."""
@@ -306,7 +308,7 @@ class DatasetLifecycle:
             self._waiting.append(state)
             return
         try:
-            written = self._finisher.finish(spool, state.record)
+            written = self._finalizer.finish(spool, state.record)
         except Exception as error:
             log.exception("dataset %s: its last message cannot be composed", state.record.uuid)
             self._close_dataset(state, error)
@@ -334,7 +336,7 @@ class DatasetLifecycle:
         """Into the program's spool."""
         spool = self._spool
         if spool is not None:
-            self._clerk.write(lambda: work(spool)).add_done_callback(lambda _: self._sender.wake())
+            self._executor.submit_retrying(lambda: work(spool)).add_done_callback(lambda _: self._sender.wake())
 
 
 def _failure(written: Future[object]) -> BaseException | None:

@@ -12,7 +12,7 @@ from scifish.companion.finalizer import Finalizer
 from scifish.dataset import compose
 from scifish.dataset.compose import Record
 from scifish.spool.database import OpenDataset, Spool, orphans
-from scifish.spool.executor import Clerk
+from scifish.spool.executor import SpoolExecutor
 from scifish.spool.sender import Sender
 
 log = logging.getLogger(__name__)
@@ -21,10 +21,10 @@ log = logging.getLogger(__name__)
 class OrphanSpools:
     """Takes over what is in `folders`. `looked` is set when it has done so for the first time."""
 
-    def __init__(self, clerk: Clerk, sender: Sender, finisher: Finalizer, folders: Sequence[Path]) -> None:
-        self._clerk = clerk
+    def __init__(self, executor: SpoolExecutor, sender: Sender, finalizer: Finalizer, folders: Sequence[Path]) -> None:
+        self._executor = executor
         self._sender = sender
-        self._finisher = finisher
+        self._finalizer = finalizer
         self._folders = list(dict.fromkeys(folders))
         self._unfinished: list[tuple[Spool, Record]] = []
         self.looked = threading.Event()
@@ -53,14 +53,14 @@ class OrphanSpools:
 
     def _orphans(self, folder: Path) -> list[Spool]:
         try:
-            return self._clerk.ask(lambda: orphans(folder)).result()
+            return self._executor.submit(lambda: orphans(folder)).result()
         except OSError as error:
             log.error("the spools in %s cannot be looked at: %s", folder, error)
             return []
 
     def _finish_all(self, spool: Spool) -> None:
         try:
-            left_open = self._clerk.ask(spool.open_datasets).result()
+            left_open = self._executor.submit(spool.open_datasets).result()
         except (sqlite3.Error, ValueError) as error:
             log.error("the datasets that %s left open cannot be read: %s", spool.path, error)
             return
@@ -69,7 +69,7 @@ class OrphanSpools:
 
     def _finish(self, spool: Spool, record: Record) -> None:
         try:
-            if self._finisher.finish(spool, record) is None:
+            if self._finalizer.finish(spool, record) is None:
                 self._unfinished.append((spool, record))
         except Exception:
             log.exception("dataset %s of %s cannot be finished; it stays there", record.uuid, spool.path)

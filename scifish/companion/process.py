@@ -10,7 +10,6 @@ from __future__ import annotations
 import contextlib
 import faulthandler
 import io
-import json
 import logging
 import os
 import queue
@@ -22,10 +21,19 @@ from pathlib import Path
 from typing import TextIO
 
 from scifish.companion.supervisor import Supervisor
-from scifish.message import Message
 from scifish.settings.sources import source_of
-from scifish.spool.database import Spool, set_aside
-from scifish.spool.executor import Clerk
+from scifish.spool.database import Spool, rename_damaged
+from scifish.spool.executor import SpoolExecutor
+from scifish.spool.protocol import (
+    AliveReport,
+    DamageReport,
+    Hello,
+    LogReport,
+    Report,
+    decode_command,
+    decode_hello,
+    encode,
+)
 
 log = logging.getLogger(__name__)
 
@@ -39,19 +47,19 @@ SIGN = 5.0
 """Seconds between two signs of life."""
 
 NICENESS = 19
-"""Of all threads but the clerk: the measurement goes first."""
+"""Of all threads but the executor: the measurement goes first."""
 
 
 class Reports:
-    """Lines of JSON to the program; they wait for nobody, and end in nothing when it is gone."""
+    """Sends reports to the program from a thread of its own; they are dropped when the program is gone."""
 
     def __init__(self, pipe: TextIO) -> None:
         self._pipe = pipe
-        self._waiting: queue.SimpleQueue[Message | None] = queue.SimpleQueue()
+        self._waiting: queue.SimpleQueue[Report | None] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._run, name="scifish-reports", daemon=True)
         self._thread.start()
 
-    def send(self, report: Message) -> None:
+    def send(self, report: Report) -> None:
         self._waiting.put(report)
 
     def close(self) -> None:
@@ -62,7 +70,7 @@ class Reports:
         while (report := self._waiting.get()) is not None:
             # The program is gone: its spool says the rest.
             with contextlib.suppress(OSError, ValueError):
-                self._pipe.write(json.dumps(report) + "\n")
+                self._pipe.write(encode(report))
                 self._pipe.flush()
 
 
@@ -74,7 +82,7 @@ class _ProgramLogHandler(logging.Handler):
         self._reports = reports
 
     def emit(self, record: logging.LogRecord) -> None:
-        self._reports.send({"log": [record.levelno, self.format(record)]})
+        self._reports.send(LogReport(record.levelno, self.format(record)))
 
 
 DAMAGED = 3
@@ -96,43 +104,43 @@ def main() -> None:
     # What the program tells is UTF-8, whatever the language of the machine; a killed one may stop in half a letter.
     assert isinstance(sys.stdin, io.TextIOWrapper)
     sys.stdin.reconfigure(encoding="utf-8", errors="replace")
-    hello = json.loads(sys.stdin.readline() or "null")
-    if hello is not None:  # else the program ended while this process started
-        _keep(hello, reports, hurry, gone)
+    first = sys.stdin.readline()
+    if first:  # else the program ended while this process started
+        _keep(decode_hello(first), reports, hurry, gone)
     reports.close()
     # Threads that hang in Tango or on a disk keep nobody here.
     os._exit(0)
 
 
-def _keep(hello: Message, reports: Reports, hurry: threading.Event, gone: threading.Event) -> None:
+def _keep(hello: Hello, reports: Reports, hurry: threading.Event, gone: threading.Event) -> None:
     parent = os.getppid()
-    path = Path(hello["spool"])
+    path = Path(hello.spool)
 
     def on_damage(error: Exception) -> None:
         if gone.is_set():
-            log.error("the spool %s is damaged (%s): it is kept as %s", path, error, set_aside(path))
+            log.error("the spool %s is damaged (%s): it is kept as %s", path, error, rename_damaged(path))
         else:
-            reports.send({"damaged": str(error)})
+            reports.send(DamageReport(str(error)))
         reports.close()
         os._exit(DAMAGED)
 
     try:
-        spool = Spool(path, lock=hello["lock"])
+        spool = Spool(path, lock=hello.lock)
     except sqlite3.OperationalError:
         raise
     except sqlite3.DatabaseError as error:
         on_damage(error)
         raise
     # No nicer than the program: what that writes waits for SQLite's lock, which must get free on a busy machine, too.
-    clerk = Clerk()
+    executor = SpoolExecutor()
     with contextlib.suppress(OSError):
         os.nice(NICENESS)  # on Linux, this thread and those that it starts
-    folders = [Path(folder) for folder in hello["folders"]]
-    supervisor = Supervisor(source_of(hello["settings"]), spool, folders, reports.send, clerk)
-    supervisor.clerk.on_damage = on_damage
+    folders = [Path(folder) for folder in hello.folders]
+    supervisor = Supervisor(source_of(hello.settings), spool, folders, reports.send, executor)
+    supervisor.executor.on_damage = on_damage
     threading.Thread(target=_listen, args=(supervisor, gone), name="scifish-listen", daemon=True).start()
     while not (hurry.is_set() or gone.wait(SIGN)):
-        reports.send({"alive": True})
+        reports.send(AliveReport())
         # The pipe stays open where a forked child of the program has it too.
         if os.getppid() != parent:
             gone.set()
@@ -144,8 +152,7 @@ def _keep(hello: Message, reports: Reports, hurry: threading.Event, gone: thread
 def _listen(supervisor: Supervisor, gone: threading.Event) -> None:
     for line in sys.stdin:
         try:
-            kind, uuid, content = line.rstrip("\n").split(" ", 2)
-            supervisor.hear(kind, uuid, json.loads(content))
+            supervisor.handle(decode_command(line))
         except Exception:  # half a line of a program that was killed, for one: the spool has it
             log.exception("what the program said: %.100s", line)
     gone.set()

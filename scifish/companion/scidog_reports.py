@@ -15,9 +15,9 @@ from pathlib import Path
 
 import tango
 
-from scifish.message import Message
+from scifish.message import Message, Origin
 from scifish.tango_io.database import reason
-from scifish.tango_io.executors import Crew
+from scifish.tango_io.executors import ThreadPool
 
 log = logging.getLogger(__name__)
 
@@ -67,9 +67,9 @@ TIMEOUT_MS = 2000
 class ScidogReporter:
     """Of one program. Its methods return at once and never raise."""
 
-    def __init__(self, origin: Message) -> None:
+    def __init__(self, origin: Origin) -> None:
         self._origin = origin
-        self._crew = Crew("scifish-notice", 1)
+        self._pool = ThreadPool("scifish-notice", 1)
         self._busy = False
         self._said = ""
         self._when = -AGAIN
@@ -100,7 +100,7 @@ class ScidogReporter:
         origin = {"program": self._origin["program"], "host": self._origin["host"]}
         named = [{**one, "error": one["error"][:LONGEST]} for one in failed[:MOST]]
         report = json.dumps({**snapshot, **origin, "failedCount": len(failed), "failed": named})
-        self._crew.give(lambda: self._tell(scidog, "ReportSnapshot", report))
+        self._pool.submit(lambda: self._tell(scidog, "ReportSnapshot", report))
 
     def say(self, scidog: str, trouble: str) -> None:
         """`trouble` is "" if all is well. To be called again and again: it is said when it is new, or old."""
@@ -111,7 +111,7 @@ class ScidogReporter:
         self._said, self._when = trouble, time.monotonic()
         who = f"{self._origin['program']} on {self._origin['host']}"
         texts = [_latin(text) for text in (self._origin["run"], who, trouble)]
-        self._crew.give(lambda: self._tell(scidog, "ReportTrouble", texts))
+        self._pool.submit(lambda: self._tell(scidog, "ReportTrouble", texts))
 
     def _tell(self, scidog: str, command: str, argument: str | list[str]) -> None:
         try:

@@ -6,6 +6,7 @@ will be as soon as the disk accepts it. A line that is lost does no harm: the su
 
 from __future__ import annotations
 
+import json
 import logging
 import sqlite3
 import threading
@@ -14,17 +15,17 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from scifish.companion.finalizer import Finalizer
-from scifish.companion.lifecycle import DatasetLifecycle
+from scifish.companion.lifecycle import DatasetLifecycle, DatasetState
 from scifish.companion.orphans import OrphanSpools, closing_record
 from scifish.companion.scidog_reports import MEGABYTE, ScidogReporter, shortage
 from scifish.dataset.proprietary import WithheldDatasets
-from scifish.message import Message
 from scifish.settings import Settings, state_directory
 from scifish.settings.sources import SettingsSource
-from scifish.spool.database import OpenDataset, Spool, record_of
-from scifish.spool.executor import Clerk
+from scifish.spool.database import OpenDataset, Spool
+from scifish.spool.executor import SpoolExecutor
+from scifish.spool.protocol import Announce, Begin, Command, End, LimitReport, Report, TroubleReport, Wake
 from scifish.spool.sender import Sender
-from scifish.tango_io.executors import Crew
+from scifish.tango_io.executors import ThreadPool
 
 log = logging.getLogger(__name__)
 
@@ -62,24 +63,24 @@ class Supervisor:
         settings: SettingsSource,
         spool: Spool | None,
         folders: Sequence[Path],
-        report: Callable[[Message], None],
-        clerk: Clerk | None = None,
+        report: Callable[[Report], None],
+        executor: SpoolExecutor | None = None,
     ) -> None:
         """Start to send what `spool` holds, and to take over the orphaned spools in `folders`.
 
-        `report` sends a report to the program, see `scifish.recording.session`; `clerk` does the disk's work.
+        `report` sends a report to the program, see `scifish.recording.session`; `executor` does the disk's work.
         """
         self._settings = settings
         self._spool = spool
         self._report = report
-        self._crew = Crew("scifish-work", MAX_WORKERS)
-        self.clerk = clerk or Clerk()
-        self._sender = Sender(self.clerk, settings.known, spool)
-        finisher = Finalizer(self.clerk, self._sender, settings, WithheldDatasets(state_directory() / "withheld"))
-        self._heir = OrphanSpools(self.clerk, self._sender, finisher, folders)
+        self._pool = ThreadPool("scifish-work", MAX_WORKERS)
+        self.executor = executor or SpoolExecutor()
+        self._sender = Sender(self.executor, settings.known, spool)
+        finalizer = Finalizer(self.executor, self._sender, settings, WithheldDatasets(state_directory() / "withheld"))
+        self._heir = OrphanSpools(self.executor, self._sender, finalizer, folders)
         self._notices = ScidogReporter(spool.origin) if spool is not None else None
         self._lifecycle = DatasetLifecycle(
-            spool, self.clerk, self._crew, self._sender, finisher, settings, self._notices, report
+            spool, self.executor, self._pool, self._sender, finalizer, settings, self._notices, report
         )
         self._stopping = threading.Event()
         self._reported_trouble = ""
@@ -92,45 +93,42 @@ class Supervisor:
         self._read_spool()
         threading.Thread(target=self._run, name="scifish-pulse", daemon=True).start()
 
-    # ------------------------------------------------------------ lines of the program
+    # ------------------------------------------------------------ commands of the program
 
-    def hear(self, kind: str, uuid: str, content: Message | None) -> None:
-        """`begin`, `announce` or `end` of a dataset, or `wake`: there is a message in the spool.
+    def handle(self, command: Command) -> None:
+        """A command of the program. Each may come twice, and may be missing: then the spool has it."""
+        match command:
+            case Wake():
+                self._sender.wake()
+            case Begin(row):
+                begun = self._lifecycle.begin(row.record())
+                if begun is not None and row.announced:
+                    self._lifecycle.announce(begun)
+            case Announce(uuid, given):
+                if (state := self._updated(uuid, given)) is not None:
+                    self._lifecycle.announce(state)
+            case End(uuid, ending, given):
+                if (state := self._updated(uuid, given)) is not None:
+                    self._lifecycle.end(state, json.loads(ending))
 
-        Each may be heard again, and may be missing: then the spool has it.
-        """
-        if kind == "wake":
-            self._sender.wake()
-            return
-        if content is None:
-            return
-        if kind == "begin":
-            announced = content.pop("announced")
-            begun = self._lifecycle.begin(record_of(uuid, **content))
-            if begun is not None and announced:
-                self._lifecycle.announce(begun)
-            return
-        known = self._lifecycle.get(uuid)
-        if known is None:
-            return  # it is in the spool, and found there
-        if content["given"] is not None and known.record.ending is None:
-            known.record.given = content["given"]
-        if kind == "announce":
-            self._lifecycle.announce(known)
-        elif kind == "end":
-            self._lifecycle.end(known, content["ending"])
+    def _updated(self, uuid: str, given: str | None) -> DatasetState | None:
+        """The dataset, with what the program gives now; None if it is not known: then it is found in the spool."""
+        state = self._lifecycle.get(uuid)
+        if state is not None and given is not None and state.record.ending is None:
+            state.record.given = json.loads(given)
+        return state
 
     def _read_spool(self) -> None:
         """Take what is in the program's spool and did not come through the pipe."""
         spool, lifecycle = self._spool, self._lifecycle
-        if spool is None or self.clerk.trouble:
+        if spool is None or self.executor.trouble:
             return
         unheard: set[str] = set()
-        for uuid, announced, ended in self.clerk.ask(spool.open_states).result(SPOOL_REPLY_SECONDS):
+        for uuid, announced, ended in self.executor.submit(spool.open_states).result(SPOOL_REPLY_SECONDS):
             known = lifecycle.get(uuid)
             finished = lifecycle.finished(uuid)
             if finished:
-                self.clerk.make_room(lambda uuid=uuid: spool.forget(uuid))  # type: ignore[misc]
+                self.executor.submit_urgent(lambda uuid=uuid: spool.forget(uuid))  # type: ignore[misc]
             elif finished is None and (known is None or (ended and known.record.ending is None)):
                 unheard.add(uuid)
             elif known is not None and announced:
@@ -145,7 +143,7 @@ class Supervisor:
                     lifecycle.end(state, row.record.ending)
 
     def _open_datasets(self, spool: Spool, only: set[str] | None = None) -> list[OpenDataset]:
-        return self.clerk.ask(lambda: spool.open_datasets(only)).result(SPOOL_REPLY_SECONDS)
+        return self.executor.submit(lambda: spool.open_datasets(only)).result(SPOOL_REPLY_SECONDS)
 
     # ------------------------------------------------------------- loop and housekeeping
 
@@ -167,7 +165,7 @@ class Supervisor:
         if time.monotonic() > self._next_orphan_check:
             self._next_orphan_check = time.monotonic() + self._orphan_check_seconds
             self._orphan_check_seconds = min(2 * self._orphan_check_seconds, MAX_ORPHAN_CHECK_SECONDS)
-            self._crew.give(self._adopt)
+            self._pool.submit(self._adopt)
         if settings is not None:
             self._heir.try_again()
             self._lifecycle.retry_waiting()
@@ -183,33 +181,33 @@ class Supervisor:
         trouble = self.trouble()
         if trouble != self._reported_trouble:
             self._reported_trouble = trouble
-            self._report({"trouble": trouble})
-            self._note_trouble(self._sender.trouble)
+            self._report(TroubleReport(trouble))
+            self._save_trouble(self._sender.trouble)
         if settings is not None and self._notices is not None:
             self._notices.say(settings.scidog, trouble)
             self._notices.show(settings.scidog)
 
-    def _note_trouble(self, trouble: str) -> None:
+    def _save_trouble(self, trouble: str) -> None:
         """For `scifish status`, also in the spools that are adopted."""
         for spool in self._sender.spools:
-            self.clerk.ask(lambda spool=spool: spool.note_trouble(trouble))  # type: ignore[misc]
+            self.executor.submit(lambda spool=spool: spool.save_trouble(trouble))  # type: ignore[misc]
 
     def _check_room(self, spool: Spool, limit: int) -> None:
         if limit != self._limit:
             self._limit = limit
-            self.clerk.make_room(lambda: spool.set_limit(limit))
-            self._report({"limit": limit})
+            self.executor.submit_urgent(lambda: spool.set_limit(limit))
+            self._report(LimitReport(limit))
         try:
-            size = self.clerk.ask(spool.size).result(SPOOL_REPLY_SECONDS)
+            size = self.executor.submit(spool.size).result(SPOOL_REPLY_SECONDS)
             self._shortage = shortage(spool.path.parent, size, limit)
         except (OSError, sqlite3.Error) as error:
-            if not isinstance(error, TimeoutError):  # it is busy; where it hangs, `Clerk.trouble` has it
+            if not isinstance(error, TimeoutError):  # it is busy; where it hangs, `SpoolExecutor.trouble` has it
                 self._shortage = f"the disk of the spool ({spool.path.parent}) does not answer: {error}"
 
     def trouble(self) -> str:
         """A text for people when something is wrong; "" if all is well."""
-        if self.clerk.trouble:
-            return self.clerk.warning
+        if self.executor.trouble:
+            return self.executor.warning
         if self._shortage:
             return self._shortage
         if self._sender.trouble:
@@ -230,7 +228,7 @@ class Supervisor:
             progress(left)
             self._stopping.wait(0.2)
         if left:
-            self._note_trouble(self._sender.trouble or f"Kafka has not taken them within {timeout:g} s")
+            self._save_trouble(self._sender.trouble or f"Kafka has not taken them within {timeout:g} s")
         return left
 
     def _left(self) -> int:
@@ -251,16 +249,16 @@ class Supervisor:
         while self._is_busy(finish):
             waited = time.monotonic() - start
             hopeless = bool(self.trouble()) or self._settings.known() is None
-            if self.clerk.trouble and finish and timeout > SPOOL_REPLY_SECONDS:
+            if self.executor.trouble and finish and timeout > SPOOL_REPLY_SECONDS:
                 if waited > MAX_SHUTDOWN_DISK_WAIT_SECONDS:
                     break
             elif waited > timeout or (waited > SPOOL_REPLY_SECONDS and hopeless):
                 break
             time.sleep(0.02)
-        self._crew.stop()
+        self._pool.stop()
         self._lifecycle.close()
         self._sender.stop(THREAD_STOP_SECONDS)
-        self.clerk.stop(THREAD_STOP_SECONDS, lambda: self._release_spool(finish))
+        self.executor.stop(THREAD_STOP_SECONDS, lambda: self._release_spool(finish))
 
     def _release_spool(self, finish: bool) -> None:
         spool = self._spool
@@ -282,7 +280,7 @@ class Supervisor:
         """End the open datasets, which nobody else will end, with the time of the last sign of life."""
         spool = self._spool
         rows: dict[str, OpenDataset] = {}
-        if spool is not None and not self.clerk.trouble:
+        if spool is not None and not self.executor.trouble:
             try:
                 self._read_spool()
                 rows = {row.record.uuid: row for row in self._open_datasets(spool)}
@@ -293,4 +291,5 @@ class Supervisor:
             row = rows.get(record.uuid) or OpenDataset(record, 0, record.started, False)
             if record.ending is None:
                 record.given = row.record.given
-                self._lifecycle.end(state, closing_record(row).ending or {})
+                if (ending := closing_record(row).ending) is not None:
+                    self._lifecycle.end(state, ending)

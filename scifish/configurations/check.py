@@ -14,7 +14,7 @@ import tango
 
 from scifish.attributes.reader import DeviceDescription, Reader, Reading, as_metadata, failed, unread
 from scifish.message import Message, iso
-from scifish.message.units import convertible, readable
+from scifish.message.units import convertible, mathjs_spelling
 from scifish.settings.entries import Entry, map_key
 
 ERROR, WARNING, NOTE = "error", "warning", "note"
@@ -211,9 +211,9 @@ def _of_unit(entry: Entry, reading: Reading, described: DeviceDescription | None
     if entry.unit and kind in NO_NUMBERS:
         yield WARNING, f"the unit {entry.unit!r} is hardly meant: its value is {NO_NUMBERS[kind]}"
     unit = entry.unit or reading.unit
-    if unit and not convertible(readable(unit)):
+    if unit and not convertible(mathjs_spelling(unit)):
         yield NOTE, f"SciCat cannot convert the unit {unit!r}: the value is kept as it is, and not found by other units"
-    if entry.unit and reading.unit and readable(entry.unit) != readable(reading.unit):
+    if entry.unit and reading.unit and mathjs_spelling(entry.unit) != mathjs_spelling(reading.unit):
         yield (
             WARNING,
             f"the unit {entry.unit!r} takes the place of the attribute's own, {reading.unit!r}; no value is converted",

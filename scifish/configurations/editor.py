@@ -327,10 +327,9 @@ def check_name(name: str) -> str:
             f"{name!r} is no name for a configuration: letters (a to z), digits, '.', '_' and '-', "
             "and a letter or a digit first"
         )
-    if len(CONFIG_PREFIX + name) > property_limits.MAX_NAME:
-        raise WrongName(
-            f"the name has {len(name)} characters; {property_limits.MAX_NAME - len(CONFIG_PREFIX)} are possible"
-        )
+    limit = property_limits.MAX_NAME_CHARACTERS - len(CONFIG_PREFIX)
+    if len(name) > limit:
+        raise WrongName(f"the name has {len(name)} characters; {limit} are possible")
     return name
 
 
@@ -344,7 +343,7 @@ def _check_content(lines: Sequence[str], name: str) -> None:
 
 
 def _check_storable(name: str, lines: Sequence[str]) -> None:
-    problems = property_limits.why_not(name, lines)
+    problems = property_limits.storage_problems(name, lines)
     if problems:
         raise WrongContent(f"nothing was saved: {name}: " + "; ".join(problems[:20]))
 

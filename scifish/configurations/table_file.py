@@ -19,8 +19,8 @@ from typing import Any
 import yaml
 
 from scifish.settings import entries as config
-from scifish.settings.entries import KEYS, Loader, checked, line_of
-from scifish.tango_io.property_limits import why_not
+from scifish.settings.entries import ENTRY_KEYS, ConfigurationLoader, checked, line_of
+from scifish.tango_io.property_limits import storage_problems
 
 SEPARATORS = ",;\t"
 
@@ -99,7 +99,7 @@ def lines_from_text(text: str) -> list[str]:
 
 
 def _rewritable(lines: Sequence[str]) -> bool:
-    return bool(why_not("", lines)) and not config.parse(lines)[1]
+    return bool(storage_problems("", lines)) and not config.parse(lines)[1]
 
 
 _MARK = re.compile(r"(?:---|\.\.\.|%YAML)(?:\s.*)?")
@@ -112,17 +112,17 @@ _NAMED = re.compile(r"\[|[^,;\t:{]+:(?:\s|$)")
 def _has_name(text: str) -> bool:
     """Whether it is `{saxs: [...]}`, as JSON has it, and no entry."""
     try:
-        root = yaml.compose(text, Loader=Loader)
-    except (yaml.YAMLError, *config.NOT_MEANT):
+        root = yaml.compose(text, Loader=ConfigurationLoader)
+    except (yaml.YAMLError, *config.YAML_ERRORS):
         return False  # one entry a line, or what is told with its line
-    return isinstance(root, yaml.MappingNode) and not any(str(key.value) in KEYS for key, _ in root.value)
+    return isinstance(root, yaml.MappingNode) and not any(str(key.value) in ENTRY_KEYS for key, _ in root.value)
 
 
 def _lines_below(text: str) -> list[str]:
     """The lines of the one configuration in it: below `saxs:`, `Config.saxs:` or `Config: {saxs: ...}`, or all."""
     try:
-        root = yaml.compose(text, Loader=Loader)  # no more than the nodes: values are made line by line
-    except (yaml.YAMLError, *config.NOT_MEANT) as error:
+        root = yaml.compose(text, Loader=ConfigurationLoader)  # no more than the nodes: values are made line by line
+    except (yaml.YAMLError, *config.YAML_ERRORS) as error:
         mark = getattr(error, "problem_mark", None)
         where = f", line {mark.line + 1}" if mark else ""
         raise TableError(f"not YAML{where}: {getattr(error, 'problem', None) or 'cannot be read'}") from error
@@ -169,9 +169,9 @@ def csv_from_lines(lines: Sequence[str], separator: str = ",") -> str:
     out = io.StringIO()
     out.write("\ufeff")
     writer = csv.writer(out, delimiter=separator, quoting=csv.QUOTE_ALL, lineterminator="\r\n")
-    writer.writerow(KEYS)
+    writer.writerow(ENTRY_KEYS)
     for fields in config.written(lines):
-        writer.writerow([_cell(key, fields.get(key)) for key in KEYS])
+        writer.writerow([_cell(key, fields.get(key)) for key in ENTRY_KEYS])
     return out.getvalue()
 
 
@@ -206,7 +206,7 @@ def _rows(text: str) -> list[tuple[int, list[str]]]:
 def _separator(text: str) -> str:
     """The one by which the first line has the most names of columns."""
     first = next((line for line in text.splitlines() if line.strip()), "")
-    return max(SEPARATORS, key=lambda separator: sum(_column(cell) in KEYS for cell in first.split(separator)))
+    return max(SEPARATORS, key=lambda separator: sum(_column(cell) in ENTRY_KEYS for cell in first.split(separator)))
 
 
 def _header(rows: Sequence[tuple[int, list[str]]]) -> _Header:
@@ -218,13 +218,13 @@ def _header(rows: Sequence[tuple[int, list[str]]]) -> _Header:
         if missing:
             raise TableError(
                 f"line {number}: {' and '.join(missing)} not found; the first line names the columns, which are "
-                f"{', '.join(KEYS)}"
+                f"{', '.join(ENTRY_KEYS)}"
             )
         problems = []
         for column in dict.fromkeys(columns):
-            if column in KEYS and columns.count(column) > 1:
+            if column in ENTRY_KEYS and columns.count(column) > 1:
                 problems.append(f"line {number}: there are several columns {column}")
-            near = difflib.get_close_matches(column, KEYS, n=1) if column not in KEYS else []
+            near = difflib.get_close_matches(column, ENTRY_KEYS, n=1) if column not in ENTRY_KEYS else []
             if near:  # columns of a beamline's own, for remarks and the like, are none of ours
                 problems.append(f"line {number}: column {column!r}: did you mean {near[0]}?")
         return _Header(columns, index + 1, problems)
@@ -239,7 +239,7 @@ def _fields(columns: Sequence[str], cells: Sequence[str]) -> tuple[dict[str, Any
     problems = []
     if any(cell.strip() for cell in cells[len(columns) :]):
         problems.append(f"there are {len(cells)} cells, and {len(columns)} columns")
-    given = {key: _plain(cell) for key, cell in zip(columns, cells, strict=False) if key in KEYS}
+    given = {key: _plain(cell) for key, cell in zip(columns, cells, strict=False) if key in ENTRY_KEYS}
     fields: dict[str, Any] = {key: text for key, text in given.items() if text}
     if "record" in fields:
         fields["record"] = re.split(r"[\s,;|+]+", fields["record"].strip("[](){} "))
@@ -260,8 +260,8 @@ def _map(text: str) -> tuple[Any, list[str]]:
     try:
         # Below its key, as in an entry: there `unit: 0` is a value's name with a number. Further lines of the cell
         # are further in, so that none is a key of its own. Our own SafeLoader: it makes nothing but plain values.
-        found = yaml.load("map: " + "\n ".join(braced.splitlines()), Loader=Loader)["map"]  # noqa: S506
-    except (yaml.YAMLError, *config.NOT_MEANT):
+        found = yaml.load("map: " + "\n ".join(braced.splitlines()), Loader=ConfigurationLoader)["map"]  # noqa: S506
+    except (yaml.YAMLError, *config.YAML_ERRORS):
         found = None
     # A key without a colon has no value; one that is meant is written out.
     if not isinstance(found, dict) or (None in found.values() and "null" not in braced):

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, cast
 
-from scifish.message import SCHEMA, Message, as_metadata, is_leaf, iso, plain
+from scifish.message import SCHEMA, Message, Metadata, Origin, as_metadata, is_leaf, iso, plain
+from scifish.message.types import Annotation, Began, Changes, DatasetPlace, Ended, Ending, File, GivenFields
 from scifish.settings import Settings
 
 
@@ -19,8 +20,8 @@ class Observed:
     could not be known.
     """
 
-    place: Message = field(default_factory=dict)
-    values: Message | None = None
+    place: DatasetPlace = field(default_factory=DatasetPlace)
+    values: Metadata | None = None
     warnings: list[str] = field(default_factory=list)
 
     def as_kept(self) -> Message:
@@ -45,10 +46,10 @@ class Record:
 
     uuid: str
     started: float
-    given: Message
+    given: GivenFields
     single: bool = False
     observed: Observed = field(default_factory=Observed)
-    ending: Message | None = None
+    ending: Ending | None = None
 
     @property
     def status(self) -> str:
@@ -61,14 +62,13 @@ class Record:
         return str(self.given.get("dataset") or self.uuid)
 
     @property
-    def place(self) -> Message:
+    def place(self) -> DatasetPlace:
         """Where it was measured: as the program knows it, else as PathFixer says."""
-        found: Message = self.given.get("place", self.observed.place)
-        return found
+        return self.given.get("place", self.observed.place)
 
     def text(self, name: str, default: str = "") -> str:
         """The field as the program gives it, else as it is known of the place, else the default."""
-        for source in (self.given, self.place):
+        for source in cast(tuple[Message, Message], (self.given, self.place)):
             if source.get(name) not in (None, ""):
                 return str(source[name])
         return default
@@ -77,7 +77,7 @@ class Record:
 TEXT_FIELDS = ("datasetName", "proposalId", "sampleId", "sourceFolder", "dataFormat", "description")
 
 
-def as_given(fields: Mapping[str, Any], started: float, program: str) -> Message:
+def as_given(fields: Mapping[str, Any], started: float, program: str) -> GivenFields:
     """The fields that a program gives, in the message's form and types: `given` of a record.
 
     This is the one place where they are normalised: everything later takes them as they are. `fields` has the
@@ -99,7 +99,7 @@ def as_given(fields: Mapping[str, Any], started: float, program: str) -> Message
             found = _text(found)
         given[name] = found
     # A warning lasts as long as the program gives the value, and no longer.
-    return given | ({"warnings": problems} if problems else {})
+    return cast(GivenFields, given | ({"warnings": problems} if problems else {}))
 
 
 def _text(value: Any) -> str:
@@ -132,7 +132,7 @@ def _metadata(value: Any) -> Mapping[Any, Any]:
     return {} if empty else {"scientificMetadata": value}
 
 
-def ending(status: str, end: float, points: int) -> Message:
+def ending(status: str, end: float, points: int) -> Ending:
     """The `ending` of a record; `end` in seconds since 1970."""
     return {"status": status, "endTime": end, "points": points}
 
@@ -142,11 +142,11 @@ def interrupted(record: Record, points: int, seen: float) -> Record:
     return replace(record, ending=ending("interrupted", max(seen, record.started), points))
 
 
-def began(record: Record, settings: Settings, origin: Message) -> Message:
-    return {**_common("began", record, settings, origin), **_body(record, origin)}
+def began(record: Record, settings: Settings, origin: Origin) -> Began:
+    return cast(Began, {**_common("began", record, settings, origin), **_body(record, origin)})
 
 
-def ended(record: Record, files: list[Message], settings: Settings, origin: Message) -> Message:
+def ended(record: Record, files: list[File], settings: Settings, origin: Origin) -> Ended:
     """The message `ended`, or `snapshot` for a dataset without a duration: it stands alone.
 
     `files` are described: path, time, size, and `error` for one that is not there.
@@ -156,7 +156,7 @@ def ended(record: Record, files: list[Message], settings: Settings, origin: Mess
     if end is None:
         raise ValueError(f"dataset {record.uuid} has not ended")
     revision = record.given.get("revision")
-    return {
+    message = {
         **_common("snapshot" if record.single else "ended", record, settings, origin),
         **_body(record, origin),
         "status": end["status"],
@@ -166,16 +166,19 @@ def ended(record: Record, files: list[Message], settings: Settings, origin: Mess
         "files": files,
         **({"revision": revision} if revision else {}),
     }
+    return cast(Ended, message)
 
 
-def annotation(uuid: str, changes: Message, now: float, proposal: str, settings: Settings, origin: Message) -> Message:
+def annotation(
+    uuid: str, changes: Changes, now: float, proposal: str, settings: Settings, origin: Origin
+) -> Annotation:
     """A comment (text) or a rating (0 to 3, in halves) on the dataset of this uuid."""
     about = Record(uuid, now, {"proposalId": proposal})
-    return {**_common("annotation", about, settings, origin), "annotation": changes}
+    return cast(Annotation, {**_common("annotation", about, settings, origin), "annotation": changes})
 
 
-def _common(kind: str, record: Record, settings: Settings, origin: Message) -> Message:
-    message = {
+def _common(kind: str, record: Record, settings: Settings, origin: Origin) -> Message:
+    message: Message = {
         "schema": SCHEMA,
         "type": kind,
         "uuid": record.dataset,
@@ -189,7 +192,7 @@ def _common(kind: str, record: Record, settings: Settings, origin: Message) -> M
     return message
 
 
-def _body(record: Record, origin: Message) -> Message:
+def _body(record: Record, origin: Origin) -> Message:
     environment = record.given.get("environment") or {}
     time = iso(record.started)
     metadata = _groups(record.observed.values or {})
@@ -212,12 +215,12 @@ def as_list(given: Any) -> list[Any]:
     return list(given) if isinstance(given, list | tuple | set) else [given]
 
 
-def _groups(metadata: Message) -> Message:
+def _groups(metadata: Metadata) -> Metadata:
     """A copy to which groups can be added; its values are the same."""
     return {name: inner if is_leaf(inner) else _groups(inner) for name, inner in metadata.items()}
 
 
-def _add(metadata: Message, more: Message, program: str) -> None:
+def _add(metadata: Metadata, more: Metadata, program: str) -> None:
     """Groups of both are one; a value whose name is taken gets the program's name behind its own."""
     for name, inner in more.items():
         taken = metadata.get(name)

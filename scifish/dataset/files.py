@@ -9,7 +9,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from scifish.message import Message, iso, iso_of, plain
+from scifish.message import File, Message, iso, iso_of, plain
 
 PATIENCE = 10.0
 """Seconds that all files of a dataset together may take to be looked at."""
@@ -154,7 +154,7 @@ def _path(file: Any) -> str:
     return str((file.get("path") if isinstance(file, Mapping) else file) or "")
 
 
-def described(files: Sequence[Any], timeout: float = PATIENCE) -> list[Message]:
+def described(files: Sequence[Any], timeout: float = PATIENCE) -> list[File]:
     """`describe` of each, in `timeout` seconds at most: a file server that hangs must not hang us.
 
     Those that were not looked at in time are listed all the same, with `error`. A look that hangs
@@ -169,7 +169,7 @@ class _FileCheck(threading.Thread):
     def __init__(self, files: Sequence[Any]) -> None:
         super().__init__(name="scifish-files", daemon=True)
         self.files = files
-        self.done: list[Message] = []
+        self.done: list[File] = []
         self.given_up = False
 
     def run(self) -> None:
@@ -192,7 +192,7 @@ class _FileChecker:
         self._turn = threading.Lock()
         self._hung: _FileCheck | None = None
 
-    def described(self, files: Sequence[Any], timeout: float) -> list[Message]:
+    def described(self, files: Sequence[Any], timeout: float) -> list[File]:
         if all(map(_is_known, files)):
             return [describe(file) for file in files]  # there is nothing to be looked at
         deadline = time.monotonic() + timeout
@@ -203,7 +203,7 @@ class _FileChecker:
         finally:
             self._turn.release()
 
-    def _look(self, files: Sequence[Any], deadline: float, timeout: float) -> list[Message]:
+    def _look(self, files: Sequence[Any], deadline: float, timeout: float) -> list[File]:
         if self._hung is not None and self._hung.is_alive():
             why = f"not looked at: {self._hung.folder} still does not answer"
             return [describe(file, error=why) for file in files]
@@ -231,7 +231,7 @@ def _forget_after_fork() -> None:
 os.register_at_fork(after_in_child=_forget_after_fork)
 
 
-def describe(given: Any, now: float | None = None, error: str = "") -> Message:
+def describe(given: Any, now: float | None = None, error: str = "") -> File:
     """A file's path, time and size. `given` is its path, or a mapping that lacks some of these.
 
     A file that is not there, or cannot be looked at, is listed all the same, with `error`; so is one
@@ -256,12 +256,14 @@ def describe(given: Any, now: float | None = None, error: str = "") -> Message:
                 problems.append(str(getattr(failed, "strerror", None) or failed))
     if size is None:
         size = found.st_size if found else 0
-    described = {
+    described: File = {
         "path": path or "unknown",
         "time": when or iso(found.st_mtime if found else (now or time.time())),
         "size": size,
     }
-    return described | ({"error": "; ".join(problems)} if problems else {})
+    if problems:
+        described["error"] = "; ".join(problems)
+    return described
 
 
 def _is_known(file: Any) -> bool:

@@ -1,18 +1,19 @@
-"""."""
+"""Encodes messages as JSON within the size limit, and decodes and checks them against the JSON Schema."""
 
 from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from functools import cache
 from importlib import resources
-from typing import Any
+from typing import Any, cast
 
-from scifish.message.validator import compiled
-from scifish.message.values import Message, is_leaf, leaves
+from scifish.message.types import AnyMessage, File, Message, Metadata
+from scifish.message.validator import compile_schema
+from scifish.message.values import is_leaf, leaves
 
-MAX_BYTES = 900_000
+MAX_MESSAGE_BYTES = 900_000
 """A message's size in UTF-8. Kafka's own default limit is 1 MB with its overhead."""
 
 
@@ -28,31 +29,32 @@ def encode(message: Any) -> bytes:
     return json.dumps(message, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode()
 
 
-def bounded(message: Message) -> list[Message]:
+def bounded(message: AnyMessage) -> list[AnyMessage]:
     """The message in pieces that fit: one, or more where the list of files is too long.
 
     Metadata that does not fit by itself loses its largest values, and `warnings` says which.
     """
-    if len(encode(message)) <= MAX_BYTES:
+    if len(encode(message)) <= MAX_MESSAGE_BYTES:
         return [message]
-    files = message.get("files", [])
-    small = _reduced({**message, "files": []} if "files" in message else message)
+    whole: Mapping[str, Any] = message
+    files: list[File] = whole.get("files", [])
+    small = _reduced({**whole, "files": []} if "files" in whole else whole)
     if not files:
-        return [small]
-    pieces = list(_chunks(files, MAX_BYTES - len(encode(small)) - 200))
-    parts = []
+        return [cast(AnyMessage, small)]
+    pieces = list(_chunks(files, MAX_MESSAGE_BYTES - len(encode(small)) - 200))
+    parts: list[AnyMessage] = []
     for number, piece in enumerate(pieces, start=1):
-        part = {**small, "files": piece}
+        part: Message = {**small, "files": piece}
         if len(pieces) > 1:
             part["part"] = {"number": number, "of": len(pieces)}
         if number > 1:
             part["scientificMetadata"] = {}
-        parts.append(part)
+        parts.append(cast(AnyMessage, part))
     return parts
 
 
-def _chunks(files: list[Message], room: int) -> Iterable[list[Message]]:
-    chunk: list[Message] = []
+def _chunks(files: list[File], room: int) -> Iterable[list[File]]:
+    chunk: list[File] = []
     used = 0
     for file in files:
         size = len(encode(file)) + 1
@@ -64,22 +66,22 @@ def _chunks(files: list[Message], room: int) -> Iterable[list[Message]]:
     yield chunk
 
 
-def _reduced(message: Message) -> Message:
-    """At most half of `MAX_BYTES`, so that files have the other half. It says what it left out."""
-    message = json.loads(encode(message))
-    room = MAX_BYTES // 2
+def _reduced(whole: Mapping[str, Any]) -> Message:
+    """At most half of `MAX_MESSAGE_BYTES`, so that files have the other half. It says what it left out."""
+    message: Message = json.loads(encode(whole))
+    room = MAX_MESSAGE_BYTES // 2
     warnings = message["warnings"] = _few(message.get("warnings", []))
     if len(encode(message)) > room and _cut_texts(message):
         warnings.append("long texts are cut, they do not fit into the message")
-    if len(encode(message)) > room and len(encode(message.get("environment", {}))) > MAX_BYTES // 10:
-        message["environment"], missing = _cut_fields(message["environment"], MAX_BYTES // 10)
+    if len(encode(message)) > room and len(encode(message.get("environment", {}))) > MAX_MESSAGE_BYTES // 10:
+        message["environment"], missing = _cut_fields(message["environment"], MAX_MESSAGE_BYTES // 10)
         more = f", {missing} of its fields are left out" if missing else ""
         warnings.append(f"environment: long texts and lists are cut{more}, they do not fit into the message")
     _leave_out(message, len(encode(message)) - room, warnings)
     if "scientificMetadata" in message and len(encode(message)) > room:  # groups with names that are very long
         message["scientificMetadata"] = {}
         warnings.append("scientificMetadata: all of it is left out, it does not fit into the message")
-    return dict(message)
+    return message
 
 
 def _few(warnings: list[str], most: int = 200) -> list[str]:
@@ -116,7 +118,8 @@ def _leave_out(message: Message, excess: int, warnings: list[str]) -> None:
     """Leave out the largest values until `excess` bytes are saved."""
     gone: set[int] = set()
     by_size = sorted(leaves(message.get("scientificMetadata", {})), key=lambda found: -len(encode(found[1])))
-    for count, (path, found) in enumerate(by_size):
+    for count, (path, value) in enumerate(by_size):
+        found = cast(Message, value)
         if excess <= 0:
             break
         size = len(encode(found))
@@ -136,7 +139,7 @@ def _leave_out(message: Message, excess: int, warnings: list[str]) -> None:
         warnings.append(f"{len(gone)} of {len(by_size)} values are left out: they do not fit into the message")
 
 
-def _without(metadata: Message, gone: set[int]) -> Message:
+def _without(metadata: Metadata, gone: set[int]) -> Metadata:
     return {
         name: inner if is_leaf(inner) else _without(inner, gone)
         for name, inner in metadata.items()
@@ -176,7 +179,7 @@ def _inlined(part: Any, definitions: Message, inside: tuple[str, ...] = ()) -> A
 
 @cache
 def _conforms() -> Callable[[Any], bool]:
-    return compiled(schema())
+    return compile_schema(schema())
 
 
 def check(message: Any) -> None:

@@ -55,7 +55,7 @@ _MAX_LENGTH = 64
 _NAME = re.compile(r"[A-Za-z]+")
 
 
-def readable(unit: str) -> str:
+def mathjs_spelling(unit: str) -> str:
     """The unit in mathjs's spelling, or as it is where that would not be the whole of it."""
     return _spelled(unit) if len(unit) <= _MAX_LENGTH else unit
 
@@ -70,7 +70,7 @@ def _spelled(unit: str) -> str:
 
 
 def convertible(unit: str) -> bool:
-    """Whether SciCat converts it, spelled as it is here (`readable` first). What it can't, it keeps as written."""
+    """Whether SciCat converts a unit (in `mathjs_spelling`). It keeps other units as they are written."""
     return len(unit) <= _MAX_LENGTH and _converts(unit)
 
 

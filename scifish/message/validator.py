@@ -28,7 +28,7 @@ _TYPES: dict[str, Test] = {
 }
 
 
-def compiled(schema: Mapping[str, Any]) -> Test:
+def compile_schema(schema: Mapping[str, Any]) -> Test:
     """The function. It takes what `json.loads` gives; RecursionError if that is nested too deeply."""
     return _Compiler(schema.get("$defs", {})).test(schema)
 

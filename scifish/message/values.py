@@ -1,7 +1,6 @@
-"""The message that SciFish sends: its parts, its bounds, and the check that it is right.
+"""Turns values of any Python type into the values of a message: times, texts, numbers, arrays and metadata.
 
-The format is the JSON Schema beside this file. Nothing here knows Tango or Kafka, so that
-SciCow, and any other reader, can use it.
+Every value that is too long, too deep or cannot be read is replaced by a text that says so.
 """
 
 from __future__ import annotations
@@ -13,10 +12,9 @@ import json
 import math
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import Any
+from typing import Any, cast
 
-Message = dict[str, Any]
-
+from scifish.message.types import Message, Metadata, Value
 
 SCHEMA = "scifish/1"
 
@@ -28,7 +26,7 @@ MAX_ARRAY = 64
 """Longer arrays are summarised where no other limit is given (`MaxArraySize`)."""
 
 
-MAX_TEXT = 20_000
+MAX_TEXT_CHARACTERS = 20_000
 """Characters of one text value; longer ones are cut, and say so."""
 
 
@@ -36,15 +34,15 @@ MAX_DEPTH = 30
 """Dictionaries and lists inside each other; what is deeper is left out, and says so."""
 
 
-MAX_DEEP = 100_000
-"""Dictionaries and lists that are deeper than `DEEP` in one value; the rest is left out, and says so."""
+MAX_NESTED = 100_000
+"""Dictionaries and lists that are deeper than `FREE_DEPTH` in one value; the rest is left out, and says so."""
 
 
-DEEP = 3
+FREE_DEPTH = 3
 """A list of files, each a dictionary, is not deep, and may be as long as it likes."""
 
 
-MAX_SUMMED = 1_000_000
+MAX_SUMMARISED = 1_000_000
 """Lists (not arrays) that are longer are not summarised."""
 
 
@@ -52,7 +50,7 @@ MAX_ITERATED = 100_000
 """So much is taken of a set, a range, or anything else that gives its values one by one."""
 
 
-MAX_PROBLEMS = 20
+MAX_PROBLEMS_PER_VALUE = 20
 """So many are told of one value."""
 
 
@@ -89,9 +87,10 @@ def iso_of(moment: Any) -> str:
 # ---------------------------------------------------------------------------- values
 
 
-def leaf(value: Any, *, unit: str = "", human_name: str = "", source: str = "", time: str, **more: Any) -> Message:
+def leaf(value: Any, *, unit: str = "", human_name: str = "", source: str = "", time: str, **more: Any) -> Value:
     """One value with what is known of it. `more`: quality, error, end, min, max, mean, std, samples."""
-    return {"value": value, "unit": unit, "human_name": human_name, "source": source, "time": time, **more}
+    found: Message = {"value": value, "unit": unit, "human_name": human_name, "source": source, "time": time, **more}
+    return cast(Value, found)
 
 
 def plain(value: Any, problems: list[str] | None = None) -> Any:
@@ -100,16 +99,16 @@ def plain(value: Any, problems: list[str] | None = None) -> Any:
     Never raises. Where something cannot be had (an object without a text, a list that contains
     itself), a text in its place says so, and so does `problems`.
     """
-    return _Carrier([] if problems is None else problems).plain(value)
+    return _Converter([] if problems is None else problems).plain(value)
 
 
-class _Carrier:
+class _Converter:
     """One walk through what a program gave. It ends, also where that contains itself, or has no end."""
 
     def __init__(self, problems: list[str]) -> None:
         self.problems = problems
         self._above: set[int] = set()
-        self._left = MAX_DEEP
+        self._left = MAX_NESTED
 
     def plain(self, value: Any) -> Any:
         try:
@@ -120,19 +119,19 @@ class _Carrier:
     def says(self, value: Any, why: str) -> str:
         """What stands in place of a value that cannot be had."""
         text = f"({type(value).__name__}: {why})"
-        if len(self.problems) < MAX_PROBLEMS:
+        if len(self.problems) < MAX_PROBLEMS_PER_VALUE:
             self.problems.append(text)
         return text
 
     def inside(self, value: Any, walk: Callable[[], Any], otherwise: Callable[[str], Any]) -> Any:
         """Walk through what is in `value`, unless that would not end."""
-        self._left -= len(self._above) > DEEP
+        self._left -= len(self._above) > FREE_DEPTH
         if id(value) in self._above:
             return otherwise("it contains itself")
         if len(self._above) >= MAX_DEPTH:
             return otherwise(f"more than {MAX_DEPTH} deep")
         if self._left < 0:
-            return otherwise(f"more than {MAX_DEEP} lists and dictionaries in each other")
+            return otherwise(f"more than {MAX_NESTED} lists and dictionaries in each other")
         self._above.add(id(value))
         try:
             return walk()
@@ -232,8 +231,8 @@ def _number(value: float) -> float | str:
 
 
 def _text(value: str) -> str:
-    if len(value) > MAX_TEXT:
-        value = f"{value[:MAX_TEXT]}... ({len(value)} characters)"
+    if len(value) > MAX_TEXT_CHARACTERS:
+        value = f"{value[:MAX_TEXT_CHARACTERS]}... ({len(value)} characters)"
     # A lone surrogate (a file name that is not UTF-8) cannot be encoded.
     return value.encode("utf-8", "backslashreplace").decode("utf-8")
 
@@ -244,10 +243,10 @@ def array_fields(value: Any, limit: int = MAX_ARRAY, problems: list[str] | None 
     `{"value": ...}` where it is short; else its shape, min, max and mean with a null value.
     Arrays of text are cut to their first `limit` entries and say so in `shape`. Never raises, as `plain`.
     """
-    return _array_fields(value, limit, _Carrier([] if problems is None else problems))
+    return _array_fields(value, limit, _Converter([] if problems is None else problems))
 
 
-def _array_fields(value: Any, limit: int, carrier: _Carrier) -> Message:
+def _array_fields(value: Any, limit: int, carrier: _Converter) -> Message:
     try:
         shape = _shape(value)
         if math.prod(shape) > limit:
@@ -266,8 +265,8 @@ def _summary(value: Any) -> Message | None:
         if finite.size == 0:
             return None
         return {"min": finite.min().item(), "max": finite.max().item(), "mean": float(finite.mean(dtype="float64"))}
-    flat = list(itertools.islice(_flat(value), MAX_SUMMED + 1))
-    if len(flat) > MAX_SUMMED:  # of those that are left out nobody knows
+    flat = list(itertools.islice(_flat(value), MAX_SUMMARISED + 1))
+    if len(flat) > MAX_SUMMARISED:  # of those that are left out nobody knows
         return None
     numbers = [
         number
@@ -305,7 +304,7 @@ def _flat(value: Any) -> Iterable[Any]:
             raise RecursionError("it contains itself, or is too deep")
 
 
-def as_metadata(given: Mapping[Any, Any], source: str, time: str, problems: list[str] | None = None) -> Message:
+def as_metadata(given: Mapping[Any, Any], source: str, time: str, problems: list[str] | None = None) -> Metadata:
     """Metadata as a program gives it, in the message's form.
 
     Plain values become leaves with unit ""; a dictionary with "value" is a leaf and gets what
@@ -313,20 +312,20 @@ def as_metadata(given: Mapping[Any, Any], source: str, time: str, problems: list
     itself, and `problems` says which.
     """
     found = [] if problems is None else problems
-    return _Metadata(source, time, found).group(given, "")
+    return _MetadataConverter(source, time, found).group(given, "")
 
 
-class _Metadata:
+class _MetadataConverter:
     """The walk of `as_metadata`."""
 
     def __init__(self, source: str, time: str, problems: list[str]) -> None:
         self._source = source
         self._time = time
         self._problems = problems
-        self._carrier = _Carrier([])
+        self._carrier = _Converter([])
 
-    def group(self, given: Mapping[Any, Any], above: str) -> Message:
-        metadata: Message = {}
+    def group(self, given: Mapping[Any, Any], above: str) -> Metadata:
+        metadata: Metadata = {}
         try:
             items = list(given.items())
         except Exception as error:  # noqa: BLE001 - another thread changes it, or a mapping of its own kind
@@ -361,7 +360,7 @@ class _Metadata:
             return left_out(f"cannot be read: {_reason(error)}")
 
     def _leaf(self, name: str) -> Message:
-        return leaf(None, human_name=name, source=self._source, time=self._time)
+        return cast(Message, leaf(None, human_name=name, source=self._source, time=self._time))
 
     def _given_leaf(self, name: str, given: Mapping[Any, Any]) -> Message:
         """A value as a program gives it, with what it lacks; what is of the wrong kind is kept under another key."""
@@ -405,7 +404,7 @@ def _known_time(given: Any) -> str:
         return ""
 
 
-def leaves(metadata: Message, above: str = "") -> Iterable[tuple[str, Message]]:
+def leaves(metadata: Metadata, above: str = "") -> Iterable[tuple[str, Value]]:
     """Each value with its path (`group/name`)."""
     for name, inner in metadata.items():
         if is_leaf(inner):

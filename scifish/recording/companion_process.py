@@ -1,14 +1,12 @@
-"""The measuring program's end of the line to its companion: starts it, tells it, hears it.
+"""The program's end of the pipe to its companion process: starts it, sends commands, receives reports.
 
-What is told goes as lines `kind uuid content` by a pipe, what it reports comes back as lines of
-JSON. Nothing here blocks the one who tells; a companion that ends is started again, and takes
-what it did not get from the spool.
+`scifish.spool.protocol` defines the messages. Sending never blocks; a companion that exits is started again, and finds
+in the spool what it did not receive.
 """
 
 from __future__ import annotations
 
 import contextlib
-import json
 import logging
 import os
 import queue
@@ -22,7 +20,7 @@ from pathlib import Path
 from typing import IO
 
 import scifish
-from scifish.message import Message
+from scifish.spool.protocol import Command, Hello, Report, Wake, decode_report, encode
 
 log = logging.getLogger(__name__)
 
@@ -46,7 +44,7 @@ _starting = threading.RLock()
 class CompanionProcess:
     """The companion of this process. What a measurement calls returns at once and never raises."""
 
-    def __init__(self, hello: Callable[[], Message], lock: int, errors: Path, heard: Callable[[Message], None]) -> None:
+    def __init__(self, hello: Callable[[], Hello], lock: int, errors: Path, heard: Callable[[Report], None]) -> None:
         """`hello` is what it must know first; `lock` a descriptor that it inherits.
 
         `errors` is the file for what it says when it cannot report; `heard` is called, in a
@@ -56,7 +54,7 @@ class CompanionProcess:
         self._lock = lock
         self._errors = errors
         self._heard = heard
-        self._lines: queue.SimpleQueue[str | None] = queue.SimpleQueue()
+        self._commands: queue.SimpleQueue[Command | None] = queue.SimpleQueue()
         self._process: subprocess.Popen[str] | None = None
         self._sign = time.monotonic()
         self._closing = threading.Event()
@@ -69,9 +67,9 @@ class CompanionProcess:
         """Start the companion, in the background. RuntimeError where there can be no more threads."""
         self._thread.start()
 
-    def tell(self, kind: str, uuid: str, content: str = "null") -> None:
-        """`content` is JSON on one line."""
-        self._lines.put(f"{kind} {uuid} {content}\n")
+    def send(self, command: Command) -> None:
+        """Returns at once; the command is encoded and written in another thread."""
+        self._commands.put(command)
 
     def look_after(self) -> None:
         """End a companion that gives no sign of life any more: another one is started. To be called now and then."""
@@ -103,7 +101,7 @@ class CompanionProcess:
         It goes on by itself if it needs longer.
         """
         self._closing.set()
-        self._lines.put(None)
+        self._commands.put(None)
         deadline = time.monotonic() + timeout
         self._thread.join(timeout)
         process = self._process
@@ -134,7 +132,7 @@ class CompanionProcess:
         while not self._closing.is_set():
             started = time.monotonic()
             # What was not told is on disk, and read from there by the next one.
-            self._forget_lines()
+            self._forget_commands()
             try:
                 process = self._start()
             except (OSError, ValueError) as error:
@@ -181,10 +179,10 @@ class CompanionProcess:
         pipe = process.stdin
         assert pipe is not None
         try:
-            pipe.write(json.dumps(self._hello()) + "\n")
+            pipe.write(encode(self._hello()))
             pipe.flush()
-            while (line := self._next_line(process)) is not None:
-                pipe.write(line)
+            while (command := self._next_command(process)) is not None:
+                pipe.write(encode(command))
                 pipe.flush()
             if self._closing.is_set():
                 pipe.close()
@@ -196,34 +194,34 @@ class CompanionProcess:
         process.kill()  # it may be alive and deaf
         return False
 
-    def _next_line(self, process: subprocess.Popen[str]) -> str | None:
+    def _next_command(self, process: subprocess.Popen[str]) -> Command | None:
         """None if this program hangs up, or the companion is gone."""
         while True:
             try:
-                return self._lines.get(timeout=5.0)
+                return self._commands.get(timeout=5.0)
             except queue.Empty:
                 if process.poll() is not None:
                     return None
 
-    def _forget_lines(self) -> None:
+    def _forget_commands(self) -> None:
         with contextlib.suppress(queue.Empty):
-            while self._lines.get_nowait() is not None:
+            while self._commands.get_nowait() is not None:
                 pass
-            self._lines.put(None)
+            self._commands.put(None)
 
     def _listen(self, pipe: IO[str]) -> None:
         with pipe:
             for line in pipe:
                 self._sign = time.monotonic()
                 try:
-                    report = json.loads(line)
+                    report = decode_report(line)
                     if self.trouble:
                         self._say("")
                     self._heard(report)
                 except Exception:
                     log.exception("a report of the companion process: %s", line[:200].rstrip())
         # Wakes the feeder, which sees that the other end is gone.
-        self._lines.put("gone - null\n")
+        self._commands.put(Wake())
 
     def _last_words(self) -> str:
         try:

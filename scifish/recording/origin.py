@@ -9,10 +9,10 @@ import time
 from pathlib import Path
 
 from scifish import __version__
-from scifish.message import Message
+from scifish.message import Origin
 
 
-def origin(program: str = "") -> Message:
+def origin(program: str = "") -> Origin:
     """The `origin` of all messages of this process. `program` is found out where it is not given."""
     host = socket.gethostname()
     started = time.strftime("%Y%m%dT%H%M%S", time.gmtime())

@@ -19,17 +19,33 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import cast
 
 from scifish.dataset import compose
 from scifish.dataset.compose import Observed, Record
 from scifish.dataset.proprietary import WithheldDatasets, is_proprietary, stays_here
-from scifish.message import Message, as_metadata, iso, plain
+from scifish.message import Message, Origin, as_metadata, iso, plain
+from scifish.message.types import Changes, DatasetPlace, Ending
 from scifish.recording.companion_process import CompanionProcess
 from scifish.recording.origin import origin
 from scifish.settings import Settings, SettingsError, spool_directory, spool_folders, state_directory
 from scifish.settings.sources import SettingsSource, settings_source
-from scifish.spool.database import SUFFIX, Kept, Spool, as_text
-from scifish.spool.executor import Clerk
+from scifish.spool.database import SPOOL_SUFFIX, OpenDatasetRow, Spool, as_text
+from scifish.spool.executor import SpoolExecutor
+from scifish.spool.protocol import (
+    Announce,
+    Begin,
+    DamageReport,
+    End,
+    Hello,
+    LimitReport,
+    LogReport,
+    PlaceReport,
+    Report,
+    SnapshotReport,
+    TroubleReport,
+    Wake,
+)
 
 log = logging.getLogger(__name__)
 
@@ -120,7 +136,7 @@ class RecordingSession:
         known = self.settings.known() or self.settings.now(FIRST_SETTINGS) or Settings()
         self._folders = [str(folder) for folder in spool_folders(known)]
         self._withheld = WithheldDatasets(state_directory() / "withheld")
-        self._place: Message = {}
+        self._place: DatasetPlace = {}
         self._reported = ""
         self._open: dict[str, RecordingHandle] = {}  # those whose end is not on disk
         self._recent: OrderedDict[str, RecordingHandle] = OrderedDict()
@@ -128,15 +144,15 @@ class RecordingSession:
         # Before there is any thread, so that a start that fails leaves none behind.
         self._spool = _open_spool([spool_directory(known), state_directory() / "spool"], program)
         try:
-            self._spool.leave_checkpoints()
-            self._spool.still_open = self._still_open
+            self._spool.skip_checkpoints()
+            self._spool.open_rows = self._open_rows
             self._run = str(self.origin["run"])
-            self._clerk = Clerk()
-            self._link = CompanionProcess(
-                self._hello, self._spool.lock, self._spool.path.with_suffix(".log"), self._hear
+            self._executor = SpoolExecutor()
+            self._companion = CompanionProcess(
+                self._hello, self._spool.lock, self._spool.path.with_suffix(".log"), self._receive
             )
             threading.Thread(target=self._run_pulse, name="scifish-pulse", daemon=True).start()
-            self._link.start()
+            self._companion.start()
         except BaseException:  # a system that allows no more threads, for one
             self._stopping.set()
             self._spool.close()
@@ -169,8 +185,8 @@ class RecordingSession:
 
     def announce(self, dataset: RecordingHandle, said: Message | None = None) -> None:
         given = self._understand(dataset.record, said)
-        self._clerk.keep(lambda: self._spool.announce(dataset.uuid, given))
-        self._link.tell("announce", dataset.uuid, f'{{"given":{given or "null"}}}')
+        self._executor.submit_and_wait(lambda: self._spool.announce(dataset.uuid, given))
+        self._companion.send(Announce(dataset.uuid, given))
 
     def end(self, dataset: RecordingHandle, status: str, said: Message | None, at: float | None = None) -> None:
         record = dataset.record
@@ -185,8 +201,8 @@ class RecordingSession:
             self._spool.end(record.uuid, given, end)
             self._open.pop(record.uuid, None)
 
-        self._clerk.keep(keep)
-        self._link.tell("end", record.uuid, f'{{"ending":{end},"given":{given or "null"}}}')
+        self._executor.submit_and_wait(keep)
+        self._companion.send(End(record.uuid, end, given))
         dataset.over = True
 
     def record_snapshot(self, said: Message) -> RecordingHandle:
@@ -199,28 +215,27 @@ class RecordingSession:
 
         Nobody waits for it as a scan does: the future is done when they are on disk, however long that refuses.
         """
-        all_kept = [Kept.of(record) for record in records]
-        written = self._clerk.write(lambda: self._spool.begin_all(all_kept))
-        written.add_done_callback(lambda written: self._tell_all(written, all_kept))
+        rows = [OpenDatasetRow.of(record) for record in records]
+        written = self._executor.submit_retrying(lambda: self._spool.begin_all(rows))
+        written.add_done_callback(lambda written: self._send_all(written, rows))
         return written
 
-    def _tell_all(self, written: Future[None], all_kept: list[Kept]) -> None:
+    def _send_all(self, written: Future[None], rows: list[OpenDatasetRow]) -> None:
         if not written.cancelled() and written.exception() is None:
-            for kept in all_kept:
-                self._link.tell("begin", kept.uuid, kept.as_line())
+            for row in rows:
+                self._companion.send(Begin(row))
 
-    def annotate(self, uuid: str, changes: Message, proposal: str = "") -> None:
+    def annotate(self, uuid: str, changes: Changes, proposal: str = "") -> None:
         """A comment or a rating on the dataset of this uuid. On disk when this returns.
 
         Raises NotRecorded where it cannot be sent: the dataset's proposal is proprietary, or no
         settings, and so no topic, were ever known.
         """
         # A picture is not a text to be cut.
-        self._annotate(
-            uuid, {name: change if name == "image" else plain(change) for name, change in changes.items()}, proposal
-        )
+        carried = {name: change if name == "image" else plain(change) for name, change in changes.items()}
+        self._annotate(uuid, cast(Changes, carried), proposal)
 
-    def _annotate(self, uuid: str, changes: Message, proposal: str = "") -> None:
+    def _annotate(self, uuid: str, changes: Changes, proposal: str = "") -> None:
         """With changes that are normalised already."""
         settings = self.settings.now()
         if settings is None:
@@ -228,13 +243,13 @@ class RecordingSession:
         if not settings.send_proprietary and (is_proprietary(proposal, "") or self._is_withheld(uuid, settings)):
             raise NotRecorded("the proposal is proprietary: its metadata stay at the beamline (SendProprietary)")
         message = compose.annotation(uuid, changes, time.time(), proposal, settings, self.origin)
-        self._clerk.keep(lambda: self._spool.put(settings.topic, message))
-        self._link.tell("wake", uuid)
+        self._executor.submit_and_wait(lambda: self._spool.put(settings.topic, message))
+        self._companion.send(Wake())
 
     def add(self, dataset: RecordingHandle, metadata: Message) -> None:
         if self.settings.known() is None:
             raise NotRecorded("the beamline is not known: the Tango database does not answer")
-        changes = {"scientificMetadata": as_metadata(metadata, self.origin["program"], iso(time.time()))}
+        changes: Changes = {"scientificMetadata": as_metadata(metadata, self.origin["program"], iso(time.time()))}
 
         def annotate() -> None:
             try:
@@ -251,29 +266,29 @@ class RecordingSession:
         return self._stopping.is_set()
 
     @property
-    def origin(self) -> Message:
+    def origin(self) -> Origin:
         """Of this process's messages."""
         return self._spool.origin
 
     def observed(self, uuid: str, timeout: float) -> Observed | None:
         """What is on disk of what was seen around an open dataset; None if it does not answer in time, or is over."""
         with contextlib.suppress(TimeoutError, sqlite3.Error, ValueError):
-            for left in self._clerk.ask(self._spool.open_datasets).result(timeout):
+            for left in self._executor.submit(self._spool.open_datasets).result(timeout):
                 if left.record.uuid == uuid:
                     return left.record.observed
         return None
 
     def trouble(self) -> str:
         """Why something does not go its usual way, for a person; "" if all is well."""
-        if self._clerk.trouble:
-            return self._clerk.warning
-        if self._link.trouble:
-            return f"metadata are kept on this machine: {self._link.trouble}"
+        if self._executor.trouble:
+            return self._executor.warning
+        if self._companion.trouble:
+            return f"metadata are kept on this machine: {self._companion.trouble}"
         return self._reported
 
     def waiting(self, timeout: float) -> int:
         """How many datasets and messages are not with Kafka yet. TimeoutError if the disk does not answer in time."""
-        return self._clerk.ask(lambda: self._spool.count() + len(self._spool.open_states())).result(timeout)
+        return self._executor.submit(lambda: self._spool.count() + len(self._spool.open_states())).result(timeout)
 
     def close(self, timeout: float = FLUSH) -> None:
         """Hang up, and wait for at most `timeout` seconds until the companion has sent what there is.
@@ -285,11 +300,11 @@ class RecordingSession:
         self._stopping.set()
         atexit.unregister(self.close)
         self._keep_progress()
-        self._clerk.stop(timeout, self._let_go_of_spool)
-        self._link.close(timeout)
+        self._executor.stop(timeout, self._let_go_of_spool)
+        self._companion.close(timeout)
 
     def _let_go_of_spool(self) -> None:
-        if self._link.hang_up():
+        if self._companion.hang_up():
             self._spool.leave()
         else:
             self._spool.close()  # a companion that was never there removes no empty one
@@ -298,7 +313,7 @@ class RecordingSession:
         """In a forked child: the spool and the line are its parent's, whose end must be seen."""
         self._stopping.set()
         atexit.unregister(self.close)
-        self._link.forget_after_fork()
+        self._companion.forget_after_fork()
         os.close(self._spool.lock)
 
     # ----------------------------------------------------------- behind the measurement
@@ -309,7 +324,7 @@ class RecordingSession:
         start: float,
         said: Message,
         latest: Callable[[], Message | None] | None = None,
-        end: Message | None = None,
+        end: Ending | None = None,
         announce: bool = False,
     ) -> RecordingHandle:
         """The intention is on disk when this returns."""
@@ -319,9 +334,9 @@ class RecordingSession:
         dataset = self._recent[uuid] = RecordingHandle(self, record, latest)
         while len(self._recent) > REMEMBERED:
             self._recent.popitem(last=False)
-        kept = Kept.of(record, announce, given)
-        self._clerk.keep(lambda: self._spool.begin(kept))
-        self._link.tell("begin", uuid, kept.as_line())
+        row = OpenDatasetRow.of(record, announce, given)
+        self._executor.submit_and_wait(lambda: self._spool.begin(row))
+        self._companion.send(Begin(row))
         return dataset
 
     def _understand(self, record: Record, said: Message | None) -> str | None:
@@ -348,49 +363,41 @@ class RecordingSession:
 
     # --------------------------------------------------------------- the companion
 
-    def _hello(self) -> Message:
-        return {
-            "spool": str(self._spool.path),
-            "lock": self._spool.lock,
-            "settings": self.settings.described(),
-            "folders": self._folders,
-        }
+    def _hello(self) -> Hello:
+        return Hello(str(self._spool.path), self._spool.lock, self.settings.described(), self._folders)
 
-    def _hear(self, report: Message) -> None:
-        """A report of the companion: `log`, `trouble`, `place`, `limit`, `observed` of a dataset, `damaged`."""
-        if "log" in report:
-            level, text = report["log"]
-            log.log(level, "%s", text)
-        elif "trouble" in report:
-            self._reported = report["trouble"]
-        elif "place" in report:
-            self._place = report["place"]
-        elif "observed" in report:
-            dataset = self._recent.get(report["observed"])
-            if dataset is not None:
-                failed = [(where, why) for where, why in report["failed"]]
-                dataset.snapshot = SnapshotSummary(report["values"], failed, report["withheld"])
-                dataset.observed.set()
-        elif "limit" in report:
-            self._clerk.make_room(lambda: self._spool.set_limit(report["limit"]))
-        elif "damaged" in report:
-            # It has ended; the next one finds the new file.
-            error = sqlite3.DatabaseError(report["damaged"])
-            self._clerk.write(lambda: self._spool.begin_anew(error))
+    def _receive(self, report: Report) -> None:
+        match report:
+            case LogReport(level, text):
+                log.log(level, "%s", text)
+            case TroubleReport(trouble):
+                self._reported = trouble
+            case PlaceReport(place):
+                self._place = place
+            case SnapshotReport(uuid, values, failed, withheld):
+                dataset = self._recent.get(uuid)
+                if dataset is not None:
+                    dataset.snapshot = SnapshotSummary(values, failed, withheld)
+                    dataset.observed.set()
+            case LimitReport(size):
+                self._executor.submit_urgent(lambda: self._spool.set_limit(size))
+            case DamageReport(error):
+                # The companion has exited; the next one finds the new file.
+                self._executor.submit_retrying(lambda: self._spool.start_new_file(sqlite3.DatabaseError(error)))
 
     def _run_pulse(self) -> None:
         while not self._stopping.wait(PULSE):
             try:
                 self._keep_progress()
-                self._link.look_after()
+                self._companion.look_after()
                 if self.origin["run"] != self._run:
                     # The spool was damaged, and there is a new one.
                     self._run = str(self.origin["run"])
-                    self._link.restart()
+                    self._companion.restart()
             except Exception:
                 log.exception("looking after the datasets that are being recorded")
 
-    def _still_open(self) -> list[Kept]:
+    def _open_rows(self) -> list[OpenDatasetRow]:
         """The datasets that a new spool must have, as the old one is damaged."""
         found = []
         for dataset in list(self._open.values()):
@@ -398,11 +405,11 @@ class RecordingSession:
             warning = "what had been read at the start is lost: the spool was damaged, and it was read again later"
             observed = Observed(dataset.record.observed.place, None, [warning])
             # Whether `began` is out is not known either; `ended` does without it.
-            found.append(Kept.of(replace(dataset.record, observed=observed)))
+            found.append(OpenDatasetRow.of(replace(dataset.record, observed=observed)))
         return found
 
     def _keep_progress(self) -> None:
-        if self._clerk.trouble:
+        if self._executor.trouble:
             return  # what is new is asked for when the disk takes it: it is told only once
         news: dict[str, tuple[int, str | None]] = {}
         for uuid, dataset in list(self._open.items()):
@@ -418,7 +425,7 @@ class RecordingSession:
                 dataset.kept = dataset.points
                 news[uuid] = (dataset.kept, given)
         if news:
-            self._clerk.write(lambda: self._spool.progress(news))
+            self._executor.submit_retrying(lambda: self._spool.progress(news))
 
 
 def _open_spool(folders: list[Path], program: str) -> Spool:
@@ -428,7 +435,7 @@ def _open_spool(folders: list[Path], program: str) -> Spool:
     for folder in folders:
         try:
             folder.mkdir(parents=True, exist_ok=True, mode=0o770)
-            spool = Spool(folder / f"{who['run']}{SUFFIX}", who)
+            spool = Spool(folder / f"{who['run']}{SPOOL_SUFFIX}", who)
         except (OSError, sqlite3.Error) as error:
             log.error("there can be no spool in %s: %s", folder, error)
             first = first or OSError(f"no spool in {folder}: {error}")

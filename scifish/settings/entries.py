@@ -24,9 +24,9 @@ import yaml
 
 from scifish.tango_io.property_limits import loses_backslash
 
-RECORD = ("start", "end", "statistics")
-TEXTS = ("name", "source", "group", "unit")
-KEYS = (*TEXTS, "map", "record")
+RECORD_WHEN = ("start", "end", "statistics")
+TEXT_KEYS = ("name", "source", "group", "unit")
+ENTRY_KEYS = (*TEXT_KEYS, "map", "record")
 
 _SOURCE = re.compile(r"^(tango://[^/\s]+:\d+/)?[^/\s:]+/[^/\s]+/[^/\s]+/[^/\s]+$")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f\ud800-\udfff]")  # also half a character, which is not to be sent
@@ -37,7 +37,7 @@ class Entry:
     """One attribute to record. `source` is its full name; `unit` "" means the attribute's own.
 
     `map` turns a value (a number, an enum label, a state name, true or false, in lower case as
-    its key) into what is shown. `record` holds some of `RECORD`. `config` is where it is from.
+    its key) into what is shown. `record` holds some of `RECORD_WHEN`. `config` is where it is from.
     """
 
     name: str
@@ -65,7 +65,7 @@ def _joined(halves: re.Match[str]) -> str:
     return halves[0].encode("utf-16", "surrogatepass").decode("utf-16")
 
 
-class Loader(yaml.SafeLoader):
+class ConfigurationLoader(yaml.SafeLoader):
     """YAML in which only true and false are booleans, and nothing is a date.
 
     YAML 1.1 takes ON, off, yes and no for booleans too; ON and OFF are Tango states. And what is a
@@ -81,7 +81,7 @@ class Loader(yaml.SafeLoader):
         for key, value in node.value if isinstance(node, yaml.MappingNode) and node not in self._maps else ():
             if key.value == "map":
                 self._maps.append(value)
-            elif key.value in TEXTS and isinstance(value, yaml.ScalarNode) and not value.tag.endswith(":null"):
+            elif key.value in TEXT_KEYS and isinstance(value, yaml.ScalarNode) and not value.tag.endswith(":null"):
                 value.tag = "tag:yaml.org,2002:str"
         return super().construct_mapping(node, deep)
 
@@ -96,11 +96,13 @@ class Loader(yaml.SafeLoader):
                 key.tag = "tag:yaml.org,2002:str"
 
 
-Loader.yaml_implicit_resolvers = {
+ConfigurationLoader.yaml_implicit_resolvers = {
     first: [(tag, pattern) for tag, pattern in resolvers if not tag.endswith((":bool", ":timestamp"))]
     for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
 }
-Loader.add_implicit_resolver("tag:yaml.org,2002:bool", re.compile(r"^(?:true|True|TRUE|false|False|FALSE)$"), "tTfF")
+ConfigurationLoader.add_implicit_resolver(
+    "tag:yaml.org,2002:bool", re.compile(r"^(?:true|True|TRUE|false|False|FALSE)$"), "tTfF"
+)
 
 
 def parse(lines: Sequence[str], config_name: str = "") -> tuple[list[Entry], list[str]]:
@@ -169,7 +171,7 @@ def written(lines: Sequence[str]) -> list[dict[str, Any]]:
     for _, text in _items(lines):
         fields, _ = _fields(text)
         if fields is not None and checked(fields)[0] is not None:
-            found.append({key: _bounded(fields[key]) for key in KEYS if fields.get(key) is not None})
+            found.append({key: _bounded(fields[key]) for key in ENTRY_KEYS if fields.get(key) is not None})
     return found
 
 
@@ -189,7 +191,7 @@ def line_of(fields: Mapping[str, Any]) -> str:
 
     Nothing in it is of those things that the C++ Tango database changes: it drops a backslash before a quote.
     """
-    return "- " + flow({key: fields[key] for key in KEYS if fields.get(key) not in (None, "", {}, (), [])})
+    return "- " + flow({key: fields[key] for key in ENTRY_KEYS if fields.get(key) not in (None, "", {}, (), [])})
 
 
 _PLAIN = re.compile(r"[^\W\d_](?:[\w./ -]*[\w.])?")
@@ -275,8 +277,8 @@ def _fields(text: str) -> tuple[dict[Any, Any] | None, str]:
         text = text.replace("-{", "- {", 1)
     try:
         # Our own SafeLoader: it makes nothing but plain values.
-        loaded = yaml.load(text, Loader=Loader)  # noqa: S506
-    except (yaml.YAMLError, *NOT_MEANT) as error:
+        loaded = yaml.load(text, Loader=ConfigurationLoader)  # noqa: S506
+    except (yaml.YAMLError, *YAML_ERRORS) as error:
         return None, f"not YAML ({_short(error)}): {text.strip()[:80]!r}"
     if isinstance(loaded, list) and len(loaded) == 1:
         loaded = loaded[0]
@@ -285,7 +287,7 @@ def _fields(text: str) -> tuple[dict[Any, Any] | None, str]:
     return loaded, ""
 
 
-NOT_MEANT = (ArithmeticError, AttributeError, LookupError, RecursionError, TypeError, ValueError)
+YAML_ERRORS = (ArithmeticError, AttributeError, LookupError, RecursionError, TypeError, ValueError)
 """What PyYAML raises on a number of 5,000 digits, on `!!int x`, and on 1,000 brackets."""
 
 
@@ -297,12 +299,12 @@ def checked(fields: Mapping[Any, Any], config_name: str = "") -> tuple[Entry | N
     """The entry that these fields are, None where they are none, and a sentence for each mistake."""
     problems = []
     for key in fields:
-        if key not in KEYS:
-            near = difflib.get_close_matches(str(key), KEYS, n=1)
-            hint = f"; did you mean {near[0]!r}?" if near else f"; known are {', '.join(KEYS)}"
+        if key not in ENTRY_KEYS:
+            near = difflib.get_close_matches(str(key), ENTRY_KEYS, n=1)
+            hint = f"; did you mean {near[0]!r}?" if near else f"; known are {', '.join(ENTRY_KEYS)}"
             problems.append(f"the key {key!r} is not known and is ignored{hint}")
     texts = {}
-    for key in TEXTS:
+    for key in TEXT_KEYS:
         value = fields.get(key)
         # Not all of it: YAML can say in one line what takes gigabytes when it is written out.
         texts[key] = "" if value is None else value.strip() if isinstance(value, str) else reprlib.repr(value)
@@ -353,7 +355,7 @@ def _record(given: Any, name: str) -> tuple[tuple[str, ...], list[str]]:
         when.strip() if isinstance(when, str) else reprlib.repr(when)
         for when in (given if isinstance(given, list | tuple) else [given])
     ]
-    known = tuple(when for when in RECORD if when in wanted)
-    wrong = [when for when in wanted if when not in RECORD]
-    problems = [f"{name}: record {when!r} is not one of {', '.join(RECORD)}" for when in wrong]
+    known = tuple(when for when in RECORD_WHEN if when in wanted)
+    wrong = [when for when in wanted if when not in RECORD_WHEN]
+    problems = [f"{name}: record {when!r} is not one of {', '.join(RECORD_WHEN)}" for when in wrong]
     return known or ("start",), problems

@@ -1,8 +1,8 @@
-"""The last good configurations in the place of what a wrong edit has left: recording goes on, and it is said.
+"""Replaces configurations that a wrong edit has broken by the last good ones, and keeps the last good settings on disk.
 
-Wrong is a configuration in which no line can be read, and a name in ActiveConfig or AlwaysConfigs of which there
-is none: it has a typing error, or the configuration was deleted while it was in use. Where a configuration has never
-been good, what was in use before it is.
+Two things are wrong: a configuration in which no line can be read, and a name in ActiveConfig or AlwaysConfigs that
+no configuration has (a typing error, or the configuration was deleted while it was in use). If a configuration was
+never good, the configurations that were in use before stay in use. Recording continues, and the problem is reported.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The settings of a beamline: device properties of its SciDog, and the last good ones on disk."""
+"""The class `Settings` of a beamline, the names of the properties that it is read from, and its default values."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 from scifish.settings import entries as config
 from scifish.settings.entries import Entry
 
-BEAMLINE = re.compile(r"[A-Za-z0-9._-]{1,48}")
+BEAMLINE_NAME = re.compile(r"[A-Za-z0-9._-]{1,48}")
 """A beamline's short name: it is part of a topic's, and Kafka allows these."""
 
 
@@ -37,7 +37,7 @@ PROPERTIES = (
 DEFAULT_ALWAYS = ("beamline",)
 
 
-DEVICE = re.compile(r"(tango://[^/\s]+:\d+/)?[^/\s:]+/[^/\s]+/[^/\s]+")
+DEVICE_NAME = re.compile(r"(tango://[^/\s]+:\d+/)?[^/\s:]+/[^/\s]+/[^/\s]+")
 """A device's name."""
 
 

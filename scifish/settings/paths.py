@@ -1,4 +1,4 @@
-"""."""
+"""The folders and files of SciFish on this machine: state, spools, and the last good settings."""
 
 from __future__ import annotations
 

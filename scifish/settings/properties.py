@@ -1,4 +1,4 @@
-"""."""
+"""Reads settings from the device properties of SciDog, and finds the SciDog device in the Tango database."""
 
 from __future__ import annotations
 
@@ -9,9 +9,17 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Protocol
 
-from scifish.settings.model import BEAMLINE, CONFIG_PREFIX, DEFAULT_ALWAYS, DEVICE, PROPERTIES, Settings, SettingsError
+from scifish.settings.model import (
+    BEAMLINE_NAME,
+    CONFIG_PREFIX,
+    DEFAULT_ALWAYS,
+    DEVICE_NAME,
+    PROPERTIES,
+    Settings,
+    SettingsError,
+)
 
-TOPIC = re.compile(r"(?!\.{1,2}$)[A-Za-z0-9._-]{1,249}")
+TOPIC_NAME = re.compile(r"(?!\.{1,2}$)[A-Za-z0-9._-]{1,249}")
 """What Kafka allows. A message keeps the topic that it was made for: of another name it would wait for ever."""
 
 
@@ -49,11 +57,11 @@ def settings_from_properties(device: str, properties: Mapping[str, Sequence[str]
         return default
 
     beamline = text("Beamline")
-    if not BEAMLINE.fullmatch(beamline):
+    if not BEAMLINE_NAME.fullmatch(beamline):
         problems.append(f"Beamline: {beamline!r} is not a short name of letters, digits, '.', '_' and '-'")
         beamline = re.sub(r"[^A-Za-z0-9._-]", "-", beamline)[:48] or "unknown"
     topic = text("Topic")
-    if topic and not TOPIC.fullmatch(topic):
+    if topic and not TOPIC_NAME.fullmatch(topic):
         problems.append(
             f"Topic: {topic!r} is not a name of letters, digits, '.', '_' and '-' as Kafka allows; "
             f"scifish-{beamline} is in use"
@@ -65,7 +73,7 @@ def settings_from_properties(device: str, properties: Mapping[str, Sequence[str]
             f"KafkaBootstrapServers: {wrong!r} is not of the form host:port; several have commas between them"
         )
     path_fixer = text("PathFixer")
-    if path_fixer and not DEVICE.fullmatch(path_fixer):
+    if path_fixer and not DEVICE_NAME.fullmatch(path_fixer):
         problems.append(f"PathFixer: {path_fixer!r} is no name of a device, such as b311a/ctl/sdm-01")
     proprietary = text("SendProprietary").lower()
     if proprietary not in ("", "true", "false", "1", "0", "yes", "no"):

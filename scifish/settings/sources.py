@@ -16,18 +16,18 @@ import tango
 
 from scifish.message import Message
 from scifish.settings.fallback import in_use, load_last_good, save_last_good, with_last_good, wrong
-from scifish.settings.model import BEAMLINE, Settings, SettingsError, settings_of
+from scifish.settings.model import BEAMLINE_NAME, Settings, SettingsError, settings_of
 from scifish.settings.properties import find_scidog, read_properties, settings_from_properties
 from scifish.settings.yaml_file import read_settings_file
 from scifish.tango_io.database import TangoDatabase, reason
 
 log = logging.getLogger(__name__)
 
-TIMEOUT = 0.5
+SETTINGS_TIMEOUT_SECONDS = 0.5
 """Seconds that a dataset waits for the newest settings, before it takes the known ones."""
 
 
-LAST_CALL = 3.5
+EXIT_WAIT_SECONDS = 3.5
 """Seconds that the end of a program waits for an answer of the database: its calls time out after 3."""
 
 
@@ -39,7 +39,7 @@ class SettingsSource(Protocol):
 
     def known(self) -> Settings | None: ...
 
-    def now(self, timeout: float = TIMEOUT) -> Settings | None: ...
+    def now(self, timeout: float = SETTINGS_TIMEOUT_SECONDS) -> Settings | None: ...
 
     def described(self) -> Message: ...
 
@@ -88,7 +88,7 @@ class FixedSettings:
     """
 
     def __init__(self, settings: Settings) -> None:
-        if not BEAMLINE.fullmatch(settings.beamline):
+        if not BEAMLINE_NAME.fullmatch(settings.beamline):
             raise SettingsError(
                 f"beamline {settings.beamline!r}: a short name of letters, digits, '.', '_' and '-' is needed"
             )
@@ -98,7 +98,7 @@ class FixedSettings:
     def known(self) -> Settings | None:
         return self._settings
 
-    def now(self, timeout: float = TIMEOUT) -> Settings | None:
+    def now(self, timeout: float = SETTINGS_TIMEOUT_SECONDS) -> Settings | None:
         return self._settings
 
     def described(self) -> Message:
@@ -144,7 +144,7 @@ class FileSettings:
     def known(self) -> Settings | None:
         return self._known
 
-    def now(self, timeout: float = TIMEOUT) -> Settings | None:
+    def now(self, timeout: float = SETTINGS_TIMEOUT_SECONDS) -> Settings | None:
         with self._lock:
             stamp = self._stamp_now()
             if stamp != self._stamp:
@@ -182,7 +182,7 @@ _under_way: set[threading.Event] = set()
 @atexit.register
 def _let_finish() -> None:
     """A program that ends in the middle of a call of Tango is aborted by it."""
-    deadline = time.monotonic() + LAST_CALL
+    deadline = time.monotonic() + EXIT_WAIT_SECONDS
     for reading in list(_under_way):
         reading.wait(max(deadline - time.monotonic(), 0.0))
 
@@ -207,7 +207,7 @@ class TangoSettings:
     def described(self) -> Message:
         return {}
 
-    def now(self, timeout: float = TIMEOUT) -> Settings | None:
+    def now(self, timeout: float = SETTINGS_TIMEOUT_SECONDS) -> Settings | None:
         """As they are now, or those known if the database takes longer than `timeout` seconds."""
         with self._lock:
             if self._reading is None:

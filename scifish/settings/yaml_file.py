@@ -13,11 +13,11 @@ from pathlib import Path
 
 import yaml
 
-from scifish.settings.entries import Loader
-from scifish.settings.model import BEAMLINE, CONFIG_PREFIX, PROPERTIES, Settings, SettingsError
+from scifish.settings.entries import ConfigurationLoader
+from scifish.settings.model import BEAMLINE_NAME, CONFIG_PREFIX, PROPERTIES, Settings, SettingsError
 from scifish.settings.properties import settings_from_properties
 
-LINES = ("alwaysconfigs",)
+MULTILINE_PROPERTIES = ("alwaysconfigs",)
 """Properties that have several lines, in lower case."""
 
 
@@ -31,7 +31,7 @@ def read_settings_file(path: Path) -> Settings:
     except (OSError, UnicodeDecodeError) as error:
         raise SettingsError(f"the settings {path} cannot be read: {_why(error)}") from error
     try:
-        reader = _Reader(text)
+        reader = _SettingsFileReader(text)
         properties = reader.properties()
     except (yaml.YAMLError, RecursionError, ValueError, TypeError) as error:  # the latter two: of no JSON's form
         # Where it began, if it has no end: what is missing is missing there.
@@ -41,7 +41,7 @@ def read_settings_file(path: Path) -> Settings:
             f"{path}{where}: {getattr(error, 'problem', None) or f'not YAML that is understood: {error}'}"
         ) from error
     beamline = next((lines[0] for name, lines in properties.items() if name.lower() == "beamline"), "")
-    if not BEAMLINE.fullmatch(beamline):
+    if not BEAMLINE_NAME.fullmatch(beamline):
         raise SettingsError(
             f"{path}: Beamline is {beamline!r}; give it a line such as 'Beamline: lab', "
             "a short name of letters, digits, '.', '_' and '-'"
@@ -54,11 +54,11 @@ def _why(error: Exception) -> str:
     return error.strerror or str(error) if isinstance(error, OSError) else "it is not UTF-8"
 
 
-class _Reader:
+class _SettingsFileReader:
     """A file's properties, as the lines that they would be in the Tango database."""
 
     def __init__(self, text: str) -> None:
-        self._loader = Loader(text)
+        self._loader = ConfigurationLoader(text)
         self.problems: list[str] = []
 
     def properties(self) -> dict[str, list[str]]:
@@ -100,7 +100,7 @@ class _Reader:
         if not all(isinstance(value, yaml.ScalarNode) for value in values):
             raise _wrong(node, f"{name}: not a plain text")
         texts = ["" if value.tag == "tag:yaml.org,2002:null" else str(value.value) for value in values]
-        return texts if name.lower() in LINES else [",".join(texts)]
+        return texts if name.lower() in MULTILINE_PROPERTIES else [",".join(texts)]
 
     def _entries(self, name: str, node: yaml.Node) -> list[str]:
         """The lines of a configuration; each is as far down as in the file, so that a mistake has the file's line."""

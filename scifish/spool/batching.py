@@ -1,7 +1,7 @@
-"""Composed messages on their way to the disk: those that come while it is busy go there together.
+"""Writes composed messages to the spool in batches: messages that arrive during a commit share the next one.
 
-Each commit waits for the disk. When files come by the hundred in a second, one for each would hold
-up the sender, which needs the same disk.
+Each commit waits for the disk. If hundreds of files arrive in a second, one commit for each message would block the
+sender, which needs the same disk.
 """
 
 from __future__ import annotations
@@ -11,53 +11,55 @@ import threading
 from collections.abc import Callable
 from concurrent.futures import Future
 
-from scifish.spool.database import Put, Spool
-from scifish.spool.executor import Clerk
+from scifish.spool.database import OutboxBatch, Spool
+from scifish.spool.executor import SpoolExecutor
 
 
-class Outgoing:
-    """Threads may share it. Of one spool they stay in their order. `then` is called after each commit."""
+class OutboxWriter:
+    """Threads may share it. The batches of one spool keep their order. `on_commit` is called after each commit."""
 
-    def __init__(self, clerk: Clerk, then: Callable[[], object]) -> None:
-        self._clerk = clerk
-        self._then = then
-        self._waiting: dict[Spool, list[tuple[Put, Future[object]]]] = {}
+    def __init__(self, executor: SpoolExecutor, on_commit: Callable[[], object]) -> None:
+        self._executor = executor
+        self._on_commit = on_commit
+        self._waiting: dict[Spool, list[tuple[OutboxBatch, Future[object]]]] = {}
         self._lock = threading.Lock()
 
-    def put(self, spool: Spool, put: Put) -> Future[object]:
-        """The future is done when it is on disk, however long that refuses."""
+    def put(self, spool: Spool, batch: OutboxBatch) -> Future[object]:
+        """The future is done when the batch is on disk, however long the disk refuses it."""
         written: Future[object] = Future()
         with self._lock:
             waiting = self._waiting.setdefault(spool, [])
-            waiting.append((put, written))
+            waiting.append((batch, written))
             first = len(waiting) == 1
         if first:
-            self._clerk.write(lambda: self._write(spool))
+            self._executor.submit_retrying(lambda: self._write(spool))
         return written
 
     def _write(self, spool: Spool) -> None:
-        """All that is there by now. Where the disk refuses, the clerk calls it again."""
+        """Write all batches that wait now. The executor retries it if the disk refuses."""
         with self._lock:
-            batch = list(self._waiting[spool])
+            waiting = list(self._waiting[spool])
         try:
-            spool.put_all([put for put, _ in batch])
+            spool.put_all([batch for batch, _ in waiting])
         except (sqlite3.OperationalError, OSError):
             raise
-        except BaseException as error:  # it will never be taken
-            self._settle(spool, batch, error)
+        except BaseException as error:  # a retry would not help
+            self._settle(spool, waiting, error)
             raise
-        self._settle(spool, batch, None)
-        self._then()
+        self._settle(spool, waiting, None)
+        self._on_commit()
 
-    def _settle(self, spool: Spool, batch: list[tuple[Put, Future[object]]], error: BaseException | None) -> None:
+    def _settle(
+        self, spool: Spool, written: list[tuple[OutboxBatch, Future[object]]], error: BaseException | None
+    ) -> None:
         with self._lock:
-            left = self._waiting[spool] = self._waiting[spool][len(batch) :]
+            left = self._waiting[spool] = self._waiting[spool][len(written) :]
             if not left:
                 del self._waiting[spool]
         if left:
-            self._clerk.write(lambda: self._write(spool))
-        for _, written in batch:
+            self._executor.submit_retrying(lambda: self._write(spool))
+        for _, future in written:
             if error is None:
-                written.set_result(None)
+                future.set_result(None)
             else:
-                written.set_exception(error)
+                future.set_exception(error)

@@ -1,9 +1,9 @@
-"""The spool: what is to be sent, on the local disk until Kafka has it.
+"""The spool: open datasets and messages on the local disk until Kafka has confirmed them.
 
-One SQLite file for each run of a program that records, in WAL mode with a sync at every commit,
-so that what a call has returned from survives SIGKILL and a power cut. The program writes what it
-says into it, and its companion process the rest. A lock file beside it says that one of the two
-lives; a file whose lock is free is an orphan, which whoever starts next adopts.
+One SQLite file for each run of a program that records, in WAL mode with a sync at every commit: data that a call has
+written survives SIGKILL and a power cut. The program writes what it knows of its datasets, and its companion process
+the attributes' values and the messages. A lock file beside it is held while one of the two runs. A spool whose lock is
+free is an orphan: the next program that starts on this machine adopts it.
 """
 
 from __future__ import annotations
@@ -16,13 +16,13 @@ import logging
 import os
 import sqlite3
 import time
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import astuple, dataclass, fields
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
 from scifish.dataset.compose import Observed, Record
-from scifish.message import Message, bounded, encode
+from scifish.message import AnyMessage, Origin, bounded, encode
 
 log = logging.getLogger(__name__)
 
@@ -30,12 +30,12 @@ log = logging.getLogger(__name__)
 Method = TypeVar("Method", bound=Callable[..., Any])
 
 
-SUFFIX = ".spool"
+SPOOL_SUFFIX = ".spool"
 
 
 _TABLES = """
 CREATE TABLE IF NOT EXISTS meta (name TEXT PRIMARY KEY, content TEXT NOT NULL);
--- datasets that have begun and whose last message is not yet composed
+-- open datasets: they have begun, and their last message is not composed yet
 CREATE TABLE IF NOT EXISTS datasets (
     uuid TEXT PRIMARY KEY,
     started REAL NOT NULL,
@@ -47,7 +47,7 @@ CREATE TABLE IF NOT EXISTS datasets (
     points INTEGER NOT NULL DEFAULT 0,
     seen REAL NOT NULL
 );
--- composed messages, in the order in which they are sent
+-- composed messages, in the order of sending
 CREATE TABLE IF NOT EXISTS outbox (
     seq INTEGER PRIMARY KEY,
     topic TEXT NOT NULL,
@@ -55,7 +55,7 @@ CREATE TABLE IF NOT EXISTS outbox (
     message BLOB NOT NULL,
     since REAL NOT NULL
 );
--- messages that Kafka will never take; they wait for a person
+-- messages that Kafka refuses for good; they wait for a person
 CREATE TABLE IF NOT EXISTS refused (
     seq INTEGER PRIMARY KEY,
     topic TEXT NOT NULL,
@@ -68,12 +68,12 @@ CREATE TABLE IF NOT EXISTS refused (
 
 
 class SpoolLocked(Exception):
-    """The program that made this spool is still running."""
+    """Another process has this spool open: its program or its companion is running."""
 
 
 @dataclass(frozen=True)
-class Waiting:
-    """A message of the outbox. `since` is in seconds since 1970."""
+class OutboxMessage:
+    """A message that waits to be sent. `since` is when it was written, in seconds since 1970."""
 
     seq: int
     topic: str
@@ -84,18 +84,18 @@ class Waiting:
 
 @dataclass(frozen=True)
 class OpenDataset:
-    """A dataset without its last message; `seen` is its last sign of life, in seconds since 1970."""
+    """A dataset whose last message is not composed; `seen` is its last sign of life, in seconds since 1970."""
 
     record: Record
     points: int
     seen: float
     announced: bool
-    """Whether `began` is to be sent, and is not yet composed."""
+    """Whether `began` has to be sent and is not composed yet."""
 
 
 @dataclass(frozen=True)
-class Kept:
-    """A dataset as it is first kept, its parts as texts (`as_text`). The order is that of the table's columns."""
+class OpenDatasetRow:
+    """A row of the table `datasets` as it is first written; its parts are JSON texts (`as_text`). Fields as columns."""
 
     uuid: str
     started: float
@@ -106,20 +106,23 @@ class Kept:
     ending: str
 
     @staticmethod
-    def of(record: Record, announced: bool = False, given: str | None = None) -> Kept:
-        """`given` is the text of the record's, where there is one already."""
+    def of(record: Record, announced: bool = False, given: str | None = None) -> OpenDatasetRow:
+        """`given` is the JSON text of `record.given`, if the caller has it already."""
         parts = (given or as_text(record.given), as_text(record.observed.as_kept()), as_text(record.ending))
-        return Kept(record.uuid, record.started, record.single, announced, *parts)
+        return OpenDatasetRow(record.uuid, record.started, record.single, announced, *parts)
 
-    def as_line(self) -> str:
-        """All but the uuid as JSON on one line."""
-        flags = f'"started":{self.started!r},"single":{as_text(self.single)},"announced":{as_text(self.announced)}'
-        return f'{{{flags},"given":{self.given},"observed":{self.observed},"ending":{self.ending}}}'
+    def record(self) -> Record:
+        """The dataset's record. ValueError if a text is not JSON."""
+        given, observed, ending = json.loads(self.given), json.loads(self.observed), json.loads(self.ending)
+        return Record(self.uuid, self.started, given, self.single, _observed(observed), ending)
 
 
 @dataclass(frozen=True)
-class Put:
-    """What is put into the outbox at once: messages of one dataset, as JSON that lacks its `seq`."""
+class OutboxBatch:
+    """Messages of one dataset that enter the outbox in one transaction, as JSON without `seq`.
+
+    `closes` is the uuid of the recording that is complete with them, "" if none is; `begins`: the first one is `began`.
+    """
 
     topic: str
     uuid: str
@@ -128,60 +131,59 @@ class Put:
     begins: bool = False
 
     @staticmethod
-    def of(topic: str, messages: Sequence[Message], closes: str = "") -> Put:
-        """ValueError for a NaN that slipped into a message."""
+    def of(topic: str, messages: Sequence[AnyMessage], closes: str = "") -> OutboxBatch:
+        """ValueError if a message has a NaN."""
         pieces = tuple(encode(piece) for message in messages for piece in bounded(message))
         begins = not closes and messages[0].get("type") == "began"
-        return Put(topic, str(messages[0]["uuid"]), pieces, closes, begins)
+        return OutboxBatch(topic, str(messages[0]["uuid"]), pieces, closes, begins)
 
 
-def _rescued(write: Method) -> Method:
-    """A write that begins a new file where this one is damaged: what comes must not be lost, too."""
+def _with_new_file(write: Method) -> Method:
+    """A write that starts a new file if this one is damaged, so that no further data is lost."""
 
     @functools.wraps(write)
-    def rescued(self: Spool, *args: Any, **named: Any) -> Any:
+    def with_new_file(self: Spool, *args: Any, **named: Any) -> Any:
         try:
             return write(self, *args, **named)
         except sqlite3.DatabaseError as error:
-            # Of this class itself, and not of one below it, is only what says that the file is damaged.
+            # A damaged file raises this very class; its subclasses mean something else.
             if type(error) is not sqlite3.DatabaseError or self.shared:
-                raise  # of a shared file, its program begins a new one
-            self.begin_anew(error)
+                raise  # the program that shares the file with us starts the new one
+            self.start_new_file(error)
             return write(self, *args, **named)
 
-    return cast(Method, rescued)
+    return cast(Method, with_new_file)
 
 
 class Spool:
-    """One file. Not for several threads: `scifish.spool.executor` is the one thread of a process that uses it.
+    """One spool file. Not thread-safe: in each process only the thread of `SpoolExecutor` uses it.
 
-    All methods may raise `sqlite3.Error`, and have then changed nothing.
+    All methods may raise `sqlite3.Error`; the file is then unchanged.
     """
 
-    def __init__(self, path: Path, origin: Message | None = None, lock: int | None = None) -> None:
-        """Take the file for this process; with `origin` it is made, without it is an orphan's.
+    def __init__(self, path: Path, origin: Origin | None = None, lock: int | None = None) -> None:
+        """Create the file for this process (with `origin`), adopt an orphan (without), or share it (with `lock`).
 
-        With `lock`, the descriptor of a lock that is held already, the file is shared with the
-        program that holds it. Raises SpoolLocked if another process has it, FileNotFoundError if
-        an orphan is gone.
+        `lock` is the inherited descriptor of the lock that the program holds. Raises SpoolLocked if another process has
+        the file, FileNotFoundError if an orphan does not exist any more.
         """
         self.path = path
         self.shared = lock is not None
         self.lock = _take_lock(path.with_suffix(".lock")) if lock is None else lock
-        self.still_open: Callable[[], Sequence[Kept]] = tuple
-        """Says which datasets have not ended, where a new file has to be begun."""
+        self.open_rows: Callable[[], Sequence[OpenDatasetRow]] = tuple
+        """Returns the datasets that have not ended, for a new file in place of a damaged one."""
         try:
             if origin is None and not path.exists():
                 raise FileNotFoundError(path)
-            # What is in it is not for everybody: SQLite gives its other files the same mode.
+            # Only for this account; SQLite gives its other files the same mode.
             os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
             self._db = self._connect()
             if origin is not None:
                 self._db.execute("INSERT OR REPLACE INTO meta VALUES ('origin', ?)", (json.dumps(origin),))
             row = self._db.execute("SELECT content FROM meta WHERE name = 'origin'").fetchone()
-            if row is None:  # its program was killed between making the file and the line above
+            if row is None:  # its program was killed before the line above
                 row = (json.dumps({"host": "", "program": "", "version": "", "run": path.stem}),)
-            self.origin: Message = json.loads(row[0])
+            self.origin: Origin = json.loads(row[0])
         except BaseException:
             os.close(self.lock)
             raise
@@ -193,92 +195,92 @@ class Spool:
         db.executescript(_TABLES)
         return db
 
-    def leave_checkpoints(self) -> None:
-        """Let the companion bring the log into the file: it takes long, and the caller is a scan."""
-        self._db.execute("PRAGMA wal_autocheckpoint=20000")  # pages of 4 kB: only where nobody else does
+    def skip_checkpoints(self) -> None:
+        """Leave the checkpoints of the write-ahead log to the companion: they take long, and we run scans."""
+        self._db.execute("PRAGMA wal_autocheckpoint=20000")  # pages of 4 kB: if the companion does not do it
 
     def set_limit(self, size: int) -> None:
-        """The file takes no more than `size` bytes; then it refuses as a full disk does."""
+        """Limit the file to `size` bytes; beyond that, writes fail as on a full disk."""
         (page,) = self._db.execute("PRAGMA page_size").fetchone()
         self._db.execute(f"PRAGMA max_page_count={max(size // int(page), 1)}")
 
     def size(self) -> int:
-        """Bytes of the file that are in use."""
+        """The used bytes of the file."""
         page, pages, free = (
             int(self._db.execute(f"PRAGMA {name}").fetchone()[0])
             for name in ("page_size", "page_count", "freelist_count")
         )
         return page * (pages - free)
 
-    def begin_anew(self, why: Exception) -> None:
-        """Put a damaged file aside as `.broken`, and go on in a new one as a new run."""
-        aside = set_aside(self.path)
-        log.error("the spool %s is damaged (%s): it is kept as %s, and a new one is begun", self.path, why, aside)
+    def start_new_file(self, why: Exception) -> None:
+        """Rename a damaged file to `.broken`, and continue in a new file as a new run."""
+        aside = rename_damaged(self.path)
+        log.error("the spool %s is damaged (%s): it is renamed to %s and a new one is started", self.path, why, aside)
         self._db.close()
         self._db = self._connect()
         self.origin = {**self.origin, "run": f"{self.origin['run']}-{int(time.time())}"}
         self._db.execute("INSERT OR REPLACE INTO meta VALUES ('origin', ?)", (json.dumps(self.origin),))
-        for kept in self.still_open():
-            self._insert(kept)
+        for row in self.open_rows():
+            self._insert(row)
 
     # -------------------------------------------------------------- open datasets
 
-    @_rescued
-    def begin(self, kept: Kept) -> None:
-        """Keep the intention: a dataset begins, or is there at once (`single`). Repeatable."""
-        self._insert(kept)
+    @_with_new_file
+    def begin(self, row: OpenDatasetRow) -> None:
+        """Write a dataset that begins, or is complete at once (`single`). Repeatable."""
+        self._insert(row)
 
-    @_rescued
-    def begin_all(self, all_kept: Sequence[Kept]) -> None:
-        """`begin` of each: all are kept, or none."""
+    @_with_new_file
+    def begin_all(self, rows: Sequence[OpenDatasetRow]) -> None:
+        """`begin` of each dataset: all are written, or none."""
         with self._transaction():
-            for kept in all_kept:
-                self._insert(kept)
+            for row in rows:
+                self._insert(row)
 
-    def _insert(self, kept: Kept) -> None:
-        # One statement is a transaction by itself, and this one a scan waits for: each further
-        # call of SQLite gives the interpreter away, and waits until it is free again.
+    def _insert(self, row: OpenDatasetRow) -> None:
+        # A scan waits for this statement, which is a transaction by itself: each further call of SQLite releases
+        # Python's interpreter lock, and has to wait for it afterwards.
         self._db.execute(
             "INSERT OR REPLACE INTO datasets (uuid, started, single, announced, given, observed, ending, seen)"
             " VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
-            (*astuple(kept), time.time()),
+            (*astuple(row), time.time()),
         )
 
-    @_rescued
-    def keep_observed(self, uuid: str, content: str) -> None:
-        """Keep `observed` (`as_text`) of a dataset, if it is still open."""
+    @_with_new_file
+    def save_observed(self, uuid: str, content: str) -> None:
+        """Update `observed` (JSON text) of a dataset, if it is still open."""
         self._db.execute("UPDATE datasets SET observed = ?, seen = ? WHERE uuid = ?", (content, time.time(), uuid))
 
-    @_rescued
+    @_with_new_file
     def end(self, uuid: str, given: str | None, ending: str) -> None:
-        """Keep `ending`, and `given` where it is not None, of a dataset that is over."""
+        """Write `ending` of a dataset that is over, and `given` unless it is None (both JSON texts)."""
         self._db.execute(
             "UPDATE datasets SET ending = ?, given = coalesce(?, given), seen = ? WHERE uuid = ?",
             (ending, given, time.time(), uuid),
         )
 
-    @_rescued
+    @_with_new_file
     def announce(self, uuid: str, given: str | None) -> None:
-        """`began` is to be sent, with `given` where it is not None."""
+        """Mark that `began` has to be sent, and update `given` (JSON text) unless it is None."""
         self._db.execute(
             "UPDATE datasets SET announced = max(announced, 1), given = coalesce(?, given) WHERE uuid = ?",
             (given, uuid),
         )
 
-    @_rescued
+    @_with_new_file
     def progress(self, points: dict[str, tuple[int, str | None]]) -> None:
-        """By uuid: the number of points, and `given` where it is not None."""
+        """Update the number of points, and `given` (JSON text) unless it is None, of datasets by uuid."""
         now = time.time()
         with self._transaction():
             self._db.executemany(
-                # Not of one that is over: its last word is there.
+                # The condition: the row of a dataset that is over is final.
                 "UPDATE datasets SET points = ?, given = coalesce(?, given), seen = ?"
                 " WHERE uuid = ? AND ending = 'null'",
                 [(count, given, now, uuid) for uuid, (count, given) in points.items()],
             )
 
     def open_datasets(self, only: Collection[str] | None = None) -> list[OpenDataset]:
-        """In the order in which they began; `only` those of these uuids."""
+        """All open datasets, or `only` those with these uuids, in the order in which they began."""
         rows = self._db.execute(
             "SELECT uuid, started, single, given, observed, ending, points, seen, announced FROM datasets"
             " WHERE ? OR uuid IN (SELECT value FROM json_each(?)) ORDER BY rowid",
@@ -286,7 +288,7 @@ class Spool:
         ).fetchall()
         return [
             OpenDataset(
-                record_of(uuid, started, bool(single), json.loads(given), json.loads(observed), json.loads(ending)),
+                OpenDatasetRow(uuid, started, bool(single), announced == 1, given, observed, ending).record(),
                 points,
                 seen,
                 announced == 1,
@@ -295,95 +297,96 @@ class Spool:
         ]
 
     def open_states(self) -> list[tuple[str, bool, bool]]:
-        """Of each open dataset: its uuid, whether `began` is still to be sent, and whether it is over."""
+        """For each open dataset: its uuid, whether `began` still has to be sent, and whether it is over."""
         rows = self._db.execute("SELECT uuid, announced, ending != 'null' FROM datasets")
         return [(uuid, announced == 1, bool(ended)) for uuid, announced, ended in rows]
 
     def forget(self, uuid: str) -> None:
-        """Drop an open dataset without a message: it was proprietary."""
+        """Delete an open dataset without a message: its proposal is proprietary."""
         self._db.execute("DELETE FROM datasets WHERE uuid = ?", (uuid,))
 
     # --------------------------------------------------------------------- outbox
 
-    def put(self, topic: str, *messages: Message, closes: str = "") -> list[int]:
-        """Put composed messages of one dataset into the outbox, a long one in pieces; their `seq` are returned.
+    def put(self, topic: str, *messages: AnyMessage, closes: str = "") -> list[int]:
+        """Put composed messages of one dataset into the outbox and return their `seq`; a long message is split.
 
-        The recording whose uuid is `closes` is no longer open: all happen, or nothing.
+        In the same transaction the open dataset with the uuid `closes` is deleted.
         """
-        return self.put_all([Put.of(topic, messages, closes)])
+        return self.put_all([OutboxBatch.of(topic, messages, closes)])
 
-    @_rescued
-    def put_all(self, puts: Sequence[Put]) -> list[int]:
-        """The same of several datasets: all are put, or none."""
+    @_with_new_file
+    def put_all(self, batches: Sequence[OutboxBatch]) -> list[int]:
+        """`put` for several datasets in one transaction."""
         with self._transaction():
             row = self._db.execute("SELECT content FROM meta WHERE name = 'seq'").fetchone()
             first = int(row[0]) + 1 if row else 1
             now = time.time()
-            rows = [(put, piece) for put in puts for piece in put.pieces]
+            rows = [(batch, piece) for batch in batches for piece in batch.pieces]
             self._db.executemany(
                 "INSERT INTO outbox VALUES (?, ?, ?, ?, ?)",
                 (
-                    (seq, put.topic, put.uuid, b'{"seq":%d,' % seq + piece.removeprefix(b"{"), now)
-                    for seq, (put, piece) in enumerate(rows, start=first)
+                    (seq, batch.topic, batch.uuid, b'{"seq":%d,' % seq + piece.removeprefix(b"{"), now)
+                    for seq, (batch, piece) in enumerate(rows, start=first)
                 ),
             )
             last = first + len(rows) - 1
             self._db.execute("INSERT OR REPLACE INTO meta VALUES ('seq', ?)", (str(last),))
-            self._db.executemany("DELETE FROM datasets WHERE uuid = ?", [(put.closes,) for put in puts if put.closes])
-            begun = [(put.uuid,) for put in puts if put.begins]
+            closed = [(batch.closes,) for batch in batches if batch.closes]
+            self._db.executemany("DELETE FROM datasets WHERE uuid = ?", closed)
+            begun = [(batch.uuid,) for batch in batches if batch.begins]
             self._db.executemany("UPDATE datasets SET announced = 2 WHERE uuid = ?", begun)
         return list(range(first, last + 1))
 
-    def waiting(self, limit: int, after: int = 0) -> list[Waiting]:
-        """The oldest messages whose seq is above `after`."""
+    def waiting(self, limit: int, after: int = 0) -> list[OutboxMessage]:
+        """The oldest messages of the outbox whose seq is above `after`."""
         rows = self._db.execute("SELECT * FROM outbox WHERE seq > ? ORDER BY seq LIMIT ?", (after, limit))
-        return [Waiting(*row) for row in rows]
+        return [OutboxMessage(*row) for row in rows]
 
     def count(self) -> int:
-        """How many messages wait."""
+        """The number of messages in the outbox."""
         return int(self._db.execute("SELECT count(*) FROM outbox").fetchone()[0])
 
     def delivered(self, seqs: Sequence[int]) -> None:
-        """Kafka has them: drop them."""
+        """Delete messages that Kafka has confirmed."""
         with self._transaction():
             self._db.executemany("DELETE FROM outbox WHERE seq = ?", [(seq,) for seq in seqs])
 
     def refuse(self, seq: int, reason: str) -> None:
-        """Move a message that Kafka will never take out of the way of the others."""
+        """Move a message that Kafka refuses for good out of the outbox, so that it does not block the others."""
         with self._transaction():
             self._db.execute("INSERT INTO refused SELECT *, ? FROM outbox WHERE seq = ?", (reason, seq))
             self._db.execute("DELETE FROM outbox WHERE seq = ?", (seq,))
 
     # ------------------------------------------------------------------ the file
 
-    @_rescued
-    def note_trouble(self, why: str) -> None:
-        """Why nothing goes out, for `scifish status` of another process; "" if all is well."""
+    @_with_new_file
+    def save_trouble(self, why: str) -> None:
+        """Write why nothing is sent, for `scifish status` in another process; "" if all is well."""
         self._db.execute("INSERT OR REPLACE INTO meta VALUES ('trouble', ?)", (why,))
 
     @property
     def empty(self) -> bool:
-        """Whether nothing in it is of any use to anybody."""
+        """Whether it has no open dataset and no message."""
         row = self._db.execute(
             "SELECT EXISTS (SELECT 1 FROM datasets) + EXISTS (SELECT 1 FROM outbox) + EXISTS (SELECT 1 FROM refused)"
         ).fetchone()
         return bool(row[0] == 0)
 
     def close(self) -> None:
-        """Let go of it; an empty one is removed."""
+        """Close it; an empty spool is deleted."""
         try:
             empty = self.empty
             self._db.close()
             if empty:
-                # The lock is held until the end, so that nobody adopts what is being removed.
-                for name in (SUFFIX, f"{SUFFIX}-wal", f"{SUFFIX}-shm", ".log", ".lock"):
+                # The lock is held until the end, so that no process adopts the spool during its deletion.
+                for name in (SPOOL_SUFFIX, f"{SPOOL_SUFFIX}-wal", f"{SPOOL_SUFFIX}-shm", ".log", ".lock"):
                     self.path.with_suffix(name).unlink(missing_ok=True)
         finally:
             self._db.close()
             os.close(self.lock)
 
     def leave(self) -> None:
-        """Let go of it, and leave it to the process with which it is shared."""
+        """Close it without deleting it: the process that shares it goes on using it."""
         self._db.close()
         os.close(self.lock)
 
@@ -392,7 +395,7 @@ class Spool:
 
 
 class _Transaction:
-    """All or nothing, also where SQLite has given up the transaction by itself (a full disk)."""
+    """A transaction that is rolled back on an error, also if SQLite has rolled it back itself (a full disk)."""
 
     def __init__(self, db: sqlite3.Connection) -> None:
         self._db = db
@@ -410,45 +413,39 @@ class _Transaction:
 
 
 def orphans(directory: Path) -> list[Spool]:
-    """The spools in a folder whose programs are gone, taken for this process. OSError if it cannot be read."""
+    """Adopt the spools in a folder whose programs have exited. OSError if the folder cannot be read."""
     found = []
-    for path in sorted(directory.glob(f"*{SUFFIX}")):
+    for path in sorted(directory.glob(f"*{SPOOL_SUFFIX}")):
         try:
             found.append(Spool(path))
         except (SpoolLocked, FileNotFoundError):
-            continue  # it is in use, or another process was quicker
+            continue  # in use, or another process has just adopted it
         except PermissionError:
             log.debug("%s belongs to another account", path)
         except (OSError, sqlite3.OperationalError) as error:
             log.error("the spool %s, left by another program, cannot be opened: %s", path, error)
         except (sqlite3.DatabaseError, ValueError) as error:
-            log.error("the spool %s, left by another program, is damaged (%s): see %s", path, error, set_aside(path))
+            aside = rename_damaged(path)
+            log.error("the spool %s, left by another program, is damaged (%s): it is renamed to %s", path, error, aside)
     return found
 
 
-def set_aside(path: Path) -> Path:
-    """Rename a damaged spool, so that a person can look at it and nobody tries it again."""
+def rename_damaged(path: Path) -> Path:
+    """Rename a damaged SQLite file, so that a person can examine it and no program opens it again; its new path."""
     aside = path.with_suffix(".broken")
     count = 1
-    while aside.exists():  # of an earlier time
+    while aside.exists():
         count += 1
         aside = path.with_name(f"{path.stem}-{count}.broken")
     path.rename(aside)
-    with contextlib.suppress(FileNotFoundError):  # what came last is in it, and nowhere else
+    with contextlib.suppress(FileNotFoundError):  # it has the last changes
         path.with_name(f"{path.name}-wal").rename(f"{aside}-wal")
     path.with_name(f"{path.name}-shm").unlink(missing_ok=True)
     return aside
 
 
-def record_of(
-    uuid: str, started: float, single: bool, given: Message, observed: Message | None, ending: Message | None
-) -> Record:
-    """A record out of what is kept of it."""
-    return Record(uuid, started, given, single, _observed(observed), ending)
-
-
-def _observed(kept: Message | None) -> Observed:
-    """Of an older or newer version it may have other fields."""
+def _observed(kept: dict[str, Any] | None) -> Observed:
+    """Fields of another version of this program are ignored."""
     known = {one.name for one in fields(Observed)}
     return Observed(**{name: value for name, value in (kept or {}).items() if name in known})
 
@@ -463,6 +460,6 @@ def _take_lock(path: Path) -> int:
     return handle
 
 
-def as_text(content: Message | bool | None) -> str:
-    """As it is kept: JSON on one line."""
+def as_text(content: Mapping[str, Any] | bool | None) -> str:
+    """JSON on one line, as the spool keeps it."""
     return json.dumps(content, ensure_ascii=False, allow_nan=False)

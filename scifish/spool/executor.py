@@ -1,4 +1,4 @@
-"""The one thread that uses the disk, in order, and writes again for as long as the disk refuses."""
+"""Runs all spool I/O of a process on one thread, in order; failed writes are retried until they succeed."""
 
 from __future__ import annotations
 
@@ -16,29 +16,29 @@ from typing import Any, TypeVar
 log = logging.getLogger(__name__)
 Result = TypeVar("Result")
 
-PATIENCE = 0.25
-"""Seconds that a caller waits for its entry to be on disk. A healthy disk needs some milliseconds."""
+DISK_WAIT_SECONDS = 0.25
+"""How long a caller waits until its entry is on disk. A healthy disk needs some milliseconds."""
 
-RETRY = 1.0
-"""Seconds between tries on a disk that refuses."""
+DISK_RETRY_SECONDS = 1.0
+"""Time between two attempts on a disk that refuses writes."""
 
-LAST = 1.0
-"""Seconds for letting go of the spool."""
+CLOSE_WAIT_SECONDS = 1.0
+"""How long `stop` waits for the last task, which closes the spool."""
 
 
 @dataclass(frozen=True)
 class _Task:
     future: Future[Any]
     work: Callable[[], Any]
-    insist: bool
-    after_others: bool
+    retry: bool
+    in_order: bool
 
 
-class Clerk:
-    """Does what it is given, one after the other.
+class SpoolExecutor:
+    """Runs its tasks one after the other.
 
-    What the disk refuses waits, and all that is written later waits behind it, so that the order
-    is kept. What reads, or makes room, does not wait: else a full disk would never get emptier.
+    A write that the disk refuses waits, and all later writes wait behind it, so that the order is kept. Tasks that read
+    or free space do not wait: otherwise a full disk would never become emptier.
     """
 
     def __init__(self) -> None:
@@ -47,127 +47,127 @@ class Clerk:
         self._last: Callable[[], object] = lambda: None
         self._deadline = 0.0
         self.trouble = ""
-        """Why the disk takes nothing at the moment, "" if it does."""
+        """Why the disk refuses writes at the moment; "" if it does not."""
         self.on_damage: Callable[[Exception], None] | None = None
-        """Called when a spool that cannot begin anew by itself is damaged."""
-        self._thread = threading.Thread(target=self._run, name="scifish-clerk", daemon=True)
+        """Called when a spool is damaged that this process must not replace by itself."""
+        self._thread = threading.Thread(target=self._run, name="scifish-spool", daemon=True)
         self._thread.start()
 
     @property
     def warning(self) -> str:
         """What `trouble` means, for a person."""
-        return f"metadata are in memory only, the disk of the spool takes nothing ({self.trouble})"
+        return f"metadata are kept in memory only: the disk of the spool refuses writes ({self.trouble})"
 
-    def ask(self, work: Callable[[], Result]) -> Future[Result]:
-        """Have it done once, after all that the disk takes. The future has the answer, or what it raised."""
-        return self._give(work, insist=False, after_others=False)
+    def submit(self, work: Callable[[], Result]) -> Future[Result]:
+        """Run it once, after the writes that the disk accepts. The future has the result or the exception."""
+        return self._enqueue(work, retry=False, in_order=False)
 
-    def write(self, work: Callable[[], Result]) -> Future[Result]:
-        """Have it done, again and again while the disk refuses. The future may be waited for."""
-        return self._give(work, insist=True, after_others=True)
+    def submit_retrying(self, work: Callable[[], Result]) -> Future[Result]:
+        """Run a write, and retry it while the disk refuses. It keeps its place among the other writes."""
+        return self._enqueue(work, retry=True, in_order=True)
 
-    def make_room(self, work: Callable[[], Result]) -> Future[Result]:
-        """`write` what takes something away from the disk: it need not wait for what the disk refuses."""
-        return self._give(work, insist=True, after_others=False)
+    def submit_urgent(self, work: Callable[[], Result]) -> Future[Result]:
+        """As `submit_retrying`, for a task that frees space: it does not wait for the writes that the disk refuses."""
+        return self._enqueue(work, retry=True, in_order=False)
 
-    def keep(self, work: Callable[[], object]) -> None:
-        """`write` it and wait until it is on disk, but never longer than `PATIENCE`. Never raises.
+    def submit_and_wait(self, work: Callable[[], object]) -> None:
+        """`submit_retrying`, and wait until it is on disk, but at most `DISK_WAIT_SECONDS`. Never raises.
 
-        Where the disk is known to refuse, nobody waits: the entry is in memory and has its turn.
+        It does not wait if the disk is known to refuse writes: the entry stays in memory, in its order.
         """
-        future = self.write(work)
+        future = self.submit_retrying(work)
         if self.trouble:
             return
         try:
-            future.exception(PATIENCE)  # the clerk says in the log what it raised
+            future.exception(DISK_WAIT_SECONDS)  # an exception is logged by the thread
         except TimeoutError:
             if not self.trouble:
                 self.trouble = "it does not answer"
-                log.error("the spool's disk is slow or hangs: entries are kept in memory until it answers")
-            if future.done():  # at this very moment
-                self._say("")
+                log.error("the disk of the spool is slow or hangs: entries are kept in memory until it answers")
+            if future.done():  # it answered at this very moment
+                self._set_trouble("")
 
     def stop(self, timeout: float, then: Callable[[], object] = lambda: None) -> bool:
-        """Finish what was given, for at most `timeout` seconds, and do `then` at last; whether the thread is done."""
+        """Finish the tasks within `timeout` seconds, then run `then`; whether the thread has ended."""
         self._last, self._deadline = then, time.monotonic() + timeout
         self._queue.put(None)
-        self._thread.join(timeout + LAST)
+        self._thread.join(timeout + CLOSE_WAIT_SECONDS)
         return not self._thread.is_alive()
 
-    def _give(self, work: Callable[[], Result], insist: bool, after_others: bool) -> Future[Result]:
+    def _enqueue(self, work: Callable[[], Result], retry: bool, in_order: bool) -> Future[Result]:
         future: Future[Result] = Future()
-        self._queue.put(_Task(future, work, insist, after_others))
+        self._queue.put(_Task(future, work, retry, in_order))
         return future
 
     def _run(self) -> None:
-        again = 0.0
+        next_retry = 0.0
         while True:
             try:
-                left = max(again - time.monotonic(), 0.0) if self._refused else None
+                left = max(next_retry - time.monotonic(), 0.0) if self._refused else None
                 task = self._queue.get(timeout=left)
             except queue.Empty:
                 pass
             else:
                 if task is None:
                     break
-                if task.after_others and self._refused:
+                if task.in_order and self._refused:
                     self._refused.append(task)
-                elif not self._do(task):
+                elif not self._execute(task):
                     self._refused.append(task)
-                    again = time.monotonic() + RETRY
-                # What made room, or told that the disk answers again, lets others have their turn now.
-                elif self._refused and task.insist:
-                    again = 0.0
-            if self._refused and time.monotonic() >= again:
-                again = time.monotonic() + RETRY
-                self._try_refused()
-            if not self._refused:  # also after what only made room
-                self._say("")
+                    next_retry = time.monotonic() + DISK_RETRY_SECONDS
+                # A task that freed space, or showed that the disk answers: the refused writes are retried at once.
+                elif self._refused and task.retry:
+                    next_retry = 0.0
+            if self._refused and time.monotonic() >= next_retry:
+                next_retry = time.monotonic() + DISK_RETRY_SECONDS
+                self._retry_refused()
+            if not self._refused:  # also after a task that only freed space
+                self._set_trouble("")
         self._end()
 
     def _end(self) -> None:
-        self._try_refused()
+        self._retry_refused()
         while self._refused and time.monotonic() < self._deadline:
-            time.sleep(min(RETRY, 0.2))
-            self._try_refused()
+            time.sleep(min(DISK_RETRY_SECONDS, 0.2))
+            self._retry_refused()
         if self._refused:
-            log.error("the disk of the spool has not taken %d entries (%s)", len(self._refused), self.trouble)
+            log.error("the disk of the spool did not accept %d entries (%s)", len(self._refused), self.trouble)
         for task in self._refused:
             task.future.cancel()
         try:
             self._last()
         except Exception:
-            log.exception("letting go of the spool")
+            log.exception("closing the spool failed")
 
-    def _try_refused(self) -> None:
-        while self._refused and self._do(self._refused[0]):
+    def _retry_refused(self) -> None:
+        while self._refused and self._execute(self._refused[0]):
             self._refused.popleft()
 
-    def _do(self, task: _Task) -> bool:
-        """False if the disk refuses and it is to be tried again."""
+    def _execute(self, task: _Task) -> bool:
+        """False if the disk refuses the write and it has to be retried."""
         try:
             result = task.work()
         except (sqlite3.OperationalError, OSError) as error:
-            if task.insist:
-                self._say(str(error))
+            if task.retry:
+                self._set_trouble(str(error))
                 return False
             task.future.set_exception(error)
         except BaseException as error:
-            # Of this class itself, and not of one below it, is only what says that the file is damaged.
+            # A damaged file raises this very class; its subclasses mean something else.
             if type(error) is sqlite3.DatabaseError and self.on_damage is not None:
                 self.on_damage(error)
-            if task.insist:
-                log.error("the spool could not take an entry", exc_info=error)
+            if task.retry:
+                log.error("an entry could not be written to the spool", exc_info=error)
             task.future.set_exception(error)
         else:
-            if task.after_others:
-                self._say("")
+            if task.in_order:
+                self._set_trouble("")
             task.future.set_result(result)
         return True
 
-    def _say(self, trouble: str) -> None:
+    def _set_trouble(self, trouble: str) -> None:
         if trouble and trouble != self.trouble:
-            log.error("the spool's disk refuses (%s): entries are kept in memory, and tried again", trouble)
+            log.error("the disk of the spool refuses writes (%s): entries are kept in memory and retried", trouble)
         elif self.trouble and not trouble:
-            log.warning("the spool's disk takes entries again")
+            log.warning("the disk of the spool accepts writes again")
         self.trouble = trouble

@@ -1,4 +1,7 @@
-"""What is in the spools of a machine, message by message: for a person, and for `scicow audit`."""
+"""Reads spools without changing them, also while their programs run.
+
+`summarise` gives a summary (`scifish status`), `listing` every message (`scifish list`, `scicow audit`).
+"""
 
 from __future__ import annotations
 
@@ -13,15 +16,15 @@ from pathlib import Path
 from urllib.parse import quote
 
 from scifish.dataset.compose import Record
-from scifish.message import Message, iso
+from scifish.message import Message, Origin, iso
 
 
 def listing(path: Path) -> Message:
-    """One spool: its origin, whether its program lives, its messages, and what is being recorded.
+    """One spool as JSON: its origin, whether its program is running, its messages and its open datasets.
 
     sqlite3.Error or OSError if it cannot be read.
     """
-    with looking(path) as (content, db):
+    with _opened(path) as (summary, db):
         waiting = db.execute("SELECT seq, topic, uuid, message, since, '' FROM outbox ORDER BY seq")
         messages = [_message(*row) for row in waiting]
         refused = db.execute("SELECT seq, topic, uuid, message, since, reason FROM refused ORDER BY seq")
@@ -29,9 +32,9 @@ def listing(path: Path) -> Message:
         recording = db.execute("SELECT uuid, started, given FROM datasets ORDER BY started").fetchall()
     return {
         "path": str(path),
-        "origin": content.origin,
-        "alive": content.alive,
-        "trouble": content.trouble,
+        "origin": summary.origin,
+        "alive": summary.alive,
+        "trouble": summary.trouble,
         "messages": messages,
         "recording": [
             {"uuid": Record(uuid, started, json.loads(given)).dataset, "since": iso(started)}
@@ -41,24 +44,24 @@ def listing(path: Path) -> Message:
 
 
 def _message(seq: int, topic: str, uuid: str, message: bytes, since: float, refused: str) -> Message:
-    said = json.loads(message)
+    content = json.loads(message)
     return {
         "uuid": uuid,
-        "type": said["type"],
+        "type": content["type"],
         "seq": seq,
         "topic": topic,
-        "name": said.get("datasetName", ""),
+        "name": content.get("datasetName", ""),
         "since": iso(since),
         "refused": refused,
     }
 
 
 @dataclass(frozen=True)
-class Content:
-    """What is in a spool. `since` is the time of the oldest message, in seconds since 1970."""
+class SpoolSummary:
+    """The content of a spool in numbers. `since` is the time of the oldest message, in seconds since 1970."""
 
     path: Path
-    origin: Message
+    origin: Origin
     alive: bool
     recording: int
     waiting: int
@@ -67,20 +70,20 @@ class Content:
     """Bytes on disk."""
     trouble: str
     refused: list[tuple[int, str, str]]
-    """seq, uuid and reason of each message that Kafka will never take"""
+    """seq, uuid and reason of each message that Kafka refuses for good"""
 
 
 @contextlib.contextmanager
-def looking(path: Path) -> Iterator[tuple[Content, sqlite3.Connection]]:
-    """What is in a spool, and the spool itself to read more of it: all of one moment. As `look`."""
-    # Before the rest: of a program that ends meanwhile it would seem that it has left what it had then.
+def _opened(path: Path) -> Iterator[tuple[SpoolSummary, sqlite3.Connection]]:
+    """The summary of a spool and a connection to read more of it, in one transaction. Raises as `summarise`."""
+    # Read before the content: if the program exits in between, its messages must not look like an orphan's.
     alive = _is_locked(path.with_suffix(".lock"))
     db = sqlite3.connect(f"file:{quote(str(path))}?mode=ro", uri=True)
     try:
         db.execute("BEGIN")
         meta = dict(db.execute("SELECT name, content FROM meta"))
         waiting, since = db.execute("SELECT count(*), min(since) FROM outbox").fetchone()
-        content = Content(
+        summary = SpoolSummary(
             path=path,
             origin=json.loads(meta.get("origin", "{}")),
             alive=alive,
@@ -91,15 +94,15 @@ def looking(path: Path) -> Iterator[tuple[Content, sqlite3.Connection]]:
             trouble=meta.get("trouble", ""),
             refused=db.execute("SELECT seq, uuid, reason FROM refused ORDER BY seq").fetchall(),
         )
-        yield content, db
+        yield summary, db
     finally:
         db.close()
 
 
-def look(path: Path) -> Content:
-    """What is in a spool, whoever has it. sqlite3.Error or OSError if it cannot be read."""
-    with looking(path) as (content, _):
-        return content
+def summarise(path: Path) -> SpoolSummary:
+    """The summary of a spool, whether or not its program is running. sqlite3.Error or OSError if it cannot be read."""
+    with _opened(path) as (summary, _):
+        return summary
 
 
 def _is_locked(path: Path) -> bool:
@@ -108,7 +111,7 @@ def _is_locked(path: Path) -> bool:
     except FileNotFoundError:
         return False
     try:
-        fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)  # who else looks does not count
+        fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)  # shared: other readers do not count
     except BlockingIOError:
         return True
     finally:

@@ -1,4 +1,4 @@
-"""librdkafka's settings, with its secrets in a file that only its owner can read."""
+"""The configuration of the Kafka producer; its secrets are in a file that only the owner may read."""
 
 from __future__ import annotations
 
@@ -10,20 +10,20 @@ from scifish.settings import Settings, SettingsError
 
 
 def producer_config(settings: Settings) -> dict[str, str | int | bool]:
-    """The settings of a producer. Raises SettingsError, whose text names the file and the line."""
+    """The configuration for librdkafka. Raises SettingsError, whose text names the file and the line."""
     if not settings.kafka_bootstrap_servers and not settings.kafka_config_file:
         how = ": set it in jive" if settings.scidog else ""
         raise SettingsError(f"KafkaBootstrapServers of {settings.where} is empty{how}")
     config: dict[str, str | int | bool] = {
         "client.id": f"scifish-{settings.beamline}",
-        # No gap and no copy within one producer; across restarts the dataset's uuid does the same.
+        # No gap and no duplicate within one producer; across restarts the dataset's uuid has the same effect.
         "enable.idempotence": True,
-        # After this the message comes back to the spool and is tried again from there.
+        # After this time the message is retried from the spool.
         "message.timeout.ms": 30_000,
         "linger.ms": 5,
-        # What is not confirmed is on disk: librdkafka need not have all of it in memory.
+        # Unconfirmed messages are on disk: librdkafka need not keep many in memory.
         "queue.buffering.max.kbytes": 65_536,
-        # It would say several times a second that a broker is away; `Sender` says it once.
+        # librdkafka would log a missing broker several times a second; `Sender` logs it once.
         "log_level": 2,
     }
     if settings.kafka_bootstrap_servers:
@@ -34,12 +34,14 @@ def producer_config(settings: Settings) -> dict[str, str | int | bool]:
 
 
 def read_config_file(path: Path) -> dict[str, str]:
-    """`name=value` lines, as of Kafka's own client.properties; `#` begins a comment line."""
+    """`name=value` lines as in Kafka's client.properties; `#` starts a comment line."""
     try:
         with path.open(encoding="utf-8") as file:
-            # Asked of the open file, so that it cannot be exchanged in between.
+            # The mode of the open file: the path could be replaced in between.
             if stat.S_IMODE(os.fstat(file.fileno()).st_mode) & 0o077:
-                raise SettingsError(f"{path} can be read by others, and is not used: chmod 600 {path}")
+                raise SettingsError(
+                    f"KafkaConfigFile {path} can be read by other accounts, and is not used; run: chmod 600 {path}"
+                )
             lines = file.read().splitlines()
     except (OSError, UnicodeDecodeError) as error:
         raise SettingsError(f"KafkaConfigFile {path} cannot be read: {error}") from error

@@ -1,4 +1,4 @@
-"""From the spool to Kafka: a thread that sends in order, and drops only what Kafka has confirmed."""
+"""Sends the messages of spools to Kafka, in order; a message is deleted only when Kafka has confirmed it."""
 
 from __future__ import annotations
 
@@ -10,41 +10,48 @@ from typing import Any
 from confluent_kafka import KafkaError, KafkaException, Producer
 
 from scifish.settings import Settings, SettingsError
-from scifish.spool.database import Spool, Waiting
-from scifish.spool.executor import Clerk
+from scifish.spool.database import OutboxMessage, Spool
+from scifish.spool.executor import SpoolExecutor
 from scifish.spool.kafka_config import producer_config
 
 log = logging.getLogger(__name__)
 
-IN_FLIGHT = 500
-"""Messages handed to librdkafka and not yet confirmed: it keeps them in memory."""
+MAX_IN_FLIGHT = 500
+"""Maximum number of unconfirmed messages in librdkafka, which keeps them in memory."""
 
-RETRY = 2.0
-"""Seconds until the next look after nothing could be handed over."""
+SEND_RETRY_SECONDS = 2.0
+"""Time until the spools are read again after no message could be sent."""
 
-_REFUSED = {KafkaError.MSG_SIZE_TOO_LARGE, KafkaError.INVALID_MSG, KafkaError.INVALID_RECORD, KafkaError._INVALID_ARG}
+_PERMANENT_ERRORS = {
+    KafkaError.MSG_SIZE_TOO_LARGE,
+    KafkaError.INVALID_MSG,
+    KafkaError.INVALID_RECORD,
+    KafkaError._INVALID_ARG,
+}
 
 
-_NO_TOPIC = {KafkaError._UNKNOWN_TOPIC, KafkaError.UNKNOWN_TOPIC_OR_PART, KafkaError.TOPIC_EXCEPTION}
-_NO_TOPIC |= {KafkaError._UNKNOWN_PARTITION, KafkaError.TOPIC_AUTHORIZATION_FAILED}
-"""The topic is not there, or not for us: that may change, and is no reason to hold up those of other topics."""
+_TOPIC_ERRORS = {KafkaError._UNKNOWN_TOPIC, KafkaError.UNKNOWN_TOPIC_OR_PART, KafkaError.TOPIC_EXCEPTION}
+_TOPIC_ERRORS |= {KafkaError._UNKNOWN_PARTITION, KafkaError.TOPIC_AUTHORIZATION_FAILED}
+"""The topic does not exist or is not allowed. That may change, and must not block the messages of other topics."""
 
 
 class Sender(threading.Thread):
-    """Sends what is in its spools. `settings` is asked for each new producer, and never blocks.
+    """Sends the messages of its spools. `settings` is called for each new producer, and never blocks.
 
-    `own` is the spool into which more will come; the others are let go of when they are empty.
+    `own` is the spool of a running program; the other spools are closed when they are empty.
     """
 
-    def __init__(self, clerk: Clerk, settings: Callable[[], Settings | None], own: Spool | None = None) -> None:
+    def __init__(
+        self, executor: SpoolExecutor, settings: Callable[[], Settings | None], own: Spool | None = None
+    ) -> None:
         super().__init__(name="scifish-sender", daemon=True)
-        self._clerk = clerk
+        self._executor = executor
         self._settings = settings
         self._own = own
         self._spools: list[Spool] = [own] if own is not None else []
         self._in_flight: set[tuple[Spool, int]] = set()
-        self._after: dict[Spool, int] = {}  # the seq up to which all was handed to librdkafka
-        self._skipped: dict[Spool, int] = {}  # the first seq that has no topic at the moment
+        self._after: dict[Spool, int] = {}  # the last seq passed to librdkafka
+        self._skipped: dict[Spool, int] = {}  # the first seq whose topic does not exist at the moment
         self._generation = 0  # of the producer
         self._confirmed: list[tuple[Spool, int]] = []
         self._refused: list[tuple[Spool, int, str]] = []
@@ -53,10 +60,10 @@ class Sender(threading.Thread):
         self._wake = threading.Event()
         self._stopping = False
         self.trouble = ""
-        """Why nothing goes out at the moment, "" if all is well."""
+        """Why nothing is sent at the moment; "" if all is well."""
 
     def add(self, spool: Spool) -> None:
-        """Send what is, and what comes, in this spool too."""
+        """Send the present and future messages of this spool too."""
         self._spools.append(spool)
         self._wake.set()
 
@@ -65,70 +72,70 @@ class Sender(threading.Thread):
         return list(self._spools)
 
     def wake(self) -> None:
-        """There is something new."""
+        """Read the spools now: there is a new message."""
         self._wake.set()
 
     def waiting(self, timeout: float | None = None) -> int:
-        """How many messages are not yet with Kafka. TimeoutError if the disk does not answer in time (seconds)."""
-        return self._clerk.ask(lambda: sum(spool.count() for spool in list(self._spools))).result(timeout)
+        """How many messages Kafka has not confirmed. TimeoutError if the disk does not answer in time (seconds)."""
+        return self._executor.submit(lambda: sum(spool.count() for spool in list(self._spools))).result(timeout)
 
     def stop(self, timeout: float) -> None:
-        """Send what is there for at most `timeout` seconds. The rest stays in the spool."""
+        """Send for at most `timeout` seconds more. The rest stays in the spool."""
         self._stopping = True
         self._wake.set()
         self.join(timeout)
 
     def run(self) -> None:
-        self._quietly(self._connect)
+        self._logged(self._connect)
         while True:
-            sent = self._quietly(self._round)
+            sent = self._logged(self._round)
             if not sent and not self._in_flight:
                 if self._stopping:
                     return
-                self._wake.wait(RETRY)
+                self._wake.wait(SEND_RETRY_SECONDS)
                 self._wake.clear()
-                self._quietly(self._try_skipped)
+                self._logged(self._try_skipped)
 
-    def _quietly(self, work: Callable[[], int]) -> int:
+    def _logged(self, work: Callable[[], int]) -> int:
         try:
             return work()
         except SettingsError as error:
-            self._say(str(error))
+            self._set_trouble(str(error))
             self._drop_producer()
         except KafkaException as error:
             brokers = self._config.get("bootstrap.servers", "")
-            self._say(f"{brokers}: {error.args[0].str()}")
+            self._set_trouble(f"{brokers}: {error.args[0].str()}")
             self._drop_producer()
         except Exception:
-            log.exception("sending to Kafka; it goes on in %g s", RETRY)
+            log.exception("sending to Kafka failed; retrying in %g s", SEND_RETRY_SECONDS)
         return 0
 
     def _connect(self) -> int:
-        """Ask for the topic before there is a message: the first then finds it made, and consumers know it."""
+        """Request the topic before there is a message: the broker then creates it, and consumers find it."""
         settings = self._settings()
         if settings is not None:
             self._ready_producer().list_topics(settings.topic, timeout=5.0)
         return 0
 
     def _round(self) -> int:
-        """One look at all spools; the number of messages handed to librdkafka."""
-        handed = sum(self._hand_over(spool) for spool in list(self._spools))
+        """Read all spools once; the number of messages passed to librdkafka."""
+        produced = sum(self._produce_next(spool) for spool in list(self._spools))
         if self._producer is not None and self._in_flight:
             # Returns at the first delivery report.
             self._producer.poll(0.1)
         self._settle()
-        if not handed and not self._in_flight and not self._skipped and self._producer is not None:
-            self._say("")  # nothing waits
-        return handed
+        if not produced and not self._in_flight and not self._skipped and self._producer is not None:
+            self._set_trouble("")  # nothing waits
+        return produced
 
-    def _hand_over(self, spool: Spool) -> int:
-        room = IN_FLIGHT - len(self._in_flight)
+    def _produce_next(self, spool: Spool) -> int:
+        room = MAX_IN_FLIGHT - len(self._in_flight)
         if room <= 0:
             return 0
         after = self._after.get(spool, 0)
-        waiting = self._clerk.ask(lambda: spool.waiting(room, after)).result()
+        waiting = self._executor.submit(lambda: spool.waiting(room, after)).result()
         if waiting:
-            producer = self._ready_producer()  # with a new one, `_after` begins anew, and this is asked again
+            producer = self._ready_producer()  # a new producer resets `_after`: then the spool is read again
             if self._after.get(spool, 0) != after:
                 return 1
             for count, entry in enumerate(waiting):
@@ -140,7 +147,9 @@ class Sender(threading.Thread):
     def _ready_producer(self) -> Producer:
         settings = self._settings()
         if settings is None:
-            raise SettingsError("no settings yet: the Tango database does not answer, and none were kept on disk")
+            raise SettingsError(
+                "no settings yet: the Tango database does not answer, and none are saved on this machine"
+            )
         config = producer_config(settings)
         if self._producer is None or config != self._config:
             self._drop_producer()
@@ -149,14 +158,14 @@ class Sender(threading.Thread):
         return self._producer
 
     def _drop_producer(self) -> None:
-        """What it has not confirmed goes again by the next one: SciCow takes it twice without harm."""
+        """The next producer sends the unconfirmed messages again: a duplicate has no effect in SciCow."""
         self._producer = None
         self._generation += 1
         self._in_flight.clear()
         self._after.clear()
         self._skipped.clear()
 
-    def _produce(self, producer: Producer, spool: Spool, entry: Waiting) -> bool:
+    def _produce(self, producer: Producer, spool: Spool, entry: OutboxMessage) -> bool:
         key = (spool, entry.seq)
         generation = self._generation
 
@@ -165,14 +174,14 @@ class Sender(threading.Thread):
                 return
             if error is None:
                 self._confirmed.append(key)
-            elif error.code() in _REFUSED:
+            elif error.code() in _PERMANENT_ERRORS:
                 self._refused.append((spool, entry.seq, error.str()))
-            elif error.code() in _NO_TOPIC:
+            elif error.code() in _TOPIC_ERRORS:
                 self._skip(key)
-                self._say(f"it does not take the topic {entry.topic}: {error.str()}")
+                self._set_trouble(f"the topic {entry.topic} is refused: {error.str()}")
             else:
-                self._retry(key)  # it is still in the spool, and goes again from there
-                self._say(f"it did not take a message: {error.str()}")
+                self._retry(key)
+                self._set_trouble(f"a message was not accepted: {error.str()}")
 
         self._in_flight.add(key)
         try:
@@ -182,17 +191,17 @@ class Sender(threading.Thread):
             return False
         except KafkaException as error:
             code = error.args[0].code()
-            if code in _NO_TOPIC:
+            if code in _TOPIC_ERRORS:
                 self._skip(key)
-                self._say(f"it does not take the topic {entry.topic}: {error.args[0].str()}")
-            elif code in _REFUSED:
+                self._set_trouble(f"the topic {entry.topic} is refused: {error.args[0].str()}")
+            elif code in _PERMANENT_ERRORS:
                 self._refused.append((spool, entry.seq, error.args[0].str()))
             else:
                 raise
         return True
 
     def _skip(self, key: tuple[Spool, int]) -> None:
-        """It is still in the spool, and goes again from there when those of other topics are gone."""
+        """The message stays in the spool; it is sent again after the messages of other topics."""
         spool, seq = key
         self._in_flight.discard(key)
         self._skipped[spool] = min(self._skipped.get(spool, seq), seq)
@@ -204,40 +213,40 @@ class Sender(threading.Thread):
         return 0
 
     def _retry(self, key: tuple[Spool, int]) -> None:
+        """The message stays in the spool, and is sent again from there."""
         spool, seq = key
         self._in_flight.discard(key)
         self._after[spool] = min(self._after.get(spool, 0), seq - 1)
 
     def _settle(self) -> None:
-        """Drop from the spools what Kafka has, and set aside what it refuses."""
+        """Delete the confirmed messages from the spools, and move the refused ones aside."""
         confirmed, self._confirmed = self._confirmed, []
         refused, self._refused = self._refused, []
         for spool in {spool for spool, _ in confirmed}:
             seqs = [seq for owner, seq in confirmed if owner is spool]
-            self._clerk.make_room(lambda spool=spool, seqs=seqs: spool.delivered(seqs)).result()  # type: ignore[misc]
+            self._executor.submit_urgent(lambda spool=spool, seqs=seqs: spool.delivered(seqs)).result()  # type: ignore[misc]
         for spool, seq, reason in refused:
             log.error("Kafka refuses message %d of %s for good: %s; see `scifish status`", seq, spool.path, reason)
-            self._clerk.write(lambda spool=spool, seq=seq, why=reason: spool.refuse(seq, why)).result()  # type: ignore[misc]
+            self._executor.submit_retrying(lambda spool=spool, seq=seq, why=reason: spool.refuse(seq, why)).result()  # type: ignore[misc]
         self._in_flight.difference_update(confirmed, [(spool, seq) for spool, seq, _ in refused])
         if confirmed and not self._skipped:
-            self._say("")
-        self._release_orphans()
+            self._set_trouble("")
+        self._close_empty_orphans()
 
-    def _release_orphans(self) -> None:
-        """Let go of adopted spools that are empty."""
+    def _close_empty_orphans(self) -> None:
         for spool in list(self._spools):
-            if spool is not self._own and self._clerk.ask(lambda spool=spool: spool.empty).result():  # type: ignore[misc]
+            if spool is not self._own and self._executor.submit(lambda spool=spool: spool.empty).result():  # type: ignore[misc]
                 self._spools.remove(spool)
                 self._after.pop(spool, None)
                 self._skipped.pop(spool, None)
-                self._clerk.ask(spool.close).result()
+                self._executor.submit(spool.close).result()
 
     def _on_error(self, error: KafkaError) -> None:
-        self._say(f"{error.str()}")
+        self._set_trouble(f"{error.str()}")
 
-    def _say(self, trouble: str) -> None:
+    def _set_trouble(self, trouble: str) -> None:
         if trouble and not self.trouble:
-            log.warning("Kafka: %s. Messages wait in the spool and are tried again.", trouble)
+            log.warning("Kafka: %s. Messages stay in the spool and are retried.", trouble)
         elif self.trouble and not trouble:
-            log.info("Kafka takes messages again")
+            log.info("Kafka accepts messages again")
         self.trouble = trouble

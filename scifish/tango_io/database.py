@@ -1,7 +1,7 @@
-"""What is said to Tango itself: its database, asked and written through its device; and why it failed.
+"""Reads and writes the Tango database through its device, and explains why a Tango call failed.
 
-`tango.Database` keeps the interpreter's lock while it waits: with a database that hangs, all of the
-program would stand still, the scan included. A command of the database's device lets go of it.
+`tango.Database` holds Python's interpreter lock while it waits: if the database hangs, the whole program stops, the
+scan included. A command of the database's device releases the lock.
 """
 
 from __future__ import annotations
@@ -11,45 +11,45 @@ from typing import Any
 
 import tango
 
-TIMEOUT = 3.0
-"""Seconds for each question."""
+DATABASE_TIMEOUT_SECONDS = 3.0
+"""Time-out of each call."""
 
-DEVICE = "sys/database/2"
-"""Its name is the same in every Tango system (the server is always started as instance 2)."""
+DATABASE_DEVICE = "sys/database/2"
+"""The device of the database. Its name is the same in every Tango system: the server always has the instance name 2."""
 
 
 class TangoDatabase:
     """Properties and device names. All calls may raise `tango.DevFailed`."""
 
     def __init__(self) -> None:
-        self._device = tango.DeviceProxy(DEVICE)
-        # Of a proxy that is not connected, setting the time-out connects it with the interpreter's lock held.
+        self._device = tango.DeviceProxy(DATABASE_DEVICE)
+        # `set_timeout_millis` on an unconnected proxy connects it with the interpreter lock held.
         self._device.ping()
-        self._device.set_timeout_millis(int(TIMEOUT * 1000))
+        self._device.set_timeout_millis(int(DATABASE_TIMEOUT_SECONDS * 1000))
 
     def devices_of_class(self, device_class: str) -> list[str]:
-        """Names of the devices of a class, of whatever server."""
-        return [str(name) for name in self._ask("DbGetDeviceList", ["*", device_class]) if name]
+        """Names of the devices of a class, in any server."""
+        return [str(name) for name in self._call("DbGetDeviceList", ["*", device_class]) if name]
 
     def properties(self, device: str) -> dict[str, list[str]]:
-        """All properties of a device with their lines; none if there is no such device."""
-        names = [text(name) for name in self._ask("DbGetDevicePropertyList", [device, "*"]) if name]
+        """All properties of a device with their lines; {} if there is no such device."""
+        names = [text(name) for name in self._call("DbGetDevicePropertyList", [device, "*"]) if name]
         if not names:
             return {}
-        return parse_properties(self._ask("DbGetDeviceProperty", [device, *map(raw, names)]))
+        return parse_properties(self._call("DbGetDeviceProperty", [device, *map(raw, names)]))
 
     def put_property(self, device: str, name: str, lines: Sequence[str]) -> None:
-        """Write a property, in place of one of that name in whatever case."""
-        self._ask("DbPutDeviceProperty", [device, "1", raw(name), str(len(lines)), *map(raw, lines)])
+        """Write a property; it replaces one whose name differs only in case."""
+        self._call("DbPutDeviceProperty", [device, "1", raw(name), str(len(lines)), *map(raw, lines)])
 
     def delete_property(self, device: str, name: str) -> None:
-        """Delete a property; nothing if there is none. A `*` or `%` in the name would stand for anything."""
-        self._ask("DbDeleteDeviceProperty", [device, raw(name)])
+        """Delete a property, if there is one. The name is a pattern: `*` and `%` match anything."""
+        self._call("DbDeleteDeviceProperty", [device, raw(name)])
 
     def has_device(self, name: str) -> bool:
         """Whether a device of this name (or alias) is defined."""
         try:
-            self._ask("DbImportDevice", raw(name))
+            self._call("DbImportDevice", raw(name))
         except tango.DevFailed as failed:
             if failed.args[0].reason in ("DB_DeviceNotDefined", "DB_AliasNotDefined"):
                 return False
@@ -57,11 +57,11 @@ class TangoDatabase:
         return True
 
     def device_names(self, pattern: str) -> list[str]:
-        """Names of the devices that are defined; `*` in the pattern stands for anything."""
-        return [text(name) for name in self._ask("DbGetDeviceWideList", raw(pattern)) if name]
+        """Names of the defined devices that match the pattern; `*` matches anything."""
+        return [text(name) for name in self._call("DbGetDeviceWideList", raw(pattern)) if name]
 
-    def _ask(self, command: str, argument: str | list[str]) -> Any:
-        # PyTango asks the device for the type of a command's argument, each time and without a time-out.
+    def _call(self, command: str, argument: str | list[str]) -> Any:
+        # Without DeviceData, PyTango requests the argument's type from the device each time, without a time-out.
         data = tango.DeviceData()
         kind = tango.CmdArgType.DevString if isinstance(argument, str) else tango.CmdArgType.DevVarStringArray
         data.insert(kind, argument)
@@ -69,9 +69,9 @@ class TangoDatabase:
 
 
 def parse_properties(answer: list[str]) -> dict[str, list[str]]:
-    """The answer of DbGetDeviceProperty: device, count, then for each its name, its number of lines, its lines.
+    """Parse the answer of DbGetDeviceProperty: device, count, then for each property its name, line count and lines.
 
-    For a property without lines the C++ database gives the number 0 and then one blank text.
+    For a property without lines the C++ database sends the count 0 and then one empty line.
     """
     found: dict[str, list[str]] = {}
     place = 2
@@ -82,29 +82,29 @@ def parse_properties(answer: list[str]) -> dict[str, list[str]]:
     return found
 
 
-def text(heard: str) -> str:
-    """What was meant by a text that PyTango has read as Latin-1: UTF-8, as PyTango writes properties, else Latin-1.
+def text(received: str) -> str:
+    """The right characters of a text that PyTango has decoded as Latin-1: UTF-8 if it is valid, else Latin-1.
 
-    Java programs write what their locale says: jive writes UTF-8 under a UTF-8 locale. Latin-1 is what one
-    under another has written (the C++ database refuses it), and what PyTango's clients send. Words of Latin-1
-    are hardly ever UTF-8, too: `µm`, `Å` and `°C` are not.
+    PyTango writes properties as UTF-8. Java programs use their locale: jive writes UTF-8 under a UTF-8 locale, and
+    Latin-1 under another (the C++ database refuses it). PyTango's clients send Latin-1. Text in Latin-1 is almost never
+    valid UTF-8: `µm`, `Å` and `°C` are not.
     """
     try:
-        return str(heard).encode("latin-1").decode("utf-8")
+        return str(received).encode("latin-1").decode("utf-8")
     except UnicodeError:
-        return str(heard)
+        return str(received)
 
 
 def raw(text: str) -> str:
-    """A text as PyTango has to be given it, so that it gets to Tango as UTF-8. UnicodeError for half a character."""
+    """A text in the form in which PyTango sends it as UTF-8. UnicodeError for a lone surrogate."""
     return text.encode("utf-8").decode("latin-1")
 
 
 def reason(failed: tango.DevFailed) -> str:
-    """Why Tango failed, in one line."""
-    # The first of Tango's errors is the cause; the others say through where it came.
+    """The cause of a Tango error, in one line."""
+    # Tango's first error is the cause; the others are the path that it took.
     if not failed.args:
-        return "failed for no reason given"
+        return "Tango gave no reason"
     cause = failed.args[0]
     if cause.reason in ("API_CantConnectToDevice", "API_CorbaException", "API_DeviceNotExported"):
         return f"the device does not answer ({cause.reason}): is its server running?"

@@ -1,4 +1,4 @@
-"""Threads for work that may hang: as many as are needed, so that what hangs holds up nothing else."""
+"""Thread pools for calls that may hang: there are enough threads that a hanging call blocks no other."""
 
 from __future__ import annotations
 
@@ -17,51 +17,51 @@ log = logging.getLogger(__name__)
 
 Work = Callable[[], object]
 
-MOST = 512
-"""Threads at the same time. They only wait, and cost some 50 kB of memory each."""
+MAX_THREADS = 512
+"""Maximum number of threads of a pool. They mostly wait, and need some 50 kB of memory each."""
 
-IDLE = 60.0
-"""Seconds without work after which a thread leaves."""
+IDLE_SECONDS = 60.0
+"""A thread without work ends after this time."""
 
 
-class Crew:
-    """Does what it is given, all side by side. A thread is made when none is free.
+class ThreadPool:
+    """Runs work in parallel; a thread is started when none is free.
 
-    Not an executor of the standard library: those keep a program from ending while a device hangs,
-    and refuse work while it ends.
+    The standard library's executors do not fit: they keep a program from exiting while a device hangs, and refuse work
+    during the exit.
     """
 
-    def __init__(self, name: str, most: int = MOST, idle: float = IDLE) -> None:
+    def __init__(self, name: str, max_threads: int = MAX_THREADS, idle: float = IDLE_SECONDS) -> None:
         self._name = name
-        self._most = most
+        self._max_threads = max_threads
         self._idle = idle
         self._queue: queue.SimpleQueue[Work | None] = queue.SimpleQueue()
         self._lock = threading.Lock()
         self._threads: set[threading.Thread] = set()
-        self._free = 0  # threads without work; below zero, pieces of work without a thread
+        self._free = 0  # threads without work; below zero: work that waits for a thread
         self._stopped = False
 
     @property
     def threads(self) -> int:
-        """How many there are."""
+        """The number of threads."""
         return len(self._threads)
 
     @property
     def busy(self) -> int:
-        """How many pieces of work are being done, or wait for it."""
+        """How much work is running or waits for a thread."""
         return len(self._threads) - self._free
 
-    def give(self, work: Work) -> None:
-        """Returns at once. What the work raises goes to the log; after `stop` it is not done."""
+    def submit(self, work: Work) -> None:
+        """Returns at once. An exception of the work is logged; after `stop` work is ignored."""
         with self._lock:
             if self._stopped:
                 return
             self._queue.put(work)
-            if self._free > 0 or len(self._threads) >= self._most or not self._begin_thread():
+            if self._free > 0 or len(self._threads) >= self._max_threads or not self._begin_thread():
                 self._free -= 1
 
     def stop(self, timeout: float = 0.0) -> None:
-        """Finish what was given, and wait for it for at most `timeout` seconds."""
+        """Finish the submitted work, and wait for it at most `timeout` seconds."""
         deadline = time.monotonic() + timeout
         with self._lock:
             self._stopped = True
@@ -75,20 +75,20 @@ class Crew:
         thread = threading.Thread(target=self._run, name=self._name, daemon=True)
         try:
             thread.start()
-        except RuntimeError as error:  # the system allows no more: those that there are will do it
-            log.warning("%s: no more than %d threads: %s", self._name, self.threads, error)
+        except RuntimeError as error:  # the system allows no more threads: the present ones do the work
+            log.warning("%s: the system allows no more than %d threads: %s", self._name, self.threads, error)
             return False
         self._threads.add(thread)
         return True
 
     def _run(self) -> None:
-        # Tango wants to know its threads; a call from another kind may crash.
+        # Tango has to know its threads: calls from other threads may crash.
         with tango.EnsureOmniThread():
             while work := self._next():
                 try:
                     work()
                 except Exception:
-                    log.exception("in the background of a recording")
+                    log.exception("work in the background failed")
                 with self._lock:
                     self._free += 1
 
@@ -104,23 +104,23 @@ class Crew:
                         return None
 
 
-class Line:
-    """Work that is done in turn, by one thread of a crew at a time: what concerns one device."""
+class SerialExecutor:
+    """Runs work one after the other on the threads of a pool: for calls to one device."""
 
-    def __init__(self, crew: Crew) -> None:
-        self._crew = crew
+    def __init__(self, pool: ThreadPool) -> None:
+        self._pool = pool
         self._waiting: deque[Work] = deque()
         self._lock = threading.Lock()
         self._busy = False
 
-    def give(self, work: Work) -> None:
+    def submit(self, work: Work) -> None:
         """Returns at once."""
         with self._lock:
             self._waiting.append(work)
             if self._busy:
                 return
             self._busy = True
-        self._crew.give(self._run)
+        self._pool.submit(self._run)
 
     def _run(self) -> None:
         while True:
@@ -132,36 +132,36 @@ class Line:
             try:
                 work()
             except Exception:
-                log.exception("in the background of a recording")
+                log.exception("work in the background failed")
 
 
-class Later:
-    """Gives work to a crew when its time has come."""
+class DelayedExecutor:
+    """Submits work to a pool after a delay."""
 
-    def __init__(self, crew: Crew) -> None:
-        self._crew = crew
+    def __init__(self, pool: ThreadPool) -> None:
+        self._pool = pool
         self._waiting: list[tuple[float, int, Work]] = []
-        self._numbers = itertools.count()  # of two of the same time, the one that was given first
+        self._numbers = itertools.count()  # keeps the order of work with the same time
         self._changed = threading.Condition()
         self._stopped = False
-        threading.Thread(target=self._run, name="scifish-later", daemon=True).start()
+        threading.Thread(target=self._run, name="scifish-delayed", daemon=True).start()
 
-    def give(self, delay: float, work: Work) -> None:
-        """Returns at once. `delay` in seconds; none after `stop`."""
+    def submit(self, delay: float, work: Work) -> None:
+        """Returns at once. `delay` in seconds; after `stop` work starts without delay."""
         with self._changed:
             if not self._stopped:
                 heapq.heappush(self._waiting, (time.monotonic() + delay, next(self._numbers), work))
                 self._changed.notify()
                 return
-        self._crew.give(work)
+        self._pool.submit(work)
 
     def stop(self) -> None:
-        """All that waits has its time now."""
+        """Submit all waiting work now."""
         with self._changed:
             self._stopped = True
             self._changed.notify()
             for _, _, work in sorted(self._waiting):
-                self._crew.give(work)
+                self._pool.submit(work)
             self._waiting.clear()
 
     def _run(self) -> None:
@@ -171,4 +171,4 @@ class Later:
                 if left is None or left > 0:
                     self._changed.wait(left)
                 else:
-                    self._crew.give(heapq.heappop(self._waiting)[2])
+                    self._pool.submit(heapq.heappop(self._waiting)[2])

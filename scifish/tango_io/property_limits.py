@@ -1,8 +1,8 @@
-"""What the Tango database keeps as it was written, and what it would refuse, cut or change.
+"""The limits of the Tango database: which property names and lines it refuses or changes.
 
-As found on the C++ database (9.3.4 on MariaDB): a line of more than 65,535 bytes is refused, when the
-old value is already gone; a backslash before a quote vanishes; names that differ only in case or
-accents are one property. All else comes back as it was.
+Measured on the C++ database (9.3.4 on MariaDB): a line of more than 65,535 bytes is refused after the old value was
+deleted; a backslash before a quote is dropped; names that differ only in case or accents are one property. Everything
+else is stored as it was written.
 """
 
 from __future__ import annotations
@@ -11,32 +11,34 @@ import re
 import unicodedata
 from collections.abc import Sequence
 
-MAX_LINE = 65_535
-"""Bytes of a property's line, in UTF-8."""
+MAX_LINE_BYTES = 65_535
+"""Maximum length of a property's line, in UTF-8."""
 
-MAX_NAME = 255
-"""Characters of a property's name."""
+MAX_NAME_CHARACTERS = 255
+"""Maximum length of a property's name."""
 
 
 _DROPPED = re.compile(r"\\['\"]")
 
 
 def loses_backslash(line: str) -> bool:
-    """Whether the database would drop one: that before a double or a single quote."""
+    """Whether the line has a backslash that the database drops: one before a double or single quote."""
     return bool(_DROPPED.search(line))
 
 
 def folded(name: str) -> str:
-    """The same text for names that are one to the database: they differ only in case, accents or blanks at the end."""
-    apart = unicodedata.normalize("NFD", name.casefold())
-    return "".join(c for c in apart if not unicodedata.combining(c)).rstrip(" ")
+    """The same result for names that are one to the database: they differ only in case, accents or trailing blanks."""
+    decomposed = unicodedata.normalize("NFD", name.casefold())
+    return "".join(c for c in decomposed if not unicodedata.combining(c)).rstrip(" ")
 
 
-def why_not(name: str, lines: Sequence[str]) -> list[str]:
-    """A sentence for each reason why a property could not be kept; none if it can."""
+def storage_problems(name: str, lines: Sequence[str]) -> list[str]:
+    """A sentence for each reason why the database cannot store this property as it is; [] if it can."""
     problems = []
-    if len(name) > MAX_NAME:
-        problems.append(f"the property's name {name[:40]!r}... has {len(name)} characters; {MAX_NAME} are possible")
+    if len(name) > MAX_NAME_CHARACTERS:
+        problems.append(
+            f"the property's name {name[:40]!r}... has {len(name)} characters; {MAX_NAME_CHARACTERS} are possible"
+        )
     for number, line in enumerate(lines, start=1):
         problems += [f"line {number}: {problem}" for problem in _of_line(line)]
     return problems
@@ -46,15 +48,15 @@ def _of_line(line: str) -> list[str]:
     try:
         size = len(line.encode("utf-8"))
     except UnicodeEncodeError:
-        return ["it has half a character (a lone surrogate), which no database can keep"]
+        return ["it has half a character (a lone surrogate), which no database can store"]
     problems = []
-    if size > MAX_LINE:
-        problems.append(f"it has {size} bytes; the Tango database takes {MAX_LINE} in a line")
+    if size > MAX_LINE_BYTES:
+        problems.append(f"it has {size} bytes; the Tango database allows {MAX_LINE_BYTES} in a line")
     if loses_backslash(line):
         problems.append(
-            "the Tango database would drop the backslash before a quote: write the text in 'single quotes', or in "
+            "the Tango database drops a backslash before a quote: write the text in 'single quotes', or in "
             "double quotes with \\x5c for the backslash"
         )
     if any(c in line for c in "\0\n\r"):
-        problems.append("it has a line break or a zero byte in its midst")
+        problems.append("it contains a line break or a zero byte")
     return problems

@@ -11,7 +11,7 @@ from datetime import UTC, datetime, tzinfo
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from scifish.message.units import convertible, readable
+from scifish.message.units import convertible, mathjs_spelling
 
 
 def local_zone() -> tzinfo:
@@ -98,7 +98,7 @@ def split_unit(name: str) -> tuple[str, str]:
 
 def known_unit(text: str) -> str:
     """As SciCat spells it; "" if it is none that it converts."""
-    unit = readable(text.strip())
+    unit = mathjs_spelling(text.strip())
     if unit in ("d", "°"):
         unit = "deg"
     return unit if convertible(unit) else ""

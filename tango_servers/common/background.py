@@ -11,7 +11,7 @@ from typing import TypeVar
 
 import tango
 
-from scifish.tango_io.executors import Crew
+from scifish.tango_io.executors import ThreadPool
 
 T = TypeVar("T")
 
@@ -56,19 +56,19 @@ class Background:
                     _log.exception("%s", self._thread.name)
 
 
-def within(crew: Crew, seconds: float, call: Callable[[], T], done: Callable[[], None] = lambda: None) -> T:
-    """What the call returns, or raises; TimeoutError if it hangs: it is then left to the crew's thread.
+def within(pool: ThreadPool, seconds: float, call: Callable[[], T], done: Callable[[], None] = lambda: None) -> T:
+    """What the call returns, or raises; TimeoutError if it hangs: it is then left to the pool's thread.
 
     `done` is called when the call is over, in time or not.
     """
-    return _future(crew, call, done).result(seconds)
+    return _future(pool, call, done).result(seconds)
 
 
 class OneAtATime:
     """Calls of something that may hang, one after the other, so that no more than one of them ever hangs."""
 
-    def __init__(self, crew: Crew) -> None:
-        self._crew = crew
+    def __init__(self, pool: ThreadPool) -> None:
+        self._pool = pool
         self._turn = threading.Lock()
 
     def ask(self, seconds: float, call: Callable[[], T]) -> T:
@@ -76,7 +76,7 @@ class OneAtATime:
         until = time.monotonic() + seconds
         if not self._turn.acquire(timeout=max(seconds, 0.0)):
             raise TimeoutError
-        return within(self._crew, max(until - time.monotonic(), 0.0), call, self._turn.release)
+        return within(self._pool, max(until - time.monotonic(), 0.0), call, self._turn.release)
 
 
 def answers(calls: Sequence[Callable[[], T]], seconds: float) -> list[T | Exception]:
@@ -84,8 +84,8 @@ def answers(calls: Sequence[Callable[[], T]], seconds: float) -> list[T | Except
 
     `seconds` are for all of them together. What takes longer goes on in its thread, and is forgotten.
     """
-    crew = Crew("answers")
-    futures = [_future(crew, call) for call in calls]
+    pool = ThreadPool("answers")
+    futures = [_future(pool, call) for call in calls]
     deadline = time.monotonic() + seconds
     found: list[T | Exception] = []
     for future in futures:
@@ -93,11 +93,11 @@ def answers(calls: Sequence[Callable[[], T]], seconds: float) -> list[T | Except
             found.append(future.result(max(deadline - time.monotonic(), 0.0)))
         except Exception as error:  # noqa: BLE001 it is handed to who has asked
             found.append(error)
-    crew.stop()
+    pool.stop()
     return found
 
 
-def _future(crew: Crew, call: Callable[[], T], done: Callable[[], None] = lambda: None) -> Future[T]:
+def _future(pool: ThreadPool, call: Callable[[], T], done: Callable[[], None] = lambda: None) -> Future[T]:
     answer: Future[T] = Future()
 
     def work() -> None:
@@ -108,5 +108,5 @@ def _future(crew: Crew, call: Callable[[], T], done: Callable[[], None] = lambda
         finally:
             done()
 
-    crew.give(work)
+    pool.submit(work)
     return answer

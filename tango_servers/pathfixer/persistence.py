@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import tango
 
-from scifish.tango_io.database import DEVICE, TIMEOUT, raw, reason, text
+from scifish.tango_io.database import DATABASE_DEVICE, DATABASE_TIMEOUT_SECONDS, raw, reason, text
 from sdm.layout import AUTO_VISIT, CATEGORIES
 from tango_servers.common.replies import sendable
 from tango_servers.pathfixer.selection import InUse
@@ -34,9 +34,9 @@ class Memory:
         """Replace these. Clients are answered while the database is being waited for."""
         # By a command of its device: `tango.Database` keeps the interpreter's lock while it waits.
         if self._database is None:
-            database = tango.DeviceProxy(DEVICE)
+            database = tango.DeviceProxy(DATABASE_DEVICE)
             database.ping()  # else setting the time-out would connect it, with that lock held
-            database.set_timeout_millis(int(TIMEOUT * 1000))
+            database.set_timeout_millis(int(DATABASE_TIMEOUT_SECONDS * 1000))
             self._database = database
         attributes = dict.fromkeys(attribute for attribute, _ in values)
         words = [self._device, str(len(attributes))]

@@ -11,7 +11,7 @@ from string import Formatter
 from typing import Literal, TypeVar
 from zoneinfo import ZoneInfo
 
-from scifish.settings import DEVICE
+from scifish.settings import DEVICE_NAME
 from scifish.tango_io.database import text
 from scifly.profiles import DEFAULT, Profile, profiles_from
 from scifly.readers.values import local_zone
@@ -116,7 +116,7 @@ def settings_from(
 
 
 def _device(said: str) -> str:
-    if not DEVICE.fullmatch(said):
+    if not DEVICE_NAME.fullmatch(said):
         raise ValueError(f"{said!r} is no name of a device, such as b311a/ctl/sdm-01")
     return said
 

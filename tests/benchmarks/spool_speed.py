@@ -37,8 +37,8 @@ from scifish.message import Message, decode
 from scifish.recording.session import RecordingSession
 from scifish.settings import Settings
 from scifish.settings.sources import FixedSettings
-from scifish.spool.database import SUFFIX, Spool
-from scifish.spool.inspection import look
+from scifish.spool.database import SPOOL_SUFFIX, Spool
+from scifish.spool.inspection import summarise
 from scifish.spool.kafka_config import producer_config
 from tests.benchmarks.confirmed import PATIENCE, Confirmed
 from tests.benchmarks.figures import Figure, NotMeasured, alone, percentile, progress, scratch, spread
@@ -143,7 +143,7 @@ def _flat_out(settings: Settings, topic: Confirmed, count: int, times: list[floa
 
 def _left_behind(settings: Settings, topic: Confirmed, message: Message, count: int) -> float:
     """Messages a second out of a spool that another program left full, from the start of ours on."""
-    spool = Spool(Path(settings.spool_directory) / f"{ORIGIN['run']}{SUFFIX}", ORIGIN)
+    spool = Spool(Path(settings.spool_directory) / f"{ORIGIN['run']}{SPOOL_SUFFIX}", ORIGIN)
     for _ in range(count):
         spool.put(settings.topic, {**message, "uuid": str(uuid.uuid4()), "origin": ORIGIN})
     spool.close()
@@ -221,9 +221,9 @@ def _milliseconds(call: Callable[[], object]) -> float:
 def _left(settings: Settings) -> int:
     """How many datasets and messages are in the spools."""
     left = 0
-    for path in Path(settings.spool_directory).glob(f"*{SUFFIX}"):
+    for path in Path(settings.spool_directory).glob(f"*{SPOOL_SUFFIX}"):
         try:
-            found = look(path)
+            found = summarise(path)
         except sqlite3.OperationalError:
             continue  # it was empty, and has just been removed
         left += found.recording + found.waiting

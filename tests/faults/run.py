@@ -14,8 +14,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from deploy.demo.processes import Processes
-from scifish.spool.database import SUFFIX
-from scifish.spool.inspection import look
+from scifish.spool.database import SPOOL_SUFFIX
+from scifish.spool.inspection import summarise
 from tests.faults.arrived import read_topic
 from tests.faults.chaos import MACROSERVER, Chaos, all_faults
 from tests.faults.ledger import read_ledgers
@@ -166,8 +166,8 @@ class Run:
     def _left_in_spools(self) -> list[Finding]:
         found = []
         for path in sorted(path for folder in self._spools() for path in folder.iterdir()):
-            if path.suffix == SUFFIX:
-                content = look(path)
+            if path.suffix == SPOOL_SUFFIX:
+                content = summarise(path)
                 what = f"{content.recording} being recorded, {content.waiting} wait, refused: {content.refused}"
             else:
                 what = f"{path.stat().st_size} bytes"

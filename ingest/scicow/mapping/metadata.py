@@ -12,7 +12,7 @@ from typing import Any
 from ingest.scicow.mapping.definition import Page
 from ingest.scicow.mapping.merge_patch import is_leaf
 from ingest.scicow.mapping.templates import as_text
-from scifish.message.units import convertible, readable
+from scifish.message.units import convertible, mathjs_spelling
 
 Json = dict[str, Any]
 
@@ -117,7 +117,7 @@ class Metadata:
         return found
 
     def _unit(self, given: str, path: str) -> str:
-        unit = self._page.units.get(given) or readable(given)
+        unit = self._page.units.get(given) or mathjs_spelling(given)
         if unit != given:
             self.notes.append(f"{path}: unit {given!r} is written {unit!r}")
         if unit and not convertible(unit):

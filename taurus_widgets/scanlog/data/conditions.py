@@ -17,7 +17,7 @@ from tokenize import TokenError
 
 import pint
 
-from scifish.message.units import convertible, readable
+from scifish.message.units import convertible, mathjs_spelling
 from taurus_widgets.scanlog.data.columns import key_of, number, path_of
 from taurus_widgets.scanlog.data.query import Condition, Relation, metadata_field
 
@@ -164,8 +164,13 @@ def _compared(left: Known, relation: Relation, text: str, begin: int, end: int) 
     rest = right[figure.end() :]
     unit_begin = text.index(right, begin) + figure.end()
     if not rest.strip():
-        return _typed(left, relation, _figure(figure.group()), readable(left.unit))
-    if left.numeric is None and relation not in NUMERIC and not left.unit and not convertible(readable(rest.strip())):
+        return _typed(left, relation, _figure(figure.group()), mathjs_spelling(left.unit))
+    if (
+        left.numeric is None
+        and relation not in NUMERIC
+        and not left.unit
+        and not convertible(mathjs_spelling(rest.strip()))
+    ):
         return _typed(left, relation, right)  # as 25-A
     unit = _unit(left, rest.strip(), text, unit_begin, end)
     return _typed(left, relation, _figure(figure.group()), unit)
@@ -182,7 +187,7 @@ def _figure(text: str) -> float:
 
 
 def _unit(left: Known, typed: str, text: str, begin: int, end: int) -> str:
-    label, unit, recorded = left.label, readable(typed), readable(left.unit)
+    label, unit, recorded = left.label, mathjs_spelling(typed), mathjs_spelling(left.unit)
     if unit == recorded:
         return unit
     if typed[:1] in ".,0123456789":

@@ -401,7 +401,7 @@ def test_a_spool_that_gets_full_is_said_at_the_door_and_by_scidog_before_anythin
         system.door.run("ascan", "mot01", "0", "1", "1", "0.05")
         warnings = [line for level, line in system.said if level == "warning"]
         assert any("of the 3.0 MB that SpoolLimit allows" in line for line in warnings)
-        assert not any("in memory only, the disk" in line for line in warnings)
+        assert not any("in memory only: the disk" in line for line in warnings)
     finally:
         system.kafka.start()
         system.stack.db.delete_device_property(SCIDOG, "SpoolLimit")

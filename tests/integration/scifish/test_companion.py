@@ -22,7 +22,7 @@ from scifish.recording.session import RecordingSession
 from scifish.settings import Settings
 from scifish.settings.sources import FixedSettings
 from scifish.spool.database import Spool
-from scifish.spool.inspection import look
+from scifish.spool.inspection import summarise
 from tests.kafka import Kafka
 from tests.messages import message
 from tests.topic import Topic
@@ -235,7 +235,7 @@ def test_messages_of_a_topic_that_kafka_does_not_allow_hold_up_no_others(lab: La
     assert wait_for_last(lab.topic, uuid)
     lab.topic.wait_for(lambda m: m["datasetName"] == "behind")
     assert eventually(lambda: "the topic not allowed" in session.trouble())
-    assert look(lab.spool / "gone-1.spool").waiting == 1
+    assert summarise(lab.spool / "gone-1.spool").waiting == 1
     session.close()
 
 
@@ -316,7 +316,7 @@ def test_a_dataset_is_not_lost_with_a_file_that_gets_damaged_while_it_is_recorde
     deny = lambda: session._spool._db.set_authorizer(lambda *_: sqlite3.SQLITE_DENY)  # noqa: E731
     dataset.point()
     first = companion(os.getpid())
-    session._clerk.write(deny).result()
+    session._executor.submit_retrying(deny).result()
     if not at_end:
         assert eventually(lambda: bool(list(lab.spool.glob("*.broken"))))
         assert eventually(lambda: companion(os.getpid()) != first)

@@ -159,7 +159,7 @@ def test_the_settings_are_those_of_a_yaml_file_that_the_environment_names(
     program = (
         "import scifish.spool.executor\n"
         "from scifish import SciFish\n"
-        "scifish.spool.executor.PATIENCE = 60.0\n"  # that the disk of a busy machine is slow is nothing to be said
+        "scifish.spool.executor.DISK_WAIT_SECONDS = 60.0\n"  # a busy machine's slow disk is not to be reported
         "fish = SciFish()\n"
         "fish.start_scan('by the environment')\n"
         "fish.end_scan()\n"

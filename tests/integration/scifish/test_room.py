@@ -13,7 +13,7 @@ from deploy.demo.stack import SCIDOG
 from scifish.recording.session import RecordingSession
 from scifish.settings import Settings
 from scifish.settings.sources import FixedSettings
-from scifish.spool.inspection import look
+from scifish.spool.inspection import summarise
 from tests.kafka import Kafka
 from tests.tango_system import control_system
 from tests.topic import Topic
@@ -55,9 +55,9 @@ def test_a_full_spool_is_said_before_it_is_full_and_what_did_not_fit_is_sent_lat
     try:
         for count in range(1, 35):
             record(1)
-            assert eventually(lambda count=count: look(file).waiting == count)  # type: ignore[misc]
+            assert eventually(lambda count=count: summarise(file).waiting == count)  # type: ignore[misc]
         assert eventually(lambda: "SpoolLimit" in session.trouble())
-        assert look(file).waiting == len(uuids)  # all of it has had room
+        assert summarise(file).waiting == len(uuids)  # all of it has had room
         record(10)
         assert eventually(lambda: "in memory only" in session.trouble() and "is full" in session.trouble())
         record(1)

@@ -17,8 +17,8 @@ from scifish.message import Message
 from scifish.recording.session import NotRecorded, RecordingSession
 from scifish.settings import Settings, read_properties, save_last_good
 from scifish.settings.sources import FixedSettings, TangoSettings
-from scifish.spool.database import Kept, Spool
-from scifish.spool.inspection import look
+from scifish.spool.database import OpenDatasetRow, Spool
+from scifish.spool.inspection import summarise
 from tests.stopped import stopped
 from tests.tango_system import control_system
 from tests.waiting import PATIENCE, eventually
@@ -43,7 +43,7 @@ def test_a_database_that_hangs_delays_nothing_and_the_program_goes_on(
 ) -> None:
     with control_system(tmp_path / "system") as stack:
         # By its full name, since another test may have made this process know another database.
-        monkeypatch.setattr("scifish.tango_io.database.DEVICE", stack.name("sys/database/2"))
+        monkeypatch.setattr("scifish.tango_io.database.DATABASE_DEVICE", stack.name("sys/database/2"))
         monkeypatch.setenv("SCIDOG_DEVICE", SCIDOG)
         stack.db.put_device_property(SCIDOG, {"Beamline": ["cosaxs"]})
         source = TangoSettings()
@@ -86,7 +86,7 @@ def killed(folder: Path, number: int, place: Message) -> Path:
     spool = Spool(folder / f"killed-{number}.spool", {**ORIGIN, "run": f"killed-{number}"})
     given = {"datasetName": "x", "scientificMetadata": {}}
     record = Record(f"0d1c950f-5492-5d5f-b66c-f788b18d1ef{number}", 1.0, given, observed=Observed(place=place))
-    spool.begin(Kept.of(record))
+    spool.begin(OpenDatasetRow.of(record))
     spool.close()
     return spool.path
 
@@ -95,8 +95,8 @@ def test_killed_datasets_are_ended_and_proprietary_ones_stay(tmp_path: Path) -> 
     sent, *stay = (killed(tmp_path, number, place) for number, place in enumerate(PLACES))
     session = RecordingSession(FixedSettings(settings(tmp_path)), program="next")
     try:
-        assert eventually(lambda: look(sent).waiting == 1)
-        assert look(sent).recording == 0
+        assert eventually(lambda: summarise(sent).waiting == 1)
+        assert summarise(sent).recording == 0
         assert eventually(lambda: not any(path.exists() for path in stay))  # nothing of these is of use to anybody
     finally:
         session.close()
@@ -134,8 +134,8 @@ def test_many_datasets_that_are_over_are_on_disk_together(tmp_path: Path) -> Non
     ]
     session.record(records).result(PATIENCE)
     (file,) = tmp_path.glob("*.spool")
-    assert eventually(lambda: look(file).waiting == 50)
-    assert look(file).recording == 0
+    assert eventually(lambda: summarise(file).waiting == 50)
+    assert summarise(file).recording == 0
     session.close()
 
 
@@ -164,7 +164,7 @@ def test_what_a_program_says_while_the_disk_is_full_is_kept_when_it_takes_it(
     full = threading.Event()
     full.set()
 
-    def refuse(_: Kept) -> None:
+    def refuse(_: OpenDatasetRow) -> None:
         if full.is_set():
             raise sqlite3.OperationalError("database or disk is full")
 

@@ -27,7 +27,7 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
 
 @pytest.fixture
 def database(stack: Stack, monkeypatch: pytest.MonkeyPatch) -> TangoDatabase:
-    monkeypatch.setattr("scifish.tango_io.database.DEVICE", stack.name("sys/database/2"))
+    monkeypatch.setattr("scifish.tango_io.database.DATABASE_DEVICE", stack.name("sys/database/2"))
     return TangoDatabase()
 
 

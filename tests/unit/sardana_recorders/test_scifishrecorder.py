@@ -321,12 +321,12 @@ def test_an_error_that_comes_of_an_abort_is_an_abort(scan: Scan, tmp_path: Path,
 ABORTED_BEGIN = """
     from sardana.taurus.core.tango.sardana.pool import AbortException
     from scifish.recording.session import recording_session
-    keep = recording_session()._clerk.keep
+    keep = recording_session()._executor.submit_and_wait
     def abort(work):
         keep(work)
-        recording_session()._clerk.keep = keep
+        recording_session()._executor.submit_and_wait = keep
         raise AbortException()
-    recording_session()._clerk.keep = abort
+    recording_session()._executor.submit_and_wait = abort
     try:
         recorder.startRecordList(records)
     except AbortException:
@@ -361,8 +361,8 @@ ABORTED_END = """
         ("records", "getEnviron"),
         ("recorder._scan", "plot"),
         ("recorder._dataset", "end"),
-        ("recording_session()._clerk", "keep"),
-        ("recording_session()._link", "tell"),
+        ("recording_session()._executor", "submit_and_wait"),
+        ("recording_session()._companion", "send"),
     ],
 )
 def test_an_abort_in_the_midst_of_an_end_leaves_nothing_open(scan: Scan, tmp_path: Path, owner: str, name: str) -> None:

@@ -18,8 +18,9 @@ from scifish.dataset.compose import Observed, Record, ending
 from scifish.message import Message, check
 from scifish.settings import Settings
 from scifish.settings.sources import FixedSettings
-from scifish.spool.database import Kept, Spool
-from scifish.spool.inspection import look
+from scifish.spool.database import OpenDatasetRow, Spool
+from scifish.spool.inspection import summarise
+from scifish.spool.protocol import Begin, End, Report, SnapshotReport
 from tests.waiting import PATIENCE, eventually
 
 ORIGIN = {"host": "h", "program": "p", "version": "1", "run": "run-1"}
@@ -38,12 +39,12 @@ def spool(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Spool:
 
 
 @pytest.fixture
-def reports() -> list[Message]:
+def reports() -> list[Report]:
     return []
 
 
 @pytest.fixture
-def start(spool: Spool, reports: list[Message]) -> Iterator[Start]:
+def start(spool: Spool, reports: list[Report]) -> Iterator[Start]:
     supervisors: list[Supervisor] = []
 
     def begin() -> Supervisor:
@@ -68,10 +69,13 @@ def turns(supervisor: Supervisor, count: int = 3) -> bool:
     return eventually(lambda: len(seen) >= count)
 
 
-def kept(uuid: str, over: bool = False, announced: bool = False) -> Kept:
+COMPLETED = json.dumps(ending("completed", 2.0, 5))
+
+
+def kept(uuid: str, over: bool = False, announced: bool = False) -> OpenDatasetRow:
     end = ending("completed", 2.0, 5) if over else None
     given = {"datasetName": "x", "scientificMetadata": {}}
-    return Kept.of(Record(uuid, 1.0, given, ending=end), announced)
+    return OpenDatasetRow.of(Record(uuid, 1.0, given, ending=end), announced)
 
 
 def messages(spool: Spool) -> list[Message]:
@@ -83,31 +87,31 @@ def messages(spool: Spool) -> list[Message]:
 
 def said(supervisor: Supervisor, spool: Spool, count: int) -> list[tuple[str, str]]:
     """Type and uuid of the messages, when there are `count` of them."""
-    assert eventually(lambda: supervisor.clerk.ask(spool.count).result() >= count)
-    return [(found["type"], found["uuid"]) for found in supervisor.clerk.ask(lambda: messages(spool)).result()]
+    assert eventually(lambda: supervisor.executor.submit(spool.count).result() >= count)
+    return [(found["type"], found["uuid"]) for found in supervisor.executor.submit(lambda: messages(spool)).result()]
 
 
-def test_what_it_is_told_becomes_messages(start: Start, spool: Spool, reports: list[Message]) -> None:
+def test_what_it_is_told_becomes_messages(start: Start, spool: Spool, reports: list[Report]) -> None:
     supervisor = start()
     begun = kept(UUIDS[0], announced=True)
-    supervisor.clerk.write(lambda: spool.begin(begun)).result()
-    supervisor.hear("begin", begun.uuid, json.loads(begun.as_line()))
+    supervisor.executor.submit_retrying(lambda: spool.begin(begun)).result()
+    supervisor.handle(Begin(begun))
     assert said(supervisor, spool, 1) == [("began", UUIDS[0])]
-    supervisor.hear("end", begun.uuid, {"given": None, "ending": ending("stopped", 3.0, 7)})
+    supervisor.handle(End(begun.uuid, json.dumps(ending("stopped", 3.0, 7)), None))
     assert said(supervisor, spool, 2)[1] == ("ended", UUIDS[0])
-    assert supervisor.clerk.ask(spool.open_states).result() == []
-    assert any(report.get("observed") == UUIDS[0] for report in reports)
+    assert supervisor.executor.submit(spool.open_states).result() == []
+    assert any(isinstance(report, SnapshotReport) and report.uuid == UUIDS[0] for report in reports)
 
 
 def test_what_is_over_at_once_is_one_message(start: Start, spool: Spool) -> None:
     supervisor = start()
     begun = kept(UUIDS[0], announced=True)
-    supervisor.clerk.write(lambda: spool.begin(begun)).result()
-    supervisor.hear("begin", begun.uuid, json.loads(begun.as_line()))
-    supervisor.hear("end", begun.uuid, {"given": None, "ending": ending("stopped", 3.0, 7)})
+    supervisor.executor.submit_retrying(lambda: spool.begin(begun)).result()
+    supervisor.handle(Begin(begun))
+    supervisor.handle(End(begun.uuid, json.dumps(ending("stopped", 3.0, 7)), None))
     assert said(supervisor, spool, 1) == [("ended", UUIDS[0])]
     # What is told later of another is told after all there is of this one.
-    supervisor.hear("begin", UUIDS[1], json.loads(kept(UUIDS[1], announced=True).as_line()))
+    supervisor.handle(Begin(kept(UUIDS[1], announced=True)))
     assert said(supervisor, spool, 2) == [("ended", UUIDS[0]), ("began", UUIDS[1])]
 
 
@@ -116,14 +120,14 @@ def test_what_it_was_not_told_it_finds_in_the_spool(start: Start, spool: Spool) 
     supervisor = start()
     assert said(supervisor, spool, 1) == [("ended", UUIDS[0])]
     # Later, with the line lost on its way.
-    supervisor.clerk.write(lambda: spool.begin(kept(UUIDS[1], announced=True))).result()
+    supervisor.executor.submit_retrying(lambda: spool.begin(kept(UUIDS[1], announced=True))).result()
     assert said(supervisor, spool, 2)[1] == ("began", UUIDS[1])
-    supervisor.clerk.write(lambda: spool.end(UUIDS[1], None, json.dumps(ending("completed", 2.0, 5)))).result()
+    supervisor.executor.submit_retrying(lambda: spool.end(UUIDS[1], None, COMPLETED)).result()
     assert said(supervisor, spool, 3)[2] == ("ended", UUIDS[1])
 
 
 def test_a_spool_that_is_let_go_of_a_little_later_is_taken_over_soon(
-    spool: Spool, tmp_path: Path, reports: list[Message], monkeypatch: pytest.MonkeyPatch
+    spool: Spool, tmp_path: Path, reports: list[Report], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("scifish.companion.supervisor.FIRST_ORPHAN_CHECK_SECONDS", 0.5)
     (tmp_path / "left").mkdir()
@@ -133,7 +137,7 @@ def test_a_spool_that_is_let_go_of_a_little_later_is_taken_over_soon(
     try:
         assert eventually(supervisor._heir.looked.is_set)
         left.close()
-        assert eventually(lambda: look(left.path).recording == 0)
+        assert eventually(lambda: summarise(left.path).recording == 0)
     finally:
         supervisor.shut_down(0.0, finish=False)
 
@@ -141,25 +145,25 @@ def test_a_spool_that_is_let_go_of_a_little_later_is_taken_over_soon(
 def test_what_an_earlier_companion_has_seen_is_not_seen_again(start: Start, spool: Spool) -> None:
     values = compose.as_given({"scientificMetadata": {"energy": 12.4}}, 1.0, "p")["scientificMetadata"]
     record = Record(UUIDS[0], 1.0, {"datasetName": "x"}, observed=Observed({}, values, []))
-    spool.begin(Kept.of(record))
+    spool.begin(OpenDatasetRow.of(record))
     supervisor = start()
-    supervisor.clerk.write(lambda: spool.end(UUIDS[0], None, json.dumps(ending("completed", 2.0, 5)))).result()
+    supervisor.executor.submit_retrying(lambda: spool.end(UUIDS[0], None, COMPLETED)).result()
     said(supervisor, spool, 1)
-    (ended,) = supervisor.clerk.ask(lambda: messages(spool)).result()
+    (ended,) = supervisor.executor.submit(lambda: messages(spool)).result()
     assert ended["scientificMetadata"]["energy"]["value"] == 12.4
 
 
 def test_told_again_and_on_disk_too_it_is_one_dataset(start: Start, spool: Spool) -> None:
     supervisor = start()
     begun = kept(UUIDS[0])
-    supervisor.clerk.write(lambda: spool.begin(begun)).result()
+    supervisor.executor.submit_retrying(lambda: spool.begin(begun)).result()
     for _ in range(3):
-        supervisor.hear("begin", begun.uuid, json.loads(begun.as_line()))
-        supervisor.hear("end", begun.uuid, {"given": None, "ending": ending("stopped", 3.0, 7)})
+        supervisor.handle(Begin(begun))
+        supervisor.handle(End(begun.uuid, json.dumps(ending("stopped", 3.0, 7)), None))
     # A disk that takes the beginning only when all is over.
     said(supervisor, spool, 1)
-    supervisor.clerk.write(lambda: spool.begin(begun)).result()
-    assert eventually(lambda: supervisor.clerk.ask(spool.open_states).result() == [])
+    supervisor.executor.submit_retrying(lambda: spool.begin(begun)).result()
+    assert eventually(lambda: supervisor.executor.submit(spool.open_states).result() == [])
     assert said(supervisor, spool, 1) == [("ended", UUIDS[0])]
 
 
@@ -180,7 +184,7 @@ def test_what_cannot_be_composed_stays_on_disk_and_holds_up_nothing(
     assert said(supervisor, spool, 1) == [("ended", UUIDS[1])]
     assert eventually(lambda: f"dataset {UUIDS[0]} cannot be finished" in caplog.text)
     assert turns(supervisor)
-    assert UUIDS[0] in str(supervisor.clerk.ask(spool.open_states).result())
+    assert UUIDS[0] in str(supervisor.executor.submit(spool.open_states).result())
 
 
 def test_when_the_program_is_gone_what_is_open_is_interrupted(
@@ -201,12 +205,12 @@ def test_when_the_program_is_gone_what_is_open_is_interrupted(
 DATASET = "5f6a1a52-3c0f-5d6b-9a63-1c7d0f0f4a11"
 
 
-def of_files(uuid: str, revision: int, values: Message | None) -> Kept:
+def of_files(uuid: str, revision: int, values: Message | None) -> OpenDatasetRow:
     """One recording of a dataset that is recorded again when a file comes late."""
     place = {"proposalId": "20250001", "sampleId": "", "category": "visitors"}
     given = {"dataset": DATASET, "revision": revision, "place": place, "datasetName": f"x{revision}"}
     record = Record(uuid, 1.0, given, single=True, observed=Observed(values=values), ending=ending("completed", 2.0, 0))
-    return Kept.of(record)
+    return OpenDatasetRow.of(record)
 
 
 def test_a_dataset_that_is_recorded_again_is_said_in_that_order(
@@ -217,16 +221,16 @@ def test_a_dataset_that_is_recorded_again_is_said_in_that_order(
     monkeypatch.setattr(supervisor._lifecycle._lately, "read", lambda settings: slow.wait() and AttributeSnapshot())
     first, second = of_files(UUIDS[0], 0, None), of_files(UUIDS[1], 1, {})
     for begun in (first, second):
-        supervisor.clerk.write(lambda begun=begun: spool.begin(begun)).result()  # type: ignore[misc]
-        supervisor.hear("begin", begun.uuid, json.loads(begun.as_line()))
+        supervisor.executor.submit_retrying(lambda begun=begun: spool.begin(begun)).result()  # type: ignore[misc]
+        supervisor.handle(Begin(begun))
     # The second has nothing to read, and waits all the same.
     assert turns(supervisor)
-    assert supervisor.clerk.ask(spool.count).result() == 0
+    assert supervisor.executor.submit(spool.count).result() == 0
     slow.set()
     assert said(supervisor, spool, 2) == [("snapshot", DATASET), ("snapshot", DATASET)]
-    found = supervisor.clerk.ask(lambda: messages(spool)).result()
+    found = supervisor.executor.submit(lambda: messages(spool)).result()
     assert [(one["datasetName"], one.get("revision")) for one in found] == [("x0", None), ("x1", 1)]
-    assert supervisor.clerk.ask(spool.open_states).result() == []
+    assert supervisor.executor.submit(spool.open_states).result() == []
     assert supervisor._lifecycle._latest == {}
 
 
@@ -236,10 +240,10 @@ def test_what_the_program_knows_of_the_place_is_not_mixed_with_what_pathfixer_sa
     supervisor = start()
     begun = of_files(UUIDS[0], 0, {})
     begun = replace(begun, observed=json.dumps({"place": {"proposalId": "IN20250002", "sampleId": "secret"}}))
-    supervisor.clerk.write(lambda: spool.begin(begun)).result()
-    supervisor.hear("begin", begun.uuid, json.loads(begun.as_line()))
+    supervisor.executor.submit_retrying(lambda: spool.begin(begun)).result()
+    supervisor.handle(Begin(begun))
     said(supervisor, spool, 1)
-    (found,) = supervisor.clerk.ask(lambda: messages(spool)).result()
+    (found,) = supervisor.executor.submit(lambda: messages(spool)).result()
     assert (found["proposalId"], found["sampleId"]) == ("20250001", "")
 
 

@@ -114,8 +114,8 @@ def test_also_when_it_was_jive_that_wrote_in_between(db: Database, editor: Edito
     ("line", "says"),
     [
         ("- {name: " + "µ" * 32_760 + ", source: a/b/c/d}", "line 2: it has 65547 bytes"),
-        ('- {name: "a \\"b\\"", source: a/b/c/d}', "line 2: the Tango database would drop the backslash"),
-        ("- {name: a\0b, source: a/b/c/d}", "line 2: it has a line break or a zero byte"),
+        ('- {name: "a \\"b\\"", source: a/b/c/d}', "line 2: the Tango database drops a backslash"),
+        ("- {name: a\0b, source: a/b/c/d}", "line 2: it contains a line break or a zero byte"),
         ("- {name: \ud800, source: a/b/c/d}", "line 2: it has half a character"),
         ("- {name: x}", "saxs, line 2: x: source is missing"),
         ("- {name: Ring current, source: a/b/c/d}", "line 2: the name 'Ring current' is taken by line 1"),

@@ -15,8 +15,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from scifish.configurations.table_file import TableError, csv_from_lines, decoded, lines_from_csv, lines_from_text
-from scifish.settings.entries import KEYS, RECORD, checked, line_of, parse
-from scifish.tango_io.property_limits import why_not
+from scifish.settings.entries import ENTRY_KEYS, RECORD_WHEN, checked, line_of, parse
+from scifish.tango_io.property_limits import storage_problems
 
 ROWS = [
     ["name", "source", "group", "unit", "map", "record"],
@@ -197,14 +197,14 @@ def test_yaml_that_is_no_configuration_is_told(text: str, says: str) -> None:
 
 ANY = st.text(st.characters(exclude_categories=["Cs", "Cc"]), max_size=15)
 NAME = ANY.filter(lambda text: bool(text.strip())) | st.sampled_from(["=1", "'=1", "+", "a;b,c\td", '"', "'"])
-KEY = st.booleans() | st.integers() | ANY | st.sampled_from(KEYS)
+KEY = st.booleans() | st.integers() | ANY | st.sampled_from(ENTRY_KEYS)
 VALUE = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | ANY.map(str.strip)
 FIELDS = st.fixed_dictionaries(
     {"name": NAME, "source": st.sampled_from(["a/b/c/d", "tango://host:10000/a/b/c/d"])},
     optional={
         "unit": ANY,
         "group": ANY,
-        "record": st.lists(st.sampled_from(RECORD), unique=True, min_size=1),
+        "record": st.lists(st.sampled_from(RECORD_WHEN), unique=True, min_size=1),
         "map": st.dictionaries(KEY, VALUE, max_size=3),
     },
 ).filter(lambda fields: checked(fields)[0] is not None and not checked(fields)[1])
@@ -221,7 +221,7 @@ def test_what_is_exported_is_imported_as_the_same_entries(entries: list[dict[str
     for encoding in ("utf-8", "utf-16"):
         again = lines_from_text(decoded(text.encode(encoding)))
         assert parse(again) == parse(lines)
-        assert why_not("", again) == []
+        assert storage_problems("", again) == []
     assert parse(lines_from_text("\n".join(lines))) == parse(lines)
 
 
@@ -253,7 +253,7 @@ def test_what_other_programs_write_as_yaml_is_imported(
 def test_any_file_is_lines_that_can_be_kept_or_told(data: bytes) -> None:
     with contextlib.suppress(TableError):
         lines = lines_from_csv(decoded(data))
-        assert parse(lines)[1] == why_not("", lines) == []
+        assert parse(lines)[1] == storage_problems("", lines) == []
 
 
 @given(st.text(max_size=60) | st.text("saxs:[]{}-\n ,|&*!?a", max_size=60))
@@ -266,12 +266,12 @@ def test_any_text_is_lines_or_told(text: str) -> None:
 SCALAR = st.sampled_from(
     ["0", "007", "1.0", "1e3", "0x1f", "1:30", "ON", "yes", "True", "null", "~", "'0'", '"a"', "2026-01-01", "", "a b"]
 )
-MAP = st.lists(st.tuples(SCALAR | st.sampled_from(KEYS), SCALAR), min_size=1, max_size=3).map(
+MAP = st.lists(st.tuples(SCALAR | st.sampled_from(ENTRY_KEYS), SCALAR), min_size=1, max_size=3).map(
     lambda pairs: ", ".join(f"{key}: {value}" for key, value in pairs)
 )
 
 
-@pytest.mark.parametrize("key", [*KEYS, "4"])
+@pytest.mark.parametrize("key", [*ENTRY_KEYS, "4"])
 def test_a_number_in_a_map_is_the_same_by_a_table_and_by_yaml(key: str) -> None:
     (by_table,), _ = parse(lines_from_csv(f'name,source,map\nx,a/b/c/d,"{key}: 0, 5: extract"\n'))
     assert by_table.map == {key: 0, "5": "extract"}

@@ -145,13 +145,13 @@ def test_a_long_list_of_files_goes_in_parts_that_fit() -> None:
     assert all(part["scientificMetadata"] == {} for part in parts[1:])
     for part in parts:
         message.check(part)
-        assert len(message.encode(part)) <= message.MAX_BYTES
+        assert len(message.encode(part)) <= message.MAX_MESSAGE_BYTES
 
 
 def test_metadata_that_do_not_fit_say_so() -> None:
     huge = {f"text {n}": "é" * 19_000 for n in range(60)}
     (found,) = message.bounded(ended([], scientificMetadata={**huge, "small": 1}))
-    assert len(message.encode(found)) <= message.MAX_BYTES
+    assert len(message.encode(found)) <= message.MAX_MESSAGE_BYTES
     message.check(found)
     assert found["scientificMetadata"]["small"]["value"] == 1
     assert len(found["scientificMetadata"]) == 61
@@ -164,7 +164,7 @@ def test_many_small_values_that_do_not_fit_say_so_too() -> None:
     many = {f"value number {n}": n for n in range(12_000)}
     said = ended([], scientificMetadata={"group": many}, environment={"title": "t", "log": ["x" * 100] * 9_000})
     (found,) = message.bounded(said)
-    assert len(message.encode(found)) <= message.MAX_BYTES
+    assert len(message.encode(found)) <= message.MAX_MESSAGE_BYTES
     message.check(found)
     kept = len(list(message.leaves(found["scientificMetadata"])))
     assert 0 < kept < 12_000
@@ -274,7 +274,7 @@ def test_every_piece_is_valid_and_bounded_and_nothing_is_missing_unsaid(how: dic
     for part in parts:
         message.check(part)
         assert message.decode(message.encode(part)) == part
-        assert len(message.encode(part)) <= message.MAX_BYTES
+        assert len(message.encode(part)) <= message.MAX_MESSAGE_BYTES
     first = {**parts[0], "files": [], "warnings": [], "part": None}
     told = parts[0].get("warnings", [])
     if first != {**whole, "files": [], "warnings": [], "part": None}:
@@ -304,7 +304,7 @@ def test_too_many_small_fields_of_the_environment_are_left_out_and_that_is_said(
     environment = {"title": "t", **{f"field number {n}": n for n in range(60_000)}}
     (found,) = message.bounded(ended([], environment=environment, description="é" * 19_000))
     message.check(found)
-    assert len(message.encode(found)) <= message.MAX_BYTES
+    assert len(message.encode(found)) <= message.MAX_MESSAGE_BYTES
     assert found["environment"]["title"] == "t"
     missing = len(environment) - len(found["environment"])
     assert f"{missing} of its fields are left out" in " ".join(found["warnings"])
@@ -330,7 +330,7 @@ def test_long_texts_make_room_for_the_files_and_that_is_said() -> None:
     assert [file for part in parts for file in part["files"]] == files
     for part in parts:
         message.check(part)
-        assert len(message.encode(part)) <= message.MAX_BYTES
+        assert len(message.encode(part)) <= message.MAX_MESSAGE_BYTES
         assert part["description"] == "\x00" * 2000 + "... (19000 characters)"
         assert part["warnings"] == ["long texts are cut, they do not fit into the message"]
 

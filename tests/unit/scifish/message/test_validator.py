@@ -11,11 +11,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from scifish.message import schema
-from scifish.message.validator import compiled
+from scifish.message.validator import compile_schema
 from tests.fuzz.messages import mutated
 from tests.messages import file, message
 
-CONFORMS = compiled(schema())
+CONFORMS = compile_schema(schema())
 VALIDATOR = jsonschema.Draft202012Validator(schema())
 
 WRONG = (
@@ -94,4 +94,4 @@ def test_what_is_no_message(said: Any) -> None:
 )
 def test_a_part_of_a_schema_that_is_not_known_is_not_passed_over(unknown: Any) -> None:
     with pytest.raises(ValueError, match=r"validator\.py does not know it"):
-        compiled(unknown)
+        compile_schema(unknown)

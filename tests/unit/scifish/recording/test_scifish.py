@@ -29,7 +29,7 @@ from hypothesis import strategies as st
 from scifish.dataset import compose
 from scifish.dataset.compose import Observed, Record
 from scifish.dataset.files import describe
-from scifish.message import MAX_BYTES, STATUSES, Message, bounded, check, decode, encode, leaves
+from scifish.message import MAX_MESSAGE_BYTES, STATUSES, Message, bounded, check, decode, encode, leaves
 from scifish.recording import fields as said
 from scifish.recording import scifish as module
 from scifish.recording.scifish import SciFish
@@ -107,7 +107,7 @@ def _sent(message: Message) -> Message:
     """As it comes out of Kafka, after the check against the schema."""
     parts = bounded({**message, "seq": 1})
     for part in parts:
-        assert len(encode(part)) <= MAX_BYTES
+        assert len(encode(part)) <= MAX_MESSAGE_BYTES
         decode(encode(part))
     return decode(encode(parts[0]))
 

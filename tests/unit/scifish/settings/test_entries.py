@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from scifish.settings import entries as config
 from scifish.settings.entries import Entry
-from scifish.tango_io.property_limits import loses_backslash, why_not
+from scifish.tango_io.property_limits import loses_backslash, storage_problems
 
 RING = "- {name: Ring current, source: r3-319s2/dia/dcct-01/InstantaneousCurrent, unit: mA, group: Machine}"
 
@@ -161,7 +161,8 @@ ENTRY = st.fixed_dictionaries(
     optional={
         "unit": PLAIN,
         "group": PLAIN,
-        "record": st.lists(st.sampled_from(config.RECORD), unique=True, min_size=1) | st.sampled_from(config.RECORD),
+        "record": st.lists(st.sampled_from(config.RECORD_WHEN), unique=True, min_size=1)
+        | st.sampled_from(config.RECORD_WHEN),
         "map": MAPPED,
     },
 )
@@ -183,7 +184,7 @@ def test_every_field_of_an_entry_is_read_back(entries: list[dict[str, Any]]) -> 
     assert len(problems) == len(same)
     for one, entry, value_map in zip(found, entries, mapped, strict=True):
         record = entry.get("record", ["start"])
-        wanted = tuple(when for when in config.RECORD if when in record or when == record)
+        wanted = tuple(when for when in config.RECORD_WHEN if when in record or when == record)
         assert one == Entry(
             entry["name"],
             entry["source"],
@@ -261,7 +262,7 @@ FIELDS = st.fixed_dictionaries(
     optional={
         "unit": ANY,
         "group": ANY,
-        "record": st.lists(st.sampled_from(config.RECORD), unique=True),
+        "record": st.lists(st.sampled_from(config.RECORD_WHEN), unique=True),
         "map": st.dictionaries(st.none() | st.booleans() | st.integers() | st.floats() | ANY, VALUE, max_size=3),
     },
 )
@@ -272,7 +273,7 @@ def test_a_line_that_is_written_here_is_read_as_the_same_entry(fields: dict[str,
     line = config.line_of(fields)
     wanted, mistakes = config.checked(fields, "x")
     assert line.isprintable()
-    assert why_not("Config.x", [line]) == []
+    assert storage_problems("Config.x", [line]) == []
     entries, problems = config.parse([line], "x")
     assert entries == ([wanted] if wanted else [])
     assert len(problems) == len(mistakes)

@@ -17,10 +17,10 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 from scifish.companion.scidog_reports import shortage
 from scifish.dataset.compose import Record
 from scifish.spool import database as spool_module
-from scifish.spool import executor as clerk_module
-from scifish.spool.database import Kept, Spool, SpoolLocked, as_text, orphans, set_aside
-from scifish.spool.executor import Clerk
-from scifish.spool.inspection import look
+from scifish.spool import executor as executor_module
+from scifish.spool.database import OpenDatasetRow, Spool, SpoolLocked, as_text, orphans, rename_damaged
+from scifish.spool.executor import SpoolExecutor
+from scifish.spool.inspection import summarise
 from tests.waiting import PATIENCE, eventually
 
 ORIGIN = {"host": "h", "program": "p", "version": "1", "run": "run-1"}
@@ -40,7 +40,7 @@ def test_seq_has_no_gap_and_goes_on_in_the_next_program(path: Path) -> None:
     assert spool.put("t", message()) == [1]
     assert spool.put("t", message()) == [2]
     spool.delivered([1, 2])
-    spool.begin(Kept.of(Record("u2", 1.0, {})))  # so that it is not empty, and stays
+    spool.begin(OpenDatasetRow.of(Record("u2", 1.0, {})))  # so that it is not empty, and stays
     spool.close()
     again = Spool(path)
     assert again.origin == ORIGIN
@@ -55,7 +55,7 @@ def test_seq_has_no_gap_and_goes_on_in_the_next_program(path: Path) -> None:
 def test_the_parts_of_a_long_message_are_put_together_or_not_at_all(path: Path) -> None:
     spool = Spool(path, ORIGIN)
     files = [{"path": f"/{'x' * 90}{n}", "time": "T", "size": 1} for n in range(10_000)]
-    spool.begin(Kept.of(Record("u1", 1.0, {})))
+    spool.begin(OpenDatasetRow.of(Record("u1", 1.0, {})))
     seqs = spool.put("t", message(files=files), closes="u1")
     assert seqs == list(range(1, len(seqs) + 1))
     assert len(seqs) > 1
@@ -65,7 +65,7 @@ def test_the_parts_of_a_long_message_are_put_together_or_not_at_all(path: Path) 
 
 def test_a_failure_in_the_middle_changes_nothing(path: Path) -> None:
     spool = Spool(path, ORIGIN)
-    spool.begin(Kept.of(Record("u1", 1.0, {})))
+    spool.begin(OpenDatasetRow.of(Record("u1", 1.0, {})))
     with pytest.raises(ValueError, match="Out of range float"):
         spool.put("t", message(value=float("nan")), closes="u1")
     assert spool.count() == 0
@@ -76,8 +76,8 @@ def test_a_failure_in_the_middle_changes_nothing(path: Path) -> None:
 
 def test_an_open_dataset_comes_back_as_it_was_kept(path: Path) -> None:
     spool = Spool(path, ORIGIN)
-    spool.begin(Kept.of(Record("u1", 5.0, {"datasetName": "a"})))
-    spool.keep_observed("u1", as_text({"place": {"proposalId": "2025"}, "values": None, "warnings": ["w"]}))
+    spool.begin(OpenDatasetRow.of(Record("u1", 5.0, {"datasetName": "a"})))
+    spool.save_observed("u1", as_text({"place": {"proposalId": "2025"}, "values": None, "warnings": ["w"]}))
     spool.progress({"u1": (7, None)})
     (left,) = spool.open_datasets()
     assert (left.record.given, left.record.observed.place) == ({"datasetName": "a"}, {"proposalId": "2025"})
@@ -94,7 +94,7 @@ def test_what_kafka_refuses_is_set_aside_and_does_not_hold_up_the_others(path: P
     spool.put("t", message("u2"))
     spool.refuse(1, "too large")
     assert [waiting.uuid for waiting in spool.waiting(10)] == ["u2"]
-    assert look(path).refused == [(1, "u1", "too large")]
+    assert summarise(path).refused == [(1, "u1", "too large")]
     spool.close()
     assert path.exists()
 
@@ -105,9 +105,9 @@ def test_one_program_has_a_spool_and_an_orphan_is_taken_once(path: Path) -> None
     with pytest.raises(SpoolLocked):
         Spool(path)
     assert orphans(path.parent) == []
-    assert look(path).alive
+    assert summarise(path).alive
     spool.close()
-    assert not look(path).alive
+    assert not summarise(path).alive
     (taken,) = orphans(path.parent)
     assert orphans(path.parent) == []
     taken.close()
@@ -129,7 +129,7 @@ def test_what_is_put_aside_is_whole_and_not_put_over_what_was(path: Path) -> Non
     for count in (1, 2):
         path.write_bytes(b"damaged %d" % count)
         path.with_name(f"{path.name}-wal").write_bytes(b"newest %d" % count)
-        set_aside(path)
+        rename_damaged(path)
     found = {file.name: file.read_bytes() for file in path.parent.iterdir()}
     first, second = path.stem, f"{path.stem}-2"
     assert found == {
@@ -228,7 +228,7 @@ class SpoolMachine(RuleBasedStateMachine):
 
     @rule()
     def close_and_open(self) -> None:
-        self.spool.begin(Kept.of(Record("keeps the file", 1.0, {})))
+        self.spool.begin(OpenDatasetRow.of(Record("keeps the file", 1.0, {})))
         self.spool.close()
         self.spool = Spool(self.path)
 
@@ -246,21 +246,21 @@ TestSpoolMachine = SpoolMachine.TestCase
 TestSpoolMachine.settings = settings(max_examples=15, stateful_step_count=15, deadline=None)
 
 
-# --------------------------------------------------------------------------- the clerk
+# --------------------------------------------------------------------------- the executor
 
 
 def test_the_clerk_keeps_order_and_answers() -> None:
-    clerk = Clerk()
+    executor = SpoolExecutor()
     done: list[int] = []
     for number in range(100):
-        clerk.write(lambda number=number: done.append(number))  # type: ignore[misc]
-    clerk.keep(lambda: done.append(100))
+        executor.submit_retrying(lambda number=number: done.append(number))  # type: ignore[misc]
+    executor.submit_and_wait(lambda: done.append(100))
     assert done == list(range(101))
-    assert clerk.stop(PATIENCE)
+    assert executor.stop(PATIENCE)
 
 
 def test_a_disk_that_refuses_costs_the_caller_no_time_and_nothing_is_lost(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(clerk_module, "RETRY", 0.01)
+    monkeypatch.setattr(executor_module, "DISK_RETRY_SECONDS", 0.01)
     full = threading.Event()
     full.set()
     written: list[str] = []
@@ -270,21 +270,21 @@ def test_a_disk_that_refuses_costs_the_caller_no_time_and_nothing_is_lost(monkey
             raise sqlite3.OperationalError("database or disk is full")
         written.append(what)
 
-    clerk = Clerk()
-    monkeypatch.setattr(clerk_module, "PATIENCE", 0.01)
-    clerk.keep(lambda: write("first"))
-    monkeypatch.setattr(clerk_module, "PATIENCE", 3600.0)  # waited for once
-    clerk.keep(lambda: write("second"))
-    assert eventually(lambda: "disk is full" in clerk.trouble)
+    executor = SpoolExecutor()
+    monkeypatch.setattr(executor_module, "DISK_WAIT_SECONDS", 0.01)
+    executor.submit_and_wait(lambda: write("first"))
+    monkeypatch.setattr(executor_module, "DISK_WAIT_SECONDS", 3600.0)  # waited for once
+    executor.submit_and_wait(lambda: write("second"))
+    assert eventually(lambda: "disk is full" in executor.trouble)
     full.clear()
-    clerk.write(lambda: None).result(PATIENCE)
+    executor.submit_retrying(lambda: None).result(PATIENCE)
     assert written == ["first", "second"]
-    assert clerk.trouble == ""
-    assert clerk.stop(PATIENCE)
+    assert executor.trouble == ""
+    assert executor.stop(PATIENCE)
 
 
 def test_what_makes_room_does_not_wait_for_what_the_disk_refuses(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(clerk_module, "RETRY", 3600.0)
+    monkeypatch.setattr(executor_module, "DISK_RETRY_SECONDS", 3600.0)
     room: list[int] = []
     written: list[str] = []
 
@@ -293,15 +293,15 @@ def test_what_makes_room_does_not_wait_for_what_the_disk_refuses(monkeypatch: py
             raise sqlite3.OperationalError("database or disk is full")
         written.append(what)
 
-    clerk = Clerk()
-    first = clerk.write(lambda: write("first"))
-    second = clerk.write(lambda: write("second"))
-    assert clerk.ask(lambda: list(written)).result(PATIENCE) == []
-    clerk.make_room(lambda: room.append(1)).result(PATIENCE)
+    executor = SpoolExecutor()
+    first = executor.submit_retrying(lambda: write("first"))
+    second = executor.submit_retrying(lambda: write("second"))
+    assert executor.submit(lambda: list(written)).result(PATIENCE) == []
+    executor.submit_urgent(lambda: room.append(1)).result(PATIENCE)
     first.result(PATIENCE)
     second.result(PATIENCE)
     assert written == ["first", "second"]
-    assert clerk.stop(PATIENCE)
+    assert executor.stop(PATIENCE)
 
 
 def test_what_the_disk_refused_has_another_try_before_the_spool_is_let_go_of() -> None:
@@ -313,26 +313,26 @@ def test_what_the_disk_refused_has_another_try_before_the_spool_is_let_go_of() -
             raise sqlite3.OperationalError("database or disk is full")
         done.append("written")
 
-    clerk = Clerk()
-    clerk.keep(write)
+    executor = SpoolExecutor()
+    executor.submit_and_wait(write)
     threading.Timer(0.5, room.set).start()
-    assert clerk.stop(PATIENCE, lambda: done.append("let go"))
+    assert executor.stop(PATIENCE, lambda: done.append("let go"))
     assert done == ["written", "let go"]
 
 
 def test_room_that_could_not_be_made_at_once_is_no_trouble_any_more(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(clerk_module, "RETRY", 0.01)
+    monkeypatch.setattr(executor_module, "DISK_RETRY_SECONDS", 0.01)
     locked = [sqlite3.OperationalError("database is locked")]
 
     def forget() -> None:
         if locked:
             raise locked.pop()
 
-    clerk = Clerk()
-    clerk.make_room(forget).result(PATIENCE)
-    clerk.ask(lambda: None).result(PATIENCE)
-    assert clerk.trouble == ""
-    assert clerk.stop(PATIENCE)
+    executor = SpoolExecutor()
+    executor.submit_urgent(forget).result(PATIENCE)
+    executor.submit(lambda: None).result(PATIENCE)
+    assert executor.trouble == ""
+    assert executor.stop(PATIENCE)
 
 
 def test_a_spool_takes_no_more_than_its_limit_and_is_emptied_all_the_same(path: Path) -> None:
@@ -364,33 +364,33 @@ def test_what_is_getting_short_is_said(tmp_path: Path, monkeypatch: pytest.Monke
 
 def test_a_disk_that_hangs_costs_the_first_caller_only(monkeypatch: pytest.MonkeyPatch) -> None:
     hangs = threading.Event()
-    clerk = Clerk()
-    monkeypatch.setattr(clerk_module, "PATIENCE", 0.01)
-    clerk.keep(hangs.wait)
-    assert clerk.trouble
-    monkeypatch.setattr(clerk_module, "PATIENCE", 3600.0)
-    clerk.keep(lambda: None)
+    executor = SpoolExecutor()
+    monkeypatch.setattr(executor_module, "DISK_WAIT_SECONDS", 0.01)
+    executor.submit_and_wait(hangs.wait)
+    assert executor.trouble
+    monkeypatch.setattr(executor_module, "DISK_WAIT_SECONDS", 3600.0)
+    executor.submit_and_wait(lambda: None)
     hangs.set()
-    clerk.write(lambda: None).result(PATIENCE)
-    assert clerk.trouble == ""
-    assert clerk.stop(PATIENCE)
+    executor.submit_retrying(lambda: None).result(PATIENCE)
+    assert executor.trouble == ""
+    assert executor.stop(PATIENCE)
 
 
 def test_a_question_is_asked_once_and_its_error_is_its_own() -> None:
     def fail() -> None:
         raise OSError("no such folder")
 
-    clerk = Clerk()
+    executor = SpoolExecutor()
     with pytest.raises(OSError, match="no such folder"):
-        clerk.ask(fail).result(PATIENCE)
-    assert clerk.trouble == ""
-    assert clerk.stop(PATIENCE)
+        executor.submit(fail).result(PATIENCE)
+    assert executor.trouble == ""
+    assert executor.stop(PATIENCE)
 
 
 def test_a_mistake_of_ours_goes_to_the_caller_and_the_next_entry_is_written() -> None:
-    clerk = Clerk()
+    executor = SpoolExecutor()
     with pytest.raises(KeyError):
-        clerk.write(lambda: {}["x"]).result(PATIENCE)
-    clerk.keep(lambda: {}["x"])  # and not to a measurement
-    assert clerk.ask(lambda: 1).result(PATIENCE) == 1
-    assert clerk.stop(PATIENCE)
+        executor.submit_retrying(lambda: {}["x"]).result(PATIENCE)
+    executor.submit_and_wait(lambda: {}["x"])  # and not to a measurement
+    assert executor.submit(lambda: 1).result(PATIENCE) == 1
+    assert executor.stop(PATIENCE)

@@ -5,7 +5,7 @@ import json
 from ingest.scicow.audit import spool_listing
 from scifish.cli import main
 from scifish.dataset.compose import Observed, Record
-from scifish.spool.database import Kept, Spool
+from scifish.spool.database import OpenDatasetRow, Spool
 from tests.messages import message
 
 ORIGIN = message()["origin"]
@@ -16,7 +16,7 @@ def make(folder):
     given = message("ended", datasetName="scan \x1b1")
     spool.put("scifish-cosaxs", given, message("annotation", given["uuid"]))
     spool.refuse(2, "too large")
-    spool.begin(Kept.of(Record("u-1", 1_795_341_600.0, {}, False, Observed(), None)))
+    spool.begin(OpenDatasetRow.of(Record("u-1", 1_795_341_600.0, {}, False, Observed(), None)))
     return spool, given
 
 

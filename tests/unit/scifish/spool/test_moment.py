@@ -12,8 +12,8 @@ import pytest
 from scifish.dataset.compose import Record
 from scifish.spool import database as spool_module
 from scifish.spool import inspection as listing_module
-from scifish.spool.database import Kept, Spool
-from scifish.spool.inspection import listing, look
+from scifish.spool.database import OpenDatasetRow, Spool
+from scifish.spool.inspection import listing, summarise
 from tests.messages import message
 from tests.moments import at_each_line
 
@@ -22,7 +22,7 @@ DATASET = message()["uuid"]
 
 def looked(path: Path) -> tuple[int, int, int]:
     """How many are recorded, wait, and are refused."""
-    found = look(path)
+    found = summarise(path)
     return found.recording, found.waiting, len(found.refused)
 
 
@@ -50,7 +50,7 @@ def at_line(
 ) -> int:
     """The same, at this line; how many there are."""
     spool = Spool(path, message()["origin"])
-    spool.begin(Kept.of(Record(DATASET, 1.0, {})))
+    spool.begin(OpenDatasetRow.of(Record(DATASET, 1.0, {})))
     assert spool.put("t", message()) == [1]
     lines = itertools.count()
     last = 0
@@ -83,7 +83,7 @@ def test_a_program_that_ends_has_left_nothing(tmp_path: Path) -> None:
     """What it had a moment before is not left behind by a program that is gone."""
 
     def said(path: Path) -> tuple[bool, int]:
-        found = look(path)
+        found = summarise(path)
         return found.alive, found.recording
 
     def end(spool: Spool) -> None:

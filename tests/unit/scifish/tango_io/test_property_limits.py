@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from scifish.settings.entries import line_of, parse
-from scifish.tango_io.property_limits import MAX_LINE, MAX_NAME, folded, why_not
+from scifish.tango_io.property_limits import MAX_LINE_BYTES, MAX_NAME_CHARACTERS, folded, storage_problems
 
 LINE = st.text(max_size=60) | st.lists(st.sampled_from(["\\", "'", '"', "a", "µ", "\0", "\n", "\ud800"])).map("".join)
 
@@ -26,19 +26,19 @@ def kept(line: str) -> str | None:
 
 @given(LINE)
 def test_what_is_said_to_be_kept_is_kept_and_nothing_else(line: str) -> None:
-    assert (why_not("Config.x", [line]) == []) == (kept(line) == line)
+    assert (storage_problems("Config.x", [line]) == []) == (kept(line) == line)
 
 
 @given(st.integers(-2, 2), st.sampled_from(["a", "µ", "波", "😀"]))
 def test_a_line_has_its_bytes_and_no_more(over: int, letter: str) -> None:
-    count = MAX_LINE // len(letter.encode()) + over
-    assert (why_not("x", [letter * count]) == []) == (len((letter * count).encode()) <= MAX_LINE)
+    count = MAX_LINE_BYTES // len(letter.encode()) + over
+    assert (storage_problems("x", [letter * count]) == []) == (len((letter * count).encode()) <= MAX_LINE_BYTES)
 
 
 def test_each_line_is_told_by_its_number_and_a_name_by_its_length() -> None:
-    problems = why_not("n" * (MAX_NAME + 1), ["good", "bad\0", "good", '\\"'])
+    problems = storage_problems("n" * (MAX_NAME_CHARACTERS + 1), ["good", "bad\0", "good", '\\"'])
     assert [problem.partition(":")[0] for problem in problems[1:]] == ["line 2", "line 4"]
-    assert f"{MAX_NAME} are possible" in problems[0]
+    assert f"{MAX_NAME_CHARACTERS} are possible" in problems[0]
 
 
 @given(st.text(st.characters(exclude_categories=["Cs"]), max_size=20))
@@ -56,5 +56,5 @@ def test_names_of_another_case_or_accent_are_one() -> None:
 def test_what_we_write_is_kept_whatever_the_name(name: str) -> None:
     line = line_of({"name": name, "source": "a/b/c/d", "map": {name: name}})
     assert kept(line) == line
-    assert why_not("Config.x", [line]) == []
+    assert storage_problems("Config.x", [line]) == []
     assert parse([line])[0][0].name == name.strip()

@@ -14,7 +14,7 @@ from ingest.scicow.mapping.metadata import MAX_DEPTH
 from ingest.scicow.mapping.ownership import by_settings
 from ingest.scicow.settings import load
 from scifish.message import check
-from scifish.message.units import readable
+from scifish.message.units import mathjs_spelling
 from tests.messages import file, message, value
 from tests.paths import DOCS
 
@@ -243,7 +243,7 @@ def test_names_that_clash_get_a_number():
     ],
 )
 def test_units_are_written_so_that_scicat_can_convert_them(written, known):
-    assert readable(written) == known
+    assert mathjs_spelling(written) == known
     leaf = metadata(a=value(1, written))["a"]
     assert leaf["unit"] == known
     assert leaf.get("original_unit", known) == written

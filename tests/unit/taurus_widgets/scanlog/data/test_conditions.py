@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from scifish.message.units import readable
+from scifish.message.units import mathjs_spelling
 from taurus_widgets.scanlog.data.columns import path_of
 from taurus_widgets.scanlog.data.conditions import ConditionError, Known, Typed, is_condition, parse
 from taurus_widgets.scanlog.data.query import Condition, Relation, metadata_field
@@ -134,7 +134,7 @@ def test_any_text_is_understood_or_refused_with_a_place(text: str) -> None:
 @given(st.sampled_from(KNOWN), st.integers(-999, 999) | st.floats(-1e9, 1e9, allow_nan=False))
 def test_what_is_shown_can_be_typed_again(known: Known, value: float) -> None:
     if known.numeric is not False:
-        made = Typed(Condition(field(known.key), Relation.EQUAL, value, readable(known.unit)), known.key)
+        made = Typed(Condition(field(known.key), Relation.EQUAL, value, mathjs_spelling(known.unit)), known.key)
         again = one(made.text)
         assert (again.field, again.unit) == (made.condition.field, made.condition.unit)
         assert again.value == pytest.approx(value, rel=1e-14)
