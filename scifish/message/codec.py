@@ -14,25 +14,22 @@ from scifish.message.validator import compile_schema
 from scifish.message.values import is_leaf, leaves
 
 MAX_MESSAGE_BYTES = 900_000
-"""A message's size in UTF-8. Kafka's own default limit is 1 MB with its overhead."""
+"""Maximum size of a message in UTF-8. Kafka's default limit is 1 MB, its own overhead included."""
 
 
 class MessageError(ValueError):
-    """A message that is not of the schema. The text names the field."""
-
-
-# ------------------------------------------------------------------------ the whole
+    """A message that does not conform to the schema. The text names the field."""
 
 
 def encode(message: Any) -> bytes:
-    """UTF-8 JSON. ValueError for a NaN that slipped in: `plain` was not used on something."""
+    """UTF-8 JSON. ValueError for a NaN or an infinity: `plain` replaces them by text."""
     return json.dumps(message, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode()
 
 
 def bounded(message: AnyMessage) -> list[AnyMessage]:
-    """The message in pieces that fit: one, or more where the list of files is too long.
+    """The message in parts of at most `MAX_MESSAGE_BYTES`: more than one only if its list of files is too long.
 
-    Metadata that does not fit by itself loses its largest values, and `warnings` says which.
+    If the metadata alone are too large, their largest values are left out, and `warnings` says which.
     """
     if len(encode(message)) <= MAX_MESSAGE_BYTES:
         return [message]
@@ -67,7 +64,7 @@ def _chunks(files: list[File], room: int) -> Iterable[list[File]]:
 
 
 def _reduced(whole: Mapping[str, Any]) -> Message:
-    """At most half of `MAX_MESSAGE_BYTES`, so that files have the other half. It says what it left out."""
+    """A copy of at most half of `MAX_MESSAGE_BYTES`: files have the other half. `warnings` says what is left out."""
     message: Message = json.loads(encode(whole))
     room = MAX_MESSAGE_BYTES // 2
     warnings = message["warnings"] = _few(message.get("warnings", []))
@@ -78,20 +75,20 @@ def _reduced(whole: Mapping[str, Any]) -> Message:
         more = f", {missing} of its fields are left out" if missing else ""
         warnings.append(f"environment: long texts and lists are cut{more}, they do not fit into the message")
     _leave_out(message, len(encode(message)) - room, warnings)
-    if "scientificMetadata" in message and len(encode(message)) > room:  # groups with names that are very long
+    if "scientificMetadata" in message and len(encode(message)) > room:  # very long names of groups
         message["scientificMetadata"] = {}
         warnings.append("scientificMetadata: all of it is left out, it does not fit into the message")
     return message
 
 
 def _few(warnings: list[str], most: int = 200) -> list[str]:
-    """So many of them, and so long, that the message has room for what it is about."""
+    """The first warnings, each cut to 500 characters, so that they leave room for the metadata."""
     few = [warning if len(warning) <= 500 else f"{warning[:500]}..." for warning in warnings[:most]]
     return [*few, f"and {len(warnings) - most} more warnings"] if len(warnings) > most else few
 
 
 def _cut_texts(message: Message, longest: int = 2000) -> bool:
-    """Cut the message's own texts (its description, for one); whether there was one to cut."""
+    """Cut long texts of the message itself, such as its description; whether there was one."""
     long = [name for name, value in message.items() if isinstance(value, str) and len(value) > longest]
     for name in long:
         message[name] = f"{message[name][:longest]}... ({len(message[name])} characters)"
@@ -99,7 +96,7 @@ def _cut_texts(message: Message, longest: int = 2000) -> bool:
 
 
 def _cut_fields(fields: Message, room: int) -> tuple[Message, int]:
-    """Fields with their long texts and lists cut, as many as have room; and how many have not."""
+    """The fields that fit, with long texts and lists cut; and the number of fields that do not fit."""
     kept: Message = {}
     for name, value in fields.items():
         if len(encode(value)) > 2000:
@@ -115,7 +112,7 @@ def _shorter(value: Any) -> Any:
 
 
 def _leave_out(message: Message, excess: int, warnings: list[str]) -> None:
-    """Leave out the largest values until `excess` bytes are saved."""
+    """Remove the largest values until `excess` bytes are saved."""
     gone: set[int] = set()
     by_size = sorted(leaves(message.get("scientificMetadata", {})), key=lambda found: -len(encode(found[1])))
     for count, (path, value) in enumerate(by_size):
@@ -162,9 +159,9 @@ def _validator() -> Any:
 
 
 def _inlined(part: Any, definitions: Message, inside: tuple[str, ...] = ()) -> Any:
-    """The schema with the definitions in the places of their references: looking those up took a third of the time.
+    """The schema with its references replaced by their definitions: resolving them took a third of the time.
 
-    What refers to itself stays a reference.
+    A definition that refers to itself keeps the reference.
     """
     if isinstance(part, list):
         return [_inlined(inner, definitions, inside) for inner in part]
@@ -183,7 +180,7 @@ def _conforms() -> Callable[[Any], bool]:
 
 
 def check(message: Any) -> None:
-    """Raises MessageError naming the first field that is wrong. Needs jsonschema."""
+    """Raises MessageError, which names the first wrong field. Needs jsonschema (the extra `ingest`)."""
     if _conforms()(message):
         return
     errors = sorted(_validator().iter_errors(message), key=lambda error: list(map(str, error.absolute_path)))
@@ -204,7 +201,7 @@ def _finite(digits: str) -> float:
 
 
 def decode(data: bytes) -> Message:
-    """A checked message. MessageError if it is not JSON, or not of the schema."""
+    """Decode and check a message. MessageError if it is not JSON or does not conform to the schema."""
     try:
         message = json.loads(data, parse_constant=_no_constant, parse_float=_finite)
     except (ValueError, RecursionError) as error:

@@ -1,8 +1,7 @@
-"""Units as SciCat can read them, and which ones it converts.
+"""The spelling of units for SciCat, and which units SciCat converts.
 
-SciCat converts with mathjs, which knows `um`, `degC`, `deg`, `angstrom`, `ohm` and `torr` but not µm,
-°C, °, Å, Ω and Torr. What has no other spelling of the same meaning stays as it was written: SciCat
-then keeps the value without converting it.
+SciCat converts with mathjs, which knows `um`, `degC`, `deg`, `angstrom`, `ohm` and `torr` but not µm, °C, °, Å, Ω and
+Torr. A unit without a spelling in mathjs stays as it is written: SciCat keeps its value without converting it.
 """
 
 from __future__ import annotations
@@ -31,7 +30,7 @@ _SPELLINGS = (
 )
 
 _TORR = re.compile(r"(?<![A-Za-z])Torr(?![A-Za-z])")
-"""mathjs has torr without prefixes: of mTorr there is no other spelling."""
+"""mathjs knows torr without prefixes only: mTorr has no spelling in it."""
 
 _SHORT = "m g s K A mol cd Hz N J W Pa C F V ohm H S Wb T eV l L bar rad"
 _LONG = """meter metre gram second ampere kelvin mole hertz newton joule watt pascal coulomb farad
@@ -44,19 +43,19 @@ _SHORT_PREFIXES = "da h k M G T P E Z Y d c m u n p f a z y"
 _LONG_PREFIXES = """deca hecto kilo mega giga tera peta exa zetta yotta
     deci centi milli micro nano pico femto atto zepto yocto"""
 
-# A product of powers, with brackets one deep. A unit comes from outside: a tower of powers, or half
-# an expression, is none.
+# A product of powers, with one level of brackets. Units come from outside: nested powers and incomplete expressions
+# are refused.
 _FACTOR = r"(?:[A-Za-z]+(?: ?\^ ?-?[0-9]{1,2})?|1)"
 _PRODUCT = rf"{_FACTOR}(?: ?[ */] ?{_FACTOR})*"
 _TERM = rf"(?:{_FACTOR}|\( ?{_PRODUCT} ?\)(?: ?\^ ?-?[0-9]{{1,2}})?)"
 _FORM = re.compile(rf"{_TERM}(?: ?[ */] ?{_TERM})*")
 _MAX_LENGTH = 64
-"""What is longer is no unit, and is not remembered: it may be of any size."""
+"""Longer texts are not units, and are not cached: they may have any size."""
 _NAME = re.compile(r"[A-Za-z]+")
 
 
 def mathjs_spelling(unit: str) -> str:
-    """The unit in mathjs's spelling, or as it is where that would not be the whole of it."""
+    """The unit in the spelling of mathjs, or unchanged if a part of it has no such spelling."""
     return _spelled(unit) if len(unit) <= _MAX_LENGTH else unit
 
 

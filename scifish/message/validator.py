@@ -1,7 +1,7 @@
-"""Whether a value is of a JSON Schema: a yes or no, in a tenth of the time that jsonschema takes, which says why not.
+"""Checks whether a value conforms to a JSON Schema: yes or no, in a tenth of the time that jsonschema needs.
 
-A schema becomes a function. Only what the message's schema needs is known here. Anything else is a ValueError
-when the function is made, so that no part of a schema is passed over.
+A schema is compiled to a function. Only the keywords that the message's schema uses are supported; any other keyword
+is a ValueError at compile time, so that no part of a schema is ignored. jsonschema then says what is wrong.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ _TYPES: dict[str, Test] = {
 
 
 def compile_schema(schema: Mapping[str, Any]) -> Test:
-    """The function. It takes what `json.loads` gives; RecursionError if that is nested too deeply."""
+    """A function that checks a result of `json.loads`. The function raises RecursionError for very deep nesting."""
     return _Compiler(schema.get("$defs", {})).test(schema)
 
 
@@ -39,10 +39,10 @@ class _Compiler:
         self._referred: dict[str, Test] = {}
 
     def test(self, schema: Any) -> Test:
-        """All of its keywords. Each passes whatever is of another type than it is for."""
+        """All keywords of the schema. As JSON Schema says, a keyword accepts values of types that it is not for."""
         if isinstance(schema, bool):
             return lambda _: schema
-        # The cheap ones first: of the type, of what must be there.
+        # The cheap ones first.
         names = sorted(schema.keys() - _NO_TESTS, key=lambda name: (name not in ("type", "required"), name))
         tests = [self._keyword(name, schema[name], schema) for name in names]
         return tests[0] if len(tests) == 1 else _all(tests)
@@ -95,10 +95,10 @@ class _Compiler:
                 return lambda value: not condition(value) or then(value)
             case "$ref":
                 return self._reference(given.removeprefix("#/$defs/"))
-        raise ValueError(f"a schema with {name}: {str(given)[:100]}: scifish/message/validator.py does not know it")
+        raise ValueError(f"scifish/message/validator.py does not support {name}: {str(given)[:100]}")
 
     def _reference(self, name: str) -> Test:
-        """What refers to itself is looked up each time."""
+        """A definition that refers to itself is looked up at each call."""
         if name not in self._referred:
             self._referred[name] = lambda value: self._referred[name](value)
             self._referred[name] = self.test(self._definitions[name])

@@ -23,39 +23,39 @@ STATUSES = ("completed", "stopped", "aborted", "failed", "interrupted")
 
 
 MAX_ARRAY = 64
-"""Longer arrays are summarised where no other limit is given (`MaxArraySize`)."""
+"""Longer arrays are summarised; the property `MaxArraySize` sets another limit for attributes."""
 
 
 MAX_TEXT_CHARACTERS = 20_000
-"""Characters of one text value; longer ones are cut, and say so."""
+"""Longer texts are cut, and say so."""
 
 
 MAX_DEPTH = 30
-"""Dictionaries and lists inside each other; what is deeper is left out, and says so."""
+"""Maximum nesting of dictionaries and lists; deeper ones are replaced by a text that says so."""
 
 
 MAX_NESTED = 100_000
-"""Dictionaries and lists that are deeper than `FREE_DEPTH` in one value; the rest is left out, and says so."""
+"""Maximum number of dictionaries and lists in one value that are deeper than `FREE_DEPTH`; a text replaces the rest."""
 
 
 FREE_DEPTH = 3
-"""A list of files, each a dictionary, is not deep, and may be as long as it likes."""
+"""Dictionaries and lists up to this depth are not counted: a list of files may have any length."""
 
 
 MAX_SUMMARISED = 1_000_000
-"""Lists (not arrays) that are longer are not summarised."""
+"""Longer lists (not arrays) are not summarised."""
 
 
 MAX_ITERATED = 100_000
-"""So much is taken of a set, a range, or anything else that gives its values one by one."""
+"""Maximum number of values taken from a set, a range, or any other iterable that is not a list."""
 
 
 MAX_PROBLEMS_PER_VALUE = 20
-"""So many are told of one value."""
+"""Maximum number of problems reported for one value."""
 
 
 MAX_BITS = 1023
-"""Larger integers are written as text: they do not fit into a double, which is what JSON's readers use."""
+"""Larger integers become hexadecimal text: they do not fit into a double, which JSON readers use."""
 
 
 # ----------------------------------------------------------------------------- times
@@ -65,15 +65,15 @@ def iso(seconds: float) -> str:
     """Seconds since 1970 as ISO 8601 in UTC with milliseconds and Z. ValueError outside of the years 1 to 9999."""
     try:
         moment = dt.datetime.fromtimestamp(seconds, dt.UTC)
-    except (OverflowError, OSError) as error:  # which of them depends on how far outside, and on the C library
-        raise ValueError(f"{seconds} seconds since 1970 are no time that can be written: {error}") from error
+    except (OverflowError, OSError) as error:  # which one depends on the value and the C library
+        raise ValueError(f"{seconds} seconds since 1970 cannot be written as a date: {error}") from error
     return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 def iso_of(moment: Any) -> str:
-    """A `datetime` (without a zone: local time), a number of seconds, or ISO text as ISO 8601 in UTC.
+    """A `datetime` (without a time zone: local time), seconds since 1970, or ISO text, as ISO 8601 in UTC.
 
-    ISO text without an offset is UTC: so existing clients of SciFish write the times of files.
+    ISO text without an offset is UTC, as existing clients of SciFish write the times of files.
     """
     if isinstance(moment, str):
         moment = dt.datetime.fromisoformat(moment)
@@ -88,55 +88,55 @@ def iso_of(moment: Any) -> str:
 
 
 def leaf(value: Any, *, unit: str = "", human_name: str = "", source: str = "", time: str, **more: Any) -> Value:
-    """One value with what is known of it. `more`: quality, error, end, min, max, mean, std, samples."""
+    """One value with its description. `more`: quality, error, end, min, max, mean, std, samples."""
     found: Message = {"value": value, "unit": unit, "human_name": human_name, "source": source, "time": time, **more}
     return cast(Value, found)
 
 
 def plain(value: Any, problems: list[str] | None = None) -> Any:
-    """What JSON can carry, of anything: numpy, datetime, enum, bytes, NaN, sets, objects (their text).
+    """Any value in the types of JSON: numpy, datetime, enum, bytes, NaN, sets, and other objects as text.
 
-    Never raises. Where something cannot be had (an object without a text, a list that contains
-    itself), a text in its place says so, and so does `problems`.
+    Never raises. A part that cannot be read (an object without a text, a list that contains itself) is replaced by a
+    text that says so; `problems` gets the same text.
     """
     return _Converter([] if problems is None else problems).plain(value)
 
 
 class _Converter:
-    """One walk through what a program gave. It ends, also where that contains itself, or has no end."""
+    """Converts one value recursively. It terminates, also if the value contains itself or is infinite."""
 
     def __init__(self, problems: list[str]) -> None:
         self.problems = problems
-        self._above: set[int] = set()
-        self._left = MAX_NESTED
+        self._ancestors: set[int] = set()
+        self._remaining = MAX_NESTED
 
     def plain(self, value: Any) -> Any:
         try:
             return self._plain(value)
-        except Exception as error:  # noqa: BLE001 - objects of others: whatever they raise costs only themselves
-            return self.says(value, f"cannot be read: {_reason(error)}")
+        except Exception as error:  # noqa: BLE001 - foreign objects may raise anything: only they are lost
+            return self.placeholder(value, f"cannot be read: {_reason(error)}")
 
-    def says(self, value: Any, why: str) -> str:
-        """What stands in place of a value that cannot be had."""
+    def placeholder(self, value: Any, why: str) -> str:
+        """The text that replaces a value that cannot be read; it is added to `problems`."""
         text = f"({type(value).__name__}: {why})"
         if len(self.problems) < MAX_PROBLEMS_PER_VALUE:
             self.problems.append(text)
         return text
 
-    def inside(self, value: Any, walk: Callable[[], Any], otherwise: Callable[[str], Any]) -> Any:
-        """Walk through what is in `value`, unless that would not end."""
-        self._left -= len(self._above) > FREE_DEPTH
-        if id(value) in self._above:
+    def enter(self, value: Any, walk: Callable[[], Any], otherwise: Callable[[str], Any]) -> Any:
+        """Call `walk` for the content of a container, or `otherwise` with the reason if that would not terminate."""
+        self._remaining -= len(self._ancestors) > FREE_DEPTH
+        if id(value) in self._ancestors:
             return otherwise("it contains itself")
-        if len(self._above) >= MAX_DEPTH:
+        if len(self._ancestors) >= MAX_DEPTH:
             return otherwise(f"more than {MAX_DEPTH} deep")
-        if self._left < 0:
+        if self._remaining < 0:
             return otherwise(f"more than {MAX_NESTED} lists and dictionaries in each other")
-        self._above.add(id(value))
+        self._ancestors.add(id(value))
         try:
             return walk()
         finally:
-            self._above.discard(id(value))
+            self._ancestors.discard(id(value))
 
     def _plain(self, value: Any) -> Any:
         if value is None or isinstance(value, bool):
@@ -146,7 +146,7 @@ class _Converter:
         if isinstance(value, str):
             return _text(value)
         if isinstance(value, int):
-            # A decimal text of so many digits would take Python long, and is refused by it.
+            # Python refuses to write so many decimal digits, because it is slow.
             return int(value) if value.bit_length() <= MAX_BITS else _text(hex(value))
         if isinstance(value, float):
             return _number(float(value))
@@ -158,7 +158,7 @@ class _Converter:
 
     def _of_parts(self, value: Any) -> Any:
         walk: Callable[[], Any]
-        if hasattr(value, "tolist"):  # numpy's arrays and scalars
+        if hasattr(value, "tolist"):  # numpy arrays and scalars
 
             def walk() -> Any:
                 return self.plain(value.tolist())
@@ -173,9 +173,9 @@ class _Converter:
             def walk() -> Any:
                 return self._list(value)
 
-        else:  # also an iterator: it may be read only once, and is its program's
+        else:  # also an iterator: reading it would take its values from the program
             return _text(str(value))
-        return self.inside(value, walk, lambda why: self.says(value, why))
+        return self.enter(value, walk, lambda why: self.placeholder(value, why))
 
     def _mapping(self, value: Mapping[Any, Any]) -> Message:
         found: Message = {}
@@ -185,17 +185,17 @@ class _Converter:
 
     def _list(self, value: Iterable[Any]) -> list[Any]:
         found: list[Any] = []
-        # Of what is not in memory as a list nobody knows whether it has an end.
+        # Any other iterable may be infinite.
         most = len(value) if isinstance(value, list | tuple) else MAX_ITERATED
         for inner in value:
             if len(found) >= most:
-                found.append(self.says(value, f"more than {len(found)} values"))
+                found.append(self.placeholder(value, f"more than {len(found)} values"))
                 break
             found.append(self.plain(inner))
         return found
 
     def name(self, name: Any, taken: Message) -> str:
-        """A key as text, so that two that read the same (1 and "1") do not hide each other."""
+        """A key as text that is not in `taken`: 1 and "1" must not hide each other."""
         text = first = name if isinstance(name, str) and name.isascii() and len(name) < 100 else self._key(name)
         count = 1
         while text in taken:
@@ -211,14 +211,14 @@ class _Converter:
 def _reason(error: Exception) -> str:
     try:
         return f"{type(error).__name__}: {_text(str(error))[:200]}"
-    except Exception:  # noqa: BLE001 - an exception without a text
+    except Exception:  # noqa: BLE001 - the exception has no text
         return type(error).__name__
 
 
 def _moment(value: dt.datetime) -> str:
     try:
         return iso_of(value)
-    except (ValueError, OverflowError, OSError):  # it is in UTC before the year 1, or after 9999
+    except (ValueError, OverflowError, OSError):  # in UTC it is before the year 1 or after 9999
         return value.isoformat()
 
 
@@ -238,35 +238,35 @@ def _text(value: str) -> str:
 
 
 def array_fields(value: Any, limit: int = MAX_ARRAY, problems: list[str] | None = None) -> Message:
-    """The fields of a leaf for a value that may be an array.
+    """The fields of a leaf for a value that may be an array: `{"value": ...}` if it has at most `limit` values.
 
-    `{"value": ...}` where it is short; else its shape, min, max and mean with a null value.
-    Arrays of text are cut to their first `limit` entries and say so in `shape`. Never raises, as `plain`.
+    A longer array becomes its shape, min, max and mean with a null value. An array of texts is cut to its first `limit`
+    texts; `shape` has the full size. Never raises, as `plain`.
     """
     return _array_fields(value, limit, _Converter([] if problems is None else problems))
 
 
-def _array_fields(value: Any, limit: int, carrier: _Converter) -> Message:
+def _array_fields(value: Any, limit: int, converter: _Converter) -> Message:
     try:
         shape = _shape(value)
         if math.prod(shape) > limit:
-            summary = _summary(value) or {"value": carrier.plain(list(itertools.islice(_flat(value), limit)))}
+            summary = _summary(value) or {"value": converter.plain(list(itertools.islice(_flat(value), limit)))}
             return {"value": None, "shape": list(shape), **summary}
     except Exception as error:  # noqa: BLE001 - a list that contains itself, or an array of another library
-        return {"value": carrier.says(value, f"cannot be read: {_reason(error)}")}
-    return {"value": carrier.plain(value)}
+        return {"value": converter.placeholder(value, f"cannot be read: {_reason(error)}")}
+    return {"value": converter.plain(value)}
 
 
 def _summary(value: Any) -> Message | None:
-    """min, max and mean of the finite numbers in an array; None if it has none."""
+    """min, max and mean of the finite numbers of an array; None if there is none, or the list is too long."""
     if hasattr(value, "dtype") and value.dtype.kind in "uif":
-        # By numpy itself: a detector's image would keep the interpreter busy for milliseconds.
+        # numpy computes it: Python would need milliseconds for a detector's image.
         finite = value if value.dtype.kind != "f" else value[abs(value) < math.inf]
         if finite.size == 0:
             return None
         return {"min": finite.min().item(), "max": finite.max().item(), "mean": float(finite.mean(dtype="float64"))}
     flat = list(itertools.islice(_flat(value), MAX_SUMMARISED + 1))
-    if len(flat) > MAX_SUMMARISED:  # of those that are left out nobody knows
+    if len(flat) > MAX_SUMMARISED:  # the rest was not read
         return None
     numbers = [
         number
@@ -287,107 +287,106 @@ def _shape(value: Any) -> tuple[int, ...]:
 
 
 def _flat(value: Any) -> Iterable[Any]:
-    """RecursionError for a list that contains itself."""
-    # Not by recursion: each value would go through as many generators as it is deep, and a program's call wait for it.
-    within = [iter((value,))]
-    while within:
-        for inner in within[-1]:
+    """The values of nested lists in one sequence. RecursionError for a list that contains itself."""
+    # Not recursive: each value would pass through one generator for each level, and a scan waits for it.
+    stack = [iter((value,))]
+    while stack:
+        for inner in stack[-1]:
             if hasattr(inner, "tolist"):
                 inner = inner.tolist()
             if isinstance(inner, list | tuple | range):
-                within.append(iter(inner))
+                stack.append(iter(inner))
                 break
             yield inner
         else:
-            within.pop()
-        if len(within) > sys.getrecursionlimit():
+            stack.pop()
+        if len(stack) > sys.getrecursionlimit():
             raise RecursionError("it contains itself, or is too deep")
 
 
 def as_metadata(given: Mapping[Any, Any], source: str, time: str, problems: list[str] | None = None) -> Metadata:
-    """Metadata as a program gives it, in the message's form.
+    """Metadata of a program in the form of the message.
 
-    Plain values become leaves with unit ""; a dictionary with "value" is a leaf and gets what
-    it lacks; any other dictionary is a group. Never raises: a value that cannot be had costs only
-    itself, and `problems` says which.
+    Plain values become leaves with unit ""; a dictionary with "value" is a leaf, and missing fields are added; other
+    dictionaries are groups. Never raises: a value that cannot be read is replaced, and `problems` names it.
     """
     found = [] if problems is None else problems
     return _MetadataConverter(source, time, found).group(given, "")
 
 
 class _MetadataConverter:
-    """The walk of `as_metadata`."""
+    """Does the work of `as_metadata`."""
 
     def __init__(self, source: str, time: str, problems: list[str]) -> None:
         self._source = source
         self._time = time
         self._problems = problems
-        self._carrier = _Converter([])
+        self._converter = _Converter([])
 
     def group(self, given: Mapping[Any, Any], above: str) -> Metadata:
         metadata: Metadata = {}
         try:
             items = list(given.items())
-        except Exception as error:  # noqa: BLE001 - another thread changes it, or a mapping of its own kind
+        except Exception as error:  # noqa: BLE001 - another thread changes it, or a foreign mapping type
             self._problems.append(f"{above or 'scientificMetadata'}: cannot be read: {_reason(error)}")
             return metadata
         for key, value in items:
-            name = self._carrier.name(key, metadata)
+            name = self._converter.name(key, metadata)
             metadata[name] = self._entry(name, value, f"{above}/{name}" if above else name)
             self._problems += [
-                f"{above}/{name}: {problem}" if above else f"{name}: {problem}" for problem in self._said()
+                f"{above}/{name}: {problem}" if above else f"{name}: {problem}" for problem in self._take_problems()
             ]
         return metadata
 
-    def _said(self) -> list[str]:
-        said, self._carrier.problems = self._carrier.problems, []
-        return said
+    def _take_problems(self) -> list[str]:
+        problems, self._converter.problems = self._converter.problems, []
+        return problems
 
     def _entry(self, name: str, value: Any, path: str) -> Message:
         def left_out(why: str) -> Message:
             found = self._leaf(name)
-            return found | {"error": self._carrier.says(value, why)}
+            return found | {"error": self._converter.placeholder(value, why)}
 
         def walk() -> Message:
             return self._given_leaf(name, value) if "value" in value else self.group(value, path)
 
         try:
             if isinstance(value, Mapping):
-                found: Message = self._carrier.inside(value, walk, left_out)
+                found: Message = self._converter.enter(value, walk, left_out)
                 return found
-            return self._leaf(name) | _array_fields(value, MAX_ARRAY, self._carrier)
-        except Exception as error:  # noqa: BLE001 - objects of others, see `plain`
+            return self._leaf(name) | _array_fields(value, MAX_ARRAY, self._converter)
+        except Exception as error:  # noqa: BLE001 - foreign objects, see `plain`
             return left_out(f"cannot be read: {_reason(error)}")
 
     def _leaf(self, name: str) -> Message:
         return cast(Message, leaf(None, human_name=name, source=self._source, time=self._time))
 
     def _given_leaf(self, name: str, given: Mapping[Any, Any]) -> Message:
-        """A value as a program gives it, with what it lacks; what is of the wrong kind is kept under another key."""
+        """A leaf of the program, with missing fields added; a field of the wrong type is kept as `given_<name>`."""
         known: dict[str, Any] = {}
         for key, inner in list(given.items()):
-            known[self._carrier.name(key, known)] = inner
+            known[self._converter.name(key, known)] = inner
         value = known.pop("value")
-        if isinstance(value, Mapping):  # a value, and no group: so it was meant
-            value = json.dumps(self._carrier.plain(value), ensure_ascii=False)
+        if isinstance(value, Mapping):  # the program meant a value, not a group
+            value = json.dumps(self._converter.plain(value), ensure_ascii=False)
         found = self._leaf(name)
         for key in ("unit", "human_name", "source"):
-            text = self._carrier.plain(known.pop(key, None))
+            text = self._converter.plain(known.pop(key, None))
             if text not in (None, ""):
                 found[key] = text if isinstance(text, str) else str(text)
         when = known.pop("time", None)
-        shown = self._carrier.plain(when)
+        shown = self._converter.plain(when)
         if moment := _known_time(when):
             found["time"] = moment
         elif shown not in (None, ""):
             found["given_time"] = shown
         for key, inner in known.items():
-            shown = self._carrier.plain(inner)
+            shown = self._converter.plain(inner)
             if key in _TEXTS:
                 found[key] = shown if isinstance(shown, str) else str(shown)
             else:
                 found[f"given_{key}" if key in _COUNTS else key] = shown
-        return found | _array_fields(value, MAX_ARRAY, self._carrier)
+        return found | _array_fields(value, MAX_ARRAY, self._converter)
 
 
 _TEXTS = ("quality", "error")
@@ -397,15 +396,15 @@ _COUNTS = ("samples", "shape")
 
 
 def _known_time(given: Any) -> str:
-    """As `iso_of`; "" where that is no time."""
+    """As `iso_of`; "" if it is not a time."""
     try:
         return iso_of(given) if given else ""
-    except Exception:  # noqa: BLE001 - no time: it is kept as it was given
+    except Exception:  # noqa: BLE001 - not a time: the caller keeps it as it is
         return ""
 
 
 def leaves(metadata: Metadata, above: str = "") -> Iterable[tuple[str, Value]]:
-    """Each value with its path (`group/name`)."""
+    """All values of the metadata with their paths (`group/name`)."""
     for name, inner in metadata.items():
         if is_leaf(inner):
             yield above + name, inner
@@ -414,5 +413,5 @@ def leaves(metadata: Metadata, above: str = "") -> Iterable[tuple[str, Value]]:
 
 
 def is_leaf(inner: Any) -> bool:
-    """Whether this is a value and not a group."""
+    """Whether an item of metadata is a value, not a group."""
     return isinstance(inner, Mapping) and "value" in inner and not isinstance(inner["value"], Mapping)
