@@ -8,7 +8,7 @@ from typing import Any
 from sardana.macroserver.macro import Optional, Type, macro
 from sardana.macroserver.msexception import UnknownEnv
 
-from macros.scizoo_datasets import LAST_SNAPSHOT
+from macros.scizoo_datasets import LAST_SNAPSHOT_VARIABLE
 from scifish.dataset.files import path_of
 from scifish.recording.scan_results import group_name
 from scifish.recording.session import recording_session
@@ -40,7 +40,7 @@ def scict(self: Any, integ_time: float, countable_elem: Any) -> None:
             "files": [path for path in files.values() if path],
         }
     )
-    self.setEnv(LAST_SNAPSHOT, {"uuid": dataset.uuid, "time": time.time(), "name": name})
+    self.setEnv(LAST_SNAPSHOT_VARIABLE, {"uuid": dataset.uuid, "time": time.time(), "name": name})
     self.output("")
     self.output("This count is recorded.")
 

@@ -14,7 +14,7 @@ from scifish.recording.session import recording_session
 
 __all__ = ["scicomment", "scirate", "scisnap"]
 
-LAST_SNAPSHOT = "SciFishLastSnapshot"
+LAST_SNAPSHOT_VARIABLE = "SciFishLastSnapshot"
 """Sardana environment: uuid, time (seconds since 1970) and name of the last `scisnap`."""
 
 
@@ -30,7 +30,7 @@ def scisnap(self: Any, words: list[str]) -> None:
     dataset = here.record_snapshot(
         {"datasetName": name, "environment": {"title": f"scisnap {name}", "user": _user(self)}}
     )
-    self.setEnv(LAST_SNAPSHOT, {"uuid": dataset.uuid, "time": time.time(), "name": name})
+    self.setEnv(LAST_SNAPSHOT_VARIABLE, {"uuid": dataset.uuid, "time": time.time(), "name": name})
     settings = here.settings.known()
     if not dataset.observed.wait((settings.snapshot_timeout if settings else 3.0) + 2.0):
         self.output("%s is recorded; its values are still being read.", printable(name))
@@ -87,7 +87,7 @@ def _find(self: Any, scan: int | None) -> tuple[str, str]:
         history = [entry for entry in history if entry["serialno"] == scan]
         if not history:
             raise NoSuchDataset(f"scan {scan} is not in the ScanHistory (see `lsenv`); use the scan log instead")
-    snapshot = _env(self, LAST_SNAPSHOT, None)
+    snapshot = _env(self, LAST_SNAPSHOT_VARIABLE, None)
     last = history[-1] if history else None
     if scan is None and snapshot and (last is None or snapshot["time"] > last["endts"]):
         return snapshot["uuid"], printable(f"snapshot {snapshot['name']!r}")

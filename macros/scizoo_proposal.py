@@ -16,10 +16,10 @@ from scifish.tango_io.database import reason
 
 __all__ = ["pathinfo", "setproposal", "setsample"]
 
-HAND_OVER = 5.0
+HANDOVER_SECONDS = 5.0
 """Seconds that Sardana and the detectors have to take the new path."""
 
-PATIENCE = 15.0
+PATHFIXER_COMMAND_SECONDS = 15.0
 """Seconds for PathFixer to do what it is told: the user office and the storage may take theirs."""
 
 
@@ -99,7 +99,7 @@ def _pathfixer() -> Any:
     """NotReachable if there is none that answers."""
     device = devices.pathfixer(devices.read_now())
     devices.read(device, "State")
-    device.set_timeout_millis(int(PATIENCE * 1000))
+    device.set_timeout_millis(int(PATHFIXER_COMMAND_SECONDS * 1000))
     return device
 
 
@@ -125,7 +125,7 @@ def _list(self: Any, device: Any, what: str, hint: str) -> None:
 
 def _show(self: Any, device: Any) -> None:
     """What is in use now, once Sardana and the detectors have it, as a scan may follow at once; and what is wrong."""
-    deadline = time.monotonic() + HAND_OVER
+    deadline = time.monotonic() + HANDOVER_SECONDS
     while pending := devices.read(device, "PendingDevices"):
         if time.monotonic() > deadline:
             self.warning("not handed the path yet: %s", ", ".join(pending))

@@ -32,9 +32,9 @@ except Exception as _error:  # noqa: BLE001 - a recorder that cannot be loaded f
     _unusable = f"SciFish cannot be loaded: {type(_error).__name__}: {_error}"
 
 # sardana.macroserver.scan.scandata.ScanEndStatus
-STATUS = {0: "completed", 1: "stopped", 2: "aborted", 3: "failed"}
+STATUS_BY_END = {0: "completed", 1: "stopped", 2: "aborted", 3: "failed"}
 
-RECORD = "scifish"
+RECORD_DATA_TYPE = "scifish"
 """The type of what it sends as RecordData of its Door: which dataset a scan is, at its start and again at its end.
 
 Sardana's own clients pass over types that they do not know. A scan log shows the scan by it at once.
@@ -165,7 +165,7 @@ class SciFishRecorder(DataRecorder):
     def _end(self, at: float | None = None) -> None:
         status, said = "failed", None
         try:
-            status = STATUS.get(int(self._recordlist.getEnviron().get("endstatus", 3)), "failed")
+            status = STATUS_BY_END.get(int(self._recordlist.getEnviron().get("endstatus", 3)), "failed")
             if status == "failed" and _is_aborted(self._macro):
                 status = "aborted"
             said = self._scan.said()
@@ -197,7 +197,9 @@ class SciFishRecorder(DataRecorder):
         """Tell the Door's clients which dataset this is, and how it stands with it."""
         try:
             # Not the macro's own `sendRecordData`: that raises when the user has stopped the macro.
-            self._macro._sendRecordData({"type": RECORD, "data": {"uuid": self._uuid, **said}}, codec="utf8_json")
+            self._macro._sendRecordData(
+                {"type": RECORD_DATA_TYPE, "data": {"uuid": self._uuid, **said}}, codec="utf8_json"
+            )
         except InterruptException:
             raise
         except Exception:  # noqa: BLE001 - the dataset is recorded all the same

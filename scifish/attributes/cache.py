@@ -10,7 +10,7 @@ from scifish.attributes import reader as snapshot
 from scifish.message import Message
 from scifish.settings import Settings
 
-SHARED = 1.0
+SNAPSHOT_SHARED_SECONDS = 1.0
 """Seconds for which what was read is also that of the next one. Each value carries the time of its reading."""
 
 
@@ -25,19 +25,19 @@ class AttributeSnapshot:
 
 
 class SnapshotCache:
-    """Reads them at most once in `SHARED` seconds. Threads may share it."""
+    """Reads them at most once in `SNAPSHOT_SHARED_SECONDS`. Threads may share it."""
 
     def __init__(self, reader: snapshot.Reader) -> None:
         self._reader = reader
         self._turn = threading.Lock()
-        self._when = -SHARED
+        self._when = -SNAPSHOT_SHARED_SECONDS
         self._settings: Settings | None = None
         self._seen = AttributeSnapshot()
 
     def read(self, settings: Settings) -> AttributeSnapshot:
         """What is seen, not to be changed. Never raises; takes no longer than two reads of `snapshot_timeout`."""
         with self._turn:  # who waits here has what the one before has read
-            if time.monotonic() - self._when > SHARED or settings is not self._settings:
+            if time.monotonic() - self._when > SNAPSHOT_SHARED_SECONDS or settings is not self._settings:
                 self._seen = read_snapshot(self._reader, settings)
                 # From its end on: where a device hangs, all who waited meanwhile take this one.
                 self._settings, self._when = settings, time.monotonic()

@@ -14,7 +14,7 @@ from scifish.settings.atomic_file import write_atomically
 log = logging.getLogger(__name__)
 
 
-TIMEOUT = 1.0
+PATHFIXER_TIMEOUT_SECONDS = 1.0
 """Seconds for PathFixer's answer: it answers out of its memory."""
 
 
@@ -43,7 +43,7 @@ class PathFixerReader:
         if not settings.path_fixer:
             return {}, ["the property PathFixer of SciDog is empty: proposal, sample and path are not known"]
         sources = {f"{settings.path_fixer}/{attribute}": name for attribute, name in _FIELDS.items()}
-        readings = self._reader.read(sources, min(TIMEOUT, settings.snapshot_timeout))
+        readings = self._reader.read(sources, min(PATHFIXER_TIMEOUT_SECONDS, settings.snapshot_timeout))
         errors = [reading.error for reading in readings.values() if reading.error]
         if not errors:
             found = {name: str(plain(str(readings[source].value or ""))) for source, name in sources.items()}

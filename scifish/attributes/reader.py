@@ -24,16 +24,16 @@ from scifish.tango_io.executors import MAX_THREADS, SerialExecutor, ThreadPool
 
 log = logging.getLogger(__name__)
 
-CONFIG_AGE = 600.0
+ATTRIBUTE_CONFIG_SECONDS = 600.0
 """Seconds after which units and labels of a device are asked for again: they can be edited in jive."""
 
-AGAIN = 10.0
+HANGING_DEVICE_RETRY_SECONDS = 10.0
 """Seconds until a device that did not answer in time is asked again: until then it would delay each dataset."""
 
-CLOSE = 3.5
+READER_CLOSE_SECONDS = 3.5
 """Seconds for calls that have no answer yet: a program that ends in the middle of one is aborted by PyTango."""
 
-_ALMOST = 0.9
+_HANGS_FRACTION = 0.9
 """A device that has not answered after this part of the time-out hangs: no two clocks begin at the same moment."""
 
 _QUALITIES = {
@@ -101,7 +101,7 @@ class _Device:
 class Reader:
     """Reads attributes by their full names. Threads may share it; it keeps its proxies."""
 
-    def __init__(self, threads: int = MAX_THREADS, config_age: float = CONFIG_AGE) -> None:
+    def __init__(self, threads: int = MAX_THREADS, config_age: float = ATTRIBUTE_CONFIG_SECONDS) -> None:
         self._config_age = config_age
         self._devices: dict[str, _Device] = {}
         self._lock = threading.Lock()
@@ -144,8 +144,9 @@ class Reader:
             if device is None:
                 device = self._devices[name] = _Device(name, SerialExecutor(self._pool), self._config_age)
         busy_since = device.busy_since
-        if now < device.hangs_until or (busy_since is not None and now - busy_since >= _ALMOST * timeout):
-            error = f"not read: {name} has not answered an earlier read, and is asked again after {AGAIN:g} s"
+        if now < device.hangs_until or (busy_since is not None and now - busy_since >= _HANGS_FRACTION * timeout):
+            wait = HANGING_DEVICE_RETRY_SECONDS
+            error = f"not read: {name} has not answered an earlier read, and is asked again after {wait:g} s"
             done(_failed(attributes, error))
         else:
             device.turn.submit(lambda: done(_read_in_turn(device, attributes, timeout, now + timeout)))
@@ -160,8 +161,8 @@ class Reader:
         return DeviceDescription(found.names, found.labels, found.types) if found is not None and found.names else None
 
     def close(self) -> None:
-        """Read no more. What hangs has `CLOSE` seconds, and is then left to itself."""
-        self._pool.stop(CLOSE)
+        """Read no more. What hangs has `READER_CLOSE_SECONDS`, and is then left to itself."""
+        self._pool.stop(READER_CLOSE_SECONDS)
 
 
 @functools.lru_cache(maxsize=64)  # a dataset asks for what the last one asked for
@@ -219,8 +220,8 @@ def _read_in_turn(device: _Device, attributes: Sequence[str], timeout: float, de
         return _read_device(device, attributes, timeout)
     except tango.DevFailed as failed:
         # Tango's own words for it are many, and to connect has a time-out of its own.
-        if time.monotonic() - began >= _ALMOST * timeout:
-            device.hangs_until = time.monotonic() + AGAIN
+        if time.monotonic() - began >= _HANGS_FRACTION * timeout:
+            device.hangs_until = time.monotonic() + HANGING_DEVICE_RETRY_SECONDS
         # Units and labels may be others when it comes back.
         device.config_time = 0.0
         return _failed(attributes, reason(failed))

@@ -26,16 +26,16 @@ from scifish.tango_io.executors import SerialExecutor, ThreadPool
 
 log = logging.getLogger(__name__)
 
-PERIOD = 1.0
+POLL_PERIOD_SECONDS = 1.0
 """Seconds between two polls of an attribute without change events."""
 
-SETTLE = 0.5
+SUBSCRIPTION_SETTLE_SECONDS = 0.5
 """Seconds after which a new subscription surely brings every event: what changes before may be missed by Tango."""
 
-TIMEOUT = 3.0
+POLL_TIMEOUT_SECONDS = 3.0
 """Seconds that a device has for its answer to a poll."""
 
-CLOSE = 3.0
+UNSUBSCRIBE_SECONDS = 3.0
 """Seconds for ending the subscriptions that there still are when all is closed."""
 
 
@@ -155,7 +155,7 @@ class _SampledAttribute:
             self._subscription = self.device.proxy().subscribe_event(
                 self.attribute, tango.EventType.CHANGE_EVENT, self._on_event
             )
-            self._look_again = time.monotonic() + SETTLE
+            self._look_again = time.monotonic() + SUBSCRIPTION_SETTLE_SECONDS
         except tango.DevFailed as failed:
             log.debug("%s is polled: %s", self.source, reason(failed))
             self.state = _State.POLLED
@@ -248,9 +248,9 @@ class Statistics:
         return {tally.source: tally.summary() for tally in tallies}
 
     def close(self) -> None:
-        """Forget all datasets, and end all subscriptions: in `CLOSE` seconds, or not at all where one hangs."""
+        """Forget all datasets and end all subscriptions, in `UNSUBSCRIBE_SECONDS`; where a device hangs, not at all."""
         self._stopping.set()
-        deadline = time.monotonic() + CLOSE
+        deadline = time.monotonic() + UNSUBSCRIBE_SECONDS
         self._end(list(self._watched))
         ended = threading.Semaphore(0)
         devices = list(self._devices.values())
@@ -276,7 +276,7 @@ class Statistics:
         return tallies
 
     def _poll(self) -> None:
-        while not self._stopping.wait(PERIOD):
+        while not self._stopping.wait(POLL_PERIOD_SECONDS):
             with self._lock:
                 wanted = [
                     (device, [tally for tally in device.tallies if tally.asks])
@@ -298,7 +298,7 @@ class Statistics:
                 tally.answered(found[tally.attribute])
             then()
 
-        self._reader.ask(device.name, attributes, TIMEOUT, done)
+        self._reader.ask(device.name, attributes, POLL_TIMEOUT_SECONDS, done)
 
 
 def values_of(metadata: Message, entries: Iterable[Entry]) -> dict[str, list[float]]:

@@ -37,13 +37,13 @@ from scifish.spool.protocol import (
 
 log = logging.getLogger(__name__)
 
-LINGER = 10.0
+EXIT_SECONDS = 10.0
 """Seconds for finishing and sending when the program is gone. The rest stays in the spool."""
 
-HASTE = 3.0
+SIGTERM_EXIT_SECONDS = 3.0
 """The same after SIGTERM: the machine may be shutting down."""
 
-SIGN = 5.0
+ALIVE_REPORT_SECONDS = 5.0
 """Seconds between two signs of life."""
 
 NICENESS = 19
@@ -85,7 +85,7 @@ class _ProgramLogHandler(logging.Handler):
         self._reports.send(LogReport(record.levelno, self.format(record)))
 
 
-DAMAGED = 3
+DAMAGED_EXIT_STATUS = 3
 """Exit status: the spool's file is damaged, its program has to begin a new one."""
 
 
@@ -122,7 +122,7 @@ def _keep(hello: Hello, reports: Reports, hurry: threading.Event, gone: threadin
         else:
             reports.send(DamageReport(str(error)))
         reports.close()
-        os._exit(DAMAGED)
+        os._exit(DAMAGED_EXIT_STATUS)
 
     try:
         spool = Spool(path, lock=hello.lock)
@@ -139,14 +139,14 @@ def _keep(hello: Hello, reports: Reports, hurry: threading.Event, gone: threadin
     supervisor = Supervisor(source_of(hello.settings), spool, folders, reports.send, executor)
     supervisor.executor.on_damage = on_damage
     threading.Thread(target=_listen, args=(supervisor, gone), name="scifish-listen", daemon=True).start()
-    while not (hurry.is_set() or gone.wait(SIGN)):
+    while not (hurry.is_set() or gone.wait(ALIVE_REPORT_SECONDS)):
         reports.send(AliveReport())
         # The pipe stays open where a forked child of the program has it too.
         if os.getppid() != parent:
             gone.set()
     if hurry.is_set():
-        gone.wait(HASTE)
-    supervisor.shut_down(HASTE if hurry.is_set() else LINGER, finish=gone.is_set())
+        gone.wait(SIGTERM_EXIT_SECONDS)
+    supervisor.shut_down(SIGTERM_EXIT_SECONDS if hurry.is_set() else EXIT_SECONDS, finish=gone.is_set())
 
 
 def _listen(supervisor: Supervisor, gone: threading.Event) -> None:

@@ -21,10 +21,10 @@ from scifish.tango_io.executors import ThreadPool
 
 log = logging.getLogger(__name__)
 
-NEARLY = 0.8
+SHORTAGE_FRACTION = 0.8
 """Of the limit: from there on it is said."""
 
-FREE = 200_000_000
+MIN_FREE_BYTES = 200_000_000
 """Bytes that should be free on the disk of the spool; less is said."""
 
 MEGABYTE = 1_000_000
@@ -36,7 +36,7 @@ def shortage(folder: Path, used: int, limit: int) -> str:
     `used` is the size of a spool in `folder`, `limit` what it may be, both in bytes. OSError if
     the disk does not say how much is free.
     """
-    if used >= NEARLY * limit:
+    if used >= SHORTAGE_FRACTION * limit:
         return (
             f"the spool has {used / MEGABYTE:.1f} of the {limit / MEGABYTE:.1f} MB that SpoolLimit allows; "
             "what comes when it is full is kept in memory only"
@@ -44,24 +44,24 @@ def shortage(folder: Path, used: int, limit: int) -> str:
     disk = os.statvfs(folder)
     # What is left for those who are not root.
     free = disk.f_bavail * disk.f_frsize
-    if free < FREE:
+    if free < MIN_FREE_BYTES:
         return f"the disk of the spool ({folder}) has only {free / MEGABYTE:.0f} MB left: make room"
     return ""
 
 
-AGAIN = 60.0
+TROUBLE_REPEAT_SECONDS = 60.0
 """Seconds after which a trouble that lasts is said again: SciDog forgets what nobody repeats."""
 
-EVERY = 5.0
+SNAPSHOT_REPORT_SECONDS = 5.0
 """Seconds between two snapshots that are told: of a series of short scans it is the latest."""
 
-MOST = 100
+MAX_NAMED_FAILURES = 100
 """Attributes that could not be read, of those that are named. Their number is told in any case."""
 
-LONGEST = 300
+MAX_ERROR_CHARACTERS = 300
 """Characters of each of their errors."""
 
-TIMEOUT_MS = 2000
+SCIDOG_TIMEOUT_MS = 2000
 
 
 class ScidogReporter:
@@ -72,7 +72,7 @@ class ScidogReporter:
         self._pool = ThreadPool("scifish-notice", 1)
         self._busy = False
         self._said = ""
-        self._when = -AGAIN
+        self._when = -TROUBLE_REPEAT_SECONDS
         self._device: tango.DeviceProxy | None = None
         self._failed: set[str] = set()
         self._guard = threading.Lock()
@@ -95,16 +95,16 @@ class ScidogReporter:
         snapshot, now = self._snapshot, time.monotonic()
         if not scidog or snapshot is None or snapshot is self._shown or now < self._next_snapshot or self._busy:
             return
-        self._shown, self._next_snapshot, self._busy = snapshot, now + EVERY, True
+        self._shown, self._next_snapshot, self._busy = snapshot, now + SNAPSHOT_REPORT_SECONDS, True
         failed = snapshot["failed"]
         origin = {"program": self._origin["program"], "host": self._origin["host"]}
-        named = [{**one, "error": one["error"][:LONGEST]} for one in failed[:MOST]]
+        named = [{**one, "error": one["error"][:MAX_ERROR_CHARACTERS]} for one in failed[:MAX_NAMED_FAILURES]]
         report = json.dumps({**snapshot, **origin, "failedCount": len(failed), "failed": named})
         self._pool.submit(lambda: self._tell(scidog, "ReportSnapshot", report))
 
     def say(self, scidog: str, trouble: str) -> None:
         """`trouble` is "" if all is well. To be called again and again: it is said when it is new, or old."""
-        due = trouble != self._said or (trouble and time.monotonic() - self._when > AGAIN)
+        due = trouble != self._said or (trouble and time.monotonic() - self._when > TROUBLE_REPEAT_SECONDS)
         if not scidog or not due or self._busy:
             return
         self._busy = True
@@ -119,7 +119,7 @@ class ScidogReporter:
                 self._device = tango.DeviceProxy(scidog)
                 # Setting the time-out of one that is not connected connects it with the interpreter's lock held.
                 self._device.ping()
-                self._device.set_timeout_millis(TIMEOUT_MS)
+                self._device.set_timeout_millis(SCIDOG_TIMEOUT_MS)
             # PyTango would ask the device for the type of the argument, each time.
             data = tango.DeviceData()
             kind = tango.CmdArgType.DevString if isinstance(argument, str) else tango.CmdArgType.DevVarStringArray
@@ -132,7 +132,7 @@ class ScidogReporter:
                 log.info("%s cannot be told: %s", scidog, reason(failed))
             self._failed.add(command)
             self._device = None
-            self._shown, self._next_snapshot = None, time.monotonic() + AGAIN
+            self._shown, self._next_snapshot = None, time.monotonic() + TROUBLE_REPEAT_SECONDS
         finally:
             self._busy = False
 

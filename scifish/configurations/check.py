@@ -20,7 +20,7 @@ from scifish.settings.entries import Entry, map_key
 ERROR, WARNING, NOTE = "error", "warning", "note"
 """Nothing is recorded of it; what is recorded is hardly what is meant; good to know."""
 
-ANSWER = 2.5
+CHECK_REPLY_SECONDS = 2.5
 """Seconds for all of an answer to a client whose time-out is Tango's, 3 seconds."""
 
 STATES = tuple(str(state) for _, state in sorted(tango.DevState.values.items()))
@@ -42,7 +42,7 @@ NO_NUMBERS: Mapping[Any, str] = {
     tango.CmdArgType.DevString: "a text",
 }
 
-HINTS = 20
+MAX_HINTS = 20
 """Unknown attributes for which one of a like name is looked for: of a device with hundreds it takes milliseconds."""
 
 
@@ -113,7 +113,7 @@ def rounded(took: dict[str, float | None]) -> dict[str, float | None]:
 def check(reads: ReadResult, is_defined: Callable[[str], bool]) -> list[Finding]:
     """What is wrong with the entries. `is_defined` says whether the Tango database has a device of that name."""
     found: list[Finding] = []
-    hints = iter(range(HINTS))
+    hints = iter(range(MAX_HINTS))
     lost: dict[str, bool] = {}
     names = Counter((entry.group.lower(), entry.name.lower()) for entry in reads.entries)
     for entry in reads.entries:

@@ -16,7 +16,7 @@ from typing import Protocol
 
 import tango
 
-from scifish.configurations.history import DATABASE, Change, History
+from scifish.configurations.history import DATABASE_AUTHOR, Change, History
 from scifish.settings import CONFIG_PREFIX, DEFAULT_ALWAYS, Settings, entries, settings_from_properties
 from scifish.settings.fallback import with_last_good
 from scifish.tango_io import property_limits
@@ -24,7 +24,7 @@ from scifish.tango_io.database import reason
 
 log = logging.getLogger(__name__)
 
-NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+_CONFIG_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 """A configuration's name: what Tango takes for a wildcard, and spock for two parameters, is not in it."""
 
 
@@ -299,7 +299,7 @@ class Editor:
         self.history.notice(found)
         self._put(name, old)
         now = _lines_of(self._db.properties(self._device), name)
-        self.history.add(DATABASE, [("did not keep what was written; the old value was put back", name, now)])
+        self.history.add(DATABASE_AUTHOR, [("did not keep what was written; the old value was put back", name, now)])
         if not _same(now, old):
             raise NotWritten(
                 f"{name}: the Tango database has kept neither the new value nor the old one: see the history"
@@ -322,7 +322,7 @@ def split(lines: Sequence[str]) -> list[str]:
 
 def check_name(name: str) -> str:
     """The name. WrongName if it is none that a configuration may have."""
-    if not NAME.fullmatch(name):
+    if not _CONFIG_NAME.fullmatch(name):
         raise WrongName(
             f"{name!r} is no name for a configuration: letters (a to z), digits, '.', '_' and '-', "
             "and a letter or a digit first"

@@ -11,15 +11,15 @@ from typing import Any
 
 from scifish.message import File, Message, iso, iso_of, plain
 
-PATIENCE = 10.0
+FILE_CHECK_SECONDS = 10.0
 """Seconds that all files of a dataset together may take to be looked at."""
 
-MAX_SERIES = 1_000_000
+MAX_SERIES_FILES = 1_000_000
 """Files in one series; a larger number is a mistake."""
 
-NUMBERS = re.compile(r"(\d+)")
+_NUMBERS = re.compile(r"(\d+)")
 
-REFERENCE = re.compile(r"(?:h5)?file:(?://)?(/.*)", re.DOTALL | re.IGNORECASE)
+_REFERENCE = re.compile(r"(?:h5)?file:(?://)?(/.*)", re.DOTALL | re.IGNORECASE)
 
 
 # ---------------------------------------------------------------- while a scan runs
@@ -84,7 +84,7 @@ class FileReferences:
 
 def path_of(reference: str) -> str:
     """The file's path in what Sardana calls a value reference; anything else stays as it is."""
-    found = REFERENCE.match(reference)
+    found = _REFERENCE.match(reference)
     return found.group(1).partition("::")[0] if found else reference
 
 
@@ -93,7 +93,7 @@ def _step(before: str, after: str) -> tuple[str, int, int, str] | None:
 
     None if they are not neighbours.
     """
-    old, new = NUMBERS.split(before), NUMBERS.split(after)
+    old, new = _NUMBERS.split(before), _NUMBERS.split(after)
     if len(old) != len(new):
         return None
     differing = [place for place, (a, b) in enumerate(zip(old, new, strict=True)) if a != b]
@@ -139,7 +139,7 @@ def expand(files: Any) -> list[Any]:
 def _expanded(series: Mapping[str, Any]) -> Iterator[Any]:
     try:
         first, count = int(series["first"]), int(series["count"])
-        if not 0 <= count <= MAX_SERIES:
+        if not 0 <= count <= MAX_SERIES_FILES:
             raise ValueError(f"{count} files")
         names = [str(series["pattern"]).format(index=index) for index in range(first, first + count)]
     except Exception as error:  # noqa: BLE001 - what a pattern can raise is for its writer to choose
@@ -154,7 +154,7 @@ def _path(file: Any) -> str:
     return str((file.get("path") if isinstance(file, Mapping) else file) or "")
 
 
-def described(files: Sequence[Any], timeout: float = PATIENCE) -> list[File]:
+def described(files: Sequence[Any], timeout: float = FILE_CHECK_SECONDS) -> list[File]:
     """`describe` of each, in `timeout` seconds at most: a file server that hangs must not hang us.
 
     Those that were not looked at in time are listed all the same, with `error`. A look that hangs

@@ -24,16 +24,16 @@ from scifish.spool.protocol import Command, Hello, Report, Wake, decode_report, 
 
 log = logging.getLogger(__name__)
 
-FIRST_PAUSE, LONGEST_PAUSE = 0.5, 30.0
+FIRST_RESTART_SECONDS, MAX_RESTART_SECONDS = 0.5, 30.0
 """Seconds before a companion that ended is started again; twice as long each time."""
 
-LIVELY = 60.0
+STABLE_SECONDS = 60.0
 """Seconds after which a companion counts as well: the next pause is short again."""
 
-FORK = 1.0
+FORK_WAIT_SECONDS = 1.0
 """Seconds that a fork of this program waits at most for a companion that is being started."""
 
-SILENCE = 60.0
+MAX_SILENCE_SECONDS = 60.0
 """Seconds without a sign of life, after which a companion is ended and another one started."""
 
 
@@ -74,8 +74,10 @@ class CompanionProcess:
     def look_after(self) -> None:
         """End a companion that gives no sign of life any more: another one is started. To be called now and then."""
         process = self._process
-        if process is not None and time.monotonic() - self._sign > SILENCE:
-            log.error("the companion process %d has said nothing for %g s: it is ended", process.pid, SILENCE)
+        if process is not None and time.monotonic() - self._sign > MAX_SILENCE_SECONDS:
+            log.error(
+                "the companion process %d has said nothing for %g s: it is ended", process.pid, MAX_SILENCE_SECONDS
+            )
             self._sign = time.monotonic()
             self.restart()
 
@@ -128,7 +130,7 @@ class CompanionProcess:
         # Of a companion that is gone the line says so by an error, also in a program that does not ignore SIGPIPE
         # as Python does by itself: one that embeds Python, or a filter of the shell. Else it would be killed here.
         signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGPIPE})
-        pause = FIRST_PAUSE
+        pause = FIRST_RESTART_SECONDS
         while not self._closing.is_set():
             started = time.monotonic()
             # What was not told is on disk, and read from there by the next one.
@@ -143,7 +145,11 @@ class CompanionProcess:
                 status = process.wait()
                 if not self._closing.is_set():
                     self._say(f"the companion process ended {_ended(status)}{self._last_words()}")
-            pause = FIRST_PAUSE if time.monotonic() - started > LIVELY else min(2 * pause, LONGEST_PAUSE)
+            pause = (
+                FIRST_RESTART_SECONDS
+                if time.monotonic() - started > STABLE_SECONDS
+                else min(2 * pause, MAX_RESTART_SECONDS)
+            )
             self._closing.wait(pause)
 
     def _start(self) -> subprocess.Popen[str] | None:
@@ -265,7 +271,7 @@ def _ended(status: int) -> str:
 
 
 def _wait_before_fork() -> None:
-    _waited.append(_starting.acquire(timeout=FORK))
+    _waited.append(_starting.acquire(timeout=FORK_WAIT_SECONDS))
 
 
 def _go_on_after_fork() -> None:

@@ -46,9 +46,9 @@ class EnvironmentData:
     detectors: Any = field(default_factory=list)
 
 
-FIELDS = tuple(one.name for one in fields(ScicatData))
+DATASET_FIELDS = tuple(one.name for one in fields(ScicatData))
 
-ENVIRONMENT = ("title", "scanID", "detectors", "motors", "user")
+ENVIRONMENT_FIELDS = ("title", "scanID", "detectors", "motors", "user")
 """What is of the environment, also where a program sets it on `scicat_data`, as early versions of contrast do."""
 
 _unknown: set[str] = set()
@@ -88,9 +88,9 @@ class DatasetFields:
         said: Message = {}
         more: Message = {}
         for name, value in _fields(self.scicat_data, "scicat_data").items():
-            if name in FIELDS:
+            if name in DATASET_FIELDS:
                 said[name] = value
-            elif name in ENVIRONMENT:
+            elif name in ENVIRONMENT_FIELDS:
                 environment[name] = value if _empty(environment.get(name)) else environment[name]
             else:
                 _tell(name)

@@ -12,15 +12,15 @@ from scifish.message import MAX_ARRAY, Message, plain
 from scifish.recording.sardana_options import OPTIONS_VARIABLE, RecorderOptions
 from scifish.recording.scan_results import Column, ScanResults, group_name
 
-FORMATS = {".h5": "HDF5", ".hdf5": "HDF5", ".nxs": "NeXus", ".nx": "NeXus", ".dat": "SPEC", ".spec": "SPEC"}
+DATA_FORMATS = {".h5": "HDF5", ".hdf5": "HDF5", ".nxs": "NeXus", ".nx": "NeXus", ".dat": "SPEC", ".spec": "SPEC"}
 
-CUSTOM = "Custom data"
-SNAPSHOT = "Sardana snapshot"
+CUSTOM_DATA_GROUP = "Custom data"
+PRE_SCAN_GROUP = "Sardana snapshot"
 
-TIME = Column("timestamp", "time", "s")
+TIME_COLUMN = Column("timestamp", "time", "s")
 """What a scan without motors goes along."""
 
-SPECTRUM = 1
+PLOT_TYPE_SPECTRUM = 1
 """sardana.taurus.core.tango.sardana.PlotType: the user has it plotted, in expconf."""
 
 
@@ -44,9 +44,11 @@ class SardanaScan:
         self._results: ScanResults | None = None
         if options.results or options.plot:
             scalars = [channel for channel in channels if not _is_reference(channel) and _is_scalar(channel)]
-            self._marked = [channel.name for channel in scalars if getattr(channel, "plot_type", 0) == SPECTRUM]
+            self._marked = [
+                channel.name for channel in scalars if getattr(channel, "plot_type", 0) == PLOT_TYPE_SPECTRUM
+            ]
             title = f"#{environment['serialno']} {environment['title']}"
-            axes = self._motors or [TIME]
+            axes = self._motors or [TIME_COLUMN]
             self._results = ScanResults([_column(channel) for channel in scalars], axes, title)
 
     def point(self, values: Mapping[str, Any]) -> None:
@@ -67,7 +69,7 @@ class SardanaScan:
         added = {group_name(str(name)): _custom(value)}
         self._custom |= added
         self._news += 1
-        return {CUSTOM: added}
+        return {CUSTOM_DATA_GROUP: added}
 
     def mistakes(self) -> list[str]:
         """What of the options does not fit this scan, for the user."""
@@ -103,7 +105,7 @@ class SardanaScan:
             "datasetName": environment["title"],
             # Where the files are, even if that is not where PathFixer would have them.
             "sourceFolder": environment.get("ScanDir") if own else "",
-            "dataFormat": FORMATS.get(extension, extension.lstrip(".")),
+            "dataFormat": DATA_FORMATS.get(extension, extension.lstrip(".")),
             "files": own + [file for references in self._references.values() for file in references.files()],
             "environment": {
                 "title": environment["title"],
@@ -127,12 +129,12 @@ class SardanaScan:
         if self._results is not None and self.options.results:
             found |= self._results.as_metadata()
         if self._custom:
-            found[CUSTOM] = dict(self._custom)
+            found[CUSTOM_DATA_GROUP] = dict(self._custom)
         snapshot = {
             group_name(column.label): {"value": column.pre_scan_value, "source": str(getattr(column, "source", ""))}
             for column in self._environment.get("preScanSnapShot") or ()
         }
-        return found | ({SNAPSHOT: snapshot} if snapshot else {})
+        return found | ({PRE_SCAN_GROUP: snapshot} if snapshot else {})
 
 
 def _is_reference(channel: Any) -> bool:

@@ -14,13 +14,13 @@ from typing import Any
 
 from scifish.message import Message
 
-COUNTERS = 64
+MAX_COUNTERS = 64
 """Counters that are followed; a scan with more of them has results for the first ones."""
 
-PLOT_POINTS = 2000
+MAX_PLOT_POINTS = 2000
 """More than these are thinned out: every second one is dropped, and every second one is taken from then on."""
 
-GROUP = "Scan results"
+RESULTS_GROUP = "Scan results"
 
 
 @dataclass(frozen=True)
@@ -58,7 +58,7 @@ class ScanResults:
 
     def __init__(self, counters: Sequence[Column], axes: Sequence[Column], title: str = "") -> None:
         self.title = title
-        self._counters = [_Counter(column) for column in counters[:COUNTERS]]
+        self._counters = [_Counter(column) for column in counters[:MAX_COUNTERS]]
         self._axes = list(axes)
         self._names = [column.name for column in self._axes] + [counter.column.name for counter in self._counters]
         self._rows: list[tuple[float, ...]] = []
@@ -83,7 +83,7 @@ class ScanResults:
                 counter.max, counter.max_at = value, row[:axes]
         if self._points % self._stride == 0:
             self._rows.append(row)
-            if len(self._rows) >= PLOT_POINTS:
+            if len(self._rows) >= MAX_PLOT_POINTS:
                 self._rows = self._rows[::2]
                 self._stride *= 2
         self._points += 1
@@ -98,7 +98,7 @@ class ScanResults:
             if counter.count:
                 label = counter.column.label
                 found[group_name(counter.column.name if label in found else label)] = self._of(counter)
-        return {GROUP: found} if found else {}
+        return {RESULTS_GROUP: found} if found else {}
 
     def _of(self, counter: _Counter) -> Message:
         numbers = {

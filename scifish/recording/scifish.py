@@ -30,7 +30,7 @@ from scifish.settings.sources import check_settings
 
 log = logging.getLogger(__name__)
 
-SHOW = 0.25
+SHOW_TIMEOUT_SECONDS = 0.25
 """Seconds that `show` waits for the disk."""
 
 Method = TypeVar("Method", bound=Callable[..., Any])
@@ -176,7 +176,7 @@ class SciFish:
         if self._dataset is None or self._session is None or settings is None:
             return "no dataset is being recorded" if self._dataset is None else "the settings are not known yet"
         record = self._dataset.record
-        seen = self._session.observed(record.uuid, SHOW) or record.observed
+        seen = self._session.observed(record.uuid, SHOW_TIMEOUT_SECONDS) or record.observed
         origin = self._session.origin
         given = as_given(self._said.now(), record.started, origin["program"])
         now = replace(record, given=given, observed=seen)

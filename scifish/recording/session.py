@@ -49,19 +49,19 @@ from scifish.spool.protocol import (
 
 log = logging.getLogger(__name__)
 
-FIRST_SETTINGS = 1.0
+FIRST_SETTINGS_SECONDS = 1.0
 """Seconds that a start waits for the Tango database where no settings were ever kept on disk."""
 
-PULSE = 1.0
+PROGRESS_SECONDS = 1.0
 """Seconds between two looks at the datasets that are being recorded."""
 
-FLUSH = 3.0
+CLOSE_TIMEOUT_SECONDS = 3.0
 """Seconds that the end of the process waits for Kafka. What is not sent by then stays in the spool."""
 
-RETRY = 30.0
+SESSION_RETRY_SECONDS = 30.0
 """Seconds between two tries to make a session where that failed: each scan asks for one."""
 
-REMEMBERED = 100
+MAX_RECENT_DATASETS = 100
 """Datasets that are over and of which the companion may still report."""
 
 
@@ -133,7 +133,7 @@ class RecordingSession:
     def __init__(self, settings: SettingsSource | None = None, program: str = "") -> None:
         """Open the spool and start the companion. OSError if there is no place for the spool."""
         self.settings = settings or settings_source()
-        known = self.settings.known() or self.settings.now(FIRST_SETTINGS) or Settings()
+        known = self.settings.known() or self.settings.now(FIRST_SETTINGS_SECONDS) or Settings()
         self._folders = [str(folder) for folder in spool_folders(known)]
         self._withheld = WithheldDatasets(state_directory() / "withheld")
         self._place: DatasetPlace = {}
@@ -290,7 +290,7 @@ class RecordingSession:
         """How many datasets and messages are not with Kafka yet. TimeoutError if the disk does not answer in time."""
         return self._executor.submit(lambda: self._spool.count() + len(self._spool.open_states())).result(timeout)
 
-    def close(self, timeout: float = FLUSH) -> None:
+    def close(self, timeout: float = CLOSE_TIMEOUT_SECONDS) -> None:
         """Hang up, and wait for at most `timeout` seconds until the companion has sent what there is.
 
         It goes on by itself for some seconds; what it cannot send then stays in the spool.
@@ -332,7 +332,7 @@ class RecordingSession:
         record = Record(uuid, start, {}, end is not None, Observed(place=self._place), end)
         given = self._understand(record, said)
         dataset = self._recent[uuid] = RecordingHandle(self, record, latest)
-        while len(self._recent) > REMEMBERED:
+        while len(self._recent) > MAX_RECENT_DATASETS:
             self._recent.popitem(last=False)
         row = OpenDatasetRow.of(record, announce, given)
         self._executor.submit_and_wait(lambda: self._spool.begin(row))
@@ -386,7 +386,7 @@ class RecordingSession:
                 self._executor.submit_retrying(lambda: self._spool.start_new_file(sqlite3.DatabaseError(error)))
 
     def _run_pulse(self) -> None:
-        while not self._stopping.wait(PULSE):
+        while not self._stopping.wait(PROGRESS_SECONDS):
             try:
                 self._keep_progress()
                 self._companion.look_after()
@@ -471,7 +471,7 @@ def recording_session(
         found = _sessions.get(key)
         if found is None or found.closed:
             when, why = _failed.get(key, (0.0, ""))
-            if why and time.monotonic() - when < RETRY:
+            if why and time.monotonic() - when < SESSION_RETRY_SECONDS:
                 raise NotRecorded(why)
             source = settings_source(settings)
             try:
@@ -497,7 +497,7 @@ def warm_up() -> None:
 
 def _end_start(start: threading.Thread) -> None:
     """A process that ends while its session is made: it is let go of like any other, and leaves no empty spool."""
-    start.join(FLUSH)
+    start.join(CLOSE_TIMEOUT_SECONDS)
     for found in list(_sessions.values()):
         found.close()
 

@@ -45,8 +45,8 @@ class Lab:
 @pytest.fixture
 def lab(tmp_path: Path, kafka: Kafka, monkeypatch: pytest.MonkeyPatch) -> Iterator[Lab]:
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
-    monkeypatch.setattr(companion_process, "FIRST_PAUSE", 0.1)
-    monkeypatch.setattr(companion_process, "LONGEST_PAUSE", 0.1)
+    monkeypatch.setattr(companion_process, "FIRST_RESTART_SECONDS", 0.1)
+    monkeypatch.setattr(companion_process, "MAX_RESTART_SECONDS", 0.1)
     topic = Topic(kafka.bootstrap, f"scifish-companion-{uuid4().hex[:8]}")
     yield Lab(
         Settings(
@@ -146,7 +146,7 @@ def test_one_that_is_killed_takes_no_program_with_it_that_dies_of_broken_pipes(
 def test_one_that_hangs_costs_the_measurement_nothing_and_is_replaced(
     lab: Lab, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(companion_process, "SILENCE", 3600.0)
+    monkeypatch.setattr(companion_process, "MAX_SILENCE_SECONDS", 3600.0)
     session = lab.session()
     first = companion(os.getpid())
     assert session.record_snapshot({"datasetName": "before"}).observed.wait(PATIENCE)
@@ -160,9 +160,9 @@ def test_one_that_hangs_costs_the_measurement_nothing_and_is_replaced(
             dataset.end("completed")
             uuids.append(dataset.uuid)
         assert first in _children(os.getpid())  # nobody has waited for it
-        monkeypatch.setattr(companion_process, "SILENCE", 0.1)
+        monkeypatch.setattr(companion_process, "MAX_SILENCE_SECONDS", 0.1)
         assert eventually(lambda: first not in _children(os.getpid()))
-        monkeypatch.setattr(companion_process, "SILENCE", 3600.0)
+        monkeypatch.setattr(companion_process, "MAX_SILENCE_SECONDS", 3600.0)
     finally:
         if Path(f"/proc/{first}").exists():
             os.kill(first, signal.SIGCONT)
@@ -189,7 +189,7 @@ def test_without_a_companion_a_program_says_so_and_the_next_one_sends(
 def test_a_child_that_is_forked_while_it_is_started_does_not_keep_it_waiting(
     lab: Lab, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(companion_process, "FORK", PATIENCE)
+    monkeypatch.setattr(companion_process, "FORK_WAIT_SECONDS", PATIENCE)
     begun = threading.Event()
     really = subprocess._fork_exec  # type: ignore[attr-defined]
 

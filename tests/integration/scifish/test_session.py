@@ -149,7 +149,7 @@ def test_a_comment_of_a_proprietary_proposal_stays(tmp_path: Path) -> None:
 def test_what_a_program_says_while_the_disk_is_full_is_kept_when_it_takes_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("scifish.recording.session.PULSE", 0.05)
+    monkeypatch.setattr("scifish.recording.session.PROGRESS_SECONDS", 0.05)
     session = RecordingSession(FixedSettings(settings(tmp_path)), program="test")
     said: list[Message] = []
     pulses: list[int] = []

@@ -239,7 +239,7 @@ def test_what_records_does_not_wait_for_a_scidog_that_is_away_and_tells_it_later
     notices.show(stack.name(SCIDOG))  # nobody is asked again so soon
     notices.remember(3, {**soon, "uuid": "later"})
     notices.remember(2, {**soon, "uuid": "begun before it, and read after it"})
-    now += scidog_reports.AGAIN
+    now += scidog_reports.TROUBLE_REPEAT_SECONDS
     notices.show(stack.name(SCIDOG))
     assert eventually(lambda: events.seen)
     events.close()

@@ -239,7 +239,7 @@ def link(*given):
     time.sleep(0.5)  # a slow disk
     return really(*given)
 scifish.recording.session.CompanionProcess = link
-scifish.recording.session.FLUSH = 60.0
+scifish.recording.session.CLOSE_TIMEOUT_SECONDS = 60.0
 scifish.recording.session.warm_up()
 while not list(scifish.recording.session.state_directory().rglob("*.spool")):
     time.sleep(0.01)
@@ -375,7 +375,7 @@ def test_an_abort_in_the_midst_of_an_end_leaves_nothing_open(scan: Scan, tmp_pat
 
 LEFT = """
 import scifish.recording.session, time
-scifish.recording.session.PULSE = 0.02
+scifish.recording.session.PROGRESS_SECONDS = 0.02
 looks, latest = [], SciFishRecorder._latest
 def look(self):
     found = latest(self)

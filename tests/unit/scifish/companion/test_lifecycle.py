@@ -248,7 +248,7 @@ def test_what_the_program_knows_of_the_place_is_not_mixed_with_what_pathfixer_sa
 
 
 def test_attributes_are_read_once_for_all_files_of_a_second(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("scifish.attributes.cache.SHARED", PATIENCE)
+    monkeypatch.setattr("scifish.attributes.cache.SNAPSHOT_SHARED_SECONDS", PATIENCE)
     reads: list[list[str]] = []
     all_ask = threading.Event()
 

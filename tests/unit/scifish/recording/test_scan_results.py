@@ -13,7 +13,7 @@ import pytest
 from scifish.message import as_metadata, leaves
 from scifish.recording.sardana_options import RecorderOptions, options_from
 from scifish.recording.sardana_scan import SardanaScan
-from scifish.recording.scan_results import COUNTERS, PLOT_POINTS, Column, ScanResults
+from scifish.recording.scan_results import MAX_COUNTERS, MAX_PLOT_POINTS, Column, ScanResults
 from tests.waiting import eventually
 
 COUNTS = Column("tango://h:1/expchan/ctrl/1", "ct01", "counts")
@@ -120,9 +120,9 @@ def test_a_million_points_take_no_more_room() -> None:
         found.add(values)
     plot = found.plot()
     assert plot is not None
-    assert PLOT_POINTS / 2 <= len(plot["x"]) <= PLOT_POINTS
+    assert MAX_PLOT_POINTS / 2 <= len(plot["x"]) <= MAX_PLOT_POINTS
     assert plot["x"][:2] in ([0, 16], [0, 32])
-    assert len(ScanResults([Column(str(n), str(n)) for n in range(1000)], [MOTOR]).labels[0]) == COUNTERS
+    assert len(ScanResults([Column(str(n), str(n)) for n in range(1000)], [MOTOR]).labels[0]) == MAX_COUNTERS
 
 
 def test_another_thread_may_look_while_points_come() -> None:

@@ -587,7 +587,7 @@ WEIRD = st.sampled_from(MAKERS).map(lambda make: make()) | st.recursive(
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=3) | st.integers(), inner, max_size=3),
     max_leaves=5,
 )
-FIELD = st.sampled_from([*said.FIELDS, *said.ENVIRONMENT, "other", "_hidden"])
+FIELD = st.sampled_from([*said.DATASET_FIELDS, *said.ENVIRONMENT_FIELDS, "other", "_hidden"])
 WHERE = st.sampled_from(["scicat_data", "environment_data"])
 CALL = st.one_of(
     st.tuples(st.just("start"), WEIRD),
