@@ -100,7 +100,7 @@ class SciFishRecorder(DataRecorder):
             self._tell()
         except InterruptException:  # an abort comes in the midst of anything
             # Sardana will not call `_endRecordList` then. It may be on disk, and not yet known here.
-            dataset = self._dataset or (self._here.begun(self._uuid) if self._here is not None else None)
+            dataset = self._dataset or (self._here.recent(self._uuid) if self._here is not None else None)
             if dataset is not None:
                 _twice_if_interrupted(lambda: dataset.end("aborted"))
                 self._announce(status="aborted", endts=time.time())
@@ -121,7 +121,7 @@ class SciFishRecorder(DataRecorder):
             self._scan.add_custom(name, value)
         self._mistakes += self._scan.mistakes()
         latest = self._latest if _is_running(self._macro) else self._scan.latest
-        self._dataset = here.begin(self._scan.said(), uuid, environment["startts"], latest=latest)
+        self._dataset = here.begin(self._scan.fields(), uuid, environment["startts"], latest=latest)
         running.append(self)
         self._warning = here.trouble()
         self._announce(
@@ -168,7 +168,7 @@ class SciFishRecorder(DataRecorder):
             status = STATUS_BY_END.get(int(self._recordlist.getEnviron().get("endstatus", 3)), "failed")
             if status == "failed" and _is_aborted(self._macro):
                 status = "aborted"
-            said = self._scan.said()
+            said = self._scan.fields()
             said["plot"] = self._scan.plot()
         except InterruptException:
             raise
@@ -191,7 +191,7 @@ class SciFishRecorder(DataRecorder):
         Another recorder has raised, at its start or at its end, or the macro was stopped between two recorders'
         ends: Sardana then does not call those that are left.
         """
-        self._end(at=self._dataset.seen)
+        self._end(at=self._dataset.last_point)
 
     def _announce(self, **said: Any) -> None:
         """Tell the Door's clients which dataset this is, and how it stands with it."""

@@ -1,4 +1,4 @@
-"""What a user may ask of the recorder: the Sardana environment variable `SciFish`."""
+"""Options of the recorder: the Sardana environment variable `SciFish`."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ OPTIONS_VARIABLE = "SciFish"
 
 @dataclass(frozen=True)
 class RecorderOptions:
-    """With its defaults. The names are the keys of the variable."""
+    """The options with their defaults. The names are the keys of the variable."""
 
     enabled: bool = True
     """Whether scans are recorded at all."""
@@ -21,19 +21,19 @@ class RecorderOptions:
     plot: bool = True
     """Whether the dataset gets a small plot as its picture."""
     plot_counter: str = ""
-    """The counter that is plotted, by its name; "" for the first one that does not stay the same."""
+    """The counter to plot, by its name; "" for the first one whose value changes."""
     plot_axis: str = ""
-    """The motor that it is plotted against, by its name; "" for the first one."""
+    """The motor for the x axis, by its name; "" for the first one."""
     detector_files: bool = True
     """Whether the files that detectors write (ValueRef) are listed beside the scan's own."""
     description: str = ""
-    """The datasets' description."""
+    """The description of the datasets."""
 
 
 def options_from(given: Any) -> tuple[RecorderOptions, list[str]]:
-    """The options out of the variable's value, and what is wrong in it, for the user.
+    """The options in the variable's value, and a text for the user about each mistake in it.
 
-    None is a variable that is not set. What is right stays in use.
+    `given` is None if the variable is not set. Options without a mistake are used.
     """
     if given is None:
         return RecorderOptions(), []

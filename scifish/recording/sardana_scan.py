@@ -1,4 +1,4 @@
-"""A Sardana scan in the words of a dataset. It reads what Sardana hands to a recorder, and imports nothing of it."""
+"""A Sardana scan as the fields of a dataset. It reads what Sardana gives to a recorder, and does not import Sardana."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ CUSTOM_DATA_GROUP = "Custom data"
 PRE_SCAN_GROUP = "Sardana snapshot"
 
 TIME_COLUMN = Column("timestamp", "time", "s")
-"""What a scan without motors goes along."""
+"""The axis of a scan without motors."""
 
 PLOT_TYPE_SPECTRUM = 1
-"""sardana.taurus.core.tango.sardana.PlotType: the user has it plotted, in expconf."""
+"""sardana.taurus.core.tango.sardana.PlotType: the user selected the channel for plotting in expconf."""
 
 
 class SardanaScan:
-    """What is known of one scan. One thread adds to it; another may ask `latest`.
+    """One scan. One thread adds to it; another thread may call `latest`.
 
-    `environment` is Sardana's own, which it changes while the scan runs.
+    `environment` is Sardana's own object, which Sardana changes while the scan runs.
     """
 
     def __init__(self, environment: Mapping[str, Any], options: RecorderOptions) -> None:
@@ -36,8 +36,8 @@ class SardanaScan:
         self._motors = _motors(environment)
         self._references: dict[str, FileReferences] = {}
         self._custom: Message = {}
-        self._news = 0
-        self._told = 0
+        self._changes = 0
+        self._returned_changes = 0
         channels = [column for column in environment["datadesc"] if column.name in set(environment["counters"])]
         if options.detector_files:
             self._references = {channel.name: FileReferences() for channel in channels if _is_reference(channel)}
@@ -52,27 +52,27 @@ class SardanaScan:
             self._results = ScanResults([_column(channel) for channel in scalars], axes, title)
 
     def point(self, values: Mapping[str, Any]) -> None:
-        """One more point, by the columns' names."""
+        """Add a point: values by the names of the columns."""
         if self._results is not None:
             self._results.add(values)
         for name, references in self._references.items():
             reference = values.get(name)
             if isinstance(reference, str):
                 references.add(reference)
-        self._news += 1
+        self._changes += 1
 
     def add_custom(self, name: str, value: Any) -> Message:
-        """What a macro adds, at any time. A later value of the same name is in place of the first.
+        """Add custom data of a macro, at any time. A later value replaces an earlier one of the same name.
 
-        It is returned as the metadata that it makes.
+        Returns the value as metadata.
         """
         added = {group_name(str(name)): _custom(value)}
         self._custom |= added
-        self._news += 1
+        self._changes += 1
         return {CUSTOM_DATA_GROUP: added}
 
     def mistakes(self) -> list[str]:
-        """What of the options does not fit this scan, for the user."""
+        """Options that do not fit this scan, as texts for the user."""
         if self._results is None or not self.options.plot:
             return []
         counters, axes = self._results.labels
@@ -88,22 +88,22 @@ class SardanaScan:
         return found
 
     def latest(self) -> Message | None:
-        """As `said`; None if there is nothing new."""
-        news = self._news
-        if news == self._told:
+        """As `fields`; None if nothing has changed since the last call."""
+        changes = self._changes
+        if changes == self._returned_changes:
             return None
-        self._told = news
-        return self.said()
+        self._returned_changes = changes
+        return self.fields()
 
-    def said(self) -> Message:
-        """The dataset's fields, as far as they are known."""
+    def fields(self) -> Message:
+        """The fields of the dataset, as far as they are known."""
         environment = self._environment
         labels = {column.name: column.label for column in environment["datadesc"]}
         own = _scan_files(environment)
         extension = os.path.splitext(own[0])[1].lower() if own else ""
-        said: Message = {
+        found: Message = {
             "datasetName": environment["title"],
-            # Where the files are, even if that is not where PathFixer would have them.
+            # The folder of the files, even if it is not PathFixer's.
             "sourceFolder": environment.get("ScanDir") if own else "",
             "dataFormat": DATA_FORMATS.get(extension, extension.lstrip(".")),
             "files": own + [file for references in self._references.values() for file in references.files()],
@@ -116,10 +116,10 @@ class SardanaScan:
             },
             "scientificMetadata": self._metadata(),
         }
-        return said | ({"description": self.options.description} if self.options.description else {})
+        return found | ({"description": self.options.description} if self.options.description else {})
 
     def plot(self) -> Message | None:
-        """What `scifish.dataset.plot` draws; None if it is not asked for, or there is nothing to draw."""
+        """The data that `scifish.dataset.plot` draws; None if the plot is off, or there is nothing to draw."""
         if self._results is None or not self.options.plot:
             return None
         return self._results.plot(self.options.plot_counter, self.options.plot_axis, self._marked)
@@ -150,17 +150,17 @@ def _column(channel: Any) -> Column:
 
 
 def _motors(environment: Mapping[str, Any]) -> list[Column]:
-    """The motors of the scan, first motor first. `ref_moveables` has the first one only."""
+    """The motors of the scan, in its order. `ref_moveables` has only the first one."""
     columns = [column for column in environment["datadesc"] if hasattr(column, "moveable")]
     found = [Column(column.name, str(column.label), _unit(column.moveable)) for column in columns]
     return found or [Column(name, str(name)) for name in environment["ref_moveables"]]
 
 
 def _unit(moveable: Any) -> str:
-    """A motor's unit as Sardana already knows it; nothing is read here."""
+    """The unit of a motor as Sardana knows it; this reads nothing from the device."""
     try:
         unit = f"{moveable.getPositionObj()._units:~}"
-    except Exception:  # noqa: BLE001 - a motor of another kind; a plot does without its unit
+    except Exception:  # noqa: BLE001 - a motor without such an object: the plot has no unit
         return ""
     return unit
 
@@ -175,7 +175,7 @@ def _scan_files(environment: Mapping[str, Any]) -> list[Any]:
 
 
 def _custom(value: Any) -> Any:
-    """A copy, as the macro may go on to change it. Long arrays are kept as such: they are summarised later."""
+    """A copy, because the macro may change the value later. Long arrays stay arrays: they are summarised later."""
     if isinstance(value, Mapping):
         return {str(name): _custom(inner) for name, inner in value.items()}
     if not isinstance(value, list | tuple) and not hasattr(value, "tolist"):
@@ -189,8 +189,8 @@ def _custom(value: Any) -> Any:
 
 
 def _numbers(value: Any) -> Any:
-    """As an array of numbers; None if it is none."""
-    import numpy as np  # Sardana's own dependency, not one of a program that only sends
+    """The value as an array of numbers or a short list; None if it is neither."""
+    import numpy as np  # Sardana depends on it; a program that only sends does not need it
 
     try:
         found = np.array(value)

@@ -142,7 +142,7 @@ def test_what_is_wrong_is_said_in_the_log_and_nothing_is_raised(lab: Lab, caplog
     fish.end_scan("very well", points="many")  # type: ignore[arg-type]
     fish.end_scan("very well")
     assert "'very well' is not one of" in caplog.text
-    assert "is over already" in caplog.text
+    assert "has ended already" in caplog.text
     ended = lab.topic.wait_for(lambda m: m["type"] == "ended")
     assert (ended["status"], ended["environment"]["scanID"]) == ("failed", 5)
     fish.close()

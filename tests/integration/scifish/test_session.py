@@ -153,13 +153,13 @@ def test_what_a_program_says_while_the_disk_is_full_is_kept_when_it_takes_it(
     session = RecordingSession(FixedSettings(settings(tmp_path)), program="test")
     said: list[Message] = []
     pulses: list[int] = []
-    keep_progress = session._keep_progress
+    store_progress = session._store_progress
 
     def pulse() -> None:
-        keep_progress()
+        store_progress()
         pulses.append(1)
 
-    monkeypatch.setattr(session, "_keep_progress", pulse)
+    monkeypatch.setattr(session, "_store_progress", pulse)
     dataset = session.begin({}, latest=lambda: said.pop() if said else None)
     full = threading.Event()
     full.set()

@@ -163,7 +163,7 @@ def _run(warm: subprocess.Popen[str], folder: Path, program: str, python: str = 
         (
             "import pathlib, scifish.settings as s, scifish.settings.paths as p; "
             "s.state_directory = p.state_directory = lambda: pathlib.Path('/proc/none')",
-            "no spool in",
+            "no spool can be created in",
         ),
     ],
     ids=["a package is broken", "no folder can be written"],

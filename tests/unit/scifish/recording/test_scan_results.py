@@ -193,7 +193,7 @@ def test_a_scan_in_the_words_of_a_dataset() -> None:
     scan = SardanaScan(environment(), RecorderOptions())
     for number in range(1000):
         scan.point(record(number))
-    said = scan.said()
+    said = scan.fields()
     assert said["files"] == [
         "/data/a.h5",
         "/data/a.dat",
@@ -220,7 +220,7 @@ def test_a_scan_in_time_goes_along_its_time() -> None:
     found["datadesc"] = [each for each in found["datadesc"] if not hasattr(each, "moveable")]
     scan = SardanaScan(found, RecorderOptions())
     scan.point(record(3))
-    said = scan.said()
+    said = scan.fields()
     at = said["scientificMetadata"]["Scan results"]["ct01"]["position of max"]
     assert at == {"time": {"value": 0.1, "unit": "s"}}
     assert (said["environment"]["motors"], said["sourceFolder"], said["dataFormat"]) == ([], "", "")
@@ -232,14 +232,14 @@ def test_each_part_can_be_switched_off() -> None:
         environment(), RecorderOptions(results=False, plot=False, detector_files=False, description="Night shift")
     )
     scan.point(record(1))
-    said = scan.said()
+    said = scan.fields()
     assert said["files"] == ["/data/a.h5", "/data/a.dat"]
     assert "Scan results" not in said["scientificMetadata"]
     assert said["description"] == "Night shift"
     assert scan.plot() is None
     no_results = SardanaScan(environment(), RecorderOptions(results=False))
     no_results.point(record(1))
-    assert "Scan results" not in no_results.said()["scientificMetadata"]
+    assert "Scan results" not in no_results.fields()["scientificMetadata"]
     assert no_results.plot() is not None
 
 
@@ -274,7 +274,7 @@ def test_latest_is_asked_once_a_second_and_says_only_what_is_new() -> None:
 def test_custom_data_are_copied(value: Any, kept: Any) -> None:
     scan = SardanaScan(environment(), RecorderOptions())
     scan.add_custom("a", value)
-    found = scan.said()["scientificMetadata"]["Custom data"]["a"]
+    found = scan.fields()["scientificMetadata"]["Custom data"]["a"]
     if isinstance(found, dict) and "deep" in found:
         found = {"deep": {"list": found["deep"]["list"].tolist()}}
     assert (found.tolist() if hasattr(found, "tolist") else found) == kept
@@ -283,7 +283,7 @@ def test_custom_data_are_copied(value: Any, kept: Any) -> None:
 def test_an_endless_iterator_is_not_run_through() -> None:
     scan = SardanaScan(environment(), RecorderOptions())
     scan.add_custom("a", iter(int, 1))
-    assert "callable_iterator" in scan.said()["scientificMetadata"]["Custom data"]["a"]
+    assert "callable_iterator" in scan.fields()["scientificMetadata"]["Custom data"]["a"]
 
 
 # --------------------------------------------------------------------- the options

@@ -116,7 +116,7 @@ def _sent(message: Message) -> Message:
 def session(monkeypatch: pytest.MonkeyPatch) -> Noting:
     noting = Noting()
     monkeypatch.setattr(module, "recording_session", lambda settings, program: noting)
-    monkeypatch.setattr(said, "_unknown", set())
+    monkeypatch.setattr(said, "_warned", set())
     return noting
 
 
@@ -158,7 +158,7 @@ def test_what_was_said_is_kept_where_a_program_says_none(session: Noting, caplog
     fish.environment_data = None
     fish.end_scan()
     assert (session.last["datasetName"], session.last["sampleId"]) == ("x", "s")
-    assert "scicat_data is set to None: what was said before is kept" in caplog.text
+    assert "scicat_data is set to None: the fields set before are kept" in caplog.text
 
 
 def test_contrast_as_it_is_now(session: Noting) -> None:
@@ -404,14 +404,14 @@ def test_iterators_are_read_once_and_not_for_ever(session: Noting, caplog: pytes
     fish.end_scan()
     assert [file["path"] for file in session.last["files"]] == ["/0.h5", "/1.h5", "/2.h5"]
     assert session.last["environment"]["detectors"] == ["A", "B"]
-    assert "only the first 100000 of endless are taken" in caplog.text
+    assert "only the first 100000 values of endless are recorded" in caplog.text
 
 
 def test_what_is_set_too_early_or_too_late_is_said(session: Noting, caplog: pytest.LogCaptureFixture) -> None:
     fish = SciFish()
     fish.scicat_data.datasetName = "early"
     fish.start_scan("first")
-    assert "what was set before it is not recorded: datasetName" in caplog.text
+    assert "fields set before it are not recorded: datasetName" in caplog.text
     fish.end_scan()
     caplog.clear()
     fish.start_scan("second")
@@ -420,7 +420,7 @@ def test_what_is_set_too_early_or_too_late_is_said(session: Noting, caplog: pyte
     assert caplog.text == ""
     fish.scicat_data.files.append("/late.h5")
     fish.start_scan("third")
-    assert "what was set before it is not recorded: files" in caplog.text
+    assert "fields set before it are not recorded: files" in caplog.text
 
 
 def test_calls_in_the_wrong_order_are_said_and_change_nothing(
@@ -434,7 +434,7 @@ def test_calls_in_the_wrong_order_are_said_and_change_nothing(
     fish.start_scan("x")
     fish.end_scan("stopped", 5)
     fish.end_scan("completed", 7)
-    assert "is over already" in caplog.text
+    assert "has ended already" in caplog.text
     assert [(m["status"], m["numberOfPoints"]) for m in session.messages] == [("stopped", 5)]
     fish.start_scan("y")
     fish.end_scan(numpy.array([1, 2]), points=[])  # type: ignore[arg-type]
@@ -484,7 +484,7 @@ def test_a_machine_that_cannot_record_is_said_and_tried_again(
     assert fish.show() == "no dataset is being recorded"
     fish.end_scan()
     assert caplog.text.count("the disk is read-only") == 2
-    assert "or could not record" in caplog.text
+    assert "or failed (see the log above)" in caplog.text
     assert fish.uuid == ""
     broken = False
     fish.start_scan("recorded")
