@@ -1,4 +1,4 @@
-"""The last message of a dataset: composed out of all that is known of it, with its picture."""
+"""The last message of a dataset: composed of everything that is known of it, with its plot."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ log = logging.getLogger(__name__)
 
 
 class Finalizer:
-    """Threads may share it."""
+    """Composes the last messages of datasets and puts them into the outbox. Threads may share it."""
 
     def __init__(
         self, executor: SpoolExecutor, sender: Sender, settings: SettingsSource, withheld: WithheldDatasets
@@ -38,14 +38,14 @@ class Finalizer:
         self._drawing = threading.Lock()
 
     def may_send(self, record: Record, settings: Settings) -> bool:
-        """Whether its metadata may leave the beamline. What may not is remembered, for what is said of it later."""
+        """Whether the metadata may leave the beamline. If not, this is remembered for later annotations."""
         if not stays_here(record, settings):
             return True
         self._withheld.add(record.dataset)
         return False
 
     def finish(self, spool: Spool, record: Record) -> Future[object] | None:
-        """Compose the last message into the spool where the dataset is open; None if no settings are known yet.
+        """Put the last message into the spool where the dataset is open; None if no settings are known yet.
 
         The future is done when that is on disk.
         """
@@ -66,15 +66,15 @@ class Finalizer:
         if not plot:
             return []
         try:
-            with self._drawing:  # matplotlib is not for several threads, and each would take its memory
+            with self._drawing:  # matplotlib is not thread-safe, and each thread would need its memory
                 picture = png(plot)
         except PlotError as error:
-            if str(error) not in self._plot_errors:  # said once: without matplotlib it is the same for each scan
+            if str(error) not in self._plot_errors:  # logged once: without matplotlib every scan has the same error
                 log.warning("%s", error)
             self._plot_errors.add(str(error))
             return []
         except Exception:
-            log.exception("drawing the plot of dataset %s", record.uuid)
+            log.exception("dataset %s: its plot cannot be drawn", record.uuid)
             return []
         image: Image = {"caption": str(plot.get("title") or "plot"), "uri": data_uri(picture)}
         proposal = record.text("proposalId")

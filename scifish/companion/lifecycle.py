@@ -107,7 +107,7 @@ class DatasetLifecycle:
         sender: Sender,
         finalizer: Finalizer,
         settings: SettingsSource,
-        notices: ScidogReporter | None,
+        reporter: ScidogReporter | None,
         report: Callable[[Report], None],
     ) -> None:
         """`spool` is the program's own. `report` sends a report to the program, see `scifish.recording.session`."""
@@ -118,12 +118,12 @@ class DatasetLifecycle:
         self._sender = sender
         self._finalizer = finalizer
         self._settings = settings
-        self._notices = notices
+        self._reporter = reporter
         self._report = report
         self._reader = reader.Reader()
-        self._lately = SnapshotCache(self._reader)
+        self._snapshots = SnapshotCache(self._reader)
         self._statistics = Statistics(self._reader)
-        self._place = PathFixerReader(self._reader, last_good_file().with_suffix(".place.json"))
+        self._pathfixer = PathFixerReader(self._reader, last_good_file().with_suffix(".place.json"))
         self._numbers = itertools.count(1)
         self._datasets: dict[str, DatasetState] = {}
         self._latest: dict[str, DatasetState] = {}  # of those that may be recorded again, by the dataset's uuid
@@ -150,7 +150,7 @@ class DatasetLifecycle:
 
     def report_last_place(self) -> None:
         """Report to the program what its PathFixer said last."""
-        self._report(PlaceReport(cast(DatasetPlace, self._place.last(self._settings.known()))))
+        self._report(PlaceReport(cast(DatasetPlace, self._pathfixer.last(self._settings.known()))))
 
     def begin(self, record: Record) -> DatasetState | None:
         """Start with a dataset; None if it is known already."""
@@ -219,7 +219,7 @@ class DatasetLifecycle:
                     self._read_place(record, settings)
                     seen = read_snapshot(self._reader, settings)
                 else:  # datasets that are recorded after their measurement may come by the hundred in a second
-                    seen = self._lately.read(settings)
+                    seen = self._snapshots.read(settings)
                 warnings = record.observed.warnings + seen.problems
                 self._store_observed(record, replace(record.observed, values=seen.values, warnings=warnings))
                 self._remember_snapshot(state, settings, seen)
@@ -232,7 +232,7 @@ class DatasetLifecycle:
 
     def _read_place(self, record: Record, settings: Settings) -> None:
         """First and separately: the proposal may have changed when a slow device has answered."""
-        found, warnings = self._place.read(settings)
+        found, warnings = self._pathfixer.read(settings)
         place = cast(DatasetPlace, found)
         self._store_observed(record, Observed(place, None, warnings + record.observed.warnings))
         self._report(PlaceReport(place))
@@ -259,11 +259,11 @@ class DatasetLifecycle:
 
     def _remember_snapshot(self, state: DatasetState, settings: Settings, seen: AttributeSnapshot) -> None:
         """For SciDog's LastSnapshot. The name of a proprietary dataset is left out."""
-        if self._notices is not None:
+        if self._reporter is not None:
             record = state.record
             name = record.text("datasetName") if self._finalizer.may_send(record, settings) else ""
             about = {"uuid": record.dataset, "name": name, "time": iso(record.started)}
-            self._notices.remember(state.number, {**about, "values": seen.count, "failed": seen.failed})
+            self._reporter.set_snapshot(state.number, {**about, "values": seen.count, "failed": seen.failed})
 
     # ------------------------------------------------------------------------- messages
 

@@ -1,7 +1,7 @@
-"""All datasets of one program, and the spools that other programs left: the loop, housekeeping and shutdown.
+"""Supervision of all datasets of a program and of orphaned spools: the loop, housekeeping and shutdown.
 
-It runs in the companion process, and in `scifish flush`. What the program writes to the pipe is on disk already, or
-will be as soon as the disk accepts it. A line that is lost does no harm: the supervisor finds the dataset in the spool.
+It runs in the companion process, and in `scifish flush`. What a command of the program says is on disk
+already, or will be as soon as the disk accepts it. A lost command does no harm: the dataset is found in the spool.
 """
 
 from __future__ import annotations
@@ -77,10 +77,10 @@ class Supervisor:
         self.executor = executor or SpoolExecutor()
         self._sender = Sender(self.executor, settings.known, spool)
         finalizer = Finalizer(self.executor, self._sender, settings, WithheldDatasets(state_directory() / "withheld"))
-        self._heir = OrphanSpools(self.executor, self._sender, finalizer, folders)
-        self._notices = ScidogReporter(spool.origin) if spool is not None else None
+        self._orphans = OrphanSpools(self.executor, self._sender, finalizer, folders)
+        self._reporter = ScidogReporter(spool.origin) if spool is not None else None
         self._lifecycle = DatasetLifecycle(
-            spool, self.executor, self._pool, self._sender, finalizer, settings, self._notices, report
+            spool, self.executor, self._pool, self._sender, finalizer, settings, self._reporter, report
         )
         self._stopping = threading.Event()
         self._reported_trouble = ""
@@ -96,7 +96,7 @@ class Supervisor:
     # ------------------------------------------------------------ commands of the program
 
     def handle(self, command: Command) -> None:
-        """A command of the program. Each may come twice, and may be missing: then the spool has it."""
+        """Handle a command of the program. Each may come twice or be lost: the spool has it too."""
         match command:
             case Wake():
                 self._sender.wake()
@@ -119,7 +119,7 @@ class Supervisor:
         return state
 
     def _read_spool(self) -> None:
-        """Take what is in the program's spool and did not come through the pipe."""
+        """Handle what is in the program's spool but did not come through the pipe."""
         spool, lifecycle = self._spool, self._lifecycle
         if spool is None or self.executor.trouble:
             return
@@ -167,7 +167,7 @@ class Supervisor:
             self._orphan_check_seconds = min(2 * self._orphan_check_seconds, MAX_ORPHAN_CHECK_SECONDS)
             self._pool.submit(self._adopt)
         if settings is not None:
-            self._heir.try_again()
+            self._orphans.retry_unfinished()
             self._lifecycle.retry_waiting()
         else:
             self._settings.now()
@@ -175,7 +175,7 @@ class Supervisor:
 
     def _adopt(self) -> None:
         self._settings.now()
-        self._heir.look()
+        self._orphans.take_over()
 
     def _report_trouble(self, settings: Settings | None) -> None:
         trouble = self.trouble()
@@ -183,9 +183,9 @@ class Supervisor:
             self._reported_trouble = trouble
             self._report(TroubleReport(trouble))
             self._save_trouble(self._sender.trouble)
-        if settings is not None and self._notices is not None:
-            self._notices.say(settings.scidog, trouble)
-            self._notices.show(settings.scidog)
+        if settings is not None and self._reporter is not None:
+            self._reporter.report_trouble(settings.scidog, trouble)
+            self._reporter.report_snapshot(settings.scidog)
 
     def _save_trouble(self, trouble: str) -> None:
         """For `scifish status`, also in the spools that are adopted."""
@@ -222,7 +222,7 @@ class Supervisor:
         `progress` is called with the number of waiting messages, several times a second.
         """
         deadline = time.monotonic() + timeout
-        if not self._heir.looked.wait(max(timeout, MIN_FLUSH_CHECK_SECONDS)):
+        if not self._orphans.checked.wait(max(timeout, MIN_FLUSH_CHECK_SECONDS)):
             log.error("the spools cannot be checked: the disk is slow or hangs")
         while (left := self._left()) and time.monotonic() < deadline:
             progress(left)
@@ -233,8 +233,8 @@ class Supervisor:
 
     def _left(self) -> int:
         """How many messages, and datasets whose last message is not composed, Kafka does not have."""
-        unchecked = 0 if self._heir.looked.is_set() else 1
-        return unchecked + self._sender.waiting() + self._heir.unfinished + len(self._lifecycle.datasets)
+        unchecked = 0 if self._orphans.checked.is_set() else 1
+        return unchecked + self._sender.waiting() + self._orphans.unfinished + len(self._lifecycle.datasets)
 
     def shut_down(self, timeout: float, finish: bool) -> None:
         """Send what can be sent in `timeout` seconds, and release all spools.

@@ -227,20 +227,20 @@ def test_what_records_does_not_wait_for_a_scidog_that_is_away_and_tells_it_later
     now = 1000.0
     monkeypatch.setattr("scifish.companion.scidog_reports.time", SimpleNamespace(monotonic=lambda: now))
     caplog.set_level("INFO", "scifish.companion.scidog_reports")
-    notices = ScidogReporter({"program": "test", "host": "h", "run": "r"})
+    reporter = ScidogReporter({"program": "test", "host": "h", "run": "r"})
     failed = [{"group": "", "name": str(n), "source": "a/b/c/d", "error": "e" * 1000} for n in range(150)]
     soon = {"uuid": "soon", "name": "n", "time": "t", "values": 200, "failed": failed}
-    notices.remember(1, soon)
+    reporter.set_snapshot(1, soon)
     with hanging(stack):
-        notices.show(stack.name(HANGING["all at once"][0]))  # it returns while nothing answers
-    assert eventually(lambda: "cannot be told" in caplog.text)
-    assert eventually(lambda: not notices._busy)
+        reporter.report_snapshot(stack.name(HANGING["all at once"][0]))  # it returns while nothing answers
+    assert eventually(lambda: "the report to " in caplog.text)
+    assert eventually(lambda: not reporter._busy)
     events = Events(scidog, "LastSnapshot")
-    notices.show(stack.name(SCIDOG))  # nobody is asked again so soon
-    notices.remember(3, {**soon, "uuid": "later"})
-    notices.remember(2, {**soon, "uuid": "begun before it, and read after it"})
+    reporter.report_snapshot(stack.name(SCIDOG))  # nobody is asked again so soon
+    reporter.set_snapshot(3, {**soon, "uuid": "later"})
+    reporter.set_snapshot(2, {**soon, "uuid": "begun before it, and read after it"})
     now += scidog_reports.TROUBLE_REPEAT_SECONDS
-    notices.show(stack.name(SCIDOG))
+    reporter.report_snapshot(stack.name(SCIDOG))
     assert eventually(lambda: events.seen)
     events.close()
     last = json.loads(scidog.LastSnapshot)

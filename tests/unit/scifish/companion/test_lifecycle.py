@@ -135,7 +135,7 @@ def test_a_spool_that_is_let_go_of_a_little_later_is_taken_over_soon(
     left.begin(kept(UUIDS[0]))
     supervisor = Supervisor(FixedSettings(SETTINGS), spool, [left.path.parent], reports.append)
     try:
-        assert eventually(supervisor._heir.looked.is_set)
+        assert eventually(supervisor._orphans.checked.is_set)
         left.close()
         assert eventually(lambda: summarise(left.path).recording == 0)
     finally:
@@ -218,7 +218,7 @@ def test_a_dataset_that_is_recorded_again_is_said_in_that_order(
 ) -> None:
     supervisor = start()
     slow = threading.Event()
-    monkeypatch.setattr(supervisor._lifecycle._lately, "read", lambda settings: slow.wait() and AttributeSnapshot())
+    monkeypatch.setattr(supervisor._lifecycle._snapshots, "read", lambda settings: slow.wait() and AttributeSnapshot())
     first, second = of_files(UUIDS[0], 0, None), of_files(UUIDS[1], 1, {})
     for begun in (first, second):
         supervisor.executor.submit_retrying(lambda begun=begun: spool.begin(begun)).result()  # type: ignore[misc]
