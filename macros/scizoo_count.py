@@ -1,4 +1,4 @@
-"""A count that is recorded: Sardana calls no recorder for its own `ct`."""
+"""A count that is recorded: Sardana calls no recorder for `ct`."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def scict(self: Any, integ_time: float, countable_elem: Any) -> None:
 
 
 def _counted(counting: Any) -> tuple[dict[str, dict[str, Any]], dict[str, str]]:
-    """Of a `ct` that has run: each channel's value, and the file of each that hands over a reference; by label."""
+    """The results of a `ct` by label: the value of each channel, and the file of each channel with a reference."""
     element = counting.countable_elem
     values = counting.data.data
     if element.type != Type.MeasurementGroup:
