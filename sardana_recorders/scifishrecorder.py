@@ -99,7 +99,7 @@ class SciFishRecorder(DataRecorder):
                 self._begin(recordlist)
             self._show_warnings()
         except InterruptException:  # an abort may come at any moment
-            # Sardana will not call `_endRecordList` then. It may be on disk, and not yet known session.
+            # Sardana does not call `_endRecordList` then. The dataset may be on disk, but not yet known to this object.
             dataset = self._dataset or (self._session.recent(self._uuid) if self._session is not None else None)
             if dataset is not None:
                 _retry_if_interrupted(lambda: dataset.end("aborted"))

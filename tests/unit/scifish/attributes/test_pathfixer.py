@@ -44,7 +44,7 @@ def test_one_that_is_away_has_said_what_it_said_last_and_not_what_another_says(t
     assert "are not known" in warnings[0]
     found, warnings = place(file, saxs=None).read(SAXS)
     assert found["proposalId"] == "1"
-    assert "those it said last" in warnings[0]
+    assert "from its last answer" in warnings[0]
 
 
 def test_two_programs_keep_what_their_own_pathfixers_say(tmp_path: Path) -> None:
