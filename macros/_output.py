@@ -1,4 +1,4 @@
-"""Tables that read well in spock."""
+"""Tables for spock."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from taurus.console.list import List
 
 
 def table(macro: Any, header: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
-    """Print rows under a header; what users wrote is shown without its control characters."""
+    """Print rows under a header, without control characters."""
     out = List(list(header), text_alignment=[Alignment.Left] * len(header))
     for row in rows:
         out.appendRow([printable(cell) for cell in row])
@@ -19,6 +19,6 @@ def table(macro: Any, header: Sequence[str], rows: Iterable[Sequence[object]]) -
 
 
 def printable(cell: object) -> str:
-    """As text on one line; List wants at least one character in a cell, and a Door takes Latin-1 only."""
+    """The cell as text on one line, not empty (List needs a character) and in Latin-1 (a Door accepts nothing else)."""
     line = "".join(c if c.isprintable() else " " for c in str(cell)) or " "
     return line.encode("latin-1", "backslashreplace").decode("latin-1")

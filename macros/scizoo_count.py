@@ -1,4 +1,4 @@
-"""A count that is recorded: Sardana calls no recorder for its own `ct`."""
+"""A count that is recorded: Sardana calls no recorder for `ct`."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from typing import Any
 from sardana.macroserver.macro import Optional, Type, macro
 from sardana.macroserver.msexception import UnknownEnv
 
-from macros.scizoo_datasets import LAST_SNAPSHOT
+from macros.scizoo_datasets import LAST_SNAPSHOT_VARIABLE
 from scifish.dataset.files import path_of
 from scifish.recording.scan_results import group_name
-from scifish.recording.session import station
+from scifish.recording.session import recording_session
 
 __all__ = ["scict"]
 
@@ -32,7 +32,7 @@ def scict(self: Any, integ_time: float, countable_elem: Any) -> None:
         user = str(self.getEnv("ScanUser"))
     except UnknownEnv:
         user = ""
-    dataset = station().record_snapshot(
+    dataset = recording_session().record_snapshot(
         {
             "datasetName": name,
             "environment": {"title": f"sci{name}", "user": user, "detectors": sorted(counters) + sorted(files)},
@@ -40,13 +40,13 @@ def scict(self: Any, integ_time: float, countable_elem: Any) -> None:
             "files": [path for path in files.values() if path],
         }
     )
-    self.setEnv(LAST_SNAPSHOT, {"uuid": dataset.uuid, "time": time.time(), "name": name})
+    self.setEnv(LAST_SNAPSHOT_VARIABLE, {"uuid": dataset.uuid, "time": time.time(), "name": name})
     self.output("")
     self.output("This count is recorded.")
 
 
 def _counted(counting: Any) -> tuple[dict[str, dict[str, Any]], dict[str, str]]:
-    """Of a `ct` that has run: each channel's value, and the file of each that hands over a reference; by label."""
+    """The results of a `ct` by label: the value of each channel, and the file of each channel with a reference."""
     element = counting.countable_elem
     values = counting.data.data
     if element.type != Type.MeasurementGroup:

@@ -1,4 +1,4 @@
-"""Macros that make a dataset without a scan, and that say something of one."""
+"""Macros that record a dataset without a scan, and that comment or rate one."""
 
 from __future__ import annotations
 
@@ -10,34 +10,36 @@ from sardana.macroserver.msexception import UnknownEnv
 
 from macros._output import printable, table
 from scifish.message.identity import scan_uuid
-from scifish.recording.session import station
+from scifish.recording.session import recording_session
 
 __all__ = ["scicomment", "scirate", "scisnap"]
 
-LAST_SNAPSHOT = "SciFishLastSnapshot"
+LAST_SNAPSHOT_VARIABLE = "SciFishLastSnapshot"
 """Sardana environment: uuid, time (seconds since 1970) and name of the last `scisnap`."""
 
 
 class NoSuchDataset(ValueError):
-    """What was asked for is not in Sardana's history."""
+    """The scan is not in Sardana's history."""
 
 
 @macro([["words", [["word", Type.String, None, "A word"], {"min": 0}], None, "The dataset's name (default: snapshot)"]])
 def scisnap(self: Any, words: list[str]) -> None:
     """Record all configured attributes now, as a dataset of its own."""
     name = " ".join(words) or "snapshot"
-    here = station()
-    dataset = here.record_snapshot(
+    session = recording_session()
+    dataset = session.record_snapshot(
         {"datasetName": name, "environment": {"title": f"scisnap {name}", "user": _user(self)}}
     )
-    self.setEnv(LAST_SNAPSHOT, {"uuid": dataset.uuid, "time": time.time(), "name": name})
-    settings = here.settings.known()
+    self.setEnv(LAST_SNAPSHOT_VARIABLE, {"uuid": dataset.uuid, "time": time.time(), "name": name})
+    settings = session.settings.known()
     if not dataset.observed.wait((settings.snapshot_timeout if settings else 3.0) + 2.0):
         self.output("%s is recorded; its values are still being read.", printable(name))
         return
     seen = dataset.snapshot
     if seen.withheld:
-        self.warning("The proposal is proprietary: this snapshot stays at the beamline and is not in the scan log.")
+        self.warning(
+            "The proposal is proprietary: this snapshot stays at the beamline, and the scan log does not show it."
+        )
     failed = seen.failed
     self.output("%s is recorded: %d values, %d of them could not be read.", printable(name), seen.values, len(failed))
     if failed:
@@ -48,9 +50,9 @@ def scisnap(self: Any, words: list[str]) -> None:
     [["words", [["word", Type.String, None, "A word"], {"min": 1}], None, "The comment; #12 before it means scan 12"]]
 )
 def scicomment(self: Any, words: list[str]) -> None:
-    """Put a comment on the last scan or snapshot, in place of one that is there.
+    """Set the comment of the last scan or snapshot; an earlier comment is replaced.
 
-    `scicomment #12 beam was lost at the end` puts it on scan 12.
+    `scicomment #12 beam was lost at the end` sets the comment of scan 12.
     """
     scan = None
     if words[0].startswith("#") and words[0][1:].isdigit():
@@ -58,13 +60,13 @@ def scicomment(self: Any, words: list[str]) -> None:
     if not words:
         raise ValueError("the comment is empty")
     uuid, name = _find(self, scan)
-    station().annotate(uuid, {"comment": " ".join(words)})
+    recording_session().annotate(uuid, {"comment": " ".join(words)})
     self.output("Comment on %s: %s", name, printable(" ".join(words)))
 
 
 @macro(
     [
-        ["rating", Type.Float, None, "0.5 to 3 stars in halves; 0 takes the rating away"],
+        ["rating", Type.Float, None, "0.5 to 3 stars in halves; 0 removes the rating"],
         ["scan", Type.Integer, Optional, "The scan's number (default: the last scan or snapshot)"],
     ]
 )
@@ -73,26 +75,26 @@ def scirate(self: Any, rating: float, scan: int | None) -> None:
     if not 0 <= rating <= 3 or rating * 2 != int(rating * 2):
         raise ValueError(f"{rating:g} is not one of 0, 0.5, 1, 1.5, 2, 2.5, 3")
     uuid, name = _find(self, scan)
-    station().annotate(uuid, {"rating": rating})
+    recording_session().annotate(uuid, {"rating": rating})
     if rating:
         self.output("%s is rated %g of 3 stars", name, rating)
     else:
-        self.output("%s has no rating any more", name)
+        self.output("The rating of %s is removed", name)
 
 
 def _find(self: Any, scan: int | None) -> tuple[str, str]:
-    """uuid and name of a scan in Sardana's history, or of the last scan or snapshot."""
+    """uuid and name of a scan in Sardana's history; without a number, of the last scan or snapshot."""
     history = _env(self, "ScanHistory", [])
     if scan is not None:
         history = [entry for entry in history if entry["serialno"] == scan]
         if not history:
             raise NoSuchDataset(f"scan {scan} is not in the ScanHistory (see `lsenv`); use the scan log instead")
-    snapshot = _env(self, LAST_SNAPSHOT, None)
+    snapshot = _env(self, LAST_SNAPSHOT_VARIABLE, None)
     last = history[-1] if history else None
     if scan is None and snapshot and (last is None or snapshot["time"] > last["endts"]):
         return snapshot["uuid"], printable(f"snapshot {snapshot['name']!r}")
     if last is None:
-        raise NoSuchDataset("nothing has been recorded by this MacroServer yet")
+        raise NoSuchDataset("this MacroServer has not recorded anything yet")
     uuid = scan_uuid(self.getMacroServer().full_name, last["serialno"], last["startts"])
     return uuid, printable(f"scan {last['serialno']} ({last['title']})")
 

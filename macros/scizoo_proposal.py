@@ -1,4 +1,4 @@
-"""Macros on PathFixer: whose experiment it is, and of what."""
+"""Macros for PathFixer: the proposal, the sample and the path."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from scifish.tango_io.database import reason
 
 __all__ = ["pathinfo", "setproposal", "setsample"]
 
-HAND_OVER = 5.0
-"""Seconds that Sardana and the detectors have to take the new path."""
+HANDOVER_SECONDS = 5.0
+"""Seconds that Sardana and the detectors have to accept the new path."""
 
-PATIENCE = 15.0
-"""Seconds for PathFixer to do what it is told: the user office and the storage may take theirs."""
+PATHFIXER_COMMAND_SECONDS = 15.0
+"""Seconds for a command of PathFixer: the user office and the storage may be slow."""
 
 
 @macro(
@@ -31,7 +31,7 @@ PATIENCE = 15.0
     ]
 )
 def setproposal(self: Any, proposal: str | None, visit: str | None, force: bool) -> None:
-    """Set the proposal, and with it the path of the data. Without a parameter it shows what there is."""
+    """Set the proposal, and with it the path of the data. Without a parameter, list the proposals."""
     device = _pathfixer()
     if proposal is None:
         _list(self, device, "Proposal", "setproposal NUMBER [VISIT] [FORCE] sets one.")
@@ -42,7 +42,7 @@ def setproposal(self: Any, proposal: str | None, visit: str | None, force: bool)
 
 @macro([["sample", Type.String, Optional, "Its name; without one the samples of the proposal are listed"]])
 def setsample(self: Any, sample: str | None) -> None:
-    """Set the sample, and with it the folder of its data. Without a parameter it shows what there is."""
+    """Set the sample, and with it the folder of its data. Without a parameter, list the samples."""
     device = _pathfixer()
     if sample is None:
         _list(self, device, "Sample", "setsample NAME sets one; it need not be in this list.")
@@ -53,7 +53,7 @@ def setsample(self: Any, sample: str | None) -> None:
 
 @macro()
 def pathinfo(self: Any) -> None:
-    """Show all of what PathFixer has in use: the proposal, the folders as they are, and who has the path."""
+    """Show what PathFixer has in use: the proposal, the folders and their modes, and the consumers of the path."""
     device = _pathfixer()
     found = json.loads(_run(device, "Describe"))
     office = found["office"]
@@ -73,7 +73,7 @@ def pathinfo(self: Any) -> None:
         table(self, ["Mode", "", "Folder"], rows)
     if found["consumers"]:
         rows = [[one["device"], one["target"], one["state"], one["detail"]] for one in found["consumers"]]
-        table(self, ["Handed to", "As", "State", "Value, or why not"], rows)
+        table(self, ["Consumer", "As", "State", "Value, or why not"], rows)
     for problem in found["problems"]:
         self.warning("%s", problem)
 
@@ -92,19 +92,19 @@ def _age(answered: str, old: bool) -> str:
             break
     else:
         age = f"{max(seconds, 0)} s"
-    return f"said this {age} ago" + (", and cannot be asked now" if old else "")
+    return f"answered {age} ago" + (", does not answer now" if old else "")
 
 
 def _pathfixer() -> Any:
-    """NotReachable if there is none that answers."""
+    """NotReachable if PathFixer does not answer."""
     device = devices.pathfixer(devices.read_now())
     devices.read(device, "State")
-    device.set_timeout_millis(int(PATIENCE * 1000))
+    device.set_timeout_millis(int(PATHFIXER_COMMAND_SECONDS * 1000))
     return device
 
 
 def _run(device: Any, command: str, *value: list[str]) -> Any:
-    """NotReachable if the device does not answer; Refused, with what it says, if it does not want that."""
+    """NotReachable if the device does not answer; Refused, with its reason, if it refuses the command."""
     try:
         return device.command_inout(command, *value)
     except tango.DevFailed as failed:
@@ -124,15 +124,15 @@ def _list(self: Any, device: Any, what: str, hint: str) -> None:
 
 
 def _show(self: Any, device: Any) -> None:
-    """What is in use now, once Sardana and the detectors have it, as a scan may follow at once; and what is wrong."""
-    deadline = time.monotonic() + HAND_OVER
+    """Show what is in use, once Sardana and the detectors have it (a scan may follow at once), and problems."""
+    deadline = time.monotonic() + HANDOVER_SECONDS
     while pending := devices.read(device, "PendingDevices"):
         if time.monotonic() > deadline:
-            self.warning("not handed the path yet: %s", ", ".join(pending))
+            self.warning("these do not have the path yet: %s", ", ".join(pending))
             break
         time.sleep(0.05)
     names = ("Proposal", "Visit", "Sample", "SamplePath")
     table(self, ["", "Now"], [[name, devices.read(device, name)] for name in names])
-    found = json.loads(_run(device, "Describe"))  # the State itself may be a moment old
+    found = json.loads(_run(device, "Describe"))  # the State itself may be older
     if found["state"] in ("ALARM", "FAULT"):
         self.warning("%s is in %s: %s", device.dev_name(), found["state"], printable("; ".join(found["problems"])))

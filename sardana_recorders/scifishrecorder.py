@@ -1,4 +1,4 @@
-"""SciFishRecorder: a Sardana scan becomes a dataset.
+"""SciFishRecorder: records each Sardana scan as a dataset.
 
 Enable it with `senv DataRecorder "['SciFishRecorder']"`, with this folder in the MacroServer's
 RecorderPath. Sardana does not shield a scan from its recorders (a raise at the start or the end
@@ -22,23 +22,23 @@ __all__ = ["SciFishRecorder"]
 
 try:
     from scifish.message.identity import scan_uuid
-    from scifish.recording.sardana_options import VARIABLE, options_from
-    from scifish.recording.sardana_scan import Scan
-    from scifish.recording.session import station, warm_up
+    from scifish.recording.sardana_options import OPTIONS_VARIABLE, options_from
+    from scifish.recording.sardana_scan import SardanaScan
+    from scifish.recording.session import recording_session, warm_up
 
-    # A MacroServer loads this file when it starts: what a crash left open is ended then.
+    # A MacroServer loads this file at its start: datasets that a crash left open are ended then.
     warm_up()
     _unusable = ""
-except Exception as _error:  # noqa: BLE001 - a recorder that cannot be loaded fails every scan
+except Exception as _error:  # noqa: BLE001 - a recorder that cannot be loaded makes every scan fail
     _unusable = f"SciFish cannot be loaded: {type(_error).__name__}: {_error}"
 
 # sardana.macroserver.scan.scandata.ScanEndStatus
-STATUS = {0: "completed", 1: "stopped", 2: "aborted", 3: "failed"}
+STATUS_BY_END = {0: "completed", 1: "stopped", 2: "aborted", 3: "failed"}
 
-RECORD = "scifish"
-"""The type of what it sends as RecordData of its Door: which dataset a scan is, at its start and again at its end.
+RECORD_DATA_TYPE = "scifish"
+"""The type of the record data that it sends by its Door at the start and the end of a scan: the uuid of the dataset.
 
-Sardana's own clients pass over types that they do not know. A scan log shows the scan by it at once.
+Sardana's own clients ignore types that they do not know. A scan log shows the scan at once.
 """
 
 SPOILT = (
@@ -49,54 +49,54 @@ SPOILT = (
 """Said of a scan that Sardana could not begin for that: https://github.com/sardana-org/sardana/pull/701."""
 
 _open: dict[str, list[SciFishRecorder]] = {}
-"""Those of the scans that run at each Door, outermost first: a scan's hook may run another scan."""
+"""The recorders of the scans that run at each Door, outermost first: a hook of a scan may run another scan."""
 
 
 def _never_raises(what: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
-    """Make of an exception the warning that `what` went wrong."""
+    """Turn an exception into a warning that begins with `what`."""
 
     def decorated(method: Callable[..., None]) -> Callable[..., None]:
         @functools.wraps(method)
-        def quiet(self: SciFishRecorder, *args: Any, **more: Any) -> None:
+        def wrapper(self: SciFishRecorder, *args: Any, **more: Any) -> None:
             try:
                 method(self, *args, **more)
             except InterruptException:
-                raise  # the user's Ctrl-C: not ours to swallow
+                raise  # the user's Ctrl-C must reach the macro
             except Exception as error:  # noqa: BLE001 - see above
                 self.debug("in %s", method.__name__, exc_info=True)
                 self._warning = f"{what}: {type(error).__name__}: {error}"
 
-        return quiet
+        return wrapper
 
     return decorated
 
 
 class SciFishRecorder(DataRecorder):
-    """Hands the begin, the points and the end of a scan to SciFish, and waits for nothing."""
+    """Gives the begin, the points and the end of a scan to SciFish, without waiting."""
 
     def __init__(self, macro: Any = None, **_: Any) -> None:
         DataRecorder.__init__(self)
         self._macro = macro
-        self._here: Any = None
+        self._session: Any = None
         self._uuid = ""
         self._recordlist: Any = None
         self._dataset: Any = None
         self._scan: Any = None
-        self._is_over = False
-        self._early: list[tuple[str, Any]] = []
+        self._has_ended = False
+        self._early_custom_data: list[tuple[str, Any]] = []
         self._mistakes: list[str] = []
         self._warning = _unusable
         self._server = self._door = ""
         self._options: Any = None
         if not self._warning:
-            self._ask_macro()
+            self._read_macro()
 
     @_never_raises("the metadata of this scan are not recorded")
-    def _ask_macro(self) -> None:
-        # In the constructor and not later: methods of a macro raise when the user has stopped it.
+    def _read_macro(self) -> None:
+        # In the constructor, not later: methods of a macro raise after the user has stopped it.
         self._server, self._door = self._macro.getMacroServer().full_name, self._macro.getDoorName()
         try:
-            given = self._macro.getEnv(VARIABLE)
+            given = self._macro.getEnv(OPTIONS_VARIABLE)
         except UnknownEnv:
             given = None
         self._options, self._mistakes = options_from(given)
@@ -105,34 +105,34 @@ class SciFishRecorder(DataRecorder):
         try:
             if self._options is not None and self._options.enabled:
                 self._begin(recordlist)
-            self._tell()
-        except InterruptException:  # an abort comes in the midst of anything
-            # Sardana will not call `_endRecordList` then. It may be on disk, and not yet known here.
-            dataset = self._dataset or (self._here.begun(self._uuid) if self._here is not None else None)
+            self._show_warnings()
+        except InterruptException:  # an abort may come at any moment
+            # Sardana does not call `_endRecordList` then. The dataset may be on disk, but not yet known to this object.
+            dataset = self._dataset or (self._session.recent(self._uuid) if self._session is not None else None)
             if dataset is not None:
-                _twice_if_interrupted(lambda: dataset.end("aborted"))
-                self._announce(status="aborted", endts=time.time())
+                _retry_if_interrupted(lambda: dataset.end("aborted"))
+                self._send_record_data(status="aborted", endts=time.time())
             raise
 
     @_never_raises("the metadata of this scan are not recorded")
     def _begin(self, recordlist: Any) -> None:
-        here = self._here = station()
+        session = self._session = recording_session()
         running = _open.setdefault(self._door, [])
-        for left in [left for left in running if not _is_running(left._macro)]:
-            running.remove(left)
-            left._left_open()
+        for other in [other for other in running if not _is_running(other._macro)]:
+            running.remove(other)
+            other._end_abandoned()
         self._recordlist = recordlist
         environment = recordlist.getEnviron()
         uuid = self._uuid = scan_uuid(self._server, environment["serialno"], environment["startts"])
-        self._scan = Scan(environment, self._options)
-        for name, value in self._early:
+        self._scan = SardanaScan(environment, self._options)
+        for name, value in self._early_custom_data:
             self._scan.add_custom(name, value)
         self._mistakes += self._scan.mistakes()
         latest = self._latest if _is_running(self._macro) else self._scan.latest
-        self._dataset = here.begin(self._scan.said(), uuid, environment["startts"], latest=latest)
+        self._dataset = session.begin(self._scan.fields(), uuid, environment["startts"], latest=latest)
         running.append(self)
-        self._warning = here.trouble()
-        self._announce(
+        self._warning = session.trouble()
+        self._send_record_data(
             status="running",
             serialno=int(environment["serialno"]),
             startts=float(environment["startts"]),
@@ -141,95 +141,97 @@ class SciFishRecorder(DataRecorder):
 
     @_never_raises("the results of this scan are not complete")
     def _writeRecord(self, record: Any) -> None:
-        # In a continuous scan this is another thread than the scan's own.
+        # In a continuous scan another thread calls this.
         if self._dataset is not None:
             self._dataset.point()
             self._scan.point(record.data)
 
     def _addCustomData(self, value: Any, name: str, **_: Any) -> None:
         self._add(name, value)
-        if self._is_over:
-            self._tell()
+        if self._has_ended:
+            self._show_warnings()
 
     @_never_raises("custom data are not recorded")
     def _add(self, name: str, value: Any) -> None:
         if self._scan is None:
-            self._early.append((name, value))
+            self._early_custom_data.append((name, value))
             return
         added = self._scan.add_custom(name, value)
-        # Macros may add to a scan that is over, as those among Sardana's examples do: its message may be on its way.
-        if self._is_over:
+        # Macros may add custom data after the end of a scan, as Sardana's examples do: the message may have been sent.
+        if self._has_ended:
             self._dataset.add(added)
 
     def _endRecordList(self, recordlist: Any) -> None:
         if self._dataset is None:
             return
-        _twice_if_interrupted(self._end)
+        _retry_if_interrupted(self._end)
         running = _open.get(self._door, [])
         running[:] = [other for other in running if other is not self]
-        self._is_over = True
-        self._tell()
+        self._has_ended = True
+        self._show_warnings()
 
     def _end(self, at: float | None = None) -> None:
-        status, said = "failed", None
+        status, fields = "failed", None
         try:
-            status = STATUS.get(int(self._recordlist.getEnviron().get("endstatus", 3)), "failed")
+            status = STATUS_BY_END.get(int(self._recordlist.getEnviron().get("endstatus", 3)), "failed")
             if status == "failed" and _is_aborted(self._macro):
                 status = "aborted"
             if status == "failed" and _is_spoilt(sys.exc_info()[1]):
                 self._mistakes.append(SPOILT)
-            said = self._scan.said()
-            said["plot"] = self._scan.plot()
+            fields = self._scan.fields()
+            fields["plot"] = self._scan.plot()
         except InterruptException:
             raise
         except Exception as error:  # noqa: BLE001 - as in `_never_raises`
             self.debug("in _end", exc_info=True)
             self._warning = f"the results of this scan are not complete: {type(error).__name__}: {error}"
-        self._dataset.end(status, said, at)
-        self._announce(status=status, endts=time.time() if at is None else at)
+        self._dataset.end(status, fields, at)
+        self._send_record_data(status=status, endts=time.time() if at is None else at)
 
     def _latest(self) -> Any:
-        """Asked once a second by another thread, while the dataset is open."""
+        """The changed fields; another thread calls this once a second while the dataset is open."""
         if _is_running(self._macro):
             return self._scan.latest()
-        self._left_open()
+        self._end_abandoned()
         return None
 
-    def _left_open(self) -> None:
-        """Its macro is over, and nobody has ended it.
+    def _end_abandoned(self) -> None:
+        """End the dataset of a scan whose macro has finished without ending it.
 
-        Another recorder has raised, at its start or at its end, or the macro was stopped between two recorders'
-        ends: Sardana then does not call those that are left.
+        This happens if another recorder raised an exception, or if the macro was stopped between the ends of two
+        recorders: Sardana does not call the remaining ones then.
         """
-        self._end(at=self._dataset.seen)
+        self._end(at=self._dataset.last_point)
 
-    def _announce(self, **said: Any) -> None:
-        """Tell the Door's clients which dataset this is, and how it stands with it."""
+    def _send_record_data(self, **fields: Any) -> None:
+        """Send the dataset's uuid and state to the clients of the Door."""
         try:
-            # Not the macro's own `sendRecordData`: that raises when the user has stopped the macro.
-            self._macro._sendRecordData({"type": RECORD, "data": {"uuid": self._uuid, **said}}, codec="utf8_json")
+            # Not the macro's `sendRecordData`, which raises after the user has stopped the macro.
+            self._macro._sendRecordData(
+                {"type": RECORD_DATA_TYPE, "data": {"uuid": self._uuid, **fields}}, codec="utf8_json"
+            )
         except InterruptException:
             raise
-        except Exception:  # noqa: BLE001 - the dataset is recorded all the same
-            self.debug("the Door's clients cannot be told", exc_info=True)
+        except Exception:  # noqa: BLE001 - the dataset is recorded anyway
+            self.debug("no record data can be sent to the Door", exc_info=True)
 
-    def _tell(self) -> None:
-        """Say what is wrong at the Door."""
-        wrong = [*self._mistakes, self._warning] if self._warning else self._mistakes
+    def _show_warnings(self) -> None:
+        """Show the warnings at the Door."""
+        warnings = [*self._mistakes, self._warning] if self._warning else self._mistakes
         self._mistakes, self._warning = [], ""
-        for text in wrong:
+        for text in warnings:
             self.error("%s", text)
             try:
-                # Not the macro's own `warning`: that raises when the user has stopped the macro.
+                # Not the macro's `warning`, which raises after the user has stopped the macro.
                 Logger.warning(self._macro, "SciFish: %s", text)
             except InterruptException:
                 raise
             except Exception:  # noqa: BLE001 - the server's log has it
-                self.debug("the Door cannot be told", exc_info=True)
+                self.debug("no warning can be sent to the Door", exc_info=True)
 
 
-def _twice_if_interrupted(work: Callable[[], None]) -> None:
-    """Do what can be repeated: the user's Ctrl-C may come in the midst of it, and only then it is let through."""
+def _retry_if_interrupted(work: Callable[[], None]) -> None:
+    """Do repeatable work. If the user's Ctrl-C interrupts it, do it again, and then raise the interrupt."""
     try:
         work()
     except InterruptException:
@@ -249,14 +251,14 @@ def _is_spoilt(error: BaseException | None) -> bool:
 
 
 def _is_aborted(macro: Any) -> bool:
-    """Whether the user has aborted what runs at the macro's Door.
+    """Whether the user has aborted the macro that runs at the Door.
 
-    Sardana raises that in the macro's thread, where it may get lost; what the aborted motors then cost the scan looks
-    like a failure of its own.
+    Sardana raises the abort in the macro's thread, where it may be lost. The aborted motors then make the scan fail,
+    which looks like another error.
     """
     return bool(getattr(getattr(macro, "_executor", None), "_aborted", False))
 
 
 def _is_running(macro: Any) -> bool:
-    """Whether a macro is among those that its Door is executing."""
+    """Whether the Door of a macro is executing it."""
     return any(running is macro for running in getattr(getattr(macro, "_executor", None), "_macro_stack", ()))

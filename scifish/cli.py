@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TextIO
 
 from scifish import __version__
-from scifish.companion.manager import Keeper
+from scifish.companion.supervisor import Supervisor
 from scifish.message import Message, iso
 from scifish.settings import Settings, SettingsError, spool_folders
 from scifish.settings.sources import SettingsSource, settings_source
@@ -163,10 +163,10 @@ def _flush(options: argparse.Namespace) -> int:
     settings = settings_source()
     folders = _folders(options, settings)
     others = {content.path for content in _contents(folders) if content.alive}
-    keeper = Keeper(settings, None, folders, lambda report: None)
-    left = keeper.flush(options.timeout, _say)
-    why = keeper.trouble() or f"Kafka has not taken them within {options.timeout:g} s"
-    keeper.leave(1.0, finish=False)
+    supervisor = Supervisor(settings, None, folders, lambda report: None)
+    left = supervisor.flush(options.timeout, _say)
+    why = supervisor.trouble() or f"Kafka has not taken them within {options.timeout:g} s"
+    supervisor.shut_down(1.0, finish=False)
     print(f"{left} messages of programs that are gone are left{f': {why}' if left else ''}")
     waiting = [content for content in _contents(folders) if content.path in others and content.waiting]
     for content in waiting:

@@ -20,7 +20,7 @@ from typing import Any
 from scifish import __version__
 from scifish.message import Message, as_metadata, iso, leaves
 from scifish.message.identity import files_uuid
-from scifish.recording.session import NotRecorded, station
+from scifish.recording.session import NotRecorded, recording_session
 from scifish.settings import BEAMLINE_NAME, Settings, SettingsError
 from scifish.settings.sources import settings_source
 from scifly.collector import MeasurementCollector
@@ -213,7 +213,7 @@ class _Command:
         left = [one.path for one in found if one.written > now - one.profile.settle]
         finished = [one for one in found if one.written <= now - one.profile.settle]
         journal = Journal(journal_file(self._beamline))
-        here = station(self._options.settings, PROGRAM)
+        here = recording_session(self._options.settings, PROGRAM)
         # The attributes of now are never those of then.
         recorder = DatasetRecorder(journal, lambda: here, self._beamline, self._zone, float("-inf"), self._stopping)
         gatherer = MeasurementCollector(

@@ -1,4 +1,4 @@
-"""Measurements that are finished become datasets: their headers are read, and the station is told."""
+"""Measurements that are finished become datasets: their headers are read, and given to the recording session."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from scifish.dataset.compose import Observed, Record, as_given, ending
 from scifish.message import Message, iso
 from scifish.message.identity import files_uuid
 from scifish.message.types import GivenFields
-from scifish.recording.session import NotRecorded, Station
+from scifish.recording.session import NotRecorded, RecordingSession
 from scifly.collector import MeasurementCollector, OpenMeasurement
 from scifly.grouping import name_of
 from scifly.journal import Journal
@@ -112,14 +112,14 @@ class DatasetRecorder:
     def __init__(
         self,
         journal: Journal,
-        station: Callable[[], Station],
+        session: Callable[[], RecordingSession],
         beamline: str,
         zone: tzinfo,
         fresh: float,
         stopping: threading.Event,
     ) -> None:
         self._journal = journal
-        self._station = station
+        self._session = session
         self._beamline = beamline
         self._zone = zone
         self._fresh = fresh
@@ -130,7 +130,7 @@ class DatasetRecorder:
 
         Whoever is told of the outcome has to `end` it, and to let it `answer`.
 
-        Raises sqlite3.Error where the journal refuses, NotRecorded or SettingsError where there is no station, and
+        Raises sqlite3.Error where the journal refuses, NotRecorded or SettingsError where there is no session, and
         Stopped; all is tried again then, and a dataset that was told of already gets the same uuid.
         """
         outcome = Outcome()
@@ -164,7 +164,7 @@ class DatasetRecorder:
         return outcome
 
     def _tell(self, records: list[Record]) -> None:
-        here = self._station()
+        here = self._session()
         written: Future[None] = here.record(records)
         while not written.done():
             if self._stopping.is_set():
@@ -174,7 +174,7 @@ class DatasetRecorder:
             try:
                 written.exception(RECORDER_PULSE_SECONDS)
             except TimeoutError:
-                continue  # the disk of the spool refuses: the station says so
+                continue  # the disk of the spool refuses: the session says so
         written.result()
 
     # ------------------------------------------------------------- one measurement
@@ -323,7 +323,7 @@ class DatasetRecorder:
         return Record(
             str(uuid.uuid4()),
             started,
-            {**as_given(said, started, PROGRAM), **known},
+            as_given(said | known, started, PROGRAM),
             single=True,
             observed=Observed(values=values, warnings=warnings),
             ending=ending(status, max(started, ended), 0),

@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
-from scifish.recording.session import Station
+from scifish.recording.session import RecordingSession
 from scifly.collector import MeasurementCollector
 from scifly.grouping import measurement_of
 from scifly.model import JournalFile, ProposalContext
@@ -120,13 +120,13 @@ class FolderScan:
         self,
         gatherer: MeasurementCollector,
         recorder: DatasetRecorder,
-        station: Callable[[], Station],
+        session: Callable[[], RecordingSession],
         told: Callable[[Outcome], None],
         stopping: threading.Event,
     ) -> None:
         self._gatherer = gatherer
         self._recorder = recorder
-        self._station = station
+        self._session = session
         self._told = told
         self._stopping = stopping
 
@@ -158,7 +158,7 @@ class FolderScan:
         before, since = -1, time.monotonic()
         while not self._stopping.is_set() or patience < float("inf"):
             try:
-                left = self._station().waiting(SCAN_PULSE_SECONDS * 10)
+                left = self._session().waiting(SCAN_PULSE_SECONDS * 10)
             except TimeoutError:
                 left = before
             if left != before:

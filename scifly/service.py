@@ -12,7 +12,7 @@ from datetime import tzinfo
 from typing import Literal
 
 from scifish.message import iso
-from scifish.recording.session import Station
+from scifish.recording.session import RecordingSession
 from scifly.collector import MeasurementClaims, MeasurementCollector
 from scifly.follower import RootFollower, settle, wanted
 from scifly.journal import Journal
@@ -106,7 +106,7 @@ class FlyService:
         settings: FlySettings,
         profiles: Sequence[Profile],
         journal: Journal,
-        station: Callable[[], Station],
+        session: Callable[[], RecordingSession],
         on_change: Callable[[], None] = lambda: None,
     ) -> None:
         """Go on with what an earlier one has left. `on_change` is called, in any thread, when what is shown is new.
@@ -118,7 +118,7 @@ class FlyService:
         """Skipped are those at roots that are watched no more."""
         self._profiles = tuple(profiles)
         self._journal = journal
-        self._station = station
+        self._session = session
         self._on_change = on_change
         self._stays = ProposalPeriods(journal)
         self._claims = MeasurementClaims()
@@ -272,7 +272,7 @@ class FlyService:
     def _begin(self, root: str, left: float | None = None) -> None:
         stopping = threading.Event()
         recorder = DatasetRecorder(
-            self._journal, self._station, self.settings.beamline, self.settings.zone, self.settings.fresh, stopping
+            self._journal, self._session, self.settings.beamline, self.settings.zone, self.settings.fresh, stopping
         )
         gatherer = MeasurementCollector(
             root,

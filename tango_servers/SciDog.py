@@ -24,7 +24,7 @@ from tango.server import Device, attribute, command, device_property, run
 
 from scifish.attributes.reader import Reader
 from scifish.configurations import check, table_file
-from scifish.configurations.editor import EditError, Editor, Found, UnknownChange, config_in, revision_of
+from scifish.configurations.editor import EditError, Editor, StoredConfiguration, UnknownChange, config_in, revision_of
 from scifish.configurations.history import Change, History, history_file
 from scifish.configurations.table_file import TableError
 from scifish.settings import (
@@ -256,7 +256,7 @@ class SciDog(Device):
     def _change(self, call: Callable[[], T]) -> T:
         """Do an edit, and show what there is then."""
         try:
-            found = self._database.ask(check.ANSWER, call)
+            found = self._database.ask(check.CHECK_REPLY_SECONDS, call)
         except TimeoutError as error:
             raise NoAnswer(
                 "the Tango database does not answer: whether it takes the change is not known yet; History will say it"
@@ -541,7 +541,7 @@ class SciDog(Device):
     @aside
     def Validate(self, which: str) -> str:
         """Check lines, and all devices and attributes in them. What has not answered after 2.5 s is said to be so."""
-        until = time.monotonic() + check.ANSWER
+        until = time.monotonic() + check.CHECK_REPLY_SECONDS
         _, entries, problems = self._content(which)
         findings = [check.Finding(check.ERROR, problem) for problem in problems]
         reads = check.read(entries, self._reader, until - time.monotonic())
@@ -556,7 +556,7 @@ class SciDog(Device):
     @aside
     def Preview(self, which: str) -> str:
         """Take a snapshot now, and show it. After 2.5 s, or SnapshotTimeout if that is shorter, it is what there is."""
-        until = time.monotonic() + check.ANSWER
+        until = time.monotonic() + check.CHECK_REPLY_SECONDS
         settings, entries, problems = self._content(which)
         reads = check.read(entries, self._reader, min(until - time.monotonic(), settings.snapshot_timeout))
         found = check.preview(reads, settings.max_array_size)
@@ -576,7 +576,9 @@ class SciDog(Device):
         wanted = text(pattern).strip() or "*"
         wanted = wanted if "*" in wanted else f"*{wanted}*"
         try:
-            return list(map(sendable, self._database.ask(check.ANSWER, lambda: self._db.device_names(wanted))))
+            return list(
+                map(sendable, self._database.ask(check.CHECK_REPLY_SECONDS, lambda: self._db.device_names(wanted)))
+            )
         except TimeoutError as error:
             raise NoAnswer("the Tango database does not answer") from error
 
@@ -589,9 +591,9 @@ class SciDog(Device):
         """A device's attributes, for one who chooses among them. Fails if it has not answered after 2.5 s."""
         name = text(device).strip()
         try:
-            return json.dumps(within(self._pool, check.ANSWER, lambda: check.attributes(name)))
+            return json.dumps(within(self._pool, check.CHECK_REPLY_SECONDS, lambda: check.attributes(name)))
         except TimeoutError as error:
-            raise NoAnswer(f"{name} has not answered within {check.ANSWER:g} s") from error
+            raise NoAnswer(f"{name} has not answered within {check.CHECK_REPLY_SECONDS:g} s") from error
         except tango.DevFailed as failed:
             raise NoAnswer(f"{name}: {reason(failed)}") from failed
 
@@ -615,7 +617,7 @@ class SciDog(Device):
         found = self._change(lambda: self._edit.save(name, lines, revision, who, what))
         return _described(found)
 
-    def _named_anew(self, texts: list[str], call: Callable[[str, str, str], Found]) -> str:
+    def _named_anew(self, texts: list[str], call: Callable[[str, str, str], StoredConfiguration]) -> str:
         name, new = words(texts, 2, 2, "a configuration's name and the new one")
         self._look()
         wanted, who = self._meant(name), caller(self)
@@ -661,7 +663,7 @@ def _meant(given: str, settings: Settings) -> str:
     return shown.get(name.lower(), name)
 
 
-def _described(found: Found) -> str:
+def _described(found: StoredConfiguration) -> str:
     entries, problems = config.parse(found.lines, found.name)
     return json.dumps(
         {

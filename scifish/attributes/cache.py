@@ -1,4 +1,4 @@
-"""Attributes that were read just now: of many files that come in a second, each needs them, and they are the same."""
+"""Shares one attribute snapshot among datasets that start within a second of each other."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from scifish.attributes import reader as snapshot
 from scifish.message import Message
 from scifish.settings import Settings
 
-SHARED = 1.0
-"""Seconds for which what was read is also that of the next one. Each value carries the time of its reading."""
+SNAPSHOT_SHARED_SECONDS = 1.0
+"""Seconds for which a snapshot is shared. Each value has the time at which it was read."""
 
 
 @dataclass(frozen=True)
-class Seen:
-    """The configured attributes, in the message's form; which of them have no value; what is wrong in the settings."""
+class AttributeSnapshot:
+    """The configured attributes in the message's form, those that failed, and the problems of the settings."""
 
     values: Message = field(default_factory=dict)
     failed: list[Message] = field(default_factory=list)
@@ -24,29 +24,29 @@ class Seen:
     count: int = 0
 
 
-class Lately:
-    """Reads them at most once in `SHARED` seconds. Threads may share it."""
+class SnapshotCache:
+    """Reads the attributes at most once in `SNAPSHOT_SHARED_SECONDS`. Threads may share it."""
 
     def __init__(self, reader: snapshot.Reader) -> None:
         self._reader = reader
-        self._turn = threading.Lock()
-        self._when = -SHARED
+        self._lock = threading.Lock()
+        self._read_time = -SNAPSHOT_SHARED_SECONDS
         self._settings: Settings | None = None
-        self._seen = Seen()
+        self._snapshot = AttributeSnapshot()
 
-    def read(self, settings: Settings) -> Seen:
-        """What is seen, not to be changed. Never raises; takes no longer than two reads of `snapshot_timeout`."""
-        with self._turn:  # who waits here has what the one before has read
-            if time.monotonic() - self._when > SHARED or settings is not self._settings:
-                self._seen = see(self._reader, settings)
-                # From its end on: where a device hangs, all who waited meanwhile take this one.
-                self._settings, self._when = settings, time.monotonic()
-            return self._seen
+    def read(self, settings: Settings) -> AttributeSnapshot:
+        """The shared snapshot, not to be changed. Never raises; takes at most twice the `snapshot_timeout`."""
+        with self._lock:  # a thread that waits here gets the snapshot of the one before
+            if time.monotonic() - self._read_time > SNAPSHOT_SHARED_SECONDS or settings is not self._settings:
+                self._snapshot = read_snapshot(self._reader, settings)
+                # Shared from the end of the read on: if a device hangs, all threads that waited get this snapshot.
+                self._settings, self._read_time = settings, time.monotonic()
+            return self._snapshot
 
 
-def see(reader: snapshot.Reader, settings: Settings) -> Seen:
-    """Read them now. Never raises."""
+def read_snapshot(reader: snapshot.Reader, settings: Settings) -> AttributeSnapshot:
+    """Read the configured attributes now. Never raises."""
     entries, problems = settings.entries()
     readings = reader.read([entry.source for entry in entries], settings.snapshot_timeout)
     values = snapshot.as_metadata(entries, readings, settings.max_array_size)
-    return Seen(values, snapshot.failed(entries, readings), problems, len(entries))
+    return AttributeSnapshot(values, snapshot.failed(entries, readings), problems, len(entries))

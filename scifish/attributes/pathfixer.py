@@ -1,4 +1,4 @@
-"""What PathFixer says of where an experiment stands: proposal, sample, path."""
+"""The client of PathFixer for datasets: proposal, sample and path."""
 
 from __future__ import annotations
 
@@ -7,22 +7,22 @@ import logging
 from pathlib import Path
 
 from scifish.attributes.reader import Reader
-from scifish.message import Message
+from scifish.message import Message, plain
 from scifish.settings import Settings
 from scifish.settings.atomic_file import write_atomically
 
 log = logging.getLogger(__name__)
 
 
-TIMEOUT = 1.0
-"""Seconds for PathFixer's answer: it answers out of its memory."""
+PATHFIXER_TIMEOUT_SECONDS = 1.0
+"""Seconds for PathFixer's answer: it has the values in memory."""
 
 
 _FIELDS = {"Proposal": "proposalId", "Sample": "sampleId", "SamplePath": "sourceFolder", "Type": "category"}
 
 
-class Place:
-    """Reads PathFixer, and keeps what it said last, also on disk, for a time when it does not answer.
+class PathFixerReader:
+    """Reads PathFixer, and keeps its last answer, also on disk, for times when it does not answer.
 
     `file` has one entry for each PathFixer: one account may record for several beamlines.
     """
@@ -30,48 +30,49 @@ class Place:
     def __init__(self, reader: Reader, file: Path) -> None:
         self._reader = reader
         self._file = file
-        self._said = _load(file)
+        self._answers = _load(file)
 
     def last(self, settings: Settings | None) -> Message:
-        """What the PathFixer of these settings said last; {} if nothing is known of it."""
-        return dict(self._said.get(settings.path_fixer.lower(), {})) if settings is not None else {}
+        """The last answer of the PathFixer of these settings; {} if there is none."""
+        return dict(self._answers.get(settings.path_fixer.lower(), {})) if settings is not None else {}
 
     def read(self, settings: Settings) -> tuple[Message, list[str]]:
         """The fields of a dataset that PathFixer knows, and warnings. Never raises."""
         if not settings.path_fixer and not settings.scidog:
-            return {}, []  # not a beamline with a PathFixer: the program says it all
+            return {}, []  # a beamline without PathFixer: the program gives all fields
         if not settings.path_fixer:
             return {}, ["the property PathFixer of SciDog is empty: proposal, sample and path are not known"]
         sources = {f"{settings.path_fixer}/{attribute}": name for attribute, name in _FIELDS.items()}
-        readings = self._reader.read(sources, min(TIMEOUT, settings.snapshot_timeout))
+        readings = self._reader.read(sources, min(PATHFIXER_TIMEOUT_SECONDS, settings.snapshot_timeout))
         errors = [reading.error for reading in readings.values() if reading.error]
         if not errors:
-            found = {name: str(readings[source].value or "") for source, name in sources.items()}
-            self._remember(settings.path_fixer.lower(), found)
+            found = {name: str(plain(str(readings[source].value or ""))) for source, name in sources.items()}
+            self._store(settings.path_fixer.lower(), found)
             return found, []
-        # One that answers in part is not mixed with an older answer: they may be of two proposals.
+        # A partial answer is not mixed with an older one: they may belong to two proposals.
         warning = f"{settings.path_fixer} does not answer ({errors[0]})"
         if last := self.last(settings):
-            return last, [f"{warning}: proposal, sample and path are those it said last"]
+            return last, [f"{warning}: proposal, sample and path are from its last answer"]
         return {}, [f"{warning}: proposal, sample and path are not known"]
 
-    def _remember(self, path_fixer: str, found: Message) -> None:
-        if found == self._said.get(path_fixer):
+    def _store(self, path_fixer: str, found: Message) -> None:
+        if found == self._answers.get(path_fixer):
             return
-        self._said[path_fixer] = found
+        self._answers[path_fixer] = found
         try:
-            # Another program may have written what another PathFixer says.
-            kept = _load(self._file) | {path_fixer: found}
-            write_atomically(self._file, json.dumps(kept, ensure_ascii=False))
+            # Another program may have written the answer of another PathFixer.
+            answers = _load(self._file) | {path_fixer: found}
+            write_atomically(self._file, json.dumps(answers, ensure_ascii=False))
         except OSError as error:
-            log.warning("what PathFixer says cannot be kept on disk: %s", error)
+            log.warning("the answer of PathFixer cannot be written to disk: %s", error)
 
 
 def _load(file: Path) -> dict[str, Message]:
     try:
-        kept = json.loads(file.read_text("utf-8"))
+        answers = json.loads(file.read_text("utf-8"))
         return {
-            str(path_fixer): {name: str(said[name]) for name in _FIELDS.values()} for path_fixer, said in kept.items()
+            str(path_fixer): {name: str(answer[name]) for name in _FIELDS.values()}
+            for path_fixer, answer in answers.items()
         }
     except (OSError, ValueError, TypeError, KeyError, AttributeError):
-        return {}  # never written, or of another version: as good as none
+        return {}  # never written, or written by another version

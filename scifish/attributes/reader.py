@@ -1,4 +1,4 @@
-"""Tango attributes, read all at once: one call a device, all devices side by side, with a deadline.
+"""Reads many Tango attributes at once: one call for each device, all devices in parallel, with a deadline.
 
 What hangs or is dead costs only itself: its attributes get an error instead of a value.
 """
@@ -24,17 +24,17 @@ from scifish.tango_io.executors import MAX_THREADS, SerialExecutor, ThreadPool
 
 log = logging.getLogger(__name__)
 
-CONFIG_AGE = 600.0
-"""Seconds after which units and labels of a device are asked for again: they can be edited in jive."""
+ATTRIBUTE_CONFIG_SECONDS = 600.0
+"""Seconds after which the units and labels of a device are read again: they can be edited in jive."""
 
-AGAIN = 10.0
-"""Seconds until a device that did not answer in time is asked again: until then it would delay each dataset."""
+HANGING_DEVICE_RETRY_SECONDS = 10.0
+"""Seconds until a device that did not answer in time is read again: earlier reads would delay each dataset."""
 
-CLOSE = 3.5
-"""Seconds for calls that have no answer yet: a program that ends in the middle of one is aborted by PyTango."""
+READER_CLOSE_SECONDS = 3.5
+"""Seconds for pending calls at the end: PyTango aborts a program that exits during a call."""
 
-_ALMOST = 0.9
-"""A device that has not answered after this part of the time-out hangs: no two clocks begin at the same moment."""
+_HANGS_FRACTION = 0.9
+"""A device that has not answered after this fraction of the time-out hangs: the clocks do not start together."""
 
 _QUALITIES = {
     quality: "" if quality == tango.AttrQuality.ATTR_VALID else name.removeprefix("ATTR_")
@@ -47,7 +47,7 @@ _NO_UNIT = {"", "no unit", "not specified", "no standard unit", "no display unit
 
 
 class Reading(NamedTuple):
-    """One attribute as it was read. `time` in seconds since 1970; `value` None where there is an `error`.
+    """One attribute as it was read. `time` is in seconds since 1970; `value` is None if there is an `error`.
 
     `raw` is the number behind an enum's label or a state's name.
     """
@@ -60,8 +60,8 @@ class Reading(NamedTuple):
     raw: Any = None
 
 
-class Described(NamedTuple):
-    """What a device's attributes are called; by name in lower case the labels of those that are enums, and types."""
+class DeviceDescription(NamedTuple):
+    """The names of a device's attributes; and by name in lower case the labels of enums, and the types."""
 
     names: tuple[str, ...]
     labels: Mapping[str, Sequence[str]]
@@ -69,7 +69,7 @@ class Described(NamedTuple):
 
 
 class _Call(NamedTuple):
-    """One call of a device: its attributes, and for each the full names under which it is wanted."""
+    """One call of a device: its attributes, and for each one the sources that ask for it."""
 
     device: str
     attributes: tuple[str, ...]
@@ -78,14 +78,14 @@ class _Call(NamedTuple):
 
 @dataclass
 class _Device:
-    """A device as this process knows it. Its proxy is used in turn, never by two threads.
+    """A device as this process knows it. Only one thread at a time uses its proxy.
 
-    Setting a proxy's time-out waits for its other call with the interpreter's lock held, and all
-    of the program would stand still.
+    Setting the time-out of a proxy waits for its running call with the interpreter's lock held, so the whole
+    program would stop.
     """
 
     name: str
-    turn: SerialExecutor
+    executor: SerialExecutor
     config_age: float
     proxy: Any = None
     timeout: float = 0.0
@@ -99,9 +99,9 @@ class _Device:
 
 
 class Reader:
-    """Reads attributes by their full names. Threads may share it; it keeps its proxies."""
+    """Reads attributes by their full names, with cached proxies. Threads may share it."""
 
-    def __init__(self, threads: int = MAX_THREADS, config_age: float = CONFIG_AGE) -> None:
+    def __init__(self, threads: int = MAX_THREADS, config_age: float = ATTRIBUTE_CONFIG_SECONDS) -> None:
         self._config_age = config_age
         self._devices: dict[str, _Device] = {}
         self._lock = threading.Lock()
@@ -144,29 +144,30 @@ class Reader:
             if device is None:
                 device = self._devices[name] = _Device(name, SerialExecutor(self._pool), self._config_age)
         busy_since = device.busy_since
-        if now < device.hangs_until or (busy_since is not None and now - busy_since >= _ALMOST * timeout):
-            error = f"not read: {name} has not answered an earlier read, and is asked again after {AGAIN:g} s"
+        if now < device.hangs_until or (busy_since is not None and now - busy_since >= _HANGS_FRACTION * timeout):
+            wait = HANGING_DEVICE_RETRY_SECONDS
+            error = f"not read: {name} has not answered an earlier read, and is asked again after {wait:g} s"
             done(_failed(attributes, error))
         else:
-            device.turn.submit(lambda: done(_read_in_turn(device, attributes, timeout, now + timeout)))
+            device.executor.submit(lambda: done(_read_serially(device, attributes, timeout, now + timeout)))
 
     def _hangs(self, name: str, since: float) -> bool:
         device = self._devices[name]
         return device.hangs_until > since or device.busy_since is not None
 
-    def described(self, device: str) -> Described | None:
-        """What is known of a device that has answered; None if it never has."""
+    def described(self, device: str) -> DeviceDescription | None:
+        """The description of a device; None if it has never answered."""
         found = self._devices.get(device.lower())
-        return Described(found.names, found.labels, found.types) if found is not None and found.names else None
+        return DeviceDescription(found.names, found.labels, found.types) if found is not None and found.names else None
 
     def close(self) -> None:
-        """Read no more. What hangs has `CLOSE` seconds, and is then left to itself."""
-        self._pool.stop(CLOSE)
+        """Stop reading. Calls that hang are abandoned after `READER_CLOSE_SECONDS`."""
+        self._pool.stop(READER_CLOSE_SECONDS)
 
 
-@functools.lru_cache(maxsize=64)  # a dataset asks for what the last one asked for
+@functools.lru_cache(maxsize=64)  # datasets read the same sources again and again
 def _calls(sources: tuple[str, ...]) -> tuple[_Call, ...]:
-    # By device and attribute in lower case: Tango does not care, and one call must not name one twice.
+    # By device and attribute in lower case: Tango ignores case, and a call must not have an attribute twice.
     wanted: dict[str, dict[str, list[str]]] = {}
     for source in dict.fromkeys(sources):
         device, _, attribute = source.lower().rpartition("/")
@@ -182,7 +183,7 @@ def _calls(sources: tuple[str, ...]) -> tuple[_Call, ...]:
 
 
 class _Answers:
-    """The answers of `count` devices; whoever brings the last one wakes up who waits for all."""
+    """The answers of `count` devices; the last one wakes the thread that waits for all of them."""
 
     def __init__(self, count: int) -> None:
         self._found: dict[str, list[Reading]] = {}
@@ -203,13 +204,13 @@ class _Answers:
             self._all.set()
 
     def wait(self, timeout: float) -> dict[str, list[Reading]]:
-        """What there is after at most `timeout` seconds."""
+        """The answers after at most `timeout` seconds."""
         self._all.wait(max(timeout, 0.0))
         with self._lock:
             return dict(self._found)
 
 
-def _read_in_turn(device: _Device, attributes: Sequence[str], timeout: float, deadline: float) -> list[Reading]:
+def _read_serially(device: _Device, attributes: Sequence[str], timeout: float, deadline: float) -> list[Reading]:
     """A Reading for each attribute, in their order. Never raises."""
     began = time.monotonic()
     if began >= deadline or began < device.hangs_until:
@@ -218,14 +219,14 @@ def _read_in_turn(device: _Device, attributes: Sequence[str], timeout: float, de
     try:
         return _read_device(device, attributes, timeout)
     except tango.DevFailed as failed:
-        # Tango's own words for it are many, and to connect has a time-out of its own.
-        if time.monotonic() - began >= _ALMOST * timeout:
-            device.hangs_until = time.monotonic() + AGAIN
-        # Units and labels may be others when it comes back.
+        # By the time and not by the error: Tango has many errors for it, and connecting has a time-out of its own.
+        if time.monotonic() - began >= _HANGS_FRACTION * timeout:
+            device.hangs_until = time.monotonic() + HANGING_DEVICE_RETRY_SECONDS
+        # Units and labels may have changed when the device is back.
         device.config_time = 0.0
         return _failed(attributes, reason(failed))
     except Exception as error:
-        log.exception("reading %s", device.name)
+        log.exception("%s cannot be read", device.name)
         return _failed(attributes, f"{type(error).__name__}: {error}")
     finally:
         device.busy_since = None
@@ -235,11 +236,11 @@ def _read_device(device: _Device, attributes: Sequence[str], timeout: float) -> 
     if device.proxy is None:
         began = time.monotonic()
         device.proxy = tango.DeviceProxy(device.name)
-        if time.monotonic() - began >= timeout:  # it was made all the same, and the next call would hang as long
+        if time.monotonic() - began >= timeout:  # the proxy was created, but the next call would hang as long
             tango.Except.throw_exception("API_DeviceTimedOut", f"no answer within {timeout:g} s", "scifish")
     if device.timeout != timeout:
-        # To set the time-out of a proxy that is not connected connects it, with the interpreter's
-        # lock held: all of the program would stand still for as long as the device hangs.
+        # Setting the time-out of an unconnected proxy connects it with the interpreter's lock held:
+        # the whole program would stop for as long as the device hangs.
         device.proxy.ping()
         device.proxy.set_timeout_millis(max(int(timeout * 1000), 1))
         device.timeout = timeout
@@ -252,7 +253,7 @@ def _read_device(device: _Device, attributes: Sequence[str], timeout: float) -> 
 def _read_config(device: _Device) -> None:
     try:
         infos = device.proxy.attribute_list_query_ex()
-    except tango.DevFailed as failed:  # its values are there all the same
+    except tango.DevFailed as failed:  # its values are read anyway
         log.warning("the units of %s cannot be read: %s", device.name, reason(failed))
         return
     device.units = {info.name.lower(): info.unit for info in infos if info.unit.strip().lower() not in _NO_UNIT}
@@ -279,9 +280,9 @@ def _reading(device: _Device, name: str, result: Any) -> Reading:
 
 
 def _named(value: Any, kind: Any, labels: Sequence[str] | None) -> tuple[Any, Any]:
-    """An enum by its label, a state by its name, with the number behind; all else as it is."""
+    """An enum as its label or a state as its name, with its number; other values as they are."""
     if kind == tango.CmdArgType.DevEncoded:
-        return f"{value[0]}, {len(value[1])} bytes", None  # its format, and how much there is
+        return f"{value[0]}, {len(value[1])} bytes", None  # its format and size
     if kind == tango.CmdArgType.DevState:
         name = _state
     elif labels:
@@ -320,12 +321,12 @@ def as_metadata(entries: Iterable[Entry], readings: dict[str, Reading], max_arra
 
 
 def unread(entries: Iterable[Entry], readings: dict[str, Reading]) -> list[tuple[Entry, str]]:
-    """Entries that have no value, and why."""
+    """Entries without a value, and the errors."""
     return [(entry, readings[entry.source].error) for entry in entries if readings[entry.source].error]
 
 
 def failed(entries: Iterable[Entry], readings: dict[str, Reading]) -> list[Message]:
-    """The same as {group, name, source, error}, ready for JSON."""
+    """The same as dictionaries {group, name, source, error}, for JSON."""
     return [
         {"group": entry.group, "name": entry.name, "source": entry.source, "error": why}
         for entry, why in unread(entries, readings)
@@ -342,7 +343,7 @@ def entry_leaf(entry: Entry, reading: Reading, max_array: int) -> Value:
         found["error"] = error
         return found
     shown = mapped(entry, reading) if entry.map else value
-    if isinstance(shown, _SCALAR):  # most of them, and 500 of them should cost little
+    if isinstance(shown, _SCALAR):  # most values; this is fast for 500 of them
         found["value"] = plain(shown)
     else:
         found.update(cast(Value, array_fields(shown, max_array)))
@@ -352,7 +353,7 @@ def entry_leaf(entry: Entry, reading: Reading, max_array: int) -> Value:
 
 
 def mapped(entry: Entry, reading: Reading) -> Any:
-    """The value as the entry's map shows it: found by number, label, state name or boolean."""
+    """The value after the entry's map, which is looked up by number, label, state name or boolean."""
     for candidate in (reading.value, reading.raw):
         if hasattr(candidate, "item"):  # a numpy scalar
             candidate = candidate.item() if candidate.ndim == 0 else None
@@ -362,7 +363,7 @@ def mapped(entry: Entry, reading: Reading) -> Any:
 
 
 def add_end_values(metadata: Message, entries: Iterable[Entry], readings: dict[str, Reading], max_array: int) -> None:
-    """Put what was read when the dataset ended beside what was read at its start, as `end`."""
+    """Add the values read at the end of the dataset, as `end`, to those read at its start."""
     for entry in entries:
         group = metadata.setdefault(entry.group, {}) if entry.group else metadata
         at_end = entry_leaf(entry, readings[entry.source], max_array)

@@ -1,8 +1,8 @@
 """min, max, mean and std of Tango attributes over a dataset: `record: statistics`.
 
-The samples are the values of change events, or of a slow poll where an attribute pushes none. Each
-counts once, however long it stood: these are plain samples, not weighted by time. The value at the
-start and the one at the end are samples, too. NaN, infinity and values of quality INVALID are not.
+The samples are the values of change events, or of a slow poll if an attribute pushes no events. Each
+sample counts once, however long the value lasted: there is no weight by time. The values at the start and
+at the end are samples, too. NaN, infinity and values of quality INVALID are not.
 """
 
 from __future__ import annotations
@@ -26,21 +26,21 @@ from scifish.tango_io.executors import SerialExecutor, ThreadPool
 
 log = logging.getLogger(__name__)
 
-PERIOD = 1.0
+POLL_PERIOD_SECONDS = 1.0
 """Seconds between two polls of an attribute without change events."""
 
-SETTLE = 0.5
-"""Seconds after which a new subscription surely brings every event: what changes before may be missed by Tango."""
+SUBSCRIPTION_SETTLE_SECONDS = 0.5
+"""Seconds after which a new subscription delivers every event: Tango may miss earlier changes."""
 
-TIMEOUT = 3.0
-"""Seconds that a device has for its answer to a poll."""
+POLL_TIMEOUT_SECONDS = 3.0
+"""Seconds for the answer of a device to a poll."""
 
-CLOSE = 3.0
-"""Seconds for ending the subscriptions that there still are when all is closed."""
+UNSUBSCRIBE_SECONDS = 3.0
+"""Seconds to end the remaining subscriptions when all is closed."""
 
 
 class Samples:
-    """The statistics of numbers that come one by one, by Welford's method. Threads may share it."""
+    """Statistics of numbers that arrive one by one, by Welford's method. Threads may share it."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -49,7 +49,7 @@ class Samples:
         self._mean = self._squares = 0.0
 
     def add(self, value: float) -> bool:
-        """False for NaN and infinity: they are left out."""
+        """Add a sample. False for NaN and infinity, which are left out."""
         if not math.isfinite(value):
             return False
         with self._lock:
@@ -61,7 +61,7 @@ class Samples:
         return True
 
     def summary(self) -> Message:
-        """min, max, mean, std, samples; only samples where there are none.
+        """min, max, mean, std, samples; only `samples` if there are none.
 
         std is that of the samples themselves (the root of their mean squared distance from the
         mean, divided by n, not by n - 1): 0 for a single one.
@@ -82,80 +82,80 @@ class _State(enum.Enum):
     NEW = "not known to be a number: no answer yet"
     EVENTS = "its changes come by events, or are about to"
     POLLED = "it pushes no change events"
-    HOPELESS = "it is not a number"
+    NO_NUMBER = "it is not a number"
 
 
-class _Tally:
+class _SampledAttribute:
     """One attribute of one dataset: its samples, or why there are none."""
 
-    def __init__(self, source: str, device: _Device) -> None:
+    def __init__(self, source: str, device: _SampledDevice) -> None:
         self.source = source
         self.attribute = source.rpartition("/")[2].lower()
         self.device = device
         self.samples = Samples()
         self.state = _State.NEW
-        self.over = False
+        self.ended = False
         self._last: float | None = None
-        self._look_again: float | None = None
+        self._settled_at: float | None = None
         self._subscription: int | None = None
-        self._why = "it was not read before the dataset ended"
+        self._reason = "it was not read before the dataset ended"
 
     @property
-    def asks(self) -> bool:
-        """Whether it is to be read when others are polled."""
-        if self.over or self.state is _State.HOPELESS:
+    def needs_poll(self) -> bool:
+        """Whether the next poll has to read it."""
+        if self.ended or self.state is _State.NO_NUMBER:
             return False
         if self.state is _State.EVENTS:
-            return self._look_again is not None and time.monotonic() > self._look_again
+            return self._settled_at is not None and time.monotonic() > self._settled_at
         return True
 
     @property
     def settled(self) -> bool:
-        """Whether its events come for sure."""
-        return self._subscription is not None and self._look_again is None
+        """Whether its subscription delivers every event."""
+        return self._subscription is not None and self._settled_at is None
 
     def take(self, reading: Reading) -> None:
-        """A sample, if the reading is a number."""
+        """Add the reading as a sample if it is a number."""
         if reading.error:
-            self._why = reading.error
+            self._reason = reading.error
         elif reading.raw is not None or isinstance(reading.value, bool) or not isinstance(reading.value, int | float):
-            self.state, self._why = _State.HOPELESS, "it is not a number"
+            self.state, self._reason = _State.NO_NUMBER, "it is not a number"
         elif not self.samples.add(reading.value):
-            self._why = f"its value is {plain(reading.value)}"
+            self._reason = f"its value is {plain(reading.value)}"
 
     def answered(self, reading: Reading) -> None:
-        """Take what a poll has found. The first number leads to a try with events."""
-        if not self.asks:
+        """Handle the answer to a poll. After the first number, a subscription to events is tried."""
+        if not self.needs_poll:
             return
         if self.state is _State.EVENTS:
-            self._look_again = None
+            self._settled_at = None
             if reading.value != self._last:
                 self.take(reading)
             return
         self.take(reading)
         if self.state is _State.NEW and not reading.error:
             self.state, self._last = _State.EVENTS, reading.value
-            self.device.turn.submit(self._subscribe)
+            self.device.executor.submit(self._subscribe)
 
     def end(self) -> None:
-        """No more samples. A subscription is ended in the background, when one that is being made is there."""
-        self.over = True
-        self.device.turn.submit(self._unsubscribe)
+        """Take no more samples. The subscription is ended in the background, also one that is just being made."""
+        self.ended = True
+        self.device.executor.submit(self._unsubscribe)
 
     def summary(self) -> Message:
         found = self.samples.summary()
         if not found["samples"]:
-            found["error"] = f"no statistics: {self._why}"
+            found["error"] = f"no statistics: {self._reason}"
         return found
 
     def _subscribe(self) -> None:
-        if self.over:
+        if self.ended:
             return
         try:
             self._subscription = self.device.proxy().subscribe_event(
                 self.attribute, tango.EventType.CHANGE_EVENT, self._on_event
             )
-            self._look_again = time.monotonic() + SETTLE
+            self._settled_at = time.monotonic() + SUBSCRIPTION_SETTLE_SECONDS
         except tango.DevFailed as failed:
             log.debug("%s is polled: %s", self.source, reason(failed))
             self.state = _State.POLLED
@@ -170,33 +170,33 @@ class _Tally:
         self._subscription = None
 
     def _on_event(self, event: Any) -> None:
-        """Called by Tango's own thread, and so short."""
-        if self.over:
+        """Called by a thread of Tango, so it must be short."""
+        if self.ended:
             return
         if event.err:
-            self._why = reason(tango.DevFailed(*event.errors))
+            self._reason = reason(tango.DevFailed(*event.errors))
         elif event.attr_value.quality == tango.AttrQuality.ATTR_INVALID:
-            self._why = "no value: its quality is INVALID"
+            self._reason = "no value: its quality is INVALID"
         else:
             value = event.attr_value.value
             begins = self._subscription is None
-            if not (begins and value == self._last):  # a subscription begins with the value that was just read
+            if not (begins and value == self._last):  # the first event repeats the value that was just read
                 self.samples.add(value)
             self._last = value
 
 
-class _Device:
-    """A device as the statistics know it. Its subscriptions are made and ended in turn."""
+class _SampledDevice:
+    """A device with sampled attributes. Its subscriptions are made and ended one after the other."""
 
-    def __init__(self, name: str, turn: SerialExecutor) -> None:
+    def __init__(self, name: str, executor: SerialExecutor) -> None:
         self.name = name
-        self.turn = turn
-        self.tallies: list[_Tally] = []
+        self.executor = executor
+        self.sampled: list[_SampledAttribute] = []
         self.polling = False
         self._proxy: Any = None
 
     def proxy(self) -> Any:
-        """Kept, as the subscriptions are the proxy's. May raise `tango.DevFailed`, and take its time."""
+        """The cached proxy, which owns the subscriptions. May raise `tango.DevFailed`, and may be slow."""
         if self._proxy is None:
             self._proxy = tango.DeviceProxy(self.name)
         return self._proxy
@@ -208,26 +208,26 @@ class Statistics:
     def __init__(self, reader: Reader) -> None:
         self._reader = reader
         self._pool = ThreadPool("scifish-events")
-        self._devices: dict[str, _Device] = {}
-        self._watched: dict[str, list[_Tally]] = {}
+        self._devices: dict[str, _SampledDevice] = {}
+        self._watched: dict[str, list[_SampledAttribute]] = {}
         self._lock = threading.Lock()
         self._stopping = threading.Event()
         threading.Thread(target=self._poll, name="scifish-statistics", daemon=True).start()
 
     def watch(self, uuid: str, entries: Iterable[Entry]) -> None:
-        """Begin with those entries of a dataset that want statistics. Returns at once."""
+        """Start the statistics of a dataset for the entries that want them. Returns at once."""
         sources = dict.fromkeys(entry.source for entry in entries if "statistics" in entry.record)
-        by_device: dict[str, list[_Tally]] = {}
+        by_device: dict[str, list[_SampledAttribute]] = {}
         with self._lock:
             for source in sources:
                 name = source.rpartition("/")[0].lower()
                 if name not in self._devices:
-                    self._devices[name] = _Device(name, SerialExecutor(self._pool))
-                by_device.setdefault(name, []).append(_Tally(source, self._devices[name]))
-            for name, tallies in by_device.items():
-                self._devices[name].tallies += tallies
-                self._watched.setdefault(uuid, []).extend(tallies)
-        # Behind the caller's back: to wake up the thread of each device takes its time.
+                    self._devices[name] = _SampledDevice(name, SerialExecutor(self._pool))
+                by_device.setdefault(name, []).append(_SampledAttribute(source, self._devices[name]))
+            for name, sampled in by_device.items():
+                self._devices[name].sampled += sampled
+                self._watched.setdefault(uuid, []).extend(sampled)
+        # In the background: waking the thread of each device takes time.
         self._pool.submit(lambda: self._begin(by_device.values()))
 
     def finish(
@@ -239,70 +239,70 @@ class Statistics:
         Each has `min`, `max`, `mean`, `std` and `samples`. An attribute without any sample has
         `samples` 0 and `error`, which says why. Never raises.
         """
-        tallies = self._end([uuid])
-        at_end = self._reader.read([tally.source for tally in tallies], timeout)
-        for tally in tallies:
-            tally.take(at_end[tally.source])
-            for value in (seen or {}).get(tally.source, ()):
-                tally.samples.add(value)
-        return {tally.source: tally.summary() for tally in tallies}
+        sampled = self._end([uuid])
+        at_end = self._reader.read([one.source for one in sampled], timeout)
+        for one in sampled:
+            one.take(at_end[one.source])
+            for value in (seen or {}).get(one.source, ()):
+                one.samples.add(value)
+        return {one.source: one.summary() for one in sampled}
 
     def close(self) -> None:
-        """Forget all datasets, and end all subscriptions: in `CLOSE` seconds, or not at all where one hangs."""
+        """Forget all datasets and end all subscriptions, in `UNSUBSCRIBE_SECONDS`; where a device hangs, not at all."""
         self._stopping.set()
-        deadline = time.monotonic() + CLOSE
+        deadline = time.monotonic() + UNSUBSCRIBE_SECONDS
         self._end(list(self._watched))
         ended = threading.Semaphore(0)
         devices = list(self._devices.values())
         for device in devices:
-            device.turn.submit(ended.release)
+            device.executor.submit(ended.release)
         for _ in devices:
             if not ended.acquire(timeout=max(deadline - time.monotonic(), 0.0)):
-                log.warning("a subscription could not be ended: its device hangs")
+                log.warning("a subscription cannot be ended: its device hangs")
                 break
         self._pool.stop(max(deadline - time.monotonic(), 0.0))
 
-    def _begin(self, by_device: Iterable[list[_Tally]]) -> None:
-        for tallies in by_device:
-            self._ask(tallies[0].device, tallies, lambda: None)
+    def _begin(self, by_device: Iterable[list[_SampledAttribute]]) -> None:
+        for sampled in by_device:
+            self._ask(sampled[0].device, sampled, lambda: None)
 
-    def _end(self, uuids: Iterable[str]) -> list[_Tally]:
+    def _end(self, uuids: Iterable[str]) -> list[_SampledAttribute]:
         with self._lock:
-            tallies = [tally for uuid in uuids for tally in self._watched.pop(uuid, [])]
-            for tally in tallies:
-                tally.device.tallies.remove(tally)
-        for tally in tallies:
-            tally.end()
-        return tallies
+            sampled = [one for uuid in uuids for one in self._watched.pop(uuid, [])]
+            for one in sampled:
+                one.device.sampled.remove(one)
+        for one in sampled:
+            one.end()
+        return sampled
 
     def _poll(self) -> None:
-        while not self._stopping.wait(PERIOD):
+        while not self._stopping.wait(POLL_PERIOD_SECONDS):
             with self._lock:
                 wanted = [
-                    (device, [tally for tally in device.tallies if tally.asks])
+                    (device, [one for one in device.sampled if one.needs_poll])
                     for device in self._devices.values()
                     if not device.polling
                 ]
-            for device, tallies in wanted:
-                if tallies:
+            for device, sampled in wanted:
+                if sampled:
                     device.polling = True
-                    self._ask(device, tallies, partial(setattr, device, "polling", False))
+                    self._ask(device, sampled, partial(setattr, device, "polling", False))
 
-    def _ask(self, device: _Device, tallies: Sequence[_Tally], then: Callable[[], None]) -> None:
+    def _ask(self, device: _SampledDevice, sampled: Sequence[_SampledAttribute], then: Callable[[], None]) -> None:
         """Read the attributes of one device in one call, in the background."""
-        attributes = list(dict.fromkeys(tally.attribute for tally in tallies))
+        attributes = list(dict.fromkeys(one.attribute for one in sampled))
 
         def done(readings: list[Reading]) -> None:
             found = dict(zip(attributes, readings, strict=True))
-            for tally in tallies:
-                tally.answered(found[tally.attribute])
+            for one in sampled:
+                one.answered(found[one.attribute])
             then()
 
-        self._reader.ask(device.name, attributes, TIMEOUT, done)
+        self._reader.ask(device.name, attributes, POLL_TIMEOUT_SECONDS, done)
 
 
 def values_of(metadata: Message, entries: Iterable[Entry]) -> dict[str, list[float]]:
-    """The numbers that are shown of those entries that want statistics, by full attribute name."""
+    """The start and end values of the entries that want statistics, by full attribute name."""
     found: dict[str, list[float]] = {}
     for entry in entries:
         shown = (metadata.get(entry.group, {}) if entry.group else metadata).get(entry.name, {})
@@ -313,7 +313,7 @@ def values_of(metadata: Message, entries: Iterable[Entry]) -> dict[str, list[flo
 
 
 def add_statistics(metadata: Message, entries: Iterable[Entry], found: Mapping[str, Message]) -> None:
-    """Put what `Statistics.finish` found beside the values that were read when the dataset began.
+    """Add the results of `Statistics.finish` to the values read at the start of the dataset.
 
     Why an attribute has none is its `error`, if it has no other.
     """

@@ -1,4 +1,4 @@
-"""The last message of a dataset: composed out of all that is known of it, with its picture."""
+"""The last message of a dataset: composed of everything that is known of it, with its plot."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from scifish.dataset import compose
 from scifish.dataset.compose import Record
 from scifish.dataset.files import described, expand
 from scifish.dataset.plot import PlotError, data_uri, png
-from scifish.dataset.proprietary import Withheld, stays_here
+from scifish.dataset.proprietary import WithheldDatasets, stays_here
 from scifish.message import AnyMessage
 from scifish.message.types import Image
 from scifish.settings import Settings
@@ -24,10 +24,12 @@ from scifish.spool.sender import Sender
 log = logging.getLogger(__name__)
 
 
-class Finisher:
-    """Threads may share it."""
+class Finalizer:
+    """Composes the last messages of datasets and puts them into the outbox. Threads may share it."""
 
-    def __init__(self, executor: SpoolExecutor, sender: Sender, settings: SettingsSource, withheld: Withheld) -> None:
+    def __init__(
+        self, executor: SpoolExecutor, sender: Sender, settings: SettingsSource, withheld: WithheldDatasets
+    ) -> None:
         self._executor = executor
         self._outgoing = OutboxWriter(executor, sender.wake)
         self._settings = settings
@@ -36,14 +38,14 @@ class Finisher:
         self._drawing = threading.Lock()
 
     def may_send(self, record: Record, settings: Settings) -> bool:
-        """Whether its metadata may leave the beamline. What may not is remembered, for what is said of it later."""
+        """Whether the metadata may leave the beamline. If not, this is remembered for later annotations."""
         if not stays_here(record, settings):
             return True
         self._withheld.add(record.dataset)
         return False
 
     def finish(self, spool: Spool, record: Record) -> Future[object] | None:
-        """Compose the last message into the spool where the dataset is open; None if no settings are known yet.
+        """Put the last message into the spool where the dataset is open; None if no settings are known yet.
 
         The future is done when that is on disk.
         """
@@ -64,16 +66,16 @@ class Finisher:
         if not plot:
             return []
         try:
-            with self._drawing:  # matplotlib is not for several threads, and each would take its memory
+            with self._drawing:  # matplotlib is not thread-safe, and each thread would need its memory
                 picture = png(plot)
         except PlotError as error:
-            if str(error) not in self._plot_errors:  # said once: without matplotlib it is the same for each scan
+            if str(error) not in self._plot_errors:  # logged once: without matplotlib every scan has the same error
                 log.warning("%s", error)
             self._plot_errors.add(str(error))
             return []
         except Exception:
-            log.exception("drawing the plot of dataset %s", record.uuid)
+            log.exception("dataset %s: its plot cannot be drawn", record.uuid)
             return []
         image: Image = {"caption": str(plot.get("title") or "plot"), "uri": data_uri(picture)}
-        proposal = record.said("proposalId")
+        proposal = record.text("proposalId")
         return [compose.annotation(record.dataset, {"image": image}, time.time(), proposal, settings, spool.origin)]

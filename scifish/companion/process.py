@@ -1,8 +1,8 @@
-"""The companion process of a program that records: all that is slow, apart from the measurement.
+"""The companion process of a recording program: it does the slow work apart from the measurement.
 
-A scan in the MacroServer would compete with it for Python's interpreter. It reads settings and
-attributes, composes messages and sends them, is told by a pipe what the program says, and leaves
-when the program is gone and all is done. Started by `scifish.recording.companion_process`.
+In the MacroServer this work would compete with a scan for Python's interpreter. The companion reads settings and
+attributes, composes messages and sends them. Commands of the program come through a pipe. It exits when the program
+is gone and all work is done. `scifish.recording.companion_process` starts it.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ import threading
 from pathlib import Path
 from typing import TextIO
 
-from scifish.companion.manager import Keeper
+from scifish.companion.supervisor import Supervisor
 from scifish.settings.sources import source_of
 from scifish.spool.database import Spool, rename_damaged
 from scifish.spool.executor import SpoolExecutor
@@ -37,20 +37,20 @@ from scifish.spool.protocol import (
 
 log = logging.getLogger(__name__)
 
-LINGER = 10.0
-"""Seconds for finishing and sending when the program is gone. The rest stays in the spool."""
+EXIT_SECONDS = 10.0
+"""Seconds to finish and send datasets when the program is gone. The rest stays in the spool."""
 
-HASTE = 3.0
+SIGTERM_EXIT_SECONDS = 3.0
 """The same after SIGTERM: the machine may be shutting down."""
 
-SIGN = 5.0
-"""Seconds between two signs of life."""
+ALIVE_REPORT_SECONDS = 5.0
+"""Seconds between two reports that the companion is alive."""
 
 NICENESS = 19
-"""Of all threads but the executor: the measurement goes first."""
+"""The nice value of all threads except the spool executor: the measurement has priority."""
 
 
-class Reports:
+class ReportSender:
     """Sends reports to the program from a thread of its own; they are dropped when the program is gone."""
 
     def __init__(self, pipe: TextIO) -> None:
@@ -68,16 +68,16 @@ class Reports:
 
     def _run(self) -> None:
         while (report := self._waiting.get()) is not None:
-            # The program is gone: its spool says the rest.
+            # If the program is gone, the report is not needed: everything is in the spool.
             with contextlib.suppress(OSError, ValueError):
                 self._pipe.write(encode(report))
                 self._pipe.flush()
 
 
-class _ToProgram(logging.Handler):
-    """What is logged here belongs into the log of the program."""
+class _ProgramLogHandler(logging.Handler):
+    """Sends log records to the program, which logs them."""
 
-    def __init__(self, reports: Reports) -> None:
+    def __init__(self, reports: ReportSender) -> None:
         super().__init__(logging.INFO)
         self._reports = reports
 
@@ -85,44 +85,44 @@ class _ToProgram(logging.Handler):
         self._reports.send(LogReport(record.levelno, self.format(record)))
 
 
-DAMAGED = 3
-"""Exit status: the spool's file is damaged, its program has to begin a new one."""
+DAMAGED_EXIT_STATUS = 3
+"""Exit status: the spool's file is damaged, and the program has to start a new one."""
 
 
 def main() -> None:
-    """Until the program hangs up, or is gone, or somebody ends this process."""
+    """Run until the program closes the pipe or is gone, or until this process gets SIGTERM."""
     faulthandler.enable()
-    # Ctrl-C is for the program; this process has to finish what it said.
+    # Ctrl-C is for the program; this process has to finish its datasets.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
-    hurry, gone = threading.Event(), threading.Event()
-    signal.signal(signal.SIGTERM, lambda *_: hurry.set())
-    # What libraries print must not come between the reports.
-    reports = Reports(os.fdopen(os.dup(1), "w", encoding="utf-8"))
+    terminated, program_gone = threading.Event(), threading.Event()
+    signal.signal(signal.SIGTERM, lambda *_: terminated.set())
+    # Output of libraries must not be mixed with the reports.
+    reports = ReportSender(os.fdopen(os.dup(1), "w", encoding="utf-8"))
     os.dup2(2, 1)
-    logging.basicConfig(handlers=[_ToProgram(reports)], level=logging.INFO, format="%(message)s")
-    # What the program tells is UTF-8, whatever the language of the machine; a killed one may stop in half a letter.
+    logging.basicConfig(handlers=[_ProgramLogHandler(reports)], level=logging.INFO, format="%(message)s")
+    # Commands are UTF-8 in every locale; a killed program may stop within a character.
     assert isinstance(sys.stdin, io.TextIOWrapper)
     sys.stdin.reconfigure(encoding="utf-8", errors="replace")
     first = sys.stdin.readline()
-    if first:  # else the program ended while this process started
-        _keep(decode_hello(first), reports, hurry, gone)
+    if first:  # otherwise the program exited while this process started
+        _work(decode_hello(first), reports, terminated, program_gone)
     reports.close()
-    # Threads that hang in Tango or on a disk keep nobody here.
+    # Exit also if threads hang in Tango or on a disk.
     os._exit(0)
 
 
-def _keep(hello: Hello, reports: Reports, hurry: threading.Event, gone: threading.Event) -> None:
+def _work(hello: Hello, reports: ReportSender, terminated: threading.Event, program_gone: threading.Event) -> None:
     parent = os.getppid()
     path = Path(hello.spool)
 
     def on_damage(error: Exception) -> None:
-        if gone.is_set():
-            log.error("the spool %s is damaged (%s): it is kept as %s", path, error, rename_damaged(path))
+        if program_gone.is_set():
+            log.error("the spool %s is damaged (%s): it is renamed to %s", path, error, rename_damaged(path))
         else:
             reports.send(DamageReport(str(error)))
         reports.close()
-        os._exit(DAMAGED)
+        os._exit(DAMAGED_EXIT_STATUS)
 
     try:
         spool = Spool(path, lock=hello.lock)
@@ -131,28 +131,28 @@ def _keep(hello: Hello, reports: Reports, hurry: threading.Event, gone: threadin
     except sqlite3.DatabaseError as error:
         on_damage(error)
         raise
-    # No nicer than the program: what that writes waits for SQLite's lock, which must get free on a busy machine, too.
+    # With the priority of the program, which waits for SQLite's lock: on a busy machine it must be released soon.
     executor = SpoolExecutor()
     with contextlib.suppress(OSError):
-        os.nice(NICENESS)  # on Linux, this thread and those that it starts
+        os.nice(NICENESS)  # on Linux: for this thread and those that it starts
     folders = [Path(folder) for folder in hello.folders]
-    keeper = Keeper(source_of(hello.settings), spool, folders, reports.send, executor)
-    keeper.executor.on_damage = on_damage
-    threading.Thread(target=_listen, args=(keeper, gone), name="scifish-listen", daemon=True).start()
-    while not (hurry.is_set() or gone.wait(SIGN)):
+    supervisor = Supervisor(source_of(hello.settings), spool, folders, reports.send, executor)
+    supervisor.executor.on_damage = on_damage
+    threading.Thread(target=_listen, args=(supervisor, program_gone), name="scifish-listen", daemon=True).start()
+    while not (terminated.is_set() or program_gone.wait(ALIVE_REPORT_SECONDS)):
         reports.send(AliveReport())
-        # The pipe stays open where a forked child of the program has it too.
+        # If a forked child of the program has the pipe too, it stays open without the program.
         if os.getppid() != parent:
-            gone.set()
-    if hurry.is_set():
-        gone.wait(HASTE)
-    keeper.leave(HASTE if hurry.is_set() else LINGER, finish=gone.is_set())
+            program_gone.set()
+    if terminated.is_set():
+        program_gone.wait(SIGTERM_EXIT_SECONDS)
+    supervisor.shut_down(SIGTERM_EXIT_SECONDS if terminated.is_set() else EXIT_SECONDS, finish=program_gone.is_set())
 
 
-def _listen(keeper: Keeper, gone: threading.Event) -> None:
+def _listen(supervisor: Supervisor, program_gone: threading.Event) -> None:
     for line in sys.stdin:
         try:
-            keeper.handle(decode_command(line))
-        except Exception:  # half a line of a program that was killed, for one: the spool has it
-            log.exception("what the program said: %.100s", line)
-    gone.set()
+            supervisor.handle(decode_command(line))
+        except Exception:  # half a line of a killed program, for example: the spool has the command
+            log.exception("a command of the program cannot be handled: %.100s", line)
+    program_gone.set()

@@ -1,1 +1,1 @@
-"""."""
+"""Configurations of attributes: edited, compared, checked, and imported from files."""

@@ -12,7 +12,7 @@ from typing import Any
 
 import tango
 
-from scifish.attributes.reader import Described, Reader, Reading, as_metadata, failed, unread
+from scifish.attributes.reader import DeviceDescription, Reader, Reading, as_metadata, failed, unread
 from scifish.message import Message, iso
 from scifish.message.units import convertible, mathjs_spelling
 from scifish.settings.entries import Entry, map_key
@@ -20,7 +20,7 @@ from scifish.settings.entries import Entry, map_key
 ERROR, WARNING, NOTE = "error", "warning", "note"
 """Nothing is recorded of it; what is recorded is hardly what is meant; good to know."""
 
-ANSWER = 2.5
+CHECK_REPLY_SECONDS = 2.5
 """Seconds for all of an answer to a client whose time-out is Tango's, 3 seconds."""
 
 STATES = tuple(str(state) for _, state in sorted(tango.DevState.values.items()))
@@ -42,7 +42,7 @@ NO_NUMBERS: Mapping[Any, str] = {
     tango.CmdArgType.DevString: "a text",
 }
 
-HINTS = 20
+MAX_HINTS = 20
 """Unknown attributes for which one of a like name is looked for: of a device with hundreds it takes milliseconds."""
 
 
@@ -59,7 +59,7 @@ class Finding:
 
 
 @dataclass(frozen=True)
-class Reads:
+class ReadResult:
     """Entries as they were read at one moment. `took`: seconds of each device, None where it has not answered."""
 
     time: str
@@ -67,7 +67,7 @@ class Reads:
     readings: dict[str, Reading]
     took: dict[str, float | None]
     seconds: float
-    described: dict[str, Described | None] = field(default_factory=dict)
+    described: dict[str, DeviceDescription | None] = field(default_factory=dict)
 
     @property
     def failed(self) -> list[tuple[Entry, str]]:
@@ -75,7 +75,7 @@ class Reads:
         return unread(self.entries, self.readings)
 
 
-def read(entries: Sequence[Entry], reader: Reader, timeout: float) -> Reads:
+def read(entries: Sequence[Entry], reader: Reader, timeout: float) -> ReadResult:
     """Read all entries within `timeout` seconds. Never raises."""
     began = time.monotonic()
     now = iso(time.time())
@@ -83,10 +83,10 @@ def read(entries: Sequence[Entry], reader: Reader, timeout: float) -> Reads:
     readings = reader.read([entry.source for entry in entries], timeout, took)
     seconds = time.monotonic() - began
     devices = {entry.device.lower() for entry in entries}
-    return Reads(now, entries, readings, took, seconds, {device: reader.described(device) for device in devices})
+    return ReadResult(now, entries, readings, took, seconds, {device: reader.described(device) for device in devices})
 
 
-def preview(reads: Reads, max_array: int) -> Message:
+def preview(reads: ReadResult, max_array: int) -> Message:
     """The snapshot as it would be recorded, and what it took; ready for JSON."""
     return {
         "time": reads.time,
@@ -110,10 +110,10 @@ def rounded(took: dict[str, float | None]) -> dict[str, float | None]:
     return {device: None if seconds is None else round(seconds, 3) for device, seconds in ordered}
 
 
-def check(reads: Reads, is_defined: Callable[[str], bool]) -> list[Finding]:
+def check(reads: ReadResult, is_defined: Callable[[str], bool]) -> list[Finding]:
     """What is wrong with the entries. `is_defined` says whether the Tango database has a device of that name."""
     found: list[Finding] = []
-    hints = iter(range(HINTS))
+    hints = iter(range(MAX_HINTS))
     lost: dict[str, bool] = {}
     names = Counter((entry.group.lower(), entry.name.lower()) for entry in reads.entries)
     for entry in reads.entries:
@@ -132,7 +132,7 @@ def check(reads: Reads, is_defined: Callable[[str], bool]) -> list[Finding]:
     return found
 
 
-def report(findings: Sequence[Finding], reads: Reads) -> Message:
+def report(findings: Sequence[Finding], reads: ReadResult) -> Message:
     """Ready for JSON."""
     return {
         "ok": not any(finding.level == ERROR for finding in findings),
@@ -145,7 +145,7 @@ def report(findings: Sequence[Finding], reads: Reads) -> Message:
 
 
 def _of_reading(
-    entry: Entry, reading: Reading, described: Described | None, hints: Iterator[int]
+    entry: Entry, reading: Reading, described: DeviceDescription | None, hints: Iterator[int]
 ) -> Iterator[tuple[str, str]]:
     if described is not None:
         known = {name.lower(): name for name in described.names}
@@ -163,7 +163,7 @@ def _of_reading(
     yield from _of_value(entry, reading)
 
 
-def _of_map_keys(entry: Entry, described: Described) -> Iterator[tuple[str, str]]:
+def _of_map_keys(entry: Entry, described: DeviceDescription) -> Iterator[tuple[str, str]]:
     """Those keys that no value of the attribute has, see `scifish.attributes.reader.mapped`."""
     attribute = entry.attribute.lower()
     labels, kind = described.labels.get(attribute), described.types.get(attribute)
@@ -206,7 +206,7 @@ def _of_value(entry: Entry, reading: Reading) -> Iterator[tuple[str, str]]:
         yield NOTE, "statistics are of single numbers, and this is none"
 
 
-def _of_unit(entry: Entry, reading: Reading, described: Described | None) -> Iterator[tuple[str, str]]:
+def _of_unit(entry: Entry, reading: Reading, described: DeviceDescription | None) -> Iterator[tuple[str, str]]:
     kind = described.types.get(entry.attribute.lower()) if described is not None else None
     if entry.unit and kind in NO_NUMBERS:
         yield WARNING, f"the unit {entry.unit!r} is hardly meant: its value is {NO_NUMBERS[kind]}"

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 from scifish.settings.entries import Entry, flow
 
-FIELDS = ("source", "unit", "map", "record")
+COMPARED_FIELDS = ("source", "unit", "map", "record")
 
 
 class Difference(NamedTuple):
@@ -29,7 +29,7 @@ def differences(before: Sequence[Entry], after: Sequence[Entry]) -> list[Differe
         if earlier is None:
             found.append(Difference("added", entry.group, entry.name, "", entry.source))
             continue
-        for name in FIELDS:
+        for name in COMPARED_FIELDS:
             was, now = getattr(earlier, name), getattr(entry, name)
             if was != now:
                 found.append(Difference(name, entry.group, entry.name, _shown(was), _shown(now)))

@@ -16,7 +16,7 @@ from typing import Protocol
 
 import tango
 
-from scifish.configurations.history import DATABASE, Change, History
+from scifish.configurations.history import DATABASE_AUTHOR, Change, History
 from scifish.settings import CONFIG_PREFIX, DEFAULT_ALWAYS, Settings, entries, settings_from_properties
 from scifish.settings.fallback import with_last_good
 from scifish.tango_io import property_limits
@@ -24,7 +24,7 @@ from scifish.tango_io.database import reason
 
 log = logging.getLogger(__name__)
 
-NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+_CONFIG_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 """A configuration's name: what Tango takes for a wildcard, and spock for two parameters, is not in it."""
 
 
@@ -71,7 +71,7 @@ class Properties(Protocol):
 
 
 @dataclass(frozen=True)
-class Found:
+class StoredConfiguration:
     """A configuration as it is in the database. `revision` is another one for other lines."""
 
     name: str
@@ -87,11 +87,11 @@ def revision_of(lines: Sequence[str]) -> str:
     return hashlib.sha256("\n".join(lines).encode("utf-8", "surrogatepass")).hexdigest()[:12]
 
 
-def config_in(settings: Settings, name: str) -> Found:
+def config_in(settings: Settings, name: str) -> StoredConfiguration:
     """A configuration by its name, in whatever case. Raises UnknownConfig."""
     for found, lines in settings.configs.items():
         if found.lower() == name.lower():
-            return Found(found, tuple(lines))
+            return StoredConfiguration(found, tuple(lines))
     known = ", ".join(sorted(settings.configs)) or "none"
     raise UnknownConfig(f"there is no configuration {name!r}; there are: {known}")
 
@@ -119,7 +119,9 @@ class Editor:
             self.history.notice(found)
             return found
 
-    def save(self, name: str, lines: Sequence[str], based_on: str, who: str, what: str = "saved") -> Found:
+    def save(
+        self, name: str, lines: Sequence[str], based_on: str, who: str, what: str = "saved"
+    ) -> StoredConfiguration:
         """Write a configuration. `based_on` is the revision that was changed, "" for a new one."""
         lines = split(lines)
         with self._turn:
@@ -141,14 +143,14 @@ class Editor:
             self._check_unused(before.name, settings)
             self._write(CONFIG_PREFIX + before.name, None, who, "deleted")
 
-    def copy(self, name: str, new: str, who: str) -> Found:
+    def copy(self, name: str, new: str, who: str) -> StoredConfiguration:
         """Write a configuration once more, under a name that is not taken."""
         with self._turn:
             before = config_in(self._settings(), name)
             self._check_free(new)
             return self._put_config(new, before.lines, who, f"copied from {before.name}")
 
-    def rename(self, name: str, new: str, who: str) -> Found:
+    def rename(self, name: str, new: str, who: str) -> StoredConfiguration:
         """Give a configuration another name, also where ActiveConfig and AlwaysConfigs have it."""
         with self._turn:
             settings = self._settings()
@@ -217,13 +219,13 @@ class Editor:
     def _settings(self) -> Settings:
         return settings_from_properties(self._device, self.look())
 
-    def _config(self, name: str) -> Found | None:
+    def _config(self, name: str) -> StoredConfiguration | None:
         try:
             return config_in(self._settings(), name)
         except UnknownConfig:
             return None
 
-    def _last(self, found: Found) -> Change | None:
+    def _last(self, found: StoredConfiguration) -> Change | None:
         return self.history.now().get((CONFIG_PREFIX + found.name).lower())
 
     def _check_unused(self, name: str, settings: Settings) -> None:
@@ -253,8 +255,8 @@ class Editor:
 
     # ---------------------------------------------------------------------- writing
 
-    def _put_config(self, name: str, lines: Sequence[str], who: str, what: str) -> Found:
-        return Found(name, tuple(self._write(CONFIG_PREFIX + name, lines, who, what)))
+    def _put_config(self, name: str, lines: Sequence[str], who: str, what: str) -> StoredConfiguration:
+        return StoredConfiguration(name, tuple(self._write(CONFIG_PREFIX + name, lines, who, what)))
 
     def _write(self, name: str, lines: Sequence[str] | None, who: str, what: str) -> Sequence[str]:
         """Write a property, or delete it, and see that it is done. What is there then is returned.
@@ -297,7 +299,7 @@ class Editor:
         self.history.notice(found)
         self._put(name, old)
         now = _lines_of(self._db.properties(self._device), name)
-        self.history.add(DATABASE, [("did not keep what was written; the old value was put back", name, now)])
+        self.history.add(DATABASE_AUTHOR, [("did not keep what was written; the old value was put back", name, now)])
         if not _same(now, old):
             raise NotWritten(
                 f"{name}: the Tango database has kept neither the new value nor the old one: see the history"
@@ -320,7 +322,7 @@ def split(lines: Sequence[str]) -> list[str]:
 
 def check_name(name: str) -> str:
     """The name. WrongName if it is none that a configuration may have."""
-    if not NAME.fullmatch(name):
+    if not _CONFIG_NAME.fullmatch(name):
         raise WrongName(
             f"{name!r} is no name for a configuration: letters (a to z), digits, '.', '_' and '-', "
             "and a letter or a digit first"
@@ -353,7 +355,7 @@ def _check_apart(name: str, others: Sequence[str]) -> None:
             raise WrongName(f"to the Tango database {name} and {other}, which is there, are one property")
 
 
-def _changed(found: Found, based_on: str, last: Change | None) -> str:
+def _changed(found: StoredConfiguration, based_on: str, last: Change | None) -> str:
     if not based_on:
         return f"there is a configuration {found.name} already, of revision {found.revision}; nothing was saved"
     by = f" by {last.who}, {last.time}" if last else ""

@@ -24,12 +24,12 @@ from scifish.settings.atomic_file import write_atomically
 
 log = logging.getLogger(__name__)
 
-MOST = 1000
+MAX_CHANGES_PER_PROPERTY = 1000
 """Changes of one property that are kept: macros that switch configurations leave the rest of the history alone."""
 
-MOST_BYTES = 8_000_000
+MAX_HISTORY_BYTES = 8_000_000
 
-DATABASE = "the database"
+DATABASE_AUTHOR = "the database"
 """Who made a change that did not come through SciDog: somebody in jive, for one."""
 
 
@@ -54,7 +54,7 @@ def history_file(device: str, tango_host: str = "") -> Path:
 class History:
     """The changes, oldest first. Threads take turns; never raises: `trouble` says what is wrong with the file."""
 
-    def __init__(self, path: Path, most: int = MOST, most_bytes: int = MOST_BYTES) -> None:
+    def __init__(self, path: Path, most: int = MAX_CHANGES_PER_PROPERTY, most_bytes: int = MAX_HISTORY_BYTES) -> None:
         self.path = path
         self._most = most
         self._most_bytes = most_bytes
@@ -93,7 +93,7 @@ class History:
         """The last change of each property, by its name in lower case."""
         return {change.property.lower(): change for change in self._changes}
 
-    def notice(self, properties: Mapping[str, Sequence[str]], who: str = DATABASE) -> None:
+    def notice(self, properties: Mapping[str, Sequence[str]], who: str = DATABASE_AUTHOR) -> None:
         """Keep what has changed without us."""
         known = self.now()
         began = not known

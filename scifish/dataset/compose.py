@@ -66,32 +66,63 @@ class Record:
         """Where it was measured: as the program knows it, else as PathFixer says."""
         return self.given.get("place", self.observed.place)
 
-    def said(self, name: str, default: str = "") -> str:
-        """What the program says, else what is known of the place, else the default."""
+    def text(self, name: str, default: str = "") -> str:
+        """The field as the program gives it, else as it is known of the place, else the default."""
         for source in cast(tuple[Message, Message], (self.given, self.place)):
             if source.get(name) not in (None, ""):
-                return str(plain(str(source[name])))
+                return str(source[name])
         return default
 
 
-def as_given(said: Mapping[str, Any], started: float, program: str) -> GivenFields:
-    """What a program says, in the message's form: `given` of a record.
+TEXT_FIELDS = ("datasetName", "proposalId", "sampleId", "sourceFolder", "dataFormat", "description")
 
-    `said` has the message's names; its values may be anything. Long arrays are summarised here,
-    before they cost time. Never raises: what cannot be carried costs only itself, and is told in
-    the `warnings` of the record.
+
+def as_given(fields: Mapping[str, Any], started: float, program: str) -> GivenFields:
+    """The fields that a program gives, in the message's form and types: `given` of a record.
+
+    This is the one place where they are normalised: everything later takes them as they are. `fields` has the
+    message's names; its values may be anything. Long arrays are summarised here, before they cost time. Never raises:
+    a value that JSON cannot carry costs only itself, and the `warnings` of the record name it.
     """
     problems: list[str] = []
     given: Message = {}
-    for name, value in said.items():
+    for name, value in fields.items():
         if name == "scientificMetadata":
             given[name] = as_metadata(_metadata(value), program, iso(started), problems)
-        else:
-            wrong: list[str] = []
-            given[name] = plain(value, wrong)
-            problems += [f"{name}: {problem}" for problem in wrong]
-    # What was wrong here is said as long as the program says it, and no longer.
+            continue
+        wrong: list[str] = []
+        found = plain(value, wrong)
+        problems += [f"{name}: {problem}" for problem in wrong]
+        if name == "environment":
+            found = _environment(found)
+        elif name in TEXT_FIELDS and found is not None:
+            found = _text(found)
+        given[name] = found
+    # A warning lasts as long as the program gives the value, and no longer.
     return cast(GivenFields, given | ({"warnings": problems} if problems else {}))
+
+
+def _text(value: Any) -> str:
+    """A plain value as text, not longer than a text may be."""
+    return value if isinstance(value, str) else str(plain(str(value)))
+
+
+def _environment(given: Any) -> Message:
+    """Plain values of the environment in the types of the schema."""
+    environment: Message = {}
+    for name, value in given.items() if isinstance(given, Mapping) else ():
+        if value is None:
+            continue
+        if name in ("title", "user"):
+            environment[name] = _text(value)
+        elif name == "scanID":
+            whole = isinstance(value, int) and not isinstance(value, bool)
+            environment[name] = value if whole else _text(value)
+        elif name in ("detectors", "motors"):
+            environment[name] = [one if type(one) is str else _text(one) for one in as_list(value)]
+        else:
+            environment[name] = value
+    return environment
 
 
 def _metadata(value: Any) -> Mapping[Any, Any]:
@@ -152,47 +183,29 @@ def _common(kind: str, record: Record, settings: Settings, origin: Origin) -> Me
         "type": kind,
         "uuid": record.dataset,
         "beamline": settings.beamline,
-        "proposalId": record.said("proposalId"),
+        "proposalId": record.text("proposalId"),
         "creationTime": iso(record.started),
         "origin": origin,
     }
-    if warnings := [*record.observed.warnings, *map(str, as_list(record.given.get("warnings")))]:
+    if warnings := [*record.observed.warnings, *record.given.get("warnings", [])]:
         message["warnings"] = warnings
     return message
 
 
 def _body(record: Record, origin: Origin) -> Message:
-    environment = _environment(record.given.get("environment"))
+    environment = record.given.get("environment") or {}
     time = iso(record.started)
     metadata = _groups(record.observed.values or {})
     _add(metadata, _groups(record.given.get("scientificMetadata") or {}), origin["program"])
     return {
-        "datasetName": record.said("datasetName", str(environment.get("title") or f"dataset {time}")),
-        "sampleId": record.said("sampleId"),
-        "sourceFolder": record.said("sourceFolder"),
-        "dataFormat": record.said("dataFormat"),
-        "description": record.said("description"),
+        "datasetName": record.text("datasetName", str(environment.get("title") or f"dataset {time}")),
+        "sampleId": record.text("sampleId"),
+        "sourceFolder": record.text("sourceFolder"),
+        "dataFormat": record.text("dataFormat"),
+        "description": record.text("description"),
         "environment": environment,
         "scientificMetadata": metadata,
     }
-
-
-def _environment(given: Any) -> Message:
-    """What a program says of its measurement, in the types of the schema."""
-    environment: Message = {}
-    for name, value in given.items() if isinstance(given, Mapping) else ():
-        if value is None:
-            continue
-        if name in ("title", "user"):
-            environment[name] = str(plain(str(value)))
-        elif name == "scanID":
-            whole = isinstance(value, int) and not isinstance(value, bool)
-            environment[name] = value if whole else str(plain(str(value)))
-        elif name in ("detectors", "motors"):
-            environment[name] = [str(plain(str(one))) for one in as_list(value)]
-        else:
-            environment[name] = plain(value)
-    return environment
 
 
 def as_list(given: Any) -> list[Any]:

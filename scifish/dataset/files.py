@@ -11,21 +11,21 @@ from typing import Any
 
 from scifish.message import File, Message, iso, iso_of, plain
 
-PATIENCE = 10.0
+FILE_CHECK_SECONDS = 10.0
 """Seconds that all files of a dataset together may take to be looked at."""
 
-MAX_SERIES = 1_000_000
+MAX_SERIES_FILES = 1_000_000
 """Files in one series; a larger number is a mistake."""
 
-NUMBERS = re.compile(r"(\d+)")
+_NUMBERS = re.compile(r"(\d+)")
 
-REFERENCE = re.compile(r"(?:h5)?file:(?://)?(/.*)", re.DOTALL | re.IGNORECASE)
+_REFERENCE = re.compile(r"(?:h5)?file:(?://)?(/.*)", re.DOTALL | re.IGNORECASE)
 
 
 # ---------------------------------------------------------------- while a scan runs
 
 
-class References:
+class FileReferences:
     """The files that a channel of a scan has written, noted compactly as they come.
 
     `add` takes a microsecond for the next frame of a series, or for the same file again.
@@ -84,7 +84,7 @@ class References:
 
 def path_of(reference: str) -> str:
     """The file's path in what Sardana calls a value reference; anything else stays as it is."""
-    found = REFERENCE.match(reference)
+    found = _REFERENCE.match(reference)
     return found.group(1).partition("::")[0] if found else reference
 
 
@@ -93,7 +93,7 @@ def _step(before: str, after: str) -> tuple[str, int, int, str] | None:
 
     None if they are not neighbours.
     """
-    old, new = NUMBERS.split(before), NUMBERS.split(after)
+    old, new = _NUMBERS.split(before), _NUMBERS.split(after)
     if len(old) != len(new):
         return None
     differing = [place for place, (a, b) in enumerate(zip(old, new, strict=True)) if a != b]
@@ -139,7 +139,7 @@ def expand(files: Any) -> list[Any]:
 def _expanded(series: Mapping[str, Any]) -> Iterator[Any]:
     try:
         first, count = int(series["first"]), int(series["count"])
-        if not 0 <= count <= MAX_SERIES:
+        if not 0 <= count <= MAX_SERIES_FILES:
             raise ValueError(f"{count} files")
         names = [str(series["pattern"]).format(index=index) for index in range(first, first + count)]
     except Exception as error:  # noqa: BLE001 - what a pattern can raise is for its writer to choose
@@ -154,16 +154,16 @@ def _path(file: Any) -> str:
     return str((file.get("path") if isinstance(file, Mapping) else file) or "")
 
 
-def described(files: Sequence[Any], timeout: float = PATIENCE) -> list[File]:
+def described(files: Sequence[Any], timeout: float = FILE_CHECK_SECONDS) -> list[File]:
     """`describe` of each, in `timeout` seconds at most: a file server that hangs must not hang us.
 
     Those that were not looked at in time are listed all the same, with `error`. A look that hangs
     stays behind in a thread; until the server answers it there is no second one, and all are listed so.
     """
-    return _looker.described(files, timeout)
+    return _checker.described(files, timeout)
 
 
-class _Look(threading.Thread):
+class _FileCheck(threading.Thread):
     """Looks at files one by one, until it is given up."""
 
     def __init__(self, files: Sequence[Any]) -> None:
@@ -185,12 +185,12 @@ class _Look(threading.Thread):
         return os.path.dirname(_path(self.files[min(len(self.done), len(self.files) - 1)])) or "the working folder"
 
 
-class _Looker:
+class _FileChecker:
     """One look at a time."""
 
     def __init__(self) -> None:
         self._turn = threading.Lock()
-        self._hung: _Look | None = None
+        self._hung: _FileCheck | None = None
 
     def described(self, files: Sequence[Any], timeout: float) -> list[File]:
         if all(map(_is_known, files)):
@@ -208,7 +208,7 @@ class _Looker:
             why = f"not looked at: {self._hung.folder} still does not answer"
             return [describe(file, error=why) for file in files]
         self._hung = None
-        look = _Look(files)
+        look = _FileCheck(files)
         look.start()
         look.join(max(deadline - time.monotonic(), 0.0))
         if look.is_alive():
@@ -219,13 +219,13 @@ class _Looker:
         return done + [describe(file, error=why) for file in files[len(done) :]]
 
 
-_looker = _Looker()
+_checker = _FileChecker()
 
 
 def _forget_after_fork() -> None:
     # Another thread may have had its turn, and is not there in the child.
-    global _looker
-    _looker = _Looker()
+    global _checker
+    _checker = _FileChecker()
 
 
 os.register_at_fork(after_in_child=_forget_after_fork)

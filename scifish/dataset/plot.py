@@ -13,24 +13,24 @@ from typing import Any
 
 from scifish.message import Message
 
-MAX_BYTES = 60_000
+MAX_PICTURE_BYTES = 60_000
 """SciCat keeps the picture in its database, and shows it as a thumbnail."""
 
-SIZE = (480, 320)
+PICTURE_PIXELS = (480, 320)
 """Width and height in pixels."""
 
 DPI = 100
 
-LINE = "#1f5fa8"
-TEXT = "#333333"
-GRID = "#e4e4e4"
+LINE_COLOUR = "#1f5fa8"
+TEXT_COLOUR = "#333333"
+GRID_COLOUR = "#e4e4e4"
 
-MARKED_POINTS = 60
+MAX_MARKED_POINTS = 60
 """Up to so many points each has its mark."""
 
-RAISED = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
+SUPERSCRIPTS = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 
-CELLS = (240, 160)
+AREA_CELLS = (240, 160)
 """Columns and rows of the coloured area."""
 
 
@@ -57,7 +57,7 @@ def png(plot: Message) -> bytes:
     names = ("x", "y", "z") if plot.get("z") is not None else ("x", "y")
     columns, powers = zip(*(_scaled(column) for column in _columns(np, plot, names)), strict=True)
     labels = [_text(plot.get(f"{name}_label"), 34) + power for name, power in zip(names, powers, strict=True)]
-    figure = Figure(figsize=(SIZE[0] / DPI, SIZE[1] / DPI), dpi=DPI, layout="constrained")
+    figure = Figure(figsize=(PICTURE_PIXELS[0] / DPI, PICTURE_PIXELS[1] / DPI), dpi=DPI, layout="constrained")
     axes = figure.add_subplot()
     _dress(axes, _text(plot.get("title"), 56), labels)
     try:
@@ -90,15 +90,15 @@ def _scaled(column: Any) -> tuple[Any, str]:
     if largest == 0 or 1e-3 <= largest < 1e6:
         return column, ""
     power = math.floor(math.log10(largest) / 3) * 3
-    return column / 10.0**power, f"  \u00d710{str(power).translate(RAISED)}"
+    return column / 10.0**power, f"  \u00d710{str(power).translate(SUPERSCRIPTS)}"
 
 
 def _dress(axes: Any, title: str, labels: list[str]) -> None:
     # parse_math off: what users write is text, also with a dollar in it.
-    axes.set_title(title, fontsize=9, color=TEXT, loc="left", parse_math=False)
-    axes.set_xlabel(labels[0], fontsize=9, color=TEXT, parse_math=False)
-    axes.set_ylabel(labels[1], fontsize=9, color=TEXT, parse_math=False)
-    axes.tick_params(labelsize=8, color=TEXT, labelcolor=TEXT)
+    axes.set_title(title, fontsize=9, color=TEXT_COLOUR, loc="left", parse_math=False)
+    axes.set_xlabel(labels[0], fontsize=9, color=TEXT_COLOUR, parse_math=False)
+    axes.set_ylabel(labels[1], fontsize=9, color=TEXT_COLOUR, parse_math=False)
+    axes.tick_params(labelsize=8, color=TEXT_COLOUR, labelcolor=TEXT_COLOUR)
     axes.locator_params(nbins=6)
     axes.ticklabel_format(style="plain", useOffset=False)
     for side in ("top", "right"):
@@ -109,10 +109,10 @@ def _dress(axes: Any, title: str, labels: list[str]) -> None:
 
 def _draw_line(axes: Any, columns: Sequence[Any]) -> None:
     x, y = columns
-    axes.grid(color=GRID, linewidth=0.7)
+    axes.grid(color=GRID_COLOUR, linewidth=0.7)
     axes.set_axisbelow(True)
-    few = len(x) <= MARKED_POINTS
-    axes.plot(x, y, color=LINE, linewidth=1.2 if few else 0.9, marker="o" if few else "", markersize=3.5)
+    few = len(x) <= MAX_MARKED_POINTS
+    axes.plot(x, y, color=LINE_COLOUR, linewidth=1.2 if few else 0.9, marker="o" if few else "", markersize=3.5)
     for set_limits, values in ((axes.set_xlim, x), (axes.set_ylim, y)):
         if values.min() == values.max():  # matplotlib would zoom into nothing
             margin = abs(values[0]) * 0.1 or 1.0
@@ -133,8 +133,8 @@ def _draw_area(np: Any, figure: Any, axes: Any, columns: Sequence[Any], label: s
     extent = (*edges[0], *edges[1])
     image = axes.imshow(picture, extent=extent, origin="lower", aspect="auto", interpolation="nearest", cmap="viridis")
     bar = figure.colorbar(image, ax=axes, pad=0.02, fraction=0.06)
-    bar.set_label(label, fontsize=9, color=TEXT, parse_math=False)
-    bar.ax.tick_params(labelsize=8, color=TEXT, labelcolor=TEXT)
+    bar.set_label(label, fontsize=9, color=TEXT_COLOUR, parse_math=False)
+    bar.ax.tick_params(labelsize=8, color=TEXT_COLOUR, labelcolor=TEXT_COLOUR)
     bar.formatter.set_useOffset(False)
     bar.formatter.set_scientific(False)
     bar.outline.set_visible(False)
@@ -159,9 +159,9 @@ def _nearest(np: Any, columns: Sequence[Any], edges: list[tuple[float, float]], 
     Pixels that are farther from it than `reaches`, across or up, stay empty.
     """
     x, y, z = columns
-    pixels = [np.linspace(low, high, 2 * count + 1)[1::2] for (low, high), count in zip(edges, CELLS, strict=True)]
+    pixels = [np.linspace(low, high, 2 * count + 1)[1::2] for (low, high), count in zip(edges, AREA_CELLS, strict=True)]
     across = np.abs(pixels[0][:, None] - x[None, :]) / reaches[0]
-    picture = np.empty((CELLS[1], CELLS[0]))
+    picture = np.empty((AREA_CELLS[1], AREA_CELLS[0]))
     for row, height in enumerate(pixels[1]):
         up = np.abs(height - y) / reaches[1]
         nearest = np.argmin(across**2 + up[None, :] ** 2, axis=1)
@@ -177,8 +177,8 @@ def _small(figure: Any) -> bytes:
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", dpi=DPI)
     data = buffer.getvalue()
-    width, height = SIZE
-    while len(data) >= MAX_BYTES:
+    width, height = PICTURE_PIXELS
+    while len(data) >= MAX_PICTURE_BYTES:
         with Image.open(io.BytesIO(buffer.getvalue())) as picture:
             smaller = picture.convert("RGB").resize((width, height), Image.Resampling.LANCZOS).quantize(64)
         again = io.BytesIO()

@@ -1,13 +1,15 @@
-"""."""
+"""Which datasets are proprietary, so that their metadata stay at the beamline; a file lists them."""
 
 from __future__ import annotations
 
+import logging
 import os
 from pathlib import Path
 
-from scifish.attributes.pathfixer import log
 from scifish.dataset.compose import Record
 from scifish.settings import Settings
+
+log = logging.getLogger(__name__)
 
 
 def is_proprietary(proposal: str, category: str) -> bool:
@@ -17,13 +19,13 @@ def is_proprietary(proposal: str, category: str) -> bool:
 
 def stays_here(record: Record, settings: Settings) -> bool:
     """Whether a dataset's metadata may not leave the beamline, as far as is known of it."""
-    proposal, place = record.said("proposalId").strip(), record.place
+    proposal, place = record.text("proposalId").strip(), record.place
     # The category is that of the place's own proposal.
     category = place.get("category", "") if proposal == place.get("proposalId", "").strip() else ""
     return not settings.send_proprietary and is_proprietary(proposal, category)
 
 
-class Withheld:
+class WithheldDatasets:
     """Datasets that stay at the beamline: what is said of them later stays, too. Kept on disk."""
 
     def __init__(self, file: Path) -> None:

@@ -24,81 +24,84 @@ from scifish.spool.protocol import Command, Hello, Report, Wake, decode_report, 
 
 log = logging.getLogger(__name__)
 
-FIRST_PAUSE, LONGEST_PAUSE = 0.5, 30.0
-"""Seconds before a companion that ended is started again; twice as long each time."""
+FIRST_RESTART_SECONDS, MAX_RESTART_SECONDS = 0.5, 30.0
+"""Delay before a companion that exited is started again; doubled each time, up to the maximum."""
 
-LIVELY = 60.0
-"""Seconds after which a companion counts as well: the next pause is short again."""
+STABLE_SECONDS = 60.0
+"""A companion that has run for so many seconds is stable: the next delay is short again."""
 
-FORK = 1.0
-"""Seconds that a fork of this program waits at most for a companion that is being started."""
+FORK_WAIT_SECONDS = 1.0
+"""Seconds that a fork of this program waits at most while a companion is being started."""
 
-SILENCE = 60.0
-"""Seconds without a sign of life, after which a companion is ended and another one started."""
-
-
-_starting = threading.RLock()
-"""Held while a companion is started: a child that is forked in the midst of it would keep ends of its pipes."""
+MAX_SILENCE_SECONDS = 60.0
+"""Seconds without a report after which a companion is killed and started again."""
 
 
-class Link:
-    """The companion of this process. What a measurement calls returns at once and never raises."""
+_popen_lock = threading.RLock()
+"""Held while a companion is started: a child that is forked meanwhile would inherit ends of its pipes."""
 
-    def __init__(self, hello: Callable[[], Hello], lock: int, errors: Path, heard: Callable[[Report], None]) -> None:
-        """`hello` is what it must know first; `lock` a descriptor that it inherits.
 
-        `errors` is the file for what it says when it cannot report; `heard` is called, in a
-        thread of its own, with each report.
+class CompanionProcess:
+    """The companion of this process. The methods that a measurement calls return at once and never raise."""
+
+    def __init__(
+        self, hello: Callable[[], Hello], lock: int, errors: Path, on_report: Callable[[Report], None]
+    ) -> None:
+        """`hello` makes the first message to a companion; `lock` is a descriptor that it inherits.
+
+        `errors` is the file for its stderr; `on_report` is called with each report, in a thread of its own.
         """
         self._hello = hello
         self._lock = lock
         self._errors = errors
-        self._heard = heard
+        self._on_report = on_report
         self._commands: queue.SimpleQueue[Command | None] = queue.SimpleQueue()
         self._process: subprocess.Popen[str] | None = None
-        self._sign = time.monotonic()
+        self._last_sign = time.monotonic()
         self._closing = threading.Event()
-        self._being_started = threading.Lock()
+        self._start_lock = threading.Lock()
         self.trouble = ""
-        """Why there is no companion at the moment, "" if there is one."""
+        """Why no companion is running, "" if one is."""
         self._thread = threading.Thread(target=self._run, name="scifish-link", daemon=True)
 
     def start(self) -> None:
-        """Start the companion, in the background. RuntimeError where there can be no more threads."""
+        """Start the companion in the background. RuntimeError if no more threads can be started."""
         self._thread.start()
 
     def send(self, command: Command) -> None:
         """Returns at once; the command is encoded and written in another thread."""
         self._commands.put(command)
 
-    def look_after(self) -> None:
-        """End a companion that gives no sign of life any more: another one is started. To be called now and then."""
+    def restart_if_silent(self) -> None:
+        """Kill a companion that no longer reports, so that another one is started. To be called periodically."""
         process = self._process
-        if process is not None and time.monotonic() - self._sign > SILENCE:
-            log.error("the companion process %d has said nothing for %g s: it is ended", process.pid, SILENCE)
-            self._sign = time.monotonic()
+        if process is not None and time.monotonic() - self._last_sign > MAX_SILENCE_SECONDS:
+            log.error(
+                "the companion process %d has not reported for %g s: it is killed", process.pid, MAX_SILENCE_SECONDS
+            )
+            self._last_sign = time.monotonic()
             self.restart()
 
     def restart(self) -> None:
-        """End it; another one is started."""
+        """Kill the companion; another one is started."""
         process = self._process
         if process is not None:
             process.kill()
 
-    def hang_up(self) -> bool:
-        """Start no companion any more. Whether there is one: it has the spool, and finishes by itself.
+    def disconnect(self) -> bool:
+        """Start no more companions. Returns whether one is running: it has the spool, and finishes alone.
 
-        May wait for the disk, where one is just being started.
+        May wait for the disk while a companion is being started.
         """
         self._closing.set()
-        with self._being_started:
+        with self._start_lock:
             process = self._process
         return process is not None and process.poll() is None
 
     def close(self, timeout: float) -> bool:
-        """Tell what was given, hang up, and wait for at most `timeout` seconds that it finishes; whether it is gone.
+        """Send the last commands, close the pipe, and wait at most `timeout` seconds; returns whether it has exited.
 
-        It goes on by itself if it needs longer.
+        A companion that needs longer continues alone.
         """
         self._closing.set()
         self._commands.put(None)
@@ -110,12 +113,12 @@ class Link:
         try:
             process.wait(max(deadline - time.monotonic(), 0.0))
         except subprocess.TimeoutExpired:
-            process.returncode = 0  # left to itself on purpose: nothing to warn of
+            process.returncode = 0  # it continues on purpose: no warning
             return False
         return True
 
     def forget_after_fork(self) -> None:
-        """In a forked child: the line is its parent's, which must be able to hang up."""
+        """In a forked child: close its copies of the pipe, so that the parent alone can close it."""
         process = self._process
         for pipe in (process.stdin, process.stdout) if process is not None else ():
             if pipe is not None:
@@ -125,41 +128,45 @@ class Link:
     # ------------------------------------------------------------------ the thread
 
     def _run(self) -> None:
-        # Of a companion that is gone the line says so by an error, also in a program that does not ignore SIGPIPE
-        # as Python does by itself: one that embeds Python, or a filter of the shell. Else it would be killed here.
+        # Writing to a companion that has exited must raise an error here. Without this, SIGPIPE would kill a program
+        # that does not ignore it as Python does: one that embeds Python, or a filter of the shell.
         signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGPIPE})
-        pause = FIRST_PAUSE
+        pause = FIRST_RESTART_SECONDS
         while not self._closing.is_set():
             started = time.monotonic()
-            # What was not told is on disk, and read from there by the next one.
-            self._forget_commands()
+            # Commands that were not sent are on disk: the next companion reads them there.
+            self._discard_commands()
             try:
                 process = self._start()
             except (OSError, ValueError) as error:
-                self._say(f"no companion process can be started: {error}")
+                self._set_trouble(f"no companion process can be started: {error}")
             else:
-                if process is None or self._feed(process):
+                if process is None or self._send_commands(process):
                     return
                 status = process.wait()
                 if not self._closing.is_set():
-                    self._say(f"the companion process ended {_ended(status)}{self._last_words()}")
-            pause = FIRST_PAUSE if time.monotonic() - started > LIVELY else min(2 * pause, LONGEST_PAUSE)
+                    self._set_trouble(f"the companion process exited {_exit_text(status)}{self._last_error()}")
+            pause = (
+                FIRST_RESTART_SECONDS
+                if time.monotonic() - started > STABLE_SECONDS
+                else min(2 * pause, MAX_RESTART_SECONDS)
+            )
             self._closing.wait(pause)
 
     def _start(self) -> subprocess.Popen[str] | None:
-        """None if this program hangs up."""
-        with self._being_started:
+        """None if this program is closing."""
+        with self._start_lock:
             if self._closing.is_set():
-                return None  # the spool is let go of
-            process = self._begin_process()
-        self._sign = time.monotonic()
+                return None  # the spool is closed
+            process = self._start_process()
+        self._last_sign = time.monotonic()
         threading.Thread(target=self._listen, args=(process.stdout,), name="scifish-hear", daemon=True).start()
         return process
 
-    def _begin_process(self) -> subprocess.Popen[str]:
-        # As the spool's other files: not for everybody.
+    def _start_process(self) -> subprocess.Popen[str]:
+        # With the permissions of the spool's other files: readable by this account only.
         flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC
-        with open(os.open(self._errors, flags, 0o600), "wb") as errors, _starting:
+        with open(os.open(self._errors, flags, 0o600), "wb") as errors, _popen_lock:
             process = subprocess.Popen(  # noqa: S603 - nothing in it is from outside
                 [_python(), "-P", "-c", "from scifish.companion.process import main; main()"],
                 stdin=subprocess.PIPE,
@@ -174,8 +181,8 @@ class Link:
             self._process = process
         return process
 
-    def _feed(self, process: subprocess.Popen[str]) -> bool:
-        """Until it ends (False), or this program hangs up (True)."""
+    def _send_commands(self, process: subprocess.Popen[str]) -> bool:
+        """Send commands until the companion exits (False) or this program closes the pipe (True)."""
         pipe = process.stdin
         assert pipe is not None
         try:
@@ -188,14 +195,14 @@ class Link:
                 pipe.close()
                 return True
         except (OSError, ValueError):
-            pass  # it is gone: said by the caller
+            pass  # the companion has exited: the caller reports it
         with contextlib.suppress(OSError):
             pipe.close()
-        process.kill()  # it may be alive and deaf
+        process.kill()  # it may still run without reading
         return False
 
     def _next_command(self, process: subprocess.Popen[str]) -> Command | None:
-        """None if this program hangs up, or the companion is gone."""
+        """None if this program is closing, or the companion has exited."""
         while True:
             try:
                 return self._commands.get(timeout=5.0)
@@ -203,7 +210,7 @@ class Link:
                 if process.poll() is not None:
                     return None
 
-    def _forget_commands(self) -> None:
+    def _discard_commands(self) -> None:
         with contextlib.suppress(queue.Empty):
             while self._commands.get_nowait() is not None:
                 pass
@@ -212,50 +219,50 @@ class Link:
     def _listen(self, pipe: IO[str]) -> None:
         with pipe:
             for line in pipe:
-                self._sign = time.monotonic()
+                self._last_sign = time.monotonic()
                 try:
                     report = decode_report(line)
                     if self.trouble:
-                        self._say("")
-                    self._heard(report)
+                        self._set_trouble("")
+                    self._on_report(report)
                 except Exception:
-                    log.exception("a report of the companion process: %s", line[:200].rstrip())
-        # Wakes the feeder, which sees that the other end is gone.
+                    log.exception("a report of the companion process cannot be handled: %s", line[:200].rstrip())
+        # Wakes the sending thread, which then notices that the companion has exited.
         self._commands.put(Wake())
 
-    def _last_words(self) -> str:
+    def _last_error(self) -> str:
         try:
-            words = self._errors.read_text("utf-8", "replace").strip().splitlines()
+            lines = self._errors.read_text("utf-8", "replace").strip().splitlines()
         except OSError:
             return ""
-        return f": {words[-1][:300]}" if words else ""
+        return f": {lines[-1][:300]}" if lines else ""
 
-    def _say(self, trouble: str) -> None:
+    def _set_trouble(self, trouble: str) -> None:
         if trouble and trouble != self.trouble:
-            log.error("%s. What is recorded is kept in the spool; it is tried again.", trouble)
+            log.error("%s. Recorded data stay in the spool. Retrying.", trouble)
         self.trouble = trouble
 
 
 def _python() -> str:
-    """This interpreter, also where the program that embeds it is another (a GUI, for one)."""
+    """This interpreter, also if it is embedded in another program (a GUI, for example)."""
     if os.path.basename(sys.executable or "").startswith("python"):
         return sys.executable
     return os.path.join(sys.prefix, "bin", "python3")
 
 
 def _environment() -> dict[str, str]:
-    """This process's, with the place of this very package: the program may have found it by a path of its own."""
+    """The environment of this process with the folder of this package, which the program may have in its own path."""
     home = str(Path(scifish.__file__).parent.parent)
     paths = [home, *filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep))]
     return {
-        # Else glibc keeps memory for each thread apart, and what a plot takes is kept as often as there are threads.
+        # Otherwise glibc has an arena for each thread, and the memory of a plot is kept once for each of them.
         "MALLOC_ARENA_MAX": "1",
         **os.environ,
         "PYTHONPATH": os.pathsep.join(dict.fromkeys(paths)),
     }
 
 
-def _ended(status: int) -> str:
+def _exit_text(status: int) -> str:
     if status >= 0:
         return f"with status {status}"
     try:
@@ -265,19 +272,19 @@ def _ended(status: int) -> str:
 
 
 def _wait_before_fork() -> None:
-    _waited.append(_starting.acquire(timeout=FORK))
+    _fork_waits.append(_popen_lock.acquire(timeout=FORK_WAIT_SECONDS))
 
 
-def _go_on_after_fork() -> None:
-    if _waited and _waited.pop():
-        _starting.release()
+def _release_after_fork() -> None:
+    if _fork_waits and _fork_waits.pop():
+        _popen_lock.release()
 
 
-def _go_on_in_child() -> None:
-    global _starting
-    _starting = threading.RLock()
-    _waited.clear()
+def _reset_in_child() -> None:
+    global _popen_lock
+    _popen_lock = threading.RLock()
+    _fork_waits.clear()
 
 
-_waited: list[bool] = []
-os.register_at_fork(before=_wait_before_fork, after_in_parent=_go_on_after_fork, after_in_child=_go_on_in_child)
+_fork_waits: list[bool] = []
+os.register_at_fork(before=_wait_before_fork, after_in_parent=_release_after_fork, after_in_child=_reset_in_child)

@@ -1,4 +1,4 @@
-"""Who records: the host, the program and its run."""
+"""The origin of messages: host, program, version and run."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a user may ask of the recorder: the Sardana environment variable `SciFish`."""
+"""Options of the recorder: the Sardana environment variable `SciFish`."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import Any
 
-VARIABLE = "SciFish"
+OPTIONS_VARIABLE = "SciFish"
 
 
 @dataclass(frozen=True)
-class Options:
-    """With its defaults. The names are the keys of the variable."""
+class RecorderOptions:
+    """The options with their defaults. The names are the keys of the variable."""
 
     enabled: bool = True
     """Whether scans are recorded at all."""
@@ -21,28 +21,28 @@ class Options:
     plot: bool = True
     """Whether the dataset gets a small plot as its picture."""
     plot_counter: str = ""
-    """The counter that is plotted, by its name; "" for the first one that does not stay the same."""
+    """The counter to plot, by its name; "" for the first one whose value changes."""
     plot_axis: str = ""
-    """The motor that it is plotted against, by its name; "" for the first one."""
+    """The motor for the x axis, by its name; "" for the first one."""
     detector_files: bool = True
     """Whether the files that detectors write (ValueRef) are listed beside the scan's own."""
     description: str = ""
-    """The datasets' description."""
+    """The description of the datasets."""
 
 
-def options_from(given: Any) -> tuple[Options, list[str]]:
-    """The options out of the variable's value, and what is wrong in it, for the user.
+def options_from(given: Any) -> tuple[RecorderOptions, list[str]]:
+    """The options in the variable's value, and a text for the user about each mistake in it.
 
-    None is a variable that is not set. What is right stays in use.
+    `given` is None if the variable is not set. Options without a mistake are used.
     """
     if given is None:
-        return Options(), []
+        return RecorderOptions(), []
     if not isinstance(given, Mapping):
-        return Options(), [
-            f"the variable {VARIABLE} is {given!r:.60}, not a dictionary; "
-            f"write for example: senv {VARIABLE} \"{{'plot': False}}\""
+        return RecorderOptions(), [
+            f"the variable {OPTIONS_VARIABLE} is {given!r:.60}, not a dictionary; "
+            f"write for example: senv {OPTIONS_VARIABLE} \"{{'plot': False}}\""
         ]
-    known = {field.name: type(field.default) for field in fields(Options)}
+    known = {field.name: type(field.default) for field in fields(RecorderOptions)}
     right: dict[str, Any] = {}
     wrong: list[str] = []
     for key, value in given.items():
@@ -51,13 +51,13 @@ def options_from(given: Any) -> tuple[Options, list[str]]:
             wrong.append(_unknown(str(key), list(known)))
         elif not isinstance(value, kind):
             wanted = "True or False" if kind is bool else "a text"
-            wrong.append(f"the variable {VARIABLE}: {key} is {value!r:.60}; it must be {wanted}")
+            wrong.append(f"the variable {OPTIONS_VARIABLE}: {key} is {value!r:.60}; it must be {wanted}")
         else:
             right[key] = value
-    return Options(**right), wrong
+    return RecorderOptions(**right), wrong
 
 
 def _unknown(key: str, known: list[str]) -> str:
     near = difflib.get_close_matches(key.lower(), known, n=1)
     hint = f"did you mean {near[0]!r}?" if near else f"there are: {', '.join(known)}"
-    return f"the variable {VARIABLE}: there is no option {key!r:.60}; {hint}"
+    return f"the variable {OPTIONS_VARIABLE}: there is no option {key!r:.60}; {hint}"

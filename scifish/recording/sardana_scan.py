@@ -1,4 +1,4 @@
-"""A Sardana scan in the words of a dataset. It reads what Sardana hands to a recorder, and imports nothing of it."""
+"""A Sardana scan as the fields of a dataset. It reads what Sardana gives to a recorder, and does not import Sardana."""
 
 from __future__ import annotations
 
@@ -7,70 +7,72 @@ import os
 from collections.abc import Iterable, Iterator, Mapping, Sized
 from typing import Any
 
-from scifish.dataset.files import References
+from scifish.dataset.files import FileReferences
 from scifish.message import MAX_ARRAY, Message, plain
-from scifish.recording.sardana_options import VARIABLE, Options
-from scifish.recording.scan_results import Column, Results, group_name
+from scifish.recording.sardana_options import OPTIONS_VARIABLE, RecorderOptions
+from scifish.recording.scan_results import Column, ScanResults, group_name
 
-FORMATS = {".h5": "HDF5", ".hdf5": "HDF5", ".nxs": "NeXus", ".nx": "NeXus", ".dat": "SPEC", ".spec": "SPEC"}
+DATA_FORMATS = {".h5": "HDF5", ".hdf5": "HDF5", ".nxs": "NeXus", ".nx": "NeXus", ".dat": "SPEC", ".spec": "SPEC"}
 
-CUSTOM = "Custom data"
-SNAPSHOT = "Sardana snapshot"
+CUSTOM_DATA_GROUP = "Custom data"
+PRE_SCAN_GROUP = "Sardana snapshot"
 
-TIME = Column("timestamp", "time", "s")
-"""What a scan without motors goes along."""
+TIME_COLUMN = Column("timestamp", "time", "s")
+"""The axis of a scan without motors."""
 
-SPECTRUM = 1
-"""sardana.taurus.core.tango.sardana.PlotType: the user has it plotted, in expconf."""
+PLOT_TYPE_SPECTRUM = 1
+"""sardana.taurus.core.tango.sardana.PlotType: the user selected the channel for plotting in expconf."""
 
 
-class Scan:
-    """What is known of one scan. One thread adds to it; another may ask `latest`.
+class SardanaScan:
+    """One scan. One thread adds to it; another thread may call `latest`.
 
-    `environment` is Sardana's own, which it changes while the scan runs.
+    `environment` is Sardana's own object, which Sardana changes while the scan runs.
     """
 
-    def __init__(self, environment: Mapping[str, Any], options: Options) -> None:
+    def __init__(self, environment: Mapping[str, Any], options: RecorderOptions) -> None:
         self.options = options
         self._environment = environment
         self._motors = _motors(environment)
-        self._references: dict[str, References] = {}
+        self._references: dict[str, FileReferences] = {}
         self._custom: Message = {}
-        self._news = 0
-        self._told = 0
+        self._changes = 0
+        self._returned_changes = 0
         channels = [column for column in environment["datadesc"] if column.name in set(environment["counters"])]
         if options.detector_files:
-            self._references = {channel.name: References() for channel in channels if _is_reference(channel)}
-        self._results: Results | None = None
+            self._references = {channel.name: FileReferences() for channel in channels if _is_reference(channel)}
+        self._results: ScanResults | None = None
         if options.results or options.plot:
             scalars = [channel for channel in channels if not _is_reference(channel) and _is_scalar(channel)]
-            self._marked = [channel.name for channel in scalars if getattr(channel, "plot_type", 0) == SPECTRUM]
+            self._marked = [
+                channel.name for channel in scalars if getattr(channel, "plot_type", 0) == PLOT_TYPE_SPECTRUM
+            ]
             title = f"#{environment['serialno']} {environment['title']}"
-            axes = self._motors or [TIME]
-            self._results = Results([_column(channel) for channel in scalars], axes, title)
+            axes = self._motors or [TIME_COLUMN]
+            self._results = ScanResults([_column(channel) for channel in scalars], axes, title)
 
     def point(self, values: Mapping[str, Any]) -> None:
-        """One more point, by the columns' names."""
+        """Add a point: values by the names of the columns."""
         if self._results is not None:
             self._results.add(values)
         for name, references in self._references.items():
             reference = values.get(name)
             if isinstance(reference, str):
                 references.add(reference)
-        self._news += 1
+        self._changes += 1
 
     def add_custom(self, name: str, value: Any) -> Message:
-        """What a macro adds, at any time. A later value of the same name is in place of the first.
+        """Add custom data of a macro, at any time. A later value replaces an earlier one of the same name.
 
-        It is returned as the metadata that it makes.
+        Returns the value as metadata.
         """
         added = {group_name(str(name)): _custom(value)}
         self._custom |= added
-        self._news += 1
-        return {CUSTOM: added}
+        self._changes += 1
+        return {CUSTOM_DATA_GROUP: added}
 
     def mistakes(self) -> list[str]:
-        """What of the options does not fit this scan, for the user."""
+        """Options that do not fit this scan, as texts for the user."""
         if self._results is None or not self.options.plot:
             return []
         counters, axes = self._results.labels
@@ -82,28 +84,28 @@ class Scan:
             if name and known(name) is None:
                 near = difflib.get_close_matches(name, labels, n=1)
                 hint = f"did you mean {near[0]!r}?" if near else f"there are: {', '.join(labels) or 'none'}"
-                found.append(f"the variable {VARIABLE}: this scan has no {name!r} to plot; {hint}")
+                found.append(f"the variable {OPTIONS_VARIABLE}: this scan has no {name!r} to plot; {hint}")
         return found
 
     def latest(self) -> Message | None:
-        """As `said`; None if there is nothing new."""
-        news = self._news
-        if news == self._told:
+        """As `fields`; None if nothing has changed since the last call."""
+        changes = self._changes
+        if changes == self._returned_changes:
             return None
-        self._told = news
-        return self.said()
+        self._returned_changes = changes
+        return self.fields()
 
-    def said(self) -> Message:
-        """The dataset's fields, as far as they are known."""
+    def fields(self) -> Message:
+        """The fields of the dataset, as far as they are known."""
         environment = self._environment
         labels = {column.name: column.label for column in environment["datadesc"]}
         own = _scan_files(environment)
         extension = os.path.splitext(own[0])[1].lower() if own else ""
-        said: Message = {
+        found: Message = {
             "datasetName": environment["title"],
-            # Where the files are, even if that is not where PathFixer would have them.
+            # The folder of the files, even if it is not PathFixer's.
             "sourceFolder": environment.get("ScanDir") if own else "",
-            "dataFormat": FORMATS.get(extension, extension.lstrip(".")),
+            "dataFormat": DATA_FORMATS.get(extension, extension.lstrip(".")),
             "files": own + [file for references in self._references.values() for file in references.files()],
             "environment": {
                 "title": environment["title"],
@@ -114,10 +116,10 @@ class Scan:
             },
             "scientificMetadata": self._metadata(),
         }
-        return said | ({"description": self.options.description} if self.options.description else {})
+        return found | ({"description": self.options.description} if self.options.description else {})
 
     def plot(self) -> Message | None:
-        """What `scifish.dataset.plot` draws; None if it is not asked for, or there is nothing to draw."""
+        """The data that `scifish.dataset.plot` draws; None if the plot is off, or there is nothing to draw."""
         if self._results is None or not self.options.plot:
             return None
         return self._results.plot(self.options.plot_counter, self.options.plot_axis, self._marked)
@@ -127,12 +129,12 @@ class Scan:
         if self._results is not None and self.options.results:
             found |= self._results.as_metadata()
         if self._custom:
-            found[CUSTOM] = dict(self._custom)
+            found[CUSTOM_DATA_GROUP] = dict(self._custom)
         snapshot = {
             group_name(column.label): {"value": column.pre_scan_value, "source": str(getattr(column, "source", ""))}
             for column in self._environment.get("preScanSnapShot") or ()
         }
-        return found | ({SNAPSHOT: snapshot} if snapshot else {})
+        return found | ({PRE_SCAN_GROUP: snapshot} if snapshot else {})
 
 
 def _is_reference(channel: Any) -> bool:
@@ -148,17 +150,17 @@ def _column(channel: Any) -> Column:
 
 
 def _motors(environment: Mapping[str, Any]) -> list[Column]:
-    """The motors of the scan, first motor first. `ref_moveables` has the first one only."""
+    """The motors of the scan, in its order. `ref_moveables` has only the first one."""
     columns = [column for column in environment["datadesc"] if hasattr(column, "moveable")]
     found = [Column(column.name, str(column.label), _unit(column.moveable)) for column in columns]
     return found or [Column(name, str(name)) for name in environment["ref_moveables"]]
 
 
 def _unit(moveable: Any) -> str:
-    """A motor's unit as Sardana already knows it; nothing is read here."""
+    """The unit of a motor as Sardana knows it; this reads nothing from the device."""
     try:
         unit = f"{moveable.getPositionObj()._units:~}"
-    except Exception:  # noqa: BLE001 - a motor of another kind; a plot does without its unit
+    except Exception:  # noqa: BLE001 - a motor without such an object: the plot has no unit
         return ""
     return unit
 
@@ -173,7 +175,7 @@ def _scan_files(environment: Mapping[str, Any]) -> list[Any]:
 
 
 def _custom(value: Any) -> Any:
-    """A copy, as the macro may go on to change it. Long arrays are kept as such: they are summarised later."""
+    """A copy, because the macro may change the value later. Long arrays stay arrays: they are summarised later."""
     if isinstance(value, Mapping):
         return {str(name): _custom(inner) for name, inner in value.items()}
     if not isinstance(value, list | tuple) and not hasattr(value, "tolist"):
@@ -187,8 +189,8 @@ def _custom(value: Any) -> Any:
 
 
 def _numbers(value: Any) -> Any:
-    """As an array of numbers; None if it is none."""
-    import numpy as np  # Sardana's own dependency, not one of a program that only sends
+    """The value as an array of numbers or a short list; None if it is neither."""
+    import numpy as np  # Sardana depends on it; a program that only sends does not need it
 
     try:
         found = np.array(value)

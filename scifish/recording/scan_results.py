@@ -1,7 +1,7 @@
-"""What a scan's points come to: a few numbers for each counter, and a small plot.
+"""The results of a scan: a few numbers for each counter, and the data of a small plot.
 
-Points arrive in a thread that measures, so each costs a few microseconds and memory stays bounded.
-Nothing here knows Sardana. One thread adds; another may ask for what is known so far.
+Points arrive in the thread that measures, so each costs a few microseconds, and memory is bounded.
+This module does not know Sardana. One thread adds points; another one may ask for the results so far.
 """
 
 from __future__ import annotations
@@ -14,13 +14,13 @@ from typing import Any
 
 from scifish.message import Message
 
-COUNTERS = 64
-"""Counters that are followed; a scan with more of them has results for the first ones."""
+MAX_COUNTERS = 64
+"""Maximum number of counters with results; of a scan with more, the first ones have them."""
 
-PLOT_POINTS = 2000
-"""More than these are thinned out: every second one is dropped, and every second one is taken from then on."""
+MAX_PLOT_POINTS = 2000
+"""Maximum number of points in a plot. Beyond it every second point is dropped, and every second new one is skipped."""
 
-GROUP = "Scan results"
+RESULTS_GROUP = "Scan results"
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,7 @@ class Column:
 
 
 class _Counter:
-    """The numbers of one counter. Values that are not finite numbers do not count."""
+    """The numbers of one counter. Values that are not finite numbers are ignored."""
 
     __slots__ = ("column", "count", "first", "last", "max", "max_at", "min", "total")
 
@@ -50,15 +50,15 @@ class _Counter:
         self.max_at: tuple[float, ...] = ()
 
 
-class Results:
+class ScanResults:
     """The results of one scan.
 
-    `axes` are what was scanned, first motor first; for a scan in time, its time alone.
+    `axes` are the scanned motors, in the order of the scan; for a scan in time, only the time.
     """
 
     def __init__(self, counters: Sequence[Column], axes: Sequence[Column], title: str = "") -> None:
         self.title = title
-        self._counters = [_Counter(column) for column in counters[:COUNTERS]]
+        self._counters = [_Counter(column) for column in counters[:MAX_COUNTERS]]
         self._axes = list(axes)
         self._names = [column.name for column in self._axes] + [counter.column.name for counter in self._counters]
         self._rows: list[tuple[float, ...]] = []
@@ -66,7 +66,7 @@ class Results:
         self._points = 0
 
     def add(self, values: Mapping[str, Any]) -> None:
-        """One more point: values by the columns' names. What is missing, or no number, is left out."""
+        """Add a point: values by the names of the columns. What is missing, or not a number, is left out."""
         row = tuple([_number(values.get(name)) for name in self._names])
         axes = len(self._axes)
         for counter, value in zip(self._counters, row[axes:], strict=True):
@@ -83,7 +83,7 @@ class Results:
                 counter.max, counter.max_at = value, row[:axes]
         if self._points % self._stride == 0:
             self._rows.append(row)
-            if len(self._rows) >= PLOT_POINTS:
+            if len(self._rows) >= MAX_PLOT_POINTS:
                 self._rows = self._rows[::2]
                 self._stride *= 2
         self._points += 1
@@ -91,14 +91,14 @@ class Results:
     def as_metadata(self) -> Message:
         """A group `Scan results` with a group for each counter, in the form of `scientificMetadata`.
 
-        {} if there is nothing to say.
+        {} if there are no results.
         """
         found: Message = {}
         for counter in self._counters:
             if counter.count:
                 label = counter.column.label
                 found[group_name(counter.column.name if label in found else label)] = self._of(counter)
-        return {GROUP: found} if found else {}
+        return {RESULTS_GROUP: found} if found else {}
 
     def _of(self, counter: _Counter) -> Message:
         numbers = {
@@ -118,11 +118,11 @@ class Results:
         return found | ({"position of max": at} if at else {})
 
     def plot(self, counter: str = "", axis: str = "", marked: Sequence[str] = ()) -> Message | None:
-        """What `scifish.dataset.plot` draws; None if there is nothing to draw.
+        """The data that `scifish.dataset.plot` draws; None if there is nothing to draw.
 
-        `counter` and `axis` are labels or names. Where they are not given: the first counter of `marked`
-        (names), else the first of all, that does not stay the same; against the first motor, or, where
-        two motors cover an area, as colours over both.
+        `counter` and `axis` are labels or names. By default the counter is the first one whose value changes, those
+        in `marked` (names) before all others; the axis is the first motor. If two motors cover an area, the values
+        are colours over both.
         """
         rows = list(self._rows)
         y = self._plotted(rows, counter, marked)
@@ -135,16 +135,16 @@ class Results:
         return found
 
     def find_counter(self, name: str) -> Column | None:
-        """The counter of this label or name."""
+        """The counter with this label or name."""
         return _find((counter.column for counter in self._counters), name)
 
     def find_axis(self, name: str) -> Column | None:
-        """The motor, or the time, of this label or name."""
+        """The motor, or the time, with this label or name."""
         return _find(self._axes, name)
 
     @property
     def labels(self) -> tuple[list[str], list[str]]:
-        """Those of the counters and of the axes."""
+        """The labels of the counters, and of the axes."""
         return [counter.column.label for counter in self._counters], [axis.label for axis in self._axes]
 
     def _plotted(self, rows: list[tuple[float, ...]], asked: str, marked: Sequence[str]) -> Column | None:
@@ -197,7 +197,7 @@ class Results:
 
 
 def _number(value: Any) -> float:
-    """As a finite float, NaN for anything else: a missing value, a text, an array."""
+    """The value as a finite float; NaN for anything else: a missing value, a text, an array."""
     if isinstance(value, Real):
         number = float(value)
         return number if math.isfinite(number) else math.nan
@@ -213,7 +213,7 @@ def _distinct(values: Iterable[float]) -> set[float]:
 
 
 def _covers_area(xs: list[float], ys: list[float]) -> bool:
-    """Whether points lie in a plane and not only along a line, as those of a mesh do and those of an a2scan do not."""
+    """Whether the points cover an area (a mesh), and do not lie on a line (an a2scan)."""
     if len(xs) < 4:
         return False
     us, vs = _scaled(xs), _scaled(ys)
@@ -230,5 +230,5 @@ def _scaled(values: list[float]) -> list[float]:
 
 
 def group_name(label: str) -> str:
-    """A label as the name of a group: one that is called `value` would make the group look like a value."""
+    """A label as the name of a group. A group with the name `value` would look like a value, so it gets a space."""
     return "value " if label == "value" else label

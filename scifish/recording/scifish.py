@@ -23,21 +23,21 @@ from typing import Any, TypeVar, cast
 
 from scifish.dataset.compose import as_given, began
 from scifish.message import STATUSES, Message, plain
-from scifish.recording.fields import Said
-from scifish.recording.session import Dataset, NotRecorded, Station, station
+from scifish.recording.fields import DatasetFields
+from scifish.recording.session import NotRecorded, RecordingHandle, RecordingSession, recording_session
 from scifish.settings import Settings
 from scifish.settings.sources import check_settings
 
 log = logging.getLogger(__name__)
 
-SHOW = 0.25
+SHOW_TIMEOUT_SECONDS = 0.25
 """Seconds that `show` waits for the disk."""
 
 Method = TypeVar("Method", bound=Callable[..., Any])
 
 
 def _never_raises(method: Method) -> Method:
-    """A measurement must not fail because of its metadata: what is wrong is said in the log."""
+    """A measurement must not fail because of its metadata: errors go to the log."""
 
     @functools.wraps(method)
     def quiet(self: SciFish, *args: Any, **kwargs: Any) -> Any:
@@ -53,39 +53,39 @@ def _never_raises(method: Method) -> Method:
 
 
 class _Latest:
-    """Gives the station what is said now; and ends a dataset whose SciFish is gone, since nobody else can."""
+    """Gives the session the current fields. Ends the dataset if its SciFish object no longer exists."""
 
-    def __init__(self, fish: SciFish, said: Said) -> None:
+    def __init__(self, fish: SciFish, fields: DatasetFields) -> None:
         self._fish = weakref.ref(fish)
-        self._said = said
-        self.dataset: Dataset | None = None
+        self._fields = fields
+        self.dataset: RecordingHandle | None = None
 
     def __call__(self) -> Message | None:
         if self._fish() is not None or self.dataset is None:
-            return self._said.latest()
+            return self._fields.latest()
         dataset, self.dataset = self.dataset, None
-        log.warning("dataset %s: its program has let go of it without end_scan: it is interrupted", dataset.uuid)
-        dataset.end("interrupted", self._said.now())
+        log.warning("dataset %s: its SciFish object was deleted without end_scan; status interrupted", dataset.uuid)
+        dataset.end("interrupted", self._fields.now())
         return None
 
 
 class SciFish:
-    """Records one dataset after the other. After construction nothing raises and nothing blocks.
+    """Records datasets, one after the other. After construction nothing raises and nothing blocks.
 
     `settings` are `scifish.settings.model.Settings`, or the path of a YAML file. Without, they come from the file
     that the environment variable SCIFISH_CONFIG names, else from the SciDog of the Tango database. `program`
-    is what the messages name as their origin; it is found out where it is not given.
+    is the origin that the messages name; by default it is the name of the command.
 
-    Raises SettingsError, and that only where the settings or the file are no good. A machine that cannot
-    record (its disk takes nothing) is said in the log, and tried again with each dataset.
+    Raises SettingsError, and only if the settings or the file are not valid. If the machine cannot record (its disk
+    accepts no writes), an error is logged, and each dataset is a new attempt.
     """
 
     def __init__(self, settings: Settings | str | Path | None = None, program: str = "") -> None:
         self._settings = check_settings(settings)
         self._program = program
-        self._said = Said()
-        self._station: Station | None = None
-        self._dataset: Dataset | None = None
+        self._fields = DatasetFields()
+        self._session: RecordingSession | None = None
+        self._dataset: RecordingHandle | None = None
         self._recording = False
         _all.add(self)
         self._connect()
@@ -93,26 +93,26 @@ class SciFish:
     @property
     def scicat_data(self) -> Any:
         """The fields of the dataset, a `ScicatData`."""
-        return self._said.scicat_data
+        return self._fields.scicat_data
 
     @scicat_data.setter
     def scicat_data(self, data: Any) -> None:
         if data is None:
-            log.warning("SciFish: scicat_data is set to None: what was said before is kept")
+            log.warning("SciFish: scicat_data is set to None: the fields set before are kept")
         else:
-            self._said.scicat_data = data
+            self._fields.scicat_data = data
 
     @property
     def environment_data(self) -> Any:
         """The measurement, an `EnvironmentData`."""
-        return self._said.environment_data
+        return self._fields.environment_data
 
     @environment_data.setter
     def environment_data(self, data: Any) -> None:
         if data is None:
-            log.warning("SciFish: environment_data is set to None: what was said before is kept")
+            log.warning("SciFish: environment_data is set to None: the fields set before are kept")
         else:
-            self._said.environment_data = data
+            self._fields.environment_data = data
 
     @property
     def sampleId(self) -> Any:
@@ -125,86 +125,86 @@ class SciFish:
 
     @property
     def uuid(self) -> str:
-        """Of the dataset that is being recorded, or was last; "" before the first."""
+        """The uuid of the current or the last dataset; "" before the first one."""
         return self._dataset.uuid if self._dataset else ""
 
     @_never_raises
     def start_scan(self, datasetName: Any = "", *more: Any, **unknown: Any) -> None:
-        """A dataset begins: the configured attributes are read now. One that is still open is over.
+        """Begin a dataset: the configured attributes are read now. A dataset that is still open is interrupted.
 
-        The fields are empty then: set them after this. What else is given is said in the log, and not recorded.
+        All fields are empty afterwards: set them after this call. Other arguments are logged and not recorded.
         """
         if wrong := [str(plain(one)) for one in more] + list(unknown):
             log.error("SciFish.start_scan takes datasetName only; not recorded: %s", ", ".join(wrong))
         if self._recording:
             self._end("interrupted")
-        elif changed := self._said.changed():
+        elif changed := self._fields.changed():
             names = ", ".join(map(str, map(plain, changed)))
-            log.warning("SciFish.start_scan: what was set before it is not recorded: %s", names)
+            log.warning("SciFish.start_scan: fields set before it are not recorded: %s", names)
         self._dataset = None
-        self._said = Said(datasetName)
-        self._station = station(self._settings, self._program)
-        latest = _Latest(self, self._said)
-        latest.dataset = self._dataset = self._station.begin(self._said.now(), announce=False, latest=latest)
+        self._fields = DatasetFields(datasetName)
+        self._session = recording_session(self._settings, self._program)
+        latest = _Latest(self, self._fields)
+        latest.dataset = self._dataset = self._session.begin(self._fields.now(), announce=False, latest=latest)
         self._recording = True
 
     @_never_raises
     def send_start(self) -> None:
-        """Let the dataset be seen now, with what is known. Without this it is seen when it ends."""
+        """Send the dataset now, with the current fields. Without this call it is sent when it ends."""
         if self._dataset is None:
             log.error("SciFish.send_start: %s", _NO_START)
         elif not self._recording:
-            log.error("SciFish.send_start: dataset %s is over already; this changes nothing", self.uuid)
+            log.error("SciFish.send_start: dataset %s has ended already; nothing is changed", self.uuid)
         else:
-            self._dataset.announce(self._said.now())
+            self._dataset.announce(self._fields.now())
 
     @_never_raises
     def end_scan(self, status: str = "completed", points: int = 0) -> None:
-        """The dataset is over, and on disk when this returns. `status` is one of `scifish.message.values.STATUSES`."""
+        """End the dataset. It is on disk when this returns. `status` is one of `scifish.message.values.STATUSES`."""
         if self._dataset is None:
             log.error("SciFish.end_scan: %s", _NO_START)
         elif not self._recording:
-            log.error("SciFish.end_scan: dataset %s is over already; this changes nothing", self.uuid)
+            log.error("SciFish.end_scan: dataset %s has ended already; nothing is changed", self.uuid)
         else:
             self._dataset.points = _count(points)
             self._end(_status(status))
 
     @_never_raises
     def show(self) -> str:
-        """What is known of the dataset now, for a person to read."""
-        settings = self._station.settings.known() if self._station else None
-        if self._dataset is None or self._station is None or settings is None:
+        """The current dataset as JSON text, for people."""
+        settings = self._session.settings.known() if self._session else None
+        if self._dataset is None or self._session is None or settings is None:
             return "no dataset is being recorded" if self._dataset is None else "the settings are not known yet"
         record = self._dataset.record
-        seen = self._station.observed(record.uuid, SHOW) or record.observed
-        origin = self._station.origin
-        given = as_given(self._said.now(), record.started, origin["program"])
-        now = replace(record, given=given, observed=seen)
+        observed = self._session.observed(record.uuid, SHOW_TIMEOUT_SECONDS) or record.observed
+        origin = self._session.origin
+        given = as_given(self._fields.now(), record.started, origin["program"])
+        now = replace(record, given=given, observed=observed)
         return json.dumps(began(now, settings, origin), ensure_ascii=False, indent=2)
 
     @_never_raises
     def close(self) -> None:
-        """End what was not ended, as interrupted; with `settings` of its own, send what can be sent in some seconds.
+        """Interrupt an open dataset; with `settings` of its own, also close the session.
 
-        Where others in this program record with the same settings, it is sent while they do. A later
-        `start_scan` opens it again.
+        Closing sends what can be sent within some seconds. The session stays open while other objects in this
+        program record with the same settings. A later `start_scan` opens it again.
         """
         if self._recording:
             self._end("interrupted")
-        here, self._station = self._station, None
-        others = [fish for fish in list(_all) if fish._station is here and fish._recording]
+        here, self._session = self._session, None
+        others = [fish for fish in list(_all) if fish._session is here and fish._recording]
         if here is not None and self._settings is not None and not others:
             here.close()
 
     def _end(self, status: str) -> None:
         self._recording = False
         if self._dataset is not None:
-            self._dataset.end(status, self._said.now())
+            self._dataset.end(status, self._fields.now())
 
     @_never_raises
     def _connect(self) -> None:
-        """Begin to send what earlier runs have left, and to learn the settings."""
-        self._station = station(self._settings, self._program)
+        """Start the session: it reads the settings, and sends what earlier runs left in the spool."""
+        self._session = recording_session(self._settings, self._program)
 
     @_never_raises
     def _set_sample(self, sample: Any) -> None:
@@ -216,7 +216,7 @@ class SciFish:
 
 _all: weakref.WeakSet[SciFish] = weakref.WeakSet()
 
-_NO_START = "start_scan was not called, or could not record (said above)"
+_NO_START = "start_scan was not called, or failed (see the log above)"
 
 
 def _count(points: Any) -> int:
@@ -224,7 +224,7 @@ def _count(points: Any) -> int:
         count = int(points)
     except Exception:  # noqa: BLE001 - any object
         count = -1
-    if 0 <= count < 2**63:  # what the spool's database can hold
+    if 0 <= count < 2**63:  # the range of an integer in the spool's database
         return count
     log.error("SciFish.end_scan: points %.80s is not a number of points; 0 is recorded", plain(points))
     return 0

@@ -1,7 +1,7 @@
-"""One for each process that records: it puts what a measurement says on disk, and tells its companion.
+"""The recording session of a process: it writes datasets to the spool, and sends them to the companion process.
 
-A call that comes from a measurement (`begin`, `end`, ...) is on disk when it returns. All that can
-wait or fail (reading attributes, composing messages, Kafka) is the companion process's.
+A call of a measurement (`begin`, `end`, ...) is on disk when it returns. The companion process does everything that
+can wait or fail: it reads attributes, composes messages and sends them to Kafka.
 """
 
 from __future__ import annotations
@@ -23,10 +23,10 @@ from typing import cast
 
 from scifish.dataset import compose
 from scifish.dataset.compose import Observed, Record
-from scifish.dataset.proprietary import Withheld, is_proprietary, stays_here
+from scifish.dataset.proprietary import WithheldDatasets, is_proprietary, stays_here
 from scifish.message import Message, Origin, as_metadata, iso, plain
 from scifish.message.types import Changes, DatasetPlace, Ending
-from scifish.recording.companion_process import Link
+from scifish.recording.companion_process import CompanionProcess
 from scifish.recording.origin import origin
 from scifish.settings import Settings, SettingsError, spool_directory, spool_folders, state_directory
 from scifish.settings.sources import SettingsSource, settings_source
@@ -49,107 +49,111 @@ from scifish.spool.protocol import (
 
 log = logging.getLogger(__name__)
 
-FIRST_SETTINGS = 1.0
-"""Seconds that a start waits for the Tango database where no settings were ever kept on disk."""
+FIRST_SETTINGS_SECONDS = 1.0
+"""Seconds that a start waits for the Tango database if no settings were ever saved on disk."""
 
-PULSE = 1.0
-"""Seconds between two looks at the datasets that are being recorded."""
+PROGRESS_SECONDS = 1.0
+"""Seconds between two updates of the open datasets on disk."""
 
-FLUSH = 3.0
-"""Seconds that the end of the process waits for Kafka. What is not sent by then stays in the spool."""
+CLOSE_TIMEOUT_SECONDS = 3.0
+"""Seconds that the end of the process waits for Kafka. Messages that are not sent by then stay in the spool."""
 
-RETRY = 30.0
-"""Seconds between two tries to make a station where that failed: each scan asks for one."""
+SESSION_RETRY_SECONDS = 30.0
+"""Seconds after a failed start of the session until the next one: each scan asks for a session."""
 
-REMEMBERED = 100
-"""Datasets that are over and of which the companion may still report."""
+MAX_RECENT_DATASETS = 100
+"""Recent datasets that are remembered: the companion may still report on one that has ended."""
 
 
 class NotRecorded(RuntimeError):
-    """It was not recorded; the text says why, for a person."""
+    """Something was not recorded. The text says why, for people."""
 
 
 @dataclass
-class Snapshot:
-    """What the companion saw at the start of a dataset: how many values, which could not be read and why."""
+class SnapshotSummary:
+    """The snapshot at the start of a dataset: the number of values, and which attributes failed and why."""
 
     values: int = 0
     failed: list[tuple[str, str]] = field(default_factory=list)
     withheld: bool = False
-    """Whether it is of a proprietary proposal and stays here."""
+    """Whether the proposal is proprietary, so that the metadata stay at the beamline."""
 
 
-class Dataset:
-    """One dataset that is being recorded. Its methods return at once and never raise."""
+class RecordingHandle:
+    """One dataset of the program. Its methods return at once and never raise."""
 
-    def __init__(self, station: Station, record: Record, latest: Callable[[], Message | None] | None = None) -> None:
-        self._station = station
+    def __init__(
+        self, session: RecordingSession, record: Record, latest: Callable[[], Message | None] | None = None
+    ) -> None:
+        self._session = session
         self.record = record
         self.latest = latest
         self.points = 0
-        self.seen = record.started
-        """When the last point came, in seconds since 1970."""
-        self.snapshot = Snapshot()
+        self.last_point = record.started
+        """Time of the last point, in seconds since 1970."""
+        self.snapshot = SnapshotSummary()
         self.observed = threading.Event()
-        """Set when `snapshot` is what was seen."""
-        self.kept = 0
-        """Points that are on disk."""
-        self.over = record.ending is not None
-        """Whether its end is on disk, or on its way to it."""
+        """Set when the attributes are read and `snapshot` has the result."""
+        self.stored_points = 0
+        """Number of points on disk."""
+        self.ended = record.ending is not None
+        """Whether its end is on disk, or in the queue for the disk."""
 
     @property
     def uuid(self) -> str:
         return self.record.uuid
 
     def point(self) -> None:
-        """One more point has been measured."""
+        """Count one more point."""
         self.points += 1
-        self.seen = time.time()
+        self.last_point = time.time()
 
-    def announce(self, said: Message | None = None) -> None:
-        """Send `began` when the values are there. `said`: what is known now, in place of what was."""
-        self._station.announce(self, said)
+    def announce(self, fields: Message | None = None) -> None:
+        """Send `began` when the values are read. `fields`, if given, replace the earlier ones."""
+        self._session.announce(self, fields)
 
-    def end(self, status: str, said: Message | None = None, at: float | None = None) -> None:
-        """It is over. On disk when this returns; `ended` is sent when the values at the end are there.
+    def end(self, status: str, fields: Message | None = None, at: float | None = None) -> None:
+        """End the dataset. This is on disk when it returns; `ended` is sent when the values at the end are read.
 
-        `at` is when, in seconds since 1970 (now). A second end changes nothing.
+        `at` is the time of the end in seconds since 1970 (default: now). A second end changes nothing.
         """
-        self._station.end(self, status, said, at)
+        self._session.end(self, status, fields, at)
 
     def add(self, metadata: Message) -> None:
-        """More metadata, after the end. On disk as soon as it is known whether the proposal is proprietary.
+        """Add metadata after the end. They are on disk as soon as it is known whether the proposal is proprietary.
 
         Raises NotRecorded if no settings, and so no topic, were ever known.
         """
-        self._station.add(self, metadata)
+        self._session.add(self, metadata)
 
 
-class Station:
-    """The spool of this process, and the line to its companion. Threads may share it."""
+class RecordingSession:
+    """The spool of this process, and the connection to its companion process. Threads may share it."""
 
     def __init__(self, settings: SettingsSource | None = None, program: str = "") -> None:
-        """Open the spool and start the companion. OSError if there is no place for the spool."""
+        """Open the spool and start the companion. OSError if no folder can hold the spool."""
         self.settings = settings or settings_source()
-        known = self.settings.known() or self.settings.now(FIRST_SETTINGS) or Settings()
+        known = self.settings.known() or self.settings.now(FIRST_SETTINGS_SECONDS) or Settings()
         self._folders = [str(folder) for folder in spool_folders(known)]
-        self._withheld = Withheld(state_directory() / "withheld")
+        self._withheld = WithheldDatasets(state_directory() / "withheld")
         self._place: DatasetPlace = {}
-        self._reported = ""
-        self._open: dict[str, Dataset] = {}  # those whose end is not on disk
-        self._recent: OrderedDict[str, Dataset] = OrderedDict()
+        self._companion_trouble = ""
+        self._open: dict[str, RecordingHandle] = {}  # those whose end is not on disk
+        self._recent: OrderedDict[str, RecordingHandle] = OrderedDict()
         self._stopping = threading.Event()
-        # Before there is any thread, so that a start that fails leaves none behind.
+        # Before any thread is started, so that a failed start leaves no thread behind.
         self._spool = _open_spool([spool_directory(known), state_directory() / "spool"], program)
         try:
             self._spool.skip_checkpoints()
             self._spool.open_rows = self._open_rows
-            self._run = str(self.origin["run"])
+            self._run_id = str(self.origin["run"])
             self._executor = SpoolExecutor()
-            self._link = Link(self._hello, self._spool.lock, self._spool.path.with_suffix(".log"), self._receive)
-            threading.Thread(target=self._run_pulse, name="scifish-pulse", daemon=True).start()
-            self._link.start()
-        except BaseException:  # a system that allows no more threads, for one
+            self._companion = CompanionProcess(
+                self._hello, self._spool.lock, self._spool.path.with_suffix(".log"), self._receive
+            )
+            threading.Thread(target=self._run, name="scifish-pulse", daemon=True).start()
+            self._companion.start()
+        except BaseException:  # the system allows no more threads, for example
             self._stopping.set()
             self._spool.close()
             raise
@@ -159,57 +163,59 @@ class Station:
 
     def begin(
         self,
-        said: Message,
+        fields: Message,
         uuid: str = "",
         start: float | None = None,
         announce: bool = True,
         latest: Callable[[], Message | None] | None = None,
-    ) -> Dataset:
-        """A dataset begins. The intention is on disk when this returns; values follow in the background.
+    ) -> RecordingHandle:
+        """Begin a dataset. Its fields are on disk when this returns; the attributes are read in the background.
 
-        `start` in seconds since 1970 (now). Without `announce`, `began` is sent when
-        `Dataset.announce` is called. `latest` is asked once a second, in another thread, for what
-        the program says now (None if that is nothing new), so that a kill does not lose it.
+        `start` is in seconds since 1970 (default: now). Without `announce`, `began` is sent when
+        `RecordingHandle.announce` is called. `latest` returns the current fields, or None if they have not changed;
+        another thread calls it once a second, so that a killed program loses little.
         """
-        dataset = self._begun(uuid or str(uuids.uuid4()), start or time.time(), said, latest, announce=announce)
+        dataset = self._start_dataset(
+            uuid or str(uuids.uuid4()), start or time.time(), fields, latest, announce=announce
+        )
         self._open[dataset.uuid] = dataset
         return dataset
 
-    def begun(self, uuid: str) -> Dataset | None:
-        """A dataset of which `begin` was called lately, also where an exception from outside came in its midst."""
+    def recent(self, uuid: str) -> RecordingHandle | None:
+        """A recent dataset by its uuid, also if an exception from outside interrupted its `begin`."""
         return self._recent.get(uuid)
 
-    def announce(self, dataset: Dataset, said: Message | None = None) -> None:
-        given = self._understand(dataset.record, said)
+    def announce(self, dataset: RecordingHandle, fields: Message | None = None) -> None:
+        given = self._normalise(dataset.record, fields)
         self._executor.submit_and_wait(lambda: self._spool.announce(dataset.uuid, given))
-        self._link.send(Announce(dataset.uuid, given))
+        self._companion.send(Announce(dataset.uuid, given))
 
-    def end(self, dataset: Dataset, status: str, said: Message | None, at: float | None = None) -> None:
+    def end(self, dataset: RecordingHandle, status: str, fields: Message | None, at: float | None = None) -> None:
         record = dataset.record
-        if dataset.over:
-            return  # ended twice: the first was right
-        # Repeatable: the user may stop a macro in the midst of this, and then it is called again.
+        if dataset.ended:
+            return  # the first end counts
+        # Repeatable: if the user stops a macro during this call, the recorder calls it again.
         if record.ending is None:
             record.ending = compose.ending(status, max(at or time.time(), record.started), dataset.points)
-        end, given = as_text(record.ending), self._understand(record, said)
+        end, given = as_text(record.ending), self._normalise(record, fields)
 
         def keep() -> None:
             self._spool.end(record.uuid, given, end)
             self._open.pop(record.uuid, None)
 
         self._executor.submit_and_wait(keep)
-        self._link.send(End(record.uuid, end, given))
-        dataset.over = True
+        self._companion.send(End(record.uuid, end, given))
+        dataset.ended = True
 
-    def record_snapshot(self, said: Message) -> Dataset:
-        """A dataset without a duration. On disk when this returns."""
+    def record_snapshot(self, fields: Message) -> RecordingHandle:
+        """Record a dataset without a duration. It is on disk when this returns."""
         now = time.time()
-        return self._begun(str(uuids.uuid4()), now, said, end=compose.ending("completed", now, 0))
+        return self._start_dataset(str(uuids.uuid4()), now, fields, end=compose.ending("completed", now, 0))
 
     def record(self, records: Sequence[Record]) -> Future[None]:
-        """Datasets that are over, with all that the program knows of them; all are kept, or none.
+        """Record complete datasets, all or none.
 
-        Nobody waits for it as a scan does: the future is done when they are on disk, however long that refuses.
+        The future is done when they are on disk, however long the disk refuses: nobody waits for it as a scan does.
         """
         rows = [OpenDatasetRow.of(record) for record in records]
         written = self._executor.submit_retrying(lambda: self._spool.begin_all(rows))
@@ -219,37 +225,41 @@ class Station:
     def _send_all(self, written: Future[None], rows: list[OpenDatasetRow]) -> None:
         if not written.cancelled() and written.exception() is None:
             for row in rows:
-                self._link.send(Begin(row))
+                self._companion.send(Begin(row))
 
     def annotate(self, uuid: str, changes: Changes, proposal: str = "") -> None:
-        """A comment or a rating on the dataset of this uuid. On disk when this returns.
+        """Record a comment or a rating on the dataset of this uuid. It is on disk when this returns.
 
-        Raises NotRecorded where it cannot be sent: the dataset's proposal is proprietary, or no
+        Raises NotRecorded if it cannot be sent: the dataset's proposal is proprietary, or no
         settings, and so no topic, were ever known.
         """
+        # The text of a picture must not be cut.
+        carried = {name: change if name == "image" else plain(change) for name, change in changes.items()}
+        self._annotate(uuid, cast(Changes, carried), proposal)
+
+    def _annotate(self, uuid: str, changes: Changes, proposal: str = "") -> None:
+        """With changes that are normalised already."""
         settings = self.settings.now()
         if settings is None:
             raise NotRecorded("the beamline is not known: the Tango database does not answer")
         if not settings.send_proprietary and (is_proprietary(proposal, "") or self._is_withheld(uuid, settings)):
             raise NotRecorded("the proposal is proprietary: its metadata stay at the beamline (SendProprietary)")
-        # A picture is not a text to be cut.
-        carried = {name: change if name == "image" else plain(change) for name, change in changes.items()}
-        message = compose.annotation(uuid, cast(Changes, carried), time.time(), proposal, settings, self.origin)
+        message = compose.annotation(uuid, changes, time.time(), proposal, settings, self.origin)
         self._executor.submit_and_wait(lambda: self._spool.put(settings.topic, message))
-        self._link.send(Wake())
+        self._companion.send(Wake())
 
-    def add(self, dataset: Dataset, metadata: Message) -> None:
+    def add(self, dataset: RecordingHandle, metadata: Message) -> None:
         if self.settings.known() is None:
             raise NotRecorded("the beamline is not known: the Tango database does not answer")
         changes: Changes = {"scientificMetadata": as_metadata(metadata, self.origin["program"], iso(time.time()))}
 
         def annotate() -> None:
             try:
-                self.annotate(dataset.uuid, changes)
+                self._annotate(dataset.uuid, changes)
             except NotRecorded as error:
-                log.info("what was added to dataset %s after its end is not sent: %s", dataset.uuid, error)
+                log.info("dataset %s: metadata added after its end are not sent: %s", dataset.uuid, error)
             except Exception:
-                log.exception("what was added to dataset %s after its end", dataset.uuid)
+                log.exception("dataset %s: metadata added after its end cannot be recorded", dataset.uuid)
 
         threading.Thread(target=annotate, name="scifish-add", daemon=True).start()
 
@@ -263,7 +273,7 @@ class Station:
         return self._spool.origin
 
     def observed(self, uuid: str, timeout: float) -> Observed | None:
-        """What is on disk of what was seen around an open dataset; None if it does not answer in time, or is over."""
+        """The observed values of an open dataset; None if it does not answer in time, or the dataset has ended."""
         with contextlib.suppress(TimeoutError, sqlite3.Error, ValueError):
             for left in self._executor.submit(self._spool.open_datasets).result(timeout):
                 if left.record.uuid == uuid:
@@ -271,83 +281,83 @@ class Station:
         return None
 
     def trouble(self) -> str:
-        """Why something does not go its usual way, for a person; "" if all is well."""
+        """A text for people when something is wrong; "" if all is well."""
         if self._executor.trouble:
             return self._executor.warning
-        if self._link.trouble:
-            return f"metadata are kept on this machine: {self._link.trouble}"
-        return self._reported
+        if self._companion.trouble:
+            return f"metadata are kept on this machine: {self._companion.trouble}"
+        return self._companion_trouble
 
     def waiting(self, timeout: float) -> int:
-        """How many datasets and messages are not with Kafka yet. TimeoutError if the disk does not answer in time."""
+        """How many datasets and messages Kafka does not have yet. TimeoutError if the disk does not answer in time."""
         return self._executor.submit(lambda: self._spool.count() + len(self._spool.open_states())).result(timeout)
 
-    def close(self, timeout: float = FLUSH) -> None:
-        """Hang up, and wait for at most `timeout` seconds until the companion has sent what there is.
+    def close(self, timeout: float = CLOSE_TIMEOUT_SECONDS) -> None:
+        """Disconnect from the companion, and wait for at most `timeout` seconds until it has sent all messages.
 
-        It goes on by itself for some seconds; what it cannot send then stays in the spool.
+        The companion continues for some seconds; messages that it cannot send by then stay in the spool.
         """
         if self._stopping.is_set():
             return
         self._stopping.set()
         atexit.unregister(self.close)
-        self._keep_progress()
-        self._executor.stop(timeout, self._let_go_of_spool)
-        self._link.close(timeout)
+        self._store_progress()
+        self._executor.stop(timeout, self._release_spool)
+        self._companion.close(timeout)
 
-    def _let_go_of_spool(self) -> None:
-        if self._link.hang_up():
+    def _release_spool(self) -> None:
+        if self._companion.disconnect():
             self._spool.leave()
         else:
-            self._spool.close()  # a companion that was never there removes no empty one
+            self._spool.close()  # no companion was started that could remove an empty spool
 
     def forget_after_fork(self) -> None:
-        """In a forked child: the spool and the line are its parent's, whose end must be seen."""
+        """In a forked child: the spool and the pipe belong to the parent, whose end the companion must see."""
         self._stopping.set()
         atexit.unregister(self.close)
-        self._link.forget_after_fork()
+        self._companion.forget_after_fork()
         os.close(self._spool.lock)
 
     # ----------------------------------------------------------- behind the measurement
 
-    def _begun(
+    def _start_dataset(
         self,
         uuid: str,
         start: float,
-        said: Message,
+        fields: Message,
         latest: Callable[[], Message | None] | None = None,
         end: Ending | None = None,
         announce: bool = False,
-    ) -> Dataset:
-        """The intention is on disk when this returns."""
-        # Until PathFixer answers, the best that is known is what it said last.
+    ) -> RecordingHandle:
+        """The dataset is on disk when this returns."""
+        # Until PathFixer answers, its last answer is the best guess.
         record = Record(uuid, start, {}, end is not None, Observed(place=self._place), end)
-        given = self._understand(record, said)
-        dataset = self._recent[uuid] = Dataset(self, record, latest)
-        while len(self._recent) > REMEMBERED:
+        given = self._normalise(record, fields)
+        dataset = self._recent[uuid] = RecordingHandle(self, record, latest)
+        while len(self._recent) > MAX_RECENT_DATASETS:
             self._recent.popitem(last=False)
         row = OpenDatasetRow.of(record, announce, given)
         self._executor.submit_and_wait(lambda: self._spool.begin(row))
-        self._link.send(Begin(row))
+        self._companion.send(Begin(row))
         return dataset
 
-    def _understand(self, record: Record, said: Message | None) -> str | None:
-        """What the program says now, as text to be kept; None if it says nothing."""
-        if said is None:
+    def _normalise(self, record: Record, fields: Message | None) -> str | None:
+        """The program's fields as JSON text for the spool; None if there are none."""
+        if fields is None:
             return None
         try:
-            record.given = compose.as_given(said, record.started, self.origin["program"])
+            record.given = compose.as_given(fields, record.started, self.origin["program"])
             return as_text(record.given)
-        except Exception as error:  # an object whose text cannot be had, for one
-            log.exception("dataset %s: what the program says now is not understood", record.uuid)
-            warning = f"what the program said is not understood: {type(error).__name__}"
+        except Exception as error:  # an object without a text, for example
+            log.exception("dataset %s: the fields of the program cannot be normalised", record.uuid)
+            warning = f"the fields that the program gave cannot be recorded: {type(error).__name__}"
             record.given = {**record.given, "warnings": [*record.given.get("warnings", []), warning]}
             return as_text(record.given)
 
     def _is_withheld(self, uuid: str, settings: Settings) -> bool:
         dataset = self._recent.get(uuid)
         if dataset is not None:
-            # Whose proposal it is, the companion finds out while it reads the values.
+            # The companion finds out the proposal while it reads the values.
             dataset.observed.wait(settings.snapshot_timeout + 1.0)
             if dataset.snapshot.withheld or stays_here(dataset.record, settings):
                 return True
@@ -363,13 +373,13 @@ class Station:
             case LogReport(level, text):
                 log.log(level, "%s", text)
             case TroubleReport(trouble):
-                self._reported = trouble
+                self._companion_trouble = trouble
             case PlaceReport(place):
                 self._place = place
             case SnapshotReport(uuid, values, failed, withheld):
                 dataset = self._recent.get(uuid)
                 if dataset is not None:
-                    dataset.snapshot = Snapshot(values, failed, withheld)
+                    dataset.snapshot = SnapshotSummary(values, failed, withheld)
                     dataset.observed.set()
             case LimitReport(size):
                 self._executor.submit_urgent(lambda: self._spool.set_limit(size))
@@ -377,51 +387,51 @@ class Station:
                 # The companion has exited; the next one finds the new file.
                 self._executor.submit_retrying(lambda: self._spool.start_new_file(sqlite3.DatabaseError(error)))
 
-    def _run_pulse(self) -> None:
-        while not self._stopping.wait(PULSE):
+    def _run(self) -> None:
+        while not self._stopping.wait(PROGRESS_SECONDS):
             try:
-                self._keep_progress()
-                self._link.look_after()
-                if self.origin["run"] != self._run:
-                    # The spool was damaged, and there is a new one.
-                    self._run = str(self.origin["run"])
-                    self._link.restart()
+                self._store_progress()
+                self._companion.restart_if_silent()
+                if self.origin["run"] != self._run_id:
+                    # The spool was damaged and a new one was started.
+                    self._run_id = str(self.origin["run"])
+                    self._companion.restart()
             except Exception:
-                log.exception("looking after the datasets that are being recorded")
+                log.exception("the open datasets cannot be updated on disk")
 
     def _open_rows(self) -> list[OpenDatasetRow]:
-        """The datasets that a new spool must have, as the old one is damaged."""
+        """The open datasets, for a new spool file in place of a damaged one."""
         found = []
         for dataset in list(self._open.values()):
-            dataset.kept = -1
-            warning = "what had been read at the start is lost: the spool was damaged, and it was read again later"
+            dataset.stored_points = -1
+            warning = "the values read at the start are lost because the spool was damaged: they were read again later"
             observed = Observed(dataset.record.observed.place, None, [warning])
-            # Whether `began` is out is not known either; `ended` does without it.
+            # Whether `began` was sent is not known; `ended` does not need it.
             found.append(OpenDatasetRow.of(replace(dataset.record, observed=observed)))
         return found
 
-    def _keep_progress(self) -> None:
+    def _store_progress(self) -> None:
         if self._executor.trouble:
-            return  # what is new is asked for when the disk takes it: it is told only once
+            return  # `latest` returns a change only once: it is called when the disk accepts writes again
         news: dict[str, tuple[int, str | None]] = {}
         for uuid, dataset in list(self._open.items()):
             if dataset.record.ending is not None:
                 continue
             try:
-                said = dataset.latest() if dataset.latest is not None else None
+                fields = dataset.latest() if dataset.latest is not None else None
             except Exception:
-                log.exception("asking what the program says of dataset %s", uuid)
-                said = dataset.latest = None
-            given = self._understand(dataset.record, said)
-            if given is not None or dataset.points != dataset.kept:
-                dataset.kept = dataset.points
-                news[uuid] = (dataset.kept, given)
+                log.exception("dataset %s: the current fields of the program cannot be read", uuid)
+                fields = dataset.latest = None
+            given = self._normalise(dataset.record, fields)
+            if given is not None or dataset.points != dataset.stored_points:
+                dataset.stored_points = dataset.points
+                news[uuid] = (dataset.stored_points, given)
         if news:
             self._executor.submit_retrying(lambda: self._spool.progress(news))
 
 
 def _open_spool(folders: list[Path], program: str) -> Spool:
-    """A spool in the first folder that takes one. OSError, of the first folder, if none does."""
+    """Open a spool in the first folder where that is possible. If none is, OSError of the first folder."""
     first: OSError | None = None
     who = origin(program)
     for folder in folders:
@@ -429,44 +439,46 @@ def _open_spool(folders: list[Path], program: str) -> Spool:
             folder.mkdir(parents=True, exist_ok=True, mode=0o770)
             spool = Spool(folder / f"{who['run']}{SPOOL_SUFFIX}", who)
         except (OSError, sqlite3.Error) as error:
-            log.error("there can be no spool in %s: %s", folder, error)
-            first = first or OSError(f"no spool in {folder}: {error}")
+            log.error("no spool can be created in %s: %s", folder, error)
+            first = first or OSError(f"no spool can be created in {folder}: {error}")
         else:
             if first is not None:
-                log.warning("the spool is in %s instead", folder)
+                log.warning("the spool is created in %s instead", folder)
             return spool
     raise first or OSError("no folder for the spool")
 
 
-# ------------------------------------------------------------------ one for the process
+# --------------------------------------------------- the session of this process
 
-_stations: dict[str, Station] = {}
+_sessions: dict[str, RecordingSession] = {}
 _lock = threading.Lock()
 _failed: dict[str, tuple[float, str]] = {}
 
 
-def station(settings: Settings | Path | None = None, program: str = "", timeout: float = 2.0) -> Station:
-    """This process's own for these settings (None: those of the SciDog), made when first asked for.
+def recording_session(
+    settings: Settings | Path | None = None, program: str = "", timeout: float = 2.0
+) -> RecordingSession:
+    """The session of this process for these settings (None: those of the SciDog), created at the first call.
 
-    NotRecorded if it cannot be made, or takes longer than `timeout` seconds; SettingsError for
+    NotRecorded if it cannot be created, or not within `timeout` seconds; SettingsError for
     settings that cannot be used.
     """
     key = f"{settings!r} {program}"
-    found = _stations.get(key)
+    found = _sessions.get(key)
     if found is not None and not found.closed:
         return found
     if not _lock.acquire(timeout=timeout):
         raise NotRecorded("SciFish is still starting: its disk is slow or hangs")
     try:
-        found = _stations.get(key)
+        found = _sessions.get(key)
         if found is None or found.closed:
             when, why = _failed.get(key, (0.0, ""))
-            if why and time.monotonic() - when < RETRY:
+            if why and time.monotonic() - when < SESSION_RETRY_SECONDS:
                 raise NotRecorded(why)
             source = settings_source(settings)
             try:
-                found = _stations[key] = Station(source, program)
-            except (OSError, sqlite3.Error, RuntimeError) as error:  # RuntimeError: there can be no more threads
+                found = _sessions[key] = RecordingSession(source, program)
+            except (OSError, sqlite3.Error, RuntimeError) as error:  # RuntimeError: no more threads can be started
                 _failed[key] = (time.monotonic(), f"SciFish cannot record: {error}")
                 raise NotRecorded(_failed[key][1]) from error
         return found
@@ -475,10 +487,10 @@ def station(settings: Settings | Path | None = None, program: str = "", timeout:
 
 
 def warm_up() -> None:
-    """Make this process's station in the background.
+    """Create the session of this process in the background.
 
-    The first scan finds it ready, and what a crash left open is ended, whether or not there is a scan. It has a spool
-    then; one that stays empty is removed when this process ends.
+    So it is ready for the first scan, and datasets that a crash left open are ended even without a scan. An empty
+    spool is removed when this process ends.
     """
     start = threading.Thread(target=_warm_up, name="scifish-start", daemon=True)
     atexit.register(_end_start, start)
@@ -486,25 +498,25 @@ def warm_up() -> None:
 
 
 def _end_start(start: threading.Thread) -> None:
-    """A process that ends while its station is made: it is let go of like any other, and leaves no empty spool."""
-    start.join(FLUSH)
-    for found in list(_stations.values()):
+    """For a process that ends while its session is created: close it, so that no empty spool is left."""
+    start.join(CLOSE_TIMEOUT_SECONDS)
+    for found in list(_sessions.values()):
         found.close()
 
 
 def _warm_up() -> None:
     try:
-        station()
+        recording_session()
     except (NotRecorded, SettingsError) as error:
         log.error("%s", error)
 
 
 def _forget_after_fork() -> None:
-    # The threads are gone in the child, and the spool is its parent's.
+    # A child has none of the threads, and the spool belongs to its parent.
     global _lock
-    for found in _stations.values():
+    for found in _sessions.values():
         found.forget_after_fork()
-    _stations.clear()
+    _sessions.clear()
     _lock = threading.Lock()
 
 

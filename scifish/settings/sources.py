@@ -69,7 +69,7 @@ def settings_source(settings: Settings | str | Path | None = None) -> SettingsSo
 
 
 def check_settings(settings: Settings | str | Path | None) -> Settings | Path | None:
-    """Check a program's argument for `scifish.recording.session`. Raises as `settings_source`; uses no database."""
+    """Settings as a program gives them, for `recording_session`. Raises as `settings_source`; asks no database."""
     if isinstance(settings, str | Path):
         settings = Path(settings).expanduser().absolute()
     if isinstance(settings, Settings):

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 import tango
 from tango import DevState
 
-from scifish.recording.session import NotRecorded, Station, station
+from scifish.recording.session import NotRecorded, RecordingSession, recording_session
 from scifish.settings import Settings, SettingsError, find_scidog
 from scifish.settings.sources import SettingsSource, settings_source
 from scifish.tango_io.database import TangoDatabase, reason
@@ -146,7 +146,7 @@ class SciFlyWork:
         self._source: SettingsSource | None = None
         self._settings: Settings | None = None
         self._whereabouts = PathFixerClient()
-        self._station: Station | None = None
+        self._session: RecordingSession | None = None
         self._journal: Journal | None = None
         self._flyer: FlyService | None = None
         self._aim: WatchTarget | None = None
@@ -240,12 +240,14 @@ class SciFlyWork:
             return
         beamline, wanted = self._settings.beamline, self.wanted
         try:
-            self._station = station(program=PROGRAM)
+            self._session = recording_session(program=PROGRAM)
             _own_scidog.fix()
             self._journal = Journal(journal_file(beamline))
             settings = FlySettings(beamline, wanted.zone, wanted.method, wanted.catch_up)
             open_stays = [stay for stay in self._journal.stays() if stay.left is None]
-            self._flyer = FlyService(settings, wanted.profiles, self._journal, lambda: station(program=PROGRAM))
+            self._flyer = FlyService(
+                settings, wanted.profiles, self._journal, lambda: recording_session(program=PROGRAM)
+            )
         except (NotRecorded, SettingsError, OSError, sqlite3.Error) as error:
             self._why_not = f"Nothing can be recorded: {error}"
             return
@@ -346,7 +348,7 @@ class SciFlyWork:
                     others=seen.others,
                     trouble=seen.trouble,
                     works=seen.works,
-                    waits=self._station.trouble() if self._station is not None else "",
+                    waits=self._session.trouble() if self._session is not None else "",
                     kept=seen.place.proprietary and settings is not None and not settings.send_proprietary,
                 )
             with self._showing:

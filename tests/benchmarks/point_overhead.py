@@ -128,9 +128,9 @@ def _in_process(stack: Stack, blocks: int) -> tuple[list[float], list[float]]:
     for name in ("XDG_STATE_HOME", "SCIDOG_DEVICE"):
         os.environ[name] = stack.env[name]
     from sardana_recorders.scifishrecorder import SciFishRecorder  # begins to work with these settings
-    from scifish.recording.session import station
+    from scifish.recording.session import recording_session
 
-    here = station()
+    here = recording_session()
     try:
         if here.settings.now(5.0) is None:
             raise RuntimeError("the SciDog of this benchmark is not found")

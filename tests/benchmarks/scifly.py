@@ -29,7 +29,7 @@ from confluent_kafka import Consumer
 
 from deploy.demo.processes import Processes
 from scifish.message import decode
-from scifish.recording.session import Station
+from scifish.recording.session import RecordingSession
 from scifish.settings import Settings
 from scifish.settings.sources import FixedSettings
 from scifly.journal import Journal
@@ -126,17 +126,17 @@ def _flying(folder: Path, bootstrap: str, method: str) -> Iterator[tuple[FlyServ
     )
     root = folder / "raw"
     root.mkdir()
-    station = Station(FixedSettings(settings), program="SciFly")
+    session = RecordingSession(FixedSettings(settings), program="SciFly")
     profiles, _ = profiles_from([f"{{name: ses, settle: {SETTLE}}}"])
     fly = FlySettings("bench", zone=UTC, method=method)  # type: ignore[arg-type]
-    flyer = FlyService(fly, profiles, Journal(folder / "bench.journal"), lambda: station)
+    flyer = FlyService(fly, profiles, Journal(folder / "bench.journal"), lambda: session)
     flyer.follow(str(root), ProposalContext("20250001", "fibre_A", "visitors"))
     time.sleep(1.0)
     try:
         yield flyer, topic, root
     finally:
         flyer.stop()
-        station.close()
+        session.close()
 
 
 def _burst(

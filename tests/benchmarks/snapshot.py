@@ -26,7 +26,7 @@ from tango.utils import PyTangoThreadPoolExecutor
 from deploy.demo.processes import Processes
 from deploy.demo.stack import Stack
 from scifish.attributes.reader import Reader, as_metadata
-from scifish.attributes.statistics import PERIOD, Statistics
+from scifish.attributes.statistics import POLL_PERIOD_SECONDS, Statistics
 from scifish.message import Message
 from scifish.settings.entries import Entry
 from tests.benchmarks.figures import Figure, report, spread
@@ -102,7 +102,7 @@ def _events(devices: Sequence[str]) -> Figure:
     try:
         start = time.process_time()
         watch = _milliseconds(lambda: found.watch("a", entries))
-        time.sleep(4 * PERIOD)  # all subscriptions are there then
+        time.sleep(4 * POLL_PERIOD_SECONDS)  # all subscriptions are there then
         subscribing = time.process_time() - start
         start = time.process_time()
         for proxy in proxies:

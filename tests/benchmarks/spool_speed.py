@@ -34,7 +34,7 @@ from confluent_kafka import KafkaError, Producer
 from deploy.demo.processes import Processes
 from scifish import SciFish
 from scifish.message import Message, decode
-from scifish.recording.session import Station
+from scifish.recording.session import RecordingSession
 from scifish.settings import Settings
 from scifish.settings.sources import FixedSettings
 from scifish.spool.database import SPOOL_SUFFIX, Spool
@@ -131,12 +131,12 @@ def _said(number: int) -> Message:
 
 def _flat_out(settings: Settings, topic: Confirmed, count: int, times: list[float]) -> float:
     """Messages a second until Kafka has them all and the spool is empty; `times` gets each call's milliseconds."""
-    with closing(Station(FixedSettings(settings), "bench")) as station:
-        station.record_snapshot(_said(0))
+    with closing(RecordingSession(FixedSettings(settings), "bench")) as session:
+        session.record_snapshot(_said(0))
         topic.wait(1, lambda: _left(settings))
         start = time.perf_counter()
         for number in range(1, count + 1):
-            times.append(_milliseconds(partial(station.record_snapshot, _said(number))))
+            times.append(_milliseconds(partial(session.record_snapshot, _said(number))))
         topic.wait(count + 1, lambda: _left(settings))
         return count / (time.perf_counter() - start)
 
@@ -148,7 +148,7 @@ def _left_behind(settings: Settings, topic: Confirmed, message: Message, count: 
         spool.put(settings.topic, {**message, "uuid": str(uuid.uuid4()), "origin": ORIGIN})
     spool.close()
     start = time.perf_counter()
-    with closing(Station(FixedSettings(settings), "bench")):
+    with closing(RecordingSession(FixedSettings(settings), "bench")):
         topic.wait(count, lambda: _left(settings))
         return count / (time.perf_counter() - start)
 

@@ -259,7 +259,7 @@ def test_without_scidog_and_pathfixer_a_scan_is_recorded_all_the_same(system: Sy
         ended = system.scan("ascan", "mot01", "0", "1", "1", "0.05")
         assert (ended["status"], ended["proposalId"], ended["sampleId"]) == ("completed", "20250001", "fibre_A")
         assert len(configured(ended)) == 35
-        assert "those it said last" in ended["warnings"][0]
+        assert "from its last answer" in ended["warnings"][0]
     finally:
         system.stack.run_server("SciDog/demo", [SCIDOG])
         system.stack.run_server("PathFixer/demo", ["b311a-e/ctl/sdm-01"])

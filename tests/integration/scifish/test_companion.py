@@ -18,7 +18,7 @@ from uuid import uuid4
 import pytest
 
 from scifish.recording import companion_process
-from scifish.recording.session import Station
+from scifish.recording.session import RecordingSession
 from scifish.settings import Settings
 from scifish.settings.sources import FixedSettings
 from scifish.spool.database import Spool
@@ -38,15 +38,15 @@ class Lab:
     def spool(self) -> Path:
         return Path(self.settings.spool_directory)
 
-    def station(self) -> Station:
-        return Station(FixedSettings(self.settings), program="test")
+    def session(self) -> RecordingSession:
+        return RecordingSession(FixedSettings(self.settings), program="test")
 
 
 @pytest.fixture
 def lab(tmp_path: Path, kafka: Kafka, monkeypatch: pytest.MonkeyPatch) -> Iterator[Lab]:
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
-    monkeypatch.setattr(companion_process, "FIRST_PAUSE", 0.1)
-    monkeypatch.setattr(companion_process, "LONGEST_PAUSE", 0.1)
+    monkeypatch.setattr(companion_process, "FIRST_RESTART_SECONDS", 0.1)
+    monkeypatch.setattr(companion_process, "MAX_RESTART_SECONDS", 0.1)
     topic = Topic(kafka.bootstrap, f"scifish-companion-{uuid4().hex[:8]}")
     yield Lab(
         Settings(
@@ -94,10 +94,10 @@ def wait_for_last(topic: Topic, uuid: str) -> dict[str, object]:
 
 
 def test_a_companion_that_is_killed_again_and_again_loses_nothing(lab: Lab) -> None:
-    station = lab.station()
+    session = lab.session()
     uuids = []
     for number in range(12):
-        dataset = station.begin({"datasetName": f"d{number}"})
+        dataset = session.begin({"datasetName": f"d{number}"})
         if number % 4 == 1:
             os.kill(companion(os.getpid()), signal.SIGKILL)
         dataset.point()
@@ -109,8 +109,8 @@ def test_a_companion_that_is_killed_again_and_again_loses_nothing(lab: Lab) -> N
         ended = wait_for_last(lab.topic, uuid)
         assert (ended["status"], ended["numberOfPoints"], ended["datasetName"]) == ("completed", 1, f"d{number}")
         assert len(ended["files"]) == 1  # type: ignore[arg-type]
-    assert eventually(lambda: station.trouble() == "")
-    station.close()
+    assert eventually(lambda: session.trouble() == "")
+    session.close()
     assert eventually(lambda: list(lab.spool.iterdir()) == [])
     numbers = sorted({m["seq"] for m in lab.topic.messages})
     assert numbers == list(range(1, len(numbers) + 1))
@@ -121,15 +121,15 @@ BROKEN_PIPE = """
 import os, signal, sys, time
 from scifish.settings import Settings
 from scifish.settings.sources import FixedSettings
-from scifish.recording.session import Station
+from scifish.recording.session import RecordingSession
 from tests.integration.scifish.test_companion import companion
 signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # as in a program that embeds Python
 settings = Settings(beamline="lab", topic="t", kafka_bootstrap_servers="127.0.0.1:9", spool_directory=sys.argv[1])
-station = Station(FixedSettings(settings), program="test")
+session = RecordingSession(FixedSettings(settings), program="test")
 for _ in range(3):
     os.kill(companion(os.getpid()), signal.SIGKILL)
     for _ in range(40):
-        station.begin({}).end("completed")
+        session.begin({}).end("completed")
         time.sleep(0.01)
 os._exit(0)
 """
@@ -146,29 +146,29 @@ def test_one_that_is_killed_takes_no_program_with_it_that_dies_of_broken_pipes(
 def test_one_that_hangs_costs_the_measurement_nothing_and_is_replaced(
     lab: Lab, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(companion_process, "SILENCE", 3600.0)
-    station = lab.station()
+    monkeypatch.setattr(companion_process, "MAX_SILENCE_SECONDS", 3600.0)
+    session = lab.session()
     first = companion(os.getpid())
-    assert station.record_snapshot({"datasetName": "before"}).observed.wait(PATIENCE)
+    assert session.record_snapshot({"datasetName": "before"}).observed.wait(PATIENCE)
     os.kill(first, signal.SIGSTOP)
     try:
         # More than a pipe takes.
         said = {"scientificMetadata": {f"text {n}": "x" * 10_000 for n in range(10)}}
         uuids = []
         for number in range(20):
-            dataset = station.begin({"datasetName": f"d{number}", **said})
+            dataset = session.begin({"datasetName": f"d{number}", **said})
             dataset.end("completed")
             uuids.append(dataset.uuid)
         assert first in _children(os.getpid())  # nobody has waited for it
-        monkeypatch.setattr(companion_process, "SILENCE", 0.1)
+        monkeypatch.setattr(companion_process, "MAX_SILENCE_SECONDS", 0.1)
         assert eventually(lambda: first not in _children(os.getpid()))
-        monkeypatch.setattr(companion_process, "SILENCE", 3600.0)
+        monkeypatch.setattr(companion_process, "MAX_SILENCE_SECONDS", 3600.0)
     finally:
         if Path(f"/proc/{first}").exists():
             os.kill(first, signal.SIGCONT)
     for uuid in uuids:
         assert wait_for_last(lab.topic, uuid)["status"] == "completed"
-    station.close()
+    session.close()
 
 
 def test_without_a_companion_a_program_says_so_and_the_next_one_sends(
@@ -176,12 +176,12 @@ def test_without_a_companion_a_program_says_so_and_the_next_one_sends(
 ) -> None:
     with monkeypatch.context() as patch:
         patch.setattr(companion_process, "_python", lambda: "/no/such/python")
-        station = lab.station()
-        dataset = station.begin({"datasetName": "alone"})
+        session = lab.session()
+        dataset = session.begin({"datasetName": "alone"})
         dataset.end("stopped")
-        assert eventually(lambda: "no companion process can be started" in station.trouble())
-        station.close()
-    other = lab.station()
+        assert eventually(lambda: "no companion process can be started" in session.trouble())
+        session.close()
+    other = lab.session()
     assert wait_for_last(lab.topic, dataset.uuid)["status"] == "stopped"
     other.close()
 
@@ -189,7 +189,7 @@ def test_without_a_companion_a_program_says_so_and_the_next_one_sends(
 def test_a_child_that_is_forked_while_it_is_started_does_not_keep_it_waiting(
     lab: Lab, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(companion_process, "FORK", PATIENCE)
+    monkeypatch.setattr(companion_process, "FORK_WAIT_SECONDS", PATIENCE)
     begun = threading.Event()
     really = subprocess._fork_exec  # type: ignore[attr-defined]
 
@@ -199,29 +199,29 @@ def test_a_child_that_is_forked_while_it_is_started_does_not_keep_it_waiting(
         return int(really(*arguments))
 
     monkeypatch.setattr(subprocess, "_fork_exec", slow)
-    station = lab.station()
+    session = lab.session()
     assert begun.wait(PATIENCE)
     child = os.fork()
     if child == 0:
         time.sleep(3600.0)
         os._exit(0)
     try:
-        assert station.record_snapshot({}).observed.wait(PATIENCE)
+        assert session.record_snapshot({}).observed.wait(PATIENCE)
     finally:
         os.kill(child, signal.SIGKILL)
         os.waitpid(child, 0)
-    station.close()
+    session.close()
 
 
 def test_what_is_told_is_unicode_whatever_the_language_of_the_machine(
     lab: Lab, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("PYTHONIOENCODING", "latin-1")
-    station = lab.station()
-    assert station.record_snapshot({}).observed.wait(PATIENCE)  # the companion is there: the next is heard, not read
-    uuid = station.record_snapshot({"datasetName": "20 °C, 3 Å"}).uuid
+    session = lab.session()
+    assert session.record_snapshot({}).observed.wait(PATIENCE)  # the companion is there: the next is heard, not read
+    uuid = session.record_snapshot({"datasetName": "20 °C, 3 Å"}).uuid
     assert wait_for_last(lab.topic, uuid)["datasetName"] == "20 °C, 3 Å"
-    station.close()
+    session.close()
 
 
 def test_messages_of_a_topic_that_kafka_does_not_allow_hold_up_no_others(lab: Lab) -> None:
@@ -230,13 +230,13 @@ def test_messages_of_a_topic_that_kafka_does_not_allow_hold_up_no_others(lab: La
     spool.put("not allowed", message(origin=spool.origin))
     spool.put(lab.topic.name, message(origin=spool.origin, datasetName="behind"))
     spool.close()
-    station = lab.station()
-    uuid = station.record_snapshot({"datasetName": "mine"}).uuid
+    session = lab.session()
+    uuid = session.record_snapshot({"datasetName": "mine"}).uuid
     assert wait_for_last(lab.topic, uuid)
     lab.topic.wait_for(lambda m: m["datasetName"] == "behind")
-    assert eventually(lambda: "the topic not allowed" in station.trouble())
+    assert eventually(lambda: "the topic not allowed" in session.trouble())
     assert summarise(lab.spool / "gone-1.spool").waiting == 1
-    station.close()
+    session.close()
 
 
 def test_one_that_cannot_start_tells_why(lab: Lab, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -245,19 +245,19 @@ def test_one_that_cannot_start_tells_why(lab: Lab, monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(
         companion_process, "_environment", lambda: {**os.environ, "PYTHONPATH": str(tmp_path / "broken")}
     )
-    station = lab.station()
-    assert eventually(lambda: "librdkafka.so.1: not found" in station.trouble())
-    station.close()
+    session = lab.session()
+    assert eventually(lambda: "librdkafka.so.1: not found" in session.trouble())
+    session.close()
 
 
 PROGRAM = """
 import os, sys, time
 from scifish.settings import Settings
 from scifish.settings.sources import FixedSettings
-from scifish.recording.session import Station
-station = Station(FixedSettings(Settings(**{settings!r})), program="test")
+from scifish.recording.session import RecordingSession
+session = RecordingSession(FixedSettings(Settings(**{settings!r})), program="test")
 said = {{"datasetName": "cut off"}}
-dataset = station.begin(said, latest=lambda: {{**said, "description": "late"}})
+dataset = session.begin(said, latest=lambda: {{**said, "description": "late"}})
 dataset.point()
 if {fork}:
     if os.fork() == 0:
@@ -291,8 +291,8 @@ def test_a_program_that_is_killed_is_finished_by_its_companion(lab: Lab, fork: b
 
 
 def test_a_file_that_gets_damaged_is_put_aside_and_a_new_one_begun(lab: Lab) -> None:
-    station = lab.station()
-    station.record_snapshot({"datasetName": "first"}).observed.wait(PATIENCE)
+    session = lab.session()
+    session.record_snapshot({"datasetName": "first"}).observed.wait(PATIENCE)
     lab.topic.wait_for(lambda m: m["datasetName"] == "first")
     (file,) = lab.spool.glob("*.spool")
     os.kill(companion(os.getpid()), signal.SIGSTOP)
@@ -301,22 +301,22 @@ def test_a_file_that_gets_damaged_is_put_aside_and_a_new_one_begun(lab: Lab) -> 
             with path.open("r+b") as handle:
                 handle.write(b"\xff" * max(path.stat().st_size, 4096))
     os.kill(companion(os.getpid()), signal.SIGCONT)
-    uuid = station.record_snapshot({"datasetName": "second"}).uuid
+    uuid = session.record_snapshot({"datasetName": "second"}).uuid
     assert wait_for_last(lab.topic, uuid)
     assert list(lab.spool.glob("*.broken"))
-    station.close()
+    session.close()
 
 
 @pytest.mark.parametrize("at_end", [True, False], ids=["found when it ends", "found before"])
 def test_a_dataset_is_not_lost_with_a_file_that_gets_damaged_while_it_is_recorded(lab: Lab, at_end: bool) -> None:
-    station = lab.station()
-    dataset = station.begin({"datasetName": "long"})
+    session = lab.session()
+    dataset = session.begin({"datasetName": "long"})
     lab.topic.wait_for(lambda m: m["uuid"] == dataset.uuid)
     # SQLite's error is then of the class that says of a file that it is damaged.
-    deny = lambda: station._spool._db.set_authorizer(lambda *_: sqlite3.SQLITE_DENY)  # noqa: E731
+    deny = lambda: session._spool._db.set_authorizer(lambda *_: sqlite3.SQLITE_DENY)  # noqa: E731
     dataset.point()
     first = companion(os.getpid())
-    station._executor.submit_retrying(deny).result()
+    session._executor.submit_retrying(deny).result()
     if not at_end:
         assert eventually(lambda: bool(list(lab.spool.glob("*.broken"))))
         assert eventually(lambda: companion(os.getpid()) != first)
@@ -326,5 +326,5 @@ def test_a_dataset_is_not_lost_with_a_file_that_gets_damaged_while_it_is_recorde
     # At the end the companion, which has no damaged file in this test, may be quicker.
     assert at_end or "damaged" in str(ended["warnings"])
     assert list(lab.spool.glob("*.broken"))
-    assert station._open == {}
-    station.close()
+    assert session._open == {}
+    session.close()

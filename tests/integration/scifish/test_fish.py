@@ -17,8 +17,7 @@ import yaml
 
 from scifish import SciFish, settings
 from scifish.message import leaves
-from scifish.recording.session import Station
-from scifish.recording.session import station as station_of
+from scifish.recording.session import RecordingSession, recording_session
 from scifish.settings import Settings
 from scifish.settings.sources import FixedSettings
 from tests.kafka import Kafka
@@ -143,7 +142,7 @@ def test_what_is_wrong_is_said_in_the_log_and_nothing_is_raised(lab: Lab, caplog
     fish.end_scan("very well", points="many")  # type: ignore[arg-type]
     fish.end_scan("very well")
     assert "'very well' is not one of" in caplog.text
-    assert "is over already" in caplog.text
+    assert "has ended already" in caplog.text
     ended = lab.topic.wait_for(lambda m: m["type"] == "ended")
     assert (ended["status"], ended["environment"]["scanID"]) == ("failed", 5)
     fish.close()
@@ -230,27 +229,27 @@ def test_brokers_that_are_corrected_get_what_waited(lab: Lab, tmp_path: Path) ->
 
     write("127.0.0.1:9")
     fish = SciFish(file, program="test")
-    station = station_of(file, "test")
+    session = recording_session(file, "test")
     fish.start_scan(datasetName="first")
     fish.end_scan()
-    assert eventually(lambda: "Kafka" in station.trouble())
+    assert eventually(lambda: "Kafka" in session.trouble())
     write(lab.settings.kafka_bootstrap_servers)
     fish.start_scan(datasetName="second")
     fish.end_scan()
     lab.topic.wait_for(lambda m: m["datasetName"] == "first")
     lab.topic.wait_for(lambda m: m["datasetName"] == "second")
-    assert eventually(lambda: station.trouble() == "")
+    assert eventually(lambda: session.trouble() == "")
     fish.close()
     assert eventually(lambda: list(Path(lab.settings.spool_directory).iterdir()) == [])
 
 
 def test_a_message_too_large_for_kafka_is_set_aside_and_shown(lab: Lab) -> None:
-    station = Station(FixedSettings(lab.settings), program="test")
+    session = RecordingSession(FixedSettings(lab.settings), program="test")
     image = {"caption": "plot", "uri": "data:image/png;base64," + "A" * 1_200_000}
-    station.annotate(str(uuid4()), {"image": image})
-    station.record_snapshot({"datasetName": "behind it"})
+    session.annotate(str(uuid4()), {"image": image})
+    session.record_snapshot({"datasetName": "behind it"})
     lab.topic.wait_for(lambda m: m.get("datasetName") == "behind it")
-    station.close()
+    session.close()
     assert eventually(lambda: "1 are refused by Kafka" in _status(lab).stdout)
     status = _status(lab)
     assert status.returncode == 1

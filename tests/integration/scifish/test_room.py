@@ -10,7 +10,7 @@ import pytest
 import tango
 
 from deploy.demo.stack import SCIDOG
-from scifish.recording.session import Station
+from scifish.recording.session import RecordingSession
 from scifish.settings import Settings
 from scifish.settings.sources import FixedSettings
 from scifish.spool.inspection import summarise
@@ -40,7 +40,7 @@ def test_a_full_spool_is_said_before_it_is_full_and_what_did_not_fit_is_sent_lat
         spool_directory=str(tmp_path / "spool"),
         spool_limit=4,
     )
-    station = Station(FixedSettings(settings), program="test")
+    session = RecordingSession(FixedSettings(settings), program="test")
     (file,) = (tmp_path / "spool").glob("*.spool")
     uuids: list[str] = []
 
@@ -49,25 +49,25 @@ def test_a_full_spool_is_said_before_it_is_full_and_what_did_not_fit_is_sent_lat
         for _ in range(count):
             metadata = {f"text {n}": "x" * 19_000 for n in range(5)}
             said = {"datasetName": f"s{len(uuids)}", "scientificMetadata": metadata}
-            uuids.append(station.record_snapshot(said).uuid)
+            uuids.append(session.record_snapshot(said).uuid)
 
     kafka.stop()
     try:
         for count in range(1, 35):
             record(1)
             assert eventually(lambda count=count: summarise(file).waiting == count)  # type: ignore[misc]
-        assert eventually(lambda: "SpoolLimit" in station.trouble())
+        assert eventually(lambda: "SpoolLimit" in session.trouble())
         assert summarise(file).waiting == len(uuids)  # all of it has had room
         record(10)
-        assert eventually(lambda: "in memory only" in station.trouble() and "is full" in station.trouble())
+        assert eventually(lambda: "in memory only" in session.trouble() and "is full" in session.trouble())
         record(1)
-        assert "is full" in station.trouble()  # it is full as before, and nobody has waited for it
+        assert "is full" in session.trouble()  # it is full as before, and nobody has waited for it
     finally:
         kafka.start()
     for uuid in uuids:
         topic.wait_for(lambda m, uuid=uuid: m["uuid"] == uuid and m["type"] == "snapshot")  # type: ignore[misc]
-    assert eventually(lambda: station.trouble() == "")
-    station.close()
+    assert eventually(lambda: session.trouble() == "")
+    session.close()
     assert sorted(m["seq"] for m in topic.messages) == list(range(1, len(topic.messages) + 1))
 
 
@@ -86,11 +86,11 @@ def test_what_is_wrong_with_a_spool_is_seen_in_scidog(tmp_path: Path, monkeypatc
             kafka_bootstrap_servers="127.0.0.1:9",
             spool_directory=str(tmp_path / "spool"),
         )
-        station = Station(FixedSettings(settings), program="test")
-        station.record_snapshot({"datasetName": "waits"})
+        session = RecordingSession(FixedSettings(settings), program="test")
+        session.record_snapshot({"datasetName": "waits"})
         try:
             assert eventually(lambda: scidog.state() == tango.DevState.ALARM)
             assert "test on " in scidog.Problems[0]
             assert "until Kafka takes them" in scidog.Problems[0]
         finally:
-            station.close()
+            session.close()

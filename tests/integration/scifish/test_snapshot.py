@@ -208,7 +208,7 @@ def ask(reader: Reader, sources: Sequence[str], timeout: float) -> list[Reading]
 
 
 def test_70_devices_that_hang_hold_up_no_other(stack: Stack, reader: Reader, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(snapshot, "AGAIN", PATIENCE)
+    monkeypatch.setattr(snapshot, "HANGING_DEVICE_RETRY_SECONDS", PATIENCE)
     hanging, hung_sources = start_plain(stack, "hanging", 70)
     _, sources = start_plain(stack, "healthy", 70)
     of_hung, of_healthy = ([one for one in some if one.endswith(f"/{PLAIN[0]}")] for some in (hung_sources, sources))

@@ -129,7 +129,7 @@ def test_a_change_is_seen_that_comes_before_its_subscription_works(
 def test_by_a_slow_poll_where_there_are_no_events(
     stack: Stack, reader: Reader, device: tango.DeviceProxy, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("scifish.attributes.statistics.PERIOD", 0.1)
+    monkeypatch.setattr("scifish.attributes.statistics.POLL_PERIOD_SECONDS", 0.1)
     statistics = Statistics(reader)
     statistics.watch(A, entries(stack, "Quiet", "Count"))
     assert eventually(lambda: samples(statistics, A) >= 2)
@@ -157,7 +157,7 @@ def test_by_a_slow_poll_where_there_are_no_events(
 def test_a_scan_of_no_duration_has_its_start_and_end(
     stack: Stack, reader: Reader, device: tango.DeviceProxy, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("scifish.attributes.statistics.PERIOD", 3600.0)  # none of the samples is a poll's
+    monkeypatch.setattr("scifish.attributes.statistics.POLL_PERIOD_SECONDS", 3600.0)  # none of the samples is a poll's
     statistics = Statistics(reader)
     for number in range(20):
         statistics.watch(str(number), entries(stack, "Pushed", "Quiet"))

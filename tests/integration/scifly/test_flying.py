@@ -19,7 +19,7 @@ import pytest
 
 from scifish.message import Message
 from scifish.message.identity import files_uuid
-from scifish.recording.session import Station
+from scifish.recording.session import RecordingSession
 from scifish.settings import Settings
 from scifish.settings.sources import FixedSettings
 from scifly.journal import Journal
@@ -63,7 +63,7 @@ Time={clock}
 
 
 class House:
-    """A station, and the topic that it sends to."""
+    """A session, and the topic that it sends to."""
 
     def __init__(self, folder: Path, kafka: Kafka) -> None:
         name = f"scifish-fly-{uuid4().hex[:8]}"
@@ -71,18 +71,18 @@ class House:
             beamline="lab", topic=name, kafka_bootstrap_servers=kafka.bootstrap, spool_directory=str(folder / "spool")
         )
         self.topic = Topic(kafka.bootstrap, name)
-        self._stations: list[Station] = []
+        self._sessions: list[RecordingSession] = []
 
     @property
-    def station(self) -> Station:
+    def session(self) -> RecordingSession:
         """Begun when it is needed."""
-        if not self._stations:
-            self._stations.append(Station(FixedSettings(self.settings), program="SciFly"))
-        return self._stations[0]
+        if not self._sessions:
+            self._sessions.append(RecordingSession(FixedSettings(self.settings), program="SciFly"))
+        return self._sessions[0]
 
     def close(self) -> None:
-        for station in self._stations:
-            station.close()
+        for session in self._sessions:
+            session.close()
         self.topic.close()
 
 
@@ -124,7 +124,7 @@ class Lab:
         profiles, problems = profiles_from([*(lines or ["{name: ses, settle: 0.3}"]), MARK])
         assert problems == ()
         settings = replace(FlySettings("lab", zone=UTC), **more)  # type: ignore[arg-type]
-        flyer = FlyService(settings, profiles, Journal(self.journal), lambda: self.house.station)
+        flyer = FlyService(settings, profiles, Journal(self.journal), lambda: self.house.session)
         self.flyers.append(flyer)
         return flyer
 
@@ -168,7 +168,7 @@ class Lab:
         """The messages of all that was written before, when nothing more comes of it."""
         self.mark()
         assert eventually(lambda: self.flyers[-1].seen().pending == 0)
-        assert eventually(lambda: self.house.station.waiting(PATIENCE) == 0)
+        assert eventually(lambda: self.house.session.waiting(PATIENCE) == 0)
         self.topic.take_what_is_there()
         return self.messages
 
@@ -573,12 +573,12 @@ from scifly.model import ProposalContext
 from scifly.profiles import profiles_from
 from scifish.settings import Settings
 from scifish.settings.sources import FixedSettings
-from scifish.recording.session import Station
+from scifish.recording.session import RecordingSession
 root, journal, topic, bootstrap, spool, method = sys.argv[1:]
 settings = Settings(beamline="lab", topic=topic, kafka_bootstrap_servers=bootstrap, spool_directory=spool)
-station = Station(FixedSettings(settings), program="SciFly")
+session = RecordingSession(FixedSettings(settings), program="SciFly")
 profiles, _ = profiles_from(["{name: ses, settle: 0.2}"])
-flyer = FlyService(FlySettings("lab", zone=UTC, method=method), profiles, Journal(Path(journal)), lambda: station)
+flyer = FlyService(FlySettings("lab", zone=UTC, method=method), profiles, Journal(Path(journal)), lambda: session)
 flyer.follow(root, ProposalContext("20250001", "fibre_A", "visitors"))
 print("ready", flush=True)
 threading.Event().wait()
@@ -589,7 +589,7 @@ threading.Event().wait()
 def test_killed_again_and_again_in_a_burst_each_measurement_is_one_dataset(
     tmp_path: Path, kafka: Kafka, method: str
 ) -> None:
-    # What a program leaves in the spool that was killed is taken up by a station that is begun after it.
+    # What a program leaves in the spool that was killed is taken up by a session that is begun after it.
     with house_in(tmp_path, kafka) as house:
         lab = Lab(tmp_path, house)
         killed_again_and_again(lab, method)

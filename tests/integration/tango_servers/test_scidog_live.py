@@ -19,8 +19,8 @@ import tango
 
 from deploy.demo.stack import PATHFIXER, SCIDOG, Stack
 from scifish.companion import scidog_reports
-from scifish.companion.scidog_reports import Notices
-from scifish.recording.session import Station
+from scifish.companion.scidog_reports import ScidogReporter
+from scifish.recording.session import RecordingSession
 from scifish.settings import Settings
 from scifish.settings.sources import FixedSettings
 from tests.kinds import PLAIN
@@ -175,7 +175,7 @@ def test_a_preview_is_the_snapshot_and_how_long_each_device_took(stack: Stack, s
 
 
 @pytest.fixture
-def station(stack: Stack, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Station]:
+def session(stack: Stack, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[RecordingSession]:
     """A program that records one attribute that can be read and one that cannot, with its companion process."""
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
     lines = (
@@ -191,20 +191,20 @@ def station(stack: Stack, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> It
         kafka_bootstrap_servers="127.0.0.1:9",
         spool_directory=str(tmp_path / "spool"),
     )
-    found = Station(FixedSettings(settings), program="test")
+    found = RecordingSession(FixedSettings(settings), program="test")
     yield found
     found.close(1.0)
 
 
 def test_the_last_snapshot_is_also_what_was_recorded_last(
-    stack: Stack, scidog: tango.DeviceProxy, station: Station
+    stack: Stack, scidog: tango.DeviceProxy, session: RecordingSession
 ) -> None:
     def shown() -> dict[str, Any]:
         found: dict[str, Any] = json.loads(scidog.LastSnapshot or "{}")
         return found
 
     began = time.time()
-    first = station.begin({"datasetName": "ascan λ"})
+    first = session.begin({"datasetName": "ascan λ"})
     assert eventually(lambda: shown().get("uuid") == first.uuid)
     last = shown()
     assert (last["from"], last["name"], last["program"], last["values"]) == ("dataset", "ascan λ", "test", 2)
@@ -215,8 +215,8 @@ def test_the_last_snapshot_is_also_what_was_recorded_last(
     scidog.Preview("")
     assert shown()["from"] == "preview"
     for number in range(5):  # of those that come faster than they are told it is the latest
-        station.record_snapshot({"datasetName": f"s{number}"})
-    proprietary = station.record_snapshot({"datasetName": "secret", "proposalId": "IN20250042"})
+        session.record_snapshot({"datasetName": f"s{number}"})
+    proprietary = session.record_snapshot({"datasetName": "secret", "proposalId": "IN20250042"})
     assert eventually(lambda: shown().get("uuid") == proprietary.uuid)
     assert shown()["name"] == ""
 
@@ -227,20 +227,20 @@ def test_what_records_does_not_wait_for_a_scidog_that_is_away_and_tells_it_later
     now = 1000.0
     monkeypatch.setattr("scifish.companion.scidog_reports.time", SimpleNamespace(monotonic=lambda: now))
     caplog.set_level("INFO", "scifish.companion.scidog_reports")
-    notices = Notices({"program": "test", "host": "h", "run": "r"})
+    reporter = ScidogReporter({"program": "test", "host": "h", "run": "r"})
     failed = [{"group": "", "name": str(n), "source": "a/b/c/d", "error": "e" * 1000} for n in range(150)]
     soon = {"uuid": "soon", "name": "n", "time": "t", "values": 200, "failed": failed}
-    notices.remember(1, soon)
+    reporter.set_snapshot(1, soon)
     with hanging(stack):
-        notices.show(stack.name(HANGING["all at once"][0]))  # it returns while nothing answers
-    assert eventually(lambda: "cannot be told" in caplog.text)
-    assert eventually(lambda: not notices._busy)
+        reporter.report_snapshot(stack.name(HANGING["all at once"][0]))  # it returns while nothing answers
+    assert eventually(lambda: "the report to " in caplog.text)
+    assert eventually(lambda: not reporter._busy)
     events = Events(scidog, "LastSnapshot")
-    notices.show(stack.name(SCIDOG))  # nobody is asked again so soon
-    notices.remember(3, {**soon, "uuid": "later"})
-    notices.remember(2, {**soon, "uuid": "begun before it, and read after it"})
-    now += scidog_reports.AGAIN
-    notices.show(stack.name(SCIDOG))
+    reporter.report_snapshot(stack.name(SCIDOG))  # nobody is asked again so soon
+    reporter.set_snapshot(3, {**soon, "uuid": "later"})
+    reporter.set_snapshot(2, {**soon, "uuid": "begun before it, and read after it"})
+    now += scidog_reports.TROUBLE_REPEAT_SECONDS
+    reporter.report_snapshot(stack.name(SCIDOG))
     assert eventually(lambda: events.seen)
     events.close()
     last = json.loads(scidog.LastSnapshot)

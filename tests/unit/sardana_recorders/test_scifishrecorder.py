@@ -163,7 +163,7 @@ def _run(warm: subprocess.Popen[str], folder: Path, program: str, python: str = 
         (
             "import pathlib, scifish.settings as s, scifish.settings.paths as p; "
             "s.state_directory = p.state_directory = lambda: pathlib.Path('/proc/none')",
-            "no spool in",
+            "no spool can be created in",
         ),
     ],
     ids=["a package is broken", "no folder can be written"],
@@ -233,13 +233,13 @@ def test_a_recorder_that_is_switched_off_records_nothing(scan: Scan, tmp_path: P
 ENDS_WHILE_IT_STARTS = """
 import threading, time
 import scifish.recording.session
-really = scifish.recording.session.Link
+really = scifish.recording.session.CompanionProcess
 def link(*given):
     threading.main_thread().join()
     time.sleep(0.5)  # a slow disk
     return really(*given)
-scifish.recording.session.Link = link
-scifish.recording.session.FLUSH = 60.0
+scifish.recording.session.CompanionProcess = link
+scifish.recording.session.CLOSE_TIMEOUT_SECONDS = 60.0
 scifish.recording.session.warm_up()
 while not list(scifish.recording.session.state_directory().rglob("*.spool")):
     time.sleep(0.01)
@@ -247,28 +247,28 @@ while not list(scifish.recording.session.state_directory().rglob("*.spool")):
 
 ENDS_BEFORE_ITS_COMPANION = """
 import scifish.recording.companion_process
-really = scifish.recording.companion_process.Link._start
+really = scifish.recording.companion_process.CompanionProcess._start
 def start(self):
     self._closing.wait()
     return really(self)
-scifish.recording.companion_process.Link._start = start
-from scifish.recording.session import station
-station()
+scifish.recording.companion_process.CompanionProcess._start = start
+from scifish.recording.session import recording_session
+recording_session()
 """
 
 
 HAS_NO_COMPANION = """
 import scifish.recording.companion_process
 scifish.recording.companion_process._python = lambda: "/no/such/python"
-from scifish.recording.session import station
-station()
+from scifish.recording.session import recording_session
+recording_session()
 """
 
 
 @pytest.mark.parametrize(
     "program",
     [ENDS_WHILE_IT_STARTS, ENDS_BEFORE_ITS_COMPANION, HAS_NO_COMPANION],
-    ids=["before its station is made", "before its companion is there", "without a companion"],
+    ids=["before its session is made", "before its companion is there", "without a companion"],
 )
 def test_a_process_that_ends_early_leaves_no_empty_spool(
     warm: subprocess.Popen[str], tmp_path: Path, program: str
@@ -320,13 +320,13 @@ def test_an_error_that_comes_of_an_abort_is_an_abort(scan: Scan, tmp_path: Path,
 
 ABORTED_BEGIN = """
     from sardana.taurus.core.tango.sardana.pool import AbortException
-    from scifish.recording.session import station
-    keep = station()._executor.submit_and_wait
+    from scifish.recording.session import recording_session
+    keep = recording_session()._executor.submit_and_wait
     def abort(work):
         keep(work)
-        station()._executor.submit_and_wait = keep
+        recording_session()._executor.submit_and_wait = keep
         raise AbortException()
-    station()._executor.submit_and_wait = abort
+    recording_session()._executor.submit_and_wait = abort
     try:
         recorder.startRecordList(records)
     except AbortException:
@@ -343,7 +343,7 @@ def test_an_abort_while_a_begin_waits_for_the_disk_ends_its_dataset(scan: Scan, 
 
 ABORTED_END = """
     from sardana.taurus.core.tango.sardana.pool import AbortException
-    from scifish.recording.session import station
+    from scifish.recording.session import recording_session
     def abort(*given):
         {owner}.{name} = really
         raise AbortException()
@@ -361,8 +361,8 @@ ABORTED_END = """
         ("records", "getEnviron"),
         ("recorder._scan", "plot"),
         ("recorder._dataset", "end"),
-        ("station()._executor", "submit_and_wait"),
-        ("station()._link", "send"),
+        ("recording_session()._executor", "submit_and_wait"),
+        ("recording_session()._companion", "send"),
     ],
 )
 def test_an_abort_in_the_midst_of_an_end_leaves_nothing_open(scan: Scan, tmp_path: Path, owner: str, name: str) -> None:
@@ -375,7 +375,7 @@ def test_an_abort_in_the_midst_of_an_end_leaves_nothing_open(scan: Scan, tmp_pat
 
 LEFT = """
 import scifish.recording.session, time
-scifish.recording.session.PULSE = 0.02
+scifish.recording.session.PROGRESS_SECONDS = 0.02
 looks, latest = [], SciFishRecorder._latest
 def look(self):
     found = latest(self)

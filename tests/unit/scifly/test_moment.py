@@ -29,7 +29,7 @@ PATHFIXER = "a/b/pathfixer"
 
 
 class Disk:
-    """A station that has at once what it is told."""
+    """A session that has at once what it is told."""
 
     closed = False
 
@@ -96,7 +96,7 @@ def made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[list[Lab]]
     monkeypatch.setenv(flight_module.SCIDOG_VARIABLE, "")  # put back afterwards
     monkeypatch.setattr(flight_module, "_own_scidog", flight_module._OwnSciDog())
     monkeypatch.setattr(flight_module, "settings_source", lambda: FixedSettings(Settings(beamline="lab")))
-    monkeypatch.setattr(flight_module, "station", lambda program: Disk())
+    monkeypatch.setattr(flight_module, "recording_session", lambda program: Disk())
     found: list[Lab] = []
     yield found
     for lab in found:

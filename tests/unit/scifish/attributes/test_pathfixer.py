@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, cast
 
-from scifish.attributes.pathfixer import Place
+from scifish.attributes.pathfixer import PathFixerReader
 from scifish.attributes.reader import Reader, Reading
 from scifish.settings import Settings
 
@@ -30,8 +30,10 @@ class Answers:
         return Reading(value=proposal if attribute == "Proposal" else "", time=0.0)
 
 
-def place(file: Path, **proposals: Any) -> Place:
-    return Place(cast(Reader, Answers({f"{name}/ctl/pathfixer": said for name, said in proposals.items()})), file)
+def place(file: Path, **proposals: Any) -> PathFixerReader:
+    return PathFixerReader(
+        cast(Reader, Answers({f"{name}/ctl/pathfixer": said for name, said in proposals.items()})), file
+    )
 
 
 def test_one_that_is_away_has_said_what_it_said_last_and_not_what_another_says(tmp_path: Path) -> None:
@@ -42,7 +44,7 @@ def test_one_that_is_away_has_said_what_it_said_last_and_not_what_another_says(t
     assert "are not known" in warnings[0]
     found, warnings = place(file, saxs=None).read(SAXS)
     assert found["proposalId"] == "1"
-    assert "those it said last" in warnings[0]
+    assert "from its last answer" in warnings[0]
 
 
 def test_two_programs_keep_what_their_own_pathfixers_say(tmp_path: Path) -> None:

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from scifish.attributes.cache import Lately, Seen
+from scifish.attributes.cache import AttributeSnapshot, SnapshotCache
 from scifish.attributes.reader import Reading
-from scifish.companion.manager import Keeper
+from scifish.companion.supervisor import Supervisor
 from scifish.dataset import compose
 from scifish.dataset.compose import Observed, Record, ending
 from scifish.message import Message, check
@@ -27,14 +27,14 @@ ORIGIN = {"host": "h", "program": "p", "version": "1", "run": "run-1"}
 UUIDS = [f"0d1c950f-5492-5d5f-b66c-f788b18d1ef{n}" for n in range(10)]
 SETTINGS = Settings(beamline="lab", topic="scifish-lab", kafka_bootstrap_servers="127.0.0.1:9")
 
-Start = Callable[[], Keeper]
+Start = Callable[[], Supervisor]
 
 
 @pytest.fixture
 def spool(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Spool:
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
-    monkeypatch.setattr("scifish.companion.manager.PULSE", 0.05)
-    monkeypatch.setattr("scifish.companion.manager.LAST", 0.1)
+    monkeypatch.setattr("scifish.companion.supervisor.SUPERVISION_SECONDS", 0.05)
+    monkeypatch.setattr("scifish.companion.supervisor.THREAD_STOP_SECONDS", 0.1)
     return Spool(tmp_path / "run-1.spool", ORIGIN)
 
 
@@ -45,28 +45,31 @@ def reports() -> list[Report]:
 
 @pytest.fixture
 def start(spool: Spool, reports: list[Report]) -> Iterator[Start]:
-    keepers: list[Keeper] = []
+    supervisors: list[Supervisor] = []
 
-    def begin() -> Keeper:
-        keepers.append(Keeper(FixedSettings(SETTINGS), spool, [], reports.append))
-        return keepers[-1]
+    def begin() -> Supervisor:
+        supervisors.append(Supervisor(FixedSettings(SETTINGS), spool, [], reports.append))
+        return supervisors[-1]
 
     yield begin
-    for keeper in keepers:
-        keeper.leave(0.0, finish=False)
+    for supervisor in supervisors:
+        supervisor.shut_down(0.0, finish=False)
 
 
-def turns(keeper: Keeper, count: int = 3) -> bool:
+def turns(supervisor: Supervisor, count: int = 3) -> bool:
     """Whether it looks so often at what is to be done."""
     seen: list[int] = []
-    really = keeper._beat
+    really = supervisor._supervise
 
     def beat() -> None:
         really()
         seen.append(1)
 
-    keeper._beat = beat  # type: ignore[method-assign]
+    supervisor._supervise = beat  # type: ignore[method-assign]
     return eventually(lambda: len(seen) >= count)
+
+
+COMPLETED = json.dumps(ending("completed", 2.0, 5))
 
 
 def kept(uuid: str, over: bool = False, announced: bool = False) -> OpenDatasetRow:
@@ -82,86 +85,86 @@ def messages(spool: Spool) -> list[Message]:
     return found
 
 
-def said(keeper: Keeper, spool: Spool, count: int) -> list[tuple[str, str]]:
+def said(supervisor: Supervisor, spool: Spool, count: int) -> list[tuple[str, str]]:
     """Type and uuid of the messages, when there are `count` of them."""
-    assert eventually(lambda: keeper.executor.submit(spool.count).result() >= count)
-    return [(found["type"], found["uuid"]) for found in keeper.executor.submit(lambda: messages(spool)).result()]
+    assert eventually(lambda: supervisor.executor.submit(spool.count).result() >= count)
+    return [(found["type"], found["uuid"]) for found in supervisor.executor.submit(lambda: messages(spool)).result()]
 
 
 def test_what_it_is_told_becomes_messages(start: Start, spool: Spool, reports: list[Report]) -> None:
-    keeper = start()
+    supervisor = start()
     begun = kept(UUIDS[0], announced=True)
-    keeper.executor.submit_retrying(lambda: spool.begin(begun)).result()
-    keeper.handle(Begin(begun))
-    assert said(keeper, spool, 1) == [("began", UUIDS[0])]
-    keeper.handle(End(begun.uuid, json.dumps(ending("stopped", 3.0, 7)), None))
-    assert said(keeper, spool, 2)[1] == ("ended", UUIDS[0])
-    assert keeper.executor.submit(spool.open_states).result() == []
+    supervisor.executor.submit_retrying(lambda: spool.begin(begun)).result()
+    supervisor.handle(Begin(begun))
+    assert said(supervisor, spool, 1) == [("began", UUIDS[0])]
+    supervisor.handle(End(begun.uuid, json.dumps(ending("stopped", 3.0, 7)), None))
+    assert said(supervisor, spool, 2)[1] == ("ended", UUIDS[0])
+    assert supervisor.executor.submit(spool.open_states).result() == []
     assert any(isinstance(report, SnapshotReport) and report.uuid == UUIDS[0] for report in reports)
 
 
 def test_what_is_over_at_once_is_one_message(start: Start, spool: Spool) -> None:
-    keeper = start()
+    supervisor = start()
     begun = kept(UUIDS[0], announced=True)
-    keeper.executor.submit_retrying(lambda: spool.begin(begun)).result()
-    keeper.handle(Begin(begun))
-    keeper.handle(End(begun.uuid, json.dumps(ending("stopped", 3.0, 7)), None))
-    assert said(keeper, spool, 1) == [("ended", UUIDS[0])]
+    supervisor.executor.submit_retrying(lambda: spool.begin(begun)).result()
+    supervisor.handle(Begin(begun))
+    supervisor.handle(End(begun.uuid, json.dumps(ending("stopped", 3.0, 7)), None))
+    assert said(supervisor, spool, 1) == [("ended", UUIDS[0])]
     # What is told later of another is told after all there is of this one.
-    keeper.handle(Begin(kept(UUIDS[1], announced=True)))
-    assert said(keeper, spool, 2) == [("ended", UUIDS[0]), ("began", UUIDS[1])]
+    supervisor.handle(Begin(kept(UUIDS[1], announced=True)))
+    assert said(supervisor, spool, 2) == [("ended", UUIDS[0]), ("began", UUIDS[1])]
 
 
 def test_what_it_was_not_told_it_finds_in_the_spool(start: Start, spool: Spool) -> None:
     spool.begin(kept(UUIDS[0], over=True))
-    keeper = start()
-    assert said(keeper, spool, 1) == [("ended", UUIDS[0])]
+    supervisor = start()
+    assert said(supervisor, spool, 1) == [("ended", UUIDS[0])]
     # Later, with the line lost on its way.
-    keeper.executor.submit_retrying(lambda: spool.begin(kept(UUIDS[1], announced=True))).result()
-    assert said(keeper, spool, 2)[1] == ("began", UUIDS[1])
-    keeper.executor.submit_retrying(lambda: spool.end(UUIDS[1], None, json.dumps(ending("completed", 2.0, 5)))).result()
-    assert said(keeper, spool, 3)[2] == ("ended", UUIDS[1])
+    supervisor.executor.submit_retrying(lambda: spool.begin(kept(UUIDS[1], announced=True))).result()
+    assert said(supervisor, spool, 2)[1] == ("began", UUIDS[1])
+    supervisor.executor.submit_retrying(lambda: spool.end(UUIDS[1], None, COMPLETED)).result()
+    assert said(supervisor, spool, 3)[2] == ("ended", UUIDS[1])
 
 
 def test_a_spool_that_is_let_go_of_a_little_later_is_taken_over_soon(
     spool: Spool, tmp_path: Path, reports: list[Report], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("scifish.companion.manager.FIRST_LOOK", 0.5)
+    monkeypatch.setattr("scifish.companion.supervisor.FIRST_ORPHAN_CHECK_SECONDS", 0.5)
     (tmp_path / "left").mkdir()
     left = Spool(tmp_path / "left" / "run-0.spool", ORIGIN)  # a killed program's, with its companion still at it
     left.begin(kept(UUIDS[0]))
-    keeper = Keeper(FixedSettings(SETTINGS), spool, [left.path.parent], reports.append)
+    supervisor = Supervisor(FixedSettings(SETTINGS), spool, [left.path.parent], reports.append)
     try:
-        assert eventually(keeper._heir.looked.is_set)
+        assert eventually(supervisor._orphans.checked.is_set)
         left.close()
         assert eventually(lambda: summarise(left.path).recording == 0)
     finally:
-        keeper.leave(0.0, finish=False)
+        supervisor.shut_down(0.0, finish=False)
 
 
 def test_what_an_earlier_companion_has_seen_is_not_seen_again(start: Start, spool: Spool) -> None:
     values = compose.as_given({"scientificMetadata": {"energy": 12.4}}, 1.0, "p")["scientificMetadata"]
     record = Record(UUIDS[0], 1.0, {"datasetName": "x"}, observed=Observed({}, values, []))
     spool.begin(OpenDatasetRow.of(record))
-    keeper = start()
-    keeper.executor.submit_retrying(lambda: spool.end(UUIDS[0], None, json.dumps(ending("completed", 2.0, 5)))).result()
-    said(keeper, spool, 1)
-    (ended,) = keeper.executor.submit(lambda: messages(spool)).result()
+    supervisor = start()
+    supervisor.executor.submit_retrying(lambda: spool.end(UUIDS[0], None, COMPLETED)).result()
+    said(supervisor, spool, 1)
+    (ended,) = supervisor.executor.submit(lambda: messages(spool)).result()
     assert ended["scientificMetadata"]["energy"]["value"] == 12.4
 
 
 def test_told_again_and_on_disk_too_it_is_one_dataset(start: Start, spool: Spool) -> None:
-    keeper = start()
+    supervisor = start()
     begun = kept(UUIDS[0])
-    keeper.executor.submit_retrying(lambda: spool.begin(begun)).result()
+    supervisor.executor.submit_retrying(lambda: spool.begin(begun)).result()
     for _ in range(3):
-        keeper.handle(Begin(begun))
-        keeper.handle(End(begun.uuid, json.dumps(ending("stopped", 3.0, 7)), None))
+        supervisor.handle(Begin(begun))
+        supervisor.handle(End(begun.uuid, json.dumps(ending("stopped", 3.0, 7)), None))
     # A disk that takes the beginning only when all is over.
-    said(keeper, spool, 1)
-    keeper.executor.submit_retrying(lambda: spool.begin(begun)).result()
-    assert eventually(lambda: keeper.executor.submit(spool.open_states).result() == [])
-    assert said(keeper, spool, 1) == [("ended", UUIDS[0])]
+    said(supervisor, spool, 1)
+    supervisor.executor.submit_retrying(lambda: spool.begin(begun)).result()
+    assert eventually(lambda: supervisor.executor.submit(spool.open_states).result() == [])
+    assert said(supervisor, spool, 1) == [("ended", UUIDS[0])]
 
 
 def test_what_cannot_be_composed_stays_on_disk_and_holds_up_nothing(
@@ -177,11 +180,11 @@ def test_what_cannot_be_composed_stays_on_disk_and_holds_up_nothing(
     monkeypatch.setattr(compose, "ended", ended)
     spool.begin(kept(UUIDS[0], over=True))
     spool.begin(kept(UUIDS[1], over=True))
-    keeper = start()
-    assert said(keeper, spool, 1) == [("ended", UUIDS[1])]
+    supervisor = start()
+    assert said(supervisor, spool, 1) == [("ended", UUIDS[1])]
     assert eventually(lambda: f"dataset {UUIDS[0]} cannot be finished" in caplog.text)
-    assert turns(keeper)
-    assert UUIDS[0] in str(keeper.executor.submit(spool.open_states).result())
+    assert turns(supervisor)
+    assert UUIDS[0] in str(supervisor.executor.submit(spool.open_states).result())
 
 
 def test_when_the_program_is_gone_what_is_open_is_interrupted(
@@ -189,10 +192,10 @@ def test_when_the_program_is_gone_what_is_open_is_interrupted(
 ) -> None:
     spool.begin(kept(UUIDS[0]))
     spool.progress({UUIDS[0]: (4, json.dumps({"datasetName": "y"}))})
-    keeper = start()
-    monkeypatch.setattr(keeper._sender, "waiting", lambda timeout: 0)  # what waits for Kafka is not waited for
-    monkeypatch.setattr("scifish.companion.manager.PATIENCE", PATIENCE)
-    keeper.leave(PATIENCE, finish=True)
+    supervisor = start()
+    monkeypatch.setattr(supervisor._sender, "waiting", lambda timeout: 0)  # what waits for Kafka is not waited for
+    monkeypatch.setattr("scifish.companion.supervisor.SPOOL_REPLY_SECONDS", PATIENCE)
+    supervisor.shut_down(PATIENCE, finish=True)
     again = Spool(tmp_path / "run-1.spool", lock=spool.lock)
     (ended,) = messages(again)
     assert (ended["status"], ended["numberOfPoints"], ended["datasetName"]) == ("interrupted", 4, "y")
@@ -213,39 +216,39 @@ def of_files(uuid: str, revision: int, values: Message | None) -> OpenDatasetRow
 def test_a_dataset_that_is_recorded_again_is_said_in_that_order(
     start: Start, spool: Spool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    keeper = start()
+    supervisor = start()
     slow = threading.Event()
-    monkeypatch.setattr(keeper._lately, "read", lambda settings: slow.wait() and Seen())
+    monkeypatch.setattr(supervisor._lifecycle._snapshots, "read", lambda settings: slow.wait() and AttributeSnapshot())
     first, second = of_files(UUIDS[0], 0, None), of_files(UUIDS[1], 1, {})
     for begun in (first, second):
-        keeper.executor.submit_retrying(lambda begun=begun: spool.begin(begun)).result()  # type: ignore[misc]
-        keeper.handle(Begin(begun))
+        supervisor.executor.submit_retrying(lambda begun=begun: spool.begin(begun)).result()  # type: ignore[misc]
+        supervisor.handle(Begin(begun))
     # The second has nothing to read, and waits all the same.
-    assert turns(keeper)
-    assert keeper.executor.submit(spool.count).result() == 0
+    assert turns(supervisor)
+    assert supervisor.executor.submit(spool.count).result() == 0
     slow.set()
-    assert said(keeper, spool, 2) == [("snapshot", DATASET), ("snapshot", DATASET)]
-    found = keeper.executor.submit(lambda: messages(spool)).result()
+    assert said(supervisor, spool, 2) == [("snapshot", DATASET), ("snapshot", DATASET)]
+    found = supervisor.executor.submit(lambda: messages(spool)).result()
     assert [(one["datasetName"], one.get("revision")) for one in found] == [("x0", None), ("x1", 1)]
-    assert keeper.executor.submit(spool.open_states).result() == []
-    assert keeper._latest == {}
+    assert supervisor.executor.submit(spool.open_states).result() == []
+    assert supervisor._lifecycle._latest == {}
 
 
 def test_what_the_program_knows_of_the_place_is_not_mixed_with_what_pathfixer_says_now(
     start: Start, spool: Spool
 ) -> None:
-    keeper = start()
+    supervisor = start()
     begun = of_files(UUIDS[0], 0, {})
     begun = replace(begun, observed=json.dumps({"place": {"proposalId": "IN20250002", "sampleId": "secret"}}))
-    keeper.executor.submit_retrying(lambda: spool.begin(begun)).result()
-    keeper.handle(Begin(begun))
-    said(keeper, spool, 1)
-    (found,) = keeper.executor.submit(lambda: messages(spool)).result()
+    supervisor.executor.submit_retrying(lambda: spool.begin(begun)).result()
+    supervisor.handle(Begin(begun))
+    said(supervisor, spool, 1)
+    (found,) = supervisor.executor.submit(lambda: messages(spool)).result()
     assert (found["proposalId"], found["sampleId"]) == ("20250001", "")
 
 
 def test_attributes_are_read_once_for_all_files_of_a_second(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("scifish.attributes.cache.SHARED", PATIENCE)
+    monkeypatch.setattr("scifish.attributes.cache.SNAPSHOT_SHARED_SECONDS", PATIENCE)
     reads: list[list[str]] = []
     all_ask = threading.Event()
 
@@ -255,9 +258,9 @@ def test_attributes_are_read_once_for_all_files_of_a_second(monkeypatch: pytest.
             reads.append(sources)
             return {source: Reading(1.0, 2.0) for source in sources}
 
-    lately = Lately(Slow())  # type: ignore[arg-type]
+    lately = SnapshotCache(Slow())  # type: ignore[arg-type]
     settings = replace(SETTINGS, configs={"c": ("- {name: current, source: a/b/c/current}",)}, active_config="c")
-    found: list[Seen] = []
+    found: list[AttributeSnapshot] = []
     threads = [threading.Thread(target=lambda: found.append(lately.read(settings))) for _ in range(20)]
     for thread in threads:
         thread.start()

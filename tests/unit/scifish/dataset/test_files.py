@@ -13,12 +13,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from scifish.dataset import files as datafiles
-from scifish.dataset.files import References, describe, described, expand, path_of
+from scifish.dataset.files import FileReferences, describe, described, expand, path_of
 from tests.waiting import PATIENCE, eventually
 
 
 def noted(*references: str) -> list[Any]:
-    found = References()
+    found = FileReferences()
     for reference in references:
         found.add(reference)
     return found.files()
@@ -169,7 +169,7 @@ def test_a_file_server_that_hangs_is_not_waited_for(server: Server, monkeypatch:
         assert server.hangs.wait(PATIENCE)
 
     with monkeypatch.context() as patch:
-        patch.setattr(datafiles._Look, "join", join)
+        patch.setattr(datafiles._FileCheck, "join", join)
         found = described(["/works/a", "/hangs/a", "/hangs/b", known], timeout=0.3)
     assert [file.get("error") for file in found] == [
         None,

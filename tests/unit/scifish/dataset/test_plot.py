@@ -11,16 +11,16 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from scifish.dataset.plot import MAX_BYTES, SIZE, PlotError, png
-from scifish.recording.scan_results import PLOT_POINTS
+from scifish.dataset.plot import MAX_PICTURE_BYTES, PICTURE_PIXELS, PlotError, png
+from scifish.recording.scan_results import MAX_PLOT_POINTS
 
 RANDOM = np.random.default_rng(1)
-X = np.linspace(0.0, 1.0, PLOT_POINTS)
+X = np.linspace(0.0, 1.0, MAX_PLOT_POINTS)
 
 
 def picture(**plot: Any) -> Image.Image:
     data = png({"title": "#1 ascan mot01", "x_label": "mot01 (mm)", "y_label": "ct01", "z_label": "ct02", **plot})
-    assert len(data) < MAX_BYTES
+    assert len(data) < MAX_PICTURE_BYTES
     found = Image.open(io.BytesIO(data))
     assert found.format == "PNG"
     return found
@@ -29,9 +29,9 @@ def picture(**plot: Any) -> Image.Image:
 @pytest.mark.parametrize(
     "plot",
     [
-        {"x": X, "y": RANDOM.normal(size=PLOT_POINTS)},
-        {"x": RANDOM.uniform(size=PLOT_POINTS), "y": RANDOM.uniform(size=PLOT_POINTS)},
-        {"x": X, "y": RANDOM.uniform(size=PLOT_POINTS), "z": RANDOM.normal(size=PLOT_POINTS)},
+        {"x": X, "y": RANDOM.normal(size=MAX_PLOT_POINTS)},
+        {"x": RANDOM.uniform(size=MAX_PLOT_POINTS), "y": RANDOM.uniform(size=MAX_PLOT_POINTS)},
+        {"x": X, "y": RANDOM.uniform(size=MAX_PLOT_POINTS), "z": RANDOM.normal(size=MAX_PLOT_POINTS)},
         {"x": [3.0], "y": [4.0]},
         {"x": [0.0], "y": [0.0]},
         {"x": [1, 2, 3], "y": [5, 5, 5]},
@@ -44,12 +44,12 @@ def picture(**plot: Any) -> Image.Image:
     ],
 )
 def test_what_can_be_drawn_is_small_enough(plot: Any) -> None:
-    assert picture(**plot).size == SIZE
+    assert picture(**plot).size == PICTURE_PIXELS
 
 
 def test_what_is_too_large_is_made_smaller(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("scifish.dataset.plot.MAX_BYTES", 20_000)
-    data = png({"x": X, "y": RANDOM.uniform(size=PLOT_POINTS), "z": RANDOM.normal(size=PLOT_POINTS)})
+    monkeypatch.setattr("scifish.dataset.plot.MAX_PICTURE_BYTES", 20_000)
+    data = png({"x": X, "y": RANDOM.uniform(size=MAX_PLOT_POINTS), "z": RANDOM.normal(size=MAX_PLOT_POINTS)})
     assert len(data) < 20_000
     assert min(Image.open(io.BytesIO(data)).size) > 100
 

@@ -333,3 +333,22 @@ def test_long_texts_make_room_for_the_files_and_that_is_said() -> None:
         assert len(message.encode(part)) <= message.MAX_MESSAGE_BYTES
         assert part["description"] == "\x00" * 2000 + "... (19000 characters)"
         assert part["warnings"] == ["long texts are cut, they do not fit into the message"]
+
+
+def test_fields_of_a_program_are_normalised_once() -> None:
+    given = compose.as_given(
+        {
+            "proposalId": 20250001,
+            "description": "x" * 30_000,
+            "environment": {"scanID": 1.5, "detectors": "d", "a": None},
+        },
+        NOW,
+        "p",
+    )
+    assert given["proposalId"] == "20250001"
+    assert given["description"].endswith("... (30000 characters)")
+    assert given["environment"] == {"scanID": "1.5", "detectors": ["d"]}
+    found = compose.began(Record(UUID, NOW, given, observed=Observed(values={})), SETTINGS, ORIGIN)
+    assert [found[name] for name in ("proposalId", "description", "environment")] == [
+        given[name] for name in ("proposalId", "description", "environment")
+    ]

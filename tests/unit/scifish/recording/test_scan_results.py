@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 
 from scifish.message import as_metadata, leaves
-from scifish.recording.sardana_options import Options, options_from
-from scifish.recording.sardana_scan import Scan
-from scifish.recording.scan_results import COUNTERS, PLOT_POINTS, Column, Results
+from scifish.recording.sardana_options import RecorderOptions, options_from
+from scifish.recording.sardana_scan import SardanaScan
+from scifish.recording.scan_results import MAX_COUNTERS, MAX_PLOT_POINTS, Column, ScanResults
 from tests.waiting import eventually
 
 COUNTS = Column("tango://h:1/expchan/ctrl/1", "ct01", "counts")
@@ -22,8 +22,8 @@ MOTOR = Column("mot01", "mot01", "mm")
 SECOND = Column("mot02", "mot02")
 
 
-def peak(points: int = 11) -> Results:
-    found = Results([TIMER, COUNTS], [MOTOR], "#1 ascan")
+def peak(points: int = 11) -> ScanResults:
+    found = ScanResults([TIMER, COUNTS], [MOTOR], "#1 ascan")
     for number in range(points):
         values = {MOTOR.name: number / 10, TIMER.name: 0.1, COUNTS.name: np.float64(100 - (number - 5) ** 2)}
         found.add(values)
@@ -44,20 +44,20 @@ def test_the_results_of_a_counter() -> None:
 
 
 def test_what_is_no_number_is_left_out() -> None:
-    found = Results([COUNTS], [MOTOR])
+    found = ScanResults([COUNTS], [MOTOR])
     for value in (math.nan, None, "h5file:///a.h5", np.zeros(1024), [1.0], math.inf, np.int32(4), True, 2, object()):
         found.add({MOTOR.name: None, COUNTS.name: value})
     found.add({})
     numbers = found.as_metadata()["Scan results"]["ct01"]
     assert (numbers["points"]["value"], numbers["min"]["value"], numbers["max"]["value"]) == (3, 1, 4)
     assert "position of max" not in numbers
-    assert Results([COUNTS], [MOTOR]).as_metadata() == {}
-    assert Results([], []).plot() is None
+    assert ScanResults([COUNTS], [MOTOR]).as_metadata() == {}
+    assert ScanResults([], []).plot() is None
 
 
 def test_names_that_would_be_taken_for_something_else() -> None:
     columns = [Column("a", "value"), Column("b", "same"), Column("c", "same")]
-    found = Results(columns, [Column("m", "value")])
+    found = ScanResults(columns, [Column("m", "value")])
     found.add({"a": 1, "b": 2, "c": 3, "m": 4})
     metadata = as_metadata(found.as_metadata(), "test", "2026-01-01T00:00:00.000Z")
     assert set(metadata["Scan results"]) == {"value ", "same", "c"}
@@ -77,7 +77,7 @@ def test_the_plot_that_a_user_asks_for() -> None:
     asked = results.plot("timer", "mot01")
     assert asked is not None
     assert asked["y_label"] == "timer (s)"
-    other = Results([COUNTS, Column("x", "x")], [MOTOR])
+    other = ScanResults([COUNTS, Column("x", "x")], [MOTOR])
     for number in range(3):
         other.add({COUNTS.name: number, "x": number, MOTOR.name: number})
     marked = other.plot(marked=["x"])
@@ -86,7 +86,7 @@ def test_the_plot_that_a_user_asks_for() -> None:
 
 
 def test_a_mesh_is_an_area_and_an_a2scan_is_a_line() -> None:
-    mesh, line = Results([COUNTS], [MOTOR, SECOND]), Results([COUNTS], [MOTOR, SECOND])
+    mesh, line = ScanResults([COUNTS], [MOTOR, SECOND]), ScanResults([COUNTS], [MOTOR, SECOND])
     for number in range(20):
         mesh.add({MOTOR.name: number % 5, SECOND.name: number // 5, COUNTS.name: number})
         line.add({MOTOR.name: number, SECOND.name: -3.0 * number, COUNTS.name: number})
@@ -103,7 +103,7 @@ def test_a_mesh_is_an_area_and_an_a2scan_is_a_line() -> None:
 
 
 def test_a_motor_that_is_not_known_gives_way_to_the_points_number() -> None:
-    found = Results([COUNTS], [MOTOR])
+    found = ScanResults([COUNTS], [MOTOR])
     for number in range(3):
         found.add({COUNTS.name: number})
     plot = found.plot()
@@ -113,20 +113,20 @@ def test_a_motor_that_is_not_known_gives_way_to_the_points_number() -> None:
 
 def test_a_million_points_take_no_more_room() -> None:
     columns = [Column(f"c{number}", f"c{number}") for number in range(18)]
-    found = Results(columns, [MOTOR, SECOND])
+    found = ScanResults(columns, [MOTOR, SECOND])
     values = {column.name: np.float64(1.5) for column in columns} | {MOTOR.name: 1.0, SECOND.name: 2.0}
     for number in range(20_000):
         values[MOTOR.name] = float(number)
         found.add(values)
     plot = found.plot()
     assert plot is not None
-    assert PLOT_POINTS / 2 <= len(plot["x"]) <= PLOT_POINTS
+    assert MAX_PLOT_POINTS / 2 <= len(plot["x"]) <= MAX_PLOT_POINTS
     assert plot["x"][:2] in ([0, 16], [0, 32])
-    assert len(Results([Column(str(n), str(n)) for n in range(1000)], [MOTOR]).labels[0]) == COUNTERS
+    assert len(ScanResults([Column(str(n), str(n)) for n in range(1000)], [MOTOR]).labels[0]) == MAX_COUNTERS
 
 
 def test_another_thread_may_look_while_points_come() -> None:
-    found = Results([COUNTS], [MOTOR])
+    found = ScanResults([COUNTS], [MOTOR])
     done = threading.Event()
     seen: list[int] = []
 
@@ -190,10 +190,10 @@ def record(number: int) -> dict[str, Any]:
 
 
 def test_a_scan_in_the_words_of_a_dataset() -> None:
-    scan = Scan(environment(), Options())
+    scan = SardanaScan(environment(), RecorderOptions())
     for number in range(1000):
         scan.point(record(number))
-    said = scan.said()
+    said = scan.fields()
     assert said["files"] == [
         "/data/a.h5",
         "/data/a.dat",
@@ -218,9 +218,9 @@ def test_a_scan_in_the_words_of_a_dataset() -> None:
 def test_a_scan_in_time_goes_along_its_time() -> None:
     found = environment(ref_moveables=[], ScanFile=None)
     found["datadesc"] = [each for each in found["datadesc"] if not hasattr(each, "moveable")]
-    scan = Scan(found, Options())
+    scan = SardanaScan(found, RecorderOptions())
     scan.point(record(3))
-    said = scan.said()
+    said = scan.fields()
     at = said["scientificMetadata"]["Scan results"]["ct01"]["position of max"]
     assert at == {"time": {"value": 0.1, "unit": "s"}}
     assert (said["environment"]["motors"], said["sourceFolder"], said["dataFormat"]) == ([], "", "")
@@ -228,21 +228,23 @@ def test_a_scan_in_time_goes_along_its_time() -> None:
 
 
 def test_each_part_can_be_switched_off() -> None:
-    scan = Scan(environment(), Options(results=False, plot=False, detector_files=False, description="Night shift"))
+    scan = SardanaScan(
+        environment(), RecorderOptions(results=False, plot=False, detector_files=False, description="Night shift")
+    )
     scan.point(record(1))
-    said = scan.said()
+    said = scan.fields()
     assert said["files"] == ["/data/a.h5", "/data/a.dat"]
     assert "Scan results" not in said["scientificMetadata"]
     assert said["description"] == "Night shift"
     assert scan.plot() is None
-    no_results = Scan(environment(), Options(results=False))
+    no_results = SardanaScan(environment(), RecorderOptions(results=False))
     no_results.point(record(1))
-    assert "Scan results" not in no_results.said()["scientificMetadata"]
+    assert "Scan results" not in no_results.fields()["scientificMetadata"]
     assert no_results.plot() is not None
 
 
 def test_latest_is_asked_once_a_second_and_says_only_what_is_new() -> None:
-    scan = Scan(environment(), Options())
+    scan = SardanaScan(environment(), RecorderOptions())
     assert scan.latest() is None
     scan.point(record(1))
     assert scan.latest() is not None
@@ -270,32 +272,32 @@ def test_latest_is_asked_once_a_second_and_says_only_what_is_new() -> None:
     ],
 )
 def test_custom_data_are_copied(value: Any, kept: Any) -> None:
-    scan = Scan(environment(), Options())
+    scan = SardanaScan(environment(), RecorderOptions())
     scan.add_custom("a", value)
-    found = scan.said()["scientificMetadata"]["Custom data"]["a"]
+    found = scan.fields()["scientificMetadata"]["Custom data"]["a"]
     if isinstance(found, dict) and "deep" in found:
         found = {"deep": {"list": found["deep"]["list"].tolist()}}
     assert (found.tolist() if hasattr(found, "tolist") else found) == kept
 
 
 def test_an_endless_iterator_is_not_run_through() -> None:
-    scan = Scan(environment(), Options())
+    scan = SardanaScan(environment(), RecorderOptions())
     scan.add_custom("a", iter(int, 1))
-    assert "callable_iterator" in scan.said()["scientificMetadata"]["Custom data"]["a"]
+    assert "callable_iterator" in scan.fields()["scientificMetadata"]["Custom data"]["a"]
 
 
 # --------------------------------------------------------------------- the options
 
 
 def test_options_with_their_defaults() -> None:
-    assert options_from(None) == (Options(), [])
+    assert options_from(None) == (RecorderOptions(), [])
     given = {"enabled": False, "description": "Night shift", "plot_counter": "ct02"}
-    assert options_from(given) == (Options(enabled=False, description="Night shift", plot_counter="ct02"), [])
+    assert options_from(given) == (RecorderOptions(enabled=False, description="Night shift", plot_counter="ct02"), [])
 
 
 def test_what_is_right_stays_in_use() -> None:
     options, wrong = options_from({"results": False, "plots": True, "plot": 1, "colour": "red", 3: 4})
-    assert options == Options(results=False)
+    assert options == RecorderOptions(results=False)
     assert wrong[0] == "the variable SciFish: there is no option 'plots'; did you mean 'plot'?"
     assert wrong[1] == "the variable SciFish: plot is 1; it must be True or False"
     assert "there are: enabled, results, plot, plot_counter, plot_axis, detector_files, description" in wrong[2]
@@ -304,6 +306,6 @@ def test_what_is_right_stays_in_use() -> None:
 
 @pytest.mark.parametrize(("asked", "hint"), [("ct1", "did you mean 'ct01'?"), ("xyz", "there are: ct01")])
 def test_a_counter_that_the_scan_has_not(asked: str, hint: str) -> None:
-    (said,) = Scan(environment(), Options(plot_counter=asked)).mistakes()
+    (said,) = SardanaScan(environment(), RecorderOptions(plot_counter=asked)).mistakes()
     assert said == f"the variable SciFish: this scan has no {asked!r} to plot; {hint}"
-    assert Scan(environment(), Options(plot_counter="ct01", plot_axis="mot02")).mistakes() == []
+    assert SardanaScan(environment(), RecorderOptions(plot_counter="ct01", plot_axis="mot02")).mistakes() == []

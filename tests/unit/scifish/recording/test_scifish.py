@@ -1,6 +1,6 @@
-"""The class SciFish, called as contrast, MXCuBE and anybody else may call it: on a station that only notes.
+"""The class SciFish, called as contrast, MXCuBE and anybody else may call it: on a session that only notes.
 
-What a station does with what it is told is tested with the real one, in tests/integration/scifish/test_fish.py.
+What a session does with what it is told is tested with the real one, in tests/integration/scifish/test_fish.py.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ ORIGIN = {"host": "h", "program": "test", "version": "1", "run": "r"}
 
 
 class Noting:
-    """In place of a station: it understands what it is told as the real one does, and notes it."""
+    """In place of a session: it understands what it is told as the real one does, and notes it."""
 
     origin = ORIGIN
 
@@ -86,7 +86,7 @@ class NotedDataset:
         self.messages: list[Message] = []
 
     def pulse(self) -> Message | None:
-        """What a station does each second."""
+        """What a session does each second."""
         found = self.latest()
         if found is not None:
             self.record.given = compose.as_given(found, 1.8e9, "test")
@@ -113,10 +113,10 @@ def _sent(message: Message) -> Message:
 
 
 @pytest.fixture
-def station(monkeypatch: pytest.MonkeyPatch) -> Noting:
+def session(monkeypatch: pytest.MonkeyPatch) -> Noting:
     noting = Noting()
-    monkeypatch.setattr(module, "station", lambda settings, program: noting)
-    monkeypatch.setattr(said, "_unknown", set())
+    monkeypatch.setattr(module, "recording_session", lambda settings, program: noting)
+    monkeypatch.setattr(said, "_warned", set())
     return noting
 
 
@@ -150,26 +150,26 @@ class Recorder:
         return shown
 
 
-def test_what_was_said_is_kept_where_a_program_says_none(station: Noting, caplog: pytest.LogCaptureFixture) -> None:
+def test_what_was_said_is_kept_where_a_program_says_none(session: Noting, caplog: pytest.LogCaptureFixture) -> None:
     fish = SciFish()
     fish.start_scan(datasetName="x")
     fish.scicat_data.sampleId = "s"
     fish.scicat_data = None
     fish.environment_data = None
     fish.end_scan()
-    assert (station.last["datasetName"], station.last["sampleId"]) == ("x", "s")
-    assert "scicat_data is set to None: what was said before is kept" in caplog.text
+    assert (session.last["datasetName"], session.last["sampleId"]) == ("x", "s")
+    assert "scicat_data is set to None: the fields set before are kept" in caplog.text
 
 
-def test_contrast_as_it_is_now(station: Noting) -> None:
+def test_contrast_as_it_is_now(session: Noting) -> None:
     recorder = Recorder()
     snapshot = {"energy": 12_000.0, "samx": numpy.float64(0.5), "shutter": False, "eiger": None, "seastar": "closed"}
     for number in (17, 18):
         recorder.header(number, "npointflyscan samx -5 5 10 ptycho=True", snapshot)
         recorder.data({"samx": 0.0, "eiger": Path("x.h5"), "alba": {1: 0.1}})
         assert f'"datasetName": "{number}"' in recorder.footer()
-    began, first, _, second = station.messages
-    assert [message["type"] for message in station.messages] == ["began", "ended", "began", "ended"]
+    began, first, _, second = session.messages
+    assert [message["type"] for message in session.messages] == ["began", "ended", "began", "ended"]
     assert began["uuid"] == first["uuid"] != second["uuid"]
     assert (second["datasetName"], second["sampleId"], second["environment"]["scanID"]) == ("18", "18", 18)
     assert second["environment"]["title"] == "npointflyscan samx -5 5 10 ptycho=True"
@@ -177,7 +177,7 @@ def test_contrast_as_it_is_now(station: Noting) -> None:
     assert values(second) == {**snapshot, "samx": 0.5, "ptycho": True}
 
 
-def test_contrast_as_it_was_at_first(station: Noting, caplog: pytest.LogCaptureFixture) -> None:
+def test_contrast_as_it_was_at_first(session: Noting, caplog: pytest.LogCaptureFixture) -> None:
     fish = SciFish()
     fish.start_scan()
     fish.scicat_data.datasetName = 17
@@ -185,12 +185,12 @@ def test_contrast_as_it_was_at_first(station: Noting, caplog: pytest.LogCaptureF
     fish.scicat_data.title = "ascan x 0 1"
     fish.scicat_data.detectors = sorted(["pilatus", "eiger"])
     fish.end_scan()
-    assert station.last["environment"] == {"title": "ascan x 0 1", "scanID": 17, "detectors": ["eiger", "pilatus"]}
-    assert values(station.last) == {}
+    assert session.last["environment"] == {"title": "ascan x 0 1", "scanID": 17, "detectors": ["eiger", "pilatus"]}
+    assert values(session.last) == {}
     assert caplog.text == ""
 
 
-def test_contrasts_files_are_looked_at_for_it(station: Noting, tmp_path: Path) -> None:
+def test_contrasts_files_are_looked_at_for_it(session: Noting, tmp_path: Path) -> None:
     there = tmp_path / "scan_000017.h5"
     there.write_bytes(b"x" * 10)
     when = dt.datetime.fromtimestamp(there.stat().st_mtime, dt.UTC).replace(tzinfo=None)
@@ -200,13 +200,13 @@ def test_contrasts_files_are_looked_at_for_it(station: Noting, tmp_path: Path) -
     fish.scicat_data.files.append(there)
     fish.scicat_data.files.append({"path": tmp_path / "never.h5"})
     fish.end_scan()
-    first, second, third = station.last["files"]
+    first, second, third = session.last["files"]
     assert first == second
     assert (third["size"], third["error"]) == (0, "No such file or directory")
 
 
 def test_a_scan_whose_recorder_raised_is_not_running_for_ever(
-    station: Noting, caplog: pytest.LogCaptureFixture
+    session: Noting, caplog: pytest.LogCaptureFixture
 ) -> None:
     """One version of contrast's raises before it calls `end_scan`, and makes another SciFish for the next scan."""
     recorder = Recorder()
@@ -214,10 +214,10 @@ def test_a_scan_whose_recorder_raised_is_not_running_for_ever(
     recorder.entry.scicat_data.sourceFolder = "/data/17"
     recorder.header(18, "ascan x 0 1", {})
     gc.collect()
-    first, second = station.datasets
+    first, second = session.datasets
     first.pulse()
     second.pulse()
-    assert (station.datasets[0].messages[-1]["status"], first.messages[-1]["sourceFolder"]) == (
+    assert (session.datasets[0].messages[-1]["status"], first.messages[-1]["sourceFolder"]) == (
         "interrupted",
         "/data/17",
     )
@@ -268,12 +268,12 @@ PARAMETERS = {
 }
 
 
-def test_mxcube_as_it_is_now(station: Noting) -> None:
+def test_mxcube_as_it_is_now(session: Noting) -> None:
     fish = SciFish()
     for number in (1, 2):
         collect(fish, number, PARAMETERS, [f"/a/{number}_master.h5", f"/a/{number}_data_000001.h5"] * 2)
-    assert [message["type"] for message in station.messages] == ["ended", "ended"], "it never calls send_start"
-    ended = station.last
+    assert [message["type"] for message in session.messages] == ["ended", "ended"], "it never calls send_start"
+    ended = session.last
     assert (ended["datasetName"], ended["sampleId"], ended["proposalId"]) == (
         "lysozyme_2_master.h5",
         "4711",
@@ -288,26 +288,26 @@ def test_mxcube_as_it_is_now(station: Noting) -> None:
     assert found["collection_start_time"] == "2025-11-23T10:00:00.000Z"
 
 
-def test_a_collection_that_failed_before_its_end_is_interrupted_by_the_next(station: Noting) -> None:
+def test_a_collection_that_failed_before_its_end_is_interrupted_by_the_next(session: Noting) -> None:
     fish = SciFish()
     fish.start_scan(datasetName="failed")
     fish.scicat_data.proposalId = 20250001
     collect(fish, 2, PARAMETERS, [])
-    failed, done = station.messages
+    failed, done = session.messages
     assert (failed["datasetName"], failed["status"], failed["proposalId"]) == ("failed", "interrupted", "20250001")
     assert done["status"] == "completed"
 
 
-def test_what_is_set_later_is_told_each_second_and_only_if_it_is_new(station: Noting) -> None:
+def test_what_is_set_later_is_told_each_second_and_only_if_it_is_new(session: Noting) -> None:
     fish = SciFish()
     fish.start_scan(datasetName="x")
-    (dataset,) = station.datasets
+    (dataset,) = session.datasets
     assert dataset.pulse() is None
     fish.scicat_data.proposalId = 20250001
     fish.scicat_data.scientificMetadata["group"] = {"a": [1, {"b": 2}]}
     first = dataset.pulse()
     assert first is not None
-    assert dataset.record.given["proposalId"] == 20250001
+    assert dataset.record.given["proposalId"] == "20250001"
     assert dataset.pulse() is None
     fish.scicat_data.scientificMetadata["group"]["a"][1]["b"] = 3
     assert dataset.pulse() is not None
@@ -321,10 +321,10 @@ def test_what_is_set_later_is_told_each_second_and_only_if_it_is_new(station: No
     assert dataset.pulse() is None
 
 
-def test_fields_may_be_read_while_the_program_fills_them(station: Noting) -> None:
+def test_fields_may_be_read_while_the_program_fills_them(session: Noting) -> None:
     fish = SciFish()
     fish.start_scan()
-    (dataset,) = station.datasets
+    (dataset,) = session.datasets
     over = threading.Event()
     wrong: list[Exception] = []
 
@@ -351,14 +351,14 @@ def test_fields_may_be_read_while_the_program_fills_them(station: Noting) -> Non
         reader.join()
     assert wrong == []
     fish.end_scan()
-    assert len(station.last["files"]) == 3000
-    assert "warnings" not in station.last
+    assert len(session.last["files"]) == 3000
+    assert "warnings" not in session.last
 
 
 # ------------------------------------------------------------------------ any program
 
 
-def test_names_that_are_not_fields_are_recorded_too(station: Noting, caplog: pytest.LogCaptureFixture) -> None:
+def test_names_that_are_not_fields_are_recorded_too(session: Noting, caplog: pytest.LogCaptureFixture) -> None:
     fish = SciFish()
     for _ in range(2):
         fish.start_scan()
@@ -368,13 +368,13 @@ def test_names_that_are_not_fields_are_recorded_too(station: Noting, caplog: pyt
         fish.environment_data.humidity = numpy.float64(40)
         fish.environment_data.motors = ("x", "y")
         fish.end_scan()
-    assert values(station.last) == {"exposure": 0.1, "owner": "grace", "owner (scicat_data)": ["ada"]}
-    assert station.last["scientificMetadata"]["exposure"]["unit"] == "s"
-    assert station.last["environment"] == {"humidity": 40.0, "motors": ["x", "y"], "detectors": []}
+    assert values(session.last) == {"exposure": 0.1, "owner": "grace", "owner (scicat_data)": ["ada"]}
+    assert session.last["scientificMetadata"]["exposure"]["unit"] == "s"
+    assert session.last["environment"] == {"humidity": 40.0, "motors": ["x", "y"], "detectors": []}
     assert caplog.text.count("scicat_data has no field 'exposure'") == 1
 
 
-def test_all_of_it_may_be_replaced(station: Noting) -> None:
+def test_all_of_it_may_be_replaced(session: Noting) -> None:
     fish = SciFish()
     fish.start_scan("first")
     fish.scicat_data = {"datasetName": "mine", "files": "/one.h5", "scientificMetadata": {"a": 1}, 5: 6}
@@ -382,36 +382,36 @@ def test_all_of_it_may_be_replaced(station: Noting) -> None:
     fish.sampleId = "s"
     assert fish.sampleId is not None
     fish.end_scan()
-    ended = station.last
+    ended = session.last
     assert (ended["datasetName"], ended["sampleId"], ended["files"][0]["path"]) == ("mine", "s", "/one.h5")
     assert (ended["environment"], values(ended)) == ({"title": "t", "scanID": 5}, {"a": 1, "5": 6})
     fish.start_scan("second")
     fish.scicat_data.scientificMetadata = [1, 2]
     fish.environment_data = "only a text"
     fish.end_scan()
-    assert values(station.last) == {"scientificMetadata": [1, 2]}
-    assert station.last["environment"] == {"environment_data": "only a text"}
+    assert values(session.last) == {"scientificMetadata": [1, 2]}
+    assert session.last["environment"] == {"environment_data": "only a text"}
 
 
-def test_iterators_are_read_once_and_not_for_ever(station: Noting, caplog: pytest.LogCaptureFixture) -> None:
+def test_iterators_are_read_once_and_not_for_ever(session: Noting, caplog: pytest.LogCaptureFixture) -> None:
     fish = SciFish()
     fish.start_scan()
     fish.scicat_data.files = (f"/{n}.h5" for n in range(3))
     fish.environment_data.detectors = map(str.upper, ["a", "b"])
     fish.environment_data.endless = itertools.count()
-    assert station.datasets[0].pulse() is not None
+    assert session.datasets[0].pulse() is not None
     fish.send_start()
     fish.end_scan()
-    assert [file["path"] for file in station.last["files"]] == ["/0.h5", "/1.h5", "/2.h5"]
-    assert station.last["environment"]["detectors"] == ["A", "B"]
-    assert "only the first 100000 of endless are taken" in caplog.text
+    assert [file["path"] for file in session.last["files"]] == ["/0.h5", "/1.h5", "/2.h5"]
+    assert session.last["environment"]["detectors"] == ["A", "B"]
+    assert "only the first 100000 values of endless are recorded" in caplog.text
 
 
-def test_what_is_set_too_early_or_too_late_is_said(station: Noting, caplog: pytest.LogCaptureFixture) -> None:
+def test_what_is_set_too_early_or_too_late_is_said(session: Noting, caplog: pytest.LogCaptureFixture) -> None:
     fish = SciFish()
     fish.scicat_data.datasetName = "early"
     fish.start_scan("first")
-    assert "what was set before it is not recorded: datasetName" in caplog.text
+    assert "fields set before it are not recorded: datasetName" in caplog.text
     fish.end_scan()
     caplog.clear()
     fish.start_scan("second")
@@ -420,11 +420,11 @@ def test_what_is_set_too_early_or_too_late_is_said(station: Noting, caplog: pyte
     assert caplog.text == ""
     fish.scicat_data.files.append("/late.h5")
     fish.start_scan("third")
-    assert "what was set before it is not recorded: files" in caplog.text
+    assert "fields set before it are not recorded: files" in caplog.text
 
 
 def test_calls_in_the_wrong_order_are_said_and_change_nothing(
-    station: Noting, caplog: pytest.LogCaptureFixture
+    session: Noting, caplog: pytest.LogCaptureFixture
 ) -> None:
     fish = SciFish()
     assert fish.show() == "no dataset is being recorded"
@@ -434,36 +434,36 @@ def test_calls_in_the_wrong_order_are_said_and_change_nothing(
     fish.start_scan("x")
     fish.end_scan("stopped", 5)
     fish.end_scan("completed", 7)
-    assert "is over already" in caplog.text
-    assert [(m["status"], m["numberOfPoints"]) for m in station.messages] == [("stopped", 5)]
+    assert "has ended already" in caplog.text
+    assert [(m["status"], m["numberOfPoints"]) for m in session.messages] == [("stopped", 5)]
     fish.start_scan("y")
     fish.end_scan(numpy.array([1, 2]), points=[])  # type: ignore[arg-type]
-    assert (station.last["status"], station.last["numberOfPoints"]) == ("failed", 0)
+    assert (session.last["status"], session.last["numberOfPoints"]) == ("failed", 0)
     fish.start_scan("z")
     fish.end_scan(points=10**5000)
-    assert (station.last["datasetName"], station.last["numberOfPoints"]) == ("z", 0)
+    assert (session.last["datasetName"], session.last["numberOfPoints"]) == ("z", 0)
 
 
-def test_closing_ends_what_is_open_and_leaves_what_others_use(station: Noting) -> None:
+def test_closing_ends_what_is_open_and_leaves_what_others_use(session: Noting) -> None:
     first, second = SciFish(SETTINGS), SciFish(SETTINGS)
     first.start_scan("first")
     second.start_scan("second")
     first.close()
-    assert (station.last["datasetName"], station.last["status"], station.closed) == ("first", "interrupted", False)
+    assert (session.last["datasetName"], session.last["status"], session.closed) == ("first", "interrupted", False)
     second.end_scan()
     second.close()
-    assert station.closed is True
+    assert session.closed is True
     second.close()
     second.start_scan("third")
     second.end_scan()
-    assert station.last["datasetName"] == "third"
+    assert session.last["datasetName"] == "third"
 
 
-def test_the_shared_station_is_not_closed_by_one_of_its_users(station: Noting) -> None:
+def test_the_shared_session_is_not_closed_by_one_of_its_users(session: Noting) -> None:
     fish = SciFish()
     fish.start_scan()
     fish.close()
-    assert (station.last["status"], station.closed) == ("interrupted", False)
+    assert (session.last["status"], session.closed) == ("interrupted", False)
 
 
 def test_a_machine_that_cannot_record_is_said_and_tried_again(
@@ -471,12 +471,12 @@ def test_a_machine_that_cannot_record_is_said_and_tried_again(
 ) -> None:
     noting, broken = Noting(), True
 
-    def station(settings: Any, program: str) -> Noting:
+    def session(settings: Any, program: str) -> Noting:
         if broken:
             raise NotRecorded("the disk is read-only")
         return noting
 
-    monkeypatch.setattr(module, "station", station)
+    monkeypatch.setattr(module, "recording_session", session)
     fish = SciFish()
     fish.start_scan("lost")
     fish.sampleId = "s"
@@ -484,7 +484,7 @@ def test_a_machine_that_cannot_record_is_said_and_tried_again(
     assert fish.show() == "no dataset is being recorded"
     fish.end_scan()
     assert caplog.text.count("the disk is read-only") == 2
-    assert "or could not record" in caplog.text
+    assert "or failed (see the log above)" in caplog.text
     assert fish.uuid == ""
     broken = False
     fish.start_scan("recorded")
@@ -587,7 +587,7 @@ WEIRD = st.sampled_from(MAKERS).map(lambda make: make()) | st.recursive(
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=3) | st.integers(), inner, max_size=3),
     max_leaves=5,
 )
-FIELD = st.sampled_from([*said.FIELDS, *said.ENVIRONMENT, "other", "_hidden"])
+FIELD = st.sampled_from([*said.DATASET_FIELDS, *said.ENVIRONMENT_FIELDS, "other", "_hidden"])
 WHERE = st.sampled_from(["scicat_data", "environment_data"])
 CALL = st.one_of(
     st.tuples(st.just("start"), WEIRD),
@@ -605,7 +605,7 @@ CALL = st.one_of(
 )
 
 
-def _call(fish: SciFish, station: Noting, what: str, *how: Any) -> None:
+def _call(fish: SciFish, session: Noting, what: str, *how: Any) -> None:
     match what, how:
         case "start", (name,):
             fish.start_scan(datasetName=name)
@@ -616,7 +616,7 @@ def _call(fish: SciFish, station: Noting, what: str, *how: Any) -> None:
         case "show", ():
             assert isinstance(fish.show(), str)
         case "pulse", ():
-            for dataset in station.datasets[-1:]:
+            for dataset in session.datasets[-1:]:
                 if dataset.record.ending is None:
                     dataset.pulse()
         case "close", ():
@@ -652,15 +652,15 @@ def _change(fish: SciFish, what: str, *how: Any) -> None:
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 def test_whatever_is_called_with_whatever_nothing_raises_and_each_dataset_ends_once(
-    station: Noting, calls: list[tuple[Any, ...]]
+    session: Noting, calls: list[tuple[Any, ...]]
 ) -> None:
-    station.datasets.clear()
+    session.datasets.clear()
     fish = SciFish()
     for what, *how in calls:
-        _call(fish, station, what, *how)
+        _call(fish, session, what, *how)
     fish.close()
-    assert len(station.datasets) == sum(what == "start" for what, *_ in calls)
-    for dataset in station.datasets:
+    assert len(session.datasets) == sum(what == "start" for what, *_ in calls)
+    for dataset in session.datasets:
         assert [message["type"] for message in dataset.messages].count("ended") == 1
         assert dataset.messages[-1]["type"] == "ended"
 
@@ -702,23 +702,23 @@ def test_what_cannot_be_had_is_told_in_the_message(make: Callable[[], Any]) -> N
     assert compose.began(record, SETTINGS, ORIGIN)["warnings"] == ["another", *given["warnings"]]
 
 
-def test_what_is_of_no_size_that_can_be_carried_ends(station: Noting) -> None:
+def test_what_is_of_no_size_that_can_be_carried_ends(session: Noting) -> None:
     fish = SciFish()
     fish.start_scan()
     fish.scicat_data.scientificMetadata = {"laughs": _laughs(), "range": range(10**12), "last": 1}
     fish.environment_data.laughs = _laughs()
     fish.end_scan()
-    metadata = station.last["scientificMetadata"]
+    metadata = session.last["scientificMetadata"]
     assert (metadata["laughs"]["value"], metadata["laughs"]["shape"]) == (["ha"] * 64, [2] * 60 + [1])
     assert (metadata["range"]["value"], metadata["range"]["shape"]) == (list(range(64)), [10**12])
     assert metadata["last"]["value"] == 1
-    assert any(warning.startswith("environment: (list: more than") for warning in station.last["warnings"])
+    assert any(warning.startswith("environment: (list: more than") for warning in session.last["warnings"])
 
 
 def test_an_argument_that_is_none_is_said_and_the_dataset_begins(
-    station: Noting, caplog: pytest.LogCaptureFixture
+    session: Noting, caplog: pytest.LogCaptureFixture
 ) -> None:
     SciFish().start_scan("x", 3, dataset="y")
-    assert station.datasets[-1].record.given["datasetName"] == "x"
+    assert session.datasets[-1].record.given["datasetName"] == "x"
     assert "not recorded: 3, dataset" in caplog.text
     assert "Traceback" not in caplog.text

@@ -353,10 +353,10 @@ def test_a_spool_takes_no_more_than_its_limit_and_is_emptied_all_the_same(path: 
 
 
 def test_what_is_getting_short_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("scifish.companion.scidog_reports.FREE", 0)
+    monkeypatch.setattr("scifish.companion.scidog_reports.MIN_FREE_BYTES", 0)
     assert shortage(tmp_path, 79, 100) == ""
     assert "SpoolLimit" in shortage(tmp_path, 80_000_000, 100_000_000)
-    monkeypatch.setattr("scifish.companion.scidog_reports.FREE", 1 << 62)
+    monkeypatch.setattr("scifish.companion.scidog_reports.MIN_FREE_BYTES", 1 << 62)
     assert str(tmp_path) in shortage(tmp_path, 0, 100)
     with pytest.raises(OSError, match="No such file"):
         shortage(tmp_path / "gone", 0, 100)

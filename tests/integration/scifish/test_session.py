@@ -14,7 +14,7 @@ from deploy.demo.stack import SCIDOG
 from scifish.dataset.compose import Observed, Record, ending
 from scifish.dataset.proprietary import stays_here
 from scifish.message import Message
-from scifish.recording.session import NotRecorded, Station
+from scifish.recording.session import NotRecorded, RecordingSession
 from scifish.settings import Settings, read_properties, save_last_good
 from scifish.settings.sources import FixedSettings, TangoSettings
 from scifish.spool.database import OpenDatasetRow, Spool
@@ -93,13 +93,13 @@ def killed(folder: Path, number: int, place: Message) -> Path:
 
 def test_killed_datasets_are_ended_and_proprietary_ones_stay(tmp_path: Path) -> None:
     sent, *stay = (killed(tmp_path, number, place) for number, place in enumerate(PLACES))
-    station = Station(FixedSettings(settings(tmp_path)), program="next")
+    session = RecordingSession(FixedSettings(settings(tmp_path)), program="next")
     try:
         assert eventually(lambda: summarise(sent).waiting == 1)
         assert summarise(sent).recording == 0
         assert eventually(lambda: not any(path.exists() for path in stay))  # nothing of these is of use to anybody
     finally:
-        station.close()
+        session.close()
     assert eventually(lambda: list(tmp_path.glob("*.spool")) == [sent])
 
 
@@ -127,40 +127,40 @@ def test_what_was_measured_before_the_proposal_changed_has_the_category_of_its_o
 
 
 def test_many_datasets_that_are_over_are_on_disk_together(tmp_path: Path) -> None:
-    station = Station(FixedSettings(settings(tmp_path)), program="test")
+    session = RecordingSession(FixedSettings(settings(tmp_path)), program="test")
     records = [
         Record(f"0d1c950f-5492-5d5f-b66c-f788b18d1e{n:02}", 1.0, {}, single=True, ending=ending("completed", 2.0, 0))
         for n in range(50)
     ]
-    station.record(records).result(PATIENCE)
+    session.record(records).result(PATIENCE)
     (file,) = tmp_path.glob("*.spool")
     assert eventually(lambda: summarise(file).waiting == 50)
     assert summarise(file).recording == 0
-    station.close()
+    session.close()
 
 
 def test_a_comment_of_a_proprietary_proposal_stays(tmp_path: Path) -> None:
-    station = Station(FixedSettings(settings(tmp_path)), program="test")
+    session = RecordingSession(FixedSettings(settings(tmp_path)), program="test")
     with pytest.raises(NotRecorded, match="proprietary"):
-        station.annotate("0d1c950f-5492-5d5f-b66c-f788b18d1ef1", {"comment": "a secret"}, "IN20250042")
-    station.close()
+        session.annotate("0d1c950f-5492-5d5f-b66c-f788b18d1ef1", {"comment": "a secret"}, "IN20250042")
+    session.close()
 
 
 def test_what_a_program_says_while_the_disk_is_full_is_kept_when_it_takes_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("scifish.recording.session.PULSE", 0.05)
-    station = Station(FixedSettings(settings(tmp_path)), program="test")
+    monkeypatch.setattr("scifish.recording.session.PROGRESS_SECONDS", 0.05)
+    session = RecordingSession(FixedSettings(settings(tmp_path)), program="test")
     said: list[Message] = []
     pulses: list[int] = []
-    keep_progress = station._keep_progress
+    store_progress = session._store_progress
 
     def pulse() -> None:
-        keep_progress()
+        store_progress()
         pulses.append(1)
 
-    monkeypatch.setattr(station, "_keep_progress", pulse)
-    dataset = station.begin({}, latest=lambda: said.pop() if said else None)
+    monkeypatch.setattr(session, "_store_progress", pulse)
+    dataset = session.begin({}, latest=lambda: said.pop() if said else None)
     full = threading.Event()
     full.set()
 
@@ -168,8 +168,8 @@ def test_what_a_program_says_while_the_disk_is_full_is_kept_when_it_takes_it(
         if full.is_set():
             raise sqlite3.OperationalError("database or disk is full")
 
-    monkeypatch.setattr(station._spool, "begin", refuse)
-    station.begin({})
+    monkeypatch.setattr(session._spool, "begin", refuse)
+    session.begin({})
     dataset.point()
     said.append({"datasetName": "said when the disk was full"})
     so_far = len(pulses)
@@ -182,7 +182,7 @@ def test_what_a_program_says_while_the_disk_is_full_is_kept_when_it_takes_it(
     assert eventually(lambda: "was full" in db.execute(statement, (dataset.uuid,)).fetchone()[1])
     assert db.execute(statement, (dataset.uuid,)).fetchone()[0] == 1
     db.close()
-    station.close()
+    session.close()
 
 
 def test_the_last_good_settings_are_there_before_the_database_answers(
