@@ -1,6 +1,8 @@
-"""Looking into topics beside a SciCow that runs: a range of messages, fixed before it is read.
+"""Kafka clients, and reading and writing topics beside a running SciCow.
 
-Nothing here joins a consumer group or commits an offset, so that SciCow never sees it.
+`client` makes any client of librdkafka. `Topics` reads a range of messages that is fixed before it is read, `Writer`
+writes records and waits for their confirmation. Nothing here joins a consumer group or commits an offset, so a
+running SciCow is not affected.
 """
 
 from __future__ import annotations
@@ -20,27 +22,14 @@ from confluent_kafka.admin import AdminClient
 
 from ingest.scicow.settings import Kafka, SettingsError
 
+log = logging.getLogger(__name__)
+
 T = TypeVar("T")
 
-
-def client(kind: Callable[[dict[str, Any]], T], config: dict[str, Any]) -> T:
-    """One of this kind. SettingsError if the client library does not take what `kafka.config_file` says."""
-    try:
-        return kind(config)
-    except (KafkaException, TypeError, ValueError) as error:
-        said = error.args[0].str() if isinstance(error.args[0], KafkaError) else error
-        raise SettingsError(f"kafka.config_file: Kafka's client library does not take it: {said}") from error
-
-
 ANSWER_WITHIN = 10.0
-
-
+CONFIRM_WITHIN = 30.0
 READ_WITHIN = 30.0
 """Seconds without a message, where Kafka has said that there are some, after which reading is given up."""
-
-
-CONFIRM_WITHIN = 30.0
-
 
 # Kafka says these for a moment by itself, or they are of the group, which is none of ours.
 _PASSING = (
@@ -54,8 +43,22 @@ _PASSING = (
     KafkaError.NOT_COORDINATOR,
 )
 
+Headers = list[tuple[str, str | bytes | None]]
 
-log = logging.getLogger(__name__)
+Moment = float
+"""Seconds since 1970."""
+
+Point = Moment | Mapping[int | None, int]
+"""Where a range begins or ends: a time, or offsets by partition. Partition None is the only one there is."""
+
+
+def client(kind: Callable[[dict[str, Any]], T], config: dict[str, Any]) -> T:
+    """One of this kind. SettingsError if the client library does not take what `kafka.config_file` says."""
+    try:
+        return kind(config)
+    except (KafkaException, TypeError, ValueError) as error:
+        said = error.args[0].str() if isinstance(error.args[0], KafkaError) else error
+        raise SettingsError(f"kafka.config_file: Kafka's client library does not take it: {said}") from error
 
 
 class TopicError(Exception):
@@ -111,14 +114,6 @@ class Range:
             and (place.topic, place.partition) == (self.topic, self.partition)
             and self.start <= place.offset < self.end
         )
-
-
-Moment = float
-"""Seconds since 1970."""
-
-
-Point = Moment | Mapping[int | None, int]
-"""Where a range begins or ends: a time, or offsets by partition. Partition None is the only one there is."""
 
 
 class Topics:
@@ -316,9 +311,6 @@ class Topics:
             f"Kafka at {self._settings.bootstrap_servers} has not given {topic}[{partition}] up to offset {end}: "
             f"nothing came for {READ_WITHIN:.0f} s{why}; try again"
         )
-
-
-Headers = list[tuple[str, str | bytes | None]]
 
 
 _headers = methodcaller("headers")

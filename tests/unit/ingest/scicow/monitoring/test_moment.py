@@ -10,7 +10,16 @@ from ingest.scicow.monitoring.status import Beamline, State
 from ingest.scicow.pipeline import consumer, counters, workers
 from ingest.scicow.pipeline.counters import Progress, Topic
 from tests.moments import at_each_line
-from tests.unit.ingest.scicow.pipeline.test_consumer import TOPIC, at, counts, make, message, run, soon  # noqa: F401 a fixture
+from tests.unit.ingest.scicow.pipeline.test_consumer import (
+    TOPIC,
+    at,
+    clock,  # noqa: F401 a fixture
+    counts,
+    make,
+    message,
+    run,
+    soon,  # noqa: F401 a fixture
+)
 
 
 def test_a_message_is_not_done_and_waits_or_is_counted_as_done():
