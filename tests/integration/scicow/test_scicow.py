@@ -229,7 +229,7 @@ def test_an_annotation_without_a_dataset_is_at_last_a_dead_letter(beamline: Beam
     assert eventually(lambda: beamline.status(good) == "completed")
     [(data, headers)] = beamline.dead_letters(1)
     assert json.loads(data or b"") == lonely
-    assert headers["__connect.errors.exception.class.name"] == "ingest.scicow.errors.DatasetMissing"
+    assert headers["__connect.errors.exception.class.name"] == "ingest.failures.DatasetMissing"
 
 
 def test_nothing_is_lost_while_the_catalogue_is_away(beamline: Beamline) -> None:

@@ -190,7 +190,7 @@ def test_foreign_and_proprietary_proposals_are_dead_letters_and_leave_no_trace(b
     assert f"'{number}' is proprietary" in said[proprietary["uuid"]]
     assert "can be no proposal's number" in said[hostile["uuid"]]
     assert {headers["__connect.errors.exception.class.name"] for headers in letters.values()} == {
-        "ingest.scicow.errors.Refused"
+        "ingest.failures.Refused"
     }
     assert beamline.count() == 1
     for refused in (other, number, "../{beamline}\n"):

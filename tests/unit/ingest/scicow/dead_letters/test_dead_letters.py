@@ -8,6 +8,7 @@ from confluent_kafka import KafkaError
 from hypothesis import given
 from hypothesis import strategies as st
 
+from ingest.scicat import Conflict, Expired, Modified, NotAllowed, SciCatError, TimedOut, TooLarge
 from ingest.scicow.commands.dead_letters import as_json, listed, passes, readable, shown
 from ingest.scicow.commands.replay import going_on
 from ingest.scicow.dead_letters.producer import _headers
@@ -21,8 +22,10 @@ from ingest.scicow.dead_letters.topic import (
     settlement,
     settlement_of,
 )
+from ingest.scicow.errors import DatasetMissing, NotYet, Refused
 from ingest.scicow.kafka.resend import AGAIN, Replay, copy_of, original_of
 from ingest.scicow.kafka.topics import NoTopic, Place, Range, TopicError
+from scifish.message import MessageError
 from tests.kafka_messages import Taken, taken
 from tests.messages import message
 
@@ -77,6 +80,29 @@ class FakeWriter:
 
 
 # ----------------------------------------------------------------------------- letters
+
+
+@pytest.mark.parametrize(
+    ("error", "name"),
+    [
+        (Refused("x"), "ingest.failures.Refused"),
+        (NotYet("x"), "ingest.failures.NotYet"),
+        (DatasetMissing("x"), "ingest.failures.DatasetMissing"),
+        (SciCatError("x", 400), "ingest.answers.SciCatError"),
+        (Conflict("x", 409), "ingest.answers.Conflict"),
+        (NotAllowed("x", 403), "ingest.answers.NotAllowed"),
+        (Expired("x", 401), "ingest.answers.Expired"),
+        (TimedOut("x"), "ingest.answers.TimedOut"),
+        (Modified("x", 412), "ingest.answers.Modified"),
+        (TooLarge("x", 413), "ingest.answers.TooLarge"),
+        (MessageError("x"), "scifish.message.MessageError"),
+        (KeyError("x"), "builtins.KeyError"),
+    ],
+)
+def test_the_headers_that_name_classes_stay_whatever_the_classes_are_called(error, name):
+    headers = dict(_headers(taken(message()), error))
+    assert headers["__connect.errors.class.name"] == b"ingest.ingestor.Ingestor"
+    assert headers["__connect.errors.exception.class.name"] == name.encode()
 
 
 def test_a_letter_says_what_of_it_is_known():
