@@ -104,4 +104,4 @@ def set_up(level: str, form: str) -> None:
 
 
 def _uncaught(error: tuple[type[BaseException], BaseException, TracebackType | None]) -> None:
-    logging.getLogger(__name__).critical("a mistake in SciCow itself, please report it", exc_info=error)
+    logging.getLogger(__name__).critical("internal error in SciCow, please report it", exc_info=error)

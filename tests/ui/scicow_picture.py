@@ -25,7 +25,7 @@ DEVICE = "b311a-e/ctl/scicow-01"
 
 
 class Consumer:
-    polled = time.monotonic()
+    last_poll = time.monotonic()
     assigned = True
     stopping = False
 

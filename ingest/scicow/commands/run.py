@@ -37,7 +37,7 @@ def _run(args: argparse.Namespace) -> int:
     from ingest.scicow.catalogue.validation import validation_from
     from ingest.scicow.dead_letters.producer import DeadLetters
     from ingest.scicow.monitoring.service import seen
-    from ingest.scicow.pipeline.consumer import SciCow  # the other commands do without Kafka
+    from ingest.scicow.pipeline.consumer import SciCowConsumer  # the other commands do without Kafka
     from ingest.scicow.pipeline.counters import Progress
 
     logs.set_up(args.log_level, args.log_format)
@@ -46,7 +46,7 @@ def _run(args: argparse.Namespace) -> int:
     client = SciCat(account.url, account.username, str(account.password), timeout=account.timeout)
     ingestor = Ingestor(client, settings, validation_from(settings, client))
     progress = Progress()
-    cow = SciCow(settings, ingestor, DeadLetters(settings), progress)
+    cow = SciCowConsumer(settings, ingestor, DeadLetters(settings), progress)
     _stop_on_signals(cow.stop)
     with seen(settings, cow, progress):
         _log_in(client, args.config)

@@ -78,7 +78,7 @@ def _begin(part: str, check: Check) -> SimpleQueue[Finding]:
         except SettingsError as error:
             answer.put(Finding(part, False, str(error)))
         except Exception as error:  # noqa: BLE001 one part must not keep the others from being shown
-            answer.put(Finding(part, False, f"a mistake in SciCow itself, please report it: {error!r}"))
+            answer.put(Finding(part, False, f"internal error in SciCow, please report it: {error!r}"))
 
     threading.Thread(target=work, name=part, daemon=True).start()
     return answer

@@ -16,7 +16,7 @@ COUNTS = {
     "dead": "Messages put into the dead-letter topic.",
     "missing": "Gaps in seq: messages that a program numbered and Kafka never had.",
 }
-"""Counts of `ingest.scicow.pipeline.counters.Topic` that only grow, and what they say."""
+"""Counts of `ingest.scicow.pipeline.counters.TopicCounters` that only grow, and what they say."""
 
 
 class Collector:

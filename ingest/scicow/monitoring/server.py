@@ -167,7 +167,7 @@ class _Listener(ThreadingHTTPServer):
         if isinstance(sys.exception(), OSError):
             log.debug("the answer to %s broke off", client_address)
         else:
-            log.exception("a mistake in SciCow itself, please report it")
+            log.exception("internal error in SciCow, please report it")
 
 
 def _bracketed(host: str) -> str:

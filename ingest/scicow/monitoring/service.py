@@ -74,4 +74,4 @@ class Recounted:
 
     @property
     def _buried(self) -> int:
-        return sum(topic.dead for topic in self._progress.seen().values())
+        return sum(topic.dead for topic in self._progress.snapshot().values())

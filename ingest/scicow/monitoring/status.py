@@ -9,8 +9,8 @@ from datetime import UTC, datetime
 from importlib.metadata import version
 from typing import Any, Protocol
 
-from ingest.scicow.pipeline.counters import Progress, Topic
-from ingest.scicow.pipeline.offsets import Partition
+from ingest.scicow.pipeline.counters import Progress, TopicCounters
+from ingest.scicow.pipeline.offsets import PartitionKey
 
 POLLED_WITHIN = 60.0
 """Seconds without a look at Kafka after which the consumer hangs: it looks twice a second, whatever SciCat does."""
@@ -19,13 +19,13 @@ POLLED_WITHIN = 60.0
 class Cow(Protocol):
     """What is asked of the consumer, from other threads."""
 
-    polled: float
+    last_poll: float
     """When Kafka was looked at last, as `time.monotonic`."""
     assigned: bool
     """Whether Kafka has said which partitions are this replica's; they may be none."""
     stopping: bool
 
-    def lag(self) -> Mapping[Partition, tuple[int, float]]:
+    def lag(self) -> Mapping[PartitionKey, tuple[int, float]]:
         """For each of its partitions: messages that are not done, and the age of the oldest in seconds."""
 
 
@@ -33,7 +33,7 @@ class Cow(Protocol):
 class Beamline:
     """One topic. The lag is None where another replica reads it."""
 
-    counts: Topic
+    counts: TopicCounters
     lag: int | None = None
     lag_seconds: float | None = None
 
@@ -70,14 +70,14 @@ class State:
         self.version = version("sardana-scizoo")
 
     def seen(self) -> Seen:
-        with self._progress.together():
-            held, behind, counts = self._progress.held, self._cow.lag(), self._progress.seen()
+        with self._progress.locked():
+            held, behind, counts = self._progress.held, self._cow.lag(), self._progress.snapshot()
         lag: dict[str, tuple[int, float]] = {}
         for (topic, _), (messages, seconds) in behind.items():
             before = lag.get(topic, (0, 0.0))
             lag[topic] = before[0] + messages, max(before[1], seconds)
         beamlines = {
-            topic: Beamline(counts.get(topic, Topic()), *lag.get(topic, (None, None)))
+            topic: Beamline(counts.get(topic, TopicCounters()), *lag.get(topic, (None, None)))
             for topic in sorted({*counts, *lag})
         }
         return Seen(self._name(held), held, beamlines, self._dead_letters())
@@ -91,7 +91,7 @@ class State:
 
     def not_alive(self) -> str:
         """Why this process has to be started again, "" if it need not."""
-        silent = time.monotonic() - max(self._cow.polled, self._started)
+        silent = time.monotonic() - max(self._cow.last_poll, self._started)
         if silent > POLLED_WITHIN:
             return f"Kafka was not looked at for {silent:.0f} s: the consumer hangs"
         return ""

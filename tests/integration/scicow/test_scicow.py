@@ -245,7 +245,7 @@ def test_nothing_is_lost_while_the_catalogue_is_away(beamline: Beamline) -> None
     beamline.start_own_catalogue()
     assert eventually(lambda: beamline.count() == 25)
     assert beamline.scicow.text.count("held:") == 1
-    beamline.scicow.wait_for("going on after")
+    beamline.scicow.wait_for("resumed after")
 
 
 def test_a_refused_account_loses_nothing(beamline: Beamline) -> None:
@@ -283,10 +283,10 @@ def test_a_broker_that_restarts_is_found_again_and_one_can_be_stopped_meanwhile(
     assert eventually(lambda: beamline.status(first) == "completed")
     getattr(beamline.kafka, how)()
     try:
-        stopped.wait_for("Kafka at .* trying on")
+        stopped.wait_for("Kafka at .* Retrying")
         stopped.terminate()
         assert stopped.wait(PATIENCE) == 0
-        staying.wait_for("Kafka at .* trying on")
+        staying.wait_for("Kafka at .* Retrying")
     finally:
         beamline.kafka.start()
     beamline.send(second)

@@ -38,7 +38,7 @@ class Replica:
     """One that serves what the test says. Nothing of it is made up but the consumer."""
 
     def __init__(self) -> None:
-        self.polled = time.monotonic()
+        self.last_poll = time.monotonic()
         self.assigned = True
         self.stopping = False
         self.behind: dict[tuple[str, int], tuple[int, float]] = {(COSAXS, 0): (0, 0.0)}

@@ -8,7 +8,7 @@ from ingest.scicow.errors import NotYet
 from ingest.scicow.monitoring.server import _Pages
 from ingest.scicow.monitoring.status import Beamline, State
 from ingest.scicow.pipeline import consumer, counters, workers
-from ingest.scicow.pipeline.counters import Progress, Topic
+from ingest.scicow.pipeline.counters import Progress, TopicCounters
 from tests.moments import at_each_line
 from tests.unit.ingest.scicow.pipeline.test_consumer import (
     TOPIC,
@@ -32,7 +32,7 @@ def test_a_message_is_not_done_and_waits_or_is_counted_as_done():
 
     def look():
         if not cow.progress._lock._is_owned():  # others wait
-            found = state.seen().beamlines.get(TOPIC, Beamline(Topic(), 0))
+            found = state.seen().beamlines.get(TOPIC, Beamline(TopicCounters(), 0))
             done = found.counts.ingested + found.counts.dead
             assert found.counts.read == done + found.counts.waiting
             assert found.lag in (found.counts.waiting, None)  # the latter when the partitions are given back
@@ -62,7 +62,7 @@ class Wavering(Progress):
 
 
 class Cow:
-    polled = 0.0
+    last_poll = 0.0
     assigned = True
     stopping = False
 

@@ -21,7 +21,7 @@ from ingest.scicow.monitoring.metrics import COUNTS
 from ingest.scicow.monitoring.server import Server
 from ingest.scicow.monitoring.service import Recounted
 from ingest.scicow.monitoring.status import POLLED_WITHIN, State
-from ingest.scicow.pipeline.counters import Progress, Topic
+from ingest.scicow.pipeline.counters import Progress, TopicCounters
 from ingest.scicow.settings import Http, SettingsError
 from tests.paths import DOCS
 from tests.waiting import PATIENCE, eventually
@@ -33,7 +33,7 @@ class MadeUp:
     """A consumer with two partitions of one topic."""
 
     def __init__(self) -> None:
-        self.polled = time.monotonic()
+        self.last_poll = time.monotonic()
         self.assigned = True
         self.stopping = False
         self.behind = {(COSAXS, 0): (3, 12.5), (COSAXS, 1): (1, 80.0)}
@@ -125,7 +125,7 @@ def test_the_page_names_each_metric_and_alarms_on_no_other(system: System) -> No
 
 
 def test_every_count_is_a_metric() -> None:
-    assert {*COUNTS, "waiting"} == set(vars(Topic()))
+    assert {*COUNTS, "waiting"} == set(vars(TopicCounters()))
 
 
 def test_the_status_says_all(system: System) -> None:
@@ -151,7 +151,7 @@ def test_it_is_alive_as_long_as_kafka_is_looked_at(system: System) -> None:
     assert system.ask("/healthz")[0] == 200
     system.progress.held = "SciCat does not answer"
     assert system.ask("/healthz")[0] == 200  # a restart would not help
-    system.state._started = system.cow.polled = time.monotonic() - POLLED_WITHIN - 1
+    system.state._started = system.cow.last_poll = time.monotonic() - POLLED_WITHIN - 1
     status, _, text = system.ask("/healthz")
     assert status == 503
     assert "the consumer hangs" in text
@@ -258,7 +258,7 @@ def test_dead_letters_are_counted_again_and_again() -> None:
 def test_a_dead_letter_of_our_own_is_counted_soon(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(service, "LOOK", 0.01)
     progress = Progress()
-    with Recounted(lambda: progress.seen().get(COSAXS, Topic()).dead, progress, every=3600.0) as letters:
+    with Recounted(lambda: progress.snapshot().get(COSAXS, TopicCounters()).dead, progress, every=3600.0) as letters:
         assert eventually(lambda: letters() == 0)
         progress.count(COSAXS, "dead")
         assert eventually(lambda: letters() == 1)
