@@ -18,11 +18,11 @@ from tango.server import Device, attribute, command, device_property, run
 from tango_servers.common.background import Background, answers
 from tango_servers.common.condition import Condition
 from tango_servers.common.replies import Announcer, sendable
-from tango_servers.scicow.replicas import NoStatus, Replica, Total, ask, check_url, missing, total
+from tango_servers.scicow.replicas import NoStatus, Replica, ReplicaTotals, ask, check_url, missing, total
 
-MOST_BEAMLINES = 1000
+MAX_BEAMLINES = 1000
 
-UNREAD = 30.0
+UNREAD_SECONDS = 30.0
 """Seconds for which nobody may read a topic: replicas that start or stop hand it on."""
 
 Value = int | float | str | tuple[str, ...]
@@ -30,7 +30,7 @@ Read = tuple[Value, float, AttrQuality]
 
 
 @dataclass(frozen=True, eq=False)
-class Wanted:
+class SciCowProperties:
     """What the properties say. Times are in seconds; `topic` "" is all."""
 
     urls: tuple[str, ...]
@@ -76,12 +76,12 @@ class SciCow(Device):
     def init_device(self) -> None:
         super().init_device()
         self._announcer = Announcer(self, self.PUSHED)
-        self._wanted: Wanted | None = self._read_properties()
+        self._wanted: SciCowProperties | None = self._read_properties()
         self._known_missing: dict[str, int] = {}
         self._missed: dict[str, int] = {}
         self._unread_since: float | None = None
         self._time = time.time()
-        unknown = Total(None, None, 0, 0, "", (), None)
+        unknown = ReplicaTotals(None, None, 0, 0, "", (), None)
         self._show(self._wanted, unknown, Condition(remarks=["SciCow has not been asked yet."]), DevState.UNKNOWN, {})
         look = partial(self._look, self._wanted)
         self._background = Background(f"{self.get_name()} status", look, self._wanted.period)
@@ -92,7 +92,7 @@ class SciCow(Device):
         self._wanted = None  # a look that is under way shows nothing any more
         self._background.stop()
 
-    def _read_properties(self) -> Wanted:
+    def _read_properties(self) -> SciCowProperties:
         given = list(dict.fromkeys(url.strip().rstrip("/") for url in self.Urls if url.strip()))
         problems = [problem for problem in map(check_url, given) if problem]
         urls = tuple(url for url in given if not check_url(url))
@@ -110,7 +110,7 @@ class SciCow(Device):
                     f"{name} must be a number of seconds from {lowest:g} to {highest:g}; {default:g} is used"
                 )
         beamline = self.Beamline.strip()
-        return Wanted(
+        return SciCowProperties(
             urls,
             self.Topic.strip() or (f"scifish-{beamline}" if beamline else ""),
             numbers["MaxLag"] or 300.0,
@@ -121,7 +121,7 @@ class SciCow(Device):
 
     # --------------------------------------------------------------------- look
 
-    def _look(self, wanted: Wanted) -> None:
+    def _look(self, wanted: SciCowProperties) -> None:
         """Ask all replicas, and show what they say."""
         found = answers([partial(ask, url, wanted.timeout) for url in wanted.urls], 2 * wanted.timeout + 1.0)
         replicas, silent = {}, []
@@ -145,7 +145,7 @@ class SciCow(Device):
             # A replica that was started again counts from nothing.
             self._known_missing[url] = min(self._known_missing.get(url, 0), self._missed[url])
 
-    def _condition(self, wanted: Wanted, sum_: Total, silent: Sequence[str]) -> Condition:
+    def _condition(self, wanted: SciCowProperties, sum_: ReplicaTotals, silent: Sequence[str]) -> Condition:
         found = Condition(limits=[*wanted.problems, *silent])
         if len(silent) == len(wanted.urls):
             return Condition(faults=["No replica of SciCow answers.", *found.limits])
@@ -168,10 +168,10 @@ class SciCow(Device):
         found.remarks.append(f"Replicas that answer: {len(wanted.urls) - len(silent)} of {len(wanted.urls)}.")
         return found
 
-    def _say_unread(self, found: Condition, wanted: Wanted, sum_: Total) -> None:
+    def _say_unread(self, found: Condition, wanted: SciCowProperties, sum_: ReplicaTotals) -> None:
         now = time.monotonic()
         self._unread_since = None if sum_.lag is not None else self._unread_since or now
-        if self._unread_since is not None and now - self._unread_since > UNREAD:
+        if self._unread_since is not None and now - self._unread_since > UNREAD_SECONDS:
             what = f"the topic {wanted.topic}" if wanted.topic else "any topic"
             found.limits.append(
                 f"No replica in Urls reads {what}: has that beamline sent anything yet, are Topic and Beamline right, "
@@ -182,7 +182,12 @@ class SciCow(Device):
         return sum(self._missed.values()) - sum(self._known_missing.values())
 
     def _show(
-        self, wanted: Wanted, sum_: Total, condition: Condition, ready: DevState, replicas: dict[str, Replica]
+        self,
+        wanted: SciCowProperties,
+        sum_: ReplicaTotals,
+        condition: Condition,
+        ready: DevState,
+        replicas: dict[str, Replica],
     ) -> None:
         """With the monitor held."""
         given: dict[str, tuple[Value | None, bool]] = {
@@ -193,7 +198,7 @@ class SciCow(Device):
             "Retried": (sum_.retried, False),
             "Missing": (sum(self._missed.values()), self._new_missing() > 0),
             "Held": (sendable(sum_.held), bool(sum_.held)),
-            "Beamlines": (tuple(map(sendable, sum_.topics[:MOST_BEAMLINES])), False),
+            "Beamlines": (tuple(map(sendable, sum_.topics[:MAX_BEAMLINES])), False),
         }
         nothing: dict[str, Value] = {"Held": "", "Beamlines": ()}
         self._values = {name: nothing.get(name, 0) if value is None else value for name, (value, _) in given.items()}
@@ -246,7 +251,7 @@ class SciCow(Device):
         name="Held", dtype=str, fget="read_Held", doc='Why SciCow can do nothing at the moment, "" if it can'
     )
     beamlines = attribute(
-        name="Beamlines", dtype=(str,), max_dim_x=MOST_BEAMLINES, fget="read_Beamlines", doc="The topics that are shown"
+        name="Beamlines", dtype=(str,), max_dim_x=MAX_BEAMLINES, fget="read_Beamlines", doc="The topics that are shown"
     )
 
     def read_Lag(self) -> Read:

@@ -12,7 +12,7 @@ except ImportError as missing:
     sys.exit(f"scicow: {missing}; say: pip install 'sardana-scizoo[ingest]'")
 
 from ingest.scicow.commands import audit, check_mapping, config, dead_letters, replay, run, status
-from ingest.scicow.settings import SettingsError
+from ingest.scicow.settings import SciCowSettingsError
 
 COMMANDS = (run, status, config, check_mapping, dead_letters, replay, audit)
 
@@ -29,7 +29,7 @@ def main(argv: list[str] | None = None) -> int:
     except BrokenPipeError:  # of `| head`: nobody reads the rest
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 141
-    except SettingsError as error:
+    except SciCowSettingsError as error:
         print(error, file=sys.stderr)
         return 2
     return status

@@ -6,7 +6,7 @@ Errors of SciCat itself are `ingest.scicat.client.SciCatError`; what is not from
 from __future__ import annotations
 
 
-class Refused(Exception):
+class MessageRefused(Exception):
     """It will never be taken: a dead letter. The text says why, and what to do before it is replayed."""
 
 

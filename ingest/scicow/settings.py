@@ -25,11 +25,11 @@ from sdm.office import OfficeError, office_from
 
 HIDDEN = "***"
 
-LONGEST = 1e9
+MAX_SECONDS = 1e9
 """Seconds, some 30 years; the system's clocks overflow with much more."""
 
 
-class SettingsError(Exception):
+class SciCowSettingsError(Exception):
     """One line for each mistake: the file, the line in it, the field, what is wrong and what to do."""
 
 
@@ -131,7 +131,9 @@ def _full_path(value: str) -> str:
 
 
 def _positive(value: float) -> str:
-    return "" if 0 < value <= LONGEST else f"must be a number of seconds greater than 0, {LONGEST:.0f} at the most"
+    return (
+        "" if 0 < value <= MAX_SECONDS else f"must be a number of seconds greater than 0, {MAX_SECONDS:.0f} at the most"
+    )
 
 
 def _one_of(*known: str) -> Callable[[str], str]:
@@ -163,7 +165,7 @@ def _checked(check: Callable[[Any], str]) -> dict[str, Any]:
 
 
 @dataclass(frozen=True)
-class Kafka:
+class KafkaSettings:
     """The broker and what is read from it. `config_file` has librdkafka's further settings."""
 
     bootstrap_servers: str = field(metadata=_checked(_not_empty))
@@ -172,7 +174,7 @@ class Kafka:
     config_file: str = field(default="", metadata=_checked(_private_file))
 
     def librdkafka(self) -> dict[str, Any]:
-        """What every client of this broker is made with. SettingsError if `config_file` is at fault."""
+        """What every client of this broker is made with. SciCowSettingsError if `config_file` is at fault."""
         return {"bootstrap.servers": self.bootstrap_servers} | _librdkafka_file(self.config_file)
 
 
@@ -200,7 +202,7 @@ _ACTIONS = _one_of("refuse", "hold", "fallback")
 
 
 @dataclass(frozen=True)
-class Proposals:
+class ProposalSettings:
     """What becomes of a dataset by what the user office says of its proposal.
 
     `unknown`, `foreign` (of another beamline) and `proprietary` are each `refuse` (a dead letter),
@@ -217,7 +219,7 @@ class Proposals:
 
 
 @dataclass(frozen=True)
-class Http:
+class HttpSettings:
     """Where metrics, health and status are served; port 0 is nowhere."""
 
     host: str = field(default="127.0.0.1", metadata=_checked(_not_empty))
@@ -225,25 +227,25 @@ class Http:
 
 
 @dataclass(frozen=True)
-class Settings:
+class SciCowSettings:
     """All of SciCow's settings. Times are in seconds; `{proposal}` and `{beamline}` are the message's.
 
     `{group}` is the group that the user office names for the proposal. `user_office` is an address
     as `sdm.office` has it, `mapping` a file; "" is none.
     """
 
-    kafka: Kafka
+    kafka: KafkaSettings
     scicat: SciCatAccount
     contact: Contact
     user_office: str = field(default="", metadata=_checked(_office))
     office_memory: str = ""
-    proposals: Proposals = Proposals()
+    proposals: ProposalSettings = ProposalSettings()
     mapping: str = ""
     checksums: str = field(default="none", metadata=_checked(_one_of("none", "blake2b", "sha256")))
     checksum_folders: tuple[str, ...] = field(default=("/data",), metadata=_checked(_full_path))
     workers: int = field(default=8, metadata=_checked(_between(1, 64)))
     max_waiting: int = field(default=1000, metadata=_checked(_between(1, 1_000_000)))
-    http: Http = Http()
+    http: HttpSettings = HttpSettings()
     dead_letter_topic: str = field(default="scicow-dead-letters", metadata=_checked(_topic))
     pid_prefix: str = field(default="scizoo", metadata=_checked(_pid_prefix))
     owner_group: str = field(default="{proposal}-group", metadata=_checked(_template("proposal", "beamline", "group")))
@@ -257,27 +259,27 @@ class Settings:
     check_sequence: bool = True
 
 
-def load(path: Path, environ: Mapping[str, str] = os.environ, secrets: bool = True) -> Settings:
-    """The settings in this file. Raises SettingsError naming every mistake.
+def load(path: Path, environ: Mapping[str, str] = os.environ, secrets: bool = True) -> SciCowSettings:
+    """The settings in this file. Raises SciCowSettingsError naming every mistake.
 
     Without `secrets`, a password that cannot be had is no mistake: for looking at the rest.
     """
     try:
         root = yaml.compose(path.read_text("utf-8"), Loader=yaml.SafeLoader)
     except (OSError, UnicodeDecodeError) as error:
-        raise SettingsError(f"{path}: cannot be read: {error}") from error
+        raise SciCowSettingsError(f"{path}: cannot be read: {error}") from error
     except yaml.YAMLError as error:
-        raise SettingsError(f"{path}: not YAML: {error}") from error
-    reader = _Reader(path, environ, secrets)
-    settings = reader.section(Settings, root, "")
+        raise SciCowSettingsError(f"{path}: not YAML: {error}") from error
+    reader = _SettingsReader(path, environ, secrets)
+    settings = reader.section(SciCowSettings, root, "")
     if not reader.mistakes and re.search(settings.kafka.topics, settings.dead_letter_topic):
         node = reader.nodes.get("dead_letter_topic") or reader.nodes.get("kafka.topics")
         reader.mistake(node, "dead_letter_topic", f"must not match kafka.topics, {settings.kafka.topics!r}: change one")
     reader.raise_if_any()
-    return typing.cast(Settings, settings)
+    return typing.cast(SciCowSettings, settings)
 
 
-def shown(settings: Settings) -> str:
+def shown(settings: SciCowSettings) -> str:
     """The settings in force, as YAML with secrets hidden."""
 
     def hide(value: Any) -> Any:
@@ -290,7 +292,7 @@ def shown(settings: Settings) -> str:
     return str(yaml.safe_dump(hide(dataclasses.asdict(settings)), sort_keys=False, allow_unicode=True))
 
 
-class Mistakes:
+class YamlMistakes:
     """Those in one YAML file, told all at once with their lines."""
 
     def __init__(self, path: Path) -> None:
@@ -302,12 +304,12 @@ class Mistakes:
         self.mistakes.append(f"{self.path}, line {line}: {name}: {text}")
 
     def raise_if_any(self) -> None:
-        """SettingsError with a line for each."""
+        """SciCowSettingsError with a line for each."""
         if self.mistakes:
-            raise SettingsError("\n".join(self.mistakes))
+            raise SciCowSettingsError("\n".join(self.mistakes))
 
 
-class _Reader(Mistakes):
+class _SettingsReader(YamlMistakes):
     """Turns YAML's nodes, which know their lines, into the dataclasses above; gathers the mistakes."""
 
     def __init__(self, path: Path, environ: Mapping[str, str], secrets: bool) -> None:
@@ -398,16 +400,16 @@ def _librdkafka_file(name: str) -> dict[str, str]:
     path = Path(name)
     wrong = private(path)
     if wrong:
-        raise SettingsError(wrong)
+        raise SciCowSettingsError(wrong)
     try:
         lines = path.read_text("utf-8").splitlines()
     except (OSError, UnicodeDecodeError) as error:
-        raise SettingsError(f"{path}: cannot be read: {error}") from error
+        raise SciCowSettingsError(f"{path}: cannot be read: {error}") from error
     found = {}
     for number, line in enumerate(lines, start=1):
         if line.strip() and not line.lstrip().startswith("#"):
             key, equals, value = line.partition("=")
             if not equals:
-                raise SettingsError(f"{path}, line {number}: must be name=value")  # not shown: it may be a secret
+                raise SciCowSettingsError(f"{path}, line {number}: must be name=value")  # not shown: it may be a secret
             found[key.strip()] = value.strip()
     return found

@@ -15,13 +15,13 @@ from collections.abc import Sequence
 
 log = logging.getLogger(__name__)
 
-BUDGET = 60.0
+CHECKSUM_SECONDS = 60.0
 """Seconds for all files of one message."""
 
-GRACE = 5.0
+READ_GRACE_SECONDS = 5.0
 """Seconds that a single read may take after that."""
 
-MAX_STUCK = 4
+MAX_HANGING_THREADS = 4
 """So many threads may hang in a file system that does not answer; then none are started."""
 
 _CHUNK = 1024 * 1024
@@ -36,24 +36,24 @@ class Checksums:
     def __init__(self, algorithm: str, folders: Sequence[str]) -> None:
         self._folders = tuple(map(os.path.realpath, folders))
         self.algorithm = "" if algorithm == "none" else algorithm
-        self._room = threading.Semaphore(MAX_STUCK)
-        self._budget = BUDGET
+        self._room = threading.Semaphore(MAX_HANGING_THREADS)
+        self._budget = CHECKSUM_SECONDS
 
     def of(self, files: dict[str, int], dataset: str) -> dict[str, str]:
         """Hexadecimal checksums by path, of those of these files (path, and size in bytes) that can be had.
 
-        Takes `BUDGET` and `GRACE` seconds at the most. `dataset` is for the log.
+        Takes `CHECKSUM_SECONDS` and `READ_GRACE_SECONDS` seconds at the most. `dataset` is for the log.
         """
         if not self.algorithm or not files:
             return {}
         found: dict[str, str] = {}
         problems: list[str] = []
-        work = _Work(self.algorithm, self._folders, files, time.monotonic() + self._budget, found, problems)
+        work = _ChecksumJob(self.algorithm, self._folders, files, time.monotonic() + self._budget, found, problems)
         if self._room.acquire(blocking=False):
             # A thread of its own: no time-out reaches a read of a file server that hangs.
             thread = threading.Thread(target=self._run, args=(work,), daemon=True, name="checksums")
             thread.start()
-            thread.join(self._budget + GRACE)
+            thread.join(self._budget + READ_GRACE_SECONDS)
             found = dict(found)  # a thread that hangs adds no more to it
         else:
             problems.append("the file system did not answer before, and still does not")
@@ -62,14 +62,14 @@ class Checksums:
             log.warning("%s: %d of %d files have no checksum: %s", dataset, len(files) - len(found), len(files), reason)
         return found
 
-    def _run(self, work: _Work) -> None:
+    def _run(self, work: _ChecksumJob) -> None:
         try:
             work.run()
         finally:
             self._room.release()
 
 
-class _Work:
+class _ChecksumJob:
     """The files of one message, one after the other."""
 
     def __init__(
@@ -96,7 +96,7 @@ class _Work:
                 # The path was written by users: shown as Python would write it.
                 self._problems.append(f"{path!r}: {getattr(error, 'strerror', None) or error}")
             if time.monotonic() > self._deadline:
-                self._problems.insert(0, f"it takes more than {BUDGET:.0f} s")
+                self._problems.insert(0, f"it takes more than {CHECKSUM_SECONDS:.0f} s")
                 return
 
     def _checksum(self, path: str, size: int) -> str:

@@ -13,14 +13,14 @@ from ingest.scicat import Json, NotAllowed, SciCat, SciCatError
 
 log = logging.getLogger(__name__)
 
-A_BLOCK = 1000
+FILES_PER_BLOCK = 1000
 """Files in one block."""
 
 Checksums = Callable[[list[Json]], list[Json]]
 """Files with `chk` where it can be had."""
 
 
-class Files:
+class DatasetFiles:
     """Adds files with one client. `algorithm` is that of the checksums, "" for none."""
 
     def __init__(self, client: SciCat, algorithm: str = "") -> None:
@@ -126,7 +126,7 @@ class Files:
 
 def in_blocks(files: list[Json]) -> list[list[Json]]:
     """The files, divided into those of one block each."""
-    return [files[start : start + A_BLOCK] for start in range(0, len(files), A_BLOCK)]
+    return [files[start : start + FILES_PER_BLOCK] for start in range(0, len(files), FILES_PER_BLOCK)]
 
 
 def _paths(blocks: list[Json]) -> set[str]:

@@ -8,12 +8,12 @@ from functools import partial
 from ingest.scicat import Conflict, Json, SciCat, SciCatError, TooLarge
 from ingest.scicow import mapping
 from ingest.scicow.catalogue.checksums import Checksums
-from ingest.scicow.catalogue.datablocks import Files
-from ingest.scicow.catalogue.dataset_writer import Writer
-from ingest.scicow.errors import DatasetMissing, Refused
+from ingest.scicow.catalogue.datablocks import DatasetFiles
+from ingest.scicow.catalogue.dataset_writer import DatasetWriter
+from ingest.scicow.errors import DatasetMissing, MessageRefused
 from ingest.scicow.mapping import Mapping
 from ingest.scicow.mapping.ownership import Validation, check_same_beamline
-from ingest.scicow.settings import Settings
+from ingest.scicow.settings import SciCowSettings
 from scifish.message import Message
 
 log = logging.getLogger(__name__)
@@ -23,22 +23,22 @@ class Ingestor:
     """Writes what messages say with one client. One writer at a time for a dataset: see `ingest`.
 
     Threads may share it. `validation` says whose a dataset is, or that it is to wait or to be refused.
-    SettingsError if the mapping's page is wrong.
+    SciCowSettingsError if the mapping's page is wrong.
     """
 
-    def __init__(self, client: SciCat, settings: Settings, validation: Validation) -> None:
+    def __init__(self, client: SciCat, settings: SciCowSettings, validation: Validation) -> None:
         self._client = client
         self._settings = settings
         self._validation = validation
         self._mapping = Mapping(settings)
         self._checksums = Checksums(settings.checksums, settings.checksum_folders)
-        self._files = Files(client, self._checksums.algorithm)
+        self._files = DatasetFiles(client, self._checksums.algorithm)
         self._version = "" if settings.scicat.api == "auto" else settings.scicat.api
 
     def ingest(self, message: Message) -> None:
         """Bring SciCat to what this (checked) message says, and log it.
 
-        Raises SciCatError and NotYet, after which the call can simply be made again, and Refused. Two calls
+        Raises SciCatError and NotYet, after which the call can simply be made again, and MessageRefused. Two calls
         for one dataset must not run at once: the real backend would lose one's changes.
         """
         pid = mapping.pid_of(message, self._settings)
@@ -51,7 +51,9 @@ class Ingestor:
             else:
                 done = self._complete(pid, message)
         except TooLarge as error:
-            raise Refused(f"{error}; record less with this dataset, or leave values out in the mapping") from error
+            raise MessageRefused(
+                f"{error}; record less with this dataset, or leave values out in the mapping"
+            ) from error
         log.info("%s: %s", describe(message, done), pid)
 
     # ------------------------------------------------------------------ steps
@@ -122,15 +124,15 @@ class Ingestor:
             log.info("SciCat's interface %s is used", self._version)
         return self._version
 
-    def _writer(self) -> Writer:
-        return Writer(self._client, self._api())
+    def _writer(self) -> DatasetWriter:
+        return DatasetWriter(self._client, self._api())
 
     def _missing(self, pid: str, revision: int = 0) -> DatasetMissing:
         which = f"revision {revision} of {pid}" if revision else pid
         return DatasetMissing(f"{which} is not in SciCat", self._settings.missing_dataset_wait)
 
     def _there(self, pid: str, message: Message) -> Json | None:
-        """The dataset that the message is about, if it is there. Refused if it is another beamline's."""
+        """The dataset that the message is about, if it is there. MessageRefused if it is another beamline's."""
         found = self._client.dataset(pid)
         if found is not None:
             check_same_beamline(message, mapping.recorded_beamline(found))

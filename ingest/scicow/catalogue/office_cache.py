@@ -13,16 +13,16 @@ from sdm.office import Office, OfficeError, OfficeUnavailable, Proposal, Unknown
 
 log = logging.getLogger(__name__)
 
-PATIENCE = 2.0
+ANSWER_WAIT_SECONDS = 2.0
 """Seconds that a question is waited for. After that its datasets are held, and others have their turn."""
 
-GOOD_FOR = 300.0
+ANSWER_VALID_SECONDS = 300.0
 """Seconds that an answer is kept."""
 
-UNKNOWN_FOR = 30.0
+UNKNOWN_VALID_SECONDS = 30.0
 """Seconds until an unknown proposal is asked for again."""
 
-AWAY_FOR = 10.0
+UNAVAILABLE_VALID_SECONDS = 10.0
 """Seconds until an office that could not be asked is asked again, also where an older answer is used meanwhile."""
 
 MAX_ANSWERS = 1000
@@ -64,7 +64,7 @@ class SharedOffice:
         OfficeUnavailable also where there is no answer within 2 s: it is there for a later question.
         """
         question = self._question(proposal_id)
-        question.answered.wait(max(0.0, question.asked + PATIENCE - self._clock()))
+        question.answered.wait(max(0.0, question.asked + ANSWER_WAIT_SECONDS - self._clock()))
         answer = question.answer
         if answer is None:
             raise OfficeUnavailable(f"the user office has not answered yet what proposal {proposal_id} is")
@@ -128,5 +128,5 @@ def _trouble(answer: Proposal | OfficeError) -> str:
 
 def _kept_for(answer: Proposal | OfficeError) -> float:
     if _trouble(answer):
-        return AWAY_FOR
-    return GOOD_FOR if isinstance(answer, Proposal) else UNKNOWN_FOR
+        return UNAVAILABLE_VALID_SECONDS
+    return ANSWER_VALID_SECONDS if isinstance(answer, Proposal) else UNKNOWN_VALID_SECONDS

@@ -17,17 +17,17 @@ from sdm.office import Proposal
 
 log = logging.getLogger(__name__)
 
-TRY_AGAIN = 3600.0
+RETRY_REFUSED_SECONDS = 3600.0
 """Seconds until what SciCat did not take is tried again."""
 
-MOST_SERVER_ERRORS = 3
+MAX_SERVER_ERRORS = 3
 """The real backend answers some bad requests with 500, too: so often it is taken for a fault of its own."""
 
 MAX_REMEMBERED = 10_000
 
 
 @dataclass(eq=False)
-class _Known:
+class _Reference:
     """What came of a try. `pid` is SciCat's; `status` what it refused with, 0 if it did not."""
 
     pid: str = ""
@@ -36,7 +36,7 @@ class _Known:
     until: float = float("inf")
 
 
-class Registry:
+class ReferenceRegistry:
     """Threads may share it, and other SciCows may do the same at the same time.
 
     Each is looked for, and made, once a run. What SciCat refuses is said in the log and does not cost
@@ -48,7 +48,7 @@ class Registry:
         self._client = client
         self._create = create
         self._clock = clock
-        self._known: OrderedDict[tuple[str, str], _Known] = OrderedDict()
+        self._known: OrderedDict[tuple[str, str], _Reference] = OrderedDict()
         self._lock = threading.Lock()
         # One try at a time for each; that two of them share a lock is seldom, and harmless.
         self._turns = [threading.Lock() for _ in range(64)]
@@ -78,16 +78,16 @@ class Registry:
                 known.pid, known.status, known.server_errors, known.until = make(), 0, 0, float("inf")
             except SciCatError as error:
                 known.server_errors += error.status == 500
-                if error.temporary and known.server_errors < MOST_SERVER_ERRORS:
+                if error.temporary and known.server_errors < MAX_SERVER_ERRORS:
                     raise
                 if known.status != error.status:
                     log.warning("SciCat has no %s %r, and does not take it: %s%s", kind, key, error, _hint(error))
-                known.status, known.server_errors, known.until = error.status, 0, self._clock() + TRY_AGAIN
+                known.status, known.server_errors, known.until = error.status, 0, self._clock() + RETRY_REFUSED_SECONDS
             return known.pid
 
-    def _remembered(self, kind: str, key: str) -> _Known:
+    def _remembered(self, kind: str, key: str) -> _Reference:
         with self._lock:
-            known = self._known.setdefault((kind, key), _Known(until=0.0))
+            known = self._known.setdefault((kind, key), _Reference(until=0.0))
             self._known.move_to_end((kind, key))
             if len(self._known) > MAX_REMEMBERED:
                 self._known.popitem(last=False)

@@ -8,8 +8,8 @@ from pathlib import Path
 
 from ingest.scicat import SciCat
 from ingest.scicow.catalogue.office_cache import SharedOffice
-from ingest.scicow.catalogue.references import Registry
-from ingest.scicow.errors import NotYet, Refused
+from ingest.scicow.catalogue.references import ReferenceRegistry
+from ingest.scicow.errors import MessageRefused, NotYet
 from ingest.scicow.mapping.ownership import (
     Ownership,
     Validation,
@@ -19,7 +19,7 @@ from ingest.scicow.mapping.ownership import (
     of_the_fallback,
     of_the_proposal,
 )
-from ingest.scicow.settings import Settings, SettingsError
+from ingest.scicow.settings import SciCowSettings, SciCowSettingsError
 from scifish.message import Message
 from sdm.office import (
     Office,
@@ -41,12 +41,12 @@ Objection = tuple[str, str]
 """What the settings say is to be done (`refuse`, `hold`, `fallback`), and why."""
 
 
-def validation_from(settings: Settings, client: SciCat | None = None) -> Validation:
+def validation_from(settings: SciCowSettings, client: SciCat | None = None) -> Validation:
     """The validation of these settings; with `client` it makes in SciCat what a dataset refers to.
 
-    Raises SettingsError.
+    Raises SciCowSettingsError.
     """
-    registry = Registry(client, settings.proposals.create) if client else None
+    registry = ReferenceRegistry(client, settings.proposals.create) if client else None
     if not settings.user_office:
         log.warning("user_office is not set: proposals are not checked, and datasets have the settings' contact")
         return Validator(settings, None, registry)
@@ -54,14 +54,14 @@ def validation_from(settings: Settings, client: SciCat | None = None) -> Validat
         memory = Path(settings.office_memory) if settings.office_memory else memory_file()
         office = RememberingOffice(office_from(settings.user_office), memory)
     except OfficeError as error:
-        raise SettingsError(f"user_office: {error}") from error
+        raise SciCowSettingsError(f"user_office: {error}") from error
     return Validator(settings, SharedOffice(office), registry)
 
 
 class Validator:
     """A `Validation` that asks this office, which answers soon or raises OfficeUnavailable. Threads may share it."""
 
-    def __init__(self, settings: Settings, office: Office | None, registry: Registry | None) -> None:
+    def __init__(self, settings: SciCowSettings, office: Office | None, registry: ReferenceRegistry | None) -> None:
         self._settings = settings
         self._office = office
         self._registry = registry
@@ -111,10 +111,12 @@ class Validator:
             return None, [*objections, (rules.foreign, str(error))]
 
     def _stop(self, objections: list[Objection]) -> None:
-        """Raises Refused or NotYet, by the strictest; returns if all of them allow the fallback group."""
+        """Raises MessageRefused or NotYet, by the strictest; returns if all of them allow the fallback group."""
         reasons = dict(reversed(objections))
         if "refuse" in reasons:
-            raise Refused(f"{reasons['refuse']}: replay it when that has changed, or `proposals` in the settings")
+            raise MessageRefused(
+                f"{reasons['refuse']}: replay it when that has changed, or `proposals` in the settings"
+            )
         if "hold" in reasons:
             raise NotYet(reasons["hold"], self._settings.proposals.hold_for)
         log.info("%s: into the fallback group", reasons["fallback"])

@@ -28,15 +28,15 @@ def add(commands: Commands) -> None:
     run.add_argument(
         "--log-level", default="info", choices=("debug", "info", "warning", "error"), help="(default: info)"
     )
-    run.add_argument("--log-format", default="text", choices=logs.FORMATS, help="(default: text)")
+    run.add_argument("--log-format", default="text", choices=logs.LOG_FORMATS, help="(default: text)")
     run.set_defaults(command=_run)
 
 
 def _run(args: argparse.Namespace) -> int:
     from ingest.scicow.catalogue.ingestor import Ingestor
     from ingest.scicow.catalogue.validation import validation_from
-    from ingest.scicow.dead_letters.producer import DeadLetters
-    from ingest.scicow.monitoring.service import seen
+    from ingest.scicow.dead_letters.producer import DeadLetterProducer
+    from ingest.scicow.monitoring.service import serve_monitoring
     from ingest.scicow.pipeline.consumer import SciCowConsumer  # the other commands do without Kafka
     from ingest.scicow.pipeline.counters import Progress
 
@@ -46,11 +46,11 @@ def _run(args: argparse.Namespace) -> int:
     client = SciCat(account.url, account.username, str(account.password), timeout=account.timeout)
     ingestor = Ingestor(client, settings, validation_from(settings, client))
     progress = Progress()
-    cow = SciCowConsumer(settings, ingestor, DeadLetters(settings), progress)
-    _stop_on_signals(cow.stop)
-    with seen(settings, cow, progress):
+    consumer = SciCowConsumer(settings, ingestor, DeadLetterProducer(settings), progress)
+    _stop_on_signals(consumer.stop)
+    with serve_monitoring(settings, consumer, progress):
         _log_in(client, args.config)
-        cow.run()
+        consumer.run()
     return 0
 
 

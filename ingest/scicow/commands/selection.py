@@ -7,10 +7,10 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING
 
-from ingest.scicow.settings import Settings
+from ingest.scicow.settings import SciCowSettings
 
 if TYPE_CHECKING:
-    from ingest.scicow.kafka.topics import Point, Range, Topics
+    from ingest.scicow.kafka.topics import OffsetRange, RangeBound, TopicReader
 
 
 def add_topics(parser: argparse.ArgumentParser) -> None:
@@ -20,7 +20,7 @@ def add_topics(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def selected(args: argparse.Namespace, settings: Settings, topics: Topics) -> list[str]:
+def selected(args: argparse.Namespace, settings: SciCowSettings, topics: TopicReader) -> list[str]:
     """The names of the topics that are asked for; none if none are. TopicError if one is not SciCow's, or not there."""
     from ingest.scicow.kafka.topics import TopicError
 
@@ -35,7 +35,7 @@ def selected(args: argparse.Namespace, settings: Settings, topics: Topics) -> li
     return list(dict.fromkeys(named))
 
 
-def read_by_scicow(settings: Settings, topics: Topics) -> list[str]:
+def read_by_scicow(settings: SciCowSettings, topics: TopicReader) -> list[str]:
     """Names of the beamlines' topics."""
     return sorted(name for name in topics.partitions() if re.search(settings.kafka.topics, name))
 
@@ -54,7 +54,7 @@ def topic_of(beamline: str, there: Iterable[str]) -> str:
     raise TopicError(f"beamline {beamline}: its topic cannot be told by its name; say --topic (there are {known})")
 
 
-def ranges(names: list[str], begin: Point, end: Point | None, topics: Topics) -> list[Range]:
+def ranges(names: list[str], begin: RangeBound, end: RangeBound | None, topics: TopicReader) -> list[OffsetRange]:
     """Of all the topics. TopicError where offsets are given for several."""
     from ingest.scicow.kafka.topics import TopicError
 

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 from ingest.scicow.logs import plain
 
-QUIET = 2.0
+QUIET_SECONDS = 2.0
 """Seconds before progress is said."""
 
 
@@ -18,27 +18,27 @@ def plain_lines(text: str) -> str:
     return "\n".join(map(plain, text.split("\n")))
 
 
-def columns(rows: Sequence[Sequence[str]]) -> list[str]:
+def aligned(rows: Sequence[Sequence[str]]) -> list[str]:
     """A line for each row, what is below each other beginning at the same place; all rows have as many cells."""
     shown = [[plain(cell) for cell in row] for row in rows]
     widths = [max(len(row[column]) for row in shown) for column in range(len(shown[0]) - 1)]
     return ["  ".join([*map(str.ljust, row, widths), row[-1]]).rstrip() for row in shown]
 
 
-def fitting(lines: Sequence[str]) -> str:
+def cut_to_terminal(lines: Sequence[str]) -> str:
     """At a terminal the lines are cut to its width."""
     room = shutil.get_terminal_size().columns if sys.stdout.isatty() else sys.maxsize
     return "\n".join(line if len(line) <= room else line[: room - 1] + "…" for line in lines)
 
 
-class Counting:
+class ProgressLine:
     """Says on stderr how far something is, once it takes longer than two seconds. Called with a number."""
 
     def __init__(self, what: str, of: int = 0) -> None:
         self._what = what
         self._of = f" of {of:,}" if of else ""
         self._terminal = sys.stderr.isatty()
-        self._next = time.monotonic() + QUIET
+        self._next = time.monotonic() + QUIET_SECONDS
         self._said = False
 
     def __call__(self, number: int) -> None:
@@ -56,7 +56,7 @@ class Counting:
             print(file=sys.stderr)
 
 
-def agreed(question: str) -> bool:
+def confirmed(question: str) -> bool:
     """Asks at the terminal; False where there is nobody to ask."""
     if not sys.stdin.isatty():
         return False

@@ -12,8 +12,8 @@ from typing import Any
 from confluent_kafka import Consumer, ConsumerGroupTopicPartitions, KafkaError, KafkaException, TopicPartition
 from confluent_kafka.admin import AdminClient, OffsetSpec
 
-from ingest.scicow.kafka.topics import client
-from ingest.scicow.settings import Kafka
+from ingest.scicow.kafka.topics import make_client
+from ingest.scicow.settings import KafkaSettings
 
 
 class BrokerError(Exception):
@@ -21,7 +21,7 @@ class BrokerError(Exception):
 
 
 @dataclass(frozen=True)
-class Lag:
+class TopicLag:
     """What of a topic is not done: messages, and the age in seconds of the oldest, None if it cannot be read."""
 
     messages: int
@@ -31,13 +31,13 @@ class Lag:
 class Broker:
     """Asks for at most about `timeout` seconds a question. Commits nothing, and joins no group."""
 
-    def __init__(self, kafka: Kafka, timeout: float) -> None:
-        """Raises SettingsError."""
+    def __init__(self, kafka: KafkaSettings, timeout: float) -> None:
+        """Raises SciCowSettingsError."""
         self._kafka = kafka
         self._timeout = timeout
         self._said: list[str] = []
         self._quiet: dict[str, Any] = {"log_level": 0, "error_cb": lambda error: self._said.append(error.str())}
-        self._admin = client(AdminClient, {**kafka.librdkafka(), **self._quiet, "client.id": "scicow-status"})
+        self._admin = make_client(AdminClient, {**kafka.librdkafka(), **self._quiet, "client.id": "scicow-status"})
 
     def topics(self) -> list[str]:
         """Names of the topics that SciCow reads. Raises BrokerError, as all here."""
@@ -56,7 +56,7 @@ class Broker:
                 return None
             raise
 
-    def lag(self, topics: Iterable[str]) -> dict[str, Lag]:
+    def lag(self, topics: Iterable[str]) -> dict[str, TopicLag]:
         """For each topic what the group has not done."""
         wanted = set(topics)
         partitions = [
@@ -75,7 +75,7 @@ class Broker:
             keys = [key for key in open_ if key[0] == name]
             times = [since[key] for key in keys if key in since]
             age = max(time.time() - min(times), 0.0) if times else None if keys else 0.0
-            found[name] = Lag(sum(last[key] - begin[key] for key in keys), age)
+            found[name] = TopicLag(sum(last[key] - begin[key] for key in keys), age)
         return found
 
     # ---------------------------------------------------------------- private
@@ -113,7 +113,7 @@ class Broker:
         if not begin:
             return {}
         found: dict[tuple[str, int], float] = {}
-        reader = client(
+        reader = make_client(
             Consumer,
             {
                 **self._kafka.librdkafka(),

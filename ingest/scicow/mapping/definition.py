@@ -14,8 +14,8 @@ from typing import Any
 import yaml
 
 from ingest.scicow.mapping import scicat_fields
-from ingest.scicow.mapping.templates import Template, parse
-from ingest.scicow.settings import Mistakes, SettingsError
+from ingest.scicow.mapping.templates import MappingTemplate, parse
+from ingest.scicow.settings import SciCowSettingsError, YamlMistakes
 
 ANNOTATIONS = "annotations"
 """The entry of the group `scan` in which SciCow keeps which annotations it has written."""
@@ -31,21 +31,21 @@ _SCAN_KEY = re.compile(r"[A-Za-z0-9_]+")
 
 
 @dataclass(frozen=True)
-class Entry:
+class ScanEntry:
     """One of the group `scan`."""
 
     name: str
-    value: Template
+    value: MappingTemplate
 
 
 @dataclass(frozen=True)
-class Page:
+class MappingPage:
     """The mapping. Patterns are Templates, or lists, mappings and plain values with Templates in them."""
 
     fields: Mapping[str, Mapping[str, Any]]
     """By the version of the interface, v3 and v4."""
 
-    scan: Mapping[str, Entry]
+    scan: Mapping[str, ScanEntry]
     flat: bool
     separator: str
     leave_out: re.Pattern[str] | None
@@ -54,31 +54,33 @@ class Page:
 
 
 @dataclass
-class _Raw:
+class _Sections:
     """The sections as they are read, later pages over earlier ones; None is what was taken away."""
 
-    fields: dict[str, dict[str, Any]] = field(default_factory=lambda: {name: {} for name in scicat_fields.FIELDS})
-    scan: dict[str, Entry | None] = field(default_factory=dict)
+    fields: dict[str, dict[str, Any]] = field(
+        default_factory=lambda: {name: {} for name in scicat_fields.FIELDS_BY_SECTION}
+    )
+    scan: dict[str, ScanEntry | None] = field(default_factory=dict)
     metadata: dict[str, Any] = field(default_factory=dict)
     units: dict[str, str] = field(default_factory=dict)
 
 
-def load_page(path: str) -> Page:
+def load_page(path: str) -> MappingPage:
     """The shipped page, with what the page in this file ("" is none) changes.
 
-    Raises SettingsError naming file, line and field of every mistake.
+    Raises SciCowSettingsError naming file, line and field of every mistake.
     """
-    raw = _Raw()
+    raw = _Sections()
     shipped = resources.files("ingest.scicow.mapping").joinpath("default.yaml")
-    _Reader(Path("default.yaml"), raw).page(shipped.read_text("utf-8"))
+    _MappingReader(Path("default.yaml"), raw).page(shipped.read_text("utf-8"))
     if path:
         try:
             text = Path(path).read_text("utf-8")
         except (OSError, UnicodeDecodeError) as error:
-            raise SettingsError(f"{path}: mapping: cannot be read: {error}") from error
-        _Reader(Path(path), raw).page(text)
+            raise SciCowSettingsError(f"{path}: mapping: cannot be read: {error}") from error
+        _MappingReader(Path(path), raw).page(text)
     patterns = raw.metadata["leave_out"]
-    return Page(
+    return MappingPage(
         fields={
             version: {
                 name: pattern
@@ -96,10 +98,10 @@ def load_page(path: str) -> Page:
     )
 
 
-class _Reader(Mistakes):
+class _MappingReader(YamlMistakes):
     """Reads a page into what was read before; gathers the mistakes."""
 
-    def __init__(self, path: Path, raw: _Raw) -> None:
+    def __init__(self, path: Path, raw: _Sections) -> None:
         super().__init__(path)
         self._raw = raw
 
@@ -107,9 +109,9 @@ class _Reader(Mistakes):
         try:
             root = yaml.compose(text, Loader=yaml.SafeLoader)
         except (yaml.YAMLError, RecursionError) as error:
-            raise SettingsError(f"{self.path}: not YAML: {error}") from error
+            raise SciCowSettingsError(f"{self.path}: not YAML: {error}") from error
         sections = {
-            **dict.fromkeys(scicat_fields.FIELDS, self._fields),
+            **dict.fromkeys(scicat_fields.FIELDS_BY_SECTION, self._fields),
             "scan": self._scan,
             "metadata": self._metadata,
             "units": self._units,
@@ -130,7 +132,7 @@ class _Reader(Mistakes):
         required = scicat_fields.REQUIRED["v4"] if section == "v4" else scicat_fields.REQUIRED["v3"]
         for name, key, inner in self._lines(node, section):
             where = f"{section}.{name}"
-            kind = scicat_fields.FIELDS[section].get(name)
+            kind = scicat_fields.FIELDS_BY_SECTION[section].get(name)
             if kind is None:
                 self._not_a_field(key, where, section, name)
                 continue
@@ -144,14 +146,14 @@ class _Reader(Mistakes):
             self._raw.fields[section][name] = self._pattern(inner, where, value)
 
     def _not_a_field(self, key: yaml.Node, where: str, section: str, name: str) -> None:
-        if name in scicat_fields.OWN:
+        if name in scicat_fields.SET_BY_SCICOW:
             self.mistake(key, where, "is set by SciCow itself: take the line away")
             return
-        other = [version for version in ("v3", "v4") if name in scicat_fields.FIELDS[version]]
+        other = [version for version in ("v3", "v4") if name in scicat_fields.FIELDS_BY_SECTION[version]]
         if other:
             self.mistake(key, where, f"is a field of {other[0]} only: write it below '{other[0]}:'")
         else:
-            self._unknown(key, where, scicat_fields.FIELDS[section], name)
+            self._unknown(key, where, scicat_fields.FIELDS_BY_SECTION[section], name)
 
     def _scan(self, node: yaml.Node, section: str) -> None:
         for name, key, inner in self._lines(node, section):
@@ -165,8 +167,8 @@ class _Reader(Mistakes):
             else:
                 self._raw.scan[name] = self._entry(inner, where, self._raw.scan.get(name))
 
-    def _entry(self, node: yaml.Node, where: str, old: Entry | None) -> Entry:
-        name, value = (old.name, old.value) if old else ("", Template(()))
+    def _entry(self, node: yaml.Node, where: str, old: ScanEntry | None) -> ScanEntry:
+        name, value = (old.name, old.value) if old else ("", MappingTemplate(()))
         for part, key, inner in self._lines(node, where):
             if part == "name":
                 name = self._text(inner, f"{where}.name")
@@ -179,7 +181,7 @@ class _Reader(Mistakes):
         own = where.removeprefix("scan.")
         if own in _KNOWS_BY and value != parse(f"{{{own}}}"):
             self.mistake(node, where, f"must have the value {{{own}}}: by it SciCow knows {_KNOWS_BY[own]}")
-        return Entry(name, value)
+        return ScanEntry(name, value)
 
     def _metadata(self, node: yaml.Node, section: str) -> None:
         known_names = ("layout", "separator", "leave_out", "leave_out_of_values")
@@ -233,12 +235,12 @@ class _Reader(Mistakes):
             return ""
         return str(node.value)
 
-    def _template(self, node: yaml.Node, where: str, text: str) -> Template:
+    def _template(self, node: yaml.Node, where: str, text: str) -> MappingTemplate:
         try:
             return parse(text)
         except ValueError as error:
             self.mistake(node, where, str(error))
-            return Template(())
+            return MappingTemplate(())
 
     def _plain(self, node: yaml.Node, where: str) -> Any:
         """The value, texts as they are written: a runNumber 042 is no number."""

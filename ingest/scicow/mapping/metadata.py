@@ -9,16 +9,16 @@ import json
 from collections.abc import Collection, Mapping
 from typing import Any
 
-from ingest.scicow.mapping.definition import Page
+from ingest.scicow.mapping.definition import MappingPage
 from ingest.scicow.mapping.merge_patch import is_leaf
 from ingest.scicow.mapping.templates import as_text
 from scifish.message.units import convertible, readable
 
 Json = dict[str, Any]
 
-SCAN = "scan"
+SCAN_GROUP = "scan"
 
-MAX_DEPTH = 20
+MAX_GROUP_DEPTH = 20
 """Groups inside each other. What is deeper becomes JSON text: MongoDB ends at 100."""
 
 # MongoDB's text index takes a field `language` for its own; JavaScript loses `__proto__`.
@@ -28,13 +28,13 @@ _RESERVED = ("", "language", "__proto__")
 class Metadata:
     """One walk through a message's metadata. `notes` says what is not as it was recorded."""
 
-    def __init__(self, page: Page) -> None:
+    def __init__(self, page: MappingPage) -> None:
         self._page = page
         self.notes: list[str] = []
 
     def of(self, given: Mapping[str, Any], names: Mapping[str, Any]) -> Json:
         """A dataset's: the group `scan` with what is known of the scan itself, and what was recorded."""
-        found: Json = {SCAN: self._scan(names)}
+        found: Json = {SCAN_GROUP: self._scan(names)}
         return self.added(given, found)
 
     def added(self, given: Mapping[str, Any], found: Json) -> Json:
@@ -64,7 +64,7 @@ class Metadata:
             key = self._named(name, group, path)
             if is_leaf(member):
                 group[key] = self._leaf(member, path)
-            elif depth >= MAX_DEPTH:
+            elif depth >= MAX_GROUP_DEPTH:
                 group[key] = self._too_deep(member, path)
             else:
                 group[key] = self._fill({}, member, f"{path}/", depth + 1)
@@ -75,7 +75,7 @@ class Metadata:
             path, whole = above + name, joined + name
             if self._left_out(path):
                 continue
-            if not is_leaf(member) and depth < MAX_DEPTH:
+            if not is_leaf(member) and depth < MAX_GROUP_DEPTH:
                 self._flatten(member, f"{path}/", whole + self._page.separator, found, depth + 1)
             else:
                 key = self._named(whole, found, path)
@@ -85,7 +85,7 @@ class Metadata:
         return self._page.leave_out is not None and self._page.leave_out.fullmatch(path) is not None
 
     def _too_deep(self, group: Mapping[str, Any], path: str) -> Json:
-        self.notes.append(f"{path}: more than {MAX_DEPTH} groups deep, written as JSON text")
+        self.notes.append(f"{path}: more than {MAX_GROUP_DEPTH} groups deep, written as JSON text")
         return {"value": json.dumps(group, ensure_ascii=False), "unit": ""}
 
     def _named(self, name: str, taken: Collection[str], path: str) -> str:

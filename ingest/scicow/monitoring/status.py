@@ -12,11 +12,11 @@ from typing import Any, Protocol
 from ingest.scicow.pipeline.counters import Progress, TopicCounters
 from ingest.scicow.pipeline.offsets import PartitionKey
 
-POLLED_WITHIN = 60.0
+MAX_POLL_AGE_SECONDS = 60.0
 """Seconds without a look at Kafka after which the consumer hangs: it looks twice a second, whatever SciCat does."""
 
 
-class Cow(Protocol):
+class ConsumerState(Protocol):
     """What is asked of the consumer, from other threads."""
 
     last_poll: float
@@ -30,7 +30,7 @@ class Cow(Protocol):
 
 
 @dataclass(frozen=True)
-class Beamline:
+class BeamlineStatus:
     """One topic. The lag is None where another replica reads it."""
 
     counts: TopicCounters
@@ -39,7 +39,7 @@ class Beamline:
 
 
 @dataclass(frozen=True)
-class Seen:
+class StatusSnapshot:
     """A SciCow as it was at one moment.
 
     `name` is its state in a word, `held` why nothing can be done, "" if it can. The beamlines are by topic.
@@ -48,7 +48,7 @@ class Seen:
 
     name: str
     held: str
-    beamlines: dict[str, Beamline]
+    beamlines: dict[str, BeamlineStatus]
     dead_letters: int | None
 
     @property
@@ -58,54 +58,54 @@ class Seen:
         return said.get(self.name, "")
 
 
-class State:
+class ReplicaStatus:
     """`dead_letters` says how many wait, None if that is not known."""
 
-    def __init__(self, cow: Cow, progress: Progress, dead_letters: Callable[[], int | None]) -> None:
-        self._cow = cow
+    def __init__(self, consumer: ConsumerState, progress: Progress, dead_letters: Callable[[], int | None]) -> None:
+        self._consumer = consumer
         self._progress = progress
         self._dead_letters = dead_letters
         self._started = time.monotonic()
         self.started = datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
         self.version = version("sardana-scizoo")
 
-    def seen(self) -> Seen:
+    def snapshot(self) -> StatusSnapshot:
         with self._progress.locked():
-            held, behind, counts = self._progress.held, self._cow.lag(), self._progress.snapshot()
+            held, behind, counts = self._progress.held, self._consumer.lag(), self._progress.snapshot()
         lag: dict[str, tuple[int, float]] = {}
         for (topic, _), (messages, seconds) in behind.items():
             before = lag.get(topic, (0, 0.0))
             lag[topic] = before[0] + messages, max(before[1], seconds)
         beamlines = {
-            topic: Beamline(counts.get(topic, TopicCounters()), *lag.get(topic, (None, None)))
+            topic: BeamlineStatus(counts.get(topic, TopicCounters()), *lag.get(topic, (None, None)))
             for topic in sorted({*counts, *lag})
         }
-        return Seen(self._name(held), held, beamlines, self._dead_letters())
+        return StatusSnapshot(self._name(held), held, beamlines, self._dead_letters())
 
     def _name(self, held: str) -> str:
-        if self._cow.stopping:
+        if self._consumer.stopping:
             return "stopping"
-        if not self._cow.assigned:
+        if not self._consumer.assigned:
             return "starting"
         return "held" if held else "running"
 
     def not_alive(self) -> str:
         """Why this process has to be started again, "" if it need not."""
-        silent = time.monotonic() - max(self._cow.last_poll, self._started)
-        if silent > POLLED_WITHIN:
+        silent = time.monotonic() - max(self._consumer.last_poll, self._started)
+        if silent > MAX_POLL_AGE_SECONDS:
             return f"Kafka was not looked at for {silent:.0f} s: the consumer hangs"
         return ""
 
     def as_json(self) -> dict[str, Any]:
-        seen = self.seen()
+        snapshot = self.snapshot()
         return {
             "version": self.version,
             "started": self.started,
-            "state": seen.name,
-            "held": seen.held,
+            "state": snapshot.name,
+            "held": snapshot.held,
             "beamlines": {
                 topic: {"lag": one.lag, "lag_seconds": one.lag_seconds, **vars(one.counts)}
-                for topic, one in seen.beamlines.items()
+                for topic, one in snapshot.beamlines.items()
             },
-            "dead_letters": seen.dead_letters,
+            "dead_letters": snapshot.dead_letters,
         }

@@ -16,14 +16,14 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 from confluent_kafka import Message as KafkaMessage
 
 from ingest.scicow.catalogue.ingestor import Ingestor
-from ingest.scicow.dead_letters.producer import DeadLetters
-from ingest.scicow.kafka.topics import client
+from ingest.scicow.dead_letters.producer import DeadLetterProducer
+from ingest.scicow.kafka.topics import make_client
 from ingest.scicow.pipeline.counters import Progress
 from ingest.scicow.pipeline.offsets import AssignedPartition, PartitionKey
 from ingest.scicow.pipeline.received_message import ReceivedMessage
 from ingest.scicow.pipeline.sequence_gaps import SequenceGaps
 from ingest.scicow.pipeline.workers import Workers
-from ingest.scicow.settings import Settings
+from ingest.scicow.settings import SciCowSettings
 
 log = logging.getLogger(__name__)
 
@@ -54,12 +54,14 @@ class SciCowConsumer:
     """Whether Kafka has assigned partitions, of which there may be none."""
     stopping = False
 
-    def __init__(self, settings: Settings, ingestor: Ingestor, dead_letters: DeadLetters, progress: Progress) -> None:
+    def __init__(
+        self, settings: SciCowSettings, ingestor: Ingestor, dead_letters: DeadLetterProducer, progress: Progress
+    ) -> None:
         self._settings = settings
         self._progress = progress
         self._workers = Workers(settings, ingestor, dead_letters, progress)
         self._queues = self._workers.queues
-        self._kafka = client(
+        self._kafka = make_client(
             Consumer,
             {
                 "client.id": "scicow",

@@ -6,7 +6,7 @@ import threading
 import time
 from collections.abc import Callable
 
-from ingest.scicow.dead_letters.producer import DeadLetters
+from ingest.scicow.dead_letters.producer import DeadLetterProducer
 from ingest.scicow.pipeline.backoff import FIRST_WAIT_SECONDS, Backoff
 from ingest.scicow.pipeline.failure_policy import Retry
 from ingest.scicow.pipeline.received_message import ReceivedMessage
@@ -15,7 +15,7 @@ from ingest.scicow.pipeline.received_message import ReceivedMessage
 class DeadLetterWriter:
     """Threads may share it."""
 
-    def __init__(self, dead_letters: DeadLetters, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, dead_letters: DeadLetterProducer, clock: Callable[[], float] = time.monotonic) -> None:
         self.topic = dead_letters.topic
         self._dead_letters = dead_letters
         self._clock = clock

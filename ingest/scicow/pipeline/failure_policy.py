@@ -6,10 +6,10 @@ import threading
 from dataclasses import dataclass
 
 from ingest.scicat import NotAllowed, SciCatError, TimedOut
-from ingest.scicow.errors import DatasetMissing, NotYet, Refused
+from ingest.scicow.errors import DatasetMissing, MessageRefused, NotYet
 from ingest.scicow.pipeline.backoff import Backoff, next_wait
 from ingest.scicow.pipeline.received_message import FailedAttempts, ReceivedMessage
-from ingest.scicow.settings import Settings
+from ingest.scicow.settings import SciCowSettings
 from scifish.message import MessageError
 
 MESSAGE_ERRORS = (400, 413, 422)
@@ -56,7 +56,7 @@ Decision = Retry | Pause | DeadLetter
 class FailurePolicy:
     """Decides what follows from each failure. Threads may share it. `backoff` is that of SciCat."""
 
-    def __init__(self, backoff: Backoff, settings: Settings) -> None:
+    def __init__(self, backoff: Backoff, settings: SciCowSettings) -> None:
         self._backoff = backoff
         self._settings = settings
         self._lock = threading.Lock()
@@ -122,7 +122,7 @@ def is_final(error: Exception) -> bool:
 
 def is_defect(error: Exception) -> bool:
     """Whether it is an error in SciCow itself."""
-    return not isinstance(error, SciCatError | NotYet | Refused | MessageError | RecursionError)
+    return not isinstance(error, SciCatError | NotYet | MessageRefused | MessageError | RecursionError)
 
 
 def _reason(error: Exception) -> str:

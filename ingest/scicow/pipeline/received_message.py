@@ -9,7 +9,7 @@ from typing import Any
 
 from confluent_kafka import Message as KafkaMessage
 
-from ingest.scicow.kafka.resend import AGAIN
+from ingest.scicow.kafka.resend import RESENT_HEADER
 from ingest.scicow.kafka.topics import headers_of
 from ingest.scicow.pipeline.offsets import AssignedPartition
 
@@ -85,7 +85,7 @@ class ReceivedMessage:
 
     @property
     def is_resent(self) -> bool:
-        return any(name == AGAIN for name, _ in headers_of(self.kafka))
+        return any(name == RESENT_HEADER for name, _ in headers_of(self.kafka))
 
 
 def _fields(value: bytes | None) -> dict[str, Any]:

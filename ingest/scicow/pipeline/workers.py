@@ -8,16 +8,16 @@ import time
 from collections.abc import Callable
 
 from ingest.scicow.catalogue.ingestor import Ingestor
-from ingest.scicow.dead_letters.producer import DeadLetters
+from ingest.scicow.dead_letters.producer import DeadLetterProducer
 from ingest.scicow.errors import NotYet
-from ingest.scicow.logs import about, also
+from ingest.scicow.logs import add_to_context, message_context
 from ingest.scicow.pipeline.backoff import LONGEST_WAIT_SECONDS, Backoff
 from ingest.scicow.pipeline.counters import Progress
 from ingest.scicow.pipeline.dataset_queues import DatasetQueues
 from ingest.scicow.pipeline.dead_letter_writer import DeadLetterWriter
 from ingest.scicow.pipeline.failure_policy import DeadLetter, Decision, FailurePolicy, Pause, Retry
 from ingest.scicow.pipeline.received_message import ReceivedMessage
-from ingest.scicow.settings import Settings
+from ingest.scicow.settings import SciCowSettings
 from scifish.message import decode
 
 log = logging.getLogger(__name__)
@@ -28,9 +28,9 @@ class Workers:
 
     def __init__(
         self,
-        settings: Settings,
+        settings: SciCowSettings,
         ingestor: Ingestor,
-        dead_letters: DeadLetters,
+        dead_letters: DeadLetterProducer,
         progress: Progress,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -63,7 +63,9 @@ class Workers:
         if message is None:
             return False
         uuid = "" if message.dataset == str(message) else message.dataset[:100]
-        with about(uuid=uuid, topic=message.partition.topic, partition=message.partition.number, offset=message.offset):
+        with message_context(
+            uuid=uuid, topic=message.partition.topic, partition=message.partition.number, offset=message.offset
+        ):
             began = self._clock()
             try:
                 self._work_on(message, began)
@@ -75,7 +77,7 @@ class Workers:
     def _work_on(self, message: ReceivedMessage, began: float) -> None:
         try:
             content = decode(message.kafka.value() or b"")
-            also(beamline=content["beamline"], proposal=content["proposalId"])
+            add_to_context(beamline=content["beamline"], proposal=content["proposalId"])
             self._ingestor.ingest(content)
         except Exception as error:  # noqa: BLE001 - the policy knows what follows from each
             self._apply(self._policy.failed(message, error, began), message, error, began)

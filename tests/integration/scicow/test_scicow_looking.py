@@ -18,10 +18,10 @@ from confluent_kafka.admin import AdminClient
 from deploy.demo.processes import Processes
 from ingest.scicat import NotAllowed
 from ingest.scicow.cli import main
-from ingest.scicow.dead_letters.producer import DeadLetters
+from ingest.scicow.dead_letters.producer import DeadLetterProducer
 from ingest.scicow.dead_letters.topic import DeadLetterTopic, WaitingLetters
-from ingest.scicow.kafka.topics import Place, Topics
-from ingest.scicow.settings import Settings, load
+from ingest.scicow.kafka.topics import MessagePosition, TopicReader
+from ingest.scicow.settings import SciCowSettings, load
 from scifish.message import Message, encode
 from scifish.spool.database import Spool
 from tests.catalogue import Catalogue
@@ -71,7 +71,7 @@ class Scicow:
         assert found == status, said.out + said.err
         return said.out, said.err
 
-    def settings(self) -> Settings:
+    def settings(self) -> SciCowSettings:
         return load(self._config, secrets=False)
 
 
@@ -93,7 +93,7 @@ def waiting(scicow: Scicow) -> list[dict[str, Any]]:
 
 def in_topic(scicow: Scicow, topic: str) -> list[tuple[bytes | None, dict[str, str]]]:
     """Values and headers of all messages that are there now."""
-    with Topics(scicow.settings().kafka) as topics:
+    with TopicReader(scicow.settings().kafka) as topics:
         return [
             (each.value(), {name: bytes(content or b"").decode() for name, content in each.headers() or []})  # type: ignore[arg-type]
             for each in topics.read(topics.whole(topic))
@@ -188,8 +188,8 @@ def test_a_letter_that_was_cut_is_replayed_whole_or_not_at_all(beamline: Beamlin
 def test_many_threads_put_dead_letters_at_once(beamline: Beamline, scicow: Scicow) -> None:
     beamline.send(*[message("snapshot") for _ in range(160)])
     settings = scicow.settings()
-    letters = DeadLetters(settings)
-    with Topics(settings.kafka) as topics:
+    letters = DeadLetterProducer(settings)
+    with TopicReader(settings.kafka) as topics:
         messages = list(topics.read(topics.whole(beamline.topic)))
         failures: list[BaseException] = []
 
@@ -208,7 +208,7 @@ def test_many_threads_put_dead_letters_at_once(beamline: Beamline, scicow: Scico
         assert not failures
         assert WaitingLetters(settings, PATIENCE)() == 160
         found, _ = DeadLetterTopic(topics, settings.dead_letter_topic).read()
-    assert {each.origin for each in found.values()} == {Place.of(each) for each in messages}
+    assert {each.origin for each in found.values()} == {MessagePosition.of(each) for each in messages}
 
 
 # --------------------------------------------------------------------------------- replay
@@ -393,7 +393,7 @@ def test_nothing_of_this_is_seen_by_scicows_group(beamline: Beamline, scicow: Sc
 
     assert eventually(lambda: sum(offset for _, offset in state()[1]) == 2)
     before = state()
-    with Topics(scicow.settings().kafka) as topics:
+    with TopicReader(scicow.settings().kafka) as topics:
         for _ in topics.read(topics.whole(beamline.topic)):
             assert state() == before
     scicow("replay", "--beamline", "one", "--from", "1h", "--dry-run")

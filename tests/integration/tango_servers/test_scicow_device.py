@@ -16,10 +16,10 @@ from tango import AttrQuality, DevState
 
 from deploy.demo.processes import Processes
 from deploy.demo.stack import Stack
-from ingest.scicow.monitoring.server import Server
-from ingest.scicow.monitoring.status import State
+from ingest.scicow.monitoring.server import MonitoringServer
+from ingest.scicow.monitoring.status import ReplicaStatus
 from ingest.scicow.pipeline.counters import Progress
-from ingest.scicow.settings import Http
+from ingest.scicow.settings import HttpSettings
 from scifish.message import encode
 from tests.catalogue import Catalogue
 from tests.integration.scicow.test_scicow_seen import Site
@@ -53,8 +53,8 @@ class Replica:
         return self.behind
 
     def start(self) -> None:
-        state = State(self, self.progress, lambda: self.letters)
-        server = self._server.enter_context(Server(Http(port=self._port), state))
+        state = ReplicaStatus(self, self.progress, lambda: self.letters)
+        server = self._server.enter_context(MonitoringServer(HttpSettings(port=self._port), state))
         self.url = server.url
         self._port = int(server.url.rpartition(":")[2])
 

@@ -8,7 +8,7 @@ import pytest
 
 from ingest.scicat import SciCatError
 from ingest.scicow.catalogue.ingestor import Ingestor, describe
-from ingest.scicow.errors import DatasetMissing, Refused
+from ingest.scicow.errors import DatasetMissing, MessageRefused
 from ingest.scicow.mapping.ownership import by_settings
 from ingest.scicow.settings import load
 from tests.fake_scicat import PNG, FakeServer, Killed, at, once
@@ -267,7 +267,7 @@ def test_each_call_may_fail_and_the_message_come_again(scicat, ingest, number, w
 
 def test_a_body_that_scicat_would_not_take_is_refused_before_it_is_sent(scicat, ingest):
     given = message("began", scientificMetadata={"a": value("x" * 17_000_000)})
-    with pytest.raises(Refused, match="bytes are more than SciCat takes"):
+    with pytest.raises(MessageRefused, match="bytes are more than SciCat takes"):
         ingest(given)
     assert not scicat.writes()
 
@@ -275,7 +275,7 @@ def test_a_body_that_scicat_would_not_take_is_refused_before_it_is_sent(scicat, 
 def test_a_message_for_which_the_mapping_lacks_what_is_required_is_refused(scicat, tmp_path):
     page = tmp_path / "mapping.yaml"
     page.write_text('fields: {datasetName: "{environment.title}"}\n')
-    with pytest.raises(Refused, match="gives no datasetName"):
+    with pytest.raises(MessageRefused, match="gives no datasetName"):
         make(scicat, mapping=str(page)).ingest(message(environment={}))
 
 

@@ -10,8 +10,8 @@ import pytest
 from ingest.scicow.mapping import Mapping
 from ingest.scicow.mapping.definition import load_page
 from ingest.scicow.mapping.ownership import by_settings
-from ingest.scicow.mapping.templates import NAMES, known, parse
-from ingest.scicow.settings import SettingsError, load
+from ingest.scicow.mapping.templates import TEMPLATE_NAMES, known, parse
+from ingest.scicow.settings import SciCowSettingsError, load
 from tests.messages import message, value
 from tests.paths import DOCS
 
@@ -42,7 +42,7 @@ def mapped(page):
 def mistakes(page):
     def run(text):
         path = page(text)
-        with pytest.raises(SettingsError) as raised:
+        with pytest.raises(SciCowSettingsError) as raised:
             load_page(path)
         return [line.removeprefix(f"{path}, line ") for line in str(raised.value).splitlines()]
 
@@ -173,9 +173,9 @@ def test_all_mistakes_are_told_at_once(mistakes):
 
 
 def test_what_cannot_be_read(page, tmp_path):
-    with pytest.raises(SettingsError, match="cannot be read"):
+    with pytest.raises(SciCowSettingsError, match="cannot be read"):
         load_page(str(tmp_path / "none.yaml"))
-    with pytest.raises(SettingsError, match="not YAML"):
+    with pytest.raises(SciCowSettingsError, match="not YAML"):
         load_page(page("a: ["))
 
 
@@ -207,5 +207,5 @@ def test_the_example_in_the_docs(mapped):
 def test_the_docs_name_each_name():
     rows = re.findall(r"^\| (`.*?) \|", DOCS, re.MULTILINE)
     named = set(re.findall(r"`([^`]+)`", " ".join(rows)))
-    assert {name for name in named if "." not in name} == NAMES
+    assert {name for name in named if "." not in name} == TEMPLATE_NAMES
     assert all(known(name) for name in named)

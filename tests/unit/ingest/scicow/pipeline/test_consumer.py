@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 
 from ingest.scicat import Conflict, NotAllowed, SciCatError, TimedOut
 from ingest.scicow.dead_letters.producer import DeadLetterError
-from ingest.scicow.errors import DatasetMissing, NotYet, Refused
-from ingest.scicow.monitoring.status import State
+from ingest.scicow.errors import DatasetMissing, MessageRefused, NotYet
+from ingest.scicow.monitoring.status import ReplicaStatus
 from ingest.scicow.pipeline import backoff, consumer, failure_policy
 from ingest.scicow.pipeline.consumer import SciCowConsumer
 from ingest.scicow.pipeline.counters import Progress, TopicCounters
@@ -477,9 +477,9 @@ def test_what_is_no_message_is_a_dead_letter(cow, data):
 
 def test_what_is_refused_is_a_dead_letter(cow):
     bad = message()
-    cow.ingestor.failures[bad["uuid"]] = [Refused("no such proposal")]
+    cow.ingestor.failures[bad["uuid"]] = [MessageRefused("no such proposal")]
     run(cow, at(0, bad))
-    assert isinstance(cow.dead.messages[0][1], Refused)
+    assert isinstance(cow.dead.messages[0][1], MessageRefused)
 
 
 def test_a_mistake_of_ours_is_a_dead_letter_too(cow, caplog):
@@ -858,13 +858,13 @@ def test_the_lag_is_what_is_not_done_and_how_old_that_is(cow):
 
 def test_the_lag_and_the_counts_that_are_shown_are_of_one_moment(cow):
     """Each look, while the workers are at it and the loop is not, finds each message either done or not."""
-    state, seen = State(cow, cow.progress, lambda: None), []
+    state, seen = ReplicaStatus(cow, cow.progress, lambda: None), []
 
     def look():
         for _ in range(20):
-            seen.extend(state.seen().beamlines.values())
+            seen.extend(state.snapshot().beamlines.values())
         assert eventually(lambda: idle(cow))
-        seen.extend(state.seen().beamlines.values())
+        seen.extend(state.snapshot().beamlines.values())
         return True
 
     run(cow, *[step for number in range(30) for step in (at(number, message()), look)])

@@ -5,7 +5,7 @@ import dataclasses
 import pytest
 
 from ingest.scicat import Conflict, NotAllowed, SciCatError, TimedOut
-from ingest.scicow.errors import DatasetMissing, NotYet, Refused
+from ingest.scicow.errors import DatasetMissing, MessageRefused, NotYet
 from ingest.scicow.pipeline.backoff import Backoff
 from ingest.scicow.pipeline.failure_policy import MIN_FAILING_DATASETS, DeadLetter, FailurePolicy, Pause, Retry
 from ingest.scicow.pipeline.offsets import AssignedPartition
@@ -45,7 +45,7 @@ def received():
 @pytest.mark.parametrize(
     ("error", "decision"),
     [
-        (Refused("x"), DeadLetter(defect=False)),
+        (MessageRefused("x"), DeadLetter(defect=False)),
         (MessageError("x"), DeadLetter(defect=False)),
         (RecursionError("x"), DeadLetter(defect=False)),
         (SciCatError("x", 400), DeadLetter(defect=False)),
