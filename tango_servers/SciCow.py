@@ -66,7 +66,7 @@ class SciCow(Device):
     MaxLag = device_property(
         dtype=str, default_value="300", doc="Seconds that a message may wait before it is an ALARM (default: 300)"
     )
-    Period = device_property(dtype=str, default_value="5", doc="Seconds between two looks (default: 5)")
+    Period = device_property(dtype=str, default_value="5", doc="Seconds between two checks (default: 5)")
     Timeout = device_property(dtype=str, default_value="3", doc="Seconds that a replica has to answer (default: 3)")
 
     PUSHED = ("Lag", "LagSeconds", "DeadLetters", "Ingested", "Retried", "Missing", "Held", "Beamlines")
@@ -97,7 +97,7 @@ class SciCow(Device):
         problems = [problem for problem in map(check_url, given) if problem]
         urls = tuple(url for url in given if not check_url(url))
         if not given:
-            problems.append("The property Urls is empty: write where SciCow serves its status, as http://host:9404")
+            problems.append("The property Urls is empty: write the address of SciCow's status, like http://host:9404")
         numbers = {}
         for name, (lowest, highest, default) in {
             "MaxLag": (0.1, 1e9, 300.0),
@@ -131,7 +131,7 @@ class SciCow(Device):
             elif isinstance(answer, NoStatus):
                 silent.append(f"{answer}")
             else:
-                silent.append(f"{url} has not answered in time: can its name be looked up?")
+                silent.append(f"{url} did not answer in time: can its name be resolved?")
         sum_ = total(list(replicas.values()), wanted.topic)
         with tango.AutoTangoMonitor(self):
             if self._wanted is wanted:
@@ -150,19 +150,20 @@ class SciCow(Device):
         if len(silent) == len(wanted.urls):
             return Condition(faults=["No replica of SciCow answers.", *found.limits])
         if sum_.held:
-            found.limits.append(f"SciCow is held: {sum_.held}. It goes on by itself when that is put right.")
+            found.limits.append(f"SciCow is held: {sum_.held}. It resumes by itself when that is solved.")
         if sum_.lag_seconds is not None and sum_.lag_seconds > wanted.max_lag:
             found.limits.append(
-                f"A message waits for {sum_.lag_seconds:.0f} s (MaxLag is {wanted.max_lag:g}): SciCow's log says why."
+                f"A message is waiting for {sum_.lag_seconds:.0f} s (MaxLag is {wanted.max_lag:g}): "
+                "see SciCow's log for the reason."
             )
         if sum_.dead_letters:
             found.limits.append(
-                f"Dead letters that wait: {sum_.dead_letters}. See why with `scicow dead-letters list`."
+                f"Waiting dead letters: {sum_.dead_letters}. See the reasons with `scicow dead-letters list`."
             )
         if self._new_missing():
             found.limits.append(
-                f"Messages that are missing: {self._new_missing()}. `scicow audit` names their datasets, "
-                "and the command AcknowledgeMissing ends this alarm."
+                f"Missing messages: {self._new_missing()}. `scicow audit` names their datasets, "
+                "and the command AcknowledgeMissing clears this alarm."
             )
         self._say_unread(found, wanted, sum_)
         found.remarks.append(f"Replicas that answer: {len(wanted.urls) - len(silent)} of {len(wanted.urls)}.")
@@ -174,8 +175,8 @@ class SciCow(Device):
         if self._unread_since is not None and now - self._unread_since > UNREAD_SECONDS:
             what = f"the topic {wanted.topic}" if wanted.topic else "any topic"
             found.limits.append(
-                f"No replica in Urls reads {what}: has that beamline sent anything yet, are Topic and Beamline right, "
-                "and are all replicas in Urls?"
+                f"No replica in Urls reads {what}: has that beamline sent anything yet? Check Topic and Beamline, "
+                "and that all replicas are in Urls."
             )
 
     def _new_missing(self) -> int:
@@ -227,7 +228,7 @@ class SciCow(Device):
         name="DeadLetters",
         dtype="DevLong64",
         fget="read_DeadLetters",
-        doc="Messages of all beamlines that could not be ingested, and wait for somebody",
+        doc="Messages of all beamlines that could not be ingested and wait to be settled",
     )
     ingested = attribute(
         name="Ingested",
@@ -239,16 +240,16 @@ class SciCow(Device):
         name="Retried",
         dtype="DevLong64",
         fget="read_Retried",
-        doc="Tries that were made again after a failure that passes, since the replicas were started",
+        doc="Attempts that were repeated after a temporary failure, since the replicas were started",
     )
     missing = attribute(
         name="Missing",
         dtype="DevLong64",
         fget="read_Missing",
-        doc="Messages that a program has numbered and that never came, since the replicas were started",
+        doc="Messages that a program has numbered and that never arrived, since the replicas were started",
     )
     held = attribute(
-        name="Held", dtype=str, fget="read_Held", doc='Why SciCow can do nothing at the moment, "" if it can'
+        name="Held", dtype=str, fget="read_Held", doc='Why SciCow can ingest nothing at the moment, "" if it can'
     )
     beamlines = attribute(
         name="Beamlines", dtype=(str,), max_dim_x=MAX_BEAMLINES, fget="read_Beamlines", doc="The topics that are shown"

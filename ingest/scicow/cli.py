@@ -9,7 +9,7 @@ import sys
 try:
     import jsonschema  # noqa: F401 - asked for here, and not with the first message
 except ImportError as missing:
-    sys.exit(f"scicow: {missing}; say: pip install 'sardana-scizoo[ingest]'")
+    sys.exit(f"scicow: {missing}; install it with: pip install 'sardana-scizoo[ingest]'")
 
 from ingest.scicow.commands import audit, check_mapping, config, dead_letters, replay, run, status
 from ingest.scicow.settings import SciCowSettingsError
@@ -18,7 +18,7 @@ COMMANDS = (run, status, config, check_mapping, dead_letters, replay, audit)
 
 
 def main(argv: list[str] | None = None) -> int:
-    """The exit status: 0, 1 for what is wrong with messages or datasets, 2 for settings that are, or what is away."""
+    """The exit status: 0, 1 if messages or datasets are wrong, 2 if settings are wrong or a service does not answer."""
     args = _parser().parse_args(argv)
     try:
         status: int = args.command(args)
@@ -37,7 +37,7 @@ def main(argv: list[str] | None = None) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="scicow", description="Takes the messages about datasets from Kafka into SciCat."
+        prog="scicow", description="Reads the messages about datasets from Kafka and writes them to SciCat."
     )
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     for each in COMMANDS:

@@ -52,14 +52,18 @@ def _not_empty(value: str) -> str:
 
 def _regular_expression(value: str) -> str:
     if not value.startswith("^"):
-        return "must begin with ^, as Kafka takes anything else for the name of one topic"
+        return "must begin with ^: Kafka reads any other text as the name of one topic"
     try:
         re.compile(value)
     except re.error as error:
         return f"is not a regular expression: {error}"
     # Kafka's client library has those of POSIX. It takes `\d` for a d, and no `(?`.
     python_only = re.search(r"\\[A-Za-z0-9]|\(\?", value)
-    return f"has {python_only[0]}, which Kafka's client library does not know: [0-9] is a digit" if python_only else ""
+    return (
+        f"has {python_only[0]}, which Kafka's client library does not support: write [0-9] for a digit"
+        if python_only
+        else ""
+    )
 
 
 def _url(value: str) -> str:
@@ -72,7 +76,7 @@ def _url(value: str) -> str:
     if not good:
         return "must be like https://scicat.example.org, without a user name or password in it"
     if re.search(r"/api(/v\d+)?/*$", parts.path):
-        return "must be the server's address alone, without /api/v3 behind it"
+        return "must be the address of the server, without /api/v3 at its end"
     return ""
 
 
@@ -99,12 +103,12 @@ def _template(*known: str) -> Callable[[str], str]:
         try:
             fields = [field for field in Formatter().parse(value) if field[1] is not None]
         except ValueError as error:
-            return f"{error}: write a brace that is meant as such twice"
+            return f"{error}: write {{{{ or }}}} for a brace"
         for _, name, form, conversion in fields:
             if name not in known:
                 return f"{{{name}}} is not known: only {' and '.join(f'{{{one}}}' for one in known)} can be used here"
             if form or conversion:
-                return f"{{{name}}} must stand without ':' and '!' in its braces"
+                return f"{{{name}}} cannot have ':' or '!' in its braces"
         return _not_empty(value)
 
     return wrong
@@ -119,7 +123,9 @@ def _office(value: str) -> str:
 
 
 def _pid_prefix(value: str) -> str:
-    return "" if re.fullmatch(r"[A-Za-z0-9._-]+", value) else "may only hold letters, digits, dot, dash and underscore"
+    return (
+        "" if re.fullmatch(r"[A-Za-z0-9._-]+", value) else "may contain only letters, digits, dot, dash and underscore"
+    )
 
 
 def _topic(value: str) -> str:
@@ -127,13 +133,11 @@ def _topic(value: str) -> str:
 
 
 def _full_path(value: str) -> str:
-    return "" if value.startswith("/") else "must be a full path, as /data"
+    return "" if value.startswith("/") else "must be a full path, like /data"
 
 
 def _positive(value: float) -> str:
-    return (
-        "" if 0 < value <= MAX_SECONDS else f"must be a number of seconds greater than 0, {MAX_SECONDS:.0f} at the most"
-    )
+    return "" if 0 < value <= MAX_SECONDS else f"must be a number of seconds greater than 0, {MAX_SECONDS:.0f} at most"
 
 
 def _one_of(*known: str) -> Callable[[str], str]:
@@ -334,7 +338,7 @@ class _SettingsReader(YamlMistakes):
                 hint = f"did you mean {near[0]}?" if near else f"known are {', '.join(fields)}"
                 self.mistake(key, prefix + name, f"is not a setting: {hint}")
             elif name in found:
-                self.mistake(key, prefix + name, "is there twice: keep one")
+                self.mistake(key, prefix + name, "is set twice: keep one")
             else:
                 found[name] = self._value(fields[name], types[name], inner, prefix + name)
         for name, known in fields.items():
@@ -352,7 +356,7 @@ class _SettingsReader(YamlMistakes):
                 return ()
             return tuple(self._value(known, str, inner, name) for inner in node.value)
         if not isinstance(node, yaml.ScalarNode) or node.tag.endswith(":null"):
-            self.mistake(node, name, "must be one value; leave the line away for the default")
+            self.mistake(node, name, "must be one value; remove the line to use the default")
             return None
         value = self._scalar(kind, node, name)
         wrong = known.metadata["check"](value) if "check" in known.metadata and value is not None else ""

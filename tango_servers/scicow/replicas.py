@@ -66,7 +66,7 @@ def check_url(url: str) -> str:
     except ValueError:
         good = False
     if "@" in url:
-        return "an address of Urls has a user name or a password in it: leave it away"
+        return "an address of Urls contains a user name or a password: remove it"
     return "" if good else f"Urls: {one_line(url)!r} is not like http://host:9404"
 
 
@@ -82,17 +82,19 @@ def ask(url: str, timeout: float) -> Replica:
             for chunk in answer.iter_content(_CHUNK):
                 data += chunk
                 if len(data) > MAX_STATUS_BYTES or time.monotonic() > until:
-                    raise NoStatus(f"{url} gives no end of an answer: is it SciCow's http.port?")
+                    raise NoStatus(f"{url} does not end its answer: is it SciCow's http.port?")
     except requests.Timeout as error:
-        raise NoStatus(f"{url} has not answered within {timeout:g} s: is its machine overloaded or away?") from error
+        raise NoStatus(
+            f"{url} has not answered within {timeout:g} s: is its machine overloaded or switched off?"
+        ) from error
     except (requests.RequestException, UnicodeError) as error:  # the latter of a host's name
         raise NoStatus(
-            f"{url} does not answer: does that SciCow run, and is its http.port reached from here?"
+            f"{url} does not answer: is that SciCow running, and can its http.port be reached from here?"
         ) from error
     try:
         return parse(bytes(data))
     except ValueError as error:
-        raise NoStatus(f"{url} answers with something else than SciCow's status: is it SciCow's http.port?") from error
+        raise NoStatus(f"{url} does not answer with SciCow's status: is it SciCow's http.port?") from error
 
 
 def parse(data: bytes) -> Replica:

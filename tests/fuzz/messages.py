@@ -113,7 +113,7 @@ def _encoded(found: Any) -> bytes:
 
 
 def _twice(data: bytes, name: str, inner: bytes) -> bytes:
-    """With a key that is there already."""
+    """With a key that exists already."""
     return data.replace(b"{", b"{" + json.dumps(name).encode() + b":" + inner + b",", 1)
 
 

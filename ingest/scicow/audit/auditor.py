@@ -157,7 +157,7 @@ class Auditor:
                     what = (f"{MessagePosition.of(message)} cannot be read, and is not a dead letter",)
                     self.report.findings.append(AuditFinding("lost", what, topic=first.topic))
         if lost > MAX_LOST_MESSAGES:
-            self.report.notes.append(f"{lost:,} messages are lost like this; the first {MAX_LOST_MESSAGES} are named")
+            self.report.notes.append(f"{lost:,} messages are lost in this way; the first {MAX_LOST_MESSAGES} are named")
 
     def _all(self, what: str) -> Iterator[KafkaMessage]:
         count = self._progress(what, sum(map(len, self._ranges)))
@@ -221,7 +221,7 @@ class Auditor:
             if rows[-1]["pid"] == before:
                 if len(rows) == 1:
                     return
-                raise SciCatError("GET datasets", 0, f"SciCat gives the same page again and again, after {before}")
+                raise SciCatError("GET datasets", 0, f"SciCat returns the same page repeatedly, after {before}")
             new = [row for row in rows if row["pid"] != before]
             for row in new:
                 self._row(row)
@@ -262,9 +262,9 @@ class Auditor:
         if alive or age < self._options.running_after:
             self._running += 1
             return
-        text = f"began {age / 3600:,.0f} h ago, and has not ended"
+        text = f"began {age / 3600:,.0f} h ago and has not ended"
         if alive is False:
-            text += "; its program is gone: `scifish flush` on its machine ends it"
+            text += "; its program has exited: `scifish flush` on its machine ends it"
         self.report.findings.append(audit.finding("running", uuid, expected, [Problem(text, False)]))
 
     def _not_found(self) -> None:
@@ -275,7 +275,7 @@ class Auditor:
             if uuid not in self._found:
                 self.report.findings.append(audit.missing(uuid, one, elsewhere))
             elif elsewhere:
-                text = f"is there as {self._pid(uuid)} and as {audit.some(elsewhere)}"
+                text = f"exists as {self._pid(uuid)} and as {audit.some(elsewhere)}"
                 self.report.findings.append(audit.finding("double", uuid, one, [Problem(text, False)]))
 
     # -------------------------------------------------------------------------- files
@@ -321,7 +321,7 @@ class Auditor:
             found = self._patiently(call)
             if not self._patiently(self._client.revived):
                 return found
-        raise SciCatError("reading from SciCat", 403, "its tokens expire at once")
+        raise SciCatError("reading from SciCat", 403, "its tokens expire immediately")
 
     def _patiently(self, call: Callable[[], T]) -> T:
         for wait in RETRY_WAITS_SECONDS:

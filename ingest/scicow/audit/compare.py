@@ -21,12 +21,12 @@ Json = dict[str, Any]
 FINDING_KINDS = {
     "missing": "not in the catalogue",
     "incomplete": "files, end or annotations are not as the messages say",
-    "double": "there more than once",
-    "running": "began long ago, and has not ended",
+    "double": "exists more than once",
+    "running": "began long ago and has not ended",
     "dead letter": "in the dead-letter topic",
     "lost": "neither in the catalogue nor a dead letter",
-    "refused": "Kafka does not take it from the spool",
-    "gap": "sent, and in no topic and no spool",
+    "refused": "Kafka refuses it from the spool",
+    "gap": "numbered, but in no topic and no spool",
 }
 """What a finding may be, in the order in which they are shown."""
 
@@ -101,7 +101,7 @@ def compare_files(expected: Mapping[str, int], there: Iterable[Json], row: Json)
     if missing:
         problems.append(Problem(f"{counted(len(missing), 'file')} missing: {some(missing)}", True))
     if twice:
-        problems.append(Problem(f"{counted(len(twice), 'file')} there more than once: {some(twice)}", False))
+        problems.append(Problem(f"{counted(len(twice), 'file')} listed more than once: {some(twice)}", False))
     if wrong:
         problems.append(
             Problem(f"{counted(len(wrong), 'file')} with another size: {some(wrong)}", recorded_revision(row) > 0)
@@ -132,11 +132,13 @@ def missing(uuid: str, expected: ExpectedDataset, elsewhere: Iterable[str]) -> A
     """Of a dataset that is not there under its pid; `elsewhere` are pids that end with its uuid."""
     other = list(elsewhere)
     if other:
-        problem = Problem(f"is there as {some(other)}: was pid_prefix another one?", False)
+        problem = Problem(f"exists as {some(other)}: was pid_prefix changed?", False)
     elif expected.began or expected.over:
         problem = Problem("is not in the catalogue", True)
     else:
-        problem = Problem("is not in the catalogue, and how it began is not in this range: begin earlier", False)
+        problem = Problem(
+            "is not in the catalogue, and its `began` is not in this range: choose an earlier --from", False
+        )
     return finding("missing", uuid, expected, [problem])
 
 

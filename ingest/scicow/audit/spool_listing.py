@@ -50,7 +50,7 @@ def read(path: Path) -> SpoolListing:
         raise SpoolFileError(f"{path}: cannot be read: {error.strerror}") from error
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise SpoolFileError(
-            f"{path}: is not what `scifish list --json` writes ({error!r}): make it anew on the beamline's machine"
+            f"{path}: is not what `scifish list --json` writes ({error!r}): write it again on the beamline's machine"
         ) from error
 
 

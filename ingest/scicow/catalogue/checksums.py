@@ -56,7 +56,7 @@ class Checksums:
             thread.join(self._budget + READ_GRACE_SECONDS)
             found = dict(found)  # a thread that hangs adds no more to it
         else:
-            problems.append("the file system did not answer before, and still does not")
+            problems.append("the file system has not answered earlier requests yet")
         if len(found) < len(files):
             reason = problems[0] if problems else "the file system does not answer"
             log.warning("%s: %d of %d files have no checksum: %s", dataset, len(files) - len(found), len(files), reason)
@@ -96,21 +96,21 @@ class _ChecksumJob:
                 # The path was written by users: shown as Python would write it.
                 self._problems.append(f"{path!r}: {getattr(error, 'strerror', None) or error}")
             if time.monotonic() > self._deadline:
-                self._problems.insert(0, f"it takes more than {CHECKSUM_SECONDS:.0f} s")
+                self._problems.insert(0, f"reading takes more than {CHECKSUM_SECONDS:.0f} s")
                 return
 
     def _checksum(self, path: str, size: int) -> str:
         if not os.path.isabs(path):
-            raise ValueError("is no full path")
+            raise ValueError("is not a full path")
         real = os.path.realpath(path)
         if not any(os.path.commonpath((real, folder)) == folder for folder in self._folders):
             raise ValueError("is not below one of the checksum_folders")
         with open(real, "rb", buffering=0, opener=_opened) as file:
             status = os.fstat(file.fileno())
             if not stat.S_ISREG(status.st_mode):
-                raise ValueError("is no plain file")
+                raise ValueError("is not a regular file")
             if status.st_size != size:
-                raise ValueError(f"has {status.st_size} bytes now, and had {size}")
+                raise ValueError(f"has {status.st_size} bytes now, but had {size}")
             digest = hashlib.new(self._algorithm)
             while chunk := file.read(_CHUNK):
                 digest.update(chunk)

@@ -81,7 +81,7 @@ class DatasetFiles:
         """See that each file is there once. Another SciCow, killed while it wrote, may have written just now."""
         blocks = self._client.blocks(pid)
         if not added <= _paths(blocks):
-            raise SciCatError(f"files of {pid}", 0, "SciCat does not show what it has just taken")
+            raise SciCatError(f"files of {pid}", 0, "SciCat does not show the files that it has just accepted")
         # The same ones go whoever looks: two SciCows that tidy up at once leave one.
         blocks.sort(key=lambda block: (str(block.get("createdAt", "")), _key(block)))
         seen: set[str] = set()
@@ -101,13 +101,13 @@ class DatasetFiles:
                 self._client.delete_block(_key(block))
         except NotAllowed:
             log.error(
-                "%s: its files count twice, as the datablocks %s are there already, and this account may not delete: "
-                "delete them as an administrator, or add the account to SciCat's DELETE_GROUPS",
+                "%s: its files are counted twice: the datablocks %s are duplicates, which this account may not delete. "
+                "Delete them as an administrator, or add the account to SciCat's DELETE_GROUPS.",
                 pid,
                 keys,
             )
             return
-        log.warning("%s: the datablocks %s were there twice, as another SciCow wrote them too: deleted", pid, keys)
+        log.warning("%s: deleted the datablocks %s, which another SciCow had written as well", pid, keys)
         self._count(pid, [block for block in blocks if block not in twice])
 
     def _count(self, pid: str, blocks: list[Json]) -> None:

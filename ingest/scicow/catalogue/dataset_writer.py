@@ -56,7 +56,9 @@ class DatasetWriter:
                 return True
             if refused is not None and same(_metadata(before), _metadata(found)):
                 raise refused
-        raise SciCatError(f"changes of {pid} do not stay", 0, f"others undid them {MAX_WRITE_ATTEMPTS} times")
+        raise SciCatError(
+            f"changes of {pid} do not persist", 0, f"other clients overwrote them {MAX_WRITE_ATTEMPTS} times"
+        )
 
     def _write(self, pid: str, found: Json, new: Json, attempt: int) -> None:
         # Only if it still is what was read; the last try does without, for a server whose clock goes wrong.
@@ -72,7 +74,7 @@ class DatasetWriter:
     def _read(self, pid: str) -> Json:
         found = self._client.dataset(pid)
         if found is None:
-            raise SciCatError(f"{pid} was changed, and is gone", 0, "trying again")
+            raise SciCatError(f"{pid} was changed, and does not exist any more", 0, "retrying")
         return found
 
 

@@ -45,14 +45,14 @@ class Ingestor:
         try:
             if message["type"] == "began":
                 # If it is not created, it is repeated, or its `ended` came first: that says all of it.
-                done = "began" if self._create(message) else "is there already"
+                done = "began" if self._create(message) else "exists already"
             elif message["type"] == "annotation":
                 done = self._annotate(pid, message)
             else:
                 done = self._complete(pid, message)
         except TooLarge as error:
             raise MessageRefused(
-                f"{error}; record less with this dataset, or leave values out in the mapping"
+                f"{error}; record less with this dataset, or leave out values in the mapping"
             ) from error
         log.info("%s: %s", describe(message, done), pid)
 
@@ -69,7 +69,7 @@ class Ingestor:
         else:
             done, last, none_there = self._complete_metadata(pid, message)
         if mapping.recorded_revision(last) > revision:
-            return f"{done}: has been recorded again since"  # which named the files as they were by then
+            return f"{done}: was recorded again later"  # which named the files as they were by then
         files, checksums = mapping.files(message), partial(self._with_checksums, message)
         replaced = self._files.replace(pid, files, checksums) if revision else 0
         added = self._files.add(pid, files, checksums, none_there)
@@ -87,7 +87,9 @@ class Ingestor:
                 return str(message["status"]), {}, True
             found = self._there(pid, message)
             if found is None:
-                raise SciCatError(f"{pid} can neither be created nor read", 0, "the account may lack the right to read")
+                raise SciCatError(
+                    f"{pid} can be neither created nor read", 0, "the account may lack the right to read it"
+                )
         if mapping.recorded_revision(found) > mapping.revision(message):
             whose, version = self._validation(message), self._api()
             self._writer().settle(pid, found, lambda now: self._mapping.lacking(message, now, whose, version))
@@ -113,7 +115,7 @@ class Ingestor:
         if said.keys() - {"image"}:
             # Last, as by its mark a repeat knows that all is done.
             done |= self._writer().settle(pid, found, partial(self._mapping.annotation, message, found))
-        return "written" if done else "is there already"
+        return "written" if done else "exists already"
 
     # ---------------------------------------------------------------- helpers
 
@@ -121,7 +123,7 @@ class Ingestor:
         """v3 or v4: as the settings have it, else the better one that the server has."""
         if not self._version:
             self._version = "v4" if self._client.has_v4() else "v3"
-            log.info("SciCat's interface %s is used", self._version)
+            log.info("using API %s of SciCat", self._version)
         return self._version
 
     def _writer(self) -> DatasetWriter:
@@ -139,7 +141,7 @@ class Ingestor:
         return found
 
     def _create(self, message: Message) -> bool:
-        """Whether it was created just now, and by this call: if not, it is there already."""
+        """Whether it was created just now, and by this call: if not, it exists already."""
         new = self._mapping.dataset(message, self._validation(message), self._api())
         try:
             self._client.create_dataset(new, self._api())

@@ -67,7 +67,7 @@ class SharedOffice:
         question.answered.wait(max(0.0, question.asked + ANSWER_WAIT_SECONDS - self._clock()))
         answer = question.answer
         if answer is None:
-            raise OfficeUnavailable(f"the user office has not answered yet what proposal {proposal_id} is")
+            raise OfficeUnavailable(f"the user office has not answered yet about proposal {proposal_id}")
         if isinstance(answer, Proposal):
             return answer
         raise type(answer)(str(answer)) from answer  # the same exception cannot be raised in two threads at once
@@ -84,7 +84,7 @@ class SharedOffice:
                 self._questions.move_to_end(proposal_id)
                 return known
             if self._open >= MAX_QUESTIONS:
-                raise OfficeUnavailable(f"the user office still owes us the answers to {MAX_QUESTIONS} questions")
+                raise OfficeUnavailable(f"{MAX_QUESTIONS} questions to the user office are not answered yet")
             question = _Question(now)
             threading.Thread(
                 target=self._ask, args=(proposal_id, question), daemon=True, name=f"question about {proposal_id}"
@@ -103,7 +103,7 @@ class SharedOffice:
         except OfficeError as error:
             answer = error
         except Exception as error:  # no dataset is to be lost by it
-            log.exception("a mistake in the user office's client, please report it")
+            log.exception("internal error in the user office's client, please report it")
             answer = OfficeUnavailable(f"the user office's client failed: {type(error).__name__}: {error}")
         trouble = _trouble(answer)
         with self._lock:
@@ -113,7 +113,7 @@ class SharedOffice:
             changed = bool(trouble) != self._away
             self._away = bool(trouble)
         if changed and trouble:
-            log.warning("%s; proposals that it told of before are taken as they were, others wait", trouble)
+            log.warning("%s; proposals that are known are used as they were, datasets of others wait", trouble)
         elif changed:
             log.info("the user office answers again")
         question.answered.set()

@@ -81,7 +81,7 @@ class ReferenceRegistry:
                 if error.temporary and known.server_errors < MAX_SERVER_ERRORS:
                     raise
                 if known.status != error.status:
-                    log.warning("SciCat has no %s %r, and does not take it: %s%s", kind, key, error, _hint(error))
+                    log.warning("SciCat has no %s %r, and refuses to create it: %s%s", kind, key, error, _hint(error))
                 known.status, known.server_errors, known.until = error.status, 0, self._clock() + RETRY_REFUSED_SECONDS
             return known.pid
 
@@ -95,12 +95,12 @@ class ReferenceRegistry:
 
     def _proposal(self, fields: Json) -> str:
         if self._client.proposal(fields["proposalId"]) is None and self._client.create_proposal(fields):
-            log.info("proposal %s is made in SciCat", fields["proposalId"])
+            log.info("proposal %s was created in SciCat", fields["proposalId"])
         return str(fields["proposalId"])
 
     def _sample(self, fields: Json) -> str:
         if self._client.sample(fields["sampleId"]) is None and self._client.create_sample(fields):
-            log.info("sample %r is made in SciCat", fields["sampleId"])
+            log.info("sample %r was created in SciCat", fields["sampleId"])
         return str(fields["sampleId"])
 
     def _instrument(self, beamline: str) -> str:
@@ -108,7 +108,7 @@ class ReferenceRegistry:
         if there or not self._create:
             return there
         if self._client.create_instrument({"uniqueName": beamline, "name": beamline}):
-            log.info("instrument %s is made in SciCat", beamline)
+            log.info("instrument %s was created in SciCat", beamline)
         return self._instrument_there(beamline)  # its pid is SciCat's
 
     def _instrument_there(self, beamline: str) -> str:
@@ -122,8 +122,8 @@ class ReferenceRegistry:
 
 
 def _hint(error: SciCatError) -> str:
-    allowed = "; an account in its ADMIN_GROUPS may do this" if error.status in (401, 403) else ""
-    return f"{allowed}. Datasets go on without it"
+    allowed = "; an account in SciCat's ADMIN_GROUPS may do this" if error.status in (401, 403) else ""
+    return f"{allowed}. Datasets are written without it"
 
 
 def _proposal_fields(proposal: Proposal, whose: Ownership) -> Json:

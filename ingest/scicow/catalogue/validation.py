@@ -48,7 +48,7 @@ def validation_from(settings: SciCowSettings, client: SciCat | None = None) -> V
     """
     registry = ReferenceRegistry(client, settings.proposals.create) if client else None
     if not settings.user_office:
-        log.warning("user_office is not set: proposals are not checked, and datasets have the settings' contact")
+        log.warning("user_office is not set: proposals are not checked, and datasets get the contact of the settings")
         return Validator(settings, None, registry)
     try:
         memory = Path(settings.office_memory) if settings.office_memory else memory_file()
@@ -95,7 +95,7 @@ class Validator:
         if self._office is None or (rules.proprietary == "refuse" and objections):
             return None, objections
         if not is_name(number):
-            why = f"proposal {shown} can be no proposal's number"
+            why = f"proposal {shown} cannot be the number of a proposal"
             return None, [*objections, ("refuse" if rules.unknown == "hold" else rules.unknown, why)]
         try:
             found = _found(self._office, number, beamline)
@@ -104,7 +104,7 @@ class Validator:
         except OfficeError as error:
             raise NotYet(str(error)) from error
         if found.proprietary and not objections:
-            objections.append((rules.proprietary, f"proposal {shown} is proprietary, as the user office says"))
+            objections.append((rules.proprietary, f"proposal {shown} is proprietary according to the user office"))
         try:
             return at_beamline(found, beamline), objections
         except WrongBeamline as error:
@@ -114,12 +114,10 @@ class Validator:
         """Raises MessageRefused or NotYet, by the strictest; returns if all of them allow the fallback group."""
         reasons = dict(reversed(objections))
         if "refuse" in reasons:
-            raise MessageRefused(
-                f"{reasons['refuse']}: replay it when that has changed, or `proposals` in the settings"
-            )
+            raise MessageRefused(f"{reasons['refuse']}: change that or `proposals` in the settings, then replay it")
         if "hold" in reasons:
             raise NotYet(reasons["hold"], self._settings.proposals.hold_for)
-        log.info("%s: into the fallback group", reasons["fallback"])
+        log.info("%s: the dataset gets the fallback group", reasons["fallback"])
 
 
 def _found(office: Office, number: str, beamline: str) -> Proposal:

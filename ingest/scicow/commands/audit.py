@@ -29,8 +29,8 @@ def add(commands: Commands) -> None:
         help="compare what was sent with what the catalogue has",
         description="Compare the messages of a time, and what waits in spools, with the catalogue: each dataset that "
         "is missing, double, incomplete or still running is named, and each message that is lost. What SciCow has not "
-        "come to yet is on its way, and not missing. Exit status: 0 all is well, 1 something was found, 2 it could not "
-        "be done.",
+        "ingested yet counts as on its way, not as missing. Exit status: 0 nothing is wrong, 1 something is wrong, 2 "
+        "the audit failed.",
     )
     add_config(audit)
     add_topics(audit)
@@ -56,13 +56,15 @@ def add(commands: Commands) -> None:
         type=duration("hours"),
         default=24.0,
         metavar="N",
-        help="a dataset may run so long (default: 24)",
+        help="report datasets that run for longer (default: 24)",
     )
     audit.add_argument(
         "--thorough", action="store_true", help="compare each file of each dataset, not only their number and size"
     )
     audit.add_argument("--json", action="store_true", help="one JSON object")
-    audit.add_argument("--repair", action="store_true", help="send all messages of what is missing or incomplete again")
+    audit.add_argument(
+        "--repair", action="store_true", help="send all messages of missing or incomplete datasets again"
+    )
     audit.set_defaults(command=with_topics(_audit, secrets=True))
 
 
@@ -79,7 +81,7 @@ def _audit(args: argparse.Namespace, settings: SciCowSettings, topics: TopicRead
     now = time.time()
     options = AuditOptions(args.begin, min(args.end or now, now), args.running_hours * 3600, args.thorough)
     if options.end <= options.begin:
-        print("scicow: --to must be after --from, and --from in the past", file=sys.stderr)
+        print("scicow: --to must be after --from, and --from must be in the past", file=sys.stderr)
         return 2
     names = selected(args, settings, topics) or read_by_scicow(settings, topics)
     wanted = ranges(names, args.begin, args.end, topics)
@@ -106,12 +108,12 @@ def _repair(auditor: Auditor, settings: SciCowSettings, topics: TopicReader, wan
     if not uuids:
         return 0
     replay = Replay(wanted, "audit", uuids, without=auditor.dead)
-    count = ProgressLine("sending again, messages looked at", sum(map(len, wanted)))
+    count = ProgressLine("sending again, messages checked", sum(map(len, wanted)))
     try:
         replay.run(topics, RecordWriter(settings.kafka), count)
     finally:
         count.over()
-    auditor.report.notes += [f"{place}: Kafka does not take it a second time: {why}" for place, why in replay.refused]
+    auditor.report.notes += [f"{place}: Kafka refuses to accept it again: {why}" for place, why in replay.refused]
     return sum(replay.sent.values())
 
 
@@ -133,9 +135,9 @@ class ProgressLines:
 
 def notes(names: list[str], wanted: list[OffsetRange], settings: SciCowSettings) -> list[str]:
     """What limits the result."""
-    found = [] if names else [f"there is no topic that SciCow reads ({settings.kafka.topics})"]
+    found = [] if names else [f"SciCow reads no topic ({settings.kafka.topics})"]
     return found + [
-        f"{each.topic}[{each.partition}]: what was before offset {each.first_available} is no longer in Kafka"
+        f"{each.topic}[{each.partition}]: messages before offset {each.first_available} are no longer in Kafka"
         for each in wanted
         if each.start == each.first_available > 0
     ]
@@ -174,10 +176,12 @@ def _end(report: AuditReport, repaired: int | None) -> str:
         return "nothing is wrong"
     count = len(report.repairable())
     if repaired is not None:
-        return f"sent again: {repaired:,} messages of {count:,} datasets; ask again when SciCow has taken them"
+        return (
+            f"sent again: {repaired:,} messages of {count:,} datasets; repeat the audit when SciCow has ingested them"
+        )
     if count:
         return f"{count:,} of these datasets can be sent again: --repair"
-    return "sending again does not help with any of these"
+    return "sending again solves none of these"
 
 
 def as_json(report: AuditReport, names: list[str], repaired: int | None) -> str:

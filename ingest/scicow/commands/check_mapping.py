@@ -25,11 +25,11 @@ def add(commands: Commands) -> None:
         help="show what a message becomes in SciCat",
         description="Check a message against its schema and print what SciCow would send to SciCat, by the version of "
         "its interface: the dataset with the settings' contact, as no user office is asked, and the blocks of files. "
-        "What will not be there as it was recorded is said on stderr. Nothing is sent.",
+        "What differs from the recording is reported on stderr. Nothing is sent.",
     )
     add_config(check)
     check.add_argument("--api", choices=VERSIONS, help="the version of SciCat's interface (default: both)")
-    check.add_argument("--mapping", metavar="FILE", help="a mapping's page to try, in place of the settings' one")
+    check.add_argument("--mapping", metavar="FILE", help="a mapping page to try instead of that of the settings")
     check.add_argument("message", type=argparse.FileType("rb"), help="a file with one message in JSON; - for stdin")
     check.set_defaults(command=_check_mapping)
 

@@ -36,7 +36,7 @@ def duration(unit: str) -> Callable[[str], float]:
         except ValueError:
             found = 0.0
         if not 0 < found <= 1e6:
-            raise argparse.ArgumentTypeError(f"{text!r} is not a number of {unit} above 0, 1,000,000 at the most")
+            raise argparse.ArgumentTypeError(f"{text!r} is not a number of {unit} above 0, 1,000,000 at most")
         return found
 
     return read

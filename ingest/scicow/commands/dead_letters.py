@@ -27,18 +27,18 @@ EXCERPT = 2000
 def add(commands: Commands) -> None:
     letters = commands.add_parser(
         "dead-letters",
-        help="look at messages that could not be ingested, send them again, or drop them",
+        help="list messages that could not be ingested, send them again, or drop them",
         description="The messages that could not be ingested are in the dead-letter topic, with the reason. A letter "
-        "is settled by a note in the same topic, so any number of people may do this at once, and while SciCow runs.",
+        "is settled by a record in the same topic, so several people may do this at once, and while SciCow runs.",
     ).add_subparsers(required=True, metavar="COMMAND")
 
-    found = letters.add_parser("list", help="what waits, the newest last")
+    found = letters.add_parser("list", help="list the waiting letters, the newest last")
     add_config(found)
     _add_filters(found)
     found.add_argument("--json", action="store_true", help="one JSON list, whole reasons")
     found.set_defaults(command=with_topics(_list))
 
-    show = letters.add_parser("show", help="all of one letter: headers, stack, message")
+    show = letters.add_parser("show", help="show one letter completely: headers, stack, message")
     add_config(show)
     show.add_argument("id", metavar="ID", type=_id, help="as `list` shows it: PARTITION:OFFSET")
     show.set_defaults(command=with_topics(_show))
@@ -71,7 +71,7 @@ def _add_which(parser: argparse.ArgumentParser) -> None:
     which.add_argument(
         "ids", metavar="ID", nargs="*", type=_id, default=[], help="PARTITION:OFFSET, as `list` shows it"
     )
-    which.add_argument("--all", action="store_true", help="all that wait and that the filters let through")
+    which.add_argument("--all", action="store_true", help="all waiting letters that match the filters")
     _add_filters(parser)
 
 
@@ -174,7 +174,7 @@ def _settle(args: argparse.Namespace, settings: SciCowSettings, topics: TopicRea
     if how == "dropped" and ids and not args.yes:
         question = f"Drop {_number(len(ids))}? They stay in topic {settings.dead_letter_topic}, but are not listed."
         if not confirmed(question):
-            print("nothing is dropped; say --yes where nobody can be asked", file=sys.stderr)
+            print("nothing is dropped; use --yes if there is no terminal", file=sys.stderr)
             return 1
     settling = LetterSettler(topics, RecordWriter(settings.kafka), settings.dead_letter_topic)
     count = ProgressLine(how, len(ids))
@@ -185,7 +185,7 @@ def _settle(args: argparse.Namespace, settings: SciCowSettings, topics: TopicRea
         for identity, why in settling.failed:
             print(f"scicow: dead letter {identity}: {plain(why)}", file=sys.stderr)
         left = len(ids) - settling.done
-        print(f"{_number(settling.done)} {how}" + (f", {left:,} others still wait" if left else ""))
+        print(f"{_number(settling.done)} {how}" + (f", {left:,} others are still waiting" if left else ""))
     return 1 if settling.failed else 0
 
 
@@ -212,7 +212,7 @@ def _why_not(wanted: LetterId, settled: dict[LetterId, Settlement]) -> str:
     found = settled.get(wanted)
     if found is None:
         return f"there is no dead letter {wanted}: see `scicow dead-letters list`"
-    return f"dead letter {wanted} does not wait: {_settlement(found)}"
+    return f"dead letter {wanted} is not waiting: {_settlement(found)}"
 
 
 def _settlement(found: Settlement) -> str:

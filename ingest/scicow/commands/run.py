@@ -20,9 +20,9 @@ def add(commands: Commands) -> None:
     run = commands.add_parser(
         "run",
         help="ingest until SIGTERM or Ctrl-C",
-        description="Read the topics of all beamlines and bring SciCat to what they say. A message counts as done "
-        "when SciCat has it, or when the dead-letter topic has it with the reason; while SciCat is away, "
-        "SciCow waits. It stops cleanly with SIGTERM or Ctrl-C.",
+        description="Read the topics of all beamlines and write their messages to SciCat. A message is done when "
+        "SciCat has it, or when the dead-letter topic has it with the reason; while SciCat does not answer, "
+        "SciCow waits. SIGTERM or Ctrl-C stops it cleanly.",
     )
     add_config(run)
     run.add_argument(
@@ -56,13 +56,13 @@ def _run(args: argparse.Namespace) -> int:
 
 def _log_in(client: SciCat, config: Path) -> None:
     """Now, so that a mistake in the settings is seen at once, and not with the first message."""
-    log.info("datasets go to SciCat at %s", client.base_url)
+    log.info("datasets are written to SciCat at %s", client.base_url)
     try:
         client.login()
     except NotAllowed as error:
         log.error("%s: check scicat.username and scicat.password in %s; messages are held until then", error, config)
     except SciCatError as error:
-        log.warning("SciCat does not answer now, messages are held until it does: %s", error)
+        log.warning("SciCat does not answer, messages are held until it does: %s", error)
 
 
 def _stop_on_signals(stop: Callable[[], None]) -> None:

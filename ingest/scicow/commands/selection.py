@@ -16,7 +16,9 @@ if TYPE_CHECKING:
 def add_topics(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--topic", action="append", help="of this topic (may be given several times)")
     parser.add_argument(
-        "--beamline", action="append", help="of this beamline: the topic that ends with its name (several times, too)"
+        "--beamline",
+        action="append",
+        help="of this beamline: the topic whose name ends with it (may be given several times)",
     )
 
 
@@ -30,7 +32,7 @@ def selected(args: argparse.Namespace, settings: SciCowSettings, topics: TopicRe
     for name in args.topic or []:
         if name not in there:
             known = ", ".join(there) or "none"
-            raise TopicError(f"there is no topic {name} that SciCow reads ({settings.kafka.topics}): there are {known}")
+            raise TopicError(f"SciCow reads no topic {name} ({settings.kafka.topics}): known are {known}")
     named = [*(args.topic or []), *(topic_of(beamline, there) for beamline in args.beamline or [])]
     return list(dict.fromkeys(named))
 
@@ -51,7 +53,7 @@ def topic_of(beamline: str, there: Iterable[str]) -> str:
     if len(found) == 1:
         return found[0]
     known = ", ".join(found or names) or "none"
-    raise TopicError(f"beamline {beamline}: its topic cannot be told by its name; say --topic (there are {known})")
+    raise TopicError(f"beamline {beamline}: its topic cannot be found by name; use --topic (known are {known})")
 
 
 def ranges(names: list[str], begin: RangeBound, end: RangeBound | None, topics: TopicReader) -> list[OffsetRange]:
@@ -59,5 +61,5 @@ def ranges(names: list[str], begin: RangeBound, end: RangeBound | None, topics: 
     from ingest.scicow.kafka.topics import TopicError
 
     if len(names) > 1 and (isinstance(begin, Mapping) or isinstance(end, Mapping)):
-        raise TopicError("offsets are of one topic: say a time, or one --topic")
+        raise TopicError("offsets belong to one topic: give a time, or one --topic")
     return [each for name in names for each in topics.range(name, begin, end)]

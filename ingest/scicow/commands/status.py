@@ -19,9 +19,9 @@ CLEAR_SCREEN = "\x1b[H\x1b[2J"
 def add(commands: Commands) -> None:
     status = commands.add_parser(
         "status",
-        help="how SciCow is, and all that it needs",
-        description="Ask Kafka, SciCat, the user office and the SciCow of these settings, and say what is wrong and "
-        "what to do. The exit status is 1 if anything is wrong, 0 if not.",
+        help="check SciCow and the services that it needs",
+        description="Check Kafka, SciCat, the user office and the SciCow of these settings, and report what is wrong "
+        "and what to do. The exit status is 1 if anything is wrong, else 0.",
     )
     add_config(status)
     status.add_argument("--json", action="store_true", help="for programs")
@@ -33,10 +33,10 @@ def add(commands: Commands) -> None:
         type=duration("seconds"),
         default=300.0,
         metavar="SECONDS",
-        help="what is wrong with a beamline whose oldest message waits for longer (default: 300)",
+        help="report beamlines whose oldest message waits for longer (default: 300)",
     )
     status.add_argument(
-        "--watch", type=duration("seconds"), metavar="SECONDS", help="show it again so often, until Ctrl-C"
+        "--watch", type=duration("seconds"), metavar="SECONDS", help="repeat with this period, until Ctrl-C"
     )
     status.set_defaults(command=_status)
 

@@ -60,7 +60,7 @@ class DeadLetterProducer:
         value, headers = message.value(), [*headers_of(message), *_headers(message, error)]
         refused = self._send(message.key(), value, headers)
         if refused is not None and refused.code() == KafkaError.MSG_SIZE_TOO_LARGE and value:
-            headers.append((CUT_HEADER, f"{len(value)} bytes, whole only in the original topic".encode()))
+            headers.append((CUT_HEADER, f"{len(value)} bytes, complete only in the original topic".encode()))
             refused = self._send(message.key(), value[:MAX_CUT_VALUE], headers)
         if refused is not None:
             raise DeadLetterError(f"no dead letter could be written to topic {self.topic}: {refused.str()}")

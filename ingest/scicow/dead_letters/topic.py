@@ -309,7 +309,7 @@ class LetterSettler:
                 if isinstance(answer, MessagePosition):
                     sent[identity] = answer
                 else:
-                    self.failed.append((identity, f"Kafka does not take it for topic {record.topic}: {answer.str()}"))
+                    self.failed.append((identity, f"Kafka refuses it for topic {record.topic}: {answer.str()}"))
             self._settle(REPLAYED, sent)
             progress(self.done)
         self.failed += [(each, "is no longer in Kafka") for each in ids if each not in seen]
@@ -324,7 +324,7 @@ class LetterSettler:
 
     def _copy(self, message: KafkaMessage, letter: Letter) -> TopicRecord:
         if letter.origin is None or letter.first is None:
-            raise LookupError(f"it does not say where it came from ({ERROR_HEADER_PREFIX}topic): it is not of SciCow")
+            raise LookupError(f"it does not name its origin ({ERROR_HEADER_PREFIX}topic): SciCow has not written it")
         headers = original_headers(headers_of(message))
         why = f"dead letter {letter.id}"
         return resent_record(letter.first, message.key(), whole_value(self._topics, message, letter), headers, why)
@@ -335,7 +335,7 @@ class LetterSettler:
             if isinstance(answer, MessagePosition):
                 self.done += 1
             else:
-                self.failed.append((identity, f"was {how}, but Kafka does not take the note of it: {answer.str()}"))
+                self.failed.append((identity, f"was {how}, but Kafka refuses the record of it: {answer.str()}"))
 
 
 def whole_value(topics: TopicReader, message: KafkaMessage, letter: Letter) -> bytes | None:
@@ -343,10 +343,10 @@ def whole_value(topics: TopicReader, message: KafkaMessage, letter: Letter) -> b
     if not letter.cut:
         return message.value()
     if letter.origin is None:
-        raise LookupError("it was cut, and does not say where the whole message is")
+        raise LookupError("it was cut, and does not name the position of the complete message")
     found = topics.one(letter.origin)
     if found is None:
-        raise LookupError(f"it was cut, and the whole message, {letter.origin}, is no longer in Kafka")
+        raise LookupError(f"it was cut, and the complete message, {letter.origin}, is no longer in Kafka")
     return found.value()
 
 

@@ -43,7 +43,7 @@ def parse_bound(text: str, now: Callable[[], float] = time.time) -> RangeBound:
     for part in text.split(","):
         partition, offset = map(int, part.split(":"))
         if partition in offsets:
-            raise argparse.ArgumentTypeError(f"{text!r} has partition {partition} twice")
+            raise argparse.ArgumentTypeError(f"{text!r} names partition {partition} twice")
         offsets[partition] = offset
     return offsets
 

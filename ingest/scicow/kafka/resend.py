@@ -147,7 +147,7 @@ class Replay:
             elif answer.code() == KafkaError.MSG_SIZE_TOO_LARGE:
                 self.refused.append((MessagePosition.of(message), answer.str()))
             else:
-                raise TopicError(f"Kafka does not take messages for {message.topic()}: {answer.str()}")
+                raise TopicError(f"Kafka refuses messages for {message.topic()}: {answer.str()}")
 
     def left(self) -> list[OffsetRange]:
         """What has not been sent yet."""

@@ -58,7 +58,7 @@ def make_client(kind: Callable[[dict[str, Any]], T], config: dict[str, Any]) -> 
         return kind(config)
     except (KafkaException, TypeError, ValueError) as error:
         said = error.args[0].str() if isinstance(error.args[0], KafkaError) else error
-        raise SciCowSettingsError(f"kafka.config_file: Kafka's client library does not take it: {said}") from error
+        raise SciCowSettingsError(f"kafka.config_file: Kafka's client library refuses it: {said}") from error
 
 
 class TopicError(Exception):
@@ -157,7 +157,7 @@ class TopicReader:
         """All that is in the topic now, and no longer. NoTopic if it is not there."""
         numbers = self.partitions().get(topic)
         if not numbers:
-            raise NoTopic(f"there is no topic {topic} at {self._settings.bootstrap_servers}")
+            raise NoTopic(f"topic {topic} does not exist at {self._settings.bootstrap_servers}")
         ranges = []
         for number in numbers:
             low, high = self._watermarks(topic, number)
@@ -301,15 +301,15 @@ class TopicReader:
         why = f" ({self._trouble})" if self._trouble else ""
         return TopicError(
             f"Kafka at {self._settings.bootstrap_servers} does not answer within {self._timeout:g} s{why}: "
-            "is it running, and are the settings in kafka right?"
+            "is it running? Check the `kafka` settings."
         )
 
     def _silent(self, ends: Mapping[tuple[str, int], int]) -> TopicError:
         (topic, partition), end = next(iter(ends.items()))
         why = f" ({self._trouble})" if self._trouble else ""
         return TopicError(
-            f"Kafka at {self._settings.bootstrap_servers} has not given {topic}[{partition}] up to offset {end}: "
-            f"nothing came for {SILENT_TOPIC_SECONDS:.0f} s{why}; try again"
+            f"Kafka at {self._settings.bootstrap_servers} did not deliver {topic}[{partition}] up to offset {end}: "
+            f"nothing was received for {SILENT_TOPIC_SECONDS:.0f} s{why}; try again"
         )
 
 

@@ -104,9 +104,7 @@ class Mapping:
         fields = {name: value for name, value in fields.items() if value not in (None, "", [])}
         lacking = sorted(scicat_fields.REQUIRED[version] - set(fields))
         if lacking:
-            raise MessageRefused(
-                f"the mapping gives no {lacking[0]} for this message, and SciCat requires it: see its page"
-            )
+            raise MessageRefused(f"the mapping has no value for {lacking[0]}, which SciCat requires: see its page")
         fields = {name: _as_field(name, value) for name, value in fields.items()}
         metadata = Metadata(self._page).of(message["scientificMetadata"], names)
         return {"pid": pid_of(message, self._settings), "type": "raw", **fields, "scientificMetadata": metadata}

@@ -139,7 +139,7 @@ class _MappingReader(YamlMistakes):
             value = self._plain(inner, where)
             if value is None:
                 if name in required:
-                    self.mistake(inner, where, "cannot be taken away: SciCat requires it")
+                    self.mistake(inner, where, "cannot be removed: SciCat requires it")
             elif scicat_fields.wrong(kind, value):
                 self.mistake(inner, where, f"must be {kind}")
                 continue
@@ -147,7 +147,7 @@ class _MappingReader(YamlMistakes):
 
     def _not_a_field(self, key: yaml.Node, where: str, section: str, name: str) -> None:
         if name in scicat_fields.SET_BY_SCICOW:
-            self.mistake(key, where, "is set by SciCow itself: take the line away")
+            self.mistake(key, where, "is set by SciCow itself: remove the line")
             return
         other = [version for version in ("v3", "v4") if name in scicat_fields.FIELDS_BY_SECTION[version]]
         if other:
@@ -159,10 +159,10 @@ class _MappingReader(YamlMistakes):
         for name, key, inner in self._lines(node, section):
             where = f"{section}.{name}"
             if not _SCAN_KEY.fullmatch(name) or name == ANNOTATIONS:
-                self.mistake(key, where, "is no name that an entry can have: letters, digits and _")
+                self.mistake(key, where, "cannot be the name of an entry: use letters, digits and _")
             elif _is_null(inner):
                 if name in _KNOWS_BY:
-                    self.mistake(inner, where, f"cannot be taken away: by it SciCow knows {_KNOWS_BY[name]}")
+                    self.mistake(inner, where, f"cannot be removed: from it SciCow knows {_KNOWS_BY[name]}")
                 self._raw.scan[name] = None
             else:
                 self._raw.scan[name] = self._entry(inner, where, self._raw.scan.get(name))
@@ -177,10 +177,10 @@ class _MappingReader(YamlMistakes):
             else:
                 self._unknown(key, f"{where}.{part}", ("name", "value"))
         if not name or not value.parts:
-            self.mistake(node, where, "needs a name for people and a value: write {name: ..., value: ...}")
+            self.mistake(node, where, "must have a displayed name and a value: write {name: ..., value: ...}")
         own = where.removeprefix("scan.")
         if own in _KNOWS_BY and value != parse(f"{{{own}}}"):
-            self.mistake(node, where, f"must have the value {{{own}}}: by it SciCow knows {_KNOWS_BY[own]}")
+            self.mistake(node, where, f"must have the value {{{own}}}: from it SciCow knows {_KNOWS_BY[own]}")
         return ScanEntry(name, value)
 
     def _metadata(self, node: yaml.Node, section: str) -> None:
@@ -202,7 +202,7 @@ class _MappingReader(YamlMistakes):
                 if name == "layout" and value not in _LAYOUTS:
                     self.mistake(inner, where, f"must be one of {', '.join(_LAYOUTS)}")
                 if name == "separator" and not value:
-                    self.mistake(inner, where, "is empty: write what stands between group and name")
+                    self.mistake(inner, where, "is empty: write the text between group and name")
                 self._raw.metadata[name] = value
 
     def _units(self, node: yaml.Node, section: str) -> None:
@@ -220,7 +220,7 @@ class _MappingReader(YamlMistakes):
         for key, inner in node.value:
             name = str(key.value)
             if name in found:
-                self.mistake(key, f"{where}.{name}".lstrip("."), "is there twice: keep one")
+                self.mistake(key, f"{where}.{name}".lstrip("."), "is set twice: keep one")
             found[name] = (name, key, inner)
         return list(found.values())
 

@@ -85,13 +85,13 @@ class Metadata:
         return self._page.leave_out is not None and self._page.leave_out.fullmatch(path) is not None
 
     def _too_deep(self, group: Mapping[str, Any], path: str) -> Json:
-        self.notes.append(f"{path}: more than {MAX_GROUP_DEPTH} groups deep, written as JSON text")
+        self.notes.append(f"{path}: more than {MAX_GROUP_DEPTH} levels of groups, written as JSON text")
         return {"value": json.dumps(group, ensure_ascii=False), "unit": ""}
 
     def _named(self, name: str, taken: Collection[str], path: str) -> str:
         key = _free(_key(name), taken)
         if key != name:
-            self.notes.append(f"{path}: is called {key!r} in SciCat")
+            self.notes.append(f"{path}: is named {key!r} in SciCat")
         return key
 
     # ---------------------------------------------------------------- values
@@ -112,22 +112,22 @@ class Metadata:
             key = f"_{key}" if key[0] in "uUvV" else key
             free = _free(key, found)
             if free != name:
-                self.notes.append(f"{path}: its {name!r} is called {free!r} in SciCat")
+                self.notes.append(f"{path}: its {name!r} is named {free!r} in SciCat")
             found[free] = self._flat(inner, path)
         return found
 
     def _unit(self, given: str, path: str) -> str:
         unit = self._page.units.get(given) or readable(given)
         if unit != given:
-            self.notes.append(f"{path}: unit {given!r} is written {unit!r}")
+            self.notes.append(f"{path}: unit {given!r} is written as {unit!r}")
         if unit and not convertible(unit):
-            self.notes.append(f"{path}: unit {unit!r} is none that SciCat converts: searches must use it as it is")
+            self.notes.append(f"{path}: unit {unit!r} cannot be converted by SciCat: searches must use it unchanged")
         return unit
 
     def _flat(self, value: Any, path: str) -> Any:
         """The value without objects in it: SciCat would look for quantities in those."""
         if isinstance(value, Mapping) or (isinstance(value, list) and _holds_objects(value)):
-            self.notes.append(f"{path}: an object, written as JSON text")
+            self.notes.append(f"{path}: is an object, written as JSON text")
             return json.dumps(value, ensure_ascii=False, sort_keys=True)
         return value
 

@@ -107,7 +107,7 @@ def beamline_of(message: Message) -> str:
     """The message's, as groups can be named after it. Raises MessageRefused."""
     beamline: str = message["beamline"]
     if not is_name(beamline):
-        raise MessageRefused(f"beamline {beamline[:100]!r} cannot be one: use letters, digits, '_', '-' and '.'")
+        raise MessageRefused(f"beamline {beamline[:100]!r} is not valid: use letters, digits, '_', '-' and '.'")
     return beamline
 
 

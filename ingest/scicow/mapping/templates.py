@@ -97,10 +97,10 @@ def parse(text: str) -> MappingTemplate:
                 raise ValueError(f"{{{name}}} takes no format")
             if name is not None and not known(name):
                 there = ", ".join([*sorted(TEMPLATE_NAMES), *(f"{group}*" for group in TEMPLATE_GROUPS)])
-                raise ValueError(f"{{{name}}} is not known: there are {there}")
+                raise ValueError(f"{{{name}}} is not known: known are {there}")
             parts.append((before, name or ""))
     except ValueError as error:
-        hint = "" if "known" in str(error) or "format" in str(error) else ": write a brace that is meant as such twice"
+        hint = "" if "known" in str(error) or "format" in str(error) else ": write {{ or }} for a brace"
         raise ValueError(f"{error}{hint}") from error
     return MappingTemplate(tuple(parts))
 

@@ -88,7 +88,7 @@ def _answer(part: str, answer: SimpleQueue[CheckResult], deadline: float) -> Che
     try:
         return answer.get(timeout=max(deadline - time.monotonic(), 0.0))
     except Empty:
-        return CheckResult(part, False, "gave no answer in time: try again with a longer --timeout")
+        return CheckResult(part, False, "did not answer in time: retry with a longer --timeout")
 
 
 # ------------------------------------------------------------------------------- parts
@@ -110,12 +110,12 @@ def _kafka(settings: SciCowSettings, broker: Broker, max_lag: float) -> tuple[st
     late = [topic for topic in topics if _is_late(lag[topic], max_lag)]
     if late:
         raise CheckFailed(
-            f"{', '.join(late)}: behind by more than {max_lag:g} s; SciCow's log says what keeps it, "
-            "and more replicas or `workers` help where it is only slow",
+            f"{', '.join(late)}: behind by more than {max_lag:g} s; see SciCow's log for the reason; "
+            "if it is only slow, add replicas or `workers`",
             **facts,
         )
     if not topics:
-        return f"{kafka.bootstrap_servers} answers; there is no topic like {kafka.topics} yet", facts
+        return f"{kafka.bootstrap_servers} answers; no topic matches {kafka.topics} yet", facts
     who = "" if members is None else f"; replicas in group {kafka.group_id}: {members}"
     return f"{kafka.bootstrap_servers} answers{who}", facts
 
@@ -132,13 +132,15 @@ def _dead_letters(settings: SciCowSettings, timeout: float) -> tuple[str, dict[s
     except TopicError as error:
         raise CheckFailed(str(error)) from error
     if number:
-        raise CheckFailed(f"{number} wait in {topic}: see why with `scicow dead-letters list`", waiting=number)
+        raise CheckFailed(
+            f"{number} waiting in {topic}: see the reasons with `scicow dead-letters list`", waiting=number
+        )
     return f"none in {topic}", {"waiting": 0}
 
 
 def _away(settings: SciCowSettings, error: BrokerError) -> CheckFailed:
     servers = settings.kafka.bootstrap_servers
-    return CheckFailed(f"{servers}: {error}; is it running, and are the settings in kafka right?")
+    return CheckFailed(f"{servers}: {error}; is it running? Check the `kafka` settings.")
 
 
 def _scicat(settings: SciCowSettings, timeout: float) -> tuple[str, dict[str, Any]]:
@@ -152,10 +154,10 @@ def _scicat(settings: SciCowSettings, timeout: float) -> tuple[str, dict[str, An
             f"{error}; check scicat.username and scicat.password", reachable=True, accepted=False
         ) from error
     except SciCatError as error:
-        raise CheckFailed(f"{error}; is it running, and is scicat.url right?", reachable=error.status != 0) from error
+        raise CheckFailed(f"{error}; is it running? Check scicat.url", reachable=error.status != 0) from error
     facts = {"reachable": True, "accepted": True, "api": api}
     if account.api not in ("auto", api) and api == "v3":
-        raise CheckFailed(f"{account.url} has no API v4, which scicat.api says: set it to auto", **facts)
+        raise CheckFailed(f"{account.url} has no API v4, which scicat.api requires: set it to auto", **facts)
     return f"{account.url} accepts {account.username}; API {api}", facts
 
 
@@ -188,7 +190,7 @@ def _replica(http: HttpSettings, timeout: float) -> tuple[str, dict[str, Any]]:
         return f"none answers at {url}", {"status": None}
     except (ValueError, LookupError, TypeError, OSError) as error:
         raise CheckFailed(
-            f"{url} is not SciCow's: does another program have that port? Set http.port", status=None
+            f"{url} is not served by SciCow: does another program use that port? Set http.port", status=None
         ) from error
     if held:
         raise CheckFailed(f"held: {held}", status=found)

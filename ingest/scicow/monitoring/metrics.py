@@ -10,11 +10,11 @@ from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamil
 from ingest.scicow.monitoring.status import BeamlineStatus, ReplicaStatus
 
 COUNTER_HELP = {
-    "read": "Messages taken from Kafka.",
+    "read": "Messages read from Kafka.",
     "ingested": "Messages that SciCat has.",
-    "retried": "Tries that were made again after a failure that passes.",
+    "retried": "Attempts that were repeated after a temporary failure.",
     "dead": "Messages put into the dead-letter topic.",
-    "missing": "Gaps in seq: messages that a program numbered and Kafka never had.",
+    "missing": "Gaps in seq: messages that a program numbered and that never reached Kafka.",
 }
 """Counts of `ingest.scicow.pipeline.counters.TopicCounters` that only grow, and what they say."""
 
@@ -27,7 +27,7 @@ class Collector:
 
     def collect(self) -> Iterator[Metric]:
         yield InfoMetricFamily("scicow", "The program.", {"version": self._state.version})
-        held = GaugeMetricFamily("scicow_held", "1 while nothing can be done; the log and /status say why.")
+        held = GaugeMetricFamily("scicow_held", "1 while no message can be ingested; the log and /status say why.")
         snapshot = self._state.snapshot()
         held.add_metric([], 1.0 if snapshot.held else 0.0)
         yield held
@@ -40,7 +40,9 @@ class Collector:
     def _of_topics(self, beamlines: Mapping[str, BeamlineStatus]) -> Iterator[Metric]:
         lag = GaugeMetricFamily("scicow_lag_messages", "Messages that are not done.", labels=["topic"])
         age = GaugeMetricFamily("scicow_lag_seconds", "Age of the oldest message that is not done.", labels=["topic"])
-        waiting = GaugeMetricFamily("scicow_messages_waiting", "Messages kept to be tried again.", labels=["topic"])
+        waiting = GaugeMetricFamily(
+            "scicow_messages_waiting", "Messages waiting to be ingested or retried.", labels=["topic"]
+        )
         counts = {
             name: CounterMetricFamily(f"scicow_messages_{name}", text, labels=["topic"])
             for name, text in COUNTER_HELP.items()

@@ -54,7 +54,7 @@ class MonitoringServer:
 
     def __enter__(self) -> MonitoringServer:
         self._thread.start()
-        log.info("metrics, health and status are at %s", self.url)
+        log.info("metrics, health and status are served at %s", self.url)
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -167,7 +167,7 @@ class _Listener(ThreadingHTTPServer):
 
     def handle_error(self, request: Any, client_address: Any) -> None:
         if isinstance(sys.exception(), OSError):
-            log.debug("the answer to %s broke off", client_address)
+            log.debug("the response to %s was interrupted", client_address)
         else:
             log.exception("internal error in SciCow, please report it")
 
@@ -181,7 +181,7 @@ def _cut(connection: socket.socket) -> None:
     try:
         connection.shutdown(socket.SHUT_RDWR)
     except OSError:
-        log.debug("a connection was closed already")
+        log.debug("the connection was closed already")
 
 
 def _listen(settings: HttpSettings, pages: _Pages) -> _Listener:
@@ -193,7 +193,7 @@ def _listen(settings: HttpSettings, pages: _Pages) -> _Listener:
         why = (error.strerror or os.strerror(error.errno or 0)) if isinstance(error, OSError) else error
         raise SciCowSettingsError(
             f"http: metrics and health cannot be served at {host}:{port} ({why}); "
-            "set http.host and http.port to an address of this machine that is free, or http.port to 0 for none"
+            "set http.host and http.port to a free address of this machine, or http.port to 0 to serve nothing"
         ) from error
     listener.pages = pages
     return listener

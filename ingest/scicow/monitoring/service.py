@@ -66,7 +66,7 @@ class LetterCount:
                 self._number = self._count()
             except TopicError as error:
                 if self._number is not None:
-                    log.warning("it is not known how many dead letters wait: %s", error)
+                    log.warning("the number of waiting dead letters is unknown: %s", error)
                 self._number = None
             while not self._over.wait(min(LETTER_POLL_SECONDS, self._every)):
                 if self._buried != buried or time.monotonic() >= until:

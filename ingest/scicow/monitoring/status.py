@@ -54,7 +54,7 @@ class StatusSnapshot:
     @property
     def not_ready(self) -> str:
         """Why this replica takes no part, "" if it does. One that is held for SciCat's sake does."""
-        said = {"starting": "waiting for Kafka to say which partitions are ours", "stopping": "stopping"}
+        said = {"starting": "waiting for Kafka to assign partitions", "stopping": "stopping"}
         return said.get(self.name, "")
 
 
@@ -93,7 +93,7 @@ class ReplicaStatus:
         """Why this process has to be started again, "" if it need not."""
         silent = time.monotonic() - max(self._consumer.last_poll, self._started)
         if silent > MAX_POLL_AGE_SECONDS:
-            return f"Kafka was not looked at for {silent:.0f} s: the consumer hangs"
+            return f"Kafka was not polled for {silent:.0f} s: the consumer hangs"
         return ""
 
     def as_json(self) -> dict[str, Any]:

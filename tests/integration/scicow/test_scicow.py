@@ -156,7 +156,7 @@ def test_reversed_and_repeated_messages_give_the_same_datasets(beamline: Beamlin
     last = message("snapshot")
     beamline.send(ended, began, ended, began, ended, last)
     assert eventually(lambda: beamline.status(last) == "completed")
-    assert eventually(lambda: "is there already" in beamline.scicow.text)
+    assert eventually(lambda: "exists already" in beamline.scicow.text)
     assert eventually(lambda: beamline.scicow.text.count("is complete already") == 2)
     assert beamline.status(began) == "completed"
     found = beamline.dataset(began)
@@ -405,9 +405,9 @@ def test_partitions_move_while_there_is_work_and_no_dataset_has_two_writers(beam
     check_all(beamline, scans.sent)
     assert slow.two_writers == []
     said = "".join(each.text for each in running)
-    assert "come again" not in said
+    assert "redelivered" not in said
     # What is done is committed before a partition moves, so the next one does not find it done.
-    assert "is there already" not in said
+    assert "exists already" not in said
     assert "is complete already" not in said
 
 

@@ -77,7 +77,7 @@ def test_an_account_that_is_no_administrator_goes_on_without(
         registry.proposal(Proposal(run, "Fibres", "cosaxs"), whose(group))
         registry.sample(f"s{run}", run, whose(group))
         assert registry.instrument(f"b{run}") == ""
-    assert caplog.text.count("an account in its ADMIN_GROUPS may do this") == 2
+    assert caplog.text.count("an account in SciCat's ADMIN_GROUPS may do this") == 2
     assert client_of(catalogue).sample(f"s{run}") is not None  # its own group's
 
 
@@ -188,7 +188,7 @@ def test_foreign_and_proprietary_proposals_are_dead_letters_and_leave_no_trace(b
     said = {uuid: headers["__connect.errors.exception.message"] for uuid, headers in letters.items()}
     assert f"{other} is for the beamline veritas, not cosaxs" in said[foreign["uuid"]]
     assert f"'{number}' is proprietary" in said[proprietary["uuid"]]
-    assert "can be no proposal's number" in said[hostile["uuid"]]
+    assert "cannot be the number of a proposal" in said[hostile["uuid"]]
     assert {headers["__connect.errors.exception.class.name"] for headers in letters.values()} == {
         "ingest.failures.Refused"
     }
@@ -251,7 +251,7 @@ def test_an_office_that_is_down_at_the_start_is_waited_for_and_then_bridged(
     made = beamline.scicat.proposal(first)
     assert made is not None
     assert made["title"] == DUO_PROPOSAL["title"]
-    assert beamline.scicow.text.count("proposals that it told of before are taken as they were") == 1
+    assert beamline.scicow.text.count("proposals that are known are used as they were") == 1
 
     # Down again, and SciCow restarted: what the office said is remembered.
     office.does(f"/proposals/{first}", html(500))

@@ -298,7 +298,7 @@ def test_files_are_named_where_they_are_wrong(run):
     scicat = FakeSciCat([there(given_message, files=[(2, 1)])])
     scicat.blocks[f"scizoo/{given_message['uuid']}"] = [{"path": "/a", "size": 1}, {"path": "/a", "size": 1}]
     [found] = run([taken(given_message)], scicat).findings
-    assert found.what == ("1 file missing: /b", "1 file there more than once: /a")
+    assert found.what == ("1 file missing: /b", "1 file listed more than once: /a")
     assert found.repairable
 
 

@@ -155,7 +155,7 @@ def test_so_many_questions_are_open_and_no_more(office, clock):
     with ThreadPoolExecutor(MAX_QUESTIONS) as pool:
         waiting = [pool.submit(shared.proposal, number) for number in numbers]
         assert eventually(lambda: len(office.asked) == MAX_QUESTIONS)
-        with pytest.raises(OfficeUnavailable, match="still owes us"):
+        with pytest.raises(OfficeUnavailable, match="questions to the user office are not answered yet"):
             shared.proposal("1")
         gate.set()
         for one in waiting:

@@ -192,7 +192,7 @@ def test_a_server_error_that_stays_does_not_cost_the_dataset(registry, scicat, c
         with pytest.raises(SciCatError):
             registry.sample("fibre_A", "", WHOSE)
     registry.sample("fibre_A", "", WHOSE)
-    assert "Datasets go on without it" in caplog.text
+    assert "Datasets are written without it" in caplog.text
 
 
 def test_a_sample_that_only_others_may_see_is_there(registry, scicat, caplog):

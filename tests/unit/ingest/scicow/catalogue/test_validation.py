@@ -361,9 +361,9 @@ def written(tmp_path):
         ("owner_group: '{proposal.__class__}'", r"line 11: owner_group: \{proposal.__class__\} is not known"),
         ("owner_group: '{}'", r"line 11: owner_group: \{\} is not known"),
         ("owner_group: '{0}'", r"line 11: owner_group: \{0\} is not known"),
-        ("owner_group: '{proposal!r}'", r"line 11: owner_group: \{proposal\} must stand without"),
-        ("owner_group: '{proposal:{visit}}'", r"line 11: owner_group: \{proposal\} must stand without"),
-        ("owner_group: '{proposal:>999999999}'", r"line 11: owner_group: \{proposal\} must stand without"),
+        ("owner_group: '{proposal!r}'", r"line 11: owner_group: \{proposal\} cannot have ':' or '!'"),
+        ("owner_group: '{proposal:{visit}}'", r"line 11: owner_group: \{proposal\} cannot have ':' or '!'"),
+        ("owner_group: '{proposal:>999999999}'", r"line 11: owner_group: \{proposal\} cannot have ':' or '!'"),
         ("creation_location: '{group}'", r"line 11: creation_location: \{group\} is not known"),
     ],
 )

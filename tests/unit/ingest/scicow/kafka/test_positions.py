@@ -106,7 +106,7 @@ def test_the_topic_of_a_beamline():
     assert topic_of("max", there) == "scifish-max"
     assert topic_of("cosaxs", there) == "x-cosaxs"
     for name in ("veritas", "nobody"):
-        with pytest.raises(TopicError, match="say --topic"):
+        with pytest.raises(TopicError, match="use --topic"):
             topic_of(name, there)
 
 

@@ -160,7 +160,7 @@ def test_it_is_alive_as_long_as_kafka_is_looked_at(system: System) -> None:
 def test_it_is_ready_when_it_takes_part(system: System) -> None:
     assert system.ask("/readyz")[0] == 200
     system.cow.assigned = False
-    assert system.ask("/readyz")[::2] == (503, "waiting for Kafka to say which partitions are ours\n")
+    assert system.ask("/readyz")[::2] == (503, "waiting for Kafka to assign partitions\n")
     assert json.loads(system.ask("/status")[2])["state"] == "starting"
     system.cow.assigned, system.cow.behind = True, {}  # another replica has them all
     system.progress.held = "SciCat does not answer"
