@@ -1,6 +1,6 @@
-"""The Tango device that shows the control room how SciCow is, which brings the metadata into SciCat.
+"""The Tango device that shows the state of SciCow, which writes the metadata to SciCat, in the control room.
 
-It asks each replica of SciCow over HTTP, in a thread of its own: clients never wait for that.
+It queries each replica of SciCow over HTTP in a thread of its own: clients never wait for that.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ class SciCowProperties:
 
 
 class SciCow(Device):
-    """How SciCow is, which brings the metadata of all beamlines from Kafka into SciCat.
+    """The state of SciCow, which writes the metadata of all beamlines from Kafka to SciCat.
 
     ON: all is well. ALARM: a beamline is behind by more than MaxLag, dead letters wait, SciCow is held, messages
     are missing, or a replica does not answer; the Status says which, and what to do. FAULT: no replica answers,
@@ -122,7 +122,7 @@ class SciCow(Device):
     # --------------------------------------------------------------------- look
 
     def _look(self, wanted: SciCowProperties) -> None:
-        """Ask all replicas, and show what they say."""
+        """Query all replicas, and show the result."""
         found = answers([partial(ask, url, wanted.timeout) for url in wanted.urls], 2 * wanted.timeout + 1.0)
         replicas, silent = {}, []
         for url, answer in zip(wanted.urls, found, strict=True):
@@ -286,7 +286,7 @@ class SciCow(Device):
 
     @command
     def AcknowledgeMissing(self) -> None:
-        """The messages that are missing up to now are known: they are an ALARM no more, until Init or a restart."""
+        """Acknowledge the messages that are missing now: they cause no ALARM any more, until Init or a restart."""
         self._known_missing = dict(self._missed)
         self._background.now()
 

@@ -1,4 +1,4 @@
-"""Log lines: about which message they are is known in each, and no text of others can break one."""
+"""Log lines: each names the message that it is about, and no text in a message can break a line."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _message: ContextVar[Mapping[str, object]] = ContextVar("_message", default={}) 
 def message_context(
     *, uuid: str = "", topic: str = "", partition: int | None = None, offset: int | None = None
 ) -> Iterator[None]:
-    """Whatever is logged by this thread inside is about this message. An inner one adds to an outer one."""
+    """What this thread logs inside is about this message. An inner context adds to an outer one."""
     before = _message.set(_message.get())
     try:
         _add(uuid=uuid, topic=topic, partition=partition, offset=offset)
@@ -34,7 +34,7 @@ def message_context(
 
 
 def add_to_context(*, uuid: str = "", beamline: str = "", proposal: str = "") -> None:
-    """More of the same message, known only inside of `message_context`, until its end."""
+    """Add what is known of the message later, until the end of its `message_context`."""
     _add(uuid=uuid, beamline=beamline, proposal=proposal)
 
 
@@ -43,7 +43,7 @@ def _add(**known: object) -> None:
 
 
 def plain(text: str) -> str:
-    """The text on one line, without characters that a terminal obeys: these are written as in Python, `\\x1b`."""
+    """The text on one line, with the control characters of a terminal written as in Python, `\\x1b`."""
     if len(text) > MAX_TEXT_LENGTH:
         text = f"{text[:MAX_TEXT_LENGTH]}... ({len(text) - MAX_TEXT_LENGTH} more characters)"
     if text.isprintable():
@@ -94,7 +94,7 @@ def formatter(form: str) -> logging.Formatter:
 
 
 def set_up(level: str, form: str) -> None:
-    """All log lines of this process to stderr, and what would else be written there. `form` is one of LOG_FORMATS."""
+    """Write all log lines of this process, and uncaught errors, to stderr. `form` is one of LOG_FORMATS."""
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(formatter(form))
     logging.basicConfig(level=level.upper(), handlers=[handler])

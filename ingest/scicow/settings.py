@@ -1,7 +1,7 @@
 """SciCow's settings: one YAML file, checked whole before anything is started.
 
-A value may hold `${NAME}`: the environment variable of that name, which is how a secret gets in
-without being written into the file.
+A value may hold `${NAME}`: the environment variable of that name, so that a secret
+need not be written into the file.
 """
 
 from __future__ import annotations
@@ -149,7 +149,7 @@ def _between(lowest: int, highest: int) -> Callable[[int], str]:
 
 
 def private(path: Path) -> str:
-    """What is wrong with this file as a place for secrets, and what to do; "" if nothing is."""
+    """Why this file cannot hold secrets, and what to do; "" if it can."""
     try:
         mode = stat.S_IMODE(path.stat().st_mode)
     except OSError as error:
@@ -178,7 +178,7 @@ class KafkaSettings:
     config_file: str = field(default="", metadata=_checked(_private_file))
 
     def librdkafka(self) -> dict[str, Any]:
-        """What every client of this broker is made with. SciCowSettingsError if `config_file` is at fault."""
+        """The configuration of every client of this broker. SciCowSettingsError if `config_file` is wrong."""
         return {"bootstrap.servers": self.bootstrap_servers} | _librdkafka_file(self.config_file)
 
 
@@ -195,7 +195,7 @@ class SciCatAccount:
 
 @dataclass(frozen=True)
 class Contact:
-    """Who a dataset belongs to as long as the user office does not say it."""
+    """The owner of a dataset if the user office does not name one."""
 
     owner: str = field(metadata=_checked(_not_empty))
     contact_email: str = field(metadata=_checked(wrong_email))
@@ -207,11 +207,11 @@ _ACTIONS = _one_of("refuse", "hold", "fallback")
 
 @dataclass(frozen=True)
 class ProposalSettings:
-    """What becomes of a dataset by what the user office says of its proposal.
+    """What happens to a dataset, depending on what the user office says about its proposal.
 
     `unknown`, `foreign` (of another beamline) and `proprietary` are each `refuse` (a dead letter),
     `hold` (ask again, for `hold_for` seconds, then a dead letter) or `fallback` (taken, but into
-    `fallback_group` alone). `create` makes proposals, samples and instruments that SciCat has not.
+    `fallback_group` alone). `create` creates proposals, samples and instruments that SciCat does not have.
     """
 
     unknown: str = field(default="hold", metadata=_checked(_ACTIONS))
@@ -224,7 +224,7 @@ class ProposalSettings:
 
 @dataclass(frozen=True)
 class HttpSettings:
-    """Where metrics, health and status are served; port 0 is nowhere."""
+    """Where metrics, health and status are served; with port 0 they are not."""
 
     host: str = field(default="127.0.0.1", metadata=_checked(_not_empty))
     port: int = field(default=9404, metadata=_checked(_between(0, 65_535)))
@@ -266,7 +266,7 @@ class SciCowSettings:
 def load(path: Path, environ: Mapping[str, str] = os.environ, secrets: bool = True) -> SciCowSettings:
     """The settings in this file. Raises SciCowSettingsError naming every mistake.
 
-    Without `secrets`, a password that cannot be had is no mistake: for looking at the rest.
+    Without `secrets`, a missing password is no mistake, so that the other settings can be shown.
     """
     try:
         root = yaml.compose(path.read_text("utf-8"), Loader=yaml.SafeLoader)
@@ -297,7 +297,7 @@ def shown(settings: SciCowSettings) -> str:
 
 
 class YamlMistakes:
-    """Those in one YAML file, told all at once with their lines."""
+    """Collects the mistakes in one YAML file, each with its line."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -314,7 +314,7 @@ class YamlMistakes:
 
 
 class _SettingsReader(YamlMistakes):
-    """Turns YAML's nodes, which know their lines, into the dataclasses above; gathers the mistakes."""
+    """Converts YAML nodes, which have line numbers, to the dataclasses above, and collects the mistakes."""
 
     def __init__(self, path: Path, environ: Mapping[str, str], secrets: bool) -> None:
         super().__init__(path)
@@ -323,7 +323,7 @@ class _SettingsReader(YamlMistakes):
         self._secrets = secrets
 
     def section(self, cls: type, node: yaml.Node | None, prefix: str) -> Any:
-        """An instance of the dataclass, or None if something in it is wrong."""
+        """An instance of the dataclass, or None if it has a mistake."""
         if not isinstance(node, yaml.MappingNode):
             self.mistake(node, prefix.rstrip(".") or "settings", "must be 'name: value' lines")
             return None

@@ -1,4 +1,4 @@
-"""What the replicas of SciCow say of themselves at `/status` (docs/reference/scicow.md), and that added up."""
+"""Reads `/status` of the replicas of SciCow (docs/reference/scicow.md), and adds them up."""
 
 from __future__ import annotations
 

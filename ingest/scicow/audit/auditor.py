@@ -1,6 +1,6 @@
-"""Gathers what messages, dead letters, spools and the catalogue have; `audit.compare` compares it.
+"""Collects what messages, dead letters, spools and the catalogue have; `audit.compare` compares it.
 
-SciCow goes on meanwhile, so the order matters: first how far it has come, then the dead letters,
+SciCow keeps running, so the order matters: first its committed offsets, then the dead letters,
 the messages, and the catalogue last. What it was done with at the beginning must then be in one of
 them; what came later is on its way.
 """
@@ -32,10 +32,10 @@ Fates = Mapping[MessagePosition, tuple[Letter, Settlement | None]]
 
 DATASETS_PER_PAGE = 500
 PIDS_PER_CALL = 50
-"""So that the address, in which they are, stays below what proxies take (8 kB)."""
+"""So that the URL, which contains them, stays below the limit of proxies (8 kB)."""
 
 MAX_EXACT_DATASETS = 2000
-"""Of so many datasets, whose files are not as they should be, the files are named."""
+"""The wrong files are named of so many datasets."""
 
 MAX_LOST_MESSAGES = 1000
 EDGE_SECONDS = 60.0
@@ -195,7 +195,7 @@ class Auditor:
     # ------------------------------------------------------------- what the catalogue has
 
     def _catalogue(self) -> None:
-        """Page by page, those of the time in which the datasets were made; then the others by name."""
+        """Reads the datasets created in the time of the messages page by page, then the others by pid."""
         datasets = self._ledger.datasets
         if not datasets:
             return
@@ -308,22 +308,22 @@ class Auditor:
     # ------------------------------------------------------------------------ SciCat
 
     def _page(self, where: Json, limit: int) -> list[Json]:
-        return self._surely(lambda: self._client.datasets(where, DATASET_FIELDS, "pid:asc", limit))
+        return self._with_valid_token(lambda: self._client.datasets(where, DATASET_FIELDS, "pid:asc", limit))
 
     def _listed(self, pid: str, wanted: int) -> list[Json]:
-        found = self._patiently(lambda: self._client.files(pid))
+        found = self._retrying(lambda: self._client.files(pid))
         # With an expired token there would be fewer, or none.
-        return found if len(found) >= wanted else self._surely(lambda: self._client.files(pid))
+        return found if len(found) >= wanted else self._with_valid_token(lambda: self._client.files(pid))
 
-    def _surely(self, call: Callable[[], list[Json]]) -> list[Json]:
-        """With a token that counts: with an expired one, only what is public would be in the answer."""
+    def _with_valid_token(self, call: Callable[[], list[Json]]) -> list[Json]:
+        """With a valid token: with an expired one, the answer would contain public datasets only."""
         for _ in range(3):
-            found = self._patiently(call)
-            if not self._patiently(self._client.revived):
+            found = self._retrying(call)
+            if not self._retrying(self._client.revived):
                 return found
         raise SciCatError("reading from SciCat", 403, "its tokens expire immediately")
 
-    def _patiently(self, call: Callable[[], T]) -> T:
+    def _retrying(self, call: Callable[[], T]) -> T:
         for wait in RETRY_WAITS_SECONDS:
             try:
                 return call()

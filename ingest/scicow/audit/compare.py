@@ -150,7 +150,7 @@ def gap(found: SequenceGap) -> AuditFinding:
 
 @dataclass
 class AuditReport:
-    """What an audit has found, and how much it has looked at."""
+    """The findings of an audit, and how much it has compared."""
 
     begin: float
     end: float

@@ -1,6 +1,6 @@
-"""Checksums of data files that this machine can see, within a time.
+"""Checksums of data files that this machine can read, within a limited time.
 
-A file that cannot be seen, has changed, or takes too long has none, and the log says so: metadata do not wait.
+A file that cannot be read, has changed or takes too long gets none, and the log says so: metadata do not wait.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ READ_GRACE_SECONDS = 5.0
 """Seconds that a single read may take after that."""
 
 MAX_HANGING_THREADS = 4
-"""So many threads may hang in a file system that does not answer; then none are started."""
+"""How many threads may hang in a file system that does not answer; then no more are started."""
 
 _CHUNK = 1024 * 1024
 
@@ -30,7 +30,7 @@ _CHUNK = 1024 * 1024
 class Checksums:
     """`algorithm` is blake2b, sha256 or none. Threads may share it.
 
-    Only files below the `folders` are read, wherever links lead: who may send a message must not learn of others.
+    Only files below the `folders` are read, also through links: a sender must learn nothing about other files.
     """
 
     def __init__(self, algorithm: str, folders: Sequence[str]) -> None:
@@ -40,7 +40,7 @@ class Checksums:
         self._budget = CHECKSUM_SECONDS
 
     def of(self, files: dict[str, int], dataset: str) -> dict[str, str]:
-        """Hexadecimal checksums by path, of those of these files (path, and size in bytes) that can be had.
+        """Hexadecimal checksums by path, of those of these files (path, and size in bytes) that can be read.
 
         Takes `CHECKSUM_SECONDS` and `READ_GRACE_SECONDS` seconds at the most. `dataset` is for the log.
         """
@@ -120,5 +120,5 @@ class _ChecksumJob:
 
 
 def _opened(path: str, flags: int) -> int:
-    # Opening a named pipe would wait for its other end; a link that is new was not looked at.
+    # Opening a named pipe would wait for its other end; a link that is new was not checked.
     return os.open(path, flags | os.O_NONBLOCK | os.O_NOFOLLOW)

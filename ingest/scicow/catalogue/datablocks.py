@@ -1,6 +1,6 @@
-"""The files of a dataset, each in exactly one origdatablock, however often the message comes.
+"""The files of a dataset, each in exactly one origdatablock, however often the message is delivered.
 
-A block is not repeatable: the real backend makes another one of the same POST, and counts its files twice.
+Creating a block cannot be repeated: the real backend creates another one, and counts its files twice.
 """
 
 from __future__ import annotations
@@ -17,18 +17,18 @@ FILES_PER_BLOCK = 1000
 """Files in one block."""
 
 Checksums = Callable[[list[Json]], list[Json]]
-"""Files with `chk` where it can be had."""
+"""Files with `chk` where it is known."""
 
 
 class DatasetFiles:
-    """Adds files with one client. `algorithm` is that of the checksums, "" for none."""
+    """Writes the files of datasets with one client. `algorithm` is that of the checksums, "" for none."""
 
     def __init__(self, client: SciCat, algorithm: str = "") -> None:
         self._client = client
         self._algorithm = algorithm
 
     def add(self, pid: str, files: list[Json], checksums: Checksums, none_there: bool = False) -> int:
-        """How many were not there yet. `none_there` is true where that is known for certain."""
+        """Returns how many were new. `none_there` is whether it is certain that none exist."""
         if not files:
             return 0
         there = set() if none_there else _paths(self._client.blocks(pid))
@@ -42,7 +42,7 @@ class DatasetFiles:
         return len(new)
 
     def replace(self, pid: str, files: list[Json], checksums: Checksums) -> int:
-        """How many were there with another size or time, and are now as given. Can be repeated."""
+        """Returns how many had another size or time, and are changed now. Can be repeated."""
         given = {file["path"]: file for file in files}
         blocks = self._client.blocks(pid)
         changed = {
@@ -78,7 +78,7 @@ class DatasetFiles:
                 raise
 
     def _read_back(self, pid: str, added: set[str]) -> None:
-        """See that each file is there once. Another SciCow, killed while it wrote, may have written just now."""
+        """Check that each file exists once. Another SciCow, killed while writing, may have written at the same time."""
         blocks = self._client.blocks(pid)
         if not added <= _paths(blocks):
             raise SciCatError(f"files of {pid}", 0, "SciCat does not show the files that it has just accepted")
@@ -111,7 +111,7 @@ class DatasetFiles:
         self._count(pid, [block for block in blocks if block not in twice])
 
     def _count(self, pid: str, blocks: list[Json]) -> None:
-        """See that the dataset has their totals.
+        """Check that the dataset has their totals.
 
         Blocks that were added at once may have left these wrong, and older servers do not count after a change.
         """

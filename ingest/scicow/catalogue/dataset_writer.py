@@ -1,4 +1,4 @@
-"""Changes of a dataset that stay: written, read back, and written again where somebody else undid them.
+"""Changes of a dataset that persist: written, read back, and written again if another client undid them.
 
 The real backend writes a dataset from an earlier read (found by running v4.6): a comment's PATCH at the
 same moment can undo a change of metadata, and a change of metadata a comment.
@@ -26,9 +26,9 @@ class DatasetWriter:
         self._version = version
 
     def settle(self, pid: str, first: Json, wanted: NeededPatch) -> bool:
-        """Bring the dataset, which is `first` now, to where nothing is `wanted`. Whether anything was.
+        """Change the dataset, which is `first` now, until no patch is `wanted`. Returns whether any was.
 
-        SciCatError, temporary, if others undo it each time.
+        SciCatError, temporary, if other clients undo the changes each time.
         """
         found, new = first, wanted(first)
         if not new:

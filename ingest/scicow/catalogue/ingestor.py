@@ -1,4 +1,4 @@
-"""One message into SciCat. Every step can be repeated: it looks first, and does only what is left to do."""
+"""Writes one message to SciCat. Every step can be repeated: it reads first, and does only what is left."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ log = logging.getLogger(__name__)
 
 
 class Ingestor:
-    """Writes what messages say with one client. One writer at a time for a dataset: see `ingest`.
+    """Writes messages with one client. Only one thread at a time may write a dataset: see `ingest`.
 
     Threads may share it. `validation` says whose a dataset is, or that it is to wait or to be refused.
     SciCowSettingsError if the mapping's page is wrong.
@@ -36,9 +36,9 @@ class Ingestor:
         self._version = "" if settings.scicat.api == "auto" else settings.scicat.api
 
     def ingest(self, message: Message) -> None:
-        """Bring SciCat to what this (checked) message says, and log it.
+        """Write this (validated) message to SciCat, and log it.
 
-        Raises SciCatError and NotYet, after which the call can simply be made again, and MessageRefused. Two calls
+        Raises SciCatError and NotYet, after which the call can be repeated, and MessageRefused. Two calls
         for one dataset must not run at once: the real backend would lose one's changes.
         """
         pid = mapping.pid_of(message, self._settings)
@@ -141,7 +141,7 @@ class Ingestor:
         return found
 
     def _create(self, message: Message) -> bool:
-        """Whether it was created just now, and by this call: if not, it exists already."""
+        """Whether this call created it; if not, it exists already."""
         new = self._mapping.dataset(message, self._validation(message), self._api())
         try:
             self._client.create_dataset(new, self._api())
@@ -169,7 +169,7 @@ class Ingestor:
 
 
 def describe(message: Message, done: str) -> str:
-    """A line about it for people. What users wrote is quoted, and cannot break out of its line."""
+    """A line about it for people. Texts of users are quoted, so they cannot break the line."""
     name = str(message.get("datasetName", message["type"]))
     return f"{message['beamline']} {_quoted(message['proposalId'] or 'no proposal')} {_quoted(name)} {done}"
 

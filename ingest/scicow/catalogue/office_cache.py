@@ -1,4 +1,4 @@
-"""The user office as many threads ask it: each question once, its answer kept for a time, nobody waiting for long."""
+"""The user office shared by many threads: each question is asked once, its answer cached, and no thread waits long."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from sdm.office import Office, OfficeError, OfficeUnavailable, Proposal, Unknown
 log = logging.getLogger(__name__)
 
 ANSWER_WAIT_SECONDS = 2.0
-"""Seconds that a question is waited for. After that its datasets are held, and others have their turn."""
+"""How long a thread waits for an answer. After that its dataset waits, and other datasets go on."""
 
 ANSWER_VALID_SECONDS = 300.0
 """Seconds that an answer is kept."""
@@ -23,7 +23,7 @@ UNKNOWN_VALID_SECONDS = 30.0
 """Seconds until an unknown proposal is asked for again."""
 
 UNAVAILABLE_VALID_SECONDS = 10.0
-"""Seconds until an office that could not be asked is asked again, also where an older answer is used meanwhile."""
+"""Seconds until an office that did not answer is asked again, also while an older answer is used."""
 
 MAX_ANSWERS = 1000
 MAX_QUESTIONS = 32
@@ -31,7 +31,7 @@ MAX_QUESTIONS = 32
 
 @dataclass(eq=False)
 class _Question:
-    """One that is asked, or has been. `until` is when its answer has to be asked for again."""
+    """A question that was asked. `until` is when its answer expires."""
 
     asked: float
     answered: threading.Event = field(default_factory=threading.Event)
@@ -40,10 +40,10 @@ class _Question:
 
 
 class SharedOffice:
-    """An office that threads may share, whatever it does.
+    """An office that threads may share, even if it hangs.
 
     Each question is asked in a thread of its own, since an office may hang for longer than a
-    dataset's worker can wait; who asks the same meanwhile gets the same answer.
+    dataset's worker can wait; others that ask the same meanwhile get the same answer.
     """
 
     def __init__(self, office: Office, clock: Callable[[], float] = time.monotonic) -> None:
@@ -59,9 +59,9 @@ class SharedOffice:
         return self._office.name
 
     def proposal(self, proposal_id: str) -> Proposal:
-        """As the office says, or said less than 5 min ago.
+        """The answer of the office, not older than 5 min.
 
-        OfficeUnavailable also where there is no answer within 2 s: it is there for a later question.
+        OfficeUnavailable also if there is no answer within 2 s; a later call gets it.
         """
         question = self._question(proposal_id)
         question.answered.wait(max(0.0, question.asked + ANSWER_WAIT_SECONDS - self._clock()))
@@ -120,7 +120,7 @@ class SharedOffice:
 
 
 def _trouble(answer: Proposal | OfficeError) -> str:
-    """Why the office could not be asked, "" if it could."""
+    """Why the office did not answer, "" if it did."""
     if isinstance(answer, Proposal):
         return f"{answer.trouble} (proposal {answer.id} is known from {ago(answer.as_of)})" if answer.trouble else ""
     return "" if isinstance(answer, UnknownProposal) else str(answer)

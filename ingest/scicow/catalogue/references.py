@@ -1,4 +1,4 @@
-"""The proposals, samples and instruments that datasets refer to: made in SciCat where it has not got them."""
+"""The proposals, samples and instruments that datasets refer to, created in SciCat if it does not have them."""
 
 from __future__ import annotations
 
@@ -18,17 +18,17 @@ from sdm.office import Proposal
 log = logging.getLogger(__name__)
 
 RETRY_REFUSED_SECONDS = 3600.0
-"""Seconds until what SciCat did not take is tried again."""
+"""Seconds until what SciCat refused is retried."""
 
 MAX_SERVER_ERRORS = 3
-"""The real backend answers some bad requests with 500, too: so often it is taken for a fault of its own."""
+"""The real backend answers some bad requests with 500, too: from this number on they count as permanent."""
 
 MAX_REMEMBERED = 10_000
 
 
 @dataclass(eq=False)
 class _Reference:
-    """What came of a try. `pid` is SciCat's; `status` what it refused with, 0 if it did not."""
+    """The result of an attempt. `pid` is SciCat's; `status` is that of its refusal, 0 if it did not refuse."""
 
     pid: str = ""
     status: int = 0
@@ -37,11 +37,11 @@ class _Reference:
 
 
 class ReferenceRegistry:
-    """Threads may share it, and other SciCows may do the same at the same time.
+    """Threads may share it, and other SciCows may do the same concurrently.
 
-    Each is looked for, and made, once a run. What SciCat refuses is said in the log and does not cost
-    the dataset, which keeps its `proposalId` and `sampleId`. A failure that passes is a SciCatError.
-    Without `create` only instruments are looked for.
+    Each is searched for, and created, once per process. What SciCat refuses is logged; the dataset is written all the
+    same, with its `proposalId` and `sampleId`. A temporary failure is a SciCatError. Without `create` nothing is
+    created, and only instruments are searched for.
     """
 
     def __init__(self, client: SciCat, create: bool = True, clock: Callable[[], float] = time.monotonic) -> None:
@@ -58,12 +58,12 @@ class ReferenceRegistry:
         return self._once("instrument", beamline, lambda: self._instrument(beamline))
 
     def proposal(self, proposal: Proposal, whose: Ownership) -> None:
-        """Make it with what the office says of it, for the groups of its datasets."""
+        """Create it with the data of the office, for the groups of its datasets."""
         if self._create:
             self._once("proposal", proposal.id, lambda: self._proposal(_proposal_fields(proposal, whose)))
 
     def sample(self, sample_id: str, proposal_id: str, whose: Ownership) -> None:
-        """Make it for the groups of its dataset. `proposal_id` may be ""."""
+        """Create it for the groups of its dataset. `proposal_id` may be ""."""
         if self._create and _is_sample(sample_id):
             self._once("sample", sample_id, lambda: self._sample(_sample_fields(sample_id, proposal_id, whose)))
 
@@ -127,7 +127,7 @@ def _hint(error: SciCatError) -> str:
 
 
 def _proposal_fields(proposal: Proposal, whose: Ownership) -> Json:
-    """Those that each version of SciCat takes; an empty one is left out, as SciCat refuses it."""
+    """The fields that each version of SciCat accepts, without empty ones, which SciCat refuses."""
     first, _, last = proposal.pi_name.rpartition(" ")
     optional = {
         "abstract": proposal.abstract,

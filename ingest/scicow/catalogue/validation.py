@@ -1,4 +1,4 @@
-"""Whose a dataset is, by what the user office says of its proposal; and what becomes of those that do not count."""
+"""The owner of a dataset by its proposal in the user office, and what happens if the proposal is not accepted."""
 
 from __future__ import annotations
 
@@ -38,11 +38,11 @@ from sdm.office.model import COMMISSIONING
 log = logging.getLogger(__name__)
 
 Objection = tuple[str, str]
-"""What the settings say is to be done (`refuse`, `hold`, `fallback`), and why."""
+"""What the settings require (`refuse`, `hold`, `fallback`), and why."""
 
 
 def validation_from(settings: SciCowSettings, client: SciCat | None = None) -> Validation:
-    """The validation of these settings; with `client` it makes in SciCat what a dataset refers to.
+    """The validation by these settings; with `client` it creates in SciCat what a dataset refers to.
 
     Raises SciCowSettingsError.
     """
@@ -59,7 +59,7 @@ def validation_from(settings: SciCowSettings, client: SciCat | None = None) -> V
 
 
 class Validator:
-    """A `Validation` that asks this office, which answers soon or raises OfficeUnavailable. Threads may share it."""
+    """A `Validation` that asks this office, which must not block for long. Threads may share it."""
 
     def __init__(self, settings: SciCowSettings, office: Office | None, registry: ReferenceRegistry | None) -> None:
         self._settings = settings
@@ -84,7 +84,7 @@ class Validator:
         return replace(whose, instrument_id=self._registry.instrument(beamline)) if self._registry else whose
 
     def _examined(self, number: str, beamline: str) -> tuple[Proposal | None, list[Objection]]:
-        """What the office says of it at this beamline, where it does; and what speaks against it."""
+        """The proposal at this beamline, if the office has it, and the objections to it."""
         rules = self._settings.proposals
         objections: list[Objection] = []
         if not number:
@@ -121,5 +121,5 @@ class Validator:
 
 
 def _found(office: Office, number: str, beamline: str) -> Proposal:
-    """The office's, also another beamline's, as that may be proprietary; `commissioning` is at each of them."""
+    """The proposal of any beamline, as it may be proprietary; `commissioning` exists at each beamline."""
     return proposal_at(office, number, beamline) if number == COMMISSIONING else office.proposal(number)

@@ -1,4 +1,4 @@
-"""What several commands have in common."""
+"""What several commands share."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def duration(unit: str) -> Callable[[str], float]:
 
 
 def with_topics(command: Command, secrets: bool = False) -> Callable[[argparse.Namespace], int]:
-    """A command that looks into topics: what Kafka or SciCat do not answer is one line, with exit status 2.
+    """A command that reads topics: a failure of Kafka or SciCat is one line, with exit status 2.
 
     `secrets` where it needs the passwords in the settings.
     """

@@ -32,7 +32,7 @@ def selected(args: argparse.Namespace, settings: SciCowSettings, topics: TopicRe
     for name in args.topic or []:
         if name not in there:
             known = ", ".join(there) or "none"
-            raise TopicError(f"SciCow reads no topic {name} ({settings.kafka.topics}): known are {known}")
+            raise TopicError(f"there is no topic {name} that SciCow reads ({settings.kafka.topics}): known are {known}")
     named = [*(args.topic or []), *(topic_of(beamline, there) for beamline in args.beamline or [])]
     return list(dict.fromkeys(named))
 

@@ -1,4 +1,4 @@
-"""What the commands have in common that talk to a person: tables, progress, questions."""
+"""Output for people that several commands share: tables, progress, questions."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from collections.abc import Sequence
 from ingest.scicow.logs import plain
 
 QUIET_SECONDS = 2.0
-"""Seconds before progress is said."""
+"""Seconds before progress is shown."""
 
 
 def plain_lines(text: str) -> str:
-    """Text of others with its line feeds, but without what else could steer a terminal."""
+    """Text from outside with its line feeds, but without other control characters of a terminal."""
     return "\n".join(map(plain, text.split("\n")))
 
 
@@ -32,7 +32,7 @@ def cut_to_terminal(lines: Sequence[str]) -> str:
 
 
 class ProgressLine:
-    """Says on stderr how far something is, once it takes longer than two seconds. Called with a number."""
+    """Shows progress on stderr once something takes longer than two seconds. Called with a number."""
 
     def __init__(self, what: str, of: int = 0) -> None:
         self._what = what
@@ -57,7 +57,7 @@ class ProgressLine:
 
 
 def confirmed(question: str) -> bool:
-    """Asks at the terminal; False where there is nobody to ask."""
+    """Ask at the terminal; False if there is none."""
     if not sys.stdin.isatty():
         return False
     print(f"{question} [y/N] ", end="", file=sys.stderr, flush=True)

@@ -1,9 +1,9 @@
-"""What is in the dead-letter topic: which letters wait, and settling them.
+"""Reads the dead-letter topic, and settles letters by replaying or dropping them.
 
 Kafka cannot delete single messages. So a letter is settled by a further record of the same
 partition, which names it: the topic is only ever appended to, no other store is needed, and
-several people at several terminals see the same. What Kafka's retention removes are letters first
-and their records of settlement later.
+several people at several terminals see the same. Kafka's retention deletes letters first, and the
+records that settle them later.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ MAX_REASON_LENGTH = 1000
 
 @dataclass(frozen=True, order=True)
 class LetterId:
-    """A letter's place in the dead-letter topic, as people write it: `partition:offset`."""
+    """The position of a letter in the dead-letter topic, as people write it: `partition:offset`."""
 
     partition: int
     offset: int
@@ -247,7 +247,7 @@ class DeadLetterTopic:
 
 
 class WaitingLetters:
-    """How many letters wait, asked again and again: each time only what has come since is read."""
+    """How many letters are waiting. Each call reads only what is new since the last one."""
 
     def __init__(self, settings: SciCowSettings, timeout: float) -> None:
         """`timeout` is in seconds, for each answer of Kafka."""
@@ -281,7 +281,7 @@ class WaitingLetters:
 
 
 class LetterSettler:
-    """Replays and drops letters. `done` counts them as it goes on; `failed` says which could not be, and why."""
+    """Replays and drops letters. `done` counts them; `failed` has those that could not be settled, and why."""
 
     def __init__(self, topics: TopicReader, writer: RecordWriter, topic: str) -> None:
         self.done = 0

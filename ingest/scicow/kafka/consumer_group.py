@@ -1,4 +1,4 @@
-"""What Kafka knows of SciCow, asked from outside: how far its group is, who is in it, what a topic holds."""
+"""Queries Kafka about SciCow from outside: the lag of its group, its members, the contents of a topic."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class TopicLag:
 
 
 class Broker:
-    """Asks for at most about `timeout` seconds a question. Commits nothing, and joins no group."""
+    """Each query takes about `timeout` seconds at most. Commits nothing, and joins no group."""
 
     def __init__(self, kafka: KafkaSettings, timeout: float) -> None:
         """Raises SciCowSettingsError."""
@@ -45,7 +45,7 @@ class Broker:
         return sorted(name for name in self._metadata() if wanted.search(name))
 
     def members(self) -> int | None:
-        """How many replicas are in the group; None if this Kafka does not tell."""
+        """How many replicas are in the group; None if this Kafka cannot say."""
         group = self._kafka.group_id
         try:
             found = self._admin.describe_consumer_groups([group], request_timeout=self._timeout)
@@ -109,7 +109,7 @@ class Broker:
         }
 
     def _times(self, begin: dict[tuple[str, int], int]) -> dict[tuple[str, int], float]:
-        """When what stands at these offsets was written, seconds since 1970; of those that can be read in time."""
+        """The times of the messages at these offsets, in seconds since 1970; of those that can be read in time."""
         if not begin:
             return {}
         found: dict[tuple[str, int], float] = {}

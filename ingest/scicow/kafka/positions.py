@@ -1,4 +1,4 @@
-"""Points of time and of topics, as people write them on a command line."""
+"""Times and offsets, as people write them on a command line."""
 
 from __future__ import annotations
 

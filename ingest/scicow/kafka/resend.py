@@ -1,4 +1,4 @@
-"""Sending messages again: the original, with key and headers, to its topic, so that SciCow takes it as any other.
+"""Sending messages again: the original, with key and headers, to its topic, so that SciCow ingests it as any other.
 
 A copy says in its header `scicow.again` why it was sent, and where the original is. So a dataset
 keeps the one writer that it has, and no copy of a copy is ever made.
@@ -25,32 +25,32 @@ from ingest.scicow.kafka.topics import (
 )
 
 RESENT_HEADER = "scicow.again"
-"""The header of a message that is not new, but sent once more."""
+"""The header of a message that was sent again."""
 
 BATCH_MESSAGES = 500
 BATCH_BYTES = 8_000_000
 
 
 def copy_of(message: KafkaMessage, why: str) -> TopicRecord:
-    """What is sent again of a message of a beamline's topic. `why` is for people."""
+    """The record that sends a message of a beamline's topic again. `why` is for people."""
     return resent_record(original_of(message), message.key(), message.value(), headers_of(message), why)
 
 
 def resent_record(
     original: MessagePosition, key: bytes | None, value: bytes | None, headers: Headers, why: str
 ) -> TopicRecord:
-    """The same of its parts; `original` is where the first of its kind is, or was."""
+    """The same from its parts; `original` is the position of the original."""
     kept = [(name, content) for name, content in headers if name != RESENT_HEADER]
     return TopicRecord(original.topic, value, key, (*kept, (RESENT_HEADER, f"{why} of {original}".encode())))
 
 
 def original_of(message: KafkaMessage) -> MessagePosition:
-    """Where the message was first: its own place, if it is no copy."""
+    """The position of the original: its own, if it is no copy."""
     return original_position(headers_of(message), MessagePosition.of(message))
 
 
 def original_position(headers: Headers, own: MessagePosition) -> MessagePosition:
-    """What the header of a copy says; else `own`. Of another topic it is not believed."""
+    """The position in the header of a copy, else `own`. A position in another topic is ignored."""
     said = [content for name, content in headers if name == RESENT_HEADER]
     found = MessagePosition.parse(_text(said[-1])) if said else None
     return found if found is not None and found.topic == own.topic else own
@@ -65,7 +65,7 @@ def _text(content: str | bytes | None) -> str:
 
 
 def batches(items: Iterable[KafkaMessage]) -> Iterator[list[KafkaMessage]]:
-    """As many as may be in memory at once."""
+    """Lists that are small enough to be in memory."""
     batch: list[KafkaMessage] = []
     size = 0
     for item in items:
@@ -105,7 +105,7 @@ class Replay:
         self._by_partition = {(each.topic, each.partition): each for each in self.ranges}
 
     def run(self, topics: TopicReader, writer: RecordWriter | None, progress: Callable[[int], None]) -> None:
-        """Send them; without a writer they are only counted. `progress` gets how many were looked at.
+        """Send them; without a writer they are only counted. `progress` gets how many were read.
 
         Raises TopicError where Kafka takes nothing: `positions` says then how far all is done.
         """

@@ -31,7 +31,7 @@ RECORD_CONFIRM_SECONDS = 30.0
 SILENT_TOPIC_SECONDS = 30.0
 """Seconds without a message, where Kafka has said that there are some, after which reading is given up."""
 
-# Kafka says these for a moment by itself, or they are of the group, which is none of ours.
+# These errors are temporary, or concern the group, which is not used here.
 _PASSING = (
     KafkaError._TRANSPORT,
     KafkaError._ALL_BROKERS_DOWN,
@@ -53,7 +53,7 @@ RangeBound = Timestamp | Mapping[int | None, int]
 
 
 def make_client(kind: Callable[[dict[str, Any]], T], config: dict[str, Any]) -> T:
-    """One of this kind. SciCowSettingsError if the client library does not take what `kafka.config_file` says."""
+    """A client of this kind. SciCowSettingsError if the client library refuses what `kafka.config_file` says."""
     try:
         return kind(config)
     except (KafkaException, TypeError, ValueError) as error:
@@ -62,7 +62,7 @@ def make_client(kind: Callable[[dict[str, Any]], T], config: dict[str, Any]) -> 
 
 
 class TopicError(Exception):
-    """Kafka does not give or take what was asked. The text says what, where, and what to do."""
+    """Kafka did not deliver or accept something. The text says what, where, and what to do."""
 
 
 class NoTopic(TopicError):
@@ -70,7 +70,7 @@ class NoTopic(TopicError):
 
 
 class MessagePosition(NamedTuple):
-    """Where a message is; as text `topic[partition]@offset`."""
+    """The position of a message in Kafka; as text `topic[partition]@offset`."""
 
     topic: str
     partition: int
@@ -81,7 +81,7 @@ class MessagePosition(NamedTuple):
 
     @classmethod
     def parse(cls, text: str) -> MessagePosition | None:
-        """What `str` has written, at the end of a text; None if there is none."""
+        """The position at the end of a text, as `str` writes it; None if there is none."""
         found = re.search(r"([A-Za-z0-9._-]{1,249})\[(\d{1,9})\]@(\d{1,18})$", text)
         return cls(found[1], int(found[2]), int(found[3])) if found else None
 
@@ -154,7 +154,7 @@ class TopicReader:
         return {name: sorted(topic.partitions) for name, topic in found.topics.items() if not topic.error}
 
     def whole(self, topic: str) -> list[OffsetRange]:
-        """All that is in the topic now, and no longer. NoTopic if it is not there."""
+        """The whole topic as it is now. NoTopic if it does not exist."""
         numbers = self.partitions().get(topic)
         if not numbers:
             raise NoTopic(f"topic {topic} does not exist at {self._settings.bootstrap_servers}")
@@ -184,7 +184,7 @@ class TopicReader:
         ]
 
     def committed(self, ranges: Iterable[OffsetRange]) -> dict[tuple[str, int], int]:
-        """Up to where SciCow's group is done, by topic and partition; 0 where it has not begun."""
+        """The committed offsets of SciCow's group, by topic and partition; 0 where it has not begun."""
         wanted = [TopicPartition(each.topic, each.partition) for each in ranges]
         if not wanted:
             return {}
@@ -317,10 +317,10 @@ _headers = methodcaller("headers")
 
 
 def headers_of(message: KafkaMessage) -> Headers:
-    """Empty where it has none, or one whose name is not UTF-8. Nothing else may ask a message for its headers.
+    """Empty if it has none, or one whose name is not UTF-8. No other code may read the headers of a message.
 
-    For such a name confluent-kafka (2.16) returns a list with a null pointer in it, and whoever looks at that
-    crashes the process. Only a call from C, as this one is, is sure to see the error that comes with it.
+    For such a name confluent-kafka (2.16) returns a list with a null pointer in it; reading that crashes the process.
+    Only a call from C, as this one is, is sure to see the error that is raised with it.
     """
     try:
         return list(cast(Headers, _headers(message) or []))
@@ -331,7 +331,7 @@ def headers_of(message: KafkaMessage) -> Headers:
 
 @dataclass(frozen=True)
 class TopicRecord:
-    """What is to be written. `partition` None leaves it to the key, as for any other message."""
+    """A record to be written. With `partition` None the key decides, as for any other message."""
 
     topic: str
     value: bytes | None
@@ -341,7 +341,7 @@ class TopicRecord:
 
 
 class RecordWriter:
-    """Writes records, and says what Kafka has confirmed. Each thread that writes has its own."""
+    """Writes records, and returns what Kafka has confirmed. Each writing thread needs its own."""
 
     def __init__(self, settings: KafkaSettings) -> None:
         self._settings = settings
@@ -380,7 +380,7 @@ class RecordWriter:
 
 
 def producer_settings(settings: KafkaSettings, client_id: str, confirm_within: float) -> dict[str, Any]:
-    """Of a producer whose every message is confirmed, or is known not to be, after so many seconds."""
+    """The configuration of a producer that reports for every message within so many seconds whether Kafka has it."""
     return {
         "client.id": client_id,
         "log_level": 2,  # what goes wrong is in the delivery reports

@@ -1,7 +1,7 @@
-"""What a message is in SciCat. Pure: no network, no clock.
+"""Converts messages to SciCat's datasets. Pure: no network, no clock.
 
-What is made here is for the version of the interface that is named, v3 or v4; what is read is always as v3
-shows it, whose keys are decoded by every server.
+What is produced is for the named version of the API, v3 or v4; what is read has always the form of v3, whose keys
+every server decodes.
 """
 
 from __future__ import annotations
@@ -110,7 +110,7 @@ class Mapping:
         return {"pid": pid_of(message, self._settings), "type": "raw", **fields, "scientificMetadata": metadata}
 
     def notes(self, message: Message, whose: Ownership) -> list[str]:
-        """What of the metadata will not be in SciCat as it was recorded, a line each."""
+        """What of the metadata will be different in SciCat, one line each."""
         walk = Metadata(self._page)
         if message["type"] == "annotation":
             walk.added(message["annotation"].get("scientificMetadata") or {}, {})

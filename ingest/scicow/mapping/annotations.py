@@ -1,4 +1,4 @@
-"""What an annotation changes, once: the dataset itself keeps which of them it has had."""
+"""The changes of an annotation, applied once: the dataset itself records which annotations it has had."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from scifish.message import Message
 Json = dict[str, Any]
 
 MAX_ANNOTATION_IDS = 50
-"""So many ids of the last ones are kept."""
+"""How many ids of the latest annotations are kept."""
 
 _FIELDS = {"comment": "comment", "rating": "dataQualityMetrics"}
 
 
 def annotation(message: Message, first: Json, found: Json, page: MappingPage) -> Json:
-    """The merge-patch that this annotation is for the dataset as v3 shows it; {} if there is nothing left to do.
+    """The merge-patch that this annotation is for the dataset as v3 shows it; {} if nothing is left to do.
 
     `first` is the dataset before the first try, `found` as it is now: a comment that is neither the first one
     nor ours has been written by somebody meanwhile, and stays.

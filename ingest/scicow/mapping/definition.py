@@ -1,4 +1,4 @@
-"""The mapping's page: the one that is shipped, with what a page of the user's own changes in it."""
+"""The mapping page: the one that is shipped, and the changes of the user's own page."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ from ingest.scicow.mapping.templates import MappingTemplate, parse
 from ingest.scicow.settings import SciCowSettingsError, YamlMistakes
 
 ANNOTATIONS = "annotations"
-"""The entry of the group `scan` in which SciCow keeps which annotations it has written."""
+"""The entry of the group `scan` that lists the annotations which SciCow has written."""
 
 REVISION = "revision"
-"""The one in which it keeps the largest revision that it has written."""
+"""The entry with the largest revision that SciCow has written."""
 
 _KNOWS_BY = {"status": "that a dataset is over", REVISION: "which recording of a dataset is the last"}
 """Entries of the group `scan`, each named as its template, and what SciCow knows by them."""
@@ -55,7 +55,7 @@ class MappingPage:
 
 @dataclass
 class _Sections:
-    """The sections as they are read, later pages over earlier ones; None is what was taken away."""
+    """The sections, later pages replacing earlier ones; None is what was removed."""
 
     fields: dict[str, dict[str, Any]] = field(
         default_factory=lambda: {name: {} for name in scicat_fields.FIELDS_BY_SECTION}
@@ -99,7 +99,7 @@ def load_page(path: str) -> MappingPage:
 
 
 class _MappingReader(YamlMistakes):
-    """Reads a page into what was read before; gathers the mistakes."""
+    """Reads a page on top of the earlier ones, and collects the mistakes."""
 
     def __init__(self, path: Path, raw: _Sections) -> None:
         super().__init__(path)

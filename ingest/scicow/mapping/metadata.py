@@ -1,4 +1,4 @@
-"""`scientificMetadata`: the message's, so that SciCat and MongoDB keep all of them.
+"""`scientificMetadata` of a message, in a form that SciCat and MongoDB keep completely.
 
 How the real backend treats metadata (the comments say where it surprises) was found by running v4.6.
 """
@@ -26,7 +26,7 @@ _RESERVED = ("", "language", "__proto__")
 
 
 class Metadata:
-    """One walk through a message's metadata. `notes` says what is not as it was recorded."""
+    """Converts the metadata of one message. `notes` says what differs from the recording."""
 
     def __init__(self, page: MappingPage) -> None:
         self._page = page
@@ -133,12 +133,12 @@ class Metadata:
 
 
 def _key(name: str) -> str:
-    """A name that SciCat and MongoDB leave alone. Dots are fine: SciCat encodes them."""
+    """A name that SciCat and MongoDB do not change. Dots are allowed: SciCat encodes them."""
     return f"_{name}" if name in _RESERVED or name.startswith("$") else name
 
 
 def _free(name: str, taken: Collection[str]) -> str:
-    """The name, with a number behind it if it is taken: nothing is dropped."""
+    """The name, with a number appended if it is used already: no value is dropped."""
     number, free = 2, name
     while free in taken:
         free = f"{name}_{number}"

@@ -1,4 +1,4 @@
-"""Whose a dataset is: what SciCat needs to know of it that no message says."""
+"""The owner of a dataset and its groups, which SciCat needs and no message says."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ Validation = Callable[[Message], Ownership]
 
 
 def by_settings(message: Message, settings: SciCowSettings) -> Ownership:
-    """Where no user office is asked: the settings' contact, and groups after their templates.
+    """Without a user office: the contact of the settings, and groups by their templates.
 
     Raises MessageRefused for a beamline that no group can be named after. A number that none can be named
     after gives the dataset to the beamline's staff.

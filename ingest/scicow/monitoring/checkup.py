@@ -1,4 +1,4 @@
-"""Whether all that SciCow needs is there, asked from outside and in a bounded time."""
+"""Checks from outside, in a bounded time, whether everything that SciCow needs works."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class CheckResult:
 
 
 class CheckFailed(Exception):
-    """What a check found, and what to do about it."""
+    """What is wrong, and what to do."""
 
     def __init__(self, text: str, **facts: Any) -> None:
         super().__init__(text)
@@ -45,7 +45,7 @@ class CheckFailed(Exception):
 
 
 Check = Callable[[], tuple[str, dict[str, Any]]]
-"""What is said of it, and the facts. Raises Wrong."""
+"""The text and the facts. Raises CheckFailed."""
 
 
 def checkup(settings: SciCowSettings, timeout: float, max_lag: float) -> list[CheckResult]:

@@ -1,4 +1,4 @@
-"""What Prometheus sees of SciCow. The names are in docs/reference/scicow.md."""
+"""The metrics for Prometheus. The names are in docs/reference/scicow.md."""
 
 from __future__ import annotations
 

@@ -24,7 +24,7 @@ from ingest.scicow.settings import HttpSettings, SciCowSettingsError
 log = logging.getLogger(__name__)
 
 MAX_CONNECTIONS = 16
-"""Connections at a time. For one more the oldest is closed: who holds them all open keeps nobody out."""
+"""Connections at a time. For one more the oldest is closed, so that a client that holds all open blocks nobody."""
 
 CLIENT_TIMEOUT_SECONDS = 10.0
 """Seconds that a client may be silent."""

@@ -1,4 +1,4 @@
-"""All that lets people and programs see a SciCow that runs."""
+"""Serves metrics, health and status of a running SciCow."""
 
 from __future__ import annotations
 
@@ -36,9 +36,9 @@ def serve_monitoring(settings: SciCowSettings, consumer: ConsumerState, progress
 
 
 class LetterCount:
-    """What `count` says, asked again and again in a thread of its own; None while it raises TopicError.
+    """The result of `count`, which a thread of its own calls repeatedly; None while it raises TopicError.
 
-    That is `every` so many seconds, and soon when there is one more of which `progress` knows.
+    That is every `every` seconds, and soon after `progress` has counted another dead letter.
     """
 
     def __init__(self, count: Callable[[], int], progress: Progress, every: float = COUNT_PERIOD_SECONDS) -> None:

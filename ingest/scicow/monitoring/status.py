@@ -1,4 +1,4 @@
-"""What a running SciCow shows of itself, for metrics, probes and `scicow status`. Nothing here blocks."""
+"""The status of a running SciCow, for metrics, probes and `scicow status`. Nothing here blocks."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from ingest.scicow.pipeline.counters import Progress, TopicCounters
 from ingest.scicow.pipeline.offsets import PartitionKey
 
 MAX_POLL_AGE_SECONDS = 60.0
-"""Seconds without a look at Kafka after which the consumer hangs: it looks twice a second, whatever SciCat does."""
+"""Seconds without a poll of Kafka after which the consumer hangs: it polls several times a second at any time."""
 
 
 class ConsumerState(Protocol):
     """What is asked of the consumer, from other threads."""
 
     last_poll: float
-    """When Kafka was looked at last, as `time.monotonic`."""
+    """When Kafka was polled last, as `time.monotonic`."""
     assigned: bool
     """Whether Kafka has said which partitions are this replica's; they may be none."""
     stopping: bool
@@ -90,7 +90,7 @@ class ReplicaStatus:
         return "held" if held else "running"
 
     def not_alive(self) -> str:
-        """Why this process has to be started again, "" if it need not."""
+        """Why this process must be restarted, "" if it need not."""
         silent = time.monotonic() - max(self._consumer.last_poll, self._started)
         if silent > MAX_POLL_AGE_SECONDS:
             return f"Kafka was not polled for {silent:.0f} s: the consumer hangs"

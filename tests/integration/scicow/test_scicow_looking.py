@@ -247,7 +247,7 @@ def test_a_range_is_sent_again_and_copies_of_copies_are_not(beamline: Beamline, 
     [
         (["--from", "1h"], "--topic or --beamline"),
         (["--topic", "scifish-nobody", "--from", "1h"], "there is no topic scifish-nobody"),
-        (["--beamline", "nobody", "--from", "1h"], "say --topic"),
+        (["--beamline", "nobody", "--from", "1h"], "use --topic"),
         (["--beamline", "one", "--from", "12"], "has 4 partitions: write PARTITION:OFFSET"),
         (["--beamline", "one", "--from", "7:12"], "has no partition 7"),
         (["--beamline", "one", "--from", "yesterday"], "is not a time"),
