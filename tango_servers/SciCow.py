@@ -1,6 +1,6 @@
-"""The Tango device that shows the control room how SciCow is, which brings the metadata into SciCat.
+"""The Tango device that shows the state of SciCow, which writes the metadata to SciCat, in the control room.
 
-It asks each replica of SciCow over HTTP, in a thread of its own: clients never wait for that.
+It queries each replica of SciCow over HTTP in a thread of its own: clients never wait for that.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ from tango.server import Device, attribute, command, device_property, run
 from tango_servers.common.background import Background, answers
 from tango_servers.common.condition import Condition
 from tango_servers.common.replies import Announcer, sendable
-from tango_servers.scicow.replicas import NoStatus, Replica, Total, ask, check_url, missing, total
+from tango_servers.scicow.replicas import NoStatus, Replica, ReplicaTotals, ask, check_url, missing, total
 
-MOST_BEAMLINES = 1000
+MAX_BEAMLINES = 1000
 
-UNREAD = 30.0
+UNREAD_SECONDS = 30.0
 """Seconds for which nobody may read a topic: replicas that start or stop hand it on."""
 
 Value = int | float | str | tuple[str, ...]
@@ -30,7 +30,7 @@ Read = tuple[Value, float, AttrQuality]
 
 
 @dataclass(frozen=True, eq=False)
-class Wanted:
+class SciCowProperties:
     """What the properties say. Times are in seconds; `topic` "" is all."""
 
     urls: tuple[str, ...]
@@ -42,7 +42,7 @@ class Wanted:
 
 
 class SciCow(Device):
-    """How SciCow is, which brings the metadata of all beamlines from Kafka into SciCat.
+    """The state of SciCow, which writes the metadata of all beamlines from Kafka to SciCat.
 
     ON: all is well. ALARM: a beamline is behind by more than MaxLag, dead letters wait, SciCow is held, messages
     are missing, or a replica does not answer; the Status says which, and what to do. FAULT: no replica answers,
@@ -66,7 +66,7 @@ class SciCow(Device):
     MaxLag = device_property(
         dtype=str, default_value="300", doc="Seconds that a message may wait before it is an ALARM (default: 300)"
     )
-    Period = device_property(dtype=str, default_value="5", doc="Seconds between two looks (default: 5)")
+    Period = device_property(dtype=str, default_value="5", doc="Seconds between two checks (default: 5)")
     Timeout = device_property(dtype=str, default_value="3", doc="Seconds that a replica has to answer (default: 3)")
 
     PUSHED = ("Lag", "LagSeconds", "DeadLetters", "Ingested", "Retried", "Missing", "Held", "Beamlines")
@@ -76,12 +76,12 @@ class SciCow(Device):
     def init_device(self) -> None:
         super().init_device()
         self._announcer = Announcer(self, self.PUSHED)
-        self._wanted: Wanted | None = self._read_properties()
+        self._wanted: SciCowProperties | None = self._read_properties()
         self._known_missing: dict[str, int] = {}
         self._missed: dict[str, int] = {}
         self._unread_since: float | None = None
         self._time = time.time()
-        unknown = Total(None, None, 0, 0, "", (), None)
+        unknown = ReplicaTotals(None, None, 0, 0, "", (), None)
         self._show(self._wanted, unknown, Condition(remarks=["SciCow has not been asked yet."]), DevState.UNKNOWN, {})
         look = partial(self._look, self._wanted)
         self._background = Background(f"{self.get_name()} status", look, self._wanted.period)
@@ -92,12 +92,12 @@ class SciCow(Device):
         self._wanted = None  # a look that is under way shows nothing any more
         self._background.stop()
 
-    def _read_properties(self) -> Wanted:
+    def _read_properties(self) -> SciCowProperties:
         given = list(dict.fromkeys(url.strip().rstrip("/") for url in self.Urls if url.strip()))
         problems = [problem for problem in map(check_url, given) if problem]
         urls = tuple(url for url in given if not check_url(url))
         if not given:
-            problems.append("The property Urls is empty: write where SciCow serves its status, as http://host:9404")
+            problems.append("The property Urls is empty: write the address of SciCow's status, like http://host:9404")
         numbers = {}
         for name, (lowest, highest, default) in {
             "MaxLag": (0.1, 1e9, 300.0),
@@ -110,7 +110,7 @@ class SciCow(Device):
                     f"{name} must be a number of seconds from {lowest:g} to {highest:g}; {default:g} is used"
                 )
         beamline = self.Beamline.strip()
-        return Wanted(
+        return SciCowProperties(
             urls,
             self.Topic.strip() or (f"scifish-{beamline}" if beamline else ""),
             numbers["MaxLag"] or 300.0,
@@ -121,8 +121,8 @@ class SciCow(Device):
 
     # --------------------------------------------------------------------- look
 
-    def _look(self, wanted: Wanted) -> None:
-        """Ask all replicas, and show what they say."""
+    def _look(self, wanted: SciCowProperties) -> None:
+        """Query all replicas, and show the result."""
         found = answers([partial(ask, url, wanted.timeout) for url in wanted.urls], 2 * wanted.timeout + 1.0)
         replicas, silent = {}, []
         for url, answer in zip(wanted.urls, found, strict=True):
@@ -131,7 +131,7 @@ class SciCow(Device):
             elif isinstance(answer, NoStatus):
                 silent.append(f"{answer}")
             else:
-                silent.append(f"{url} has not answered in time: can its name be looked up?")
+                silent.append(f"{url} did not answer in time: can its name be resolved?")
         sum_ = total(list(replicas.values()), wanted.topic)
         with tango.AutoTangoMonitor(self):
             if self._wanted is wanted:
@@ -145,44 +145,50 @@ class SciCow(Device):
             # A replica that was started again counts from nothing.
             self._known_missing[url] = min(self._known_missing.get(url, 0), self._missed[url])
 
-    def _condition(self, wanted: Wanted, sum_: Total, silent: Sequence[str]) -> Condition:
+    def _condition(self, wanted: SciCowProperties, sum_: ReplicaTotals, silent: Sequence[str]) -> Condition:
         found = Condition(limits=[*wanted.problems, *silent])
         if len(silent) == len(wanted.urls):
             return Condition(faults=["No replica of SciCow answers.", *found.limits])
         if sum_.held:
-            found.limits.append(f"SciCow is held: {sum_.held}. It goes on by itself when that is put right.")
+            found.limits.append(f"SciCow is held: {sum_.held}. It resumes by itself when that is solved.")
         if sum_.lag_seconds is not None and sum_.lag_seconds > wanted.max_lag:
             found.limits.append(
-                f"A message waits for {sum_.lag_seconds:.0f} s (MaxLag is {wanted.max_lag:g}): SciCow's log says why."
+                f"A message is waiting for {sum_.lag_seconds:.0f} s (MaxLag is {wanted.max_lag:g}): "
+                "see SciCow's log for the reason."
             )
         if sum_.dead_letters:
             found.limits.append(
-                f"Dead letters that wait: {sum_.dead_letters}. See why with `scicow dead-letters list`."
+                f"Waiting dead letters: {sum_.dead_letters}. See the reasons with `scicow dead-letters list`."
             )
         if self._new_missing():
             found.limits.append(
-                f"Messages that are missing: {self._new_missing()}. `scicow audit` names their datasets, "
-                "and the command AcknowledgeMissing ends this alarm."
+                f"Missing messages: {self._new_missing()}. `scicow audit` names their datasets, "
+                "and the command AcknowledgeMissing clears this alarm."
             )
         self._say_unread(found, wanted, sum_)
         found.remarks.append(f"Replicas that answer: {len(wanted.urls) - len(silent)} of {len(wanted.urls)}.")
         return found
 
-    def _say_unread(self, found: Condition, wanted: Wanted, sum_: Total) -> None:
+    def _say_unread(self, found: Condition, wanted: SciCowProperties, sum_: ReplicaTotals) -> None:
         now = time.monotonic()
         self._unread_since = None if sum_.lag is not None else self._unread_since or now
-        if self._unread_since is not None and now - self._unread_since > UNREAD:
+        if self._unread_since is not None and now - self._unread_since > UNREAD_SECONDS:
             what = f"the topic {wanted.topic}" if wanted.topic else "any topic"
             found.limits.append(
-                f"No replica in Urls reads {what}: has that beamline sent anything yet, are Topic and Beamline right, "
-                "and are all replicas in Urls?"
+                f"No replica in Urls reads {what}: has that beamline sent anything yet? Check Topic and Beamline, "
+                "and that all replicas are in Urls."
             )
 
     def _new_missing(self) -> int:
         return sum(self._missed.values()) - sum(self._known_missing.values())
 
     def _show(
-        self, wanted: Wanted, sum_: Total, condition: Condition, ready: DevState, replicas: dict[str, Replica]
+        self,
+        wanted: SciCowProperties,
+        sum_: ReplicaTotals,
+        condition: Condition,
+        ready: DevState,
+        replicas: dict[str, Replica],
     ) -> None:
         """With the monitor held."""
         given: dict[str, tuple[Value | None, bool]] = {
@@ -193,7 +199,7 @@ class SciCow(Device):
             "Retried": (sum_.retried, False),
             "Missing": (sum(self._missed.values()), self._new_missing() > 0),
             "Held": (sendable(sum_.held), bool(sum_.held)),
-            "Beamlines": (tuple(map(sendable, sum_.topics[:MOST_BEAMLINES])), False),
+            "Beamlines": (tuple(map(sendable, sum_.topics[:MAX_BEAMLINES])), False),
         }
         nothing: dict[str, Value] = {"Held": "", "Beamlines": ()}
         self._values = {name: nothing.get(name, 0) if value is None else value for name, (value, _) in given.items()}
@@ -222,7 +228,7 @@ class SciCow(Device):
         name="DeadLetters",
         dtype="DevLong64",
         fget="read_DeadLetters",
-        doc="Messages of all beamlines that could not be ingested, and wait for somebody",
+        doc="Messages of all beamlines that could not be ingested and wait to be settled",
     )
     ingested = attribute(
         name="Ingested",
@@ -234,19 +240,19 @@ class SciCow(Device):
         name="Retried",
         dtype="DevLong64",
         fget="read_Retried",
-        doc="Tries that were made again after a failure that passes, since the replicas were started",
+        doc="Attempts that were repeated after a temporary failure, since the replicas were started",
     )
     missing = attribute(
         name="Missing",
         dtype="DevLong64",
         fget="read_Missing",
-        doc="Messages that a program has numbered and that never came, since the replicas were started",
+        doc="Messages that a program has numbered and that never arrived, since the replicas were started",
     )
     held = attribute(
-        name="Held", dtype=str, fget="read_Held", doc='Why SciCow can do nothing at the moment, "" if it can'
+        name="Held", dtype=str, fget="read_Held", doc='Why SciCow can ingest nothing at the moment, "" if it can'
     )
     beamlines = attribute(
-        name="Beamlines", dtype=(str,), max_dim_x=MOST_BEAMLINES, fget="read_Beamlines", doc="The topics that are shown"
+        name="Beamlines", dtype=(str,), max_dim_x=MAX_BEAMLINES, fget="read_Beamlines", doc="The topics that are shown"
     )
 
     def read_Lag(self) -> Read:
@@ -280,7 +286,7 @@ class SciCow(Device):
 
     @command
     def AcknowledgeMissing(self) -> None:
-        """The messages that are missing up to now are known: they are an ALARM no more, until Init or a restart."""
+        """Acknowledge the messages that are missing now: they cause no ALARM any more, until Init or a restart."""
         self._known_missing = dict(self._missed)
         self._background.now()
 

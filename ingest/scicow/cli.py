@@ -10,16 +10,16 @@ try:
     import jsonschema  # noqa: F401
     import jsonschema_rs  # noqa: F401 - imported here, so that a missing package is reported at the start
 except ImportError as missing:
-    sys.exit(f"scicow: {missing}; say: pip install 'sardana-scizoo[ingest]'")
+    sys.exit(f"scicow: {missing}; install it with: pip install 'sardana-scizoo[ingest]'")
 
 from ingest.scicow.commands import audit, check_mapping, config, dead_letters, replay, run, status
-from ingest.scicow.settings import SettingsError
+from ingest.scicow.settings import SciCowSettingsError
 
 COMMANDS = (run, status, config, check_mapping, dead_letters, replay, audit)
 
 
 def main(argv: list[str] | None = None) -> int:
-    """The exit status: 0, 1 for what is wrong with messages or datasets, 2 for settings that are, or what is away."""
+    """The exit status: 0, 1 if messages or datasets are wrong, 2 if settings are wrong or a service does not answer."""
     args = _parser().parse_args(argv)
     try:
         status: int = args.command(args)
@@ -30,7 +30,7 @@ def main(argv: list[str] | None = None) -> int:
     except BrokenPipeError:  # of `| head`: nobody reads the rest
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 141
-    except SettingsError as error:
+    except SciCowSettingsError as error:
         print(error, file=sys.stderr)
         return 2
     return status
@@ -38,7 +38,7 @@ def main(argv: list[str] | None = None) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="scicow", description="Takes the messages about datasets from Kafka into SciCat."
+        prog="scicow", description="Reads the messages about datasets from Kafka and writes them to SciCat."
     )
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     for each in COMMANDS:

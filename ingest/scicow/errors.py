@@ -1,19 +1,19 @@
-"""Why a message cannot be ingested, in the words that decide what becomes of it.
+"""Why a message cannot be ingested, by what follows from it.
 
-Errors of SciCat itself are `ingest.scicat.client.SciCatError`; what is not from SciCat is one of these.
+Errors of SciCat itself are `ingest.scicat.client.SciCatError`; all others are here.
 """
 
 from __future__ import annotations
 
 
-class Refused(Exception):
-    """It will never be taken: a dead letter. The text says why, and what to do before it is replayed."""
+class MessageRefused(Exception):
+    """The message can never be ingested: it is a dead letter. The text says why, and what to do before a replay."""
 
 
 class NotYet(Exception):
-    """This dataset has to wait; others need not. The same call may succeed later.
+    """This dataset must wait, others need not. The same call may succeed later.
 
-    `longest` is for how many seconds it may wait before it is a dead letter; None is for ever.
+    `longest` is how many seconds it may wait before it is a dead letter; None is without limit.
     """
 
     def __init__(self, why: str, longest: float | None = None) -> None:

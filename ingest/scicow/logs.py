@@ -1,4 +1,4 @@
-"""Log lines: about which message they are is known in each, and no text of others can break one."""
+"""Log lines: each names the message that it is about, and no text in a message can break a line."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ from contextvars import ContextVar
 from datetime import UTC, datetime
 from types import TracebackType
 
-FORMATS = ("text", "json")
+LOG_FORMATS = ("text", "json")
 
-LONGEST = 10_000
+MAX_TEXT_LENGTH = 10_000
 """Characters of a text in a log line."""
 
 _message: ContextVar[Mapping[str, object]] = ContextVar("_message", default={})  # noqa: B039 it is never changed
 
 
 @contextmanager
-def about(
+def message_context(
     *, uuid: str = "", topic: str = "", partition: int | None = None, offset: int | None = None
 ) -> Iterator[None]:
-    """Whatever is logged by this thread inside is about this message. An inner one adds to an outer one."""
+    """What this thread logs inside is about this message. An inner context adds to an outer one."""
     before = _message.set(_message.get())
     try:
         _add(uuid=uuid, topic=topic, partition=partition, offset=offset)
@@ -33,8 +33,8 @@ def about(
         _message.reset(before)
 
 
-def also(*, uuid: str = "", beamline: str = "", proposal: str = "") -> None:
-    """More of the same message, known only inside of `about`, until its end."""
+def add_to_context(*, uuid: str = "", beamline: str = "", proposal: str = "") -> None:
+    """Add what is known of the message later, until the end of its `message_context`."""
     _add(uuid=uuid, beamline=beamline, proposal=proposal)
 
 
@@ -43,9 +43,9 @@ def _add(**known: object) -> None:
 
 
 def plain(text: str) -> str:
-    """The text on one line, without characters that a terminal obeys: these are written as in Python, `\\x1b`."""
-    if len(text) > LONGEST:
-        text = f"{text[:LONGEST]}... ({len(text) - LONGEST} more characters)"
+    """The text on one line, with the control characters of a terminal written as in Python, `\\x1b`."""
+    if len(text) > MAX_TEXT_LENGTH:
+        text = f"{text[:MAX_TEXT_LENGTH]}... ({len(text) - MAX_TEXT_LENGTH} more characters)"
     if text.isprintable():
         return text
     return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in text)
@@ -81,7 +81,7 @@ class _Json(logging.Formatter):
             **_message.get(),
         }
         if record.exc_info:
-            line["stack"] = self.formatException(record.exc_info)[-LONGEST:]
+            line["stack"] = self.formatException(record.exc_info)[-MAX_TEXT_LENGTH:]
         return json.dumps(line)
 
 
@@ -89,12 +89,12 @@ _ExcInfo = tuple[type[BaseException], BaseException, TracebackType | None] | tup
 
 
 def formatter(form: str) -> logging.Formatter:
-    """For any handler; `form` is one of FORMATS."""
+    """For any handler; `form` is one of LOG_FORMATS."""
     return _Json() if form == "json" else _Text()
 
 
 def set_up(level: str, form: str) -> None:
-    """All log lines of this process to stderr, and what would else be written there. `form` is one of FORMATS."""
+    """Write all log lines of this process, and uncaught errors, to stderr. `form` is one of LOG_FORMATS."""
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(formatter(form))
     logging.basicConfig(level=level.upper(), handlers=[handler])
@@ -104,4 +104,4 @@ def set_up(level: str, form: str) -> None:
 
 
 def _uncaught(error: tuple[type[BaseException], BaseException, TracebackType | None]) -> None:
-    logging.getLogger(__name__).critical("a mistake in SciCow itself, please report it", exc_info=error)
+    logging.getLogger(__name__).critical("internal error in SciCow, please report it", exc_info=error)

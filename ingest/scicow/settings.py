@@ -1,7 +1,7 @@
 """SciCow's settings: one YAML file, checked whole before anything is started.
 
-A value may hold `${NAME}`: the environment variable of that name, which is how a secret gets in
-without being written into the file.
+A value may hold `${NAME}`: the environment variable of that name, so that a secret
+need not be written into the file.
 """
 
 from __future__ import annotations
@@ -25,11 +25,11 @@ from sdm.office import OfficeError, office_from
 
 HIDDEN = "***"
 
-LONGEST = 1e9
+MAX_SECONDS = 1e9
 """Seconds, some 30 years; the system's clocks overflow with much more."""
 
 
-class SettingsError(Exception):
+class SciCowSettingsError(Exception):
     """One line for each mistake: the file, the line in it, the field, what is wrong and what to do."""
 
 
@@ -52,14 +52,18 @@ def _not_empty(value: str) -> str:
 
 def _regular_expression(value: str) -> str:
     if not value.startswith("^"):
-        return "must begin with ^, as Kafka takes anything else for the name of one topic"
+        return "must begin with ^: Kafka reads any other text as the name of one topic"
     try:
         re.compile(value)
     except re.error as error:
         return f"is not a regular expression: {error}"
     # Kafka's client library has those of POSIX. It takes `\d` for a d, and no `(?`.
     python_only = re.search(r"\\[A-Za-z0-9]|\(\?", value)
-    return f"has {python_only[0]}, which Kafka's client library does not know: [0-9] is a digit" if python_only else ""
+    return (
+        f"has {python_only[0]}, which Kafka's client library does not support: write [0-9] for a digit"
+        if python_only
+        else ""
+    )
 
 
 def _url(value: str) -> str:
@@ -72,7 +76,7 @@ def _url(value: str) -> str:
     if not good:
         return "must be like https://scicat.example.org, without a user name or password in it"
     if re.search(r"/api(/v\d+)?/*$", parts.path):
-        return "must be the server's address alone, without /api/v3 behind it"
+        return "must be the address of the server, without /api/v3 at its end"
     return ""
 
 
@@ -99,12 +103,12 @@ def _template(*known: str) -> Callable[[str], str]:
         try:
             fields = [field for field in Formatter().parse(value) if field[1] is not None]
         except ValueError as error:
-            return f"{error}: write a brace that is meant as such twice"
+            return f"{error}: write {{{{ or }}}} for a brace"
         for _, name, form, conversion in fields:
             if name not in known:
                 return f"{{{name}}} is not known: only {' and '.join(f'{{{one}}}' for one in known)} can be used here"
             if form or conversion:
-                return f"{{{name}}} must stand without ':' and '!' in its braces"
+                return f"{{{name}}} cannot have ':' or '!' in its braces"
         return _not_empty(value)
 
     return wrong
@@ -119,7 +123,9 @@ def _office(value: str) -> str:
 
 
 def _pid_prefix(value: str) -> str:
-    return "" if re.fullmatch(r"[A-Za-z0-9._-]+", value) else "may only hold letters, digits, dot, dash and underscore"
+    return (
+        "" if re.fullmatch(r"[A-Za-z0-9._-]+", value) else "may contain only letters, digits, dot, dash and underscore"
+    )
 
 
 def _topic(value: str) -> str:
@@ -127,11 +133,11 @@ def _topic(value: str) -> str:
 
 
 def _full_path(value: str) -> str:
-    return "" if value.startswith("/") else "must be a full path, as /data"
+    return "" if value.startswith("/") else "must be a full path, like /data"
 
 
 def _positive(value: float) -> str:
-    return "" if 0 < value <= LONGEST else f"must be a number of seconds greater than 0, {LONGEST:.0f} at the most"
+    return "" if 0 < value <= MAX_SECONDS else f"must be a number of seconds greater than 0, {MAX_SECONDS:.0f} at most"
 
 
 def _one_of(*known: str) -> Callable[[str], str]:
@@ -143,7 +149,7 @@ def _between(lowest: int, highest: int) -> Callable[[int], str]:
 
 
 def private(path: Path) -> str:
-    """What is wrong with this file as a place for secrets, and what to do; "" if nothing is."""
+    """Why this file cannot hold secrets, and what to do; "" if it can."""
     try:
         mode = stat.S_IMODE(path.stat().st_mode)
     except OSError as error:
@@ -163,7 +169,7 @@ def _checked(check: Callable[[Any], str]) -> dict[str, Any]:
 
 
 @dataclass(frozen=True)
-class Kafka:
+class KafkaSettings:
     """The broker and what is read from it. `config_file` has librdkafka's further settings."""
 
     bootstrap_servers: str = field(metadata=_checked(_not_empty))
@@ -172,7 +178,7 @@ class Kafka:
     config_file: str = field(default="", metadata=_checked(_private_file))
 
     def librdkafka(self) -> dict[str, Any]:
-        """What every client of this broker is made with. SettingsError if `config_file` is at fault."""
+        """The configuration of every client of this broker. SciCowSettingsError if `config_file` is wrong."""
         return {"bootstrap.servers": self.bootstrap_servers} | _librdkafka_file(self.config_file)
 
 
@@ -189,7 +195,7 @@ class SciCatAccount:
 
 @dataclass(frozen=True)
 class Contact:
-    """Who a dataset belongs to as long as the user office does not say it."""
+    """The owner of a dataset if the user office does not name one."""
 
     owner: str = field(metadata=_checked(_not_empty))
     contact_email: str = field(metadata=_checked(wrong_email))
@@ -200,12 +206,12 @@ _ACTIONS = _one_of("refuse", "hold", "fallback")
 
 
 @dataclass(frozen=True)
-class Proposals:
-    """What becomes of a dataset by what the user office says of its proposal.
+class ProposalSettings:
+    """What happens to a dataset, depending on what the user office says about its proposal.
 
     `unknown`, `foreign` (of another beamline) and `proprietary` are each `refuse` (a dead letter),
     `hold` (ask again, for `hold_for` seconds, then a dead letter) or `fallback` (taken, but into
-    `fallback_group` alone). `create` makes proposals, samples and instruments that SciCat has not.
+    `fallback_group` alone). `create` creates proposals, samples and instruments that SciCat does not have.
     """
 
     unknown: str = field(default="hold", metadata=_checked(_ACTIONS))
@@ -217,33 +223,33 @@ class Proposals:
 
 
 @dataclass(frozen=True)
-class Http:
-    """Where metrics, health and status are served; port 0 is nowhere."""
+class HttpSettings:
+    """Where metrics, health and status are served; with port 0 they are not."""
 
     host: str = field(default="127.0.0.1", metadata=_checked(_not_empty))
     port: int = field(default=9404, metadata=_checked(_between(0, 65_535)))
 
 
 @dataclass(frozen=True)
-class Settings:
+class SciCowSettings:
     """All of SciCow's settings. Times are in seconds; `{proposal}` and `{beamline}` are the message's.
 
     `{group}` is the group that the user office names for the proposal. `user_office` is an address
     as `sdm.office` has it, `mapping` a file; "" is none.
     """
 
-    kafka: Kafka
+    kafka: KafkaSettings
     scicat: SciCatAccount
     contact: Contact
     user_office: str = field(default="", metadata=_checked(_office))
     office_memory: str = ""
-    proposals: Proposals = Proposals()
+    proposals: ProposalSettings = ProposalSettings()
     mapping: str = ""
     checksums: str = field(default="none", metadata=_checked(_one_of("none", "blake2b", "sha256")))
     checksum_folders: tuple[str, ...] = field(default=("/data",), metadata=_checked(_full_path))
     workers: int = field(default=8, metadata=_checked(_between(1, 64)))
     max_waiting: int = field(default=1000, metadata=_checked(_between(1, 1_000_000)))
-    http: Http = Http()
+    http: HttpSettings = HttpSettings()
     dead_letter_topic: str = field(default="scicow-dead-letters", metadata=_checked(_topic))
     pid_prefix: str = field(default="scizoo", metadata=_checked(_pid_prefix))
     owner_group: str = field(default="{proposal}-group", metadata=_checked(_template("proposal", "beamline", "group")))
@@ -257,27 +263,27 @@ class Settings:
     check_sequence: bool = True
 
 
-def load(path: Path, environ: Mapping[str, str] = os.environ, secrets: bool = True) -> Settings:
-    """The settings in this file. Raises SettingsError naming every mistake.
+def load(path: Path, environ: Mapping[str, str] = os.environ, secrets: bool = True) -> SciCowSettings:
+    """The settings in this file. Raises SciCowSettingsError naming every mistake.
 
-    Without `secrets`, a password that cannot be had is no mistake: for looking at the rest.
+    Without `secrets`, a missing password is no mistake, so that the other settings can be shown.
     """
     try:
         root = yaml.compose(path.read_text("utf-8"), Loader=yaml.SafeLoader)
     except (OSError, UnicodeDecodeError) as error:
-        raise SettingsError(f"{path}: cannot be read: {error}") from error
+        raise SciCowSettingsError(f"{path}: cannot be read: {error}") from error
     except yaml.YAMLError as error:
-        raise SettingsError(f"{path}: not YAML: {error}") from error
-    reader = _Reader(path, environ, secrets)
-    settings = reader.section(Settings, root, "")
+        raise SciCowSettingsError(f"{path}: not YAML: {error}") from error
+    reader = _SettingsReader(path, environ, secrets)
+    settings = reader.section(SciCowSettings, root, "")
     if not reader.mistakes and re.search(settings.kafka.topics, settings.dead_letter_topic):
         node = reader.nodes.get("dead_letter_topic") or reader.nodes.get("kafka.topics")
         reader.mistake(node, "dead_letter_topic", f"must not match kafka.topics, {settings.kafka.topics!r}: change one")
     reader.raise_if_any()
-    return typing.cast(Settings, settings)
+    return typing.cast(SciCowSettings, settings)
 
 
-def shown(settings: Settings) -> str:
+def shown(settings: SciCowSettings) -> str:
     """The settings in force, as YAML with secrets hidden."""
 
     def hide(value: Any) -> Any:
@@ -290,8 +296,8 @@ def shown(settings: Settings) -> str:
     return str(yaml.safe_dump(hide(dataclasses.asdict(settings)), sort_keys=False, allow_unicode=True))
 
 
-class Mistakes:
-    """Those in one YAML file, told all at once with their lines."""
+class YamlMistakes:
+    """Collects the mistakes in one YAML file, each with its line."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -302,13 +308,13 @@ class Mistakes:
         self.mistakes.append(f"{self.path}, line {line}: {name}: {text}")
 
     def raise_if_any(self) -> None:
-        """SettingsError with a line for each."""
+        """SciCowSettingsError with a line for each."""
         if self.mistakes:
-            raise SettingsError("\n".join(self.mistakes))
+            raise SciCowSettingsError("\n".join(self.mistakes))
 
 
-class _Reader(Mistakes):
-    """Turns YAML's nodes, which know their lines, into the dataclasses above; gathers the mistakes."""
+class _SettingsReader(YamlMistakes):
+    """Converts YAML nodes, which have line numbers, to the dataclasses above, and collects the mistakes."""
 
     def __init__(self, path: Path, environ: Mapping[str, str], secrets: bool) -> None:
         super().__init__(path)
@@ -317,7 +323,7 @@ class _Reader(Mistakes):
         self._secrets = secrets
 
     def section(self, cls: type, node: yaml.Node | None, prefix: str) -> Any:
-        """An instance of the dataclass, or None if something in it is wrong."""
+        """An instance of the dataclass, or None if it has a mistake."""
         if not isinstance(node, yaml.MappingNode):
             self.mistake(node, prefix.rstrip(".") or "settings", "must be 'name: value' lines")
             return None
@@ -332,7 +338,7 @@ class _Reader(Mistakes):
                 hint = f"did you mean {near[0]}?" if near else f"known are {', '.join(fields)}"
                 self.mistake(key, prefix + name, f"is not a setting: {hint}")
             elif name in found:
-                self.mistake(key, prefix + name, "is there twice: keep one")
+                self.mistake(key, prefix + name, "is set twice: keep one")
             else:
                 found[name] = self._value(fields[name], types[name], inner, prefix + name)
         for name, known in fields.items():
@@ -350,7 +356,7 @@ class _Reader(Mistakes):
                 return ()
             return tuple(self._value(known, str, inner, name) for inner in node.value)
         if not isinstance(node, yaml.ScalarNode) or node.tag.endswith(":null"):
-            self.mistake(node, name, "must be one value; leave the line away for the default")
+            self.mistake(node, name, "must be one value; remove the line to use the default")
             return None
         value = self._scalar(kind, node, name)
         wrong = known.metadata["check"](value) if "check" in known.metadata and value is not None else ""
@@ -398,16 +404,16 @@ def _librdkafka_file(name: str) -> dict[str, str]:
     path = Path(name)
     wrong = private(path)
     if wrong:
-        raise SettingsError(wrong)
+        raise SciCowSettingsError(wrong)
     try:
         lines = path.read_text("utf-8").splitlines()
     except (OSError, UnicodeDecodeError) as error:
-        raise SettingsError(f"{path}: cannot be read: {error}") from error
+        raise SciCowSettingsError(f"{path}: cannot be read: {error}") from error
     found = {}
     for number, line in enumerate(lines, start=1):
         if line.strip() and not line.lstrip().startswith("#"):
             key, equals, value = line.partition("=")
             if not equals:
-                raise SettingsError(f"{path}, line {number}: must be name=value")  # not shown: it may be a secret
+                raise SciCowSettingsError(f"{path}, line {number}: must be name=value")  # not shown: it may be a secret
             found[key.strip()] = value.strip()
     return found

@@ -1,1 +1,1 @@
-"""."""
+"""The parts of the device server SciCow."""

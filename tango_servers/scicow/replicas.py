@@ -1,4 +1,4 @@
-"""What the replicas of SciCow say of themselves at `/status` (docs/reference/scicow.md), and that added up."""
+"""Reads `/status` of the replicas of SciCow (docs/reference/scicow.md), and adds them up."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import requests
 
 from sdm.office.model import one_line
 
-LARGEST = 1_000_000
+MAX_STATUS_BYTES = 1_000_000
 """Bytes of an answer. A beamline takes some 150."""
 
 _CHUNK = 16
@@ -26,7 +26,7 @@ class NoStatus(Exception):
 
 
 @dataclass(frozen=True)
-class Counts:
+class TopicCounts:
     """Of one topic. The lag, in messages and in seconds, is None where another replica reads it."""
 
     lag: int | None
@@ -41,12 +41,12 @@ class Replica:
     """One that has answered. `dead_letters` are all that wait, whoever put them there; None if not known."""
 
     held: str
-    topics: Mapping[str, Counts]
+    topics: Mapping[str, TopicCounts]
     dead_letters: int | None
 
 
 @dataclass(frozen=True)
-class Total:
+class ReplicaTotals:
     """Of all replicas. What is None is not known: none of them has said it."""
 
     lag: int | None
@@ -66,7 +66,7 @@ def check_url(url: str) -> str:
     except ValueError:
         good = False
     if "@" in url:
-        return "an address of Urls has a user name or a password in it: leave it away"
+        return "an address of Urls contains a user name or a password: remove it"
     return "" if good else f"Urls: {one_line(url)!r} is not like http://host:9404"
 
 
@@ -81,18 +81,20 @@ def ask(url: str, timeout: float) -> Replica:
             data = bytearray()
             for chunk in answer.iter_content(_CHUNK):
                 data += chunk
-                if len(data) > LARGEST or time.monotonic() > until:
-                    raise NoStatus(f"{url} gives no end of an answer: is it SciCow's http.port?")
+                if len(data) > MAX_STATUS_BYTES or time.monotonic() > until:
+                    raise NoStatus(f"{url} does not end its answer: is it SciCow's http.port?")
     except requests.Timeout as error:
-        raise NoStatus(f"{url} has not answered within {timeout:g} s: is its machine overloaded or away?") from error
+        raise NoStatus(
+            f"{url} has not answered within {timeout:g} s: is its machine overloaded or switched off?"
+        ) from error
     except (requests.RequestException, UnicodeError) as error:  # the latter of a host's name
         raise NoStatus(
-            f"{url} does not answer: does that SciCow run, and is its http.port reached from here?"
+            f"{url} does not answer: is that SciCow running, and can its http.port be reached from here?"
         ) from error
     try:
         return parse(bytes(data))
     except ValueError as error:
-        raise NoStatus(f"{url} answers with something else than SciCow's status: is it SciCow's http.port?") from error
+        raise NoStatus(f"{url} does not answer with SciCow's status: is it SciCow's http.port?") from error
 
 
 def parse(data: bytes) -> Replica:
@@ -109,7 +111,7 @@ def parse(data: bytes) -> Replica:
         raise ValueError("not a status of SciCow's") from error
 
 
-def total(replicas: Sequence[Replica], topic: str) -> Total:
+def total(replicas: Sequence[Replica], topic: str) -> ReplicaTotals:
     """Of this topic, or of all if it is ""."""
     topics = sorted({name for each in replicas for name in each.topics if topic in ("", name)})
     counts = [each.topics[name] for each in replicas for name in topics if name in each.topics]
@@ -118,7 +120,7 @@ def total(replicas: Sequence[Replica], topic: str) -> Total:
     # Without any topic nothing can wait; without the one that is meant nothing is known.
     nothing = None if topics or topic else 0
     letters = [each.dead_letters for each in replicas if each.dead_letters is not None]
-    return Total(
+    return ReplicaTotals(
         lag=sum(lags) if lags else nothing,
         lag_seconds=max(ages) if ages else nothing,
         ingested=sum(each.ingested for each in counts),
@@ -134,9 +136,9 @@ def missing(replica: Replica, topic: str) -> int:
     return sum(counts.missing for name, counts in replica.topics.items() if topic in ("", name))
 
 
-def _counts(fields: Mapping[str, Any]) -> Counts:
+def _counts(fields: Mapping[str, Any]) -> TopicCounts:
     lag, seconds = fields["lag"], fields["lag_seconds"]
-    return Counts(
+    return TopicCounts(
         lag=None if lag is None else _count(lag),
         lag_seconds=None if seconds is None else _seconds(seconds),
         **{name: _count(fields[name]) for name in ("ingested", "retried", "missing")},

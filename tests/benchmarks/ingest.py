@@ -38,7 +38,7 @@ from deploy.demo.processes import Process, Processes
 from ingest.scicat import SciCat
 from ingest.scicow import mapping
 from ingest.scicow.mapping.ownership import by_settings
-from ingest.scicow.settings import Settings, load
+from ingest.scicow.settings import SciCowSettings, load
 from scifish.message import Message, encode
 from tests.benchmarks.figures import Figure, NotMeasured, alone, progress, scratch
 from tests.catalogue import INGESTOR, Catalogue, start_catalogue
@@ -86,7 +86,7 @@ class Bench:
     processes: Processes
     kafka: Kafka
     catalogue: Catalogue
-    settings: Settings
+    settings: SciCowSettings
     scicat: SciCat
     pyscicat: ScicatClient
     started: int = field(default=0)

@@ -34,7 +34,7 @@ AHEAD = 2000
 LONGEST = 60.0
 """Seconds in which at least one message must be done; an annotation waits 20 s for its dataset."""
 
-MISTAKE = re.compile(r"^.*a mistake in SciCow.*$", re.MULTILINE)
+MISTAKE = re.compile(r"^.*internal error in SciCow.*$", re.MULTILINE)
 
 
 @dataclass

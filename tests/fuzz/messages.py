@@ -9,9 +9,9 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from ingest.scicow.dead_letters.producer import ERRORS
-from ingest.scicow.dead_letters.topic import SETTLED
-from ingest.scicow.kafka.resend import AGAIN
+from ingest.scicow.dead_letters.producer import ERROR_HEADER_PREFIX
+from ingest.scicow.dead_letters.topic import SETTLED_HEADER
+from ingest.scicow.kafka.resend import RESENT_HEADER
 from tests.messages import file, message, value
 from tests.soak.plan import HOSTILE, proposals_of
 
@@ -113,7 +113,7 @@ def _encoded(found: Any) -> bytes:
 
 
 def _twice(data: bytes, name: str, inner: bytes) -> bytes:
-    """With a key that is there already."""
+    """With a key that exists already."""
     return data.replace(b"{", b"{" + json.dumps(name).encode() + b":" + inner + b",", 1)
 
 
@@ -146,7 +146,9 @@ payloads = st.one_of(
 headers = st.lists(
     st.tuples(
         st.text(st.characters(exclude_characters="\0", exclude_categories=("Cs",)), max_size=30)
-        | st.sampled_from((AGAIN, SETTLED, f"{ERRORS}topic", f"{ERRORS}offset")),
+        | st.sampled_from(
+            (RESENT_HEADER, SETTLED_HEADER, f"{ERROR_HEADER_PREFIX}topic", f"{ERROR_HEADER_PREFIX}offset")
+        ),
         st.none() | st.binary(max_size=100) | st.just(b"why of scifish-fuzz[0]@1"),
     ),
     max_size=4,

@@ -13,10 +13,10 @@ from pathlib import Path
 
 os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")  # before Qt is loaded
 
-from ingest.scicow.monitoring.server import Server
-from ingest.scicow.monitoring.status import State
+from ingest.scicow.monitoring.server import MonitoringServer
+from ingest.scicow.monitoring.status import ReplicaStatus
 from ingest.scicow.pipeline.counters import Progress
-from ingest.scicow.settings import Http
+from ingest.scicow.settings import HttpSettings
 from tests.kafka import free_ports
 from tests.tango_system import control_system
 from tests.ui.panel_picture import drawPanel
@@ -25,7 +25,7 @@ DEVICE = "b311a-e/ctl/scicow-01"
 
 
 class Consumer:
-    polled = time.monotonic()
+    last_poll = time.monotonic()
     assigned = True
     stopping = False
 
@@ -37,7 +37,7 @@ def main(file: Path) -> None:
     progress = Progress(held="SciCat does not answer")
     progress.count("scifish-cosaxs", "ingested", 2118)
     progress.count("scifish-cosaxs", "retried", 12)
-    server = Server(Http(port=free_ports(1)[0]), State(Consumer(), progress, lambda: 3))
+    server = MonitoringServer(HttpSettings(port=free_ports(1)[0]), ReplicaStatus(Consumer(), progress, lambda: 3))
     with tempfile.TemporaryDirectory() as folder, control_system(Path(folder)) as stack, server:
         command = [sys.executable, "-m", "tango_servers.SciCow"]
         stack.start_server("SciCow/demo", {DEVICE: ("SciCow", {"Urls": [server.url]})}, command)

@@ -1,6 +1,6 @@
-"""Gathers what messages, dead letters, spools and the catalogue have; `audit.compare` compares it.
+"""Collects what messages, dead letters, spools and the catalogue have; `audit.compare` compares it.
 
-SciCow goes on meanwhile, so the order matters: first how far it has come, then the dead letters,
+SciCow keeps running, so the order matters: first its committed offsets, then the dead letters,
 the messages, and the catalogue last. What it was done with at the beginning must then be in one of
 them; what came later is on its way.
 """
@@ -17,39 +17,39 @@ from confluent_kafka import Message as KafkaMessage
 from ingest.scicat import SciCat, SciCatError
 from ingest.scicow import mapping
 from ingest.scicow.audit import compare as audit
-from ingest.scicow.audit.compare import FIELDS, Finding, Problem, Report
-from ingest.scicow.audit.ledger import Expected, Facts, Ledger, digest, file_lists, gaps, mark, number_of
-from ingest.scicow.audit.spool_listing import Listing
+from ingest.scicow.audit.compare import DATASET_FIELDS, AuditFinding, AuditReport, Problem
+from ingest.scicow.audit.ledger import ExpectedDataset, Ledger, MessageFacts, digest, file_lists, gaps, mark, number_of
+from ingest.scicow.audit.spool_listing import SpoolListing
 from ingest.scicow.dead_letters.topic import REPLAYED, DeadLetterTopic, Letter, Settlement
 from ingest.scicow.kafka.positions import iso_seconds
 from ingest.scicow.kafka.resend import original_of
-from ingest.scicow.kafka.topics import Place, Range, Topics
-from ingest.scicow.settings import Settings
+from ingest.scicow.kafka.topics import MessagePosition, OffsetRange, TopicReader
+from ingest.scicow.settings import SciCowSettings
 
 T = TypeVar("T")
 Json = dict[str, Any]
-Fates = Mapping[Place, tuple[Letter, Settlement | None]]
+Fates = Mapping[MessagePosition, tuple[Letter, Settlement | None]]
 
-PAGE = 500
-PIDS_A_CALL = 50
-"""So that the address, in which they are, stays below what proxies take (8 kB)."""
+DATASETS_PER_PAGE = 500
+PIDS_PER_CALL = 50
+"""So that the URL, which contains them, stays below the limit of proxies (8 kB)."""
 
-EXACT = 2000
-"""Of so many datasets, whose files are not as they should be, the files are named."""
+MAX_EXACT_DATASETS = 2000
+"""The wrong files are named of so many datasets."""
 
-MAX_LOST = 1000
-AT_THE_EDGE = 60.0
+MAX_LOST_MESSAGES = 1000
+EDGE_SECONDS = 60.0
 """Seconds at both ends of the range in which a gap is not judged."""
 
-LATE = 30 * 86_400.0
+CREATION_MARGIN_SECONDS = 30 * 86_400.0
 """Seconds that a dataset was made before or after the range, and is still looked for by its time."""
 
-WAITS = (1.0, 4.0)
+RETRY_WAITS_SECONDS = (1.0, 4.0)
 """Seconds between tries, where SciCat fails in a way that passes."""
 
 
 @dataclass(frozen=True)
-class Options:
+class AuditOptions:
     """`begin` and `end` in s since 1970; `running_after` in s; `thorough` looks at each dataset's files."""
 
     begin: float
@@ -63,15 +63,15 @@ class Auditor:
 
     def __init__(
         self,
-        settings: Settings,
-        topics: Topics,
+        settings: SciCowSettings,
+        topics: TopicReader,
         client: SciCat,
-        ranges: list[Range],
-        options: Options,
+        ranges: list[OffsetRange],
+        options: AuditOptions,
         progress: Callable[[str, int], Callable[[int], None]],
     ) -> None:
-        self.report = Report(options.begin, options.end)
-        self.dead: set[Place] = set()
+        self.report = AuditReport(options.begin, options.end)
+        self.dead: set[MessagePosition] = set()
         """Originals that wait, or were dropped, as dead letters."""
         self._settings = settings
         self._topics = topics
@@ -88,7 +88,7 @@ class Auditor:
         self._read = 0
         self._running = 0
 
-    def audit(self, spools: Iterable[Listing]) -> Report:
+    def audit(self, spools: Iterable[SpoolListing]) -> AuditReport:
         committed = self._topics.committed(self._ranges)
         fates = self._letters()
         self._messages(committed, fates)
@@ -96,7 +96,7 @@ class Auditor:
         self._catalogue()
         self._files()
         self._not_found()
-        begin, end = self._options.begin + AT_THE_EDGE, self._options.end - AT_THE_EDGE
+        begin, end = self._options.begin + EDGE_SECONDS, self._options.end - EDGE_SECONDS
         self.report.findings += map(audit.gap, gaps(self._ledger, known, begin, end))
         pending = sum(one.pending for one in self._ledger.datasets.values())
         self.report.counts = {
@@ -114,7 +114,7 @@ class Auditor:
     def _letters(self) -> Fates:
         by_partition = {(each.topic, each.partition): each for each in self._ranges}
 
-        def wanted(place: Place) -> bool:
+        def wanted(place: MessagePosition) -> bool:
             inside = by_partition.get((place.topic, place.partition))
             return inside is not None and place in inside
 
@@ -123,7 +123,7 @@ class Auditor:
         for place, (letter, settled) in fates.items():
             if settled is None:
                 what = (f"{letter.id}: {letter.reason}",)
-                found = Finding("dead letter", what, letter.uuid, letter.name, letter.beamline, letter.topic)
+                found = AuditFinding("dead letter", what, letter.uuid, letter.name, letter.beamline, letter.topic)
                 self.report.findings.append(found)
             if settled is None or settled.how != REPLAYED:
                 self.dead.add(place)
@@ -131,7 +131,7 @@ class Auditor:
         return fates
 
     def _messages(self, committed: Mapping[tuple[str, int], int], fates: Fates) -> None:
-        def not_done(place: Place) -> bool:
+        def not_done(place: MessagePosition) -> bool:
             return place.offset >= committed.get((place.topic, place.partition), 0)
 
         lost = 0
@@ -139,11 +139,11 @@ class Auditor:
             self._read += 1
             first = original_of(message)
             _, settled = fates.get(first, (None, None))
-            pending = not_done(Place.of(message))
+            pending = not_done(MessagePosition.of(message))
             if settled is not None and settled.to is not None:
                 pending |= not_done(settled.to)
             value, when = message.value() or b"", message.timestamp()[1] / 1000
-            facts = Facts.of(value)
+            facts = MessageFacts.of(value)
             numbered = (facts.run, facts.seq) if facts else number_of(value)
             if numbered:
                 self._ledger.number(*numbered, first.topic, when)
@@ -153,11 +153,11 @@ class Auditor:
                 self._ledger.expect(facts, first.topic, when, pending)
             elif not pending:
                 lost += 1
-                if lost <= MAX_LOST:
-                    what = (f"{Place.of(message)} cannot be read, and is not a dead letter",)
-                    self.report.findings.append(Finding("lost", what, topic=first.topic))
-        if lost > MAX_LOST:
-            self.report.notes.append(f"{lost:,} messages are lost like this; the first {MAX_LOST} are named")
+                if lost <= MAX_LOST_MESSAGES:
+                    what = (f"{MessagePosition.of(message)} cannot be read, and is not a dead letter",)
+                    self.report.findings.append(AuditFinding("lost", what, topic=first.topic))
+        if lost > MAX_LOST_MESSAGES:
+            self.report.notes.append(f"{lost:,} messages are lost in this way; the first {MAX_LOST_MESSAGES} are named")
 
     def _all(self, what: str) -> Iterator[KafkaMessage]:
         count = self._progress(what, sum(map(len, self._ranges)))
@@ -167,7 +167,7 @@ class Auditor:
 
     # --------------------------------------------------------------- what the spools have
 
-    def _spooled(self, spools: Iterable[Listing]) -> dict[str, set[int]]:
+    def _spooled(self, spools: Iterable[SpoolListing]) -> dict[str, set[int]]:
         """The `seq` of what is in them, by run."""
         topics = {each.topic for each in self._ranges}
         known: dict[str, set[int]] = {}
@@ -184,7 +184,7 @@ class Auditor:
                     continue  # sent since the list was made
                 if each.refused:
                     what = (f"message {each.seq} of run {each.run}: {each.refused}",)
-                    self.report.findings.append(Finding("refused", what, each.uuid, each.name, topic=each.topic))
+                    self.report.findings.append(AuditFinding("refused", what, each.uuid, each.name, topic=each.topic))
                     continue
                 waiting += 1
                 if one is not None:
@@ -195,20 +195,20 @@ class Auditor:
     # ------------------------------------------------------------- what the catalogue has
 
     def _catalogue(self) -> None:
-        """Page by page, those of the time in which the datasets were made; then the others by name."""
+        """Reads the datasets created in the time of the messages page by page, then the others by pid."""
         datasets = self._ledger.datasets
         if not datasets:
             return
         # A message may say any time: for one alone not all of the catalogue is read.
-        begin, end = self._options.begin - LATE, self._options.end + LATE
+        begin, end = self._options.begin - CREATION_MARGIN_SECONDS, self._options.end + CREATION_MARGIN_SECONDS
         times = [one.created for one in datasets.values() if begin <= one.created <= end]
         if times:
             self._made_between(iso_seconds(min(times)), iso_seconds(max(times) + 1))
         left = [uuid for uuid, one in datasets.items() if uuid not in self._found and not one.pending]
         count = self._progress("datasets asked for by their pid", len(left))
-        for start in range(0, len(left), PIDS_A_CALL):
-            pids = [self._pid(uuid) for uuid in left[start : start + PIDS_A_CALL]]
-            for row in self._page({"pid": {"inq": pids}}, PIDS_A_CALL):
+        for start in range(0, len(left), PIDS_PER_CALL):
+            pids = [self._pid(uuid) for uuid in left[start : start + PIDS_PER_CALL]]
+            for row in self._page({"pid": {"inq": pids}}, PIDS_PER_CALL):
                 self._row(row)
             count(start)
 
@@ -217,11 +217,11 @@ class Auditor:
         number = 0
         window: Json = {"creationTime": {"gte": first, "lte": last}}
         where, before = window, ""
-        while rows := self._page(where, PAGE):
+        while rows := self._page(where, DATASETS_PER_PAGE):
             if rows[-1]["pid"] == before:
                 if len(rows) == 1:
                     return
-                raise SciCatError("GET datasets", 0, f"SciCat gives the same page again and again, after {before}")
+                raise SciCatError("GET datasets", 0, f"SciCat returns the same page repeatedly, after {before}")
             new = [row for row in rows if row["pid"] != before]
             for row in new:
                 self._row(row)
@@ -248,7 +248,7 @@ class Auditor:
         else:
             self._doubtful[uuid] = (row, problems)
 
-    def _judge(self, uuid: str, expected: Expected, row: Json, problems: list[Problem]) -> None:
+    def _judge(self, uuid: str, expected: ExpectedDataset, row: Json, problems: list[Problem]) -> None:
         if problems:
             self.report.findings.append(audit.finding("incomplete", uuid, expected, problems))
         elif not expected.over and expected.began and audit.is_running(row):
@@ -256,15 +256,15 @@ class Auditor:
         else:
             self._complete += 1
 
-    def _is_running(self, uuid: str, expected: Expected) -> None:
+    def _is_running(self, uuid: str, expected: ExpectedDataset) -> None:
         age = time.time() - expected.created
         alive = self._recording.get(uuid)
         if alive or age < self._options.running_after:
             self._running += 1
             return
-        text = f"began {age / 3600:,.0f} h ago, and has not ended"
+        text = f"began {age / 3600:,.0f} h ago and has not ended"
         if alive is False:
-            text += "; its program is gone: `scifish flush` on its machine ends it"
+            text += "; its program has exited: `scifish flush` on its machine ends it"
         self.report.findings.append(audit.finding("running", uuid, expected, [Problem(text, False)]))
 
     def _not_found(self) -> None:
@@ -275,12 +275,12 @@ class Auditor:
             if uuid not in self._found:
                 self.report.findings.append(audit.missing(uuid, one, elsewhere))
             elif elsewhere:
-                text = f"is there as {self._pid(uuid)} and as {audit.some(elsewhere)}"
+                text = f"exists as {self._pid(uuid)} and as {audit.some(elsewhere)}"
                 self.report.findings.append(audit.finding("double", uuid, one, [Problem(text, False)]))
 
     # -------------------------------------------------------------------------- files
 
-    def _files_are_right(self, expected: Expected, row: Json) -> bool:
+    def _files_are_right(self, expected: ExpectedDataset, row: Json) -> bool:
         """By SciCat's own counts; where these differ, or if `thorough`, by its lists."""
         if audit.is_newer(expected, row) or (audit.same_count(expected, row) and not self._options.thorough):
             return True
@@ -290,7 +290,7 @@ class Auditor:
 
     def _files(self) -> None:
         """Name what is wrong with the files of the datasets where something is."""
-        exact = dict(list(self._doubtful.items())[:EXACT])
+        exact = dict(list(self._doubtful.items())[:MAX_EXACT_DATASETS])
         lists: dict[str, dict[str, int]] = {}
         if exact:
             values = ((original_of(each), each.value() or b"") for each in self._all("messages with files"))
@@ -308,23 +308,23 @@ class Auditor:
     # ------------------------------------------------------------------------ SciCat
 
     def _page(self, where: Json, limit: int) -> list[Json]:
-        return self._surely(lambda: self._client.datasets(where, FIELDS, "pid:asc", limit))
+        return self._with_valid_token(lambda: self._client.datasets(where, DATASET_FIELDS, "pid:asc", limit))
 
     def _listed(self, pid: str, wanted: int) -> list[Json]:
-        found = self._patiently(lambda: self._client.files(pid))
+        found = self._retrying(lambda: self._client.files(pid))
         # With an expired token there would be fewer, or none.
-        return found if len(found) >= wanted else self._surely(lambda: self._client.files(pid))
+        return found if len(found) >= wanted else self._with_valid_token(lambda: self._client.files(pid))
 
-    def _surely(self, call: Callable[[], list[Json]]) -> list[Json]:
-        """With a token that counts: with an expired one, only what is public would be in the answer."""
+    def _with_valid_token(self, call: Callable[[], list[Json]]) -> list[Json]:
+        """With a valid token: with an expired one, the answer would contain public datasets only."""
         for _ in range(3):
-            found = self._patiently(call)
-            if not self._patiently(self._client.revived):
+            found = self._retrying(call)
+            if not self._retrying(self._client.revived):
                 return found
-        raise SciCatError("reading from SciCat", 403, "its tokens expire at once")
+        raise SciCatError("reading from SciCat", 403, "its tokens expire immediately")
 
-    def _patiently(self, call: Callable[[], T]) -> T:
-        for wait in WAITS:
+    def _retrying(self, call: Callable[[], T]) -> T:
+        for wait in RETRY_WAITS_SECONDS:
             try:
                 return call()
             except SciCatError as error:

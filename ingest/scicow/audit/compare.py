@@ -9,33 +9,33 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from ingest.scicow.audit.ledger import Expected, Gap
+from ingest.scicow.audit.ledger import ExpectedDataset, SequenceGap
 from ingest.scicow.mapping import recorded_revision
-from ingest.scicow.mapping.annotations import KEPT
+from ingest.scicow.mapping.annotations import MAX_ANNOTATION_IDS
 from ingest.scicow.mapping.definition import ANNOTATIONS
-from ingest.scicow.mapping.metadata import SCAN
+from ingest.scicow.mapping.metadata import SCAN_GROUP
 from ingest.scicow.mapping.templates import RUNNING
 
 Json = dict[str, Any]
 
-KINDS = {
+FINDING_KINDS = {
     "missing": "not in the catalogue",
     "incomplete": "files, end or annotations are not as the messages say",
-    "double": "there more than once",
-    "running": "began long ago, and has not ended",
+    "double": "exists more than once",
+    "running": "began long ago and has not ended",
     "dead letter": "in the dead-letter topic",
     "lost": "neither in the catalogue nor a dead letter",
-    "refused": "Kafka does not take it from the spool",
-    "gap": "sent, and in no topic and no spool",
+    "refused": "Kafka refuses it from the spool",
+    "gap": "numbered, but in no topic and no spool",
 }
 """What a finding may be, in the order in which they are shown."""
 
-FIELDS = ["pid", "size", "numberOfFiles", f"scientificMetadata.{SCAN}"]
+DATASET_FIELDS = ["pid", "size", "numberOfFiles", f"scientificMetadata.{SCAN_GROUP}"]
 """What of a dataset is needed."""
 
 
 @dataclass(frozen=True)
-class Finding:
+class AuditFinding:
     """One line of the report."""
 
     kind: str
@@ -53,9 +53,9 @@ class Problem:
     repairable: bool
 
 
-def compare(expected: Expected, row: Json, files: list[Problem]) -> list[Problem]:
-    """What is wrong with a dataset that is there, shown by v3 with `FIELDS`; `files` are the problems of its files."""
-    scan = ((row.get("scientificMetadata") or {}).get(SCAN)) or {}
+def compare(expected: ExpectedDataset, row: Json, files: list[Problem]) -> list[Problem]:
+    """What is wrong with a dataset that v3 shows with `DATASET_FIELDS`; `files` are the problems of its files."""
+    scan = ((row.get("scientificMetadata") or {}).get(SCAN_GROUP)) or {}
     status = (scan.get("status") or {}).get("value")
     found = []
     if expected.over and status in (None, RUNNING):
@@ -64,7 +64,7 @@ def compare(expected: Expected, row: Json, files: list[Problem]) -> list[Problem
         found.append(Problem(f"its revision {expected.revision} is not applied", True))
     kept = applied(scan)
     missing = [each for each in expected.annotations if each not in kept]
-    if missing and len(kept) < KEPT:  # else the older ones are no longer named
+    if missing and len(kept) < MAX_ANNOTATION_IDS:  # else the older ones are no longer named
         found.append(Problem(f"{counted(len(missing), 'annotation')} not applied: {some(missing)}", True))
     return found + files
 
@@ -75,16 +75,16 @@ def applied(scan: Json) -> set[str]:
 
 
 def is_running(row: Json) -> bool:
-    scan = ((row.get("scientificMetadata") or {}).get(SCAN)) or {}
+    scan = ((row.get("scientificMetadata") or {}).get(SCAN_GROUP)) or {}
     return (scan.get("status") or {}).get("value") == RUNNING
 
 
-def is_newer(expected: Expected, row: Json) -> bool:
+def is_newer(expected: ExpectedDataset, row: Json) -> bool:
     """Whether the catalogue has a later recording than the messages, which therefore say nothing of its files."""
     return recorded_revision(row) > expected.revision
 
 
-def same_count(expected: Expected, row: Json) -> bool:
+def same_count(expected: ExpectedDataset, row: Json) -> bool:
     """Whether the catalogue's own count of files and bytes is that of the messages."""
     return (row.get("numberOfFiles") or 0, row.get("size") or 0) == (expected.files, expected.size)
 
@@ -101,7 +101,7 @@ def compare_files(expected: Mapping[str, int], there: Iterable[Json], row: Json)
     if missing:
         problems.append(Problem(f"{counted(len(missing), 'file')} missing: {some(missing)}", True))
     if twice:
-        problems.append(Problem(f"{counted(len(twice), 'file')} there more than once: {some(twice)}", False))
+        problems.append(Problem(f"{counted(len(twice), 'file')} listed more than once: {some(twice)}", False))
     if wrong:
         problems.append(
             Problem(f"{counted(len(wrong), 'file')} with another size: {some(wrong)}", recorded_revision(row) > 0)
@@ -114,10 +114,10 @@ def compare_files(expected: Mapping[str, int], there: Iterable[Json], row: Json)
     return problems
 
 
-def finding(kind: str, uuid: str, expected: Expected, problems: Iterable[Problem]) -> Finding:
+def finding(kind: str, uuid: str, expected: ExpectedDataset, problems: Iterable[Problem]) -> AuditFinding:
     """Of a dataset. One of whose problems sending again would help is sent again."""
     problems = tuple(problems)
-    return Finding(
+    return AuditFinding(
         kind,
         tuple(each.text for each in problems),
         uuid,
@@ -128,37 +128,39 @@ def finding(kind: str, uuid: str, expected: Expected, problems: Iterable[Problem
     )
 
 
-def missing(uuid: str, expected: Expected, elsewhere: Iterable[str]) -> Finding:
+def missing(uuid: str, expected: ExpectedDataset, elsewhere: Iterable[str]) -> AuditFinding:
     """Of a dataset that is not there under its pid; `elsewhere` are pids that end with its uuid."""
     other = list(elsewhere)
     if other:
-        problem = Problem(f"is there as {some(other)}: was pid_prefix another one?", False)
+        problem = Problem(f"exists as {some(other)}: was pid_prefix changed?", False)
     elif expected.began or expected.over:
         problem = Problem("is not in the catalogue", True)
     else:
-        problem = Problem("is not in the catalogue, and how it began is not in this range: begin earlier", False)
+        problem = Problem(
+            "is not in the catalogue, and its `began` is not in this range: choose an earlier --from", False
+        )
     return finding("missing", uuid, expected, [problem])
 
 
-def gap(found: Gap) -> Finding:
+def gap(found: SequenceGap) -> AuditFinding:
     count = found.last - found.first + 1
     which = f"seq {found.first}" if count == 1 else f"seq {found.first} to {found.last}"
-    return Finding("gap", (f"{counted(count, 'message')} of run {found.run}: {which}",), topic=found.topic)
+    return AuditFinding("gap", (f"{counted(count, 'message')} of run {found.run}: {which}",), topic=found.topic)
 
 
 @dataclass
-class Report:
-    """What an audit has found, and how much it has looked at."""
+class AuditReport:
+    """The findings of an audit, and how much it has compared."""
 
     begin: float
     end: float
-    findings: list[Finding] = field(default_factory=list)
+    findings: list[AuditFinding] = field(default_factory=list)
     counts: dict[str, int] = field(default_factory=dict)
     """messages, datasets, complete, on their way, in spools, dropped, still running"""
     notes: list[str] = field(default_factory=list)
 
-    def sorted(self) -> list[Finding]:
-        order = list(KINDS)
+    def sorted(self) -> list[AuditFinding]:
+        order = list(FINDING_KINDS)
         return sorted(self.findings, key=lambda each: (order.index(each.kind), each.topic, each.name, each.uuid))
 
     def repairable(self) -> set[str]:

@@ -14,12 +14,12 @@ from typing import Any
 from urllib.parse import quote
 
 from ingest.scicow import mapping
-from ingest.scicow.kafka.topics import Place
+from ingest.scicow.kafka.topics import MessagePosition
 
 Json = dict[str, Any]
 
-MAX_NAME = 80
-MAX_RUNS = 100_000
+MAX_NAME_LENGTH = 80
+MAX_AUDITED_RUNS = 100_000
 MAX_SEQ = 2**53
 """Larger whole numbers are not exact in JSON's readers, and no program counts so far."""
 
@@ -27,7 +27,7 @@ _UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
 
 @dataclass(frozen=True)
-class Facts:
+class MessageFacts:
     """What one message says that matters here. `files` are path and size as in a datablock."""
 
     uuid: str
@@ -45,7 +45,7 @@ class Facts:
     revision: int = 0
 
     @classmethod
-    def of(cls, value: bytes) -> Facts | None:
+    def of(cls, value: bytes) -> MessageFacts | None:
         """None if it is not a message that SciCow could take."""
         try:
             message = json.loads(value)
@@ -112,7 +112,7 @@ def mark(run: str, seq: int) -> int:
 
 
 @dataclass(slots=True)
-class Expected:
+class ExpectedDataset:
     """What the catalogue should have of one dataset, by the messages that SciCow is done with."""
 
     topic: str
@@ -134,7 +134,7 @@ class Expected:
 
 
 @dataclass
-class Run:
+class RunMessages:
     """`seq` and Kafka's times (s since 1970) of one run's messages, as they come."""
 
     topic: str
@@ -146,8 +146,8 @@ class Ledger:
     """Gathers what messages say. `datasets` and `runs` by uuid and by run."""
 
     def __init__(self) -> None:
-        self.datasets: dict[str, Expected] = {}
-        self.runs: dict[str, Run] = {}
+        self.datasets: dict[str, ExpectedDataset] = {}
+        self.runs: dict[str, RunMessages] = {}
 
     def number(self, run: str, seq: int, topic: str, when: float) -> None:
         """A message was sent as this one of its run; `when` is in s since 1970."""
@@ -155,20 +155,20 @@ class Ledger:
             return
         run = sys.intern(run)
         found = self.runs.get(run)
-        if found is None and len(self.runs) < MAX_RUNS:
-            found = self.runs[run] = Run(sys.intern(topic))
+        if found is None and len(self.runs) < MAX_AUDITED_RUNS:
+            found = self.runs[run] = RunMessages(sys.intern(topic))
         if found is not None:
             found.seqs.append(seq)
             found.times.append(when)
 
-    def expect(self, facts: Facts, topic: str, when: float, pending: bool = False) -> None:
+    def expect(self, facts: MessageFacts, topic: str, when: float, pending: bool = False) -> None:
         """The catalogue should have what this message says, or will have it (`pending`)."""
         created = facts.created or when
         one = self.datasets.get(facts.uuid)
         if one is None:
-            one = self.datasets[facts.uuid] = Expected(sys.intern(topic), sys.intern(facts.beamline))
+            one = self.datasets[facts.uuid] = ExpectedDataset(sys.intern(topic), sys.intern(facts.beamline))
             one.created = created
-        one.name = one.name or facts.name[:MAX_NAME]
+        one.name = one.name or facts.name[:MAX_NAME_LENGTH]
         one.pending |= pending
         number = mark(facts.run, facts.seq)
         if number in one.seen:
@@ -194,7 +194,7 @@ class Ledger:
 
 
 @dataclass(frozen=True)
-class Gap:
+class SequenceGap:
     """Messages `first` to `last` of a run that are nowhere."""
 
     run: str
@@ -203,7 +203,7 @@ class Gap:
     last: int
 
 
-def gaps(ledger: Ledger, known: dict[str, set[int]], begin: float, end: float) -> Iterator[Gap]:
+def gaps(ledger: Ledger, known: dict[str, set[int]], begin: float, end: float) -> Iterator[SequenceGap]:
     """What is missing between the messages of each run; `known` are those that wait in spools.
 
     Only between messages of `begin` to `end` (s since 1970): messages of one run are in several
@@ -213,16 +213,16 @@ def gaps(ledger: Ledger, known: dict[str, set[int]], begin: float, end: float) -
         before: tuple[int, float] | None = None
         for seq, when in sorted({**dict.fromkeys(known.get(name, ()), (begin + end) / 2), **_times(run)}.items()):
             if before is not None and seq > before[0] + 1 and before[1] >= begin and when <= end:
-                yield Gap(name, run.topic, before[0] + 1, seq - 1)
+                yield SequenceGap(name, run.topic, before[0] + 1, seq - 1)
             before = seq, when
 
 
-def _times(run: Run) -> dict[int, float]:
+def _times(run: RunMessages) -> dict[int, float]:
     return dict(zip(run.seqs, run.times, strict=True))
 
 
 def file_lists(
-    messages: Iterable[tuple[Place, bytes]], uuids: Collection[str], without: Collection[Place]
+    messages: Iterable[tuple[MessagePosition, bytes]], uuids: Collection[str], without: Collection[MessagePosition]
 ) -> dict[str, dict[str, int]]:
     """Path and size of each file of these datasets, by the last recording of each."""
     found: dict[str, dict[str, int]] = {}
@@ -230,7 +230,7 @@ def file_lists(
     for place, value in messages:
         if place in without:
             continue
-        facts = Facts.of(value)
+        facts = MessageFacts.of(value)
         if facts is None or facts.uuid not in uuids or facts.revision < revisions.get(facts.uuid, 0):
             continue
         if facts.revision > revisions.get(facts.uuid, 0):

@@ -13,7 +13,7 @@ class SpoolFileError(Exception):
 
 
 @dataclass(frozen=True)
-class Spooled:
+class SpooledMessage:
     """A message that is in a spool. `refused` says why Kafka will never take it, "" if it only waits."""
 
     run: str
@@ -25,7 +25,7 @@ class Spooled:
 
 
 @dataclass(frozen=True)
-class Recording:
+class RunningDataset:
     """A dataset that has not ended yet, as the program's machine knows it."""
 
     uuid: str
@@ -33,16 +33,16 @@ class Recording:
 
 
 @dataclass(frozen=True)
-class Listing:
+class SpoolListing:
     """One file."""
 
-    messages: tuple[Spooled, ...]
-    recording: tuple[Recording, ...]
+    messages: tuple[SpooledMessage, ...]
+    recording: tuple[RunningDataset, ...]
     problems: tuple[str, ...]
     """Spools that could not be read."""
 
 
-def read(path: Path) -> Listing:
+def read(path: Path) -> SpoolListing:
     """Raises SpoolFileError."""
     try:
         return _listing(json.loads(path.read_text("utf-8")))
@@ -50,17 +50,19 @@ def read(path: Path) -> Listing:
         raise SpoolFileError(f"{path}: cannot be read: {error.strerror}") from error
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise SpoolFileError(
-            f"{path}: is not what `scifish list --json` writes ({error!r}): make it anew on the beamline's machine"
+            f"{path}: is not what `scifish list --json` writes ({error!r}): write it again on the beamline's machine"
         ) from error
 
 
-def _listing(found: Any) -> Listing:
+def _listing(found: Any) -> SpoolListing:
     messages, recording = [], []
     for spool in found["spools"]:
         run = str(spool["origin"]["run"])
         for each in spool["messages"]:
-            said = Spooled(run, each["uuid"], int(each["seq"]), each["topic"], each["name"], each["refused"] or "")
+            said = SpooledMessage(
+                run, each["uuid"], int(each["seq"]), each["topic"], each["name"], each["refused"] or ""
+            )
             messages.append(said)
-        recording += [Recording(each["uuid"], bool(spool["alive"])) for each in spool["recording"]]
+        recording += [RunningDataset(each["uuid"], bool(spool["alive"])) for each in spool["recording"]]
     problems = tuple(f"{found['host']}: {each}" for each in found["problems"])
-    return Listing(tuple(messages), tuple(recording), problems)
+    return SpoolListing(tuple(messages), tuple(recording), problems)

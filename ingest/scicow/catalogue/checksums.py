@@ -1,6 +1,6 @@
-"""Checksums of data files that this machine can see, within a time.
+"""Checksums of data files that this machine can read, within a limited time.
 
-A file that cannot be seen, has changed, or takes too long has none, and the log says so: metadata do not wait.
+A file that cannot be read, has changed or takes too long gets none, and the log says so: metadata do not wait.
 """
 
 from __future__ import annotations
@@ -15,14 +15,14 @@ from collections.abc import Sequence
 
 log = logging.getLogger(__name__)
 
-BUDGET = 60.0
+CHECKSUM_SECONDS = 60.0
 """Seconds for all files of one message."""
 
-GRACE = 5.0
+READ_GRACE_SECONDS = 5.0
 """Seconds that a single read may take after that."""
 
-MAX_STUCK = 4
-"""So many threads may hang in a file system that does not answer; then none are started."""
+MAX_HANGING_THREADS = 4
+"""How many threads may hang in a file system that does not answer; then no more are started."""
 
 _CHUNK = 1024 * 1024
 
@@ -30,46 +30,46 @@ _CHUNK = 1024 * 1024
 class Checksums:
     """`algorithm` is blake2b, sha256 or none. Threads may share it.
 
-    Only files below the `folders` are read, wherever links lead: who may send a message must not learn of others.
+    Only files below the `folders` are read, also through links: a sender must learn nothing about other files.
     """
 
     def __init__(self, algorithm: str, folders: Sequence[str]) -> None:
         self._folders = tuple(map(os.path.realpath, folders))
         self.algorithm = "" if algorithm == "none" else algorithm
-        self._room = threading.Semaphore(MAX_STUCK)
-        self._budget = BUDGET
+        self._room = threading.Semaphore(MAX_HANGING_THREADS)
+        self._budget = CHECKSUM_SECONDS
 
     def of(self, files: dict[str, int], dataset: str) -> dict[str, str]:
-        """Hexadecimal checksums by path, of those of these files (path, and size in bytes) that can be had.
+        """Hexadecimal checksums by path, of those of these files (path, and size in bytes) that can be read.
 
-        Takes `BUDGET` and `GRACE` seconds at the most. `dataset` is for the log.
+        Takes `CHECKSUM_SECONDS` and `READ_GRACE_SECONDS` seconds at the most. `dataset` is for the log.
         """
         if not self.algorithm or not files:
             return {}
         found: dict[str, str] = {}
         problems: list[str] = []
-        work = _Work(self.algorithm, self._folders, files, time.monotonic() + self._budget, found, problems)
+        work = _ChecksumJob(self.algorithm, self._folders, files, time.monotonic() + self._budget, found, problems)
         if self._room.acquire(blocking=False):
             # A thread of its own: no time-out reaches a read of a file server that hangs.
             thread = threading.Thread(target=self._run, args=(work,), daemon=True, name="checksums")
             thread.start()
-            thread.join(self._budget + GRACE)
+            thread.join(self._budget + READ_GRACE_SECONDS)
             found = dict(found)  # a thread that hangs adds no more to it
         else:
-            problems.append("the file system did not answer before, and still does not")
+            problems.append("the file system has not answered earlier requests yet")
         if len(found) < len(files):
             reason = problems[0] if problems else "the file system does not answer"
             log.warning("%s: %d of %d files have no checksum: %s", dataset, len(files) - len(found), len(files), reason)
         return found
 
-    def _run(self, work: _Work) -> None:
+    def _run(self, work: _ChecksumJob) -> None:
         try:
             work.run()
         finally:
             self._room.release()
 
 
-class _Work:
+class _ChecksumJob:
     """The files of one message, one after the other."""
 
     def __init__(
@@ -96,21 +96,21 @@ class _Work:
                 # The path was written by users: shown as Python would write it.
                 self._problems.append(f"{path!r}: {getattr(error, 'strerror', None) or error}")
             if time.monotonic() > self._deadline:
-                self._problems.insert(0, f"it takes more than {BUDGET:.0f} s")
+                self._problems.insert(0, f"reading takes more than {CHECKSUM_SECONDS:.0f} s")
                 return
 
     def _checksum(self, path: str, size: int) -> str:
         if not os.path.isabs(path):
-            raise ValueError("is no full path")
+            raise ValueError("is not a full path")
         real = os.path.realpath(path)
         if not any(os.path.commonpath((real, folder)) == folder for folder in self._folders):
             raise ValueError("is not below one of the checksum_folders")
         with open(real, "rb", buffering=0, opener=_opened) as file:
             status = os.fstat(file.fileno())
             if not stat.S_ISREG(status.st_mode):
-                raise ValueError("is no plain file")
+                raise ValueError("is not a regular file")
             if status.st_size != size:
-                raise ValueError(f"has {status.st_size} bytes now, and had {size}")
+                raise ValueError(f"has {status.st_size} bytes now, but had {size}")
             digest = hashlib.new(self._algorithm)
             while chunk := file.read(_CHUNK):
                 digest.update(chunk)
@@ -120,5 +120,5 @@ class _Work:
 
 
 def _opened(path: str, flags: int) -> int:
-    # Opening a named pipe would wait for its other end; a link that is new was not looked at.
+    # Opening a named pipe would wait for its other end; a link that is new was not checked.
     return os.open(path, flags | os.O_NONBLOCK | os.O_NOFOLLOW)

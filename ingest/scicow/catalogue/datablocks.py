@@ -1,6 +1,6 @@
-"""The files of a dataset, each in exactly one origdatablock, however often the message comes.
+"""The files of a dataset, each in exactly one origdatablock, however often the message is delivered.
 
-A block is not repeatable: the real backend makes another one of the same POST, and counts its files twice.
+Creating a block cannot be repeated: the real backend creates another one, and counts its files twice.
 """
 
 from __future__ import annotations
@@ -13,22 +13,22 @@ from ingest.scicat import Json, NotAllowed, SciCat, SciCatError
 
 log = logging.getLogger(__name__)
 
-A_BLOCK = 1000
+FILES_PER_BLOCK = 1000
 """Files in one block."""
 
 Checksums = Callable[[list[Json]], list[Json]]
-"""Files with `chk` where it can be had."""
+"""Files with `chk` where it is known."""
 
 
-class Files:
-    """Adds files with one client. `algorithm` is that of the checksums, "" for none."""
+class DatasetFiles:
+    """Writes the files of datasets with one client. `algorithm` is that of the checksums, "" for none."""
 
     def __init__(self, client: SciCat, algorithm: str = "") -> None:
         self._client = client
         self._algorithm = algorithm
 
     def add(self, pid: str, files: list[Json], checksums: Checksums, none_there: bool = False) -> int:
-        """How many were not there yet. `none_there` is true where that is known for certain."""
+        """Returns how many were new. `none_there` is whether it is certain that none exist."""
         if not files:
             return 0
         there = set() if none_there else _paths(self._client.blocks(pid))
@@ -42,7 +42,7 @@ class Files:
         return len(new)
 
     def replace(self, pid: str, files: list[Json], checksums: Checksums) -> int:
-        """How many were there with another size or time, and are now as given. Can be repeated."""
+        """Returns how many had another size or time, and are changed now. Can be repeated."""
         given = {file["path"]: file for file in files}
         blocks = self._client.blocks(pid)
         changed = {
@@ -78,10 +78,10 @@ class Files:
                 raise
 
     def _read_back(self, pid: str, added: set[str]) -> None:
-        """See that each file is there once. Another SciCow, killed while it wrote, may have written just now."""
+        """Check that each file exists once. Another SciCow, killed while writing, may have written at the same time."""
         blocks = self._client.blocks(pid)
         if not added <= _paths(blocks):
-            raise SciCatError(f"files of {pid}", 0, "SciCat does not show what it has just taken")
+            raise SciCatError(f"files of {pid}", 0, "SciCat does not show the files that it has just accepted")
         # The same ones go whoever looks: two SciCows that tidy up at once leave one.
         blocks.sort(key=lambda block: (str(block.get("createdAt", "")), _key(block)))
         seen: set[str] = set()
@@ -101,17 +101,17 @@ class Files:
                 self._client.delete_block(_key(block))
         except NotAllowed:
             log.error(
-                "%s: its files count twice, as the datablocks %s are there already, and this account may not delete: "
-                "delete them as an administrator, or add the account to SciCat's DELETE_GROUPS",
+                "%s: its files are counted twice: the datablocks %s are duplicates, which this account may not delete. "
+                "Delete them as an administrator, or add the account to SciCat's DELETE_GROUPS.",
                 pid,
                 keys,
             )
             return
-        log.warning("%s: the datablocks %s were there twice, as another SciCow wrote them too: deleted", pid, keys)
+        log.warning("%s: deleted the datablocks %s, which another SciCow had written as well", pid, keys)
         self._count(pid, [block for block in blocks if block not in twice])
 
     def _count(self, pid: str, blocks: list[Json]) -> None:
-        """See that the dataset has their totals.
+        """Check that the dataset has their totals.
 
         Blocks that were added at once may have left these wrong, and older servers do not count after a change.
         """
@@ -126,7 +126,7 @@ class Files:
 
 def in_blocks(files: list[Json]) -> list[list[Json]]:
     """The files, divided into those of one block each."""
-    return [files[start : start + A_BLOCK] for start in range(0, len(files), A_BLOCK)]
+    return [files[start : start + FILES_PER_BLOCK] for start in range(0, len(files), FILES_PER_BLOCK)]
 
 
 def _paths(blocks: list[Json]) -> set[str]:

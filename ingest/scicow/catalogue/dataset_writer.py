@@ -1,4 +1,4 @@
-"""Changes of a dataset that stay: written, read back, and written again where somebody else undid them.
+"""Changes of a dataset that persist: written, read back, and written again if another client undid them.
 
 The real backend writes a dataset from an earlier read (found by running v4.6): a comment's PATCH at the
 same moment can undo a change of metadata, and a change of metadata a comment.
@@ -12,30 +12,30 @@ from ingest.scicat import Json, Modified, SciCat, SciCatError, just_after
 from ingest.scicow.mapping import there_of
 from ingest.scicow.mapping.merge_patch import merged, missing, same, undone, united, whole
 
-TRIES = 5
+MAX_WRITE_ATTEMPTS = 5
 
-Wanted = Callable[[Json], Json]
+NeededPatch = Callable[[Json], Json]
 """The merge-patch that a dataset, as v3 shows it, still needs; {} if none."""
 
 
-class Writer:
+class DatasetWriter:
     """Writes by one version of the interface, v3 or v4."""
 
     def __init__(self, client: SciCat, version: str) -> None:
         self._client = client
         self._version = version
 
-    def settle(self, pid: str, first: Json, wanted: Wanted) -> bool:
-        """Bring the dataset, which is `first` now, to where nothing is `wanted`. Whether anything was.
+    def settle(self, pid: str, first: Json, wanted: NeededPatch) -> bool:
+        """Change the dataset, which is `first` now, until no patch is `wanted`. Returns whether any was.
 
-        SciCatError, temporary, if others undo it each time.
+        SciCatError, temporary, if other clients undo the changes each time.
         """
         found, new = first, wanted(first)
         if not new:
             return False
         # What others may have taken away: all that was there, but what is to go.
         kept = merged(_metadata(first), new.get("scientificMetadata", {}))
-        for attempt in range(TRIES):
+        for attempt in range(MAX_WRITE_ATTEMPTS):
             before = found
             refused: SciCatError | None = None
             try:
@@ -56,11 +56,13 @@ class Writer:
                 return True
             if refused is not None and same(_metadata(before), _metadata(found)):
                 raise refused
-        raise SciCatError(f"changes of {pid} do not stay", 0, f"others undid them {TRIES} times")
+        raise SciCatError(
+            f"changes of {pid} do not persist", 0, f"other clients overwrote them {MAX_WRITE_ATTEMPTS} times"
+        )
 
     def _write(self, pid: str, found: Json, new: Json, attempt: int) -> None:
         # Only if it still is what was read; the last try does without, for a server whose clock goes wrong.
-        since = just_after(found) if attempt < TRIES - 1 else ""
+        since = just_after(found) if attempt < MAX_WRITE_ATTEMPTS - 1 else ""
         if self._version == "v4" and attempt == 0:
             self._client.merge_dataset(pid, new, since, found)
             return
@@ -72,7 +74,7 @@ class Writer:
     def _read(self, pid: str) -> Json:
         found = self._client.dataset(pid)
         if found is None:
-            raise SciCatError(f"{pid} was changed, and is gone", 0, "trying again")
+            raise SciCatError(f"{pid} was changed, and does not exist any more", 0, "retrying")
         return found
 
 

@@ -1,4 +1,4 @@
-"""One message into SciCat. Every step can be repeated: it looks first, and does only what is left to do."""
+"""Writes one message to SciCat. Every step can be repeated: it reads first, and does only what is left."""
 
 from __future__ import annotations
 
@@ -8,50 +8,52 @@ from functools import partial
 from ingest.scicat import Conflict, Json, SciCat, SciCatError, TooLarge
 from ingest.scicow import mapping
 from ingest.scicow.catalogue.checksums import Checksums
-from ingest.scicow.catalogue.datablocks import Files
-from ingest.scicow.catalogue.dataset_writer import Writer
-from ingest.scicow.errors import DatasetMissing, Refused
+from ingest.scicow.catalogue.datablocks import DatasetFiles
+from ingest.scicow.catalogue.dataset_writer import DatasetWriter
+from ingest.scicow.errors import DatasetMissing, MessageRefused
 from ingest.scicow.mapping import Mapping
 from ingest.scicow.mapping.ownership import Validation, check_same_beamline
-from ingest.scicow.settings import Settings
+from ingest.scicow.settings import SciCowSettings
 from scifish.message import Message
 
 log = logging.getLogger(__name__)
 
 
 class Ingestor:
-    """Writes what messages say with one client. One writer at a time for a dataset: see `ingest`.
+    """Writes messages with one client. Only one thread at a time may write a dataset: see `ingest`.
 
     Threads may share it. `validation` says whose a dataset is, or that it is to wait or to be refused.
-    SettingsError if the mapping's page is wrong.
+    SciCowSettingsError if the mapping's page is wrong.
     """
 
-    def __init__(self, client: SciCat, settings: Settings, validation: Validation) -> None:
+    def __init__(self, client: SciCat, settings: SciCowSettings, validation: Validation) -> None:
         self._client = client
         self._settings = settings
         self._validation = validation
         self._mapping = Mapping(settings)
         self._checksums = Checksums(settings.checksums, settings.checksum_folders)
-        self._files = Files(client, self._checksums.algorithm)
+        self._files = DatasetFiles(client, self._checksums.algorithm)
         self._version = "" if settings.scicat.api == "auto" else settings.scicat.api
 
     def ingest(self, message: Message) -> None:
-        """Bring SciCat to what this (checked) message says, and log it.
+        """Write this (validated) message to SciCat, and log it.
 
-        Raises SciCatError and NotYet, after which the call can simply be made again, and Refused. Two calls
+        Raises SciCatError and NotYet, after which the call can be repeated, and MessageRefused. Two calls
         for one dataset must not run at once: the real backend would lose one's changes.
         """
         pid = mapping.pid_of(message, self._settings)
         try:
             if message["type"] == "began":
                 # If it is not created, it is repeated, or its `ended` came first: that says all of it.
-                done = "began" if self._create(message) else "is there already"
+                done = "began" if self._create(message) else "exists already"
             elif message["type"] == "annotation":
                 done = self._annotate(pid, message)
             else:
                 done = self._complete(pid, message)
         except TooLarge as error:
-            raise Refused(f"{error}; record less with this dataset, or leave values out in the mapping") from error
+            raise MessageRefused(
+                f"{error}; record less with this dataset, or leave out values in the mapping"
+            ) from error
         log.info("%s: %s", describe(message, done), pid)
 
     # ------------------------------------------------------------------ steps
@@ -67,7 +69,7 @@ class Ingestor:
         else:
             done, last, none_there = self._complete_metadata(pid, message)
         if mapping.recorded_revision(last) > revision:
-            return f"{done}: has been recorded again since"  # which named the files as they were by then
+            return f"{done}: was recorded again later"  # which named the files as they were by then
         files, checksums = mapping.files(message), partial(self._with_checksums, message)
         replaced = self._files.replace(pid, files, checksums) if revision else 0
         added = self._files.add(pid, files, checksums, none_there)
@@ -85,7 +87,9 @@ class Ingestor:
                 return str(message["status"]), {}, True
             found = self._there(pid, message)
             if found is None:
-                raise SciCatError(f"{pid} can neither be created nor read", 0, "the account may lack the right to read")
+                raise SciCatError(
+                    f"{pid} can be neither created nor read", 0, "the account may lack the right to read it"
+                )
         if mapping.recorded_revision(found) > mapping.revision(message):
             whose, version = self._validation(message), self._api()
             self._writer().settle(pid, found, lambda now: self._mapping.lacking(message, now, whose, version))
@@ -111,7 +115,7 @@ class Ingestor:
         if said.keys() - {"image"}:
             # Last, as by its mark a repeat knows that all is done.
             done |= self._writer().settle(pid, found, partial(self._mapping.annotation, message, found))
-        return "written" if done else "is there already"
+        return "written" if done else "exists already"
 
     # ---------------------------------------------------------------- helpers
 
@@ -119,25 +123,25 @@ class Ingestor:
         """v3 or v4: as the settings have it, else the better one that the server has."""
         if not self._version:
             self._version = "v4" if self._client.has_v4() else "v3"
-            log.info("SciCat's interface %s is used", self._version)
+            log.info("using API %s of SciCat", self._version)
         return self._version
 
-    def _writer(self) -> Writer:
-        return Writer(self._client, self._api())
+    def _writer(self) -> DatasetWriter:
+        return DatasetWriter(self._client, self._api())
 
     def _missing(self, pid: str, revision: int = 0) -> DatasetMissing:
         which = f"revision {revision} of {pid}" if revision else pid
         return DatasetMissing(f"{which} is not in SciCat", self._settings.missing_dataset_wait)
 
     def _there(self, pid: str, message: Message) -> Json | None:
-        """The dataset that the message is about, if it is there. Refused if it is another beamline's."""
+        """The dataset that the message is about, if it is there. MessageRefused if it is another beamline's."""
         found = self._client.dataset(pid)
         if found is not None:
             check_same_beamline(message, mapping.recorded_beamline(found))
         return found
 
     def _create(self, message: Message) -> bool:
-        """Whether it was created just now, and by this call: if not, it is there already."""
+        """Whether this call created it; if not, it exists already."""
         new = self._mapping.dataset(message, self._validation(message), self._api())
         try:
             self._client.create_dataset(new, self._api())
@@ -165,7 +169,7 @@ class Ingestor:
 
 
 def describe(message: Message, done: str) -> str:
-    """A line about it for people. What users wrote is quoted, and cannot break out of its line."""
+    """A line about it for people. Texts of users are quoted, so they cannot break the line."""
     name = str(message.get("datasetName", message["type"]))
     return f"{message['beamline']} {_quoted(message['proposalId'] or 'no proposal')} {_quoted(name)} {done}"
 

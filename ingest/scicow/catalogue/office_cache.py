@@ -1,4 +1,4 @@
-"""The user office as many threads ask it: each question once, its answer kept for a time, nobody waiting for long."""
+"""The user office shared by many threads: each question is asked once, its answer cached, and no thread waits long."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ from sdm.office import Office, OfficeError, OfficeUnavailable, Proposal, Unknown
 
 log = logging.getLogger(__name__)
 
-PATIENCE = 2.0
-"""Seconds that a question is waited for. After that its datasets are held, and others have their turn."""
+ANSWER_WAIT_SECONDS = 2.0
+"""How long a thread waits for an answer. After that its dataset waits, and other datasets go on."""
 
-GOOD_FOR = 300.0
+ANSWER_VALID_SECONDS = 300.0
 """Seconds that an answer is kept."""
 
-UNKNOWN_FOR = 30.0
+UNKNOWN_VALID_SECONDS = 30.0
 """Seconds until an unknown proposal is asked for again."""
 
-AWAY_FOR = 10.0
-"""Seconds until an office that could not be asked is asked again, also where an older answer is used meanwhile."""
+UNAVAILABLE_VALID_SECONDS = 10.0
+"""Seconds until an office that did not answer is asked again, also while an older answer is used."""
 
 MAX_ANSWERS = 1000
 MAX_QUESTIONS = 32
@@ -31,7 +31,7 @@ MAX_QUESTIONS = 32
 
 @dataclass(eq=False)
 class _Question:
-    """One that is asked, or has been. `until` is when its answer has to be asked for again."""
+    """A question that was asked. `until` is when its answer expires."""
 
     asked: float
     answered: threading.Event = field(default_factory=threading.Event)
@@ -40,10 +40,10 @@ class _Question:
 
 
 class SharedOffice:
-    """An office that threads may share, whatever it does.
+    """An office that threads may share, even if it hangs.
 
     Each question is asked in a thread of its own, since an office may hang for longer than a
-    dataset's worker can wait; who asks the same meanwhile gets the same answer.
+    dataset's worker can wait; others that ask the same meanwhile get the same answer.
     """
 
     def __init__(self, office: Office, clock: Callable[[], float] = time.monotonic) -> None:
@@ -59,15 +59,15 @@ class SharedOffice:
         return self._office.name
 
     def proposal(self, proposal_id: str) -> Proposal:
-        """As the office says, or said less than 5 min ago.
+        """The answer of the office, not older than 5 min.
 
-        OfficeUnavailable also where there is no answer within 2 s: it is there for a later question.
+        OfficeUnavailable also if there is no answer within 2 s; a later call gets it.
         """
         question = self._question(proposal_id)
-        question.answered.wait(max(0.0, question.asked + PATIENCE - self._clock()))
+        question.answered.wait(max(0.0, question.asked + ANSWER_WAIT_SECONDS - self._clock()))
         answer = question.answer
         if answer is None:
-            raise OfficeUnavailable(f"the user office has not answered yet what proposal {proposal_id} is")
+            raise OfficeUnavailable(f"the user office has not answered yet about proposal {proposal_id}")
         if isinstance(answer, Proposal):
             return answer
         raise type(answer)(str(answer)) from answer  # the same exception cannot be raised in two threads at once
@@ -84,7 +84,7 @@ class SharedOffice:
                 self._questions.move_to_end(proposal_id)
                 return known
             if self._open >= MAX_QUESTIONS:
-                raise OfficeUnavailable(f"the user office still owes us the answers to {MAX_QUESTIONS} questions")
+                raise OfficeUnavailable(f"{MAX_QUESTIONS} questions to the user office are not answered yet")
             question = _Question(now)
             threading.Thread(
                 target=self._ask, args=(proposal_id, question), daemon=True, name=f"question about {proposal_id}"
@@ -103,7 +103,7 @@ class SharedOffice:
         except OfficeError as error:
             answer = error
         except Exception as error:  # no dataset is to be lost by it
-            log.exception("a mistake in the user office's client, please report it")
+            log.exception("internal error in the user office's client, please report it")
             answer = OfficeUnavailable(f"the user office's client failed: {type(error).__name__}: {error}")
         trouble = _trouble(answer)
         with self._lock:
@@ -113,14 +113,14 @@ class SharedOffice:
             changed = bool(trouble) != self._away
             self._away = bool(trouble)
         if changed and trouble:
-            log.warning("%s; proposals that it told of before are taken as they were, others wait", trouble)
+            log.warning("%s; proposals that are known are used as they were, datasets of others wait", trouble)
         elif changed:
             log.info("the user office answers again")
         question.answered.set()
 
 
 def _trouble(answer: Proposal | OfficeError) -> str:
-    """Why the office could not be asked, "" if it could."""
+    """Why the office did not answer, "" if it did."""
     if isinstance(answer, Proposal):
         return f"{answer.trouble} (proposal {answer.id} is known from {ago(answer.as_of)})" if answer.trouble else ""
     return "" if isinstance(answer, UnknownProposal) else str(answer)
@@ -128,5 +128,5 @@ def _trouble(answer: Proposal | OfficeError) -> str:
 
 def _kept_for(answer: Proposal | OfficeError) -> float:
     if _trouble(answer):
-        return AWAY_FOR
-    return GOOD_FOR if isinstance(answer, Proposal) else UNKNOWN_FOR
+        return UNAVAILABLE_VALID_SECONDS
+    return ANSWER_VALID_SECONDS if isinstance(answer, Proposal) else UNKNOWN_VALID_SECONDS

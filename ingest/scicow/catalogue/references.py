@@ -1,4 +1,4 @@
-"""The proposals, samples and instruments that datasets refer to: made in SciCat where it has not got them."""
+"""The proposals, samples and instruments that datasets refer to, created in SciCat if it does not have them."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ from sdm.office import Proposal
 
 log = logging.getLogger(__name__)
 
-TRY_AGAIN = 3600.0
-"""Seconds until what SciCat did not take is tried again."""
+RETRY_REFUSED_SECONDS = 3600.0
+"""Seconds until what SciCat refused is retried."""
 
-MOST_SERVER_ERRORS = 3
-"""The real backend answers some bad requests with 500, too: so often it is taken for a fault of its own."""
+MAX_SERVER_ERRORS = 3
+"""The real backend answers some bad requests with 500, too: from this number on they count as permanent."""
 
 MAX_REMEMBERED = 10_000
 
 
 @dataclass(eq=False)
-class _Known:
-    """What came of a try. `pid` is SciCat's; `status` what it refused with, 0 if it did not."""
+class _Reference:
+    """The result of an attempt. `pid` is SciCat's; `status` is that of its refusal, 0 if it did not refuse."""
 
     pid: str = ""
     status: int = 0
@@ -36,19 +36,19 @@ class _Known:
     until: float = float("inf")
 
 
-class Registry:
-    """Threads may share it, and other SciCows may do the same at the same time.
+class ReferenceRegistry:
+    """Threads may share it, and other SciCows may do the same concurrently.
 
-    Each is looked for, and made, once a run. What SciCat refuses is said in the log and does not cost
-    the dataset, which keeps its `proposalId` and `sampleId`. A failure that passes is a SciCatError.
-    Without `create` only instruments are looked for.
+    Each is searched for, and created, once per process. What SciCat refuses is logged; the dataset is written all the
+    same, with its `proposalId` and `sampleId`. A temporary failure is a SciCatError. Without `create` nothing is
+    created, and only instruments are searched for.
     """
 
     def __init__(self, client: SciCat, create: bool = True, clock: Callable[[], float] = time.monotonic) -> None:
         self._client = client
         self._create = create
         self._clock = clock
-        self._known: OrderedDict[tuple[str, str], _Known] = OrderedDict()
+        self._known: OrderedDict[tuple[str, str], _Reference] = OrderedDict()
         self._lock = threading.Lock()
         # One try at a time for each; that two of them share a lock is seldom, and harmless.
         self._turns = [threading.Lock() for _ in range(64)]
@@ -58,12 +58,12 @@ class Registry:
         return self._once("instrument", beamline, lambda: self._instrument(beamline))
 
     def proposal(self, proposal: Proposal, whose: Ownership) -> None:
-        """Make it with what the office says of it, for the groups of its datasets."""
+        """Create it with the data of the office, for the groups of its datasets."""
         if self._create:
             self._once("proposal", proposal.id, lambda: self._proposal(_proposal_fields(proposal, whose)))
 
     def sample(self, sample_id: str, proposal_id: str, whose: Ownership) -> None:
-        """Make it for the groups of its dataset. `proposal_id` may be ""."""
+        """Create it for the groups of its dataset. `proposal_id` may be ""."""
         if self._create and _is_sample(sample_id):
             self._once("sample", sample_id, lambda: self._sample(_sample_fields(sample_id, proposal_id, whose)))
 
@@ -78,16 +78,16 @@ class Registry:
                 known.pid, known.status, known.server_errors, known.until = make(), 0, 0, float("inf")
             except SciCatError as error:
                 known.server_errors += error.status == 500
-                if error.temporary and known.server_errors < MOST_SERVER_ERRORS:
+                if error.temporary and known.server_errors < MAX_SERVER_ERRORS:
                     raise
                 if known.status != error.status:
-                    log.warning("SciCat has no %s %r, and does not take it: %s%s", kind, key, error, _hint(error))
-                known.status, known.server_errors, known.until = error.status, 0, self._clock() + TRY_AGAIN
+                    log.warning("SciCat has no %s %r, and refuses to create it: %s%s", kind, key, error, _hint(error))
+                known.status, known.server_errors, known.until = error.status, 0, self._clock() + RETRY_REFUSED_SECONDS
             return known.pid
 
-    def _remembered(self, kind: str, key: str) -> _Known:
+    def _remembered(self, kind: str, key: str) -> _Reference:
         with self._lock:
-            known = self._known.setdefault((kind, key), _Known(until=0.0))
+            known = self._known.setdefault((kind, key), _Reference(until=0.0))
             self._known.move_to_end((kind, key))
             if len(self._known) > MAX_REMEMBERED:
                 self._known.popitem(last=False)
@@ -95,12 +95,12 @@ class Registry:
 
     def _proposal(self, fields: Json) -> str:
         if self._client.proposal(fields["proposalId"]) is None and self._client.create_proposal(fields):
-            log.info("proposal %s is made in SciCat", fields["proposalId"])
+            log.info("proposal %s was created in SciCat", fields["proposalId"])
         return str(fields["proposalId"])
 
     def _sample(self, fields: Json) -> str:
         if self._client.sample(fields["sampleId"]) is None and self._client.create_sample(fields):
-            log.info("sample %r is made in SciCat", fields["sampleId"])
+            log.info("sample %r was created in SciCat", fields["sampleId"])
         return str(fields["sampleId"])
 
     def _instrument(self, beamline: str) -> str:
@@ -108,7 +108,7 @@ class Registry:
         if there or not self._create:
             return there
         if self._client.create_instrument({"uniqueName": beamline, "name": beamline}):
-            log.info("instrument %s is made in SciCat", beamline)
+            log.info("instrument %s was created in SciCat", beamline)
         return self._instrument_there(beamline)  # its pid is SciCat's
 
     def _instrument_there(self, beamline: str) -> str:
@@ -122,12 +122,12 @@ class Registry:
 
 
 def _hint(error: SciCatError) -> str:
-    allowed = "; an account in its ADMIN_GROUPS may do this" if error.status in (401, 403) else ""
-    return f"{allowed}. Datasets go on without it"
+    allowed = "; an account in SciCat's ADMIN_GROUPS may do this" if error.status in (401, 403) else ""
+    return f"{allowed}. Datasets are written without it"
 
 
 def _proposal_fields(proposal: Proposal, whose: Ownership) -> Json:
-    """Those that each version of SciCat takes; an empty one is left out, as SciCat refuses it."""
+    """The fields that each version of SciCat accepts, without empty ones, which SciCat refuses."""
     first, _, last = proposal.pi_name.rpartition(" ")
     optional = {
         "abstract": proposal.abstract,

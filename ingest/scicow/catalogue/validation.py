@@ -1,4 +1,4 @@
-"""Whose a dataset is, by what the user office says of its proposal; and what becomes of those that do not count."""
+"""The owner of a dataset by its proposal in the user office, and what happens if the proposal is not accepted."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from pathlib import Path
 
 from ingest.scicat import SciCat
 from ingest.scicow.catalogue.office_cache import SharedOffice
-from ingest.scicow.catalogue.references import Registry
-from ingest.scicow.errors import NotYet, Refused
+from ingest.scicow.catalogue.references import ReferenceRegistry
+from ingest.scicow.errors import MessageRefused, NotYet
 from ingest.scicow.mapping.ownership import (
     Ownership,
     Validation,
@@ -19,7 +19,7 @@ from ingest.scicow.mapping.ownership import (
     of_the_fallback,
     of_the_proposal,
 )
-from ingest.scicow.settings import Settings, SettingsError
+from ingest.scicow.settings import SciCowSettings, SciCowSettingsError
 from scifish.message import Message
 from sdm.office import (
     Office,
@@ -38,30 +38,30 @@ from sdm.office.model import COMMISSIONING
 log = logging.getLogger(__name__)
 
 Objection = tuple[str, str]
-"""What the settings say is to be done (`refuse`, `hold`, `fallback`), and why."""
+"""What the settings require (`refuse`, `hold`, `fallback`), and why."""
 
 
-def validation_from(settings: Settings, client: SciCat | None = None) -> Validation:
-    """The validation of these settings; with `client` it makes in SciCat what a dataset refers to.
+def validation_from(settings: SciCowSettings, client: SciCat | None = None) -> Validation:
+    """The validation by these settings; with `client` it creates in SciCat what a dataset refers to.
 
-    Raises SettingsError.
+    Raises SciCowSettingsError.
     """
-    registry = Registry(client, settings.proposals.create) if client else None
+    registry = ReferenceRegistry(client, settings.proposals.create) if client else None
     if not settings.user_office:
-        log.warning("user_office is not set: proposals are not checked, and datasets have the settings' contact")
+        log.warning("user_office is not set: proposals are not checked, and datasets get the contact of the settings")
         return Validator(settings, None, registry)
     try:
         memory = Path(settings.office_memory) if settings.office_memory else memory_file()
         office = RememberingOffice(office_from(settings.user_office), memory)
     except OfficeError as error:
-        raise SettingsError(f"user_office: {error}") from error
+        raise SciCowSettingsError(f"user_office: {error}") from error
     return Validator(settings, SharedOffice(office), registry)
 
 
 class Validator:
-    """A `Validation` that asks this office, which answers soon or raises OfficeUnavailable. Threads may share it."""
+    """A `Validation` that asks this office, which must not block for long. Threads may share it."""
 
-    def __init__(self, settings: Settings, office: Office | None, registry: Registry | None) -> None:
+    def __init__(self, settings: SciCowSettings, office: Office | None, registry: ReferenceRegistry | None) -> None:
         self._settings = settings
         self._office = office
         self._registry = registry
@@ -84,7 +84,7 @@ class Validator:
         return replace(whose, instrument_id=self._registry.instrument(beamline)) if self._registry else whose
 
     def _examined(self, number: str, beamline: str) -> tuple[Proposal | None, list[Objection]]:
-        """What the office says of it at this beamline, where it does; and what speaks against it."""
+        """The proposal at this beamline, if the office has it, and the objections to it."""
         rules = self._settings.proposals
         objections: list[Objection] = []
         if not number:
@@ -95,7 +95,7 @@ class Validator:
         if self._office is None or (rules.proprietary == "refuse" and objections):
             return None, objections
         if not is_name(number):
-            why = f"proposal {shown} can be no proposal's number"
+            why = f"proposal {shown} cannot be the number of a proposal"
             return None, [*objections, ("refuse" if rules.unknown == "hold" else rules.unknown, why)]
         try:
             found = _found(self._office, number, beamline)
@@ -104,22 +104,22 @@ class Validator:
         except OfficeError as error:
             raise NotYet(str(error)) from error
         if found.proprietary and not objections:
-            objections.append((rules.proprietary, f"proposal {shown} is proprietary, as the user office says"))
+            objections.append((rules.proprietary, f"proposal {shown} is proprietary according to the user office"))
         try:
             return at_beamline(found, beamline), objections
         except WrongBeamline as error:
             return None, [*objections, (rules.foreign, str(error))]
 
     def _stop(self, objections: list[Objection]) -> None:
-        """Raises Refused or NotYet, by the strictest; returns if all of them allow the fallback group."""
+        """Raises MessageRefused or NotYet, by the strictest; returns if all of them allow the fallback group."""
         reasons = dict(reversed(objections))
         if "refuse" in reasons:
-            raise Refused(f"{reasons['refuse']}: replay it when that has changed, or `proposals` in the settings")
+            raise MessageRefused(f"{reasons['refuse']}: change that or `proposals` in the settings, then replay it")
         if "hold" in reasons:
             raise NotYet(reasons["hold"], self._settings.proposals.hold_for)
-        log.info("%s: into the fallback group", reasons["fallback"])
+        log.info("%s: the dataset gets the fallback group", reasons["fallback"])
 
 
 def _found(office: Office, number: str, beamline: str) -> Proposal:
-    """The office's, also another beamline's, as that may be proprietary; `commissioning` is at each of them."""
+    """The proposal of any beamline, as it may be proprietary; `commissioning` exists at each beamline."""
     return proposal_at(office, number, beamline) if number == COMMISSIONING else office.proposal(number)

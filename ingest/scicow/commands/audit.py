@@ -10,17 +10,17 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ingest.scicow.commands.common import Commands, add_config, duration, looking
+from ingest.scicow.commands.common import Commands, add_config, duration, with_topics
 from ingest.scicow.commands.selection import add_topics, ranges, read_by_scicow, selected
-from ingest.scicow.commands.terminal import Counting, columns
-from ingest.scicow.kafka.positions import TIMES, iso_seconds, moment
+from ingest.scicow.commands.terminal import ProgressLine, aligned
+from ingest.scicow.kafka.positions import TIME_FORMATS, iso_seconds, parse_time
 from ingest.scicow.logs import plain
-from ingest.scicow.settings import Settings
+from ingest.scicow.settings import SciCowSettings
 
 if TYPE_CHECKING:
     from ingest.scicow.audit.auditor import Auditor
-    from ingest.scicow.audit.compare import Finding, Report
-    from ingest.scicow.kafka.topics import Range, Topics
+    from ingest.scicow.audit.compare import AuditFinding, AuditReport
+    from ingest.scicow.kafka.topics import OffsetRange, TopicReader
 
 
 def add(commands: Commands) -> None:
@@ -29,15 +29,20 @@ def add(commands: Commands) -> None:
         help="compare what was sent with what the catalogue has",
         description="Compare the messages of a time, and what waits in spools, with the catalogue: each dataset that "
         "is missing, double, incomplete or still running is named, and each message that is lost. What SciCow has not "
-        "come to yet is on its way, and not missing. Exit status: 0 all is well, 1 something was found, 2 it could not "
-        "be done.",
+        "ingested yet counts as on its way, not as missing. Exit status: 0 nothing is wrong, 1 something is wrong, 2 "
+        "the audit failed.",
     )
     add_config(audit)
     add_topics(audit)
     audit.add_argument(
-        "--from", dest="begin", type=moment, required=True, metavar="TIME", help=f"messages sent since then: {TIMES}"
+        "--from",
+        dest="begin",
+        type=parse_time,
+        required=True,
+        metavar="TIME",
+        help=f"messages sent since then: {TIME_FORMATS}",
     )
-    audit.add_argument("--to", dest="end", type=moment, metavar="TIME", help="and before then (default: now)")
+    audit.add_argument("--to", dest="end", type=parse_time, metavar="TIME", help="and before then (default: now)")
     audit.add_argument(
         "--spool",
         action="append",
@@ -51,20 +56,22 @@ def add(commands: Commands) -> None:
         type=duration("hours"),
         default=24.0,
         metavar="N",
-        help="a dataset may run so long (default: 24)",
+        help="report datasets that run for longer (default: 24)",
     )
     audit.add_argument(
         "--thorough", action="store_true", help="compare each file of each dataset, not only their number and size"
     )
     audit.add_argument("--json", action="store_true", help="one JSON object")
-    audit.add_argument("--repair", action="store_true", help="send all messages of what is missing or incomplete again")
-    audit.set_defaults(command=looking(_audit, secrets=True))
+    audit.add_argument(
+        "--repair", action="store_true", help="send all messages of missing or incomplete datasets again"
+    )
+    audit.set_defaults(command=with_topics(_audit, secrets=True))
 
 
-def _audit(args: argparse.Namespace, settings: Settings, topics: Topics) -> int:
+def _audit(args: argparse.Namespace, settings: SciCowSettings, topics: TopicReader) -> int:
     from ingest.scicat import SciCat
     from ingest.scicow.audit import spool_listing
-    from ingest.scicow.audit.auditor import Auditor, Options
+    from ingest.scicow.audit.auditor import AuditOptions, Auditor
 
     try:
         listings = [spool_listing.read(path) for path in args.spool]
@@ -72,15 +79,15 @@ def _audit(args: argparse.Namespace, settings: Settings, topics: Topics) -> int:
         print(f"scicow: {error}", file=sys.stderr)
         return 2
     now = time.time()
-    options = Options(args.begin, min(args.end or now, now), args.running_hours * 3600, args.thorough)
+    options = AuditOptions(args.begin, min(args.end or now, now), args.running_hours * 3600, args.thorough)
     if options.end <= options.begin:
-        print("scicow: --to must be after --from, and --from in the past", file=sys.stderr)
+        print("scicow: --to must be after --from, and --from must be in the past", file=sys.stderr)
         return 2
     names = selected(args, settings, topics) or read_by_scicow(settings, topics)
     wanted = ranges(names, args.begin, args.end, topics)
     account = settings.scicat
     client = SciCat(account.url, account.username, str(account.password), timeout=account.timeout)
-    counts = Counts()
+    counts = ProgressLines()
     auditor = Auditor(settings, topics, client, wanted, options, counts.new)
     try:
         report = auditor.audit(listings)
@@ -92,33 +99,33 @@ def _audit(args: argparse.Namespace, settings: Settings, topics: Topics) -> int:
     return 1 if report.findings else 0
 
 
-def _repair(auditor: Auditor, settings: Settings, topics: Topics, wanted: list[Range]) -> int:
+def _repair(auditor: Auditor, settings: SciCowSettings, topics: TopicReader, wanted: list[OffsetRange]) -> int:
     """How many messages were sent again."""
     from ingest.scicow.kafka.resend import Replay
-    from ingest.scicow.kafka.topics import Writer
+    from ingest.scicow.kafka.topics import RecordWriter
 
     uuids = auditor.report.repairable()
     if not uuids:
         return 0
     replay = Replay(wanted, "audit", uuids, without=auditor.dead)
-    count = Counting("sending again, messages looked at", sum(map(len, wanted)))
+    count = ProgressLine("sending again, messages checked", sum(map(len, wanted)))
     try:
-        replay.run(topics, Writer(settings.kafka), count)
+        replay.run(topics, RecordWriter(settings.kafka), count)
     finally:
         count.over()
-    auditor.report.notes += [f"{place}: Kafka does not take it a second time: {why}" for place, why in replay.refused]
+    auditor.report.notes += [f"{place}: Kafka refuses to accept it again: {why}" for place, why in replay.refused]
     return sum(replay.sent.values())
 
 
-class Counts:
+class ProgressLines:
     """One line of progress after the other."""
 
     def __init__(self) -> None:
-        self._now: Counting | None = None
+        self._now: ProgressLine | None = None
 
     def new(self, what: str, of: int) -> Callable[[int], None]:
         self.over()
-        self._now = Counting(what, of)
+        self._now = ProgressLine(what, of)
         return self._now
 
     def over(self) -> None:
@@ -126,32 +133,32 @@ class Counts:
             self._now.over()
 
 
-def notes(names: list[str], wanted: list[Range], settings: Settings) -> list[str]:
+def notes(names: list[str], wanted: list[OffsetRange], settings: SciCowSettings) -> list[str]:
     """What limits the result."""
-    found = [] if names else [f"there is no topic that SciCow reads ({settings.kafka.topics})"]
+    found = [] if names else [f"SciCow reads no topic ({settings.kafka.topics})"]
     return found + [
-        f"{each.topic}[{each.partition}]: what was before offset {each.kept} is no longer in Kafka"
+        f"{each.topic}[{each.partition}]: messages before offset {each.first_available} are no longer in Kafka"
         for each in wanted
-        if each.start == each.kept > 0
+        if each.start == each.first_available > 0
     ]
 
 
 # ------------------------------------------------------------------------------------ texts
 
 
-def shown(report: Report, names: list[str], repaired: int | None) -> str:
+def shown(report: AuditReport, names: list[str], repaired: int | None) -> str:
     """A summary, and a line for each finding."""
-    from ingest.scicow.audit.compare import KINDS
+    from ingest.scicow.audit.compare import FINDING_KINDS
 
     lines = [
         f"{', '.join(names) or 'no topic'}: sent from {iso_seconds(report.begin)} to {iso_seconds(report.end)}",
         "",
     ]
     rows = [(what, f"{number:,}", "") for what, number in report.counts.items()]
-    for kind, meaning in KINDS.items():
+    for kind, meaning in FINDING_KINDS.items():
         number = sum(each.kind == kind for each in report.findings)
         rows += [(kind.upper(), f"{number:,}", meaning)] if number else []
-    lines += columns([("", "NUMBER", ""), *rows])
+    lines += aligned([("", "NUMBER", ""), *rows])
     if report.findings:
         lines += ["", *(_line(each) for each in report.sorted())]
     lines += [f"note: {plain(each)}" for each in report.notes]
@@ -159,23 +166,25 @@ def shown(report: Report, names: list[str], repaired: int | None) -> str:
     return "\n".join(lines)
 
 
-def _line(found: Finding) -> str:
+def _line(found: AuditFinding) -> str:
     who = " ".join(filter(None, (found.beamline or found.topic, found.uuid, repr(found.name) if found.name else "")))
     return plain(f"{found.kind}: {who}: {'; '.join(found.what)}")
 
 
-def _end(report: Report, repaired: int | None) -> str:
+def _end(report: AuditReport, repaired: int | None) -> str:
     if not report.findings:
         return "nothing is wrong"
     count = len(report.repairable())
     if repaired is not None:
-        return f"sent again: {repaired:,} messages of {count:,} datasets; ask again when SciCow has taken them"
+        return (
+            f"sent again: {repaired:,} messages of {count:,} datasets; repeat the audit when SciCow has ingested them"
+        )
     if count:
         return f"{count:,} of these datasets can be sent again: --repair"
-    return "sending again does not help with any of these"
+    return "sending again solves none of these"
 
 
-def as_json(report: Report, names: list[str], repaired: int | None) -> str:
+def as_json(report: AuditReport, names: list[str], repaired: int | None) -> str:
     """For programs; names stay."""
     found = {
         "topics": names,

@@ -10,10 +10,10 @@ from typing import Any
 
 from ingest.scicow.catalogue.datablocks import in_blocks
 from ingest.scicow.commands.common import Commands, add_config
-from ingest.scicow.errors import Refused
+from ingest.scicow.errors import MessageRefused
 from ingest.scicow.mapping import Mapping, files, pid_of
 from ingest.scicow.mapping.ownership import by_settings
-from ingest.scicow.settings import Settings, load
+from ingest.scicow.settings import SciCowSettings, load
 from scifish.message import Message, MessageError, decode
 
 VERSIONS = ("v3", "v4")
@@ -25,11 +25,11 @@ def add(commands: Commands) -> None:
         help="show what a message becomes in SciCat",
         description="Check a message against its schema and print what SciCow would send to SciCat, by the version of "
         "its interface: the dataset with the settings' contact, as no user office is asked, and the blocks of files. "
-        "What will not be there as it was recorded is said on stderr. Nothing is sent.",
+        "What differs from the recording is reported on stderr. Nothing is sent.",
     )
     add_config(check)
     check.add_argument("--api", choices=VERSIONS, help="the version of SciCat's interface (default: both)")
-    check.add_argument("--mapping", metavar="FILE", help="a mapping's page to try, in place of the settings' one")
+    check.add_argument("--mapping", metavar="FILE", help="a mapping page to try instead of that of the settings")
     check.add_argument("message", type=argparse.FileType("rb"), help="a file with one message in JSON; - for stdin")
     check.set_defaults(command=_check_mapping)
 
@@ -45,7 +45,7 @@ def _check_mapping(args: argparse.Namespace) -> int:
         message = decode(data)
         versions = [args.api] if args.api else VERSIONS
         shown = {version: _sent(message, mapping, settings, version) for version in versions}
-    except (MessageError, Refused) as error:
+    except (MessageError, MessageRefused) as error:
         print(f"{args.message.name}: {error}", file=sys.stderr)
         return 1
     print(json.dumps(shown, indent=2, ensure_ascii=False))
@@ -54,7 +54,7 @@ def _check_mapping(args: argparse.Namespace) -> int:
     return 0
 
 
-def _sent(message: Message, mapping: Mapping, settings: Settings, version: str) -> dict[str, Any]:
+def _sent(message: Message, mapping: Mapping, settings: SciCowSettings, version: str) -> dict[str, Any]:
     if message["type"] == "annotation":
         # To a dataset that has nothing yet; the picture is an attachment of its own.
         said = message["annotation"]

@@ -1,4 +1,4 @@
-"""What several commands have in common."""
+"""What several commands share."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ingest.scicow.settings import Settings, load
+from ingest.scicow.settings import SciCowSettings, load
 
 if TYPE_CHECKING:
-    from ingest.scicow.kafka.topics import Topics
+    from ingest.scicow.kafka.topics import TopicReader
 
 Commands = Any
 """What argparse's `add_subparsers` returns."""
 
-Command = Callable[[argparse.Namespace, Settings, "Topics"], int]
+Command = Callable[[argparse.Namespace, SciCowSettings, "TopicReader"], int]
 """Returns the exit status."""
 
 
@@ -36,14 +36,14 @@ def duration(unit: str) -> Callable[[str], float]:
         except ValueError:
             found = 0.0
         if not 0 < found <= 1e6:
-            raise argparse.ArgumentTypeError(f"{text!r} is not a number of {unit} above 0, 1,000,000 at the most")
+            raise argparse.ArgumentTypeError(f"{text!r} is not a number of {unit} above 0, 1,000,000 at most")
         return found
 
     return read
 
 
-def looking(command: Command, secrets: bool = False) -> Callable[[argparse.Namespace], int]:
-    """A command that looks into topics: what Kafka or SciCat do not answer is one line, with exit status 2.
+def with_topics(command: Command, secrets: bool = False) -> Callable[[argparse.Namespace], int]:
+    """A command that reads topics: a failure of Kafka or SciCat is one line, with exit status 2.
 
     `secrets` where it needs the passwords in the settings.
     """
@@ -51,11 +51,11 @@ def looking(command: Command, secrets: bool = False) -> Callable[[argparse.Names
     @functools.wraps(command)
     def told(args: argparse.Namespace) -> int:
         from ingest.scicat import SciCatError  # the other commands do without SciCat and Kafka
-        from ingest.scicow.kafka.topics import TopicError, Topics
+        from ingest.scicow.kafka.topics import TopicError, TopicReader
 
         settings = load(args.config, secrets=secrets)
         try:
-            with Topics(settings.kafka) as topics:
+            with TopicReader(settings.kafka) as topics:
                 return command(args, settings, topics)
         except (TopicError, SciCatError) as error:
             print(f"scicow: {error}", file=sys.stderr)

@@ -9,7 +9,7 @@ from ingest.scicow.settings import load, shown
 
 
 def add(commands: Commands) -> None:
-    config = commands.add_parser("config", help="look at the settings").add_subparsers(required=True, metavar="COMMAND")
+    config = commands.add_parser("config", help="show the settings").add_subparsers(required=True, metavar="COMMAND")
     show = config.add_parser("show", help="print the settings in force, defaults included, secrets hidden")
     add_config(show)
     show.set_defaults(command=_show)

@@ -8,17 +8,17 @@ import sys
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
-from ingest.scicow.commands.common import Commands, add_config, looking
-from ingest.scicow.commands.terminal import Counting, agreed, columns, fitting, plain_lines
-from ingest.scicow.kafka.positions import TIMES, iso_seconds, moment
+from ingest.scicow.commands.common import Commands, add_config, with_topics
+from ingest.scicow.commands.terminal import ProgressLine, aligned, confirmed, cut_to_terminal, plain_lines
+from ingest.scicow.kafka.positions import TIME_FORMATS, iso_seconds, parse_time
 from ingest.scicow.logs import plain
-from ingest.scicow.settings import Settings
+from ingest.scicow.settings import SciCowSettings
 
 if TYPE_CHECKING:
     from confluent_kafka import Message as KafkaMessage
 
-    from ingest.scicow.dead_letters.topic import Id, Letter, Settlement
-    from ingest.scicow.kafka.topics import Topics
+    from ingest.scicow.dead_letters.topic import Letter, LetterId, Settlement
+    from ingest.scicow.kafka.topics import TopicReader
 
 EXCERPT = 2000
 """Bytes of a message that is no JSON, where it is shown."""
@@ -27,26 +27,26 @@ EXCERPT = 2000
 def add(commands: Commands) -> None:
     letters = commands.add_parser(
         "dead-letters",
-        help="look at messages that could not be ingested, send them again, or drop them",
+        help="list messages that could not be ingested, send them again, or drop them",
         description="The messages that could not be ingested are in the dead-letter topic, with the reason. A letter "
-        "is settled by a note in the same topic, so any number of people may do this at once, and while SciCow runs.",
+        "is settled by a record in the same topic, so several people may do this at once, and while SciCow runs.",
     ).add_subparsers(required=True, metavar="COMMAND")
 
-    found = letters.add_parser("list", help="what waits, the newest last")
+    found = letters.add_parser("list", help="list the waiting letters, the newest last")
     add_config(found)
     _add_filters(found)
     found.add_argument("--json", action="store_true", help="one JSON list, whole reasons")
-    found.set_defaults(command=looking(_list))
+    found.set_defaults(command=with_topics(_list))
 
-    show = letters.add_parser("show", help="all of one letter: headers, stack, message")
+    show = letters.add_parser("show", help="show one letter completely: headers, stack, message")
     add_config(show)
     show.add_argument("id", metavar="ID", type=_id, help="as `list` shows it: PARTITION:OFFSET")
-    show.set_defaults(command=looking(_show))
+    show.set_defaults(command=with_topics(_show))
 
     export = letters.add_parser("export", help="write the message of one letter to stdout, as it is")
     add_config(export)
     export.add_argument("id", metavar="ID", type=_id)
-    export.set_defaults(command=looking(_export))
+    export.set_defaults(command=with_topics(_export))
 
     replay = letters.add_parser(
         "replay",
@@ -55,14 +55,14 @@ def add(commands: Commands) -> None:
         "this time either comes back as a new letter.",
     )
     _add_which(replay)
-    replay.set_defaults(command=looking(_replay))
+    replay.set_defaults(command=with_topics(_replay))
 
     drop = letters.add_parser(
         "drop", help="mark letters as dropped", description="Mark letters as dropped. They stay in the topic."
     )
     _add_which(drop)
     drop.add_argument("--yes", action="store_true", help="do not ask")
-    drop.set_defaults(command=looking(_drop))
+    drop.set_defaults(command=with_topics(_drop))
 
 
 def _add_which(parser: argparse.ArgumentParser) -> None:
@@ -71,7 +71,7 @@ def _add_which(parser: argparse.ArgumentParser) -> None:
     which.add_argument(
         "ids", metavar="ID", nargs="*", type=_id, default=[], help="PARTITION:OFFSET, as `list` shows it"
     )
-    which.add_argument("--all", action="store_true", help="all that wait and that the filters let through")
+    which.add_argument("--all", action="store_true", help="all waiting letters that match the filters")
     _add_filters(parser)
 
 
@@ -81,14 +81,16 @@ def _add_filters(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--reason", action="append", metavar="TEXT", help="only reasons with this text (may be given several times)"
     )
-    parser.add_argument("--since", type=moment, metavar="TIME", help=f"only letters written since then: {TIMES}")
+    parser.add_argument(
+        "--since", type=parse_time, metavar="TIME", help=f"only letters written since then: {TIME_FORMATS}"
+    )
 
 
-def _id(text: str) -> Id:
-    from ingest.scicow.dead_letters.topic import Id
+def _id(text: str) -> LetterId:
+    from ingest.scicow.dead_letters.topic import LetterId
 
     try:
-        return Id.read(text)
+        return LetterId.parse(text)
     except ValueError as error:
         raise argparse.ArgumentTypeError(str(error)) from error
 
@@ -107,7 +109,7 @@ def passes(letter: Letter, args: argparse.Namespace) -> bool:
 # --------------------------------------------------------------------------------- commands
 
 
-def _list(args: argparse.Namespace, settings: Settings, topics: Topics) -> int:
+def _list(args: argparse.Namespace, settings: SciCowSettings, topics: TopicReader) -> int:
     waiting, _ = _read(settings, topics)
     chosen = [letter for letter in waiting.values() if passes(letter, args)]
     if args.json:
@@ -120,7 +122,7 @@ def _list(args: argparse.Namespace, settings: Settings, topics: Topics) -> int:
     return 0
 
 
-def _show(args: argparse.Namespace, settings: Settings, topics: Topics) -> int:
+def _show(args: argparse.Namespace, settings: SciCowSettings, topics: TopicReader) -> int:
     message = _one(args.id, settings, topics)
     if message is None:
         return 1
@@ -129,14 +131,14 @@ def _show(args: argparse.Namespace, settings: Settings, topics: Topics) -> int:
     return 0
 
 
-def _export(args: argparse.Namespace, settings: Settings, topics: Topics) -> int:
-    from ingest.scicow.dead_letters.topic import letter_of, whole
+def _export(args: argparse.Namespace, settings: SciCowSettings, topics: TopicReader) -> int:
+    from ingest.scicow.dead_letters.topic import letter_of, whole_value
 
     message = _one(args.id, settings, topics)
     if message is None:
         return 1
     try:
-        value = whole(topics, message, letter_of(message))
+        value = whole_value(topics, message, letter_of(message))
     except LookupError as error:
         print(f"scicow: dead letter {args.id}: {error}", file=sys.stderr)
         return 1
@@ -144,17 +146,17 @@ def _export(args: argparse.Namespace, settings: Settings, topics: Topics) -> int
     return 0
 
 
-def _replay(args: argparse.Namespace, settings: Settings, topics: Topics) -> int:
+def _replay(args: argparse.Namespace, settings: SciCowSettings, topics: TopicReader) -> int:
     return _settle(args, settings, topics, "replayed")
 
 
-def _drop(args: argparse.Namespace, settings: Settings, topics: Topics) -> int:
+def _drop(args: argparse.Namespace, settings: SciCowSettings, topics: TopicReader) -> int:
     return _settle(args, settings, topics, "dropped")
 
 
-def _settle(args: argparse.Namespace, settings: Settings, topics: Topics, how: str) -> int:
-    from ingest.scicow.dead_letters.topic import Settling
-    from ingest.scicow.kafka.topics import Writer
+def _settle(args: argparse.Namespace, settings: SciCowSettings, topics: TopicReader, how: str) -> int:
+    from ingest.scicow.dead_letters.topic import LetterSettler
+    from ingest.scicow.kafka.topics import RecordWriter
 
     if args.ids and (args.topic or args.uuid or args.reason or args.since is not None):
         print("scicow: give either ids, or --all with filters", file=sys.stderr)
@@ -171,11 +173,11 @@ def _settle(args: argparse.Namespace, settings: Settings, topics: Topics, how: s
             return 1  # nothing is done: they may be of another list than was meant
     if how == "dropped" and ids and not args.yes:
         question = f"Drop {_number(len(ids))}? They stay in topic {settings.dead_letter_topic}, but are not listed."
-        if not agreed(question):
-            print("nothing is dropped; say --yes where nobody can be asked", file=sys.stderr)
+        if not confirmed(question):
+            print("nothing is dropped; use --yes if there is no terminal", file=sys.stderr)
             return 1
-    settling = Settling(topics, Writer(settings.kafka), settings.dead_letter_topic)
-    count = Counting(how, len(ids))
+    settling = LetterSettler(topics, RecordWriter(settings.kafka), settings.dead_letter_topic)
+    count = ProgressLine(how, len(ids))
     try:
         (settling.replay if how == "replayed" else settling.drop)(ids, count)
     finally:
@@ -183,21 +185,21 @@ def _settle(args: argparse.Namespace, settings: Settings, topics: Topics, how: s
         for identity, why in settling.failed:
             print(f"scicow: dead letter {identity}: {plain(why)}", file=sys.stderr)
         left = len(ids) - settling.done
-        print(f"{_number(settling.done)} {how}" + (f", {left:,} others still wait" if left else ""))
+        print(f"{_number(settling.done)} {how}" + (f", {left:,} others are still waiting" if left else ""))
     return 1 if settling.failed else 0
 
 
-def _read(settings: Settings, topics: Topics) -> tuple[dict[Id, Letter], dict[Id, Settlement]]:
+def _read(settings: SciCowSettings, topics: TopicReader) -> tuple[dict[LetterId, Letter], dict[LetterId, Settlement]]:
     from ingest.scicow.dead_letters.topic import DeadLetterTopic
 
-    count = Counting(f"reading topic {settings.dead_letter_topic}")
+    count = ProgressLine(f"reading topic {settings.dead_letter_topic}")
     try:
         return DeadLetterTopic(topics, settings.dead_letter_topic).read(count)
     finally:
         count.over()
 
 
-def _one(wanted: Id, settings: Settings, topics: Topics) -> KafkaMessage | None:
+def _one(wanted: LetterId, settings: SciCowSettings, topics: TopicReader) -> KafkaMessage | None:
     from ingest.scicow.dead_letters.topic import DeadLetterTopic
 
     found = DeadLetterTopic(topics, settings.dead_letter_topic).one(wanted)
@@ -206,11 +208,11 @@ def _one(wanted: Id, settings: Settings, topics: Topics) -> KafkaMessage | None:
     return found
 
 
-def _why_not(wanted: Id, settled: dict[Id, Settlement]) -> str:
+def _why_not(wanted: LetterId, settled: dict[LetterId, Settlement]) -> str:
     found = settled.get(wanted)
     if found is None:
         return f"there is no dead letter {wanted}: see `scicow dead-letters list`"
-    return f"dead letter {wanted} does not wait: {_settlement(found)}"
+    return f"dead letter {wanted} is not waiting: {_settlement(found)}"
 
 
 def _settlement(found: Settlement) -> str:
@@ -235,7 +237,7 @@ def listed(letters: Iterable[Letter]) -> str:
         rows.append(
             (str(letter.id), iso_seconds(letter.when), *short, letter.reason + (" (cut)" if letter.cut else ""))
         )
-    return fitting(columns([("ID", "WHEN", "BEAMLINE", "TYPE", "DATASET", "UUID", "REASON"), *rows]))
+    return cut_to_terminal(aligned([("ID", "WHEN", "BEAMLINE", "TYPE", "DATASET", "UUID", "REASON"), *rows]))
 
 
 def as_json(letter: Letter) -> dict[str, object]:
@@ -257,13 +259,13 @@ def as_json(letter: Letter) -> dict[str, object]:
 
 def shown(message: KafkaMessage, settled: Settlement | None) -> str:
     """All of a letter: the facts, each header, the stack, the message."""
-    from ingest.scicow.dead_letters.producer import ERRORS
-    from ingest.scicow.dead_letters.topic import letter_of, texts
+    from ingest.scicow.dead_letters.producer import ERROR_HEADER_PREFIX
+    from ingest.scicow.dead_letters.topic import header_texts, letter_of
     from ingest.scicow.kafka.topics import headers_of
 
     letter = letter_of(message)
-    headers = texts(headers_of(message))
-    stack = headers.pop(f"{ERRORS}exception.stacktrace", "")
+    headers = header_texts(headers_of(message))
+    stack = headers.pop(f"{ERROR_HEADER_PREFIX}exception.stacktrace", "")
     key = (message.key() or b"").decode("utf-8", "backslashreplace")
     facts = {
         "id": str(letter.id),

@@ -20,24 +20,24 @@ def add(commands: Commands) -> None:
     run = commands.add_parser(
         "run",
         help="ingest until SIGTERM or Ctrl-C",
-        description="Read the topics of all beamlines and bring SciCat to what they say. A message counts as done "
-        "when SciCat has it, or when the dead-letter topic has it with the reason; while SciCat is away, "
-        "SciCow waits. It stops cleanly with SIGTERM or Ctrl-C.",
+        description="Read the topics of all beamlines and write their messages to SciCat. A message is done when "
+        "SciCat has it, or when the dead-letter topic has it with the reason; while SciCat does not answer, "
+        "SciCow waits. SIGTERM or Ctrl-C stops it cleanly.",
     )
     add_config(run)
     run.add_argument(
         "--log-level", default="info", choices=("debug", "info", "warning", "error"), help="(default: info)"
     )
-    run.add_argument("--log-format", default="text", choices=logs.FORMATS, help="(default: text)")
+    run.add_argument("--log-format", default="text", choices=logs.LOG_FORMATS, help="(default: text)")
     run.set_defaults(command=_run)
 
 
 def _run(args: argparse.Namespace) -> int:
     from ingest.scicow.catalogue.ingestor import Ingestor
     from ingest.scicow.catalogue.validation import validation_from
-    from ingest.scicow.dead_letters.producer import DeadLetters
-    from ingest.scicow.monitoring.service import seen
-    from ingest.scicow.pipeline.consumer import SciCow  # the other commands do without Kafka
+    from ingest.scicow.dead_letters.producer import DeadLetterProducer
+    from ingest.scicow.monitoring.service import serve_monitoring
+    from ingest.scicow.pipeline.consumer import SciCowConsumer  # the other commands do without Kafka
     from ingest.scicow.pipeline.counters import Progress
 
     logs.set_up(args.log_level, args.log_format)
@@ -46,23 +46,23 @@ def _run(args: argparse.Namespace) -> int:
     client = SciCat(account.url, account.username, str(account.password), timeout=account.timeout)
     ingestor = Ingestor(client, settings, validation_from(settings, client))
     progress = Progress()
-    cow = SciCow(settings, ingestor, DeadLetters(settings), progress)
-    _stop_on_signals(cow.stop)
-    with seen(settings, cow, progress):
+    consumer = SciCowConsumer(settings, ingestor, DeadLetterProducer(settings), progress)
+    _stop_on_signals(consumer.stop)
+    with serve_monitoring(settings, consumer, progress):
         _log_in(client, args.config)
-        cow.run()
+        consumer.run()
     return 0
 
 
 def _log_in(client: SciCat, config: Path) -> None:
     """Now, so that a mistake in the settings is seen at once, and not with the first message."""
-    log.info("datasets go to SciCat at %s", client.base_url)
+    log.info("datasets are written to SciCat at %s", client.base_url)
     try:
         client.login()
     except NotAllowed as error:
         log.error("%s: check scicat.username and scicat.password in %s; messages are held until then", error, config)
     except SciCatError as error:
-        log.warning("SciCat does not answer now, messages are held until it does: %s", error)
+        log.warning("SciCat does not answer, messages are held until it does: %s", error)
 
 
 def _stop_on_signals(stop: Callable[[], None]) -> None:

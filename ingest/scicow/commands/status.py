@@ -9,19 +9,19 @@ import time
 from typing import Any
 
 from ingest.scicow.commands.common import Commands, add_config, duration
-from ingest.scicow.commands.terminal import columns
+from ingest.scicow.commands.terminal import aligned
 from ingest.scicow.mapping import Mapping
-from ingest.scicow.settings import Settings, load
+from ingest.scicow.settings import SciCowSettings, load
 
-CLEAR = "\x1b[H\x1b[2J"
+CLEAR_SCREEN = "\x1b[H\x1b[2J"
 
 
 def add(commands: Commands) -> None:
     status = commands.add_parser(
         "status",
-        help="how SciCow is, and all that it needs",
-        description="Ask Kafka, SciCat, the user office and the SciCow of these settings, and say what is wrong and "
-        "what to do. The exit status is 1 if anything is wrong, 0 if not.",
+        help="check SciCow and the services that it needs",
+        description="Check Kafka, SciCat, the user office and the SciCow of these settings, and report what is wrong "
+        "and what to do. The exit status is 1 if anything is wrong, else 0.",
     )
     add_config(status)
     status.add_argument("--json", action="store_true", help="for programs")
@@ -33,10 +33,10 @@ def add(commands: Commands) -> None:
         type=duration("seconds"),
         default=300.0,
         metavar="SECONDS",
-        help="what is wrong with a beamline whose oldest message waits for longer (default: 300)",
+        help="report beamlines whose oldest message waits for longer (default: 300)",
     )
     status.add_argument(
-        "--watch", type=duration("seconds"), metavar="SECONDS", help="show it again so often, until Ctrl-C"
+        "--watch", type=duration("seconds"), metavar="SECONDS", help="repeat with this period, until Ctrl-C"
     )
     status.set_defaults(command=_status)
 
@@ -48,16 +48,16 @@ def _status(args: argparse.Namespace) -> int:
         return _once(args, settings)
     try:
         while True:
-            _once(args, settings, CLEAR if sys.stdout.isatty() and not args.json else "")
+            _once(args, settings, CLEAR_SCREEN if sys.stdout.isatty() and not args.json else "")
             time.sleep(args.watch)
     except KeyboardInterrupt:
         return 0
 
 
-def _once(args: argparse.Namespace, settings: Settings, before: str = "") -> int:
-    from ingest.scicow.monitoring.checkup import Finding, checkup  # the other commands do without Kafka
+def _once(args: argparse.Namespace, settings: SciCowSettings, before: str = "") -> int:
+    from ingest.scicow.monitoring.checkup import CheckResult, checkup  # the other commands do without Kafka
 
-    found = [Finding("Settings", True, str(args.config)), *checkup(settings, args.timeout, args.max_lag)]
+    found = [CheckResult("Settings", True, str(args.config)), *checkup(settings, args.timeout, args.max_lag)]
     ok = all(each.ok for each in found)
     if args.json:
         parts = {each.part: {"ok": each.ok, "text": each.text, **each.facts} for each in found}
@@ -65,7 +65,7 @@ def _once(args: argparse.Namespace, settings: Settings, before: str = "") -> int
     else:
         lines = [("ok   " if each.ok else "WRONG", each.part, each.text) for each in found]
         beamlines = [_lags(each.facts["beamlines"]) for each in found if each.facts.get("beamlines")]
-        print(before + "\n".join(sum(beamlines, columns(lines))), flush=True)
+        print(before + "\n".join(sum(beamlines, aligned(lines))), flush=True)
     return 0 if ok else 1
 
 
@@ -73,4 +73,4 @@ def _lags(beamlines: dict[str, dict[str, Any]]) -> list[str]:
     rows = [("topic", "not done", "oldest")]
     for topic, lag in beamlines.items():
         rows.append((topic, str(lag["lag"]), "?" if lag["lag_seconds"] is None else f"{lag['lag_seconds']:.0f} s"))
-    return ["", *columns(rows)]
+    return ["", *aligned(rows)]

@@ -1,4 +1,4 @@
-"""What the commands have in common that talk to a person: tables, progress, questions."""
+"""Output for people that several commands share: tables, progress, questions."""
 
 from __future__ import annotations
 
@@ -9,36 +9,36 @@ from collections.abc import Sequence
 
 from ingest.scicow.logs import plain
 
-QUIET = 2.0
-"""Seconds before progress is said."""
+QUIET_SECONDS = 2.0
+"""Seconds before progress is shown."""
 
 
 def plain_lines(text: str) -> str:
-    """Text of others with its line feeds, but without what else could steer a terminal."""
+    """Text from outside with its line feeds, but without other control characters of a terminal."""
     return "\n".join(map(plain, text.split("\n")))
 
 
-def columns(rows: Sequence[Sequence[str]]) -> list[str]:
+def aligned(rows: Sequence[Sequence[str]]) -> list[str]:
     """A line for each row, what is below each other beginning at the same place; all rows have as many cells."""
     shown = [[plain(cell) for cell in row] for row in rows]
     widths = [max(len(row[column]) for row in shown) for column in range(len(shown[0]) - 1)]
     return ["  ".join([*map(str.ljust, row, widths), row[-1]]).rstrip() for row in shown]
 
 
-def fitting(lines: Sequence[str]) -> str:
+def cut_to_terminal(lines: Sequence[str]) -> str:
     """At a terminal the lines are cut to its width."""
     room = shutil.get_terminal_size().columns if sys.stdout.isatty() else sys.maxsize
     return "\n".join(line if len(line) <= room else line[: room - 1] + "…" for line in lines)
 
 
-class Counting:
-    """Says on stderr how far something is, once it takes longer than two seconds. Called with a number."""
+class ProgressLine:
+    """Shows progress on stderr once something takes longer than two seconds. Called with a number."""
 
     def __init__(self, what: str, of: int = 0) -> None:
         self._what = what
         self._of = f" of {of:,}" if of else ""
         self._terminal = sys.stderr.isatty()
-        self._next = time.monotonic() + QUIET
+        self._next = time.monotonic() + QUIET_SECONDS
         self._said = False
 
     def __call__(self, number: int) -> None:
@@ -56,8 +56,8 @@ class Counting:
             print(file=sys.stderr)
 
 
-def agreed(question: str) -> bool:
-    """Asks at the terminal; False where there is nobody to ask."""
+def confirmed(question: str) -> bool:
+    """Ask at the terminal; False if there is none."""
     if not sys.stdin.isatty():
         return False
     print(f"{question} [y/N] ", end="", file=sys.stderr, flush=True)

@@ -1,9 +1,9 @@
-"""What is in the dead-letter topic: which letters wait, and settling them.
+"""Reads the dead-letter topic, and settles letters by replaying or dropping them.
 
 Kafka cannot delete single messages. So a letter is settled by a further record of the same
 partition, which names it: the topic is only ever appended to, no other store is needed, and
-several people at several terminals see the same. What Kafka's retention removes are letters first
-and their records of settlement later.
+several people at several terminals see the same. Kafka's retention deletes letters first, and the
+records that settle them later.
 """
 
 from __future__ import annotations
@@ -21,23 +21,32 @@ from typing import Any
 
 from confluent_kafka import Message as KafkaMessage
 
-from ingest.scicow.dead_letters.producer import CUT, ERRORS
+from ingest.scicow.dead_letters.producer import CUT_HEADER, ERROR_HEADER_PREFIX
 from ingest.scicow.kafka.positions import iso_seconds
-from ingest.scicow.kafka.resend import batches, first_place, record_again
-from ingest.scicow.kafka.topics import Headers, NoTopic, Place, Range, Record, Topics, Writer, headers_of
-from ingest.scicow.settings import Settings
+from ingest.scicow.kafka.resend import batches, original_position, resent_record
+from ingest.scicow.kafka.topics import (
+    Headers,
+    MessagePosition,
+    NoTopic,
+    OffsetRange,
+    RecordWriter,
+    TopicReader,
+    TopicRecord,
+    headers_of,
+)
+from ingest.scicow.settings import SciCowSettings
 
-SETTLED = "scicow.settled"
+SETTLED_HEADER = "scicow.settled"
 REPLAYED = "replayed"
 DROPPED = "dropped"
 
-MAX_REASON = 1000
+MAX_REASON_LENGTH = 1000
 """Characters of a reason that are kept of each letter while there may be many."""
 
 
 @dataclass(frozen=True, order=True)
-class Id:
-    """A letter's place in the dead-letter topic, as people write it: `partition:offset`."""
+class LetterId:
+    """The position of a letter in the dead-letter topic, as people write it: `partition:offset`."""
 
     partition: int
     offset: int
@@ -46,7 +55,7 @@ class Id:
         return f"{self.partition}:{self.offset}"
 
     @classmethod
-    def read(cls, text: str) -> Id:
+    def parse(cls, text: str) -> LetterId:
         """ValueError if it is none."""
         if not re.fullmatch(r"\d{1,9}:\d{1,18}", text):
             raise ValueError(f"{text!r} is not the id of a dead letter: write PARTITION:OFFSET, like 0:12")
@@ -61,10 +70,10 @@ class Letter:
     copy of, else the same. Both are None of what SciCow has not written.
     """
 
-    id: Id
+    id: LetterId
     when: float
-    origin: Place | None
-    first: Place | None
+    origin: MessagePosition | None
+    first: MessagePosition | None
     beamline: str
     type: str
     name: str
@@ -81,23 +90,23 @@ class Letter:
 class Settlement:
     """How a letter was settled. `to` is where the copy went, None if it was dropped."""
 
-    id: Id
+    id: LetterId
     how: str
     by: str
     when: str
-    to: Place | None
+    to: MessagePosition | None
 
 
 def letter_of(message: KafkaMessage) -> Letter:
     """Of a record of the dead-letter topic that is not a settlement."""
-    headers = texts(headers_of(message))
-    place = Place.of(message)
+    headers = header_texts(headers_of(message))
+    place = MessagePosition.of(message)
     said = _said(message.value() or b"")
     origin = _origin(headers)
-    first = first_place(original_headers(headers_of(message)), origin) if origin else None
+    first = original_position(original_headers(headers_of(message)), origin) if origin else None
     key = (message.key() or b"").decode("utf-8", "replace")
     return Letter(
-        id=Id(place.partition, place.offset),
+        id=LetterId(place.partition, place.offset),
         when=message.timestamp()[1] / 1000,
         origin=origin,
         first=first,
@@ -105,36 +114,43 @@ def letter_of(message: KafkaMessage) -> Letter:
         type=_short(said.get("type")),
         name=_short(said.get("datasetName")),
         uuid=_short(said.get("uuid") or key),
-        reason=headers.get(f"{ERRORS}exception.message", "")[:MAX_REASON],
-        cut=CUT in headers,
+        reason=headers.get(f"{ERROR_HEADER_PREFIX}exception.message", "")[:MAX_REASON_LENGTH],
+        cut=CUT_HEADER in headers,
     )
 
 
 def settlement_of(message: KafkaMessage) -> Settlement | None:
     """None if the record is a letter, or no settlement that can be understood."""
-    headers = texts(headers_of(message))
-    if SETTLED not in headers or f"{ERRORS}topic" in headers:  # a letter keeps what headers its message had
+    headers = header_texts(headers_of(message))
+    if (
+        SETTLED_HEADER not in headers or f"{ERROR_HEADER_PREFIX}topic" in headers
+    ):  # a letter keeps what headers its message had
         return None
     said = _said(message.value() or b"")
     partition, offset = said.get("partition"), said.get("offset")
     if not isinstance(partition, int) or not isinstance(offset, int):
         return None
-    to = Place.read(str(said.get("to", "")))
-    return Settlement(Id(partition, offset), headers[SETTLED], _short(said.get("by")), _short(said.get("when")), to)
+    to = MessagePosition.parse(str(said.get("to", "")))
+    return Settlement(
+        LetterId(partition, offset), headers[SETTLED_HEADER], _short(said.get("by")), _short(said.get("when")), to
+    )
 
 
 def is_letter(message: KafkaMessage) -> bool:
-    headers = texts(headers_of(message))
-    return f"{ERRORS}topic" in headers or SETTLED not in headers
+    headers = header_texts(headers_of(message))
+    return f"{ERROR_HEADER_PREFIX}topic" in headers or SETTLED_HEADER not in headers
 
 
 def original_headers(headers: Headers) -> Headers:
     """What the message had before SciCow added its own, which begin with the last of `...errors.topic`."""
-    ours = max((number for number, (name, _) in enumerate(headers) if name == f"{ERRORS}topic"), default=len(headers))
+    ours = max(
+        (number for number, (name, _) in enumerate(headers) if name == f"{ERROR_HEADER_PREFIX}topic"),
+        default=len(headers),
+    )
     return headers[:ours]
 
 
-def texts(headers: Headers) -> dict[str, str]:
+def header_texts(headers: Headers) -> dict[str, str]:
     """As text; of several of one name the last, which is the one that SciCow has added."""
     return {
         name: content.decode("utf-8", "replace") if isinstance(content, bytes) else content or ""
@@ -142,9 +158,11 @@ def texts(headers: Headers) -> dict[str, str]:
     }
 
 
-def _origin(headers: dict[str, str]) -> Place | None:
-    topic, partition, offset = (headers.get(f"{ERRORS}{name}", "") for name in ("topic", "partition", "offset"))
-    return Place.read(f"{topic}[{partition}]@{offset}")
+def _origin(headers: dict[str, str]) -> MessagePosition | None:
+    topic, partition, offset = (
+        headers.get(f"{ERROR_HEADER_PREFIX}{name}", "") for name in ("topic", "partition", "offset")
+    )
+    return MessagePosition.parse(f"{topic}[{partition}]@{offset}")
 
 
 def _said(value: bytes) -> dict[str, Any]:
@@ -165,14 +183,16 @@ def _short(text: object) -> str:
 class DeadLetterTopic:
     """The dead-letter topic as it is now."""
 
-    def __init__(self, topics: Topics, topic: str) -> None:
+    def __init__(self, topics: TopicReader, topic: str) -> None:
         self.topic = topic
         self._topics = topics
 
-    def read(self, progress: Callable[[int], None] = lambda _: None) -> tuple[dict[Id, Letter], dict[Id, Settlement]]:
+    def read(
+        self, progress: Callable[[int], None] = lambda _: None
+    ) -> tuple[dict[LetterId, Letter], dict[LetterId, Settlement]]:
         """The letters that wait, oldest first, and how others were settled. All empty if there is no such topic yet."""
-        letters: dict[Id, Letter] = {}
-        settled: dict[Id, Settlement] = {}
+        letters: dict[LetterId, Letter] = {}
+        settled: dict[LetterId, Settlement] = {}
         for each in self._records(progress):
             if isinstance(each, Letter):
                 letters[each.id] = each
@@ -183,11 +203,11 @@ class DeadLetterTopic:
         return {each.id: each for each in waiting}, settled
 
     def fates(
-        self, wanted: Callable[[Place], bool], progress: Callable[[int], None]
-    ) -> dict[Place, tuple[Letter, Settlement | None]]:
+        self, wanted: Callable[[MessagePosition], bool], progress: Callable[[int], None]
+    ) -> dict[MessagePosition, tuple[Letter, Settlement | None]]:
         """By the original message, where that is `wanted`: its last letter, and how that was settled."""
-        letters: dict[Place, Letter] = {}
-        settled: dict[Id, Settlement] = {}
+        letters: dict[MessagePosition, Letter] = {}
+        settled: dict[LetterId, Settlement] = {}
         for each in self._records(progress):
             if isinstance(each, Settlement):
                 settled[each.id] = each
@@ -197,28 +217,28 @@ class DeadLetterTopic:
                     letters[each.first] = each
         return {place: (letter, settled.get(letter.id)) for place, letter in letters.items()}
 
-    def one(self, wanted: Id) -> KafkaMessage | None:
+    def one(self, wanted: LetterId) -> KafkaMessage | None:
         """The record of this letter; None if there is none."""
-        found = self._topics.one(Place(self.topic, wanted.partition, wanted.offset))
+        found = self._topics.one(MessagePosition(self.topic, wanted.partition, wanted.offset))
         return found if found is not None and is_letter(found) else None
 
-    def messages(self, ids: Collection[Id]) -> Iterator[KafkaMessage]:
+    def messages(self, ids: Collection[LetterId]) -> Iterator[KafkaMessage]:
         """The records of these letters, partition by partition, in order. Those that are gone are left out."""
-        whole = {each.partition: each for each in self._topics.whole(self.topic)}
-        for partition in sorted({each.partition for each in ids} & set(whole)):
+        ranges = {each.partition: each for each in self._topics.whole(self.topic)}
+        for partition in sorted({each.partition for each in ids} & set(ranges)):
             offsets = {each.offset for each in ids if each.partition == partition}
-            kept = whole[partition]
-            wanted = Range(self.topic, partition, max(min(offsets), kept.start), min(max(offsets) + 1, kept.end))
+            kept = ranges[partition]
+            wanted = OffsetRange(self.topic, partition, max(min(offsets), kept.start), min(max(offsets) + 1, kept.end))
             for message in self._topics.read([wanted]):
                 if message.offset() in offsets and is_letter(message):
                     yield message
 
     def _records(self, progress: Callable[[int], None]) -> Iterator[Letter | Settlement]:
         try:
-            whole = self._topics.whole(self.topic)
+            ranges = self._topics.whole(self.topic)
         except NoTopic:
             return
-        for number, message in enumerate(self._topics.read(whole), start=1):
+        for number, message in enumerate(self._topics.read(ranges), start=1):
             progress(number)
             if is_letter(message):
                 yield letter_of(message)
@@ -227,55 +247,55 @@ class DeadLetterTopic:
 
 
 class WaitingLetters:
-    """How many letters wait, asked again and again: each time only what has come since is read."""
+    """How many letters are waiting. Each call reads only what is new since the last one."""
 
-    def __init__(self, settings: Settings, timeout: float) -> None:
+    def __init__(self, settings: SciCowSettings, timeout: float) -> None:
         """`timeout` is in seconds, for each answer of Kafka."""
         self._settings = settings
         self._timeout = timeout
-        self._waiting: set[Id] = set()
+        self._waiting: set[LetterId] = set()
         self._next: dict[int, int] = {}
 
     def __call__(self) -> int:
         """Raises TopicError."""
-        with Topics(self._settings.kafka, self._timeout) as topics:
+        with TopicReader(self._settings.kafka, self._timeout) as topics:
             try:
-                whole = topics.whole(self._settings.dead_letter_topic)
+                ranges = topics.whole(self._settings.dead_letter_topic)
             except NoTopic:
-                whole = []
-            if any(self._next.get(each.partition, 0) > each.end for each in whole):  # it is another one by now
+                ranges = []
+            if any(self._next.get(each.partition, 0) > each.end for each in ranges):  # it is another one by now
                 self._next.clear()
                 self._waiting.clear()
-            new = [replace(each, start=max(each.start, self._next.get(each.partition, 0))) for each in whole]
+            new = [replace(each, start=max(each.start, self._next.get(each.partition, 0))) for each in ranges]
             for message in topics.read(new):
-                place = Place.of(message)
+                place = MessagePosition.of(message)
                 settlement = settlement_of(message)
                 if settlement:
                     self._waiting.discard(settlement.id)
                 elif is_letter(message):
-                    self._waiting.add(Id(place.partition, place.offset))
+                    self._waiting.add(LetterId(place.partition, place.offset))
                 self._next[place.partition] = place.offset + 1
-        kept = {each.partition: each.kept for each in whole}
+        kept = {each.partition: each.first_available for each in ranges}
         self._waiting = {each for each in self._waiting if each.offset >= kept.get(each.partition, sys.maxsize)}
         return len(self._waiting)
 
 
-class Settling:
-    """Replays and drops letters. `done` counts them as it goes on; `failed` says which could not be, and why."""
+class LetterSettler:
+    """Replays and drops letters. `done` counts them; `failed` has those that could not be settled, and why."""
 
-    def __init__(self, topics: Topics, writer: Writer, topic: str) -> None:
+    def __init__(self, topics: TopicReader, writer: RecordWriter, topic: str) -> None:
         self.done = 0
-        self.failed: list[tuple[Id, str]] = []
+        self.failed: list[tuple[LetterId, str]] = []
         self._topics = topics
         self._writer = writer
         self._letters = DeadLetterTopic(topics, topic)
 
-    def replay(self, ids: Collection[Id], progress: Callable[[int], None]) -> None:
+    def replay(self, ids: Collection[LetterId], progress: Callable[[int], None]) -> None:
         """Send their messages again, and settle each that Kafka has confirmed."""
         seen = set()
         # Their values are read only now, a batch at a time: there may be many, of up to 1 MB each.
         for batch in batches(self._letters.messages(ids)):
-            copies: list[tuple[Id, Record]] = []
+            copies: list[tuple[LetterId, TopicRecord]] = []
             for message in batch:
                 letter = letter_of(message)
                 seen.add(letter.id)
@@ -286,15 +306,15 @@ class Settling:
             answers = self._writer.write(record for _, record in copies)
             sent = {}
             for (identity, record), answer in zip(copies, answers, strict=True):
-                if isinstance(answer, Place):
+                if isinstance(answer, MessagePosition):
                     sent[identity] = answer
                 else:
-                    self.failed.append((identity, f"Kafka does not take it for topic {record.topic}: {answer.str()}"))
+                    self.failed.append((identity, f"Kafka refuses it for topic {record.topic}: {answer.str()}"))
             self._settle(REPLAYED, sent)
             progress(self.done)
         self.failed += [(each, "is no longer in Kafka") for each in ids if each not in seen]
 
-    def drop(self, ids: Iterable[Id], progress: Callable[[int], None]) -> None:
+    def drop(self, ids: Iterable[LetterId], progress: Callable[[int], None]) -> None:
         """Settle them without sending anything."""
         left = list(ids)
         while left:
@@ -302,40 +322,42 @@ class Settling:
             del left[:1000]
             progress(self.done)
 
-    def _copy(self, message: KafkaMessage, letter: Letter) -> Record:
+    def _copy(self, message: KafkaMessage, letter: Letter) -> TopicRecord:
         if letter.origin is None or letter.first is None:
-            raise LookupError(f"it does not say where it came from ({ERRORS}topic): it is not of SciCow")
+            raise LookupError(f"it does not name its origin ({ERROR_HEADER_PREFIX}topic): SciCow has not written it")
         headers = original_headers(headers_of(message))
         why = f"dead letter {letter.id}"
-        return record_again(letter.first, message.key(), whole(self._topics, message, letter), headers, why)
+        return resent_record(letter.first, message.key(), whole_value(self._topics, message, letter), headers, why)
 
-    def _settle(self, how: str, ids: dict[Id, Place] | dict[Id, None]) -> None:
+    def _settle(self, how: str, ids: dict[LetterId, MessagePosition] | dict[LetterId, None]) -> None:
         records = [settlement(self._letters.topic, each, how, to) for each, to in ids.items()]
         for identity, answer in zip(ids, self._writer.write(records), strict=True):
-            if isinstance(answer, Place):
+            if isinstance(answer, MessagePosition):
                 self.done += 1
             else:
-                self.failed.append((identity, f"was {how}, but Kafka does not take the note of it: {answer.str()}"))
+                self.failed.append((identity, f"was {how}, but Kafka refuses the record of it: {answer.str()}"))
 
 
-def whole(topics: Topics, message: KafkaMessage, letter: Letter) -> bytes | None:
+def whole_value(topics: TopicReader, message: KafkaMessage, letter: Letter) -> bytes | None:
     """The value of the message, from its own topic if the letter was cut. LookupError if that is gone."""
     if not letter.cut:
         return message.value()
     if letter.origin is None:
-        raise LookupError("it was cut, and does not say where the whole message is")
+        raise LookupError("it was cut, and does not name the position of the complete message")
     found = topics.one(letter.origin)
     if found is None:
-        raise LookupError(f"it was cut, and the whole message, {letter.origin}, is no longer in Kafka")
+        raise LookupError(f"it was cut, and the complete message, {letter.origin}, is no longer in Kafka")
     return found.value()
 
 
-def settlement(topic: str, letter: Id, how: str, to: Place | None) -> Record:
+def settlement(topic: str, letter: LetterId, how: str, to: MessagePosition | None) -> TopicRecord:
     """The record that settles a letter: in its partition, so that it comes after it."""
     said = {"partition": letter.partition, "offset": letter.offset, "by": _who(), "when": iso_seconds(time.time())}
     if to is not None:
         said["to"] = str(to)
-    return Record(topic, json.dumps(said).encode(), headers=((SETTLED, how.encode()),), partition=letter.partition)
+    return TopicRecord(
+        topic, json.dumps(said).encode(), headers=((SETTLED_HEADER, how.encode()),), partition=letter.partition
+    )
 
 
 def _who() -> str:

@@ -1,4 +1,4 @@
-"""What Kafka knows of SciCow, asked from outside: how far its group is, who is in it, what a topic holds."""
+"""Queries Kafka about SciCow from outside: the lag of its group, its members, the contents of a topic."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from typing import Any
 from confluent_kafka import Consumer, ConsumerGroupTopicPartitions, KafkaError, KafkaException, TopicPartition
 from confluent_kafka.admin import AdminClient, OffsetSpec
 
-from ingest.scicow.kafka.topics import client
-from ingest.scicow.settings import Kafka
+from ingest.scicow.kafka.topics import make_client
+from ingest.scicow.settings import KafkaSettings
 
 
 class BrokerError(Exception):
@@ -21,7 +21,7 @@ class BrokerError(Exception):
 
 
 @dataclass(frozen=True)
-class Lag:
+class TopicLag:
     """What of a topic is not done: messages, and the age in seconds of the oldest, None if it cannot be read."""
 
     messages: int
@@ -29,15 +29,15 @@ class Lag:
 
 
 class Broker:
-    """Asks for at most about `timeout` seconds a question. Commits nothing, and joins no group."""
+    """Each query takes about `timeout` seconds at most. Commits nothing, and joins no group."""
 
-    def __init__(self, kafka: Kafka, timeout: float) -> None:
-        """Raises SettingsError."""
+    def __init__(self, kafka: KafkaSettings, timeout: float) -> None:
+        """Raises SciCowSettingsError."""
         self._kafka = kafka
         self._timeout = timeout
         self._said: list[str] = []
         self._quiet: dict[str, Any] = {"log_level": 0, "error_cb": lambda error: self._said.append(error.str())}
-        self._admin = client(AdminClient, {**kafka.librdkafka(), **self._quiet, "client.id": "scicow-status"})
+        self._admin = make_client(AdminClient, {**kafka.librdkafka(), **self._quiet, "client.id": "scicow-status"})
 
     def topics(self) -> list[str]:
         """Names of the topics that SciCow reads. Raises BrokerError, as all here."""
@@ -45,7 +45,7 @@ class Broker:
         return sorted(name for name in self._metadata() if wanted.search(name))
 
     def members(self) -> int | None:
-        """How many replicas are in the group; None if this Kafka does not tell."""
+        """How many replicas are in the group; None if this Kafka cannot say."""
         group = self._kafka.group_id
         try:
             found = self._admin.describe_consumer_groups([group], request_timeout=self._timeout)
@@ -56,7 +56,7 @@ class Broker:
                 return None
             raise
 
-    def lag(self, topics: Iterable[str]) -> dict[str, Lag]:
+    def lag(self, topics: Iterable[str]) -> dict[str, TopicLag]:
         """For each topic what the group has not done."""
         wanted = set(topics)
         partitions = [
@@ -75,7 +75,7 @@ class Broker:
             keys = [key for key in open_ if key[0] == name]
             times = [since[key] for key in keys if key in since]
             age = max(time.time() - min(times), 0.0) if times else None if keys else 0.0
-            found[name] = Lag(sum(last[key] - begin[key] for key in keys), age)
+            found[name] = TopicLag(sum(last[key] - begin[key] for key in keys), age)
         return found
 
     # ---------------------------------------------------------------- private
@@ -109,11 +109,11 @@ class Broker:
         }
 
     def _times(self, begin: dict[tuple[str, int], int]) -> dict[tuple[str, int], float]:
-        """When what stands at these offsets was written, seconds since 1970; of those that can be read in time."""
+        """The times of the messages at these offsets, in seconds since 1970; of those that can be read in time."""
         if not begin:
             return {}
         found: dict[tuple[str, int], float] = {}
-        reader = client(
+        reader = make_client(
             Consumer,
             {
                 **self._kafka.librdkafka(),

@@ -1,6 +1,8 @@
-"""Looking into topics beside a SciCow that runs: a range of messages, fixed before it is read.
+"""Kafka clients, and reading and writing topics beside a running SciCow.
 
-Nothing here joins a consumer group or commits an offset, so that SciCow never sees it.
+`make_client` makes any client of librdkafka. `TopicReader` reads a range of messages that is fixed before it is read,
+`RecordWriter` writes records and waits for their confirmation. Nothing here joins a consumer group or commits an
+offset, so a running SciCow is not affected.
 """
 
 from __future__ import annotations
@@ -18,31 +20,18 @@ from confluent_kafka import Consumer, ConsumerGroupTopicPartitions, KafkaError, 
 from confluent_kafka import Message as KafkaMessage
 from confluent_kafka.admin import AdminClient
 
-from ingest.scicow.settings import Kafka, SettingsError
+from ingest.scicow.settings import KafkaSettings, SciCowSettingsError
+
+log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
-
-def client(kind: Callable[[dict[str, Any]], T], config: dict[str, Any]) -> T:
-    """One of this kind. SettingsError if the client library does not take what `kafka.config_file` says."""
-    try:
-        return kind(config)
-    except (KafkaException, TypeError, ValueError) as error:
-        said = error.args[0].str() if isinstance(error.args[0], KafkaError) else error
-        raise SettingsError(f"kafka.config_file: Kafka's client library does not take it: {said}") from error
-
-
-ANSWER_WITHIN = 10.0
-
-
-READ_WITHIN = 30.0
+KAFKA_ANSWER_SECONDS = 10.0
+RECORD_CONFIRM_SECONDS = 30.0
+SILENT_TOPIC_SECONDS = 30.0
 """Seconds without a message, where Kafka has said that there are some, after which reading is given up."""
 
-
-CONFIRM_WITHIN = 30.0
-
-
-# Kafka says these for a moment by itself, or they are of the group, which is none of ours.
+# These errors are temporary, or concern the group, which is not used here.
 _PASSING = (
     KafkaError._TRANSPORT,
     KafkaError._ALL_BROKERS_DOWN,
@@ -54,20 +43,34 @@ _PASSING = (
     KafkaError.NOT_COORDINATOR,
 )
 
+Headers = list[tuple[str, str | bytes | None]]
 
-log = logging.getLogger(__name__)
+Timestamp = float
+"""Seconds since 1970."""
+
+RangeBound = Timestamp | Mapping[int | None, int]
+"""Where a range begins or ends: a time, or offsets by partition. Partition None is the only one there is."""
+
+
+def make_client(kind: Callable[[dict[str, Any]], T], config: dict[str, Any]) -> T:
+    """A client of this kind. SciCowSettingsError if the client library refuses what `kafka.config_file` says."""
+    try:
+        return kind(config)
+    except (KafkaException, TypeError, ValueError) as error:
+        said = error.args[0].str() if isinstance(error.args[0], KafkaError) else error
+        raise SciCowSettingsError(f"kafka.config_file: Kafka's client library refuses it: {said}") from error
 
 
 class TopicError(Exception):
-    """Kafka does not give or take what was asked. The text says what, where, and what to do."""
+    """Kafka did not deliver or accept something. The text says what, where, and what to do."""
 
 
 class NoTopic(TopicError):
     """There is no topic of this name."""
 
 
-class Place(NamedTuple):
-    """Where a message is; as text `topic[partition]@offset`."""
+class MessagePosition(NamedTuple):
+    """The position of a message in Kafka; as text `topic[partition]@offset`."""
 
     topic: str
     partition: int
@@ -77,13 +80,13 @@ class Place(NamedTuple):
         return f"{self.topic}[{self.partition}]@{self.offset}"
 
     @classmethod
-    def read(cls, text: str) -> Place | None:
-        """What `str` has written, at the end of a text; None if there is none."""
+    def parse(cls, text: str) -> MessagePosition | None:
+        """The position at the end of a text, as `str` writes it; None if there is none."""
         found = re.search(r"([A-Za-z0-9._-]{1,249})\[(\d{1,9})\]@(\d{1,18})$", text)
         return cls(found[1], int(found[2]), int(found[3])) if found else None
 
     @classmethod
-    def of(cls, message: KafkaMessage) -> Place:
+    def of(cls, message: KafkaMessage) -> MessagePosition:
         topic, partition, offset = message.topic(), message.partition(), message.offset()
         # Only what is no message, an error, may lack these.
         assert topic is not None
@@ -93,38 +96,30 @@ class Place(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Range:
-    """The messages of one partition from `start` to before `end`. What is before `kept` is no longer in Kafka."""
+class OffsetRange:
+    """The messages of one partition from `start` to before `end`. Those before `first_available` are deleted."""
 
     topic: str
     partition: int
     start: int
     end: int
-    kept: int = 0
+    first_available: int = 0
 
     def __len__(self) -> int:
         return max(self.end - self.start, 0)
 
     def __contains__(self, place: object) -> bool:
         return (
-            isinstance(place, Place)
+            isinstance(place, MessagePosition)
             and (place.topic, place.partition) == (self.topic, self.partition)
             and self.start <= place.offset < self.end
         )
 
 
-Moment = float
-"""Seconds since 1970."""
-
-
-Point = Moment | Mapping[int | None, int]
-"""Where a range begins or ends: a time, or offsets by partition. Partition None is the only one there is."""
-
-
-class Topics:
+class TopicReader:
     """A reader of any topic. A context manager. Raises TopicError."""
 
-    def __init__(self, settings: Kafka, timeout: float = ANSWER_WITHIN) -> None:
+    def __init__(self, settings: KafkaSettings, timeout: float = KAFKA_ANSWER_SECONDS) -> None:
         """`timeout` is in seconds, for each answer of Kafka."""
         self._settings = settings
         self._timeout = timeout
@@ -143,9 +138,9 @@ class Topics:
             "enable.partition.eof": True,
             "error_cb": self._failed,
         }
-        self._consumer = client(Consumer, self._config)
+        self._consumer = make_client(Consumer, self._config)
 
-    def __enter__(self) -> Topics:
+    def __enter__(self) -> TopicReader:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None) -> None:
@@ -158,18 +153,18 @@ class Topics:
         found = self._asked(lambda: self._consumer.list_topics(timeout=self._timeout))
         return {name: sorted(topic.partitions) for name, topic in found.topics.items() if not topic.error}
 
-    def whole(self, topic: str) -> list[Range]:
-        """All that is in the topic now, and no longer. NoTopic if it is not there."""
+    def whole(self, topic: str) -> list[OffsetRange]:
+        """The whole topic as it is now. NoTopic if it does not exist."""
         numbers = self.partitions().get(topic)
         if not numbers:
-            raise NoTopic(f"there is no topic {topic} at {self._settings.bootstrap_servers}")
+            raise NoTopic(f"topic {topic} does not exist at {self._settings.bootstrap_servers}")
         ranges = []
         for number in numbers:
             low, high = self._watermarks(topic, number)
-            ranges.append(Range(topic, number, low, high, low))
+            ranges.append(OffsetRange(topic, number, low, high, low))
         return ranges
 
-    def range(self, topic: str, begin: Point, end: Point | None) -> list[Range]:
+    def range(self, topic: str, begin: RangeBound, end: RangeBound | None) -> list[OffsetRange]:
         """From `begin` to before `end` (None: all that is there now) of each partition.
 
         Where `begin` names offsets, partitions that it does not name are left out.
@@ -177,7 +172,7 @@ class Topics:
         whole = self.whole(topic)
         first, last = self._offsets(whole, begin), {} if end is None else self._offsets(whole, end)
         return [
-            Range(
+            OffsetRange(
                 topic,
                 each.partition,
                 min(max(first[each.partition], each.start), each.end),
@@ -188,13 +183,13 @@ class Topics:
             if each.partition in first
         ]
 
-    def committed(self, ranges: Iterable[Range]) -> dict[tuple[str, int], int]:
-        """Up to where SciCow's group is done, by topic and partition; 0 where it has not begun."""
+    def committed(self, ranges: Iterable[OffsetRange]) -> dict[tuple[str, int], int]:
+        """The committed offsets of SciCow's group, by topic and partition; 0 where it has not begun."""
         wanted = [TopicPartition(each.topic, each.partition) for each in ranges]
         if not wanted:
             return {}
         known: dict[str, Any] = {"log_level": 2, **self._settings.librdkafka(), "error_cb": self._failed}
-        admin = client(AdminClient, known)
+        admin = make_client(AdminClient, known)
         request = [ConsumerGroupTopicPartitions(self._settings.group_id, wanted)]
         (answer,) = admin.list_consumer_group_offsets(request, request_timeout=self._timeout).values()
         found = self._asked(lambda: answer.result(self._timeout + 1.0))
@@ -205,24 +200,24 @@ class Topics:
 
     # ------------------------------------------------------------------------- reading
 
-    def read(self, ranges: Sequence[Range]) -> Iterator[KafkaMessage]:
+    def read(self, ranges: Sequence[OffsetRange]) -> Iterator[KafkaMessage]:
         """All messages of the ranges, in order within a partition; memory for some 16 MB of them is used."""
         ends = {(each.topic, each.partition): each.end for each in ranges if len(each)}
         if not ends:
             return
-        consumer = client(Consumer, self._config)  # one of its own, so that another range can be read meanwhile
+        consumer = make_client(Consumer, self._config)  # one of its own, so that another range can be read meanwhile
         try:
             consumer.assign([TopicPartition(each.topic, each.partition, each.start) for each in ranges if len(each)])
             last = time.monotonic()
             while ends:
                 found = consumer.poll(0.5)
                 if found is None:
-                    if time.monotonic() - last > READ_WITHIN:
+                    if time.monotonic() - last > SILENT_TOPIC_SECONDS:
                         raise self._silent(ends)
                     continue
                 if self._passing(found.error()):
                     continue
-                place = Place.of(found)
+                place = MessagePosition.of(found)
                 partition = (place.topic, place.partition)
                 if not found.error() and place.offset < ends.get(partition, 0):
                     yield found
@@ -236,15 +231,15 @@ class Topics:
         finally:
             consumer.close()
 
-    def one(self, place: Place) -> KafkaMessage | None:
+    def one(self, place: MessagePosition) -> KafkaMessage | None:
         """This message; None if Kafka no longer has it, or never had."""
         if place.partition not in self.partitions().get(place.topic, []):
             return None
         low, high = self._watermarks(place.topic, place.partition)
         if not low <= place.offset < high:
             return None
-        for message in self.read([Range(place.topic, place.partition, place.offset, place.offset + 1)]):
-            if Place.of(message) == place:
+        for message in self.read([OffsetRange(place.topic, place.partition, place.offset, place.offset + 1)]):
+            if MessagePosition.of(message) == place:
                 return message
         return None
 
@@ -258,7 +253,7 @@ class Topics:
         low, high = found
         return low, high
 
-    def _offsets(self, whole: list[Range], point: Point) -> dict[int, int]:
+    def _offsets(self, whole: list[OffsetRange], point: RangeBound) -> dict[int, int]:
         if not isinstance(point, Mapping):
             wanted = [TopicPartition(each.topic, each.partition, max(round(point * 1000), 0)) for each in whole]
             found = self._asked(lambda: self._consumer.offsets_for_times(wanted, timeout=self._timeout))
@@ -306,29 +301,26 @@ class Topics:
         why = f" ({self._trouble})" if self._trouble else ""
         return TopicError(
             f"Kafka at {self._settings.bootstrap_servers} does not answer within {self._timeout:g} s{why}: "
-            "is it running, and are the settings in kafka right?"
+            "is it running? Check the `kafka` settings."
         )
 
     def _silent(self, ends: Mapping[tuple[str, int], int]) -> TopicError:
         (topic, partition), end = next(iter(ends.items()))
         why = f" ({self._trouble})" if self._trouble else ""
         return TopicError(
-            f"Kafka at {self._settings.bootstrap_servers} has not given {topic}[{partition}] up to offset {end}: "
-            f"nothing came for {READ_WITHIN:.0f} s{why}; try again"
+            f"Kafka at {self._settings.bootstrap_servers} did not deliver {topic}[{partition}] up to offset {end}: "
+            f"nothing was received for {SILENT_TOPIC_SECONDS:.0f} s{why}; try again"
         )
-
-
-Headers = list[tuple[str, str | bytes | None]]
 
 
 _headers = methodcaller("headers")
 
 
 def headers_of(message: KafkaMessage) -> Headers:
-    """Empty where it has none, or one whose name is not UTF-8. Nothing else may ask a message for its headers.
+    """Empty if it has none, or one whose name is not UTF-8. No other code may read the headers of a message.
 
-    For such a name confluent-kafka (2.16) returns a list with a null pointer in it, and whoever looks at that
-    crashes the process. Only a call from C, as this one is, is sure to see the error that comes with it.
+    For such a name confluent-kafka (2.16) returns a list with a null pointer in it; reading that crashes the process.
+    Only a call from C, as this one is, is sure to see the error that is raised with it.
     """
     try:
         return list(cast(Headers, _headers(message) or []))
@@ -338,8 +330,8 @@ def headers_of(message: KafkaMessage) -> Headers:
 
 
 @dataclass(frozen=True)
-class Record:
-    """What is to be written. `partition` None leaves it to the key, as for any other message."""
+class TopicRecord:
+    """A record to be written. With `partition` None the key decides, as for any other message."""
 
     topic: str
     value: bytes | None
@@ -348,30 +340,30 @@ class Record:
     partition: int | None = None
 
 
-class Writer:
-    """Writes records, and says what Kafka has confirmed. Each thread that writes has its own."""
+class RecordWriter:
+    """Writes records, and returns what Kafka has confirmed. Each writing thread needs its own."""
 
-    def __init__(self, settings: Kafka) -> None:
+    def __init__(self, settings: KafkaSettings) -> None:
         self._settings = settings
-        self._producer = client(Producer, producer_settings(settings, "scicow-again", CONFIRM_WITHIN))
+        self._producer = make_client(Producer, producer_settings(settings, "scicow-again", RECORD_CONFIRM_SECONDS))
 
-    def write(self, records: Iterable[Record]) -> list[Place | KafkaError]:
+    def write(self, records: Iterable[TopicRecord]) -> list[MessagePosition | KafkaError]:
         """Of each record, where Kafka has it, or why it has not: returns when all is known, after 30 s at most."""
-        done: dict[int, Place | KafkaError] = {}
+        done: dict[int, MessagePosition | KafkaError] = {}
         count = 0
         for count, record in enumerate(records, start=1):
             self._produce(count, record, done)
         # librdkafka reports in any case after message.timeout.ms.
-        deadline = time.monotonic() + 2 * CONFIRM_WITHIN
+        deadline = time.monotonic() + 2 * RECORD_CONFIRM_SECONDS
         while len(done) < count:
             self._producer.poll(0.2)
             if time.monotonic() > deadline:
                 raise TopicError("no delivery report from Kafka's client library")
         return [done[number] for number in range(1, count + 1)]
 
-    def _produce(self, number: int, record: Record, done: dict[int, Place | KafkaError]) -> None:
+    def _produce(self, number: int, record: TopicRecord, done: dict[int, MessagePosition | KafkaError]) -> None:
         def reported(error: KafkaError | None, message: KafkaMessage) -> None:
-            done[number] = Place.of(message) if error is None else error
+            done[number] = MessagePosition.of(message) if error is None else error
 
         chosen: dict[str, Any] = {} if record.partition is None else {"partition": record.partition}
         try:
@@ -387,8 +379,8 @@ class Writer:
             done[number] = error.args[0]
 
 
-def producer_settings(settings: Kafka, client_id: str, confirm_within: float) -> dict[str, Any]:
-    """Of a producer whose every message is confirmed, or is known not to be, after so many seconds."""
+def producer_settings(settings: KafkaSettings, client_id: str, confirm_within: float) -> dict[str, Any]:
+    """The configuration of a producer that reports for every message within so many seconds whether Kafka has it."""
     return {
         "client.id": client_id,
         "log_level": 2,  # what goes wrong is in the delivery reports

@@ -1,7 +1,7 @@
-"""What a message is in SciCat. Pure: no network, no clock.
+"""Converts messages to SciCat's datasets. Pure: no network, no clock.
 
-What is made here is for the version of the interface that is named, v3 or v4; what is read is always as v3
-shows it, whose keys are decoded by every server.
+What is produced is for the named version of the API, v3 or v4; what is read has always the form of v3, whose keys
+every server decodes.
 """
 
 from __future__ import annotations
@@ -9,15 +9,25 @@ from __future__ import annotations
 import datetime as dt
 from typing import Any
 
-from ingest.scicow.errors import Refused
+from ingest.scicow.errors import MessageRefused
 from ingest.scicow.mapping import scicat_fields
 from ingest.scicow.mapping.annotations import annotation
 from ingest.scicow.mapping.definition import REVISION, load_page
 from ingest.scicow.mapping.merge_patch import difference, missing, same, united
-from ingest.scicow.mapping.metadata import SCAN, Metadata
+from ingest.scicow.mapping.metadata import SCAN_GROUP, Metadata
 from ingest.scicow.mapping.ownership import Ownership
-from ingest.scicow.mapping.templates import END, NO_FOLDER, PEOPLE, RUNNING, as_text, filled, folder, names_in, names_of
-from ingest.scicow.settings import Settings
+from ingest.scicow.mapping.templates import (
+    END_NAMES,
+    NO_FOLDER,
+    PEOPLE_NAMES,
+    RUNNING,
+    as_text,
+    filled,
+    folder,
+    names_in,
+    names_of,
+)
+from ingest.scicow.settings import SciCowSettings
 from scifish.message import Message
 
 __all__ = ["Mapping", "ends", "files", "is_over", "pid_of", "recorded_beamline", "recorded_revision", "revision"]
@@ -25,7 +35,7 @@ __all__ = ["Mapping", "ends", "files", "is_over", "pid_of", "recorded_beamline",
 Json = dict[str, Any]
 
 
-def pid_of(message: Message, settings: Settings) -> str:
+def pid_of(message: Message, settings: SciCowSettings) -> str:
     """The dataset's pid, the same for every message about it."""
     return f"{settings.pid_prefix}/{message['uuid']}"
 
@@ -78,26 +88,29 @@ def files(message: Message) -> list[Json]:
 class Mapping:
     """The page in use. Threads may share it."""
 
-    def __init__(self, settings: Settings) -> None:
-        """SettingsError naming each mistake in the page `settings.mapping`."""
+    def __init__(self, settings: SciCowSettings) -> None:
+        """SciCowSettingsError naming each mistake in the page `settings.mapping`."""
         self._settings = settings
         self._page = load_page(settings.mapping)
 
     def dataset(self, message: Message, whose: Ownership, version: str) -> Json:
-        """A new raw dataset from `began`, `ended` or `snapshot`. Refused if the page lacks what SciCat requires."""
+        """A new raw dataset from `began`, `ended` or `snapshot`.
+
+        MessageRefused if the page gives no value for a field that SciCat requires.
+        """
         names = names_of(message, whose, self._settings)
         fields = {name: filled(pattern, names) for name, pattern in self._page.fields[version].items()}
         # SciCat refuses empty ones.
         fields = {name: value for name, value in fields.items() if value not in (None, "", [])}
         lacking = sorted(scicat_fields.REQUIRED[version] - set(fields))
         if lacking:
-            raise Refused(f"the mapping gives no {lacking[0]} for this message, and SciCat requires it: see its page")
+            raise MessageRefused(f"the mapping has no value for {lacking[0]}, which SciCat requires: see its page")
         fields = {name: _as_field(name, value) for name, value in fields.items()}
         metadata = Metadata(self._page).of(message["scientificMetadata"], names)
         return {"pid": pid_of(message, self._settings), "type": "raw", **fields, "scientificMetadata": metadata}
 
     def notes(self, message: Message, whose: Ownership) -> list[str]:
-        """What of the metadata will not be in SciCat as it was recorded, a line each."""
+        """What of the metadata will be different in SciCat, one line each."""
         walk = Metadata(self._page)
         if message["type"] == "annotation":
             walk.added(message["annotation"].get("scientificMetadata") or {}, {})
@@ -120,7 +133,7 @@ class Mapping:
             if name not in wanted or _equal(there, wanted[name]):
                 continue
             moved = "sourceFolder" in names and folder(message) != NO_FOLDER
-            if not there or moved or names & END or (late and names & PEOPLE):
+            if not there or moved or names & END_NAMES or (late and names & PEOPLE_NAMES):
                 new[name] = wanted[name]
         if whose.alone:  # also where its `began` came when more were to see it
             groups: Json = {name: wanted.get(name, []) for name in ("ownerGroup", "accessGroups")}
@@ -128,8 +141,8 @@ class Mapping:
         metadata = difference(found.get("scientificMetadata") or {}, wanted["scientificMetadata"])
         if revision(message):
             # What was said of the recording before, as that a part was missing, is no longer so.
-            gone = (self._page.scan.keys() & _scan(found).keys()) - wanted["scientificMetadata"][SCAN].keys()
-            metadata = united(metadata, {SCAN: dict.fromkeys(gone)} if gone else {})
+            gone = (self._page.scan.keys() & _scan(found).keys()) - wanted["scientificMetadata"][SCAN_GROUP].keys()
+            metadata = united(metadata, {SCAN_GROUP: dict.fromkeys(gone)} if gone else {})
         return new | ({"scientificMetadata": metadata} if metadata else {})
 
     def lacking(self, message: Message, found: Json, whose: Ownership, version: str) -> Json:
@@ -138,7 +151,7 @@ class Mapping:
         Attributes, for one, are in the first recording only.
         """
         wanted = self.dataset(message, whose, version)["scientificMetadata"]
-        del wanted[SCAN]
+        del wanted[SCAN_GROUP]
         metadata = missing(wanted, found.get("scientificMetadata") or {})
         return {"scientificMetadata": metadata} if metadata else {}
 
@@ -149,8 +162,8 @@ class Mapping:
 
 def there_of(name: str, found: Json) -> Any:
     """A field, v3's or v4's, of the dataset as v3 shows it."""
-    if name in scicat_fields.V3_NAMES:
-        first = found.get(scicat_fields.V3_NAMES[name])
+    if name in scicat_fields.NAMES_IN_V3:
+        first = found.get(scicat_fields.NAMES_IN_V3[name])
         return [first] if first else []
     return found.get(name)
 
@@ -160,13 +173,13 @@ def _status(found: Json) -> Any:
 
 
 def _scan(found: Json) -> Json:
-    scan: Json = (found.get("scientificMetadata") or {}).get(SCAN) or {}
+    scan: Json = (found.get("scientificMetadata") or {}).get(SCAN_GROUP) or {}
     return scan
 
 
 def _as_field(name: str, value: Any) -> Any:
     """A number as text, where SciCat has text."""
-    kind = scicat_fields.FIELDS["v3"].get(name) or scicat_fields.FIELDS["v4"][name]
+    kind = scicat_fields.FIELDS_BY_SECTION["v3"].get(name) or scicat_fields.FIELDS_BY_SECTION["v4"][name]
     if kind == scicat_fields.TEXT:
         return as_text(value)
     return [str(each) for each in value] if kind == scicat_fields.LIST else value

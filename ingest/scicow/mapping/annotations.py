@@ -1,4 +1,4 @@
-"""What an annotation changes, once: the dataset itself keeps which of them it has had."""
+"""The changes of an annotation, applied once: the dataset itself records which annotations it has had."""
 
 from __future__ import annotations
 
@@ -6,21 +6,21 @@ import hashlib
 from typing import Any
 from urllib.parse import quote
 
-from ingest.scicow.mapping.definition import ANNOTATIONS, Page
+from ingest.scicow.mapping.definition import ANNOTATIONS, MappingPage
 from ingest.scicow.mapping.merge_patch import difference
-from ingest.scicow.mapping.metadata import SCAN, Metadata
+from ingest.scicow.mapping.metadata import SCAN_GROUP, Metadata
 from scifish.message import Message
 
 Json = dict[str, Any]
 
-KEPT = 50
-"""So many ids of the last ones are kept."""
+MAX_ANNOTATION_IDS = 50
+"""How many ids of the latest annotations are kept."""
 
 _FIELDS = {"comment": "comment", "rating": "dataQualityMetrics"}
 
 
-def annotation(message: Message, first: Json, found: Json, page: Page) -> Json:
-    """The merge-patch that this annotation is for the dataset as v3 shows it; {} if there is nothing left to do.
+def annotation(message: Message, first: Json, found: Json, page: MappingPage) -> Json:
+    """The merge-patch that this annotation is for the dataset as v3 shows it; {} if nothing is left to do.
 
     `first` is the dataset before the first try, `found` as it is now: a comment that is neither the first one
     nor ours has been written by somebody meanwhile, and stays.
@@ -44,8 +44,13 @@ def annotation(message: Message, first: Json, found: Json, page: Page) -> Json:
     # The print is of what it says itself: where more stands there, that is known as somebody else's.
     last |= dict.fromkeys(due, when) | {_written(name): _print(said[name]) for name in due}
     others = [each for each in _ids(leaf) if each != mine]
-    mark = {"value": " ".join([*others[1 - KEPT :], mine]), "unit": "", "human_name": "Annotations", **last}
-    added = Metadata(page).added(said.get("scientificMetadata") or {}, {SCAN: {ANNOTATIONS: mark}})
+    mark = {
+        "value": " ".join([*others[1 - MAX_ANNOTATION_IDS :], mine]),
+        "unit": "",
+        "human_name": "Annotations",
+        **last,
+    }
+    added = Metadata(page).added(said.get("scientificMetadata") or {}, {SCAN_GROUP: {ANNOTATIONS: mark}})
     return new | {"scientificMetadata": difference(found.get("scientificMetadata") or {}, added)}
 
 
@@ -84,7 +89,7 @@ def _print(value: Any) -> str:
 
 
 def _leaf(found: Json) -> Json:
-    scan = (found.get("scientificMetadata") or {}).get(SCAN) or {}
+    scan = (found.get("scientificMetadata") or {}).get(SCAN_GROUP) or {}
     leaf: Json = scan.get(ANNOTATIONS) or {}
     return leaf
 

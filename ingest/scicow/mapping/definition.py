@@ -1,4 +1,4 @@
-"""The mapping's page: the one that is shipped, with what a page of the user's own changes in it."""
+"""The mapping page: the one that is shipped, and the changes of the user's own page."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from typing import Any
 import yaml
 
 from ingest.scicow.mapping import scicat_fields
-from ingest.scicow.mapping.templates import Template, parse
-from ingest.scicow.settings import Mistakes, SettingsError
+from ingest.scicow.mapping.templates import MappingTemplate, parse
+from ingest.scicow.settings import SciCowSettingsError, YamlMistakes
 
 ANNOTATIONS = "annotations"
-"""The entry of the group `scan` in which SciCow keeps which annotations it has written."""
+"""The entry of the group `scan` that lists the annotations which SciCow has written."""
 
 REVISION = "revision"
-"""The one in which it keeps the largest revision that it has written."""
+"""The entry with the largest revision that SciCow has written."""
 
 _KNOWS_BY = {"status": "that a dataset is over", REVISION: "which recording of a dataset is the last"}
 """Entries of the group `scan`, each named as its template, and what SciCow knows by them."""
@@ -31,21 +31,21 @@ _SCAN_KEY = re.compile(r"[A-Za-z0-9_]+")
 
 
 @dataclass(frozen=True)
-class Entry:
+class ScanEntry:
     """One of the group `scan`."""
 
     name: str
-    value: Template
+    value: MappingTemplate
 
 
 @dataclass(frozen=True)
-class Page:
+class MappingPage:
     """The mapping. Patterns are Templates, or lists, mappings and plain values with Templates in them."""
 
     fields: Mapping[str, Mapping[str, Any]]
     """By the version of the interface, v3 and v4."""
 
-    scan: Mapping[str, Entry]
+    scan: Mapping[str, ScanEntry]
     flat: bool
     separator: str
     leave_out: re.Pattern[str] | None
@@ -54,31 +54,33 @@ class Page:
 
 
 @dataclass
-class _Raw:
-    """The sections as they are read, later pages over earlier ones; None is what was taken away."""
+class _Sections:
+    """The sections, later pages replacing earlier ones; None is what was removed."""
 
-    fields: dict[str, dict[str, Any]] = field(default_factory=lambda: {name: {} for name in scicat_fields.FIELDS})
-    scan: dict[str, Entry | None] = field(default_factory=dict)
+    fields: dict[str, dict[str, Any]] = field(
+        default_factory=lambda: {name: {} for name in scicat_fields.FIELDS_BY_SECTION}
+    )
+    scan: dict[str, ScanEntry | None] = field(default_factory=dict)
     metadata: dict[str, Any] = field(default_factory=dict)
     units: dict[str, str] = field(default_factory=dict)
 
 
-def load_page(path: str) -> Page:
+def load_page(path: str) -> MappingPage:
     """The shipped page, with what the page in this file ("" is none) changes.
 
-    Raises SettingsError naming file, line and field of every mistake.
+    Raises SciCowSettingsError naming file, line and field of every mistake.
     """
-    raw = _Raw()
+    raw = _Sections()
     shipped = resources.files("ingest.scicow.mapping").joinpath("default.yaml")
-    _Reader(Path("default.yaml"), raw).page(shipped.read_text("utf-8"))
+    _MappingReader(Path("default.yaml"), raw).page(shipped.read_text("utf-8"))
     if path:
         try:
             text = Path(path).read_text("utf-8")
         except (OSError, UnicodeDecodeError) as error:
-            raise SettingsError(f"{path}: mapping: cannot be read: {error}") from error
-        _Reader(Path(path), raw).page(text)
+            raise SciCowSettingsError(f"{path}: mapping: cannot be read: {error}") from error
+        _MappingReader(Path(path), raw).page(text)
     patterns = raw.metadata["leave_out"]
-    return Page(
+    return MappingPage(
         fields={
             version: {
                 name: pattern
@@ -96,10 +98,10 @@ def load_page(path: str) -> Page:
     )
 
 
-class _Reader(Mistakes):
-    """Reads a page into what was read before; gathers the mistakes."""
+class _MappingReader(YamlMistakes):
+    """Reads a page on top of the earlier ones, and collects the mistakes."""
 
-    def __init__(self, path: Path, raw: _Raw) -> None:
+    def __init__(self, path: Path, raw: _Sections) -> None:
         super().__init__(path)
         self._raw = raw
 
@@ -107,9 +109,9 @@ class _Reader(Mistakes):
         try:
             root = yaml.compose(text, Loader=yaml.SafeLoader)
         except (yaml.YAMLError, RecursionError) as error:
-            raise SettingsError(f"{self.path}: not YAML: {error}") from error
+            raise SciCowSettingsError(f"{self.path}: not YAML: {error}") from error
         sections = {
-            **dict.fromkeys(scicat_fields.FIELDS, self._fields),
+            **dict.fromkeys(scicat_fields.FIELDS_BY_SECTION, self._fields),
             "scan": self._scan,
             "metadata": self._metadata,
             "units": self._units,
@@ -130,43 +132,43 @@ class _Reader(Mistakes):
         required = scicat_fields.REQUIRED["v4"] if section == "v4" else scicat_fields.REQUIRED["v3"]
         for name, key, inner in self._lines(node, section):
             where = f"{section}.{name}"
-            kind = scicat_fields.FIELDS[section].get(name)
+            kind = scicat_fields.FIELDS_BY_SECTION[section].get(name)
             if kind is None:
                 self._not_a_field(key, where, section, name)
                 continue
             value = self._plain(inner, where)
             if value is None:
                 if name in required:
-                    self.mistake(inner, where, "cannot be taken away: SciCat requires it")
+                    self.mistake(inner, where, "cannot be removed: SciCat requires it")
             elif scicat_fields.wrong(kind, value):
                 self.mistake(inner, where, f"must be {kind}")
                 continue
             self._raw.fields[section][name] = self._pattern(inner, where, value)
 
     def _not_a_field(self, key: yaml.Node, where: str, section: str, name: str) -> None:
-        if name in scicat_fields.OWN:
-            self.mistake(key, where, "is set by SciCow itself: take the line away")
+        if name in scicat_fields.SET_BY_SCICOW:
+            self.mistake(key, where, "is set by SciCow itself: remove the line")
             return
-        other = [version for version in ("v3", "v4") if name in scicat_fields.FIELDS[version]]
+        other = [version for version in ("v3", "v4") if name in scicat_fields.FIELDS_BY_SECTION[version]]
         if other:
             self.mistake(key, where, f"is a field of {other[0]} only: write it below '{other[0]}:'")
         else:
-            self._unknown(key, where, scicat_fields.FIELDS[section], name)
+            self._unknown(key, where, scicat_fields.FIELDS_BY_SECTION[section], name)
 
     def _scan(self, node: yaml.Node, section: str) -> None:
         for name, key, inner in self._lines(node, section):
             where = f"{section}.{name}"
             if not _SCAN_KEY.fullmatch(name) or name == ANNOTATIONS:
-                self.mistake(key, where, "is no name that an entry can have: letters, digits and _")
+                self.mistake(key, where, "cannot be the name of an entry: use letters, digits and _")
             elif _is_null(inner):
                 if name in _KNOWS_BY:
-                    self.mistake(inner, where, f"cannot be taken away: by it SciCow knows {_KNOWS_BY[name]}")
+                    self.mistake(inner, where, f"cannot be removed: from it SciCow knows {_KNOWS_BY[name]}")
                 self._raw.scan[name] = None
             else:
                 self._raw.scan[name] = self._entry(inner, where, self._raw.scan.get(name))
 
-    def _entry(self, node: yaml.Node, where: str, old: Entry | None) -> Entry:
-        name, value = (old.name, old.value) if old else ("", Template(()))
+    def _entry(self, node: yaml.Node, where: str, old: ScanEntry | None) -> ScanEntry:
+        name, value = (old.name, old.value) if old else ("", MappingTemplate(()))
         for part, key, inner in self._lines(node, where):
             if part == "name":
                 name = self._text(inner, f"{where}.name")
@@ -175,11 +177,11 @@ class _Reader(Mistakes):
             else:
                 self._unknown(key, f"{where}.{part}", ("name", "value"))
         if not name or not value.parts:
-            self.mistake(node, where, "needs a name for people and a value: write {name: ..., value: ...}")
+            self.mistake(node, where, "must have a displayed name and a value: write {name: ..., value: ...}")
         own = where.removeprefix("scan.")
         if own in _KNOWS_BY and value != parse(f"{{{own}}}"):
-            self.mistake(node, where, f"must have the value {{{own}}}: by it SciCow knows {_KNOWS_BY[own]}")
-        return Entry(name, value)
+            self.mistake(node, where, f"must have the value {{{own}}}: from it SciCow knows {_KNOWS_BY[own]}")
+        return ScanEntry(name, value)
 
     def _metadata(self, node: yaml.Node, section: str) -> None:
         known_names = ("layout", "separator", "leave_out", "leave_out_of_values")
@@ -200,7 +202,7 @@ class _Reader(Mistakes):
                 if name == "layout" and value not in _LAYOUTS:
                     self.mistake(inner, where, f"must be one of {', '.join(_LAYOUTS)}")
                 if name == "separator" and not value:
-                    self.mistake(inner, where, "is empty: write what stands between group and name")
+                    self.mistake(inner, where, "is empty: write the text between group and name")
                 self._raw.metadata[name] = value
 
     def _units(self, node: yaml.Node, section: str) -> None:
@@ -218,7 +220,7 @@ class _Reader(Mistakes):
         for key, inner in node.value:
             name = str(key.value)
             if name in found:
-                self.mistake(key, f"{where}.{name}".lstrip("."), "is there twice: keep one")
+                self.mistake(key, f"{where}.{name}".lstrip("."), "is set twice: keep one")
             found[name] = (name, key, inner)
         return list(found.values())
 
@@ -233,12 +235,12 @@ class _Reader(Mistakes):
             return ""
         return str(node.value)
 
-    def _template(self, node: yaml.Node, where: str, text: str) -> Template:
+    def _template(self, node: yaml.Node, where: str, text: str) -> MappingTemplate:
         try:
             return parse(text)
         except ValueError as error:
             self.mistake(node, where, str(error))
-            return Template(())
+            return MappingTemplate(())
 
     def _plain(self, node: yaml.Node, where: str) -> Any:
         """The value, texts as they are written: a runNumber 042 is no number."""

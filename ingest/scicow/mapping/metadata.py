@@ -1,4 +1,4 @@
-"""`scientificMetadata`: the message's, so that SciCat and MongoDB keep all of them.
+"""`scientificMetadata` of a message, in a form that SciCat and MongoDB keep completely.
 
 How the real backend treats metadata (the comments say where it surprises) was found by running v4.6.
 """
@@ -9,16 +9,16 @@ import json
 from collections.abc import Collection, Mapping
 from typing import Any
 
-from ingest.scicow.mapping.definition import Page
+from ingest.scicow.mapping.definition import MappingPage
 from ingest.scicow.mapping.merge_patch import is_leaf
 from ingest.scicow.mapping.templates import as_text
 from scifish.message.units import convertible, mathjs_spelling
 
 Json = dict[str, Any]
 
-SCAN = "scan"
+SCAN_GROUP = "scan"
 
-MAX_DEPTH = 20
+MAX_GROUP_DEPTH = 20
 """Groups inside each other. What is deeper becomes JSON text: MongoDB ends at 100."""
 
 # MongoDB's text index takes a field `language` for its own; JavaScript loses `__proto__`.
@@ -26,15 +26,15 @@ _RESERVED = ("", "language", "__proto__")
 
 
 class Metadata:
-    """One walk through a message's metadata. `notes` says what is not as it was recorded."""
+    """Converts the metadata of one message. `notes` says what differs from the recording."""
 
-    def __init__(self, page: Page) -> None:
+    def __init__(self, page: MappingPage) -> None:
         self._page = page
         self.notes: list[str] = []
 
     def of(self, given: Mapping[str, Any], names: Mapping[str, Any]) -> Json:
         """A dataset's: the group `scan` with what is known of the scan itself, and what was recorded."""
-        found: Json = {SCAN: self._scan(names)}
+        found: Json = {SCAN_GROUP: self._scan(names)}
         return self.added(given, found)
 
     def added(self, given: Mapping[str, Any], found: Json) -> Json:
@@ -64,7 +64,7 @@ class Metadata:
             key = self._named(name, group, path)
             if is_leaf(member):
                 group[key] = self._leaf(member, path)
-            elif depth >= MAX_DEPTH:
+            elif depth >= MAX_GROUP_DEPTH:
                 group[key] = self._too_deep(member, path)
             else:
                 group[key] = self._fill({}, member, f"{path}/", depth + 1)
@@ -75,7 +75,7 @@ class Metadata:
             path, whole = above + name, joined + name
             if self._left_out(path):
                 continue
-            if not is_leaf(member) and depth < MAX_DEPTH:
+            if not is_leaf(member) and depth < MAX_GROUP_DEPTH:
                 self._flatten(member, f"{path}/", whole + self._page.separator, found, depth + 1)
             else:
                 key = self._named(whole, found, path)
@@ -85,13 +85,13 @@ class Metadata:
         return self._page.leave_out is not None and self._page.leave_out.fullmatch(path) is not None
 
     def _too_deep(self, group: Mapping[str, Any], path: str) -> Json:
-        self.notes.append(f"{path}: more than {MAX_DEPTH} groups deep, written as JSON text")
+        self.notes.append(f"{path}: more than {MAX_GROUP_DEPTH} levels of groups, written as JSON text")
         return {"value": json.dumps(group, ensure_ascii=False), "unit": ""}
 
     def _named(self, name: str, taken: Collection[str], path: str) -> str:
         key = _free(_key(name), taken)
         if key != name:
-            self.notes.append(f"{path}: is called {key!r} in SciCat")
+            self.notes.append(f"{path}: is named {key!r} in SciCat")
         return key
 
     # ---------------------------------------------------------------- values
@@ -112,33 +112,33 @@ class Metadata:
             key = f"_{key}" if key[0] in "uUvV" else key
             free = _free(key, found)
             if free != name:
-                self.notes.append(f"{path}: its {name!r} is called {free!r} in SciCat")
+                self.notes.append(f"{path}: its {name!r} is named {free!r} in SciCat")
             found[free] = self._flat(inner, path)
         return found
 
     def _unit(self, given: str, path: str) -> str:
         unit = self._page.units.get(given) or mathjs_spelling(given)
         if unit != given:
-            self.notes.append(f"{path}: unit {given!r} is written {unit!r}")
+            self.notes.append(f"{path}: unit {given!r} is written as {unit!r}")
         if unit and not convertible(unit):
-            self.notes.append(f"{path}: unit {unit!r} is none that SciCat converts: searches must use it as it is")
+            self.notes.append(f"{path}: unit {unit!r} cannot be converted by SciCat: searches must use it unchanged")
         return unit
 
     def _flat(self, value: Any, path: str) -> Any:
         """The value without objects in it: SciCat would look for quantities in those."""
         if isinstance(value, Mapping) or (isinstance(value, list) and _holds_objects(value)):
-            self.notes.append(f"{path}: an object, written as JSON text")
+            self.notes.append(f"{path}: is an object, written as JSON text")
             return json.dumps(value, ensure_ascii=False, sort_keys=True)
         return value
 
 
 def _key(name: str) -> str:
-    """A name that SciCat and MongoDB leave alone. Dots are fine: SciCat encodes them."""
+    """A name that SciCat and MongoDB do not change. Dots are allowed: SciCat encodes them."""
     return f"_{name}" if name in _RESERVED or name.startswith("$") else name
 
 
 def _free(name: str, taken: Collection[str]) -> str:
-    """The name, with a number behind it if it is taken: nothing is dropped."""
+    """The name, with a number appended if it is used already: no value is dropped."""
     number, free = 2, name
     while free in taken:
         free = f"{name}_{number}"

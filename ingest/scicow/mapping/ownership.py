@@ -1,12 +1,12 @@
-"""Whose a dataset is: what SciCat needs to know of it that no message says."""
+"""The owner of a dataset and its groups, which SciCat needs and no message says."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from ingest.scicow.errors import Refused
-from ingest.scicow.settings import Settings, wrong_email
+from ingest.scicow.errors import MessageRefused
+from ingest.scicow.settings import SciCowSettings, wrong_email
 from scifish.message import Message
 from sdm.names import NameRefused, check_name
 from sdm.office import Proposal
@@ -31,13 +31,13 @@ class Ownership:
 
 
 Validation = Callable[[Message], Ownership]
-"""Who a checked `began`, `ended` or `snapshot` belongs to. Raises Refused, NotYet, SciCatError."""
+"""Who a checked `began`, `ended` or `snapshot` belongs to. Raises MessageRefused, NotYet, SciCatError."""
 
 
-def by_settings(message: Message, settings: Settings) -> Ownership:
-    """Where no user office is asked: the settings' contact, and groups after their templates.
+def by_settings(message: Message, settings: SciCowSettings) -> Ownership:
+    """Without a user office: the contact of the settings, and groups by their templates.
 
-    Raises Refused for a beamline that no group can be named after. A number that none can be named
+    Raises MessageRefused for a beamline that no group can be named after. A number that none can be named
     after gives the dataset to the beamline's staff.
     """
     number, beamline = message["proposalId"], beamline_of(message)
@@ -46,7 +46,7 @@ def by_settings(message: Message, settings: Settings) -> Ownership:
     return of_the_proposal(Proposal(number, "", beamline), settings)
 
 
-def of_the_proposal(proposal: Proposal, settings: Settings) -> Ownership:
+def of_the_proposal(proposal: Proposal, settings: SciCowSettings) -> Ownership:
     """That of an accepted proposal, whose `beamline` is the one where the data are taken.
 
     Its principal investigator and their address, where the office names one and SciCat takes it, else the
@@ -67,7 +67,7 @@ def of_the_proposal(proposal: Proposal, settings: Settings) -> Ownership:
     )
 
 
-def of_the_beamline(beamline: str, settings: Settings) -> Ownership:
+def of_the_beamline(beamline: str, settings: SciCowSettings) -> Ownership:
     """That of a dataset without a proposal: `no_proposal_group`, and the access groups that name no proposal."""
     without = tuple(one for one in settings.access_groups if "{proposal}" not in one and "{group}" not in one)
     return Ownership(
@@ -79,7 +79,7 @@ def of_the_beamline(beamline: str, settings: Settings) -> Ownership:
     )
 
 
-def of_the_fallback(beamline: str, settings: Settings) -> Ownership:
+def of_the_fallback(beamline: str, settings: SciCowSettings) -> Ownership:
     """That of a dataset whose proposal does not count: one group sees it, and no name of its people is in it."""
     return Ownership(
         owner=settings.contact.owner,
@@ -92,22 +92,22 @@ def of_the_fallback(beamline: str, settings: Settings) -> Ownership:
 
 
 def check_same_beamline(message: Message, recorded: str) -> None:
-    """Raises Refused for a message about a dataset that another beamline recorded; "" if it does not say which.
+    """Raises MessageRefused for a message about a dataset that another beamline recorded; "" if it does not say which.
 
     Who may write is settled by beamline, by the rights on its topic, and a dataset's uuid is no secret.
     """
     if recorded and recorded.lower() != message["beamline"].lower():
-        raise Refused(
+        raise MessageRefused(
             f"{message['uuid']} is a dataset of the beamline {recorded[:100]!r}, and this message is "
             f"from {message['beamline'][:100]!r}, which cannot change it"
         )
 
 
 def beamline_of(message: Message) -> str:
-    """The message's, as groups can be named after it. Raises Refused."""
+    """The message's, as groups can be named after it. Raises MessageRefused."""
     beamline: str = message["beamline"]
     if not is_name(beamline):
-        raise Refused(f"beamline {beamline[:100]!r} cannot be one: use letters, digits, '_', '-' and '.'")
+        raise MessageRefused(f"beamline {beamline[:100]!r} is not valid: use letters, digits, '_', '-' and '.'")
     return beamline
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 TEXT, LIST, TRUTH, OBJECTS = "text", "a list of texts", "true or false", "a list of 'name: value' lines"
 
-BOTH = {
+COMMON_FIELDS = {
     **dict.fromkeys(
         (
             *("owner", "ownerEmail", "orcidOfOwner", "contactEmail", "ownerGroup", "instrumentGroup"),
@@ -23,16 +23,16 @@ BOTH = {
     **dict.fromkeys(("techniques", "relationships"), OBJECTS),
     "isPublished": TRUTH,
 }
-V3 = dict.fromkeys(("principalInvestigator", "proposalId", "sampleId", "instrumentId"), TEXT)
-V4 = dict.fromkeys(("principalInvestigators", "proposalIds", "sampleIds", "instrumentIds"), LIST)
+V3_FIELDS = dict.fromkeys(("principalInvestigator", "proposalId", "sampleId", "instrumentId"), TEXT)
+V4_FIELDS = dict.fromkeys(("principalInvestigators", "proposalIds", "sampleIds", "instrumentIds"), LIST)
 
-FIELDS = {"fields": BOTH, "v3": BOTH | V3, "v4": BOTH | V4}
+FIELDS_BY_SECTION = {"fields": COMMON_FIELDS, "v3": COMMON_FIELDS | V3_FIELDS, "v4": COMMON_FIELDS | V4_FIELDS}
 """By the section of the page."""
 
-V3_NAMES = dict(zip(V4, V3, strict=True))
+NAMES_IN_V3 = dict(zip(V4_FIELDS, V3_FIELDS, strict=True))
 """As v3, which is what is read, calls the first of a list of v4."""
 
-OWN = ("pid", "type", "scientificMetadata", "size", "numberOfFiles", "comment", "dataQualityMetrics")
+SET_BY_SCICOW = ("pid", "type", "scientificMetadata", "size", "numberOfFiles", "comment", "dataQualityMetrics")
 """SciCow sets these by itself."""
 
 _REQUIRED = frozenset({"owner", "contactEmail", "ownerGroup", "sourceFolder", "creationTime", "datasetName"})

@@ -8,38 +8,38 @@ from string import Formatter
 from typing import Any
 
 from ingest.scicow.mapping.ownership import Ownership
-from ingest.scicow.settings import Settings
+from ingest.scicow.settings import SciCowSettings
 from scifish.message import Message
 
 NO_FOLDER = "/unknown"
 """SciCat requires a source folder: this one is given where the message has none."""
 
-PEOPLE = frozenset(
+PEOPLE_NAMES = frozenset(
     {"owner", "contact_email", "principal_investigator", "owner_group", "access_groups", "instrument_id"}
 )
-END = frozenset({"status", "endTime", "numberOfPoints"})
+END_NAMES = frozenset({"status", "endTime", "numberOfPoints"})
 """What is known for sure only when the dataset is over."""
 
-NAMES = (
-    PEOPLE
-    | END
+TEMPLATE_NAMES = (
+    PEOPLE_NAMES
+    | END_NAMES
     | {"uuid", "beamline", "proposalId", "sampleId", "datasetName", "description", "dataFormat", "sourceFolder"}
     | {"creationTime", "startTime", "creation_location", "revision", "warnings"}
 )
-GROUPS = ("environment.", "origin.")
+TEMPLATE_GROUPS = ("environment.", "origin.")
 """What is in these is known by its message only."""
 
 RUNNING = "running"
 
 
 def known(name: str) -> bool:
-    return name in NAMES or (name.startswith(GROUPS) and not name.endswith("."))
+    return name in TEMPLATE_NAMES or (name.startswith(TEMPLATE_GROUPS) and not name.endswith("."))
 
 
-def names_of(message: Message, whose: Ownership, settings: Settings) -> dict[str, Any]:
+def names_of(message: Message, whose: Ownership, settings: SciCowSettings) -> dict[str, Any]:
     """What `{name}` stands for in the templates of a `began`, `ended` or `snapshot`."""
     place = {"proposal": message["proposalId"], "beamline": message["beamline"]}
-    found: dict[str, Any] = {name: message.get(name) for name in NAMES}
+    found: dict[str, Any] = {name: message.get(name) for name in TEMPLATE_NAMES}
     found |= {
         "sourceFolder": folder(message),
         "startTime": message.get("startTime", message["creationTime"]),
@@ -54,7 +54,7 @@ def names_of(message: Message, whose: Ownership, settings: Settings) -> dict[str
         "instrument_id": whose.instrument_id,
         "creation_location": settings.creation_location.format(**place),
     }
-    for group in GROUPS:
+    for group in TEMPLATE_GROUPS:
         found |= {group + name: inner for name, inner in message[group.rstrip(".")].items()}
     return found
 
@@ -68,7 +68,7 @@ def folder(message: Message) -> str:
 
 
 @dataclass(frozen=True)
-class Template:
+class MappingTemplate:
     """Text around names."""
 
     parts: tuple[tuple[str, str], ...]
@@ -88,7 +88,7 @@ class Template:
         return "".join(text + as_text(inner) for text, inner in found)
 
 
-def parse(text: str) -> Template:
+def parse(text: str) -> MappingTemplate:
     """Raises ValueError, which says what is wrong and what to do."""
     parts = []
     try:
@@ -96,13 +96,13 @@ def parse(text: str) -> Template:
             if form or conversion:
                 raise ValueError(f"{{{name}}} takes no format")
             if name is not None and not known(name):
-                there = ", ".join([*sorted(NAMES), *(f"{group}*" for group in GROUPS)])
-                raise ValueError(f"{{{name}}} is not known: there are {there}")
+                there = ", ".join([*sorted(TEMPLATE_NAMES), *(f"{group}*" for group in TEMPLATE_GROUPS)])
+                raise ValueError(f"{{{name}}} is not known: known are {there}")
             parts.append((before, name or ""))
     except ValueError as error:
-        hint = "" if "known" in str(error) or "format" in str(error) else ": write a brace that is meant as such twice"
+        hint = "" if "known" in str(error) or "format" in str(error) else ": write {{ or }} for a brace"
         raise ValueError(f"{error}{hint}") from error
-    return Template(tuple(parts))
+    return MappingTemplate(tuple(parts))
 
 
 def as_text(value: Any) -> str:
@@ -115,7 +115,7 @@ def filled(pattern: Any, names: Mapping[str, Any]) -> Any:
 
     None where nothing is known; a list loses what is not known, and a name that is a list gives its items.
     """
-    if isinstance(pattern, Template):
+    if isinstance(pattern, MappingTemplate):
         return pattern.value(names)
     if isinstance(pattern, list):
         found: list[Any] = []
@@ -131,7 +131,7 @@ def filled(pattern: Any, names: Mapping[str, Any]) -> Any:
 
 def names_in(pattern: Any) -> frozenset[str]:
     """The names in a field's pattern."""
-    if isinstance(pattern, Template):
+    if isinstance(pattern, MappingTemplate):
         return pattern.names
     inside = pattern if isinstance(pattern, list) else pattern.values() if isinstance(pattern, dict) else ()
     return frozenset().union(*map(names_in, inside))

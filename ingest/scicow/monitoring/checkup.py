@@ -1,4 +1,4 @@
-"""Whether all that SciCow needs is there, asked from outside and in a bounded time."""
+"""Checks from outside, in a bounded time, whether everything that SciCow needs works."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ import requests
 
 from ingest.scicat import NotAllowed, SciCat, SciCatError
 from ingest.scicow.dead_letters.topic import WaitingLetters
-from ingest.scicow.kafka.consumer_group import Broker, BrokerError, Lag
+from ingest.scicow.kafka.consumer_group import Broker, BrokerError, TopicLag
 from ingest.scicow.kafka.topics import TopicError
-from ingest.scicow.settings import Http, Settings, SettingsError
+from ingest.scicow.settings import HttpSettings, SciCowSettings, SciCowSettingsError
 from sdm.office import OfficeError, UnknownProposal, office_from
 
-LONGEST_ANSWER = 1_000_000
+MAX_ANSWER_BYTES = 1_000_000
 
 NO_PROPOSAL = "0"
 """The number of a proposal that no user office has: what it says of it shows that it answers."""
 
 
 @dataclass(frozen=True)
-class Finding:
+class CheckResult:
     """One part. `text` says what is, and where it is wrong what to do; `facts` are for programs."""
 
     part: str
@@ -36,8 +36,8 @@ class Finding:
     facts: dict[str, Any] = field(default_factory=dict)
 
 
-class Wrong(Exception):
-    """What a check found, and what to do about it."""
+class CheckFailed(Exception):
+    """What is wrong, and what to do."""
 
     def __init__(self, text: str, **facts: Any) -> None:
         super().__init__(text)
@@ -45,13 +45,13 @@ class Wrong(Exception):
 
 
 Check = Callable[[], tuple[str, dict[str, Any]]]
-"""What is said of it, and the facts. Raises Wrong."""
+"""The text and the facts. Raises CheckFailed."""
 
 
-def checkup(settings: Settings, timeout: float, max_lag: float) -> list[Finding]:
+def checkup(settings: SciCowSettings, timeout: float, max_lag: float) -> list[CheckResult]:
     """Of each part, side by side. `timeout` is in seconds for each question, `max_lag` for the oldest message.
 
-    Raises SettingsError.
+    Raises SciCowSettingsError.
     """
     broker = Broker(settings.kafka, timeout)
     checks: dict[str, Check] = {
@@ -67,34 +67,34 @@ def checkup(settings: Settings, timeout: float, max_lag: float) -> list[Finding]
     return [_answer(part, answer, deadline) for part, answer in answers.items()]
 
 
-def _begin(part: str, check: Check) -> SimpleQueue[Finding]:
-    answer: SimpleQueue[Finding] = SimpleQueue()
+def _begin(part: str, check: Check) -> SimpleQueue[CheckResult]:
+    answer: SimpleQueue[CheckResult] = SimpleQueue()
 
     def work() -> None:
         try:
-            answer.put(Finding(part, True, *check()))
-        except Wrong as wrong:
-            answer.put(Finding(part, False, str(wrong), wrong.facts))
-        except SettingsError as error:
-            answer.put(Finding(part, False, str(error)))
+            answer.put(CheckResult(part, True, *check()))
+        except CheckFailed as wrong:
+            answer.put(CheckResult(part, False, str(wrong), wrong.facts))
+        except SciCowSettingsError as error:
+            answer.put(CheckResult(part, False, str(error)))
         except Exception as error:  # noqa: BLE001 one part must not keep the others from being shown
-            answer.put(Finding(part, False, f"a mistake in SciCow itself, please report it: {error!r}"))
+            answer.put(CheckResult(part, False, f"internal error in SciCow, please report it: {error!r}"))
 
     threading.Thread(target=work, name=part, daemon=True).start()
     return answer
 
 
-def _answer(part: str, answer: SimpleQueue[Finding], deadline: float) -> Finding:
+def _answer(part: str, answer: SimpleQueue[CheckResult], deadline: float) -> CheckResult:
     try:
         return answer.get(timeout=max(deadline - time.monotonic(), 0.0))
     except Empty:
-        return Finding(part, False, "gave no answer in time: try again with a longer --timeout")
+        return CheckResult(part, False, "did not answer in time: retry with a longer --timeout")
 
 
 # ------------------------------------------------------------------------------- parts
 
 
-def _kafka(settings: Settings, broker: Broker, max_lag: float) -> tuple[str, dict[str, Any]]:
+def _kafka(settings: SciCowSettings, broker: Broker, max_lag: float) -> tuple[str, dict[str, Any]]:
     kafka = settings.kafka
     try:
         topics = broker.topics()
@@ -106,88 +106,92 @@ def _kafka(settings: Settings, broker: Broker, max_lag: float) -> tuple[str, dic
         "beamlines": {topic: {"lag": lag[topic].messages, "lag_seconds": lag[topic].seconds} for topic in topics},
     }
     if members == 0:
-        raise Wrong(f"no SciCow is in group {kafka.group_id}: start one with `scicow run`", **facts)
+        raise CheckFailed(f"no SciCow is in group {kafka.group_id}: start one with `scicow run`", **facts)
     late = [topic for topic in topics if _is_late(lag[topic], max_lag)]
     if late:
-        raise Wrong(
-            f"{', '.join(late)}: behind by more than {max_lag:g} s; SciCow's log says what keeps it, "
-            "and more replicas or `workers` help where it is only slow",
+        raise CheckFailed(
+            f"{', '.join(late)}: behind by more than {max_lag:g} s; see SciCow's log for the reason; "
+            "if it is only slow, add replicas or `workers`",
             **facts,
         )
     if not topics:
-        return f"{kafka.bootstrap_servers} answers; there is no topic like {kafka.topics} yet", facts
+        return f"{kafka.bootstrap_servers} answers; no topic matches {kafka.topics} yet", facts
     who = "" if members is None else f"; replicas in group {kafka.group_id}: {members}"
     return f"{kafka.bootstrap_servers} answers{who}", facts
 
 
-def _is_late(lag: Lag, max_lag: float) -> bool:
+def _is_late(lag: TopicLag, max_lag: float) -> bool:
     # A message that cannot be read in time is no proof that it is young.
     return lag.messages > 0 and (lag.seconds is None or lag.seconds > max_lag)
 
 
-def _dead_letters(settings: Settings, timeout: float) -> tuple[str, dict[str, Any]]:
+def _dead_letters(settings: SciCowSettings, timeout: float) -> tuple[str, dict[str, Any]]:
     topic = settings.dead_letter_topic
     try:
         number = WaitingLetters(settings, timeout)()
     except TopicError as error:
-        raise Wrong(str(error)) from error
+        raise CheckFailed(str(error)) from error
     if number:
-        raise Wrong(f"{number} wait in {topic}: see why with `scicow dead-letters list`", waiting=number)
+        raise CheckFailed(
+            f"{number} waiting in {topic}: see the reasons with `scicow dead-letters list`", waiting=number
+        )
     return f"none in {topic}", {"waiting": 0}
 
 
-def _away(settings: Settings, error: BrokerError) -> Wrong:
+def _away(settings: SciCowSettings, error: BrokerError) -> CheckFailed:
     servers = settings.kafka.bootstrap_servers
-    return Wrong(f"{servers}: {error}; is it running, and are the settings in kafka right?")
+    return CheckFailed(f"{servers}: {error}; is it running? Check the `kafka` settings.")
 
 
-def _scicat(settings: Settings, timeout: float) -> tuple[str, dict[str, Any]]:
+def _scicat(settings: SciCowSettings, timeout: float) -> tuple[str, dict[str, Any]]:
     account = settings.scicat
     client = SciCat(account.url, account.username, str(account.password), timeout=min(timeout, account.timeout))
     try:
         client.login()
         api = "v4" if client.has_v4() else "v3"
     except NotAllowed as error:
-        raise Wrong(f"{error}; check scicat.username and scicat.password", reachable=True, accepted=False) from error
+        raise CheckFailed(
+            f"{error}; check scicat.username and scicat.password", reachable=True, accepted=False
+        ) from error
     except SciCatError as error:
-        raise Wrong(f"{error}; is it running, and is scicat.url right?", reachable=error.status != 0) from error
+        raise CheckFailed(f"{error}; is it running? Check scicat.url", reachable=error.status != 0) from error
     facts = {"reachable": True, "accepted": True, "api": api}
     if account.api not in ("auto", api) and api == "v3":
-        raise Wrong(f"{account.url} has no API v4, which scicat.api says: set it to auto", **facts)
+        raise CheckFailed(f"{account.url} has no API v4, which scicat.api requires: set it to auto", **facts)
     return f"{account.url} accepts {account.username}; API {api}", facts
 
 
-def _office(settings: Settings) -> tuple[str, dict[str, Any]]:
+def _office(settings: SciCowSettings) -> tuple[str, dict[str, Any]]:
     if not settings.user_office:
         return "not set, so proposals are not checked", {"set": False}
     try:
         office = office_from(settings.user_office)
     except OfficeError as error:
-        raise Wrong(str(error), set=True) from error
+        raise CheckFailed(str(error), set=True) from error
     try:
         with suppress(UnknownProposal):
             office.proposal(NO_PROPOSAL)
     except OfficeError as error:
-        raise Wrong(str(error), set=True, reachable=False) from error
+        raise CheckFailed(str(error), set=True, reachable=False) from error
     return f"{office.name} answers", {"set": True, "reachable": True}
 
 
-def _replica(http: Http, timeout: float) -> tuple[str, dict[str, Any]]:
+def _replica(http: HttpSettings, timeout: float) -> tuple[str, dict[str, Any]]:
     if not http.port:
         return "http.port is 0, so it cannot be asked", {"status": None}
     host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(http.host, http.host)  # noqa: S104 the other way round
     url = f"http://{f'[{host}]' if ':' in host else host}:{http.port}/status"
     try:
         with requests.get(url, timeout=timeout, allow_redirects=False, stream=True) as answer:
-            found = json.loads(answer.raw.read(LONGEST_ANSWER, decode_content=True))
+            found = json.loads(answer.raw.read(MAX_ANSWER_BYTES, decode_content=True))
         state, held, started = str(found["state"]), str(found["held"]), str(found["started"])
     except requests.RequestException:
         # It may run on another machine: Kafka knows whether any does.
         return f"none answers at {url}", {"status": None}
     except (ValueError, LookupError, TypeError, OSError) as error:
-        raise Wrong(
-            f"{url} is not SciCow's: does another program have that port? Set http.port", status=None
+        raise CheckFailed(
+            f"{url} is not served by SciCow: does another program use that port? Set http.port", status=None
         ) from error
     if held:
-        raise Wrong(f"held: {held}", status=found)
+        raise CheckFailed(f"held: {held}", status=found)
     return f"{state} since {started}", {"status": found}

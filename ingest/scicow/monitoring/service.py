@@ -1,4 +1,4 @@
-"""All that lets people and programs see a SciCow that runs."""
+"""Serves metrics, health and status of a running SciCow."""
 
 from __future__ import annotations
 
@@ -10,38 +10,38 @@ from contextlib import contextmanager
 
 from ingest.scicow.dead_letters.topic import WaitingLetters
 from ingest.scicow.kafka.topics import TopicError
-from ingest.scicow.monitoring.server import Server
-from ingest.scicow.monitoring.status import Cow, State
+from ingest.scicow.monitoring.server import MonitoringServer
+from ingest.scicow.monitoring.status import ConsumerState, ReplicaStatus
 from ingest.scicow.pipeline.counters import Progress
-from ingest.scicow.settings import Settings
+from ingest.scicow.settings import SciCowSettings
 
 log = logging.getLogger(__name__)
 
-COUNT_EVERY = 15.0
-LOOK = 1.0
+COUNT_PERIOD_SECONDS = 15.0
+LETTER_POLL_SECONDS = 1.0
 """Seconds after which a dead letter of our own is counted."""
 
-ANSWER_WITHIN = 10.0
+COUNT_ANSWER_SECONDS = 10.0
 
 
 @contextmanager
-def seen(settings: Settings, cow: Cow, progress: Progress) -> Iterator[None]:
-    """Serves what `settings.http` says as long as it is entered. SettingsError if the port is taken."""
+def serve_monitoring(settings: SciCowSettings, consumer: ConsumerState, progress: Progress) -> Iterator[None]:
+    """Serves what `settings.http` says as long as it is entered. SciCowSettingsError if the port is taken."""
     if not settings.http.port:
         yield
         return
-    letters = Recounted(WaitingLetters(settings, ANSWER_WITHIN), progress)
-    with Server(settings.http, State(cow, progress, letters)), letters:
+    letters = LetterCount(WaitingLetters(settings, COUNT_ANSWER_SECONDS), progress)
+    with MonitoringServer(settings.http, ReplicaStatus(consumer, progress, letters)), letters:
         yield
 
 
-class Recounted:
-    """What `count` says, asked again and again in a thread of its own; None while it raises TopicError.
+class LetterCount:
+    """The result of `count`, which a thread of its own calls repeatedly; None while it raises TopicError.
 
-    That is `every` so many seconds, and soon when there is one more of which `progress` knows.
+    That is every `every` seconds, and soon after `progress` has counted another dead letter.
     """
 
-    def __init__(self, count: Callable[[], int], progress: Progress, every: float = COUNT_EVERY) -> None:
+    def __init__(self, count: Callable[[], int], progress: Progress, every: float = COUNT_PERIOD_SECONDS) -> None:
         self._count = count
         self._progress = progress
         self._every = every
@@ -51,7 +51,7 @@ class Recounted:
     def __call__(self) -> int | None:
         return self._number
 
-    def __enter__(self) -> Recounted:
+    def __enter__(self) -> LetterCount:
         # A daemon, as Kafka's answer may take its time, and nobody waits for it at the end.
         threading.Thread(target=self._run, name="dead-letters", daemon=True).start()
         return self
@@ -66,12 +66,12 @@ class Recounted:
                 self._number = self._count()
             except TopicError as error:
                 if self._number is not None:
-                    log.warning("it is not known how many dead letters wait: %s", error)
+                    log.warning("the number of waiting dead letters is unknown: %s", error)
                 self._number = None
-            while not self._over.wait(min(LOOK, self._every)):
+            while not self._over.wait(min(LETTER_POLL_SECONDS, self._every)):
                 if self._buried != buried or time.monotonic() >= until:
                     break
 
     @property
     def _buried(self) -> int:
-        return sum(topic.dead for topic in self._progress.seen().values())
+        return sum(topic.dead for topic in self._progress.snapshot().values())

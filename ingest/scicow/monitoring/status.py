@@ -1,4 +1,4 @@
-"""What a running SciCow shows of itself, for metrics, probes and `scicow status`. Nothing here blocks."""
+"""The status of a running SciCow, for metrics, probes and `scicow status`. Nothing here blocks."""
 
 from __future__ import annotations
 
@@ -9,37 +9,37 @@ from datetime import UTC, datetime
 from importlib.metadata import version
 from typing import Any, Protocol
 
-from ingest.scicow.pipeline.counters import Progress, Topic
-from ingest.scicow.pipeline.offsets import Partition
+from ingest.scicow.pipeline.counters import Progress, TopicCounters
+from ingest.scicow.pipeline.offsets import PartitionKey
 
-POLLED_WITHIN = 60.0
-"""Seconds without a look at Kafka after which the consumer hangs: it looks twice a second, whatever SciCat does."""
+MAX_POLL_AGE_SECONDS = 60.0
+"""Seconds without a poll of Kafka after which the consumer hangs: it polls several times a second at any time."""
 
 
-class Cow(Protocol):
+class ConsumerState(Protocol):
     """What is asked of the consumer, from other threads."""
 
-    polled: float
-    """When Kafka was looked at last, as `time.monotonic`."""
+    last_poll: float
+    """When Kafka was polled last, as `time.monotonic`."""
     assigned: bool
     """Whether Kafka has said which partitions are this replica's; they may be none."""
     stopping: bool
 
-    def lag(self) -> Mapping[Partition, tuple[int, float]]:
+    def lag(self) -> Mapping[PartitionKey, tuple[int, float]]:
         """For each of its partitions: messages that are not done, and the age of the oldest in seconds."""
 
 
 @dataclass(frozen=True)
-class Beamline:
+class BeamlineStatus:
     """One topic. The lag is None where another replica reads it."""
 
-    counts: Topic
+    counts: TopicCounters
     lag: int | None = None
     lag_seconds: float | None = None
 
 
 @dataclass(frozen=True)
-class Seen:
+class StatusSnapshot:
     """A SciCow as it was at one moment.
 
     `name` is its state in a word, `held` why nothing can be done, "" if it can. The beamlines are by topic.
@@ -48,64 +48,64 @@ class Seen:
 
     name: str
     held: str
-    beamlines: dict[str, Beamline]
+    beamlines: dict[str, BeamlineStatus]
     dead_letters: int | None
 
     @property
     def not_ready(self) -> str:
         """Why this replica takes no part, "" if it does. One that is held for SciCat's sake does."""
-        said = {"starting": "waiting for Kafka to say which partitions are ours", "stopping": "stopping"}
+        said = {"starting": "waiting for Kafka to assign partitions", "stopping": "stopping"}
         return said.get(self.name, "")
 
 
-class State:
+class ReplicaStatus:
     """`dead_letters` says how many wait, None if that is not known."""
 
-    def __init__(self, cow: Cow, progress: Progress, dead_letters: Callable[[], int | None]) -> None:
-        self._cow = cow
+    def __init__(self, consumer: ConsumerState, progress: Progress, dead_letters: Callable[[], int | None]) -> None:
+        self._consumer = consumer
         self._progress = progress
         self._dead_letters = dead_letters
         self._started = time.monotonic()
         self.started = datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
         self.version = version("sardana-scizoo")
 
-    def seen(self) -> Seen:
-        with self._progress.together():
-            held, behind, counts = self._progress.held, self._cow.lag(), self._progress.seen()
+    def snapshot(self) -> StatusSnapshot:
+        with self._progress.locked():
+            held, behind, counts = self._progress.held, self._consumer.lag(), self._progress.snapshot()
         lag: dict[str, tuple[int, float]] = {}
         for (topic, _), (messages, seconds) in behind.items():
             before = lag.get(topic, (0, 0.0))
             lag[topic] = before[0] + messages, max(before[1], seconds)
         beamlines = {
-            topic: Beamline(counts.get(topic, Topic()), *lag.get(topic, (None, None)))
+            topic: BeamlineStatus(counts.get(topic, TopicCounters()), *lag.get(topic, (None, None)))
             for topic in sorted({*counts, *lag})
         }
-        return Seen(self._name(held), held, beamlines, self._dead_letters())
+        return StatusSnapshot(self._name(held), held, beamlines, self._dead_letters())
 
     def _name(self, held: str) -> str:
-        if self._cow.stopping:
+        if self._consumer.stopping:
             return "stopping"
-        if not self._cow.assigned:
+        if not self._consumer.assigned:
             return "starting"
         return "held" if held else "running"
 
     def not_alive(self) -> str:
-        """Why this process has to be started again, "" if it need not."""
-        silent = time.monotonic() - max(self._cow.polled, self._started)
-        if silent > POLLED_WITHIN:
-            return f"Kafka was not looked at for {silent:.0f} s: the consumer hangs"
+        """Why this process must be restarted, "" if it need not."""
+        silent = time.monotonic() - max(self._consumer.last_poll, self._started)
+        if silent > MAX_POLL_AGE_SECONDS:
+            return f"Kafka was not polled for {silent:.0f} s: the consumer hangs"
         return ""
 
     def as_json(self) -> dict[str, Any]:
-        seen = self.seen()
+        snapshot = self.snapshot()
         return {
             "version": self.version,
             "started": self.started,
-            "state": seen.name,
-            "held": seen.held,
+            "state": snapshot.name,
+            "held": snapshot.held,
             "beamlines": {
                 topic: {"lag": one.lag, "lag_seconds": one.lag_seconds, **vars(one.counts)}
-                for topic, one in seen.beamlines.items()
+                for topic, one in snapshot.beamlines.items()
             },
-            "dead_letters": seen.dead_letters,
+            "dead_letters": snapshot.dead_letters,
         }

@@ -1,4 +1,4 @@
-"""Waiting out a failure that passes: growing waits, one try at a time, and one log line for each change of state."""
+"""Retrying after a temporary failure: waits that grow, one attempt at a time, one log line for each change of state."""
 
 from __future__ import annotations
 
@@ -9,27 +9,27 @@ from collections.abc import Callable
 
 log = logging.getLogger(__name__)
 
-FIRST_WAIT = 0.5
-LONGEST_WAIT = 30.0
+FIRST_WAIT_SECONDS = 0.5
+LONGEST_WAIT_SECONDS = 30.0
 
 
-def longer(wait: float) -> float:
+def next_wait(wait: float) -> float:
     """The wait after this one, in seconds."""
-    return min(max(2 * wait, FIRST_WAIT), LONGEST_WAIT)
+    return min(max(2 * wait, FIRST_WAIT_SECONDS), LONGEST_WAIT_SECONDS)
 
 
-class Hold:
+class Backoff:
     """Whether something is held, why, and until when. Times are in seconds. Threads may share it."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
         self._lock = threading.Lock()
         self._reason = ""
-        self._since = 0.0
-        self._total = 0.0
+        self._held_since = 0.0
+        self._total_held = 0.0
         self._wait = 0.0
         self._last_change = float("-inf")
-        self._until = 0.0
+        self._next_attempt = 0.0
 
     @property
     def reason(self) -> str:
@@ -37,41 +37,41 @@ class Hold:
         return self._reason
 
     @property
-    def left(self) -> float:
-        """How long until it is time for a try; 0 if it is."""
-        return max(self._until - self._clock(), 0.0) if self._reason else 0.0
+    def remaining(self) -> float:
+        """How long until the next attempt; 0 if it is due."""
+        return max(self._next_attempt - self._clock(), 0.0) if self._reason else 0.0
 
     @property
-    def worked(self) -> float:
+    def running_time(self) -> float:
         """A clock that stands still while held."""
         with self._lock:
             now = self._clock()
-            return now - self._total - (now - self._since if self._reason else 0.0)
+            return now - self._total_held - (now - self._held_since if self._reason else 0.0)
 
     def failed(self, reason: str, detail: object, began: float, at_least: float = 0.0) -> None:
-        """A try that began at this time (of the clock) failed.
+        """An attempt that began at this time (of the clock) failed.
 
-        `reason` is what makes it another state, `detail` is only logged, `at_least` is how long not to try.
+        Another `reason` is another state; `detail` is only logged; `at_least` is the shortest wait.
         """
         with self._lock:
             now = self._clock()
             if began < self._last_change:
-                return  # it was under way when another told more, so it says nothing new
+                return  # it began before the state changed, so it says nothing new
             if not self._reason:
-                self._since, self._wait = now, 0.0
+                self._held_since, self._wait = now, 0.0
             if reason != self._reason:
-                log.warning("held: %s (%s); trying again every %.0f s at most", reason, detail, LONGEST_WAIT)
+                log.warning("held: %s (%s); retrying at least every %.0f s", reason, detail, LONGEST_WAIT_SECONDS)
             self._reason = reason
-            self._wait = longer(self._wait)
+            self._wait = next_wait(self._wait)
             self._last_change = now
-            self._until = now + max(self._wait, at_least)
+            self._next_attempt = now + max(self._wait, at_least)
 
     def succeeded(self, began: float) -> None:
-        """A try that began at this time (of the clock) went well."""
+        """An attempt that began at this time (of the clock) succeeded."""
         with self._lock:
             if self._reason and began >= self._last_change:
                 now = self._clock()
-                log.info("going on after %.0f s", now - self._since)
-                self._total += now - self._since
+                log.info("resumed after %.0f s", now - self._held_since)
+                self._total_held += now - self._held_since
                 self._last_change = now
                 self._reason = ""

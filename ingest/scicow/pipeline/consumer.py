@@ -1,8 +1,8 @@
-"""From Kafka into SciCat: reads every beamline's topic, and forgets nothing before it is done.
+"""From Kafka to SciCat: reads the topics of all beamlines, and stores an offset only when all before it is done.
 
-A message is done when SciCat has what it says, or when the dead-letter topic has it; only then is
-its offset stored, and only if all before it in its partition are done. This thread reads and stores,
-the workers bring into SciCat; so Kafka is polled in time, whatever they wait for.
+A message is done when SciCat has what it says, or when the dead-letter topic has it. The offset that is stored of a
+partition is that of its first message that is not done. This thread reads and stores, the workers write to SciCat; so
+Kafka is polled in time, however long they wait.
 """
 
 from __future__ import annotations
@@ -16,299 +16,304 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 from confluent_kafka import Message as KafkaMessage
 
 from ingest.scicow.catalogue.ingestor import Ingestor
-from ingest.scicow.dead_letters.producer import DeadLetters
-from ingest.scicow.kafka.topics import client
+from ingest.scicow.dead_letters.producer import DeadLetterProducer
+from ingest.scicow.kafka.topics import make_client
 from ingest.scicow.pipeline.counters import Progress
-from ingest.scicow.pipeline.item import Item
-from ingest.scicow.pipeline.offsets import Assigned, Partition
-from ingest.scicow.pipeline.sequence_gaps import Sequence
+from ingest.scicow.pipeline.offsets import AssignedPartition, PartitionKey
+from ingest.scicow.pipeline.received_message import ReceivedMessage
+from ingest.scicow.pipeline.sequence_gaps import SequenceGaps
 from ingest.scicow.pipeline.workers import Workers
-from ingest.scicow.settings import Settings
+from ingest.scicow.settings import SciCowSettings
 
 log = logging.getLogger(__name__)
 
-POLL = 0.2
-TEND = 0.2
-"""Seconds between two looks at what the workers have done."""
+POLL_SECONDS = 0.2
+HOUSEKEEPING_SECONDS = 0.2
+"""Between two times that offsets are stored and partitions resumed."""
 
-MAX_BYTES = 256 * 1024 * 1024
-"""Of messages in memory, shared out evenly among the partitions; one message of each may be over."""
+MAX_WAITING_BYTES = 256 * 1024 * 1024
+"""Messages in memory, divided evenly among the partitions; each may exceed its part by one message."""
 
-MAX_FINISH = 45.0
-"""Seconds without a poll; Kafka gives our partitions away after its `max.poll.interval.ms`, of 300 s."""
+MAX_FINISH_SECONDS = 45.0
+"""Without a poll; Kafka revokes our partitions after its `max.poll.interval.ms`, of 300 s."""
 
-LEAVE_WITHIN = 12.0
-"""Seconds for Kafka to let us go; a little more than the session's time, which librdkafka may wait for."""
+CLOSE_SECONDS = 12.0
+"""For Kafka's client to close; a little more than the session's time-out, which librdkafka may wait for."""
 
-ASK_FOR_PARTITIONS = 10.0
-UNKNOWN = -1001
+METADATA_RETRY_SECONDS = 10.0
+UNKNOWN_OFFSET = -1001
 """librdkafka's RD_KAFKA_OFFSET_INVALID."""
 
 
-class SciCow:
-    """The consumer. `run` returns after `stop`. Other threads may read what is public."""
+class SciCowConsumer:
+    """`run` returns after `stop`. Other threads may read what is public."""
 
-    polled: float
+    last_poll: float
     """When Kafka was polled last, as `time.monotonic`."""
     assigned = False
-    """Whether Kafka has said which partitions are ours; they may be none."""
+    """Whether Kafka has assigned partitions, of which there may be none."""
     stopping = False
 
-    def __init__(self, settings: Settings, ingestor: Ingestor, dead_letters: DeadLetters, progress: Progress) -> None:
+    def __init__(
+        self, settings: SciCowSettings, ingestor: Ingestor, dead_letters: DeadLetterProducer, progress: Progress
+    ) -> None:
         self._settings = settings
         self._progress = progress
         self._workers = Workers(settings, ingestor, dead_letters, progress)
-        self._lanes = self._workers.lanes
-        self._kafka = client(
+        self._queues = self._workers.queues
+        self._kafka = make_client(
             Consumer,
             {
                 "client.id": "scicow",
                 "auto.offset.reset": "earliest",
-                # So soon is a new beamline's topic seen.
+                # How soon the topic of a new beamline is found.
                 "topic.metadata.refresh.interval.ms": 5000,
                 # A new topic or SciCow moves only the partitions that must move.
                 "partition.assignment.strategy": "cooperative-sticky",
                 "auto.commit.interval.ms": 1000,
-                # So long are the partitions of a SciCow that was killed left alone.
+                # How long nobody reads the partitions of a SciCow that was killed.
                 "session.timeout.ms": 10_000,
-                # What is read ahead is thrown away by each pause.
+                # Each pause discards what was prefetched.
                 "queued.min.messages": 1000,
                 "queued.max.messages.kbytes": 16_384,
-                "log_level": 2,  # `_kafka_failed` says it once
+                "log_level": 2,  # `_kafka_failed` logs each error once
                 **settings.kafka.librdkafka(),
                 "group.id": settings.kafka.group_id,
-                "enable.auto.commit": True,  # of what is stored, and that is what is done
+                "enable.auto.commit": True,  # of stored offsets, which are those that are done
                 "enable.auto.offset.store": False,
                 "error_cb": self._kafka_failed,
             },
         )
-        self._partitions: dict[Partition, Assigned] = {}
-        self._sequence = Sequence()
-        self._ask_for_partitions: float | None = None
-        self._next_tend = 0.0
-        self.polled = time.monotonic()
-        self._kafka_troubles: set[str] = set()
-        self._connection_trouble = ""
-        self._finish_within = min(2 * settings.scicat.timeout, MAX_FINISH)
+        self._partitions: dict[PartitionKey, AssignedPartition] = {}
+        self._sequence_gaps = SequenceGaps()
+        self._next_metadata: float | None = None
+        self._next_housekeeping = 0.0
+        self.last_poll = time.monotonic()
+        self._kafka_errors: set[str] = set()
+        self._connection_error = ""
+        self._finish_within = min(2 * settings.scicat.timeout, MAX_FINISH_SECONDS)
 
     def stop(self) -> None:
-        """Finish what is in work, commit and leave. May be called from a signal handler."""
+        """Finish the messages in progress, commit and close. May be called from a signal handler."""
         self.stopping = True
 
     def run(self) -> None:
         self._kafka.subscribe(
-            [self._settings.kafka.topics], on_assign=self._assigned, on_revoke=self._revoked, on_lost=self._lost
+            [self._settings.kafka.topics], on_assign=self._on_assign, on_revoke=self._on_revoke, on_lost=self._on_lost
         )
         log.info("reading %s from Kafka at %s", self._settings.kafka.topics, self._settings.kafka.bootstrap_servers)
         self._workers.start()
         try:
             while not self.stopping:
-                self._read()
-                if time.monotonic() >= self._next_tend:
-                    self._tend()
+                self._poll()
+                if time.monotonic() >= self._next_housekeeping:
+                    self._housekeeping()
         finally:
-            self._leave()
+            self._close()
 
-    def lag(self) -> dict[Partition, tuple[int, float]]:
-        """Of each partition of ours, how many messages are not done, and how many seconds ago the first was sent.
+    def lag(self) -> dict[PartitionKey, tuple[int, float]]:
+        """For each assigned partition: how many messages are not done, and the age in seconds of the oldest.
 
-        Kafka is not asked: what it has was known a moment ago.
+        It does not ask Kafka, but uses its last answer.
         """
         now = time.time()
-        with self._progress.together():
-            found = {
-                name: (partition.open + partition.unread, partition.oldest)
-                for name, partition in self._partitions.items()
+        with self._progress.locked():
+            lag = {
+                key: (partition.unfinished + partition.unread, partition.oldest_timestamp)
+                for key, partition in self._partitions.items()
             }
         return {
-            name: (behind, max(now - oldest, 0.0) if oldest is not None else 0.0)
-            for name, (behind, oldest) in found.items()
+            key: (messages, max(now - oldest, 0.0) if oldest is not None else 0.0)
+            for key, (messages, oldest) in lag.items()
         }
 
     # ---------------------------------------------------------------- reading
 
-    def _read(self) -> None:
-        found = self._kafka.poll(POLL)
-        self.polled = time.monotonic()
-        if found is None:
+    def _poll(self) -> None:
+        kafka_message = self._kafka.poll(POLL_SECONDS)
+        self.last_poll = time.monotonic()
+        if kafka_message is None:
             return
-        error = found.error()
+        error = kafka_message.error()
         if error:
             self._kafka_failed(error)
         else:
-            self._kafka_answers()
-            self._take(found)
+            self._kafka_answered()
+            self._receive(kafka_message)
 
-    def _take(self, kafka: KafkaMessage) -> None:
-        topic, number = kafka.topic(), kafka.partition()
-        assert topic is not None  # only what is no message, an error, may lack these
+    def _receive(self, kafka_message: KafkaMessage) -> None:
+        topic, number = kafka_message.topic(), kafka_message.partition()
+        assert topic is not None  # only an error may lack these, which is no message
         assert number is not None
         partition = self._partitions[topic, number]
-        item = Item.of(kafka, partition)
-        with self._progress.together():
-            partition.taken(item.offset, item.sent, item.size)
+        message = ReceivedMessage.of(kafka_message, partition)
+        with self._progress.locked():
+            partition.received(message.offset, message.timestamp, message.size)
             self._progress.count(topic, "read")
             self._progress.count(topic, "waiting")
-        if item.number and not item.again:
-            self._sequence.seen(topic, item.run, item.number, item.sent)
-        self._lanes.put(item)
-        if partition.holds(self._settings.max_waiting, self._room):
-            self._pause(partition, True)
+        if message.seq and not message.is_resent:
+            self._sequence_gaps.received(topic, message.run, message.seq, message.timestamp)
+        self._queues.put(message)
+        if partition.is_full(self._settings.max_waiting, self._max_partition_bytes):
+            self._set_paused(partition, True)
 
     @property
-    def _room(self) -> int:
-        """Bytes of each partition."""
-        return MAX_BYTES // max(len(self._partitions), 1)
+    def _max_partition_bytes(self) -> int:
+        return MAX_WAITING_BYTES // max(len(self._partitions), 1)
 
-    def _pause(self, partition: Assigned, paused: bool) -> None:
-        given = [TopicPartition(partition.topic, partition.number)]
+    def _set_paused(self, partition: AssignedPartition, paused: bool) -> None:
+        topic_partition = [TopicPartition(partition.topic, partition.number)]
         if paused:
-            self._kafka.pause(given)
+            self._kafka.pause(topic_partition)
         else:
-            self._kafka.resume(given)
+            self._kafka.resume(topic_partition)
         partition.paused = paused
 
-    # ---------------------------------------------------------------- tending
+    # ----------------------------------------------------------- housekeeping
 
-    def _tend(self) -> None:
-        """What is to be done from time to time."""
+    def _housekeeping(self) -> None:
         self._progress.held = self._workers.held
-        most = self._settings.max_waiting
+        messages, size = max(self._settings.max_waiting // 2, 1), max(self._max_partition_bytes // 2, 1)
         for partition in self._partitions.values():
-            self._store(partition)
-            # Not at once, as each pause throws away what was read ahead.
-            if partition.paused is not False and not partition.holds(max(most // 2, 1), max(self._room // 2, 1)):
-                self._pause(partition, False)
-            partition.high = self._high(partition)
+            self._store_offset(partition)
+            # Only when half is done, as each pause discards what was prefetched.
+            if partition.paused is not False and not partition.is_full(messages, size):
+                self._set_paused(partition, False)
+            partition.high_watermark = self._high_watermark(partition)
         if self._settings.check_sequence:
-            self._watch_sequence()
-        self._next_tend = time.monotonic() + TEND
+            self._report_missing()
+        self._next_housekeeping = time.monotonic() + HOUSEKEEPING_SECONDS
 
-    def _store(self, partition: Assigned) -> None:
-        offset = partition.storable
-        if offset == partition.stored:
+    def _store_offset(self, partition: AssignedPartition) -> None:
+        offset = partition.offset_to_store
+        if offset == partition.stored_offset:
             return
         try:
             self._kafka.store_offsets(offsets=[TopicPartition(partition.topic, partition.number, offset)])
         except KafkaException as error:
-            log.warning("%s is done up to %d, but that cannot be stored: %s", partition, offset, error)
+            log.warning("%s: offset %d cannot be stored: %s", partition, offset, error)
         else:
-            partition.stored = offset
+            partition.stored_offset = offset
 
-    def _high(self, partition: Assigned) -> int:
-        """The offset behind the last message that Kafka has of it, as far as its last answer says."""
-        name = TopicPartition(partition.topic, partition.number)
-        _, high = self._kafka.get_watermark_offsets(name, cached=True) or (UNKNOWN, UNKNOWN)
+    def _high_watermark(self, partition: AssignedPartition) -> int:
+        """The offset after the last message in Kafka, as of its last answer."""
+        topic_partition = TopicPartition(partition.topic, partition.number)
+        _, high = self._kafka.get_watermark_offsets(topic_partition, cached=True) or (UNKNOWN_OFFSET, UNKNOWN_OFFSET)
         return high
 
     # --------------------------------------------------------------- sequence
 
-    def _watch_sequence(self) -> None:
-        if self._ask_for_partitions is not None and time.monotonic() >= self._ask_for_partitions:
+    def _report_missing(self) -> None:
+        if self._next_metadata is not None and time.monotonic() >= self._next_metadata:
             self._find_whole_topics()
         for topic in {topic for topic, _ in self._partitions}:
             if self._is_read(topic):
-                for run, gone in self._sequence.overdue(topic):
-                    log.warning("%s, run %r: %d messages are missing, seq %s", topic, run[:100], len(gone), gone[:20])
-                    self._progress.count(topic, "missing", len(gone))
+                for run, seqs in self._sequence_gaps.overdue(topic):
+                    log.warning("%s, run %r: %d messages are missing, seq %s", topic, run[:100], len(seqs), seqs[:20])
+                    self._progress.count(topic, "missing", len(seqs))
 
     def _is_read(self, topic: str) -> bool:
-        """Whether Kafka has no more of it, so that what is missing is not merely unread."""
-        ours = [partition for partition in self._partitions.values() if partition.topic == topic]
-        return not any(partition.paused or partition.unread for partition in ours)
+        """Whether all messages of the topic have been read, so that what is missing is not merely unread."""
+        partitions = [partition for partition in self._partitions.values() if partition.topic == topic]
+        return not any(partition.paused or partition.unread for partition in partitions)
 
     def _find_whole_topics(self) -> None:
-        """See which topics are read by this SciCow alone."""
+        """Find the topics that are read by this SciCow alone."""
         try:
             topics = self._kafka.list_topics(timeout=1.0).topics
         except KafkaException:
-            self._ask_for_partitions = time.monotonic() + ASK_FOR_PARTITIONS
+            self._next_metadata = time.monotonic() + METADATA_RETRY_SECONDS
             return
-        self._ask_for_partitions = None
+        self._next_metadata = None
         for topic in {topic for topic, _ in self._partitions}:
-            ours = sum(name == topic for name, _ in self._partitions)
-            if topic in topics and ours == len(topics[topic].partitions):
-                self._sequence.watch(topic, time.time())
+            assigned = sum(name == topic for name, _ in self._partitions)
+            if topic in topics and assigned == len(topics[topic].partitions):
+                self._sequence_gaps.watch(topic, time.time())
             else:
-                self._sequence.forget(topic)
+                self._sequence_gaps.forget(topic)
 
-    # ------------------------------------------------ what Kafka says, inside `poll`
+    # ------------------------------------------- callbacks of Kafka, inside `poll`
 
-    def _assigned(self, _: Any, partitions: list[TopicPartition]) -> None:
-        self._kafka_answers()
-        with self._progress.together():
+    def _on_assign(self, _: Any, partitions: list[TopicPartition]) -> None:
+        self._kafka_answered()
+        with self._progress.locked():
             for each in partitions:
-                self._partitions[each.topic, each.partition] = Assigned(each.topic, each.partition)
+                self._partitions[each.topic, each.partition] = AssignedPartition(each.topic, each.partition)
         self.assigned = True
-        self._ask_for_partitions = 0.0
-        # Only what is new was told; there may be none, and others as before.
+        self._next_metadata = 0.0
+        # `partitions` are only the new ones; the others stay assigned.
         log.info("reading %s", ", ".join(map(repr, self._partitions.values())) or "no partition")
 
-    def _revoked(self, _: Any, partitions: list[TopicPartition]) -> None:
-        """Others get these when this returns, and begin with what is not committed; so nothing may be in work then."""
-        gone = self._give_up(partitions)
-        if not self._lanes.settle(self._finish_within, gone):
-            log.warning("some of %s is still in work after %.0f s; it will come again", gone, self._finish_within)
-        for partition in gone:
-            self._store(partition)
-        offsets = [TopicPartition(each.topic, each.number, each.stored) for each in gone if each.stored >= 0]
-        if offsets and not self.stopping:  # `close` commits what is stored, and does not wait for ever for Kafka
+    def _on_revoke(self, _: Any, partitions: list[TopicPartition]) -> None:
+        """When this returns, other consumers begin at the committed offsets; so no message may be in progress then."""
+        revoked = self._remove(partitions)
+        if not self._queues.wait_until_idle(self._finish_within, revoked):
+            log.warning(
+                "messages of %s are still in progress after %.0f s; they will be redelivered",
+                revoked,
+                self._finish_within,
+            )
+        for partition in revoked:
+            self._store_offset(partition)
+        offsets = [TopicPartition(each.topic, each.number, each.stored_offset) for each in revoked]
+        offsets = [each for each in offsets if each.offset >= 0]
+        if offsets and not self.stopping:  # `close` commits stored offsets, and does not wait for Kafka without end
             try:
                 self._kafka.commit(offsets=offsets, asynchronous=False)
             except KafkaException as error:
-                log.warning("what is done of %s will come again, as it cannot be committed: %s", gone, error)
+                log.warning("offsets of %s cannot be committed: %s; messages will be redelivered", revoked, error)
 
-    def _lost(self, _: Any, partitions: list[TopicPartition]) -> None:
-        """Others have these already: Kafka has not heard from us for too long."""
-        log.warning("lost %s: Kafka had not heard from this SciCow in time", self._give_up(partitions))
+    def _on_lost(self, _: Any, partitions: list[TopicPartition]) -> None:
+        """Other consumers have these partitions already."""
+        log.warning("lost %s: Kafka did not hear from this SciCow in time", self._remove(partitions))
 
-    def _give_up(self, partitions: list[TopicPartition]) -> list[Assigned]:
-        gone = []
-        with self._progress.together():
+    def _remove(self, partitions: list[TopicPartition]) -> list[AssignedPartition]:
+        revoked = []
+        with self._progress.locked():
             for each in partitions:
                 partition = self._partitions.pop((each.topic, each.partition))
-                partition.gone = True
-                gone.append(partition)
-                self._sequence.forget(each.topic)
-            for item in self._lanes.drop(gone):
-                self._progress.count(item.partition.topic, "waiting", -1)
-        self._ask_for_partitions = 0.0
-        return gone
+                partition.revoked = True
+                revoked.append(partition)
+                self._sequence_gaps.forget(each.topic)
+            for message in self._queues.drop(revoked):
+                self._progress.count(message.partition.topic, "waiting", -1)
+        self._next_metadata = 0.0
+        return revoked
 
-    def _leave(self) -> None:
-        self._lanes.close()
-        if not self._lanes.settle(self._finish_within):
-            log.warning("something is still in work after %.0f s; it will come again", self._finish_within)
+    def _close(self) -> None:
+        self._queues.close()
+        if not self._queues.wait_until_idle(self._finish_within):
+            log.warning("messages still in progress after %.0f s; they will be redelivered", self._finish_within)
         self._finish_within = 0.0
-        # It gives up what is assigned and commits. Without a broker it may never return (librdkafka's issue 3740).
+        # It revokes the partitions and commits. Without a broker it may never return (librdkafka's issue 3740).
         closing = threading.Thread(target=self._kafka.close, name="closing", daemon=True)
         closing.start()
-        closing.join(LEAVE_WITHIN)
+        closing.join(CLOSE_SECONDS)
         if closing.is_alive():
-            log.warning("Kafka does not answer; some of what was done last will come again")
+            log.warning("Kafka does not answer; the messages that were done last may be redelivered")
         log.info("stopped")
 
     def _kafka_failed(self, error: KafkaError) -> None:
-        # One broker's connection may come and go; librdkafka says so with _TRANSPORT. If all have gone, it says why.
+        # _TRANSPORT is one broker's connection, which may fail and recover. If all fail, it says why.
         if error.code() == KafkaError._TRANSPORT:
-            self._connection_trouble = f" ({error.str()})"
+            self._connection_error = f" ({error.str()})"
             return
-        if error.name() in self._kafka_troubles:
+        if error.name() in self._kafka_errors:
             return
-        if error.code() == KafkaError.UNKNOWN_TOPIC_OR_PART:  # a beamline that has not sent anything yet
+        if error.code() == KafkaError.UNKNOWN_TOPIC_OR_PART:  # no beamline has sent anything yet
             if not self.assigned:
-                log.info("there is no topic like %s yet; waiting for one", self._settings.kafka.topics)
+                log.info("no topic matches %s yet; waiting for one", self._settings.kafka.topics)
             self.assigned = True
             return
-        self._kafka_troubles.add(error.name())
+        self._kafka_errors.add(error.name())
         log.warning(
-            "Kafka at %s: %s%s; is it running, and are the settings in kafka right? trying on",
+            "Kafka at %s: %s%s. Is it running? Check the `kafka` settings. Retrying.",
             self._settings.kafka.bootstrap_servers,
             error.str(),
-            self._connection_trouble if error.code() == KafkaError._ALL_BROKERS_DOWN else "",
+            self._connection_error if error.code() == KafkaError._ALL_BROKERS_DOWN else "",
         )
 
-    def _kafka_answers(self) -> None:
-        if self._kafka_troubles:
+    def _kafka_answered(self) -> None:
+        if self._kafka_errors:
             log.info("Kafka answers again")
-            self._kafka_troubles.clear()
+            self._kafka_errors.clear()

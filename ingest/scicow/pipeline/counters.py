@@ -1,4 +1,4 @@
-"""What SciCow has done and what keeps it, counted as it happens, for whoever wants to see it."""
+"""What SciCow has done and why it is held, counted as it happens, for metrics, health and status."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 
 
 @dataclass
-class Topic:
-    """The counts of one topic, which is one beamline's. All but `waiting` only grow."""
+class TopicCounters:
+    """The counters of one topic, which is one beamline's. All but `waiting` only grow. The names are in /status."""
 
     read: int = 0
     ingested: int = 0
@@ -21,27 +21,27 @@ class Topic:
 
 @dataclass
 class Progress:
-    """Threads may share it. The consumer tells it; metrics, health and status read it."""
+    """Threads may share it. The consumer and its workers update it; metrics, health and status read it."""
 
-    topics: dict[str, Topic] = field(default_factory=dict)
+    topics: dict[str, TopicCounters] = field(default_factory=dict)
     held: str = ""
-    """Why nothing can be done at the moment, "" if it can."""
+    """Why no message can be ingested at the moment, "" if messages can."""
     _lock: AbstractContextManager[object] = field(default_factory=threading.RLock, repr=False)
 
-    def together(self) -> AbstractContextManager[object]:
-        """To be entered: what is done within is seen by others all at once, and what is read is of one moment.
+    def locked(self) -> AbstractContextManager[object]:
+        """A context in which several changes become visible together, and several values are read of one moment.
 
-        What a message changes, also in its partition, is done so. Nobody waits for anything within.
+        All changes that belong to a message are made in it, also those of its partition. Nothing in it may block.
         """
         return self._lock
 
-    def count(self, topic: str, what: str, number: int = 1) -> None:
-        """`what` is the name of a count of `Topic`; `number` more of it (fewer, for `waiting`, below 0)."""
+    def count(self, topic: str, counter: str, number: int = 1) -> None:
+        """Add to a counter of `TopicCounters`; `number` may be below 0 for `waiting`."""
         with self._lock:
-            found = self.topics.setdefault(topic, Topic())
-            setattr(found, what, getattr(found, what) + number)
+            counters = self.topics.setdefault(topic, TopicCounters())
+            setattr(counters, counter, getattr(counters, counter) + number)
 
-    def seen(self) -> dict[str, Topic]:
-        """A copy."""
+    def snapshot(self) -> dict[str, TopicCounters]:
+        """A copy of the counters, by topic."""
         with self._lock:
-            return {name: Topic(**vars(one)) for name, one in self.topics.items()}
+            return {topic: TopicCounters(**vars(counters)) for topic, counters in self.topics.items()}

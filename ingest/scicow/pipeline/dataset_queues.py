@@ -1,4 +1,4 @@
-"""Which message is next: a dataset's own in order, and in one thread at a time; different datasets side by side."""
+"""Which message is next: those of one dataset in order and one at a time, those of different datasets in parallel."""
 
 from __future__ import annotations
 
@@ -9,126 +9,125 @@ import time
 from collections import deque
 from collections.abc import Callable, Collection
 
-from ingest.scicow.pipeline.backoff import Hold
-from ingest.scicow.pipeline.item import Item
-from ingest.scicow.pipeline.offsets import Assigned
+from ingest.scicow.pipeline.backoff import Backoff
+from ingest.scicow.pipeline.offsets import AssignedPartition
+from ingest.scicow.pipeline.received_message import ReceivedMessage
 
 
-class Lane:
-    """The messages of one dataset that are not done, in the order in which they came."""
+class DatasetQueue:
+    """The messages of one dataset that are not done, in the order in which they were received."""
 
     def __init__(self) -> None:
-        self.items: deque[Item] = deque()
-        self.busy: Item | None = None
-        self.due: float | None = None
-        """When it is to be tried again, if it waits."""
-        self.missing = False
-        """The first of them needs a dataset that is not there."""
+        self.messages: deque[ReceivedMessage] = deque()
+        self.in_progress: ReceivedMessage | None = None
+        self.retry_at: float | None = None
+        """When the next message is due, if the dataset waits."""
+        self.dataset_missing = False
+        """Whether the first message needs a dataset that does not exist."""
 
     @property
-    def creator(self) -> Item | None:
-        return next((item for item in self.items if item.creates), None)
-
-    @property
-    def next(self) -> Item:
-        return (self.missing and self.creator) or self.items[0]
+    def next(self) -> ReceivedMessage:
+        creator = next((each for each in self.messages if each.creates), None) if self.dataset_missing else None
+        return creator or self.messages[0]
 
 
-class Lanes:
-    """All lanes. Threads share it: one puts, many take. While `hold` is held, one at a time is given out."""
+class DatasetQueues:
+    """All queues. Threads share it: one puts, many take. While `backoff` holds, one message at a time is handed out."""
 
-    def __init__(self, hold: Hold, clock: Callable[[], float] = time.monotonic) -> None:
-        self._hold = hold
+    def __init__(self, backoff: Backoff, clock: Callable[[], float] = time.monotonic) -> None:
+        self._backoff = backoff
         self._clock = clock
         self._changed = threading.Condition()
-        self._lanes: dict[str, Lane] = {}
-        self._fresh: deque[Lane] = deque()
-        self._again: deque[Lane] = deque()
-        self._later: list[tuple[float, int, Lane]] = []
+        self._queues: dict[str, DatasetQueue] = {}
+        self._new: deque[DatasetQueue] = deque()
+        self._due: deque[DatasetQueue] = deque()
+        self._waiting: list[tuple[float, int, DatasetQueue]] = []
         self._serial = itertools.count()
-        self._in_work: set[Item] = set()
+        self._in_progress: set[ReceivedMessage] = set()
         self._closed = False
 
-    def put(self, item: Item) -> None:
+    def put(self, message: ReceivedMessage) -> None:
         with self._changed:
-            lane = self._lanes.get(item.lane)
-            if lane is None:
-                lane = self._lanes[item.lane] = Lane()
-                self._fresh.append(lane)
-            elif lane.missing and item.creates and lane.due is not None:
-                lane.due = None
-                self._again.append(lane)
-            lane.items.append(item)
+            queue = self._queues.get(message.dataset)
+            if queue is None:
+                queue = self._queues[message.dataset] = DatasetQueue()
+                self._new.append(queue)
+            elif queue.dataset_missing and message.creates and queue.retry_at is not None:
+                queue.retry_at = None
+                self._due.append(queue)
+            queue.messages.append(message)
             self._changed.notify()
 
-    def take(self) -> Item | None:
-        """Waits for a message that can be worked on. It has to be given back to `done` or `retry`. None when closed."""
+    def take(self) -> ReceivedMessage | None:
+        """Waits for a message that can be ingested; `done` or `retry` must follow for it. None when closed."""
         with self._changed:
             while not self._closed:
                 wait = self._until_allowed()
                 if wait == 0.0:
-                    lane = self._next()
-                    if lane is not None:
-                        lane.busy = lane.next
-                        self._in_work.add(lane.busy)
-                        return lane.busy
+                    queue = self._next()
+                    if queue is not None:
+                        queue.in_progress = queue.next
+                        self._in_progress.add(queue.in_progress)
+                        return queue.in_progress
                     wait = self._until_due()
                 self._changed.wait(wait)
             return None
 
-    def done(self, item: Item) -> None:
+    def done(self, message: ReceivedMessage) -> None:
         with self._changed:
-            lane = self._given_back(item)
-            lane.items.remove(item)
-            lane.missing = False
-            self._go_on(item.lane, lane)
+            queue = self._returned(message)
+            queue.messages.remove(message)
+            queue.dataset_missing = False
+            self._proceed(message.dataset, queue)
 
-    def retry(self, item: Item, wait: float, missing: bool = False) -> bool:
-        """Its dataset waits for so many seconds. With `missing` a message that can make the dataset goes first.
+    def retry(self, message: ReceivedMessage, wait: float, dataset_missing: bool = False) -> bool:
+        """The dataset waits for so many seconds. With `dataset_missing` a message that can create it goes first.
 
-        False if its partition is someone else's by now: then it is dropped.
+        False if the partition was revoked meanwhile: then the message is dropped.
         """
         with self._changed:
-            lane = self._given_back(item)
-            if item.partition.gone:
-                lane.items.remove(item)
-                self._go_on(item.lane, lane)
+            queue = self._returned(message)
+            if message.partition.revoked:
+                queue.messages.remove(message)
+                self._proceed(message.dataset, queue)
                 return False
-            lane.missing = lane.missing or missing
-            if missing and lane.next is not item:
+            queue.dataset_missing = queue.dataset_missing or dataset_missing
+            if dataset_missing and queue.next is not message:
                 wait = 0.0
             if wait:
-                lane.due = self._clock() + wait
-                heapq.heappush(self._later, (lane.due, next(self._serial), lane))
+                queue.retry_at = self._clock() + wait
+                heapq.heappush(self._waiting, (queue.retry_at, next(self._serial), queue))
             else:
-                self._again.append(lane)
+                self._due.append(queue)
             self._changed.notify_all()
             return True
 
-    def drop(self, partitions: Collection[Assigned]) -> list[Item]:
-        """Forget what is of these partitions and not in work."""
+    def drop(self, partitions: Collection[AssignedPartition]) -> list[ReceivedMessage]:
+        """Remove the messages of these partitions that are not in progress."""
         with self._changed:
-            dropped: list[Item] = []
-            for name, lane in list(self._lanes.items()):
-                gone = {item for item in lane.items if item.partition in partitions and item is not lane.busy}
-                if gone:
-                    dropped += gone
-                    lane.items = deque(item for item in lane.items if item not in gone)
-                    if not lane.items:
-                        del self._lanes[name]
+            dropped: list[ReceivedMessage] = []
+            for dataset, queue in list(self._queues.items()):
+                removed = {
+                    each for each in queue.messages if each.partition in partitions and each is not queue.in_progress
+                }
+                if removed:
+                    dropped += removed
+                    queue.messages = deque(each for each in queue.messages if each not in removed)
+                    if not queue.messages:
+                        del self._queues[dataset]
             return dropped
 
-    def settle(self, timeout: float, partitions: Collection[Assigned] | None = None) -> bool:
-        """Wait until nothing of these partitions (None: of any) is in work; False if that takes longer."""
+    def wait_until_idle(self, timeout: float, partitions: Collection[AssignedPartition] | None = None) -> bool:
+        """Wait until no message of these partitions (None: of any) is in progress; False if that takes longer."""
 
-        def settled() -> bool:
-            return not any(partitions is None or item.partition in partitions for item in self._in_work)
+        def idle() -> bool:
+            return not any(partitions is None or each.partition in partitions for each in self._in_progress)
 
         with self._changed:
-            return self._changed.wait_for(settled, timeout)
+            return self._changed.wait_for(idle, timeout)
 
     def close(self) -> None:
-        """Give out nothing more."""
+        """Hand out no more messages."""
         with self._changed:
             self._closed = True
             self._changed.notify_all()
@@ -136,38 +135,38 @@ class Lanes:
     # ------------------------------------------------------- with the lock held
 
     def _until_allowed(self) -> float | None:
-        """For how long nothing may be given out; None: until something is given back."""
-        if not self._hold.reason:
+        """For how long no message may be handed out; None: until one is returned."""
+        if not self._backoff.reason:
             return 0.0
-        return None if self._in_work else self._hold.left
+        return None if self._in_progress else self._backoff.remaining
 
     def _until_due(self) -> float | None:
-        return max(self._later[0][0] - self._clock(), 0.001) if self._later else None
+        return max(self._waiting[0][0] - self._clock(), 0.001) if self._waiting else None
 
-    def _next(self) -> Lane | None:
+    def _next(self) -> DatasetQueue | None:
         now = self._clock()
-        while self._later and self._later[0][0] <= now:
-            due, _, lane = heapq.heappop(self._later)
-            if lane.due == due:
-                lane.due = None
-                self._again.append(lane)
-        # While held, that which has not failed yet is the better probe: what failed may be at fault itself.
-        for queue in (self._fresh, self._again) if self._hold.reason else (self._again, self._fresh):
-            while queue:
-                lane = queue.popleft()
-                if lane.items:
-                    return lane
+        while self._waiting and self._waiting[0][0] <= now:
+            retry_at, _, queue = heapq.heappop(self._waiting)
+            if queue.retry_at == retry_at:
+                queue.retry_at = None
+                self._due.append(queue)
+        # While held, a dataset that has not failed yet is the better probe: one that has may be at fault itself.
+        for ready in (self._new, self._due) if self._backoff.reason else (self._due, self._new):
+            while ready:
+                queue = ready.popleft()
+                if queue.messages:
+                    return queue
         return None
 
-    def _given_back(self, item: Item) -> Lane:
-        lane = self._lanes[item.lane]
-        lane.busy = None
-        self._in_work.remove(item)
-        return lane
+    def _returned(self, message: ReceivedMessage) -> DatasetQueue:
+        queue = self._queues[message.dataset]
+        queue.in_progress = None
+        self._in_progress.remove(message)
+        return queue
 
-    def _go_on(self, name: str, lane: Lane) -> None:
-        if lane.items:
-            self._fresh.append(lane)
+    def _proceed(self, dataset: str, queue: DatasetQueue) -> None:
+        if queue.messages:
+            self._new.append(queue)
         else:
-            del self._lanes[name]
+            del self._queues[dataset]
         self._changed.notify_all()

@@ -1,104 +1,140 @@
-"""What becomes of a message that failed: its dataset waits, all wait, or it is a dead letter."""
+"""What follows when a message could not be ingested: its dataset waits, all wait, or it is a dead letter."""
 
 from __future__ import annotations
 
 import threading
+from dataclasses import dataclass
 
 from ingest.scicat import NotAllowed, SciCatError, TimedOut
-from ingest.scicow.errors import DatasetMissing, NotYet, Refused
-from ingest.scicow.pipeline.backoff import Hold, longer
-from ingest.scicow.pipeline.item import Item
-from ingest.scicow.settings import Settings
+from ingest.scicow.errors import DatasetMissing, MessageRefused, NotYet
+from ingest.scicow.pipeline.backoff import Backoff, next_wait
+from ingest.scicow.pipeline.received_message import FailedAttempts, ReceivedMessage
+from ingest.scicow.settings import SciCowSettings
 from scifish.message import MessageError
 
-FAULT_OF_THE_MESSAGE = (400, 413, 422)
-"""SciCat's answers that the same message will get again. Any other says something of SciCat or of its address."""
+MESSAGE_ERRORS = (400, 413, 422)
+"""Answers of SciCat that the same message will get again. Any other is about SciCat itself, or about its address."""
 
-FAULT_OF_THE_DATASET = (408, 409, 412, 429, 500)
-"""What SciCat answers to one dataset alone: the real one answers 500 to two writers, and to some bad messages."""
+DATASET_ERRORS = (408, 409, 412, 429, 500)
+"""Answers of SciCat that may concern one dataset alone: it answers 500 to two writers, and to some bad messages."""
 
-TOO_MANY = 429
+TOO_MANY_REQUESTS = 429
 
-MANY = 5
-"""If so many datasets fail, and not one succeeds, then it is not their fault."""
+MIN_FAILING_DATASETS = 5
+"""If so many datasets fail and none succeeds, SciCat itself is taken to be at fault."""
 
 
-class Judge:
-    """Threads may share it. `hold` is what it holds all work with."""
+@dataclass(frozen=True)
+class Retry:
+    """The dataset waits for so many seconds; other datasets go on."""
 
-    def __init__(self, hold: Hold, settings: Settings) -> None:
-        self._hold = hold
+    wait: float
+    dataset_missing: bool = False
+    """Whether the dataset must be created first, by another message."""
+    first: bool = False
+    """Whether this is the first retry for this reason."""
+
+
+@dataclass(frozen=True)
+class Pause:
+    """All datasets wait, as SciCat itself does not work. `at_least` is the shortest wait in seconds."""
+
+    reason: str
+    at_least: float
+
+
+@dataclass(frozen=True)
+class DeadLetter:
+    """The message goes to the dead-letter topic. `defect` is whether SciCow itself is at fault."""
+
+    defect: bool
+
+
+Decision = Retry | Pause | DeadLetter
+
+
+class FailurePolicy:
+    """Decides what follows from each failure. Threads may share it. `backoff` is that of SciCat."""
+
+    def __init__(self, backoff: Backoff, settings: SciCowSettings) -> None:
+        self._backoff = backoff
         self._settings = settings
         self._lock = threading.Lock()
-        self._last_good = float("-inf")
-        self._suspects: set[str] = set()
+        self._last_success = float("-inf")
+        self._failing: set[str] = set()
 
     def succeeded(self, began: float) -> None:
-        """SciCat took what a try brought that began at this time (of `time.monotonic`)."""
+        """An attempt that began at this time (of `time.monotonic`) was accepted by SciCat."""
         with self._lock:
-            self._last_good = max(self._last_good, began)
-            self._suspects.clear()
-        self._hold.succeeded(began)
+            self._last_success = max(self._last_success, began)
+            self._failing.clear()
+        self._backoff.succeeded(began)
 
-    def failed(self, item: Item, error: Exception, began: float) -> float | None:
-        """For how many seconds its dataset has to wait, 0 if all have to; None if it is a dead letter."""
+    def failed(self, message: ReceivedMessage, error: Exception, began: float) -> Decision:
+        """What follows from the failure of an attempt that began at this time."""
         if isinstance(error, DatasetMissing) or (isinstance(error, SciCatError) and is_final(error)):
-            self._hold.succeeded(began)  # it answers
+            self._backoff.succeeded(began)  # SciCat answers
         if is_final(error):
-            return None
+            return DeadLetter(is_defect(error))
         with self._lock:
-            trouble = _trouble(error)
-            if item.trouble != trouble:
-                item.trouble, item.since, item.began, item.wait = trouble, self._hold.worked, began, 0.0
-            longest = self._longest(error)
-            # The time in which nothing could be done for any dataset is not counted.
-            waited = self._hold.worked - item.since
+            failures = self._failures(message, error, began)
+            longest = self._longest_wait(error)
+            # The time in which no dataset could be written does not count.
+            waited = self._backoff.running_time - failures.since
             if longest is not None and waited >= longest:
-                return None
+                return DeadLetter(is_defect(error))
             asked = min(error.retry_after, self._settings.server_error_wait) if isinstance(error, SciCatError) else 0.0
-            if isinstance(error, SciCatError) and self._is_everybodys(item, error):
-                self._hold.failed(_why_held(error), error, began, asked)
-                return 0.0
-            item.wait = longer(item.wait)
-            wait = item.wait if longest is None else min(item.wait, max(longest - waited, 0.1))
-            return max(wait, asked)
+            if isinstance(error, SciCatError) and self._concerns_all(message, failures, error):
+                return Pause(_pause_reason(error), asked)
+            first = failures.wait == 0.0
+            failures.wait = next_wait(failures.wait)
+            wait = failures.wait if longest is None else min(failures.wait, max(longest - waited, 0.1))
+            return Retry(max(wait, asked), isinstance(error, DatasetMissing), first)
 
-    def _longest(self, error: Exception) -> float | None:
+    def _failures(self, message: ReceivedMessage, error: Exception, began: float) -> FailedAttempts:
+        reason = _reason(error)
+        if message.failures is None or message.failures.reason != reason:
+            message.failures = FailedAttempts(reason, self._backoff.running_time, began)
+        return message.failures
+
+    def _longest_wait(self, error: Exception) -> float | None:
         if isinstance(error, NotYet):
             return error.longest
         assert isinstance(error, SciCatError)
-        return None if error.status == TOO_MANY else self._settings.server_error_wait
+        return None if error.status == TOO_MANY_REQUESTS else self._settings.server_error_wait
 
-    def _is_everybodys(self, item: Item, error: SciCatError) -> bool:
-        """Whether SciCat as a whole is away."""
-        if self._last_good > item.began:
-            return False  # another dataset was written after this one's trouble began
-        if error.status not in FAULT_OF_THE_DATASET and not isinstance(error, TimedOut):
+    def _concerns_all(self, message: ReceivedMessage, failures: FailedAttempts, error: SciCatError) -> bool:
+        """Whether SciCat itself does not work."""
+        if self._last_success > failures.first_began:
+            return False  # another dataset was written after this one began to fail
+        if error.status not in DATASET_ERRORS and not isinstance(error, TimedOut):
             return True
-        self._suspects.add(item.lane)
-        return len(self._suspects) >= MANY
+        self._failing.add(message.dataset)
+        return len(self._failing) >= MIN_FAILING_DATASETS
 
 
 def is_final(error: Exception) -> bool:
-    """Whether the same message will fail again, whatever is waited for."""
+    """Whether the same message will fail again at any time."""
     if isinstance(error, SciCatError):
-        return error.status in FAULT_OF_THE_MESSAGE
+        return error.status in MESSAGE_ERRORS
     return not isinstance(error, NotYet)
 
 
-def is_mistake_of_ours(error: Exception) -> bool:
-    return not isinstance(error, SciCatError | NotYet | Refused | MessageError | RecursionError)
+def is_defect(error: Exception) -> bool:
+    """Whether it is an error in SciCow itself."""
+    return not isinstance(error, SciCatError | NotYet | MessageRefused | MessageError | RecursionError)
 
 
-def _trouble(error: Exception) -> str:
-    """What makes it another trouble, whose time is counted anew."""
+def _reason(error: Exception) -> str:
+    """The time that a message may wait is counted for each reason."""
     if isinstance(error, NotYet):
         return f"{type(error).__name__} {error.longest}"
-    return f"SciCat {TOO_MANY}" if isinstance(error, SciCatError) and error.status == TOO_MANY else "SciCat"
+    too_many = isinstance(error, SciCatError) and error.status == TOO_MANY_REQUESTS
+    return f"SciCat {TOO_MANY_REQUESTS}" if too_many else "SciCat"
 
 
-def _why_held(error: SciCatError) -> str:
-    """In words that stay the same as long as it is the same."""
+def _pause_reason(error: SciCatError) -> str:
+    """A text that stays the same as long as the cause does."""
     if isinstance(error, NotAllowed):
         return (
             "SciCat refuses this account: check scicat.username and scicat.password, "

@@ -1,8 +1,8 @@
-"""Seeing that a message was lost: `seq` has no gap within one run of a program that records.
+"""Detects lost messages: `seq` has no gap within one run of a program that records.
 
-A run's messages are spread over all partitions of its topic, and how far each of them was done before is
-different. So a topic is looked at only while this SciCow has all of its partitions, and only what was sent
-since then; `scicow audit` compares the rest.
+The messages of a run are spread over all partitions of its topic, and each of these is done up to another point. So a
+topic is checked only while this SciCow has all of its partitions, and only for what was sent since then; `scicow audit`
+compares the rest.
 """
 
 from __future__ import annotations
@@ -11,57 +11,57 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
 
-MAX_RUNS = 1000
-MAX_MISSING = 1000
-PATIENCE = 30.0
-"""Seconds that a missing message may be late, as partitions are not read in one order."""
+MAX_WATCHED_RUNS = 1000
+MAX_MISSING_PER_RUN = 1000
+LATE_MESSAGE_SECONDS = 30.0
+"""How late a message may be, as partitions are not read in one order."""
 
-Run = tuple[str, str]
+TopicRun = tuple[str, str]
 """Topic and run."""
 
 
-class Sequence:
-    """A bounded table of the runs seen last. What came before the first message of a run is not known."""
+class SequenceGaps:
+    """A bounded table of the latest runs. Messages before the first one that is seen of a run are not known."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
         self._since: dict[str, float] = {}
-        self._highest: OrderedDict[Run, int] = OrderedDict()
-        self._missing: dict[Run, dict[int, float]] = {}
+        self._highest: OrderedDict[TopicRun, int] = OrderedDict()
+        self._missing: dict[TopicRun, dict[int, float]] = {}
 
     def watch(self, topic: str, since: float) -> None:
         """All partitions of it are read, since this time (in seconds since 1970)."""
         self._since.setdefault(topic, since)
 
     def forget(self, topic: str) -> None:
-        """Some of it is read by others now."""
+        """Some of its partitions are read by other consumers now."""
         self._since.pop(topic, None)
         for run in [run for run in self._highest if run[0] == topic]:
             del self._highest[run], self._missing[run]
 
-    def seen(self, topic: str, run: str, number: int, sent: float) -> None:
-        """A message was read that was sent at this time (in seconds since 1970)."""
-        if sent < self._since.get(topic, float("inf")):
+    def received(self, topic: str, run: str, seq: int, timestamp: float) -> None:
+        """A message was read. `timestamp` is its time in Kafka, in seconds since 1970."""
+        if timestamp < self._since.get(topic, float("inf")):
             return
         key = (topic, run)
         missing = self._missing.setdefault(key, {})
-        missing.pop(number, None)
-        highest = self._highest.get(key, number)
+        missing.pop(seq, None)
+        highest = self._highest.get(key, seq)
         now = self._clock()
-        for gap in range(highest + 1, min(number, highest + 1 + MAX_MISSING - len(missing))):
+        for gap in range(highest + 1, min(seq, highest + 1 + MAX_MISSING_PER_RUN - len(missing))):
             missing[gap] = now
-        self._highest[key] = max(highest, number)
+        self._highest[key] = max(highest, seq)
         self._highest.move_to_end(key)
-        if len(self._highest) > MAX_RUNS:
+        if len(self._highest) > MAX_WATCHED_RUNS:
             oldest, _ = self._highest.popitem(last=False)
             del self._missing[oldest]
 
     def overdue(self, topic: str) -> Iterator[tuple[str, list[int]]]:
-        """Runs with what is missing of them, each said once. To be asked when all of the topic has been read."""
-        late = self._clock() - PATIENCE
+        """Runs and what is missing of each, reported once. To be called when all of the topic has been read."""
+        late = self._clock() - LATE_MESSAGE_SECONDS
         for (name, run), missing in self._missing.items():
-            gone = sorted(number for number, since in missing.items() if since <= late) if name == topic else []
-            for number in gone:
-                del missing[number]
-            if gone:
-                yield run, gone
+            overdue = sorted(seq for seq, since in missing.items() if since <= late) if name == topic else []
+            for seq in overdue:
+                del missing[seq]
+            if overdue:
+                yield run, overdue

@@ -156,7 +156,7 @@ def test_reversed_and_repeated_messages_give_the_same_datasets(beamline: Beamlin
     last = message("snapshot")
     beamline.send(ended, began, ended, began, ended, last)
     assert eventually(lambda: beamline.status(last) == "completed")
-    assert eventually(lambda: "is there already" in beamline.scicow.text)
+    assert eventually(lambda: "exists already" in beamline.scicow.text)
     assert eventually(lambda: beamline.scicow.text.count("is complete already") == 2)
     assert beamline.status(began) == "completed"
     found = beamline.dataset(began)
@@ -229,7 +229,7 @@ def test_an_annotation_without_a_dataset_is_at_last_a_dead_letter(beamline: Beam
     assert eventually(lambda: beamline.status(good) == "completed")
     [(data, headers)] = beamline.dead_letters(1)
     assert json.loads(data or b"") == lonely
-    assert headers["__connect.errors.exception.class.name"] == "ingest.scicow.errors.DatasetMissing"
+    assert headers["__connect.errors.exception.class.name"] == "ingest.failures.DatasetMissing"
 
 
 def test_nothing_is_lost_while_the_catalogue_is_away(beamline: Beamline) -> None:
@@ -245,7 +245,7 @@ def test_nothing_is_lost_while_the_catalogue_is_away(beamline: Beamline) -> None
     beamline.start_own_catalogue()
     assert eventually(lambda: beamline.count() == 25)
     assert beamline.scicow.text.count("held:") == 1
-    beamline.scicow.wait_for("going on after")
+    beamline.scicow.wait_for("resumed after")
 
 
 def test_a_refused_account_loses_nothing(beamline: Beamline) -> None:
@@ -283,10 +283,10 @@ def test_a_broker_that_restarts_is_found_again_and_one_can_be_stopped_meanwhile(
     assert eventually(lambda: beamline.status(first) == "completed")
     getattr(beamline.kafka, how)()
     try:
-        stopped.wait_for("Kafka at .* trying on")
+        stopped.wait_for("Kafka at .* Retrying")
         stopped.terminate()
         assert stopped.wait(PATIENCE) == 0
-        staying.wait_for("Kafka at .* trying on")
+        staying.wait_for("Kafka at .* Retrying")
     finally:
         beamline.kafka.start()
     beamline.send(second)
@@ -405,9 +405,9 @@ def test_partitions_move_while_there_is_work_and_no_dataset_has_two_writers(beam
     check_all(beamline, scans.sent)
     assert slow.two_writers == []
     said = "".join(each.text for each in running)
-    assert "come again" not in said
+    assert "redelivered" not in said
     # What is done is committed before a partition moves, so the next one does not find it done.
-    assert "is there already" not in said
+    assert "exists already" not in said
     assert "is complete already" not in said
 
 

@@ -18,10 +18,10 @@ from confluent_kafka.admin import AdminClient
 from deploy.demo.processes import Processes
 from ingest.scicat import NotAllowed
 from ingest.scicow.cli import main
-from ingest.scicow.dead_letters.producer import DeadLetters
+from ingest.scicow.dead_letters.producer import DeadLetterProducer
 from ingest.scicow.dead_letters.topic import DeadLetterTopic, WaitingLetters
-from ingest.scicow.kafka.topics import Place, Topics
-from ingest.scicow.settings import Settings, load
+from ingest.scicow.kafka.topics import MessagePosition, TopicReader
+from ingest.scicow.settings import SciCowSettings, load
 from scifish.message import Message, encode
 from scifish.spool.database import Spool
 from tests.catalogue import Catalogue
@@ -71,7 +71,7 @@ class Scicow:
         assert found == status, said.out + said.err
         return said.out, said.err
 
-    def settings(self) -> Settings:
+    def settings(self) -> SciCowSettings:
         return load(self._config, secrets=False)
 
 
@@ -93,7 +93,7 @@ def waiting(scicow: Scicow) -> list[dict[str, Any]]:
 
 def in_topic(scicow: Scicow, topic: str) -> list[tuple[bytes | None, dict[str, str]]]:
     """Values and headers of all messages that are there now."""
-    with Topics(scicow.settings().kafka) as topics:
+    with TopicReader(scicow.settings().kafka) as topics:
         return [
             (each.value(), {name: bytes(content or b"").decode() for name, content in each.headers() or []})  # type: ignore[arg-type]
             for each in topics.read(topics.whole(topic))
@@ -134,7 +134,7 @@ def test_dead_letters_are_listed_shown_and_settled(beamline: Beamline, scicow: S
         lambda: any(each["id"] != letter["id"] and each["uuid"] == refused["uuid"] for each in waiting(scicow))
     )
     assert f"replayed to {beamline.topic}[" in scicow("dead-letters", "show", letter["id"])
-    assert "does not wait: replayed" in scicow("dead-letters", "replay", letter["id"], status=1)
+    assert "is not waiting: replayed" in scicow("dead-letters", "replay", letter["id"], status=1)
     [again] = [headers for value, headers in in_topic(scicow, beamline.topic) if "scicow.again" in headers]
     assert again == {
         "scicow.again": f"dead letter {letter['id']} of {letter['topic']}[{letter['partition']}]@{letter['offset']}"
@@ -188,8 +188,8 @@ def test_a_letter_that_was_cut_is_replayed_whole_or_not_at_all(beamline: Beamlin
 def test_many_threads_put_dead_letters_at_once(beamline: Beamline, scicow: Scicow) -> None:
     beamline.send(*[message("snapshot") for _ in range(160)])
     settings = scicow.settings()
-    letters = DeadLetters(settings)
-    with Topics(settings.kafka) as topics:
+    letters = DeadLetterProducer(settings)
+    with TopicReader(settings.kafka) as topics:
         messages = list(topics.read(topics.whole(beamline.topic)))
         failures: list[BaseException] = []
 
@@ -208,7 +208,7 @@ def test_many_threads_put_dead_letters_at_once(beamline: Beamline, scicow: Scico
         assert not failures
         assert WaitingLetters(settings, PATIENCE)() == 160
         found, _ = DeadLetterTopic(topics, settings.dead_letter_topic).read()
-    assert {each.origin for each in found.values()} == {Place.of(each) for each in messages}
+    assert {each.origin for each in found.values()} == {MessagePosition.of(each) for each in messages}
 
 
 # --------------------------------------------------------------------------------- replay
@@ -247,7 +247,7 @@ def test_a_range_is_sent_again_and_copies_of_copies_are_not(beamline: Beamline, 
     [
         (["--from", "1h"], "--topic or --beamline"),
         (["--topic", "scifish-nobody", "--from", "1h"], "there is no topic scifish-nobody"),
-        (["--beamline", "nobody", "--from", "1h"], "say --topic"),
+        (["--beamline", "nobody", "--from", "1h"], "use --topic"),
         (["--beamline", "one", "--from", "12"], "has 4 partitions: write PARTITION:OFFSET"),
         (["--beamline", "one", "--from", "7:12"], "has no partition 7"),
         (["--beamline", "one", "--from", "yesterday"], "is not a time"),
@@ -330,7 +330,7 @@ def test_the_audit_names_what_is_wrong_and_repairs_it(beamline: Beamline, scicow
     }
     what = {each["uuid"]: each["what"] for each in report["findings"]}
     assert "2 files missing: /data/1, /data/2" in what[without_files["uuid"]]
-    assert "1 file there more than once: scan_0042.h5" in what[twice["uuid"]]
+    assert "1 file listed more than once: scan_0042.h5" in what[twice["uuid"]]
     assert what[unended["uuid"]] == ["its end is not applied"]
     assert report["sent_again"] == 4  # of three datasets, one of which has two messages
     left = {dead["uuid"]: "dead letter", began["uuid"]: "running", twice["uuid"]: "incomplete"}
@@ -374,7 +374,7 @@ def test_what_is_away_is_said_in_one_line(beamline: Beamline, scicow: Scicow) ->
     config.write_text(right.replace(beamline.kafka.bootstrap, NOBODY))
     for words in (["dead-letters", "list"], ["replay", "--beamline", "one", "--from", "1h"], ["audit", "--from", "1h"]):
         text = scicow(*words, status=2)
-        assert "is it running, and are the settings in kafka right?" in text
+        assert "is it running? Check the `kafka` settings." in text
         assert "Connection refused" in text
         assert len(text.strip().splitlines()) == 1
 
@@ -393,7 +393,7 @@ def test_nothing_of_this_is_seen_by_scicows_group(beamline: Beamline, scicow: Sc
 
     assert eventually(lambda: sum(offset for _, offset in state()[1]) == 2)
     before = state()
-    with Topics(scicow.settings().kafka) as topics:
+    with TopicReader(scicow.settings().kafka) as topics:
         for _ in topics.read(topics.whole(beamline.topic)):
             assert state() == before
     scicow("replay", "--beamline", "one", "--from", "1h", "--dry-run")

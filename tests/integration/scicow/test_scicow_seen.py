@@ -162,7 +162,7 @@ def test_a_running_scicow_is_seen_from_everywhere(site: Site) -> None:
     assert parts["Replica"]["status"]["state"] == "running"
     told = site.status(config)
     assert told.returncode == 1
-    assert f"1 wait in {site.dead_letter_topic}: see why with `scicow dead-letters list`" in told.stdout
+    assert f"1 waiting in {site.dead_letter_topic}: see the reasons with `scicow dead-letters list`" in told.stdout
     assert [line.split() for line in told.stdout.splitlines()[-1:]] == [[site.topic, "0", "0", "s"]]
 
     scicow.terminate()
@@ -299,7 +299,7 @@ def test_no_secret_is_seen_anywhere(site: Site) -> None:
             _Echo.status = 201
             scicow.wait_for("403")
         else:
-            scicow.wait_for("Kafka at .*; is it running")
+            scicow.wait_for("Kafka at .* Is it running")
         told = [site.status(config, "--timeout", str(timeout), *options) for options in ([], ["--json"])]
         shown = subprocess.run([SCICOW, "config", "show", "--config", config], capture_output=True, text=True)
         seen += [scicow.text, *(site.get(path).text for path in ("/metrics", "/status", "/readyz", "/healthz"))]

@@ -14,7 +14,7 @@ import yaml
 
 from deploy.demo.processes import Process, Processes
 from ingest.scicat import SciCat
-from ingest.scicow.catalogue.references import Registry
+from ingest.scicow.catalogue.references import ReferenceRegistry
 from ingest.scicow.mapping.ownership import Ownership
 from scifish.message import Message
 from sdm.office import Proposal
@@ -39,7 +39,7 @@ def whose(group: str) -> Ownership:
 
 def test_threads_and_replicas_make_each_once_and_without_an_error(catalogue: Catalogue) -> None:
     run = uuid4().hex[:8]
-    replicas = [Registry(client_of(catalogue)) for _ in range(4)]
+    replicas = [ReferenceRegistry(client_of(catalogue)) for _ in range(4)]
     proposal = Proposal(run, "Fibres", "cosaxs", abstract="Slowly.", pi_name="Astrid Lindqvist")
 
     def all_of_it(number: int) -> str:
@@ -58,7 +58,7 @@ def test_threads_and_replicas_make_each_once_and_without_an_error(catalogue: Cat
     assert (made["title"], made["pi_lastname"], made["accessGroups"]) == ("Fibres", "Lindqvist", ["cosaxs"])
     assert (sample["proposalId"], sample["ownerGroup"]) == (run, f"{run}-group")
     # Another SciCow, later, on what is there.
-    later = Registry(client_of(catalogue))
+    later = ReferenceRegistry(client_of(catalogue))
     later.proposal(Proposal(run, "Renamed", "cosaxs"), whose("other"))
     later.sample(f"{run}/fibre A", "", whose("other"))
     assert {later.instrument(f"B{run}")} == pids
@@ -72,23 +72,23 @@ def test_an_account_that_is_no_administrator_goes_on_without(
     if user is None:
         pytest.skip("SCIZOO_SCICAT_USER is not set")
     run, group = uuid4().hex[:8], user.groups[0]
-    registry = Registry(client_of(catalogue, user))
+    registry = ReferenceRegistry(client_of(catalogue, user))
     for _ in range(2):
         registry.proposal(Proposal(run, "Fibres", "cosaxs"), whose(group))
         registry.sample(f"s{run}", run, whose(group))
         assert registry.instrument(f"b{run}") == ""
-    assert caplog.text.count("an account in its ADMIN_GROUPS may do this") == 2
+    assert caplog.text.count("an account in SciCat's ADMIN_GROUPS may do this") == 2
     assert client_of(catalogue).sample(f"s{run}") is not None  # its own group's
 
 
 @pytest.mark.parametrize("sample", ["../x", "a?b#c%2F", "å {proposal} '\"<b>", "x" * 255, "a/../b", "$where"])
 def test_samples_of_any_name_are_found_again(catalogue: Catalogue, sample: str) -> None:
-    Registry(client_of(catalogue)).sample(sample, "", whose("g"))
+    ReferenceRegistry(client_of(catalogue)).sample(sample, "", whose("g"))
     scicat = client_of(catalogue)
     found = scicat.sample(sample)
     assert found is not None
     assert found["sampleId"] == sample
-    Registry(scicat).sample(sample, "", whose("g"))
+    ReferenceRegistry(scicat).sample(sample, "", whose("g"))
 
 
 # ---------------------------------------------------------------------- SciCow as it runs
@@ -188,9 +188,9 @@ def test_foreign_and_proprietary_proposals_are_dead_letters_and_leave_no_trace(b
     said = {uuid: headers["__connect.errors.exception.message"] for uuid, headers in letters.items()}
     assert f"{other} is for the beamline veritas, not cosaxs" in said[foreign["uuid"]]
     assert f"'{number}' is proprietary" in said[proprietary["uuid"]]
-    assert "can be no proposal's number" in said[hostile["uuid"]]
+    assert "cannot be the number of a proposal" in said[hostile["uuid"]]
     assert {headers["__connect.errors.exception.class.name"] for headers in letters.values()} == {
-        "ingest.scicow.errors.Refused"
+        "ingest.failures.Refused"
     }
     assert beamline.count() == 1
     for refused in (other, number, "../{beamline}\n"):
@@ -251,7 +251,7 @@ def test_an_office_that_is_down_at_the_start_is_waited_for_and_then_bridged(
     made = beamline.scicat.proposal(first)
     assert made is not None
     assert made["title"] == DUO_PROPOSAL["title"]
-    assert beamline.scicow.text.count("proposals that it told of before are taken as they were") == 1
+    assert beamline.scicow.text.count("proposals that are known are used as they were") == 1
 
     # Down again, and SciCow restarted: what the office said is remembered.
     office.does(f"/proposals/{first}", html(500))

@@ -16,10 +16,10 @@ from tango import AttrQuality, DevState
 
 from deploy.demo.processes import Processes
 from deploy.demo.stack import Stack
-from ingest.scicow.monitoring.server import Server
-from ingest.scicow.monitoring.status import State
+from ingest.scicow.monitoring.server import MonitoringServer
+from ingest.scicow.monitoring.status import ReplicaStatus
 from ingest.scicow.pipeline.counters import Progress
-from ingest.scicow.settings import Http
+from ingest.scicow.settings import HttpSettings
 from scifish.message import encode
 from tests.catalogue import Catalogue
 from tests.integration.scicow.test_scicow_seen import Site
@@ -38,7 +38,7 @@ class Replica:
     """One that serves what the test says. Nothing of it is made up but the consumer."""
 
     def __init__(self) -> None:
-        self.polled = time.monotonic()
+        self.last_poll = time.monotonic()
         self.assigned = True
         self.stopping = False
         self.behind: dict[tuple[str, int], tuple[int, float]] = {(COSAXS, 0): (0, 0.0)}
@@ -53,8 +53,8 @@ class Replica:
         return self.behind
 
     def start(self) -> None:
-        state = State(self, self.progress, lambda: self.letters)
-        server = self._server.enter_context(Server(Http(port=self._port), state))
+        state = ReplicaStatus(self, self.progress, lambda: self.letters)
+        server = self._server.enter_context(MonitoringServer(HttpSettings(port=self._port), state))
         self.url = server.url
         self._port = int(server.url.rpartition(":")[2])
 
@@ -126,7 +126,7 @@ def test_it_alarms_when_a_message_waits_for_too_long(stack: Stack, replicas: lis
     assert is_in(cow, DevState.ON)
     events = Events(cow, "State", "LagSeconds")
     one.behind = {(COSAXS, 0): (5, 61.0)}
-    assert is_in(cow, DevState.ALARM, "A message waits for 61 s (MaxLag is 60)")
+    assert is_in(cow, DevState.ALARM, "A message is waiting for 61 s (MaxLag is 60)")
     assert quality(cow, "LagSeconds") == AttrQuality.ATTR_ALARM
     one.behind = {(COSAXS, 0): (0, 0.0)}
     assert is_in(cow, DevState.ON)
@@ -138,7 +138,7 @@ def test_it_alarms_when_dead_letters_wait(stack: Stack, replicas: list[Replica])
     one, two = replicas
     one.letters = two.letters = 3  # both have counted the same topic
     cow = with_properties(stack, Urls=[one.url, two.url])
-    assert is_in(cow, DevState.ALARM, "Dead letters that wait: 3. See why with `scicow dead-letters list`.")
+    assert is_in(cow, DevState.ALARM, "Waiting dead letters: 3. See the reasons with `scicow dead-letters list`.")
     assert cow.DeadLetters == 3
     one.letters = two.letters = None
     assert is_in(cow, DevState.ON)
@@ -149,7 +149,7 @@ def test_it_alarms_when_scicow_is_held(stack: Stack, replicas: list[Replica]) ->
     one, two = replicas
     one.progress.held = two.progress.held = "SciCat does not answer\nλ\x1b"
     cow = with_properties(stack, Urls=[one.url, two.url])
-    assert is_in(cow, DevState.ALARM, "SciCow is held: SciCat does not answer \\u03bb. It goes on by itself")
+    assert is_in(cow, DevState.ALARM, "SciCow is held: SciCat does not answer \\u03bb. It resumes by itself")
     assert cow.Held == "SciCat does not answer \\u03bb"
     assert quality(cow, "Held") == AttrQuality.ATTR_ALARM
 
@@ -158,18 +158,18 @@ def test_missing_messages_alarm_until_somebody_knows(stack: Stack, replicas: lis
     one, two = replicas
     one.progress.count(COSAXS, "missing", 2)
     cow = with_properties(stack, Urls=[one.url, two.url])
-    assert is_in(cow, DevState.ALARM, "Messages that are missing: 2. `scicow audit` names their datasets")
+    assert is_in(cow, DevState.ALARM, "Missing messages: 2. `scicow audit` names their datasets")
     cow.AcknowledgeMissing()
     assert is_in(cow, DevState.ON)
     assert cow.Missing == 2
     two.progress.count(COSAXS, "missing")
-    assert is_in(cow, DevState.ALARM, "Messages that are missing: 1.")
+    assert is_in(cow, DevState.ALARM, "Missing messages: 1.")
     cow.AcknowledgeMissing()
     assert is_in(cow, DevState.ON)
     one.progress.topics.clear()  # as after its restart
     assert eventually(lambda: cow.Missing == 1)
     one.progress.count(COSAXS, "missing")
-    assert is_in(cow, DevState.ALARM, "Messages that are missing: 1.")
+    assert is_in(cow, DevState.ALARM, "Missing messages: 1.")
 
 
 def test_it_alarms_when_one_replica_is_away_and_is_in_fault_when_all_are(stack: Stack, replicas: list[Replica]) -> None:
@@ -177,7 +177,7 @@ def test_it_alarms_when_one_replica_is_away_and_is_in_fault_when_all_are(stack: 
     cow = with_properties(stack, Urls=[one.url, two.url])
     assert is_in(cow, DevState.ON)
     two.stop()
-    assert is_in(cow, DevState.ALARM, f"{two.url} does not answer: does that SciCow run")
+    assert is_in(cow, DevState.ALARM, f"{two.url} does not answer: is that SciCow running")
     assert cow.Ingested == 10
     one.stop()
     assert is_in(cow, DevState.FAULT, "No replica of SciCow answers.")
@@ -196,14 +196,14 @@ NAN = {"lag": float("nan"), "lag_seconds": 0, "ingested": 0, "retried": 0, "miss
     ("answer", "why"),
     [
         (hung, "has not answered within 1 s"),
-        (dripping, "gives no end of an answer"),
-        (endless, "gives no end of an answer"),
-        (html(), "answers with something else than SciCow's status"),
-        (body(b"[" * 100_000), "answers with something else"),
-        (body(b"{}"), "answers with something else"),
-        (body(json.dumps({**STATUS, "beamlines": {"a": NAN}}).encode()), "answers with something else"),
-        (body(json.dumps({**STATUS, "dead_letters": 10**30}).encode()), "answers with something else"),
-        (body(json.dumps({**STATUS, "held": ["x"]}).encode()), "answers with something else"),
+        (dripping, "does not end its answer"),
+        (endless, "does not end its answer"),
+        (html(), "does not answer with SciCow's status"),
+        (body(b"[" * 100_000), "does not answer with SciCow's status"),
+        (body(b"{}"), "does not answer with SciCow's status"),
+        (body(json.dumps({**STATUS, "beamlines": {"a": NAN}}).encode()), "does not answer with SciCow's status"),
+        (body(json.dumps({**STATUS, "dead_letters": 10**30}).encode()), "does not answer with SciCow's status"),
+        (body(json.dumps({**STATUS, "held": ["x"]}).encode()), "does not answer with SciCow's status"),
         (redirect("http://example.org/"), "answers with status 302"),
         (html(503), "answers with status 503"),
     ],
@@ -233,7 +233,7 @@ def test_reading_and_init_are_instant_while_a_replica_hangs(stack: Stack) -> Non
 
 def test_what_is_wrong_in_the_properties_is_said(stack: Stack, replicas: list[Replica]) -> None:
     cow = with_properties(stack)
-    assert is_in(cow, DevState.FAULT, "The property Urls is empty: write where SciCow serves its status")
+    assert is_in(cow, DevState.FAULT, "The property Urls is empty: write the address of SciCow's status")
     cow = with_properties(stack, Urls=["scicow:9404", "http://ingestor:s3cret@scicow:9404"])
     assert is_in(cow, DevState.FAULT, "'scicow:9404' is not like http://host:9404")
     assert "s3cret" not in cow.status()
@@ -290,5 +290,5 @@ def test_it_shows_a_real_scicow(stack: Stack, kafka: Kafka, catalogue: Catalogue
         send(kafka.bootstrap, site.topic, [(given["uuid"], encode(given)), ("b", b"no JSON")])
         assert eventually(lambda: cow.read_attribute("Ingested").value == 1)
         assert eventually(lambda: cow.read_attribute("DeadLetters").value == 1)
-        assert is_in(cow, DevState.ALARM, "Dead letters that wait: 1.")
+        assert is_in(cow, DevState.ALARM, "Waiting dead letters: 1.")
         assert cow.Lag == 0

@@ -56,11 +56,11 @@ def test_check_mapping_shows_one_version_and_what_will_be_different(check, capsy
     found = capsys.readouterr()
     assert list(json.loads(found.out)) == ["v4"]
     assert found.err.splitlines() == [
-        "warning: language: is called '_language' in SciCat",
-        "warning: language: unit 'µm' is written 'um'",
-        "warning: b: unit 'steps' is none that SciCat converts: searches must use it as it is",
+        "warning: language: is named '_language' in SciCat",
+        "warning: language: unit 'µm' is written as 'um'",
+        "warning: b: unit 'steps' cannot be converted by SciCat: searches must use it unchanged",
         "warning: c: has no value (no answer)",
-        "warning: d: an object, written as JSON text",
+        "warning: d: is an object, written as JSON text",
     ]
 
 
@@ -120,7 +120,7 @@ def test_what_kafkas_library_does_not_know_is_a_mistake_in_the_settings(command,
     config = written("# config_file: /etc/scizoo/kafka.properties", f"config_file: {file}")
     assert main([*command, "--config", config]) == 2
     said = capsys.readouterr().err
-    assert "kafka.config_file: Kafka's client library does not take it: No such configuration property" in said
+    assert "kafka.config_file: Kafka's client library refuses it: No such configuration property" in said
     assert "s3cret" not in said
 
 

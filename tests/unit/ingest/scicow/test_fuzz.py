@@ -14,7 +14,7 @@ from ingest.scicat import SciCat
 from ingest.scicow.catalogue.ingestor import Ingestor
 from ingest.scicow.errors import DatasetMissing
 from ingest.scicow.mapping.ownership import by_settings
-from ingest.scicow.pipeline.failure_policy import is_final, is_mistake_of_ours
+from ingest.scicow.pipeline.failure_policy import is_defect, is_final
 from ingest.scicow.settings import load
 from scifish.message import decode
 from tests.catalogue import INGESTOR, start_catalogue
@@ -42,7 +42,7 @@ def test_each_message_is_ingested_or_refused(ingestor: Ingestor, data: bytes) ->
     assert time.monotonic() - begin < PATIENCE
     if failure is not None and not isinstance(failure, DatasetMissing):
         assert is_final(failure), f"would be tried again and again: {failure!r}"
-        assert not is_mistake_of_ours(failure), repr(failure)
+        assert not is_defect(failure), repr(failure)
 
 
 def _failure(ingestor: Ingestor, data: bytes) -> Exception | None:

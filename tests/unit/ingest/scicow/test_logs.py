@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ingest.scicow import logs
-from ingest.scicow.logs import about, also, plain
+from ingest.scicow.logs import add_to_context, message_context, plain
 from tests.waiting import PATIENCE
 
 HOSTILE = "scan\n2026-01-01 00:00:00 INFO ingest: all is well\r\x1b[2J\x9b31m\u2028\u202e\ud800\0"
@@ -41,7 +41,7 @@ Make = Callable[[str], tuple[logging.Logger, io.StringIO]]
 
 def test_a_line_about_a_dataset_says_its_uuid(logger: Make) -> None:
     log, stream = logger("text")
-    with about(uuid="u-1", topic="scifish-cosaxs"):
+    with message_context(uuid="u-1", topic="scifish-cosaxs"):
         log.info("written")
         log.info("written as scizoo/u-1")
     log.info("nothing to do")
@@ -54,8 +54,8 @@ def test_a_line_about_a_dataset_says_its_uuid(logger: Make) -> None:
 
 def test_a_json_line_has_all_that_is_known(logger: Make) -> None:
     log, stream = logger("json")
-    with about(topic="scifish-cosaxs", partition=0, offset=0):
-        also(uuid="u-1", beamline="cosaxs", proposal="1")
+    with message_context(topic="scifish-cosaxs", partition=0, offset=0):
+        add_to_context(uuid="u-1", beamline="cosaxs", proposal="1")
         log.warning("held: %s", "no answer")
     log.info("going on")
     first, second = map(json.loads, stream.getvalue().splitlines())
@@ -79,13 +79,13 @@ def test_threads_speak_of_their_own_messages(logger: Make) -> None:
     inside, ready = threading.Event(), threading.Event()
 
     def work() -> None:
-        with about(uuid="u-2"):
+        with message_context(uuid="u-2"):
             ready.set()
             inside.wait(PATIENCE)
             log.info("two")
 
     thread = threading.Thread(target=work)
-    with about(uuid="u-1"):
+    with message_context(uuid="u-1"):
         thread.start()
         ready.wait(PATIENCE)
         log.info("one")
@@ -105,11 +105,11 @@ def test_a_long_text_is_cut_and_says_so() -> None:
     assert plain("x" * 20_000).endswith("x... (10000 more characters)")
 
 
-@pytest.mark.parametrize("form", logs.FORMATS)
+@pytest.mark.parametrize("form", logs.LOG_FORMATS)
 def test_what_users_wrote_breaks_no_line(logger: Make, form: str) -> None:
     log, stream = logger(form)
-    with about(uuid=HOSTILE):
-        also(proposal=HOSTILE)
+    with message_context(uuid=HOSTILE):
+        add_to_context(proposal=HOSTILE)
         log.info("%s", HOSTILE)
     (line,) = stream.getvalue().splitlines()
     assert line.isprintable()

@@ -88,7 +88,7 @@ def test_every_option_is_on_the_page(section, names):
 
 
 def test_every_kind_of_finding_is_on_the_page():
-    for kind in compare.KINDS:
+    for kind in compare.FINDING_KINDS:
         assert f"| `{kind}` |" in text(PAGES[0])
 
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from ingest.scicow.settings import SettingsError, load, shown
+from ingest.scicow.settings import SciCowSettingsError, load, shown
 from tests.paths import DOCS
 
 EXAMPLE = DOCS / "scicow.example.yaml"
@@ -66,7 +66,7 @@ def test_the_rest_can_be_looked_at_without_the_password():
 def test_a_password_in_the_file_itself_must_be_private(written):
     path = written(GOOD.replace("${SCIZOO_SCICAT_PASSWORD}", "s3cret"))
     path.chmod(0o644)
-    with pytest.raises(SettingsError, match=r"line 6: scicat.password: is a secret.*chmod 600") as raised:
+    with pytest.raises(SciCowSettingsError, match=r"line 6: scicat.password: is a secret.*chmod 600") as raised:
         load(path, {})
     assert "s3cret" not in str(raised.value)
     path.chmod(0o600)
@@ -84,11 +84,11 @@ def test_a_password_in_the_file_itself_must_be_private(written):
         ("data@example.org", "data@localhost", "line 9: contact.contact_email: must be an e-mail address"),
         ("localhost:3000", "localhost:99999", "line 4: scicat.url: must be like https://"),
         ("localhost:3000", "local host", "line 4: scicat.url: must be like https://"),
-        ("localhost:3000", "localhost:3000/api/v3", "line 4: scicat.url: must be the server's address alone, without"),
+        ("localhost:3000", "localhost:3000/api/v3", "line 4: scicat.url: must be the address of the server, without"),
         ("ingestor\n", "ingestor\n  timeout: 1e10\n", "line 6: scicat.timeout: must be a number of seconds"),
         ("contact:", "workers: ${NOT_SET}\ncontact:", "line 7: workers: the environment variable NOT_SET"),
         ("${SCIZOO_SCICAT_PASSWORD}", "${NOT_SET}", "line 6: scicat.password: the environment variable NOT_SET"),
-        ("ingestor\n", "ingestor\n  username: other\n", "line 6: scicat.username: is there twice"),
+        ("ingestor\n", "ingestor\n  username: other\n", "line 6: scicat.username: is set twice"),
         ("ingestor\n", "[a]\n", "line 5: scicat.username: must be one value"),
         ("ingestor\n", "\n", "line 5: scicat.username: must be one value"),
         ("contact:", "owner_group: '{visit}'\ncontact:", "line 7: owner_group: {visit} is not known"),
@@ -98,7 +98,7 @@ def test_a_password_in_the_file_itself_must_be_private(written):
         ("contact:", "missing_dataset_wait: soon\ncontact:", "line 7: missing_dataset_wait: must be a number"),
         ("contact:", "missing_dataset_wait: -1\ncontact:", "line 7: missing_dataset_wait: must be a number of seconds"),
         ("contact:", "check_sequence: 3\ncontact:", "line 7: check_sequence: must be true or false"),
-        ("contact:", "pid_prefix: a/b\ncontact:", "line 7: pid_prefix: may only hold"),
+        ("contact:", "pid_prefix: a/b\ncontact:", "line 7: pid_prefix: may contain only"),
         ("contact:", "dead_letter_topic: scifish-dead\ncontact:", "line 7: dead_letter_topic: must not match"),
         ("kafka:\n", "kafka:\n  topics: '.*'\n", "line 2: kafka.topics: must begin with ^"),
         ("kafka:\n", "kafka:\n  topics: '^('\n", "line 2: kafka.topics: is not a regular expression"),
@@ -113,7 +113,7 @@ def test_a_password_in_the_file_itself_must_be_private(written):
 )
 def test_a_mistake_is_said_with_its_line_its_field_and_what_to_do(written, old, new, said):
     path = written(GOOD.replace(old, new, 1))
-    with pytest.raises(SettingsError) as raised:
+    with pytest.raises(SciCowSettingsError) as raised:
         load(path, PASSWORD)
     assert said in str(raised.value)
     assert str(raised.value).startswith(str(path))
@@ -127,13 +127,13 @@ def test_numbers_and_switches_may_come_from_the_environment_too(written):
 
 def test_all_mistakes_are_said_at_once(written):
     bad = GOOD.replace("ingestor", "''").replace("data@example.org", "nobody").replace("localhost:9092", "''")
-    with pytest.raises(SettingsError) as raised:
+    with pytest.raises(SciCowSettingsError) as raised:
         load(written(bad), PASSWORD)
     assert len(str(raised.value).splitlines()) == 3
 
 
 def test_a_file_that_is_not_there(tmp_path):
-    with pytest.raises(SettingsError, match="cannot be read"):
+    with pytest.raises(SciCowSettingsError, match="cannot be read"):
         load(tmp_path / "none.yaml")
 
 
@@ -142,7 +142,7 @@ def test_librdkafka_settings_are_read_from_a_private_file(written, tmp_path):
     file.write_text("# SASL\nsecurity.protocol = SASL_SSL\nsasl.password=a=b\n")
     path = written(GOOD.replace("kafka:\n", f"kafka:\n  config_file: {file}\n"))
     file.chmod(0o640)
-    with pytest.raises(SettingsError, match=r"kafka.config_file: .* can be read by others: chmod 600"):
+    with pytest.raises(SciCowSettingsError, match=r"kafka.config_file: .* can be read by others: chmod 600"):
         load(path, PASSWORD)
     file.chmod(0o600)
     assert load(path, PASSWORD).kafka.librdkafka() == {
@@ -151,7 +151,7 @@ def test_librdkafka_settings_are_read_from_a_private_file(written, tmp_path):
         "sasl.password": "a=b",
     }
     file.write_text("sasl.password s3cret\n")
-    with pytest.raises(SettingsError, match="line 1: must be name=value") as raised:
+    with pytest.raises(SciCowSettingsError, match="line 1: must be name=value") as raised:
         load(path, PASSWORD).kafka.librdkafka()
     assert "s3cret" not in str(raised.value)
 
@@ -161,5 +161,5 @@ def test_a_file_of_librdkafka_settings_that_is_no_text(written, tmp_path):
     file.touch(0o600)
     file.write_bytes(b"\xff\xfe=1\n")
     kafka = load(written(GOOD.replace("kafka:\n", f"kafka:\n  config_file: {file}\n")), PASSWORD).kafka
-    with pytest.raises(SettingsError, match=r"kafka.properties: cannot be read"):
+    with pytest.raises(SciCowSettingsError, match=r"kafka.properties: cannot be read"):
         kafka.librdkafka()

@@ -38,7 +38,7 @@ def test_it_lists_what_waits_what_is_refused_and_what_is_recorded(tmp_path, caps
         ("run-1", 1, ""),
         ("run-1", 2, "too large"),
     ]
-    assert listing.recording == (spool_listing.Recording("u-1", True),)
+    assert listing.recording == (spool_listing.RunningDataset("u-1", True),)
     spool.leave()
 
 

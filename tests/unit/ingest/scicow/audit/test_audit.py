@@ -15,12 +15,12 @@ from ingest.scicat import SciCatError
 from ingest.scicow import mapping
 from ingest.scicow.audit import compare, spool_listing
 from ingest.scicow.audit import ledger as expected
-from ingest.scicow.audit.auditor import Auditor, Options, just_below
+from ingest.scicow.audit.auditor import AuditOptions, Auditor, just_below
 from ingest.scicow.audit.compare import Problem
-from ingest.scicow.audit.ledger import Facts, Ledger, digest, gaps
+from ingest.scicow.audit.ledger import Ledger, MessageFacts, digest, gaps
 from ingest.scicow.commands.audit import as_json, shown
-from ingest.scicow.dead_letters.topic import Id
-from ingest.scicow.kafka.topics import Place
+from ingest.scicow.dead_letters.topic import LetterId
+from ingest.scicow.kafka.topics import MessagePosition
 from ingest.scicow.settings import load
 from scifish.message import encode, iso
 from tests.kafka_messages import Taken, taken
@@ -36,7 +36,7 @@ WHEN = 1_795_341_600.0
 def ledger_of(*messages):
     ledger = Ledger()
     for each in messages:
-        ledger.expect(Facts.of(encode(each)), TOPIC, WHEN)
+        ledger.expect(MessageFacts.of(encode(each)), TOPIC, WHEN)
     return ledger
 
 
@@ -55,7 +55,7 @@ PLAIN = st.none() | st.booleans() | st.integers() | st.text()
 
 @given(st.recursive(PLAIN, lambda inner: st.lists(inner) | st.dictionaries(st.sampled_from(FIELDS), inner)))
 def test_anything_in_the_topic_can_be_read(value):
-    assert Facts.of(json.dumps(value).encode()) is None
+    assert MessageFacts.of(json.dumps(value).encode()) is None
 
 
 @given(st.sampled_from(["began", "ended", "snapshot", "annotation"]), st.data())
@@ -63,18 +63,18 @@ def test_a_message_with_anything_in_one_of_its_fields_can_be_read(kind, data):
     found = message(kind)
     field = data.draw(st.sampled_from(sorted(found)))
     found[field] = data.draw(st.none() | st.integers() | st.text() | st.lists(st.integers()) | st.just({}))
-    facts = Facts.of(json.dumps(found).encode())
+    facts = MessageFacts.of(json.dumps(found).encode())
     assert facts is None or facts.uuid == found["uuid"]
 
 
 @pytest.mark.parametrize("value", [b"", b"\xff", b"[" * 100_000, b"1" * 10_000, b"null"])
 def test_what_is_no_message(value):
-    assert Facts.of(value) is None
+    assert MessageFacts.of(value) is None
 
 
 def test_the_id_of_an_annotation_is_that_which_the_dataset_keeps():
     given_message = message("annotation", origin={**message()["origin"], "run": "b 1/ü"}, seq=7)
-    assert Facts.of(encode(given_message)).id == mapping.annotations.identity(given_message)
+    assert MessageFacts.of(encode(given_message)).id == mapping.annotations.identity(given_message)
 
 
 def test_copies_count_once_and_order_does_not_matter():
@@ -214,13 +214,13 @@ class AuditTopics(FakeTopics):
 @pytest.fixture
 def run(monkeypatch):
     """An audit of these records of the topic."""
-    monkeypatch.setattr("ingest.scicow.audit.auditor.WAITS", (0.0, 0.0))
+    monkeypatch.setattr("ingest.scicow.audit.auditor.RETRY_WAITS_SECONDS", (0.0, 0.0))
     monkeypatch.setattr("ingest.scicow.audit.auditor.time.time", lambda: WHEN + 7200)
 
     def audited(records, scicat, letters=(), done=10**9, listings=(), running_after=3600.0, thorough=False):
         topics = AuditTopics(scifish_cosaxs=records, scicow_dead_letters=list(letters))
         topics.done = done
-        options = Options(WHEN - 3600, WHEN + 7200, running_after, thorough)
+        options = AuditOptions(WHEN - 3600, WHEN + 7200, running_after, thorough)
         auditor = Auditor(SETTINGS, topics, scicat, topics.whole(TOPIC), options, lambda what, of: lambda number: None)
         return auditor.audit(listings)
 
@@ -246,7 +246,7 @@ def test_all_is_well(run):
 
 @pytest.mark.parametrize("calls", [2, 3, 4, 50])
 def test_a_token_that_expires_in_the_middle_makes_nothing_missing(run, calls, monkeypatch):
-    monkeypatch.setattr("ingest.scicow.audit.auditor.PAGE", 10)
+    monkeypatch.setattr("ingest.scicow.audit.auditor.DATASETS_PER_PAGE", 10)
     messages = [message("snapshot", seq=number) for number in range(1, 60)]
     records = [taken(each, number) for number, each in enumerate(messages)]
     scicat = FakeSciCat(map(there, messages), calls)
@@ -298,7 +298,7 @@ def test_files_are_named_where_they_are_wrong(run):
     scicat = FakeSciCat([there(given_message, files=[(2, 1)])])
     scicat.blocks[f"scizoo/{given_message['uuid']}"] = [{"path": "/a", "size": 1}, {"path": "/a", "size": 1}]
     [found] = run([taken(given_message)], scicat).findings
-    assert found.what == ("1 file missing: /b", "1 file there more than once: /a")
+    assert found.what == ("1 file missing: /b", "1 file listed more than once: /a")
     assert found.repairable
 
 
@@ -316,7 +316,9 @@ def test_dead_letters_are_known_and_what_is_neither_here_nor_there_is_lost(run):
     records = [taken(each, number) for number, each in enumerate((dead, dropped, replayed))]
     records += [Taken(offset_=3, value_=b"junk"), Taken(offset_=4, value_=b"more junk")]
     letters = [letter(each, number) for number, each in enumerate(records[:4])]
-    letters += [settled(letter_id, how, 9) for letter_id, how in ((Id(0, 1), "dropped"), (Id(0, 2), "replayed"))]
+    letters += [
+        settled(letter_id, how, 9) for letter_id, how in ((LetterId(0, 1), "dropped"), (LetterId(0, 2), "replayed"))
+    ]
     report = run(records, FakeSciCat([]), letters)
     assert sorted(findings(report)) == sorted(
         [("missing", replayed["uuid"]), ("dead letter", dead["uuid"]), ("dead letter", ""), ("lost", "")]
@@ -358,8 +360,8 @@ def test_what_scicow_has_not_come_to_is_on_its_way(run):
 )
 def test_what_runs_too_long_is_told_but_not_what_its_machine_knows(run, alive, age, kind):
     began = message("began", creationTime=iso(WHEN + 7200 - age * 3600))
-    recording = () if alive is None else (spool_listing.Recording(began["uuid"], alive),)
-    listing = spool_listing.Listing((), recording, ("m1: broken.spool: cannot be read",))
+    recording = () if alive is None else (spool_listing.RunningDataset(began["uuid"], alive),)
+    listing = spool_listing.SpoolListing((), recording, ("m1: broken.spool: cannot be read",))
     report = run([taken(began)], FakeSciCat([there(began, status="running", files=[])]), listings=[listing],
                  running_after=5 * 3600)  # fmt: skip
     assert [each.kind for each in report.findings] == kind
@@ -370,13 +372,13 @@ def test_what_runs_too_long_is_told_but_not_what_its_machine_knows(run, alive, a
 def test_what_waits_in_a_spool_is_no_gap_and_not_missing(run):
     began, later = message("began", seq=1), message("snapshot", seq=4)
     spooled = [
-        spool_listing.Spooled("run-1", began["uuid"], 2, TOPIC, "scan", ""),
-        spool_listing.Spooled("run-1", "other", 3, TOPIC, "scan", "too large"),
-        spool_listing.Spooled("run-1", later["uuid"], 4, TOPIC, "scan", ""),  # it has come since
-        spool_listing.Spooled("run-1", "other", 9, "scifish-veritas", "scan", ""),
+        spool_listing.SpooledMessage("run-1", began["uuid"], 2, TOPIC, "scan", ""),
+        spool_listing.SpooledMessage("run-1", "other", 3, TOPIC, "scan", "too large"),
+        spool_listing.SpooledMessage("run-1", later["uuid"], 4, TOPIC, "scan", ""),  # it has come since
+        spool_listing.SpooledMessage("run-1", "other", 9, "scifish-veritas", "scan", ""),
     ]
     records = [taken(began), taken(later, 1)]
-    report = run(records, FakeSciCat([there(later)]), listings=[spool_listing.Listing(tuple(spooled), (), ())])
+    report = run(records, FakeSciCat([there(later)]), listings=[spool_listing.SpoolListing(tuple(spooled), (), ())])
     assert findings(report) == [("refused", "other")]
     assert report.counts["messages in spools"] == 1
     assert {each.kind for each in run(records, FakeSciCat([there(later)])).findings} == {"missing", "gap"}
@@ -396,8 +398,8 @@ def test_reports_can_be_read_by_people_and_programs(run):
 
 def test_every_kind_of_finding_has_a_meaning():
     [expected] = ledger_of(message()).datasets.values()
-    assert {compare.finding(kind, "u", expected, [Problem("x", False)]).kind for kind in compare.KINDS} == set(
-        compare.KINDS
+    assert {compare.finding(kind, "u", expected, [Problem("x", False)]).kind for kind in compare.FINDING_KINDS} == set(
+        compare.FINDING_KINDS
     )
 
 
@@ -413,15 +415,15 @@ def test_a_file_that_is_no_list_of_spools_is_refused_by_name(tmp_path, text):
 
 MEMORY = """
 import resource, sys, uuid
-from ingest.scicow.audit.ledger import Facts, Ledger
+from ingest.scicow.audit.ledger import MessageFacts, Ledger
 ledger = Ledger()
 before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 for number in range(20_000):
     name = str(uuid.UUID(int=number))
     for kind in ("began", "ended"):
         seq = 2 * number + (kind == "ended") + 1
-        facts = Facts(name, kind, "run-%d" % (number % 20), seq, "ascan mot01 0 1 10 0.1", "cosaxs", 1.8e9 + number,
-                      True, False, {"scan.h5": number})
+        facts = MessageFacts(name, kind, "run-%d" % (number % 20), seq, "ascan mot01 0 1 10 0.1", "cosaxs",
+                             1.8e9 + number, True, False, {"scan.h5": number})
         ledger.number(facts.run, seq, "scifish-cosaxs", 1.8e9)
         ledger.expect(facts, "scifish-cosaxs", 1.8e9)
 print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) * 1024 / 20_000)
@@ -447,7 +449,7 @@ def test_of_a_dataset_that_is_recorded_again_the_last_recording_counts(order):
     ledger = ledger_of(*(said[index] for index in order))
     (one,) = ledger.datasets.values()
     assert (one.revision, one.files, one.size) == (1, 2, 6)
-    placed = [(Place(TOPIC, 0, number), encode(said[index])) for number, index in enumerate(order)]
+    placed = [(MessagePosition(TOPIC, 0, number), encode(said[index])) for number, index in enumerate(order)]
     assert expected.file_lists(placed, {said[0]["uuid"]}, ()) == {said[0]["uuid"]: {"/a": 2, "/b": 4}}
 
 
@@ -472,7 +474,7 @@ class WithDates(FakeSciCat):
 
 
 def test_pids_that_look_like_dates_do_not_end_the_catalogue(run, monkeypatch):
-    monkeypatch.setattr("ingest.scicow.audit.auditor.PAGE", 2)
+    monkeypatch.setattr("ingest.scicow.audit.auditor.DATASETS_PER_PAGE", 2)
     others = [row() | {"pid": f"samples/{number}", "creationTime": "2026-11-22T10:00:00.000Z"} for number in range(9)]
     ours = message("snapshot", seq=1)
     double = there(ours) | {"pid": f"samples/9/{ours['uuid']}"}

@@ -54,20 +54,20 @@ def test_only_files_of_the_given_folders_are_read_wherever_links_lead(data, tmp_
 
 
 def test_a_file_that_is_too_large_for_the_time_costs_no_more_than_that(data, monkeypatch, caplog):
-    monkeypatch.setattr(checksums, "BUDGET", 0.0)
+    monkeypatch.setattr(checksums, "CHECKSUM_SECONDS", 0.0)
     assert Checksums("sha256", [str(data.parent)]).of({str(data): 3_000_000}, "uuid") == {}
     assert "takes" in caplog.text
 
 
 def test_a_file_system_that_hangs_is_left_alone(data, monkeypatch, caplog):
-    monkeypatch.setattr(checksums, "BUDGET", 0.05)
-    monkeypatch.setattr(checksums, "GRACE", 0.05)
+    monkeypatch.setattr(checksums, "CHECKSUM_SECONDS", 0.05)
+    monkeypatch.setattr(checksums, "READ_GRACE_SECONDS", 0.05)
     answers = threading.Event()
     monkeypatch.setattr(checksums, "_opened", lambda path, flags: answers.wait() and os.open(path, flags))
     one = Checksums("sha256", [str(data.parent)])
-    for _ in range(checksums.MAX_STUCK + 1):
+    for _ in range(checksums.MAX_HANGING_THREADS + 1):
         assert one.of({str(data): 3_000_000}, "uuid") == {}
-    assert "still does not" in caplog.text
+    assert "has not answered earlier requests yet" in caplog.text
     answers.set()
     one._budget = PATIENCE
     assert eventually(lambda: one.of({str(data): 3_000_000}, "uuid"))

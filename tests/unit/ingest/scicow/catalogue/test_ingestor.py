@@ -8,7 +8,7 @@ import pytest
 
 from ingest.scicat import SciCatError
 from ingest.scicow.catalogue.ingestor import Ingestor, describe
-from ingest.scicow.errors import DatasetMissing, Refused
+from ingest.scicow.errors import DatasetMissing, MessageRefused
 from ingest.scicow.mapping.ownership import by_settings
 from ingest.scicow.settings import load
 from tests.fake_scicat import PNG, FakeServer, Killed, at, once
@@ -267,7 +267,7 @@ def test_each_call_may_fail_and_the_message_come_again(scicat, ingest, number, w
 
 def test_a_body_that_scicat_would_not_take_is_refused_before_it_is_sent(scicat, ingest):
     given = message("began", scientificMetadata={"a": value("x" * 17_000_000)})
-    with pytest.raises(Refused, match="bytes are more than SciCat takes"):
+    with pytest.raises(MessageRefused, match="bytes are more than SciCat takes"):
         ingest(given)
     assert not scicat.writes()
 
@@ -275,7 +275,7 @@ def test_a_body_that_scicat_would_not_take_is_refused_before_it_is_sent(scicat, 
 def test_a_message_for_which_the_mapping_lacks_what_is_required_is_refused(scicat, tmp_path):
     page = tmp_path / "mapping.yaml"
     page.write_text('fields: {datasetName: "{environment.title}"}\n')
-    with pytest.raises(Refused, match="gives no datasetName"):
+    with pytest.raises(MessageRefused, match="the mapping has no value for datasetName"):
         make(scicat, mapping=str(page)).ingest(message(environment={}))
 
 
@@ -439,7 +439,7 @@ def test_a_block_that_another_scicow_wrote_at_the_same_moment_is_deleted(scicat,
     ingest(given)
     found = scicat.shown(pid(given))
     assert (len(scicat.blocks), found["size"], found["numberOfFiles"]) == (1, 10, 1)
-    assert "were there twice" in caplog.text
+    assert "which another SciCow had written as well" in caplog.text
 
 
 def test_without_the_right_to_delete_the_log_says_what_to_do(scicat, ingest, caplog):

@@ -29,7 +29,7 @@ FILES = [file(f"{FOLDER}/{number:04}.h5", number) for number in range(30)]
 def small_blocks() -> Iterator[None]:
     """Of twenty files, so that two blocks are few files."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(files, "A_BLOCK", 20)
+        patch.setattr(files, "FILES_PER_BLOCK", 20)
         yield
 
 

@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from ingest.scicat import NotAllowed, SciCatError
-from ingest.scicow.catalogue.references import TRY_AGAIN, Registry
+from ingest.scicow.catalogue.references import RETRY_REFUSED_SECONDS, ReferenceRegistry
 from ingest.scicow.mapping.ownership import Ownership
 from sdm.office import Proposal
 from tests.unit.ingest.scicow.catalogue.test_office_cache import Clock
@@ -19,7 +19,7 @@ PROPOSAL = Proposal(
 
 
 class FakeSciCat:
-    """What Registry needs of SciCat. `fail` has errors by call, `failures` of them."""
+    """What ReferenceRegistry needs of SciCat. `fail` has errors by call, `failures` of them."""
 
     def __init__(self):
         self.proposals, self.samples, self.instruments = {}, {}, []
@@ -78,7 +78,7 @@ def clock():
 
 @pytest.fixture
 def registry(scicat, clock):
-    return Registry(scicat, clock=clock)
+    return ReferenceRegistry(scicat, clock=clock)
 
 
 def test_all_three_are_made_and_then_remembered(registry, scicat):
@@ -137,7 +137,7 @@ def test_an_instrument_that_is_made_meanwhile_is_found(registry, scicat, monkeyp
 
 
 def test_without_create_only_instruments_are_looked_for(scicat):
-    registry = Registry(scicat, create=False)
+    registry = ReferenceRegistry(scicat, create=False)
     registry.proposal(PROPOSAL, WHOSE)
     registry.sample("fibre_A", "", WHOSE)
     assert registry.instrument("cosaxs") == ""
@@ -180,7 +180,7 @@ def test_what_scicat_refuses_is_said_once_and_tried_again_only_later(registry, s
     assert [one.levelname for one in caplog.records] == ["WARNING"] * 3
     assert ("ADMIN_GROUPS" in caplog.text) == isinstance(error, NotAllowed)
     for _ in range(2):
-        clock.now += TRY_AGAIN + 1
+        clock.now += RETRY_REFUSED_SECONDS + 1
         registry.proposal(PROPOSAL, WHOSE)
     assert "20250001" in scicat.proposals
     assert sum(one.levelname == "WARNING" for one in caplog.records) == 3
@@ -192,7 +192,7 @@ def test_a_server_error_that_stays_does_not_cost_the_dataset(registry, scicat, c
         with pytest.raises(SciCatError):
             registry.sample("fibre_A", "", WHOSE)
     registry.sample("fibre_A", "", WHOSE)
-    assert "Datasets go on without it" in caplog.text
+    assert "Datasets are written without it" in caplog.text
 
 
 def test_a_sample_that_only_others_may_see_is_there(registry, scicat, caplog):

@@ -386,7 +386,7 @@ def test_who_undoes_it_each_time_is_waited_out(server):
     server.after = lambda at_server, method, kind: (
         at_server.sets.update({pid(given): before | {"updatedAt": at_server.now()}}) if method == "PATCH" else None
     )
-    with pytest.raises(SciCatError, match="do not stay") as raised:
+    with pytest.raises(SciCatError, match="do not persist") as raised:
         ingestor(server).ingest(ended)
     assert raised.value.temporary
 

@@ -8,21 +8,24 @@ from confluent_kafka import KafkaError
 from hypothesis import given
 from hypothesis import strategies as st
 
+from ingest.scicat import Conflict, Expired, Modified, NotAllowed, SciCatError, TimedOut, TooLarge
 from ingest.scicow.commands.dead_letters import as_json, listed, passes, readable, shown
 from ingest.scicow.commands.replay import going_on
 from ingest.scicow.dead_letters.producer import _headers
 from ingest.scicow.dead_letters.topic import (
     DeadLetterTopic,
-    Id,
-    Settling,
+    LetterId,
+    LetterSettler,
     is_letter,
     letter_of,
     original_headers,
     settlement,
     settlement_of,
 )
-from ingest.scicow.kafka.resend import AGAIN, Replay, copy_of, original_of
-from ingest.scicow.kafka.topics import NoTopic, Place, Range, TopicError
+from ingest.scicow.errors import DatasetMissing, MessageRefused, NotYet
+from ingest.scicow.kafka.resend import RESENT_HEADER, Replay, copy_of, original_of
+from ingest.scicow.kafka.topics import MessagePosition, NoTopic, OffsetRange, TopicError
+from scifish.message import MessageError
 from tests.kafka_messages import Taken, taken
 from tests.messages import message
 
@@ -48,7 +51,7 @@ class FakeTopics:
     def whole(self, topic):
         if topic not in self.topics:
             raise NoTopic(topic)
-        return [Range(topic, 0, 0, len(self.topics[topic]))]
+        return [OffsetRange(topic, 0, 0, len(self.topics[topic]))]
 
     def read(self, ranges):
         for each in ranges:
@@ -72,17 +75,44 @@ class FakeWriter:
         for record in records:
             self.records.append(record)
             code = self.errors.get(record.topic.replace("-", "_"))
-            answers.append(Place(record.topic, 0, len(self.records)) if code is None else KafkaError(code))
+            answers.append(MessagePosition(record.topic, 0, len(self.records)) if code is None else KafkaError(code))
         return answers
 
 
 # ----------------------------------------------------------------------------- letters
 
 
+@pytest.mark.parametrize(
+    ("error", "name"),
+    [
+        (MessageRefused("x"), "ingest.failures.Refused"),
+        (NotYet("x"), "ingest.failures.NotYet"),
+        (DatasetMissing("x"), "ingest.failures.DatasetMissing"),
+        (SciCatError("x", 400), "ingest.answers.SciCatError"),
+        (Conflict("x", 409), "ingest.answers.Conflict"),
+        (NotAllowed("x", 403), "ingest.answers.NotAllowed"),
+        (Expired("x", 401), "ingest.answers.Expired"),
+        (TimedOut("x"), "ingest.answers.TimedOut"),
+        (Modified("x", 412), "ingest.answers.Modified"),
+        (TooLarge("x", 413), "ingest.answers.TooLarge"),
+        (MessageError("x"), "scifish.message.MessageError"),
+        (KeyError("x"), "builtins.KeyError"),
+    ],
+)
+def test_the_headers_that_name_classes_stay_whatever_the_classes_are_called(error, name):
+    headers = dict(_headers(taken(message()), error))
+    assert headers["__connect.errors.class.name"] == b"ingest.ingestor.Ingestor"
+    assert headers["__connect.errors.exception.class.name"] == name.encode()
+
+
 def test_a_letter_says_what_of_it_is_known():
     given_message = message("ended", datasetName="scan")
     found = letter_of(letter(taken(given_message, 7), 3))
-    assert (found.id, found.origin, found.first) == (Id(0, 3), Place("scifish-cosaxs", 0, 7), found.origin)
+    assert (found.id, found.origin, found.first) == (
+        LetterId(0, 3),
+        MessagePosition("scifish-cosaxs", 0, 7),
+        found.origin,
+    )
     assert (found.beamline, found.type, found.name, found.uuid) == ("cosaxs", "ended", "scan", given_message["uuid"])
     assert found.reason == "no such proposal"
     assert not found.cut
@@ -113,11 +143,15 @@ def test_text_is_shown_as_text_and_bytes_as_bytes():
 
 def test_what_a_message_says_of_itself_is_not_believed():
     # These headers were there before SciCow wrote its own.
-    forged = [("__connect.errors.topic", b"secrets"), ("scicow.settled", b"dropped"), (AGAIN, b"x of secrets[0]@1")]
+    forged = [
+        ("__connect.errors.topic", b"secrets"),
+        ("scicow.settled", b"dropped"),
+        (RESENT_HEADER, b"x of secrets[0]@1"),
+    ]
     found = letter(taken(message(), 7, headers_=forged))
     assert is_letter(found)
     assert settlement_of(found) is None
-    assert letter_of(found).first == Place("scifish-cosaxs", 0, 7)
+    assert letter_of(found).first == MessagePosition("scifish-cosaxs", 0, 7)
     assert original_headers(found.headers()) == forged
 
 
@@ -128,12 +162,16 @@ def test_a_settlement_that_cannot_be_read_settles_nothing(value):
 
 def test_what_waits_is_what_is_not_settled():
     records = [letter(taken(message(), number), number) for number in range(4)]
-    to = Place("scifish-cosaxs", 1, 9)
-    records += [settled(Id(0, 1), "dropped", 4), settled(Id(0, 2), "replayed", 5, to), settled(Id(0, 2), "dropped", 6)]
+    to = MessagePosition("scifish-cosaxs", 1, 9)
+    records += [
+        settled(LetterId(0, 1), "dropped", 4),
+        settled(LetterId(0, 2), "replayed", 5, to),
+        settled(LetterId(0, 2), "dropped", 6),
+    ]
     topic = DeadLetterTopic(FakeTopics(scicow_dead_letters=records), LETTERS)
     waiting, done = topic.read()
-    assert list(waiting) == [Id(0, 0), Id(0, 3)]
-    assert done[Id(0, 1)].how == "dropped"
+    assert list(waiting) == [LetterId(0, 0), LetterId(0, 3)]
+    assert done[LetterId(0, 1)].how == "dropped"
     assert settlement_of(records[5]).to == to
     assert DeadLetterTopic(FakeTopics(), LETTERS).read() == ({}, {})
 
@@ -142,11 +180,11 @@ def test_a_replay_sends_the_original_and_then_settles():
     original = taken(message(), 0, headers_=[("mine", b"1")])
     topics = FakeTopics(scifish_cosaxs=[original], scicow_dead_letters=[letter(original)])
     writer = FakeWriter()
-    settling = Settling(topics, writer, LETTERS)
-    settling.replay([Id(0, 0)], lambda _: None)
+    settling = LetterSettler(topics, writer, LETTERS)
+    settling.replay([LetterId(0, 0)], lambda _: None)
     first, second = writer.records
     assert (first.topic, first.key, first.value) == ("scifish-cosaxs", original.key(), original.value())
-    assert first.headers == (("mine", b"1"), (AGAIN, b"dead letter 0:0 of scifish-cosaxs[0]@0"))
+    assert first.headers == (("mine", b"1"), (RESENT_HEADER, b"dead letter 0:0 of scifish-cosaxs[0]@0"))
     assert first.partition is None
     assert (second.topic, second.partition, second.headers) == (LETTERS, 0, (("scicow.settled", b"replayed"),))
     assert json.loads(second.value)["to"] == "scifish-cosaxs[0]@1"
@@ -157,11 +195,11 @@ def test_what_kafka_does_not_take_again_still_waits():
     original = taken(message())
     topics = FakeTopics(scicow_dead_letters=[letter(original)])
     writer = FakeWriter(scifish_cosaxs=KafkaError.MSG_SIZE_TOO_LARGE)
-    settling = Settling(topics, writer, LETTERS)
-    settling.replay([Id(0, 0)], lambda _: None)
+    settling = LetterSettler(topics, writer, LETTERS)
+    settling.replay([LetterId(0, 0)], lambda _: None)
     assert settling.done == 0
     assert [record.topic for record in writer.records] == ["scifish-cosaxs"]
-    assert [identity for identity, _ in settling.failed] == [Id(0, 0)]
+    assert [identity for identity, _ in settling.failed] == [LetterId(0, 0)]
 
 
 def test_a_cut_letter_takes_the_whole_message_from_its_topic():
@@ -170,8 +208,8 @@ def test_a_cut_letter_takes_the_whole_message_from_its_topic():
     cut.value_ = cut.value_[:10]
     for there, failed in (([original], 0), ([], 1)):
         writer = FakeWriter()
-        settling = Settling(FakeTopics(scifish_cosaxs=there, scicow_dead_letters=[cut]), writer, LETTERS)
-        settling.replay([Id(0, 0)], lambda _: None)
+        settling = LetterSettler(FakeTopics(scifish_cosaxs=there, scicow_dead_letters=[cut]), writer, LETTERS)
+        settling.replay([LetterId(0, 0)], lambda _: None)
         assert len(settling.failed) == failed
         assert all(record.value != cut.value_ for record in writer.records)
 
@@ -179,20 +217,25 @@ def test_a_cut_letter_takes_the_whole_message_from_its_topic():
 def test_a_letter_of_somebody_else_is_not_sent_anywhere():
     topics = FakeTopics(scicow_dead_letters=[Taken(LETTERS, 0, 0, b"x", None, [])])
     writer = FakeWriter()
-    settling = Settling(topics, writer, LETTERS)
-    settling.replay([Id(0, 0), Id(0, 5)], lambda _: None)
+    settling = LetterSettler(topics, writer, LETTERS)
+    settling.replay([LetterId(0, 0), LetterId(0, 5)], lambda _: None)
     assert writer.records == []
     assert [str(identity) for identity, _ in settling.failed] == ["0:0", "0:5"]
 
 
 def test_the_last_letter_of_a_message_says_what_became_of_it():
     original = taken(message(), 4)
-    again = taken(message(), 9, headers_=[(AGAIN, b"dead letter 0:0 of scifish-cosaxs[0]@4")])
-    records = [letter(original, 0), settled(Id(0, 0), "replayed", 1), letter(again, 2), settled(Id(0, 2), "dropped", 3)]
+    again = taken(message(), 9, headers_=[(RESENT_HEADER, b"dead letter 0:0 of scifish-cosaxs[0]@4")])
+    records = [
+        letter(original, 0),
+        settled(LetterId(0, 0), "replayed", 1),
+        letter(again, 2),
+        settled(LetterId(0, 2), "dropped", 3),
+    ]
     topic = DeadLetterTopic(FakeTopics(scicow_dead_letters=records), LETTERS)
     fates = topic.fates(lambda place: True, lambda _: None)
     [(place, (last, how))] = fates.items()
-    assert (place, last.id, how.how) == (Place("scifish-cosaxs", 0, 4), Id(0, 2), "dropped")
+    assert (place, last.id, how.how) == (MessagePosition("scifish-cosaxs", 0, 4), LetterId(0, 2), "dropped")
     assert topic.fates(lambda place: False, lambda _: None) == {}
 
 
@@ -217,15 +260,17 @@ def test_filters():
 
 def test_a_copy_of_a_copy_names_the_original():
     copy = copy_of(taken(message(), 5), "replay")
-    assert copy.headers == ((AGAIN, b"replay of scifish-cosaxs[0]@5"),)
+    assert copy.headers == ((RESENT_HEADER, b"replay of scifish-cosaxs[0]@5"),)
     second = copy_of(taken(message(), 12, headers_=list(copy.headers)), "audit")
-    assert second.headers == ((AGAIN, b"audit of scifish-cosaxs[0]@5"),)
-    assert original_of(taken(message(), 12, headers_=[(AGAIN, b"for fun")])) == Place("scifish-cosaxs", 0, 12)
+    assert second.headers == ((RESENT_HEADER, b"audit of scifish-cosaxs[0]@5"),)
+    assert original_of(taken(message(), 12, headers_=[(RESENT_HEADER, b"for fun")])) == MessagePosition(
+        "scifish-cosaxs", 0, 12
+    )
 
 
 def replayed(messages, start, end, **options):
     writer = FakeWriter()
-    replay = Replay([Range("scifish-cosaxs", 0, start, end)], "replay", **options)
+    replay = Replay([OffsetRange("scifish-cosaxs", 0, start, end)], "replay", **options)
     replay.run(FakeTopics(scifish_cosaxs=messages), writer, lambda _: None)
     return replay, [record.value for record in writer.records]
 
@@ -235,10 +280,10 @@ def test_each_message_of_a_range_is_sent_once_and_copies_only_for_originals_outs
     # Message n is original n, or a copy of an earlier one.
     messages = []
     for offset, of in enumerate(copies):
-        headers = [(AGAIN, f"x of scifish-cosaxs[0]@{of}".encode())] if 0 <= of < offset else []
-        first = Place("scifish-cosaxs", 0, offset if not headers else of)
+        headers = [(RESENT_HEADER, f"x of scifish-cosaxs[0]@{of}".encode())] if 0 <= of < offset else []
+        first = MessagePosition("scifish-cosaxs", 0, offset if not headers else of)
         origin = original_of(messages[of]).offset if headers else first.offset
-        headers = [(AGAIN, f"x of scifish-cosaxs[0]@{origin}".encode())] if headers else []
+        headers = [(RESENT_HEADER, f"x of scifish-cosaxs[0]@{origin}".encode())] if headers else []
         messages.append(taken(message(), offset, headers_=headers, value_=str(origin).encode()))
     end = min(max(start, end), len(messages))
     replay, sent = replayed(messages, start, end)
@@ -251,30 +296,30 @@ def test_only_the_datasets_that_are_asked_for():
     messages = [taken(message(), number) for number in range(3)]
     _, sent = replayed(messages, 0, 3, uuids={messages[1].key().decode()})
     assert sent == [messages[1].value()]
-    _, sent = replayed(messages, 0, 3, without={Place("scifish-cosaxs", 0, 1)})
+    _, sent = replayed(messages, 0, 3, without={MessagePosition("scifish-cosaxs", 0, 1)})
     assert sent == [messages[0].value(), messages[2].value()]
 
 
 def test_without_a_writer_they_are_only_counted():
-    replay = Replay([Range("scifish-cosaxs", 0, 0, 2)], "replay")
+    replay = Replay([OffsetRange("scifish-cosaxs", 0, 0, 2)], "replay")
     replay.run(FakeTopics(scifish_cosaxs=[taken(message(), 0), taken(message(), 1)]), None, lambda _: None)
     assert replay.sent == {"scifish-cosaxs": 2}
 
 
 def test_what_is_too_large_with_its_new_header_is_said_and_the_rest_goes():
-    replay = Replay([Range("scifish-cosaxs", 0, 0, 1)], "replay")
+    replay = Replay([OffsetRange("scifish-cosaxs", 0, 0, 1)], "replay")
     writer = FakeWriter(scifish_cosaxs=KafkaError.MSG_SIZE_TOO_LARGE)
     replay.run(FakeTopics(scifish_cosaxs=[taken(message(), 0)]), writer, lambda _: None)
-    assert [place for place, _ in replay.refused] == [Place("scifish-cosaxs", 0, 0)]
+    assert [place for place, _ in replay.refused] == [MessagePosition("scifish-cosaxs", 0, 0)]
     assert sum(replay.sent.values()) == 0
 
 
 @pytest.mark.parametrize("how", ["interrupted", "refused"])
 def test_a_replay_that_was_stopped_says_how_to_go_on(how, monkeypatch):
-    monkeypatch.setattr("ingest.scicow.kafka.resend.BATCH", 2)
+    monkeypatch.setattr("ingest.scicow.kafka.resend.BATCH_MESSAGES", 2)
     messages = [taken(message(), number) for number in range(6)]
     writer = FakeWriter()
-    replay = Replay([Range("scifish-cosaxs", 0, 0, 5)], "replay")
+    replay = Replay([OffsetRange("scifish-cosaxs", 0, 0, 5)], "replay")
 
     def progress(number):
         if number == 4 and how == "interrupted":

@@ -9,9 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ingest.scicow.commands.selection import topic_of
-from ingest.scicow.commands.terminal import Counting, agreed, columns, fitting, plain_lines
-from ingest.scicow.kafka.positions import iso_seconds, moment, point, shown
-from ingest.scicow.kafka.topics import Place, TopicError
+from ingest.scicow.commands.terminal import ProgressLine, aligned, confirmed, cut_to_terminal, plain_lines
+from ingest.scicow.kafka.positions import format_bound, iso_seconds, parse_bound, parse_time
+from ingest.scicow.kafka.topics import MessagePosition, TopicError
 from ingest.scicow.logs import plain
 
 NOW = 1_800_000_000.0
@@ -30,32 +30,32 @@ NOW = 1_800_000_000.0
     ],
 )
 def test_times(text, seconds):
-    assert moment(text, lambda: NOW) == seconds
-    assert point(text, lambda: NOW) == seconds
+    assert parse_time(text, lambda: NOW) == seconds
+    assert parse_bound(text, lambda: NOW) == seconds
 
 
 @pytest.mark.parametrize("text", ["", "yesterday", "20261122", "2026-13-01", "5 h", "-5h", "1e3h", "2026-11-22T25:00"])
 def test_what_is_no_time(text):
     with pytest.raises(argparse.ArgumentTypeError, match="is not a time: write 2026-11-22"):
-        moment(text, lambda: NOW)
+        parse_time(text, lambda: NOW)
 
 
 def test_offsets():
-    assert point("1200") == {None: 1200}
-    assert point("0:1,12:5") == {0: 1, 12: 5}
+    assert parse_bound("1200") == {None: 1200}
+    assert parse_bound("0:1,12:5") == {0: 1, 12: 5}
     for text in ("0:1,0:2", "0:", "0:1,", "-1", "1:2:3"):
         with pytest.raises(argparse.ArgumentTypeError):
-            point(text)
+            parse_bound(text)
 
 
 @given(st.dictionaries(st.integers(0, 99), st.integers(0, 10**17), min_size=1))
 def test_offsets_are_read_as_they_are_shown(offsets):
-    assert point(shown(offsets)) == offsets
+    assert parse_bound(format_bound(offsets)) == offsets
 
 
 @given(st.integers(-62_135_596_800, 253_402_300_799))
 def test_times_are_read_as_they_are_shown(seconds):
-    assert moment(iso_seconds(seconds)) == seconds
+    assert parse_time(iso_seconds(seconds)) == seconds
 
 
 @given(st.floats())
@@ -72,17 +72,17 @@ def test_no_text_can_steer_a_terminal(text):
 
 
 def test_a_table_is_cut_to_the_terminal_only_where_there_is_one(monkeypatch):
-    lines = columns([("ID", "REASON"), ("0:1", "x" * 500)])
-    assert fitting(lines).splitlines() == ["ID   REASON", f"0:1  {'x' * 500}"]
+    lines = aligned([("ID", "REASON"), ("0:1", "x" * 500)])
+    assert cut_to_terminal(lines).splitlines() == ["ID   REASON", f"0:1  {'x' * 500}"]
     monkeypatch.setattr(sys.stdout, "isatty", lambda: True, raising=False)
     monkeypatch.setenv("COLUMNS", "20")
-    assert fitting(lines).splitlines()[1] == f"0:1  {'x' * 14}…"
+    assert cut_to_terminal(lines).splitlines()[1] == f"0:1  {'x' * 14}…"
 
 
 def test_progress_is_said_only_if_it_takes_long(capsys, monkeypatch):
     now = [0.0]
     monkeypatch.setattr("ingest.scicow.commands.terminal.time.monotonic", lambda: now[0])
-    count = Counting("replayed", 5000)
+    count = ProgressLine("replayed", 5000)
     count(1)
     assert capsys.readouterr().err == ""
     now[0] = 2.5
@@ -96,9 +96,9 @@ def test_progress_is_said_only_if_it_takes_long(capsys, monkeypatch):
 def test_a_question_is_asked_only_at_a_terminal(monkeypatch, answer, agrees):
     stdin = io.StringIO(answer)
     monkeypatch.setattr(sys, "stdin", stdin)
-    assert not agreed("sure?")
+    assert not confirmed("sure?")
     stdin.isatty = lambda: True
-    assert agreed("sure?") == agrees
+    assert confirmed("sure?") == agrees
 
 
 def test_the_topic_of_a_beamline():
@@ -106,16 +106,16 @@ def test_the_topic_of_a_beamline():
     assert topic_of("max", there) == "scifish-max"
     assert topic_of("cosaxs", there) == "x-cosaxs"
     for name in ("veritas", "nobody"):
-        with pytest.raises(TopicError, match="say --topic"):
+        with pytest.raises(TopicError, match="use --topic"):
             topic_of(name, there)
 
 
 @given(st.from_regex(r"[A-Za-z0-9._-]{1,249}", fullmatch=True), st.integers(0, 999), st.integers(0, 10**17))
 def test_a_place_is_read_as_it_is_written(topic, partition, offset):
-    place = Place(topic, partition, offset)
-    assert Place.read(f"replay of {place}") == place
+    place = MessagePosition(topic, partition, offset)
+    assert MessagePosition.parse(f"replay of {place}") == place
 
 
 @given(st.text())
 def test_any_text_may_be_asked_for_a_place(text):
-    assert Place.read(text) is None or str(Place.read(text)) in text
+    assert MessagePosition.parse(text) is None or str(MessagePosition.parse(text)) in text

@@ -10,8 +10,8 @@ import pytest
 from ingest.scicow.mapping import Mapping
 from ingest.scicow.mapping.definition import load_page
 from ingest.scicow.mapping.ownership import by_settings
-from ingest.scicow.mapping.templates import NAMES, known, parse
-from ingest.scicow.settings import SettingsError, load
+from ingest.scicow.mapping.templates import TEMPLATE_NAMES, known, parse
+from ingest.scicow.settings import SciCowSettingsError, load
 from tests.messages import message, value
 from tests.paths import DOCS
 
@@ -42,7 +42,7 @@ def mapped(page):
 def mistakes(page):
     def run(text):
         path = page(text)
-        with pytest.raises(SettingsError) as raised:
+        with pytest.raises(SciCowSettingsError) as raised:
             load_page(path)
         return [line.removeprefix(f"{path}, line ") for line in str(raised.value).splitlines()]
 
@@ -135,26 +135,26 @@ def test_what_is_left_out(mapped):
         ("\nfields: {keyword: [x]}", "2: fields.keyword: is not known: did you mean keywords?"),
         ("fields: {proposalIds: [x]}", "1: fields.proposalIds: is a field of v4 only: write it below 'v4:'"),
         ("v3: {proposalIds: [x]}", "1: v3.proposalIds: is a field of v4 only: write it below 'v4:'"),
-        ("fields: {pid: x}", "1: fields.pid: is set by SciCow itself: take the line away"),
-        ("fields: {owner: ~}", "1: fields.owner: cannot be taken away: SciCat requires it"),
-        ("v4: {owner: ~}", "1: v4.owner: cannot be taken away: SciCat requires it"),
-        ("v3: {principalInvestigator: ~}", "1: v3.principalInvestigator: cannot be taken away: SciCat requires it"),
+        ("fields: {pid: x}", "1: fields.pid: is set by SciCow itself: remove the line"),
+        ("fields: {owner: ~}", "1: fields.owner: cannot be removed: SciCat requires it"),
+        ("v4: {owner: ~}", "1: v4.owner: cannot be removed: SciCat requires it"),
+        ("v3: {principalInvestigator: ~}", "1: v3.principalInvestigator: cannot be removed: SciCat requires it"),
         ("fields: {keywords: x}", "1: fields.keywords: must be a list of texts"),
         ("fields: {description: [x]}", "1: fields.description: must be text"),
         ("fields: {isPublished: x}", "1: fields.isPublished: must be true or false"),
         ("fields: {techniques: [x]}", "1: fields.techniques: must be a list of 'name: value' lines"),
-        ("fields:\n  description: a\n  description: b", "3: fields.description: is there twice: keep one"),
-        ("fields: {description: '{x'}", "1: fields.description: expected '}' before end of string: write a brace"),
-        ("fields: {description: '{nothing}'}", "1: fields.description: {nothing} is not known: there are "),
+        ("fields:\n  description: a\n  description: b", "3: fields.description: is set twice: keep one"),
+        ("fields: {description: '{x'}", "1: fields.description: expected '}' before end of string: write {{ or }}"),
+        ("fields: {description: '{nothing}'}", "1: fields.description: {nothing} is not known: known are "),
         ("fields: {description: '{owner!r}'}", "1: fields.description: {owner} takes no format"),
-        ("scan: {status: ~}", "1: scan.status: cannot be taken away: by it SciCow knows"),
-        ("scan: {revision: ~}", "1: scan.revision: cannot be taken away: by it SciCow knows which recording"),
-        ("scan: {revision: {value: x}}", "1: scan.revision: must have the value {revision}: by it SciCow knows"),
-        ("scan: {status: {value: x}}", "1: scan.status: must have the value {status}: by it SciCow knows"),
-        ("scan: {new: {name: New}}", "1: scan.new: needs a name for people and a value"),
+        ("scan: {status: ~}", "1: scan.status: cannot be removed: from it SciCow knows"),
+        ("scan: {revision: ~}", "1: scan.revision: cannot be removed: from it SciCow knows which recording"),
+        ("scan: {revision: {value: x}}", "1: scan.revision: must have the value {revision}: from it SciCow knows"),
+        ("scan: {status: {value: x}}", "1: scan.status: must have the value {status}: from it SciCow knows"),
+        ("scan: {new: {name: New}}", "1: scan.new: must have a displayed name and a value"),
         ("scan: {new: {nam: New}}", "1: scan.new.nam: is not known: did you mean name?"),
-        ("scan: {'a b': {name: New, value: x}}", "1: scan.a b: is no name that an entry can have"),
-        ("scan: {annotations: ~}", "1: scan.annotations: is no name that an entry can have"),
+        ("scan: {'a b': {name: New, value: x}}", "1: scan.a b: cannot be the name of an entry"),
+        ("scan: {annotations: ~}", "1: scan.annotations: cannot be the name of an entry"),
         ("metadata: {layout: tree}", "1: metadata.layout: must be one of nested, flat"),
         ("metadata: {separator: ''}", "1: metadata.separator: is empty"),
         ("metadata: {leave_out: x}", "1: metadata.leave_out: must be a list, like [a, b]"),
@@ -173,9 +173,9 @@ def test_all_mistakes_are_told_at_once(mistakes):
 
 
 def test_what_cannot_be_read(page, tmp_path):
-    with pytest.raises(SettingsError, match="cannot be read"):
+    with pytest.raises(SciCowSettingsError, match="cannot be read"):
         load_page(str(tmp_path / "none.yaml"))
-    with pytest.raises(SettingsError, match="not YAML"):
+    with pytest.raises(SciCowSettingsError, match="not YAML"):
         load_page(page("a: ["))
 
 
@@ -207,5 +207,5 @@ def test_the_example_in_the_docs(mapped):
 def test_the_docs_name_each_name():
     rows = re.findall(r"^\| (`.*?) \|", DOCS, re.MULTILINE)
     named = set(re.findall(r"`([^`]+)`", " ".join(rows)))
-    assert {name for name in named if "." not in name} == NAMES
+    assert {name for name in named if "." not in name} == TEMPLATE_NAMES
     assert all(known(name) for name in named)

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from ingest.scicow import mapping
 from ingest.scicow.mapping import Mapping
 from ingest.scicow.mapping.merge_patch import difference, merged, missing, undone, united
-from ingest.scicow.mapping.metadata import MAX_DEPTH
+from ingest.scicow.mapping.metadata import MAX_GROUP_DEPTH
 from ingest.scicow.mapping.ownership import by_settings
 from ingest.scicow.settings import load
 from scifish.message import check
@@ -260,10 +260,10 @@ def test_more_spellings_of_units_by_the_page(tmp_path):
 
 def test_groups_that_are_too_deep_become_text():
     entries = {"a": value(1)}
-    for _ in range(MAX_DEPTH + 5):
+    for _ in range(MAX_GROUP_DEPTH + 5):
         entries = {"g": entries}
     found = metadata(**entries)
-    for _ in range(MAX_DEPTH):
+    for _ in range(MAX_GROUP_DEPTH):
         found = found["g"]
     assert found["g"]["unit"] == ""
     assert '"a"' in found["g"]["value"]

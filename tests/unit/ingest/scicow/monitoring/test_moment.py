@@ -6,24 +6,33 @@ import pytest
 
 from ingest.scicow.errors import NotYet
 from ingest.scicow.monitoring.server import _Pages
-from ingest.scicow.monitoring.status import Beamline, State
+from ingest.scicow.monitoring.status import BeamlineStatus, ReplicaStatus
 from ingest.scicow.pipeline import consumer, counters, workers
-from ingest.scicow.pipeline.counters import Progress, Topic
+from ingest.scicow.pipeline.counters import Progress, TopicCounters
 from tests.moments import at_each_line
-from tests.unit.ingest.scicow.pipeline.test_consumer import TOPIC, at, counts, make, message, run, soon  # noqa: F401 a fixture
+from tests.unit.ingest.scicow.pipeline.test_consumer import (
+    TOPIC,
+    at,
+    clock,  # noqa: F401 a fixture
+    counts,
+    make,
+    message,
+    run,
+    soon,  # noqa: F401 a fixture
+)
 
 
 def test_a_message_is_not_done_and_waits_or_is_counted_as_done():
     """At each line of what reads it, works on it, and gives it away."""
     cow = make()
-    state = State(cow, cow.progress, lambda: None)
+    state = ReplicaStatus(cow, cow.progress, lambda: None)
     one, other, broken = message(), message(), message()
     cow.ingestor.failures[one["uuid"]] = [NotYet("x")] * 3
     del broken["proposalId"]
 
     def look():
         if not cow.progress._lock._is_owned():  # others wait
-            found = state.seen().beamlines.get(TOPIC, Beamline(Topic(), 0))
+            found = state.snapshot().beamlines.get(TOPIC, BeamlineStatus(TopicCounters(), 0))
             done = found.counts.ingested + found.counts.dead
             assert found.counts.read == done + found.counts.waiting
             assert found.lag in (found.counts.waiting, None)  # the latter when the partitions are given back
@@ -53,7 +62,7 @@ class Wavering(Progress):
 
 
 class Cow:
-    polled = 0.0
+    last_poll = 0.0
     assigned = True
     stopping = False
 
@@ -64,7 +73,7 @@ class Cow:
 @pytest.mark.parametrize("turn", range(2))
 def test_a_page_that_says_it_is_held_says_why(turn):
     wavering = Wavering()
-    pages = _Pages(State(Cow(), wavering, lambda: None))
+    pages = _Pages(ReplicaStatus(Cow(), wavering, lambda: None))
     wavering.looks = turn
     found = json.loads(pages.get("/status", "")[2])
     assert (found["state"], found["held"]) == [("held", "SciCat does not answer"), ("running", "")][turn]

@@ -17,12 +17,12 @@ from prometheus_client.parser import text_string_to_metric_families as parse
 from ingest.scicow.kafka.topics import TopicError
 from ingest.scicow.monitoring import server as served
 from ingest.scicow.monitoring import service
-from ingest.scicow.monitoring.metrics import COUNTS
-from ingest.scicow.monitoring.server import Server
-from ingest.scicow.monitoring.service import Recounted
-from ingest.scicow.monitoring.status import POLLED_WITHIN, State
-from ingest.scicow.pipeline.counters import Progress, Topic
-from ingest.scicow.settings import Http, SettingsError
+from ingest.scicow.monitoring.metrics import COUNTER_HELP
+from ingest.scicow.monitoring.server import MonitoringServer
+from ingest.scicow.monitoring.service import LetterCount
+from ingest.scicow.monitoring.status import MAX_POLL_AGE_SECONDS, ReplicaStatus
+from ingest.scicow.pipeline.counters import Progress, TopicCounters
+from ingest.scicow.settings import HttpSettings, SciCowSettingsError
 from tests.paths import DOCS
 from tests.waiting import PATIENCE, eventually
 
@@ -33,7 +33,7 @@ class MadeUp:
     """A consumer with two partitions of one topic."""
 
     def __init__(self) -> None:
-        self.polled = time.monotonic()
+        self.last_poll = time.monotonic()
         self.assigned = True
         self.stopping = False
         self.behind = {(COSAXS, 0): (3, 12.5), (COSAXS, 1): (1, 80.0)}
@@ -47,8 +47,8 @@ class System:
         self.cow = MadeUp()
         self.progress = Progress()
         self.letters: int | None = 2
-        self.state = State(self.cow, self.progress, lambda: self.letters)
-        self.server = Server(Http(port=0), self.state)
+        self.state = ReplicaStatus(self.cow, self.progress, lambda: self.letters)
+        self.server = MonitoringServer(HttpSettings(port=0), self.state)
         self.host = self.server.url.removeprefix("http://")
 
     def ask(self, path: str, method: str = "GET", **headers: str) -> tuple[int, dict[str, str], str]:
@@ -125,7 +125,7 @@ def test_the_page_names_each_metric_and_alarms_on_no_other(system: System) -> No
 
 
 def test_every_count_is_a_metric() -> None:
-    assert {*COUNTS, "waiting"} == set(vars(Topic()))
+    assert {*COUNTER_HELP, "waiting"} == set(vars(TopicCounters()))
 
 
 def test_the_status_says_all(system: System) -> None:
@@ -151,7 +151,7 @@ def test_it_is_alive_as_long_as_kafka_is_looked_at(system: System) -> None:
     assert system.ask("/healthz")[0] == 200
     system.progress.held = "SciCat does not answer"
     assert system.ask("/healthz")[0] == 200  # a restart would not help
-    system.state._started = system.cow.polled = time.monotonic() - POLLED_WITHIN - 1
+    system.state._started = system.cow.last_poll = time.monotonic() - MAX_POLL_AGE_SECONDS - 1
     status, _, text = system.ask("/healthz")
     assert status == 503
     assert "the consumer hangs" in text
@@ -160,7 +160,7 @@ def test_it_is_alive_as_long_as_kafka_is_looked_at(system: System) -> None:
 def test_it_is_ready_when_it_takes_part(system: System) -> None:
     assert system.ask("/readyz")[0] == 200
     system.cow.assigned = False
-    assert system.ask("/readyz")[::2] == (503, "waiting for Kafka to say which partitions are ours\n")
+    assert system.ask("/readyz")[::2] == (503, "waiting for Kafka to assign partitions\n")
     assert json.loads(system.ask("/status")[2])["state"] == "starting"
     system.cow.assigned, system.cow.behind = True, {}  # another replica has them all
     system.progress.held = "SciCat does not answer"
@@ -200,7 +200,7 @@ def test_what_is_no_request_harms_nobody(system: System, sent: bytes) -> None:
 
 def test_who_holds_connections_open_keeps_nobody_out(system: System) -> None:
     with ExitStack() as held:
-        connections = [held.enter_context(system.connect()) for _ in range(4 * served.MOST)]
+        connections = [held.enter_context(system.connect()) for _ in range(4 * served.MAX_CONNECTIONS)]
         assert system.ask("/healthz")[0] == 200
         assert connections[0].recv(1) == b""
 
@@ -208,22 +208,22 @@ def test_who_holds_connections_open_keeps_nobody_out(system: System) -> None:
 def test_a_port_that_is_taken_is_said(system: System) -> None:
     port = int(system.host.rpartition(":")[2])
     with pytest.raises(
-        SettingsError, match=rf"127.0.0.1:{port} \(Address already in use\); set http.host and http.port"
+        SciCowSettingsError, match=rf"127.0.0.1:{port} \(Address already in use\); set http.host and http.port"
     ):
-        Server(Http(port=port), system.state)
-    with pytest.raises(SettingsError, match=r"ä:1 \("):
-        Server(Http("ä" * 70, 1), system.state)
-    with pytest.raises(SettingsError, match=r"no-such-host\.invalid:1 \("):
-        Server(Http("no-such-host.invalid", 1), system.state)
+        MonitoringServer(HttpSettings(port=port), system.state)
+    with pytest.raises(SciCowSettingsError, match=r"ä:1 \("):
+        MonitoringServer(HttpSettings("ä" * 70, 1), system.state)
+    with pytest.raises(SciCowSettingsError, match=r"no-such-host\.invalid:1 \("):
+        MonitoringServer(HttpSettings("no-such-host.invalid", 1), system.state)
 
 
 def test_it_ends_while_a_client_is_silent_and_gives_the_port_back(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(served._Handler, "timeout", None)  # nobody gives up the one that is silent
+    monkeypatch.setattr(served._RequestHandler, "timeout", None)  # nobody gives up the one that is silent
     system = System()
     with system.server:
         silent = system.connect()
         assert system.ask("/healthz")[0] == 200  # so the connection before it was taken, too
-    with Server(Http(port=int(system.host.rpartition(":")[2])), system.state):
+    with MonitoringServer(HttpSettings(port=int(system.host.rpartition(":")[2])), system.state):
         assert system.ask("/healthz")[0] == 200
     silent.close()
 
@@ -233,7 +233,7 @@ def test_the_address_may_be_ipv6() -> None:
         socket.create_server(("::1", 0), family=socket.AF_INET6).close()
     except OSError:
         pytest.skip("no IPv6 here")
-    with Server(Http("::1", 0), State(MadeUp(), Progress(), lambda: None)) as server:
+    with MonitoringServer(HttpSettings("::1", 0), ReplicaStatus(MadeUp(), Progress(), lambda: None)) as server:
         port = int(server.url.removeprefix("http://[::1]:"))
         with socket.create_connection(("::1", port), timeout=PATIENCE) as connection:
             connection.sendall(b"GET /healthz HTTP/1.0\r\n\r\n")
@@ -249,16 +249,16 @@ def test_dead_letters_are_counted_again_and_again() -> None:
             raise TopicError("no answer")
         return found
 
-    letters = Recounted(count, Progress(), every=0.01)
+    letters = LetterCount(count, Progress(), every=0.01)
     assert letters() is None
     with letters:
         assert eventually(lambda: letters() == 5)
 
 
 def test_a_dead_letter_of_our_own_is_counted_soon(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(service, "LOOK", 0.01)
+    monkeypatch.setattr(service, "LETTER_POLL_SECONDS", 0.01)
     progress = Progress()
-    with Recounted(lambda: progress.seen().get(COSAXS, Topic()).dead, progress, every=3600.0) as letters:
+    with LetterCount(lambda: progress.snapshot().get(COSAXS, TopicCounters()).dead, progress, every=3600.0) as letters:
         assert eventually(lambda: letters() == 0)
         progress.count(COSAXS, "dead")
         assert eventually(lambda: letters() == 1)

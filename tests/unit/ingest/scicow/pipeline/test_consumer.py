@@ -15,11 +15,11 @@ from hypothesis import strategies as st
 
 from ingest.scicat import Conflict, NotAllowed, SciCatError, TimedOut
 from ingest.scicow.dead_letters.producer import DeadLetterError
-from ingest.scicow.errors import DatasetMissing, NotYet, Refused
-from ingest.scicow.monitoring.status import State
+from ingest.scicow.errors import DatasetMissing, MessageRefused, NotYet
+from ingest.scicow.monitoring.status import ReplicaStatus
 from ingest.scicow.pipeline import backoff, consumer, failure_policy
-from ingest.scicow.pipeline.consumer import SciCow
-from ingest.scicow.pipeline.counters import Progress, Topic
+from ingest.scicow.pipeline.consumer import SciCowConsumer
+from ingest.scicow.pipeline.counters import Progress, TopicCounters
 from ingest.scicow.pipeline.workers import Workers
 from ingest.scicow.settings import load
 from scifish.message import encode
@@ -234,15 +234,15 @@ def soon(monkeypatch, clock):
     """So that nobody has to wait for the real waits."""
     monkeypatch.setattr(consumer, "Consumer", FakeKafka)
     monkeypatch.setattr(consumer, "Workers", partial(Workers, clock=clock))
-    monkeypatch.setattr(consumer, "TEND", 0.0)
-    monkeypatch.setattr(backoff, "FIRST_WAIT", 0.002)
-    monkeypatch.setattr(backoff, "LONGEST_WAIT", 0.02)
+    monkeypatch.setattr(consumer, "HOUSEKEEPING_SECONDS", 0.0)
+    monkeypatch.setattr(backoff, "FIRST_WAIT_SECONDS", 0.002)
+    monkeypatch.setattr(backoff, "LONGEST_WAIT_SECONDS", 0.02)
 
 
 def make(**changes):
-    found = SciCow(dataclasses.replace(SETTINGS, **changes), FakeIngestor(), FakeDeadLetters(), Progress())
+    found = SciCowConsumer(dataclasses.replace(SETTINGS, **changes), FakeIngestor(), FakeDeadLetters(), Progress())
     found.kafka, found.ingestor = found._kafka, found._workers._ingestor
-    found.dead, found.progress = found._workers._dead_letters, found._progress
+    found.dead, found.progress = found._workers._dead_letters._dead_letters, found._progress
     found.kafka.done = found.stop
     return found
 
@@ -278,7 +278,7 @@ def idle(cow):
 
 
 def counts(cow):
-    return cow.progress.seen().get(TOPIC, Topic())
+    return cow.progress.snapshot().get(TOPIC, TopicCounters())
 
 
 def at(offset, given, partition=0, **more):
@@ -369,7 +369,7 @@ def test_a_scicat_that_is_away_holds_all_and_is_said_once(cow, caplog, failure, 
     assert cow.progress.held == ""
     lines = [each.getMessage() for each in caplog.records]
     assert len([each for each in lines if each.startswith("held")]) == 1
-    assert len([each for each in lines if each.startswith("going on after")]) == 1
+    assert len([each for each in lines if each.startswith("resumed after")]) == 1
     assert said in "".join(lines)
 
 
@@ -423,7 +423,7 @@ def test_one_that_alone_gets_no_answer_does_not_hold_the_others_for_long():
 
 
 def test_a_server_that_answers_500_to_every_dataset_is_at_fault_itself(cow, clock):
-    all_of_them = [message() for _ in range(failure_policy.MANY + 3)]
+    all_of_them = [message() for _ in range(failure_policy.MIN_FAILING_DATASETS + 3)]
     cow.ingestor.away = away = [SciCatError("x", 500)] * 100_000
     held = []
     run(
@@ -477,9 +477,9 @@ def test_what_is_no_message_is_a_dead_letter(cow, data):
 
 def test_what_is_refused_is_a_dead_letter(cow):
     bad = message()
-    cow.ingestor.failures[bad["uuid"]] = [Refused("no such proposal")]
+    cow.ingestor.failures[bad["uuid"]] = [MessageRefused("no such proposal")]
     run(cow, at(0, bad))
-    assert isinstance(cow.dead.messages[0][1], Refused)
+    assert isinstance(cow.dead.messages[0][1], MessageRefused)
 
 
 def test_a_mistake_of_ours_is_a_dead_letter_too(cow, caplog):
@@ -487,7 +487,7 @@ def test_a_mistake_of_ours_is_a_dead_letter_too(cow, caplog):
     cow.ingestor.failures[bad["uuid"]] = [KeyError("x")]
     run(cow, at(0, bad))
     assert isinstance(cow.dead.messages[0][1], KeyError)
-    assert "a mistake in SciCow itself" in caplog.text
+    assert "internal error in SciCow" in caplog.text
 
 
 def test_a_message_that_always_gets_500_is_at_last_a_dead_letter(cow, clock):
@@ -521,7 +521,7 @@ def test_a_dead_letter_that_kafka_has_not_confirmed_is_not_done_and_others_go_on
     assert all(each.get(0, 0) == 0 for each in stored)
     assert cow.dead.offsets == [0]
     assert cow.kafka.committed == {0: 11}
-    assert caplog.text.count("held: Kafka does not take dead letters") == 1
+    assert caplog.text.count("held: Kafka does not accept dead letters") == 1
 
 
 # ------------------------------------------------------------------- waiting datasets
@@ -658,7 +658,7 @@ def test_a_partition_with_too_many_waiting_is_paused_alone_and_resumed():
 
 
 def test_large_messages_fill_a_partitions_part_of_the_memory(cow, monkeypatch):
-    monkeypatch.setattr(consumer, "MAX_BYTES", 2 * 100_000)
+    monkeypatch.setattr(consumer, "MAX_WAITING_BYTES", 2 * 100_000)
     one = message(description="x" * 60_000)
     cow.ingestor.failures[one["uuid"]] = [NotYet("x")] * 100_000
     run(
@@ -673,8 +673,8 @@ def test_large_messages_fill_a_partitions_part_of_the_memory(cow, monkeypatch):
 
 def test_nothing_is_remembered_of_what_is_done(cow):
     run(cow, *[at(number, message()) for number in range(200)])
-    assert not cow._lanes._lanes
-    assert not cow._lanes._in_work
+    assert not cow._queues._queues
+    assert not cow._queues._in_progress
 
 
 # --------------------------------------------------------------------------- rebalances
@@ -766,7 +766,8 @@ def test_a_commit_that_fails_does_not_end_it(cow, caplog):
     cow.kafka.refuses = KafkaError.REBALANCE_IN_PROGRESS
     run(cow, at(0, message()), lambda: idle(cow), lambda: cow.kafka.revoke(0))
     assert cow.kafka.closed
-    assert "will come again, as it cannot be committed" in caplog.text
+    assert "cannot be committed" in caplog.text
+    assert "messages will be redelivered" in caplog.text
 
 
 # --------------------------------------------------------------------------------- stop
@@ -801,7 +802,7 @@ def test_a_stop_does_not_wait_for_ever_for_what_hangs(cow):
 
 
 def test_a_stop_does_not_wait_for_ever_for_kafka(cow, monkeypatch, caplog):
-    monkeypatch.setattr(consumer, "LEAVE_WITHIN", 0.1)
+    monkeypatch.setattr(consumer, "CLOSE_SECONDS", 0.1)
     go = threading.Event()
     cow.kafka.close = go.wait
     run(cow, at(0, message()))  # returns before it goes on
@@ -817,8 +818,8 @@ def test_kafkas_troubles_are_said_once(cow, caplog):
     for _ in range(3):
         cow._kafka_failed(KafkaError(KafkaError._ALL_BROKERS_DOWN))
         cow._kafka_failed(KafkaError(KafkaError._TRANSPORT))
-    cow._kafka_answers()
-    cow._kafka_answers()
+    cow._kafka_answered()
+    cow._kafka_answered()
     assert len(caplog.records) == 2
 
 
@@ -826,17 +827,15 @@ def test_why_no_broker_can_be_reached_is_said(cow, caplog):
     cow._kafka_failed(KafkaError(KafkaError._TRANSPORT, "SSL handshake failed"))
     assert not caplog.records
     cow._kafka_failed(KafkaError(KafkaError._ALL_BROKERS_DOWN, "1/1 brokers are down"))
-    assert "1/1 brokers are down (SSL handshake failed); is it running" in caplog.text
+    assert "1/1 brokers are down (SSL handshake failed). Is it running" in caplog.text
 
 
 def test_a_topic_that_is_not_there_yet_is_no_trouble_that_ends(cow, caplog):
     caplog.set_level(logging.INFO)
     for _ in range(3):
         cow._kafka_failed(KafkaError(KafkaError.UNKNOWN_TOPIC_OR_PART))
-    cow._kafka_answers()
-    assert [record.getMessage() for record in caplog.records] == [
-        "there is no topic like ^scifish-.* yet; waiting for one"
-    ]
+    cow._kafka_answered()
+    assert [record.getMessage() for record in caplog.records] == ["no topic matches ^scifish-.* yet; waiting for one"]
 
 
 def test_the_lag_is_what_is_not_done_and_how_old_that_is(cow):
@@ -859,13 +858,13 @@ def test_the_lag_is_what_is_not_done_and_how_old_that_is(cow):
 
 def test_the_lag_and_the_counts_that_are_shown_are_of_one_moment(cow):
     """Each look, while the workers are at it and the loop is not, finds each message either done or not."""
-    state, seen = State(cow, cow.progress, lambda: None), []
+    state, seen = ReplicaStatus(cow, cow.progress, lambda: None), []
 
     def look():
         for _ in range(20):
-            seen.extend(state.seen().beamlines.values())
+            seen.extend(state.snapshot().beamlines.values())
         assert eventually(lambda: idle(cow))
-        seen.extend(state.seen().beamlines.values())
+        seen.extend(state.snapshot().beamlines.values())
         return True
 
     run(cow, *[step for number in range(30) for step in (at(number, message()), look)])
@@ -879,13 +878,13 @@ def test_it_says_when_it_polled_and_whether_it_knows_its_partitions(cow):
     began = time.monotonic()
     run(cow, at(0, message()))
     assert cow.assigned
-    assert cow.polled >= began
+    assert cow.last_poll >= began
 
 
 @pytest.fixture
 def patient(monkeypatch):
     """What is missing is given up at once."""
-    monkeypatch.setattr("ingest.scicow.pipeline.sequence_gaps.PATIENCE", 0.0)
+    monkeypatch.setattr("ingest.scicow.pipeline.sequence_gaps.LATE_MESSAGE_SECONDS", 0.0)
 
 
 def later(offset, seq, partition=0, **more):
@@ -893,7 +892,7 @@ def later(offset, seq, partition=0, **more):
 
 
 def watched(cow):
-    return lambda: cow._sequence._since
+    return lambda: cow._sequence_gaps._since
 
 
 def test_what_is_missing_of_a_run_is_said_when_all_has_been_read(cow, caplog, patient):
@@ -914,8 +913,8 @@ def test_nothing_is_missing_that_is_not_read_yet(cow, caplog, patient):
 
 def test_where_others_read_a_part_of_the_topic_nothing_is_missing(cow, caplog, patient):
     cow.kafka.partitions = 1
-    run(cow, lambda: cow._ask_for_partitions is None, later(0, 1), later(1, 4))
-    assert not cow._sequence._since
+    run(cow, lambda: cow._next_metadata is None, later(0, 1), later(1, 4))
+    assert not cow._sequence_gaps._since
     assert "missing" not in caplog.text
 
 

@@ -7,11 +7,11 @@ import pytest
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from ingest.scicow.pipeline.backoff import Hold
-from ingest.scicow.pipeline.dataset_queues import Lanes
-from ingest.scicow.pipeline.item import Item
-from ingest.scicow.pipeline.offsets import Assigned
-from ingest.scicow.pipeline.sequence_gaps import Sequence
+from ingest.scicow.pipeline.backoff import Backoff
+from ingest.scicow.pipeline.dataset_queues import DatasetQueues
+from ingest.scicow.pipeline.offsets import AssignedPartition
+from ingest.scicow.pipeline.received_message import ReceivedMessage
+from ingest.scicow.pipeline.sequence_gaps import SequenceGaps
 from scifish.message import encode
 from tests.messages import message
 from tests.unit.ingest.scicow.pipeline.test_consumer import FakeMessage
@@ -27,20 +27,20 @@ class Clock:
 
 
 def item(partition, offset, uuid, kind="began"):
-    found = Item.of(FakeMessage(offset, encode(message(kind, uuid)), partition.number), partition)
-    partition.taken(offset, 0.0, found.size)
+    found = ReceivedMessage.of(FakeMessage(offset, encode(message(kind, uuid)), partition.number), partition)
+    partition.received(offset, 0.0, found.size)
     return found
 
 
 class Machine(RuleBasedStateMachine):
-    """Lanes and partitions against a model of them that is as simple as can be."""
+    """Queues and partitions against a model of them that is as simple as can be."""
 
     def __init__(self):
         super().__init__()
         self.clock = Clock()
-        self.hold = Hold(self.clock)
-        self.lanes = Lanes(self.hold, self.clock)
-        self.partitions = [Assigned("t", number) for number in range(2)]
+        self.backoff = Backoff(self.clock)
+        self.queues = DatasetQueues(self.backoff, self.clock)
+        self.partitions = [AssignedPartition("t", number) for number in range(2)]
         self.offsets = [0, 0]
         self.rows = defaultdict(list)
         self.in_work = {}
@@ -60,10 +60,10 @@ class Machine(RuleBasedStateMachine):
         if uuid in self.missing and new.creates:
             self.due.pop(uuid, None)
         self.rows[uuid].append(new)
-        self.lanes.put(new)
+        self.queues.put(new)
 
     def ready(self):
-        if self.hold.reason and (self.in_work or self.hold.left):
+        if self.backoff.reason and (self.in_work or self.backoff.remaining):
             return []
         now = self.clock.now
         return [uuid for uuid, row in self.rows.items() if row and uuid not in self.in_work and self.is_due(uuid, now)]
@@ -75,23 +75,23 @@ class Machine(RuleBasedStateMachine):
     @rule()
     def take(self):
         ready = self.ready()
-        found = self.lanes.take()
-        assert found.lane in ready
-        row = self.rows[found.lane]
-        makers = [each for each in row if each.creates] if found.lane in self.missing else []
+        found = self.queues.take()
+        assert found.dataset in ready
+        row = self.rows[found.dataset]
+        makers = [each for each in row if each.creates] if found.dataset in self.missing else []
         assert found is (makers or row)[0]
-        self.in_work[found.lane] = found
+        self.in_work[found.dataset] = found
 
     @precondition(lambda self: self.in_work)
     @rule(data=st.data())
     def done(self, data):
         found = self.in_work.pop(data.draw(st.sampled_from(sorted(self.in_work))))
         found.partition.done(found.offset)
-        self.lanes.done(found)
-        self.rows[found.lane].remove(found)
-        self.missing.discard(found.lane)
-        self.due.pop(found.lane, None)
-        if not found.partition.gone:
+        self.queues.done(found)
+        self.rows[found.dataset].remove(found)
+        self.missing.discard(found.dataset)
+        self.due.pop(found.dataset, None)
+        if not found.partition.revoked:
             self.open[found.partition.number].remove(found.offset)
 
     @precondition(lambda self: self.in_work)
@@ -99,19 +99,19 @@ class Machine(RuleBasedStateMachine):
     def retry(self, data, wait, missing):
         found = self.in_work.pop(data.draw(st.sampled_from(sorted(self.in_work))))
         missing = missing and not found.creates
-        kept = self.lanes.retry(found, wait, missing)
-        assert kept is not found.partition.gone
-        row = self.rows[found.lane]
-        self.due.pop(found.lane, None)
+        kept = self.queues.retry(found, wait, missing)
+        assert kept is not found.partition.revoked
+        row = self.rows[found.dataset]
+        self.due.pop(found.dataset, None)
         if not kept:
             row.remove(found)
             if not row:
-                self.missing.discard(found.lane)
+                self.missing.discard(found.dataset)
             return
         if missing:
-            self.missing.add(found.lane)
+            self.missing.add(found.dataset)
         if not (missing and any(each.creates for each in row)):
-            self.due[found.lane] = self.clock.now + wait
+            self.due[found.dataset] = self.clock.now + wait
 
     @rule(seconds=st.sampled_from([0.2, 1.0, 6.0]))
     def wait(self, seconds):
@@ -119,133 +119,133 @@ class Machine(RuleBasedStateMachine):
 
     @rule()
     def hold_or_not(self):
-        if self.hold.reason:
-            self.hold.succeeded(self.clock.now)
+        if self.backoff.reason:
+            self.backoff.succeeded(self.clock.now)
         else:
-            self.hold.failed("away", "", self.clock.now)
+            self.backoff.failed("away", "", self.clock.now)
 
     @rule(number=st.integers(0, 1))
     def give_up(self, number):
         gone = self.partitions[number]
-        gone.gone = True
+        gone.revoked = True
         kept = set(self.in_work.values())
         expected = {each for row in self.rows.values() for each in row if each.partition is gone and each not in kept}
-        assert set(self.lanes.drop([gone])) == expected
+        assert set(self.queues.drop([gone])) == expected
         for uuid, row in self.rows.items():
             row[:] = [each for each in row if each not in expected]
             if not row:
                 self.missing.discard(uuid)
                 self.due.pop(uuid, None)
-        assert self.lanes.settle(0, [gone]) is not any(each.partition is gone for each in kept)
-        self.partitions[number] = Assigned("t", number)
+        assert self.queues.wait_until_idle(0, [gone]) is not any(each.partition is gone for each in kept)
+        self.partitions[number] = AssignedPartition("t", number)
         self.open[number] = set()
 
     @invariant()
     def stores_only_what_is_done(self):
         for number, partition in enumerate(self.partitions):
             expected = min(self.open[number], default=self.offsets[number])
-            assert partition.storable in (expected, -1)
-            assert partition.storable == expected or partition.next == -1
-            assert partition.open == len(self.open[number])
+            assert partition.offset_to_store in (expected, -1)
+            assert partition.offset_to_store == expected or partition.next_offset == -1
+            assert partition.unfinished == len(self.open[number])
 
     @invariant()
     def remembers_only_what_is_not_done(self):
-        assert set(self.lanes._lanes) == {uuid for uuid, row in self.rows.items() if row}
+        assert set(self.queues._queues) == {uuid for uuid, row in self.rows.items() if row}
 
 
-TestLanes = Machine.TestCase
+TestDatasetQueues = Machine.TestCase
 
 
 def test_what_waited_goes_before_what_is_new_but_not_while_held():
     clock = Clock()
-    hold = Hold(clock)
-    lanes = Lanes(hold, clock)
-    one = Assigned("t", 0)
-    lanes.put(item(one, 0, UUIDS[0]))
-    first = lanes.take()
-    lanes.retry(first, 1.0)
-    lanes.put(item(one, 1, UUIDS[1]))
+    backoff = Backoff(clock)
+    queues = DatasetQueues(backoff, clock)
+    one = AssignedPartition("t", 0)
+    queues.put(item(one, 0, UUIDS[0]))
+    first = queues.take()
+    queues.retry(first, 1.0)
+    queues.put(item(one, 1, UUIDS[1]))
     clock.now += 2
-    second = lanes.take()
+    second = queues.take()
     assert second is first
-    lanes.retry(second, 1.0)
+    queues.retry(second, 1.0)
     clock.now += 2
-    hold.failed("away", "", clock.now)
+    backoff.failed("away", "", clock.now)
     clock.now += 1
-    assert lanes.take().lane == UUIDS[1]
+    assert queues.take().dataset == UUIDS[1]
 
 
 def test_nothing_is_given_out_after_the_close():
-    lanes = Lanes(Hold())
-    lanes.put(item(Assigned("t", 0), 0, UUIDS[0]))
-    lanes.close()
-    assert lanes.take() is None
+    queues = DatasetQueues(Backoff())
+    queues.put(item(AssignedPartition("t", 0), 0, UUIDS[0]))
+    queues.close()
+    assert queues.take() is None
 
 
 # -------------------------------------------------------------------------------- parts
 
 
 def test_an_offset_is_stored_up_to_the_first_that_is_not_done():
-    one = Assigned("t", 0)
-    assert one.storable == -1
+    one = AssignedPartition("t", 0)
+    assert one.offset_to_store == -1
     for offset in (3, 4, 7):
-        one.taken(offset, 100.0 + offset, 10)
-    assert one.holds(3, 1000)
-    assert one.holds(1000, 30)
+        one.received(offset, 100.0 + offset, 10)
+    assert one.is_full(3, 1000)
+    assert one.is_full(1000, 30)
     one.done(4)
-    assert (one.storable, one.oldest, one.next) == (3, 103.0, 8)
+    assert (one.offset_to_store, one.oldest_timestamp, one.next_offset) == (3, 103.0, 8)
     one.done(3)
-    assert (one.storable, one.oldest) == (7, 107.0)
+    assert (one.offset_to_store, one.oldest_timestamp) == (7, 107.0)
     one.done(7)
-    assert (one.storable, one.oldest, one.open) == (8, None, 0)
-    assert not one.holds(1, 1)
+    assert (one.offset_to_store, one.oldest_timestamp, one.unfinished) == (8, None, 0)
+    assert not one.is_full(1, 1)
 
 
 def test_waits_grow_up_to_a_limit():
     clock = Clock()
-    hold = Hold(clock)
+    backoff = Backoff(clock)
     waits = []
     for _ in range(9):
-        hold.failed("down", "", clock.now)
-        waits.append(hold.left)
-        clock.now += hold.left
-        assert hold.left == 0
+        backoff.failed("down", "", clock.now)
+        waits.append(backoff.remaining)
+        clock.now += backoff.remaining
+        assert backoff.remaining == 0
     assert waits == [0.5, 1, 2, 4, 8, 16, 30, 30, 30]
-    hold.succeeded(clock.now)
-    assert hold.reason == ""
+    backoff.succeeded(clock.now)
+    assert backoff.reason == ""
 
 
 def test_what_was_under_way_says_nothing_new_of_a_hold():
     clock = Clock()
-    hold = Hold(clock)
+    backoff = Backoff(clock)
     before = clock.now
     clock.now += 1
-    hold.failed("down", "", before)
+    backoff.failed("down", "", before)
     for _ in range(7):  # the other workers
-        hold.failed("down", "", before)
-    hold.succeeded(before)
-    assert hold.left == 0.5
+        backoff.failed("down", "", before)
+    backoff.succeeded(before)
+    assert backoff.remaining == 0.5
     clock.now += 1
-    hold.succeeded(clock.now)
-    hold.failed("down", "", before)
-    assert hold.reason == ""
+    backoff.succeeded(clock.now)
+    backoff.failed("down", "", before)
+    assert backoff.reason == ""
 
 
 def test_the_time_that_is_held_is_not_counted():
     clock = Clock()
-    hold = Hold(clock)
-    began = hold.worked
+    backoff = Backoff(clock)
+    began = backoff.running_time
     clock.now += 3
-    hold.failed("down", "", clock.now)
+    backoff.failed("down", "", clock.now)
     clock.now += 1000
-    assert hold.worked - began == 3
-    hold.succeeded(clock.now)
+    assert backoff.running_time - began == 3
+    backoff.succeeded(clock.now)
     clock.now += 4
-    assert hold.worked - began == 7
+    assert backoff.running_time - began == 7
 
 
 def test_what_is_seen_of_a_message_before_it_is_decoded():
-    one = Assigned("t", 0)
+    one = AssignedPartition("t", 0)
     for kind, part, creates in [
         ("began", None, True),
         ("snapshot", None, True),
@@ -253,33 +253,35 @@ def test_what_is_seen_of_a_message_before_it_is_decoded():
         ("ended", {"number": 2, "of": 2}, False),
         ("annotation", None, False),
     ]:
-        found = Item.of(FakeMessage(0, encode(message(kind, UUIDS[0], **({"part": part} if part else {})))), one)
-        assert (found.lane, found.creates, found.run, found.number) == (UUIDS[0], creates, "run-1", 1)
+        found = ReceivedMessage.of(
+            FakeMessage(0, encode(message(kind, UUIDS[0], **({"part": part} if part else {})))), one
+        )
+        assert (found.dataset, found.creates, found.run, found.seq) == (UUIDS[0], creates, "run-1", 1)
 
 
 def test_what_kafka_has_no_time_of_is_of_now():
     timeless = FakeMessage(0, b"")
     timeless.timestamp = lambda: (0, -1001)
-    assert abs(Item.of(timeless, Assigned("t", 0)).sent - time.time()) < 5
+    assert abs(ReceivedMessage.of(timeless, AssignedPartition("t", 0)).timestamp - time.time()) < 5
 
 
 @pytest.fixture
 def sequence():
-    found = Sequence(Clock())
+    found = SequenceGaps(Clock())
     found.watch("t", 0.0)
     return found
 
 
 def test_a_message_that_is_only_late_is_not_missing(sequence):
     for number in (5, 8, 6, 7, 7):
-        sequence.seen("t", "a", number, 1.0)
+        sequence.received("t", "a", number, 1.0)
     sequence._clock.now += 1000
     assert list(sequence.overdue("t")) == []
 
 
 def test_what_is_missing_is_said_once_after_a_while(sequence):
     for number in (5, 8):
-        sequence.seen("t", "a", number, 1.0)
+        sequence.received("t", "a", number, 1.0)
     sequence._clock.now += 29
     assert list(sequence.overdue("t")) == []
     sequence._clock.now += 2
@@ -290,8 +292,8 @@ def test_what_is_missing_is_said_once_after_a_while(sequence):
 
 def test_runs_of_different_topics_are_different(sequence):
     sequence.watch("u", 0.0)
-    sequence.seen("t", "a", 1, 1.0)
-    sequence.seen("u", "a", 9, 1.0)
+    sequence.received("t", "a", 1, 1.0)
+    sequence.received("u", "a", 9, 1.0)
     sequence.forget("u")
     sequence._clock.now += 1000
     assert list(sequence.overdue("t")) == []
@@ -300,8 +302,8 @@ def test_runs_of_different_topics_are_different(sequence):
 
 def test_the_table_of_runs_is_bounded(sequence):
     for number in range(3000):
-        sequence.seen("t", f"run {number}", 1, 1.0)
-        sequence.seen("t", f"run {number}", 10_000_000, 1.0)
+        sequence.received("t", f"run {number}", 1, 1.0)
+        sequence.received("t", f"run {number}", 10_000_000, 1.0)
     assert len(sequence._missing) == len(sequence._highest) == 1000
     sequence._clock.now += 1000
     assert sum(len(gone) for _, gone in sequence.overdue("t")) <= 1_000_000
