@@ -15,6 +15,7 @@ from pathlib import Path
 from sdm import folders
 from sdm.layout import AUTO_VISIT, DEFAULT_ROOT, NameRefused, Place, check_name, layout_from
 from sdm.office import (
+    COMMISSIONING,
     OfficeError,
     Proposal,
     RememberingOffice,
@@ -27,7 +28,6 @@ from sdm.office import (
     proposal_at,
     visit_on,
 )
-from sdm.office.model import COMMISSIONING
 
 _AFTERWARDS = """\
 examples:

@@ -1,4 +1,4 @@
-"""The user office, as the rest of the project speaks to it: chosen by an address, and asked for proposals."""
+"""Chooses an office by its address, and looks up a proposal as one beamline has it."""
 
 from __future__ import annotations
 
@@ -6,44 +6,10 @@ from dataclasses import replace
 from pathlib import Path
 
 from sdm.names import check_name
-from sdm.office.cache import RememberingOffice, memory_file
 from sdm.office.duo import DuoOffice
-from sdm.office.model import (
-    COMMISSIONING,
-    Office,
-    OfficeError,
-    OfficeRefused,
-    OfficeUnavailable,
-    Proposal,
-    UnknownProposal,
-    Visit,
-    WrongBeamline,
-    ago,
-    as_of_now,
-    visit_on,
-)
+from sdm.office.model import COMMISSIONING, Office, OfficeError, Proposal, WrongBeamline, ago
 from sdm.office.scicat import SciCatOffice
 from sdm.office.yaml import YamlOffice
-
-__all__ = [
-    "Office",
-    "OfficeError",
-    "OfficeRefused",
-    "OfficeUnavailable",
-    "Proposal",
-    "RememberingOffice",
-    "UnknownProposal",
-    "Visit",
-    "WrongBeamline",
-    "YamlOffice",
-    "ago",
-    "as_of_now",
-    "at_beamline",
-    "memory_file",
-    "office_from",
-    "proposal_at",
-    "visit_on",
-]
 
 ADDRESSES = (
     "yaml:/path/proposals.yaml, duo:/path/duo.yaml, scicat:/path/scicat.yaml or scicat:https://host/api/v3; "

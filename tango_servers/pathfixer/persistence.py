@@ -1,4 +1,7 @@
-"""What a PathFixer knows again after a restart."""
+"""What a PathFixer restores after a restart: what is in use, the user's name and the endstation.
+
+`AttributeProperties` reads and writes properties of attributes in the Tango database; `PersistentState` says which.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""What a PathFixer's properties say. All are read as texts: of a typed one, a wrong value ends Tango's server."""
+"""A PathFixer's properties as settings, and the checks of texts that clients write.
+
+All properties are read as texts: with a typed property, a wrong value ends the whole Tango server.
+"""
 
 from __future__ import annotations
 
