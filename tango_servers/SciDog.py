@@ -40,9 +40,17 @@ from scifish.settings.entries import Entry
 from scifish.settings.fallback import with_last_good
 from scifish.tango_io.database import TangoDatabase, reason, text
 from scifish.tango_io.executors import Crew
-from tango_servers.common.arguments import WrongArgument, caller, json_object, lines_in, table_in, text_in, words
-from tango_servers.common.background import Background, OneAtATime, within
-from tango_servers.common.replies import Announcer, refusing, sendable
+from tango_servers.common.arguments import (
+    WrongArgument,
+    caller,
+    json_object,
+    lines_in,
+    table_in,
+    text_arguments,
+    text_in,
+)
+from tango_servers.common.background import ExclusiveCaller, PeriodicThread, call_with_timeout
+from tango_servers.common.replies import AttributePublisher, raising_devfailed, sendable
 
 LOOK = 3.0
 """Seconds between looks at the properties: nothing tells a device that jive has changed one."""
@@ -98,7 +106,7 @@ def aside(method: _Method) -> _Method:
     @functools.wraps(method)
     def call(self: SciDog, *arguments: Any) -> Any:
         with (
-            refusing("SciDog", EditError, TableError, WrongArgument, WrongReport, NoAnswer),
+            raising_devfailed("SciDog", EditError, TableError, WrongArgument, WrongReport, NoAnswer),
             tango.AutoTangoAllowThreads(self),
         ):
             return method(self, *arguments)
@@ -171,7 +179,7 @@ class SciDog(Device):
 
     def init_device(self) -> None:
         super().init_device()
-        self._announcer = Announcer(self, self.PUSHED)
+        self._publisher = AttributePublisher(self, self.PUSHED)
         history = history_file(self.get_name(), _tango_host())
         self._good_file = history.with_suffix(".good.json")
         self._good = load_last_good(self._good_file)
@@ -187,9 +195,9 @@ class SciDog(Device):
         self._history = History(history)
         self._reader = Reader(config_age=CONFIG_AGE)
         self._crew = Crew("scidog-ask")
-        self._database = OneAtATime(self._crew)
+        self._database = ExclusiveCaller(self._crew)
         self._look()
-        self._background = Background(f"{self.get_name()} properties", self._look, LOOK)
+        self._background = PeriodicThread(f"{self.get_name()} properties", self._look, LOOK)
         self._background.start()
 
     def delete_device(self) -> None:
@@ -201,7 +209,7 @@ class SciDog(Device):
         """See what the properties are now, and show it."""
         number, shown, missing, trouble = self._looks, None, "", ""
         try:
-            number, properties, missing = self._database.ask(DATABASE, self._read)
+            number, properties, missing = self._database.call(DATABASE, self._read)
             shown = self._seen(number, properties)
         except (tango.DevFailed, TimeoutError) as error:
             why = reason(error) if isinstance(error, tango.DevFailed) else f"no answer within {DATABASE:g} s"
@@ -256,7 +264,7 @@ class SciDog(Device):
     def _change(self, call: Callable[[], T]) -> T:
         """Do an edit, and show what there is then."""
         try:
-            found = self._database.ask(check.ANSWER, call)
+            found = self._database.call(check.ANSWER, call)
         except TimeoutError as error:
             raise NoAnswer(
                 "the Tango database does not answer: whether it takes the change is not known yet; History will say it"
@@ -284,7 +292,7 @@ class SciDog(Device):
         count = len(self._shown.entries)
         lines.append(f"{count} attributes are recorded. Active configuration: {active}; always: {always}")
         values = {name: getattr(self, f"read_{name}")() for name in self.PUSHED}
-        self._announcer.announce(state, "\n".join(lines), values)
+        self._publisher.publish(state, "\n".join(lines), values)
 
     @property
     def _db(self) -> TangoDatabase:
@@ -465,7 +473,7 @@ class SciDog(Device):
     @aside
     def ExportConfig(self, texts: list[str]) -> str:
         """A configuration as a file: YAML with all its comments, or a table for a spreadsheet."""
-        name, wanted = words(texts, 1, 2, "a configuration's name and perhaps a format")
+        name, wanted = text_arguments(texts, 1, 2, "a configuration's name and perhaps a format")
         wanted = wanted.lower() or "yaml"
         if wanted not in FORMATS:
             raise WrongArgument(f"{wanted!r} is no format; there are {', '.join(FORMATS)}")
@@ -483,7 +491,7 @@ class SciDog(Device):
     @aside
     def DeleteConfig(self, texts: list[str]) -> None:
         """Delete a configuration that is not in use. The history keeps it."""
-        name, revision = words(texts, 1, 2, "a configuration's name and perhaps its revision")
+        name, revision = text_arguments(texts, 1, 2, "a configuration's name and perhaps its revision")
         self._look()
         wanted, who = self._meant(name), caller(self)
         self._change(lambda: self._edit.delete(wanted, who, revision))
@@ -576,7 +584,7 @@ class SciDog(Device):
         wanted = text(pattern).strip() or "*"
         wanted = wanted if "*" in wanted else f"*{wanted}*"
         try:
-            return list(map(sendable, self._database.ask(check.ANSWER, lambda: self._db.device_names(wanted))))
+            return list(map(sendable, self._database.call(check.ANSWER, lambda: self._db.device_names(wanted))))
         except TimeoutError as error:
             raise NoAnswer("the Tango database does not answer") from error
 
@@ -589,7 +597,7 @@ class SciDog(Device):
         """A device's attributes, for one who chooses among them. Fails if it has not answered after 2.5 s."""
         name = text(device).strip()
         try:
-            return json.dumps(within(self._crew, check.ANSWER, lambda: check.attributes(name)))
+            return json.dumps(call_with_timeout(self._crew, check.ANSWER, lambda: check.attributes(name)))
         except TimeoutError as error:
             raise NoAnswer(f"{name} has not answered within {check.ANSWER:g} s") from error
         except tango.DevFailed as failed:
@@ -616,7 +624,7 @@ class SciDog(Device):
         return _described(found)
 
     def _named_anew(self, texts: list[str], call: Callable[[str, str, str], Found]) -> str:
-        name, new = words(texts, 2, 2, "a configuration's name and the new one")
+        name, new = text_arguments(texts, 2, 2, "a configuration's name and the new one")
         self._look()
         wanted, who = self._meant(name), caller(self)
         found = self._change(lambda: call(wanted, new, who))
@@ -641,7 +649,7 @@ class SciDog(Device):
     def _is_defined(self, until: float, device: str) -> bool:
         """Whether the database has it; taken for granted where there is no time left to ask, or no answer."""
         try:
-            return self._database.ask(until - time.monotonic(), lambda: self._db.has_device(device))
+            return self._database.call(until - time.monotonic(), lambda: self._db.has_device(device))
         except (tango.DevFailed, TimeoutError):
             return True
 
