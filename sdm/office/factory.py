@@ -21,7 +21,7 @@ def office_from(address: str) -> Office:
     """The office of a setting. Raises OfficeError if the address or the settings file it names is wrong."""
     kind, colon, place = address.partition(":")
     if not address:
-        raise OfficeError(f"the user office is not set: give its address, as {ADDRESSES}")
+        raise OfficeError(f"the user office is not set: give its address in the form {ADDRESSES}")
     if colon and place:
         if kind == "yaml":
             return YamlOffice(Path(place))
@@ -38,7 +38,7 @@ def office_from(address: str) -> Office:
 def proposal_at(office: Office, proposal_id: str, beamline: str) -> Proposal:
     """A proposal of this beamline, with its visits there.
 
-    Every beamline has a proposal `commissioning` of its staff, whether or not the office has.
+    Every beamline has a proposal `commissioning` for its staff, even if the office has none.
     Raises WrongBeamline, UnknownProposal, OfficeUnavailable, OfficeRefused.
     """
     try:

@@ -15,7 +15,7 @@ from datetime import date
 from pathlib import Path
 
 from sdm import folders
-from sdm.layout import AUTO_VISIT, CATEGORIES, Layout, NameRefused, Place, check_name, check_sample, check_visit
+from sdm.layout import AUTO_VISIT, CATEGORIES, DataLocation, Layout, NameRefused, check_name, check_sample, check_visit
 from sdm.office import Office, OfficeUnavailable, Proposal, as_of_now, proposal_at, visit_on
 from tango_servers.pathfixer.locking import PendingOperations
 
@@ -140,7 +140,7 @@ class Selector:
             raise NameRefused("no proposal is in use, so no path can be set: write Proposal first")
         # It may have been written before the office changed the proposal's category.
         categories = dict.fromkeys((now.proposal.category, *CATEGORIES))
-        places = [Place(name, self.beamline, now.number, now.visit) for name in categories]
+        places = [DataLocation(name, self.beamline, now.number, now.visit) for name in categories]
         with self._storage():
             above = [self.layout.proposal(place) for place in places]
             found = _existing_folder(path, above)
@@ -178,7 +178,7 @@ class Selector:
 
     def unwritable(self, now: Selection) -> str:
         """Which folders cannot take new data or new proposals from this machine, and why; "" if there are none."""
-        wanted = [self.layout.beamline(Place(name, self.beamline, "any", "any")) for name in CATEGORIES]
+        wanted = [self.layout.beamline(DataLocation(name, self.beamline, "any", "any")) for name in CATEGORIES]
         wanted += [Path(now.path)] if now.path else []
         with self._storage():
             there = [path for path in wanted if path.is_dir()]
@@ -197,8 +197,8 @@ class Selector:
         """The folders of what is in use, from the top, as they are on disk."""
         if not now.proposal:
             return []
-        place = Place(now.category, self.beamline, now.number, now.visit, now.sample)
-        wanted = folders.planned(self.layout, place, now.proposal.group, raw_read_only=self.raw_read_only)
+        place = DataLocation(now.category, self.beamline, now.number, now.visit, now.sample)
+        wanted = folders.plan(self.layout, place, now.proposal.group, raw_read_only=self.raw_read_only)
         with self._storage():
             return [FolderStatus(str(one.path), _mode(one.path), one.mode) for one in wanted]
 
@@ -225,7 +225,7 @@ class Selector:
             return proposal_at(self.office, number, self.beamline)
 
     def _make_folders(self, proposal: Proposal, visit: str, auto: bool, sample: str) -> Selection:
-        place = Place(proposal.category, self.beamline, proposal.id, visit, sample)
+        place = DataLocation(proposal.category, self.beamline, proposal.id, visit, sample)
         with self._storage():
             done = folders.make(self.layout, place, proposal.group, raw_read_only=self.raw_read_only)
         where = (str(done.raw), str(done.sample))

@@ -329,7 +329,11 @@ def test_wrong_properties_are_told_in_the_status(stack: Stack, pathfixer: tango.
         ({"OfficeMemory": ["m.json"]}, DevState.FAULT, "property OfficeMemory: 'm.json' is not the full path"),
         ({"Raw_path_readonly": ["maybe"]}, DevState.FAULT, "property Raw_path_readonly: 'maybe' is neither true nor"),
         ({"Beamline": ["cosaxs", " ", "b2"]}, DevState.FAULT, "it has 2 lines, but must have one: 'cosaxs', 'b2'"),
-        ({"OfficeMemory": ["/proc/no/x"]}, DevState.ALARM, "What the user office says cannot be kept in /proc/no/x: "),
+        (
+            {"OfficeMemory": ["/proc/no/x"]},
+            DevState.ALARM,
+            "The user office's answers cannot be stored in /proc/no/x: ",
+        ),
         (
             {"PathConsumers": [f"{{device: {PATHFIXER}, environment: ScanDir}}"]},
             DevState.ALARM,
