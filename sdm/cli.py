@@ -13,7 +13,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from sdm import folders
-from sdm.layout import AUTO_VISIT, DEFAULT_ROOT, DataLocation, NameRefused, check_name, layout_from
+from sdm.layout import DEFAULT_ROOT, layout_from
+from sdm.names import AUTO_VISIT, DataLocation, NameRefused, check_name
 from sdm.office import (
     COMMISSIONING,
     OfficeError,

@@ -15,7 +15,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from sdm.layout import DataLocation, Layout
+from sdm.layout import Layout
+from sdm.names import DataLocation
 
 _GROUP_AND_OTHERS_WRITE = 0o022
 

@@ -14,36 +14,7 @@ from typing import Any
 import yaml
 
 from sdm import yaml_nodes
-from sdm.names import (
-    AUTO_VISIT,
-    CATEGORIES,
-    MAX_NAME_LENGTH,
-    DataLocation,
-    NameRefused,
-    check_category,
-    check_name,
-    check_sample,
-    check_visit,
-    today,
-)
-
-__all__ = [
-    "AUTO_VISIT",
-    "CATEGORIES",
-    "DEFAULT_ROOT",
-    "MAX_NAME_LENGTH",
-    "DataLocation",
-    "FolderRule",
-    "Layout",
-    "LayoutError",
-    "NameRefused",
-    "check_category",
-    "check_name",
-    "check_sample",
-    "check_visit",
-    "layout_from",
-    "today",
-]
+from sdm.names import DataLocation, NameRefused, check_name
 
 DEFAULT_ROOT = Path("/data")
 

@@ -13,7 +13,8 @@ import os
 from pathlib import Path
 
 from sdm import folders
-from sdm.layout import DEFAULT_ROOT, DataLocation, NameRefused, check_category, check_name, layout_from
+from sdm.layout import DEFAULT_ROOT, layout_from
+from sdm.names import DataLocation, NameRefused, check_category, check_name
 
 _log = logging.getLogger(__name__)
 

@@ -19,7 +19,8 @@ from tango.server import Device, attribute, command, device_property, run
 
 from scifish.tango_io.database import text
 from sdm.folders import FolderError
-from sdm.layout import AUTO_VISIT, DEFAULT_ROOT
+from sdm.layout import DEFAULT_ROOT
+from sdm.names import AUTO_VISIT
 from tango_servers.common.arguments import WrongArgument, text_arguments
 from tango_servers.common.background import PeriodicThread, call_all
 from tango_servers.common.condition import Condition, join_sentences

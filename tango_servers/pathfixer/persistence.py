@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import tango
 
 from scifish.tango_io.database import DEVICE, TIMEOUT, raw, reason, text
-from sdm.layout import AUTO_VISIT, CATEGORIES
+from sdm.names import AUTO_VISIT, CATEGORIES
 from tango_servers.common.replies import sendable
 from tango_servers.pathfixer.selection import Selection
 

@@ -11,7 +11,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from scifish.tango_io.database import text
-from sdm.layout import DEFAULT_ROOT, Layout, NameRefused, check_name, layout_from
+from sdm.layout import DEFAULT_ROOT, Layout, layout_from
+from sdm.names import NameRefused, check_name
 from sdm.office import OfficeError, RememberingOffice, memory_file, office_from
 
 MAX_TEXT_LENGTH = 1000

@@ -15,7 +15,8 @@ from datetime import date
 from pathlib import Path
 
 from sdm import folders
-from sdm.layout import AUTO_VISIT, CATEGORIES, DataLocation, Layout, NameRefused, check_name, check_sample, check_visit
+from sdm.layout import Layout
+from sdm.names import AUTO_VISIT, CATEGORIES, DataLocation, NameRefused, check_name, check_sample, check_visit
 from sdm.office import Office, OfficeUnavailable, Proposal, as_of_now, proposal_at, visit_on
 from tango_servers.pathfixer.locking import PendingOperations
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from sdm.folders import FolderError
-from sdm.layout import AUTO_VISIT, NameRefused
+from sdm.names import AUTO_VISIT, NameRefused
 from sdm.office import OfficeError
 from tango_servers.common.condition import join_sentences
 from tango_servers.pathfixer.locking import Busy

@@ -16,7 +16,8 @@ import pytest
 
 from sdm import folders, storage
 from sdm.folders import FolderError
-from sdm.layout import DataLocation, FolderRule, Layout
+from sdm.layout import FolderRule, Layout
+from sdm.names import DataLocation
 
 SERVICE, GROUP, STAFF, OTHER = "daemon", "games", "mail", "nobody"
 PLACE = DataLocation("visitors", "cosaxs", "20250001", "20250310", "cell_1")

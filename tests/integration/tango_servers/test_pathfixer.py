@@ -15,7 +15,7 @@ from tango import AttrMemorizedType, AttrWriteType, DevState
 
 from deploy.demo.stack import PATHFIXER, Stack, proposals
 from scifish.tango_io.database import raw
-from sdm.layout import today
+from sdm.names import today
 from tango_servers.pathfixer.consumers import Consumer, parse_consumers
 from tests.integration.tango_servers.pathfixer import configure, initialise, proxy_of, restart, start
 from tests.tango_system import FACILITY, Events, control_system, patient, refusal

@@ -15,7 +15,7 @@ import pytest
 import deploy.demo
 import sdm
 from sdm.cli import main
-from sdm.layout import today
+from sdm.names import today
 from tests.waiting import PATIENCE
 
 OFFICE = f"yaml:{Path(deploy.demo.__file__).with_name('proposals.yaml')}"

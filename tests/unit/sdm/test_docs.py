@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from sdm.cli import main
-from sdm.layout import DataLocation, FolderRule, Layout, layout_from
+from sdm.layout import FolderRule, Layout, layout_from
+from sdm.names import DataLocation
 from sdm.office import Visit, office_from
 from sdm.office.rest_settings import COMMON_SETTINGS, DEFAULT_TIMEOUT_SECONDS, PROPOSAL_FIELDS
 from tests.paths import DOCS

@@ -17,7 +17,8 @@ import pytest
 
 from sdm import folders
 from sdm.folders import FolderError
-from sdm.layout import DataLocation, FolderRule, Layout
+from sdm.layout import FolderRule, Layout
+from sdm.names import DataLocation
 from tests.waiting import PATIENCE
 
 PLACE = DataLocation("visitors", "cosaxs", "20250001", "20250310", "batch/cell_01")

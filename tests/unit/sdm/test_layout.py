@@ -8,17 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sdm.layout import (
-    DataLocation,
-    FolderRule,
-    Layout,
-    LayoutError,
-    NameRefused,
-    check_name,
-    check_sample,
-    layout_from,
-    today,
-)
+from sdm.layout import FolderRule, Layout, LayoutError, layout_from
+from sdm.names import DataLocation, NameRefused, check_name, check_sample, today
 
 ROOT = Path("/data")
 PLACE = DataLocation("visitors", "cosaxs", "20250001", "20250310", "0000_setup")

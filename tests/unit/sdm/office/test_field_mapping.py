@@ -10,7 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sdm.layout import DataLocation, Layout
+from sdm.layout import Layout
+from sdm.names import DataLocation
 from sdm.office.duo import DUO_DEFAULTS
 from sdm.office.field_mapping import AnswerMapping, AnswerPath, UnusableAnswer, VisitSource, folder_name, parse_part
 from sdm.office.model import Visit

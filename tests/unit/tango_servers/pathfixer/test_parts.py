@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tango import DevState
 
-from sdm.layout import NameRefused
+from sdm.names import NameRefused
 from tango_servers.common.background import call_all
 from tango_servers.common.condition import Condition
 from tango_servers.pathfixer import locking, properties, running_scans, sardana_environment
