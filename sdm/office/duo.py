@@ -81,10 +81,10 @@ class DuoOffice:
         with answer_errors(self._settings):
             return self._mapping.listed([] if answer is None else answer, beamline)
 
-    def _ask(self, question: str, place: str, **names: str) -> Any:
+    def _ask(self, question: str, setting: str, **names: str) -> Any:
         quoted = {name: quote(value, safe="") for name, value in names.items()}
         answer = self._client.get(self._settings.specific[question].format(**quoted))
-        where = self._settings.specific.get(place, "")
+        where = self._settings.specific.get(setting, "")
         if not where or answer is None:
             return answer
         with answer_errors(self._settings):

@@ -19,18 +19,18 @@ ADDRESSES = (
 
 def office_from(address: str) -> Office:
     """The office of a setting. Raises OfficeError if the address or the settings file it names is wrong."""
-    kind, colon, place = address.partition(":")
+    kind, colon, target = address.partition(":")
     if not address:
         raise OfficeError(f"the user office is not set: give its address in the form {ADDRESSES}")
-    if colon and place:
+    if colon and target:
         if kind == "yaml":
-            return YamlOffice(Path(place))
-        if kind == "duo" and not place.startswith(("http:", "https:")):
-            return DuoOffice.from_file(Path(place))
-        if kind == "scicat" and place.startswith(("http:", "https:")):
-            return SciCatOffice.at(place)
+            return YamlOffice(Path(target))
+        if kind == "duo" and not target.startswith(("http:", "https:")):
+            return DuoOffice.from_file(Path(target))
+        if kind == "scicat" and target.startswith(("http:", "https:")):
+            return SciCatOffice.at(target)
         if kind == "scicat":
-            return SciCatOffice.from_file(Path(place))
+            return SciCatOffice.from_file(Path(target))
     shown = f"{kind}:..." if "@" in address else address  # it may hold a password
     raise OfficeError(f"user office {shown!r} is not of the form {ADDRESSES}")
 

@@ -105,8 +105,8 @@ class FieldSource:
     rule: str = ""
 
     def texts(self, answer: Any) -> list[str]:
-        places = self.path.values(answer) if self.path else [answer]
-        found = [_text(value, self.part.text) for place in places for value in self.part.values(place)]
+        parents = self.path.values(answer) if self.path else [answer]
+        found = [_text(value, self.part.text) for parent in parents for value in self.part.values(parent)]
         if self.rule == "split":
             found = [piece for one in found for piece in re.split(r"[,;\n]", one)]
         elif self.rule:
@@ -128,8 +128,8 @@ class VisitSource:
             return [{"": _text(value, self.path.text)} for value in values if value != ""]
         found = [
             {
-                name: " ".join(_text(one, place.text) for one in place.values(value))
-                for name, place in self.parts.items()
+                name: " ".join(_text(one, source.text) for one in source.values(value))
+                for name, source in self.parts.items()
             }
             for value in values
         ]
@@ -222,9 +222,9 @@ class AnswerMapping:
 
     def _texts(self, answer: Any, name: str) -> list[str]:
         wrong: UnusableAnswer | None = None
-        for place in self.fields.get(name, ()):
+        for source in self.fields.get(name, ()):
             try:
-                found = place.texts(answer)
+                found = source.texts(answer)
             except UnusableAnswer as error:
                 wrong = wrong or error
                 continue
@@ -241,7 +241,7 @@ class AnswerMapping:
         return found[0] if found else ""
 
     def _source_names(self, name: str) -> str:
-        return ", ".join(place.part.text for place in self.fields.get(name, ()))
+        return ", ".join(source.part.text for source in self.fields.get(name, ()))
 
     def _is_proprietary(self, answer: Any) -> bool:
         given = self._single(answer, "proprietary").lower()
@@ -269,8 +269,8 @@ class AnswerMapping:
 
     def _visits(self, answer: Any) -> tuple[Visit, ...]:
         try:
-            for place in self.visits:
-                found = place.found(answer)
+            for source in self.visits:
+                found = source.found(answer)
                 if found:
                     return tuple(dict.fromkeys(self._visit(texts) for texts in found))
         except UnusableAnswer as error:

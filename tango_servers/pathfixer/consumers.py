@@ -122,7 +122,7 @@ class PathDistributor:
         by_device: dict[str, list[Consumer]] = {}
         for consumer in consumers:
             by_device.setdefault(consumer.device.lower(), []).append(consumer)
-        self._devices = [_ConsumerDevice(theirs, changed) for theirs in by_device.values()]
+        self._devices = [_ConsumerDevice(group, changed) for group in by_device.values()]
 
     def report(self) -> ConsumersReport:
         """The state of all consumers; of each device all at the same moment."""

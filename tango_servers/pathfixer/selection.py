@@ -141,9 +141,9 @@ class Selector:
             raise NameRefused("no proposal is in use, so no path can be set: write Proposal first")
         # It may have been written before the office changed the proposal's category.
         categories = dict.fromkeys((now.proposal.category, *CATEGORIES))
-        places = [DataLocation(name, self.beamline, now.number, now.visit) for name in categories]
+        locations = [DataLocation(name, self.beamline, now.number, now.visit) for name in categories]
         with self._storage():
-            above = [self.layout.proposal(place) for place in places]
+            above = [self.layout.proposal(location) for location in locations]
             found = _existing_folder(path, above)
             if not _inside((found / now.sample).resolve(), above):
                 raise NameRefused(f"path {path!r} refused: its {now.sample} is a link to a folder outside {above[0]}")
@@ -185,8 +185,8 @@ class Selector:
             there = [path for path in wanted if path.is_dir()]
             read_only = [path for path in there if os.statvfs(path).f_flag & os.ST_RDONLY]
             # A folder that was set by hand may belong to others: nothing is made in it.
-            ours = [path for path in there if path not in read_only and str(path) != now.by_hand]
-            refused = [path for path in ours if not os.access(path, os.W_OK, effective_ids=True)]
+            own = [path for path in there if path not in read_only and str(path) != now.by_hand]
+            refused = [path for path in own if not os.access(path, os.W_OK, effective_ids=True)]
         found = []
         if read_only:
             found.append(f"The storage is mounted read-only on this machine: {', '.join(map(str, read_only))}")
@@ -198,8 +198,8 @@ class Selector:
         """The folders of what is in use, from the top, as they are on disk."""
         if not now.proposal:
             return []
-        place = DataLocation(now.category, self.beamline, now.number, now.visit, now.sample)
-        wanted = folders.plan(self.layout, place, now.proposal.group, raw_read_only=self.raw_read_only)
+        location = DataLocation(now.category, self.beamline, now.number, now.visit, now.sample)
+        wanted = folders.plan(self.layout, location, now.proposal.group, raw_read_only=self.raw_read_only)
         with self._storage():
             return [FolderStatus(str(one.path), _mode(one.path), one.mode) for one in wanted]
 
@@ -226,9 +226,9 @@ class Selector:
             return proposal_at(self.office, number, self.beamline)
 
     def _make_folders(self, proposal: Proposal, visit: str, auto: bool, sample: str) -> Selection:
-        place = DataLocation(proposal.category, self.beamline, proposal.id, visit, sample)
+        location = DataLocation(proposal.category, self.beamline, proposal.id, visit, sample)
         with self._storage():
-            done = folders.make(self.layout, place, proposal.group, raw_read_only=self.raw_read_only)
+            done = folders.make(self.layout, location, proposal.group, raw_read_only=self.raw_read_only)
         where = (str(done.raw), str(done.sample))
         return Selection(
             proposal.id, visit, auto, sample, proposal, *where, notes=done.notes, answered=_answered(proposal)
