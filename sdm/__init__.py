@@ -1,1 +1,1 @@
-"""Proposals and storage: what stands between Tango and the user office."""
+"""Proposals and storage: what the user office says of a proposal, and where its data goes."""

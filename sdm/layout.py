@@ -1,6 +1,6 @@
-"""Where a proposal's data lies: `/data/{visitors,proprietary,staff}/<beamline>/<proposal>/<visit>/{raw,process}`.
+"""Where a proposal's data is stored: `/data/{visitors,proprietary,staff}/<beamline>/<proposal>/<visit>/{raw,process}`.
 
-That is the default of a template; this is the one place that makes a path out of names.
+This is the default template. Only this module makes paths from names.
 """
 
 from __future__ import annotations
@@ -14,36 +14,7 @@ from typing import Any
 import yaml
 
 from sdm import yaml_nodes
-from sdm.names import (
-    AUTO_VISIT,
-    CATEGORIES,
-    LONGEST_NAME,
-    NameRefused,
-    Place,
-    check_category,
-    check_name,
-    check_sample,
-    check_visit,
-    today,
-)
-
-__all__ = [
-    "AUTO_VISIT",
-    "CATEGORIES",
-    "DEFAULT_ROOT",
-    "LONGEST_NAME",
-    "Layout",
-    "LayoutError",
-    "NameRefused",
-    "Place",
-    "Rule",
-    "check_category",
-    "check_name",
-    "check_sample",
-    "check_visit",
-    "layout_from",
-    "today",
-]
+from sdm.names import DataLocation, NameRefused, check_name
 
 DEFAULT_ROOT = Path("/data")
 
@@ -53,8 +24,8 @@ class LayoutError(NameRefused):
 
 
 @dataclass(frozen=True)
-class Rule:
-    """How one folder is to be: its mode, and its group as a template; {group} is the proposal's."""
+class FolderRule:
+    """The mode of one folder, and its group as a template; {group} is the proposal's group."""
 
     mode: int
     group: str = "{group}"
@@ -63,7 +34,7 @@ class Rule:
 DEFAULT_PATH = "{category}/{beamline}/{proposal}/{visit}/raw"
 DEFAULT_SIBLINGS = ("process",)
 
-# The leading 2 (setgid) hands the group down to what is made inside.
+# The leading 2 (setgid): what is made inside gets the same group.
 ABOVE_MODE = 0o2750
 VISIT_MODE = 0o2770
 
@@ -73,17 +44,17 @@ GROUP_FIELDS = ("group", "category", "beamline", "proposal")
 
 @dataclass(frozen=True)
 class Layout:
-    """The paths of a place, below a root that is an absolute path. Raises LayoutError.
+    """The paths of a location, below a root that is an absolute path. Raises LayoutError.
 
-    `path` is a template of the folder that detectors write to. Its parts before the first that
-    names a proposal or a visit must exist; the rest is made, and beside the last part its
-    `siblings`. `rules` say what is particular about a folder, by its part of `path` or its name.
+    `path` is a template of the folder that detectors write to. Its parts before the first one with a
+    proposal, a visit or a year must exist; the rest is made, and next to the last part its `siblings`.
+    `rules` are the exceptions for single folders, by their part of `path` or their name.
     """
 
     root: Path = DEFAULT_ROOT
     path: str = DEFAULT_PATH
     siblings: tuple[str, ...] = DEFAULT_SIBLINGS
-    rules: Mapping[str, Rule] = field(default_factory=dict)
+    rules: Mapping[str, FolderRule] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if not self.root.is_absolute() or ".." in self.root.parts:
@@ -91,104 +62,115 @@ class Layout:
         for one in self._parts:
             _check_template(one, PATH_FIELDS, f"path {self.path!r}: the part")
         if "{proposal}" not in self.path:
-            raise LayoutError(f"path {self.path!r} does not name {{proposal}}: data of several would lie together")
+            raise LayoutError(
+                f"path {self.path!r} does not contain {{proposal}}: data of several proposals would be mixed"
+            )
         if "{" in self._parts[-1]:
             raise LayoutError(f"path {self.path!r} must end with a plain name, such as raw")
         for name in self.siblings:
             check_name(name, "sibling")
-        names = (*self._parts[self._made :], *self.siblings)
+        names = (*self._parts[self._first_made :], *self.siblings)
         made = ", ".join(names)
         if len(set(names)) < len(names):
-            raise LayoutError(f"of the folders that are made ({made}) two have the same name")
+            raise LayoutError(f"of the folders to make ({made}), two have the same name")
         for name, rule in self.rules.items():
             if name not in names:
-                raise LayoutError(f"folder {name!r} is none of those that are made: {made}")
+                raise LayoutError(f"folder {name!r} is not one of the folders to make: {made}")
             _check_template(rule.group, GROUP_FIELDS, f"folder {name!r}: group")
             if not 0o700 <= rule.mode <= 0o7777 or rule.mode & 0o700 != 0o700:
-                raise LayoutError(f"folder {name!r}: mode {rule.mode:04o} does not leave all to its owner (07..)")
+                raise LayoutError(f"folder {name!r}: mode {rule.mode:04o} does not give all rights to its owner (07..)")
 
     @property
     def _parts(self) -> list[str]:
         return self.path.split("/")
 
     @property
-    def _made(self) -> int:
-        """The first of the parts that are made."""
+    def _first_made(self) -> int:
+        """The index of the first part that is made."""
         named = ("{proposal}", "{visit}", "{year}")
         return next(number for number, one in enumerate(self._parts) if any(name in one for name in named))
 
-    def _to(self, place: Place, parts: int) -> Path:
-        return self.root.joinpath(*(_filled(one, place) for one in self._parts[:parts]))
+    def _to(self, location: DataLocation, parts: int) -> Path:
+        return self.root.joinpath(*(_filled(one, location) for one in self._parts[:parts]))
 
-    def beamline(self, place: Place) -> Path:
+    def beamline(self, location: DataLocation) -> Path:
         """The folder that must exist; it belongs to `<beamline>-service:<beamline>`."""
-        return self._to(place, self._made)
+        return self._to(location, self._first_made)
 
-    def proposal(self, place: Place) -> Path:
-        """The folder that holds all of the proposal's data, and of no other."""
+    def proposal(self, location: DataLocation) -> Path:
+        """The folder that holds all data of the proposal, and of no other proposal."""
         first = next(number for number, one in enumerate(self._parts) if "{proposal}" in one)
-        return self._to(place, first + 1)
+        return self._to(location, first + 1)
 
-    def visit(self, place: Place) -> Path:
-        """The folder of raw and its siblings."""
-        return self._to(place, len(self._parts) - 1)
+    def visit(self, location: DataLocation) -> Path:
+        """The folder that contains raw and its siblings."""
+        return self._to(location, len(self._parts) - 1)
 
-    def raw(self, place: Place) -> Path:
+    def raw(self, location: DataLocation) -> Path:
         """Where detectors write."""
-        return self._to(place, len(self._parts))
+        return self._to(location, len(self._parts))
 
-    def process(self, place: Place) -> Path:
+    def process(self, location: DataLocation) -> Path:
         """Where analysis writes; its tools find it by replacing `raw` in the path."""
-        return self.visit(place) / "process"
+        return self.visit(location) / "process"
 
-    def sample(self, place: Place) -> Path:
-        """The sample's folder below raw; raw itself where there is no sample."""
-        return self.raw(place) / place.sample
+    def sample(self, location: DataLocation) -> Path:
+        """The sample's folder below raw; without a sample, raw itself."""
+        return self.raw(location) / location.sample
 
-    def made(self, place: Place) -> list[tuple[Path, Rule]]:
-        """The folders that are made for a place, from the top, with raw and what is below it last."""
+    def folders(self, location: DataLocation) -> list[tuple[Path, FolderRule]]:
+        """The folders to make for a location, from the top; raw and the folders below it are last."""
         last = len(self._parts) - 1
-        above = [(self._to(place, number + 1), self._rule(number)) for number in range(self._made, last)]
-        beside = [(self.visit(place) / name, self.rules.get(name, self.usual(name))) for name in self.siblings]
-        raw, sample = self.raw(place), self.sample(place)
+        above = [(self._to(location, number + 1), self._rule(number)) for number in range(self._first_made, last)]
+        beside = [
+            (self.visit(location) / name, self.rules.get(name, self.default_rule(name))) for name in self.siblings
+        ]
+        raw, sample = self.raw(location), self.sample(location)
         below = [path for path in reversed((sample, *sample.parents)) if raw in path.parents]
         return [*above, *beside, *((path, self._rule(last)) for path in (raw, *below))]
 
-    def _rule(self, number: int) -> Rule:
-        return self.rules.get(self._parts[number], self.usual(self._parts[number]))
+    def _rule(self, number: int) -> FolderRule:
+        return self.rules.get(self._parts[number], self.default_rule(self._parts[number]))
 
-    def usual(self, name: str) -> Rule:
-        """The rule of a part of the path or of a sibling where nothing else is said."""
-        return Rule(ABOVE_MODE if name in self._parts[self._made : -2] else VISIT_MODE)
+    def default_rule(self, name: str) -> FolderRule:
+        """The default rule of a part of the path, or of a sibling."""
+        return FolderRule(ABOVE_MODE if name in self._parts[self._first_made : -2] else VISIT_MODE)
 
-    def group(self, rule: Rule, place: Place, group: str) -> str:
+    def group(self, rule: FolderRule, location: DataLocation, group: str) -> str:
         """The group of a folder with this rule; `group` is the proposal's."""
-        return rule.group.format(group=group, category=place.category, beamline=place.beamline, proposal=place.proposal)
+        return rule.group.format(
+            group=group, category=location.category, beamline=location.beamline, proposal=location.proposal
+        )
 
 
-_NAMED = re.compile(r"\{([^{}]*)\}")
+_FIELD = re.compile(r"\{([^{}]*)\}")
 
 
 def _check_template(template: str, fields: Sequence[str], what: str) -> None:
-    for name in _NAMED.findall(template):
+    for name in _FIELD.findall(template):
         if name not in fields:
-            raise LayoutError(f"{what} {template!r} names {{{name}}}; known are {', '.join(fields)}")
+            raise LayoutError(f"{what} {template!r} contains {{{name}}}; allowed are {', '.join(fields)}")
     try:
-        check_name(_NAMED.sub("x", template), what)
+        check_name(_FIELD.sub("x", template), what)
     except NameRefused as error:
         raise LayoutError(str(error)) from error
 
 
-def _filled(template: str, place: Place) -> str:
-    """One folder's name. Raises NameRefused: several good names may together be too long, or a device of Windows."""
-    year = place.visit[:4]
+def _filled(template: str, location: DataLocation) -> str:
+    """One folder's name. Raises NameRefused: valid names may together be too long, or a device name of Windows."""
+    year = location.visit[:4]
     if "{year}" in template and not (year.isdigit() and len(year) == 4):
-        raise NameRefused(f"visit {place.visit!r} does not begin with a year, which the path names")
-    names = {"category": place.category, "beamline": place.beamline, "proposal": place.proposal, "visit": place.visit}
+        raise NameRefused(f"visit {location.visit!r} does not begin with a year, but the path contains {{year}}")
+    names = {
+        "category": location.category,
+        "beamline": location.beamline,
+        "proposal": location.proposal,
+        "visit": location.visit,
+    }
     return check_name(template.format(**names, year=year), "folder")
 
 
-# A settings text, in place of a path's template or of a file's name, begins with one of its fields.
+# A YAML text, unlike a template or a file's name, begins with one of these fields.
 _SETTINGS = re.compile(r"(path|siblings|folders)\s*:")
 
 
@@ -197,31 +179,30 @@ def layout_from(text_or_path: str, prefix: Path = DEFAULT_ROOT) -> Layout:
 
     Raises LayoutError that names the file, the line and the field.
     """
-    said = text_or_path.strip()
-    if not said:
+    setting = text_or_path.strip()
+    if not setting:
         return Layout(prefix)
-    if _SETTINGS.match(said):
-        return _layout("the layout", said, prefix)
-    if "{" in said:
-        return Layout(prefix, said)
-    return _layout(said, yaml_nodes.read(Path(said), LayoutError), prefix)
+    if _SETTINGS.match(setting):
+        return _layout("the layout", setting, prefix)
+    if "{" in setting:
+        return Layout(prefix, setting)
+    return _layout(setting, yaml_nodes.read(Path(setting), LayoutError), prefix)
 
 
-def _layout(where: str, said: str, prefix: Path) -> Layout:
+def _layout(where: str, content: str, prefix: Path) -> Layout:
     layout = Layout(prefix)
-    with yaml_nodes.telling(where, LayoutError):
-        root = yaml_nodes.root_of(said)
+    with yaml_nodes.located_errors(where, LayoutError):
+        root = yaml_nodes.root_of(content)
         if root is None:
             raise LayoutError(f"{where} is empty")
         given = yaml_nodes.mapping(root, "the layout", ("path", "siblings", "folders"))
-        if "path" in given:  # without siblings yet, as it may end with the name of a usual one
+        if "path" in given:  # without siblings yet, because it may end with the name of a default sibling
             layout = _with(layout, given["path"], path=yaml_nodes.text(given["path"], "path"), siblings=())
-        own = "siblings" in given
-        siblings = yaml_nodes.texts(given["siblings"], "siblings", str) if own else DEFAULT_SIBLINGS
+        siblings = yaml_nodes.texts(given["siblings"], "siblings", str) if "siblings" in given else DEFAULT_SIBLINGS
         layout = _with(layout, given.get("siblings", root), siblings=siblings)
         if "folders" in given:
             for name, node in yaml_nodes.mapping(given["folders"], "folders").items():
-                rule = _rule(node, f"folder {name!r}", layout.usual(name))
+                rule = _rule(node, f"folder {name!r}", layout.default_rule(name))
                 layout = _with(layout, node, rules={**layout.rules, name: rule})
     return layout
 
@@ -233,10 +214,10 @@ def _with(layout: Layout, node: yaml.Node, **changes: Any) -> Layout:
         raise yaml_nodes.Mistake(node, str(error)) from error
 
 
-def _rule(node: yaml.Node, what: str, usual: Rule) -> Rule:
+def _rule(node: yaml.Node, what: str, default: FolderRule) -> FolderRule:
     given = yaml_nodes.mapping(node, what, ("mode", "group"))
     mode = yaml_nodes.text(given.get("mode"), f"{what}: mode")
     if mode and not re.fullmatch(r"(0o|0)?[0-7]{3,4}", mode):
         raise yaml_nodes.Mistake(given["mode"], f"{what}: mode {mode!r} is not of the form 02770")
     group = yaml_nodes.text(given.get("group"), f"{what}: group")
-    return Rule(int(mode, 8) if mode else usual.mode, group or usual.group)
+    return FolderRule(int(mode, 8) if mode else default.mode, group or default.group)

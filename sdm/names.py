@@ -1,4 +1,4 @@
-"""The names that become part of a path: each is checked here, and nowhere else."""
+"""Checks names that become part of a path. All checks of such names are here."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from dataclasses import dataclass
 CATEGORIES = ("visitors", "proprietary", "staff")
 AUTO_VISIT = "auto"
 
-LONGEST_SAMPLE = 255
-LONGEST_NAME = 100  # a file system takes 255 bytes; detectors make file names out of the sample's
+MAX_SAMPLE_LENGTH = 255
+MAX_NAME_LENGTH = 100  # a file system allows 255 bytes; detectors use the sample's name in file names
 
-# A leading '-' is an option to a shell's command, a leading '.' hides the folder.
+# A leading '-' looks like an option of a shell command; a leading '.' hides the folder.
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*", re.ASCII)
-# Shares are mounted on Windows too, where these are devices, also with an extension.
+# Shares are also mounted on Windows, where these names are devices, even with an extension.
 _WINDOWS_DEVICE = re.compile(r"(con|prn|aux|nul|com[0-9]|lpt[0-9])(\..*)?", re.IGNORECASE)
 
 
@@ -23,15 +23,15 @@ class NameRefused(ValueError):
 
 
 def check_name(name: str, what: str) -> str:
-    """The name of one folder, unchanged. Raises NameRefused; `what` is how the error calls it."""
+    """The name of one folder, unchanged. Raises NameRefused; `what` names it in the error."""
     if not _NAME.fullmatch(name):
         raise NameRefused(
             f"{what} {name!r} refused: use letters, digits, '_', '-' and '.', beginning with a letter, a digit or '_'"
         )
-    if len(name) > LONGEST_NAME:
-        raise NameRefused(f"{what} {name[:20]!r}... refused: it has more than {LONGEST_NAME} characters")
+    if len(name) > MAX_NAME_LENGTH:
+        raise NameRefused(f"{what} {name[:20]!r}... refused: it has more than {MAX_NAME_LENGTH} characters")
     if name.endswith(".") or is_windows_device(name):
-        raise NameRefused(f"{what} {name!r} refused: Windows has no folder of that name")
+        raise NameRefused(f"{what} {name!r} refused: Windows does not allow a folder of this name")
     return name
 
 
@@ -42,13 +42,13 @@ def is_windows_device(name: str) -> bool:
 def check_sample(sample: str) -> str:
     """A sample's name, unchanged: one or more names with `/` between them, or "" for none.
 
-    The rule in use is letters, digits and '/'; '_', '-' and '.' are taken as well, since
+    The official rule is letters, digits and '/'. '_', '-' and '.' are accepted too, because
     beamlines use names like `0000_setup`. Raises NameRefused.
     """
-    if len(sample) > LONGEST_SAMPLE:
-        raise NameRefused(f"sample {sample[:20]!r}... refused: it has more than {LONGEST_SAMPLE} characters")
+    if len(sample) > MAX_SAMPLE_LENGTH:
+        raise NameRefused(f"sample {sample[:20]!r}... refused: it has more than {MAX_SAMPLE_LENGTH} characters")
     if sample.startswith("/"):
-        raise NameRefused(f"sample {sample!r} refused: it is an absolute path; leave the first '/' out")
+        raise NameRefused(f"sample {sample!r} refused: it is an absolute path; remove the first '/'")
     if sample:
         for part in sample.split("/"):
             check_name(part, "sample" if part == sample else f"sample {sample!r}: the part")
@@ -63,7 +63,7 @@ def check_category(category: str) -> str:
 
 
 def check_visit(visit: str) -> str:
-    """A name that, if it is all digits, begins with a date: YYYYMMDD, or YYYYMMDDHH as some beamlines have it."""
+    """A visit's name, unchanged. If it is all digits, it must be a date: YYYYMMDD, or YYYYMMDDHH at some beamlines."""
     check_name(visit, "visit")
     if visit.isdigit():
         try:
@@ -79,8 +79,8 @@ def today() -> str:
 
 
 @dataclass(frozen=True)
-class Place:
-    """Whose data: the names that make up a path, checked. Raises NameRefused."""
+class DataLocation:
+    """The names that determine where data is stored, checked. Raises NameRefused."""
 
     category: str
     beamline: str

@@ -1,4 +1,4 @@
-"""The storage of a beamline, by the interface that MXCuBE and other programs know.
+"""The storage of a beamline, with the interface that MXCuBE and other programs use.
 
 from sdm import storage
 beamline = storage.Storage(user_type="visitors", beamline="biomax")
@@ -13,7 +13,8 @@ import os
 from pathlib import Path
 
 from sdm import folders
-from sdm.layout import DEFAULT_ROOT, NameRefused, Place, check_category, check_name, layout_from
+from sdm.layout import DEFAULT_ROOT, layout_from
+from sdm.names import DataLocation, NameRefused, check_category, check_name
 
 _log = logging.getLogger(__name__)
 
@@ -23,11 +24,11 @@ class StorageException(Exception):
 
 
 class Storage:
-    """The part of the storage where one beamline keeps one category of data.
+    """The part of the storage with one beamline's data of one category.
 
-    `user_type` is visitors, proprietary or staff; `service_account` is the account that the
-    folders are to belong to (the one this runs as if None); `prefix` stands for `/data`. Where the
-    layout is not the usual one, the environment variable SDM_LAYOUT says it, as `layout_from` takes it.
+    `user_type` is visitors, proprietary or staff; `service_account` is the account that
+    owns the folders (None: the account of this process); `prefix` replaces `/data`. The environment
+    variable SDM_LAYOUT sets another layout, in the form of `layout_from`.
     """
 
     def __init__(
@@ -43,22 +44,22 @@ class Storage:
 
     @property
     def beamline_path(self) -> str:
-        """The folder of the beamline, that proposals are in."""
-        return str(self._layout.beamline(Place(self._category, self._beamline, "any", "any")))
+        """The folder of the beamline, which contains the proposals."""
+        return str(self._layout.beamline(DataLocation(self._category, self._beamline, "any", "any")))
 
     def get_proposal_group(self, proposal: str | int, admin: bool = False) -> str:
-        """The group that the proposal's folders belong to; with `admin` that of the beamline's staff."""
+        """The group of the proposal's folders; with `admin`, the group of the beamline's staff."""
         return self._beamline if admin else f"{proposal}-group"
 
     def create_path(self, proposal: str | int, group: str, visit: str | int, username: str | None = None) -> str:
-        """Make the visit's folders as far as they are missing; the path of its raw folder.
+        """Make the visit's missing folders, and return the path of its raw folder.
 
-        `username` is the account they are to belong to, instead of the service account.
+        `username` is the account that owns them, instead of the service account.
         Raises StorageException.
         """
         try:
-            place = Place(self._category, self._beamline, _text(proposal, "proposal"), _text(visit, "visit"))
-            done = folders.make(self._layout, place, _text(group, "group"), owner=username or self._owner)
+            location = DataLocation(self._category, self._beamline, _text(proposal, "proposal"), _text(visit, "visit"))
+            done = folders.make(self._layout, location, _text(group, "group"), owner=username or self._owner)
         except (NameRefused, folders.FolderError) as error:
             raise StorageException(str(error)) from error
         for note in done.notes:
@@ -67,7 +68,7 @@ class Storage:
 
 
 def _text(value: object, what: str) -> str:
-    # A session without a proposal has None, which must not become a folder of that name.
+    # A session without a proposal passes None, which must not become a folder named None.
     if isinstance(value, bool) or not isinstance(value, str | int):
         raise NameRefused(f"{what} {value!r} refused: it is neither a text nor a number")
     return str(value)

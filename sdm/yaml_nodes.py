@@ -1,6 +1,6 @@
-"""YAML files whose mistakes are told with file, line and field.
+"""Reads YAML files and reports mistakes with file, line and field.
 
-The nodes are read and not the values: they know their lines, and 20250001 and 02770 stay texts.
+It reads nodes and not values, because nodes have line numbers, and 20250001 and 02770 stay texts.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ _NULL = "tag:yaml.org,2002:null"
 
 
 class Mistake(Exception):
-    """What is wrong at a node. The text names the field."""
+    """A mistake at a node. The text names the field."""
 
     def __init__(self, node: yaml.Node, text: str) -> None:
         super().__init__(text)
@@ -25,8 +25,8 @@ class Mistake(Exception):
 
 
 @contextlib.contextmanager
-def telling(where: str, kind: type[Exception]) -> Iterator[None]:
-    """Mistakes become errors of this kind, with the line; `where` is the file's path."""
+def located_errors(where: str, kind: type[Exception]) -> Iterator[None]:
+    """Turn mistakes into errors of this kind, with their line; `where` is the file's path."""
     try:
         yield
     except Mistake as mistake:
@@ -34,7 +34,7 @@ def telling(where: str, kind: type[Exception]) -> Iterator[None]:
     except yaml.MarkedYAMLError as error:
         line = error.problem_mark.line + 1 if error.problem_mark else 1
         raise kind(f"{where}, line {line}: not YAML: {error.problem}") from error
-    except yaml.YAMLError as error:  # characters that YAML does not have: it knows no line
+    except yaml.YAMLError as error:  # invalid characters: this error has no line
         raise kind(f"{where}: not YAML: {error}") from error
     except RecursionError as error:
         raise kind(f"{where}: nested too deeply") from error
@@ -49,21 +49,21 @@ def read(path: Path, kind: type[Exception]) -> str:
 
 
 def root_of(text: str) -> yaml.Node | None:
-    """None for an empty file. To be called inside `telling`."""
+    """None for an empty file. To be called inside `located_errors`."""
     return yaml.compose(text, Loader=yaml.SafeLoader)
 
 
 def mapping(node: yaml.Node, what: str, known: Sequence[str] = ()) -> dict[str, yaml.Node]:
-    """The fields that have a value. Without `known` any name is taken."""
+    """The fields that have a value. Without `known`, any name is allowed."""
     if not isinstance(node, yaml.MappingNode):
         raise Mistake(node, f"{what} is not of the form 'field: value'")
     fields: dict[str, yaml.Node] = {}
     for key, value in node.value:
         if not isinstance(key, yaml.ScalarNode) or (known and key.value not in known):
             name = repr(key.value) if isinstance(key, yaml.ScalarNode) else "this"
-            raise Mistake(key, f"{name} is not a field of {what}; known are {', '.join(known)}")
+            raise Mistake(key, f"{name} is not a field of {what}; allowed are {', '.join(known)}")
         if key.value in fields:
-            raise Mistake(key, f"{key.value!r} is there twice in {what}")
+            raise Mistake(key, f"{key.value!r} is given twice in {what}")
         fields[key.value] = value
     return {name: value for name, value in fields.items() if value.tag != _NULL}
 
@@ -85,7 +85,7 @@ def text(node: yaml.Node | None, what: str) -> str:
 
 
 def checked(node: yaml.Node | None, what: str, check: Callable[[str], str]) -> str:
-    """What `check` makes of the text; "" without one. `check` raises NameRefused."""
+    """What `check` returns for the text; "" without one. `check` may raise NameRefused."""
     if node is None:
         return ""
     try:

@@ -1,7 +1,7 @@
 """The Tango device that says whose data is being taken, and where it goes.
 
-Somebody writes `Proposal`, `Visit` and `Sample`; the user office is asked, the folders are
-made, and `Path` and `SamplePath` follow. The paths are handed on to Sardana and to detectors.
+A client writes `Proposal`, `Visit` and `Sample`; PathFixer asks the user office and makes the folders,
+and `Path` and `SamplePath` follow. The paths are sent to Sardana and to detectors.
 """
 
 from __future__ import annotations
@@ -19,90 +19,89 @@ from tango.server import Device, attribute, command, device_property, run
 
 from scifish.tango_io.database import text
 from sdm.folders import FolderError
-from sdm.layout import AUTO_VISIT, DEFAULT_ROOT
-from tango_servers.common.arguments import WrongArgument, words
-from tango_servers.common.background import Background, answers
-from tango_servers.common.condition import Condition, then
-from tango_servers.common.replies import Announcer, refusing, sendable
+from sdm.layout import DEFAULT_ROOT
+from sdm.names import AUTO_VISIT
+from tango_servers.common.arguments import WrongArgument, text_arguments
+from tango_servers.common.background import PeriodicThread, call_all
+from tango_servers.common.condition import Condition, join_sentences
+from tango_servers.common.replies import MAX_LIST_LENGTH, AttributePublisher, raising_devfailed, sendable
 from tango_servers.pathfixer import properties, running_scans
-from tango_servers.pathfixer.consumers import RETRY, Handed, HandOver, parse_consumers
-from tango_servers.pathfixer.locking import Turns, Wait, Waits
-from tango_servers.pathfixer.persistence import Remembered, differ
+from tango_servers.pathfixer.consumers import CONSUMER_CHECK_SECONDS, ConsumersReport, PathDistributor, parse_consumers
+from tango_servers.pathfixer.locking import ChangeLock, PendingOperation, PendingOperations
+from tango_servers.pathfixer.persistence import PersistentState, stored_values_differ
 from tango_servers.pathfixer.properties import PathSettings, settings_from
-from tango_servers.pathfixer.property_check import Misnamed
-from tango_servers.pathfixer.selection import STORAGE, Chooser, InUse, Target
-from tango_servers.pathfixer.upkeep import REFUSALS, Said, Upkeep
+from tango_servers.pathfixer.property_check import PropertyCheck
+from tango_servers.pathfixer.selection import STORAGE_OPERATION, Selection, SelectionChange, Selector
+from tango_servers.pathfixer.upkeep import REFUSALS, Upkeep, UpkeepReport
 
-TICK = 1.0
-"""Seconds between looks at what has to be done, and at what has to be shown."""
+CYCLE_SECONDS = 1.0
+"""Between runs of the upkeep, and between updates of the attributes."""
 
-SLOW = 3.0
-"""Seconds after which it is shown that something is being waited for; Tango's clients have given up by then."""
+SLOW_SECONDS = 3.0
+"""After which the Status shows that an operation is still in progress; Tango's clients have given up by then."""
 
-START = 2.0
-"""Seconds that the start, or Init, waits for the office and the storage; what takes longer goes on behind it."""
+RESTORE_WAIT_SECONDS = 2.0
+"""How long the start, or Init, waits for the office and the storage. What takes longer goes on in the background."""
 
-LOOK = 2.0
-"""Seconds that the storage has for a look at the folders."""
+FOLDER_CHECK_SECONDS = 2.0
+"""Within which the storage must answer when `Describe` checks the folders."""
 
-LONGEST_LIST = 1000
-
-OFF = "Switched off: nothing can be written, and the visit does not follow the date. TurnOn switches it on"
+OFF_REMARK = "Switched off: nothing can be written, and the visit does not follow the date. TurnOn switches it on"
 
 FORCE = "force"
 
-AGAIN = f"Trying again every {RETRY:.0f} s"
+RETRY_REMARK = f"Retrying every {CONSUMER_CHECK_SECONDS:.0f} s"
 
 
 class ScanRunning(Exception):
-    """A scan runs, and its data would go elsewhere from now on."""
+    """A scan is running, and the rest of its data would go to another place."""
 
 
 class Replaced(Exception):
-    """The device was initialised anew in the meantime."""
+    """Init was run in the meantime."""
 
 
-REFUSED = (*REFUSALS, ScanRunning, Replaced)
+REFUSED_ERRORS = (*REFUSALS, ScanRunning, Replaced)
 
 Value = str | bool | list[str]
 
 
 @dataclass(frozen=True)
-class Shown:
-    """What clients see, all of one moment: attributes, State, Status and events are of one of these."""
+class PublishedState:
+    """What clients see, all of the same moment: attributes, State, Status and events."""
 
-    in_use: InUse
-    handed: Handed
+    in_use: Selection
+    consumers: ConsumersReport
     state: DevState
     problems: tuple[str, ...]
     values: dict[str, Value]
 
 
 class PathFixer(Device):
-    """Proposal, visit and sample in use, and the path that their data goes to.
+    """The proposal, visit and sample in use, and the path where their data goes.
 
     STANDBY: ready. ON: ready, switched on by TurnOn. OFF: switched off, nothing can be written, and the
     visit does not follow the date.
 
-    FAULT: there is no folder for the data. A property is wrong, the storage is not there or does not answer, or
-    what was in use before a restart cannot be taken up.
+    FAULT: there is no folder for the data. A property is wrong, the storage does not exist or does not answer, or
+    what was in use before a restart cannot be restored.
 
     ALARM: data can be taken, but not all is as it should be. A consumer refused the path or has another one,
-    the office cannot be asked or its answers not be kept, the storage is read-only here, a folder's mode or
-    group could not be set, the visit could not follow the date, a line of a property is wrong, or something
-    was refused when its client had given up waiting.
+    the office cannot be asked or its answers cannot be stored, the storage is read-only here, a folder's mode or
+    group could not be set, the visit could not follow the date, a line of a property is wrong, or a write
+    was refused after its client had given up waiting.
 
-    In both the Status says what is wrong and what to do. Reading is answered out of memory, also while
-    something that was written waits for the office or the storage. Writing returns when it is done. Where that
-    takes longer than the client waits, it is done or refused all the same, and the Status says which.
+    In both states the Status says what is wrong and what to do. Reads are answered from memory, also while a
+    write waits for the office or the storage. A write returns when it is done. If that takes longer than the
+    client waits, it is still completed or refused, and the Status says which.
 
-    While a scan runs on one of the Doors, Proposal, Visit and Path cannot be changed, as the scan's data would
-    go to two places. Sample can: macros write it between scans and within them; but not where that would end a
-    Path that was set by hand. The commands ForceProposal and ForceVisit do not look for scans, nor does
-    SetProposal with force.
+    While a scan is running on one of the Doors, Proposal, Visit and Path cannot be changed, because the scan's data
+    would go to two places. Sample can be changed, because macros write it between and within scans; but not if this
+    would end a Path that was set by hand. The commands ForceProposal and ForceVisit do not check for scans, nor
+    does SetProposal with force.
     """
 
-    # Of one line most of them, but of one text Tango drops what is behind the first line without a word.
+    # Most have one line, but with a single string Tango silently drops everything after the first line.
     Beamline = device_property(dtype=(str,), default_value=(), doc="Short name of the beamline, as in the path: cosaxs")
     Office = device_property(
         dtype=(str,),
@@ -115,7 +114,7 @@ class PathFixer(Device):
     OfficeMemory = device_property(
         dtype=(str,),
         default_value=(),
-        doc="File that keeps the office's answers for a time when it is down (default: in the account's state folder)",
+        doc="File that stores the office's answers for when it is down (default: in the account's state folder)",
     )
     Prefix = device_property(
         dtype=(str,),
@@ -139,17 +138,17 @@ class PathFixer(Device):
         dtype=(str,),
         default_value=(),
         doc=(
-            "Who is handed the path; one a line: {device: macroserver/cosaxs/1, environment: ScanDir} or "
+            "Devices that receive the path, one per line: {device: macroserver/cosaxs/1, environment: ScanDir} or "
             '{device: b311a/ea/eiger, attribute: FilePath, template: "{sample_path}/eiger"}. '
-            "A template may name path, sample_path, category, beamline, proposal, visit, sample"
+            "A template may use path, sample_path, category, beamline, proposal, visit, sample"
         ),
     )
     Doors = device_property(
         dtype=(str,),
         default_value=(),
         doc=(
-            "Sardana's Doors, one a line: while a scan runs there, proposal, visit and path are not changed "
-            "(default: all Doors of the MacroServers in PathConsumers; none: nobody is asked)"
+            "Sardana's Doors, one per line: while a scan is running there, proposal, visit and path are not changed "
+            "(default: all Doors of the MacroServers in PathConsumers; none: no Door is asked)"
         ),
     )
 
@@ -162,51 +161,51 @@ class PathFixer(Device):
 
     def init_device(self) -> None:
         super().init_device()
-        self._announcer = Announcer(self, self.PUSHED)
+        self._publisher = AttributePublisher(self, self.PUSHED)
         self._ready = DevState.STANDBY
         self._user_name = ""
         self._endstation = ""
-        self._turns = Turns()
-        self._waits = Waits()
-        self._late = ""
-        self._silent: tuple[str, ...] = ()
+        self._change_lock = ChangeLock()
+        self._pending = PendingOperations()
+        self._late_refusal = ""
+        self._unanswered_doors: tuple[str, ...] = ()
         consumers, self._wrong_lines = parse_consumers(self.PathConsumers)
         macroservers = dict.fromkeys(consumer.device for consumer in consumers if consumer.environment)
         self._doors = running_scans.Doors(self.Doors, list(macroservers))
         known = list(self.get_device_class().device_property_list)
-        self._misnamed = Misnamed(self.get_name(), known, self.Doors)
-        self._showing = Background(f"{self.get_name()} shows", self._show, TICK)
-        self._hand_over = HandOver(consumers, self._showing.now)
-        self._remembered = Remembered(self.get_name())
+        self._property_check = PropertyCheck(self.get_name(), known, self.Doors)
+        self._publish_thread = PeriodicThread(f"{self.get_name()} publish", self._publish_with_monitor, CYCLE_SECONDS)
+        self._distributor = PathDistributor(consumers, self._publish_thread.wake)
+        self._persistent = PersistentState(self.get_name())
         self._settings = settings = self._from_properties()
-        self._chooser = Chooser(
+        self._selector = Selector(
             settings.beamline,
             settings.office,
             settings.layout,
             settings.raw_read_only,
-            waits=self._waits,
-            wrong="; ".join(settings.wrong),
+            pending=self._pending,
+            settings_problem="; ".join(settings.problems),
         )
         self._upkeep = Upkeep(
-            self._chooser,
-            self._doors.look,
+            self._selector,
+            self._doors.query,
             lambda: self._in_use,
-            functools.partial(self._replace, self._chooser),
+            functools.partial(self._replace, self._selector),
             lambda text: self.warn_stream(sendable(text)),
         )
-        self._keeping = Background(f"{self.get_name()} upkeep", self._keep_up, TICK)
+        self._upkeep_thread = PeriodicThread(f"{self.get_name()} upkeep", self._run_upkeep, CYCLE_SECONDS)
         self._restore()
-        self._say()
-        self._showing.start()
-        self._keeping.start()
-        self._hand_over.start()
-        self._showing.now()
-        self._keeping.now()
+        self._publish()
+        self._publish_thread.start()
+        self._upkeep_thread.start()
+        self._distributor.start()
+        self._publish_thread.wake()
+        self._upkeep_thread.wake()
 
     def delete_device(self) -> None:
-        self._showing.stop()
-        self._keeping.stop()
-        self._hand_over.stop()
+        self._publish_thread.stop()
+        self._upkeep_thread.stop()
+        self._distributor.stop()
 
     def _from_properties(self) -> PathSettings:
         return settings_from(
@@ -219,119 +218,127 @@ class PathFixer(Device):
         )
 
     def _restore(self) -> None:
-        """Take up what was in use before the restart.
+        """Restore what was in use before the restart.
 
-        Tango writes the memorised values one by one, but visit and sample have to be known
-        before the proposal's folders are made. So it is done here, and Tango's own writes are passed over.
+        Tango writes the memorised values one by one, but visit and sample must be known before the
+        proposal's folders are made. So it is done here, and Tango's own writes are ignored.
         """
-        recalled = self._remembered.recall()
-        self._in_use = recalled.in_use
-        self._user_name, self._endstation = recalled.user_name, recalled.endstation
-        self._restoring = dict(recalled.memorised)
+        restored = self._persistent.load()
+        self._in_use = restored.in_use
+        self._user_name, self._endstation = restored.user_name, restored.endstation
+        self._memorised = dict(restored.memorised)
         names = {"UserName": self._user_name, "Endstation": self._endstation}
-        # At the end of Init Tango writes what was last written; that may be what a client still waits for.
-        for name, value in {**self._restoring, **names}.items():
+        # At the end of Init, Tango writes the last written values. A client's write may still be in progress then.
+        for name, value in {**self._memorised, **names}.items():
             self.get_device_attr().get_w_attr_by_name(name).set_write_value(value)
         upkeep = self._upkeep
-        (found,) = answers([functools.partial(upkeep.restored, self._in_use)], START)
-        if isinstance(found, InUse):
+        (found,) = call_all([functools.partial(upkeep.restore, self._in_use)], RESTORE_WAIT_SECONDS)
+        if isinstance(found, Selection):
             self._in_use = found
-            self._hand_on()
-            if differ(recalled.in_use, found):  # the next restart goes on from here
-                self._remembered.keep(found)
+            self._distribute()
+            if stored_values_differ(restored.in_use, found):  # for the next restart
+                self._persistent.save(found)
         else:
-            why = str(found) or f"the user office or the storage has not answered within {START:g} s"
-            upkeep.say(not_restored=why)
+            why = str(found) or f"the user office or the storage has not answered within {RESTORE_WAIT_SECONDS:g} s"
+            upkeep.update_report(not_restored=why)
 
-    def _keep_up(self) -> None:
-        self._misnamed.work()
-        if self._ready != DevState.OFF and not self._settings.wrong:
-            self._upkeep.work()
-        if self._remembered.trouble:
-            self._remembered.keep_names(self._user_name, self._endstation)
-            self._remembered.keep(self._in_use)
-        self._showing.now()
+    def _run_upkeep(self) -> None:
+        self._property_check.run()
+        if self._ready != DevState.OFF and not self._settings.problems:
+            self._upkeep.run()
+        if self._persistent.trouble:
+            self._persistent.save_names(self._user_name, self._endstation)
+            self._persistent.save(self._in_use)
+        self._publish_thread.wake()
 
-    def _show(self) -> None:
-        with tango.AutoTangoMonitor(self):  # clients' calls have it, so what is said last is the newest
-            self._say()
+    def _publish_with_monitor(self) -> None:
+        with tango.AutoTangoMonitor(self):  # clients' calls hold it too, so the last update is the newest
+            self._publish()
 
     # --------------------------------------------------------------- the work
 
-    def _change(self, what: str, choose: Callable[[Chooser, InUse], Target], *, forced: bool = False) -> None:
-        """What was written; a refusal reaches the client as a DevFailed. Reading goes on meanwhile."""
-        begun = time.monotonic()
+    def _change(
+        self, what: str, choose: Callable[[Selector, Selection], SelectionChange], *, forced: bool = False
+    ) -> None:
+        """Make a change that a client has written; a refusal becomes a DevFailed. Reads are answered meanwhile."""
+        started = time.monotonic()
         try:
-            with refusing("PathFixer", *REFUSED), tango.AutoTangoAllowThreads(self), self._turns.take(what):
+            with (
+                raising_devfailed("PathFixer", *REFUSED_ERRORS),
+                tango.AutoTangoAllowThreads(self),
+                self._change_lock.hold(what),
+            ):
                 try:
-                    self._change_in_turn(what, choose, forced)
-                except REFUSED as error:
-                    given_up = time.monotonic() - begun > SLOW
-                    self._late = f"{what} was refused at {time.strftime('%H:%M:%S')}: {error}" if given_up else ""
-                    if isinstance(error, FolderError):  # so that the State says it, too
-                        self._upkeep.soon()
+                    self._change_locked(what, choose, forced)
+                except REFUSED_ERRORS as error:
+                    given_up = time.monotonic() - started > SLOW_SECONDS
+                    self._late_refusal = (
+                        f"{what} was refused at {time.strftime('%H:%M:%S')}: {error}" if given_up else ""
+                    )
+                    if isinstance(error, FolderError):  # so that the State shows it, too
+                        self._upkeep.check_soon()
                     raise
         finally:
-            self._say()
-            self._keeping.now()
+            self._publish()
+            self._upkeep_thread.wake()
 
-    def _change_in_turn(self, what: str, choose: Callable[[Chooser, InUse], Target], forced: bool) -> None:
-        chooser = self._chooser
-        target = choose(chooser, self._in_use)
-        silent = self._silent
-        if target.moves and not forced:
-            found = self._doors.look()
+    def _change_locked(self, what: str, choose: Callable[[Selector, Selection], SelectionChange], forced: bool) -> None:
+        selector = self._selector
+        change = choose(selector, self._in_use)
+        unanswered = self._unanswered_doors
+        if change.moves and not forced:
+            found = self._doors.query()
             if found.running:
                 raise ScanRunning(
-                    f"{what}: refused, as a scan runs and its data would go to two places: {'; '.join(found.running)}. "
-                    "Wait until it is over. Who has to change it now uses ForceProposal or ForceVisit, at spock the "
-                    "parameter force of setproposal"
+                    f"{what}: refused, because a scan is running and its data would go to two places: "
+                    f"{'; '.join(found.running)}. Wait until the scan has finished. To change it now, use "
+                    "ForceProposal or ForceVisit, or in spock the parameter force of setproposal"
                 )
-            silent = found.silent
-            for one in found.silent:
-                self.warn_stream(sendable(f"{what}: not known whether a scan runs, and done all the same. {one}"))
-        self._take(chooser, target.reach(), silent)
+            unanswered = found.unanswered
+            for one in found.unanswered:
+                self.warn_stream(sendable(f"{what}: done, although it is unknown whether a scan is running. {one}"))
+        self._use(selector, change.prepare(), unanswered)
 
-    def _replace(self, chooser: Chooser, before: InUse, found: InUse) -> None:
-        """What upkeep has found, unless a client has changed it in the meantime. Raises Busy."""
-        with self._turns.take("what is in use is being brought up to date"):
+    def _replace(self, selector: Selector, before: Selection, found: Selection) -> None:
+        """Use what upkeep has found, unless a client has changed it in the meantime. Raises Busy."""
+        with self._change_lock.hold("automatic update of what is in use"):
             if self._in_use is before:
                 with contextlib.suppress(Replaced):
-                    self._take(chooser, found)
+                    self._use(selector, found)
 
-    def _take(self, chooser: Chooser, found: InUse, silent: tuple[str, ...] | None = None) -> None:
-        """Use it from now on, and show it. Raises Replaced.
+    def _use(self, selector: Selector, found: Selection, unanswered: tuple[str, ...] | None = None) -> None:
+        """Use this selection from now on, and show it. Raises Replaced.
 
-        `silent`, of what somebody has written: the Doors that did not say whether a scan runs. It is handed on
-        also if the path is the same.
+        `unanswered` is given if a client has written it: the Doors that did not say whether a scan is running. The
+        path is then sent to the consumers even if it is the same.
         """
-        anew = silent is not None
-        with tango.AutoTangoMonitor(self):  # who reads several attributes in one call gets them of one proposal
-            if chooser is not self._chooser:
-                raise Replaced("Init was run while this was under way: write it again")
+        written = unanswered is not None
+        with tango.AutoTangoMonitor(self):  # one call that reads several attributes gets them of the same proposal
+            if selector is not self._selector:
+                raise Replaced("Init was run during this change: write it again")
             before, self._in_use = self._in_use, found
-            # What clients show as the value that was last written.
+            # What clients show as the last written value.
             attributes = self.get_device_attr()
             for name, value in (("Proposal", found.number), ("Visit", found.wanted_visit), ("Sample", found.sample)):
                 attributes.get_w_attr_by_name(name).set_write_value(value)
-            if anew or self._fields(before) != self._fields(found):
-                self._hand_on()
-            if silent is not None:
-                self._silent, self._late = silent, ""
-                self._upkeep.changed()
+            if written or self._fields(before) != self._fields(found):
+                self._distribute()
+            if unanswered is not None:
+                self._unanswered_doors, self._late_refusal = unanswered, ""
+                self._upkeep.selection_written()
             else:
-                self._upkeep.took(found)
-            self._say()  # so that State and Status are of the same as the attributes
-        if anew or differ(before, found):
-            self._remembered.keep(found)
+                self._upkeep.selection_replaced(found)
+            self._publish()  # so that State and Status belong to the same selection as the attributes
+        if written or stored_values_differ(before, found):
+            self._persistent.save(found)
 
-    def _hand_on(self) -> None:
+    def _distribute(self) -> None:
         if self._in_use.path:
-            self._hand_over.hand_on(self._fields(self._in_use))
+            self._distributor.distribute(self._fields(self._in_use))
         else:
-            self._hand_over.let_go()
+            self._distributor.clear()
 
-    def _fields(self, now: InUse) -> dict[str, str]:
+    def _fields(self, now: Selection) -> dict[str, str]:
         return {
             "path": now.path,
             "sample_path": now.sample_path,
@@ -342,100 +349,126 @@ class PathFixer(Device):
             "sample": now.sample,
         }
 
-    def _say(self) -> None:
-        """Bring what clients see up to date, and tell the subscribers. With the monitor held."""
-        now, said, handed = self._in_use, self._upkeep.said, self._hand_over.seen()
+    def _publish(self) -> None:
+        """Update what clients see, and push change events. Call it with the monitor held."""
+        now, report, consumers = self._in_use, self._upkeep.report, self._distributor.report()
         proposal = now.proposal
         values: dict[str, Value] = {
             "Proposal": now.number,
-            "Proposals": list(said.proposals)[:LONGEST_LIST],
+            "Proposals": list(report.proposals)[:MAX_LIST_LENGTH],
             "Visit": now.visit,
-            "Visits": _with(proposal.visit_names if proposal else (), now.visit),
+            "Visits": _sorted_with(proposal.visit_names if proposal else (), now.visit),
             "Sample": now.sample,
-            "Samples": _with(proposal.samples if proposal else (), now.sample),
+            "Samples": _sorted_with(proposal.samples if proposal else (), now.sample),
             "UserName": self._user_name,
             "Endstation": self._endstation,
             "Path": now.path,
             "SamplePath": now.sample_path,
             "Type": now.category,
-            "ConfiguredDevices": list(handed.devices)[:LONGEST_LIST],
-            "BadDevices": list(handed.refused)[:LONGEST_LIST],
-            "PendingDevices": list(handed.pending)[:LONGEST_LIST],
+            "ConfiguredDevices": list(consumers.devices)[:MAX_LIST_LENGTH],
+            "BadDevices": list(consumers.refused)[:MAX_LIST_LENGTH],
+            "PendingDevices": list(consumers.pending)[:MAX_LIST_LENGTH],
             "RawPathReadonly": self._settings.raw_read_only,
         }
-        condition = self._condition(now, said, handed)
+        condition = self._condition(now, report, consumers)
         state = condition.state(self._ready)
-        self._shown = Shown(now, handed, state, (*condition.faults, *condition.limits), values)
-        self._announcer.announce(state, condition.status(self._ready), values)
+        self._published = PublishedState(now, consumers, state, (*condition.faults, *condition.alarms), values)
+        self._publisher.publish(state, condition.status(self._ready), values)
 
-    def _condition(self, now: InUse, said: Said, handed: Handed) -> Condition:
-        slow = self._waits.longer_than(SLOW)
+    def _condition(self, now: Selection, report: UpkeepReport, consumers: ConsumersReport) -> Condition:
+        slow = self._pending.older_than(SLOW_SECONDS)
         return Condition(
-            [*self._faults(now, said), *(_no_answer(wait) for wait in slow if wait.what == STORAGE)],
-            [*self._limits(now, said, handed), *(_no_answer(wait) for wait in slow if wait.what != STORAGE)],
-            self._remarks(now, said),
+            [
+                *self._faults(now, report),
+                *(_no_answer(operation) for operation in slow if operation.what == STORAGE_OPERATION),
+            ],
+            [
+                *self._alarms(now, report, consumers),
+                *(_no_answer(operation) for operation in slow if operation.what != STORAGE_OPERATION),
+            ],
+            self._remarks(now, report),
         )
 
-    def _faults(self, now: InUse, said: Said) -> list[str]:
-        found = [f"{one}. Put it right in the Tango database (in jive), then run Init" for one in self._settings.wrong]
-        if said.not_restored:
+    def _faults(self, now: Selection, report: UpkeepReport) -> list[str]:
+        found = [
+            f"{one}. Correct it in the Tango database (with jive), then run Init" for one in self._settings.problems
+        ]
+        if report.not_restored:
             who = f"Proposal {now.number}" if now.number else "What was in use before the restart"
-            why = "until then" if self._settings.wrong else then(said.not_restored, f"{AGAIN}; or write Proposal")
-            found.append(f"{who} is not in use{' ' if self._settings.wrong else ': '}{why}")
-        if said.storage:
-            found.append(then(said.storage, AGAIN))
+            why = (
+                "until then"
+                if self._settings.problems
+                else join_sentences(report.not_restored, f"{RETRY_REMARK}; or write Proposal")
+            )
+            found.append(f"{who} is not in use{' ' if self._settings.problems else ': '}{why}")
+        if report.storage:
+            found.append(join_sentences(report.storage, RETRY_REMARK))
         return found
 
-    def _limits(self, now: InUse, said: Said, handed: Handed) -> list[str]:
-        found = [*self._wrong_lines, *self._misnamed.problems]
-        if self._late:
-            found.append(then(self._late, "What was in use before still is"))
+    def _alarms(self, now: Selection, report: UpkeepReport, consumers: ConsumersReport) -> list[str]:
+        found = [*self._wrong_lines, *self._property_check.problems]
+        if self._late_refusal:
+            found.append(join_sentences(self._late_refusal, "What was in use before is still in use"))
         if now.proposal and now.proposal.as_of:
             why = now.proposal.trouble or "it cannot be asked"
-            found.append(then(f"The user office: {why}", f"In use is what it said at {now.proposal.as_of}. {AGAIN}"))
-        elif said.office or said.listing:
-            found.append(then(f"The user office: {said.office or said.listing}", AGAIN))
+            found.append(
+                join_sentences(
+                    f"The user office: {why}", f"Its answer of {now.proposal.as_of} is in use. {RETRY_REMARK}"
+                )
+            )
+        elif report.office or report.listing:
+            found.append(join_sentences(f"The user office: {report.office or report.listing}", RETRY_REMARK))
         if self._settings.office and (trouble := self._settings.office.trouble):
-            found.append(f"{_sentence(trouble)}. It would not be known while the office is down")
-        if said.closed:
-            found.append(f"{said.closed}. {AGAIN}")
-        if said.visit:
-            found.append(said.visit)
-        refused = handed.refused.items()
-        found += [*now.notes, *(then(f"{device} refused the path: {why}", AGAIN) for device, why in refused)]
-        found += handed.foreign
-        if trouble := self._remembered.trouble:
-            found.append(then(f"What is in use would not be known after a restart: {trouble}", AGAIN))
+            found.append(f"{_capitalised(trouble)}. No stored answer would be available while the office is down")
+        if report.unwritable:
+            found.append(f"{report.unwritable}. {RETRY_REMARK}")
+        if report.visit:
+            found.append(report.visit)
+        refused = consumers.refused.items()
+        found += [
+            *now.notes,
+            *(join_sentences(f"{device} refused the path: {why}", RETRY_REMARK) for device, why in refused),
+        ]
+        found += consumers.foreign
+        if trouble := self._persistent.trouble:
+            found.append(join_sentences(f"What is in use could not be stored for a restart: {trouble}", RETRY_REMARK))
         return found
 
-    def _remarks(self, now: InUse, said: Said) -> list[str]:
-        found = [OFF] if self._ready == DevState.OFF else []
-        found += [f"{wait}: not done yet; reading goes on" for wait in self._turns.longer_than(SLOW)]
-        found += filter(None, (said.later, said.moving))
-        found += [f"At the last change it was not known whether a scan runs: {one}" for one in self._silent]
-        found += said.silent
+    def _remarks(self, now: Selection, report: UpkeepReport) -> list[str]:
+        found = [OFF_REMARK] if self._ready == DevState.OFF else []
+        found += [
+            f"Still in progress: {operation}. Attributes can be read meanwhile"
+            for operation in self._change_lock.older_than(SLOW_SECONDS)
+        ]
+        found += filter(None, (report.visit_waits, report.path_waits))
+        found += [
+            f"At the last change it was unknown whether a scan was running: {one}" for one in self._unanswered_doors
+        ]
+        found += report.unanswered_doors
         if now.proposal:
             found += [
                 f"Proposal {now.number}: {now.proposal.title}",
-                f"Visit {now.visit}{', as the date is' if now.auto else ''}",
-                f"Data goes to {now.sample_path}{', as Path was set by hand' if now.by_hand else ''}",
+                f"Visit {now.visit}{' (follows the date)' if now.auto else ''}",
+                f"Data goes to {now.sample_path}{' (Path was set by hand)' if now.by_hand else ''}",
             ]
         elif not now.number:
-            found.append("No proposal is set: write Proposal. It begins with the visit of the day and without a sample")
+            found.append(
+                "No proposal is set: write Proposal. A new proposal starts with the visit of today and no sample"
+            )
         return found
 
     # -------------------------------------------------------------- attributes
 
-    Proposals = attribute(dtype=(str,), max_dim_x=LONGEST_LIST, doc="The beamline's proposals")
-    Visits = attribute(dtype=(str,), max_dim_x=LONGEST_LIST, doc="Visits of the proposal")
-    Samples = attribute(dtype=(str,), max_dim_x=LONGEST_LIST, doc="Samples of the proposal")
+    Proposals = attribute(dtype=(str,), max_dim_x=MAX_LIST_LENGTH, doc="The beamline's proposals")
+    Visits = attribute(dtype=(str,), max_dim_x=MAX_LIST_LENGTH, doc="Visits of the proposal")
+    Samples = attribute(dtype=(str,), max_dim_x=MAX_LIST_LENGTH, doc="Samples of the proposal")
     Proposal = attribute(
         dtype=str,
         access=AttrWriteType.READ_WRITE,
         memorized=True,
         hw_memorized=True,
         fisallowed="is_write_allowed",
-        doc='The proposal in use, "" for none. Another proposal starts with the visit of today and no sample',
+        doc='The proposal in use, "" for none. A new proposal starts with the visit of today and no sample',
     )
     Visit = attribute(
         dtype=str,
@@ -453,24 +486,28 @@ class PathFixer(Device):
         fisallowed="is_write_allowed",
         doc='The sample in use, "" for none: letters, digits, _ - . and / between names',
     )
-    # Remembered by us and not by Tango: it would write them as Latin-1, which the C++ database refuses.
-    UserName = attribute(dtype=str, access=AttrWriteType.READ_WRITE, doc="Who takes the data; remembered")
-    Endstation = attribute(dtype=str, access=AttrWriteType.READ_WRITE, doc="Where at the beamline; remembered")
+    # Stored by PathFixer and not by Tango, which would write them as Latin-1; the C++ database refuses that.
+    UserName = attribute(dtype=str, access=AttrWriteType.READ_WRITE, doc="Who takes the data; restored after a restart")
+    Endstation = attribute(
+        dtype=str, access=AttrWriteType.READ_WRITE, doc="Where at the beamline; restored after a restart"
+    )
     Path = attribute(
         dtype=str,
         access=AttrWriteType.READ_WRITE,
         fisallowed="is_write_allowed",
         doc=(
-            "The raw folder of the visit. Another folder of the same proposal may be written; "
-            "it holds until proposal, visit or sample are written; remembered"
+            "The raw folder of the visit. Another folder of the same proposal can be written; it stays "
+            "until proposal, visit or sample are written; restored after a restart"
         ),
     )
     SamplePath = attribute(dtype=str, doc="The sample's folder: Path/Sample")
     Type = attribute(dtype=str, doc="Category of the proposal: visitors, proprietary or staff")
-    ConfiguredDevices = attribute(dtype=(str,), max_dim_x=LONGEST_LIST, doc="Devices that are handed the path")
-    BadDevices = attribute(dtype=(str,), max_dim_x=LONGEST_LIST, doc="Those that refused it; the Status says why")
+    ConfiguredDevices = attribute(dtype=(str,), max_dim_x=MAX_LIST_LENGTH, doc="Devices that receive the path")
+    BadDevices = attribute(
+        dtype=(str,), max_dim_x=MAX_LIST_LENGTH, doc="Devices that refused the path; the Status says why"
+    )
     PendingDevices = attribute(
-        dtype=(str,), max_dim_x=LONGEST_LIST, doc="Those that are being handed the newest path at this moment"
+        dtype=(str,), max_dim_x=MAX_LIST_LENGTH, doc="Devices that the newest path is still being sent to"
     )
     RawPathReadonly = attribute(dtype=bool, doc="The property Raw_path_readonly")
 
@@ -478,150 +515,150 @@ class PathFixer(Device):
         return request == tango.AttReqType.READ_REQ or self._ready != DevState.OFF
 
     def read_Proposals(self) -> Value:
-        return self._shown.values["Proposals"]
+        return self._published.values["Proposals"]
 
     def read_Visits(self) -> Value:
-        return self._shown.values["Visits"]
+        return self._published.values["Visits"]
 
     def read_Samples(self) -> Value:
-        return self._shown.values["Samples"]
+        return self._published.values["Samples"]
 
     def read_Proposal(self) -> Value:
-        return self._shown.values["Proposal"]
+        return self._published.values["Proposal"]
 
     def write_Proposal(self, number: str) -> None:
-        if not self._is_tangos("Proposal", number):
+        if not self._is_memorised_write("Proposal", number):
             self._set_proposal(number)
 
     def _set_proposal(self, number: str, visit: str = "", *, forced: bool = False) -> None:
-        """`visit`: "" for the one in use, and for that of the day if the proposal is another one."""
-        with refusing("PathFixer", *REFUSED):
+        """`visit`: "" keeps the visit in use; for another proposal it is the visit of today."""
+        with raising_devfailed("PathFixer", *REFUSED_ERRORS):
             number = properties.checked_text(number, "proposal")
-            self._chooser.check(number, visit, "")
+            self._selector.check(number, visit, "")
 
-        def choose(chooser: Chooser, now: InUse) -> Target:
+        def choose(selector: Selector, now: Selection) -> SelectionChange:
             if number and number == now.number:
-                return chooser.target(now, number, visit or now.wanted_visit, now.sample)
-            return chooser.target(now, number, visit or AUTO_VISIT, "")  # none, too, is another
+                return selector.change_to(now, number, visit or now.wanted_visit, now.sample)
+            return selector.change_to(now, number, visit or AUTO_VISIT, "")  # no proposal counts as another one
 
         self._change(f"Proposal {number!r}{f', Visit {visit!r}' if visit else ''}", choose, forced=forced)
 
     def read_Visit(self) -> Value:
-        return self._shown.values["Visit"]
+        return self._published.values["Visit"]
 
     def write_Visit(self, visit: str) -> None:
-        if not self._is_tangos("Visit", visit):
+        if not self._is_memorised_write("Visit", visit):
             self._set_visit(visit)
 
     def _set_visit(self, visit: str, *, forced: bool = False) -> None:
-        with refusing("PathFixer", *REFUSED):
+        with raising_devfailed("PathFixer", *REFUSED_ERRORS):
             visit = _visit(visit)
-            self._chooser.check("", visit, "")
+            self._selector.check("", visit, "")
         self._change(
             f"Visit {visit!r}",
-            lambda chooser, now: chooser.target(now, now.number, visit, now.sample),
+            lambda selector, now: selector.change_to(now, now.number, visit, now.sample),
             forced=forced,
         )
 
     def read_Sample(self) -> Value:
-        return self._shown.values["Sample"]
+        return self._published.values["Sample"]
 
     def write_Sample(self, sample: str) -> None:
-        if self._is_tangos("Sample", sample):
+        if self._is_memorised_write("Sample", sample):
             return
-        with refusing("PathFixer", *REFUSED):
+        with raising_devfailed("PathFixer", *REFUSED_ERRORS):
             sample = properties.checked_text(sample, "sample")
-            self._chooser.check("", "", sample)
-        self._change(f"Sample {sample!r}", lambda chooser, now: chooser.same_visit(now, sample))
+            self._selector.check("", "", sample)
+        self._change(f"Sample {sample!r}", lambda selector, now: selector.change_sample(now, sample))
 
     def read_Path(self) -> Value:
-        return self._shown.values["Path"]
+        return self._published.values["Path"]
 
     def write_Path(self, path: str) -> None:
-        with refusing("PathFixer", *REFUSED):
+        with raising_devfailed("PathFixer", *REFUSED_ERRORS):
             path = properties.checked_text(path, "path")
-        self._change(f"Path {path!r}", lambda chooser, now: chooser.by_hand(now, path))
+        self._change(f"Path {path!r}", lambda selector, now: selector.change_path(now, path))
 
     def read_SamplePath(self) -> Value:
-        return self._shown.values["SamplePath"]
+        return self._published.values["SamplePath"]
 
     def read_Type(self) -> Value:
-        return self._shown.values["Type"]
+        return self._published.values["Type"]
 
     def read_UserName(self) -> Value:
-        return self._shown.values["UserName"]
+        return self._published.values["UserName"]
 
     def write_UserName(self, name: str) -> None:
-        with refusing("PathFixer", *REFUSED):
+        with raising_devfailed("PathFixer", *REFUSED_ERRORS):
             self._user_name = properties.checked_text(name, "user name")
-        self._remember_name()
+        self._save_names()
 
     def read_Endstation(self) -> Value:
-        return self._shown.values["Endstation"]
+        return self._published.values["Endstation"]
 
     def write_Endstation(self, name: str) -> None:
-        with refusing("PathFixer", *REFUSED):
+        with raising_devfailed("PathFixer", *REFUSED_ERRORS):
             self._endstation = properties.checked_text(name, "endstation")
-        self._remember_name()
+        self._save_names()
 
-    def _remember_name(self) -> None:
-        self._say()
+    def _save_names(self) -> None:
+        self._publish()
         with tango.AutoTangoAllowThreads(self):
-            self._remembered.keep_names(self._user_name, self._endstation)
-        self._say()
+            self._persistent.save_names(self._user_name, self._endstation)
+        self._publish()
 
     def read_ConfiguredDevices(self) -> Value:
-        return self._shown.values["ConfiguredDevices"]
+        return self._published.values["ConfiguredDevices"]
 
     def read_BadDevices(self) -> Value:
-        return self._shown.values["BadDevices"]
+        return self._published.values["BadDevices"]
 
     def read_PendingDevices(self) -> Value:
-        return self._shown.values["PendingDevices"]
+        return self._published.values["PendingDevices"]
 
     def read_RawPathReadonly(self) -> Value:
-        return self._shown.values["RawPathReadonly"]
+        return self._published.values["RawPathReadonly"]
 
     # ---------------------------------------------------------------- commands
 
     @command
     def TurnOn(self) -> None:
-        """Let proposal, visit and sample be written, and hand the path on once more."""
+        """Allow writing proposal, visit and sample, and send the path to the consumers again."""
         self._ready = DevState.ON
-        self._hand_on()
-        self._say()
-        self._upkeep.soon()
-        self._keeping.now()
+        self._distribute()
+        self._publish()
+        self._upkeep.check_soon()
+        self._upkeep_thread.wake()
 
     @command
     def TurnOff(self) -> None:
-        """Refuse to write until TurnOn; what is in use stays."""
+        """Refuse writing until TurnOn; what is in use stays."""
         self._ready = DevState.OFF
-        self._say()
+        self._publish()
 
     @command(
         dtype_in=(str,),
-        doc_in='The proposal\'s number; the visit: YYYYMMDD, or "auto" for that of the day; and perhaps "force": do it '
-        "also while a scan runs",
+        doc_in='The proposal\'s number; the visit: YYYYMMDD, or "auto" for that of today; optionally "force": do it '
+        "also while a scan is running",
         fisallowed="is_change_allowed",
     )
     def SetProposal(self, given: Sequence[str]) -> None:
-        """Proposal and visit at once, so that no other visit's folders are made on the way."""
-        with refusing("PathFixer", *REFUSED, WrongArgument):
-            number, visit, force = words(given, 2, 3, "a proposal's number, a visit and perhaps force")
+        """Set proposal and visit together, so that no other visit's folders are made."""
+        with raising_devfailed("PathFixer", *REFUSED_ERRORS, WrongArgument):
+            number, visit, force = text_arguments(given, 2, 3, "a proposal's number, a visit and optionally force")
             if force.lower() not in ("", FORCE):
-                raise WrongArgument(f"the third text is {force[:60]!r}, and not {FORCE}")
+                raise WrongArgument(f"the third text must be {FORCE}, not {force[:60]!r}")
             visit = _visit(visit)
         self._set_proposal(number, visit, forced=bool(force))
 
     @command(doc_in="The proposal's number", fisallowed="is_change_allowed")
     def ForceProposal(self, number: str) -> None:
-        """As writing Proposal, also while a scan runs: what the scan has still to write may go to the new folder."""
+        """Like writing Proposal, also while a scan is running: the rest of its data may go to the new folder."""
         self._set_proposal(number, forced=True)
 
-    @command(doc_in='YYYYMMDD, or "auto" for that of the day', fisallowed="is_change_allowed")
+    @command(doc_in='YYYYMMDD, or "auto" for the visit of today', fisallowed="is_change_allowed")
     def ForceVisit(self, visit: str) -> None:
-        """As writing Visit, also while a scan runs: what the scan has still to write may go to the new folder."""
+        """Like writing Visit, also while a scan is running: the rest of its data may go to the new folder."""
         self._set_visit(visit, forced=True)
 
     def is_change_allowed(self) -> bool:
@@ -629,20 +666,26 @@ class PathFixer(Device):
 
     @command(
         doc_out="JSON: state, proposal, title, visit, auto (it follows the date), sample, path, sample_path, by_hand, "
-        "office {answered, old}, folders [{path, mode, wanted}] (modes as 02770, empty where there is no folder), "
+        "office {answered, old}, folders [{path, mode, wanted}] (modes like 02770, empty without a folder), "
         "consumers [{device, target, state, detail}], problems [text]"
     )
     def Describe(self) -> str:
-        """All of what is in use, for people: the macro pathinfo shows it. The folders are looked at now."""
-        self._say()
-        shown, chooser = self._shown, self._chooser
+        """All of what is in use, for people: the macro pathinfo shows it. Checks the folders now."""
+        self._publish()
+        shown, selector = self._published, self._selector
         now, problems = shown.in_use, list(shown.problems)
         with tango.AutoTangoAllowThreads(self):
-            # A storage that hangs is not asked once more: that would be one more thread that hangs.
-            hangs = any(wait.what == STORAGE for wait in self._waits.longer_than(LOOK))
-            (folders,) = [TimeoutError()] if hangs else answers([functools.partial(chooser.folders, now)], LOOK)
+            # A storage that hangs is not asked again: that would leave one more hanging thread.
+            hangs = any(
+                operation.what == STORAGE_OPERATION for operation in self._pending.older_than(FOLDER_CHECK_SECONDS)
+            )
+            (folders,) = (
+                [TimeoutError()]
+                if hangs
+                else call_all([functools.partial(selector.folders, now)], FOLDER_CHECK_SECONDS)
+            )
         if isinstance(folders, Exception):
-            problems.append(f"the folders cannot be looked at: {str(folders) or 'the storage does not answer'}")
+            problems.append(f"the folders cannot be checked: {str(folders) or 'the storage does not answer'}")
             folders = []
         return json.dumps(
             {
@@ -658,7 +701,8 @@ class PathFixer(Device):
                 "office": {"answered": now.answered, "old": bool(now.proposal and now.proposal.as_of)},
                 "folders": [{"path": one.path, "mode": one.shown, "wanted": f"{one.wanted:05o}"} for one in folders],
                 "consumers": [
-                    dict(zip(("device", "target", "state", "detail"), one, strict=True)) for one in shown.handed.report
+                    dict(zip(("device", "target", "state", "detail"), one, strict=True))
+                    for one in shown.consumers.report
                 ],
                 "problems": problems,
             }
@@ -666,29 +710,29 @@ class PathFixer(Device):
 
     # ------------------------------------------------------------------ Tango
 
-    def _is_tangos(self, attribute: str, value: str) -> bool:
-        """Whether it is Tango that writes a memorised value, as it does once before any client can write.
+    def _is_memorised_write(self, attribute: str, value: str) -> bool:
+        """Whether Tango itself writes a memorised value, as it does once before any client can write.
 
-        That is taken up already, or the Status says why not. It is not refused either: an attribute whose
-        memorised value is refused cannot be read any more.
+        `_restore` has already handled this value. It is not refused either: Tango makes an attribute unreadable
+        whose memorised value is refused.
         """
-        return self._restoring.pop(attribute, None) == sendable(text(value).strip())
+        return self._memorised.pop(attribute, None) == sendable(text(value).strip())
 
 
-def _visit(said: str) -> str:
-    visit = properties.checked_text(said, "visit") or AUTO_VISIT
+def _visit(given: str) -> str:
+    visit = properties.checked_text(given, "visit") or AUTO_VISIT
     return AUTO_VISIT if visit.lower() == AUTO_VISIT else visit
 
 
-def _with(known: Sequence[str], name: str) -> list[str]:
-    return sorted({*known, name} - {""})[:LONGEST_LIST]
+def _sorted_with(known: Sequence[str], name: str) -> list[str]:
+    return sorted({*known, name} - {""})[:MAX_LIST_LENGTH]
 
 
-def _no_answer(wait: Wait) -> str:
-    return f"{_sentence(wait.what)} has not answered since {wait.since}"
+def _no_answer(operation: PendingOperation) -> str:
+    return f"{_capitalised(operation.what)} has not answered since {operation.since}"
 
 
-def _sentence(text: str) -> str:
+def _capitalised(text: str) -> str:
     return text[:1].upper() + text[1:]
 
 

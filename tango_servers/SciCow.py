@@ -15,9 +15,9 @@ import tango
 from tango import AttrQuality, DevState
 from tango.server import Device, attribute, command, device_property, run
 
-from tango_servers.common.background import Background, answers
+from tango_servers.common.background import PeriodicThread, call_all
 from tango_servers.common.condition import Condition
-from tango_servers.common.replies import Announcer, sendable
+from tango_servers.common.replies import AttributePublisher, sendable
 from tango_servers.scicow.replicas import NoStatus, Replica, ReplicaTotals, ask, check_url, missing, total
 
 MAX_BEAMLINES = 1000
@@ -75,7 +75,7 @@ class SciCow(Device):
 
     def init_device(self) -> None:
         super().init_device()
-        self._announcer = Announcer(self, self.PUSHED)
+        self._publisher = AttributePublisher(self, self.PUSHED)
         self._wanted: SciCowProperties | None = self._read_properties()
         self._known_missing: dict[str, int] = {}
         self._missed: dict[str, int] = {}
@@ -84,9 +84,9 @@ class SciCow(Device):
         unknown = ReplicaTotals(None, None, 0, 0, "", (), None)
         self._show(self._wanted, unknown, Condition(remarks=["SciCow has not been asked yet."]), DevState.UNKNOWN, {})
         look = partial(self._look, self._wanted)
-        self._background = Background(f"{self.get_name()} status", look, self._wanted.period)
+        self._background = PeriodicThread(f"{self.get_name()} status", look, self._wanted.period)
         self._background.start()
-        self._background.now()
+        self._background.wake()
 
     def delete_device(self) -> None:
         self._wanted = None  # a look that is under way shows nothing any more
@@ -123,7 +123,7 @@ class SciCow(Device):
 
     def _look(self, wanted: SciCowProperties) -> None:
         """Query all replicas, and show the result."""
-        found = answers([partial(ask, url, wanted.timeout) for url in wanted.urls], 2 * wanted.timeout + 1.0)
+        found = call_all([partial(ask, url, wanted.timeout) for url in wanted.urls], 2 * wanted.timeout + 1.0)
         replicas, silent = {}, []
         for url, answer in zip(wanted.urls, found, strict=True):
             if isinstance(answer, Replica):
@@ -146,22 +146,22 @@ class SciCow(Device):
             self._known_missing[url] = min(self._known_missing.get(url, 0), self._missed[url])
 
     def _condition(self, wanted: SciCowProperties, sum_: ReplicaTotals, silent: Sequence[str]) -> Condition:
-        found = Condition(limits=[*wanted.problems, *silent])
+        found = Condition(alarms=[*wanted.problems, *silent])
         if len(silent) == len(wanted.urls):
-            return Condition(faults=["No replica of SciCow answers.", *found.limits])
+            return Condition(faults=["No replica of SciCow answers.", *found.alarms])
         if sum_.held:
-            found.limits.append(f"SciCow is held: {sum_.held}. It resumes by itself when that is solved.")
+            found.alarms.append(f"SciCow is held: {sum_.held}. It resumes by itself when that is solved.")
         if sum_.lag_seconds is not None and sum_.lag_seconds > wanted.max_lag:
-            found.limits.append(
+            found.alarms.append(
                 f"A message is waiting for {sum_.lag_seconds:.0f} s (MaxLag is {wanted.max_lag:g}): "
                 "see SciCow's log for the reason."
             )
         if sum_.dead_letters:
-            found.limits.append(
+            found.alarms.append(
                 f"Waiting dead letters: {sum_.dead_letters}. See the reasons with `scicow dead-letters list`."
             )
         if self._new_missing():
-            found.limits.append(
+            found.alarms.append(
                 f"Missing messages: {self._new_missing()}. `scicow audit` names their datasets, "
                 "and the command AcknowledgeMissing clears this alarm."
             )
@@ -174,7 +174,7 @@ class SciCow(Device):
         self._unread_since = None if sum_.lag is not None else self._unread_since or now
         if self._unread_since is not None and now - self._unread_since > UNREAD_SECONDS:
             what = f"the topic {wanted.topic}" if wanted.topic else "any topic"
-            found.limits.append(
+            found.alarms.append(
                 f"No replica in Urls reads {what}: has that beamline sent anything yet? Check Topic and Beamline, "
                 "and that all replicas are in Urls."
             )
@@ -209,7 +209,7 @@ class SciCow(Device):
             else (AttrQuality.ATTR_ALARM if wrong else AttrQuality.ATTR_VALID)
             for name, (value, wrong) in given.items()
         }
-        self._announcer.announce(condition.state(ready), condition.status(ready), self._values, self._qualities)
+        self._publisher.publish(condition.state(ready), condition.status(ready), self._values, self._qualities)
 
     # -------------------------------------------------------------- attributes
 
@@ -288,7 +288,7 @@ class SciCow(Device):
     def AcknowledgeMissing(self) -> None:
         """Acknowledge the messages that are missing now: they cause no ALARM any more, until Init or a restart."""
         self._known_missing = dict(self._missed)
-        self._background.now()
+        self._background.wake()
 
 
 def _number(text: str, lowest: float, highest: float) -> float | None:

@@ -6,9 +6,9 @@ import tango
 from tango.server import Device, attribute, command, device_property, run
 
 from scifish.tango_io.database import text
-from tango_servers.common.background import Background
-from tango_servers.common.replies import Announcer, refusing, sendable
-from tango_servers.pathfixer.property_check import Misnamed
+from tango_servers.common.background import PeriodicThread
+from tango_servers.common.replies import AttributePublisher, raising_devfailed, sendable
+from tango_servers.pathfixer.property_check import PropertyCheck
 from tango_servers.scifly.properties import DEFAULT_CATCH_UP_SECONDS, SciFlyProperties, settings_from
 from tango_servers.scifly.service import SciFlyWork
 
@@ -82,13 +82,13 @@ class SciFly(Device):
 
     def init_device(self) -> None:
         super().init_device()
-        self._announcer = Announcer(self, self.PUSHED)
-        self._misnamed = Misnamed(self.get_name(), list(self.get_device_class().device_property_list), ())
+        self._publisher = AttributePublisher(self, self.PUSHED)
+        self._property_check = PropertyCheck(self.get_name(), list(self.get_device_class().device_property_list), ())
         self._flight = SciFlyWork(self._from_properties())
         self._show()
-        self._background = Background(f"{self.get_name()} work", self._work, LOOK_SECONDS)
+        self._background = PeriodicThread(f"{self.get_name()} work", self._work, LOOK_SECONDS)
         self._background.start()
-        self._background.now()
+        self._background.wake()
 
     def delete_device(self) -> None:
         self._background.stop()
@@ -107,7 +107,7 @@ class SciFly(Device):
 
     def _work(self) -> None:
         flight = self._flight
-        self._misnamed.work()
+        self._property_check.run()
         try:
             flight.work()
         finally:
@@ -119,8 +119,8 @@ class SciFly(Device):
         """Bring what clients see up to date, all of one moment, and tell the subscribers. With the monitor held."""
         shown = self._flight.shown()
         counts, condition = shown.counts, shown.condition()
-        condition.limits += self._misnamed.problems
-        problems = [*condition.faults, *condition.limits]
+        condition.alarms += self._property_check.problems
+        problems = [*condition.faults, *condition.alarms]
         self._values: dict[str, Value] = {
             "WatchedPath": sendable(shown.watched),
             "Method": shown.method,
@@ -135,7 +135,7 @@ class SciFly(Device):
             "LastError": sendable(counts.last_error),
             "Problems": list(map(sendable, problems))[:LONGEST_LIST],
         }
-        self._announcer.announce(condition.state(shown.ready), condition.status(shown.ready), self._values)
+        self._publisher.publish(condition.state(shown.ready), condition.status(shown.ready), self._values)
 
     # -------------------------------------------------------------- attributes
     # Each has the name of the property that it shows; as members of a class the two need names of their own.
@@ -204,25 +204,25 @@ class SciFly(Device):
         """Watch and record again, and catch up with what has come since Stop."""
         self._flight.start()
         self._show()
-        self._background.now()
+        self._background.wake()
 
     @command
     def Stop(self) -> None:
         """Watch and record nothing, until Start, Init or a restart. What was begun is gone on with then."""
         self._flight.stop()
         self._show()
-        self._background.now()
+        self._background.wake()
 
     @command
     def Rescan(self) -> None:
         """Look at everything below the path once more, soon."""
-        with refusing("SciFly", ValueError):
+        with raising_devfailed("SciFly", ValueError):
             self._flight.rescan()
 
     @command(doc_in="Full path of a file below the path that is watched", doc_out="uuid of its dataset")
     def RecordNow(self, file: str) -> str:
         """Record the measurement of this file as it is now: not finished, or once more."""
-        with refusing("SciFly", ValueError, OSError, TimeoutError), tango.AutoTangoAllowThreads(self):
+        with raising_devfailed("SciFly", ValueError, OSError, TimeoutError), tango.AutoTangoAllowThreads(self):
             uuid = self._flight.record_now(text(file).strip())
         self._show()
         return uuid

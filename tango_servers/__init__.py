@@ -1,1 +1,1 @@
-"""Tango device servers, one module each."""
+"""Tango device servers, one module each; the packages hold what they do without Tango's device."""

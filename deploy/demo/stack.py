@@ -22,7 +22,7 @@ import sardana_recorders
 from deploy.demo import beamline
 from deploy.demo.processes import PATIENCE, Process, Processes
 from ingest.scicat import SciCat
-from sdm.layout import CATEGORIES
+from sdm.names import CATEGORIES
 
 PATHFIXER = "b311a-e/ctl/sdm-01"
 SCIDOG = "b311a-e/ctl/scidog-01"

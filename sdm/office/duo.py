@@ -1,7 +1,7 @@
 """DUO, a digital user office, over REST. Facilities differ, so paths and fields are settings.
 
-The defaults know the answers of more than one: of several places for a field the first that
-has something counts.
+The defaults fit the answers of several facilities: of several sources of a field, the first one
+with a value is used.
 """
 
 from __future__ import annotations
@@ -11,11 +11,11 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from sdm.office.field_mapping import Dotted
+from sdm.office.field_mapping import AnswerPath
 from sdm.office.model import Proposal
-from sdm.office.rest_settings import Own, RestSettings, load, unreadable
+from sdm.office.rest_settings import OfficeDefaults, RestSettings, answer_errors, load
 
-OWN = Own(
+DUO_DEFAULTS = OfficeDefaults(
     fields={
         "id": ["propid", "proposal", "proposal_id", "number", "id"],
         "title": "title",
@@ -48,17 +48,17 @@ OWN = Own(
 
 
 class DuoOffice:
-    """Asks DUO. `proposal` and `proposals` of the settings are its questions, below `url`."""
+    """Asks DUO. The settings `proposal` and `proposals` are the paths of its requests, below `url`."""
 
     def __init__(self, settings: RestSettings) -> None:
         self._settings = settings
-        self._reading = settings.reading
-        self._server = settings.server()
+        self._mapping = settings.mapping
+        self._client = settings.client()
 
     @classmethod
     def from_file(cls, file: Path) -> DuoOffice:
         """Raises OfficeError that names the file, the line and the field."""
-        return cls(load(file, OWN))
+        return cls(load(file, DUO_DEFAULTS))
 
     @property
     def name(self) -> str:
@@ -67,26 +67,28 @@ class DuoOffice:
     def proposal(self, proposal_id: str) -> Proposal:
         unknown = self._settings.unknown(proposal_id)
         answer = self._ask("proposal", "answer", proposal=proposal_id)
-        with unreadable(self._settings):
-            found = self._reading.asked(answer, proposal_id)
+        with answer_errors(self._settings):
+            found = self._mapping.requested(answer, proposal_id)
         if found is None:
             raise unknown
         return found
 
     def proposals(self, beamline: str) -> list[Proposal]:
-        theirs = {ours.lower(): name for name, ours in self._reading.beamlines.items()}.get(beamline.lower(), beamline)
-        answer = self._ask("proposals", "answers", beamline=theirs, year=str(dt.date.today().year))
-        with unreadable(self._settings):
-            return self._reading.listed([] if answer is None else answer, beamline)
+        office_name = {ours.lower(): name for name, ours in self._mapping.beamlines.items()}.get(
+            beamline.lower(), beamline
+        )
+        answer = self._ask("proposals", "answers", beamline=office_name, year=str(dt.date.today().year))
+        with answer_errors(self._settings):
+            return self._mapping.listed([] if answer is None else answer, beamline)
 
-    def _ask(self, question: str, place: str, **names: str) -> Any:
+    def _ask(self, question: str, setting: str, **names: str) -> Any:
         quoted = {name: quote(value, safe="") for name, value in names.items()}
-        answer = self._server.get(self._settings.own[question].format(**quoted))
-        where = self._settings.own.get(place, "")
+        answer = self._client.get(self._settings.specific[question].format(**quoted))
+        where = self._settings.specific.get(setting, "")
         if not where or answer is None:
             return answer
-        with unreadable(self._settings):
-            found = Dotted(where).values(answer)
+        with answer_errors(self._settings):
+            found = AnswerPath(where).values(answer)
             if question == "proposals":
                 return found
             return found[0] if found else None

@@ -1,4 +1,4 @@
-"""The user office, as the rest of the project speaks to it: chosen by an address, and asked for proposals."""
+"""Chooses an office by its address, and looks up a proposal as one beamline has it."""
 
 from __future__ import annotations
 
@@ -6,44 +6,10 @@ from dataclasses import replace
 from pathlib import Path
 
 from sdm.names import check_name
-from sdm.office.cache import RememberingOffice, memory_file
 from sdm.office.duo import DuoOffice
-from sdm.office.model import (
-    COMMISSIONING,
-    Office,
-    OfficeError,
-    OfficeRefused,
-    OfficeUnavailable,
-    Proposal,
-    UnknownProposal,
-    Visit,
-    WrongBeamline,
-    ago,
-    as_of_now,
-    visit_on,
-)
+from sdm.office.model import COMMISSIONING, Office, OfficeError, Proposal, WrongBeamline, ago
 from sdm.office.scicat import SciCatOffice
 from sdm.office.yaml import YamlOffice
-
-__all__ = [
-    "Office",
-    "OfficeError",
-    "OfficeRefused",
-    "OfficeUnavailable",
-    "Proposal",
-    "RememberingOffice",
-    "UnknownProposal",
-    "Visit",
-    "WrongBeamline",
-    "YamlOffice",
-    "ago",
-    "as_of_now",
-    "at_beamline",
-    "memory_file",
-    "office_from",
-    "proposal_at",
-    "visit_on",
-]
 
 ADDRESSES = (
     "yaml:/path/proposals.yaml, duo:/path/duo.yaml, scicat:/path/scicat.yaml or scicat:https://host/api/v3; "
@@ -53,18 +19,18 @@ ADDRESSES = (
 
 def office_from(address: str) -> Office:
     """The office of a setting. Raises OfficeError if the address or the settings file it names is wrong."""
-    kind, colon, place = address.partition(":")
+    kind, colon, target = address.partition(":")
     if not address:
-        raise OfficeError(f"the user office is not set: give its address, as {ADDRESSES}")
-    if colon and place:
+        raise OfficeError(f"the user office is not set: give its address in the form {ADDRESSES}")
+    if colon and target:
         if kind == "yaml":
-            return YamlOffice(Path(place))
-        if kind == "duo" and not place.startswith(("http:", "https:")):
-            return DuoOffice.from_file(Path(place))
-        if kind == "scicat" and place.startswith(("http:", "https:")):
-            return SciCatOffice.at(place)
+            return YamlOffice(Path(target))
+        if kind == "duo" and not target.startswith(("http:", "https:")):
+            return DuoOffice.from_file(Path(target))
+        if kind == "scicat" and target.startswith(("http:", "https:")):
+            return SciCatOffice.at(target)
         if kind == "scicat":
-            return SciCatOffice.from_file(Path(place))
+            return SciCatOffice.from_file(Path(target))
     shown = f"{kind}:..." if "@" in address else address  # it may hold a password
     raise OfficeError(f"user office {shown!r} is not of the form {ADDRESSES}")
 
@@ -72,7 +38,7 @@ def office_from(address: str) -> Office:
 def proposal_at(office: Office, proposal_id: str, beamline: str) -> Proposal:
     """A proposal of this beamline, with its visits there.
 
-    Every beamline has a proposal `commissioning` of its staff, whether or not the office has.
+    Every beamline has a proposal `commissioning` for its staff, even if the office has none.
     Raises WrongBeamline, UnknownProposal, OfficeUnavailable, OfficeRefused.
     """
     try:

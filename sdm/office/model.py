@@ -1,4 +1,4 @@
-"""What a user office says: proposals with their visits, and the errors in place of an answer."""
+"""A user office's answers: proposals with their visits, and the errors in place of an answer."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ from typing import Protocol
 from sdm.names import CATEGORIES
 
 PROPRIETARY_CODE = "IN"
-"""What the number of a proprietary proposal begins with."""
+"""How the number of a proprietary proposal begins."""
 
 COMMISSIONING = "commissioning"
-"""Stands for a proposal's number where the staff take data: `staff/<beamline>/commissioning/<date>`."""
+"""In place of a proposal's number when the staff take data: `staff/<beamline>/commissioning/<date>`."""
 
 CATEGORY_OF = {PROPRIETARY_CODE: "proprietary", COMMISSIONING: "staff", **{name: name for name in CATEGORIES}}
-"""Category by an office's type of proposal, or by what a number begins with. An office's settings add to it."""
+"""Category by an office's type of proposal, or by the beginning of its number. An office's settings add to it."""
 
 
 class OfficeError(Exception):
-    """What was asked cannot be answered. The text says what to do."""
+    """The office has given no answer. The text says what to do."""
 
 
 class UnknownProposal(OfficeError):
@@ -28,7 +28,7 @@ class UnknownProposal(OfficeError):
 
 
 class WrongBeamline(OfficeError):
-    """The proposal is another beamline's."""
+    """The proposal is for another beamline."""
 
 
 class OfficeUnavailable(OfficeError):
@@ -36,14 +36,14 @@ class OfficeUnavailable(OfficeError):
 
 
 class OfficeRefused(OfficeError):
-    """The office is there and does not let us in. The text names the file of the token."""
+    """The office refuses access. The text names the file of the token."""
 
 
 @dataclass(frozen=True)
 class Visit:
     """A time at the beamline. `start` and `end` are its first and its last day, YYYY-MM-DD, "" if unknown.
 
-    `beamline` is "" where the proposal has time at one only.
+    `beamline` is "" if the proposal has time at one beamline only.
     """
 
     name: str
@@ -56,9 +56,9 @@ class Visit:
 class Proposal:
     """One proposal, of one of the categories of `sdm.layout`.
 
-    `type` is the office's own word for its kind. `also_at` are further beamlines that it has time
-    at. `as_of` is "" for an answer just given, else when the office gave it (UTC, ISO 8601), and
-    `trouble` then says why it could not be asked again.
+    `type` is the office's own word. `also_at` are further beamlines where it has time. `as_of` is ""
+    for a current answer; for a stored answer it is when the office gave it (UTC, ISO 8601), and `trouble`
+    then says why the office could not be asked.
     """
 
     id: str
@@ -93,7 +93,7 @@ class Proposal:
 class Office(Protocol):
     @property
     def name(self) -> str:
-        """Where it is asked: its URL or its file. What it said is kept under this name."""
+        """Its URL or its file. Its answers are stored under this name."""
 
     def proposal(self, proposal_id: str) -> Proposal:
         """One proposal. Raises UnknownProposal, OfficeUnavailable, OfficeRefused."""
@@ -103,9 +103,9 @@ class Office(Protocol):
 
 
 def visit_on(proposal: Proposal, day: date) -> str:
-    """The name of the visit that this day belongs to, else the day as YYYYMMDD.
+    """The name of the visit on this day, else the day as YYYYMMDD.
 
-    Of several it is the one that began last. A visit without an end lasts one day.
+    Of several visits, it is the one that began last. A visit without an end lasts one day.
     """
     today = day.isoformat()
     running = [one for one in proposal.visits if one.start and one.start <= today <= (one.end or one.start)]
@@ -113,7 +113,7 @@ def visit_on(proposal: Proposal, day: date) -> str:
 
 
 def category_of(kind: str, number: str, table: Mapping[str, str]) -> str:
-    """The category for the office's type of proposal, else for what its number begins with, else visitors."""
+    """The category by the office's type of proposal, else by the beginning of its number, else visitors."""
     known = {name.lower(): category for name, category in table.items()}
     if kind.lower() in known:
         return known[kind.lower()]
@@ -122,7 +122,7 @@ def category_of(kind: str, number: str, table: Mapping[str, str]) -> str:
 
 
 def as_of_now() -> str:
-    """This moment, as `Proposal.as_of` has it."""
+    """The current time in the form of `Proposal.as_of`."""
     return datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
 
 
@@ -139,9 +139,9 @@ def ago(as_of: str, now: datetime | None = None) -> str:
 
 
 def one_line(text: str, longest: int = 500) -> str:
-    """Text of people on one line, without characters that a terminal obeys; `longest` characters, then `...`."""
+    """A text on one line, without control characters, cut to `longest` characters."""
     plain = " ".join("".join(char if char.isprintable() else " " for char in text).split())
     return plain if len(plain) <= longest else f"{plain[: longest - 3]}..."
 
 
-LONGEST_ABSTRACT = 20_000
+MAX_ABSTRACT_LENGTH = 20_000

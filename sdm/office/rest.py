@@ -1,4 +1,4 @@
-"""A user office's REST interface: one question, one JSON answer, in a bounded time."""
+"""HTTP client of a user office's REST interface: one request, one JSON answer, in limited time."""
 
 from __future__ import annotations
 
@@ -24,16 +24,16 @@ from sdm.office.model import OfficeRefused, OfficeUnavailable
 
 _log = logging.getLogger(__name__)
 
-LARGEST_ANSWER = 16_000_000
-"""Bytes. A year's proposals of a beamline are less than a tenth of it."""
+MAX_ANSWER_BYTES = 16_000_000
+"""One year's proposals of a beamline are less than a tenth of it."""
 
-_CHUNK = 4096
+_CHUNK_BYTES = 4096
 
-_MOST_HANGING = 3
+_MAX_HANGING_REQUESTS = 3
 
 
 class Token:
-    """A token in a file, read again when it changes. It never becomes part of a text."""
+    """A token in a file, read again when the file changes. The token is never part of a log or an error."""
 
     def __init__(self, file: Path) -> None:
         self.file = file
@@ -46,7 +46,7 @@ class Token:
             with self.file.open("rb") as file:
                 status = os.fstat(file.fileno())
                 if stat.S_IMODE(status.st_mode) & 0o077:
-                    raise OfficeRefused(f"{self.file} can be read by others, and is not used: chmod 600 {self.file}")
+                    raise OfficeRefused(f"{self.file} can be read by others and is not used: run chmod 600 {self.file}")
                 read_as = (status.st_mtime_ns, status.st_size, status.st_ino)
                 if read_as != self._read_as:
                     self._token = self._checked(file.read(100_000))
@@ -55,15 +55,15 @@ class Token:
             raise OfficeRefused(f"the token's file {self.file} cannot be read: {error.strerror}") from error
         return self._token
 
-    def _checked(self, said: bytes) -> str:
-        token = said.decode("ascii", "replace").strip()
+    def _checked(self, content: bytes) -> str:
+        token = content.decode("ascii", "replace").strip()
         if not token or not token.isascii() or not token.isprintable():
             raise OfficeRefused(f"{self.file} does not hold a token: one line of printable ASCII characters")
         return token
 
 
-class _Header(AuthBase):
-    # As `auth`, since requests would else put a password of ~/.netrc into Authorization.
+class _HeaderAuth(AuthBase):
+    # As `auth`, because requests would otherwise send a password of ~/.netrc.
     def __init__(self, name: str, value: str) -> None:
         self._field = (name, value)
 
@@ -75,25 +75,32 @@ class _Header(AuthBase):
 
 
 @dataclass(frozen=True)
-class _Said:
+class _Response:
     status: int
     location: str
     body: bytes
 
 
-class Server:
-    """Asks one server. `timeout` is in seconds, for the whole of a question. Threads may share it.
+class RestClient:
+    """Sends requests to one server. `timeout` is in seconds, for a whole request. Threads may share it.
 
-    `header` is the field that carries the token, as `Authorization: Bearer {token}`; `told_in`
-    names the settings in errors; `ca_file` holds the authorities to trust in place of the system's.
+    `header` is the header field with the token, such as `Authorization: Bearer {token}`; `settings_name`
+    names the settings in errors; `ca_file` has the certificate authorities to use instead of the system's.
     """
 
     def __init__(
-        self, url: str, *, told_in: str, header: str, timeout: float, token: Token | None = None, ca_file: str = ""
+        self,
+        url: str,
+        *,
+        settings_name: str,
+        header: str,
+        timeout: float,
+        token: Token | None = None,
+        ca_file: str = "",
     ) -> None:
         self.url = url
         self.has_token = token is not None
-        self._told_in = told_in
+        self._settings_name = settings_name
         self._header = header
         self._timeout = timeout
         self._token = token
@@ -102,60 +109,62 @@ class Server:
         parts = urlsplit(url)
         if token is not None and parts.scheme == "http" and not _is_loopback(parts.hostname or ""):
             _log.warning(
-                "the token in %s goes to the user office (%s) unencrypted, and whoever is on the way can read it: "
-                "give a `url` with https in %s",
-                *(token.file, url, told_in),
+                "the token in %s is sent to the user office (%s) unencrypted, so others on the network can read it: "
+                "set a `url` with https in %s",
+                *(token.file, url, settings_name),
             )
 
     def get(self, path: str, params: Mapping[str, str] | None = None) -> Any:
-        """The JSON that is answered to a path below `url`; None if nothing is there (404 with JSON, no content, null).
+        """The JSON answer to a path below `url`; None if there is nothing (404 with JSON, no content, null).
 
-        Raises OfficeRefused, OfficeUnavailable. Redirects are not followed: the token would go along.
-        A 404 without JSON is no word of the office: a broken proxy, and a server without it, say the same.
+        Raises OfficeRefused, OfficeUnavailable. Redirects are not followed, because they would send the token
+        elsewhere. A 404 without JSON does not count as the office's answer: a broken proxy sends the same.
         """
-        shown = self._shown(path)
-        said = self._ask(shown, self.url + path, params)
-        if said.status in (401, 403):
-            raise OfficeRefused(self.refusal(path, f"refuses us ({said.status})"))
-        if said.status in (404, 410):
-            if not _is_json(said.body):
+        description = self._description(path)
+        response = self._ask(description, self.url + path, params)
+        if response.status in (401, 403):
+            raise OfficeRefused(self.refusal(path, f"refuses access ({response.status})"))
+        if response.status in (404, 410):
+            if not _is_json(response.body):
                 raise OfficeUnavailable(
-                    f"{shown} answers with status {said.status} and without JSON, as a proxy does: it does not have "
-                    f"what was asked for, or `url` is wrong in {self._told_in}"
+                    f"{description} answers with status {response.status} and without JSON, as a proxy does: it does "
+                    f"not have what was asked for, or `url` is wrong in {self._settings_name}"
                 )
             return None
-        if 200 <= said.status < 300 and not said.body.strip():
+        if 200 <= response.status < 300 and not response.body.strip():
             return None
-        if 300 <= said.status < 400:
-            host = urlsplit(said.location).hostname or "another path"
+        if 300 <= response.status < 400:
+            host = urlsplit(response.location).hostname or "another path"
             raise OfficeUnavailable(
-                f"{shown} sends us on to {host!r}, which is not followed; is `url` right in {self._told_in}?"
+                f"{description} redirects to {host!r}, which is not followed; is `url` right in {self._settings_name}?"
             )
-        if said.status >= 300:
-            raise OfficeUnavailable(f"{shown} answers with status {said.status}")
+        if response.status >= 300:
+            raise OfficeUnavailable(f"{description} answers with status {response.status}")
         try:
-            return _json(said.body)
+            return _json(response.body)
         except (ValueError, RecursionError) as error:
-            what = "a web page" if said.body.lstrip().startswith(b"<") else "something that is not JSON"
-            raise OfficeUnavailable(f"{shown} answers with {what}; is `url` right in {self._told_in}?") from error
+            what = "a web page" if response.body.lstrip().startswith(b"<") else "something that is not JSON"
+            raise OfficeUnavailable(
+                f"{description} answers with {what}; is `url` right in {self._settings_name}?"
+            ) from error
 
     def refusal(self, path: str, what: str) -> str:
-        """For people: that it refuses us, and which token may be why."""
-        return f"{self._shown(path)} {what}: {self._about_the_token()}"
+        """A sentence for people: that it refuses access, and which token may be the reason."""
+        return f"{self._description(path)} {what}: {self._token_hint()}"
 
-    def _shown(self, path: str) -> str:
+    def _description(self, path: str) -> str:
         return f"the user office ({self.url}{path.partition('?')[0]})"
 
-    def _about_the_token(self) -> str:
+    def _token_hint(self) -> str:
         if self._token is None:
-            return f"it wants a token; name its file as `token_file` in {self._told_in}"
-        return f"the token in {self._token.file} is wrong or has expired, or its account may not read this"
+            return f"it needs a token; give its file as `token_file` in {self._settings_name}"
+        return f"the token in {self._token.file} is wrong or has expired, or its account cannot read this"
 
-    def _ask(self, shown: str, url: str, params: Mapping[str, str] | None) -> _Said:
-        """In a thread of its own, since neither the name server's silence nor an answer in drops ends by itself."""
+    def _ask(self, description: str, url: str, params: Mapping[str, str] | None) -> _Response:
+        """In its own thread, because a silent name server, or a very slow answer, does not end by itself."""
         name, _, value = self._header.partition(":")
-        header = _Header(name.strip(), value.strip().replace("{token}", self._token()) if self._token else "")
-        answers: queue.SimpleQueue[_Said | Exception] = queue.SimpleQueue()
+        header = _HeaderAuth(name.strip(), value.strip().replace("{token}", self._token()) if self._token else "")
+        answers: queue.SimpleQueue[_Response | Exception] = queue.SimpleQueue()
 
         def ask() -> None:
             try:
@@ -164,20 +173,22 @@ class Server:
                 answers.put(error)
 
         self._hanging = [thread for thread in self._hanging if thread.is_alive()]
-        if len(self._hanging) >= _MOST_HANGING:
-            raise OfficeUnavailable(f"{shown} still owes us the answers to {_MOST_HANGING} questions")
-        thread = threading.Thread(target=ask, daemon=True, name=f"question to {self.url}")
+        if len(self._hanging) >= _MAX_HANGING_REQUESTS:
+            raise OfficeUnavailable(f"{description} has not answered {_MAX_HANGING_REQUESTS} earlier requests yet")
+        thread = threading.Thread(target=ask, daemon=True, name=f"request to {self.url}")
         thread.start()
         try:
-            said = answers.get(timeout=self._timeout)
+            response = answers.get(timeout=self._timeout)
         except queue.Empty:
             self._hanging.append(thread)
-            raise OfficeUnavailable(f"{shown} gave no whole answer within {self._timeout:g} s") from None
-        if isinstance(said, Exception):
-            raise OfficeUnavailable(f"{shown} cannot be asked: {_reason(said, self._timeout)}") from said
-        return said
+            raise OfficeUnavailable(f"{description} gave no complete answer within {self._timeout:g} s") from None
+        if isinstance(response, Exception):
+            raise OfficeUnavailable(
+                f"{description} cannot be asked: {_failure_text(response, self._timeout)}"
+            ) from response
+        return response
 
-    def _fetch(self, url: str, params: Mapping[str, str] | None, header: _Header) -> _Said:
+    def _fetch(self, url: str, params: Mapping[str, str] | None, header: _HeaderAuth) -> _Response:
         until = time.monotonic() + self._timeout
         with (
             requests.Session() as session,
@@ -193,13 +204,13 @@ class Server:
             ) as answer,
         ):
             body = bytearray()
-            for chunk in answer.iter_content(_CHUNK):
+            for chunk in answer.iter_content(_CHUNK_BYTES):
                 body += chunk
-                if len(body) > LARGEST_ANSWER:
-                    raise ValueError(f"its answer has more than {LARGEST_ANSWER:,} bytes")
+                if len(body) > MAX_ANSWER_BYTES:
+                    raise ValueError(f"its answer has more than {MAX_ANSWER_BYTES:,} bytes")
                 if time.monotonic() > until:
                     raise requests.Timeout
-            return _Said(answer.status_code, answer.headers.get("Location", ""), bytes(body))
+            return _Response(answer.status_code, answer.headers.get("Location", ""), bytes(body))
 
 
 def _json(body: bytes) -> Any:
@@ -229,17 +240,17 @@ _PROXY_ERRORS = (
 )
 
 
-def _reason(error: BaseException, timeout: float) -> str:
-    """Why, without the addresses of objects that urllib3's texts are made of."""
+def _failure_text(error: BaseException, timeout: float) -> str:
+    """The reason, without the object addresses that urllib3's texts contain."""
     if isinstance(error, requests.Timeout):
         return f"no answer within {timeout:g} s"
     if isinstance(error, requests.exceptions.SSLError):
-        return "its certificate is not trusted; name its authority's file as `ca_file`"
+        return "its certificate is not trusted; give its authority's file as `ca_file`"
     if isinstance(error, requests.exceptions.ChunkedEncodingError | requests.exceptions.ContentDecodingError):
-        return "its answer broke off"
+        return "its answer was cut off"
     if isinstance(error, _PROXY_ERRORS):
         return "the proxy that the environment names (HTTP_PROXY, HTTPS_PROXY, ALL_PROXY) cannot be used"
-    if type(error) in (ValueError, OSError):  # of ours, and of requests for a file that is missing
+    if type(error) in (ValueError, OSError):  # raised here, or by requests for a missing file
         return str(error)
     inner: BaseException | None = error
     while inner is not None:
@@ -248,4 +259,4 @@ def _reason(error: BaseException, timeout: float) -> str:
         if isinstance(inner, OSError) and inner.strerror:
             return str(inner.strerror)
         inner = inner.__cause__ or inner.__context__
-    return "the connection broke off"
+    return "the connection was closed"

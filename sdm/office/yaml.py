@@ -1,4 +1,4 @@
-"""The user office as a YAML file: for a demo, a laboratory, or a beamline without an office to ask."""
+"""The user office as a YAML file: for a demo, a laboratory, or a beamline without a user office."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import yaml
 from sdm.names import NameRefused, check_category, check_name, check_sample, check_visit
 from sdm.office.model import (
     CATEGORY_OF,
-    LONGEST_ABSTRACT,
+    MAX_ABSTRACT_LENGTH,
     OfficeUnavailable,
     Proposal,
     UnknownProposal,
@@ -18,11 +18,11 @@ from sdm.office.model import (
     category_of,
     one_line,
 )
-from sdm.yaml_nodes import Mistake, checked, mapping, read, root_of, sequence, telling, text, texts
+from sdm.yaml_nodes import Mistake, checked, located_errors, mapping, read, root_of, sequence, text, texts
 
 
 class YamlOffice:
-    """A YAML file that stands for the user office: a list `proposals`, see docs/reference/user-office.md.
+    """A YAML file in place of the user office: a list `proposals`, see docs/reference/user-office.md.
 
     The file is read again when it has changed.
     """
@@ -57,10 +57,10 @@ class YamlOffice:
         return self._proposals
 
 
-def proposals_of(where: str, said: str) -> dict[str, Proposal]:
+def proposals_of(where: str, content: str) -> dict[str, Proposal]:
     """Raises OfficeUnavailable that names the file, the line and the field."""
-    with telling(where, OfficeUnavailable):
-        root = root_of(said)
+    with located_errors(where, OfficeUnavailable):
+        root = root_of(content)
         if root is None:
             return {}
         fields = mapping(root, "the file", ("proposals",))
@@ -68,7 +68,7 @@ def proposals_of(where: str, said: str) -> dict[str, Proposal]:
         for node in sequence(fields.get("proposals"), "proposals"):
             proposal = _proposal(node)
             if proposal.id in found:
-                raise Mistake(node, f"proposal {proposal.id} is there twice")
+                raise Mistake(node, f"proposal {proposal.id} is given twice")
             found[proposal.id] = proposal
         return found
 
@@ -85,7 +85,7 @@ def _proposal(node: yaml.Node) -> Proposal:
     for name in ("id", "title", "beamline"):
         if name not in fields:
             raise Mistake(node, f"{name} is missing")
-    number = checked(fields["id"], "id", lambda said: check_name(said, "id"))
+    number = checked(fields["id"], "id", lambda name: check_name(name, "id"))
     kind = one_line(text(fields.get("type"), "type"))
     leader = mapping(fields[_PI], _PI, ("name", "email")) if _PI in fields else {}
     return Proposal(
@@ -93,11 +93,11 @@ def _proposal(node: yaml.Node) -> Proposal:
         title=one_line(text(fields["title"], "title")),
         beamline=checked(fields["beamline"], "beamline", _beamline),
         category=checked(fields.get("category"), "category", check_category) or category_of(kind, number, CATEGORY_OF),
-        abstract=one_line(text(fields.get("abstract"), "abstract"), LONGEST_ABSTRACT),
+        abstract=one_line(text(fields.get("abstract"), "abstract"), MAX_ABSTRACT_LENGTH),
         pi_name=one_line(text(leader.get("name"), f"{_PI}: name")),
         pi_email=one_line(text(leader.get("email"), f"{_PI}: email")),
         members=texts(fields.get("members"), "members", one_line),
-        group=checked(fields.get("group"), "group", lambda said: check_name(said, "group")) or f"{number}-group",
+        group=checked(fields.get("group"), "group", lambda name: check_name(name, "group")) or f"{number}-group",
         visits=tuple(_visit(one) for one in sequence(fields.get("visits"), "visits")),
         samples=texts(fields.get("samples"), "samples", check_sample),
         type=kind,
@@ -120,12 +120,12 @@ def _visit(node: yaml.Node) -> Visit:
     return Visit(name, start, end, checked(fields.get("beamline"), "visits: beamline", _beamline))
 
 
-def _beamline(said: str) -> str:
-    return check_name(said, "beamline")
+def _beamline(name: str) -> str:
+    return check_name(name, "beamline")
 
 
-def _day(said: str) -> str:
+def _day(given: str) -> str:
     try:
-        return dt.date.fromisoformat(said).isoformat()
+        return dt.date.fromisoformat(given).isoformat()
     except ValueError as error:
-        raise NameRefused(f"{said!r} is not a date (YYYY-MM-DD)") from error
+        raise NameRefused(f"{given!r} is not a date (YYYY-MM-DD)") from error

@@ -1,4 +1,4 @@
-"""What clients give a device's commands, and who they are."""
+"""Checks the arguments of a device's commands, and identifies the client."""
 
 from __future__ import annotations
 
@@ -14,24 +14,24 @@ from scifish.configurations import table_file
 from scifish.settings.entries import checked, line_of
 from scifish.tango_io.database import text
 
-SELF = ("unix", "127.0.0.1", "::1", "::ffff:127.0.0.1")
-"""How omniORB says that a client is on this machine."""
+LOCAL_ADDRESSES = ("unix", "127.0.0.1", "::1", "::ffff:127.0.0.1")
+"""How omniORB names a client on this machine."""
 
 
 class WrongArgument(ValueError):
-    """An argument is not of the form that the command's documentation says."""
+    """An argument does not have the documented form."""
 
 
-def words(given: Sequence[str], least: int, most: int, what: str) -> list[str]:
-    """The texts of a command, and "" for those at the end that are not given. WrongArgument if there are too few."""
+def text_arguments(given: Sequence[str], minimum: int, maximum: int, what: str) -> list[str]:
+    """The texts of a command, with "" for optional ones that are missing. WrongArgument for a wrong number of texts."""
     found = [text(word).strip() for word in given]
-    if not least <= len(found) <= most:
-        raise WrongArgument(f"{what} are needed, and not {len(found)} texts")
-    return [*found, *[""] * (most - len(found))]
+    if not minimum <= len(found) <= maximum:
+        raise WrongArgument(f"expected {what}, but got {len(found)} texts")
+    return [*found, *[""] * (maximum - len(found))]
 
 
 def json_object(given: str, known: Sequence[str]) -> dict[str, Any]:
-    """A JSON object with these names in it and no others. WrongArgument if it is none."""
+    """A JSON object with only these names. WrongArgument otherwise."""
     try:
         found = json.loads(text(given))
     except (ValueError, RecursionError) as error:
@@ -40,28 +40,28 @@ def json_object(given: str, known: Sequence[str]) -> dict[str, Any]:
         raise WrongArgument(f"not a JSON object with {', '.join(known)}")
     unknown = [name for name in found if name not in known]
     if unknown:
-        raise WrongArgument(f"not known: {', '.join(unknown)}; known are {', '.join(known)}")
+        raise WrongArgument(f"unknown: {', '.join(unknown)}; allowed are {', '.join(known)}")
     return found
 
 
-def text_in(request: Mapping[str, Any], name: str, otherwise: str | None = None) -> str:
-    """A text of the request. WrongArgument if it is missing (and there is no other), or is no text."""
-    found = request.get(name, otherwise)
+def text_in(request: Mapping[str, Any], name: str, default: str | None = None) -> str:
+    """A text of the request. WrongArgument if it is not a text, or if it is missing and there is no default."""
+    found = request.get(name, default)
     if not isinstance(found, str):
-        raise WrongArgument(f"{name} is missing" if found is None else f"{name}: {found!r} is no text")
+        raise WrongArgument(f"{name} is missing" if found is None else f"{name}: {found!r} is not a text")
     return found
 
 
 def lines_in(request: Mapping[str, Any]) -> list[str]:
-    """The lines that a request carries as `lines`, or as `entries` with the fields of a configuration."""
+    """The lines of a request: its `lines`, or its `entries` with the fields of a configuration's entries."""
     if ("lines" in request) == ("entries" in request):
-        raise WrongArgument("either lines or entries are needed")
+        raise WrongArgument("give either lines or entries")
     given = request.get("lines", request.get("entries"))
     if not isinstance(given, list):
-        raise WrongArgument("lines and entries are lists")
+        raise WrongArgument("lines and entries must be lists")
     if "lines" in request:
         if not all(isinstance(line, str) for line in given):
-            raise WrongArgument("lines are texts")
+            raise WrongArgument("lines must be texts")
         return given
     lines = []
     for number, fields in enumerate(given, start=1):
@@ -75,9 +75,9 @@ def lines_in(request: Mapping[str, Any]) -> list[str]:
 
 
 def table_in(request: Mapping[str, Any]) -> list[str]:
-    """The lines of a file: `text`, or its bytes as `base64`. WrongArgument, and TableError if it is none of entries."""
+    """The lines of a file: `text`, or its bytes as `base64`. Raises WrongArgument, or TableError for wrong content."""
     if ("text" in request) == ("base64" in request):
-        raise WrongArgument("either text or base64 is needed")
+        raise WrongArgument("give either text or base64")
     if "text" in request:
         return table_file.lines_from_text(text_in(request, "text"))
     try:
@@ -88,7 +88,7 @@ def table_in(request: Mapping[str, Any]) -> list[str]:
 
 
 def caller(device: Device, name: str = "") -> str:
-    """Who calls, as far as Tango says: process and machine; `name` is what the client itself says."""
+    """Who calls, as far as Tango knows: process and machine. `name` is the name that the client itself gives."""
     found = device.get_client_ident()
     if found is None or not found.client_ident:
         where = "unknown"
@@ -99,7 +99,7 @@ def caller(device: Device, name: str = "") -> str:
 
 
 def _host(address: str) -> str:
-    """Of an omniORB endpoint: `giop:tcp:10.0.0.5:3210`, `giop:tcp:[::1]:3210`, `giop:unix:/tmp/...`."""
+    """The host of an omniORB endpoint: `giop:tcp:10.0.0.5:3210`, `giop:tcp:[::1]:3210`, `giop:unix:/tmp/...`."""
     kind, _, rest = address.removeprefix("giop:").partition(":")
     host = rest.rpartition(":")[0].strip("[]") if kind in ("tcp", "ssl") else kind
-    return "this machine" if host in SELF else host or address
+    return "this machine" if host in LOCAL_ADDRESSES else host or address

@@ -1,4 +1,4 @@
-"""Handing the path on: to Sardana's environment, and to attributes of detectors and other devices.
+"""Sends the path to its consumers: Sardana's environment, and attributes of detectors and other devices.
 
 Each line of the property `PathConsumers` is a YAML flow mapping:
 
@@ -18,20 +18,20 @@ import tango
 import yaml
 
 from scifish.tango_io.database import reason
-from tango_servers.common.background import Background
+from tango_servers.common.background import PeriodicThread
 from tango_servers.pathfixer import sardana_environment as environment
 
-TIMEOUT = 3.0
-"""Seconds that a consumer has for its answer."""
+CONSUMER_TIMEOUT_SECONDS = 3.0
+"""Within which a consumer must answer."""
 
-RETRY = 10.0
-"""Seconds between looks whether a consumer still has what it was given, and between tries with one that refused it."""
+CONSUMER_CHECK_SECONDS = 10.0
+"""Between checks whether a consumer still has the path, and between attempts after it has refused the path."""
 
-REMEMBERED = 200
-"""Values that a consumer was given before and that are known again."""
+MAX_REMEMBERED_VALUES = 200
+"""Earlier values of a consumer that are recognised as ours."""
 
-FIELDS = ("path", "sample_path", "category", "beamline", "proposal", "visit", "sample")
-"""What a template may name."""
+TEMPLATE_FIELDS = ("path", "sample_path", "category", "beamline", "proposal", "visit", "sample")
+"""The names that a template may use."""
 
 DEFAULT_TEMPLATE = "{sample_path}"
 
@@ -40,7 +40,7 @@ _KEYS = ("device", "environment", "attribute", "template")
 
 @dataclass(frozen=True)
 class Consumer:
-    """One that is handed the path: a MacroServer (`environment` names the variable) or a device's attribute."""
+    """Receives the path: a MacroServer (`environment` names the variable) or a device's attribute."""
 
     device: str
     environment: str = ""
@@ -49,12 +49,12 @@ class Consumer:
 
     @property
     def target(self) -> str:
-        """What is written there."""
+        """The variable or attribute that the path is written to."""
         return self.environment or self.attribute
 
 
 def parse_consumers(lines: Sequence[str]) -> tuple[list[Consumer], list[str]]:
-    """The consumers that are right, and a sentence for each wrong line. Blank lines and comments are skipped."""
+    """The valid consumers, and a sentence for each wrong line. Blank lines and comments are skipped."""
     consumers = []
     problems = []
     for number, line in enumerate(lines, start=1):
@@ -86,22 +86,22 @@ def _consumer(fields: Any) -> Consumer:
     except ValueError as error:
         raise ValueError(f"template {consumer.template!r}: {error}") from error
     for name in names:
-        if name not in FIELDS:
-            raise ValueError(f"template: {{{name}}} is not known; known are {', '.join(FIELDS)}")
+        if name not in TEMPLATE_FIELDS:
+            raise ValueError(f"template: {{{name}}} is not known; known are {', '.join(TEMPLATE_FIELDS)}")
     try:
-        consumer.template.format_map(dict.fromkeys(FIELDS, "name"))
-    except (ValueError, LookupError) as error:  # what follows a ':' or a '!' is looked at only now
+        consumer.template.format_map(dict.fromkeys(TEMPLATE_FIELDS, "name"))
+    except (ValueError, LookupError) as error:  # only this checks what follows a ':' or a '!'
         raise ValueError(f"template {consumer.template!r}: {error}") from error
     return consumer
 
 
 @dataclass(frozen=True)
-class Handed:
-    """How those stand that are handed the path.
+class ConsumersReport:
+    """The state of all consumers.
 
-    `devices` are their names, `refused` those that do not have the newest path, with why. `foreign` is a sentence for
-    each value that somebody else has written over ours. `pending` have not been tried yet with the newest path.
-    `report`: of each consumer its device, what is written there, how it stands, and the value or why not.
+    `devices` are their names. `refused`: the devices that do not have the newest path, with the reason. `foreign`
+    has a sentence for each value that somebody else has written over ours. `pending`: the devices that the newest path
+    is still being sent to. `report`: of each consumer its device, its target, its state, and the value or the reason.
     """
 
     devices: tuple[str, ...]
@@ -111,76 +111,76 @@ class Handed:
     report: tuple[tuple[str, str, str, str], ...]
 
 
-class HandOver:
-    """Writes the newest path to all consumers, and again to those that refused it or have lost it.
+class PathDistributor:
+    """Writes the newest path to all consumers, and writes it again to those that refused or lost it.
 
-    Each device has a thread of its own, so that one that hangs delays no other. `changed` is called
-    from those threads whenever there is something new to be shown.
+    Each device has its own thread, so that a device that hangs does not delay the others. These threads call
+    `changed` when there is something new to show.
     """
 
     def __init__(self, consumers: Sequence[Consumer], changed: Callable[[], None]) -> None:
         by_device: dict[str, list[Consumer]] = {}
         for consumer in consumers:
             by_device.setdefault(consumer.device.lower(), []).append(consumer)
-        self._recipients = [_Recipient(theirs, changed) for theirs in by_device.values()]
+        self._devices = [_ConsumerDevice(group, changed) for group in by_device.values()]
 
-    def seen(self) -> Handed:
-        """How all of them stand; each device as it is at one moment."""
-        standings = [recipient.seen() for recipient in self._recipients]
-        return Handed(
-            devices=tuple(one.device for one in standings),
-            refused={one.device: one.refused for one in standings if one.refused},
-            foreign=tuple(sentence for one in standings for sentence in one.foreign),
-            pending=tuple(one.device for one in standings if one.pending),
-            report=tuple(line for one in standings for line in one.report),
+    def report(self) -> ConsumersReport:
+        """The state of all consumers; of each device all at the same moment."""
+        reports = [device.report() for device in self._devices]
+        return ConsumersReport(
+            devices=tuple(one.device for one in reports),
+            refused={one.device: one.refused for one in reports if one.refused},
+            foreign=tuple(sentence for one in reports for sentence in one.foreign),
+            pending=tuple(one.device for one in reports if one.pending),
+            report=tuple(line for one in reports for line in one.report),
         )
 
     def start(self) -> None:
-        for recipient in self._recipients:
-            recipient.background.start()
+        for device in self._devices:
+            device.background.start()
 
     def stop(self) -> None:
-        """It does not wait for one that hangs."""
-        for recipient in self._recipients:
-            recipient.background.stop()
+        """Does not wait for a device that hangs."""
+        for device in self._devices:
+            device.background.stop()
 
-    def hand_on(self, fields: Mapping[str, str]) -> None:
-        """From now on this is the path; `fields` are those of `FIELDS`. Returns at once."""
-        for recipient in self._recipients:
-            recipient.hand_on(fields)
+    def distribute(self, fields: Mapping[str, str]) -> None:
+        """Send a new path; `fields` are those of `TEMPLATE_FIELDS`. Returns at once."""
+        for device in self._devices:
+            device.distribute(fields)
 
-    def let_go(self) -> None:
-        """There is no path any more: what the consumers have is theirs."""
-        for recipient in self._recipients:
-            recipient.let_go()
+    def clear(self) -> None:
+        """There is no path any more: leave the consumers as they are."""
+        for device in self._devices:
+            device.clear()
 
 
-def _in_short(failed: tango.DevFailed) -> str:
+def _short_reason(failed: tango.DevFailed) -> str:
     return reason(failed).rstrip(" .!")
 
 
-def _first(gifts: Sequence[_Gift], name: str) -> str:
-    return next((found for gift in gifts if (found := getattr(gift, name))), "")
+def _first_nonempty(deliveries: Sequence[_Delivery], name: str) -> str:
+    return next((found for delivery in deliveries if (found := getattr(delivery, name))), "")
 
 
 @dataclass
-class _Gift:
-    """What one consumer is given. `accepted`: the value, and how the consumer itself then shows it."""
+class _Delivery:
+    """The value for one consumer. `accepted`: the value, and what the consumer showed after it was written."""
 
     consumer: Consumer
-    value: str | None = None  # before there is a path
+    value: str | None = None  # None before there is a path
     due: bool = False
-    untried: bool = False
+    pending: bool = False
     refused: str = ""
     foreign: str = ""
     accepted: tuple[str, ...] = ()
-    before: dict[str, None] = field(default_factory=dict)  # a set that knows its order
+    earlier: dict[str, None] = field(default_factory=dict)  # used as an ordered set
 
     @property
-    def standing(self) -> tuple[str, str]:
+    def state(self) -> tuple[str, str]:
         if self.value is None:
             return "nothing yet", ""
-        if self.untried:
+        if self.pending:
             return "being handed", self.value
         if self.refused:
             return "refused", self.refused
@@ -188,8 +188,8 @@ class _Gift:
 
 
 @dataclass(frozen=True)
-class _Standing:
-    """One device of `Handed`."""
+class _DeviceReport:
+    """One device in `ConsumersReport`."""
 
     device: str
     refused: str
@@ -198,144 +198,150 @@ class _Standing:
     report: tuple[tuple[str, str, str, str], ...]
 
 
-class _Recipient:
-    """One device, with all that it is given."""
+class _ConsumerDevice:
+    """One device, with all values that it receives."""
 
     def __init__(self, consumers: Sequence[Consumer], changed: Callable[[], None]) -> None:
         self.device = consumers[0].device
-        self.gifts = [_Gift(consumer) for consumer in consumers]
-        self.background = Background(f"{self.device} is handed the path", self._work, RETRY)
+        self.deliveries = [_Delivery(consumer) for consumer in consumers]
+        self.background = PeriodicThread(f"path to {self.device}", self._deliver_all, CONSUMER_CHECK_SECONDS)
         self._changed = changed
         self._lock = threading.Lock()
         self._proxy: tango.DeviceProxy | None = None
 
-    def hand_on(self, fields: Mapping[str, str]) -> None:
+    def distribute(self, fields: Mapping[str, str]) -> None:
         with self._lock:
-            for gift in self.gifts:
-                gift.value = gift.consumer.template.format_map(fields)
-                gift.due = gift.untried = True
-        self.background.now()
+            for delivery in self.deliveries:
+                delivery.value = delivery.consumer.template.format_map(fields)
+                delivery.due = delivery.pending = True
+        self.background.wake()
 
-    def let_go(self) -> None:
+    def clear(self) -> None:
         with self._lock:
-            for gift in self.gifts:
-                gift.value, gift.due, gift.untried, gift.refused, gift.foreign = None, False, False, "", ""
+            for delivery in self.deliveries:
+                delivery.value, delivery.due, delivery.pending, delivery.refused, delivery.foreign = (
+                    None,
+                    False,
+                    False,
+                    "",
+                    "",
+                )
 
-    def seen(self) -> _Standing:
+    def report(self) -> _DeviceReport:
         with self._lock:
-            return _Standing(
+            return _DeviceReport(
                 self.device,
-                refused=_first(self.gifts, "refused"),
+                refused=_first_nonempty(self.deliveries, "refused"),
                 foreign=tuple(
-                    f"{self.device}: {gift.consumer.target} is {gift.foreign!r}, written by somebody else; it is left "
-                    "so until the next change of the path or TurnOn"
-                    for gift in self.gifts
-                    if gift.foreign
+                    f"{self.device}: {delivery.consumer.target} is {delivery.foreign!r}, written by somebody else; it "
+                    "is not overwritten until the next change of the path, or TurnOn"
+                    for delivery in self.deliveries
+                    if delivery.foreign
                 ),
-                pending=any(gift.untried for gift in self.gifts),
-                report=tuple((self.device, gift.consumer.target, *gift.standing) for gift in self.gifts),
+                pending=any(delivery.pending for delivery in self.deliveries),
+                report=tuple((self.device, delivery.consumer.target, *delivery.state) for delivery in self.deliveries),
             )
 
-    def _work(self) -> None:
+    def _deliver_all(self) -> None:
         news = False
-        for gift in self.gifts:
-            if gift.due:
+        for delivery in self.deliveries:
+            if delivery.due:
                 news = True
-                self._give(gift)
-            elif gift.value is not None:
-                news |= self._look(gift)
+                self._deliver(delivery)
+            elif delivery.value is not None:
+                news |= self._check(delivery)
         if news:
             self._changed()
 
-    def _give(self, gift: _Gift) -> None:
-        value = gift.value
+    def _deliver(self, delivery: _Delivery) -> None:
+        value = delivery.value
         if value is None:
             return
-        refused = self._why_not(gift.consumer, value)
-        echo = "" if refused else self._seen(gift.consumer) or ""
+        refused = self._write(delivery.consumer, value)
+        echo = "" if refused else self._read_back(delivery.consumer) or ""
         with self._lock:
-            if gift.value != value:
-                return  # a newer one came in the meantime: this one is moot
-            gift.untried, gift.due, gift.refused, gift.foreign = False, bool(refused), refused, ""
+            if delivery.value != value:
+                return  # there is a newer value by now
+            delivery.pending, delivery.due, delivery.refused, delivery.foreign = False, bool(refused), refused, ""
             if not refused:
-                # A detector may show the path in its own way, with a slash at the end.
-                gift.accepted = (value, echo)
+                # A detector may show the path differently, for example with a slash at the end.
+                delivery.accepted = (value, echo)
                 for one in (value, echo):
-                    gift.before.pop(one, None)
-                    gift.before[one] = None
-                while len(gift.before) > REMEMBERED:
-                    del gift.before[next(iter(gift.before))]
+                    delivery.earlier.pop(one, None)
+                    delivery.earlier[one] = None
+                while len(delivery.earlier) > MAX_REMEMBERED_VALUES:
+                    del delivery.earlier[next(iter(delivery.earlier))]
 
-    def _look(self, gift: _Gift) -> bool:
-        """Whether there is news: it cannot be reached, has lost its value, or got another one."""
-        was = (gift.refused, gift.foreign)
+    def _check(self, delivery: _Delivery) -> bool:
+        """Whether something has changed: it cannot be reached, has lost its value, or has another one."""
+        was = (delivery.refused, delivery.foreign)
         try:
-            seen = self._read(gift.consumer)
-            refused, known = "", seen is None or seen in gift.accepted
+            seen = self._read(delivery.consumer)
+            refused, known = "", seen is None or seen in delivery.accepted
         except tango.DevFailed as error:
-            refused, known, seen = _in_short(error), True, None
+            refused, known, seen = _short_reason(error), True, None
         with self._lock:
-            if gift.due or gift.value is None:
-                return True  # it has changed in the meantime
-            if known and seen:  # what it showed right after it was written may have been what it had before
-                gift.accepted = (gift.accepted[0], seen)
-            # One that was away and shows nothing may have been restarted.
-            lost = (not known and (not seen or seen in gift.before)) or bool(was[0] and not refused and not seen)
-            gift.refused = refused
-            gift.foreign = "" if known or lost else (seen or "")
+            if delivery.due or delivery.value is None:
+                return True  # there is a newer value by now
+            if known and seen:  # right after the write it may still have shown the value before
+                delivery.accepted = (delivery.accepted[0], seen)
+            # A device that was away and shows nothing may have been restarted.
+            lost = (not known and (not seen or seen in delivery.earlier)) or bool(was[0] and not refused and not seen)
+            delivery.refused = refused
+            delivery.foreign = "" if known or lost else (seen or "")
         if lost:
-            gift.due = True
-            self._give(gift)
-        return lost or (gift.refused, gift.foreign) != was
+            delivery.due = True
+            self._deliver(delivery)
+        return lost or (delivery.refused, delivery.foreign) != was
 
-    def _why_not(self, consumer: Consumer, value: str) -> str:
-        """ "" or why it was refused."""
+    def _write(self, consumer: Consumer, value: str) -> str:
+        """Returns "" or why the consumer refused it."""
         try:
             if consumer.environment:
-                self._connected().write_attribute("Environment", environment.setting(consumer.environment, value))
+                self._connect().write_attribute("Environment", environment.encode_variable(consumer.environment, value))
             else:
-                self._connected().write_attribute(consumer.attribute, value)
+                self._connect().write_attribute(consumer.attribute, value)
         except tango.DevFailed as error:
-            return _in_short(error)
-        except (TypeError, ValueError) as error:  # of an attribute that is not there, or takes no text, or not this one
-            return self._unfit(consumer) or f"{consumer.target}: {error}".rstrip(" .")
+            return _short_reason(error)
+        except (TypeError, ValueError) as error:  # the attribute is missing, takes no text, or not this one
+            return self._missing_attribute(consumer) or f"{consumer.target}: {error}".rstrip(" .")
         return ""
 
-    def _unfit(self, consumer: Consumer) -> str:
-        """Of an attribute that is not there PyTango says something else."""
+    def _missing_attribute(self, consumer: Consumer) -> str:
+        """A sentence if the attribute is missing, else "". PyTango's own error does not say so."""
         name = "Environment" if consumer.environment else consumer.attribute
         try:
-            if name.lower() in map(str.lower, self._connected().get_attribute_list()):
+            if name.lower() in map(str.lower, self._connect().get_attribute_list()):
                 return ""
         except tango.DevFailed as error:
-            return _in_short(error)
+            return _short_reason(error)
         return f"it has no attribute {name}{': is it a MacroServer?' if consumer.environment else ''}"
 
-    def _seen(self, consumer: Consumer) -> str | None:
+    def _read_back(self, consumer: Consumer) -> str | None:
         try:
             return self._read(consumer)
         except tango.DevFailed:
-            return None  # it was written; `_look` tells if it cannot be reached later
+            return None  # it was written; `_check` reports it if it cannot be reached later
 
     def _read(self, consumer: Consumer) -> str | None:
-        """What it has, or None if that cannot be read. Raises DevFailed if it is not to be reached."""
-        proxy = self._connected()
+        """Its current value, or None if it cannot be read. Raises DevFailed if the device cannot be reached."""
+        proxy = self._connect()
         try:
             found = proxy.read_attribute("Environment" if consumer.environment else consumer.attribute).value
         except tango.DevFailed:
             proxy.ping()
-            return None  # it is there, and does not want to be read
+            return None  # the device runs, but the attribute cannot be read
         try:
-            value = environment.value(found, consumer.environment) if consumer.environment else found
+            value = environment.decode_variable(found, consumer.environment) if consumer.environment else found
             return value if isinstance(value, str) else "" if value is None else repr(value)
         except (ValueError, RecursionError):
-            return None  # of a Sardana that is not the one that we know
+            return None  # this Sardana has another format
 
-    def _connected(self) -> tango.DeviceProxy:
+    def _connect(self) -> tango.DeviceProxy:
         if self._proxy is None:
             proxy = tango.DeviceProxy(self.device)
-            # Of a proxy that is not connected, setting the time-out connects it with the interpreter's lock held.
+            # Otherwise setting the time-out would connect the proxy with the interpreter's lock held.
             proxy.ping()
-            proxy.set_timeout_millis(int(TIMEOUT * 1000))
+            proxy.set_timeout_millis(int(CONSUMER_TIMEOUT_SECONDS * 1000))
             self._proxy = proxy
         return self._proxy

@@ -1,4 +1,4 @@
-"""Changes one after the other, and what is being waited for."""
+"""Makes changes one after the other, and knows which operations are in progress."""
 
 from __future__ import annotations
 
@@ -8,69 +8,70 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-PATIENCE = 2.0
-"""Seconds that a change waits for the one before it; less than the 3 s after which Tango's clients give up."""
+CHANGE_WAIT_SECONDS = 2.0
+"""How long a change waits for the change before it. Less than the 3 s after which Tango's clients give up."""
 
 
 class Busy(Exception):
-    """Another change is not done yet. The text says which, and since when."""
+    """Another change is still in progress. The text says which one, and since when."""
 
 
 @dataclass(frozen=True)
-class Wait:
-    """`since` is the time of day, for people; `begun` that of the monotonic clock."""
+class PendingOperation:
+    """`since` is the time of day, for people; `started` is the time of the monotonic clock."""
 
     what: str
     since: str
-    begun: float
+    started: float
 
     def __str__(self) -> str:
         return f"{self.what} since {self.since}"
 
 
-class Waits:
-    """What is under way at this moment and may hang."""
+class PendingOperations:
+    """The operations that are in progress and may hang."""
 
     def __init__(self) -> None:
-        self._under_way: dict[object, Wait] = {}
+        self._operations: dict[object, PendingOperation] = {}
 
     @contextlib.contextmanager
-    def on(self, what: str) -> Iterator[Wait]:
-        wait = Wait(what, time.strftime("%H:%M:%S"), time.monotonic())
+    def track(self, what: str) -> Iterator[PendingOperation]:
+        operation = PendingOperation(what, time.strftime("%H:%M:%S"), time.monotonic())
         key = object()
-        self._under_way[key] = wait
+        self._operations[key] = operation
         try:
-            yield wait
+            yield operation
         finally:
-            del self._under_way[key]
+            del self._operations[key]
 
-    def longer_than(self, seconds: float) -> list[Wait]:
+    def older_than(self, seconds: float) -> list[PendingOperation]:
         """The oldest first."""
         before = time.monotonic() - seconds
-        return [wait for wait in list(self._under_way.values()) if wait.begun <= before]
+        return [operation for operation in list(self._operations.values()) if operation.started <= before]
 
 
-class Turns:
-    """A lock that can say what it is held for, and is not waited for for ever."""
+class ChangeLock:
+    """A lock that knows what it is held for. Waiting for it is limited to `CHANGE_WAIT_SECONDS`."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._waits = Waits()
+        self._pending = PendingOperations()
 
     @contextlib.contextmanager
-    def take(self, what: str) -> Iterator[Wait]:
-        """Raises Busy if the change before does not get done in time."""
-        if not self._lock.acquire(timeout=PATIENCE):
-            before = "; ".join(str(wait) for wait in self.longer_than(0.0)) or "another change"
+    def hold(self, what: str) -> Iterator[PendingOperation]:
+        """Raises Busy if the change before does not finish in time."""
+        if not self._lock.acquire(timeout=CHANGE_WAIT_SECONDS):
+            before = "; ".join(str(operation) for operation in self.older_than(0.0)) or "another change"
             raise Busy(
-                f"{what}: not done, as this is still under way: {before}. Try again when the Status says it is over"
+                f"{what}: not done, because another change is still in progress: {before}. "
+                "Retry when the Status no longer shows it"
             )
         try:
-            with self._waits.on(what) as wait:
-                yield wait
+            with self._pending.track(what) as operation:
+                yield operation
         finally:
             self._lock.release()
 
-    def longer_than(self, seconds: float) -> list[Wait]:
-        """The change that has been under way for so long, if there is one."""
-        return self._waits.longer_than(seconds)
+    def older_than(self, seconds: float) -> list[PendingOperation]:
+        """The change that has been in progress for longer, if there is one."""
+        return self._pending.older_than(seconds)

@@ -1,4 +1,7 @@
-"""What a PathFixer's properties say. All are read as texts: of a typed one, a wrong value ends Tango's server."""
+"""A PathFixer's properties as settings, and the checks of texts that clients write.
+
+All properties are read as texts: with a typed property, a wrong value ends the whole Tango server.
+"""
 
 from __future__ import annotations
 
@@ -8,40 +11,44 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from scifish.tango_io.database import text
-from sdm.layout import DEFAULT_ROOT, Layout, NameRefused, check_name, layout_from
+from sdm.layout import DEFAULT_ROOT, Layout, layout_from
+from sdm.names import NameRefused, check_name
 from sdm.office import OfficeError, RememberingOffice, memory_file, office_from
 
-LONGEST = 1000
-"""Characters; Linux takes paths of 4095, and Windows, where shares are mounted too, far less."""
+MAX_TEXT_LENGTH = 1000
+"""Characters. Linux allows paths of 4095; Windows, where shares are mounted too, far less."""
 
-
-LONGEST_QUOTED = 60
+MAX_QUOTED_LENGTH = 60
+"""Characters of a refused text that the error quotes."""
 
 
 def checked_text(value: str, what: str) -> str:
-    """The text without the blanks around it. Raises NameRefused; `what` is how the error calls it."""
-    if len(value) > LONGEST:
-        raise NameRefused(f"{what} {value[:LONGEST_QUOTED]!r}... refused: it has more than {LONGEST} characters")
+    """The text without surrounding blanks. Raises NameRefused; `what` names the text in the error."""
+    if len(value) > MAX_TEXT_LENGTH:
+        raise NameRefused(
+            f"{what} {value[:MAX_QUOTED_LENGTH]!r}... refused: it has more than {MAX_TEXT_LENGTH} characters"
+        )
     if not value.isprintable():
         raise NameRefused(
-            f"{what} {value[:LONGEST_QUOTED]!r} refused: it has characters that cannot be printed (a tab, a line's end)"
+            f"{what} {value[:MAX_QUOTED_LENGTH]!r} refused: it has characters that cannot be printed (such as a tab "
+            "or a line break)"
         )
     return value.strip()
 
 
-TRUE, FALSE = ("true", "t", "yes", "y", "on", "1"), ("", "false", "f", "no", "n", "off", "0")
-"""Those that PyTango takes; nothing said is the default."""
+TRUE_WORDS, FALSE_WORDS = ("true", "t", "yes", "y", "on", "1"), ("", "false", "f", "no", "n", "off", "0")
+"""As PyTango accepts them; an empty text is the default."""
 
 
 @dataclass(frozen=True)
 class PathSettings:
-    """`office` is None where something is `wrong`: a sentence for each property, with its name and its value."""
+    """`problems` has a sentence for each wrong property, with its name and value; `office` is None then."""
 
     beamline: str = ""
     office: RememberingOffice | None = None
     layout: Layout = field(default_factory=Layout)
     raw_read_only: bool = False
-    wrong: tuple[str, ...] = ()
+    problems: tuple[str, ...] = ()
 
 
 def settings_from(
@@ -53,47 +60,47 @@ def settings_from(
     storage_layout: Sequence[str],
     raw_path_readonly: Sequence[str],
 ) -> PathSettings:
-    """Of the properties' lines, as PyTango reads them."""
-    wrong: list[str] = []
+    """From the lines of the properties, as PyTango reads them."""
+    problems: list[str] = []
 
     @contextlib.contextmanager
-    def of(name: str) -> Iterator[None]:
+    def collect_errors(name: str) -> Iterator[None]:
         try:
             yield
         except (OfficeError, NameRefused) as error:
-            wrong.append(f"property {name}: {error}")
+            problems.append(f"property {name}: {error}")
 
-    name, asked, memory, root, layout, read_only = "", None, None, DEFAULT_ROOT, Layout(), False
-    with of("Beamline"):
+    name, office_asked, memory, root, layout, read_only = "", None, None, DEFAULT_ROOT, Layout(), False
+    with collect_errors("Beamline"):
         name = check_name(_one(beamline), "the beamline's name")
-    with of("Office"):
-        asked = office_from(_one(office))
-    with of("OfficeMemory"):
+    with collect_errors("Office"):
+        office_asked = office_from(_one(office))
+    with collect_errors("OfficeMemory"):
         memory = _file(_one(office_memory)) or memory_file()
-    with of("Prefix"):
+    with collect_errors("Prefix"):
         root = Layout(Path(_one(prefix) or DEFAULT_ROOT)).root
-    with of("StorageLayout"):
+    with collect_errors("StorageLayout"):
         layout = layout_from("\n".join(map(text, storage_layout)), root)
-    with of("Raw_path_readonly"):
+    with collect_errors("Raw_path_readonly"):
         read_only = _boolean(_one(raw_path_readonly))
-    usable = RememberingOffice(asked, memory) if asked and memory and not wrong else None
-    return PathSettings(name, usable, layout, read_only, tuple(wrong))
+    usable = RememberingOffice(office_asked, memory) if office_asked and memory and not problems else None
+    return PathSettings(name, usable, layout, read_only, tuple(problems))
 
 
 def _one(lines: Sequence[str]) -> str:
-    said = [line for line in (text(line).strip() for line in lines) if line]
-    if len(said) > 1:
-        raise NameRefused(f"it has {len(said)} lines, and one is meant: {', '.join(map(repr, said))}")
-    return "".join(said)
+    given = [line for line in (text(line).strip() for line in lines) if line]
+    if len(given) > 1:
+        raise NameRefused(f"it has {len(given)} lines, but must have one: {', '.join(map(repr, given))}")
+    return "".join(given)
 
 
-def _file(said: str) -> Path | None:
-    if said and not Path(said).is_absolute():
-        raise NameRefused(f"{said!r} is not the full path of a file")
-    return Path(said) if said else None
+def _file(path: str) -> Path | None:
+    if path and not Path(path).is_absolute():
+        raise NameRefused(f"{path!r} is not the full path of a file")
+    return Path(path) if path else None
 
 
-def _boolean(said: str) -> bool:
-    if said.lower() not in TRUE + FALSE:
-        raise NameRefused(f"{said!r} is neither true nor false")
-    return said.lower() in TRUE
+def _boolean(value: str) -> bool:
+    if value.lower() not in TRUE_WORDS + FALSE_WORDS:
+        raise NameRefused(f"{value!r} is neither true nor false")
+    return value.lower() in TRUE_WORDS

@@ -1,4 +1,4 @@
-"""A MacroServer's environment, as its attribute `Environment` carries it: pickled, as taurus's codec has it."""
+"""Encodes and decodes a MacroServer's attribute `Environment`: a pickle, in the format of taurus's codec."""
 
 from __future__ import annotations
 
@@ -6,37 +6,37 @@ import io
 import pickle
 from typing import Any
 
-FORMAT = "pickle"
+ENVIRONMENT_FORMAT = "pickle"
 
 
-def setting(variable: str, value: str) -> tuple[str, bytes]:
-    """To be written: this variable is to have this value."""
-    return FORMAT, pickle.dumps({"new": {variable: value}})
+def encode_variable(variable: str, value: str) -> tuple[str, bytes]:
+    """What to write so that the variable gets this value."""
+    return ENVIRONMENT_FORMAT, pickle.dumps({"new": {variable: value}})
 
 
-def value(encoded: tuple[str, bytes], variable: str) -> Any:
-    """The value of a variable in what was read; None if it is not set. What is no plain value comes as an `Opaque`.
+def decode_variable(encoded: tuple[str, bytes], variable: str) -> Any:
+    """The value of a variable in what was read; None if it is not set. Other than plain values become an `Opaque`.
 
-    A pickle from the network could run any code; in this one nothing is imported and nothing called.
-    Raises ValueError if it cannot be understood.
+    A pickle from the network could run any code; here nothing is imported and nothing is called.
+    Raises ValueError if it cannot be decoded.
     """
     try:
-        return _Reader(io.BytesIO(encoded[1])).load()["new"].get(variable)
+        return _PlainUnpickler(io.BytesIO(encoded[1])).load()["new"].get(variable)
     except Exception as error:
         raise ValueError(f"the environment cannot be read: {error}") from error
 
 
 class Opaque:
-    """Stands for an object of any class, and for any function. Whatever is done to it has no effect."""
+    """Stands for an object of any class, and for any function. It ignores all calls."""
 
     def __init__(self, *_: object, **__: object) -> None:
-        """What the object is made of is left out."""
+        """Ignores the arguments."""
 
     def __call__(self, *_: object) -> Opaque:
         return self
 
     def _ignore(self, *_: object) -> None:
-        """So is all that a pickle adds to it."""
+        """Ignores what a pickle adds to the object."""
 
     __setstate__ = __setitem__ = append = extend = add = _ignore
 
@@ -44,6 +44,6 @@ class Opaque:
         return "an object"
 
 
-class _Reader(pickle.Unpickler):
+class _PlainUnpickler(pickle.Unpickler):
     def find_class(self, module: str, name: str) -> type:
         return Opaque

@@ -1,4 +1,4 @@
-"""What has to be done without anybody writing anything: after a restart, at midnight, and when something is back."""
+"""What PathFixer does without a client's request: after a restart, at midnight, and when office or storage are back."""
 
 from __future__ import annotations
 
@@ -9,124 +9,130 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from sdm.folders import FolderError
-from sdm.layout import AUTO_VISIT, NameRefused
+from sdm.names import AUTO_VISIT, NameRefused
 from sdm.office import OfficeError
-from tango_servers.common.condition import then
+from tango_servers.common.condition import join_sentences
 from tango_servers.pathfixer.locking import Busy
-from tango_servers.pathfixer.running_scans import Scans
-from tango_servers.pathfixer.selection import Chooser, InUse
+from tango_servers.pathfixer.running_scans import RunningScans
+from tango_servers.pathfixer.selection import Selection, Selector
 
-RETRY = 10.0
-"""Seconds between tries while something is wrong."""
+UPKEEP_RETRY_SECONDS = 10.0
+"""Between attempts while something is wrong."""
 
-AGAIN = 60.0
-"""Seconds between looks at the storage and questions to the office while all is well."""
+UPKEEP_CHECK_SECONDS = 60.0
+"""Between checks of the storage, and between questions to the office, while all is well."""
 
-SCAN = 5.0
-"""Seconds between looks whether the scan is over that keeps the visit from changing."""
+SCAN_CHECK_SECONDS = 5.0
+"""Between checks whether the scan that delays a new visit has finished."""
 
 REFUSALS = (OfficeError, NameRefused, FolderError, Busy)
 
 
 @dataclass(frozen=True)
-class Said:
-    """What is wrong with what is in use, all of one moment: each "" or a sentence.
+class UpkeepReport:
+    """What is wrong with what is in use, all at the same moment: each "" or a sentence.
 
-    `silent` are sentences on the Doors that did not say whether a scan runs when the visit or the path changed.
-    `proposals` are those of the beamline, as the office has them.
+    `not_restored`: why it could not be restored after a restart. `unwritable`: folders that cannot be written to.
+    `listing`: why the proposals could not be listed. `visit`: why today's visit could not be started.
+    `visit_waits` and `path_waits`: what a change of the visit, or of the path, waits for.
+    `unanswered_doors` are sentences on the Doors that did not answer when the visit or the path changed.
+    `proposals` are those of the beamline, as the office lists them.
     """
 
     not_restored: str = ""
     storage: str = ""
-    closed: str = ""
+    unwritable: str = ""
     office: str = ""
     listing: str = ""
     visit: str = ""
-    later: str = ""
-    moving: str = ""
-    silent: tuple[str, ...] = ()
+    visit_waits: str = ""
+    path_waits: str = ""
+    unanswered_doors: tuple[str, ...] = ()
     proposals: tuple[str, ...] = ()
 
 
 class Upkeep:
-    """Keeps right what is in use, and has `said` what is wrong. `work` is to be called every second, by one thread.
+    """Keeps what is in use valid, and says in `report` what is wrong. One thread calls `run` every second.
 
-    `in_use` says what that is, `scans` what runs. `replace` puts another in its place, unless it has
-    changed in the meantime, and calls `took` in the same moment. `warn` is told of Doors that do not answer.
+    `in_use` returns what is in use, `scans` what is running. `replace` puts another selection in its place, unless it
+    has changed in the meantime, and calls `selection_replaced` at the same moment. `warn` gets a sentence for each
+    Door that does not answer.
     """
 
     def __init__(
         self,
-        chooser: Chooser,
-        scans: Callable[[], Scans],
-        in_use: Callable[[], InUse],
-        replace: Callable[[InUse, InUse], None],
+        selector: Selector,
+        scans: Callable[[], RunningScans],
+        in_use: Callable[[], Selection],
+        replace: Callable[[Selection, Selection], None],
         warn: Callable[[str], None],
     ) -> None:
-        self._chooser = chooser
+        self._selector = selector
         self._scans = scans
         self._in_use = in_use
         self._replace = replace
         self._warn = warn
-        self._again_at = self._visit_at = 0.0
-        self._list_at = 0.0
-        self._saying = threading.Lock()
-        self.said = Said()
+        self._next_check = self._next_visit_check = 0.0
+        self._next_listing = 0.0
+        self._report_lock = threading.Lock()
+        self.report = UpkeepReport()
 
-    def say(self, **texts: Any) -> None:
-        """Fields of `Said` that are others now, all in one moment."""
-        with self._saying:
-            self.said = replace(self.said, **texts)
+    def update_report(self, **fields: Any) -> None:
+        """Change these fields of the report, all at the same moment."""
+        with self._report_lock:
+            self.report = replace(self.report, **fields)
 
-    def restored(self, now: InUse) -> InUse:
-        """What was in use before a restart, made anew. Raises one of REFUSALS."""
-        if now.by_hand:  # it stays until somebody writes another, and so does the visit
-            return self._chooser.by_hand(self._chooser.same_visit(now, now.sample).reach(), now.by_hand).reach()
-        target = self._chooser.target(now, now.number, now.wanted_visit, now.sample)
-        silent: tuple[str, ...] = ()
-        if now.visit and (target.moves or target.visit != now.visit):
+    def restore(self, now: Selection) -> Selection:
+        """Prepare again what was in use before a restart. Raises one of REFUSALS."""
+        if now.by_hand:  # it stays until a client writes another one, and so does the visit
+            return self._selector.change_path(
+                self._selector.change_sample(now, now.sample).prepare(), now.by_hand
+            ).prepare()
+        change = self._selector.change_to(now, now.number, now.wanted_visit, now.sample)
+        unanswered: tuple[str, ...] = ()
+        if now.visit and (change.moves or change.visit != now.visit):
             scans = self._scans()
-            silent = scans.silent
+            unanswered = scans.unanswered
             if scans.running:
-                return self._chooser.as_before(now)  # the scan's files are there
-        found = target.reach()
+                return self._selector.as_before(now)  # the scan's files are there
+        found = change.prepare()
         what = f"the path became {found.path}" if found.visit == now.visit else f"the visit became {found.visit}"
-        self._not_known(what, silent)
+        self._report_unanswered(what, unanswered)
         return found
 
-    def changed(self) -> None:
-        """A client has changed what is in use: what was wrong before is over."""
-        self.say(not_restored="", storage="", visit="", later="", moving="", silent=())
-        self._again_at = time.monotonic() + self._patience()
-        self._list_at = 0.0
+    def selection_written(self) -> None:
+        """A client has changed what is in use: earlier problems no longer apply."""
+        self.update_report(not_restored="", storage="", visit="", visit_waits="", path_waits="", unanswered_doors=())
+        self._next_check = time.monotonic() + self._check_interval()
+        self._next_listing = 0.0
 
-    def took(self, now: InUse) -> None:
-        """What `replace` was called with is in use: what kept it from being so is over."""
-        self.say(not_restored="", storage="", moving="")
-        if now.visit == self._chooser.visit_due(now):
-            self.say(visit="", later="")
+    def selection_replaced(self, now: Selection) -> None:
+        """The selection that `replace` was called with is in use: what had delayed it no longer applies."""
+        self.update_report(not_restored="", storage="", path_waits="")
+        if now.visit == self._selector.visit_due(now):
+            self.update_report(visit="", visit_waits="")
 
-    def soon(self) -> None:
-        """Look again with the next call of `work`."""
-        self._again_at = self._visit_at = 0.0
+    def check_soon(self) -> None:
+        """Check again with the next call of `run`."""
+        self._next_check = self._next_visit_check = 0.0
 
-    def work(self) -> None:
-        if time.monotonic() >= self._again_at:
-            self._again()
-        if not self.said.not_restored:
-            self._follow_the_date()
-        if time.monotonic() >= self._list_at:
-            self._list()
+    def run(self) -> None:
+        if time.monotonic() >= self._next_check:
+            self._check()
+        if not self.report.not_restored:
+            self._follow_date()
+        if time.monotonic() >= self._next_listing:
+            self._list_proposals()
 
-    def _again(self) -> None:
+    def _check(self) -> None:
         now = self._in_use()
-        restoring = bool(self.said.not_restored)
-        not_restored = storage = closed = office = moving = ""
+        restoring = bool(self.report.not_restored)
+        not_restored = storage = unwritable = office = path_waits = ""
         try:
             if restoring:
-                self._replace(now, self.restored(now))
+                self._replace(now, self.restore(now))
             else:
-                moving = self._renewed(now)
+                path_waits = self._refresh(now)
         except REFUSALS as error:
             if restoring:
                 not_restored = str(error)
@@ -136,73 +142,76 @@ class Upkeep:
                 office = str(error)
         try:
             if not storage and not not_restored:
-                closed = self._chooser.closed(self._in_use())
+                unwritable = self._selector.unwritable(self._in_use())
         except FolderError as error:
             storage = str(error)
-        if self._in_use().number == now.number:  # else it is of what was there before
-            self.say(not_restored=not_restored, storage=storage, closed=closed, office=office, moving=moving)
-        self._again_at = time.monotonic() + self._patience()
+        if self._in_use().number == now.number:  # otherwise it concerns the proposal before
+            self.update_report(
+                not_restored=not_restored, storage=storage, unwritable=unwritable, office=office, path_waits=path_waits
+            )
+        self._next_check = time.monotonic() + self._check_interval()
 
-    def _renewed(self, now: InUse) -> str:
-        """Use what the office says now; why not yet, if a scan runs whose data would go to two places."""
-        target = self._chooser.again(now)
-        scans = self._scans() if target.moves else Scans()
+    def _refresh(self, now: Selection) -> str:
+        """Use the office's current answer; returns why not yet, if a running scan's data would go to two places."""
+        change = self._selector.refresh(now)
+        scans = self._scans() if change.moves else RunningScans()
         if scans.running:
             return (
-                f"The office has given proposal {now.number} another category: its path changes when the scan is "
-                f"over: {'; '.join(scans.running)}"
+                f"The user office has changed the category of proposal {now.number}: its path changes when the scan "
+                f"has finished: {'; '.join(scans.running)}"
             )
-        found = target.reach()
+        found = change.prepare()
         if found != now:
             self._replace(now, found)
-        if target.moves:
-            self._not_known(f"the path became {found.path}", scans.silent)
+        if change.moves:
+            self._report_unanswered(f"the path became {found.path}", scans.unanswered)
         return ""
 
-    def _patience(self) -> float:
-        """Seconds until the office and the storage are looked at again."""
-        old, said = self._in_use().proposal, self.said
-        trouble = (said.not_restored, said.storage, said.closed, said.office, said.moving, old and old.as_of)
-        return RETRY if any(trouble) else AGAIN
+    def _check_interval(self) -> float:
+        """Seconds until the next check of the office and the storage."""
+        proposal, report = self._in_use().proposal, self.report
+        trouble = (report.not_restored, report.storage, report.unwritable, report.office, report.path_waits)
+        return UPKEEP_RETRY_SECONDS if any(trouble) or (proposal and proposal.as_of) else UPKEEP_CHECK_SECONDS
 
-    def _follow_the_date(self) -> None:
+    def _follow_date(self) -> None:
         now = self._in_use()
-        due = self._chooser.visit_due(now)
+        due = self._selector.visit_due(now)
         if due == now.visit:
-            self.say(visit="", later="")
+            self.update_report(visit="", visit_waits="")
             return
         if now.by_hand:
-            self.say(
-                later=f"The visit stays {now.visit}, since Path was set by hand: write Visit or Sample to go on to "
-                f"{due}"
+            self.update_report(
+                visit_waits=f"The visit stays {now.visit} because Path was set by hand: write Visit or Sample to "
+                f"change to {due}"
             )
             return
-        if time.monotonic() < self._visit_at:
+        if time.monotonic() < self._next_visit_check:
             return
-        self._visit_at = time.monotonic() + SCAN
+        self._next_visit_check = time.monotonic() + SCAN_CHECK_SECONDS
         scans = self._scans()
         if scans.running:
-            self.say(later=f"The visit becomes {due} when the scan is over: {'; '.join(scans.running)}")
+            self.update_report(
+                visit_waits=f"The visit becomes {due} when the scan has finished: {'; '.join(scans.running)}"
+            )
             return
         try:
-            self._replace(now, self._chooser.target(now, now.number, AUTO_VISIT, now.sample).reach())
-            self.say(visit="", later="")
-            self._not_known(f"the visit became {due}", scans.silent)
+            self._replace(now, self._selector.change_to(now, now.number, AUTO_VISIT, now.sample).prepare())
+            self.update_report(visit="", visit_waits="")
+            self._report_unanswered(f"the visit became {due}", scans.unanswered)
         except REFUSALS as error:
-            self.say(
-                visit=then(f"The visit of today, {due}, cannot be begun: {error}", f"Trying again every {SCAN:.0f} s")
-            )
+            why = f"The visit of today, {due}, cannot be started: {error}"
+            self.update_report(visit=join_sentences(why, f"Retrying every {SCAN_CHECK_SECONDS:.0f} s"))
 
-    def _not_known(self, what: str, silent: tuple[str, ...]) -> None:
-        sentences = tuple(f"When {what}, it was not known whether a scan runs: {one}" for one in silent)
-        self.say(silent=sentences)
-        for one in sentences:
-            self._warn(one)
+    def _report_unanswered(self, what: str, doors: tuple[str, ...]) -> None:
+        sentences = tuple(f"When {what}, it was unknown whether a scan was running: {one}" for one in doors)
+        self.update_report(unanswered_doors=sentences)
+        for sentence in sentences:
+            self._warn(sentence)
 
-    def _list(self) -> None:
-        """The list of proposals is only an aid to people, so nothing waits for it."""
+    def _list_proposals(self) -> None:
+        """The list of proposals only helps people, so nothing waits for it."""
         try:
-            self.say(proposals=tuple(self._chooser.proposals()), listing="")
+            self.update_report(proposals=tuple(self._selector.proposals()), listing="")
         except OfficeError as error:
-            self.say(listing=str(error))
-        self._list_at = time.monotonic() + (RETRY if self.said.listing else AGAIN)
+            self.update_report(listing=str(error))
+        self._next_listing = time.monotonic() + (UPKEEP_RETRY_SECONDS if self.report.listing else UPKEEP_CHECK_SECONDS)

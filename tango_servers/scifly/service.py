@@ -92,11 +92,11 @@ class SciFlyStatus:
         if not self.flying:
             return found
         if self.stale:
-            found.limits += [self.stale, f"In use is what it said before: {_whose(self.place)}"]
+            found.alarms += [self.stale, f"In use is what it said before: {_whose(self.place)}"]
         if self.trouble:
-            (found.limits if self.works else found.faults).append(self.trouble)
+            (found.alarms if self.works else found.faults).append(self.trouble)
         if self.waits:
-            found.limits += [self.waits, "Nothing is lost; `scifish status` says how much waits"]
+            found.alarms += [self.waits, "Nothing is lost; `scifish status` says how much waits"]
         found.remarks += self._remarks()
         return found
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from ingest.scicat import Json, SciCat, SciCatError
 from ingest.scicow.mapping.ownership import Ownership
 from ingest.scicow.settings import wrong_email
-from sdm.names import LONGEST_SAMPLE
+from sdm.names import MAX_SAMPLE_LENGTH
 from sdm.office import Proposal
 
 log = logging.getLogger(__name__)
@@ -158,4 +158,4 @@ def _sample_fields(sample_id: str, proposal_id: str, whose: Ownership) -> Json:
 
 def _is_sample(sample_id: str) -> bool:
     """Whether it can be in SciCat: `.` and `..` are no names in a URL, and control characters nobody's name."""
-    return bool(sample_id.strip(". ")) and sample_id.isprintable() and len(sample_id) <= LONGEST_SAMPLE
+    return bool(sample_id.strip(". ")) and sample_id.isprintable() and len(sample_id) <= MAX_SAMPLE_LENGTH

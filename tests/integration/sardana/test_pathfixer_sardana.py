@@ -18,7 +18,7 @@ from tango import DevState
 from deploy.demo.door import Door, MacroFailed
 from deploy.demo.stack import DOOR, MACROSERVER, PATHFIXER, Stack
 from tango_servers.pathfixer import sardana_environment
-from tango_servers.pathfixer.running_scans import PATIENCE
+from tango_servers.pathfixer.running_scans import DOOR_ANSWER_SECONDS
 from tests.faults.clock import Clock
 from tests.integration.tango_servers.pathfixer import configure, proxy_of
 from tests.sardana import Sardana
@@ -111,7 +111,7 @@ def test_while_a_scan_runs_its_data_stays_where_it_is(system: System, pathfixer:
             pathfixer.write_attribute(attribute, value)
         reason, text = refusal(error)
         assert reason == "PathFixer_ScanRunning"
-        assert f"{attribute} {value!r}: refused, as a scan runs" in text
+        assert f"{attribute} {value!r}: refused, because a scan is running" in text
         assert "ascan mot01 0.0 10.0 1000 0.1 (" in text
         assert "ForceProposal" in text
     assert (pathfixer.Proposal, pathfixer.Visit, pathfixer.Path) == before
@@ -133,7 +133,7 @@ def test_while_a_scan_runs_a_path_that_was_set_by_hand_is_not_ended_by_a_sample(
     with pytest.raises(tango.DevFailed) as error:
         pathfixer.Sample = "in_the_scan"
     assert refusal(error)[0] == "PathFixer_ScanRunning"
-    assert "Sample 'in_the_scan': refused, as a scan runs" in refusal(error)[1]
+    assert "Sample 'in_the_scan': refused, because a scan is running" in refusal(error)[1]
     assert (pathfixer.Path, pathfixer.SamplePath) == (str(other), str(other))
     pathfixer.ForceVisit("auto")
     pathfixer.Sample = "in_the_scan"
@@ -146,11 +146,11 @@ def test_a_paused_scan_is_one_too_and_so_is_one_inside_another_macro(
     system.start_scan()
     system.door.proxy.command_inout("PauseMacro")
     assert eventually(lambda: system.door.proxy.state() == DevState.STANDBY)
-    with pytest.raises(tango.DevFailed, match="as a scan runs"):
+    with pytest.raises(tango.DevFailed, match="a scan is running"):
         pathfixer.Proposal = "20250117"
     system.end_scan()
     system.start_scan("repeat", "2", "ascan mot01 0 10 1000 0.1")
-    with pytest.raises(tango.DevFailed, match="as a scan runs"):
+    with pytest.raises(tango.DevFailed, match="a scan is running"):
         pathfixer.Proposal = "20250117"
 
 
@@ -188,7 +188,7 @@ def test_init_while_a_scan_runs_does_not_follow_the_office_to_another_category(
     office.write_text(office.read_text("utf-8").replace("category: visitors", "category: staff", 1), "utf-8")
     pathfixer.Init()
     assert (pathfixer.Path, pathfixer.Type) == (path, "visitors"), pathfixer.status()
-    assert eventually(lambda: "its path changes when the scan is over: ascan" in pathfixer.status())
+    assert eventually(lambda: "its path changes when the scan has finished: ascan" in pathfixer.status())
     system.end_scan()
     pathfixer.TurnOn()  # which looks at once
     assert eventually(lambda: pathfixer.Path == path.replace("visitors", "staff")), pathfixer.status()
@@ -197,20 +197,20 @@ def test_init_while_a_scan_runs_does_not_follow_the_office_to_another_category(
 def test_a_door_that_hangs_or_is_dead_does_not_stop_a_change(system: System, pathfixer: tango.DeviceProxy) -> None:
     configure(system.stack, Doors=["door/demo/dead"])
     pathfixer.Proposal = "20250117"
-    dead = "it was not known whether a scan runs: door/demo/dead: device door/demo/dead not defined"
+    dead = "it was unknown whether a scan was running: door/demo/dead: device door/demo/dead not defined"
     assert dead in pathfixer.status()
     configure(system.stack, Doors=[DOOR, "door/demo/dead"])
     os.kill(system.sardana.process.pid, signal.SIGSTOP)
     try:
         pathfixer.Proposal = "20250001"  # it comes back while Sardana stands still
         assert pathfixer.Proposal == "20250001"
-        silent = f"it was not known whether a scan runs: {DOOR}: no answer within {PATIENCE:g} s"
+        silent = f"it was unknown whether a scan was running: {DOOR}: no answer within {DOOR_ANSWER_SECONDS:g} s"
         assert silent in pathfixer.status()
-        assert "it was not known whether a scan runs: door/demo/dead: " in pathfixer.status()
+        assert "it was unknown whether a scan was running: door/demo/dead: " in pathfixer.status()
     finally:
         os.kill(system.sardana.process.pid, signal.SIGCONT)
     system.start_scan()
-    with pytest.raises(tango.DevFailed, match="as a scan runs"):
+    with pytest.raises(tango.DevFailed, match="a scan is running"):
         pathfixer.Proposal = "20250117"
     system.end_scan()
     configure(system.stack, Doors=["none"])
@@ -255,7 +255,7 @@ def test_a_scan_over_midnight_ends_before_the_visit_does(system: System, pathfix
     today, tomorrow = (f"{date.today() + timedelta(days=days):%Y%m%d}" for days in (0, 1))
     system.start_scan()
     system.clock.jump(until_midnight() + 1.0)
-    assert eventually(lambda: f"The visit becomes {tomorrow} when the scan is over: ascan" in pathfixer.status())
+    assert eventually(lambda: f"The visit becomes {tomorrow} when the scan has finished: ascan" in pathfixer.status())
     assert (pathfixer.Visit, pathfixer.state()) == (today, DevState.STANDBY)
     pathfixer.Sample = "in_the_scan"
     assert pathfixer.SamplePath.endswith(f"/{today}/raw/in_the_scan")
@@ -263,7 +263,7 @@ def test_a_scan_over_midnight_ends_before_the_visit_does(system: System, pathfix
     assert pathfixer.SamplePath.endswith(f"/{today}/raw/in_the_scan")
     system.end_scan()
     assert eventually(lambda: pathfixer.Visit == tomorrow)
-    assert eventually(lambda: "when the scan is over" not in pathfixer.status())
+    assert eventually(lambda: "when the scan has finished" not in pathfixer.status())
 
 
 def test_a_door_that_is_silent_at_midnight_is_told(system: System, pathfixer: tango.DeviceProxy) -> None:
@@ -272,7 +272,7 @@ def test_a_door_that_is_silent_at_midnight_is_told(system: System, pathfixer: ta
     configure(system.stack, Doors=["door/demo/away"])
     system.clock.jump(until_midnight() + 1.0)
     assert eventually(lambda: pathfixer.Visit == tomorrow)
-    said = f"When the visit became {tomorrow}, it was not known whether a scan runs: door/demo/away: the device"
+    said = f"When the visit became {tomorrow}, it was unknown whether a scan was running: door/demo/away: the device"
     assert eventually(lambda: said in pathfixer.status()), pathfixer.status()
     assert pathfixer.state() == DevState.STANDBY
     pathfixer.Sample = "a"
@@ -281,7 +281,7 @@ def test_a_door_that_is_silent_at_midnight_is_told(system: System, pathfixer: ta
 
 def scan_dir(system: System) -> object:
     encoded = tango.DeviceProxy(system.stack.name(MACROSERVER)).read_attribute("Environment").value
-    return sardana_environment.value(encoded, "ScanDir")
+    return sardana_environment.decode_variable(encoded, "ScanDir")
 
 
 # ---------------------------------------------------------------------------- macros
@@ -299,7 +299,7 @@ def test_setproposal_does_not_stop_itself(system: System, pathfixer: tango.Devic
 
 def test_setproposal_says_that_a_scan_runs_and_can_be_forced(system: System, pathfixer: tango.DeviceProxy) -> None:
     system.start_scan()
-    with pytest.raises(MacroFailed, match="as a scan runs"):
+    with pytest.raises(MacroFailed, match="a scan is running"):
         system.other.run("setproposal", "20250117")
     assert pathfixer.Proposal == "20250001"
     system.other.run("setproposal", "20250117", "20251014", "True")
@@ -316,7 +316,7 @@ def test_setproposal_and_setsample_say_what_is_wrong_then(system: System, pathfi
         (line,) = [line for line in system.said if " is in " in line]
         assert line == (
             f"{PATHFIXER} is in ALARM: a/b/nothing refused the path: device a/b/nothing not defined in the database. "
-            "Trying again every 10 s"
+            "Retrying every 10 s"
         )
 
 

@@ -16,10 +16,11 @@ import pytest
 
 from sdm import folders, storage
 from sdm.folders import FolderError
-from sdm.layout import Layout, Place, Rule
+from sdm.layout import FolderRule, Layout
+from sdm.names import DataLocation
 
 SERVICE, GROUP, STAFF, OTHER = "daemon", "games", "mail", "nobody"
-PLACE = Place("visitors", "cosaxs", "20250001", "20250310", "cell_1")
+PLACE = DataLocation("visitors", "cosaxs", "20250001", "20250310", "cell_1")
 
 
 def _missing() -> str:
@@ -195,7 +196,7 @@ def test_a_member_of_the_group_cannot_lead_root_elsewhere(root: Path) -> None:
 
 
 def test_each_folder_can_have_its_own_group(root: Path) -> None:
-    layout = Layout(root, siblings=("logs",), rules={"logs": Rule(0o2750, STAFF)})
+    layout = Layout(root, siblings=("logs",), rules={"logs": FolderRule(0o2750, STAFF)})
     folders.make(layout, PLACE, GROUP, owner=SERVICE)
     assert found(root)["20250001/20250310/logs"] == (SERVICE, STAFF, 0o2750)
     assert found(root)["20250001/20250310/raw"] == (SERVICE, GROUP, 0o2770)

@@ -10,8 +10,8 @@ from tango_servers.pathfixer import consumers, upkeep
 SOON = 0.3
 
 # The texts that name the interval are made already, and stay those that users read.
-consumers.RETRY = upkeep.RETRY = SOON
-PathFixer.TICK = SOON
+consumers.CONSUMER_CHECK_SECONDS = upkeep.UPKEEP_RETRY_SECONDS = SOON
+PathFixer.CYCLE_SECONDS = SOON
 
 if __name__ == "__main__":
     sys.argv[0] = "PathFixer"  # the server's name in the Tango database

@@ -6,7 +6,7 @@ import sys
 
 from tango_servers import SciDog
 
-SciDog.LOOK = 0.3
+SciDog.PROPERTY_CHECK_SECONDS = 0.3
 
 if __name__ == "__main__":
     sys.argv[0] = "SciDog"  # the server's name in the Tango database

@@ -15,7 +15,7 @@ from tango import AttrMemorizedType, AttrWriteType, DevState
 
 from deploy.demo.stack import PATHFIXER, Stack, proposals
 from scifish.tango_io.database import raw
-from sdm.layout import today
+from sdm.names import today
 from tango_servers.pathfixer.consumers import Consumer, parse_consumers
 from tests.integration.tango_servers.pathfixer import configure, initialise, proxy_of, restart, start
 from tests.tango_system import FACILITY, Events, control_system, patient, refusal
@@ -67,7 +67,7 @@ INTERFACE = {
     },
     **{name: (*TEXT, *MEMORISED) for name in ("Proposal", "Visit", "Sample")},
     **{name: (*TEXT, *READ) for name in ("SamplePath", "Type")},
-    # Remembered, too, but not by Tango itself: see tests/integration/tango_servers/test_pathfixer_restart.py.
+    # PersistentState, too, but not by Tango itself: see tests/integration/tango_servers/test_pathfixer_restart.py.
     **{name: (*TEXT, *WRITTEN) for name in ("Path", "UserName", "Endstation")},
     "RawPathReadonly": (*FLAG, *READ),
 }
@@ -123,8 +123,8 @@ def test_proposal_and_visit_are_set_at_once(pathfixer: tango.DeviceProxy, data: 
     assert (pathfixer.Visit, pathfixer.Sample) == (today(), "a")
     before = sorted(os.walk(data))
     for given, says in (
-        (["20250117"], "a proposal's number, a visit and perhaps force are needed, and not 1 texts"),
-        (["20250117", "20251014", "now"], "the third text is 'now', and not force"),
+        (["20250117"], "expected a proposal's number, a visit and optionally force, but got 1 texts"),
+        (["20250117", "20251014", "now"], "the third text must be force, not 'now'"),
         (["../x", "20251014"], "refused: "),
         (["20250001", "../x"], "refused: "),
         (["20259999", "20251014"], "has no proposal '20259999'"),
@@ -199,7 +199,7 @@ def test_what_was_written_without_a_proposal_is_not_the_next_ones(pathfixer: tan
     pathfixer.Visit = "20250310"
     pathfixer.Sample = "left_over"
     assert (pathfixer.Visit, pathfixer.Sample, pathfixer.Path) == ("20250310", "left_over", "")
-    assert "It begins with the visit of the day and without a sample" in pathfixer.status()
+    assert "A new proposal starts with the visit of today and no sample" in pathfixer.status()
     pathfixer.Proposal = proposal
     assert (pathfixer.Visit, pathfixer.Sample) == (today(), "")
 
@@ -235,7 +235,7 @@ def test_a_folder_of_the_proposal_can_be_set_by_hand(pathfixer: tango.DeviceProx
     assert (pathfixer.Path, pathfixer.SamplePath) == (str(other), str(other / "a"))
     (Path(usual) / "led_out").mkdir()
     (Path(usual) / "led_out" / "a").symlink_to(tmp_path)
-    with pytest.raises(tango.DevFailed, match="its a is a link that leads out"):
+    with pytest.raises(tango.DevFailed, match="its a is a link to a folder outside"):
         pathfixer.Path = str(Path(usual) / "led_out")
     (other / "link").symlink_to(tmp_path)
     for outside in ("/etc", str(data), f"{usual}/../../../..", str(other / "link"), "raw", ""):
@@ -253,7 +253,7 @@ def test_a_folder_whose_name_tango_cannot_carry_is_refused_also_through_a_link(p
     with pytest.raises(tango.DevFailed) as error:
         pathfixer.Path = str(raw_folder / "link")
     assert refusal(error)[0] == "PathFixer_NameRefused"
-    assert "Tango cannot carry" in refusal(error)[1]
+    assert "Tango cannot send" in refusal(error)[1]
     assert pathfixer.Path == str(raw_folder)
     (raw_folder / "ä").mkdir()
     pathfixer.Path = str(raw_folder / "ä")
@@ -328,18 +328,22 @@ def test_wrong_properties_are_told_in_the_status(stack: Stack, pathfixer: tango.
         ({"StorageLayout": ["raw"]}, DevState.FAULT, "property StorageLayout: raw cannot be read"),
         ({"OfficeMemory": ["m.json"]}, DevState.FAULT, "property OfficeMemory: 'm.json' is not the full path"),
         ({"Raw_path_readonly": ["maybe"]}, DevState.FAULT, "property Raw_path_readonly: 'maybe' is neither true nor"),
-        ({"Beamline": ["cosaxs", " ", "b2"]}, DevState.FAULT, "it has 2 lines, and one is meant: 'cosaxs', 'b2'"),
-        ({"OfficeMemory": ["/proc/no/x"]}, DevState.ALARM, "What the user office says cannot be kept in /proc/no/x: "),
+        ({"Beamline": ["cosaxs", " ", "b2"]}, DevState.FAULT, "it has 2 lines, but must have one: 'cosaxs', 'b2'"),
+        (
+            {"OfficeMemory": ["/proc/no/x"]},
+            DevState.ALARM,
+            "The user office's answers cannot be stored in /proc/no/x: ",
+        ),
         (
             {"PathConsumers": [f"{{device: {PATHFIXER}, environment: ScanDir}}"]},
             DevState.ALARM,
-            f"{PATHFIXER} refused the path: it has no attribute Environment: is it a MacroServer? Trying again",
+            f"{PATHFIXER} refused the path: it has no attribute Environment: is it a MacroServer? Retrying",
         ),
         ({"PathConsumers": ["{device: a/b/c}"]}, DevState.ALARM, "PathConsumers, line 1: name either"),
         (
             {"Doors": ["None", f"tango://{stack.tango_host}/a/b/c", PATHFIXER, "", "door/no/1"]},
             DevState.ALARM,
-            "Doors, line 5: the Tango database has no device door/no/1, so no scan there is seen",
+            "Doors, line 5: the Tango database has no device door/no/1, so its scans are not seen",
         ),
         ({"Doors": ["nobody"]}, DevState.ALARM, "Doors, line 1: the Tango database has no device nobody, so"),
     ):
@@ -348,7 +352,7 @@ def test_wrong_properties_are_told_in_the_status(stack: Stack, pathfixer: tango.
         assert told, (wrong, pathfixer.status())
         assert (pathfixer.state(), pathfixer.Proposal) == (state, "20250001")
         if state == DevState.FAULT:
-            assert "Put it right in the Tango database (in jive), then run Init" in pathfixer.status()
+            assert "Correct it in the Tango database (with jive), then run Init" in pathfixer.status()
             assert "Proposal 20250001 is not in use until then" in pathfixer.status()
 
 
@@ -396,7 +400,7 @@ def test_a_storage_that_is_not_there_is_told(stack: Stack, pathfixer: tango.Devi
         pathfixer.Proposal = "20250001"
     assert pathfixer.Proposal == ""
     assert eventually(lambda: pathfixer.state() == DevState.FAULT)
-    assert "/nowhere is not there. Is the storage mounted?" in pathfixer.status()
+    assert "/nowhere does not exist. Is the storage mounted?" in pathfixer.status()
 
 
 # --------------------------------------------------------------------- the office
@@ -410,7 +414,7 @@ def test_while_the_office_is_down_what_was_known_before_is_taken(stack: Stack, p
     office.unlink()
     pathfixer.Sample = "fibre_B"
     assert pathfixer.state() == DevState.ALARM
-    assert "In use is what it said at" in pathfixer.status()
+    assert "Its answer of " in pathfixer.status()
     restart(stack)
     assert pathfixer.SamplePath.endswith("/raw/fibre_B")
     with pytest.raises(tango.DevFailed) as error:

@@ -77,7 +77,7 @@ def test_one_that_refuses_is_named_with_its_reason_and_tried_again(
     assert eventually(lambda: pathfixer.BadDevices == (OTHER,))
     assert eventually(lambda: good.FilePath == pathfixer.SamplePath)
     assert eventually(lambda: pathfixer.state() == DevState.ALARM)
-    assert f"{OTHER} refused the path: it is armed. Trying again every 10 s" in pathfixer.status()
+    assert f"{OTHER} refused the path: it is armed. Retrying every 10 s" in pathfixer.status()
 
     def told(name: str, part: object) -> bool:
         values = [value for seen, value in events.seen if seen == name]

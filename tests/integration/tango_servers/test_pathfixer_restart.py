@@ -13,7 +13,7 @@ from tango import DevState
 
 import deploy.demo
 from deploy.demo.stack import PATHFIXER, Stack
-from sdm.layout import today
+from sdm.names import today
 from tests.integration.tango_servers.pathfixer import configure, initialise, kill, proxy_of, start, start_again
 from tests.tango_system import FACILITY, Events, control_system, refusal
 from tests.waiting import PATIENCE, eventually
@@ -84,7 +84,7 @@ def test_a_path_that_was_set_by_hand_is_so_again_until_something_else_is_written
     for _ in range(2):
         assert (pathfixer.Path, pathfixer.SamplePath) == (str(other), str(other / "a"))
         assert json.loads(pathfixer.Describe())["by_hand"] is True
-        assert "as Path was set by hand" in pathfixer.status()
+        assert "(Path was set by hand)" in pathfixer.status()
         assert pathfixer.state() == DevState.STANDBY
         initialise(stack)
     pathfixer.Proposal = "20250001"
@@ -181,7 +181,7 @@ def test_killed_and_started_without_office_and_storage_it_takes_up_its_work_when
     away.rename(data)
     assert eventually(lambda: pathfixer.SamplePath == path)
     assert eventually(lambda: pathfixer.state() == DevState.ALARM)
-    assert "In use is what it said at" in pathfixer.status()
+    assert "Its answer of " in pathfixer.status()
     stack.user_office()
     assert eventually(lambda: pathfixer.state() == DevState.STANDBY)
     assert eventually(

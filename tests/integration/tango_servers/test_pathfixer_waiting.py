@@ -138,7 +138,7 @@ def test_what_is_taken_when_its_client_has_given_up_is_in_use_and_seen(
         assert pathfixer.state() == DevState.FAULT
         described = json.loads(pathfixer.Describe())
         assert described["folders"] == []
-        assert "the folders cannot be looked at: the storage does not answer" in described["problems"]
+        assert "the folders cannot be checked: the storage does not answer" in described["problems"]
     assert eventually(lambda: pathfixer.Sample == "late")
     assert pathfixer.SamplePath.endswith("/raw/late")
     assert eventually(lambda: pathfixer.state() == DevState.STANDBY)
@@ -181,7 +181,7 @@ def test_who_writes_meanwhile_is_told_what_is_under_way_and_not_kept_waiting(
     assert second.failed is not None
     assert refusal(wrong)[0] == "PathFixer_NameRefused"
     assert second.failed.args[0].reason == "PathFixer_Busy"
-    assert "still under way: Sample 'first' since" in second.failed.args[0].desc
+    assert "still in progress: Sample 'first' since" in second.failed.args[0].desc
     assert (pathfixer.Proposal, pathfixer.Sample) == ("20250001", "first")
 
 

@@ -235,8 +235,8 @@ def test_what_was_read_for_a_dataset_is_told_by_whoever_records(scidog: tango.De
     scidog.ReportSnapshot(json.dumps(report))
     assert json.loads(scidog.LastSnapshot) == {"from": "dataset", **report}
     for wrong, says in (
-        ({**report, "values": "7"}, "values is missing, or of another type than int"),
-        ({**report, "more": 1}, "not known: more"),
+        ({**report, "values": "7"}, "values is missing, or not of type int"),
+        ({**report, "more": 1}, "unknown: more"),
     ):
         with pytest.raises(tango.DevFailed) as caught:
             scidog.ReportSnapshot(json.dumps(wrong))

@@ -103,13 +103,13 @@ def test_entries_may_be_given_as_objects(stack: Stack, scidog: tango.DeviceProxy
         ("nothing", "not JSON"),
         ("[1]", "not a JSON object with name, revision, lines"),
         ('{"name": "saxs", "lines": []}', "revision is missing"),
-        ('{"name": "saxs", "revision": "", "line": []}', "not known: line; known are"),
-        ('{"name": "saxs", "revision": ""}', "either lines or entries are needed"),
-        ('{"name": "saxs", "revision": "", "lines": "x"}', "lines and entries are lists"),
-        ('{"name": "saxs", "revision": "", "lines": [1]}', "lines are texts"),
+        ('{"name": "saxs", "revision": "", "line": []}', "unknown: line; allowed are"),
+        ('{"name": "saxs", "revision": ""}', "give either lines or entries"),
+        ('{"name": "saxs", "revision": "", "lines": "x"}', "lines and entries must be lists"),
+        ('{"name": "saxs", "revision": "", "lines": [1]}', "lines must be texts"),
         ('{"name": "saxs", "revision": "", "entries": [1]}', "entry 1 is not of the form"),
         ('{"name": "saxs", "revision": "", "entries": [{"name": "x"}]}', "entry 1: x: source is missing"),
-        ('{"name": 1, "revision": "", "lines": []}', "name: 1 is no text"),
+        ('{"name": 1, "revision": "", "lines": []}', "name: 1 is not a text"),
         ("[" * 100_000, "not JSON"),
     ],
     ids=range(11),
@@ -187,7 +187,7 @@ def test_copy_rename_delete_and_back(stack: Stack, scidog: tango.DeviceProxy) ->
         scidog.CopyConfig(["small"])
     assert refusal(error) == (
         "SciDog_WrongArgument",
-        "a configuration's name and the new one are needed, and not 1 texts",
+        "expected a configuration's name and the new one, but got 1 texts",
     )
 
 
@@ -381,7 +381,7 @@ def test_with_a_database_that_hangs_others_are_answered_and_it_is_told(stack: St
             return bool(scidog.state() == tango.DevState.ALARM)
 
         assert eventually(told)
-        assert scidog.Problems[0].startswith("the Tango database does not answer; what it said last is in use")
+        assert scidog.Problems[0].startswith("the Tango database does not answer; its last answer is in use")
         assert answered > 3  # who waited for the database would be answered once in the seconds that it has
     finally:
         os.kill(database.pid, signal.SIGCONT)

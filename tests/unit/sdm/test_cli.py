@@ -15,7 +15,7 @@ import pytest
 import deploy.demo
 import sdm
 from sdm.cli import main
-from sdm.layout import today
+from sdm.names import today
 from tests.waiting import PATIENCE
 
 OFFICE = f"yaml:{Path(deploy.demo.__file__).with_name('proposals.yaml')}"
@@ -43,8 +43,8 @@ def test_show_warns_of_a_token_that_goes_unencrypted(tmp_path: Path) -> None:
     found = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE, check=False)
     warning, error = found.stderr.splitlines()
     assert warning == (
-        f"scizoo-sdm: the token in {token} goes to the user office (http://duo.invalid/api) unencrypted, and whoever "
-        f"is on the way can read it: give a `url` with https in {settings}"
+        f"scizoo-sdm: the token in {token} is sent to the user office (http://duo.invalid/api) unencrypted, so "
+        f"others on the network can read it: set a `url` with https in {settings}"
     )
     assert error.startswith("scizoo-sdm: the user office")
     assert found.returncode == 1
@@ -155,7 +155,7 @@ def test_the_layout_is_a_setting(
     assert f"made     2750 {tmp_path}/cosaxs/20250001/20250310/data" in shown.out
     assert "scizoo-sdm: there is no group '20250001-group'" in shown.err
     assert main([*asked, "--layout", "{beamline}/{person}/raw"]) == 1
-    assert "names {person}" in capsys.readouterr().err
+    assert "contains {person}" in capsys.readouterr().err
 
 
 def test_a_dry_run_says_what_would_be_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -166,7 +166,7 @@ def test_a_dry_run_says_what_would_be_refused(tmp_path: Path, capsys: pytest.Cap
     assert main([*asked, "--dry-run"]) == main(asked) == 1
     shown = capsys.readouterr()
     assert [line.split()[0] for line in shown.out.splitlines()] == ["refuse"] * 4  # what is behind the link as well
-    assert f"scizoo-sdm: {link} is no folder, or a link to one" in shown.err
+    assert f"scizoo-sdm: {link} is not a folder, or is a link to one" in shown.err
 
 
 def test_a_dry_run_says_that_the_storage_is_not_there(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -213,7 +213,7 @@ def test_a_beamline_without_proposals_and_commissioning_without_a_beamline_are_t
     assert "has no proposals of the beamline 'nowhere'" in shown.err
     for command in ("show", "folders"):
         assert main([*asked, command, "commissioning"]) == 1
-        assert "every beamline has its own: say --beamline" in capsys.readouterr().err
+        assert "each beamline has its own: give --beamline" in capsys.readouterr().err
 
 
 def test_a_visit_at_another_beamline_is_not_this_ones(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -9,9 +9,10 @@ from pathlib import Path
 import pytest
 
 from sdm.cli import main
-from sdm.layout import Layout, Place, Rule, layout_from
+from sdm.layout import FolderRule, Layout, layout_from
+from sdm.names import DataLocation
 from sdm.office import Visit, office_from
-from sdm.office.rest_settings import COMMON, FIELDS, TIMEOUT
+from sdm.office.rest_settings import COMMON_SETTINGS, DEFAULT_TIMEOUT_SECONDS, PROPOSAL_FIELDS
 from tests.paths import DOCS
 from tests.user_office import user_office
 
@@ -74,9 +75,9 @@ def test_the_layout(folder: Path) -> None:
     layout = layout_from(str(folder / "layout.yaml"), Path("/data"))
     assert layout.path == Layout().path
     assert layout.siblings == ("process", "macros", "logs", "notebooks", "photos")
-    assert layout.rules["logs"] == Rule(0o2750, "{beamline}")
+    assert layout.rules["logs"] == FolderRule(0o2750, "{beamline}")
     assert f"By default `{Layout().path}`" in PAGE
-    place = Place("staff", "cosaxs", "commissioning", "20250310")
+    place = DataLocation("staff", "cosaxs", "commissioning", "20250310")
     assert f"{Layout().raw(place)}\n" in PAGE
 
 
@@ -92,6 +93,16 @@ def test_the_command_prints_what_the_page_shows(
 
 
 def test_each_setting_is_on_the_page() -> None:
-    for name in (*COMMON, *FIELDS, "proposal", "proposals", "answer", "answers", "path", "siblings", "folders"):
+    for name in (
+        *COMMON_SETTINGS,
+        *PROPOSAL_FIELDS,
+        "proposal",
+        "proposals",
+        "answer",
+        "answers",
+        "path",
+        "siblings",
+        "folders",
+    ):
         assert f"`{name}`" in PAGE
-    assert f"up to 300 | {TIMEOUT:g} |" in PAGE
+    assert f"up to 300 | {DEFAULT_TIMEOUT_SECONDS:g} |" in PAGE

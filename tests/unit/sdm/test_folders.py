@@ -17,10 +17,11 @@ import pytest
 
 from sdm import folders
 from sdm.folders import FolderError
-from sdm.layout import Layout, Place, Rule
+from sdm.layout import FolderRule, Layout
+from sdm.names import DataLocation
 from tests.waiting import PATIENCE
 
-PLACE = Place("visitors", "cosaxs", "20250001", "20250310", "batch/cell_01")
+PLACE = DataLocation("visitors", "cosaxs", "20250001", "20250310", "batch/cell_01")
 AT_FDCWD, RENAME_EXCHANGE = -100, 2  # linux/fcntl.h, linux/fs.h
 GROUP = grp.getgrgid(os.getgid()).gr_name
 
@@ -164,21 +165,21 @@ def by_nothing(path: Path) -> None:
     path.rmdir()
 
 
-@pytest.mark.parametrize(("swap", "says"), [(by_a_link, "symbolic link"), (by_nothing, "taken away")])
+@pytest.mark.parametrize(("swap", "says"), [(by_a_link, "symbolic link"), (by_nothing, "was removed")])
 def test_what_is_replaced_between_making_and_opening_is_not_followed(
     layout: Layout, monkeypatch: pytest.MonkeyPatch, swap: Swap, says: str
 ) -> None:
     elsewhere = layout.root / "elsewhere"
     elsewhere.mkdir(mode=0o700)
-    make_one = folders._make_one
+    make_folder = folders._make_folder
 
     def made_and_replaced(path: Path, above: int) -> bool:
-        new = make_one(path, above)
+        new = make_folder(path, above)
         if path.name == "raw":
             swap(path)
         return new
 
-    monkeypatch.setattr(folders, "_make_one", made_and_replaced)
+    monkeypatch.setattr(folders, "_make_folder", made_and_replaced)
     with pytest.raises(FolderError, match=says):
         folders.make(layout, PLACE, GROUP)
     assert list(elsewhere.iterdir()) == []
@@ -190,14 +191,14 @@ def test_what_is_replaced_after_opening_leaves_what_is_there_now_alone(
 ) -> None:
     elsewhere = layout.root / "elsewhere"
     elsewhere.mkdir(mode=0o700)
-    put_right = folders._put_right
+    correct = folders._correct
 
-    def replaced(folder: folders.Folder, *rest: int) -> list[str]:
+    def replaced(folder: folders.PlannedFolder, *rest: int) -> list[str]:
         if folder.path.name == "raw":
             by_a_link(folder.path)
-        return put_right(folder, *rest)
+        return correct(folder, *rest)
 
-    monkeypatch.setattr(folders, "_put_right", replaced)
+    monkeypatch.setattr(folders, "_correct", replaced)
     folders.make(layout, PLACE, GROUP)
     assert list(elsewhere.iterdir()) == []
     assert stat.S_IMODE(elsewhere.stat().st_mode) == 0o700
@@ -238,7 +239,10 @@ def test_somebody_who_swaps_a_folder_and_a_link_all_the_time_gets_nothing_outsid
 
 def test_another_layout_has_its_own_folders_and_modes(tmp_path: Path) -> None:
     layout = Layout(
-        tmp_path, "{beamline}/{proposal}/{visit}/data", ("logs",), {"logs": Rule(0o700), "{proposal}": Rule(0o2710)}
+        tmp_path,
+        "{beamline}/{proposal}/{visit}/data",
+        ("logs",),
+        {"logs": FolderRule(0o700), "{proposal}": FolderRule(0o2710)},
     )
     (tmp_path / "cosaxs").mkdir()
     done = folders.make(layout, PLACE, GROUP, raw_read_only=True)
@@ -269,15 +273,15 @@ def test_the_root_itself_may_be_a_link(layout: Layout, tmp_path_factory: pytest.
 
 @pytest.mark.parametrize("swap", [None, by_a_link, by_nothing])
 def test_no_descriptor_is_left_open(layout: Layout, monkeypatch: pytest.MonkeyPatch, swap: Swap | None) -> None:
-    make_one = folders._make_one
+    make_folder = folders._make_folder
 
     def made_and_replaced(path: Path, above: int) -> bool:
-        new = make_one(path, above)
+        new = make_folder(path, above)
         if swap is not None and path.name == "raw":
             swap(path)
         return new
 
-    monkeypatch.setattr(folders, "_make_one", made_and_replaced)
+    monkeypatch.setattr(folders, "_make_folder", made_and_replaced)
     with contextlib.nullcontext() if swap is None else pytest.raises(FolderError):
         folders.make(layout, PLACE, GROUP)
     assert open_below(layout.root) == []

@@ -8,10 +8,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sdm.layout import Layout, LayoutError, NameRefused, Place, Rule, check_name, check_sample, layout_from, today
+from sdm.layout import FolderRule, Layout, LayoutError, layout_from
+from sdm.names import DataLocation, NameRefused, check_name, check_sample, today
 
 ROOT = Path("/data")
-PLACE = Place("visitors", "cosaxs", "20250001", "20250310", "0000_setup")
+PLACE = DataLocation("visitors", "cosaxs", "20250001", "20250310", "0000_setup")
 
 good_names = st.from_regex(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,20}[A-Za-z0-9_]", fullmatch=True)
 
@@ -29,12 +30,12 @@ def test_analysis_finds_process_from_the_path_as_it_does_today() -> None:
 
 
 def test_no_sample_is_raw_itself() -> None:
-    place = Place("visitors", "cosaxs", "20250001", "20250310")
+    place = DataLocation("visitors", "cosaxs", "20250001", "20250310")
     assert Layout(ROOT).sample(place) == Layout(ROOT).raw(place)
 
 
 def test_commissioning_lies_with_the_staff() -> None:
-    place = Place("staff", "cosaxs", "commissioning", "20250310")
+    place = DataLocation("staff", "cosaxs", "commissioning", "20250310")
     assert str(Layout(ROOT).visit(place)) == "/data/staff/cosaxs/commissioning/20250310"
 
 
@@ -72,7 +73,7 @@ def test_samples_that_lead_elsewhere_or_choke_a_shell_or_windows_are_refused(sam
 )
 def test_a_place_checks_each_of_its_names(names: tuple[str, str, str, str]) -> None:
     with pytest.raises(NameRefused):
-        Place(*names)
+        DataLocation(*names)
 
 
 @pytest.mark.parametrize("root", ["data", "./data", "/data/../etc", ""])
@@ -84,7 +85,7 @@ def test_the_root_is_absolute(root: str) -> None:
 @given(st.text())
 def test_whatever_is_taken_stays_inside_raw(sample: str) -> None:
     try:
-        place = Place("visitors", "cosaxs", "20250001", "20250310", sample)
+        place = DataLocation("visitors", "cosaxs", "20250001", "20250310", sample)
     except NameRefused:
         return
     layout = Layout(ROOT)
@@ -96,7 +97,7 @@ def test_whatever_is_taken_stays_inside_raw(sample: str) -> None:
 @given(st.lists(good_names, min_size=1, max_size=4).filter(lambda parts: not any(map(_windows, parts))))
 def test_good_names_make_a_good_sample_and_its_path_ends_with_it(parts: list[str]) -> None:
     sample = "/".join(parts)
-    place = Place("visitors", "cosaxs", "20250001", "20250310", sample)
+    place = DataLocation("visitors", "cosaxs", "20250001", "20250310", sample)
     assert str(Layout(ROOT).sample(place)).endswith("/raw/" + sample)
 
 
@@ -117,10 +118,10 @@ folders:
 """
 
 
-def made(layout: Layout, place: Place = PLACE) -> dict[str, tuple[int, str]]:
+def made(layout: Layout, place: DataLocation = PLACE) -> dict[str, tuple[int, str]]:
     return {
         str(path.relative_to(layout.root)): (rule.mode, layout.group(rule, place, "20250001-group"))
-        for path, rule in layout.made(place)
+        for path, rule in layout.folders(place)
     }
 
 
@@ -165,7 +166,7 @@ def test_a_path_may_end_with_the_name_of_a_usual_sibling() -> None:
 
 def test_raw_is_raw_also_below_a_folder_of_that_name() -> None:
     layout = Layout(path="raw/{proposal}/{visit}/raw", siblings=("process", "data"))
-    modes = {path.name: rule.mode for path, rule in layout.made(PLACE)}
+    modes = {path.name: rule.mode for path, rule in layout.folders(PLACE)}
     assert modes.pop(PLACE.proposal) == 0o2750
     assert layout.raw(PLACE).name in modes
     assert set(modes.values()) == {0o2770}
@@ -183,13 +184,13 @@ def test_a_template_alone_is_a_layout() -> None:
 @pytest.mark.parametrize(
     ("template", "says"),
     [
-        ("{category}/{beamline}/raw", "does not name {proposal}"),
+        ("{category}/{beamline}/raw", "does not contain {proposal}"),
         ("{proposal}/{visit}", "must end with a plain name"),
         ("/{proposal}/raw", "the part '' refused"),
         ("{proposal}/../raw", "refused"),
         ("{proposal}//raw", "refused"),
-        ("{proposal}/{user}/raw", "names {user}; known are category"),
-        ("{proposal!r}/raw", "names {proposal!r}"),
+        ("{proposal}/{user}/raw", "contains {user}; allowed are category"),
+        ("{proposal!r}/raw", "contains {proposal!r}"),
         ("{proposal/raw", "refused"),
         ("{proposal}/raw data", "refused"),
         ("{proposal}/process", "two have the same name"),
@@ -205,17 +206,17 @@ def test_a_template_that_leads_elsewhere_or_mixes_data_is_refused(template: str,
     ("text", "line", "says"),
     [
         ("paths: x\n", 1, "'paths' is not a field of the layout"),
-        ("path: '{beamline}/raw'\n", 1, "does not name {proposal}"),
+        ("path: '{beamline}/raw'\n", 1, "does not contain {proposal}"),
         ("siblings: process\n", 1, "siblings is not a list"),
         ("siblings: [process, process]\n", 1, "two have the same name"),
         ("siblings: [raw]\n", 1, "two have the same name"),
         ("siblings:\n  - ../x\n", 2, "sibling '../x' refused"),
-        ("folders:\n  log: {mode: 0750}\n", 2, "folder 'log' is none of those that are made: {proposal}, {visit}"),
-        ("folders:\n  '{beamline}': {mode: 0750}\n", 2, "is none of those that are made"),
+        ("folders:\n  log: {mode: 0750}\n", 2, "folder 'log' is not one of the folders to make: {proposal}, {visit}"),
+        ("folders:\n  '{beamline}': {mode: 0750}\n", 2, "is not one of the folders to make"),
         ("folders:\n  raw: {mode: 1488}\n", 2, "mode '1488' is not of the form 02770"),
-        ("folders:\n  raw: {mode: 0070}\n", 2, "does not leave all to its owner"),
+        ("folders:\n  raw: {mode: 0070}\n", 2, "does not give all rights to its owner"),
         ("folders:\n  raw: {mode: rwx}\n", 2, "mode 'rwx'"),
-        ("folders:\n  raw: {group: '{user}'}\n", 2, "names {user}"),
+        ("folders:\n  raw: {group: '{user}'}\n", 2, "contains {user}"),
         ("folders:\n  raw: {group: 'a b'}\n", 2, "refused"),
         ("folders:\n  raw: {owner: me}\n", 2, "'owner' is not a field"),
         ("folders:\n  raw: 2770\n", 2, "not of the form 'field: value'"),
@@ -239,17 +240,17 @@ def test_a_layout_that_is_not_there() -> None:
     with pytest.raises(LayoutError, match="root 'data' is not an absolute path"):
         layout_from("", Path("data"))
     with pytest.raises(LayoutError, match="mode 10000"):
-        Layout(ROOT, rules={"raw": Rule(0o10000)})
+        Layout(ROOT, rules={"raw": FolderRule(0o10000)})
 
 
 def test_a_year_is_that_of_the_visit() -> None:
     layout = Layout(ROOT, "{year}/{proposal}/raw")
     with pytest.raises(NameRefused, match="does not begin with a year"):
-        layout.raw(Place("visitors", "cosaxs", "20250001", "autumn"))
+        layout.raw(DataLocation("visitors", "cosaxs", "20250001", "autumn"))
 
 
 def test_good_names_that_are_too_long_together_are_refused() -> None:
-    place = Place("visitors", "cosaxs", "p" * 90, "v" * 90)
+    place = DataLocation("visitors", "cosaxs", "p" * 90, "v" * 90)
     with pytest.raises(NameRefused, match="more than 100"):
         Layout(ROOT, "{proposal}-{visit}/raw").raw(place)
 

@@ -25,10 +25,10 @@ class Changing:
     def __init__(self) -> None:
         self.looks = 0
 
-    def _look(self) -> None: ...
+    def _refresh(self) -> None: ...
 
     @property
-    def _shown(self) -> SimpleNamespace:
+    def _view(self) -> SimpleNamespace:
         self.looks += 1
         return said("mA" if self.looks % 2 else "MA_")
 

@@ -10,31 +10,31 @@ import pytest
 
 from scifish.tango_io.executors import ThreadPool
 from tango_servers.common.arguments import caller
-from tango_servers.common.background import OneAtATime, within
+from tango_servers.common.background import ExclusiveCaller, call_with_timeout
 from tests.waiting import PATIENCE
 
 
 def test_what_hangs_is_left_to_itself_and_no_more_than_one_does() -> None:
     pool = ThreadPool("asking")
     hangs = threading.Event()
-    asked = OneAtATime(pool)
-    assert asked.ask(PATIENCE, lambda: 5) == 5
+    asked = ExclusiveCaller(pool)
+    assert asked.call(PATIENCE, lambda: 5) == 5
     for _ in range(5):
         with pytest.raises(TimeoutError):
-            asked.ask(0.05, hangs.wait)
+            asked.call(0.05, hangs.wait)
         assert not hangs.is_set()
     assert pool.threads <= 2  # the first may not have been free again when the second was asked
     with pytest.raises(TimeoutError):
-        asked.ask(-1.0, lambda: 5)
+        asked.call(-1.0, lambda: 5)
     hangs.set()
-    assert asked.ask(PATIENCE, lambda: 6) == 6
+    assert asked.call(PATIENCE, lambda: 6) == 6
     pool.stop(PATIENCE)
 
 
 def test_what_it_raises_is_the_callers() -> None:
     pool = ThreadPool("asking")
     with pytest.raises(ZeroDivisionError):
-        within(pool, PATIENCE, lambda: 1 / 0)
+        call_with_timeout(pool, PATIENCE, lambda: 1 / 0)
     pool.stop(PATIENCE)
 
 

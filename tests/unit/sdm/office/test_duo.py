@@ -26,7 +26,7 @@ from sdm.office import (
     office_from,
     proposal_at,
 )
-from sdm.office.rest import Server
+from sdm.office.rest import RestClient
 from tests.user_office import (
     DUO_PROPOSAL,
     Answer,
@@ -332,7 +332,7 @@ def test_with_a_wrong_url_nothing_is_forgotten(
     memory = tmp_path / "memory.json"
     RememberingOffice(office, memory).proposal("20250001")
     duo.answers.clear()  # the server says 404 in JSON to all, as a framework does
-    with pytest.raises(UnknownProposal, match="it had it"):
+    with pytest.raises(UnknownProposal, match="the office had it"):
         RememberingOffice(office, memory).proposal("20250001")
     duo.does(ONE, html(502))
     assert RememberingOffice(office, memory).proposal("20250001").title == "Swelling of fibres"
@@ -389,12 +389,12 @@ def test_an_office_that_is_down(tmp_path: Path, token_file: Path) -> None:
         (body(b'{"propid": 2025'), "not JSON"),
         (body(b"\xff\xfe"), "not JSON"),
         (body(b"[" * 100_000), "not JSON"),
-        (cut_off, "(broke off|not JSON)"),
-        (redirect("http://192.0.2.1/proposals"), "sends us on to '192.0.2.1'"),
-        (redirect("/login"), "sends us on to 'another path'"),
+        (cut_off, "(cut off|not JSON)"),
+        (redirect("http://192.0.2.1/proposals"), "redirects to '192.0.2.1'"),
+        (redirect("/login"), "redirects to 'another path'"),
         (endless, "bytes"),
-        (body(b'"text"'), "a text is there"),
-        (body(b"7"), "a number is there"),
+        (body(b'"text"'), "got a text"),
+        (body(b"7"), "got a number"),
     ],
 )
 def test_a_broken_office(office: Office, duo: UserOffice, answer: Answer, says: str) -> None:
@@ -456,20 +456,20 @@ def test_an_office_that_hangs_is_not_asked_over_and_over(
     asked: list[str] = []
     go_on = threading.Event()
 
-    def hangs(self: Server, url: str, *_: object) -> None:
+    def hangs(self: RestClient, url: str, *_: object) -> None:
         """As a name server does that is silent: no time-out of a connection ends it."""
         asked.append(url)
         go_on.wait()
         raise OSError("it was away")
 
-    monkeypatch.setattr(Server, "_fetch", hangs)
+    monkeypatch.setattr(RestClient, "_fetch", hangs)
     office = office_from(f"duo:{settings(tmp_path, duo, timeout=0.1)}")
     said = []
     for _ in range(5):
         with pytest.raises(OfficeUnavailable) as caught:
             office.proposal("20250001")
         said.append(str(caught.value))
-    assert ["still owes us" in one for one in said] == [False] * 3 + [True] * 2
+    assert ["has not answered 3 earlier requests" in one for one in said] == [False] * 3 + [True] * 2
     assert eventually(lambda: len(asked) == 3)
     go_on.set()
 
@@ -479,24 +479,24 @@ def test_an_office_that_hangs_is_not_asked_over_and_over(
     [
         ({"propid": "../../etc"}, "id: .* refused"),
         ({"propid": "2025\x000001"}, "id: "),
-        ({"propid": 20250002}, "about the proposal 20250002"),
+        ({"propid": 20250002}, "for proposal 20250002"),
         ({"propid": None}, "no id"),
-        ({"propid": {"number": 1}}, "id: .*an object is there"),
-        ({"beamline": "../cosaxs"}, "no beamline's name"),
+        ({"propid": {"number": 1}}, "id: .*got an object"),
+        ({"beamline": "../cosaxs"}, "not a valid beamline name"),
         ({"beamline": ""}, "no beamline"),
         ({"group": "a/b"}, "group: .* refused"),
         ({"samples": [{"name": "../../x"}]}, "samples: .* refused"),
         ({"samples": [{"name": "/etc"}]}, "samples: .* refused"),
         ({"samples": [{"name": "a\x1b[2Jb"}]}, "samples: .* refused"),
         ({"sessions": [{"name": "../x", "start": "2025-03-10"}]}, "visits: name: .* refused"),
-        ({"sessions": [{"start": "10 March"}]}, "visits: start '10 March' is no date"),
+        ({"sessions": [{"start": "10 March"}]}, "visits: start '10 March' is not a date"),
         ({"sessions": [{"start": "2025-03-10", "end": "2025-03-09"}]}, "before the start"),
-        ({"sessions": "soon"}, "visits: .*in place of a list"),
+        ({"sessions": "soon"}, "visits: .*expected a list"),
         ({"participants": [["x"]]}, "members: "),
-        ({"title": ["a", "b"]}, "title: there are 2"),
-        ({"title": {"sv": "x"}}, "title: .*name a field of it"),
+        ({"title": ["a", "b"]}, "title: expected one value, got 2"),
+        ({"title": {"sv": "x"}}, "title: .*give a field of it"),
         ({"proprietary": "perhaps"}, "proprietary: 'perhaps'"),
-        ({"principal": "Astrid"}, "pi_name: .*a text is there"),
+        ({"principal": "Astrid"}, "pi_name: .*cannot be looked up in a text"),
     ],
 )
 def test_a_wrong_answer_is_told_with_its_field_and_used_for_nothing(
@@ -595,10 +595,10 @@ def test_logs_hold_no_token(office: Office, duo: UserOffice, caplog: pytest.LogC
     [
         ("token_file: x\n", 1, "url is missing"),
         ("url: example.org\n", 1, "url is not of the form"),
-        ("url: https://me:secret@example.org\n", 1, "url holds a password"),
-        ("url: https://example.org/?key=secret\n", 1, "url holds a password"),
+        ("url: https://me:secret@example.org\n", 1, "url has a password"),
+        ("url: https://example.org/?key=secret\n", 1, "url has a password"),
         ("url: [a]\n", 1, "url is not a text"),
-        ("url: https://duo\nurl: https://duo\n", 2, "'url' is there twice"),
+        ("url: https://duo\nurl: https://duo\n", 2, "'url' is given twice"),
         ("url: https://duo\nurls: x\n", 2, "'urls' is not a field"),
         ("url: https://duo\ntimeout: soon\n", 2, "timeout: 'soon'"),
         ("url: https://duo\ntimeout: -1\n", 2, "timeout: '-1'"),
@@ -612,7 +612,7 @@ def test_logs_hold_no_token(office: Office, duo: UserOffice, caplog: pytest.LogC
         ("url: https://duo\nanswer: a..b\n", 2, "answer: 'a..b' is not of the form"),
         ("url: https://duo\nfields:\n  titel: x\n", 3, "'titel' is not a field of fields"),
         ("url: https://duo\nfields:\n  title: a[\n", 3, "fields: title: 'a['"),
-        ("url: https://duo\nfields:\n  title: '{a'\n", 3, "a brace without its partner"),
+        ("url: https://duo\nfields:\n  title: '{a'\n", 3, "an unmatched brace"),
         ("url: https://duo\nfields:\n  title: '{}'\n", 3, "fields: title"),
         ("url: https://duo\nfields:\n  title: {text: x}\n", 3, "path is missing"),
         ("url: https://duo\nfields:\n  title: {path: x,\n    rule: shout}\n", 4, "rule 'shout' is not one of lower"),

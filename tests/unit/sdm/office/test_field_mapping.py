@@ -10,15 +10,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sdm.layout import Layout, Place
-from sdm.office.duo import OWN
-from sdm.office.field_mapping import Dotted, Reading, Unreadable, VisitFields, part, usable
+from sdm.layout import Layout
+from sdm.names import DataLocation
+from sdm.office.duo import DUO_DEFAULTS
+from sdm.office.field_mapping import AnswerMapping, AnswerPath, UnusableAnswer, VisitSource, folder_name, parse_part
 from sdm.office.model import Visit
-from sdm.office.rest_settings import RestSettings, without_file
+from sdm.office.rest_settings import RestSettings, default_settings
 from tests.user_office import DUO_PROPOSAL
 
-SETTINGS: RestSettings = without_file("https://duo.example.org", OWN)
-READING: Reading = SETTINGS.reading
+SETTINGS: RestSettings = default_settings("https://duo.example.org", DUO_DEFAULTS)
+READING: AnswerMapping = SETTINGS.mapping
 
 values = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=20),
@@ -35,13 +36,13 @@ names = st.sampled_from([*DUO_PROPOSAL, "schedule", "authors", "members", "propr
 def test_whatever_is_answered_a_proposal_or_an_error_comes_of_it(said: dict[str, Any]) -> None:
     try:
         found = READING.proposal({**DUO_PROPOSAL, **said})
-    except Unreadable:
+    except UnusableAnswer:
         return
     for text in (found.title, found.abstract, found.pi_name, found.pi_email, *found.members, found.type):
         assert text == "" or text.isprintable()
     for visit in (*found.visit_names, "20250310"):
         for sample in (*found.samples, ""):
-            place = Place(found.category, found.beamline, found.id, visit, sample)
+            place = DataLocation(found.category, found.beamline, found.id, visit, sample)
             assert ".." not in Layout().sample(place).parts
 
 
@@ -49,7 +50,7 @@ def test_whatever_is_answered_a_proposal_or_an_error_comes_of_it(said: dict[str,
 def test_whatever_is_listed_proposals_or_an_error_come_of_it(said: Any) -> None:
     try:
         found = READING.listed(said, "cosaxs")
-    except Unreadable:
+    except UnusableAnswer:
         return
     assert all(one.is_at("cosaxs") for one in found)
 
@@ -57,7 +58,7 @@ def test_whatever_is_listed_proposals_or_an_error_come_of_it(said: Any) -> None:
 @given(st.text())
 def test_whatever_is_written_a_path_or_an_error_comes_of_it(text: str) -> None:
     try:
-        found = part(text)
+        found = parse_part(text)
     except ValueError:
         return
     assert found.text == text
@@ -87,12 +88,12 @@ def test_paths_into_an_answer(path: str, found: list[Any]) -> None:
         "i": [[{"j": 5}], [{"j": 6}]],
         "k": [],  # as PHP writes an object without fields
     }
-    assert Dotted(path).values(answer) == found
+    assert AnswerPath(path).values(answer) == found
 
 
 def test_a_list_on_the_way_is_told_with_what_to_write() -> None:
-    with pytest.raises(Unreadable, match=r"write e\[\] for each|a list is there"):
-        Dotted("d.e").values({"d": [{"e": 3}]})
+    with pytest.raises(UnusableAnswer, match=r"write e\[\] for each|in a list"):
+        AnswerPath("d.e").values({"d": [{"e": 3}]})
 
 
 @pytest.mark.parametrize(
@@ -114,7 +115,7 @@ def test_a_list_on_the_way_is_told_with_what_to_write() -> None:
     ],
 )
 def test_peoples_names_become_names_of_folders_and_hostile_ones_stay_what_they_are(said: str, name: str) -> None:
-    assert usable(said) == name
+    assert folder_name(said) == name
 
 
 @pytest.fixture
@@ -140,12 +141,14 @@ def test_a_long_name_of_a_visit_does_not_cost_the_proposal() -> None:
 
 
 def test_visits_can_be_starts_or_names_alone() -> None:
-    settings = RestSettings("https://x", "x", Reading(READING.fields, (_alone("sessions[].start"), _alone("times"))))
-    found = settings.reading.proposal(DUO_PROPOSAL)
+    settings = RestSettings(
+        "https://x", "x", AnswerMapping(READING.fields, (_alone("sessions[].start"), _alone("times")))
+    )
+    found = settings.mapping.proposal(DUO_PROPOSAL)
     assert found.visits == (Visit("20250310", "2025-03-10"), Visit("20250922", "2025-09-22"))
-    found = settings.reading.proposal({"propid": 1, "beamline": "x", "times": ["first week", "", "2025-03-10"]})
+    found = settings.mapping.proposal({"propid": 1, "beamline": "x", "times": ["first week", "", "2025-03-10"]})
     assert found.visits == (Visit("first_week"), Visit("20250310", "2025-03-10"))
 
 
 def _alone(path: str) -> Any:
-    return VisitFields(Dotted(path))
+    return VisitSource(AnswerPath(path))

@@ -175,11 +175,11 @@ def test_a_changed_file_is_read_again(file: Path) -> None:
         ("proposals:\n  - {id: 1, title: a, beamline: b, visits: x}\n", 2, "visits is not a list"),
         ("proposals:\n  - {id: 1, title: [a], beamline: b}\n", 2, "title is not a text"),
         ("proposals:\n  - just a text\n", 2, "a proposal is not of the form"),
-        ("proposals:\n  - {id: 1, title: a, beamline: b}\n  - {id: 1, title: a, beamline: b}\n", 3, "there twice"),
+        ("proposals:\n  - {id: 1, title: a, beamline: b}\n  - {id: 1, title: a, beamline: b}\n", 3, "given twice"),
         ("proposal: []\n", 1, "'proposal' is not a field of the file"),
         ("proposals:\n  - {id: 1\n  - x", 3, "not YAML"),
         ("[]\n", 1, "the file is not of the form"),
-        ("proposals:\n  - {id: 1, title: a, beamline: b, beamline: c}\n", 2, "'beamline' is there twice"),
+        ("proposals:\n  - {id: 1, title: a, beamline: b, beamline: c}\n", 2, "'beamline' is given twice"),
         ("proposals:\n  - {id: 1, title: a, beamline: b, visits:\n    [{start: soon}]}\n", 3, "'soon' is not a date"),
         ("proposals:\n  - {id: 1, title: a, beamline: b, visits:\n    [{end: 2025-03-10}]}\n", 3, "a name or a start"),
         (
@@ -290,7 +290,7 @@ def test_what_the_office_does_not_have_any_more_is_unknown_and_not_forgotten(mem
     office.proposal("1")
     gone = fake.known.pop("1")
     for _ in range(2):
-        with pytest.raises(UnknownProposal, match=r"just now it had it: is the office's address right\?"):
+        with pytest.raises(UnknownProposal, match=r"the office had it just now: is the office's address right\?"):
             office.proposal("1")
     fake.trouble = OfficeUnavailable("down")
     kept = office.proposal("1")
@@ -305,7 +305,7 @@ def test_what_the_office_does_not_have_any_more_is_unknown_and_not_forgotten(mem
 
 
 def _remember(memory: Path, number: int) -> None:
-    sdm.office.cache.LOCK = PATIENCE  # of this process alone
+    sdm.office.cache.LOCK_WAIT_SECONDS = PATIENCE  # of this process alone
     fake = FakeOffice()
     office = RememberingOffice(fake, memory)
     for turn in range(20):
@@ -329,13 +329,13 @@ def test_processes_that_share_a_memory_lose_nothing(memory: Path) -> None:
 def test_a_memory_that_another_process_does_not_let_go_of_is_not_waited_for(
     memory: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("sdm.office.cache.LOCK", 0.1)
+    monkeypatch.setattr("sdm.office.cache.LOCK_WAIT_SECONDS", 0.1)
     office = RememberingOffice(FakeOffice(), memory)
     office.proposal("1")
     with (memory.parent / f".{memory.name}.lock").open() as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         assert office.proposal("2").title == "second"
-    assert "another process has kept its lock for 0.1 s" in caplog.text
+    assert "another process has held its lock for 0.1 s" in caplog.text
     assert list(json.loads(memory.read_text())["the office"]) == ["1"]
     office.proposal("2")
     assert list(json.loads(memory.read_text())["the office"]) == ["1", "2"]
@@ -443,7 +443,7 @@ def test_a_disk_that_refuses_does_not_matter_while_the_office_answers(tmp_path: 
     office = RememberingOffice(FakeOffice(), tmp_path / "state" / "proposals.json")
     assert office.trouble == ""
     assert office.proposal("1").title == "first"
-    assert office.trouble.startswith(f"what the user office says cannot be kept in {tmp_path}/state/proposals.json: ")
+    assert office.trouble.startswith(f"the user office's answers cannot be stored in {tmp_path}/state/proposals.json: ")
     (tmp_path / "state").unlink()
     office.proposal("1")
     assert office.trouble == ""

@@ -8,7 +8,7 @@ import pytest
 import tango
 
 from tango_servers.pathfixer import consumers
-from tango_servers.pathfixer.consumers import FIELDS, Consumer, HandOver
+from tango_servers.pathfixer.consumers import TEMPLATE_FIELDS, Consumer, PathDistributor
 
 
 class Late:
@@ -39,35 +39,35 @@ def test_one_that_shows_it_late_gets_it_again_after_a_restart(
 ) -> None:
     late = Late()
     monkeypatch.setattr(consumers.tango, "DeviceProxy", lambda _: late)
-    hand_over = HandOver([Consumer("a/b/late", attribute="FilePath")], lambda: None)
-    (recipient,) = hand_over._recipients
-    hand_over.hand_on(dict.fromkeys(FIELDS, "/data"))
-    recipient._work()
+    distributor = PathDistributor([Consumer("a/b/late", attribute="FilePath")], lambda: None)
+    (recipient,) = distributor._devices
+    distributor.distribute(dict.fromkeys(TEMPLATE_FIELDS, "/data"))
+    recipient._deliver_all()
     late.shows = shows
-    recipient._work()
+    recipient._deliver_all()
     if away:
         late.up = False
-        recipient._work()
-        assert hand_over.seen().refused == {"a/b/late": "it is away"}
+        recipient._deliver_all()
+        assert distributor.report().refused == {"a/b/late": "it is away"}
     late.up, late.value = True, ""
-    recipient._work()
+    recipient._deliver_all()
     assert late.value == "/data"
-    assert hand_over.seen().refused == {}
+    assert distributor.report().refused == {}
 
 
 def test_without_a_path_nobody_is_told_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
     detector = Late()
     detector.shows = True
     monkeypatch.setattr(consumers.tango, "DeviceProxy", lambda _: detector)
-    hand_over = HandOver([Consumer("a/b/detector", attribute="FilePath")], lambda: None)
-    (recipient,) = hand_over._recipients
-    hand_over.hand_on(dict.fromkeys(FIELDS, "/data"))
-    recipient._work()
+    distributor = PathDistributor([Consumer("a/b/detector", attribute="FilePath")], lambda: None)
+    (recipient,) = distributor._devices
+    distributor.distribute(dict.fromkeys(TEMPLATE_FIELDS, "/data"))
+    recipient._deliver_all()
     assert detector.value == "/data"
-    hand_over.let_go()
+    distributor.clear()
     detector.value = "/tmp/mine"
     for _ in range(2):
-        recipient._work()
+        recipient._deliver_all()
         assert detector.value == "/tmp/mine"
-        seen = hand_over.seen()
+        seen = distributor.report()
         assert (seen.refused, seen.foreign, seen.pending) == ({}, (), ())

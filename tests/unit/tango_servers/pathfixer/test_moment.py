@@ -19,10 +19,10 @@ from sdm.layout import Layout
 from sdm.office import OfficeUnavailable, Proposal
 from tango_servers import PathFixer as pathfixer
 from tango_servers.pathfixer import consumers, upkeep
-from tango_servers.pathfixer.consumers import Consumer, HandOver
-from tango_servers.pathfixer.locking import Turns, Waits
-from tango_servers.pathfixer.running_scans import Scans
-from tango_servers.pathfixer.selection import Chooser, InUse
+from tango_servers.pathfixer.consumers import Consumer, PathDistributor
+from tango_servers.pathfixer.locking import ChangeLock, PendingOperations
+from tango_servers.pathfixer.running_scans import RunningScans
+from tango_servers.pathfixer.selection import Selection, Selector
 from tango_servers.pathfixer.upkeep import Upkeep
 from tests.moments import at_each_line
 
@@ -44,11 +44,11 @@ class Office:
 
 
 class Desk:
-    """A PathFixer without Tango's device: what is shown is what `Announcer` was told, with what is read."""
+    """A PathFixer without Tango's device: what is shown is what `AttributePublisher` was told, with what is read."""
 
-    for _name in ("_change_in_turn", "_replace", "_take", "_hand_on", "_fields", "_say"):
+    for _name in ("_change_locked", "_replace", "_use", "_distribute", "_fields", "_publish"):
         locals()[_name] = getattr(pathfixer.PathFixer, _name)
-    for _name in ("_condition", "_faults", "_limits", "_remarks"):
+    for _name in ("_condition", "_faults", "_alarms", "_remarks"):
         locals()[_name] = getattr(pathfixer.PathFixer, _name)
 
     def __init__(self, folder: Path) -> None:
@@ -56,35 +56,35 @@ class Desk:
             (folder / category / "cosaxs").mkdir(parents=True)
         self.office = Office()
         self.monitor = threading.RLock()
-        self._waits, self._turns = Waits(), Turns()
-        self._chooser = Chooser("cosaxs", self.office, Layout(folder), day=lambda: date(2025, 3, 10))
-        self._settings = SimpleNamespace(wrong=(), office=None, beamline="cosaxs", raw_read_only=False)
-        self._misnamed = SimpleNamespace(problems=[])
-        self._remembered = SimpleNamespace(trouble="", keep=lambda found: None)
-        self._announcer = SimpleNamespace(announce=self._announce)
-        self._doors = SimpleNamespace(look=Scans)
-        self._hand_over = HandOver([], lambda: None)
+        self._pending, self._change_lock = PendingOperations(), ChangeLock()
+        self._selector = Selector("cosaxs", self.office, Layout(folder), day=lambda: date(2025, 3, 10))
+        self._settings = SimpleNamespace(problems=(), office=None, beamline="cosaxs", raw_read_only=False)
+        self._property_check = SimpleNamespace(problems=[])
+        self._persistent = SimpleNamespace(trouble="", save=lambda found: None)
+        self._publisher = SimpleNamespace(publish=self._record)
+        self._doors = SimpleNamespace(query=RunningScans)
+        self._distributor = PathDistributor([], lambda: None)
         self._wrong_lines: list[str] = []
-        self._late, self._silent = "", ()
+        self._late_refusal, self._unanswered_doors = "", ()
         self._user_name = self._endstation = ""
         self._ready = DevState.STANDBY
-        self._in_use = InUse()
-        self._upkeep = Upkeep(self._chooser, Scans, lambda: self._in_use, self._replaced, lambda text: None)
+        self._in_use = Selection()
+        self._upkeep = Upkeep(self._selector, RunningScans, lambda: self._in_use, self._replaced, lambda text: None)
         self.said: tuple[DevState, str, Mapping[str, object]] = (DevState.INIT, "", {})
-        self._say()  # type: ignore[attr-defined]
+        self._publish()  # type: ignore[attr-defined]
 
-    def _replaced(self, before: InUse, found: InUse) -> None:
-        self._replace(self._chooser, before, found)  # type: ignore[attr-defined]
+    def _replaced(self, before: Selection, found: Selection) -> None:
+        self._replace(self._selector, before, found)  # type: ignore[attr-defined]
 
-    def _announce(self, state: DevState, status: str, values: Mapping[str, object]) -> None:
+    def _record(self, state: DevState, status: str, values: Mapping[str, object]) -> None:
         self.said = state, status, values
 
     def get_device_attr(self) -> Any:
         return SimpleNamespace(get_w_attr_by_name=lambda name: SimpleNamespace(set_write_value=lambda value: None))
 
     def write(self, number: str) -> None:
-        self._change_in_turn(  # type: ignore[attr-defined]
-            "Proposal", lambda chooser, now: chooser.target(now, number, "auto", ""), False
+        self._change_locked(  # type: ignore[attr-defined]
+            "Proposal", lambda selector, now: selector.change_to(now, number, "auto", ""), False
         )
 
     @property
@@ -94,7 +94,7 @@ class Desk:
             return None
         state, status, values = self.said
         inside = [one.id for one in (FIBRES, CELLS) if f"Proposal {one.id}: {one.title}" in status]
-        shown = self._shown  # type: ignore[attr-defined]
+        shown = self._published  # type: ignore[attr-defined]
         assert shown.values is values
         assert (shown.state, [line for line in shown.problems if line not in status]) == (state, [])
         return str(values["Proposal"]), "".join(inside), state.name, shown.problems
@@ -114,9 +114,11 @@ def moments(seen: list[object]) -> list[object]:
 def test_state_and_status_are_of_the_proposal_that_is_read(desk: Desk) -> None:
     """Also while the database is told of it, and where the one before was not all right."""
     desk.write("20250001")
-    desk._upkeep.say(storage="the storage is away", later="The visit becomes 20250311 when the scan is over")
-    desk._late = "Sample 'x' was refused at 10:00:00: it is away"
-    desk._say()  # type: ignore[attr-defined]
+    desk._upkeep.update_report(
+        storage="the storage is away", visit_waits="The visit becomes 20250311 when the scan has finished"
+    )
+    desk._late_refusal = "Sample 'x' was refused at 10:00:00: it is away"
+    desk._publish()  # type: ignore[attr-defined]
     before = desk.shown
     assert before is not None
     assert (before[:3], len(before[3])) == (("20250001", "20250001", "FAULT"), 2)
@@ -127,29 +129,29 @@ def test_state_and_status_are_of_the_proposal_that_is_read(desk: Desk) -> None:
 
 
 def test_what_is_taken_up_after_a_restart_is_in_use_and_no_more_said_not_to_be(desk: Desk) -> None:
-    desk._in_use = InUse("20250001", "20250310")
-    desk._upkeep.say(not_restored="the office is closed")
-    desk._say()  # type: ignore[attr-defined]
+    desk._in_use = Selection("20250001", "20250310")
+    desk._upkeep.update_report(not_restored="the office is closed")
+    desk._publish()  # type: ignore[attr-defined]
     before = desk.shown
     assert before is not None
     assert before[:3] == ("20250001", "", "FAULT")
     with at_each_line([pathfixer, upkeep], lambda: desk.shown) as seen:
-        desk._upkeep.work()
+        desk._upkeep.run()
     assert moments(seen) == [before, ("20250001", "20250001", "STANDBY", ())]
 
 
 def test_a_visit_that_was_waited_for_is_in_use_and_waited_for_no_more(desk: Desk) -> None:
     desk.write("20250001")
-    desk._chooser = replace(desk._chooser, day=lambda: date(2025, 3, 11))
-    desk._upkeep._chooser = desk._chooser
-    desk._upkeep.say(visit="The visit of today, 20250311, cannot be begun: the office is closed")
-    desk._say()  # type: ignore[attr-defined]
+    desk._selector = replace(desk._selector, day=lambda: date(2025, 3, 11))
+    desk._upkeep._selector = desk._selector
+    desk._upkeep.update_report(visit="The visit of today, 20250311, cannot be started: the office is closed")
+    desk._publish()  # type: ignore[attr-defined]
 
     def look() -> tuple[object, bool] | None:
-        return None if desk.shown is None else (desk.said[2]["Visit"], "cannot be begun" in desk.said[1])
+        return None if desk.shown is None else (desk.said[2]["Visit"], "cannot be started" in desk.said[1])
 
     with at_each_line([pathfixer, upkeep], look) as seen:
-        desk._upkeep.work()
+        desk._upkeep.run()
     assert moments(seen) == [("20250310", True), ("20250311", False)]
 
 
@@ -157,20 +159,20 @@ def test_a_visit_that_was_waited_for_is_in_use_and_waited_for_no_more(desk: Desk
 def test_a_device_is_being_handed_the_path_or_has_refused_it_or_has_it(
     why: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    hand_over = HandOver([Consumer("a/b/detector", attribute="FilePath")], lambda: None)
-    (recipient,) = hand_over._recipients
-    monkeypatch.setattr(recipient, "_why_not", lambda consumer, value: why)
-    monkeypatch.setattr(recipient, "_seen", lambda consumer: None)
+    distributor = PathDistributor([Consumer("a/b/detector", attribute="FilePath")], lambda: None)
+    (recipient,) = distributor._devices
+    monkeypatch.setattr(recipient, "_write", lambda consumer, value: why)
+    monkeypatch.setattr(recipient, "_read_back", lambda consumer: None)
 
     def look() -> tuple[tuple[str, ...], dict[str, str], str] | None:
         if recipient._lock.locked():
             return None  # others wait
-        seen = hand_over.seen()
+        seen = distributor.report()
         return seen.pending, dict(seen.refused), seen.report[0][2]
 
-    hand_over.hand_on(dict.fromkeys(consumers.FIELDS, "x"))
+    distributor.distribute(dict.fromkeys(consumers.TEMPLATE_FIELDS, "x"))
     with at_each_line([consumers], look, steps=True) as found:
-        recipient._work()
+        recipient._deliver_all()
     device = "a/b/detector"
     after = ((), {device: why}, "refused") if why else ((), {}, "has it")
     assert moments(found) == [((device,), {}, "being handed"), after]

@@ -14,11 +14,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tango import DevState
 
-from sdm.layout import NameRefused
-from tango_servers.common.background import answers
+from sdm.names import NameRefused
+from tango_servers.common.background import call_all
 from tango_servers.common.condition import Condition
 from tango_servers.pathfixer import locking, properties, running_scans, sardana_environment
-from tango_servers.pathfixer.locking import Busy, Turns, Waits
+from tango_servers.pathfixer.locking import Busy, ChangeLock, PendingOperations
 from tango_servers.pathfixer.running_scans import Doors
 from tests.waiting import PATIENCE
 
@@ -27,7 +27,7 @@ from tests.waiting import PATIENCE
 
 @given(st.text())
 def test_what_is_taken_can_be_printed_and_is_short(value: str) -> None:
-    if value.isprintable() and len(value) <= properties.LONGEST:
+    if value.isprintable() and len(value) <= properties.MAX_TEXT_LENGTH:
         assert properties.checked_text(value, "sample") == value.strip(" ")
     else:
         with pytest.raises(NameRefused) as refused:
@@ -71,25 +71,25 @@ def test_a_variable_is_read_from_an_environment_that_holds_anything() -> None:
         "Mine": deque([1]),
     }
     encoded = ("pickle", pickle.dumps({"new": content}))
-    assert sardana_environment.value(encoded, "ScanDir") == "/data"
-    assert sardana_environment.value(encoded, "ScanFile") == ["a", "b"]
-    assert sardana_environment.value(encoded, "Nothing") is None
-    assert repr(sardana_environment.value(encoded, "Other")) == "an object"
+    assert sardana_environment.decode_variable(encoded, "ScanDir") == "/data"
+    assert sardana_environment.decode_variable(encoded, "ScanFile") == ["a", "b"]
+    assert sardana_environment.decode_variable(encoded, "Nothing") is None
+    assert repr(sardana_environment.decode_variable(encoded, "Other")) == "an object"
 
 
 def test_nothing_is_run_that_comes_with_it() -> None:
-    sardana_environment.value(("pickle", pickle.dumps({"new": {"ScanDir": "/data", "x": Evil()}})), "ScanDir")
+    sardana_environment.decode_variable(("pickle", pickle.dumps({"new": {"ScanDir": "/data", "x": Evil()}})), "ScanDir")
     assert TOUCHED == []
 
 
 @pytest.mark.parametrize("content", [b"", b"\x80", pickle.dumps([1]), pickle.dumps({"old": {}})])
 def test_what_is_no_environment_is_said(content: bytes) -> None:
     with pytest.raises(ValueError, match="cannot be read"):
-        sardana_environment.value(("pickle", content), "ScanDir")
+        sardana_environment.decode_variable(("pickle", content), "ScanDir")
 
 
 def test_what_is_set_is_what_sardana_reads() -> None:
-    kind, content = sardana_environment.setting("ScanDir", "/data")
+    kind, content = sardana_environment.encode_variable("ScanDir", "/data")
     assert (kind, pickle.loads(content)) == ("pickle", {"new": {"ScanDir": "/data"}})
 
 
@@ -101,8 +101,8 @@ def test_what_is_set_is_what_sardana_reads() -> None:
     [
         (Condition(remarks=["r"]), DevState.STANDBY, DevState.STANDBY),
         (Condition(remarks=["r"]), DevState.ON, DevState.ON),
-        (Condition(limits=["l"]), DevState.STANDBY, DevState.ALARM),
-        (Condition(faults=["f"], limits=["l"]), DevState.ON, DevState.FAULT),
+        (Condition(alarms=["l"]), DevState.STANDBY, DevState.ALARM),
+        (Condition(faults=["f"], alarms=["l"]), DevState.ON, DevState.FAULT),
         (Condition(faults=["f"]), DevState.OFF, DevState.OFF),
     ],
 )
@@ -120,38 +120,40 @@ def test_the_worst_is_said_first() -> None:
 
 
 def test_a_change_waits_for_the_one_before_but_not_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(locking, "PATIENCE", 0.05)
-    found, inside, go_on = Turns(), threading.Event(), threading.Event()
+    monkeypatch.setattr(locking, "CHANGE_WAIT_SECONDS", 0.05)
+    found, inside, go_on = ChangeLock(), threading.Event(), threading.Event()
 
     def first() -> None:
-        with found.take("Proposal 'a'"):
+        with found.hold("Proposal 'a'"):
             inside.set()
             go_on.wait(PATIENCE)
 
     thread = threading.Thread(target=first)
     thread.start()
     assert inside.wait(PATIENCE)
-    with pytest.raises(Busy, match="Sample 'b': not done, as this is still under way: Proposal 'a' since"):
-        found.take("Sample 'b'").__enter__()
-    assert [wait.what for wait in found.longer_than(0.0)] == ["Proposal 'a'"]
+    with pytest.raises(
+        Busy, match="Sample 'b': not done, because another change is still in progress: Proposal 'a' since"
+    ):
+        found.hold("Sample 'b'").__enter__()
+    assert [operation.what for operation in found.older_than(0.0)] == ["Proposal 'a'"]
     go_on.set()
     thread.join()
-    with found.take("Sample 'b'"):
-        assert [wait.what for wait in found.longer_than(0.0)] == ["Sample 'b'"]
+    with found.hold("Sample 'b'"):
+        assert [operation.what for operation in found.older_than(0.0)] == ["Sample 'b'"]
 
 
 def test_what_is_waited_for_is_known_while_it_is() -> None:
-    waits = Waits()
+    pending = PendingOperations()
 
     def asked() -> None:
-        with waits.on("the storage"):
-            assert [wait.what for wait in waits.longer_than(0.0)] == ["the storage"]
-            assert waits.longer_than(60.0) == []
+        with pending.track("the storage"):
+            assert [operation.what for operation in pending.older_than(0.0)] == ["the storage"]
+            assert pending.older_than(60.0) == []
             raise OSError("gone")
 
     with pytest.raises(OSError, match="gone"):
         asked()
-    assert waits.longer_than(0.0) == []
+    assert pending.older_than(0.0) == []
 
 
 # ------------------------------------------------------------------- side by side
@@ -178,11 +180,11 @@ def test_calls_are_made_side_by_side_and_one_that_hangs_is_left_behind() -> None
         raise ValueError("no")
 
     together = threading.Barrier(2)
-    one, other, failed = answers([together.wait, together.wait, fails], PATIENCE)
+    one, other, failed = call_all([together.wait, together.wait, fails], PATIENCE)
     assert {one, other} == {0, 1}
     assert isinstance(failed, ValueError)
     hung = Hung()
-    late, before = answers([hung, fails], 0.1)
+    late, before = call_all([hung, fails], 0.1)
     assert isinstance(late, TimeoutError)
     assert isinstance(before, ValueError | TimeoutError)  # a busy machine may not come to it
     assert not hung.over
@@ -190,9 +192,9 @@ def test_calls_are_made_side_by_side_and_one_that_hangs_is_left_behind() -> None
 
 
 def test_no_door_is_no_scan() -> None:
-    found = Doors(["none"], ["macroserver/x/1"]).look()
-    assert (found.running, found.silent) == ((), ())
-    assert Doors([" "], []).look().running == ()
+    found = Doors(["none"], ["macroserver/x/1"]).query()
+    assert (found.running, found.unanswered) == ((), ())
+    assert Doors([" "], []).query().running == ()
 
 
 class Sardana:
@@ -221,15 +223,15 @@ class Sardana:
 
 def test_sardana_is_connected_to_once_and_anew_when_it_did_not_answer(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(running_scans.tango, "DeviceProxy", Sardana)
-    monkeypatch.setattr(running_scans, "PATIENCE", PATIENCE)
+    monkeypatch.setattr(running_scans, "DOOR_ANSWER_SECONDS", PATIENCE)
     Sardana.made, Sardana.away = [], False
     found = Doors(["door/x/1"], [])
     running = ("ascan mot01 0 1 5 0.3 (door/x/1)",)
     for _ in range(2):
-        assert found.look().running == running
+        assert found.query().running == running
     assert Sardana.made == ["door/x/1", "dserver/Sardana/x", "macroserver/x/1"]
     Sardana.away = True
-    assert found.look().silent == ("door/x/1: it is away",)
+    assert found.query().unanswered == ("door/x/1: it is away",)
     Sardana.away = False
-    assert found.look().running == running
+    assert found.query().running == running
     assert len(Sardana.made) == 6
