@@ -206,20 +206,17 @@ def _window(
     """`asked` is who is to log in with the window's dialog, "" for nobody."""
     from taurus_widgets.qt.application import makeApplication
     from taurus_widgets.scanlog import ScanLog
-    from taurus_widgets.scanlog.features.columns import Columns
-    from taurus_widgets.scanlog.features.exporting import Exporting
-    from taurus_widgets.scanlog.features.login import Login
 
     # Without a hook of one's own PyQt ends the program at any exception in a slot.
     sys.excepthook = lambda *error: traceback.print_exception(*error)
     app = makeApplication(dark)
     notifier = _end_on_signals(app)
     log = ScanLog()
-    log.part(Exporting).setElogy(elogy_url)
+    log.exporting.setElogy(elogy_url)
     log.setFrontend(frontend)
     if beamline:
-        log.part(Columns).setBeamline(beamline)
-    log.part(Login).expect(asked)
+        log.columns.setBeamline(beamline)
+    log.login.expect(asked)
     for path in paths:
         log.addColumn(path)
     log.resize(1280, 800)

@@ -13,8 +13,6 @@ from taurus.external.qt import Qt
 
 from ingest.scicat import SciCat
 from taurus_widgets.scanlog import ScanLog
-from taurus_widgets.scanlog.features.columns import Columns
-from taurus_widgets.scanlog.features.login import Login
 
 
 class ScanLogPanel(ScanLog):
@@ -27,7 +25,7 @@ class ScanLogPanel(ScanLog):
             return
         beamline = os.environ.get("SCIZOO_BEAMLINE", "")
         if beamline:
-            self.part(Columns).setBeamline(beamline)
+            self.columns.setBeamline(beamline)
         self.setUrl(os.environ.get("SCIZOO_SCICAT_URL", ""))
         self.setModel(os.environ.get("SCIZOO_DOOR", ""))
         self.setPathFixerName(os.environ.get("SCIZOO_PATHFIXER", ""))
@@ -70,5 +68,5 @@ class ScanLogPanel(ScanLog):
         if self._url:
             username = os.environ.get("SCIZOO_SCICAT_USERNAME", "")
             password = os.environ.get("SCIZOO_SCICAT_PASSWORD", "")
-            self.part(Login).expect("" if password else username)
+            self.login.expect("" if password else username)
             self.setCatalogue(SciCat(self._url, username if password else "", password), self._proposal)

@@ -12,7 +12,7 @@ import tango
 from taurus.external.qt import Qt
 
 from scifish.tango_io.database import reason
-from taurus_widgets.scanlog.data.connection import Link
+from taurus_widgets.qt.connection import Link
 
 TIMEOUT = 3.0
 """Seconds that the device has for an answer."""

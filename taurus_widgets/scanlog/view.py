@@ -6,7 +6,6 @@ import datetime as dt
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from functools import partial
-from typing import Any, TypeVar
 
 from taurus.external.qt import Qt
 from taurus.qt.qtgui.container import TaurusWidget
@@ -14,23 +13,12 @@ from taurus.qt.qtgui.container import TaurusWidget
 from ingest.scicat import SciCat
 from ingest.scicat.units import to_si
 from taurus_widgets.qt.calls import Calls
-from taurus_widgets.qt.status_bar import StatusBar
+from taurus_widgets.qt.connection import Link
 from taurus_widgets.scanlog.data import columns as cols
-from taurus_widgets.scanlog.data.connection import Link
 from taurus_widgets.scanlog.data.pages import Pages, Top
 from taurus_widgets.scanlog.data.query import Query, changeable
 from taurus_widgets.scanlog.details.pane import DetailPane
-from taurus_widgets.scanlog.features.columns import Columns
-from taurus_widgets.scanlog.features.compare import Compare
-from taurus_widgets.scanlog.features.details import DetailPages
-from taurus_widgets.scanlog.features.editing import Editing
-from taurus_widgets.scanlog.features.empty_hint import Emptiness
-from taurus_widgets.scanlog.features.exporting import Exporting
-from taurus_widgets.scanlog.features.filters import Filters
-from taurus_widgets.scanlog.features.live import Live
-from taurus_widgets.scanlog.features.login import Login
-from taurus_widgets.scanlog.features.scicat_link import ScicatPage
-from taurus_widgets.scanlog.features.sorting import Sorting
+from taurus_widgets.scanlog.parts.status_bar import StatusBar
 from taurus_widgets.scanlog.table.loader import Loader
 from taurus_widgets.scanlog.table.model import ScanModel
 from taurus_widgets.scanlog.table.poller import Poller
@@ -44,32 +32,10 @@ NARROW = 900
 """A widget of fewer pixels has its details below the table and not beside it."""
 
 
-Part = TypeVar("Part")
+class LogView(TaurusWidget):
+    """The table with its details, tool bar and status bar, which reads from a catalogue and shows what it reads.
 
-
-PARTS: tuple[type[Qt.QObject], ...] = (
-    Columns,
-    Filters,
-    Sorting,
-    Exporting,
-    Editing,
-    DetailPages,
-    ScicatPage,
-    Compare,
-    Live,
-    Login,
-    Emptiness,
-)
-"""What the scan log can do beyond showing rows, one module each: made with the log, and in its `parts` by name.
-
-A part may use those before it."""
-
-
-class ScanLog(TaurusWidget):
-    """A table of scans that fills itself. Give it a catalogue with `setCatalogue`.
-
-    It needs no Tango: all is read from SciCat's REST API, in a thread of its own. With a Door (`setDoor`, or as the
-    Taurus model) scans are there as soon as they start.
+    It knows no feature: `ScanLog` adds them, and a feature uses only what is public here.
     """
 
     rowShown = Qt.Signal(str, str)
@@ -96,7 +62,6 @@ class ScanLog(TaurusWidget):
     def __init__(self, parent: Qt.QWidget | None = None, designMode: bool = False) -> None:
         super().__init__(parent, designMode=designMode)
         self._poller: Poller | None = None
-        self._model = ""
         self._link = Link()
         self._changed: dt.datetime | None = None
         self._resting = False
@@ -143,17 +108,7 @@ class ScanLog(TaurusWidget):
         self._clock.timeout.connect(self._tick)
         # The menu of a row is made of the table's actions.
         self.table.setContextMenuPolicy(Qt.Qt.ActionsContextMenu)
-        self.parts: dict[str, Qt.QObject] = {}
-        for part in PARTS:  # one by one: a part finds those before it
-            self.parts[part.__name__] = part(self)
         Qt.QApplication.instance().aboutToQuit.connect(self._rest)
-        self.toolBar.setVisible(bool(self.toolBar.actions()))
-
-    @classmethod
-    def getQtDesignerPluginInfo(cls) -> dict[str, Any]:
-        info: dict[str, Any] = TaurusWidget.getQtDesignerPluginInfo()
-        info.update(module="taurus_widgets.scanlog", group="SciZoo", icon="designer:table.png", container=False)
-        return info
 
     # ---------------------------------------------------------------------- use
 
@@ -190,33 +145,6 @@ class ScanLog(TaurusWidget):
             self.statusBar.showWork("Reading")
             self._poller.show(pages)
         self.queryChanged.emit(query)
-
-    def setDoor(self, device: str) -> None:
-        """Show the scans of this Sardana Door as soon as they start; "" for none. Returns at once."""
-        self.part(Live).setDoor(device)
-
-    def setPathFixer(self, device: str) -> None:
-        """Follow the proposal and visit of this PathFixer; "" for none. Returns at once."""
-        self.part(Live).setPathFixer(device)
-
-    def setModel(self, model: str | None, **_: Any) -> None:
-        """The Door, as `setDoor`. Taurus' own way would ask the device here, and the window would wait for it."""
-        self._model = model or ""
-        self.setDoor(self._model)
-
-    def getModel(self, **_: Any) -> str:
-        return self._model
-
-    def resetModel(self) -> None:
-        self.setModel("")
-
-    model = Qt.pyqtProperty("QString", getModel, setModel, resetModel)
-
-    def part(self, kind: type[Part]) -> Part:
-        """One of `PARTS`."""
-        found = self.parts[kind.__name__]
-        assert isinstance(found, kind)
-        return found
 
     def goToNewest(self) -> None:
         """To the top, with what has come in."""
@@ -293,10 +221,6 @@ class ScanLog(TaurusWidget):
         shown, column = self.shownColumns(), cols.metadata_column(path)
         if column.key not in [other.key for other in shown]:
             self.setColumns([*shown[:-1], column, shown[-1]])
-
-    def setFrontend(self, address: str) -> None:
-        """Where SciCat's own pages are; "" for a guess. ValueError if it is no address."""
-        self.part(ScicatPage).setFrontend(address)
 
     # ---------------------------------------------------------------------- events
 

@@ -111,7 +111,7 @@ def _measure(scans: int, folder: Path, processes: Processes) -> list[Figure]:
             app.processEvents()
             time.sleep(0.002)
 
-    until(lambda: bool(without.begun and with_door.log.parts["Live"].listens), PATIENCE)  # type: ignore[attr-defined]
+    until(lambda: bool(without.begun and with_door.log.live.listens), PATIENCE)
     known = set(without.begun)
 
     macroserver = tango.DeviceProxy(stack.name(MACROSERVER))

@@ -7,11 +7,11 @@ from contextlib import AbstractContextManager
 
 from taurus.external.qt import Qt
 
-from taurus_widgets.qt.filter_bar import FromToDialog
 from taurus_widgets.scanlog import ScanLog
 from taurus_widgets.scanlog.data.timerange import Span
 from taurus_widgets.scanlog.features.columns import Columns
 from taurus_widgets.scanlog.features.filters import Filters
+from taurus_widgets.scanlog.parts.filter_bar import FromToDialog
 
 LARGE = (1280, 800)
 PANEL = (800, 500)
@@ -28,15 +28,11 @@ COLUMNS = [
 
 
 def columns_of(log: ScanLog) -> Columns:
-    part = log.parts["Columns"]
-    assert isinstance(part, Columns)
-    return part
+    return log.columns
 
 
 def filters_of(log: ScanLog) -> Filters:
-    part = log.parts["Filters"]
-    assert isinstance(part, Filters)
-    return part
+    return log.filters
 
 
 def search(log: ScanLog, text: str) -> None:

@@ -17,9 +17,10 @@ from taurus.external.qt import Qt
 from deploy.demo.processes import Processes
 from ingest.scicat import SciCat
 from taurus_widgets.scanlog import ScanLog
+from taurus_widgets.scanlog.dialogs import login
 from taurus_widgets.scanlog.editing import edits
 from taurus_widgets.scanlog.exporting import dialog
-from taurus_widgets.scanlog.features import add_pictures, filters, login
+from taurus_widgets.scanlog.features import filters, picture_import
 from taurus_widgets.scanlog.table import loader, poller
 from tests.catalogue import INGESTOR, Catalogue, start_catalogue
 from tests.waiting import PATIENCE
@@ -60,7 +61,7 @@ def paces(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(edits, "PAUSES", (0.2,))
     monkeypatch.setattr(edits, "CONFIRM", 0.2)
     monkeypatch.setattr(filters, "FIRST_ROWS", 100)
-    for module, name in ((edits, "TO_CLOSE"), (add_pictures, "TO_CLOSE"), (dialog, "WAIT"), (login, "TIMEOUT")):
+    for module, name in ((edits, "TO_CLOSE"), (picture_import, "TO_CLOSE"), (dialog, "WAIT"), (login, "TIMEOUT")):
         monkeypatch.setattr(module, name, PATIENCE)
 
 

@@ -13,7 +13,6 @@ from taurus_widgets.scanlog.data.outbox import COMMENT, RATING
 from taurus_widgets.scanlog.dialogs.edits import ClashDialog
 from taurus_widgets.scanlog.editing.delegates import CommentField
 from taurus_widgets.scanlog.features.editing import Editing
-from taurus_widgets.scanlog.features.login import Login
 from tests.catalogue import INGESTOR, Catalogue
 from tests.ui.faults import failing
 from tests.ui.made_up import Json
@@ -25,9 +24,7 @@ WaitUntil = Callable[[Callable[[], bool]], None]
 
 def drawEditing(log: ScanLog, catalogue: Catalogue, picture: Picture, waitUntil: WaitUntil) -> None:
     """The log shows the catalogue's rows, newest first, as somebody who may write."""
-    part, login = log.parts["Editing"], log.parts["Login"]
-    assert isinstance(part, Editing)
-    assert isinstance(login, Login)
+    part, login = log.editing, log.login
     scicat = SciCat(catalogue.url, INGESTOR.username, INGESTOR.password)
     pids = [row["pid"] for row in map(log.scans.dataset, range(8)) if row is not None]
     rows = [row for row in map(scicat.dataset, pids) if row is not None]

@@ -23,12 +23,11 @@ from deploy.demo.processes import Processes
 from ingest.scicat import SciCat
 from scifish.message import iso
 from taurus_widgets.qt.application import makeApplication
+from taurus_widgets.qt.connection import Link
 from taurus_widgets.qt.tango_listener import Watch
 from taurus_widgets.scanlog import ScanLog
-from taurus_widgets.scanlog.data.connection import Link
 from taurus_widgets.scanlog.data.door_scans import DoorScan
 from taurus_widgets.scanlog.data.query import Query, order_of
-from taurus_widgets.scanlog.features.live import Live
 from tests.catalogue import INGESTOR, start_catalogue
 from tests.ui import exporting_pictures
 from tests.ui.arranging_pictures import draw
@@ -177,8 +176,7 @@ def _draw_all(processes: Processes, state: Path, folder: Path, theme: str) -> No
 
 def heardAtTheDoor(log: ScanLog, now: float) -> None:
     """Two scans that are not in the catalogue, one of them for long; and a Door that has died since."""
-    live = log.parts["Live"]
-    assert isinstance(live, Live)
+    live = log.live
     command = "timescan 600 0.5"
     lost = DoorScan(1300, "ascan mot02 0 5 50 0.1", now - 40, "0" * 8, "completed", now - 5)
     running = DoorScan(1301, command, now, "1" * 8)

@@ -28,9 +28,7 @@ USUAL = [place.key for place in layouts.usual()]
 
 
 def columns_of(log: ScanLog) -> Columns:
-    part = log.parts["Columns"]
-    assert isinstance(part, Columns)
-    return part
+    return log.columns
 
 
 def header_of(log: ScanLog) -> LogHeader:

@@ -48,9 +48,7 @@ application.exec_()
 
 
 def editing(log: ScanLog) -> Editing:
-    part = log.parts["Editing"]
-    assert isinstance(part, Editing)
-    return part
+    return log.editing
 
 
 def cell(log: ScanLog, key: str, row: int = 0) -> Qt.QModelIndex:

@@ -11,18 +11,15 @@ from taurus.external.qt import Qt
 
 from ingest.scicat import SciCat
 from taurus_widgets.scanlog import ScanLog
-from taurus_widgets.scanlog.features.empty_hint import Emptiness
-from taurus_widgets.scanlog.features.login import Login
+from taurus_widgets.scanlog.features.empty_hint import EmptyHint
 from tests.catalogue import Catalogue
 from tests.ui.made_up import scan
 
 Shown = Callable[[int], None]
 
 
-def emptiness(log: ScanLog) -> Emptiness:
-    part = log.parts["Emptiness"]
-    assert isinstance(part, Emptiness)
-    return part
+def emptiness(log: ScanLog) -> EmptyHint:
+    return log.emptyHint
 
 
 def says(qtbot: QtBot, log: ScanLog, *words: str) -> None:
@@ -66,8 +63,7 @@ def test_who_is_not_logged_in_can_do_so_from_there(
     scanLog.setCatalogue(SciCat(catalogue.url), proposal)
     says(qtbot, scanLog, "You are not logged in, so only public scans are seen.")
     qtbot.mouseClick(emptiness(scanLog).enter, Qt.Qt.LeftButton)
-    login = scanLog.parts["Login"]
-    assert isinstance(login, Login)
+    login = scanLog.login
     assert login.dialog is not None
     assert login.dialog.isVisible()
 

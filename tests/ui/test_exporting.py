@@ -63,9 +63,7 @@ def log(scanLog: ScanLog, scicat: SciCat, proposal: str, made: list[Json], shown
 
 @pytest.fixture
 def part(log: ScanLog) -> Exporting:
-    found = log.parts["Exporting"]
-    assert isinstance(found, Exporting)
-    return found
+    return log.exporting
 
 
 @pytest.fixture
@@ -291,7 +289,7 @@ class TestMany:
         if key is not None:
             press(qtbot, many, key)
         press(qtbot, many, Qt.Qt.Key_S)
-        dialog = many.parts["Exporting"].dialog  # type: ignore[attr-defined]
+        dialog = many.exporting.dialog
         assert f"({self.MANY})" in dialog.rows[0 if key else 1].text()
         typed(qtbot, dialog.file, str(tmp_path / "rows.csv"))
         qtbot.mouseClick(dialog.go, Qt.Qt.LeftButton)
@@ -320,7 +318,7 @@ class TestAway:
 
     def test_all_rows_cannot_be_saved_and_nothing_is_left(self, qtbot: QtBot, cut: ScanLog, tmp_path: Path) -> None:
         press(qtbot, cut, Qt.Qt.Key_S)
-        dialog = cut.parts["Exporting"].dialog  # type: ignore[attr-defined]
+        dialog = cut.exporting.dialog
         typed(qtbot, dialog.file, str(tmp_path / "rows.csv"))
         qtbot.mouseClick(dialog.go, Qt.Qt.LeftButton)
         qtbot.waitUntil(lambda: dialog.message.text() == "SciCat has a fault (status 503). Nothing was exported")

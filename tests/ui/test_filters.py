@@ -11,23 +11,20 @@ from pytestqt.qtbot import QtBot
 from taurus.external.qt import Qt
 
 from ingest.scicat import SciCat
-from taurus_widgets.qt.filter_bar import FromToDialog
 from taurus_widgets.scanlog import ScanLog
 from taurus_widgets.scanlog.data import timerange
 from taurus_widgets.scanlog.data.query import Query
 from taurus_widgets.scanlog.data.timerange import Span
 from taurus_widgets.scanlog.features import filters
-from taurus_widgets.scanlog.features.columns import Columns
 from taurus_widgets.scanlog.features.filters import Filters
+from taurus_widgets.scanlog.parts.filter_bar import FromToDialog
 from tests.ui.made_up import Json, scan
 
 Shown = Callable[[int], None]
 
 
 def filters_of(log: ScanLog) -> Filters:
-    part = log.parts["Filters"]
-    assert isinstance(part, Filters)
-    return part
+    return log.filters
 
 
 def chips(log: ScanLog) -> list[str]:
@@ -77,8 +74,7 @@ def filled(qtbot: QtBot, scanLog: ScanLog, scicat: SciCat, proposal: str, shown:
         scicat.create_dataset(dataset)
     scanLog.setCatalogue(scicat, proposal)
     shown(4)
-    part = scanLog.parts["Columns"]
-    assert isinstance(part, Columns)
+    part = scanLog.columns
     qtbot.waitUntil(lambda: "Optics/Energy" in part.catalogue.found)
     return scanLog
 

@@ -13,9 +13,7 @@ from taurus.external.qt import Qt
 from ingest.scicat import SciCat
 from taurus_widgets.qt.application import OFFSCREEN_POINTS
 from taurus_widgets.qt.calls import Calls
-from taurus_widgets.qt.filter_bar import FromToDialog
 from taurus_widgets.qt.picture_viewer import PictureViewer
-from taurus_widgets.qt.whole_value import WholeValue
 from taurus_widgets.scanlog import ScanLog
 from taurus_widgets.scanlog.data.available_fields import gathered
 from taurus_widgets.scanlog.data.cells import Sheet
@@ -31,6 +29,8 @@ from taurus_widgets.scanlog.exporting.elogy import Attribute
 from taurus_widgets.scanlog.exporting.elogy_dialog import ElogyDialog
 from taurus_widgets.scanlog.exporting.save_dialog import SaveDialog
 from taurus_widgets.scanlog.exporting.settings import Settings
+from taurus_widgets.scanlog.parts.filter_bar import FromToDialog
+from taurus_widgets.scanlog.parts.whole_value import WholeValue
 from tests.ui.made_up import scan
 from tests.ui.test_exporting import own_settings  # noqa: F401 - a fixture
 

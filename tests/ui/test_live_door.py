@@ -78,8 +78,7 @@ def live(qtbot: QtBot, scanLog: ScanLog, beamline: Beamline) -> Live:
     """That of the scan log, which listens to the Door."""
     scanLog.setCatalogue(beamline.scicat)
     scanLog.setDoor(beamline.name)
-    part = scanLog.parts["Live"]
-    assert isinstance(part, Live)
+    part = scanLog.live
     door = part._door
     assert door is not None
     qtbot.waitUntil(lambda: door._link.connected)
@@ -165,7 +164,7 @@ class TestRows:
         scanLog.rowShown.connect(lambda *row: shown[0].append(row))
         second = Door(beamline.name)
         try:
-            watch = other.parts["Live"]._door  # type: ignore[attr-defined]
+            watch = other.live._door
             qtbot.waitUntil(lambda: watch._link.connected and other.loader.pages is not None)
             other.rowShown.connect(lambda *row: shown[1].append(row))
             second.start(*SHORT)

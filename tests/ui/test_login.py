@@ -27,9 +27,7 @@ Shown = Callable[[int], None]
 
 
 def login(log: ScanLog) -> Login:
-    part = log.parts["Login"]
-    assert isinstance(part, Login)
-    return part
+    return log.login
 
 
 def dialog(log: ScanLog) -> LoginDialog:

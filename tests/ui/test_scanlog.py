@@ -16,8 +16,8 @@ from taurus.external.qt import Qt
 
 from deploy.demo.processes import Processes
 from ingest.scicat import SciCat
+from taurus_widgets.qt.connection import Link
 from taurus_widgets.scanlog import ScanLog
-from taurus_widgets.scanlog.data.connection import Link
 from taurus_widgets.scanlog.details import pane
 from tests.catalogue import INGESTOR, Catalogue, start_catalogue
 from tests.ui.made_up import Json, scan, scan_group

@@ -12,12 +12,12 @@ from taurus_widgets.qt.calls import Calls
 from taurus_widgets.qt.painting import cellStyle, headerStyle
 from taurus_widgets.qt.state_line import StateLine
 from taurus_widgets.qt.text import tooltip
-from taurus_widgets.qt.whole_value import WholeValue
 from taurus_widgets.scanlog.data import columns as cols
 from taurus_widgets.scanlog.data.columns import Json, line
 from taurus_widgets.scanlog.data.entries import DIGITS, LONGEST
 from taurus_widgets.scanlog.data.feed import problem_text
 from taurus_widgets.scanlog.data.history import NOT_KEPT, NOT_SHOWN, Change, FieldChange, Past, past_of, read_past
+from taurus_widgets.scanlog.parts.whole_value import WholeValue
 
 WHEN, WHO, WHAT, BEFORE, AFTER = range(5)
 VALUE_ROLE = Qt.Qt.UserRole

@@ -8,8 +8,8 @@ from taurus.external.qt import Qt
 
 from taurus_widgets.qt.painting import colours, headerStyle
 from taurus_widgets.qt.text import tooltip
-from taurus_widgets.qt.whole_value import WholeValue
 from taurus_widgets.scanlog.data.entries import Entry, is_cut
+from taurus_widgets.scanlog.parts.whole_value import WholeValue
 
 NAME, VALUE, UNIT = range(3)
 ENTRY_ROLE = Qt.Qt.UserRole

@@ -13,11 +13,11 @@ from taurus_widgets.qt.calls import Call, Calls
 from taurus_widgets.qt.painting import colours, headerStyle, padding
 from taurus_widgets.qt.state_line import StateLine
 from taurus_widgets.qt.text import tooltip
-from taurus_widgets.qt.whole_value import WholeValue
 from taurus_widgets.scanlog.data.cells import guarded
 from taurus_widgets.scanlog.data.columns import Json
 from taurus_widgets.scanlog.data.compare import Comparison, Row, as_text, cell_text, compare, heading
 from taurus_widgets.scanlog.data.feed import problem_text
+from taurus_widgets.scanlog.parts.whole_value import WholeValue
 
 DIFFERS_ROLE = Qt.Qt.UserRole
 SIGN = "\u2260"

@@ -8,12 +8,15 @@ from typing import Any
 
 from taurus.external.qt import Qt
 
-from taurus_widgets.qt.painting import CellDelegate, Colours, colours, drawStars, padding
-from taurus_widgets.qt.text import DATASET_ROLE, tooltip
+from taurus_widgets.qt.painting import Colours, colours, padding
+from taurus_widgets.qt.text import tooltip
 from taurus_widgets.scanlog.data import columns as cols
 from taurus_widgets.scanlog.data.columns import Json
 from taurus_widgets.scanlog.data.outbox import COMMENT, RATING
 from taurus_widgets.scanlog.editing.edits import ASKS, Edits, Entry
+from taurus_widgets.scanlog.parts.cell_delegates import CellDelegate
+from taurus_widgets.scanlog.parts.roles import DATASET_ROLE
+from taurus_widgets.scanlog.parts.signs import drawStars
 
 STEP = 17 / 16
 """From one star to the next, in their size: as `drawStars` draws them."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING
 
 from taurus.external.qt import Qt
 
@@ -14,9 +13,7 @@ from taurus_widgets.scanlog.data.feed import problem_text
 from taurus_widgets.scanlog.data.layouts import STANDARD, Layout, LayoutFile, Layouts, Place
 from taurus_widgets.scanlog.data.query import Query
 from taurus_widgets.scanlog.dialogs.columns import ColumnChooser
-
-if TYPE_CHECKING:
-    from taurus_widgets.scanlog.view import ScanLog
+from taurus_widgets.scanlog.view import LogView
 
 STEP = 2
 """Letters by which a key makes a column wider or narrower."""
@@ -35,7 +32,7 @@ class Columns(Qt.QObject):
     catalogueRead = Qt.Signal(object)
     """A `found.Catalogue`: what there is to choose from, and to filter by."""
 
-    def __init__(self, log: ScanLog, file: LayoutFile | None = None) -> None:
+    def __init__(self, log: LogView, file: LayoutFile | None = None) -> None:
         super().__init__(log)
         self._log = log
         self._file = file or layouts.user_file()

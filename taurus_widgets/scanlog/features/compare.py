@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from taurus.external.qt import Qt
 
 from taurus_widgets.scanlog.dialogs.compare import CompareDialog
-
-if TYPE_CHECKING:
-    from taurus_widgets.scanlog.view import ScanLog
+from taurus_widgets.scanlog.view import LogView
 
 FEWEST, MOST = 2, 50
 """Datasets that can be compared; more columns nobody can read."""
@@ -18,7 +14,7 @@ FEWEST, MOST = 2, 50
 class Compare(Qt.QObject):
     """In the toolbar, in the menu of the rows, and by Ctrl+D."""
 
-    def __init__(self, log: ScanLog) -> None:
+    def __init__(self, log: LogView) -> None:
         super().__init__(log)
         self._log = log
         self.action = Qt.QAction("Compare", self)

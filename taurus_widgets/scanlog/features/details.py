@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import partial
-from typing import TYPE_CHECKING
 
 from taurus.external.qt import Qt
 
@@ -16,10 +15,7 @@ from taurus_widgets.scanlog.details.files_page import FilesPage
 from taurus_widgets.scanlog.details.history_page import HistoryPage
 from taurus_widgets.scanlog.details.pictures_view import PicturesView, Thumbnail, read_pictures, with_thumbnails
 from taurus_widgets.scanlog.editing.edits import Edits, Entry
-from taurus_widgets.scanlog.features.editing import Editing
-
-if TYPE_CHECKING:
-    from taurus_widgets.scanlog.view import ScanLog
+from taurus_widgets.scanlog.view import LogView
 
 PAUSE = 250
 """Milliseconds that a dataset is looked at before its pictures are read: they may be large."""
@@ -33,7 +29,7 @@ class PicturesPage(PicturesView):
 
     titleChanged = Qt.Signal(str)
 
-    def __init__(self, log: ScanLog, edits: Edits) -> None:
+    def __init__(self, log: LogView, edits: Edits) -> None:
         super().__init__(log.calls, log)
         self._log = log
         self._edits = edits
@@ -115,10 +111,10 @@ class PicturesPage(PicturesView):
 class DetailPages(Qt.QObject):
     """Puts the pages into the detail pane, and gives its search a key."""
 
-    def __init__(self, log: ScanLog) -> None:
+    def __init__(self, log: LogView, edits: Edits) -> None:
         super().__init__(log)
         self.files = FilesPage(log.calls, lambda: log.scicat, log.details)
-        self.pictures = PicturesPage(log, log.part(Editing).edits)
+        self.pictures = PicturesPage(log, edits)
         self.history = HistoryPage(log.calls, lambda: log.scicat, log.details)
         log.details.addPage(self.files, "Fi&les")
         log.details.addPage(self.pictures, "P&ictures")
@@ -128,6 +124,6 @@ class DetailPages(Qt.QObject):
         search.activated.connect(lambda: self._search(log))
 
     @staticmethod
-    def _search(log: ScanLog) -> None:
+    def _search(log: LogView) -> None:
         if log.details.isVisible():
             log.details.openSearch()

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from taurus.external.qt import Qt
 
 from taurus_widgets.qt.notice import Notice
-from taurus_widgets.qt.text import DATASET_ROLE
 from taurus_widgets.scanlog.data import columns as cols
 from taurus_widgets.scanlog.data.columns import Json, Kind
 from taurus_widgets.scanlog.data.outbox import PICTURE
@@ -16,11 +15,10 @@ from taurus_widgets.scanlog.data.state_folder import stateFolder
 from taurus_widgets.scanlog.dialogs.edits import ClashDialog, WaitingDialog
 from taurus_widgets.scanlog.editing.delegates import CommentDelegate, StarsDelegate
 from taurus_widgets.scanlog.editing.edits import Edits, Entry, State
-from taurus_widgets.scanlog.features.add_pictures import Pasting
+from taurus_widgets.scanlog.features.picture_import import PictureImport
 from taurus_widgets.scanlog.features.thumbnails import Thumbnails
-
-if TYPE_CHECKING:
-    from taurus_widgets.scanlog.view import ScanLog
+from taurus_widgets.scanlog.parts.roles import DATASET_ROLE
+from taurus_widgets.scanlog.view import LogView
 
 RATINGS = {0.0: "Not rated", 0.5: "½", 1.0: "★", 1.5: "★½", 2.0: "★★", 2.5: "★★½", 3.0: "★★★"}
 
@@ -28,7 +26,7 @@ RATINGS = {0.0: "Not rated", 0.5: "½", 1.0: "★", 1.5: "★½", 2.0: "★★",
 class Editing(Qt.QObject):
     """Makes the cells editable, sends what is written, and says what waits."""
 
-    def __init__(self, log: ScanLog) -> None:
+    def __init__(self, log: LogView) -> None:
         super().__init__(log)
         self._log = log
         self.edits = Edits(stateFolder() / "outbox", self)
@@ -47,7 +45,7 @@ class Editing(Qt.QObject):
         self.notice.over.connect(self._summarise)
         self._addActions()
         self.thumbnails = Thumbnails(log, self.edits)
-        self.pasting = Pasting(log, self.notice, self.addPicture, self.allowed)
+        self.pictureImport = PictureImport(log, self.notice, self.addPicture, self.allowed)
         self.edits.changed.connect(self._changed)
         self.edits.arrived.connect(self._arrived)
         self.edits.asked.connect(self._asked)
@@ -121,7 +119,7 @@ class Editing(Qt.QObject):
         return False
 
     def _close(self) -> None:
-        self.pasting.finish()
+        self.pictureImport.finish()
         self.edits.stop()
 
     def _key(self, event: Qt.QKeyEvent) -> bool:

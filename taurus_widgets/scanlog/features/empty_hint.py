@@ -2,22 +2,18 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from taurus.external.qt import Qt
 
+from taurus_widgets.qt.connection import Link
 from taurus_widgets.qt.painting import colours
-from taurus_widgets.scanlog.data.connection import Link
 from taurus_widgets.scanlog.features.filters import Filters
-
-if TYPE_CHECKING:
-    from taurus_widgets.scanlog.view import ScanLog
+from taurus_widgets.scanlog.view import LogView
 
 
-class Emptiness(Qt.QObject):
+class EmptyHint(Qt.QObject):
     """Looks at the table whenever something changes; hidden as long as there are rows, or nobody knows yet."""
 
-    def __init__(self, log: ScanLog) -> None:
+    def __init__(self, log: LogView, filters: Filters) -> None:
         super().__init__(log)
         self._log = log
         self._link = Link()
@@ -27,7 +23,7 @@ class Emptiness(Qt.QObject):
         self.text.setWordWrap(True)
         self.text.setAlignment(Qt.Qt.AlignCenter)
         self.clear = Qt.QPushButton("Clear the filters", self.sign)
-        self.clear.clicked.connect(log.part(Filters).clearAll)
+        self.clear.clicked.connect(filters.clearAll)
         self.enter = Qt.QPushButton("Log in…", self.sign)
         self.enter.clicked.connect(lambda: log.loginWanted.emit(""))
         buttons = Qt.QHBoxLayout()

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from taurus.external.qt import Qt
 
@@ -18,9 +17,7 @@ from taurus_widgets.scanlog.exporting.dialog import ExportDialog, Rows, Table, r
 from taurus_widgets.scanlog.exporting.elogy_dialog import ElogyDialog
 from taurus_widgets.scanlog.exporting.save_dialog import SaveDialog
 from taurus_widgets.scanlog.exporting.settings import Settings
-
-if TYPE_CHECKING:
-    from taurus_widgets.scanlog.view import ScanLog
+from taurus_widgets.scanlog.view import LogView
 
 NOTE = 6_000
 """Milliseconds that the status bar says what was copied."""
@@ -29,7 +26,7 @@ NOTE = 6_000
 class Exporting(Qt.QObject):
     """Copy, save, and into Elogy: in the tool bar, in the menu of a row, and by keys."""
 
-    def __init__(self, log: ScanLog) -> None:
+    def __init__(self, log: LogView) -> None:
         super().__init__(log)
         self._log = log
         self._settings = Settings()

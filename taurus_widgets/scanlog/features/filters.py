@@ -6,7 +6,7 @@ import datetime as dt
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from taurus.external.qt import Qt
 
@@ -18,10 +18,8 @@ from taurus_widgets.scanlog.data.feed import problem_text
 from taurus_widgets.scanlog.data.query import Condition, Query, Relation
 from taurus_widgets.scanlog.data.timerange import Span, TimeRange
 from taurus_widgets.scanlog.features.columns import Columns
-
-if TYPE_CHECKING:
-    from taurus_widgets.scanlog.view import ScanLog
-from taurus_widgets.qt.filter_bar import FilterBar, FromToDialog, now
+from taurus_widgets.scanlog.parts.filter_bar import FilterBar, FromToDialog, now
+from taurus_widgets.scanlog.view import LogView
 
 AGAIN = 30_000
 """Milliseconds between looks whether a range of the last hours is another one by now."""
@@ -38,9 +36,10 @@ STEP = dt.timedelta(minutes=10)
 class Filters(Qt.QObject):
     """Makes the log's query of what is chosen in the bar, and shows in the bar what the query is."""
 
-    def __init__(self, log: ScanLog) -> None:
+    def __init__(self, log: LogView, columns: Columns) -> None:
         super().__init__(log)
         self._log = log
+        self._columns = columns
         self._range = TimeRange()
         self._typed: tuple[Typed, ...] = ()
         self._set_times: tuple[dt.datetime | None, dt.datetime | None] = (None, None)  # those of the query set last
@@ -302,4 +301,4 @@ class Filters(Qt.QObject):
     def _known(self) -> list[Known]:
         """What the catalogue has beside the usual fields: those are known to `parse` under their own names."""
         usual = {column.key for column in cols.default_columns()}
-        return [found.known for found in self._log.part(Columns).catalogue.found.values() if found.key not in usual]
+        return [found.known for found in self._columns.catalogue.found.values() if found.key not in usual]

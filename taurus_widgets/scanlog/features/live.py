@@ -8,24 +8,21 @@ import re
 import time
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
 
 from taurus.external.qt import Qt
 
 from ingest.scicat import SciCat
 from scifish.message import iso
+from taurus_widgets.qt.connection import Link
 from taurus_widgets.qt.painting import colours
 from taurus_widgets.qt.tango_listener import Watch
 from taurus_widgets.qt.text import tooltip
 from taurus_widgets.scanlog.data import columns as cols
 from taurus_widgets.scanlog.data.columns import PROVISIONAL, Json
-from taurus_widgets.scanlog.data.connection import Link
 from taurus_widgets.scanlog.data.door_scans import ATTRIBUTES, DoorScan, DoorScans
 from taurus_widgets.scanlog.data.pages import OWN, checked
 from taurus_widgets.scanlog.data.query import Query, stored_fields
-
-if TYPE_CHECKING:
-    from taurus_widgets.scanlog.view import ScanLog
+from taurus_widgets.scanlog.view import LogView
 
 TICK = 200
 """Milliseconds between two looks at what is waited for."""
@@ -146,7 +143,7 @@ class BarNotice(Qt.QToolButton):
 class Live(Qt.QObject):
     """Rows for the scans that a Door tells of, until the catalogue has them; what is wrong is said below the table."""
 
-    def __init__(self, log: ScanLog) -> None:
+    def __init__(self, log: LogView) -> None:
         super().__init__(log)
         self._log = log
         self._scans = DoorScans()

@@ -7,7 +7,6 @@ token, but for who wants to be logged in again by itself: then it stays in memor
 from __future__ import annotations
 
 from functools import partial
-from typing import TYPE_CHECKING
 
 from taurus.external.qt import Qt
 
@@ -16,10 +15,8 @@ from taurus_widgets.qt.notice import Notice
 from taurus_widgets.qt.text import tooltip
 from taurus_widgets.scanlog.data.state_folder import stateFolder
 from taurus_widgets.scanlog.data.token_file import Kept, TokenFile
-
-if TYPE_CHECKING:
-    from taurus_widgets.scanlog.view import ScanLog
 from taurus_widgets.scanlog.dialogs.login import LoginDialog
+from taurus_widgets.scanlog.view import LogView
 
 CHECK = 30_000
 """Milliseconds between questions whether the login still counts."""
@@ -28,7 +25,7 @@ CHECK = 30_000
 class Login(Qt.QObject):
     """Says in the tool bar who is logged in, notices a login that has expired, and asks for another."""
 
-    def __init__(self, log: ScanLog) -> None:
+    def __init__(self, log: LogView) -> None:
         super().__init__(log)
         self._log = log
         self._expected = ""

@@ -4,16 +4,13 @@ from __future__ import annotations
 
 import os
 import re
-from typing import TYPE_CHECKING
 from urllib.parse import quote, urlsplit, urlunsplit
 
 from taurus.external.qt import Qt
 
-from taurus_widgets.qt.painting import CellDelegate
 from taurus_widgets.scanlog.data.columns import PAGE, Json, Kind, page_column
-
-if TYPE_CHECKING:
-    from taurus_widgets.scanlog.view import ScanLog
+from taurus_widgets.scanlog.parts.cell_delegates import CellDelegate
+from taurus_widgets.scanlog.view import LogView
 
 VARIABLE = "SCIZOO_SCICAT_FRONTEND"
 """The environment variable with the frontend's address, where it cannot be guessed."""
@@ -41,10 +38,10 @@ def page_of(frontend: str, pid: str) -> str:
     return f"{frontend.rstrip('/')}/datasets/{quote(pid, safe='')}"
 
 
-class ScicatPage(Qt.QObject):
+class ScicatLink(Qt.QObject):
     """In the menu of the rows, as a column, in the detail pane, and by Ctrl+B."""
 
-    def __init__(self, log: ScanLog) -> None:
+    def __init__(self, log: LogView) -> None:
         super().__init__(log)
         self._log = log
         try:

@@ -3,21 +3,18 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import TYPE_CHECKING
 
 from taurus.external.qt import Qt
 
 from taurus_widgets.scanlog.data.columns import Column
 from taurus_widgets.scanlog.data.query import NEWEST_FIRST, Query, order_of
-
-if TYPE_CHECKING:
-    from taurus_widgets.scanlog.view import ScanLog
+from taurus_widgets.scanlog.view import LogView
 
 
 class Sorting(Qt.QObject):
     """A header's first click sorts upwards, the next downwards, and one more brings the newest to the top again."""
 
-    def __init__(self, log: ScanLog) -> None:
+    def __init__(self, log: LogView) -> None:
         super().__init__(log)
         self._log = log
         self.menu = Qt.QMenu("&Sort by", log)

@@ -7,24 +7,23 @@ import time
 from collections import OrderedDict
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING
 
 from taurus.external.qt import Qt
 
 from ingest.scicat import SciCat
 from taurus_widgets.qt import imaging
 from taurus_widgets.qt.imaging import uri
-from taurus_widgets.qt.painting import CellDelegate, colours
+from taurus_widgets.qt.painting import colours
 from taurus_widgets.qt.picture_viewer import Picture, PictureViewer
-from taurus_widgets.qt.text import DATASET_ROLE, tooltip
+from taurus_widgets.qt.text import tooltip
 from taurus_widgets.scanlog.data import columns as cols
 from taurus_widgets.scanlog.data.columns import Json, Kind
 from taurus_widgets.scanlog.data.feed import problem_text
 from taurus_widgets.scanlog.editing.delegates import drawMark, markTip
 from taurus_widgets.scanlog.editing.edits import Edits, Entry
-
-if TYPE_CHECKING:
-    from taurus_widgets.scanlog.view import ScanLog
+from taurus_widgets.scanlog.parts.cell_delegates import CellDelegate
+from taurus_widgets.scanlog.parts.roles import DATASET_ROLE
+from taurus_widgets.scanlog.view import LogView
 
 SIDE = 320
 """Pixels of a picture as the tool tip shows it; so much of it is kept."""
@@ -53,7 +52,7 @@ class _Found:
 class Thumbnails(CellDelegate):
     """Draws them, asks for those that are missing, and opens the viewer."""
 
-    def __init__(self, log: ScanLog, edits: Edits) -> None:
+    def __init__(self, log: LogView, edits: Edits) -> None:
         super().__init__(log.table)
         self._log = log
         self._edits = edits

@@ -5,7 +5,7 @@ from __future__ import annotations
 from taurus.external.qt import Qt
 
 from taurus_widgets.qt.painting import colours, padding
-from taurus_widgets.qt.text import COLUMN_ROLE
+from taurus_widgets.scanlog.parts.roles import COLUMN_ROLE
 
 _GRIP = 5
 """Pixels at the right edge that are Qt's, for sizing."""

@@ -9,9 +9,10 @@ from typing import Any
 
 from taurus.external.qt import Qt
 
-from taurus_widgets.qt.text import ALIGNMENT, COLUMN_ROLE, DATASET_ROLE, tooltip
+from taurus_widgets.qt.text import tooltip
 from taurus_widgets.scanlog.data import columns as cols
 from taurus_widgets.scanlog.data.columns import PROVISIONAL, Column, Json, Kind
+from taurus_widgets.scanlog.parts.roles import ALIGNMENT, COLUMN_ROLE, DATASET_ROLE
 
 _NOWHERE = Qt.QModelIndex()
 

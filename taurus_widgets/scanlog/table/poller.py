@@ -13,7 +13,7 @@ from taurus.external.qt import Qt
 
 from ingest.scicat import Expired, NotAllowed, SciCat, SciCatError
 from taurus_widgets.qt.calls import end
-from taurus_widgets.scanlog.data.connection import Link
+from taurus_widgets.qt.connection import Link
 from taurus_widgets.scanlog.data.feed import Feed, problem_text
 from taurus_widgets.scanlog.data.pages import PAGE, Pages
 

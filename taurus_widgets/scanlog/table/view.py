@@ -6,15 +6,9 @@ from collections.abc import Mapping
 
 from taurus.external.qt import Qt
 
-from taurus_widgets.qt.painting import (
-    CellDelegate,
-    NumberDelegate,
-    RatingDelegate,
-    StatusDelegate,
-    padding,
-    quietSelection,
-)
+from taurus_widgets.qt.painting import padding, quietSelection
 from taurus_widgets.scanlog.data.columns import Column, Kind
+from taurus_widgets.scanlog.parts.cell_delegates import CellDelegate, NumberDelegate, RatingDelegate, StatusDelegate
 from taurus_widgets.scanlog.table.header import LogHeader
 from taurus_widgets.scanlog.table.model import ScanModel
 

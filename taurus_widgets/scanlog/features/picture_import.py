@@ -7,18 +7,15 @@ from concurrent.futures import Future, wait
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from taurus.external.qt import Qt
 
 from taurus_widgets.qt import imaging
 from taurus_widgets.qt.notice import Notice
-from taurus_widgets.qt.text import DATASET_ROLE
 from taurus_widgets.scanlog.data import columns as cols
 from taurus_widgets.scanlog.data.columns import Json, line
-
-if TYPE_CHECKING:
-    from taurus_widgets.scanlog.view import ScanLog
+from taurus_widgets.scanlog.parts.roles import DATASET_ROLE
+from taurus_widgets.scanlog.view import LogView
 
 Add = Callable[[Json, str, str], None]
 """A dataset, the picture's `data:` URI, its caption."""
@@ -45,10 +42,10 @@ class _Reading:
         return self.uri.result()
 
 
-class Pasting(Qt.QObject):
+class PictureImport(Qt.QObject):
     """Reads and encodes in another thread; then the picture is an edit like any other."""
 
-    def __init__(self, log: ScanLog, notice: Notice, add: Add, allowed: Callable[[], bool]) -> None:
+    def __init__(self, log: LogView, notice: Notice, add: Add, allowed: Callable[[], bool]) -> None:
         super().__init__(log)
         self._log = log
         self._notice = notice

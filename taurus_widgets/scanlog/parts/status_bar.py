@@ -6,9 +6,9 @@ import datetime as dt
 
 from taurus.external.qt import Qt
 
+from taurus_widgets.qt.connection import Link
 from taurus_widgets.qt.painting import LinkSign, colours
 from taurus_widgets.qt.text import tooltip
-from taurus_widgets.scanlog.data.connection import Link
 
 
 class StatusBar(Qt.QWidget):
