@@ -24,7 +24,7 @@ from taurus_widgets.scanlog.data.feed import problem_text
 if TYPE_CHECKING:
     from taurus.external.qt import Qt
 
-LOGIN_TIMEOUT = 3.0
+LOGIN_CHECK_SECONDS = 3.0
 """Seconds for finding out, before the window opens, whether the password is right."""
 
 
@@ -135,7 +135,7 @@ def main() -> None:
     scanlog_cmd(prog_name="scanlog")
 
 
-def _columns(paths: tuple[str, ...]) -> list[cols.Column]:
+def _columns(paths: tuple[str, ...]) -> list[cols.LogColumn]:
     columns = cols.default_columns()
     try:
         columns[-1:-1] = [cols.metadata_column(path) for path in paths]
@@ -165,7 +165,7 @@ def _check_login(url: str, username: str, password: str) -> None:
     if not username:
         return
     try:
-        SciCat(url, username, password, timeout=LOGIN_TIMEOUT).login()
+        SciCat(url, username, password, timeout=LOGIN_CHECK_SECONDS).login()
     except NotAllowed as error:
         raise click.ClickException(f"{url} refuses the user {username!r}: name or password are wrong.") from error
     except (SciCatError, ValueError, KeyError):
@@ -180,7 +180,7 @@ def _check_display() -> None:
         raise click.ClickException("There is no display here (DISPLAY is not set). Use --terminal for a table.")
 
 
-def _print(scicat: SciCat, columns: list[cols.Column], proposal: str, rows: int) -> None:
+def _print(scicat: SciCat, columns: list[cols.LogColumn], proposal: str, rows: int) -> None:
     from taurus_widgets.scanlog.terminal import read_and_print
 
     try:

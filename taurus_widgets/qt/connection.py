@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
-class Link:
+class ConnectionState:
     """How it stands with the catalogue. `problem` is "" while all is well; `detail` is for the curious."""
 
     connected: bool = False

@@ -7,7 +7,7 @@ from taurus.external.qt import Qt
 from taurus_widgets.qt.painting import colours
 from taurus_widgets.qt.text import tooltip
 
-WHILE = 10_000
+BRIEFLY_MS = 10_000
 """Milliseconds."""
 
 
@@ -32,7 +32,7 @@ class Notice(Qt.QWidget):
         layout.addWidget(self.button)
         self._while = Qt.QTimer(self)
         self._while.setSingleShot(True)
-        self._while.setInterval(WHILE)
+        self._while.setInterval(BRIEFLY_MS)
         self._while.timeout.connect(self._end)
         self.hide()
 

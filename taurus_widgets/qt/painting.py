@@ -113,7 +113,7 @@ def padding(metrics: Qt.QFontMetrics) -> int:
     return int(metrics.averageCharWidth())
 
 
-class LinkSign(Qt.QWidget):
+class ConnectionSign(Qt.QWidget):
     """How it stands with the catalogue: a ring while connecting, a dot, or a triangle if something is wrong."""
 
     def __init__(self, parent: Qt.QWidget | None = None) -> None:

@@ -12,9 +12,9 @@ from taurus.external.qt import Qt
 from taurus_widgets.qt import imaging
 from taurus_widgets.qt.calls import Calls
 
-KINDS = {"image/png": ".png", "image/jpeg": ".jpg", "image/gif": ".gif", "image/webp": ".webp"}
-ZOOM = 1.25
-MOST, LEAST = 32.0, 0.02
+FILE_SUFFIXES = {"image/png": ".png", "image/jpeg": ".jpg", "image/gif": ".gif", "image/webp": ".webp"}
+ZOOM_STEP = 1.25
+MAX_ZOOM, MIN_ZOOM = 32.0, 0.02
 """Pixels of the screen for one of the picture."""
 
 
@@ -64,7 +64,7 @@ class Canvas(Qt.QGraphicsView):
 
     def zoomTo(self, zoom: float) -> None:
         self.fitting = False
-        self._scale(min(max(zoom, LEAST), MOST) / self.devicePixelRatioF())
+        self._scale(min(max(zoom, MIN_ZOOM), MAX_ZOOM) / self.devicePixelRatioF())
 
     def _scale(self, scale: float) -> None:
         self.setTransform(Qt.QTransform.fromScale(scale, scale))
@@ -74,7 +74,7 @@ class Canvas(Qt.QGraphicsView):
         self.zoomed.emit()
 
     def wheelEvent(self, event: Qt.QWheelEvent) -> None:
-        self.zoomTo(self.zoom * ZOOM ** (event.angleDelta().y() / 120))
+        self.zoomTo(self.zoom * ZOOM_STEP ** (event.angleDelta().y() / 120))
         event.accept()
 
     def resizeEvent(self, event: Qt.QResizeEvent) -> None:
@@ -106,8 +106,8 @@ class PictureViewer(Qt.QDialog):
         self.back.setArrowType(Qt.Qt.LeftArrow)
         self.on = self._button("", "The next one (Right)", "Right", lambda: self.go(1))
         self.on.setArrowType(Qt.Qt.RightArrow)
-        self.smaller = self._button("\u2212", "Smaller (-)", "-", lambda: self.zoom(self.canvas.zoom / ZOOM))
-        self.larger = self._button("+", "Larger (+)", "+", lambda: self.zoom(self.canvas.zoom * ZOOM))
+        self.smaller = self._button("\u2212", "Smaller (-)", "-", lambda: self.zoom(self.canvas.zoom / ZOOM_STEP))
+        self.larger = self._button("+", "Larger (+)", "+", lambda: self.zoom(self.canvas.zoom * ZOOM_STEP))
         self.fit = self._button("Fit", "As large as the window (0)", "0", self.canvas.fit)
         self.full = self._button("1:1", "A pixel of the picture on one of the screen (1)", "1", lambda: self.zoom(1))
         self.copy = self._button("Copy", "Copy the picture (Ctrl+C)", "Ctrl+C", self._copy)
@@ -217,7 +217,7 @@ class PictureViewer(Qt.QDialog):
         if picture is None:
             return
         head, _, body = picture.uri.partition(",")
-        ending = KINDS.get(head.removeprefix("data:").partition(";")[0], ".png")
+        ending = FILE_SUFFIXES.get(head.removeprefix("data:").partition(";")[0], ".png")
         name = "".join(char if char.isalnum() or char in " -_." else "_" for char in picture.caption).strip(" .")
         stem = Path(name).stem or "picture"
         dialog = Qt.QFileDialog(self, "Save the picture")

@@ -12,22 +12,22 @@ import tango
 from taurus.external.qt import Qt
 
 from scifish.tango_io.database import reason
-from taurus_widgets.qt.connection import Link
+from taurus_widgets.qt.connection import ConnectionState
 
-TIMEOUT = 3.0
+TANGO_TIMEOUT_SECONDS = 3.0
 """Seconds that the device has for an answer."""
 
-LOOK = 1.0
+PING_INTERVAL_SECONDS = 1.0
 """Seconds between two looks whether it is still there, and between two tries to find it again."""
 
-SILENT = 5.0
+SILENT_AFTER_SECONDS = 5.0
 """Seconds after which a call that has not come back is said: with a database that hangs, none ends by itself."""
 
-JOIN_TIMEOUT = 1.0
+TANGO_JOIN_SECONDS = 1.0
 """Seconds that a program that ends waits for a call under way; the thread then ends by itself."""
 
 
-class Watch(Qt.QObject):
+class TangoListener(Qt.QObject):
     """Says what the attributes of a device are, as change events, and how it stands with it.
 
     Tango would subscribe again by itself, but only every ten seconds, and says nothing of a device that hangs.
@@ -42,7 +42,7 @@ class Watch(Qt.QObject):
         super().__init__(parent)
         self.device = device
         self._attributes = tuple(attributes)
-        self._link = Link()
+        self._link = ConnectionState()
         self._lost = threading.Event()
         self._end = threading.Event()
         self._speaking = threading.RLock()
@@ -62,7 +62,7 @@ class Watch(Qt.QObject):
     def start(self) -> None:
         self._turn = time.monotonic()
         self._thread.start()
-        self._clock.start(int(LOOK * 1000))
+        self._clock.start(int(PING_INTERVAL_SECONDS * 1000))
 
     def stop(self) -> None:
         """Nothing is emitted any more when this returns, at once."""
@@ -73,11 +73,11 @@ class Watch(Qt.QObject):
     def join(self) -> None:
         """Wait a little for the thread that has been stopped: Tango takes it ill if a program ends in a call."""
         if self._thread.is_alive():
-            self._thread.join(JOIN_TIMEOUT)
+            self._thread.join(TANGO_JOIN_SECONDS)
 
     def _look(self) -> None:
-        if time.monotonic() - self._turn > SILENT:
-            self._say_wrong(f"no answer within {SILENT:g} s")
+        if time.monotonic() - self._turn > SILENT_AFTER_SECONDS:
+            self._say_wrong(f"no answer within {SILENT_AFTER_SECONDS:g} s")
 
     # ---------------------------------------------------------------- in the thread
 
@@ -91,14 +91,14 @@ class Watch(Qt.QObject):
                 except Exception as error:  # noqa: BLE001 - whatever it is, the window must say it and go on
                     self._say_wrong(str(error))
                 self._turn = time.monotonic()
-                self._end.wait(LOOK)
+                self._end.wait(PING_INTERVAL_SECONDS)
 
     def _listen(self) -> None:
         """Until it does not answer any more. Raises DevFailed."""
         proxy = tango.DeviceProxy(self.device)
         # Of a proxy that is not connected, setting the time-out connects it with the interpreter's lock held.
         proxy.ping()
-        proxy.set_timeout_millis(int(TIMEOUT * 1000))
+        proxy.set_timeout_millis(int(TANGO_TIMEOUT_SECONDS * 1000))
         self._lost.clear()
         events: list[int] = []
         try:
@@ -106,8 +106,8 @@ class Watch(Qt.QObject):
                 events.append(proxy.subscribe_event(name, tango.EventType.CHANGE_EVENT, self._on_event))
             self._turn = time.monotonic()
             while not self._lost.is_set():
-                self._say(Link(connected=True))
-                if self._end.wait(LOOK):
+                self._say(ConnectionState(connected=True))
+                if self._end.wait(PING_INTERVAL_SECONDS):
                     return
                 proxy.ping()
                 self._turn = time.monotonic()
@@ -129,9 +129,11 @@ class Watch(Qt.QObject):
     def _say_wrong(self, detail: str) -> None:
         with self._speaking:
             if not self._link.problem:
-                self._say(Link(problem=f"{self.device} does not answer", detail=detail, since=dt.datetime.now()))
+                self._say(
+                    ConnectionState(problem=f"{self.device} does not answer", detail=detail, since=dt.datetime.now())
+                )
 
-    def _say(self, link: Link) -> None:
+    def _say(self, link: ConnectionState) -> None:
         with self._speaking:
             if link != self._link:
                 self._link = link

@@ -11,9 +11,9 @@ from rich.text import Text
 
 from ingest.scicat import SciCat
 from taurus_widgets.scanlog.data import columns as cols
-from taurus_widgets.scanlog.data.columns import Column, Json, Kind
+from taurus_widgets.scanlog.data.columns import Json, Kind, LogColumn
 from taurus_widgets.scanlog.data.pages import Pages
-from taurus_widgets.scanlog.data.query import Query
+from taurus_widgets.scanlog.data.query import DatasetQuery
 
 PIPED_WIDTH = 160
 """Characters of a line that goes to a file and not to a terminal."""
@@ -21,7 +21,7 @@ PIPED_WIDTH = 160
 LEFT_OUT_FIRST = ("numberOfFiles", "proposalId", "points", "sampleId", "duration", "creationTime")
 """Columns that a narrow terminal does without, in this order: never the rating and the comment, which people wrote."""
 
-SHORTEST = 8
+MIN_TEXT_WIDTH = 8
 """Characters that are left of a text in a narrow terminal."""
 
 _STYLES = {
@@ -35,11 +35,11 @@ _STYLES = {
 
 
 def read_and_print(
-    scicat: SciCat, columns: Sequence[Column], proposal: str = "", newest: int = 200, console: Console | None = None
+    scicat: SciCat, columns: Sequence[LogColumn], proposal: str = "", newest: int = 200, console: Console | None = None
 ) -> int:
     """Print the newest datasets, the last one on top; their number is returned. Raises SciCatError."""
     console = console or make_console()
-    datasets = Pages(scicat, Query(proposal=proposal), tuple(cols.fields_of(columns))).page(0, newest)
+    datasets = Pages(scicat, DatasetQuery(proposal=proposal), tuple(cols.fields_of(columns))).page(0, newest)
     console.print(table(datasets, columns, console.width))
     return len(datasets)
 
@@ -50,7 +50,7 @@ def make_console() -> Console:
     return console if console.is_terminal else Console(highlight=False, width=PIPED_WIDTH)
 
 
-def table(datasets: Sequence[Json], columns: Sequence[Column], width: int = PIPED_WIDTH) -> Table:
+def table(datasets: Sequence[Json], columns: Sequence[LogColumn], width: int = PIPED_WIDTH) -> Table:
     """At most so many characters wide: long texts are cut, and some columns left out, which is said.
 
     Columns that are empty in all rows are left out, too: a terminal has no room to spare.
@@ -98,14 +98,14 @@ def _fitted(natural: dict[int, int], texts: set[int], width: int, spare: Sequenc
 
 
 def _shortest(place: int, widths: dict[int, int], texts: set[int]) -> int:
-    return min(SHORTEST, widths[place]) if place in texts else widths[place]
+    return min(MIN_TEXT_WIDTH, widths[place]) if place in texts else widths[place]
 
 
 def _total(widths: dict[int, int]) -> int:
     return sum(widths.values()) + (len(widths) - 1) * len(" | ")
 
 
-def _cell(column: Column, dataset: Json) -> Text:
+def _cell(column: LogColumn, dataset: Json) -> Text:
     # A Text and not a str: rich would read "[bold]" in a comment as its own markup.
     text = column.text(dataset)
     if column.kind is Kind.STATUS:

@@ -13,22 +13,22 @@ from taurus.qt.qtgui.container import TaurusWidget
 from ingest.scicat import SciCat
 from ingest.scicat.units import to_si
 from taurus_widgets.qt.calls import Calls
-from taurus_widgets.qt.connection import Link
+from taurus_widgets.qt.connection import ConnectionState
 from taurus_widgets.scanlog.data import columns as cols
 from taurus_widgets.scanlog.data.pages import Pages, Top
-from taurus_widgets.scanlog.data.query import Query, changeable
+from taurus_widgets.scanlog.data.query import DatasetQuery, changeable
 from taurus_widgets.scanlog.details.pane import DetailPane
 from taurus_widgets.scanlog.parts.status_bar import StatusBar
-from taurus_widgets.scanlog.table.loader import Loader
+from taurus_widgets.scanlog.table.loader import PageLoader
 from taurus_widgets.scanlog.table.model import ScanModel
 from taurus_widgets.scanlog.table.poller import Poller
 from taurus_widgets.scanlog.table.view import LogTable
 
-MANY = 1000
+MAX_KEPT_SELECTION = 1000
 """Selected rows of which the datasets are kept; of more, those that are here by chance."""
 
 
-NARROW = 900
+NARROW_PIXELS = 900
 """A widget of fewer pixels has its details below the table and not beside it."""
 
 
@@ -62,17 +62,17 @@ class LogView(TaurusWidget):
     def __init__(self, parent: Qt.QWidget | None = None, designMode: bool = False) -> None:
         super().__init__(parent, designMode=designMode)
         self._poller: Poller | None = None
-        self._link = Link()
+        self._link = ConnectionState()
         self._changed: dt.datetime | None = None
         self._resting = False
         self.scicat: SciCat | None = None
         """The catalogue that is shown; None before `setCatalogue`."""
-        self.query = Query()
+        self.query = DatasetQuery()
         """What is wanted; while it is being read, the rows are still those of the one before."""
         self.calls = Calls(self)
         self.scans = ScanModel(cols.default_columns(), self)
         self.table = LogTable(self.scans, self)
-        self.loader = Loader(self.scans, self.calls, self.table.shownRows, self)
+        self.loader = PageLoader(self.scans, self.calls, self.table.shownRows, self)
         self.details = DetailPane(self)
         self.statusBar = StatusBar(self)
         self.toolBar = Qt.QToolBar(self)
@@ -124,7 +124,7 @@ class LogView(TaurusWidget):
         self.scans.clear()
         self._changed = None
         self._showRows()
-        self._showLink(Link())
+        self._showLink(ConnectionState())
         poller = Poller(scicat, self)
         poller.begun.connect(self._begun)
         poller.rowsRead.connect(self._rowsRead)
@@ -136,7 +136,7 @@ class LogView(TaurusWidget):
         self._clock.start(1000)
         self.setQuery(replace(self.query, proposal=proposal))
 
-    def setQuery(self, query: Query) -> None:
+    def setQuery(self, query: DatasetQuery) -> None:
         """Show the datasets that fit it, in its order, from now on. Returns at once: the rows follow."""
         self.query = query
         self._sayQuery()
@@ -185,13 +185,13 @@ class LogView(TaurusWidget):
         """What the rows that are selected know, from the top down; of very many, those that have been read."""
         return [dataset for row in self.scans.here() if self._isSelected(row) and (dataset := self.scans.dataset(row))]
 
-    def shownColumns(self) -> list[cols.Column]:
+    def shownColumns(self) -> list[cols.LogColumn]:
         """The columns that are visible, as they stand from left to right."""
         header = self.table.horizontalHeader()
         places = [header.logicalIndex(place) for place in range(header.count())]
         return [self.scans.columns[place] for place in places if not header.isSectionHidden(place)]
 
-    def setColumns(self, columns: Iterable[cols.Column]) -> None:
+    def setColumns(self, columns: Iterable[cols.LogColumn]) -> None:
         """Show these, in this order."""
         wanted = list(columns)
         before = set(cols.fields_of(self.scans.columns))
@@ -248,7 +248,7 @@ class LogView(TaurusWidget):
 
     def resizeEvent(self, event: Qt.QResizeEvent) -> None:
         super().resizeEvent(event)
-        self.splitter.setOrientation(Qt.Qt.Vertical if self.width() < NARROW else Qt.Qt.Horizontal)
+        self.splitter.setOrientation(Qt.Qt.Vertical if self.width() < NARROW_PIXELS else Qt.Qt.Horizontal)
 
     def _pages(self) -> Pages | None:
         """The query as it is read now."""
@@ -299,7 +299,7 @@ class LogView(TaurusWidget):
     def _showRows(self) -> None:
         self.statusBar.showRows(self.scans.rowCount(), self._changed, self.loader.counting)
 
-    def _showLink(self, link: Link) -> None:
+    def _showLink(self, link: ConnectionState) -> None:
         self._link = link
         self._sayQuery()
         self.linkChanged.emit(link)
@@ -314,7 +314,7 @@ class LogView(TaurusWidget):
     def _isSelected(self, row: int) -> bool:
         chosen = self.table.selectionModel().selection()
         return any(part.top() <= row <= part.bottom() for part in chosen) and (
-            sum(part.height() for part in chosen) <= MANY or row in self.table.shownRows()
+            sum(part.height() for part in chosen) <= MAX_KEPT_SELECTION or row in self.table.shownRows()
         )
 
     def _selected(self) -> None:

@@ -10,7 +10,7 @@ from ingest.scicat import SciCat
 from taurus_widgets.qt import imaging
 from taurus_widgets.scanlog import ScanLog
 from taurus_widgets.scanlog.data.outbox import COMMENT, RATING
-from taurus_widgets.scanlog.dialogs.edits import ClashDialog
+from taurus_widgets.scanlog.dialogs.edits import ConflictDialog
 from taurus_widgets.scanlog.editing.delegates import CommentField
 from taurus_widgets.scanlog.features.editing import Editing
 from tests.catalogue import INGESTOR, Catalogue
@@ -79,7 +79,7 @@ def _drawClash(log: ScanLog, part: Editing, scicat: SciCat, row: Json, picture: 
     scicat.patch_dataset(row["pid"], {"comment": "sample was changed before this scan"})
     part.write(row, COMMENT, "looks noisy: repeat with 1 s", row.get(COMMENT))
     waitUntil(lambda: part.clash is not None)
-    assert isinstance(part.clash, ClashDialog)
+    assert isinstance(part.clash, ConflictDialog)
     picture(part.clash, "two-people")
     part.clash.reject()
     picture(log, "decide")

@@ -23,11 +23,11 @@ from deploy.demo.processes import Processes
 from ingest.scicat import SciCat
 from scifish.message import iso
 from taurus_widgets.qt.application import makeApplication
-from taurus_widgets.qt.connection import Link
-from taurus_widgets.qt.tango_listener import Watch
+from taurus_widgets.qt.connection import ConnectionState
+from taurus_widgets.qt.tango_listener import TangoListener
 from taurus_widgets.scanlog import ScanLog
 from taurus_widgets.scanlog.data.door_scans import DoorScan
-from taurus_widgets.scanlog.data.query import Query, order_of
+from taurus_widgets.scanlog.data.query import DatasetQuery, order_of
 from tests.catalogue import INGESTOR, start_catalogue
 from tests.ui import exporting_pictures
 from tests.ui.arranging_pictures import draw
@@ -135,7 +135,7 @@ def _draw_all(processes: Processes, state: Path, folder: Path, theme: str) -> No
         picture(log, "panel-details")
     draw(lambda width, height: opened(scicat, width, height), picture, wait_until)
     with opened(scicat, *LARGE) as log:
-        log.setQuery(Query(order=order_of(log.scans.columns[5]), descending=True))
+        log.setQuery(DatasetQuery(order=order_of(log.scans.columns[5]), descending=True))
         wait_until(lambda: log.loader.pages is not None and log.loader.pages.query is log.query)
         late = scan(1299, now - 1, "timescan 60 0.5", seconds=0.9)
         scicat.create_dataset(late)
@@ -184,8 +184,8 @@ def heardAtTheDoor(log: ScanLog, now: float) -> None:
         live._scanned([told])
     live._waiting[lost.key].late = True
     since = dt.datetime.fromtimestamp(now)
-    watch = Watch("door/cosaxs/1", (), live)
-    live._linked(watch, Link(problem="door/cosaxs/1 does not answer", since=since))
+    watch = TangoListener("door/cosaxs/1", (), live)
+    live._linked(watch, ConnectionState(problem="door/cosaxs/1 does not answer", since=since))
 
 
 @contextmanager

@@ -24,7 +24,7 @@ from tests.ui.made_up import scan
 
 Shown = Callable[[int], None]
 
-USUAL = [place.key for place in layouts.usual()]
+USUAL = [place.key for place in layouts.default_layout()]
 
 
 def columns_of(log: ScanLog) -> Columns:

@@ -15,7 +15,7 @@ from ingest.scicat import SciCat
 from taurus_widgets.scanlog import ScanLog
 from taurus_widgets.scanlog.data.outbox import Outbox
 from taurus_widgets.scanlog.exporting import save_dialog
-from taurus_widgets.scanlog.exporting.progress import Progress
+from taurus_widgets.scanlog.exporting.progress import ExportProgress
 from taurus_widgets.scanlog.exporting.save_dialog import SaveDialog
 from taurus_widgets.scanlog.features import picture_import
 from tests.catalogue import INGESTOR, Catalogue
@@ -144,10 +144,10 @@ def test_an_edit_of_a_panel_that_is_removed_comes_to_the_disk(
 def test_an_export_stops_with_its_panel(
     qtbot: QtBot, panel: ScanLog, tmp_path: Path, how: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    began: list[Progress] = []
+    began: list[ExportProgress] = []
     write = save_dialog.save
 
-    def slow(path: Path, sheet: object, pages: object, progress: Progress, *more: object) -> int:
+    def slow(path: Path, sheet: object, pages: object, progress: ExportProgress, *more: object) -> int:
         began.append(progress)
         progress.pause(PATIENCE)
         return write(path, sheet, pages, progress, *more)  # type: ignore[arg-type]

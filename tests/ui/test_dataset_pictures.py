@@ -233,7 +233,7 @@ class TestImaging:
     def test_what_is_too_large_becomes_smaller(self) -> None:
         uri = imaging.fromImage(noise(2200))
         assert uri.startswith("data:image/jpeg;base64,")
-        assert max(imaging.image(uri).width(), imaging.image(uri).height()) == imaging.SIDE
+        assert max(imaging.image(uri).width(), imaging.image(uri).height()) == imaging.MAX_SIDE_PIXELS
 
     def test_what_unfolds_to_too_much_is_not_read(self, tmp_path: Path) -> None:
         import struct

@@ -17,9 +17,9 @@ from taurus.external.qt import Qt
 from ingest.scicat import SciCat
 from taurus_widgets.scanlog import ScanLog
 from taurus_widgets.scanlog.data.columns import Json
-from taurus_widgets.scanlog.dialogs.edits import ClashDialog, WaitingDialog
+from taurus_widgets.scanlog.dialogs.edits import ConflictDialog, WaitingDialog
 from taurus_widgets.scanlog.editing.delegates import CommentField
-from taurus_widgets.scanlog.editing.edits import Entry, State
+from taurus_widgets.scanlog.editing.edits import EditState, QueuedEdit
 from taurus_widgets.scanlog.features.editing import Editing
 from tests.catalogue import INGESTOR, USER1, USER2, Catalogue
 from tests.ui.faults import failing
@@ -231,7 +231,7 @@ class TestAway:
             files = outbox(state_home)
             assert [json.loads(file.read_text("utf-8"))["value"] for file in files] == ["while it was away"]
             assert stat.S_IMODE(files[0].stat().st_mode) == 0o600
-            assert editing(scanLog).edits.entries[0].state is State.WAITING
+            assert editing(scanLog).edits.entries[0].state is EditState.WAITING
             assert there(scicat, made["pid"])["comment"] == "as it was"
         qtbot.waitUntil(lambda: there(scicat, made["pid"])["comment"] == "while it was away")
         qtbot.waitUntil(lambda: editing(scanLog).notice.isHidden())
@@ -295,7 +295,7 @@ class TestUndone:
     ) -> None:
         undone: list[object] = []
 
-        def undo(entry: Entry) -> None:
+        def undo(entry: QueuedEdit) -> None:
             """As the real server does it: the comment is back to what an earlier read had."""
             undone.append(there(scicat, made["pid"])["comment"])
             scicat.patch_dataset(made["pid"], {"comment": "as it was"})
@@ -308,7 +308,7 @@ class TestUndone:
 
 class TestTwoPeople:
     @pytest.fixture
-    def clash(self, qtbot: QtBot, scanLog: ScanLog, scicat: SciCat, made: Json) -> ClashDialog:
+    def clash(self, qtbot: QtBot, scanLog: ScanLog, scicat: SciCat, made: Json) -> ConflictDialog:
         """Two have edited one comment."""
         scanLog.table.setCurrentIndex(cell(scanLog, "comment"))
         qtbot.keyClick(scanLog.table, Qt.Qt.Key_F2)
@@ -330,7 +330,7 @@ class TestTwoPeople:
         scicat: SciCat,
         made: Json,
         state_home: Path,
-        clash: ClashDialog,
+        clash: ConflictDialog,
         button: str,
         left: str,
     ) -> None:
@@ -340,7 +340,7 @@ class TestTwoPeople:
         assert not editing(scanLog).edits.entries
 
     def test_it_can_be_decided_later(
-        self, qtbot: QtBot, scanLog: ScanLog, scicat: SciCat, made: Json, state_home: Path, clash: ClashDialog
+        self, qtbot: QtBot, scanLog: ScanLog, scicat: SciCat, made: Json, state_home: Path, clash: ConflictDialog
     ) -> None:
         qtbot.keyClick(clash, Qt.Qt.Key_Escape)
         notice = editing(scanLog).notice
@@ -410,10 +410,10 @@ class TestRights:
         scanLog.scans.expect({**coming, "pid": expected, "provisional": True})
         comment(qtbot, scanLog, "early", 0)
         entry = editing(scanLog).edits.entries[0]
-        assert entry.state is State.EARLY
+        assert entry.state is EditState.EARLY
         assert "not in the catalogue yet: this is kept" in editing(scanLog).notice.label.text()
         qtbot.waitUntil(lambda: entry.tries > 0)
-        assert entry.state is State.EARLY
+        assert entry.state is EditState.EARLY
         assert json.loads(outbox(state_home)[0].read_text("utf-8"))["early"]
         scicat.create_dataset(coming)
         scanLog.scanConfirmed.emit(expected, coming["pid"])  # as Live does

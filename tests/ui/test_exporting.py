@@ -21,7 +21,7 @@ from taurus_widgets.scanlog import ScanLog
 from taurus_widgets.scanlog.exporting import save_dialog
 from taurus_widgets.scanlog.exporting.elogy_dialog import ElogyDialog
 from taurus_widgets.scanlog.exporting.save_dialog import SaveDialog
-from taurus_widgets.scanlog.exporting.settings import Settings
+from taurus_widgets.scanlog.exporting.settings import ExportSettings
 from taurus_widgets.scanlog.features.exporting import Exporting
 from tests.catalogue import INGESTOR, Catalogue
 from tests.elogy import Server, Store, stand_in
@@ -264,7 +264,7 @@ class TestFiles:
         typed(qtbot, save.file, str(tmp_path / "rows.csv"))
         qtbot.keyClick(save.file, Qt.Qt.Key_Return)
         qtbot.waitUntil(lambda: "rows are in" in save.message.text())
-        kept = Settings()
+        kept = ExportSettings()
         assert (kept.style().separator, kept.folder(), kept.format()) == (";", tmp_path, ".csv")
 
 
@@ -472,7 +472,7 @@ class TestElogy:
     def test_a_lock_is_told(
         self, qtbot: QtBot, elogy: ElogyDialog, server: Server, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr("taurus_widgets.scanlog.exporting.elogy_entry.TRIES", 1)
+        monkeypatch.setattr("taurus_widgets.scanlog.exporting.elogy_entry.MAX_APPEND_TRIES", 1)
         given = {"title": "Night", "content": "", "authors": [{"name": "x"}], "attributes": {"Proposal": "1"}}
         server.store.add_entry(2, given, None)
         server.store.locked[1] = "10.0.0.9"

@@ -13,7 +13,7 @@ from taurus.external.qt import Qt
 from ingest.scicat import SciCat
 from taurus_widgets.scanlog import ScanLog
 from taurus_widgets.scanlog.data import timerange
-from taurus_widgets.scanlog.data.query import Query
+from taurus_widgets.scanlog.data.query import DatasetQuery
 from taurus_widgets.scanlog.data.timerange import Span
 from taurus_widgets.scanlog.features import filters
 from taurus_widgets.scanlog.features.filters import Filters
@@ -157,7 +157,7 @@ class TestSearch:
         search("good")
         choose_time(filled, Span.TODAY)
         qtbot.keyClick(filled.table, Qt.Qt.Key_F, Qt.Qt.ControlModifier | Qt.Qt.ShiftModifier)
-        assert filled.query == Query()
+        assert filled.query == DatasetQuery()
         assert chips(filled) == []
         assert filters_of(filled).bar.chips.isHidden()
 
@@ -184,7 +184,7 @@ class TestTime:
         begin = filled.query.begin
         assert begin is not None
         filled.table.selectRow(0)
-        later = begin + timerange.HOURS + dt.timedelta(hours=1)
+        later = begin + timerange.SHIFT + dt.timedelta(hours=1)
         monkeypatch.setattr(filters, "now", lambda: later)
         part.clock.timeout.emit()
         assert filled.query.begin == begin
@@ -289,7 +289,7 @@ class TestStatus:
 
 def test_a_query_that_something_else_sets_is_shown(filled: ScanLog) -> None:
     begin = dt.datetime.now().astimezone() - dt.timedelta(days=1)
-    filled.setQuery(Query(text="mesh", begin=begin, status=("failed",)))
+    filled.setQuery(DatasetQuery(text="mesh", begin=begin, status=("failed",)))
     assert chips(filled) == [f"since {begin:%Y-%m-%d %H:%M}", "Status failed", "Text: mesh"]
 
 

@@ -20,7 +20,7 @@ from deploy.demo.session import Session
 from deploy.demo.stack import DOOR, MACROSERVER, PATHFIXER, Stack
 from deploy.demo.summary import Expected, expected_scans
 from ingest.scicat import SciCat
-from taurus_widgets.qt.tango_listener import TIMEOUT
+from taurus_widgets.qt.tango_listener import TANGO_TIMEOUT_SECONDS
 from taurus_widgets.scanlog import ScanLog
 from taurus_widgets.scanlog.data import columns as cols
 from taurus_widgets.scanlog.features import live as live_module
@@ -193,7 +193,7 @@ class TestNotInTheCatalogue:
     def test_it_is_said_while_scicow_is_away_and_no_more_when_it_is_back(
         self, qtbot: QtBot, scanLog: ScanLog, live: Live, beamline: Beamline, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(live_module, "LATE", 5.0)
+        monkeypatch.setattr(live_module, "LATE_AFTER_SECONDS", 5.0)
         os.kill(beamline.scicow.pid, signal.SIGSTOP)
         try:
             beamline.door.run(*SHORT)
@@ -215,8 +215,8 @@ class TestNotInTheCatalogue:
     def test_without_the_recorder_it_is_shown_said_and_no_row_for_ever(
         self, qtbot: QtBot, scanLog: ScanLog, live: Live, beamline: Beamline, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(live_module, "LATE", 3.0)
-        monkeypatch.setattr(live_module, "GONE", 3.0)
+        monkeypatch.setattr(live_module, "LATE_AFTER_SECONDS", 3.0)
+        monkeypatch.setattr(live_module, "MISSING_AFTER_SECONDS", 3.0)
         beamline.door.run("usenv", "DataRecorder")
         before = scanLog.scans.rowCount()
         beamline.door.start("timescan", "8", "0.1")
@@ -311,7 +311,7 @@ class TestAway:
                 os.kill(process.pid, signal.SIGCONT)
         qtbot.waitUntil(lambda: not live.notice.isVisible())
         heart.stop()
-        assert max(gaps) < TIMEOUT / 2
+        assert max(gaps) < TANGO_TIMEOUT_SECONDS / 2
 
     def test_a_device_that_is_not_there_or_no_name_is_said(
         self, qtbot: QtBot, scanLog: ScanLog, live: Live, beamline: Beamline

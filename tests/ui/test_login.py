@@ -15,7 +15,7 @@ from taurus.external.qt import Qt
 from ingest.scicat import Expired, SciCat
 from taurus_widgets.scanlog import ScanLog
 from taurus_widgets.scanlog.data.columns import Json
-from taurus_widgets.scanlog.data.token_file import Kept, TokenFile
+from taurus_widgets.scanlog.data.token_file import StoredLogin, TokenFile
 from taurus_widgets.scanlog.dialogs.login import LoginDialog
 from taurus_widgets.scanlog.features.login import Login
 from tests.catalogue import INGESTOR, USER1, Catalogue
@@ -262,7 +262,7 @@ class TestKept:
         self, qtbot: QtBot, scanLog: ScanLog, catalogue: Catalogue, public: Json, state_home: Path
     ) -> None:
         kept = TokenFile(state_home / "scanlog", catalogue.url)
-        kept.write(Kept("ada", "secret-token"))
+        kept.write(StoredLogin("ada", "secret-token"))
         kept.path.chmod(0o644)
         scanLog.setCatalogue(SciCat(catalogue.url))
         notice = login(scanLog).notice
@@ -281,8 +281,8 @@ class TestKept:
     def test_nothing_says_the_token(self, tmp_path: Path) -> None:
         kept = TokenFile(tmp_path, "http://scicat.example.org")
         assert kept.read() is None
-        kept.write(Kept("ada", "secret-token"))
-        assert kept.read() == Kept("ada", "secret-token")
+        kept.write(StoredLogin("ada", "secret-token"))
+        assert kept.read() == StoredLogin("ada", "secret-token")
         assert "secret" not in repr(kept.read())
         assert json.loads(kept.path.read_text("utf-8"))["username"] == "ada"
         assert "secret" not in repr(SciCat("http://x", "ada", token="secret-token"))

@@ -16,7 +16,7 @@ from taurus.external.qt import Qt
 
 from deploy.demo.processes import Processes
 from ingest.scicat import SciCat
-from taurus_widgets.qt.connection import Link
+from taurus_widgets.qt.connection import ConnectionState
 from taurus_widgets.scanlog import ScanLog
 from taurus_widgets.scanlog.details import pane
 from tests.catalogue import INGESTOR, Catalogue, start_catalogue
@@ -398,7 +398,7 @@ class TestTrouble:
                 scanLog.stop()
 
     def test_the_link_says_what_is_wrong_in_its_tool_tip_as_text(self, scanLog: ScanLog) -> None:
-        scanLog.statusBar.showLink(Link(problem="no", detail="<b>why</b>"), "there")
+        scanLog.statusBar.showLink(ConnectionState(problem="no", detail="<b>why</b>"), "there")
         assert "&lt;b&gt;why" in scanLog.statusBar.link.toolTip()
 
 

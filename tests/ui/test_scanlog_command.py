@@ -112,7 +112,7 @@ class TestMistakes:
     @pytest.fixture
     def here(self, monkeypatch: pytest.MonkeyPatch) -> Here:
         """The command in this process: it ends before there is a window."""
-        monkeypatch.setattr(cli, "LOGIN_TIMEOUT", PATIENCE)
+        monkeypatch.setattr(cli, "LOGIN_CHECK_SECONDS", PATIENCE)
         for name in [name for name in os.environ if name.startswith("SCIZOO_")]:
             monkeypatch.delenv(name)
 

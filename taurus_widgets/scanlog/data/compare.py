@@ -15,7 +15,7 @@ from scifish.message import is_leaf
 from taurus_widgets.scanlog.data import columns as cols
 from taurus_widgets.scanlog.data.cells import guarded
 from taurus_widgets.scanlog.data.columns import Json, line
-from taurus_widgets.scanlog.data.entries import DIGITS, LONGEST, own_entries
+from taurus_widgets.scanlog.data.entries import DETAIL_DIGITS, MAX_LINE_VALUES, own_lines
 
 MISSING = "\u2013"
 """In place of a value that a dataset does not have."""
@@ -103,7 +103,7 @@ def _with_unit(cell: Cell) -> Cell:
 
 
 def _values(dataset: Json) -> Iterator[tuple[Path, str, Cell]]:
-    for entry in own_entries(dataset):
+    for entry in own_lines(dataset):
         if entry.name not in _NAMES_ONLY:
             whole = entry.value if entry.whole is None else entry.whole
             yield ("Dataset", entry.name), entry.name, Cell(entry.value, whole, _numeric(whole), "", _same(whole))
@@ -122,7 +122,7 @@ def _inside(group: Mapping[str, Any], above: Path) -> Iterator[tuple[Path, str, 
         elif isinstance(inner, Mapping):
             yield from _inside(inner, path)
         else:
-            text = cols.value_text(inner, DIGITS, LONGEST)
+            text = cols.value_text(inner, DETAIL_DIGITS, MAX_LINE_VALUES)
             yield path, line(key), Cell(text, inner, _numeric(inner), "", _same(inner))
 
 
@@ -132,13 +132,15 @@ def _leaf(path: Path, leaf: Mapping[str, Any]) -> Iterator[tuple[Path, str, Cell
         # That it was not read is what differs, not the words that a device found for it.
         yield path, name, Cell(cols.NOT_READ, leaf["error"], False, "", ("not read",))
         return
-    text = cols.leaf_text({"value": value, **{key: leaf[key] for key in ("shape",) if key in leaf}}, DIGITS, LONGEST)
+    text = cols.leaf_text(
+        {"value": value, **{key: leaf[key] for key in ("shape",) if key in leaf}}, DETAIL_DIGITS, MAX_LINE_VALUES
+    )
     sameness = _same_quantity(leaf) or (_same(leaf.get("shape") if value is None else value), unit)
     yield path, name, Cell(text, value, _numeric(value), unit, sameness)
     for key, called in _EXTRAS.items():
         extra = leaf.get(key)
         if extra is not None:
-            text = cols.value_text(extra, DIGITS, LONGEST)
+            text = cols.value_text(extra, DETAIL_DIGITS, MAX_LINE_VALUES)
             yield (
                 (*path[:-1], f"{path[-1]}, {called}"),
                 f"{name}, {called}",
@@ -159,7 +161,7 @@ def _same(value: Any) -> Any:
     if isinstance(value, bool) or value is None:
         return ("", value)
     if isinstance(value, float):
-        return float(f"{value:.{DIGITS}g}") if math.isfinite(value) else str(value)
+        return float(f"{value:.{DETAIL_DIGITS}g}") if math.isfinite(value) else str(value)
     if isinstance(value, list):
         return tuple(map(_same, value))
     if isinstance(value, Mapping):

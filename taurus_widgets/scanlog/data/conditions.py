@@ -19,16 +19,16 @@ import pint
 
 from scifish.message.units import convertible, readable
 from taurus_widgets.scanlog.data.columns import key_of, number, path_of
-from taurus_widgets.scanlog.data.query import Condition, Relation, metadata_field
+from taurus_widgets.scanlog.data.query import QueryCondition, Relation, metadata_field
 
 NUMERIC = frozenset({Relation.LESS, Relation.AT_MOST, Relation.GREATER, Relation.AT_LEAST})
 
 
 @dataclass(frozen=True)
-class Typed:
+class TypedCondition:
     """A condition, and the words for it, as they could be typed again."""
 
-    condition: Condition
+    condition: QueryCondition
     label: str
 
     @property
@@ -40,7 +40,7 @@ class Typed:
 
 
 @dataclass(frozen=True)
-class Known:
+class NamedValue:
     """A value that is in the catalogue. `numeric` is None where that is not known."""
 
     key: str
@@ -68,26 +68,26 @@ class ConditionError(ValueError):
         self.end = end
 
 
-ALWAYS = (
-    Known("scan/motors", "motor", numeric=False),
-    Known("scan/detectors", "detector", numeric=False),
-    Known("scan/scan_id", "scan", numeric=True),
-    Known("scan/status", "status", numeric=False),
-    Known("scan/title", "command", numeric=False),
-    Known("scan/title", "title", numeric=False),
-    Known("scan/points", "points", numeric=True),
-    Known("scan/user", "user", numeric=False),
-    Known("scan/program", "program", numeric=False),
-    Known("sampleId", "sample", numeric=False),
-    Known("proposalId", "proposal", numeric=False),
-    Known("numberOfFiles", "files", numeric=True),
-    Known("dataQualityMetrics", "rating", numeric=True),
-    Known("comment", "comment", numeric=False),
-    Known("description", "description", numeric=False),
-    Known("sourceFolder", "folder", numeric=False),
-    Known("datasetName", "name", numeric=False),
-    Known("owner", "owner", numeric=False),
-    Known("size", "size", numeric=True),
+ALWAYS_KNOWN = (
+    NamedValue("scan/motors", "motor", numeric=False),
+    NamedValue("scan/detectors", "detector", numeric=False),
+    NamedValue("scan/scan_id", "scan", numeric=True),
+    NamedValue("scan/status", "status", numeric=False),
+    NamedValue("scan/title", "command", numeric=False),
+    NamedValue("scan/title", "title", numeric=False),
+    NamedValue("scan/points", "points", numeric=True),
+    NamedValue("scan/user", "user", numeric=False),
+    NamedValue("scan/program", "program", numeric=False),
+    NamedValue("sampleId", "sample", numeric=False),
+    NamedValue("proposalId", "proposal", numeric=False),
+    NamedValue("numberOfFiles", "files", numeric=True),
+    NamedValue("dataQualityMetrics", "rating", numeric=True),
+    NamedValue("comment", "comment", numeric=False),
+    NamedValue("description", "description", numeric=False),
+    NamedValue("sourceFolder", "folder", numeric=False),
+    NamedValue("datasetName", "name", numeric=False),
+    NamedValue("owner", "owner", numeric=False),
+    NamedValue("size", "size", numeric=True),
 )
 """What every dataset of SciCow's has, under short names."""
 
@@ -109,12 +109,12 @@ def is_condition(text: str) -> bool:
     return bool(_RELATION.search(_without_quotes(text)))
 
 
-def parse(text: str, known: Iterable[Known] = ()) -> tuple[Typed, ...]:
+def parse(text: str, known: Iterable[NamedValue] = ()) -> tuple[TypedCondition, ...]:
     """The conditions in a line, all of which must hold. Raises ConditionError.
 
-    `known` is what is in the catalogue beside `ALWAYS`.
+    `known` is what is in the catalogue beside `ALWAYS_KNOWN`.
     """
-    names = (*ALWAYS, *known)
+    names = (*ALWAYS_KNOWN, *known)
     found, begin = [], 0
     for mark in [*_BETWEEN.finditer(_without_quotes(text)), None]:
         end = mark.start() if mark else len(text)
@@ -124,7 +124,7 @@ def parse(text: str, known: Iterable[Known] = ()) -> tuple[Typed, ...]:
     return tuple(found)
 
 
-def _condition(text: str, begin: int, end: int, known: Sequence[Known]) -> Typed:
+def _condition(text: str, begin: int, end: int, known: Sequence[NamedValue]) -> TypedCondition:
     found = _RELATION.search(_without_quotes(text), begin, end)
     if found is None:
         if begin and text[begin - 1] == "," and _NUMBER.match(text[begin:end].strip()):
@@ -144,7 +144,7 @@ def _without_quotes(text: str) -> str:
     return _QUOTED.sub(lambda quoted: "_" * len(quoted.group()), text)
 
 
-def _compared(left: Known, relation: Relation, text: str, begin: int, end: int) -> Typed:
+def _compared(left: NamedValue, relation: Relation, text: str, begin: int, end: int) -> TypedCondition:
     right = text[begin:end].strip()
     quoted = len(right) > 1 and right[0] == right[-1] == '"'
     label = left.label
@@ -171,9 +171,9 @@ def _compared(left: Known, relation: Relation, text: str, begin: int, end: int) 
     return _typed(left, relation, _figure(figure.group()), unit)
 
 
-def _typed(left: Known, relation: Relation, value: str | float | bool, unit: str = "") -> Typed:
+def _typed(left: NamedValue, relation: Relation, value: str | float | bool, unit: str = "") -> TypedCondition:
     path = path_of(left.key)
-    return Typed(Condition(metadata_field(path) if path else left.key, relation, value, unit), left.label)
+    return TypedCondition(QueryCondition(metadata_field(path) if path else left.key, relation, value, unit), left.label)
 
 
 def _figure(text: str) -> float:
@@ -181,7 +181,7 @@ def _figure(text: str) -> float:
     return int(text) if re.fullmatch(r"[+-]?\d{1,15}", text) else float(text)
 
 
-def _unit(left: Known, typed: str, text: str, begin: int, end: int) -> str:
+def _unit(left: NamedValue, typed: str, text: str, begin: int, end: int) -> str:
     label, unit, recorded = left.label, readable(typed), readable(left.unit)
     if unit == recorded:
         return unit
@@ -208,14 +208,14 @@ def _dimension(unit: str) -> str:
         return ""
 
 
-def _known(text: str, begin: int, end: int, known: Sequence[Known]) -> Known:
+def _known(text: str, begin: int, end: int, known: Sequence[NamedValue]) -> NamedValue:
     typed = text[begin:end].strip().strip('"').strip()
     plain = _plain(typed)
     if plain in _NOT_STORED:
         raise _mistake(_NOT_STORED[plain], text, begin, end)
     exact = [one for one in known if typed in (one.key, "/".join(path_of(one.key)))]
     # A short name is that of the scan, whatever the results of its counters are called.
-    exact = exact or [one for one in ALWAYS if plain == _plain(one.name)]
+    exact = exact or [one for one in ALWAYS_KNOWN if plain == _plain(one.name)]
     found = {one.key: one for one in reversed(exact or [one for one in known if plain in one.names])}
     if len(found) == 1:
         return next(iter(found.values()))
@@ -224,7 +224,7 @@ def _known(text: str, begin: int, end: int, known: Sequence[Known]) -> Known:
         raise _mistake(f"{typed!r} may be {' or '.join(keys[:4])}: write which", text, begin, end)
     if "/" in typed:
         try:
-            return Known(key_of(part.strip() for part in typed.split("/")))
+            return NamedValue(key_of(part.strip() for part in typed.split("/")))
         except ValueError as error:
             raise _mistake(str(error), text, begin, end) from error
     names = {name: one for one in known for name in one.names if name}

@@ -18,16 +18,16 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-ATTRIBUTES = ("State", "Info", "MacroStatus", "RecordData")
+DOOR_ATTRIBUTES = ("State", "Info", "MacroStatus", "RecordData")
 """What has to be listened to, in this order: what runs is known before what it says."""
 
-RECORD = "scifish"
+RECORD_TYPE = "scifish"
 """The type of what our recorder sends (sardana_recorders/scifishrecorder.py)."""
 
-PATIENCE = 0.5
+RECORDER_WAIT_SECONDS = 0.5
 """Seconds from a scan's start until it is shown though our recorder, which is told later, has said nothing."""
 
-BUSY = ("RUNNING", "STANDBY")
+BUSY_STATES = ("RUNNING", "STANDBY")
 
 _STARTED = re.compile(r"^Scan #(\d+) started at ")
 _CALL = re.compile(r"^([^\s(]+)\((.*)\)(?: -> .*)?$", re.DOTALL)
@@ -69,7 +69,7 @@ class DoorScans:
         return bool(self._started)
 
     def heard(self, attribute: str, value: Any, at: float) -> list[DoorScan]:
-        """An event of one of ATTRIBUTES, and its time. What cannot be read is passed over: it is not for us."""
+        """An event of one of DOOR_ATTRIBUTES, and its time. What cannot be read is passed over: it is not for us."""
         name = attribute.lower()
         if name == "state":
             return self._state(str(value), at)
@@ -84,13 +84,17 @@ class DoorScans:
                 if isinstance(status, Mapping)
                 for scan in self._macro(status, at)
             ]
-        if isinstance(decoded, Mapping) and decoded.get("type") == RECORD and isinstance(decoded.get("data"), Mapping):
+        if (
+            isinstance(decoded, Mapping)
+            and decoded.get("type") == RECORD_TYPE
+            and isinstance(decoded.get("data"), Mapping)
+        ):
             return self._record(decoded["data"])
         return []
 
     def unannounced(self, now: float) -> list[DoorScan]:
         """Those that our recorder has not told of in time."""
-        late = [number for number, (scan, _) in self._started.items() if now - scan.start >= PATIENCE]
+        late = [number for number, (scan, _) in self._started.items() if now - scan.start >= RECORDER_WAIT_SECONDS]
         found = [self._started.pop(number) for number in late]
         for scan, macro in found:
             if scan.status == "running":
@@ -133,7 +137,7 @@ class DoorScans:
         return self._end(lambda of: of in over, _ENDS[state], at)
 
     def _state(self, state: str, at: float) -> list[DoorScan]:
-        if state in BUSY:
+        if state in BUSY_STATES:
             return []
         outcome, self._outcome = self._outcome, ""
         self._macros.clear()

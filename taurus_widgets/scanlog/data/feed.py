@@ -10,21 +10,21 @@ import requests
 
 from ingest.scicat import Expired, NotAllowed, SciCatError
 from taurus_widgets.scanlog.data.columns import Json
-from taurus_widgets.scanlog.data.pages import OWN, Pages, checked
+from taurus_widgets.scanlog.data.pages import TABLE_FIELDS, Pages, checked
 from taurus_widgets.scanlog.data.query import stored_fields
 
-PAGE = 200
+CHANGES_PER_PAGE = 200
 """Datasets asked for at once."""
 
 OVERLAP = dt.timedelta(seconds=2)
 """Each look reaches back by this much: a write may become visible after one with a later
 `updatedAt`, because several of SciCat's processes write, each by its own clock."""
 
-TOKEN_CHECK = 60.0
+TOKEN_CHECK_SECONDS = 60.0
 """Seconds between checks that the token still counts: with a dead one, reads are answered 200,
 with only what is public."""
 
-ADVANCE = 30.0
+ADVANCE_SECONDS = 30.0
 """Seconds between questions for the latest change of the whole catalogue."""
 
 
@@ -37,13 +37,13 @@ class Feed:
     def __init__(self, pages: Pages, since: str) -> None:
         self._pages = pages
         self._scicat = pages.scicat
-        self._fields = stored_fields([*OWN, *pages.fields])
+        self._fields = stored_fields([*TABLE_FIELDS, *pages.fields])
         self.since = since
         """The latest `updatedAt` that was seen."""
         self._trusted = since  # the same, at the time when the token was last known to count
         self._seen: dict[str, str] = {}  # pid to updatedAt, of what the next look will find again
         self._check_at = 0.0
-        self._advance_at = time.monotonic() + ADVANCE
+        self._advance_at = time.monotonic() + ADVANCE_SECONDS
 
     def read(self, watched: Sequence[str] = ()) -> list[Json]:
         """What is new or changed since the last call, oldest change first.
@@ -65,7 +65,7 @@ class Feed:
 
     def _latest(self) -> str:
         """The catalogue's latest `updatedAt`: else, where nothing fits for hours, each look would go through more."""
-        self._advance_at = time.monotonic() + ADVANCE
+        self._advance_at = time.monotonic() + ADVANCE_SECONDS
         found = checked(self._scicat.datasets({}, ["pid", "updatedAt"], "updatedAt:desc", 1))
         return str(found[0].get("updatedAt", "")) if found else ""
 
@@ -75,12 +75,12 @@ class Feed:
         found = self._changed(reach)
         if watched and reach:
             after = {"$and": [{"pid": {"$in": list(watched)}}, {"updatedAt": {"$gte": reach}}]}
-            found += checked(self._scicat.datasets(after, self._fields, "updatedAt:asc", PAGE))
+            found += checked(self._scicat.datasets(after, self._fields, "updatedAt:asc", CHANGES_PER_PAGE))
         return found
 
     def _changed(self, reach: str) -> list[Json]:
         found: list[Json] = []
-        limit = PAGE
+        limit = CHANGES_PER_PAGE
         while True:
             page = self._ask(reach, limit)
             found += page
@@ -89,7 +89,7 @@ class Feed:
             # Not the next page by `skip`: what changes between two pages moves to the end, and
             # shifts something that was not read yet into the page before.
             latest = str(page[-1].get("updatedAt", ""))
-            limit = PAGE if latest > reach else limit * 2
+            limit = CHANGES_PER_PAGE if latest > reach else limit * 2
             reach = latest
 
     def _ask(self, reach: str, limit: int) -> list[Json]:
@@ -113,7 +113,7 @@ class Feed:
         if self._scicat.revived():
             self.since = self._trusted  # what was read meanwhile may have been only what is public
         self._trusted = self.since
-        self._check_at = time.monotonic() + TOKEN_CHECK
+        self._check_at = time.monotonic() + TOKEN_CHECK_SECONDS
 
 
 def problem_text(error: Exception) -> str:

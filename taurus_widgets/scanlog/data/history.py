@@ -20,7 +20,7 @@ from ingest.scicat import NotAllowed, SciCat, SciCatError
 from scifish.message import is_leaf
 from taurus_widgets.scanlog.data.columns import Json, line
 
-MOST = 100
+MAX_CHANGES = 100
 """Changes that are read."""
 
 _STAMPS = frozenset({"_id", "id", "__v", "updatedAt", "updatedBy", "createdAt", "createdBy", "history"})
@@ -37,7 +37,7 @@ class FieldChange:
 
 
 @dataclass(frozen=True)
-class Change:
+class DatasetChange:
     """All that one write changed. `time` is as SciCat says it, `user` may be ""."""
 
     time: str
@@ -46,19 +46,19 @@ class Change:
 
 
 @dataclass(frozen=True)
-class Past:
+class DatasetHistory:
     """The changes, newest first; `total` may be more than were read. `note` says why there is no more to see."""
 
-    changes: tuple[Change, ...] = ()
+    changes: tuple[DatasetChange, ...] = ()
     total: int = 0
     note: str = ""
 
 
-NOT_KEPT = "This catalogue does not tell single changes"
-NOT_SHOWN = "SciCat shows single changes to administrators only, or to groups that are given the right"
+NO_CHANGES_KEPT = "This catalogue does not tell single changes"
+NO_CHANGES_SHOWN = "SciCat shows single changes to administrators only, or to groups that are given the right"
 
 
-def past_of(dataset: Json) -> Past | None:
+def history_in(dataset: Json) -> DatasetHistory | None:
     """What the dataset itself tells; None if it tells nothing of changes, so that the server is to be asked."""
     told = dataset.get("history")
     if not isinstance(told, list):
@@ -67,45 +67,45 @@ def past_of(dataset: Json) -> Past | None:
     return _past(changes, len(changes))
 
 
-def read_past(scicat: SciCat, pid: str) -> Past:
+def read_history(scicat: SciCat, pid: str) -> DatasetHistory:
     """What the server tells. For another thread. Raises SciCatError but for a server that does not tell it."""
-    wanted = {"filter": {"subsystem": "Dataset", "documentId": pid}, "limit": str(MOST)}
+    wanted = {"filter": {"subsystem": "Dataset", "documentId": pid}, "limit": str(MAX_CHANGES)}
     try:
         answer = scicat.call("GET", "/api/v3/history", params=wanted)
     except NotAllowed:
-        return Past(note=NOT_SHOWN)
+        return DatasetHistory(note=NO_CHANGES_SHOWN)
     except SciCatError as error:
         if error.temporary:
             raise
-        return Past(note=NOT_KEPT)
+        return DatasetHistory(note=NO_CHANGES_KEPT)
     items = answer.get("items") if isinstance(answer, Mapping) else None
     if not isinstance(items, list):
-        return Past(note=NOT_KEPT)
+        return DatasetHistory(note=NO_CHANGES_KEPT)
     changes = [_item(entry) for entry in items if isinstance(entry, Mapping)]
     total = answer.get("totalCount")
     return _past(changes, total if isinstance(total, int) else len(changes))
 
 
-def _past(changes: Sequence[Change], total: int) -> Past:
+def _past(changes: Sequence[DatasetChange], total: int) -> DatasetHistory:
     shown = sorted((change for change in changes if change.fields), key=lambda change: change.time, reverse=True)
     hidden = len(changes) - len(shown)
-    return Past(tuple(shown), max(total - hidden, len(shown)))
+    return DatasetHistory(tuple(shown), max(total - hidden, len(shown)))
 
 
-def _told(entry: Mapping[str, Any]) -> Change:
+def _told(entry: Mapping[str, Any]) -> DatasetChange:
     fields: list[FieldChange] = []
     for name, change in entry.items():
         if isinstance(change, Mapping) and ("previousValue" in change or "currentValue" in change):
             # Only what has changed is in either, so what is missing in one of them says nothing.
             fields += _differences((str(name),), change.get("previousValue"), change.get("currentValue"))
-    return Change(line(entry.get("updatedAt")), line(entry.get("updatedBy")), tuple(fields))
+    return DatasetChange(line(entry.get("updatedAt")), line(entry.get("updatedBy")), tuple(fields))
 
 
-def _item(entry: Mapping[str, Any]) -> Change:
+def _item(entry: Mapping[str, Any]) -> DatasetChange:
     before, after = entry.get("before"), entry.get("after")
     if not isinstance(before, Mapping) or not isinstance(after, Mapping):
         before, after = {}, {}
-    return Change(line(entry.get("timestamp")), line(entry.get("user")), tuple(_differences((), before, after)))
+    return DatasetChange(line(entry.get("timestamp")), line(entry.get("user")), tuple(_differences((), before, after)))
 
 
 def _differences(path: tuple[str, ...], before: Any, after: Any) -> Iterator[FieldChange]:

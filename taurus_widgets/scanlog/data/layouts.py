@@ -21,26 +21,26 @@ Json = dict[str, Any]
 STANDARD = "Standard"
 """The layout that is always there."""
 
-VERSION = 1
-WIDEST = 500.0
+LAYOUTS_VERSION = 1
+MAX_WIDTH_DIGITS = 500.0
 """Digits. What is more was not made by hand."""
 
 
 @dataclass(frozen=True)
-class Place:
+class LayoutColumn:
     """One column. `width` is in digits of the table's font, so that it fits any screen; 0 is the usual one."""
 
     key: str
     width: float = 0.0
 
 
-Layout = tuple[Place, ...]
+Layout = tuple[LayoutColumn, ...]
 """From left to right."""
 
 
-def usual() -> Layout:
+def default_layout() -> Layout:
     """The columns of a scan log that nobody has changed."""
-    return tuple(Place(column.key) for column in default_columns())
+    return tuple(LayoutColumn(column.key) for column in default_columns())
 
 
 @dataclass(frozen=True)
@@ -48,7 +48,7 @@ class Layouts:
     """All layouts of one beamline, and which of them is in use. `STANDARD` is always one of them."""
 
     current: str = STANDARD
-    by_name: Mapping[str, Layout] = field(default_factory=lambda: {STANDARD: usual()})
+    by_name: Mapping[str, Layout] = field(default_factory=lambda: {STANDARD: default_layout()})
 
     @property
     def shown(self) -> Layout:
@@ -65,7 +65,7 @@ class Layouts:
         """The standard one takes the place of one that was in use; itself it becomes the usual one."""
         left = {other: layout for other, layout in self.by_name.items() if other != name}
         current = STANDARD if self.current == name else self.current
-        return Layouts(current, {STANDARD: usual(), **left})
+        return Layouts(current, {STANDARD: default_layout(), **left})
 
 
 class LayoutFile:
@@ -86,7 +86,7 @@ class LayoutFile:
             raise ValueError(
                 f"{self.path}: the layouts of {beamline or 'all beamlines'} cannot be understood"
             ) from error
-        by_name = {STANDARD: usual(), **{name: layout for name, layout in by_name.items() if layout}}
+        by_name = {STANDARD: default_layout(), **{name: layout for name, layout in by_name.items() if layout}}
         return Layouts(current if current in by_name else STANDARD, by_name)
 
     def write(self, beamline: str, layouts: Layouts) -> None:
@@ -115,7 +115,7 @@ class LayoutFile:
         try:
             text = self.path.read_text("utf-8")
         except FileNotFoundError:
-            return {"version": VERSION}
+            return {"version": LAYOUTS_VERSION}
         try:
             content = json.loads(text)
         except ValueError as error:
@@ -152,4 +152,4 @@ def user_file() -> LayoutFile:
 
 def _layout(places: Any) -> Layout:
     widths = {column_of(str(place["column"])).key: float(place.get("width", 0)) for place in places}
-    return tuple(Place(key, min(max(width, 0.0), WIDEST)) for key, width in widths.items())
+    return tuple(LayoutColumn(key, min(max(width, 0.0), MAX_WIDTH_DIGITS)) for key, width in widths.items())

@@ -28,7 +28,7 @@ log = logging.getLogger(__name__)
 
 COMMENT, RATING, PICTURE = "comment", "dataQualityMetrics", "picture"
 
-FORMAT = 1
+OUTBOX_FORMAT = 1
 """Files of another one are left alone."""
 
 
@@ -78,7 +78,7 @@ class Outbox:
     def put(self, edit: Edit) -> None:
         """On disk when this returns. OSError if it cannot be kept."""
         makePrivate(self._folder)
-        write_atomically(self._path(edit), json.dumps({"format": FORMAT, **dataclasses.asdict(edit)}))
+        write_atomically(self._path(edit), json.dumps({"format": OUTBOX_FORMAT, **dataclasses.asdict(edit)}))
 
     def drop(self, edit: Edit) -> None:
         """It is in SciCat, or nobody wants it any more."""
@@ -122,7 +122,7 @@ class Outbox:
 
 
 def _edit(found: Json, key: str) -> Edit:
-    if found.pop("format") != FORMAT:
+    if found.pop("format") != OUTBOX_FORMAT:
         raise ValueError("it is of another version")
     edit = Edit(**{**found, "before": tuple(found["before"])})
     texts = (edit.catalogue, edit.username, edit.pid, edit.field, edit.caption, edit.title, edit.made, edit.key)

@@ -8,15 +8,15 @@ from typing import Any
 
 from ingest.scicat import SciCat, SciCatError
 from taurus_widgets.scanlog.data.columns import Json
-from taurus_widgets.scanlog.data.query import NEWEST_FIRST, Query, order, stored_fields, where, with_order
+from taurus_widgets.scanlog.data.query import NEWEST_FIRST, DatasetQuery, order, stored_fields, where, with_order
 
-PAGE = 100
+ROWS_PER_PAGE = 100
 """Rows that are read at once: more than a screen has."""
 
-EXPORT = 500
+ROWS_PER_EXPORT_PAGE = 500
 """Rows of a page for who goes through all of them."""
 
-OWN = ("pid", "creationTime", "createdAt", "updatedAt")
+TABLE_FIELDS = ("pid", "creationTime", "createdAt", "updatedAt")
 """Fields that the table itself needs."""
 
 
@@ -36,17 +36,19 @@ class Pages:
     """
 
     scicat: SciCat
-    query: Query
+    query: DatasetQuery
     fields: tuple[str, ...]
 
-    def top(self, limit: int = PAGE) -> Top:
+    def top(self, limit: int = ROWS_PER_PAGE) -> Top:
         latest = self._rows({}, ["pid", "updatedAt"], "updatedAt:desc", 1, 0)
         since = str(latest[0].get("updatedAt", "")) if latest else ""
         return Top(self.page(0, limit), since)
 
-    def page(self, skip: int, limit: int = PAGE, bound: Json | None = None, fields: Iterable[str] = ()) -> list[Json]:
+    def page(
+        self, skip: int, limit: int = ROWS_PER_PAGE, bound: Json | None = None, fields: Iterable[str] = ()
+    ) -> list[Json]:
         """So many rows from this one on. Fewer only at the end."""
-        wanted = with_order(stored_fields([*OWN, *(fields or self.fields)]), self.query)
+        wanted = with_order(stored_fields([*TABLE_FIELDS, *(fields or self.fields)]), self.query)
         return self._rows(self.where(bound), wanted, order(self.query), limit, skip)
 
     def count(self, bound: Json | None = None) -> int:
@@ -63,16 +65,18 @@ class Pages:
     def named(self, pids: list[str], fields: Iterable[str]) -> list[Json]:
         """These datasets in this order, without those that are not there any more."""
         found: dict[str, Json] = {}
-        for first in range(0, len(pids), PAGE):
-            some = pids[first : first + PAGE]
-            rows = self._rows({"pid": {"$in": some}}, stored_fields([*OWN, *fields]), "creationTime:desc", PAGE, 0)
+        for first in range(0, len(pids), ROWS_PER_PAGE):
+            some = pids[first : first + ROWS_PER_PAGE]
+            rows = self._rows(
+                {"pid": {"$in": some}}, stored_fields([*TABLE_FIELDS, *fields]), "creationTime:desc", ROWS_PER_PAGE, 0
+            )
             found.update((row["pid"], row) for row in rows)
         return [found[pid] for pid in pids if pid in found]
 
     def all(self, first: int, last: int | None, bound: Json | None, fields: Iterable[str]) -> Iterator[list[Json]]:
         """Pages of the rows from `first` to before `last` (None is the end)."""
         while last is None or first < last:
-            limit = EXPORT if last is None else min(EXPORT, last - first)
+            limit = ROWS_PER_EXPORT_PAGE if last is None else min(ROWS_PER_EXPORT_PAGE, last - first)
             rows = self.page(first, limit, bound, fields)
             if rows:
                 yield rows

@@ -17,15 +17,15 @@ from dataclasses import dataclass, replace
 from urllib.parse import quote
 
 from ingest.scicat.units import to_si
-from taurus_widgets.scanlog.data.columns import Column, Json
+from taurus_widgets.scanlog.data.columns import Json, LogColumn
 
 NEWEST_FIRST = "creationTime"
 """What the order is by, if nothing else is chosen."""
 
-CLOSE = 1e-9
+EQUAL_TOLERANCE = 1e-9
 """Numbers are the same for `=` if they differ by no more than this part of them."""
 
-CONVERTED = 1e-7
+CONVERTED_TOLERANCE = 1e-7
 """The same of two that were converted, each by its own program: an electronvolt of another year differs by 4e-8."""
 
 
@@ -46,7 +46,7 @@ class Relation(enum.Enum):
 
 
 @dataclass(frozen=True)
-class Condition:
+class QueryCondition:
     """`field relation value unit`, as `scientificMetadata.Optics.Energy > 7.1 keV`.
 
     `field` is a field of the dataset by its name in v3 (`sampleId`), or what `metadata_field` makes of a path.
@@ -61,15 +61,15 @@ class Condition:
 
 
 @dataclass(frozen=True)
-class Query:
+class DatasetQuery:
     """Everything is shown that fits all of it. `begin` and `end` (not included) are of the start, with a zone.
 
     `text` is words that must all be in the dataset; several words in double quotes are one. `status` is the words
-    that a scan's status may be; none means all. `order` is a field as in `Condition`, with `.value` for metadata:
+    that a scan's status may be; none means all. `order` is a field as in `QueryCondition`, with `.value` for metadata:
     what `order_of` says of a column.
     """
 
-    where: tuple[Condition, ...] = ()
+    where: tuple[QueryCondition, ...] = ()
     text: str = ""
     order: str = NEWEST_FIRST
     descending: bool = True
@@ -85,9 +85,9 @@ class Query:
     @property
     def filtered(self) -> bool:
         """Whether less is shown than the proposal, or the catalogue, has."""
-        return self != Query(order=self.order, descending=self.descending, proposal=self.proposal)
+        return self != DatasetQuery(order=self.order, descending=self.descending, proposal=self.proposal)
 
-    def sorted_by(self, order: str, descending: bool) -> Query:
+    def sorted_by(self, order: str, descending: bool) -> DatasetQuery:
         return replace(self, order=order, descending=descending)
 
 
@@ -116,7 +116,7 @@ _STORED = {
 }
 
 
-def order_of(column: Column) -> str:
+def order_of(column: LogColumn) -> str:
     """What the catalogue sorts by for this column; "" if it can't: a duration is stored nowhere."""
     if column.path:
         return f"{metadata_field(column.path)}.value"
@@ -132,7 +132,7 @@ def stored_fields(fields: list[str]) -> list[str]:
     return sorted({*fields, *map(_stored, fields)})
 
 
-def with_order(fields: list[str], query: Query) -> list[str]:
+def with_order(fields: list[str], query: DatasetQuery) -> list[str]:
     """These fields and the one that the query sorts by: by what it was not asked for SciCat does not sort."""
     # The whole value with its unit, and not the number alone: a row is not to know half of it.
     place = query.order.removesuffix(".value") if query.order.startswith("scientificMetadata.") else query.order
@@ -145,23 +145,23 @@ def with_order(fields: list[str], query: Query) -> list[str]:
 # ------------------------------------------------------------------------------ for SciCat
 
 
-def where(query: Query, *more: Json) -> Json:
+def where(query: DatasetQuery, *more: Json) -> Json:
     """The `where` of `GET /api/v3/datasets`. `more` are further conditions that must hold, in SciCat's own form."""
     parts = [*_parts(query), *more]
     return {"$and": parts} if parts else {}
 
 
-def changeable(query: Query) -> bool:
+def changeable(query: DatasetQuery) -> bool:
     """Whether a dataset that fits may not do so any more after a change of it."""
     return bool(query.where or query.text or query.status)
 
 
-def order(query: Query) -> str:
+def order(query: DatasetQuery) -> str:
     """The `order` of SciCat's limits."""
     return f"{query.order}:{'desc' if query.descending else 'asc'}"
 
 
-def _parts(query: Query) -> list[Json]:
+def _parts(query: DatasetQuery) -> list[Json]:
     parts: list[Json] = []
     if query.proposal:
         parts.append({"proposalIds": {"$in": [query.proposal]}})
@@ -189,7 +189,7 @@ def _search(text: str) -> str:
     return " ".join([*(f'"{phrase}"' for phrase in phrases), "text"])
 
 
-def _condition(condition: Condition) -> Json:
+def _condition(condition: QueryCondition) -> Json:
     place = (
         f"{condition.field}.value" if condition.field.startswith("scientificMetadata.") else _stored(condition.field)
     )
@@ -238,7 +238,7 @@ def _pattern(text: str) -> str:
 
 def _number_tests(relation: Relation, value: float) -> list[Json]:
     """One of them must hold."""
-    low, high = _around(value, CLOSE)
+    low, high = _around(value, EQUAL_TOLERANCE)
     tests: dict[Relation, list[Json]] = {
         Relation.EQUAL: [{"$gte": low, "$lte": high}],
         Relation.NOT_EQUAL: [{"$lt": low}, {"$gt": high}],
@@ -254,7 +254,7 @@ def _number_tests(relation: Relation, value: float) -> list[Json]:
 
 def _converted_tests(relation: Relation, value: float) -> list[Json]:
     """The same of a number that was converted: what is as good as equal is neither more nor less."""
-    low, high = _around(value, CONVERTED)
+    low, high = _around(value, CONVERTED_TOLERANCE)
     tests: dict[Relation, list[Json]] = {
         Relation.EQUAL: [{"$gte": low, "$lte": high}],
         Relation.NOT_EQUAL: [{"$lt": low}, {"$gt": high}],

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-NOWHERE = Path("/var/empty/scanlog")
+NO_HOME_FOLDER = Path("/var/empty/scanlog")
 """For an account without a home: nothing can be written there, and whoever tries says so."""
 
 
@@ -15,7 +15,7 @@ def stateFolder() -> Path:
     try:
         return (Path(home) if home.startswith("/") else Path.home() / ".local" / "state") / "scanlog"
     except RuntimeError:
-        return NOWHERE
+        return NO_HOME_FOLDER
 
 
 def makePrivate(folder: Path) -> None:

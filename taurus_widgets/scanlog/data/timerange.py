@@ -10,7 +10,7 @@ import enum
 import re
 from dataclasses import dataclass
 
-HOURS = dt.timedelta(hours=8)
+SHIFT = dt.timedelta(hours=8)
 """A shift."""
 
 
@@ -36,7 +36,7 @@ class TimeRange:
     def times(self, now: dt.datetime) -> tuple[dt.datetime | None, dt.datetime | None]:
         """From when (included) to when (not included) a scan has started. `now` has a zone."""
         if self.span is Span.LAST_HOURS:
-            return now - HOURS, None
+            return now - SHIFT, None
         if self.span is Span.TODAY:
             return _midnight(now.date()), None
         if self.span is Span.VISIT:

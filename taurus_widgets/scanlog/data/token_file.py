@@ -14,7 +14,7 @@ from taurus_widgets.scanlog.data.state_folder import makePrivate
 
 
 @dataclass(frozen=True)
-class Kept:
+class StoredLogin:
     """A login."""
 
     username: str
@@ -29,7 +29,7 @@ class TokenFile:
         self._url = url
         self.path = folder / f"login-{hashlib.sha256(url.encode()).hexdigest()[:16]}.json"
 
-    def read(self) -> Kept | None:
+    def read(self) -> StoredLogin | None:
         """None if there is none. OSError, which never quotes it, if others could have read it, or changed it."""
         try:
             handle = os.open(self.path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
@@ -43,13 +43,13 @@ class TokenFile:
         try:
             found = json.loads(text)
             if found["url"] == self._url:
-                return Kept(str(found["username"]), str(found["token"]))
+                return StoredLogin(str(found["username"]), str(found["token"]))
         except (ValueError, KeyError, TypeError):
             # Without what it says: there may be a token in it.
             raise OSError(f"{self.path} holds no login: remove it, and log in again") from None
         raise OSError(f"{self.path} holds a login for another catalogue: remove it, and log in again")
 
-    def write(self, login: Kept) -> None:
+    def write(self, login: StoredLogin) -> None:
         """OSError if it cannot be kept."""
         makePrivate(self._folder)
         write_atomically(self.path, json.dumps({"url": self._url, "username": login.username, "token": login.token}))

@@ -22,10 +22,10 @@ NAME, SIZE, TIME = range(3)
 _TITLES = ("File", "Size", "Local time")
 _NOWHERE = Qt.QModelIndex()
 
-FIRST_BLOCKS = 2
+FIRST_BLOCK_COUNT = 2
 """Lists (origdatablocks) asked for at first; each further time twice as many, as they may be short or long."""
 
-MOST_BLOCKS = 64
+MAX_BLOCK_COUNT = 64
 
 File = tuple[str, str, str]
 
@@ -68,7 +68,7 @@ class FileModel(Qt.QAbstractTableModel):
         self._files: list[File] = []
         self._pid = ""
         self._blocks = 0
-        self._limit = FIRST_BLOCKS
+        self._limit = FIRST_BLOCK_COUNT
         self._call: Call | None = None
         self.problem = ""
         self.complete = True
@@ -83,7 +83,7 @@ class FileModel(Qt.QAbstractTableModel):
             self._call.cancel()
             self._call = None
         self.beginResetModel()
-        self._files, self._blocks, self._limit = [], 0, FIRST_BLOCKS
+        self._files, self._blocks, self._limit = [], 0, FIRST_BLOCK_COUNT
         self.endResetModel()
         self._pid, self.problem, self.complete = pid, "", not pid
         self.fetchMore()
@@ -109,7 +109,7 @@ class FileModel(Qt.QAbstractTableModel):
     def _add(self, files: list[File], more: bool) -> None:
         self._call = None
         self._blocks += self._limit
-        self._limit = min(self._limit * 2, MOST_BLOCKS)
+        self._limit = min(self._limit * 2, MAX_BLOCK_COUNT)
         self.complete = not more
         if files:
             self.beginInsertRows(_NOWHERE, len(self._files), len(self._files) + len(files) - 1)

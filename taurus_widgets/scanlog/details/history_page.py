@@ -14,9 +14,17 @@ from taurus_widgets.qt.state_line import StateLine
 from taurus_widgets.qt.text import tooltip
 from taurus_widgets.scanlog.data import columns as cols
 from taurus_widgets.scanlog.data.columns import Json, line
-from taurus_widgets.scanlog.data.entries import DIGITS, LONGEST
+from taurus_widgets.scanlog.data.entries import DETAIL_DIGITS, MAX_LINE_VALUES
 from taurus_widgets.scanlog.data.feed import problem_text
-from taurus_widgets.scanlog.data.history import NOT_KEPT, NOT_SHOWN, Change, FieldChange, Past, past_of, read_past
+from taurus_widgets.scanlog.data.history import (
+    NO_CHANGES_KEPT,
+    NO_CHANGES_SHOWN,
+    DatasetChange,
+    DatasetHistory,
+    FieldChange,
+    history_in,
+    read_history,
+)
 from taurus_widgets.scanlog.parts.whole_value import WholeValue
 
 WHEN, WHO, WHAT, BEFORE, AFTER = range(5)
@@ -102,22 +110,22 @@ class HistoryPage(Qt.QWidget):
         if self._read is None or wanted[0] != self._read[0]:
             self._clear()
         self._read = wanted
-        told, (server, note) = past_of(dataset), self._closed
+        told, (server, note) = history_in(dataset), self._closed
         if told is None and server is scicat:
-            told = Past(note=note)
+            told = DatasetHistory(note=note)
         if told is not None:
             self._show(told)
             return
         self.state.say("Reading")
         self._calls.run(
-            lambda: read_past(scicat, wanted[0]),
+            lambda: read_history(scicat, wanted[0]),
             lambda past: self._answered(scicat, wanted, past),
             lambda error: self._failed(wanted, error),
             "history",
         )
 
-    def _answered(self, scicat: SciCat, wanted: tuple[str, str], past: Past) -> None:
-        if past.note in (NOT_KEPT, NOT_SHOWN):
+    def _answered(self, scicat: SciCat, wanted: tuple[str, str], past: DatasetHistory) -> None:
+        if past.note in (NO_CHANGES_KEPT, NO_CHANGES_SHOWN):
             # It would say the same of each dataset, and a refusal costs a login.
             self._closed = (scicat, past.note)
         if wanted == self._read:
@@ -128,10 +136,10 @@ class HistoryPage(Qt.QWidget):
             self._read = None  # the next look asks again
             self.state.sayProblem(f"The changes cannot be read: {problem_text(error)}")
 
-    def _show(self, past: Past) -> None:
+    def _show(self, past: DatasetHistory) -> None:
         lines = [(change, field) for change in past.changes for field in change.fields]
         self.table.setRowCount(len(lines))
-        last: Change | None = None
+        last: DatasetChange | None = None
         for row, (change, field) in enumerate(lines):
             self._fill(row, change if change is not last else None, field)
             last = change
@@ -143,7 +151,7 @@ class HistoryPage(Qt.QWidget):
         else:
             self.state.say(f"{count:,} change{'' if count == 1 else 's'}")
 
-    def _fill(self, row: int, change: Change | None, field: FieldChange) -> None:
+    def _fill(self, row: int, change: DatasetChange | None, field: FieldChange) -> None:
         name = " / ".join(field.path)
         values = (_text(field.before), _text(field.after))
         texts = (
@@ -179,4 +187,4 @@ def _text(value: Any) -> str:
     if value is None:
         return "\u2013"
     unit = line(value.get("unit")) if isinstance(value, dict) and "value" in value else ""
-    return f"{cols.leaf_text(value, DIGITS, LONGEST)} {unit}".strip() or "(empty)"
+    return f"{cols.leaf_text(value, DETAIL_DIGITS, MAX_LINE_VALUES)} {unit}".strip() or "(empty)"

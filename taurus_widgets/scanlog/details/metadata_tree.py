@@ -8,11 +8,11 @@ from taurus.external.qt import Qt
 
 from taurus_widgets.qt.painting import colours, headerStyle
 from taurus_widgets.qt.text import tooltip
-from taurus_widgets.scanlog.data.entries import Entry, is_cut
+from taurus_widgets.scanlog.data.entries import DetailLine, is_cut
 from taurus_widgets.scanlog.parts.whole_value import WholeValue
 
 NAME, VALUE, UNIT = range(3)
-ENTRY_ROLE = Qt.Qt.UserRole
+LINE_ROLE = Qt.Qt.UserRole
 _ALL, _SHOWN = Qt.QTreeWidgetItemIterator.All, Qt.QTreeWidgetItemIterator.NotHidden
 
 
@@ -46,7 +46,7 @@ class MetadataTree(Qt.QWidget):
 
     def __init__(self, parent: Qt.QWidget | None = None) -> None:
         super().__init__(parent)
-        self._entries: list[Entry] = []
+        self._entries: list[DetailLine] = []
         self._folded: set[str] = set()  # groups that the user has closed, for the next dataset too
         self._words: list[str] = []  # of the search, in small letters
         self.search = SearchLine(self)
@@ -107,7 +107,7 @@ class MetadataTree(Qt.QWidget):
 
     # ------------------------------------------------------------------------- content
 
-    def setEntries(self, entries: Sequence[Entry]) -> None:
+    def setEntries(self, entries: Sequence[DetailLine]) -> None:
         """These, in place of those before. Where the user has scrolled to, and what is folded, stays."""
         if list(entries) == self._entries:
             return
@@ -143,13 +143,13 @@ class MetadataTree(Qt.QWidget):
             yield item
             each += 1
 
-    def _entry(self, item: Qt.QTreeWidgetItem) -> Entry:
-        found: Entry = item.data(NAME, ENTRY_ROLE)
+    def _entry(self, item: Qt.QTreeWidgetItem) -> DetailLine:
+        found: DetailLine = item.data(NAME, LINE_ROLE)
         return found
 
-    def _item(self, entry: Entry) -> Qt.QTreeWidgetItem:
+    def _item(self, entry: DetailLine) -> Qt.QTreeWidgetItem:
         item = Qt.QTreeWidgetItem([entry.name, entry.value, entry.unit])
-        item.setData(NAME, ENTRY_ROLE, entry)
+        item.setData(NAME, LINE_ROLE, entry)
         item.setToolTip(NAME, tooltip(entry.tip or entry.name))
         item.setToolTip(VALUE, tooltip(entry.value))
         if entry.problem:

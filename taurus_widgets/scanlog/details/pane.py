@@ -9,14 +9,14 @@ from taurus.external.qt import Qt
 from taurus_widgets.qt.painting import colours
 from taurus_widgets.scanlog.data import columns as cols
 from taurus_widgets.scanlog.data.columns import Json
-from taurus_widgets.scanlog.data.entries import entries
+from taurus_widgets.scanlog.data.entries import detail_lines
 from taurus_widgets.scanlog.details.metadata_tree import NAME, UNIT, VALUE, MetadataTree
 from taurus_widgets.scanlog.table.model import PROVISIONAL
 
-__all__ = ["NAME", "UNIT", "VALUE", "DetailPane", "Page"]
+__all__ = ["NAME", "UNIT", "VALUE", "DetailPage", "DetailPane"]
 
 
-class Page(Protocol):
+class DetailPage(Protocol):
     """A widget beside the metadata: it reads what it shows itself, in other threads."""
 
     titleChanged: Qt.pyqtBoundSignal
@@ -37,7 +37,7 @@ class DetailPane(Qt.QWidget):
         super().__init__(parent)
         self._pid = ""
         self._known: Json = {}
-        self._pages: list[Page] = []
+        self._pages: list[DetailPage] = []
         self.title = Qt.QLabel(self)
         self.title.setTextFormat(Qt.Qt.PlainText)
         self.title.setWordWrap(True)
@@ -75,7 +75,7 @@ class DetailPane(Qt.QWidget):
         self.message.setContentsMargins(8, 2, 8, 4)
         self.message.hide()
 
-    def addPage(self, page: Page, title: str) -> None:
+    def addPage(self, page: DetailPage, title: str) -> None:
         """A further page; `&` stands before the letter that opens it with Alt."""
         place = self.pages.addTab(page, title)
         self._pages.append(page)
@@ -114,7 +114,7 @@ class DetailPane(Qt.QWidget):
             self.title.setText(cols.title(answer))
             self._show(answer)
         elif answer is None and self._known.get(PROVISIONAL):
-            self.metadata.setEntries(entries(self._known))
+            self.metadata.setEntries(detail_lines(self._known))
             self._say("Not in the catalogue yet: this is what is known so far", quiet=True)
         else:
             self._say(str(answer or "This dataset is no longer in the catalogue"))
@@ -130,7 +130,7 @@ class DetailPane(Qt.QWidget):
         if dataset is None:
             self.metadata.clear()
         else:
-            self.metadata.setEntries(entries(dataset))
+            self.metadata.setEntries(detail_lines(dataset))
         for page in self._pages:
             page.setDataset(dataset)
         self.filled.emit(dataset)

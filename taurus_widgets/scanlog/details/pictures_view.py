@@ -15,7 +15,7 @@ from taurus_widgets.qt.state_line import StateLine
 from taurus_widgets.qt.text import tooltip
 from taurus_widgets.scanlog.data.columns import line
 
-SIZE = (160, 120)
+THUMBNAIL_SIZE = (160, 120)
 """Pixels of a thumbnail, before the scale of the screen."""
 
 Thumbnail = tuple[Picture, Qt.QImage]
@@ -30,7 +30,7 @@ def read_pictures(scicat: SciCat, pid: str, scale: float = 1.0) -> list[Thumbnai
 
 def with_thumbnails(pictures: Sequence[Picture], scale: float = 1.0) -> list[Thumbnail]:
     """For another thread: unpacking takes its time."""
-    within = Qt.QSize(*SIZE) * scale
+    within = Qt.QSize(*THUMBNAIL_SIZE) * scale
     return [(picture, imaging.image(picture.uri, within)) for picture in pictures]
 
 
@@ -50,9 +50,9 @@ class PicturesView(Qt.QWidget):
         self.list.setWordWrap(True)
         self.list.setFrameShape(Qt.QFrame.NoFrame)
         self.list.setSpacing(4)
-        self.list.setIconSize(Qt.QSize(*SIZE))
+        self.list.setIconSize(Qt.QSize(*THUMBNAIL_SIZE))
         room = self.fontMetrics().lineSpacing() * 2 + 16
-        self.list.setGridSize(Qt.QSize(SIZE[0] + 14, SIZE[1] + room))
+        self.list.setGridSize(Qt.QSize(THUMBNAIL_SIZE[0] + 14, THUMBNAIL_SIZE[1] + room))
         self.list.itemActivated.connect(lambda item: self.openViewer(self.list.row(item)))
         self.state = StateLine(self)
         self.buttons = self.state.row
@@ -99,7 +99,7 @@ class PicturesView(Qt.QWidget):
     def _item(self, picture: Picture, image: Qt.QImage) -> Qt.QListWidgetItem:
         caption = picture.caption or "No caption"
         lines = 1 if picture.says else 2
-        short = self.fontMetrics().elidedText(caption, Qt.Qt.ElideRight, round(SIZE[0] * (lines - 0.3)))
+        short = self.fontMetrics().elidedText(caption, Qt.Qt.ElideRight, round(THUMBNAIL_SIZE[0] * (lines - 0.3)))
         item = Qt.QListWidgetItem("\n".join(filter(None, (short, picture.says))))
         item.setIcon(Qt.QIcon(self._icon(image)))
         item.setToolTip(tooltip("\n".join(filter(None, (caption, picture.says)))))
@@ -108,7 +108,7 @@ class PicturesView(Qt.QWidget):
 
     def _icon(self, image: Qt.QImage) -> Qt.QPixmap:
         """The thumbnail in the middle of a field, so that all have one size; or that there is none."""
-        scale, area = self.devicePixelRatioF(), Qt.QRect(0, 0, *SIZE)
+        scale, area = self.devicePixelRatioF(), Qt.QRect(0, 0, *THUMBNAIL_SIZE)
         drawn = Qt.QPixmap(area.size() * scale)
         drawn.setDevicePixelRatio(scale)
         drawn.fill(Qt.Qt.transparent)

@@ -9,13 +9,13 @@ from taurus.external.qt import Qt
 from taurus_widgets.qt.fitting import fit
 from taurus_widgets.qt.painting import colours, headerStyle, isDark
 from taurus_widgets.qt.text import tooltip
-from taurus_widgets.scanlog.data.available_fields import USUAL, Catalogue, Found
-from taurus_widgets.scanlog.data.columns import Column, column_of
+from taurus_widgets.scanlog.data.available_fields import DATASET_GROUP, AvailableField, AvailableFields
+from taurus_widgets.scanlog.data.columns import LogColumn, column_of
 
 KEY_ROLE = Qt.Qt.UserRole
 NAME, UNIT, EXAMPLE = range(3)
 
-TYPING = 300
+SEARCH_PAUSE_MS = 300
 """Milliseconds without a key before the catalogue is asked for what was typed."""
 
 
@@ -25,7 +25,9 @@ class ColumnChooser(Qt.QDialog):
     searched = Qt.Signal(str)
     """This has been typed, and a moment has passed."""
 
-    def __init__(self, catalogue: Catalogue, shown: Sequence[Column], parent: Qt.QWidget | None = None) -> None:
+    def __init__(
+        self, catalogue: AvailableFields, shown: Sequence[LogColumn], parent: Qt.QWidget | None = None
+    ) -> None:
         super().__init__(parent)
         self.setWindowTitle("Columns of the scan log")
         self._catalogue = catalogue
@@ -55,7 +57,7 @@ class ColumnChooser(Qt.QDialog):
         self._arrange()
         self._typing = Qt.QTimer(self)
         self._typing.setSingleShot(True)
-        self._typing.setInterval(TYPING)
+        self._typing.setInterval(SEARCH_PAUSE_MS)
         self._typing.timeout.connect(lambda: self.searched.emit(self.search.text().strip()))
         self.search.textChanged.connect(self._narrow)
         self.tree.itemChanged.connect(self._ticked)
@@ -143,7 +145,7 @@ class ColumnChooser(Qt.QDialog):
         self.message.setText(text)
         self.message.setVisible(bool(text))
 
-    def setCatalogue(self, catalogue: Catalogue) -> None:
+    def setCatalogue(self, catalogue: AvailableFields) -> None:
         """Show what there is. What somebody has ticked, folded or typed stays."""
         self._catalogue = catalogue
         folded = {group.text(NAME) for group in self._groups() if not group.isExpanded()}
@@ -165,18 +167,18 @@ class ColumnChooser(Qt.QDialog):
         self._tick()
         self._narrow(self.search.text(), ask=False)
 
-    def _grouped(self) -> list[tuple[str, list[Found]]]:
+    def _grouped(self) -> list[tuple[str, list[AvailableField]]]:
         """The dataset's own fields first, then the groups and what is in them by name."""
-        groups: dict[str, list[Found]] = {}
+        groups: dict[str, list[AvailableField]] = {}
         for found in self._catalogue.found.values():
             groups.setdefault(found.group, []).append(found)
         for name, inside in groups.items():
-            if name != USUAL:
+            if name != DATASET_GROUP:
                 inside.sort(key=lambda found: found.name.casefold())
-        ordered = sorted(groups, key=lambda name: (name != USUAL, name.casefold()))
+        ordered = sorted(groups, key=lambda name: (name != DATASET_GROUP, name.casefold()))
         return [(name or "In no group", groups[name]) for name in ordered]
 
-    def _item(self, found: Found) -> Qt.QTreeWidgetItem:
+    def _item(self, found: AvailableField) -> Qt.QTreeWidgetItem:
         item = Qt.QTreeWidgetItem([found.name, found.unit, found.example])
         item.setData(NAME, KEY_ROLE, found.key)
         item.setFlags(Qt.Qt.ItemIsEnabled | Qt.Qt.ItemIsSelectable | Qt.Qt.ItemIsUserCheckable)
@@ -185,7 +187,7 @@ class ColumnChooser(Qt.QDialog):
         item.setToolTip(EXAMPLE, tooltip(found.example))
         return item
 
-    def _append(self, column: Column) -> None:
+    def _append(self, column: LogColumn) -> None:
         item = Qt.QListWidgetItem(self.shown)
         item.setData(KEY_ROLE, column.key)
         self._name(item)

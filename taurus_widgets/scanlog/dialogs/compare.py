@@ -20,8 +20,8 @@ from taurus_widgets.scanlog.data.feed import problem_text
 from taurus_widgets.scanlog.parts.whole_value import WholeValue
 
 DIFFERS_ROLE = Qt.Qt.UserRole
-SIGN = "\u2260"
-LETTERS = 28
+DIFFERENT_SIGN = "\u2260"
+MAX_HEADING_LETTERS = 28
 """Of a line of a column's heading."""
 _NOWHERE = Qt.QModelIndex()
 
@@ -89,7 +89,10 @@ class CompareModel(Qt.QAbstractTableModel):
             if role == Qt.Qt.ToolTipRole:
                 return tooltip(text)
             # Qt would cut all lines as if they were one.
-            cut = [line if len(line) <= LETTERS else f"{line[: LETTERS - 1]}\u2026" for line in text.split("\n")]
+            cut = [
+                line if len(line) <= MAX_HEADING_LETTERS else f"{line[: MAX_HEADING_LETTERS - 1]}\u2026"
+                for line in text.split("\n")
+            ]
             return "\n".join([*cut, "Compared with this one"] if section == self.reference else cut)
         text = self.rows[section].label
         return tooltip(text) if role == Qt.Qt.ToolTipRole else text
@@ -117,7 +120,7 @@ class CompareDelegate(Qt.QStyledItemDelegate):
         room, metrics = padding(cell.fontMetrics), Qt.QFontMetrics(cell.font)
         area = cell.rect.adjusted(room, 0, -room, 0)
         if differs:
-            painter.drawText(area, int(Qt.Qt.AlignLeft | Qt.Qt.AlignVCenter), SIGN)
+            painter.drawText(area, int(Qt.Qt.AlignLeft | Qt.Qt.AlignVCenter), DIFFERENT_SIGN)
         area.setLeft(area.left() + _signWidth(cell.fontMetrics))
         shown = metrics.elidedText(text, Qt.Qt.ElideRight, area.width())
         painter.drawText(area, int(cell.displayAlignment), shown)
@@ -133,7 +136,7 @@ class CompareDelegate(Qt.QStyledItemDelegate):
 
 
 def _signWidth(metrics: Qt.QFontMetrics) -> int:
-    return int(metrics.horizontalAdvance(SIGN) * 1.6)
+    return int(metrics.horizontalAdvance(DIFFERENT_SIGN) * 1.6)
 
 
 class CompareDialog(Qt.QDialog):
@@ -340,6 +343,6 @@ def _summary(comparison: Comparison, count: int) -> str:
         else (f"{len(comparison.rows):,} values differ")
     )
     return (
-        f"{differ}, {same:,} are the same in {which} datasets and not shown. {SIGN} marks what is different from the"
-        " dataset that is compared with; a click on a header compares with another."
+        f"{differ}, {same:,} are the same in {which} datasets and not shown. {DIFFERENT_SIGN} marks what is different"
+        " from the dataset that is compared with; a click on a header compares with another."
     )

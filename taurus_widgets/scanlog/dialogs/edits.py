@@ -10,12 +10,12 @@ from taurus_widgets.qt.fitting import fit
 from taurus_widgets.qt.text import tooltip
 from taurus_widgets.scanlog.data import columns as cols
 from taurus_widgets.scanlog.data.outbox import COMMENT, PICTURE, RATING, Edit, normal
-from taurus_widgets.scanlog.editing.edits import Edits, Entry, State
+from taurus_widgets.scanlog.editing.edits import EditQueue, EditState, QueuedEdit
 
-AGAIN = (State.WAITING, State.EARLY, State.REFUSED)
+RETRYABLE_STATES = (EditState.WAITING, EditState.EARLY, EditState.REFUSED)
 """What can be tried once more at once."""
 
-NAMES = {COMMENT: "Comment", RATING: "Rating", PICTURE: "Picture"}
+FIELD_NAMES = {COMMENT: "Comment", RATING: "Rating", PICTURE: "Picture"}
 
 
 def valueText(edit: Edit, value: Any) -> str:
@@ -27,15 +27,15 @@ def valueText(edit: Edit, value: Any) -> str:
     return str(normal(COMMENT, value)) or "(no comment)"
 
 
-class ClashDialog(Qt.QDialog):
+class ConflictDialog(Qt.QDialog):
     """Two people on one row: the later one says what stays. Closed without an answer, the edit waits."""
 
-    def __init__(self, edits: Edits, entry: Entry, parent: Qt.QWidget) -> None:
+    def __init__(self, edits: EditQueue, entry: QueuedEdit, parent: Qt.QWidget) -> None:
         super().__init__(parent)
         self._edits, self._entry = edits, entry
         edit, theirs = entry.edit, entry.theirs.get(entry.edit.field)
         self._theirs = theirs
-        self.setWindowTitle(f"Two edits of one {NAMES[edit.field].lower()}")
+        self.setWindowTitle(f"Two edits of one {FIELD_NAMES[edit.field].lower()}")
         who = cols.line(entry.theirs.get("updatedBy")) or "somebody else"
         layout = Qt.QGridLayout(self)
         layout.setColumnMinimumWidth(0, self.fontMetrics().averageCharWidth() * 38)
@@ -78,10 +78,10 @@ class WaitingDialog(Qt.QDialog):
     """The Entry of a clash."""
     login = Qt.Signal()
 
-    def __init__(self, edits: Edits, parent: Qt.QWidget) -> None:
+    def __init__(self, edits: EditQueue, parent: Qt.QWidget) -> None:
         super().__init__(parent)
         self._edits = edits
-        self._listed: list[Entry] = []
+        self._listed: list[QueuedEdit] = []
         self.setWindowTitle("Edits that are not in SciCat yet")
         self.table = Qt.QTreeWidget()
         self.table.setHeaderLabels(["Scan", "What", "Value", "Why it is not there"])
@@ -121,7 +121,7 @@ class WaitingDialog(Qt.QDialog):
             edit, says = entry.edit, entry.why or "On its way."
             if entry.unsafe:
                 says += f" Not kept on disk: {entry.unsafe}"
-            texts = [edit.title or edit.pid, NAMES[edit.field], cols.line(valueText(edit, edit.value)), says]
+            texts = [edit.title or edit.pid, FIELD_NAMES[edit.field], cols.line(valueText(edit, edit.value)), says]
             item = Qt.QTreeWidgetItem(texts)
             for column, text in enumerate(texts):
                 item.setToolTip(column, tooltip(text))
@@ -131,21 +131,21 @@ class WaitingDialog(Qt.QDialog):
             self.table.topLevelItem(0).setSelected(True)
         self._enable()
 
-    def _chosen(self) -> list[Entry]:
+    def _chosen(self) -> list[QueuedEdit]:
         items = self.table.selectedItems()
         return [entry for place, entry in enumerate(self._listed) if self.table.topLevelItem(place) in items]
 
     def _enable(self) -> None:
         chosen = self._chosen()
-        self.again.setEnabled(any(entry.state in AGAIN for entry in chosen))
+        self.again.setEnabled(any(entry.state in RETRYABLE_STATES for entry in chosen))
         self.copy.setEnabled(bool(chosen))
         self.drop.setEnabled(bool(chosen))
-        self.choose.setEnabled(len(chosen) == 1 and chosen[0].state is State.CLASH)
-        self.enter.setEnabled(any(entry.state is State.LOGIN for entry in self._listed))
+        self.choose.setEnabled(len(chosen) == 1 and chosen[0].state is EditState.CLASH)
+        self.enter.setEnabled(any(entry.state is EditState.LOGIN for entry in self._listed))
 
     def _again(self) -> None:
         for entry in self._chosen():
-            if entry.state in AGAIN:
+            if entry.state in RETRYABLE_STATES:
                 self._edits.again(entry)
 
     def _copy(self) -> None:

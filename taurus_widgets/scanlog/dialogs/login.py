@@ -13,13 +13,13 @@ from taurus_widgets.qt.painting import colours
 from taurus_widgets.qt.text import tooltip
 from taurus_widgets.scanlog.data.feed import problem_text
 from taurus_widgets.scanlog.data.state_folder import stateFolder
-from taurus_widgets.scanlog.data.token_file import Kept
+from taurus_widgets.scanlog.data.token_file import StoredLogin
 
 if TYPE_CHECKING:
     pass
 
 
-TIMEOUT = 10.0
+LOGIN_TIMEOUT_SECONDS = 10.0
 """Seconds."""
 
 
@@ -101,16 +101,18 @@ class LoginDialog(Qt.QDialog):
     def _try(self) -> None:
         if self.tabs.currentIndex() == 1:
             words = self.token.text().split()
-            scicat = SciCat(self._url, token=words[-1] if words else "", timeout=TIMEOUT)  # "Bearer x" is pasted, too
+            scicat = SciCat(
+                self._url, token=words[-1] if words else "", timeout=LOGIN_TIMEOUT_SECONDS
+            )  # "Bearer x" is pasted, too
             password = ""
         else:
             password = self.password.text()
-            scicat = SciCat(self._url, self.name.text().strip(), password, timeout=TIMEOUT)
+            scicat = SciCat(self._url, self.name.text().strip(), password, timeout=LOGIN_TIMEOUT_SECONDS)
         self._say("Asking SciCat", problem=False)
         self._call = self._calls.run(partial(_enter, scicat), partial(self._found, password), self._failed)
         self._enable()
 
-    def _found(self, password: str, found: Kept | None) -> None:
+    def _found(self, password: str, found: StoredLogin | None) -> None:
         self._call = None
         self._enable()
         if found is None:
@@ -131,10 +133,10 @@ class LoginDialog(Qt.QDialog):
             self.password.selectAll()
 
 
-def _enter(scicat: SciCat) -> Kept | None:
+def _enter(scicat: SciCat) -> StoredLogin | None:
     """The login with its token. None for a token that counts for nothing."""
     if scicat.username:
         scicat.login()
-        return Kept(scicat.username, scicat.token)
+        return StoredLogin(scicat.username, scicat.token)
     who = scicat.whoami()
-    return Kept(str(who["username"]), scicat.token) if who else None
+    return StoredLogin(str(who["username"]), scicat.token) if who else None

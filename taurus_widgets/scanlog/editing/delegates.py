@@ -13,28 +13,28 @@ from taurus_widgets.qt.text import tooltip
 from taurus_widgets.scanlog.data import columns as cols
 from taurus_widgets.scanlog.data.columns import Json
 from taurus_widgets.scanlog.data.outbox import COMMENT, RATING
-from taurus_widgets.scanlog.editing.edits import ASKS, Edits, Entry
+from taurus_widgets.scanlog.editing.edits import DECISION_STATES, EditQueue, QueuedEdit
 from taurus_widgets.scanlog.parts.cell_delegates import CellDelegate
 from taurus_widgets.scanlog.parts.roles import DATASET_ROLE
 from taurus_widgets.scanlog.parts.signs import drawStars
 
-STEP = 17 / 16
+STAR_STEP = 17 / 16
 """From one star to the next, in their size: as `drawStars` draws them."""
 
-ROOM = 4
+COMMENT_LINES = 4
 """Lines of text that a comment's editor has."""
 
 Write = Callable[[Json, str, Any, Any], None]
 """Write this value (third) in a field of a dataset, in the place of the one that was seen (fourth)."""
 
 
-def drawMark(painter: Qt.QPainter, area: Qt.QRectF, entry: Entry, shades: Colours) -> None:
+def drawMark(painter: Qt.QPainter, area: Qt.QRectF, entry: QueuedEdit, shades: Colours) -> None:
     """What stands for an edit that is not in SciCat: a clock while it waits, a triangle if somebody must decide."""
     painter.save()
     painter.setRenderHint(Qt.QPainter.Antialiasing)
     painter.translate(area.topLeft())
     painter.scale(area.width() / 16, area.height() / 16)
-    if entry.state in ASKS:
+    if entry.state in DECISION_STATES:
         painter.setPen(Qt.Qt.NoPen)
         painter.setBrush(Qt.QColor(shades.problem))
         painter.drawPolygon(Qt.QPolygonF([Qt.QPointF(8, 1.5), Qt.QPointF(15.5, 14.5), Qt.QPointF(0.5, 14.5)]))
@@ -46,7 +46,7 @@ def drawMark(painter: Qt.QPainter, area: Qt.QRectF, entry: Entry, shades: Colour
     painter.restore()
 
 
-def markTip(entry: Entry) -> str:
+def markTip(entry: QueuedEdit) -> str:
     """What the mark means, for people."""
     says = entry.why or "On its way to SciCat."
     if entry.unsafe:
@@ -59,7 +59,7 @@ class EditableDelegate(CellDelegate):
 
     field = ""
 
-    def __init__(self, edits: Edits, write: Write, allowed: Callable[[], bool], parent: Qt.QObject) -> None:
+    def __init__(self, edits: EditQueue, write: Write, allowed: Callable[[], bool], parent: Qt.QObject) -> None:
         super().__init__(parent)
         self.edits = edits
         self.write = write
@@ -123,7 +123,7 @@ class StarsDelegate(EditableDelegate):
 
     field = RATING
 
-    def __init__(self, edits: Edits, write: Write, allowed: Callable[[], bool], parent: Qt.QObject) -> None:
+    def __init__(self, edits: EditQueue, write: Write, allowed: Callable[[], bool], parent: Qt.QObject) -> None:
         super().__init__(edits, write, allowed, parent)
         self._pointed = 0.0
         self._pressed = Qt.QPersistentModelIndex()
@@ -183,8 +183,8 @@ class StarsDelegate(EditableDelegate):
         """The rating that is meant at this point of the cell; 0 beside the stars."""
         room = padding(option.fontMetrics)
         place = _stars(option.fontMetrics, option.rect.adjusted(room, 0, -room, 0))
-        across = (point.x() - place.x()) / (place.height() * STEP)
-        return math.ceil(across * 2) / 2 if 0 < across <= cols.MOST_STARS else 0.0
+        across = (point.x() - place.x()) / (place.height() * STAR_STEP)
+        return math.ceil(across * 2) / 2 if 0 < across <= cols.MAX_STARS else 0.0
 
     def key(self, event: Qt.QKeyEvent, dataset: Json) -> bool:
         """Whether this key rates."""
@@ -195,7 +195,7 @@ class StarsDelegate(EditableDelegate):
         elif text in ("0", "1", "2", "3"):
             wanted = float(text)
         elif text in ("+", "-"):
-            wanted = min(max(now + (0.5 if text == "+" else -0.5), 0.0), float(cols.MOST_STARS))
+            wanted = min(max(now + (0.5 if text == "+" else -0.5), 0.0), float(cols.MAX_STARS))
         else:
             return False
         self.rate(dataset, wanted)
@@ -248,7 +248,7 @@ class CommentDelegate(EditableDelegate):
 
     field = COMMENT
 
-    def __init__(self, edits: Edits, write: Write, allowed: Callable[[], bool], parent: Qt.QObject) -> None:
+    def __init__(self, edits: EditQueue, write: Write, allowed: Callable[[], bool], parent: Qt.QObject) -> None:
         super().__init__(edits, write, allowed, parent)
         self._clicked = Qt.QPersistentModelIndex()
         self._later = Qt.QTimer(self)
@@ -324,7 +324,7 @@ class CommentDelegate(EditableDelegate):
         inside = editor.parentWidget().rect()
         metrics = option.fontMetrics
         wide = min(max(option.rect.width(), metrics.averageCharWidth() * 60), inside.width())
-        high = min(metrics.lineSpacing() * ROOM + 2 * padding(metrics), inside.height())
+        high = min(metrics.lineSpacing() * COMMENT_LINES + 2 * padding(metrics), inside.height())
         place = Qt.QRect(option.rect.topLeft(), Qt.QSize(wide, high))
         place.moveRight(min(place.right(), inside.right()))
         place.moveBottom(min(place.bottom(), inside.bottom()))

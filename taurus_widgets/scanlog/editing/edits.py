@@ -20,22 +20,22 @@ from taurus_widgets.qt.calls import Calls
 from taurus_widgets.scanlog.data.columns import PROVISIONAL, Json, clock, line
 from taurus_widgets.scanlog.data.feed import problem_text
 from taurus_widgets.scanlog.data.outbox import PICTURE, Claim, Edit, Outbox, normal
-from taurus_widgets.scanlog.data.send_edit import Clash, Sent, send
+from taurus_widgets.scanlog.data.send_edit import EditConflict, EditSent, send
 
-CONFIRM = 2.0
+CONFIRM_SECONDS = 2.0
 """Seconds after which it is looked whether an edit has stayed: a write of metadata that began before may undo it."""
 
-PAUSES = (2.0, 4.0, 8.0, 15.0, 30.0)
+RETRY_PAUSES_SECONDS = (2.0, 4.0, 8.0, 15.0, 30.0)
 """Seconds between tries while SciCat is away; the last one from then on."""
 
-TO_APPEAR = 600.0
+DATASET_WAIT_SECONDS = 600.0
 """Seconds that an edit waits for a dataset that was in SciCat and is not found: what says so may be behind."""
 
-TO_CLOSE = 2.0
+DISK_CLOSE_SECONDS = 2.0
 """Seconds that a closing window waits for the disk."""
 
 
-class State(enum.Enum):
+class EditState(enum.Enum):
     """How it stands with an edit."""
 
     PENDING = "on its way"
@@ -47,21 +47,21 @@ class State(enum.Enum):
     SENT = "in SciCat"
 
 
-HELD = (State.WAITING, State.EARLY, State.LOGIN)
+WAITING_STATES = (EditState.WAITING, EditState.EARLY, EditState.LOGIN)
 """It is sent by itself, as soon as that is over."""
 
-NOT_THERE = "The scan is not in the catalogue yet: this is kept, and sent as soon as it is."
+NOT_IN_CATALOGUE = "The scan is not in the catalogue yet: this is kept, and sent as soon as it is."
 
-ASKS = (State.CLASH, State.REFUSED)
+DECISION_STATES = (EditState.CLASH, EditState.REFUSED)
 """Nothing more happens by itself."""
 
 
 @dataclass(eq=False)
-class Entry:
+class QueuedEdit:
     """An edit, how it stands, and `why`, for people. `theirs` is the dataset with what somebody else has written."""
 
     edit: Edit
-    state: State = State.PENDING
+    state: EditState = EditState.PENDING
     why: str = ""
     theirs: Json = field(default_factory=dict)
     here: bool = True
@@ -77,7 +77,7 @@ class Entry:
         return self.edit.pid, self.edit.field
 
 
-class Edits(Qt.QObject):
+class EditQueue(Qt.QObject):
     """All methods are for the window's thread, and none of them waits.
 
     One edit is sent at a time, oldest first: SciCat's own writes of one dataset disturb each other.
@@ -97,9 +97,9 @@ class Edits(Qt.QObject):
         self._outbox = Outbox(folder)
         self._disk, self._net = Calls(self, threads=1, whole=True), Calls(self, threads=1)
         self._scicat: SciCat | None = None
-        self._entries: list[Entry] = []
-        self._shown: dict[tuple[str, str], Entry] = {}
-        self._sending: Entry | None = None
+        self._entries: list[QueuedEdit] = []
+        self._shown: dict[tuple[str, str], QueuedEdit] = {}
+        self._sending: QueuedEdit | None = None
         self._hold = 0.0
         self._timer = Qt.QTimer(self)
         self._timer.setInterval(250)
@@ -120,8 +120,8 @@ class Edits(Qt.QObject):
         """Try everything that waits now: somebody has logged in, or asks for it."""
         self._hold = 0.0
         for entry in self._entries:
-            if entry.state in HELD:
-                self._become(entry, State.PENDING)
+            if entry.state in WAITING_STATES:
+                self._become(entry, EditState.PENDING)
                 entry.due = 0.0
         self._timer.start()
 
@@ -139,17 +139,19 @@ class Edits(Qt.QObject):
         edit = Edit(
             *(self._scicat.base_url, self._scicat.username, dataset["pid"], name, value, before, caption, title, early)
         )
-        self._add(Entry(edit, State.EARLY, NOT_THERE) if early else Entry(edit))
+        self._add(QueuedEdit(edit, EditState.EARLY, NOT_IN_CATALOGUE) if early else QueuedEdit(edit))
         if earlier is not None and earlier is not self._sending:
             self._forget(earlier)
 
-    def answer(self, entry: Entry, value: Any) -> None:
+    def answer(self, entry: QueuedEdit, value: Any) -> None:
         """What a CLASH ends with: this value in the place of what somebody else has written."""
         theirs = entry.theirs.get(entry.edit.field)
         if normal(entry.edit.field, value) != normal(entry.edit.field, theirs):
             edit = entry.edit
             self._add(
-                Entry(Edit(edit.catalogue, edit.username, edit.pid, edit.field, value, (theirs,), title=edit.title))
+                QueuedEdit(
+                    Edit(edit.catalogue, edit.username, edit.pid, edit.field, value, (theirs,), title=edit.title)
+                )
             )
         self._forget(entry)
 
@@ -159,30 +161,30 @@ class Edits(Qt.QObject):
             if pid == expected:
                 self.again(entry)
             else:
-                self._add(Entry(dataclasses.replace(entry.edit, pid=pid, key=uuid.uuid4().hex)))
+                self._add(QueuedEdit(dataclasses.replace(entry.edit, pid=pid, key=uuid.uuid4().hex)))
                 self._forget(entry)
 
-    def discard(self, entry: Entry) -> None:
+    def discard(self, entry: QueuedEdit) -> None:
         """Nobody wants it any more."""
         self._forget(entry)
 
-    def again(self, entry: Entry) -> None:
+    def again(self, entry: QueuedEdit) -> None:
         """Try one once more, now."""
-        self._become(entry, State.PENDING)
+        self._become(entry, EditState.PENDING)
         entry.due = self._hold = 0.0
         self._timer.start()
 
     @property
-    def entries(self) -> list[Entry]:
+    def entries(self) -> list[QueuedEdit]:
         """All that are not in SciCat, oldest first."""
-        return [entry for entry in self._entries if entry.state is not State.SENT]
+        return [entry for entry in self._entries if entry.state is not EditState.SENT]
 
-    def shown(self, dataset: Json, name: str) -> tuple[Any, Entry | None]:
+    def shown(self, dataset: Json, name: str) -> tuple[Any, QueuedEdit | None]:
         """The value to show of a dataset as its row has it, and the edit that stands for it, if it is still one."""
         entry = self._shown.get((dataset["pid"], name))
         if entry is None:
             return dataset.get(name), None
-        if entry.state is not State.SENT:
+        if entry.state is not EditState.SENT:
             return entry.edit.value, entry
         # Until the row has been read again: else it would jump back for a moment.
         if str(dataset.get("updatedAt", "")) < str(entry.theirs.get("updatedAt", "")):
@@ -191,7 +193,7 @@ class Edits(Qt.QObject):
             del self._shown[entry.place]
         return dataset.get(name), None
 
-    def pictures(self, pid: str) -> list[Entry]:
+    def pictures(self, pid: str) -> list[QueuedEdit]:
         """The dataset's pictures that are not in SciCat yet."""
         return [entry for entry in self.entries if entry.place == (pid, PICTURE)]
 
@@ -202,7 +204,7 @@ class Edits(Qt.QObject):
         written = threading.Event()
         self._disk.run(written.set, _nothing, _nothing)
         self._disk.stop()
-        written.wait(TO_CLOSE)
+        written.wait(DISK_CLOSE_SECONDS)
 
     def restart(self) -> None:
         """Go on after `stop`, as soon as there is an account. What was being sent is asked for again: nobody heard."""
@@ -212,7 +214,7 @@ class Edits(Qt.QObject):
 
     # ----------------------------------------------------------------------- disk
 
-    def _add(self, entry: Entry) -> None:
+    def _add(self, entry: QueuedEdit) -> None:
         self._entries.append(entry)
         if entry.edit.field != PICTURE:
             self._shown[entry.place] = entry
@@ -220,20 +222,20 @@ class Edits(Qt.QObject):
         self.changed.emit(entry.edit.pid)
         self._timer.start()
 
-    def _keep(self, entry: Entry) -> None:
+    def _keep(self, entry: QueuedEdit) -> None:
         self._outbox.put(entry.edit)
         entry.kept.set()
 
     def _kept(self, _: object) -> None:
         self._next()
 
-    def _notKept(self, entry: Entry, error: Exception) -> None:
+    def _notKept(self, entry: QueuedEdit, error: Exception) -> None:
         """It goes to SciCat all the same, from memory."""
         entry.unsafe = line(error)
         self.changed.emit(entry.edit.pid)
         self._next()
 
-    def _forget(self, entry: Entry) -> None:
+    def _forget(self, entry: QueuedEdit) -> None:
         if entry in self._entries:
             self._entries.remove(entry)
         if self._shown.get(entry.place) is entry:
@@ -246,7 +248,9 @@ class Edits(Qt.QObject):
         if self._scicat is None or self._scicat.base_url != catalogue:
             return
         known = {entry.edit.key for entry in self._entries}
-        found = [Entry(edit, here=False) for edit in edits if edit.catalogue == catalogue and edit.key not in known]
+        found = [
+            QueuedEdit(edit, here=False) for edit in edits if edit.catalogue == catalogue and edit.key not in known
+        ]
         self._entries[:0] = found
         newer, self._shown = self._shown, {}
         for entry in found:
@@ -269,7 +273,7 @@ class Edits(Qt.QObject):
         if self._sending is not None or self._scicat is None or now < self._hold:
             return
         for entry in list(self._entries):
-            if entry.state in ASKS or not (entry.kept.is_set() or entry.unsafe) or not self._is_ours(entry):
+            if entry.state in DECISION_STATES or not (entry.kept.is_set() or entry.unsafe) or not self._is_ours(entry):
                 continue
             if entry.due <= now:
                 self._send(self._scicat, entry)
@@ -277,25 +281,25 @@ class Edits(Qt.QObject):
         if not self._entries:
             self._timer.stop()
 
-    def _is_ours(self, entry: Entry) -> bool:
+    def _is_ours(self, entry: QueuedEdit) -> bool:
         """Whether whoever wrote it is logged in. Nobody's edit goes under another one's name."""
         assert self._scicat is not None
         if entry.edit.username == self._scicat.username:
-            return entry.state is not State.LOGIN
-        if entry.state is State.SENT:
+            return entry.state is not EditState.LOGIN
+        if entry.state is EditState.SENT:
             self._forget(entry)
         else:
-            self._become(entry, State.LOGIN, f"It is sent as soon as {entry.edit.username} logs in.")
+            self._become(entry, EditState.LOGIN, f"It is sent as soon as {entry.edit.username} logs in.")
         return False
 
-    def _send(self, scicat: SciCat, entry: Entry) -> None:
+    def _send(self, scicat: SciCat, entry: QueuedEdit) -> None:
         self._sending = entry
-        last = entry.edit.field == PICTURE or entry.state is State.SENT
+        last = entry.edit.field == PICTURE or entry.state is EditState.SENT
         self._net.run(
             partial(self._work, scicat, entry, last), partial(self._sent, entry), partial(self._failed, entry)
         )
 
-    def _work(self, scicat: SciCat, entry: Entry, last: bool) -> Sent | Clash | Claim:
+    def _work(self, scicat: SciCat, entry: QueuedEdit, last: bool) -> EditSent | EditConflict | Claim:
         """In the thread. After the `last` time it is no longer kept."""
         if entry.unsafe:
             return send(scicat, entry.edit)
@@ -303,52 +307,54 @@ class Edits(Qt.QObject):
             if claim is not Claim.OURS:
                 return claim
             answer = send(scicat, entry.edit)
-            if last and isinstance(answer, Sent):
+            if last and isinstance(answer, EditSent):
                 self._outbox.drop(entry.edit)
             return answer
 
-    def _sent(self, entry: Entry, answer: Sent | Clash | Claim) -> None:
+    def _sent(self, entry: QueuedEdit, answer: EditSent | EditConflict | Claim) -> None:
         self._sending = None
         if entry not in self._entries:
             self._forget(entry)
         elif answer is Claim.BUSY:
-            entry.due = time.monotonic() + PAUSES[0]
+            entry.due = time.monotonic() + RETRY_PAUSES_SECONDS[0]
         elif answer is Claim.GONE:
             self._forget(entry)
-        elif isinstance(answer, Sent):
+        elif isinstance(answer, EditSent):
             self._done(entry, answer.dataset)
-        elif isinstance(answer, Clash):
+        elif isinstance(answer, EditConflict):
             self._clashed(entry, answer.dataset)
         self._next()
 
-    def _done(self, entry: Entry, dataset: Json) -> None:
-        confirmed = entry.state is State.SENT
+    def _done(self, entry: QueuedEdit, dataset: Json) -> None:
+        confirmed = entry.state is EditState.SENT
         entry.theirs = dataset
         if entry.edit.field == PICTURE or confirmed:
             self._entries.remove(entry)
         else:
-            entry.due = time.monotonic() + CONFIRM
+            entry.due = time.monotonic() + CONFIRM_SECONDS
         if not confirmed:
-            self._become(entry, State.SENT)
+            self._become(entry, EditState.SENT)
             self.arrived.emit(entry)
 
-    def _clashed(self, entry: Entry, dataset: Json) -> None:
+    def _clashed(self, entry: QueuedEdit, dataset: Json) -> None:
         if self._is_over(entry):
             self._forget(entry)
             return
         entry.theirs = dataset
         who = line(dataset.get("updatedBy")) or "Somebody"
-        self._become(entry, State.CLASH, f"{who} has changed it as well, at {clock(dataset.get('updatedAt'))}.")
+        self._become(entry, EditState.CLASH, f"{who} has changed it as well, at {clock(dataset.get('updatedAt'))}.")
         self.asked.emit(entry)
 
-    def _is_over(self, entry: Entry) -> bool:
+    def _is_over(self, entry: QueuedEdit) -> bool:
         """Whether it was in SciCat, and somebody has gone on from it; or the same person has written another one."""
         newest = entry.edit.field == PICTURE or self._shown.get(entry.place) is entry
-        return entry.state is State.SENT or not newest
+        return entry.state is EditState.SENT or not newest
 
-    def _failed(self, entry: Entry, error: Exception) -> None:
+    def _failed(self, entry: QueuedEdit, error: Exception) -> None:
         self._sending = None
-        pause = max(PAUSES[min(entry.tries, len(PAUSES) - 1)], getattr(error, "retry_after", 0.0))
+        pause = max(
+            RETRY_PAUSES_SECONDS[min(entry.tries, len(RETRY_PAUSES_SECONDS) - 1)], getattr(error, "retry_after", 0.0)
+        )
         entry.tries += 1
         entry.due = time.monotonic() + pause
         age = time.time() - dt.datetime.fromisoformat(entry.edit.made).timestamp()
@@ -357,31 +363,33 @@ class Edits(Qt.QObject):
         if entry not in self._entries or (self._is_over(entry) and not _temporary(error)):
             self._forget(entry)
         elif isinstance(error, Expired):
-            self._become(entry, State.LOGIN, "Your login has expired. It is sent as soon as you have logged in.")
+            self._become(entry, EditState.LOGIN, "Your login has expired. It is sent as soon as you have logged in.")
             self.loginNeeded.emit()
         elif isinstance(error, NotAllowed):
             self._refuse(entry, f"SciCat does not let {entry.edit.username} change this dataset.")
         elif _temporary(error):
-            self._become(entry, State.WAITING, f"{problem_text(error)}; it is tried again.")
+            self._become(entry, EditState.WAITING, f"{problem_text(error)}; it is tried again.")
             self._holdOthers(entry)
-        elif isinstance(error, SciCatError) and error.status == 404 and (entry.edit.early or age < TO_APPEAR):
-            self._become(entry, State.EARLY, NOT_THERE)
+        elif (
+            isinstance(error, SciCatError) and error.status == 404 and (entry.edit.early or age < DATASET_WAIT_SECONDS)
+        ):
+            self._become(entry, EditState.EARLY, NOT_IN_CATALOGUE)
         else:
             self._refuse(entry, f"SciCat does not take it: {line(error)}")
         self._next()
 
-    def _holdOthers(self, entry: Entry) -> None:
+    def _holdOthers(self, entry: QueuedEdit) -> None:
         """What waits behind one that gets no answer waits for the same reason."""
         for other in self._entries:
-            if other.state is State.PENDING and entry.due == self._hold:
-                self._become(other, State.WAITING, entry.why)
+            if other.state is EditState.PENDING and entry.due == self._hold:
+                self._become(other, EditState.WAITING, entry.why)
 
-    def _refuse(self, entry: Entry, why: str) -> None:
-        self._become(entry, State.REFUSED, why)
+    def _refuse(self, entry: QueuedEdit, why: str) -> None:
+        self._become(entry, EditState.REFUSED, why)
         self.asked.emit(entry)
 
-    def _become(self, entry: Entry, state: State, why: str = "") -> None:
-        if entry.state is State.SENT and state is State.WAITING:
+    def _become(self, entry: QueuedEdit, state: EditState, why: str = "") -> None:
+        if entry.state is EditState.SENT and state is EditState.WAITING:
             return  # it is there; whether it stays is looked at later
         if (entry.state, entry.why) != (state, why):
             entry.state, entry.why = state, why

@@ -17,17 +17,17 @@ from taurus_widgets.qt.painting import colours
 from taurus_widgets.scanlog.data.cells import Sheet
 from taurus_widgets.scanlog.data.columns import Json
 from taurus_widgets.scanlog.data.feed import problem_text
-from taurus_widgets.scanlog.exporting.progress import Cancelled, Progress
-from taurus_widgets.scanlog.exporting.saving import told
+from taurus_widgets.scanlog.exporting.progress import Cancelled, ExportProgress
+from taurus_widgets.scanlog.exporting.saving import file_problem
 
-LOOK = 100
+PROGRESS_INTERVAL_MS = 100
 """Milliseconds between looks at how far it is. The thread itself never speaks to the window for each row."""
 
-WAIT = 1.0
+CLOSE_WAIT_SECONDS = 1.0
 """Seconds that a closing window waits for an export to take its half-written file away."""
 
 
-NOTHING = "Nothing was written."
+NOTHING_WRITTEN = "Nothing was written."
 
 
 @dataclass(frozen=True)
@@ -56,7 +56,7 @@ class ExportDialog(Qt.QDialog):
         super().__init__(parent)
         self.setAttribute(Qt.Qt.WA_DeleteOnClose)
         self.table = table
-        self.progress: Progress | None = None
+        self.progress: ExportProgress | None = None
         """Of an export that runs."""
         self.body = Qt.QWidget(self)
         """All that is chosen in: it can be changed while nothing runs."""
@@ -107,7 +107,7 @@ class ExportDialog(Qt.QDialog):
         layout.addWidget(self.message)
         layout.addLayout(buttons)
         self._timer = Qt.QTimer(self)
-        self._timer.setInterval(LOOK)
+        self._timer.setInterval(PROGRESS_INTERVAL_MS)
         self._timer.timeout.connect(self._look)
 
     def refresh(self) -> None:
@@ -141,9 +141,9 @@ class ExportDialog(Qt.QDialog):
     def chosen(self) -> Rows:
         return next(rows for button, rows in zip(self.rows, self.table.rows, strict=True) if button.isChecked())
 
-    def run(self, total: int, work: Callable[[Progress], Any]) -> None:
+    def run(self, total: int, work: Callable[[ExportProgress], Any]) -> None:
         """Do it in a thread."""
-        progress = self.progress = Progress(total)
+        progress = self.progress = ExportProgress(total)
 
         def whole() -> Any:
             with progress:
@@ -188,7 +188,7 @@ class ExportDialog(Qt.QDialog):
         self._timer.stop()
         if self.progress is not None:
             self.progress.cancel()
-            self.progress.ended.wait(WAIT)
+            self.progress.ended.wait(CLOSE_WAIT_SECONDS)
             self.progress = None
         self.close()
 
@@ -221,7 +221,7 @@ class ExportDialog(Qt.QDialog):
     def _failed(self, error: Exception) -> None:
         self._ended()
         if isinstance(error, Cancelled):
-            self.say(f"Stopped. {escape(str(error) or NOTHING)}")
+            self.say(f"Stopped. {escape(str(error) or NOTHING_WRITTEN)}")
         else:
             self.say(escape(reason(error, self.path())), problem=True)
 
@@ -242,7 +242,7 @@ def below(*widgets: Qt.QWidget) -> Qt.QVBoxLayout:
 def reason(error: Exception, path: Path) -> str:
     """Why an export has failed, in plain words."""
     if isinstance(error, OSError):
-        return told(error, path)
+        return file_problem(error, path)
     if isinstance(error, SciCatError):
         return f"{problem_text(error)}. Nothing was exported"
     return str(error) or type(error).__name__

@@ -21,10 +21,10 @@ from ingest.scicat.transport import Transport
 
 Json = dict[str, Any]
 
-WHOLE = 6
+CALL_TIMEOUT_FACTOR = 6
 """A call may take this many times the time-out of its parts."""
 
-ENTRIES = 50
+MAX_LISTED_ENTRIES = 50
 """Entries of a logbook that are listed to choose from."""
 
 
@@ -100,7 +100,7 @@ class Elogy:
         parts = urlsplit(self.base_url)
         if parts.scheme not in ("http", "https") or not parts.hostname:
             raise ValueError(f"{base_url!r} is no address of Elogy: write https://elogy.example.org")
-        self._transport = Transport(self.base_url, timeout, WHOLE * timeout)
+        self._transport = Transport(self.base_url, timeout, CALL_TIMEOUT_FACTOR * timeout)
 
     def page(self, logbook: int, entry: int) -> str:
         """Where people see it."""
@@ -129,7 +129,7 @@ class Elogy:
 
     def headlines(self, logbook: int, title: str = "") -> list[Headline]:
         """The entries that were changed last, of this logbook and of those inside it, with these words in the title."""
-        query = {"n": str(ENTRIES)} | ({"title": f"(?i){re.escape(title)}"} if title else {})
+        query = {"n": str(MAX_LISTED_ENTRIES)} | ({"title": f"(?i){re.escape(title)}"} if title else {})
         return [
             Headline(
                 int(entry["id"]),

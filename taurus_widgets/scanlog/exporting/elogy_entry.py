@@ -18,32 +18,32 @@ from taurus_widgets.scanlog.data.cells import Sheet, readable
 from taurus_widgets.scanlog.data.columns import Json
 from taurus_widgets.scanlog.exporting.elogy import Author, Elogy, ElogyError, Stale
 from taurus_widgets.scanlog.exporting.html_file import table
-from taurus_widgets.scanlog.exporting.pictures import Picture
-from taurus_widgets.scanlog.exporting.progress import Cancelled, Progress
+from taurus_widgets.scanlog.exporting.pictures import PictureFile
+from taurus_widgets.scanlog.exporting.progress import Cancelled, ExportProgress
 
-TITLE = "Exported from Scanlog"
+DEFAULT_TITLE = "Exported from Scanlog"
 """Of an entry for which none is given."""
 
-MOST_ROWS = 2_000
+MAX_ELOGY_ROWS = 2_000
 """In one entry: Elogy sends all of it to everybody who opens the logbook."""
 
-TRIES = 5
+MAX_APPEND_TRIES = 5
 """Times that an entry is read and changed again, because somebody else was faster."""
 
-LOOKS = (0.5, 1.0, 2.0)
+CHECK_PAUSES_SECONDS = (0.5, 1.0, 2.0)
 """Seconds before each look whether a write happened whose answer was lost."""
 
 
-class Unsure(ElogyError):
+class UncertainWrite(ElogyError):
     """A write was sent and not answered, and what it should have made is not there (yet)."""
 
 
-class Twice(ElogyError):
+class DuplicateEntry(ElogyError):
     """Two people at two computers were as fast as each other. An entry cannot be taken back by its program."""
 
 
 @dataclass(frozen=True)
-class Target:
+class ElogyTarget:
     """Where to: `entry` is one to append to, None for a new one. The rest is of a new one, `authors` of both."""
 
     logbook: int
@@ -54,7 +54,7 @@ class Target:
 
 
 @dataclass(frozen=True)
-class Written:
+class WrittenEntry:
     """The entry. `before` says that an earlier export had written it already."""
 
     logbook: int
@@ -64,23 +64,23 @@ class Written:
 
 
 @dataclass(frozen=True)
-class Export:
+class ElogyExport:
     """What goes there, as texts; `rows` are those of `headings`."""
 
     intro: str
     headings: list[str]
     pids: list[str]
     rows: list[list[str]]
-    pictures: list[tuple[str, Picture]]
+    pictures: list[tuple[str, PictureFile]]
     """With the pid that each belongs to."""
 
     @classmethod
-    def of(cls, sheet: Sheet, datasets: Sequence[Json], pictures: list[tuple[str, Picture]]) -> Export:
+    def of(cls, sheet: Sheet, datasets: Sequence[Json], pictures: list[tuple[str, PictureFile]]) -> ElogyExport:
         rows = [[readable(column, dataset) for column in sheet.columns] for dataset in datasets]
         intro = f"{sheet.title}, {len(rows)} row{'s' * (len(rows) != 1)} from {sheet.catalogue}"
         return cls(intro, sheet.headings, [dataset["pid"] for dataset in datasets], rows, pictures)
 
-    def id(self, target: Target) -> str:
+    def id(self, target: ElogyTarget) -> str:
         """The same for the same rows to the same place, with and without pictures.
 
         It is of letters and digits: Elogy's search gives other signs a meaning.
@@ -99,7 +99,7 @@ class Export:
         return "\n".join([self.intro, *(line.rstrip() for line in padded)])
 
 
-def send(elogy: Elogy, target: Target, export: Export, progress: Progress) -> Written:
+def send(elogy: Elogy, target: ElogyTarget, export: ElogyExport, progress: ExportProgress) -> WrittenEntry:
     """Write it, or find that it is there, and add the pictures that are missing.
 
     Raises ElogyError (Stale for an entry that is locked, Unsure where an answer was lost for good) and Cancelled. It
@@ -118,7 +118,7 @@ def send(elogy: Elogy, target: Target, export: Export, progress: Progress) -> Wr
             f"{error}. The rows are in entry {number}, not all of the pictures: export again to send the rest",
             error.status,
         ) from error
-    return Written(logbook, number, before and not sent, len(export.pictures))
+    return WrittenEntry(logbook, number, before and not sent, len(export.pictures))
 
 
 def _key(mark: str) -> str:
@@ -129,13 +129,15 @@ def _key(mark: str) -> str:
 # ------------------------------------------------------------------------------ new
 
 
-def _created(elogy: Elogy, target: Target, export: Export, mark: str, progress: Progress) -> tuple[Json, bool]:
+def _created(
+    elogy: Elogy, target: ElogyTarget, export: ElogyExport, mark: str, progress: ExportProgress
+) -> tuple[Json, bool]:
     progress.check()
     found = elogy.marked(target.logbook, _key(mark), mark)
     if found is not None:
         return found, True
     body = {
-        "title": target.title or TITLE,
+        "title": target.title or DEFAULT_TITLE,
         "content": export.html(),
         "content_type": "text/html",
         "authors": [author.as_json() for author in target.authors],
@@ -155,19 +157,19 @@ def _created(elogy: Elogy, target: Target, export: Export, mark: str, progress: 
     except ElogyError:
         return made, False  # it is there; the next export of these rows looks again
     if first["id"] != made["id"]:
-        raise Twice(
+        raise DuplicateEntry(
             f"Somebody else has put the same rows there at the same moment: they are in entry {first['id']}, "
             f"and in entry {made['id']}, which can be taken away in Elogy"
         )
     return made, False
 
 
-def _found_after(error: ElogyError, elogy: Elogy, target: Target, mark: str, progress: Progress) -> Json:
+def _found_after(error: ElogyError, elogy: Elogy, target: ElogyTarget, mark: str, progress: ExportProgress) -> Json:
     """The entry, if the write whose answer was lost has made it.
 
     It is never sent again from here: the server may still be at the first one.
     """
-    for seconds in LOOKS:
+    for seconds in CHECK_PAUSES_SECONDS:
         progress.pause(seconds)
         try:
             found = elogy.marked(target.logbook, _key(mark), mark)
@@ -175,7 +177,7 @@ def _found_after(error: ElogyError, elogy: Elogy, target: Target, mark: str, pro
             continue  # away still: what is told is why the write failed
         if found is not None:
             return found
-    raise Unsure(
+    raise UncertainWrite(
         f"{error}. The entry is not in Elogy, but may still come. Export again in a while: it is looked for first",
         error.status,
     ) from error
@@ -184,10 +186,12 @@ def _found_after(error: ElogyError, elogy: Elogy, target: Target, mark: str, pro
 # ----------------------------------------------------------------------- append
 
 
-def _appended(elogy: Elogy, target: Target, export: Export, mark: str, progress: Progress) -> tuple[Json, bool]:
+def _appended(
+    elogy: Elogy, target: ElogyTarget, export: ElogyExport, mark: str, progress: ExportProgress
+) -> tuple[Json, bool]:
     assert target.entry is not None
     problem: ElogyError | None = None
-    for attempt in range(TRIES):
+    for attempt in range(MAX_APPEND_TRIES):
         if attempt:
             progress.pause(0.2 * 2**attempt)
         progress.check()
@@ -204,10 +208,12 @@ def _appended(elogy: Elogy, target: Target, export: Export, mark: str, progress:
             problem = error
     if isinstance(problem, Stale):
         raise Stale(f"Entry {target.entry} is being edited by somebody else ({problem}). Try again later", 409)
-    raise Unsure(f"{problem}. Export again: what is in entry {target.entry} already is not added twice") from problem
+    raise UncertainWrite(
+        f"{problem}. Export again: what is in entry {target.entry} already is not added twice"
+    ) from problem
 
 
-def _changes(entry: Json, target: Target, export: Export, mark: str) -> Json:
+def _changes(entry: Json, target: ElogyTarget, export: ElogyExport, mark: str) -> Json:
     content = entry.get("content") or ""
     if str(entry.get("content_type") or "text/html").startswith("text/html"):
         title = f"<h3>{escape(target.title)}</h3>" if target.title else ""
@@ -224,7 +230,7 @@ def _changes(entry: Json, target: Target, export: Export, mark: str) -> Json:
 # --------------------------------------------------------------------- pictures
 
 
-def _attach(elogy: Elogy, number: int, export: Export, mark: str, progress: Progress) -> int:
+def _attach(elogy: Elogy, number: int, export: ElogyExport, mark: str, progress: ExportProgress) -> int:
     """Send the pictures that the entry does not have; their number. A name tells the export and the picture."""
     sent = 0
     if not export.pictures:
@@ -246,8 +252,8 @@ def _attach(elogy: Elogy, number: int, export: Export, mark: str, progress: Prog
     return sent
 
 
-def _arrived(elogy: Elogy, number: int, name: str, progress: Progress) -> bool:
-    for seconds in LOOKS:
+def _arrived(elogy: Elogy, number: int, name: str, progress: ExportProgress) -> bool:
+    for seconds in CHECK_PAUSES_SECONDS:
         progress.pause(seconds)
         try:
             if name in _names(elogy.entry(number)):

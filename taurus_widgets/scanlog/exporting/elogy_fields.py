@@ -9,14 +9,14 @@ from taurus.external.qt import Qt
 
 from taurus_widgets.scanlog.exporting.elogy import Attribute, Author, Headline, Logbook
 
-WHAT = Qt.Qt.UserRole
+ITEM_ROLE = Qt.Qt.UserRole
 """The logbook, entry or author of an item."""
 
-PAUSE = 250
+TYPING_PAUSE_MS = 250
 """Milliseconds without a key after which what was typed is looked for."""
 
 
-class SearchLine(Qt.QLineEdit):
+class DelayedSearchLine(Qt.QLineEdit):
     """Says `searched` when the typing has stopped."""
 
     searched = Qt.Signal(str)
@@ -27,7 +27,7 @@ class SearchLine(Qt.QLineEdit):
         self.setClearButtonEnabled(True)
         timer = Qt.QTimer(self)
         timer.setSingleShot(True)
-        timer.setInterval(PAUSE)
+        timer.setInterval(TYPING_PAUSE_MS)
         self.textEdited.connect(lambda _: timer.start())
         timer.timeout.connect(lambda: self.searched.emit(self.text().strip()))
 
@@ -45,7 +45,7 @@ class LogbookTree(Qt.QWidget):
 
     def __init__(self, parent: Qt.QWidget) -> None:
         super().__init__(parent)
-        self.search = SearchLine("Find a logbook", self)
+        self.search = DelayedSearchLine("Find a logbook", self)
         self.search.textChanged.connect(self._filter)
         self.tree = Qt.QTreeWidget(self)
         self.tree.setHeaderHidden(True)
@@ -61,17 +61,17 @@ class LogbookTree(Qt.QWidget):
         for logbook in logbooks:
             self.tree.addTopLevelItem(self._item(logbook))
         for item in self._items():
-            if item.data(0, WHAT).id == current:
+            if item.data(0, ITEM_ROLE).id == current:
                 self.tree.setCurrentItem(item)
                 self.tree.scrollToItem(item)
 
     def current(self) -> Logbook | None:
         item = self.tree.currentItem()
-        return None if item is None else item.data(0, WHAT)
+        return None if item is None else item.data(0, ITEM_ROLE)
 
     def _item(self, logbook: Logbook) -> Qt.QTreeWidgetItem:
         item = Qt.QTreeWidgetItem([logbook.name])
-        item.setData(0, WHAT, logbook)
+        item.setData(0, ITEM_ROLE, logbook)
         item.setToolTip(0, Qt.QTextDocumentFragment.fromPlainText(logbook.description).toHtml())
         item.addChildren([self._item(child) for child in logbook.children])
         return item
@@ -101,7 +101,7 @@ class EntryList(Qt.QWidget):
 
     def __init__(self, parent: Qt.QWidget) -> None:
         super().__init__(parent)
-        self.search = SearchLine("Words of its title", self)
+        self.search = DelayedSearchLine("Words of its title", self)
         self.search.searched.connect(self.searched)
         self.list = Qt.QListWidget(self)
         self.list.setAlternatingRowColors(True)
@@ -116,13 +116,13 @@ class EntryList(Qt.QWidget):
         for entry in entries:
             by = f", {entry.authors}" if entry.authors else ""
             item = Qt.QListWidgetItem(f"{entry.id}  {entry.title}{by}")
-            item.setData(WHAT, entry)
+            item.setData(ITEM_ROLE, entry)
             item.setToolTip(Qt.QTextDocumentFragment.fromPlainText(f"{entry.title}\n{entry.time}").toHtml())
             self.list.addItem(item)
 
     def current(self) -> Headline | None:
         item = self.list.currentItem()
-        return None if item is None else item.data(WHAT)
+        return None if item is None else item.data(ITEM_ROLE)
 
 
 class AuthorsField(Qt.QWidget):
@@ -133,7 +133,7 @@ class AuthorsField(Qt.QWidget):
 
     def __init__(self, parent: Qt.QWidget) -> None:
         super().__init__(parent)
-        self.search = SearchLine("Name or login", self)
+        self.search = DelayedSearchLine("Name or login", self)
         self.search.setToolTip("Type a part of the name, and choose; Enter takes what is typed as it is")
         self.search.searched.connect(self.searched)
         self.search.returnPressed.connect(self._entered)
@@ -141,7 +141,7 @@ class AuthorsField(Qt.QWidget):
         self.completer = Qt.QCompleter(self.found, self)
         self.completer.setCompletionMode(self.completer.UnfilteredPopupCompletion)
         self.completer.setWidget(self.search)
-        self.completer.activated[Qt.QModelIndex].connect(lambda index: self.add(index.data(WHAT)))
+        self.completer.activated[Qt.QModelIndex].connect(lambda index: self.add(index.data(ITEM_ROLE)))
         self.list = Qt.QListWidget(self)
         self.list.setFlow(self.list.LeftToRight)
         self.list.setWrapping(True)
@@ -159,7 +159,7 @@ class AuthorsField(Qt.QWidget):
         self.setSizePolicy(Qt.QSizePolicy.Preferred, Qt.QSizePolicy.Maximum)
 
     def authors(self) -> list[Author]:
-        return [self.list.item(row).data(WHAT) for row in range(self.list.count())]
+        return [self.list.item(row).data(ITEM_ROLE) for row in range(self.list.count())]
 
     def add(self, author: Author) -> None:
         """Nothing happens if it is there."""
@@ -167,7 +167,7 @@ class AuthorsField(Qt.QWidget):
         self.completer.popup().hide()
         if author not in self.authors():
             item = Qt.QListWidgetItem(str(author))
-            item.setData(WHAT, author)
+            item.setData(ITEM_ROLE, author)
             item.setToolTip(author.email)
             self.list.addItem(item)
             self.changed.emit()
@@ -179,7 +179,7 @@ class AuthorsField(Qt.QWidget):
         self.found.clear()
         for author in authors:
             item = Qt.QStandardItem(f"{author}{f', {author.email}' if author.email else ''}")
-            item.setData(author, WHAT)
+            item.setData(author, ITEM_ROLE)
             self.found.appendRow(item)
         if self.found.rowCount():
             self.completer.complete()
@@ -190,7 +190,7 @@ class AuthorsField(Qt.QWidget):
         """Enter, in the line or in the list below it: what is marked there, else what is typed."""
         popup = self.completer.popup()
         if popup.isVisible() and popup.currentIndex().isValid():
-            self.add(popup.currentIndex().data(WHAT))
+            self.add(popup.currentIndex().data(ITEM_ROLE))
             return
         name = " ".join(self.search.text().split())
         if name:

@@ -8,8 +8,8 @@ from typing import BinaryIO
 
 from taurus_widgets.scanlog.data.cells import Sheet, readable
 from taurus_widgets.scanlog.data.columns import Json, Kind
-from taurus_widgets.scanlog.exporting.pictures import Picture
-from taurus_widgets.scanlog.exporting.writer import Writer
+from taurus_widgets.scanlog.exporting.pictures import PictureFile
+from taurus_widgets.scanlog.exporting.writer import RowWriter
 
 _HEAD = """<!DOCTYPE html>
 <html lang="en">
@@ -42,7 +42,7 @@ img {{ max-width: 16em; max-height: 10em; display: block; margin: .2em 0; }}
 """
 
 
-class HtmlWriter(Writer):
+class HtmlWriter(RowWriter):
     """Nothing that users wrote is taken for HTML.
 
     `mso-number-format` is Excel's own: it opens such pages, and would take a text that begins with = for a formula.
@@ -62,7 +62,7 @@ class HtmlWriter(Writer):
             )
         )
 
-    def row(self, dataset: Json, pictures: list[Picture]) -> None:
+    def row(self, dataset: Json, pictures: list[PictureFile]) -> None:
         self._rows += 1
         cells = [f"<td{_class(column.kind)}>{escape(readable(column, dataset))}</td>" for column in self._sheet.columns]
         if self._with_pictures:

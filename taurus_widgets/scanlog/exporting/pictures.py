@@ -13,14 +13,14 @@ from ingest.scicat import SciCat
 from taurus_widgets.scanlog.data import columns as cols
 from taurus_widgets.scanlog.data.columns import Json
 
-KINDS = {"image/png": "png", "image/jpeg": "jpg", "image/gif": "gif", "image/webp": "webp"}
+PICTURE_SUFFIXES = {"image/png": "png", "image/jpeg": "jpg", "image/gif": "gif", "image/webp": "webp"}
 """What is taken along. Not SVG: it can hold scripts, and would be opened from an address that people trust."""
 
 _URI = re.compile(r"data:(?P<kind>[a-z]+/[a-z0-9.+-]+);base64,(?P<data>[A-Za-z0-9+/=\s]*)", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
-class Picture:
+class PictureFile:
     """`stem` begins its file's name, is of letters, digits and dashes, and is unique in the dataset."""
 
     stem: str
@@ -30,7 +30,7 @@ class Picture:
 
     @property
     def suffix(self) -> str:
-        return KINDS[self.kind]
+        return PICTURE_SUFFIXES[self.kind]
 
     @property
     def name(self) -> str:
@@ -47,27 +47,27 @@ class Picture:
         return hashlib.sha256(self.data).hexdigest()
 
 
-def read(scicat: SciCat, dataset: Json) -> list[Picture]:
+def read(scicat: SciCat, dataset: Json) -> list[PictureFile]:
     """The pictures that the catalogue has of it, none for a dataset that it does not have yet. Raises SciCatError."""
     if dataset.get("provisional"):
         return []
     return decoded(dataset, scicat.attachments(dataset["pid"]))
 
 
-def decoded(dataset: Json, attachments: list[Json]) -> list[Picture]:
+def decoded(dataset: Json, attachments: list[Json]) -> list[PictureFile]:
     """Those of the attachments that are pictures of a known kind."""
-    made: list[Picture] = []
+    made: list[PictureFile] = []
     for attachment in attachments:
         found = _image(attachment.get("thumbnail"))
         if found is not None:
             stem = f"{slug(f'scan {cols.scan_number(dataset)}')}-{len(made) + 1}"
-            made.append(Picture(stem, found[0], cols.line(attachment.get("caption")), found[1]))
+            made.append(PictureFile(stem, found[0], cols.line(attachment.get("caption")), found[1]))
     return made
 
 
 def _image(uri: Any) -> tuple[str, bytes] | None:
     match = _URI.fullmatch(uri) if isinstance(uri, str) else None
-    if match is None or match["kind"].lower() not in KINDS:
+    if match is None or match["kind"].lower() not in PICTURE_SUFFIXES:
         return None
     try:
         data = base64.b64decode(match["data"])

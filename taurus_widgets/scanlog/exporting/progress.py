@@ -10,7 +10,7 @@ class Cancelled(Exception):
     """The user has stopped it. The text says what is left of it, "" for nothing."""
 
 
-class Progress:
+class ExportProgress:
     """Written by the thread that works, read by the window now and then; `cancel` goes the other way.
 
     A context manager for the thread: `ended` is set when it leaves.
@@ -22,7 +22,7 @@ class Progress:
         self.cancelled = threading.Event()
         self.ended = threading.Event()
 
-    def __enter__(self) -> Progress:
+    def __enter__(self) -> ExportProgress:
         return self
 
     def __exit__(

@@ -15,19 +15,19 @@ from taurus_widgets.scanlog.data.columns import Json
 from taurus_widgets.scanlog.exporting.csv_file import CsvWriter, Style
 from taurus_widgets.scanlog.exporting.eln_file import ElnWriter
 from taurus_widgets.scanlog.exporting.html_file import HtmlWriter
-from taurus_widgets.scanlog.exporting.pictures import Picture
-from taurus_widgets.scanlog.exporting.progress import Progress
-from taurus_widgets.scanlog.exporting.writer import Writer
+from taurus_widgets.scanlog.exporting.pictures import PictureFile
+from taurus_widgets.scanlog.exporting.progress import ExportProgress
+from taurus_widgets.scanlog.exporting.writer import RowWriter
 
 Pages = Iterable[list[Json]]
-Pictures = Callable[[Json], list[Picture]]
+Pictures = Callable[[Json], list[PictureFile]]
 
 
 def save(
     path: Path,
     sheet: Sheet,
     pages: Pages,
-    progress: Progress,
+    progress: ExportProgress,
     pictures: Pictures | None = None,
     style: Style = Style.POINT,
 ) -> int:
@@ -51,7 +51,7 @@ def save(
     return len(seen)
 
 
-def _writer(path: Path, file: BinaryIO, sheet: Sheet, with_pictures: bool, style: Style) -> Writer:
+def _writer(path: Path, file: BinaryIO, sheet: Sheet, with_pictures: bool, style: Style) -> RowWriter:
     """ValueError for a name that ends with none of the formats."""
     match path.suffix.lower():
         case ".csv":
@@ -82,7 +82,7 @@ def replacing(path: Path) -> Iterator[BinaryIO]:
         raise
 
 
-def told(error: OSError, path: Path) -> str:
+def file_problem(error: OSError, path: Path) -> str:
     """Why it could not be written, in plain words."""
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         what = "The disk is full" if error.errno == errno.ENOSPC else "Your quota of the disk is used up"

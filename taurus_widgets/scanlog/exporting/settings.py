@@ -11,11 +11,11 @@ from taurus.external.qt import Qt
 from taurus_widgets.scanlog.exporting.csv_file import Style
 from taurus_widgets.scanlog.exporting.elogy import Author
 
-ELOGY = "SCIZOO_ELOGY_URL"
+ELOGY_VARIABLE = "SCIZOO_ELOGY_URL"
 """The environment variable with Elogy's address, for a scan log in a TaurusGUI."""
 
 
-class Settings:
+class ExportSettings:
     """In the user's own Qt settings."""
 
     def __init__(self) -> None:
@@ -47,7 +47,7 @@ class Settings:
 
     def elogy(self) -> str:
         """Its address: that of the environment, else the one that was used last; "" if there is none."""
-        return os.environ.get(ELOGY, "").strip() or str(self._kept.value("elogy", ""))
+        return os.environ.get(ELOGY_VARIABLE, "").strip() or str(self._kept.value("elogy", ""))
 
     def authors(self) -> list[Author]:
         """Who signed last."""

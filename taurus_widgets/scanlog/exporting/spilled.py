@@ -11,7 +11,7 @@ from typing import Generic, TypeVar
 T = TypeVar("T")
 
 
-class Spilled(Generic[T]):
+class DiskList(Generic[T]):
     """Things are appended, then gone through in their order. Nobody else can read or change its file.
 
     It does for a `ZipFile.filelist`, which is appended to, counted, and gone through when the archive is closed.

@@ -7,10 +7,10 @@ from types import TracebackType
 from typing import Self
 
 from taurus_widgets.scanlog.data.columns import Json
-from taurus_widgets.scanlog.exporting.pictures import Picture
+from taurus_widgets.scanlog.exporting.pictures import PictureFile
 
 
-class Writer(ABC):
+class RowWriter(ABC):
     """Of one format, into a file that is open in binary mode and stays open. A context manager."""
 
     def __enter__(self) -> Self:
@@ -25,7 +25,7 @@ class Writer(ABC):
             self.abandon()
 
     @abstractmethod
-    def row(self, dataset: Json, pictures: list[Picture]) -> None:
+    def row(self, dataset: Json, pictures: list[PictureFile]) -> None:
         """The next one. OSError if it cannot be written."""
 
     @abstractmethod

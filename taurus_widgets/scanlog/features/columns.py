@@ -7,18 +7,18 @@ from collections.abc import Callable
 from taurus.external.qt import Qt
 
 from taurus_widgets.scanlog.data import available_fields, layouts
-from taurus_widgets.scanlog.data.available_fields import Catalogue
+from taurus_widgets.scanlog.data.available_fields import AvailableFields
 from taurus_widgets.scanlog.data.columns import column_of
 from taurus_widgets.scanlog.data.feed import problem_text
-from taurus_widgets.scanlog.data.layouts import STANDARD, Layout, LayoutFile, Layouts, Place
-from taurus_widgets.scanlog.data.query import Query
+from taurus_widgets.scanlog.data.layouts import STANDARD, Layout, LayoutColumn, LayoutFile, Layouts
+from taurus_widgets.scanlog.data.query import DatasetQuery
 from taurus_widgets.scanlog.dialogs.columns import ColumnChooser
 from taurus_widgets.scanlog.view import LogView
 
-STEP = 2
+WIDTH_STEP_LETTERS = 2
 """Letters by which a key makes a column wider or narrower."""
 
-KEEP_AFTER = 300
+SAVE_DELAY_MS = 300
 """Milliseconds after the last change of a width before it is written."""
 
 
@@ -44,12 +44,12 @@ class Columns(Qt.QObject):
         self._applying = False
         self.problem = ""
         """Why the layouts could not be read or kept; "" while they can."""
-        self.catalogue = available_fields.usual()
+        self.catalogue = available_fields.default_fields()
         self._missing = ""  # why the catalogue has not said all that it has
         self.chooser: ColumnChooser | None = None
         self._saving = Qt.QTimer(self)
         self._saving.setSingleShot(True)
-        self._saving.setInterval(KEEP_AFTER)
+        self._saving.setInterval(SAVE_DELAY_MS)
         self._saving.timeout.connect(self._keep)
         self._makeMenu()
         header = log.table.horizontalHeader()
@@ -78,8 +78,8 @@ class Columns(Qt.QObject):
         self.new = self._action("New layout\u2026", self._new)
         self.rename = self._action("Rename layout\u2026", self._rename)
         self.delete = self._action("Delete layout", self._delete)
-        self.wider = self._action("Wider column", lambda: self._size(STEP), "Alt+Shift+Right")
-        self.narrower = self._action("Narrower column", lambda: self._size(-STEP), "Alt+Shift+Left")
+        self.wider = self._action("Wider column", lambda: self._size(WIDTH_STEP_LETTERS), "Alt+Shift+Right")
+        self.narrower = self._action("Narrower column", lambda: self._size(-WIDTH_STEP_LETTERS), "Alt+Shift+Left")
         for action in (self.wider, self.narrower):
             action.setToolTip("The column of the cell that the arrow keys have come to")
         self.fit = self._action("Fit widths to what is shown", self._log.table.fitWidths)
@@ -148,12 +148,12 @@ class Columns(Qt.QObject):
 
     def resetLayout(self) -> None:
         """The layout in use gets the usual columns with their usual widths."""
-        self._show(layouts.usual())
+        self._show(layouts.default_layout())
 
     def showKeys(self, keys: list[str]) -> None:
         """These columns, in this order; those that were shown keep their width."""
         widths = {place.key: place.width for place in self._shown()}
-        self._show(tuple(Place(key, widths.get(key, 0.0)) for key in keys))
+        self._show(tuple(LayoutColumn(key, widths.get(key, 0.0)) for key in keys))
 
     def _show(self, layout: Layout) -> None:
         self._layouts = self._layouts.having(self._layouts.current, layout)
@@ -162,7 +162,7 @@ class Columns(Qt.QObject):
 
     def _load(self) -> None:
         """What is kept for the beamline; columns that somebody else added (an option) stay beside it."""
-        applied = self._applied or {place.key for place in layouts.usual()}
+        applied = self._applied or {place.key for place in layouts.default_layout()}
         added = [column.key for column in self._log.shownColumns() if column.key not in applied]
         try:
             self._layouts = self._file.read(self._beamline)
@@ -171,7 +171,7 @@ class Columns(Qt.QObject):
             self._layouts = Layouts()
         layout = self._layouts.shown
         kept = {place.key for place in layout}
-        more = tuple(Place(key) for key in added if key not in kept)
+        more = tuple(LayoutColumn(key) for key in added if key not in kept)
         self._apply((*layout[:-1], *more, *layout[-1:]))
         self._applied = kept
 
@@ -185,7 +185,7 @@ class Columns(Qt.QObject):
 
     def _shown(self) -> Layout:
         widths = self._log.table.chosenWidths()
-        return tuple(Place(column.key, widths.get(column.key, 0.0)) for column in self._log.shownColumns())
+        return tuple(LayoutColumn(column.key, widths.get(column.key, 0.0)) for column in self._log.shownColumns())
 
     def _changed(self) -> None:
         if not self._applying:
@@ -281,7 +281,7 @@ class Columns(Qt.QObject):
 
     def _chooseUsual(self) -> None:
         assert self.chooser is not None
-        self.chooser.setKeys(place.key for place in layouts.usual())
+        self.chooser.setKeys(place.key for place in layouts.default_layout())
 
     def _chosen(self) -> None:
         assert self.chooser is not None
@@ -293,7 +293,7 @@ class Columns(Qt.QObject):
     # ---------------------------------------------------------------- what there is
 
     def _catalogueChanged(self) -> None:
-        self.catalogue = available_fields.usual()
+        self.catalogue = available_fields.default_fields()
         scicat = self._log.scicat
         if scicat is None:
             return
@@ -305,7 +305,7 @@ class Columns(Qt.QObject):
                 self._complain(error)
         self._look()
 
-    def _queryChanged(self, query: Query) -> None:
+    def _queryChanged(self, query: DatasetQuery) -> None:
         if query.proposal != self._proposal:
             self._look()
 
@@ -315,12 +315,12 @@ class Columns(Qt.QObject):
         self._proposal, self._missing = proposal, ""
         if scicat is not None:
             self._log.calls.run(
-                lambda: available_fields.look(scicat, proposal), self._looked, self._notLooked, key="found"
+                lambda: available_fields.read_newest(scicat, proposal), self._looked, self._notLooked, key="found"
             )
 
-    def _looked(self, catalogue: Catalogue) -> None:
+    def _looked(self, catalogue: AvailableFields) -> None:
         # What other proposals have stays known.
-        self.catalogue = Catalogue({**self.catalogue.found, **catalogue.found}, catalogue.beamline)
+        self.catalogue = AvailableFields({**self.catalogue.found, **catalogue.found}, catalogue.beamline)
         scicat = self._log.scicat
         if not self._given and catalogue.beamline and scicat is not None and catalogue.beamline != self._beamline:
             self._switch(catalogue.beamline)
@@ -345,9 +345,9 @@ class Columns(Qt.QObject):
                 "found keys",
             )
 
-    def _searched(self, catalogue: Catalogue) -> None:
+    def _searched(self, catalogue: AvailableFields) -> None:
         # Meanwhile the newest datasets may have been looked at.
-        self.catalogue = Catalogue({**catalogue.found, **self.catalogue.found}, self.catalogue.beamline)
+        self.catalogue = AvailableFields({**catalogue.found, **self.catalogue.found}, self.catalogue.beamline)
         self._offer()
 
     def _offer(self) -> None:

@@ -7,7 +7,7 @@ from taurus.external.qt import Qt
 from taurus_widgets.scanlog.dialogs.compare import CompareDialog
 from taurus_widgets.scanlog.view import LogView
 
-FEWEST, MOST = 2, 50
+MIN_COMPARED, MAX_COMPARED = 2, 50
 """Datasets that can be compared; more columns nobody can read."""
 
 
@@ -30,11 +30,13 @@ class Compare(Qt.QObject):
 
     def _selected(self) -> None:
         count = sum(map(len, self._log.selectedRanges()))
-        self.action.setEnabled(FEWEST <= count <= MOST)
+        self.action.setEnabled(MIN_COMPARED <= count <= MAX_COMPARED)
         if self.action.isEnabled():
             self.action.setToolTip(f"Show what differs between the {count} selected datasets (Ctrl+D)")
         else:
-            self.action.setToolTip(f"Select {FEWEST} to {MOST} rows, to see what differs between them (Ctrl+D)")
+            self.action.setToolTip(
+                f"Select {MIN_COMPARED} to {MAX_COMPARED} rows, to see what differs between them (Ctrl+D)"
+            )
 
     def openDialog(self) -> CompareDialog | None:
         """Compare what is selected. None if it is too little or too much, or no catalogue is shown."""

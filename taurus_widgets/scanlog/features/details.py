@@ -14,10 +14,10 @@ from taurus_widgets.scanlog.data.outbox import PICTURE
 from taurus_widgets.scanlog.details.files_page import FilesPage
 from taurus_widgets.scanlog.details.history_page import HistoryPage
 from taurus_widgets.scanlog.details.pictures_view import PicturesView, Thumbnail, read_pictures, with_thumbnails
-from taurus_widgets.scanlog.editing.edits import Edits, Entry
+from taurus_widgets.scanlog.editing.edits import EditQueue, QueuedEdit
 from taurus_widgets.scanlog.view import LogView
 
-PAUSE = 250
+PICTURES_PAUSE_MS = 250
 """Milliseconds that a dataset is looked at before its pictures are read: they may be large."""
 
 
@@ -29,7 +29,7 @@ class PicturesPage(PicturesView):
 
     titleChanged = Qt.Signal(str)
 
-    def __init__(self, log: LogView, edits: Edits) -> None:
+    def __init__(self, log: LogView, edits: EditQueue) -> None:
         super().__init__(log.calls, log)
         self._log = log
         self._edits = edits
@@ -38,7 +38,7 @@ class PicturesPage(PicturesView):
         self._there: list[Thumbnail] = []
         self._pause = Qt.QTimer(self)
         self._pause.setSingleShot(True)
-        self._pause.setInterval(PAUSE)
+        self._pause.setInterval(PICTURES_PAUSE_MS)
         self._pause.timeout.connect(self.reload)
         self.state.again.connect(self.reload)
         edits.changed.connect(self._edited)
@@ -80,7 +80,7 @@ class PicturesPage(PicturesView):
         if pid == self._pid:
             self._showAll()
 
-    def _arrived(self, entry: Entry) -> None:
+    def _arrived(self, entry: QueuedEdit) -> None:
         if entry.edit.pid == self._pid and entry.edit.field == PICTURE:
             self.reload()
 
@@ -111,7 +111,7 @@ class PicturesPage(PicturesView):
 class DetailPages(Qt.QObject):
     """Puts the pages into the detail pane, and gives its search a key."""
 
-    def __init__(self, log: LogView, edits: Edits) -> None:
+    def __init__(self, log: LogView, edits: EditQueue) -> None:
         super().__init__(log)
         self.files = FilesPage(log.calls, lambda: log.scicat, log.details)
         self.pictures = PicturesPage(log, edits)

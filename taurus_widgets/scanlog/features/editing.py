@@ -12,9 +12,9 @@ from taurus_widgets.scanlog.data import columns as cols
 from taurus_widgets.scanlog.data.columns import Json, Kind
 from taurus_widgets.scanlog.data.outbox import PICTURE
 from taurus_widgets.scanlog.data.state_folder import stateFolder
-from taurus_widgets.scanlog.dialogs.edits import ClashDialog, WaitingDialog
+from taurus_widgets.scanlog.dialogs.edits import ConflictDialog, WaitingDialog
 from taurus_widgets.scanlog.editing.delegates import CommentDelegate, StarsDelegate
-from taurus_widgets.scanlog.editing.edits import Edits, Entry, State
+from taurus_widgets.scanlog.editing.edits import EditQueue, EditState, QueuedEdit
 from taurus_widgets.scanlog.features.picture_import import PictureImport
 from taurus_widgets.scanlog.features.thumbnails import Thumbnails
 from taurus_widgets.scanlog.parts.roles import DATASET_ROLE
@@ -29,8 +29,8 @@ class Editing(Qt.QObject):
     def __init__(self, log: LogView) -> None:
         super().__init__(log)
         self._log = log
-        self.edits = Edits(stateFolder() / "outbox", self)
-        self.clash: ClashDialog | None = None
+        self.edits = EditQueue(stateFolder() / "outbox", self)
+        self.clash: ConflictDialog | None = None
         self.waiting: WaitingDialog | None = None
         table = log.table
         self.stars = StarsDelegate(self.edits, self.write, self.allowed, table)
@@ -148,17 +148,17 @@ class Editing(Qt.QObject):
         self._log.table.viewport().update()
         self._summarise()
 
-    def _arrived(self, entry: Entry) -> None:
+    def _arrived(self, entry: QueuedEdit) -> None:
         if entry.edit.field == PICTURE:
             self.thumbnails.forget(entry.edit.pid)
 
-    def _asked(self, entry: Entry) -> None:
+    def _asked(self, entry: QueuedEdit) -> None:
         """Whoever has just written it is asked at once; for what comes later there is the notice."""
-        if entry.state is State.CLASH and entry.here and entry.tries == 0 and self.clash is None:
+        if entry.state is EditState.CLASH and entry.here and entry.tries == 0 and self.clash is None:
             self._decide(entry)
 
-    def _decide(self, entry: Entry) -> None:
-        self.clash = ClashDialog(self.edits, entry, self._log)
+    def _decide(self, entry: QueuedEdit) -> None:
+        self.clash = ConflictDialog(self.edits, entry, self._log)
         self.clash.setAttribute(Qt.Qt.WA_DeleteOnClose)
         self.clash.finished.connect(self._decided)
         self.clash.open()
@@ -167,7 +167,7 @@ class Editing(Qt.QObject):
         self.clash = None
 
     def _showWaiting(self) -> None:
-        clashes = [entry for entry in self.edits.entries if entry.state is State.CLASH]
+        clashes = [entry for entry in self.edits.entries if entry.state is EditState.CLASH]
         if len(self.edits.entries) == 1 and clashes:
             self._decide(clashes[0])
             return
@@ -185,17 +185,17 @@ class Editing(Qt.QObject):
     def _summarise(self) -> None:
         """What waits, in one line. What is just on its way is not worth one: its cell shows it."""
         entries = self.edits.entries
-        held = [entry for entry in entries if entry.state is not State.PENDING or entry.unsafe]
+        held = [entry for entry in entries if entry.state is not EditState.PENDING or entry.unsafe]
         if not held:
             self.notice.say("")
             return
-        first = next((entry for entry in held if entry.state in (State.CLASH, State.REFUSED)), held[0])
+        first = next((entry for entry in held if entry.state in (EditState.CLASH, EditState.REFUSED)), held[0])
         count = "1 edit is" if len(entries) == 1 else f"{len(entries)} edits are"
         why = first.why or f"It is not kept on disk ({first.unsafe})."
-        alone = len(entries) == 1 and first.state is State.CLASH
+        alone = len(entries) == 1 and first.state is EditState.CLASH
         button = "Decide…" if alone else "Show…"
         self.notice.say(
-            f"{count} not in SciCat yet. {why}", button, problem=first.state in (State.CLASH, State.REFUSED)
+            f"{count} not in SciCat yet. {why}", button, problem=first.state in (EditState.CLASH, EditState.REFUSED)
         )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from taurus.external.qt import Qt
 
-from taurus_widgets.qt.connection import Link
+from taurus_widgets.qt.connection import ConnectionState
 from taurus_widgets.qt.painting import colours
 from taurus_widgets.scanlog.features.filters import Filters
 from taurus_widgets.scanlog.view import LogView
@@ -16,7 +16,7 @@ class EmptyHint(Qt.QObject):
     def __init__(self, log: LogView, filters: Filters) -> None:
         super().__init__(log)
         self._log = log
-        self._link = Link()
+        self._link = ConnectionState()
         self.sign = Qt.QWidget(log.table)  # not the viewport: its children are scrolled
         self.text = Qt.QLabel(self.sign)
         self.text.setTextFormat(Qt.Qt.PlainText)
@@ -56,7 +56,7 @@ class EmptyHint(Qt.QObject):
             self.sign.setGeometry(self._log.table.viewport().geometry())
         return False
 
-    def _linked(self, link: Link) -> None:
+    def _linked(self, link: ConnectionState) -> None:
         self._link = link
         self._later.start()
 

@@ -11,15 +11,15 @@ from taurus.external.qt import Qt
 from taurus_widgets.scanlog.data import columns as cols
 from taurus_widgets.scanlog.data.cells import Sheet
 from taurus_widgets.scanlog.data.columns import Json
-from taurus_widgets.scanlog.exporting.clipboard import MOST_ROWS, Copied, copied
+from taurus_widgets.scanlog.exporting.clipboard import MAX_CLIPBOARD_ROWS, ClipboardContent, copied
 from taurus_widgets.scanlog.exporting.csv_file import Style
 from taurus_widgets.scanlog.exporting.dialog import ExportDialog, Rows, Table, reason
 from taurus_widgets.scanlog.exporting.elogy_dialog import ElogyDialog
 from taurus_widgets.scanlog.exporting.save_dialog import SaveDialog
-from taurus_widgets.scanlog.exporting.settings import Settings
+from taurus_widgets.scanlog.exporting.settings import ExportSettings
 from taurus_widgets.scanlog.view import LogView
 
-NOTE = 6_000
+NOTE_MS = 6_000
 """Milliseconds that the status bar says what was copied."""
 
 
@@ -29,7 +29,7 @@ class Exporting(Qt.QObject):
     def __init__(self, log: LogView) -> None:
         super().__init__(log)
         self._log = log
-        self._settings = Settings()
+        self._settings = ExportSettings()
         self._elogy = ""
         self.dialog: ExportDialog | None = None
         """The one that is open."""
@@ -40,7 +40,7 @@ class Exporting(Qt.QObject):
         layout.insertWidget(layout.count() - 1, self.note)
         self._fade = Qt.QTimer(self)
         self._fade.setSingleShot(True)
-        self._fade.setInterval(NOTE)
+        self._fade.setInterval(NOTE_MS)
         self._fade.timeout.connect(self.note.hide)
         self.copy = self._action("Copy rows", Qt.QKeySequence.Copy, self._copySelected)
         self.copyAll = self._action("Copy all rows", "Ctrl+Shift+C", self._copyAll)
@@ -119,13 +119,13 @@ class Exporting(Qt.QObject):
         count = rows.count()
         if self._log.scicat is None or not count:
             return
-        if count > MOST_ROWS:
+        if count > MAX_CLIPBOARD_ROWS:
             self._say(f"{count:,} rows are too many for the clipboard: save them in a file", problem=True)
             return
         work = partial(_copied, self._sheet().without_pictures(), rows.pages(), self._settings.style())
         self._log.calls.run(work, self._copied, self._notCopied, "copy")
 
-    def _copied(self, answer: tuple[int, Copied]) -> None:
+    def _copied(self, answer: tuple[int, ClipboardContent]) -> None:
         count, both = answer
         data = Qt.QMimeData()
         data.setText(both.text)
@@ -188,6 +188,6 @@ class Exporting(Qt.QObject):
             self.dialog = None
 
 
-def _copied(sheet: Sheet, pages: Iterable[list[Json]], style: Style) -> tuple[int, Copied]:
+def _copied(sheet: Sheet, pages: Iterable[list[Json]], style: Style) -> tuple[int, ClipboardContent]:
     datasets = {dataset["pid"]: dataset for page in pages for dataset in page}
     return len(datasets), copied(sheet, list(datasets.values()), style)

@@ -13,23 +13,23 @@ from taurus.external.qt import Qt
 from taurus_widgets.qt.text import tooltip
 from taurus_widgets.scanlog.data import columns as cols
 from taurus_widgets.scanlog.data.available_fields import proposals
-from taurus_widgets.scanlog.data.conditions import ConditionError, Known, Typed, is_condition, parse
+from taurus_widgets.scanlog.data.conditions import ConditionError, NamedValue, TypedCondition, is_condition, parse
 from taurus_widgets.scanlog.data.feed import problem_text
-from taurus_widgets.scanlog.data.query import Condition, Query, Relation
+from taurus_widgets.scanlog.data.query import DatasetQuery, QueryCondition, Relation
 from taurus_widgets.scanlog.data.timerange import Span, TimeRange
 from taurus_widgets.scanlog.features.columns import Columns
 from taurus_widgets.scanlog.parts.filter_bar import FilterBar, FromToDialog, now
 from taurus_widgets.scanlog.view import LogView
 
-AGAIN = 30_000
+TIME_CHECK_MS = 30_000
 """Milliseconds between looks whether a range of the last hours is another one by now."""
 
 
-FIRST_ROWS = 1_500
+FIRST_ROWS_MS = 1_500
 """Milliseconds that the list of proposals leaves to the catalogue for the rows that people wait for."""
 
 
-STEP = dt.timedelta(minutes=10)
+LAST_HOURS_STEP = dt.timedelta(minutes=10)
 """The last hours are counted from the last whole one of these, so that the table is not asked for anew all the time."""
 
 
@@ -41,13 +41,13 @@ class Filters(Qt.QObject):
         self._log = log
         self._columns = columns
         self._range = TimeRange()
-        self._typed: tuple[Typed, ...] = ()
+        self._typed: tuple[TypedCondition, ...] = ()
         self._set_times: tuple[dt.datetime | None, dt.datetime | None] = (None, None)  # those of the query set last
         self._current = self._visit = ""
         self._following = False
         self._later = Qt.QTimer(self)
         self._later.setSingleShot(True)
-        self._later.setInterval(FIRST_ROWS)
+        self._later.setInterval(FIRST_ROWS_MS)
         self._later.timeout.connect(self._readProposals)
         self.bar = FilterBar(log)
         layout = log.layout()
@@ -62,7 +62,7 @@ class Filters(Qt.QObject):
         self._key("Alt+U", self.bar.status.showMenu)
         self.clock = Qt.QTimer(self)
         self.clock.timeout.connect(self._lookAtClock)
-        self.clock.start(AGAIN)
+        self.clock.start(TIME_CHECK_MS)
         self._shown(log.query)
 
     def _connect(self) -> None:
@@ -123,11 +123,11 @@ class Filters(Qt.QObject):
 
     def _times(self) -> tuple[dt.datetime | None, dt.datetime | None]:
         time = now()
-        return self._range.times(time - (time - dt.datetime.min.replace(tzinfo=time.tzinfo)) % STEP)
+        return self._range.times(time - (time - dt.datetime.min.replace(tzinfo=time.tzinfo)) % LAST_HOURS_STEP)
 
-    def _folder(self) -> tuple[Condition, ...]:
+    def _folder(self) -> tuple[QueryCondition, ...]:
         folder = self._range.folder
-        return (Condition("sourceFolder", Relation.CONTAINS, f"/{folder}/"),) if folder else ()
+        return (QueryCondition("sourceFolder", Relation.CONTAINS, f"/{folder}/"),) if folder else ()
 
     def _lookAtClock(self) -> None:
         """Only while nobody is at work in the table: what they look at would go from under their eyes."""
@@ -136,11 +136,11 @@ class Filters(Qt.QObject):
         if self._range.moves and not busy and self._times()[0] != self._log.query.begin:
             self._set()
 
-    def _shown(self, query: Query) -> None:
+    def _shown(self, query: DatasetQuery) -> None:
         """The bar says what this query is, also where something else has set it."""
         own = {typed.condition: typed for typed in self._typed}
         wanted = [condition for condition in query.where if condition not in self._folder()]
-        self._typed = tuple(own.get(condition) or Typed(condition, condition.field) for condition in wanted)
+        self._typed = tuple(own.get(condition) or TypedCondition(condition, condition.field) for condition in wanted)
         if len(wanted) == len(query.where) and self._range.folder:
             self._range = TimeRange()
         if (query.begin, query.end) != self._set_times:
@@ -156,7 +156,7 @@ class Filters(Qt.QObject):
         self._showStatus(query.status)
         self.bar.showChips(self._chips(query))
 
-    def _chips(self, query: Query) -> list[tuple[str, Callable[[], None]]]:
+    def _chips(self, query: DatasetQuery) -> list[tuple[str, Callable[[], None]]]:
         chips: list[tuple[str, Callable[[], None]]] = []
         if self._range.span is not Span.ALL:
             chips.append((self._range.text, self._clearTime))
@@ -170,7 +170,7 @@ class Filters(Qt.QObject):
         chips += [(typed.text, partial(self._removeTyped, typed)) for typed in self._typed]
         return chips
 
-    def _removeTyped(self, typed: Typed) -> None:
+    def _removeTyped(self, typed: TypedCondition) -> None:
         self._typed = tuple(other for other in self._typed if other != typed)
         self._set()
 
@@ -298,7 +298,7 @@ class Filters(Qt.QObject):
         self._typed = (*self._typed, *(typed for typed in found if typed not in self._typed))
         self._set()
 
-    def _known(self) -> list[Known]:
+    def _known(self) -> list[NamedValue]:
         """What the catalogue has beside the usual fields: those are known to `parse` under their own names."""
         usual = {column.key for column in cols.default_columns()}
         return [found.known for found in self._columns.catalogue.found.values() if found.key not in usual]

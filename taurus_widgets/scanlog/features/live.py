@@ -13,39 +13,39 @@ from taurus.external.qt import Qt
 
 from ingest.scicat import SciCat
 from scifish.message import iso
-from taurus_widgets.qt.connection import Link
+from taurus_widgets.qt.connection import ConnectionState
 from taurus_widgets.qt.painting import colours
-from taurus_widgets.qt.tango_listener import Watch
+from taurus_widgets.qt.tango_listener import TangoListener
 from taurus_widgets.qt.text import tooltip
 from taurus_widgets.scanlog.data import columns as cols
 from taurus_widgets.scanlog.data.columns import PROVISIONAL, Json
-from taurus_widgets.scanlog.data.door_scans import ATTRIBUTES, DoorScan, DoorScans
-from taurus_widgets.scanlog.data.pages import OWN, checked
-from taurus_widgets.scanlog.data.query import Query, stored_fields
+from taurus_widgets.scanlog.data.door_scans import DOOR_ATTRIBUTES, DoorScan, DoorScans
+from taurus_widgets.scanlog.data.pages import TABLE_FIELDS, checked
+from taurus_widgets.scanlog.data.query import DatasetQuery, stored_fields
 from taurus_widgets.scanlog.view import LogView
 
-TICK = 200
+TICK_MS = 200
 """Milliseconds between two looks at what is waited for."""
 
-ASK = 2.0
+FIRST_QUERY_SECONDS = 2.0
 """Seconds until the catalogue is asked for a scan that is not among the rows: the table may be filtered. Then twice
 that, and so on."""
 
-ASK_AT_MOST = 60.0
+MAX_QUERY_PAUSE_SECONDS = 60.0
 
-LATE = 30.0
+LATE_AFTER_SECONDS = 30.0
 """Seconds without a scan in a catalogue that answers, after which that is said."""
 
-GONE = 600.0
+MISSING_AFTER_SECONDS = 600.0
 """Seconds after its end until a scan that is not in the catalogue is no row any more."""
 
-MOST_MISSING = 50
+MAX_MISSING_SCANS = 50
 """Scans of which it is remembered that they are missing."""
 
-SETTLE = 2.0
+ROW_WAIT_SECONDS = 2.0
 """Seconds after a scan is found in the catalogue in which its row comes from there, else it does not fit the filter."""
 
-PREFIX = "scizoo"
+DEFAULT_PID_PREFIX = "scizoo"
 """SciCow's default `pid_prefix`, until a row shows another."""
 
 _OURS = re.compile(r"^(.+)/[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}$")
@@ -55,7 +55,7 @@ UNDERWAY = "Its metadata may be kept at the beamline until Kafka, SciCow and Sci
 
 
 @dataclass
-class Waiting:
+class ExpectedScan:
     """A scan that is not in the catalogue, as far as is known. Times are time.monotonic's."""
 
     scan: DoorScan
@@ -63,7 +63,7 @@ class Waiting:
     proposal: str
     heard: float
     ask_at: float
-    pause: float = ASK
+    pause: float = FIRST_QUERY_SECONDS
     found: float = math.inf
     late: bool = False
     over: float = math.inf
@@ -147,12 +147,12 @@ class Live(Qt.QObject):
         super().__init__(log)
         self._log = log
         self._scans = DoorScans()
-        self._door: Watch | None = None
-        self._pathfixer: Watch | None = None
+        self._door: TangoListener | None = None
+        self._pathfixer: TangoListener | None = None
         self._in_use: dict[str, str] = {}
-        self._links: dict[str, Link] = {}
-        self._waiting: dict[str, Waiting] = {}  # by DoorScan.key
-        self._missing: dict[str, Waiting] = {}
+        self._links: dict[str, ConnectionState] = {}
+        self._waiting: dict[str, ExpectedScan] = {}  # by DoorScan.key
+        self._missing: dict[str, ExpectedScan] = {}
         self._prefix = ""
         self._back = 0.0  # since when the catalogue answers
         self.notice = BarNotice(log)
@@ -164,7 +164,7 @@ class Live(Qt.QObject):
         log.reopened.connect(self._resume)
         self._clock = Qt.QTimer(self)
         self._clock.timeout.connect(self._tick)
-        self._clock.start(TICK)
+        self._clock.start(TICK_MS)
 
     # ------------------------------------------------------------------------- outside
 
@@ -175,7 +175,7 @@ class Live(Qt.QObject):
         self._door = None
         self._scans = DoorScans()
         if device:
-            self._door = Watch(device, ATTRIBUTES, self)
+            self._door = TangoListener(device, DOOR_ATTRIBUTES, self)
             self._door.heard.connect(self._heard)
             self._begin(self._door)
         self._say()
@@ -187,7 +187,7 @@ class Live(Qt.QObject):
         self._pathfixer = None
         self._in_use = {}
         if device:
-            self._pathfixer = Watch(device, ("Proposal", "Visit"), self)
+            self._pathfixer = TangoListener(device, ("Proposal", "Visit"), self)
             self._pathfixer.heard.connect(self._fixed)
             self._begin(self._pathfixer)
         self._say()
@@ -195,7 +195,7 @@ class Live(Qt.QObject):
     @property
     def listens(self) -> bool:
         """Whether the Door is there and tells of its scans."""
-        return self._door is not None and self._links.get(self._door.device, Link()).connected
+        return self._door is not None and self._links.get(self._door.device, ConnectionState()).connected
 
     def stop(self) -> None:
         """Listen no more. Where a device hangs that takes a moment."""
@@ -210,18 +210,18 @@ class Live(Qt.QObject):
         """The window is shown again."""
         self.setDoor(self._door.device if self._door is not None else "")
         self.setPathFixer(self._pathfixer.device if self._pathfixer is not None else "")
-        self._clock.start(TICK)
+        self._clock.start(TICK_MS)
 
-    def _begin(self, watch: Watch) -> None:
+    def _begin(self, watch: TangoListener) -> None:
         watch.linkChanged.connect(lambda link: self._linked(watch, link))
         watch.start()
 
-    def _end(self, watch: Watch) -> None:
+    def _end(self, watch: TangoListener) -> None:
         watch.stop()
         watch.deleteLater()
         self._links.pop(watch.device, None)
 
-    def _linked(self, watch: Watch, link: Link) -> None:
+    def _linked(self, watch: TangoListener, link: ConnectionState) -> None:
         self._links[watch.device] = link
         self._say()
 
@@ -256,7 +256,7 @@ class Live(Qt.QObject):
                     self._drop(key)
                     replaced.append(known.pid)
         pid = f"{self._prefix or self._usedPrefix()}/{scan.uuid}" if scan.uuid else f"door/{scan.key}"
-        waiting = Waiting(scan, pid, self._in_use.get("proposal", ""), now, now + ASK)
+        waiting = ExpectedScan(scan, pid, self._in_use.get("proposal", ""), now, now + FIRST_QUERY_SECONDS)
         self._waiting[scan.key] = waiting
         self._show(waiting)
         for earlier in replaced:
@@ -267,7 +267,7 @@ class Live(Qt.QObject):
         waiting.scan, waiting.over = scan, time.monotonic()
         self._show(waiting)
 
-    def _show(self, waiting: Waiting) -> None:
+    def _show(self, waiting: ExpectedScan) -> None:
         scans = self._log.scans
         if not _fits(waiting, self._log.query):
             return
@@ -282,7 +282,7 @@ class Live(Qt.QObject):
             found = _OURS.match(dataset["pid"]) if dataset and cols.status(dataset) else None
             if found:
                 return found[1]
-        return PREFIX
+        return DEFAULT_PID_PREFIX
 
     def _isProvisional(self, pid: str) -> bool:
         scans = self._log.scans
@@ -292,7 +292,7 @@ class Live(Qt.QObject):
         waiting = self._waiting.pop(key)
         self._log.scans.unexpect(waiting.pid)
 
-    def _fit(self, query: Query) -> None:
+    def _fit(self, query: DatasetQuery) -> None:
         for waiting in self._waiting.values():
             if _fits(waiting, query):
                 self._show(waiting)
@@ -318,7 +318,7 @@ class Live(Qt.QObject):
         now = time.monotonic()
         for key, waiting in list(self._waiting.items()):
             here = self._log.scans.isHere(waiting.pid) and not self._isProvisional(waiting.pid)
-            if here or now > waiting.found + SETTLE:
+            if here or now > waiting.found + ROW_WAIT_SECONDS:
                 self._drop(key)
                 self._log.scanConfirmed.emit(waiting.pid, waiting.pid)
                 self._say()
@@ -333,12 +333,12 @@ class Live(Qt.QObject):
                 lambda _error: self._unanswered(waiting),
             )
 
-    def _unanswered(self, waiting: Waiting) -> None:
+    def _unanswered(self, waiting: ExpectedScan) -> None:
         """The catalogue is away, which the poller says."""
         self._back = math.inf
-        waiting.ask_at = time.monotonic() + ASK
+        waiting.ask_at = time.monotonic() + FIRST_QUERY_SECONDS
 
-    def _answered(self, scicat: SciCat, waiting: Waiting, dataset: Json | None) -> None:
+    def _answered(self, scicat: SciCat, waiting: ExpectedScan, dataset: Json | None) -> None:
         now = time.monotonic()
         key = waiting.scan.key
         if scicat is not self._log.scicat or (key not in self._waiting and key not in self._missing):
@@ -348,17 +348,17 @@ class Live(Qt.QObject):
             self._missing.pop(key, None)
             self._arrived(waiting, dataset)
         else:
-            waiting.pause = min(2 * waiting.pause, ASK_AT_MOST)
+            waiting.pause = min(2 * waiting.pause, MAX_QUERY_PAUSE_SECONDS)
             waiting.ask_at = now + waiting.pause
-            waiting.late = now - max(waiting.heard, self._back) >= LATE
-            if now - max(waiting.over, self._back) >= GONE and key in self._waiting:
+            waiting.late = now - max(waiting.heard, self._back) >= LATE_AFTER_SECONDS
+            if now - max(waiting.over, self._back) >= MISSING_AFTER_SECONDS and key in self._waiting:
                 self._drop(key)
                 self._missing[key] = waiting
-                for oldest in list(self._missing)[:-MOST_MISSING]:
+                for oldest in list(self._missing)[:-MAX_MISSING_SCANS]:
                     del self._missing[oldest]
         self._say()
 
-    def _arrived(self, waiting: Waiting, dataset: Json) -> None:
+    def _arrived(self, waiting: ExpectedScan, dataset: Json) -> None:
         waiting.late, waiting.found = False, time.monotonic()
         self._log.scanConfirmed.emit(waiting.pid, dataset["pid"])
         if dataset["pid"] == waiting.pid:
@@ -384,7 +384,7 @@ class Live(Qt.QObject):
         self.notice.say("   ".join(texts), "\n".join(details))
 
 
-def _fits(waiting: Waiting, query: Query) -> bool:
+def _fits(waiting: ExpectedScan, query: DatasetQuery) -> bool:
     """Whether it belongs to the rows, as far as that can be known of a scan that is not in the catalogue."""
     scan = waiting.scan
     return not (
@@ -400,7 +400,7 @@ def _fits(waiting: Waiting, query: Query) -> bool:
 def _find(scicat: SciCat, scan: DoorScan) -> Json | None:
     """The scan's dataset in the catalogue: of the same time, and by its uuid; by its number where that is not known."""
     when = {"creationTime": {"$gte": iso(math.floor(scan.start - 1)), "$lte": iso(math.ceil(scan.start + 1))}}
-    fields = stored_fields([*OWN, "runNumber", "scientificMetadata.scan"])
+    fields = stored_fields([*TABLE_FIELDS, "runNumber", "scientificMetadata.scan"])
     for dataset in checked(scicat.datasets({"$and": [when]}, fields, "creationTime:desc", 50)):
         if scan.uuid:
             if dataset["pid"].endswith(f"/{scan.uuid}"):

@@ -14,11 +14,11 @@ from ingest.scicat import SciCat
 from taurus_widgets.qt.notice import Notice
 from taurus_widgets.qt.text import tooltip
 from taurus_widgets.scanlog.data.state_folder import stateFolder
-from taurus_widgets.scanlog.data.token_file import Kept, TokenFile
+from taurus_widgets.scanlog.data.token_file import StoredLogin, TokenFile
 from taurus_widgets.scanlog.dialogs.login import LoginDialog
 from taurus_widgets.scanlog.view import LogView
 
-CHECK = 30_000
+LOGIN_CHECK_MS = 30_000
 """Milliseconds between questions whether the login still counts."""
 
 
@@ -50,7 +50,7 @@ class Login(Qt.QObject):
         log.catalogueChanged.connect(self._begin)
         self._timer = Qt.QTimer(self)
         self._timer.timeout.connect(self.check)
-        self._timer.start(CHECK)
+        self._timer.start(LOGIN_CHECK_MS)
         self._show()
 
     def expect(self, username: str) -> None:
@@ -92,7 +92,7 @@ class Login(Qt.QObject):
         self._show()
         self.check()
 
-    def _kept(self, scicat: SciCat, kept: Kept | None) -> None:
+    def _kept(self, scicat: SciCat, kept: StoredLogin | None) -> None:
         if scicat is not self._log.scicat or not scicat.anonymous:
             return
         if kept is not None and self._expected in ("", kept.username):
@@ -111,7 +111,7 @@ class Login(Qt.QObject):
             return
         file = self._file(scicat)
         if keep:
-            self._log.calls.run(partial(file.write, Kept(username, token)), _ignore, self._notWritten)
+            self._log.calls.run(partial(file.write, StoredLogin(username, token)), _ignore, self._notWritten)
         else:
             self._log.calls.run(file.remove, _ignore, _ignore)
         self._use(username, password, token)

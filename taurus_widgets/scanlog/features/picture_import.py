@@ -21,7 +21,7 @@ Add = Callable[[Json, str, str], None]
 """A dataset, the picture's `data:` URI, its caption."""
 
 
-TO_CLOSE = 2.0
+IMPORT_CLOSE_SECONDS = 2.0
 """Seconds that a closing window waits for pictures that are being read."""
 
 
@@ -89,7 +89,7 @@ class PictureImport(Qt.QObject):
 
     def finish(self) -> None:
         """The window closes: what is being read still becomes an edit, if that takes no longer than a moment."""
-        found = wait([reading.uri for reading in self._readings], TO_CLOSE).done
+        found = wait([reading.uri for reading in self._readings], IMPORT_CLOSE_SECONDS).done
         for reading in list(self._readings):
             if reading.uri in found and reading.uri.exception() is None:
                 self._done(reading, reading.uri.result())

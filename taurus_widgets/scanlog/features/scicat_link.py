@@ -8,11 +8,11 @@ from urllib.parse import quote, urlsplit, urlunsplit
 
 from taurus.external.qt import Qt
 
-from taurus_widgets.scanlog.data.columns import PAGE, Json, Kind, page_column
+from taurus_widgets.scanlog.data.columns import LINK_COLUMN_KEY, Json, Kind, page_column
 from taurus_widgets.scanlog.parts.cell_delegates import CellDelegate
 from taurus_widgets.scanlog.view import LogView
 
-VARIABLE = "SCIZOO_SCICAT_FRONTEND"
+FRONTEND_VARIABLE = "SCIZOO_SCICAT_FRONTEND"
 """The environment variable with the frontend's address, where it cannot be guessed."""
 
 _BACKEND = re.compile(r"^(?:(?:backend|api)\.|([\w-]+?)-(?:backend|api)(?=\.|$))", re.ASCII)
@@ -45,9 +45,9 @@ class ScicatLink(Qt.QObject):
         super().__init__(log)
         self._log = log
         try:
-            self._frontend = checked(os.environ.get(VARIABLE, ""))
+            self._frontend = checked(os.environ.get(FRONTEND_VARIABLE, ""))
         except ValueError as error:
-            raise ValueError(f"{VARIABLE}: {error}") from error
+            raise ValueError(f"{FRONTEND_VARIABLE}: {error}") from error
         self.open = self._action("Open in &SciCat", "Ctrl+B", self.openCurrent)
         self.copy = self._action("Copy &link to SciCat", "", self.copyCurrent)
         self.button = Qt.QToolButton(log.details)
@@ -109,7 +109,7 @@ class ScicatLink(Qt.QObject):
 
     def _clicked(self, index: Qt.QModelIndex) -> None:
         dataset = self._log.scans.dataset(index.row())
-        if self._log.scans.columns[index.column()].key == PAGE and dataset is not None:
+        if self._log.scans.columns[index.column()].key == LINK_COLUMN_KEY and dataset is not None:
             self._open(self.address(dataset))
 
     def _open(self, address: str) -> None:

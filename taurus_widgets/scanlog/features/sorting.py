@@ -6,8 +6,8 @@ from functools import partial
 
 from taurus.external.qt import Qt
 
-from taurus_widgets.scanlog.data.columns import Column
-from taurus_widgets.scanlog.data.query import NEWEST_FIRST, Query, order_of
+from taurus_widgets.scanlog.data.columns import LogColumn
+from taurus_widgets.scanlog.data.query import NEWEST_FIRST, DatasetQuery, order_of
 from taurus_widgets.scanlog.view import LogView
 
 
@@ -31,7 +31,7 @@ class Sorting(Qt.QObject):
         log.scans.columnsRemoved.connect(lambda: self._show(log.query))
         self._show(log.query)
 
-    def sortBy(self, column: Column) -> None:
+    def sortBy(self, column: LogColumn) -> None:
         """As a click on this column's header. Nothing happens for one that the catalogue cannot sort by."""
         order, query = order_of(column), self._log.query
         if not order:
@@ -43,7 +43,7 @@ class Sorting(Qt.QObject):
         else:
             self._log.setQuery(query.sorted_by(NEWEST_FIRST, descending=True))
 
-    def _show(self, query: Query) -> None:
+    def _show(self, query: DatasetQuery) -> None:
         """The arrow in the header. None where the newest are on top: that needs no sign."""
         header = self._log.table.horizontalHeader()
         places = [place for place, column in enumerate(self._log.scans.columns) if order_of(column) == query.order]

@@ -20,29 +20,29 @@ from taurus_widgets.scanlog.data import columns as cols
 from taurus_widgets.scanlog.data.columns import Json, Kind
 from taurus_widgets.scanlog.data.feed import problem_text
 from taurus_widgets.scanlog.editing.delegates import drawMark, markTip
-from taurus_widgets.scanlog.editing.edits import Edits, Entry
+from taurus_widgets.scanlog.editing.edits import EditQueue, QueuedEdit
 from taurus_widgets.scanlog.parts.cell_delegates import CellDelegate
 from taurus_widgets.scanlog.parts.roles import DATASET_ROLE
 from taurus_widgets.scanlog.view import LogView
 
-SIDE = 320
+TOOLTIP_SIDE_PIXELS = 320
 """Pixels of a picture as the tool tip shows it; so much of it is kept."""
 
-KEPT = 500
+MAX_THUMBNAILS = 500
 """Rows."""
 
-AT_ONCE = 2
+MAX_THUMBNAIL_CALLS = 2
 """Calls: the table has the others."""
 
-AGAIN = 20.0
+THUMBNAIL_RETRY_SECONDS = 20.0
 """Seconds after which a row without a picture is asked for one again..."""
 
-FRESH = dt.timedelta(minutes=10)
+PLOT_WAIT = dt.timedelta(minutes=10)
 """...as long as its last change is not older: a scan's plot comes after its end."""
 
 
 @dataclass
-class _Found:
+class _Thumbnail:
     """`image` is null for a row without a picture."""
 
     image: Qt.QImage
@@ -52,11 +52,11 @@ class _Found:
 class Thumbnails(CellDelegate):
     """Draws them, asks for those that are missing, and opens the viewer."""
 
-    def __init__(self, log: LogView, edits: Edits) -> None:
+    def __init__(self, log: LogView, edits: EditQueue) -> None:
         super().__init__(log.table)
         self._log = log
         self._edits = edits
-        self._found: OrderedDict[str, _Found] = OrderedDict()
+        self._found: OrderedDict[str, _Thumbnail] = OrderedDict()
         self._wanted: OrderedDict[str, None] = OrderedDict()
         self._asked: set[str] = set()
         self._own: dict[str, Qt.QImage] = {}  # by the edit's key
@@ -69,7 +69,7 @@ class Thumbnails(CellDelegate):
         log.table.doubleClicked.connect(self._doubleClicked)
         self._timer = Qt.QTimer(self)
         self._timer.timeout.connect(log.table.viewport().update)
-        self._timer.start(round(AGAIN * 1000))
+        self._timer.start(round(THUMBNAIL_RETRY_SECONDS * 1000))
 
     def forget(self, pid: str) -> None:
         """It has another picture now."""
@@ -136,14 +136,14 @@ class Thumbnails(CellDelegate):
 
     # --------------------------------------------------------------------- asking
 
-    def _shown(self, dataset: Json, pending: list[Entry]) -> Qt.QImage | None:
+    def _shown(self, dataset: Json, pending: list[QueuedEdit]) -> Qt.QImage | None:
         """What SciCat has, else what is on its way there. None as long as there is nothing to draw."""
         image = self._image(dataset)
         if image is None or image.isNull():
             image = next((own for entry in pending if not (own := self._own_image(entry)).isNull()), None)
         return image
 
-    def _own_image(self, entry: Entry) -> Qt.QImage:
+    def _own_image(self, entry: QueuedEdit) -> Qt.QImage:
         """Of a picture that is not in SciCat; empty until it has been unpacked."""
         found = self._own.get(entry.edit.key)
         if found is None:
@@ -170,15 +170,15 @@ class Thumbnails(CellDelegate):
             Qt.QTimer.singleShot(0, self._ask)
         return found.image if found is not None else None
 
-    def _mayCome(self, dataset: Json, found: _Found) -> bool:
+    def _mayCome(self, dataset: Json, found: _Thumbnail) -> bool:
         changed = cols.moment(dataset.get("updatedAt"))
-        fresh = changed is not None and dt.datetime.now(dt.UTC) - changed < FRESH
-        return fresh and time.monotonic() - found.at > AGAIN
+        fresh = changed is not None and dt.datetime.now(dt.UTC) - changed < PLOT_WAIT
+        return fresh and time.monotonic() - found.at > THUMBNAIL_RETRY_SECONDS
 
     def _ask(self) -> None:
         """The rows drawn last come first: those that were scrolled past can wait."""
         scicat = self._log.scicat
-        while scicat is not None and self._wanted and len(self._asked) < AT_ONCE:
+        while scicat is not None and self._wanted and len(self._asked) < MAX_THUMBNAIL_CALLS:
             pid, _ = self._wanted.popitem()
             if pid in self._asked:
                 continue
@@ -186,15 +186,15 @@ class Thumbnails(CellDelegate):
             self._log.calls.run(
                 partial(_thumbnail, scicat, pid), partial(self._answered, scicat, pid), partial(self._failed, pid)
             )
-        while len(self._wanted) > KEPT:
+        while len(self._wanted) > MAX_THUMBNAILS:
             self._wanted.popitem(last=False)
 
     def _answered(self, scicat: SciCat, pid: str, image: Qt.QImage) -> None:
         self._asked.discard(pid)
         if scicat is self._log.scicat:
-            self._found[pid] = _Found(image, time.monotonic())
+            self._found[pid] = _Thumbnail(image, time.monotonic())
             self._found.move_to_end(pid)
-            while len(self._found) > KEPT:
+            while len(self._found) > MAX_THUMBNAILS:
                 self._found.popitem(last=False)
             if not image.isNull():
                 self._log.table.viewport().update()
@@ -242,6 +242,6 @@ def _thumbnail(scicat: SciCat, pid: str) -> Qt.QImage:
 def _small(picture: str) -> Qt.QImage:
     """In a thread. As large as the tool tip shows it, whatever its size was."""
     found = imaging.image(picture)
-    if max(found.width(), found.height()) <= SIDE:
+    if max(found.width(), found.height()) <= TOOLTIP_SIDE_PIXELS:
         return found
-    return found.scaled(SIDE, SIDE, Qt.Qt.KeepAspectRatio, Qt.Qt.SmoothTransformation)
+    return found.scaled(TOOLTIP_SIDE_PIXELS, TOOLTIP_SIDE_PIXELS, Qt.Qt.KeepAspectRatio, Qt.Qt.SmoothTransformation)

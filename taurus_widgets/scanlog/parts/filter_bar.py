@@ -17,11 +17,11 @@ if TYPE_CHECKING:
     pass
 
 
-LONGEST = 60
+MAX_CHIP_LETTERS = 60
 """Characters of a filter that are shown; its tool tip has all of them."""
 
 
-HELP = (
+SEARCH_HELP = (
     "Words to look for, or a comparison: motor = mot01, energy > 7.1 keV, comment ~ good (contains).\n"
     "Several with and between them. Enter applies it. (Ctrl+F)"
 )
@@ -38,7 +38,7 @@ class Chip(Qt.QToolButton):
     def __init__(self, text: str, clear: Callable[[], object], parent: Qt.QWidget) -> None:
         super().__init__(parent)
         self.filter = text
-        short = text if len(text) <= LONGEST else text[: LONGEST - 1] + "\u2026"
+        short = text if len(text) <= MAX_CHIP_LETTERS else text[: MAX_CHIP_LETTERS - 1] + "\u2026"
         self.setText(f"{short.replace('&', '&&')}  \u00d7")
         self.setToolTip(tooltip(f"{text}\nClick to show the others again"))
         self.setAccessibleName(f"Filter: {text}")
@@ -135,7 +135,7 @@ class FilterBar(Qt.QWidget):
         self.status.setMenu(Qt.QMenu(self.status))
         self.search = Qt.QLineEdit(self)
         self.search.setPlaceholderText("Text, or motor = mot01, energy > 7.1 keV")
-        self.search.setToolTip(tooltip(HELP))
+        self.search.setToolTip(tooltip(SEARCH_HELP))
         self.search.setClearButtonEnabled(True)
         self.message = Qt.QLabel(self)
         self.message.setTextFormat(Qt.Qt.PlainText)

@@ -98,7 +98,7 @@ def drawStars(painter: Qt.QPainter, area: Qt.QRectF, rating: float, colours: Col
     painter.setRenderHint(Qt.QPainter.Antialiasing)
     painter.translate(area.topLeft())
     painter.scale(area.height() / 16, area.height() / 16)
-    for place in range(cols.MOST_STARS):
+    for place in range(cols.MAX_STARS):
         painter.setPen(Qt.QPen(Qt.QColor(colours.star), 1))
         painter.setBrush(Qt.Qt.NoBrush)
         painter.drawPath(_star())

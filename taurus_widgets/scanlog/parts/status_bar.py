@@ -6,8 +6,8 @@ import datetime as dt
 
 from taurus.external.qt import Qt
 
-from taurus_widgets.qt.connection import Link
-from taurus_widgets.qt.painting import LinkSign, colours
+from taurus_widgets.qt.connection import ConnectionState
+from taurus_widgets.qt.painting import ConnectionSign, colours
 from taurus_widgets.qt.text import tooltip
 
 
@@ -18,7 +18,7 @@ class StatusBar(Qt.QWidget):
 
     def __init__(self, parent: Qt.QWidget | None = None) -> None:
         super().__init__(parent)
-        self.sign = LinkSign(self)
+        self.sign = ConnectionSign(self)
         self.link = self._label()
         self.rows = self._label()
         self.news = Qt.QToolButton(self)
@@ -42,7 +42,7 @@ class StatusBar(Qt.QWidget):
         label.setMinimumWidth(1)
         return label
 
-    def showLink(self, link: Link, where: str) -> None:
+    def showLink(self, link: ConnectionState, where: str) -> None:
         """`where` is which catalogue, and which proposal of it."""
         if link.problem:
             text = link.problem + (f" since {link.since:%H:%M:%S}" if link.since else "")

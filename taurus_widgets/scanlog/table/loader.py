@@ -10,26 +10,26 @@ from taurus.external.qt import Qt
 
 from taurus_widgets.qt.calls import Call, Calls
 from taurus_widgets.scanlog.data.columns import Json
-from taurus_widgets.scanlog.data.pages import PAGE, Pages
+from taurus_widgets.scanlog.data.pages import ROWS_PER_PAGE, Pages
 from taurus_widgets.scanlog.table.model import ScanModel
 
-KEPT = 20
+MAX_PAGES = 20
 """Pages whose datasets are kept: those looked at last."""
 
-AT_ONCE = 2
+MAX_PAGE_CALLS = 2
 """Pages that are read at the same time. What is scrolled past before its turn is never asked for."""
 
-SETTLE = 20
+SCROLL_PAUSE_MS = 20
 """Milliseconds from a look to the question for its rows: while the bar is dragged most are gone at once."""
 
-RETRY = 2000
+PAGE_RETRY_MS = 2000
 """Milliseconds until what could not be read is tried again."""
 
-FOLD = 500
+MAX_NEW_ROWS = 500
 """New rows above the catalogue's own list from which on they become part of it."""
 
 
-class Loader(Qt.QObject):
+class PageLoader(Qt.QObject):
     """Told what is looked at, it asks for the pages that are missing. All in the window's thread; calls in others."""
 
     counted = Qt.Signal()
@@ -50,8 +50,8 @@ class Loader(Qt.QObject):
         self._looked = range(0)
         self._pinned: Callable[[int], bool] = lambda _row: False
         self._aligning: Call | None = None
-        self._settle = self._timer(SETTLE, self._ask)
-        self._again = self._timer(RETRY, self._tryAgain)
+        self._settle = self._timer(SCROLL_PAUSE_MS, self._ask)
+        self._again = self._timer(PAGE_RETRY_MS, self._tryAgain)
         self._uncounted = self._misaligned = False
         self._numbering = 0
 
@@ -73,7 +73,7 @@ class Loader(Qt.QObject):
         """The model has begun anew with so many rows of these pages."""
         self.stop()
         self.pages = pages
-        self._uncounted = rows >= PAGE
+        self._uncounted = rows >= ROWS_PER_PAGE
         if self._uncounted:
             self._count()
         if rows:
@@ -120,7 +120,7 @@ class Loader(Qt.QObject):
 
     def tidy(self) -> None:
         """New rows have come in."""
-        if self._scans.above > FOLD:
+        if self._scans.above > MAX_NEW_ROWS:
             self._scans.fold()
             self._renew()
 
@@ -134,7 +134,7 @@ class Loader(Qt.QObject):
         for page in wanted:
             if page in self._here:
                 self._here.move_to_end(page)
-            elif page not in self._asked and len(self._asked) < AT_ONCE:
+            elif page not in self._asked and len(self._asked) < MAX_PAGE_CALLS:
                 self._read(self.pages, page)
 
     def _wanted(self) -> list[int]:
@@ -143,12 +143,14 @@ class Loader(Qt.QObject):
         first, last, room = shown.start - above, shown.stop - 1 - above, len(shown)
         most = self._scans.rowCount() - above - 1
         ends = [(first, last), (last + 1, last + room), (first - room, first - 1)]
-        spans = [range(max(low, 0) // PAGE, min(high, most) // PAGE + 1) for low, high in ends if high >= 0]
+        spans = [
+            range(max(low, 0) // ROWS_PER_PAGE, min(high, most) // ROWS_PER_PAGE + 1) for low, high in ends if high >= 0
+        ]
         return list(dict.fromkeys(page for span in spans for page in span))
 
     def _read(self, pages: Pages, page: int) -> None:
         # The whole page, though the last may be shorter: less than is expected says that something is gone.
-        work = partial(pages.page, page * PAGE, PAGE, self._scans.bound)
+        work = partial(pages.page, page * ROWS_PER_PAGE, ROWS_PER_PAGE, self._scans.bound)
         got = partial(self._got, pages, page, self._scans.numbering)
         self._asked[page] = self._calls.run(work, got, partial(self._failed, page))
 
@@ -158,7 +160,7 @@ class Loader(Qt.QObject):
             self._numbering = self._scans.numbering
             end = self._scans.rowCount() - self._scans.above
             for page in list(self._here):
-                rows = range(page * PAGE, min(page * PAGE + PAGE, end))
+                rows = range(page * ROWS_PER_PAGE, min(page * ROWS_PER_PAGE + ROWS_PER_PAGE, end))
                 if any(self._scans.dataset(self._scans.above + row) is None for row in rows):
                     del self._here[page]
 
@@ -167,11 +169,11 @@ class Loader(Qt.QObject):
         self._renumber()
         # Else these have not the fields that are wanted now, or the page begins elsewhere.
         if pages is self.pages and numbering == self._numbering:
-            self._scans.setPage(page * PAGE, rows)
+            self._scans.setPage(page * ROWS_PER_PAGE, rows)
             self._here[page] = None
             self._forget()
             end = self._scans.rowCount() - self._scans.above
-            if len(rows) < min(PAGE, end - page * PAGE) and not self._uncounted:
+            if len(rows) < min(ROWS_PER_PAGE, end - page * ROWS_PER_PAGE) and not self._uncounted:
                 self._misaligned = True  # something is gone; in a while, so that nobody asks without end
                 self._again.start()
         self._ask()
@@ -181,12 +183,12 @@ class Loader(Qt.QObject):
         self._again.start()
 
     def _forget(self) -> None:
-        if len(self._here) <= KEPT:
+        if len(self._here) <= MAX_PAGES:
             return
-        while len(self._here) > KEPT:
+        while len(self._here) > MAX_PAGES:
             self._here.popitem(last=False)
         above = self._scans.above
-        self._scans.keep(lambda row: (row - above) // PAGE in self._here or self._pinned(row))
+        self._scans.keep(lambda row: (row - above) // ROWS_PER_PAGE in self._here or self._pinned(row))
 
     def _renew(self) -> None:
         """Read again what is on the screen, and forget the rest."""

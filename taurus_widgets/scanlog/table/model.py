@@ -11,7 +11,7 @@ from taurus.external.qt import Qt
 
 from taurus_widgets.qt.text import tooltip
 from taurus_widgets.scanlog.data import columns as cols
-from taurus_widgets.scanlog.data.columns import PROVISIONAL, Column, Json, Kind
+from taurus_widgets.scanlog.data.columns import PROVISIONAL, Json, Kind, LogColumn
 from taurus_widgets.scanlog.parts.roles import ALIGNMENT, COLUMN_ROLE, DATASET_ROLE
 
 _NOWHERE = Qt.QModelIndex()
@@ -27,7 +27,7 @@ class ScanModel(Qt.QAbstractTableModel):
     newsChanged = Qt.Signal(int)
     """How many datasets have come in that are not among the rows, since they are not sorted by time."""
 
-    def __init__(self, columns: Iterable[Column], parent: Qt.QObject | None = None) -> None:
+    def __init__(self, columns: Iterable[LogColumn], parent: Qt.QObject | None = None) -> None:
         super().__init__(parent)
         self._columns = list(columns)
         self._rows: dict[int, Json] = {}
@@ -50,7 +50,7 @@ class ScanModel(Qt.QAbstractTableModel):
     # ------------------------------------------------------------------- the whole
 
     @property
-    def columns(self) -> list[Column]:
+    def columns(self) -> list[LogColumn]:
         return list(self._columns)
 
     @property
@@ -329,7 +329,7 @@ class ScanModel(Qt.QAbstractTableModel):
                 self._columns[place] = column
                 self.headerDataChanged.emit(Qt.Qt.Horizontal, place, place)
 
-    def setColumns(self, columns: Iterable[Column]) -> None:
+    def setColumns(self, columns: Iterable[LogColumn]) -> None:
         """Have these, one of each key. Those that are here stay where they are: the header knows how they are shown."""
         wanted = {column.key: column for column in columns}
         for place in reversed(range(len(self._columns))):
@@ -344,7 +344,7 @@ class ScanModel(Qt.QAbstractTableModel):
             self.endInsertColumns()
             self._learnNames(list(self._rows.values()))
 
-    def replaceColumn(self, column: Column) -> None:
+    def replaceColumn(self, column: LogColumn) -> None:
         """In place of the one with its key. Nothing happens if there is none."""
         for place, here in enumerate(self._columns):
             if here.key == column.key:
@@ -375,7 +375,7 @@ class ScanModel(Qt.QAbstractTableModel):
         """None if it is not here."""
         return self._rows.get(row)
 
-    def columnAt(self, place: int) -> Column:
+    def columnAt(self, place: int) -> LogColumn:
         return self._columns[place]
 
     def isProvisional(self, row: int) -> bool:

@@ -13,31 +13,31 @@ from taurus.external.qt import Qt
 
 from ingest.scicat import Expired, NotAllowed, SciCat, SciCatError
 from taurus_widgets.qt.calls import end
-from taurus_widgets.qt.connection import Link
+from taurus_widgets.qt.connection import ConnectionState
 from taurus_widgets.scanlog.data.feed import Feed, problem_text
-from taurus_widgets.scanlog.data.pages import PAGE, Pages
+from taurus_widgets.scanlog.data.pages import ROWS_PER_PAGE, Pages
 
-INTERVAL = 0.5
+POLL_INTERVAL_SECONDS = 0.5
 """Seconds from the beginning of one look to the next."""
 
 
-SHARE = 3
+PAUSE_FACTOR = 3
 """A look that takes long is followed by a pause of so many times that: the catalogue has other things to do."""
 
 
-RETRY = 1.0
+POLL_RETRY_SECONDS = 1.0
 """Seconds until the next try where the catalogue did not answer well."""
 
 
-REFUSED_PAUSE = 600.0
+REFUSED_PAUSE_SECONDS = 600.0
 """Seconds until a refused login is tried again: some sites lock an account after a few."""
 
 
-NOT_UNDERSTOOD = (400, 500)
+REFUSAL_STATUSES = (400, 500)
 """What the catalogue answers to a filter that it cannot do: the real one a 500, as for a text search without index."""
 
 
-JOIN_TIMEOUT = 1.0
+POLLER_JOIN_SECONDS = 1.0
 """Seconds that a closing window waits for a call under way; its thread then ends by itself."""
 
 
@@ -62,7 +62,7 @@ class Poller(Qt.QObject):
         self._feed: Feed | None = None  # of what is shown
         self._shown: Pages | None = None
         self._watched: tuple[Pages | None, tuple[str, ...]] = (None, ())
-        self._link = Link()
+        self._link = ConnectionState()
         self._wanted = ""
         self._jobs: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
         self._next = time.monotonic()
@@ -80,7 +80,7 @@ class Poller(Qt.QObject):
         """Nothing is emitted any more when this returns."""
         end(self._speaking, self._end)
         self._jobs.put(None)
-        self._thread.join(JOIN_TIMEOUT)
+        self._thread.join(POLLER_JOIN_SECONDS)
 
     def show(self, pages: Pages) -> None:
         """Begin a table with these. If the catalogue is away, as soon as it is there."""
@@ -94,7 +94,7 @@ class Poller(Qt.QObject):
 
     def watch(self, pages: Pages, pids: Sequence[str]) -> None:
         """As long as these pages are shown, tell of changes of these, too, when they do not fit the query any more."""
-        self._watched = pages, tuple(pids[:PAGE])
+        self._watched = pages, tuple(pids[:ROWS_PER_PAGE])
 
     def ask(self, pid: str) -> None:
         """Read this dataset whole. Only the one asked for last is answered."""
@@ -120,7 +120,7 @@ class Poller(Qt.QObject):
         try:
             top = pages.top()
         except SciCatError as error:
-            if error.status not in NOT_UNDERSTOOD or self._shown is None:
+            if error.status not in REFUSAL_STATUSES or self._shown is None:
                 raise
             self._pages = self._shown
             self._emit("refused", pages, str(error))
@@ -140,7 +140,7 @@ class Poller(Qt.QObject):
         elif pages is not None and feed is not None:
             self._try(partial(self._look, pages, feed))
         else:
-            self._next = time.monotonic() + INTERVAL
+            self._next = time.monotonic() + POLL_INTERVAL_SECONDS
 
     def _look(self, pages: Pages, feed: Feed) -> None:
         of, pids = self._watched
@@ -155,15 +155,15 @@ class Poller(Qt.QObject):
             read()
         except Exception as error:  # noqa: BLE001 - whatever it is, the window must say it and go on
             since = self._link.since if self._link.problem and self._link.since else began
-            self._say(Link(problem=problem_text(error), detail=str(error), since=since))
+            self._say(ConnectionState(problem=problem_text(error), detail=str(error), since=since))
             # A login that has expired sends no password, and may be renewed at any moment.
             refused = isinstance(error, NotAllowed) and not isinstance(error, Expired)
-            self._next = start + (REFUSED_PAUSE if refused else RETRY)
+            self._next = start + (REFUSED_PAUSE_SECONDS if refused else POLL_RETRY_SECONDS)
             return
-        self._next = max(start + INTERVAL, time.monotonic() + SHARE * (time.monotonic() - start))
-        self._say(Link(connected=True))
+        self._next = max(start + POLL_INTERVAL_SECONDS, time.monotonic() + PAUSE_FACTOR * (time.monotonic() - start))
+        self._say(ConnectionState(connected=True))
 
-    def _say(self, link: Link) -> None:
+    def _say(self, link: ConnectionState) -> None:
         if link != self._link:
             self._link = link
             self._emit("linkChanged", link)

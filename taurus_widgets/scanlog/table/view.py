@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from taurus.external.qt import Qt
 
 from taurus_widgets.qt.painting import padding, quietSelection
-from taurus_widgets.scanlog.data.columns import Column, Kind
+from taurus_widgets.scanlog.data.columns import Kind, LogColumn
 from taurus_widgets.scanlog.parts.cell_delegates import CellDelegate, NumberDelegate, RatingDelegate, StatusDelegate
 from taurus_widgets.scanlog.table.header import LogHeader
 from taurus_widgets.scanlog.table.model import ScanModel
@@ -118,7 +118,7 @@ class LogTable(Qt.QTableView):
             self._widths[self._scans.columns[place].key] = width
             self.widthChosen.emit()
 
-    def _width(self, column: Column) -> int:
+    def _width(self, column: LogColumn) -> int:
         return int(self.fontMetrics().horizontalAdvance("0") * column.width) + 2 * padding(self.fontMetrics())
 
     def _fillWidth(self) -> None:

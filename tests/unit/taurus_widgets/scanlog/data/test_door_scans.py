@@ -8,7 +8,7 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from taurus_widgets.scanlog.data.door_scans import ATTRIBUTES, PATIENCE, DoorScan, DoorScans
+from taurus_widgets.scanlog.data.door_scans import DOOR_ATTRIBUTES, RECORDER_WAIT_SECONDS, DoorScan, DoorScans
 
 UUID = "8a9f6a5e-6c11-5f7c-9c83-0f6b8f0f2a11"
 
@@ -65,8 +65,8 @@ class TestOthers:
     def test_it_is_told_when_the_recorder_has_had_its_time(self) -> None:
         door = self.begun()
         assert door.waits
-        assert door.unannounced(10.1 + PATIENCE / 2) == []
-        assert door.unannounced(10.2 + PATIENCE) == [DoorScan(7, "ascan mot01 0.0 1.0 2 0.1", 10.1)]
+        assert door.unannounced(10.1 + RECORDER_WAIT_SECONDS / 2) == []
+        assert door.unannounced(10.2 + RECORDER_WAIT_SECONDS) == [DoorScan(7, "ascan mot01 0.0 1.0 2 0.1", 10.1)]
         assert not door.waits
 
     def test_it_ends_as_its_macro_does(self) -> None:
@@ -137,7 +137,7 @@ JSON = st.recursive(
 )
 
 
-@given(st.lists(st.tuples(st.sampled_from(ATTRIBUTES), JSON), max_size=6))
+@given(st.lists(st.tuples(st.sampled_from(DOOR_ATTRIBUTES), JSON), max_size=6))
 def test_nothing_that_comes_there_breaks_it(events: list[tuple[str, Any]]) -> None:
     door = DoorScans()
     for attribute, value in events:
@@ -145,6 +145,8 @@ def test_nothing_that_comes_there_breaks_it(events: list[tuple[str, Any]]) -> No
         assert door.heard(attribute, "ON" if attribute == "State" else lines, 1.0) == []
 
 
-@given(st.sampled_from(ATTRIBUTES[2:]), st.tuples(st.text(max_size=9), st.binary(max_size=20)) | st.none() | st.text())
+@given(
+    st.sampled_from(DOOR_ATTRIBUTES[2:]), st.tuples(st.text(max_size=9), st.binary(max_size=20)) | st.none() | st.text()
+)
 def test_nor_what_is_no_json(attribute: str, value: Any) -> None:
     assert DoorScans().heard(attribute, value, 1.0) == []
