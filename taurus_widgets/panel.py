@@ -12,7 +12,7 @@ from typing import Any
 from taurus.external.qt import Qt
 
 from ingest.scicat import SciCat
-from taurus_widgets.scanlog import ScanLog
+from taurus_widgets.scanlog.window import ScanLog
 
 
 class ScanLogPanel(ScanLog):

@@ -33,25 +33,25 @@ class TangoListener(Qt.QObject):
     Tango would subscribe again by itself, but only every ten seconds, and says nothing of a device that hangs.
     """
 
-    heard = Qt.Signal(str, object, float, bool)
+    eventReceived = Qt.Signal(str, object, float, bool)
     """Name of the attribute, its value, its time in seconds since 1970, and whether that was so before we listened."""
-    linkChanged = Qt.Signal(object)
+    connectionChanged = Qt.Signal(object)
     """A Link."""
 
     def __init__(self, device: str, attributes: Sequence[str], parent: Qt.QObject | None = None) -> None:
         super().__init__(parent)
         self.device = device
         self._attributes = tuple(attributes)
-        self._link = ConnectionState()
+        self._connection = ConnectionState()
         self._lost = threading.Event()
         self._end = threading.Event()
-        self._speaking = threading.RLock()
-        self._turn = time.monotonic()
+        self._emit_lock = threading.RLock()
+        self._answered_at = time.monotonic()
         self._thread = threading.Thread(target=self._run, name=device, daemon=True)
         self._clock = Qt.QTimer(self)
-        self._clock.timeout.connect(self._look)
+        self._clock.timeout.connect(self._checkAnswer)
         # Also where the widget that this is in is deleted and was never closed. No method of ours: it would be gone.
-        end, speaking = self._end, self._speaking
+        end, speaking = self._end, self._emit_lock
 
         def end_it() -> None:
             with speaking:
@@ -60,14 +60,14 @@ class TangoListener(Qt.QObject):
         self.destroyed.connect(end_it)
 
     def start(self) -> None:
-        self._turn = time.monotonic()
+        self._answered_at = time.monotonic()
         self._thread.start()
         self._clock.start(int(PING_INTERVAL_SECONDS * 1000))
 
     def stop(self) -> None:
         """Nothing is emitted any more when this returns, at once."""
         self._clock.stop()
-        with self._speaking:
+        with self._emit_lock:
             self._end.set()
 
     def join(self) -> None:
@@ -75,9 +75,9 @@ class TangoListener(Qt.QObject):
         if self._thread.is_alive():
             self._thread.join(TANGO_JOIN_SECONDS)
 
-    def _look(self) -> None:
-        if time.monotonic() - self._turn > SILENT_AFTER_SECONDS:
-            self._say_wrong(f"no answer within {SILENT_AFTER_SECONDS:g} s")
+    def _checkAnswer(self) -> None:
+        if time.monotonic() - self._answered_at > SILENT_AFTER_SECONDS:
+            self._report_problem(f"no answer within {SILENT_AFTER_SECONDS:g} s")
 
     # ---------------------------------------------------------------- in the thread
 
@@ -87,10 +87,10 @@ class TangoListener(Qt.QObject):
                 try:
                     self._listen()
                 except tango.DevFailed as failed:
-                    self._say_wrong(reason(failed))
+                    self._report_problem(reason(failed))
                 except Exception as error:  # noqa: BLE001 - whatever it is, the window must say it and go on
-                    self._say_wrong(str(error))
-                self._turn = time.monotonic()
+                    self._report_problem(str(error))
+                self._answered_at = time.monotonic()
                 self._end.wait(PING_INTERVAL_SECONDS)
 
     def _listen(self) -> None:
@@ -103,19 +103,19 @@ class TangoListener(Qt.QObject):
         events: list[int] = []
         try:
             for name in self._attributes:
-                events.append(proxy.subscribe_event(name, tango.EventType.CHANGE_EVENT, self._on_event))
-            self._turn = time.monotonic()
+                events.append(proxy.subscribe_event(name, tango.EventType.CHANGE_EVENT, self._tango_event))
+            self._answered_at = time.monotonic()
             while not self._lost.is_set():
-                self._say(ConnectionState(connected=True))
+                self._report(ConnectionState(connected=True))
                 if self._end.wait(PING_INTERVAL_SECONDS):
                     return
                 proxy.ping()
-                self._turn = time.monotonic()
+                self._answered_at = time.monotonic()
         finally:
             for event in events:
                 proxy.unsubscribe_event(event)
 
-    def _on_event(self, event: Any) -> None:
+    def _tango_event(self, event: Any) -> None:
         """In a thread of Tango's."""
         if event.err:
             # Other errors are of the value: that of RecordData cannot be read before there is any.
@@ -124,22 +124,22 @@ class TangoListener(Qt.QObject):
             return
         first = event.event_reason != tango.EventReason.Update
         value = event.attr_value
-        self._emit("heard", value.name, value.value, value.time.totime(), first)
+        self._emit("eventReceived", value.name, value.value, value.time.totime(), first)
 
-    def _say_wrong(self, detail: str) -> None:
-        with self._speaking:
-            if not self._link.problem:
-                self._say(
+    def _report_problem(self, detail: str) -> None:
+        with self._emit_lock:
+            if not self._connection.problem:
+                self._report(
                     ConnectionState(problem=f"{self.device} does not answer", detail=detail, since=dt.datetime.now())
                 )
 
-    def _say(self, link: ConnectionState) -> None:
-        with self._speaking:
-            if link != self._link:
-                self._link = link
-                self._emit("linkChanged", link)
+    def _report(self, state: ConnectionState) -> None:
+        with self._emit_lock:
+            if state != self._connection:
+                self._connection = state
+                self._emit("connectionChanged", state)
 
     def _emit(self, signal: str, *what: object) -> None:
-        with self._speaking:
+        with self._emit_lock:
             if not self._end.is_set():  # else the object may be gone, and its signals with it
                 getattr(self, signal).emit(*what)

@@ -52,7 +52,7 @@ class LogView(TaurusWidget):
     """Somebody has logged in or out; for another account `catalogueChanged` came before."""
     scanConfirmed = Qt.Signal(str, str)
     """A scan that a Door has told of is in the catalogue: the pid that its row had, and the one that it has there."""
-    linkChanged = Qt.Signal(object)
+    connectionChanged = Qt.Signal(object)
     """How it stands with the catalogue: a Link."""
     closing = Qt.Signal()
     """The window closes, or the program ends: finish what must be, and rest."""
@@ -62,9 +62,9 @@ class LogView(TaurusWidget):
     def __init__(self, parent: Qt.QWidget | None = None, designMode: bool = False) -> None:
         super().__init__(parent, designMode=designMode)
         self._poller: Poller | None = None
-        self._link = ConnectionState()
+        self._connection = ConnectionState()
         self._changed: dt.datetime | None = None
-        self._resting = False
+        self._suspended = False
         self.scicat: SciCat | None = None
         """The catalogue that is shown; None before `setCatalogue`."""
         self.query = DatasetQuery()
@@ -92,10 +92,10 @@ class LogView(TaurusWidget):
         layout.addWidget(self.statusBar)
         self.setWindowTitle("Scan log")
         self.table.selectionModel().selectionChanged.connect(self._selected)
-        self.table.drawn.connect(self.loader.look)
+        self.table.drawn.connect(self.loader.shownRowsChanged)
         self.table.unseenChanged.connect(self.statusBar.showUnseen)
         self.scans.newsChanged.connect(self.statusBar.showUnseen)
-        self.scans.dataChanged.connect(self._read)
+        self.scans.dataChanged.connect(self._rowsChanged)
         self.scans.modelReset.connect(self._selected)  # nothing is selected then, and Qt does not tell
         self.loader.counted.connect(self._showRows)
         self.loader.pin(self._isSelected)
@@ -108,13 +108,13 @@ class LogView(TaurusWidget):
         self._clock.timeout.connect(self._tick)
         # The menu of a row is made of the table's actions.
         self.table.setContextMenuPolicy(Qt.Qt.ActionsContextMenu)
-        Qt.QApplication.instance().aboutToQuit.connect(self._rest)
+        Qt.QApplication.instance().aboutToQuit.connect(self._suspend)
 
     # ---------------------------------------------------------------------- use
 
     def setCatalogue(self, scicat: SciCat, proposal: str = "") -> None:
         """Show the datasets of this catalogue, or of one proposal in it, from now on; once closed, when shown again."""
-        if self._resting:
+        if self._suspended:
             self.scicat, self.query = scicat, replace(self.query, proposal=proposal)
             return
         self.stop()
@@ -124,13 +124,13 @@ class LogView(TaurusWidget):
         self.scans.clear()
         self._changed = None
         self._showRows()
-        self._showLink(ConnectionState())
+        self._showConnection(ConnectionState())
         poller = Poller(scicat, self)
         poller.begun.connect(self._begun)
         poller.rowsRead.connect(self._rowsRead)
         poller.refused.connect(self._refused)
         poller.datasetRead.connect(self.details.showAnswer)
-        poller.linkChanged.connect(self._showLink)
+        poller.connectionChanged.connect(self._showConnection)
         self._poller = poller
         poller.start()
         self._clock.start(1000)
@@ -139,7 +139,7 @@ class LogView(TaurusWidget):
     def setQuery(self, query: DatasetQuery) -> None:
         """Show the datasets that fit it, in its order, from now on. Returns at once: the rows follow."""
         self.query = query
-        self._sayQuery()
+        self._showQuery()
         pages = self._pages()
         if self._poller is not None and pages is not None:
             self.statusBar.showWork("Reading")
@@ -165,7 +165,7 @@ class LogView(TaurusWidget):
         above, bound = self.scans.above, self.scans.bound
         ranges = list(rows) or [range(self.scans.rowCount())]
         news = {row: dataset for row in range(above) if (dataset := self.scans.dataset(row)) is not None}
-        return _all(shown, ranges, above, news, bound, tuple(fields) or shown.fields)
+        return _all_pages(shown, ranges, above, news, bound, tuple(fields) or shown.fields)
 
     def selectedRanges(self) -> list[range]:
         """The rows that are selected, from the top down."""
@@ -183,7 +183,9 @@ class LogView(TaurusWidget):
 
     def selectedDatasets(self) -> list[cols.Json]:
         """What the rows that are selected know, from the top down; of very many, those that have been read."""
-        return [dataset for row in self.scans.here() if self._isSelected(row) and (dataset := self.scans.dataset(row))]
+        return [
+            dataset for row in self.scans.loadedRows() if self._isSelected(row) and (dataset := self.scans.dataset(row))
+        ]
 
     def shownColumns(self) -> list[cols.LogColumn]:
         """The columns that are visible, as they stand from left to right."""
@@ -225,22 +227,22 @@ class LogView(TaurusWidget):
     # ---------------------------------------------------------------------- events
 
     def closeEvent(self, event: Qt.QCloseEvent) -> None:
-        self._rest()
+        self._suspend()
         super().closeEvent(event)
 
     def showEvent(self, event: Qt.QShowEvent) -> None:
         super().showEvent(event)
-        if self._resting:
-            self._resting = False
+        if self._suspended:
+            self._suspended = False
             self.calls.restart()
             self.reopened.emit()
             if self.scicat is not None:
                 self.setCatalogue(self.scicat, self.query.proposal)
 
-    def _rest(self) -> None:
+    def _suspend(self) -> None:
         """Let go of all threads and devices, until it is shown again."""
-        if not self._resting:
-            self._resting = True
+        if not self._suspended:
+            self._suspended = True
             self.table.endEditor()
             self.closing.emit()
             self.stop()
@@ -277,7 +279,7 @@ class LogView(TaurusWidget):
         self._changed = dt.datetime.now()
         self._showRows()
         if self._poller is not None and any(row["pid"] == self.details.pid for row in rows):
-            self._poller.ask(self.details.pid)
+            self._poller.readDataset(self.details.pid)
         for pid, status in news:
             self.rowShown.emit(pid, status)
 
@@ -285,7 +287,7 @@ class LogView(TaurusWidget):
         shown = self.loader.pages
         if shown is not None and pages.query is self.query:
             self.query = shown.query
-            self._sayQuery()
+            self._showQuery()
             self.queryChanged.emit(self.query)
             self.statusBar.showWork("SciCat does not take this filter or order", why)
 
@@ -299,17 +301,17 @@ class LogView(TaurusWidget):
     def _showRows(self) -> None:
         self.statusBar.showRows(self.scans.rowCount(), self._changed, self.loader.counting)
 
-    def _showLink(self, link: ConnectionState) -> None:
-        self._link = link
-        self._sayQuery()
-        self.linkChanged.emit(link)
+    def _showConnection(self, state: ConnectionState) -> None:
+        self._connection = state
+        self._showQuery()
+        self.connectionChanged.emit(state)
 
-    def _sayQuery(self) -> None:
+    def _showQuery(self) -> None:
         """Which proposal of which catalogue is shown, or why it is not."""
         proposal = self.query.proposal
         self.setWindowTitle(f"Scan log of {proposal}" if proposal else "Scan log")
         where = f"Proposal {proposal}" if proposal else "All proposals"
-        self.statusBar.showLink(self._link, f"{where} in {self.scicat.base_url}" if self.scicat else "")
+        self.statusBar.showConnection(self._connection, f"{where} in {self.scicat.base_url}" if self.scicat else "")
 
     def _isSelected(self, row: int) -> bool:
         chosen = self.table.selectionModel().selection()
@@ -326,15 +328,15 @@ class LogView(TaurusWidget):
             return
         self.details.announce(dataset)
         if self._poller is not None:
-            self._poller.ask(dataset["pid"])
+            self._poller.readDataset(dataset["pid"])
 
-    def _read(self, first: Qt.QModelIndex, last: Qt.QModelIndex) -> None:
+    def _rowsChanged(self, first: Qt.QModelIndex, last: Qt.QModelIndex) -> None:
         ranges = self.selectedRanges()
         if ranges and not self.details.pid and first.row() <= ranges[0].start <= last.row():
             self._selected()
 
 
-def _all(
+def _all_pages(
     pages: Pages,
     ranges: list[range],
     above: int,

@@ -165,12 +165,12 @@ def _draw_all(processes: Processes, state: Path, folder: Path, theme: str) -> No
         wait_until(lambda: log.loader.pages is not None)
         picture(log, "empty-login")
         log.setCatalogue(SciCat("http://127.0.0.1:9"))
-        wait_until(lambda: "does not answer" in log.statusBar.link.text())
+        wait_until(lambda: "does not answer" in log.statusBar.connection.text())
         picture(log, "empty-away")
     with opened(scicat, *PANEL) as log:
         assert catalogue.process is not None
         catalogue.process.kill()
-        wait_until(lambda: "does not answer" in log.statusBar.link.text())
+        wait_until(lambda: "does not answer" in log.statusBar.connection.text())
         picture(log, "panel-away")
 
 
@@ -182,10 +182,10 @@ def heardAtTheDoor(log: ScanLog, now: float) -> None:
     running = DoorScan(1301, command, now, "1" * 8)
     for told in (replace(lost, status="running", end=None), lost, running):
         live._scanned([told])
-    live._waiting[lost.key].late = True
+    live._expected[lost.key].late = True
     since = dt.datetime.fromtimestamp(now)
     watch = TangoListener("door/cosaxs/1", (), live)
-    live._linked(watch, ConnectionState(problem="door/cosaxs/1 does not answer", since=since))
+    live._connectionChanged(watch, ConnectionState(problem="door/cosaxs/1 does not answer", since=since))
 
 
 @contextmanager

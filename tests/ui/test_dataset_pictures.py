@@ -102,7 +102,7 @@ class TestAdding:
                 return bool(colour.name() == drawn().pixelColor(20, 15).name())
 
             qtbot.waitUntil(drawn_in_cell)
-            assert [entry.edit.caption for entry in editing(scanLog).edits.pictures(made["pid"])] == [file.name]
+            assert [queued.edit.caption for queued in editing(scanLog).edits.pictures(made["pid"])] == [file.name]
 
     def test_below_the_rows_nothing_is_taken(self, scanLog: ScanLog, made: Json, file: Path) -> None:
         assert not drop(scanLog, urls(file), Qt.QPoint(50, 400))
@@ -157,8 +157,8 @@ class TestAdding:
         with failing(catalogue, *rules):
             drop(scanLog, urls(file), place(scanLog, "title").center())
             qtbot.waitUntil(lambda: "does not answer" in editing(scanLog).notice.label.text())
-            assert [entry.edit.caption for entry in editing(scanLog).edits.pictures(made["pid"])] == [file.name]
-            qtbot.waitUntil(lambda: not editing(scanLog).edits.entries)
+            assert [queued.edit.caption for queued in editing(scanLog).edits.pictures(made["pid"])] == [file.name]
+            qtbot.waitUntil(lambda: not editing(scanLog).edits.unsent)
         assert len(scicat.attachments(made["pid"])) == 1
 
 

@@ -39,7 +39,7 @@ def test_filters_that_no_scan_fits_are_cleared_by_a_click(
     assert not emptiness(scanLog).sign.isVisible()
     scanLog.setQuery(replace(scanLog.query, status=("failed",)))
     says(qtbot, scanLog, f"No scan of proposal {proposal} fits the filters.")
-    assert not emptiness(scanLog).enter.isVisible()
+    assert not emptiness(scanLog).logIn.isVisible()
     qtbot.mouseClick(emptiness(scanLog).clear, Qt.Qt.LeftButton)
     qtbot.waitUntil(lambda: scanLog.scans.rowCount() > 0)
     qtbot.waitUntil(lambda: not emptiness(scanLog).sign.isVisible())
@@ -62,7 +62,7 @@ def test_who_is_not_logged_in_can_do_so_from_there(
 ) -> None:
     scanLog.setCatalogue(SciCat(catalogue.url), proposal)
     says(qtbot, scanLog, "You are not logged in, so only public scans are seen.")
-    qtbot.mouseClick(emptiness(scanLog).enter, Qt.Qt.LeftButton)
+    qtbot.mouseClick(emptiness(scanLog).logIn, Qt.Qt.LeftButton)
     login = scanLog.login
     assert login.dialog is not None
     assert login.dialog.isVisible()
@@ -78,6 +78,6 @@ def test_the_status_bar_names_the_proposal_of_a_query_at_once(
     qtbot: QtBot, scanLog: ScanLog, scicat: SciCat, proposal: str
 ) -> None:
     scanLog.setCatalogue(scicat)
-    qtbot.waitUntil(lambda: scanLog.statusBar.link.text().startswith("All proposals in"))
+    qtbot.waitUntil(lambda: scanLog.statusBar.connection.text().startswith("All proposals in"))
     scanLog.setQuery(replace(scanLog.query, proposal=proposal))
-    assert scanLog.statusBar.link.text() == f"Proposal {proposal} in {scicat.base_url}"
+    assert scanLog.statusBar.connection.text() == f"Proposal {proposal} in {scicat.base_url}"

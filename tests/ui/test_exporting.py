@@ -230,7 +230,7 @@ class TestFiles:
         typed(qtbot, save.file, str(tmp_path / "rows.html"))
         qtbot.keyClick(save.file, Qt.Qt.Key_Return)
         qtbot.waitUntil(lambda: list(tmp_path.glob(".rows.html.*.part")) != [])
-        assert save.leave.text() == "Cancel"
+        assert save.closeButton.text() == "Cancel"
         assert not save.body.isEnabled()
         click_row(qtbot, log, 2)  # the window answers meanwhile
         assert log.details.isVisible()

@@ -75,7 +75,7 @@ def filled(qtbot: QtBot, scanLog: ScanLog, scicat: SciCat, proposal: str, shown:
     scanLog.setCatalogue(scicat, proposal)
     shown(4)
     part = scanLog.columns
-    qtbot.waitUntil(lambda: "Optics/Energy" in part.catalogue.found)
+    qtbot.waitUntil(lambda: "Optics/Energy" in part.available.found)
     return scanLog
 
 

@@ -70,7 +70,7 @@ def dialogs(qtbot: QtBot, table: Table, calls: Calls, tmp_path: Path) -> Iterato
     dataset = scan(1, time.time())
     edits = EditQueue(tmp_path / "outbox")
     edit = Edit("c", "ada", dataset["pid"], "comment", "a comment\n" * 9, title="Scan 1: ascan mot01 0 10 20 0.1")
-    entry = QueuedEdit(
+    queued = QueuedEdit(
         edit, theirs={"comment": "another\n" * 20, "updatedBy": "grace"}, why="grace has changed it as well."
     )
     yield {
@@ -78,7 +78,7 @@ def dialogs(qtbot: QtBot, table: Table, calls: Calls, tmp_path: Path) -> Iterato
         "Elogy": lambda parent: ElogyDialog(table, ExportSettings(), "", {}, parent),
         "columns": lambda parent: ColumnChooser(gathered([dataset]), default_columns(), parent),
         "log in": lambda parent: LoginDialog(calls, "https://scicat.example.org", "ada", "It has expired.", parent),
-        "clash": lambda parent: ConflictDialog(edits, entry, parent),
+        "clash": lambda parent: ConflictDialog(edits, queued, parent),
         "waiting": lambda parent: WaitingDialog(edits, parent),
         "compare": lambda parent: CompareDialog(calls, SciCat("http://127.0.0.1:9"), parent),
         "pictures": lambda parent: PictureViewer("Pictures of scan 1", calls, parent),

@@ -81,7 +81,7 @@ def live(qtbot: QtBot, scanLog: ScanLog, beamline: Beamline) -> Live:
     part = scanLog.live
     door = part._door
     assert door is not None
-    qtbot.waitUntil(lambda: door._link.connected)
+    qtbot.waitUntil(lambda: door._connection.connected)
     qtbot.waitUntil(lambda: scanLog.loader.pages is not None)
     return part
 
@@ -165,7 +165,7 @@ class TestRows:
         second = Door(beamline.name)
         try:
             watch = other.live._door
-            qtbot.waitUntil(lambda: watch._link.connected and other.loader.pages is not None)
+            qtbot.waitUntil(lambda: watch._connection.connected and other.loader.pages is not None)
             other.rowShown.connect(lambda *row: shown[1].append(row))
             second.start(*SHORT)
             qtbot.waitUntil(lambda: len(shown[0]) >= 2 and len(shown[1]) >= 2)
@@ -240,8 +240,8 @@ class TestNotInTheCatalogue:
         qtbot.waitUntil(lambda: str(top(scanLog)["pid"]).startswith("20.500.12345/"))
         uuid = beamline.last_scan().uuid
         qtbot.waitUntil(lambda: top(scanLog)["pid"] == f"scizoo/{uuid}")
-        qtbot.waitUntil(lambda: not scanLog.scans.isHere(f"20.500.12345/{uuid}"))
-        assert scanLog.scans.isHere(f"scizoo/{uuid}")
+        qtbot.waitUntil(lambda: not scanLog.scans.isLoaded(f"20.500.12345/{uuid}"))
+        assert scanLog.scans.isLoaded(f"scizoo/{uuid}")
         assert live._prefix == "scizoo"
 
 
@@ -251,7 +251,7 @@ class TestAway:
     ) -> None:
         beamline.door.run(*SHORT)
         uuid = beamline.last_scan().uuid
-        qtbot.waitUntil(lambda: scanLog.scans.isHere(f"scizoo/{uuid}"))
+        qtbot.waitUntil(lambda: scanLog.scans.isLoaded(f"scizoo/{uuid}"))
         qtbot.waitUntil(lambda: not top(scanLog).get("provisional"))
         rows = scanLog.scans.rowCount()
         beamline.sardana.kill()

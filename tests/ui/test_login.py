@@ -90,7 +90,7 @@ class TestWithoutLogin:
         rate(qtbot, scanLog, 2.0)
         qtbot.waitUntil(lambda: login(scanLog).dialog is not None)
         assert "To write to SciCat, log in." in dialog(scanLog).why.text()
-        assert not editing(scanLog).edits.entries
+        assert not editing(scanLog).edits.unsent
         enter(qtbot, scanLog, INGESTOR.username, INGESTOR.password)
         qtbot.waitUntil(lambda: login(scanLog).button.text() == INGESTOR.username)
         shown(1)
@@ -213,11 +213,11 @@ class TestExpired:
         scanLog.table.setFocus()
         qtbot.keyClick(scanLog.table, Qt.Qt.Key_F2)
         qtbot.keyClicks(Qt.QApplication.focusWidget(), ", half a sentence")
-        login(scanLog).leave.trigger()
-        qtbot.waitUntil(lambda: bool(editing(scanLog).edits.entries))
-        (entry,) = editing(scanLog).edits.entries
-        assert entry.edit.username == INGESTOR.username
-        assert entry.edit.value.endswith(", half a sentence")
+        login(scanLog).logOut.trigger()
+        qtbot.waitUntil(lambda: bool(editing(scanLog).edits.unsent))
+        (queued,) = editing(scanLog).edits.unsent
+        assert queued.edit.username == INGESTOR.username
+        assert queued.edit.value.endswith(", half a sentence")
 
     def test_it_is_noticed_without_an_edit(
         self, qtbot: QtBot, scanLog: ScanLog, catalogue: Catalogue, logged: Json
@@ -253,7 +253,7 @@ class TestKept:
         qtbot.addWidget(again)
         again.setCatalogue(SciCat(catalogue.url))
         qtbot.waitUntil(lambda: login(again).button.text() == INGESTOR.username)
-        login(again).leave.trigger()
+        login(again).logOut.trigger()
         qtbot.waitUntil(lambda: login(again).button.text() == "Not logged in")
         assert not file.exists()
         again.close()

@@ -125,7 +125,7 @@ class TestPlaces:
     def test_all_are_counted_and_few_are_read(self, qtbot: QtBot, log: ScanLog) -> None:
         numbers = waitForRows(qtbot, log)
         assert numbers == [str(int(numbers[0] or 0) - row) for row in range(len(numbers))]
-        assert len(log.scans.here()) <= 3 * ROWS_PER_PAGE
+        assert len(log.scans.loadedRows()) <= 3 * ROWS_PER_PAGE
         assert log.statusBar.rows.text().startswith(f"{log.scans.rowCount():,} scans")
 
     def test_as_long_as_they_are_not_counted_that_is_said(
@@ -181,7 +181,7 @@ class TestPlaces:
         for place in range(0, 1000, ROWS_PER_PAGE):
             log.table.verticalScrollBar().setValue(place)
             assert waitForRows(qtbot, log)[0] == str(first - place)
-        assert len(log.scans.here()) <= loader.MAX_PAGES * ROWS_PER_PAGE
+        assert len(log.scans.loadedRows()) <= loader.MAX_PAGES * ROWS_PER_PAGE
         log.table.verticalScrollBar().setValue(0)
         assert waitForRows(qtbot, log)[0] == str(first)
 
@@ -197,7 +197,7 @@ class TestPlaces:
         for place in range(1000, 2000, ROWS_PER_PAGE):
             log.table.verticalScrollBar().setValue(place)
             waitForRows(qtbot, log)
-        assert len(log.scans.here()) < 1000
+        assert len(log.scans.loadedRows()) < 1000
         assert [one["runNumber"] for one in log.selectedDatasets()] == [str(first - 3), str(first - 4002)]
         assert log.selectedRanges() == [range(3, 4), range(4002, 4003)]
 
@@ -220,7 +220,7 @@ class TestPlaces:
         first = int(waitForRows(qtbot, log)[0] or 0)
         counting.away = True
         log.table.verticalScrollBar().setValue(2500)
-        qtbot.waitUntil(lambda: "does not answer" in log.statusBar.link.text())
+        qtbot.waitUntil(lambda: "does not answer" in log.statusBar.connection.text())
         assert set(onScreen(log)) == {None}
         counting.away = False
         assert waitForRows(qtbot, log)[0] == str(first - 2500)
@@ -292,14 +292,14 @@ class TestLive:
         other = new()
         for one in (other, fits[0]):
             scicat.create_dataset(one)
-        qtbot.waitUntil(lambda: log.scans.isHere(other["pid"]))
+        qtbot.waitUntil(lambda: log.scans.isLoaded(other["pid"]))
         with counting.held():
             log.setQuery(DatasetQuery(proposal=proposal, status=("failed",)))
             log._clock.timeout.emit()  # the rows on the screen are those without the filter
             log._clock.stop()
         sorts(qtbot, log)
         scicat.create_dataset(fits[1])
-        qtbot.waitUntil(lambda: log.scans.isHere(fits[1]["pid"]))
+        qtbot.waitUntil(lambda: log.scans.isLoaded(fits[1]["pid"]))
         assert log.scans.rowCount() == 2
 
     def test_where_rows_are_sorted_otherwise_new_ones_are_counted(
@@ -435,14 +435,14 @@ class TestExpected:
         log.scans.expect({**expected, "provisional": True})
         log.setQuery(replace(log.query, order="comment", descending=False))
         sorts(qtbot, log)
-        assert not log.scans.isHere(expected["pid"])
+        assert not log.scans.isLoaded(expected["pid"])
         log.setQuery(DatasetQuery())
         sorts(qtbot, log)
         assert log.scans.rowOf(expected["pid"]) == 0
         count = log.scans.rowCount()
         log.scans.unexpect(expected["pid"])
         assert log.scans.rowCount() == count - 1
-        assert not log.scans.isHere(expected["pid"])
+        assert not log.scans.isLoaded(expected["pid"])
 
 
 class TestAll:
@@ -498,7 +498,7 @@ class TestTrouble:
         numbers = waitForRows(qtbot, log)
         counting.away = True
         log.setQuery(replace(log.query, status=("failed",)))
-        qtbot.waitUntil(lambda: "does not answer" in log.statusBar.link.text())
+        qtbot.waitUntil(lambda: "does not answer" in log.statusBar.connection.text())
         shown = onScreen(log)  # the filter that is active takes a row's place
         assert shown
         assert shown == numbers[: len(shown)]

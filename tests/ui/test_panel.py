@@ -120,7 +120,7 @@ def test_the_beamline_whose_columns_are_shown_can_be_said(
     panel = ScanLogPanel()
     qtbot.addWidget(panel)
     columns = panel.columns
-    qtbot.waitUntil(lambda: columns.catalogue.beamline == "cosaxs")
+    qtbot.waitUntil(lambda: columns.available.beamline == "cosaxs")
     columns.menu.aboutToShow.emit()
     assert "Layouts of femtomax" in [action.text() for action in columns.menu.actions()]
     panel.close()

@@ -15,7 +15,7 @@ from scifish.message import is_leaf
 from taurus_widgets.scanlog.data import columns as cols
 from taurus_widgets.scanlog.data.cells import guarded
 from taurus_widgets.scanlog.data.columns import Json, line
-from taurus_widgets.scanlog.data.entries import DETAIL_DIGITS, MAX_LINE_VALUES, own_lines
+from taurus_widgets.scanlog.data.detail_lines import DETAIL_DIGITS, MAX_LINE_VALUES, own_lines
 
 MISSING = "\u2013"
 """In place of a value that a dataset does not have."""
@@ -103,10 +103,10 @@ def _with_unit(cell: Cell) -> Cell:
 
 
 def _values(dataset: Json) -> Iterator[tuple[Path, str, Cell]]:
-    for entry in own_lines(dataset):
-        if entry.name not in _NAMES_ONLY:
-            whole = entry.value if entry.whole is None else entry.whole
-            yield ("Dataset", entry.name), entry.name, Cell(entry.value, whole, _numeric(whole), "", _same(whole))
+    for detail in own_lines(dataset):
+        if detail.name not in _NAMES_ONLY:
+            whole = detail.value if detail.whole is None else detail.whole
+            yield ("Dataset", detail.name), detail.name, Cell(detail.value, whole, _numeric(whole), "", _same(whole))
     metadata = dataset.get("scientificMetadata")
     if isinstance(metadata, Mapping):
         yield from _inside(metadata, ())

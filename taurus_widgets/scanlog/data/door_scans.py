@@ -64,11 +64,11 @@ class DoorScans:
         self._outcome = ""
 
     @property
-    def waits(self) -> bool:
+    def has_pending(self) -> bool:
         """Whether `unannounced` may have something."""
         return bool(self._started)
 
-    def heard(self, attribute: str, value: Any, at: float) -> list[DoorScan]:
+    def receive(self, attribute: str, value: Any, at: float) -> list[DoorScan]:
         """An event of one of DOOR_ATTRIBUTES, and its time. What cannot be read is passed over: it is not for us."""
         name = attribute.lower()
         if name == "state":
@@ -92,7 +92,7 @@ class DoorScans:
             return self._record(decoded["data"])
         return []
 
-    def unannounced(self, now: float) -> list[DoorScan]:
+    def unrecorded(self, now: float) -> list[DoorScan]:
         """Those that our recorder has not told of in time."""
         late = [number for number, (scan, _) in self._started.items() if now - scan.start >= RECORDER_WAIT_SECONDS]
         found = [self._started.pop(number) for number in late]

@@ -60,11 +60,11 @@ NO_CHANGES_SHOWN = "SciCat shows single changes to administrators only, or to gr
 
 def history_in(dataset: Json) -> DatasetHistory | None:
     """What the dataset itself tells; None if it tells nothing of changes, so that the server is to be asked."""
-    told = dataset.get("history")
-    if not isinstance(told, list):
+    changes_there = dataset.get("history")
+    if not isinstance(changes_there, list):
         return None
-    changes = [_told(entry) for entry in told if isinstance(entry, Mapping)]
-    return _past(changes, len(changes))
+    changes = [_from_dataset(entry) for entry in changes_there if isinstance(entry, Mapping)]
+    return _history(changes, len(changes))
 
 
 def read_history(scicat: SciCat, pid: str) -> DatasetHistory:
@@ -81,18 +81,18 @@ def read_history(scicat: SciCat, pid: str) -> DatasetHistory:
     items = answer.get("items") if isinstance(answer, Mapping) else None
     if not isinstance(items, list):
         return DatasetHistory(note=NO_CHANGES_KEPT)
-    changes = [_item(entry) for entry in items if isinstance(entry, Mapping)]
+    changes = [_from_server(entry) for entry in items if isinstance(entry, Mapping)]
     total = answer.get("totalCount")
-    return _past(changes, total if isinstance(total, int) else len(changes))
+    return _history(changes, total if isinstance(total, int) else len(changes))
 
 
-def _past(changes: Sequence[DatasetChange], total: int) -> DatasetHistory:
+def _history(changes: Sequence[DatasetChange], total: int) -> DatasetHistory:
     shown = sorted((change for change in changes if change.fields), key=lambda change: change.time, reverse=True)
     hidden = len(changes) - len(shown)
     return DatasetHistory(tuple(shown), max(total - hidden, len(shown)))
 
 
-def _told(entry: Mapping[str, Any]) -> DatasetChange:
+def _from_dataset(entry: Mapping[str, Any]) -> DatasetChange:
     fields: list[FieldChange] = []
     for name, change in entry.items():
         if isinstance(change, Mapping) and ("previousValue" in change or "currentValue" in change):
@@ -101,7 +101,7 @@ def _told(entry: Mapping[str, Any]) -> DatasetChange:
     return DatasetChange(line(entry.get("updatedAt")), line(entry.get("updatedBy")), tuple(fields))
 
 
-def _item(entry: Mapping[str, Any]) -> DatasetChange:
+def _from_server(entry: Mapping[str, Any]) -> DatasetChange:
     before, after = entry.get("before"), entry.get("after")
     if not isinstance(before, Mapping) or not isinstance(after, Mapping):
         before, after = {}, {}

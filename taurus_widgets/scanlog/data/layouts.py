@@ -54,7 +54,7 @@ class Layouts:
     def shown(self) -> Layout:
         return self.by_name[self.current]
 
-    def having(self, name: str, layout: Layout) -> Layouts:
+    def with_layout(self, name: str, layout: Layout) -> Layouts:
         """With this one changed or added, and in use."""
         return Layouts(name, {**self.by_name, name: layout})
 

@@ -15,7 +15,7 @@ from taurus_widgets.qt.state_line import StateLine
 from taurus_widgets.qt.text import tooltip
 from taurus_widgets.scanlog.data import columns as cols
 from taurus_widgets.scanlog.data.columns import Json, line
-from taurus_widgets.scanlog.data.entries import size_text
+from taurus_widgets.scanlog.data.detail_lines import size_text
 from taurus_widgets.scanlog.data.feed import problem_text
 
 NAME, SIZE, TIME = range(3)
@@ -171,7 +171,7 @@ class FilesPage(Qt.QWidget):
         self.files = FileModel(calls, scicat, self)
         self.table = self._makeTable()
         self.state = StateLine(self)
-        self.state.again.connect(self.files.retry)
+        self.state.retryWanted.connect(self.files.retry)
         self.copy = Qt.QAction("&Copy path", self.table)
         self.copy.setShortcut(Qt.QKeySequence("Ctrl+C"))
         self.copy.setShortcutContext(Qt.Qt.WidgetShortcut)

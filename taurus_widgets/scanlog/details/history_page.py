@@ -14,7 +14,7 @@ from taurus_widgets.qt.state_line import StateLine
 from taurus_widgets.qt.text import tooltip
 from taurus_widgets.scanlog.data import columns as cols
 from taurus_widgets.scanlog.data.columns import Json, line
-from taurus_widgets.scanlog.data.entries import DETAIL_DIGITS, MAX_LINE_VALUES
+from taurus_widgets.scanlog.data.detail_lines import DETAIL_DIGITS, MAX_LINE_VALUES
 from taurus_widgets.scanlog.data.feed import problem_text
 from taurus_widgets.scanlog.data.history import (
     NO_CHANGES_KEPT,
@@ -52,7 +52,7 @@ class HistoryPage(Qt.QWidget):
         self.stamps.setContentsMargins(8, 4, 8, 4)
         self.table = self._makeTable()
         self.state = StateLine(self)
-        self.state.again.connect(self._readIfSeen)
+        self.state.retryWanted.connect(self._readIfSeen)
         layout = Qt.QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.setSpacing(0)
@@ -110,11 +110,11 @@ class HistoryPage(Qt.QWidget):
         if self._read is None or wanted[0] != self._read[0]:
             self._clear()
         self._read = wanted
-        told, (server, note) = history_in(dataset), self._closed
-        if told is None and server is scicat:
-            told = DatasetHistory(note=note)
-        if told is not None:
-            self._show(told)
+        history, (server, note) = history_in(dataset), self._closed
+        if history is None and server is scicat:
+            history = DatasetHistory(note=note)
+        if history is not None:
+            self._show(history)
             return
         self.state.say("Reading")
         self._calls.run(

@@ -9,7 +9,7 @@ from taurus.external.qt import Qt
 from taurus_widgets.qt.painting import colours
 from taurus_widgets.scanlog.data import columns as cols
 from taurus_widgets.scanlog.data.columns import Json
-from taurus_widgets.scanlog.data.entries import detail_lines
+from taurus_widgets.scanlog.data.detail_lines import detail_lines
 from taurus_widgets.scanlog.details.metadata_tree import NAME, UNIT, VALUE, MetadataTree
 from taurus_widgets.scanlog.table.model import PROVISIONAL
 
@@ -114,7 +114,7 @@ class DetailPane(Qt.QWidget):
             self.title.setText(cols.title(answer))
             self._show(answer)
         elif answer is None and self._known.get(PROVISIONAL):
-            self.metadata.setEntries(detail_lines(self._known))
+            self.metadata.setLines(detail_lines(self._known))
             self._say("Not in the catalogue yet: this is what is known so far", quiet=True)
         else:
             self._say(str(answer or "This dataset is no longer in the catalogue"))
@@ -130,7 +130,7 @@ class DetailPane(Qt.QWidget):
         if dataset is None:
             self.metadata.clear()
         else:
-            self.metadata.setEntries(detail_lines(dataset))
+            self.metadata.setLines(detail_lines(dataset))
         for page in self._pages:
             page.setDataset(dataset)
         self.filled.emit(dataset)

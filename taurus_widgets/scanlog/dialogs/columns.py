@@ -26,11 +26,11 @@ class ColumnChooser(Qt.QDialog):
     """This has been typed, and a moment has passed."""
 
     def __init__(
-        self, catalogue: AvailableFields, shown: Sequence[LogColumn], parent: Qt.QWidget | None = None
+        self, available: AvailableFields, shown: Sequence[LogColumn], parent: Qt.QWidget | None = None
     ) -> None:
         super().__init__(parent)
         self.setWindowTitle("Columns of the scan log")
-        self._catalogue = catalogue
+        self._available = available
         self._filling = False
         self.search = Qt.QLineEdit(self)
         self.search.setPlaceholderText("Search by name, group or unit")
@@ -63,7 +63,7 @@ class ColumnChooser(Qt.QDialog):
         self.tree.itemChanged.connect(self._ticked)
         for column in shown:
             self._append(column)
-        self.setCatalogue(catalogue)
+        self.setAvailable(available)
         self.search.setFocus()
 
     # --------------------------------------------------------------------------- parts
@@ -145,9 +145,9 @@ class ColumnChooser(Qt.QDialog):
         self.message.setText(text)
         self.message.setVisible(bool(text))
 
-    def setCatalogue(self, catalogue: AvailableFields) -> None:
+    def setAvailable(self, available: AvailableFields) -> None:
         """Show what there is. What somebody has ticked, folded or typed stays."""
-        self._catalogue = catalogue
+        self._available = available
         folded = {group.text(NAME) for group in self._groups() if not group.isExpanded()}
         self._filling = True
         self.tree.clear()
@@ -170,7 +170,7 @@ class ColumnChooser(Qt.QDialog):
     def _grouped(self) -> list[tuple[str, list[AvailableField]]]:
         """The dataset's own fields first, then the groups and what is in them by name."""
         groups: dict[str, list[AvailableField]] = {}
-        for found in self._catalogue.found.values():
+        for found in self._available.found.values():
             groups.setdefault(found.group, []).append(found)
         for name, inside in groups.items():
             if name != DATASET_GROUP:
@@ -194,7 +194,7 @@ class ColumnChooser(Qt.QDialog):
 
     def _name(self, item: Qt.QListWidgetItem) -> None:
         key = item.data(KEY_ROLE)
-        found, column = self._catalogue.found.get(key), column_of(key)
+        found, column = self._available.found.get(key), column_of(key)
         name = f"{found.name} ({found.unit})" if found and found.unit else found.name if found else column.title
         item.setText(f"{name}   \u2013 {column.group}" if column.group else name)
         item.setToolTip(tooltip(" / ".join(column.path) or key))
@@ -210,7 +210,7 @@ class ColumnChooser(Qt.QDialog):
     def _narrow(self, text: str, ask: bool = True) -> None:
         words = text.casefold().split()
         for item in self._items():
-            found = self._catalogue.found[item.data(NAME, KEY_ROLE)]
+            found = self._available.found[item.data(NAME, KEY_ROLE)]
             item.setHidden(not all(word in found.words for word in words))
         for group in self._groups():
             group.setHidden(all(group.child(row).isHidden() for row in range(group.childCount())))

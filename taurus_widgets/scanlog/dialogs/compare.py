@@ -162,7 +162,7 @@ class CompareDialog(Qt.QDialog):
         self.table = self._makeTable()
         self.table.hide()
         self.state = StateLine(self)
-        self.state.again.connect(self._again)
+        self.state.retryWanted.connect(self._retry)
         self.state.hide()
         buttons = Qt.QDialogButtonBox(Qt.QDialogButtonBox.Close, self)
         buttons.rejected.connect(self.reject)
@@ -267,7 +267,7 @@ class CompareDialog(Qt.QDialog):
             self._running = []
             self._show()
 
-    def _again(self) -> None:
+    def _retry(self) -> None:
         self._ask([pid for pid in self._pids if pid not in self._found])
 
     def _stop(self) -> None:

@@ -50,7 +50,7 @@ class LoginDialog(Qt.QDialog):
         self.tabs.addTab(self._form({"&User": self.name, "&Password": self.password, "": self.stay}), "Password")
         self.tabs.addTab(self._form({"&Token": self.token}), "Token")
         self.buttons = Qt.QDialogButtonBox(Qt.QDialogButtonBox.Cancel)
-        self.enter = self.buttons.addButton("Log in", Qt.QDialogButtonBox.AcceptRole)
+        self.logIn = self.buttons.addButton("Log in", Qt.QDialogButtonBox.AcceptRole)
         self.buttons.accepted.connect(self._try)
         self.buttons.rejected.connect(self.reject)
         layout = Qt.QVBoxLayout(self)
@@ -58,7 +58,7 @@ class LoginDialog(Qt.QDialog):
             layout.addWidget(part)
         # Only here, where they know their dialog.
         self.buttons.button(Qt.QDialogButtonBox.Cancel).setAutoDefault(False)
-        self.enter.setDefault(True)
+        self.logIn.setDefault(True)
         for edit in (self.name, self.password, self.token):
             edit.textChanged.connect(self._enable)
         self.tabs.currentChanged.connect(self._enable)
@@ -89,7 +89,7 @@ class LoginDialog(Qt.QDialog):
     def _enable(self) -> None:
         by_token = self.tabs.currentIndex() == 1
         full = bool(self.token.text().strip() if by_token else self.name.text().strip() and self.password.text())
-        self.enter.setEnabled(full and self._call is None)
+        self.logIn.setEnabled(full and self._call is None)
 
     def _say(self, text: str, problem: bool = True) -> None:
         palette = self.says.palette()
@@ -109,7 +109,7 @@ class LoginDialog(Qt.QDialog):
             password = self.password.text()
             scicat = SciCat(self._url, self.name.text().strip(), password, timeout=LOGIN_TIMEOUT_SECONDS)
         self._say("Asking SciCat", problem=False)
-        self._call = self._calls.run(partial(_enter, scicat), partial(self._found, password), self._failed)
+        self._call = self._calls.run(partial(_log_in, scicat), partial(self._found, password), self._failed)
         self._enable()
 
     def _found(self, password: str, found: StoredLogin | None) -> None:
@@ -133,7 +133,7 @@ class LoginDialog(Qt.QDialog):
             self.password.selectAll()
 
 
-def _enter(scicat: SciCat) -> StoredLogin | None:
+def _log_in(scicat: SciCat) -> StoredLogin | None:
     """The login with its token. None for a token that counts for nothing."""
     if scicat.username:
         scicat.login()

@@ -28,13 +28,13 @@ Write = Callable[[Json, str, Any, Any], None]
 """Write this value (third) in a field of a dataset, in the place of the one that was seen (fourth)."""
 
 
-def drawMark(painter: Qt.QPainter, area: Qt.QRectF, entry: QueuedEdit, shades: Colours) -> None:
+def drawMark(painter: Qt.QPainter, area: Qt.QRectF, queued: QueuedEdit, shades: Colours) -> None:
     """What stands for an edit that is not in SciCat: a clock while it waits, a triangle if somebody must decide."""
     painter.save()
     painter.setRenderHint(Qt.QPainter.Antialiasing)
     painter.translate(area.topLeft())
     painter.scale(area.width() / 16, area.height() / 16)
-    if entry.state in DECISION_STATES:
+    if queued.state in DECISION_STATES:
         painter.setPen(Qt.Qt.NoPen)
         painter.setBrush(Qt.QColor(shades.problem))
         painter.drawPolygon(Qt.QPolygonF([Qt.QPointF(8, 1.5), Qt.QPointF(15.5, 14.5), Qt.QPointF(0.5, 14.5)]))
@@ -46,11 +46,11 @@ def drawMark(painter: Qt.QPainter, area: Qt.QRectF, entry: QueuedEdit, shades: C
     painter.restore()
 
 
-def markTip(entry: QueuedEdit) -> str:
+def markTip(queued: QueuedEdit) -> str:
     """What the mark means, for people."""
-    says = entry.why or "On its way to SciCat."
-    if entry.unsafe:
-        says += f"\nIt is not kept on disk, and lost with this window: {entry.unsafe}"
+    says = queued.why or "On its way to SciCat."
+    if queued.unsafe:
+        says += f"\nIt is not kept on disk, and lost with this window: {queued.unsafe}"
     return says
 
 
@@ -81,14 +81,14 @@ class EditableDelegate(CellDelegate):
         dataset = index.data(DATASET_ROLE)
         if dataset is None:
             return
-        value, entry = self.edits.shown(dataset, self.field)
+        value, queued = self.edits.shown(dataset, self.field)
         shades = colours(cell.palette)
-        if entry is not None:
+        if queued is not None:
             side = cell.fontMetrics.ascent() * 0.95
             drawMark(
                 painter,
                 Qt.QRectF(area.right() - side, Qt.QRectF(area).center().y() - side / 2, side, side),
-                entry,
+                queued,
                 shades,
             )
             area.setRight(round(area.right() - side * 1.3))
@@ -107,11 +107,11 @@ class EditableDelegate(CellDelegate):
         index: Qt.QModelIndex,
     ) -> bool:
         dataset = index.data(DATASET_ROLE)
-        value, entry = self.edits.shown(dataset, self.field) if dataset else (None, None)
-        if entry is None or event.type() != Qt.QEvent.ToolTip:
+        value, queued = self.edits.shown(dataset, self.field) if dataset else (None, None)
+        if queued is None or event.type() != Qt.QEvent.ToolTip:
             return bool(super().helpEvent(event, view, option, index))
         said = [str(value)] if self.field == COMMENT and value else []
-        Qt.QToolTip.showText(event.globalPos(), tooltip("\n".join([*said, markTip(entry)])), view)
+        Qt.QToolTip.showText(event.globalPos(), tooltip("\n".join([*said, markTip(queued)])), view)
         return True
 
 

@@ -42,7 +42,7 @@ class EditState(enum.Enum):
     WAITING = "SciCat is away"
     EARLY = "the scan is not in the catalogue yet"
     LOGIN = "needs a login"
-    CLASH = "somebody else was first"
+    CONFLICT = "somebody else was first"
     REFUSED = "refused"
     SENT = "in SciCat"
 
@@ -52,7 +52,7 @@ WAITING_STATES = (EditState.WAITING, EditState.EARLY, EditState.LOGIN)
 
 NOT_IN_CATALOGUE = "The scan is not in the catalogue yet: this is kept, and sent as soon as it is."
 
-DECISION_STATES = (EditState.CLASH, EditState.REFUSED)
+DECISION_STATES = (EditState.CONFLICT, EditState.REFUSED)
 """Nothing more happens by itself."""
 
 
@@ -64,7 +64,7 @@ class QueuedEdit:
     state: EditState = EditState.PENDING
     why: str = ""
     theirs: Json = field(default_factory=dict)
-    here: bool = True
+    made_here: bool = True
     """Made in this window, and not found on disk."""
     due: float = 0.0
     tries: int = 0
@@ -95,9 +95,9 @@ class EditQueue(Qt.QObject):
     def __init__(self, folder: Path, parent: Qt.QObject | None = None) -> None:
         super().__init__(parent)
         self._outbox = Outbox(folder)
-        self._disk, self._net = Calls(self, threads=1, whole=True), Calls(self, threads=1)
+        self._disk, self._net = Calls(self, threads=1, finish_all=True), Calls(self, threads=1)
         self._scicat: SciCat | None = None
-        self._entries: list[QueuedEdit] = []
+        self._queue: list[QueuedEdit] = []
         self._shown: dict[tuple[str, str], QueuedEdit] = {}
         self._sending: QueuedEdit | None = None
         self._hold = 0.0
@@ -110,7 +110,7 @@ class EditQueue(Qt.QObject):
     def setAccount(self, scicat: SciCat) -> None:
         """Send with this login from now on. What an earlier window left for this catalogue is taken up."""
         if self._scicat is None or self._scicat.base_url != scicat.base_url:
-            self._entries.clear()
+            self._queue.clear()
             self._shown.clear()
             self._disk.run(self._outbox.edits, partial(self._found, scicat.base_url), self._unread)
         self._scicat = scicat
@@ -119,10 +119,10 @@ class EditQueue(Qt.QObject):
     def resume(self) -> None:
         """Try everything that waits now: somebody has logged in, or asks for it."""
         self._hold = 0.0
-        for entry in self._entries:
-            if entry.state in WAITING_STATES:
-                self._become(entry, EditState.PENDING)
-                entry.due = 0.0
+        for queued in self._queue:
+            if queued.state in WAITING_STATES:
+                self._become(queued, EditState.PENDING)
+                queued.due = 0.0
         self._timer.start()
 
     def change(
@@ -143,59 +143,59 @@ class EditQueue(Qt.QObject):
         if earlier is not None and earlier is not self._sending:
             self._forget(earlier)
 
-    def answer(self, entry: QueuedEdit, value: Any) -> None:
+    def answer(self, queued: QueuedEdit, value: Any) -> None:
         """What a CLASH ends with: this value in the place of what somebody else has written."""
-        theirs = entry.theirs.get(entry.edit.field)
-        if normal(entry.edit.field, value) != normal(entry.edit.field, theirs):
-            edit = entry.edit
+        theirs = queued.theirs.get(queued.edit.field)
+        if normal(queued.edit.field, value) != normal(queued.edit.field, theirs):
+            edit = queued.edit
             self._add(
                 QueuedEdit(
                     Edit(edit.catalogue, edit.username, edit.pid, edit.field, value, (theirs,), title=edit.title)
                 )
             )
-        self._forget(entry)
+        self._forget(queued)
 
     def confirm(self, expected: str, pid: str) -> None:
         """The scan whose row had this pid is in the catalogue, with that one: what was written of it can be sent."""
-        for entry in [entry for entry in self.entries if entry.edit.pid == expected]:
+        for queued in [queued for queued in self.unsent if queued.edit.pid == expected]:
             if pid == expected:
-                self.again(entry)
+                self.retry(queued)
             else:
-                self._add(QueuedEdit(dataclasses.replace(entry.edit, pid=pid, key=uuid.uuid4().hex)))
-                self._forget(entry)
+                self._add(QueuedEdit(dataclasses.replace(queued.edit, pid=pid, key=uuid.uuid4().hex)))
+                self._forget(queued)
 
-    def discard(self, entry: QueuedEdit) -> None:
+    def discard(self, queued: QueuedEdit) -> None:
         """Nobody wants it any more."""
-        self._forget(entry)
+        self._forget(queued)
 
-    def again(self, entry: QueuedEdit) -> None:
+    def retry(self, queued: QueuedEdit) -> None:
         """Try one once more, now."""
-        self._become(entry, EditState.PENDING)
-        entry.due = self._hold = 0.0
+        self._become(queued, EditState.PENDING)
+        queued.due = self._hold = 0.0
         self._timer.start()
 
     @property
-    def entries(self) -> list[QueuedEdit]:
+    def unsent(self) -> list[QueuedEdit]:
         """All that are not in SciCat, oldest first."""
-        return [entry for entry in self._entries if entry.state is not EditState.SENT]
+        return [queued for queued in self._queue if queued.state is not EditState.SENT]
 
     def shown(self, dataset: Json, name: str) -> tuple[Any, QueuedEdit | None]:
         """The value to show of a dataset as its row has it, and the edit that stands for it, if it is still one."""
-        entry = self._shown.get((dataset["pid"], name))
-        if entry is None:
+        queued = self._shown.get((dataset["pid"], name))
+        if queued is None:
             return dataset.get(name), None
-        if entry.state is not EditState.SENT:
-            return entry.edit.value, entry
+        if queued.state is not EditState.SENT:
+            return queued.edit.value, queued
         # Until the row has been read again: else it would jump back for a moment.
-        if str(dataset.get("updatedAt", "")) < str(entry.theirs.get("updatedAt", "")):
-            return entry.edit.value, None
-        if entry not in self._entries:
-            del self._shown[entry.place]
+        if str(dataset.get("updatedAt", "")) < str(queued.theirs.get("updatedAt", "")):
+            return queued.edit.value, None
+        if queued not in self._queue:
+            del self._shown[queued.place]
         return dataset.get(name), None
 
     def pictures(self, pid: str) -> list[QueuedEdit]:
         """The dataset's pictures that are not in SciCat yet."""
-        return [entry for entry in self.entries if entry.place == (pid, PICTURE)]
+        return [queued for queued in self.unsent if queued.place == (pid, PICTURE)]
 
     def stop(self) -> None:
         """Send no more. What has just been written is on disk when this returns, if the disk answers in time."""
@@ -214,51 +214,51 @@ class EditQueue(Qt.QObject):
 
     # ----------------------------------------------------------------------- disk
 
-    def _add(self, entry: QueuedEdit) -> None:
-        self._entries.append(entry)
-        if entry.edit.field != PICTURE:
-            self._shown[entry.place] = entry
-        self._disk.run(partial(self._keep, entry), self._kept, partial(self._notKept, entry))
-        self.changed.emit(entry.edit.pid)
+    def _add(self, queued: QueuedEdit) -> None:
+        self._queue.append(queued)
+        if queued.edit.field != PICTURE:
+            self._shown[queued.place] = queued
+        self._disk.run(partial(self._keep, queued), self._kept, partial(self._notKept, queued))
+        self.changed.emit(queued.edit.pid)
         self._timer.start()
 
-    def _keep(self, entry: QueuedEdit) -> None:
-        self._outbox.put(entry.edit)
-        entry.kept.set()
+    def _keep(self, queued: QueuedEdit) -> None:
+        self._outbox.put(queued.edit)
+        queued.kept.set()
 
     def _kept(self, _: object) -> None:
         self._next()
 
-    def _notKept(self, entry: QueuedEdit, error: Exception) -> None:
+    def _notKept(self, queued: QueuedEdit, error: Exception) -> None:
         """It goes to SciCat all the same, from memory."""
-        entry.unsafe = line(error)
-        self.changed.emit(entry.edit.pid)
+        queued.unsafe = line(error)
+        self.changed.emit(queued.edit.pid)
         self._next()
 
-    def _forget(self, entry: QueuedEdit) -> None:
-        if entry in self._entries:
-            self._entries.remove(entry)
-        if self._shown.get(entry.place) is entry:
-            del self._shown[entry.place]
+    def _forget(self, queued: QueuedEdit) -> None:
+        if queued in self._queue:
+            self._queue.remove(queued)
+        if self._shown.get(queued.place) is queued:
+            del self._shown[queued.place]
         # After it was put there: the disk has one thread.
-        self._disk.run(partial(self._outbox.drop, entry.edit), _nothing, _nothing)
-        self.changed.emit(entry.edit.pid)
+        self._disk.run(partial(self._outbox.drop, queued.edit), _nothing, _nothing)
+        self.changed.emit(queued.edit.pid)
 
     def _found(self, catalogue: str, edits: list[Edit]) -> None:
         if self._scicat is None or self._scicat.base_url != catalogue:
             return
-        known = {entry.edit.key for entry in self._entries}
+        known = {queued.edit.key for queued in self._queue}
         found = [
-            QueuedEdit(edit, here=False) for edit in edits if edit.catalogue == catalogue and edit.key not in known
+            QueuedEdit(edit, made_here=False) for edit in edits if edit.catalogue == catalogue and edit.key not in known
         ]
-        self._entries[:0] = found
+        self._queue[:0] = found
         newer, self._shown = self._shown, {}
-        for entry in found:
-            entry.kept.set()
-            if entry.edit.field != PICTURE:
-                self._shown[entry.place] = entry  # of several the last one
+        for queued in found:
+            queued.kept.set()
+            if queued.edit.field != PICTURE:
+                self._shown[queued.place] = queued  # of several the last one
         self._shown.update(newer)
-        for pid in {entry.edit.pid for entry in found}:
+        for pid in {queued.edit.pid for queued in found}:
             self.changed.emit(pid)
         self._timer.start()
 
@@ -272,128 +272,132 @@ class EditQueue(Qt.QObject):
         now = time.monotonic()
         if self._sending is not None or self._scicat is None or now < self._hold:
             return
-        for entry in list(self._entries):
-            if entry.state in DECISION_STATES or not (entry.kept.is_set() or entry.unsafe) or not self._is_ours(entry):
+        for queued in list(self._queue):
+            if (
+                queued.state in DECISION_STATES
+                or not (queued.kept.is_set() or queued.unsafe)
+                or not self._is_ours(queued)
+            ):
                 continue
-            if entry.due <= now:
-                self._send(self._scicat, entry)
+            if queued.due <= now:
+                self._send(self._scicat, queued)
                 return
-        if not self._entries:
+        if not self._queue:
             self._timer.stop()
 
-    def _is_ours(self, entry: QueuedEdit) -> bool:
+    def _is_ours(self, queued: QueuedEdit) -> bool:
         """Whether whoever wrote it is logged in. Nobody's edit goes under another one's name."""
         assert self._scicat is not None
-        if entry.edit.username == self._scicat.username:
-            return entry.state is not EditState.LOGIN
-        if entry.state is EditState.SENT:
-            self._forget(entry)
+        if queued.edit.username == self._scicat.username:
+            return queued.state is not EditState.LOGIN
+        if queued.state is EditState.SENT:
+            self._forget(queued)
         else:
-            self._become(entry, EditState.LOGIN, f"It is sent as soon as {entry.edit.username} logs in.")
+            self._become(queued, EditState.LOGIN, f"It is sent as soon as {queued.edit.username} logs in.")
         return False
 
-    def _send(self, scicat: SciCat, entry: QueuedEdit) -> None:
-        self._sending = entry
-        last = entry.edit.field == PICTURE or entry.state is EditState.SENT
+    def _send(self, scicat: SciCat, queued: QueuedEdit) -> None:
+        self._sending = queued
+        last = queued.edit.field == PICTURE or queued.state is EditState.SENT
         self._net.run(
-            partial(self._work, scicat, entry, last), partial(self._sent, entry), partial(self._failed, entry)
+            partial(self._work, scicat, queued, last), partial(self._sent, queued), partial(self._failed, queued)
         )
 
-    def _work(self, scicat: SciCat, entry: QueuedEdit, last: bool) -> EditSent | EditConflict | Claim:
+    def _work(self, scicat: SciCat, queued: QueuedEdit, last: bool) -> EditSent | EditConflict | Claim:
         """In the thread. After the `last` time it is no longer kept."""
-        if entry.unsafe:
-            return send(scicat, entry.edit)
-        with self._outbox.claimed(entry.edit) as claim:
+        if queued.unsafe:
+            return send(scicat, queued.edit)
+        with self._outbox.claimed(queued.edit) as claim:
             if claim is not Claim.OURS:
                 return claim
-            answer = send(scicat, entry.edit)
+            answer = send(scicat, queued.edit)
             if last and isinstance(answer, EditSent):
-                self._outbox.drop(entry.edit)
+                self._outbox.drop(queued.edit)
             return answer
 
-    def _sent(self, entry: QueuedEdit, answer: EditSent | EditConflict | Claim) -> None:
+    def _sent(self, queued: QueuedEdit, answer: EditSent | EditConflict | Claim) -> None:
         self._sending = None
-        if entry not in self._entries:
-            self._forget(entry)
+        if queued not in self._queue:
+            self._forget(queued)
         elif answer is Claim.BUSY:
-            entry.due = time.monotonic() + RETRY_PAUSES_SECONDS[0]
+            queued.due = time.monotonic() + RETRY_PAUSES_SECONDS[0]
         elif answer is Claim.GONE:
-            self._forget(entry)
+            self._forget(queued)
         elif isinstance(answer, EditSent):
-            self._done(entry, answer.dataset)
+            self._done(queued, answer.dataset)
         elif isinstance(answer, EditConflict):
-            self._clashed(entry, answer.dataset)
+            self._conflicted(queued, answer.dataset)
         self._next()
 
-    def _done(self, entry: QueuedEdit, dataset: Json) -> None:
-        confirmed = entry.state is EditState.SENT
-        entry.theirs = dataset
-        if entry.edit.field == PICTURE or confirmed:
-            self._entries.remove(entry)
+    def _done(self, queued: QueuedEdit, dataset: Json) -> None:
+        confirmed = queued.state is EditState.SENT
+        queued.theirs = dataset
+        if queued.edit.field == PICTURE or confirmed:
+            self._queue.remove(queued)
         else:
-            entry.due = time.monotonic() + CONFIRM_SECONDS
+            queued.due = time.monotonic() + CONFIRM_SECONDS
         if not confirmed:
-            self._become(entry, EditState.SENT)
-            self.arrived.emit(entry)
+            self._become(queued, EditState.SENT)
+            self.arrived.emit(queued)
 
-    def _clashed(self, entry: QueuedEdit, dataset: Json) -> None:
-        if self._is_over(entry):
-            self._forget(entry)
+    def _conflicted(self, queued: QueuedEdit, dataset: Json) -> None:
+        if self._is_over(queued):
+            self._forget(queued)
             return
-        entry.theirs = dataset
+        queued.theirs = dataset
         who = line(dataset.get("updatedBy")) or "Somebody"
-        self._become(entry, EditState.CLASH, f"{who} has changed it as well, at {clock(dataset.get('updatedAt'))}.")
-        self.asked.emit(entry)
+        self._become(queued, EditState.CONFLICT, f"{who} has changed it as well, at {clock(dataset.get('updatedAt'))}.")
+        self.asked.emit(queued)
 
-    def _is_over(self, entry: QueuedEdit) -> bool:
+    def _is_over(self, queued: QueuedEdit) -> bool:
         """Whether it was in SciCat, and somebody has gone on from it; or the same person has written another one."""
-        newest = entry.edit.field == PICTURE or self._shown.get(entry.place) is entry
-        return entry.state is EditState.SENT or not newest
+        newest = queued.edit.field == PICTURE or self._shown.get(queued.place) is queued
+        return queued.state is EditState.SENT or not newest
 
-    def _failed(self, entry: QueuedEdit, error: Exception) -> None:
+    def _failed(self, queued: QueuedEdit, error: Exception) -> None:
         self._sending = None
         pause = max(
-            RETRY_PAUSES_SECONDS[min(entry.tries, len(RETRY_PAUSES_SECONDS) - 1)], getattr(error, "retry_after", 0.0)
+            RETRY_PAUSES_SECONDS[min(queued.tries, len(RETRY_PAUSES_SECONDS) - 1)], getattr(error, "retry_after", 0.0)
         )
-        entry.tries += 1
-        entry.due = time.monotonic() + pause
-        age = time.time() - dt.datetime.fromisoformat(entry.edit.made).timestamp()
+        queued.tries += 1
+        queued.due = time.monotonic() + pause
+        age = time.time() - dt.datetime.fromisoformat(queued.edit.made).timestamp()
         if isinstance(error, SciCatError) and error.status == 0:
-            self._hold = entry.due  # the others would not fare better
-        if entry not in self._entries or (self._is_over(entry) and not _temporary(error)):
-            self._forget(entry)
+            self._hold = queued.due  # the others would not fare better
+        if queued not in self._queue or (self._is_over(queued) and not _temporary(error)):
+            self._forget(queued)
         elif isinstance(error, Expired):
-            self._become(entry, EditState.LOGIN, "Your login has expired. It is sent as soon as you have logged in.")
+            self._become(queued, EditState.LOGIN, "Your login has expired. It is sent as soon as you have logged in.")
             self.loginNeeded.emit()
         elif isinstance(error, NotAllowed):
-            self._refuse(entry, f"SciCat does not let {entry.edit.username} change this dataset.")
+            self._refuse(queued, f"SciCat does not let {queued.edit.username} change this dataset.")
         elif _temporary(error):
-            self._become(entry, EditState.WAITING, f"{problem_text(error)}; it is tried again.")
-            self._holdOthers(entry)
+            self._become(queued, EditState.WAITING, f"{problem_text(error)}; it is tried again.")
+            self._holdOthers(queued)
         elif (
-            isinstance(error, SciCatError) and error.status == 404 and (entry.edit.early or age < DATASET_WAIT_SECONDS)
+            isinstance(error, SciCatError) and error.status == 404 and (queued.edit.early or age < DATASET_WAIT_SECONDS)
         ):
-            self._become(entry, EditState.EARLY, NOT_IN_CATALOGUE)
+            self._become(queued, EditState.EARLY, NOT_IN_CATALOGUE)
         else:
-            self._refuse(entry, f"SciCat does not take it: {line(error)}")
+            self._refuse(queued, f"SciCat does not take it: {line(error)}")
         self._next()
 
-    def _holdOthers(self, entry: QueuedEdit) -> None:
+    def _holdOthers(self, queued: QueuedEdit) -> None:
         """What waits behind one that gets no answer waits for the same reason."""
-        for other in self._entries:
-            if other.state is EditState.PENDING and entry.due == self._hold:
-                self._become(other, EditState.WAITING, entry.why)
+        for other in self._queue:
+            if other.state is EditState.PENDING and queued.due == self._hold:
+                self._become(other, EditState.WAITING, queued.why)
 
-    def _refuse(self, entry: QueuedEdit, why: str) -> None:
-        self._become(entry, EditState.REFUSED, why)
-        self.asked.emit(entry)
+    def _refuse(self, queued: QueuedEdit, why: str) -> None:
+        self._become(queued, EditState.REFUSED, why)
+        self.asked.emit(queued)
 
-    def _become(self, entry: QueuedEdit, state: EditState, why: str = "") -> None:
-        if entry.state is EditState.SENT and state is EditState.WAITING:
+    def _become(self, queued: QueuedEdit, state: EditState, why: str = "") -> None:
+        if queued.state is EditState.SENT and state is EditState.WAITING:
             return  # it is there; whether it stays is looked at later
-        if (entry.state, entry.why) != (state, why):
-            entry.state, entry.why = state, why
-            self.changed.emit(entry.edit.pid)
+        if (queued.state, queued.why) != (state, why):
+            queued.state, queued.why = state, why
+            self.changed.emit(queued.edit.pid)
 
 
 def _temporary(error: Exception) -> bool:

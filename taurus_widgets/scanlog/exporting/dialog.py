@@ -82,9 +82,9 @@ class ExportDialog(Qt.QDialog):
         self.go = Qt.QPushButton("Export", self)
         self.go.setDefault(True)
         self.go.clicked.connect(self.start)
-        self.leave = Qt.QPushButton("Close", self)
-        self.leave.setAutoDefault(False)
-        self.leave.clicked.connect(self.reject)
+        self.closeButton = Qt.QPushButton("Close", self)
+        self.closeButton.setAutoDefault(False)
+        self.closeButton.clicked.connect(self.reject)
         inner = Qt.QWidget(self.body)
         self.form = Qt.QFormLayout(inner)
         self.form.setContentsMargins(0, 0, 0, 0)
@@ -100,7 +100,7 @@ class ExportDialog(Qt.QDialog):
         buttons.addWidget(self.bar, 1)
         buttons.addStretch()
         buttons.addWidget(self.go)
-        buttons.addWidget(self.leave)
+        buttons.addWidget(self.closeButton)
         layout = Qt.QVBoxLayout(self)
         layout.setSpacing(10)
         layout.addWidget(self.body, 1)
@@ -108,7 +108,7 @@ class ExportDialog(Qt.QDialog):
         layout.addLayout(buttons)
         self._timer = Qt.QTimer(self)
         self._timer.setInterval(PROGRESS_INTERVAL_MS)
-        self._timer.timeout.connect(self._look)
+        self._timer.timeout.connect(self._showProgress)
 
     def refresh(self) -> None:
         """The table, or what is selected in it, is another by now."""
@@ -171,7 +171,7 @@ class ExportDialog(Qt.QDialog):
         """Esc, Cancel and Close: at first it stops what runs, and then it closes."""
         if self.progress is not None:
             self.progress.cancel()
-            self.leave.setEnabled(False)
+            self.closeButton.setEnabled(False)
             self.say("Stopping…")
         else:
             super().reject()
@@ -196,15 +196,15 @@ class ExportDialog(Qt.QDialog):
         self.body.setEnabled(not running)
         self.go.setVisible(not running)
         self.bar.setVisible(running)
-        self.leave.setEnabled(True)
-        self.leave.setText("Cancel" if running else "Close")
+        self.closeButton.setEnabled(True)
+        self.closeButton.setText("Cancel" if running else "Close")
         if running:
             self._timer.start()
-            self._look()
+            self._showProgress()
         else:
             self._timer.stop()
 
-    def _look(self) -> None:
+    def _showProgress(self) -> None:
         if self.progress is not None:
             self.bar.setMaximum(self.progress.total)
             self.bar.setValue(min(self.progress.done, self.progress.total))

@@ -19,9 +19,9 @@ from typing import IO, Any, BinaryIO, cast
 from taurus_widgets.scanlog.data import columns as cols
 from taurus_widgets.scanlog.data.cells import Sheet, plain_value, readable
 from taurus_widgets.scanlog.data.columns import Json
+from taurus_widgets.scanlog.exporting.disk_list import DiskList
 from taurus_widgets.scanlog.exporting.html_file import HtmlWriter
 from taurus_widgets.scanlog.exporting.pictures import PictureFile, slug
-from taurus_widgets.scanlog.exporting.spilled import DiskList
 from taurus_widgets.scanlog.exporting.writer import RowWriter
 
 MAX_ELN_PARTS = 10_000

@@ -29,7 +29,7 @@ class Columns(Qt.QObject):
     says it, else it is the one place where the newest datasets of the catalogue were made.
     """
 
-    catalogueRead = Qt.Signal(object)
+    availableChanged = Qt.Signal(object)
     """A `found.Catalogue`: what there is to choose from, and to filter by."""
 
     def __init__(self, log: LogView, file: LayoutFile | None = None) -> None:
@@ -37,20 +37,20 @@ class Columns(Qt.QObject):
         self._log = log
         self._file = file or layouts.user_file()
         self._beamline = ""
-        self._given = False
+        self._beamlineGiven = False
         self._proposal = ""  # whose datasets were looked at
         self._layouts = Layouts()
         self._applied: set[str] = set()  # keys of the columns that were shown from here
         self._applying = False
         self.problem = ""
         """Why the layouts could not be read or kept; "" while they can."""
-        self.catalogue = available_fields.default_fields()
-        self._missing = ""  # why the catalogue has not said all that it has
+        self.available = available_fields.default_fields()
+        self._availableProblem = ""  # why the catalogue has not said all that it has
         self.chooser: ColumnChooser | None = None
         self._saving = Qt.QTimer(self)
         self._saving.setSingleShot(True)
         self._saving.setInterval(SAVE_DELAY_MS)
-        self._saving.timeout.connect(self._keep)
+        self._saving.timeout.connect(self._save)
         self._makeMenu()
         header = log.table.horizontalHeader()
         header.hideWanted.connect(self._hideSection)
@@ -60,7 +60,7 @@ class Columns(Qt.QObject):
         log.table.widthChosen.connect(self._changed)
         log.catalogueChanged.connect(self._catalogueChanged)
         log.queryChanged.connect(self._queryChanged)
-        log.closing.connect(self._keepNow)
+        log.closing.connect(self._saveNow)
         self._load()
 
     # -------------------------------------------------------------------------- menu
@@ -116,8 +116,8 @@ class Columns(Qt.QObject):
         self.menu.addActions([self.wider, self.narrower, self.fit, self.reset])
         if self.problem:
             self.menu.addSeparator()
-            said = self.menu.addAction("The columns are not kept: see why here")
-            said.setToolTip(self.problem)
+            unsaved = self.menu.addAction("The columns are not kept: see why here")
+            unsaved.setToolTip(self.problem)
 
     def _headerMenu(self, place: Qt.QPoint) -> None:
         header = self._log.table.horizontalHeader()
@@ -136,12 +136,12 @@ class Columns(Qt.QObject):
 
     def setBeamline(self, beamline: str) -> None:
         """Its layouts, whatever the datasets say."""
-        self._given = True
+        self._beamlineGiven = True
         self._switch(beamline)
 
     def useLayout(self, name: str) -> None:
         """Show this one's columns. KeyError if there is none."""
-        self._keep()
+        self._save()
         self._layouts = self._layouts.using(name)
         self._apply(self._layouts.shown)
         self._write()
@@ -156,7 +156,7 @@ class Columns(Qt.QObject):
         self._show(tuple(LayoutColumn(key, widths.get(key, 0.0)) for key in keys))
 
     def _show(self, layout: Layout) -> None:
-        self._layouts = self._layouts.having(self._layouts.current, layout)
+        self._layouts = self._layouts.with_layout(self._layouts.current, layout)
         self._apply(layout)
         self._write()
 
@@ -167,7 +167,7 @@ class Columns(Qt.QObject):
         try:
             self._layouts = self._file.read(self._beamline)
         except (OSError, ValueError) as error:
-            self._complain(error)
+            self._reportProblem(error)
             self._layouts = Layouts()
         layout = self._layouts.shown
         kept = {place.key for place in layout}
@@ -191,28 +191,28 @@ class Columns(Qt.QObject):
         if not self._applying:
             self._saving.start()
 
-    def _keep(self) -> None:
+    def _save(self) -> None:
         """What is shown now is the layout in use."""
         self._saving.stop()
         shown = self._shown()
         if shown != self._layouts.shown:
-            self._layouts = self._layouts.having(self._layouts.current, shown)
+            self._layouts = self._layouts.with_layout(self._layouts.current, shown)
             self._write()
 
-    def _keepNow(self) -> None:
+    def _saveNow(self) -> None:
         """What was changed a moment ago."""
         if self._saving.isActive():
-            self._keep()
+            self._save()
 
     def _write(self) -> None:
         try:
             self._file.write(self._beamline, self._layouts)
         except (OSError, ValueError) as error:
-            self._complain(error)
+            self._reportProblem(error)
         else:
             self.problem = ""
 
-    def _complain(self, error: Exception) -> None:
+    def _reportProblem(self, error: Exception) -> None:
         self.problem = str(error)
         self._log.warning("The columns of the scan log are not kept: %s", error)
 
@@ -243,18 +243,18 @@ class Columns(Qt.QObject):
             label = f"There is a layout {name!r}. Another name:"
 
     def _new(self) -> None:
-        self._keep()
+        self._save()
         name = self._ask("New layout", "")
         if name:
-            self._layouts = self._layouts.having(name, self._shown())
+            self._layouts = self._layouts.with_layout(name, self._shown())
             self._write()
 
     def _rename(self) -> None:
-        self._keep()
+        self._save()
         old = self._layouts.current
         name = self._ask(f"Rename {old}", old)
         if name:
-            self._layouts = self._layouts.having(name, self._layouts.shown).without(old)
+            self._layouts = self._layouts.with_layout(name, self._layouts.shown).without(old)
             self._write()
 
     def _delete(self) -> None:
@@ -267,7 +267,7 @@ class Columns(Qt.QObject):
     def openChooser(self) -> ColumnChooser:
         """The dialog; it does not hold up the window."""
         if self.chooser is None:
-            self.chooser = ColumnChooser(self.catalogue, self._log.shownColumns(), self._log)
+            self.chooser = ColumnChooser(self.available, self._log.shownColumns(), self._log)
             self.chooser.setAttribute(Qt.Qt.WA_DeleteOnClose)
             self.chooser.searched.connect(self._search)
             self.chooser.usual.clicked.connect(self._chooseUsual)
@@ -275,7 +275,7 @@ class Columns(Qt.QObject):
             self.chooser.finished.connect(self._closed)
             self.chooser.say(self.problem)
             self.chooser.open()
-            self._look()
+            self._readAvailable()
             self._search("")
         return self.chooser
 
@@ -293,71 +293,79 @@ class Columns(Qt.QObject):
     # ---------------------------------------------------------------- what there is
 
     def _catalogueChanged(self) -> None:
-        self.catalogue = available_fields.default_fields()
+        self.available = available_fields.default_fields()
         scicat = self._log.scicat
         if scicat is None:
             return
-        if not self._given:
+        if not self._beamlineGiven:
             try:
                 # Until the catalogue has answered, what it said last time: so columns do not change as it opens.
                 self._switch(self._file.beamline_of(scicat.base_url))
             except (OSError, ValueError) as error:
-                self._complain(error)
-        self._look()
+                self._reportProblem(error)
+        self._readAvailable()
 
     def _queryChanged(self, query: DatasetQuery) -> None:
         if query.proposal != self._proposal:
-            self._look()
+            self._readAvailable()
 
-    def _look(self) -> None:
+    def _readAvailable(self) -> None:
         """At the newest datasets: what they have, and where they were made."""
         scicat, proposal = self._log.scicat, self._log.query.proposal
-        self._proposal, self._missing = proposal, ""
+        self._proposal, self._availableProblem = proposal, ""
         if scicat is not None:
             self._log.calls.run(
-                lambda: available_fields.read_newest(scicat, proposal), self._looked, self._notLooked, key="found"
+                lambda: available_fields.read_newest(scicat, proposal),
+                self._availableRead,
+                self._availableNotRead,
+                key="found",
             )
 
-    def _looked(self, catalogue: AvailableFields) -> None:
+    def _availableRead(self, available: AvailableFields) -> None:
         # What other proposals have stays known.
-        self.catalogue = AvailableFields({**self.catalogue.found, **catalogue.found}, catalogue.beamline)
+        self.available = AvailableFields({**self.available.found, **available.found}, available.beamline)
         scicat = self._log.scicat
-        if not self._given and catalogue.beamline and scicat is not None and catalogue.beamline != self._beamline:
-            self._switch(catalogue.beamline)
+        if (
+            not self._beamlineGiven
+            and available.beamline
+            and scicat is not None
+            and available.beamline != self._beamline
+        ):
+            self._switch(available.beamline)
             try:
-                self._file.set_beamline_of(scicat.base_url, catalogue.beamline)
+                self._file.set_beamline_of(scicat.base_url, available.beamline)
             except (OSError, ValueError) as error:
-                self._complain(error)
-        self._offer()
+                self._reportProblem(error)
+        self._showAvailable()
 
-    def _notLooked(self, error: Exception) -> None:
-        self._missing = f"{problem_text(error)}: these are only the columns that are known already."
-        self._offer()
+    def _availableNotRead(self, error: Exception) -> None:
+        self._availableProblem = f"{problem_text(error)}: these are only the columns that are known already."
+        self._showAvailable()
 
     def _search(self, text: str) -> None:
         scicat, proposal = self._log.scicat, self._log.query.proposal
         if scicat is not None:
-            catalogue = self.catalogue
+            available = self.available
             self._log.calls.run(
-                lambda: available_fields.search(scicat, catalogue, proposal, text),
+                lambda: available_fields.search(scicat, available, proposal, text),
                 self._searched,
-                self._notLooked,
+                self._availableNotRead,
                 "found keys",
             )
 
-    def _searched(self, catalogue: AvailableFields) -> None:
+    def _searched(self, available: AvailableFields) -> None:
         # Meanwhile the newest datasets may have been looked at.
-        self.catalogue = AvailableFields({**catalogue.found, **self.catalogue.found}, self.catalogue.beamline)
-        self._offer()
+        self.available = AvailableFields({**available.found, **self.available.found}, self.available.beamline)
+        self._showAvailable()
 
-    def _offer(self) -> None:
+    def _showAvailable(self) -> None:
         if self.chooser is not None:
-            self.chooser.say(self._missing or self.problem)
-            self.chooser.setCatalogue(self.catalogue)
-        self.catalogueRead.emit(self.catalogue)
+            self.chooser.say(self._availableProblem or self.problem)
+            self.chooser.setAvailable(self.available)
+        self.availableChanged.emit(self.available)
 
     def _switch(self, beamline: str) -> None:
         if beamline != self._beamline:
-            self._keepNow()
+            self._saveNow()
             self._beamline = beamline
             self._load()

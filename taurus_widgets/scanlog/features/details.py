@@ -40,7 +40,7 @@ class PicturesPage(PicturesView):
         self._pause.setSingleShot(True)
         self._pause.setInterval(PICTURES_PAUSE_MS)
         self._pause.timeout.connect(self.reload)
-        self.state.again.connect(self.reload)
+        self.state.retryWanted.connect(self.reload)
         edits.changed.connect(self._edited)
         edits.arrived.connect(self._arrived)
 
@@ -80,14 +80,14 @@ class PicturesPage(PicturesView):
         if pid == self._pid:
             self._showAll()
 
-    def _arrived(self, entry: QueuedEdit) -> None:
-        if entry.edit.pid == self._pid and entry.edit.field == PICTURE:
+    def _arrived(self, queued: QueuedEdit) -> None:
+        if queued.edit.pid == self._pid and queued.edit.field == PICTURE:
             self.reload()
 
     def _showAll(self) -> None:
         waiting = [
-            Picture(entry.edit.value, entry.edit.caption, "not in SciCat yet")
-            for entry in self._edits.pictures(self._pid)
+            Picture(queued.edit.value, queued.edit.caption, "not in SciCat yet")
+            for queued in self._edits.pictures(self._pid)
         ]
         pid, there, scale = self._pid, self._there, self.devicePixelRatioF()
         # Also with none: an earlier call must not come after this.

@@ -30,7 +30,7 @@ class Editing(Qt.QObject):
         super().__init__(log)
         self._log = log
         self.edits = EditQueue(stateFolder() / "outbox", self)
-        self.clash: ConflictDialog | None = None
+        self.conflict: ConflictDialog | None = None
         self.waiting: WaitingDialog | None = None
         table = log.table
         self.stars = StarsDelegate(self.edits, self.write, self.allowed, table)
@@ -42,7 +42,7 @@ class Editing(Qt.QObject):
         self.notice = Notice(log)
         log.layout().insertWidget(log.layout().indexOf(log.statusBar), self.notice)
         self.notice.pressed.connect(self._showWaiting)
-        self.notice.over.connect(self._summarise)
+        self.notice.expired.connect(self._summarise)
         self._addActions()
         self.thumbnails = Thumbnails(log, self.edits)
         self.pictureImport = PictureImport(log, self.notice, self.addPicture, self.allowed)
@@ -50,8 +50,8 @@ class Editing(Qt.QObject):
         self.edits.arrived.connect(self._arrived)
         self.edits.asked.connect(self._asked)
         self.edits.loginNeeded.connect(lambda: log.loginWanted.emit("Your login has expired. Your edit is kept."))
-        log.catalogueChanged.connect(self._account)
-        log.loginChanged.connect(self._account)
+        log.catalogueChanged.connect(self._accountChanged)
+        log.loginChanged.connect(self._accountChanged)
         table.installEventFilter(self)
         log.scanConfirmed.connect(self.edits.confirm)
         log.closing.connect(self._close)
@@ -80,7 +80,7 @@ class Editing(Qt.QObject):
         place = self._place(Kind.COMMENT)
         row = self._log.table.currentIndex().row()
         if place is None or row < 0:
-            self.notice.tell("To write a comment, choose a row, and show the column Comment.")
+            self.notice.showBriefly("To write a comment, choose a row, and show the column Comment.")
             return
         cell = self._log.scans.index(row, place)
         self._log.table.setCurrentIndex(cell)
@@ -90,7 +90,7 @@ class Editing(Qt.QObject):
         """The current row. A rating that is not shown is not overwritten unseen."""
         dataset = self._log.table.currentIndex().data(DATASET_ROLE)
         if dataset is None or self._place(Kind.RATING) is None:
-            self.notice.tell("To rate, choose a row, and show the column Rating.")
+            self.notice.showBriefly("To rate, choose a row, and show the column Rating.")
         else:
             self.stars.rate(dataset, rating)
 
@@ -139,7 +139,7 @@ class Editing(Qt.QObject):
             self.thumbnails.view(index)
         return True
 
-    def _account(self) -> None:
+    def _accountChanged(self) -> None:
         scicat = self._log.scicat
         if scicat is not None:
             self.edits.setAccount(scicat.twin())
@@ -148,28 +148,28 @@ class Editing(Qt.QObject):
         self._log.table.viewport().update()
         self._summarise()
 
-    def _arrived(self, entry: QueuedEdit) -> None:
-        if entry.edit.field == PICTURE:
-            self.thumbnails.forget(entry.edit.pid)
+    def _arrived(self, queued: QueuedEdit) -> None:
+        if queued.edit.field == PICTURE:
+            self.thumbnails.invalidate(queued.edit.pid)
 
-    def _asked(self, entry: QueuedEdit) -> None:
+    def _asked(self, queued: QueuedEdit) -> None:
         """Whoever has just written it is asked at once; for what comes later there is the notice."""
-        if entry.state is EditState.CLASH and entry.here and entry.tries == 0 and self.clash is None:
-            self._decide(entry)
+        if queued.state is EditState.CONFLICT and queued.made_here and queued.tries == 0 and self.conflict is None:
+            self._decide(queued)
 
-    def _decide(self, entry: QueuedEdit) -> None:
-        self.clash = ConflictDialog(self.edits, entry, self._log)
-        self.clash.setAttribute(Qt.Qt.WA_DeleteOnClose)
-        self.clash.finished.connect(self._decided)
-        self.clash.open()
+    def _decide(self, queued: QueuedEdit) -> None:
+        self.conflict = ConflictDialog(self.edits, queued, self._log)
+        self.conflict.setAttribute(Qt.Qt.WA_DeleteOnClose)
+        self.conflict.finished.connect(self._decided)
+        self.conflict.open()
 
     def _decided(self) -> None:
-        self.clash = None
+        self.conflict = None
 
     def _showWaiting(self) -> None:
-        clashes = [entry for entry in self.edits.entries if entry.state is EditState.CLASH]
-        if len(self.edits.entries) == 1 and clashes:
-            self._decide(clashes[0])
+        conflicts = [queued for queued in self.edits.unsent if queued.state is EditState.CONFLICT]
+        if len(self.edits.unsent) == 1 and conflicts:
+            self._decide(conflicts[0])
             return
         if self.waiting is None:
             self.waiting = WaitingDialog(self.edits, self._log)
@@ -184,18 +184,18 @@ class Editing(Qt.QObject):
 
     def _summarise(self) -> None:
         """What waits, in one line. What is just on its way is not worth one: its cell shows it."""
-        entries = self.edits.entries
-        held = [entry for entry in entries if entry.state is not EditState.PENDING or entry.unsafe]
+        unsent = self.edits.unsent
+        held = [queued for queued in unsent if queued.state is not EditState.PENDING or queued.unsafe]
         if not held:
             self.notice.say("")
             return
-        first = next((entry for entry in held if entry.state in (EditState.CLASH, EditState.REFUSED)), held[0])
-        count = "1 edit is" if len(entries) == 1 else f"{len(entries)} edits are"
+        first = next((queued for queued in held if queued.state in (EditState.CONFLICT, EditState.REFUSED)), held[0])
+        count = "1 edit is" if len(unsent) == 1 else f"{len(unsent)} edits are"
         why = first.why or f"It is not kept on disk ({first.unsafe})."
-        alone = len(entries) == 1 and first.state is EditState.CLASH
+        alone = len(unsent) == 1 and first.state is EditState.CONFLICT
         button = "Decide…" if alone else "Show…"
         self.notice.say(
-            f"{count} not in SciCat yet. {why}", button, problem=first.state in (EditState.CLASH, EditState.REFUSED)
+            f"{count} not in SciCat yet. {why}", button, problem=first.state in (EditState.CONFLICT, EditState.REFUSED)
         )
 
 

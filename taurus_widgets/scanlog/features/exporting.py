@@ -38,10 +38,10 @@ class Exporting(Qt.QObject):
         self.note.hide()
         layout = log.statusBar.layout()
         layout.insertWidget(layout.count() - 1, self.note)
-        self._fade = Qt.QTimer(self)
-        self._fade.setSingleShot(True)
-        self._fade.setInterval(NOTE_MS)
-        self._fade.timeout.connect(self.note.hide)
+        self._noteTimer = Qt.QTimer(self)
+        self._noteTimer.setSingleShot(True)
+        self._noteTimer.setInterval(NOTE_MS)
+        self._noteTimer.timeout.connect(self.note.hide)
         self.copy = self._action("Copy rows", Qt.QKeySequence.Copy, self._copySelected)
         self.copyAll = self._action("Copy all rows", "Ctrl+Shift+C", self._copyAll)
         self.save = self._action("Save rows…", Qt.QKeySequence.Save, self._save)
@@ -61,7 +61,7 @@ class Exporting(Qt.QObject):
         self.button.setPopupMode(Qt.QToolButton.InstantPopup)
         self.button.setToolTip("Copy rows, save them in a file, or put them into Elogy")
         log.toolBar.addWidget(self.button)
-        menu.aboutToShow.connect(self._offer)
+        menu.aboutToShow.connect(self._updateMenu)
         self._selected = Rows("Selected rows", self._countSelected, self._readSelected)
         self._all = Rows("All rows of the table", log.scans.rowCount, log.allRows)
         for signal in (
@@ -89,7 +89,7 @@ class Exporting(Qt.QObject):
         action.triggered.connect(slot)
         return action
 
-    def _offer(self) -> None:
+    def _updateMenu(self) -> None:
         self.copy.setEnabled(self._selected.count() > 0)
 
     def _sheet(self) -> Sheet:
@@ -140,7 +140,7 @@ class Exporting(Qt.QObject):
         """In the status bar, for a while; what went wrong stays until the next one."""
         self.note.setText(text)
         self.note.show()
-        self._fade.stop() if problem else self._fade.start()
+        self._noteTimer.stop() if problem else self._noteTimer.start()
 
     # ----------------------------------------------------------------------- dialogs
 

@@ -45,10 +45,10 @@ class Filters(Qt.QObject):
         self._set_times: tuple[dt.datetime | None, dt.datetime | None] = (None, None)  # those of the query set last
         self._current = self._visit = ""
         self._following = False
-        self._later = Qt.QTimer(self)
-        self._later.setSingleShot(True)
-        self._later.setInterval(FIRST_ROWS_MS)
-        self._later.timeout.connect(self._readProposals)
+        self._proposalTimer = Qt.QTimer(self)
+        self._proposalTimer.setSingleShot(True)
+        self._proposalTimer.setInterval(FIRST_ROWS_MS)
+        self._proposalTimer.timeout.connect(self._readProposals)
         self.bar = FilterBar(log)
         layout = log.layout()
         layout.insertWidget(layout.indexOf(log.toolBar) + 1, self.bar)
@@ -63,7 +63,7 @@ class Filters(Qt.QObject):
         self.clock = Qt.QTimer(self)
         self.clock.timeout.connect(self._lookAtClock)
         self.clock.start(TIME_CHECK_MS)
-        self._shown(log.query)
+        self._showQuery(log.query)
 
     def _connect(self) -> None:
         bar, log = self.bar, self._log
@@ -71,13 +71,13 @@ class Filters(Qt.QObject):
         bar.proposal.activated.connect(self._proposalChosen)
         bar.proposal.lineEdit().returnPressed.connect(self._proposalTyped)
         bar.proposal.lineEdit().editingFinished.connect(self._showProposal)
-        bar.search.returnPressed.connect(self._searched)
+        bar.search.returnPressed.connect(self._searchEntered)
         bar.cleared.connect(self.clearAll)
         bar.search.textEdited.connect(lambda: bar.say(""))
-        log.queryChanged.connect(self._shown)
+        log.queryChanged.connect(self._showQuery)
         log.proposalInUse.connect(self.setCurrentProposal)
         log.catalogueChanged.connect(lambda: self._fillProposals([]))
-        log.catalogueChanged.connect(self._later.start)
+        log.catalogueChanged.connect(self._proposalTimer.start)
 
     def _key(self, keys: str, slot: Callable[[], object]) -> None:
         shortcut = Qt.QShortcut(Qt.QKeySequence(keys), self._log)
@@ -91,35 +91,35 @@ class Filters(Qt.QObject):
         if (proposal, visit) == (self._current, self._visit):
             return
         self._current, self._visit = proposal, visit
-        self._fillProposals(self._listed)
-        self._later.start()
+        self._fillProposals(self._proposals)
+        self._proposalTimer.start()
         range_ = self._range
         if range_.span is Span.VISIT:
             range_ = replace(range_, visit=visit) if visit else TimeRange()
         following = self._following and bool(proposal)
         if following or range_ != self._range:
             self._range = range_
-            self._set(proposal=proposal if following else self._log.query.proposal)
+            self._apply(proposal=proposal if following else self._log.query.proposal)
             self._following = following
-        self._shown(self._log.query)
+        self._showQuery(self._log.query)
 
     def clearAll(self) -> None:
         """All datasets are shown again, in the order that they are in."""
         self._range, self._typed, self._following = TimeRange(), (), False
         self.bar.search.clear()
         self.bar.say("")
-        self._set(proposal="", status=(), text="")
+        self._apply(proposal="", status=(), text="")
 
     # ----------------------------------------------------------------------- the query
 
-    def _set(self, **changes: Any) -> None:
+    def _apply(self, **changes: Any) -> None:
         where = tuple(typed.condition for typed in self._typed)
         self._set_times = begin, end = self._times()
         query = replace(self._log.query, where=(*where, *self._folder()), begin=begin, end=end, **changes)
         if query != self._log.query:
             self._log.setQuery(query)
         else:
-            self._shown(query)
+            self._showQuery(query)
 
     def _times(self) -> tuple[dt.datetime | None, dt.datetime | None]:
         time = now()
@@ -134,9 +134,9 @@ class Filters(Qt.QObject):
         table = self._log.table
         busy = table.verticalScrollBar().value() or table.selectionModel().hasSelection()
         if self._range.moves and not busy and self._times()[0] != self._log.query.begin:
-            self._set()
+            self._apply()
 
-    def _shown(self, query: DatasetQuery) -> None:
+    def _showQuery(self, query: DatasetQuery) -> None:
         """The bar says what this query is, also where something else has set it."""
         own = {typed.condition: typed for typed in self._typed}
         wanted = [condition for condition in query.where if condition not in self._folder()]
@@ -164,15 +164,15 @@ class Filters(Qt.QObject):
             current = " (the current one)" if self._following else ""
             chips.append((f"Proposal {query.proposal}{current}", self._clearProposal))
         if query.status:
-            chips.append((f"Status {' or '.join(query.status)}", lambda: self._set(status=())))
+            chips.append((f"Status {' or '.join(query.status)}", lambda: self._apply(status=())))
         if query.text:
-            chips.append((f"Text: {query.text}", lambda: self._set(text="")))
+            chips.append((f"Text: {query.text}", lambda: self._apply(text="")))
         chips += [(typed.text, partial(self._removeTyped, typed)) for typed in self._typed]
         return chips
 
     def _removeTyped(self, typed: TypedCondition) -> None:
         self._typed = tuple(other for other in self._typed if other != typed)
-        self._set()
+        self._apply()
 
     # ---------------------------------------------------------------------------- time
 
@@ -183,20 +183,20 @@ class Filters(Qt.QObject):
             dialog = FromToDialog(known.begin, known.end, self._log)
             dialog.setAttribute(Qt.Qt.WA_DeleteOnClose)
             dialog.accepted.connect(lambda: self._setRange(dialog.range()))
-            dialog.rejected.connect(lambda: self._shown(self._log.query))
+            dialog.rejected.connect(lambda: self._showQuery(self._log.query))
             dialog.open()
         elif span is Span.VISIT:
             self._range = TimeRange(span, visit=self._visit)
             self._following = True
-            self._set(proposal=self._current)
+            self._apply(proposal=self._current)
             self._following = True
-            self._shown(self._log.query)
+            self._showQuery(self._log.query)
         else:
             self._setRange(TimeRange(span))
 
     def _setRange(self, range_: TimeRange) -> None:
         self._range = range_
-        self._set()
+        self._apply()
 
     def _clearTime(self) -> None:
         self._setRange(TimeRange())
@@ -212,7 +212,7 @@ class Filters(Qt.QObject):
         self.bar.proposal.setToolTip(tooltip(f"{problem_text(error)}: type the number of a proposal (Alt+P)"))
 
     def _fillProposals(self, listed: list[str]) -> None:
-        self._listed = listed
+        self._proposals = listed
         box, typed = self.bar.proposal, self.bar.proposal.currentText()
         box.clear()
         box.addItem("All proposals", "")
@@ -246,7 +246,7 @@ class Filters(Qt.QObject):
 
     def _setProposal(self, proposal: str, following: bool = False) -> None:
         self._following = following
-        self._set(proposal=proposal)
+        self._apply(proposal=proposal)
 
     def _clearProposal(self) -> None:
         if self._range.span is Span.VISIT:
@@ -263,11 +263,11 @@ class Filters(Qt.QObject):
             action.setCheckable(True)
             action.triggered.connect(self._statusChosen)
         menu.addSeparator()
-        menu.addAction("All").triggered.connect(lambda: self._set(status=()))
+        menu.addAction("All").triggered.connect(lambda: self._apply(status=()))
 
     def _statusChosen(self) -> None:
         chosen = [action.data() for action in self.bar.status.menu().actions() if action.isChecked()]
-        self._set(status=tuple(chosen) if len(chosen) < len(cols.GLYPHS) else ())
+        self._apply(status=tuple(chosen) if len(chosen) < len(cols.GLYPHS) else ())
 
     def _showStatus(self, status: tuple[str, ...]) -> None:
         for action in self.bar.status.menu().actions():
@@ -278,17 +278,17 @@ class Filters(Qt.QObject):
 
     # -------------------------------------------------------------------------- search
 
-    def _searched(self) -> None:
+    def _searchEntered(self) -> None:
         text = self.bar.search.text().strip()
         if not text:
             self._log.table.setFocus()
             return
         if not is_condition(text):
             self.bar.search.clear()
-            self._set(text=text)
+            self._apply(text=text)
             return
         try:
-            found = parse(self.bar.search.text(), self._known())
+            found = parse(self.bar.search.text(), self._namedValues())
         except ConditionError as error:
             wrong = self.bar.search.text()[error.begin : error.end]
             self.bar.say(f"At \u201c{wrong}\u201d: {error}.")
@@ -296,9 +296,9 @@ class Filters(Qt.QObject):
             return
         self.bar.search.clear()
         self._typed = (*self._typed, *(typed for typed in found if typed not in self._typed))
-        self._set()
+        self._apply()
 
-    def _known(self) -> list[NamedValue]:
+    def _namedValues(self) -> list[NamedValue]:
         """What the catalogue has beside the usual fields: those are known to `parse` under their own names."""
         usual = {column.key for column in cols.default_columns()}
-        return [found.known for found in self._columns.catalogue.found.values() if found.key not in usual]
+        return [found.known for found in self._columns.available.found.values() if found.key not in usual]

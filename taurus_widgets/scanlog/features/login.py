@@ -38,8 +38,8 @@ class Login(Qt.QObject):
         self.button.setFocusPolicy(Qt.Qt.TabFocus)
         self.button.setStyleSheet("QToolButton { padding: 2px 16px 2px 6px; }")  # room for the arrow of the menu
         menu = Qt.QMenu(self.button)
-        self.enter = menu.addAction("Log in…", lambda: self.ask(""))
-        self.leave = menu.addAction("Log out", self._leave)
+        self.logIn = menu.addAction("Log in…", lambda: self.ask(""))
+        self.logOut = menu.addAction("Log out", self._logOut)
         self.button.setMenu(menu)
         space = Qt.QWidget(log)
         space.setSizePolicy(Qt.QSizePolicy.Expanding, Qt.QSizePolicy.Preferred)
@@ -47,7 +47,7 @@ class Login(Qt.QObject):
         log.toolBar.addWidget(self.button)
         self.notice.pressed.connect(lambda: self.ask(""))
         log.loginWanted.connect(self.ask)
-        log.catalogueChanged.connect(self._begin)
+        log.catalogueChanged.connect(self._catalogueChanged)
         self._timer = Qt.QTimer(self)
         self._timer.timeout.connect(self.check)
         self._timer.start(LOGIN_CHECK_MS)
@@ -83,24 +83,24 @@ class Login(Qt.QObject):
     def _closed(self) -> None:
         self.dialog = None
 
-    def _begin(self) -> None:
+    def _catalogueChanged(self) -> None:
         """Another catalogue: take the login that was kept for it."""
         self.notice.say("")
         scicat = self._log.scicat
         if scicat is not None and scicat.anonymous:
-            self._log.calls.run(self._file(scicat).read, partial(self._kept, scicat), self._notKept, "login")
+            self._log.calls.run(self._file(scicat).read, partial(self._loginRead, scicat), self._loginNotRead, "login")
         self._show()
         self.check()
 
-    def _kept(self, scicat: SciCat, kept: StoredLogin | None) -> None:
+    def _loginRead(self, scicat: SciCat, login: StoredLogin | None) -> None:
         if scicat is not self._log.scicat or not scicat.anonymous:
             return
-        if kept is not None and self._expected in ("", kept.username):
-            self._use(kept.username, "", kept.token)
+        if login is not None and self._expected in ("", login.username):
+            self._use(login.username, "", login.token)
         elif self._expected:
             self.ask("")
 
-    def _notKept(self, error: Exception) -> None:
+    def _loginNotRead(self, error: Exception) -> None:
         self.notice.say(f"The login that was kept cannot be used: {error}", "Log in…", problem=True)
         if self._expected:
             self.ask("")
@@ -117,7 +117,9 @@ class Login(Qt.QObject):
         self._use(username, password, token)
 
     def _notWritten(self, error: Exception) -> None:
-        self.notice.tell(f"You are logged in, but that could not be kept on this computer: {error}", problem=True)
+        self.notice.showBriefly(
+            f"You are logged in, but that could not be kept on this computer: {error}", problem=True
+        )
 
     def _use(self, username: str, password: str, token: str) -> None:
         """All rows are read again for another account; for the same one everything just goes on."""
@@ -131,12 +133,12 @@ class Login(Qt.QObject):
         self._show()
         self._log.loginChanged.emit()
 
-    def _leave(self) -> None:
+    def _logOut(self) -> None:
         scicat = self._log.scicat
         if scicat is not None:
-            self._log.calls.run(self._file(scicat).remove, self._gone, self._notKept)
+            self._log.calls.run(self._file(scicat).remove, self._loggedOut, self._loginNotRead)
 
-    def _gone(self, _: object) -> None:
+    def _loggedOut(self, _: object) -> None:
         self._use("", "", "")
 
     def _checked(self, scicat: SciCat, token: str, who: object) -> None:
@@ -158,9 +160,9 @@ class Login(Qt.QObject):
         self.button.setToolTip(
             tooltip("Only what is public is shown, and nothing can be written" if nobody else "Who is logged in")
         )
-        self.enter.setText("Log in…" if nobody else "Log in as somebody else…")
-        self.enter.setEnabled(scicat is not None)
-        self.leave.setEnabled(not nobody)
+        self.logIn.setText("Log in…" if nobody else "Log in as somebody else…")
+        self.logIn.setEnabled(scicat is not None)
+        self.logOut.setEnabled(not nobody)
 
 
 def _ignore(_: object) -> None:

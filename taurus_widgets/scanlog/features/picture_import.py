@@ -100,7 +100,7 @@ class PictureImport(Qt.QObject):
     def _current(self) -> Json | None:
         dataset: Json | None = self._log.table.currentIndex().data(DATASET_ROLE)
         if dataset is None:
-            self._notice.tell("Choose the row that the picture is for.")
+            self._notice.showBriefly("Choose the row that the picture is for.")
         return dataset
 
     def _take(self, dataset: Json, data: Qt.QMimeData) -> None:
@@ -110,7 +110,7 @@ class PictureImport(Qt.QObject):
         elif data.hasImage():
             self._read(dataset, partial(imaging.fromImage, Qt.QImage(data.imageData())), "Picture")
         else:
-            self._notice.tell("There is no picture in the clipboard.")
+            self._notice.showBriefly("There is no picture in the clipboard.")
 
     def _read(self, dataset: Json, work: Callable[[], str], caption: str) -> None:
         reading = _Reading(dataset, line(caption))
@@ -124,7 +124,7 @@ class PictureImport(Qt.QObject):
     def _failed(self, reading: _Reading, error: Exception) -> None:
         self._readings.remove(reading)
         why = error.strerror if isinstance(error, OSError) and error.strerror else error
-        self._notice.tell(f"Not added: {line(why)}", problem=True)
+        self._notice.showBriefly(f"Not added: {line(why)}", problem=True)
 
     def eventFilter(self, watched: Qt.QObject, event: Qt.QEvent) -> bool:
         kind = event.type()

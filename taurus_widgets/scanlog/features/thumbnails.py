@@ -56,10 +56,10 @@ class Thumbnails(CellDelegate):
         super().__init__(log.table)
         self._log = log
         self._edits = edits
-        self._found: OrderedDict[str, _Thumbnail] = OrderedDict()
+        self._thumbnails: OrderedDict[str, _Thumbnail] = OrderedDict()
         self._wanted: OrderedDict[str, None] = OrderedDict()
-        self._asked: set[str] = set()
-        self._own: dict[str, Qt.QImage] = {}  # by the edit's key
+        self._reading: set[str] = set()
+        self._pendingImages: dict[str, Qt.QImage] = {}  # by the edit's key
         self.viewer: PictureViewer | None = None
         log.table.setDelegate(Kind.PICTURE, self)
         log.catalogueChanged.connect(self._clear)
@@ -71,9 +71,9 @@ class Thumbnails(CellDelegate):
         self._timer.timeout.connect(log.table.viewport().update)
         self._timer.start(round(THUMBNAIL_RETRY_SECONDS * 1000))
 
-    def forget(self, pid: str) -> None:
+    def invalidate(self, pid: str) -> None:
         """It has another picture now."""
-        self._found.pop(pid, None)
+        self._thumbnails.pop(pid, None)
         self._log.table.viewport().update()
 
     def view(self, index: Qt.QModelIndex) -> None:
@@ -125,7 +125,7 @@ class Thumbnails(CellDelegate):
             return False
         pending = self._edits.pictures(dataset["pid"])
         image = self._shown(dataset, pending)
-        text = "".join(tooltip(f"{entry.edit.caption}: {markTip(entry)}") for entry in pending)
+        text = "".join(tooltip(f"{queued.edit.caption}: {markTip(queued)}") for queued in pending)
         if image is not None:
             buffer = Qt.QBuffer()
             buffer.open(Qt.QIODevice.WriteOnly)
@@ -140,22 +140,24 @@ class Thumbnails(CellDelegate):
         """What SciCat has, else what is on its way there. None as long as there is nothing to draw."""
         image = self._image(dataset)
         if image is None or image.isNull():
-            image = next((own for entry in pending if not (own := self._own_image(entry)).isNull()), None)
+            image = next((own for queued in pending if not (own := self._pendingImage(queued)).isNull()), None)
         return image
 
-    def _own_image(self, entry: QueuedEdit) -> Qt.QImage:
+    def _pendingImage(self, queued: QueuedEdit) -> Qt.QImage:
         """Of a picture that is not in SciCat; empty until it has been unpacked."""
-        found = self._own.get(entry.edit.key)
+        found = self._pendingImages.get(queued.edit.key)
         if found is None:
-            found = self._own[entry.edit.key] = Qt.QImage()
+            found = self._pendingImages[queued.edit.key] = Qt.QImage()
             self._log.calls.run(
-                partial(_small, entry.edit.value), partial(self._unpacked, entry.edit.key), self._notUnpacked
+                partial(_small, queued.edit.value), partial(self._unpacked, queued.edit.key), self._notUnpacked
             )
         return found
 
     def _unpacked(self, key: str, image: Qt.QImage) -> None:
-        waiting = {entry.edit.key for entry in self._edits.entries}
-        self._own = {other: there for other, there in self._own.items() if other in waiting} | {key: image}
+        waiting = {queued.edit.key for queued in self._edits.unsent}
+        self._pendingImages = {other: there for other, there in self._pendingImages.items() if other in waiting} | {
+            key: image
+        }
         self._log.table.viewport().update()
 
     def _notUnpacked(self, error: Exception) -> None:
@@ -163,14 +165,14 @@ class Thumbnails(CellDelegate):
 
     def _image(self, dataset: Json) -> Qt.QImage | None:
         pid = dataset["pid"]
-        found = self._found.get(pid)
-        if found is None or (found.image.isNull() and self._mayCome(dataset, found)):
+        found = self._thumbnails.get(pid)
+        if found is None or (found.image.isNull() and self._mayAppear(dataset, found)):
             self._wanted[pid] = None
             self._wanted.move_to_end(pid)
             Qt.QTimer.singleShot(0, self._ask)
         return found.image if found is not None else None
 
-    def _mayCome(self, dataset: Json, found: _Thumbnail) -> bool:
+    def _mayAppear(self, dataset: Json, found: _Thumbnail) -> bool:
         changed = cols.moment(dataset.get("updatedAt"))
         fresh = changed is not None and dt.datetime.now(dt.UTC) - changed < PLOT_WAIT
         return fresh and time.monotonic() - found.at > THUMBNAIL_RETRY_SECONDS
@@ -178,11 +180,11 @@ class Thumbnails(CellDelegate):
     def _ask(self) -> None:
         """The rows drawn last come first: those that were scrolled past can wait."""
         scicat = self._log.scicat
-        while scicat is not None and self._wanted and len(self._asked) < MAX_THUMBNAIL_CALLS:
+        while scicat is not None and self._wanted and len(self._reading) < MAX_THUMBNAIL_CALLS:
             pid, _ = self._wanted.popitem()
-            if pid in self._asked:
+            if pid in self._reading:
                 continue
-            self._asked.add(pid)
+            self._reading.add(pid)
             self._log.calls.run(
                 partial(_thumbnail, scicat, pid), partial(self._answered, scicat, pid), partial(self._failed, pid)
             )
@@ -190,24 +192,24 @@ class Thumbnails(CellDelegate):
             self._wanted.popitem(last=False)
 
     def _answered(self, scicat: SciCat, pid: str, image: Qt.QImage) -> None:
-        self._asked.discard(pid)
+        self._reading.discard(pid)
         if scicat is self._log.scicat:
-            self._found[pid] = _Thumbnail(image, time.monotonic())
-            self._found.move_to_end(pid)
-            while len(self._found) > MAX_THUMBNAILS:
-                self._found.popitem(last=False)
+            self._thumbnails[pid] = _Thumbnail(image, time.monotonic())
+            self._thumbnails.move_to_end(pid)
+            while len(self._thumbnails) > MAX_THUMBNAILS:
+                self._thumbnails.popitem(last=False)
             if not image.isNull():
                 self._log.table.viewport().update()
         self._ask()
 
     def _failed(self, pid: str, error: Exception) -> None:
         """SciCat being away is said elsewhere; what is still on the screen is asked for by and by."""
-        self._asked.discard(pid)
+        self._reading.discard(pid)
         self._wanted.clear()
 
     def _clear(self) -> None:
-        self._found.clear()
-        self._own.clear()
+        self._thumbnails.clear()
+        self._pendingImages.clear()
         self._wanted.clear()
 
     # --------------------------------------------------------------------- viewing
@@ -219,7 +221,7 @@ class Thumbnails(CellDelegate):
     def _show(self, pid: str, attachments: list[Json]) -> None:
         pictures = [Picture(str(each.get("thumbnail") or ""), cols.line(each.get("caption"))) for each in attachments]
         pictures += [
-            Picture(entry.edit.value, entry.edit.caption, "not in SciCat yet") for entry in self._edits.pictures(pid)
+            Picture(queued.edit.value, queued.edit.caption, "not in SciCat yet") for queued in self._edits.pictures(pid)
         ]
         if self.viewer is not None:
             self.viewer.setPictures(pictures)

@@ -19,7 +19,7 @@ class StatusBar(Qt.QWidget):
     def __init__(self, parent: Qt.QWidget | None = None) -> None:
         super().__init__(parent)
         self.sign = ConnectionSign(self)
-        self.link = self._label()
+        self.connection = self._label()
         self.rows = self._label()
         self.news = Qt.QToolButton(self)
         self.news.setAutoRaise(True)
@@ -32,7 +32,7 @@ class StatusBar(Qt.QWidget):
         layout.setContentsMargins(8, 2, 8, 3)
         layout.setSpacing(8)
         layout.addWidget(self.sign)
-        layout.addWidget(self.link, 1)
+        layout.addWidget(self.connection, 1)
         layout.addWidget(self.news)
         layout.addWidget(self.rows)
 
@@ -42,19 +42,19 @@ class StatusBar(Qt.QWidget):
         label.setMinimumWidth(1)
         return label
 
-    def showLink(self, link: ConnectionState, where: str) -> None:
+    def showConnection(self, state: ConnectionState, where: str) -> None:
         """`where` is which catalogue, and which proposal of it."""
-        if link.problem:
-            text = link.problem + (f" since {link.since:%H:%M:%S}" if link.since else "")
+        if state.problem:
+            text = state.problem + (f" since {state.since:%H:%M:%S}" if state.since else "")
         else:
-            text = where if link.connected else f"Connecting to {where}"
-        self.sign.showState(link.connected, bool(link.problem))
-        self.link.setText(text)
-        self.link.setToolTip(tooltip(f"{where}\n{link.detail}".strip()))
+            text = where if state.connected else f"Connecting to {where}"
+        self.sign.showState(state.connected, bool(state.problem))
+        self.connection.setText(text)
+        self.connection.setToolTip(tooltip(f"{where}\n{state.detail}".strip()))
         shades = colours(self.palette())
-        palette = self.link.palette()
-        palette.setColor(Qt.QPalette.WindowText, Qt.QColor(shades.problem if link.problem else shades.muted))
-        self.link.setPalette(palette)
+        palette = self.connection.palette()
+        palette.setColor(Qt.QPalette.WindowText, Qt.QColor(shades.problem if state.problem else shades.muted))
+        self.connection.setPalette(palette)
 
     def showRows(self, count: int, changed: dt.datetime | None, counting: bool = False) -> None:
         """`counting`: there are more, and the catalogue has not said yet how many."""

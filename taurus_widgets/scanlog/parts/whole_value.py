@@ -8,7 +8,7 @@ from taurus.external.qt import Qt
 
 from taurus_widgets.qt.fitting import fit
 from taurus_widgets.scanlog.data.columns import line
-from taurus_widgets.scanlog.data.entries import whole_text
+from taurus_widgets.scanlog.data.detail_lines import whole_text
 
 
 class WholeValue(Qt.QDialog):

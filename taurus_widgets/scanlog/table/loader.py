@@ -44,14 +44,14 @@ class PageLoader(Qt.QObject):
         self._calls = calls
         self.pages: Pages | None = None
         """What the rows are of; None while there are none."""
-        self._here: OrderedDict[int, None] = OrderedDict()  # pages, the one looked at last at the end
-        self._asked: dict[int, Call] = {}
+        self._loaded: OrderedDict[int, None] = OrderedDict()  # pages, the one looked at last at the end
+        self._reading: dict[int, Call] = {}
         self._shown = shown
-        self._looked = range(0)
+        self._shownRows = range(0)
         self._pinned: Callable[[int], bool] = lambda _row: False
         self._aligning: Call | None = None
-        self._settle = self._timer(SCROLL_PAUSE_MS, self._ask)
-        self._again = self._timer(PAGE_RETRY_MS, self._tryAgain)
+        self._settle = self._timer(SCROLL_PAUSE_MS, self._readMissing)
+        self._retry = self._timer(PAGE_RETRY_MS, self._retryNow)
         self._uncounted = self._misaligned = False
         self._numbering = 0
 
@@ -77,17 +77,17 @@ class PageLoader(Qt.QObject):
         if self._uncounted:
             self._count()
         if rows:
-            self._here[0] = None
+            self._loaded[0] = None
 
     def stop(self) -> None:
         """Nothing is asked for any more, and no answer comes in."""
-        for call in self._asked.values():
+        for call in self._reading.values():
             call.cancel()
         if self._aligning is not None:
             self._aligning.cancel()
-        self._asked.clear()
-        self._here.clear()
-        self._again.stop()
+        self._reading.clear()
+        self._loaded.clear()
+        self._retry.stop()
         self._settle.stop()
         self._aligning = self.pages = None
         self._uncounted = self._misaligned = False
@@ -97,13 +97,13 @@ class PageLoader(Qt.QObject):
         if self.pages is not None:
             self.pages = pages
             self._scans.fold()
-            self._renew()
+            self._reload()
 
-    def look(self) -> None:
+    def shownRowsChanged(self) -> None:
         """Other rows are on the screen, perhaps."""
         shown = self._shown()
-        if shown != self._looked:
-            self._looked = shown
+        if shown != self._shownRows:
+            self._shownRows = shown
             if self.pages is not None and not self._settle.isActive():
                 self._settle.start()
 
@@ -122,19 +122,19 @@ class PageLoader(Qt.QObject):
         """New rows have come in."""
         if self._scans.above > MAX_NEW_ROWS:
             self._scans.fold()
-            self._renew()
+            self._reload()
 
     # ------------------------------------------------------------------------- pages
 
-    def _ask(self) -> None:
+    def _readMissing(self) -> None:
         if self.pages is None:
             return
         self._renumber()
         wanted = self._wanted()
         for page in wanted:
-            if page in self._here:
-                self._here.move_to_end(page)
-            elif page not in self._asked and len(self._asked) < MAX_PAGE_CALLS:
+            if page in self._loaded:
+                self._loaded.move_to_end(page)
+            elif page not in self._reading and len(self._reading) < MAX_PAGE_CALLS:
                 self._read(self.pages, page)
 
     def _wanted(self) -> list[int]:
@@ -151,65 +151,65 @@ class PageLoader(Qt.QObject):
     def _read(self, pages: Pages, page: int) -> None:
         # The whole page, though the last may be shorter: less than is expected says that something is gone.
         work = partial(pages.page, page * ROWS_PER_PAGE, ROWS_PER_PAGE, self._scans.bound)
-        got = partial(self._got, pages, page, self._scans.numbering)
-        self._asked[page] = self._calls.run(work, got, partial(self._failed, page))
+        got = partial(self._pageRead, pages, page, self._scans.numbering)
+        self._reading[page] = self._calls.run(work, got, partial(self._failed, page))
 
     def _renumber(self) -> None:
         """Where a page begins elsewhere now, it may not be here as a whole."""
         if self._numbering != self._scans.numbering:
             self._numbering = self._scans.numbering
             end = self._scans.rowCount() - self._scans.above
-            for page in list(self._here):
+            for page in list(self._loaded):
                 rows = range(page * ROWS_PER_PAGE, min(page * ROWS_PER_PAGE + ROWS_PER_PAGE, end))
                 if any(self._scans.dataset(self._scans.above + row) is None for row in rows):
-                    del self._here[page]
+                    del self._loaded[page]
 
-    def _got(self, pages: Pages, page: int, numbering: int, rows: list[Json]) -> None:
-        del self._asked[page]
+    def _pageRead(self, pages: Pages, page: int, numbering: int, rows: list[Json]) -> None:
+        del self._reading[page]
         self._renumber()
         # Else these have not the fields that are wanted now, or the page begins elsewhere.
         if pages is self.pages and numbering == self._numbering:
             self._scans.setPage(page * ROWS_PER_PAGE, rows)
-            self._here[page] = None
-            self._forget()
+            self._loaded[page] = None
+            self._evict()
             end = self._scans.rowCount() - self._scans.above
             if len(rows) < min(ROWS_PER_PAGE, end - page * ROWS_PER_PAGE) and not self._uncounted:
                 self._misaligned = True  # something is gone; in a while, so that nobody asks without end
-                self._again.start()
-        self._ask()
+                self._retry.start()
+        self._readMissing()
 
     def _failed(self, page: int, error: Exception) -> None:
-        del self._asked[page]
-        self._again.start()
+        del self._reading[page]
+        self._retry.start()
 
-    def _forget(self) -> None:
-        if len(self._here) <= MAX_PAGES:
+    def _evict(self) -> None:
+        if len(self._loaded) <= MAX_PAGES:
             return
-        while len(self._here) > MAX_PAGES:
-            self._here.popitem(last=False)
+        while len(self._loaded) > MAX_PAGES:
+            self._loaded.popitem(last=False)
         above = self._scans.above
-        self._scans.keep(lambda row: (row - above) // ROWS_PER_PAGE in self._here or self._pinned(row))
+        self._scans.keep(lambda row: (row - above) // ROWS_PER_PAGE in self._loaded or self._pinned(row))
 
-    def _renew(self) -> None:
+    def _reload(self) -> None:
         """Read again what is on the screen, and forget the rest."""
         shown = self._shown()
-        self._here.clear()
+        self._loaded.clear()
         self._scans.keep(lambda row: row in shown or self._pinned(row))
         self._settle.start()
 
-    def _tryAgain(self) -> None:
+    def _retryNow(self) -> None:
         if self._uncounted:
             self._count()
         if self._misaligned and self._aligning is None:
             self._align()
-        self._ask()
+        self._readMissing()
 
     # ------------------------------------------------------------------------- counts
 
     def _count(self) -> None:
         if self.pages is not None:
             work = partial(self.pages.count, self._scans.bound)
-            self._calls.run(work, partial(self._counted, self.pages), lambda _: self._again.start(), "count")
+            self._calls.run(work, partial(self._counted, self.pages), lambda _: self._retry.start(), "count")
 
     def _counted(self, pages: Pages, count: int) -> None:
         if self.pages is None or pages.query is not self.pages.query:
@@ -238,19 +238,19 @@ class PageLoader(Qt.QObject):
     def _aligned(self, anchor: Json | None, answer: tuple[int, int]) -> None:
         self._aligning = None
         count, number = answer
-        if anchor is not None and self._scans.isHere(anchor["pid"]):
+        if anchor is not None and self._scans.isLoaded(anchor["pid"]):
             self._scans.realign(count, anchor["pid"], number)
         else:
             self._scans.setCount(count)
         self.counted.emit()
-        self._renew()
+        self._reload()
         if self._misaligned:
             self._align()
 
     def _notAligned(self, error: Exception) -> None:
         self._aligning = None
         self._misaligned = True
-        self._again.start()
+        self._retry.start()
 
 
 def _place(pages: Pages, anchor: Json | None, bound: Json | None) -> tuple[int, int]:

@@ -163,20 +163,20 @@ class ScanModel(Qt.QAbstractTableModel):
 
         And whether rows that are not here may have moved, so that realign() is needed.
         """
-        told: list[tuple[str, str]] = []
+        reported: list[tuple[str, str]] = []
         fresh: dict[str, Json] = {}
         moved = False
         datasets = list(datasets)
         for dataset in datasets:
             pid, status = dataset["pid"], cols.status(dataset)
-            known = fresh.get(pid) or self._known(pid)
+            known = fresh.get(pid) or self._loaded(pid)
             if known is not None and cols.status(known) != status:
-                told.append((pid, status))
+                reported.append((pid, status))
             if pid in self._places:
                 moved |= self._replace(pid, dataset)
             elif pid in fresh or self._isNew(dataset):
                 if known is None and self._newest_first:
-                    told.append((pid, status))
+                    reported.append((pid, status))
                 fresh[pid] = dataset
             elif self._newest_first and pid not in self._late:
                 self._late.add(pid)
@@ -187,7 +187,7 @@ class ScanModel(Qt.QAbstractTableModel):
             self._news.update(fresh)
             self.newsChanged.emit(len(self._news))
         self._learnNames(datasets)
-        return told, moved
+        return reported, moved
 
     def expect(self, dataset: Json) -> None:
         """Show a dataset (pid, creationTime, ... and `"provisional": True`) until the catalogue has one of its pid.
@@ -195,7 +195,7 @@ class ScanModel(Qt.QAbstractTableModel):
         The same again with other values changes it. Nothing is shown where the rows are sorted otherwise.
         """
         pid = dataset["pid"]
-        known = self._known(pid)
+        known = self._loaded(pid)
         if known is not None and not known.get(PROVISIONAL):
             return
         self._expected[pid] = dataset
@@ -207,7 +207,7 @@ class ScanModel(Qt.QAbstractTableModel):
     def unexpect(self, pid: str) -> None:
         """Take a dataset away that was expected and does not come."""
         self._expected.pop(pid, None)
-        known = self._known(pid)
+        known = self._loaded(pid)
         if known is not None and known.get(PROVISIONAL):
             self._above -= 1
             self._resize(self._count - 1, self._places[pid] + 1)
@@ -217,7 +217,7 @@ class ScanModel(Qt.QAbstractTableModel):
             keys = [_key(self._rows[row]) for row in range(self._above)]
             self._insertNews(_above(keys, _key(dataset)), [dataset], self._above + 1)
 
-    def _known(self, pid: str) -> Json | None:
+    def _loaded(self, pid: str) -> Json | None:
         row = self._places.get(pid)
         return None if row is None else self._rows[row]
 
@@ -368,7 +368,7 @@ class ScanModel(Qt.QAbstractTableModel):
         """KeyError if it is not here."""
         return self._places[pid]
 
-    def isHere(self, pid: str) -> bool:
+    def isLoaded(self, pid: str) -> bool:
         return pid in self._places
 
     def dataset(self, row: int) -> Json | None:
@@ -383,7 +383,7 @@ class ScanModel(Qt.QAbstractTableModel):
         dataset = self._rows.get(row)
         return dataset is not None and bool(dataset.get(PROVISIONAL))
 
-    def here(self) -> list[int]:
+    def loadedRows(self) -> list[int]:
         """The rows whose dataset is here, from the top down."""
         return sorted(self._rows)
 

@@ -52,7 +52,7 @@ class Poller(Qt.QObject):
     """Pages that the catalogue does not understand, and why: what was shown before goes on."""
     datasetRead = Qt.Signal(str, object)
     """pid and the whole dataset, None if there is none; or a text that says why it cannot be read."""
-    linkChanged = Qt.Signal(object)
+    connectionChanged = Qt.Signal(object)
     """A Link."""
 
     def __init__(self, scicat: SciCat, parent: Qt.QObject | None = None) -> None:
@@ -62,14 +62,14 @@ class Poller(Qt.QObject):
         self._feed: Feed | None = None  # of what is shown
         self._shown: Pages | None = None
         self._watched: tuple[Pages | None, tuple[str, ...]] = (None, ())
-        self._link = ConnectionState()
+        self._connection = ConnectionState()
         self._wanted = ""
         self._jobs: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
         self._next = time.monotonic()
-        self._speaking = threading.Lock()
+        self._emit_lock = threading.Lock()
         self._end = threading.Event()
         # Also where a panel is taken out of its window, and was never closed. No method of ours: it would be gone.
-        self.destroyed.connect(partial(end, self._speaking, self._end))
+        self.destroyed.connect(partial(end, self._emit_lock, self._end))
         # Not a QThread: destroying one that still waits for an answer ends the whole program.
         self._thread = threading.Thread(target=self._run, name="SciCat", daemon=True)
 
@@ -78,7 +78,7 @@ class Poller(Qt.QObject):
 
     def stop(self) -> None:
         """Nothing is emitted any more when this returns."""
-        end(self._speaking, self._end)
+        end(self._emit_lock, self._end)
         self._jobs.put(None)
         self._thread.join(POLLER_JOIN_SECONDS)
 
@@ -90,13 +90,13 @@ class Poller(Qt.QObject):
     def change(self, pages: Pages) -> None:
         """Go on with the same rows and other fields."""
         self._pages = pages
-        self._jobs.put(partial(self._go_on, pages))
+        self._jobs.put(partial(self._change_fields, pages))
 
     def watch(self, pages: Pages, pids: Sequence[str]) -> None:
         """As long as these pages are shown, tell of changes of these, too, when they do not fit the query any more."""
         self._watched = pages, tuple(pids[:ROWS_PER_PAGE])
 
-    def ask(self, pid: str) -> None:
+    def readDataset(self, pid: str) -> None:
         """Read this dataset whole. Only the one asked for last is answered."""
         self._wanted = pid
         self._jobs.put(partial(self._read_dataset, pid))
@@ -129,7 +129,7 @@ class Poller(Qt.QObject):
             self._feed, self._shown = Feed(pages, top.since), pages
             self._emit("begun", pages, top)
 
-    def _go_on(self, pages: Pages) -> None:
+    def _change_fields(self, pages: Pages) -> None:
         if self._feed is not None and pages is self._pages:
             self._feed, self._shown = Feed(pages, self._feed.since), pages
 
@@ -138,11 +138,11 @@ class Poller(Qt.QObject):
         if pages is not None and pages is not self._shown:
             self._begin(pages)
         elif pages is not None and feed is not None:
-            self._try(partial(self._look, pages, feed))
+            self._try(partial(self._read_changes, pages, feed))
         else:
             self._next = time.monotonic() + POLL_INTERVAL_SECONDS
 
-    def _look(self, pages: Pages, feed: Feed) -> None:
+    def _read_changes(self, pages: Pages, feed: Feed) -> None:
         of, pids = self._watched
         # Those of a table before this one need not have fitted its query.
         rows = feed.read(pids if of is pages else ())
@@ -154,19 +154,19 @@ class Poller(Qt.QObject):
         try:
             read()
         except Exception as error:  # noqa: BLE001 - whatever it is, the window must say it and go on
-            since = self._link.since if self._link.problem and self._link.since else began
-            self._say(ConnectionState(problem=problem_text(error), detail=str(error), since=since))
+            since = self._connection.since if self._connection.problem and self._connection.since else began
+            self._report(ConnectionState(problem=problem_text(error), detail=str(error), since=since))
             # A login that has expired sends no password, and may be renewed at any moment.
             refused = isinstance(error, NotAllowed) and not isinstance(error, Expired)
             self._next = start + (REFUSED_PAUSE_SECONDS if refused else POLL_RETRY_SECONDS)
             return
         self._next = max(start + POLL_INTERVAL_SECONDS, time.monotonic() + PAUSE_FACTOR * (time.monotonic() - start))
-        self._say(ConnectionState(connected=True))
+        self._report(ConnectionState(connected=True))
 
-    def _say(self, link: ConnectionState) -> None:
-        if link != self._link:
-            self._link = link
-            self._emit("linkChanged", link)
+    def _report(self, state: ConnectionState) -> None:
+        if state != self._connection:
+            self._connection = state
+            self._emit("connectionChanged", state)
 
     def _read_dataset(self, pid: str) -> None:
         if pid != self._wanted:
@@ -178,6 +178,6 @@ class Poller(Qt.QObject):
         self._emit("datasetRead", pid, answer)
 
     def _emit(self, signal: str, *what: object) -> None:
-        with self._speaking:
+        with self._emit_lock:
             if not self._end.is_set():  # once it is, Qt may have deleted this object, and with it its signals
                 getattr(self, signal).emit(*what)

@@ -188,7 +188,7 @@ class LogTable(Qt.QTableView):
 
     def _keepSelection(self) -> None:
         chosen = [range(part.top(), part.bottom() + 1) for part in self.selectionModel().selection()]
-        datasets = [self._scans.dataset(row) for row in self._scans.here() if any(row in part for part in chosen)]
+        datasets = [self._scans.dataset(row) for row in self._scans.loadedRows() if any(row in part for part in chosen)]
         here = [dataset["pid"] for dataset in datasets if dataset is not None]
         if len(here) < sum(map(len, chosen)):
             self._kept.clear()  # of so many not all are known: better none than some of them
@@ -200,11 +200,11 @@ class LogTable(Qt.QTableView):
 
     def _selectKept(self) -> None:
         """Those of the rows that were selected that are among the new ones; others when they are read."""
-        self._select([self._scans.rowOf(pid) for pid in self._kept if self._scans.isHere(pid)])
+        self._select([self._scans.rowOf(pid) for pid in self._kept if self._scans.isLoaded(pid)])
 
     def _selectRead(self, first: int, last: int) -> None:
         if self._kept:
-            rows = [self._scans.rowOf(pid) for pid in self._kept if self._scans.isHere(pid)]
+            rows = [self._scans.rowOf(pid) for pid in self._kept if self._scans.isLoaded(pid)]
             self._select([row for row in rows if first <= row <= last])
 
     def _select(self, rows: list[int]) -> None:
@@ -213,7 +213,7 @@ class LogTable(Qt.QTableView):
         found = Qt.QItemSelection()
         for row in rows:
             found.select(self._scans.index(row, 0), self._scans.index(row, self._scans.columnCount() - 1))
-        self._kept = [pid for pid in self._kept if not (self._scans.isHere(pid) and self._scans.rowOf(pid) in rows)]
+        self._kept = [pid for pid in self._kept if not (self._scans.isLoaded(pid) and self._scans.rowOf(pid) in rows)]
         self._choosing = True
         self.selectionModel().select(found, Qt.QItemSelectionModel.Select)
         self._choosing = False

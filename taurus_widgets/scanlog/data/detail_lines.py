@@ -64,7 +64,7 @@ def own_lines(dataset: Json) -> Iterator[DetailLine]:
         DetailLine("Size", size_text(dataset.get("size")), whole=dataset.get("size")),
         *(_field(dataset, title, name) for title, name in _LAST),
     )
-    return (entry for entry in known if entry.value)
+    return (detail for detail in known if detail.value)
 
 
 _FIRST = (("Proposal", "proposalId"), ("Sample", "sampleId"), ("Folder", "sourceFolder"))
@@ -94,10 +94,10 @@ def metadata_lines(dataset: Json) -> list[DetailLine]:
 
 
 def _group(metadata: Mapping[str, Any]) -> tuple[DetailLine, ...]:
-    return tuple(_entry(str(name), inner) for name, inner in metadata.items())
+    return tuple(_detail(str(name), inner) for name, inner in metadata.items())
 
 
-def _entry(name: str, inner: Any) -> DetailLine:
+def _detail(name: str, inner: Any) -> DetailLine:
     if not is_leaf(inner):
         if isinstance(inner, Mapping):
             return DetailLine(cols.group_name(name), inside=_group(inner))
@@ -162,8 +162,8 @@ def _exact(value: Any) -> str:
     return line_of(value) if isinstance(value, str) else line(value)
 
 
-def is_cut(entry: DetailLine) -> bool:
+def is_cut(detail: DetailLine) -> bool:
     """Whether its line does not show all of it: a list that is summed up, or a text of several lines."""
-    if isinstance(entry.whole, list | Mapping):
-        return len(entry.whole) > MAX_LINE_VALUES or any(isinstance(inner, list | Mapping) for inner in entry.whole)
-    return isinstance(entry.whole, str) and "\n" in entry.whole.strip()
+    if isinstance(detail.whole, list | Mapping):
+        return len(detail.whole) > MAX_LINE_VALUES or any(isinstance(inner, list | Mapping) for inner in detail.whole)
+    return isinstance(detail.whole, str) and "\n" in detail.whole.strip()
