@@ -1,4 +1,4 @@
-"""The scan log as a panel of a TaurusGUI, which makes it out of module and class and knows nothing of catalogues.
+"""The scan log as a panel of a TaurusGUI, which creates it from the names of module and class only.
 
 Its Taurus model is the Door. The rest is Qt properties, with the same environment variables as the command for what
 is not given; SCIZOO_SCICAT_USERNAME and SCIZOO_SCICAT_PASSWORD are the account, and without a password it is asked for.
@@ -16,7 +16,7 @@ from taurus_widgets.scanlog.window import ScanLog
 
 
 class ScanLogPanel(ScanLog):
-    """A scan log that finds its catalogue by itself as soon as it is made."""
+    """A scan log that opens its catalogue when it is created, from its properties or the environment."""
 
     def __init__(self, parent: Qt.QWidget | None = None, designMode: bool = False) -> None:
         super().__init__(parent, designMode=designMode)
@@ -38,7 +38,7 @@ class ScanLogPanel(ScanLog):
         return self._url
 
     def setUrl(self, url: str) -> None:
-        """SciCat's address, as https://scicat.example.org; another one, and the rows are begun anew."""
+        """The address of SciCat, for example https://scicat.example.org. A new address reads all rows again."""
         if url != self._url:
             self._url = url
             self._open()
@@ -47,7 +47,7 @@ class ScanLogPanel(ScanLog):
         return self._proposal
 
     def setProposal(self, proposal: str) -> None:
-        """Only the datasets of this one; "" for all."""
+        """Show the datasets of this proposal only; "" for all."""
         if proposal != self._proposal:
             self._proposal = proposal
             self._open()
@@ -56,7 +56,7 @@ class ScanLogPanel(ScanLog):
         return self._pathfixer
 
     def setPathFixerName(self, device: str) -> None:
-        """As setPathFixer."""
+        """The same as `setPathFixer`, under the name of the Qt property."""
         self._pathfixer = device
         self.setPathFixer(device)
 

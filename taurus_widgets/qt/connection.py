@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class ConnectionState:
-    """How it stands with the catalogue. `problem` is "" while all is well; `detail` is for the curious."""
+    """`problem` is "" while the connection works. `detail` is the error in full, `since` the start of the problem."""
 
     connected: bool = False
     problem: str = ""

@@ -8,14 +8,14 @@ SMALLEST_SCREEN = Qt.QSize(1280, 800)
 """All dialogs fit on it."""
 
 WINDOW_FRAME = Qt.QSize(40, 70)
-"""What the desktop needs around a window: its title, a panel."""
+"""Room that the desktop needs around a window: the title bar, a panel."""
 
 OTHER_LINES = 9
 """Lines of text that a dialog has room for above and below what scrolls in it."""
 
 
 def fit(dialog: Qt.QWidget, width: float, height: float) -> None:
-    """Give it this size, or what its screen has."""
+    """Resize the dialog to this size, or to that of its screen if the screen is smaller."""
     room = dialog.screen().availableSize().expandedTo(SMALLEST_SCREEN) - WINDOW_FRAME
     dialog.resize(Qt.QSize(round(width), round(height)).boundedTo(room))
 

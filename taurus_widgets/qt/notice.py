@@ -1,4 +1,4 @@
-"""One quiet line about something that waits for somebody, with what can be done about it."""
+"""A line of text about something that needs an action, with a button for that action."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ BRIEFLY_MS = 10_000
 
 
 class Notice(Qt.QWidget):
-    """Hidden as long as there is nothing to say. It never takes the keyboard away."""
+    """Hidden while there is no text. It never takes the keyboard focus."""
 
     pressed = Qt.Signal()
     expired = Qt.Signal()
-    """What was only told for a while is hidden again."""
+    """A text of `showBriefly` is hidden again."""
 
     def __init__(self, parent: Qt.QWidget) -> None:
         super().__init__(parent)
@@ -37,7 +37,7 @@ class Notice(Qt.QWidget):
         self.hide()
 
     def showBriefly(self, text: str, problem: bool = False) -> None:
-        """Something that nobody has to do anything about, for a while."""
+        """Show a text that needs no action, for a while."""
         self.say(text, problem=problem)
         self._timer.start()
 
@@ -46,7 +46,7 @@ class Notice(Qt.QWidget):
         self.expired.emit()
 
     def say(self, text: str, button: str = "", problem: bool = False) -> None:
-        """`problem` is for what does not mend itself. "" hides it."""
+        """Show a text; "" hides the line. `problem` is for what needs a person."""
         self._timer.stop()
         shades = colours(self.palette())
         palette = self.label.palette()

@@ -9,7 +9,7 @@ from taurus.external.qt import Qt
 
 @dataclass(frozen=True)
 class Colours:
-    """By what they mean, as #rrggbb."""
+    """Colours by meaning, as #rrggbb. `status` has one for each status of a scan."""
 
     status: dict[str, str]
     star: str
@@ -57,7 +57,7 @@ def colours(palette: Qt.QPalette) -> Colours:
 
 
 def darkPalette() -> Qt.QPalette:
-    """For a control room whose desktop has no dark theme of its own."""
+    """A dark palette for a desktop without a dark theme."""
     palette = Qt.QPalette()
     for role, colour in {
         Qt.QPalette.Window: "#26282b",
@@ -104,7 +104,7 @@ def headerStyle(metrics: Qt.QFontMetrics) -> str:
 
 
 def cellStyle(metrics: Qt.QFontMetrics) -> str:
-    """For a table without a delegate of its own: the text of its cells stands under that of such a header."""
+    """For a table with Qt's own delegate: aligns the text of its cells with `headerStyle`."""
     return f"QTableView::item {{ padding: 0 {padding(metrics) - 3}px; }}"
 
 
@@ -114,7 +114,7 @@ def padding(metrics: Qt.QFontMetrics) -> int:
 
 
 class ConnectionSign(Qt.QWidget):
-    """How it stands with the catalogue: a ring while connecting, a dot, or a triangle if something is wrong."""
+    """The state of a connection: a ring while connecting, a dot when connected, a triangle for a problem."""
 
     def __init__(self, parent: Qt.QWidget | None = None) -> None:
         super().__init__(parent)

@@ -1,4 +1,4 @@
-"""The pictures of one dataset, one at a time, as large as one likes."""
+"""A window that shows pictures one at a time, at any size."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ MAX_ZOOM, MIN_ZOOM = 32.0, 0.02
 
 @dataclass(frozen=True)
 class Picture:
-    """`uri` is a `data:` URI; `says` is what is to be known of it beside its caption."""
+    """`uri` is a `data:` URI; `says` is a remark beside the caption, for example that it is not in SciCat yet."""
 
     uri: str
     caption: str = ""
@@ -84,7 +84,7 @@ class Canvas(Qt.QGraphicsView):
 
 
 class PictureViewer(Qt.QDialog):
-    """Left and Right for the others, + and - and the wheel for the size, 0 to fit, 1 for a pixel by pixel.
+    """Keys: Left and Right for the other pictures, + and - (or the wheel) for the size, 0 to fit, 1 for 1:1.
 
     Pictures are unpacked by `calls`, in another thread.
     """
@@ -148,7 +148,7 @@ class PictureViewer(Qt.QDialog):
         return self._pictures[self._place] if self._pictures else None
 
     def setPictures(self, pictures: Sequence[Picture], place: int = 0) -> None:
-        """These, beginning with the one at `place`."""
+        """Show these, the one at index `place` first."""
         self._pictures = list(pictures)
         self._place = min(max(place, 0), max(len(self._pictures) - 1, 0))
         if self._pictures:
@@ -194,7 +194,7 @@ class PictureViewer(Qt.QDialog):
         self._showCaption()
 
     def _failed(self, _error: Exception | None) -> None:
-        self.say("This cannot be shown: it is no picture, or of a kind that is not known here.")
+        self.say("This cannot be shown: it is not a picture, or its format is not supported.")
 
     def _showCaption(self) -> None:
         picture, parts = self.current, []

@@ -1,4 +1,4 @@
-"""One line below something that is read from the catalogue: how it stands, and a button to try again."""
+"""A line of text about something that is being read, with a button to retry."""
 
 from __future__ import annotations
 

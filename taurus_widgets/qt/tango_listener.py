@@ -15,28 +15,28 @@ from scifish.tango_io.database import reason
 from taurus_widgets.qt.connection import ConnectionState
 
 TANGO_TIMEOUT_SECONDS = 3.0
-"""Seconds that the device has for an answer."""
+"""Time-out of a call to the device."""
 
 PING_INTERVAL_SECONDS = 1.0
-"""Seconds between two looks whether it is still there, and between two tries to find it again."""
+"""Between two checks that the device answers, and between two attempts to reconnect."""
 
 SILENT_AFTER_SECONDS = 5.0
-"""Seconds after which a call that has not come back is said: with a database that hangs, none ends by itself."""
+"""A call that takes longer is reported as a problem: while the database hangs, no call times out."""
 
 TANGO_JOIN_SECONDS = 1.0
-"""Seconds that a program that ends waits for a call under way; the thread then ends by itself."""
+"""How long an exiting program waits for a call in progress. The thread is a daemon, so it can be left behind."""
 
 
 class TangoListener(Qt.QObject):
-    """Says what the attributes of a device are, as change events, and how it stands with it.
+    """Emits the change events of a device's attributes, and the state of the connection to it.
 
-    Tango would subscribe again by itself, but only every ten seconds, and says nothing of a device that hangs.
+    Tango itself resubscribes only every ten seconds, and does not report a device that hangs.
     """
 
     eventReceived = Qt.Signal(str, object, float, bool)
-    """Name of the attribute, its value, its time in seconds since 1970, and whether that was so before we listened."""
+    """Attribute name, value, time in seconds since 1970, and whether it is the first event of a subscription."""
     connectionChanged = Qt.Signal(object)
-    """A Link."""
+    """A ConnectionState."""
 
     def __init__(self, device: str, attributes: Sequence[str], parent: Qt.QObject | None = None) -> None:
         super().__init__(parent)
@@ -50,7 +50,7 @@ class TangoListener(Qt.QObject):
         self._thread = threading.Thread(target=self._run, name=device, daemon=True)
         self._clock = Qt.QTimer(self)
         self._clock.timeout.connect(self._checkAnswer)
-        # Also where the widget that this is in is deleted and was never closed. No method of ours: it would be gone.
+        # For a widget that is deleted without being closed. Not a method: this object no longer exists by then.
         end, speaking = self._end, self._emit_lock
 
         def end_it() -> None:
@@ -65,13 +65,13 @@ class TangoListener(Qt.QObject):
         self._clock.start(int(PING_INTERVAL_SECONDS * 1000))
 
     def stop(self) -> None:
-        """Nothing is emitted any more when this returns, at once."""
+        """Returns at once; nothing is emitted afterwards."""
         self._clock.stop()
         with self._emit_lock:
             self._end.set()
 
     def join(self) -> None:
-        """Wait a little for the thread that has been stopped: Tango takes it ill if a program ends in a call."""
+        """Wait a little for the stopped thread: Tango may crash if the program exits during a call."""
         if self._thread.is_alive():
             self._thread.join(TANGO_JOIN_SECONDS)
 
@@ -88,15 +88,15 @@ class TangoListener(Qt.QObject):
                     self._listen()
                 except tango.DevFailed as failed:
                     self._report_problem(reason(failed))
-                except Exception as error:  # noqa: BLE001 - whatever it is, the window must say it and go on
+                except Exception as error:  # noqa: BLE001 - any error must be shown, and the thread must continue
                     self._report_problem(str(error))
                 self._answered_at = time.monotonic()
                 self._end.wait(PING_INTERVAL_SECONDS)
 
     def _listen(self) -> None:
-        """Until it does not answer any more. Raises DevFailed."""
+        """Listen until the device no longer answers. Raises DevFailed."""
         proxy = tango.DeviceProxy(self.device)
-        # Of a proxy that is not connected, setting the time-out connects it with the interpreter's lock held.
+        # Setting the time-out of an unconnected proxy would connect it while holding the GIL.
         proxy.ping()
         proxy.set_timeout_millis(int(TANGO_TIMEOUT_SECONDS * 1000))
         self._lost.clear()
@@ -116,9 +116,9 @@ class TangoListener(Qt.QObject):
                 proxy.unsubscribe_event(event)
 
     def _tango_event(self, event: Any) -> None:
-        """In a thread of Tango's."""
+        """Runs in a thread of Tango."""
         if event.err:
-            # Other errors are of the value: that of RecordData cannot be read before there is any.
+            # Other errors concern the value: RecordData cannot be read before the first record.
             if event.errors[0].reason == "API_EventTimeout":
                 self._lost.set()
             return
@@ -141,5 +141,5 @@ class TangoListener(Qt.QObject):
 
     def _emit(self, signal: str, *what: object) -> None:
         with self._emit_lock:
-            if not self._end.is_set():  # else the object may be gone, and its signals with it
+            if not self._end.is_set():  # otherwise Qt may have deleted this object and its signals
                 getattr(self, signal).emit(*what)

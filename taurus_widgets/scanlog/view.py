@@ -1,4 +1,4 @@
-"""The scan log: the datasets of a catalogue, newest first, as they come."""
+"""The scan log without its features: table, details and the connection to the catalogue."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ from taurus_widgets.scanlog.table.poller import Poller
 from taurus_widgets.scanlog.table.view import LogTable
 
 MAX_KEPT_SELECTION = 1000
-"""Selected rows of which the datasets are kept; of more, those that are here by chance."""
+"""Rows. The datasets of a selection up to this size stay in memory; of a larger one, those on the screen do."""
 
 
 NARROW_PIXELS = 900
-"""A widget of fewer pixels has its details below the table and not beside it."""
+"""A narrower widget shows the details below the table, not beside it."""
 
 
 class LogView(TaurusWidget):
@@ -43,21 +43,21 @@ class LogView(TaurusWidget):
     queryChanged = Qt.Signal(object)
     """The Query that is shown from now on."""
     proposalInUse = Qt.Signal(str, str)
-    """Proposal and visit that PathFixer has in use, "" for none."""
+    """The active proposal and visit of PathFixer, "" for none."""
     catalogueChanged = Qt.Signal()
-    """Another one, or another account: what was read before is of the old one."""
+    """Another catalogue or another account is used from now on: what was read before belongs to the old one."""
     loginWanted = Qt.Signal(str)
-    """Something needs a login, for this reason."""
+    """A login is needed, for this reason."""
     loginChanged = Qt.Signal()
     """Somebody has logged in or out; for another account `catalogueChanged` came before."""
     scanConfirmed = Qt.Signal(str, str)
-    """A scan that a Door has told of is in the catalogue: the pid that its row had, and the one that it has there."""
+    """A scan reported by a Door is now in the catalogue: the pid of its row until now, and its pid there."""
     connectionChanged = Qt.Signal(object)
-    """How it stands with the catalogue: a Link."""
+    """The ConnectionState of the catalogue."""
     closing = Qt.Signal()
-    """The window closes, or the program ends: finish what must be, and rest."""
+    """The window closes, or the program ends: finish what must be finished, and stop."""
     reopened = Qt.Signal()
-    """It is shown again after that; `catalogueChanged` follows."""
+    """The window is shown again after `closing`; `catalogueChanged` follows."""
 
     def __init__(self, parent: Qt.QWidget | None = None, designMode: bool = False) -> None:
         super().__init__(parent, designMode=designMode)
@@ -68,7 +68,7 @@ class LogView(TaurusWidget):
         self.scicat: SciCat | None = None
         """The catalogue that is shown; None before `setCatalogue`."""
         self.query = DatasetQuery()
-        """What is wanted; while it is being read, the rows are still those of the one before."""
+        """The query in use. While it is being read, the rows are still those of the query before."""
         self.calls = Calls(self)
         self.scans = ScanModel(cols.default_columns(), self)
         self.table = LogTable(self.scans, self)
@@ -96,12 +96,12 @@ class LogView(TaurusWidget):
         self.table.unseenChanged.connect(self.statusBar.showUnseen)
         self.scans.newsChanged.connect(self.statusBar.showUnseen)
         self.scans.dataChanged.connect(self._rowsChanged)
-        self.scans.modelReset.connect(self._selected)  # nothing is selected then, and Qt does not tell
+        self.scans.modelReset.connect(self._selected)  # then nothing is selected, and Qt emits no selectionChanged
         self.loader.counted.connect(self._showRows)
         self.loader.pin(self._isSelected)
         self.statusBar.goToNewest.connect(self.goToNewest)
         self.details.closed.connect(self.table.clearSelection)
-        # Only in here: in a TaurusGUI the window has other panels, which may use the same key.
+        # For this widget only: other panels of a TaurusGUI may use the same key.
         escape = Qt.QShortcut(Qt.QKeySequence(Qt.Qt.Key_Escape), self, self.goToNewest)
         escape.setContext(Qt.Qt.WidgetWithChildrenShortcut)
         self._clock = Qt.QTimer(self)
@@ -113,12 +113,12 @@ class LogView(TaurusWidget):
     # ---------------------------------------------------------------------- use
 
     def setCatalogue(self, scicat: SciCat, proposal: str = "") -> None:
-        """Show the datasets of this catalogue, or of one proposal in it, from now on; once closed, when shown again."""
+        """Show the datasets of this catalogue, or of one proposal in it; a closed widget when it is shown again."""
         if self._suspended:
             self.scicat, self.query = scicat, replace(self.query, proposal=proposal)
             return
         self.stop()
-        self.table.goToNewest()  # ends an editor: what has been written there is of the account before
+        self.table.goToNewest()  # closes an editor: its text belongs to the account before
         self.scicat = scicat
         self.catalogueChanged.emit()
         self.scans.clear()
@@ -137,7 +137,7 @@ class LogView(TaurusWidget):
         self.setQuery(replace(self.query, proposal=proposal))
 
     def setQuery(self, query: DatasetQuery) -> None:
-        """Show the datasets that fit it, in its order, from now on. Returns at once: the rows follow."""
+        """Show the datasets that match the query, in its order. Returns at once; the rows follow."""
         self.query = query
         self._showQuery()
         pages = self._pages()
@@ -147,17 +147,17 @@ class LogView(TaurusWidget):
         self.queryChanged.emit(query)
 
     def goToNewest(self) -> None:
-        """To the top, with what has come in."""
+        """Go to the top, with the new rows."""
         if self.scans.news:
             self.setQuery(self.query)
         self.table.goToNewest()
 
     def allRows(self, rows: Iterable[range] = (), fields: Iterable[str] = ()) -> Iterator[list[cols.Json]]:
-        """All datasets of the query (or of these ranges of rows) in their order, page by page. For another thread.
+        """All datasets of the query (or of these ranges of rows) in order, page by page, for another thread.
 
-        What it asks for (these fields, else those of the columns) is settled when it is called, in the window's thread.
-        What has come in since the table was sorted is not among them; what the catalogue does not have yet is, with
-        what is known of it. Raises SciCatError while it is gone through.
+        Call it in the window's thread: this fixes the query and the fields (those given, else those of the columns).
+        Datasets that arrived since the table was sorted are not included. Scans that are not in the catalogue yet are,
+        with what is known of them. Iteration raises SciCatError.
         """
         shown = self.loader.pages
         if shown is None:
@@ -168,12 +168,12 @@ class LogView(TaurusWidget):
         return _all_pages(shown, ranges, above, news, bound, tuple(fields) or shown.fields)
 
     def selectedRanges(self) -> list[range]:
-        """The rows that are selected, from the top down."""
+        """The selected rows, from the top down."""
         ranges = {(chosen.top(), chosen.bottom() + 1) for chosen in self.table.selectionModel().selection()}
         return [range(*ends) for ends in sorted(ranges)]
 
     def stop(self) -> None:
-        """Read no more. The rows stay."""
+        """Stop reading. The rows stay."""
         self._clock.stop()
         self.loader.stop()
         if self._poller is not None:
@@ -182,19 +182,19 @@ class LogView(TaurusWidget):
             self._poller = None
 
     def selectedDatasets(self) -> list[cols.Json]:
-        """What the rows that are selected know, from the top down; of very many, those that have been read."""
+        """The datasets of the selected rows, from the top down; those that are in memory."""
         return [
             dataset for row in self.scans.loadedRows() if self._isSelected(row) and (dataset := self.scans.dataset(row))
         ]
 
     def shownColumns(self) -> list[cols.LogColumn]:
-        """The columns that are visible, as they stand from left to right."""
+        """The visible columns, from left to right."""
         header = self.table.horizontalHeader()
         places = [header.logicalIndex(place) for place in range(header.count())]
         return [self.scans.columns[place] for place in places if not header.isSectionHidden(place)]
 
     def setColumns(self, columns: Iterable[cols.LogColumn]) -> None:
-        """Show these, in this order."""
+        """Show these columns, in this order."""
         wanted = list(columns)
         before = set(cols.fields_of(self.scans.columns))
         self.scans.setColumns(wanted)
@@ -205,7 +205,7 @@ class LogView(TaurusWidget):
             self._readFields()
 
     def _readFields(self) -> None:
-        """The rows that are here, and all that follow, with what the columns need now."""
+        """Read the fields of the new columns, for the rows in memory and all later ones."""
         pages, shown = self._pages(), self.loader.pages
         if self._poller is None or pages is None:
             return
@@ -216,9 +216,9 @@ class LogView(TaurusWidget):
             self._poller.show(pages)
 
     def addColumn(self, path: str) -> None:
-        """A further column of a value of the metadata, as `Machine/Ring current`, before the last.
+        """Add a column of a metadata value, for example `Machine/Ring current`, before the last column.
 
-        Nothing happens if it is there. ValueError for a wrong path.
+        Does nothing if the column is there. Raises ValueError for a wrong path.
         """
         shown, column = self.shownColumns(), cols.metadata_column(path)
         if column.key not in [other.key for other in shown]:
@@ -240,7 +240,7 @@ class LogView(TaurusWidget):
                 self.setCatalogue(self.scicat, self.query.proposal)
 
     def _suspend(self) -> None:
-        """Let go of all threads and devices, until it is shown again."""
+        """Stop all threads and close all connections, until the widget is shown again."""
         if not self._suspended:
             self._suspended = True
             self.table.endEditor()
@@ -253,7 +253,7 @@ class LogView(TaurusWidget):
         self.splitter.setOrientation(Qt.Qt.Vertical if self.width() < NARROW_PIXELS else Qt.Qt.Horizontal)
 
     def _pages(self) -> Pages | None:
-        """The query as it is read now."""
+        """The pages of the query with the fields of the columns; None without a catalogue."""
         if self.scicat is None:
             return None
         return Pages(self.scicat, self.query, tuple(cols.fields_of(self.scans.columns)))
@@ -262,7 +262,7 @@ class LogView(TaurusWidget):
         news = self.scans.begin(top.rows, pages.query.newest_first, top.since)
         self.table.showCurrent()
         self.loader.begin(pages, len(top.rows))
-        # The first conversion of a unit takes half a second, which the first filter with one is not to wait for.
+        # The first conversion of a unit takes half a second: do it now, so that the first filter does not wait.
         self.calls.run(partial(to_si, 1.0, "mm"), lambda _: None, lambda _: None, "units")
         self._changed = dt.datetime.now()
         self._showRows()
@@ -289,7 +289,7 @@ class LogView(TaurusWidget):
             self.query = shown.query
             self._showQuery()
             self.queryChanged.emit(self.query)
-            self.statusBar.showWork("SciCat does not take this filter or order", why)
+            self.statusBar.showWork("SciCat refuses this filter or order", why)
 
     def _tick(self) -> None:
         self.scans.tick()
@@ -307,7 +307,7 @@ class LogView(TaurusWidget):
         self.connectionChanged.emit(state)
 
     def _showQuery(self) -> None:
-        """Which proposal of which catalogue is shown, or why it is not."""
+        """Show which proposal of which catalogue is shown, or the problem."""
         proposal = self.query.proposal
         self.setWindowTitle(f"Scan log of {proposal}" if proposal else "Scan log")
         where = f"Proposal {proposal}" if proposal else "All proposals"
@@ -323,7 +323,7 @@ class LogView(TaurusWidget):
         ranges = self.selectedRanges()
         self.details.setVisible(bool(ranges))
         dataset = self.scans.dataset(ranges[0].start) if ranges else None
-        if dataset is None:  # nothing is selected, or it is still being read: then `_read` follows
+        if dataset is None:  # nothing is selected, or it is still being read: then `_rowsChanged` follows
             self.details.forget()
             return
         self.details.announce(dataset)

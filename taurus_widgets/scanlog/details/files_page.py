@@ -1,4 +1,4 @@
-"""The files of a dataset, a few lists of them at a time."""
+"""The page with the files of a dataset, read in pieces."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _TITLES = ("File", "Size", "Local time")
 _NOWHERE = Qt.QModelIndex()
 
 FIRST_BLOCK_COUNT = 2
-"""Lists (origdatablocks) asked for at first; each further time twice as many, as they may be short or long."""
+"""Origdatablocks of the first request; each further request reads twice as many, up to MAX_BLOCK_COUNT."""
 
 MAX_BLOCK_COUNT = 64
 
@@ -31,7 +31,7 @@ File = tuple[str, str, str]
 
 
 def read_files(scicat: SciCat, pid: str, skip: int, limit: int) -> tuple[list[File], bool]:
-    """The files of these lists of a dataset as texts, and whether there are more. For another thread.
+    """The files in these origdatablocks of a dataset, and whether there are more. For another thread.
 
     Raises SciCatError.
     """
@@ -43,7 +43,7 @@ def read_files(scicat: SciCat, pid: str, skip: int, limit: int) -> tuple[list[Fi
             raise
         blocks = []
     if not blocks and not skip:
-        # All lists are not for everybody who may see those of this dataset, which come in one piece only.
+        # Not everybody may query origdatablocks; those of one dataset are open to its readers, but only all at once.
         blocks = scicat.blocks(pid)
         limit = len(blocks) + 1
     files = [_file(file) for block in blocks for file in block.get("dataFileList") or [] if isinstance(file, dict)]
@@ -56,10 +56,10 @@ def _file(file: Json) -> File:
 
 
 class FileModel(Qt.QAbstractTableModel):
-    """What has been read so far; the view asks for more when its end is seen."""
+    """The files that have been read so far. The view requests more when its end is shown."""
 
     changed = Qt.Signal()
-    """What it says of itself: `reading`, `problem`, `complete`, or the number of its rows."""
+    """`reading`, `problem`, `complete` or the number of rows has changed."""
 
     def __init__(self, calls: Calls, scicat: Callable[[], SciCat | None], parent: Qt.QObject | None = None) -> None:
         super().__init__(parent)
@@ -78,7 +78,7 @@ class FileModel(Qt.QAbstractTableModel):
         return self._call is not None
 
     def read(self, pid: str) -> None:
-        """The files of this dataset from the first on; "" for none."""
+        """Read the files of this dataset from the first on; "" for none."""
         if self._call is not None:
             self._call.cancel()
             self._call = None
@@ -155,14 +155,14 @@ class FileModel(Qt.QAbstractTableModel):
 
 
 class FilesPage(Qt.QWidget):
-    """Where the files are, and each with its size and time. They are read when the page is looked at."""
+    """The folder, and each file with its size and time. They are read when the page is shown."""
 
     titleChanged = Qt.Signal(str)
 
     def __init__(self, calls: Calls, scicat: Callable[[], SciCat | None], parent: Qt.QWidget | None = None) -> None:
         super().__init__(parent)
         self._dataset: Json | None = None
-        self._read = ("", -1)  # what the rows are of
+        self._read = ("", -1)  # pid and number of files of the rows
         self.folder = Qt.QLabel(self)
         self.folder.setTextFormat(Qt.Qt.PlainText)
         self.folder.setWordWrap(True)
@@ -245,7 +245,7 @@ class FilesPage(Qt.QWidget):
         self.state.say(text if self._dataset else "")
 
     def copyPaths(self) -> None:
-        """Whole paths, one a line, of the selected files."""
+        """Copy the full paths of the selected files, one a line."""
         folder = str(self._dataset.get("sourceFolder") or "") if self._dataset else ""
         rows = sorted(index.row() for index in self.table.selectionModel().selectedRows())
         if rows:

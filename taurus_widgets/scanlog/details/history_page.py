@@ -1,4 +1,4 @@
-"""The history of a dataset: who made it, who changed it last, and what was changed."""
+"""The page with the history of a dataset: who made it, who changed it last, and what was changed."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ _NAMES = {"comment": "Comment", "dataQualityMetrics": "Rating", "endTime": "Ende
 
 
 class HistoryPage(Qt.QWidget):
-    """One line for each field that a write changed, newest first. It is read when the page is looked at."""
+    """One line for each field that a write changed, newest first. It is read when the page is shown."""
 
     titleChanged = Qt.Signal(str)
 
@@ -43,8 +43,8 @@ class HistoryPage(Qt.QWidget):
         self._calls = calls
         self._scicat = scicat
         self._dataset: Json | None = None
-        self._read: tuple[str, str] | None = None  # pid and updatedAt of what is shown
-        self._closed: tuple[SciCat | None, str] = (None, "")  # a server that does not tell, and what it is said to do
+        self._read: tuple[str, str] | None = None  # pid and updatedAt of the shown history
+        self._closed: tuple[SciCat | None, str] = (None, "")  # a server that reports no history, and the note for it
         self.stamps = Qt.QLabel(self)
         self.stamps.setTextFormat(Qt.Qt.PlainText)
         self.stamps.setWordWrap(True)
@@ -126,14 +126,14 @@ class HistoryPage(Qt.QWidget):
 
     def _answered(self, scicat: SciCat, wanted: tuple[str, str], past: DatasetHistory) -> None:
         if past.note in (NO_CHANGES_KEPT, NO_CHANGES_SHOWN):
-            # It would say the same of each dataset, and a refusal costs a login.
+            # The answer is the same for each dataset, and a refusal costs a login.
             self._closed = (scicat, past.note)
         if wanted == self._read:
             self._show(past)
 
     def _failed(self, wanted: tuple[str, str], error: Exception) -> None:
         if wanted == self._read:
-            self._read = None  # the next look asks again
+            self._read = None  # read again when the page is shown
             self.state.sayProblem(f"The changes cannot be read: {problem_text(error)}")
 
     def _show(self, past: DatasetHistory) -> None:

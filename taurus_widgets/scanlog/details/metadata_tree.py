@@ -17,12 +17,12 @@ _ALL, _SHOWN = Qt.QTreeWidgetItemIterator.All, Qt.QTreeWidgetItemIterator.NotHid
 
 
 class SearchLine(Qt.QLineEdit):
-    """Esc empties it; only when it is empty the window gets the key."""
+    """Esc clears the line; only if it is empty, the window gets the key."""
 
     down = Qt.Signal()
-    """From here to what was found."""
+    """The key Down: move from the line to the tree."""
     found = Qt.Signal(int)
-    """Go on to the next place (1), or back to the one before (-1)."""
+    """Go to the next match (1) or to the one before (-1)."""
 
     def event(self, event: Qt.QEvent) -> bool:
         if event.type() == Qt.QEvent.ShortcutOverride and event.key() == Qt.Qt.Key_Escape and self.text():
@@ -42,12 +42,12 @@ class SearchLine(Qt.QLineEdit):
 
 
 class MetadataTree(Qt.QWidget):
-    """Shows the entries that it is given. What is searched for stays when another dataset is shown."""
+    """Shows the lines that it is given. The search stays when another dataset is shown."""
 
     def __init__(self, parent: Qt.QWidget | None = None) -> None:
         super().__init__(parent)
         self._lines: list[DetailLine] = []
-        self._folded: set[str] = set()  # groups that the user has closed, for the next dataset too
+        self._folded: set[str] = set()  # groups that the user has closed, also for the next dataset
         self._words: list[str] = []  # of the search, in small letters
         self.search = SearchLine(self)
         self.search.setPlaceholderText("Search names, values and units")
@@ -108,7 +108,7 @@ class MetadataTree(Qt.QWidget):
     # ------------------------------------------------------------------------- content
 
     def setLines(self, lines: Sequence[DetailLine]) -> None:
-        """These, in place of those before. Where the user has scrolled to, and what is folded, stays."""
+        """Replace the lines. The scroll position and the closed groups stay."""
         if list(lines) == self._lines:
             return
         tree, place = self.tree, self.tree.verticalScrollBar().value()
@@ -129,7 +129,7 @@ class MetadataTree(Qt.QWidget):
         self.count.clear()
 
     def _learnFolded(self) -> None:
-        """While something is searched for, all groups are open."""
+        """Remember which groups are closed; not during a search, which opens all groups."""
         if self._words:
             return
         for item in self._items():
@@ -170,13 +170,13 @@ class MetadataTree(Qt.QWidget):
         self._narrow()
 
     def _narrow(self) -> None:
-        """Only what fits, and the groups that it is in; all of it without words."""
+        """Show only the lines that match the search, with their groups; all lines without a search."""
         tops = [self.tree.topLevelItem(row) for row in range(self.tree.topLevelItemCount())]
         found = sum(self._narrowItem(item) for item in tops)
         self.count.setText(f"{found:,} found" if self._words else "")
 
     def _narrowItem(self, item: Qt.QTreeWidgetItem, above: str = "", shown: bool = False) -> int:
-        """How many values fit. What belongs to a value that fits (its end, its mean) is `shown` with it."""
+        """Returns the number of matches. What belongs to a matching value (its end, its mean) is `shown` with it."""
         detail = self._detail(item)
         fits = not detail.is_group and (shown or detail.fits(self._words, above))
         below = f"{above} {detail.name}"
@@ -216,7 +216,7 @@ class MetadataTree(Qt.QWidget):
             Qt.QApplication.clipboard().setText("\n".join(rows))
 
     def showWhole(self) -> None:
-        """The value of the current line in a window of its own."""
+        """Show the whole value of the current line in a dialog."""
         item = self.tree.currentItem()
         if item is None or self._detail(item).is_group:
             return

@@ -13,20 +13,20 @@ from taurus_widgets.scanlog.parts.signs import drawStars, drawStatus, drawUnread
 
 
 class CellDelegate(Qt.QStyledItemDelegate):
-    """One line of text, with room at both sides. The other delegates draw something before it."""
+    """Draws one line of text with a margin. Subclasses draw something before it."""
 
     signs = 0.0
-    """How many of the text's height are drawn beside it."""
+    """Width of what is drawn beside the text, in heights of the text."""
 
     def paint(self, painter: Qt.QPainter, option: Qt.QStyleOptionViewItem, index: Qt.QModelIndex) -> None:
-        # Not initStyleOption: it asks the model for seven more things that no cell has, a third of all painting.
+        # Not initStyleOption: it queries the model for seven roles that no cell uses, a third of the painting time.
         cell = Qt.QStyleOptionViewItem(option)
         row, scans = index.row(), index.model()
         column = scans.columnAt(index.column())
         cell.index = index
         cell.displayAlignment = Qt.Qt.AlignVCenter | ALIGNMENT.get(column.kind, Qt.Qt.AlignLeft)
         if cell.state & Qt.QStyle.State_Selected:
-            # The row is what is selected and pointed at, so a single cell shows neither.
+            # Rows are selected and highlighted, not cells.
             cell.state &= ~(Qt.QStyle.State_HasFocus | Qt.QStyle.State_MouseOver)
             cell.widget.style().drawPrimitive(Qt.QStyle.PE_PanelItemViewItem, cell, painter, cell.widget)
         room = padding(cell.fontMetrics)
@@ -46,7 +46,7 @@ class CellDelegate(Qt.QStyledItemDelegate):
             self.drawContent(painter, cell, area, index)
 
     def sizeHint(self, option: Qt.QStyleOptionViewItem, index: Qt.QModelIndex) -> Qt.QSize:
-        """Of the text with that room, and of a sign or stars, where a column has them."""
+        """The size of the text with its margins, and of the sign or stars of the column."""
         metrics = option.fontMetrics
         return super().sizeHint(option, index) + Qt.QSize(
             2 * padding(metrics) + round(self.signs * metrics.height()), 0
@@ -66,7 +66,7 @@ class CellDelegate(Qt.QStyledItemDelegate):
 
 
 class StatusDelegate(CellDelegate):
-    """The sign, then the word; the word of the usual end is quieter than the others."""
+    """Draws the sign of the status, then the word; `completed` is muted."""
 
     signs = 1.5
 
@@ -83,7 +83,7 @@ class StatusDelegate(CellDelegate):
 
 
 class RatingDelegate(CellDelegate):
-    """Stars."""
+    """Draws the rating as stars."""
 
     def drawContent(
         self, painter: Qt.QPainter, cell: Qt.QStyleOptionViewItem, area: Qt.QRect, index: Qt.QModelIndex
@@ -94,7 +94,7 @@ class RatingDelegate(CellDelegate):
 
 
 class NumberDelegate(CellDelegate):
-    """Numbers whose decimal signs stand below each other."""
+    """Draws numbers with their decimal points aligned."""
 
     def __init__(self, parent: Qt.QWidget) -> None:
         super().__init__(parent)
@@ -108,7 +108,7 @@ class NumberDelegate(CellDelegate):
             own = len(cell.text.partition(".")[2])
             if own > self._decimals.get(key, 0):
                 self._decimals[key] = own
-                Qt.QTimer.singleShot(0, cell.widget.viewport().update)  # rows that are drawn already
+                Qt.QTimer.singleShot(0, cell.widget.viewport().update)  # for the rows that are already drawn
             missing = self._decimals.get(key, 0) - own
             room = "0" * missing + ("" if own or not missing else ".")
             free = area.width() - cell.fontMetrics.horizontalAdvance(cell.text)

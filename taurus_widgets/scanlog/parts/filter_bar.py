@@ -1,4 +1,4 @@
-"""."""
+"""The widgets of the filter bar: time, proposal, status, search, and a chip for each filter in use."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 MAX_CHIP_LETTERS = 60
-"""Characters of a filter that are shown; its tool tip has all of them."""
+"""Longer texts are cut; the tool tip has the whole text."""
 
 
 SEARCH_HELP = (
@@ -28,12 +28,12 @@ SEARCH_HELP = (
 
 
 def now() -> dt.datetime:
-    """Local time, with its zone."""
+    """The local time, with its zone."""
     return dt.datetime.now().astimezone()
 
 
 class Chip(Qt.QToolButton):
-    """One filter that is active. A click takes it away."""
+    """One filter that is in use. A click removes it."""
 
     def __init__(self, text: str, clear: Callable[[], object], parent: Qt.QWidget) -> None:
         super().__init__(parent)
@@ -59,7 +59,7 @@ class Chip(Qt.QToolButton):
 
 
 class FromToDialog(Qt.QDialog):
-    """Asks for two times, of which one may be open."""
+    """Asks for a begin and an end, of which one may be open."""
 
     def __init__(self, begin: dt.datetime | None, end: dt.datetime | None, parent: Qt.QWidget) -> None:
         super().__init__(parent)
@@ -110,10 +110,10 @@ class FromToDialog(Qt.QDialog):
 
 
 class FilterBar(Qt.QWidget):
-    """The widgets. What they mean is for `Filters`."""
+    """The widgets alone; the feature `Filters` makes a query of them."""
 
     cleared = Qt.Signal()
-    """All filters are to go."""
+    """All filters are to be removed."""
 
     def __init__(self, parent: Qt.QWidget | None = None) -> None:
         super().__init__(parent)
@@ -162,7 +162,7 @@ class FilterBar(Qt.QWidget):
         self.flow.setContentsMargins(6, 1, 6, 4)
 
     def say(self, text: str) -> None:
-        """What is wrong with what was typed, or "" for nothing."""
+        """Show what is wrong with the typed text; "" for nothing."""
         palette = self.message.palette()
         palette.setColor(Qt.QPalette.WindowText, Qt.QColor(colours(self.palette()).problem))
         self.message.setPalette(palette)
@@ -170,7 +170,7 @@ class FilterBar(Qt.QWidget):
         self.message.setVisible(bool(text))
 
     def showChips(self, filters: Sequence[tuple[str, Callable[[], None]]]) -> None:
-        """One for each filter; and one that clears all, where there are several."""
+        """Show a chip for each filter, and with several also a button that clears all."""
         while (item := self.flow.takeAt(0)) is not None:
             item.widget().hide()
             item.widget().deleteLater()

@@ -57,7 +57,7 @@ _FILLED = ("running", "stopped")
 def drawStatus(
     painter: Qt.QPainter, area: Qt.QRectF, status: str, colour: Qt.QColor, provisional: bool = False
 ) -> None:
-    """The status' sign, as large as the area; thin where it is provisional. Nothing for a status that is not known."""
+    """Draw the sign of a status, as large as the area; thin if it is provisional. Nothing for an unknown status."""
     sign = _SIGNS.get(status)
     if sign is None:
         return
@@ -77,7 +77,7 @@ def drawStatus(
 
 @cache
 def _star() -> Qt.QPainterPath:
-    # Points of a regular star in a square of 16, an outer and an inner one by turns.
+    # A regular star in a square of 16: outer and inner points alternate.
     path = Qt.QPainterPath()
     for corner in range(10):
         arm = Qt.QLineF.fromPolar(7.6 if corner % 2 == 0 else 3.1, 90 + corner * 36)
@@ -91,7 +91,7 @@ def _star() -> Qt.QPainterPath:
 
 
 def drawStars(painter: Qt.QPainter, area: Qt.QRectF, rating: float, colours: Colours) -> None:
-    """Three stars, as many of them full as the rating says. Nothing where it is 0: not rated."""
+    """Draw three stars, filled up to the rating. Nothing for 0, which means not rated."""
     if not rating:
         return
     painter.save()
@@ -112,7 +112,7 @@ def drawStars(painter: Qt.QPainter, area: Qt.QRectF, rating: float, colours: Col
 
 
 def drawUnread(painter: Qt.QPainter, cell: Qt.QStyleOptionViewItem, area: Qt.QRect) -> None:
-    """A bar in the place of a text that is still being read."""
+    """Draw a bar in place of a text that is still being read."""
     shade = Qt.QColor(colours(cell.palette).muted)
     shade.setAlpha(50)
     height = max(2, cell.fontMetrics.xHeight() // 2)

@@ -1,4 +1,4 @@
-"""."""
+"""The status bar of the scan log."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from taurus_widgets.qt.text import tooltip
 
 
 class StatusBar(Qt.QWidget):
-    """One quiet line: which catalogue, how many rows, the last change; and what is wrong since when."""
+    """One line: the catalogue, the number of rows, the last change; or the problem and since when."""
 
     goToNewest = Qt.Signal()
 
@@ -43,7 +43,7 @@ class StatusBar(Qt.QWidget):
         return label
 
     def showConnection(self, state: ConnectionState, where: str) -> None:
-        """`where` is which catalogue, and which proposal of it."""
+        """`where` names the catalogue and the proposal."""
         if state.problem:
             text = state.problem + (f" since {state.since:%H:%M:%S}" if state.since else "")
         else:
@@ -57,7 +57,7 @@ class StatusBar(Qt.QWidget):
         self.connection.setPalette(palette)
 
     def showRows(self, count: int, changed: dt.datetime | None, counting: bool = False) -> None:
-        """`counting`: there are more, and the catalogue has not said yet how many."""
+        """`counting`: there are more rows, and the catalogue has not counted them yet."""
         text = f"{count:,} scan" if count == 1 else f"{count:,} scans"
         if counting:
             text = f"more than {text}"
@@ -70,7 +70,7 @@ class StatusBar(Qt.QWidget):
         self.rows.setPalette(palette)
 
     def showWork(self, text: str, detail: str = "") -> None:
-        """In place of the number of rows, until there is a new one."""
+        """Show a text in place of the number of rows, until the number changes."""
         self.rows.setText(text)
         self.rows.setToolTip(tooltip(detail))
 

@@ -1,4 +1,4 @@
-"""Brings the rows that are looked at into the model: a page at a time, and no more than memory should hold."""
+"""Loads the rows on the screen into the model, page by page, and keeps memory bounded."""
 
 from __future__ import annotations
 
@@ -14,37 +14,37 @@ from taurus_widgets.scanlog.data.pages import ROWS_PER_PAGE, Pages
 from taurus_widgets.scanlog.table.model import ScanModel
 
 MAX_PAGES = 20
-"""Pages whose datasets are kept: those looked at last."""
+"""Pages in memory; the least recently shown are dropped."""
 
 MAX_PAGE_CALLS = 2
-"""Pages that are read at the same time. What is scrolled past before its turn is never asked for."""
+"""Pages that are read at the same time. A page that leaves the screen before its turn is not read."""
 
 SCROLL_PAUSE_MS = 20
-"""Milliseconds from a look to the question for its rows: while the bar is dragged most are gone at once."""
+"""From a change of the shown rows to the request: while the scroll bar is dragged, most rows leave at once."""
 
 PAGE_RETRY_MS = 2000
-"""Milliseconds until what could not be read is tried again."""
+"""Until a failed request is retried."""
 
 MAX_NEW_ROWS = 500
-"""New rows above the catalogue's own list from which on they become part of it."""
+"""With more new rows above the catalogue's own list, they become part of that list."""
 
 
 class PageLoader(Qt.QObject):
-    """Told what is looked at, it asks for the pages that are missing. All in the window's thread; calls in others."""
+    """Requests the missing pages of the rows on the screen. All methods are for the window's thread."""
 
     counted = Qt.Signal()
-    """The number of rows is the catalogue's now."""
+    """The number of rows was set to the catalogue's count."""
 
     def __init__(
         self, scans: ScanModel, calls: Calls, shown: Callable[[], range], parent: Qt.QObject | None = None
     ) -> None:
-        """`shown` says which rows are on the screen."""
+        """`shown` returns the rows on the screen."""
         super().__init__(parent)
         self._scans = scans
         self._calls = calls
         self.pages: Pages | None = None
-        """What the rows are of; None while there are none."""
-        self._loaded: OrderedDict[int, None] = OrderedDict()  # pages, the one looked at last at the end
+        """The pages that the rows belong to; None before `begin`."""
+        self._loaded: OrderedDict[int, None] = OrderedDict()  # pages, the one shown last at the end
         self._reading: dict[int, Call] = {}
         self._shown = shown
         self._shownRows = range(0)
@@ -64,13 +64,13 @@ class PageLoader(Qt.QObject):
 
     @property
     def counting(self) -> bool:
-        """Whether there are more rows than are in the model, and nobody knows yet how many."""
+        """Whether there are more rows than in the model, and the catalogue has not counted them yet."""
         return self._uncounted
 
-    # -------------------------------------------------------------------------- told
+    # ----------------------------------------------------------------------- events
 
     def begin(self, pages: Pages, rows: int) -> None:
-        """The model has begun anew with so many rows of these pages."""
+        """The model was reset to this number of rows of these pages."""
         self.stop()
         self.pages = pages
         self._uncounted = rows >= ROWS_PER_PAGE
@@ -80,7 +80,7 @@ class PageLoader(Qt.QObject):
             self._loaded[0] = None
 
     def stop(self) -> None:
-        """Nothing is asked for any more, and no answer comes in."""
+        """Cancel all requests."""
         for call in self._reading.values():
             call.cancel()
         if self._aligning is not None:
@@ -93,14 +93,14 @@ class PageLoader(Qt.QObject):
         self._uncounted = self._misaligned = False
 
     def change(self, pages: Pages) -> None:
-        """The same rows are wanted with other fields."""
+        """Read the same rows with other fields."""
         if self.pages is not None:
             self.pages = pages
             self._scans.fold()
             self._reload()
 
     def shownRowsChanged(self) -> None:
-        """Other rows are on the screen, perhaps."""
+        """Other rows may be on the screen."""
         shown = self._shown()
         if shown != self._shownRows:
             self._shownRows = shown
@@ -108,18 +108,18 @@ class PageLoader(Qt.QObject):
                 self._settle.start()
 
     def pin(self, wanted: Callable[[int], bool]) -> None:
-        """Rows that are to be kept, wherever one looks."""
+        """Keep the rows for which `wanted` is true in memory, also when they are not on the screen."""
         self._pinned = wanted
 
     def moved(self) -> None:
-        """The catalogue has more or fewer datasets among the rows that are not here."""
+        """The catalogue has more or fewer datasets among the rows that are not in memory."""
         if self._aligning is None:
             self._align()
         else:
             self._misaligned = True
 
     def tidy(self) -> None:
-        """New rows have come in."""
+        """New rows were added above."""
         if self._scans.above > MAX_NEW_ROWS:
             self._scans.fold()
             self._reload()
@@ -138,7 +138,7 @@ class PageLoader(Qt.QObject):
                 self._read(self.pages, page)
 
     def _wanted(self) -> list[int]:
-        """The pages on the screen, then those a screen further in both directions."""
+        """The pages on the screen, then those of one screen in both directions."""
         shown, above = self._shown(), self._scans.above
         first, last, room = shown.start - above, shown.stop - 1 - above, len(shown)
         most = self._scans.rowCount() - above - 1
@@ -149,13 +149,13 @@ class PageLoader(Qt.QObject):
         return list(dict.fromkeys(page for span in spans for page in span))
 
     def _read(self, pages: Pages, page: int) -> None:
-        # The whole page, though the last may be shorter: less than is expected says that something is gone.
+        # Always a whole page: fewer rows than expected mean that datasets were deleted.
         work = partial(pages.page, page * ROWS_PER_PAGE, ROWS_PER_PAGE, self._scans.bound)
         got = partial(self._pageRead, pages, page, self._scans.numbering)
         self._reading[page] = self._calls.run(work, got, partial(self._failed, page))
 
     def _renumber(self) -> None:
-        """Where a page begins elsewhere now, it may not be here as a whole."""
+        """Drop pages whose first row has moved, unless all their rows are in memory."""
         if self._numbering != self._scans.numbering:
             self._numbering = self._scans.numbering
             end = self._scans.rowCount() - self._scans.above
@@ -167,14 +167,14 @@ class PageLoader(Qt.QObject):
     def _pageRead(self, pages: Pages, page: int, numbering: int, rows: list[Json]) -> None:
         del self._reading[page]
         self._renumber()
-        # Else these have not the fields that are wanted now, or the page begins elsewhere.
+        # Otherwise they lack fields that are needed now, or the page has moved.
         if pages is self.pages and numbering == self._numbering:
             self._scans.setPage(page * ROWS_PER_PAGE, rows)
             self._loaded[page] = None
             self._evict()
             end = self._scans.rowCount() - self._scans.above
             if len(rows) < min(ROWS_PER_PAGE, end - page * ROWS_PER_PAGE) and not self._uncounted:
-                self._misaligned = True  # something is gone; in a while, so that nobody asks without end
+                self._misaligned = True  # datasets were deleted; retried later, to avoid an endless loop
                 self._retry.start()
         self._readMissing()
 
@@ -191,7 +191,7 @@ class PageLoader(Qt.QObject):
         self._scans.keep(lambda row: (row - above) // ROWS_PER_PAGE in self._loaded or self._pinned(row))
 
     def _reload(self) -> None:
-        """Read again what is on the screen, and forget the rest."""
+        """Read the rows on the screen again, and drop the others."""
         shown = self._shown()
         self._loaded.clear()
         self._scans.keep(lambda row: row in shown or self._pinned(row))
@@ -228,7 +228,7 @@ class PageLoader(Qt.QObject):
         self._aligning = self._calls.run(work, partial(self._aligned, anchor), self._notAligned)
 
     def _anchor(self) -> Json | None:
-        """A dataset that is to stay where it is: the first on the screen that the catalogue counts."""
+        """The dataset that must not move: the first one on the screen in the catalogue's own list."""
         if self.pages is None or not self.pages.query.newest_first:
             return None
         shown = self._shown()
@@ -254,5 +254,5 @@ class PageLoader(Qt.QObject):
 
 
 def _place(pages: Pages, anchor: Json | None, bound: Json | None) -> tuple[int, int]:
-    """How many rows the catalogue counts, and how many of them are above this one."""
+    """The catalogue's number of rows, and how many of them are above this dataset."""
     return pages.count(bound), 0 if anchor is None else pages.newer(anchor, bound)
