@@ -33,14 +33,14 @@ KILLED = """
 import json, sys
 from taurus.external.qt import Qt
 from ingest.scicat import SciCat
-from taurus_widgets.scanlog.editing.edits import Edits
+from taurus_widgets.scanlog.editing.edits import EditQueue
 from taurus_widgets.scanlog.data.state_folder import stateFolder
 application = Qt.QCoreApplication([])
-edits = Edits(stateFolder() / "outbox")
+edits = EditQueue(stateFolder() / "outbox")
 silent = SciCat(sys.argv[1], "ingestor", "unknown", timeout=0.001)  # it never gets an answer
 edits.setAccount(silent)
 edits.change(json.loads(sys.argv[2]), "comment", "before it was killed", "as it was")
-edits.entries[0].kept.wait()
+edits.unsent[0].kept.wait()
 print("kept", flush=True)
 application.exec_()
 """
@@ -330,19 +330,19 @@ class TestTwoPeople:
         scicat: SciCat,
         made: Json,
         state_home: Path,
-        clash: ConflictDialog,
+        conflict: ConflictDialog,
         button: str,
         left: str,
     ) -> None:
-        qtbot.mouseClick(getattr(clash, button), Qt.Qt.LeftButton)
+        qtbot.mouseClick(getattr(conflict, button), Qt.Qt.LeftButton)
         qtbot.waitUntil(lambda: there(scicat, made["pid"])["comment"] == left)
         qtbot.waitUntil(lambda: outbox(state_home) == [])
         assert not editing(scanLog).edits.unsent
 
     def test_it_can_be_decided_later(
-        self, qtbot: QtBot, scanLog: ScanLog, scicat: SciCat, made: Json, state_home: Path, clash: ConflictDialog
+        self, qtbot: QtBot, scanLog: ScanLog, scicat: SciCat, made: Json, state_home: Path, conflict: ConflictDialog
     ) -> None:
-        qtbot.keyClick(clash, Qt.Qt.Key_Escape)
+        qtbot.keyClick(conflict, Qt.Qt.Key_Escape)
         notice = editing(scanLog).notice
         assert "ingestor has changed it as well" in notice.label.text()
         assert len(outbox(state_home)) == 1

@@ -18,15 +18,15 @@ from tests.ui.made_up import scan
 Shown = Callable[[int], None]
 
 
-def emptiness(log: ScanLog) -> EmptyHint:
+def emptyHint(log: ScanLog) -> EmptyHint:
     return log.emptyHint
 
 
 def says(qtbot: QtBot, log: ScanLog, *words: str) -> None:
-    sign = emptiness(log)
-    text = sign.text.text
-    qtbot.waitUntil(lambda: sign.sign.isVisible() and all(word in text() for word in words))
-    middle = sign.sign.mapTo(log.table, sign.sign.rect().center())
+    hint = emptyHint(log)
+    text = hint.text.text
+    qtbot.waitUntil(lambda: hint.hint.isVisible() and all(word in text() for word in words))
+    middle = hint.hint.mapTo(log.table, hint.hint.rect().center())
     assert (log.table.viewport().geometry().center() - middle).manhattanLength() <= 2
 
 
@@ -36,13 +36,13 @@ def test_filters_that_no_scan_fits_are_cleared_by_a_click(
     scicat.create_dataset(scan(1, time.time(), proposal=proposal))
     scanLog.setCatalogue(scicat, proposal)
     shown(1)
-    assert not emptiness(scanLog).sign.isVisible()
+    assert not emptyHint(scanLog).hint.isVisible()
     scanLog.setQuery(replace(scanLog.query, status=("failed",)))
     says(qtbot, scanLog, f"No scan of proposal {proposal} fits the filters.")
-    assert not emptiness(scanLog).logIn.isVisible()
-    qtbot.mouseClick(emptiness(scanLog).clear, Qt.Qt.LeftButton)
+    assert not emptyHint(scanLog).logIn.isVisible()
+    qtbot.mouseClick(emptyHint(scanLog).clear, Qt.Qt.LeftButton)
     qtbot.waitUntil(lambda: scanLog.scans.rowCount() > 0)
-    qtbot.waitUntil(lambda: not emptiness(scanLog).sign.isVisible())
+    qtbot.waitUntil(lambda: not emptyHint(scanLog).hint.isVisible())
     assert not scanLog.query.filtered
 
 
@@ -51,10 +51,10 @@ def test_a_proposal_without_scans_waits_for_its_first(
 ) -> None:
     scanLog.setCatalogue(scicat, proposal)
     says(qtbot, scanLog, f"There is no scan of proposal {proposal} yet.")
-    assert emptiness(scanLog).clear.text() == "Show all proposals"
+    assert emptyHint(scanLog).clear.text() == "Show all proposals"
     scicat.create_dataset(scan(1, time.time(), proposal=proposal))
     shown(1)
-    qtbot.waitUntil(lambda: not emptiness(scanLog).sign.isVisible())
+    qtbot.waitUntil(lambda: not emptyHint(scanLog).hint.isVisible())
 
 
 def test_who_is_not_logged_in_can_do_so_from_there(
@@ -62,7 +62,7 @@ def test_who_is_not_logged_in_can_do_so_from_there(
 ) -> None:
     scanLog.setCatalogue(SciCat(catalogue.url), proposal)
     says(qtbot, scanLog, "You are not logged in, so only public scans are seen.")
-    qtbot.mouseClick(emptiness(scanLog).logIn, Qt.Qt.LeftButton)
+    qtbot.mouseClick(emptyHint(scanLog).logIn, Qt.Qt.LeftButton)
     login = scanLog.login
     assert login.dialog is not None
     assert login.dialog.isVisible()
@@ -71,7 +71,7 @@ def test_who_is_not_logged_in_can_do_so_from_there(
 def test_a_catalogue_that_is_away_is_said(qtbot: QtBot, scanLog: ScanLog) -> None:
     scanLog.setCatalogue(SciCat("http://127.0.0.1:9"))
     says(qtbot, scanLog, "SciCat does not answer (connection refused).", "it is tried again by itself")
-    assert not emptiness(scanLog).clear.isVisible()
+    assert not emptyHint(scanLog).clear.isVisible()
 
 
 def test_the_status_bar_names_the_proposal_of_a_query_at_once(
