@@ -146,7 +146,7 @@ class TestMistakes:
     def test_a_wrong_password(self, here: Here, account: dict[str, str], terminal: list[str]) -> None:
         done = here(*terminal, **account | {"SCIZOO_SCICAT_PASSWORD": "wrong"})
         assert done.exit_code == 1
-        assert "name or password are wrong" in done.output
+        assert "name or password is wrong" in done.output
 
     def test_a_wrong_column(self, here: Here, account: dict[str, str]) -> None:
         done = here("--column", "Machine//x", **account)
