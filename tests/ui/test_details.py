@@ -380,7 +380,7 @@ class TestHistory:
     def test_who_made_it_and_changed_it_last(self, qtbot: QtBot, log: ScanLog, scicat: SciCat, dataset: Json) -> None:
         page: HistoryPage = pages(log).history
         press_tab(qtbot, log, page)
-        qtbot.waitUntil(lambda: "does not tell single changes" in page.state.label.text())
+        qtbot.waitUntil(lambda: "does not report single changes" in page.state.label.text())
         created, changed = page.stamps.text().splitlines()
         assert created.startswith("Created 20")
         assert changed.startswith("Last changed 20")

@@ -411,7 +411,7 @@ class TestRights:
         comment(qtbot, scanLog, "early", 0)
         queued = editing(scanLog).edits.unsent[0]
         assert queued.state is EditState.EARLY
-        assert "not in the catalogue yet: this is kept" in editing(scanLog).notice.label.text()
+        assert "not in the catalogue yet. The edit is kept" in editing(scanLog).notice.label.text()
         qtbot.waitUntil(lambda: queued.tries > 0)
         assert queued.state is EditState.EARLY
         assert json.loads(outbox(state_home)[0].read_text("utf-8"))["early"]

@@ -119,7 +119,7 @@ class TestDialog:
         other.login()
         login(scanLog).ask("")
         enterToken(qtbot, scanLog, "nonsense")
-        qtbot.waitUntil(lambda: "does not know this token" in dialog(scanLog).says.text())
+        qtbot.waitUntil(lambda: "does not accept this token" in dialog(scanLog).says.text())
         enterToken(qtbot, scanLog, f"  Bearer {other.token}\n")
         qtbot.waitUntil(lambda: login(scanLog).button.text() == USER1.username)
 

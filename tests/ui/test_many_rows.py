@@ -397,7 +397,7 @@ class TestOrder:
         before = log.query
         log.setQuery(replace(log.query, where=(QueryCondition("sampleId", Relation.CONTAINS, "x" * 600),)))
         qtbot.waitUntil(lambda: log.query is before)
-        assert "does not take this filter" in log.statusBar.rows.text()
+        assert "refuses this filter" in log.statusBar.rows.text()
         qtbot.waitUntil(lambda: onScreen(log) == numbers)  # once the table is as high again as without the filter
 
 

@@ -1,6 +1,6 @@
-"""What the catalogue really has: the fields and values that columns and filters can be made of.
+"""The fields and metadata values that the catalogue has, for columns and filters.
 
-No Qt here. It is made for a thread: reading may take as long as the catalogue takes.
+No Qt here. Call it from a thread: reading may be slow.
 """
 
 from __future__ import annotations
@@ -29,14 +29,14 @@ from taurus_widgets.scanlog.data.pages import checked
 from taurus_widgets.scanlog.data.query import metadata_field
 
 NEWEST_DATASETS = 40
-"""Datasets that are looked at whole."""
+"""Datasets that are read whole."""
 
 MAX_KEY_DATASETS, KEY_DATASETS_PER_CALL = 400, 50
 """Datasets whose names alone are asked for, by SciCat's metadataKeys, and of how many at once in a search: it answers
 a hundred names at most."""
 
 SEARCH_ROUNDS, NAMES_PER_ROUND, DATASETS_PER_ROUND = 3, 10, 5
-"""Times that datasets are looked for whose names alone are known, names of each time, and datasets looked at."""
+"""A search for names without example: number of rounds, names in each round, and datasets read for them."""
 
 MAX_NAME_DOTS = 3
 """Dots of a path that may each be of a name; further ones are ends of names."""
@@ -46,7 +46,7 @@ _INTERNAL = frozenset({"_id", "__v", "id", "scientificMetadata"})
 
 @dataclass(frozen=True)
 class AvailableField:
-    """One field or value: what its column is called, and one of its values as an example."""
+    """One field or metadata value: the name of its column, and one of its values as an example."""
 
     key: str
     group: str
@@ -61,24 +61,24 @@ class AvailableField:
 
     @property
     def words(self) -> str:
-        """What a search looks in."""
+        """The text that a search matches."""
         return f"{self.group} {self.name} {self.unit} {' '.join(path_of(self.key)) or self.key}".casefold()
 
 
 @dataclass(frozen=True)
 class AvailableFields:
-    """What there is, by key, group by group; and where it was measured, "" where that is several places."""
+    """The fields by key, group by group; and the beamline of the datasets, "" if there are several."""
 
     found: Mapping[str, AvailableField] = field(default_factory=dict)
     beamline: str = ""
 
     def with_keys(self, keys: Iterable[str]) -> AvailableFields:
-        """With what `metadata_keys` has found beside it, each dot taken for the end of a name."""
+        """A copy with the results of `metadata_keys` added, each dot taken for the end of a name."""
         more = {found.key: found for found in map(_by_name, self.unknown(keys)) if found is not None}
         return AvailableFields({**self.found, **more}, self.beamline)
 
     def unknown(self, keys: Iterable[str]) -> list[str]:
-        """Those of `metadata_keys` that are none of these."""
+        """The results of `metadata_keys` that are not among these fields."""
         seen = {".".join(path_of(key)) for key in self.found}
         return [key for key in keys if unquote(key) not in seen and key not in seen]
 
@@ -88,12 +88,12 @@ DATASET_GROUP = "Dataset"
 
 
 def default_fields() -> AvailableFields:
-    """What is there before anybody has looked."""
+    """The fields that are available before the catalogue has been read."""
     return AvailableFields({column.key: _of_column(column) for column in [*default_columns(), *further_columns()]})
 
 
 def read_newest(scicat: SciCat, proposal: str = "") -> AvailableFields:
-    """What the newest datasets have. Raises SciCatError."""
+    """The fields of the newest datasets. Raises SciCatError."""
     # In a list it stays a text: alone a number like 2025-1 would be made a date.
     where = {"proposalIds": {"$in": [proposal]}} if proposal else None
     datasets = scicat.datasets(where, None, "creationTime:desc", NEWEST_DATASETS)
@@ -103,7 +103,7 @@ def read_newest(scicat: SciCat, proposal: str = "") -> AvailableFields:
 
 
 def metadata_keys(scicat: SciCat, proposal: str = "", containing: str = "") -> list[str]:
-    """Dotted paths that contain a text, as SciCat's `metadataKeys` says them. Raises SciCatError.
+    """Dotted paths that contain a text, as SciCat's `metadataKeys` returns them. Raises SciCatError.
 
     What they are to contain cannot be asked for: with a `metadataKey` the real server answers 500.
     """
@@ -131,7 +131,7 @@ def search(scicat: SciCat, catalogue: AvailableFields, proposal: str = "", conta
         having = [{metadata_field(path): {"$exists": True}} for key in unknown for path in _paths(key)]
         if not having:
             break
-        # Who is no administrator would lose an $or at the top; and nothing is sorted by what is not asked for.
+        # SciCat overwrites a top-level $or unless an administrator asks, and sorts only by fields that it returns.
         fields = ["pid", "creationTime", "scientificMetadata"]
         datasets = scicat.datasets({"$and": [{"$or": having}]}, fields, "creationTime:desc", DATASETS_PER_ROUND)
         for dataset in checked(datasets):
@@ -158,7 +158,7 @@ def _paths(key: str) -> list[tuple[str, ...]]:
 
 
 def gathered(datasets: Sequence[Json]) -> AvailableFields:
-    """What these datasets have, the first one's names first."""
+    """The fields of these datasets, those of the first one first."""
     first = datasets[0] if datasets else {}
     found = {column.key: _of_column(column, column.text(first)) for column in [*default_columns(), *further_columns()]}
     for dataset in datasets:
@@ -182,7 +182,7 @@ def _gather(group: Any, above: tuple[str, ...], found: dict[str, AvailableField]
             _gather(inner, path, found)
             continue
         key = key_of(path)
-        # A value that could not be read says neither unit nor kind: a later one may.
+        # A value that could not be read has neither unit nor type: a later one may have them.
         if key not in found or (found[key].numeric is None and not found[key].unit):
             found[key] = _of_leaf(path, inner)
 
@@ -211,7 +211,7 @@ def _numeric(value: Any) -> bool | None:
 
 
 def _by_name(key: str) -> AvailableField | None:
-    """Of a dotted path. Which dots belong to a name is not said, so what rows have goes first."""
+    """The field of a dotted path. Which dots belong to a name is unknown, so fields of datasets take precedence."""
     path = [unquote(part) for part in key.split(".")]
     return _of_leaf(path, None) if all(path) else None
 

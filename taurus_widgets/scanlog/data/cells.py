@@ -1,4 +1,4 @@
-"""What a cell of the scan log says outside of it, and the sheet that an export is made of. No Qt here."""
+"""The texts of cells in exports, and the sheet that describes an export. No Qt here."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ PLAIN_NUMBER = re.compile(r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)
 """A plain number, as spreadsheets write it where the decimal sign is a point."""
 
 FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "\n", "\uff1d", "\uff0b", "\uff0d", "\uff20")
-"""What a spreadsheet takes for the beginning of a formula (OWASP, CSV injection), in East Asian width, too."""
+"""Characters at which a spreadsheet starts a formula (OWASP, CSV injection), also in East Asian full width."""
 
 EXACT_DIGITS = 15
-"""Significant digits that a double always has; the table shows six."""
+"""Significant digits that a double reliably has; the table shows six."""
 
 MAX_CELL_VALUES = 64
-"""Entries of a list that are written out; longer ones are summarised as in the table."""
+"""Longer lists are summarised as in the table."""
 
 
 @dataclass(frozen=True)
 class Sheet:
-    """What is exported but the rows: their columns in their order, and where they are from."""
+    """An export without its rows: the columns in their order, and the catalogue."""
 
     columns: Sequence[LogColumn]
     title: str
@@ -92,7 +92,7 @@ def plain_value(column: LogColumn, dataset: Json) -> Any:
 
 
 def guarded(text: str) -> str:
-    """The text so that no spreadsheet runs it: a `'` before what begins like a formula and is no plain number."""
+    """The text so that no spreadsheet runs it: a `'` before what starts like a formula and is not a plain number."""
     if text.startswith(FORMULA_STARTS) and not PLAIN_NUMBER.fullmatch(text):
         return f"'{text}"
     return text

@@ -32,7 +32,7 @@ GLYPHS = {
 
 MAX_STARS = 3
 PROVISIONAL = "provisional"
-"""A key of datasets that are not in the catalogue yet: a Door has told of them."""
+"""A key of datasets that are not in the catalogue yet, but were reported by a Door."""
 
 NOT_READ = "not read"
 """In place of a value that could not be read, where there is no room for the reason."""
@@ -72,7 +72,7 @@ class LogColumn:
 
     @property
     def path(self) -> tuple[str, ...]:
-        """Where in the metadata it looks; empty for a column of the dataset's own fields."""
+        """The path of the value in the metadata; empty for a column of the dataset's own fields."""
         return path_of(self.key)
 
     def named_by(self, dataset: Json) -> LogColumn:
@@ -198,7 +198,7 @@ def _summary(leaf: Mapping[str, Any], digits: int) -> str:
 
 
 def moment(text: Any) -> dt.datetime | None:
-    """A time of the catalogue in local time, or None if it is none."""
+    """A time of the catalogue as local time; None if it is not a time."""
     if not isinstance(text, str):
         return None
     try:
@@ -210,7 +210,7 @@ def moment(text: Any) -> dt.datetime | None:
 
 
 def clock(text: Any, today: dt.date | None = None) -> str:
-    """Local time; the day is said only where it is not today, the year where it is not this one."""
+    """Local time, with the day only if it is not today, and the year only if it is not this year."""
     found = moment(text)
     if found is None:
         return ""
@@ -254,7 +254,7 @@ def duration_text(dataset: Json, now: dt.datetime | None = None) -> str:
 
 
 def leaf_at(dataset: Json, path: Sequence[str]) -> Any:
-    """What is at that path of the metadata; None if nothing is."""
+    """The metadata at this path; None if there is none."""
     found = dataset.get("scientificMetadata")
     for name in path:
         if not isinstance(found, Mapping):
@@ -322,7 +322,8 @@ def key_of(path: Iterable[str]) -> str:
     """
     parts = [part.replace("%", "%25").replace("/", "%2F") for part in path]
     if not parts or not all(parts):
-        raise ValueError(f"{'/'.join(parts)!r} is no path into the metadata: write GROUP/NAME, as Machine/Ring current")
+        hint = "write GROUP/NAME, for example Machine/Ring current"
+        raise ValueError(f"{'/'.join(parts)!r} is not a path into the metadata: {hint}")
     return "/".join(parts) if len(parts) > 1 else f"/{parts[0]}"
 
 

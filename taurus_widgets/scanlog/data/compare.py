@@ -1,7 +1,7 @@
 """What differs between datasets. No Qt here.
 
-What only says which dataset it is (pid, scan number, when it was taken) is not compared: it is always different, and
-it is what the columns are called by.
+Values that only identify a dataset (pid, scan number, times) are not compared: they always differ, and
+they are in the headings of the columns.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ class Cell:
 
 @dataclass(frozen=True)
 class Row:
-    """One value in all datasets. Where they have it in several units, each cell says its own and `unit` is ""."""
+    """One value in all datasets. If they have different units, each cell has its own and `unit` is ""."""
 
     group: str
     name: str
@@ -57,7 +57,7 @@ class Row:
         return f"{name} ({self.unit})" if self.unit else name
 
     def differs(self, place: int, reference: int) -> bool:
-        """Whether the value of the dataset at this place is another than that of the one at `reference`."""
+        """Whether the value of the dataset at `place` differs from that of the one at `reference`."""
         return bool(self.cells[place].sameness != self.cells[reference].sameness)
 
 
@@ -129,7 +129,7 @@ def _inside(group: Mapping[str, Any], above: Path) -> Iterator[tuple[Path, str, 
 def _leaf(path: Path, leaf: Mapping[str, Any]) -> Iterator[tuple[Path, str, Cell]]:
     name, unit, value = line(leaf.get("human_name")) or line(path[-1]), line(leaf.get("unit")), leaf["value"]
     if leaf.get("error"):
-        # That it was not read is what differs, not the words that a device found for it.
+        # Compare that it was not read, not the texts of the errors.
         yield path, name, Cell(cols.NOT_READ, leaf["error"], False, "", ("not read",))
         return
     text = cols.leaf_text(
@@ -149,7 +149,7 @@ def _leaf(path: Path, leaf: Mapping[str, Any]) -> Iterator[tuple[Path, str, Cell
 
 
 def _same_quantity(leaf: Mapping[str, Any]) -> Any:
-    """7.1 keV and 7100 eV are the same: SciCat says so with `valueSI`. None where it says nothing."""
+    """The value in SI units by SciCat's `valueSI`, so that 7.1 keV equals 7100 eV; None without it."""
     number, unit = leaf.get("valueSI"), leaf.get("unitSI")
     if not _numeric(number) or not isinstance(unit, str) or not unit:
         return None

@@ -26,7 +26,7 @@ NUMERIC = frozenset({Relation.LESS, Relation.AT_MOST, Relation.GREATER, Relation
 
 @dataclass(frozen=True)
 class TypedCondition:
-    """A condition, and the words for it, as they could be typed again."""
+    """A condition, and its text as it could be typed again."""
 
     condition: QueryCondition
     label: str
@@ -41,7 +41,7 @@ class TypedCondition:
 
 @dataclass(frozen=True)
 class NamedValue:
-    """A value that is in the catalogue. `numeric` is None where that is not known."""
+    """A value in the catalogue that a condition can name. `numeric` is None if unknown."""
 
     key: str
     name: str = ""
@@ -54,13 +54,13 @@ class NamedValue:
 
     @property
     def names(self) -> set[str]:
-        """All that it may be called."""
+        """All names by which it can be typed."""
         path = path_of(self.key) or (self.key,)
         return {_plain(name) for name in (self.name, path[-1], "/".join(path))}
 
 
 class ConditionError(ValueError):
-    """What was typed cannot be understood. The wrong part is `text[begin:end]` of it."""
+    """The typed text cannot be parsed. The wrong part is `text[begin:end]`."""
 
     def __init__(self, message: str, begin: int, end: int) -> None:
         super().__init__(message)
@@ -105,7 +105,7 @@ _NUMBER = re.compile(r"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?")
 
 
 def is_condition(text: str) -> bool:
-    """Whether it compares something. Everything else is text to look for; so is what is in quotes."""
+    """Whether the text contains a comparison outside quotes. Otherwise it is a text to search for."""
     return bool(_RELATION.search(_without_quotes(text)))
 
 
@@ -129,7 +129,7 @@ def _condition(text: str, begin: int, end: int, known: Sequence[NamedValue]) -> 
     if found is None:
         if begin and text[begin - 1] == "," and _NUMBER.match(text[begin:end].strip()):
             raise _mistake("The decimal sign is a point", text, begin, end)
-        raise _mistake("Here a comparison is missing, as = or >", text, begin, end)
+        raise _mistake("A comparison is missing here, for example = or >", text, begin, end)
     relation = Relation(_SAME.get(found.group(), found.group()))
     if not text[begin : found.start()].strip():
         raise ConditionError(f"Before {found.group()} the name of a value is missing", *found.span())
@@ -140,7 +140,7 @@ def _condition(text: str, begin: int, end: int, known: Sequence[NamedValue]) -> 
 
 
 def _without_quotes(text: str) -> str:
-    """As long as the text: signs within quotes are no relations."""
+    """The text, of the same length, with quoted parts masked: signs in quotes are not relations."""
     return _QUOTED.sub(lambda quoted: "_" * len(quoted.group()), text)
 
 

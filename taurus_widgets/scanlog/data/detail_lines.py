@@ -1,4 +1,4 @@
-"""Everything that is known of a dataset, line by line: what the detail pane shows and what a comparison looks at.
+"""All fields and metadata of a dataset as lines, for the detail pane and for comparisons.
 
 No Qt here. As in `columns`, nothing raises for any JSON that a catalogue may hold.
 """
@@ -15,10 +15,10 @@ from taurus_widgets.scanlog.data import columns as cols
 from taurus_widgets.scanlog.data.columns import Json, line
 
 DETAIL_DIGITS = 15
-"""Significant digits of a number: all that a double surely has."""
+"""Significant digits of a number: all that a double reliably has."""
 
 MAX_LINE_VALUES = 64
-"""Values of a list that are shown in one line; a longer one is summed up, and is whole on demand."""
+"""Longer lists are summarised in their line; the whole list is shown on demand."""
 
 _EXTRAS = ("quality", "end", "min", "max", "mean", "std", "samples", "shape")
 _UNITLESS = frozenset({"quality", "samples", "shape"})
@@ -135,7 +135,7 @@ def size_text(size: Any) -> str:
 
 
 def whole_text(value: Any) -> str:
-    """All of a value: a list one entry a line, a table with tabs between its columns, anything else as JSON."""
+    """The whole value as text: one line for each item of a list, tabs between the columns of a table, else JSON."""
     if isinstance(value, list) and value and all(isinstance(row, list) and _plain(row) for row in value):
         return "\n".join("\t".join(map(_exact, row)) for row in value)
     if isinstance(value, list) and _plain(value):
@@ -146,7 +146,7 @@ def whole_text(value: Any) -> str:
 
 
 def line_of(text: str) -> str:
-    """Without control characters, but with the spaces before and the tabs in it."""
+    """The text without control characters, but with leading spaces and tabs."""
     return "".join(char if char.isprintable() or char == "\t" else " " for char in text).rstrip()
 
 
@@ -163,7 +163,7 @@ def _exact(value: Any) -> str:
 
 
 def is_cut(detail: DetailLine) -> bool:
-    """Whether its line does not show all of it: a list that is summed up, or a text of several lines."""
+    """Whether the line shows only a part of the value: a summarised list, or a text of several lines."""
     if isinstance(detail.whole, list | Mapping):
         return len(detail.whole) > MAX_LINE_VALUES or any(isinstance(inner, list | Mapping) for inner in detail.whole)
     return isinstance(detail.whole, str) and "\n" in detail.whole.strip()

@@ -1,6 +1,6 @@
-"""What has been changed in a dataset, by whom and when, as far as SciCat tells. No Qt here.
+"""What was changed in a dataset, by whom and when, as far as SciCat reports it. No Qt here.
 
-Where it stands depends on the server's age:
+Where it is found depends on the version of the server:
 
 - up to the summer of 2025, and again since October 2025 (backend #2282), in v3's `history` of the dataset: entries of
   `{updatedAt, updatedBy, FIELD: {previousValue, currentValue}}`;
@@ -21,7 +21,7 @@ from scifish.message import is_leaf
 from taurus_widgets.scanlog.data.columns import Json, line
 
 MAX_CHANGES = 100
-"""Changes that are read."""
+"""Maximum number of changes that are read."""
 
 _STAMPS = frozenset({"_id", "id", "__v", "updatedAt", "updatedBy", "createdAt", "createdBy", "history"})
 _MADE_BY_SCICAT = frozenset({"valueSI", "unitSI"})
@@ -29,7 +29,7 @@ _MADE_BY_SCICAT = frozenset({"valueSI", "unitSI"})
 
 @dataclass(frozen=True)
 class FieldChange:
-    """`path` is the names from the dataset down, metadata without `scientificMetadata`. None is: not there."""
+    """`path` has the names from the dataset down, without `scientificMetadata`. None means that there is no value."""
 
     path: tuple[str, ...]
     before: Any
@@ -38,7 +38,7 @@ class FieldChange:
 
 @dataclass(frozen=True)
 class DatasetChange:
-    """All that one write changed. `time` is as SciCat says it, `user` may be ""."""
+    """All that one write changed. `time` is SciCat's text, `user` may be ""."""
 
     time: str
     user: str
@@ -47,19 +47,19 @@ class DatasetChange:
 
 @dataclass(frozen=True)
 class DatasetHistory:
-    """The changes, newest first; `total` may be more than were read. `note` says why there is no more to see."""
+    """The changes, newest first. `total` may be more than were read; `note` has the reason if there are none."""
 
     changes: tuple[DatasetChange, ...] = ()
     total: int = 0
     note: str = ""
 
 
-NO_CHANGES_KEPT = "This catalogue does not tell single changes"
+NO_CHANGES_KEPT = "This catalogue does not report single changes"
 NO_CHANGES_SHOWN = "SciCat shows single changes to administrators only, or to groups that are given the right"
 
 
 def history_in(dataset: Json) -> DatasetHistory | None:
-    """What the dataset itself tells; None if it tells nothing of changes, so that the server is to be asked."""
+    """The history in the dataset itself; None if it has none, so that the server must be asked."""
     changes_there = dataset.get("history")
     if not isinstance(changes_there, list):
         return None
@@ -68,7 +68,7 @@ def history_in(dataset: Json) -> DatasetHistory | None:
 
 
 def read_history(scicat: SciCat, pid: str) -> DatasetHistory:
-    """What the server tells. For another thread. Raises SciCatError but for a server that does not tell it."""
+    """The history from the server. For another thread. Raises SciCatError, but not if the server has no history."""
     wanted = {"filter": {"subsystem": "Dataset", "documentId": pid}, "limit": str(MAX_CHANGES)}
     try:
         answer = scicat.call("GET", "/api/v3/history", params=wanted)
@@ -96,7 +96,7 @@ def _from_dataset(entry: Mapping[str, Any]) -> DatasetChange:
     fields: list[FieldChange] = []
     for name, change in entry.items():
         if isinstance(change, Mapping) and ("previousValue" in change or "currentValue" in change):
-            # Only what has changed is in either, so what is missing in one of them says nothing.
+            # Each has only the changed values, so a value that is missing in one of them means nothing.
             fields += _differences((str(name),), change.get("previousValue"), change.get("currentValue"))
     return DatasetChange(line(entry.get("updatedAt")), line(entry.get("updatedBy")), tuple(fields))
 
@@ -127,6 +127,6 @@ def _plain(value: Any) -> Any:
 
 
 def _shown(path: tuple[str, ...]) -> tuple[str, ...]:
-    """Metadata's keys are URL-encoded where SciCat keeps them."""
+    """The path for people: SciCat stores the keys of metadata URL-encoded."""
     names = path[1:] if len(path) > 1 and path[0] == "scientificMetadata" else path
     return tuple(line(unquote(name)) for name in names)

@@ -20,7 +20,7 @@ from ingest.scicat.units import to_si
 from taurus_widgets.scanlog.data.columns import Json, LogColumn
 
 NEWEST_FIRST = "creationTime"
-"""What the order is by, if nothing else is chosen."""
+"""The field of the default order."""
 
 EQUAL_TOLERANCE = 1e-9
 """Numbers are the same for `=` if they differ by no more than this part of them."""
@@ -62,7 +62,7 @@ class QueryCondition:
 
 @dataclass(frozen=True)
 class DatasetQuery:
-    """Everything is shown that fits all of it. `begin` and `end` (not included) are of the start, with a zone.
+    """A dataset must match all parts. `begin` and `end` (exclusive) limit the start of the scan, with a time zone.
 
     `text` is words that must all be in the dataset; several words in double quotes are one. `status` is the words
     that a scan's status may be; none means all. `order` is a field as in `QueryCondition`, with `.value` for metadata:
@@ -133,12 +133,12 @@ def stored_fields(fields: list[str]) -> list[str]:
 
 
 def with_order(fields: list[str], query: DatasetQuery) -> list[str]:
-    """These fields and the one that the query sorts by: by what it was not asked for SciCat does not sort."""
+    """These fields and the one of the order: SciCat does not sort by a field that it does not return."""
     # The whole value with its unit, and not the number alone: a row is not to know half of it.
     place = query.order.removesuffix(".value") if query.order.startswith("scientificMetadata.") else query.order
     if any(f"{place}.".startswith(f"{field}.") for field in fields):
         return fields
-    # None within another, which MongoDB refuses.
+    # No field within another: MongoDB refuses that.
     return sorted([*(field for field in fields if not field.startswith(f"{place}.")), place])
 
 
@@ -152,7 +152,7 @@ def where(query: DatasetQuery, *more: Json) -> Json:
 
 
 def changeable(query: DatasetQuery) -> bool:
-    """Whether a dataset that fits may not do so any more after a change of it."""
+    """Whether a matching dataset may no longer match after a change."""
     return bool(query.where or query.text or query.status)
 
 
@@ -185,7 +185,7 @@ def _search(text: str) -> str:
     phrases = [phrase.strip() for phrase in phrases if re.search(r"\w", phrase)]
     if not phrases:
         return ""
-    # A word after it, which counts for nothing beside phrases: with it, nothing is taken for a date.
+    # The extra word has no effect beside phrases, but with it SciCat takes no text for a date.
     return " ".join([*(f'"{phrase}"' for phrase in phrases), "text"])
 
 
@@ -205,7 +205,7 @@ def _condition(condition: QueryCondition) -> Json:
     value_si, unit_si = to_si(value, condition.unit)
     if value_si is None:
         return _any(same_unit)
-    # SciCat keeps what it cannot convert as its own SI value: the SI unit says which were.
+    # SciCat copies a value that it cannot convert to `valueSI`; `unitSI` shows which ones were converted.
     converted = [
         {f"{condition.field}.unitSI": {"$in": [unit_si]}, f"{condition.field}.valueSI": test}
         for test in _converted_tests(relation, value_si)

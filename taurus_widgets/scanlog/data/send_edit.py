@@ -1,4 +1,4 @@
-"""How an edit gets into SciCat, whatever others write at the same time.
+"""Sends an edit to SciCat, safe against other writes at the same time.
 
 `comment` and `dataQualityMetrics` are what SciCow fills from the macros scicomment and scirate, too: the same fields,
 the same values. They are PATCHed alone with v3, only if the dataset still is what was read (If-Unmodified-Since),
@@ -18,7 +18,7 @@ MAX_EDIT_TRIES = 5
 
 @dataclass(frozen=True)
 class EditSent:
-    """It is there; the dataset as it was read after that."""
+    """The edit is in SciCat; `dataset` was read after that."""
 
     dataset: Json
 
@@ -31,9 +31,9 @@ class EditConflict:
 
 
 def send(scicat: SciCat, edit: Edit) -> EditSent | EditConflict:
-    """Write it unless it is there. May be repeated.
+    """Write the edit unless SciCat has it already. Can be repeated.
 
-    SciCatError if it cannot be: temporary, Expired, or for good (NotAllowed, or there is no such dataset).
+    Raises SciCatError: temporary, Expired, or permanent (NotAllowed, or there is no such dataset).
     """
     if edit.field == PICTURE:
         found = _read(scicat, edit)
@@ -50,7 +50,7 @@ def send(scicat: SciCat, edit: Edit) -> EditSent | EditConflict:
         if attempt == MAX_EDIT_TRIES:
             break
         try:
-            # The last time without the condition, for a server whose clock goes wrong.
+            # The last attempt has no condition, for a server with a wrong clock.
             since = just_after(found) if attempt < MAX_EDIT_TRIES - 1 else ""
             scicat.patch_dataset(edit.pid, {edit.field: edit.value}, since)
         except Modified as error:

@@ -1,4 +1,4 @@
-"""What the scan log keeps on disk for one person: readable by nobody else."""
+"""The folder for what the scan log stores for one user, readable by nobody else."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 
 NO_HOME_FOLDER = Path("/var/empty/scanlog")
-"""For an account without a home: nothing can be written there, and whoever tries says so."""
+"""For an account without a home: writing there fails, and the error is reported."""
 
 
 def stateFolder() -> Path:

@@ -1,4 +1,4 @@
-"""The dialog in which columns are chosen: all that the catalogue has on the left, what is shown on the right."""
+"""The dialog to choose columns: the available fields on the left, the shown columns on the right."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ KEY_ROLE = Qt.Qt.UserRole
 NAME, UNIT, EXAMPLE = range(3)
 
 SEARCH_PAUSE_MS = 300
-"""Milliseconds without a key before the catalogue is asked for what was typed."""
+"""Pause in the typing after which the catalogue is searched."""
 
 
 class ColumnChooser(Qt.QDialog):
-    """Asks nobody itself: `searched` says what is looked for, `setCatalogue` brings what there is."""
+    """It reads nothing itself: it emits `searched`, and `setAvailable` gives it the available fields."""
 
     searched = Qt.Signal(str)
-    """This has been typed, and a moment has passed."""
+    """The typed text, after a pause in the typing."""
 
     def __init__(
         self, available: AvailableFields, shown: Sequence[LogColumn], parent: Qt.QWidget | None = None
@@ -76,7 +76,7 @@ class ColumnChooser(Qt.QDialog):
         tree.setAlternatingRowColors(True)
         tree.header().setStyleSheet(headerStyle(tree.fontMetrics()))
         if isDark(self.palette()):
-            # A box that is not ticked is drawn as a shade of the window: dark on dark.
+            # An empty check box is drawn in a shade of the window: dark on dark.
             shades = self.palette()
             shades.setColor(Qt.QPalette.Window, Qt.QColor(colours(shades).muted))
             tree.setPalette(shades)
@@ -131,7 +131,7 @@ class ColumnChooser(Qt.QDialog):
     # ------------------------------------------------------------------------- content
 
     def keys(self) -> list[str]:
-        """Of the columns that are to be shown, from left to right."""
+        """The keys of the chosen columns, from left to right."""
         return [self.shown.item(row).data(KEY_ROLE) for row in range(self.shown.count())]
 
     def setKeys(self, keys: Iterable[str]) -> None:
@@ -141,12 +141,12 @@ class ColumnChooser(Qt.QDialog):
         self._tick()
 
     def say(self, text: str) -> None:
-        """What is wrong with the catalogue, or "" for nothing."""
+        """Show a problem; "" for none."""
         self.message.setText(text)
         self.message.setVisible(bool(text))
 
     def setAvailable(self, available: AvailableFields) -> None:
-        """Show what there is. What somebody has ticked, folded or typed stays."""
+        """Show the available fields. What the user has ticked, folded or typed stays."""
         self._available = available
         folded = {group.text(NAME) for group in self._groups() if not group.isExpanded()}
         self._filling = True
@@ -241,7 +241,7 @@ class ColumnChooser(Qt.QDialog):
         self._tick()
 
     def _move(self, step: int) -> None:
-        """All that are selected by one place; nothing where the first or last of them has none."""
+        """Move all selected columns by one place, unless the first or last of them is at the end."""
         rows = sorted(self.shown.row(item) for item in self.shown.selectedItems())
         if not rows or rows[0] + step < 0 or rows[-1] + step >= self.shown.count():
             return

@@ -27,7 +27,7 @@ _NOWHERE = Qt.QModelIndex()
 
 
 class CompareModel(Qt.QAbstractTableModel):
-    """Lines are values, columns datasets. One of them is what the others are compared with."""
+    """Rows are values, columns are datasets. One dataset is the reference for the others."""
 
     def __init__(self, parent: Qt.QObject | None = None) -> None:
         super().__init__(parent)
@@ -140,7 +140,7 @@ def _signWidth(metrics: Qt.QFontMetrics) -> int:
 
 
 class CompareDialog(Qt.QDialog):
-    """Reads the datasets, each in a call of its own, and shows what differs between them."""
+    """Reads the datasets, one call for each, and shows what differs between them."""
 
     def __init__(self, calls: Calls, scicat: SciCat, parent: Qt.QWidget | None = None) -> None:
         super().__init__(parent, Qt.Qt.Window)

@@ -1,4 +1,4 @@
-"""The dialogs about edits that are not in SciCat: which of two people's, and what waits."""
+"""The dialogs about edits that are not in SciCat: a conflict of two people, and the list of waiting edits."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from taurus_widgets.scanlog.data.outbox import COMMENT, PICTURE, RATING, Edit, n
 from taurus_widgets.scanlog.editing.edits import EditQueue, EditState, QueuedEdit
 
 RETRYABLE_STATES = (EditState.WAITING, EditState.EARLY, EditState.REFUSED)
-"""What can be tried once more at once."""
+"""The states in which an edit can be retried at once."""
 
 FIELD_NAMES = {COMMENT: "Comment", RATING: "Rating", PICTURE: "Picture"}
 
 
 def valueText(edit: Edit, value: Any) -> str:
-    """An edit's value, or another one of its field, as people read it."""
+    """A value of the edit's field as text for people."""
     if edit.field == PICTURE:
         return edit.caption
     if edit.field == RATING:
@@ -28,7 +28,7 @@ def valueText(edit: Edit, value: Any) -> str:
 
 
 class ConflictDialog(Qt.QDialog):
-    """Two people on one row: the later one says what stays. Closed without an answer, the edit waits."""
+    """Two people have edited one field: the later one decides. If it is closed without a decision, the edit waits."""
 
     def __init__(self, edits: EditQueue, queued: QueuedEdit, parent: Qt.QWidget) -> None:
         super().__init__(parent)
@@ -61,7 +61,7 @@ class ConflictDialog(Qt.QDialog):
         buttons.rejected.connect(self.reject)
         layout.addWidget(buttons, 3, 0, 1, 2)
         for button in buttons.buttons():
-            button.setAutoDefault(False)  # nothing is decided by an Enter that was meant for the cell
+            button.setAutoDefault(False)  # an Enter that was meant for the cell must not decide
         self.later.setDefault(True)
         self.later.setFocus()
 
@@ -72,10 +72,10 @@ class ConflictDialog(Qt.QDialog):
 
 
 class WaitingDialog(Qt.QDialog):
-    """All edits that are not in SciCat, and what can be done about each."""
+    """Lists all edits that are not in SciCat, with actions for them."""
 
     decide = Qt.Signal(object)
-    """The Entry of a clash."""
+    """A QueuedEdit with a conflict."""
     login = Qt.Signal()
 
     def __init__(self, edits: EditQueue, parent: Qt.QWidget) -> None:

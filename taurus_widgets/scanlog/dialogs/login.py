@@ -1,4 +1,4 @@
-"""."""
+"""The login dialog: user name and password, or a token, checked against SciCat."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ if TYPE_CHECKING:
 
 
 LOGIN_TIMEOUT_SECONDS = 10.0
-"""Seconds."""
+"""Time-out of the check of a login."""
 
 
 class LoginDialog(Qt.QDialog):
-    """Asks for name and password, or a token, and finds out whether they are right."""
+    """Asks for name and password, or for a token, and checks them."""
 
     loggedIn = Qt.Signal(str, str, str, bool)
-    """User name, password ("" if it is forgotten), token, and whether that is to be kept on disk."""
+    """User name, password ("" if it is not to be remembered), token, and whether to store the token on disk."""
 
     def __init__(self, calls: Calls, url: str, username: str, why: str, parent: Qt.QWidget) -> None:
         super().__init__(parent)
@@ -56,7 +56,7 @@ class LoginDialog(Qt.QDialog):
         layout = Qt.QVBoxLayout(self)
         for part in (self.why, self.tabs, self.keep, self.says, self.buttons):
             layout.addWidget(part)
-        # Only here, where they know their dialog.
+        # Only now: before, the buttons have no dialog.
         self.buttons.button(Qt.QDialogButtonBox.Cancel).setAutoDefault(False)
         self.logIn.setDefault(True)
         for edit in (self.name, self.password, self.token):
@@ -116,7 +116,7 @@ class LoginDialog(Qt.QDialog):
         self._call = None
         self._enable()
         if found is None:
-            self._say("SciCat does not know this token: it is wrong, or has expired.")
+            self._say("SciCat does not accept this token: it is wrong or has expired.")
             return
         self.loggedIn.emit(
             found.username, password if self.stay.isChecked() else "", found.token, self.keep.isChecked()
@@ -134,7 +134,7 @@ class LoginDialog(Qt.QDialog):
 
 
 def _log_in(scicat: SciCat) -> StoredLogin | None:
-    """The login with its token. None for a token that counts for nothing."""
+    """The login with its token; None if the token is invalid."""
     if scicat.username:
         scicat.login()
         return StoredLogin(scicat.username, scicat.token)

@@ -19,17 +19,17 @@ from taurus_widgets.scanlog.parts.roles import DATASET_ROLE
 from taurus_widgets.scanlog.parts.signs import drawStars
 
 STAR_STEP = 17 / 16
-"""From one star to the next, in their size: as `drawStars` draws them."""
+"""Distance from one star to the next in units of a star, as `drawStars` draws them."""
 
 COMMENT_LINES = 4
 """Lines of text that a comment's editor has."""
 
 Write = Callable[[Json, str, Any, Any], None]
-"""Write this value (third) in a field of a dataset, in the place of the one that was seen (fourth)."""
+"""Arguments: a dataset, the name of a field, its new value, and the value that was shown before."""
 
 
 def drawMark(painter: Qt.QPainter, area: Qt.QRectF, queued: QueuedEdit, shades: Colours) -> None:
-    """What stands for an edit that is not in SciCat: a clock while it waits, a triangle if somebody must decide."""
+    """Draw the mark of an edit that is not in SciCat: a clock while it waits, a triangle if a person must decide."""
     painter.save()
     painter.setRenderHint(Qt.QPainter.Antialiasing)
     painter.translate(area.topLeft())
@@ -165,7 +165,7 @@ class StarsDelegate(EditableDelegate):
                 self._pointed = rating
                 option.widget.viewport().update(option.rect)
             return False
-        # With Ctrl or Shift rows are chosen, as in any other cell.
+        # With Ctrl or Shift the click selects rows, as in any other cell.
         if event.button() != Qt.Qt.LeftButton or event.modifiers() != Qt.Qt.NoModifier or not rating:
             return False
         if event.type() != Qt.QEvent.MouseButtonRelease:
@@ -180,7 +180,7 @@ class StarsDelegate(EditableDelegate):
         return True
 
     def _at(self, option: Qt.QStyleOptionViewItem, point: Qt.QPoint) -> float:
-        """The rating that is meant at this point of the cell; 0 beside the stars."""
+        """The rating at this point of the cell; 0 beside the stars."""
         room = padding(option.fontMetrics)
         place = _stars(option.fontMetrics, option.rect.adjusted(room, 0, -room, 0))
         across = (point.x() - place.x()) / (place.height() * STAR_STEP)
@@ -217,7 +217,7 @@ class CommentField(Qt.QPlainTextEdit):
 
     ended = Qt.Signal()
     leaving = Qt.Signal()
-    """The table takes it away, maybe unasked, as where all rows are read anew: what was typed is not lost."""
+    """The table may close it at any time, for example when all rows are read again: the typed text is not lost."""
 
     def __init__(self, dataset: Json, seen: str, parent: Qt.QWidget) -> None:
         super().__init__(parent)
@@ -301,7 +301,7 @@ class CommentDelegate(EditableDelegate):
         self.closeEditor.emit(editor, self.NoHint)
 
     def setEditorData(self, editor: Qt.QWidget, index: Qt.QModelIndex) -> None:
-        """Nothing: what is being typed stays when the row is read anew."""
+        """Does nothing: the typed text stays when the row is read again."""
 
     def setModelData(self, editor: Qt.QWidget, model: Qt.QAbstractItemModel, index: Qt.QModelIndex) -> None:
         self._commit(editor)

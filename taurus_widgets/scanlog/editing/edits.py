@@ -1,4 +1,4 @@
-"""The edits of this window on their way into SciCat: kept, sent, tried again, or waiting for somebody's answer."""
+"""The queue of this window's edits: saved on disk, sent to SciCat, retried, or waiting for a decision."""
 
 from __future__ import annotations
 
@@ -23,20 +23,20 @@ from taurus_widgets.scanlog.data.outbox import PICTURE, Claim, Edit, Outbox, nor
 from taurus_widgets.scanlog.data.send_edit import EditConflict, EditSent, send
 
 CONFIRM_SECONDS = 2.0
-"""Seconds after which it is looked whether an edit has stayed: a write of metadata that began before may undo it."""
+"""After this time an edit is read back: a write of metadata that began earlier may have undone it."""
 
 RETRY_PAUSES_SECONDS = (2.0, 4.0, 8.0, 15.0, 30.0)
-"""Seconds between tries while SciCat is away; the last one from then on."""
+"""Pauses between attempts while SciCat is not available; the last one is repeated."""
 
 DATASET_WAIT_SECONDS = 600.0
-"""Seconds that an edit waits for a dataset that was in SciCat and is not found: what says so may be behind."""
+"""How long an edit waits for a dataset that was in SciCat and is not found: a replica may lag behind."""
 
 DISK_CLOSE_SECONDS = 2.0
-"""Seconds that a closing window waits for the disk."""
+"""How long a closing window waits for the disk."""
 
 
 class EditState(enum.Enum):
-    """How it stands with an edit."""
+    """The state of an edit in the queue."""
 
     PENDING = "on its way"
     WAITING = "SciCat is away"
@@ -48,29 +48,29 @@ class EditState(enum.Enum):
 
 
 WAITING_STATES = (EditState.WAITING, EditState.EARLY, EditState.LOGIN)
-"""It is sent by itself, as soon as that is over."""
+"""Sent automatically as soon as the reason is gone."""
 
-NOT_IN_CATALOGUE = "The scan is not in the catalogue yet: this is kept, and sent as soon as it is."
+NOT_IN_CATALOGUE = "The scan is not in the catalogue yet. The edit is kept, and sent as soon as the scan is there."
 
 DECISION_STATES = (EditState.CONFLICT, EditState.REFUSED)
-"""Nothing more happens by itself."""
+"""A person must decide."""
 
 
 @dataclass(eq=False)
 class QueuedEdit:
-    """An edit, how it stands, and `why`, for people. `theirs` is the dataset with what somebody else has written."""
+    """An edit, its state, and `why` for people. `theirs` is the dataset with the value of the other person."""
 
     edit: Edit
     state: EditState = EditState.PENDING
     why: str = ""
     theirs: Json = field(default_factory=dict)
     made_here: bool = True
-    """Made in this window, and not found on disk."""
+    """Made in this window, not read from disk."""
     due: float = 0.0
     tries: int = 0
     kept: threading.Event = field(default_factory=threading.Event)
     unsafe: str = ""
-    """Why it is not on disk."""
+    """Why it could not be saved on disk; "" if it is saved."""
 
     @property
     def place(self) -> tuple[str, str]:
@@ -80,17 +80,17 @@ class QueuedEdit:
 class EditQueue(Qt.QObject):
     """All methods are for the window's thread, and none of them waits.
 
-    One edit is sent at a time, oldest first: SciCat's own writes of one dataset disturb each other.
+    One edit is sent at a time, oldest first: concurrent writes of one dataset can undo each other in SciCat.
     """
 
     changed = Qt.Signal(str)
-    """pid of a dataset whose edits stand differently now."""
+    """pid of a dataset whose edits have changed their state."""
     arrived = Qt.Signal(object)
-    """The Entry of an edit that is in SciCat now."""
+    """The QueuedEdit that is now in SciCat."""
     asked = Qt.Signal(object)
-    """An Entry that needs an answer of somebody: a CLASH, or REFUSED."""
+    """A QueuedEdit that needs a decision: CONFLICT or REFUSED."""
     loginNeeded = Qt.Signal()
-    """An edit of this window is refused because the login has expired."""
+    """SciCat refuses an edit of this window because the login has expired."""
 
     def __init__(self, folder: Path, parent: Qt.QObject | None = None) -> None:
         super().__init__(parent)
@@ -108,7 +108,7 @@ class EditQueue(Qt.QObject):
     # ------------------------------------------------------------------------ use
 
     def setAccount(self, scicat: SciCat) -> None:
-        """Send with this login from now on. What an earlier window left for this catalogue is taken up."""
+        """Use this login from now on. Edits of earlier windows for this catalogue are sent, too."""
         if self._scicat is None or self._scicat.base_url != scicat.base_url:
             self._queue.clear()
             self._shown.clear()
@@ -117,7 +117,7 @@ class EditQueue(Qt.QObject):
         self.resume()
 
     def resume(self) -> None:
-        """Try everything that waits now: somebody has logged in, or asks for it."""
+        """Retry all waiting edits now, after a login or on request."""
         self._hold = 0.0
         for queued in self._queue:
             if queued.state in WAITING_STATES:
@@ -128,12 +128,12 @@ class EditQueue(Qt.QObject):
     def change(
         self, dataset: Json, name: str, value: Any, seen: Any = None, caption: str = "", title: str = ""
     ) -> None:
-        """Write this value. `seen` is what stood there when the edit began. There must be a login."""
+        """Write this value. `seen` is the value shown when the edit began. Needs a login."""
         assert self._scicat is not None
         earlier = self._shown.get((dataset["pid"], name)) if name != PICTURE else None
         before: tuple[Any, ...] = (seen,)
         if earlier is not None:
-            # What was shown was this person's own, on its way.
+            # The shown value was an earlier edit of the same person.
             before = tuple(dict.fromkeys((*earlier.edit.before, earlier.edit.value, seen)))
         early = bool(dataset.get(PROVISIONAL))
         edit = Edit(
@@ -144,7 +144,7 @@ class EditQueue(Qt.QObject):
             self._forget(earlier)
 
     def answer(self, queued: QueuedEdit, value: Any) -> None:
-        """What a CLASH ends with: this value in the place of what somebody else has written."""
+        """Resolve a CONFLICT: this value replaces the one of the other person."""
         theirs = queued.theirs.get(queued.edit.field)
         if normal(queued.edit.field, value) != normal(queued.edit.field, theirs):
             edit = queued.edit
@@ -156,7 +156,7 @@ class EditQueue(Qt.QObject):
         self._forget(queued)
 
     def confirm(self, expected: str, pid: str) -> None:
-        """The scan whose row had this pid is in the catalogue, with that one: what was written of it can be sent."""
+        """The scan whose row had the pid `expected` is in the catalogue as `pid`: its edits can be sent."""
         for queued in [queued for queued in self.unsent if queued.edit.pid == expected]:
             if pid == expected:
                 self.retry(queued)
@@ -165,28 +165,28 @@ class EditQueue(Qt.QObject):
                 self._forget(queued)
 
     def discard(self, queued: QueuedEdit) -> None:
-        """Nobody wants it any more."""
+        """Delete the edit without sending it."""
         self._forget(queued)
 
     def retry(self, queued: QueuedEdit) -> None:
-        """Try one once more, now."""
+        """Retry one edit now."""
         self._become(queued, EditState.PENDING)
         queued.due = self._hold = 0.0
         self._timer.start()
 
     @property
     def unsent(self) -> list[QueuedEdit]:
-        """All that are not in SciCat, oldest first."""
+        """All edits that are not in SciCat, oldest first."""
         return [queued for queued in self._queue if queued.state is not EditState.SENT]
 
     def shown(self, dataset: Json, name: str) -> tuple[Any, QueuedEdit | None]:
-        """The value to show of a dataset as its row has it, and the edit that stands for it, if it is still one."""
+        """The value to show for a dataset, and the unsent edit that it comes from, if any."""
         queued = self._shown.get((dataset["pid"], name))
         if queued is None:
             return dataset.get(name), None
         if queued.state is not EditState.SENT:
             return queued.edit.value, queued
-        # Until the row has been read again: else it would jump back for a moment.
+        # Until the row is read again: otherwise the old value would appear for a moment.
         if str(dataset.get("updatedAt", "")) < str(queued.theirs.get("updatedAt", "")):
             return queued.edit.value, None
         if queued not in self._queue:
@@ -198,7 +198,7 @@ class EditQueue(Qt.QObject):
         return [queued for queued in self.unsent if queued.place == (pid, PICTURE)]
 
     def stop(self) -> None:
-        """Send no more. What has just been written is on disk when this returns, if the disk answers in time."""
+        """Stop sending. New edits are on disk when this returns, if the disk answers within DISK_CLOSE_SECONDS."""
         self._timer.stop()
         self._net.stop()
         written = threading.Event()
@@ -207,7 +207,7 @@ class EditQueue(Qt.QObject):
         written.wait(DISK_CLOSE_SECONDS)
 
     def restart(self) -> None:
-        """Go on after `stop`, as soon as there is an account. What was being sent is asked for again: nobody heard."""
+        """Continue after `stop`, once there is an account. An edit that was being sent is sent again."""
         self._sending = None
         self._disk.restart()
         self._net.restart()
@@ -230,7 +230,7 @@ class EditQueue(Qt.QObject):
         self._next()
 
     def _notKept(self, queued: QueuedEdit, error: Exception) -> None:
-        """It goes to SciCat all the same, from memory."""
+        """The edit is sent from memory all the same."""
         queued.unsafe = line(error)
         self.changed.emit(queued.edit.pid)
         self._next()
@@ -240,7 +240,7 @@ class EditQueue(Qt.QObject):
             self._queue.remove(queued)
         if self._shown.get(queued.place) is queued:
             del self._shown[queued.place]
-        # After it was put there: the disk has one thread.
+        # The disk has one thread, so this runs after the edit was saved.
         self._disk.run(partial(self._outbox.drop, queued.edit), _nothing, _nothing)
         self.changed.emit(queued.edit.pid)
 
@@ -256,19 +256,19 @@ class EditQueue(Qt.QObject):
         for queued in found:
             queued.kept.set()
             if queued.edit.field != PICTURE:
-                self._shown[queued.place] = queued  # of several the last one
+                self._shown[queued.place] = queued  # if there are several, the last one
         self._shown.update(newer)
         for pid in {queued.edit.pid for queued in found}:
             self.changed.emit(pid)
         self._timer.start()
 
     def _unread(self, error: Exception) -> None:
-        Qt.qWarning(f"edits that wait for SciCat cannot be read: {error}".encode())
+        Qt.qWarning(f"Cannot read the edits that wait for SciCat: {error}".encode())
 
     # -------------------------------------------------------------------- sending
 
     def _next(self) -> None:
-        """Send the oldest one that is due."""
+        """Send the oldest edit that is due."""
         now = time.monotonic()
         if self._sending is not None or self._scicat is None or now < self._hold:
             return
@@ -286,7 +286,7 @@ class EditQueue(Qt.QObject):
             self._timer.stop()
 
     def _is_ours(self, queued: QueuedEdit) -> bool:
-        """Whether whoever wrote it is logged in. Nobody's edit goes under another one's name."""
+        """Whether the author of the edit is logged in: an edit is never sent with another account."""
         assert self._scicat is not None
         if queued.edit.username == self._scicat.username:
             return queued.state is not EditState.LOGIN
@@ -304,7 +304,7 @@ class EditQueue(Qt.QObject):
         )
 
     def _work(self, scicat: SciCat, queued: QueuedEdit, last: bool) -> EditSent | EditConflict | Claim:
-        """In the thread. After the `last` time it is no longer kept."""
+        """Runs in the thread. With `last`, the edit is deleted from disk after it was sent."""
         if queued.unsafe:
             return send(scicat, queued.edit)
         with self._outbox.claimed(queued.edit) as claim:
@@ -350,7 +350,7 @@ class EditQueue(Qt.QObject):
         self.asked.emit(queued)
 
     def _is_over(self, queued: QueuedEdit) -> bool:
-        """Whether it was in SciCat, and somebody has gone on from it; or the same person has written another one."""
+        """Whether it was in SciCat and somebody has edited it since, or its author has written a newer edit."""
         newest = queued.edit.field == PICTURE or self._shown.get(queued.place) is queued
         return queued.state is EditState.SENT or not newest
 
@@ -363,7 +363,7 @@ class EditQueue(Qt.QObject):
         queued.due = time.monotonic() + pause
         age = time.time() - dt.datetime.fromisoformat(queued.edit.made).timestamp()
         if isinstance(error, SciCatError) and error.status == 0:
-            self._hold = queued.due  # the others would not fare better
+            self._hold = queued.due  # other edits would fail in the same way
         if queued not in self._queue or (self._is_over(queued) and not _temporary(error)):
             self._forget(queued)
         elif isinstance(error, Expired):
@@ -379,11 +379,11 @@ class EditQueue(Qt.QObject):
         ):
             self._become(queued, EditState.EARLY, NOT_IN_CATALOGUE)
         else:
-            self._refuse(queued, f"SciCat does not take it: {line(error)}")
+            self._refuse(queued, f"SciCat refuses it: {line(error)}")
         self._next()
 
     def _holdOthers(self, queued: QueuedEdit) -> None:
-        """What waits behind one that gets no answer waits for the same reason."""
+        """Mark the edits behind one that got no answer as waiting for the same reason."""
         for other in self._queue:
             if other.state is EditState.PENDING and queued.due == self._hold:
                 self._become(other, EditState.WAITING, queued.why)
@@ -394,7 +394,7 @@ class EditQueue(Qt.QObject):
 
     def _become(self, queued: QueuedEdit, state: EditState, why: str = "") -> None:
         if queued.state is EditState.SENT and state is EditState.WAITING:
-            return  # it is there; whether it stays is looked at later
+            return  # it is in SciCat; it is confirmed later
         if (queued.state, queued.why) != (state, why):
             queued.state, queued.why = state, why
             self.changed.emit(queued.edit.pid)
@@ -405,4 +405,4 @@ def _temporary(error: Exception) -> bool:
 
 
 def _nothing(_: object) -> None:
-    """Nobody waits for it."""
+    """Ignore the result."""

@@ -1,4 +1,4 @@
-"""Which columns the scan log shows: chosen, moved, sized and hidden by its user, and kept for them."""
+"""The columns of the scan log: the user chooses, moves, resizes and hides them, and layouts are saved."""
 
 from __future__ import annotations
 
@@ -16,21 +16,21 @@ from taurus_widgets.scanlog.dialogs.columns import ColumnChooser
 from taurus_widgets.scanlog.view import LogView
 
 WIDTH_STEP_LETTERS = 2
-"""Letters by which a key makes a column wider or narrower."""
+"""Width change of a column for each press of the key."""
 
 SAVE_DELAY_MS = 300
-"""Milliseconds after the last change of a width before it is written."""
+"""Delay from the last change of a width to the save."""
 
 
 class Columns(Qt.QObject):
-    """The button Columns with its menu, the header's cross and drag, and the file that keeps it all.
+    """The button Columns with its menu, the header's cross and drag, and the file with the layouts.
 
-    Every change is kept at once, in the layout that is in use, for the beamline of the datasets: `setBeamline`
-    says it, else it is the one place where the newest datasets of the catalogue were made.
+    Every change is saved at once in the layout in use, for the beamline of the datasets: that of `setBeamline`,
+    else the one where all the newest datasets of the catalogue were made.
     """
 
     availableChanged = Qt.Signal(object)
-    """A `found.Catalogue`: what there is to choose from, and to filter by."""
+    """AvailableFields: the fields that can be chosen as columns and used in filters."""
 
     def __init__(self, log: LogView, file: LayoutFile | None = None) -> None:
         super().__init__(log)
@@ -38,14 +38,14 @@ class Columns(Qt.QObject):
         self._file = file or layouts.user_file()
         self._beamline = ""
         self._beamlineGiven = False
-        self._proposal = ""  # whose datasets were looked at
+        self._proposal = ""  # whose datasets were read for `available`
         self._layouts = Layouts()
-        self._applied: set[str] = set()  # keys of the columns that were shown from here
+        self._applied: set[str] = set()  # keys of the columns that were applied here
         self._applying = False
         self.problem = ""
-        """Why the layouts could not be read or kept; "" while they can."""
+        """Why the layouts cannot be read or saved; "" if they can."""
         self.available = available_fields.default_fields()
-        self._availableProblem = ""  # why the catalogue has not said all that it has
+        self._availableProblem = ""  # why the fields of the catalogue could not be read
         self.chooser: ColumnChooser | None = None
         self._saving = Qt.QTimer(self)
         self._saving.setSingleShot(True)
@@ -116,7 +116,7 @@ class Columns(Qt.QObject):
         self.menu.addActions([self.wider, self.narrower, self.fit, self.reset])
         if self.problem:
             self.menu.addSeparator()
-            unsaved = self.menu.addAction("The columns are not kept: see why here")
+            unsaved = self.menu.addAction("The columns are not saved: the tool tip has the reason")
             unsaved.setToolTip(self.problem)
 
     def _headerMenu(self, place: Qt.QPoint) -> None:
@@ -135,23 +135,23 @@ class Columns(Qt.QObject):
     # ------------------------------------------------------------------------ layouts
 
     def setBeamline(self, beamline: str) -> None:
-        """Its layouts, whatever the datasets say."""
+        """Use the layouts of this beamline, whatever beamline the datasets have."""
         self._beamlineGiven = True
         self._switch(beamline)
 
     def useLayout(self, name: str) -> None:
-        """Show this one's columns. KeyError if there is none."""
+        """Show the columns of this layout. Raises KeyError if there is none of this name."""
         self._save()
         self._layouts = self._layouts.using(name)
         self._apply(self._layouts.shown)
         self._write()
 
     def resetLayout(self) -> None:
-        """The layout in use gets the usual columns with their usual widths."""
+        """Set the layout in use to the default columns with their default widths."""
         self._show(layouts.default_layout())
 
     def showKeys(self, keys: list[str]) -> None:
-        """These columns, in this order; those that were shown keep their width."""
+        """Show these columns in this order; those that were shown keep their width."""
         widths = {place.key: place.width for place in self._shown()}
         self._show(tuple(LayoutColumn(key, widths.get(key, 0.0)) for key in keys))
 
@@ -161,7 +161,7 @@ class Columns(Qt.QObject):
         self._write()
 
     def _load(self) -> None:
-        """What is kept for the beamline; columns that somebody else added (an option) stay beside it."""
+        """Load the layouts of the beamline. Columns that were added from outside (by an option) stay."""
         applied = self._applied or {place.key for place in layouts.default_layout()}
         added = [column.key for column in self._log.shownColumns() if column.key not in applied]
         try:
@@ -192,7 +192,7 @@ class Columns(Qt.QObject):
             self._saving.start()
 
     def _save(self) -> None:
-        """What is shown now is the layout in use."""
+        """Save the shown columns as the layout in use."""
         self._saving.stop()
         shown = self._shown()
         if shown != self._layouts.shown:
@@ -200,7 +200,7 @@ class Columns(Qt.QObject):
             self._write()
 
     def _saveNow(self) -> None:
-        """What was changed a moment ago."""
+        """Save a change that is still delayed."""
         if self._saving.isActive():
             self._save()
 
@@ -214,7 +214,7 @@ class Columns(Qt.QObject):
 
     def _reportProblem(self, error: Exception) -> None:
         self.problem = str(error)
-        self._log.warning("The columns of the scan log are not kept: %s", error)
+        self._log.warning("Cannot save the columns of the scan log: %s", error)
 
     def _size(self, letters: int) -> None:
         if self._log.table.currentIndex().isValid():
@@ -231,7 +231,7 @@ class Columns(Qt.QObject):
     # -------------------------------------------------------------------- named layouts
 
     def _ask(self, title: str, name: str) -> str:
-        """A name that is not taken; "" if nobody gives one."""
+        """Ask for an unused name; "" if the user cancels."""
         label = "Name of the layout:"
         while True:
             name, good = Qt.QInputDialog.getText(self._log, title, label, text=name)
@@ -265,7 +265,7 @@ class Columns(Qt.QObject):
     # ------------------------------------------------------------------------- chooser
 
     def openChooser(self) -> ColumnChooser:
-        """The dialog; it does not hold up the window."""
+        """Open the dialog. It does not block the window."""
         if self.chooser is None:
             self.chooser = ColumnChooser(self.available, self._log.shownColumns(), self._log)
             self.chooser.setAttribute(Qt.Qt.WA_DeleteOnClose)
@@ -299,7 +299,7 @@ class Columns(Qt.QObject):
             return
         if not self._beamlineGiven:
             try:
-                # Until the catalogue has answered, what it said last time: so columns do not change as it opens.
+                # Until the catalogue has answered, use its last beamline, so that the columns stay the same.
                 self._switch(self._file.beamline_of(scicat.base_url))
             except (OSError, ValueError) as error:
                 self._reportProblem(error)
@@ -310,7 +310,7 @@ class Columns(Qt.QObject):
             self._readAvailable()
 
     def _readAvailable(self) -> None:
-        """At the newest datasets: what they have, and where they were made."""
+        """Read the newest datasets, for their fields and their beamline."""
         scicat, proposal = self._log.scicat, self._log.query.proposal
         self._proposal, self._availableProblem = proposal, ""
         if scicat is not None:
@@ -322,7 +322,7 @@ class Columns(Qt.QObject):
             )
 
     def _availableRead(self, available: AvailableFields) -> None:
-        # What other proposals have stays known.
+        # Fields of other proposals stay available.
         self.available = AvailableFields({**self.available.found, **available.found}, available.beamline)
         scicat = self._log.scicat
         if (
@@ -354,7 +354,7 @@ class Columns(Qt.QObject):
             )
 
     def _searched(self, available: AvailableFields) -> None:
-        # Meanwhile the newest datasets may have been looked at.
+        # The newest datasets may have been read in the meantime.
         self.available = AvailableFields({**available.found, **self.available.found}, self.available.beamline)
         self._showAvailable()
 

@@ -1,4 +1,4 @@
-"""The action that compares the selected rows."""
+"""The action that compares the selected rows in a dialog."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from taurus_widgets.scanlog.dialogs.compare import CompareDialog
 from taurus_widgets.scanlog.view import LogView
 
 MIN_COMPARED, MAX_COMPARED = 2, 50
-"""Datasets that can be compared; more columns nobody can read."""
+"""Number of datasets that can be compared: more columns are unreadable."""
 
 
 class Compare(Qt.QObject):
@@ -39,7 +39,7 @@ class Compare(Qt.QObject):
             )
 
     def openDialog(self) -> CompareDialog | None:
-        """Compare what is selected. None if it is too little or too much, or no catalogue is shown."""
+        """Compare the selected datasets. None if they are too few or too many, or without a catalogue."""
         scicat = self._log.scicat
         if scicat is None or not self.action.isEnabled():
             return None

@@ -1,4 +1,4 @@
-"""What stands beside the metadata in the detail pane: files, pictures and history."""
+"""The pages of the detail pane beside the metadata: files, pictures and history."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ from taurus_widgets.scanlog.editing.edits import EditQueue, QueuedEdit
 from taurus_widgets.scanlog.view import LogView
 
 PICTURES_PAUSE_MS = 250
-"""Milliseconds that a dataset is looked at before its pictures are read: they may be large."""
+"""Delay before the pictures of a selected dataset are read, because they may be large."""
 
 
 class PicturesPage(PicturesView):
-    """The pictures of the dataset in the detail pane, then those that are on their way into SciCat.
+    """The pictures of the dataset in the detail pane, then those that are not in SciCat yet.
 
-    The tab says how many there are, so they are read before it is opened.
+    The tab shows their number, so they are read before it is opened.
     """
 
     titleChanged = Qt.Signal(str)
@@ -34,7 +34,7 @@ class PicturesPage(PicturesView):
         self._log = log
         self._edits = edits
         self._pid = ""
-        self._seen = ""  # updatedAt of what is shown
+        self._seen = ""  # updatedAt of the shown dataset
         self._there: list[Thumbnail] = []
         self._pause = Qt.QTimer(self)
         self._pause.setSingleShot(True)
@@ -60,7 +60,7 @@ class PicturesPage(PicturesView):
             self._pause.stop()
 
     def reload(self) -> None:
-        """Read them again: one has been added, or taken away."""
+        """Read the pictures again: one was added or removed."""
         pid, scicat = self._pid, self._log.scicat
         if pid and scicat is not None:
             read = partial(read_pictures, scicat, pid, self.devicePixelRatioF())
@@ -73,7 +73,7 @@ class PicturesPage(PicturesView):
 
     def _failed(self, pid: str, error: Exception) -> None:
         if pid == self._pid:
-            self._seen = ""  # the next change of the dataset reads them again
+            self._seen = ""  # read again at the next change of the dataset
             self.state.sayProblem(f"The pictures cannot be read: {problem_text(error)}")
 
     def _edited(self, pid: str) -> None:
@@ -90,7 +90,7 @@ class PicturesPage(PicturesView):
             for queued in self._edits.pictures(self._pid)
         ]
         pid, there, scale = self._pid, self._there, self.devicePixelRatioF()
-        # Also with none: an earlier call must not come after this.
+        # Also without pictures: this call cancels an earlier one.
         self._log.calls.run(
             lambda: [*there, *with_thumbnails(waiting, scale)],
             partial(self._showThese, pid),
@@ -109,7 +109,7 @@ class PicturesPage(PicturesView):
 
 
 class DetailPages(Qt.QObject):
-    """Puts the pages into the detail pane, and gives its search a key."""
+    """Adds the pages to the detail pane, and the key for its search."""
 
     def __init__(self, log: LogView, edits: EditQueue) -> None:
         super().__init__(log)

@@ -1,4 +1,4 @@
-"""Ratings, comments and pictures, written where they are seen."""
+"""Editing in the table: ratings, comments and pictures."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ RATINGS = {0.0: "Not rated", 0.5: "½", 1.0: "★", 1.5: "★½", 2.0: "★★",
 
 
 class Editing(Qt.QObject):
-    """Makes the cells editable, sends what is written, and says what waits."""
+    """Makes the cells editable, sends the edits, and shows which of them wait."""
 
     def __init__(self, log: LogView) -> None:
         super().__init__(log)
@@ -38,7 +38,7 @@ class Editing(Qt.QObject):
         table.setDelegate(Kind.RATING, self.stars)
         table.setDelegate(Kind.COMMENT, self.comments)
         table.setEditTriggers(table.DoubleClicked)
-        table.setMouseTracking(True)  # for the stars under the mouse
+        table.setMouseTracking(True)  # to highlight the stars under the mouse
         self.notice = Notice(log)
         log.layout().insertWidget(log.layout().indexOf(log.statusBar), self.notice)
         self.notice.pressed.connect(self._showWaiting)
@@ -60,23 +60,23 @@ class Editing(Qt.QObject):
     # ------------------------------------------------------------------------ use
 
     def write(self, dataset: Json, name: str, value: Any, seen: Any) -> None:
-        """A comment or a rating in the place of the one that was seen."""
+        """Write a comment or a rating in place of the one that was shown."""
         self.edits.change(dataset, name, value, seen, title=_title(dataset))
 
     def addPicture(self, dataset: Json, uri: str, caption: str) -> None:
-        """A further picture, as a `data:` URI."""
+        """Add a picture, given as a `data:` URI."""
         self.edits.change(dataset, PICTURE, uri, caption=caption, title=_title(dataset))
 
     def allowed(self) -> bool:
-        """Whether somebody is logged in; if not, that is asked for."""
+        """Whether a user is logged in; if not, request a login."""
         scicat = self._log.scicat
         if scicat is not None and scicat.anonymous:
-            # Later, as the table may be in the middle of a click.
+            # Deferred: the table may be handling a click.
             Qt.QTimer.singleShot(0, partial(self._log.loginWanted.emit, "To write to SciCat, log in."))
         return scicat is not None and not scicat.anonymous
 
     def editComment(self) -> None:
-        """Of the current row."""
+        """Edit the comment of the current row."""
         place = self._place(Kind.COMMENT)
         row = self._log.table.currentIndex().row()
         if place is None or row < 0:
@@ -87,7 +87,7 @@ class Editing(Qt.QObject):
         self._log.table.edit(cell)
 
     def rate(self, rating: float) -> None:
-        """The current row. A rating that is not shown is not overwritten unseen."""
+        """Rate the current row. A rating in a hidden column is not overwritten."""
         dataset = self._log.table.currentIndex().data(DATASET_ROLE)
         if dataset is None or self._place(Kind.RATING) is None:
             self.notice.showBriefly("To rate, choose a row, and show the column Rating.")
@@ -123,7 +123,7 @@ class Editing(Qt.QObject):
         self.edits.stop()
 
     def _key(self, event: Qt.QKeyEvent) -> bool:
-        """What keys do in these columns. The table does not send all of them to a delegate."""
+        """Handle the keys of these columns, because the table does not send all of them to a delegate."""
         index = self._log.table.currentIndex()
         dataset = index.data(DATASET_ROLE)
         if dataset is None:
@@ -153,7 +153,7 @@ class Editing(Qt.QObject):
             self.thumbnails.invalidate(queued.edit.pid)
 
     def _asked(self, queued: QueuedEdit) -> None:
-        """Whoever has just written it is asked at once; for what comes later there is the notice."""
+        """Ask at once about an edit that was just written here; for later conflicts there is the notice."""
         if queued.state is EditState.CONFLICT and queued.made_here and queued.tries == 0 and self.conflict is None:
             self._decide(queued)
 
@@ -183,7 +183,7 @@ class Editing(Qt.QObject):
         self.waiting = None
 
     def _summarise(self) -> None:
-        """What waits, in one line. What is just on its way is not worth one: its cell shows it."""
+        """Show a summary of the edits that wait. Edits that are just being sent are marked in their cells only."""
         unsent = self.edits.unsent
         held = [queued for queued in unsent if queued.state is not EditState.PENDING or queued.unsafe]
         if not held:

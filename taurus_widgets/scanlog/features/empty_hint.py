@@ -1,4 +1,4 @@
-"""Why there is no row, in the middle of the table, and what can be done about it."""
+"""A hint in the middle of an empty table: why there are no rows, with buttons for what can be done."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from taurus_widgets.scanlog.view import LogView
 
 
 class EmptyHint(Qt.QObject):
-    """Looks at the table whenever something changes; hidden as long as there are rows, or nobody knows yet."""
+    """Updated whenever the table changes; hidden while there are rows, and before the first answer."""
 
     def __init__(self, log: LogView, filters: Filters) -> None:
         super().__init__(log)
@@ -41,7 +41,7 @@ class EmptyHint(Qt.QObject):
         self.hint.hide()
         self._updateTimer = Qt.QTimer(self)
         self._updateTimer.setSingleShot(True)
-        self._updateTimer.setInterval(0)  # once all who are told of a change have heard of it
+        self._updateTimer.setInterval(0)  # after all other slots of the same signal
         self._updateTimer.timeout.connect(self._update)
         for signal in (
             *(log.scans.modelReset, log.scans.rowsInserted, log.scans.rowsRemoved),

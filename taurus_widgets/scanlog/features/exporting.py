@@ -1,4 +1,4 @@
-"""The exports as a part of the scan log: its menu and its keys."""
+"""The exports of the scan log: the menu, the keys and the dialogs."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ from taurus_widgets.scanlog.exporting.settings import ExportSettings
 from taurus_widgets.scanlog.view import LogView
 
 NOTE_MS = 6_000
-"""Milliseconds that the status bar says what was copied."""
+"""How long the status bar shows what was copied."""
 
 
 class Exporting(Qt.QObject):
-    """Copy, save, and into Elogy: in the tool bar, in the menu of a row, and by keys."""
+    """Copy, save, and export to Elogy: in the tool bar, in the menu of a row, and by keys."""
 
     def __init__(self, log: LogView) -> None:
         super().__init__(log)
@@ -32,7 +32,7 @@ class Exporting(Qt.QObject):
         self._settings = ExportSettings()
         self._elogy = ""
         self.dialog: ExportDialog | None = None
-        """The one that is open."""
+        """The open dialog, if there is one."""
         self.note = Qt.QLabel(log.statusBar)
         self.note.setTextFormat(Qt.Qt.PlainText)
         self.note.hide()
@@ -46,7 +46,7 @@ class Exporting(Qt.QObject):
         self.copyAll = self._action("Copy all rows", "Ctrl+Shift+C", self._copyAll)
         self.save = self._action("Save rows…", Qt.QKeySequence.Save, self._save)
         self.toElogy = self._action("Rows to Elogy…", "Ctrl+E", self._toElogy)
-        # Only in the table: elsewhere Ctrl+C copies what is there.
+        # For the table only: elsewhere Ctrl+C copies the selected text.
         self.copy.setShortcutContext(Qt.Qt.WidgetShortcut)
         self.copyAll.setShortcutContext(Qt.Qt.WidgetShortcut)
         log.table.addActions([self.copy, self.save, self.toElogy])
@@ -72,11 +72,11 @@ class Exporting(Qt.QObject):
         log.closing.connect(self.stop)
 
     def setElogy(self, address: str) -> None:
-        """Where Elogy is, as `https://elogy.example.org`, in place of what the environment or the user says."""
+        """Set the address of Elogy. It takes precedence over the environment and the last address of the user."""
         self._elogy = address
 
     def stop(self) -> None:
-        """Stop what is being exported. Its half-written file is taken away."""
+        """Stop a running export. Its incomplete file is deleted."""
         if self.dialog is not None:
             self.dialog.stop()
 
@@ -100,7 +100,7 @@ class Exporting(Qt.QObject):
         return sum(map(len, self._log.selectedRanges()))
 
     def _readSelected(self) -> Iterable[list[Json]]:
-        """What the table has of them; what it has not read yet is read in the thread that goes through it."""
+        """The selected datasets: from memory if all are there, else read in the thread that iterates."""
         here = self._log.selectedDatasets()
         return [here] if len(here) == self._countSelected() else self._log.allRows(self._log.selectedRanges())
 
@@ -137,7 +137,7 @@ class Exporting(Qt.QObject):
         self._say(f"Not copied: {reason(error, Path())}", problem=True)
 
     def _say(self, text: str, problem: bool = False) -> None:
-        """In the status bar, for a while; what went wrong stays until the next one."""
+        """Show a text in the status bar, for a while; a problem stays until the next text."""
         self.note.setText(text)
         self.note.show()
         self._noteTimer.stop() if problem else self._noteTimer.start()
@@ -161,14 +161,14 @@ class Exporting(Qt.QObject):
             self._open(ElogyDialog(table, self._settings, self._elogy, known, self._log))
 
     def _table(self) -> Table | None:
-        """None before there is a catalogue, and while another export is at work."""
+        """None before there is a catalogue, and while another export runs."""
         log = self._log
         if log.scicat is None or self._busy():
             return None
         return Table(self._sheet, [self._selected, self._all], log.calls, log.scicat)
 
     def _busy(self) -> bool:
-        """Whether one is at work, which is then shown; one that only waits for an answer makes room."""
+        """Whether an export runs; then its dialog is raised. An idle dialog is closed."""
         if self.dialog is None:
             return False
         if self.dialog.progress is None:

@@ -1,4 +1,4 @@
-"""Which datasets the scan log shows: the bar above the table, with all that is left out said in it."""
+"""The filters of the scan log: the bar above the table, and the query that follows from it."""
 
 from __future__ import annotations
 
@@ -22,19 +22,19 @@ from taurus_widgets.scanlog.parts.filter_bar import FilterBar, FromToDialog, now
 from taurus_widgets.scanlog.view import LogView
 
 TIME_CHECK_MS = 30_000
-"""Milliseconds between looks whether a range of the last hours is another one by now."""
+"""Between checks whether the range of the last hours has moved."""
 
 
 FIRST_ROWS_MS = 1_500
-"""Milliseconds that the list of proposals leaves to the catalogue for the rows that people wait for."""
+"""Delay of the list of proposals, so that the catalogue first answers with the rows."""
 
 
 LAST_HOURS_STEP = dt.timedelta(minutes=10)
-"""The last hours are counted from the last whole one of these, so that the table is not asked for anew all the time."""
+"""The last hours start at a multiple of this, so that the table is not read again all the time."""
 
 
 class Filters(Qt.QObject):
-    """Makes the log's query of what is chosen in the bar, and shows in the bar what the query is."""
+    """Makes the query of the scan log from the bar, and shows the query in the bar."""
 
     def __init__(self, log: LogView, columns: Columns) -> None:
         super().__init__(log)
@@ -42,7 +42,7 @@ class Filters(Qt.QObject):
         self._columns = columns
         self._range = TimeRange()
         self._typed: tuple[TypedCondition, ...] = ()
-        self._set_times: tuple[dt.datetime | None, dt.datetime | None] = (None, None)  # those of the query set last
+        self._set_times: tuple[dt.datetime | None, dt.datetime | None] = (None, None)  # of the last query
         self._current = self._visit = ""
         self._following = False
         self._proposalTimer = Qt.QTimer(self)
@@ -87,7 +87,7 @@ class Filters(Qt.QObject):
     # ------------------------------------------------------------------------- outside
 
     def setCurrentProposal(self, proposal: str, visit: str = "") -> None:
-        """What PathFixer has in use, "" for none. Who has chosen the current one sees the new one."""
+        """Set the active proposal of PathFixer, "" for none. A filter by the current proposal follows it."""
         if (proposal, visit) == (self._current, self._visit):
             return
         self._current, self._visit = proposal, visit
@@ -104,7 +104,7 @@ class Filters(Qt.QObject):
         self._showQuery(self._log.query)
 
     def clearAll(self) -> None:
-        """All datasets are shown again, in the order that they are in."""
+        """Remove all filters. The order stays."""
         self._range, self._typed, self._following = TimeRange(), (), False
         self.bar.search.clear()
         self.bar.say("")
@@ -130,14 +130,14 @@ class Filters(Qt.QObject):
         return (QueryCondition("sourceFolder", Relation.CONTAINS, f"/{folder}/"),) if folder else ()
 
     def _lookAtClock(self) -> None:
-        """Only while nobody is at work in the table: what they look at would go from under their eyes."""
+        """Update the range only while the table is at the top without a selection: otherwise rows would disappear."""
         table = self._log.table
         busy = table.verticalScrollBar().value() or table.selectionModel().hasSelection()
         if self._range.moves and not busy and self._times()[0] != self._log.query.begin:
             self._apply()
 
     def _showQuery(self, query: DatasetQuery) -> None:
-        """The bar says what this query is, also where something else has set it."""
+        """Show this query in the bar, also if something else has set it."""
         own = {typed.condition: typed for typed in self._typed}
         wanted = [condition for condition in query.where if condition not in self._folder()]
         self._typed = tuple(own.get(condition) or TypedCondition(condition, condition.field) for condition in wanted)
@@ -222,7 +222,7 @@ class Filters(Qt.QObject):
             box.addItem(proposal, proposal)
         self._showProposal()
         if box.lineEdit().hasFocus():
-            box.setEditText(typed)  # somebody is typing
+            box.setEditText(typed)  # the user is typing
 
     def _showProposal(self) -> None:
         box, proposal = self.bar.proposal, self._log.query.proposal
@@ -299,6 +299,6 @@ class Filters(Qt.QObject):
         self._apply()
 
     def _namedValues(self) -> list[NamedValue]:
-        """What the catalogue has beside the usual fields: those are known to `parse` under their own names."""
+        """The catalogue's values beside the default fields, which `parse` already knows."""
         usual = {column.key for column in cols.default_columns()}
         return [found.known for found in self._columns.available.found.values() if found.key not in usual]

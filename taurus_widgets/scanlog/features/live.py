@@ -1,4 +1,4 @@
-"""Scans from a Sardana Door, before the catalogue has them; and the proposal that PathFixer has in use."""
+"""Scans of a Sardana Door before they are in the catalogue, and the active proposal of PathFixer."""
 
 from __future__ import annotations
 
@@ -25,38 +25,38 @@ from taurus_widgets.scanlog.data.query import DatasetQuery, stored_fields
 from taurus_widgets.scanlog.view import LogView
 
 TICK_MS = 200
-"""Milliseconds between two looks at what is waited for."""
+"""Between two checks of the expected scans."""
 
 FIRST_QUERY_SECONDS = 2.0
-"""Seconds until the catalogue is asked for a scan that is not among the rows: the table may be filtered. Then twice
+"""Until the catalogue is queried for a scan that is not among the rows (the table may be filtered). Then twice
 that, and so on."""
 
 MAX_QUERY_PAUSE_SECONDS = 60.0
 
 LATE_AFTER_SECONDS = 30.0
-"""Seconds without a scan in a catalogue that answers, after which that is said."""
+"""A scan that a working catalogue does not have after this time is reported as late."""
 
 MISSING_AFTER_SECONDS = 600.0
-"""Seconds after its end until a scan that is not in the catalogue is no row any more."""
+"""After this time since its end, a scan that is not in the catalogue loses its row."""
 
 MAX_MISSING_SCANS = 50
-"""Scans of which it is remembered that they are missing."""
+"""Maximum number of missing scans that are remembered."""
 
 ROW_WAIT_SECONDS = 2.0
-"""Seconds after a scan is found in the catalogue in which its row comes from there, else it does not fit the filter."""
+"""How long the row of a scan found in the catalogue is awaited; if it does not appear, it is filtered out."""
 
 DEFAULT_PID_PREFIX = "scizoo"
 """SciCow's default `pid_prefix`, until a row shows another."""
 
 _OURS = re.compile(r"^(.+)/[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}$")
 
-NO_RECORDER = "SciFishRecorder has not told of it: is it in the environment variable DataRecorder?"
-UNDERWAY = "Its metadata may be kept at the beamline until Kafka, SciCow and SciCat are there: see scifish status."
+NO_RECORDER = "SciFishRecorder did not report it. Check that it is in the environment variable DataRecorder."
+UNDERWAY = "Its metadata may be waiting in the spool until Kafka, SciCow and SciCat work: see scifish status."
 
 
 @dataclass
 class ExpectedScan:
-    """A scan that is not in the catalogue, as far as is known. Times are time.monotonic's."""
+    """A scan that is expected in the catalogue. Times are of time.monotonic."""
 
     scan: DoorScan
     pid: str
@@ -70,7 +70,7 @@ class ExpectedScan:
     noted: dt.datetime = field(default_factory=dt.datetime.now)
 
     def dataset(self) -> Json:
-        """As SciCow would write it, of what is known."""
+        """The dataset as SciCow would write it, with what is known."""
         scan = self.scan
         values: Json = {
             "status": {"value": scan.status, "unit": "", "human_name": "Status"},
@@ -102,7 +102,7 @@ class ExpectedScan:
 
 
 class BarNotice(Qt.QToolButton):
-    """One quiet line that takes no more room than there is. The whole of it, and more, is in its tool tip."""
+    """A line of text that is cut to the available room. The tool tip has the whole text, with details."""
 
     def __init__(self, parent: Qt.QWidget | None = None) -> None:
         super().__init__(parent)
@@ -113,7 +113,7 @@ class BarNotice(Qt.QToolButton):
         self.hide()
 
     def say(self, text: str, details: str) -> None:
-        """Nothing is shown for ""."""
+        """Show a text; "" hides the line."""
         self.whole = text
         self.setToolTip(tooltip(f"{text}\n{details}"))
         palette = self.palette()
@@ -141,7 +141,7 @@ class BarNotice(Qt.QToolButton):
 
 
 class Live(Qt.QObject):
-    """Rows for the scans that a Door tells of, until the catalogue has them; what is wrong is said below the table."""
+    """Shows rows for the scans of a Door until the catalogue has them, and reports late scans below the table."""
 
     def __init__(self, log: LogView) -> None:
         super().__init__(log)
@@ -154,7 +154,7 @@ class Live(Qt.QObject):
         self._expected: dict[str, ExpectedScan] = {}  # by DoorScan.key
         self._missing: dict[str, ExpectedScan] = {}
         self._prefix = ""
-        self._answering_since = 0.0  # since when the catalogue answers
+        self._answering_since = 0.0  # time since when the catalogue answers
         self.notice = BarNotice(log)
         self.notice.clicked.connect(self._forgetMissing)
         log.statusBar.layout().insertWidget(2, self.notice)
@@ -194,11 +194,11 @@ class Live(Qt.QObject):
 
     @property
     def listens(self) -> bool:
-        """Whether the Door is there and tells of its scans."""
+        """Whether the Door is connected."""
         return self._door is not None and self._connections.get(self._door.device, ConnectionState()).connected
 
     def stop(self) -> None:
-        """Listen no more. Where a device hangs that takes a moment."""
+        """Stop listening. This takes a moment if a device hangs."""
         listeners = [listener for listener in (self._door, self._pathfixer) if listener is not None]
         self._clock.stop()
         for listener in listeners:
@@ -233,7 +233,7 @@ class Live(Qt.QObject):
     # --------------------------------------------------------------------------- scans
 
     def _eventReceived(self, attribute: str, value: object, at: float, first: bool) -> None:
-        # What the Door said last, before we listened, is in the catalogue or comes there; but whether it runs counts.
+        # Events from before the subscription are in the catalogue already; only the State matters.
         if not first or attribute.lower() == "state":
             self._scanned(self._scans.receive(attribute, value, at))
 
@@ -250,7 +250,7 @@ class Live(Qt.QObject):
     def _began(self, scan: DoorScan) -> None:
         now = time.monotonic()
         replaced: list[str] = []
-        if scan.uuid:  # its recorder was slower than our patience
+        if scan.uuid:  # the report of its recorder came later than RECORDER_WAIT_SECONDS
             for key, known in list(self._expected.items()):
                 if not known.scan.uuid and known.scan.number == scan.number:
                     self._drop(key)
@@ -276,7 +276,7 @@ class Live(Qt.QObject):
             self._log.rowShown.emit(expected.pid, expected.scan.status)
 
     def _usedPrefix(self) -> str:
-        """That of the newest row that SciCow has written."""
+        """The prefix of the newest row that was written by SciCow."""
         for row in self._log.scans.loadedRows():
             dataset = self._log.scans.dataset(row)
             found = _OURS.match(dataset["pid"]) if dataset and cols.status(dataset) else None
@@ -334,7 +334,7 @@ class Live(Qt.QObject):
             )
 
     def _unanswered(self, expected: ExpectedScan) -> None:
-        """The catalogue is away, which the poller says."""
+        """The catalogue is not available. The poller reports it."""
         self._answering_since = math.inf
         expected.ask_at = time.monotonic() + FIRST_QUERY_SECONDS
 
@@ -365,10 +365,10 @@ class Live(Qt.QObject):
             return
         if expected.scan.uuid:
             self._prefix = dataset["pid"].rpartition("/")[0]
-        if expected.scan.key in self._expected:  # the feed brings it under its own pid
+        if expected.scan.key in self._expected:  # the feed reads it with its own pid
             self._drop(expected.scan.key)
 
-    # -------------------------------------------------------------------------- what is said
+    # ------------------------------------------------------------------------------- notice
 
     def _showNotice(self) -> None:
         wrong = [state for state in self._connections.values() if state.problem]
@@ -380,12 +380,12 @@ class Live(Qt.QObject):
             texts.append(f"{numbers} not come into the catalogue since {min(one.noted for one in late):%H:%M:%S}")
             details += [expected.why() for expected in late]
         if self._missing:
-            details.append("A click forgets those that are no rows any more.")
+            details.append("Click to dismiss the scans that have no row any more.")
         self.notice.say("   ".join(texts), "\n".join(details))
 
 
 def _fits(expected: ExpectedScan, query: DatasetQuery) -> bool:
-    """Whether it belongs to the rows, as far as that can be known of a scan that is not in the catalogue."""
+    """Whether the scan matches the query, as far as is known before it is in the catalogue."""
     scan = expected.scan
     return not (
         query.where
@@ -398,7 +398,7 @@ def _fits(expected: ExpectedScan, query: DatasetQuery) -> bool:
 
 
 def _find_dataset(scicat: SciCat, scan: DoorScan) -> Json | None:
-    """The scan's dataset in the catalogue: of the same time, and by its uuid; by its number where that is not known."""
+    """The scan's dataset in the catalogue: the one at that time with its uuid, or with its number if it has no uuid."""
     when = {"creationTime": {"$gte": iso(math.floor(scan.start - 1)), "$lte": iso(math.ceil(scan.start + 1))}}
     fields = stored_fields([*TABLE_FIELDS, "runNumber", "scientificMetadata.scan"])
     for dataset in checked(scicat.datasets({"$and": [when]}, fields, "creationTime:desc", 50)):

@@ -1,7 +1,7 @@
-"""Who is logged in to SciCat, and the dialog that asks for it.
+"""Who is logged in to SciCat: the button in the tool bar, the stored token, and the check that it is still valid.
 
-The token is in memory, or in a file of mode 0600 for who wants that. The password is forgotten once there is a
-token, but for who wants to be logged in again by itself: then it stays in memory, as long as the window.
+The token is in memory, or also in a file of mode 0600 if the user wants that. The password is dropped once there
+is a token, unless the user wants to be logged in again automatically: then it stays in memory with the window.
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ from taurus_widgets.scanlog.dialogs.login import LoginDialog
 from taurus_widgets.scanlog.view import LogView
 
 LOGIN_CHECK_MS = 30_000
-"""Milliseconds between questions whether the login still counts."""
+"""Between checks that the login is still valid."""
 
 
 class Login(Qt.QObject):
-    """Says in the tool bar who is logged in, notices a login that has expired, and asks for another."""
+    """Shows in the tool bar who is logged in, detects an expired login, and opens the login dialog."""
 
     def __init__(self, log: LogView) -> None:
         super().__init__(log)
@@ -54,7 +54,7 @@ class Login(Qt.QObject):
         self._show()
 
     def expect(self, username: str) -> None:
-        """Who the next catalogue is for: if no login of theirs was kept, they are asked for it."""
+        """Set the user of the next catalogue: without a stored login of this user, the dialog opens."""
         self._expected = username
 
     def ask(self, why: str) -> None:
@@ -70,7 +70,7 @@ class Login(Qt.QObject):
         self.dialog.open()
 
     def check(self) -> None:
-        """Whether the login still counts. One that has its password renews itself."""
+        """Check that the login is still valid. A login with a password renews itself."""
         scicat = self._log.scicat
         if scicat is not None and not scicat.anonymous and not scicat.renewable:
             self._log.calls.run(scicat.whoami, partial(self._checked, scicat, scicat.token), _ignore, "whoami")
@@ -84,7 +84,7 @@ class Login(Qt.QObject):
         self.dialog = None
 
     def _catalogueChanged(self) -> None:
-        """Another catalogue: take the login that was kept for it."""
+        """Use the login that is stored for the new catalogue, if there is one."""
         self.notice.say("")
         scicat = self._log.scicat
         if scicat is not None and scicat.anonymous:
@@ -101,7 +101,7 @@ class Login(Qt.QObject):
             self.ask("")
 
     def _loginNotRead(self, error: Exception) -> None:
-        self.notice.say(f"The login that was kept cannot be used: {error}", "Log in…", problem=True)
+        self.notice.say(f"The stored login cannot be used: {error}", "Log in…", problem=True)
         if self._expected:
             self.ask("")
 
@@ -118,11 +118,11 @@ class Login(Qt.QObject):
 
     def _notWritten(self, error: Exception) -> None:
         self.notice.showBriefly(
-            f"You are logged in, but that could not be kept on this computer: {error}", problem=True
+            f"You are logged in, but the login could not be stored on this computer: {error}", problem=True
         )
 
     def _use(self, username: str, password: str, token: str) -> None:
-        """All rows are read again for another account; for the same one everything just goes on."""
+        """Use this login. All rows are read again for another account, but not for the same one."""
         scicat = self._log.scicat
         assert scicat is not None
         other = scicat.username != username
@@ -166,4 +166,4 @@ class Login(Qt.QObject):
 
 
 def _ignore(_: object) -> None:
-    """Nothing to be said: SciCat being away is said elsewhere."""
+    """Ignore the result: the status bar reports when SciCat is not available."""

@@ -1,4 +1,4 @@
-"""Pictures into a row: dropped on it, pasted, or from a file."""
+"""Adding pictures to a row: dropped on it, pasted, or from a file."""
 
 from __future__ import annotations
 
@@ -22,28 +22,28 @@ Add = Callable[[Json, str, str], None]
 
 
 IMPORT_CLOSE_SECONDS = 2.0
-"""Seconds that a closing window waits for pictures that are being read."""
+"""How long a closing window waits for pictures that are being read."""
 
 
 @dataclass(eq=False)
 class _Reading:
-    """A picture on its way from a file, or the clipboard."""
+    """A picture that is being read from a file or the clipboard."""
 
     dataset: Json
     caption: str
     uri: Future[str] = field(default_factory=Future)
 
     def read(self, work: Callable[[], str]) -> str:
-        """In a thread."""
+        """Runs in a thread."""
         try:
             self.uri.set_result(work())
-        except Exception as error:  # noqa: BLE001 - whoever waits for it hears it
+        except Exception as error:  # noqa: BLE001 - passed on to the waiting caller
             self.uri.set_exception(error)
         return self.uri.result()
 
 
 class PictureImport(Qt.QObject):
-    """Reads and encodes in another thread; then the picture is an edit like any other."""
+    """Reads and encodes pictures in another thread; then each is an edit like any other."""
 
     def __init__(self, log: LogView, notice: Notice, add: Add, allowed: Callable[[], bool]) -> None:
         super().__init__(log)
@@ -66,7 +66,7 @@ class PictureImport(Qt.QObject):
         table.viewport().installEventFilter(self)
 
     def choose(self) -> None:
-        """Ask for files, for the current row."""
+        """Let the user choose files for the current row."""
         dataset = self._current()
         if dataset is None or not self._allowed():
             return
@@ -78,7 +78,7 @@ class PictureImport(Qt.QObject):
         dialog.open()
 
     def paste(self) -> None:
-        """What is in the clipboard, for the current row."""
+        """Add the picture of the clipboard to the current row."""
         dataset = self._current()
         if dataset is not None and self._allowed():
             self._take(dataset, Qt.QApplication.clipboard().mimeData())
@@ -88,7 +88,7 @@ class PictureImport(Qt.QObject):
             self._read(dataset, partial(imaging.fromFile, path), path.name)
 
     def finish(self) -> None:
-        """The window closes: what is being read still becomes an edit, if that takes no longer than a moment."""
+        """The window closes: pictures that are read within IMPORT_CLOSE_SECONDS still become edits."""
         found = wait([reading.uri for reading in self._readings], IMPORT_CLOSE_SECONDS).done
         for reading in list(self._readings):
             if reading.uri in found and reading.uri.exception() is None:
@@ -140,7 +140,7 @@ class PictureImport(Qt.QObject):
         return False
 
     def _over(self, event: Qt.QDragMoveEvent) -> None:
-        """The row that would get it has a frame."""
+        """Frame the row that would get the picture."""
         index = self._log.table.indexAt(event.pos())
         good = index.data(DATASET_ROLE) is not None and (event.mimeData().hasImage() or bool(_files(event.mimeData())))
         if good:
@@ -149,7 +149,7 @@ class PictureImport(Qt.QObject):
             event.setDropAction(Qt.Qt.CopyAction)
             event.accept()
         elif event.type() == Qt.QEvent.DragEnter:
-            event.accept()  # it may still come to a row
+            event.accept()  # it may still be moved to a row
         else:
             event.ignore()
         self._target.setVisible(good)
@@ -167,5 +167,5 @@ class PictureImport(Qt.QObject):
 
 
 def _files(data: Qt.QMimeData) -> list[Path]:
-    """Files of this computer. Nothing is fetched from anywhere."""
+    """The local files. Nothing is downloaded."""
     return [Path(url.toLocalFile()) for url in data.urls() if url.isLocalFile()]

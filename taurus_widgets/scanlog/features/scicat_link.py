@@ -1,4 +1,4 @@
-"""The way from a row to the page of its dataset in SciCat's frontend, in a browser."""
+"""Opens the page of a dataset in SciCat's frontend, in a browser."""
 
 from __future__ import annotations
 
@@ -19,22 +19,22 @@ _BACKEND = re.compile(r"^(?:(?:backend|api)\.|([\w-]+?)-(?:backend|api)(?=\.|$))
 
 
 def checked(frontend: str) -> str:
-    """The address without the slashes at its end; "" stays. ValueError if it is none of a web page."""
+    """The address without trailing slashes; "" stays. Raises ValueError if it is not a web address."""
     parts = urlsplit(frontend)
     if frontend and (parts.scheme not in ("http", "https") or not parts.hostname):
-        raise ValueError(f"{frontend!r} is no address of SciCat's pages: it is like https://scicat.example.org")
+        raise ValueError(f"{frontend!r} is not an address of SciCat's pages, for example https://scicat.example.org")
     return frontend.rstrip("/")
 
 
 def guess(backend: str) -> str:
-    """Where the pages of a backend may be: most sites have both under one name, some call it `backend.` or `api.`."""
+    """Guess the frontend's address: most sites have both at one name, some name the backend `backend.` or `api.`."""
     parts = urlsplit(backend)
     host = _BACKEND.sub(lambda found: found[1] or "", parts.netloc, count=1)
     return urlunsplit((parts.scheme, host or parts.netloc, re.sub(r"/api(/v\d+)?/*$", "", parts.path), "", ""))
 
 
 def page_of(frontend: str, pid: str) -> str:
-    """The address of a dataset's page. Whatever its pid has in it stays one part of the path."""
+    """The address of a dataset's page. The pid is quoted, so that it is one part of the path."""
     return f"{frontend.rstrip('/')}/datasets/{quote(pid, safe='')}"
 
 
@@ -72,12 +72,12 @@ class ScicatLink(Qt.QObject):
         return action
 
     def setFrontend(self, frontend: str) -> None:
-        """Where SciCat's pages are; "" for a guess. ValueError if it is no address."""
+        """Set the address of SciCat's pages; "" to guess it. Raises ValueError if it is not an address."""
         self._frontend = checked(frontend)
         self._bind()
 
     def address(self, dataset: Json) -> str:
-        """Of this dataset's page; "" before there is a catalogue."""
+        """The address of this dataset's page; "" before there is a catalogue."""
         if self._log.scicat is None:
             return ""
         return page_of(self._frontend or guess(self._log.scicat.base_url), str(dataset["pid"]))
@@ -91,7 +91,7 @@ class ScicatLink(Qt.QObject):
     # ------------------------------------------------------------------------- actions
 
     def _current(self) -> Json | None:
-        """Of the rows that are selected, the one with the keyboard, or the first."""
+        """The dataset of the current row if it is selected, else of the first selected row."""
         row, ranges = self._log.table.currentIndex().row(), self._log.selectedRanges()
         if not ranges:
             return None
@@ -113,7 +113,7 @@ class ScicatLink(Qt.QObject):
             self._open(self.address(dataset))
 
     def _open(self, address: str) -> None:
-        # As it is: what is escaped in it must stay so.
+        # Already escaped: it must not be escaped twice.
         if Qt.QDesktopServices.openUrl(Qt.QUrl.fromEncoded(address.encode())):
             return
         box = Qt.QMessageBox(self._log.window())
@@ -126,7 +126,7 @@ class ScicatLink(Qt.QObject):
 
 
 class LinkDelegate(CellDelegate):
-    """An arrow instead of the address, which is long and says nothing."""
+    """Draws an arrow instead of the long address."""
 
     def drawContent(
         self, painter: Qt.QPainter, cell: Qt.QStyleOptionViewItem, area: Qt.QRect, index: Qt.QModelIndex

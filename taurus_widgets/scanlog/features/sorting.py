@@ -12,7 +12,7 @@ from taurus_widgets.scanlog.view import LogView
 
 
 class Sorting(Qt.QObject):
-    """A header's first click sorts upwards, the next downwards, and one more brings the newest to the top again."""
+    """The first click on a header sorts upwards, the next downwards, and one more by time again, newest first."""
 
     def __init__(self, log: LogView) -> None:
         super().__init__(log)
@@ -23,7 +23,7 @@ class Sorting(Qt.QObject):
         action.setShortcut(Qt.QKeySequence("Alt+S"))
         action.setShortcutContext(Qt.Qt.WidgetWithChildrenShortcut)
         log.table.addAction(action)
-        # The action of a menu does nothing by itself when its shortcut is pressed.
+        # Qt does not open a menu when the shortcut of its action is pressed.
         action.triggered.connect(self._open)
         log.table.headerClicked.connect(lambda place: self.sortBy(log.scans.columns[place]))
         log.queryChanged.connect(self._show)
@@ -32,7 +32,7 @@ class Sorting(Qt.QObject):
         self._show(log.query)
 
     def sortBy(self, column: LogColumn) -> None:
-        """As a click on this column's header. Nothing happens for one that the catalogue cannot sort by."""
+        """The same as a click on this column's header. Does nothing if the catalogue cannot sort by it."""
         order, query = order_of(column), self._log.query
         if not order:
             self._log.statusBar.showWork(f"The catalogue cannot sort by {column.title}")
@@ -44,7 +44,7 @@ class Sorting(Qt.QObject):
             self._log.setQuery(query.sorted_by(NEWEST_FIRST, descending=True))
 
     def _show(self, query: DatasetQuery) -> None:
-        """The arrow in the header. None where the newest are on top: that needs no sign."""
+        """Show the arrow in the header; none for newest first, the default."""
         header = self._log.table.horizontalHeader()
         places = [place for place, column in enumerate(self._log.scans.columns) if order_of(column) == query.order]
         header.setSortIndicatorShown(bool(places) and not query.newest_first)

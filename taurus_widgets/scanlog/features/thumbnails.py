@@ -1,4 +1,4 @@
-"""The first picture of each row that is on the screen, small."""
+"""The column of pictures: a thumbnail of the first picture of each row on the screen."""
 
 from __future__ import annotations
 
@@ -26,31 +26,31 @@ from taurus_widgets.scanlog.parts.roles import DATASET_ROLE
 from taurus_widgets.scanlog.view import LogView
 
 TOOLTIP_SIDE_PIXELS = 320
-"""Pixels of a picture as the tool tip shows it; so much of it is kept."""
+"""Size of a picture in the tool tip, which is also the size in memory."""
 
 MAX_THUMBNAILS = 500
-"""Rows."""
+"""Thumbnails in memory."""
 
 MAX_THUMBNAIL_CALLS = 2
-"""Calls: the table has the others."""
+"""Calls at the same time, of those that `Calls` can run: the rest is for the table."""
 
 THUMBNAIL_RETRY_SECONDS = 20.0
-"""Seconds after which a row without a picture is asked for one again..."""
+"""A row without a picture is read again after this time..."""
 
 PLOT_WAIT = dt.timedelta(minutes=10)
-"""...as long as its last change is not older: a scan's plot comes after its end."""
+"""...if its last change is not older than this: the plot of a scan is written after its end."""
 
 
 @dataclass
 class _Thumbnail:
-    """`image` is null for a row without a picture."""
+    """`image` is null for a row without a picture; `at` is when it was read."""
 
     image: Qt.QImage
     at: float
 
 
 class Thumbnails(CellDelegate):
-    """Draws them, asks for those that are missing, and opens the viewer."""
+    """Draws the thumbnails, reads the missing ones, and opens the viewer."""
 
     def __init__(self, log: LogView, edits: EditQueue) -> None:
         super().__init__(log.table)
@@ -72,12 +72,12 @@ class Thumbnails(CellDelegate):
         self._timer.start(round(THUMBNAIL_RETRY_SECONDS * 1000))
 
     def invalidate(self, pid: str) -> None:
-        """It has another picture now."""
+        """Read the picture of this dataset again."""
         self._thumbnails.pop(pid, None)
         self._log.table.viewport().update()
 
     def view(self, index: Qt.QModelIndex) -> None:
-        """All pictures of the dataset of this row."""
+        """Show all pictures of the dataset of this row."""
         dataset, scicat = index.data(DATASET_ROLE), self._log.scicat
         if dataset is None or scicat is None:
             return
@@ -137,14 +137,14 @@ class Thumbnails(CellDelegate):
     # --------------------------------------------------------------------- asking
 
     def _shown(self, dataset: Json, pending: list[QueuedEdit]) -> Qt.QImage | None:
-        """What SciCat has, else what is on its way there. None as long as there is nothing to draw."""
+        """The picture in SciCat, else the first one that is still to be sent. None while there is none."""
         image = self._image(dataset)
         if image is None or image.isNull():
             image = next((own for queued in pending if not (own := self._pendingImage(queued)).isNull()), None)
         return image
 
     def _pendingImage(self, queued: QueuedEdit) -> Qt.QImage:
-        """Of a picture that is not in SciCat; empty until it has been unpacked."""
+        """The thumbnail of a picture that is not in SciCat; empty until it has been decoded."""
         found = self._pendingImages.get(queued.edit.key)
         if found is None:
             found = self._pendingImages[queued.edit.key] = Qt.QImage()
@@ -161,7 +161,7 @@ class Thumbnails(CellDelegate):
         self._log.table.viewport().update()
 
     def _notUnpacked(self, error: Exception) -> None:
-        """The viewer says what is wrong with it."""
+        """Ignore it: the viewer shows the problem."""
 
     def _image(self, dataset: Json) -> Qt.QImage | None:
         pid = dataset["pid"]
@@ -178,7 +178,7 @@ class Thumbnails(CellDelegate):
         return fresh and time.monotonic() - found.at > THUMBNAIL_RETRY_SECONDS
 
     def _ask(self) -> None:
-        """The rows drawn last come first: those that were scrolled past can wait."""
+        """Read the rows that were drawn last first: the user has scrolled past the others."""
         scicat = self._log.scicat
         while scicat is not None and self._wanted and len(self._reading) < MAX_THUMBNAIL_CALLS:
             pid, _ = self._wanted.popitem()
@@ -203,7 +203,7 @@ class Thumbnails(CellDelegate):
         self._ask()
 
     def _failed(self, pid: str, error: Exception) -> None:
-        """SciCat being away is said elsewhere; what is still on the screen is asked for by and by."""
+        """Ignore it: the status bar reports the problem, and rows on the screen are requested again later."""
         self._reading.discard(pid)
         self._wanted.clear()
 
@@ -242,7 +242,7 @@ def _thumbnail(scicat: SciCat, pid: str) -> Qt.QImage:
 
 
 def _small(picture: str) -> Qt.QImage:
-    """In a thread. As large as the tool tip shows it, whatever its size was."""
+    """Runs in a thread. The picture scaled down to the size of the tool tip."""
     found = imaging.image(picture)
     if max(found.width(), found.height()) <= TOOLTIP_SIDE_PIXELS:
         return found

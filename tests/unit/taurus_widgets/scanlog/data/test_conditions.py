@@ -104,7 +104,7 @@ class TestMistakes:
             ("energy > 7.1.2 keV", "decimal sign is a point", ".2 keV"),
             ("energy >", "After > a value is missing", ">"),
             ("> 7", "Before > the name of a value is missing", ">"),
-            ("energy > 7 and points", "comparison is missing", "points"),
+            ("energy > 7 and points", "comparison is missing here", "points"),
             ("shutter > 5", "Shutter is text", "5"),
             ("rate > 3 mm", "recorded in counts", "mm"),
             ("energy > 3 mm", "mm cannot be converted into keV", "mm"),
