@@ -1,4 +1,4 @@
-"""."""
+"""The state of a connection to a catalogue or to a Tango device."""
 
 from __future__ import annotations
 

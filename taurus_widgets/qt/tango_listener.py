@@ -51,10 +51,10 @@ class TangoListener(Qt.QObject):
         self._clock = Qt.QTimer(self)
         self._clock.timeout.connect(self._checkAnswer)
         # For a widget that is deleted without being closed. Not a method: this object no longer exists by then.
-        end, speaking = self._end, self._emit_lock
+        end, emit_lock = self._end, self._emit_lock
 
         def end_it() -> None:
-            with speaking:
+            with emit_lock:
                 end.set()
 
         self.destroyed.connect(end_it)

@@ -16,13 +16,13 @@ from taurus_widgets.scanlog.data.pages import Pages
 from taurus_widgets.scanlog.data.query import DatasetQuery
 
 PIPED_WIDTH = 160
-"""Characters of a line that goes to a file and not to a terminal."""
+"""Width of the output if it does not go to a terminal."""
 
 LEFT_OUT_FIRST = ("numberOfFiles", "proposalId", "points", "sampleId", "duration", "creationTime")
-"""Columns that a narrow terminal does without, in this order: never the rating and the comment, which people wrote."""
+"""Columns that a narrow terminal leaves out, in this order; never the rating and the comment of people."""
 
 MIN_TEXT_WIDTH = 8
-"""Characters that are left of a text in a narrow terminal."""
+"""Minimum width of a text column in a narrow terminal."""
 
 _STYLES = {
     "running": "bold blue",
@@ -37,7 +37,7 @@ _STYLES = {
 def read_and_print(
     scicat: SciCat, columns: Sequence[LogColumn], proposal: str = "", newest: int = 200, console: Console | None = None
 ) -> int:
-    """Print the newest datasets, the last one on top; their number is returned. Raises SciCatError."""
+    """Print the newest datasets, newest first. Returns their number. Raises SciCatError."""
     console = console or make_console()
     datasets = Pages(scicat, DatasetQuery(proposal=proposal), tuple(cols.fields_of(columns))).page(0, newest)
     console.print(table(datasets, columns, console.width))
@@ -45,13 +45,13 @@ def read_and_print(
 
 
 def make_console() -> Console:
-    """As wide as the terminal, or wide enough where there is none."""
+    """A console with the width of the terminal, or PIPED_WIDTH without one."""
     console = Console(highlight=False)
     return console if console.is_terminal else Console(highlight=False, width=PIPED_WIDTH)
 
 
 def table(datasets: Sequence[Json], columns: Sequence[LogColumn], width: int = PIPED_WIDTH) -> Table:
-    """At most so many characters wide: long texts are cut, and some columns left out, which is said.
+    """A table of at most `width` characters: long texts are cut, and columns left out, with a note about them.
 
     Columns that are empty in all rows are left out, too: a terminal has no room to spare.
     """

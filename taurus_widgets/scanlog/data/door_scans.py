@@ -65,11 +65,11 @@ class DoorScans:
 
     @property
     def has_pending(self) -> bool:
-        """Whether `unannounced` may have something."""
+        """Whether `unrecorded` may return a scan later."""
         return bool(self._started)
 
     def receive(self, attribute: str, value: Any, at: float) -> list[DoorScan]:
-        """Process an event of one of DOOR_ATTRIBUTES, and its time. Unreadable values are not for us and are ignored."""
+        """Process an event of one of DOOR_ATTRIBUTES, and its time. Unreadable values are ignored: not for us."""
         name = attribute.lower()
         if name == "state":
             return self._state(str(value), at)

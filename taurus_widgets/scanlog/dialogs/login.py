@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import TYPE_CHECKING
 
 from taurus.external.qt import Qt
 
@@ -14,10 +13,6 @@ from taurus_widgets.qt.text import tooltip
 from taurus_widgets.scanlog.data.feed import problem_text
 from taurus_widgets.scanlog.data.state_folder import stateFolder
 from taurus_widgets.scanlog.data.token_file import StoredLogin
-
-if TYPE_CHECKING:
-    pass
-
 
 LOGIN_TIMEOUT_SECONDS = 10.0
 """Time-out of the check of a login."""

@@ -1,4 +1,4 @@
-"""Rows for the clipboard: as text that spreadsheets take, and as a table for Word and mail."""
+"""Rows for the clipboard: as text for spreadsheets, and as a table for Word and mail."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from taurus_widgets.scanlog.exporting.csv_file import Style, spreadsheet
 from taurus_widgets.scanlog.exporting.html_file import table
 
 MAX_CLIPBOARD_ROWS = 20_000
-"""More belongs into a file: the clipboard is kept in memory, twice."""
+"""More rows belong into a file: the clipboard is in memory, twice."""
 
 
 @dataclass(frozen=True)
@@ -24,7 +24,7 @@ class ClipboardContent:
 
 
 def copied(sheet: Sheet, rows: list[Json], style: Style) -> ClipboardContent:
-    """Tabs between cells and quotes around lines, as Excel does itself; in both forms no cell is a formula."""
+    """Copy rows in Excel's own format, with tabs and quotes. No cell is a formula in either form."""
     text = io.StringIO(newline="")
     writer = csv.writer(text, dialect="excel-tab")
     writer.writerow(map(guarded, sheet.headings))

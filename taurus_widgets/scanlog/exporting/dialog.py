@@ -1,4 +1,4 @@
-"""What the dialogs of an export have in common: which rows, how far it is, and what came of it."""
+"""The base of the export dialogs: the choice of rows, the progress and the result."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ from taurus_widgets.scanlog.exporting.progress import Cancelled, ExportProgress
 from taurus_widgets.scanlog.exporting.saving import file_problem
 
 PROGRESS_INTERVAL_MS = 100
-"""Milliseconds between looks at how far it is. The thread itself never speaks to the window for each row."""
+"""Between updates of the progress bar. The thread does not signal each row to the window."""
 
 CLOSE_WAIT_SECONDS = 1.0
-"""Seconds that a closing window waits for an export to take its half-written file away."""
+"""How long a closing window waits for an export to delete its incomplete file."""
 
 
 NOTHING_WRITTEN = "Nothing was written."
@@ -32,7 +32,7 @@ NOTHING_WRITTEN = "Nothing was written."
 
 @dataclass(frozen=True)
 class Rows:
-    """Which rows there are, now. Both are called in the window's thread; what `pages` gives is read in another."""
+    """Rows that can be exported. Both functions are called in the window's thread; the pages are read in another."""
 
     label: str
     count: Callable[[], int]
@@ -41,7 +41,7 @@ class Rows:
 
 @dataclass(frozen=True)
 class Table:
-    """What an export is of. `sheet` is called in the window's thread."""
+    """The table to export. `sheet` is called in the window's thread."""
 
     sheet: Callable[[], Sheet]
     rows: list[Rows]
@@ -50,16 +50,16 @@ class Table:
 
 
 class ExportDialog(Qt.QDialog):
-    """Beside the window and not over it: the scan log goes on, and what is exported is what it shows at the time."""
+    """Not modal: the scan log continues, and the rows are those that it shows when the export starts."""
 
     def __init__(self, table: Table, parent: Qt.QWidget) -> None:
         super().__init__(parent)
         self.setAttribute(Qt.Qt.WA_DeleteOnClose)
         self.table = table
         self.progress: ExportProgress | None = None
-        """Of an export that runs."""
+        """The progress of a running export; None otherwise."""
         self.body = Qt.QWidget(self)
-        """All that is chosen in: it can be changed while nothing runs."""
+        """The form. It is disabled while an export runs."""
         self.rows = [Qt.QRadioButton(self.body) for _ in table.rows]
         which = Qt.QButtonGroup(self)
         for button in self.rows:
@@ -111,7 +111,7 @@ class ExportDialog(Qt.QDialog):
         self._timer.timeout.connect(self._showProgress)
 
     def refresh(self) -> None:
-        """The table, or what is selected in it, is another by now."""
+        """Update the dialog after a change of the table or of the selection."""
         if self.progress is None:
             self._count()
             self.changed()
@@ -125,24 +125,24 @@ class ExportDialog(Qt.QDialog):
     # ------------------------------------------------------------------ for subclasses
 
     def sheet(self) -> Sheet:
-        """What is exported but the rows."""
+        """The sheet that is exported."""
         return self.table.sheet().without_pictures()
 
     def changed(self) -> None:
-        """Something was chosen: say what it means, and whether it can be exported."""
+        """Update the texts and the buttons after a choice."""
         self.columns.setText(", ".join(self.sheet().headings))
 
     def start(self) -> None:
-        """Begin, by `run`."""
+        """Start the export with `run`."""
 
     def finished_with(self, answer: Any) -> None:
-        """It is done, with what the work returned."""
+        """The export is finished; `answer` is the result of the work."""
 
     def chosen(self) -> Rows:
         return next(rows for button, rows in zip(self.rows, self.table.rows, strict=True) if button.isChecked())
 
     def run(self, total: int, work: Callable[[ExportProgress], Any]) -> None:
-        """Do it in a thread."""
+        """Run the export in a thread."""
         progress = self.progress = ExportProgress(total)
 
         def whole() -> Any:
@@ -150,13 +150,13 @@ class ExportDialog(Qt.QDialog):
                 progress.check()
                 return work(progress)
 
-        self.destroyed.connect(progress.cancel)  # with its panel, which nobody has closed
+        self.destroyed.connect(progress.cancel)  # for a panel that is deleted without being closed
         self.say("")
         self._setRunning(True)
         self.table.calls.run(whole, self._done, self._failed)
 
     def say(self, text: str, problem: bool = False) -> None:
-        """Below the form. Links can be in it: what others wrote has to be escaped."""
+        """Show a text below the form. It may contain links, so texts of other people must be escaped."""
         palette = self.message.palette()
         role = Qt.QPalette.WindowText
         shade = Qt.QColor(colours(self.palette()).problem) if problem else self.palette().color(role)
@@ -168,7 +168,7 @@ class ExportDialog(Qt.QDialog):
     # ------------------------------------------------------------------------ events
 
     def reject(self) -> None:
-        """Esc, Cancel and Close: at first it stops what runs, and then it closes."""
+        """Esc, Cancel and Close: stop a running export, otherwise close the dialog."""
         if self.progress is not None:
             self.progress.cancel()
             self.closeButton.setEnabled(False)
@@ -184,7 +184,7 @@ class ExportDialog(Qt.QDialog):
             super().closeEvent(event)
 
     def stop(self) -> None:
-        """The window closes: nobody will hear the end of it."""
+        """The window closes: cancel the export and drop its result."""
         self._timer.stop()
         if self.progress is not None:
             self.progress.cancel()
@@ -226,12 +226,12 @@ class ExportDialog(Qt.QDialog):
             self.say(escape(reason(error, self.path())), problem=True)
 
     def path(self) -> Path:
-        """The file that an error is about, if it is about one."""
+        """The file of the export, for the texts of errors."""
         return Path()
 
 
 def below(*widgets: Qt.QWidget) -> Qt.QVBoxLayout:
-    """One below the other."""
+    """A layout with the widgets below each other."""
     layout = Qt.QVBoxLayout()
     layout.setSpacing(2)
     for widget in widgets:
@@ -240,7 +240,7 @@ def below(*widgets: Qt.QWidget) -> Qt.QVBoxLayout:
 
 
 def reason(error: Exception, path: Path) -> str:
-    """Why an export has failed, in plain words."""
+    """Why an export has failed, as a text for people."""
     if isinstance(error, OSError):
         return file_problem(error, path)
     if isinstance(error, SciCatError):

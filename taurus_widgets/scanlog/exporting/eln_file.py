@@ -25,7 +25,7 @@ from taurus_widgets.scanlog.exporting.pictures import PictureFile, slug
 from taurus_widgets.scanlog.exporting.writer import RowWriter
 
 MAX_ELN_PARTS = 10_000
-"""Files and folders in one archive: the consortium's own checks take no more."""
+"""Files and folders in one archive: the consortium's own checks accept no more."""
 
 METADATA_NAME = "ro-crate-metadata.json"
 LICENSE = "No licence is stated. The data policy of the facility and of the proposal holds."
@@ -34,7 +34,7 @@ Node = dict[str, Any]
 
 
 class ElnWriter(RowWriter):
-    """`name` is that of the archive, without `.eln`. What has to wait for the end is kept in `folder` until then."""
+    """`name` is that of the archive, without `.eln`. Parts for the end of the archive wait in `folder`."""
 
     def __init__(self, file: BinaryIO, sheet: Sheet, name: str, folder: Path) -> None:
         self._sheet = sheet
@@ -53,7 +53,7 @@ class ElnWriter(RowWriter):
 
     def row(self, dataset: Json, pictures: list[PictureFile]) -> None:
         title = cols.title(dataset) or cols.line(dataset["pid"])
-        # The number keeps the names apart, and the folders in the order of the table.
+        # The number makes the names unique, and sorts the folders as in the table.
         name = f"{len(self._parts) + 1:05d}-{slug(title)}"
         self._zip.mkdir(f"{self._root}/{name}")
         files = [self._file(name, picture) for picture in pictures]
@@ -95,7 +95,7 @@ class ElnWriter(RowWriter):
 
     def abandon(self) -> None:
         for part in self._open():
-            with suppress(OSError):  # the disk is full still: what failed first is what is told
+            with suppress(OSError):  # the disk is still full: the first error is reported
                 part.close()
 
     def _write(self, *nodes: Node) -> None:

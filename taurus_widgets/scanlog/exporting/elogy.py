@@ -1,7 +1,7 @@
 """A small client of Elogy's REST API, which has no login. No Qt here.
 
-What the real server does was found by running it; the comments say so where it is not what one would expect.
-No write is repeated here: whoever calls knows how to find out whether it happened.
+The behaviour of the real server was found by running it; comments mark what is unexpected.
+No write is repeated here: the caller finds out whether it happened.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ MAX_LISTED_ENTRIES = 50
 
 
 class ElogyError(Exception):
-    """What Elogy refuses or cannot do, in plain words. `status` is 0 if there was no answer at all."""
+    """An error of Elogy as a text for people. `status` is 0 if there was no answer."""
 
     def __init__(self, text: str, status: int = 0) -> None:
         super().__init__(text)
@@ -238,16 +238,16 @@ def _refusal(answer: Answer) -> ElogyError:
         case 409:
             return Stale(said or "The entry was changed by somebody else", 409)
         case 413:
-            return ElogyError("This is more than Elogy takes: choose fewer rows, or leave the pictures out", 413)
+            return ElogyError("This is more than Elogy accepts: choose fewer rows, or export without pictures", 413)
         case 422:
-            return ElogyError(f"Elogy misses something: {said}", 422)
+            return ElogyError(f"Elogy reports that something is missing: {said}", 422)
         case status if status >= 500:
             return ElogyError(f"Elogy has a fault (status {status})", status)
     return ElogyError(f"Elogy refuses this (status {answer.status}): {said}", answer.status)
 
 
 def _sentences(answer: Answer) -> Iterator[str]:
-    """What a refusal says: flask gives `message` or `messages`, nested by field."""
+    """The texts of a refusal: flask gives `message` or `messages`, nested by field."""
 
     def texts(found: Any, name: str = "") -> Iterator[str]:
         if isinstance(found, dict):

@@ -1,4 +1,4 @@
-"""The dialog that puts rows into Elogy."""
+"""The dialog that exports rows to Elogy."""
 
 from __future__ import annotations
 
@@ -34,12 +34,12 @@ from taurus_widgets.scanlog.exporting.settings import ExportSettings
 
 
 class ElogyDialog(ExportDialog):
-    """The logbook at the left, the entry at the right. All that is asked of Elogy is asked in other threads."""
+    """The logbook at the left, the entry at the right. All calls to Elogy run in other threads."""
 
     def __init__(
         self, table: Table, settings: ExportSettings, address: str, known: dict[str, str], parent: Qt.QWidget
     ) -> None:
-        """`known` is what attributes of an entry begin with, by name in lower case."""
+        """`known` has initial values of attributes of the entry, by name in lower case."""
         super().__init__(table, parent)
         self.setWindowTitle("Rows to Elogy")
         self._settings = settings
@@ -103,7 +103,7 @@ class ElogyDialog(ExportDialog):
         self.go.setToolTip(lacking)
 
     def _lacking(self) -> str:
-        """What has to be chosen still, for the button's tip."""
+        """What is still missing, for the button's tool tip; "" if nothing is."""
         missing = self.attributes.missing() if self.new.isChecked() else []
         if not self.chosen().count():
             return "There are no rows"
@@ -216,7 +216,7 @@ class ElogyDialog(ExportDialog):
 def _send(
     elogy: Elogy, target: ElogyTarget, sheet: Sheet, pages: Pages, scicat: SciCat | None, progress: ExportProgress
 ) -> WrittenEntry:
-    """`scicat` is where the pictures are, None if they are not wanted."""
+    """Runs in a thread. `scicat` has the pictures; None for an export without them."""
     datasets: dict[str, Json] = {}
     found: list[tuple[str, pictures.PictureFile]] = []
     for page in pages:

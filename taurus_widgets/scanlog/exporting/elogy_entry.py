@@ -22,29 +22,29 @@ from taurus_widgets.scanlog.exporting.pictures import PictureFile
 from taurus_widgets.scanlog.exporting.progress import Cancelled, ExportProgress
 
 DEFAULT_TITLE = "Exported from Scanlog"
-"""Of an entry for which none is given."""
+"""The title of an entry without a given title."""
 
 MAX_ELOGY_ROWS = 2_000
-"""In one entry: Elogy sends all of it to everybody who opens the logbook."""
+"""Rows of one entry: Elogy sends them all to everybody who opens the logbook."""
 
 MAX_APPEND_TRIES = 5
-"""Times that an entry is read and changed again, because somebody else was faster."""
+"""Attempts to change an entry that somebody else changes at the same time."""
 
 CHECK_PAUSES_SECONDS = (0.5, 1.0, 2.0)
-"""Seconds before each look whether a write happened whose answer was lost."""
+"""Pauses before each check whether a write happened whose answer was lost."""
 
 
 class UncertainWrite(ElogyError):
-    """A write was sent and not answered, and what it should have made is not there (yet)."""
+    """A write was sent without an answer, and its result is not in Elogy (yet)."""
 
 
 class DuplicateEntry(ElogyError):
-    """Two people at two computers were as fast as each other. An entry cannot be taken back by its program."""
+    """Two computers have exported the same rows at the same moment. A program cannot delete an entry."""
 
 
 @dataclass(frozen=True)
 class ElogyTarget:
-    """Where to: `entry` is one to append to, None for a new one. The rest is of a new one, `authors` of both."""
+    """`entry` is the entry to append to, None for a new one. The rest is for a new entry, `authors` for both."""
 
     logbook: int
     entry: int | None = None
@@ -55,7 +55,7 @@ class ElogyTarget:
 
 @dataclass(frozen=True)
 class WrittenEntry:
-    """The entry. `before` says that an earlier export had written it already."""
+    """The entry with the rows. `before`: an earlier export had already written it."""
 
     logbook: int
     entry: int
@@ -65,14 +65,14 @@ class WrittenEntry:
 
 @dataclass(frozen=True)
 class ElogyExport:
-    """What goes there, as texts; `rows` are those of `headings`."""
+    """The exported texts: `rows` has the cells in the order of `headings`."""
 
     intro: str
     headings: list[str]
     pids: list[str]
     rows: list[list[str]]
     pictures: list[tuple[str, PictureFile]]
-    """With the pid that each belongs to."""
+    """Each with the pid of its dataset."""
 
     @classmethod
     def of(cls, sheet: Sheet, datasets: Sequence[Json], pictures: list[tuple[str, PictureFile]]) -> ElogyExport:
@@ -81,9 +81,9 @@ class ElogyExport:
         return cls(intro, sheet.headings, [dataset["pid"] for dataset in datasets], rows, pictures)
 
     def id(self, target: ElogyTarget) -> str:
-        """The same for the same rows to the same place, with and without pictures.
+        """An id that is the same for the same rows and the same target, with and without pictures.
 
-        It is of letters and digits: Elogy's search gives other signs a meaning.
+        It has only letters and digits: other characters have a meaning in Elogy's search.
         """
         said = [target.logbook, target.entry, target.title, self.headings, self.pids, self.rows]
         return hashlib.sha256(json.dumps(said).encode()).hexdigest()[:32]
@@ -92,7 +92,7 @@ class ElogyExport:
         return f"<p>{escape(self.intro)}</p>{table(self.headings, self.rows)}"
 
     def text(self) -> str:
-        """For entries that are not HTML."""
+        """The rows as text, for entries that are not HTML."""
         lines = [self.headings, *([cell.replace("\n", " / ") for cell in row] for row in self.rows)]
         widths = [max(len(line[place]) for line in lines) for place in range(len(self.headings))]
         padded = ("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)) for line in lines)
@@ -100,10 +100,10 @@ class ElogyExport:
 
 
 def send(elogy: Elogy, target: ElogyTarget, export: ElogyExport, progress: ExportProgress) -> WrittenEntry:
-    """Write it, or find that it is there, and add the pictures that are missing.
+    """Write the rows unless they are already in Elogy, and add the missing pictures.
 
     Raises ElogyError (Stale for an entry that is locked, Unsure where an answer was lost for good) and Cancelled. It
-    can be called again after any of them.
+    can be repeated after any of them.
     """
     mark = export.id(target)
     entry, before = (_created if target.entry is None else _appended)(elogy, target, export, mark, progress)
@@ -122,7 +122,7 @@ def send(elogy: Elogy, target: ElogyTarget, export: ElogyExport, progress: Expor
 
 
 def _key(mark: str) -> str:
-    """Of the metadata. One for each export, as an entry can hold several."""
+    """The key in the entry's metadata: one for each export, since an entry can hold several."""
     return f"scanlog_{mark[:12]}"
 
 
@@ -155,30 +155,31 @@ def _created(
     try:
         first = elogy.marked(target.logbook, _key(mark), mark) or made
     except ElogyError:
-        return made, False  # it is there; the next export of these rows looks again
+        return made, False  # the entry exists; the next export of these rows checks again
     if first["id"] != made["id"]:
         raise DuplicateEntry(
-            f"Somebody else has put the same rows there at the same moment: they are in entry {first['id']}, "
-            f"and in entry {made['id']}, which can be taken away in Elogy"
+            f"Somebody else has exported the same rows at the same moment: they are in entry {first['id']}, "
+            f"and in entry {made['id']}, which can be deleted in Elogy"
         )
     return made, False
 
 
 def _found_after(error: ElogyError, elogy: Elogy, target: ElogyTarget, mark: str, progress: ExportProgress) -> Json:
-    """The entry, if the write whose answer was lost has made it.
+    """The entry, if the write whose answer was lost has created it.
 
-    It is never sent again from here: the server may still be at the first one.
+    The write is never repeated here: the server may still be busy with the first one.
     """
     for seconds in CHECK_PAUSES_SECONDS:
         progress.pause(seconds)
         try:
             found = elogy.marked(target.logbook, _key(mark), mark)
         except ElogyError:
-            continue  # away still: what is told is why the write failed
+            continue  # still no answer: the error of the write is reported
         if found is not None:
             return found
     raise UncertainWrite(
-        f"{error}. The entry is not in Elogy, but may still come. Export again in a while: it is looked for first",
+        f"{error}. The entry is not in Elogy, but may still appear. "
+        "Export again later: the export first searches for it",
         error.status,
     ) from error
 
@@ -198,7 +199,7 @@ def _appended(
         entry = elogy.entry(target.entry)
         if (entry.get("metadata") or {}).get(_key(mark)) == mark:
             return entry, problem is None
-        # A repeat is safe here: the entry has another revision if the first one was done after all.
+        # Safe to repeat: if the first write was done after all, the entry has another revision.
         try:
             elogy.change(entry, _changes(entry, target, export, mark))
             return elogy.entry(target.entry), False
@@ -231,7 +232,7 @@ def _changes(entry: Json, target: ElogyTarget, export: ElogyExport, mark: str) -
 
 
 def _attach(elogy: Elogy, number: int, export: ElogyExport, mark: str, progress: ExportProgress) -> int:
-    """Send the pictures that the entry does not have; their number. A name tells the export and the picture."""
+    """Send the pictures that the entry lacks; returns their number. A file name identifies export and picture."""
     sent = 0
     if not export.pictures:
         return sent

@@ -1,4 +1,4 @@
-"""The fields of the dialog for Elogy: logbook, entry, authors, and what the logbook wants to know. They ask nobody."""
+"""The fields of the Elogy dialog: logbook, entry, authors and attributes. They make no calls."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from taurus.external.qt import Qt
 from taurus_widgets.scanlog.exporting.elogy import Attribute, Author, Headline, Logbook
 
 ITEM_ROLE = Qt.Qt.UserRole
-"""The logbook, entry or author of an item."""
+"""The role of an item's logbook, entry or author."""
 
 TYPING_PAUSE_MS = 250
-"""Milliseconds without a key after which what was typed is looked for."""
+"""Pause in the typing after which the text is searched for."""
 
 
 class DelayedSearchLine(Qt.QLineEdit):
-    """Says `searched` when the typing has stopped."""
+    """Emits `searched` when the typing pauses."""
 
     searched = Qt.Signal(str)
 
@@ -32,14 +32,14 @@ class DelayedSearchLine(Qt.QLineEdit):
         timer.timeout.connect(lambda: self.searched.emit(self.text().strip()))
 
     def keyPressEvent(self, event: Qt.QKeyEvent) -> None:
-        """Enter is for the search, and not for the dialog's button."""
+        """Enter starts the search and does not press the dialog's button."""
         super().keyPressEvent(event)
         if event.key() in (Qt.Qt.Key_Return, Qt.Qt.Key_Enter):
             event.accept()
 
 
 class LogbookTree(Qt.QWidget):
-    """The tree, and a line that leaves in it what has the words in its name or within."""
+    """The tree of logbooks, and a line that filters it by name."""
 
     chosen = Qt.Signal()
 
@@ -77,7 +77,7 @@ class LogbookTree(Qt.QWidget):
         return item
 
     def _items(self) -> list[Qt.QTreeWidgetItem]:
-        """All, those inside before those around them."""
+        """All items, children before their parents."""
 
         def below(item: Qt.QTreeWidgetItem) -> list[Qt.QTreeWidgetItem]:
             return [inner for place in range(item.childCount()) for inner in below(item.child(place))] + [item]
@@ -94,7 +94,7 @@ class LogbookTree(Qt.QWidget):
 
 
 class EntryList(Qt.QWidget):
-    """Entries of a logbook to append to; `searched` says which words their titles should have."""
+    """The entries of a logbook to append to; `searched` has the words that their titles must contain."""
 
     searched = Qt.Signal(str)
     chosen = Qt.Signal()
@@ -126,7 +126,7 @@ class EntryList(Qt.QWidget):
 
 
 class AuthorsField(Qt.QWidget):
-    """Authors as chosen, and a line to find others; the key Delete takes one away."""
+    """The chosen authors, and a line to find others; the key Delete removes one."""
 
     searched = Qt.Signal(str)
     changed = Qt.Signal()
@@ -162,7 +162,7 @@ class AuthorsField(Qt.QWidget):
         return [self.list.item(row).data(ITEM_ROLE) for row in range(self.list.count())]
 
     def add(self, author: Author) -> None:
-        """Nothing happens if it is there."""
+        """Add an author, unless it is there."""
         self.search.clear()
         self.completer.popup().hide()
         if author not in self.authors():
@@ -173,7 +173,7 @@ class AuthorsField(Qt.QWidget):
             self.changed.emit()
 
     def offer(self, authors: Iterable[Author], search: str) -> None:
-        """What was found for what was typed; too late if it is not there any more."""
+        """Offer the authors found for a search, unless the typed text has changed since."""
         if search != self.search.text().strip() or not self.search.hasFocus():
             return
         self.found.clear()
@@ -187,7 +187,7 @@ class AuthorsField(Qt.QWidget):
             self.completer.popup().hide()
 
     def _entered(self) -> None:
-        """Enter, in the line or in the list below it: what is marked there, else what is typed."""
+        """Enter in the line or in its list: add the marked author, else the typed name."""
         popup = self.completer.popup()
         if popup.isVisible() and popup.currentIndex().isValid():
             self.add(popup.currentIndex().data(ITEM_ROLE))
@@ -203,7 +203,7 @@ class AuthorsField(Qt.QWidget):
 
 
 class AttributeForm(Qt.QWidget):
-    """A field for each attribute of a logbook; those that it needs have a star."""
+    """A field for each attribute of a logbook; required ones have a star."""
 
     changed = Qt.Signal()
 
@@ -216,7 +216,7 @@ class AttributeForm(Qt.QWidget):
         self._attributes: tuple[Attribute, ...] = ()
 
     def setAttributes(self, attributes: tuple[Attribute, ...], known: dict[str, str]) -> None:
-        """`known` is what to begin with, by name in lower case."""
+        """`known` has the initial values, by name in lower case."""
         while self._layout.rowCount():
             self._layout.removeRow(0)
         self.fields = {}
@@ -253,7 +253,7 @@ class AttributeForm(Qt.QWidget):
         return line
 
     def values(self) -> dict[str, Any]:
-        """What is filled in, by name. A box is always filled in."""
+        """The filled-in values by name. A check box always has a value."""
         found = {attribute.name: self._value(attribute) for attribute in self._attributes}
         return {name: value for name, value in found.items() if value not in ("", [])}
 
@@ -271,6 +271,6 @@ class AttributeForm(Qt.QWidget):
         return field.text().strip()
 
     def missing(self) -> list[str]:
-        """The names of those that the logbook needs and that are empty."""
+        """The names of the required attributes that are empty."""
         filled = self.values()
         return [attribute.name for attribute in self._attributes if attribute.required and attribute.name not in filled]

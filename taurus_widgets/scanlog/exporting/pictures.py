@@ -14,14 +14,14 @@ from taurus_widgets.scanlog.data import columns as cols
 from taurus_widgets.scanlog.data.columns import Json
 
 PICTURE_SUFFIXES = {"image/png": "png", "image/jpeg": "jpg", "image/gif": "gif", "image/webp": "webp"}
-"""What is taken along. Not SVG: it can hold scripts, and would be opened from an address that people trust."""
+"""The types that are exported. Not SVG: it can contain scripts, and would be opened from a trusted address."""
 
 _URI = re.compile(r"data:(?P<kind>[a-z]+/[a-z0-9.+-]+);base64,(?P<data>[A-Za-z0-9+/=\s]*)", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
 class PictureFile:
-    """`stem` begins its file's name, is of letters, digits and dashes, and is unique in the dataset."""
+    """`stem` starts the name of its file. It has letters, digits and dashes only, and is unique in the dataset."""
 
     stem: str
     kind: str
@@ -34,12 +34,12 @@ class PictureFile:
 
     @property
     def name(self) -> str:
-        """What people call it."""
+        """The name for people."""
         return self.caption or f"{self.stem}.{self.suffix}"
 
     @property
     def uri(self) -> str:
-        """All of it in an address, for a page that stands alone."""
+        """The picture as a `data:` URI, for an HTML page without other files."""
         return f"data:{self.kind};base64,{base64.b64encode(self.data).decode()}"
 
     @property
@@ -48,7 +48,7 @@ class PictureFile:
 
 
 def read(scicat: SciCat, dataset: Json) -> list[PictureFile]:
-    """The pictures that the catalogue has of it, none for a dataset that it does not have yet. Raises SciCatError."""
+    """The dataset's pictures in the catalogue; none if it is not in the catalogue yet. Raises SciCatError."""
     if dataset.get("provisional"):
         return []
     return decoded(dataset, scicat.attachments(dataset["pid"]))
@@ -77,5 +77,5 @@ def _image(uri: Any) -> tuple[str, bytes] | None:
 
 
 def slug(text: str, longest: int = 40) -> str:
-    """The text as a part of a file's name that any system takes: letters, digits, dots and dashes."""
+    """The text as a part of a file name that is valid on any system: letters, digits, dots and dashes."""
     return re.sub(r"[^A-Za-z0-9.]+", "-", text)[:longest].strip("-.") or "scan"

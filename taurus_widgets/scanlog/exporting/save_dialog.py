@@ -1,4 +1,4 @@
-"""The dialog that writes rows into a file."""
+"""The dialog that exports rows to a file."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ NUMBER_STYLES = {
 
 
 class SaveDialog(ExportDialog):
-    """Format, numbers, pictures, and where to."""
+    """The format, the style of numbers, the pictures, and the file."""
 
     def __init__(self, table: Table, settings: ExportSettings, parent: Qt.QWidget) -> None:
         super().__init__(table, parent)
@@ -70,7 +70,7 @@ class SaveDialog(ExportDialog):
         self.file.setFocus()
 
     def path(self) -> Path:
-        """Where it is written: with the ending of the format, and in the folder kept, if there is none in it."""
+        """The file: with the suffix of the format, and in the last folder if none is given."""
         path = Path(self.file.text().strip()).expanduser()
         suffix = self.format.currentData()
         if path.suffix.lower() != suffix:
@@ -115,7 +115,7 @@ class SaveDialog(ExportDialog):
         return bool(self.pictures.isChecked() and not self.pictures.isHidden())
 
     def _renamed(self) -> None:
-        """Another format: the name gets its ending."""
+        """Change the suffix of the name after a change of the format."""
         path = Path(self.file.text())
         if path.suffix.lower() in FILE_FORMATS:
             self.file.setText(str(path.with_suffix(self.format.currentData())))
@@ -124,7 +124,7 @@ class SaveDialog(ExportDialog):
     def _browse(self) -> None:
         filters = ";;".join(f"{text.partition(',')[0]} (*{suffix})" for suffix, text in FILE_FORMATS.items())
         chosen = next(one for one in filters.split(";;") if self.format.currentData() in one)
-        # The dialog's own note says what will be replaced.
+        # The note in this dialog warns about a file that will be replaced.
         name, kind = Qt.QFileDialog.getSaveFileName(
             self, "Save rows", str(self.path()), filters, chosen, Qt.QFileDialog.DontConfirmOverwrite
         )

@@ -1,4 +1,4 @@
-"""What every format is: something that takes rows, and is then finished or abandoned."""
+"""The base of the file formats: it takes rows, and is then finished or abandoned."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from taurus_widgets.scanlog.exporting.pictures import PictureFile
 
 
 class RowWriter(ABC):
-    """Of one format, into a file that is open in binary mode and stays open. A context manager."""
+    """Writes one format into a file that is open in binary mode and stays open. A context manager."""
 
     def __enter__(self) -> Self:
         return self
@@ -30,8 +30,8 @@ class RowWriter(ABC):
 
     @abstractmethod
     def finish(self) -> None:
-        """Write what comes after the rows. OSError if it cannot be written."""
+        """Write what follows the rows. Raises OSError."""
 
     def abandon(self) -> None:
-        """Let go of everything but the file, which nobody will read. Raises nothing."""
+        """Close everything except the file, which will be deleted. Raises nothing."""
         return

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING
 
 from taurus.external.qt import Qt
 
@@ -12,10 +11,6 @@ from taurus_widgets.qt.flow_layout import FlowLayout
 from taurus_widgets.qt.painting import colours
 from taurus_widgets.qt.text import tooltip
 from taurus_widgets.scanlog.data.timerange import Span, TimeRange
-
-if TYPE_CHECKING:
-    pass
-
 
 MAX_CHIP_LETTERS = 60
 """Longer texts are cut; the tool tip has the whole text."""

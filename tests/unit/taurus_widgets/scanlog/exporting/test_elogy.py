@@ -78,7 +78,7 @@ class TestNew:
         self, elogy: Elogy, server: Server, what: str
     ) -> None:
         server.fault = once("POST", "/entries/", what)
-        with pytest.raises(UncertainWrite, match="looked for first"):
+        with pytest.raises(UncertainWrite, match="first searches for it"):
             send(elogy, NEW, export(), ExportProgress())
         assert [call for call in server.calls if call[0] == "POST"] == [("POST", "/api/logbooks/1/entries/")]
         send(elogy, NEW, export(), ExportProgress())
@@ -141,7 +141,7 @@ class TestNew:
         send(elogy, NEW, export(), ExportProgress())
         real, looks = elogy.marked, iter([None])
         monkeypatch.setattr(elogy, "marked", lambda *of: next(looks, "real") and real(*of))
-        with pytest.raises(DuplicateEntry, match="in entry 1, and in entry 2, which can be taken away"):
+        with pytest.raises(DuplicateEntry, match="in entry 1, and in entry 2, which can be deleted"):
             send(elogy, NEW, export(), ExportProgress())
 
     def test_a_refusal_is_told_at_once(self, elogy: Elogy, server: Server) -> None:
