@@ -24,22 +24,24 @@ from taurus_widgets.scanlog.data.feed import problem_text
 if TYPE_CHECKING:
     from taurus.external.qt import Qt
 
-LOGIN_TIMEOUT = 3.0
-"""Seconds for finding out, before the window opens, whether the password is right."""
+LOGIN_CHECK_SECONDS = 3.0
+"""Time-out of the check of the password before the window opens."""
 
 
 @click.command("scanlog", context_settings={"help_option_names": ["-h", "--help"]})
 @click.option(
-    "--url", envvar="SCIZOO_SCICAT_URL", show_envvar=True, help="SciCat's address, as https://scicat.example.org"
+    "--url",
+    envvar="SCIZOO_SCICAT_URL",
+    show_envvar=True,
+    help="Address of SciCat, for example https://scicat.example.org",
 )
 @click.option(
-    "--username", envvar="SCIZOO_SCICAT_USERNAME", show_envvar=True, help="Without one, only public data is seen."
+    "--username", envvar="SCIZOO_SCICAT_USERNAME", show_envvar=True, help="Without it, only public data is shown."
 )
 @click.option(
     "--password-file",
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
-    help="A file with the password in it, readable by its owner only. Or set SCIZOO_SCICAT_PASSWORD. Else it is asked "
-    "for.",
+    help="File with the password, readable by its owner only. Or set SCIZOO_SCICAT_PASSWORD. Else you are asked for.",
 )
 @click.option("--proposal", default="", help="Show the datasets of this proposal only.")
 @click.option(
@@ -47,46 +49,46 @@ LOGIN_TIMEOUT = 3.0
     default=200,
     show_default=True,
     type=click.IntRange(1, 100_000),
-    help="With --terminal: so many.",
+    help="Number of rows with --terminal.",
 )
 @click.option(
     "--column",
     "paths",
     multiple=True,
     metavar="GROUP/NAME",
-    help='A further column of the metadata, as "Machine/Ring current". May be given again.',
+    help='Additional metadata column, for example "Machine/Ring current". Can be repeated.',
 )
-@click.option("--elogy-url", envvar="SCIZOO_ELOGY_URL", show_envvar=True, help="Elogy's address, to export rows to.")
+@click.option("--elogy-url", envvar="SCIZOO_ELOGY_URL", show_envvar=True, help="Address of Elogy, to export rows.")
 @click.option(
     "--door",
     envvar="SCIZOO_DOOR",
     show_envvar=True,
     default="",
-    help="A Sardana Door, as door/cosaxs/1: its scans are shown as soon as they start.",
+    help="Sardana Door, for example door/cosaxs/1. Its scans are shown as soon as they start.",
 )
 @click.option(
     "--pathfixer",
     envvar="SCIZOO_PATHFIXER",
     show_envvar=True,
     default="",
-    help="A PathFixer device: the current proposal and visit of the filter are its.",
+    help="PathFixer device that provides the current proposal and visit for the filter.",
 )
 @click.option(
     "--frontend",
     envvar="SCIZOO_SCICAT_FRONTEND",
     show_envvar=True,
     default="",
-    help="Address of SciCat's own pages, as https://scicat.example.org. Guessed from that of SciCat where not given.",
+    help="Address of SciCat's web pages, for example https://scicat.example.org. By default guessed from --url.",
 )
 @click.option(
     "--beamline",
     envvar="SCIZOO_BEAMLINE",
     show_envvar=True,
     default="",
-    help="Whose columns and layouts are shown and kept. Without it, that of the newest datasets.",
+    help="Beamline whose column layouts are used and saved. By default the beamline of the newest datasets.",
 )
-@click.option("--dark", is_flag=True, help="Light text on dark, where the desktop does not say so itself.")
-@click.option("--terminal", is_flag=True, help="Print the table here once, and open no window.")
+@click.option("--dark", is_flag=True, help="Light text on a dark background, for a desktop that does not request it.")
+@click.option("--terminal", is_flag=True, help="Print the table once in the terminal and open no window.")
 def scanlog_cmd(
     url: str | None,
     username: str | None,
@@ -102,12 +104,12 @@ def scanlog_cmd(
     dark: bool,
     terminal: bool,
 ) -> None:
-    """The scan log: the datasets in SciCat, newest first, as they come.
+    """Show the datasets in SciCat, newest first; new ones appear as they arrive.
 
-    The password is never an option, since others on the machine can see those.
+    There is no option for the password: other users of the machine can see a command's options.
     """
     if not url:
-        raise click.UsageError("Which SciCat? Give --url, or set SCIZOO_SCICAT_URL.")
+        raise click.UsageError("The address of SciCat is missing. Give --url, or set SCIZOO_SCICAT_URL.")
     if "://" not in url:
         raise click.UsageError(f"--url needs the whole address: http://{url} or https://{url}")
     if elogy_url and "://" not in elogy_url:
@@ -127,7 +129,7 @@ def scanlog_cmd(
             asked = "" if password else username or ""
             _end(_window(scicat, asked, proposal, paths, elogy_url or "", door, pathfixer, frontend, beamline, dark))
     except ImportError as error:
-        raise click.ClickException(f"{error}; say: pip install 'sardana-scizoo[gui]'") from error
+        raise click.ClickException(f"{error}; run: pip install 'sardana-scizoo[gui]'") from error
 
 
 def main() -> None:
@@ -135,7 +137,7 @@ def main() -> None:
     scanlog_cmd(prog_name="scanlog")
 
 
-def _columns(paths: tuple[str, ...]) -> list[cols.Column]:
+def _columns(paths: tuple[str, ...]) -> list[cols.LogColumn]:
     columns = cols.default_columns()
     try:
         columns[-1:-1] = [cols.metadata_column(path) for path in paths]
@@ -145,10 +147,10 @@ def _columns(paths: tuple[str, ...]) -> list[cols.Column]:
 
 
 def _password(username: str, file: Path | None, terminal: bool) -> str:
-    """ "" if there is none, or the window is to ask for it."""
+    """ "" if there is none, or if the window will ask for it."""
     if file is not None:
         if file.stat().st_mode & (stat.S_IRWXG | stat.S_IRWXO):
-            raise click.UsageError(f"{file} can be read by others. Say: chmod 600 {file}")
+            raise click.UsageError(f"{file} can be read by others. Run: chmod 600 {file}")
         return file.read_text("utf-8").strip()
     password = os.environ.get("SCIZOO_SCICAT_PASSWORD", "")
     if terminal and username and not password:
@@ -161,26 +163,26 @@ def _password(username: str, file: Path | None, terminal: bool) -> str:
 
 
 def _check_login(url: str, username: str, password: str) -> None:
-    """A wrong password ends the command at once; with SciCat away the window opens and says so."""
+    """End the command if the password is wrong. If SciCat is not available, the window reports that."""
     if not username:
         return
     try:
-        SciCat(url, username, password, timeout=LOGIN_TIMEOUT).login()
+        SciCat(url, username, password, timeout=LOGIN_CHECK_SECONDS).login()
     except NotAllowed as error:
-        raise click.ClickException(f"{url} refuses the user {username!r}: name or password are wrong.") from error
+        raise click.ClickException(f"{url} refuses the user {username!r}: name or password is wrong.") from error
     except (SciCatError, ValueError, KeyError):
         return  # the window's status bar, or the terminal's error, says what is wrong
 
 
 def _check_display() -> None:
-    """Qt would abort, with a core file, where there is no display."""
+    """Check for a display: without one Qt aborts with a core file."""
     if sys.platform == "linux" and not any(
         os.environ.get(name) for name in ("DISPLAY", "WAYLAND_DISPLAY", "QT_QPA_PLATFORM")
     ):
         raise click.ClickException("There is no display here (DISPLAY is not set). Use --terminal for a table.")
 
 
-def _print(scicat: SciCat, columns: list[cols.Column], proposal: str, rows: int) -> None:
+def _print(scicat: SciCat, columns: list[cols.LogColumn], proposal: str, rows: int) -> None:
     from taurus_widgets.scanlog.terminal import read_and_print
 
     try:
@@ -203,23 +205,20 @@ def _window(
     beamline: str,
     dark: bool,
 ) -> int:
-    """`asked` is who is to log in with the window's dialog, "" for nobody."""
+    """Open the window and run until it closes. `asked` is the user who must log in with its dialog, or ""."""
     from taurus_widgets.qt.application import makeApplication
     from taurus_widgets.scanlog import ScanLog
-    from taurus_widgets.scanlog.features.columns import Columns
-    from taurus_widgets.scanlog.features.exporting import Exporting
-    from taurus_widgets.scanlog.features.login import Login
 
     # Without a hook of one's own PyQt ends the program at any exception in a slot.
     sys.excepthook = lambda *error: traceback.print_exception(*error)
     app = makeApplication(dark)
     notifier = _end_on_signals(app)
     log = ScanLog()
-    log.part(Exporting).setElogy(elogy_url)
+    log.exporting.setElogy(elogy_url)
     log.setFrontend(frontend)
     if beamline:
-        log.part(Columns).setBeamline(beamline)
-    log.part(Login).expect(asked)
+        log.columns.setBeamline(beamline)
+    log.login.expect(asked)
     for path in paths:
         log.addColumn(path)
     log.resize(1280, 800)
@@ -234,14 +233,14 @@ def _window(
 
 
 def _end(status: int) -> NoReturn:
-    """At once: Tango's own threads may be in the midst of something, and crash where Python is taken down meanwhile."""
+    """Exit without Python's shutdown, during which threads of Tango that still run may crash."""
     sys.stdout.flush()
     sys.stderr.flush()
     os._exit(status)
 
 
 def _end_on_signals(app: Qt.QApplication) -> Qt.QSocketNotifier:
-    """Let Ctrl-C and SIGTERM close the window. Keep what is returned."""
+    """Let Ctrl-C and SIGTERM close the window. Keep a reference to the returned notifier."""
     from taurus.external.qt import Qt
 
     # Python handles a signal only when it runs next, and while Qt waits for events it does

@@ -1,4 +1,4 @@
-"""The scan log as a panel of a TaurusGUI, which makes it out of module and class and knows nothing of catalogues.
+"""The scan log as a panel of a TaurusGUI, which creates it from the names of module and class only.
 
 Its Taurus model is the Door. The rest is Qt properties, with the same environment variables as the command for what
 is not given; SCIZOO_SCICAT_USERNAME and SCIZOO_SCICAT_PASSWORD are the account, and without a password it is asked for.
@@ -12,13 +12,11 @@ from typing import Any
 from taurus.external.qt import Qt
 
 from ingest.scicat import SciCat
-from taurus_widgets.scanlog import ScanLog
-from taurus_widgets.scanlog.features.columns import Columns
-from taurus_widgets.scanlog.features.login import Login
+from taurus_widgets.scanlog.window import ScanLog
 
 
 class ScanLogPanel(ScanLog):
-    """A scan log that finds its catalogue by itself as soon as it is made."""
+    """A scan log that opens its catalogue when it is created, from its properties or the environment."""
 
     def __init__(self, parent: Qt.QWidget | None = None, designMode: bool = False) -> None:
         super().__init__(parent, designMode=designMode)
@@ -27,7 +25,7 @@ class ScanLogPanel(ScanLog):
             return
         beamline = os.environ.get("SCIZOO_BEAMLINE", "")
         if beamline:
-            self.part(Columns).setBeamline(beamline)
+            self.columns.setBeamline(beamline)
         self.setUrl(os.environ.get("SCIZOO_SCICAT_URL", ""))
         self.setModel(os.environ.get("SCIZOO_DOOR", ""))
         self.setPathFixerName(os.environ.get("SCIZOO_PATHFIXER", ""))
@@ -40,7 +38,7 @@ class ScanLogPanel(ScanLog):
         return self._url
 
     def setUrl(self, url: str) -> None:
-        """SciCat's address, as https://scicat.example.org; another one, and the rows are begun anew."""
+        """The address of SciCat, for example https://scicat.example.org. A new address reads all rows again."""
         if url != self._url:
             self._url = url
             self._open()
@@ -49,7 +47,7 @@ class ScanLogPanel(ScanLog):
         return self._proposal
 
     def setProposal(self, proposal: str) -> None:
-        """Only the datasets of this one; "" for all."""
+        """Show the datasets of this proposal only; "" for all."""
         if proposal != self._proposal:
             self._proposal = proposal
             self._open()
@@ -58,7 +56,7 @@ class ScanLogPanel(ScanLog):
         return self._pathfixer
 
     def setPathFixerName(self, device: str) -> None:
-        """As setPathFixer."""
+        """The same as `setPathFixer`, under the name of the Qt property."""
         self._pathfixer = device
         self.setPathFixer(device)
 
@@ -70,5 +68,5 @@ class ScanLogPanel(ScanLog):
         if self._url:
             username = os.environ.get("SCIZOO_SCICAT_USERNAME", "")
             password = os.environ.get("SCIZOO_SCICAT_PASSWORD", "")
-            self.part(Login).expect("" if password else username)
+            self.login.expect("" if password else username)
             self.setCatalogue(SciCat(self._url, username if password else "", password), self._proposal)

@@ -1,1 +1,1 @@
-"""."""
+"""Small Qt parts for any widget. They know neither datasets nor SciCat."""

@@ -1,4 +1,4 @@
-"""Work for other threads, so that the window never waits: a call's answer comes back in the window's own thread."""
+"""Runs calls in other threads, so that the window never waits. Results arrive in the window's thread."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from typing import Any
 from taurus.external.qt import Qt
 
 THREADS = 4
-"""Calls at once. A catalogue that hangs takes all of them until its time-out, and the window none the less answers."""
+"""Calls that run at the same time. A catalogue that hangs blocks them until the time-out, but not the window."""
 
 
 @dataclass(eq=False)
 class Call:
-    """One piece of work. `cancel` makes it useless: if it has not begun it never will, and nobody gets its answer."""
+    """One piece of work. After `cancel` it is not started any more, and its result is dropped."""
 
     work: Callable[[], Any]
     done: Callable[[Any], None]
@@ -29,49 +29,49 @@ class Call:
 
 
 @dataclass(eq=False)
-class _Life:
-    """What the threads of one start share. No widget is in it: they may outlive all of those."""
+class _ThreadGroup:
+    """What the threads of one start share. It refers to no widget: the threads may outlive all widgets."""
 
     threads: int
-    whole: bool
+    finish_all: bool
     waiting: queue.SimpleQueue[Call | None] = field(default_factory=queue.SimpleQueue)
-    speaking: threading.Lock = field(default_factory=threading.Lock)
+    emit_lock: threading.Lock = field(default_factory=threading.Lock)
     ended: threading.Event = field(default_factory=threading.Event)
 
     def end(self, _: object = None) -> None:
-        end(self.speaking, self.ended)
+        end(self.emit_lock, self.ended)
         for _thread in range(self.threads):
             self.waiting.put(None)
 
     def calls(self) -> Iterator[Call]:
-        """Those to do, in their order, until it has ended."""
-        while (call := self.waiting.get()) is not None and (self.whole or not self.ended.is_set()):
+        """The calls to run, in order, until `end`."""
+        while (call := self.waiting.get()) is not None and (self.finish_all or not self.ended.is_set()):
             if not call.cancelled.is_set():
                 yield call
 
 
 class Calls(Qt.QObject):
-    """Runs calls in threads of its own. All methods are for the window's thread.
+    """A small pool of threads. All methods are for the window's thread.
 
-    `whole`: what was asked for before it is stopped is done all the same, unheard.
+    With `finish_all`, calls that were submitted before `stop` still run; their results are dropped.
 
-    Not QThread and not QThreadPool: destroying one that still waits for an answer holds up, or ends, the program.
+    Not QThread or QThreadPool: destroying one while a call is in progress blocks or aborts the program.
     """
 
     _answered = Qt.Signal(object, object, object)
 
-    def __init__(self, parent: Qt.QObject | None = None, threads: int = THREADS, whole: bool = False) -> None:
+    def __init__(self, parent: Qt.QObject | None = None, threads: int = THREADS, finish_all: bool = False) -> None:
         super().__init__(parent)
         self._latest: dict[str, Call] = {}
-        self._life = _Life(threads, whole)
+        self._group = _ThreadGroup(threads, finish_all)
         self._answered.connect(self._deliver, Qt.Qt.QueuedConnection)
         self._begin()
 
     def _begin(self) -> None:
-        # Also where a panel is taken out of its window, and was never closed. No method of ours: it would be gone.
-        self.destroyed.connect(self._life.end)
-        for number in range(self._life.threads):
-            threading.Thread(target=self._run, args=[self._life], name=f"call-{number + 1}", daemon=True).start()
+        # For a panel that is deleted without being closed. Not a method: this object no longer exists by then.
+        self.destroyed.connect(self._group.end)
+        for number in range(self._group.threads):
+            threading.Thread(target=self._run, args=[self._group], name=f"call-{number + 1}", daemon=True).start()
 
     def run(
         self,
@@ -80,9 +80,9 @@ class Calls(Qt.QObject):
         failed: Callable[[Exception], None],
         key: str = "",
     ) -> Call:
-        """Do `work` in a thread, then `done` with what it returns, or `failed` with what it raises, in the window's.
+        """Run `work` in a thread; then, in the window's thread, `done` with its result or `failed` with its exception.
 
-        An earlier call with the same `key` that is not answered yet is cancelled: only the last one's answer counts.
+        An earlier unfinished call with the same `key` is cancelled: only the result of the last one is used.
         """
         call = Call(work, done, failed, key)
         if key:
@@ -90,40 +90,40 @@ class Calls(Qt.QObject):
             if earlier is not None:
                 earlier.cancel()
             self._latest[key] = call
-        self._life.waiting.put(call)
+        self._group.waiting.put(call)
         return call
 
     def stop(self) -> None:
-        """Nothing is delivered any more when this returns. Work that has begun ends by itself, unheard."""
-        self._life.end()
+        """No result is delivered after this returns. Work in progress is not interrupted; its result is dropped."""
+        self._group.end()
 
     def restart(self) -> None:
-        """Go on after `stop`. What was asked for before that gets no answer."""
-        if self._life.ended.is_set():
-            self._life = _Life(self._life.threads, self._life.whole)
+        """Continue after `stop`. Calls from before `stop` get no result."""
+        if self._group.ended.is_set():
+            self._group = _ThreadGroup(self._group.threads, self._group.finish_all)
             self._latest.clear()
             self._begin()
 
-    def _run(self, life: _Life) -> None:
-        for call in life.calls():
+    def _run(self, group: _ThreadGroup) -> None:
+        for call in group.calls():
             try:
                 answer: tuple[bool, Any] = (True, call.work())
-            except Exception as error:  # noqa: BLE001 - whoever asked must say it
+            except Exception as error:  # noqa: BLE001 - passed on to the caller's `failed`
                 answer = (False, error)
-            with life.speaking:
-                if not life.ended.is_set():
-                    self._answered.emit(call, answer, life)
+            with group.emit_lock:
+                if not group.ended.is_set():
+                    self._answered.emit(call, answer, group)
 
-    def _deliver(self, call: Call, answer: tuple[bool, Any], life: _Life) -> None:
+    def _deliver(self, call: Call, answer: tuple[bool, Any], group: _ThreadGroup) -> None:
         if self._latest.get(call.key) is call:
             del self._latest[call.key]
-        if life.ended.is_set() or call.cancelled.is_set():
+        if group.ended.is_set() or call.cancelled.is_set():
             return
         good, found = answer
         (call.done if good else call.failed)(found)
 
 
-def end(speaking: threading.Lock, ended: threading.Event, _: object = None) -> None:
-    """Set it when nobody emits. Nobody who asks for it under this lock emits after that."""
-    with speaking:
+def end(emit_lock: threading.Lock, ended: threading.Event, _: object = None) -> None:
+    """Set `ended` while no thread emits. A thread that checks it under the lock emits nothing afterwards."""
+    with emit_lock:
         ended.set()

@@ -7,16 +7,16 @@ from taurus.external.qt import Qt
 SMALLEST_SCREEN = Qt.QSize(1280, 800)
 """All dialogs fit on it."""
 
-FRAME = Qt.QSize(40, 70)
-"""What the desktop needs around a window: its title, a panel."""
+WINDOW_FRAME = Qt.QSize(40, 70)
+"""Room that the desktop needs around a window: the title bar, a panel."""
 
 OTHER_LINES = 9
 """Lines of text that a dialog has room for above and below what scrolls in it."""
 
 
 def fit(dialog: Qt.QWidget, width: float, height: float) -> None:
-    """Give it this size, or what its screen has."""
-    room = dialog.screen().availableSize().expandedTo(SMALLEST_SCREEN) - FRAME
+    """Resize the dialog to this size, or to that of its screen if the screen is smaller."""
+    room = dialog.screen().availableSize().expandedTo(SMALLEST_SCREEN) - WINDOW_FRAME
     dialog.resize(Qt.QSize(round(width), round(height)).boundedTo(room))
 
 
@@ -40,7 +40,7 @@ class Scrolled(Qt.QScrollArea):
         return self._bounded(self.widget().minimumSizeHint())
 
     def _bounded(self, wanted: Qt.QSize) -> Qt.QSize:
-        most = SMALLEST_SCREEN - FRAME
+        most = SMALLEST_SCREEN - WINDOW_FRAME
         height = wanted.height()
         if self.widget().layout().hasHeightForWidth() and self.isVisible():
             height = self.widget().layout().totalHeightForWidth(self.viewport().width())

@@ -1,4 +1,4 @@
-"""Pictures on their way between people and SciCat, which keeps them as `data:` URIs. For any thread."""
+"""Conversion of pictures from and to the `data:` URIs that SciCat stores. For any thread."""
 
 from __future__ import annotations
 
@@ -8,22 +8,22 @@ from pathlib import Path
 
 from taurus.external.qt import Qt
 
-LARGEST = 2 * 1024 * 1024
-"""Bytes of a picture as it is sent: whoever opens the dataset in SciCat loads all its pictures."""
+MAX_PICTURE_BYTES = 2 * 1024 * 1024
+"""Of a picture as it is sent: SciCat's page of a dataset loads all its pictures at once."""
 
-SIDE = 2048
+MAX_SIDE_PIXELS = 2048
 """Pixels: to this a picture that is too large is made smaller."""
 
-PIXELS = 100_000_000
+MAX_PIXELS = 100_000_000
 """A picture that unfolds to more is not read."""
 
-FILE = 256 * 1024 * 1024
-"""Bytes of a file that is looked at."""
+MAX_FILE_BYTES = 256 * 1024 * 1024
+"""Larger files are not read."""
 
-DRAWINGS = (b"svg", b"svgz", b"pdf", b"")
+DRAWING_FORMATS = (b"svg", b"svgz", b"pdf", b"")
 """What is no picture of pixels, or nothing that is known."""
 
-AS_IT_IS = {b"png": "image/png", b"jpeg": "image/jpeg", b"gif": "image/gif", b"webp": "image/webp"}
+UNCHANGED_FORMATS = {b"png": "image/png", b"jpeg": "image/jpeg", b"gif": "image/gif", b"webp": "image/webp"}
 """What any browser shows, by Qt's names."""
 
 
@@ -32,9 +32,9 @@ class NoPicture(ValueError):
 
 
 def fromFile(path: Path) -> str:
-    """The picture in a file as a `data:` URI. NoPicture if it is none, OSError if it cannot be read."""
-    if path.stat().st_size > FILE or not path.is_file():
-        raise NoPicture(f"{path.name} is no picture: it is no file, or larger than {FILE >> 20} MB")
+    """The picture in a file as a `data:` URI. Raises NoPicture if it is none, OSError if it cannot be read."""
+    if path.stat().st_size > MAX_FILE_BYTES or not path.is_file():
+        raise NoPicture(f"{path.name} is no picture: it is no file, or larger than {MAX_FILE_BYTES >> 20} MB")
     return fromBytes(path.read_bytes(), path.name)
 
 
@@ -46,30 +46,30 @@ def fromBytes(data: bytes, name: str = "This") -> str:
     reader = Qt.QImageReader(buffer)
     reader.setDecideFormatFromContent(True)
     kind, size = bytes(reader.format()), reader.size()
-    if kind in DRAWINGS:
-        raise NoPicture(f"{name} is no picture that can be added: take PNG, JPEG, GIF, WebP, TIFF or BMP")
-    if size.width() * size.height() > PIXELS:
+    if kind in DRAWING_FORMATS:
+        raise NoPicture(f"{name} is not a picture that can be added: use PNG, JPEG, GIF, WebP, TIFF or BMP")
+    if size.width() * size.height() > MAX_PIXELS:
         raise NoPicture(f"{name} has {size.width()} by {size.height()} pixels: that is too large")
     reader.setAutoTransform(True)
     image = reader.read()
     if image.isNull():
         raise NoPicture(f"{name} cannot be read: {reader.errorString()}")
-    if kind in AS_IT_IS and len(data) <= LARGEST:
-        return uri(data, AS_IT_IS[kind])
+    if kind in UNCHANGED_FORMATS and len(data) <= MAX_PICTURE_BYTES:
+        return uri(data, UNCHANGED_FORMATS[kind])
     return fromImage(image)
 
 
 def fromImage(image: Qt.QImage) -> str:
-    """A picture from the clipboard, or from another program, as a `data:` URI. NoPicture if there is nothing in it."""
+    """A picture of the clipboard or of another program as a `data:` URI. Raises NoPicture if it is empty."""
     if image.isNull():
         raise NoPicture("There is no picture in the clipboard")
     data = _encoded(image, "PNG")
-    if len(data) <= LARGEST:
+    if len(data) <= MAX_PICTURE_BYTES:
         return uri(data, "image/png")
-    if max(image.width(), image.height()) > SIDE:
-        image = image.scaled(SIDE, SIDE, Qt.Qt.KeepAspectRatio, Qt.Qt.SmoothTransformation)
+    if max(image.width(), image.height()) > MAX_SIDE_PIXELS:
+        image = image.scaled(MAX_SIDE_PIXELS, MAX_SIDE_PIXELS, Qt.Qt.KeepAspectRatio, Qt.Qt.SmoothTransformation)
         data = _encoded(image, "PNG")
-        if len(data) <= LARGEST:
+        if len(data) <= MAX_PICTURE_BYTES:
             return uri(data, "image/png")
     return uri(_encoded(_opaque(image), "JPEG", 88), "image/jpeg")
 
@@ -79,9 +79,9 @@ def uri(data: bytes, kind: str) -> str:
 
 
 def image(text: str, within: Qt.QSize | None = None) -> Qt.QImage:
-    """The picture in a `data:` URI of any catalogue, made as small as `within`; a null one for what is none.
+    """The picture in a `data:` URI, scaled down to fit into `within`; a null image if it is not a picture.
 
-    Nor for SVG and PDF: they can name files of this machine.
+    SVG and PDF give a null image, too: they can refer to files of this machine.
     """
     head, _, body = text.partition(",")
     if not head.startswith("data:image/") or not head.endswith(";base64"):
@@ -93,7 +93,7 @@ def image(text: str, within: Qt.QSize | None = None) -> Qt.QImage:
     reader.setDecideFormatFromContent(True)
     reader.setAutoTransform(True)
     size = reader.size()
-    if bytes(reader.format()) in DRAWINGS or size.width() * size.height() > PIXELS:
+    if bytes(reader.format()) in DRAWING_FORMATS or size.width() * size.height() > MAX_PIXELS:
         return Qt.QImage()
     if within is not None and (size.width() > within.width() or size.height() > within.height()):
         reader.setScaledSize(size.scaled(within, Qt.Qt.KeepAspectRatio).expandedTo(Qt.QSize(1, 1)))
@@ -101,7 +101,7 @@ def image(text: str, within: Qt.QSize | None = None) -> Qt.QImage:
 
 
 def decoded(body: str) -> bytes:
-    """What is behind the comma of a `data:` URI; nothing if that is no base64."""
+    """Decode the part after the comma of a `data:` URI; empty if it is not base64."""
     try:
         return base64.b64decode(body)
     except (binascii.Error, ValueError):
@@ -112,12 +112,12 @@ def _encoded(picture: Qt.QImage, kind: str, quality: int = -1) -> bytes:
     buffer = Qt.QBuffer()
     buffer.open(Qt.QIODevice.WriteOnly)
     if not picture.save(buffer, kind, quality):
-        raise NoPicture(f"The picture cannot be made a {kind}")
+        raise NoPicture(f"The picture cannot be converted to {kind}")
     return bytes(buffer.data())
 
 
 def _opaque(picture: Qt.QImage) -> Qt.QImage:
-    """On white: a JPEG has no transparency, and would show black."""
+    """Put the picture on white: JPEG has no transparency and would show black."""
     if not picture.hasAlphaChannel():
         return picture
     flat = Qt.QImage(picture.size(), Qt.QImage.Format_RGB32)

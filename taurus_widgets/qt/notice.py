@@ -1,4 +1,4 @@
-"""One quiet line about something that waits for somebody, with what can be done about it."""
+"""A line of text about something that needs an action, with a button for that action."""
 
 from __future__ import annotations
 
@@ -7,16 +7,16 @@ from taurus.external.qt import Qt
 from taurus_widgets.qt.painting import colours
 from taurus_widgets.qt.text import tooltip
 
-WHILE = 10_000
+BRIEFLY_MS = 10_000
 """Milliseconds."""
 
 
 class Notice(Qt.QWidget):
-    """Hidden as long as there is nothing to say. It never takes the keyboard away."""
+    """Hidden while there is no text. It never takes the keyboard focus."""
 
     pressed = Qt.Signal()
-    over = Qt.Signal()
-    """What was only told for a while is hidden again."""
+    expired = Qt.Signal()
+    """A text of `showBriefly` is hidden again."""
 
     def __init__(self, parent: Qt.QWidget) -> None:
         super().__init__(parent)
@@ -30,24 +30,24 @@ class Notice(Qt.QWidget):
         layout.setContentsMargins(8, 2, 8, 2)
         layout.addWidget(self.label, 1)
         layout.addWidget(self.button)
-        self._while = Qt.QTimer(self)
-        self._while.setSingleShot(True)
-        self._while.setInterval(WHILE)
-        self._while.timeout.connect(self._end)
+        self._timer = Qt.QTimer(self)
+        self._timer.setSingleShot(True)
+        self._timer.setInterval(BRIEFLY_MS)
+        self._timer.timeout.connect(self._end)
         self.hide()
 
-    def tell(self, text: str, problem: bool = False) -> None:
-        """Something that nobody has to do anything about, for a while."""
+    def showBriefly(self, text: str, problem: bool = False) -> None:
+        """Show a text that needs no action, for a while."""
         self.say(text, problem=problem)
-        self._while.start()
+        self._timer.start()
 
     def _end(self) -> None:
         self.say("")
-        self.over.emit()
+        self.expired.emit()
 
     def say(self, text: str, button: str = "", problem: bool = False) -> None:
-        """`problem` is for what does not mend itself. "" hides it."""
-        self._while.stop()
+        """Show a text; "" hides the line. `problem` is for what needs a person."""
+        self._timer.stop()
         shades = colours(self.palette())
         palette = self.label.palette()
         palette.setColor(Qt.QPalette.WindowText, Qt.QColor(shades.problem if problem else shades.muted))

@@ -1,25 +1,15 @@
-"""What the scan log draws itself: the status signs, the stars and their colours.
-
-Drawn and not taken from a font, so that they are sharp at any scale and there on any machine.
-Each status has a shape of its own; the colours (after Okabe and Ito) only help.
-"""
+"""The colours of all widgets, for light and dark desktops, and the styles of their tables."""
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cache
 
 from taurus.external.qt import Qt
-
-from taurus_widgets.qt.text import ALIGNMENT, COLUMN_ROLE
-from taurus_widgets.scanlog.data import columns as cols
 
 
 @dataclass(frozen=True)
 class Colours:
-    """By what they mean, as #rrggbb."""
+    """Colours by meaning, as #rrggbb. `status` has one for each status of a scan."""
 
     status: dict[str, str]
     star: str
@@ -67,7 +57,7 @@ def colours(palette: Qt.QPalette) -> Colours:
 
 
 def darkPalette() -> Qt.QPalette:
-    """For a control room whose desktop has no dark theme of its own."""
+    """A dark palette for a desktop without a dark theme."""
     palette = Qt.QPalette()
     for role, colour in {
         Qt.QPalette.Window: "#26282b",
@@ -114,227 +104,8 @@ def headerStyle(metrics: Qt.QFontMetrics) -> str:
 
 
 def cellStyle(metrics: Qt.QFontMetrics) -> str:
-    """For a table without a delegate of its own: the text of its cells stands under that of such a header."""
+    """For a table with Qt's own delegate: aligns the text of its cells with `headerStyle`."""
     return f"QTableView::item {{ padding: 0 {padding(metrics) - 3}px; }}"
-
-
-# ------------------------------------------------------------------------ the signs
-
-
-def _running(painter: Qt.QPainter) -> None:
-    painter.drawPolygon(Qt.QPolygonF([Qt.QPointF(3, 1.5), Qt.QPointF(14.5, 8), Qt.QPointF(3, 14.5)]))
-
-
-def _completed(painter: Qt.QPainter) -> None:
-    painter.drawPolyline(Qt.QPolygonF([Qt.QPointF(2.5, 8.5), Qt.QPointF(6.5, 12.5), Qt.QPointF(13.5, 3.5)]))
-
-
-def _stopped(painter: Qt.QPainter) -> None:
-    painter.drawRect(Qt.QRectF(3, 3, 10, 10))
-
-
-def _aborted(painter: Qt.QPainter) -> None:
-    painter.setBrush(Qt.Qt.NoBrush)
-    painter.drawEllipse(Qt.QRectF(2.5, 2.5, 11, 11))
-    painter.drawLine(Qt.QPointF(4.5, 11.5), Qt.QPointF(11.5, 4.5))
-
-
-def _failed(painter: Qt.QPainter) -> None:
-    painter.drawLine(Qt.QPointF(3.5, 3.5), Qt.QPointF(12.5, 12.5))
-    painter.drawLine(Qt.QPointF(3.5, 12.5), Qt.QPointF(12.5, 3.5))
-
-
-def _interrupted(painter: Qt.QPainter) -> None:
-    points = [(9.5, 1.5), (4.5, 8.5), (11.5, 7.5), (6.5, 14.5)]
-    painter.drawPolyline(Qt.QPolygonF([Qt.QPointF(x, y) for x, y in points]))
-
-
-_SIGNS: dict[str, Callable[[Qt.QPainter], None]] = {
-    "running": _running,
-    "completed": _completed,
-    "stopped": _stopped,
-    "aborted": _aborted,
-    "failed": _failed,
-    "interrupted": _interrupted,
-}
-_FILLED = ("running", "stopped")
-
-
-def drawStatus(
-    painter: Qt.QPainter, area: Qt.QRectF, status: str, colour: Qt.QColor, provisional: bool = False
-) -> None:
-    """The status' sign, as large as the area; thin where it is provisional. Nothing for a status that is not known."""
-    sign = _SIGNS.get(status)
-    if sign is None:
-        return
-    painter.save()
-    painter.setRenderHint(Qt.QPainter.Antialiasing)
-    painter.translate(area.topLeft())
-    painter.scale(area.width() / 16, area.height() / 16)
-    if status in _FILLED and not provisional:
-        painter.setPen(Qt.Qt.NoPen)
-        painter.setBrush(colour)
-    else:
-        painter.setPen(Qt.QPen(colour, 1.2 if provisional else 2.2, Qt.Qt.SolidLine, Qt.Qt.RoundCap, Qt.Qt.RoundJoin))
-        painter.setBrush(Qt.Qt.NoBrush)
-    sign(painter)
-    painter.restore()
-
-
-@cache
-def _star() -> Qt.QPainterPath:
-    # Points of a regular star in a square of 16, an outer and an inner one by turns.
-    path = Qt.QPainterPath()
-    for corner in range(10):
-        arm = Qt.QLineF.fromPolar(7.6 if corner % 2 == 0 else 3.1, 90 + corner * 36)
-        point = Qt.QPointF(8, 8.6) + arm.p2()
-        if corner == 0:
-            path.moveTo(point)
-        else:
-            path.lineTo(point)
-    path.closeSubpath()
-    return path
-
-
-def drawStars(painter: Qt.QPainter, area: Qt.QRectF, rating: float, colours: Colours) -> None:
-    """Three stars, as many of them full as the rating says. Nothing where it is 0: not rated."""
-    if not rating:
-        return
-    painter.save()
-    painter.setRenderHint(Qt.QPainter.Antialiasing)
-    painter.translate(area.topLeft())
-    painter.scale(area.height() / 16, area.height() / 16)
-    for place in range(cols.MOST_STARS):
-        painter.setPen(Qt.QPen(Qt.QColor(colours.star), 1))
-        painter.setBrush(Qt.Qt.NoBrush)
-        painter.drawPath(_star())
-        share = min(max(rating - place, 0.0), 1.0)
-        painter.save()
-        painter.setClipRect(Qt.QRectF(0, 0, 16 * share, 16))
-        painter.fillPath(_star(), Qt.QColor(colours.star))
-        painter.restore()
-        painter.translate(17, 0)
-    painter.restore()
-
-
-# ----------------------------------------------------------------------- in the table
-
-
-def drawUnread(painter: Qt.QPainter, cell: Qt.QStyleOptionViewItem, area: Qt.QRect) -> None:
-    """A bar in the place of a text that is still being read."""
-    shade = Qt.QColor(colours(cell.palette).muted)
-    shade.setAlpha(50)
-    height = max(2, cell.fontMetrics.xHeight() // 2)
-    width = min(area.width(), 8 * cell.fontMetrics.averageCharWidth())
-    left = area.right() - width if cell.displayAlignment & Qt.Qt.AlignRight else area.left()
-    painter.fillRect(Qt.QRect(left, area.center().y() - height // 2, width, height), shade)
-
-
-class CellDelegate(Qt.QStyledItemDelegate):
-    """One line of text, with room at both sides. The other delegates draw something before it."""
-
-    signs = 0.0
-    """How many of the text's height are drawn beside it."""
-
-    def paint(self, painter: Qt.QPainter, option: Qt.QStyleOptionViewItem, index: Qt.QModelIndex) -> None:
-        # Not initStyleOption: it asks the model for seven more things that no cell has, a third of all painting.
-        cell = Qt.QStyleOptionViewItem(option)
-        row, scans = index.row(), index.model()
-        column = scans.columnAt(index.column())
-        cell.index = index
-        cell.displayAlignment = Qt.Qt.AlignVCenter | ALIGNMENT.get(column.kind, Qt.Qt.AlignLeft)
-        if cell.state & Qt.QStyle.State_Selected:
-            # The row is what is selected and pointed at, so a single cell shows neither.
-            cell.state &= ~(Qt.QStyle.State_HasFocus | Qt.QStyle.State_MouseOver)
-            cell.widget.style().drawPrimitive(Qt.QStyle.PE_PanelItemViewItem, cell, painter, cell.widget)
-        room = padding(cell.fontMetrics)
-        area = cell.rect.adjusted(room, 0, -room, 0)
-        dataset = scans.dataset(row)
-        if dataset is None:
-            drawUnread(painter, cell, area)
-            return
-        cell.text = column.text(dataset)
-        if index.model().isProvisional(index.row()):
-            painter.save()
-            cell.font.setItalic(True)
-            painter.setFont(cell.font)
-            self.drawContent(painter, cell, area, index)
-            painter.restore()
-        else:
-            self.drawContent(painter, cell, area, index)
-
-    def sizeHint(self, option: Qt.QStyleOptionViewItem, index: Qt.QModelIndex) -> Qt.QSize:
-        """Of the text with that room, and of a sign or stars, where a column has them."""
-        metrics = option.fontMetrics
-        return super().sizeHint(option, index) + Qt.QSize(
-            2 * padding(metrics) + round(self.signs * metrics.height()), 0
-        )
-
-    def drawContent(
-        self, painter: Qt.QPainter, cell: Qt.QStyleOptionViewItem, area: Qt.QRect, index: Qt.QModelIndex
-    ) -> None:
-        self.drawText(painter, cell, area, cell.palette.color(Qt.QPalette.Text))
-
-    def drawText(self, painter: Qt.QPainter, cell: Qt.QStyleOptionViewItem, area: Qt.QRect, colour: Qt.QColor) -> None:
-        if not cell.text:
-            return
-        painter.setPen(colour)
-        text = cell.fontMetrics.elidedText(cell.text, Qt.Qt.ElideRight, area.width())
-        painter.drawText(area, int(cell.displayAlignment), text)
-
-
-class StatusDelegate(CellDelegate):
-    """The sign, then the word; the word of the usual end is quieter than the others."""
-
-    signs = 1.5
-
-    def drawContent(
-        self, painter: Qt.QPainter, cell: Qt.QStyleOptionViewItem, area: Qt.QRect, index: Qt.QModelIndex
-    ) -> None:
-        shades = colours(cell.palette)
-        colour = shades.status.get(cell.text, shades.muted)
-        side = cell.fontMetrics.ascent() * 0.95
-        place = Qt.QRectF(area.x(), Qt.QRectF(area).center().y() - side / 2, side, side)
-        drawStatus(painter, place, cell.text, Qt.QColor(colour), index.model().isProvisional(index.row()))
-        area.setLeft(round(place.right() + side * 0.5))
-        self.drawText(painter, cell, area, Qt.QColor(shades.muted if cell.text == "completed" else colour))
-
-
-class RatingDelegate(CellDelegate):
-    """Stars."""
-
-    def drawContent(
-        self, painter: Qt.QPainter, cell: Qt.QStyleOptionViewItem, area: Qt.QRect, index: Qt.QModelIndex
-    ) -> None:
-        side = cell.fontMetrics.ascent() * 1.1
-        place = Qt.QRectF(area.x(), Qt.QRectF(area).center().y() - side / 2, side, side)
-        drawStars(painter, place, cols.rating(index.model().dataset(index.row())), colours(cell.palette))
-
-
-class NumberDelegate(CellDelegate):
-    """Numbers whose decimal signs stand below each other."""
-
-    def __init__(self, parent: Qt.QWidget) -> None:
-        super().__init__(parent)
-        self._decimals: dict[str, int] = {}
-
-    def drawContent(
-        self, painter: Qt.QPainter, cell: Qt.QStyleOptionViewItem, area: Qt.QRect, index: Qt.QModelIndex
-    ) -> None:
-        if _PLAIN_NUMBER.fullmatch(cell.text):
-            key = index.model().headerData(index.column(), Qt.Qt.Horizontal, COLUMN_ROLE).key
-            own = len(cell.text.partition(".")[2])
-            if own > self._decimals.get(key, 0):
-                self._decimals[key] = own
-                Qt.QTimer.singleShot(0, cell.widget.viewport().update)  # rows that are drawn already
-            missing = self._decimals.get(key, 0) - own
-            room = "0" * missing + ("" if own or not missing else ".")
-            free = area.width() - cell.fontMetrics.horizontalAdvance(cell.text)
-            area.setRight(area.right() - max(0, min(cell.fontMetrics.horizontalAdvance(room), free)))
-        super().drawContent(painter, cell, area, index)
-
-
-_PLAIN_NUMBER = re.compile(r"-?\d+(\.\d+)?")
 
 
 def padding(metrics: Qt.QFontMetrics) -> int:
@@ -342,8 +113,8 @@ def padding(metrics: Qt.QFontMetrics) -> int:
     return int(metrics.averageCharWidth())
 
 
-class LinkSign(Qt.QWidget):
-    """How it stands with the catalogue: a ring while connecting, a dot, or a triangle if something is wrong."""
+class ConnectionSign(Qt.QWidget):
+    """The state of a connection: a ring while connecting, a dot when connected, a triangle for a problem."""
 
     def __init__(self, parent: Qt.QWidget | None = None) -> None:
         super().__init__(parent)

@@ -1,4 +1,4 @@
-"""The pictures of one dataset, one at a time, as large as one likes."""
+"""A window that shows pictures one at a time, at any size."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from taurus.external.qt import Qt
 from taurus_widgets.qt import imaging
 from taurus_widgets.qt.calls import Calls
 
-KINDS = {"image/png": ".png", "image/jpeg": ".jpg", "image/gif": ".gif", "image/webp": ".webp"}
-ZOOM = 1.25
-MOST, LEAST = 32.0, 0.02
+FILE_SUFFIXES = {"image/png": ".png", "image/jpeg": ".jpg", "image/gif": ".gif", "image/webp": ".webp"}
+ZOOM_STEP = 1.25
+MAX_ZOOM, MIN_ZOOM = 32.0, 0.02
 """Pixels of the screen for one of the picture."""
 
 
 @dataclass(frozen=True)
 class Picture:
-    """`uri` is a `data:` URI; `says` is what is to be known of it beside its caption."""
+    """`uri` is a `data:` URI; `says` is a remark beside the caption, for example that it is not in SciCat yet."""
 
     uri: str
     caption: str = ""
@@ -64,7 +64,7 @@ class Canvas(Qt.QGraphicsView):
 
     def zoomTo(self, zoom: float) -> None:
         self.fitting = False
-        self._scale(min(max(zoom, LEAST), MOST) / self.devicePixelRatioF())
+        self._scale(min(max(zoom, MIN_ZOOM), MAX_ZOOM) / self.devicePixelRatioF())
 
     def _scale(self, scale: float) -> None:
         self.setTransform(Qt.QTransform.fromScale(scale, scale))
@@ -74,7 +74,7 @@ class Canvas(Qt.QGraphicsView):
         self.zoomed.emit()
 
     def wheelEvent(self, event: Qt.QWheelEvent) -> None:
-        self.zoomTo(self.zoom * ZOOM ** (event.angleDelta().y() / 120))
+        self.zoomTo(self.zoom * ZOOM_STEP ** (event.angleDelta().y() / 120))
         event.accept()
 
     def resizeEvent(self, event: Qt.QResizeEvent) -> None:
@@ -84,7 +84,7 @@ class Canvas(Qt.QGraphicsView):
 
 
 class PictureViewer(Qt.QDialog):
-    """Left and Right for the others, + and - and the wheel for the size, 0 to fit, 1 for a pixel by pixel.
+    """Keys: Left and Right for the other pictures, + and - (or the wheel) for the size, 0 to fit, 1 for 1:1.
 
     Pictures are unpacked by `calls`, in another thread.
     """
@@ -106,8 +106,8 @@ class PictureViewer(Qt.QDialog):
         self.back.setArrowType(Qt.Qt.LeftArrow)
         self.on = self._button("", "The next one (Right)", "Right", lambda: self.go(1))
         self.on.setArrowType(Qt.Qt.RightArrow)
-        self.smaller = self._button("\u2212", "Smaller (-)", "-", lambda: self.zoom(self.canvas.zoom / ZOOM))
-        self.larger = self._button("+", "Larger (+)", "+", lambda: self.zoom(self.canvas.zoom * ZOOM))
+        self.smaller = self._button("\u2212", "Smaller (-)", "-", lambda: self.zoom(self.canvas.zoom / ZOOM_STEP))
+        self.larger = self._button("+", "Larger (+)", "+", lambda: self.zoom(self.canvas.zoom * ZOOM_STEP))
         self.fit = self._button("Fit", "As large as the window (0)", "0", self.canvas.fit)
         self.full = self._button("1:1", "A pixel of the picture on one of the screen (1)", "1", lambda: self.zoom(1))
         self.copy = self._button("Copy", "Copy the picture (Ctrl+C)", "Ctrl+C", self._copy)
@@ -148,7 +148,7 @@ class PictureViewer(Qt.QDialog):
         return self._pictures[self._place] if self._pictures else None
 
     def setPictures(self, pictures: Sequence[Picture], place: int = 0) -> None:
-        """These, beginning with the one at `place`."""
+        """Show these, the one at index `place` first."""
         self._pictures = list(pictures)
         self._place = min(max(place, 0), max(len(self._pictures) - 1, 0))
         if self._pictures:
@@ -194,7 +194,7 @@ class PictureViewer(Qt.QDialog):
         self._showCaption()
 
     def _failed(self, _error: Exception | None) -> None:
-        self.say("This cannot be shown: it is no picture, or of a kind that is not known here.")
+        self.say("This cannot be shown: it is not a picture, or its format is not supported.")
 
     def _showCaption(self) -> None:
         picture, parts = self.current, []
@@ -217,7 +217,7 @@ class PictureViewer(Qt.QDialog):
         if picture is None:
             return
         head, _, body = picture.uri.partition(",")
-        ending = KINDS.get(head.removeprefix("data:").partition(";")[0], ".png")
+        ending = FILE_SUFFIXES.get(head.removeprefix("data:").partition(";")[0], ".png")
         name = "".join(char if char.isalnum() or char in " -_." else "_" for char in picture.caption).strip(" .")
         stem = Path(name).stem or "picture"
         dialog = Qt.QFileDialog(self, "Save the picture")

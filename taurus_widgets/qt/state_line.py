@@ -1,4 +1,4 @@
-"""One line below something that is read from the catalogue: how it stands, and a button to try again."""
+"""A line of text about something that is being read, with a button to retry."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from taurus_widgets.qt.painting import colours
 class StateLine(Qt.QWidget):
     """`row` is for further buttons."""
 
-    again = Qt.Signal()
+    retryWanted = Qt.Signal()
 
     def __init__(self, parent: Qt.QWidget | None = None) -> None:
         super().__init__(parent)
@@ -19,7 +19,7 @@ class StateLine(Qt.QWidget):
         self.label.setWordWrap(True)
         self.button = Qt.QToolButton(self)
         self.button.setText("Try again")
-        self.button.clicked.connect(self.again)
+        self.button.clicked.connect(self.retryWanted)
         self.button.hide()
         self.row = Qt.QHBoxLayout(self)
         self.row.setContentsMargins(8, 2, 8, 3)

@@ -12,72 +12,72 @@ import tango
 from taurus.external.qt import Qt
 
 from scifish.tango_io.database import reason
-from taurus_widgets.scanlog.data.connection import Link
+from taurus_widgets.qt.connection import ConnectionState
 
-TIMEOUT = 3.0
-"""Seconds that the device has for an answer."""
+TANGO_TIMEOUT_SECONDS = 3.0
+"""Time-out of a call to the device."""
 
-LOOK = 1.0
-"""Seconds between two looks whether it is still there, and between two tries to find it again."""
+PING_INTERVAL_SECONDS = 1.0
+"""Between two checks that the device answers, and between two attempts to reconnect."""
 
-SILENT = 5.0
-"""Seconds after which a call that has not come back is said: with a database that hangs, none ends by itself."""
+SILENT_AFTER_SECONDS = 5.0
+"""A call that takes longer is reported as a problem: while the database hangs, no call times out."""
 
-JOIN_TIMEOUT = 1.0
-"""Seconds that a program that ends waits for a call under way; the thread then ends by itself."""
+TANGO_JOIN_SECONDS = 1.0
+"""How long an exiting program waits for a call in progress. The thread is a daemon, so it can be left behind."""
 
 
-class Watch(Qt.QObject):
-    """Says what the attributes of a device are, as change events, and how it stands with it.
+class TangoListener(Qt.QObject):
+    """Emits the change events of a device's attributes, and the state of the connection to it.
 
-    Tango would subscribe again by itself, but only every ten seconds, and says nothing of a device that hangs.
+    Tango itself resubscribes only every ten seconds, and does not report a device that hangs.
     """
 
-    heard = Qt.Signal(str, object, float, bool)
-    """Name of the attribute, its value, its time in seconds since 1970, and whether that was so before we listened."""
-    linkChanged = Qt.Signal(object)
-    """A Link."""
+    eventReceived = Qt.Signal(str, object, float, bool)
+    """Attribute name, value, time in seconds since 1970, and whether it is the first event of a subscription."""
+    connectionChanged = Qt.Signal(object)
+    """A ConnectionState."""
 
     def __init__(self, device: str, attributes: Sequence[str], parent: Qt.QObject | None = None) -> None:
         super().__init__(parent)
         self.device = device
         self._attributes = tuple(attributes)
-        self._link = Link()
+        self._connection = ConnectionState()
         self._lost = threading.Event()
         self._end = threading.Event()
-        self._speaking = threading.RLock()
-        self._turn = time.monotonic()
+        self._emit_lock = threading.RLock()
+        self._answered_at = time.monotonic()
         self._thread = threading.Thread(target=self._run, name=device, daemon=True)
         self._clock = Qt.QTimer(self)
-        self._clock.timeout.connect(self._look)
-        # Also where the widget that this is in is deleted and was never closed. No method of ours: it would be gone.
-        end, speaking = self._end, self._speaking
+        self._clock.timeout.connect(self._checkAnswer)
+        # For a widget that is deleted without being closed. Not a method: this object no longer exists by then.
+        end, emit_lock = self._end, self._emit_lock
 
         def end_it() -> None:
-            with speaking:
+            with emit_lock:
                 end.set()
 
         self.destroyed.connect(end_it)
 
     def start(self) -> None:
-        self._turn = time.monotonic()
+        self._answered_at = time.monotonic()
         self._thread.start()
-        self._clock.start(int(LOOK * 1000))
+        self._clock.start(int(PING_INTERVAL_SECONDS * 1000))
 
     def stop(self) -> None:
-        """Nothing is emitted any more when this returns, at once."""
+        """Returns at once; nothing is emitted afterwards."""
         self._clock.stop()
-        with self._speaking:
+        with self._emit_lock:
             self._end.set()
 
     def join(self) -> None:
-        """Wait a little for the thread that has been stopped: Tango takes it ill if a program ends in a call."""
+        """Wait a little for the stopped thread: Tango may crash if the program exits during a call."""
         if self._thread.is_alive():
-            self._thread.join(JOIN_TIMEOUT)
+            self._thread.join(TANGO_JOIN_SECONDS)
 
-    def _look(self) -> None:
-        if time.monotonic() - self._turn > SILENT:
-            self._say_wrong(f"no answer within {SILENT:g} s")
+    def _checkAnswer(self) -> None:
+        if time.monotonic() - self._answered_at > SILENT_AFTER_SECONDS:
+            self._report_problem(f"no answer within {SILENT_AFTER_SECONDS:g} s")
 
     # ---------------------------------------------------------------- in the thread
 
@@ -87,57 +87,59 @@ class Watch(Qt.QObject):
                 try:
                     self._listen()
                 except tango.DevFailed as failed:
-                    self._say_wrong(reason(failed))
-                except Exception as error:  # noqa: BLE001 - whatever it is, the window must say it and go on
-                    self._say_wrong(str(error))
-                self._turn = time.monotonic()
-                self._end.wait(LOOK)
+                    self._report_problem(reason(failed))
+                except Exception as error:  # noqa: BLE001 - any error must be shown, and the thread must continue
+                    self._report_problem(str(error))
+                self._answered_at = time.monotonic()
+                self._end.wait(PING_INTERVAL_SECONDS)
 
     def _listen(self) -> None:
-        """Until it does not answer any more. Raises DevFailed."""
+        """Listen until the device no longer answers. Raises DevFailed."""
         proxy = tango.DeviceProxy(self.device)
-        # Of a proxy that is not connected, setting the time-out connects it with the interpreter's lock held.
+        # Setting the time-out of an unconnected proxy would connect it while holding the GIL.
         proxy.ping()
-        proxy.set_timeout_millis(int(TIMEOUT * 1000))
+        proxy.set_timeout_millis(int(TANGO_TIMEOUT_SECONDS * 1000))
         self._lost.clear()
         events: list[int] = []
         try:
             for name in self._attributes:
-                events.append(proxy.subscribe_event(name, tango.EventType.CHANGE_EVENT, self._on_event))
-            self._turn = time.monotonic()
+                events.append(proxy.subscribe_event(name, tango.EventType.CHANGE_EVENT, self._tango_event))
+            self._answered_at = time.monotonic()
             while not self._lost.is_set():
-                self._say(Link(connected=True))
-                if self._end.wait(LOOK):
+                self._report(ConnectionState(connected=True))
+                if self._end.wait(PING_INTERVAL_SECONDS):
                     return
                 proxy.ping()
-                self._turn = time.monotonic()
+                self._answered_at = time.monotonic()
         finally:
             for event in events:
                 proxy.unsubscribe_event(event)
 
-    def _on_event(self, event: Any) -> None:
-        """In a thread of Tango's."""
+    def _tango_event(self, event: Any) -> None:
+        """Runs in a thread of Tango."""
         if event.err:
-            # Other errors are of the value: that of RecordData cannot be read before there is any.
+            # Other errors concern the value: RecordData cannot be read before the first record.
             if event.errors[0].reason == "API_EventTimeout":
                 self._lost.set()
             return
         first = event.event_reason != tango.EventReason.Update
         value = event.attr_value
-        self._emit("heard", value.name, value.value, value.time.totime(), first)
+        self._emit("eventReceived", value.name, value.value, value.time.totime(), first)
 
-    def _say_wrong(self, detail: str) -> None:
-        with self._speaking:
-            if not self._link.problem:
-                self._say(Link(problem=f"{self.device} does not answer", detail=detail, since=dt.datetime.now()))
+    def _report_problem(self, detail: str) -> None:
+        with self._emit_lock:
+            if not self._connection.problem:
+                self._report(
+                    ConnectionState(problem=f"{self.device} does not answer", detail=detail, since=dt.datetime.now())
+                )
 
-    def _say(self, link: Link) -> None:
-        with self._speaking:
-            if link != self._link:
-                self._link = link
-                self._emit("linkChanged", link)
+    def _report(self, state: ConnectionState) -> None:
+        with self._emit_lock:
+            if state != self._connection:
+                self._connection = state
+                self._emit("connectionChanged", state)
 
     def _emit(self, signal: str, *what: object) -> None:
-        with self._speaking:
-            if not self._end.is_set():  # else the object may be gone, and its signals with it
+        with self._emit_lock:
+            if not self._end.is_set():  # otherwise Qt may have deleted this object and its signals
                 getattr(self, signal).emit(*what)

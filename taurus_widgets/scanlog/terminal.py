@@ -11,18 +11,18 @@ from rich.text import Text
 
 from ingest.scicat import SciCat
 from taurus_widgets.scanlog.data import columns as cols
-from taurus_widgets.scanlog.data.columns import Column, Json, Kind
+from taurus_widgets.scanlog.data.columns import Json, Kind, LogColumn
 from taurus_widgets.scanlog.data.pages import Pages
-from taurus_widgets.scanlog.data.query import Query
+from taurus_widgets.scanlog.data.query import DatasetQuery
 
 PIPED_WIDTH = 160
-"""Characters of a line that goes to a file and not to a terminal."""
+"""Width of the output if it does not go to a terminal."""
 
 LEFT_OUT_FIRST = ("numberOfFiles", "proposalId", "points", "sampleId", "duration", "creationTime")
-"""Columns that a narrow terminal does without, in this order: never the rating and the comment, which people wrote."""
+"""Columns that a narrow terminal leaves out, in this order; never the rating and the comment of people."""
 
-SHORTEST = 8
-"""Characters that are left of a text in a narrow terminal."""
+MIN_TEXT_WIDTH = 8
+"""Minimum width of a text column in a narrow terminal."""
 
 _STYLES = {
     "running": "bold blue",
@@ -35,23 +35,23 @@ _STYLES = {
 
 
 def read_and_print(
-    scicat: SciCat, columns: Sequence[Column], proposal: str = "", newest: int = 200, console: Console | None = None
+    scicat: SciCat, columns: Sequence[LogColumn], proposal: str = "", newest: int = 200, console: Console | None = None
 ) -> int:
-    """Print the newest datasets, the last one on top; their number is returned. Raises SciCatError."""
+    """Print the newest datasets, newest first. Returns their number. Raises SciCatError."""
     console = console or make_console()
-    datasets = Pages(scicat, Query(proposal=proposal), tuple(cols.fields_of(columns))).page(0, newest)
+    datasets = Pages(scicat, DatasetQuery(proposal=proposal), tuple(cols.fields_of(columns))).page(0, newest)
     console.print(table(datasets, columns, console.width))
     return len(datasets)
 
 
 def make_console() -> Console:
-    """As wide as the terminal, or wide enough where there is none."""
+    """A console with the width of the terminal, or PIPED_WIDTH without one."""
     console = Console(highlight=False)
     return console if console.is_terminal else Console(highlight=False, width=PIPED_WIDTH)
 
 
-def table(datasets: Sequence[Json], columns: Sequence[Column], width: int = PIPED_WIDTH) -> Table:
-    """At most so many characters wide: long texts are cut, and some columns left out, which is said.
+def table(datasets: Sequence[Json], columns: Sequence[LogColumn], width: int = PIPED_WIDTH) -> Table:
+    """A table of at most `width` characters: long texts are cut, and columns left out, with a note about them.
 
     Columns that are empty in all rows are left out, too: a terminal has no room to spare.
     """
@@ -98,14 +98,14 @@ def _fitted(natural: dict[int, int], texts: set[int], width: int, spare: Sequenc
 
 
 def _shortest(place: int, widths: dict[int, int], texts: set[int]) -> int:
-    return min(SHORTEST, widths[place]) if place in texts else widths[place]
+    return min(MIN_TEXT_WIDTH, widths[place]) if place in texts else widths[place]
 
 
 def _total(widths: dict[int, int]) -> int:
     return sum(widths.values()) + (len(widths) - 1) * len(" | ")
 
 
-def _cell(column: Column, dataset: Json) -> Text:
+def _cell(column: LogColumn, dataset: Json) -> Text:
     # A Text and not a str: rich would read "[bold]" in a comment as its own markup.
     text = column.text(dataset)
     if column.kind is Kind.STATUS:

@@ -1,4 +1,4 @@
-"""The scan log: the datasets of a catalogue, newest first, as they come."""
+"""The scan log without its features: table, details and the connection to the catalogue."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import datetime as dt
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from functools import partial
-from typing import Any, TypeVar
 
 from taurus.external.qt import Qt
 from taurus.qt.qtgui.container import TaurusWidget
@@ -14,62 +13,29 @@ from taurus.qt.qtgui.container import TaurusWidget
 from ingest.scicat import SciCat
 from ingest.scicat.units import to_si
 from taurus_widgets.qt.calls import Calls
-from taurus_widgets.qt.status_bar import StatusBar
+from taurus_widgets.qt.connection import ConnectionState
 from taurus_widgets.scanlog.data import columns as cols
-from taurus_widgets.scanlog.data.connection import Link
 from taurus_widgets.scanlog.data.pages import Pages, Top
-from taurus_widgets.scanlog.data.query import Query, changeable
+from taurus_widgets.scanlog.data.query import DatasetQuery, changeable
 from taurus_widgets.scanlog.details.pane import DetailPane
-from taurus_widgets.scanlog.features.columns import Columns
-from taurus_widgets.scanlog.features.compare import Compare
-from taurus_widgets.scanlog.features.details import DetailPages
-from taurus_widgets.scanlog.features.editing import Editing
-from taurus_widgets.scanlog.features.empty_hint import Emptiness
-from taurus_widgets.scanlog.features.exporting import Exporting
-from taurus_widgets.scanlog.features.filters import Filters
-from taurus_widgets.scanlog.features.live import Live
-from taurus_widgets.scanlog.features.login import Login
-from taurus_widgets.scanlog.features.scicat_link import ScicatPage
-from taurus_widgets.scanlog.features.sorting import Sorting
-from taurus_widgets.scanlog.table.loader import Loader
+from taurus_widgets.scanlog.parts.status_bar import StatusBar
+from taurus_widgets.scanlog.table.loader import PageLoader
 from taurus_widgets.scanlog.table.model import ScanModel
 from taurus_widgets.scanlog.table.poller import Poller
 from taurus_widgets.scanlog.table.view import LogTable
 
-MANY = 1000
-"""Selected rows of which the datasets are kept; of more, those that are here by chance."""
+MAX_KEPT_SELECTION = 1000
+"""Rows. The datasets of a selection up to this size stay in memory; of a larger one, those on the screen do."""
 
 
-NARROW = 900
-"""A widget of fewer pixels has its details below the table and not beside it."""
+NARROW_PIXELS = 900
+"""A narrower widget shows the details below the table, not beside it."""
 
 
-Part = TypeVar("Part")
+class LogView(TaurusWidget):
+    """The table with its details, tool bar and status bar, which reads from a catalogue and shows what it reads.
 
-
-PARTS: tuple[type[Qt.QObject], ...] = (
-    Columns,
-    Filters,
-    Sorting,
-    Exporting,
-    Editing,
-    DetailPages,
-    ScicatPage,
-    Compare,
-    Live,
-    Login,
-    Emptiness,
-)
-"""What the scan log can do beyond showing rows, one module each: made with the log, and in its `parts` by name.
-
-A part may use those before it."""
-
-
-class ScanLog(TaurusWidget):
-    """A table of scans that fills itself. Give it a catalogue with `setCatalogue`.
-
-    It needs no Tango: all is read from SciCat's REST API, in a thread of its own. With a Door (`setDoor`, or as the
-    Taurus model) scans are there as soon as they start.
+    It knows no feature: `ScanLog` adds them, and a feature uses only what is public here.
     """
 
     rowShown = Qt.Signal(str, str)
@@ -77,37 +43,36 @@ class ScanLog(TaurusWidget):
     queryChanged = Qt.Signal(object)
     """The Query that is shown from now on."""
     proposalInUse = Qt.Signal(str, str)
-    """Proposal and visit that PathFixer has in use, "" for none."""
+    """The active proposal and visit of PathFixer, "" for none."""
     catalogueChanged = Qt.Signal()
-    """Another one, or another account: what was read before is of the old one."""
+    """Another catalogue or another account is used from now on: what was read before belongs to the old one."""
     loginWanted = Qt.Signal(str)
-    """Something needs a login, for this reason."""
+    """A login is needed, for this reason."""
     loginChanged = Qt.Signal()
     """Somebody has logged in or out; for another account `catalogueChanged` came before."""
     scanConfirmed = Qt.Signal(str, str)
-    """A scan that a Door has told of is in the catalogue: the pid that its row had, and the one that it has there."""
-    linkChanged = Qt.Signal(object)
-    """How it stands with the catalogue: a Link."""
+    """A scan reported by a Door is now in the catalogue: the pid of its row until now, and its pid there."""
+    connectionChanged = Qt.Signal(object)
+    """The ConnectionState of the catalogue."""
     closing = Qt.Signal()
-    """The window closes, or the program ends: finish what must be, and rest."""
+    """The window closes, or the program ends: finish what must be finished, and stop."""
     reopened = Qt.Signal()
-    """It is shown again after that; `catalogueChanged` follows."""
+    """The window is shown again after `closing`; `catalogueChanged` follows."""
 
     def __init__(self, parent: Qt.QWidget | None = None, designMode: bool = False) -> None:
         super().__init__(parent, designMode=designMode)
         self._poller: Poller | None = None
-        self._model = ""
-        self._link = Link()
+        self._connection = ConnectionState()
         self._changed: dt.datetime | None = None
-        self._resting = False
+        self._suspended = False
         self.scicat: SciCat | None = None
         """The catalogue that is shown; None before `setCatalogue`."""
-        self.query = Query()
-        """What is wanted; while it is being read, the rows are still those of the one before."""
+        self.query = DatasetQuery()
+        """The query in use. While it is being read, the rows are still those of the query before."""
         self.calls = Calls(self)
         self.scans = ScanModel(cols.default_columns(), self)
         self.table = LogTable(self.scans, self)
-        self.loader = Loader(self.scans, self.calls, self.table.shownRows, self)
+        self.loader = PageLoader(self.scans, self.calls, self.table.shownRows, self)
         self.details = DetailPane(self)
         self.statusBar = StatusBar(self)
         self.toolBar = Qt.QToolBar(self)
@@ -127,109 +92,72 @@ class ScanLog(TaurusWidget):
         layout.addWidget(self.statusBar)
         self.setWindowTitle("Scan log")
         self.table.selectionModel().selectionChanged.connect(self._selected)
-        self.table.drawn.connect(self.loader.look)
+        self.table.drawn.connect(self.loader.shownRowsChanged)
         self.table.unseenChanged.connect(self.statusBar.showUnseen)
         self.scans.newsChanged.connect(self.statusBar.showUnseen)
-        self.scans.dataChanged.connect(self._read)
-        self.scans.modelReset.connect(self._selected)  # nothing is selected then, and Qt does not tell
+        self.scans.dataChanged.connect(self._rowsChanged)
+        self.scans.modelReset.connect(self._selected)  # then nothing is selected, and Qt emits no selectionChanged
         self.loader.counted.connect(self._showRows)
         self.loader.pin(self._isSelected)
         self.statusBar.goToNewest.connect(self.goToNewest)
         self.details.closed.connect(self.table.clearSelection)
-        # Only in here: in a TaurusGUI the window has other panels, which may use the same key.
+        # For this widget only: other panels of a TaurusGUI may use the same key.
         escape = Qt.QShortcut(Qt.QKeySequence(Qt.Qt.Key_Escape), self, self.goToNewest)
         escape.setContext(Qt.Qt.WidgetWithChildrenShortcut)
         self._clock = Qt.QTimer(self)
         self._clock.timeout.connect(self._tick)
         # The menu of a row is made of the table's actions.
         self.table.setContextMenuPolicy(Qt.Qt.ActionsContextMenu)
-        self.parts: dict[str, Qt.QObject] = {}
-        for part in PARTS:  # one by one: a part finds those before it
-            self.parts[part.__name__] = part(self)
-        Qt.QApplication.instance().aboutToQuit.connect(self._rest)
-        self.toolBar.setVisible(bool(self.toolBar.actions()))
-
-    @classmethod
-    def getQtDesignerPluginInfo(cls) -> dict[str, Any]:
-        info: dict[str, Any] = TaurusWidget.getQtDesignerPluginInfo()
-        info.update(module="taurus_widgets.scanlog", group="SciZoo", icon="designer:table.png", container=False)
-        return info
+        Qt.QApplication.instance().aboutToQuit.connect(self._suspend)
 
     # ---------------------------------------------------------------------- use
 
     def setCatalogue(self, scicat: SciCat, proposal: str = "") -> None:
-        """Show the datasets of this catalogue, or of one proposal in it, from now on; once closed, when shown again."""
-        if self._resting:
+        """Show the datasets of this catalogue, or of one proposal in it; a closed widget when it is shown again."""
+        if self._suspended:
             self.scicat, self.query = scicat, replace(self.query, proposal=proposal)
             return
         self.stop()
-        self.table.goToNewest()  # ends an editor: what has been written there is of the account before
+        self.table.goToNewest()  # closes an editor: its text belongs to the account before
         self.scicat = scicat
         self.catalogueChanged.emit()
         self.scans.clear()
         self._changed = None
         self._showRows()
-        self._showLink(Link())
+        self._showConnection(ConnectionState())
         poller = Poller(scicat, self)
         poller.begun.connect(self._begun)
         poller.rowsRead.connect(self._rowsRead)
         poller.refused.connect(self._refused)
         poller.datasetRead.connect(self.details.showAnswer)
-        poller.linkChanged.connect(self._showLink)
+        poller.connectionChanged.connect(self._showConnection)
         self._poller = poller
         poller.start()
         self._clock.start(1000)
         self.setQuery(replace(self.query, proposal=proposal))
 
-    def setQuery(self, query: Query) -> None:
-        """Show the datasets that fit it, in its order, from now on. Returns at once: the rows follow."""
+    def setQuery(self, query: DatasetQuery) -> None:
+        """Show the datasets that match the query, in its order. Returns at once; the rows follow."""
         self.query = query
-        self._sayQuery()
+        self._showQuery()
         pages = self._pages()
         if self._poller is not None and pages is not None:
             self.statusBar.showWork("Reading")
             self._poller.show(pages)
         self.queryChanged.emit(query)
 
-    def setDoor(self, device: str) -> None:
-        """Show the scans of this Sardana Door as soon as they start; "" for none. Returns at once."""
-        self.part(Live).setDoor(device)
-
-    def setPathFixer(self, device: str) -> None:
-        """Follow the proposal and visit of this PathFixer; "" for none. Returns at once."""
-        self.part(Live).setPathFixer(device)
-
-    def setModel(self, model: str | None, **_: Any) -> None:
-        """The Door, as `setDoor`. Taurus' own way would ask the device here, and the window would wait for it."""
-        self._model = model or ""
-        self.setDoor(self._model)
-
-    def getModel(self, **_: Any) -> str:
-        return self._model
-
-    def resetModel(self) -> None:
-        self.setModel("")
-
-    model = Qt.pyqtProperty("QString", getModel, setModel, resetModel)
-
-    def part(self, kind: type[Part]) -> Part:
-        """One of `PARTS`."""
-        found = self.parts[kind.__name__]
-        assert isinstance(found, kind)
-        return found
-
     def goToNewest(self) -> None:
-        """To the top, with what has come in."""
+        """Go to the top, with the new rows."""
         if self.scans.news:
             self.setQuery(self.query)
         self.table.goToNewest()
 
     def allRows(self, rows: Iterable[range] = (), fields: Iterable[str] = ()) -> Iterator[list[cols.Json]]:
-        """All datasets of the query (or of these ranges of rows) in their order, page by page. For another thread.
+        """All datasets of the query (or of these ranges of rows) in order, page by page, for another thread.
 
-        What it asks for (these fields, else those of the columns) is settled when it is called, in the window's thread.
-        What has come in since the table was sorted is not among them; what the catalogue does not have yet is, with
-        what is known of it. Raises SciCatError while it is gone through.
+        Call it in the window's thread: this fixes the query and the fields (those given, else those of the columns).
+        Datasets that arrived since the table was sorted are not included. Scans that are not in the catalogue yet are,
+        with what is known of them. Iteration raises SciCatError.
         """
         shown = self.loader.pages
         if shown is None:
@@ -237,15 +165,15 @@ class ScanLog(TaurusWidget):
         above, bound = self.scans.above, self.scans.bound
         ranges = list(rows) or [range(self.scans.rowCount())]
         news = {row: dataset for row in range(above) if (dataset := self.scans.dataset(row)) is not None}
-        return _all(shown, ranges, above, news, bound, tuple(fields) or shown.fields)
+        return _all_pages(shown, ranges, above, news, bound, tuple(fields) or shown.fields)
 
     def selectedRanges(self) -> list[range]:
-        """The rows that are selected, from the top down."""
+        """The selected rows, from the top down."""
         ranges = {(chosen.top(), chosen.bottom() + 1) for chosen in self.table.selectionModel().selection()}
         return [range(*ends) for ends in sorted(ranges)]
 
     def stop(self) -> None:
-        """Read no more. The rows stay."""
+        """Stop reading. The rows stay."""
         self._clock.stop()
         self.loader.stop()
         if self._poller is not None:
@@ -254,17 +182,19 @@ class ScanLog(TaurusWidget):
             self._poller = None
 
     def selectedDatasets(self) -> list[cols.Json]:
-        """What the rows that are selected know, from the top down; of very many, those that have been read."""
-        return [dataset for row in self.scans.here() if self._isSelected(row) and (dataset := self.scans.dataset(row))]
+        """The datasets of the selected rows, from the top down; those that are in memory."""
+        return [
+            dataset for row in self.scans.loadedRows() if self._isSelected(row) and (dataset := self.scans.dataset(row))
+        ]
 
-    def shownColumns(self) -> list[cols.Column]:
-        """The columns that are visible, as they stand from left to right."""
+    def shownColumns(self) -> list[cols.LogColumn]:
+        """The visible columns, from left to right."""
         header = self.table.horizontalHeader()
         places = [header.logicalIndex(place) for place in range(header.count())]
         return [self.scans.columns[place] for place in places if not header.isSectionHidden(place)]
 
-    def setColumns(self, columns: Iterable[cols.Column]) -> None:
-        """Show these, in this order."""
+    def setColumns(self, columns: Iterable[cols.LogColumn]) -> None:
+        """Show these columns, in this order."""
         wanted = list(columns)
         before = set(cols.fields_of(self.scans.columns))
         self.scans.setColumns(wanted)
@@ -275,7 +205,7 @@ class ScanLog(TaurusWidget):
             self._readFields()
 
     def _readFields(self) -> None:
-        """The rows that are here, and all that follow, with what the columns need now."""
+        """Read the fields of the new columns, for the rows in memory and all later ones."""
         pages, shown = self._pages(), self.loader.pages
         if self._poller is None or pages is None:
             return
@@ -286,37 +216,33 @@ class ScanLog(TaurusWidget):
             self._poller.show(pages)
 
     def addColumn(self, path: str) -> None:
-        """A further column of a value of the metadata, as `Machine/Ring current`, before the last.
+        """Add a column of a metadata value, for example `Machine/Ring current`, before the last column.
 
-        Nothing happens if it is there. ValueError for a wrong path.
+        Does nothing if the column is there. Raises ValueError for a wrong path.
         """
         shown, column = self.shownColumns(), cols.metadata_column(path)
         if column.key not in [other.key for other in shown]:
             self.setColumns([*shown[:-1], column, shown[-1]])
 
-    def setFrontend(self, address: str) -> None:
-        """Where SciCat's own pages are; "" for a guess. ValueError if it is no address."""
-        self.part(ScicatPage).setFrontend(address)
-
     # ---------------------------------------------------------------------- events
 
     def closeEvent(self, event: Qt.QCloseEvent) -> None:
-        self._rest()
+        self._suspend()
         super().closeEvent(event)
 
     def showEvent(self, event: Qt.QShowEvent) -> None:
         super().showEvent(event)
-        if self._resting:
-            self._resting = False
+        if self._suspended:
+            self._suspended = False
             self.calls.restart()
             self.reopened.emit()
             if self.scicat is not None:
                 self.setCatalogue(self.scicat, self.query.proposal)
 
-    def _rest(self) -> None:
-        """Let go of all threads and devices, until it is shown again."""
-        if not self._resting:
-            self._resting = True
+    def _suspend(self) -> None:
+        """Stop all threads and close all connections, until the widget is shown again."""
+        if not self._suspended:
+            self._suspended = True
             self.table.endEditor()
             self.closing.emit()
             self.stop()
@@ -324,10 +250,10 @@ class ScanLog(TaurusWidget):
 
     def resizeEvent(self, event: Qt.QResizeEvent) -> None:
         super().resizeEvent(event)
-        self.splitter.setOrientation(Qt.Qt.Vertical if self.width() < NARROW else Qt.Qt.Horizontal)
+        self.splitter.setOrientation(Qt.Qt.Vertical if self.width() < NARROW_PIXELS else Qt.Qt.Horizontal)
 
     def _pages(self) -> Pages | None:
-        """The query as it is read now."""
+        """The pages of the query with the fields of the columns; None without a catalogue."""
         if self.scicat is None:
             return None
         return Pages(self.scicat, self.query, tuple(cols.fields_of(self.scans.columns)))
@@ -336,7 +262,7 @@ class ScanLog(TaurusWidget):
         news = self.scans.begin(top.rows, pages.query.newest_first, top.since)
         self.table.showCurrent()
         self.loader.begin(pages, len(top.rows))
-        # The first conversion of a unit takes half a second, which the first filter with one is not to wait for.
+        # The first conversion of a unit takes half a second: do it now, so that the first filter does not wait.
         self.calls.run(partial(to_si, 1.0, "mm"), lambda _: None, lambda _: None, "units")
         self._changed = dt.datetime.now()
         self._showRows()
@@ -353,7 +279,7 @@ class ScanLog(TaurusWidget):
         self._changed = dt.datetime.now()
         self._showRows()
         if self._poller is not None and any(row["pid"] == self.details.pid for row in rows):
-            self._poller.ask(self.details.pid)
+            self._poller.readDataset(self.details.pid)
         for pid, status in news:
             self.rowShown.emit(pid, status)
 
@@ -361,9 +287,9 @@ class ScanLog(TaurusWidget):
         shown = self.loader.pages
         if shown is not None and pages.query is self.query:
             self.query = shown.query
-            self._sayQuery()
+            self._showQuery()
             self.queryChanged.emit(self.query)
-            self.statusBar.showWork("SciCat does not take this filter or order", why)
+            self.statusBar.showWork("SciCat refuses this filter or order", why)
 
     def _tick(self) -> None:
         self.scans.tick()
@@ -375,42 +301,42 @@ class ScanLog(TaurusWidget):
     def _showRows(self) -> None:
         self.statusBar.showRows(self.scans.rowCount(), self._changed, self.loader.counting)
 
-    def _showLink(self, link: Link) -> None:
-        self._link = link
-        self._sayQuery()
-        self.linkChanged.emit(link)
+    def _showConnection(self, state: ConnectionState) -> None:
+        self._connection = state
+        self._showQuery()
+        self.connectionChanged.emit(state)
 
-    def _sayQuery(self) -> None:
-        """Which proposal of which catalogue is shown, or why it is not."""
+    def _showQuery(self) -> None:
+        """Show which proposal of which catalogue is shown, or the problem."""
         proposal = self.query.proposal
         self.setWindowTitle(f"Scan log of {proposal}" if proposal else "Scan log")
         where = f"Proposal {proposal}" if proposal else "All proposals"
-        self.statusBar.showLink(self._link, f"{where} in {self.scicat.base_url}" if self.scicat else "")
+        self.statusBar.showConnection(self._connection, f"{where} in {self.scicat.base_url}" if self.scicat else "")
 
     def _isSelected(self, row: int) -> bool:
         chosen = self.table.selectionModel().selection()
         return any(part.top() <= row <= part.bottom() for part in chosen) and (
-            sum(part.height() for part in chosen) <= MANY or row in self.table.shownRows()
+            sum(part.height() for part in chosen) <= MAX_KEPT_SELECTION or row in self.table.shownRows()
         )
 
     def _selected(self) -> None:
         ranges = self.selectedRanges()
         self.details.setVisible(bool(ranges))
         dataset = self.scans.dataset(ranges[0].start) if ranges else None
-        if dataset is None:  # nothing is selected, or it is still being read: then `_read` follows
+        if dataset is None:  # nothing is selected, or it is still being read: then `_rowsChanged` follows
             self.details.forget()
             return
         self.details.announce(dataset)
         if self._poller is not None:
-            self._poller.ask(dataset["pid"])
+            self._poller.readDataset(dataset["pid"])
 
-    def _read(self, first: Qt.QModelIndex, last: Qt.QModelIndex) -> None:
+    def _rowsChanged(self, first: Qt.QModelIndex, last: Qt.QModelIndex) -> None:
         ranges = self.selectedRanges()
         if ranges and not self.details.pid and first.row() <= ranges[0].start <= last.row():
             self._selected()
 
 
-def _all(
+def _all_pages(
     pages: Pages,
     ranges: list[range],
     above: int,

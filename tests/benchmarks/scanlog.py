@@ -35,7 +35,7 @@ from taurus_widgets.qt.application import makeApplication
 from taurus_widgets.scanlog import ScanLog
 from taurus_widgets.scanlog.data import columns as cols
 from taurus_widgets.scanlog.data.pages import Pages
-from taurus_widgets.scanlog.data.query import Condition, Query, Relation, metadata_field, order_of
+from taurus_widgets.scanlog.data.query import DatasetQuery, QueryCondition, Relation, metadata_field, order_of
 from tests.benchmarks.figures import Figure, NotMeasured, alone, progress, scratch
 from tests.benchmarks.filled import dataset, fill
 from tests.benchmarks.ingest import TABLE_1
@@ -179,7 +179,7 @@ def ours(url: str, count: int) -> Json:
 
     found["sort"] = [timed(lambda query=query: log.setQuery(query), shown) for query in _orders()]  # type: ignore[misc]
     found["filter"] = [timed(lambda query=query: log.setQuery(query), shown) for query in _filters()]  # type: ignore[misc]
-    timed(lambda: log.setQuery(Query()), shown)
+    timed(lambda: log.setQuery(DatasetQuery()), shown)
     wait(lambda: log.scans.rowCount() == count, "all rows counted")
     found["memory"] = memory() - empty
     found |= _live(frames, url, lambda: log.scans.rowCount())
@@ -189,22 +189,22 @@ def ours(url: str, count: int) -> Json:
     return found
 
 
-def _orders() -> list[Query]:
+def _orders() -> list[DatasetQuery]:
     columns = {column.key: column for column in cols.default_columns()}
     orders = [order_of(columns[key]) for key in ("points", "sampleId", "title")]
     orders.append(order_of(cols.metadata_column("Optics/Energy")))
-    return [Query(order=order, descending=way) for order in orders for way in (False, True)]
+    return [DatasetQuery(order=order, descending=way) for order in orders for way in (False, True)]
 
 
-def _filters() -> list[Query]:
-    energy = Condition(metadata_field(("Optics", "Energy")), Relation.GREATER, 24_900.0, "eV")
-    sample = Condition("sampleId", Relation.EQUAL, "ferritin")
+def _filters() -> list[DatasetQuery]:
+    energy = QueryCondition(metadata_field(("Optics", "Energy")), Relation.GREATER, 24_900.0, "eV")
+    sample = QueryCondition("sampleId", Relation.EQUAL, "ferritin")
     return [
-        Query(text="ferritin mesh"),
-        Query(status=("failed",)),
-        Query(where=(energy,)),
-        Query(where=(sample,), status=("aborted",)),
-        Query(proposal="20240007"),
+        DatasetQuery(text="ferritin mesh"),
+        DatasetQuery(status=("failed",)),
+        DatasetQuery(where=(energy,)),
+        DatasetQuery(where=(sample,), status=("aborted",)),
+        DatasetQuery(proposal="20240007"),
     ]
 
 
@@ -250,7 +250,7 @@ class Naive(Qt.QTableWidget):
     def __init__(self, scicat: SciCat) -> None:
         super().__init__()
         self._columns = [*cols.default_columns(), *map(cols.metadata_column, EXTRA)]
-        self._pages = Pages(scicat, Query(), tuple(cols.fields_of(self._columns)))
+        self._pages = Pages(scicat, DatasetQuery(), tuple(cols.fields_of(self._columns)))
         self._items: dict[str, Qt.QTableWidgetItem] = {}
         self._since = ""
         self._timer = Qt.QTimer(self)

@@ -74,7 +74,7 @@ class Drawn:
     def _changed(self, *_: object) -> None:
         for uuid in set(self.over) - set(self.confirmed):
             pid = f"scizoo/{uuid}"
-            if self.log.scans.isHere(pid):
+            if self.log.scans.isLoaded(pid):
                 dataset = self.log.scans.dataset(self.log.scans.rowOf(pid)) or {}
                 if not dataset.get("provisional") and dataset.get("endTime"):
                     self.confirmed[uuid] = self._now()
@@ -111,7 +111,7 @@ def _measure(scans: int, folder: Path, processes: Processes) -> list[Figure]:
             app.processEvents()
             time.sleep(0.002)
 
-    until(lambda: bool(without.begun and with_door.log.parts["Live"].listens), PATIENCE)  # type: ignore[attr-defined]
+    until(lambda: bool(without.begun and with_door.log.live.listens), PATIENCE)
     known = set(without.begun)
 
     macroserver = tango.DeviceProxy(stack.name(MACROSERVER))

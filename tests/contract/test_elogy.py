@@ -12,9 +12,9 @@ import pytest
 import requests
 
 from taurus_widgets.scanlog.exporting.elogy import Author, Elogy, ElogyError, Stale
-from taurus_widgets.scanlog.exporting.elogy_entry import Export, Target, send
-from taurus_widgets.scanlog.exporting.pictures import Picture
-from taurus_widgets.scanlog.exporting.progress import Progress
+from taurus_widgets.scanlog.exporting.elogy_entry import ElogyExport, ElogyTarget, send
+from taurus_widgets.scanlog.exporting.pictures import PictureFile
+from taurus_widgets.scanlog.exporting.progress import ExportProgress
 from tests.elogy import KINDS, RunningElogy, given_elogy, stand_in
 from tests.paths import SHARED
 from tests.waiting import PATIENCE
@@ -53,10 +53,10 @@ def new_logbook(running: RunningElogy, **fields: Any) -> int:
     return int(answer.json()["logbook"]["id"])
 
 
-def export(*cells: str, pictures: list[Picture] | None = None) -> Export:
+def export(*cells: str, pictures: list[PictureFile] | None = None) -> ElogyExport:
     rows = [["1", cell] for cell in cells or ("<b>first</b>",)]
     taken = [("scizoo/1", picture) for picture in pictures or []]
-    return Export("Scan log", ["Scan", "Comment"], [f"scizoo/{row}" for row in range(len(rows))], rows, taken)
+    return ElogyExport("Scan log", ["Scan", "Comment"], [f"scizoo/{row}" for row in range(len(rows))], rows, taken)
 
 
 def test_the_recorded_contract_holds(running: RunningElogy) -> None:
@@ -80,7 +80,7 @@ class TestReading:
 
     def test_entries_by_words_in_their_title(self, elogy: Elogy, logbook: int) -> None:
         for title in ("Alignment (1.5 mm)", "Nothing"):
-            send(elogy, Target(logbook, None, title, (ADA,)), export(title), Progress())
+            send(elogy, ElogyTarget(logbook, None, title, (ADA,)), export(title), ExportProgress())
         assert [line.title for line in elogy.headlines(logbook, "alignment (1.5")] == ["Alignment (1.5 mm)"]
         assert {line.title for line in elogy.headlines(logbook)} == {"Alignment (1.5 mm)", "Nothing"}
 
@@ -101,8 +101,8 @@ class TestReading:
 
 class TestNew:
     def test_an_entry_with_a_picture(self, elogy: Elogy, logbook: int) -> None:
-        picture = Picture("scan-1-1", "image/png", "the detector", PNG)
-        done = send(elogy, Target(logbook, None, "", (ADA, GRACE)), export(pictures=[picture]), Progress())
+        picture = PictureFile("scan-1-1", "image/png", "the detector", PNG)
+        done = send(elogy, ElogyTarget(logbook, None, "", (ADA, GRACE)), export(pictures=[picture]), ExportProgress())
         entry = elogy.entry(done.entry)
         assert entry["title"] == "Exported from Scanlog"
         assert "&lt;b&gt;first&lt;/b&gt;" in entry["content"]
@@ -113,32 +113,32 @@ class TestNew:
     def test_a_file_arrives_as_it_is(self, running: RunningElogy, elogy: Elogy, logbook: int) -> None:
         if running.server is None:
             pytest.skip("where a real Elogy keeps its files is its own affair")
-        done = send(elogy, Target(logbook, None, "", (ADA,)), export(), Progress())
+        done = send(elogy, ElogyTarget(logbook, None, "", (ADA,)), export(), ExportProgress())
         data = bytes(range(256)) * 3
         elogy.attach(elogy.entry(done.entry), "all.bin", "application/octet-stream", data, {"caption": "é"})
         assert running.server.store.files[elogy.entry(done.entry)["attachments"][0]["path"]] == data
 
     def test_never_twice(self, elogy: Elogy, logbook: int) -> None:
-        target = Target(logbook, None, "Same", (ADA,))
-        first = send(elogy, target, export("same"), Progress())
-        again = send(elogy, target, export("same"), Progress())
+        target = ElogyTarget(logbook, None, "Same", (ADA,))
+        first = send(elogy, target, export("same"), ExportProgress())
+        again = send(elogy, target, export("same"), ExportProgress())
         assert (again.entry, again.before) == (first.entry, True)
         assert len(elogy.headlines(logbook)) == 1
-        other = send(elogy, target, export("changed"), Progress())
+        other = send(elogy, target, export("changed"), ExportProgress())
         assert other.entry != first.entry
 
     def test_the_second_time_brings_the_pictures_that_are_missing(self, elogy: Elogy, logbook: int) -> None:
-        target, picture = Target(logbook, None, "", (ADA,)), Picture("scan-1-1", "image/png", "", PNG)
-        first = send(elogy, target, export(), Progress())
+        target, picture = ElogyTarget(logbook, None, "", (ADA,)), PictureFile("scan-1-1", "image/png", "", PNG)
+        first = send(elogy, target, export(), ExportProgress())
         for _ in range(2):
-            assert send(elogy, target, export(pictures=[picture]), Progress()).entry == first.entry
+            assert send(elogy, target, export(pictures=[picture]), ExportProgress()).entry == first.entry
         assert len(elogy.entry(first.entry)["attachments"]) == 1
 
     def test_a_missing_attribute_is_told(self, running: RunningElogy, elogy: Elogy) -> None:
         logbook = new_logbook(running, attributes=[{"name": "Proposal", "type": "text", "required": True}])
         with pytest.raises(ElogyError, match="Proposal"):
-            send(elogy, Target(logbook, None, "", (ADA,)), export(), Progress())
-        done = send(elogy, Target(logbook, None, "", (ADA,), {"Proposal": "20250001"}), export(), Progress())
+            send(elogy, ElogyTarget(logbook, None, "", (ADA,)), export(), ExportProgress())
+        done = send(elogy, ElogyTarget(logbook, None, "", (ADA,), {"Proposal": "20250001"}), export(), ExportProgress())
         assert elogy.entry(done.entry)["attributes"] == {"Proposal": "20250001"}
 
 
@@ -149,7 +149,7 @@ class TestAppended:
         return elogy.create(logbook, {"title": "Night", "content": "<p>dark</p>", "authors": [ADA.as_json()]} | fields)
 
     def test_all_that_was_there_stays(self, elogy: Elogy, logbook: int, entry: int) -> None:
-        done = send(elogy, Target(logbook, entry, "More", (GRACE,)), export(), Progress())
+        done = send(elogy, ElogyTarget(logbook, entry, "More", (GRACE,)), export(), ExportProgress())
         assert done.entry == entry
         found = elogy.entry(entry)
         assert found["title"] == "Night"
@@ -159,9 +159,9 @@ class TestAppended:
         assert [author["name"] for author in found["authors"]] == ["Ada Lovelace", "Grace Hopper"]
 
     def test_never_twice_but_others_too(self, elogy: Elogy, logbook: int, entry: int) -> None:
-        target = Target(logbook, entry, "", (ADA,))
+        target = ElogyTarget(logbook, entry, "", (ADA,))
         for cell in ("one", "two", "one"):
-            last = send(elogy, target, export(cell), Progress())
+            last = send(elogy, target, export(cell), ExportProgress())
         assert last.before
         content = elogy.entry(entry)["content"]
         assert (content.count("one"), content.count("two")) == (1, 1)
@@ -175,7 +175,7 @@ class TestAppended:
     def test_plain_text_stays_plain_text(self, elogy: Elogy, logbook: int) -> None:
         fields = {"title": "Plain", "content": "dark", "content_type": "text/plain", "authors": [ADA.as_json()]}
         entry = elogy.create(logbook, fields)
-        send(elogy, Target(logbook, entry, "", (ADA,)), export("<b>", "second"), Progress())
+        send(elogy, ElogyTarget(logbook, entry, "", (ADA,)), export("<b>", "second"), ExportProgress())
         found = elogy.entry(entry)
         assert found["content_type"] == "text/plain"
         assert found["content"].splitlines()[-3:] == ["Scan  Comment", "1     <b>", "1     second"]

@@ -11,11 +11,11 @@ import pytest
 
 from ingest.scicat import SciCat
 from taurus_widgets.scanlog.data import columns as cols
-from taurus_widgets.scanlog.data.available_fields import Catalogue as Catalogue_
-from taurus_widgets.scanlog.data.available_fields import look, search
+from taurus_widgets.scanlog.data.available_fields import AvailableFields as Catalogue_
+from taurus_widgets.scanlog.data.available_fields import read_newest, search
 from taurus_widgets.scanlog.data.pages import Pages
-from taurus_widgets.scanlog.data.query import Condition, Query, Relation, metadata_field, order_of
-from tests.catalogue import Catalogue
+from taurus_widgets.scanlog.data.query import DatasetQuery, QueryCondition, Relation, metadata_field, order_of
+from tests.catalogue import AvailableFields
 from tests.ui.made_up import Json, scan
 
 Found = Callable[..., list[str]]
@@ -27,12 +27,12 @@ def leaf(value: object, unit: str = "") -> Json:
     return {"value": value, "unit": unit}
 
 
-def _client(catalogue: Catalogue) -> SciCat:
+def _client(catalogue: AvailableFields) -> SciCat:
     return SciCat(catalogue.url, catalogue.ingestor.username, catalogue.ingestor.password)
 
 
 @pytest.fixture(scope="module")
-def query(catalogue: Catalogue) -> Query:
+def query(catalogue: AvailableFields) -> DatasetQuery:
     """Of a proposal with four scans: numbers 8 to 11, a minute apart, the last one runs."""
     scicat = _client(catalogue)
     proposal = f"Q-{time.time_ns() % 10**8:08d}"
@@ -51,14 +51,14 @@ def query(catalogue: Catalogue) -> Query:
             "Gap": {"Width": leaf(number, "µm"), "Open": leaf(number % 2 == 0)},
         }
         scicat.create_dataset(made)
-    return Query(proposal=proposal)
+    return DatasetQuery(proposal=proposal)
 
 
 @pytest.fixture
-def found(catalogue: Catalogue, query: Query) -> Found:
+def found(catalogue: AvailableFields, query: DatasetQuery) -> Found:
     """The numbers of the scans, the newest first, for conditions or other changes of the query."""
 
-    def find(*conditions: Condition, **changes: object) -> list[str]:
+    def find(*conditions: QueryCondition, **changes: object) -> list[str]:
         wanted = replace(query, where=conditions, **changes)  # type: ignore[arg-type]
         pages = Pages(_client(catalogue), wanted, ("runNumber",))
         rows = pages.page(0)
@@ -119,13 +119,13 @@ def test_text_has_all_the_words(found: Found, text: str, numbers: list[str]) -> 
     ],
 )
 def test_a_number_with_a_unit(found: Found, relation: Relation, value: float, unit: str, numbers: list[str]) -> None:
-    assert found(Condition(ENERGY, relation, value, unit)) == numbers
+    assert found(QueryCondition(ENERGY, relation, value, unit)) == numbers
 
 
 def test_a_unit_that_scicat_cannot_convert(found: Found) -> None:
     width = metadata_field(("Gap", "Width"))
-    assert found(Condition(width, Relation.GREATER, 1.5, "µm")) == ["11", "10"]
-    assert found(Condition(width, Relation.LESS, 1.5, "mm")) == []
+    assert found(QueryCondition(width, Relation.GREATER, 1.5, "µm")) == ["11", "10"]
+    assert found(QueryCondition(width, Relation.LESS, 1.5, "mm")) == []
 
 
 @pytest.mark.parametrize(
@@ -142,17 +142,17 @@ def test_a_unit_that_scicat_cannot_convert(found: Found) -> None:
     ],
 )
 def test_a_text(found: Found, relation: Relation, value: str, numbers: list[str]) -> None:
-    assert [number for number in found(Condition("sampleId", relation, value)) if number != "11"] == numbers
+    assert [number for number in found(QueryCondition("sampleId", relation, value)) if number != "11"] == numbers
 
 
 def test_yes_or_no(found: Found) -> None:
-    assert found(Condition(metadata_field(("Gap", "Open")), Relation.EQUAL, True)) == ["10", "8"]
-    assert found(Condition(metadata_field(("Gap", "Open")), Relation.NOT_EQUAL, True)) == ["11", "9"]
+    assert found(QueryCondition(metadata_field(("Gap", "Open")), Relation.EQUAL, True)) == ["10", "8"]
+    assert found(QueryCondition(metadata_field(("Gap", "Open")), Relation.NOT_EQUAL, True)) == ["11", "9"]
 
 
 def test_all_conditions_hold(found: Found) -> None:
-    above = Condition(ENERGY, Relation.GREATER, 7.1, "keV")
-    sample = Condition("sampleId", Relation.CONTAINS, "b")
+    above = QueryCondition(ENERGY, Relation.GREATER, 7.1, "keV")
+    sample = QueryCondition("sampleId", Relation.CONTAINS, "b")
     assert found(above, sample, text="wafer", status=("completed",)) == ["10"]
 
 
@@ -189,12 +189,12 @@ def test_the_catalogue_sorts_by_any_column(found: Found, key: str, numbers: list
 )
 def test_the_same_energy_in_another_unit(found: Found, relation: Relation, value: float, numbers: list[str]) -> None:
     """7 keV is neither more nor less than 7000 eV, whatever rounding says."""
-    assert found(Condition(ENERGY, relation, value, "eV")) == numbers
+    assert found(QueryCondition(ENERGY, relation, value, "eV")) == numbers
 
 
 @pytest.mark.parametrize("proposal", ["2025-1", "P-123", "2026"])
 def test_values_and_their_names_of_a_proposal_that_javascript_takes_for_a_date(
-    catalogue: Catalogue, proposal: str
+    catalogue: AvailableFields, proposal: str
 ) -> None:
     made = scan(1, 1e9, "ascan mot01 0 1 10 0.1", "completed")
     name = f"Gauge {time.time_ns()}"
@@ -202,8 +202,8 @@ def test_values_and_their_names_of_a_proposal_that_javascript_takes_for_a_date(
     metadata = {"Vacuum": {name: leaf(1.5, "mbar")}}
     scicat = _client(catalogue)
     scicat.create_dataset(made | {"pid": pid, "proposalId": proposal, "scientificMetadata": metadata})
-    assert f"Vacuum/{name}" in look(scicat, proposal).found
+    assert f"Vacuum/{name}" in read_newest(scicat, proposal).found
     found = search(scicat, Catalogue_(), proposal, name[-9:].upper()).found
     assert [(one.key, one.unit) for one in found.values()] == [(f"Vacuum/{name}", "mbar")]
-    rows = Pages(scicat, Query(proposal=proposal), ("runNumber",)).page(0)
+    rows = Pages(scicat, DatasetQuery(proposal=proposal), ("runNumber",)).page(0)
     assert pid in [row["pid"] for row in rows]

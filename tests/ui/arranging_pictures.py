@@ -7,11 +7,11 @@ from contextlib import AbstractContextManager
 
 from taurus.external.qt import Qt
 
-from taurus_widgets.qt.filter_bar import FromToDialog
 from taurus_widgets.scanlog import ScanLog
 from taurus_widgets.scanlog.data.timerange import Span
 from taurus_widgets.scanlog.features.columns import Columns
 from taurus_widgets.scanlog.features.filters import Filters
+from taurus_widgets.scanlog.parts.filter_bar import FromToDialog
 
 LARGE = (1280, 800)
 PANEL = (800, 500)
@@ -28,15 +28,11 @@ COLUMNS = [
 
 
 def columns_of(log: ScanLog) -> Columns:
-    part = log.parts["Columns"]
-    assert isinstance(part, Columns)
-    return part
+    return log.columns
 
 
 def filters_of(log: ScanLog) -> Filters:
-    part = log.parts["Filters"]
-    assert isinstance(part, Filters)
-    return part
+    return log.filters
 
 
 def search(log: ScanLog, text: str) -> None:
@@ -48,7 +44,7 @@ def search(log: ScanLog, text: str) -> None:
 def draw(opened: Opened, picture: Picture, wait_until: WaitUntil) -> None:
     with opened(*LARGE) as log:
         columns = columns_of(log)
-        wait_until(lambda: "Optics/Energy" in columns.catalogue.found)
+        wait_until(lambda: "Optics/Energy" in columns.available.found)
         columns.showKeys(COLUMNS)
         wait_until(lambda: any("(mA)" in column.title for column in log.scans.columns))
         header = log.table.horizontalHeader()
@@ -66,7 +62,7 @@ def draw(opened: Opened, picture: Picture, wait_until: WaitUntil) -> None:
         columns.resetLayout()
     with opened(*LARGE) as log:
         filters = filters_of(log)
-        wait_until(lambda: "Optics/Energy" in columns_of(log).catalogue.found)
+        wait_until(lambda: "Optics/Energy" in columns_of(log).available.found)
         filters.setCurrentProposal("20250001", "20251123")
         filters.bar.time.setCurrentIndex(list(Span).index(Span.LAST_HOURS))
         filters.bar.time.activated.emit(filters.bar.time.currentIndex())
@@ -81,7 +77,7 @@ def draw(opened: Opened, picture: Picture, wait_until: WaitUntil) -> None:
         picture(dialog, "from-to")
         dialog.reject()
     with opened(*PANEL) as log:
-        wait_until(lambda: "Optics/Energy" in columns_of(log).catalogue.found)
+        wait_until(lambda: "Optics/Energy" in columns_of(log).available.found)
         search(log, "motor = mot01, energy > 7.1 keV, points >= 20, sample ~ lysozyme")
         search(log, "ascan mot01")
         picture(log, "panel-filters")

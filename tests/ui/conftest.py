@@ -17,9 +17,10 @@ from taurus.external.qt import Qt
 from deploy.demo.processes import Processes
 from ingest.scicat import SciCat
 from taurus_widgets.scanlog import ScanLog
+from taurus_widgets.scanlog.dialogs import login
 from taurus_widgets.scanlog.editing import edits
 from taurus_widgets.scanlog.exporting import dialog
-from taurus_widgets.scanlog.features import add_pictures, filters, login
+from taurus_widgets.scanlog.features import filters, picture_import
 from taurus_widgets.scanlog.table import loader, poller
 from tests.catalogue import INGESTOR, Catalogue, start_catalogue
 from tests.waiting import PATIENCE
@@ -54,13 +55,18 @@ def paces(monkeypatch: pytest.MonkeyPatch) -> None:
 
     The pauses are for a catalogue that many share, and the bounds for people who wait.
     """
-    monkeypatch.setattr(poller, "INTERVAL", 0.2)
-    monkeypatch.setattr(poller, "RETRY", 0.2)
-    monkeypatch.setattr(loader, "RETRY", 200)
-    monkeypatch.setattr(edits, "PAUSES", (0.2,))
-    monkeypatch.setattr(edits, "CONFIRM", 0.2)
-    monkeypatch.setattr(filters, "FIRST_ROWS", 100)
-    for module, name in ((edits, "TO_CLOSE"), (add_pictures, "TO_CLOSE"), (dialog, "WAIT"), (login, "TIMEOUT")):
+    monkeypatch.setattr(poller, "POLL_INTERVAL_SECONDS", 0.2)
+    monkeypatch.setattr(poller, "POLL_RETRY_SECONDS", 0.2)
+    monkeypatch.setattr(loader, "PAGE_RETRY_MS", 200)
+    monkeypatch.setattr(edits, "RETRY_PAUSES_SECONDS", (0.2,))
+    monkeypatch.setattr(edits, "CONFIRM_SECONDS", 0.2)
+    monkeypatch.setattr(filters, "FIRST_ROWS_MS", 100)
+    for module, name in (
+        (edits, "DISK_CLOSE_SECONDS"),
+        (picture_import, "IMPORT_CLOSE_SECONDS"),
+        (dialog, "CLOSE_WAIT_SECONDS"),
+        (login, "LOGIN_TIMEOUT_SECONDS"),
+    ):
         monkeypatch.setattr(module, name, PATIENCE)
 
 

@@ -11,11 +11,9 @@ from taurus.external.qt import Qt
 from ingest.scicat import SciCat
 from scifish.message import iso
 from taurus_widgets.qt import imaging
-from taurus_widgets.qt.whole_value import WholeValue
 from taurus_widgets.scanlog import ScanLog
 from taurus_widgets.scanlog.data.columns import column_of
-from taurus_widgets.scanlog.features.compare import Compare
-from taurus_widgets.scanlog.features.details import DetailPages
+from taurus_widgets.scanlog.parts.whole_value import WholeValue
 from tests.ui.arranging_pictures import columns_of
 from tests.ui.made_up import Json
 
@@ -30,8 +28,7 @@ WaitUntil = Callable[[Callable[[], bool]], None]
 def drawDetails(scicat: SciCat, opened: Opened, picture: Picture, waitUntil: WaitUntil) -> None:
     with opened(*LARGE) as log:
         first = _prepared(scicat, log)
-        pages = log.parts["DetailPages"]
-        assert isinstance(pages, DetailPages)
+        pages = log.detailPages
         shown = log.shownColumns()
         log.setColumns([shown[0], column_of("page"), *shown[1:]])
         log.table.selectRow(3)
@@ -72,8 +69,7 @@ def drawDetails(scicat: SciCat, opened: Opened, picture: Picture, waitUntil: Wai
                 Qt.QItemSelection(log.scans.index(2, 0), log.scans.index(1 + rows, 0)),
                 Qt.QItemSelectionModel.ClearAndSelect | Qt.QItemSelectionModel.Rows,
             )
-            part = log.parts["Compare"]
-            assert isinstance(part, Compare)
+            part = log.compare
             dialog = part.openDialog()
             assert dialog is not None
             waitUntil(lambda: dialog.table.isVisible())  # noqa: B023 - it is called at once
@@ -82,8 +78,7 @@ def drawDetails(scicat: SciCat, opened: Opened, picture: Picture, waitUntil: Wai
     with opened(*PANEL) as log:
         log.table.selectRow(3)
         waitUntil(lambda: log.details.tree.topLevelItemCount() > 0)
-        pages = log.parts["DetailPages"]
-        assert isinstance(pages, DetailPages)
+        pages = log.detailPages
         log.details.pages.setCurrentWidget(pages.pictures)
         waitUntil(lambda: len(pages.pictures.pictures) >= 4)
         picture(log, "panel-pictures")

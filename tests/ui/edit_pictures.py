@@ -10,10 +10,9 @@ from ingest.scicat import SciCat
 from taurus_widgets.qt import imaging
 from taurus_widgets.scanlog import ScanLog
 from taurus_widgets.scanlog.data.outbox import COMMENT, RATING
-from taurus_widgets.scanlog.dialogs.edits import ClashDialog
+from taurus_widgets.scanlog.dialogs.edits import ConflictDialog
 from taurus_widgets.scanlog.editing.delegates import CommentField
 from taurus_widgets.scanlog.features.editing import Editing
-from taurus_widgets.scanlog.features.login import Login
 from tests.catalogue import INGESTOR, Catalogue
 from tests.ui.faults import failing
 from tests.ui.made_up import Json
@@ -25,24 +24,22 @@ WaitUntil = Callable[[Callable[[], bool]], None]
 
 def drawEditing(log: ScanLog, catalogue: Catalogue, picture: Picture, waitUntil: WaitUntil) -> None:
     """The log shows the catalogue's rows, newest first, as somebody who may write."""
-    part, login = log.parts["Editing"], log.parts["Login"]
-    assert isinstance(part, Editing)
-    assert isinstance(login, Login)
+    part, login = log.editing, log.login
     scicat = SciCat(catalogue.url, INGESTOR.username, INGESTOR.password)
     pids = [row["pid"] for row in map(log.scans.dataset, range(8)) if row is not None]
     rows = [row for row in map(scicat.dataset, pids) if row is not None]
     for number, row in enumerate(rows[1:6]):
         scicat.attach(row["pid"], row["ownerGroup"], f"scan-{number}.png", imaging.fromImage(plot(number)))
     for row in rows:
-        part.thumbnails.forget(row["pid"])
+        part.thumbnails.invalidate(row["pid"])
     keys = [column.key for column in log.scans.columns]
     log.table.edit(log.scans.index(3, keys.index("comment")))
-    waitUntil(lambda: all(pid in part.thumbnails._found for pid in pids))
+    waitUntil(lambda: all(pid in part.thumbnails._thumbnails for pid in pids))
     editor = log.table.findChildren(CommentField)[0]
     editor.setPlainText("detector moved by 2 mm after this one\nuse the new mask from here on")
     picture(log, "comment")
     editor.ended.emit()
-    waitUntil(lambda: not part.edits.entries)
+    waitUntil(lambda: not part.edits.unsent)
     with failing(catalogue, {"do": "cut", "method": "PATCH"}, {"do": "cut", "method": "POST", "path": "attachments"}):
         part.write(rows[2], RATING, 2.5, rows[2].get(RATING))
         part.write(rows[2], COMMENT, "written while SciCat was away", rows[2].get(COMMENT))
@@ -54,7 +51,7 @@ def drawEditing(log: ScanLog, catalogue: Catalogue, picture: Picture, waitUntil:
         picture(part.waiting, "waiting-edits")
         part.waiting.close()
     part.edits.resume()
-    waitUntil(lambda: not part.edits.entries)
+    waitUntil(lambda: not part.edits.unsent)
     _drawClash(log, part, scicat, rows[5], picture, waitUntil)
     login.notice.say(
         "The login of ada has expired: only what is public is read, and edits wait.", "Log in…", problem=True
@@ -65,7 +62,7 @@ def drawEditing(log: ScanLog, catalogue: Catalogue, picture: Picture, waitUntil:
     assert login.dialog is not None
     login.dialog.name.setText("ada")
     login.dialog.password.setText("not the right one")
-    login.dialog.enter.click()
+    login.dialog.logIn.click()
     dialog = login.dialog
     waitUntil(lambda: "is wrong" in dialog.says.text())
     picture(dialog, "login")
@@ -81,12 +78,12 @@ def drawEditing(log: ScanLog, catalogue: Catalogue, picture: Picture, waitUntil:
 def _drawClash(log: ScanLog, part: Editing, scicat: SciCat, row: Json, picture: Picture, waitUntil: WaitUntil) -> None:
     scicat.patch_dataset(row["pid"], {"comment": "sample was changed before this scan"})
     part.write(row, COMMENT, "looks noisy: repeat with 1 s", row.get(COMMENT))
-    waitUntil(lambda: part.clash is not None)
-    assert isinstance(part.clash, ClashDialog)
-    picture(part.clash, "two-people")
-    part.clash.reject()
+    waitUntil(lambda: part.conflict is not None)
+    assert isinstance(part.conflict, ConflictDialog)
+    picture(part.conflict, "two-people")
+    part.conflict.reject()
     picture(log, "decide")
-    part.edits.discard(part.edits.entries[0])
+    part.edits.discard(part.edits.unsent[0])
 
 
 def plot(number: int) -> Qt.QImage:

@@ -53,8 +53,7 @@ def plot() -> str:
 
 def draw(log: ScanLog, folder: Path, picture: Picture, wait: Wait) -> None:
     """The menu, the dialog for files in its states, and the one for Elogy."""
-    part = log.parts["Exporting"]
-    assert isinstance(part, Exporting)
+    part = log.exporting
     log.table.selectRow(1)
     log.table.selectionModel().select(
         Qt.QItemSelection(log.scans.index(1, 0), log.scans.index(5, 0)),

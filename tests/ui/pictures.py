@@ -23,12 +23,11 @@ from deploy.demo.processes import Processes
 from ingest.scicat import SciCat
 from scifish.message import iso
 from taurus_widgets.qt.application import makeApplication
-from taurus_widgets.qt.tango_listener import Watch
+from taurus_widgets.qt.connection import ConnectionState
+from taurus_widgets.qt.tango_listener import TangoListener
 from taurus_widgets.scanlog import ScanLog
-from taurus_widgets.scanlog.data.connection import Link
 from taurus_widgets.scanlog.data.door_scans import DoorScan
-from taurus_widgets.scanlog.data.query import Query, order_of
-from taurus_widgets.scanlog.features.live import Live
+from taurus_widgets.scanlog.data.query import DatasetQuery, order_of
 from tests.catalogue import INGESTOR, start_catalogue
 from tests.ui import exporting_pictures
 from tests.ui.arranging_pictures import draw
@@ -136,7 +135,7 @@ def _draw_all(processes: Processes, state: Path, folder: Path, theme: str) -> No
         picture(log, "panel-details")
     draw(lambda width, height: opened(scicat, width, height), picture, wait_until)
     with opened(scicat, *LARGE) as log:
-        log.setQuery(Query(order=order_of(log.scans.columns[5]), descending=True))
+        log.setQuery(DatasetQuery(order=order_of(log.scans.columns[5]), descending=True))
         wait_until(lambda: log.loader.pages is not None and log.loader.pages.query is log.query)
         late = scan(1299, now - 1, "timescan 60 0.5", seconds=0.9)
         scicat.create_dataset(late)
@@ -166,28 +165,27 @@ def _draw_all(processes: Processes, state: Path, folder: Path, theme: str) -> No
         wait_until(lambda: log.loader.pages is not None)
         picture(log, "empty-login")
         log.setCatalogue(SciCat("http://127.0.0.1:9"))
-        wait_until(lambda: "does not answer" in log.statusBar.link.text())
+        wait_until(lambda: "does not answer" in log.statusBar.connection.text())
         picture(log, "empty-away")
     with opened(scicat, *PANEL) as log:
         assert catalogue.process is not None
         catalogue.process.kill()
-        wait_until(lambda: "does not answer" in log.statusBar.link.text())
+        wait_until(lambda: "does not answer" in log.statusBar.connection.text())
         picture(log, "panel-away")
 
 
 def heardAtTheDoor(log: ScanLog, now: float) -> None:
     """Two scans that are not in the catalogue, one of them for long; and a Door that has died since."""
-    live = log.parts["Live"]
-    assert isinstance(live, Live)
+    live = log.live
     command = "timescan 600 0.5"
     lost = DoorScan(1300, "ascan mot02 0 5 50 0.1", now - 40, "0" * 8, "completed", now - 5)
     running = DoorScan(1301, command, now, "1" * 8)
     for told in (replace(lost, status="running", end=None), lost, running):
         live._scanned([told])
-    live._waiting[lost.key].late = True
+    live._expected[lost.key].late = True
     since = dt.datetime.fromtimestamp(now)
-    watch = Watch("door/cosaxs/1", (), live)
-    live._linked(watch, Link(problem="door/cosaxs/1 does not answer", since=since))
+    watch = TangoListener("door/cosaxs/1", (), live)
+    live._connectionChanged(watch, ConnectionState(problem="door/cosaxs/1 does not answer", since=since))
 
 
 @contextmanager

@@ -24,13 +24,11 @@ from tests.ui.made_up import scan
 
 Shown = Callable[[int], None]
 
-USUAL = [place.key for place in layouts.usual()]
+USUAL = [place.key for place in layouts.default_layout()]
 
 
 def columns_of(log: ScanLog) -> Columns:
-    part = log.parts["Columns"]
-    assert isinstance(part, Columns)
-    return part
+    return log.columns
 
 
 def header_of(log: ScanLog) -> LogHeader:
@@ -71,7 +69,7 @@ def filled(scanLog: ScanLog, scicat: SciCat, proposal: str, shown: Shown, qtbot:
     scicat.create_dataset(scan(1, time.time() - 60, proposal=proposal))
     scanLog.setCatalogue(scicat, proposal)
     shown(1)
-    qtbot.waitUntil(lambda: "Optics/Energy" in columns_of(scanLog).catalogue.found)
+    qtbot.waitUntil(lambda: "Optics/Energy" in columns_of(scanLog).available.found)
     return scanLog
 
 
@@ -175,7 +173,7 @@ class TestKept:
         scicat.create_dataset(scan(1, time.time() - 60, proposal=proposal))
         scanLog.addColumn("Optics/Energy")
         scanLog.setCatalogue(scicat, proposal)
-        qtbot.waitUntil(lambda: "Optics/Energy" in columns_of(scanLog).catalogue.found)
+        qtbot.waitUntil(lambda: "Optics/Energy" in columns_of(scanLog).available.found)
         assert keys(scanLog) == [*USUAL[:-1], "Optics/Energy", USUAL[-1]]
 
     def test_a_file_that_cannot_be_understood_is_said_and_left(

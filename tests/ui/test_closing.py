@@ -15,9 +15,9 @@ from ingest.scicat import SciCat
 from taurus_widgets.scanlog import ScanLog
 from taurus_widgets.scanlog.data.outbox import Outbox
 from taurus_widgets.scanlog.exporting import save_dialog
-from taurus_widgets.scanlog.exporting.progress import Progress
+from taurus_widgets.scanlog.exporting.progress import ExportProgress
 from taurus_widgets.scanlog.exporting.save_dialog import SaveDialog
-from taurus_widgets.scanlog.features import add_pictures
+from taurus_widgets.scanlog.features import picture_import
 from tests.catalogue import INGESTOR, Catalogue
 from tests.ui.made_up import Json, scan
 from tests.ui.test_editing import cell, editor, outbox, rate, there
@@ -102,8 +102,8 @@ def test_a_picture_that_is_being_read_is_not_lost_at_close(
         time.sleep(0.3)  # as a disk may
         return "data:image/png;base64,AAAA"
 
-    monkeypatch.setattr(add_pictures.imaging, "fromFile", slow)
-    scanLog.parts["Editing"].pasting.addFiles(made, [tmp_path / "plot.png"])  # type: ignore[attr-defined]
+    monkeypatch.setattr(picture_import.imaging, "fromFile", slow)
+    scanLog.editing.pictureImport.addFiles(made, [tmp_path / "plot.png"])
     scanLog.close()
     assert ["plot.png" in file.read_text("utf-8") for file in outbox(state_home)] == [True]
 
@@ -132,9 +132,9 @@ def test_an_edit_of_a_panel_that_is_removed_comes_to_the_disk(
     put = Outbox.put
     may_write = threading.Event()
     monkeypatch.setattr(Outbox, "put", lambda *of: may_write.wait(PATIENCE) and put(*of))
-    editing = panel.parts["Editing"]
+    editing = panel.editing
     for text in ("the first", "the second, which has not begun"):
-        editing.write(panel.scans.dataset(0), "comment", text, "")  # type: ignore[attr-defined]
+        editing.write(panel.scans.dataset(0), "comment", text, "")
     removed(qtbot, panel)
     may_write.set()
     qtbot.waitUntil(lambda: any("the second" in file.read_text("utf-8") for file in outbox(state_home)))
@@ -144,17 +144,17 @@ def test_an_edit_of_a_panel_that_is_removed_comes_to_the_disk(
 def test_an_export_stops_with_its_panel(
     qtbot: QtBot, panel: ScanLog, tmp_path: Path, how: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    began: list[Progress] = []
+    began: list[ExportProgress] = []
     write = save_dialog.save
 
-    def slow(path: Path, sheet: object, pages: object, progress: Progress, *more: object) -> int:
+    def slow(path: Path, sheet: object, pages: object, progress: ExportProgress, *more: object) -> int:
         began.append(progress)
         progress.pause(PATIENCE)
         return write(path, sheet, pages, progress, *more)  # type: ignore[arg-type]
 
     monkeypatch.setattr(save_dialog, "save", slow)
-    panel.parts["Exporting"].save.trigger()  # type: ignore[attr-defined]
-    dialog = panel.parts["Exporting"].dialog  # type: ignore[attr-defined]
+    panel.exporting.save.trigger()
+    dialog = panel.exporting.dialog
     assert isinstance(dialog, SaveDialog)
     dialog.file.setText(str(tmp_path / "rows.csv"))
     qtbot.mouseClick(dialog.go, Qt.Qt.LeftButton)

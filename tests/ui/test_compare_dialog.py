@@ -10,10 +10,9 @@ from pytestqt.qtbot import QtBot
 from taurus.external.qt import Qt
 
 from ingest.scicat import SciCat
-from taurus_widgets.qt.whole_value import WholeValue
 from taurus_widgets.scanlog import ScanLog
 from taurus_widgets.scanlog.dialogs.compare import DIFFERS_ROLE, CompareDialog
-from taurus_widgets.scanlog.features.compare import Compare
+from taurus_widgets.scanlog.parts.whole_value import WholeValue
 from tests.catalogue import Catalogue
 from tests.ui.faults import failing
 from tests.ui.held import Held, answered
@@ -33,8 +32,7 @@ def made(number: int, proposal: str, energy: float = 12.4, spectrum: int = 0) ->
 
 
 def action(log: ScanLog) -> Qt.QAction:
-    part = log.parts["Compare"]
-    assert isinstance(part, Compare)
+    part = log.compare
     return part.action
 
 

@@ -102,7 +102,7 @@ class TestAdding:
                 return bool(colour.name() == drawn().pixelColor(20, 15).name())
 
             qtbot.waitUntil(drawn_in_cell)
-            assert [entry.edit.caption for entry in editing(scanLog).edits.pictures(made["pid"])] == [file.name]
+            assert [queued.edit.caption for queued in editing(scanLog).edits.pictures(made["pid"])] == [file.name]
 
     def test_below_the_rows_nothing_is_taken(self, scanLog: ScanLog, made: Json, file: Path) -> None:
         assert not drop(scanLog, urls(file), Qt.QPoint(50, 400))
@@ -157,8 +157,8 @@ class TestAdding:
         with failing(catalogue, *rules):
             drop(scanLog, urls(file), place(scanLog, "title").center())
             qtbot.waitUntil(lambda: "does not answer" in editing(scanLog).notice.label.text())
-            assert [entry.edit.caption for entry in editing(scanLog).edits.pictures(made["pid"])] == [file.name]
-            qtbot.waitUntil(lambda: not editing(scanLog).edits.entries)
+            assert [queued.edit.caption for queued in editing(scanLog).edits.pictures(made["pid"])] == [file.name]
+            qtbot.waitUntil(lambda: not editing(scanLog).edits.unsent)
         assert len(scicat.attachments(made["pid"])) == 1
 
 
@@ -233,7 +233,7 @@ class TestImaging:
     def test_what_is_too_large_becomes_smaller(self) -> None:
         uri = imaging.fromImage(noise(2200))
         assert uri.startswith("data:image/jpeg;base64,")
-        assert max(imaging.image(uri).width(), imaging.image(uri).height()) == imaging.SIDE
+        assert max(imaging.image(uri).width(), imaging.image(uri).height()) == imaging.MAX_SIDE_PIXELS
 
     def test_what_unfolds_to_too_much_is_not_read(self, tmp_path: Path) -> None:
         import struct

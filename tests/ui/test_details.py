@@ -17,14 +17,13 @@ from taurus.external.qt import Qt
 from ingest.scicat import SciCat
 from scifish.message import iso
 from taurus_widgets.qt.calls import Calls
-from taurus_widgets.qt.whole_value import WholeValue
 from taurus_widgets.scanlog import ScanLog
 from taurus_widgets.scanlog.data.columns import column_of
 from taurus_widgets.scanlog.details.files_page import SIZE, FilesPage
 from taurus_widgets.scanlog.details.history_page import AFTER, BEFORE, WHAT, WHEN, WHO, HistoryPage
 from taurus_widgets.scanlog.details.metadata_tree import NAME, VALUE
 from taurus_widgets.scanlog.features.details import DetailPages, PicturesPage
-from taurus_widgets.scanlog.features.scicat_link import ScicatPage
+from taurus_widgets.scanlog.parts.whole_value import WholeValue
 from tests.catalogue import INGESTOR, Catalogue
 from tests.ui.faults import failing
 from tests.ui.held import Held, answered
@@ -45,9 +44,7 @@ def picture(width: int, height: int, colour: str) -> str:
 
 
 def pages(log: ScanLog) -> DetailPages:
-    part = log.parts["DetailPages"]
-    assert isinstance(part, DetailPages)
-    return part
+    return log.detailPages
 
 
 def click(qtbot: QtBot, log: ScanLog, row: int, column: int = 1) -> None:
@@ -383,7 +380,7 @@ class TestHistory:
     def test_who_made_it_and_changed_it_last(self, qtbot: QtBot, log: ScanLog, scicat: SciCat, dataset: Json) -> None:
         page: HistoryPage = pages(log).history
         press_tab(qtbot, log, page)
-        qtbot.waitUntil(lambda: "does not tell single changes" in page.state.label.text())
+        qtbot.waitUntil(lambda: "does not report single changes" in page.state.label.text())
         created, changed = page.stamps.text().splitlines()
         assert created.startswith("Created 20")
         assert changed.startswith("Last changed 20")
@@ -457,7 +454,7 @@ class TestHistory:
         assert server.asked == 0
 
 
-class TestScicatPage:
+class TestScicatLink:
     @pytest.fixture
     def opened(self, monkeypatch: pytest.MonkeyPatch) -> list[str]:
         """What the desktop is asked to open: there is none here."""
@@ -470,8 +467,7 @@ class TestScicatPage:
     def test_by_key_by_button_and_in_the_menu(
         self, qtbot: QtBot, log: ScanLog, dataset: Json, opened: list[str]
     ) -> None:
-        part = log.parts["ScicatPage"]
-        assert isinstance(part, ScicatPage)
+        part = log.scicatLink
         log.setFrontend("https://scicat.example.org/")
         page = f"https://scicat.example.org/datasets/{dataset['pid'].replace('/', '%2F')}"
         qtbot.keyClick(log.table, Qt.Qt.Key_B, Qt.Qt.ControlModifier)

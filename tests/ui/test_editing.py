@@ -17,9 +17,9 @@ from taurus.external.qt import Qt
 from ingest.scicat import SciCat
 from taurus_widgets.scanlog import ScanLog
 from taurus_widgets.scanlog.data.columns import Json
-from taurus_widgets.scanlog.dialogs.edits import ClashDialog, WaitingDialog
+from taurus_widgets.scanlog.dialogs.edits import ConflictDialog, WaitingDialog
 from taurus_widgets.scanlog.editing.delegates import CommentField
-from taurus_widgets.scanlog.editing.edits import Entry, State
+from taurus_widgets.scanlog.editing.edits import EditState, QueuedEdit
 from taurus_widgets.scanlog.features.editing import Editing
 from tests.catalogue import INGESTOR, USER1, USER2, Catalogue
 from tests.ui.faults import failing
@@ -33,14 +33,14 @@ KILLED = """
 import json, sys
 from taurus.external.qt import Qt
 from ingest.scicat import SciCat
-from taurus_widgets.scanlog.editing.edits import Edits
+from taurus_widgets.scanlog.editing.edits import EditQueue
 from taurus_widgets.scanlog.data.state_folder import stateFolder
 application = Qt.QCoreApplication([])
-edits = Edits(stateFolder() / "outbox")
+edits = EditQueue(stateFolder() / "outbox")
 silent = SciCat(sys.argv[1], "ingestor", "unknown", timeout=0.001)  # it never gets an answer
 edits.setAccount(silent)
 edits.change(json.loads(sys.argv[2]), "comment", "before it was killed", "as it was")
-edits.entries[0].kept.wait()
+edits.unsent[0].kept.wait()
 print("kept", flush=True)
 application.exec_()
 """
@@ -48,9 +48,7 @@ application.exec_()
 
 
 def editing(log: ScanLog) -> Editing:
-    part = log.parts["Editing"]
-    assert isinstance(part, Editing)
-    return part
+    return log.editing
 
 
 def cell(log: ScanLog, key: str, row: int = 0) -> Qt.QModelIndex:
@@ -148,7 +146,7 @@ class TestRating:
         area = place(scanLog, "dataQualityMetrics")
         qtbot.mouseClick(scanLog.table.viewport(), Qt.Qt.LeftButton, pos=Qt.QPoint(area.x() + 1, area.center().y()))
         assert scanLog.table.selectionModel().hasSelection()
-        assert not editing(scanLog).edits.entries
+        assert not editing(scanLog).edits.unsent
 
     def test_the_menu_of_a_row_has_it(self, qtbot: QtBot, scanLog: ScanLog, scicat: SciCat, made: Json) -> None:
         scanLog.table.setCurrentIndex(scanLog.scans.index(0, 0))
@@ -192,7 +190,7 @@ class TestComment:
         qtbot.keyClicks(editor(scanLog), "nothing")
         qtbot.keyClick(editor(scanLog), Qt.Qt.Key_Escape)
         qtbot.waitUntil(lambda: not scanLog.table.findChildren(CommentField))
-        assert not editing(scanLog).edits.entries
+        assert not editing(scanLog).edits.unsent
 
     def test_what_is_being_typed_stays_when_the_row_changes(
         self, qtbot: QtBot, scanLog: ScanLog, scicat: SciCat, made: Json
@@ -220,7 +218,7 @@ class TestComment:
             comment(qtbot, scanLog, f"number {number}")
         qtbot.waitUntil(lambda: there(scicat, made["pid"])["comment"] == "number 4")
         qtbot.waitUntil(lambda: outbox(state_home) == [])
-        assert editing(scanLog).clash is None
+        assert editing(scanLog).conflict is None
 
 
 class TestAway:
@@ -233,7 +231,7 @@ class TestAway:
             files = outbox(state_home)
             assert [json.loads(file.read_text("utf-8"))["value"] for file in files] == ["while it was away"]
             assert stat.S_IMODE(files[0].stat().st_mode) == 0o600
-            assert editing(scanLog).edits.entries[0].state is State.WAITING
+            assert editing(scanLog).edits.unsent[0].state is EditState.WAITING
             assert there(scicat, made["pid"])["comment"] == "as it was"
         qtbot.waitUntil(lambda: there(scicat, made["pid"])["comment"] == "while it was away")
         qtbot.waitUntil(lambda: editing(scanLog).notice.isHidden())
@@ -249,9 +247,9 @@ class TestAway:
         qtbot.waitUntil(lambda: scanLog.scans.rowCount() == 1)
         with failing(catalogue, {"do": deed, "method": "PATCH", "times": 2}):
             comment(qtbot, scanLog, "in spite of all")
-            qtbot.waitUntil(lambda: not editing(scanLog).edits.entries)
+            qtbot.waitUntil(lambda: not editing(scanLog).edits.unsent)
         assert there(scicat, made["pid"])["comment"] == "in spite of all"
-        assert editing(scanLog).clash is None
+        assert editing(scanLog).conflict is None
 
     def test_an_edit_outlives_the_window(
         self, qtbot: QtBot, scanLog: ScanLog, scicat: SciCat, catalogue: Catalogue, made: Json
@@ -297,7 +295,7 @@ class TestUndone:
     ) -> None:
         undone: list[object] = []
 
-        def undo(entry: Entry) -> None:
+        def undo(queued: QueuedEdit) -> None:
             """As the real server does it: the comment is back to what an earlier read had."""
             undone.append(there(scicat, made["pid"])["comment"])
             scicat.patch_dataset(made["pid"], {"comment": "as it was"})
@@ -310,7 +308,7 @@ class TestUndone:
 
 class TestTwoPeople:
     @pytest.fixture
-    def clash(self, qtbot: QtBot, scanLog: ScanLog, scicat: SciCat, made: Json) -> ClashDialog:
+    def conflict(self, qtbot: QtBot, scanLog: ScanLog, scicat: SciCat, made: Json) -> ConflictDialog:
         """Two have edited one comment."""
         scanLog.table.setCurrentIndex(cell(scanLog, "comment"))
         qtbot.keyClick(scanLog.table, Qt.Qt.Key_F2)
@@ -318,8 +316,8 @@ class TestTwoPeople:
         editor(scanLog).selectAll()
         qtbot.keyClicks(editor(scanLog), "mine")
         qtbot.keyClick(editor(scanLog), Qt.Qt.Key_Return)
-        qtbot.waitUntil(lambda: editing(scanLog).clash is not None)
-        dialog = editing(scanLog).clash
+        qtbot.waitUntil(lambda: editing(scanLog).conflict is not None)
+        dialog = editing(scanLog).conflict
         assert dialog is not None
         assert there(scicat, made["pid"])["comment"] == "theirs"
         return dialog
@@ -332,24 +330,24 @@ class TestTwoPeople:
         scicat: SciCat,
         made: Json,
         state_home: Path,
-        clash: ClashDialog,
+        conflict: ConflictDialog,
         button: str,
         left: str,
     ) -> None:
-        qtbot.mouseClick(getattr(clash, button), Qt.Qt.LeftButton)
+        qtbot.mouseClick(getattr(conflict, button), Qt.Qt.LeftButton)
         qtbot.waitUntil(lambda: there(scicat, made["pid"])["comment"] == left)
         qtbot.waitUntil(lambda: outbox(state_home) == [])
-        assert not editing(scanLog).edits.entries
+        assert not editing(scanLog).edits.unsent
 
     def test_it_can_be_decided_later(
-        self, qtbot: QtBot, scanLog: ScanLog, scicat: SciCat, made: Json, state_home: Path, clash: ClashDialog
+        self, qtbot: QtBot, scanLog: ScanLog, scicat: SciCat, made: Json, state_home: Path, conflict: ConflictDialog
     ) -> None:
-        qtbot.keyClick(clash, Qt.Qt.Key_Escape)
+        qtbot.keyClick(conflict, Qt.Qt.Key_Escape)
         notice = editing(scanLog).notice
         assert "ingestor has changed it as well" in notice.label.text()
         assert len(outbox(state_home)) == 1
         qtbot.mouseClick(notice.button, Qt.Qt.LeftButton)
-        again = editing(scanLog).clash
+        again = editing(scanLog).conflict
         assert again is not None
         qtbot.mouseClick(again.mine, Qt.Qt.LeftButton)
         qtbot.waitUntil(lambda: there(scicat, made["pid"])["comment"] == "mine")
@@ -361,8 +359,8 @@ class TestTwoPeople:
         with failing(catalogue, {"do": "answer", "status": 503, "method": "GET", "path": "/datasets$"}):
             scicat.patch_dataset(made["pid"], {"dataQualityMetrics": 2})
             rate(qtbot, scanLog, 3.0)
-            qtbot.waitUntil(lambda: editing(scanLog).clash is not None)
-        dialog = editing(scanLog).clash
+            qtbot.waitUntil(lambda: editing(scanLog).conflict is not None)
+        dialog = editing(scanLog).conflict
         assert dialog is not None
         assert dialog.both is None
         qtbot.mouseClick(dialog.mine, Qt.Qt.LeftButton)
@@ -398,7 +396,7 @@ class TestRights:
         qtbot.mouseClick(dialog.copy, Qt.Qt.LeftButton)
         assert Qt.QApplication.clipboard().text() == "not mine to write"
         qtbot.mouseClick(dialog.drop, Qt.Qt.LeftButton)
-        assert not editing(scanLog).edits.entries
+        assert not editing(scanLog).edits.unsent
         assert notice.isHidden()
         dialog.close()
         assert "comment" not in there(scicat, made["pid"])
@@ -411,11 +409,11 @@ class TestRights:
         expected = coming["pid"] if pid == "its own" else "door/a-scan"
         scanLog.scans.expect({**coming, "pid": expected, "provisional": True})
         comment(qtbot, scanLog, "early", 0)
-        entry = editing(scanLog).edits.entries[0]
-        assert entry.state is State.EARLY
-        assert "not in the catalogue yet: this is kept" in editing(scanLog).notice.label.text()
-        qtbot.waitUntil(lambda: entry.tries > 0)
-        assert entry.state is State.EARLY
+        queued = editing(scanLog).edits.unsent[0]
+        assert queued.state is EditState.EARLY
+        assert "not in the catalogue yet. The edit is kept" in editing(scanLog).notice.label.text()
+        qtbot.waitUntil(lambda: queued.tries > 0)
+        assert queued.state is EditState.EARLY
         assert json.loads(outbox(state_home)[0].read_text("utf-8"))["early"]
         scicat.create_dataset(coming)
         scanLog.scanConfirmed.emit(expected, coming["pid"])  # as Live does
@@ -434,5 +432,5 @@ class TestNobodyWaits:
             comment(qtbot, scanLog, "quick")
             rate(qtbot, scanLog, 2.0)
             qtbot.waitUntil(lambda: scicat.waiting > 1)  # for what is new, and with the first of them
-            assert len(editing(scanLog).edits.entries) == 2
-        qtbot.waitUntil(lambda: not editing(scanLog).edits.entries)
+            assert len(editing(scanLog).edits.unsent) == 2
+        qtbot.waitUntil(lambda: not editing(scanLog).edits.unsent)

@@ -21,7 +21,7 @@ from taurus_widgets.scanlog import ScanLog
 from taurus_widgets.scanlog.exporting import save_dialog
 from taurus_widgets.scanlog.exporting.elogy_dialog import ElogyDialog
 from taurus_widgets.scanlog.exporting.save_dialog import SaveDialog
-from taurus_widgets.scanlog.exporting.settings import Settings
+from taurus_widgets.scanlog.exporting.settings import ExportSettings
 from taurus_widgets.scanlog.features.exporting import Exporting
 from tests.catalogue import INGESTOR, Catalogue
 from tests.elogy import Server, Store, stand_in
@@ -63,9 +63,7 @@ def log(scanLog: ScanLog, scicat: SciCat, proposal: str, made: list[Json], shown
 
 @pytest.fixture
 def part(log: ScanLog) -> Exporting:
-    found = log.parts["Exporting"]
-    assert isinstance(found, Exporting)
-    return found
+    return log.exporting
 
 
 @pytest.fixture
@@ -232,7 +230,7 @@ class TestFiles:
         typed(qtbot, save.file, str(tmp_path / "rows.html"))
         qtbot.keyClick(save.file, Qt.Qt.Key_Return)
         qtbot.waitUntil(lambda: list(tmp_path.glob(".rows.html.*.part")) != [])
-        assert save.leave.text() == "Cancel"
+        assert save.closeButton.text() == "Cancel"
         assert not save.body.isEnabled()
         click_row(qtbot, log, 2)  # the window answers meanwhile
         assert log.details.isVisible()
@@ -266,7 +264,7 @@ class TestFiles:
         typed(qtbot, save.file, str(tmp_path / "rows.csv"))
         qtbot.keyClick(save.file, Qt.Qt.Key_Return)
         qtbot.waitUntil(lambda: "rows are in" in save.message.text())
-        kept = Settings()
+        kept = ExportSettings()
         assert (kept.style().separator, kept.folder(), kept.format()) == (";", tmp_path, ".csv")
 
 
@@ -291,7 +289,7 @@ class TestMany:
         if key is not None:
             press(qtbot, many, key)
         press(qtbot, many, Qt.Qt.Key_S)
-        dialog = many.parts["Exporting"].dialog  # type: ignore[attr-defined]
+        dialog = many.exporting.dialog
         assert f"({self.MANY})" in dialog.rows[0 if key else 1].text()
         typed(qtbot, dialog.file, str(tmp_path / "rows.csv"))
         qtbot.mouseClick(dialog.go, Qt.Qt.LeftButton)
@@ -320,7 +318,7 @@ class TestAway:
 
     def test_all_rows_cannot_be_saved_and_nothing_is_left(self, qtbot: QtBot, cut: ScanLog, tmp_path: Path) -> None:
         press(qtbot, cut, Qt.Qt.Key_S)
-        dialog = cut.parts["Exporting"].dialog  # type: ignore[attr-defined]
+        dialog = cut.exporting.dialog
         typed(qtbot, dialog.file, str(tmp_path / "rows.csv"))
         qtbot.mouseClick(dialog.go, Qt.Qt.LeftButton)
         qtbot.waitUntil(lambda: dialog.message.text() == "SciCat has a fault (status 503). Nothing was exported")
@@ -474,7 +472,7 @@ class TestElogy:
     def test_a_lock_is_told(
         self, qtbot: QtBot, elogy: ElogyDialog, server: Server, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr("taurus_widgets.scanlog.exporting.elogy_entry.TRIES", 1)
+        monkeypatch.setattr("taurus_widgets.scanlog.exporting.elogy_entry.MAX_APPEND_TRIES", 1)
         given = {"title": "Night", "content": "", "authors": [{"name": "x"}], "attributes": {"Proposal": "1"}}
         server.store.add_entry(2, given, None)
         server.store.locked[1] = "10.0.0.9"

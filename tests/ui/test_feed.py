@@ -8,7 +8,7 @@ from ingest.scicat import SciCat, SciCatError
 from taurus_widgets.scanlog.data import feed
 from taurus_widgets.scanlog.data.feed import Feed
 from taurus_widgets.scanlog.data.pages import Pages
-from taurus_widgets.scanlog.data.query import Query
+from taurus_widgets.scanlog.data.query import DatasetQuery
 
 Json = dict[str, object]
 
@@ -71,7 +71,7 @@ def made() -> Made:
     return Made()
 
 
-def begun(made: Made, query: Query = Query()) -> Feed:  # noqa: B008 - it cannot be changed
+def begun(made: Made, query: DatasetQuery = DatasetQuery()) -> Feed:  # noqa: B008 - it cannot be changed
     pages = Pages(made, query, ())
     return Feed(pages, pages.top().since)
 
@@ -110,9 +110,9 @@ def test_a_burst_of_many_pages_is_read_whole(made: Made, spread: int) -> None:
     made.put("first", 100)
     looks = begun(made)
     looks.read()
-    for number in range(3 * feed.PAGE + 7):
+    for number in range(3 * feed.CHANGES_PER_PAGE + 7):
         made.put(f"burst-{number}", 101 + number * spread)
-    assert len(set(pids(looks.read()))) == 3 * feed.PAGE + 7
+    assert len(set(pids(looks.read()))) == 3 * feed.CHANGES_PER_PAGE + 7
     assert looks.read() == []
 
 
@@ -135,7 +135,7 @@ def test_an_expired_token_is_noticed_and_nothing_is_lost(made: Made) -> None:
 def test_a_table_that_begins_with_an_expired_token_has_its_rows(made: Made) -> None:
     made.put("a", 100)
     made.expired = True
-    assert pids(Pages(made, Query(), ()).top().rows) == ["a"]
+    assert pids(Pages(made, DatasetQuery(), ()).top().rows) == ["a"]
 
 
 def test_an_empty_catalogue_fills(made: Made) -> None:
@@ -169,7 +169,7 @@ def test_a_quiet_catalogue_is_asked_once_a_look(made: Made) -> None:
 
 def test_what_is_watched_is_told_of_though_it_does_not_fit(made: Made) -> None:
     made.put("a", 100)
-    looks = begun(made, Query(status=("running",)))
+    looks = begun(made, DatasetQuery(status=("running",)))
     assert looks.read() == []
     made.put("a", 150, created=100)
     made.put("b", 151)
@@ -177,9 +177,9 @@ def test_what_is_watched_is_told_of_though_it_does_not_fit(made: Made) -> None:
 
 
 def test_it_advances_where_nothing_fits(made: Made, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(feed, "ADVANCE", 0.0)
+    monkeypatch.setattr(feed, "ADVANCE_SECONDS", 0.0)
     made.put("a", 100)
-    looks = begun(made, Query(status=("running",)))
+    looks = begun(made, DatasetQuery(status=("running",)))
     made.put("b", 900)
     looks.read()
     assert looks.since == made.rows["b"]["updatedAt"]

@@ -11,23 +11,20 @@ from pytestqt.qtbot import QtBot
 from taurus.external.qt import Qt
 
 from ingest.scicat import SciCat
-from taurus_widgets.qt.filter_bar import FromToDialog
 from taurus_widgets.scanlog import ScanLog
 from taurus_widgets.scanlog.data import timerange
-from taurus_widgets.scanlog.data.query import Query
+from taurus_widgets.scanlog.data.query import DatasetQuery
 from taurus_widgets.scanlog.data.timerange import Span
 from taurus_widgets.scanlog.features import filters
-from taurus_widgets.scanlog.features.columns import Columns
 from taurus_widgets.scanlog.features.filters import Filters
+from taurus_widgets.scanlog.parts.filter_bar import FromToDialog
 from tests.ui.made_up import Json, scan
 
 Shown = Callable[[int], None]
 
 
 def filters_of(log: ScanLog) -> Filters:
-    part = log.parts["Filters"]
-    assert isinstance(part, Filters)
-    return part
+    return log.filters
 
 
 def chips(log: ScanLog) -> list[str]:
@@ -77,9 +74,8 @@ def filled(qtbot: QtBot, scanLog: ScanLog, scicat: SciCat, proposal: str, shown:
         scicat.create_dataset(dataset)
     scanLog.setCatalogue(scicat, proposal)
     shown(4)
-    part = scanLog.parts["Columns"]
-    assert isinstance(part, Columns)
-    qtbot.waitUntil(lambda: "Optics/Energy" in part.catalogue.found)
+    part = scanLog.columns
+    qtbot.waitUntil(lambda: "Optics/Energy" in part.available.found)
     return scanLog
 
 
@@ -161,7 +157,7 @@ class TestSearch:
         search("good")
         choose_time(filled, Span.TODAY)
         qtbot.keyClick(filled.table, Qt.Qt.Key_F, Qt.Qt.ControlModifier | Qt.Qt.ShiftModifier)
-        assert filled.query == Query()
+        assert filled.query == DatasetQuery()
         assert chips(filled) == []
         assert filters_of(filled).bar.chips.isHidden()
 
@@ -188,7 +184,7 @@ class TestTime:
         begin = filled.query.begin
         assert begin is not None
         filled.table.selectRow(0)
-        later = begin + timerange.HOURS + dt.timedelta(hours=1)
+        later = begin + timerange.SHIFT + dt.timedelta(hours=1)
         monkeypatch.setattr(filters, "now", lambda: later)
         part.clock.timeout.emit()
         assert filled.query.begin == begin
@@ -293,7 +289,7 @@ class TestStatus:
 
 def test_a_query_that_something_else_sets_is_shown(filled: ScanLog) -> None:
     begin = dt.datetime.now().astimezone() - dt.timedelta(days=1)
-    filled.setQuery(Query(text="mesh", begin=begin, status=("failed",)))
+    filled.setQuery(DatasetQuery(text="mesh", begin=begin, status=("failed",)))
     assert chips(filled) == [f"since {begin:%Y-%m-%d %H:%M}", "Status failed", "Text: mesh"]
 
 

@@ -13,9 +13,7 @@ from taurus.external.qt import Qt
 from ingest.scicat import SciCat
 from taurus_widgets.qt.application import OFFSCREEN_POINTS
 from taurus_widgets.qt.calls import Calls
-from taurus_widgets.qt.filter_bar import FromToDialog
 from taurus_widgets.qt.picture_viewer import PictureViewer
-from taurus_widgets.qt.whole_value import WholeValue
 from taurus_widgets.scanlog import ScanLog
 from taurus_widgets.scanlog.data.available_fields import gathered
 from taurus_widgets.scanlog.data.cells import Sheet
@@ -23,14 +21,16 @@ from taurus_widgets.scanlog.data.columns import default_columns
 from taurus_widgets.scanlog.data.outbox import Edit
 from taurus_widgets.scanlog.dialogs.columns import ColumnChooser
 from taurus_widgets.scanlog.dialogs.compare import CompareDialog
-from taurus_widgets.scanlog.dialogs.edits import ClashDialog, WaitingDialog
+from taurus_widgets.scanlog.dialogs.edits import ConflictDialog, WaitingDialog
 from taurus_widgets.scanlog.dialogs.login import LoginDialog
-from taurus_widgets.scanlog.editing.edits import Edits, Entry
+from taurus_widgets.scanlog.editing.edits import EditQueue, QueuedEdit
 from taurus_widgets.scanlog.exporting.dialog import Rows, Table
 from taurus_widgets.scanlog.exporting.elogy import Attribute
 from taurus_widgets.scanlog.exporting.elogy_dialog import ElogyDialog
 from taurus_widgets.scanlog.exporting.save_dialog import SaveDialog
-from taurus_widgets.scanlog.exporting.settings import Settings
+from taurus_widgets.scanlog.exporting.settings import ExportSettings
+from taurus_widgets.scanlog.parts.filter_bar import FromToDialog
+from taurus_widgets.scanlog.parts.whole_value import WholeValue
 from tests.ui.made_up import scan
 from tests.ui.test_exporting import own_settings  # noqa: F401 - a fixture
 
@@ -68,15 +68,17 @@ Made = dict[str, Callable[[Qt.QWidget], Qt.QDialog]]
 @pytest.fixture
 def dialogs(qtbot: QtBot, table: Table, calls: Calls, tmp_path: Path) -> Iterator[Made]:
     dataset = scan(1, time.time())
-    edits = Edits(tmp_path / "outbox")
+    edits = EditQueue(tmp_path / "outbox")
     edit = Edit("c", "ada", dataset["pid"], "comment", "a comment\n" * 9, title="Scan 1: ascan mot01 0 10 20 0.1")
-    entry = Entry(edit, theirs={"comment": "another\n" * 20, "updatedBy": "grace"}, why="grace has changed it as well.")
+    queued = QueuedEdit(
+        edit, theirs={"comment": "another\n" * 20, "updatedBy": "grace"}, why="grace has changed it as well."
+    )
     yield {
-        "save": lambda parent: SaveDialog(table, Settings(), parent),
-        "Elogy": lambda parent: ElogyDialog(table, Settings(), "", {}, parent),
+        "save": lambda parent: SaveDialog(table, ExportSettings(), parent),
+        "Elogy": lambda parent: ElogyDialog(table, ExportSettings(), "", {}, parent),
         "columns": lambda parent: ColumnChooser(gathered([dataset]), default_columns(), parent),
         "log in": lambda parent: LoginDialog(calls, "https://scicat.example.org", "ada", "It has expired.", parent),
-        "clash": lambda parent: ClashDialog(edits, entry, parent),
+        "clash": lambda parent: ConflictDialog(edits, queued, parent),
         "waiting": lambda parent: WaitingDialog(edits, parent),
         "compare": lambda parent: CompareDialog(calls, SciCat("http://127.0.0.1:9"), parent),
         "pictures": lambda parent: PictureViewer("Pictures of scan 1", calls, parent),

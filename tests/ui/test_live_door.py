@@ -25,7 +25,7 @@ from ingest.scicat import SciCat
 from taurus_widgets.qt import tango_listener as watch_module
 from taurus_widgets.scanlog import ScanLog
 from taurus_widgets.scanlog.data import columns as cols
-from taurus_widgets.scanlog.data.door_scans import RECORD
+from taurus_widgets.scanlog.data.door_scans import RECORD_TYPE
 from taurus_widgets.scanlog.features import live as live_module
 from taurus_widgets.scanlog.features.live import Live
 from tests.sardana import Sardana
@@ -77,11 +77,10 @@ def live(qtbot: QtBot, scanLog: ScanLog, beamline: Beamline) -> Live:
     """That of the scan log, which listens to the Door."""
     scanLog.setCatalogue(beamline.scicat)
     scanLog.setDoor(beamline.name)
-    part = scanLog.parts["Live"]
-    assert isinstance(part, Live)
+    part = scanLog.live
     door = part._door
     assert door is not None
-    qtbot.waitUntil(lambda: door._link.connected)
+    qtbot.waitUntil(lambda: door._connection.connected)
     qtbot.waitUntil(lambda: scanLog.loader.pages is not None)
     return part
 
@@ -194,8 +193,8 @@ class TestRows:
         first = shown(scanLog)
         second = Door(beamline.name)
         try:
-            watch = other.parts["Live"]._door  # type: ignore[attr-defined]
-            qtbot.waitUntil(lambda: watch._link.connected and other.loader.pages is not None)
+            watch = other.live._door
+            qtbot.waitUntil(lambda: watch._connection.connected and other.loader.pages is not None)
             others = shown(other)
             second.start(*SHORT)
             second.wait()
@@ -221,7 +220,7 @@ class TestRows:
         def note(attribute: str, value: object, *_: object) -> None:
             if attribute.lower() == "recorddata" and isinstance(value, tuple) and value[0] == "utf8_json":
                 decoded = json.loads(value[1])
-                if decoded.get("type") == RECORD:
+                if decoded.get("type") == RECORD_TYPE:
                     told.append(decoded["data"]["status"])
 
         assert live._door is not None
@@ -231,14 +230,14 @@ class TestRows:
         assert scanLog.scans.rowCount() == 0
         scanLog.setCatalogue(beamline.scicat, "20250001")
         uuid = beamline.last_scan().uuid
-        qtbot.waitUntil(lambda: scanLog.scans.isHere(f"scizoo/{uuid}"))
+        qtbot.waitUntil(lambda: scanLog.scans.isLoaded(f"scizoo/{uuid}"))
 
 
 class TestNotInTheCatalogue:
     def test_it_is_said_while_scicow_is_away_and_no_more_when_it_is_back(
         self, qtbot: QtBot, scanLog: ScanLog, live: Live, beamline: Beamline, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(live_module, "LATE", 1.0)
+        monkeypatch.setattr(live_module, "LATE_AFTER_SECONDS", 1.0)
         with hanging(beamline.scicow):
             beamline.door.run(*SHORT)
             uuid = beamline.last_scan().uuid
@@ -257,8 +256,8 @@ class TestNotInTheCatalogue:
     def test_without_the_recorder_it_is_shown_said_and_no_row_for_ever(
         self, qtbot: QtBot, scanLog: ScanLog, live: Live, beamline: Beamline, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(live_module, "LATE", 1.0)
-        monkeypatch.setattr(live_module, "GONE", 1.0)
+        monkeypatch.setattr(live_module, "LATE_AFTER_SECONDS", 1.0)
+        monkeypatch.setattr(live_module, "MISSING_AFTER_SECONDS", 1.0)
         beamline.door.run("usenv", "DataRecorder")
         before = scanLog.scans.rowCount()
         beamline.door.start(*ENDLESS)
@@ -282,10 +281,10 @@ class TestNotInTheCatalogue:
         with hanging(beamline.scicow):
             beamline.door.run(*SHORT)
             uuid = beamline.last_scan().uuid
-            qtbot.waitUntil(lambda: scanLog.scans.isHere(f"20.500.12345/{uuid}"))
+            qtbot.waitUntil(lambda: scanLog.scans.isLoaded(f"20.500.12345/{uuid}"))
         qtbot.waitUntil(lambda: top(scanLog)["pid"] == f"scizoo/{uuid}")
-        qtbot.waitUntil(lambda: not scanLog.scans.isHere(f"20.500.12345/{uuid}"))
-        assert scanLog.scans.isHere(f"scizoo/{uuid}")
+        qtbot.waitUntil(lambda: not scanLog.scans.isLoaded(f"20.500.12345/{uuid}"))
+        assert scanLog.scans.isLoaded(f"scizoo/{uuid}")
         assert live._prefix == "scizoo"
 
 
@@ -329,8 +328,8 @@ class TestAway:
         database = next(process for process in beamline.stack.processes.running if process.name == "tango-database")
         sardana = beamline.sardana.process
         processes = [sardana] if which == "door" else [database, sardana]
-        monkeypatch.setattr(watch_module, "TIMEOUT", 3600.0)
-        monkeypatch.setattr(watch_module, "SILENT", 2.5)
+        monkeypatch.setattr(watch_module, "TANGO_TIMEOUT_SECONDS", 3600.0)
+        monkeypatch.setattr(watch_module, "SILENT_AFTER_SECONDS", 2.5)
         made = Proxies(monkeypatch)
         scanLog.setDoor("")
         scanLog.setDoor(beamline.name)

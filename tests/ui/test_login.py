@@ -15,7 +15,7 @@ from taurus.external.qt import Qt
 from ingest.scicat import Expired, SciCat
 from taurus_widgets.scanlog import ScanLog
 from taurus_widgets.scanlog.data.columns import Json
-from taurus_widgets.scanlog.data.token_file import Kept, TokenFile
+from taurus_widgets.scanlog.data.token_file import StoredLogin, TokenFile
 from taurus_widgets.scanlog.dialogs.login import LoginDialog
 from taurus_widgets.scanlog.features.login import Login
 from tests.catalogue import INGESTOR, USER1, Catalogue
@@ -27,9 +27,7 @@ Shown = Callable[[int], None]
 
 
 def login(log: ScanLog) -> Login:
-    part = log.parts["Login"]
-    assert isinstance(part, Login)
-    return part
+    return log.login
 
 
 def dialog(log: ScanLog) -> LoginDialog:
@@ -92,7 +90,7 @@ class TestWithoutLogin:
         rate(qtbot, scanLog, 2.0)
         qtbot.waitUntil(lambda: login(scanLog).dialog is not None)
         assert "To write to SciCat, log in." in dialog(scanLog).why.text()
-        assert not editing(scanLog).edits.entries
+        assert not editing(scanLog).edits.unsent
         enter(qtbot, scanLog, INGESTOR.username, INGESTOR.password)
         qtbot.waitUntil(lambda: login(scanLog).button.text() == INGESTOR.username)
         shown(1)
@@ -121,7 +119,7 @@ class TestDialog:
         other.login()
         login(scanLog).ask("")
         enterToken(qtbot, scanLog, "nonsense")
-        qtbot.waitUntil(lambda: "does not know this token" in dialog(scanLog).says.text())
+        qtbot.waitUntil(lambda: "does not accept this token" in dialog(scanLog).says.text())
         enterToken(qtbot, scanLog, f"  Bearer {other.token}\n")
         qtbot.waitUntil(lambda: login(scanLog).button.text() == USER1.username)
 
@@ -215,11 +213,11 @@ class TestExpired:
         scanLog.table.setFocus()
         qtbot.keyClick(scanLog.table, Qt.Qt.Key_F2)
         qtbot.keyClicks(Qt.QApplication.focusWidget(), ", half a sentence")
-        login(scanLog).leave.trigger()
-        qtbot.waitUntil(lambda: bool(editing(scanLog).edits.entries))
-        (entry,) = editing(scanLog).edits.entries
-        assert entry.edit.username == INGESTOR.username
-        assert entry.edit.value.endswith(", half a sentence")
+        login(scanLog).logOut.trigger()
+        qtbot.waitUntil(lambda: bool(editing(scanLog).edits.unsent))
+        (queued,) = editing(scanLog).edits.unsent
+        assert queued.edit.username == INGESTOR.username
+        assert queued.edit.value.endswith(", half a sentence")
 
     def test_it_is_noticed_without_an_edit(
         self, qtbot: QtBot, scanLog: ScanLog, catalogue: Catalogue, logged: Json
@@ -255,7 +253,7 @@ class TestKept:
         qtbot.addWidget(again)
         again.setCatalogue(SciCat(catalogue.url))
         qtbot.waitUntil(lambda: login(again).button.text() == INGESTOR.username)
-        login(again).leave.trigger()
+        login(again).logOut.trigger()
         qtbot.waitUntil(lambda: login(again).button.text() == "Not logged in")
         assert not file.exists()
         again.close()
@@ -264,7 +262,7 @@ class TestKept:
         self, qtbot: QtBot, scanLog: ScanLog, catalogue: Catalogue, public: Json, state_home: Path
     ) -> None:
         kept = TokenFile(state_home / "scanlog", catalogue.url)
-        kept.write(Kept("ada", "secret-token"))
+        kept.write(StoredLogin("ada", "secret-token"))
         kept.path.chmod(0o644)
         scanLog.setCatalogue(SciCat(catalogue.url))
         notice = login(scanLog).notice
@@ -283,8 +281,8 @@ class TestKept:
     def test_nothing_says_the_token(self, tmp_path: Path) -> None:
         kept = TokenFile(tmp_path, "http://scicat.example.org")
         assert kept.read() is None
-        kept.write(Kept("ada", "secret-token"))
-        assert kept.read() == Kept("ada", "secret-token")
+        kept.write(StoredLogin("ada", "secret-token"))
+        assert kept.read() == StoredLogin("ada", "secret-token")
         assert "secret" not in repr(kept.read())
         assert json.loads(kept.path.read_text("utf-8"))["username"] == "ada"
         assert "secret" not in repr(SciCat("http://x", "ada", token="secret-token"))

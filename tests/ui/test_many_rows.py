@@ -13,8 +13,8 @@ from taurus.external.qt import Qt
 from deploy.demo.processes import Processes
 from ingest.scicat import SciCat, SciCatError
 from taurus_widgets.scanlog import ScanLog
-from taurus_widgets.scanlog.data.pages import PAGE, Pages
-from taurus_widgets.scanlog.data.query import Condition, Query, Relation
+from taurus_widgets.scanlog.data.pages import ROWS_PER_PAGE, Pages
+from taurus_widgets.scanlog.data.query import DatasetQuery, QueryCondition, Relation
 from taurus_widgets.scanlog.table import loader
 from tests.benchmarks.filled import dataset, fill
 from tests.catalogue import Catalogue, start_catalogue
@@ -43,7 +43,7 @@ class Counting(Held):
         limit: int = 100,
         skip: int = 0,
     ) -> list[Json]:
-        if limit == PAGE:
+        if limit == ROWS_PER_PAGE:
             self.skips.append(skip)
         if self.away:
             raise SciCatError("GET", 0, "no answer")
@@ -125,7 +125,7 @@ class TestPlaces:
     def test_all_are_counted_and_few_are_read(self, qtbot: QtBot, log: ScanLog) -> None:
         numbers = waitForRows(qtbot, log)
         assert numbers == [str(int(numbers[0] or 0) - row) for row in range(len(numbers))]
-        assert len(log.scans.here()) <= 3 * PAGE
+        assert len(log.scans.loadedRows()) <= 3 * ROWS_PER_PAGE
         assert log.statusBar.rows.text().startswith(f"{log.scans.rowCount():,} scans")
 
     def test_as_long_as_they_are_not_counted_that_is_said(
@@ -139,8 +139,8 @@ class TestPlaces:
 
         monkeypatch.setattr(Pages, "count", slow)
         log.setQuery(replace(log.query, status=("failed",)))
-        qtbot.waitUntil(lambda: log.statusBar.rows.text().startswith(f"more than {PAGE} scans"))
-        assert log.scans.rowCount() == PAGE
+        qtbot.waitUntil(lambda: log.statusBar.rows.text().startswith(f"more than {ROWS_PER_PAGE} scans"))
+        assert log.scans.rowCount() == ROWS_PER_PAGE
         counted.set()
         qtbot.waitUntil(lambda: log.statusBar.rows.text().startswith("300 scans"))
         assert log.scans.rowCount() == 300
@@ -169,24 +169,24 @@ class TestPlaces:
             for place in range(200, 5800, 50):
                 log.table.verticalScrollBar().setValue(place)
                 Qt.QApplication.processEvents()
-            qtbot.waitUntil(lambda: len(counting.skips) >= loader.AT_ONCE)
+            qtbot.waitUntil(lambda: len(counting.skips) >= loader.MAX_PAGE_CALLS)
         waitForRows(qtbot, log)
         assert top(log) == 5750
         # Those that were under way, and the pages at the end and a screen further.
-        assert len(counting.skips) <= loader.AT_ONCE + 3
+        assert len(counting.skips) <= loader.MAX_PAGE_CALLS + 3
 
     def test_memory_is_bounded(self, qtbot: QtBot, log: ScanLog, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(loader, "KEPT", 4)
+        monkeypatch.setattr(loader, "MAX_PAGES", 4)
         first = int(waitForRows(qtbot, log)[0] or 0)
-        for place in range(0, 1000, PAGE):
+        for place in range(0, 1000, ROWS_PER_PAGE):
             log.table.verticalScrollBar().setValue(place)
             assert waitForRows(qtbot, log)[0] == str(first - place)
-        assert len(log.scans.here()) <= loader.KEPT * PAGE
+        assert len(log.scans.loadedRows()) <= loader.MAX_PAGES * ROWS_PER_PAGE
         log.table.verticalScrollBar().setValue(0)
         assert waitForRows(qtbot, log)[0] == str(first)
 
     def test_selected_rows_are_kept(self, qtbot: QtBot, log: ScanLog, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(loader, "KEPT", 4)
+        monkeypatch.setattr(loader, "MAX_PAGES", 4)
         first = int(waitForRows(qtbot, log)[0] or 0)
         middle = log.table.visualRect(log.scans.index(3, 4)).center()
         qtbot.mouseClick(log.table.viewport(), Qt.Qt.LeftButton, pos=middle)
@@ -194,10 +194,10 @@ class TestPlaces:
         waitForRows(qtbot, log)
         far = log.table.visualRect(log.scans.index(4002, 4)).center()
         qtbot.mouseClick(log.table.viewport(), Qt.Qt.LeftButton, Qt.Qt.ControlModifier, pos=far)
-        for place in range(1000, 2000, PAGE):
+        for place in range(1000, 2000, ROWS_PER_PAGE):
             log.table.verticalScrollBar().setValue(place)
             waitForRows(qtbot, log)
-        assert len(log.scans.here()) < 1000
+        assert len(log.scans.loadedRows()) < 1000
         assert [one["runNumber"] for one in log.selectedDatasets()] == [str(first - 3), str(first - 4002)]
         assert log.selectedRanges() == [range(3, 4), range(4002, 4003)]
 
@@ -220,7 +220,7 @@ class TestPlaces:
         first = int(waitForRows(qtbot, log)[0] or 0)
         counting.away = True
         log.table.verticalScrollBar().setValue(2500)
-        qtbot.waitUntil(lambda: "does not answer" in log.statusBar.link.text())
+        qtbot.waitUntil(lambda: "does not answer" in log.statusBar.connection.text())
         assert set(onScreen(log)) == {None}
         counting.away = False
         assert waitForRows(qtbot, log)[0] == str(first - 2500)
@@ -278,7 +278,7 @@ class TestLive:
     ) -> None:
         running = scan(next(_number), END + 10**6, "timescan", "running", proposal="20300003")
         scicat.create_dataset(running)
-        log.setQuery(Query(proposal="20300003", status=("running",)))
+        log.setQuery(DatasetQuery(proposal="20300003", status=("running",)))
         sorts(qtbot, log)
         scicat.merge_dataset(running["pid"], {"scientificMetadata": {"scan": scan_group(1, "timescan", "aborted", 3)}})
         qtbot.waitUntil(lambda: cell(log, 0, "Status") == "aborted")
@@ -292,14 +292,14 @@ class TestLive:
         other = new()
         for one in (other, fits[0]):
             scicat.create_dataset(one)
-        qtbot.waitUntil(lambda: log.scans.isHere(other["pid"]))
+        qtbot.waitUntil(lambda: log.scans.isLoaded(other["pid"]))
         with counting.held():
-            log.setQuery(Query(proposal=proposal, status=("failed",)))
+            log.setQuery(DatasetQuery(proposal=proposal, status=("failed",)))
             log._clock.timeout.emit()  # the rows on the screen are those without the filter
             log._clock.stop()
         sorts(qtbot, log)
         scicat.create_dataset(fits[1])
-        qtbot.waitUntil(lambda: log.scans.isHere(fits[1]["pid"]))
+        qtbot.waitUntil(lambda: log.scans.isLoaded(fits[1]["pid"]))
         assert log.scans.rowCount() == 2
 
     def test_where_rows_are_sorted_otherwise_new_ones_are_counted(
@@ -317,10 +317,10 @@ class TestLive:
         assert onScreen(log) == looked_at
         assert log.scans.rowCount() == count
         bar = log.table.verticalScrollBar()
-        bar.setValue(PAGE)  # what is read later fits to what was read before
-        numbers = [cell(log, row, RUNNUMBER) for row in range(PAGE)]
+        bar.setValue(ROWS_PER_PAGE)  # what is read later fits to what was read before
+        numbers = [cell(log, row, RUNNUMBER) for row in range(ROWS_PER_PAGE)]
         waitForRows(qtbot, log)
-        assert cell(log, PAGE, RUNNUMBER) not in numbers
+        assert cell(log, ROWS_PER_PAGE, RUNNUMBER) not in numbers
         qtbot.mouseClick(log.statusBar.news, Qt.Qt.LeftButton)
         qtbot.waitUntil(lambda: cell(log, 0, RUNNUMBER) == first["runNumber"])
         assert log.statusBar.news.isHidden()
@@ -328,8 +328,8 @@ class TestLive:
     def test_very_many_new_rows_are_read_again_when_looked_at(
         self, qtbot: QtBot, log: ScanLog, scicat: SciCat, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(loader, "FOLD", 4)
-        monkeypatch.setattr(loader, "KEPT", 3)
+        monkeypatch.setattr(loader, "MAX_NEW_ROWS", 4)
+        monkeypatch.setattr(loader, "MAX_PAGES", 3)
         waitForRows(qtbot, log)
         log.table.verticalScrollBar().setValue(2000)
         looked_at, count = waitForRows(qtbot, log), log.scans.rowCount()
@@ -388,16 +388,16 @@ class TestOrder:
         waitForRows(qtbot, log)
         with counting.held():
             for sample in ("lysozyme-3", "ferritin", "thaumatin"):
-                log.setQuery(Query(where=(Condition("sampleId", Relation.EQUAL, sample),)))
+                log.setQuery(DatasetQuery(where=(QueryCondition("sampleId", Relation.EQUAL, sample),)))
         sorts(qtbot, log)
         assert {cell(log, row, SAMPLE) for row in log.table.shownRows()} == {"thaumatin"}
 
     def test_a_filter_that_the_catalogue_refuses_is_said_and_the_rows_stay(self, qtbot: QtBot, log: ScanLog) -> None:
         numbers = waitForRows(qtbot, log)
         before = log.query
-        log.setQuery(replace(log.query, where=(Condition("sampleId", Relation.CONTAINS, "x" * 600),)))
+        log.setQuery(replace(log.query, where=(QueryCondition("sampleId", Relation.CONTAINS, "x" * 600),)))
         qtbot.waitUntil(lambda: log.query is before)
-        assert "does not take this filter" in log.statusBar.rows.text()
+        assert "refuses this filter" in log.statusBar.rows.text()
         qtbot.waitUntil(lambda: onScreen(log) == numbers)  # once the table is as high again as without the filter
 
 
@@ -435,14 +435,14 @@ class TestExpected:
         log.scans.expect({**expected, "provisional": True})
         log.setQuery(replace(log.query, order="comment", descending=False))
         sorts(qtbot, log)
-        assert not log.scans.isHere(expected["pid"])
-        log.setQuery(Query())
+        assert not log.scans.isLoaded(expected["pid"])
+        log.setQuery(DatasetQuery())
         sorts(qtbot, log)
         assert log.scans.rowOf(expected["pid"]) == 0
         count = log.scans.rowCount()
         log.scans.unexpect(expected["pid"])
         assert log.scans.rowCount() == count - 1
-        assert not log.scans.isHere(expected["pid"])
+        assert not log.scans.isLoaded(expected["pid"])
 
 
 class TestAll:
@@ -485,10 +485,10 @@ class TestTrouble:
         waitForRows(qtbot, log)
         with counting.held():
             qtbot.waitUntil(lambda: counting.waiting > 0)
-            for place in range(PAGE, 5000, 25):
+            for place in range(ROWS_PER_PAGE, 5000, 25):
                 log.table.verticalScrollBar().setValue(place)
                 Qt.QApplication.processEvents()
-            qtbot.waitUntil(lambda: counting.waiting > loader.AT_ONCE)  # for rows, and for what is new
+            qtbot.waitUntil(lambda: counting.waiting > loader.MAX_PAGE_CALLS)  # for rows, and for what is new
             assert set(onScreen(log)) == {None}
         waitForRows(qtbot, log)
 
@@ -498,7 +498,7 @@ class TestTrouble:
         numbers = waitForRows(qtbot, log)
         counting.away = True
         log.setQuery(replace(log.query, status=("failed",)))
-        qtbot.waitUntil(lambda: "does not answer" in log.statusBar.link.text())
+        qtbot.waitUntil(lambda: "does not answer" in log.statusBar.connection.text())
         shown = onScreen(log)  # the filter that is active takes a row's place
         assert shown
         assert shown == numbers[: len(shown)]

@@ -14,7 +14,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from taurus_widgets.scanlog.data.outbox import COMMENT, RATING, Claim, Edit, Outbox, normal
-from taurus_widgets.scanlog.data.send_edit import Clash, Sent, send
+from taurus_widgets.scanlog.data.send_edit import EditConflict, EditSent, send
 from tests.fake_scicat import FakeServer
 from tests.ui.made_up import scan
 
@@ -109,7 +109,7 @@ class TestSending:
         edit = self.edit(server)
         before = server.shown(edit.pid)
         answer = send(server.client(), edit)
-        assert isinstance(answer, Sent)
+        assert isinstance(answer, EditSent)
         assert answer.dataset["comment"] == "new"
         changed = {name for name, value in server.shown(edit.pid).items() if before.get(name) != value}
         assert changed <= {"comment", "updatedAt", "updatedBy"}
@@ -117,13 +117,13 @@ class TestSending:
 
     def test_what_is_there_is_not_written_again(self, server: FakeServer) -> None:
         edit = self.edit(server, value="old")
-        assert isinstance(send(server.client(), edit), Sent)
+        assert isinstance(send(server.client(), edit), EditSent)
         assert server.writes() == []
 
     def test_what_somebody_else_wrote_is_left(self, server: FakeServer) -> None:
         edit = self.edit(server, before=("older",))
         answer = send(server.client(), edit)
-        assert isinstance(answer, Clash)
+        assert isinstance(answer, EditConflict)
         assert answer.dataset["comment"] == "old"
         assert server.writes() == []
 
@@ -138,7 +138,7 @@ class TestSending:
                 server.sets[edit.pid]["comment"] = "old"
 
         server.after = undo
-        assert isinstance(send(server.client(), edit), Sent)
+        assert isinstance(send(server.client(), edit), EditSent)
         assert server.shown(edit.pid)["comment"] == "new"
 
     def test_somebody_who_is_quicker_is_seen(self, server: FakeServer) -> None:
@@ -152,5 +152,5 @@ class TestSending:
 
         server.after = meanwhile
         answer = send(client, edit)
-        assert isinstance(answer, Clash)
+        assert isinstance(answer, EditConflict)
         assert server.shown(edit.pid)["comment"] == "theirs"

@@ -17,7 +17,6 @@ from taurus.external.qt import Qt
 
 from ingest.scicat import SciCat
 from taurus_widgets.panel import ScanLogPanel
-from taurus_widgets.scanlog.features.columns import Columns
 from tests.catalogue import INGESTOR, Catalogue
 from tests.ui.made_up import scan
 from tests.waiting import PATIENCE
@@ -120,8 +119,8 @@ def test_the_beamline_whose_columns_are_shown_can_be_said(
         monkeypatch.setenv(name, value)
     panel = ScanLogPanel()
     qtbot.addWidget(panel)
-    columns = panel.part(Columns)
-    qtbot.waitUntil(lambda: columns.catalogue.beamline == "cosaxs")
+    columns = panel.columns
+    qtbot.waitUntil(lambda: columns.available.beamline == "cosaxs")
     columns.menu.aboutToShow.emit()
     assert "Layouts of femtomax" in [action.text() for action in columns.menu.actions()]
     panel.close()

@@ -16,8 +16,8 @@ from taurus.external.qt import Qt
 
 from deploy.demo.processes import Processes
 from ingest.scicat import SciCat
+from taurus_widgets.qt.connection import ConnectionState
 from taurus_widgets.scanlog import ScanLog
-from taurus_widgets.scanlog.data.connection import Link
 from taurus_widgets.scanlog.details import pane
 from tests.catalogue import INGESTOR, Catalogue, start_catalogue
 from tests.ui.made_up import Json, scan, scan_group
@@ -110,7 +110,7 @@ class TestLive:
         fill(scicat, proposal + "-other", 3)
         scanLog.setCatalogue(scicat, proposal)
         shown(2)
-        qtbot.waitUntil(lambda: scanLog.statusBar.link.text() == f"Proposal {proposal} in {scicat.base_url}")
+        qtbot.waitUntil(lambda: scanLog.statusBar.connection.text() == f"Proposal {proposal} in {scicat.base_url}")
 
     def test_an_older_scan_that_comes_late_takes_its_place(
         self, scanLog: ScanLog, scicat: SciCat, proposal: str, shown: Shown
@@ -366,10 +366,10 @@ class TestTrouble:
         assert catalogue.process is not None
         catalogue.process.kill()
         bar = scanLog.statusBar
-        qtbot.waitUntil(lambda: "does not answer (connection refused) since " in bar.link.text())
-        said, tries = bar.link.text(), scicat.tries
+        qtbot.waitUntil(lambda: "does not answer (connection refused) since " in bar.connection.text())
+        said, tries = bar.connection.text(), scicat.tries
         qtbot.waitUntil(lambda: scicat.tries > tries + 2)
-        assert bar.link.text() == said  # since when stays
+        assert bar.connection.text() == said  # since when stays
         assert scanLog.scans.rowCount() == 2
         scanLog.table.selectRow(0)
         qtbot.waitUntil(lambda: "does not answer" in scanLog.details.message.text())
@@ -378,15 +378,15 @@ class TestTrouble:
         start_catalogue(processes, tmp_path / "catalogue", port=port, name="again")
         scicat.create_dataset(scan(3, time.time()))
         shown(3)
-        qtbot.waitUntil(lambda: bar.link.text() == f"All proposals in {catalogue.url}")
+        qtbot.waitUntil(lambda: bar.connection.text() == f"All proposals in {catalogue.url}")
 
     def test_a_catalogue_that_is_away_from_the_start_is_said(self, qtbot: QtBot, scanLog: ScanLog) -> None:
         scanLog.setCatalogue(SciCat("http://127.0.0.1:9"))
-        qtbot.waitUntil(lambda: "does not answer" in scanLog.statusBar.link.text())
+        qtbot.waitUntil(lambda: "does not answer" in scanLog.statusBar.connection.text())
 
     def test_a_wrong_password_is_said(self, qtbot: QtBot, scanLog: ScanLog, catalogue: Catalogue) -> None:
         scanLog.setCatalogue(SciCat(catalogue.url, INGESTOR.username, "wrong"))
-        qtbot.waitUntil(lambda: "refuses this user" in scanLog.statusBar.link.text())
+        qtbot.waitUntil(lambda: "refuses this user" in scanLog.statusBar.connection.text())
 
     def test_stop_does_not_wait_for_a_server_that_does_not_answer(self, scanLog: ScanLog) -> None:
         with socket.create_server(("127.0.0.1", 0)) as silent:
@@ -398,8 +398,8 @@ class TestTrouble:
                 scanLog.stop()
 
     def test_the_link_says_what_is_wrong_in_its_tool_tip_as_text(self, scanLog: ScanLog) -> None:
-        scanLog.statusBar.showLink(Link(problem="no", detail="<b>why</b>"), "there")
-        assert "&lt;b&gt;why" in scanLog.statusBar.link.toolTip()
+        scanLog.statusBar.showConnection(ConnectionState(problem="no", detail="<b>why</b>"), "there")
+        assert "&lt;b&gt;why" in scanLog.statusBar.connection.toolTip()
 
 
 def test_qt_designer_finds_it() -> None:

@@ -112,7 +112,7 @@ class TestMistakes:
     @pytest.fixture
     def here(self, monkeypatch: pytest.MonkeyPatch) -> Here:
         """The command in this process: it ends before there is a window."""
-        monkeypatch.setattr(cli, "LOGIN_TIMEOUT", PATIENCE)
+        monkeypatch.setattr(cli, "LOGIN_CHECK_SECONDS", PATIENCE)
         for name in [name for name in os.environ if name.startswith("SCIZOO_")]:
             monkeypatch.delenv(name)
 
@@ -146,7 +146,7 @@ class TestMistakes:
     def test_a_wrong_password(self, here: Here, account: dict[str, str], terminal: list[str]) -> None:
         done = here(*terminal, **account | {"SCIZOO_SCICAT_PASSWORD": "wrong"})
         assert done.exit_code == 1
-        assert "name or password are wrong" in done.output
+        assert "name or password is wrong" in done.output
 
     def test_a_wrong_column(self, here: Here, account: dict[str, str]) -> None:
         done = here("--column", "Machine//x", **account)

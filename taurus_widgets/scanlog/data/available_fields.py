@@ -1,6 +1,6 @@
-"""What the catalogue really has: the fields and values that columns and filters can be made of.
+"""The fields and metadata values that the catalogue has, for columns and filters.
 
-No Qt here. It is made for a thread: reading may take as long as the catalogue takes.
+No Qt here. Call it from a thread: reading may be slow.
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ from urllib.parse import unquote
 from ingest.scicat import SciCat, SciCatError
 from scifish.message import is_leaf
 from taurus_widgets.scanlog.data.columns import (
-    Column,
     Json,
+    LogColumn,
     column_of,
     default_columns,
     further_columns,
@@ -24,29 +24,29 @@ from taurus_widgets.scanlog.data.columns import (
     line,
     path_of,
 )
-from taurus_widgets.scanlog.data.conditions import Known
+from taurus_widgets.scanlog.data.conditions import NamedValue
 from taurus_widgets.scanlog.data.pages import checked
 from taurus_widgets.scanlog.data.query import metadata_field
 
-NEWEST = 40
-"""Datasets that are looked at whole."""
+NEWEST_DATASETS = 40
+"""Datasets that are read whole."""
 
-KEYS_OF, KEYS_AT_ONCE = 400, 50
+MAX_KEY_DATASETS, KEY_DATASETS_PER_CALL = 400, 50
 """Datasets whose names alone are asked for, by SciCat's metadataKeys, and of how many at once in a search: it answers
 a hundred names at most."""
 
-ROUNDS, LOOKED_FOR, LOOKED_AT = 3, 10, 5
-"""Times that datasets are looked for whose names alone are known, names of each time, and datasets looked at."""
+SEARCH_ROUNDS, NAMES_PER_ROUND, DATASETS_PER_ROUND = 3, 10, 5
+"""A search for names without example: number of rounds, names in each round, and datasets read for them."""
 
-MOST_DOTS = 3
+MAX_NAME_DOTS = 3
 """Dots of a path that may each be of a name; further ones are ends of names."""
 
 _INTERNAL = frozenset({"_id", "__v", "id", "scientificMetadata"})
 
 
 @dataclass(frozen=True)
-class Found:
-    """One field or value: what its column is called, and one of its values as an example."""
+class AvailableField:
+    """One field or metadata value: the name of its column, and one of its values as an example."""
 
     key: str
     group: str
@@ -56,68 +56,68 @@ class Found:
     numeric: bool | None = None
 
     @property
-    def known(self) -> Known:
-        return Known(self.key, self.name, self.unit, self.numeric)
+    def known(self) -> NamedValue:
+        return NamedValue(self.key, self.name, self.unit, self.numeric)
 
     @property
     def words(self) -> str:
-        """What a search looks in."""
+        """The text that a search matches."""
         return f"{self.group} {self.name} {self.unit} {' '.join(path_of(self.key)) or self.key}".casefold()
 
 
 @dataclass(frozen=True)
-class Catalogue:
-    """What there is, by key, group by group; and where it was measured, "" where that is several places."""
+class AvailableFields:
+    """The fields by key, group by group; and the beamline of the datasets, "" if there are several."""
 
-    found: Mapping[str, Found] = field(default_factory=dict)
+    found: Mapping[str, AvailableField] = field(default_factory=dict)
     beamline: str = ""
 
-    def with_keys(self, keys: Iterable[str]) -> Catalogue:
-        """With what `metadata_keys` has found beside it, each dot taken for the end of a name."""
+    def with_keys(self, keys: Iterable[str]) -> AvailableFields:
+        """A copy with the results of `metadata_keys` added, each dot taken for the end of a name."""
         more = {found.key: found for found in map(_by_name, self.unknown(keys)) if found is not None}
-        return Catalogue({**self.found, **more}, self.beamline)
+        return AvailableFields({**self.found, **more}, self.beamline)
 
     def unknown(self, keys: Iterable[str]) -> list[str]:
-        """Those of `metadata_keys` that are none of these."""
+        """The results of `metadata_keys` that are not among these fields."""
         seen = {".".join(path_of(key)) for key in self.found}
         return [key for key in keys if unquote(key) not in seen and key not in seen]
 
 
-USUAL = "Dataset"
+DATASET_GROUP = "Dataset"
 """The group of a dataset's own fields."""
 
 
-def usual() -> Catalogue:
-    """What is there before anybody has looked."""
-    return Catalogue({column.key: _of_column(column) for column in [*default_columns(), *further_columns()]})
+def default_fields() -> AvailableFields:
+    """The fields that are available before the catalogue has been read."""
+    return AvailableFields({column.key: _of_column(column) for column in [*default_columns(), *further_columns()]})
 
 
-def look(scicat: SciCat, proposal: str = "") -> Catalogue:
-    """What the newest datasets have. Raises SciCatError."""
+def read_newest(scicat: SciCat, proposal: str = "") -> AvailableFields:
+    """The fields of the newest datasets. Raises SciCatError."""
     # In a list it stays a text: alone a number like 2025-1 would be made a date.
     where = {"proposalIds": {"$in": [proposal]}} if proposal else None
-    datasets = scicat.datasets(where, None, "creationTime:desc", NEWEST)
+    datasets = scicat.datasets(where, None, "creationTime:desc", NEWEST_DATASETS)
     if not isinstance(datasets, list):
         raise SciCatError("GET /api/v3/datasets", 200, "the answer is no list of datasets")
     return gathered([dataset for dataset in datasets if isinstance(dataset, dict)])
 
 
 def metadata_keys(scicat: SciCat, proposal: str = "", containing: str = "") -> list[str]:
-    """Dotted paths that contain a text, as SciCat's `metadataKeys` says them. Raises SciCatError.
+    """Dotted paths that contain a text, as SciCat's `metadataKeys` returns them. Raises SciCatError.
 
     What they are to contain cannot be asked for: with a `metadataKey` the real server answers 500.
     """
     fields: Json = {"proposalIds": [proposal]} if proposal else {}
     found: dict[str, None] = {}
-    step = KEYS_AT_ONCE if containing else KEYS_OF
-    for skip in range(0, KEYS_OF, step):
+    step = KEY_DATASETS_PER_CALL if containing else MAX_KEY_DATASETS
+    for skip in range(0, MAX_KEY_DATASETS, step):
         limits = {"limit": step, "skip": skip, "order": "creationTime:desc"}
         answer = scicat.call("GET", "/api/v3/datasets/metadataKeys", params={"fields": fields, "limits": limits})
         found.update(dict.fromkeys(key for key in answer or [] if isinstance(key, str)))
     return [key for key in found if containing.casefold() in unquote(key).casefold()]
 
 
-def search(scicat: SciCat, catalogue: Catalogue, proposal: str = "", containing: str = "") -> Catalogue:
+def search(scicat: SciCat, catalogue: AvailableFields, proposal: str = "", containing: str = "") -> AvailableFields:
     """`catalogue` with the metadata whose names contain a text, in older datasets, too. Raises SciCatError.
 
     A name may have a dot in it, and `metadataKeys` does not say which dots are of a name. So datasets that have the
@@ -126,25 +126,25 @@ def search(scicat: SciCat, catalogue: Catalogue, proposal: str = "", containing:
     keys = metadata_keys(scicat, proposal, containing)
     found = dict(catalogue.found)
     hopeless: set[str] = set()
-    for _round in range(ROUNDS):
-        unknown = [key for key in Catalogue(found).unknown(keys) if key not in hopeless][:LOOKED_FOR]
+    for _round in range(SEARCH_ROUNDS):
+        unknown = [key for key in AvailableFields(found).unknown(keys) if key not in hopeless][:NAMES_PER_ROUND]
         having = [{metadata_field(path): {"$exists": True}} for key in unknown for path in _paths(key)]
         if not having:
             break
-        # Who is no administrator would lose an $or at the top; and nothing is sorted by what is not asked for.
+        # SciCat overwrites a top-level $or unless an administrator asks, and sorts only by fields that it returns.
         fields = ["pid", "creationTime", "scientificMetadata"]
-        datasets = scicat.datasets({"$and": [{"$or": having}]}, fields, "creationTime:desc", LOOKED_AT)
+        datasets = scicat.datasets({"$and": [{"$or": having}]}, fields, "creationTime:desc", DATASETS_PER_ROUND)
         for dataset in checked(datasets):
             _gather(dataset.get("scientificMetadata"), (), found)
         if not datasets:
             hopeless.update(unknown)
-    return Catalogue(found, catalogue.beamline).with_keys(keys)
+    return AvailableFields(found, catalogue.beamline).with_keys(keys)
 
 
 def _paths(key: str) -> list[tuple[str, ...]]:
     """All that a dotted path may mean, the usual meaning first: at each dot a name ends, or goes on."""
     parts = [unquote(part) for part in key.split(".")]
-    dots = range(min(len(parts) - 1, MOST_DOTS))
+    dots = range(min(len(parts) - 1, MAX_NAME_DOTS))
     paths = []
     for chosen in range(2 ** len(dots)):
         path = parts[:1]
@@ -157,8 +157,8 @@ def _paths(key: str) -> list[tuple[str, ...]]:
     return [path for path in paths if all(path)]
 
 
-def gathered(datasets: Sequence[Json]) -> Catalogue:
-    """What these datasets have, the first one's names first."""
+def gathered(datasets: Sequence[Json]) -> AvailableFields:
+    """The fields of these datasets, those of the first one first."""
     first = datasets[0] if datasets else {}
     found = {column.key: _of_column(column, column.text(first)) for column in [*default_columns(), *further_columns()]}
     for dataset in datasets:
@@ -168,10 +168,10 @@ def gathered(datasets: Sequence[Json]) -> Catalogue:
     for dataset in datasets:
         _gather(dataset.get("scientificMetadata"), (), found)
     places = {line(dataset.get("creationLocation")) for dataset in datasets}
-    return Catalogue(found, places.pop() if len(places) == 1 else "")
+    return AvailableFields(found, places.pop() if len(places) == 1 else "")
 
 
-def _gather(group: Any, above: tuple[str, ...], found: dict[str, Found]) -> None:
+def _gather(group: Any, above: tuple[str, ...], found: dict[str, AvailableField]) -> None:
     if not isinstance(group, Mapping):
         return
     for name, inner in group.items():
@@ -182,15 +182,15 @@ def _gather(group: Any, above: tuple[str, ...], found: dict[str, Found]) -> None
             _gather(inner, path, found)
             continue
         key = key_of(path)
-        # A value that could not be read says neither unit nor kind: a later one may.
+        # A value that could not be read has neither unit nor type: a later one may have them.
         if key not in found or (found[key].numeric is None and not found[key].unit):
             found[key] = _of_leaf(path, inner)
 
 
-def _of_leaf(path: Sequence[str], leaf: Any) -> Found:
+def _of_leaf(path: Sequence[str], leaf: Any) -> AvailableField:
     inner: Mapping[str, Any] = leaf if isinstance(leaf, Mapping) else {"value": leaf}
     value = inner.get("value")
-    return Found(
+    return AvailableField(
         key_of(path),
         " / ".join(map(group_name, path[:-1])),
         line(inner.get("human_name")) or line(path[-1]),
@@ -200,8 +200,8 @@ def _of_leaf(path: Sequence[str], leaf: Any) -> Found:
     )
 
 
-def _of_column(column: Column, example: str = "", value: Any = None) -> Found:
-    return Found(column.key, USUAL, column.title, example=example, numeric=_numeric(value))
+def _of_column(column: LogColumn, example: str = "", value: Any = None) -> AvailableField:
+    return AvailableField(column.key, DATASET_GROUP, column.title, example=example, numeric=_numeric(value))
 
 
 def _numeric(value: Any) -> bool | None:
@@ -210,8 +210,8 @@ def _numeric(value: Any) -> bool | None:
     return True if isinstance(value, int | float) and not isinstance(value, bool) else None
 
 
-def _by_name(key: str) -> Found | None:
-    """Of a dotted path. Which dots belong to a name is not said, so what rows have goes first."""
+def _by_name(key: str) -> AvailableField | None:
+    """The field of a dotted path. Which dots belong to a name is unknown, so fields of datasets take precedence."""
     path = [unquote(part) for part in key.split(".")]
     return _of_leaf(path, None) if all(path) else None
 

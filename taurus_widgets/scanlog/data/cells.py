@@ -1,4 +1,4 @@
-"""What a cell of the scan log says outside of it, and the sheet that an export is made of. No Qt here."""
+"""The texts of cells in exports, and the sheet that describes an export. No Qt here."""
 
 from __future__ import annotations
 
@@ -10,26 +10,26 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from taurus_widgets.scanlog.data import columns as cols
-from taurus_widgets.scanlog.data.columns import Column, Json, Kind
+from taurus_widgets.scanlog.data.columns import Json, Kind, LogColumn
 
-NUMBER = re.compile(r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?")
+PLAIN_NUMBER = re.compile(r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?")
 """A plain number, as spreadsheets write it where the decimal sign is a point."""
 
-FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "\uff1d", "\uff0b", "\uff0d", "\uff20")
-"""What a spreadsheet takes for the beginning of a formula (OWASP, CSV injection), in East Asian width, too."""
+FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "\n", "\uff1d", "\uff0b", "\uff0d", "\uff20")
+"""Characters at which a spreadsheet starts a formula (OWASP, CSV injection), also in East Asian full width."""
 
-DIGITS = 15
-"""Significant digits that a double always has; the table shows six."""
+EXACT_DIGITS = 15
+"""Significant digits that a double reliably has; the table shows six."""
 
-LONGEST = 64
-"""Entries of a list that are written out; longer ones are summarised as in the table."""
+MAX_CELL_VALUES = 64
+"""Longer lists are summarised as in the table."""
 
 
 @dataclass(frozen=True)
 class Sheet:
-    """What is exported but the rows: their columns in their order, and where they are from."""
+    """An export without its rows: the columns in their order, and the catalogue."""
 
-    columns: Sequence[Column]
+    columns: Sequence[LogColumn]
     title: str
     catalogue: str
     """SciCat's address."""
@@ -55,17 +55,17 @@ class Sheet:
         return replace(self, columns=[column for column in self.columns if column.kind is not Kind.PICTURE])
 
 
-def exact(column: Column, dataset: Json) -> str:
+def exact(column: LogColumn, dataset: Json) -> str:
     """For programs: numbers with all their digits, dates and times in full, the rating as a number.
 
     Times are local, as `2026-11-22 10:00:00`, which spreadsheets of any language take for a time.
     """
     if column.kind is Kind.RATING:
         return cols.number(cols.rating(dataset)) if cols.rating(dataset) else ""
-    return readable(column, dataset, DIGITS, LONGEST)
+    return readable(column, dataset, EXACT_DIGITS, MAX_CELL_VALUES)
 
 
-def readable(column: Column, dataset: Json, digits: int = 6, longest: int = 4) -> str:
+def readable(column: LogColumn, dataset: Json, digits: int = 6, longest: int = 4) -> str:
     """For people: as in the table, but times with their date, and a comment with its lines."""
     if column.key.endswith(("Time", "At")) and not column.path:
         found = cols.moment(dataset.get(column.key))
@@ -82,17 +82,17 @@ def readable(column: Column, dataset: Json, digits: int = 6, longest: int = 4) -
     return shown
 
 
-def plain_value(column: Column, dataset: Json) -> Any:
+def plain_value(column: LogColumn, dataset: Json) -> Any:
     """For programs that know types: a number where the metadata has one, else the text of `exact`."""
     leaf = cols.leaf_at(dataset, column.path) if column.path else None
     value = leaf.get("value") if isinstance(leaf, Mapping) and leaf.get("end") is None else leaf
-    if isinstance(value, int | float) and NUMBER.fullmatch(str(value)):
+    if isinstance(value, int | float) and PLAIN_NUMBER.fullmatch(str(value)):
         return value
     return exact(column, dataset)
 
 
 def guarded(text: str) -> str:
-    """The text so that no spreadsheet runs it: a `'` before what begins like a formula and is no plain number."""
-    if text.startswith(FORMULA) and not NUMBER.fullmatch(text):
+    """The text so that no spreadsheet runs it: a `'` before what starts like a formula and is not a plain number."""
+    if text.startswith(FORMULA_STARTS) and not PLAIN_NUMBER.fullmatch(text):
         return f"'{text}"
     return text

@@ -30,9 +30,9 @@ GLYPHS = {
 }
 """One sign for each status, of the same width in any terminal; the window draws its own."""
 
-MOST_STARS = 3
+MAX_STARS = 3
 PROVISIONAL = "provisional"
-"""A key of datasets that are not in the catalogue yet: a Door has told of them."""
+"""A key of datasets that are not in the catalogue yet, but were reported by a Door."""
 
 NOT_READ = "not read"
 """In place of a value that could not be read, where there is no room for the reason."""
@@ -54,7 +54,7 @@ class Kind(enum.Enum):
 
 
 @dataclass(frozen=True)
-class Column:
+class LogColumn:
     """`fields` are what the catalogue is asked for; `width` is in digits; `hint` explains the header.
 
     `group` stands over the title; it is "" for what belongs to every dataset.
@@ -72,21 +72,21 @@ class Column:
 
     @property
     def path(self) -> tuple[str, ...]:
-        """Where in the metadata it looks; empty for a column of the dataset's own fields."""
+        """The path of the value in the metadata; empty for a column of the dataset's own fields."""
         return path_of(self.key)
 
-    def named_by(self, dataset: Json) -> Column:
+    def named_by(self, dataset: Json) -> LogColumn:
         """This column with the name and unit that the dataset has for it, where it has them."""
         return self
 
 
 @dataclass(frozen=True)
-class MetadataColumn(Column):
+class MetadataColumn(LogColumn):
     """A column of one value of the metadata, `group/name`. Its unit, once known, is in the header."""
 
     named: bool = False
 
-    def named_by(self, dataset: Json) -> Column:
+    def named_by(self, dataset: Json) -> LogColumn:
         leaf = leaf_at(dataset, self.path)
         # A value that could not be read has no unit: wait for a better one.
         if self.named or not isinstance(leaf, Mapping) or leaf.get("error"):
@@ -198,7 +198,7 @@ def _summary(leaf: Mapping[str, Any], digits: int) -> str:
 
 
 def moment(text: Any) -> dt.datetime | None:
-    """A time of the catalogue in local time, or None if it is none."""
+    """A time of the catalogue as local time; None if it is not a time."""
     if not isinstance(text, str):
         return None
     try:
@@ -210,7 +210,7 @@ def moment(text: Any) -> dt.datetime | None:
 
 
 def clock(text: Any, today: dt.date | None = None) -> str:
-    """Local time; the day is said only where it is not today, the year where it is not this one."""
+    """Local time, with the day only if it is not today, and the year only if it is not this year."""
     found = moment(text)
     if found is None:
         return ""
@@ -254,7 +254,7 @@ def duration_text(dataset: Json, now: dt.datetime | None = None) -> str:
 
 
 def leaf_at(dataset: Json, path: Sequence[str]) -> Any:
-    """What is at that path of the metadata; None if nothing is."""
+    """The metadata at this path; None if there is none."""
     found = dataset.get("scientificMetadata")
     for name in path:
         if not isinstance(found, Mapping):
@@ -299,7 +299,7 @@ def rating(dataset: Json) -> float:
     given = dataset.get("dataQualityMetrics")
     if isinstance(given, bool) or not isinstance(given, int | float) or not math.isfinite(given):
         return 0.0
-    return min(max(round(given * 2) / 2, 0.0), float(MOST_STARS))
+    return min(max(round(given * 2) / 2, 0.0), float(MAX_STARS))
 
 
 def stars(dataset: Json) -> str:
@@ -308,7 +308,7 @@ def stars(dataset: Json) -> str:
     if not rated:
         return ""
     drawn = "★" * int(rated) + ("½" if rated % 1 else "")
-    return drawn.ljust(MOST_STARS, "☆")
+    return drawn.ljust(MAX_STARS, "☆")
 
 
 # ------------------------------------------------------------------------------ keys
@@ -322,7 +322,8 @@ def key_of(path: Iterable[str]) -> str:
     """
     parts = [part.replace("%", "%25").replace("/", "%2F") for part in path]
     if not parts or not all(parts):
-        raise ValueError(f"{'/'.join(parts)!r} is no path into the metadata: write GROUP/NAME, as Machine/Ring current")
+        hint = "write GROUP/NAME, for example Machine/Ring current"
+        raise ValueError(f"{'/'.join(parts)!r} is not a path into the metadata: {hint}")
     return "/".join(parts) if len(parts) > 1 else f"/{parts[0]}"
 
 
@@ -336,8 +337,8 @@ def path_of(key: str) -> tuple[str, ...]:
 
 def _field(
     key: str, heading: str, width: int, text: Callable[[Json], str], *fields: str, kind: Kind = Kind.TEXT
-) -> Column:
-    return Column(key, heading, fields or (key,), text, text, width, kind)
+) -> LogColumn:
+    return LogColumn(key, heading, fields or (key,), text, text, width, kind)
 
 
 def _comment_tip(dataset: Json) -> str:
@@ -345,12 +346,12 @@ def _comment_tip(dataset: Json) -> str:
     return "\n".join(map(line, str(dataset.get("comment") or "").splitlines()))
 
 
-def default_columns() -> list[Column]:
+def default_columns() -> list[LogColumn]:
     """The columns of a scan log that nobody has changed."""
     return [
-        Column("status", "Status", ("scientificMetadata.scan.status",), status, status_tip, 14, Kind.STATUS),
+        LogColumn("status", "Status", ("scientificMetadata.scan.status",), status, status_tip, 14, Kind.STATUS),
         _field("runNumber", "Scan", 6, scan_number, "runNumber", "scientificMetadata.scan.scan_id", kind=Kind.NUMBER),
-        Column(
+        LogColumn(
             "creationTime",
             "Started",
             ("creationTime",),
@@ -361,12 +362,12 @@ def default_columns() -> list[Column]:
             "Local time, with the date where it is not today's",
         ),
         _field("duration", "Duration", 10, duration_text, "creationTime", "endTime", kind=Kind.NUMBER),
-        Column("title", "Command", ("datasetName", "scientificMetadata.scan.title"), title, _whole_title, 26),
+        LogColumn("title", "Command", ("datasetName", "scientificMetadata.scan.title"), title, _whole_title, 26),
         _field("points", "Points", 6, points, "scientificMetadata.scan.points", kind=Kind.NUMBER),
         _field("sampleId", "Sample", 12, lambda dataset: line(dataset.get("sampleId"))),
         _field("proposalId", "Proposal", 9, lambda dataset: line(dataset.get("proposalId"))),
         _field("numberOfFiles", "Files", 5, lambda dataset: number(dataset.get("numberOfFiles")), kind=Kind.NUMBER),
-        Column(
+        LogColumn(
             "picture",
             "Picture",
             ("pid",),
@@ -377,7 +378,7 @@ def default_columns() -> list[Column]:
             "One of them; Enter, or a double click, shows all",
         ),
         _field("dataQualityMetrics", "Rating", 8, stars, kind=Kind.RATING),
-        Column(
+        LogColumn(
             "comment",
             "Comment",
             ("comment",),
@@ -389,22 +390,22 @@ def default_columns() -> list[Column]:
     ]
 
 
-PAGE = "page"
+LINK_COLUMN_KEY = "page"
 """The key of the column with the link to SciCat's page of the dataset."""
 
 
-def further_columns() -> list[Column]:
+def further_columns() -> list[LogColumn]:
     """Those that are no field of a dataset, and that nobody sees without choosing them."""
     return [page_column(lambda _: "")]
 
 
-def page_column(address: Callable[[Json], str]) -> Column:
+def page_column(address: Callable[[Json], str]) -> LogColumn:
     """The link to SciCat's page of the dataset, whose `address` follows from the catalogue that is shown."""
     hint = "A click opens the dataset's page in SciCat"
-    return Column(PAGE, "SciCat", ("pid",), address, address, 6, Kind.LINK, hint)
+    return LogColumn(LINK_COLUMN_KEY, "SciCat", ("pid",), address, address, 6, Kind.LINK, hint)
 
 
-def column_of(key: str) -> Column:
+def column_of(key: str) -> LogColumn:
     """The column with this key: one of the usual ones, any field of the dataset, or a path into the metadata.
 
     ValueError where it is no path.
@@ -419,7 +420,7 @@ _TITLES = {"sourceFolder": "Folder", "creationLocation": "Beamline", "datasetNam
 _NUMBERS = frozenset({"size", "packedSize", "numberOfFiles", "numberOfFilesArchived"})
 
 
-def _field_column(key: str) -> Column:
+def _field_column(key: str) -> LogColumn:
     """Of a dataset's own field, known or not: `ownerGroup` is Owner group."""
     heading = _TITLES.get(key) or re.sub(r"(?<=[a-z])(?=[A-Z])", " ", line(key)).capitalize()
     text, tip, kind, width = value_of(key), value_of(key, 64), Kind.TEXT, 16
@@ -427,7 +428,7 @@ def _field_column(key: str) -> Column:
         text, tip, kind, width = (lambda dataset: clock(dataset.get(key))), time_of(key), Kind.NUMBER, 15
     elif key in _NUMBERS:
         kind, width = Kind.NUMBER, 10
-    return Column(key, heading, (key,), text, tip, max(width, len(heading)), kind)
+    return LogColumn(key, heading, (key,), text, tip, max(width, len(heading)), kind)
 
 
 def value_of(key: str, longest: int = 4) -> Callable[[Json], str]:
@@ -438,7 +439,7 @@ def time_of(key: str) -> Callable[[Json], str]:
     return lambda dataset: full_time(dataset.get(key))
 
 
-def metadata_column(path: str) -> Column:
+def metadata_column(path: str) -> LogColumn:
     """A column of one value of the metadata: `Machine/Ring current`; `/energy` or `energy` for one in no group.
 
     ValueError where the path has an empty part.
@@ -493,7 +494,7 @@ def _metadata_fields(path: tuple[str, ...]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(fields))
 
 
-def fields_of(columns: Iterable[Column]) -> list[str]:
+def fields_of(columns: Iterable[LogColumn]) -> list[str]:
     """What to ask the catalogue for. No field lies within another: MongoDB refuses such a projection."""
     wanted = {"pid", "updatedAt", "creationTime", *(field for column in columns for field in column.fields)}
     return sorted(field for field in wanted if not any(field.startswith(f"{other}.") for other in wanted))

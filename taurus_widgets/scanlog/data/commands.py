@@ -17,7 +17,7 @@ _DEFAULTS = {
 def as_typed(command: str) -> str:
     """The command without the defaults that Sardana writes for what nobody typed.
 
-    `mesh mot01 0 1 10 mot02 0 1 10 0.1 False None` is `mesh mot01 0 1 10 mot02 0 1 10 0.1`. It says the same.
+    `mesh mot01 0 1 10 mot02 0 1 10 0.1 False None` is `mesh mot01 0 1 10 mot02 0 1 10 0.1`. The meaning is the same.
     """
     words = command.split(" ")
     count, defaults = _DEFAULTS.get(words[0], (0, ()))

@@ -1,7 +1,7 @@
 """What differs between datasets. No Qt here.
 
-What only says which dataset it is (pid, scan number, when it was taken) is not compared: it is always different, and
-it is what the columns are called by.
+Values that only identify a dataset (pid, scan number, times) are not compared: they always differ, and
+they are in the headings of the columns.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from scifish.message import is_leaf
 from taurus_widgets.scanlog.data import columns as cols
 from taurus_widgets.scanlog.data.cells import guarded
 from taurus_widgets.scanlog.data.columns import Json, line
-from taurus_widgets.scanlog.data.entries import DIGITS, LONGEST, own_entries
+from taurus_widgets.scanlog.data.detail_lines import DETAIL_DIGITS, MAX_LINE_VALUES, own_lines
 
 MISSING = "\u2013"
 """In place of a value that a dataset does not have."""
@@ -43,7 +43,7 @@ class Cell:
 
 @dataclass(frozen=True)
 class Row:
-    """One value in all datasets. Where they have it in several units, each cell says its own and `unit` is ""."""
+    """One value in all datasets. If they have different units, each cell has its own and `unit` is ""."""
 
     group: str
     name: str
@@ -57,7 +57,7 @@ class Row:
         return f"{name} ({self.unit})" if self.unit else name
 
     def differs(self, place: int, reference: int) -> bool:
-        """Whether the value of the dataset at this place is another than that of the one at `reference`."""
+        """Whether the value of the dataset at `place` differs from that of the one at `reference`."""
         return bool(self.cells[place].sameness != self.cells[reference].sameness)
 
 
@@ -103,10 +103,10 @@ def _with_unit(cell: Cell) -> Cell:
 
 
 def _values(dataset: Json) -> Iterator[tuple[Path, str, Cell]]:
-    for entry in own_entries(dataset):
-        if entry.name not in _NAMES_ONLY:
-            whole = entry.value if entry.whole is None else entry.whole
-            yield ("Dataset", entry.name), entry.name, Cell(entry.value, whole, _numeric(whole), "", _same(whole))
+    for detail in own_lines(dataset):
+        if detail.name not in _NAMES_ONLY:
+            whole = detail.value if detail.whole is None else detail.whole
+            yield ("Dataset", detail.name), detail.name, Cell(detail.value, whole, _numeric(whole), "", _same(whole))
     metadata = dataset.get("scientificMetadata")
     if isinstance(metadata, Mapping):
         yield from _inside(metadata, ())
@@ -122,23 +122,25 @@ def _inside(group: Mapping[str, Any], above: Path) -> Iterator[tuple[Path, str, 
         elif isinstance(inner, Mapping):
             yield from _inside(inner, path)
         else:
-            text = cols.value_text(inner, DIGITS, LONGEST)
+            text = cols.value_text(inner, DETAIL_DIGITS, MAX_LINE_VALUES)
             yield path, line(key), Cell(text, inner, _numeric(inner), "", _same(inner))
 
 
 def _leaf(path: Path, leaf: Mapping[str, Any]) -> Iterator[tuple[Path, str, Cell]]:
     name, unit, value = line(leaf.get("human_name")) or line(path[-1]), line(leaf.get("unit")), leaf["value"]
     if leaf.get("error"):
-        # That it was not read is what differs, not the words that a device found for it.
+        # Compare that it was not read, not the texts of the errors.
         yield path, name, Cell(cols.NOT_READ, leaf["error"], False, "", ("not read",))
         return
-    text = cols.leaf_text({"value": value, **{key: leaf[key] for key in ("shape",) if key in leaf}}, DIGITS, LONGEST)
+    text = cols.leaf_text(
+        {"value": value, **{key: leaf[key] for key in ("shape",) if key in leaf}}, DETAIL_DIGITS, MAX_LINE_VALUES
+    )
     sameness = _same_quantity(leaf) or (_same(leaf.get("shape") if value is None else value), unit)
     yield path, name, Cell(text, value, _numeric(value), unit, sameness)
     for key, called in _EXTRAS.items():
         extra = leaf.get(key)
         if extra is not None:
-            text = cols.value_text(extra, DIGITS, LONGEST)
+            text = cols.value_text(extra, DETAIL_DIGITS, MAX_LINE_VALUES)
             yield (
                 (*path[:-1], f"{path[-1]}, {called}"),
                 f"{name}, {called}",
@@ -147,7 +149,7 @@ def _leaf(path: Path, leaf: Mapping[str, Any]) -> Iterator[tuple[Path, str, Cell
 
 
 def _same_quantity(leaf: Mapping[str, Any]) -> Any:
-    """7.1 keV and 7100 eV are the same: SciCat says so with `valueSI`. None where it says nothing."""
+    """The value in SI units by SciCat's `valueSI`, so that 7.1 keV equals 7100 eV; None without it."""
     number, unit = leaf.get("valueSI"), leaf.get("unitSI")
     if not _numeric(number) or not isinstance(unit, str) or not unit:
         return None
@@ -159,7 +161,7 @@ def _same(value: Any) -> Any:
     if isinstance(value, bool) or value is None:
         return ("", value)
     if isinstance(value, float):
-        return float(f"{value:.{DIGITS}g}") if math.isfinite(value) else str(value)
+        return float(f"{value:.{DETAIL_DIGITS}g}") if math.isfinite(value) else str(value)
     if isinstance(value, list):
         return tuple(map(_same, value))
     if isinstance(value, Mapping):

@@ -19,16 +19,16 @@ import pint
 
 from scifish.message.units import convertible, mathjs_spelling
 from taurus_widgets.scanlog.data.columns import key_of, number, path_of
-from taurus_widgets.scanlog.data.query import Condition, Relation, metadata_field
+from taurus_widgets.scanlog.data.query import QueryCondition, Relation, metadata_field
 
 NUMERIC = frozenset({Relation.LESS, Relation.AT_MOST, Relation.GREATER, Relation.AT_LEAST})
 
 
 @dataclass(frozen=True)
-class Typed:
-    """A condition, and the words for it, as they could be typed again."""
+class TypedCondition:
+    """A condition, and its text as it could be typed again."""
 
-    condition: Condition
+    condition: QueryCondition
     label: str
 
     @property
@@ -40,8 +40,8 @@ class Typed:
 
 
 @dataclass(frozen=True)
-class Known:
-    """A value that is in the catalogue. `numeric` is None where that is not known."""
+class NamedValue:
+    """A value in the catalogue that a condition can name. `numeric` is None if unknown."""
 
     key: str
     name: str = ""
@@ -54,13 +54,13 @@ class Known:
 
     @property
     def names(self) -> set[str]:
-        """All that it may be called."""
+        """All names by which it can be typed."""
         path = path_of(self.key) or (self.key,)
         return {_plain(name) for name in (self.name, path[-1], "/".join(path))}
 
 
 class ConditionError(ValueError):
-    """What was typed cannot be understood. The wrong part is `text[begin:end]` of it."""
+    """The typed text cannot be parsed. The wrong part is `text[begin:end]`."""
 
     def __init__(self, message: str, begin: int, end: int) -> None:
         super().__init__(message)
@@ -68,26 +68,26 @@ class ConditionError(ValueError):
         self.end = end
 
 
-ALWAYS = (
-    Known("scan/motors", "motor", numeric=False),
-    Known("scan/detectors", "detector", numeric=False),
-    Known("scan/scan_id", "scan", numeric=True),
-    Known("scan/status", "status", numeric=False),
-    Known("scan/title", "command", numeric=False),
-    Known("scan/title", "title", numeric=False),
-    Known("scan/points", "points", numeric=True),
-    Known("scan/user", "user", numeric=False),
-    Known("scan/program", "program", numeric=False),
-    Known("sampleId", "sample", numeric=False),
-    Known("proposalId", "proposal", numeric=False),
-    Known("numberOfFiles", "files", numeric=True),
-    Known("dataQualityMetrics", "rating", numeric=True),
-    Known("comment", "comment", numeric=False),
-    Known("description", "description", numeric=False),
-    Known("sourceFolder", "folder", numeric=False),
-    Known("datasetName", "name", numeric=False),
-    Known("owner", "owner", numeric=False),
-    Known("size", "size", numeric=True),
+ALWAYS_KNOWN = (
+    NamedValue("scan/motors", "motor", numeric=False),
+    NamedValue("scan/detectors", "detector", numeric=False),
+    NamedValue("scan/scan_id", "scan", numeric=True),
+    NamedValue("scan/status", "status", numeric=False),
+    NamedValue("scan/title", "command", numeric=False),
+    NamedValue("scan/title", "title", numeric=False),
+    NamedValue("scan/points", "points", numeric=True),
+    NamedValue("scan/user", "user", numeric=False),
+    NamedValue("scan/program", "program", numeric=False),
+    NamedValue("sampleId", "sample", numeric=False),
+    NamedValue("proposalId", "proposal", numeric=False),
+    NamedValue("numberOfFiles", "files", numeric=True),
+    NamedValue("dataQualityMetrics", "rating", numeric=True),
+    NamedValue("comment", "comment", numeric=False),
+    NamedValue("description", "description", numeric=False),
+    NamedValue("sourceFolder", "folder", numeric=False),
+    NamedValue("datasetName", "name", numeric=False),
+    NamedValue("owner", "owner", numeric=False),
+    NamedValue("size", "size", numeric=True),
 )
 """What every dataset of SciCow's has, under short names."""
 
@@ -105,16 +105,16 @@ _NUMBER = re.compile(r"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?")
 
 
 def is_condition(text: str) -> bool:
-    """Whether it compares something. Everything else is text to look for; so is what is in quotes."""
+    """Whether the text contains a comparison outside quotes. Otherwise it is a text to search for."""
     return bool(_RELATION.search(_without_quotes(text)))
 
 
-def parse(text: str, known: Iterable[Known] = ()) -> tuple[Typed, ...]:
+def parse(text: str, known: Iterable[NamedValue] = ()) -> tuple[TypedCondition, ...]:
     """The conditions in a line, all of which must hold. Raises ConditionError.
 
-    `known` is what is in the catalogue beside `ALWAYS`.
+    `known` is what is in the catalogue beside `ALWAYS_KNOWN`.
     """
-    names = (*ALWAYS, *known)
+    names = (*ALWAYS_KNOWN, *known)
     found, begin = [], 0
     for mark in [*_BETWEEN.finditer(_without_quotes(text)), None]:
         end = mark.start() if mark else len(text)
@@ -124,12 +124,12 @@ def parse(text: str, known: Iterable[Known] = ()) -> tuple[Typed, ...]:
     return tuple(found)
 
 
-def _condition(text: str, begin: int, end: int, known: Sequence[Known]) -> Typed:
+def _condition(text: str, begin: int, end: int, known: Sequence[NamedValue]) -> TypedCondition:
     found = _RELATION.search(_without_quotes(text), begin, end)
     if found is None:
         if begin and text[begin - 1] == "," and _NUMBER.match(text[begin:end].strip()):
             raise _mistake("The decimal sign is a point", text, begin, end)
-        raise _mistake("Here a comparison is missing, as = or >", text, begin, end)
+        raise _mistake("A comparison is missing here, for example = or >", text, begin, end)
     relation = Relation(_SAME.get(found.group(), found.group()))
     if not text[begin : found.start()].strip():
         raise ConditionError(f"Before {found.group()} the name of a value is missing", *found.span())
@@ -140,11 +140,11 @@ def _condition(text: str, begin: int, end: int, known: Sequence[Known]) -> Typed
 
 
 def _without_quotes(text: str) -> str:
-    """As long as the text: signs within quotes are no relations."""
+    """The text, of the same length, with quoted parts masked: signs in quotes are not relations."""
     return _QUOTED.sub(lambda quoted: "_" * len(quoted.group()), text)
 
 
-def _compared(left: Known, relation: Relation, text: str, begin: int, end: int) -> Typed:
+def _compared(left: NamedValue, relation: Relation, text: str, begin: int, end: int) -> TypedCondition:
     right = text[begin:end].strip()
     quoted = len(right) > 1 and right[0] == right[-1] == '"'
     label = left.label
@@ -176,9 +176,9 @@ def _compared(left: Known, relation: Relation, text: str, begin: int, end: int) 
     return _typed(left, relation, _figure(figure.group()), unit)
 
 
-def _typed(left: Known, relation: Relation, value: str | float | bool, unit: str = "") -> Typed:
+def _typed(left: NamedValue, relation: Relation, value: str | float | bool, unit: str = "") -> TypedCondition:
     path = path_of(left.key)
-    return Typed(Condition(metadata_field(path) if path else left.key, relation, value, unit), left.label)
+    return TypedCondition(QueryCondition(metadata_field(path) if path else left.key, relation, value, unit), left.label)
 
 
 def _figure(text: str) -> float:
@@ -186,7 +186,7 @@ def _figure(text: str) -> float:
     return int(text) if re.fullmatch(r"[+-]?\d{1,15}", text) else float(text)
 
 
-def _unit(left: Known, typed: str, text: str, begin: int, end: int) -> str:
+def _unit(left: NamedValue, typed: str, text: str, begin: int, end: int) -> str:
     label, unit, recorded = left.label, mathjs_spelling(typed), mathjs_spelling(left.unit)
     if unit == recorded:
         return unit
@@ -213,14 +213,14 @@ def _dimension(unit: str) -> str:
         return ""
 
 
-def _known(text: str, begin: int, end: int, known: Sequence[Known]) -> Known:
+def _known(text: str, begin: int, end: int, known: Sequence[NamedValue]) -> NamedValue:
     typed = text[begin:end].strip().strip('"').strip()
     plain = _plain(typed)
     if plain in _NOT_STORED:
         raise _mistake(_NOT_STORED[plain], text, begin, end)
     exact = [one for one in known if typed in (one.key, "/".join(path_of(one.key)))]
     # A short name is that of the scan, whatever the results of its counters are called.
-    exact = exact or [one for one in ALWAYS if plain == _plain(one.name)]
+    exact = exact or [one for one in ALWAYS_KNOWN if plain == _plain(one.name)]
     found = {one.key: one for one in reversed(exact or [one for one in known if plain in one.names])}
     if len(found) == 1:
         return next(iter(found.values()))
@@ -229,7 +229,7 @@ def _known(text: str, begin: int, end: int, known: Sequence[Known]) -> Known:
         raise _mistake(f"{typed!r} may be {' or '.join(keys[:4])}: write which", text, begin, end)
     if "/" in typed:
         try:
-            return Known(key_of(part.strip() for part in typed.split("/")))
+            return NamedValue(key_of(part.strip() for part in typed.split("/")))
         except ValueError as error:
             raise _mistake(str(error), text, begin, end) from error
     names = {name: one for one in known for name in one.names if name}

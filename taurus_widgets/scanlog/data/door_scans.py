@@ -1,8 +1,8 @@
-"""Which scans run at a Sardana Door, by what the Door tells all its clients. No Qt and no Tango here.
+"""The scans that run at a Sardana Door, from the attributes of the Door. No Qt and no Tango here.
 
 Found with Sardana 3.7:
 
-- `RecordData` has what our recorder tells of a dataset, at its start and at its end, with the uuid that it will have.
+- `RecordData` has the reports of our recorder about a dataset, at its start and end, with the uuid of the dataset.
   What else comes there is for others, and what is pickled is not looked into.
 - `Info` has, from any scan, `Scan #12 started at Mon Nov 23 15:12:54 2026.` That is not enough for the uuid, which is
   made of the start's exact time. A scan of which only this is heard is not recorded.
@@ -18,16 +18,16 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-ATTRIBUTES = ("State", "Info", "MacroStatus", "RecordData")
-"""What has to be listened to, in this order: what runs is known before what it says."""
+DOOR_ATTRIBUTES = ("State", "Info", "MacroStatus", "RecordData")
+"""The attributes to subscribe to, in this order, so that the state is known first."""
 
-RECORD = "scifish"
+RECORD_TYPE = "scifish"
 """The type of what our recorder sends (sardana_recorders/scifishrecorder.py)."""
 
-PATIENCE = 0.5
-"""Seconds from a scan's start until it is shown though our recorder, which is told later, has said nothing."""
+RECORDER_WAIT_SECONDS = 0.5
+"""From the start of a scan until it is shown without a report of our recorder, which comes after the start."""
 
-BUSY = ("RUNNING", "STANDBY")
+BUSY_STATES = ("RUNNING", "STANDBY")
 
 _STARTED = re.compile(r"^Scan #(\d+) started at ")
 _CALL = re.compile(r"^([^\s(]+)\((.*)\)(?: -> .*)?$", re.DOTALL)
@@ -39,7 +39,7 @@ _FORMATS = ("json", "utf8_json")
 class DoorScan:
     """One scan. Times in seconds since 1970. `uuid` is "" if it is not recorded by ours.
 
-    `status` is "" when it is over and nobody has heard how.
+    `status` is "" when the scan is over and its end was not reported.
     """
 
     number: int
@@ -55,21 +55,21 @@ class DoorScan:
 
 
 class DoorScans:
-    """Told what the Door tells, it answers which scans are new or have changed."""
+    """Receives the events of a Door and returns the scans that are new or have changed."""
 
     def __init__(self) -> None:
-        self._macros: dict[str, str] = {}  # id to command, outermost first
+        self._macros: dict[str, str] = {}  # macro id to command, outermost first
         self._started: dict[int, tuple[DoorScan, str]] = {}  # by Sardana alone, yet; with the macro's id
         self._running: dict[str, tuple[DoorScan, str]] = {}
         self._outcome = ""
 
     @property
-    def waits(self) -> bool:
-        """Whether `unannounced` may have something."""
+    def has_pending(self) -> bool:
+        """Whether `unrecorded` may return a scan later."""
         return bool(self._started)
 
-    def heard(self, attribute: str, value: Any, at: float) -> list[DoorScan]:
-        """An event of one of ATTRIBUTES, and its time. What cannot be read is passed over: it is not for us."""
+    def receive(self, attribute: str, value: Any, at: float) -> list[DoorScan]:
+        """Process an event of one of DOOR_ATTRIBUTES, and its time. Unreadable values are ignored: not for us."""
         name = attribute.lower()
         if name == "state":
             return self._state(str(value), at)
@@ -84,13 +84,17 @@ class DoorScans:
                 if isinstance(status, Mapping)
                 for scan in self._macro(status, at)
             ]
-        if isinstance(decoded, Mapping) and decoded.get("type") == RECORD and isinstance(decoded.get("data"), Mapping):
+        if (
+            isinstance(decoded, Mapping)
+            and decoded.get("type") == RECORD_TYPE
+            and isinstance(decoded.get("data"), Mapping)
+        ):
             return self._record(decoded["data"])
         return []
 
-    def unannounced(self, now: float) -> list[DoorScan]:
-        """Those that our recorder has not told of in time."""
-        late = [number for number, (scan, _) in self._started.items() if now - scan.start >= PATIENCE]
+    def unrecorded(self, now: float) -> list[DoorScan]:
+        """The scans that our recorder has not reported in time."""
+        late = [number for number, (scan, _) in self._started.items() if now - scan.start >= RECORDER_WAIT_SECONDS]
         found = [self._started.pop(number) for number in late]
         for scan, macro in found:
             if scan.status == "running":
@@ -127,17 +131,17 @@ class DoorScans:
         if state not in _ENDS or macro not in self._macros:
             return []
         self._outcome = _ENDS[state] if state != "finish" else self._outcome
-        over = list(self._macros)[list(self._macros).index(macro) :]  # with it, those that it has called
+        over = list(self._macros)[list(self._macros).index(macro) :]  # with the macros that it has called
         for one in over:
             del self._macros[one]
         return self._end(lambda of: of in over, _ENDS[state], at)
 
     def _state(self, state: str, at: float) -> list[DoorScan]:
-        if state in BUSY:
+        if state in BUSY_STATES:
             return []
         outcome, self._outcome = self._outcome, ""
         self._macros.clear()
-        # Of one that our recorder has begun it would have told the end: what stopped it, stopped the recorder, too.
+        # Our recorder would have reported the end of a scan that it began, so it was stopped, too.
         lost = [replace(scan, status="", end=at) for scan, _ in self._running.values() if scan.uuid]
         others = self._end(lambda _: True, outcome or ("failed" if state == "ALARM" else "completed"), at)
         self._running.clear()
@@ -160,7 +164,7 @@ def _command(call: str) -> str:
 
 
 def _decoded(value: Any) -> Any:
-    """What is in a DevEncoded of Sardana's; None if it is empty, or no JSON."""
+    """The content of a DevEncoded of Sardana; None if it is empty or not JSON."""
     try:
         form, data = value
         return json.loads(data) if form in _FORMATS and data else None

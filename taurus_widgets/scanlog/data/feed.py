@@ -1,4 +1,4 @@
-"""What is new or changed in the catalogue since the last look."""
+"""Reads what is new or changed in the catalogue since the last read."""
 
 from __future__ import annotations
 
@@ -10,53 +10,53 @@ import requests
 
 from ingest.scicat import Expired, NotAllowed, SciCatError
 from taurus_widgets.scanlog.data.columns import Json
-from taurus_widgets.scanlog.data.pages import OWN, Pages, checked
+from taurus_widgets.scanlog.data.pages import TABLE_FIELDS, Pages, checked
 from taurus_widgets.scanlog.data.query import stored_fields
 
-PAGE = 200
-"""Datasets asked for at once."""
+CHANGES_PER_PAGE = 200
+"""Datasets read at once."""
 
 OVERLAP = dt.timedelta(seconds=2)
-"""Each look reaches back by this much: a write may become visible after one with a later
+"""Each read reaches back by this much: a write may become visible after one with a later
 `updatedAt`, because several of SciCat's processes write, each by its own clock."""
 
-TOKEN_CHECK = 60.0
-"""Seconds between checks that the token still counts: with a dead one, reads are answered 200,
-with only what is public."""
+TOKEN_CHECK_SECONDS = 60.0
+"""Between checks that the token is still valid: with an invalid one, SciCat answers reads with 200,
+but with public data only."""
 
-ADVANCE = 30.0
-"""Seconds between questions for the latest change of the whole catalogue."""
+ADVANCE_SECONDS = 30.0
+"""Between reads of the latest change in the whole catalogue."""
 
 
 class Feed:
     """One reader of a catalogue. Not for several threads at once.
 
-    It tells of all that fits the query and has changed after `since` (an `updatedAt`; all of it, if that is "").
+    It returns all datasets that match the query and have changed after `since` (an `updatedAt`; "" for all).
     """
 
     def __init__(self, pages: Pages, since: str) -> None:
         self._pages = pages
         self._scicat = pages.scicat
-        self._fields = stored_fields([*OWN, *pages.fields])
+        self._fields = stored_fields([*TABLE_FIELDS, *pages.fields])
         self.since = since
         """The latest `updatedAt` that was seen."""
-        self._trusted = since  # the same, at the time when the token was last known to count
-        self._seen: dict[str, str] = {}  # pid to updatedAt, of what the next look will find again
+        self._trusted = since  # the same, when the token was last known to be valid
+        self._seen: dict[str, str] = {}  # pid to updatedAt, of what the next read will return again
         self._check_at = 0.0
-        self._advance_at = time.monotonic() + ADVANCE
+        self._advance_at = time.monotonic() + ADVANCE_SECONDS
 
     def read(self, watched: Sequence[str] = ()) -> list[Json]:
         """What is new or changed since the last call, oldest change first.
 
-        What is `watched` (pids, not more than a page) is told of even if it does not fit the query any more.
-        Raises SciCatError; then the next call tells what this one could not.
+        Datasets in `watched` (pids, not more than a page) are returned even if they no longer match the query.
+        Raises SciCatError; then the next call returns what this one could not.
         """
         if time.monotonic() >= self._check_at:
             self._check_token()
         latest = self._latest() if time.monotonic() >= self._advance_at else ""
         found = self._look(watched)
         if not found and self._seen:
-            # What was there should be there: so the token may be dead, or it was deleted.
+            # Known datasets are missing: the token may be invalid, or they were deleted.
             self._check_token()
             found = self._look(watched)
         fresh = [dataset for dataset in found if self._is_fresh(dataset)]
@@ -64,8 +64,8 @@ class Feed:
         return fresh
 
     def _latest(self) -> str:
-        """The catalogue's latest `updatedAt`: else, where nothing fits for hours, each look would go through more."""
-        self._advance_at = time.monotonic() + ADVANCE
+        """The catalogue's latest `updatedAt`. Without it, reads get slower while nothing matches the query."""
+        self._advance_at = time.monotonic() + ADVANCE_SECONDS
         found = checked(self._scicat.datasets({}, ["pid", "updatedAt"], "updatedAt:desc", 1))
         return str(found[0].get("updatedAt", "")) if found else ""
 
@@ -75,12 +75,12 @@ class Feed:
         found = self._changed(reach)
         if watched and reach:
             after = {"$and": [{"pid": {"$in": list(watched)}}, {"updatedAt": {"$gte": reach}}]}
-            found += checked(self._scicat.datasets(after, self._fields, "updatedAt:asc", PAGE))
+            found += checked(self._scicat.datasets(after, self._fields, "updatedAt:asc", CHANGES_PER_PAGE))
         return found
 
     def _changed(self, reach: str) -> list[Json]:
         found: list[Json] = []
-        limit = PAGE
+        limit = CHANGES_PER_PAGE
         while True:
             page = self._ask(reach, limit)
             found += page
@@ -89,7 +89,7 @@ class Feed:
             # Not the next page by `skip`: what changes between two pages moves to the end, and
             # shifts something that was not read yet into the page before.
             latest = str(page[-1].get("updatedAt", ""))
-            limit = PAGE if latest > reach else limit * 2
+            limit = CHANGES_PER_PAGE if latest > reach else limit * 2
             reach = latest
 
     def _ask(self, reach: str, limit: int) -> list[Json]:
@@ -111,13 +111,13 @@ class Feed:
 
     def _check_token(self) -> None:
         if self._scicat.revived():
-            self.since = self._trusted  # what was read meanwhile may have been only what is public
+            self.since = self._trusted  # what was read in the meantime may have been public data only
         self._trusted = self.since
-        self._check_at = time.monotonic() + TOKEN_CHECK
+        self._check_at = time.monotonic() + TOKEN_CHECK_SECONDS
 
 
 def problem_text(error: Exception) -> str:
-    """What is wrong with the catalogue, in a few words."""
+    """A short text for people about a problem with the catalogue."""
     if isinstance(error, Expired):
         return "Your login has expired"
     if isinstance(error, NotAllowed):

@@ -1,6 +1,6 @@
-"""What has been changed in a dataset, by whom and when, as far as SciCat tells. No Qt here.
+"""What was changed in a dataset, by whom and when, as far as SciCat reports it. No Qt here.
 
-Where it stands depends on the server's age:
+Where it is found depends on the version of the server:
 
 - up to the summer of 2025, and again since October 2025 (backend #2282), in v3's `history` of the dataset: entries of
   `{updatedAt, updatedBy, FIELD: {previousValue, currentValue}}`;
@@ -20,8 +20,8 @@ from ingest.scicat import NotAllowed, SciCat, SciCatError
 from scifish.message import is_leaf
 from taurus_widgets.scanlog.data.columns import Json, line
 
-MOST = 100
-"""Changes that are read."""
+MAX_CHANGES = 100
+"""Maximum number of changes that are read."""
 
 _STAMPS = frozenset({"_id", "id", "__v", "updatedAt", "updatedBy", "createdAt", "createdBy", "history"})
 _MADE_BY_SCICAT = frozenset({"valueSI", "unitSI"})
@@ -29,7 +29,7 @@ _MADE_BY_SCICAT = frozenset({"valueSI", "unitSI"})
 
 @dataclass(frozen=True)
 class FieldChange:
-    """`path` is the names from the dataset down, metadata without `scientificMetadata`. None is: not there."""
+    """`path` has the names from the dataset down, without `scientificMetadata`. None means that there is no value."""
 
     path: tuple[str, ...]
     before: Any
@@ -37,8 +37,8 @@ class FieldChange:
 
 
 @dataclass(frozen=True)
-class Change:
-    """All that one write changed. `time` is as SciCat says it, `user` may be ""."""
+class DatasetChange:
+    """All that one write changed. `time` is SciCat's text, `user` may be ""."""
 
     time: str
     user: str
@@ -46,66 +46,66 @@ class Change:
 
 
 @dataclass(frozen=True)
-class Past:
-    """The changes, newest first; `total` may be more than were read. `note` says why there is no more to see."""
+class DatasetHistory:
+    """The changes, newest first. `total` may be more than were read; `note` has the reason if there are none."""
 
-    changes: tuple[Change, ...] = ()
+    changes: tuple[DatasetChange, ...] = ()
     total: int = 0
     note: str = ""
 
 
-NOT_KEPT = "This catalogue does not tell single changes"
-NOT_SHOWN = "SciCat shows single changes to administrators only, or to groups that are given the right"
+NO_CHANGES_KEPT = "This catalogue does not report single changes"
+NO_CHANGES_SHOWN = "SciCat shows single changes to administrators only, or to groups that are given the right"
 
 
-def past_of(dataset: Json) -> Past | None:
-    """What the dataset itself tells; None if it tells nothing of changes, so that the server is to be asked."""
-    told = dataset.get("history")
-    if not isinstance(told, list):
+def history_in(dataset: Json) -> DatasetHistory | None:
+    """The history in the dataset itself; None if it has none, so that the server must be asked."""
+    changes_there = dataset.get("history")
+    if not isinstance(changes_there, list):
         return None
-    changes = [_told(entry) for entry in told if isinstance(entry, Mapping)]
-    return _past(changes, len(changes))
+    changes = [_from_dataset(entry) for entry in changes_there if isinstance(entry, Mapping)]
+    return _history(changes, len(changes))
 
 
-def read_past(scicat: SciCat, pid: str) -> Past:
-    """What the server tells. For another thread. Raises SciCatError but for a server that does not tell it."""
-    wanted = {"filter": {"subsystem": "Dataset", "documentId": pid}, "limit": str(MOST)}
+def read_history(scicat: SciCat, pid: str) -> DatasetHistory:
+    """The history from the server. For another thread. Raises SciCatError, but not if the server has no history."""
+    wanted = {"filter": {"subsystem": "Dataset", "documentId": pid}, "limit": str(MAX_CHANGES)}
     try:
         answer = scicat.call("GET", "/api/v3/history", params=wanted)
     except NotAllowed:
-        return Past(note=NOT_SHOWN)
+        return DatasetHistory(note=NO_CHANGES_SHOWN)
     except SciCatError as error:
         if error.temporary:
             raise
-        return Past(note=NOT_KEPT)
+        return DatasetHistory(note=NO_CHANGES_KEPT)
     items = answer.get("items") if isinstance(answer, Mapping) else None
     if not isinstance(items, list):
-        return Past(note=NOT_KEPT)
-    changes = [_item(entry) for entry in items if isinstance(entry, Mapping)]
+        return DatasetHistory(note=NO_CHANGES_KEPT)
+    changes = [_from_server(entry) for entry in items if isinstance(entry, Mapping)]
     total = answer.get("totalCount")
-    return _past(changes, total if isinstance(total, int) else len(changes))
+    return _history(changes, total if isinstance(total, int) else len(changes))
 
 
-def _past(changes: Sequence[Change], total: int) -> Past:
+def _history(changes: Sequence[DatasetChange], total: int) -> DatasetHistory:
     shown = sorted((change for change in changes if change.fields), key=lambda change: change.time, reverse=True)
     hidden = len(changes) - len(shown)
-    return Past(tuple(shown), max(total - hidden, len(shown)))
+    return DatasetHistory(tuple(shown), max(total - hidden, len(shown)))
 
 
-def _told(entry: Mapping[str, Any]) -> Change:
+def _from_dataset(entry: Mapping[str, Any]) -> DatasetChange:
     fields: list[FieldChange] = []
     for name, change in entry.items():
         if isinstance(change, Mapping) and ("previousValue" in change or "currentValue" in change):
-            # Only what has changed is in either, so what is missing in one of them says nothing.
+            # Each has only the changed values, so a value that is missing in one of them means nothing.
             fields += _differences((str(name),), change.get("previousValue"), change.get("currentValue"))
-    return Change(line(entry.get("updatedAt")), line(entry.get("updatedBy")), tuple(fields))
+    return DatasetChange(line(entry.get("updatedAt")), line(entry.get("updatedBy")), tuple(fields))
 
 
-def _item(entry: Mapping[str, Any]) -> Change:
+def _from_server(entry: Mapping[str, Any]) -> DatasetChange:
     before, after = entry.get("before"), entry.get("after")
     if not isinstance(before, Mapping) or not isinstance(after, Mapping):
         before, after = {}, {}
-    return Change(line(entry.get("timestamp")), line(entry.get("user")), tuple(_differences((), before, after)))
+    return DatasetChange(line(entry.get("timestamp")), line(entry.get("user")), tuple(_differences((), before, after)))
 
 
 def _differences(path: tuple[str, ...], before: Any, after: Any) -> Iterator[FieldChange]:
@@ -127,6 +127,6 @@ def _plain(value: Any) -> Any:
 
 
 def _shown(path: tuple[str, ...]) -> tuple[str, ...]:
-    """Metadata's keys are URL-encoded where SciCat keeps them."""
+    """The path for people: SciCat stores the keys of metadata URL-encoded."""
     names = path[1:] if len(path) > 1 and path[0] == "scientificMetadata" else path
     return tuple(line(unquote(name)) for name in names)

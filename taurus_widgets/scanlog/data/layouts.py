@@ -1,6 +1,6 @@
-"""The columns that somebody has arranged, kept in a file of theirs: by beamline, under several names.
+"""The user's column layouts, in a file: several named ones for each beamline.
 
-No Qt here. One file holds all beamlines, as JSON that can be read and mended by hand.
+No Qt here. One file holds all beamlines, as JSON that can be read and repaired by hand.
 """
 
 from __future__ import annotations
@@ -19,28 +19,28 @@ from taurus_widgets.scanlog.data.columns import column_of, default_columns
 Json = dict[str, Any]
 
 STANDARD = "Standard"
-"""The layout that is always there."""
+"""The layout that always exists."""
 
-VERSION = 1
-WIDEST = 500.0
-"""Digits. What is more was not made by hand."""
+LAYOUTS_VERSION = 1
+MAX_WIDTH_DIGITS = 500.0
+"""Larger widths in the file are cut to this."""
 
 
 @dataclass(frozen=True)
-class Place:
-    """One column. `width` is in digits of the table's font, so that it fits any screen; 0 is the usual one."""
+class LayoutColumn:
+    """One column. `width` is in digits of the table's font, so that it fits any screen; 0 is the default width."""
 
     key: str
     width: float = 0.0
 
 
-Layout = tuple[Place, ...]
+Layout = tuple[LayoutColumn, ...]
 """From left to right."""
 
 
-def usual() -> Layout:
+def default_layout() -> Layout:
     """The columns of a scan log that nobody has changed."""
-    return tuple(Place(column.key) for column in default_columns())
+    return tuple(LayoutColumn(column.key) for column in default_columns())
 
 
 @dataclass(frozen=True)
@@ -48,34 +48,34 @@ class Layouts:
     """All layouts of one beamline, and which of them is in use. `STANDARD` is always one of them."""
 
     current: str = STANDARD
-    by_name: Mapping[str, Layout] = field(default_factory=lambda: {STANDARD: usual()})
+    by_name: Mapping[str, Layout] = field(default_factory=lambda: {STANDARD: default_layout()})
 
     @property
     def shown(self) -> Layout:
         return self.by_name[self.current]
 
-    def having(self, name: str, layout: Layout) -> Layouts:
-        """With this one changed or added, and in use."""
+    def with_layout(self, name: str, layout: Layout) -> Layouts:
+        """A copy with this layout changed or added, and in use."""
         return Layouts(name, {**self.by_name, name: layout})
 
     def using(self, name: str) -> Layouts:
         return Layouts(name, self.by_name)
 
     def without(self, name: str) -> Layouts:
-        """The standard one takes the place of one that was in use; itself it becomes the usual one."""
+        """A copy without this layout; if it was in use, STANDARD is. STANDARD itself is reset to the default."""
         left = {other: layout for other, layout in self.by_name.items() if other != name}
         current = STANDARD if self.current == name else self.current
-        return Layouts(current, {STANDARD: usual(), **left})
+        return Layouts(current, {STANDARD: default_layout(), **left})
 
 
 class LayoutFile:
-    """`path` is made when something is kept. Several windows may share it: each writes its beamline only."""
+    """`path` is created at the first `write`. Several windows may share it: each writes its own beamline only."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
 
     def read(self, beamline: str) -> Layouts:
-        """What is kept for this beamline. OSError or ValueError, which name the file, if it cannot be read."""
+        """The layouts of this beamline. Raises OSError or ValueError, which name the file, if it cannot be read."""
         kept = self._content().get("beamlines", {}).get(beamline)
         if kept is None:
             return Layouts()
@@ -86,11 +86,11 @@ class LayoutFile:
             raise ValueError(
                 f"{self.path}: the layouts of {beamline or 'all beamlines'} cannot be understood"
             ) from error
-        by_name = {STANDARD: usual(), **{name: layout for name, layout in by_name.items() if layout}}
+        by_name = {STANDARD: default_layout(), **{name: layout for name, layout in by_name.items() if layout}}
         return Layouts(current if current in by_name else STANDARD, by_name)
 
     def write(self, beamline: str, layouts: Layouts) -> None:
-        """Keep them. OSError, or ValueError as `read`: what cannot be understood is not overwritten."""
+        """Save the layouts. Raises the same as `read`: an unreadable file is not overwritten."""
         with self._locked():
             self.read(beamline)
             content = self._content()
@@ -102,7 +102,7 @@ class LayoutFile:
             self._replace(content)
 
     def beamline_of(self, url: str) -> str:
-        """Where the datasets of this catalogue were measured when it was last looked at; "" if that is not known."""
+        """The beamline of this catalogue's datasets when it was last read; "" if unknown."""
         return str(self._content().get("catalogues", {}).get(url, ""))
 
     def set_beamline_of(self, url: str, beamline: str) -> None:
@@ -115,21 +115,21 @@ class LayoutFile:
         try:
             text = self.path.read_text("utf-8")
         except FileNotFoundError:
-            return {"version": VERSION}
+            return {"version": LAYOUTS_VERSION}
         try:
             content = json.loads(text)
         except ValueError as error:
-            raise ValueError(f"{self.path} is not JSON ({error}): mend it, or remove it") from error
+            raise ValueError(f"{self.path} is not JSON ({error}): repair or delete it") from error
         parts = (
             (content.get(name, {}) for name in ("beamlines", "catalogues")) if isinstance(content, dict) else (None,)
         )
         if not all(isinstance(part, dict) for part in parts):
-            raise ValueError(f"{self.path} holds no layouts of a scan log: mend it, or remove it")
+            raise ValueError(f"{self.path} holds no layouts of a scan log: repair or delete it")
         return dict(content)
 
     @contextmanager
     def _locked(self) -> Iterator[None]:
-        """Two windows that write at once would lose what one of them wrote."""
+        """Lock the file: of two windows that write at the same time, one would lose its changes."""
         self.path.parent.mkdir(parents=True, exist_ok=True)
         with self.path.with_suffix(".lock").open("a") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
@@ -152,4 +152,4 @@ def user_file() -> LayoutFile:
 
 def _layout(places: Any) -> Layout:
     widths = {column_of(str(place["column"])).key: float(place.get("width", 0)) for place in places}
-    return tuple(Place(key, min(max(width, 0.0), WIDEST)) for key, width in widths.items())
+    return tuple(LayoutColumn(key, min(max(width, 0.0), MAX_WIDTH_DIGITS)) for key, width in widths.items())

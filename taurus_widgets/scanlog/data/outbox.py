@@ -1,4 +1,4 @@
-"""What people have written and SciCat does not have yet, on disk until it has.
+"""The outbox: edits that are not in SciCat yet, on disk until they are.
 
 One file (mode 0600) for each edit, written whole or not at all. Several windows of one user share
 the folder: a lock on the file says which of them sends it, and ends with the process that has it.
@@ -28,8 +28,8 @@ log = logging.getLogger(__name__)
 
 COMMENT, RATING, PICTURE = "comment", "dataQualityMetrics", "picture"
 
-FORMAT = 1
-"""Files of another one are left alone."""
+OUTBOX_FORMAT = 1
+"""The version of the files. Files of another version are left alone."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -59,11 +59,11 @@ class Claim(enum.Enum):
 
     OURS = "ours"
     BUSY = "another window is sending it"
-    GONE = "another window has sent it, or thrown it away"
+    GONE = "another window has sent or deleted it"
 
 
 def normal(name: str, value: Any) -> Any:
-    """A field's value in the form in which values are compared: none is no text, and no stars."""
+    """A field's value in the form in which values are compared: None equals "" and 0 stars."""
     if name == RATING:
         return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else 0.0
     return "\n".join(str(value or "").splitlines()).strip()
@@ -76,16 +76,16 @@ class Outbox:
         self._folder = folder
 
     def put(self, edit: Edit) -> None:
-        """On disk when this returns. OSError if it cannot be kept."""
+        """Write the edit. It is on disk when this returns. Raises OSError."""
         makePrivate(self._folder)
-        write_atomically(self._path(edit), json.dumps({"format": FORMAT, **dataclasses.asdict(edit)}))
+        write_atomically(self._path(edit), json.dumps({"format": OUTBOX_FORMAT, **dataclasses.asdict(edit)}))
 
     def drop(self, edit: Edit) -> None:
-        """It is in SciCat, or nobody wants it any more."""
+        """Delete the edit: it is in SciCat, or it was discarded."""
         self._path(edit).unlink(missing_ok=True)
 
     def edits(self) -> list[Edit]:
-        """All that are kept, oldest first. What cannot be read stays where it is, and is logged."""
+        """All edits in the outbox, oldest first. An unreadable file is logged and left alone."""
         found = []
         for path in self._folder.glob("[!.]*.json"):
             try:
@@ -93,12 +93,12 @@ class Outbox:
             except FileNotFoundError:
                 continue  # sent meanwhile
             except (OSError, ValueError, TypeError, KeyError) as error:
-                log.warning("%s is no edit that this version can read: %s", path, error)
+                log.warning("%s: not an edit that this version can read: %s", path, error)
         return sorted(found, key=lambda edit: (edit.made, edit.key))
 
     @contextmanager
     def claimed(self, edit: Edit) -> Iterator[Claim]:
-        """Nobody else sends it as long as it is ours. OSError if the file cannot be opened."""
+        """Lock the edit, so that no other window sends it. Raises OSError if the file cannot be opened."""
         try:
             handle = os.open(self._path(edit), os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW)
         except FileNotFoundError:
@@ -122,7 +122,7 @@ class Outbox:
 
 
 def _edit(found: Json, key: str) -> Edit:
-    if found.pop("format") != FORMAT:
+    if found.pop("format") != OUTBOX_FORMAT:
         raise ValueError("it is of another version")
     edit = Edit(**{**found, "before": tuple(found["before"])})
     texts = (edit.catalogue, edit.username, edit.pid, edit.field, edit.caption, edit.title, edit.made, edit.key)

@@ -8,21 +8,21 @@ from typing import Any
 
 from ingest.scicat import SciCat, SciCatError
 from taurus_widgets.scanlog.data.columns import Json
-from taurus_widgets.scanlog.data.query import NEWEST_FIRST, Query, order, stored_fields, where, with_order
+from taurus_widgets.scanlog.data.query import NEWEST_FIRST, DatasetQuery, order, stored_fields, where, with_order
 
-PAGE = 100
+ROWS_PER_PAGE = 100
 """Rows that are read at once: more than a screen has."""
 
-EXPORT = 500
-"""Rows of a page for who goes through all of them."""
+ROWS_PER_EXPORT_PAGE = 500
+"""Rows of a page when all rows are read."""
 
-OWN = ("pid", "creationTime", "createdAt", "updatedAt")
+TABLE_FIELDS = ("pid", "creationTime", "createdAt", "updatedAt")
 """Fields that the table itself needs."""
 
 
 @dataclass(frozen=True)
 class Top:
-    """How a table begins: its first rows, and the catalogue's latest `updatedAt` before they were read."""
+    """The start of a table: its first rows, and the catalogue's latest `updatedAt` before they were read."""
 
     rows: list[Json]
     since: str
@@ -32,21 +32,23 @@ class Top:
 class Pages:
     """Threads may share it. Its calls raise SciCatError.
 
-    `bound` keeps the places of rows while datasets come in: they are counted and read without those that are newer.
+    `bound` excludes newer datasets, so that the numbers of rows stay the same while datasets arrive.
     """
 
     scicat: SciCat
-    query: Query
+    query: DatasetQuery
     fields: tuple[str, ...]
 
-    def top(self, limit: int = PAGE) -> Top:
+    def top(self, limit: int = ROWS_PER_PAGE) -> Top:
         latest = self._rows({}, ["pid", "updatedAt"], "updatedAt:desc", 1, 0)
         since = str(latest[0].get("updatedAt", "")) if latest else ""
         return Top(self.page(0, limit), since)
 
-    def page(self, skip: int, limit: int = PAGE, bound: Json | None = None, fields: Iterable[str] = ()) -> list[Json]:
-        """So many rows from this one on. Fewer only at the end."""
-        wanted = with_order(stored_fields([*OWN, *(fields or self.fields)]), self.query)
+    def page(
+        self, skip: int, limit: int = ROWS_PER_PAGE, bound: Json | None = None, fields: Iterable[str] = ()
+    ) -> list[Json]:
+        """`limit` rows from row `skip` on; fewer only at the end."""
+        wanted = with_order(stored_fields([*TABLE_FIELDS, *(fields or self.fields)]), self.query)
         return self._rows(self.where(bound), wanted, order(self.query), limit, skip)
 
     def count(self, bound: Json | None = None) -> int:
@@ -56,23 +58,25 @@ class Pages:
         return count
 
     def newer(self, dataset: Json, bound: Json | None = None) -> int:
-        """How many are above this one where the newest are on top."""
+        """The number of rows above this dataset, newest first."""
         after = {NEWEST_FIRST: {"$gt": dataset[NEWEST_FIRST]}}
         return self.scicat.count(where(self.query, after, *_given(bound)))
 
     def named(self, pids: list[str], fields: Iterable[str]) -> list[Json]:
-        """These datasets in this order, without those that are not there any more."""
+        """The datasets with these pids in this order, without deleted ones."""
         found: dict[str, Json] = {}
-        for first in range(0, len(pids), PAGE):
-            some = pids[first : first + PAGE]
-            rows = self._rows({"pid": {"$in": some}}, stored_fields([*OWN, *fields]), "creationTime:desc", PAGE, 0)
+        for first in range(0, len(pids), ROWS_PER_PAGE):
+            some = pids[first : first + ROWS_PER_PAGE]
+            rows = self._rows(
+                {"pid": {"$in": some}}, stored_fields([*TABLE_FIELDS, *fields]), "creationTime:desc", ROWS_PER_PAGE, 0
+            )
             found.update((row["pid"], row) for row in rows)
         return [found[pid] for pid in pids if pid in found]
 
     def all(self, first: int, last: int | None, bound: Json | None, fields: Iterable[str]) -> Iterator[list[Json]]:
-        """Pages of the rows from `first` to before `last` (None is the end)."""
+        """Read the rows from `first` to before `last` (None: to the end) page by page."""
         while last is None or first < last:
-            limit = EXPORT if last is None else min(EXPORT, last - first)
+            limit = ROWS_PER_EXPORT_PAGE if last is None else min(ROWS_PER_EXPORT_PAGE, last - first)
             rows = self.page(first, limit, bound, fields)
             if rows:
                 yield rows
@@ -97,7 +101,7 @@ def _given(bound: Json | None) -> list[Json]:
 
 
 def checked(answer: Any) -> list[Json]:
-    """The datasets of an answer. SciCatError if it is no list of datasets."""
+    """The datasets of an answer. Raises SciCatError if it is not a list of datasets."""
     if not isinstance(answer, list):
-        raise SciCatError("GET /api/v3/datasets", 200, "the answer is no list of datasets")
+        raise SciCatError("GET /api/v3/datasets", 200, "the answer is not a list of datasets")
     return [dataset for dataset in answer if isinstance(dataset, dict) and isinstance(dataset.get("pid"), str)]

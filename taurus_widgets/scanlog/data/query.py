@@ -17,15 +17,15 @@ from dataclasses import dataclass, replace
 from urllib.parse import quote
 
 from ingest.scicat.units import to_si
-from taurus_widgets.scanlog.data.columns import Column, Json
+from taurus_widgets.scanlog.data.columns import Json, LogColumn
 
 NEWEST_FIRST = "creationTime"
-"""What the order is by, if nothing else is chosen."""
+"""The field of the default order."""
 
-CLOSE = 1e-9
+EQUAL_TOLERANCE = 1e-9
 """Numbers are the same for `=` if they differ by no more than this part of them."""
 
-CONVERTED = 1e-7
+CONVERTED_TOLERANCE = 1e-7
 """The same of two that were converted, each by its own program: an electronvolt of another year differs by 4e-8."""
 
 
@@ -46,7 +46,7 @@ class Relation(enum.Enum):
 
 
 @dataclass(frozen=True)
-class Condition:
+class QueryCondition:
     """`field relation value unit`, as `scientificMetadata.Optics.Energy > 7.1 keV`.
 
     `field` is a field of the dataset by its name in v3 (`sampleId`), or what `metadata_field` makes of a path.
@@ -61,15 +61,15 @@ class Condition:
 
 
 @dataclass(frozen=True)
-class Query:
-    """Everything is shown that fits all of it. `begin` and `end` (not included) are of the start, with a zone.
+class DatasetQuery:
+    """A dataset must match all parts. `begin` and `end` (exclusive) limit the start of the scan, with a time zone.
 
     `text` is words that must all be in the dataset; several words in double quotes are one. `status` is the words
-    that a scan's status may be; none means all. `order` is a field as in `Condition`, with `.value` for metadata:
+    that a scan's status may be; none means all. `order` is a field as in `QueryCondition`, with `.value` for metadata:
     what `order_of` says of a column.
     """
 
-    where: tuple[Condition, ...] = ()
+    where: tuple[QueryCondition, ...] = ()
     text: str = ""
     order: str = NEWEST_FIRST
     descending: bool = True
@@ -85,9 +85,9 @@ class Query:
     @property
     def filtered(self) -> bool:
         """Whether less is shown than the proposal, or the catalogue, has."""
-        return self != Query(order=self.order, descending=self.descending, proposal=self.proposal)
+        return self != DatasetQuery(order=self.order, descending=self.descending, proposal=self.proposal)
 
-    def sorted_by(self, order: str, descending: bool) -> Query:
+    def sorted_by(self, order: str, descending: bool) -> DatasetQuery:
         return replace(self, order=order, descending=descending)
 
 
@@ -116,7 +116,7 @@ _STORED = {
 }
 
 
-def order_of(column: Column) -> str:
+def order_of(column: LogColumn) -> str:
     """What the catalogue sorts by for this column; "" if it can't: a duration is stored nowhere."""
     if column.path:
         return f"{metadata_field(column.path)}.value"
@@ -132,36 +132,36 @@ def stored_fields(fields: list[str]) -> list[str]:
     return sorted({*fields, *map(_stored, fields)})
 
 
-def with_order(fields: list[str], query: Query) -> list[str]:
-    """These fields and the one that the query sorts by: by what it was not asked for SciCat does not sort."""
+def with_order(fields: list[str], query: DatasetQuery) -> list[str]:
+    """These fields and the one of the order: SciCat does not sort by a field that it does not return."""
     # The whole value with its unit, and not the number alone: a row is not to know half of it.
     place = query.order.removesuffix(".value") if query.order.startswith("scientificMetadata.") else query.order
     if any(f"{place}.".startswith(f"{field}.") for field in fields):
         return fields
-    # None within another, which MongoDB refuses.
+    # No field within another: MongoDB refuses that.
     return sorted([*(field for field in fields if not field.startswith(f"{place}.")), place])
 
 
 # ------------------------------------------------------------------------------ for SciCat
 
 
-def where(query: Query, *more: Json) -> Json:
+def where(query: DatasetQuery, *more: Json) -> Json:
     """The `where` of `GET /api/v3/datasets`. `more` are further conditions that must hold, in SciCat's own form."""
     parts = [*_parts(query), *more]
     return {"$and": parts} if parts else {}
 
 
-def changeable(query: Query) -> bool:
-    """Whether a dataset that fits may not do so any more after a change of it."""
+def changeable(query: DatasetQuery) -> bool:
+    """Whether a matching dataset may no longer match after a change."""
     return bool(query.where or query.text or query.status)
 
 
-def order(query: Query) -> str:
+def order(query: DatasetQuery) -> str:
     """The `order` of SciCat's limits."""
     return f"{query.order}:{'desc' if query.descending else 'asc'}"
 
 
-def _parts(query: Query) -> list[Json]:
+def _parts(query: DatasetQuery) -> list[Json]:
     parts: list[Json] = []
     if query.proposal:
         parts.append({"proposalIds": {"$in": [query.proposal]}})
@@ -185,11 +185,11 @@ def _search(text: str) -> str:
     phrases = [phrase.strip() for phrase in phrases if re.search(r"\w", phrase)]
     if not phrases:
         return ""
-    # A word after it, which counts for nothing beside phrases: with it, nothing is taken for a date.
+    # The extra word has no effect beside phrases, but with it SciCat takes no text for a date.
     return " ".join([*(f'"{phrase}"' for phrase in phrases), "text"])
 
 
-def _condition(condition: Condition) -> Json:
+def _condition(condition: QueryCondition) -> Json:
     place = (
         f"{condition.field}.value" if condition.field.startswith("scientificMetadata.") else _stored(condition.field)
     )
@@ -205,7 +205,7 @@ def _condition(condition: Condition) -> Json:
     value_si, unit_si = to_si(value, condition.unit)
     if value_si is None:
         return _any(same_unit)
-    # SciCat keeps what it cannot convert as its own SI value: the SI unit says which were.
+    # SciCat copies a value that it cannot convert to `valueSI`; `unitSI` shows which ones were converted.
     converted = [
         {f"{condition.field}.unitSI": {"$in": [unit_si]}, f"{condition.field}.valueSI": test}
         for test in _converted_tests(relation, value_si)
@@ -238,7 +238,7 @@ def _pattern(text: str) -> str:
 
 def _number_tests(relation: Relation, value: float) -> list[Json]:
     """One of them must hold."""
-    low, high = _around(value, CLOSE)
+    low, high = _around(value, EQUAL_TOLERANCE)
     tests: dict[Relation, list[Json]] = {
         Relation.EQUAL: [{"$gte": low, "$lte": high}],
         Relation.NOT_EQUAL: [{"$lt": low}, {"$gt": high}],
@@ -254,7 +254,7 @@ def _number_tests(relation: Relation, value: float) -> list[Json]:
 
 def _converted_tests(relation: Relation, value: float) -> list[Json]:
     """The same of a number that was converted: what is as good as equal is neither more nor less."""
-    low, high = _around(value, CONVERTED)
+    low, high = _around(value, CONVERTED_TOLERANCE)
     tests: dict[Relation, list[Json]] = {
         Relation.EQUAL: [{"$gte": low, "$lte": high}],
         Relation.NOT_EQUAL: [{"$lt": low}, {"$gt": high}],

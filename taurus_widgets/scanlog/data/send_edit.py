@@ -1,4 +1,4 @@
-"""How an edit gets into SciCat, whatever others write at the same time.
+"""Sends an edit to SciCat, safe against other writes at the same time.
 
 `comment` and `dataQualityMetrics` are what SciCow fills from the macros scicomment and scirate, too: the same fields,
 the same values. They are PATCHed alone with v3, only if the dataset still is what was read (If-Unmodified-Since),
@@ -13,45 +13,45 @@ from ingest.scicat import Modified, SciCat, SciCatError, just_after
 from taurus_widgets.scanlog.data.columns import Json
 from taurus_widgets.scanlog.data.outbox import PICTURE, Edit, normal
 
-TRIES = 5
+MAX_EDIT_TRIES = 5
 
 
 @dataclass(frozen=True)
-class Sent:
-    """It is there; the dataset as it was read after that."""
+class EditSent:
+    """The edit is in SciCat; `dataset` was read after that."""
 
     dataset: Json
 
 
 @dataclass(frozen=True)
-class Clash:
+class EditConflict:
     """Somebody else has changed the same field since the edit began. Nothing was written."""
 
     dataset: Json
 
 
-def send(scicat: SciCat, edit: Edit) -> Sent | Clash:
-    """Write it unless it is there. May be repeated.
+def send(scicat: SciCat, edit: Edit) -> EditSent | EditConflict:
+    """Write the edit unless SciCat has it already. Can be repeated.
 
-    SciCatError if it cannot be: temporary, Expired, or for good (NotAllowed, or there is no such dataset).
+    Raises SciCatError: temporary, Expired, or permanent (NotAllowed, or there is no such dataset).
     """
     if edit.field == PICTURE:
         found = _read(scicat, edit)
         scicat.attach_once(edit.pid, str(found.get("ownerGroup", "")), edit.caption, edit.value)
-        return Sent(found)
+        return EditSent(found)
     refused: SciCatError | None = None
-    for attempt in range(TRIES + 1):
+    for attempt in range(MAX_EDIT_TRIES + 1):
         found = _read(scicat, edit)
         there = normal(edit.field, found.get(edit.field))
         if there == normal(edit.field, edit.value):
-            return Sent(found)
+            return EditSent(found)
         if there not in [normal(edit.field, value) for value in edit.before]:
-            return Clash(found)
-        if attempt == TRIES:
+            return EditConflict(found)
+        if attempt == MAX_EDIT_TRIES:
             break
         try:
-            # The last time without the condition, for a server whose clock goes wrong.
-            since = just_after(found) if attempt < TRIES - 1 else ""
+            # The last attempt has no condition, for a server with a wrong clock.
+            since = just_after(found) if attempt < MAX_EDIT_TRIES - 1 else ""
             scicat.patch_dataset(edit.pid, {edit.field: edit.value}, since)
         except Modified as error:
             refused = error
@@ -59,7 +59,9 @@ def send(scicat: SciCat, edit: Edit) -> Sent | Clash:
             if error.status != 500:
                 raise
             refused = error  # the write may have happened
-    raise refused or SciCatError(f"the change of {edit.pid} does not stay", 0, f"others undid it {TRIES} times")
+    raise refused or SciCatError(
+        f"the change of {edit.pid} does not stay", 0, f"others undid it {MAX_EDIT_TRIES} times"
+    )
 
 
 def _read(scicat: SciCat, edit: Edit) -> Json:

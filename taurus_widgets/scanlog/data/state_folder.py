@@ -1,12 +1,12 @@
-"""What the scan log keeps on disk for one person: readable by nobody else."""
+"""The folder for what the scan log stores for one user, readable by nobody else."""
 
 from __future__ import annotations
 
 import os
 from pathlib import Path
 
-NOWHERE = Path("/var/empty/scanlog")
-"""For an account without a home: nothing can be written there, and whoever tries says so."""
+NO_HOME_FOLDER = Path("/var/empty/scanlog")
+"""For an account without a home: writing there fails, and the error is reported."""
 
 
 def stateFolder() -> Path:
@@ -15,7 +15,7 @@ def stateFolder() -> Path:
     try:
         return (Path(home) if home.startswith("/") else Path.home() / ".local" / "state") / "scanlog"
     except RuntimeError:
-        return NOWHERE
+        return NO_HOME_FOLDER
 
 
 def makePrivate(folder: Path) -> None:

@@ -1,6 +1,6 @@
-"""Which scans by their start: of the last hours, of today, of this visit, from one time to another.
+"""Ranges of the start of scans: the last hours, today, this visit, from one time to another.
 
-No Qt here. A range is kept as people chose it, since today is another day tomorrow.
+No Qt here. A range is stored as it was chosen, since "today" is another day tomorrow.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import enum
 import re
 from dataclasses import dataclass
 
-HOURS = dt.timedelta(hours=8)
+SHIFT = dt.timedelta(hours=8)
 """A shift."""
 
 
@@ -36,7 +36,7 @@ class TimeRange:
     def times(self, now: dt.datetime) -> tuple[dt.datetime | None, dt.datetime | None]:
         """From when (included) to when (not included) a scan has started. `now` has a zone."""
         if self.span is Span.LAST_HOURS:
-            return now - HOURS, None
+            return now - SHIFT, None
         if self.span is Span.TODAY:
             return _midnight(now.date()), None
         if self.span is Span.VISIT:
@@ -51,7 +51,7 @@ class TimeRange:
 
     @property
     def moves(self) -> bool:
-        """Whether its times are others later on."""
+        """Whether its times change with the clock."""
         return self.span in (Span.LAST_HOURS, Span.TODAY)
 
     @property
@@ -67,7 +67,7 @@ class TimeRange:
 
 
 def day_of(visit: str) -> dt.date | None:
-    """The day that PathFixer's visits are called by, as 20261123; None for another name."""
+    """The day in the name of a visit, for example 20261123; None for another name."""
     found = re.match(r"(\d{4})-?(\d{2})-?(\d{2})(?!\d)", visit)
     try:
         return dt.date(*map(int, found.groups())) if found else None

@@ -1,4 +1,4 @@
-"""A token on disk, for who wants to stay logged in: in a file of mode 0600, one for each catalogue."""
+"""A stored token for users who want to stay logged in: a file of mode 0600 for each catalogue."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from taurus_widgets.scanlog.data.state_folder import makePrivate
 
 
 @dataclass(frozen=True)
-class Kept:
+class StoredLogin:
     """A login."""
 
     username: str
@@ -22,15 +22,15 @@ class Kept:
 
 
 class TokenFile:
-    """The login that is kept for one catalogue, whose address is `url`."""
+    """The stored login of the catalogue at `url`."""
 
     def __init__(self, folder: Path, url: str) -> None:
         self._folder = folder
         self._url = url
         self.path = folder / f"login-{hashlib.sha256(url.encode()).hexdigest()[:16]}.json"
 
-    def read(self) -> Kept | None:
-        """None if there is none. OSError, which never quotes it, if others could have read it, or changed it."""
+    def read(self) -> StoredLogin | None:
+        """The stored login or None. Raises OSError, without the token, if other users can read or change the file."""
         try:
             handle = os.open(self.path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
         except FileNotFoundError:
@@ -43,14 +43,14 @@ class TokenFile:
         try:
             found = json.loads(text)
             if found["url"] == self._url:
-                return Kept(str(found["username"]), str(found["token"]))
+                return StoredLogin(str(found["username"]), str(found["token"]))
         except (ValueError, KeyError, TypeError):
-            # Without what it says: there may be a token in it.
+            # Without the text of the error: it may contain the token.
             raise OSError(f"{self.path} holds no login: remove it, and log in again") from None
         raise OSError(f"{self.path} holds a login for another catalogue: remove it, and log in again")
 
-    def write(self, login: Kept) -> None:
-        """OSError if it cannot be kept."""
+    def write(self, login: StoredLogin) -> None:
+        """Store the login. Raises OSError if that fails."""
         makePrivate(self._folder)
         write_atomically(self.path, json.dumps({"url": self._url, "username": login.username, "token": login.token}))
 

@@ -1,1 +1,1 @@
-"""."""
+"""The detail pane and its pages."""

@@ -1,4 +1,4 @@
-"""The files of a dataset, a few lists of them at a time."""
+"""The page with the files of a dataset, read in pieces."""
 
 from __future__ import annotations
 
@@ -15,23 +15,23 @@ from taurus_widgets.qt.state_line import StateLine
 from taurus_widgets.qt.text import tooltip
 from taurus_widgets.scanlog.data import columns as cols
 from taurus_widgets.scanlog.data.columns import Json, line
-from taurus_widgets.scanlog.data.entries import size_text
+from taurus_widgets.scanlog.data.detail_lines import size_text
 from taurus_widgets.scanlog.data.feed import problem_text
 
 NAME, SIZE, TIME = range(3)
 _TITLES = ("File", "Size", "Local time")
 _NOWHERE = Qt.QModelIndex()
 
-FIRST_BLOCKS = 2
-"""Lists (origdatablocks) asked for at first; each further time twice as many, as they may be short or long."""
+FIRST_BLOCK_COUNT = 2
+"""Origdatablocks of the first request; each further request reads twice as many, up to MAX_BLOCK_COUNT."""
 
-MOST_BLOCKS = 64
+MAX_BLOCK_COUNT = 64
 
 File = tuple[str, str, str]
 
 
 def read_files(scicat: SciCat, pid: str, skip: int, limit: int) -> tuple[list[File], bool]:
-    """The files of these lists of a dataset as texts, and whether there are more. For another thread.
+    """The files in these origdatablocks of a dataset, and whether there are more. For another thread.
 
     Raises SciCatError.
     """
@@ -43,7 +43,7 @@ def read_files(scicat: SciCat, pid: str, skip: int, limit: int) -> tuple[list[Fi
             raise
         blocks = []
     if not blocks and not skip:
-        # All lists are not for everybody who may see those of this dataset, which come in one piece only.
+        # Not everybody may query origdatablocks; those of one dataset are open to its readers, but only all at once.
         blocks = scicat.blocks(pid)
         limit = len(blocks) + 1
     files = [_file(file) for block in blocks for file in block.get("dataFileList") or [] if isinstance(file, dict)]
@@ -56,10 +56,10 @@ def _file(file: Json) -> File:
 
 
 class FileModel(Qt.QAbstractTableModel):
-    """What has been read so far; the view asks for more when its end is seen."""
+    """The files that have been read so far. The view requests more when its end is shown."""
 
     changed = Qt.Signal()
-    """What it says of itself: `reading`, `problem`, `complete`, or the number of its rows."""
+    """`reading`, `problem`, `complete` or the number of rows has changed."""
 
     def __init__(self, calls: Calls, scicat: Callable[[], SciCat | None], parent: Qt.QObject | None = None) -> None:
         super().__init__(parent)
@@ -68,7 +68,7 @@ class FileModel(Qt.QAbstractTableModel):
         self._files: list[File] = []
         self._pid = ""
         self._blocks = 0
-        self._limit = FIRST_BLOCKS
+        self._limit = FIRST_BLOCK_COUNT
         self._call: Call | None = None
         self.problem = ""
         self.complete = True
@@ -78,12 +78,12 @@ class FileModel(Qt.QAbstractTableModel):
         return self._call is not None
 
     def read(self, pid: str) -> None:
-        """The files of this dataset from the first on; "" for none."""
+        """Read the files of this dataset from the first on; "" for none."""
         if self._call is not None:
             self._call.cancel()
             self._call = None
         self.beginResetModel()
-        self._files, self._blocks, self._limit = [], 0, FIRST_BLOCKS
+        self._files, self._blocks, self._limit = [], 0, FIRST_BLOCK_COUNT
         self.endResetModel()
         self._pid, self.problem, self.complete = pid, "", not pid
         self.fetchMore()
@@ -109,7 +109,7 @@ class FileModel(Qt.QAbstractTableModel):
     def _add(self, files: list[File], more: bool) -> None:
         self._call = None
         self._blocks += self._limit
-        self._limit = min(self._limit * 2, MOST_BLOCKS)
+        self._limit = min(self._limit * 2, MAX_BLOCK_COUNT)
         self.complete = not more
         if files:
             self.beginInsertRows(_NOWHERE, len(self._files), len(self._files) + len(files) - 1)
@@ -155,14 +155,14 @@ class FileModel(Qt.QAbstractTableModel):
 
 
 class FilesPage(Qt.QWidget):
-    """Where the files are, and each with its size and time. They are read when the page is looked at."""
+    """The folder, and each file with its size and time. They are read when the page is shown."""
 
     titleChanged = Qt.Signal(str)
 
     def __init__(self, calls: Calls, scicat: Callable[[], SciCat | None], parent: Qt.QWidget | None = None) -> None:
         super().__init__(parent)
         self._dataset: Json | None = None
-        self._read = ("", -1)  # what the rows are of
+        self._read = ("", -1)  # pid and number of files of the rows
         self.folder = Qt.QLabel(self)
         self.folder.setTextFormat(Qt.Qt.PlainText)
         self.folder.setWordWrap(True)
@@ -171,7 +171,7 @@ class FilesPage(Qt.QWidget):
         self.files = FileModel(calls, scicat, self)
         self.table = self._makeTable()
         self.state = StateLine(self)
-        self.state.again.connect(self.files.retry)
+        self.state.retryWanted.connect(self.files.retry)
         self.copy = Qt.QAction("&Copy path", self.table)
         self.copy.setShortcut(Qt.QKeySequence("Ctrl+C"))
         self.copy.setShortcutContext(Qt.Qt.WidgetShortcut)
@@ -245,7 +245,7 @@ class FilesPage(Qt.QWidget):
         self.state.say(text if self._dataset else "")
 
     def copyPaths(self) -> None:
-        """Whole paths, one a line, of the selected files."""
+        """Copy the full paths of the selected files, one a line."""
         folder = str(self._dataset.get("sourceFolder") or "") if self._dataset else ""
         rows = sorted(index.row() for index in self.table.selectionModel().selectedRows())
         if rows:

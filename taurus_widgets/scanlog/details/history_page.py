@@ -1,4 +1,4 @@
-"""The history of a dataset: who made it, who changed it last, and what was changed."""
+"""The page with the history of a dataset: who made it, who changed it last, and what was changed."""
 
 from __future__ import annotations
 
@@ -12,12 +12,20 @@ from taurus_widgets.qt.calls import Calls
 from taurus_widgets.qt.painting import cellStyle, headerStyle
 from taurus_widgets.qt.state_line import StateLine
 from taurus_widgets.qt.text import tooltip
-from taurus_widgets.qt.whole_value import WholeValue
 from taurus_widgets.scanlog.data import columns as cols
 from taurus_widgets.scanlog.data.columns import Json, line
-from taurus_widgets.scanlog.data.entries import DIGITS, LONGEST
+from taurus_widgets.scanlog.data.detail_lines import DETAIL_DIGITS, MAX_LINE_VALUES
 from taurus_widgets.scanlog.data.feed import problem_text
-from taurus_widgets.scanlog.data.history import NOT_KEPT, NOT_SHOWN, Change, FieldChange, Past, past_of, read_past
+from taurus_widgets.scanlog.data.history import (
+    NO_CHANGES_KEPT,
+    NO_CHANGES_SHOWN,
+    DatasetChange,
+    DatasetHistory,
+    FieldChange,
+    history_in,
+    read_history,
+)
+from taurus_widgets.scanlog.parts.whole_value import WholeValue
 
 WHEN, WHO, WHAT, BEFORE, AFTER = range(5)
 VALUE_ROLE = Qt.Qt.UserRole
@@ -26,7 +34,7 @@ _NAMES = {"comment": "Comment", "dataQualityMetrics": "Rating", "endTime": "Ende
 
 
 class HistoryPage(Qt.QWidget):
-    """One line for each field that a write changed, newest first. It is read when the page is looked at."""
+    """One line for each field that a write changed, newest first. It is read when the page is shown."""
 
     titleChanged = Qt.Signal(str)
 
@@ -35,8 +43,8 @@ class HistoryPage(Qt.QWidget):
         self._calls = calls
         self._scicat = scicat
         self._dataset: Json | None = None
-        self._read: tuple[str, str] | None = None  # pid and updatedAt of what is shown
-        self._closed: tuple[SciCat | None, str] = (None, "")  # a server that does not tell, and what it is said to do
+        self._read: tuple[str, str] | None = None  # pid and updatedAt of the shown history
+        self._closed: tuple[SciCat | None, str] = (None, "")  # a server that reports no history, and the note for it
         self.stamps = Qt.QLabel(self)
         self.stamps.setTextFormat(Qt.Qt.PlainText)
         self.stamps.setWordWrap(True)
@@ -44,7 +52,7 @@ class HistoryPage(Qt.QWidget):
         self.stamps.setContentsMargins(8, 4, 8, 4)
         self.table = self._makeTable()
         self.state = StateLine(self)
-        self.state.again.connect(self._readIfSeen)
+        self.state.retryWanted.connect(self._readIfSeen)
         layout = Qt.QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.setSpacing(0)
@@ -102,36 +110,36 @@ class HistoryPage(Qt.QWidget):
         if self._read is None or wanted[0] != self._read[0]:
             self._clear()
         self._read = wanted
-        told, (server, note) = past_of(dataset), self._closed
-        if told is None and server is scicat:
-            told = Past(note=note)
-        if told is not None:
-            self._show(told)
+        history, (server, note) = history_in(dataset), self._closed
+        if history is None and server is scicat:
+            history = DatasetHistory(note=note)
+        if history is not None:
+            self._show(history)
             return
         self.state.say("Reading")
         self._calls.run(
-            lambda: read_past(scicat, wanted[0]),
+            lambda: read_history(scicat, wanted[0]),
             lambda past: self._answered(scicat, wanted, past),
             lambda error: self._failed(wanted, error),
             "history",
         )
 
-    def _answered(self, scicat: SciCat, wanted: tuple[str, str], past: Past) -> None:
-        if past.note in (NOT_KEPT, NOT_SHOWN):
-            # It would say the same of each dataset, and a refusal costs a login.
+    def _answered(self, scicat: SciCat, wanted: tuple[str, str], past: DatasetHistory) -> None:
+        if past.note in (NO_CHANGES_KEPT, NO_CHANGES_SHOWN):
+            # The answer is the same for each dataset, and a refusal costs a login.
             self._closed = (scicat, past.note)
         if wanted == self._read:
             self._show(past)
 
     def _failed(self, wanted: tuple[str, str], error: Exception) -> None:
         if wanted == self._read:
-            self._read = None  # the next look asks again
+            self._read = None  # read again when the page is shown
             self.state.sayProblem(f"The changes cannot be read: {problem_text(error)}")
 
-    def _show(self, past: Past) -> None:
+    def _show(self, past: DatasetHistory) -> None:
         lines = [(change, field) for change in past.changes for field in change.fields]
         self.table.setRowCount(len(lines))
-        last: Change | None = None
+        last: DatasetChange | None = None
         for row, (change, field) in enumerate(lines):
             self._fill(row, change if change is not last else None, field)
             last = change
@@ -143,7 +151,7 @@ class HistoryPage(Qt.QWidget):
         else:
             self.state.say(f"{count:,} change{'' if count == 1 else 's'}")
 
-    def _fill(self, row: int, change: Change | None, field: FieldChange) -> None:
+    def _fill(self, row: int, change: DatasetChange | None, field: FieldChange) -> None:
         name = " / ".join(field.path)
         values = (_text(field.before), _text(field.after))
         texts = (
@@ -179,4 +187,4 @@ def _text(value: Any) -> str:
     if value is None:
         return "\u2013"
     unit = line(value.get("unit")) if isinstance(value, dict) and "value" in value else ""
-    return f"{cols.leaf_text(value, DIGITS, LONGEST)} {unit}".strip() or "(empty)"
+    return f"{cols.leaf_text(value, DETAIL_DIGITS, MAX_LINE_VALUES)} {unit}".strip() or "(empty)"

@@ -8,21 +8,21 @@ from taurus.external.qt import Qt
 
 from taurus_widgets.qt.painting import colours, headerStyle
 from taurus_widgets.qt.text import tooltip
-from taurus_widgets.qt.whole_value import WholeValue
-from taurus_widgets.scanlog.data.entries import Entry, is_cut
+from taurus_widgets.scanlog.data.detail_lines import DetailLine, is_cut
+from taurus_widgets.scanlog.parts.whole_value import WholeValue
 
 NAME, VALUE, UNIT = range(3)
-ENTRY_ROLE = Qt.Qt.UserRole
+LINE_ROLE = Qt.Qt.UserRole
 _ALL, _SHOWN = Qt.QTreeWidgetItemIterator.All, Qt.QTreeWidgetItemIterator.NotHidden
 
 
 class SearchLine(Qt.QLineEdit):
-    """Esc empties it; only when it is empty the window gets the key."""
+    """Esc clears the line; only if it is empty, the window gets the key."""
 
     down = Qt.Signal()
-    """From here to what was found."""
+    """The key Down: move from the line to the tree."""
     found = Qt.Signal(int)
-    """Go on to the next place (1), or back to the one before (-1)."""
+    """Go to the next match (1) or to the one before (-1)."""
 
     def event(self, event: Qt.QEvent) -> bool:
         if event.type() == Qt.QEvent.ShortcutOverride and event.key() == Qt.Qt.Key_Escape and self.text():
@@ -42,12 +42,12 @@ class SearchLine(Qt.QLineEdit):
 
 
 class MetadataTree(Qt.QWidget):
-    """Shows the entries that it is given. What is searched for stays when another dataset is shown."""
+    """Shows the lines that it is given. The search stays when another dataset is shown."""
 
     def __init__(self, parent: Qt.QWidget | None = None) -> None:
         super().__init__(parent)
-        self._entries: list[Entry] = []
-        self._folded: set[str] = set()  # groups that the user has closed, for the next dataset too
+        self._lines: list[DetailLine] = []
+        self._folded: set[str] = set()  # groups that the user has closed, also for the next dataset
         self._words: list[str] = []  # of the search, in small letters
         self.search = SearchLine(self)
         self.search.setPlaceholderText("Search names, values and units")
@@ -107,16 +107,16 @@ class MetadataTree(Qt.QWidget):
 
     # ------------------------------------------------------------------------- content
 
-    def setEntries(self, entries: Sequence[Entry]) -> None:
-        """These, in place of those before. Where the user has scrolled to, and what is folded, stays."""
-        if list(entries) == self._entries:
+    def setLines(self, lines: Sequence[DetailLine]) -> None:
+        """Replace the lines. The scroll position and the closed groups stay."""
+        if list(lines) == self._lines:
             return
         tree, place = self.tree, self.tree.verticalScrollBar().value()
         self._learnFolded()
-        self._entries = list(entries)
+        self._lines = list(lines)
         tree.setUpdatesEnabled(False)
         tree.clear()
-        for group in self._entries:
+        for group in self._lines:
             tree.addTopLevelItem(self._item(group))
         self._narrow()
         tree.setUpdatesEnabled(True)
@@ -124,16 +124,16 @@ class MetadataTree(Qt.QWidget):
 
     def clear(self) -> None:
         self._learnFolded()
-        self._entries = []
+        self._lines = []
         self.tree.clear()
         self.count.clear()
 
     def _learnFolded(self) -> None:
-        """While something is searched for, all groups are open."""
+        """Remember which groups are closed; not during a search, which opens all groups."""
         if self._words:
             return
         for item in self._items():
-            if self._entry(item).is_group:
+            if self._detail(item).is_group:
                 (self._folded.discard if item.isExpanded() else self._folded.add)(item.text(NAME))
 
     def _items(self, kind: Qt.QTreeWidgetItemIterator.IteratorFlag = _ALL) -> Iterator[Qt.QTreeWidgetItem]:
@@ -143,22 +143,22 @@ class MetadataTree(Qt.QWidget):
             yield item
             each += 1
 
-    def _entry(self, item: Qt.QTreeWidgetItem) -> Entry:
-        found: Entry = item.data(NAME, ENTRY_ROLE)
+    def _detail(self, item: Qt.QTreeWidgetItem) -> DetailLine:
+        found: DetailLine = item.data(NAME, LINE_ROLE)
         return found
 
-    def _item(self, entry: Entry) -> Qt.QTreeWidgetItem:
-        item = Qt.QTreeWidgetItem([entry.name, entry.value, entry.unit])
-        item.setData(NAME, ENTRY_ROLE, entry)
-        item.setToolTip(NAME, tooltip(entry.tip or entry.name))
-        item.setToolTip(VALUE, tooltip(entry.value))
-        if entry.problem:
+    def _item(self, detail: DetailLine) -> Qt.QTreeWidgetItem:
+        item = Qt.QTreeWidgetItem([detail.name, detail.value, detail.unit])
+        item.setData(NAME, LINE_ROLE, detail)
+        item.setToolTip(NAME, tooltip(detail.tip or detail.name))
+        item.setToolTip(VALUE, tooltip(detail.value))
+        if detail.problem:
             item.setForeground(VALUE, Qt.QColor(colours(self.palette()).problem))
-        if entry.is_group:
+        if detail.is_group:
             font = item.font(NAME)
             font.setBold(True)
             item.setFont(NAME, font)
-        for inner in entry.inside:
+        for inner in detail.inside:
             item.addChild(self._item(inner))
         return item
 
@@ -170,27 +170,27 @@ class MetadataTree(Qt.QWidget):
         self._narrow()
 
     def _narrow(self) -> None:
-        """Only what fits, and the groups that it is in; all of it without words."""
+        """Show only the lines that match the search, with their groups; all lines without a search."""
         tops = [self.tree.topLevelItem(row) for row in range(self.tree.topLevelItemCount())]
         found = sum(self._narrowItem(item) for item in tops)
         self.count.setText(f"{found:,} found" if self._words else "")
 
     def _narrowItem(self, item: Qt.QTreeWidgetItem, above: str = "", shown: bool = False) -> int:
-        """How many values fit. What belongs to a value that fits (its end, its mean) is `shown` with it."""
-        entry = self._entry(item)
-        fits = not entry.is_group and (shown or entry.fits(self._words, above))
-        below = f"{above} {entry.name}"
+        """Returns the number of matches. What belongs to a matching value (its end, its mean) is `shown` with it."""
+        detail = self._detail(item)
+        fits = not detail.is_group and (shown or detail.fits(self._words, above))
+        below = f"{above} {detail.name}"
         inside = sum(self._narrowItem(item.child(place), below, fits) for place in range(item.childCount()))
         item.setHidden(not fits and not inside)
-        item.setFirstColumnSpanned(entry.is_group)
-        if entry.is_group:
-            item.setExpanded(bool(self._words) or entry.name not in self._folded)
+        item.setFirstColumnSpanned(detail.is_group)
+        if detail.is_group:
+            item.setExpanded(bool(self._words) or detail.name not in self._folded)
         elif self._words:
             item.setExpanded(bool(inside) and not fits)
         return 1 if fits else inside
 
     def _goOn(self, step: int) -> None:
-        found = [item for item in self._items(_SHOWN) if not self._entry(item).is_group and self._isOpen(item)]
+        found = [item for item in self._items(_SHOWN) if not self._detail(item).is_group and self._isOpen(item)]
         if not found or not self._words:
             return
         current = self.tree.currentItem()
@@ -210,15 +210,15 @@ class MetadataTree(Qt.QWidget):
 
     def copySelected(self) -> None:
         """The selected lines as text, with tabs between name, value and unit."""
-        chosen = [self._entry(item) for item in self._items() if item.isSelected()]
-        rows = ["\t".join((entry.name, entry.value, entry.unit)).rstrip() for entry in chosen]
+        chosen = [self._detail(item) for item in self._items() if item.isSelected()]
+        rows = ["\t".join((detail.name, detail.value, detail.unit)).rstrip() for detail in chosen]
         if rows:
             Qt.QApplication.clipboard().setText("\n".join(rows))
 
     def showWhole(self) -> None:
-        """The value of the current line in a window of its own."""
+        """Show the whole value of the current line in a dialog."""
         item = self.tree.currentItem()
-        if item is None or self._entry(item).is_group:
+        if item is None or self._detail(item).is_group:
             return
-        entry = self._entry(item)
-        WholeValue(entry.name, entry.whole if is_cut(entry) else entry.value, entry.unit, self.window()).show()
+        detail = self._detail(item)
+        WholeValue(detail.name, detail.whole if is_cut(detail) else detail.value, detail.unit, self.window()).show()

@@ -1,4 +1,4 @@
-"""The detail pane: all that is known of one dataset, on pages."""
+"""The detail pane: everything about one dataset, on pages."""
 
 from __future__ import annotations
 
@@ -9,35 +9,35 @@ from taurus.external.qt import Qt
 from taurus_widgets.qt.painting import colours
 from taurus_widgets.scanlog.data import columns as cols
 from taurus_widgets.scanlog.data.columns import Json
-from taurus_widgets.scanlog.data.entries import entries
+from taurus_widgets.scanlog.data.detail_lines import detail_lines
 from taurus_widgets.scanlog.details.metadata_tree import NAME, UNIT, VALUE, MetadataTree
 from taurus_widgets.scanlog.table.model import PROVISIONAL
 
-__all__ = ["NAME", "UNIT", "VALUE", "DetailPane", "Page"]
+__all__ = ["NAME", "UNIT", "VALUE", "DetailPage", "DetailPane"]
 
 
-class Page(Protocol):
-    """A widget beside the metadata: it reads what it shows itself, in other threads."""
+class DetailPage(Protocol):
+    """A page beside the metadata. It reads its content itself, in other threads."""
 
     titleChanged: Qt.pyqtBoundSignal
-    """How the tab is called now, as `Files 12`."""
+    """The new title of the tab, for example `Files 12`."""
 
     def setDataset(self, dataset: Json | None) -> None:
-        """Show what belongs to this dataset, which may be the same one, changed; or nothing."""
+        """Show the content for this dataset (which may be the same one, changed), or nothing."""
 
 
 class DetailPane(Qt.QWidget):
-    """Shows what it is given; it asks nobody itself. Its pages do: see `addPage`."""
+    """Shows the dataset that it is given. It reads nothing itself, but its pages do: see `addPage`."""
 
     closed = Qt.Signal()
     filled = Qt.Signal(object)
-    """The whole dataset that is shown from now on, or None."""
+    """The whole dataset that is now shown, or None."""
 
     def __init__(self, parent: Qt.QWidget | None = None) -> None:
         super().__init__(parent)
         self._pid = ""
         self._known: Json = {}
-        self._pages: list[Page] = []
+        self._pages: list[DetailPage] = []
         self.title = Qt.QLabel(self)
         self.title.setTextFormat(Qt.Qt.PlainText)
         self.title.setWordWrap(True)
@@ -54,7 +54,7 @@ class DetailPane(Qt.QWidget):
         self.pages.setDocumentMode(True)
         self.pages.addTab(self.metadata, "&Metadata")
         self.buttons = Qt.QHBoxLayout()
-        """At the top right; what others put there stands before the cross."""
+        """At the top right. Features add their buttons before the cross."""
         self.buttons.setSpacing(0)
         close = Qt.QToolButton(self)
         close.setAutoRaise(True)
@@ -75,8 +75,8 @@ class DetailPane(Qt.QWidget):
         self.message.setContentsMargins(8, 2, 8, 4)
         self.message.hide()
 
-    def addPage(self, page: Page, title: str) -> None:
-        """A further page; `&` stands before the letter that opens it with Alt."""
+    def addPage(self, page: DetailPage, title: str) -> None:
+        """Add a page. In the title, `&` stands before the letter that opens it with Alt."""
         place = self.pages.addTab(page, title)
         self._pages.append(page)
         page.titleChanged.connect(lambda text: self.pages.setTabText(place, text))
@@ -87,17 +87,17 @@ class DetailPane(Qt.QWidget):
 
     @property
     def pid(self) -> str:
-        """Of the dataset that is shown, or "" for none."""
+        """The pid of the shown dataset, "" for none."""
         return self._pid
 
     def openSearch(self) -> None:
-        """Let the user type what to look for."""
+        """Move the keyboard focus to the search line."""
         self.pages.setCurrentWidget(self.metadata)
         self.metadata.search.setFocus(Qt.Qt.ShortcutFocusReason)
         self.metadata.search.selectAll()
 
     def announce(self, dataset: Json) -> None:
-        """What the row knows already; the rest is being read."""
+        """Show what the row has; the rest is being read."""
         self.title.setText(cols.title(dataset))
         self._known = dataset
         if dataset["pid"] != self._pid:
@@ -106,7 +106,7 @@ class DetailPane(Qt.QWidget):
             self._say("")
 
     def showAnswer(self, pid: str, answer: object) -> None:
-        """The whole dataset, or in its place a text that says why there is none. Late answers are dropped."""
+        """Show the whole dataset, or a text with the reason why there is none. Late answers are dropped."""
         if pid != self._pid:
             return
         if isinstance(answer, dict):
@@ -114,7 +114,7 @@ class DetailPane(Qt.QWidget):
             self.title.setText(cols.title(answer))
             self._show(answer)
         elif answer is None and self._known.get(PROVISIONAL):
-            self.metadata.setEntries(entries(self._known))
+            self.metadata.setLines(detail_lines(self._known))
             self._say("Not in the catalogue yet: this is what is known so far", quiet=True)
         else:
             self._say(str(answer or "This dataset is no longer in the catalogue"))
@@ -130,7 +130,7 @@ class DetailPane(Qt.QWidget):
         if dataset is None:
             self.metadata.clear()
         else:
-            self.metadata.setEntries(entries(dataset))
+            self.metadata.setLines(detail_lines(dataset))
         for page in self._pages:
             page.setDataset(dataset)
         self.filled.emit(dataset)

@@ -15,7 +15,7 @@ from taurus_widgets.qt.state_line import StateLine
 from taurus_widgets.qt.text import tooltip
 from taurus_widgets.scanlog.data.columns import line
 
-SIZE = (160, 120)
+THUMBNAIL_SIZE = (160, 120)
 """Pixels of a thumbnail, before the scale of the screen."""
 
 Thumbnail = tuple[Picture, Qt.QImage]
@@ -23,26 +23,26 @@ Thumbnail = tuple[Picture, Qt.QImage]
 
 
 def read_pictures(scicat: SciCat, pid: str, scale: float = 1.0) -> list[Thumbnail]:
-    """The pictures of a dataset, for a screen of this scale. For another thread. Raises SciCatError."""
+    """The pictures of a dataset with thumbnails for a screen of this scale. For another thread. Raises SciCatError."""
     found = [Picture(str(one.get("thumbnail") or ""), line(one.get("caption"))) for one in scicat.attachments(pid)]
     return with_thumbnails(found, scale)
 
 
 def with_thumbnails(pictures: Sequence[Picture], scale: float = 1.0) -> list[Thumbnail]:
-    """For another thread: unpacking takes its time."""
-    within = Qt.QSize(*SIZE) * scale
+    """The pictures with thumbnails. For another thread, because decoding is slow."""
+    within = Qt.QSize(*THUMBNAIL_SIZE) * scale
     return [(picture, imaging.image(picture.uri, within)) for picture in pictures]
 
 
 class PicturesView(Qt.QWidget):
-    """Thumbnails with captions. It shows what it is given; what adds pictures puts its buttons into `buttons`."""
+    """Thumbnails with captions. It shows what it is given; `buttons` is for the buttons of features."""
 
     def __init__(self, calls: Calls, parent: Qt.QWidget | None = None) -> None:
         super().__init__(parent)
         self._calls = calls
         self._pictures: list[Picture] = []
         self.viewer: PictureViewer | None = None
-        """The one that is open."""
+        """The open viewer, if there is one."""
         self.list = Qt.QListWidget(self)
         self.list.setViewMode(self.list.IconMode)
         self.list.setMovement(self.list.Static)
@@ -50,9 +50,9 @@ class PicturesView(Qt.QWidget):
         self.list.setWordWrap(True)
         self.list.setFrameShape(Qt.QFrame.NoFrame)
         self.list.setSpacing(4)
-        self.list.setIconSize(Qt.QSize(*SIZE))
+        self.list.setIconSize(Qt.QSize(*THUMBNAIL_SIZE))
         room = self.fontMetrics().lineSpacing() * 2 + 16
-        self.list.setGridSize(Qt.QSize(SIZE[0] + 14, SIZE[1] + room))
+        self.list.setGridSize(Qt.QSize(THUMBNAIL_SIZE[0] + 14, THUMBNAIL_SIZE[1] + room))
         self.list.itemActivated.connect(lambda item: self.openViewer(self.list.row(item)))
         self.state = StateLine(self)
         self.buttons = self.state.row
@@ -67,7 +67,7 @@ class PicturesView(Qt.QWidget):
         return list(self._pictures)
 
     def setPictures(self, thumbnails: Sequence[Thumbnail]) -> None:
-        """These, in this order; the one that was current stays so, also in the viewer."""
+        """Show these, in this order. The current picture stays current, also in the viewer."""
         pictures = [picture for picture, _ in thumbnails]
         if pictures == self._pictures:
             return
@@ -84,7 +84,7 @@ class PicturesView(Qt.QWidget):
             self.viewer.setPictures(pictures, pictures.index(seen) if seen in pictures else 0)
 
     def openViewer(self, row: int) -> None:
-        """Show this one large; from there one goes on to the others."""
+        """Open the viewer at this picture."""
         if self.viewer is None:
             self.viewer = PictureViewer("Pictures", self._calls, self.window())
             self.viewer.setAttribute(Qt.Qt.WA_DeleteOnClose)
@@ -99,7 +99,7 @@ class PicturesView(Qt.QWidget):
     def _item(self, picture: Picture, image: Qt.QImage) -> Qt.QListWidgetItem:
         caption = picture.caption or "No caption"
         lines = 1 if picture.says else 2
-        short = self.fontMetrics().elidedText(caption, Qt.Qt.ElideRight, round(SIZE[0] * (lines - 0.3)))
+        short = self.fontMetrics().elidedText(caption, Qt.Qt.ElideRight, round(THUMBNAIL_SIZE[0] * (lines - 0.3)))
         item = Qt.QListWidgetItem("\n".join(filter(None, (short, picture.says))))
         item.setIcon(Qt.QIcon(self._icon(image)))
         item.setToolTip(tooltip("\n".join(filter(None, (caption, picture.says)))))
@@ -107,8 +107,8 @@ class PicturesView(Qt.QWidget):
         return item
 
     def _icon(self, image: Qt.QImage) -> Qt.QPixmap:
-        """The thumbnail in the middle of a field, so that all have one size; or that there is none."""
-        scale, area = self.devicePixelRatioF(), Qt.QRect(0, 0, *SIZE)
+        """The thumbnail centred in an icon of fixed size, or a frame with a text if there is none."""
+        scale, area = self.devicePixelRatioF(), Qt.QRect(0, 0, *THUMBNAIL_SIZE)
         drawn = Qt.QPixmap(area.size() * scale)
         drawn.setDevicePixelRatio(scale)
         drawn.fill(Qt.Qt.transparent)

@@ -1,4 +1,4 @@
-"""The dialog in which columns are chosen: all that the catalogue has on the left, what is shown on the right."""
+"""The dialog to choose columns: the available fields on the left, the shown columns on the right."""
 
 from __future__ import annotations
 
@@ -9,26 +9,28 @@ from taurus.external.qt import Qt
 from taurus_widgets.qt.fitting import fit
 from taurus_widgets.qt.painting import colours, headerStyle, isDark
 from taurus_widgets.qt.text import tooltip
-from taurus_widgets.scanlog.data.available_fields import USUAL, Catalogue, Found
-from taurus_widgets.scanlog.data.columns import Column, column_of
+from taurus_widgets.scanlog.data.available_fields import DATASET_GROUP, AvailableField, AvailableFields
+from taurus_widgets.scanlog.data.columns import LogColumn, column_of
 
 KEY_ROLE = Qt.Qt.UserRole
 NAME, UNIT, EXAMPLE = range(3)
 
-TYPING = 300
-"""Milliseconds without a key before the catalogue is asked for what was typed."""
+SEARCH_PAUSE_MS = 300
+"""Pause in the typing after which the catalogue is searched."""
 
 
 class ColumnChooser(Qt.QDialog):
-    """Asks nobody itself: `searched` says what is looked for, `setCatalogue` brings what there is."""
+    """It reads nothing itself: it emits `searched`, and `setAvailable` gives it the available fields."""
 
     searched = Qt.Signal(str)
-    """This has been typed, and a moment has passed."""
+    """The typed text, after a pause in the typing."""
 
-    def __init__(self, catalogue: Catalogue, shown: Sequence[Column], parent: Qt.QWidget | None = None) -> None:
+    def __init__(
+        self, available: AvailableFields, shown: Sequence[LogColumn], parent: Qt.QWidget | None = None
+    ) -> None:
         super().__init__(parent)
         self.setWindowTitle("Columns of the scan log")
-        self._catalogue = catalogue
+        self._available = available
         self._filling = False
         self.search = Qt.QLineEdit(self)
         self.search.setPlaceholderText("Search by name, group or unit")
@@ -55,13 +57,13 @@ class ColumnChooser(Qt.QDialog):
         self._arrange()
         self._typing = Qt.QTimer(self)
         self._typing.setSingleShot(True)
-        self._typing.setInterval(TYPING)
+        self._typing.setInterval(SEARCH_PAUSE_MS)
         self._typing.timeout.connect(lambda: self.searched.emit(self.search.text().strip()))
         self.search.textChanged.connect(self._narrow)
         self.tree.itemChanged.connect(self._ticked)
         for column in shown:
             self._append(column)
-        self.setCatalogue(catalogue)
+        self.setAvailable(available)
         self.search.setFocus()
 
     # --------------------------------------------------------------------------- parts
@@ -74,7 +76,7 @@ class ColumnChooser(Qt.QDialog):
         tree.setAlternatingRowColors(True)
         tree.header().setStyleSheet(headerStyle(tree.fontMetrics()))
         if isDark(self.palette()):
-            # A box that is not ticked is drawn as a shade of the window: dark on dark.
+            # An empty check box is drawn in a shade of the window: dark on dark.
             shades = self.palette()
             shades.setColor(Qt.QPalette.Window, Qt.QColor(colours(shades).muted))
             tree.setPalette(shades)
@@ -129,7 +131,7 @@ class ColumnChooser(Qt.QDialog):
     # ------------------------------------------------------------------------- content
 
     def keys(self) -> list[str]:
-        """Of the columns that are to be shown, from left to right."""
+        """The keys of the chosen columns, from left to right."""
         return [self.shown.item(row).data(KEY_ROLE) for row in range(self.shown.count())]
 
     def setKeys(self, keys: Iterable[str]) -> None:
@@ -139,13 +141,13 @@ class ColumnChooser(Qt.QDialog):
         self._tick()
 
     def say(self, text: str) -> None:
-        """What is wrong with the catalogue, or "" for nothing."""
+        """Show a problem; "" for none."""
         self.message.setText(text)
         self.message.setVisible(bool(text))
 
-    def setCatalogue(self, catalogue: Catalogue) -> None:
-        """Show what there is. What somebody has ticked, folded or typed stays."""
-        self._catalogue = catalogue
+    def setAvailable(self, available: AvailableFields) -> None:
+        """Show the available fields. What the user has ticked, folded or typed stays."""
+        self._available = available
         folded = {group.text(NAME) for group in self._groups() if not group.isExpanded()}
         self._filling = True
         self.tree.clear()
@@ -165,18 +167,18 @@ class ColumnChooser(Qt.QDialog):
         self._tick()
         self._narrow(self.search.text(), ask=False)
 
-    def _grouped(self) -> list[tuple[str, list[Found]]]:
+    def _grouped(self) -> list[tuple[str, list[AvailableField]]]:
         """The dataset's own fields first, then the groups and what is in them by name."""
-        groups: dict[str, list[Found]] = {}
-        for found in self._catalogue.found.values():
+        groups: dict[str, list[AvailableField]] = {}
+        for found in self._available.found.values():
             groups.setdefault(found.group, []).append(found)
         for name, inside in groups.items():
-            if name != USUAL:
+            if name != DATASET_GROUP:
                 inside.sort(key=lambda found: found.name.casefold())
-        ordered = sorted(groups, key=lambda name: (name != USUAL, name.casefold()))
+        ordered = sorted(groups, key=lambda name: (name != DATASET_GROUP, name.casefold()))
         return [(name or "In no group", groups[name]) for name in ordered]
 
-    def _item(self, found: Found) -> Qt.QTreeWidgetItem:
+    def _item(self, found: AvailableField) -> Qt.QTreeWidgetItem:
         item = Qt.QTreeWidgetItem([found.name, found.unit, found.example])
         item.setData(NAME, KEY_ROLE, found.key)
         item.setFlags(Qt.Qt.ItemIsEnabled | Qt.Qt.ItemIsSelectable | Qt.Qt.ItemIsUserCheckable)
@@ -185,14 +187,14 @@ class ColumnChooser(Qt.QDialog):
         item.setToolTip(EXAMPLE, tooltip(found.example))
         return item
 
-    def _append(self, column: Column) -> None:
+    def _append(self, column: LogColumn) -> None:
         item = Qt.QListWidgetItem(self.shown)
         item.setData(KEY_ROLE, column.key)
         self._name(item)
 
     def _name(self, item: Qt.QListWidgetItem) -> None:
         key = item.data(KEY_ROLE)
-        found, column = self._catalogue.found.get(key), column_of(key)
+        found, column = self._available.found.get(key), column_of(key)
         name = f"{found.name} ({found.unit})" if found and found.unit else found.name if found else column.title
         item.setText(f"{name}   \u2013 {column.group}" if column.group else name)
         item.setToolTip(tooltip(" / ".join(column.path) or key))
@@ -208,7 +210,7 @@ class ColumnChooser(Qt.QDialog):
     def _narrow(self, text: str, ask: bool = True) -> None:
         words = text.casefold().split()
         for item in self._items():
-            found = self._catalogue.found[item.data(NAME, KEY_ROLE)]
+            found = self._available.found[item.data(NAME, KEY_ROLE)]
             item.setHidden(not all(word in found.words for word in words))
         for group in self._groups():
             group.setHidden(all(group.child(row).isHidden() for row in range(group.childCount())))
@@ -239,7 +241,7 @@ class ColumnChooser(Qt.QDialog):
         self._tick()
 
     def _move(self, step: int) -> None:
-        """All that are selected by one place; nothing where the first or last of them has none."""
+        """Move all selected columns by one place, unless the first or last of them is at the end."""
         rows = sorted(self.shown.row(item) for item in self.shown.selectedItems())
         if not rows or rows[0] + step < 0 or rows[-1] + step >= self.shown.count():
             return

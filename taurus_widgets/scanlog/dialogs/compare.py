@@ -13,21 +13,21 @@ from taurus_widgets.qt.calls import Call, Calls
 from taurus_widgets.qt.painting import colours, headerStyle, padding
 from taurus_widgets.qt.state_line import StateLine
 from taurus_widgets.qt.text import tooltip
-from taurus_widgets.qt.whole_value import WholeValue
 from taurus_widgets.scanlog.data.cells import guarded
 from taurus_widgets.scanlog.data.columns import Json
 from taurus_widgets.scanlog.data.compare import Comparison, Row, as_text, cell_text, compare, heading
 from taurus_widgets.scanlog.data.feed import problem_text
+from taurus_widgets.scanlog.parts.whole_value import WholeValue
 
 DIFFERS_ROLE = Qt.Qt.UserRole
-SIGN = "\u2260"
-LETTERS = 28
+DIFFERENT_SIGN = "\u2260"
+MAX_HEADING_LETTERS = 28
 """Of a line of a column's heading."""
 _NOWHERE = Qt.QModelIndex()
 
 
 class CompareModel(Qt.QAbstractTableModel):
-    """Lines are values, columns datasets. One of them is what the others are compared with."""
+    """Rows are values, columns are datasets. One dataset is the reference for the others."""
 
     def __init__(self, parent: Qt.QObject | None = None) -> None:
         super().__init__(parent)
@@ -89,7 +89,10 @@ class CompareModel(Qt.QAbstractTableModel):
             if role == Qt.Qt.ToolTipRole:
                 return tooltip(text)
             # Qt would cut all lines as if they were one.
-            cut = [line if len(line) <= LETTERS else f"{line[: LETTERS - 1]}\u2026" for line in text.split("\n")]
+            cut = [
+                line if len(line) <= MAX_HEADING_LETTERS else f"{line[: MAX_HEADING_LETTERS - 1]}\u2026"
+                for line in text.split("\n")
+            ]
             return "\n".join([*cut, "Compared with this one"] if section == self.reference else cut)
         text = self.rows[section].label
         return tooltip(text) if role == Qt.Qt.ToolTipRole else text
@@ -117,7 +120,7 @@ class CompareDelegate(Qt.QStyledItemDelegate):
         room, metrics = padding(cell.fontMetrics), Qt.QFontMetrics(cell.font)
         area = cell.rect.adjusted(room, 0, -room, 0)
         if differs:
-            painter.drawText(area, int(Qt.Qt.AlignLeft | Qt.Qt.AlignVCenter), SIGN)
+            painter.drawText(area, int(Qt.Qt.AlignLeft | Qt.Qt.AlignVCenter), DIFFERENT_SIGN)
         area.setLeft(area.left() + _signWidth(cell.fontMetrics))
         shown = metrics.elidedText(text, Qt.Qt.ElideRight, area.width())
         painter.drawText(area, int(cell.displayAlignment), shown)
@@ -133,11 +136,11 @@ class CompareDelegate(Qt.QStyledItemDelegate):
 
 
 def _signWidth(metrics: Qt.QFontMetrics) -> int:
-    return int(metrics.horizontalAdvance(SIGN) * 1.6)
+    return int(metrics.horizontalAdvance(DIFFERENT_SIGN) * 1.6)
 
 
 class CompareDialog(Qt.QDialog):
-    """Reads the datasets, each in a call of its own, and shows what differs between them."""
+    """Reads the datasets, one call for each, and shows what differs between them."""
 
     def __init__(self, calls: Calls, scicat: SciCat, parent: Qt.QWidget | None = None) -> None:
         super().__init__(parent, Qt.Qt.Window)
@@ -159,7 +162,7 @@ class CompareDialog(Qt.QDialog):
         self.table = self._makeTable()
         self.table.hide()
         self.state = StateLine(self)
-        self.state.again.connect(self._again)
+        self.state.retryWanted.connect(self._retry)
         self.state.hide()
         buttons = Qt.QDialogButtonBox(Qt.QDialogButtonBox.Close, self)
         buttons.rejected.connect(self.reject)
@@ -264,7 +267,7 @@ class CompareDialog(Qt.QDialog):
             self._running = []
             self._show()
 
-    def _again(self) -> None:
+    def _retry(self) -> None:
         self._ask([pid for pid in self._pids if pid not in self._found])
 
     def _stop(self) -> None:
@@ -340,6 +343,6 @@ def _summary(comparison: Comparison, count: int) -> str:
         else (f"{len(comparison.rows):,} values differ")
     )
     return (
-        f"{differ}, {same:,} are the same in {which} datasets and not shown. {SIGN} marks what is different from the"
-        " dataset that is compared with; a click on a header compares with another."
+        f"{differ}, {same:,} are the same in {which} datasets and not shown. {DIFFERENT_SIGN} marks what is different"
+        " from the dataset that is compared with; a click on a header compares with another."
     )

@@ -1,4 +1,4 @@
-"""The dialogs about edits that are not in SciCat: which of two people's, and what waits."""
+"""The dialogs about edits that are not in SciCat: a conflict of two people, and the list of waiting edits."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ from taurus_widgets.qt.fitting import fit
 from taurus_widgets.qt.text import tooltip
 from taurus_widgets.scanlog.data import columns as cols
 from taurus_widgets.scanlog.data.outbox import COMMENT, PICTURE, RATING, Edit, normal
-from taurus_widgets.scanlog.editing.edits import Edits, Entry, State
+from taurus_widgets.scanlog.editing.edits import EditQueue, EditState, QueuedEdit
 
-AGAIN = (State.WAITING, State.EARLY, State.REFUSED)
-"""What can be tried once more at once."""
+RETRYABLE_STATES = (EditState.WAITING, EditState.EARLY, EditState.REFUSED)
+"""The states in which an edit can be retried at once."""
 
-NAMES = {COMMENT: "Comment", RATING: "Rating", PICTURE: "Picture"}
+FIELD_NAMES = {COMMENT: "Comment", RATING: "Rating", PICTURE: "Picture"}
 
 
 def valueText(edit: Edit, value: Any) -> str:
-    """An edit's value, or another one of its field, as people read it."""
+    """A value of the edit's field as text for people."""
     if edit.field == PICTURE:
         return edit.caption
     if edit.field == RATING:
@@ -27,20 +27,20 @@ def valueText(edit: Edit, value: Any) -> str:
     return str(normal(COMMENT, value)) or "(no comment)"
 
 
-class ClashDialog(Qt.QDialog):
-    """Two people on one row: the later one says what stays. Closed without an answer, the edit waits."""
+class ConflictDialog(Qt.QDialog):
+    """Two people have edited one field: the later one decides. If it is closed without a decision, the edit waits."""
 
-    def __init__(self, edits: Edits, entry: Entry, parent: Qt.QWidget) -> None:
+    def __init__(self, edits: EditQueue, queued: QueuedEdit, parent: Qt.QWidget) -> None:
         super().__init__(parent)
-        self._edits, self._entry = edits, entry
-        edit, theirs = entry.edit, entry.theirs.get(entry.edit.field)
+        self._edits, self._queued = edits, queued
+        edit, theirs = queued.edit, queued.theirs.get(queued.edit.field)
         self._theirs = theirs
-        self.setWindowTitle(f"Two edits of one {NAMES[edit.field].lower()}")
-        who = cols.line(entry.theirs.get("updatedBy")) or "somebody else"
+        self.setWindowTitle(f"Two edits of one {FIELD_NAMES[edit.field].lower()}")
+        who = cols.line(queued.theirs.get("updatedBy")) or "somebody else"
         layout = Qt.QGridLayout(self)
         layout.setColumnMinimumWidth(0, self.fontMetrics().averageCharWidth() * 38)
         layout.setColumnMinimumWidth(1, self.fontMetrics().averageCharWidth() * 38)
-        title = _plain(f"{edit.title}\n{entry.why}")
+        title = _plain(f"{edit.title}\n{queued.why}")
         layout.addWidget(title, 0, 0, 1, 2)
         layout.addWidget(_plain("Yours"), 1, 0)
         layout.addWidget(_plain(f"In SciCat now (last change by {who})"), 1, 1)
@@ -61,27 +61,27 @@ class ClashDialog(Qt.QDialog):
         buttons.rejected.connect(self.reject)
         layout.addWidget(buttons, 3, 0, 1, 2)
         for button in buttons.buttons():
-            button.setAutoDefault(False)  # nothing is decided by an Enter that was meant for the cell
+            button.setAutoDefault(False)  # an Enter that was meant for the cell must not decide
         self.later.setDefault(True)
         self.later.setFocus()
 
     def _answer(self, value: Any) -> None:
-        if self._entry in self._edits.entries:
-            self._edits.answer(self._entry, value)
+        if self._queued in self._edits.unsent:
+            self._edits.answer(self._queued, value)
         self.accept()
 
 
 class WaitingDialog(Qt.QDialog):
-    """All edits that are not in SciCat, and what can be done about each."""
+    """Lists all edits that are not in SciCat, with actions for them."""
 
     decide = Qt.Signal(object)
-    """The Entry of a clash."""
+    """A QueuedEdit with a conflict."""
     login = Qt.Signal()
 
-    def __init__(self, edits: Edits, parent: Qt.QWidget) -> None:
+    def __init__(self, edits: EditQueue, parent: Qt.QWidget) -> None:
         super().__init__(parent)
         self._edits = edits
-        self._listed: list[Entry] = []
+        self._listed: list[QueuedEdit] = []
         self.setWindowTitle("Edits that are not in SciCat yet")
         self.table = Qt.QTreeWidget()
         self.table.setHeaderLabels(["Scan", "What", "Value", "Why it is not there"])
@@ -91,11 +91,11 @@ class WaitingDialog(Qt.QDialog):
         self.table.itemSelectionChanged.connect(self._enable)
         self.where = _plain("They are kept on this computer until SciCat has them, also when this window is closed.")
         self.buttons = Qt.QDialogButtonBox(Qt.QDialogButtonBox.Close)
-        self.again = self._button("Try now", self._again)
+        self.retry = self._button("Try now", self._retry)
         self.copy = self._button("Copy", self._copy)
         self.drop = self._button("Throw away", self._drop)
         self.choose = self._button("Decide…", self._choose)
-        self.enter = self._button("Log in…", self.login.emit)
+        self.logIn = self._button("Log in…", self.login.emit)
         self.buttons.rejected.connect(self.reject)
         layout = Qt.QVBoxLayout(self)
         for part in (self.where, self.table, self.buttons):
@@ -115,46 +115,46 @@ class WaitingDialog(Qt.QDialog):
 
     def _fill(self) -> None:
         chosen = self._chosen()
-        self._listed = self._edits.entries
+        self._listed = self._edits.unsent
         self.table.clear()
-        for entry in self._listed:
-            edit, says = entry.edit, entry.why or "On its way."
-            if entry.unsafe:
-                says += f" Not kept on disk: {entry.unsafe}"
-            texts = [edit.title or edit.pid, NAMES[edit.field], cols.line(valueText(edit, edit.value)), says]
+        for queued in self._listed:
+            edit, says = queued.edit, queued.why or "On its way."
+            if queued.unsafe:
+                says += f" Not kept on disk: {queued.unsafe}"
+            texts = [edit.title or edit.pid, FIELD_NAMES[edit.field], cols.line(valueText(edit, edit.value)), says]
             item = Qt.QTreeWidgetItem(texts)
             for column, text in enumerate(texts):
                 item.setToolTip(column, tooltip(text))
             self.table.addTopLevelItem(item)
-            item.setSelected(entry in chosen)
+            item.setSelected(queued in chosen)
         if not chosen and self._listed:
             self.table.topLevelItem(0).setSelected(True)
         self._enable()
 
-    def _chosen(self) -> list[Entry]:
+    def _chosen(self) -> list[QueuedEdit]:
         items = self.table.selectedItems()
-        return [entry for place, entry in enumerate(self._listed) if self.table.topLevelItem(place) in items]
+        return [queued for place, queued in enumerate(self._listed) if self.table.topLevelItem(place) in items]
 
     def _enable(self) -> None:
         chosen = self._chosen()
-        self.again.setEnabled(any(entry.state in AGAIN for entry in chosen))
+        self.retry.setEnabled(any(queued.state in RETRYABLE_STATES for queued in chosen))
         self.copy.setEnabled(bool(chosen))
         self.drop.setEnabled(bool(chosen))
-        self.choose.setEnabled(len(chosen) == 1 and chosen[0].state is State.CLASH)
-        self.enter.setEnabled(any(entry.state is State.LOGIN for entry in self._listed))
+        self.choose.setEnabled(len(chosen) == 1 and chosen[0].state is EditState.CONFLICT)
+        self.logIn.setEnabled(any(queued.state is EditState.LOGIN for queued in self._listed))
 
-    def _again(self) -> None:
-        for entry in self._chosen():
-            if entry.state in AGAIN:
-                self._edits.again(entry)
+    def _retry(self) -> None:
+        for queued in self._chosen():
+            if queued.state in RETRYABLE_STATES:
+                self._edits.retry(queued)
 
     def _copy(self) -> None:
-        texts = [valueText(entry.edit, entry.edit.value) for entry in self._chosen()]
+        texts = [valueText(queued.edit, queued.edit.value) for queued in self._chosen()]
         Qt.QApplication.clipboard().setText("\n".join(texts))
 
     def _drop(self) -> None:
-        for entry in self._chosen():
-            self._edits.discard(entry)
+        for queued in self._chosen():
+            self._edits.discard(queued)
 
     def _choose(self) -> None:
         self.decide.emit(self._chosen()[0])

@@ -1,9 +1,8 @@
-"""."""
+"""The login dialog: user name and password, or a token, checked against SciCat."""
 
 from __future__ import annotations
 
 from functools import partial
-from typing import TYPE_CHECKING
 
 from taurus.external.qt import Qt
 
@@ -13,21 +12,17 @@ from taurus_widgets.qt.painting import colours
 from taurus_widgets.qt.text import tooltip
 from taurus_widgets.scanlog.data.feed import problem_text
 from taurus_widgets.scanlog.data.state_folder import stateFolder
-from taurus_widgets.scanlog.data.token_file import Kept
+from taurus_widgets.scanlog.data.token_file import StoredLogin
 
-if TYPE_CHECKING:
-    pass
-
-
-TIMEOUT = 10.0
-"""Seconds."""
+LOGIN_TIMEOUT_SECONDS = 10.0
+"""Time-out of the check of a login."""
 
 
 class LoginDialog(Qt.QDialog):
-    """Asks for name and password, or a token, and finds out whether they are right."""
+    """Asks for name and password, or for a token, and checks them."""
 
     loggedIn = Qt.Signal(str, str, str, bool)
-    """User name, password ("" if it is forgotten), token, and whether that is to be kept on disk."""
+    """User name, password ("" if it is not to be remembered), token, and whether to store the token on disk."""
 
     def __init__(self, calls: Calls, url: str, username: str, why: str, parent: Qt.QWidget) -> None:
         super().__init__(parent)
@@ -50,15 +45,15 @@ class LoginDialog(Qt.QDialog):
         self.tabs.addTab(self._form({"&User": self.name, "&Password": self.password, "": self.stay}), "Password")
         self.tabs.addTab(self._form({"&Token": self.token}), "Token")
         self.buttons = Qt.QDialogButtonBox(Qt.QDialogButtonBox.Cancel)
-        self.enter = self.buttons.addButton("Log in", Qt.QDialogButtonBox.AcceptRole)
+        self.logIn = self.buttons.addButton("Log in", Qt.QDialogButtonBox.AcceptRole)
         self.buttons.accepted.connect(self._try)
         self.buttons.rejected.connect(self.reject)
         layout = Qt.QVBoxLayout(self)
         for part in (self.why, self.tabs, self.keep, self.says, self.buttons):
             layout.addWidget(part)
-        # Only here, where they know their dialog.
+        # Only now: before, the buttons have no dialog.
         self.buttons.button(Qt.QDialogButtonBox.Cancel).setAutoDefault(False)
-        self.enter.setDefault(True)
+        self.logIn.setDefault(True)
         for edit in (self.name, self.password, self.token):
             edit.textChanged.connect(self._enable)
         self.tabs.currentChanged.connect(self._enable)
@@ -89,7 +84,7 @@ class LoginDialog(Qt.QDialog):
     def _enable(self) -> None:
         by_token = self.tabs.currentIndex() == 1
         full = bool(self.token.text().strip() if by_token else self.name.text().strip() and self.password.text())
-        self.enter.setEnabled(full and self._call is None)
+        self.logIn.setEnabled(full and self._call is None)
 
     def _say(self, text: str, problem: bool = True) -> None:
         palette = self.says.palette()
@@ -101,20 +96,22 @@ class LoginDialog(Qt.QDialog):
     def _try(self) -> None:
         if self.tabs.currentIndex() == 1:
             words = self.token.text().split()
-            scicat = SciCat(self._url, token=words[-1] if words else "", timeout=TIMEOUT)  # "Bearer x" is pasted, too
+            scicat = SciCat(
+                self._url, token=words[-1] if words else "", timeout=LOGIN_TIMEOUT_SECONDS
+            )  # "Bearer x" is pasted, too
             password = ""
         else:
             password = self.password.text()
-            scicat = SciCat(self._url, self.name.text().strip(), password, timeout=TIMEOUT)
+            scicat = SciCat(self._url, self.name.text().strip(), password, timeout=LOGIN_TIMEOUT_SECONDS)
         self._say("Asking SciCat", problem=False)
-        self._call = self._calls.run(partial(_enter, scicat), partial(self._found, password), self._failed)
+        self._call = self._calls.run(partial(_log_in, scicat), partial(self._found, password), self._failed)
         self._enable()
 
-    def _found(self, password: str, found: Kept | None) -> None:
+    def _found(self, password: str, found: StoredLogin | None) -> None:
         self._call = None
         self._enable()
         if found is None:
-            self._say("SciCat does not know this token: it is wrong, or has expired.")
+            self._say("SciCat does not accept this token: it is wrong or has expired.")
             return
         self.loggedIn.emit(
             found.username, password if self.stay.isChecked() else "", found.token, self.keep.isChecked()
@@ -131,10 +128,10 @@ class LoginDialog(Qt.QDialog):
             self.password.selectAll()
 
 
-def _enter(scicat: SciCat) -> Kept | None:
-    """The login with its token. None for a token that counts for nothing."""
+def _log_in(scicat: SciCat) -> StoredLogin | None:
+    """The login with its token; None if the token is invalid."""
     if scicat.username:
         scicat.login()
-        return Kept(scicat.username, scicat.token)
+        return StoredLogin(scicat.username, scicat.token)
     who = scicat.whoami()
-    return Kept(str(who["username"]), scicat.token) if who else None
+    return StoredLogin(str(who["username"]), scicat.token) if who else None

@@ -8,30 +8,33 @@ from typing import Any
 
 from taurus.external.qt import Qt
 
-from taurus_widgets.qt.painting import CellDelegate, Colours, colours, drawStars, padding
-from taurus_widgets.qt.text import DATASET_ROLE, tooltip
+from taurus_widgets.qt.painting import Colours, colours, padding
+from taurus_widgets.qt.text import tooltip
 from taurus_widgets.scanlog.data import columns as cols
 from taurus_widgets.scanlog.data.columns import Json
 from taurus_widgets.scanlog.data.outbox import COMMENT, RATING
-from taurus_widgets.scanlog.editing.edits import ASKS, Edits, Entry
+from taurus_widgets.scanlog.editing.edits import DECISION_STATES, EditQueue, QueuedEdit
+from taurus_widgets.scanlog.parts.cell_delegates import CellDelegate
+from taurus_widgets.scanlog.parts.roles import DATASET_ROLE
+from taurus_widgets.scanlog.parts.signs import drawStars
 
-STEP = 17 / 16
-"""From one star to the next, in their size: as `drawStars` draws them."""
+STAR_STEP = 17 / 16
+"""Distance from one star to the next in units of a star, as `drawStars` draws them."""
 
-ROOM = 4
+COMMENT_LINES = 4
 """Lines of text that a comment's editor has."""
 
 Write = Callable[[Json, str, Any, Any], None]
-"""Write this value (third) in a field of a dataset, in the place of the one that was seen (fourth)."""
+"""Arguments: a dataset, the name of a field, its new value, and the value that was shown before."""
 
 
-def drawMark(painter: Qt.QPainter, area: Qt.QRectF, entry: Entry, shades: Colours) -> None:
-    """What stands for an edit that is not in SciCat: a clock while it waits, a triangle if somebody must decide."""
+def drawMark(painter: Qt.QPainter, area: Qt.QRectF, queued: QueuedEdit, shades: Colours) -> None:
+    """Draw the mark of an edit that is not in SciCat: a clock while it waits, a triangle if a person must decide."""
     painter.save()
     painter.setRenderHint(Qt.QPainter.Antialiasing)
     painter.translate(area.topLeft())
     painter.scale(area.width() / 16, area.height() / 16)
-    if entry.state in ASKS:
+    if queued.state in DECISION_STATES:
         painter.setPen(Qt.Qt.NoPen)
         painter.setBrush(Qt.QColor(shades.problem))
         painter.drawPolygon(Qt.QPolygonF([Qt.QPointF(8, 1.5), Qt.QPointF(15.5, 14.5), Qt.QPointF(0.5, 14.5)]))
@@ -43,11 +46,11 @@ def drawMark(painter: Qt.QPainter, area: Qt.QRectF, entry: Entry, shades: Colour
     painter.restore()
 
 
-def markTip(entry: Entry) -> str:
+def markTip(queued: QueuedEdit) -> str:
     """What the mark means, for people."""
-    says = entry.why or "On its way to SciCat."
-    if entry.unsafe:
-        says += f"\nIt is not kept on disk, and lost with this window: {entry.unsafe}"
+    says = queued.why or "On its way to SciCat."
+    if queued.unsafe:
+        says += f"\nIt is not kept on disk, and lost with this window: {queued.unsafe}"
     return says
 
 
@@ -56,7 +59,7 @@ class EditableDelegate(CellDelegate):
 
     field = ""
 
-    def __init__(self, edits: Edits, write: Write, allowed: Callable[[], bool], parent: Qt.QObject) -> None:
+    def __init__(self, edits: EditQueue, write: Write, allowed: Callable[[], bool], parent: Qt.QObject) -> None:
         super().__init__(parent)
         self.edits = edits
         self.write = write
@@ -78,14 +81,14 @@ class EditableDelegate(CellDelegate):
         dataset = index.data(DATASET_ROLE)
         if dataset is None:
             return
-        value, entry = self.edits.shown(dataset, self.field)
+        value, queued = self.edits.shown(dataset, self.field)
         shades = colours(cell.palette)
-        if entry is not None:
+        if queued is not None:
             side = cell.fontMetrics.ascent() * 0.95
             drawMark(
                 painter,
                 Qt.QRectF(area.right() - side, Qt.QRectF(area).center().y() - side / 2, side, side),
-                entry,
+                queued,
                 shades,
             )
             area.setRight(round(area.right() - side * 1.3))
@@ -104,11 +107,11 @@ class EditableDelegate(CellDelegate):
         index: Qt.QModelIndex,
     ) -> bool:
         dataset = index.data(DATASET_ROLE)
-        value, entry = self.edits.shown(dataset, self.field) if dataset else (None, None)
-        if entry is None or event.type() != Qt.QEvent.ToolTip:
+        value, queued = self.edits.shown(dataset, self.field) if dataset else (None, None)
+        if queued is None or event.type() != Qt.QEvent.ToolTip:
             return bool(super().helpEvent(event, view, option, index))
         said = [str(value)] if self.field == COMMENT and value else []
-        Qt.QToolTip.showText(event.globalPos(), tooltip("\n".join([*said, markTip(entry)])), view)
+        Qt.QToolTip.showText(event.globalPos(), tooltip("\n".join([*said, markTip(queued)])), view)
         return True
 
 
@@ -120,7 +123,7 @@ class StarsDelegate(EditableDelegate):
 
     field = RATING
 
-    def __init__(self, edits: Edits, write: Write, allowed: Callable[[], bool], parent: Qt.QObject) -> None:
+    def __init__(self, edits: EditQueue, write: Write, allowed: Callable[[], bool], parent: Qt.QObject) -> None:
         super().__init__(edits, write, allowed, parent)
         self._pointed = 0.0
         self._pressed = Qt.QPersistentModelIndex()
@@ -162,7 +165,7 @@ class StarsDelegate(EditableDelegate):
                 self._pointed = rating
                 option.widget.viewport().update(option.rect)
             return False
-        # With Ctrl or Shift rows are chosen, as in any other cell.
+        # With Ctrl or Shift the click selects rows, as in any other cell.
         if event.button() != Qt.Qt.LeftButton or event.modifiers() != Qt.Qt.NoModifier or not rating:
             return False
         if event.type() != Qt.QEvent.MouseButtonRelease:
@@ -177,11 +180,11 @@ class StarsDelegate(EditableDelegate):
         return True
 
     def _at(self, option: Qt.QStyleOptionViewItem, point: Qt.QPoint) -> float:
-        """The rating that is meant at this point of the cell; 0 beside the stars."""
+        """The rating at this point of the cell; 0 beside the stars."""
         room = padding(option.fontMetrics)
         place = _stars(option.fontMetrics, option.rect.adjusted(room, 0, -room, 0))
-        across = (point.x() - place.x()) / (place.height() * STEP)
-        return math.ceil(across * 2) / 2 if 0 < across <= cols.MOST_STARS else 0.0
+        across = (point.x() - place.x()) / (place.height() * STAR_STEP)
+        return math.ceil(across * 2) / 2 if 0 < across <= cols.MAX_STARS else 0.0
 
     def key(self, event: Qt.QKeyEvent, dataset: Json) -> bool:
         """Whether this key rates."""
@@ -192,7 +195,7 @@ class StarsDelegate(EditableDelegate):
         elif text in ("0", "1", "2", "3"):
             wanted = float(text)
         elif text in ("+", "-"):
-            wanted = min(max(now + (0.5 if text == "+" else -0.5), 0.0), float(cols.MOST_STARS))
+            wanted = min(max(now + (0.5 if text == "+" else -0.5), 0.0), float(cols.MAX_STARS))
         else:
             return False
         self.rate(dataset, wanted)
@@ -214,7 +217,7 @@ class CommentField(Qt.QPlainTextEdit):
 
     ended = Qt.Signal()
     leaving = Qt.Signal()
-    """The table takes it away, maybe unasked, as where all rows are read anew: what was typed is not lost."""
+    """The table may close it at any time, for example when all rows are read again: the typed text is not lost."""
 
     def __init__(self, dataset: Json, seen: str, parent: Qt.QWidget) -> None:
         super().__init__(parent)
@@ -245,7 +248,7 @@ class CommentDelegate(EditableDelegate):
 
     field = COMMENT
 
-    def __init__(self, edits: Edits, write: Write, allowed: Callable[[], bool], parent: Qt.QObject) -> None:
+    def __init__(self, edits: EditQueue, write: Write, allowed: Callable[[], bool], parent: Qt.QObject) -> None:
         super().__init__(edits, write, allowed, parent)
         self._clicked = Qt.QPersistentModelIndex()
         self._later = Qt.QTimer(self)
@@ -298,7 +301,7 @@ class CommentDelegate(EditableDelegate):
         self.closeEditor.emit(editor, self.NoHint)
 
     def setEditorData(self, editor: Qt.QWidget, index: Qt.QModelIndex) -> None:
-        """Nothing: what is being typed stays when the row is read anew."""
+        """Does nothing: the typed text stays when the row is read again."""
 
     def setModelData(self, editor: Qt.QWidget, model: Qt.QAbstractItemModel, index: Qt.QModelIndex) -> None:
         self._commit(editor)
@@ -321,7 +324,7 @@ class CommentDelegate(EditableDelegate):
         inside = editor.parentWidget().rect()
         metrics = option.fontMetrics
         wide = min(max(option.rect.width(), metrics.averageCharWidth() * 60), inside.width())
-        high = min(metrics.lineSpacing() * ROOM + 2 * padding(metrics), inside.height())
+        high = min(metrics.lineSpacing() * COMMENT_LINES + 2 * padding(metrics), inside.height())
         place = Qt.QRect(option.rect.topLeft(), Qt.QSize(wide, high))
         place.moveRight(min(place.right(), inside.right()))
         place.moveBottom(min(place.bottom(), inside.bottom()))

@@ -1,4 +1,4 @@
-"""The edits of this window on their way into SciCat: kept, sent, tried again, or waiting for somebody's answer."""
+"""The queue of this window's edits: saved on disk, sent to SciCat, retried, or waiting for a decision."""
 
 from __future__ import annotations
 
@@ -20,86 +20,86 @@ from taurus_widgets.qt.calls import Calls
 from taurus_widgets.scanlog.data.columns import PROVISIONAL, Json, clock, line
 from taurus_widgets.scanlog.data.feed import problem_text
 from taurus_widgets.scanlog.data.outbox import PICTURE, Claim, Edit, Outbox, normal
-from taurus_widgets.scanlog.data.send_edit import Clash, Sent, send
+from taurus_widgets.scanlog.data.send_edit import EditConflict, EditSent, send
 
-CONFIRM = 2.0
-"""Seconds after which it is looked whether an edit has stayed: a write of metadata that began before may undo it."""
+CONFIRM_SECONDS = 2.0
+"""After this time an edit is read back: a write of metadata that began earlier may have undone it."""
 
-PAUSES = (2.0, 4.0, 8.0, 15.0, 30.0)
-"""Seconds between tries while SciCat is away; the last one from then on."""
+RETRY_PAUSES_SECONDS = (2.0, 4.0, 8.0, 15.0, 30.0)
+"""Pauses between attempts while SciCat is not available; the last one is repeated."""
 
-TO_APPEAR = 600.0
-"""Seconds that an edit waits for a dataset that was in SciCat and is not found: what says so may be behind."""
+DATASET_WAIT_SECONDS = 600.0
+"""How long an edit waits for a dataset that was in SciCat and is not found: a replica may lag behind."""
 
-TO_CLOSE = 2.0
-"""Seconds that a closing window waits for the disk."""
+DISK_CLOSE_SECONDS = 2.0
+"""How long a closing window waits for the disk."""
 
 
-class State(enum.Enum):
-    """How it stands with an edit."""
+class EditState(enum.Enum):
+    """The state of an edit in the queue."""
 
     PENDING = "on its way"
     WAITING = "SciCat is away"
     EARLY = "the scan is not in the catalogue yet"
     LOGIN = "needs a login"
-    CLASH = "somebody else was first"
+    CONFLICT = "somebody else was first"
     REFUSED = "refused"
     SENT = "in SciCat"
 
 
-HELD = (State.WAITING, State.EARLY, State.LOGIN)
-"""It is sent by itself, as soon as that is over."""
+WAITING_STATES = (EditState.WAITING, EditState.EARLY, EditState.LOGIN)
+"""Sent automatically as soon as the reason is gone."""
 
-NOT_THERE = "The scan is not in the catalogue yet: this is kept, and sent as soon as it is."
+NOT_IN_CATALOGUE = "The scan is not in the catalogue yet. The edit is kept, and sent as soon as the scan is there."
 
-ASKS = (State.CLASH, State.REFUSED)
-"""Nothing more happens by itself."""
+DECISION_STATES = (EditState.CONFLICT, EditState.REFUSED)
+"""A person must decide."""
 
 
 @dataclass(eq=False)
-class Entry:
-    """An edit, how it stands, and `why`, for people. `theirs` is the dataset with what somebody else has written."""
+class QueuedEdit:
+    """An edit, its state, and `why` for people. `theirs` is the dataset with the value of the other person."""
 
     edit: Edit
-    state: State = State.PENDING
+    state: EditState = EditState.PENDING
     why: str = ""
     theirs: Json = field(default_factory=dict)
-    here: bool = True
-    """Made in this window, and not found on disk."""
+    made_here: bool = True
+    """Made in this window, not read from disk."""
     due: float = 0.0
     tries: int = 0
     kept: threading.Event = field(default_factory=threading.Event)
     unsafe: str = ""
-    """Why it is not on disk."""
+    """Why it could not be saved on disk; "" if it is saved."""
 
     @property
     def place(self) -> tuple[str, str]:
         return self.edit.pid, self.edit.field
 
 
-class Edits(Qt.QObject):
+class EditQueue(Qt.QObject):
     """All methods are for the window's thread, and none of them waits.
 
-    One edit is sent at a time, oldest first: SciCat's own writes of one dataset disturb each other.
+    One edit is sent at a time, oldest first: concurrent writes of one dataset can undo each other in SciCat.
     """
 
     changed = Qt.Signal(str)
-    """pid of a dataset whose edits stand differently now."""
+    """pid of a dataset whose edits have changed their state."""
     arrived = Qt.Signal(object)
-    """The Entry of an edit that is in SciCat now."""
+    """The QueuedEdit that is now in SciCat."""
     asked = Qt.Signal(object)
-    """An Entry that needs an answer of somebody: a CLASH, or REFUSED."""
+    """A QueuedEdit that needs a decision: CONFLICT or REFUSED."""
     loginNeeded = Qt.Signal()
-    """An edit of this window is refused because the login has expired."""
+    """SciCat refuses an edit of this window because the login has expired."""
 
     def __init__(self, folder: Path, parent: Qt.QObject | None = None) -> None:
         super().__init__(parent)
         self._outbox = Outbox(folder)
-        self._disk, self._net = Calls(self, threads=1, whole=True), Calls(self, threads=1)
+        self._disk, self._net = Calls(self, threads=1, finish_all=True), Calls(self, threads=1)
         self._scicat: SciCat | None = None
-        self._entries: list[Entry] = []
-        self._shown: dict[tuple[str, str], Entry] = {}
-        self._sending: Entry | None = None
+        self._queue: list[QueuedEdit] = []
+        self._shown: dict[tuple[str, str], QueuedEdit] = {}
+        self._sending: QueuedEdit | None = None
         self._hold = 0.0
         self._timer = Qt.QTimer(self)
         self._timer.setInterval(250)
@@ -108,284 +108,296 @@ class Edits(Qt.QObject):
     # ------------------------------------------------------------------------ use
 
     def setAccount(self, scicat: SciCat) -> None:
-        """Send with this login from now on. What an earlier window left for this catalogue is taken up."""
+        """Use this login from now on. Edits of earlier windows for this catalogue are sent, too."""
         if self._scicat is None or self._scicat.base_url != scicat.base_url:
-            self._entries.clear()
+            self._queue.clear()
             self._shown.clear()
             self._disk.run(self._outbox.edits, partial(self._found, scicat.base_url), self._unread)
         self._scicat = scicat
         self.resume()
 
     def resume(self) -> None:
-        """Try everything that waits now: somebody has logged in, or asks for it."""
+        """Retry all waiting edits now, after a login or on request."""
         self._hold = 0.0
-        for entry in self._entries:
-            if entry.state in HELD:
-                self._become(entry, State.PENDING)
-                entry.due = 0.0
+        for queued in self._queue:
+            if queued.state in WAITING_STATES:
+                self._become(queued, EditState.PENDING)
+                queued.due = 0.0
         self._timer.start()
 
     def change(
         self, dataset: Json, name: str, value: Any, seen: Any = None, caption: str = "", title: str = ""
     ) -> None:
-        """Write this value. `seen` is what stood there when the edit began. There must be a login."""
+        """Write this value. `seen` is the value shown when the edit began. Needs a login."""
         assert self._scicat is not None
         earlier = self._shown.get((dataset["pid"], name)) if name != PICTURE else None
         before: tuple[Any, ...] = (seen,)
         if earlier is not None:
-            # What was shown was this person's own, on its way.
+            # The shown value was an earlier edit of the same person.
             before = tuple(dict.fromkeys((*earlier.edit.before, earlier.edit.value, seen)))
         early = bool(dataset.get(PROVISIONAL))
         edit = Edit(
             *(self._scicat.base_url, self._scicat.username, dataset["pid"], name, value, before, caption, title, early)
         )
-        self._add(Entry(edit, State.EARLY, NOT_THERE) if early else Entry(edit))
+        self._add(QueuedEdit(edit, EditState.EARLY, NOT_IN_CATALOGUE) if early else QueuedEdit(edit))
         if earlier is not None and earlier is not self._sending:
             self._forget(earlier)
 
-    def answer(self, entry: Entry, value: Any) -> None:
-        """What a CLASH ends with: this value in the place of what somebody else has written."""
-        theirs = entry.theirs.get(entry.edit.field)
-        if normal(entry.edit.field, value) != normal(entry.edit.field, theirs):
-            edit = entry.edit
+    def answer(self, queued: QueuedEdit, value: Any) -> None:
+        """Resolve a CONFLICT: this value replaces the one of the other person."""
+        theirs = queued.theirs.get(queued.edit.field)
+        if normal(queued.edit.field, value) != normal(queued.edit.field, theirs):
+            edit = queued.edit
             self._add(
-                Entry(Edit(edit.catalogue, edit.username, edit.pid, edit.field, value, (theirs,), title=edit.title))
+                QueuedEdit(
+                    Edit(edit.catalogue, edit.username, edit.pid, edit.field, value, (theirs,), title=edit.title)
+                )
             )
-        self._forget(entry)
+        self._forget(queued)
 
     def confirm(self, expected: str, pid: str) -> None:
-        """The scan whose row had this pid is in the catalogue, with that one: what was written of it can be sent."""
-        for entry in [entry for entry in self.entries if entry.edit.pid == expected]:
+        """The scan whose row had the pid `expected` is in the catalogue as `pid`: its edits can be sent."""
+        for queued in [queued for queued in self.unsent if queued.edit.pid == expected]:
             if pid == expected:
-                self.again(entry)
+                self.retry(queued)
             else:
-                self._add(Entry(dataclasses.replace(entry.edit, pid=pid, key=uuid.uuid4().hex)))
-                self._forget(entry)
+                self._add(QueuedEdit(dataclasses.replace(queued.edit, pid=pid, key=uuid.uuid4().hex)))
+                self._forget(queued)
 
-    def discard(self, entry: Entry) -> None:
-        """Nobody wants it any more."""
-        self._forget(entry)
+    def discard(self, queued: QueuedEdit) -> None:
+        """Delete the edit without sending it."""
+        self._forget(queued)
 
-    def again(self, entry: Entry) -> None:
-        """Try one once more, now."""
-        self._become(entry, State.PENDING)
-        entry.due = self._hold = 0.0
+    def retry(self, queued: QueuedEdit) -> None:
+        """Retry one edit now."""
+        self._become(queued, EditState.PENDING)
+        queued.due = self._hold = 0.0
         self._timer.start()
 
     @property
-    def entries(self) -> list[Entry]:
-        """All that are not in SciCat, oldest first."""
-        return [entry for entry in self._entries if entry.state is not State.SENT]
+    def unsent(self) -> list[QueuedEdit]:
+        """All edits that are not in SciCat, oldest first."""
+        return [queued for queued in self._queue if queued.state is not EditState.SENT]
 
-    def shown(self, dataset: Json, name: str) -> tuple[Any, Entry | None]:
-        """The value to show of a dataset as its row has it, and the edit that stands for it, if it is still one."""
-        entry = self._shown.get((dataset["pid"], name))
-        if entry is None:
+    def shown(self, dataset: Json, name: str) -> tuple[Any, QueuedEdit | None]:
+        """The value to show for a dataset, and the unsent edit that it comes from, if any."""
+        queued = self._shown.get((dataset["pid"], name))
+        if queued is None:
             return dataset.get(name), None
-        if entry.state is not State.SENT:
-            return entry.edit.value, entry
-        # Until the row has been read again: else it would jump back for a moment.
-        if str(dataset.get("updatedAt", "")) < str(entry.theirs.get("updatedAt", "")):
-            return entry.edit.value, None
-        if entry not in self._entries:
-            del self._shown[entry.place]
+        if queued.state is not EditState.SENT:
+            return queued.edit.value, queued
+        # Until the row is read again: otherwise the old value would appear for a moment.
+        if str(dataset.get("updatedAt", "")) < str(queued.theirs.get("updatedAt", "")):
+            return queued.edit.value, None
+        if queued not in self._queue:
+            del self._shown[queued.place]
         return dataset.get(name), None
 
-    def pictures(self, pid: str) -> list[Entry]:
+    def pictures(self, pid: str) -> list[QueuedEdit]:
         """The dataset's pictures that are not in SciCat yet."""
-        return [entry for entry in self.entries if entry.place == (pid, PICTURE)]
+        return [queued for queued in self.unsent if queued.place == (pid, PICTURE)]
 
     def stop(self) -> None:
-        """Send no more. What has just been written is on disk when this returns, if the disk answers in time."""
+        """Stop sending. New edits are on disk when this returns, if the disk answers within DISK_CLOSE_SECONDS."""
         self._timer.stop()
         self._net.stop()
         written = threading.Event()
         self._disk.run(written.set, _nothing, _nothing)
         self._disk.stop()
-        written.wait(TO_CLOSE)
+        written.wait(DISK_CLOSE_SECONDS)
 
     def restart(self) -> None:
-        """Go on after `stop`, as soon as there is an account. What was being sent is asked for again: nobody heard."""
+        """Continue after `stop`, once there is an account. An edit that was being sent is sent again."""
         self._sending = None
         self._disk.restart()
         self._net.restart()
 
     # ----------------------------------------------------------------------- disk
 
-    def _add(self, entry: Entry) -> None:
-        self._entries.append(entry)
-        if entry.edit.field != PICTURE:
-            self._shown[entry.place] = entry
-        self._disk.run(partial(self._keep, entry), self._kept, partial(self._notKept, entry))
-        self.changed.emit(entry.edit.pid)
+    def _add(self, queued: QueuedEdit) -> None:
+        self._queue.append(queued)
+        if queued.edit.field != PICTURE:
+            self._shown[queued.place] = queued
+        self._disk.run(partial(self._keep, queued), self._kept, partial(self._notKept, queued))
+        self.changed.emit(queued.edit.pid)
         self._timer.start()
 
-    def _keep(self, entry: Entry) -> None:
-        self._outbox.put(entry.edit)
-        entry.kept.set()
+    def _keep(self, queued: QueuedEdit) -> None:
+        self._outbox.put(queued.edit)
+        queued.kept.set()
 
     def _kept(self, _: object) -> None:
         self._next()
 
-    def _notKept(self, entry: Entry, error: Exception) -> None:
-        """It goes to SciCat all the same, from memory."""
-        entry.unsafe = line(error)
-        self.changed.emit(entry.edit.pid)
+    def _notKept(self, queued: QueuedEdit, error: Exception) -> None:
+        """The edit is sent from memory all the same."""
+        queued.unsafe = line(error)
+        self.changed.emit(queued.edit.pid)
         self._next()
 
-    def _forget(self, entry: Entry) -> None:
-        if entry in self._entries:
-            self._entries.remove(entry)
-        if self._shown.get(entry.place) is entry:
-            del self._shown[entry.place]
-        # After it was put there: the disk has one thread.
-        self._disk.run(partial(self._outbox.drop, entry.edit), _nothing, _nothing)
-        self.changed.emit(entry.edit.pid)
+    def _forget(self, queued: QueuedEdit) -> None:
+        if queued in self._queue:
+            self._queue.remove(queued)
+        if self._shown.get(queued.place) is queued:
+            del self._shown[queued.place]
+        # The disk has one thread, so this runs after the edit was saved.
+        self._disk.run(partial(self._outbox.drop, queued.edit), _nothing, _nothing)
+        self.changed.emit(queued.edit.pid)
 
     def _found(self, catalogue: str, edits: list[Edit]) -> None:
         if self._scicat is None or self._scicat.base_url != catalogue:
             return
-        known = {entry.edit.key for entry in self._entries}
-        found = [Entry(edit, here=False) for edit in edits if edit.catalogue == catalogue and edit.key not in known]
-        self._entries[:0] = found
+        known = {queued.edit.key for queued in self._queue}
+        found = [
+            QueuedEdit(edit, made_here=False) for edit in edits if edit.catalogue == catalogue and edit.key not in known
+        ]
+        self._queue[:0] = found
         newer, self._shown = self._shown, {}
-        for entry in found:
-            entry.kept.set()
-            if entry.edit.field != PICTURE:
-                self._shown[entry.place] = entry  # of several the last one
+        for queued in found:
+            queued.kept.set()
+            if queued.edit.field != PICTURE:
+                self._shown[queued.place] = queued  # if there are several, the last one
         self._shown.update(newer)
-        for pid in {entry.edit.pid for entry in found}:
+        for pid in {queued.edit.pid for queued in found}:
             self.changed.emit(pid)
         self._timer.start()
 
     def _unread(self, error: Exception) -> None:
-        Qt.qWarning(f"edits that wait for SciCat cannot be read: {error}".encode())
+        Qt.qWarning(f"Cannot read the edits that wait for SciCat: {error}".encode())
 
     # -------------------------------------------------------------------- sending
 
     def _next(self) -> None:
-        """Send the oldest one that is due."""
+        """Send the oldest edit that is due."""
         now = time.monotonic()
         if self._sending is not None or self._scicat is None or now < self._hold:
             return
-        for entry in list(self._entries):
-            if entry.state in ASKS or not (entry.kept.is_set() or entry.unsafe) or not self._is_ours(entry):
+        for queued in list(self._queue):
+            if (
+                queued.state in DECISION_STATES
+                or not (queued.kept.is_set() or queued.unsafe)
+                or not self._is_ours(queued)
+            ):
                 continue
-            if entry.due <= now:
-                self._send(self._scicat, entry)
+            if queued.due <= now:
+                self._send(self._scicat, queued)
                 return
-        if not self._entries:
+        if not self._queue:
             self._timer.stop()
 
-    def _is_ours(self, entry: Entry) -> bool:
-        """Whether whoever wrote it is logged in. Nobody's edit goes under another one's name."""
+    def _is_ours(self, queued: QueuedEdit) -> bool:
+        """Whether the author of the edit is logged in: an edit is never sent with another account."""
         assert self._scicat is not None
-        if entry.edit.username == self._scicat.username:
-            return entry.state is not State.LOGIN
-        if entry.state is State.SENT:
-            self._forget(entry)
+        if queued.edit.username == self._scicat.username:
+            return queued.state is not EditState.LOGIN
+        if queued.state is EditState.SENT:
+            self._forget(queued)
         else:
-            self._become(entry, State.LOGIN, f"It is sent as soon as {entry.edit.username} logs in.")
+            self._become(queued, EditState.LOGIN, f"It is sent as soon as {queued.edit.username} logs in.")
         return False
 
-    def _send(self, scicat: SciCat, entry: Entry) -> None:
-        self._sending = entry
-        last = entry.edit.field == PICTURE or entry.state is State.SENT
+    def _send(self, scicat: SciCat, queued: QueuedEdit) -> None:
+        self._sending = queued
+        last = queued.edit.field == PICTURE or queued.state is EditState.SENT
         self._net.run(
-            partial(self._work, scicat, entry, last), partial(self._sent, entry), partial(self._failed, entry)
+            partial(self._work, scicat, queued, last), partial(self._sent, queued), partial(self._failed, queued)
         )
 
-    def _work(self, scicat: SciCat, entry: Entry, last: bool) -> Sent | Clash | Claim:
-        """In the thread. After the `last` time it is no longer kept."""
-        if entry.unsafe:
-            return send(scicat, entry.edit)
-        with self._outbox.claimed(entry.edit) as claim:
+    def _work(self, scicat: SciCat, queued: QueuedEdit, last: bool) -> EditSent | EditConflict | Claim:
+        """Runs in the thread. With `last`, the edit is deleted from disk after it was sent."""
+        if queued.unsafe:
+            return send(scicat, queued.edit)
+        with self._outbox.claimed(queued.edit) as claim:
             if claim is not Claim.OURS:
                 return claim
-            answer = send(scicat, entry.edit)
-            if last and isinstance(answer, Sent):
-                self._outbox.drop(entry.edit)
+            answer = send(scicat, queued.edit)
+            if last and isinstance(answer, EditSent):
+                self._outbox.drop(queued.edit)
             return answer
 
-    def _sent(self, entry: Entry, answer: Sent | Clash | Claim) -> None:
+    def _sent(self, queued: QueuedEdit, answer: EditSent | EditConflict | Claim) -> None:
         self._sending = None
-        if entry not in self._entries:
-            self._forget(entry)
+        if queued not in self._queue:
+            self._forget(queued)
         elif answer is Claim.BUSY:
-            entry.due = time.monotonic() + PAUSES[0]
+            queued.due = time.monotonic() + RETRY_PAUSES_SECONDS[0]
         elif answer is Claim.GONE:
-            self._forget(entry)
-        elif isinstance(answer, Sent):
-            self._done(entry, answer.dataset)
-        elif isinstance(answer, Clash):
-            self._clashed(entry, answer.dataset)
+            self._forget(queued)
+        elif isinstance(answer, EditSent):
+            self._done(queued, answer.dataset)
+        elif isinstance(answer, EditConflict):
+            self._conflicted(queued, answer.dataset)
         self._next()
 
-    def _done(self, entry: Entry, dataset: Json) -> None:
-        confirmed = entry.state is State.SENT
-        entry.theirs = dataset
-        if entry.edit.field == PICTURE or confirmed:
-            self._entries.remove(entry)
+    def _done(self, queued: QueuedEdit, dataset: Json) -> None:
+        confirmed = queued.state is EditState.SENT
+        queued.theirs = dataset
+        if queued.edit.field == PICTURE or confirmed:
+            self._queue.remove(queued)
         else:
-            entry.due = time.monotonic() + CONFIRM
+            queued.due = time.monotonic() + CONFIRM_SECONDS
         if not confirmed:
-            self._become(entry, State.SENT)
-            self.arrived.emit(entry)
+            self._become(queued, EditState.SENT)
+            self.arrived.emit(queued)
 
-    def _clashed(self, entry: Entry, dataset: Json) -> None:
-        if self._is_over(entry):
-            self._forget(entry)
+    def _conflicted(self, queued: QueuedEdit, dataset: Json) -> None:
+        if self._is_over(queued):
+            self._forget(queued)
             return
-        entry.theirs = dataset
+        queued.theirs = dataset
         who = line(dataset.get("updatedBy")) or "Somebody"
-        self._become(entry, State.CLASH, f"{who} has changed it as well, at {clock(dataset.get('updatedAt'))}.")
-        self.asked.emit(entry)
+        self._become(queued, EditState.CONFLICT, f"{who} has changed it as well, at {clock(dataset.get('updatedAt'))}.")
+        self.asked.emit(queued)
 
-    def _is_over(self, entry: Entry) -> bool:
-        """Whether it was in SciCat, and somebody has gone on from it; or the same person has written another one."""
-        newest = entry.edit.field == PICTURE or self._shown.get(entry.place) is entry
-        return entry.state is State.SENT or not newest
+    def _is_over(self, queued: QueuedEdit) -> bool:
+        """Whether it was in SciCat and somebody has edited it since, or its author has written a newer edit."""
+        newest = queued.edit.field == PICTURE or self._shown.get(queued.place) is queued
+        return queued.state is EditState.SENT or not newest
 
-    def _failed(self, entry: Entry, error: Exception) -> None:
+    def _failed(self, queued: QueuedEdit, error: Exception) -> None:
         self._sending = None
-        pause = max(PAUSES[min(entry.tries, len(PAUSES) - 1)], getattr(error, "retry_after", 0.0))
-        entry.tries += 1
-        entry.due = time.monotonic() + pause
-        age = time.time() - dt.datetime.fromisoformat(entry.edit.made).timestamp()
+        pause = max(
+            RETRY_PAUSES_SECONDS[min(queued.tries, len(RETRY_PAUSES_SECONDS) - 1)], getattr(error, "retry_after", 0.0)
+        )
+        queued.tries += 1
+        queued.due = time.monotonic() + pause
+        age = time.time() - dt.datetime.fromisoformat(queued.edit.made).timestamp()
         if isinstance(error, SciCatError) and error.status == 0:
-            self._hold = entry.due  # the others would not fare better
-        if entry not in self._entries or (self._is_over(entry) and not _temporary(error)):
-            self._forget(entry)
+            self._hold = queued.due  # other edits would fail in the same way
+        if queued not in self._queue or (self._is_over(queued) and not _temporary(error)):
+            self._forget(queued)
         elif isinstance(error, Expired):
-            self._become(entry, State.LOGIN, "Your login has expired. It is sent as soon as you have logged in.")
+            self._become(queued, EditState.LOGIN, "Your login has expired. It is sent as soon as you have logged in.")
             self.loginNeeded.emit()
         elif isinstance(error, NotAllowed):
-            self._refuse(entry, f"SciCat does not let {entry.edit.username} change this dataset.")
+            self._refuse(queued, f"SciCat does not let {queued.edit.username} change this dataset.")
         elif _temporary(error):
-            self._become(entry, State.WAITING, f"{problem_text(error)}; it is tried again.")
-            self._holdOthers(entry)
-        elif isinstance(error, SciCatError) and error.status == 404 and (entry.edit.early or age < TO_APPEAR):
-            self._become(entry, State.EARLY, NOT_THERE)
+            self._become(queued, EditState.WAITING, f"{problem_text(error)}; it is tried again.")
+            self._holdOthers(queued)
+        elif (
+            isinstance(error, SciCatError) and error.status == 404 and (queued.edit.early or age < DATASET_WAIT_SECONDS)
+        ):
+            self._become(queued, EditState.EARLY, NOT_IN_CATALOGUE)
         else:
-            self._refuse(entry, f"SciCat does not take it: {line(error)}")
+            self._refuse(queued, f"SciCat refuses it: {line(error)}")
         self._next()
 
-    def _holdOthers(self, entry: Entry) -> None:
-        """What waits behind one that gets no answer waits for the same reason."""
-        for other in self._entries:
-            if other.state is State.PENDING and entry.due == self._hold:
-                self._become(other, State.WAITING, entry.why)
+    def _holdOthers(self, queued: QueuedEdit) -> None:
+        """Mark the edits behind one that got no answer as waiting for the same reason."""
+        for other in self._queue:
+            if other.state is EditState.PENDING and queued.due == self._hold:
+                self._become(other, EditState.WAITING, queued.why)
 
-    def _refuse(self, entry: Entry, why: str) -> None:
-        self._become(entry, State.REFUSED, why)
-        self.asked.emit(entry)
+    def _refuse(self, queued: QueuedEdit, why: str) -> None:
+        self._become(queued, EditState.REFUSED, why)
+        self.asked.emit(queued)
 
-    def _become(self, entry: Entry, state: State, why: str = "") -> None:
-        if entry.state is State.SENT and state is State.WAITING:
-            return  # it is there; whether it stays is looked at later
-        if (entry.state, entry.why) != (state, why):
-            entry.state, entry.why = state, why
-            self.changed.emit(entry.edit.pid)
+    def _become(self, queued: QueuedEdit, state: EditState, why: str = "") -> None:
+        if queued.state is EditState.SENT and state is EditState.WAITING:
+            return  # it is in SciCat; it is confirmed later
+        if (queued.state, queued.why) != (state, why):
+            queued.state, queued.why = state, why
+            self.changed.emit(queued.edit.pid)
 
 
 def _temporary(error: Exception) -> bool:
@@ -393,4 +405,4 @@ def _temporary(error: Exception) -> bool:
 
 
 def _nothing(_: object) -> None:
-    """Nobody waits for it."""
+    """Ignore the result."""

@@ -1,1 +1,1 @@
-"""Rows of the scan log for elsewhere: files, the clipboard, Elogy."""
+"""Exports of rows of the scan log: to files, to the clipboard, to Elogy."""

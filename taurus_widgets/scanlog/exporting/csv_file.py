@@ -1,4 +1,4 @@
-"""Rows as CSV that Excel opens rightly by a double click, and as the text that it takes from the clipboard."""
+"""Rows as CSV that Excel opens correctly with a double click, and the cells of the clipboard's text."""
 
 from __future__ import annotations
 
@@ -7,16 +7,16 @@ import enum
 import io
 from typing import BinaryIO
 
-from taurus_widgets.scanlog.data.cells import NUMBER, Sheet, exact, guarded
+from taurus_widgets.scanlog.data.cells import PLAIN_NUMBER, Sheet, exact, guarded
 from taurus_widgets.scanlog.data.columns import Json, Kind
-from taurus_widgets.scanlog.exporting.pictures import Picture
-from taurus_widgets.scanlog.exporting.writer import Writer
+from taurus_widgets.scanlog.exporting.pictures import PictureFile
+from taurus_widgets.scanlog.exporting.writer import RowWriter
 
 
 class Style(enum.Enum):
-    """How the spreadsheet that reads it writes numbers.
+    """How the spreadsheet writes numbers.
 
-    Where the decimal sign is a comma, Excel separates by `;`, and would take 12.4 for the 12th of April.
+    With a comma as the decimal sign, Excel separates by `;`, and would read 12.4 as the 12th of April.
     """
 
     POINT = (",", ".")
@@ -31,10 +31,10 @@ class Style(enum.Enum):
         return self.value[1]
 
 
-class CsvWriter(Writer):
+class CsvWriter(RowWriter):
     """UTF-8 with a byte order mark: without it Excel reads Latin-1.
 
-    There is no `sep=` line: with one Excel forgets the byte order mark, and all other programs take it for data.
+    There is no `sep=` line: with it Excel ignores the byte order mark, and other programs read it as data.
     """
 
     def __init__(self, file: BinaryIO, sheet: Sheet, style: Style = Style.POINT) -> None:
@@ -44,7 +44,7 @@ class CsvWriter(Writer):
         self._csv = csv.writer(self._text, delimiter=style.separator, lineterminator="\r\n")
         self._csv.writerow(map(guarded, sheet.headings))
 
-    def row(self, dataset: Json, pictures: list[Picture]) -> None:
+    def row(self, dataset: Json, pictures: list[PictureFile]) -> None:
         names = ", ".join(picture.name for picture in pictures)
         texts = (names if column.kind is Kind.PICTURE else exact(column, dataset) for column in self._sheet.columns)
         self._csv.writerow(spreadsheet(text, self._style) for text in texts)
@@ -54,7 +54,7 @@ class CsvWriter(Writer):
 
 
 def spreadsheet(text: str, style: Style) -> str:
-    """A cell: a plain number in the spreadsheet's own spelling, anything else so that it is no formula."""
-    if NUMBER.fullmatch(text):
+    """The text of a cell: a number in the spreadsheet's style, anything else guarded against formulas."""
+    if PLAIN_NUMBER.fullmatch(text):
         return text.replace(".", style.decimal)
     return guarded(text)

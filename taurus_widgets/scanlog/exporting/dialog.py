@@ -1,4 +1,4 @@
-"""What the dialogs of an export have in common: which rows, how far it is, and what came of it."""
+"""The base of the export dialogs: the choice of rows, the progress and the result."""
 
 from __future__ import annotations
 
@@ -17,22 +17,22 @@ from taurus_widgets.qt.painting import colours
 from taurus_widgets.scanlog.data.cells import Sheet
 from taurus_widgets.scanlog.data.columns import Json
 from taurus_widgets.scanlog.data.feed import problem_text
-from taurus_widgets.scanlog.exporting.progress import Cancelled, Progress
-from taurus_widgets.scanlog.exporting.saving import told
+from taurus_widgets.scanlog.exporting.progress import Cancelled, ExportProgress
+from taurus_widgets.scanlog.exporting.saving import file_problem
 
-LOOK = 100
-"""Milliseconds between looks at how far it is. The thread itself never speaks to the window for each row."""
+PROGRESS_INTERVAL_MS = 100
+"""Between updates of the progress bar. The thread does not signal each row to the window."""
 
-WAIT = 1.0
-"""Seconds that a closing window waits for an export to take its half-written file away."""
+CLOSE_WAIT_SECONDS = 1.0
+"""How long a closing window waits for an export to delete its incomplete file."""
 
 
-NOTHING = "Nothing was written."
+NOTHING_WRITTEN = "Nothing was written."
 
 
 @dataclass(frozen=True)
 class Rows:
-    """Which rows there are, now. Both are called in the window's thread; what `pages` gives is read in another."""
+    """Rows that can be exported. Both functions are called in the window's thread; the pages are read in another."""
 
     label: str
     count: Callable[[], int]
@@ -41,7 +41,7 @@ class Rows:
 
 @dataclass(frozen=True)
 class Table:
-    """What an export is of. `sheet` is called in the window's thread."""
+    """The table to export. `sheet` is called in the window's thread."""
 
     sheet: Callable[[], Sheet]
     rows: list[Rows]
@@ -50,16 +50,16 @@ class Table:
 
 
 class ExportDialog(Qt.QDialog):
-    """Beside the window and not over it: the scan log goes on, and what is exported is what it shows at the time."""
+    """Not modal: the scan log continues, and the rows are those that it shows when the export starts."""
 
     def __init__(self, table: Table, parent: Qt.QWidget) -> None:
         super().__init__(parent)
         self.setAttribute(Qt.Qt.WA_DeleteOnClose)
         self.table = table
-        self.progress: Progress | None = None
-        """Of an export that runs."""
+        self.progress: ExportProgress | None = None
+        """The progress of a running export; None otherwise."""
         self.body = Qt.QWidget(self)
-        """All that is chosen in: it can be changed while nothing runs."""
+        """The form. It is disabled while an export runs."""
         self.rows = [Qt.QRadioButton(self.body) for _ in table.rows]
         which = Qt.QButtonGroup(self)
         for button in self.rows:
@@ -82,9 +82,9 @@ class ExportDialog(Qt.QDialog):
         self.go = Qt.QPushButton("Export", self)
         self.go.setDefault(True)
         self.go.clicked.connect(self.start)
-        self.leave = Qt.QPushButton("Close", self)
-        self.leave.setAutoDefault(False)
-        self.leave.clicked.connect(self.reject)
+        self.closeButton = Qt.QPushButton("Close", self)
+        self.closeButton.setAutoDefault(False)
+        self.closeButton.clicked.connect(self.reject)
         inner = Qt.QWidget(self.body)
         self.form = Qt.QFormLayout(inner)
         self.form.setContentsMargins(0, 0, 0, 0)
@@ -100,18 +100,18 @@ class ExportDialog(Qt.QDialog):
         buttons.addWidget(self.bar, 1)
         buttons.addStretch()
         buttons.addWidget(self.go)
-        buttons.addWidget(self.leave)
+        buttons.addWidget(self.closeButton)
         layout = Qt.QVBoxLayout(self)
         layout.setSpacing(10)
         layout.addWidget(self.body, 1)
         layout.addWidget(self.message)
         layout.addLayout(buttons)
         self._timer = Qt.QTimer(self)
-        self._timer.setInterval(LOOK)
-        self._timer.timeout.connect(self._look)
+        self._timer.setInterval(PROGRESS_INTERVAL_MS)
+        self._timer.timeout.connect(self._showProgress)
 
     def refresh(self) -> None:
-        """The table, or what is selected in it, is another by now."""
+        """Update the dialog after a change of the table or of the selection."""
         if self.progress is None:
             self._count()
             self.changed()
@@ -125,38 +125,38 @@ class ExportDialog(Qt.QDialog):
     # ------------------------------------------------------------------ for subclasses
 
     def sheet(self) -> Sheet:
-        """What is exported but the rows."""
+        """The sheet that is exported."""
         return self.table.sheet().without_pictures()
 
     def changed(self) -> None:
-        """Something was chosen: say what it means, and whether it can be exported."""
+        """Update the texts and the buttons after a choice."""
         self.columns.setText(", ".join(self.sheet().headings))
 
     def start(self) -> None:
-        """Begin, by `run`."""
+        """Start the export with `run`."""
 
     def finished_with(self, answer: Any) -> None:
-        """It is done, with what the work returned."""
+        """The export is finished; `answer` is the result of the work."""
 
     def chosen(self) -> Rows:
         return next(rows for button, rows in zip(self.rows, self.table.rows, strict=True) if button.isChecked())
 
-    def run(self, total: int, work: Callable[[Progress], Any]) -> None:
-        """Do it in a thread."""
-        progress = self.progress = Progress(total)
+    def run(self, total: int, work: Callable[[ExportProgress], Any]) -> None:
+        """Run the export in a thread."""
+        progress = self.progress = ExportProgress(total)
 
         def whole() -> Any:
             with progress:
                 progress.check()
                 return work(progress)
 
-        self.destroyed.connect(progress.cancel)  # with its panel, which nobody has closed
+        self.destroyed.connect(progress.cancel)  # for a panel that is deleted without being closed
         self.say("")
         self._setRunning(True)
         self.table.calls.run(whole, self._done, self._failed)
 
     def say(self, text: str, problem: bool = False) -> None:
-        """Below the form. Links can be in it: what others wrote has to be escaped."""
+        """Show a text below the form. It may contain links, so texts of other people must be escaped."""
         palette = self.message.palette()
         role = Qt.QPalette.WindowText
         shade = Qt.QColor(colours(self.palette()).problem) if problem else self.palette().color(role)
@@ -168,10 +168,10 @@ class ExportDialog(Qt.QDialog):
     # ------------------------------------------------------------------------ events
 
     def reject(self) -> None:
-        """Esc, Cancel and Close: at first it stops what runs, and then it closes."""
+        """Esc, Cancel and Close: stop a running export, otherwise close the dialog."""
         if self.progress is not None:
             self.progress.cancel()
-            self.leave.setEnabled(False)
+            self.closeButton.setEnabled(False)
             self.say("Stopping…")
         else:
             super().reject()
@@ -184,11 +184,11 @@ class ExportDialog(Qt.QDialog):
             super().closeEvent(event)
 
     def stop(self) -> None:
-        """The window closes: nobody will hear the end of it."""
+        """The window closes: cancel the export and drop its result."""
         self._timer.stop()
         if self.progress is not None:
             self.progress.cancel()
-            self.progress.ended.wait(WAIT)
+            self.progress.ended.wait(CLOSE_WAIT_SECONDS)
             self.progress = None
         self.close()
 
@@ -196,15 +196,15 @@ class ExportDialog(Qt.QDialog):
         self.body.setEnabled(not running)
         self.go.setVisible(not running)
         self.bar.setVisible(running)
-        self.leave.setEnabled(True)
-        self.leave.setText("Cancel" if running else "Close")
+        self.closeButton.setEnabled(True)
+        self.closeButton.setText("Cancel" if running else "Close")
         if running:
             self._timer.start()
-            self._look()
+            self._showProgress()
         else:
             self._timer.stop()
 
-    def _look(self) -> None:
+    def _showProgress(self) -> None:
         if self.progress is not None:
             self.bar.setMaximum(self.progress.total)
             self.bar.setValue(min(self.progress.done, self.progress.total))
@@ -221,17 +221,17 @@ class ExportDialog(Qt.QDialog):
     def _failed(self, error: Exception) -> None:
         self._ended()
         if isinstance(error, Cancelled):
-            self.say(f"Stopped. {escape(str(error) or NOTHING)}")
+            self.say(f"Stopped. {escape(str(error) or NOTHING_WRITTEN)}")
         else:
             self.say(escape(reason(error, self.path())), problem=True)
 
     def path(self) -> Path:
-        """The file that an error is about, if it is about one."""
+        """The file of the export, for the texts of errors."""
         return Path()
 
 
 def below(*widgets: Qt.QWidget) -> Qt.QVBoxLayout:
-    """One below the other."""
+    """A layout with the widgets below each other."""
     layout = Qt.QVBoxLayout()
     layout.setSpacing(2)
     for widget in widgets:
@@ -240,9 +240,9 @@ def below(*widgets: Qt.QWidget) -> Qt.QVBoxLayout:
 
 
 def reason(error: Exception, path: Path) -> str:
-    """Why an export has failed, in plain words."""
+    """Why an export has failed, as a text for people."""
     if isinstance(error, OSError):
-        return told(error, path)
+        return file_problem(error, path)
     if isinstance(error, SciCatError):
         return f"{problem_text(error)}. Nothing was exported"
     return str(error) or type(error).__name__

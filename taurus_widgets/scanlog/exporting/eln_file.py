@@ -19,22 +19,22 @@ from typing import IO, Any, BinaryIO, cast
 from taurus_widgets.scanlog.data import columns as cols
 from taurus_widgets.scanlog.data.cells import Sheet, plain_value, readable
 from taurus_widgets.scanlog.data.columns import Json
+from taurus_widgets.scanlog.exporting.disk_list import DiskList
 from taurus_widgets.scanlog.exporting.html_file import HtmlWriter
-from taurus_widgets.scanlog.exporting.pictures import Picture, slug
-from taurus_widgets.scanlog.exporting.spilled import Spilled
-from taurus_widgets.scanlog.exporting.writer import Writer
+from taurus_widgets.scanlog.exporting.pictures import PictureFile, slug
+from taurus_widgets.scanlog.exporting.writer import RowWriter
 
-MOST_PARTS = 10_000
-"""Files and folders in one archive: the consortium's own checks take no more."""
+MAX_ELN_PARTS = 10_000
+"""Files and folders in one archive: the consortium's own checks accept no more."""
 
-METADATA = "ro-crate-metadata.json"
+METADATA_NAME = "ro-crate-metadata.json"
 LICENSE = "No licence is stated. The data policy of the facility and of the proposal holds."
 
 Node = dict[str, Any]
 
 
-class ElnWriter(Writer):
-    """`name` is that of the archive, without `.eln`. What has to wait for the end is kept in `folder` until then."""
+class ElnWriter(RowWriter):
+    """`name` is that of the archive, without `.eln`. Parts for the end of the archive wait in `folder`."""
 
     def __init__(self, file: BinaryIO, sheet: Sheet, name: str, folder: Path) -> None:
         self._sheet = sheet
@@ -43,17 +43,17 @@ class ElnWriter(Writer):
         self._people: dict[str, Node] = {}
         # Closed by `finish` and `abandon`.
         self._zip = zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED)
-        self._members: Spilled[zipfile.ZipInfo] = Spilled(folder)
+        self._members: DiskList[zipfile.ZipInfo] = DiskList(folder)
         cast(Any, self._zip).filelist = self._members
-        self._parts: Spilled[str] = Spilled(folder)
+        self._parts: DiskList[str] = DiskList(folder)
         self._nodes = cast(BinaryIO, tempfile.TemporaryFile(dir=folder))  # noqa: SIM115
         self._page = cast(BinaryIO, tempfile.TemporaryFile(dir=folder))  # noqa: SIM115
         self._preview = HtmlWriter(self._page, sheet)
         self._zip.mkdir(self._root)
 
-    def row(self, dataset: Json, pictures: list[Picture]) -> None:
+    def row(self, dataset: Json, pictures: list[PictureFile]) -> None:
         title = cols.title(dataset) or cols.line(dataset["pid"])
-        # The number keeps the names apart, and the folders in the order of the table.
+        # The number makes the names unique, and sorts the folders as in the table.
         name = f"{len(self._parts) + 1:05d}-{slug(title)}"
         self._zip.mkdir(f"{self._root}/{name}")
         files = [self._file(name, picture) for picture in pictures]
@@ -76,7 +76,7 @@ class ElnWriter(Writer):
 
     def finish(self) -> None:
         self._preview.finish()
-        with self._zip.open(f"{self._root}/{METADATA}", "w", force_zip64=True) as member:
+        with self._zip.open(f"{self._root}/{METADATA_NAME}", "w", force_zip64=True) as member:
             member.write(b'{"@context": "https://w3id.org/ro/crate/1.1/context", "@graph": [')
             self._write_frame(member)
             member.write(b"".join(b",\n" + _json(person) for person in self._people.values()))
@@ -95,7 +95,7 @@ class ElnWriter(Writer):
 
     def abandon(self) -> None:
         for part in self._open():
-            with suppress(OSError):  # the disk is full still: what failed first is what is told
+            with suppress(OSError):  # the disk is still full: the first error is reported
                 part.close()
 
     def _write(self, *nodes: Node) -> None:
@@ -106,7 +106,7 @@ class ElnWriter(Writer):
         sheet, made = self._sheet, self._sheet.made.isoformat(timespec="seconds")
         publisher = {"@id": sheet.catalogue, "@type": "Organization", "name": "SciCat", "url": sheet.catalogue}
         descriptor = {
-            "@id": METADATA,
+            "@id": METADATA_NAME,
             "@type": "CreativeWork",
             "about": {"@id": "./"},
             "conformsTo": {"@id": "https://w3id.org/ro/crate/1.1"},
@@ -129,7 +129,7 @@ class ElnWriter(Writer):
             member.write((b",\n" if number else b"") + _json({"@id": part}))
         member.write(b"]},\n" + _json(publisher))
 
-    def _file(self, name: str, picture: Picture) -> Node:
+    def _file(self, name: str, picture: PictureFile) -> Node:
         file = f"{name}/{picture.stem}.{picture.suffix}"
         self._zip.writestr(f"{self._root}/{file}", picture.data, zipfile.ZIP_STORED)
         node = {

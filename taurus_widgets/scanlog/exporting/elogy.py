@@ -1,7 +1,7 @@
 """A small client of Elogy's REST API, which has no login. No Qt here.
 
-What the real server does was found by running it; the comments say so where it is not what one would expect.
-No write is repeated here: whoever calls knows how to find out whether it happened.
+The behaviour of the real server was found by running it; comments mark what is unexpected.
+No write is repeated here: the caller finds out whether it happened.
 """
 
 from __future__ import annotations
@@ -21,15 +21,15 @@ from ingest.scicat.transport import Transport
 
 Json = dict[str, Any]
 
-WHOLE = 6
+CALL_TIMEOUT_FACTOR = 6
 """A call may take this many times the time-out of its parts."""
 
-ENTRIES = 50
+MAX_LISTED_ENTRIES = 50
 """Entries of a logbook that are listed to choose from."""
 
 
 class ElogyError(Exception):
-    """What Elogy refuses or cannot do, in plain words. `status` is 0 if there was no answer at all."""
+    """An error of Elogy as a text for people. `status` is 0 if there was no answer."""
 
     def __init__(self, text: str, status: int = 0) -> None:
         super().__init__(text)
@@ -100,7 +100,7 @@ class Elogy:
         parts = urlsplit(self.base_url)
         if parts.scheme not in ("http", "https") or not parts.hostname:
             raise ValueError(f"{base_url!r} is no address of Elogy: write https://elogy.example.org")
-        self._transport = Transport(self.base_url, timeout, WHOLE * timeout)
+        self._transport = Transport(self.base_url, timeout, CALL_TIMEOUT_FACTOR * timeout)
 
     def page(self, logbook: int, entry: int) -> str:
         """Where people see it."""
@@ -129,7 +129,7 @@ class Elogy:
 
     def headlines(self, logbook: int, title: str = "") -> list[Headline]:
         """The entries that were changed last, of this logbook and of those inside it, with these words in the title."""
-        query = {"n": str(ENTRIES)} | ({"title": f"(?i){re.escape(title)}"} if title else {})
+        query = {"n": str(MAX_LISTED_ENTRIES)} | ({"title": f"(?i){re.escape(title)}"} if title else {})
         return [
             Headline(
                 int(entry["id"]),
@@ -238,16 +238,16 @@ def _refusal(answer: Answer) -> ElogyError:
         case 409:
             return Stale(said or "The entry was changed by somebody else", 409)
         case 413:
-            return ElogyError("This is more than Elogy takes: choose fewer rows, or leave the pictures out", 413)
+            return ElogyError("This is more than Elogy accepts: choose fewer rows, or export without pictures", 413)
         case 422:
-            return ElogyError(f"Elogy misses something: {said}", 422)
+            return ElogyError(f"Elogy reports that something is missing: {said}", 422)
         case status if status >= 500:
             return ElogyError(f"Elogy has a fault (status {status})", status)
     return ElogyError(f"Elogy refuses this (status {answer.status}): {said}", answer.status)
 
 
 def _sentences(answer: Answer) -> Iterator[str]:
-    """What a refusal says: flask gives `message` or `messages`, nested by field."""
+    """The texts of a refusal: flask gives `message` or `messages`, nested by field."""
 
     def texts(found: Any, name: str = "") -> Iterator[str]:
         if isinstance(found, dict):

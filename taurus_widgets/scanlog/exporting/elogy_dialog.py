@@ -1,4 +1,4 @@
-"""The dialog that puts rows into Elogy."""
+"""The dialog that exports rows to Elogy."""
 
 from __future__ import annotations
 
@@ -18,21 +18,28 @@ from taurus_widgets.scanlog.data.state_folder import stateFolder
 from taurus_widgets.scanlog.exporting import pictures
 from taurus_widgets.scanlog.exporting.dialog import ExportDialog, Table, below
 from taurus_widgets.scanlog.exporting.elogy import Elogy, Headline, Logbook
-from taurus_widgets.scanlog.exporting.elogy_entry import MOST_ROWS, TITLE, Export, Target, Written, send
+from taurus_widgets.scanlog.exporting.elogy_entry import (
+    DEFAULT_TITLE,
+    MAX_ELOGY_ROWS,
+    ElogyExport,
+    ElogyTarget,
+    WrittenEntry,
+    send,
+)
 from taurus_widgets.scanlog.exporting.elogy_fields import AttributeForm, AuthorsField, EntryList, LogbookTree
-from taurus_widgets.scanlog.exporting.elogy_lock import turn
-from taurus_widgets.scanlog.exporting.progress import Progress
+from taurus_widgets.scanlog.exporting.elogy_lock import one_export_at_a_time
+from taurus_widgets.scanlog.exporting.progress import ExportProgress
 from taurus_widgets.scanlog.exporting.saving import Pages
-from taurus_widgets.scanlog.exporting.settings import Settings
+from taurus_widgets.scanlog.exporting.settings import ExportSettings
 
 
 class ElogyDialog(ExportDialog):
-    """The logbook at the left, the entry at the right. All that is asked of Elogy is asked in other threads."""
+    """The logbook at the left, the entry at the right. All calls to Elogy run in other threads."""
 
     def __init__(
-        self, table: Table, settings: Settings, address: str, known: dict[str, str], parent: Qt.QWidget
+        self, table: Table, settings: ExportSettings, address: str, known: dict[str, str], parent: Qt.QWidget
     ) -> None:
-        """`known` is what attributes of an entry begin with, by name in lower case."""
+        """`known` has initial values of attributes of the entry, by name in lower case."""
         super().__init__(table, parent)
         self.setWindowTitle("Rows to Elogy")
         self._settings = settings
@@ -49,7 +56,7 @@ class ElogyDialog(ExportDialog):
         kind.addButton(self.new)
         kind.addButton(self.append)
         self.title = Qt.QLineEdit(self.body)
-        self.title.setPlaceholderText(TITLE)
+        self.title.setPlaceholderText(DEFAULT_TITLE)
         self.attributes = AttributeForm(self.body)
         self.entries = EntryList(self.body)
         self.authors = AuthorsField(self.body)
@@ -96,7 +103,7 @@ class ElogyDialog(ExportDialog):
         self.go.setToolTip(lacking)
 
     def _lacking(self) -> str:
-        """What has to be chosen still, for the button's tip."""
+        """What is still missing, for the button's tool tip; "" if nothing is."""
         missing = self.attributes.missing() if self.new.isChecked() else []
         if not self.chosen().count():
             return "There are no rows"
@@ -112,7 +119,7 @@ class ElogyDialog(ExportDialog):
         append = self.append.isChecked()
         self.entries.setVisible(append)
         self.attributes.setVisible(not append and bool(self.attributes.fields))
-        self.title.setPlaceholderText("Heading above the rows (none)" if append else TITLE)
+        self.title.setPlaceholderText("Heading above the rows (none)" if append else DEFAULT_TITLE)
         if append:
             self._findEntries(self.entries.search.text())
         self.changed()
@@ -183,10 +190,10 @@ class ElogyDialog(ExportDialog):
         rows, count = self.chosen(), self.chosen().count()
         assert logbook is not None
         assert self._elogy is not None
-        if count > MOST_ROWS:
-            self.say(f"{count:,} rows are too many for one entry (at most {MOST_ROWS:,}): choose fewer", True)
+        if count > MAX_ELOGY_ROWS:
+            self.say(f"{count:,} rows are too many for one entry (at most {MAX_ELOGY_ROWS:,}): choose fewer", True)
             return
-        target = Target(
+        target = ElogyTarget(
             logbook.id,
             entry.id if entry is not None and self.append.isChecked() else None,
             self.title.text().strip(),
@@ -197,7 +204,7 @@ class ElogyDialog(ExportDialog):
         scicat = self.table.scicat if self.pictures.isChecked() else None
         self.run(count, partial(_send, self._elogy, target, self.sheet(), rows.pages(), scicat))
 
-    def finished_with(self, answer: Written) -> None:
+    def finished_with(self, answer: WrittenEntry) -> None:
         assert self._elogy is not None
         page = escape(self._elogy.page(answer.logbook, answer.entry))
         link = f'<a href="{page}">entry {answer.entry}</a>'
@@ -207,11 +214,11 @@ class ElogyDialog(ExportDialog):
 
 
 def _send(
-    elogy: Elogy, target: Target, sheet: Sheet, pages: Pages, scicat: SciCat | None, progress: Progress
-) -> Written:
-    """`scicat` is where the pictures are, None if they are not wanted."""
+    elogy: Elogy, target: ElogyTarget, sheet: Sheet, pages: Pages, scicat: SciCat | None, progress: ExportProgress
+) -> WrittenEntry:
+    """Runs in a thread. `scicat` has the pictures; None for an export without them."""
     datasets: dict[str, Json] = {}
-    found: list[tuple[str, pictures.Picture]] = []
+    found: list[tuple[str, pictures.PictureFile]] = []
     for page in pages:
         for dataset in page:
             if dataset["pid"] in datasets:
@@ -221,5 +228,5 @@ def _send(
                 found += [(dataset["pid"], picture) for picture in pictures.read(scicat, dataset)]
             progress.step()
     progress.total += len(found)
-    with turn(stateFolder(), progress):
-        return send(elogy, target, Export.of(sheet, list(datasets.values()), found), progress)
+    with one_export_at_a_time(stateFolder(), progress):
+        return send(elogy, target, ElogyExport.of(sheet, list(datasets.values()), found), progress)

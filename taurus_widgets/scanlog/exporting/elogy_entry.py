@@ -18,33 +18,33 @@ from taurus_widgets.scanlog.data.cells import Sheet, readable
 from taurus_widgets.scanlog.data.columns import Json
 from taurus_widgets.scanlog.exporting.elogy import Author, Elogy, ElogyError, Stale
 from taurus_widgets.scanlog.exporting.html_file import table
-from taurus_widgets.scanlog.exporting.pictures import Picture
-from taurus_widgets.scanlog.exporting.progress import Cancelled, Progress
+from taurus_widgets.scanlog.exporting.pictures import PictureFile
+from taurus_widgets.scanlog.exporting.progress import Cancelled, ExportProgress
 
-TITLE = "Exported from Scanlog"
-"""Of an entry for which none is given."""
+DEFAULT_TITLE = "Exported from Scanlog"
+"""The title of an entry without a given title."""
 
-MOST_ROWS = 2_000
-"""In one entry: Elogy sends all of it to everybody who opens the logbook."""
+MAX_ELOGY_ROWS = 2_000
+"""Rows of one entry: Elogy sends them all to everybody who opens the logbook."""
 
-TRIES = 5
-"""Times that an entry is read and changed again, because somebody else was faster."""
+MAX_APPEND_TRIES = 5
+"""Attempts to change an entry that somebody else changes at the same time."""
 
-LOOKS = (0.5, 1.0, 2.0)
-"""Seconds before each look whether a write happened whose answer was lost."""
-
-
-class Unsure(ElogyError):
-    """A write was sent and not answered, and what it should have made is not there (yet)."""
+CHECK_PAUSES_SECONDS = (0.5, 1.0, 2.0)
+"""Pauses before each check whether a write happened whose answer was lost."""
 
 
-class Twice(ElogyError):
-    """Two people at two computers were as fast as each other. An entry cannot be taken back by its program."""
+class UncertainWrite(ElogyError):
+    """A write was sent without an answer, and its result is not in Elogy (yet)."""
+
+
+class DuplicateEntry(ElogyError):
+    """Two computers have exported the same rows at the same moment. A program cannot delete an entry."""
 
 
 @dataclass(frozen=True)
-class Target:
-    """Where to: `entry` is one to append to, None for a new one. The rest is of a new one, `authors` of both."""
+class ElogyTarget:
+    """`entry` is the entry to append to, None for a new one. The rest is for a new entry, `authors` for both."""
 
     logbook: int
     entry: int | None = None
@@ -54,8 +54,8 @@ class Target:
 
 
 @dataclass(frozen=True)
-class Written:
-    """The entry. `before` says that an earlier export had written it already."""
+class WrittenEntry:
+    """The entry with the rows. `before`: an earlier export had already written it."""
 
     logbook: int
     entry: int
@@ -64,26 +64,26 @@ class Written:
 
 
 @dataclass(frozen=True)
-class Export:
-    """What goes there, as texts; `rows` are those of `headings`."""
+class ElogyExport:
+    """The exported texts: `rows` has the cells in the order of `headings`."""
 
     intro: str
     headings: list[str]
     pids: list[str]
     rows: list[list[str]]
-    pictures: list[tuple[str, Picture]]
-    """With the pid that each belongs to."""
+    pictures: list[tuple[str, PictureFile]]
+    """Each with the pid of its dataset."""
 
     @classmethod
-    def of(cls, sheet: Sheet, datasets: Sequence[Json], pictures: list[tuple[str, Picture]]) -> Export:
+    def of(cls, sheet: Sheet, datasets: Sequence[Json], pictures: list[tuple[str, PictureFile]]) -> ElogyExport:
         rows = [[readable(column, dataset) for column in sheet.columns] for dataset in datasets]
         intro = f"{sheet.title}, {len(rows)} row{'s' * (len(rows) != 1)} from {sheet.catalogue}"
         return cls(intro, sheet.headings, [dataset["pid"] for dataset in datasets], rows, pictures)
 
-    def id(self, target: Target) -> str:
-        """The same for the same rows to the same place, with and without pictures.
+    def id(self, target: ElogyTarget) -> str:
+        """An id that is the same for the same rows and the same target, with and without pictures.
 
-        It is of letters and digits: Elogy's search gives other signs a meaning.
+        It has only letters and digits: other characters have a meaning in Elogy's search.
         """
         said = [target.logbook, target.entry, target.title, self.headings, self.pids, self.rows]
         return hashlib.sha256(json.dumps(said).encode()).hexdigest()[:32]
@@ -92,18 +92,18 @@ class Export:
         return f"<p>{escape(self.intro)}</p>{table(self.headings, self.rows)}"
 
     def text(self) -> str:
-        """For entries that are not HTML."""
+        """The rows as text, for entries that are not HTML."""
         lines = [self.headings, *([cell.replace("\n", " / ") for cell in row] for row in self.rows)]
         widths = [max(len(line[place]) for line in lines) for place in range(len(self.headings))]
         padded = ("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)) for line in lines)
         return "\n".join([self.intro, *(line.rstrip() for line in padded)])
 
 
-def send(elogy: Elogy, target: Target, export: Export, progress: Progress) -> Written:
-    """Write it, or find that it is there, and add the pictures that are missing.
+def send(elogy: Elogy, target: ElogyTarget, export: ElogyExport, progress: ExportProgress) -> WrittenEntry:
+    """Write the rows unless they are already in Elogy, and add the missing pictures.
 
     Raises ElogyError (Stale for an entry that is locked, Unsure where an answer was lost for good) and Cancelled. It
-    can be called again after any of them.
+    can be repeated after any of them.
     """
     mark = export.id(target)
     entry, before = (_created if target.entry is None else _appended)(elogy, target, export, mark, progress)
@@ -118,24 +118,26 @@ def send(elogy: Elogy, target: Target, export: Export, progress: Progress) -> Wr
             f"{error}. The rows are in entry {number}, not all of the pictures: export again to send the rest",
             error.status,
         ) from error
-    return Written(logbook, number, before and not sent, len(export.pictures))
+    return WrittenEntry(logbook, number, before and not sent, len(export.pictures))
 
 
 def _key(mark: str) -> str:
-    """Of the metadata. One for each export, as an entry can hold several."""
+    """The key in the entry's metadata: one for each export, since an entry can hold several."""
     return f"scanlog_{mark[:12]}"
 
 
 # ------------------------------------------------------------------------------ new
 
 
-def _created(elogy: Elogy, target: Target, export: Export, mark: str, progress: Progress) -> tuple[Json, bool]:
+def _created(
+    elogy: Elogy, target: ElogyTarget, export: ElogyExport, mark: str, progress: ExportProgress
+) -> tuple[Json, bool]:
     progress.check()
     found = elogy.marked(target.logbook, _key(mark), mark)
     if found is not None:
         return found, True
     body = {
-        "title": target.title or TITLE,
+        "title": target.title or DEFAULT_TITLE,
         "content": export.html(),
         "content_type": "text/html",
         "authors": [author.as_json() for author in target.authors],
@@ -153,30 +155,31 @@ def _created(elogy: Elogy, target: Target, export: Export, mark: str, progress: 
     try:
         first = elogy.marked(target.logbook, _key(mark), mark) or made
     except ElogyError:
-        return made, False  # it is there; the next export of these rows looks again
+        return made, False  # the entry exists; the next export of these rows checks again
     if first["id"] != made["id"]:
-        raise Twice(
-            f"Somebody else has put the same rows there at the same moment: they are in entry {first['id']}, "
-            f"and in entry {made['id']}, which can be taken away in Elogy"
+        raise DuplicateEntry(
+            f"Somebody else has exported the same rows at the same moment: they are in entry {first['id']}, "
+            f"and in entry {made['id']}, which can be deleted in Elogy"
         )
     return made, False
 
 
-def _found_after(error: ElogyError, elogy: Elogy, target: Target, mark: str, progress: Progress) -> Json:
-    """The entry, if the write whose answer was lost has made it.
+def _found_after(error: ElogyError, elogy: Elogy, target: ElogyTarget, mark: str, progress: ExportProgress) -> Json:
+    """The entry, if the write whose answer was lost has created it.
 
-    It is never sent again from here: the server may still be at the first one.
+    The write is never repeated here: the server may still be busy with the first one.
     """
-    for seconds in LOOKS:
+    for seconds in CHECK_PAUSES_SECONDS:
         progress.pause(seconds)
         try:
             found = elogy.marked(target.logbook, _key(mark), mark)
         except ElogyError:
-            continue  # away still: what is told is why the write failed
+            continue  # still no answer: the error of the write is reported
         if found is not None:
             return found
-    raise Unsure(
-        f"{error}. The entry is not in Elogy, but may still come. Export again in a while: it is looked for first",
+    raise UncertainWrite(
+        f"{error}. The entry is not in Elogy, but may still appear. "
+        "Export again later: the export first searches for it",
         error.status,
     ) from error
 
@@ -184,17 +187,19 @@ def _found_after(error: ElogyError, elogy: Elogy, target: Target, mark: str, pro
 # ----------------------------------------------------------------------- append
 
 
-def _appended(elogy: Elogy, target: Target, export: Export, mark: str, progress: Progress) -> tuple[Json, bool]:
+def _appended(
+    elogy: Elogy, target: ElogyTarget, export: ElogyExport, mark: str, progress: ExportProgress
+) -> tuple[Json, bool]:
     assert target.entry is not None
     problem: ElogyError | None = None
-    for attempt in range(TRIES):
+    for attempt in range(MAX_APPEND_TRIES):
         if attempt:
             progress.pause(0.2 * 2**attempt)
         progress.check()
         entry = elogy.entry(target.entry)
         if (entry.get("metadata") or {}).get(_key(mark)) == mark:
             return entry, problem is None
-        # A repeat is safe here: the entry has another revision if the first one was done after all.
+        # Safe to repeat: if the first write was done after all, the entry has another revision.
         try:
             elogy.change(entry, _changes(entry, target, export, mark))
             return elogy.entry(target.entry), False
@@ -204,10 +209,12 @@ def _appended(elogy: Elogy, target: Target, export: Export, mark: str, progress:
             problem = error
     if isinstance(problem, Stale):
         raise Stale(f"Entry {target.entry} is being edited by somebody else ({problem}). Try again later", 409)
-    raise Unsure(f"{problem}. Export again: what is in entry {target.entry} already is not added twice") from problem
+    raise UncertainWrite(
+        f"{problem}. Export again: what is in entry {target.entry} already is not added twice"
+    ) from problem
 
 
-def _changes(entry: Json, target: Target, export: Export, mark: str) -> Json:
+def _changes(entry: Json, target: ElogyTarget, export: ElogyExport, mark: str) -> Json:
     content = entry.get("content") or ""
     if str(entry.get("content_type") or "text/html").startswith("text/html"):
         title = f"<h3>{escape(target.title)}</h3>" if target.title else ""
@@ -224,8 +231,8 @@ def _changes(entry: Json, target: Target, export: Export, mark: str) -> Json:
 # --------------------------------------------------------------------- pictures
 
 
-def _attach(elogy: Elogy, number: int, export: Export, mark: str, progress: Progress) -> int:
-    """Send the pictures that the entry does not have; their number. A name tells the export and the picture."""
+def _attach(elogy: Elogy, number: int, export: ElogyExport, mark: str, progress: ExportProgress) -> int:
+    """Send the pictures that the entry lacks; returns their number. A file name identifies export and picture."""
     sent = 0
     if not export.pictures:
         return sent
@@ -246,8 +253,8 @@ def _attach(elogy: Elogy, number: int, export: Export, mark: str, progress: Prog
     return sent
 
 
-def _arrived(elogy: Elogy, number: int, name: str, progress: Progress) -> bool:
-    for seconds in LOOKS:
+def _arrived(elogy: Elogy, number: int, name: str, progress: ExportProgress) -> bool:
+    for seconds in CHECK_PAUSES_SECONDS:
         progress.pause(seconds)
         try:
             if name in _names(elogy.entry(number)):

@@ -1,4 +1,4 @@
-"""The fields of the dialog for Elogy: logbook, entry, authors, and what the logbook wants to know. They ask nobody."""
+"""The fields of the Elogy dialog: logbook, entry, authors and attributes. They make no calls."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ from taurus.external.qt import Qt
 
 from taurus_widgets.scanlog.exporting.elogy import Attribute, Author, Headline, Logbook
 
-WHAT = Qt.Qt.UserRole
-"""The logbook, entry or author of an item."""
+ITEM_ROLE = Qt.Qt.UserRole
+"""The role of an item's logbook, entry or author."""
 
-PAUSE = 250
-"""Milliseconds without a key after which what was typed is looked for."""
+TYPING_PAUSE_MS = 250
+"""Pause in the typing after which the text is searched for."""
 
 
-class SearchLine(Qt.QLineEdit):
-    """Says `searched` when the typing has stopped."""
+class DelayedSearchLine(Qt.QLineEdit):
+    """Emits `searched` when the typing pauses."""
 
     searched = Qt.Signal(str)
 
@@ -27,25 +27,25 @@ class SearchLine(Qt.QLineEdit):
         self.setClearButtonEnabled(True)
         timer = Qt.QTimer(self)
         timer.setSingleShot(True)
-        timer.setInterval(PAUSE)
+        timer.setInterval(TYPING_PAUSE_MS)
         self.textEdited.connect(lambda _: timer.start())
         timer.timeout.connect(lambda: self.searched.emit(self.text().strip()))
 
     def keyPressEvent(self, event: Qt.QKeyEvent) -> None:
-        """Enter is for the search, and not for the dialog's button."""
+        """Enter starts the search and does not press the dialog's button."""
         super().keyPressEvent(event)
         if event.key() in (Qt.Qt.Key_Return, Qt.Qt.Key_Enter):
             event.accept()
 
 
 class LogbookTree(Qt.QWidget):
-    """The tree, and a line that leaves in it what has the words in its name or within."""
+    """The tree of logbooks, and a line that filters it by name."""
 
     chosen = Qt.Signal()
 
     def __init__(self, parent: Qt.QWidget) -> None:
         super().__init__(parent)
-        self.search = SearchLine("Find a logbook", self)
+        self.search = DelayedSearchLine("Find a logbook", self)
         self.search.textChanged.connect(self._filter)
         self.tree = Qt.QTreeWidget(self)
         self.tree.setHeaderHidden(True)
@@ -61,23 +61,23 @@ class LogbookTree(Qt.QWidget):
         for logbook in logbooks:
             self.tree.addTopLevelItem(self._item(logbook))
         for item in self._items():
-            if item.data(0, WHAT).id == current:
+            if item.data(0, ITEM_ROLE).id == current:
                 self.tree.setCurrentItem(item)
                 self.tree.scrollToItem(item)
 
     def current(self) -> Logbook | None:
         item = self.tree.currentItem()
-        return None if item is None else item.data(0, WHAT)
+        return None if item is None else item.data(0, ITEM_ROLE)
 
     def _item(self, logbook: Logbook) -> Qt.QTreeWidgetItem:
         item = Qt.QTreeWidgetItem([logbook.name])
-        item.setData(0, WHAT, logbook)
+        item.setData(0, ITEM_ROLE, logbook)
         item.setToolTip(0, Qt.QTextDocumentFragment.fromPlainText(logbook.description).toHtml())
         item.addChildren([self._item(child) for child in logbook.children])
         return item
 
     def _items(self) -> list[Qt.QTreeWidgetItem]:
-        """All, those inside before those around them."""
+        """All items, children before their parents."""
 
         def below(item: Qt.QTreeWidgetItem) -> list[Qt.QTreeWidgetItem]:
             return [inner for place in range(item.childCount()) for inner in below(item.child(place))] + [item]
@@ -94,14 +94,14 @@ class LogbookTree(Qt.QWidget):
 
 
 class EntryList(Qt.QWidget):
-    """Entries of a logbook to append to; `searched` says which words their titles should have."""
+    """The entries of a logbook to append to; `searched` has the words that their titles must contain."""
 
     searched = Qt.Signal(str)
     chosen = Qt.Signal()
 
     def __init__(self, parent: Qt.QWidget) -> None:
         super().__init__(parent)
-        self.search = SearchLine("Words of its title", self)
+        self.search = DelayedSearchLine("Words of its title", self)
         self.search.searched.connect(self.searched)
         self.list = Qt.QListWidget(self)
         self.list.setAlternatingRowColors(True)
@@ -116,24 +116,24 @@ class EntryList(Qt.QWidget):
         for entry in entries:
             by = f", {entry.authors}" if entry.authors else ""
             item = Qt.QListWidgetItem(f"{entry.id}  {entry.title}{by}")
-            item.setData(WHAT, entry)
+            item.setData(ITEM_ROLE, entry)
             item.setToolTip(Qt.QTextDocumentFragment.fromPlainText(f"{entry.title}\n{entry.time}").toHtml())
             self.list.addItem(item)
 
     def current(self) -> Headline | None:
         item = self.list.currentItem()
-        return None if item is None else item.data(WHAT)
+        return None if item is None else item.data(ITEM_ROLE)
 
 
 class AuthorsField(Qt.QWidget):
-    """Authors as chosen, and a line to find others; the key Delete takes one away."""
+    """The chosen authors, and a line to find others; the key Delete removes one."""
 
     searched = Qt.Signal(str)
     changed = Qt.Signal()
 
     def __init__(self, parent: Qt.QWidget) -> None:
         super().__init__(parent)
-        self.search = SearchLine("Name or login", self)
+        self.search = DelayedSearchLine("Name or login", self)
         self.search.setToolTip("Type a part of the name, and choose; Enter takes what is typed as it is")
         self.search.searched.connect(self.searched)
         self.search.returnPressed.connect(self._entered)
@@ -141,7 +141,7 @@ class AuthorsField(Qt.QWidget):
         self.completer = Qt.QCompleter(self.found, self)
         self.completer.setCompletionMode(self.completer.UnfilteredPopupCompletion)
         self.completer.setWidget(self.search)
-        self.completer.activated[Qt.QModelIndex].connect(lambda index: self.add(index.data(WHAT)))
+        self.completer.activated[Qt.QModelIndex].connect(lambda index: self.add(index.data(ITEM_ROLE)))
         self.list = Qt.QListWidget(self)
         self.list.setFlow(self.list.LeftToRight)
         self.list.setWrapping(True)
@@ -159,27 +159,27 @@ class AuthorsField(Qt.QWidget):
         self.setSizePolicy(Qt.QSizePolicy.Preferred, Qt.QSizePolicy.Maximum)
 
     def authors(self) -> list[Author]:
-        return [self.list.item(row).data(WHAT) for row in range(self.list.count())]
+        return [self.list.item(row).data(ITEM_ROLE) for row in range(self.list.count())]
 
     def add(self, author: Author) -> None:
-        """Nothing happens if it is there."""
+        """Add an author, unless it is there."""
         self.search.clear()
         self.completer.popup().hide()
         if author not in self.authors():
             item = Qt.QListWidgetItem(str(author))
-            item.setData(WHAT, author)
+            item.setData(ITEM_ROLE, author)
             item.setToolTip(author.email)
             self.list.addItem(item)
             self.changed.emit()
 
     def offer(self, authors: Iterable[Author], search: str) -> None:
-        """What was found for what was typed; too late if it is not there any more."""
+        """Offer the authors found for a search, unless the typed text has changed since."""
         if search != self.search.text().strip() or not self.search.hasFocus():
             return
         self.found.clear()
         for author in authors:
             item = Qt.QStandardItem(f"{author}{f', {author.email}' if author.email else ''}")
-            item.setData(author, WHAT)
+            item.setData(author, ITEM_ROLE)
             self.found.appendRow(item)
         if self.found.rowCount():
             self.completer.complete()
@@ -187,10 +187,10 @@ class AuthorsField(Qt.QWidget):
             self.completer.popup().hide()
 
     def _entered(self) -> None:
-        """Enter, in the line or in the list below it: what is marked there, else what is typed."""
+        """Enter in the line or in its list: add the marked author, else the typed name."""
         popup = self.completer.popup()
         if popup.isVisible() and popup.currentIndex().isValid():
-            self.add(popup.currentIndex().data(WHAT))
+            self.add(popup.currentIndex().data(ITEM_ROLE))
             return
         name = " ".join(self.search.text().split())
         if name:
@@ -203,7 +203,7 @@ class AuthorsField(Qt.QWidget):
 
 
 class AttributeForm(Qt.QWidget):
-    """A field for each attribute of a logbook; those that it needs have a star."""
+    """A field for each attribute of a logbook; required ones have a star."""
 
     changed = Qt.Signal()
 
@@ -216,7 +216,7 @@ class AttributeForm(Qt.QWidget):
         self._attributes: tuple[Attribute, ...] = ()
 
     def setAttributes(self, attributes: tuple[Attribute, ...], known: dict[str, str]) -> None:
-        """`known` is what to begin with, by name in lower case."""
+        """`known` has the initial values, by name in lower case."""
         while self._layout.rowCount():
             self._layout.removeRow(0)
         self.fields = {}
@@ -253,7 +253,7 @@ class AttributeForm(Qt.QWidget):
         return line
 
     def values(self) -> dict[str, Any]:
-        """What is filled in, by name. A box is always filled in."""
+        """The filled-in values by name. A check box always has a value."""
         found = {attribute.name: self._value(attribute) for attribute in self._attributes}
         return {name: value for name, value in found.items() if value not in ("", [])}
 
@@ -271,6 +271,6 @@ class AttributeForm(Qt.QWidget):
         return field.text().strip()
 
     def missing(self) -> list[str]:
-        """The names of those that the logbook needs and that are empty."""
+        """The names of the required attributes that are empty."""
         filled = self.values()
         return [attribute.name for attribute in self._attributes if attribute.required and attribute.name not in filled]

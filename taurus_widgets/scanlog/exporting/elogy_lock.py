@@ -9,17 +9,17 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from taurus_widgets.scanlog.data.state_folder import makePrivate
-from taurus_widgets.scanlog.exporting.progress import Progress
+from taurus_widgets.scanlog.exporting.progress import ExportProgress
 
-LOOK = 0.2
-"""Seconds between looks whether it is our turn."""
+LOCK_RETRY_SECONDS = 0.2
+"""Between attempts to lock the file."""
 
 
 @contextmanager
-def turn(folder: Path, progress: Progress) -> Iterator[None]:
-    """Waits for its turn; the end of a program that had it gives it on. Raises Cancelled.
+def one_export_at_a_time(folder: Path, progress: ExportProgress) -> Iterator[None]:
+    """Wait for the lock and hold it. A lock ends with its process. Raises Cancelled.
 
-    Where no file can be locked in the folder (its disk is full, or keeps no locks) there are no turns.
+    Without a lock if the folder does not allow one (its disk is full, or its file system has no locks).
     """
     try:
         makePrivate(folder)
@@ -29,7 +29,7 @@ def turn(folder: Path, progress: Progress) -> Iterator[None]:
         return
     try:
         while not _taken(handle):
-            progress.pause(LOOK)
+            progress.pause(LOCK_RETRY_SECONDS)
         yield
     finally:
         os.close(handle)

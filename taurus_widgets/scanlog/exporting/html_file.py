@@ -1,4 +1,4 @@
-"""Rows as an HTML page that needs nothing else, and as the table that Word and Excel take from the clipboard."""
+"""Rows as a self-contained HTML page, and as the table for Word and Excel in the clipboard."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from typing import BinaryIO
 
 from taurus_widgets.scanlog.data.cells import Sheet, readable
 from taurus_widgets.scanlog.data.columns import Json, Kind
-from taurus_widgets.scanlog.exporting.pictures import Picture
-from taurus_widgets.scanlog.exporting.writer import Writer
+from taurus_widgets.scanlog.exporting.pictures import PictureFile
+from taurus_widgets.scanlog.exporting.writer import RowWriter
 
 _HEAD = """<!DOCTYPE html>
 <html lang="en">
@@ -42,10 +42,10 @@ img {{ max-width: 16em; max-height: 10em; display: block; margin: .2em 0; }}
 """
 
 
-class HtmlWriter(Writer):
-    """Nothing that users wrote is taken for HTML.
+class HtmlWriter(RowWriter):
+    """Texts of users are escaped.
 
-    `mso-number-format` is Excel's own: it opens such pages, and would take a text that begins with = for a formula.
+    `mso-number-format` is for Excel, which opens such pages and would take a text that begins with = for a formula.
     """
 
     def __init__(self, file: BinaryIO, sheet: Sheet, with_pictures: bool = False) -> None:
@@ -62,7 +62,7 @@ class HtmlWriter(Writer):
             )
         )
 
-    def row(self, dataset: Json, pictures: list[Picture]) -> None:
+    def row(self, dataset: Json, pictures: list[PictureFile]) -> None:
         self._rows += 1
         cells = [f"<td{_class(column.kind)}>{escape(readable(column, dataset))}</td>" for column in self._sheet.columns]
         if self._with_pictures:
@@ -84,7 +84,7 @@ def _counted(rows: int) -> str:
 
 
 def table(headings: list[str], rows: list[list[str]]) -> str:
-    """A bare table that programs with an opinion of their own on styles take: Word, Excel, Elogy."""
+    """A table without styles, for Word, Excel and Elogy."""
     head = "".join(f'<th style="text-align:left">{escape(text)}</th>' for text in headings)
     body = "".join(f"<tr>{''.join(f'<td>{_lines(text)}</td>' for text in row)}</tr>" for row in rows)
     return (
@@ -94,5 +94,5 @@ def table(headings: list[str], rows: list[list[str]]) -> str:
 
 
 def _lines(text: str) -> str:
-    # Excel would take a plain <br> for the end of the row.
+    # Excel would start a new row at a plain <br>.
     return escape(text).replace("\n", '<br style="mso-data-placement:same-cell"/>')

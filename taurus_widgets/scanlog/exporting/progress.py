@@ -1,4 +1,4 @@
-"""How far an export is, told between its thread and the window."""
+"""The progress of an export, shared by its thread and the window."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from types import TracebackType
 
 
 class Cancelled(Exception):
-    """The user has stopped it. The text says what is left of it, "" for nothing."""
+    """The user has cancelled the export. The text says what was already written, "" for nothing."""
 
 
-class Progress:
-    """Written by the thread that works, read by the window now and then; `cancel` goes the other way.
+class ExportProgress:
+    """The thread counts, and the window reads the count; the window cancels, and the thread checks for it.
 
     A context manager for the thread: `ended` is set when it leaves.
     """
@@ -22,7 +22,7 @@ class Progress:
         self.cancelled = threading.Event()
         self.ended = threading.Event()
 
-    def __enter__(self) -> Progress:
+    def __enter__(self) -> ExportProgress:
         return self
 
     def __exit__(
@@ -34,16 +34,16 @@ class Progress:
         self.cancelled.set()
 
     def check(self) -> None:
-        """Raises Cancelled once it is."""
+        """Raise Cancelled if the export was cancelled."""
         if self.cancelled.is_set():
             raise Cancelled
 
     def step(self) -> None:
-        """One more is done. Raises Cancelled once it is."""
+        """Count one more as done. Raises Cancelled."""
         self.check()
         self.done += 1
 
     def pause(self, seconds: float) -> None:
-        """Wait, or raise Cancelled at once when it is."""
+        """Wait; raises Cancelled as soon as the export is cancelled."""
         self.cancelled.wait(seconds)
         self.check()

@@ -1,4 +1,4 @@
-"""The dialog that writes rows into a file."""
+"""The dialog that exports rows to a file."""
 
 from __future__ import annotations
 
@@ -15,34 +15,34 @@ from taurus_widgets.scanlog.data.cells import Sheet
 from taurus_widgets.scanlog.exporting import pictures
 from taurus_widgets.scanlog.exporting.csv_file import Style
 from taurus_widgets.scanlog.exporting.dialog import ExportDialog, Table
-from taurus_widgets.scanlog.exporting.eln_file import MOST_PARTS
-from taurus_widgets.scanlog.exporting.progress import Progress
+from taurus_widgets.scanlog.exporting.eln_file import MAX_ELN_PARTS
+from taurus_widgets.scanlog.exporting.progress import ExportProgress
 from taurus_widgets.scanlog.exporting.saving import Pages, Pictures, save
-from taurus_widgets.scanlog.exporting.settings import Settings
+from taurus_widgets.scanlog.exporting.settings import ExportSettings
 
-FORMATS = {
+FILE_FORMATS = {
     ".csv": "CSV, for Excel and other programs",
     ".html": "HTML, a page to read and to print",
     ".eln": "ELN archive (RO-Crate), for electronic lab notebooks",
 }
-STYLES = {
+NUMBER_STYLES = {
     Style.POINT: "12.5, cells apart by commas",
     Style.COMMA: "12,5, cells apart by semicolons (Excel in most of Europe)",
 }
 
 
 class SaveDialog(ExportDialog):
-    """Format, numbers, pictures, and where to."""
+    """The format, the style of numbers, the pictures, and the file."""
 
-    def __init__(self, table: Table, settings: Settings, parent: Qt.QWidget) -> None:
+    def __init__(self, table: Table, settings: ExportSettings, parent: Qt.QWidget) -> None:
         super().__init__(table, parent)
         self.setWindowTitle("Save rows")
         self._settings = settings
         self.format = Qt.QComboBox(self.body)
-        for suffix, text in FORMATS.items():
+        for suffix, text in FILE_FORMATS.items():
             self.format.addItem(text, suffix)
         self.style = Qt.QComboBox(self.body)
-        for style, text in STYLES.items():
+        for style, text in NUMBER_STYLES.items():
             self.style.addItem(text, style)
         self.style.setCurrentIndex(self.style.findData(settings.style()))
         self.pictures = Qt.QCheckBox(self.body)
@@ -70,7 +70,7 @@ class SaveDialog(ExportDialog):
         self.file.setFocus()
 
     def path(self) -> Path:
-        """Where it is written: with the ending of the format, and in the folder kept, if there is none in it."""
+        """The file: with the suffix of the format, and in the last folder if none is given."""
         path = Path(self.file.text().strip()).expanduser()
         suffix = self.format.currentData()
         if path.suffix.lower() != suffix:
@@ -93,8 +93,8 @@ class SaveDialog(ExportDialog):
         notes = []
         if named and self.path().is_file():
             notes.append(f"{self.path().name} is there already and will be replaced.")
-        if suffix == ".eln" and self.chosen().count() > MOST_PARTS:
-            notes.append(f"Lab notebooks may refuse an archive of more than {MOST_PARTS:,} datasets and pictures.")
+        if suffix == ".eln" and self.chosen().count() > MAX_ELN_PARTS:
+            notes.append(f"Lab notebooks may refuse an archive of more than {MAX_ELN_PARTS:,} datasets and pictures.")
         self.note.setText(" ".join(notes))
         self.note.setVisible(bool(notes))
         self.go.setEnabled(named and any(button.isEnabled() for button in self.rows))
@@ -115,26 +115,28 @@ class SaveDialog(ExportDialog):
         return bool(self.pictures.isChecked() and not self.pictures.isHidden())
 
     def _renamed(self) -> None:
-        """Another format: the name gets its ending."""
+        """Change the suffix of the name after a change of the format."""
         path = Path(self.file.text())
-        if path.suffix.lower() in FORMATS:
+        if path.suffix.lower() in FILE_FORMATS:
             self.file.setText(str(path.with_suffix(self.format.currentData())))
         self.changed()
 
     def _browse(self) -> None:
-        filters = ";;".join(f"{text.partition(',')[0]} (*{suffix})" for suffix, text in FORMATS.items())
+        filters = ";;".join(f"{text.partition(',')[0]} (*{suffix})" for suffix, text in FILE_FORMATS.items())
         chosen = next(one for one in filters.split(";;") if self.format.currentData() in one)
-        # The dialog's own note says what will be replaced.
+        # The note in this dialog warns about a file that will be replaced.
         name, kind = Qt.QFileDialog.getSaveFileName(
             self, "Save rows", str(self.path()), filters, chosen, Qt.QFileDialog.DontConfirmOverwrite
         )
         if name:
-            suffix = next((ending for ending in FORMATS if name.lower().endswith(ending)), "")
+            suffix = next((ending for ending in FILE_FORMATS if name.lower().endswith(ending)), "")
             self.format.setCurrentIndex(self.format.findData(suffix or kind.partition("*")[2].rstrip(")")))
             self.file.setText(name)
 
 
-def _save(path: Path, sheet: Sheet, pages: Pages, found: Pictures | None, style: Style, progress: Progress) -> int:
+def _save(
+    path: Path, sheet: Sheet, pages: Pages, found: Pictures | None, style: Style, progress: ExportProgress
+) -> int:
     return save(path, sheet, pages, progress, found, style)
 
 

@@ -1,4 +1,4 @@
-"""An export into a file: row by row, beside its place, and moved there when it is whole. No Qt here."""
+"""Export into a file: written to a temporary file beside it, which replaces it when complete. No Qt here."""
 
 from __future__ import annotations
 
@@ -15,26 +15,26 @@ from taurus_widgets.scanlog.data.columns import Json
 from taurus_widgets.scanlog.exporting.csv_file import CsvWriter, Style
 from taurus_widgets.scanlog.exporting.eln_file import ElnWriter
 from taurus_widgets.scanlog.exporting.html_file import HtmlWriter
-from taurus_widgets.scanlog.exporting.pictures import Picture
-from taurus_widgets.scanlog.exporting.progress import Progress
-from taurus_widgets.scanlog.exporting.writer import Writer
+from taurus_widgets.scanlog.exporting.pictures import PictureFile
+from taurus_widgets.scanlog.exporting.progress import ExportProgress
+from taurus_widgets.scanlog.exporting.writer import RowWriter
 
 Pages = Iterable[list[Json]]
-Pictures = Callable[[Json], list[Picture]]
+Pictures = Callable[[Json], list[PictureFile]]
 
 
 def save(
     path: Path,
     sheet: Sheet,
     pages: Pages,
-    progress: Progress,
+    progress: ExportProgress,
     pictures: Pictures | None = None,
     style: Style = Style.POINT,
 ) -> int:
-    """Write the rows in the format that the name ends with; their number is returned.
+    """Write the rows in the format of the file's suffix. Returns the number of rows.
 
-    What is there of this name is replaced when all is written, and left as it is otherwise. Each dataset is written
-    once: pages of a table that grows overlap. With `pictures` they go along, and into CSV their names. Raises
+    An existing file is replaced when everything is written, and left as it is otherwise. Each dataset is written
+    once, since pages of a growing table overlap. With `pictures` the pictures are included (in CSV their names). Raises
     Cancelled, OSError, or whatever `pages` and `pictures` raise.
     """
     seen: set[str] = set()
@@ -51,8 +51,8 @@ def save(
     return len(seen)
 
 
-def _writer(path: Path, file: BinaryIO, sheet: Sheet, with_pictures: bool, style: Style) -> Writer:
-    """ValueError for a name that ends with none of the formats."""
+def _writer(path: Path, file: BinaryIO, sheet: Sheet, with_pictures: bool, style: Style) -> RowWriter:
+    """The writer for the suffix of the path. Raises ValueError for an unknown suffix."""
     match path.suffix.lower():
         case ".csv":
             return CsvWriter(file, sheet, style)
@@ -65,8 +65,8 @@ def _writer(path: Path, file: BinaryIO, sheet: Sheet, with_pictures: bool, style
 
 @contextmanager
 def replacing(path: Path) -> Iterator[BinaryIO]:
-    """A file beside `path` that takes its place if all goes well, and else is gone."""
-    path = path.resolve()  # of a link, what it leads to is replaced
+    """A temporary file beside `path` that replaces it at the end, or is deleted after an error."""
+    path = path.resolve()  # the target of a link is replaced, not the link
     beside = path.with_name(f".{path.name[:100]}.{uuid.uuid4().hex}.part")
     mode = path.stat().st_mode & 0o777 if path.exists() else None
     try:
@@ -82,8 +82,8 @@ def replacing(path: Path) -> Iterator[BinaryIO]:
         raise
 
 
-def told(error: OSError, path: Path) -> str:
-    """Why it could not be written, in plain words."""
+def file_problem(error: OSError, path: Path) -> str:
+    """Why a file could not be written, as a text for people."""
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         what = "The disk is full" if error.errno == errno.ENOSPC else "Your quota of the disk is used up"
         return f"{what}: {path.name} was not written to {path.parent}"

@@ -1,4 +1,4 @@
-"""What the exports keep for this user from one day to the next."""
+"""The stored settings of the exports, for each user."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from taurus.external.qt import Qt
 from taurus_widgets.scanlog.exporting.csv_file import Style
 from taurus_widgets.scanlog.exporting.elogy import Author
 
-ELOGY = "SCIZOO_ELOGY_URL"
+ELOGY_VARIABLE = "SCIZOO_ELOGY_URL"
 """The environment variable with Elogy's address, for a scan log in a TaurusGUI."""
 
 
-class Settings:
-    """In the user's own Qt settings."""
+class ExportSettings:
+    """Stored in the user's Qt settings."""
 
     def __init__(self) -> None:
         self._kept = Qt.QSettings("SciZoo", "scanlog")
@@ -25,16 +25,16 @@ class Settings:
     # ------------------------------------------------------------------------- files
 
     def format(self) -> str:
-        """The ending of the last one, as `.csv`."""
+        """The suffix of the last format, for example `.csv`."""
         return str(self._kept.value("format", ".csv"))
 
     def folder(self) -> Path:
-        """The last one, or home if it is not there any more."""
+        """The last folder, or the home folder if it no longer exists."""
         folder = Path(str(self._kept.value("folder", "") or Path.home()))
         return folder if folder.is_dir() else Path.home()
 
     def style(self) -> Style:
-        """The last one; at first, as the decimal sign of this desktop's language is."""
+        """The last style; at first the one with the decimal sign of the desktop's language."""
         usual = Style.COMMA if Qt.QLocale.system().decimalPoint() == "," else Style.POINT
         kept = str(self._kept.value("style", usual.name))
         return Style[kept] if kept in Style.__members__ else usual
@@ -46,11 +46,11 @@ class Settings:
     # ------------------------------------------------------------------------- Elogy
 
     def elogy(self) -> str:
-        """Its address: that of the environment, else the one that was used last; "" if there is none."""
-        return os.environ.get(ELOGY, "").strip() or str(self._kept.value("elogy", ""))
+        """The address of Elogy: from the environment, else the last one; "" if there is none."""
+        return os.environ.get(ELOGY_VARIABLE, "").strip() or str(self._kept.value("elogy", ""))
 
     def authors(self) -> list[Author]:
-        """Who signed last."""
+        """The authors of the last export."""
         try:
             found = json.loads(str(self._kept.value("authors", "[]")))
             return [Author(**{name: str(value) for name, value in author.items()}) for author in found]
@@ -58,7 +58,7 @@ class Settings:
             return []
 
     def logbook(self) -> int:
-        """The last one; 0 if there is none."""
+        """The id of the last logbook; 0 if there is none."""
         kept = str(self._kept.value("logbook", "0"))
         return int(kept) if kept.isdecimal() else 0
 

@@ -1,4 +1,4 @@
-"""What every format is: something that takes rows, and is then finished or abandoned."""
+"""The base of the file formats: it takes rows, and is then finished or abandoned."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from types import TracebackType
 from typing import Self
 
 from taurus_widgets.scanlog.data.columns import Json
-from taurus_widgets.scanlog.exporting.pictures import Picture
+from taurus_widgets.scanlog.exporting.pictures import PictureFile
 
 
-class Writer(ABC):
-    """Of one format, into a file that is open in binary mode and stays open. A context manager."""
+class RowWriter(ABC):
+    """Writes one format into a file that is open in binary mode and stays open. A context manager."""
 
     def __enter__(self) -> Self:
         return self
@@ -25,13 +25,13 @@ class Writer(ABC):
             self.abandon()
 
     @abstractmethod
-    def row(self, dataset: Json, pictures: list[Picture]) -> None:
+    def row(self, dataset: Json, pictures: list[PictureFile]) -> None:
         """The next one. OSError if it cannot be written."""
 
     @abstractmethod
     def finish(self) -> None:
-        """Write what comes after the rows. OSError if it cannot be written."""
+        """Write what follows the rows. Raises OSError."""
 
     def abandon(self) -> None:
-        """Let go of everything but the file, which nobody will read. Raises nothing."""
+        """Close everything except the file, which will be deleted. Raises nothing."""
         return

@@ -1,59 +1,56 @@
-"""Which columns the scan log shows: chosen, moved, sized and hidden by its user, and kept for them."""
+"""The columns of the scan log: the user chooses, moves, resizes and hides them, and layouts are saved."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING
 
 from taurus.external.qt import Qt
 
 from taurus_widgets.scanlog.data import available_fields, layouts
-from taurus_widgets.scanlog.data.available_fields import Catalogue
+from taurus_widgets.scanlog.data.available_fields import AvailableFields
 from taurus_widgets.scanlog.data.columns import column_of
 from taurus_widgets.scanlog.data.feed import problem_text
-from taurus_widgets.scanlog.data.layouts import STANDARD, Layout, LayoutFile, Layouts, Place
-from taurus_widgets.scanlog.data.query import Query
+from taurus_widgets.scanlog.data.layouts import STANDARD, Layout, LayoutColumn, LayoutFile, Layouts
+from taurus_widgets.scanlog.data.query import DatasetQuery
 from taurus_widgets.scanlog.dialogs.columns import ColumnChooser
+from taurus_widgets.scanlog.view import LogView
 
-if TYPE_CHECKING:
-    from taurus_widgets.scanlog.view import ScanLog
+WIDTH_STEP_LETTERS = 2
+"""Width change of a column for each press of the key."""
 
-STEP = 2
-"""Letters by which a key makes a column wider or narrower."""
-
-KEEP_AFTER = 300
-"""Milliseconds after the last change of a width before it is written."""
+SAVE_DELAY_MS = 300
+"""Delay from the last change of a width to the save."""
 
 
 class Columns(Qt.QObject):
-    """The button Columns with its menu, the header's cross and drag, and the file that keeps it all.
+    """The button Columns with its menu, the header's cross and drag, and the file with the layouts.
 
-    Every change is kept at once, in the layout that is in use, for the beamline of the datasets: `setBeamline`
-    says it, else it is the one place where the newest datasets of the catalogue were made.
+    Every change is saved at once in the layout in use, for the beamline of the datasets: that of `setBeamline`,
+    else the one where all the newest datasets of the catalogue were made.
     """
 
-    catalogueRead = Qt.Signal(object)
-    """A `found.Catalogue`: what there is to choose from, and to filter by."""
+    availableChanged = Qt.Signal(object)
+    """AvailableFields: the fields that can be chosen as columns and used in filters."""
 
-    def __init__(self, log: ScanLog, file: LayoutFile | None = None) -> None:
+    def __init__(self, log: LogView, file: LayoutFile | None = None) -> None:
         super().__init__(log)
         self._log = log
         self._file = file or layouts.user_file()
         self._beamline = ""
-        self._given = False
-        self._proposal = ""  # whose datasets were looked at
+        self._beamlineGiven = False
+        self._proposal = ""  # whose datasets were read for `available`
         self._layouts = Layouts()
-        self._applied: set[str] = set()  # keys of the columns that were shown from here
+        self._applied: set[str] = set()  # keys of the columns that were applied here
         self._applying = False
         self.problem = ""
-        """Why the layouts could not be read or kept; "" while they can."""
-        self.catalogue = available_fields.usual()
-        self._missing = ""  # why the catalogue has not said all that it has
+        """Why the layouts cannot be read or saved; "" if they can."""
+        self.available = available_fields.default_fields()
+        self._availableProblem = ""  # why the fields of the catalogue could not be read
         self.chooser: ColumnChooser | None = None
         self._saving = Qt.QTimer(self)
         self._saving.setSingleShot(True)
-        self._saving.setInterval(KEEP_AFTER)
-        self._saving.timeout.connect(self._keep)
+        self._saving.setInterval(SAVE_DELAY_MS)
+        self._saving.timeout.connect(self._save)
         self._makeMenu()
         header = log.table.horizontalHeader()
         header.hideWanted.connect(self._hideSection)
@@ -63,7 +60,7 @@ class Columns(Qt.QObject):
         log.table.widthChosen.connect(self._changed)
         log.catalogueChanged.connect(self._catalogueChanged)
         log.queryChanged.connect(self._queryChanged)
-        log.closing.connect(self._keepNow)
+        log.closing.connect(self._saveNow)
         self._load()
 
     # -------------------------------------------------------------------------- menu
@@ -81,8 +78,8 @@ class Columns(Qt.QObject):
         self.new = self._action("New layout\u2026", self._new)
         self.rename = self._action("Rename layout\u2026", self._rename)
         self.delete = self._action("Delete layout", self._delete)
-        self.wider = self._action("Wider column", lambda: self._size(STEP), "Alt+Shift+Right")
-        self.narrower = self._action("Narrower column", lambda: self._size(-STEP), "Alt+Shift+Left")
+        self.wider = self._action("Wider column", lambda: self._size(WIDTH_STEP_LETTERS), "Alt+Shift+Right")
+        self.narrower = self._action("Narrower column", lambda: self._size(-WIDTH_STEP_LETTERS), "Alt+Shift+Left")
         for action in (self.wider, self.narrower):
             action.setToolTip("The column of the cell that the arrow keys have come to")
         self.fit = self._action("Fit widths to what is shown", self._log.table.fitWidths)
@@ -119,8 +116,8 @@ class Columns(Qt.QObject):
         self.menu.addActions([self.wider, self.narrower, self.fit, self.reset])
         if self.problem:
             self.menu.addSeparator()
-            said = self.menu.addAction("The columns are not kept: see why here")
-            said.setToolTip(self.problem)
+            unsaved = self.menu.addAction("The columns are not saved: the tool tip has the reason")
+            unsaved.setToolTip(self.problem)
 
     def _headerMenu(self, place: Qt.QPoint) -> None:
         header = self._log.table.horizontalHeader()
@@ -138,43 +135,43 @@ class Columns(Qt.QObject):
     # ------------------------------------------------------------------------ layouts
 
     def setBeamline(self, beamline: str) -> None:
-        """Its layouts, whatever the datasets say."""
-        self._given = True
+        """Use the layouts of this beamline, whatever beamline the datasets have."""
+        self._beamlineGiven = True
         self._switch(beamline)
 
     def useLayout(self, name: str) -> None:
-        """Show this one's columns. KeyError if there is none."""
-        self._keep()
+        """Show the columns of this layout. Raises KeyError if there is none of this name."""
+        self._save()
         self._layouts = self._layouts.using(name)
         self._apply(self._layouts.shown)
         self._write()
 
     def resetLayout(self) -> None:
-        """The layout in use gets the usual columns with their usual widths."""
-        self._show(layouts.usual())
+        """Set the layout in use to the default columns with their default widths."""
+        self._show(layouts.default_layout())
 
     def showKeys(self, keys: list[str]) -> None:
-        """These columns, in this order; those that were shown keep their width."""
+        """Show these columns in this order; those that were shown keep their width."""
         widths = {place.key: place.width for place in self._shown()}
-        self._show(tuple(Place(key, widths.get(key, 0.0)) for key in keys))
+        self._show(tuple(LayoutColumn(key, widths.get(key, 0.0)) for key in keys))
 
     def _show(self, layout: Layout) -> None:
-        self._layouts = self._layouts.having(self._layouts.current, layout)
+        self._layouts = self._layouts.with_layout(self._layouts.current, layout)
         self._apply(layout)
         self._write()
 
     def _load(self) -> None:
-        """What is kept for the beamline; columns that somebody else added (an option) stay beside it."""
-        applied = self._applied or {place.key for place in layouts.usual()}
+        """Load the layouts of the beamline. Columns that were added from outside (by an option) stay."""
+        applied = self._applied or {place.key for place in layouts.default_layout()}
         added = [column.key for column in self._log.shownColumns() if column.key not in applied]
         try:
             self._layouts = self._file.read(self._beamline)
         except (OSError, ValueError) as error:
-            self._complain(error)
+            self._reportProblem(error)
             self._layouts = Layouts()
         layout = self._layouts.shown
         kept = {place.key for place in layout}
-        more = tuple(Place(key) for key in added if key not in kept)
+        more = tuple(LayoutColumn(key) for key in added if key not in kept)
         self._apply((*layout[:-1], *more, *layout[-1:]))
         self._applied = kept
 
@@ -188,36 +185,36 @@ class Columns(Qt.QObject):
 
     def _shown(self) -> Layout:
         widths = self._log.table.chosenWidths()
-        return tuple(Place(column.key, widths.get(column.key, 0.0)) for column in self._log.shownColumns())
+        return tuple(LayoutColumn(column.key, widths.get(column.key, 0.0)) for column in self._log.shownColumns())
 
     def _changed(self) -> None:
         if not self._applying:
             self._saving.start()
 
-    def _keep(self) -> None:
-        """What is shown now is the layout in use."""
+    def _save(self) -> None:
+        """Save the shown columns as the layout in use."""
         self._saving.stop()
         shown = self._shown()
         if shown != self._layouts.shown:
-            self._layouts = self._layouts.having(self._layouts.current, shown)
+            self._layouts = self._layouts.with_layout(self._layouts.current, shown)
             self._write()
 
-    def _keepNow(self) -> None:
-        """What was changed a moment ago."""
+    def _saveNow(self) -> None:
+        """Save a change that is still delayed."""
         if self._saving.isActive():
-            self._keep()
+            self._save()
 
     def _write(self) -> None:
         try:
             self._file.write(self._beamline, self._layouts)
         except (OSError, ValueError) as error:
-            self._complain(error)
+            self._reportProblem(error)
         else:
             self.problem = ""
 
-    def _complain(self, error: Exception) -> None:
+    def _reportProblem(self, error: Exception) -> None:
         self.problem = str(error)
-        self._log.warning("The columns of the scan log are not kept: %s", error)
+        self._log.warning("Cannot save the columns of the scan log: %s", error)
 
     def _size(self, letters: int) -> None:
         if self._log.table.currentIndex().isValid():
@@ -234,7 +231,7 @@ class Columns(Qt.QObject):
     # -------------------------------------------------------------------- named layouts
 
     def _ask(self, title: str, name: str) -> str:
-        """A name that is not taken; "" if nobody gives one."""
+        """Ask for an unused name; "" if the user cancels."""
         label = "Name of the layout:"
         while True:
             name, good = Qt.QInputDialog.getText(self._log, title, label, text=name)
@@ -246,18 +243,18 @@ class Columns(Qt.QObject):
             label = f"There is a layout {name!r}. Another name:"
 
     def _new(self) -> None:
-        self._keep()
+        self._save()
         name = self._ask("New layout", "")
         if name:
-            self._layouts = self._layouts.having(name, self._shown())
+            self._layouts = self._layouts.with_layout(name, self._shown())
             self._write()
 
     def _rename(self) -> None:
-        self._keep()
+        self._save()
         old = self._layouts.current
         name = self._ask(f"Rename {old}", old)
         if name:
-            self._layouts = self._layouts.having(name, self._layouts.shown).without(old)
+            self._layouts = self._layouts.with_layout(name, self._layouts.shown).without(old)
             self._write()
 
     def _delete(self) -> None:
@@ -268,9 +265,9 @@ class Columns(Qt.QObject):
     # ------------------------------------------------------------------------- chooser
 
     def openChooser(self) -> ColumnChooser:
-        """The dialog; it does not hold up the window."""
+        """Open the dialog. It does not block the window."""
         if self.chooser is None:
-            self.chooser = ColumnChooser(self.catalogue, self._log.shownColumns(), self._log)
+            self.chooser = ColumnChooser(self.available, self._log.shownColumns(), self._log)
             self.chooser.setAttribute(Qt.Qt.WA_DeleteOnClose)
             self.chooser.searched.connect(self._search)
             self.chooser.usual.clicked.connect(self._chooseUsual)
@@ -278,13 +275,13 @@ class Columns(Qt.QObject):
             self.chooser.finished.connect(self._closed)
             self.chooser.say(self.problem)
             self.chooser.open()
-            self._look()
+            self._readAvailable()
             self._search("")
         return self.chooser
 
     def _chooseUsual(self) -> None:
         assert self.chooser is not None
-        self.chooser.setKeys(place.key for place in layouts.usual())
+        self.chooser.setKeys(place.key for place in layouts.default_layout())
 
     def _chosen(self) -> None:
         assert self.chooser is not None
@@ -296,71 +293,79 @@ class Columns(Qt.QObject):
     # ---------------------------------------------------------------- what there is
 
     def _catalogueChanged(self) -> None:
-        self.catalogue = available_fields.usual()
+        self.available = available_fields.default_fields()
         scicat = self._log.scicat
         if scicat is None:
             return
-        if not self._given:
+        if not self._beamlineGiven:
             try:
-                # Until the catalogue has answered, what it said last time: so columns do not change as it opens.
+                # Until the catalogue has answered, use its last beamline, so that the columns stay the same.
                 self._switch(self._file.beamline_of(scicat.base_url))
             except (OSError, ValueError) as error:
-                self._complain(error)
-        self._look()
+                self._reportProblem(error)
+        self._readAvailable()
 
-    def _queryChanged(self, query: Query) -> None:
+    def _queryChanged(self, query: DatasetQuery) -> None:
         if query.proposal != self._proposal:
-            self._look()
+            self._readAvailable()
 
-    def _look(self) -> None:
-        """At the newest datasets: what they have, and where they were made."""
+    def _readAvailable(self) -> None:
+        """Read the newest datasets, for their fields and their beamline."""
         scicat, proposal = self._log.scicat, self._log.query.proposal
-        self._proposal, self._missing = proposal, ""
+        self._proposal, self._availableProblem = proposal, ""
         if scicat is not None:
             self._log.calls.run(
-                lambda: available_fields.look(scicat, proposal), self._looked, self._notLooked, key="found"
+                lambda: available_fields.read_newest(scicat, proposal),
+                self._availableRead,
+                self._availableNotRead,
+                key="found",
             )
 
-    def _looked(self, catalogue: Catalogue) -> None:
-        # What other proposals have stays known.
-        self.catalogue = Catalogue({**self.catalogue.found, **catalogue.found}, catalogue.beamline)
+    def _availableRead(self, available: AvailableFields) -> None:
+        # Fields of other proposals stay available.
+        self.available = AvailableFields({**self.available.found, **available.found}, available.beamline)
         scicat = self._log.scicat
-        if not self._given and catalogue.beamline and scicat is not None and catalogue.beamline != self._beamline:
-            self._switch(catalogue.beamline)
+        if (
+            not self._beamlineGiven
+            and available.beamline
+            and scicat is not None
+            and available.beamline != self._beamline
+        ):
+            self._switch(available.beamline)
             try:
-                self._file.set_beamline_of(scicat.base_url, catalogue.beamline)
+                self._file.set_beamline_of(scicat.base_url, available.beamline)
             except (OSError, ValueError) as error:
-                self._complain(error)
-        self._offer()
+                self._reportProblem(error)
+        self._showAvailable()
 
-    def _notLooked(self, error: Exception) -> None:
-        self._missing = f"{problem_text(error)}: these are only the columns that are known already."
-        self._offer()
+    def _availableNotRead(self, error: Exception) -> None:
+        self._availableProblem = f"{problem_text(error)}: these are only the columns that are known already."
+        self._showAvailable()
 
     def _search(self, text: str) -> None:
         scicat, proposal = self._log.scicat, self._log.query.proposal
         if scicat is not None:
-            catalogue = self.catalogue
+            available = self.available
             self._log.calls.run(
-                lambda: available_fields.search(scicat, catalogue, proposal, text),
+                lambda: available_fields.search(scicat, available, proposal, text),
                 self._searched,
-                self._notLooked,
+                self._availableNotRead,
                 "found keys",
             )
 
-    def _searched(self, catalogue: Catalogue) -> None:
-        # Meanwhile the newest datasets may have been looked at.
-        self.catalogue = Catalogue({**catalogue.found, **self.catalogue.found}, self.catalogue.beamline)
-        self._offer()
+    def _searched(self, available: AvailableFields) -> None:
+        # The newest datasets may have been read in the meantime.
+        self.available = AvailableFields({**available.found, **self.available.found}, self.available.beamline)
+        self._showAvailable()
 
-    def _offer(self) -> None:
+    def _showAvailable(self) -> None:
         if self.chooser is not None:
-            self.chooser.say(self._missing or self.problem)
-            self.chooser.setCatalogue(self.catalogue)
-        self.catalogueRead.emit(self.catalogue)
+            self.chooser.say(self._availableProblem or self.problem)
+            self.chooser.setAvailable(self.available)
+        self.availableChanged.emit(self.available)
 
     def _switch(self, beamline: str) -> None:
         if beamline != self._beamline:
-            self._keepNow()
+            self._saveNow()
             self._beamline = beamline
             self._load()

@@ -1,24 +1,20 @@
-"""The action that compares the selected rows."""
+"""The action that compares the selected rows in a dialog."""
 
 from __future__ import annotations
-
-from typing import TYPE_CHECKING
 
 from taurus.external.qt import Qt
 
 from taurus_widgets.scanlog.dialogs.compare import CompareDialog
+from taurus_widgets.scanlog.view import LogView
 
-if TYPE_CHECKING:
-    from taurus_widgets.scanlog.view import ScanLog
-
-FEWEST, MOST = 2, 50
-"""Datasets that can be compared; more columns nobody can read."""
+MIN_COMPARED, MAX_COMPARED = 2, 50
+"""Number of datasets that can be compared: more columns are unreadable."""
 
 
 class Compare(Qt.QObject):
     """In the toolbar, in the menu of the rows, and by Ctrl+D."""
 
-    def __init__(self, log: ScanLog) -> None:
+    def __init__(self, log: LogView) -> None:
         super().__init__(log)
         self._log = log
         self.action = Qt.QAction("Compare", self)
@@ -34,14 +30,16 @@ class Compare(Qt.QObject):
 
     def _selected(self) -> None:
         count = sum(map(len, self._log.selectedRanges()))
-        self.action.setEnabled(FEWEST <= count <= MOST)
+        self.action.setEnabled(MIN_COMPARED <= count <= MAX_COMPARED)
         if self.action.isEnabled():
             self.action.setToolTip(f"Show what differs between the {count} selected datasets (Ctrl+D)")
         else:
-            self.action.setToolTip(f"Select {FEWEST} to {MOST} rows, to see what differs between them (Ctrl+D)")
+            self.action.setToolTip(
+                f"Select {MIN_COMPARED} to {MAX_COMPARED} rows, to see what differs between them (Ctrl+D)"
+            )
 
     def openDialog(self) -> CompareDialog | None:
-        """Compare what is selected. None if it is too little or too much, or no catalogue is shown."""
+        """Compare the selected datasets. None if they are too few or too many, or without a catalogue."""
         scicat = self._log.scicat
         if scicat is None or not self.action.isEnabled():
             return None

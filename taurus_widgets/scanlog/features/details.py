@@ -1,10 +1,9 @@
-"""What stands beside the metadata in the detail pane: files, pictures and history."""
+"""The pages of the detail pane beside the metadata: files, pictures and history."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import partial
-from typing import TYPE_CHECKING
 
 from taurus.external.qt import Qt
 
@@ -15,36 +14,33 @@ from taurus_widgets.scanlog.data.outbox import PICTURE
 from taurus_widgets.scanlog.details.files_page import FilesPage
 from taurus_widgets.scanlog.details.history_page import HistoryPage
 from taurus_widgets.scanlog.details.pictures_view import PicturesView, Thumbnail, read_pictures, with_thumbnails
-from taurus_widgets.scanlog.editing.edits import Edits, Entry
-from taurus_widgets.scanlog.features.editing import Editing
+from taurus_widgets.scanlog.editing.edits import EditQueue, QueuedEdit
+from taurus_widgets.scanlog.view import LogView
 
-if TYPE_CHECKING:
-    from taurus_widgets.scanlog.view import ScanLog
-
-PAUSE = 250
-"""Milliseconds that a dataset is looked at before its pictures are read: they may be large."""
+PICTURES_PAUSE_MS = 250
+"""Delay before the pictures of a selected dataset are read, because they may be large."""
 
 
 class PicturesPage(PicturesView):
-    """The pictures of the dataset in the detail pane, then those that are on their way into SciCat.
+    """The pictures of the dataset in the detail pane, then those that are not in SciCat yet.
 
-    The tab says how many there are, so they are read before it is opened.
+    The tab shows their number, so they are read before it is opened.
     """
 
     titleChanged = Qt.Signal(str)
 
-    def __init__(self, log: ScanLog, edits: Edits) -> None:
+    def __init__(self, log: LogView, edits: EditQueue) -> None:
         super().__init__(log.calls, log)
         self._log = log
         self._edits = edits
         self._pid = ""
-        self._seen = ""  # updatedAt of what is shown
+        self._seen = ""  # updatedAt of the shown dataset
         self._there: list[Thumbnail] = []
         self._pause = Qt.QTimer(self)
         self._pause.setSingleShot(True)
-        self._pause.setInterval(PAUSE)
+        self._pause.setInterval(PICTURES_PAUSE_MS)
         self._pause.timeout.connect(self.reload)
-        self.state.again.connect(self.reload)
+        self.state.retryWanted.connect(self.reload)
         edits.changed.connect(self._edited)
         edits.arrived.connect(self._arrived)
 
@@ -64,7 +60,7 @@ class PicturesPage(PicturesView):
             self._pause.stop()
 
     def reload(self) -> None:
-        """Read them again: one has been added, or taken away."""
+        """Read the pictures again: one was added or removed."""
         pid, scicat = self._pid, self._log.scicat
         if pid and scicat is not None:
             read = partial(read_pictures, scicat, pid, self.devicePixelRatioF())
@@ -77,24 +73,24 @@ class PicturesPage(PicturesView):
 
     def _failed(self, pid: str, error: Exception) -> None:
         if pid == self._pid:
-            self._seen = ""  # the next change of the dataset reads them again
+            self._seen = ""  # read again at the next change of the dataset
             self.state.sayProblem(f"The pictures cannot be read: {problem_text(error)}")
 
     def _edited(self, pid: str) -> None:
         if pid == self._pid:
             self._showAll()
 
-    def _arrived(self, entry: Entry) -> None:
-        if entry.edit.pid == self._pid and entry.edit.field == PICTURE:
+    def _arrived(self, queued: QueuedEdit) -> None:
+        if queued.edit.pid == self._pid and queued.edit.field == PICTURE:
             self.reload()
 
     def _showAll(self) -> None:
         waiting = [
-            Picture(entry.edit.value, entry.edit.caption, "not in SciCat yet")
-            for entry in self._edits.pictures(self._pid)
+            Picture(queued.edit.value, queued.edit.caption, "not in SciCat yet")
+            for queued in self._edits.pictures(self._pid)
         ]
         pid, there, scale = self._pid, self._there, self.devicePixelRatioF()
-        # Also with none: an earlier call must not come after this.
+        # Also without pictures: this call cancels an earlier one.
         self._log.calls.run(
             lambda: [*there, *with_thumbnails(waiting, scale)],
             partial(self._showThese, pid),
@@ -113,12 +109,12 @@ class PicturesPage(PicturesView):
 
 
 class DetailPages(Qt.QObject):
-    """Puts the pages into the detail pane, and gives its search a key."""
+    """Adds the pages to the detail pane, and the key for its search."""
 
-    def __init__(self, log: ScanLog) -> None:
+    def __init__(self, log: LogView, edits: EditQueue) -> None:
         super().__init__(log)
         self.files = FilesPage(log.calls, lambda: log.scicat, log.details)
-        self.pictures = PicturesPage(log, log.part(Editing).edits)
+        self.pictures = PicturesPage(log, edits)
         self.history = HistoryPage(log.calls, lambda: log.scicat, log.details)
         log.details.addPage(self.files, "Fi&les")
         log.details.addPage(self.pictures, "P&ictures")
@@ -128,6 +124,6 @@ class DetailPages(Qt.QObject):
         search.activated.connect(lambda: self._search(log))
 
     @staticmethod
-    def _search(log: ScanLog) -> None:
+    def _search(log: LogView) -> None:
         if log.details.isVisible():
             log.details.openSearch()

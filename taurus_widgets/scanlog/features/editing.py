@@ -1,38 +1,36 @@
-"""Ratings, comments and pictures, written where they are seen."""
+"""Editing in the table: ratings, comments and pictures."""
 
 from __future__ import annotations
 
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from taurus.external.qt import Qt
 
 from taurus_widgets.qt.notice import Notice
-from taurus_widgets.qt.text import DATASET_ROLE
 from taurus_widgets.scanlog.data import columns as cols
 from taurus_widgets.scanlog.data.columns import Json, Kind
 from taurus_widgets.scanlog.data.outbox import PICTURE
 from taurus_widgets.scanlog.data.state_folder import stateFolder
-from taurus_widgets.scanlog.dialogs.edits import ClashDialog, WaitingDialog
+from taurus_widgets.scanlog.dialogs.edits import ConflictDialog, WaitingDialog
 from taurus_widgets.scanlog.editing.delegates import CommentDelegate, StarsDelegate
-from taurus_widgets.scanlog.editing.edits import Edits, Entry, State
-from taurus_widgets.scanlog.features.add_pictures import Pasting
+from taurus_widgets.scanlog.editing.edits import EditQueue, EditState, QueuedEdit
+from taurus_widgets.scanlog.features.picture_import import PictureImport
 from taurus_widgets.scanlog.features.thumbnails import Thumbnails
-
-if TYPE_CHECKING:
-    from taurus_widgets.scanlog.view import ScanLog
+from taurus_widgets.scanlog.parts.roles import DATASET_ROLE
+from taurus_widgets.scanlog.view import LogView
 
 RATINGS = {0.0: "Not rated", 0.5: "½", 1.0: "★", 1.5: "★½", 2.0: "★★", 2.5: "★★½", 3.0: "★★★"}
 
 
 class Editing(Qt.QObject):
-    """Makes the cells editable, sends what is written, and says what waits."""
+    """Makes the cells editable, sends the edits, and shows which of them wait."""
 
-    def __init__(self, log: ScanLog) -> None:
+    def __init__(self, log: LogView) -> None:
         super().__init__(log)
         self._log = log
-        self.edits = Edits(stateFolder() / "outbox", self)
-        self.clash: ClashDialog | None = None
+        self.edits = EditQueue(stateFolder() / "outbox", self)
+        self.conflict: ConflictDialog | None = None
         self.waiting: WaitingDialog | None = None
         table = log.table
         self.stars = StarsDelegate(self.edits, self.write, self.allowed, table)
@@ -40,20 +38,20 @@ class Editing(Qt.QObject):
         table.setDelegate(Kind.RATING, self.stars)
         table.setDelegate(Kind.COMMENT, self.comments)
         table.setEditTriggers(table.DoubleClicked)
-        table.setMouseTracking(True)  # for the stars under the mouse
+        table.setMouseTracking(True)  # to highlight the stars under the mouse
         self.notice = Notice(log)
         log.layout().insertWidget(log.layout().indexOf(log.statusBar), self.notice)
         self.notice.pressed.connect(self._showWaiting)
-        self.notice.over.connect(self._summarise)
+        self.notice.expired.connect(self._summarise)
         self._addActions()
         self.thumbnails = Thumbnails(log, self.edits)
-        self.pasting = Pasting(log, self.notice, self.addPicture, self.allowed)
+        self.pictureImport = PictureImport(log, self.notice, self.addPicture, self.allowed)
         self.edits.changed.connect(self._changed)
         self.edits.arrived.connect(self._arrived)
         self.edits.asked.connect(self._asked)
         self.edits.loginNeeded.connect(lambda: log.loginWanted.emit("Your login has expired. Your edit is kept."))
-        log.catalogueChanged.connect(self._account)
-        log.loginChanged.connect(self._account)
+        log.catalogueChanged.connect(self._accountChanged)
+        log.loginChanged.connect(self._accountChanged)
         table.installEventFilter(self)
         log.scanConfirmed.connect(self.edits.confirm)
         log.closing.connect(self._close)
@@ -62,37 +60,37 @@ class Editing(Qt.QObject):
     # ------------------------------------------------------------------------ use
 
     def write(self, dataset: Json, name: str, value: Any, seen: Any) -> None:
-        """A comment or a rating in the place of the one that was seen."""
+        """Write a comment or a rating in place of the one that was shown."""
         self.edits.change(dataset, name, value, seen, title=_title(dataset))
 
     def addPicture(self, dataset: Json, uri: str, caption: str) -> None:
-        """A further picture, as a `data:` URI."""
+        """Add a picture, given as a `data:` URI."""
         self.edits.change(dataset, PICTURE, uri, caption=caption, title=_title(dataset))
 
     def allowed(self) -> bool:
-        """Whether somebody is logged in; if not, that is asked for."""
+        """Whether a user is logged in; if not, request a login."""
         scicat = self._log.scicat
         if scicat is not None and scicat.anonymous:
-            # Later, as the table may be in the middle of a click.
+            # Deferred: the table may be handling a click.
             Qt.QTimer.singleShot(0, partial(self._log.loginWanted.emit, "To write to SciCat, log in."))
         return scicat is not None and not scicat.anonymous
 
     def editComment(self) -> None:
-        """Of the current row."""
+        """Edit the comment of the current row."""
         place = self._place(Kind.COMMENT)
         row = self._log.table.currentIndex().row()
         if place is None or row < 0:
-            self.notice.tell("To write a comment, choose a row, and show the column Comment.")
+            self.notice.showBriefly("To write a comment, choose a row, and show the column Comment.")
             return
         cell = self._log.scans.index(row, place)
         self._log.table.setCurrentIndex(cell)
         self._log.table.edit(cell)
 
     def rate(self, rating: float) -> None:
-        """The current row. A rating that is not shown is not overwritten unseen."""
+        """Rate the current row. A rating in a hidden column is not overwritten."""
         dataset = self._log.table.currentIndex().data(DATASET_ROLE)
         if dataset is None or self._place(Kind.RATING) is None:
-            self.notice.tell("To rate, choose a row, and show the column Rating.")
+            self.notice.showBriefly("To rate, choose a row, and show the column Rating.")
         else:
             self.stars.rate(dataset, rating)
 
@@ -121,11 +119,11 @@ class Editing(Qt.QObject):
         return False
 
     def _close(self) -> None:
-        self.pasting.finish()
+        self.pictureImport.finish()
         self.edits.stop()
 
     def _key(self, event: Qt.QKeyEvent) -> bool:
-        """What keys do in these columns. The table does not send all of them to a delegate."""
+        """Handle the keys of these columns, because the table does not send all of them to a delegate."""
         index = self._log.table.currentIndex()
         dataset = index.data(DATASET_ROLE)
         if dataset is None:
@@ -141,7 +139,7 @@ class Editing(Qt.QObject):
             self.thumbnails.view(index)
         return True
 
-    def _account(self) -> None:
+    def _accountChanged(self) -> None:
         scicat = self._log.scicat
         if scicat is not None:
             self.edits.setAccount(scicat.twin())
@@ -150,28 +148,28 @@ class Editing(Qt.QObject):
         self._log.table.viewport().update()
         self._summarise()
 
-    def _arrived(self, entry: Entry) -> None:
-        if entry.edit.field == PICTURE:
-            self.thumbnails.forget(entry.edit.pid)
+    def _arrived(self, queued: QueuedEdit) -> None:
+        if queued.edit.field == PICTURE:
+            self.thumbnails.invalidate(queued.edit.pid)
 
-    def _asked(self, entry: Entry) -> None:
-        """Whoever has just written it is asked at once; for what comes later there is the notice."""
-        if entry.state is State.CLASH and entry.here and entry.tries == 0 and self.clash is None:
-            self._decide(entry)
+    def _asked(self, queued: QueuedEdit) -> None:
+        """Ask at once about an edit that was just written here; for later conflicts there is the notice."""
+        if queued.state is EditState.CONFLICT and queued.made_here and queued.tries == 0 and self.conflict is None:
+            self._decide(queued)
 
-    def _decide(self, entry: Entry) -> None:
-        self.clash = ClashDialog(self.edits, entry, self._log)
-        self.clash.setAttribute(Qt.Qt.WA_DeleteOnClose)
-        self.clash.finished.connect(self._decided)
-        self.clash.open()
+    def _decide(self, queued: QueuedEdit) -> None:
+        self.conflict = ConflictDialog(self.edits, queued, self._log)
+        self.conflict.setAttribute(Qt.Qt.WA_DeleteOnClose)
+        self.conflict.finished.connect(self._decided)
+        self.conflict.open()
 
     def _decided(self) -> None:
-        self.clash = None
+        self.conflict = None
 
     def _showWaiting(self) -> None:
-        clashes = [entry for entry in self.edits.entries if entry.state is State.CLASH]
-        if len(self.edits.entries) == 1 and clashes:
-            self._decide(clashes[0])
+        conflicts = [queued for queued in self.edits.unsent if queued.state is EditState.CONFLICT]
+        if len(self.edits.unsent) == 1 and conflicts:
+            self._decide(conflicts[0])
             return
         if self.waiting is None:
             self.waiting = WaitingDialog(self.edits, self._log)
@@ -185,19 +183,19 @@ class Editing(Qt.QObject):
         self.waiting = None
 
     def _summarise(self) -> None:
-        """What waits, in one line. What is just on its way is not worth one: its cell shows it."""
-        entries = self.edits.entries
-        held = [entry for entry in entries if entry.state is not State.PENDING or entry.unsafe]
+        """Show a summary of the edits that wait. Edits that are just being sent are marked in their cells only."""
+        unsent = self.edits.unsent
+        held = [queued for queued in unsent if queued.state is not EditState.PENDING or queued.unsafe]
         if not held:
             self.notice.say("")
             return
-        first = next((entry for entry in held if entry.state in (State.CLASH, State.REFUSED)), held[0])
-        count = "1 edit is" if len(entries) == 1 else f"{len(entries)} edits are"
+        first = next((queued for queued in held if queued.state in (EditState.CONFLICT, EditState.REFUSED)), held[0])
+        count = "1 edit is" if len(unsent) == 1 else f"{len(unsent)} edits are"
         why = first.why or f"It is not kept on disk ({first.unsafe})."
-        alone = len(entries) == 1 and first.state is State.CLASH
+        alone = len(unsent) == 1 and first.state is EditState.CONFLICT
         button = "Decide…" if alone else "Show…"
         self.notice.say(
-            f"{count} not in SciCat yet. {why}", button, problem=first.state in (State.CLASH, State.REFUSED)
+            f"{count} not in SciCat yet. {why}", button, problem=first.state in (EditState.CONFLICT, EditState.REFUSED)
         )
 
 

@@ -1,55 +1,52 @@
-"""The exports as a part of the scan log: its menu and its keys."""
+"""The exports of the scan log: the menu, the keys and the dialogs."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from taurus.external.qt import Qt
 
 from taurus_widgets.scanlog.data import columns as cols
 from taurus_widgets.scanlog.data.cells import Sheet
 from taurus_widgets.scanlog.data.columns import Json
-from taurus_widgets.scanlog.exporting.clipboard import MOST_ROWS, Copied, copied
+from taurus_widgets.scanlog.exporting.clipboard import MAX_CLIPBOARD_ROWS, ClipboardContent, copied
 from taurus_widgets.scanlog.exporting.csv_file import Style
 from taurus_widgets.scanlog.exporting.dialog import ExportDialog, Rows, Table, reason
 from taurus_widgets.scanlog.exporting.elogy_dialog import ElogyDialog
 from taurus_widgets.scanlog.exporting.save_dialog import SaveDialog
-from taurus_widgets.scanlog.exporting.settings import Settings
+from taurus_widgets.scanlog.exporting.settings import ExportSettings
+from taurus_widgets.scanlog.view import LogView
 
-if TYPE_CHECKING:
-    from taurus_widgets.scanlog.view import ScanLog
-
-NOTE = 6_000
-"""Milliseconds that the status bar says what was copied."""
+NOTE_MS = 6_000
+"""How long the status bar shows what was copied."""
 
 
 class Exporting(Qt.QObject):
-    """Copy, save, and into Elogy: in the tool bar, in the menu of a row, and by keys."""
+    """Copy, save, and export to Elogy: in the tool bar, in the menu of a row, and by keys."""
 
-    def __init__(self, log: ScanLog) -> None:
+    def __init__(self, log: LogView) -> None:
         super().__init__(log)
         self._log = log
-        self._settings = Settings()
+        self._settings = ExportSettings()
         self._elogy = ""
         self.dialog: ExportDialog | None = None
-        """The one that is open."""
+        """The open dialog, if there is one."""
         self.note = Qt.QLabel(log.statusBar)
         self.note.setTextFormat(Qt.Qt.PlainText)
         self.note.hide()
         layout = log.statusBar.layout()
         layout.insertWidget(layout.count() - 1, self.note)
-        self._fade = Qt.QTimer(self)
-        self._fade.setSingleShot(True)
-        self._fade.setInterval(NOTE)
-        self._fade.timeout.connect(self.note.hide)
+        self._noteTimer = Qt.QTimer(self)
+        self._noteTimer.setSingleShot(True)
+        self._noteTimer.setInterval(NOTE_MS)
+        self._noteTimer.timeout.connect(self.note.hide)
         self.copy = self._action("Copy rows", Qt.QKeySequence.Copy, self._copySelected)
         self.copyAll = self._action("Copy all rows", "Ctrl+Shift+C", self._copyAll)
         self.save = self._action("Save rows…", Qt.QKeySequence.Save, self._save)
         self.toElogy = self._action("Rows to Elogy…", "Ctrl+E", self._toElogy)
-        # Only in the table: elsewhere Ctrl+C copies what is there.
+        # For the table only: elsewhere Ctrl+C copies the selected text.
         self.copy.setShortcutContext(Qt.Qt.WidgetShortcut)
         self.copyAll.setShortcutContext(Qt.Qt.WidgetShortcut)
         log.table.addActions([self.copy, self.save, self.toElogy])
@@ -64,7 +61,7 @@ class Exporting(Qt.QObject):
         self.button.setPopupMode(Qt.QToolButton.InstantPopup)
         self.button.setToolTip("Copy rows, save them in a file, or put them into Elogy")
         log.toolBar.addWidget(self.button)
-        menu.aboutToShow.connect(self._offer)
+        menu.aboutToShow.connect(self._updateMenu)
         self._selected = Rows("Selected rows", self._countSelected, self._readSelected)
         self._all = Rows("All rows of the table", log.scans.rowCount, log.allRows)
         for signal in (
@@ -75,11 +72,11 @@ class Exporting(Qt.QObject):
         log.closing.connect(self.stop)
 
     def setElogy(self, address: str) -> None:
-        """Where Elogy is, as `https://elogy.example.org`, in place of what the environment or the user says."""
+        """Set the address of Elogy. It takes precedence over the environment and the last address of the user."""
         self._elogy = address
 
     def stop(self) -> None:
-        """Stop what is being exported. Its half-written file is taken away."""
+        """Stop a running export. Its incomplete file is deleted."""
         if self.dialog is not None:
             self.dialog.stop()
 
@@ -92,7 +89,7 @@ class Exporting(Qt.QObject):
         action.triggered.connect(slot)
         return action
 
-    def _offer(self) -> None:
+    def _updateMenu(self) -> None:
         self.copy.setEnabled(self._selected.count() > 0)
 
     def _sheet(self) -> Sheet:
@@ -103,7 +100,7 @@ class Exporting(Qt.QObject):
         return sum(map(len, self._log.selectedRanges()))
 
     def _readSelected(self) -> Iterable[list[Json]]:
-        """What the table has of them; what it has not read yet is read in the thread that goes through it."""
+        """The selected datasets: from memory if all are there, else read in the thread that iterates."""
         here = self._log.selectedDatasets()
         return [here] if len(here) == self._countSelected() else self._log.allRows(self._log.selectedRanges())
 
@@ -122,13 +119,13 @@ class Exporting(Qt.QObject):
         count = rows.count()
         if self._log.scicat is None or not count:
             return
-        if count > MOST_ROWS:
+        if count > MAX_CLIPBOARD_ROWS:
             self._say(f"{count:,} rows are too many for the clipboard: save them in a file", problem=True)
             return
         work = partial(_copied, self._sheet().without_pictures(), rows.pages(), self._settings.style())
         self._log.calls.run(work, self._copied, self._notCopied, "copy")
 
-    def _copied(self, answer: tuple[int, Copied]) -> None:
+    def _copied(self, answer: tuple[int, ClipboardContent]) -> None:
         count, both = answer
         data = Qt.QMimeData()
         data.setText(both.text)
@@ -140,10 +137,10 @@ class Exporting(Qt.QObject):
         self._say(f"Not copied: {reason(error, Path())}", problem=True)
 
     def _say(self, text: str, problem: bool = False) -> None:
-        """In the status bar, for a while; what went wrong stays until the next one."""
+        """Show a text in the status bar, for a while; a problem stays until the next text."""
         self.note.setText(text)
         self.note.show()
-        self._fade.stop() if problem else self._fade.start()
+        self._noteTimer.stop() if problem else self._noteTimer.start()
 
     # ----------------------------------------------------------------------- dialogs
 
@@ -164,14 +161,14 @@ class Exporting(Qt.QObject):
             self._open(ElogyDialog(table, self._settings, self._elogy, known, self._log))
 
     def _table(self) -> Table | None:
-        """None before there is a catalogue, and while another export is at work."""
+        """None before there is a catalogue, and while another export runs."""
         log = self._log
         if log.scicat is None or self._busy():
             return None
         return Table(self._sheet, [self._selected, self._all], log.calls, log.scicat)
 
     def _busy(self) -> bool:
-        """Whether one is at work, which is then shown; one that only waits for an answer makes room."""
+        """Whether an export runs; then its dialog is raised. An idle dialog is closed."""
         if self.dialog is None:
             return False
         if self.dialog.progress is None:
@@ -191,6 +188,6 @@ class Exporting(Qt.QObject):
             self.dialog = None
 
 
-def _copied(sheet: Sheet, pages: Iterable[list[Json]], style: Style) -> tuple[int, Copied]:
+def _copied(sheet: Sheet, pages: Iterable[list[Json]], style: Style) -> tuple[int, ClipboardContent]:
     datasets = {dataset["pid"]: dataset for page in pages for dataset in page}
     return len(datasets), copied(sheet, list(datasets.values()), style)

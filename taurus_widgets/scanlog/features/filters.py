@@ -1,4 +1,4 @@
-"""Which datasets the scan log shows: the bar above the table, with all that is left out said in it."""
+"""The filters of the scan log: the bar above the table, and the query that follows from it."""
 
 from __future__ import annotations
 
@@ -6,50 +6,49 @@ import datetime as dt
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from taurus.external.qt import Qt
 
 from taurus_widgets.qt.text import tooltip
 from taurus_widgets.scanlog.data import columns as cols
 from taurus_widgets.scanlog.data.available_fields import proposals
-from taurus_widgets.scanlog.data.conditions import ConditionError, Known, Typed, is_condition, parse
+from taurus_widgets.scanlog.data.conditions import ConditionError, NamedValue, TypedCondition, is_condition, parse
 from taurus_widgets.scanlog.data.feed import problem_text
-from taurus_widgets.scanlog.data.query import Condition, Query, Relation
+from taurus_widgets.scanlog.data.query import DatasetQuery, QueryCondition, Relation
 from taurus_widgets.scanlog.data.timerange import Span, TimeRange
 from taurus_widgets.scanlog.features.columns import Columns
+from taurus_widgets.scanlog.parts.filter_bar import FilterBar, FromToDialog, now
+from taurus_widgets.scanlog.view import LogView
 
-if TYPE_CHECKING:
-    from taurus_widgets.scanlog.view import ScanLog
-from taurus_widgets.qt.filter_bar import FilterBar, FromToDialog, now
-
-AGAIN = 30_000
-"""Milliseconds between looks whether a range of the last hours is another one by now."""
+TIME_CHECK_MS = 30_000
+"""Between checks whether the range of the last hours has moved."""
 
 
-FIRST_ROWS = 1_500
-"""Milliseconds that the list of proposals leaves to the catalogue for the rows that people wait for."""
+FIRST_ROWS_MS = 1_500
+"""Delay of the list of proposals, so that the catalogue first answers with the rows."""
 
 
-STEP = dt.timedelta(minutes=10)
-"""The last hours are counted from the last whole one of these, so that the table is not asked for anew all the time."""
+LAST_HOURS_STEP = dt.timedelta(minutes=10)
+"""The last hours start at a multiple of this, so that the table is not read again all the time."""
 
 
 class Filters(Qt.QObject):
-    """Makes the log's query of what is chosen in the bar, and shows in the bar what the query is."""
+    """Makes the query of the scan log from the bar, and shows the query in the bar."""
 
-    def __init__(self, log: ScanLog) -> None:
+    def __init__(self, log: LogView, columns: Columns) -> None:
         super().__init__(log)
         self._log = log
+        self._columns = columns
         self._range = TimeRange()
-        self._typed: tuple[Typed, ...] = ()
-        self._set_times: tuple[dt.datetime | None, dt.datetime | None] = (None, None)  # those of the query set last
+        self._typed: tuple[TypedCondition, ...] = ()
+        self._set_times: tuple[dt.datetime | None, dt.datetime | None] = (None, None)  # of the last query
         self._current = self._visit = ""
         self._following = False
-        self._later = Qt.QTimer(self)
-        self._later.setSingleShot(True)
-        self._later.setInterval(FIRST_ROWS)
-        self._later.timeout.connect(self._readProposals)
+        self._proposalTimer = Qt.QTimer(self)
+        self._proposalTimer.setSingleShot(True)
+        self._proposalTimer.setInterval(FIRST_ROWS_MS)
+        self._proposalTimer.timeout.connect(self._readProposals)
         self.bar = FilterBar(log)
         layout = log.layout()
         layout.insertWidget(layout.indexOf(log.toolBar) + 1, self.bar)
@@ -63,8 +62,8 @@ class Filters(Qt.QObject):
         self._key("Alt+U", self.bar.status.showMenu)
         self.clock = Qt.QTimer(self)
         self.clock.timeout.connect(self._lookAtClock)
-        self.clock.start(AGAIN)
-        self._shown(log.query)
+        self.clock.start(TIME_CHECK_MS)
+        self._showQuery(log.query)
 
     def _connect(self) -> None:
         bar, log = self.bar, self._log
@@ -72,13 +71,13 @@ class Filters(Qt.QObject):
         bar.proposal.activated.connect(self._proposalChosen)
         bar.proposal.lineEdit().returnPressed.connect(self._proposalTyped)
         bar.proposal.lineEdit().editingFinished.connect(self._showProposal)
-        bar.search.returnPressed.connect(self._searched)
+        bar.search.returnPressed.connect(self._searchEntered)
         bar.cleared.connect(self.clearAll)
         bar.search.textEdited.connect(lambda: bar.say(""))
-        log.queryChanged.connect(self._shown)
+        log.queryChanged.connect(self._showQuery)
         log.proposalInUse.connect(self.setCurrentProposal)
         log.catalogueChanged.connect(lambda: self._fillProposals([]))
-        log.catalogueChanged.connect(self._later.start)
+        log.catalogueChanged.connect(self._proposalTimer.start)
 
     def _key(self, keys: str, slot: Callable[[], object]) -> None:
         shortcut = Qt.QShortcut(Qt.QKeySequence(keys), self._log)
@@ -88,60 +87,60 @@ class Filters(Qt.QObject):
     # ------------------------------------------------------------------------- outside
 
     def setCurrentProposal(self, proposal: str, visit: str = "") -> None:
-        """What PathFixer has in use, "" for none. Who has chosen the current one sees the new one."""
+        """Set the active proposal of PathFixer, "" for none. A filter by the current proposal follows it."""
         if (proposal, visit) == (self._current, self._visit):
             return
         self._current, self._visit = proposal, visit
-        self._fillProposals(self._listed)
-        self._later.start()
+        self._fillProposals(self._proposals)
+        self._proposalTimer.start()
         range_ = self._range
         if range_.span is Span.VISIT:
             range_ = replace(range_, visit=visit) if visit else TimeRange()
         following = self._following and bool(proposal)
         if following or range_ != self._range:
             self._range = range_
-            self._set(proposal=proposal if following else self._log.query.proposal)
+            self._apply(proposal=proposal if following else self._log.query.proposal)
             self._following = following
-        self._shown(self._log.query)
+        self._showQuery(self._log.query)
 
     def clearAll(self) -> None:
-        """All datasets are shown again, in the order that they are in."""
+        """Remove all filters. The order stays."""
         self._range, self._typed, self._following = TimeRange(), (), False
         self.bar.search.clear()
         self.bar.say("")
-        self._set(proposal="", status=(), text="")
+        self._apply(proposal="", status=(), text="")
 
     # ----------------------------------------------------------------------- the query
 
-    def _set(self, **changes: Any) -> None:
+    def _apply(self, **changes: Any) -> None:
         where = tuple(typed.condition for typed in self._typed)
         self._set_times = begin, end = self._times()
         query = replace(self._log.query, where=(*where, *self._folder()), begin=begin, end=end, **changes)
         if query != self._log.query:
             self._log.setQuery(query)
         else:
-            self._shown(query)
+            self._showQuery(query)
 
     def _times(self) -> tuple[dt.datetime | None, dt.datetime | None]:
         time = now()
-        return self._range.times(time - (time - dt.datetime.min.replace(tzinfo=time.tzinfo)) % STEP)
+        return self._range.times(time - (time - dt.datetime.min.replace(tzinfo=time.tzinfo)) % LAST_HOURS_STEP)
 
-    def _folder(self) -> tuple[Condition, ...]:
+    def _folder(self) -> tuple[QueryCondition, ...]:
         folder = self._range.folder
-        return (Condition("sourceFolder", Relation.CONTAINS, f"/{folder}/"),) if folder else ()
+        return (QueryCondition("sourceFolder", Relation.CONTAINS, f"/{folder}/"),) if folder else ()
 
     def _lookAtClock(self) -> None:
-        """Only while nobody is at work in the table: what they look at would go from under their eyes."""
+        """Update the range only while the table is at the top without a selection: otherwise rows would disappear."""
         table = self._log.table
         busy = table.verticalScrollBar().value() or table.selectionModel().hasSelection()
         if self._range.moves and not busy and self._times()[0] != self._log.query.begin:
-            self._set()
+            self._apply()
 
-    def _shown(self, query: Query) -> None:
-        """The bar says what this query is, also where something else has set it."""
+    def _showQuery(self, query: DatasetQuery) -> None:
+        """Show this query in the bar, also if something else has set it."""
         own = {typed.condition: typed for typed in self._typed}
         wanted = [condition for condition in query.where if condition not in self._folder()]
-        self._typed = tuple(own.get(condition) or Typed(condition, condition.field) for condition in wanted)
+        self._typed = tuple(own.get(condition) or TypedCondition(condition, condition.field) for condition in wanted)
         if len(wanted) == len(query.where) and self._range.folder:
             self._range = TimeRange()
         if (query.begin, query.end) != self._set_times:
@@ -157,7 +156,7 @@ class Filters(Qt.QObject):
         self._showStatus(query.status)
         self.bar.showChips(self._chips(query))
 
-    def _chips(self, query: Query) -> list[tuple[str, Callable[[], None]]]:
+    def _chips(self, query: DatasetQuery) -> list[tuple[str, Callable[[], None]]]:
         chips: list[tuple[str, Callable[[], None]]] = []
         if self._range.span is not Span.ALL:
             chips.append((self._range.text, self._clearTime))
@@ -165,15 +164,15 @@ class Filters(Qt.QObject):
             current = " (the current one)" if self._following else ""
             chips.append((f"Proposal {query.proposal}{current}", self._clearProposal))
         if query.status:
-            chips.append((f"Status {' or '.join(query.status)}", lambda: self._set(status=())))
+            chips.append((f"Status {' or '.join(query.status)}", lambda: self._apply(status=())))
         if query.text:
-            chips.append((f"Text: {query.text}", lambda: self._set(text="")))
+            chips.append((f"Text: {query.text}", lambda: self._apply(text="")))
         chips += [(typed.text, partial(self._removeTyped, typed)) for typed in self._typed]
         return chips
 
-    def _removeTyped(self, typed: Typed) -> None:
+    def _removeTyped(self, typed: TypedCondition) -> None:
         self._typed = tuple(other for other in self._typed if other != typed)
-        self._set()
+        self._apply()
 
     # ---------------------------------------------------------------------------- time
 
@@ -184,20 +183,20 @@ class Filters(Qt.QObject):
             dialog = FromToDialog(known.begin, known.end, self._log)
             dialog.setAttribute(Qt.Qt.WA_DeleteOnClose)
             dialog.accepted.connect(lambda: self._setRange(dialog.range()))
-            dialog.rejected.connect(lambda: self._shown(self._log.query))
+            dialog.rejected.connect(lambda: self._showQuery(self._log.query))
             dialog.open()
         elif span is Span.VISIT:
             self._range = TimeRange(span, visit=self._visit)
             self._following = True
-            self._set(proposal=self._current)
+            self._apply(proposal=self._current)
             self._following = True
-            self._shown(self._log.query)
+            self._showQuery(self._log.query)
         else:
             self._setRange(TimeRange(span))
 
     def _setRange(self, range_: TimeRange) -> None:
         self._range = range_
-        self._set()
+        self._apply()
 
     def _clearTime(self) -> None:
         self._setRange(TimeRange())
@@ -213,7 +212,7 @@ class Filters(Qt.QObject):
         self.bar.proposal.setToolTip(tooltip(f"{problem_text(error)}: type the number of a proposal (Alt+P)"))
 
     def _fillProposals(self, listed: list[str]) -> None:
-        self._listed = listed
+        self._proposals = listed
         box, typed = self.bar.proposal, self.bar.proposal.currentText()
         box.clear()
         box.addItem("All proposals", "")
@@ -223,7 +222,7 @@ class Filters(Qt.QObject):
             box.addItem(proposal, proposal)
         self._showProposal()
         if box.lineEdit().hasFocus():
-            box.setEditText(typed)  # somebody is typing
+            box.setEditText(typed)  # the user is typing
 
     def _showProposal(self) -> None:
         box, proposal = self.bar.proposal, self._log.query.proposal
@@ -247,7 +246,7 @@ class Filters(Qt.QObject):
 
     def _setProposal(self, proposal: str, following: bool = False) -> None:
         self._following = following
-        self._set(proposal=proposal)
+        self._apply(proposal=proposal)
 
     def _clearProposal(self) -> None:
         if self._range.span is Span.VISIT:
@@ -264,11 +263,11 @@ class Filters(Qt.QObject):
             action.setCheckable(True)
             action.triggered.connect(self._statusChosen)
         menu.addSeparator()
-        menu.addAction("All").triggered.connect(lambda: self._set(status=()))
+        menu.addAction("All").triggered.connect(lambda: self._apply(status=()))
 
     def _statusChosen(self) -> None:
         chosen = [action.data() for action in self.bar.status.menu().actions() if action.isChecked()]
-        self._set(status=tuple(chosen) if len(chosen) < len(cols.GLYPHS) else ())
+        self._apply(status=tuple(chosen) if len(chosen) < len(cols.GLYPHS) else ())
 
     def _showStatus(self, status: tuple[str, ...]) -> None:
         for action in self.bar.status.menu().actions():
@@ -279,17 +278,17 @@ class Filters(Qt.QObject):
 
     # -------------------------------------------------------------------------- search
 
-    def _searched(self) -> None:
+    def _searchEntered(self) -> None:
         text = self.bar.search.text().strip()
         if not text:
             self._log.table.setFocus()
             return
         if not is_condition(text):
             self.bar.search.clear()
-            self._set(text=text)
+            self._apply(text=text)
             return
         try:
-            found = parse(self.bar.search.text(), self._known())
+            found = parse(self.bar.search.text(), self._namedValues())
         except ConditionError as error:
             wrong = self.bar.search.text()[error.begin : error.end]
             self.bar.say(f"At \u201c{wrong}\u201d: {error}.")
@@ -297,9 +296,9 @@ class Filters(Qt.QObject):
             return
         self.bar.search.clear()
         self._typed = (*self._typed, *(typed for typed in found if typed not in self._typed))
-        self._set()
+        self._apply()
 
-    def _known(self) -> list[Known]:
-        """What the catalogue has beside the usual fields: those are known to `parse` under their own names."""
+    def _namedValues(self) -> list[NamedValue]:
+        """The catalogue's values beside the default fields, which `parse` already knows."""
         usual = {column.key for column in cols.default_columns()}
-        return [found.known for found in self._log.part(Columns).catalogue.found.values() if found.key not in usual]
+        return [found.known for found in self._columns.available.found.values() if found.key not in usual]

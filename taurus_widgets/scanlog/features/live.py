@@ -1,4 +1,4 @@
-"""Scans from a Sardana Door, before the catalogue has them; and the proposal that PathFixer has in use."""
+"""Scans of a Sardana Door before they are in the catalogue, and the active proposal of PathFixer."""
 
 from __future__ import annotations
 
@@ -8,72 +8,69 @@ import re
 import time
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
 
 from taurus.external.qt import Qt
 
 from ingest.scicat import SciCat
 from scifish.message import iso
+from taurus_widgets.qt.connection import ConnectionState
 from taurus_widgets.qt.painting import colours
-from taurus_widgets.qt.tango_listener import Watch
+from taurus_widgets.qt.tango_listener import TangoListener
 from taurus_widgets.qt.text import tooltip
 from taurus_widgets.scanlog.data import columns as cols
 from taurus_widgets.scanlog.data.columns import PROVISIONAL, Json
-from taurus_widgets.scanlog.data.connection import Link
-from taurus_widgets.scanlog.data.door_scans import ATTRIBUTES, DoorScan, DoorScans
-from taurus_widgets.scanlog.data.pages import OWN, checked
-from taurus_widgets.scanlog.data.query import Query, stored_fields
+from taurus_widgets.scanlog.data.door_scans import DOOR_ATTRIBUTES, DoorScan, DoorScans
+from taurus_widgets.scanlog.data.pages import TABLE_FIELDS, checked
+from taurus_widgets.scanlog.data.query import DatasetQuery, stored_fields
+from taurus_widgets.scanlog.view import LogView
 
-if TYPE_CHECKING:
-    from taurus_widgets.scanlog.view import ScanLog
+TICK_MS = 200
+"""Between two checks of the expected scans."""
 
-TICK = 200
-"""Milliseconds between two looks at what is waited for."""
-
-ASK = 2.0
-"""Seconds until the catalogue is asked for a scan that is not among the rows: the table may be filtered. Then twice
+FIRST_QUERY_SECONDS = 2.0
+"""Until the catalogue is queried for a scan that is not among the rows (the table may be filtered). Then twice
 that, and so on."""
 
-ASK_AT_MOST = 60.0
+MAX_QUERY_PAUSE_SECONDS = 60.0
 
-LATE = 30.0
-"""Seconds without a scan in a catalogue that answers, after which that is said."""
+LATE_AFTER_SECONDS = 30.0
+"""A scan that a working catalogue does not have after this time is reported as late."""
 
-GONE = 600.0
-"""Seconds after its end until a scan that is not in the catalogue is no row any more."""
+MISSING_AFTER_SECONDS = 600.0
+"""After this time since its end, a scan that is not in the catalogue loses its row."""
 
-MOST_MISSING = 50
-"""Scans of which it is remembered that they are missing."""
+MAX_MISSING_SCANS = 50
+"""Maximum number of missing scans that are remembered."""
 
-SETTLE = 2.0
-"""Seconds after a scan is found in the catalogue in which its row comes from there, else it does not fit the filter."""
+ROW_WAIT_SECONDS = 2.0
+"""How long the row of a scan found in the catalogue is awaited; if it does not appear, it is filtered out."""
 
-PREFIX = "scizoo"
+DEFAULT_PID_PREFIX = "scizoo"
 """SciCow's default `pid_prefix`, until a row shows another."""
 
 _OURS = re.compile(r"^(.+)/[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}$")
 
-NO_RECORDER = "SciFishRecorder has not told of it: is it in the environment variable DataRecorder?"
-UNDERWAY = "Its metadata may be kept at the beamline until Kafka, SciCow and SciCat are there: see scifish status."
+NO_RECORDER = "SciFishRecorder did not report it. Check that it is in the environment variable DataRecorder."
+UNDERWAY = "Its metadata may be waiting in the spool until Kafka, SciCow and SciCat work: see scifish status."
 
 
 @dataclass
-class Waiting:
-    """A scan that is not in the catalogue, as far as is known. Times are time.monotonic's."""
+class ExpectedScan:
+    """A scan that is expected in the catalogue. Times are of time.monotonic."""
 
     scan: DoorScan
     pid: str
     proposal: str
-    heard: float
+    first_seen: float
     ask_at: float
-    pause: float = ASK
-    found: float = math.inf
+    pause: float = FIRST_QUERY_SECONDS
+    found_at: float = math.inf
     late: bool = False
-    over: float = math.inf
+    ended_at: float = math.inf
     noted: dt.datetime = field(default_factory=dt.datetime.now)
 
     def dataset(self) -> Json:
-        """As SciCow would write it, of what is known."""
+        """The dataset as SciCow would write it, with what is known."""
         scan = self.scan
         values: Json = {
             "status": {"value": scan.status, "unit": "", "human_name": "Status"},
@@ -105,7 +102,7 @@ class Waiting:
 
 
 class BarNotice(Qt.QToolButton):
-    """One quiet line that takes no more room than there is. The whole of it, and more, is in its tool tip."""
+    """A line of text that is cut to the available room. The tool tip has the whole text, with details."""
 
     def __init__(self, parent: Qt.QWidget | None = None) -> None:
         super().__init__(parent)
@@ -116,7 +113,7 @@ class BarNotice(Qt.QToolButton):
         self.hide()
 
     def say(self, text: str, details: str) -> None:
-        """Nothing is shown for ""."""
+        """Show a text; "" hides the line."""
         self.whole = text
         self.setToolTip(tooltip(f"{text}\n{details}"))
         palette = self.palette()
@@ -144,30 +141,30 @@ class BarNotice(Qt.QToolButton):
 
 
 class Live(Qt.QObject):
-    """Rows for the scans that a Door tells of, until the catalogue has them; what is wrong is said below the table."""
+    """Shows rows for the scans of a Door until the catalogue has them, and reports late scans below the table."""
 
-    def __init__(self, log: ScanLog) -> None:
+    def __init__(self, log: LogView) -> None:
         super().__init__(log)
         self._log = log
         self._scans = DoorScans()
-        self._door: Watch | None = None
-        self._pathfixer: Watch | None = None
+        self._door: TangoListener | None = None
+        self._pathfixer: TangoListener | None = None
         self._in_use: dict[str, str] = {}
-        self._links: dict[str, Link] = {}
-        self._waiting: dict[str, Waiting] = {}  # by DoorScan.key
-        self._missing: dict[str, Waiting] = {}
+        self._connections: dict[str, ConnectionState] = {}
+        self._expected: dict[str, ExpectedScan] = {}  # by DoorScan.key
+        self._missing: dict[str, ExpectedScan] = {}
         self._prefix = ""
-        self._back = 0.0  # since when the catalogue answers
+        self._answering_since = 0.0  # time since when the catalogue answers
         self.notice = BarNotice(log)
         self.notice.clicked.connect(self._forgetMissing)
         log.statusBar.layout().insertWidget(2, self.notice)
-        log.queryChanged.connect(self._fit)
+        log.queryChanged.connect(self._queryChanged)
         log.catalogueChanged.connect(self._forgetAll)
         log.closing.connect(self.stop)
         log.reopened.connect(self._resume)
         self._clock = Qt.QTimer(self)
         self._clock.timeout.connect(self._tick)
-        self._clock.start(TICK)
+        self._clock.start(TICK_MS)
 
     # ------------------------------------------------------------------------- outside
 
@@ -178,10 +175,10 @@ class Live(Qt.QObject):
         self._door = None
         self._scans = DoorScans()
         if device:
-            self._door = Watch(device, ATTRIBUTES, self)
-            self._door.heard.connect(self._heard)
+            self._door = TangoListener(device, DOOR_ATTRIBUTES, self)
+            self._door.eventReceived.connect(self._eventReceived)
             self._begin(self._door)
-        self._say()
+        self._showNotice()
 
     def setPathFixer(self, device: str) -> None:
         """Follow the proposal and visit of this PathFixer; "" for none."""
@@ -190,61 +187,61 @@ class Live(Qt.QObject):
         self._pathfixer = None
         self._in_use = {}
         if device:
-            self._pathfixer = Watch(device, ("Proposal", "Visit"), self)
-            self._pathfixer.heard.connect(self._fixed)
+            self._pathfixer = TangoListener(device, ("Proposal", "Visit"), self)
+            self._pathfixer.eventReceived.connect(self._pathFixerChanged)
             self._begin(self._pathfixer)
-        self._say()
+        self._showNotice()
 
     @property
     def listens(self) -> bool:
-        """Whether the Door is there and tells of its scans."""
-        return self._door is not None and self._links.get(self._door.device, Link()).connected
+        """Whether the Door is connected."""
+        return self._door is not None and self._connections.get(self._door.device, ConnectionState()).connected
 
     def stop(self) -> None:
-        """Listen no more. Where a device hangs that takes a moment."""
-        watches = [watch for watch in (self._door, self._pathfixer) if watch is not None]
+        """Stop listening. This takes a moment if a device hangs."""
+        listeners = [listener for listener in (self._door, self._pathfixer) if listener is not None]
         self._clock.stop()
-        for watch in watches:
-            watch.stop()
-        for watch in watches:
-            watch.join()
+        for listener in listeners:
+            listener.stop()
+        for listener in listeners:
+            listener.join()
 
     def _resume(self) -> None:
         """The window is shown again."""
         self.setDoor(self._door.device if self._door is not None else "")
         self.setPathFixer(self._pathfixer.device if self._pathfixer is not None else "")
-        self._clock.start(TICK)
+        self._clock.start(TICK_MS)
 
-    def _begin(self, watch: Watch) -> None:
-        watch.linkChanged.connect(lambda link: self._linked(watch, link))
-        watch.start()
+    def _begin(self, listener: TangoListener) -> None:
+        listener.connectionChanged.connect(lambda state: self._connectionChanged(listener, state))
+        listener.start()
 
-    def _end(self, watch: Watch) -> None:
-        watch.stop()
-        watch.deleteLater()
-        self._links.pop(watch.device, None)
+    def _end(self, listener: TangoListener) -> None:
+        listener.stop()
+        listener.deleteLater()
+        self._connections.pop(listener.device, None)
 
-    def _linked(self, watch: Watch, link: Link) -> None:
-        self._links[watch.device] = link
-        self._say()
+    def _connectionChanged(self, listener: TangoListener, state: ConnectionState) -> None:
+        self._connections[listener.device] = state
+        self._showNotice()
 
-    def _fixed(self, attribute: str, value: object, _at: float, _first: bool) -> None:
+    def _pathFixerChanged(self, attribute: str, value: object, _at: float, _first: bool) -> None:
         self._in_use[attribute.lower()] = str(value)
         if len(self._in_use) == 2:
             self._log.proposalInUse.emit(self._in_use["proposal"], self._in_use["visit"])
 
     # --------------------------------------------------------------------------- scans
 
-    def _heard(self, attribute: str, value: object, at: float, first: bool) -> None:
-        # What the Door said last, before we listened, is in the catalogue or comes there; but whether it runs counts.
+    def _eventReceived(self, attribute: str, value: object, at: float, first: bool) -> None:
+        # Events from before the subscription are in the catalogue already; only the State matters.
         if not first or attribute.lower() == "state":
-            self._scanned(self._scans.heard(attribute, value, at))
+            self._scanned(self._scans.receive(attribute, value, at))
 
     def _scanned(self, scans: Iterable[DoorScan]) -> None:
         for scan in scans:
             if scan.status == "running":
                 self._began(scan)
-            elif scan.key in self._waiting:
+            elif scan.key in self._expected:
                 self._ended(scan)
             elif not scan.uuid:
                 self._began(scan)
@@ -253,157 +250,157 @@ class Live(Qt.QObject):
     def _began(self, scan: DoorScan) -> None:
         now = time.monotonic()
         replaced: list[str] = []
-        if scan.uuid:  # its recorder was slower than our patience
-            for key, known in list(self._waiting.items()):
+        if scan.uuid:  # the report of its recorder came later than RECORDER_WAIT_SECONDS
+            for key, known in list(self._expected.items()):
                 if not known.scan.uuid and known.scan.number == scan.number:
                     self._drop(key)
                     replaced.append(known.pid)
         pid = f"{self._prefix or self._usedPrefix()}/{scan.uuid}" if scan.uuid else f"door/{scan.key}"
-        waiting = Waiting(scan, pid, self._in_use.get("proposal", ""), now, now + ASK)
-        self._waiting[scan.key] = waiting
-        self._show(waiting)
+        expected = ExpectedScan(scan, pid, self._in_use.get("proposal", ""), now, now + FIRST_QUERY_SECONDS)
+        self._expected[scan.key] = expected
+        self._show(expected)
         for earlier in replaced:
             self._log.scanConfirmed.emit(earlier, pid)
 
     def _ended(self, scan: DoorScan) -> None:
-        waiting = self._waiting[scan.key]
-        waiting.scan, waiting.over = scan, time.monotonic()
-        self._show(waiting)
+        expected = self._expected[scan.key]
+        expected.scan, expected.ended_at = scan, time.monotonic()
+        self._show(expected)
 
-    def _show(self, waiting: Waiting) -> None:
+    def _show(self, expected: ExpectedScan) -> None:
         scans = self._log.scans
-        if not _fits(waiting, self._log.query):
+        if not _fits(expected, self._log.query):
             return
-        scans.expect(waiting.dataset())
-        if self._isProvisional(waiting.pid):
-            self._log.rowShown.emit(waiting.pid, waiting.scan.status)
+        scans.expect(expected.dataset())
+        if self._isProvisional(expected.pid):
+            self._log.rowShown.emit(expected.pid, expected.scan.status)
 
     def _usedPrefix(self) -> str:
-        """That of the newest row that SciCow has written."""
-        for row in self._log.scans.here():
+        """The prefix of the newest row that was written by SciCow."""
+        for row in self._log.scans.loadedRows():
             dataset = self._log.scans.dataset(row)
             found = _OURS.match(dataset["pid"]) if dataset and cols.status(dataset) else None
             if found:
                 return found[1]
-        return PREFIX
+        return DEFAULT_PID_PREFIX
 
     def _isProvisional(self, pid: str) -> bool:
         scans = self._log.scans
-        return scans.isHere(pid) and scans.isProvisional(scans.rowOf(pid))
+        return scans.isLoaded(pid) and scans.isProvisional(scans.rowOf(pid))
 
     def _drop(self, key: str) -> None:
-        waiting = self._waiting.pop(key)
-        self._log.scans.unexpect(waiting.pid)
+        expected = self._expected.pop(key)
+        self._log.scans.unexpect(expected.pid)
 
-    def _fit(self, query: Query) -> None:
-        for waiting in self._waiting.values():
-            if _fits(waiting, query):
-                self._show(waiting)
+    def _queryChanged(self, query: DatasetQuery) -> None:
+        for expected in self._expected.values():
+            if _fits(expected, query):
+                self._show(expected)
             else:
-                self._log.scans.unexpect(waiting.pid)
+                self._log.scans.unexpect(expected.pid)
 
     def _forgetAll(self) -> None:
-        for key in list(self._waiting):
+        for key in list(self._expected):
             self._drop(key)
         self._missing.clear()
         self._prefix = ""
-        self._say()
+        self._showNotice()
 
     def _forgetMissing(self) -> None:
         self._missing.clear()
-        self._say()
+        self._showNotice()
 
     # ----------------------------------------------------------------------- confirming
 
     def _tick(self) -> None:
-        if self._scans.waits:
-            self._scanned(self._scans.unannounced(time.time()))
+        if self._scans.has_pending:
+            self._scanned(self._scans.unrecorded(time.time()))
         now = time.monotonic()
-        for key, waiting in list(self._waiting.items()):
-            here = self._log.scans.isHere(waiting.pid) and not self._isProvisional(waiting.pid)
-            if here or now > waiting.found + SETTLE:
+        for key, expected in list(self._expected.items()):
+            here = self._log.scans.isLoaded(expected.pid) and not self._isProvisional(expected.pid)
+            if here or now > expected.found_at + ROW_WAIT_SECONDS:
                 self._drop(key)
-                self._log.scanConfirmed.emit(waiting.pid, waiting.pid)
-                self._say()
-        due = [one for one in (*self._waiting.values(), *self._missing.values()) if now >= one.ask_at]
+                self._log.scanConfirmed.emit(expected.pid, expected.pid)
+                self._showNotice()
+        due = [one for one in (*self._expected.values(), *self._missing.values()) if now >= one.ask_at]
         scicat = self._log.scicat
         if due and scicat is not None:
-            waiting = due[0]
-            waiting.ask_at = math.inf
+            expected = due[0]
+            expected.ask_at = math.inf
             self._log.calls.run(
-                lambda: _find(scicat, waiting.scan),
-                lambda dataset: self._answered(scicat, waiting, dataset),
-                lambda _error: self._unanswered(waiting),
+                lambda: _find_dataset(scicat, expected.scan),
+                lambda dataset: self._answered(scicat, expected, dataset),
+                lambda _error: self._unanswered(expected),
             )
 
-    def _unanswered(self, waiting: Waiting) -> None:
-        """The catalogue is away, which the poller says."""
-        self._back = math.inf
-        waiting.ask_at = time.monotonic() + ASK
+    def _unanswered(self, expected: ExpectedScan) -> None:
+        """The catalogue is not available. The poller reports it."""
+        self._answering_since = math.inf
+        expected.ask_at = time.monotonic() + FIRST_QUERY_SECONDS
 
-    def _answered(self, scicat: SciCat, waiting: Waiting, dataset: Json | None) -> None:
+    def _answered(self, scicat: SciCat, expected: ExpectedScan, dataset: Json | None) -> None:
         now = time.monotonic()
-        key = waiting.scan.key
-        if scicat is not self._log.scicat or (key not in self._waiting and key not in self._missing):
+        key = expected.scan.key
+        if scicat is not self._log.scicat or (key not in self._expected and key not in self._missing):
             return
-        self._back = min(self._back, now)
+        self._answering_since = min(self._answering_since, now)
         if dataset is not None:
             self._missing.pop(key, None)
-            self._arrived(waiting, dataset)
+            self._arrived(expected, dataset)
         else:
-            waiting.pause = min(2 * waiting.pause, ASK_AT_MOST)
-            waiting.ask_at = now + waiting.pause
-            waiting.late = now - max(waiting.heard, self._back) >= LATE
-            if now - max(waiting.over, self._back) >= GONE and key in self._waiting:
+            expected.pause = min(2 * expected.pause, MAX_QUERY_PAUSE_SECONDS)
+            expected.ask_at = now + expected.pause
+            expected.late = now - max(expected.first_seen, self._answering_since) >= LATE_AFTER_SECONDS
+            if now - max(expected.ended_at, self._answering_since) >= MISSING_AFTER_SECONDS and key in self._expected:
                 self._drop(key)
-                self._missing[key] = waiting
-                for oldest in list(self._missing)[:-MOST_MISSING]:
+                self._missing[key] = expected
+                for oldest in list(self._missing)[:-MAX_MISSING_SCANS]:
                     del self._missing[oldest]
-        self._say()
+        self._showNotice()
 
-    def _arrived(self, waiting: Waiting, dataset: Json) -> None:
-        waiting.late, waiting.found = False, time.monotonic()
-        self._log.scanConfirmed.emit(waiting.pid, dataset["pid"])
-        if dataset["pid"] == waiting.pid:
+    def _arrived(self, expected: ExpectedScan, dataset: Json) -> None:
+        expected.late, expected.found_at = False, time.monotonic()
+        self._log.scanConfirmed.emit(expected.pid, dataset["pid"])
+        if dataset["pid"] == expected.pid:
             return
-        if waiting.scan.uuid:
+        if expected.scan.uuid:
             self._prefix = dataset["pid"].rpartition("/")[0]
-        if waiting.scan.key in self._waiting:  # the feed brings it under its own pid
-            self._drop(waiting.scan.key)
+        if expected.scan.key in self._expected:  # the feed reads it with its own pid
+            self._drop(expected.scan.key)
 
-    # -------------------------------------------------------------------------- what is said
+    # ------------------------------------------------------------------------------- notice
 
-    def _say(self) -> None:
-        wrong = [link for link in self._links.values() if link.problem]
-        texts = [f"{link.problem} since {link.since:%H:%M:%S}" for link in wrong]
-        details = [f"{link.problem}: {link.detail}. It is tried again every second." for link in wrong]
-        late = [*self._missing.values(), *(waiting for waiting in self._waiting.values() if waiting.late)]
+    def _showNotice(self) -> None:
+        wrong = [state for state in self._connections.values() if state.problem]
+        texts = [f"{state.problem} since {state.since:%H:%M:%S}" for state in wrong]
+        details = [f"{state.problem}: {state.detail}. It is tried again every second." for state in wrong]
+        late = [*self._missing.values(), *(expected for expected in self._expected.values() if expected.late)]
         if late:
             numbers = f"Scan {late[0].scan.number} has" if len(late) == 1 else f"{len(late)} scans have"
             texts.append(f"{numbers} not come into the catalogue since {min(one.noted for one in late):%H:%M:%S}")
-            details += [waiting.why() for waiting in late]
+            details += [expected.why() for expected in late]
         if self._missing:
-            details.append("A click forgets those that are no rows any more.")
+            details.append("Click to dismiss the scans that have no row any more.")
         self.notice.say("   ".join(texts), "\n".join(details))
 
 
-def _fits(waiting: Waiting, query: Query) -> bool:
-    """Whether it belongs to the rows, as far as that can be known of a scan that is not in the catalogue."""
-    scan = waiting.scan
+def _fits(expected: ExpectedScan, query: DatasetQuery) -> bool:
+    """Whether the scan matches the query, as far as is known before it is in the catalogue."""
+    scan = expected.scan
     return not (
         query.where
         or query.text
         or (query.status and scan.status not in query.status)
         or (query.begin and scan.start < query.begin.timestamp())
         or (query.end and scan.start >= query.end.timestamp())
-        or (query.proposal and waiting.proposal and query.proposal != waiting.proposal)
+        or (query.proposal and expected.proposal and query.proposal != expected.proposal)
     )
 
 
-def _find(scicat: SciCat, scan: DoorScan) -> Json | None:
-    """The scan's dataset in the catalogue: of the same time, and by its uuid; by its number where that is not known."""
+def _find_dataset(scicat: SciCat, scan: DoorScan) -> Json | None:
+    """The scan's dataset in the catalogue: the one at that time with its uuid, or with its number if it has no uuid."""
     when = {"creationTime": {"$gte": iso(math.floor(scan.start - 1)), "$lte": iso(math.ceil(scan.start + 1))}}
-    fields = stored_fields([*OWN, "runNumber", "scientificMetadata.scan"])
+    fields = stored_fields([*TABLE_FIELDS, "runNumber", "scientificMetadata.scan"])
     for dataset in checked(scicat.datasets({"$and": [when]}, fields, "creationTime:desc", 50)):
         if scan.uuid:
             if dataset["pid"].endswith(f"/{scan.uuid}"):

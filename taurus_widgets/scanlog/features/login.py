@@ -1,13 +1,12 @@
-"""Who is logged in to SciCat, and the dialog that asks for it.
+"""Who is logged in to SciCat: the button in the tool bar, the stored token, and the check that it is still valid.
 
-The token is in memory, or in a file of mode 0600 for who wants that. The password is forgotten once there is a
-token, but for who wants to be logged in again by itself: then it stays in memory, as long as the window.
+The token is in memory, or also in a file of mode 0600 if the user wants that. The password is dropped once there
+is a token, unless the user wants to be logged in again automatically: then it stays in memory with the window.
 """
 
 from __future__ import annotations
 
 from functools import partial
-from typing import TYPE_CHECKING
 
 from taurus.external.qt import Qt
 
@@ -15,20 +14,18 @@ from ingest.scicat import SciCat
 from taurus_widgets.qt.notice import Notice
 from taurus_widgets.qt.text import tooltip
 from taurus_widgets.scanlog.data.state_folder import stateFolder
-from taurus_widgets.scanlog.data.token_file import Kept, TokenFile
-
-if TYPE_CHECKING:
-    from taurus_widgets.scanlog.view import ScanLog
+from taurus_widgets.scanlog.data.token_file import StoredLogin, TokenFile
 from taurus_widgets.scanlog.dialogs.login import LoginDialog
+from taurus_widgets.scanlog.view import LogView
 
-CHECK = 30_000
-"""Milliseconds between questions whether the login still counts."""
+LOGIN_CHECK_MS = 30_000
+"""Between checks that the login is still valid."""
 
 
 class Login(Qt.QObject):
-    """Says in the tool bar who is logged in, notices a login that has expired, and asks for another."""
+    """Shows in the tool bar who is logged in, detects an expired login, and opens the login dialog."""
 
-    def __init__(self, log: ScanLog) -> None:
+    def __init__(self, log: LogView) -> None:
         super().__init__(log)
         self._log = log
         self._expected = ""
@@ -41,8 +38,8 @@ class Login(Qt.QObject):
         self.button.setFocusPolicy(Qt.Qt.TabFocus)
         self.button.setStyleSheet("QToolButton { padding: 2px 16px 2px 6px; }")  # room for the arrow of the menu
         menu = Qt.QMenu(self.button)
-        self.enter = menu.addAction("Log in…", lambda: self.ask(""))
-        self.leave = menu.addAction("Log out", self._leave)
+        self.logIn = menu.addAction("Log in…", lambda: self.ask(""))
+        self.logOut = menu.addAction("Log out", self._logOut)
         self.button.setMenu(menu)
         space = Qt.QWidget(log)
         space.setSizePolicy(Qt.QSizePolicy.Expanding, Qt.QSizePolicy.Preferred)
@@ -50,14 +47,14 @@ class Login(Qt.QObject):
         log.toolBar.addWidget(self.button)
         self.notice.pressed.connect(lambda: self.ask(""))
         log.loginWanted.connect(self.ask)
-        log.catalogueChanged.connect(self._begin)
+        log.catalogueChanged.connect(self._catalogueChanged)
         self._timer = Qt.QTimer(self)
         self._timer.timeout.connect(self.check)
-        self._timer.start(CHECK)
+        self._timer.start(LOGIN_CHECK_MS)
         self._show()
 
     def expect(self, username: str) -> None:
-        """Who the next catalogue is for: if no login of theirs was kept, they are asked for it."""
+        """Set the user of the next catalogue: without a stored login of this user, the dialog opens."""
         self._expected = username
 
     def ask(self, why: str) -> None:
@@ -73,7 +70,7 @@ class Login(Qt.QObject):
         self.dialog.open()
 
     def check(self) -> None:
-        """Whether the login still counts. One that has its password renews itself."""
+        """Check that the login is still valid. A login with a password renews itself."""
         scicat = self._log.scicat
         if scicat is not None and not scicat.anonymous and not scicat.renewable:
             self._log.calls.run(scicat.whoami, partial(self._checked, scicat, scicat.token), _ignore, "whoami")
@@ -86,25 +83,25 @@ class Login(Qt.QObject):
     def _closed(self) -> None:
         self.dialog = None
 
-    def _begin(self) -> None:
-        """Another catalogue: take the login that was kept for it."""
+    def _catalogueChanged(self) -> None:
+        """Use the login that is stored for the new catalogue, if there is one."""
         self.notice.say("")
         scicat = self._log.scicat
         if scicat is not None and scicat.anonymous:
-            self._log.calls.run(self._file(scicat).read, partial(self._kept, scicat), self._notKept, "login")
+            self._log.calls.run(self._file(scicat).read, partial(self._loginRead, scicat), self._loginNotRead, "login")
         self._show()
         self.check()
 
-    def _kept(self, scicat: SciCat, kept: Kept | None) -> None:
+    def _loginRead(self, scicat: SciCat, login: StoredLogin | None) -> None:
         if scicat is not self._log.scicat or not scicat.anonymous:
             return
-        if kept is not None and self._expected in ("", kept.username):
-            self._use(kept.username, "", kept.token)
+        if login is not None and self._expected in ("", login.username):
+            self._use(login.username, "", login.token)
         elif self._expected:
             self.ask("")
 
-    def _notKept(self, error: Exception) -> None:
-        self.notice.say(f"The login that was kept cannot be used: {error}", "Log in…", problem=True)
+    def _loginNotRead(self, error: Exception) -> None:
+        self.notice.say(f"The stored login cannot be used: {error}", "Log in…", problem=True)
         if self._expected:
             self.ask("")
 
@@ -114,16 +111,18 @@ class Login(Qt.QObject):
             return
         file = self._file(scicat)
         if keep:
-            self._log.calls.run(partial(file.write, Kept(username, token)), _ignore, self._notWritten)
+            self._log.calls.run(partial(file.write, StoredLogin(username, token)), _ignore, self._notWritten)
         else:
             self._log.calls.run(file.remove, _ignore, _ignore)
         self._use(username, password, token)
 
     def _notWritten(self, error: Exception) -> None:
-        self.notice.tell(f"You are logged in, but that could not be kept on this computer: {error}", problem=True)
+        self.notice.showBriefly(
+            f"You are logged in, but the login could not be stored on this computer: {error}", problem=True
+        )
 
     def _use(self, username: str, password: str, token: str) -> None:
-        """All rows are read again for another account; for the same one everything just goes on."""
+        """Use this login. All rows are read again for another account, but not for the same one."""
         scicat = self._log.scicat
         assert scicat is not None
         other = scicat.username != username
@@ -134,12 +133,12 @@ class Login(Qt.QObject):
         self._show()
         self._log.loginChanged.emit()
 
-    def _leave(self) -> None:
+    def _logOut(self) -> None:
         scicat = self._log.scicat
         if scicat is not None:
-            self._log.calls.run(self._file(scicat).remove, self._gone, self._notKept)
+            self._log.calls.run(self._file(scicat).remove, self._loggedOut, self._loginNotRead)
 
-    def _gone(self, _: object) -> None:
+    def _loggedOut(self, _: object) -> None:
         self._use("", "", "")
 
     def _checked(self, scicat: SciCat, token: str, who: object) -> None:
@@ -161,10 +160,10 @@ class Login(Qt.QObject):
         self.button.setToolTip(
             tooltip("Only what is public is shown, and nothing can be written" if nobody else "Who is logged in")
         )
-        self.enter.setText("Log in…" if nobody else "Log in as somebody else…")
-        self.enter.setEnabled(scicat is not None)
-        self.leave.setEnabled(not nobody)
+        self.logIn.setText("Log in…" if nobody else "Log in as somebody else…")
+        self.logIn.setEnabled(scicat is not None)
+        self.logOut.setEnabled(not nobody)
 
 
 def _ignore(_: object) -> None:
-    """Nothing to be said: SciCat being away is said elsewhere."""
+    """Ignore the result: the status bar reports when SciCat is not available."""

@@ -1,56 +1,53 @@
-"""The way from a row to the page of its dataset in SciCat's frontend, in a browser."""
+"""Opens the page of a dataset in SciCat's frontend, in a browser."""
 
 from __future__ import annotations
 
 import os
 import re
-from typing import TYPE_CHECKING
 from urllib.parse import quote, urlsplit, urlunsplit
 
 from taurus.external.qt import Qt
 
-from taurus_widgets.qt.painting import CellDelegate
-from taurus_widgets.scanlog.data.columns import PAGE, Json, Kind, page_column
+from taurus_widgets.scanlog.data.columns import LINK_COLUMN_KEY, Json, Kind, page_column
+from taurus_widgets.scanlog.parts.cell_delegates import CellDelegate
+from taurus_widgets.scanlog.view import LogView
 
-if TYPE_CHECKING:
-    from taurus_widgets.scanlog.view import ScanLog
-
-VARIABLE = "SCIZOO_SCICAT_FRONTEND"
+FRONTEND_VARIABLE = "SCIZOO_SCICAT_FRONTEND"
 """The environment variable with the frontend's address, where it cannot be guessed."""
 
 _BACKEND = re.compile(r"^(?:(?:backend|api)\.|([\w-]+?)-(?:backend|api)(?=\.|$))", re.ASCII)
 
 
 def checked(frontend: str) -> str:
-    """The address without the slashes at its end; "" stays. ValueError if it is none of a web page."""
+    """The address without trailing slashes; "" stays. Raises ValueError if it is not a web address."""
     parts = urlsplit(frontend)
     if frontend and (parts.scheme not in ("http", "https") or not parts.hostname):
-        raise ValueError(f"{frontend!r} is no address of SciCat's pages: it is like https://scicat.example.org")
+        raise ValueError(f"{frontend!r} is not an address of SciCat's pages, for example https://scicat.example.org")
     return frontend.rstrip("/")
 
 
 def guess(backend: str) -> str:
-    """Where the pages of a backend may be: most sites have both under one name, some call it `backend.` or `api.`."""
+    """Guess the frontend's address: most sites have both at one name, some name the backend `backend.` or `api.`."""
     parts = urlsplit(backend)
     host = _BACKEND.sub(lambda found: found[1] or "", parts.netloc, count=1)
     return urlunsplit((parts.scheme, host or parts.netloc, re.sub(r"/api(/v\d+)?/*$", "", parts.path), "", ""))
 
 
 def page_of(frontend: str, pid: str) -> str:
-    """The address of a dataset's page. Whatever its pid has in it stays one part of the path."""
+    """The address of a dataset's page. The pid is quoted, so that it is one part of the path."""
     return f"{frontend.rstrip('/')}/datasets/{quote(pid, safe='')}"
 
 
-class ScicatPage(Qt.QObject):
+class ScicatLink(Qt.QObject):
     """In the menu of the rows, as a column, in the detail pane, and by Ctrl+B."""
 
-    def __init__(self, log: ScanLog) -> None:
+    def __init__(self, log: LogView) -> None:
         super().__init__(log)
         self._log = log
         try:
-            self._frontend = checked(os.environ.get(VARIABLE, ""))
+            self._frontend = checked(os.environ.get(FRONTEND_VARIABLE, ""))
         except ValueError as error:
-            raise ValueError(f"{VARIABLE}: {error}") from error
+            raise ValueError(f"{FRONTEND_VARIABLE}: {error}") from error
         self.open = self._action("Open in &SciCat", "Ctrl+B", self.openCurrent)
         self.copy = self._action("Copy &link to SciCat", "", self.copyCurrent)
         self.button = Qt.QToolButton(log.details)
@@ -75,12 +72,12 @@ class ScicatPage(Qt.QObject):
         return action
 
     def setFrontend(self, frontend: str) -> None:
-        """Where SciCat's pages are; "" for a guess. ValueError if it is no address."""
+        """Set the address of SciCat's pages; "" to guess it. Raises ValueError if it is not an address."""
         self._frontend = checked(frontend)
         self._bind()
 
     def address(self, dataset: Json) -> str:
-        """Of this dataset's page; "" before there is a catalogue."""
+        """The address of this dataset's page; "" before there is a catalogue."""
         if self._log.scicat is None:
             return ""
         return page_of(self._frontend or guess(self._log.scicat.base_url), str(dataset["pid"]))
@@ -94,7 +91,7 @@ class ScicatPage(Qt.QObject):
     # ------------------------------------------------------------------------- actions
 
     def _current(self) -> Json | None:
-        """Of the rows that are selected, the one with the keyboard, or the first."""
+        """The dataset of the current row if it is selected, else of the first selected row."""
         row, ranges = self._log.table.currentIndex().row(), self._log.selectedRanges()
         if not ranges:
             return None
@@ -112,11 +109,11 @@ class ScicatPage(Qt.QObject):
 
     def _clicked(self, index: Qt.QModelIndex) -> None:
         dataset = self._log.scans.dataset(index.row())
-        if self._log.scans.columns[index.column()].key == PAGE and dataset is not None:
+        if self._log.scans.columns[index.column()].key == LINK_COLUMN_KEY and dataset is not None:
             self._open(self.address(dataset))
 
     def _open(self, address: str) -> None:
-        # As it is: what is escaped in it must stay so.
+        # Already escaped: it must not be escaped twice.
         if Qt.QDesktopServices.openUrl(Qt.QUrl.fromEncoded(address.encode())):
             return
         box = Qt.QMessageBox(self._log.window())
@@ -129,7 +126,7 @@ class ScicatPage(Qt.QObject):
 
 
 class LinkDelegate(CellDelegate):
-    """An arrow instead of the address, which is long and says nothing."""
+    """Draws an arrow instead of the long address."""
 
     def drawContent(
         self, painter: Qt.QPainter, cell: Qt.QStyleOptionViewItem, area: Qt.QRect, index: Qt.QModelIndex

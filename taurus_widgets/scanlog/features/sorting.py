@@ -3,21 +3,18 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import TYPE_CHECKING
 
 from taurus.external.qt import Qt
 
-from taurus_widgets.scanlog.data.columns import Column
-from taurus_widgets.scanlog.data.query import NEWEST_FIRST, Query, order_of
-
-if TYPE_CHECKING:
-    from taurus_widgets.scanlog.view import ScanLog
+from taurus_widgets.scanlog.data.columns import LogColumn
+from taurus_widgets.scanlog.data.query import NEWEST_FIRST, DatasetQuery, order_of
+from taurus_widgets.scanlog.view import LogView
 
 
 class Sorting(Qt.QObject):
-    """A header's first click sorts upwards, the next downwards, and one more brings the newest to the top again."""
+    """The first click on a header sorts upwards, the next downwards, and one more by time again, newest first."""
 
-    def __init__(self, log: ScanLog) -> None:
+    def __init__(self, log: LogView) -> None:
         super().__init__(log)
         self._log = log
         self.menu = Qt.QMenu("&Sort by", log)
@@ -26,7 +23,7 @@ class Sorting(Qt.QObject):
         action.setShortcut(Qt.QKeySequence("Alt+S"))
         action.setShortcutContext(Qt.Qt.WidgetWithChildrenShortcut)
         log.table.addAction(action)
-        # The action of a menu does nothing by itself when its shortcut is pressed.
+        # Qt does not open a menu when the shortcut of its action is pressed.
         action.triggered.connect(self._open)
         log.table.headerClicked.connect(lambda place: self.sortBy(log.scans.columns[place]))
         log.queryChanged.connect(self._show)
@@ -34,8 +31,8 @@ class Sorting(Qt.QObject):
         log.scans.columnsRemoved.connect(lambda: self._show(log.query))
         self._show(log.query)
 
-    def sortBy(self, column: Column) -> None:
-        """As a click on this column's header. Nothing happens for one that the catalogue cannot sort by."""
+    def sortBy(self, column: LogColumn) -> None:
+        """The same as a click on this column's header. Does nothing if the catalogue cannot sort by it."""
         order, query = order_of(column), self._log.query
         if not order:
             self._log.statusBar.showWork(f"The catalogue cannot sort by {column.title}")
@@ -46,8 +43,8 @@ class Sorting(Qt.QObject):
         else:
             self._log.setQuery(query.sorted_by(NEWEST_FIRST, descending=True))
 
-    def _show(self, query: Query) -> None:
-        """The arrow in the header. None where the newest are on top: that needs no sign."""
+    def _show(self, query: DatasetQuery) -> None:
+        """Show the arrow in the header; none for newest first, the default."""
         header = self._log.table.horizontalHeader()
         places = [place for place, column in enumerate(self._log.scans.columns) if order_of(column) == query.order]
         header.setSortIndicatorShown(bool(places) and not query.newest_first)

@@ -1,4 +1,4 @@
-"""The first picture of each row that is on the screen, small."""
+"""The column of pictures: a thumbnail of the first picture of each row on the screen."""
 
 from __future__ import annotations
 
@@ -7,60 +7,59 @@ import time
 from collections import OrderedDict
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING
 
 from taurus.external.qt import Qt
 
 from ingest.scicat import SciCat
 from taurus_widgets.qt import imaging
 from taurus_widgets.qt.imaging import uri
-from taurus_widgets.qt.painting import CellDelegate, colours
+from taurus_widgets.qt.painting import colours
 from taurus_widgets.qt.picture_viewer import Picture, PictureViewer
-from taurus_widgets.qt.text import DATASET_ROLE, tooltip
+from taurus_widgets.qt.text import tooltip
 from taurus_widgets.scanlog.data import columns as cols
 from taurus_widgets.scanlog.data.columns import Json, Kind
 from taurus_widgets.scanlog.data.feed import problem_text
 from taurus_widgets.scanlog.editing.delegates import drawMark, markTip
-from taurus_widgets.scanlog.editing.edits import Edits, Entry
+from taurus_widgets.scanlog.editing.edits import EditQueue, QueuedEdit
+from taurus_widgets.scanlog.parts.cell_delegates import CellDelegate
+from taurus_widgets.scanlog.parts.roles import DATASET_ROLE
+from taurus_widgets.scanlog.view import LogView
 
-if TYPE_CHECKING:
-    from taurus_widgets.scanlog.view import ScanLog
+TOOLTIP_SIDE_PIXELS = 320
+"""Size of a picture in the tool tip, which is also the size in memory."""
 
-SIDE = 320
-"""Pixels of a picture as the tool tip shows it; so much of it is kept."""
+MAX_THUMBNAILS = 500
+"""Thumbnails in memory."""
 
-KEPT = 500
-"""Rows."""
+MAX_THUMBNAIL_CALLS = 2
+"""Calls at the same time, of those that `Calls` can run: the rest is for the table."""
 
-AT_ONCE = 2
-"""Calls: the table has the others."""
+THUMBNAIL_RETRY_SECONDS = 20.0
+"""A row without a picture is read again after this time..."""
 
-AGAIN = 20.0
-"""Seconds after which a row without a picture is asked for one again..."""
-
-FRESH = dt.timedelta(minutes=10)
-"""...as long as its last change is not older: a scan's plot comes after its end."""
+PLOT_WAIT = dt.timedelta(minutes=10)
+"""...if its last change is not older than this: the plot of a scan is written after its end."""
 
 
 @dataclass
-class _Found:
-    """`image` is null for a row without a picture."""
+class _Thumbnail:
+    """`image` is null for a row without a picture; `at` is when it was read."""
 
     image: Qt.QImage
     at: float
 
 
 class Thumbnails(CellDelegate):
-    """Draws them, asks for those that are missing, and opens the viewer."""
+    """Draws the thumbnails, reads the missing ones, and opens the viewer."""
 
-    def __init__(self, log: ScanLog, edits: Edits) -> None:
+    def __init__(self, log: LogView, edits: EditQueue) -> None:
         super().__init__(log.table)
         self._log = log
         self._edits = edits
-        self._found: OrderedDict[str, _Found] = OrderedDict()
+        self._thumbnails: OrderedDict[str, _Thumbnail] = OrderedDict()
         self._wanted: OrderedDict[str, None] = OrderedDict()
-        self._asked: set[str] = set()
-        self._own: dict[str, Qt.QImage] = {}  # by the edit's key
+        self._reading: set[str] = set()
+        self._pendingImages: dict[str, Qt.QImage] = {}  # by the edit's key
         self.viewer: PictureViewer | None = None
         log.table.setDelegate(Kind.PICTURE, self)
         log.catalogueChanged.connect(self._clear)
@@ -70,15 +69,15 @@ class Thumbnails(CellDelegate):
         log.table.doubleClicked.connect(self._doubleClicked)
         self._timer = Qt.QTimer(self)
         self._timer.timeout.connect(log.table.viewport().update)
-        self._timer.start(round(AGAIN * 1000))
+        self._timer.start(round(THUMBNAIL_RETRY_SECONDS * 1000))
 
-    def forget(self, pid: str) -> None:
-        """It has another picture now."""
-        self._found.pop(pid, None)
+    def invalidate(self, pid: str) -> None:
+        """Read the picture of this dataset again."""
+        self._thumbnails.pop(pid, None)
         self._log.table.viewport().update()
 
     def view(self, index: Qt.QModelIndex) -> None:
-        """All pictures of the dataset of this row."""
+        """Show all pictures of the dataset of this row."""
         dataset, scicat = index.data(DATASET_ROLE), self._log.scicat
         if dataset is None or scicat is None:
             return
@@ -126,7 +125,7 @@ class Thumbnails(CellDelegate):
             return False
         pending = self._edits.pictures(dataset["pid"])
         image = self._shown(dataset, pending)
-        text = "".join(tooltip(f"{entry.edit.caption}: {markTip(entry)}") for entry in pending)
+        text = "".join(tooltip(f"{queued.edit.caption}: {markTip(queued)}") for queued in pending)
         if image is not None:
             buffer = Qt.QBuffer()
             buffer.open(Qt.QIODevice.WriteOnly)
@@ -137,78 +136,80 @@ class Thumbnails(CellDelegate):
 
     # --------------------------------------------------------------------- asking
 
-    def _shown(self, dataset: Json, pending: list[Entry]) -> Qt.QImage | None:
-        """What SciCat has, else what is on its way there. None as long as there is nothing to draw."""
+    def _shown(self, dataset: Json, pending: list[QueuedEdit]) -> Qt.QImage | None:
+        """The picture in SciCat, else the first one that is still to be sent. None while there is none."""
         image = self._image(dataset)
         if image is None or image.isNull():
-            image = next((own for entry in pending if not (own := self._own_image(entry)).isNull()), None)
+            image = next((own for queued in pending if not (own := self._pendingImage(queued)).isNull()), None)
         return image
 
-    def _own_image(self, entry: Entry) -> Qt.QImage:
-        """Of a picture that is not in SciCat; empty until it has been unpacked."""
-        found = self._own.get(entry.edit.key)
+    def _pendingImage(self, queued: QueuedEdit) -> Qt.QImage:
+        """The thumbnail of a picture that is not in SciCat; empty until it has been decoded."""
+        found = self._pendingImages.get(queued.edit.key)
         if found is None:
-            found = self._own[entry.edit.key] = Qt.QImage()
+            found = self._pendingImages[queued.edit.key] = Qt.QImage()
             self._log.calls.run(
-                partial(_small, entry.edit.value), partial(self._unpacked, entry.edit.key), self._notUnpacked
+                partial(_small, queued.edit.value), partial(self._unpacked, queued.edit.key), self._notUnpacked
             )
         return found
 
     def _unpacked(self, key: str, image: Qt.QImage) -> None:
-        waiting = {entry.edit.key for entry in self._edits.entries}
-        self._own = {other: there for other, there in self._own.items() if other in waiting} | {key: image}
+        waiting = {queued.edit.key for queued in self._edits.unsent}
+        self._pendingImages = {other: there for other, there in self._pendingImages.items() if other in waiting} | {
+            key: image
+        }
         self._log.table.viewport().update()
 
     def _notUnpacked(self, error: Exception) -> None:
-        """The viewer says what is wrong with it."""
+        """Ignore it: the viewer shows the problem."""
 
     def _image(self, dataset: Json) -> Qt.QImage | None:
         pid = dataset["pid"]
-        found = self._found.get(pid)
-        if found is None or (found.image.isNull() and self._mayCome(dataset, found)):
+        found = self._thumbnails.get(pid)
+        if found is None or (found.image.isNull() and self._mayAppear(dataset, found)):
             self._wanted[pid] = None
             self._wanted.move_to_end(pid)
             Qt.QTimer.singleShot(0, self._ask)
         return found.image if found is not None else None
 
-    def _mayCome(self, dataset: Json, found: _Found) -> bool:
+    def _mayAppear(self, dataset: Json, found: _Thumbnail) -> bool:
         changed = cols.moment(dataset.get("updatedAt"))
-        fresh = changed is not None and dt.datetime.now(dt.UTC) - changed < FRESH
-        return fresh and time.monotonic() - found.at > AGAIN
+        fresh = changed is not None and dt.datetime.now(dt.UTC) - changed < PLOT_WAIT
+        return fresh and time.monotonic() - found.at > THUMBNAIL_RETRY_SECONDS
 
     def _ask(self) -> None:
-        """The rows drawn last come first: those that were scrolled past can wait."""
+        """Read the rows that were drawn last first: the user has scrolled past the others."""
         scicat = self._log.scicat
-        while scicat is not None and self._wanted and len(self._asked) < AT_ONCE:
+        while scicat is not None and self._wanted and len(self._reading) < MAX_THUMBNAIL_CALLS:
             pid, _ = self._wanted.popitem()
-            if pid in self._asked:
+            if pid in self._reading:
                 continue
-            self._asked.add(pid)
+            self._reading.add(pid)
             self._log.calls.run(
                 partial(_thumbnail, scicat, pid), partial(self._answered, scicat, pid), partial(self._failed, pid)
             )
-        while len(self._wanted) > KEPT:
+        while len(self._wanted) > MAX_THUMBNAILS:
             self._wanted.popitem(last=False)
 
     def _answered(self, scicat: SciCat, pid: str, image: Qt.QImage) -> None:
-        self._asked.discard(pid)
+        self._reading.discard(pid)
         if scicat is self._log.scicat:
-            self._found[pid] = _Found(image, time.monotonic())
-            self._found.move_to_end(pid)
-            while len(self._found) > KEPT:
-                self._found.popitem(last=False)
+            self._thumbnails[pid] = _Thumbnail(image, time.monotonic())
+            self._thumbnails.move_to_end(pid)
+            while len(self._thumbnails) > MAX_THUMBNAILS:
+                self._thumbnails.popitem(last=False)
             if not image.isNull():
                 self._log.table.viewport().update()
         self._ask()
 
     def _failed(self, pid: str, error: Exception) -> None:
-        """SciCat being away is said elsewhere; what is still on the screen is asked for by and by."""
-        self._asked.discard(pid)
+        """Ignore it: the status bar reports the problem, and rows on the screen are requested again later."""
+        self._reading.discard(pid)
         self._wanted.clear()
 
     def _clear(self) -> None:
-        self._found.clear()
-        self._own.clear()
+        self._thumbnails.clear()
+        self._pendingImages.clear()
         self._wanted.clear()
 
     # --------------------------------------------------------------------- viewing
@@ -220,7 +221,7 @@ class Thumbnails(CellDelegate):
     def _show(self, pid: str, attachments: list[Json]) -> None:
         pictures = [Picture(str(each.get("thumbnail") or ""), cols.line(each.get("caption"))) for each in attachments]
         pictures += [
-            Picture(entry.edit.value, entry.edit.caption, "not in SciCat yet") for entry in self._edits.pictures(pid)
+            Picture(queued.edit.value, queued.edit.caption, "not in SciCat yet") for queued in self._edits.pictures(pid)
         ]
         if self.viewer is not None:
             self.viewer.setPictures(pictures)
@@ -241,8 +242,8 @@ def _thumbnail(scicat: SciCat, pid: str) -> Qt.QImage:
 
 
 def _small(picture: str) -> Qt.QImage:
-    """In a thread. As large as the tool tip shows it, whatever its size was."""
+    """Runs in a thread. The picture scaled down to the size of the tool tip."""
     found = imaging.image(picture)
-    if max(found.width(), found.height()) <= SIDE:
+    if max(found.width(), found.height()) <= TOOLTIP_SIDE_PIXELS:
         return found
-    return found.scaled(SIDE, SIDE, Qt.Qt.KeepAspectRatio, Qt.Qt.SmoothTransformation)
+    return found.scaled(TOOLTIP_SIDE_PIXELS, TOOLTIP_SIDE_PIXELS, Qt.Qt.KeepAspectRatio, Qt.Qt.SmoothTransformation)

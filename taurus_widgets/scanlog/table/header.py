@@ -5,7 +5,7 @@ from __future__ import annotations
 from taurus.external.qt import Qt
 
 from taurus_widgets.qt.painting import colours, padding
-from taurus_widgets.qt.text import COLUMN_ROLE
+from taurus_widgets.scanlog.parts.roles import COLUMN_ROLE
 
 _GRIP = 5
 """Pixels at the right edge that are Qt's, for sizing."""
@@ -132,7 +132,7 @@ class LogHeader(Qt.QHeaderView):
 
     def mouseMoveEvent(self, event: Qt.QMouseEvent) -> None:
         if self._pressed >= 0:
-            return  # the cross is held: nothing is moved or sized
+            return  # while the cross is pressed, nothing is moved or resized
         super().mouseMoveEvent(event)
         free = event.buttons() == Qt.Qt.NoButton
         over = free and self._closeAt(event.pos()) >= 0
@@ -157,7 +157,7 @@ class LogHeader(Qt.QHeaderView):
 
     def mouseDoubleClickEvent(self, event: Qt.QMouseEvent) -> None:
         if self._closeAt(event.pos()) >= 0:
-            self.mousePressEvent(event)  # two columns hidden one after the other are two clicks
+            self.mousePressEvent(event)  # two quick clicks hide two columns
         else:
             super().mouseDoubleClickEvent(event)
 

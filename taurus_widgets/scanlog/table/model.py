@@ -1,4 +1,4 @@
-"""The rows of the scan log as a Qt model: as many as the catalogue counts, of which some are here."""
+"""The rows of the scan log as a Qt model: as many as the catalogue counts, of which some are in memory."""
 
 from __future__ import annotations
 
@@ -9,71 +9,72 @@ from typing import Any
 
 from taurus.external.qt import Qt
 
-from taurus_widgets.qt.text import ALIGNMENT, COLUMN_ROLE, DATASET_ROLE, tooltip
+from taurus_widgets.qt.text import tooltip
 from taurus_widgets.scanlog.data import columns as cols
-from taurus_widgets.scanlog.data.columns import PROVISIONAL, Column, Json, Kind
+from taurus_widgets.scanlog.data.columns import PROVISIONAL, Json, Kind, LogColumn
+from taurus_widgets.scanlog.parts.roles import ALIGNMENT, COLUMN_ROLE, DATASET_ROLE
 
 _NOWHERE = Qt.QModelIndex()
 
 
 class ScanModel(Qt.QAbstractTableModel):
-    """The rows of one query. A row's place is decided when it is first seen, so rows never jump.
+    """The rows of one query. The place of a row is fixed when it is first seen, so rows never jump.
 
     The rows from `above` on are the catalogue's own list, as it counts and pages it without what is newer than `bound`;
-    those above it have come in since, and are all here. Of the others only some are here, by number.
+    those above it arrived later, and are all in memory. Of the others only some are in memory, by number.
     """
 
     newsChanged = Qt.Signal(int)
-    """How many datasets have come in that are not among the rows, since they are not sorted by time."""
+    """Number of new datasets that are not shown, because the rows are not sorted by time."""
 
-    def __init__(self, columns: Iterable[Column], parent: Qt.QObject | None = None) -> None:
+    def __init__(self, columns: Iterable[LogColumn], parent: Qt.QObject | None = None) -> None:
         super().__init__(parent)
         self._columns = list(columns)
         self._rows: dict[int, Json] = {}
-        self._places: dict[str, int] = {}  # pid to row, of those that are here
+        self._places: dict[str, int] = {}  # pid to row, for the rows in memory
         self._count = 0
         self._above = 0
         self._newest_first = True
         self._bound = ""
         self._since = ""
         self._news: set[str] = set()
-        self._late: set[str] = set()  # those that came in with an older time than rows that were there
+        self._late: set[str] = set()  # pids that arrived with an older time than existing rows
         self._expected: dict[str, Json] = {}
         self._running: set[str] = set()
         self._today = dt.date.today()
         self.numbering = 0
-        """Another one whenever the catalogue's own list has other numbers, so that its pages begin elsewhere."""
+        """Changes whenever the numbers of the catalogue's own list, and so the starts of its pages, change."""
         self.addsNews = False
-        """While rows are inserted: whether they are new, and not only newly known."""
+        """While rows are inserted: whether they are new datasets, and not old ones that were only counted now."""
 
     # ------------------------------------------------------------------- the whole
 
     @property
-    def columns(self) -> list[Column]:
+    def columns(self) -> list[LogColumn]:
         return list(self._columns)
 
     @property
     def news(self) -> int:
-        """How many datasets have come in that are not among the rows, as `newsChanged` tells."""
+        """The number that `newsChanged` reports."""
         return len(self._news)
 
     @property
     def above(self) -> int:
-        """The first row of those that the catalogue counts."""
+        """The first row of the catalogue's own list."""
         return self._above
 
     @property
     def bound(self) -> Json | None:
-        """What else must hold for the catalogue's own list; None while that makes no difference."""
+        """The additional condition of the catalogue's own list; None while it makes no difference."""
         if self._newest_first:
             return {"creationTime": {"$lte": self._bound}} if self._bound else None
-        # A bound makes the catalogue look into all datasets that it sorts: only where it is needed.
+        # With a bound the catalogue reads all datasets that it sorts: use it only where needed.
         return {"createdAt": {"$lte": self._since}} if self._since and self._news else None
 
     def begin(self, rows: Sequence[Json], newest_first: bool = True, since: str = "") -> list[tuple[str, str]]:
-        """Show these and nothing else, as merge(). Rows that are sorted otherwise stay as they are.
+        """Show these rows and nothing else. Returns the changes as `merge` does. Rows not sorted by time do not change.
 
-        `since` is the catalogue's latest `updatedAt` when they were read: what is created later is new.
+        `since` is the catalogue's latest `updatedAt` when they were read: later datasets are new.
         """
         self.beginResetModel()
         self._forget()
@@ -104,11 +105,11 @@ class ScanModel(Qt.QAbstractTableModel):
         self._count = self._above = 0
 
     def setCount(self, count: int) -> None:
-        """How many rows the catalogue counts. More or fewer are so at the end."""
+        """Set the catalogue's number of rows: rows are added or removed at the end."""
         self._resize(count + self._above, self._count)
 
     def _resize(self, count: int, place: int) -> None:
-        """Insert rows that are not here before `place`, or take away those that end there, until so many are left."""
+        """Insert unread rows before `place`, or remove the rows before it, until there are `count` rows."""
         more = count - self._count
         if more > 0:
             self._insertRows(place, more)
@@ -123,7 +124,7 @@ class ScanModel(Qt.QAbstractTableModel):
     # ------------------------------------------------------------------------- pages
 
     def setPage(self, first: int, rows: Sequence[Json]) -> None:
-        """What the catalogue has from its row `first` on."""
+        """Set the rows of the catalogue's own list from its row `first` on."""
         rows = rows[: max(0, self._count - self._above - first)]
         if rows:
             first += self._above
@@ -132,11 +133,11 @@ class ScanModel(Qt.QAbstractTableModel):
             self._learnNames(rows)
 
     def keep(self, wanted: Callable[[int], bool]) -> None:
-        """Forget the datasets of all other rows. The rows stay; those above the catalogue's own list, too."""
+        """Drop the datasets of all other rows, except above the catalogue's own list. The rows stay."""
         self._drop([row for row in self._rows if row >= self._above and not wanted(row)])
 
     def fold(self) -> None:
-        """What has come in is of the catalogue's own list from now on, so that it can be forgotten and read again."""
+        """Make the new rows part of the catalogue's own list, so that they can be dropped and read again."""
         above = self._above
         while above and not self._rows[above - 1].get(PROVISIONAL):
             above -= 1
@@ -147,7 +148,7 @@ class ScanModel(Qt.QAbstractTableModel):
         self._since = max([self._since, *(str(dataset.get("createdAt", "")) for dataset in folded)])
 
     def realign(self, count: int, pid: str, number: int) -> None:
-        """The catalogue counts so many now, and this dataset, which is here, has this number in it: move the others."""
+        """The catalogue now counts `count` rows, and this dataset in memory is its row `number`: move the others."""
         row = self._places[pid]
         target = self._above + number
         if row >= self._above and target != row:
@@ -158,24 +159,24 @@ class ScanModel(Qt.QAbstractTableModel):
     # ------------------------------------------------------------------------- changes
 
     def merge(self, datasets: Iterable[Json]) -> tuple[list[tuple[str, str]], bool]:
-        """Put in what is new or changed: (pid, status) of those that are new or whose status has changed.
+        """Add what is new or changed. Returns (pid, status) of datasets that are new or have a new status, and
 
-        And whether rows that are not here may have moved, so that realign() is needed.
+        whether rows that are not in memory may have moved, so that `realign` is needed.
         """
-        told: list[tuple[str, str]] = []
+        reported: list[tuple[str, str]] = []
         fresh: dict[str, Json] = {}
         moved = False
         datasets = list(datasets)
         for dataset in datasets:
             pid, status = dataset["pid"], cols.status(dataset)
-            known = fresh.get(pid) or self._known(pid)
+            known = fresh.get(pid) or self._loaded(pid)
             if known is not None and cols.status(known) != status:
-                told.append((pid, status))
+                reported.append((pid, status))
             if pid in self._places:
                 moved |= self._replace(pid, dataset)
             elif pid in fresh or self._isNew(dataset):
                 if known is None and self._newest_first:
-                    told.append((pid, status))
+                    reported.append((pid, status))
                 fresh[pid] = dataset
             elif self._newest_first and pid not in self._late:
                 self._late.add(pid)
@@ -186,15 +187,15 @@ class ScanModel(Qt.QAbstractTableModel):
             self._news.update(fresh)
             self.newsChanged.emit(len(self._news))
         self._learnNames(datasets)
-        return told, moved
+        return reported, moved
 
     def expect(self, dataset: Json) -> None:
-        """Show a dataset (pid, creationTime, ... and `"provisional": True`) until the catalogue has one of its pid.
+        """Show a dataset (pid, creationTime, ... and `"provisional": True`) until the catalogue has the same pid.
 
-        The same again with other values changes it. Nothing is shown where the rows are sorted otherwise.
+        A second call with the same pid changes it. Nothing is shown if the rows are not sorted by time.
         """
         pid = dataset["pid"]
-        known = self._known(pid)
+        known = self._loaded(pid)
         if known is not None and not known.get(PROVISIONAL):
             return
         self._expected[pid] = dataset
@@ -204,9 +205,9 @@ class ScanModel(Qt.QAbstractTableModel):
             self._insertExpected(dataset)
 
     def unexpect(self, pid: str) -> None:
-        """Take a dataset away that was expected and does not come."""
+        """Remove an expected dataset that did not arrive."""
         self._expected.pop(pid, None)
-        known = self._known(pid)
+        known = self._loaded(pid)
         if known is not None and known.get(PROVISIONAL):
             self._above -= 1
             self._resize(self._count - 1, self._places[pid] + 1)
@@ -216,12 +217,12 @@ class ScanModel(Qt.QAbstractTableModel):
             keys = [_key(self._rows[row]) for row in range(self._above)]
             self._insertNews(_above(keys, _key(dataset)), [dataset], self._above + 1)
 
-    def _known(self, pid: str) -> Json | None:
+    def _loaded(self, pid: str) -> Json | None:
         row = self._places.get(pid)
         return None if row is None else self._rows[row]
 
     def _isNew(self, dataset: Json) -> bool:
-        """Whether it came in after the rows were counted, or has its place between two that are here."""
+        """Whether it arrived after the rows were counted, or belongs between two adjacent rows in memory."""
         if self._newest_first and str(dataset.get("creationTime", "")) > self._bound:
             return True
         if not self._newest_first:
@@ -229,7 +230,7 @@ class ScanModel(Qt.QAbstractTableModel):
         return self._gap(dataset) is not None
 
     def _gap(self, dataset: Json) -> int | None:
-        """The row before which it belongs, if both its neighbours are here, else None."""
+        """The row before which it belongs, if both its neighbours are in memory, else None."""
         here = sorted(self._rows)
         place = bisect.bisect_left(here, True, key=lambda row: _key(self._rows[row]) < _key(dataset))
         before = here[place - 1] if place else -1
@@ -237,13 +238,13 @@ class ScanModel(Qt.QAbstractTableModel):
         return after if after == before + 1 else None
 
     def _insert(self, fresh: dict[str, Json]) -> None:
-        """One insertion for each gap that gets rows."""
+        """Insert the new rows with one insertion for each gap."""
         above = [dataset for dataset in fresh.values() if str(dataset.get("creationTime", "")) > self._bound]
         gaps: dict[int, list[Json]] = {}
         keys = [_key(self._rows[row]) for row in range(self._above)]
         for dataset in sorted(above, key=_key, reverse=True):
             gaps.setdefault(_above(keys, _key(dataset)), []).append(dataset)
-        for place in sorted(gaps, reverse=True):  # from below, so that places stay right
+        for place in sorted(gaps, reverse=True):  # from the bottom up, so that places stay valid
             self._insertNews(place, gaps[place], self._above + len(gaps[place]))
         for dataset in fresh.values():
             if dataset["pid"] not in self._places:
@@ -267,7 +268,7 @@ class ScanModel(Qt.QAbstractTableModel):
         self.endInsertRows()
 
     def _shift(self, first: int, by: int) -> None:
-        """Move what is here from row `first` on."""
+        """Move the rows in memory from row `first` on."""
         self.numbering += first > self._above
         below = [(row, self._rows.pop(row)) for row in list(self._rows) if row >= first]
         for row, dataset in below:
@@ -282,7 +283,7 @@ class ScanModel(Qt.QAbstractTableModel):
                 self._running.discard(pid)
 
     def _replace(self, pid: str, dataset: Json) -> bool:
-        """Whether rows that are not here may have moved: it has come among others, and a page has brought it first."""
+        """Returns whether unread rows may have moved, because a new dataset was first read with a page."""
         row = self._places[pid]
         known = self._rows[row]
         arrived = bool(known.get(PROVISIONAL)) and not dataset.get(PROVISIONAL)
@@ -300,7 +301,7 @@ class ScanModel(Qt.QAbstractTableModel):
         if arrived:
             self._expected.pop(pid, None)
             if str(dataset.get("creationTime", "")) <= self._bound:
-                self.fold()  # the catalogue counts it among those that were there
+                self.fold()  # the catalogue counts it among the existing rows
         return late
 
     def _put(self, first: int, rows: Sequence[Json]) -> None:
@@ -328,8 +329,8 @@ class ScanModel(Qt.QAbstractTableModel):
                 self._columns[place] = column
                 self.headerDataChanged.emit(Qt.Qt.Horizontal, place, place)
 
-    def setColumns(self, columns: Iterable[Column]) -> None:
-        """Have these, one of each key. Those that are here stay where they are: the header knows how they are shown."""
+    def setColumns(self, columns: Iterable[LogColumn]) -> None:
+        """Set the columns, one for each key. Existing ones keep their number: the header has the visible order."""
         wanted = {column.key: column for column in columns}
         for place in reversed(range(len(self._columns))):
             if wanted.pop(self._columns[place].key, None) is None:
@@ -343,8 +344,8 @@ class ScanModel(Qt.QAbstractTableModel):
             self.endInsertColumns()
             self._learnNames(list(self._rows.values()))
 
-    def replaceColumn(self, column: Column) -> None:
-        """In place of the one with its key. Nothing happens if there is none."""
+    def replaceColumn(self, column: LogColumn) -> None:
+        """Replace the column with the same key, if there is one."""
         for place, here in enumerate(self._columns):
             if here.key == column.key:
                 self._columns[place] = column
@@ -367,14 +368,14 @@ class ScanModel(Qt.QAbstractTableModel):
         """KeyError if it is not here."""
         return self._places[pid]
 
-    def isHere(self, pid: str) -> bool:
+    def isLoaded(self, pid: str) -> bool:
         return pid in self._places
 
     def dataset(self, row: int) -> Json | None:
-        """None if it is not here."""
+        """None if it is not in memory."""
         return self._rows.get(row)
 
-    def columnAt(self, place: int) -> Column:
+    def columnAt(self, place: int) -> LogColumn:
         return self._columns[place]
 
     def isProvisional(self, row: int) -> bool:
@@ -382,7 +383,7 @@ class ScanModel(Qt.QAbstractTableModel):
         dataset = self._rows.get(row)
         return dataset is not None and bool(dataset.get(PROVISIONAL))
 
-    def here(self) -> list[int]:
+    def loadedRows(self) -> list[int]:
         """The rows whose dataset is here, from the top down."""
         return sorted(self._rows)
 

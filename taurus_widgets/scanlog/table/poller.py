@@ -1,4 +1,4 @@
-"""The thread that talks to the catalogue, so that the window never waits for it."""
+"""The thread that polls the catalogue, so that the window never waits for it."""
 
 from __future__ import annotations
 
@@ -13,91 +13,91 @@ from taurus.external.qt import Qt
 
 from ingest.scicat import Expired, NotAllowed, SciCat, SciCatError
 from taurus_widgets.qt.calls import end
-from taurus_widgets.scanlog.data.connection import Link
+from taurus_widgets.qt.connection import ConnectionState
 from taurus_widgets.scanlog.data.feed import Feed, problem_text
-from taurus_widgets.scanlog.data.pages import PAGE, Pages
+from taurus_widgets.scanlog.data.pages import ROWS_PER_PAGE, Pages
 
-INTERVAL = 0.5
-"""Seconds from the beginning of one look to the next."""
-
-
-SHARE = 3
-"""A look that takes long is followed by a pause of so many times that: the catalogue has other things to do."""
+POLL_INTERVAL_SECONDS = 0.5
+"""From the start of one poll to the start of the next."""
 
 
-RETRY = 1.0
-"""Seconds until the next try where the catalogue did not answer well."""
+PAUSE_FACTOR = 3
+"""The pause after a poll is at least its duration times this factor, to spare a busy catalogue."""
 
 
-REFUSED_PAUSE = 600.0
-"""Seconds until a refused login is tried again: some sites lock an account after a few."""
+POLL_RETRY_SECONDS = 1.0
+"""Until the next attempt after an error."""
 
 
-NOT_UNDERSTOOD = (400, 500)
-"""What the catalogue answers to a filter that it cannot do: the real one a 500, as for a text search without index."""
+REFUSED_PAUSE_SECONDS = 600.0
+"""Until a refused login is retried: some sites lock an account after a few attempts."""
 
 
-JOIN_TIMEOUT = 1.0
-"""Seconds that a closing window waits for a call under way; its thread then ends by itself."""
+REFUSAL_STATUSES = (400, 500)
+"""HTTP statuses for a filter that the catalogue does not support: SciCat answers 500 to a search without an index."""
+
+
+POLLER_JOIN_SECONDS = 1.0
+"""How long a closing window waits for a call in progress. The thread is a daemon, so it can be left behind."""
 
 
 class Poller(Qt.QObject):
-    """Begins a table with its first rows, then reads what is new or changed, and single datasets when asked."""
+    """Reads the first rows of a table, then what is new or changed, and single datasets on request."""
 
     begun = Qt.Signal(object, object)
     """The Pages that are shown from now on, and their Top."""
     rowsRead = Qt.Signal(object, list)
     """The Pages, and datasets of them that are new or changed."""
     refused = Qt.Signal(object, str)
-    """Pages that the catalogue does not understand, and why: what was shown before goes on."""
+    """Pages that the catalogue refuses, and why. The pages that were shown before stay in use."""
     datasetRead = Qt.Signal(str, object)
-    """pid and the whole dataset, None if there is none; or a text that says why it cannot be read."""
-    linkChanged = Qt.Signal(object)
-    """A Link."""
+    """pid and the whole dataset; None if it does not exist, or a text with the reason why it cannot be read."""
+    connectionChanged = Qt.Signal(object)
+    """A ConnectionState."""
 
     def __init__(self, scicat: SciCat, parent: Qt.QObject | None = None) -> None:
         super().__init__(parent)
         self._scicat = scicat
-        self._pages: Pages | None = None  # what is wanted
-        self._feed: Feed | None = None  # of what is shown
+        self._pages: Pages | None = None  # requested
+        self._feed: Feed | None = None  # of the shown pages
         self._shown: Pages | None = None
         self._watched: tuple[Pages | None, tuple[str, ...]] = (None, ())
-        self._link = Link()
+        self._connection = ConnectionState()
         self._wanted = ""
         self._jobs: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
         self._next = time.monotonic()
-        self._speaking = threading.Lock()
+        self._emit_lock = threading.Lock()
         self._end = threading.Event()
-        # Also where a panel is taken out of its window, and was never closed. No method of ours: it would be gone.
-        self.destroyed.connect(partial(end, self._speaking, self._end))
-        # Not a QThread: destroying one that still waits for an answer ends the whole program.
+        # For a panel that is deleted without being closed. Not a method: this object no longer exists by then.
+        self.destroyed.connect(partial(end, self._emit_lock, self._end))
+        # Not a QThread: destroying one during a call aborts the program.
         self._thread = threading.Thread(target=self._run, name="SciCat", daemon=True)
 
     def start(self) -> None:
         self._thread.start()
 
     def stop(self) -> None:
-        """Nothing is emitted any more when this returns."""
-        end(self._speaking, self._end)
+        """Nothing is emitted after this returns."""
+        end(self._emit_lock, self._end)
         self._jobs.put(None)
-        self._thread.join(JOIN_TIMEOUT)
+        self._thread.join(POLLER_JOIN_SECONDS)
 
     def show(self, pages: Pages) -> None:
-        """Begin a table with these. If the catalogue is away, as soon as it is there."""
+        """Start a table with these pages; if the catalogue is not available, as soon as it is."""
         self._pages = pages
         self._jobs.put(partial(self._begin, pages))
 
     def change(self, pages: Pages) -> None:
-        """Go on with the same rows and other fields."""
+        """Continue with the same rows and other fields."""
         self._pages = pages
-        self._jobs.put(partial(self._go_on, pages))
+        self._jobs.put(partial(self._change_fields, pages))
 
     def watch(self, pages: Pages, pids: Sequence[str]) -> None:
-        """As long as these pages are shown, tell of changes of these, too, when they do not fit the query any more."""
-        self._watched = pages, tuple(pids[:PAGE])
+        """While these pages are shown, also report changes of these datasets if they no longer match the query."""
+        self._watched = pages, tuple(pids[:ROWS_PER_PAGE])
 
-    def ask(self, pid: str) -> None:
-        """Read this dataset whole. Only the one asked for last is answered."""
+    def readDataset(self, pid: str) -> None:
+        """Read this whole dataset. Only the last request is answered."""
         self._wanted = pid
         self._jobs.put(partial(self._read_dataset, pid))
 
@@ -120,7 +120,7 @@ class Poller(Qt.QObject):
         try:
             top = pages.top()
         except SciCatError as error:
-            if error.status not in NOT_UNDERSTOOD or self._shown is None:
+            if error.status not in REFUSAL_STATUSES or self._shown is None:
                 raise
             self._pages = self._shown
             self._emit("refused", pages, str(error))
@@ -129,7 +129,7 @@ class Poller(Qt.QObject):
             self._feed, self._shown = Feed(pages, top.since), pages
             self._emit("begun", pages, top)
 
-    def _go_on(self, pages: Pages) -> None:
+    def _change_fields(self, pages: Pages) -> None:
         if self._feed is not None and pages is self._pages:
             self._feed, self._shown = Feed(pages, self._feed.since), pages
 
@@ -138,13 +138,13 @@ class Poller(Qt.QObject):
         if pages is not None and pages is not self._shown:
             self._begin(pages)
         elif pages is not None and feed is not None:
-            self._try(partial(self._look, pages, feed))
+            self._try(partial(self._read_changes, pages, feed))
         else:
-            self._next = time.monotonic() + INTERVAL
+            self._next = time.monotonic() + POLL_INTERVAL_SECONDS
 
-    def _look(self, pages: Pages, feed: Feed) -> None:
+    def _read_changes(self, pages: Pages, feed: Feed) -> None:
         of, pids = self._watched
-        # Those of a table before this one need not have fitted its query.
+        # Pids of an earlier table need not match the query of this one.
         rows = feed.read(pids if of is pages else ())
         if rows:
             self._emit("rowsRead", pages, rows)
@@ -153,20 +153,20 @@ class Poller(Qt.QObject):
         began, start = dt.datetime.now(), time.monotonic()
         try:
             read()
-        except Exception as error:  # noqa: BLE001 - whatever it is, the window must say it and go on
-            since = self._link.since if self._link.problem and self._link.since else began
-            self._say(Link(problem=problem_text(error), detail=str(error), since=since))
-            # A login that has expired sends no password, and may be renewed at any moment.
+        except Exception as error:  # noqa: BLE001 - any error must be shown, and the thread must continue
+            since = self._connection.since if self._connection.problem and self._connection.since else began
+            self._report(ConnectionState(problem=problem_text(error), detail=str(error), since=since))
+            # An expired login sends no password, so it cannot lock the account; it may be renewed at any time.
             refused = isinstance(error, NotAllowed) and not isinstance(error, Expired)
-            self._next = start + (REFUSED_PAUSE if refused else RETRY)
+            self._next = start + (REFUSED_PAUSE_SECONDS if refused else POLL_RETRY_SECONDS)
             return
-        self._next = max(start + INTERVAL, time.monotonic() + SHARE * (time.monotonic() - start))
-        self._say(Link(connected=True))
+        self._next = max(start + POLL_INTERVAL_SECONDS, time.monotonic() + PAUSE_FACTOR * (time.monotonic() - start))
+        self._report(ConnectionState(connected=True))
 
-    def _say(self, link: Link) -> None:
-        if link != self._link:
-            self._link = link
-            self._emit("linkChanged", link)
+    def _report(self, state: ConnectionState) -> None:
+        if state != self._connection:
+            self._connection = state
+            self._emit("connectionChanged", state)
 
     def _read_dataset(self, pid: str) -> None:
         if pid != self._wanted:
@@ -178,6 +178,6 @@ class Poller(Qt.QObject):
         self._emit("datasetRead", pid, answer)
 
     def _emit(self, signal: str, *what: object) -> None:
-        with self._speaking:
-            if not self._end.is_set():  # once it is, Qt may have deleted this object, and with it its signals
+        with self._emit_lock:
+            if not self._end.is_set():  # otherwise Qt may have deleted this object and its signals
                 getattr(self, signal).emit(*what)

@@ -6,28 +6,22 @@ from collections.abc import Mapping
 
 from taurus.external.qt import Qt
 
-from taurus_widgets.qt.painting import (
-    CellDelegate,
-    NumberDelegate,
-    RatingDelegate,
-    StatusDelegate,
-    padding,
-    quietSelection,
-)
-from taurus_widgets.scanlog.data.columns import Column, Kind
+from taurus_widgets.qt.painting import padding, quietSelection
+from taurus_widgets.scanlog.data.columns import Kind, LogColumn
+from taurus_widgets.scanlog.parts.cell_delegates import CellDelegate, NumberDelegate, RatingDelegate, StatusDelegate
 from taurus_widgets.scanlog.table.header import LogHeader
 from taurus_widgets.scanlog.table.model import ScanModel
 
 
 class LogTable(Qt.QTableView):
-    """Follows the newest row until somebody scrolls or selects; then nothing moves under their eyes."""
+    """Follows the newest row until the user scrolls or selects; then the visible rows do not move."""
 
     unseenChanged = Qt.Signal(int)
-    """How many rows have come in above what is shown."""
+    """Number of new rows above the visible ones."""
     drawn = Qt.Signal()
-    """There may be other rows on the screen."""
+    """Painted: other rows may be on the screen."""
     widthChosen = Qt.Signal()
-    """Somebody has made a column wider or narrower."""
+    """The user has changed the width of a column."""
     headerClicked = Qt.Signal(int)
     """A column's header: its number in the model."""
 
@@ -37,7 +31,7 @@ class LogTable(Qt.QTableView):
         self.setModel(model)
         self._scans = model
         self._unseen = 0
-        self._widths: dict[str, int] = {}  # by key, where somebody chose one
+        self._widths: dict[str, int] = {}  # by key, where the user chose one
         self._fitting = False
         self.setSelectionBehavior(self.SelectRows)
         self.setSelectionMode(self.ExtendedSelection)
@@ -47,7 +41,7 @@ class LogTable(Qt.QTableView):
         self.setWordWrap(False)
         self.setTabKeyNavigation(False)
         self.setHorizontalScrollMode(self.ScrollPerPixel)
-        self.setVerticalScrollBarPolicy(Qt.Qt.ScrollBarAlwaysOn)  # so that columns keep their width
+        self.setVerticalScrollBarPolicy(Qt.Qt.ScrollBarAlwaysOn)  # otherwise the columns would change their width
         self.setFrameShape(Qt.QFrame.NoFrame)
         rows = self.verticalHeader()
         rows.hide()
@@ -70,7 +64,7 @@ class LogTable(Qt.QTableView):
         model.columnsRemoved.connect(lambda: self._fitColumns(0, -1))
         model.headerDataChanged.connect(lambda _, first, last: self._fitColumns(first, last))
         model.rowsRemoved.connect(self._rowsRemoved)
-        # Qt forgets what is selected whenever the rows begin anew.
+        # Qt clears the selection whenever the model is reset.
         self._kept: list[str] = []  # pids
         self._column = 0
         self._choosing = False
@@ -81,36 +75,36 @@ class LogTable(Qt.QTableView):
         self.verticalScrollBar().valueChanged.connect(self._seen)
 
     def setDelegate(self, kind: Kind, delegate: Qt.QAbstractItemDelegate) -> None:
-        """Draw, and edit, the columns of this kind with it."""
+        """Draw and edit the columns of this kind with this delegate."""
         self._delegates[kind] = delegate
         for place, column in enumerate(self._scans.columns):
             if column.kind is kind:
                 self.setItemDelegateForColumn(place, delegate)
 
     def chosenWidths(self) -> dict[str, float]:
-        """By key, in digits of the table's font, where somebody chose one."""
+        """The widths that the user chose, by key, in digits of the table's font."""
         digit = self.fontMetrics().horizontalAdvance("0")
         return {key: width / digit for key, width in self._widths.items()}
 
     def setChosenWidths(self, widths: Mapping[str, float]) -> None:
-        """All others get their usual one."""
+        """Set the chosen widths; all other columns get their default width."""
         digit = self.fontMetrics().horizontalAdvance("0")
         self._widths = {key: round(width * digit) for key, width in widths.items()}
         self._fitColumns(0, len(self._scans.columns) - 1)
 
     def fitWidths(self) -> None:
-        """All columns as wide as what is on the screen, as somebody's choice."""
+        """Fit all columns to the rows on the screen; this counts as the user's choice."""
         self.resizeColumnsToContents()
 
     def sizeColumn(self, letters: int) -> None:
-        """The column of the current cell by so many letters wider; narrower for less than 0."""
+        """Make the column of the current cell wider by this number of letters, or narrower if it is negative."""
         place, header = self.currentIndex().column(), self.horizontalHeader()
         width = header.sectionSize(place) + letters * self.fontMetrics().horizontalAdvance("0")
         header.resizeSection(place, max(width, header.minimumSectionSize()))
         self.scrollTo(self.currentIndex())
 
     def _fitColumns(self, first: int, last: int) -> None:
-        """Give these their width: the usual one, where nobody chose another."""
+        """Set the width of these columns: the chosen one, else the default."""
         self._fitting = True
         for place, column in enumerate(self._scans.columns):
             self.setItemDelegateForColumn(place, self._delegates.get(column.kind))
@@ -124,11 +118,11 @@ class LogTable(Qt.QTableView):
             self._widths[self._scans.columns[place].key] = width
             self.widthChosen.emit()
 
-    def _width(self, column: Column) -> int:
+    def _width(self, column: LogColumn) -> int:
         return int(self.fontMetrics().horizontalAdvance("0") * column.width) + 2 * padding(self.fontMetrics())
 
     def _fillWidth(self) -> None:
-        """The last column takes the room that is left. Qt's own stretching would squeeze it to nothing."""
+        """Give the last column the remaining room. Qt's own stretching could reduce it to nothing."""
         header = self.horizontalHeader()
         last = header.logicalIndex(header.count() - 1)
         if last < 0:
@@ -146,7 +140,7 @@ class LogTable(Qt.QTableView):
     def moveCursor(
         self, action: Qt.QAbstractItemView.CursorAction, modifiers: Qt.Qt.KeyboardModifiers
     ) -> Qt.QModelIndex:
-        """Home and End go to the first and the last row: what is chosen are rows, not cells."""
+        """Home and End go to the first and the last row, since rows are selected, not cells."""
         if action in (self.MoveHome, self.MoveEnd):
             last = self._scans.rowCount() - 1
             return self._scans.index(0 if action == self.MoveHome else last, max(self.currentIndex().column(), 0))
@@ -171,17 +165,17 @@ class LogTable(Qt.QTableView):
         super().rowsInserted(parent, first, last)
         if not held or not before_it:
             return
-        # The range of the scroll bar is only right once the rows are laid out.
+        # The scroll bar has the new range only after the layout.
         self.executeDelayedItemsLayout()
         bar.setValue(top + count)
         if bar.value() > 0 and self._scans.addsNews:
             self._setUnseen(self._unseen + count)
 
     def _lookedAt(self, first: int, count: int) -> int:
-        """The row that must not move while so many are inserted: a selected one, else the one on top."""
+        """The row that must not move during an insertion: the current selected one, else the one on top."""
         current = self.currentIndex().row()
         if current >= first + count:
-            current -= count  # the selection knows already
+            current -= count  # the selection is already updated
         chosen = self.selectionModel().hasSelection() and current in self.shownRows()
         return current if chosen else self.verticalScrollBar().value()
 
@@ -194,23 +188,23 @@ class LogTable(Qt.QTableView):
 
     def _keepSelection(self) -> None:
         chosen = [range(part.top(), part.bottom() + 1) for part in self.selectionModel().selection()]
-        datasets = [self._scans.dataset(row) for row in self._scans.here() if any(row in part for part in chosen)]
+        datasets = [self._scans.dataset(row) for row in self._scans.loadedRows() if any(row in part for part in chosen)]
         here = [dataset["pid"] for dataset in datasets if dataset is not None]
         if len(here) < sum(map(len, chosen)):
-            self._kept.clear()  # of so many not all are known: better none than some of them
+            self._kept.clear()  # not all are in memory: rather keep none than some
             return
         current = self._scans.dataset(self.currentIndex().row())
-        # The current one at the end, so that it is that again.
+        # The current one last, so that it becomes the current one again.
         self._kept = sorted({*here, *self._kept}, key=lambda pid: current is not None and pid == current["pid"])
         self._column = max(self.currentIndex().column(), 0)
 
     def _selectKept(self) -> None:
-        """Those of the rows that were selected that are among the new ones; others when they are read."""
-        self._select([self._scans.rowOf(pid) for pid in self._kept if self._scans.isHere(pid)])
+        """Select the rows that were selected before, now if they are in memory, the others when they are read."""
+        self._select([self._scans.rowOf(pid) for pid in self._kept if self._scans.isLoaded(pid)])
 
     def _selectRead(self, first: int, last: int) -> None:
         if self._kept:
-            rows = [self._scans.rowOf(pid) for pid in self._kept if self._scans.isHere(pid)]
+            rows = [self._scans.rowOf(pid) for pid in self._kept if self._scans.isLoaded(pid)]
             self._select([row for row in rows if first <= row <= last])
 
     def _select(self, rows: list[int]) -> None:
@@ -219,7 +213,7 @@ class LogTable(Qt.QTableView):
         found = Qt.QItemSelection()
         for row in rows:
             found.select(self._scans.index(row, 0), self._scans.index(row, self._scans.columnCount() - 1))
-        self._kept = [pid for pid in self._kept if not (self._scans.isHere(pid) and self._scans.rowOf(pid) in rows)]
+        self._kept = [pid for pid in self._kept if not (self._scans.isLoaded(pid) and self._scans.rowOf(pid) in rows)]
         self._choosing = True
         self.selectionModel().select(found, Qt.QItemSelectionModel.Select)
         self._choosing = False
@@ -232,7 +226,7 @@ class LogTable(Qt.QTableView):
             self._kept.clear()
 
     def showCurrent(self) -> None:
-        """The rows have begun anew: from the top, or where the current one is now."""
+        """After a reset of the rows: go to the current row, or to the top."""
         self.scrollToTop()
         if self.currentIndex().isValid():
             self.scrollTo(self.currentIndex())
@@ -244,7 +238,7 @@ class LogTable(Qt.QTableView):
         self.scrollToTop()
 
     def endEditor(self) -> None:
-        """What is written in a cell counts."""
+        """Close the cell editor and keep its text."""
         self.setCurrentIndex(Qt.QModelIndex())
 
     def _seen(self, value: int) -> None:

@@ -5,14 +5,14 @@ from __future__ import annotations
 from hypothesis import given
 
 from taurus_widgets.scanlog.data import columns as cols
-from taurus_widgets.scanlog.data.available_fields import Catalogue, Found, gathered
+from taurus_widgets.scanlog.data.available_fields import AvailableField, AvailableFields, gathered
 from tests.ui.made_up import scan
 from tests.unit.taurus_widgets.scanlog.data.test_columns import METADATA
 
 
 def test_a_value_has_group_name_unit_and_an_example() -> None:
     found = gathered([scan(1, 0.0)]).found
-    assert found["Machine/Ring current"] == Found(
+    assert found["Machine/Ring current"] == AvailableField(
         "Machine/Ring current", "Machine", "Ring current", "mA", "500.083", True
     )
     assert found["Optics/Shutter"].numeric is False
@@ -22,7 +22,7 @@ def test_a_value_has_group_name_unit_and_an_example() -> None:
 
 def test_a_value_that_was_not_read_takes_its_unit_from_another_dataset() -> None:
     broken, good = ({"scientificMetadata": {"G": {"p": leaf}}} for leaf in (_unread(), {"value": 2.5, "unit": "mbar"}))
-    assert gathered([broken, good]).found["G/p"] == Found("G/p", "G", "p", "mbar", "2.5", True)
+    assert gathered([broken, good]).found["G/p"] == AvailableField("G/p", "G", "p", "mbar", "2.5", True)
 
 
 def _unread() -> dict[str, object]:
@@ -55,6 +55,6 @@ def test_the_beamline_is_where_all_were_made() -> None:
 @given(METADATA)
 def test_any_metadata_is_gone_through(metadata: object) -> None:
     found = gathered([{"pid": "x", "scientificMetadata": metadata}])
-    assert isinstance(found, Catalogue)
+    assert isinstance(found, AvailableFields)
     for key in found.found:
         assert cols.column_of(key).key == key

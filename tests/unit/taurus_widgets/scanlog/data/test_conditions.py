@@ -8,23 +8,23 @@ from hypothesis import strategies as st
 
 from scifish.message.units import mathjs_spelling
 from taurus_widgets.scanlog.data.columns import path_of
-from taurus_widgets.scanlog.data.conditions import ConditionError, Known, Typed, is_condition, parse
-from taurus_widgets.scanlog.data.query import Condition, Relation, metadata_field
+from taurus_widgets.scanlog.data.conditions import ConditionError, NamedValue, TypedCondition, is_condition, parse
+from taurus_widgets.scanlog.data.query import QueryCondition, Relation, metadata_field
 
 KNOWN = (
-    Known("Optics/Energy", "Energy", "keV", True),
-    Known("Optics/Slit gap", "Slit gap", "mm", True),
-    Known("Sample environment/Temperature", "Temperature", "K", True),
-    Known("Cryo/Temperature", "Temperature", "K", True),
-    Known("Sample environment/Cell", "Cell", "°C", True),
-    Known("Optics/Shutter", "Shutter", "", False),
-    Known("Machine/Rate", "Rate", "counts", True),
-    Known("/mode", "mode"),
-    Known("Scan results/ct01/points", "points", "", True),
+    NamedValue("Optics/Energy", "Energy", "keV", True),
+    NamedValue("Optics/Slit gap", "Slit gap", "mm", True),
+    NamedValue("Sample environment/Temperature", "Temperature", "K", True),
+    NamedValue("Cryo/Temperature", "Temperature", "K", True),
+    NamedValue("Sample environment/Cell", "Cell", "°C", True),
+    NamedValue("Optics/Shutter", "Shutter", "", False),
+    NamedValue("Machine/Rate", "Rate", "counts", True),
+    NamedValue("/mode", "mode"),
+    NamedValue("Scan results/ct01/points", "points", "", True),
 )
 
 
-def one(text: str) -> Condition:
+def one(text: str) -> QueryCondition:
     (found,) = parse(text, KNOWN)
     return found.condition
 
@@ -104,7 +104,7 @@ class TestMistakes:
             ("energy > 7.1.2 keV", "decimal sign is a point", ".2 keV"),
             ("energy >", "After > a value is missing", ">"),
             ("> 7", "Before > the name of a value is missing", ">"),
-            ("energy > 7 and points", "comparison is missing", "points"),
+            ("energy > 7 and points", "comparison is missing here", "points"),
             ("shutter > 5", "Shutter is text", "5"),
             ("rate > 3 mm", "recorded in counts", "mm"),
             ("energy > 3 mm", "mm cannot be converted into keV", "mm"),
@@ -132,9 +132,11 @@ def test_any_text_is_understood_or_refused_with_a_place(text: str) -> None:
 
 
 @given(st.sampled_from(KNOWN), st.integers(-999, 999) | st.floats(-1e9, 1e9, allow_nan=False))
-def test_what_is_shown_can_be_typed_again(known: Known, value: float) -> None:
+def test_what_is_shown_can_be_typed_again(known: NamedValue, value: float) -> None:
     if known.numeric is not False:
-        made = Typed(Condition(field(known.key), Relation.EQUAL, value, mathjs_spelling(known.unit)), known.key)
+        made = TypedCondition(
+            QueryCondition(field(known.key), Relation.EQUAL, value, mathjs_spelling(known.unit)), known.key
+        )
         again = one(made.text)
         assert (again.field, again.unit) == (made.condition.field, made.condition.unit)
         assert again.value == pytest.approx(value, rel=1e-14)

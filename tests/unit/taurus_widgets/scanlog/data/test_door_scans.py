@@ -8,7 +8,7 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from taurus_widgets.scanlog.data.door_scans import ATTRIBUTES, PATIENCE, DoorScan, DoorScans
+from taurus_widgets.scanlog.data.door_scans import DOOR_ATTRIBUTES, RECORDER_WAIT_SECONDS, DoorScan, DoorScans
 
 UUID = "8a9f6a5e-6c11-5f7c-9c83-0f6b8f0f2a11"
 
@@ -32,42 +32,42 @@ STARTED = ("Scan #7 started at Mon Nov 23 15:12:54 2026. It will take at least 0
 class TestOurs:
     def test_a_scan_that_the_recorder_tells_of_has_its_uuid_and_exact_time(self) -> None:
         door = DoorScans()
-        assert door.heard("MacroStatus", macro(1, "start", "ascan mot01 0 1 2 0.1"), 10.0) == []
-        assert door.heard("Info", STARTED, 10.1) == []
+        assert door.receive("MacroStatus", macro(1, "start", "ascan mot01 0 1 2 0.1"), 10.0) == []
+        assert door.receive("Info", STARTED, 10.1) == []
         scan = DoorScan(7, "ascan mot01 0 1 2 0.1", 9.987, UUID)
         begun = record(status="running", serialno=7, startts=9.987, title="ascan mot01 0 1 2 0.1")
-        assert door.heard("RecordData", begun, 10.2) == [scan]
-        assert door.unannounced(20.0) == []
-        [over] = door.heard("RecordData", record(status="stopped", endts=21.5), 21.6)
+        assert door.receive("RecordData", begun, 10.2) == [scan]
+        assert door.unrecorded(20.0) == []
+        [over] = door.receive("RecordData", record(status="stopped", endts=21.5), 21.6)
         assert (over.key, over.status, over.end) == (UUID, "stopped", 21.5)
-        assert door.heard("MacroStatus", macro(1, "stop"), 21.7) == []
-        assert door.heard("State", "ON", 21.8) == []
+        assert door.receive("MacroStatus", macro(1, "stop"), 21.7) == []
+        assert door.receive("State", "ON", 21.8) == []
 
     def test_a_door_that_does_nothing_any_more_has_lost_it(self) -> None:
         door = DoorScans()
-        door.heard("RecordData", record(status="running", serialno=7, startts=9.0, title="t"), 10.0)
-        assert door.heard("State", "RUNNING", 11.0) == []
-        assert door.heard("State", "STANDBY", 12.0) == []
-        [lost] = door.heard("State", "ON", 13.0)
+        door.receive("RecordData", record(status="running", serialno=7, startts=9.0, title="t"), 10.0)
+        assert door.receive("State", "RUNNING", 11.0) == []
+        assert door.receive("State", "STANDBY", 12.0) == []
+        [lost] = door.receive("State", "ON", 13.0)
         assert (lost.uuid, lost.status, lost.end) == (UUID, "", 13.0)
 
     def test_the_end_of_one_that_began_before_we_listened_is_not_ours(self) -> None:
-        assert DoorScans().heard("RecordData", record(status="completed", endts=1.0), 1.0) == []
+        assert DoorScans().receive("RecordData", record(status="completed", endts=1.0), 1.0) == []
 
 
 class TestOthers:
     def begun(self, line: str = "ascan(mot01, 0.0, 1.0, 2, 0.1) -> -17") -> DoorScans:
         door = DoorScans()
-        door.heard("MacroStatus", macro(1, "start", line), 10.0)
-        door.heard("Info", STARTED, 10.1)
+        door.receive("MacroStatus", macro(1, "start", line), 10.0)
+        door.receive("Info", STARTED, 10.1)
         return door
 
     def test_it_is_told_when_the_recorder_has_had_its_time(self) -> None:
         door = self.begun()
-        assert door.waits
-        assert door.unannounced(10.1 + PATIENCE / 2) == []
-        assert door.unannounced(10.2 + PATIENCE) == [DoorScan(7, "ascan mot01 0.0 1.0 2 0.1", 10.1)]
-        assert not door.waits
+        assert door.has_pending
+        assert door.unrecorded(10.1 + RECORDER_WAIT_SECONDS / 2) == []
+        assert door.unrecorded(10.2 + RECORDER_WAIT_SECONDS) == [DoorScan(7, "ascan mot01 0.0 1.0 2 0.1", 10.1)]
+        assert not door.has_pending
 
     def test_it_ends_as_its_macro_does(self) -> None:
         for state, status in {
@@ -77,52 +77,52 @@ class TestOthers:
             "exception": "failed",
         }.items():
             door = self.begun()
-            door.unannounced(20.0)
-            [over] = door.heard("MacroStatus", macro(1, state), 21.0)
+            door.unrecorded(20.0)
+            [over] = door.receive("MacroStatus", macro(1, state), 21.0)
             assert (over.number, over.status, over.end) == (7, status, 21.0)
 
     def test_a_short_one_is_over_when_it_is_told(self) -> None:
         door = self.begun()
-        assert door.heard("MacroStatus", macro(1, "finish"), 10.2) == []
-        [scan] = door.unannounced(20.0)
+        assert door.receive("MacroStatus", macro(1, "finish"), 10.2) == []
+        [scan] = door.unrecorded(20.0)
         assert (scan.status, scan.end) == ("completed", 10.2)
 
     def test_it_is_that_of_the_innermost_macro(self) -> None:
         door = DoorScans()
-        door.heard("MacroStatus", macro(1, "start", "two_scans"), 10.0)
-        door.heard("MacroStatus", macro(2, "start", "timescan 3 0.1"), 10.0)
-        door.heard("Info", STARTED, 10.1)
-        [scan] = door.unannounced(20.0)
+        door.receive("MacroStatus", macro(1, "start", "two_scans"), 10.0)
+        door.receive("MacroStatus", macro(2, "start", "timescan 3 0.1"), 10.0)
+        door.receive("Info", STARTED, 10.1)
+        [scan] = door.unrecorded(20.0)
         assert scan.title == "timescan 3 0.1"
-        [over] = door.heard("MacroStatus", macro(2, "finish"), 21.0)
+        [over] = door.receive("MacroStatus", macro(2, "finish"), 21.0)
         assert over.status == "completed"
 
     def test_what_ends_the_outer_macro_ends_it_too(self) -> None:
         door = DoorScans()
-        door.heard("MacroStatus", macro(1, "start", "two_scans"), 10.0)
-        door.heard("MacroStatus", macro(2, "start", "timescan 3 0.1"), 10.0)
-        door.heard("Info", STARTED, 10.1)
-        door.unannounced(20.0)
-        assert [scan.status for scan in door.heard("MacroStatus", macro(1, "abort"), 21.0)] == ["aborted"]
-        assert door.heard("State", "ON", 22.0) == []
+        door.receive("MacroStatus", macro(1, "start", "two_scans"), 10.0)
+        door.receive("MacroStatus", macro(2, "start", "timescan 3 0.1"), 10.0)
+        door.receive("Info", STARTED, 10.1)
+        door.unrecorded(20.0)
+        assert [scan.status for scan in door.receive("MacroStatus", macro(1, "abort"), 21.0)] == ["aborted"]
+        assert door.receive("State", "ON", 22.0) == []
 
     def test_a_door_that_does_nothing_any_more_has_ended_it(self) -> None:
         for state, status in {"ON": "completed", "ALARM": "failed"}.items():
             door = self.begun()
-            door.unannounced(20.0)
-            assert [scan.status for scan in door.heard("State", state, 22.0)] == [status]
+            door.unrecorded(20.0)
+            assert [scan.status for scan in door.receive("State", state, 22.0)] == [status]
 
     def test_a_macro_without_a_scan_is_none(self) -> None:
         door = DoorScans()
-        door.heard("MacroStatus", macro(1, "start", "wa"), 10.0)
-        door.heard("Info", ("all motors", "a Scan #7 started at noon"), 10.1)
-        assert door.heard("MacroStatus", macro(1, "finish"), 10.2) == []
-        assert door.unannounced(20.0) == []
+        door.receive("MacroStatus", macro(1, "start", "wa"), 10.0)
+        door.receive("Info", ("all motors", "a Scan #7 started at noon"), 10.1)
+        assert door.receive("MacroStatus", macro(1, "finish"), 10.2) == []
+        assert door.unrecorded(20.0) == []
 
 
 def test_what_is_pickled_is_not_looked_into() -> None:
     said = record(status="running", serialno=7, startts=9.0, title="t")
-    assert DoorScans().heard("RecordData", ("bz2_pickle", said[1]), 10.0) == []
+    assert DoorScans().receive("RecordData", ("bz2_pickle", said[1]), 10.0) == []
 
 
 JSON = st.recursive(
@@ -137,14 +137,16 @@ JSON = st.recursive(
 )
 
 
-@given(st.lists(st.tuples(st.sampled_from(ATTRIBUTES), JSON), max_size=6))
+@given(st.lists(st.tuples(st.sampled_from(DOOR_ATTRIBUTES), JSON), max_size=6))
 def test_nothing_that_comes_there_breaks_it(events: list[tuple[str, Any]]) -> None:
     door = DoorScans()
     for attribute, value in events:
         lines = [str(value)] if attribute == "Info" else encoded(value)
-        assert door.heard(attribute, "ON" if attribute == "State" else lines, 1.0) == []
+        assert door.receive(attribute, "ON" if attribute == "State" else lines, 1.0) == []
 
 
-@given(st.sampled_from(ATTRIBUTES[2:]), st.tuples(st.text(max_size=9), st.binary(max_size=20)) | st.none() | st.text())
+@given(
+    st.sampled_from(DOOR_ATTRIBUTES[2:]), st.tuples(st.text(max_size=9), st.binary(max_size=20)) | st.none() | st.text()
+)
 def test_nor_what_is_no_json(attribute: str, value: Any) -> None:
-    assert DoorScans().heard(attribute, value, 1.0) == []
+    assert DoorScans().receive(attribute, value, 1.0) == []

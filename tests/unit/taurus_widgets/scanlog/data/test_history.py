@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from ingest.scicat import NotAllowed, SciCat, SciCatError
-from taurus_widgets.scanlog.data.history import NOT_KEPT, NOT_SHOWN, FieldChange, past_of, read_past
+from taurus_widgets.scanlog.data.history import NO_CHANGES_KEPT, NO_CHANGES_SHOWN, FieldChange, history_in, read_history
 
 TOLD = [
     {
@@ -57,11 +57,11 @@ class Stub(SciCat):
 
 
 def test_a_dataset_that_tells_nothing_is_to_be_asked_for() -> None:
-    assert past_of({"pid": "p/1"}) is None
+    assert history_in({"pid": "p/1"}) is None
 
 
 def test_what_v3_tells_newest_first() -> None:
-    past = past_of({"pid": "p/1", "history": TOLD})
+    past = history_in({"pid": "p/1", "history": TOLD})
     assert past is not None
     assert [change.user for change in past.changes] == ["ben", "ada"]
     assert past.changes[0].fields == (FieldChange(("datasetlifecycle", "archivable"), True, False),)
@@ -71,7 +71,7 @@ def test_what_v3_tells_newest_first() -> None:
 
 @pytest.mark.parametrize("told", ["none", 5, [None, 3, {}, {"updatedAt": 5, "comment": {"previousValue": 1}}]])
 def test_anything_may_stand_there(told: object) -> None:
-    past = past_of({"pid": "p/1", "history": told})
+    past = history_in({"pid": "p/1", "history": told})
     assert past is None or len(past.changes) <= 1
 
 
@@ -82,7 +82,7 @@ def test_whole_documents_are_told_by_what_differs() -> None:
     )
     items = [{"timestamp": "2025-07-02T00:00:00.000Z", "user": "ada", "before": BEFORE, "after": after}]
     stub = Stub({"items": items, "totalCount": 7})
-    past = read_past(stub, "p/1")
+    past = read_history(stub, "p/1")
     assert stub.asked == [
         ("GET", "/api/v3/history", {"filter": {"subsystem": "Dataset", "documentId": "p/1"}, "limit": "100"})
     ]
@@ -93,23 +93,23 @@ def test_whole_documents_are_told_by_what_differs() -> None:
 def test_parts_of_documents_are_told_too() -> None:
     before = {"scientificMetadata": {"Optics": {"Energy": {"value": 7.1}}}}
     after = {"scientificMetadata": {"Optics": {"Energy": {"value": 7.2}}}}
-    past = read_past(Stub({"items": [{"timestamp": "t", "before": before, "after": after}]}), "p/1")
+    past = read_history(Stub({"items": [{"timestamp": "t", "before": before, "after": after}]}), "p/1")
     assert past.changes[0].fields == (FieldChange(("Optics", "Energy"), {"value": 7.1}, {"value": 7.2}),)
 
 
 @pytest.mark.parametrize(
     ("answer", "note"),
     [
-        (NotAllowed("GET", 403, "Forbidden resource"), NOT_SHOWN),
-        (SciCatError("GET", 404, "Cannot GET /api/v3/history"), NOT_KEPT),
-        ([], NOT_KEPT),
-        (None, NOT_KEPT),
+        (NotAllowed("GET", 403, "Forbidden resource"), NO_CHANGES_SHOWN),
+        (SciCatError("GET", 404, "Cannot GET /api/v3/history"), NO_CHANGES_KEPT),
+        ([], NO_CHANGES_KEPT),
+        (None, NO_CHANGES_KEPT),
     ],
 )
 def test_a_server_that_does_not_tell_is_no_mistake(answer: object, note: str) -> None:
-    assert read_past(Stub(answer), "p/1").note == note
+    assert read_history(Stub(answer), "p/1").note == note
 
 
 def test_a_server_that_is_away_is_one() -> None:
     with pytest.raises(SciCatError):
-        read_past(Stub(SciCatError("GET", 503, "away")), "p/1")
+        read_history(Stub(SciCatError("GET", 503, "away")), "p/1")

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from taurus_widgets.scanlog.data.layouts import STANDARD, LayoutFile, Layouts, Place, user_file, usual
+from taurus_widgets.scanlog.data.layouts import STANDARD, LayoutColumn, LayoutFile, Layouts, default_layout, user_file
 from tests.waiting import PATIENCE
 
 
@@ -20,22 +20,24 @@ def file(tmp_path: Path) -> LayoutFile:
 
 
 def test_what_is_kept_comes_back(file: LayoutFile) -> None:
-    made = Layouts().having("Alignment", (Place("Optics/Energy", 12.5), Place("title"), Place("50%25 done/more", 8.0)))
+    made = Layouts().with_layout(
+        "Alignment", (LayoutColumn("Optics/Energy", 12.5), LayoutColumn("title"), LayoutColumn("50%25 done/more", 8.0))
+    )
     file.write("cosaxs", made)
     assert LayoutFile(file.path).read("cosaxs") == made
     assert file.read("femtomax") == Layouts()
 
 
 def test_nothing_kept_is_the_usual_layout(file: LayoutFile) -> None:
-    assert file.read("cosaxs").shown == usual()
+    assert file.read("cosaxs").shown == default_layout()
     assert not file.path.exists()
 
 
 def test_the_standard_layout_is_always_there() -> None:
-    layouts = Layouts().having(STANDARD, (Place("title"),)).having("Other", (Place("pid"),))
+    layouts = Layouts().with_layout(STANDARD, (LayoutColumn("title"),)).with_layout("Other", (LayoutColumn("pid"),))
     assert layouts.without("Other").current == STANDARD
-    assert layouts.without("Other").shown == (Place("title"),)
-    assert layouts.without(STANDARD).by_name[STANDARD] == usual()
+    assert layouts.without("Other").shown == (LayoutColumn("title"),)
+    assert layouts.without(STANDARD).by_name[STANDARD] == default_layout()
 
 
 def test_the_beamline_of_a_catalogue_is_remembered(file: LayoutFile) -> None:
@@ -88,7 +90,7 @@ def test_windows_that_write_at_once_lose_nothing(file: LayoutFile) -> None:
 @given(st.text(), st.text(min_size=1))
 def test_any_name_may_be_given(tmp_path_factory: pytest.TempPathFactory, beamline: str, name: str) -> None:
     file = LayoutFile(tmp_path_factory.mktemp("config") / "scanlog.json")
-    made = Layouts().having(name, (Place("title", 3.0),))
+    made = Layouts().with_layout(name, (LayoutColumn("title", 3.0),))
     file.write(beamline, made)
     assert file.read(beamline) == made
 

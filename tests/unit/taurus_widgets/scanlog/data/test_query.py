@@ -8,8 +8,8 @@ import pytest
 
 from taurus_widgets.scanlog.data import columns as cols
 from taurus_widgets.scanlog.data.query import (
-    Condition,
-    Query,
+    DatasetQuery,
+    QueryCondition,
     Relation,
     changeable,
     metadata_field,
@@ -23,7 +23,7 @@ ENERGY = metadata_field(("Optics", "Energy"))
 
 def test_a_text_is_not_less_than_another() -> None:
     with pytest.raises(ValueError, match="a text is not < another"):
-        where(Query(where=(Condition("sampleId", Relation.LESS, "a"),)))
+        where(DatasetQuery(where=(QueryCondition("sampleId", Relation.LESS, "a"),)))
 
 
 def test_nothing_is_sorted_by_a_duration() -> None:
@@ -31,22 +31,22 @@ def test_nothing_is_sorted_by_a_duration() -> None:
 
 
 def test_what_can_change() -> None:
-    assert not changeable(Query(proposal="P", begin=dt.datetime.now(dt.UTC)))
-    assert changeable(Query(status=("running",)))
-    assert Query(text="x").filtered
-    assert not Query(proposal="P", order="comment").filtered
+    assert not changeable(DatasetQuery(proposal="P", begin=dt.datetime.now(dt.UTC)))
+    assert changeable(DatasetQuery(status=("running",)))
+    assert DatasetQuery(text="x").filtered
+    assert not DatasetQuery(proposal="P", order="comment").filtered
 
 
 def test_no_text_looks_like_a_date_to_javascript() -> None:
     """The real server makes a date of any text in a filter, but those in lists, that JavaScript takes for one."""
-    wanted = Query(
+    wanted = DatasetQuery(
         proposal="2025",
         text="lysozyme-3",
         status=("1",),
         where=(
-            Condition("sampleId", Relation.EQUAL, "2025-11"),
-            Condition("sampleId", Relation.CONTAINS, "sample 3"),
-            Condition(ENERGY, Relation.GREATER, 1.0, "m"),
+            QueryCondition("sampleId", Relation.EQUAL, "2025-11"),
+            QueryCondition("sampleId", Relation.CONTAINS, "sample 3"),
+            QueryCondition(ENERGY, Relation.GREATER, 1.0, "m"),
         ),
     )
 
@@ -66,12 +66,12 @@ def test_no_text_looks_like_a_date_to_javascript() -> None:
 
 def test_what_sorts_is_asked_for() -> None:
     """SciCat sorts by nothing else; and MongoDB refuses a field within another."""
-    points = Query(order="scientificMetadata.scan.points.value")
+    points = DatasetQuery(order="scientificMetadata.scan.points.value")
     assert with_order(["pid"], points) == ["pid", "scientificMetadata.scan.points"]
     for fields in (["scientificMetadata.scan.points"], ["scientificMetadata.scan"], ["pid", "scientificMetadata"]):
         assert with_order(fields, points) == fields
-    assert with_order(["pid", "scientificMetadata.a.b"], Query(order="scientificMetadata.a.value")) == [
+    assert with_order(["pid", "scientificMetadata.a.b"], DatasetQuery(order="scientificMetadata.a.value")) == [
         *("pid", "scientificMetadata.a")
     ]
-    assert with_order(["pid"], Query(order="sampleIds")) == ["pid", "sampleIds"]
-    assert with_order(["pid"], Query(order="pid")) == ["pid"]
+    assert with_order(["pid"], DatasetQuery(order="sampleIds")) == ["pid", "sampleIds"]
+    assert with_order(["pid"], DatasetQuery(order="pid")) == ["pid"]

@@ -12,15 +12,15 @@ import pytest
 
 from taurus_widgets.scanlog.exporting import elogy_entry as entries
 from taurus_widgets.scanlog.exporting.elogy import Author, Elogy, ElogyError, Stale
-from taurus_widgets.scanlog.exporting.elogy_entry import Export, Target, Twice, Unsure, send
-from taurus_widgets.scanlog.exporting.elogy_lock import turn
-from taurus_widgets.scanlog.exporting.pictures import Picture
-from taurus_widgets.scanlog.exporting.progress import Cancelled, Progress
+from taurus_widgets.scanlog.exporting.elogy_entry import DuplicateEntry, ElogyExport, ElogyTarget, UncertainWrite, send
+from taurus_widgets.scanlog.exporting.elogy_lock import one_export_at_a_time
+from taurus_widgets.scanlog.exporting.pictures import PictureFile
+from taurus_widgets.scanlog.exporting.progress import Cancelled, ExportProgress
 from tests.elogy import RunningElogy, Server, stand_in
 from tests.waiting import PATIENCE
 
 ADA = Author("Ada Lovelace", "ada")
-PICTURES = [("scizoo/1", Picture(f"scan-1-{number}", "image/png", "", bytes([number]))) for number in (1, 2, 3)]
+PICTURES = [("scizoo/1", PictureFile(f"scan-1-{number}", "image/png", "", bytes([number]))) for number in (1, 2, 3)]
 
 
 @pytest.fixture
@@ -43,14 +43,14 @@ def elogy(running: RunningElogy) -> Elogy:
 
 @pytest.fixture(autouse=True)
 def short_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(entries, "LOOKS", (0.01, 0.05, 0.1))
+    monkeypatch.setattr(entries, "CHECK_PAUSES_SECONDS", (0.01, 0.05, 0.1))
 
 
-NEW = Target(1, None, "Night", (ADA,))
+NEW = ElogyTarget(1, None, "Night", (ADA,))
 
 
-def export(cell: str = "first", with_pictures: bool = False) -> Export:
-    return Export("Scan log", ["Comment"], ["scizoo/1"], [[cell]], PICTURES if with_pictures else [])
+def export(cell: str = "first", with_pictures: bool = False) -> ElogyExport:
+    return ElogyExport("Scan log", ["Comment"], ["scizoo/1"], [[cell]], PICTURES if with_pictures else [])
 
 
 def once(method: str, ending: str, what: str, times: int = 1) -> Callable[[str, str], str]:
@@ -69,7 +69,7 @@ def once(method: str, ending: str, what: str, times: int = 1) -> Callable[[str, 
 class TestNew:
     def test_an_answer_that_was_lost_is_found(self, elogy: Elogy, server: Server) -> None:
         server.fault = once("POST", "/entries/", "after")
-        done = send(elogy, NEW, export(), Progress())
+        done = send(elogy, NEW, export(), ExportProgress())
         assert len(server.store.entries) == 1
         assert done.entry == 1
 
@@ -78,10 +78,10 @@ class TestNew:
         self, elogy: Elogy, server: Server, what: str
     ) -> None:
         server.fault = once("POST", "/entries/", what)
-        with pytest.raises(Unsure, match="looked for first"):
-            send(elogy, NEW, export(), Progress())
+        with pytest.raises(UncertainWrite, match="first searches for it"):
+            send(elogy, NEW, export(), ExportProgress())
         assert [call for call in server.calls if call[0] == "POST"] == [("POST", "/api/logbooks/1/entries/")]
-        send(elogy, NEW, export(), Progress())
+        send(elogy, NEW, export(), ExportProgress())
         assert len(server.store.entries) == 1
 
     def test_one_that_came_late_is_found_by_the_next_try(self, elogy: Elogy, server: Server) -> None:
@@ -93,10 +93,10 @@ class TestNew:
             raise ConnectionResetError
 
         server.store.add_entry = late  # type: ignore[method-assign, assignment]
-        with pytest.raises(Unsure):
-            send(elogy, NEW, export(), Progress())
+        with pytest.raises(UncertainWrite):
+            send(elogy, NEW, export(), ExportProgress())
         real(*sent[0])
-        done = send(elogy, NEW, export(), Progress())
+        done = send(elogy, NEW, export(), ExportProgress())
         assert (done.before, len(server.store.entries)) == (True, 1)
 
     def test_two_windows_of_one_user_make_one_entry(self, elogy: Elogy, server: Server, tmp_path: Path) -> None:
@@ -110,8 +110,8 @@ class TestNew:
         server.store.add_entry = slow  # type: ignore[method-assign]
 
         def window() -> None:
-            with turn(tmp_path, Progress()):
-                done.append(send(elogy, NEW, export(), Progress()).before)
+            with one_export_at_a_time(tmp_path, ExportProgress()):
+                done.append(send(elogy, NEW, export(), ExportProgress()).before)
 
         windows = [threading.Thread(target=window) for _ in range(3)]
         for one in windows:
@@ -122,36 +122,40 @@ class TestNew:
         assert len(server.store.entries) == 1
 
     def test_who_waits_for_a_turn_can_stop(self, tmp_path: Path) -> None:
-        progress = Progress()
+        progress = ExportProgress()
         progress.cancel()
-        with turn(tmp_path, Progress()), pytest.raises(Cancelled), turn(tmp_path, progress):
+        with (
+            one_export_at_a_time(tmp_path, ExportProgress()),
+            pytest.raises(Cancelled),
+            one_export_at_a_time(tmp_path, progress),
+        ):
             pytest.fail("two at once")
 
     def test_without_a_place_for_locks_it_goes_on(self) -> None:
-        with turn(Path("/proc/nowhere"), Progress()):
+        with one_export_at_a_time(Path("/proc/nowhere"), ExportProgress()):
             pass
 
     def test_the_same_rows_of_two_people_at_one_moment_are_told(
         self, elogy: Elogy, server: Server, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        send(elogy, NEW, export(), Progress())
+        send(elogy, NEW, export(), ExportProgress())
         real, looks = elogy.marked, iter([None])
         monkeypatch.setattr(elogy, "marked", lambda *of: next(looks, "real") and real(*of))
-        with pytest.raises(Twice, match="in entry 1, and in entry 2, which can be taken away"):
-            send(elogy, NEW, export(), Progress())
+        with pytest.raises(DuplicateEntry, match="in entry 1, and in entry 2, which can be deleted"):
+            send(elogy, NEW, export(), ExportProgress())
 
     def test_a_refusal_is_told_at_once(self, elogy: Elogy, server: Server) -> None:
         with pytest.raises(ElogyError, match="authors"):
-            send(elogy, Target(1), export(), Progress())
+            send(elogy, ElogyTarget(1), export(), ExportProgress())
         assert server.store.entries == {}
 
     def test_an_archived_entry_does_not_count(self, elogy: Elogy, server: Server) -> None:
-        first = send(elogy, NEW, export(), Progress()).entry
+        first = send(elogy, NEW, export(), ExportProgress()).entry
         server.store.entries[first]["archived"] = True
-        assert send(elogy, NEW, export(), Progress()).entry != first
+        assert send(elogy, NEW, export(), ExportProgress()).entry != first
 
     def test_a_cancelled_one_writes_nothing(self, elogy: Elogy, server: Server) -> None:
-        progress = Progress()
+        progress = ExportProgress()
         progress.cancel()
         with pytest.raises(Cancelled):
             send(elogy, NEW, export(), progress)
@@ -160,15 +164,15 @@ class TestNew:
 
 class TestAppended:
     @pytest.fixture
-    def there(self, elogy: Elogy) -> Target:
-        return Target(
+    def there(self, elogy: Elogy) -> ElogyTarget:
+        return ElogyTarget(
             1, elogy.create(1, {"title": "Day", "content": "<p>old</p>", "authors": [ADA.as_json()]}), "", (ADA,)
         )
 
     def content(self, server: Server) -> str:
         return str(server.store.entries[1]["content"])
 
-    def test_somebody_elses_change_is_kept(self, elogy: Elogy, server: Server, there: Target) -> None:
+    def test_somebody_elses_change_is_kept(self, elogy: Elogy, server: Server, there: ElogyTarget) -> None:
         change = {"revision_n": 0, "content": "<p>old and theirs</p>"}
         faults = iter([lambda: server.store.change_entry(1, change, "10.0.0.1")])
 
@@ -178,32 +182,32 @@ class TestAppended:
             return ""
 
         server.fault = fault
-        send(elogy, there, export(), Progress())
+        send(elogy, there, export(), ExportProgress())
         assert "theirs" in self.content(server)
         assert "first" in self.content(server)
 
-    def test_an_answer_that_was_lost_adds_nothing_twice(self, elogy: Elogy, server: Server, there: Target) -> None:
+    def test_an_answer_that_was_lost_adds_nothing_twice(self, elogy: Elogy, server: Server, there: ElogyTarget) -> None:
         server.fault = once("PUT", "/", "after")
-        assert not send(elogy, there, export(), Progress()).before
+        assert not send(elogy, there, export(), ExportProgress()).before
         assert self.content(server).count("first") == 1
 
-    def test_one_that_did_not_arrive_is_sent_again(self, elogy: Elogy, server: Server, there: Target) -> None:
+    def test_one_that_did_not_arrive_is_sent_again(self, elogy: Elogy, server: Server, there: ElogyTarget) -> None:
         server.fault = once("PUT", "/", "before")
-        send(elogy, there, export(), Progress())
+        send(elogy, there, export(), ExportProgress())
         assert self.content(server).count("first") == 1
 
     def test_a_locked_entry_is_told_with_who_has_it(
-        self, elogy: Elogy, server: Server, there: Target, monkeypatch: pytest.MonkeyPatch
+        self, elogy: Elogy, server: Server, there: ElogyTarget, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(entries, "TRIES", 2)
+        monkeypatch.setattr(entries, "MAX_APPEND_TRIES", 2)
         server.store.locked[1] = "10.0.0.7"
         with pytest.raises(Stale, match=r"edited by somebody else .*10\.0\.0\.7"):
-            send(elogy, there, export(), Progress())
+            send(elogy, there, export(), ExportProgress())
         assert "first" not in self.content(server)
 
-    def test_waiting_for_a_lock_can_be_cancelled(self, elogy: Elogy, server: Server, there: Target) -> None:
+    def test_waiting_for_a_lock_can_be_cancelled(self, elogy: Elogy, server: Server, there: ElogyTarget) -> None:
         server.store.locked[1] = "10.0.0.7"
-        progress = Progress()
+        progress = ExportProgress()
         threading.Timer(0.1, progress.cancel).start()
         with pytest.raises(Cancelled):
             send(elogy, there, export(), progress)
@@ -216,7 +220,7 @@ class TestPictures:
     @pytest.mark.parametrize("what", ["after", ""])
     def test_each_arrives_once_and_overwrites_none(self, elogy: Elogy, server: Server, what: str) -> None:
         server.fault = once("POST", "/attachments/", what)
-        send(elogy, NEW, export(with_pictures=True), Progress())
+        send(elogy, NEW, export(with_pictures=True), ExportProgress())
         assert len(self.names(server)) == len(set(self.names(server))) == 3
         assert sorted(server.store.files.values()) == [b"\x01", b"\x02", b"\x03"]
 
@@ -224,13 +228,13 @@ class TestPictures:
     def test_what_is_missing_is_told_and_sent_by_the_next_try(self, elogy: Elogy, server: Server, what: str) -> None:
         server.fault = once("POST", "/attachments/", what)
         with pytest.raises(ElogyError, match="rows are in entry 1, not all of the pictures"):
-            send(elogy, NEW, export(with_pictures=True), Progress())
-        done = send(elogy, NEW, export(with_pictures=True), Progress())
+            send(elogy, NEW, export(with_pictures=True), ExportProgress())
+        done = send(elogy, NEW, export(with_pictures=True), ExportProgress())
         assert (done.entry, len(server.store.entries)) == (1, 1)
         assert len(self.names(server)) == len(set(self.names(server))) == 3
 
     def test_a_cancelled_one_says_what_is_there(self, elogy: Elogy, server: Server) -> None:
-        progress = Progress()
+        progress = ExportProgress()
 
         def fault(method: str, path: str) -> str:
             if path.endswith("/attachments/"):

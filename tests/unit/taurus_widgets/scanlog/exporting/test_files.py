@@ -22,14 +22,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from taurus_widgets.scanlog.data import columns as cols
-from taurus_widgets.scanlog.data.cells import NUMBER, Sheet, exact, guarded, plain_value, readable
-from taurus_widgets.scanlog.data.columns import Column
+from taurus_widgets.scanlog.data.cells import PLAIN_NUMBER, Sheet, exact, guarded, plain_value, readable
+from taurus_widgets.scanlog.data.columns import LogColumn
 from taurus_widgets.scanlog.exporting import pictures, saving
 from taurus_widgets.scanlog.exporting.clipboard import copied
 from taurus_widgets.scanlog.exporting.csv_file import Style
 from taurus_widgets.scanlog.exporting.eln_file import ElnWriter
-from taurus_widgets.scanlog.exporting.pictures import Picture
-from taurus_widgets.scanlog.exporting.progress import Cancelled, Progress
+from taurus_widgets.scanlog.exporting.pictures import PictureFile
+from taurus_widgets.scanlog.exporting.progress import Cancelled, ExportProgress
 from tests.ui.made_up import Json, scan
 from tests.waiting import PATIENCE
 
@@ -38,7 +38,7 @@ START = 1_763_800_000.0
 CATALOGUE = "https://scicat.example.org"
 
 
-def columns(*names: str) -> list[Column]:
+def columns(*names: str) -> list[LogColumn]:
     """Columns of the table by their titles, and of the metadata by their paths."""
     known = {column.title: column for column in cols.default_columns()}
     return [known[name] if name in known else cols.metadata_column(name) for name in names]
@@ -52,12 +52,12 @@ def datasets(count: int, **fields: Any) -> list[Json]:
     return [scan(number, START + 60 * number, **fields) for number in range(1, count + 1)]
 
 
-def one_picture(dataset: Json) -> list[Picture]:
-    return [Picture(f"scan-{dataset['runNumber']}-1", "image/png", "a <plot>", PNG)]
+def one_picture(dataset: Json) -> list[PictureFile]:
+    return [PictureFile(f"scan-{dataset['runNumber']}-1", "image/png", "a <plot>", PNG)]
 
 
 def saved(path: Path, used: Sheet, rows: list[Json], **options: Any) -> bytes:
-    assert saving.save(path, used, [rows], Progress(len(rows)), **options) == len(rows)
+    assert saving.save(path, used, [rows], ExportProgress(len(rows)), **options) == len(rows)
     return path.read_bytes()
 
 
@@ -108,7 +108,7 @@ class TestCells:
     def test_nothing_that_begins_like_a_formula_is_left_but_numbers(self, text: str) -> None:
         result = guarded(text)
         assert result.endswith(text)
-        assert NUMBER.fullmatch(result) or not result.startswith(("=", "+", "-", "@", "\t", "\r"))
+        assert PLAIN_NUMBER.fullmatch(result) or not result.startswith(("=", "+", "-", "@", "\t", "\r"))
 
 
 class TestCsv:
@@ -299,7 +299,7 @@ class TestSaving:
             raise ConnectionError("gone")
 
         with pytest.raises(ConnectionError):
-            saving.save(path, sheet("Scan"), pages(), Progress(), pictures=one_picture)
+            saving.save(path, sheet("Scan"), pages(), ExportProgress(), pictures=one_picture)
         assert [file.name for file in tmp_path.iterdir()] == [path.name]
         assert path.read_text() == "old"
 
@@ -335,12 +335,12 @@ class TestSaving:
         monkeypatch.setattr(saving, "replacing", lambda path: Replacing())
         rows = datasets(500, comment="".join(chr(33 + number % 90) for number in range(3000)))
         with pytest.raises(OSError, match="No space left") as error:
-            saving.save(path, sheet("Scan", "Comment"), [rows], Progress(), pictures=lambda _: [random_picture()])
-        assert saving.told(error.value, path) == f"The disk is full: {path.name} was not written to {tmp_path}"
+            saving.save(path, sheet("Scan", "Comment"), [rows], ExportProgress(), pictures=lambda _: [random_picture()])
+        assert saving.file_problem(error.value, path) == f"The disk is full: {path.name} was not written to {tmp_path}"
         assert list(tmp_path.iterdir()) == []
 
     def test_cancelled_it_leaves_nothing(self, tmp_path: Path) -> None:
-        progress = Progress(1000)
+        progress = ExportProgress(1000)
 
         def pages() -> Iterator[list[Json]]:
             for page in range(10):
@@ -357,7 +357,7 @@ class TestSaving:
     def test_pages_that_overlap_give_each_dataset_once(self, tmp_path: Path) -> None:
         rows = datasets(4)
         path = tmp_path / "a.csv"
-        assert saving.save(path, sheet("Scan"), [rows[:3], rows[2:]], Progress()) == 4
+        assert saving.save(path, sheet("Scan"), [rows[:3], rows[2:]], ExportProgress()) == 4
         assert path.read_text("utf-8-sig").split() == ["Scan", "1", "2", "3", "4"]
 
     def test_a_file_keeps_its_mode_and_a_link_stays_a_link(self, tmp_path: Path) -> None:
@@ -372,12 +372,12 @@ class TestSaving:
 
     def test_an_unknown_ending_is_refused(self, tmp_path: Path) -> None:
         with pytest.raises(ValueError, match=r"a\.xlsx ends with none"):
-            saving.save(tmp_path / "a.xlsx", sheet("Scan"), [], Progress())
+            saving.save(tmp_path / "a.xlsx", sheet("Scan"), [], ExportProgress())
         assert list(tmp_path.iterdir()) == []
 
 
-def random_picture() -> Picture:
-    return Picture("x-1", "image/png", "", bytes(range(256)) * 8)
+def random_picture() -> PictureFile:
+    return PictureFile("x-1", "image/png", "", bytes(range(256)) * 8)
 
 
 class TestClipboard:

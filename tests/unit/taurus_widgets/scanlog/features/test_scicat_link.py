@@ -45,5 +45,5 @@ def test_no_pid_leads_elsewhere(pid: str) -> None:
     "wrong", ["scicat.example.org", "file:///etc/passwd", "javascript:alert(1)", "https://", "ftp://x"]
 )
 def test_what_is_no_page_is_refused(wrong: str) -> None:
-    with pytest.raises(ValueError, match="no address"):
+    with pytest.raises(ValueError, match="not an address"):
         checked(wrong)

@@ -1,4 +1,4 @@
-"""."""
+"""The state of a connection to a catalogue or to a Tango device."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
-class Link:
-    """How it stands with the catalogue. `problem` is "" while all is well; `detail` is for the curious."""
+class ConnectionState:
+    """`problem` is "" while the connection works. `detail` is the error in full, `since` the start of the problem."""
 
     connected: bool = False
     problem: str = ""

@@ -1,4 +1,4 @@
-"""."""
+"""The status bar of the scan log."""
 
 from __future__ import annotations
 
@@ -6,20 +6,20 @@ import datetime as dt
 
 from taurus.external.qt import Qt
 
-from taurus_widgets.qt.painting import LinkSign, colours
+from taurus_widgets.qt.connection import ConnectionState
+from taurus_widgets.qt.painting import ConnectionSign, colours
 from taurus_widgets.qt.text import tooltip
-from taurus_widgets.scanlog.data.connection import Link
 
 
 class StatusBar(Qt.QWidget):
-    """One quiet line: which catalogue, how many rows, the last change; and what is wrong since when."""
+    """One line: the catalogue, the number of rows, the last change; or the problem and since when."""
 
     goToNewest = Qt.Signal()
 
     def __init__(self, parent: Qt.QWidget | None = None) -> None:
         super().__init__(parent)
-        self.sign = LinkSign(self)
-        self.link = self._label()
+        self.sign = ConnectionSign(self)
+        self.connection = self._label()
         self.rows = self._label()
         self.news = Qt.QToolButton(self)
         self.news.setAutoRaise(True)
@@ -32,7 +32,7 @@ class StatusBar(Qt.QWidget):
         layout.setContentsMargins(8, 2, 8, 3)
         layout.setSpacing(8)
         layout.addWidget(self.sign)
-        layout.addWidget(self.link, 1)
+        layout.addWidget(self.connection, 1)
         layout.addWidget(self.news)
         layout.addWidget(self.rows)
 
@@ -42,22 +42,22 @@ class StatusBar(Qt.QWidget):
         label.setMinimumWidth(1)
         return label
 
-    def showLink(self, link: Link, where: str) -> None:
-        """`where` is which catalogue, and which proposal of it."""
-        if link.problem:
-            text = link.problem + (f" since {link.since:%H:%M:%S}" if link.since else "")
+    def showConnection(self, state: ConnectionState, where: str) -> None:
+        """`where` names the catalogue and the proposal."""
+        if state.problem:
+            text = state.problem + (f" since {state.since:%H:%M:%S}" if state.since else "")
         else:
-            text = where if link.connected else f"Connecting to {where}"
-        self.sign.showState(link.connected, bool(link.problem))
-        self.link.setText(text)
-        self.link.setToolTip(tooltip(f"{where}\n{link.detail}".strip()))
+            text = where if state.connected else f"Connecting to {where}"
+        self.sign.showState(state.connected, bool(state.problem))
+        self.connection.setText(text)
+        self.connection.setToolTip(tooltip(f"{where}\n{state.detail}".strip()))
         shades = colours(self.palette())
-        palette = self.link.palette()
-        palette.setColor(Qt.QPalette.WindowText, Qt.QColor(shades.problem if link.problem else shades.muted))
-        self.link.setPalette(palette)
+        palette = self.connection.palette()
+        palette.setColor(Qt.QPalette.WindowText, Qt.QColor(shades.problem if state.problem else shades.muted))
+        self.connection.setPalette(palette)
 
     def showRows(self, count: int, changed: dt.datetime | None, counting: bool = False) -> None:
-        """`counting`: there are more, and the catalogue has not said yet how many."""
+        """`counting`: there are more rows, and the catalogue has not counted them yet."""
         text = f"{count:,} scan" if count == 1 else f"{count:,} scans"
         if counting:
             text = f"more than {text}"
@@ -70,7 +70,7 @@ class StatusBar(Qt.QWidget):
         self.rows.setPalette(palette)
 
     def showWork(self, text: str, detail: str = "") -> None:
-        """In place of the number of rows, until there is a new one."""
+        """Show a text in place of the number of rows, until the number changes."""
         self.rows.setText(text)
         self.rows.setToolTip(tooltip(detail))
 

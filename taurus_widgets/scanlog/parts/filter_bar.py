@@ -1,10 +1,9 @@
-"""."""
+"""The widgets of the filter bar: time, proposal, status, search, and a chip for each filter in use."""
 
 from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING
 
 from taurus.external.qt import Qt
 
@@ -13,32 +12,28 @@ from taurus_widgets.qt.painting import colours
 from taurus_widgets.qt.text import tooltip
 from taurus_widgets.scanlog.data.timerange import Span, TimeRange
 
-if TYPE_CHECKING:
-    pass
+MAX_CHIP_LETTERS = 60
+"""Longer texts are cut; the tool tip has the whole text."""
 
 
-LONGEST = 60
-"""Characters of a filter that are shown; its tool tip has all of them."""
-
-
-HELP = (
+SEARCH_HELP = (
     "Words to look for, or a comparison: motor = mot01, energy > 7.1 keV, comment ~ good (contains).\n"
     "Several with and between them. Enter applies it. (Ctrl+F)"
 )
 
 
 def now() -> dt.datetime:
-    """Local time, with its zone."""
+    """The local time, with its zone."""
     return dt.datetime.now().astimezone()
 
 
 class Chip(Qt.QToolButton):
-    """One filter that is active. A click takes it away."""
+    """One filter that is in use. A click removes it."""
 
     def __init__(self, text: str, clear: Callable[[], object], parent: Qt.QWidget) -> None:
         super().__init__(parent)
         self.filter = text
-        short = text if len(text) <= LONGEST else text[: LONGEST - 1] + "\u2026"
+        short = text if len(text) <= MAX_CHIP_LETTERS else text[: MAX_CHIP_LETTERS - 1] + "\u2026"
         self.setText(f"{short.replace('&', '&&')}  \u00d7")
         self.setToolTip(tooltip(f"{text}\nClick to show the others again"))
         self.setAccessibleName(f"Filter: {text}")
@@ -59,7 +54,7 @@ class Chip(Qt.QToolButton):
 
 
 class FromToDialog(Qt.QDialog):
-    """Asks for two times, of which one may be open."""
+    """Asks for a begin and an end, of which one may be open."""
 
     def __init__(self, begin: dt.datetime | None, end: dt.datetime | None, parent: Qt.QWidget) -> None:
         super().__init__(parent)
@@ -110,10 +105,10 @@ class FromToDialog(Qt.QDialog):
 
 
 class FilterBar(Qt.QWidget):
-    """The widgets. What they mean is for `Filters`."""
+    """The widgets alone; the feature `Filters` makes a query of them."""
 
     cleared = Qt.Signal()
-    """All filters are to go."""
+    """All filters are to be removed."""
 
     def __init__(self, parent: Qt.QWidget | None = None) -> None:
         super().__init__(parent)
@@ -135,7 +130,7 @@ class FilterBar(Qt.QWidget):
         self.status.setMenu(Qt.QMenu(self.status))
         self.search = Qt.QLineEdit(self)
         self.search.setPlaceholderText("Text, or motor = mot01, energy > 7.1 keV")
-        self.search.setToolTip(tooltip(HELP))
+        self.search.setToolTip(tooltip(SEARCH_HELP))
         self.search.setClearButtonEnabled(True)
         self.message = Qt.QLabel(self)
         self.message.setTextFormat(Qt.Qt.PlainText)
@@ -162,7 +157,7 @@ class FilterBar(Qt.QWidget):
         self.flow.setContentsMargins(6, 1, 6, 4)
 
     def say(self, text: str) -> None:
-        """What is wrong with what was typed, or "" for nothing."""
+        """Show what is wrong with the typed text; "" for nothing."""
         palette = self.message.palette()
         palette.setColor(Qt.QPalette.WindowText, Qt.QColor(colours(self.palette()).problem))
         self.message.setPalette(palette)
@@ -170,7 +165,7 @@ class FilterBar(Qt.QWidget):
         self.message.setVisible(bool(text))
 
     def showChips(self, filters: Sequence[tuple[str, Callable[[], None]]]) -> None:
-        """One for each filter; and one that clears all, where there are several."""
+        """Show a chip for each filter, and with several also a button that clears all."""
         while (item := self.flow.takeAt(0)) is not None:
             item.widget().hide()
             item.widget().deleteLater()

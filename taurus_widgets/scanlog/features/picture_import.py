@@ -1,4 +1,4 @@
-"""Pictures into a row: dropped on it, pasted, or from a file."""
+"""Adding pictures to a row: dropped on it, pasted, or from a file."""
 
 from __future__ import annotations
 
@@ -7,48 +7,45 @@ from concurrent.futures import Future, wait
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from taurus.external.qt import Qt
 
 from taurus_widgets.qt import imaging
 from taurus_widgets.qt.notice import Notice
-from taurus_widgets.qt.text import DATASET_ROLE
 from taurus_widgets.scanlog.data import columns as cols
 from taurus_widgets.scanlog.data.columns import Json, line
-
-if TYPE_CHECKING:
-    from taurus_widgets.scanlog.view import ScanLog
+from taurus_widgets.scanlog.parts.roles import DATASET_ROLE
+from taurus_widgets.scanlog.view import LogView
 
 Add = Callable[[Json, str, str], None]
 """A dataset, the picture's `data:` URI, its caption."""
 
 
-TO_CLOSE = 2.0
-"""Seconds that a closing window waits for pictures that are being read."""
+IMPORT_CLOSE_SECONDS = 2.0
+"""How long a closing window waits for pictures that are being read."""
 
 
 @dataclass(eq=False)
 class _Reading:
-    """A picture on its way from a file, or the clipboard."""
+    """A picture that is being read from a file or the clipboard."""
 
     dataset: Json
     caption: str
     uri: Future[str] = field(default_factory=Future)
 
     def read(self, work: Callable[[], str]) -> str:
-        """In a thread."""
+        """Runs in a thread."""
         try:
             self.uri.set_result(work())
-        except Exception as error:  # noqa: BLE001 - whoever waits for it hears it
+        except Exception as error:  # noqa: BLE001 - passed on to the waiting caller
             self.uri.set_exception(error)
         return self.uri.result()
 
 
-class Pasting(Qt.QObject):
-    """Reads and encodes in another thread; then the picture is an edit like any other."""
+class PictureImport(Qt.QObject):
+    """Reads and encodes pictures in another thread; then each is an edit like any other."""
 
-    def __init__(self, log: ScanLog, notice: Notice, add: Add, allowed: Callable[[], bool]) -> None:
+    def __init__(self, log: LogView, notice: Notice, add: Add, allowed: Callable[[], bool]) -> None:
         super().__init__(log)
         self._log = log
         self._notice = notice
@@ -69,7 +66,7 @@ class Pasting(Qt.QObject):
         table.viewport().installEventFilter(self)
 
     def choose(self) -> None:
-        """Ask for files, for the current row."""
+        """Let the user choose files for the current row."""
         dataset = self._current()
         if dataset is None or not self._allowed():
             return
@@ -81,7 +78,7 @@ class Pasting(Qt.QObject):
         dialog.open()
 
     def paste(self) -> None:
-        """What is in the clipboard, for the current row."""
+        """Add the picture of the clipboard to the current row."""
         dataset = self._current()
         if dataset is not None and self._allowed():
             self._take(dataset, Qt.QApplication.clipboard().mimeData())
@@ -91,8 +88,8 @@ class Pasting(Qt.QObject):
             self._read(dataset, partial(imaging.fromFile, path), path.name)
 
     def finish(self) -> None:
-        """The window closes: what is being read still becomes an edit, if that takes no longer than a moment."""
-        found = wait([reading.uri for reading in self._readings], TO_CLOSE).done
+        """The window closes: pictures that are read within IMPORT_CLOSE_SECONDS still become edits."""
+        found = wait([reading.uri for reading in self._readings], IMPORT_CLOSE_SECONDS).done
         for reading in list(self._readings):
             if reading.uri in found and reading.uri.exception() is None:
                 self._done(reading, reading.uri.result())
@@ -103,7 +100,7 @@ class Pasting(Qt.QObject):
     def _current(self) -> Json | None:
         dataset: Json | None = self._log.table.currentIndex().data(DATASET_ROLE)
         if dataset is None:
-            self._notice.tell("Choose the row that the picture is for.")
+            self._notice.showBriefly("Choose the row that the picture is for.")
         return dataset
 
     def _take(self, dataset: Json, data: Qt.QMimeData) -> None:
@@ -113,7 +110,7 @@ class Pasting(Qt.QObject):
         elif data.hasImage():
             self._read(dataset, partial(imaging.fromImage, Qt.QImage(data.imageData())), "Picture")
         else:
-            self._notice.tell("There is no picture in the clipboard.")
+            self._notice.showBriefly("There is no picture in the clipboard.")
 
     def _read(self, dataset: Json, work: Callable[[], str], caption: str) -> None:
         reading = _Reading(dataset, line(caption))
@@ -127,7 +124,7 @@ class Pasting(Qt.QObject):
     def _failed(self, reading: _Reading, error: Exception) -> None:
         self._readings.remove(reading)
         why = error.strerror if isinstance(error, OSError) and error.strerror else error
-        self._notice.tell(f"Not added: {line(why)}", problem=True)
+        self._notice.showBriefly(f"Not added: {line(why)}", problem=True)
 
     def eventFilter(self, watched: Qt.QObject, event: Qt.QEvent) -> bool:
         kind = event.type()
@@ -143,7 +140,7 @@ class Pasting(Qt.QObject):
         return False
 
     def _over(self, event: Qt.QDragMoveEvent) -> None:
-        """The row that would get it has a frame."""
+        """Frame the row that would get the picture."""
         index = self._log.table.indexAt(event.pos())
         good = index.data(DATASET_ROLE) is not None and (event.mimeData().hasImage() or bool(_files(event.mimeData())))
         if good:
@@ -152,7 +149,7 @@ class Pasting(Qt.QObject):
             event.setDropAction(Qt.Qt.CopyAction)
             event.accept()
         elif event.type() == Qt.QEvent.DragEnter:
-            event.accept()  # it may still come to a row
+            event.accept()  # it may still be moved to a row
         else:
             event.ignore()
         self._target.setVisible(good)
@@ -170,5 +167,5 @@ class Pasting(Qt.QObject):
 
 
 def _files(data: Qt.QMimeData) -> list[Path]:
-    """Files of this computer. Nothing is fetched from anywhere."""
+    """The local files. Nothing is downloaded."""
     return [Path(url.toLocalFile()) for url in data.urls() if url.isLocalFile()]

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from taurus_widgets.scanlog.data.entries import Entry, entries, is_cut, size_text, whole_text
+from taurus_widgets.scanlog.data.detail_lines import DetailLine, detail_lines, is_cut, size_text, whole_text
 
 PLAIN = st.none() | st.booleans() | st.integers() | st.floats() | st.text()
 JSON = st.recursive(
@@ -22,14 +22,14 @@ GROUP = st.dictionaries(st.text(), LEAF | JSON, max_size=4)
 METADATA = st.dictionaries(st.text(), LEAF | JSON | GROUP, max_size=4) | JSON
 
 
-def lines(entry: Entry) -> list[Entry]:
-    return [entry, *(line for inner in entry.inside for line in lines(inner))]
+def lines(detail: DetailLine) -> list[DetailLine]:
+    return [detail, *(line for inner in detail.inside for line in lines(inner))]
 
 
 @given(METADATA)
 def test_any_metadata_has_entries_of_one_line_each(metadata: object) -> None:
-    for entry in entries({"scientificMetadata": metadata, "keywords": metadata}):
-        for each in lines(entry):
+    for detail in detail_lines({"scientificMetadata": metadata, "keywords": metadata}):
+        for each in lines(detail):
             for text in (each.name, each.value, each.unit):
                 assert text == "" or text.isprintable()
             assert isinstance(is_cut(each), bool)
@@ -48,7 +48,7 @@ def test_a_list_is_whole_one_value_a_line_and_a_table_with_tabs() -> None:
 
 
 def test_a_long_list_is_cut_and_a_short_one_is_not() -> None:
-    found = entries({"scientificMetadata": {"Spectrum": {"value": list(range(65)), "unit": "ct"}, "Two": [1, 2]}})
+    found = detail_lines({"scientificMetadata": {"Spectrum": {"value": list(range(65)), "unit": "ct"}, "Two": [1, 2]}})
     spectrum, two = found[1], found[2]
     assert (spectrum.value, spectrum.unit, is_cut(spectrum)) == ("65 values, 0 to 64", "ct", True)
     assert (two.value, is_cut(two)) == ("1, 2", False)
@@ -57,7 +57,7 @@ def test_a_long_list_is_cut_and_a_short_one_is_not() -> None:
 
 def test_what_belongs_to_a_value_has_its_unit() -> None:
     leaf = {"value": 293.1, "unit": "K", "end": 318.7, "mean": 306, "samples": 12}
-    temperature = entries({"scientificMetadata": {"Temperature": leaf}})[1]
+    temperature = detail_lines({"scientificMetadata": {"Temperature": leaf}})[1]
     assert [(inner.name, inner.value, inner.unit) for inner in temperature.inside] == [
         ("end", "318.7", "K"),
         ("mean", "306", "K"),
@@ -70,8 +70,8 @@ def test_what_belongs_to_a_value_has_its_unit() -> None:
     [("ring", True), ("500.1 ma", True), ("MACHINE ring", True), ("dcct", True), ("kev", False), ("", True)],
 )
 def test_all_words_are_somewhere_in_the_line(words: str, fits: bool) -> None:
-    entry = Entry("Ring current", "500.12", "mA", tip="r3-319s2/dia/dcct-01/InstantaneousCurrent")
-    assert entry.fits(words.casefold().split(), "Machine") is fits
+    detail = DetailLine("Ring current", "500.12", "mA", tip="r3-319s2/dia/dcct-01/InstantaneousCurrent")
+    assert detail.fits(words.casefold().split(), "Machine") is fits
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""A value that does not fit into a line, whole."""
+"""A dialog that shows the whole of a value that does not fit into a line."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from taurus.external.qt import Qt
 
 from taurus_widgets.qt.fitting import fit
 from taurus_widgets.scanlog.data.columns import line
-from taurus_widgets.scanlog.data.entries import whole_text
+from taurus_widgets.scanlog.data.detail_lines import whole_text
 
 
 class WholeValue(Qt.QDialog):
-    """Shows it, wrapped, to read, search with the eyes and copy."""
+    """Shows a value as wrapped text, to read and to copy."""
 
     def __init__(self, name: str, value: Any, unit: str = "", parent: Qt.QWidget | None = None) -> None:
         super().__init__(parent)

@@ -1,4 +1,4 @@
-"""A list that is on disk, so that an archive of very many rows needs no more memory than one of a few."""
+"""A list on disk, so that the memory for an archive does not depend on the number of rows."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from typing import Generic, TypeVar
 T = TypeVar("T")
 
 
-class Spilled(Generic[T]):
-    """Things are appended, then gone through in their order. Nobody else can read or change its file.
+class DiskList(Generic[T]):
+    """Append items, then iterate over them in order. No other process can read or change its file.
 
-    It does for a `ZipFile.filelist`, which is appended to, counted, and gone through when the archive is closed.
+    It can replace `ZipFile.filelist`, which is appended to, counted, and iterated when the archive is closed.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -22,7 +22,7 @@ class Spilled(Generic[T]):
         self._count = 0
 
     def append(self, thing: T) -> None:
-        """OSError if the disk is full."""
+        """Append an item. Raises OSError if the disk is full."""
         pickle.dump(thing, self._file)
         self._count += 1
 
@@ -32,7 +32,7 @@ class Spilled(Generic[T]):
     def __iter__(self) -> Iterator[T]:
         self._file.seek(0)
         for _ in range(self._count):
-            yield pickle.load(self._file)  # noqa: S301 - what this program has written there a moment ago
+            yield pickle.load(self._file)  # noqa: S301 - written by this program
 
     def close(self) -> None:
         self._file.close()

@@ -11,25 +11,22 @@ from taurus.external.qt import Qt
 
 from ingest.scicat import SciCat
 from taurus_widgets.scanlog import ScanLog
-from taurus_widgets.scanlog.features.empty_hint import Emptiness
-from taurus_widgets.scanlog.features.login import Login
+from taurus_widgets.scanlog.features.empty_hint import EmptyHint
 from tests.catalogue import Catalogue
 from tests.ui.made_up import scan
 
 Shown = Callable[[int], None]
 
 
-def emptiness(log: ScanLog) -> Emptiness:
-    part = log.parts["Emptiness"]
-    assert isinstance(part, Emptiness)
-    return part
+def emptyHint(log: ScanLog) -> EmptyHint:
+    return log.emptyHint
 
 
 def says(qtbot: QtBot, log: ScanLog, *words: str) -> None:
-    sign = emptiness(log)
-    text = sign.text.text
-    qtbot.waitUntil(lambda: sign.sign.isVisible() and all(word in text() for word in words))
-    middle = sign.sign.mapTo(log.table, sign.sign.rect().center())
+    hint = emptyHint(log)
+    text = hint.text.text
+    qtbot.waitUntil(lambda: hint.hint.isVisible() and all(word in text() for word in words))
+    middle = hint.hint.mapTo(log.table, hint.hint.rect().center())
     assert (log.table.viewport().geometry().center() - middle).manhattanLength() <= 2
 
 
@@ -39,13 +36,13 @@ def test_filters_that_no_scan_fits_are_cleared_by_a_click(
     scicat.create_dataset(scan(1, time.time(), proposal=proposal))
     scanLog.setCatalogue(scicat, proposal)
     shown(1)
-    assert not emptiness(scanLog).sign.isVisible()
+    assert not emptyHint(scanLog).hint.isVisible()
     scanLog.setQuery(replace(scanLog.query, status=("failed",)))
     says(qtbot, scanLog, f"No scan of proposal {proposal} fits the filters.")
-    assert not emptiness(scanLog).enter.isVisible()
-    qtbot.mouseClick(emptiness(scanLog).clear, Qt.Qt.LeftButton)
+    assert not emptyHint(scanLog).logIn.isVisible()
+    qtbot.mouseClick(emptyHint(scanLog).clear, Qt.Qt.LeftButton)
     qtbot.waitUntil(lambda: scanLog.scans.rowCount() > 0)
-    qtbot.waitUntil(lambda: not emptiness(scanLog).sign.isVisible())
+    qtbot.waitUntil(lambda: not emptyHint(scanLog).hint.isVisible())
     assert not scanLog.query.filtered
 
 
@@ -54,10 +51,10 @@ def test_a_proposal_without_scans_waits_for_its_first(
 ) -> None:
     scanLog.setCatalogue(scicat, proposal)
     says(qtbot, scanLog, f"There is no scan of proposal {proposal} yet.")
-    assert emptiness(scanLog).clear.text() == "Show all proposals"
+    assert emptyHint(scanLog).clear.text() == "Show all proposals"
     scicat.create_dataset(scan(1, time.time(), proposal=proposal))
     shown(1)
-    qtbot.waitUntil(lambda: not emptiness(scanLog).sign.isVisible())
+    qtbot.waitUntil(lambda: not emptyHint(scanLog).hint.isVisible())
 
 
 def test_who_is_not_logged_in_can_do_so_from_there(
@@ -65,9 +62,8 @@ def test_who_is_not_logged_in_can_do_so_from_there(
 ) -> None:
     scanLog.setCatalogue(SciCat(catalogue.url), proposal)
     says(qtbot, scanLog, "You are not logged in, so only public scans are seen.")
-    qtbot.mouseClick(emptiness(scanLog).enter, Qt.Qt.LeftButton)
-    login = scanLog.parts["Login"]
-    assert isinstance(login, Login)
+    qtbot.mouseClick(emptyHint(scanLog).logIn, Qt.Qt.LeftButton)
+    login = scanLog.login
     assert login.dialog is not None
     assert login.dialog.isVisible()
 
@@ -75,13 +71,13 @@ def test_who_is_not_logged_in_can_do_so_from_there(
 def test_a_catalogue_that_is_away_is_said(qtbot: QtBot, scanLog: ScanLog) -> None:
     scanLog.setCatalogue(SciCat("http://127.0.0.1:9"))
     says(qtbot, scanLog, "SciCat does not answer (connection refused).", "it is tried again by itself")
-    assert not emptiness(scanLog).clear.isVisible()
+    assert not emptyHint(scanLog).clear.isVisible()
 
 
 def test_the_status_bar_names_the_proposal_of_a_query_at_once(
     qtbot: QtBot, scanLog: ScanLog, scicat: SciCat, proposal: str
 ) -> None:
     scanLog.setCatalogue(scicat)
-    qtbot.waitUntil(lambda: scanLog.statusBar.link.text().startswith("All proposals in"))
+    qtbot.waitUntil(lambda: scanLog.statusBar.connection.text().startswith("All proposals in"))
     scanLog.setQuery(replace(scanLog.query, proposal=proposal))
-    assert scanLog.statusBar.link.text() == f"Proposal {proposal} in {scicat.base_url}"
+    assert scanLog.statusBar.connection.text() == f"Proposal {proposal} in {scicat.base_url}"

@@ -1,4 +1,4 @@
-"""Everything that is known of a dataset, line by line: what the detail pane shows and what a comparison looks at.
+"""All fields and metadata of a dataset as lines, for the detail pane and for comparisons.
 
 No Qt here. As in `columns`, nothing raises for any JSON that a catalogue may hold.
 """
@@ -14,18 +14,18 @@ from scifish.message import is_leaf
 from taurus_widgets.scanlog.data import columns as cols
 from taurus_widgets.scanlog.data.columns import Json, line
 
-DIGITS = 15
-"""Significant digits of a number: all that a double surely has."""
+DETAIL_DIGITS = 15
+"""Significant digits of a number: all that a double reliably has."""
 
-LONGEST = 64
-"""Values of a list that are shown in one line; a longer one is summed up, and is whole on demand."""
+MAX_LINE_VALUES = 64
+"""Longer lists are summarised in their line; the whole list is shown on demand."""
 
 _EXTRAS = ("quality", "end", "min", "max", "mean", "std", "samples", "shape")
 _UNITLESS = frozenset({"quality", "samples", "shape"})
 
 
 @dataclass(frozen=True)
-class Entry:
+class DetailLine:
     """One line: a group has `inside`, a value has the rest. `whole` is the value as it is in the catalogue."""
 
     name: str
@@ -33,7 +33,7 @@ class Entry:
     unit: str = ""
     problem: bool = False
     tip: str = ""
-    inside: tuple[Entry, ...] = ()
+    inside: tuple[DetailLine, ...] = ()
     whole: Any = None
 
     @property
@@ -46,25 +46,25 @@ class Entry:
         return all(word in text for word in words)
 
 
-def entries(dataset: Json) -> list[Entry]:
+def detail_lines(dataset: Json) -> list[DetailLine]:
     """A dataset's own fields, then its metadata group by group."""
-    return [Entry("Dataset", inside=tuple(own_entries(dataset))), *metadata_entries(dataset)]
+    return [DetailLine("Dataset", inside=tuple(own_lines(dataset))), *metadata_lines(dataset)]
 
 
-def own_entries(dataset: Json) -> Iterator[Entry]:
+def own_lines(dataset: Json) -> Iterator[DetailLine]:
     """The fields that are not empty."""
     known = (
-        Entry("Status", cols.status(dataset)),
-        Entry("Started", cols.full_time(dataset.get("creationTime"))),
-        Entry("Ended", cols.full_time(dataset.get("endTime"))),
-        Entry("Duration", cols.duration_text(dataset)),
+        DetailLine("Status", cols.status(dataset)),
+        DetailLine("Started", cols.full_time(dataset.get("creationTime"))),
+        DetailLine("Ended", cols.full_time(dataset.get("endTime"))),
+        DetailLine("Duration", cols.duration_text(dataset)),
         *(_field(dataset, title, name) for title, name in _FIRST),
-        Entry("Rating", cols.stars(dataset)),
+        DetailLine("Rating", cols.stars(dataset)),
         *(_field(dataset, title, name) for title, name in _SECOND),
-        Entry("Size", size_text(dataset.get("size")), whole=dataset.get("size")),
+        DetailLine("Size", size_text(dataset.get("size")), whole=dataset.get("size")),
         *(_field(dataset, title, name) for title, name in _LAST),
     )
-    return (entry for entry in known if entry.value)
+    return (detail for detail in known if detail.value)
 
 
 _FIRST = (("Proposal", "proposalId"), ("Sample", "sampleId"), ("Folder", "sourceFolder"))
@@ -83,37 +83,41 @@ _LAST = (
 )
 
 
-def _field(dataset: Json, title: str, name: str) -> Entry:
+def _field(dataset: Json, title: str, name: str) -> DetailLine:
     value = dataset.get(name)
-    return Entry(title, cols.value_text(value, DIGITS, LONGEST), whole=value)
+    return DetailLine(title, cols.value_text(value, DETAIL_DIGITS, MAX_LINE_VALUES), whole=value)
 
 
-def metadata_entries(dataset: Json) -> list[Entry]:
+def metadata_lines(dataset: Json) -> list[DetailLine]:
     metadata = dataset.get("scientificMetadata")
     return list(_group(metadata)) if isinstance(metadata, Mapping) else []
 
 
-def _group(metadata: Mapping[str, Any]) -> tuple[Entry, ...]:
-    return tuple(_entry(str(name), inner) for name, inner in metadata.items())
+def _group(metadata: Mapping[str, Any]) -> tuple[DetailLine, ...]:
+    return tuple(_detail(str(name), inner) for name, inner in metadata.items())
 
 
-def _entry(name: str, inner: Any) -> Entry:
+def _detail(name: str, inner: Any) -> DetailLine:
     if not is_leaf(inner):
         if isinstance(inner, Mapping):
-            return Entry(cols.group_name(name), inside=_group(inner))
-        return Entry(line(name), cols.value_text(inner, DIGITS, LONGEST), whole=inner)
+            return DetailLine(cols.group_name(name), inside=_group(inner))
+        return DetailLine(line(name), cols.value_text(inner, DETAIL_DIGITS, MAX_LINE_VALUES), whole=inner)
     source = [line(inner.get("source")), cols.full_time(inner.get("time"))]
     tip = "\n".join(text for text in source if text)
     label = line(inner.get("human_name")) or line(name)
     unit = line(inner.get("unit"))
     if inner.get("error"):
-        return Entry(label, f"{cols.NOT_READ}: {line(inner['error'])}", unit, True, tip, whole=inner["error"])
+        return DetailLine(label, f"{cols.NOT_READ}: {line(inner['error'])}", unit, True, tip, whole=inner["error"])
     extras = tuple(_extra(key, inner[key], unit) for key in _EXTRAS if inner.get(key) is not None)
-    return Entry(label, cols.leaf_text(inner, DIGITS, LONGEST), unit, False, tip, extras, inner["value"])
+    return DetailLine(
+        label, cols.leaf_text(inner, DETAIL_DIGITS, MAX_LINE_VALUES), unit, False, tip, extras, inner["value"]
+    )
 
 
-def _extra(key: str, value: Any, unit: str) -> Entry:
-    return Entry(key, cols.value_text(value, DIGITS, LONGEST), "" if key in _UNITLESS else unit, whole=value)
+def _extra(key: str, value: Any, unit: str) -> DetailLine:
+    return DetailLine(
+        key, cols.value_text(value, DETAIL_DIGITS, MAX_LINE_VALUES), "" if key in _UNITLESS else unit, whole=value
+    )
 
 
 def size_text(size: Any) -> str:
@@ -131,7 +135,7 @@ def size_text(size: Any) -> str:
 
 
 def whole_text(value: Any) -> str:
-    """All of a value: a list one entry a line, a table with tabs between its columns, anything else as JSON."""
+    """The whole value as text: one line for each item of a list, tabs between the columns of a table, else JSON."""
     if isinstance(value, list) and value and all(isinstance(row, list) and _plain(row) for row in value):
         return "\n".join("\t".join(map(_exact, row)) for row in value)
     if isinstance(value, list) and _plain(value):
@@ -142,7 +146,7 @@ def whole_text(value: Any) -> str:
 
 
 def line_of(text: str) -> str:
-    """Without control characters, but with the spaces before and the tabs in it."""
+    """The text without control characters, but with leading spaces and tabs."""
     return "".join(char if char.isprintable() or char == "\t" else " " for char in text).rstrip()
 
 
@@ -158,8 +162,8 @@ def _exact(value: Any) -> str:
     return line_of(value) if isinstance(value, str) else line(value)
 
 
-def is_cut(entry: Entry) -> bool:
-    """Whether its line does not show all of it: a list that is summed up, or a text of several lines."""
-    if isinstance(entry.whole, list | Mapping):
-        return len(entry.whole) > LONGEST or any(isinstance(inner, list | Mapping) for inner in entry.whole)
-    return isinstance(entry.whole, str) and "\n" in entry.whole.strip()
+def is_cut(detail: DetailLine) -> bool:
+    """Whether the line shows only a part of the value: a summarised list, or a text of several lines."""
+    if isinstance(detail.whole, list | Mapping):
+        return len(detail.whole) > MAX_LINE_VALUES or any(isinstance(inner, list | Mapping) for inner in detail.whole)
+    return isinstance(detail.whole, str) and "\n" in detail.whole.strip()

@@ -1,0 +1,19 @@
+"""Item roles for the dataset of a row and the Column of a section, and how the text of each kind is aligned."""
+
+from __future__ import annotations
+
+from taurus.external.qt import Qt
+
+from taurus_widgets.scanlog.data.columns import Kind
+
+DATASET_ROLE = Qt.Qt.UserRole
+"""The whole dataset of a row; None until it has been read. Code that has the model calls `dataset(row)` instead:
+Qt copies the dataset at each call of `data`."""
+
+
+COLUMN_ROLE = Qt.Qt.UserRole + 1
+"""The Column of a section of the header."""
+
+
+ALIGNMENT = {Kind.NUMBER: Qt.Qt.AlignRight}
+"""For the kinds that are not aligned to the left."""
