@@ -41,7 +41,8 @@ LOGIN_CHECK_SECONDS = 3.0
 @click.option(
     "--password-file",
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
-    help="File with the password, readable by its owner only. Or set SCIZOO_SCICAT_PASSWORD. Else you are asked for.",
+    help="File with the password, readable by its owner only. Or set SCIZOO_SCICAT_PASSWORD. Without either, it is "
+    "asked for.",
 )
 @click.option("--proposal", default="", help="Show the datasets of this proposal only.")
 @click.option(

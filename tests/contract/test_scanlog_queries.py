@@ -11,11 +11,10 @@ import pytest
 
 from ingest.scicat import SciCat
 from taurus_widgets.scanlog.data import columns as cols
-from taurus_widgets.scanlog.data.available_fields import AvailableFields as Catalogue_
-from taurus_widgets.scanlog.data.available_fields import read_newest, search
+from taurus_widgets.scanlog.data.available_fields import AvailableFields, read_newest, search
 from taurus_widgets.scanlog.data.pages import Pages
 from taurus_widgets.scanlog.data.query import DatasetQuery, QueryCondition, Relation, metadata_field, order_of
-from tests.catalogue import AvailableFields
+from tests.catalogue import Catalogue
 from tests.ui.made_up import Json, scan
 
 Found = Callable[..., list[str]]
@@ -27,12 +26,12 @@ def leaf(value: object, unit: str = "") -> Json:
     return {"value": value, "unit": unit}
 
 
-def _client(catalogue: AvailableFields) -> SciCat:
+def _client(catalogue: Catalogue) -> SciCat:
     return SciCat(catalogue.url, catalogue.ingestor.username, catalogue.ingestor.password)
 
 
 @pytest.fixture(scope="module")
-def query(catalogue: AvailableFields) -> DatasetQuery:
+def query(catalogue: Catalogue) -> DatasetQuery:
     """Of a proposal with four scans: numbers 8 to 11, a minute apart, the last one runs."""
     scicat = _client(catalogue)
     proposal = f"Q-{time.time_ns() % 10**8:08d}"
@@ -55,7 +54,7 @@ def query(catalogue: AvailableFields) -> DatasetQuery:
 
 
 @pytest.fixture
-def found(catalogue: AvailableFields, query: DatasetQuery) -> Found:
+def found(catalogue: Catalogue, query: DatasetQuery) -> Found:
     """The numbers of the scans, the newest first, for conditions or other changes of the query."""
 
     def find(*conditions: QueryCondition, **changes: object) -> list[str]:
@@ -194,7 +193,7 @@ def test_the_same_energy_in_another_unit(found: Found, relation: Relation, value
 
 @pytest.mark.parametrize("proposal", ["2025-1", "P-123", "2026"])
 def test_values_and_their_names_of_a_proposal_that_javascript_takes_for_a_date(
-    catalogue: AvailableFields, proposal: str
+    catalogue: Catalogue, proposal: str
 ) -> None:
     made = scan(1, 1e9, "ascan mot01 0 1 10 0.1", "completed")
     name = f"Gauge {time.time_ns()}"
@@ -203,7 +202,7 @@ def test_values_and_their_names_of_a_proposal_that_javascript_takes_for_a_date(
     scicat = _client(catalogue)
     scicat.create_dataset(made | {"pid": pid, "proposalId": proposal, "scientificMetadata": metadata})
     assert f"Vacuum/{name}" in read_newest(scicat, proposal).found
-    found = search(scicat, Catalogue_(), proposal, name[-9:].upper()).found
+    found = search(scicat, AvailableFields(), proposal, name[-9:].upper()).found
     assert [(one.key, one.unit) for one in found.values()] == [(f"Vacuum/{name}", "mbar")]
     rows = Pages(scicat, DatasetQuery(proposal=proposal), ("runNumber",)).page(0)
     assert pid in [row["pid"] for row in rows]
