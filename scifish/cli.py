@@ -1,4 +1,4 @@
-"""The command `scifish`: what waits on this machine, and sending it on."""
+"""The command `scifish`: shows and sends the messages that wait in the spools of this machine."""
 
 from __future__ import annotations
 
@@ -37,44 +37,49 @@ def main(arguments: list[str] | None = None) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="scifish",
-        description="Look at the spool of this machine: metadata that waits until Kafka has it.",
-        epilog="Settings are those of the YAML file that SCIFISH_CONFIG names, else those of the beamline's SciDog "
-        "(TANGO_HOST, SCIDOG_DEVICE), or the last good ones.",
+        description="Inspect the spools of this machine: metadata that wait to be sent to Kafka.",
+        epilog="The settings come from the YAML file named by SCIFISH_CONFIG, else from the beamline's SciDog "
+        "(TANGO_HOST, SCIDOG_DEVICE), else from the last good settings on disk.",
     )
     parser.add_argument("--version", action="version", version=f"scifish {__version__}")
     parser.add_argument(
         "--spool",
         type=Path,
-        help="the spool's folder (default: SpoolDirectory of the settings, /var/lib/scifish, the user's state folder)",
+        help="folder of spools (default: SpoolDirectory of the settings, /var/lib/scifish, the user's state folder)",
     )
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    status = commands.add_parser("status", help="what waits, since when, and why; exit status 1 if anything does")
+    status = commands.add_parser(
+        "status",
+        help="show waiting messages, for how long and why; exit status 1 if any waits or is refused",
+    )
     status.set_defaults(run=_status)
     waiting = commands.add_parser(
         "list",
-        help="each message that waits, and each dataset that is being recorded",
-        description="For a person, or with --json for `scicow audit --spool`, which compares it with the catalogue.",
+        help="list each waiting message, and each dataset that is being recorded",
+        description="For people, or with --json for `scicow audit --spool`, which compares it with the catalogue.",
     )
     waiting.add_argument("--json", action="store_true", help="one JSON object")
     waiting.set_defaults(run=_list)
     flush = commands.add_parser(
-        "flush", help="send what programs that are gone have left; exit status 1 if anything is left"
+        "flush", help="send the messages of programs that have exited; exit status 1 if any message is left"
     )
-    flush.add_argument("--timeout", type=_seconds, default=60.0, metavar="SECONDS", help="for how long (default: 60)")
+    flush.add_argument(
+        "--timeout", type=_seconds, default=60.0, metavar="SECONDS", help="maximum duration (default: 60)"
+    )
     flush.set_defaults(run=_flush)
     return parser
 
 
 def _folders(options: argparse.Namespace, source: SettingsSource, notes: TextIO | None = None) -> list[Path]:
-    """Where spools may be: also in a folder that SpoolDirectory named once, or where that could not be written."""
+    """Folders that may hold spools, also those of earlier settings or of a time without a writable SpoolDirectory."""
     if options.spool is not None:
         if not options.spool.is_dir():
-            raise NotADirectoryError(f"--spool {options.spool}: there is no such folder")
+            raise NotADirectoryError(f"--spool {options.spool}: this folder does not exist")
         return [Path(options.spool)]
     settings = source.now(5.0)
     if settings is None:
-        said = "No settings (TANGO_HOST, SCIDOG_DEVICE, SCIFISH_CONFIG): only the usual folders are looked at (--spool)"
-        print(said, file=notes)
+        note = "No settings (TANGO_HOST, SCIDOG_DEVICE, SCIFISH_CONFIG): only the usual folders are checked (--spool)"
+        print(note, file=notes)
     return spool_folders(settings or Settings())
 
 
@@ -101,8 +106,8 @@ def _status(options: argparse.Namespace) -> int:
             print(line)
     waiting = sum(content.waiting for content in contents)
     refused = sum(len(content.refused) for content in contents)
-    where = ", ".join(map(str, folders)) or "no spool folder is there"
-    print(f"{where}: {waiting} messages wait, {refused} are refused by Kafka, {len(contents)} spools")
+    where = ", ".join(map(str, folders)) or "no spool folder exists"
+    print(f"{where}: {waiting} messages wait, {refused} refused by Kafka, {len(contents)} spools")
     return 1 if waiting or refused else 0
 
 
@@ -118,15 +123,15 @@ def _list(options: argparse.Namespace) -> int:
         except (sqlite3.Error, OSError, ValueError) as error:
             problems.append(f"{path}: cannot be read: {error}")
     if options.json:
-        said = {"host": socket.gethostname(), "time": iso(time.time()), "spools": found, "problems": problems}
-        print(json.dumps(said, indent=2))
+        report = {"host": socket.gethostname(), "time": iso(time.time()), "spools": found, "problems": problems}
+        print(json.dumps(report, indent=2))
     else:
-        print("\n".join([*(line for each in found for line in lines_of(each)), *problems]) or "nothing waits")
+        print("\n".join([*(line for each in found for line in lines_of(each)), *problems]) or "no messages wait")
     return 2 if problems else 0
 
 
 def lines_of(spool: Message) -> list[str]:
-    """One for each message that waits or is refused, and each dataset that is being recorded."""
+    """One line for each message that waits or is refused, and for each dataset that is being recorded."""
     program = spool["origin"].get("program", "?")
     lines = []
     for each in spool["messages"]:
@@ -134,20 +139,20 @@ def lines_of(spool: Message) -> list[str]:
         name = f" {each['name']!r}" if each["name"] else ""
         seq, since = each["seq"], each["since"]
         lines.append(f"{since} {program} {seq} {each['topic']} {each['uuid']} {each['type']}{name}{why}")
-    state = "is being recorded" if spool["alive"] else "has not ended, and its program is gone"
+    state = "is being recorded" if spool["alive"] else "has not ended, and its program has exited"
     return lines + [f"{each['since']} {program} - - {each['uuid']} {state}" for each in spool["recording"]]
 
 
 def describe(content: SpoolSummary, now: float) -> list[str]:
-    """Lines for a person; `now` in seconds since 1970."""
+    """Lines for people; `now` is in seconds since 1970."""
     who = f"{content.origin.get('program', '?')} on {content.origin.get('host', '?')}"
-    state = "running" if content.alive else "gone; its spool is sent by the next start, or by `scifish flush`"
+    state = "running" if content.alive else "exited; its messages are sent at the next start, or by `scifish flush`"
     lines = [f"{content.path.name}: {who} ({state}), {content.size / 1e6:.1f} MB"]
     if content.recording:
-        lines.append(f"  {content.recording} datasets are being recorded, or were when it ended")
+        lines.append(f"  {content.recording} datasets are being recorded, or were when the program exited")
     if content.waiting and content.since is not None:
         why = f": {content.trouble}" if content.trouble else ""
-        lines.append(f"  {content.waiting} messages wait, the oldest since {_age(now - content.since)}{why}")
+        lines.append(f"  {content.waiting} messages wait, the oldest for {_age(now - content.since)}{why}")
     lines += [f"  refused: message {seq} of dataset {uuid}: {reason}" for seq, uuid, reason in content.refused]
     return lines
 
@@ -164,13 +169,14 @@ def _flush(options: argparse.Namespace) -> int:
     folders = _folders(options, settings)
     others = {content.path for content in _contents(folders) if content.alive}
     supervisor = Supervisor(settings, None, folders, lambda report: None)
-    left = supervisor.flush(options.timeout, _say)
-    why = supervisor.trouble() or f"Kafka has not taken them within {options.timeout:g} s"
+    left = supervisor.flush(options.timeout, _show_progress)
+    why = supervisor.trouble() or f"Kafka has not accepted them within {options.timeout:g} s"
     supervisor.shut_down(1.0, finish=False)
-    print(f"{left} messages of programs that are gone are left{f': {why}' if left else ''}")
+    print(f"{left} messages of exited programs are left{f': {why}' if left else ''}")
     waiting = [content for content in _contents(folders) if content.path in others and content.waiting]
     for content in waiting:
-        print(f"{content.waiting} wait in {content.origin.get('program', '?')}, which is running and sends them itself")
+        program = content.origin.get("program", "?")
+        print(f"{content.waiting} messages of {program} wait: it is running and sends them itself")
     return 1 if left or waiting else 0
 
 
@@ -181,6 +187,6 @@ def _seconds(text: str) -> float:
     return seconds
 
 
-def _say(left: int) -> None:
+def _show_progress(left: int) -> None:
     if sys.stderr.isatty():
         print(f"\r{left} messages wait ", end="", file=sys.stderr, flush=True)

@@ -228,7 +228,7 @@ class Supervisor:
             progress(left)
             self._stopping.wait(0.2)
         if left:
-            self._save_trouble(self._sender.trouble or f"Kafka has not taken them within {timeout:g} s")
+            self._save_trouble(self._sender.trouble or f"Kafka has not accepted them within {timeout:g} s")
         return left
 
     def _left(self) -> int:

@@ -1,4 +1,4 @@
-"""Messages out of what is known of a dataset. Pure: no Tango, no disk, no clock."""
+"""Composes messages from the record of a dataset. Pure functions: no Tango, no disk, no clock."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from scifish.settings import Settings
 
 @dataclass
 class Observed:
-    """What was seen around a dataset when it began.
+    """What was observed around a dataset at its begin.
 
     `place` is what PathFixer says: proposalId, sampleId, sourceFolder, category. `values` are the
     configured attributes in the message's form, None until they are read; `warnings` say what
@@ -25,7 +25,7 @@ class Observed:
     warnings: list[str] = field(default_factory=list)
 
     def as_kept(self) -> Message:
-        """As the spool keeps it. Not `asdict`, which copies each value: that takes long."""
+        """As the spool stores it. `asdict` would copy each value, which takes long."""
         return {"place": self.place, "values": self.values, "warnings": self.warnings}
 
 
@@ -53,7 +53,7 @@ class Record:
 
     @property
     def status(self) -> str:
-        """How it ended; "" while it has not."""
+        """The status of its end; "" before it has ended."""
         return str(self.ending["status"]) if self.ending is not None else ""
 
     @property
@@ -63,11 +63,11 @@ class Record:
 
     @property
     def place(self) -> DatasetPlace:
-        """Where it was measured: as the program knows it, else as PathFixer says."""
+        """Where it was measured: as the program knows it, else PathFixer's answer."""
         return self.given.get("place", self.observed.place)
 
     def text(self, name: str, default: str = "") -> str:
-        """The field as the program gives it, else as it is known of the place, else the default."""
+        """The field that the program gives, else the one of the place, else the default."""
         for source in cast(tuple[Message, Message], (self.given, self.place)):
             if source.get(name) not in (None, ""):
                 return str(source[name])
@@ -138,7 +138,7 @@ def ending(status: str, end: float, points: int) -> Ending:
 
 
 def interrupted(record: Record, points: int, seen: float) -> Record:
-    """The record of a dataset whose program was killed; `seen` is the last sign of it, in seconds since 1970."""
+    """The record of a dataset whose program was killed; `seen` is its last sign of life, in seconds since 1970."""
     return replace(record, ending=ending("interrupted", max(seen, record.started), points))
 
 
@@ -147,7 +147,7 @@ def began(record: Record, settings: Settings, origin: Origin) -> Began:
 
 
 def ended(record: Record, files: list[File], settings: Settings, origin: Origin) -> Ended:
-    """The message `ended`, or `snapshot` for a dataset without a duration: it stands alone.
+    """The message `ended`, or `snapshot` for a dataset without a duration. It is complete without `began`.
 
     `files` are described: path, time, size, and `error` for one that is not there.
     ValueError for a record without an ending.
@@ -209,19 +209,19 @@ def _body(record: Record, origin: Origin) -> Message:
 
 
 def as_list(given: Any) -> list[Any]:
-    """One or several of something: a text or a mapping is one, None is none."""
+    """The values as a list: a text or a mapping is one value, None is no value."""
     if given is None:
         return []
     return list(given) if isinstance(given, list | tuple | set) else [given]
 
 
 def _groups(metadata: Metadata) -> Metadata:
-    """A copy to which groups can be added; its values are the same."""
+    """A copy to which groups can be added; its values are not copied."""
     return {name: inner if is_leaf(inner) else _groups(inner) for name, inner in metadata.items()}
 
 
 def _add(metadata: Metadata, more: Metadata, program: str) -> None:
-    """Groups of both are one; a value whose name is taken gets the program's name behind its own."""
+    """Merge the groups; a value whose name is taken gets the name of the program added to its own."""
     for name, inner in more.items():
         taken = metadata.get(name)
         if taken is None:

@@ -1,4 +1,4 @@
-"""Data files: how a scan's many are noted in few words, and how a dataset lists them."""
+"""Data files: a compact record of the files of a scan, and the list of files of a dataset."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from typing import Any
 from scifish.message import File, Message, iso, iso_of, plain
 
 FILE_CHECK_SECONDS = 10.0
-"""Seconds that all files of a dataset together may take to be looked at."""
+"""Maximum duration of the check of all files of a dataset."""
 
 MAX_SERIES_FILES = 1_000_000
-"""Files in one series; a larger number is a mistake."""
+"""Maximum number of files in one series; a larger number is a mistake."""
 
 _NUMBERS = re.compile(r"(\d+)")
 
@@ -26,7 +26,7 @@ _REFERENCE = re.compile(r"(?:h5)?file:(?://)?(/.*)", re.DOTALL | re.IGNORECASE)
 
 
 class FileReferences:
-    """The files that a channel of a scan has written, noted compactly as they come.
+    """A compact record of the files that a channel of a scan writes.
 
     `add` takes a microsecond for the next frame of a series, or for the same file again.
     """
@@ -38,7 +38,7 @@ class FileReferences:
         self._first = self._count = self._width = 0
 
     def add(self, reference: str) -> None:
-        """One more: a path, or a URL as `file:///data/img_0001.tif` or `h5file:///data/scan.h5::entry/data`."""
+        """Add a file: a path, or a URL as `file:///data/img_0001.tif` or `h5file:///data/scan.h5::entry/data`."""
         path = path_of(reference)
         if path == self._last:
             return
@@ -50,7 +50,7 @@ class FileReferences:
         self._last = path
 
     def files(self) -> list[Any]:
-        """For `expand`: paths, and a mapping for each consecutive series. May be asked at any time."""
+        """The files for `expand`: paths, and a mapping for each consecutive series. May be called at any time."""
         found: list[Any] = []
         for done in [*self._done, *self._current()]:
             if isinstance(done, str):
@@ -65,7 +65,7 @@ class FileReferences:
         return f"{self._prefix}{index:0{self._width}d}{self._suffix}"
 
     def _begin_series(self, path: str) -> bool:
-        """Whether this is the file after the last one, of which no series is known yet."""
+        """Start a series if this file follows the last one, which is in no series; whether it did."""
         found = _step(self._last, path) if self._count == 1 else None
         if found is None:
             return False
@@ -83,13 +83,13 @@ class FileReferences:
 
 
 def path_of(reference: str) -> str:
-    """The file's path in what Sardana calls a value reference; anything else stays as it is."""
+    """The path of a file in a value reference of Sardana; any other text as it is."""
     found = _REFERENCE.match(reference)
     return found.group(1).partition("::")[0] if found else reference
 
 
 def _step(before: str, after: str) -> tuple[str, int, int, str] | None:
-    """What is before the one number by which two names differ, its digits, its value in the first, and what is behind.
+    """How two names differ in one number: text before it, number of digits, value in the first name, text after it.
 
     None if they are not neighbours.
     """
@@ -115,11 +115,11 @@ def _literal(text: str) -> str:
 
 
 def expand(files: Any) -> list[Any]:
-    """Each file once: paths, or mappings with `path`, in the order in which they were given.
+    """Each file once, as a path or a mapping with `path`, in the given order.
 
     `files` is one or a list of: a path or URL; a mapping with `path`; or a series
-    `{"pattern": "/data/img_{index:05d}.tif", "first": 0, "count": 5000}`. A series that is none is
-    listed by its pattern, with `error`.
+    `{"pattern": "/data/img_{index:05d}.tif", "first": 0, "count": 5000}`. A series with a
+    mistake is listed by its pattern, with `error`.
     """
     if files is None:
         return []
@@ -131,7 +131,7 @@ def expand(files: Any) -> list[Any]:
                 found.setdefault(_path(one), one)
         else:
             one = path_of(file) if isinstance(file, str) else file
-            # Two without a path are not the same file.
+            # Two files without a path are not the same file.
             found.setdefault(_path(one) or number, one)
     return list(found.values())
 
@@ -142,7 +142,7 @@ def _expanded(series: Mapping[str, Any]) -> Iterator[Any]:
         if not 0 <= count <= MAX_SERIES_FILES:
             raise ValueError(f"{count} files")
         names = [str(series["pattern"]).format(index=index) for index in range(first, first + count)]
-    except Exception as error:  # noqa: BLE001 - what a pattern can raise is for its writer to choose
+    except Exception as error:  # noqa: BLE001 - a pattern may raise any error
         why = f"{type(error).__name__}: {error}"
         yield {"path": str(series["pattern"]), "error": f"not a series of files: {why}"}
     else:
@@ -150,72 +150,72 @@ def _expanded(series: Mapping[str, Any]) -> Iterator[Any]:
 
 
 def _path(file: Any) -> str:
-    """ "" if none was given."""
+    """ "" if no path is given."""
     return str((file.get("path") if isinstance(file, Mapping) else file) or "")
 
 
 def described(files: Sequence[Any], timeout: float = FILE_CHECK_SECONDS) -> list[File]:
-    """`describe` of each, in `timeout` seconds at most: a file server that hangs must not hang us.
+    """`describe` of each file, in at most `timeout` seconds, also if a file server hangs.
 
-    Those that were not looked at in time are listed all the same, with `error`. A look that hangs
-    stays behind in a thread; until the server answers it there is no second one, and all are listed so.
+    Files that were not checked in time are listed with `error`. A check that hangs stays in its thread; until the
+    server answers it, no other check is started, and all files are listed with `error`.
     """
     return _checker.described(files, timeout)
 
 
 class _FileCheck(threading.Thread):
-    """Looks at files one by one, until it is given up."""
+    """Checks files one by one, until it is abandoned."""
 
     def __init__(self, files: Sequence[Any]) -> None:
         super().__init__(name="scifish-files", daemon=True)
         self.files = files
         self.done: list[File] = []
-        self.given_up = False
+        self.abandoned = False
 
     def run(self) -> None:
         for file in self.files:
             found = describe(file)
-            if self.given_up:
+            if self.abandoned:
                 return
             self.done.append(found)
 
     @property
     def folder(self) -> str:
-        """Of the file that is being looked at."""
+        """The folder of the file that is being checked."""
         return os.path.dirname(_path(self.files[min(len(self.done), len(self.files) - 1)])) or "the working folder"
 
 
 class _FileChecker:
-    """One look at a time."""
+    """Runs one check at a time."""
 
     def __init__(self) -> None:
-        self._turn = threading.Lock()
-        self._hung: _FileCheck | None = None
+        self._lock = threading.Lock()
+        self._hanging: _FileCheck | None = None
 
     def described(self, files: Sequence[Any], timeout: float) -> list[File]:
         if all(map(_is_known, files)):
-            return [describe(file) for file in files]  # there is nothing to be looked at
+            return [describe(file) for file in files]  # no file needs a check
         deadline = time.monotonic() + timeout
-        if not self._turn.acquire(timeout=timeout):
-            return [describe(file, error="not looked at: those of another dataset took too long") for file in files]
+        if not self._lock.acquire(timeout=timeout):
+            return [describe(file, error="not checked: the files of another dataset took too long") for file in files]
         try:
-            return self._look(files, deadline, timeout)
+            return self._check(files, deadline, timeout)
         finally:
-            self._turn.release()
+            self._lock.release()
 
-    def _look(self, files: Sequence[Any], deadline: float, timeout: float) -> list[File]:
-        if self._hung is not None and self._hung.is_alive():
-            why = f"not looked at: {self._hung.folder} still does not answer"
+    def _check(self, files: Sequence[Any], deadline: float, timeout: float) -> list[File]:
+        if self._hanging is not None and self._hanging.is_alive():
+            why = f"not checked: {self._hanging.folder} still does not answer"
             return [describe(file, error=why) for file in files]
-        self._hung = None
-        look = _FileCheck(files)
-        look.start()
-        look.join(max(deadline - time.monotonic(), 0.0))
-        if look.is_alive():
-            look.given_up = True
-            self._hung = look
-        done = list(look.done)
-        why = f"not looked at: {look.folder} did not answer within {timeout:g} s"
+        self._hanging = None
+        check = _FileCheck(files)
+        check.start()
+        check.join(max(deadline - time.monotonic(), 0.0))
+        if check.is_alive():
+            check.abandoned = True
+            self._hanging = check
+        done = list(check.done)
+        why = f"not checked: {check.folder} did not answer within {timeout:g} s"
         return done + [describe(file, error=why) for file in files[len(done) :]]
 
 
@@ -223,7 +223,7 @@ _checker = _FileChecker()
 
 
 def _forget_after_fork() -> None:
-    # Another thread may have had its turn, and is not there in the child.
+    # The thread that holds the lock does not exist in the child.
     global _checker
     _checker = _FileChecker()
 
@@ -234,8 +234,8 @@ os.register_at_fork(after_in_child=_forget_after_fork)
 def describe(given: Any, now: float | None = None, error: str = "") -> File:
     """A file's path, time and size. `given` is its path, or a mapping that lacks some of these.
 
-    A file that is not there, or cannot be looked at, is listed all the same, with `error`; so is one
-    of which something wrong was given. With an `error` given it is not looked at.
+    A file that does not exist or cannot be checked is listed with `error`, and so is one with wrong values.
+    If an `error` is given, the file is not checked.
     """
     known: Message = dict(given) if isinstance(given, Mapping) else {"path": given}
     problems: list[str] = []
@@ -245,7 +245,7 @@ def describe(given: Any, now: float | None = None, error: str = "") -> File:
     if known.get("error"):
         problems.append(str(known["error"]))
     elif not path:
-        problems.append(f"no path was given: {plain(given)!s:.80}")
+        problems.append(f"no path is given: {plain(given)!s:.80}")
     elif size is None or not when:
         if error:
             problems.append(error)
@@ -267,7 +267,7 @@ def describe(given: Any, now: float | None = None, error: str = "") -> File:
 
 
 def _is_known(file: Any) -> bool:
-    """Whether its path, time and size are given, and can be."""
+    """Whether path, time and size are given and valid."""
     wrong: list[str] = []
     if not isinstance(file, Mapping) or not _path(file):
         return False
@@ -279,7 +279,7 @@ def _not(given: Any, what: str) -> str:
 
 
 def _time(given: Any, problems: list[str]) -> str:
-    """ "" if none was given, or one that is none."""
+    """ "" if no time is given, or no valid one."""
     try:
         return iso_of(given) if given else ""
     except (ValueError, TypeError, OverflowError):
@@ -288,7 +288,7 @@ def _time(given: Any, problems: list[str]) -> str:
 
 
 def _size(given: Any, problems: list[str]) -> int | None:
-    """None if none was given, or one that is none."""
+    """None if no size is given, or no valid one."""
     if given is None:
         return None
     try:

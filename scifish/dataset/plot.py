@@ -1,4 +1,4 @@
-"""A dataset's picture: a small plot as PNG. It is drawn beside the measurement, never in it.
+"""The plot of a dataset: a small PNG. It is drawn in the companion process, not in the measuring program.
 
 Needs matplotlib (extra `plot`), which is loaded when the first picture is drawn.
 """
@@ -14,7 +14,7 @@ from typing import Any
 from scifish.message import Message
 
 MAX_PICTURE_BYTES = 60_000
-"""SciCat keeps the picture in its database, and shows it as a thumbnail."""
+"""Maximum size: SciCat stores the picture in its database, and shows it as a thumbnail."""
 
 PICTURE_PIXELS = (480, 320)
 """Width and height in pixels."""
@@ -26,7 +26,7 @@ TEXT_COLOUR = "#333333"
 GRID_COLOUR = "#e4e4e4"
 
 MAX_MARKED_POINTS = 60
-"""Up to so many points each has its mark."""
+"""Maximum number of points that are marked one by one."""
 
 SUPERSCRIPTS = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 
@@ -35,16 +35,16 @@ AREA_CELLS = (240, 160)
 
 
 class PlotError(RuntimeError):
-    """There is no picture; the text says why, for a person."""
+    """No picture can be drawn. The text says why, for people."""
 
 
 def data_uri(picture: bytes) -> str:
-    """As SciCat keeps it, and browsers show it."""
+    """The picture as a data URI, as SciCat stores it and browsers show it."""
     return "data:image/png;base64," + base64.b64encode(picture).decode("ascii")
 
 
 def png(plot: Message) -> bytes:
-    """The picture, less than 60 kB. PlotError if there is nothing to draw, or no matplotlib.
+    """The picture, less than 60 kB. PlotError if there is nothing to draw, or matplotlib is missing.
 
     `plot` has lists `x` and `y` of the same length with texts `x_label` and `y_label`, and a `title`;
     with a list `z` and its `z_label` the points are coloured cells over x and y.
@@ -71,13 +71,13 @@ def png(plot: Message) -> bytes:
 
 
 def _columns(np: Any, plot: Message, names: tuple[str, ...]) -> list[Any]:
-    """The points that are finite on all axes, one array an axis."""
+    """The points that are finite on all axes, as one array for each axis."""
     try:
         columns = [np.asarray(plot.get(name), dtype=float).ravel() for name in names]
     except (TypeError, ValueError) as error:
-        raise PlotError(f"no plot: these are not numbers: {error}") from error
+        raise PlotError(f"no plot: the values are not numbers: {error}") from error
     if len({len(column) for column in columns}) != 1:
-        raise PlotError(f"no plot: {', '.join(names)} are of different lengths")
+        raise PlotError(f"no plot: {', '.join(names)} have different lengths")
     finite = np.all([np.isfinite(column) & (abs(column) < 1e300) for column in columns], axis=0)
     if not finite.any():
         raise PlotError("no plot: there are no points")
@@ -85,7 +85,7 @@ def _columns(np: Any, plot: Message, names: tuple[str, ...]) -> list[Any]:
 
 
 def _scaled(column: Any) -> tuple[Any, str]:
-    """Very large and very small numbers in thousands, millions, ...: what to add to the axis's label."""
+    """Very large and very small numbers scaled by a power of 1000, and the text for the axis's label."""
     largest = float(abs(column).max())
     if largest == 0 or 1e-3 <= largest < 1e6:
         return column, ""
@@ -94,7 +94,7 @@ def _scaled(column: Any) -> tuple[Any, str]:
 
 
 def _dress(axes: Any, title: str, labels: list[str]) -> None:
-    # parse_math off: what users write is text, also with a dollar in it.
+    # parse_math off: texts of users are plain text, also with a dollar sign.
     axes.set_title(title, fontsize=9, color=TEXT_COLOUR, loc="left", parse_math=False)
     axes.set_xlabel(labels[0], fontsize=9, color=TEXT_COLOUR, parse_math=False)
     axes.set_ylabel(labels[1], fontsize=9, color=TEXT_COLOUR, parse_math=False)
@@ -123,9 +123,9 @@ def _draw_area(np: Any, figure: Any, axes: Any, columns: Sequence[Any], label: s
     x, y = columns[:2]
     steps = [_steps(np, values) for values in (x, y)]
     cells = (steps[0] + 1) * (steps[1] + 1)
-    if cells <= 2 * len(x):  # a mesh; where it was thinned out, its neighbours fill the place
+    if cells <= 2 * len(x):  # a mesh; if points were dropped, their neighbours fill the gaps
         reach = 0.75 if len(x) >= 0.75 * cells else 1.1
-    else:  # then there are about the square root of their number on each axis
+    else:  # about the square root of the number of points on each axis
         steps, reach = [math.isqrt(len(x))] * 2, 1.5
     edges = [_edges(values, count) for values, count in zip((x, y), steps, strict=True)]
     reaches = [reach * (high - low) / (count + 1) for (low, high), count in zip(edges, steps, strict=True)]
@@ -141,22 +141,22 @@ def _draw_area(np: Any, figure: Any, axes: Any, columns: Sequence[Any], label: s
 
 
 def _steps(np: Any, values: Any) -> int:
-    """Between how many positions this axis has moved, those within a hundredth of its range being one."""
+    """The number of steps of this axis. Positions within a hundredth of its range count as one."""
     span = float(values.max() - values.min()) or 1.0
     return max(len(np.unique(np.round((values - values.min()) / span, 2))) - 1, 1)
 
 
 def _edges(values: Any, steps: int) -> tuple[float, float]:
-    """Where the picture begins and ends on this axis: half a cell beyond the outermost points."""
+    """The limits of the picture on this axis: half a cell beyond the outermost points."""
     low, high = float(values.min()), float(values.max())
     margin = ((high - low) or abs(low) * 0.1 or 1.0) / max(steps, 1) / 2
     return low - margin, high + margin
 
 
 def _nearest(np: Any, columns: Sequence[Any], edges: list[tuple[float, float]], reaches: list[float]) -> Any:
-    """Each pixel with the value of the point that is nearest: cells for a mesh, patches for a spiral.
+    """Each pixel with the value of its nearest point: cells for a mesh, patches for a spiral.
 
-    Pixels that are farther from it than `reaches`, across or up, stay empty.
+    Pixels that are farther from it than `reaches`, horizontally or vertically, stay empty.
     """
     x, y, z = columns
     pixels = [np.linspace(low, high, 2 * count + 1)[1::2] for (low, high), count in zip(edges, AREA_CELLS, strict=True)]
@@ -171,8 +171,8 @@ def _nearest(np: Any, columns: Sequence[Any], edges: list[tuple[float, float]], 
 
 
 def _small(figure: Any) -> bytes:
-    """As PNG; with fewer colours, and then fewer pixels, where that is too large."""
-    from PIL import Image  # matplotlib's own dependency
+    """The figure as PNG. If it is too large: with fewer colours, and then with fewer pixels."""
+    from PIL import Image  # matplotlib depends on it
 
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", dpi=DPI)
@@ -189,6 +189,6 @@ def _small(figure: Any) -> bytes:
 
 
 def _text(given: Any, limit: int) -> str:
-    """On one line, and short enough for its place."""
+    """The text on one line, cut to `limit` characters."""
     text = "".join(letter if letter.isprintable() else " " for letter in str(given or ""))
     return text if len(text) <= limit else text[: limit - 3].rstrip(" .") + "..."

@@ -13,20 +13,20 @@ log = logging.getLogger(__name__)
 
 
 def is_proprietary(proposal: str, category: str) -> bool:
-    """Whether its metadata stays at the beamline. Proposals that begin with IN are proprietary at MAX IV."""
+    """Whether a proposal is proprietary. At MAX IV, proposals that begin with IN are."""
     return category == "proprietary" or proposal.strip().upper().startswith("IN")
 
 
 def stays_here(record: Record, settings: Settings) -> bool:
-    """Whether a dataset's metadata may not leave the beamline, as far as is known of it."""
+    """Whether the metadata of a dataset must stay at the beamline, as far as is known."""
     proposal, place = record.text("proposalId").strip(), record.place
-    # The category is that of the place's own proposal.
+    # The category belongs to the proposal of the place.
     category = place.get("category", "") if proposal == place.get("proposalId", "").strip() else ""
     return not settings.send_proprietary and is_proprietary(proposal, category)
 
 
 class WithheldDatasets:
-    """Datasets that stay at the beamline: what is said of them later stays, too. Kept on disk."""
+    """Datasets that stay at the beamline, and so do later annotations on them. Stored on disk."""
 
     def __init__(self, file: Path) -> None:
         self._file = file
@@ -54,4 +54,4 @@ class WithheldDatasets:
                 file.flush()
                 os.fsync(file.fileno())
         except OSError as error:
-            log.error("%s cannot be written (%s): a comment on dataset %s might be sent", self._file, error, uuid)
+            log.error("%s cannot be written (%s): a later comment on dataset %s might be sent", self._file, error, uuid)

@@ -250,7 +250,7 @@ def test_a_message_too_large_for_kafka_is_set_aside_and_shown(lab: Lab) -> None:
     session.record_snapshot({"datasetName": "behind it"})
     lab.topic.wait_for(lambda m: m.get("datasetName") == "behind it")
     session.close()
-    assert eventually(lambda: "1 are refused by Kafka" in _status(lab).stdout)
+    assert eventually(lambda: "1 refused by Kafka" in _status(lab).stdout)
     status = _status(lab)
     assert status.returncode == 1
     assert "refused: message 1 of dataset" in status.stdout
@@ -277,22 +277,22 @@ def test_a_program_that_is_killed_is_finished_by_the_command(lab: Lab, tmp_path:
         assert "(running)" in status.stdout
         assert "1 datasets are being recorded" in status.stdout
         running.kill()
-    assert eventually(lambda: "gone; its spool is sent by the next start" in _status(lab).stdout)
+    assert eventually(lambda: "exited; its messages are sent at the next start" in _status(lab).stdout)
     settings.save_last_good(replace(lab.settings, kafka_bootstrap_servers="127.0.0.1:9"))
     flush = _scifish(lab, "flush", "--timeout", "1")
     assert flush.returncode == 1
     status = _status(lab).stdout
     # What librdkafka says of the broker is said instead, where it has said it by then.
-    unsent = r"Kafka has not taken them within 1 s|metadata are kept on this machine until Kafka takes them \(.+\)"
-    assert re.fullmatch(rf"2 messages of programs that are gone are left: ({unsent})\n", flush.stdout), flush
+    unsent = r"Kafka has not accepted them within 1 s|metadata are kept on this machine until Kafka takes them \(.+\)"
+    assert re.fullmatch(rf"2 messages of exited programs are left: ({unsent})\n", flush.stdout), flush
     assert re.search(
-        r"2 messages wait, the oldest since .*(Kafka has not taken them within 1 s|127\.0\.0\.1:9)", status
+        r"2 messages wait, the oldest for .*(Kafka has not accepted them within 1 s|127\.0\.0\.1:9)", status
     )
     assert "not a number of seconds" in _scifish(lab, "flush", "--timeout", "inf").stderr
     # The command finds the settings where a beamline without its database does: the last good ones.
     settings.save_last_good(lab.settings)
     flush = _scifish(lab, "flush")
-    assert (flush.returncode, flush.stdout) == (0, "0 messages of programs that are gone are left\n"), flush.stderr
+    assert (flush.returncode, flush.stdout) == (0, "0 messages of exited programs are left\n"), flush.stderr
     cut = lab.topic.wait_for(lambda m: m["datasetName"] == "cut off")
     done = lab.topic.wait_for(lambda m: m["datasetName"] == "done")
     assert (done["status"], cut["status"]) == ("completed", "interrupted")

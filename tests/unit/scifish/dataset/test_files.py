@@ -173,12 +173,12 @@ def test_a_file_server_that_hangs_is_not_waited_for(server: Server, monkeypatch:
         found = described(["/works/a", "/hangs/a", "/hangs/b", known], timeout=0.3)
     assert [file.get("error") for file in found] == [
         None,
-        *["not looked at: /hangs did not answer within 0.3 s"] * 2,
+        *["not checked: /hangs did not answer within 0.3 s"] * 2,
         None,
     ]
     assert found[3]["size"] == 5
     (again,) = described(["/works/b"], timeout=3600.0)
-    assert again["error"] == "not looked at: /hangs still does not answer"
+    assert again["error"] == "not checked: /hangs still does not answer"
     assert sum(thread.name == "scifish-files" for thread in threading.enumerate()) == 1
     server.answers.set()
     assert eventually(lambda: "error" not in described(["/works/b"], timeout=PATIENCE)[0])
@@ -207,7 +207,7 @@ def test_entries_without_a_path_are_listed_each() -> None:
     found = [describe(one) for one in expand([None, {"size": 3}, {"path": "", "size": 3}])]
     assert [one["path"] for one in found] == ["unknown"] * 3
     assert [one["error"] for one in found] == [
-        "no path was given: None",
-        "no path was given: {'size': 3}",
-        "no path was given: {'path': '', 'size': 3}",
+        "no path is given: None",
+        "no path is given: {'size': 3}",
+        "no path is given: {'path': '', 'size': 3}",
     ]

@@ -50,12 +50,12 @@ def test_a_person_gets_a_line_for_each(tmp_path, capsys):
     assert len(lines) == 3
     assert f"sardana 1 scifish-cosaxs {given['uuid']} ended 'scan \\x1b1'" in lines[0]
     assert lines[1].endswith("annotation refused: too large")
-    assert lines[2].endswith("u-1 has not ended, and its program is gone")
+    assert lines[2].endswith("u-1 has not ended, and its program has exited")
 
 
 def test_an_empty_folder_and_a_broken_spool(tmp_path, capsys):
     assert main(["--spool", str(tmp_path), "list"]) == 0
-    assert capsys.readouterr().out == "nothing waits\n"
+    assert capsys.readouterr().out == "no messages wait\n"
     (tmp_path / "b.spool").write_bytes(b"junk" * 1000)
     assert main(["--spool", str(tmp_path), "list", "--json"]) == 2
     [problem] = json.loads(capsys.readouterr().out)["problems"]
