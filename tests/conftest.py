@@ -17,20 +17,12 @@ from tests.kafka import Kafka, make_kafka
 settings.register_profile("project", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("project")
 
-LONG = (
-    *("demo", "recording", "pathfixer_consumers", "pathfixer_restart", "recorder", "companion"),
-    *("faults", "scicow", "scicow_looking", "soak", "scan_families", "fish", "pathfixer_sardana", "snapshot"),
-    *("scicow_device", "scifly_device", "scicow_validation", "scicow_seen", "live_door", "editing"),
-)
-"""The files that take longest, by their names without `test_`: those that need the processor among those that wait."""
-
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """The long files first, then the others with servers: at the end, what is short keeps all processes busy."""
+    """Those marked `first`, then the others with servers, then the unit tests: what is short fills the end."""
 
-    def turn(item: pytest.Item) -> tuple[int, bool]:
-        name = item.path.stem.removeprefix("test_")
-        return (LONG.index(name) if name in LONG else len(LONG)), item.path.parent.name == "unit"
+    def turn(item: pytest.Item) -> tuple[bool, bool]:
+        return item.get_closest_marker("first") is None, "unit" in item.path.parts
 
     items.sort(key=turn)
 

@@ -27,6 +27,8 @@ from tests.ui.held import Held
 from tests.ui.made_up import scan
 from tests.waiting import PATIENCE
 
+pytestmark = pytest.mark.first
+
 Shown = Callable[[int], None]
 
 KILLED = """

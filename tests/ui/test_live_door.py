@@ -33,6 +33,8 @@ from tests.tango_system import control_system
 from tests.ui.test_scanlog_command import handles_signals
 from tests.waiting import PATIENCE
 
+pytestmark = pytest.mark.first
+
 SHORT = ("ascan", "mot01", "0", "1", "2", "0.1")
 ENDLESS = ("ascan", "mot01", "0", "10", "1000", "0.1")
 ESTABLISHED, LISTEN = "01", "0A"  # in /proc/net/tcp

@@ -22,6 +22,8 @@ from tests.ui.held import Held
 from tests.ui.made_up import Json, scan, scan_group
 from tests.waiting import PATIENCE
 
+pytestmark = pytest.mark.first
+
 COUNT = 6000
 END = 1_750_000_000.0
 RUNNUMBER, POINTS, SAMPLE = "Scan", "Points", "Sample"

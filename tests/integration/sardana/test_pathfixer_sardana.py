@@ -25,6 +25,8 @@ from tests.sardana import Sardana
 from tests.tango_system import Events, control_system, refusal
 from tests.waiting import eventually
 
+pytestmark = pytest.mark.first
+
 SECOND_DOOR = "door/demo/2"
 SCAN = ("ascan", "mot01", "0", "10", "1000", "0.1")
 """It goes on until a test ends it."""

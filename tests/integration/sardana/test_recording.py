@@ -20,11 +20,13 @@ from deploy.demo.door import MacroFailed
 from deploy.demo.stack import MACROSERVER, SCIDOG
 from deploy.demo.summary import expected_scans
 from scifish.message import Message, leaves
-from scifish.spool.database import SUFFIX
+from scifish.spool.database import SPOOL_SUFFIX
 from tests.integration.sardana.recording import System
 from tests.kafka import Kafka
 from tests.tango_system import control_system
 from tests.waiting import PATIENCE, eventually
+
+pytestmark = pytest.mark.first
 
 
 @pytest.fixture(scope="module")
@@ -240,7 +242,7 @@ def test_a_device_that_hangs_costs_only_itself_and_is_read_again_when_it_comes_b
 
 def kept_points(spool: Path, uuid: str) -> int:
     """How many of its points are on disk."""
-    for file in spool.glob(f"*{SUFFIX}"):
+    for file in spool.glob(f"*{SPOOL_SUFFIX}"):
         with closing(sqlite3.connect(f"file:{quote(str(file))}?mode=ro", uri=True)) as db:
             found = db.execute("SELECT points FROM datasets WHERE uuid = ?", [uuid]).fetchone()
         if found:

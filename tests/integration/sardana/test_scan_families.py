@@ -17,6 +17,8 @@ from tests.kafka import Kafka
 from tests.tango_system import control_system
 from tests.waiting import eventually
 
+pytestmark = pytest.mark.first
+
 
 @pytest.fixture(scope="module")
 def system(tmp_path_factory: pytest.TempPathFactory, kafka: Kafka) -> Iterator[System]:

@@ -29,6 +29,8 @@ from tests.proxy import Fault, Proxy, proxy
 from tests.scicow import start_scicow, write_settings
 from tests.waiting import PATIENCE, eventually
 
+pytestmark = pytest.mark.first
+
 PNG = "data:image/png;base64," + (
     "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
 )

@@ -29,6 +29,8 @@ from tests.kafka import Kafka, free_ports, send
 from tests.messages import message
 from tests.waiting import PATIENCE, eventually
 
+pytestmark = pytest.mark.first
+
 NOBODY = "127.0.0.1:1"
 """Where nothing listens."""
 

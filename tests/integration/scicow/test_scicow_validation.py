@@ -25,6 +25,8 @@ from tests.messages import message
 from tests.user_office import DUO_PROPOSAL, UserOffice, html, hung, user_office
 from tests.waiting import PATIENCE, eventually
 
+pytestmark = pytest.mark.first
+
 # ----------------------------------------------------------- against the catalogue alone
 
 

@@ -28,6 +28,8 @@ from tests.messages import message
 from tests.topic import Topic
 from tests.waiting import PATIENCE, eventually
 
+pytestmark = pytest.mark.first
+
 
 @dataclass
 class Lab:

@@ -24,6 +24,8 @@ from tests.kafka import Kafka
 from tests.topic import Topic
 from tests.waiting import eventually
 
+pytestmark = pytest.mark.first
+
 SCIFISH = str(Path(sys.executable).with_name("scifish"))
 
 

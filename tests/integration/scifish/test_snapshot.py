@@ -24,6 +24,8 @@ from tests.stopped import stopped
 from tests.tango_system import control_system
 from tests.waiting import PATIENCE, eventually
 
+pytestmark = pytest.mark.first
+
 DEVICE = "test/kinds/1"
 
 

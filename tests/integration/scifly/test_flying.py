@@ -30,6 +30,8 @@ from tests.kafka import Kafka
 from tests.topic import Topic
 from tests.waiting import PATIENCE, eventually
 
+pytestmark = pytest.mark.first
+
 PLACE = ProposalContext("20250001", "fibre_A", "visitors")
 SECRET = ProposalContext("20250007", "chip", "proprietary")
 METHODS = ("inotify", "polling")

@@ -24,6 +24,8 @@ from tests.tango_system import Events, control_system, refusal
 from tests.topic import Topic
 from tests.waiting import PATIENCE, eventually
 
+pytestmark = pytest.mark.first
+
 SES = "{name: ses, settle: 0.3}"
 PRODIGY = "{name: prodigy, settle: 0.3}"
 DAT = "{name: dat, pattern: '*.dat', settle: 0.3}"

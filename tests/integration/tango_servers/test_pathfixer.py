@@ -21,6 +21,8 @@ from tests.integration.tango_servers.pathfixer import configure, initialise, pro
 from tests.tango_system import FACILITY, Events, control_system, patient, refusal
 from tests.waiting import eventually
 
+pytestmark = pytest.mark.first
+
 DETECTOR = "b311a-e/ctl/sdm-99"  # another PathFixer: it has texts that can be written
 
 

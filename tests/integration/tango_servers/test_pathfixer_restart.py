@@ -18,6 +18,8 @@ from tests.integration.tango_servers.pathfixer import configure, initialise, kil
 from tests.tango_system import FACILITY, Events, control_system, refusal
 from tests.waiting import PATIENCE, eventually
 
+pytestmark = pytest.mark.first
+
 
 @pytest.fixture(scope="module")
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:

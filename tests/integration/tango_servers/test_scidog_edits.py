@@ -21,6 +21,8 @@ from scifish.settings.entries import line_of
 from tests.tango_system import FACILITY, Events, control_system, patient, refusal
 from tests.waiting import PATIENCE, eventually
 
+pytestmark = pytest.mark.first
+
 COMMAND = [sys.executable, "-m", "tests.integration.tango_servers.hasty_scidog"]
 RING = "- {name: Ring current, source: r3-319s2/dia/dcct-01/InstantaneousCurrent, unit: mA, group: Machine}"
 GAP = "- {name: Gap, source: r3-311l/opt/ivu/gap, unit: µm}"

@@ -27,6 +27,8 @@ from tests.kinds import PLAIN
 from tests.tango_system import FACILITY, Events, control_system, patient, refusal
 from tests.waiting import eventually
 
+pytestmark = pytest.mark.first
+
 KINDS = "test/kinds/1"
 CALLS = ("Validate", "Preview", "BrowseAttributes", "all at once")
 HANGING = {what: tuple(f"test/hanging/{number}-{other}" for other in range(5)) for number, what in enumerate(CALLS)}

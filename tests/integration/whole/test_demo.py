@@ -21,6 +21,8 @@ from tests.catalogue import INGESTOR, start_catalogue
 from tests.kafka import Kafka
 from tests.waiting import PATIENCE, eventually
 
+pytestmark = pytest.mark.first
+
 FILES = ("fibre_0001", "fibre_survey")
 """What is measured beside Sardana."""
 

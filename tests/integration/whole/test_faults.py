@@ -11,6 +11,8 @@ import pytest
 
 from tests.kafka import ROOT, DownloadError, has_java, kafka_jars
 
+pytestmark = pytest.mark.first
+
 
 def test_nothing_is_lost_double_or_left_running(tmp_path: Path) -> None:
     if not has_java():
