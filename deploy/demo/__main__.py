@@ -23,7 +23,7 @@ from deploy.demo.door import Door, MacroFailed
 from deploy.demo.processes import PATIENCE, Process, ProcessError, Processes
 from deploy.demo.session import Session
 from deploy.demo.stack import BEAMLINE, DOOR, MACROSERVER, OFFICE, PATHFIXER, SCIFLY, Account, Stack, own_group
-from deploy.demo.summary import Comparison, Expected, expected_scans, wrong_owners
+from deploy.demo.summary import DemoComparison, Expected, expected_scans, wrong_owners
 from ingest.scicat import SciCatError
 from scifish.message.identity import files_uuid
 from sdm.office import YamlOffice
@@ -143,17 +143,17 @@ class Demo:
             for uuid, file in zip(uuids, files, strict=True)
         ]
 
-    def compare(self, expected: list[Expected]) -> Comparison:
+    def compare(self, expected: list[Expected]) -> DemoComparison:
         """Wait until all is in the catalogue and in the scan log, or patience ends."""
         deadline = time.monotonic() + PATIENCE
         scicat = self.catalogue.client()
         while True:
-            found = Comparison(scicat, expected, f"/{BEAMLINE}", self.start)
+            found = DemoComparison(scicat, expected, f"/{BEAMLINE}", self.start)
             if (found.complete and found.all_shown(self.notes)) or time.monotonic() > deadline:
                 return found
             time.sleep(0.5)
 
-    def finish(self, found: Comparison) -> int:
+    def finish(self, found: DemoComparison) -> int:
         self.watch.terminate()
         if self.watch.wait(PATIENCE) != 0:
             raise ProcessError(f"the scan log did not end well; its log is {self.watch.log}")

@@ -22,7 +22,7 @@ PACE = 0.2
 
 
 @dataclass(frozen=True)
-class Region:
+class SimulatedRegion:
     """Energies in eV, of the binding energy; `height` in counts."""
 
     name: str
@@ -42,13 +42,13 @@ class Region:
 
 
 REGIONS = (
-    Region("C1s", 292.0, 280.0, 0.1, 50.0, 284.8, 900.0),
-    Region("O1s", 540.0, 526.0, 0.1, 50.0, 532.9, 1400.0),
+    SimulatedRegion("C1s", 292.0, 280.0, 0.1, 50.0, 284.8, 900.0),
+    SimulatedRegion("O1s", 540.0, 526.0, 0.1, 50.0, 532.9, 1400.0),
 )
-SURVEY = Region("Survey", 1200.0, 0.0, 1.0, 100.0, 532.9, 15_000.0)
+SURVEY = SimulatedRegion("Survey", 1200.0, 0.0, 1.0, 100.0, 532.9, 15_000.0)
 
 
-def write_ses(folder: Path, name: str, regions: Sequence[Region] = REGIONS, pace: float = PACE) -> Path:
+def write_ses(folder: Path, name: str, regions: Sequence[SimulatedRegion] = REGIONS, pace: float = PACE) -> Path:
     """The file, which is there from the first region on. `folder` is made."""
     folder.mkdir(parents=True, exist_ok=True)
     file = folder / f"{name}.txt"
@@ -64,7 +64,7 @@ def write_ses(folder: Path, name: str, regions: Sequence[Region] = REGIONS, pace
     return file
 
 
-def _ses_region(region: Region, number: int, file: Path, started: dt.datetime) -> str:
+def _ses_region(region: SimulatedRegion, number: int, file: Path, started: dt.datetime) -> str:
     energies = region.energies
     header = {
         "Region Name": region.name,
@@ -109,13 +109,13 @@ def _ses_region(region: Region, number: int, file: Path, started: dt.datetime) -
     return "\n".join(lines) + "\n"
 
 
-def write_prodigy(folder: Path, name: str, region: Region = SURVEY, pace: float = PACE) -> Path:
+def write_prodigy(folder: Path, name: str, region: SimulatedRegion = SURVEY, pace: float = PACE) -> Path:
     """The file, which is there when all of it is. `folder` is made."""
     folder.mkdir(parents=True, exist_ok=True)
     file, partial = folder / f"{name}.xy", folder / f"~{name}.tmp"
     started = f"{dt.datetime.now(dt.UTC):%m/%d/%y %H:%M:%S} UTC"
     head = {
-        "Region": region.name,
+        "SimulatedRegion": region.name,
         "Spectrum ID": "20",
         "Acquisition Date": started,
         "Analysis Method": "XPS",

@@ -64,7 +64,7 @@ def wrong_owners(datasets: Sequence[dict[str, Any]], scicat: SciCat, office: Off
     return wrong
 
 
-class Comparison:
+class DemoComparison:
     """The datasets since `start` (seconds since 1970), and what of `expected` is not among them."""
 
     def __init__(self, scicat: SciCat, expected: Sequence[Expected], location: str, start: float) -> None:

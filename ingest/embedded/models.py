@@ -83,7 +83,7 @@ class Ownable(Strict):
     instrumentGroup: str | None = None
 
 
-class DatasetFields(Ownable):
+class DatasetModel(Ownable):
     """What v3 and v4 have in common."""
 
     ownerEmail: Email | None = None
@@ -121,7 +121,7 @@ class DatasetFields(Ownable):
     runNumber: str | None = None
 
 
-class UpdateDatasetV3(DatasetFields):
+class UpdateDatasetV3(DatasetModel):
     """PUT of v3, and with nothing required PATCH."""
 
     owner: Text
@@ -151,7 +151,7 @@ class CreateDerivedV3(UpdateDatasetV3):
     usedSoftware: Names
 
 
-class UpdateDatasetV4(DatasetFields):
+class UpdateDatasetV4(DatasetModel):
     """PUT of v4, and with nothing required PATCH."""
 
     owner: Text | None = None

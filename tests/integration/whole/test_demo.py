@@ -14,7 +14,7 @@ import pytest
 
 from deploy.demo.processes import Processes
 from deploy.demo.stack import OFFICE
-from deploy.demo.summary import Comparison, Expected, wrong_owners
+from deploy.demo.summary import DemoComparison, Expected, wrong_owners
 from ingest.scicat import SciCat
 from sdm.office import YamlOffice
 from tests.catalogue import INGESTOR, start_catalogue
@@ -143,7 +143,7 @@ def test_what_is_lost_double_or_running_would_be_seen() -> None:
             return self.held
 
     expected = [Expected(uuid, uuid, "completed", 0.0) for uuid in ("a", "b", "c")]
-    found = Comparison(Catalogue(), expected, "/x", 0.0)  # type: ignore[arg-type]
+    found = DemoComparison(Catalogue(), expected, "/x", 0.0)  # type: ignore[arg-type]
     assert [scan.uuid for scan in found.lost] == ["b", "c"]
     assert (found.duplicates, found.running, found.complete) == (1, 1, False)
 
