@@ -125,8 +125,8 @@ class TestAdding:
     @pytest.mark.parametrize(
         ("name", "data", "why"),
         [
-            ("a.txt", b"no picture", "a.txt is no picture"),
-            ("a.svg", b'<svg xmlns="http://www.w3.org/2000/svg"><script/></svg>', "a.svg is no picture"),
+            ("a.txt", b"no picture", "a.txt is not a picture"),
+            ("a.svg", b'<svg xmlns="http://www.w3.org/2000/svg"><script/></svg>', "a.svg is not a picture"),
             ("a.png", b"\x89PNG\r\n\x1a\n broken", "a.png"),
         ],
     )
