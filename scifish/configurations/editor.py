@@ -52,7 +52,7 @@ class InUse(EditError):
     """What is to be deleted is in use."""
 
 
-class EditConflict(EditError):
+class ConfigurationConflict(EditError):
     """Somebody else has changed it in the meantime."""
 
 
@@ -127,11 +127,11 @@ class Editor:
         with self._turn:
             before = self._config(name)
             if before is None and based_on:
-                raise EditConflict(
+                raise ConfigurationConflict(
                     f"{name} is not there any more: somebody has deleted or renamed it; nothing was saved"
                 )
             if before is not None and before.revision != based_on:
-                raise EditConflict(_changed(before, based_on, self._last(before)))
+                raise ConfigurationConflict(_changed(before, based_on, self._last(before)))
             _check_content(lines, name)
             return self._put_config(before.name if before else check_name(name), lines, who, what)
 
@@ -141,7 +141,7 @@ class Editor:
             settings = self._settings()
             before = config_in(settings, name)
             if based_on and before.revision != based_on:
-                raise EditConflict(_changed(before, based_on, self._last(before)))
+                raise ConfigurationConflict(_changed(before, based_on, self._last(before)))
             self._check_unused(before.name, settings)
             self._write(CONFIG_PREFIX + before.name, None, who, "deleted")
 

@@ -7,7 +7,7 @@ from collections import defaultdict
 
 from tests.paths import ROOT
 
-PACKAGES = (
+PACKAGES = [
     "scifish",
     "scifly",
     "sdm",
@@ -17,7 +17,7 @@ PACKAGES = (
     "ingest",
     "taurus_widgets",
     "deploy",
-)
+]
 
 
 def test_no_two_classes_have_the_same_name() -> None:
