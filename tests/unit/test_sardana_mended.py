@@ -1,0 +1,53 @@
+"""The tests' own Sardana: one that a test has spoilt is started anew, once, and that is said."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+
+import pytest
+import tango
+
+from tests import ran_on
+from tests.sardana import Sardana
+
+SPOILT = "RuntimeError: Callback <bound method MeasurementGroup.valueBufferChanged ...> already reg. on expchan/1 EG"
+
+
+class Fake(Sardana):
+    def __init__(self, running: bool = True) -> None:
+        self.said, self._errors, self.restarts = [], [], 0
+        self.process = SimpleNamespace(running=running)  # type: ignore[assignment]
+        self.doors = [SimpleNamespace(proxy=SimpleNamespace(state=lambda: tango.DevState.ON))]  # type: ignore[list-item]
+
+    def restart(self) -> None:
+        self.restarts += 1
+
+
+@pytest.fixture(autouse=True)
+def incidents(monkeypatch: pytest.MonkeyPatch) -> set[str]:
+    found: set[str] = set()
+    monkeypatch.setattr(ran_on, "incidents", found)
+    return found
+
+
+def test_one_that_is_well_is_left_alone(incidents: set[str]) -> None:
+    sardana = Fake()
+    sardana._hear("error", "the scan failed for a reason of its own")
+    sardana.mend("test_x")
+    assert (sardana.restarts, incidents) == (0, set())
+
+
+def test_a_spoilt_measurement_group_costs_one_restart_and_is_said(incidents: set[str]) -> None:
+    sardana = Fake()
+    sardana._hear("error", SPOILT)
+    sardana.mend("test_x")
+    sardana.mend("test_y")
+    assert sardana.restarts == 1
+    (line,) = incidents
+    assert line.startswith("Sardana was started anew after test_x: its measurement group could not be used any more")
+
+
+def test_one_that_has_ended_is_started(incidents: set[str]) -> None:
+    sardana = Fake(running=False)
+    sardana.mend("test_x")
+    assert (sardana.restarts, incidents) == (1, {"Sardana was started anew after test_x: it had ended"})
