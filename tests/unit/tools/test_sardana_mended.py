@@ -26,7 +26,7 @@ class Fake(Sardana):
 @pytest.fixture(autouse=True)
 def incidents(monkeypatch: pytest.MonkeyPatch) -> set[str]:
     found: set[str] = set()
-    monkeypatch.setattr(ran_on, "incidents", found)
+    monkeypatch.setattr(ran_on, "remarks", found)
     return found
 
 
