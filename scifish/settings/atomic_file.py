@@ -1,4 +1,4 @@
-"""Files that are whole or not there."""
+"""Writes files atomically: after a crash there is the old content or the new one."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 
 
 def write_atomically(path: Path, text: str) -> None:
-    """Write beside it and rename, so that a crash leaves the old file or the new one. OSError if it fails."""
+    """Write a temporary file in the same folder and rename it. OSError if it fails."""
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:

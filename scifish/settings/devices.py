@@ -1,4 +1,4 @@
-"""The beamline's SciDog and PathFixer, for programs that speak with them."""
+"""Access to the beamline's SciDog and PathFixer devices, for macros and other clients."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from scifish.tango_io.database import TangoDatabase, reason
 
 
 class NotReachable(RuntimeError):
-    """A device of ours does not answer, or refuses; the text is for a person."""
+    """SciDog, PathFixer or the Tango database does not answer; the text is for a person."""
 
 
 class Refused(RuntimeError):
-    """What was asked for cannot be; the text says why, for a person."""
+    """The request cannot be carried out; the text says why, for a person."""
 
 
 def read_now() -> Settings:
-    """The settings as they are in the Tango database at this moment. NotReachable if that fails."""
+    """The present settings in the Tango database. NotReachable if they cannot be read."""
     try:
         db = TangoDatabase()
         return read_settings(db, find_scidog(db))
@@ -32,19 +32,19 @@ def read_now() -> Settings:
 
 
 def used_now(settings: Settings) -> Settings:
-    """What programs of this account record with: these settings, and the last good ones where they are wrong."""
+    """The settings that programs of this account record with: the last good ones replace what is wrong in these."""
     return in_use(settings, load_last_good())
 
 
 def pathfixer(settings: Settings) -> tango.DeviceProxy:
-    """NotReachable if SciDog does not name one."""
+    """The PathFixer of these settings. NotReachable if SciDog names none."""
     if not settings.path_fixer:
         raise NotReachable(f"PathFixer of {settings.where} is empty: set it (in jive)")
     return proxy(settings.path_fixer)
 
 
 def proxy(device: str) -> tango.DeviceProxy:
-    """NotReachable if the database does not know it."""
+    """The device. NotReachable if the Tango database does not know it."""
     try:
         return tango.DeviceProxy(device)
     except tango.DevFailed as failed:
@@ -61,7 +61,7 @@ def read(device: tango.DeviceProxy, attribute: str) -> Any:
 
 
 def write(device: tango.DeviceProxy, attribute: str, value: Any) -> None:
-    """NotReachable if the device does not answer; Refused, with what it says, if it does not want the value."""
+    """Write an attribute. NotReachable if the device does not answer; Refused if it rejects the value."""
     try:
         device.write_attribute(attribute, value)
     except tango.DevFailed as failed:
@@ -72,7 +72,7 @@ def write(device: tango.DeviceProxy, attribute: str, value: Any) -> None:
 
 
 def config_named(settings: Settings, name: str) -> str:
-    """A configuration's name as it is written in the database. Refused if there is none of that name."""
+    """A configuration's name as it is written in the Tango database. Refused if there is no such configuration."""
     by_name = {known.lower(): known for known in settings.configs}
     if name.lower() not in by_name:
         known = ", ".join(sorted(by_name.values(), key=str.lower)) or "none"
@@ -81,10 +81,10 @@ def config_named(settings: Settings, name: str) -> str:
 
 
 def use_config(settings: Settings, name: str) -> str:
-    """Make a configuration the active one; its name as it is written in the database is returned.
+    """Make a configuration the active one; returns its name as it is written in the Tango database.
 
-    With the SciDog server stopped the property itself is changed, which is in effect all the same.
-    Refused if there is no such configuration, NotReachable if nothing answers.
+    If the SciDog server is stopped, the property is written directly, with the same effect. Refused if there is no such
+    configuration, NotReachable if neither SciDog nor the database answers.
     """
     chosen = config_named(settings, name)
     try:

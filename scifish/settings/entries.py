@@ -1,11 +1,11 @@
-"""Configurations: which Tango attributes are recorded, as people write them in jive.
+"""Parses and writes configurations: the lists of Tango attributes to record, as people write them in jive.
 
-A configuration is the lines of a device property `Config.<name>`. One entry is one YAML flow
-mapping on a line of its own; block style, blank lines and comments are read too:
+A configuration is the lines of a device property `Config.<name>`. One entry is one YAML flow mapping on a line of its
+own; block style, blank lines and comments are read too:
 
     - {name: Ring current, source: r3-319s2/dia/dcct-01/InstantaneousCurrent, unit: mA, group: Machine}
 
-A mistake costs its own entry only, and is reported with its line.
+A mistake affects its own entry only, and is reported with its line.
 """
 
 from __future__ import annotations
@@ -29,15 +29,15 @@ TEXT_KEYS = ("name", "source", "group", "unit")
 ENTRY_KEYS = (*TEXT_KEYS, "map", "record")
 
 _SOURCE = re.compile(r"^(tango://[^/\s]+:\d+/)?[^/\s:]+/[^/\s]+/[^/\s]+/[^/\s]+$")
-_CONTROL = re.compile(r"[\x00-\x1f\x7f\ud800-\udfff]")  # also half a character, which is not to be sent
+_CONTROL = re.compile(r"[\x00-\x1f\x7f\ud800-\udfff]")  # also lone surrogates, which cannot be sent
 
 
 @dataclass(frozen=True)
 class Entry:
-    """One attribute to record. `source` is its full name; `unit` "" means the attribute's own.
+    """One attribute to record. `source` is its full name; `unit` "" means the attribute's own unit.
 
-    `map` turns a value (a number, an enum label, a state name, true or false, in lower case as
-    its key) into what is shown. `record` holds some of `RECORD_WHEN`. `config` is where it is from.
+    `map` replaces values: its keys are numbers, enum labels, state names, true or false, in lower case (`map_key`).
+    `record` has some of `RECORD_WHEN`. `config` is the name of the configuration.
     """
 
     name: str
@@ -68,8 +68,8 @@ def _joined(halves: re.Match[str]) -> str:
 class ConfigurationLoader(yaml.SafeLoader):
     """YAML in which only true and false are booleans, and nothing is a date.
 
-    YAML 1.1 takes ON, off, yes and no for booleans too; ON and OFF are Tango states. And what is a
-    text in an entry is the text as it was written: `name: 1:30` is not 90, `name: 007` is not 7.
+    In YAML 1.1, ON, off, yes and no are booleans too; but ON and OFF are Tango states. The texts of an entry stay as
+    they are written: `name: 1:30` is not 90, `name: 007` is not 7.
     """
 
     def __init__(self, stream: Any) -> None:
@@ -77,7 +77,7 @@ class ConfigurationLoader(yaml.SafeLoader):
         self._maps: list[Any] = []
 
     def construct_mapping(self, node: Any, deep: bool = False) -> dict[Any, Any]:
-        # In an entry's map `unit` is a value's name like others.
+        # In the map of an entry, `unit` is a key like any other.
         for key, value in node.value if isinstance(node, yaml.MappingNode) and node not in self._maps else ():
             if key.value == "map":
                 self._maps.append(value)
@@ -86,11 +86,11 @@ class ConfigurationLoader(yaml.SafeLoader):
         return super().construct_mapping(node, deep)
 
     def construct_scalar(self, node: Any) -> Any:
-        """JSON may write a character beyond U+FFFF as two halves: `\\ud83d\\ude00`."""
+        """JSON may write a character beyond U+FFFF as a surrogate pair: `\\ud83d\\ude00`."""
         return _HALVES.sub(_joined, super().construct_scalar(node))
 
     def flatten_mapping(self, node: Any) -> None:
-        """`<<` is a key like others: by merges of merges one line would take gigabytes in each program that reads."""
+        """`<<` is a key like any other: with nested merges, one line could need gigabytes in every program."""
         for key, _ in node.value:
             if key.tag.endswith((":merge", ":value")):
                 key.tag = "tag:yaml.org,2002:str"
@@ -106,12 +106,12 @@ ConfigurationLoader.add_implicit_resolver(
 
 
 def parse(lines: Sequence[str], config_name: str = "") -> tuple[list[Entry], list[str]]:
-    """The entries that are right, and a sentence for each mistake, with the line's number."""
+    """The correct entries, and a sentence for each mistake, with its line."""
     entries, problems = _parse(tuple(lines), config_name)
     return list(entries), list(problems)
 
 
-@lru_cache(maxsize=64)  # a scan asks for the same lines as the last one did
+@lru_cache(maxsize=64)  # each scan parses the same lines
 def _parse(lines: tuple[str, ...], config_name: str) -> tuple[tuple[Entry, ...], tuple[str, ...]]:
     entries: list[Entry] = []
     problems: list[str] = []
@@ -133,9 +133,9 @@ def _parse(lines: tuple[str, ...], config_name: str) -> tuple[tuple[Entry, ...],
 def effective(
     configs: Mapping[str, Sequence[str]], always: Sequence[str], active: str
 ) -> tuple[list[Entry], list[str]]:
-    """What is recorded: the configurations of `always`, then `active`, whose entries win by group and name.
+    """The entries to record: of the configurations `always`, then of `active`, whose entries replace equal names.
 
-    Names of configurations are compared as Tango does, without regard to case.
+    An entry's name is its group and name. The case of a configuration's name does not matter, as in Tango.
     """
     by_name = {name.lower(): name for name in configs}
     found: dict[tuple[str, str], Entry] = {}
@@ -154,7 +154,7 @@ def effective(
 
 
 def _apart_from_groups(entries: list[Entry], problems: list[str]) -> list[Entry]:
-    """An entry at the top whose name is that of a group gets another, so that neither hides the other."""
+    """Rename an entry without a group whose name is also a group: one would hide the other."""
     groups = {entry.group for entry in entries}
     apart = []
     for entry in entries:
@@ -166,7 +166,7 @@ def _apart_from_groups(entries: list[Entry], problems: list[str]) -> list[Entry]
 
 
 def written(lines: Sequence[str]) -> list[dict[str, Any]]:
-    """The fields of each right entry, as they were written."""
+    """The fields of each correct entry, as they are written."""
     found = []
     for _, text in _items(lines):
         fields, _ = _fields(text)
@@ -176,7 +176,7 @@ def written(lines: Sequence[str]) -> list[dict[str, Any]]:
 
 
 def _bounded(value: Any) -> Any:
-    """What an entry takes of a value: nothing nested, which YAML can say in one line and is gigabytes written out."""
+    """A value without nested parts, which one line of YAML can expand to gigabytes."""
     if isinstance(value, dict):
         return {key: inner for key, inner in value.items() if _is_plain(inner)}
     return [inner for inner in value if _is_plain(inner)] if isinstance(value, list) else value
@@ -187,16 +187,16 @@ def _is_plain(value: Any) -> bool:
 
 
 def line_of(fields: Mapping[str, Any]) -> str:
-    """An entry as one line of a configuration, which is read as these fields.
+    """An entry as one line of a configuration; `parse` reads the same fields from it.
 
-    Nothing in it is of those things that the C++ Tango database changes: it drops a backslash before a quote.
+    The line avoids a backslash before a quote, which the C++ Tango database drops.
     """
     return "- " + flow({key: fields[key] for key in ENTRY_KEYS if fields.get(key) not in (None, "", {}, (), [])})
 
 
 _PLAIN = re.compile(r"[^\W\d_](?:[\w./ -]*[\w.])?")
 _TAKEN = ("null", "true", "false", "yes", "no", "on", "off", "y", "n")
-"""What is no text in YAML, here or to other programs."""
+"""Words that are not text in YAML, for this program or for others."""
 
 
 def flow(value: Any) -> str:
@@ -234,14 +234,14 @@ def entries_as_json(entries: Sequence[Entry]) -> str:
 
 
 def _items(lines: Sequence[str]) -> Iterator[tuple[int, str]]:
-    """Each entry's text with the number of its first line; an entry starts with `-` or `{`."""
+    """The text of each entry with the number of its first line; an entry starts with `-` or `{`."""
     start, chunk = 0, ""
     for number, line in enumerate(lines, start=1):
         # A property edited in one text field may come as one string with line breaks.
         for piece in line.splitlines() or [""]:
             stripped = piece.strip()
             begins = _BEGIN.match(piece) and not _is_item_of(chunk, piece)
-            # What stands at the margin belongs to no entry above: it is a mistake of its own.
+            # Unindented text does not belong to the entry above: it is a mistake of its own.
             stray = bool(stripped) and piece[0] not in " \t}]#"
             if (begins or stray) and chunk:
                 yield start, chunk
@@ -256,11 +256,11 @@ def _items(lines: Sequence[str]) -> Iterator[tuple[int, str]]:
 
 _BEGIN = re.compile(r"\s*-(?:[\s{]|$)|\{")
 _ITEM = re.compile(r"(\s*)-\s+(?![{#]|[\"'\w ]+:(?:\s|$))\S")
-"""A line of a list in an entry, as below `record:`: no key and no mapping, as an entry has."""
+"""A line of a list inside an entry, as below `record:`: without a key or a mapping."""
 
 
 def _is_item_of(chunk: str, piece: str) -> bool:
-    """Whether it is a line of a list in the entry that stands above it, in block style and less far to the right."""
+    """Whether it is a line of a list inside the entry above, which is in block style and indented less."""
     item = _ITEM.match(piece.replace("\t", "    "))
     above = re.match(r"(\s*)-(?!\s*\{)", chunk)
     return bool(item and above and len(item[1]) > len(above[1]))
@@ -272,11 +272,11 @@ def _entry(text: str, config_name: str) -> tuple[Entry | None, list[str]]:
 
 
 def _fields(text: str) -> tuple[dict[Any, Any] | None, str]:
-    """What one entry's text says, or None and why it cannot be read."""
+    """The fields of one entry's text, or None and why it cannot be read."""
     if text.lstrip().startswith("-{"):  # YAML wants a blank after the dash
         text = text.replace("-{", "- {", 1)
     try:
-        # Our own SafeLoader: it makes nothing but plain values.
+        # A subclass of SafeLoader: it constructs plain values only.
         loaded = yaml.load(text, Loader=ConfigurationLoader)  # noqa: S506
     except (yaml.YAMLError, *YAML_ERRORS) as error:
         return None, f"not YAML ({_short(error)}): {text.strip()[:80]!r}"
@@ -288,7 +288,7 @@ def _fields(text: str) -> tuple[dict[Any, Any] | None, str]:
 
 
 YAML_ERRORS = (ArithmeticError, AttributeError, LookupError, RecursionError, TypeError, ValueError)
-"""What PyYAML raises on a number of 5,000 digits, on `!!int x`, and on 1,000 brackets."""
+"""What PyYAML raises beside YAMLError: for a number of 5,000 digits, `!!int x`, or 1,000 brackets."""
 
 
 def _short(error: Exception) -> str:
@@ -296,7 +296,7 @@ def _short(error: Exception) -> str:
 
 
 def checked(fields: Mapping[Any, Any], config_name: str = "") -> tuple[Entry | None, list[str]]:
-    """The entry that these fields are, None where they are none, and a sentence for each mistake."""
+    """The entry with these fields, or None if they are wrong; and a sentence for each mistake."""
     problems = []
     for key in fields:
         if key not in ENTRY_KEYS:
@@ -306,7 +306,7 @@ def checked(fields: Mapping[Any, Any], config_name: str = "") -> tuple[Entry | N
     texts = {}
     for key in TEXT_KEYS:
         value = fields.get(key)
-        # Not all of it: YAML can say in one line what takes gigabytes when it is written out.
+        # Shortened: one line of YAML can expand to gigabytes.
         texts[key] = "" if value is None else value.strip() if isinstance(value, str) else reprlib.repr(value)
         if isinstance(value, dict | list) or _CONTROL.search(texts[key]):
             return None, [*problems, f"{key}: {texts[key][:80]!r} is not a plain text"]
@@ -342,7 +342,7 @@ def _map(given: Any, name: str) -> tuple[dict[str, Any], list[str]]:
 
 
 def map_key(value: Any) -> str:
-    """How a value is looked up in a map: 4, 4.0 and '4' are the same, so are ON and on, true and True."""
+    """The key of a value in a map: 4, 4.0 and '4' have the same key, and so have ON and on, true and True."""
     if isinstance(value, float) and value.is_integer():
         value = int(value)
     return str(value).strip().lower()

@@ -21,7 +21,7 @@ from scifish.settings.paths import last_good_file
 
 
 def wrong(settings: Settings) -> bool:
-    """Whether something is wrong with what is to be recorded, so that last good ones are wanted."""
+    """Whether something that is recorded is wrong, so that last good configurations are needed."""
     there = {name.lower(): (name, lines) for name, lines in settings.configs.items()}
     lost = [name for name in (*_written(settings), *_active(settings)) if name.lower() not in there]
     used = [there[name.lower()] for name in (*settings.always_configs, *_active(settings)) if name.lower() in there]
@@ -29,9 +29,9 @@ def wrong(settings: Settings) -> bool:
 
 
 def with_last_good(found: Settings, before: Settings | None) -> Settings:
-    """`found` with what was good `before` in the place of what is wrong; `replaced` says it of what is recorded.
+    """`found`, in which good configurations of `before` replace wrong ones; `replaced` lists those that are recorded.
 
-    Where nothing good is known, `found` stays as it is: `Settings.entries` says what is wrong in it.
+    If no good configuration is known, `found` is unchanged: `Settings.entries` says what is wrong in it.
     """
     if before is None or before.where != found.where:
         return found
@@ -62,9 +62,9 @@ def with_last_good(found: Settings, before: Settings | None) -> Settings:
 
 
 def in_use(found: Settings, kept: Settings | None) -> Settings:
-    """`found` with the last good ones that SciDog has, which sees each edit, else with those that were `kept` here.
+    """`found` with the last good configurations of SciDog, which sees each edit, else with those `kept` here.
 
-    SciDog is asked only where something is wrong; Tango's time-out is 3 seconds.
+    SciDog is called only if something is wrong; Tango's time-out is 3 seconds.
     """
     if wrong(found):
         found = with_last_good(found, ask_scidog(found.scidog))
@@ -72,12 +72,12 @@ def in_use(found: Settings, kept: Settings | None) -> Settings:
 
 
 def ask_scidog(device: str) -> Settings | None:
-    """The settings that SciDog says are in use; None if it does not answer, or is of another version."""
+    """The settings in use according to SciDog; None if it does not answer or is of another version."""
     try:
         answer = tango.DeviceProxy(device).command_inout("InUse")
         return replace(settings_of(json.loads(answer)), scidog=device)
     except (tango.DevFailed, ValueError, TypeError, KeyError, AttributeError):
-        return None  # recording goes on without, and what is wrong is said all the same
+        return None  # recording goes on without them, and the problems are reported in any case
 
 
 def _active(settings: Settings) -> Sequence[str]:
@@ -85,7 +85,7 @@ def _active(settings: Settings) -> Sequence[str]:
 
 
 def _written(settings: Settings) -> Sequence[str]:
-    """The names in AlwaysConfigs, of which there must be configurations; none for its default, which need not be."""
+    """The names in AlwaysConfigs whose configurations must exist; none for its default, which need not exist."""
     return settings.always_configs if settings.always_configs != DEFAULT_ALWAYS else ()
 
 
@@ -96,9 +96,9 @@ def _names(
     configs: dict[str, tuple[str, ...]],
     good: Mapping[str, tuple[str, ...]],
 ) -> tuple[list[str], list[str]]:
-    """The names to use, and what is wrong with those of the property `which`.
+    """The names to use, and the problems of those in the property `which`.
 
-    A configuration that was in use and is not there any more is put into `configs` again.
+    A deleted configuration that was in use is put back into `configs`.
     """
     there = {name.lower(): name for name in configs}
     was = {name.lower() for name in before}
@@ -117,34 +117,34 @@ def _names(
     instead = (
         "its last good lines are in use: restore it, or name another"
         if deleted
-        else f"what was before ({', '.join(use) or 'none'}) is in use"
+        else f"the previous value ({', '.join(use) or 'none'}) is in use"
     )
-    said: list[str] = []
+    problems: list[str] = []
     for name in lost:
         found = there.get(name.lower())
         if found:
-            said += config.parse(configs[found], found)[1]
+            problems += config.parse(configs[found], found)[1]
         why = f"no line of {found} can be read" if found else f"there is no configuration {name!r}; there are: {known}"
-        said.append(f"{which}: {why}; {instead}")
+        problems.append(f"{which}: {why}; {instead}")
     configs.update(back)
-    return use, said
+    return use, problems
 
 
 def _unreadable(name: str, lines: Sequence[str]) -> bool:
-    """Whether all that it says is wrong. Comments alone are not: somebody wants nothing of it recorded."""
+    """Whether it has mistakes only. A configuration with comments only is right: nothing is to be recorded."""
     entries, mistakes = config.parse(lines, name)
     return bool(mistakes) and not entries
 
 
 def save_last_good(settings: Settings, file: Path | None = None) -> None:
-    """Keep these for a time when the database does not answer. OSError if the disk refuses."""
+    """Save the settings for the time when the Tango database does not answer. OSError if the disk refuses."""
     write_atomically(file or last_good_file(), json.dumps(asdict(settings), ensure_ascii=False, indent=1))
 
 
 def load_last_good(file: Path | None = None) -> Settings | None:
-    """The settings kept last, or None if there are none that can be read."""
+    """The settings that were saved last; None if there are none that can be read."""
     try:
         return settings_of(json.loads((file or last_good_file()).read_text("utf-8")))
     except (OSError, ValueError, TypeError, KeyError):
-        # Never written, cut short by an older crash, or of an older version: as good as none.
+        # Never written, incomplete, or of another version.
         return None

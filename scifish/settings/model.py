@@ -11,7 +11,7 @@ from scifish.settings import entries as config
 from scifish.settings.entries import Entry
 
 BEAMLINE_NAME = re.compile(r"[A-Za-z0-9._-]{1,48}")
-"""A beamline's short name: it is part of a topic's, and Kafka allows these."""
+"""A beamline's short name: it is part of the topic's name, so Kafka has to allow it."""
 
 
 CONFIG_PREFIX = "Config."
@@ -31,7 +31,7 @@ PROPERTIES = (
     "MaxArraySize",
     "SendProprietary",
 )
-"""Those of SciDog, beside its configurations `Config.<name>`."""
+"""The properties of SciDog, apart from its configurations `Config.<name>`."""
 
 
 DEFAULT_ALWAYS = ("beamline",)
@@ -42,15 +42,15 @@ DEVICE_NAME = re.compile(r"(tango://[^/\s]+:\d+/)?[^/\s:]+/[^/\s]+/[^/\s]+")
 
 
 class SettingsError(Exception):
-    """The settings cannot be had; the text says what to do."""
+    """The settings cannot be read or used; the text says what to do."""
 
 
 @dataclass(frozen=True)
 class Settings:
-    """What a SciDog, or a YAML file, says, see the table in docs/reference. Times in seconds, `spool_limit` in MB.
+    """The settings of a SciDog or a YAML file, see docs/reference/scidog.md. Times in seconds, `spool_limit` in MB.
 
-    `problems` are sentences about properties that are wrong: their defaults are in use; `replaced` about
-    configurations that are wrong: their last good ones are (`scifish.settings.fallback`).
+    `problems` are sentences about wrong properties, whose defaults are in use; `replaced` about wrong configurations,
+    whose last good versions are in use (`scifish.settings.fallback`).
     """
 
     scidog: str = ""
@@ -73,15 +73,15 @@ class Settings:
 
     @property
     def where(self) -> str:
-        """Who says it, for a person."""
+        """The name of the SciDog or of the file, for messages to a person."""
         return self.scidog or self.file or "the settings"
 
     def entries(self) -> tuple[list[Entry], list[str]]:
-        """What is recorded now, and what is wrong in the configurations."""
+        """The entries that are recorded now, and a sentence for each problem in the configurations."""
         always = [
             name
             for name in self.always_configs
-            # The default need not exist; a name that somebody wrote must.
+            # The default configuration need not exist; a name that somebody wrote must.
             if self.always_configs != DEFAULT_ALWAYS or name.lower() in map(str.lower, self.configs)
         ]
         entries, mistakes = config.effective(self.configs, always, self.active_config)
@@ -94,16 +94,16 @@ class Settings:
             )
         elif not entries and not problems and self.configs:
             problems.append("ActiveConfig is empty: no attribute is recorded; set it to one of the configurations")
-        elif self.scidog and not self.configs and not problems:  # a file, or a program, may want none
+        elif self.scidog and not self.configs and not problems:  # a file or a program may record no attributes
             problems.append(
                 f"{self.scidog} has no configuration (a property Config.<name>), so no attribute is recorded: "
-                "write one, or, if it is not the beamline's SciDog, name that one in SCIDOG_DEVICE"
+                "write one; if it is not the beamline's SciDog, name the right device in SCIDOG_DEVICE"
             )
         return entries, problems
 
 
 def settings_of(kept: Mapping[str, Any]) -> Settings:
-    """Settings that were carried by JSON (`asdict`). TypeError or KeyError if they are of another version."""
+    """Settings from the JSON form of `asdict`. TypeError or KeyError if another version has written them."""
     return Settings(
         **{
             **kept,

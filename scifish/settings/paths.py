@@ -12,13 +12,13 @@ SYSTEM_SPOOL = Path("/var/lib/scifish")
 
 
 def state_directory() -> Path:
-    """The user's folder for state, by the XDG Base Directory Specification."""
+    """The user's folder for state files, by the XDG Base Directory Specification."""
     home = os.environ.get("XDG_STATE_HOME", "")
     return (Path(home) if home.startswith("/") else Path.home() / ".local" / "state") / "scifish"
 
 
 def spool_directory(settings: Settings) -> Path:
-    """Where the spool is: as set, else /var/lib/scifish if it may be written, else the user's state folder."""
+    """The folder of the spool: as set, else /var/lib/scifish if it is writable, else in the user's state folder."""
     if settings.spool_directory:
         return Path(settings.spool_directory).expanduser()
     if os.access(SYSTEM_SPOOL, os.W_OK):
@@ -27,15 +27,12 @@ def spool_directory(settings: Settings) -> Path:
 
 
 def spool_folders(settings: Settings) -> list[Path]:
-    """All that are there and may hold spools: the one in use, and those where an earlier program may have been."""
+    """All existing folders that may hold spools: the present one, and those that earlier programs may have used."""
     folders = [spool_directory(settings), SYSTEM_SPOOL, state_directory() / "spool"]
     return [folder for folder in dict.fromkeys(folders) if folder.is_dir()]
 
 
-# -------------------------------------------------------------------------- last good
-
-
 def last_good_file() -> Path:
-    """One for each Tango database, since one account may work for several beamlines."""
+    """The file of the last good settings: one for each Tango database, as an account may work for several beamlines."""
     host = os.environ.get("TANGO_HOST", "") + "_" + os.environ.get("SCIDOG_DEVICE", "")
     return state_directory() / f"settings-{re.sub(r'[^A-Za-z0-9.-]+', '_', host).strip('_') or 'default'}.json"

@@ -20,14 +20,14 @@ from scifish.settings.model import (
 )
 
 TOPIC_NAME = re.compile(r"(?!\.{1,2}$)[A-Za-z0-9._-]{1,249}")
-"""What Kafka allows. A message keeps the topic that it was made for: of another name it would wait for ever."""
+"""The names that Kafka allows. A message keeps its topic: with any other name it would stay in the spool for ever."""
 
 
 _BROKER = re.compile(r"(?:[a-zA-Z_]+://)?(?:\[[0-9a-fA-F:.]+\]|[^\s/:\[\],]+):(\d{1,5})")
 
 
 class PropertySource(Protocol):
-    """What settings need of the Tango database: `scifish.tango_io.database.TangoDatabase`."""
+    """The part of `scifish.tango_io.database.TangoDatabase` that settings need."""
 
     def devices_of_class(self, device_class: str) -> list[str]: ...
 
@@ -35,7 +35,7 @@ class PropertySource(Protocol):
 
 
 def settings_from_properties(device: str, properties: Mapping[str, Sequence[str]]) -> Settings:
-    """Settings out of the device's properties; names without regard to case, as in Tango."""
+    """Settings from a device's properties; the case of names does not matter, as in Tango."""
     by_name = {name.lower(): (name, list(lines)) for name, lines in properties.items()}
     problems: list[str] = []
 
@@ -52,7 +52,7 @@ def settings_from_properties(device: str, properties: Mapping[str, Sequence[str]
             if lowest <= found <= highest:
                 return found
         except ValueError:
-            pass  # said below, as for a number that is out of bounds
+            pass  # reported below, as a number out of bounds
         problems.append(f"{name}: {given!r} is not a number from {lowest:g} to {highest:g}; {default:g} is in use")
         return default
 
@@ -74,7 +74,7 @@ def settings_from_properties(device: str, properties: Mapping[str, Sequence[str]
         )
     path_fixer = text("PathFixer")
     if path_fixer and not DEVICE_NAME.fullmatch(path_fixer):
-        problems.append(f"PathFixer: {path_fixer!r} is no name of a device, such as b311a/ctl/sdm-01")
+        problems.append(f"PathFixer: {path_fixer!r} is not the name of a device, such as b311a/ctl/sdm-01")
     proprietary = text("SendProprietary").lower()
     if proprietary not in ("", "true", "false", "1", "0", "yes", "no"):
         problems.append(f"SendProprietary: {proprietary!r} is neither true nor false; false is in use")
@@ -108,7 +108,7 @@ def settings_from_properties(device: str, properties: Mapping[str, Sequence[str]
 
 
 def _wrong_brokers(given: str) -> str:
-    """The first of them that is not host:port, "" if all are, or if there are none."""
+    """The first broker that is not of the form host:port; "" if there is none."""
     for broker in filter(str.strip, given.split(",")):
         found = _BROKER.fullmatch(broker.strip())
         if not found or not 0 < int(found.group(1)) < 65536:
@@ -117,9 +117,9 @@ def _wrong_brokers(given: str) -> str:
 
 
 def nearly_known(names: Iterable[str], properties: Iterable[str], prefix: str = "") -> list[str]:
-    """A sentence for each name that was hardly meant. Devices have properties of others, too: Tango's own, for one.
+    """A sentence for each name that is probably a typing error. Other unknown names may be Tango's own properties.
 
-    `properties` are those that the device knows, beside those of any name behind the `prefix`.
+    `properties` are the names that the device knows; any name after `prefix` is known too.
     """
     known = {name.lower(): name for name in properties}
     begin = prefix.lower()
@@ -129,7 +129,7 @@ def nearly_known(names: Iterable[str], properties: Iterable[str], prefix: str = 
         if name.lower() in known or (prefix and stem + dot == begin and rest):
             continue
         near = difflib.get_close_matches(name.lower(), known, n=1, cutoff=0.8)
-        # Cfg.x, Confg.x, Konfig.x: hardly any other property has a dot in its name.
+        # Cfg.x, Confg.x, Konfig.x: other properties rarely have a dot in their names.
         whole = begin.rstrip(".")
         almost = prefix and (stem.startswith(whole) or (dot and difflib.get_close_matches(stem, [whole], cutoff=0.6)))
         meant = known[near[0]] if near else f"{prefix}<name>" if almost else ""
@@ -139,9 +139,9 @@ def nearly_known(names: Iterable[str], properties: Iterable[str], prefix: str = 
 
 
 def find_scidog(db: PropertySource) -> str:
-    """The name of the beamline's SciDog: `SCIDOG_DEVICE`, else the only one of its class in the database.
+    """The name of the beamline's SciDog: `SCIDOG_DEVICE`, else the only device of the class SciDog in the database.
 
-    Raises `tango.DevFailed`, and SettingsError where there is none, or more than one.
+    Raises `tango.DevFailed`, and SettingsError if there is none or more than one.
     """
     named = os.environ.get("SCIDOG_DEVICE", "").strip()
     if named:
@@ -163,5 +163,5 @@ def read_properties(db: PropertySource, device: str) -> dict[str, list[str]]:
 
 
 def read_settings(db: PropertySource, device: str) -> Settings:
-    """Settings out of the Tango database, whether or not the device runs. Raises as `read_properties`."""
+    """The settings in the Tango database; the SciDog server need not run. Raises as `read_properties`."""
     return settings_from_properties(device, read_properties(db, device))

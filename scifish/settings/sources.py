@@ -1,4 +1,4 @@
-"""Where settings come from: the Tango database, else the last good ones on disk; a YAML file; or the program."""
+"""The sources of settings: the Tango database with the last good settings on disk, a YAML file, or the program."""
 
 from __future__ import annotations
 
@@ -24,17 +24,17 @@ from scifish.tango_io.database import TangoDatabase, reason
 log = logging.getLogger(__name__)
 
 SETTINGS_TIMEOUT_SECONDS = 0.5
-"""Seconds that a dataset waits for the newest settings, before it takes the known ones."""
+"""How long a dataset waits for the newest settings before it uses the known ones."""
 
 
 EXIT_WAIT_SECONDS = 3.5
-"""Seconds that the end of a program waits for an answer of the database: its calls time out after 3."""
+"""How long the exit of a program waits for a call of the database, whose time-out is 3 seconds."""
 
 
 class SettingsSource(Protocol):
-    """No call raises. `known` does no input or output; `now` waits for `timeout` seconds at most.
+    """No method raises. `known` does no input or output; `now` waits at most `timeout` seconds.
 
-    `described` is what `source_of` makes the same source of, in another process.
+    `described` returns JSON from which `source_of` makes the same source in another process.
     """
 
     def known(self) -> Settings | None: ...
@@ -45,7 +45,7 @@ class SettingsSource(Protocol):
 
 
 def source_of(described: Message) -> SettingsSource:
-    """The source that another process described."""
+    """The source that another process has `described`."""
     if "fixed" in described:
         return FixedSettings(settings_of(described["fixed"]))
     if "file" in described:
@@ -58,9 +58,9 @@ CONFIG_VARIABLE = "SCIFISH_CONFIG"
 
 
 def settings_source(settings: Settings | str | Path | None = None) -> SettingsSource:
-    """Where a program's settings come from: what it says, else the file of `SCIFISH_CONFIG`, else SciDog in Tango.
+    """A program's source of settings: its argument, else the file of `SCIFISH_CONFIG`, else SciDog in Tango.
 
-    Raises SettingsError where what it says, or the file, is no good.
+    Raises SettingsError if the argument or the file cannot be used.
     """
     if isinstance(settings, Settings):
         return FixedSettings(settings)
@@ -69,7 +69,7 @@ def settings_source(settings: Settings | str | Path | None = None) -> SettingsSo
 
 
 def check_settings(settings: Settings | str | Path | None) -> Settings | Path | None:
-    """Settings as a program gives them, for `recording_session`. Raises as `settings_source`; asks no database."""
+    """Check a program's argument for `scifish.recording.session`. Raises as `settings_source`; uses no database."""
     if isinstance(settings, str | Path):
         settings = Path(settings).expanduser().absolute()
     if isinstance(settings, Settings):
@@ -82,9 +82,9 @@ def check_settings(settings: Settings | str | Path | None) -> Settings | Path | 
 
 
 class FixedSettings:
-    """Settings that a program was given: no Tango database is asked. SettingsError if they name no beamline.
+    """Settings that a program passes itself: no Tango database is used. SettingsError if they name no beamline.
 
-    Where they name no topic, it is `scifish-<beamline>`.
+    The default topic is `scifish-<beamline>`.
     """
 
     def __init__(self, settings: Settings) -> None:
@@ -122,10 +122,10 @@ def _check_types(settings: Settings) -> None:
 
 
 class FileSettings:
-    """Settings of a YAML file on a local disk, read anew when it has changed.
+    """Settings of a YAML file on a local disk, which is read again when it has changed.
 
-    SettingsError if it cannot be used when this is made and none are given as `good`. An edit that is wrong
-    later is said in the log and in `problems`, and the last good settings stay in use.
+    SettingsError if the file cannot be used and there are no `good` settings. A later edit that is wrong is reported in
+    the log and in `problems`, and the last good settings stay in use.
     """
 
     def __init__(self, path: Path, good: Settings | None = None) -> None:
@@ -136,7 +136,7 @@ class FileSettings:
         if good is not None:
             self._read_again()
         else:
-            self._tell(self._good)
+            self._log_problems(self._good)
 
     def described(self) -> Message:
         return {"file": str(self._path), "good": asdict(self._good)}
@@ -157,14 +157,16 @@ class FileSettings:
             found = read_settings_file(self._path)
         except SettingsError as error:
             log.warning("%s; the last good settings are in use", error)
-            self._known = replace(self._good, problems=(*self._good.problems, f"{error}; the last good are in use"))
+            self._known = replace(
+                self._good, problems=(*self._good.problems, f"{error}; the last good settings are in use")
+            )
             return
         found = with_last_good(found, self._good)
         if found != self._good:
-            self._tell(found)
+            self._log_problems(found)
         self._good = self._known = found
 
-    def _tell(self, settings: Settings) -> None:
+    def _log_problems(self, settings: Settings) -> None:
         for problem in (*settings.problems, *settings.entries()[1]):
             log.warning("%s: %s", self._path, problem)
 
@@ -181,22 +183,22 @@ _under_way: set[threading.Event] = set()
 
 @atexit.register
 def _let_finish() -> None:
-    """A program that ends in the middle of a call of Tango is aborted by it."""
+    """A program that exits in the middle of a Tango call is aborted by it."""
     deadline = time.monotonic() + EXIT_WAIT_SECONDS
     for reading in list(_under_way):
         reading.wait(max(deadline - time.monotonic(), 0.0))
 
 
 class TangoSettings:
-    """The properties of the beamline's SciDog, read anew when asked, so that an edit in jive is in effect.
+    """The properties of the beamline's SciDog, read at each call of `now`, so that an edit in jive has effect.
 
-    With the database away, the last good settings are used, from memory or from disk.
+    If the database does not answer, the last good settings are used, from memory or from disk.
     """
 
     def __init__(self) -> None:
         self._db: TangoDatabase | None = None
         self._known = load_last_good()
-        self._understood: tuple[str, Mapping[str, Sequence[str]]] = ("", {})
+        self._parsed: tuple[str, Mapping[str, Sequence[str]]] = ("", {})
         self._trouble = ""
         self._lock = threading.Lock()
         self._reading: threading.Event | None = None
@@ -208,26 +210,26 @@ class TangoSettings:
         return {}
 
     def now(self, timeout: float = SETTINGS_TIMEOUT_SECONDS) -> Settings | None:
-        """As they are now, or those known if the database takes longer than `timeout` seconds."""
+        """The present settings, or the known ones if the database needs longer than `timeout` seconds."""
         with self._lock:
             if self._reading is None:
                 self._reading = threading.Event()
                 _under_way.add(self._reading)
-                # One of them: a database that hangs must not take a thread for each scan.
+                # One thread only: a database that hangs must not occupy a thread for each scan.
                 threading.Thread(target=self._read_all, name="scifish-settings", daemon=True).start()
             reading = self._reading
         if not reading.wait(timeout):
-            self._say("the database does not answer")
+            self._set_trouble("the database does not answer")
         return self._known
 
     def _read_all(self) -> None:
         try:
             with tango.EnsureOmniThread():
                 self._read()
-            self._say("")
+            self._set_trouble("")
         except Exception as error:  # noqa: BLE001 - DevFailed, SettingsError: recording goes on without
             self._db = None
-            self._say(_first_line(error))
+            self._set_trouble(_first_line(error))
         finally:
             with self._lock:
                 reading, self._reading = self._reading, None
@@ -235,7 +237,7 @@ class TangoSettings:
                 reading.set()
                 _under_way.discard(reading)
 
-    def _take(self, found: Settings) -> None:
+    def _use(self, found: Settings) -> None:
         if found == self._known:
             return
         for problem in (*found.problems, *found.replaced):
@@ -244,25 +246,25 @@ class TangoSettings:
         try:
             save_last_good(found)
         except OSError as error:
-            log.warning("the settings of %s cannot be kept on disk: %s", found.scidog, error)
+            log.warning("the settings of %s cannot be saved on disk: %s", found.scidog, error)
 
     def _read(self) -> None:
         if self._db is None:
             self._db = TangoDatabase()
         device = find_scidog(self._db)
         properties = read_properties(self._db, device)
-        if (device, properties) == self._understood:
-            return  # only what has changed is worked out again: this runs beside a scan that has just begun
+        if (device, properties) == self._parsed:
+            return  # parsed already: this runs while a scan has just begun
         found = settings_from_properties(device, properties)
-        self._take(with_last_good(found, self._known))  # until SciDog has answered, if it is asked
-        self._take(in_use(found, self._known))
-        if not wrong(self._known or found):  # else SciDog is asked again: it may not have been there
-            self._understood = (device, properties)
+        self._use(with_last_good(found, self._known))  # until SciDog has answered, if it is called
+        self._use(in_use(found, self._known))
+        if not wrong(self._known or found):  # else SciDog is called again next time: it may have been stopped
+            self._parsed = (device, properties)
 
-    def _say(self, trouble: str) -> None:
+    def _set_trouble(self, trouble: str) -> None:
         if trouble and not self._trouble:
-            kept = "the last good ones are in use" if self._known else "none were kept on this machine"
-            log.warning("settings cannot be read from the Tango database (%s); %s", trouble, kept)
+            kept = "the last good settings are in use" if self._known else "none are saved on this machine"
+            log.warning("the settings cannot be read from the Tango database (%s); %s", trouble, kept)
         self._trouble = trouble
 
 
@@ -270,5 +272,6 @@ def _first_line(error: Exception) -> str:
     if not isinstance(error, tango.DevFailed):
         return str(error) or type(error).__name__
     if error.args and str(error.args[0].reason) in ("API_CorbaException", "API_CantConnectToDatabase"):
-        return f"nothing answers at TANGO_HOST={os.environ.get('TANGO_HOST', '')}: is it right, and does it run?"
+        host = os.environ.get("TANGO_HOST", "")
+        return f"nothing answers at TANGO_HOST={host}: check the variable, and that the database's server is running"
     return reason(error)

@@ -1,7 +1,7 @@
-"""Settings as a YAML file, for a machine without a Tango database.
+"""Reads settings from a YAML file, for a machine without a Tango database.
 
-The names are those of SciDog's properties, so that the same checks apply; what is wrong is told with
-its line in the file. An example is docs/scifish.example.yaml.
+The names are those of SciDog's properties, so the same checks apply. Mistakes are reported with their lines in
+the file. docs/scifish.example.yaml is an example.
 """
 
 from __future__ import annotations
@@ -18,13 +18,13 @@ from scifish.settings.model import BEAMLINE_NAME, CONFIG_PREFIX, PROPERTIES, Set
 from scifish.settings.properties import settings_from_properties
 
 MULTILINE_PROPERTIES = ("alwaysconfigs",)
-"""Properties that have several lines, in lower case."""
+"""Properties with several lines, in lower case."""
 
 
 def read_settings_file(path: Path) -> Settings:
-    """The settings in a YAML file; mistakes that have a default are in `problems`.
+    """The settings in a YAML file; `problems` has the mistakes for which a default is in use.
 
-    SettingsError, with the line where there is one, if it is not there, is not YAML, or names no beamline.
+    SettingsError, with the line if there is one, if the file does not exist, is not YAML, or names no beamline.
     """
     try:
         text = path.read_text("utf-8")
@@ -33,12 +33,17 @@ def read_settings_file(path: Path) -> Settings:
     try:
         reader = _SettingsFileReader(text)
         properties = reader.properties()
-    except (yaml.YAMLError, RecursionError, ValueError, TypeError) as error:  # the latter two: of no JSON's form
-        # Where it began, if it has no end: what is missing is missing there.
+    except (
+        yaml.YAMLError,
+        RecursionError,
+        ValueError,
+        TypeError,
+    ) as error:  # the latter two: values that JSON cannot carry
+        # The start of an incomplete element: its end is missing.
         mark = getattr(error, "context_mark", None) or getattr(error, "problem_mark", None)
         where = f", line {mark.line + 1}" if mark else ""
         raise SettingsError(
-            f"{path}{where}: {getattr(error, 'problem', None) or f'not YAML that is understood: {error}'}"
+            f"{path}{where}: {getattr(error, 'problem', None) or f'not YAML that can be used: {error}'}"
         ) from error
     beamline = next((lines[0] for name, lines in properties.items() if name.lower() == "beamline"), "")
     if not BEAMLINE_NAME.fullmatch(beamline):
@@ -55,7 +60,7 @@ def _why(error: Exception) -> str:
 
 
 class _SettingsFileReader:
-    """A file's properties, as the lines that they would be in the Tango database."""
+    """Converts the file to properties with lines, as in the Tango database."""
 
     def __init__(self, text: str) -> None:
         self._loader = ConfigurationLoader(text)
@@ -73,15 +78,15 @@ class _SettingsFileReader:
             for name, node in self._named(key, value):
                 line = key.start_mark.line + 1
                 if (first := seen.setdefault(name.lower(), line)) != line:
-                    raise _wrong(key, f"{name} is also on line {first}: which one is meant?")
+                    raise _wrong(key, f"{name} is also on line {first}: delete one of them")
                 found[name] = self._lines(name, node)
         return found
 
     def _named(self, key: yaml.Node, value: yaml.Node) -> list[tuple[str, yaml.Node]]:
-        """A property, or those of `Config: {saxs: ...}`."""
+        """One property, or the configurations in `Config: {saxs: ...}`."""
         name = str(key.value) if isinstance(key, yaml.ScalarNode) else ""
         if name.lower() == CONFIG_PREFIX.lower().rstrip("."):
-            if value.tag == "tag:yaml.org,2002:null":  # all below is commented out
+            if value.tag == "tag:yaml.org,2002:null":  # all configurations are commented out
                 return []
             if not isinstance(value, yaml.MappingNode):
                 raise _wrong(value, "Config: not of the form {saxs: [...], waxs: [...]}")
@@ -103,7 +108,7 @@ class _SettingsFileReader:
         return texts if name.lower() in MULTILINE_PROPERTIES else [",".join(texts)]
 
     def _entries(self, name: str, node: yaml.Node) -> list[str]:
-        """The lines of a configuration; each is as far down as in the file, so that a mistake has the file's line."""
+        """The lines of a configuration, with empty lines before them, so that mistakes have the file's line numbers."""
         if isinstance(node, yaml.ScalarNode):  # as in jive, under `Config.saxs: |`
             return [""] * (node.start_mark.line + (node.style in ("|", ">"))) + str(node.value).splitlines()
         if not isinstance(node, yaml.SequenceNode):

@@ -100,7 +100,7 @@ def test_what_is_recorded_is_shown_where_the_active_configuration_cannot_be_read
         stack.db.put_device_property(SCIDOG, {"Config.never": ["- {name: Broken"]})
         said = spock("scidog_use", "never")
         assert f"spectroscopy is active: {count} attributes are recorded" in said
-        assert "ActiveConfig: no line of never can be read; what was before (spectroscopy) is in use" in said
+        assert "ActiveConfig: no line of never can be read; the previous value (spectroscopy) is in use" in said
     finally:
         stack.db.delete_device_property(SCIDOG, {"Config.never": []})
         stack.db.put_device_property(SCIDOG, {"Config.spectroscopy": CONFIGURATIONS["spectroscopy"]})

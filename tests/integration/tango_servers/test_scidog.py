@@ -147,8 +147,8 @@ def test_a_mistake_costs_its_own_line_and_is_told(stack: Stack, scidog: tango.De
 
 
 PROGRAM = """
-from scifish.settings.sources import LAST_CALL, TangoSettings
-entries, problems = TangoSettings().now(LAST_CALL).entries()
+from scifish.settings.sources import EXIT_WAIT_SECONDS, TangoSettings
+entries, problems = TangoSettings().now(EXIT_WAIT_SECONDS).entries()
 print(len(entries), *problems, sep="\\n")
 """
 

@@ -312,7 +312,7 @@ def test_a_table_out_of_a_spreadsheet_and_back(stack: Stack, scidog: tango.Devic
     ("properties", "says"),
     [
         ({"KafkaBootstrapServers": ["kafka"]}, "KafkaBootstrapServers: 'kafka' is not of the form host:port"),
-        ({"PathFixer": ["sdm"]}, "PathFixer: 'sdm' is no name of a device"),
+        ({"PathFixer": ["sdm"]}, "PathFixer: 'sdm' is not the name of a device"),
         ({"PathFixer": ["a/b/c"]}, "PathFixer: the Tango database has no device a/b/c"),
         (
             {"SnapshotTimout": ["2"]},

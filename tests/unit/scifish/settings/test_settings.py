@@ -187,7 +187,7 @@ def test_a_configuration_that_cannot_be_read_at_all_is_replaced_by_its_last_good
         (
             {"ActiveConfig": ["sacs"]},
             "ActiveConfig: there is no configuration 'sacs'; there are: beamline, saxs; "
-            "what was before (saxs) is in use",
+            "the previous value (saxs) is in use",
         ),
         (
             {"config.saxs": None},
@@ -197,7 +197,7 @@ def test_a_configuration_that_cannot_be_read_at_all_is_replaced_by_its_last_good
         (
             {"AlwaysConfigs": ["beamlin", "saxs"]},
             "AlwaysConfigs: there is no configuration 'beamlin'; there are: beamline, saxs; "
-            "what was before (beamline) is in use",
+            "the previous value (beamline) is in use",
         ),
     ],
 )
@@ -229,7 +229,7 @@ def test_what_was_in_use_stays_so_where_the_configuration_named_now_was_never_go
     entries, problems = source.now().entries()
     assert entries == good
     assert problems[0].startswith("bad, line 1: not YAML")
-    assert problems[1:] == [f"{which}: no line of bad can be read; what was before ({before}) is in use"]
+    assert problems[1:] == [f"{which}: no line of bad can be read; the previous value ({before}) is in use"]
     assert source.now().entries() == (entries, problems)
     source._db.given["Config.bad"] = ["- {name: B, source: a/b/c/B}"]
     entries, problems = source.now().entries()
@@ -242,7 +242,7 @@ def test_nothing_active_stays_so_where_the_name_is_wrong(source: Any) -> None:
     source._db.given["ActiveConfig"] = ["sacs"]
     entries, problems = source.now().entries()
     assert entries == good
-    assert problems[0].endswith("what was before (none) is in use")
+    assert problems[0].endswith("the previous value (none) is in use")
 
 
 def test_what_is_always_recorded_and_was_deleted_stays_if_its_name_was_written(source: Any) -> None:
@@ -403,7 +403,7 @@ def test_properties_of_others_are_theirs(name: str) -> None:
 @pytest.mark.parametrize("name", ["pathfixer", "a/b", "a/b/c/d", "a/b c/d"])
 def test_a_pathfixer_that_is_no_device_name_is_told(name: str) -> None:
     (problem,) = settings_from_properties("d", {**PROPERTIES, "PathFixer": [name]}).problems
-    assert problem.startswith(f"PathFixer: {name!r} is no name of a device")
+    assert problem.startswith(f"PathFixer: {name!r} is not the name of a device")
 
 
 def test_a_pathfixer_may_be_of_another_tango_system() -> None:

@@ -99,13 +99,13 @@ def test_all_ways_of_writing_are_read(tmp_path: Path) -> None:
         ("Beamline: My Lab", "Beamline is 'My Lab'"),
         ("- Beamline: lab", "line 1: not of the form 'Name: value'"),
         ("Beamline: lab\nTopic: [a, {b: c}]", "line 2: Topic: not a plain text"),
-        ("Beamline: lab\nTopic: a\ntopic: b", "line 3: topic is also on line 2: which one is meant?"),
+        ("Beamline: lab\nTopic: a\ntopic: b", "line 3: topic is also on line 2: delete one of them"),
         ("Beamline: lab\nConfig: saxs", "line 2: Config: not of the form {saxs: [...], waxs: [...]}"),
         ("Beamline: lab\nConfig.saxs: {name: x}", "line 2: Config.saxs: not a list of"),
         ("Beamline: lab\nTopic: 'a", "line 2: found unexpected end of stream"),
         ("Beamline: \x07", "special characters are not allowed"),
         ("Beamline: lab\nConfig.saxs: [{[a, b]: c}]", "line 2: found unhashable key"),
-        ("Beamline: lab\nConfig.saxs: [&a {name: *a}]", "not YAML that is understood"),
+        ("Beamline: lab\nConfig.saxs: [&a {name: *a}]", "not YAML that can be used"),
     ],
 )
 def test_what_cannot_be_used_is_told_with_its_line(tmp_path: Path, text: str, says: str) -> None:
@@ -151,7 +151,7 @@ def test_an_edit_is_in_effect_at_the_next_reading_and_a_wrong_one_is_not(
     kept = source.now()
     assert kept is not None
     assert kept.topic == "other"
-    assert kept.problems[-1].endswith("; the last good are in use")
+    assert kept.problems[-1].endswith("; the last good settings are in use")
     assert "line 2" in caplog.text  # where the bracket is that is not closed
     caplog.clear()
     assert source.now() == kept

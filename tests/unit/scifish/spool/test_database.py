@@ -249,7 +249,7 @@ TestSpoolMachine.settings = settings(max_examples=15, stateful_step_count=15, de
 # --------------------------------------------------------------------------- the executor
 
 
-def test_the_clerk_keeps_order_and_answers() -> None:
+def test_the_executor_keeps_order_and_answers() -> None:
     executor = SpoolExecutor()
     done: list[int] = []
     for number in range(100):
