@@ -114,7 +114,7 @@ def _has_name(text: str) -> bool:
     try:
         root = yaml.compose(text, Loader=ConfigurationLoader)
     except (yaml.YAMLError, *config.YAML_ERRORS):
-        return False  # one entry a line, or what is told with its line
+        return False  # one entry a line, or an error that is reported with its line
     return isinstance(root, yaml.MappingNode) and not any(str(key.value) in ENTRY_KEYS for key, _ in root.value)
 
 
