@@ -1,1 +1,1 @@
-"""SciCow: from Kafka into SciCat."""
+"""SciCow, the client of SciCat, and the embedded catalogue."""

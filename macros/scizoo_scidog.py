@@ -1,4 +1,4 @@
-"""Macros on SciDog: what is recorded with each scan."""
+"""Macros for SciDog: the attributes that are recorded with each scan."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def scidog_use(self: Any, name: str) -> None:
     chosen = clients.use_config(settings, name)
     used = clients.used_now(replace(settings, active_config=chosen))
     entries, problems = used.entries()
-    active = printable(used.active_config or "none")  # another one, where no line of the chosen one can be read
+    active = printable(used.active_config or "none")  # another one if no line of the chosen one can be read
     self.output("%s is active: %d attributes are recorded from the next scan on.", active, len(entries))
     _warn(self, problems)
 
@@ -69,13 +69,13 @@ def scidog_show(self: Any, name: str | None) -> None:
 
 @macro([["name", Type.String, Optional, "A configuration; without one, all that is recorded now"]])
 def scidog_check(self: Any, name: str | None) -> None:
-    """Before a measurement: read all that would be recorded, and show what cannot be read.
+    """Read all attributes that would be recorded, and show those that cannot be read.
 
     scidog_check         what is recorded now, with the beamline's defaults
     scidog_check NAME    one configuration, also if it is not the active one
 
     It reads from the machine of this MacroServer, as a scan does, and works with SciDog stopped. The
-    first table has what cannot be read and why, and what is hardly meant (a unit that SciCat cannot
+    first table has what cannot be read and why, and what is probably a mistake (a unit that SciCat cannot
     convert, a value that the map does not know); the second how long each device took. Nothing is
     recorded.
     """
@@ -139,7 +139,7 @@ def _entries(settings: Settings, name: str | None) -> tuple[list[Entry], list[st
 
 
 def _earlier(self: Any, settings: Settings, name: str, which: str | None) -> tuple[list[Entry], list[str]]:
-    """The entries of an earlier state, and what it and the present one are called."""
+    """The entries of an earlier state, and the labels of that state and of the present one."""
     changes = _history(settings, CONFIG_PREFIX + name)
     if which is None:
         rows = [[f"#{c['number']}", c["time"], c["who"], c["what"], c["revision"]] for c in changes]
@@ -154,7 +154,9 @@ def _earlier(self: Any, settings: Settings, name: str, which: str | None) -> tup
         which = next((f"#{change['number']}" for change in changes if change["revision"] == which), which)
     if not which.startswith("#"):
         known = ", ".join(sorted(settings.configs))
-        raise clients.Refused(f"{which!r} is no configuration, nor a revision of {name}; configurations are: {known}")
+        raise clients.Refused(
+            f"{which!r} is neither a configuration nor a revision of {name}; configurations are: {known}"
+        )
     return config.parse(_history(settings, which)["lines"] or [], name)[0], [f"At {which}", "Now"]
 
 
@@ -169,7 +171,7 @@ def _is_defined(device: str) -> bool:
     try:
         return TangoDatabase().has_device(device)
     except tango.DevFailed:
-        return True  # what is wrong with the device is said all the same
+        return True  # the error of the device is shown anyway
 
 
 def _warn(self: Any, problems: Sequence[str]) -> None:

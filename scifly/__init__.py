@@ -1,1 +1,1 @@
-"""SciFly: a dataset for each file that a program of another maker writes."""
+"""SciFly: a dataset for each measurement that a program of another maker writes."""

@@ -216,12 +216,12 @@ class _Command:
         here = recording_session(self._options.settings, PROGRAM)
         # The attributes of now are never those of then.
         recorder = DatasetRecorder(journal, lambda: here, self._beamline, self._zone, float("-inf"), self._stopping)
-        gatherer = MeasurementCollector(
+        collector = MeasurementCollector(
             self._root, self._profiles, journal, self._beamline, float("inf"), lambda path, _: self._rule.place_of(path)
         )
         by_path = {one.path: one for one in found}
         scan = FolderScan(
-            gatherer, recorder, lambda: here, lambda outcome: self._told(outcome, by_path), self._stopping
+            collector, recorder, lambda: here, lambda outcome: self._told(outcome, by_path), self._stopping
         )
         try:
             left += scan.run(finished)

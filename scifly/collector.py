@@ -54,10 +54,10 @@ class MeasurementClaims:
         self._owners: dict[str, MeasurementCollector] = {}
         self._lock = threading.Lock()
 
-    def claim(self, path: str, gatherer: MeasurementCollector) -> MeasurementCollector:
+    def claim(self, path: str, collector: MeasurementCollector) -> MeasurementCollector:
         """The one whose it is."""
         with self._lock:
-            return self._owners.setdefault(path, gatherer)
+            return self._owners.setdefault(path, collector)
 
     def release(self, path: str) -> None:
         with self._lock:
@@ -138,9 +138,11 @@ class MeasurementCollector:
             if before is None and self._is_too_old(file):
                 self.skipped += 1
                 continue
-            gathering = self._add(replace(file, born=birth(path)), profile, relative)
-            if gathering is not None:
-                changed.setdefault(gathering.path, (gathering, []))[1].append(gathering.files[path])
+            open_measurement = self._add(replace(file, born=birth(path)), profile, relative)
+            if open_measurement is not None:
+                changed.setdefault(open_measurement.path, (open_measurement, []))[1].append(
+                    open_measurement.files[path]
+                )
         if changed:
             self._journal.found((one.measurement, files) for one, files in changed.values())
 
@@ -148,11 +150,11 @@ class MeasurementCollector:
         """As `take`, of a file that somebody wants to be recorded at once, whatever it is. `answer` gets the uuid."""
         relative = below(file.path, self.root)
         profile = profile_of(self._profiles, relative) or Profile("record now", "*")
-        gathering = self._add(replace(file, born=birth(file.path)), profile, relative)
-        if gathering is None:
+        open_measurement = self._add(replace(file, born=birth(file.path)), profile, relative)
+        if open_measurement is None:
             raise ValueError(f"{file.path} is being recorded already, with another folder")
-        gathering.now, gathering.turn = answer, 0.0
-        self._journal.found([(gathering.measurement, [gathering.files[file.path]])])
+        open_measurement.now, open_measurement.turn = answer, 0.0
+        self._journal.found([(open_measurement.measurement, [open_measurement.files[file.path]])])
 
     def due(self) -> list[OpenMeasurement]:
         """The measurements of which all files are finished, and which need not wait for anything else."""
@@ -167,14 +169,14 @@ class MeasurementCollector:
         """When something is due, by the monotonic clock."""
         return min((one.turn for one in self), default=float("inf"))
 
-    def done(self, gathering: OpenMeasurement) -> None:
+    def done(self, open_measurement: OpenMeasurement) -> None:
         """It is recorded, ignored, or gone."""
-        self._open.pop(gathering.path, None)
-        self._claims.release(gathering.path)
+        self._open.pop(open_measurement.path, None)
+        self._claims.release(open_measurement.path)
 
     def close(self) -> None:
-        for gathering in self:
-            self.done(gathering)
+        for open_measurement in self:
+            self.done(open_measurement)
 
     def place_of(self, files: Iterable[JournalFile]) -> ProposalContext:
         """Where the experiment stood when the first of these files was made."""
@@ -184,21 +186,21 @@ class MeasurementCollector:
     # ------------------------------------------------------------------- behind that
 
     def _add(self, file: JournalFile, profile: Profile, relative: str) -> OpenMeasurement | None:
-        """The gathering that it belongs to; None if another gatherer has that."""
+        """The open_measurement that it belongs to; None if another collector has that."""
         path = os.path.join(self.root, measurement_of(profile, relative)).rstrip("/")
         if not self._is_mine(path):
             self._pass_on(self._claims.claim(path, self), file)
             return None
-        gathering = self._open.get(path)
-        if gathering is None:
+        open_measurement = self._open.get(path)
+        if open_measurement is None:
             measurement = self._journal.latest(path) or self._begun(path, profile, file)
-            gathering = self._open[path] = OpenMeasurement(measurement, profile)
-        elif self._rank(profile) < self._rank(gathering.profile):
-            gathering.profile = profile  # of several that want its files it is the first
+            open_measurement = self._open[path] = OpenMeasurement(measurement, profile)
+        elif self._rank(profile) < self._rank(open_measurement.profile):
+            open_measurement.profile = profile  # of several that want its files it is the first
         now = time.monotonic()
-        gathering.files[file.path] = file
-        gathering.last, gathering.turn = now, now + FOLDER_RECHECK_FACTOR * gathering.cost
-        return gathering
+        open_measurement.files[file.path] = file
+        open_measurement.last, open_measurement.turn = now, now + FOLDER_RECHECK_FACTOR * open_measurement.cost
+        return open_measurement
 
     def _begun(self, path: str, profile: Profile, file: JournalFile) -> Measurement:
         uuid = files_uuid(self._beamline, path, 0)
@@ -219,19 +221,19 @@ class MeasurementCollector:
         except OSError:
             return True
 
-    def _waits(self, gathering: OpenMeasurement, looked: dict[str, tuple[set[str], float]]) -> bool:
+    def _waits(self, open_measurement: OpenMeasurement, looked: dict[str, tuple[set[str], float]]) -> bool:
         """Whether there are files of it that are not finished."""
-        patient = time.monotonic() < gathering.last + gathering.profile.patience
-        if gathering.profile.group == "file" or gathering.now is not None or not patient:
+        patient = time.monotonic() < open_measurement.last + open_measurement.profile.patience
+        if open_measurement.profile.group == "file" or open_measurement.now is not None or not patient:
             return False
-        folder = os.path.dirname(next(iter(gathering.files)))
+        folder = os.path.dirname(next(iter(open_measurement.files)))
         if folder not in looked:
             began = time.monotonic()
             looked[folder] = (self._folders.unfinished(folder, self.root), time.monotonic() - began)
-        unfinished, gathering.cost = looked[folder]
-        if gathering.path not in unfinished:
+        unfinished, open_measurement.cost = looked[folder]
+        if open_measurement.path not in unfinished:
             return False
-        gathering.wait(max(FOLDER_RECHECK_SECONDS, FOLDER_RECHECK_FACTOR * gathering.cost))
+        open_measurement.wait(max(FOLDER_RECHECK_SECONDS, FOLDER_RECHECK_FACTOR * open_measurement.cost))
         return True
 
 

@@ -39,7 +39,7 @@ HOUSEKEEPING_SECONDS = 30.0
 class FollowerListener(Protocol):
     """What is told of a root, in its thread."""
 
-    def outcome(self, outcome: Outcome, gatherer: MeasurementCollector) -> None: ...
+    def outcome(self, outcome: Outcome, collector: MeasurementCollector) -> None: ...
 
     def trouble_of(self, root: str, trouble: str) -> None: ...
 
@@ -51,22 +51,22 @@ class RootFollower(threading.Thread):
 
     def __init__(
         self,
-        gatherer: MeasurementCollector,
+        collector: MeasurementCollector,
         watch: Callable[[RootFollower], FolderWatch],
         recorder: DatasetRecorder,
         told: FollowerListener,
         stopping: threading.Event,
     ) -> None:
         super().__init__(name="scifly-root", daemon=True)
-        self.root = gatherer.root
-        self.gatherer = gatherer
+        self.root = collector.root
+        self.collector = collector
         self.left: float | None = None
         """When it was left, by the monotonic clock; None while it is the one that is followed."""
         self.watch = watch(self)
         self._recorder = recorder
         self._told = told
         self._found: queue.Queue[JournalFile | tuple[str, Future[str]] | None] = queue.Queue()
-        """What was got of it is unfinished until the gatherer has it."""
+        """What was got of it is unfinished until the collector has it."""
         self._again: list[JournalFile] = []
         self._wishes: list[tuple[str, Future[str]]] = []
         self._stopping = stopping
@@ -77,7 +77,7 @@ class RootFollower(threading.Thread):
     def pending(self) -> int:
         """Files and measurements that are not finished, or not recorded yet; never fewer, at any moment."""
         # In the order in which a file goes. It is counted where it comes to before it is not where it was.
-        return self.watch.pending + self._found.unfinished_tasks + len(self.gatherer)
+        return self.watch.pending + self._found.unfinished_tasks + len(self.collector)
 
     # ----------------------------------------------------------- called by other threads
 
@@ -132,31 +132,31 @@ class RootFollower(threading.Thread):
                 log.exception("recording files below %s", printable(self.root))
                 self._say(f"{type(error).__name__}: {error}")
                 self._stopping.wait(RECORD_RETRY_SECONDS)
-        self.gatherer.close()
+        self.collector.close()
 
     def _turn(self) -> None:
         if not self._restored:
-            self.gatherer.restore()
+            self.collector.restore()
             self._restored = True
         self._take_all()
         if self._again:
-            self.gatherer.take(self._again)
+            self.collector.take(self._again)
             self._taken(len(self._again))
             self._again = []
         while self._wishes:
             self._take_now(*self._wishes[0])
             self._taken(1)
             self._wishes.pop(0)
-        due = self.gatherer.due()
+        due = self.collector.due()
         if due:
-            outcome = self._recorder.record(self.gatherer, due)
-            self._told.outcome(outcome, self.gatherer)
+            outcome = self._recorder.record(self.collector, due)
+            self._told.outcome(outcome, self.collector)
         self._told.pulse()
 
     def _take_all(self) -> None:
         """What has come, into `_again` and `_wishes`. Waits until there is something to do."""
         left = self._again or self._wishes  # the journal has refused them
-        wait = min(max(self.gatherer.next_turn() - time.monotonic(), 0.0), HOUSEKEEPING_SECONDS)
+        wait = min(max(self.collector.next_turn() - time.monotonic(), 0.0), HOUSEKEEPING_SECONDS)
         with contextlib.suppress(queue.Empty):
             one = self._found.get(timeout=0.0 if left else wait)
             self._stopping.wait(FILE_BATCH_SECONDS)
@@ -185,7 +185,7 @@ class RootFollower(threading.Thread):
             if not stat.S_ISREG(found.st_mode):
                 raise ValueError(f"{printable(path)} is no file")
             file = JournalFile.of(path, found.st_size, found.st_mtime_ns, found.st_ino)
-            self.gatherer.take_now(file, answer)
+            self.collector.take_now(file, answer)
         except (OSError, ValueError) as error:
             answer.set_exception(error)
 

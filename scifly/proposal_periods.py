@@ -1,4 +1,4 @@
-"""Where the experiment stood, and stands: in memory, and in the journal as soon as that takes it."""
+"""Which proposal was in use at which path and when: in memory, and in the journal as soon as it can be written."""
 
 from __future__ import annotations
 

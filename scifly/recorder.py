@@ -79,25 +79,25 @@ class Outcome:
     over: list[tuple[OpenMeasurement, str | Exception]] = field(default_factory=list)
     """What is not under way any more, and the answer to who waits for it."""
 
-    def end(self, gatherer: MeasurementCollector) -> None:
+    def end(self, collector: MeasurementCollector) -> None:
         """They are pending no more. To be called in the moment in which they are counted, and once."""
-        for gathering, _ in self.over:
-            gatherer.done(gathering)
+        for open_measurement, _ in self.over:
+            collector.done(open_measurement)
 
     def answer(self) -> None:
         """To be called when what has become of them can be seen."""
-        for gathering, answer in self.over:
-            if gathering.now is None:
+        for open_measurement, answer in self.over:
+            if open_measurement.now is None:
                 continue
             if isinstance(answer, Exception):
-                gathering.now.set_exception(answer)
+                open_measurement.now.set_exception(answer)
             else:
-                gathering.now.set_result(answer)
+                open_measurement.now.set_result(answer)
 
 
 @dataclass
 class _Prepared:
-    gathering: OpenMeasurement
+    open_measurement: OpenMeasurement
     measurement: Measurement
     changed: list[JournalFile]
     header: Header
@@ -125,26 +125,26 @@ class DatasetRecorder:
         self._fresh = fresh
         self._stopping = stopping
 
-    def record(self, gatherer: MeasurementCollector, due: Sequence[OpenMeasurement]) -> Outcome:
+    def record(self, collector: MeasurementCollector, due: Sequence[OpenMeasurement]) -> Outcome:
         """Record those of the first that are finished indeed; the others have another turn.
 
         Whoever is told of the outcome has to `end` it, and to let it `answer`.
 
         Raises sqlite3.Error where the journal refuses, NotRecorded or SettingsError where there is no session, and
-        Stopped; all is tried again then, and a dataset that was told of already gets the same uuid.
+        RecorderStopped; all is tried again then, and a dataset that was told of already gets the same uuid.
         """
         outcome = Outcome()
         prepared: list[_Prepared] = []
         began = time.monotonic()
-        for gathering in due[:MAX_RECORD_BATCH]:
+        for open_measurement in due[:MAX_RECORD_BATCH]:
             try:
-                found = self._prepare(gatherer, gathering, outcome)
+                found = self._prepare(collector, open_measurement, outcome)
             except sqlite3.Error:
                 raise
             except Exception as error:  # one that cannot be recorded must not hold up the others
-                log.exception("recording %s", printable(gathering.path))
-                outcome.problems.append(f"{printable(gathering.path)}: {type(error).__name__}: {error}")
-                gathering.wait(SINGLE_RETRY_SECONDS)
+                log.exception("recording %s", printable(open_measurement.path))
+                outcome.problems.append(f"{printable(open_measurement.path)}: {type(error).__name__}: {error}")
+                open_measurement.wait(SINGLE_RETRY_SECONDS)
                 continue
             if found is not None:
                 prepared.append(found)
@@ -160,7 +160,7 @@ class DatasetRecorder:
         if ignored:
             self._journal.ignored(file for one in ignored for file in one.changed)
             outcome.ignored.extend(file.path for one in ignored for file in one.changed)
-        outcome.over.extend((one.gathering, one.measurement.uuid) for one in prepared)
+        outcome.over.extend((one.open_measurement, one.measurement.uuid) for one in prepared)
         return outcome
 
     def _tell(self, records: list[Record]) -> None:
@@ -180,86 +180,92 @@ class DatasetRecorder:
     # ------------------------------------------------------------- one measurement
 
     def _prepare(
-        self, gatherer: MeasurementCollector, gathering: OpenMeasurement, outcome: Outcome
+        self, collector: MeasurementCollector, open_measurement: OpenMeasurement, outcome: Outcome
     ) -> _Prepared | None:
         """None if there is nothing to be recorded, or not yet."""
-        if not self._is_still(gathering):
-            gathering.wait(gathering.profile.settle or RECORD_RETRY_SECONDS)
+        if not self._is_still(open_measurement):
+            open_measurement.wait(open_measurement.profile.settle or RECORD_RETRY_SECONDS)
             return None
-        if not gathering.files:
-            self._forget(gathering, outcome)
+        if not open_measurement.files:
+            self._forget(open_measurement, outcome)
             return None
-        measurement = gathering.measurement
+        measurement = open_measurement.measurement
         others = self._journal.files_of(measurement.uuid) if measurement.recordings else []
-        before = [file for file in others if file.path not in gathering.files]
-        header = self._header(gathering, before)
-        if not header.complete and gathering.now is None and (left := _left(gathering)) > 0:
-            gathering.wait(left)
+        before = [file for file in others if file.path not in open_measurement.files]
+        header = self._header(open_measurement, before)
+        if not header.complete and open_measurement.now is None and (left := _left(open_measurement)) > 0:
+            open_measurement.wait(left)
             return None
-        changed = list(gathering.files.values())
+        changed = list(open_measurement.files.values())
         finished = replace(measurement, started=header.started, complete=header.complete)
         if measurement.recordings == 0:
-            return self._prepared(gathering, finished, header, changed, changed)
-        recorded = {file.path: file for file in self._journal.known(list(gathering.files)).values() if file.settled}
-        if self._is_anew(measurement, header, [*before, *recorded.values()], gathering):
+            return self._prepared(open_measurement, finished, header, changed, changed)
+        recorded = {
+            file.path: file for file in self._journal.known(list(open_measurement.files)).values() if file.settled
+        }
+        if self._is_anew(measurement, header, [*before, *recorded.values()], open_measurement):
             changed += [replace(file, settled=False) for file in _there(before)]
             generation = measurement.generation + 1
             anew = replace(
                 finished,
                 uuid=files_uuid(self._beamline, measurement.path, generation),
                 generation=generation,
-                place=gatherer.place_of(changed),
+                place=collector.place_of(changed),
                 recordings=0,
             )
-            return self._prepared(gathering, anew, header, changed, changed, renewed=True)
-        is_late = any(path not in recorded for path in gathering.files)
-        if is_late or gathering.profile.modified or not measurement.complete or gathering.now is not None:
-            return self._prepared(gathering, finished, header, changed, [*before, *changed])
+            return self._prepared(open_measurement, anew, header, changed, changed, renewed=True)
+        is_late = any(path not in recorded for path in open_measurement.files)
+        if is_late or open_measurement.profile.modified or not measurement.complete or open_measurement.now is not None:
+            return self._prepared(open_measurement, finished, header, changed, [*before, *changed])
         kept = [
             replace(file, uuid=measurement.uuid, changed=True, inode=recorded[path].inode, born=recorded[path].born)
-            for path, file in gathering.files.items()
+            for path, file in open_measurement.files.items()
         ]
-        return _Prepared(gathering, measurement, kept, header)
+        return _Prepared(open_measurement, measurement, kept, header)
 
-    def _is_still(self, gathering: OpenMeasurement) -> bool:
+    def _is_still(self, open_measurement: OpenMeasurement) -> bool:
         """Whether its files are as they were when they were found. Those that are gone are left out."""
-        if len(gathering.files) > MAX_FILES_RECHECKED:
+        if len(open_measurement.files) > MAX_FILES_RECHECKED:
             return True
         still = True
-        for path, file in list(gathering.files.items()):
+        for path, file in list(open_measurement.files.items()):
             try:
                 found = os.lstat(path)
             except FileNotFoundError:
-                del gathering.files[path]
+                del open_measurement.files[path]
             except OSError:
                 continue  # the reader says what is wrong with it
             else:
                 still &= file.is_like(JournalFile.of(path, found.st_size, found.st_mtime_ns, found.st_ino))
-        return still or time.monotonic() > gathering.last + gathering.profile.patience
+        return still or time.monotonic() > open_measurement.last + open_measurement.profile.patience
 
-    def _forget(self, gathering: OpenMeasurement, outcome: Outcome) -> None:
+    def _forget(self, open_measurement: OpenMeasurement, outcome: Outcome) -> None:
         """Its files were deleted, or moved, before they were recorded."""
-        measurement = gathering.measurement
+        measurement = open_measurement.measurement
         gone = [file.path for file in self._journal.files_of(measurement.uuid) if not file.settled]
         self._journal.forget(measurement.uuid, gone)
-        outcome.over.append((gathering, FileNotFoundError(f"{printable(measurement.path)} is gone")))
+        outcome.over.append((open_measurement, FileNotFoundError(f"{printable(measurement.path)} is gone")))
         outcome.problems.append(f"{printable(measurement.path)}: its files are gone, before they could be recorded")
 
-    def _header(self, gathering: OpenMeasurement, before: Sequence[JournalFile]) -> Header:
-        paths = sorted([*gathering.files, *(file.path for file in _there(before))])
+    def _header(self, open_measurement: OpenMeasurement, before: Sequence[JournalFile]) -> Header:
+        paths = sorted([*open_measurement.files, *(file.path for file in _there(before))])
         try:
-            return read(gathering.profile.reader, paths, self._zone)
+            return read(open_measurement.profile.reader, paths, self._zone)
         except Exception as error:  # whatever is in a file, it is a dataset, with the reason
-            log.exception("reading %s", printable(gathering.path))
-            return Header(problems=(f"{printable(gathering.path)}: cannot be read: {type(error).__name__}",))
+            log.exception("reading %s", printable(open_measurement.path))
+            return Header(problems=(f"{printable(open_measurement.path)}: cannot be read: {type(error).__name__}",))
 
     def _is_anew(
-        self, measurement: Measurement, header: Header, recorded: Sequence[JournalFile], gathering: OpenMeasurement
+        self,
+        measurement: Measurement,
+        header: Header,
+        recorded: Sequence[JournalFile],
+        open_measurement: OpenMeasurement,
     ) -> bool:
         """Whether all of the files that were recorded are gone, or others now: it is another measurement."""
         another = True
         for file in recorded:
-            now = gathering.files.get(file.path)
+            now = open_measurement.files.get(file.path)
             if now is None and not file.changed and os.path.lexists(file.path):
                 return False
             now = now or _now(file)
@@ -268,11 +274,11 @@ class DatasetRecorder:
             # Of a file that was only saved again it is the same, and what is written over may keep its inode.
             return abs(header.started - measurement.started) > SAME_START_SECONDS
         # Many programs save a file by putting another one in its place.
-        return another and not gathering.profile.modified
+        return another and not open_measurement.profile.modified
 
     def _prepared(
         self,
-        gathering: OpenMeasurement,
+        open_measurement: OpenMeasurement,
         measurement: Measurement,
         header: Header,
         changed: Sequence[JournalFile],
@@ -281,18 +287,18 @@ class DatasetRecorder:
     ) -> _Prepared:
         kept = [replace(file, uuid=measurement.uuid, settled=not renewed, changed=False) for file in changed]
         files = sorted(files, key=lambda file: file.path)
-        record = self._record(gathering, measurement, header, files)
-        return _Prepared(gathering, measurement, kept, header, files, record, renewed)
+        record = self._record(open_measurement, measurement, header, files)
+        return _Prepared(open_measurement, measurement, kept, header, files, record, renewed)
 
     def _record(
-        self, gathering: OpenMeasurement, measurement: Measurement, header: Header, files: Sequence[JournalFile]
+        self, open_measurement: OpenMeasurement, measurement: Measurement, header: Header, files: Sequence[JournalFile]
     ) -> Record:
         written = max(file.mtime_ns for file in files) / 1e9
         started = header.started if header.started is not None else min(map(_born, files))
         started = _bounded(started)
         ended = _bounded(header.ended if header.ended is not None else written)
-        name = printable(name_of(gathering.profile, measurement.path))
-        folder = measurement.path if gathering.profile.group == "folder" else os.path.dirname(measurement.path)
+        name = printable(name_of(open_measurement.profile, measurement.path))
+        folder = measurement.path if open_measurement.profile.group == "folder" else os.path.dirname(measurement.path)
         said = {
             "datasetName": name,
             "sourceFolder": printable(folder),
@@ -330,11 +336,11 @@ class DatasetRecorder:
         )
 
 
-def _left(gathering: OpenMeasurement) -> float:
+def _left(open_measurement: OpenMeasurement) -> float:
     """Seconds for which the rest of a measurement is waited for, also after a restart."""
-    written = max(file.mtime_ns for file in gathering.files.values()) / 1e9
-    patience = gathering.profile.patience
-    return min(written + patience - time.time(), gathering.last + patience - time.monotonic())
+    written = max(file.mtime_ns for file in open_measurement.files.values()) / 1e9
+    patience = open_measurement.profile.patience
+    return min(written + patience - time.time(), open_measurement.last + patience - time.monotonic())
 
 
 def _there(files: Sequence[JournalFile]) -> list[JournalFile]:

@@ -44,7 +44,7 @@ class PathRule:
     sample: str = ""
 
     def place_of(self, path: str) -> ProposalContext:
-        """NoPlaceError if the path says nothing, or another beamline."""
+        """UnknownProposalError if the path says nothing, or another beamline."""
         found = self.layout.search(path)
         said = {name: text or "" for name, text in (found.groupdict() if found else {}).items()}
         proposal = self.proposal or said.get("proposal", "")
@@ -118,13 +118,13 @@ class FolderScan:
 
     def __init__(
         self,
-        gatherer: MeasurementCollector,
+        collector: MeasurementCollector,
         recorder: DatasetRecorder,
         session: Callable[[], RecordingSession],
         told: Callable[[Outcome], None],
         stopping: threading.Event,
     ) -> None:
-        self._gatherer = gatherer
+        self._collector = collector
         self._recorder = recorder
         self._session = session
         self._told = told
@@ -139,14 +139,14 @@ class FolderScan:
             if self._stopping.is_set():
                 return [one.path for one in found[start:]]
             some = found[start : start + MAX_SCAN_BATCH]
-            self._gatherer.take(file for one in some for file in one.files)
-            while (due := self._gatherer.due()) and not self._stopping.is_set():
-                outcome = self._recorder.record(self._gatherer, due)
-                outcome.end(self._gatherer)
+            self._collector.take(file for one in some for file in one.files)
+            while (due := self._collector.due()) and not self._stopping.is_set():
+                outcome = self._recorder.record(self._collector, due)
+                outcome.end(self._collector)
                 outcome.answer()
                 self._told(outcome)
             self._wait_for_kafka(MAX_DATASETS_IN_FLIGHT)
-        return [one.path for one in self._gatherer]
+        return [one.path for one in self._collector]
 
     def finish(self, patience: float, progress: Callable[[int], None]) -> int:
         """Wait until Kafka has all, or has taken nothing for `patience` seconds; how much is left in the spool."""

@@ -77,7 +77,7 @@ class FlyCounts:
 
 @dataclass(frozen=True)
 class FlyStatus:
-    """A flyer as it was at one moment.
+    """A fly_service as it was at one moment.
 
     A file that is there is either `pending` (files and measurements under way) or in `counts`. `watched` is the
     path that is followed ("" for none) and `place` whose its files are; `method` is how: inotify or polling, "" if
@@ -202,7 +202,7 @@ class FlyService:
             troubles = [self._journal.trouble, self._stays.trouble, *self._troubles.values(), *watches]
             here = sights.get(self._watched)
             return FlyStatus(
-                counts=replace(counts, skipped=counts.skipped + sum(one.gatherer.skipped for one in followings)),
+                counts=replace(counts, skipped=counts.skipped + sum(one.collector.skipped for one in followings)),
                 pending=sum(pending.values()),
                 watched=self._watched,
                 place=self._place,
@@ -214,7 +214,7 @@ class FlyService:
 
     # -------------------------------------------------------------- told by the followings
 
-    def outcome(self, outcome: Outcome, gatherer: MeasurementCollector) -> None:
+    def outcome(self, outcome: Outcome, collector: MeasurementCollector) -> None:
         """Measurements were recorded, or not."""
         unread = [problem for one in outcome.recorded for problem in one.header.problems]
         problems = [*unread, *outcome.problems]
@@ -227,7 +227,7 @@ class FlyService:
             last_error=problems[-1] if problems else "",
         )
         with self._lock:
-            outcome.end(gatherer)
+            outcome.end(collector)
             self._counts = self._counts.and_then(now)
         outcome.answer()
         for path in outcome.ignored:
@@ -254,7 +254,7 @@ class FlyService:
                 if following.is_done(self.settings.linger, patience):
                     following.stop()
                     del self._followings[root]
-                    self._counts = self._counts.and_then(FlyCounts(skipped=following.gatherer.skipped))
+                    self._counts = self._counts.and_then(FlyCounts(skipped=following.collector.skipped))
                     self._troubles.pop(root, None)
 
     # ------------------------------------------------------------------------ behind that
@@ -274,7 +274,7 @@ class FlyService:
         recorder = DatasetRecorder(
             self._journal, self._session, self.settings.beamline, self.settings.zone, self.settings.fresh, stopping
         )
-        gatherer = MeasurementCollector(
+        collector = MeasurementCollector(
             root,
             self._profiles,
             self._journal,
@@ -284,7 +284,7 @@ class FlyService:
             self._claims,
             self._pass_on,
         )
-        following = RootFollower(gatherer, self._watch, recorder, self, stopping)
+        following = RootFollower(collector, self._watch, recorder, self, stopping)
         following.left = left
         self._followings[root] = following
         following.start()
@@ -305,7 +305,7 @@ class FlyService:
 
     def _pass_on(self, owner: MeasurementCollector, file: JournalFile) -> None:
         for following in self._all():
-            if following.gatherer is owner:
+            if following.collector is owner:
                 following.give(file)
 
     def _all(self) -> list[RootFollower]:

@@ -84,7 +84,7 @@ class SciFly(Device):
         super().init_device()
         self._publisher = AttributePublisher(self, self.PUSHED)
         self._property_check = PropertyCheck(self.get_name(), list(self.get_device_class().device_property_list), ())
-        self._flight = SciFlyWork(self._from_properties())
+        self._scifly_work = SciFlyWork(self._from_properties())
         self._show()
         self._background = PeriodicThread(f"{self.get_name()} work", self._work, LOOK_SECONDS)
         self._background.start()
@@ -92,7 +92,7 @@ class SciFly(Device):
 
     def delete_device(self) -> None:
         self._background.stop()
-        self._flight.close()
+        self._scifly_work.close()
 
     def _from_properties(self) -> SciFlyProperties:
         return settings_from(
@@ -106,18 +106,18 @@ class SciFly(Device):
         )
 
     def _work(self) -> None:
-        flight = self._flight
+        flight = self._scifly_work
         self._property_check.run()
         try:
             flight.work()
         finally:
             with tango.AutoTangoMonitor(self):
-                if flight is self._flight:
+                if flight is self._scifly_work:
                     self._show()
 
     def _show(self) -> None:
         """Bring what clients see up to date, all of one moment, and tell the subscribers. With the monitor held."""
-        shown = self._flight.shown()
+        shown = self._scifly_work.shown()
         counts, condition = shown.counts, shown.condition()
         condition.alarms += self._property_check.problems
         problems = [*condition.faults, *condition.alarms]
@@ -202,14 +202,14 @@ class SciFly(Device):
     @command
     def Start(self) -> None:
         """Watch and record again, and catch up with what has come since Stop."""
-        self._flight.start()
+        self._scifly_work.start()
         self._show()
         self._background.wake()
 
     @command
     def Stop(self) -> None:
         """Watch and record nothing, until Start, Init or a restart. What was begun is gone on with then."""
-        self._flight.stop()
+        self._scifly_work.stop()
         self._show()
         self._background.wake()
 
@@ -217,13 +217,13 @@ class SciFly(Device):
     def Rescan(self) -> None:
         """Look at everything below the path once more, soon."""
         with raising_devfailed("SciFly", ValueError):
-            self._flight.rescan()
+            self._scifly_work.rescan()
 
     @command(doc_in="Full path of a file below the path that is watched", doc_out="uuid of its dataset")
     def RecordNow(self, file: str) -> str:
         """Record the measurement of this file as it is now: not finished, or once more."""
         with raising_devfailed("SciFly", ValueError, OSError, TimeoutError), tango.AutoTangoAllowThreads(self):
-            uuid = self._flight.record_now(text(file).strip())
+            uuid = self._scifly_work.record_now(text(file).strip())
         self._show()
         return uuid
 

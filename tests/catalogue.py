@@ -1,7 +1,7 @@
 """The SciCats that tests run against: the embedded one as a real process, and one given by the environment.
 
     SCIZOO_SCICAT_URL=https://... SCIZOO_SCICAT_USERNAME=... SCIZOO_SCICAT_PASSWORD=... \\
-        pytest tests/contract tests/integration/test_scicow*.py
+        pytest tests/contract tests/integration/scicow
 
 The account must be an administrator (ADMIN_GROUPS). SCIZOO_SCICAT_USER=name:password:group, a
 member of one group who may create, and SCIZOO_SCICAT_OTHER=name:password, someone of another

@@ -1,4 +1,4 @@
-"""A SciCat in memory, under the project's own client, that behaves as facts/scicat.md says and fails when told.
+"""A SciCat in memory, under the project's own client: it behaves as the real one (tests/contract), and fails when told.
 
 The forms of fields and what becomes of metadata are the embedded catalogue's, which the contract checks.
 """

@@ -167,7 +167,7 @@ class Collection:
     # -------------------------------------------------------------------- write
 
     def insert(self, connection: sqlite3.Connection, document: Json) -> None:
-        """Raises Exists if its key is there."""
+        """Raises DocumentExists if its key is there."""
         values = {"key": document[self.key], "document": _text(document)}
         if self.searchable:
             values["words"] = _words(document)

@@ -1,4 +1,4 @@
-"""The one client of SciCat's REST API (v3 and v4) that all parts use.
+"""The client of SciCat's REST API (v3 and v4), for SciCow, the scan log and the demo.
 
 from ingest.scicat import SciCat
 

@@ -1,4 +1,4 @@
-"""A small client of SciCat's REST API: what SciCow writes with and the scan log reads with.
+"""A small client of SciCat's REST API: SciCow, the scan log and the demo use it.
 
 What the real backend does (v4.6+) was found by running it; the comments say so where it is
 not what one would expect. No write is repeated here: whoever calls knows what a repeat costs.

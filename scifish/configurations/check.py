@@ -1,4 +1,4 @@
-"""Configurations against the live control system: what can be read, and what is not as it is written."""
+"""Checks configurations against the live control system: which entries can be read, and which are wrong."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ from scifish.message.units import convertible, mathjs_spelling
 from scifish.settings.entries import Entry, map_key
 
 ERROR, WARNING, NOTE = "error", "warning", "note"
-"""Nothing is recorded of it; what is recorded is hardly what is meant; good to know."""
+"""Nothing is recorded; what is recorded is probably not intended; for information."""
 
 CHECK_REPLY_SECONDS = 2.5
-"""Seconds for all of an answer to a client whose time-out is Tango's, 3 seconds."""
+"""Seconds for a whole answer to a client with Tango's time-out of 3 seconds."""
 
 STATES = tuple(str(state) for _, state in sorted(tango.DevState.values.items()))
 
@@ -43,12 +43,12 @@ NO_NUMBERS: Mapping[Any, str] = {
 }
 
 MAX_HINTS = 20
-"""Unknown attributes for which one of a like name is looked for: of a device with hundreds it takes milliseconds."""
+"""Maximum number of unknown attributes that get a suggestion: with hundreds of names each takes milliseconds."""
 
 
 @dataclass(frozen=True)
 class Finding:
-    """One sentence on one entry, or on a line of a configuration."""
+    """One sentence about an entry, or about a line of a configuration."""
 
     level: str
     text: str
@@ -60,7 +60,7 @@ class Finding:
 
 @dataclass(frozen=True)
 class ReadResult:
-    """Entries as they were read at one moment. `took`: seconds of each device, None where it has not answered."""
+    """Entries as they were read at one time. `took` has the seconds of each device; None for no answer."""
 
     time: str
     entries: Sequence[Entry]
@@ -71,7 +71,7 @@ class ReadResult:
 
     @property
     def failed(self) -> list[tuple[Entry, str]]:
-        """Entries that have no value, and why."""
+        """Entries without a value, and the errors."""
         return unread(self.entries, self.readings)
 
 
@@ -87,7 +87,7 @@ def read(entries: Sequence[Entry], reader: Reader, timeout: float) -> ReadResult
 
 
 def preview(reads: ReadResult, max_array: int) -> Message:
-    """The snapshot as it would be recorded, and what it took; ready for JSON."""
+    """The snapshot as it would be recorded, with the time of each device; for JSON."""
     return {
         "time": reads.time,
         "seconds": round(reads.seconds, 3),
@@ -105,13 +105,13 @@ def summary(found: Message) -> Message:
 
 
 def rounded(took: dict[str, float | None]) -> dict[str, float | None]:
-    """Slowest first; those without an answer before them."""
+    """Devices without an answer first, then the slowest ones."""
     ordered = sorted(took.items(), key=lambda item: (item[1] is not None, -(item[1] or 0.0), item[0]))
     return {device: None if seconds is None else round(seconds, 3) for device, seconds in ordered}
 
 
 def check(reads: ReadResult, is_defined: Callable[[str], bool]) -> list[Finding]:
-    """What is wrong with the entries. `is_defined` says whether the Tango database has a device of that name."""
+    """The findings about the entries. `is_defined` says whether the Tango database has a device of that name."""
     found: list[Finding] = []
     hints = iter(range(MAX_HINTS))
     lost: dict[str, bool] = {}
@@ -126,14 +126,14 @@ def check(reads: ReadResult, is_defined: Callable[[str], bool]) -> list[Finding]
             if lost[entry.device]:
                 said = [(ERROR, f"unknown device: the Tango database has no {entry.device}")]
         if names[entry.group.lower(), entry.name.lower()] > 1:
-            said.append((WARNING, "the name is used twice, and differs in its case only"))
+            said.append((WARNING, "the name is used twice, with different upper and lower case"))
         said += _of_unit(entry, reading, description)
         found += [Finding(level, text, entry.config, entry.group, entry.name, entry.source) for level, text in said]
     return found
 
 
 def report(findings: Sequence[Finding], reads: ReadResult) -> Message:
-    """Ready for JSON."""
+    """The findings as a dictionary for JSON."""
     return {
         "ok": not any(finding.level == ERROR for finding in findings),
         "time": reads.time,
@@ -149,7 +149,7 @@ def _of_reading(
 ) -> Iterator[tuple[str, str]]:
     if described is not None:
         known = {name.lower(): name for name in described.names}
-        # One with a value was made since.
+        # An attribute with a value was created after the list was read.
         if reading.error and entry.attribute.lower() not in known:
             look = next(hints, None) is not None
             near = difflib.get_close_matches(entry.attribute.lower(), known, n=1) if look else []
@@ -164,18 +164,18 @@ def _of_reading(
 
 
 def _of_map_keys(entry: Entry, described: DeviceDescription) -> Iterator[tuple[str, str]]:
-    """Those keys that no value of the attribute has, see `scifish.attributes.reader.mapped`."""
+    """Keys of the map that match no value of the attribute, see `scifish.attributes.reader.mapped`."""
     attribute = entry.attribute.lower()
     labels, kind = described.labels.get(attribute), described.types.get(attribute)
     for key in entry.map:
         if labels and key not in _with_numbers(labels):
-            yield WARNING, f"map: {key!r} is none of its labels, which are {', '.join(labels)}"
+            yield WARNING, f"map: {key!r} matches none of its labels: {', '.join(labels)}"
         elif kind == tango.CmdArgType.DevState and key not in _with_numbers(STATES):
-            yield WARNING, f"map: {key!r} is none of Tango's states, which are {', '.join(STATES)}"
+            yield WARNING, f"map: {key!r} matches none of Tango's states: {', '.join(STATES)}"
         elif kind == tango.CmdArgType.DevBoolean and key not in ("true", "false"):
-            yield WARNING, f"map: {key!r} is never its value, which is true or false"
+            yield WARNING, f"map: {key!r} never matches: its value is true or false"
         elif kind is not None and (kind in INTEGERS or kind in FLOATS) and not _is_value(key, kind):
-            yield WARNING, f"map: {key!r} is never its value, which is a number of the type {kind}"
+            yield WARNING, f"map: {key!r} never matches: its value is a number of the type {kind}"
 
 
 def _with_numbers(names: Sequence[str]) -> set[str]:
@@ -183,13 +183,13 @@ def _with_numbers(names: Sequence[str]) -> set[str]:
 
 
 def _is_value(key: str, kind: tango.CmdArgType) -> bool:
-    """Whether a number of this type is looked up by this key."""
+    """Whether a number of this type can match this key."""
     try:
         if kind in INTEGERS:
             low, high = INTEGERS[kind]
             return low <= int(key) <= high and str(int(key)) == key
         number = float(key)
-        if kind == tango.CmdArgType.DevFloat:  # which has no 0.1
+        if kind == tango.CmdArgType.DevFloat:  # a float has no exact 0.1
             (number,) = struct.unpack("f", struct.pack("f", number))
         return map_key(number) == key
     except (ValueError, OverflowError):
@@ -199,24 +199,27 @@ def _is_value(key: str, kind: tango.CmdArgType) -> bool:
 def _of_value(entry: Entry, reading: Reading) -> Iterator[tuple[str, str]]:
     value = reading.value if isinstance(reading.value, str | int | float) else None
     if entry.map and value is None:
-        yield WARNING, "map: it is for single values, and this is an array"
+        yield WARNING, "map: only single values can be mapped, and this is an array"
     elif entry.map and not {map_key(value), map_key(reading.raw)} & set(entry.map):
-        yield WARNING, f"map: its value now, {str(value)[:80]}, is not in the map, and shown as it is"
+        yield WARNING, f"map: its value now, {str(value)[:80]}, is not in the map and is recorded as it is"
     if "statistics" in entry.record and (isinstance(value, bool) or not isinstance(value, int | float)):
-        yield NOTE, "statistics are of single numbers, and this is none"
+        yield NOTE, "statistics need a single number, and this is none"
 
 
 def _of_unit(entry: Entry, reading: Reading, described: DeviceDescription | None) -> Iterator[tuple[str, str]]:
     kind = described.types.get(entry.attribute.lower()) if described is not None else None
     if entry.unit and kind in NO_NUMBERS:
-        yield WARNING, f"the unit {entry.unit!r} is hardly meant: its value is {NO_NUMBERS[kind]}"
+        yield WARNING, f"the unit {entry.unit!r} is probably a mistake: its value is {NO_NUMBERS[kind]}"
     unit = entry.unit or reading.unit
     if unit and not convertible(mathjs_spelling(unit)):
-        yield NOTE, f"SciCat cannot convert the unit {unit!r}: the value is kept as it is, and not found by other units"
+        yield (
+            NOTE,
+            f"SciCat cannot convert the unit {unit!r}: the value is kept as it is, and not found in other units",
+        )
     if entry.unit and reading.unit and mathjs_spelling(entry.unit) != mathjs_spelling(reading.unit):
         yield (
             WARNING,
-            f"the unit {entry.unit!r} takes the place of the attribute's own, {reading.unit!r}; no value is converted",
+            f"the unit {entry.unit!r} replaces the attribute's own unit, {reading.unit!r}; values are not converted",
         )
 
 
@@ -224,7 +227,7 @@ def _of_unit(entry: Entry, reading: Reading, described: DeviceDescription | None
 
 
 def attributes(device: str) -> list[dict[str, Any]]:
-    """What a device's attributes are, for one who chooses among them. Raises `tango.DevFailed`, and may hang."""
+    """The attributes of a device, for a choice in an editor. Raises `tango.DevFailed`, and may hang."""
     infos = tango.DeviceProxy(device).attribute_list_query_ex()
     return [
         {

@@ -1,4 +1,4 @@
-"""What differs between two configurations, entry by entry."""
+"""The differences between two configurations, entry by entry."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ COMPARED_FIELDS = ("source", "unit", "map", "record")
 
 
 class Difference(NamedTuple):
-    """One entry that only one of them has (`what` is added or removed), or one of its fields that differs."""
+    """An entry that only one of them has (`what` is added or removed), or a field that differs."""
 
     what: str
     group: str
@@ -21,7 +21,7 @@ class Difference(NamedTuple):
 
 
 def differences(before: Sequence[Entry], after: Sequence[Entry]) -> list[Difference]:
-    """In the order of `after`; those that it has no more are at the end. An entry is known by its group and name."""
+    """The differences in the order of `after`, removed entries last. Group and name identify an entry."""
     old = {(entry.group, entry.name): entry for entry in before}
     found = []
     for entry in after:

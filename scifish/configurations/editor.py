@@ -1,7 +1,7 @@
-"""Changes of a beamline's settings in the Tango database, so that nothing is lost by them.
+"""Changes a beamline's settings in the Tango database without losing anything.
 
-Before each change the database is asked what is there at this moment: what jive has written in the
-meantime is kept, and whoever changes an older state is told. After it what was written is read back.
+Before each change the properties are read: what jive has written in the meantime goes into the history, and a change
+of an older state is refused. After each change the written property is read back.
 """
 
 from __future__ import annotations
@@ -25,19 +25,19 @@ from scifish.tango_io.database import reason
 log = logging.getLogger(__name__)
 
 _CONFIG_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
-"""A configuration's name: what Tango takes for a wildcard, and spock for two parameters, is not in it."""
+"""The name of a configuration: without wildcards of Tango, and without spaces, which spock takes for two parameters."""
 
 
 class EditError(Exception):
-    """A change was not made. The text says why, for a person, and what to do."""
+    """A change was not made. The text says why and what to do, for people."""
 
 
 class WrongName(EditError):
-    """No name for a configuration, or one that is taken."""
+    """The name is not valid for a configuration, or is taken."""
 
 
 class UnknownConfig(EditError):
-    """There is no configuration of that name."""
+    """There is no configuration of this name."""
 
 
 class UnknownChange(EditError):
@@ -45,19 +45,19 @@ class UnknownChange(EditError):
 
 
 class WrongContent(EditError):
-    """The lines have mistakes, or are not such as the Tango database keeps."""
+    """The lines have mistakes, or the Tango database cannot store them."""
 
 
 class InUse(EditError):
-    """What is to be deleted is in use."""
+    """The configuration to be deleted is in use."""
 
 
 class ConfigurationConflict(EditError):
-    """Somebody else has changed it in the meantime."""
+    """Somebody else has changed the configuration in the meantime."""
 
 
 class NotWritten(EditError):
-    """The Tango database has not taken it as it was given."""
+    """The Tango database has not stored the property as it was written."""
 
 
 class Properties(Protocol):
@@ -72,7 +72,7 @@ class Properties(Protocol):
 
 @dataclass(frozen=True)
 class StoredConfiguration:
-    """A configuration as it is in the database. `revision` is another one for other lines."""
+    """A configuration as it is in the database. `revision` differs if the lines differ."""
 
     name: str
     lines: tuple[str, ...]
@@ -88,7 +88,7 @@ def revision_of(lines: Sequence[str]) -> str:
 
 
 def config_in(settings: Settings, name: str) -> StoredConfiguration:
-    """A configuration by its name, in whatever case. Raises UnknownConfig."""
+    """A configuration by its name, in upper or lower case. Raises UnknownConfig."""
     for found, lines in settings.configs.items():
         if found.lower() == name.lower():
             return StoredConfiguration(found, tuple(lines))
@@ -97,10 +97,10 @@ def config_in(settings: Settings, name: str) -> StoredConfiguration:
 
 
 class Editor:
-    """Changes the properties of one SciDog. Threads take turns.
+    """Changes the properties of one SciDog. Threads may share it.
 
     Its methods raise EditError where a change cannot be made, and `tango.DevFailed` while the
-    database does not answer. `who` is whom the history names, `good` gives the last good settings.
+    database does not answer. `who` is the author for the history; `good` returns the last good settings.
     """
 
     def __init__(
@@ -113,7 +113,7 @@ class Editor:
         self._turn = threading.RLock()
 
     def look(self) -> dict[str, list[str]]:
-        """All properties as they are now; what others have changed goes into the history."""
+        """All properties as they are now; changes by others go into the history."""
         with self._turn:
             found = self._db.properties(self._device)
             self.history.notice(found)
@@ -128,7 +128,7 @@ class Editor:
             before = self._config(name)
             if before is None and based_on:
                 raise ConfigurationConflict(
-                    f"{name} is not there any more: somebody has deleted or renamed it; nothing was saved"
+                    f"{name} does not exist any more: somebody has deleted or renamed it; nothing was saved"
                 )
             if before is not None and before.revision != based_on:
                 raise ConfigurationConflict(_changed(before, based_on, self._last(before)))
@@ -136,7 +136,7 @@ class Editor:
             return self._put_config(before.name if before else check_name(name), lines, who, what)
 
     def delete(self, name: str, who: str, based_on: str = "") -> None:
-        """Delete a configuration that is not in use; only if it is of this revision, where one is given."""
+        """Delete a configuration that is not in use; if a revision is given, only if it still has this revision."""
         with self._turn:
             settings = self._settings()
             before = config_in(settings, name)
@@ -146,14 +146,14 @@ class Editor:
             self._write(CONFIG_PREFIX + before.name, None, who, "deleted")
 
     def copy(self, name: str, new: str, who: str) -> StoredConfiguration:
-        """Write a configuration once more, under a name that is not taken."""
+        """Copy a configuration to a name that is not taken."""
         with self._turn:
             before = config_in(self._settings(), name)
             self._check_free(new)
             return self._put_config(new, before.lines, who, f"copied from {before.name}")
 
     def rename(self, name: str, new: str, who: str) -> StoredConfiguration:
-        """Give a configuration another name, also where ActiveConfig and AlwaysConfigs have it."""
+        """Rename a configuration, also in ActiveConfig and AlwaysConfigs."""
         with self._turn:
             settings = self._settings()
             before = config_in(settings, name)
@@ -161,7 +161,7 @@ class Editor:
             if before.name == new:
                 raise WrongName(f"{name} has this name already")
             if one := property_limits.folded(before.name) == property_limits.folded(new):
-                # To Tango the two are one: the new one cannot be beside the old one.
+                # To Tango both names are one property: they cannot exist together.
                 check_name(new)
                 _check_storable(CONFIG_PREFIX + new, before.lines)
                 self._write(CONFIG_PREFIX + before.name, None, who, f"renamed to {new}")
@@ -175,7 +175,7 @@ class Editor:
                 found = self._put_config(new, before.lines, who, what)
             if settings.active_config.lower() == before.name.lower():
                 self._write("ActiveConfig", [found.name], who, what)
-            # Also where nobody has written it, and its default is meant.
+            # Also if the property is not set and the default applies.
             if before.name.lower() in map(str.lower, settings.always_configs):
                 always = [found.name if n.lower() == before.name.lower() else n for n in settings.always_configs]
                 self._write("AlwaysConfigs", always, who, what)
@@ -184,16 +184,16 @@ class Editor:
             return found
 
     def activate(self, name: str, who: str) -> str:
-        """Make a configuration the active one, "" for none; its name as it is written is returned."""
+        """Make a configuration active ("" for none); returns its name as it is written."""
         with self._turn:
             found = config_in(self._settings(), name).name if name else ""
             self._write("ActiveConfig", [found], who, f"made {found} active" if found else "made none active")
             return found
 
     def restore(self, number: int, who: str) -> Change:
-        """Make a property what it was after this change of the history.
+        """Restore a property as it was after this change of the history.
 
-        What could not be saved cannot be restored: a configuration's lines with mistakes, that jive wrote.
+        Lines with mistakes, which jive can write, cannot be restored, as they cannot be saved.
         """
         with self._turn:
             properties = self.look()
@@ -261,12 +261,12 @@ class Editor:
         return StoredConfiguration(name, tuple(self._write(CONFIG_PREFIX + name, lines, who, what)))
 
     def _write(self, name: str, lines: Sequence[str] | None, who: str, what: str) -> Sequence[str]:
-        """Write a property, or delete it, and see that it is done. What is there then is returned.
+        """Write or delete a property, and check the result; returns the lines that the database has then.
 
-        The history has what was there before: it was just noticed.
+        The history has the earlier lines, because they were just read.
         """
         if lines is None and re.search(r"[*%]", name):
-            raise WrongName(f"to Tango the name {name!r} stands for others, too: delete it in jive")
+            raise WrongName(f"to Tango the name {name!r} is a pattern that matches others, too: delete it in jive")
         if lines is not None:
             _check_storable(name, lines)
         known = self.history.now()
@@ -288,8 +288,8 @@ class Editor:
         except tango.DevFailed as refused:
             kept = f"change {before.number} of the history" if before else "nothing"
             raise NotWritten(
-                f"{name}: the Tango database does not answer any more ({failed or reason(refused)}): look whether "
-                f"it has the new value or the old one; what was there before is {kept}"
+                f"{name}: the Tango database does not answer any more ({failed or reason(refused)}): check whether "
+                f"it has the new value or the old one; the earlier value is {kept}"
             ) from refused
         raise NotWritten(f"{name}: {failed or _difference(lines, there)}; the old value is in place")
 
@@ -297,7 +297,7 @@ class Editor:
         old = before.lines if before else None
         if _same(_lines_of(found, name), old):
             return
-        # What is there now may also be somebody's who wrote at the same moment.
+        # The present value may also be from somebody who wrote at the same time.
         self.history.notice(found)
         self._put(name, old)
         now = _lines_of(self._db.properties(self._device), name)
@@ -315,7 +315,7 @@ class Editor:
 
 
 def split(lines: Sequence[str]) -> list[str]:
-    """One entry for each line, also where somebody gives several in one text; none at the end that are blank."""
+    """Single lines, also from texts with line breaks, without blank lines at the end."""
     found = [piece for line in lines for piece in (line.splitlines() or [""])]
     while found and not found[-1].strip():
         found.pop()
@@ -323,11 +323,11 @@ def split(lines: Sequence[str]) -> list[str]:
 
 
 def check_name(name: str) -> str:
-    """The name. WrongName if it is none that a configuration may have."""
+    """The name. WrongName if it is not valid for a configuration."""
     if not _CONFIG_NAME.fullmatch(name):
         raise WrongName(
-            f"{name!r} is no name for a configuration: letters (a to z), digits, '.', '_' and '-', "
-            "and a letter or a digit first"
+            f"{name!r} is not a valid name of a configuration: use letters (a to z), digits, '.', '_' and '-', "
+            "and begin with a letter or a digit"
         )
     limit = property_limits.MAX_NAME_CHARACTERS - len(CONFIG_PREFIX)
     if len(name) > limit:
@@ -337,7 +337,7 @@ def check_name(name: str) -> str:
 
 def _check_content(lines: Sequence[str], name: str) -> None:
     if not lines:
-        raise WrongContent(f"{name}: there is no line; to take the configuration away, delete it")
+        raise WrongContent(f"{name}: there is no line; to remove the configuration, delete it")
     _check_storable(CONFIG_PREFIX + name, lines)
     _, problems = entries.parse(lines, name)
     if problems:
@@ -351,7 +351,7 @@ def _check_storable(name: str, lines: Sequence[str]) -> None:
 
 
 def _check_apart(name: str, others: Sequence[str]) -> None:
-    """That a new property takes the place of none: of a name that is the same one to the database."""
+    """Check that the database does not take the name of a new property for that of another one."""
     for other in others:
         if property_limits.folded(other) == property_limits.folded(name):
             raise WrongName(f"to the Tango database {name} and {other}, which is there, are one property")
@@ -362,8 +362,8 @@ def _changed(found: StoredConfiguration, based_on: str, last: Change | None) -> 
         return f"there is a configuration {found.name} already, of revision {found.revision}; nothing was saved"
     by = f" by {last.who}, {last.time}" if last else ""
     return (
-        f"{found.name} has been changed in the meantime{by}: it is of revision {found.revision}, and what is to be "
-        f"changed was {based_on}; nothing was saved. Read it again, and make your changes in it"
+        f"{found.name} has been changed in the meantime{by}: its revision is {found.revision}, and your change is "
+        f"based on {based_on}; nothing was saved. Read the configuration again, and repeat your changes"
     )
 
 
@@ -372,14 +372,14 @@ def _lines_of(properties: Mapping[str, list[str]], name: str) -> tuple[str, ...]
 
 
 def _same(one: Sequence[str] | None, other: Sequence[str] | None) -> bool:
-    """Whether they say the same: a property without a text is as good as none."""
+    """Whether the lines are the same; a property without text equals no property."""
     return list(one or ()) == list(other or ()) or not (any(one or ()) or any(other or ()))
 
 
 def _difference(wanted: Sequence[str] | None, there: Sequence[str] | None) -> str:
     if wanted is None:
-        return "it is still there"
+        return "the property still exists"
     for number, (line, kept) in enumerate(zip(wanted, there or (), strict=False), start=1):
         if line != kept:
-            return f"line {number} was not kept as it was written: {line[:80]!r} became {kept[:80]!r}"
-    return f"{len(wanted)} lines were written, and {len(there or ())} are there"
+            return f"line {number} was not stored as it was written: {line[:80]!r} became {kept[:80]!r}"
+    return f"{len(wanted)} lines were written, and the database has {len(there or ())}"

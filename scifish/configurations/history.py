@@ -1,8 +1,8 @@
-"""Every change of SciDog's properties: when, by whom, what. A file of JSON lines on the server's machine.
+"""The history of SciDog's properties: time, author and content of each change, as JSON lines on the server's machine.
 
-Not a property: each scan reads all properties, and a history among them would be read with them, and
-would be subject to what a refused write destroys. Recording needs no history. Who moves the server to
-another machine takes the file along; without it a new history begins with what there is.
+It is not a property: each scan reads all properties and would read the history too, and a refused write could
+destroy it. Recording does not need the history. If the server moves to another machine, copy the file; without it a
+new history begins with the present properties.
 """
 
 from __future__ import annotations
@@ -25,17 +25,17 @@ from scifish.settings.atomic_file import write_atomically
 log = logging.getLogger(__name__)
 
 MAX_CHANGES_PER_PROPERTY = 1000
-"""Changes of one property that are kept: macros that switch configurations leave the rest of the history alone."""
+"""Maximum number of changes for each property, so that macros that switch configurations do not fill the history."""
 
 MAX_HISTORY_BYTES = 8_000_000
 
 DATABASE_AUTHOR = "the database"
-"""Who made a change that did not come through SciDog: somebody in jive, for one."""
+"""The author of a change that was not made through SciDog, in jive for example."""
 
 
 @dataclass(frozen=True)
 class Change:
-    """A property got these lines; None: it was deleted. `time` is ISO 8601 in UTC."""
+    """A property got these lines; None means deleted. `time` is ISO 8601 in UTC."""
 
     number: int
     time: str
@@ -46,13 +46,13 @@ class Change:
 
 
 def history_file(device: str, tango_host: str = "") -> Path:
-    """Of one device in one Tango system, in the account's state folder."""
+    """The file for one device of one Tango system, in the state folder of the account."""
     name = f"{tango_host or os.environ.get('TANGO_HOST', '')}_{device}".lower()
     return state_directory() / "scidog" / f"{re.sub(r'[^a-z0-9.-]+', '_', name).strip('_')}.jsonl"
 
 
 class History:
-    """The changes, oldest first. Threads take turns; never raises: `trouble` says what is wrong with the file."""
+    """The changes, oldest first. Never raises; `trouble` says what is wrong with the file."""
 
     def __init__(self, path: Path, most: int = MAX_CHANGES_PER_PROPERTY, most_bytes: int = MAX_HISTORY_BYTES) -> None:
         self.path = path
@@ -76,13 +76,13 @@ class History:
         return next((change for change in self._changes if change.number == number), None)
 
     def before(self, change: Change) -> Change | None:
-        """The one that this change took the place of, if it is still kept."""
+        """The change that this one replaced, if it is still in the history."""
         name = change.property.lower()
         earlier = (c for c in reversed(self._changes) if c.number < change.number and c.property.lower() == name)
         return next(earlier, None)
 
     def of(self, names: Sequence[str]) -> list[Change]:
-        """The changes, newest first, of the first of these properties that has any; names in whatever case."""
+        """The changes, newest first, of the first of these properties that has any. Names in upper or lower case."""
         for name in names:
             found = [change for change in reversed(self._changes) if change.property.lower() == name.lower()]
             if found:
@@ -94,7 +94,7 @@ class History:
         return {change.property.lower(): change for change in self._changes}
 
     def notice(self, properties: Mapping[str, Sequence[str]], who: str = DATABASE_AUTHOR) -> None:
-        """Keep what has changed without us."""
+        """Add changes that were not made through SciDog."""
         known = self.now()
         began = not known
         changed: list[tuple[str, str, Sequence[str] | None]] = []
@@ -110,7 +110,7 @@ class History:
             self._write()
 
     def add(self, who: str, changed: Iterable[tuple[str, str, Sequence[str] | None]]) -> None:
-        """Keep changes: what was done, to which property, and its lines."""
+        """Add changes: what was done, the property, and its lines."""
         first = self._changes[-1].number + 1 if self._changes else 1
         now = iso(time.time())
         for number, (what, name, lines) in enumerate(changed, start=first):
@@ -133,7 +133,9 @@ class History:
             write_atomically(self.path, "".join(f"{text}\n" for _, text in kept))
             self._unwritten = ""
         except OSError as error:
-            self._unwritten = f"the history {self.path} cannot be written, and is lost when the server stops: {error}"
+            self._unwritten = (
+                f"the history {self.path} cannot be written and would be lost when the server stops: {error}"
+            )
 
     def _read(self) -> None:
         try:
@@ -142,13 +144,13 @@ class History:
         except FileNotFoundError:
             return
         except (OSError, ValueError, TypeError, KeyError) as error:
-            # Nothing of it is thrown away: a person may still read it.
+            # The file is kept: people may still read it.
             aside = self.path.with_suffix(f".damaged-{time.time_ns()}")
-            self._damaged = f"the history cannot be read ({error}); a new one is begun, the old file is {aside}"
+            self._damaged = f"the history cannot be read ({error}); a new one is started, the old file is {aside}"
             try:
                 os.replace(self.path, aside)
             except OSError as refused:
-                self._damaged = f"the history {self.path} cannot be read, nor set aside: {refused}"
+                self._damaged = f"the history {self.path} cannot be read or renamed: {refused}"
             log.error("%s", self._damaged)
 
 

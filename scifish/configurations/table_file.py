@@ -1,8 +1,8 @@
-"""Configurations as files: YAML, and tables as people keep such lists in spreadsheets.
+"""Configurations as files: YAML, and tables of spreadsheets.
 
 In: YAML as in the property, or below a name as in a file of settings; CSV with the columns name, source,
 group, unit, map and record in any order, separated by commas, semicolons or tabs, in the encodings that
-Excel and LibreOffice write. Out: a cell never begins as a formula does.
+Excel and LibreOffice write. Out: no cell begins like a formula.
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ from scifish.tango_io.property_limits import storage_problems
 
 SEPARATORS = ",;\t"
 
-# What spreadsheets take for the begin of a formula, also in their full-width forms, with an apostrophe
-# before it where one was put there so that it is none.
+# Characters that begin a formula in spreadsheets, also in their full-width forms, and with an apostrophe before
+# them that prevents it.
 _FORMULA = re.compile(r"^'*[=+\-@\uff1d\uff0b\uff0d\uff20]")
 
 _MARKS = (
@@ -36,7 +36,7 @@ _MARKS = (
 
 
 class TableError(ValueError):
-    """It is no table of entries. The text says what is missing, or in which line."""
+    """The file is not a table of entries. The text says what is wrong, with the line."""
 
 
 def decoded(data: bytes) -> str:
@@ -57,7 +57,7 @@ def decoded(data: bytes) -> str:
 
 
 def lines_from_csv(text: str) -> list[str]:
-    """The lines of a configuration. TableError, with the line in the file, for each row that is no entry."""
+    """The lines of a configuration. TableError, with the line in the file, for each row that is not an entry."""
     rows = _rows(text)
     header = _header(rows)
     problems = list(header.problems)
@@ -77,7 +77,7 @@ def lines_from_csv(text: str) -> list[str]:
     if problems:
         raise TableError("; ".join(problems[:20]))
     if not lines:
-        raise TableError("there is no entry below the names of the columns")
+        raise TableError("there is no entry below the line with the names of the columns")
     return lines
 
 
@@ -103,7 +103,7 @@ def _rewritable(lines: Sequence[str]) -> bool:
 
 
 _MARK = re.compile(r"(?:---|\.\.\.|%YAML)(?:\s.*)?")
-"""A line of YAML that says nothing of a configuration."""
+"""A line of YAML that has no content of a configuration."""
 
 _NAMED = re.compile(r"\[|[^,;\t:{]+:(?:\s|$)")
 """How YAML begins that is not as in the property: a list in brackets, or `saxs:` with the entries below it."""
@@ -114,12 +114,12 @@ def _has_name(text: str) -> bool:
     try:
         root = yaml.compose(text, Loader=ConfigurationLoader)
     except (yaml.YAMLError, *config.YAML_ERRORS):
-        return False  # one entry a line, or what is told with its line
+        return False  # one entry a line, or an error that is reported with its line
     return isinstance(root, yaml.MappingNode) and not any(str(key.value) in ENTRY_KEYS for key, _ in root.value)
 
 
 def _lines_below(text: str) -> list[str]:
-    """The lines of the one configuration in it: below `saxs:`, `Config.saxs:` or `Config: {saxs: ...}`, or all."""
+    """The lines of the only configuration in it: below `saxs:`, `Config.saxs:` or `Config: {saxs: ...}`, or all."""
     try:
         root = yaml.compose(text, Loader=ConfigurationLoader)  # no more than the nodes: values are made line by line
     except (yaml.YAMLError, *config.YAML_ERRORS) as error:
@@ -145,7 +145,7 @@ def _lines_below(text: str) -> list[str]:
 
 
 def _configurations(node: yaml.Node | None) -> Iterator[tuple[str, yaml.Node]]:
-    """What may be one, by its name."""
+    """The nodes that may be configurations, by name."""
     if node is None:
         return
     if not isinstance(node, yaml.MappingNode) or {"name", "source"} <= {str(key.value) for key, _ in node.value}:
@@ -204,7 +204,7 @@ def _rows(text: str) -> list[tuple[int, list[str]]]:
 
 
 def _separator(text: str) -> str:
-    """The one by which the first line has the most names of columns."""
+    """The separator with which the first line has the most names of columns."""
     first = next((line for line in text.splitlines() if line.strip()), "")
     return max(SEPARATORS, key=lambda separator: sum(_column(cell) in ENTRY_KEYS for cell in first.split(separator)))
 
@@ -223,9 +223,9 @@ def _header(rows: Sequence[tuple[int, list[str]]]) -> _Header:
         problems = []
         for column in dict.fromkeys(columns):
             if column in ENTRY_KEYS and columns.count(column) > 1:
-                problems.append(f"line {number}: there are several columns {column}")
+                problems.append(f"line {number}: several columns have the name {column}")
             near = difflib.get_close_matches(column, ENTRY_KEYS, n=1) if column not in ENTRY_KEYS else []
-            if near:  # columns of a beamline's own, for remarks and the like, are none of ours
+            if near:  # other columns, for remarks for example, are ignored
                 problems.append(f"line {number}: column {column!r}: did you mean {near[0]}?")
         return _Header(columns, index + 1, problems)
     raise TableError("the table is empty")

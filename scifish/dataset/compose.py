@@ -38,7 +38,7 @@ class Record:
     and files: paths, or path, time and size. `ending` is None until it is over: status, endTime
     (seconds since 1970), points. `single` is a dataset without a duration.
 
-    A program that is told of a measurement long after it began knows better than PathFixer where that
+    A program that learns of a measurement long after its begin knows better than PathFixer where that
     was: `given["place"]`. And it may record one dataset again, when more is known of it: each recording
     has a `uuid` of its own, `given["dataset"]` is the dataset's, and `given["revision"]` says how often
     it was recorded before.

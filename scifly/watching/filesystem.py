@@ -115,7 +115,7 @@ class FileSystem:
         return self.ask(lambda: _list(self.full(path)))
 
     def ask(self, question: Callable[[], T]) -> T:
-        """The answer. Raises Stopped if it is not wanted any more."""
+        """The answer. Raises WatchStopped if it is not wanted any more."""
         if self._stopping.is_set():
             raise WatchStopped
         self._since = time.monotonic()

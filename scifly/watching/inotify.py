@@ -138,11 +138,15 @@ class InotifyListener:
     """
 
     def __init__(
-        self, tree: WatchedTree, asking: FileSystem, look: Callable[[Iterator[None]], None], lost: Callable[[], None]
+        self,
+        tree: WatchedTree,
+        file_system: FileSystem,
+        look: Callable[[Iterator[None]], None],
+        lost: Callable[[], None],
     ) -> None:
-        """Raises NoMore."""
+        """Raises WatchLimitReached."""
         self._tree = tree
-        self._asking = asking
+        self._file_system = file_system
         self._look = look
         self._lost = lost
         self._folders: dict[int, WatchedFolder] = {}
@@ -158,7 +162,7 @@ class InotifyListener:
 
     def hear(self, folder: WatchedFolder) -> None:
         try:
-            watch = self._inotify.add(self._asking.full(folder.path))
+            watch = self._inotify.add(self._file_system.full(folder.path))
         except OSError as error:
             if error.errno == errno.ENOSPC:
                 count = len(self._watches)

@@ -1,4 +1,4 @@
-"""A file that is finished."""
+"""Data classes of watching: files and folders; names that are hidden or temporary."""
 
 from __future__ import annotations
 

@@ -40,9 +40,9 @@ FILE_RECHECK_SHARE = 0.2
 class PollingListener:
     """Asks for changes every `interval` seconds, and no more than half of the time where the answers take long."""
 
-    def __init__(self, tree: WatchedTree, asking: FileSystem, interval: float, stopping: threading.Event) -> None:
+    def __init__(self, tree: WatchedTree, file_system: FileSystem, interval: float, stopping: threading.Event) -> None:
         self._tree = tree
-        self._asking = asking
+        self._file_system = file_system
         self._interval = interval
         self._stopping = stopping
         self._all: OrderedDict[WatchedFolder, None] = OrderedDict()  # those asked longest ago first
@@ -100,7 +100,7 @@ class PollingListener:
         if not folder.heard:
             return  # forgotten, or not to be read, meanwhile
         try:
-            stat = self._asking.stat(folder.path)
+            stat = self._file_system.stat(folder.path)
             changed = (stat.inode, stat.mtime_ns) != self._stamps.get(folder)
         except OSError as error:
             if error.errno == errno.ENOENT:

@@ -1,4 +1,4 @@
-"""When a file is finished."""
+"""Decides when a file is finished."""
 
 from __future__ import annotations
 
@@ -68,13 +68,13 @@ class SettlingFiles:
     `step` is how long a file may be quiet without being looked at, in seconds: with inotify a change is told.
     """
 
-    def __init__(self, asking: FileSystem, settle: Callable[[str], float]) -> None:
+    def __init__(self, file_system: FileSystem, settle: Callable[[str], float]) -> None:
         self.step = float("inf")
         self.troubles: dict[str, str] = {}
         """Why a file could not be looked at; it is asked again."""
         self.changed = 0.0
         """When something happened to a file last, by the monotonic clock."""
-        self._asking = asking
+        self._file_system = file_system
         self._settle = settle
         self._pending: dict[str, PendingFile] = {}
         self._turns: list[tuple[float, str]] = []
@@ -136,9 +136,9 @@ class SettlingFiles:
             due = [pending for pending in due if pending.state is not WriterState.UNKNOWN]
         elif unknown:
             self._asked = now
-            written = being_written(self._asking.full(pending.path) for pending in unknown)
+            written = being_written(self._file_system.full(pending.path) for pending in unknown)
             for pending in unknown:
-                if self._asking.full(pending.path) in written:
+                if self._file_system.full(pending.path) in written:
                     pending.state = WriterState.WRITING
         for pending in due:
             if pending.state is not WriterState.WRITING and (finished := self._judge(pending)):
@@ -150,12 +150,12 @@ class SettlingFiles:
     def _judge(self, pending: PendingFile) -> SettledFile | None:
         path = pending.path
         try:
-            stat = self._asking.stat(path)
+            stat = self._file_system.stat(path)
         except OSError as error:
             if error.errno in FILE_GONE_ERRNOS:
                 self.drop(path)
             else:
-                self.troubles[path] = f"{printable(self._asking.full(path))}: {error.strerror}"
+                self.troubles[path] = f"{printable(self._file_system.full(path))}: {error.strerror}"
                 self._queue(pending, time.monotonic(), STAT_RETRY_SECONDS)
             return None
         self.troubles.pop(path, None)

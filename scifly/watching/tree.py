@@ -55,7 +55,7 @@ class WatchedTree:
     known of the writer of a file that is found by looking.
     """
 
-    def __init__(self, asking: FileSystem, wanted: Callable[[str], bool], settling: SettlingFiles) -> None:
+    def __init__(self, file_system: FileSystem, wanted: Callable[[str], bool], settling: SettlingFiles) -> None:
         self.top = WatchedFolder("", None)
         self.ear: TreeListener
         self.found = WriterState.QUIET
@@ -65,7 +65,7 @@ class WatchedTree:
         """How many it takes to look at everything, about."""
         self.old: list[SettledFile] = []
         """Files that were there long before the watch began, to be told of."""
-        self._asking = asking
+        self._file_system = file_system
         self._wanted = wanted
         self._settling = settling
 
@@ -99,7 +99,7 @@ class WatchedTree:
             return None
         known = folder.folders.get(name)
         try:
-            stat = self._asking.stat(folder.path_of(name))
+            stat = self._file_system.stat(folder.path_of(name))
             inode = stat.inode if stat.is_folder else None
         except OSError as error:
             if error.errno not in FILE_GONE_ERRNOS:
@@ -123,7 +123,7 @@ class WatchedTree:
         if not self._is_wanted(folder, name):
             return
         try:
-            self._asking.stat(folder.path_of(name))
+            self._file_system.stat(folder.path_of(name))
         except OSError as error:
             if error.errno in FILE_GONE_ERRNOS:
                 self._forget_file(folder, name)
@@ -186,8 +186,8 @@ class WatchedTree:
         try:
             if deep or not folder.heard:
                 # Before it is listed: what comes between the two is told.
-                self._asking.ask(lambda: self.ear.hear(folder))
-            listing = self._asking.list(folder.path)
+                self._file_system.ask(lambda: self.ear.hear(folder))
+            listing = self._file_system.list(folder.path)
         except OSError as error:
             if error.errno in FILE_GONE_ERRNOS and folder.parent is not None:
                 self.forget(folder)
@@ -204,7 +204,7 @@ class WatchedTree:
         return listing
 
     def _note(self, folder: WatchedFolder, error: OSError) -> None:
-        self.troubles[folder] = f"{printable(self._asking.full(folder.path))}: {error.strerror}"
+        self.troubles[folder] = f"{printable(self._file_system.full(folder.path))}: {error.strerror}"
 
     def _add(self, folder: WatchedFolder, name: str) -> WatchedFolder:
         new = folder.folders[name] = WatchedFolder(folder.path_of(name), folder)
@@ -242,7 +242,7 @@ class WatchedTree:
         if path in self._settling or not self._is_wanted(folder, name):
             return
         try:
-            stat = self._asking.stat(path)
+            stat = self._file_system.stat(path)
         except OSError as error:
             if error.errno in FILE_GONE_ERRNOS:
                 return  # what took it away is told, or seen at the next look

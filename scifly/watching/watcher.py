@@ -66,9 +66,9 @@ class Watcher:
         self._on_trouble = on_trouble
         self._interval = interval
         self._stopping = threading.Event()
-        self._asking = FileSystem(self._stopping)
-        self._settling = SettlingFiles(self._asking, settle)
-        self._tree = WatchedTree(self._asking, wanted, self._settling)
+        self._file_system = FileSystem(self._stopping)
+        self._settling = SettlingFiles(self._file_system, settle)
+        self._tree = WatchedTree(self._file_system, wanted, self._settling)
         self._identity: tuple[int, int] | None = None
         self._begun = False
         self._problem = ""
@@ -124,7 +124,7 @@ class Watcher:
     @property
     def sight(self) -> WatchStatus:
         (method, no_more), problem = self._way, self._problem
-        if self._asking.waits() > FILE_SERVER_SILENT_SECONDS:
+        if self._file_system.waits() > FILE_SERVER_SILENT_SECONDS:
             return WatchStatus(method, False, f"the file server of {printable(self.root)} does not answer")
         if problem:
             return WatchStatus(method, False, problem)
@@ -212,8 +212,8 @@ class Watcher:
         name = printable(self.root)
         first = not self._begun and not self._problem
         try:
-            stat = self._asking.ask(lambda: filesystem.stat_now(self.root, follow=True))
-            may = self._asking.ask(lambda: os.access(self.root, os.R_OK | os.X_OK, effective_ids=True))
+            stat = self._file_system.ask(lambda: filesystem.stat_now(self.root, follow=True))
+            may = self._file_system.ask(lambda: os.access(self.root, os.R_OK | os.X_OK, effective_ids=True))
             problem = "" if stat.is_folder else f"{name} is not a folder"
             problem = problem or ("" if may else f"{name} cannot be read: permission denied")
         except FileNotFoundError:
@@ -232,7 +232,7 @@ class Watcher:
 
     def _begin(self, first: bool = False, again: bool = False) -> None:
         """Watch what is at the root now; `again`: forget that the kernel's limits were reached."""
-        self._asking.base = self._asking.ask(lambda: os.path.realpath(self.root))
+        self._file_system.base = self._file_system.ask(lambda: os.path.realpath(self.root))
         no_more = "" if again else self._way[1]
         method = self._best(no_more)
         if not self._begun or method != self.method:
@@ -242,7 +242,7 @@ class Watcher:
         self._look_at_all(first)
 
     def _best(self, no_more: str) -> Method:
-        return self._chosen or ("polling" if no_more else method_for(self._asking.base, mounts()))
+        return self._chosen or ("polling" if no_more else method_for(self._file_system.base, mounts()))
 
     def _use(self, method: Method, no_more: str) -> None:
         """From now on, whatever it was. `no_more`: the kernel's limit that was reached, "" for none."""
@@ -252,10 +252,10 @@ class Watcher:
         for folder in self._tree.folders():
             folder.heard = False
         if method == "inotify":
-            self._tree.ear = InotifyListener(self._tree, self._asking, self._work.appendleft, self._lost)
+            self._tree.ear = InotifyListener(self._tree, self._file_system, self._work.appendleft, self._lost)
             self._tree.found, self._settling.step = WriterState.UNKNOWN, float("inf")
         else:
-            self._tree.ear = PollingListener(self._tree, self._asking, self._interval, self._stopping)
+            self._tree.ear = PollingListener(self._tree, self._file_system, self._interval, self._stopping)
             self._tree.found, self._settling.step = WriterState.QUIET, self._interval
             self._settling.doubt(WriterState.QUIET)
         self._begun = True

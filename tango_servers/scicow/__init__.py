@@ -1,1 +1,1 @@
-"""The parts of the device server SciCow."""
+"""Reads the status of SciCow's replicas, for the device SciCow."""

@@ -45,7 +45,7 @@ class SciFlyStatus:
     """What is shown of it, all of one moment: attributes, State, Status and events are of one of these.
 
     `counts` are since the Init. `flying`: it records. `why_not` says why it does not, `nowhere` why nothing is watched,
-    `stale` what of it may be old, `waits` what keeps metadata from Kafka; `trouble` and `works` are the flyer's.
+    `stale` what of it may be old, `waits` what keeps metadata from Kafka; `trouble` and `works` are the fly_service's.
     `kept`: the proposal's metadata do not leave the beamline. `path_fixer` is the one that is asked.
     """
 
@@ -145,22 +145,22 @@ class SciFlyWork:
         self._over = False
         self._source: SettingsSource | None = None
         self._settings: Settings | None = None
-        self._whereabouts = PathFixerClient()
+        self._pathfixer_client = PathFixerClient()
         self._session: RecordingSession | None = None
         self._journal: Journal | None = None
-        self._flyer: FlyService | None = None
+        self._fly_service: FlyService | None = None
         self._aim: WatchTarget | None = None
-        """What the flyer was told last."""
+        """What the fly_service was told last."""
         self._last: WatchTarget | None = None
         """Where it was watched last, also by an earlier program."""
         self._before = FlyCounts()
-        """Of the flyers before this one."""
+        """Of the fly_services before this one."""
         self._why_not = ""
         self._nowhere = ""
         self._stale = ""
         self._next_try = self._next_look = 0.0
         self._counting = threading.Lock()
-        """So that a later count is not replaced by an earlier one. Its holder may wait for the flyer."""
+        """So that a later count is not replaced by an earlier one. Its holder may wait for the fly_service."""
         self._counted: tuple[FlyService | None, FlyCounts] = (None, self._before)
         self._showing = threading.Lock()
         """Nobody waits while holding it."""
@@ -187,35 +187,35 @@ class SciFlyWork:
             self._next_look = now + SETTINGS_POLL_SECONDS
             self._look_at_settings()
         if self._path_fixer:
-            self._whereabouts.look(self._path_fixer)
-        if self._flyer is None and now >= self._next_try:
+            self._pathfixer_client.look(self._path_fixer)
+        if self._fly_service is None and now >= self._next_try:
             self._take_off()
-        if self._flyer is not None:
-            self._follow(self._flyer)
+        if self._fly_service is not None:
+            self._follow(self._fly_service)
 
     def close(self) -> None:
         """Stop for good. What was begun is gone on with by the next one."""
         with self._lock:
             self._over = True
             self._land()
-            self._whereabouts.close()
+            self._pathfixer_client.close()
 
     def record_now(self, file: str) -> str:
         """The uuid of the dataset of the measurement that this file is of. Raises as `FlyService.record_now`."""
-        flyer = self._flyer
-        if flyer is None:
+        fly_service = self._fly_service
+        if fly_service is None:
             raise ValueError("nothing is watched at the moment: the Status says why")
-        uuid = flyer.record_now(file, CLIENT_WAIT_SECONDS)
-        self._count(flyer)  # so that who has the answer also sees it counted
+        uuid = fly_service.record_now(file, CLIENT_WAIT_SECONDS)
+        self._count(fly_service)  # so that who has the answer also sees it counted
         return uuid
 
     def rescan(self) -> None:
         """Look at everything once more, soon; as it does anyway when it begins. ValueError if it is stopped."""
         if self._stopped:
             raise ValueError("it is stopped: Start looks at everything")
-        flyer = self._flyer
-        if flyer is not None:
-            flyer.rescan()
+        fly_service = self._fly_service
+        if fly_service is not None:
+            fly_service.rescan()
 
     @property
     def _path_fixer(self) -> str:
@@ -228,7 +228,11 @@ class SciFlyWork:
                 return
             self._source = settings_source()
         found = self._source.now()
-        if found is not None and self._flyer is not None and found.beamline != self._flyer.settings.beamline:
+        if (
+            found is not None
+            and self._fly_service is not None
+            and found.beamline != self._fly_service.settings.beamline
+        ):
             self._land()  # its datasets and its journal are another beamline's from now on
         self._settings = found
 
@@ -245,7 +249,7 @@ class SciFlyWork:
             self._journal = Journal(journal_file(beamline))
             settings = FlySettings(beamline, wanted.zone, wanted.method, wanted.catch_up)
             open_stays = [stay for stay in self._journal.stays() if stay.left is None]
-            self._flyer = FlyService(
+            self._fly_service = FlyService(
                 settings, wanted.profiles, self._journal, lambda: recording_session(program=PROGRAM)
             )
         except (NotRecorded, SettingsError, OSError, sqlite3.Error) as error:
@@ -256,19 +260,19 @@ class SciFlyWork:
         self._last = WatchTarget(open_stays[-1].root, open_stays[-1].place) if open_stays else None
 
     def _land(self) -> None:
-        flyer, self._flyer = self._flyer, None
-        if flyer is None:
+        fly_service, self._fly_service = self._fly_service, None
+        if fly_service is None:
             return
-        flyer.stop()
-        self._before = self._before.and_then(flyer.seen().counts)
+        fly_service.stop()
+        self._before = self._before.and_then(fly_service.seen().counts)
         if self._journal is not None:
             self._journal.close()
         self._aim, self._next_try = None, 0.0
 
-    def _follow(self, flyer: FlyService) -> None:
+    def _follow(self, fly_service: FlyService) -> None:
         aim = self._aimed()
         if aim != self._aim:
-            flyer.follow(aim.root, aim.place)
+            fly_service.follow(aim.root, aim.place)
             self._aim = aim
         if aim.root:
             self._last = aim
@@ -276,14 +280,14 @@ class SciFlyWork:
     def _aimed(self) -> WatchTarget:
         """What is to be watched now. Says in `_nowhere` why nothing, and in `_stale` what of it may be old."""
         self._nowhere = self._stale = ""
-        wanted, told, name = self.wanted, self._whereabouts.told, self._path_fixer
+        wanted, told, name = self.wanted, self._pathfixer_client.told, self._path_fixer
         if not name:
             if wanted.alone:
                 return WatchTarget(wanted.root(PathFixerReply()), ProposalContext())
             self._nowhere = "PathFixer is set neither here nor in SciDog, so the path is not known: set one of these"
             return NO_TARGET
-        if self._whereabouts.trouble:
-            self._stale = f"{name}: {self._whereabouts.trouble}"
+        if self._pathfixer_client.trouble:
+            self._stale = f"{name}: {self._pathfixer_client.trouble}"
         if told is None:
             return self._as_before(name)
         if root := wanted.root(told):
@@ -324,20 +328,20 @@ class SciFlyWork:
 
     def _show(self) -> None:
         """What there is now. For whoever holds the lock: of what is under way the half is done."""
-        settings, flyer = self._settings, self._flyer
+        settings, fly_service = self._settings, self._fly_service
         shown = SciFlyStatus(
             self.wanted,
             counts=self._before,
-            flying=flyer is not None,
+            flying=fly_service is not None,
             path_fixer=self._path_fixer,
             why_not=self._why_not,
             nowhere=self._nowhere,
             stale=self._stale,
         )
         with self._counting:
-            self._counted = flyer, self._before
-            if flyer is not None:
-                seen = flyer.seen()
+            self._counted = fly_service, self._before
+            if fly_service is not None:
+                seen = fly_service.seen()
                 shown = replace(
                     shown,
                     counts=self._before.and_then(seen.counts),
@@ -354,13 +358,13 @@ class SciFlyWork:
             with self._showing:
                 self._shown = replace(shown, stopped=self._stopped)
 
-    def _count(self, flyer: FlyService) -> None:
+    def _count(self, fly_service: FlyService) -> None:
         """Show what it has recorded since, without waiting for the work."""
         with self._counting:
             counted, before = self._counted
-            if counted is not flyer:
+            if counted is not fly_service:
                 return
-            seen = flyer.seen()
+            seen = fly_service.seen()
             with self._showing:
                 self._shown = replace(self._shown, counts=before.and_then(seen.counts), pending=seen.pending)
 

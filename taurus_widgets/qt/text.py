@@ -1,4 +1,4 @@
-"""Text for Qt's own widgets."""
+"""Tooltips as rich text."""
 
 from __future__ import annotations
 

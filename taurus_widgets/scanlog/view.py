@@ -41,7 +41,7 @@ class LogView(TaurusWidget):
     rowShown = Qt.Signal(str, str)
     """pid and status, once a new dataset, or one with a new status, is in the table."""
     queryChanged = Qt.Signal(object)
-    """The Query that is shown from now on."""
+    """The DatasetQuery that is shown from now on."""
     proposalInUse = Qt.Signal(str, str)
     """The active proposal and visit of PathFixer, "" for none."""
     catalogueChanged = Qt.Signal()

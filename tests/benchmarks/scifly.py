@@ -81,11 +81,11 @@ def measure(files: int = FILES, seconds: float = SECONDS, method: str = "auto") 
         kafka = make_kafka(folder / "kafka", processes)
         kafka.start()
         print(f"Kafka: {kafka.kind}", file=sys.stderr)
-        with _flying(folder, kafka.bootstrap, method) as (flyer, topic, root):
+        with _flying(folder, kafka.bootstrap, method) as (fly_service, topic, root):
             used = os.times()
             arrived, closed, wrote = _burst(topic, kafka.bootstrap, root, files, seconds)
             spent = os.times()
-            took = method if method != "auto" else flyer.seen().method
+            took = method if method != "auto" else fly_service.seen().method
             cpu = spent.user + spent.system - used.user - used.system
     names = {f"Ag_{number:05}" for number in range(files)}
     counts = Counter(name for name, _ in arrived)
@@ -129,13 +129,13 @@ def _flying(folder: Path, bootstrap: str, method: str) -> Iterator[tuple[FlyServ
     session = RecordingSession(FixedSettings(settings), program="SciFly")
     profiles, _ = profiles_from([f"{{name: ses, settle: {SETTLE}}}"])
     fly = FlySettings("bench", zone=UTC, method=method)  # type: ignore[arg-type]
-    flyer = FlyService(fly, profiles, Journal(folder / "bench.journal"), lambda: session)
-    flyer.follow(str(root), ProposalContext("20250001", "fibre_A", "visitors"))
+    fly_service = FlyService(fly, profiles, Journal(folder / "bench.journal"), lambda: session)
+    fly_service.follow(str(root), ProposalContext("20250001", "fibre_A", "visitors"))
     time.sleep(1.0)
     try:
-        yield flyer, topic, root
+        yield fly_service, topic, root
     finally:
-        flyer.stop()
+        fly_service.stop()
         session.close()
 
 

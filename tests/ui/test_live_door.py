@@ -226,7 +226,7 @@ class TestRows:
                     told.append(decoded["data"]["status"])
 
         assert live._door is not None
-        live._door.heard.connect(note)  # after the log itself
+        live._door.eventReceived.connect(note)  # after the log itself
         beamline.door.run(*SHORT)
         qtbot.waitUntil(lambda: told[-1:] == ["completed"])
         assert scanLog.scans.rowCount() == 0

@@ -135,7 +135,7 @@ class ResourceApi:
         return JSONResponse(document, 201)
 
     def _check_unique(self, connection: sqlite3.Connection, document: Json) -> None:
-        """Raises Exists."""
+        """Raises DocumentExists."""
         unique = self._resource.unique
         if unique and self._collection.count(connection, where({unique: document[unique]}, self._collection.shape)):
             raise DocumentExists(document[unique])

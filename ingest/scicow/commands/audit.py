@@ -1,4 +1,4 @@
-"""`scicow audit`."""
+"""`scicow audit`: compares messages, dead letters and spools with the catalogue."""
 
 from __future__ import annotations
 

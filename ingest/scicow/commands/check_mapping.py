@@ -1,4 +1,4 @@
-"""`scicow check-mapping`."""
+"""`scicow check-mapping`: shows what becomes of a message in SciCat, without sending it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`scicow config show`."""
+"""`scicow config show`: shows the settings as SciCow reads them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`scicow dead-letters`."""
+"""`scicow dead-letters`: lists, shows and settles dead letters."""
 
 from __future__ import annotations
 

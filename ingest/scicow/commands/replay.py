@@ -1,4 +1,4 @@
-"""`scicow replay`."""
+"""`scicow replay`: sends messages of a topic again."""
 
 from __future__ import annotations
 

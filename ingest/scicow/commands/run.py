@@ -1,4 +1,4 @@
-"""`scicow run`."""
+"""`scicow run`: SciCow itself."""
 
 from __future__ import annotations
 

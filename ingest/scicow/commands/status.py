@@ -1,4 +1,4 @@
-"""`scicow status`."""
+"""`scicow status`: how SciCow's replicas and topics stand."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The topic of the messages that could not be ingested, as Kafka Connect keeps such a topic.
+"""Writes the messages that could not be ingested into the topic of dead letters, as Kafka Connect does.
 
 The headers are Connect's (`errors.deadletterqueue.context.headers.enable`, KIP-298), so that its
 tools can read them: where the message came from, and why it is here. `ingest.scicow.dead_letters.topic` reads it.

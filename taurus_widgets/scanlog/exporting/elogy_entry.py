@@ -102,8 +102,8 @@ class ElogyExport:
 def send(elogy: Elogy, target: ElogyTarget, export: ElogyExport, progress: ExportProgress) -> WrittenEntry:
     """Write the rows unless they are already in Elogy, and add the missing pictures.
 
-    Raises ElogyError (Stale for an entry that is locked, Unsure where an answer was lost for good) and Cancelled. It
-    can be repeated after any of them.
+    Raises ElogyError (Stale for an entry that is locked, UncertainWrite where an answer was lost for good) and
+    Cancelled. It can be repeated after any of them.
     """
     mark = export.id(target)
     entry, before = (_created if target.entry is None else _appended)(elogy, target, export, mark, progress)

@@ -1,1 +1,4 @@
-"""What the scan log can do beyond showing rows, one module each. `window.ScanLog` creates them all."""
+"""One module for each thing that a user can do.
+
+A feature uses what is public in `LogView`, and the features that it is given or makes. `window.ScanLog` creates them.
+"""

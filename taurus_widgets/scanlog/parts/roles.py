@@ -12,7 +12,7 @@ Qt copies the dataset at each call of `data`."""
 
 
 COLUMN_ROLE = Qt.Qt.UserRole + 1
-"""The Column of a section of the header."""
+"""The LogColumn of a section of the header."""
 
 
 ALIGNMENT = {Kind.NUMBER: Qt.Qt.AlignRight}

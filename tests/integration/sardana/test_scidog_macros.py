@@ -116,7 +116,7 @@ def test_what_differs_between_two_configurations(stack: Stack, spock: Spock) -> 
     assert ["map", "T", "{'4':", "\\u03bb}"] in rows  # a Door's texts are Latin-1
     assert "3 differences" in said
     assert "0 differences" in spock("scidog_diff", "first", "first")
-    with pytest.raises(MacroFailed, match="'third' is no configuration, nor a revision of first"):
+    with pytest.raises(MacroFailed, match="'third' is neither a configuration nor a revision of first"):
         spock("scidog_diff", "first", "third")
 
 

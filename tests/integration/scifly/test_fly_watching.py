@@ -540,7 +540,7 @@ def test_another_method_is_refused(root: Path) -> None:
 def test_a_file_that_could_not_be_taken_is_given_again(
     root: Path, method: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr("scifly.watching.watcher.RETRY", 0.1)
+    monkeypatch.setattr("scifly.watching.watcher.STAT_RETRY_SECONDS", 0.1)
     given: list[str] = []
 
     def take(found: FinishedFile) -> None:
@@ -561,7 +561,7 @@ def test_a_file_that_could_not_be_taken_is_given_again(
 def test_a_mistake_in_what_is_asked_is_told_and_survived(
     root: Path, method: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr("scifly.watching.watcher.RETRY", 0.1)
+    monkeypatch.setattr("scifly.watching.watcher.STAT_RETRY_SECONDS", 0.1)
     found: list[FinishedFile] = []
     asked: list[str] = []
 

@@ -113,7 +113,7 @@ class Lab:
         self.journal = folder / "lab.journal"
         self.house = house
         self.topic = house.topic
-        self.flyers: list[FlyService] = []
+        self.fly_services: list[FlyService] = []
         self._marks = itertools.count()
 
     @property
@@ -126,15 +126,15 @@ class Lab:
         profiles, problems = profiles_from([*(lines or ["{name: ses, settle: 0.3}"]), MARK])
         assert problems == ()
         settings = replace(FlySettings("lab", zone=UTC), **more)  # type: ignore[arg-type]
-        flyer = FlyService(settings, profiles, Journal(self.journal), lambda: self.house.session)
-        self.flyers.append(flyer)
-        return flyer
+        fly_service = FlyService(settings, profiles, Journal(self.journal), lambda: self.house.session)
+        self.fly_services.append(fly_service)
+        return fly_service
 
     def follow(self, *lines: str, **more: object) -> FlyService:
-        flyer = self.start(*lines, **more)
-        flyer.follow(str(self.root), PLACE)
-        assert eventually(lambda: flyer.seen().method != "")
-        return flyer
+        fly_service = self.start(*lines, **more)
+        fly_service.follow(str(self.root), PLACE)
+        assert eventually(lambda: fly_service.seen().method != "")
+        return fly_service
 
     def write(self, name: str, content: str | None = None, clock: str = "10:00:00") -> Path:
         path = self.root / name
@@ -162,21 +162,21 @@ class Lab:
 
     def mark(self) -> None:
         """Wait until all that was written before has been looked at."""
-        path = os.path.join(self.flyers[-1].seen().watched, f"{next(self._marks)}.mark")
+        path = os.path.join(self.fly_services[-1].seen().watched, f"{next(self._marks)}.mark")
         Path(path).touch()
         self.topic.wait_for(lambda message: message["uuid"] == files_uuid("lab", path, 0))
 
     def all(self) -> list[Message]:
         """The messages of all that was written before, when nothing more comes of it."""
         self.mark()
-        assert eventually(lambda: self.flyers[-1].seen().pending == 0)
+        assert eventually(lambda: self.fly_services[-1].seen().pending == 0)
         assert eventually(lambda: self.house.session.waiting(PATIENCE) == 0)
         self.topic.take_what_is_there()
         return self.messages
 
     def close(self) -> None:
-        for flyer in self.flyers:
-            flyer.stop()
+        for fly_service in self.fly_services:
+            fly_service.stop()
 
 
 @pytest.fixture
@@ -192,7 +192,7 @@ def names(message: Message) -> list[str]:
 
 @pytest.mark.parametrize("method", METHODS)
 def test_the_files_of_a_measurement_are_one_dataset(lab: Lab, method: str) -> None:
-    flyer = lab.follow(method=method)
+    fly_service = lab.follow(method=method)
     lab.write("day 1/Ag_0001.txt")
     lab.write("day 1/Ag_0001Ag__001.ibw", "no wave")
     found = lab.wait_for("day 1/Ag_0001")
@@ -203,8 +203,8 @@ def test_the_files_of_a_measurement_are_one_dataset(lab: Lab, method: str) -> No
     assert found["startTime"] == "2025-11-23T10:00:00.000Z"
     assert "SES" in found["dataFormat"]
     assert any("Ag_0001Ag__001.ibw" in warning for warning in found["warnings"])
-    assert eventually(lambda: flyer.seen().counts.recorded == 1)
-    seen = flyer.seen()
+    assert eventually(lambda: fly_service.seen().counts.recorded == 1)
+    seen = fly_service.seen()
     assert (seen.pending, seen.method, seen.trouble) == (0, method, "")
     assert seen.counts.last_file.endswith(".ibw")
     assert lab.all() == [found]
@@ -234,7 +234,7 @@ def test_a_file_of_any_year_is_recorded_and_holds_up_no_other(lab: Lab, year: in
 
 
 def test_a_file_that_comes_late_is_of_the_same_dataset(lab: Lab) -> None:
-    flyer = lab.follow()
+    fly_service = lab.follow()
     lab.write("Ag_0001.txt")
     first = lab.wait_for("Ag_0001")
     lab.write("Ag_0001Ag__001.ibw", "no wave")
@@ -242,11 +242,11 @@ def test_a_file_that_comes_late_is_of_the_same_dataset(lab: Lab) -> None:
     assert names(first) == ["Ag_0001.txt"]
     assert names(second) == ["Ag_0001.txt", "Ag_0001Ag__001.ibw"]
     assert first["startTime"] == second["startTime"]
-    assert eventually(lambda: flyer.seen().counts.recorded == 2)
+    assert eventually(lambda: fly_service.seen().counts.recorded == 2)
 
 
 def test_a_change_of_what_is_recorded_is_ignored_and_told_unless_it_is_wanted(lab: Lab) -> None:
-    flyer = lab.follow("{name: ses, settle: 0.2}", "{name: more, pattern: '*.dat', settle: 0.2, modified: true}")
+    fly_service = lab.follow("{name: ses, settle: 0.2}", "{name: more, pattern: '*.dat', settle: 0.2, modified: true}")
     lab.write("Ag_0001.txt")
     lab.write("x.dat", "1")
     lab.wait_for("Ag_0001")
@@ -256,8 +256,8 @@ def test_a_change_of_what_is_recorded_is_ignored_and_told_unless_it_is_wanted(la
     with (lab.root / "x.dat").open("a") as file:
         file.write("more")
     assert lab.wait_for("x.dat", revision=1)["files"][0]["size"] == 5
-    assert eventually(lambda: flyer.seen().counts.ignored == 1)
-    flyer.stop()
+    assert eventually(lambda: fly_service.seen().counts.ignored == 1)
+    fly_service.stop()
     # It is told once, and not with each start.
     again = lab.follow("{name: ses, settle: 0.2}")
     assert len(lab.all()) == 3
@@ -265,22 +265,22 @@ def test_a_change_of_what_is_recorded_is_ignored_and_told_unless_it_is_wanted(la
 
 
 def test_an_editor_that_saves_it_again_makes_no_second_dataset(lab: Lab) -> None:
-    flyer = lab.follow()
+    fly_service = lab.follow()
     path = lab.write("Ag_0001.txt")
     lab.wait_for("Ag_0001")
     beside = lab.root / ".Ag.swp"
     beside.write_text(path.read_text() + "a comment\n")
     beside.rename(path)
-    assert eventually(lambda: flyer.seen().counts.ignored == 1)
-    assert flyer.seen().counts.recorded == len(lab.messages) == 1
+    assert eventually(lambda: fly_service.seen().counts.ignored == 1)
+    assert fly_service.seen().counts.recorded == len(lab.messages) == 1
 
 
 def test_a_file_that_its_program_replaces_again_and_again_is_one_dataset_if_changes_are_wanted(lab: Lab) -> None:
-    flyer = lab.follow("{name: log, pattern: '*.csv', settle: 0.2, modified: true}")
+    fly_service = lab.follow("{name: log, pattern: '*.csv', settle: 0.2, modified: true}")
     for revision in range(3):
         lab.write("log.csv.tmp", "hour\n" * (revision + 1)).rename(lab.root / "log.csv")
         assert lab.wait_for("log.csv", revision)["files"][0]["size"] == 5 * (revision + 1)
-    assert eventually(lambda: flyer.seen().counts.recorded == 3)
+    assert eventually(lambda: fly_service.seen().counts.recorded == 3)
     assert {message["uuid"] for message in lab.all()} == {lab.uuid("log.csv")}
 
 
@@ -313,16 +313,16 @@ def test_of_files_without_a_date_those_made_anew_are_another_dataset_too(lab: La
 
 
 def test_what_the_header_says_is_not_all_is_waited_for(lab: Lab) -> None:
-    flyer = lab.follow("{name: ses, settle: 0.2}")
+    fly_service = lab.follow("{name: ses, settle: 0.2}")
     two = SES.format(name="Ag3d", clock="10:00:00").replace("Regions=1", "Regions=2")
     lab.write("Ag_0001.txt", two)
     lab.mark()
-    assert (flyer.seen().pending, lab.topic.of(lab.uuid("Ag_0001"))) == (1, [])
+    assert (fly_service.seen().pending, lab.topic.of(lab.uuid("Ag_0001"))) == (1, [])
     more = SES.format(name="C1s", clock="10:05:00").partition("\n\n")[2]
     with (lab.root / "Ag_0001.txt").open("a") as file:
         file.write(more.replace("Region 1]", "Region 2]").replace("Info 1]", "Info 2]").replace("Data 1]", "Data 2]"))
     assert lab.wait_for("Ag_0001")["status"] == "completed"
-    flyer.stop()
+    fly_service.stop()
     # Another one is never finished: its program was killed.
     lab.follow("{name: ses, settle: 0.2, patience: 0.5}")
     lab.write("Ag_0002.txt", two)
@@ -335,14 +335,14 @@ def test_what_the_header_says_is_not_all_is_waited_for(lab: Lab) -> None:
 
 
 def test_a_folder_of_frames_is_one_dataset(lab: Lab) -> None:
-    flyer = lab.follow("{name: frames, pattern: 'eiger/**/*.h5', group: folder, settle: 0.5}")
+    fly_service = lab.follow("{name: frames, pattern: 'eiger/**/*.h5', group: folder, settle: 0.5}")
     for number in range(300):
         lab.write(f"eiger/scan_7/frame_{number:05}.h5", "x" * number)
     found = lab.wait_for("eiger/scan_7")
     assert len(found["files"]) == 300
     assert (found["datasetName"], found["sourceFolder"]) == ("scan_7", str(lab.root / "eiger/scan_7"))
     assert lab.all() == [found]
-    assert flyer.seen().counts.recorded == 2  # with the mark
+    assert fly_service.seen().counts.recorded == 2  # with the mark
 
 
 def test_a_series_is_one_dataset_and_its_name_has_no_number(lab: Lab) -> None:
@@ -354,17 +354,17 @@ def test_a_series_is_one_dataset_and_its_name_has_no_number(lab: Lab) -> None:
 
 
 def test_what_was_begun_at_one_proposal_is_finished_as_that_when_the_path_changes(lab: Lab, tmp_path: Path) -> None:
-    flyer = lab.follow("{name: ses, settle: 0.5}")
+    fly_service = lab.follow("{name: ses, settle: 0.5}")
     lab.write("Ag_0001.txt")
     other = tmp_path / "secret"
     other.mkdir()
-    flyer.follow(str(other), SECRET)
+    fly_service.follow(str(other), SECRET)
     lab.write("Ag_0002.txt")  # the program goes on where it was
     (other / "Si_0001.txt").write_text(SES.format(name="Si2p", clock="10:00:00"))
     for name in ("Ag_0001", "Ag_0002"):
         assert lab.wait_for(name)["proposalId"] == "20250001"
-    assert eventually(lambda: flyer.seen().counts.recorded == 3)
-    flyer.follow(str(lab.root), PLACE)
+    assert eventually(lambda: fly_service.seen().counts.recorded == 3)
+    fly_service.follow(str(lab.root), PLACE)
     lab.all()
     # What is proprietary stays, also after the proposal has changed again.
     assert {message["proposalId"] for message in lab.messages} == {"20250001"}
@@ -373,13 +373,13 @@ def test_what_was_begun_at_one_proposal_is_finished_as_that_when_the_path_change
 
 
 def test_the_sample_is_the_one_that_was_active_when_the_file_was_made(lab: Lab) -> None:
-    flyer = lab.follow()
+    fly_service = lab.follow()
     path = lab.root / "Ag_0001.txt"
     with path.open("w") as file:
         file.write(SES.format(name="Ag3d", clock="10:00:00"))
         file.flush()
         lab.tick()
-        flyer.follow(str(lab.root), replace(PLACE, sample="fibre_B"))
+        fly_service.follow(str(lab.root), replace(PLACE, sample="fibre_B"))
         lab.tick()
     lab.write("Ag_0002.txt")
     assert lab.wait_for("Ag_0001")["sampleId"] == "fibre_A"
@@ -392,13 +392,13 @@ def test_so_it_is_where_the_file_server_does_not_say_when_a_file_was_made(
 ) -> None:
     monkeypatch.setattr("scifly.collector.birth", lambda path: None)  # as of NFS
     monkeypatch.setattr("scifly.proposal_periods.CHANGE_NOTICED_SECONDS", 0.0)
-    flyer = lab.follow(method=method)
+    fly_service = lab.follow(method=method)
     path = lab.root / "Ag_0001.txt"
     with path.open("w") as file:
         file.write("[Info]")
         file.flush()
-        assert eventually(lambda: flyer.seen().pending == 1)
-        flyer.follow(str(lab.root), SECRET)
+        assert eventually(lambda: fly_service.seen().pending == 1)
+        fly_service.follow(str(lab.root), SECRET)
         file.seek(0)
         file.write(SES.format(name="Ag3d", clock="10:00:00"))
     lab.wait_for("Ag_0001")
@@ -406,10 +406,10 @@ def test_so_it_is_where_the_file_server_does_not_say_when_a_file_was_made(
 
 
 def test_a_folder_inside_of_the_one_before_is_not_recorded_twice(lab: Lab) -> None:
-    flyer = lab.follow()
+    fly_service = lab.follow()
     for number in range(20):
         lab.write(f"deep/Ag_{number:04}.txt")
-    flyer.follow(str(lab.root / "deep"), replace(PLACE, sample="fibre_B"))
+    fly_service.follow(str(lab.root / "deep"), replace(PLACE, sample="fibre_B"))
     for number in range(20, 40):
         lab.write(f"deep/Ag_{number:04}.txt")
     for number in range(40):
@@ -418,52 +418,52 @@ def test_a_folder_inside_of_the_one_before_is_not_recorded_twice(lab: Lab) -> No
 
 
 def test_that_a_path_that_was_left_is_not_there_is_no_trouble(lab: Lab, tmp_path: Path) -> None:
-    flyer = lab.start()
-    flyer.follow(str(tmp_path / "mistyped"), PLACE)
-    assert eventually(lambda: "mistyped does not exist (yet)" in flyer.seen().trouble)
-    flyer.follow(str(lab.root), PLACE)
-    assert eventually(lambda: flyer.seen().works and flyer.seen().trouble == "")
-    assert flyer.seen().others == (str(tmp_path / "mistyped"),)
+    fly_service = lab.start()
+    fly_service.follow(str(tmp_path / "mistyped"), PLACE)
+    assert eventually(lambda: "mistyped does not exist (yet)" in fly_service.seen().trouble)
+    fly_service.follow(str(lab.root), PLACE)
+    assert eventually(lambda: fly_service.seen().works and fly_service.seen().trouble == "")
+    assert fly_service.seen().others == (str(tmp_path / "mistyped"),)
 
 
 def test_a_root_that_was_left_is_watched_for_some_time_and_not_for_ever(lab: Lab, tmp_path: Path) -> None:
     lab.write("Ag_0000.txt")
     lab.tick()
-    flyer = lab.follow(linger=0.0, catch_up=0.0)
+    fly_service = lab.follow(linger=0.0, catch_up=0.0)
     with (lab.root / "Ag_0001.txt").open("w") as file:
         file.write(SES.format(name="Ag3d", clock="10:00:00"))
         file.flush()
-        assert eventually(lambda: flyer.seen().pending == 1)
-        flyer.follow(str(tmp_path / "not there yet"), PLACE)
-        flyer.pulse()
-        assert flyer.seen().others == (str(lab.root),)
+        assert eventually(lambda: fly_service.seen().pending == 1)
+        fly_service.follow(str(tmp_path / "not there yet"), PLACE)
+        fly_service.pulse()
+        assert fly_service.seen().others == (str(lab.root),)
     lab.wait_for("Ag_0001")
 
     def left() -> bool:
-        flyer.pulse()
-        return not flyer.seen().others
+        fly_service.pulse()
+        return not fly_service.seen().others
 
     assert eventually(left)
-    assert flyer.seen().counts.skipped == 1
+    assert fly_service.seen().counts.skipped == 1
 
 
 @pytest.mark.parametrize("method", METHODS)
 def test_what_is_still_written_at_a_root_that_was_left_is_waited_for(lab: Lab, tmp_path: Path, method: str) -> None:
     profile = "{name: dat, pattern: '*.dat', settle: 0.3, patience: 60, modified: true}"
-    flyer = lab.follow(profile, linger=60.0, method=method)
+    fly_service = lab.follow(profile, linger=60.0, method=method)
     path = lab.root / "a.dat"
     with path.open("w", buffering=1) as file:
         file.write("begun\n")
-        assert eventually(lambda: flyer.seen().pending == 1)
-        flyer.follow(str(tmp_path / "not there yet"), PLACE)
-        left = flyer._followings[str(lab.root)]
+        assert eventually(lambda: fly_service.seen().pending == 1)
+        fly_service.follow(str(tmp_path / "not there yet"), PLACE)
+        left = fly_service._followings[str(lab.root)]
         left.left = time.monotonic() - 3600.0
         changed = left.watch.changed
         file.write("and gone on with\n")
         if method == "inotify":
             assert eventually(lambda: left.watch.changed > changed)
-        flyer.pulse()
-        assert flyer.seen().others == (str(lab.root),)
+        fly_service.pulse()
+        assert fly_service.seen().others == (str(lab.root),)
     # By polling it may have been quiet for long enough meanwhile, and is told of once more then.
     lab.topic.wait_for(
         lambda m: m["uuid"] == lab.uuid("a.dat") and m["files"][0]["size"] == path.stat().st_size,
@@ -474,12 +474,12 @@ def test_what_came_while_it_was_away_is_caught_up_and_what_is_too_old_is_not(lab
     lab.write("Ag_0001.txt")
     lab.follow(catch_up=3600.0).stop()
     lab.write("Ag_0002.txt")
-    flyer = lab.follow(catch_up=3600.0, fresh=0.0)
+    fly_service = lab.follow(catch_up=3600.0, fresh=0.0)
     found = lab.wait_for("Ag_0002")
     assert any("attributes of then are not known" in warning for warning in found["warnings"])
     lab.wait_for("Ag_0001")
     assert len(lab.all()) == 2
-    flyer.stop()
+    fly_service.stop()
     # The time of a file's last change is beyond what a test can set, so it asks for nothing that came before.
     lab.write("Ag_0003.txt")
     lab.tick()
@@ -491,36 +491,36 @@ def test_what_came_while_it_was_away_is_caught_up_and_what_is_too_old_is_not(lab
 
 
 def test_a_person_can_have_a_file_recorded_at_once(lab: Lab, tmp_path: Path) -> None:
-    flyer = lab.follow("{name: ses, settle: 60}")
+    fly_service = lab.follow("{name: ses, settle: 60}")
     path = lab.write("Ag_0001.txt")
-    assert flyer.record_now(str(path)) == lab.uuid("Ag_0001")
+    assert fly_service.record_now(str(path)) == lab.uuid("Ag_0001")
     lab.wait_for("Ag_0001")
-    assert flyer.record_now(str(path)) == lab.uuid("Ag_0001")
+    assert fly_service.record_now(str(path)) == lab.uuid("Ag_0001")
     lab.wait_for("Ag_0001", revision=1)
     plain = lab.write("notes.md", "none of the profiles wants it")
-    flyer.record_now(str(plain))
+    fly_service.record_now(str(plain))
     assert lab.wait_for("notes.md")["datasetName"] == "notes.md"
     with pytest.raises(ValueError, match="is not below what is watched"):
-        flyer.record_now(str(tmp_path / "elsewhere.txt"))
+        fly_service.record_now(str(tmp_path / "elsewhere.txt"))
     (lab.root / "folder.txt").mkdir()
     with pytest.raises(ValueError, match="is no file"):
-        flyer.record_now(str(lab.root / "folder.txt"))
+        fly_service.record_now(str(lab.root / "folder.txt"))
     with pytest.raises(FileNotFoundError):
-        flyer.record_now(str(lab.root / "none.txt"))
+        fly_service.record_now(str(lab.root / "none.txt"))
     (tmp_path / "other_proposal").mkdir()
     (tmp_path / "other_proposal" / "Ag_0001.txt").write_text("of others")
     for name, target in (("out", tmp_path / "other_proposal"), ("round", lab.root)):
         (lab.root / name).symlink_to(target)
         with pytest.raises(ValueError, match="is behind a symbolic link, which is not followed"):
-            flyer.record_now(str(lab.root / name / "Ag_0001.txt"))
+            fly_service.record_now(str(lab.root / name / "Ag_0001.txt"))
 
 
 def test_a_person_who_has_waited_too_long_is_told_what_comes_of_it(lab: Lab) -> None:
-    flyer = lab.follow("{name: ses, settle: 60}")
+    fly_service = lab.follow("{name: ses, settle: 60}")
     path = lab.write("Ag_0001.txt")
     said = r"Ag_0001.txt is not recorded yet, after 0.01 s; it will be"
-    with flyer._journal._lock, pytest.raises(TimeoutError, match=said):  # as a disk that hangs
-        flyer.record_now(str(path), timeout=0.01)
+    with fly_service._journal._lock, pytest.raises(TimeoutError, match=said):  # as a disk that hangs
+        fly_service.record_now(str(path), timeout=0.01)
     lab.wait_for("Ag_0001")
 
 
@@ -535,34 +535,34 @@ def test_what_is_gone_before_it_is_recorded_is_told(lab: Lab) -> None:
 
 
 def test_a_full_disk_of_the_journal_is_told_and_nothing_is_lost(lab: Lab) -> None:
-    flyer = lab.follow()
-    flyer._journal._db.execute("PRAGMA max_page_count=1")  # SQLite refuses as a full disk does
+    fly_service = lab.follow()
+    fly_service._journal._db.execute("PRAGMA max_page_count=1")  # SQLite refuses as a full disk does
     for number in range(30):
         lab.write(f"{'long name ' * 20}{number}.txt")
-    assert eventually(lambda: "the journal takes nothing" in flyer.seen().trouble)
-    assert "database or disk is full" in flyer.seen().trouble
-    assert flyer.seen().counts.recorded < 30
-    flyer._journal._db.execute("PRAGMA max_page_count=1000000")
+    assert eventually(lambda: "the journal takes nothing" in fly_service.seen().trouble)
+    assert "database or disk is full" in fly_service.seen().trouble
+    assert fly_service.seen().counts.recorded < 30
+    fly_service._journal._db.execute("PRAGMA max_page_count=1000000")
     for number in range(30):
         lab.wait_for(f"{'long name ' * 20}{number}")
-    assert eventually(lambda: flyer.seen().trouble == "")
+    assert eventually(lambda: fly_service.seen().trouble == "")
     assert len(lab.all()) == 30
 
 
 def test_a_journal_that_is_damaged_meanwhile_costs_nothing(lab: Lab) -> None:
-    flyer = lab.follow("{name: ses, settle: 0.5}")
+    fly_service = lab.follow("{name: ses, settle: 0.5}")
     for number in range(300):
         lab.write(f"Ag_{number:04}.txt")
         if number == 150:
             size = lab.journal.stat().st_size
-            db = flyer._journal._db
+            db = fly_service._journal._db
             db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
             with lab.journal.open("r+b") as file:
                 file.seek(4096)
                 file.write(os.urandom(max(size - 4096, 4096)))
     for number in range(300):
         lab.wait_for(f"Ag_{number:04}")
-    assert eventually(lambda: flyer.seen().pending == 0)
+    assert eventually(lambda: fly_service.seen().pending == 0)
 
 
 PROGRAM = """
@@ -580,8 +580,8 @@ root, journal, topic, bootstrap, spool, method = sys.argv[1:]
 settings = Settings(beamline="lab", topic=topic, kafka_bootstrap_servers=bootstrap, spool_directory=spool)
 session = RecordingSession(FixedSettings(settings), program="SciFly")
 profiles, _ = profiles_from(["{name: ses, settle: 0.2}"])
-flyer = FlyService(FlySettings("lab", zone=UTC, method=method), profiles, Journal(Path(journal)), lambda: session)
-flyer.follow(root, ProposalContext("20250001", "fibre_A", "visitors"))
+fly_service = FlyService(FlySettings("lab", zone=UTC, method=method), profiles, Journal(Path(journal)), lambda: session)
+fly_service.follow(root, ProposalContext("20250001", "fibre_A", "visitors"))
 print("ready", flush=True)
 threading.Event().wait()
 """
@@ -618,7 +618,7 @@ def killed_again_and_again(lab: Lab, method: str) -> None:
         for _ in range(10):  # while nobody looks
             lab.write(f"Ag_{written:04}.txt")
             written += 1
-    flyer = lab.follow("{name: ses, settle: 0.2}", method=method)
+    fly_service = lab.follow("{name: ses, settle: 0.2}", method=method)
     for number in range(written):
         lab.wait_for(f"Ag_{number:04}", revision=0)
     messages = lab.all()
@@ -629,4 +629,4 @@ def killed_again_and_again(lab: Lab, method: str) -> None:
         assert names(last[lab.uuid(f"Ag_{number:04}")]) == there
     # Recorded twice is only what was under way at one of the kills.
     assert len(messages) < written + 6 * 250
-    assert flyer.seen().trouble == ""
+    assert fly_service.seen().trouble == ""

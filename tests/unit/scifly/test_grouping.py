@@ -83,7 +83,7 @@ class Root:
         self.journal = Journal(folder.parent / "lab.journal")
         self.passed_on: list[JournalFile] = []
         self.profiles = profiles
-        self.gatherer = MeasurementCollector(
+        self.collector = MeasurementCollector(
             str(folder),
             profiles,
             self.journal,
@@ -106,11 +106,11 @@ class Root:
 
     def due(self) -> dict[str, list[str]]:
         """The files of each measurement that is due."""
-        for one in self.gatherer:
+        for one in self.collector:
             one.turn = 0.0
         return {
             below(one.path, str(self.folder)): sorted(below(path, str(self.folder)) for path in one.files)
-            for one in self.gatherer.due()
+            for one in self.collector.due()
         }
 
 
@@ -125,28 +125,28 @@ def test_a_measurement_waits_for_files_that_are_there_and_not_finished(root: Roo
     text, wave = root.write("Ag_0001.txt", "Ag_0001Ag__001.ibw")
     other, hidden = root.write("Ag_0002.txt", ".Ag_0002.txt.swp")
     assert hidden.size
-    root.gatherer.take([text, other])
+    root.collector.take([text, other])
     assert root.due() == {"Ag_0002": ["Ag_0002.txt"]}
-    root.gatherer.take([wave])
+    root.collector.take([wave])
     assert root.due()["Ag_0001"] == ["Ag_0001.txt", "Ag_0001Ag__001.ibw"]
 
 
 def test_it_does_not_wait_for_ever(root: Root) -> None:
     text, _ = root.write("Ag_0001.txt", "Ag_0001Ag__001.ibw")
-    root.gatherer.take([text])
+    root.collector.take([text])
     assert root.due() == {}
-    for one in root.gatherer:
+    for one in root.collector:
         one.last -= SES.patience
     assert root.due() == {"Ag_0001": ["Ag_0001.txt"]}
 
 
 def test_frames_of_a_folder_and_of_the_root_itself(root: Root) -> None:
     files = root.write("scan_1/a.h5", "scan_1/b.h5", "c.h5")
-    root.gatherer.take(files[1:])
+    root.collector.take(files[1:])
     assert root.due() == {"": ["c.h5"]}
-    root.gatherer.take(files)
+    root.collector.take(files)
     assert root.due() == {"": ["c.h5"], "scan_1": ["scan_1/a.h5", "scan_1/b.h5"]}
-    (measurement,) = (one.measurement for one in root.gatherer if one.path == str(root.folder))
+    (measurement,) = (one.measurement for one in root.collector if one.path == str(root.folder))
     assert measurement.uuid == files_uuid("lab", str(root.folder), 0)
 
 
@@ -162,19 +162,19 @@ def test_each_frame_is_written_into_the_journal_once(root: Root, monkeypatch: py
     monkeypatch.setattr(root.journal, "found", counted)
     frames = root.write(*(f"scan_1/{number}.h5" for number in range(20)))
     for frame in frames:
-        root.gatherer.take([frame])
+        root.collector.take([frame])
     assert written == [frame.path for frame in frames]
     ((_, files),) = root.journal.unfinished()
     assert len(files) == 20
 
 
 def test_a_measurement_that_two_profiles_want_is_of_the_first(root: Root) -> None:
-    root.gatherer.take(root.write("Ag_0001.txt"))
+    root.collector.take(root.write("Ag_0001.txt"))
     other = Root(root.folder, FRAMES, replace(ANY, group="stem"), SES)
-    other.gatherer.take(other.write("x.h5.ibw"))
-    ((one),) = other.gatherer
+    other.collector.take(other.write("x.h5.ibw"))
+    ((one),) = other.collector
     assert one.profile.name == "any"
-    other.gatherer.close()
+    other.collector.close()
     other.journal.close()
 
 
@@ -182,24 +182,24 @@ def test_what_two_roots_find_is_gathered_by_one(tmp_path: Path) -> None:
     claims = MeasurementClaims()
     outer, inner = Root(tmp_path / "raw", SES, claims=claims), Root(tmp_path / "raw" / "deep", SES, claims=claims)
     (file,) = inner.write("Ag_0001.txt")
-    outer.gatherer.take([file])
-    inner.gatherer.take([file])
-    assert (len(outer.gatherer), len(inner.gatherer)) == (1, 0)
+    outer.collector.take([file])
+    inner.collector.take([file])
+    assert (len(outer.collector), len(inner.collector)) == (1, 0)
     assert [one.path for one in inner.passed_on] == [file.path]
-    (gathering,) = outer.gatherer
-    outer.gatherer.done(gathering)
-    inner.gatherer.take([file])
-    assert len(inner.gatherer) == 1
+    (open_measurement,) = outer.collector
+    outer.collector.done(open_measurement)
+    inner.collector.take([file])
+    assert len(inner.collector) == 1
     for one in (outer, inner):
         one.journal.close()
 
 
 def test_an_earlier_run_is_gone_on_with(root: Root) -> None:
     files = root.write("Ag_0001.txt", "b_0001.tif", "b_0002.tif")
-    root.gatherer.take(files)
+    root.collector.take(files)
     again = Root(root.folder, SES, SERIES)
-    again.gatherer.restore()
-    assert {one.path: len(one.files) for one in again.gatherer} == {
+    again.collector.restore()
+    assert {one.path: len(one.files) for one in again.collector} == {
         str(root.folder / "Ag_0001"): 1,
         str(root.folder / "b_#.tif"): 2,
     }
@@ -208,43 +208,43 @@ def test_an_earlier_run_is_gone_on_with(root: Root) -> None:
 
 def test_what_is_recorded_and_has_not_changed_is_not_gathered(root: Root) -> None:
     (file,) = root.write("Ag_0001.txt")
-    root.gatherer.take([file])
-    (gathering,) = root.gatherer
-    root.journal.recorded([(gathering.measurement, gathering.files.values())])
-    root.gatherer.done(gathering)
+    root.collector.take([file])
+    (open_measurement,) = root.collector
+    root.journal.recorded([(open_measurement.measurement, open_measurement.files.values())])
+    root.collector.done(open_measurement)
     # A file server that was mounted again may number its files anew.
-    root.gatherer.take([replace(file, inode=file.inode + 1)])
-    assert len(root.gatherer) == 0
-    root.gatherer.take([root.file("Ag_0001.txt", "longer")])
-    assert len(root.gatherer) == 1
+    root.collector.take([replace(file, inode=file.inode + 1)])
+    assert len(root.collector) == 0
+    root.collector.take([root.file("Ag_0001.txt", "longer")])
+    assert len(root.collector) == 1
 
 
 def test_what_is_too_old_is_left_alone_but_not_what_was_copied_now(root: Root) -> None:
     old = root.file("Ag_0001.txt")
     os.utime(old.path, (1.0, 1.0))
-    root.gatherer.take([replace(old, mtime_ns=10**9)])
-    assert (root.gatherer.skipped, len(root.gatherer)) == (0, 1)  # it came here just now
-    root.gatherer.take([replace(old, path=f"{root.folder}/gone.txt", mtime_ns=10**9)])
-    assert root.gatherer.skipped == 1
+    root.collector.take([replace(old, mtime_ns=10**9)])
+    assert (root.collector.skipped, len(root.collector)) == (0, 1)  # it came here just now
+    root.collector.take([replace(old, path=f"{root.folder}/gone.txt", mtime_ns=10**9)])
+    assert root.collector.skipped == 1
 
 
 def test_without_catching_up_what_is_written_from_now_on_is_not_too_old(tmp_path: Path) -> None:
     root = Root(tmp_path / "raw", SES, catch_up=0.0)
     new = root.file("Ag_0001.txt")
-    while new.mtime_ns / 1e9 <= root.gatherer._since:  # a file's time is that of the last tick of the kernel's clock
+    while new.mtime_ns / 1e9 <= root.collector._since:  # a file's time is that of the last tick of the kernel's clock
         new = root.file("Ag_0001.txt")
-    root.gatherer.take([new])
-    assert (root.gatherer.skipped, len(root.gatherer)) == (0, 1)
+    root.collector.take([new])
+    assert (root.collector.skipped, len(root.collector)) == (0, 1)
     root.journal.close()
 
 
 def test_somebody_can_have_it_at_once(root: Root) -> None:
     text, _ = root.write("Ag_0001.txt", "Ag_0001Ag__001.ibw")
     answer: Future[str] = Future()
-    root.gatherer.take_now(text, answer)
-    assert [one.now for one in root.gatherer.due()] == [answer]
-    root.gatherer.take_now(root.file("plain.md"), Future())
-    assert {one.profile.name for one in root.gatherer} == {"ses", "record now"}
+    root.collector.take_now(text, answer)
+    assert [one.now for one in root.collector.due()] == [answer]
+    root.collector.take_now(root.file("plain.md"), Future())
+    assert {one.profile.name for one in root.collector} == {"ses", "record now"}
 
 
 STEMS = st.sampled_from([f"{name}_{number:04}" for name in ("Ag", "Si 2p", "\xe5") for number in range(3)])
@@ -272,15 +272,17 @@ def test_in_whatever_order_files_are_finished_each_is_in_one_measurement(
         while order:
             count = data.draw(st.integers(1, len(order)))
             now, order = order[:count], order[count:]
-            root.gatherer.take(there[path] for path in now)
+            root.collector.take(there[path] for path in now)
             for measurement, names in root.due().items():
                 assert measurement not in recorded  # all of it was there from the beginning, and is one dataset
                 recorded[measurement] = names
-                (gathering,) = (one for one in root.gatherer if below(one.path, str(root.folder)) == measurement)
-                root.journal.recorded([(gathering.measurement, gathering.files.values())])
-                root.gatherer.done(gathering)
+                (open_measurement,) = (
+                    one for one in root.collector if below(one.path, str(root.folder)) == measurement
+                )
+                root.journal.recorded([(open_measurement.measurement, open_measurement.files.values())])
+                root.collector.done(open_measurement)
         assert sorted(name for names in recorded.values() for name in names) == sorted(files)
-        assert len(root.gatherer) == 0
+        assert len(root.collector) == 0
         for measurement, names in recorded.items():
             profiles = [profile_of(root.profiles, name) for name in names]
             assert {measurement_of(one, name) for one, name in zip(profiles, names, strict=True) if one} == {
@@ -297,9 +299,9 @@ def test_the_default_of_the_device_is_ses_and_prodigy() -> None:
 
 
 def test_what_no_profile_wants_any_more_is_not_waited_for(root: Root) -> None:
-    root.gatherer.take(root.write("Ag_0001.txt"))
+    root.collector.take(root.write("Ag_0001.txt"))
     again = Root(root.folder, FRAMES)
-    again.gatherer.restore()
-    assert len(again.gatherer) == 0
+    again.collector.restore()
+    assert len(again.collector) == 0
     assert again.journal.unfinished() == []
     again.journal.close()

@@ -43,7 +43,7 @@ class Disk:
 
 
 class PathFixer:
-    """What it says is the test's; as `Whereabouts`."""
+    """What it says is the test's; as `PathFixerClient`."""
 
     def __init__(self) -> None:
         self.told: PathFixerReply | None = None
@@ -73,16 +73,16 @@ class Lab:
         )
         assert (wanted.wrong, wanted.problems) == ((), ())
         self.flight = SciFlyWork(wanted)
-        self.flight._whereabouts = self.pathfixer  # type: ignore[assignment]
+        self.flight._pathfixer_client = self.pathfixer  # type: ignore[assignment]
 
     @property
-    def flyer(self) -> FlyService:
-        assert self.flight._flyer is not None
-        return self.flight._flyer
+    def fly_service(self) -> FlyService:
+        assert self.flight._fly_service is not None
+        return self.flight._fly_service
 
     @property
     def counted(self) -> FlyCounts:
-        return self.flyer.seen().counts
+        return self.fly_service.seen().counts
 
     def write(self, name: str) -> str:
         """A file; its path."""
@@ -148,16 +148,16 @@ def test_a_file_is_pending_until_it_is_counted(made: list[Lab], tmp_path: Path, 
     modules = [flyer_module, follower, collector, recorder, settle, watcher]
 
     def look() -> tuple[int, str, bool] | None:
-        flyer = lab.flight._flyer
-        if flyer is None or flyer._lock._is_owned():  # type: ignore[attr-defined]
+        fly_service = lab.flight._fly_service
+        if fly_service is None or fly_service._lock._is_owned():  # type: ignore[attr-defined]
             return None  # others wait
-        seen = flyer.seen()
+        seen = fly_service.seen()
         return seen.counts.recorded, seen.counts.last_file, seen.pending > 0
 
     with at_each_line(modules, look) as seen:
         lab.flight.work()
         path = lab.write("a.dat")
-        assert eventually(lambda: lab.flyer.seen().pending == 0 and lab.counted.recorded == 1)
+        assert eventually(lambda: lab.fly_service.seen().pending == 0 and lab.counted.recorded == 1)
     moments = [moment for moment, _ in groupby(one for one in seen if one is not None)]
     assert moments == [(0, "", False), (0, "", True), (1, path, False)]
 
@@ -199,7 +199,7 @@ def test_a_turn_of_the_work_in_which_nothing_changes_shows_no_change(asking: Lab
     asking.pathfixer.trouble = "the device does not answer"
     asking.flight.work()
     shown = asking.flight.shown()
-    assert shown.condition().limits == [
+    assert shown.condition().alarms == [
         f"{PATHFIXER}: the device does not answer",
         "In use is what it said before: proposal 20250001, sample A",
     ]

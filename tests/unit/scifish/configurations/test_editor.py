@@ -145,7 +145,7 @@ def test_what_a_refused_write_has_destroyed_is_put_back(db: Database, editor: Ed
 
 def test_what_the_database_has_changed_is_put_back(db: Database, editor: Editor) -> None:
     db.alter = lambda line: line.replace("µ", "?")
-    with pytest.raises(editing.NotWritten, match=r"line 1 was not kept as it was written: '# µ' became '# [?]'"):
+    with pytest.raises(editing.NotWritten, match=r"line 1 was not stored as it was written: '# µ' became '# [?]'"):
         editor.save("saxs", ["# µ", GOOD], revision_of(db.kept["Config.saxs"]), "astlin")
     assert db.kept["Config.saxs"] == ["# mine", GOOD]
     kept = [change.lines for change in editor.history.changes if change.property == "Config.saxs"]
@@ -213,7 +213,7 @@ def test_what_is_always_recorded_by_default_is_not_deleted_either(db: Database, 
 
 def test_a_name_that_stands_for_others_deletes_none_of_them(db: Database, editor: Editor) -> None:
     db.kept["Config.*"] = [NEW]
-    with pytest.raises(editing.WrongName, match="stands for others"):
+    with pytest.raises(editing.WrongName, match="is a pattern that matches others"):
         editor.delete("*", "astlin")
     assert {"Config.saxs", "Config.beamline", "Config.*"} <= set(db.kept)
 

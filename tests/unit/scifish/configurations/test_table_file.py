@@ -67,7 +67,7 @@ def test_excels_own_hint_for_the_separator(separator: str) -> None:
         ("name,group\r\nx,y\r\n", "line 1: source not found; the first line names the columns"),
         ("x,a/b/c/d\r\n", "line 1: name and source not found"),
         ("name,source,naem\r\nx,a/b/c/d,\r\n", "line 1: column 'naem': did you mean name?"),
-        ("name,source,name\r\nx,a/b/c/d,y\r\n", "line 1: there are several columns name"),
+        ("name,source,name\r\nx,a/b/c/d,y\r\n", "line 1: several columns have the name name"),
         ("name,source\r\nx,a/b/c\r\n\r\ny,\r\n", "line 2: x: source 'a/b/c' is not of the form"),
         ("name,source\r\nx,a/b/c\r\n\r\ny,\r\n", "line 4: y: source is missing"),
         ("name,source\r\nx,a/b/c/d\r\nx,a/b/c/e\r\n", "line 3: the name 'x' is taken by line 2"),
@@ -75,7 +75,7 @@ def test_excels_own_hint_for_the_separator(separator: str) -> None:
         ("name,source,map\r\nx,a/b/c/d,4 insert\r\n", "line 2: map '4 insert' is not of the form"),
         ('name,source,map\r\nx,a/b/c/d,"{4: [insert"\r\n', "line 2: map '{4: [insert' is not of the form"),
         ("name,source,record\r\nx,a/b/c/d,stop\r\n", "line 2: x: record 'stop' is not one of start, end, statistics"),
-        ("name,source\r\n", "there is no entry below the names of the columns"),
+        ("name,source\r\n", "there is no entry below the line with the names of the columns"),
     ],
 )
 def test_each_mistake_is_told_with_its_line(text: str, says: str) -> None:
@@ -282,7 +282,7 @@ def test_a_map_is_the_same_by_a_table_and_by_yaml(cell: str) -> None:
     by_yaml, problems = parse(["- {name: x, source: a/b/c/d, map: {" + cell + "}}"])
     try:
         lines = lines_from_csv(as_csv([["name", "source", "map"], ["x", "a/b/c/d", cell]]))
-    except TableError:  # a key without a value, which is hardly meant in a table
+    except TableError:  # a key without a value, which is probably a mistake in a table
         assert problems or None in by_yaml[0].map.values()
     else:
         assert parse(lines) == (by_yaml, problems)

@@ -137,12 +137,12 @@ def test_a_folder_is_not_listed_through_a_link_that_has_taken_its_name(tmp_path:
     (tmp_path / "real" / "Ag.txt").touch()
     (tmp_path / "real" / "link").symlink_to("Ag.txt")
     (tmp_path / "folder").symlink_to("real")
-    asking = FileSystem(threading.Event())
-    asking.base = str(tmp_path)
-    listing = asking.list("real")
+    file_system = FileSystem(threading.Event())
+    file_system.base = str(tmp_path)
+    listing = file_system.list("real")
     assert (listing.folders, [name for name, _ in listing.files]) == (["sub"], ["Ag.txt"])
     with pytest.raises(OSError, match="folder") as told:
-        asking.list("folder")
+        file_system.list("folder")
     assert told.value.errno in (errno.ELOOP, errno.ENOTDIR)
 
 
@@ -168,12 +168,12 @@ def test_a_folder_that_is_seen_at_its_new_place_first_is_still_heard(tmp_path: P
     """A full look finds it there, under the watch that it had at the old place, which is given up then."""
     for folder in ("one/a", "two/b"):
         (tmp_path / folder).mkdir(parents=True)
-    asking = FileSystem(threading.Event())
-    asking.base = str(tmp_path)
-    settling = SettlingFiles(asking, lambda path: 0.0)
-    tree = WatchedTree(asking, lambda path: True, settling)
+    file_system = FileSystem(threading.Event())
+    file_system.base = str(tmp_path)
+    settling = SettlingFiles(file_system, lambda path: 0.0)
+    tree = WatchedTree(file_system, lambda path: True, settling)
     work: list[Iterator[None]] = []
-    tree.ear = InotifyListener(tree, asking, work.append, lambda: None)
+    tree.ear = InotifyListener(tree, file_system, work.append, lambda: None)
     with closing(tree.ear):
         for _ in tree.look(tree.top, deep=True):
             pass
