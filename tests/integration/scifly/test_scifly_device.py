@@ -152,6 +152,8 @@ def test_a_file_that_cannot_be_read_is_a_dataset_with_the_reason(system: System)
 
 def test_what_was_begun_under_the_old_proposal_is_finished_as_that(system: System) -> None:
     old = system.at(FIRST, "fibre_A")
+    (old / "first.dat").write_text("x")
+    system.snapshot(old / "first.dat")  # of what is there when the watch begins, size and time decide
     with (old / "long.dat").open("w") as file:
         file.write("begun")
         file.flush()
