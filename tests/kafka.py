@@ -220,12 +220,30 @@ def free_ports(count: int) -> list[int]:
     found: set[int] = set()
     while len(found) < count:
         port = random.SystemRandom().randrange(10_000, 32_000)
+        if not _reserve(port):
+            continue
         try:
             socket.create_server(("127.0.0.1", port)).close()
         except OSError:
             continue  # somebody's
         found.add(port)
     return list(found)
+
+
+_reserved: list[int] = []
+"""Descriptors of the locks of our ports, held for as long as this process lives."""
+
+
+def _reserve(port: int) -> bool:
+    """Whether no other process of this user's tests has this port for a server that it may not have started yet."""
+    lock = os.open(Path(tempfile.gettempdir()) / f"scizoo-{os.getuid()}-port-{port}", os.O_RDWR | os.O_CREAT, 0o600)
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(lock)
+        return False
+    _reserved.append(lock)
+    return True
 
 
 def answers(bootstrap: str) -> bool:
