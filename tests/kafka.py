@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import ctypes
 import fcntl
 import os
@@ -236,13 +237,15 @@ _reserved: list[int] = []
 
 def _reserve(port: int) -> bool:
     """Whether no other process of this user's tests has this port for a server that it may not have started yet."""
-    lock = os.open(Path(tempfile.gettempdir()) / f"scizoo-{os.getuid()}-port-{port}", os.O_RDWR | os.O_CREAT, 0o600)
+    path = Path(tempfile.gettempdir()) / f"scizoo-{os.getuid()}-port-{port}"
+    lock = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         os.close(lock)
         return False
     _reserved.append(lock)
+    atexit.register(path.unlink, missing_ok=True)
     return True
 
 
