@@ -115,7 +115,7 @@ def write_prodigy(folder: Path, name: str, region: SimulatedRegion = SURVEY, pac
     file, partial = folder / f"{name}.xy", folder / f"~{name}.tmp"
     started = f"{dt.datetime.now(dt.UTC):%m/%d/%y %H:%M:%S} UTC"
     head = {
-        "SimulatedRegion": region.name,
+        "Region": region.name,
         "Spectrum ID": "20",
         "Acquisition Date": started,
         "Analysis Method": "XPS",

@@ -8,7 +8,7 @@ scicat.dataset("20.500.12345/1f0c...")
 
 from ingest.scicat.client import (
     MAX_BODY,
-    Conflict,
+    DocumentConflict,
     Expired,
     Json,
     Modified,
@@ -22,7 +22,7 @@ from ingest.scicat.client import (
 
 __all__ = [
     "MAX_BODY",
-    "Conflict",
+    "DocumentConflict",
     "Expired",
     "Json",
     "Modified",

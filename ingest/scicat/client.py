@@ -14,10 +14,29 @@ from dataclasses import replace
 from typing import Any
 from urllib.parse import quote
 
-from ingest.scicat.errors import Answer, Conflict, Expired, Modified, NotAllowed, SciCatError, TimedOut, TooLarge
+from ingest.scicat.errors import (
+    Answer,
+    DocumentConflict,
+    Expired,
+    Modified,
+    NotAllowed,
+    SciCatError,
+    TimedOut,
+    TooLarge,
+)
 from ingest.scicat.transport import Transport
 
-__all__ = ["Conflict", "Expired", "Json", "Modified", "NotAllowed", "SciCat", "SciCatError", "TimedOut", "TooLarge"]
+__all__ = [
+    "DocumentConflict",
+    "Expired",
+    "Json",
+    "Modified",
+    "NotAllowed",
+    "SciCat",
+    "SciCatError",
+    "TimedOut",
+    "TooLarge",
+]
 
 Json = dict[str, Any]
 
@@ -332,7 +351,7 @@ class SciCat:
         """
         try:
             self.call("POST", "/api/v3/instruments", instrument)
-        except Conflict:
+        except DocumentConflict:
             return False
         return True
 
@@ -404,7 +423,7 @@ class SciCat:
     def _created(self, path: str, document: Json, key: str) -> bool:
         try:
             self.call("POST", path, document)
-        except Conflict:
+        except DocumentConflict:
             return False
         except SciCatError as error:
             # It may be there already (a sample), or the write may have happened.

@@ -30,7 +30,7 @@ class SciCatError(Exception):
         return self.status < 400 or self.status in (408, 412, 425, 429) or self.status >= 500
 
 
-class Conflict(SciCatError):
+class DocumentConflict(SciCatError):
     """409: what was to be created is there already."""
 
 
@@ -65,7 +65,7 @@ STATUSES_OF_PROXIES = (408, 413, 425, 429)
 ERROR_BY_STATUS: dict[int, type[SciCatError]] = {
     401: NotAllowed,
     403: NotAllowed,
-    409: Conflict,
+    409: DocumentConflict,
     412: Modified,
     413: TooLarge,
 }

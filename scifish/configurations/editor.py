@@ -52,7 +52,7 @@ class InUse(EditError):
     """The configuration to be deleted is in use."""
 
 
-class ConfigurationConflict(EditError):
+class Conflict(EditError):
     """Somebody else has changed the configuration in the meantime."""
 
 
@@ -127,11 +127,9 @@ class Editor:
         with self._turn:
             before = self._config(name)
             if before is None and based_on:
-                raise ConfigurationConflict(
-                    f"{name} does not exist any more: somebody has deleted or renamed it; nothing was saved"
-                )
+                raise Conflict(f"{name} does not exist any more: somebody has deleted or renamed it; nothing was saved")
             if before is not None and before.revision != based_on:
-                raise ConfigurationConflict(_changed(before, based_on, self._last(before)))
+                raise Conflict(_changed(before, based_on, self._last(before)))
             _check_content(lines, name)
             return self._put_config(before.name if before else check_name(name), lines, who, what)
 
@@ -141,7 +139,7 @@ class Editor:
             settings = self._settings()
             before = config_in(settings, name)
             if based_on and before.revision != based_on:
-                raise ConfigurationConflict(_changed(before, based_on, self._last(before)))
+                raise Conflict(_changed(before, based_on, self._last(before)))
             self._check_unused(before.name, settings)
             self._write(CONFIG_PREFIX + before.name, None, who, "deleted")
 

@@ -6,7 +6,7 @@ import uuid
 
 import pytest
 
-from ingest.scicat import Conflict, NotAllowed, SciCat, SciCatError
+from ingest.scicat import DocumentConflict, NotAllowed, SciCat, SciCatError
 from ingest.scicow.audit.auditor import just_below
 from tests.catalogue import Catalogue
 from tests.contract.api import PNG
@@ -20,7 +20,7 @@ def client(catalogue: Catalogue) -> SciCat:
 def test_one_dataset_from_begin_to_end(client: SciCat, new_dataset, proposal_id: str) -> None:
     sent = new_dataset(scientificMetadata={"gap": {"value": 2, "unit": "mm"}})
     client.create_dataset(sent)
-    with pytest.raises(Conflict):
+    with pytest.raises(DocumentConflict):
         client.create_dataset(sent)
     client.merge_dataset(
         sent["pid"], {"scientificMetadata": {"gap": {"value": 3, "unit": "mm"}, "status": {"value": "ok", "unit": ""}}}

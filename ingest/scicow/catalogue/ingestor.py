@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from functools import partial
 
-from ingest.scicat import Conflict, Json, SciCat, SciCatError, TooLarge
+from ingest.scicat import DocumentConflict, Json, SciCat, SciCatError, TooLarge
 from ingest.scicow import mapping
 from ingest.scicow.catalogue.checksums import Checksums
 from ingest.scicow.catalogue.datablocks import DatasetFiles
@@ -145,7 +145,7 @@ class Ingestor:
         new = self._mapping.dataset(message, self._validation(message), self._api())
         try:
             self._client.create_dataset(new, self._api())
-        except Conflict:
+        except DocumentConflict:
             return False
         except SciCatError as error:
             # A 500 may come after the write happened.

@@ -12,7 +12,7 @@ import traceback
 from confluent_kafka import KafkaError, KafkaException, Producer
 from confluent_kafka import Message as KafkaMessage
 
-from ingest.scicat import Conflict, Expired, Modified, NotAllowed, SciCatError, TimedOut, TooLarge
+from ingest.scicat import DocumentConflict, Expired, Modified, NotAllowed, SciCatError, TimedOut, TooLarge
 from ingest.scicow.errors import DatasetMissing, MessageRefused, NotYet
 from ingest.scicow.kafka.topics import Headers, headers_of, make_client, producer_settings
 from ingest.scicow.settings import SciCowSettings
@@ -32,7 +32,7 @@ EXCEPTION_CLASS_NAMES: dict[type[BaseException], str] = {
     NotYet: "ingest.failures.NotYet",
     DatasetMissing: "ingest.failures.DatasetMissing",
     SciCatError: "ingest.answers.SciCatError",
-    Conflict: "ingest.answers.Conflict",
+    DocumentConflict: "ingest.answers.Conflict",
     NotAllowed: "ingest.answers.NotAllowed",
     Expired: "ingest.answers.Expired",
     TimedOut: "ingest.answers.TimedOut",

@@ -86,16 +86,16 @@ def test_saving_what_was_read(db: Database, editor: Editor) -> None:
 def test_a_new_one_is_based_on_nothing(db: Database, editor: Editor) -> None:
     editor.save("waxs", [NEW], "", "astlin")
     assert db.kept["Config.waxs"] == [NEW]
-    with pytest.raises(editing.ConfigurationConflict, match="there is a configuration waxs already"):
+    with pytest.raises(editing.Conflict, match="there is a configuration waxs already"):
         editor.save("Waxs", [GOOD], "", "another")
-    with pytest.raises(editing.ConfigurationConflict, match="somebody has deleted or renamed it"):
+    with pytest.raises(editing.Conflict, match="somebody has deleted or renamed it"):
         editor.save("gone", [GOOD], "0123456789ab", "another")
 
 
 def test_the_second_of_two_people_is_told_and_nothing_is_lost(db: Database, editor: Editor) -> None:
     both_read = revision_of(db.kept["Config.saxs"])
     editor.save("saxs", [GOOD, NEW], both_read, "astlin")
-    with pytest.raises(editing.ConfigurationConflict, match="changed in the meantime by astlin"):
+    with pytest.raises(editing.Conflict, match="changed in the meantime by astlin"):
         editor.save("saxs", [OTHER], both_read, "another")
     assert db.kept["Config.saxs"] == [GOOD, NEW]
 
@@ -104,7 +104,7 @@ def test_also_when_it_was_jive_that_wrote_in_between(db: Database, editor: Edito
     read = revision_of(db.kept["Config.saxs"])
     editor.look()
     db.kept["Config.saxs"] = [OTHER]
-    with pytest.raises(editing.ConfigurationConflict, match="changed in the meantime by the database"):
+    with pytest.raises(editing.Conflict, match="changed in the meantime by the database"):
         editor.save("saxs", [GOOD], read, "astlin")
     assert db.kept["Config.saxs"] == [OTHER]
     assert last(editor) == ("the database", "edited", "Config.saxs")
@@ -169,7 +169,7 @@ def test_a_database_that_goes_away_in_the_midst_is_said(db: Database, editor: Ed
 
 def test_deleting(db: Database, editor: Editor) -> None:
     editor.save("waxs", [NEW], "", "astlin")
-    with pytest.raises(editing.ConfigurationConflict):
+    with pytest.raises(editing.Conflict):
         editor.delete("waxs", "astlin", "0123456789ab")
     editor.delete("WAXS", "astlin", revision_of([NEW]))
     assert "Config.waxs" not in db.kept

@@ -10,7 +10,7 @@ import pytest
 
 from ingest.embedded import dataset_forms as stored
 from ingest.embedded import models
-from ingest.scicat import MAX_BODY, Conflict, NotAllowed, SciCatError, TooLarge, just_after
+from ingest.scicat import MAX_BODY, DocumentConflict, NotAllowed, SciCatError, TooLarge, just_after
 from ingest.scicat.errors import Answer
 from ingest.scicow.catalogue.ingestor import Ingestor
 from ingest.scicow.mapping import Mapping
@@ -87,7 +87,7 @@ def test_times_have_a_z_run_number_is_text_and_the_folder_has_no_slash_at_its_en
 def test_the_pid_is_made_from_the_uuid_and_409_means_that_it_is_there(server, client):
     given, _ = begun(server)
     assert list(server.sets) == [pid(given)]
-    with pytest.raises(Conflict):
+    with pytest.raises(DocumentConflict):
         client.create_dataset(new("began", uuid=given["uuid"]))
     ingestor(server).ingest(given)
     assert len(server.sets) == 1

@@ -8,7 +8,7 @@ from confluent_kafka import KafkaError
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ingest.scicat import Conflict, Expired, Modified, NotAllowed, SciCatError, TimedOut, TooLarge
+from ingest.scicat import DocumentConflict, Expired, Modified, NotAllowed, SciCatError, TimedOut, TooLarge
 from ingest.scicow.commands.dead_letters import as_json, listed, passes, readable, shown
 from ingest.scicow.commands.replay import going_on
 from ingest.scicow.dead_letters.producer import _headers
@@ -89,7 +89,7 @@ class FakeWriter:
         (NotYet("x"), "ingest.failures.NotYet"),
         (DatasetMissing("x"), "ingest.failures.DatasetMissing"),
         (SciCatError("x", 400), "ingest.answers.SciCatError"),
-        (Conflict("x", 409), "ingest.answers.Conflict"),
+        (DocumentConflict("x", 409), "ingest.answers.Conflict"),
         (NotAllowed("x", 403), "ingest.answers.NotAllowed"),
         (Expired("x", 401), "ingest.answers.Expired"),
         (TimedOut("x"), "ingest.answers.TimedOut"),

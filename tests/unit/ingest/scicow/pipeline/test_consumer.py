@@ -13,7 +13,7 @@ from confluent_kafka import KafkaError, KafkaException
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ingest.scicat import Conflict, NotAllowed, SciCatError, TimedOut
+from ingest.scicat import DocumentConflict, NotAllowed, SciCatError, TimedOut
 from ingest.scicow.dead_letters.producer import DeadLetterError
 from ingest.scicow.errors import DatasetMissing, MessageRefused, NotYet
 from ingest.scicow.monitoring.status import ReplicaStatus
@@ -394,7 +394,9 @@ def test_while_held_there_is_one_probe_at_a_time_with_growing_waits(cow):
     assert len(cow.ingestor.done) == 30
 
 
-@pytest.mark.parametrize("failure", [SciCatError("x", 500), Conflict("x", 409), TimedOut("x"), SciCatError("x", 429)])
+@pytest.mark.parametrize(
+    "failure", [SciCatError("x", 500), DocumentConflict("x", 409), TimedOut("x"), SciCatError("x", 429)]
+)
 def test_a_dataset_that_fails_waits_by_itself(failure):
     cow = make()
     bad, good = message(), [message() for _ in range(50)]

@@ -4,7 +4,7 @@ import dataclasses
 
 import pytest
 
-from ingest.scicat import Conflict, NotAllowed, SciCatError, TimedOut
+from ingest.scicat import DocumentConflict, NotAllowed, SciCatError, TimedOut
 from ingest.scicow.errors import DatasetMissing, MessageRefused, NotYet
 from ingest.scicow.pipeline.backoff import Backoff
 from ingest.scicow.pipeline.failure_policy import MIN_FAILING_DATASETS, DeadLetter, FailurePolicy, Pause, Retry
@@ -54,7 +54,7 @@ def received():
         (NotYet("x"), Retry(0.5, first=True)),
         (DatasetMissing("x", 60.0), Retry(0.5, dataset_missing=True, first=True)),
         (SciCatError("x", 500), Retry(0.5, first=True)),
-        (Conflict("x", 409), Retry(0.5, first=True)),
+        (DocumentConflict("x", 409), Retry(0.5, first=True)),
         (TimedOut("x"), Retry(0.5, first=True)),
         (SciCatError("x", 429, retry_after=7.0), Retry(7.0, first=True)),
         (SciCatError("x", 429, retry_after=1e6), Retry(WAIT, first=True)),
