@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import threading
 import time
 from collections.abc import Callable
@@ -118,10 +119,12 @@ class Upkeep:
 
     def run(self) -> None:
         if time.monotonic() >= self._next_check:
+            self._next_check = math.inf  # not at the end: what `check_soon` says meanwhile is for the next check
             self._check()
         if not self.report.not_restored:
             self._follow_date()
         if time.monotonic() >= self._next_listing:
+            self._next_listing = math.inf
             self._list_proposals()
 
     def _check(self) -> None:
@@ -149,7 +152,7 @@ class Upkeep:
             self.update_report(
                 not_restored=not_restored, storage=storage, unwritable=unwritable, office=office, path_waits=path_waits
             )
-        self._next_check = time.monotonic() + self._check_interval()
+        self._next_check = min(self._next_check, time.monotonic() + self._check_interval())
 
     def _refresh(self, now: Selection) -> str:
         """Use the office's current answer; returns why not yet, if a running scan's data would go to two places."""
@@ -214,4 +217,5 @@ class Upkeep:
             self.update_report(proposals=tuple(self._selector.proposals()), listing="")
         except OfficeError as error:
             self.update_report(listing=str(error))
-        self._next_listing = time.monotonic() + (UPKEEP_RETRY_SECONDS if self.report.listing else UPKEEP_CHECK_SECONDS)
+        wait = UPKEEP_RETRY_SECONDS if self.report.listing else UPKEEP_CHECK_SECONDS
+        self._next_listing = min(self._next_listing, time.monotonic() + wait)

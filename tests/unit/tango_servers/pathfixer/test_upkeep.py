@@ -109,6 +109,24 @@ def test_an_office_that_is_back_is_asked_soon_also_after_a_write(desk: Desk) -> 
     assert proposal.as_of == ""
 
 
+def test_a_wish_to_check_that_comes_in_the_midst_of_a_check_is_not_lost(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[float] = []
+
+    def unwritable(_: Selection) -> str:
+        asked.append(desk.now)
+        if len(asked) == 1:
+            desk.office.category = "staff"  # after this check has asked the office
+            desk.upkeep.check_soon()  # as TurnOn does
+        return ""
+
+    monkeypatch.setattr(desk.selector, "unwritable", unwritable)
+    desk.after(upkeep.UPKEEP_CHECK_SECONDS)
+    assert "/staff/" in desk.after(0.0).path
+    assert len(asked) == 2
+
+
 def test_a_scan_is_waited_for(desk: Desk) -> None:
     desk.scans = RunningScans(running=("ascan (door/x/1)",))
     desk.day = date(2025, 3, 11)
