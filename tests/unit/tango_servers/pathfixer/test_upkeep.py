@@ -114,14 +114,14 @@ def test_a_wish_to_check_that_comes_in_the_midst_of_a_check_is_not_lost(
 ) -> None:
     asked: list[float] = []
 
-    def unwritable(_: Selection) -> str:
+    def unwritable(_: Selector, __: Selection) -> str:
         asked.append(desk.now)
         if len(asked) == 1:
             desk.office.category = "staff"  # after this check has asked the office
             desk.upkeep.check_soon()  # as TurnOn does
         return ""
 
-    monkeypatch.setattr(desk.selector, "unwritable", unwritable)
+    monkeypatch.setattr(Selector, "unwritable", unwritable)
     desk.after(upkeep.UPKEEP_CHECK_SECONDS)
     assert "/staff/" in desk.after(0.0).path
     assert len(asked) == 2
