@@ -5,9 +5,9 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 EXTRAS := test,lint,docs
-# Three processes, also on two cores, as most tests wait most of the time; each has its own servers. A file's tests stay
+# Four processes, also on two cores, as most tests wait most of the time; each has its own servers. A file's tests stay
 # together, and the files begin in the order of tests/conftest.py. PARALLEL= for one.
-PARALLEL ?= -n 3 --dist loadfile --no-loadscope-reorder
+PARALLEL ?= -n 4 --dist loadfile --no-loadscope-reorder
 
 .PHONY: demo test pytest test-oldest lint docs bench faults soak fuzz pictures clean
 

@@ -22,7 +22,7 @@ from xml.etree import ElementTree
 from deploy.demo.processes import Process, Processes
 
 WITH_SERVERS = ("tests/integration", "tests/contract", "tests/ui")
-AS_MAKE_TEST = ("-n", "3", "--dist", "loadfile", "--no-loadscope-reorder")
+AS_MAKE_TEST = ("-n", "4", "--dist", "loadfile", "--no-loadscope-reorder")
 BUSY_LOOP = "while True: pass"
 
 
