@@ -32,6 +32,17 @@ SILENT_TOPIC_SECONDS = 30.0
 """Seconds without a message, where Kafka has said that there are some, after which reading is given up."""
 
 # These errors are temporary, or concern the group, which is not used here.
+_MOVING = (
+    KafkaError.LEADER_NOT_AVAILABLE,
+    KafkaError.NOT_LEADER_FOR_PARTITION,
+    KafkaError.FENCED_LEADER_EPOCH,
+    KafkaError.UNKNOWN_LEADER_EPOCH,
+    KafkaError.OFFSET_NOT_AVAILABLE,
+)
+"""What Kafka says of a topic that has just been made, or moves to another broker: gone within seconds."""
+
+LEADER_RETRY_SECONDS = 0.2
+
 _PASSING = (
     KafkaError._TRANSPORT,
     KafkaError._ALL_BROKERS_DOWN,
@@ -272,15 +283,19 @@ class TopicReader:
         return {number: offset for number, offset in point.items() if number is not None}
 
     def _asked(self, call: Callable[[], T]) -> T:
-        try:
-            return call()
-        except KafkaException as error:
-            reason: KafkaError = error.args[0]
-            if reason.code() in _PASSING:
+        deadline = time.monotonic() + self._timeout
+        while True:
+            try:
+                return call()
+            except KafkaException as error:
+                reason: KafkaError = error.args[0]
+                if reason.code() in _PASSING:
+                    raise self._away() from error
+                if reason.code() not in _MOVING or time.monotonic() >= deadline:
+                    raise TopicError(f"Kafka at {self._settings.bootstrap_servers}: {reason.str()}") from error
+                time.sleep(LEADER_RETRY_SECONDS)
+            except TimeoutError as error:  # of a future
                 raise self._away() from error
-            raise TopicError(f"Kafka at {self._settings.bootstrap_servers}: {reason.str()}") from error
-        except TimeoutError as error:  # of a future
-            raise self._away() from error
 
     def _passing(self, error: KafkaError | None) -> bool:
         """Whether it may still come; TopicError if not. The end of a partition is none of these errors."""
