@@ -7,10 +7,12 @@ from __future__ import annotations
 
 import grp
 import os
+import pwd
 import secrets
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -57,6 +59,7 @@ class Stack:
             "SCIDOG_DEVICE": "",
             "PYTHONUNBUFFERED": "1",
         }
+        _make_socket_folder()
         for category in CATEGORIES:  # on a real storage its administrators make these
             (folder / "data" / category / BEAMLINE).mkdir(parents=True, exist_ok=True)
         self.tango_host = ""
@@ -266,6 +269,15 @@ def own_group() -> str:
         return grp.getgrgid(os.getegid()).gr_name
     except KeyError:
         return ""
+
+
+def _make_socket_folder() -> None:
+    """omniORB's folder of Unix sockets (its default, /tmp/omni-USER).
+
+    Of two servers that make it at the same time, as when a user's first ones start side by side, one ends with an error.
+    """
+    with suppress(KeyError):  # an account without a name
+        Path("/tmp", f"omni-{pwd.getpwuid(os.getuid()).pw_name}").mkdir(mode=0o700, exist_ok=True)
 
 
 def _command(name: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Mapping
 from dataclasses import replace
@@ -15,6 +16,7 @@ import pytest
 import tango
 from tango import DevState
 
+from deploy.demo.stack import own_group
 from sdm.layout import Layout
 from sdm.office import OfficeUnavailable, Proposal
 from tango_servers import PathFixer as pathfixer
@@ -26,8 +28,8 @@ from tango_servers.pathfixer.selection import Selection, Selector
 from tango_servers.pathfixer.upkeep import Upkeep
 from tests.moments import at_each_line
 
-FIBRES = Proposal("20250001", "Fibres", "cosaxs", group="root")
-CELLS = Proposal("20250117", "Cells", "cosaxs", group="root")
+FIBRES = Proposal("20250001", "Fibres", "cosaxs", group=own_group() or str(os.getegid()))
+CELLS = Proposal("20250117", "Cells", "cosaxs", group=own_group() or str(os.getegid()))
 
 
 class Office:
