@@ -274,7 +274,7 @@ def own_group() -> str:
 def _make_socket_folder() -> None:
     """omniORB's folder of Unix sockets (its default, /tmp/omni-USER).
 
-    Of two servers that make it at the same time, as when a user's first ones start side by side, one ends with an error.
+    Of two servers that make it at the same time, as a user's first ones may, one ends with an error.
     """
     with suppress(KeyError):  # an account without a name
         Path("/tmp", f"omni-{pwd.getpwuid(os.getuid()).pw_name}").mkdir(mode=0o700, exist_ok=True)
