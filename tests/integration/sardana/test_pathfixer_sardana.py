@@ -67,7 +67,7 @@ class System:
     def end_scan(self) -> None:
         if self.door.proxy.state() == DevState.STANDBY:
             self.door.proxy.command_inout("ResumeMacro")  # Sardana ends no scan that was paused before its time
-        self.door.abort()
+        self.door.stop()  # an abort is an exception that may come into the next scan
         ended = (DevState.ON, DevState.ALARM)
         assert eventually(lambda: self.door.proxy.state() in ended), self.door.proxy.status()
 
