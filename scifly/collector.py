@@ -186,7 +186,7 @@ class MeasurementCollector:
     # ------------------------------------------------------------------- behind that
 
     def _add(self, file: JournalFile, profile: Profile, relative: str) -> OpenMeasurement | None:
-        """The open_measurement that it belongs to; None if another collector has that."""
+        """The measurement that it belongs to; None if another collector has that."""
         path = os.path.join(self.root, measurement_of(profile, relative)).rstrip("/")
         if not self._is_mine(path):
             self._pass_on(self._claims.claim(path, self), file)

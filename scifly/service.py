@@ -77,7 +77,7 @@ class FlyCounts:
 
 @dataclass(frozen=True)
 class FlyStatus:
-    """A fly_service as it was at one moment.
+    """A FlyService as it was at one moment.
 
     A file that is there is either `pending` (files and measurements under way) or in `counts`. `watched` is the
     path that is followed ("" for none) and `place` whose its files are; `method` is how: inotify or polling, "" if

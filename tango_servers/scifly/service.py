@@ -45,7 +45,7 @@ class SciFlyStatus:
     """What is shown of it, all of one moment: attributes, State, Status and events are of one of these.
 
     `counts` are since the Init. `flying`: it records. `why_not` says why it does not, `nowhere` why nothing is watched,
-    `stale` what of it may be old, `waits` what keeps metadata from Kafka; `trouble` and `works` are the fly_service's.
+    `stale` what of it may be old, `waits` what keeps metadata from Kafka; `trouble` and `works` are the service's.
     `kept`: the proposal's metadata do not leave the beamline. `path_fixer` is the one that is asked.
     """
 
@@ -150,17 +150,17 @@ class SciFlyWork:
         self._journal: Journal | None = None
         self._fly_service: FlyService | None = None
         self._aim: WatchTarget | None = None
-        """What the fly_service was told last."""
+        """The target that the service follows now."""
         self._last: WatchTarget | None = None
         """Where it was watched last, also by an earlier program."""
         self._before = FlyCounts()
-        """Of the fly_services before this one."""
+        """Of the services before this one."""
         self._why_not = ""
         self._nowhere = ""
         self._stale = ""
         self._next_try = self._next_look = 0.0
         self._counting = threading.Lock()
-        """So that a later count is not replaced by an earlier one. Its holder may wait for the fly_service."""
+        """So that a later count is not replaced by an earlier one. Its holder may wait for the service."""
         self._counted: tuple[FlyService | None, FlyCounts] = (None, self._before)
         self._showing = threading.Lock()
         """Nobody waits while holding it."""
