@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from typing import Any
 
 import pytest
@@ -12,6 +12,7 @@ from deploy.demo.processes import Processes
 from tests import ran_on
 from tests.catalogue import KINDS, Catalogue, given_catalogue, start_catalogue
 from tests.kafka import Kafka, make_kafka
+from tests.sardana import FAILED
 
 # How long an example takes says as much of what else the machine does.
 settings.register_profile("project", deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -25,6 +26,13 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         return item.get_closest_marker("first") is None, "unit" in item.path.parts
 
     items.sort(key=turn)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    report = yield
+    item.stash[FAILED] = item.stash.get(FAILED, False) or report.failed
+    return report
 
 
 def pytest_deselected(items: Sequence[pytest.Item]) -> None:

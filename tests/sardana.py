@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from contextlib import suppress
 
+import pytest
 import tango
 
 from deploy.demo.door import Door
@@ -26,6 +27,9 @@ from tests.waiting import eventually
 
 SPOILT = "already reg. on"
 """In what a scan says whose measurement group can no longer be used."""
+
+FAILED = pytest.StashKey[bool]()
+"""Of a test: whether it or its set-up has failed. tests/conftest.py notes it."""
 
 BUSY = (tango.DevState.RUNNING, tango.DevState.STANDBY)
 
@@ -70,13 +74,15 @@ class Sardana:
             door.close()
         self.doors = []
 
-    def mend(self, test: str) -> None:
+    def mend(self, test: pytest.Item) -> None:
         """Called after each test: what the next one gets is alive, does nothing, and can scan."""
         wrong = self._what_is_wrong()
         self._errors.clear()
+        if not wrong and test.stash.get(FAILED, False):
+            wrong = "the test had failed, and may have left scans that end at once"  # as of an abort that comes late
         if wrong:
             self.restart()
-            ran_on.remarks.add(f"Sardana was started anew after {test}: {wrong}")
+            ran_on.remarks.add(f"Sardana was started anew after {test.nodeid}: {wrong}")
 
     def forgive(self) -> None:
         """The test has undone what it did."""

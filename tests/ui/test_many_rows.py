@@ -13,6 +13,7 @@ from taurus.external.qt import Qt
 from deploy.demo.processes import Processes
 from ingest.scicat import SciCat, SciCatError
 from taurus_widgets.scanlog import ScanLog
+from taurus_widgets.scanlog.data import columns as cols
 from taurus_widgets.scanlog.data.pages import ROWS_PER_PAGE, Pages
 from taurus_widgets.scanlog.data.query import DatasetQuery, QueryCondition, Relation
 from taurus_widgets.scanlog.table import loader
@@ -411,6 +412,14 @@ def inked(log: ScanLog, row: int) -> int:
     return sum(drawn.pixel(x, y) != background for x in range(drawn.width()) for y in range(drawn.height()))
 
 
+def with_status(dataset: Json, status: str) -> Json:
+    metadata = dataset["scientificMetadata"]
+    return {
+        **dataset,
+        "scientificMetadata": {**metadata, "scan": scan_group(int(dataset["runNumber"]), "a scan", status, points=3)},
+    }
+
+
 class TestExpected:
     @pytest.fixture
     def expected(self) -> Json:
@@ -431,6 +440,29 @@ class TestExpected:
         assert log.scans.rowCount() == count + 1
         log.scans.expect({**expected, "provisional": True})  # too late to count
         assert "provisional" not in (log.scans.dataset(0) or {})
+
+    def test_the_catalogue_does_not_undo_an_end_that_it_does_not_know_yet(
+        self, qtbot: QtBot, log: ScanLog, scicat: SciCat, expected: Json
+    ) -> None:
+        waitForRows(qtbot, log)
+        pid = expected["pid"]
+        rows: list[str] = []
+        log.rowShown.connect(lambda shown, status: rows.append(status) if shown == pid else None)
+        ended = {**with_status(expected, "completed"), "endTime": expected["creationTime"]}
+        log.scans.expect({**ended, "provisional": True})
+        scicat.create_dataset(expected)  # it runs there
+        qtbot.waitUntil(lambda: "provisional" not in (log.scans.dataset(0) or {"provisional": 1}))
+        log.scans.unexpect(pid)  # as Live does for a row that is in the catalogue
+        log.setQuery(replace(log.query, order="comment", descending=False))
+        sorts(qtbot, log)
+        log.setQuery(DatasetQuery())
+        sorts(qtbot, log)
+        shown = log.scans.dataset(0) or {}
+        assert (shown["pid"], cols.status(shown)) == (pid, "completed")
+        assert shown["endTime"] == expected["creationTime"]
+        scicat.merge_dataset(pid, {"scientificMetadata": with_status(expected, "failed")["scientificMetadata"]})
+        qtbot.waitUntil(lambda: cols.status(log.scans.dataset(0) or {}) == "failed")  # the catalogue knows better
+        assert "running" not in rows
 
     def test_it_outlives_another_query_and_can_be_taken_away(self, qtbot: QtBot, log: ScanLog, expected: Json) -> None:
         waitForRows(qtbot, log)

@@ -272,6 +272,14 @@ def status(dataset: Json) -> str:
     return _of_scan(dataset, "status")
 
 
+def with_end(dataset: Json, ended: Json) -> Json:
+    """A copy of a dataset with status and end time of `ended`, a later state of the same scan."""
+    metadata = dataset["scientificMetadata"]
+    scan = {**metadata["scan"], "status": ended["scientificMetadata"]["scan"]["status"]}
+    end = {"endTime": ended["endTime"]} if "endTime" in ended else {}
+    return {**dataset, **end, "scientificMetadata": {**metadata, "scan": scan}}
+
+
 def status_tip(dataset: Json) -> str:
     return ", ".join(filter(None, [status(dataset), "not in the catalogue yet" if dataset.get(PROVISIONAL) else ""]))
 

@@ -40,6 +40,7 @@ class ScanModel(Qt.QAbstractTableModel):
         self._news: set[str] = set()
         self._late: set[str] = set()  # pids that arrived with an older time than existing rows
         self._expected: dict[str, Json] = {}
+        self._ended: dict[str, Json] = {}  # expected datasets that have ended, until the catalogue says so
         self._running: set[str] = set()
         self._today = dt.date.today()
         self.numbering = 0
@@ -76,6 +77,7 @@ class ScanModel(Qt.QAbstractTableModel):
 
         `since` is the catalogue's latest `updatedAt` when they were read: later datasets are new.
         """
+        rows = [self._with_end(dataset) for dataset in rows]
         self.beginResetModel()
         self._forget()
         self._newest_first, self._since = newest_first, since
@@ -93,6 +95,7 @@ class ScanModel(Qt.QAbstractTableModel):
 
     def clear(self) -> None:
         self._expected.clear()
+        self._ended.clear()
         self.begin([])
 
     def _forget(self) -> None:
@@ -128,6 +131,7 @@ class ScanModel(Qt.QAbstractTableModel):
         rows = rows[: max(0, self._count - self._above - first)]
         if rows:
             first += self._above
+            rows = [self._with_end(dataset) for dataset in rows]
             self._put(first, rows)
             self._changed(first, first + len(rows) - 1)
             self._learnNames(rows)
@@ -166,7 +170,7 @@ class ScanModel(Qt.QAbstractTableModel):
         reported: list[tuple[str, str]] = []
         fresh: dict[str, Json] = {}
         moved = False
-        datasets = list(datasets)
+        datasets = [self._with_end(dataset) for dataset in datasets]
         for dataset in datasets:
             pid, status = dataset["pid"], cols.status(dataset)
             known = fresh.get(pid) or self._loaded(pid)
@@ -196,6 +200,8 @@ class ScanModel(Qt.QAbstractTableModel):
         """
         pid = dataset["pid"]
         known = self._loaded(pid)
+        if cols.status(dataset) != "running" and (known is None or cols.status(known) == "running"):
+            self._ended[pid] = dataset
         if known is not None and not known.get(PROVISIONAL):
             return
         self._expected[pid] = dataset
@@ -208,9 +214,19 @@ class ScanModel(Qt.QAbstractTableModel):
         """Remove an expected dataset that did not arrive."""
         self._expected.pop(pid, None)
         known = self._loaded(pid)
+        if known is None or known.get(PROVISIONAL):
+            self._ended.pop(pid, None)
         if known is not None and known.get(PROVISIONAL):
             self._above -= 1
             self._resize(self._count - 1, self._places[pid] + 1)
+
+    def _with_end(self, dataset: Json) -> Json:
+        """The catalogue's dataset. If its scan has ended and the catalogue does not know yet: with that end."""
+        ended = self._ended.get(dataset["pid"])
+        if ended is not None and cols.status(dataset) == "running":
+            return cols.with_end(dataset, ended)
+        self._ended.pop(dataset["pid"], None)
+        return dataset
 
     def _insertExpected(self, dataset: Json) -> None:
         if self._newest_first:

@@ -97,7 +97,7 @@ def pathfixer(system: System, request: pytest.FixtureRequest) -> Iterator[tango.
     yield proxy
     if system.door.proxy.state() in (DevState.RUNNING, DevState.STANDBY):
         system.end_scan()
-    system.sardana.mend(request.node.nodeid)
+    system.sardana.mend(request.node)
 
 
 # ------------------------------------------------------------------ while a scan runs

@@ -40,7 +40,7 @@ def system(tmp_path_factory: pytest.TempPathFactory, kafka: Kafka) -> Iterator[S
 @pytest.fixture(autouse=True)
 def mended(system: System, request: pytest.FixtureRequest) -> Iterator[None]:
     yield
-    system.sardana.mend(request.node.nodeid)
+    system.sardana.mend(request.node)
 
 
 def configured(found: Message) -> dict[str, Message]:

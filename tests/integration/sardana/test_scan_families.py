@@ -58,7 +58,7 @@ def _set_unit(system: System, attribute: str, unit: str) -> None:
 @pytest.fixture(autouse=True)
 def mended(system: System, request: pytest.FixtureRequest) -> Iterator[None]:
     yield
-    system.sardana.mend(request.node.nodeid)
+    system.sardana.mend(request.node)
 
 
 @pytest.fixture
