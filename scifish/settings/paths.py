@@ -6,15 +6,22 @@ import os
 import re
 from pathlib import Path
 
+from platformdirs import user_state_path
+
 from scifish.settings.model import Settings
 
 SYSTEM_SPOOL = Path("/var/lib/scifish")
 
+NO_HOME_FOLDER = Path("/var/empty/scifish")
+"""For an account without a home: writing there fails as on a full disk, and a spool elsewhere is still used."""
+
 
 def state_directory() -> Path:
     """The user's folder for state files, by the XDG Base Directory Specification."""
-    home = os.environ.get("XDG_STATE_HOME", "")
-    return (Path(home) if home.startswith("/") else Path.home() / ".local" / "state") / "scifish"
+    try:
+        return user_state_path("scifish")
+    except RuntimeError:
+        return NO_HOME_FOLDER
 
 
 def spool_directory(settings: Settings) -> Path:

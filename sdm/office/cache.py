@@ -16,6 +16,8 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
+from platformdirs import user_state_path
+
 from sdm.office.model import (
     Office,
     OfficeError,
@@ -215,9 +217,8 @@ def memory_file() -> Path:
 
     Raises OfficeError for an account without a home folder.
     """
-    state = Path(os.environ.get("XDG_STATE_HOME", ""))
     try:
-        return (state if state.is_absolute() else Path.home() / ".local" / "state") / "sdm" / "proposals.json"
+        return user_state_path("sdm") / "proposals.json"
     except RuntimeError as error:
         raise OfficeError(
             "this account has no home folder to store the office's answers in: give a file (--memory), "

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from taurus_widgets.scanlog.data.columns import column_of, default_columns
+from taurus_widgets.scanlog.data.state_folder import configFolder
 
 Json = dict[str, Any]
 
@@ -146,8 +147,7 @@ class LayoutFile:
 
 def user_file() -> LayoutFile:
     """In the user's folder for settings: `$XDG_CONFIG_HOME/scizoo/scanlog.json`, or `~/.config/scizoo/scanlog.json`."""
-    folder = os.environ.get("XDG_CONFIG_HOME") or "~/.config"
-    return LayoutFile(Path(folder).expanduser() / "scizoo" / "scanlog.json")
+    return LayoutFile(configFolder() / "scanlog.json")
 
 
 def _layout(places: Any) -> Layout:

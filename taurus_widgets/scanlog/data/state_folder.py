@@ -1,19 +1,29 @@
-"""The folder for what the scan log stores for one user, readable by nobody else."""
+"""The folders for what the scan log stores for one user, by the XDG Base Directory Specification."""
 
 from __future__ import annotations
 
-import os
+from collections.abc import Callable
 from pathlib import Path
+
+from platformdirs import user_config_path, user_state_path
 
 NO_HOME_FOLDER = Path("/var/empty/scanlog")
 """For an account without a home: writing there fails, and the error is reported."""
 
 
 def stateFolder() -> Path:
-    """The scan log's part of the user's folder for state, by the XDG Base Directory Specification."""
-    home = os.environ.get("XDG_STATE_HOME", "")
+    """The scan log's part of the user's folder for state."""
+    return _folder(user_state_path, "scanlog")
+
+
+def configFolder() -> Path:
+    """Our part of the user's folder for settings."""
+    return _folder(user_config_path, "scizoo")
+
+
+def _folder(of_user: Callable[[str], Path], part: str) -> Path:
     try:
-        return (Path(home) if home.startswith("/") else Path.home() / ".local" / "state") / "scanlog"
+        return of_user(part)
     except RuntimeError:
         return NO_HOME_FOLDER
 

@@ -14,6 +14,7 @@ from scifish.settings import sources as source_module
 from scifish.settings.sources import FixedSettings, TangoSettings
 from scifish.spool.kafka_config import producer_config, read_config_file
 from tango_servers.SciDog import SciDog
+from tests.homeless import without_home
 
 PROPERTIES = {
     "Beamline": ["cosaxs"],
@@ -117,6 +118,26 @@ def test_the_spool_is_where_it_is_set_or_in_the_users_state(state: Path, monkeyp
     assert module.spool_directory(Settings(spool_directory="/somewhere")) == Path("/somewhere")
     monkeypatch.setattr(paths, "SYSTEM_SPOOL", state / "not there")
     assert module.spool_directory(Settings()) == state / "scifish" / "spool"
+
+
+def test_without_a_home_the_spool_is_where_it_is_set_and_nothing_raises(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    without_home(monkeypatch)
+    set_here = Settings(spool_directory=str(tmp_path))
+    assert module.spool_directory(set_here) == tmp_path
+    assert tmp_path in module.spool_folders(set_here)
+    assert module.state_directory().is_absolute()
+    assert module.load_last_good() is None
+
+
+@pytest.mark.parametrize("relative", ["state", "~/state", ""])
+def test_a_state_folder_that_is_not_absolute_does_not_count(
+    relative: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("XDG_STATE_HOME", relative)
+    assert module.state_directory() == tmp_path / ".local" / "state" / "scifish"
 
 
 class FakeDatabase:

@@ -35,6 +35,7 @@ from sdm.office import (
     visit_on,
 )
 from sdm.office.yaml import proposals_of
+from tests.homeless import without_home
 from tests.waiting import PATIENCE
 
 DEMO = Path(deploy.demo.__file__).with_name("proposals.yaml")
@@ -454,7 +455,6 @@ def test_the_memory_lies_in_the_users_state_folder(monkeypatch: pytest.MonkeyPat
     assert memory_file() == Path("/somewhere/state/sdm/proposals.json")
     monkeypatch.setenv("XDG_STATE_HOME", "relative")
     assert memory_file() == Path.home() / ".local" / "state" / "sdm" / "proposals.json"
-    monkeypatch.delenv("HOME")
-    monkeypatch.setattr(os, "getuid", lambda: 54321)  # a container's account, that nobody knows
+    without_home(monkeypatch)
     with pytest.raises(OfficeError, match="no home folder"):
         memory_file()

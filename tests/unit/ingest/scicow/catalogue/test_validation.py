@@ -5,7 +5,6 @@ import dataclasses
 import logging
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
-from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -22,6 +21,7 @@ from ingest.scicow.settings import ProposalSettings, SciCowSettingsError, load, 
 from sdm.names import check_name
 from sdm.office import OfficeRefused, OfficeUnavailable, Proposal
 from tests.fake_scicat import FakeServer
+from tests.homeless import without_home
 from tests.messages import message
 from tests.paths import DOCS
 from tests.unit.ingest.scicow.catalogue.test_office_cache import Clock, FakeOffice
@@ -393,12 +393,8 @@ def test_an_office_of_the_settings_is_asked_and_remembered(written, tmp_path):
 
 
 def test_an_account_without_a_home_is_told_what_to_set(written, tmp_path, monkeypatch):
-    def no_home():
-        raise RuntimeError("Could not determine home directory.")
-
     settings = load(written(f"user_office: yaml:{tmp_path}/proposals.yaml\n"), PASSWORD)
-    monkeypatch.delenv("XDG_STATE_HOME", raising=False)
-    monkeypatch.setattr(Path, "home", no_home)
+    without_home(monkeypatch)
     with pytest.raises(SciCowSettingsError, match="no home folder"):
         validation_from(settings)
 

@@ -11,6 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from taurus_widgets.scanlog.data.layouts import STANDARD, LayoutColumn, LayoutFile, Layouts, default_layout, user_file
+from taurus_widgets.scanlog.data.state_folder import NO_HOME_FOLDER, stateFolder
+from tests.homeless import without_home
 from tests.waiting import PATIENCE
 
 
@@ -101,3 +103,10 @@ def test_it_is_in_the_users_folder(monkeypatch: pytest.MonkeyPatch, tmp_path: Pa
     monkeypatch.delenv("XDG_CONFIG_HOME")
     monkeypatch.setenv("HOME", str(tmp_path))
     assert user_file().path == tmp_path / ".config" / "scizoo" / "scanlog.json"
+
+
+def test_without_a_home_the_folders_of_the_user_are_nowhere(monkeypatch: pytest.MonkeyPatch) -> None:
+    without_home(monkeypatch)
+    assert user_file().path == NO_HOME_FOLDER / "scanlog.json"
+    assert user_file().read("cosaxs") == Layouts()
+    assert stateFolder() == NO_HOME_FOLDER
