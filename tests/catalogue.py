@@ -18,6 +18,9 @@ from pathlib import Path
 import yaml
 
 from deploy.demo.processes import Process, Processes
+from tests.paths import ROOT
+
+COMMAND = str(Path(sys.executable).with_name("scicat-embedded"))
 
 KINDS = ["embedded", *(["given"] if os.environ.get("SCIZOO_SCICAT_URL") else [])]
 """What there is to run against."""
@@ -91,23 +94,25 @@ def start_catalogue(
     port: int = 0,
     options: tuple[str, ...] = (),
     name: str = "scicat-embedded",
+    failing: bool = False,
 ) -> Catalogue:
     """Start one on loopback with its database in `folder` and wait until it answers.
 
     The same folder again continues with the same database. `name` names its log in
     `processes.logs`; a second start with the same name needs another one, since the line that
-    says the URL is looked for in that log.
+    says the URL is looked for in that log. `failing`: one that can be told to fail.
     """
     folder.mkdir(parents=True, exist_ok=True)
     file = write_accounts(folder / "accounts.yaml", accounts)
     process = processes.start(
         name,
         [
-            str(Path(sys.executable).with_name("scicat-embedded")),
+            *([sys.executable, "-m", "tests.failing_catalogue"] if failing else [COMMAND]),
             *("--host", "127.0.0.1", "--port", str(port)),
             *("--database", str(folder / "catalogue.sqlite"), "--accounts", str(file)),
             *options,
         ],
+        {**os.environ, "PYTHONPATH": f"{ROOT}:{os.environ.get('PYTHONPATH', '')}"} if failing else None,
     )
     found = process.wait_for(r"scicat-embedded: (http://\S+)")
     assert found is not None

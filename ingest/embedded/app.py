@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
 from typing import Any
 
 from fastapi import FastAPI, Request
@@ -12,16 +11,14 @@ from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from ingest.embedded.access import CatalogueContext
-from ingest.embedded.faults import FaultInjection, FaultRule, Faults, fault_routes
 from ingest.embedded.filters import FilterError
 from ingest.embedded.metadata import TopLevelNull
 from ingest.embedded.routes import datasets, files, others
 from ingest.embedded.routes.request import RefusedV3, error_body, v3_error_body
 
 
-def make_app(catalogue: CatalogueContext, rules: Sequence[FaultRule] = ()) -> ASGIApp:
-    """The ASGI application of this catalogue. `rules` are the faults that it begins with."""
-    faults = Faults(rules)
+def make_app(catalogue: CatalogueContext) -> ASGIApp:
+    """The ASGI application of this catalogue."""
     app = FastAPI(title="SciCat, embedded", openapi_url=None)
     app.state.catalogue = catalogue
     # Routes with a fixed name come before those with a pid in the same place.
@@ -34,12 +31,11 @@ def make_app(catalogue: CatalogueContext, rules: Sequence[FaultRule] = ()) -> AS
     app.include_router(others.auth_routes())
     for resource in (others.PROPOSAL, others.SAMPLE, others.INSTRUMENT):
         app.include_router(others.ResourceApi(resource).router())
-    app.include_router(fault_routes(faults))
     app.add_exception_handler(HTTPException, _refused)
     app.add_exception_handler(FilterError, _bad_filter)
     app.add_exception_handler(TopLevelNull, _top_level_null)
     app.add_exception_handler(Exception, _failed)
-    return FaultInjection(_UndecodedPath(app), faults, catalogue.tokens)
+    return _UndecodedPath(app)
 
 
 _FIXED = re.compile(r"/api/v\d/[A-Za-z]+")

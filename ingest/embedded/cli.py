@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import argparse
+import asyncio
 import logging
 import signal
 import socket
 import sys
+from collections.abc import Callable
 from contextlib import ExitStack, closing
 from pathlib import Path
+from typing import Literal
 
 try:
     import fastapi  # noqa: F401 - asked for here, so that what is missing is said and not traced
@@ -17,10 +20,11 @@ try:
 except ImportError as missing:
     sys.exit(f"scicat-embedded: {missing}; say: pip install 'sardana-scizoo[embedded]'")
 
+from starlette.types import ASGIApp
+
 from ingest.embedded.access import COLLECTIONS, CatalogueContext
 from ingest.embedded.accounts import AccountsError, load_accounts
 from ingest.embedded.app import make_app
-from ingest.embedded.faults import FAULT_ACTIONS, Connection, FaultsError, read_rules
 from ingest.embedded.store import Store, StoreError
 from ingest.embedded.tokens import TokenSigner
 
@@ -28,26 +32,13 @@ _DESCRIPTION = """\
 SciCat's REST API (the part that SciCow and the scan log use) over one SQLite file, for beamlines
 that have no SciCat yet, for demos and for tests.
 """
-_DEEDS = "\n".join(f"  {name:14}{what}" for name, what in FAULT_ACTIONS.items())
-_EPILOG = f"""\
+_EPILOG = """\
 The accounts file is a YAML list, readable by its owner only:
 
-  - {{username: ingestor, password: "...", email: ingestor@example.org, groups: [], admin: true}}
-  - {{username: jane, password: "...", email: jane@example.org, groups: [20250001-group]}}
+  - {username: ingestor, password: "...", email: ingestor@example.org, groups: [], admin: true}
+  - {username: jane, password: "...", email: jane@example.org, groups: [20250001-group]}
 
 An admin may do everything; others see and change what belongs to their groups.
-
-The file of faults, for trying out what clients make of them, is a YAML list of rules:
-
-  - {{do: answer_after, status: 500, method: POST, path: /origdatablocks$, nth: 3}}
-  - {{do: slow, seconds: 0.02}}
-
-`method` and `path` (a regular expression) say which calls; `nth`, `every`, or `fraction` with a `seed`,
-which of these (default: all); `times` how often at most; `do` is one of
-
-{_DEEDS}
-
-While it runs, an admin on the same machine may GET, PUT and DELETE the rules at /embedded/faults.
 
 The URL is printed once requests are accepted. Stop with SIGTERM or Ctrl-C.
 Exit status: 0 stopped, 1 could not start, 2 wrong usage.
@@ -56,7 +47,15 @@ Exit status: 0 stopped, 1 could not start, 2 wrong usage.
 
 def main() -> int:
     """The exit status."""
-    arguments = _parser().parse_args()
+    return run(make_parser().parse_args())
+
+
+def run(
+    arguments: argparse.Namespace,
+    application: Callable[[CatalogueContext], ASGIApp] = make_app,
+    http: type[asyncio.Protocol] | Literal["auto"] = "auto",
+) -> int:
+    """Serve until a signal, as the arguments of `make_parser` say: the exit status. `http` is uvicorn's."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     # uvicorn stops by itself on these signals and then raises them again, for the handlers below.
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -66,16 +65,15 @@ def main() -> int:
             _warn_of_readers(arguments.accounts)
             accounts = load_accounts(arguments.accounts)
             listener = opened.enter_context(_listen(arguments.host, arguments.port))
-            rules = read_rules(arguments.faults) if arguments.faults else []
             store = opened.enter_context(closing(Store(arguments.database, COLLECTIONS)))
-        except (AccountsError, FaultsError, StoreError, OSError) as error:
+        except (AccountsError, StoreError, OSError) as error:
             print(f"scicat-embedded: {error}", file=sys.stderr)
             return 1
         tokens = TokenSigner(store.secret("tokens"), arguments.token_hours * 3600)
-        app = make_app(CatalogueContext(store, accounts, tokens), rules)
+        app = application(CatalogueContext(store, accounts, tokens))
         config = uvicorn.Config(
             app,
-            http=Connection,
+            http=http,
             log_config=None,
             access_log=False,
             lifespan="off",
@@ -99,7 +97,7 @@ class _Server(uvicorn.Server):
             print(f"scicat-embedded: {self._url}", flush=True)
 
 
-def _parser() -> argparse.ArgumentParser:
+def make_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         "scicat-embedded",
         description=_DESCRIPTION,
@@ -113,7 +111,6 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--token-hours", type=_hours, default=1.0, metavar="H", help="how long a login lasts (%(default)s)"
     )
-    parser.add_argument("--faults", type=Path, metavar="FILE", help="fail as this file says: YAML, see below")
     return parser
 
 

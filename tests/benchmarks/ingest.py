@@ -176,7 +176,7 @@ def _bench() -> Iterator[Bench]:
     with scratch("ingest") as folder, Processes(folder / "log") as processes:
         kafka = make_kafka(folder / "kafka", processes)
         kafka.start()
-        catalogue = start_catalogue(processes, folder)
+        catalogue = start_catalogue(processes, folder, failing=True)
         scicat = SciCat(catalogue.url, INGESTOR.username, INGESTOR.password)
         config = write_settings(folder, kafka.bootstrap, catalogue, "mapping")
         settings = load(config, {PASSWORD: INGESTOR.password})

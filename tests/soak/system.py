@@ -128,7 +128,7 @@ class System:
     def start_catalogue(self) -> None:
         self._starts += 1
         self.catalogue = start_catalogue(
-            self.processes, self.folder / "catalogue", port=self._port, name=f"scicat-{self._starts:03}"
+            self.processes, self.folder / "catalogue", port=self._port, name=f"scicat-{self._starts:03}", failing=True
         )
         self.scicat = SciCat(self.catalogue.url, INGESTOR.username, INGESTOR.password)
 

@@ -79,7 +79,7 @@ def processes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Processes]:
 @pytest.fixture(scope="session")
 def catalogue(processes: Processes, tmp_path_factory: pytest.TempPathFactory) -> Catalogue:
     """One for all tests: each keeps to a proposal of its own."""
-    return start_catalogue(processes, tmp_path_factory.mktemp("catalogue"))
+    return start_catalogue(processes, tmp_path_factory.mktemp("catalogue"), failing=True)
 
 
 @pytest.fixture

@@ -15,11 +15,9 @@ import requests
 
 from deploy.demo.processes import Processes
 from ingest.embedded import cli
-from tests.catalogue import INGESTOR, start_catalogue, write_accounts
+from tests.catalogue import COMMAND, INGESTOR, start_catalogue, write_accounts
 from tests.contract.api import Api
 from tests.waiting import PATIENCE
-
-COMMAND = Path(sys.executable).with_name("scicat-embedded")
 
 
 @pytest.fixture
@@ -97,15 +95,6 @@ def test_a_port_in_use(run: Run, tmp_path: Path) -> None:
     assert status == 1
     assert str(port) in said
     assert "--port" in said
-
-
-def test_rules_with_a_mistake(run: Run, tmp_path: Path) -> None:
-    rules = tmp_path / "faults.yaml"
-    rules.write_text("- {do: answer}\n- {do: answer, status: 99}\n")
-    accounts = write_accounts(tmp_path / "a.yaml")
-    status, said = run("--port", 0, "--database", tmp_path / "db", "--accounts", accounts, "--faults", rules)
-    assert status == 1
-    assert "faults.yaml:2: status" in said
 
 
 def test_a_file_of_passwords_that_others_can_read_is_warned_of(

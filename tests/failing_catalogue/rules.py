@@ -1,31 +1,16 @@
-"""A catalogue that is told to fail: for finding out what a client makes of it.
-
-docs/reference/embedded-faults.md says what a rule is. `read_rules` reads them, `Faults` holds those in
-force, `FaultInjection` is the ASGI application that does what they say, `fault_routes` change them while it runs.
-"""
+"""Which calls fail, and how: rules, read from YAML. docs/reference/embedded-faults.md says what a rule is."""
 
 from __future__ import annotations
 
-import asyncio
-import ipaddress
 import random
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, fields
 from http import HTTPStatus
 from pathlib import Path
 from typing import Any
 
 import yaml
-from fastapi import APIRouter, Request
-from fastapi.responses import HTMLResponse, JSONResponse
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
-from uvicorn.protocols.http.auto import AutoHTTPProtocol
-
-from ingest.embedded.routes.request import Who, error_body, refuse
-from ingest.embedded.tokens import TokenSigner
-
-FAULTS_PATH = "/embedded/faults"
 
 FAULT_ACTIONS = {
     "answer": "the status, and nothing is done",
@@ -38,8 +23,6 @@ FAULT_ACTIONS = {
     "html": "a proxy's page with the status, and nothing is done",
     "expire": "void every token that was ever given out, then go on as usual",
 }
-
-_PAGE = "<html>\n<head><title>{0}</title></head>\n<body><center><h1>{0}</h1></center><hr>nginx</body>\n</html>\n"
 
 
 class FaultsError(Exception):
@@ -78,7 +61,7 @@ class _InForce:
 
     def __post_init__(self) -> None:
         self.pattern = re.compile(self.rule.path)
-        self.chance = random.Random(self.rule.seed)  # noqa: S311 - no secret, and to be had again
+        self.chance = random.Random(self.rule.seed)
 
     def is_due(self, method: str, path: str) -> bool:
         rule = self.rule
@@ -123,130 +106,6 @@ class Faults:
     def shown(self) -> list[dict[str, Any]]:
         """Each rule as it was given, with how many calls it has `seen` and how often it was `done`."""
         return [one.shown() for one in self._in_force]
-
-
-# ------------------------------------------------------------------------ doing them
-
-
-class Connection(AutoHTTPProtocol):  # type: ignore[misc, valid-type]
-    """uvicorn's HTTP, whose requests know their connection, so that it can be broken off."""
-
-    app_state: dict[str, Any]
-
-    def connection_made(self, transport: asyncio.Transport) -> None:
-        self.app_state = {**self.app_state, "connection": transport}
-        super().connection_made(transport)
-
-
-class FaultInjection:
-    """The application, but for what the rules say. Without rules it costs one question."""
-
-    def __init__(self, app: ASGIApp, faults: Faults, tokens: TokenSigner) -> None:
-        self._app = app
-        self._faults = faults
-        self._tokens = tokens
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if not self._faults or scope["type"] != "http" or scope["path"] == FAULTS_PATH:
-            await self._app(scope, receive, send)
-            return
-        for rule in self._faults.due(scope["method"], scope["path"]):
-            if rule.do == "slow":
-                await asyncio.sleep(rule.seconds)
-            elif rule.do == "expire":
-                self._tokens.void()
-            else:
-                await self._fail(rule, scope, receive, send)
-                return
-        await self._app(scope, receive, send)
-
-    async def _fail(self, rule: FaultRule, scope: Scope, receive: Receive, send: Send) -> None:
-        answer: list[Message] = []
-        if rule.do in ("answer_after", "cut_after", "cut_body"):
-            await self._app(scope, receive, _into(answer))
-        elif rule.do != "cut":
-            await _taken(receive)  # a client that is still sending would not hear the answer
-        if rule.do in ("answer", "answer_after"):
-            text = HTTPStatus(rule.status).phrase
-            await JSONResponse(error_body(rule.status, text), rule.status)(scope, receive, send)
-        elif rule.do == "html":
-            page = _PAGE.format(f"{rule.status} {HTTPStatus(rule.status).phrase}")
-            await HTMLResponse(page, rule.status)(scope, receive, send)
-        elif rule.do == "hang":
-            await _gone(receive)
-        else:
-            connection = scope["state"]["connection"]
-            if rule.do == "cut_body":
-                for part in _half(answer):
-                    await send(part)
-                connection.close()
-            else:
-                connection.abort()
-            await _gone(receive)
-
-
-def _into(messages: list[Message]) -> Send:
-    async def send(message: Message) -> None:
-        messages.append(message)
-
-    return send
-
-
-def _half(answer: list[Message]) -> Iterator[Message]:
-    """The beginning of an answer, and half of what its headers promise."""
-    body = b"".join(message.get("body", b"") for message in answer)
-    yield answer[0]
-    yield {"type": "http.response.body", "body": body[: len(body) // 2], "more_body": True}
-
-
-async def _taken(receive: Receive) -> None:
-    while (await receive()).get("more_body"):
-        pass
-
-
-async def _gone(receive: Receive) -> None:
-    while (await receive())["type"] != "http.disconnect":
-        pass
-
-
-# -------------------------------------------------------------------------- the routes
-
-
-def fault_routes(faults: Faults) -> APIRouter:
-    """GET, PUT (a text as of a file of rules) and DELETE, for an administrator on this machine."""
-    router = APIRouter()
-
-    async def show(request: Request, who: Who) -> JSONResponse:
-        _only_here(request, who)
-        return JSONResponse(faults.shown())
-
-    async def change(request: Request, who: Who) -> JSONResponse:
-        _only_here(request, who)
-        try:
-            rules = rules_from((await request.body()).decode(), "the rules")
-        except (FaultsError, UnicodeDecodeError) as error:
-            raise refuse(400, str(error)) from error
-        faults.use(rules)
-        return JSONResponse(faults.shown())
-
-    async def end(request: Request, who: Who) -> JSONResponse:
-        """Answers what they came to."""
-        _only_here(request, who)
-        ended = faults.shown()
-        faults.use(())
-        return JSONResponse(ended)
-
-    router.add_api_route(FAULTS_PATH, show, methods=["GET"])
-    router.add_api_route(FAULTS_PATH, change, methods=["PUT"])
-    router.add_api_route(FAULTS_PATH, end, methods=["DELETE"])
-    return router
-
-
-def _only_here(request: Request, who: Who) -> None:
-    """HTTPException 403 for anybody else than an administrator on this machine."""
-    host = request.client.host if request.client else ""
-    if who is None or not who.admin or not host or not ipaddress.ip_address(host).is_loopback:
-        raise refuse(403, "faults are for an administrator on the catalogue's own machine")
 
 
 # ------------------------------------------------------------------------ reading them

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -13,10 +14,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from deploy.demo.processes import Processes
-from ingest.embedded.faults import FaultRule, Faults, FaultsError, read_rules, rules_from
 from ingest.scicat import SciCat, SciCatError
-from tests.catalogue import INGESTOR, USER1, Catalogue, start_catalogue
+from tests.catalogue import INGESTOR, USER1, Catalogue, start_catalogue, write_accounts
 from tests.contract.api import Api
+from tests.failing_catalogue.__main__ import main
+from tests.failing_catalogue.rules import FaultRule, Faults, FaultsError, read_rules, rules_from
 from tests.waiting import PATIENCE
 
 DATASETS = "/api/v3/datasets"
@@ -26,7 +28,7 @@ DATASETS = "/api/v3/datasets"
 def catalogue(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Catalogue]:
     folder = tmp_path_factory.mktemp("faults")
     with Processes(folder / "logs") as processes:
-        yield start_catalogue(processes, folder)
+        yield start_catalogue(processes, folder, failing=True)
 
 
 @pytest.fixture
@@ -169,8 +171,28 @@ def test_a_file_of_rules_at_the_start(tmp_path: Path) -> None:
     rules = tmp_path / "faults.yaml"
     rules.write_text("# all of them\n- {do: answer, status: 503, path: /health}\n")
     with Processes(tmp_path / "logs") as processes:
-        started = start_catalogue(processes, tmp_path, options=("--faults", str(rules)))
+        started = start_catalogue(processes, tmp_path, options=("--faults", str(rules)), failing=True)
         assert requests.get(f"{started.url}/api/v3/health", timeout=PATIENCE).status_code == 503
+
+
+def test_a_file_of_rules_with_a_mistake_at_the_start(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rules = tmp_path / "faults.yaml"
+    rules.write_text("- {do: answer}\n- {do: answer, status: 99}\n")
+    accounts = write_accounts(tmp_path / "a.yaml")
+    arguments = ("--port", "0", "--database", tmp_path / "db", "--accounts", accounts, "--faults", rules)
+    monkeypatch.setattr(sys, "argv", ["failing_catalogue", *map(str, arguments)])
+    assert main() == 1
+    assert "faults.yaml:2: status" in capsys.readouterr().err
+
+
+def test_the_command_of_the_product_cannot_be_made_to_fail(tmp_path: Path) -> None:
+    with Processes(tmp_path / "logs") as processes:
+        url = start_catalogue(processes, tmp_path).url
+        with Api(url, INGESTOR) as api:
+            assert api.call("PUT", "/embedded/faults", [{"do": "answer"}]).status_code == 404
+            assert api.get(DATASETS).status_code == 200
 
 
 @pytest.mark.parametrize(
