@@ -1,16 +1,16 @@
-"""HTTP with a bound on everything: connecting, each read, the whole answer, and its size."""
+"""Calls to one server over connections that are kept, and SciCatError in place of the errors of HTTP."""
 
 from __future__ import annotations
 
 import threading
 import time
 from collections.abc import Mapping
-from typing import Any
 
 import requests
-import urllib3
+from requests.exceptions import ChunkedEncodingError
 
 from ingest.scicat.errors import Answer, SciCatError, TimedOut
+from sdm.bounded_http import fetch
 
 MAX_ANSWER_BYTES = 256 * 1024 * 1024
 """Bytes. More is not read: memory is bounded."""
@@ -56,7 +56,7 @@ class Transport:
         try:
             try:
                 return self._once(method, path, data, headers, query)
-            except (requests.ConnectionError, urllib3.exceptions.ProtocolError) as error:
+            except (requests.ConnectionError, ChunkedEncodingError) as error:
                 # The server may have closed a connection that was kept: a read can be made once more.
                 # A write may have happened, and is looked for by whoever knows what it was.
                 if method != "GET" or isinstance(error, requests.Timeout):
@@ -65,7 +65,7 @@ class Transport:
                 return self._once(method, path, data, headers, query)
         except requests.ReadTimeout as error:
             raise TimedOut(f"{method} {self.base_url}{path}", 0, f"no answer in {self._timeout:.0f} s") from error
-        except (requests.RequestException, urllib3.exceptions.HTTPError, OSError) as error:
+        except (requests.RequestException, OSError) as error:
             raise SciCatError(f"{method} {self.base_url}{path}", 0, f"no answer ({error})") from error
 
     def _once(
@@ -76,25 +76,25 @@ class Transport:
         headers: Mapping[str, str] | None,
         query: Mapping[str, str] | None,
     ) -> Answer:
-        deadline = time.monotonic() + self._whole
-        with self._session().request(
+        response, content = fetch(
+            self._session(),
             method,
             self.base_url + path,
             data=data,
             headers=headers,
             params=query,
             timeout=self._timeout,
-            stream=True,
+            whole=self._whole,
+            max_bytes=MAX_ANSWER_BYTES,
             allow_redirects=method == "GET",
-        ) as response:
-            content = _read(response.raw, deadline)
-            self._own.connection.used = time.monotonic()
-            return Answer(
-                response.status_code,
-                content,
-                response.headers.get("Location", ""),
-                response.headers.get("Retry-After", ""),
-            )
+        )
+        self._own.connection.used = time.monotonic()
+        return Answer(
+            response.status_code,
+            content,
+            response.headers.get("Location", ""),
+            response.headers.get("Retry-After", ""),
+        )
 
     def _session(self) -> requests.Session:
         connection: _Connection | None = getattr(self._own, "connection", None)
@@ -103,18 +103,3 @@ class Transport:
         if time.monotonic() - connection.used > MAX_IDLE_SECONDS:
             connection.session.close()  # the next call opens it again
         return connection.session
-
-
-def _read(raw: Any, deadline: float) -> bytes:
-    parts = []
-    size = 0
-    # By what one read of the socket gives: a server that sends a byte now and then would hold
-    # a longer read, and us, for ever.
-    while part := raw.read1(65_536, decode_content=True):
-        parts.append(part)
-        size += len(part)
-        if size > MAX_ANSWER_BYTES:
-            raise requests.RequestException(f"the answer is larger than {MAX_ANSWER_BYTES} bytes")
-        if time.monotonic() > deadline:
-            raise requests.Timeout("the answer comes too slowly")
-    return b"".join(parts)

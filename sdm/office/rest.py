@@ -9,7 +9,6 @@ import os
 import queue
 import stat
 import threading
-import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,16 +17,14 @@ from urllib.parse import urlsplit
 
 import requests
 from requests.auth import AuthBase
-from urllib3.exceptions import HTTPError
 
+from sdm.bounded_http import AnswerTooLarge, fetch
 from sdm.office.model import OfficeRefused, OfficeUnavailable
 
 _log = logging.getLogger(__name__)
 
 MAX_ANSWER_BYTES = 16_000_000
 """One year's proposals of a beamline are less than a tenth of it."""
-
-_CHUNK_BYTES = 4096
 
 _MAX_HANGING_REQUESTS = 3
 
@@ -169,7 +166,7 @@ class RestClient:
         def ask() -> None:
             try:
                 answers.put(self._fetch(url, params, header))
-            except (requests.RequestException, HTTPError, OSError, ValueError) as error:
+            except (requests.RequestException, OSError, ValueError) as error:
                 answers.put(error)
 
         self._hanging = [thread for thread in self._hanging if thread.is_alive()]
@@ -189,28 +186,20 @@ class RestClient:
         return response
 
     def _fetch(self, url: str, params: Mapping[str, str] | None, header: _HeaderAuth) -> _Response:
-        until = time.monotonic() + self._timeout
-        with (
-            requests.Session() as session,
-            session.get(
+        with requests.Session() as session:
+            answer, body = fetch(
+                session,
+                "GET",
                 url,
                 params=params,
                 headers={"Accept": "application/json"},
                 auth=header,
                 timeout=self._timeout,
-                allow_redirects=False,
-                stream=True,
+                whole=self._timeout,
+                max_bytes=MAX_ANSWER_BYTES,
                 verify=self._ca_file or True,
-            ) as answer,
-        ):
-            body = bytearray()
-            for chunk in answer.iter_content(_CHUNK_BYTES):
-                body += chunk
-                if len(body) > MAX_ANSWER_BYTES:
-                    raise ValueError(f"its answer has more than {MAX_ANSWER_BYTES:,} bytes")
-                if time.monotonic() > until:
-                    raise requests.Timeout
-            return _Response(answer.status_code, answer.headers.get("Location", ""), bytes(body))
+            )
+        return _Response(answer.status_code, answer.headers.get("Location", ""), body)
 
 
 def _json(body: bytes) -> Any:
@@ -250,7 +239,7 @@ def _failure_text(error: BaseException, timeout: float) -> str:
         return "its answer was cut off"
     if isinstance(error, _PROXY_ERRORS):
         return "the proxy that the environment names (HTTP_PROXY, HTTPS_PROXY, ALL_PROXY) cannot be used"
-    if type(error) in (ValueError, OSError):  # raised here, or by requests for a missing file
+    if type(error) in (AnswerTooLarge, ValueError, OSError):  # the latter by requests, as for a missing file
         return str(error)
     inner: BaseException | None = error
     while inner is not None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -12,13 +11,11 @@ from urllib.parse import urlsplit
 
 import requests
 
+from sdm.bounded_http import AnswerTooLarge, AnswerTooSlow, fetch
 from sdm.office.model import one_line
 
 MAX_STATUS_BYTES = 1_000_000
 """Bytes of an answer. A beamline takes some 150."""
-
-_CHUNK = 16
-"""Bytes between looks at the clock: requests waits until it has so many, and they may come in drops."""
 
 
 class NoStatus(Exception):
@@ -72,17 +69,12 @@ def check_url(url: str) -> str:
 
 def ask(url: str, timeout: float) -> Replica:
     """Gives up after about `timeout` seconds. Raises NoStatus."""
-    until = time.monotonic() + timeout
     address = url.rstrip("/").removesuffix("/status") + "/status"
     try:
-        with requests.get(address, timeout=timeout, allow_redirects=False, stream=True) as answer:
-            if answer.status_code != 200:
-                raise NoStatus(f"{url} answers with status {answer.status_code}: is it SciCow's http.port?")
-            data = bytearray()
-            for chunk in answer.iter_content(_CHUNK):
-                data += chunk
-                if len(data) > MAX_STATUS_BYTES or time.monotonic() > until:
-                    raise NoStatus(f"{url} does not end its answer: is it SciCow's http.port?")
+        with requests.Session() as session:
+            answer, data = fetch(session, "GET", address, timeout=timeout, whole=timeout, max_bytes=MAX_STATUS_BYTES)
+    except (AnswerTooLarge, AnswerTooSlow) as error:
+        raise NoStatus(f"{url} does not end its answer: is it SciCow's http.port?") from error
     except requests.Timeout as error:
         raise NoStatus(
             f"{url} has not answered within {timeout:g} s: is its machine overloaded or switched off?"
@@ -91,8 +83,10 @@ def ask(url: str, timeout: float) -> Replica:
         raise NoStatus(
             f"{url} does not answer: is that SciCow running, and can its http.port be reached from here?"
         ) from error
+    if answer.status_code != 200:
+        raise NoStatus(f"{url} answers with status {answer.status_code}: is it SciCow's http.port?")
     try:
-        return parse(bytes(data))
+        return parse(data)
     except ValueError as error:
         raise NoStatus(f"{url} does not answer with SciCow's status: is it SciCow's http.port?") from error
 

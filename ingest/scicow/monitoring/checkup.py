@@ -18,6 +18,7 @@ from ingest.scicow.dead_letters.topic import WaitingLetters
 from ingest.scicow.kafka.consumer_group import Broker, BrokerError, TopicLag
 from ingest.scicow.kafka.topics import TopicError
 from ingest.scicow.settings import HttpSettings, SciCowSettings, SciCowSettingsError
+from sdm.bounded_http import fetch
 from sdm.office import OfficeError, UnknownProposal, office_from
 
 MAX_ANSWER_BYTES = 1_000_000
@@ -182,10 +183,12 @@ def _replica(http: HttpSettings, timeout: float) -> tuple[str, dict[str, Any]]:
     host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(http.host, http.host)  # noqa: S104 the other way round
     url = f"http://{f'[{host}]' if ':' in host else host}:{http.port}/status"
     try:
-        with requests.get(url, timeout=timeout, allow_redirects=False, stream=True) as answer:
-            found = json.loads(answer.raw.read(MAX_ANSWER_BYTES, decode_content=True))
+        with requests.Session() as session:
+            found = json.loads(
+                fetch(session, "GET", url, timeout=timeout, whole=timeout, max_bytes=MAX_ANSWER_BYTES)[1]
+            )
         state, held, started = str(found["state"]), str(found["held"]), str(found["started"])
-    except requests.RequestException:
+    except (requests.ConnectionError, requests.Timeout):
         # It may run on another machine: Kafka knows whether any does.
         return f"none answers at {url}", {"status": None}
     except (ValueError, LookupError, TypeError, OSError) as error:

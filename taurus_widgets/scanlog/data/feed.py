@@ -6,9 +6,8 @@ import datetime as dt
 import time
 from collections.abc import Sequence
 
-import requests
-
 from ingest.scicat import Expired, NotAllowed, SciCatError
+from sdm.bounded_http import cause
 from taurus_widgets.scanlog.data.columns import Json
 from taurus_widgets.scanlog.data.pages import TABLE_FIELDS, Pages, checked
 from taurus_widgets.scanlog.data.query import stored_fields
@@ -123,17 +122,7 @@ def problem_text(error: Exception) -> str:
     if isinstance(error, NotAllowed):
         return "SciCat refuses this user: name, password or rights are wrong"
     if isinstance(error, SciCatError) and error.status == 0:
-        return f"SciCat does not answer ({_reason(error)})"
+        return f"SciCat does not answer ({cause(error)})"
     if isinstance(error, SciCatError) and error.status >= 500:
         return f"SciCat has a fault (status {error.status})"
     return "What answers there is not SciCat's REST API"
-
-
-def _reason(error: BaseException) -> str:
-    """The system's own words out of what requests and urllib3 wrapped around them."""
-    if isinstance(error, TimeoutError | requests.Timeout):
-        return "no answer in time"
-    if isinstance(error, OSError) and error.errno and error.strerror:
-        return error.strerror.lower()
-    inner = error.__cause__ or error.__context__
-    return _reason(inner) if inner else "no connection"

@@ -18,6 +18,7 @@ import requests
 
 from ingest.scicat.errors import Answer, SciCatError
 from ingest.scicat.transport import Transport
+from sdm.bounded_http import cause
 
 Json = dict[str, Any]
 
@@ -220,7 +221,7 @@ class Elogy:
         try:
             answer = self._transport.send(method, path, data, headers, query)
         except SciCatError as error:
-            raise ElogyError(f"Elogy does not answer ({_cause(error)})") from error
+            raise ElogyError(f"Elogy does not answer ({cause(error)})") from error
         if answer.good:
             return answer
         raise _refusal(answer)
@@ -263,16 +264,6 @@ def _sentences(answer: Answer) -> Iterator[str]:
         yield from texts(answer.json())
     except ValueError:
         yield answer.text()
-
-
-def _cause(error: BaseException) -> str:
-    """The system's own words out of what requests and urllib3 wrapped around them."""
-    if isinstance(error, TimeoutError | requests.Timeout):
-        return "no answer in time"
-    if isinstance(error, OSError) and error.errno and error.strerror:
-        return error.strerror.lower()
-    inner = error.__cause__ or error.__context__
-    return _cause(inner) if inner else "no connection"
 
 
 def _logbook(found: Json) -> Logbook:
