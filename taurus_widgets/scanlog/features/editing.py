@@ -114,7 +114,7 @@ class Editing(Qt.QObject):
         return next((place for place, column in enumerate(self._log.scans.columns) if column.kind is kind), None)
 
     def eventFilter(self, watched: Qt.QObject, event: Qt.QEvent) -> bool:
-        if watched is self._log.table and event.type() == Qt.QEvent.KeyPress:
+        if event.type() == Qt.QEvent.KeyPress and watched is self._log.table:
             return self._key(event)
         return False
 
