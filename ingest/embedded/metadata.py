@@ -7,7 +7,7 @@ from functools import lru_cache
 from typing import Any
 from urllib.parse import quote, unquote
 
-from ingest.scicat.units import to_si
+from ingest.scicat.si_values import to_si
 
 Json = dict[str, Any]
 

@@ -19,7 +19,7 @@ from ingest.embedded.filters import (
 )
 from ingest.embedded.metadata import encode_key, key_paths
 from ingest.embedded.store import READER, Collection
-from ingest.scicat.units import to_si
+from ingest.scicat.si_values import to_si
 
 Json = dict[str, Any]
 

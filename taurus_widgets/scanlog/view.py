@@ -11,7 +11,7 @@ from taurus.external.qt import Qt
 from taurus.qt.qtgui.container import TaurusWidget
 
 from ingest.scicat import SciCat
-from ingest.scicat.units import to_si
+from ingest.scicat.si_values import to_si
 from taurus_widgets.qt.calls import Calls
 from taurus_widgets.qt.connection import ConnectionState
 from taurus_widgets.scanlog.data import columns as cols

@@ -21,7 +21,7 @@ from ingest.scicow.audit.compare import DATASET_FIELDS, AuditFinding, AuditRepor
 from ingest.scicow.audit.ledger import ExpectedDataset, Ledger, MessageFacts, digest, file_lists, gaps, mark, number_of
 from ingest.scicow.audit.spool_listing import SpoolListing
 from ingest.scicow.dead_letters.topic import REPLAYED, DeadLetterTopic, Letter, Settlement
-from ingest.scicow.kafka.positions import iso_seconds
+from ingest.scicow.kafka.range_arguments import iso_seconds
 from ingest.scicow.kafka.resend import original_of
 from ingest.scicow.kafka.topics import MessagePosition, OffsetRange, TopicReader
 from ingest.scicow.settings import SciCowSettings

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from ingest.scicow.commands.common import Commands, add_config, with_topics
 from ingest.scicow.commands.terminal import ProgressLine, aligned, confirmed, cut_to_terminal, plain_lines
-from ingest.scicow.kafka.positions import TIME_FORMATS, iso_seconds, parse_time
+from ingest.scicow.kafka.range_arguments import TIME_FORMATS, iso_seconds, parse_time
 from ingest.scicow.logs import plain
 from ingest.scicow.settings import SciCowSettings
 

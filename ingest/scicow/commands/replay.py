@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from ingest.scicow.commands.common import Commands, add_config, with_topics
 from ingest.scicow.commands.selection import add_topics, ranges, selected
 from ingest.scicow.commands.terminal import ProgressLine
-from ingest.scicow.kafka.positions import format_bound, parse_bound
+from ingest.scicow.kafka.range_arguments import format_bound, parse_bound
 from ingest.scicow.settings import SciCowSettings
 
 if TYPE_CHECKING:

@@ -22,7 +22,7 @@ from typing import Any
 from confluent_kafka import Message as KafkaMessage
 
 from ingest.scicow.dead_letters.producer import CUT_HEADER, ERROR_HEADER_PREFIX
-from ingest.scicow.kafka.positions import iso_seconds
+from ingest.scicow.kafka.range_arguments import iso_seconds
 from ingest.scicow.kafka.resend import batches, original_position, resent_record
 from ingest.scicow.kafka.topics import (
     Headers,

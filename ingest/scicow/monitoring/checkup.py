@@ -15,7 +15,7 @@ import requests
 
 from ingest.scicat import NotAllowed, SciCat, SciCatError
 from ingest.scicow.dead_letters.topic import WaitingLetters
-from ingest.scicow.kafka.consumer_group import Broker, BrokerError, TopicLag
+from ingest.scicow.kafka.group_lag import Broker, BrokerError, TopicLag
 from ingest.scicow.kafka.topics import TopicError
 from ingest.scicow.settings import HttpSettings, SciCowSettings, SciCowSettingsError
 from sdm.bounded_http import fetch

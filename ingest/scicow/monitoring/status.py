@@ -9,8 +9,8 @@ from datetime import UTC, datetime
 from importlib.metadata import version
 from typing import Any, Protocol
 
+from ingest.scicow.pipeline.assigned_partition import PartitionKey
 from ingest.scicow.pipeline.counters import Progress, TopicCounters
-from ingest.scicow.pipeline.offsets import PartitionKey
 
 MAX_POLL_AGE_SECONDS = 60.0
 """Seconds without a poll of Kafka after which the consumer hangs: it polls several times a second at any time."""

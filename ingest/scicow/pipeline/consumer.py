@@ -18,8 +18,8 @@ from confluent_kafka import Message as KafkaMessage
 from ingest.scicow.catalogue.ingestor import Ingestor
 from ingest.scicow.dead_letters.producer import DeadLetterProducer
 from ingest.scicow.kafka.topics import make_client
+from ingest.scicow.pipeline.assigned_partition import AssignedPartition, PartitionKey
 from ingest.scicow.pipeline.counters import Progress
-from ingest.scicow.pipeline.offsets import AssignedPartition, PartitionKey
 from ingest.scicow.pipeline.received_message import ReceivedMessage
 from ingest.scicow.pipeline.sequence_gaps import SequenceGaps
 from ingest.scicow.pipeline.workers import Workers

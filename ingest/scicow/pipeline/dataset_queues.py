@@ -9,8 +9,8 @@ import time
 from collections import deque
 from collections.abc import Callable, Collection
 
+from ingest.scicow.pipeline.assigned_partition import AssignedPartition
 from ingest.scicow.pipeline.backoff import Backoff
-from ingest.scicow.pipeline.offsets import AssignedPartition
 from ingest.scicow.pipeline.received_message import ReceivedMessage
 
 

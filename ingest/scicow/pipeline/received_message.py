@@ -11,7 +11,7 @@ from confluent_kafka import Message as KafkaMessage
 
 from ingest.scicow.kafka.resend import RESENT_HEADER
 from ingest.scicow.kafka.topics import headers_of
-from ingest.scicow.pipeline.offsets import AssignedPartition
+from ingest.scicow.pipeline.assigned_partition import AssignedPartition
 
 OVERHEAD_BYTES = 1000
 """Approximate memory of a message beside its value."""

@@ -16,7 +16,7 @@ import re
 from dataclasses import dataclass, replace
 from urllib.parse import quote
 
-from ingest.scicat.units import to_si
+from ingest.scicat.si_values import to_si
 from taurus_widgets.scanlog.data.columns import Json, LogColumn
 
 NEWEST_FIRST = "creationTime"

@@ -21,7 +21,7 @@ import yaml
 from prometheus_client.parser import text_string_to_metric_families as parse
 
 from deploy.demo.processes import Process, Processes
-from ingest.scicow.kafka.consumer_group import Broker
+from ingest.scicow.kafka.group_lag import Broker
 from ingest.scicow.settings import load
 from scifish.message import encode
 from tests.catalogue import Account, Catalogue

@@ -7,9 +7,9 @@ import pytest
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
+from ingest.scicow.pipeline.assigned_partition import AssignedPartition
 from ingest.scicow.pipeline.backoff import Backoff
 from ingest.scicow.pipeline.dataset_queues import DatasetQueues
-from ingest.scicow.pipeline.offsets import AssignedPartition
 from ingest.scicow.pipeline.received_message import ReceivedMessage
 from ingest.scicow.pipeline.sequence_gaps import SequenceGaps
 from scifish.message import encode

@@ -6,9 +6,9 @@ import pytest
 
 from ingest.scicat import DocumentConflict, NotAllowed, SciCatError, TimedOut
 from ingest.scicow.errors import DatasetMissing, MessageRefused, NotYet
+from ingest.scicow.pipeline.assigned_partition import AssignedPartition
 from ingest.scicow.pipeline.backoff import Backoff
 from ingest.scicow.pipeline.failure_policy import MIN_FAILING_DATASETS, DeadLetter, FailurePolicy, Pause, Retry
-from ingest.scicow.pipeline.offsets import AssignedPartition
 from ingest.scicow.pipeline.received_message import ReceivedMessage
 from ingest.scicow.settings import load
 from scifish.message import MessageError, encode

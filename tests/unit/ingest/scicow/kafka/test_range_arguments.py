@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from ingest.scicow.commands.selection import topic_of
 from ingest.scicow.commands.terminal import ProgressLine, aligned, confirmed, cut_to_terminal, plain_lines
-from ingest.scicow.kafka.positions import format_bound, iso_seconds, parse_bound, parse_time
+from ingest.scicow.kafka.range_arguments import format_bound, iso_seconds, parse_bound, parse_time
 from ingest.scicow.kafka.topics import MessagePosition, TopicError
 from ingest.scicow.logs import plain
 

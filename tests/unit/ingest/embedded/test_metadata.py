@@ -1,4 +1,4 @@
-"""SI values of the embedded catalogue: what the contract can't ask a server for."""
+"""How the embedded catalogue keeps and merges metadata: what the contract can't ask a server for."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ingest.embedded.metadata import encode_key, key_paths, merge_patch, merged, shown, stored
-from ingest.scicat.units import to_si
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
@@ -17,29 +16,6 @@ JSON = st.recursive(
     max_leaves=10,
 )
 NO_SURROGATES = st.text(st.characters(exclude_categories=["Cs"]))
-
-
-@given(st.text() | st.text("mkgsAK^-0123456789*/() .", max_size=20), st.floats(allow_nan=False))
-def test_any_unit_text_is_converted_or_kept(unit: str, value: float) -> None:
-    value_si, unit_si = to_si(value, unit)
-    assert isinstance(unit_si, str)
-    assert value_si is None or isinstance(value_si, float)
-
-
-@pytest.mark.parametrize(
-    "unit", ["m^9^9^9^9", "m**9", "2 mm", "1000", "(m", "m)", "m//s", "", " ", "m^999999999", "as*"]
-)
-def test_what_is_no_unit_is_kept(unit: str) -> None:
-    assert to_si(3, unit) == (3, unit)
-
-
-@pytest.mark.parametrize(("value", "expected"), [("2", 0.002), (True, 0.001), ("open", "open"), (None, None)])
-def test_values_that_are_no_numbers(value, expected) -> None:
-    assert to_si(value, "mm")[0] == expected
-
-
-def test_a_list_is_not_converted() -> None:
-    assert to_si([1, 2], "mm") == ([1, 2], "mm")
 
 
 @given(st.dictionaries(NO_SURROGATES, NO_SURROGATES, max_size=5))
