@@ -63,11 +63,11 @@ test-oldest:
 	build/oldest/bin/python -m pytest $(PARALLEL) $(ARGS)
 
 pictures: $(READY)
-	$(BIN)/python -m tests.ui.pictures
-	$(BIN)/python -m tests.ui.scidog_picture
-	$(BIN)/python -m tests.ui.scicow_picture
-	$(BIN)/python -m tests.ui.scifly_picture
-	$(BIN)/python -m tests.ui.scidog_properties
+	$(BIN)/python -m tests.ui.pictures.scanlog
+	$(BIN)/python -m tests.ui.pictures.scidog
+	$(BIN)/python -m tests.ui.pictures.scicow
+	$(BIN)/python -m tests.ui.pictures.scifly
+	$(BIN)/python -m tests.ui.pictures.scidog_properties
 
 $(READY): setup.cfg pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \

@@ -10,9 +10,9 @@ from hypothesis import HealthCheck, settings
 
 from deploy.demo.processes import Processes
 from tests import ran_on
-from tests.catalogue import KINDS, Catalogue, given_catalogue, start_catalogue
-from tests.kafka import Kafka, make_kafka
-from tests.sardana import FAILED
+from tests.servers.catalogue import KINDS, Catalogue, given_catalogue, start_catalogue
+from tests.servers.kafka import Kafka, make_kafka
+from tests.servers.sardana import FAILED
 
 # How long an example takes says as much of what else the machine does.
 settings.register_profile("project", deadline=None, suppress_health_check=[HealthCheck.too_slow])

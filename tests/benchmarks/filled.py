@@ -10,7 +10,7 @@ from ingest.embedded import dataset_forms
 from ingest.embedded.access import COLLECTIONS, DATASETS
 from ingest.embedded.store import Store
 from tests.benchmarks.figures import progress
-from tests.ui.made_up import Json, scan
+from tests.builders.scicat_datasets import Json, scan
 
 SPACING = 90.0
 """Seconds from the start of one scan to that of the next."""

@@ -41,10 +41,10 @@ from ingest.scicow.mapping.ownership import by_settings
 from ingest.scicow.settings import SciCowSettings, load
 from scifish.message import Message, encode
 from tests.benchmarks.figures import Figure, NotMeasured, alone, progress, scratch
-from tests.catalogue import INGESTOR, Catalogue, start_catalogue
-from tests.kafka import Kafka, make_kafka
-from tests.messages import message, value
-from tests.scicow import PASSWORD, start_scicow, write_settings
+from tests.builders.messages import message, value
+from tests.servers.catalogue import INGESTOR, Catalogue, start_catalogue
+from tests.servers.kafka import Kafka, make_kafka
+from tests.servers.scicow import PASSWORD, start_scicow, write_settings
 
 LATENCY = 0.02
 """Seconds that each call takes longer."""

@@ -31,7 +31,7 @@ from tests.benchmarks.devices import (
 )
 from tests.benchmarks.figures import Figure, NotMeasured, alone, difference, progress, scratch
 from tests.benchmarks.sardana import NULL_RECORDER, RECORDER, Scans, scans, start_sardana, start_scidog
-from tests.topic import Topic
+from tests.servers.topic import Topic
 
 SCAN = ("timescan", "10", "0.01", "0.01")
 

@@ -39,7 +39,7 @@ from taurus_widgets.scanlog.data.query import DatasetQuery, QueryCondition, Rela
 from tests.benchmarks.figures import Figure, NotMeasured, alone, progress, scratch
 from tests.benchmarks.filled import dataset, fill
 from tests.benchmarks.ingest import TABLE_1
-from tests.catalogue import INGESTOR, start_catalogue
+from tests.servers.catalogue import INGESTOR, start_catalogue
 
 Json = dict[str, Any]
 

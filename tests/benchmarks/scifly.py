@@ -37,7 +37,7 @@ from scifly.model import ProposalContext
 from scifly.profiles import profiles_from
 from scifly.service import FlyService, FlySettings
 from tests.benchmarks.figures import Figure, NotMeasured, alone, percentile, progress, scratch
-from tests.kafka import make_kafka
+from tests.servers.kafka import make_kafka
 
 FILES = 5_000
 SECONDS = 10.0

@@ -30,7 +30,7 @@ from scifish.attributes.statistics import POLL_PERIOD_SECONDS, Statistics
 from scifish.message import Message
 from scifish.settings.entries import Entry
 from tests.benchmarks.figures import Figure, report, spread
-from tests.kinds import PLAIN
+from tests.servers.attribute_kinds import PLAIN
 
 DEVICES = 50
 TIMEOUT = 3.0
@@ -58,7 +58,7 @@ def measure(rounds: int = 100) -> list[Figure]:
 def _start(stack: Stack, instance: str, device_class: str, **properties: float) -> list[str]:
     devices = [f"bench/{instance}/{number}" for number in range(DEVICES)]
     lines = {name: [str(value)] for name, value in properties.items()}
-    command = [sys.executable, "-m", "tests.kinds"]
+    command = [sys.executable, "-m", "tests.servers.attribute_kinds"]
     stack.start_server(f"Kinds/{instance}", {device: (device_class, lines) for device in devices}, command)
     return [stack.name(device) for device in devices]
 

@@ -42,7 +42,7 @@ from scifish.spool.inspection import summarise
 from scifish.spool.kafka_config import producer_config
 from tests.benchmarks.confirmed import PATIENCE, Confirmed
 from tests.benchmarks.figures import Figure, NotMeasured, alone, percentile, progress, scratch, spread
-from tests.kafka import make_kafka
+from tests.servers.kafka import make_kafka
 
 VALUES = 50
 PAUSE = 0.02

@@ -8,7 +8,7 @@ from urllib.parse import quote
 
 import requests
 
-from tests.catalogue import Account
+from tests.servers.catalogue import Account
 from tests.waiting import PATIENCE
 
 Json = dict[str, Any]

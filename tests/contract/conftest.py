@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from tests.catalogue import Catalogue
 from tests.contract.api import Api
+from tests.servers.catalogue import Catalogue
 
 Json = dict[str, Any]
 

@@ -8,8 +8,8 @@ import pytest
 
 from ingest.scicat import DocumentConflict, NotAllowed, SciCat, SciCatError
 from ingest.scicow.audit.auditor import just_below
-from tests.catalogue import Catalogue
 from tests.contract.api import PNG
+from tests.servers.catalogue import Catalogue
 
 
 @pytest.fixture

@@ -6,8 +6,8 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from tests.catalogue import Catalogue
 from tests.contract.api import Api, quoted
+from tests.servers.catalogue import Catalogue
 
 REQUIRED = (
     *("type", "owner", "contactEmail", "sourceFolder", "creationTime", "ownerGroup"),

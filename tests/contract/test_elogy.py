@@ -1,4 +1,4 @@
-"""What the scan log needs of Elogy, on the stand-in and on one given by SCIZOO_ELOGY_URL (tests.elogy)."""
+"""What the scan log needs of Elogy, on the stand-in and on one given by SCIZOO_ELOGY_URL (tests.servers.elogy)."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from taurus_widgets.scanlog.exporting.elogy import Author, Elogy, ElogyError, St
 from taurus_widgets.scanlog.exporting.elogy_entry import ElogyExport, ElogyTarget, send
 from taurus_widgets.scanlog.exporting.pictures import PictureFile
 from taurus_widgets.scanlog.exporting.progress import ExportProgress
-from tests.elogy import KINDS, RunningElogy, given_elogy, stand_in
 from tests.paths import SHARED
+from tests.servers.elogy import KINDS, RunningElogy, given_elogy, stand_in
 from tests.waiting import PATIENCE
 
 SCRIPT = SHARED / "contracts" / "elogy_contract.py"

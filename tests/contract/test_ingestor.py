@@ -13,10 +13,10 @@ from ingest.scicat import SciCat
 from ingest.scicow.catalogue.ingestor import Ingestor
 from ingest.scicow.mapping.ownership import by_settings
 from ingest.scicow.settings import load
-from tests.catalogue import Catalogue
+from tests.builders.messages import file, message, value
 from tests.contract.api import PNG, Api, quoted
-from tests.messages import file, message, value
 from tests.paths import DOCS
+from tests.servers.catalogue import Catalogue
 
 EXAMPLE = load(DOCS / "scicow.example.yaml", secrets=False)
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from tests.catalogue import Catalogue
 from tests.contract.api import Api, quoted
+from tests.servers.catalogue import Catalogue
 
 
 def test_login_gives_a_token(catalogue: Catalogue, anonymous: Api) -> None:

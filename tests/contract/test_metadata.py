@@ -6,8 +6,8 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from tests.catalogue import Catalogue
 from tests.contract.api import Api
+from tests.servers.catalogue import Catalogue
 
 
 def _created(api: Api, dataset: dict, version: str = "v3") -> dict:

@@ -8,8 +8,8 @@ from typing import Any
 from pyscicat.client import ScicatClient
 from pyscicat.model import CreateDatasetOrigDatablockDto, DataFile, RawDataset
 
-from tests.catalogue import Catalogue
 from tests.contract.api import Api
+from tests.servers.catalogue import Catalogue
 
 
 def test_a_dataset_with_its_files(catalogue: Catalogue, api: Api, new_dataset: Callable[..., dict[str, Any]]) -> None:

@@ -14,8 +14,8 @@ from taurus_widgets.scanlog.data import columns as cols
 from taurus_widgets.scanlog.data.available_fields import AvailableFields, read_newest, search
 from taurus_widgets.scanlog.data.pages import Pages
 from taurus_widgets.scanlog.data.query import DatasetQuery, QueryCondition, Relation, metadata_field, order_of
-from tests.catalogue import Catalogue
-from tests.ui.made_up import Json, scan
+from tests.builders.scicat_datasets import Json, scan
+from tests.servers.catalogue import Catalogue
 
 Found = Callable[..., list[str]]
 

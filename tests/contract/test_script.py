@@ -7,8 +7,8 @@ import sys
 
 import pytest
 
-from tests.catalogue import Account, Catalogue
 from tests.paths import SHARED
+from tests.servers.catalogue import Account, Catalogue
 
 SCRIPT = SHARED / "contracts" / "scicat_contract.py"
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from tests.benchmarks.figures import Figure, report
 from tests.faults.disk import isolate
 from tests.faults.run import Outcome, Run, Wanted
-from tests.kafka import ROOT, DownloadError, has_java, kafka_jars
+from tests.servers.kafka import ROOT, DownloadError, has_java, kafka_jars
 
 SHOWN = 50
 """Findings of one kind on the terminal; all are in findings.txt."""

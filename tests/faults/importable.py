@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from tests.kafka import ROOT
+from tests.servers.kafka import ROOT
 
 
 def importable(folder: Path) -> Path:

@@ -24,7 +24,7 @@ from tests.faults.disk import Disk
 from tests.faults.importable import importable
 from tests.faults.ledger import SUFFIX
 from tests.faults.program import STYLES
-from tests.kafka import KafkaServer, kafka_jars
+from tests.servers.kafka import KafkaServer, kafka_jars
 
 RECORDERS = ("LedgerBefore", "SciFishRecorder", "LedgerAfter")
 

@@ -24,7 +24,7 @@ from deploy.demo.processes import Processes
 from scifish.message import MessageError, decode
 from tests.benchmarks.figures import Figure, progress, report
 from tests.fuzz.messages import BEAMLINE, headers, payloads
-from tests.kafka import ROOT, DownloadError, has_java, kafka_jars
+from tests.servers.kafka import ROOT, DownloadError, has_java, kafka_jars
 from tests.soak.plan import Plan
 from tests.soak.system import REPLICAS, System
 

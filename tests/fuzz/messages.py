@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from ingest.scicow.dead_letters.producer import ERROR_HEADER_PREFIX
 from ingest.scicow.dead_letters.topic import SETTLED_HEADER
 from ingest.scicow.kafka.resend import RESENT_HEADER
-from tests.messages import file, message, value
+from tests.builders.messages import file, message, value
 from tests.soak.plan import HOSTILE, proposals_of
 
 UUIDS = tuple(f"{number:08x}-0000-4000-8000-000000000000" for number in range(50))

@@ -17,7 +17,7 @@ import tempfile
 from pathlib import Path
 
 from tests.benchmarks.figures import Figure, report
-from tests.kafka import ROOT, DownloadError, has_java, kafka_jars
+from tests.servers.kafka import ROOT, DownloadError, has_java, kafka_jars
 from tests.soak.run import Outcome, Run
 
 SHOWN = 30

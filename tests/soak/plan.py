@@ -17,7 +17,7 @@ from uuid import UUID
 import yaml
 
 from scifish.message import Message, encode
-from tests.messages import file, message, value
+from tests.builders.messages import file, message, value
 
 BEAMLINES = (
     *("balder", "biomax", "bloch", "cosaxs", "danmax", "femtomax", "finest", "flexpes"),

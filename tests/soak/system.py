@@ -14,10 +14,10 @@ from confluent_kafka.admin import AdminClient, NewTopic
 
 from deploy.demo.processes import Process, Processes
 from ingest.scicat import SciCat, SciCatError
-from tests.catalogue import INGESTOR, start_catalogue
 from tests.faults.chaos import Fault
-from tests.kafka import KafkaServer, free_ports, kafka_jars
-from tests.scicow import start_scicow, write_settings
+from tests.servers.catalogue import INGESTOR, start_catalogue
+from tests.servers.kafka import KafkaServer, free_ports, kafka_jars
+from tests.servers.scicow import start_scicow, write_settings
 from tests.soak.plan import BEAMLINES, Plan, Sent, office
 from tests.soak.verdict import DeadLetter, Found
 from tests.waiting import PATIENCE

@@ -22,7 +22,7 @@ from taurus_widgets.scanlog.editing import edits
 from taurus_widgets.scanlog.exporting import dialog
 from taurus_widgets.scanlog.features import filters, picture_import
 from taurus_widgets.scanlog.table import loader, poller
-from tests.catalogue import INGESTOR, Catalogue, start_catalogue
+from tests.servers.catalogue import INGESTOR, Catalogue, start_catalogue
 from tests.waiting import PATIENCE
 
 Json = dict[str, object]
@@ -113,6 +113,14 @@ def state_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Nothing is kept in, or taken from, the home folder of whoever runs the tests."""
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
     return tmp_path / "state"
+
+
+@pytest.fixture(autouse=True)
+def qt_settings(tmp_path: Path) -> Iterator[None]:
+    """Qt's own settings as well."""
+    Qt.QSettings.setPath(Qt.QSettings.NativeFormat, Qt.QSettings.UserScope, str(tmp_path / "settings"))
+    yield
+    Qt.QSettings.setPath(Qt.QSettings.NativeFormat, Qt.QSettings.UserScope, "")
 
 
 @pytest.fixture

@@ -10,9 +10,9 @@ from deploy.demo.processes import Process
 from deploy.demo.session import Session
 from deploy.demo.stack import MACROSERVER, Stack
 from scifish.message import Message
-from tests.kafka import Kafka
-from tests.sardana import Sardana
-from tests.topic import Topic
+from tests.servers.kafka import Kafka
+from tests.servers.sardana import Sardana
+from tests.servers.topic import Topic
 
 PARTS = Path(__file__).parent / "sardana_parts"
 

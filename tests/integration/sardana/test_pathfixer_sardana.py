@@ -21,8 +21,8 @@ from tango_servers.pathfixer import sardana_environment
 from tango_servers.pathfixer.running_scans import DOOR_ANSWER_SECONDS
 from tests.faults.clock import Clock
 from tests.integration.tango_servers.pathfixer import configure, proxy_of
-from tests.sardana import Sardana
-from tests.tango_system import Events, control_system, refusal
+from tests.servers.sardana import Sardana
+from tests.servers.tango_system import Events, control_system, refusal
 from tests.waiting import eventually
 
 pytestmark = pytest.mark.first

@@ -22,8 +22,8 @@ from deploy.demo.summary import expected_scans
 from scifish.message import Message, leaves
 from scifish.spool.database import SPOOL_SUFFIX
 from tests.integration.sardana.recording import System
-from tests.kafka import Kafka
-from tests.tango_system import control_system
+from tests.servers.kafka import Kafka
+from tests.servers.tango_system import control_system
 from tests.waiting import PATIENCE, eventually
 
 pytestmark = pytest.mark.first

@@ -13,8 +13,8 @@ from deploy.demo.stack import DOOR, MACROSERVER
 from deploy.demo.summary import expected_scans
 from scifish.message import Message, leaves
 from tests.integration.sardana.recording import System
-from tests.kafka import Kafka
-from tests.tango_system import control_system
+from tests.servers.kafka import Kafka
+from tests.servers.tango_system import control_system
 from tests.waiting import eventually
 
 pytestmark = pytest.mark.first
@@ -201,7 +201,7 @@ def test_a_macro_that_is_killed(system: System) -> None:
     "words", [("timescan", "2", "0.05"), ("ascanct", "mot01", "0", "1", "3", "0.1")], ids=lambda w: w[0]
 )
 def test_a_measurement_group_that_an_abort_has_spoilt_is_explained(system: System, words: tuple[str, ...]) -> None:
-    """tests/sardana.py says of what; here without the chance that it takes."""
+    """tests/servers/sardana.py says of what; here without the chance that it takes."""
     system.said.clear()
     system.door.run("scitest_spoil")
     try:

@@ -12,7 +12,7 @@ import tango
 from deploy.demo.beamline import CONFIGURATIONS, DEAD_DEVICE, FAILING_ATTRIBUTE
 from deploy.demo.door import Door, MacroFailed
 from deploy.demo.stack import DOOR, MACROSERVER, SCIDOG, Stack
-from tests.tango_system import FACILITY, control_system
+from tests.servers.tango_system import FACILITY, control_system
 from tests.waiting import eventually
 
 Spock = Callable[..., str]

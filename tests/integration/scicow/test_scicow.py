@@ -22,11 +22,11 @@ from confluent_kafka import Consumer, Producer
 from deploy.demo.processes import Process, Processes
 from ingest.scicat import SciCat
 from scifish.message import Message, encode
-from tests.catalogue import Catalogue, start_catalogue
-from tests.kafka import Kafka, free_ports, send, send_with_header
-from tests.messages import file, message
-from tests.proxy import Fault, Proxy, proxy
-from tests.scicow import start_scicow, write_settings
+from tests.builders.messages import file, message
+from tests.servers.catalogue import Catalogue, start_catalogue
+from tests.servers.kafka import Kafka, free_ports, send, send_with_header
+from tests.servers.proxy import Fault, Proxy, proxy
+from tests.servers.scicow import start_scicow, write_settings
 from tests.waiting import PATIENCE, eventually
 
 pytestmark = pytest.mark.first

@@ -24,11 +24,11 @@ from ingest.scicow.kafka.topics import MessagePosition, TopicReader
 from ingest.scicow.settings import SciCowSettings, load
 from scifish.message import Message, encode
 from scifish.spool.database import Spool
-from tests.catalogue import Catalogue
+from tests.builders.messages import file, message
 from tests.integration.scicow.test_scicow import Beamline, pair
-from tests.kafka import Kafka, send
-from tests.messages import file, message
-from tests.scicow import PASSWORD
+from tests.servers.catalogue import Catalogue
+from tests.servers.kafka import Kafka, send
+from tests.servers.scicow import PASSWORD
 from tests.waiting import PATIENCE, eventually
 
 NOBODY = "127.0.0.1:1"

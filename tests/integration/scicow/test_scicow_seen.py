@@ -24,9 +24,9 @@ from deploy.demo.processes import Process, Processes
 from ingest.scicow.kafka.group_lag import Broker
 from ingest.scicow.settings import load
 from scifish.message import encode
-from tests.catalogue import Account, Catalogue
-from tests.kafka import Kafka, free_ports, send
-from tests.messages import message
+from tests.builders.messages import message
+from tests.servers.catalogue import Account, Catalogue
+from tests.servers.kafka import Kafka, free_ports, send
 from tests.waiting import PATIENCE, eventually
 
 pytestmark = pytest.mark.first

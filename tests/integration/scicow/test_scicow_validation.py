@@ -18,11 +18,11 @@ from ingest.scicow.catalogue.references import ReferenceRegistry
 from ingest.scicow.mapping.ownership import Ownership
 from scifish.message import Message
 from sdm.office import Proposal
-from tests.catalogue import Account, Catalogue
+from tests.builders.messages import message
 from tests.integration.scicow.test_scicow import Beamline
-from tests.kafka import Kafka
-from tests.messages import message
-from tests.user_office import DUO_PROPOSAL, UserOffice, html, hung, user_office
+from tests.servers.catalogue import Account, Catalogue
+from tests.servers.kafka import Kafka
+from tests.servers.user_office import DUO_PROPOSAL, UserOffice, html, hung, user_office
 from tests.waiting import PATIENCE, eventually
 
 pytestmark = pytest.mark.first

@@ -23,9 +23,9 @@ from scifish.settings import Settings
 from scifish.settings.sources import FixedSettings
 from scifish.spool.database import Spool
 from scifish.spool.inspection import summarise
-from tests.kafka import Kafka
-from tests.messages import message
-from tests.topic import Topic
+from tests.builders.messages import message
+from tests.servers.kafka import Kafka
+from tests.servers.topic import Topic
 from tests.waiting import PATIENCE, eventually
 
 pytestmark = pytest.mark.first

@@ -20,8 +20,8 @@ from scifish.message import leaves
 from scifish.recording.session import RecordingSession, recording_session
 from scifish.settings import Settings
 from scifish.settings.sources import FixedSettings
-from tests.kafka import Kafka
-from tests.topic import Topic
+from tests.servers.kafka import Kafka
+from tests.servers.topic import Topic
 from tests.waiting import eventually
 
 pytestmark = pytest.mark.first

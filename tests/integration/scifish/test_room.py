@@ -14,9 +14,9 @@ from scifish.recording.session import RecordingSession
 from scifish.settings import Settings
 from scifish.settings.sources import FixedSettings
 from scifish.spool.inspection import summarise
-from tests.kafka import Kafka
-from tests.tango_system import control_system
-from tests.topic import Topic
+from tests.servers.kafka import Kafka
+from tests.servers.tango_system import control_system
+from tests.servers.topic import Topic
 from tests.waiting import eventually
 
 

@@ -19,8 +19,8 @@ from scifish.settings import Settings, read_properties, save_last_good
 from scifish.settings.sources import FixedSettings, TangoSettings
 from scifish.spool.database import OpenDatasetRow, Spool
 from scifish.spool.inspection import summarise
-from tests.stopped import stopped
-from tests.tango_system import control_system
+from tests.servers.stopped import stopped
+from tests.servers.tango_system import control_system
 from tests.waiting import PATIENCE, eventually
 
 ORIGIN = {"host": "h", "program": "killed", "version": "1", "run": "killed-1"}

@@ -19,9 +19,9 @@ from scifish.attributes import reader as snapshot
 from scifish.attributes.reader import Reader, Reading, as_metadata
 from scifish.message import Message, iso
 from scifish.settings.entries import Entry
-from tests.kinds import PLAIN, SCALARS
-from tests.stopped import stopped
-from tests.tango_system import control_system
+from tests.servers.attribute_kinds import PLAIN, SCALARS
+from tests.servers.stopped import stopped
+from tests.servers.tango_system import control_system
 from tests.waiting import PATIENCE, eventually
 
 pytestmark = pytest.mark.first
@@ -32,7 +32,9 @@ DEVICE = "test/kinds/1"
 @pytest.fixture(scope="module")
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     with control_system(tmp_path_factory.mktemp("snapshot")) as found:
-        found.start_server("Kinds/test", {DEVICE: ("Kinds", {})}, [sys.executable, "-m", "tests.kinds"])
+        found.start_server(
+            "Kinds/test", {DEVICE: ("Kinds", {})}, [sys.executable, "-m", "tests.servers.attribute_kinds"]
+        )
         yield found
 
 
@@ -140,7 +142,7 @@ def test_the_configurations_unit_goes_before_the_attributes_own(stack: Stack, re
 
 
 def test_a_forwarded_attribute(stack: Stack, reader: Reader) -> None:
-    forwarding, command = "test/forwards/1", [sys.executable, "-m", "tests.kinds"]
+    forwarding, command = "test/forwards/1", [sys.executable, "-m", "tests.servers.attribute_kinds"]
     root = {"Forwarded": {"__root_att": [f"{stack.name(DEVICE)}/Forwardable"]}}
     stack.db.put_device_attribute_property(forwarding, root)
     stack.start_server("Kinds/forwards", {forwarding: ("Forwards", {})}, command)
@@ -155,7 +157,9 @@ def test_a_forwarded_attribute(stack: Stack, reader: Reader) -> None:
 def test_attributes_of_two_tango_systems(stack: Stack, reader: Reader, tmp_path: Path) -> None:
     with control_system(tmp_path) as other:
         properties = {"Delay": ["0"]}
-        other.start_server("Kinds/other", {DEVICE: ("Plain", properties)}, [sys.executable, "-m", "tests.kinds"])
+        other.start_server(
+            "Kinds/other", {DEVICE: ("Plain", properties)}, [sys.executable, "-m", "tests.servers.attribute_kinds"]
+        )
         here, there = f"{stack.name(DEVICE)}/Infinite", f"{other.name(DEVICE)}/Value0"
         assert stack.tango_host != other.tango_host
         readings = reader.read([here, there], PATIENCE)
@@ -163,7 +167,7 @@ def test_attributes_of_two_tango_systems(stack: Stack, reader: Reader, tmp_path:
 
 
 def test_a_device_that_was_dead_is_read_when_it_is_back(stack: Stack, reader: Reader) -> None:
-    device, command = "test/kinds/back", [sys.executable, "-m", "tests.kinds"]
+    device, command = "test/kinds/back", [sys.executable, "-m", "tests.servers.attribute_kinds"]
     source = f"{stack.name(device)}/Enum"
     server = stack.start_server("Kinds/back", {device: ("Kinds", {})}, command)
     assert reader.read([source], PATIENCE)[source].value == "GREEN"
@@ -177,14 +181,16 @@ def test_a_device_that_was_dead_is_read_when_it_is_back(stack: Stack, reader: Re
 def test_a_device_that_is_not_there_and_one_that_comes_later(stack: Stack, reader: Reader) -> None:
     source = f"{stack.name('test/kinds/2')}/Enum"
     assert reader.read([source], PATIENCE)[source].error
-    stack.start_server("Kinds/late", {"test/kinds/2": ("Kinds", {})}, [sys.executable, "-m", "tests.kinds"])
+    stack.start_server(
+        "Kinds/late", {"test/kinds/2": ("Kinds", {})}, [sys.executable, "-m", "tests.servers.attribute_kinds"]
+    )
     assert reader.read([source], PATIENCE)[source].value == "GREEN"
 
 
 def start_plain(stack: Stack, instance: str, count: int) -> tuple[Process, list[str]]:
     """A server of `count` devices, and the full names of all their attributes."""
     devices = [f"test/{instance}/{number}" for number in range(count)]
-    command = [sys.executable, "-m", "tests.kinds"]
+    command = [sys.executable, "-m", "tests.servers.attribute_kinds"]
     server = stack.start_server(f"Kinds/{instance}", {device: ("Plain", {}) for device in devices}, command)
     return server, [f"{stack.name(device)}/{attribute}" for device in devices for attribute in PLAIN]
 

@@ -18,12 +18,12 @@ from scifish.attributes.reader import Reader
 from scifish.attributes.statistics import Samples, Statistics, add_statistics
 from scifish.message import Message, iso, leaf
 from scifish.settings.entries import Entry
-from tests.stopped import stopped
-from tests.tango_system import control_system
+from tests.servers.stopped import stopped
+from tests.servers.tango_system import control_system
 from tests.waiting import PATIENCE, eventually
 
 DEVICE = "test/counts/1"
-COMMAND = [sys.executable, "-m", "tests.kinds"]
+COMMAND = [sys.executable, "-m", "tests.servers.attribute_kinds"]
 A, B = "a", "b"  # datasets
 
 

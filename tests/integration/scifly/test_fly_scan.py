@@ -20,8 +20,8 @@ from scifly.cli import main
 from scifly.model import ProposalContext
 from scifly.scan import PROPOSAL_IN_PATH, PathRule, UnknownProposalError
 from tests.integration.scifly.test_flying import SES
-from tests.kafka import Kafka
-from tests.topic import Topic
+from tests.servers.kafka import Kafka
+from tests.servers.topic import Topic
 
 
 class Beamtime:

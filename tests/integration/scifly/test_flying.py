@@ -26,8 +26,8 @@ from scifly.journal import Journal
 from scifly.model import ProposalContext
 from scifly.profiles import profiles_from
 from scifly.service import FlyService, FlySettings
-from tests.kafka import Kafka
-from tests.topic import Topic
+from tests.servers.kafka import Kafka
+from tests.servers.topic import Topic
 from tests.waiting import PATIENCE, eventually
 
 pytestmark = pytest.mark.first

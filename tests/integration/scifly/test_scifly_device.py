@@ -19,9 +19,9 @@ from deploy.demo import analysers
 from deploy.demo.stack import BEAMLINE, PATHFIXER, SCIFLY, Stack
 from scifish.message import Message
 from scifish.message.identity import files_uuid
-from tests.kafka import Kafka
-from tests.tango_system import Events, control_system, refusal
-from tests.topic import Topic
+from tests.servers.kafka import Kafka
+from tests.servers.tango_system import Events, control_system, refusal
+from tests.servers.topic import Topic
 from tests.waiting import PATIENCE, eventually
 
 pytestmark = pytest.mark.first

@@ -22,8 +22,8 @@ from sdm.office import (
     office_from,
     proposal_at,
 )
-from tests.catalogue import INGESTOR, Catalogue, start_catalogue
-from tests.user_office import UserOffice, body, html, user_office
+from tests.servers.catalogue import INGESTOR, Catalogue, start_catalogue
+from tests.servers.user_office import UserOffice, body, html, user_office
 
 PROPOSAL = {
     "proposalId": "20250001",

@@ -8,7 +8,7 @@ import tango
 
 from deploy.demo.processes import Process
 from deploy.demo.stack import BEAMLINE, PATHFIXER, Stack
-from tests.tango_system import patient
+from tests.servers.tango_system import patient
 from tests.waiting import eventually
 
 COMMAND = [sys.executable, "-m", "tests.integration.tango_servers.hasty_pathfixer"]

@@ -14,7 +14,7 @@ import tango
 from deploy.demo.stack import SCIDOG, Stack
 from scifish.settings import read_settings
 from scifish.tango_io.database import TangoDatabase
-from tests.tango_system import control_system
+from tests.servers.tango_system import control_system
 
 LONGEST = 65_535  # bytes of a line: the column is MariaDB's TEXT
 

@@ -18,7 +18,7 @@ from scifish.tango_io.database import raw
 from sdm.names import today
 from tango_servers.pathfixer.consumers import Consumer, parse_consumers
 from tests.integration.tango_servers.pathfixer import configure, initialise, proxy_of, restart, start
-from tests.tango_system import FACILITY, Events, control_system, patient, refusal
+from tests.servers.tango_system import FACILITY, Events, control_system, patient, refusal
 from tests.waiting import eventually
 
 pytestmark = pytest.mark.first

@@ -15,7 +15,7 @@ from tango import DevState
 from deploy.demo.processes import Process
 from deploy.demo.stack import Stack
 from tests.integration.tango_servers.pathfixer import configure, proxy_of, start
-from tests.tango_system import Events, control_system, patient
+from tests.servers.tango_system import Events, control_system, patient
 from tests.waiting import eventually
 
 GOOD, OTHER = "b311a/ea/good", "b311a/ea/other"

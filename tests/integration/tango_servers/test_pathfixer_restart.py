@@ -15,7 +15,7 @@ import deploy.demo
 from deploy.demo.stack import PATHFIXER, Stack
 from sdm.names import today
 from tests.integration.tango_servers.pathfixer import configure, initialise, kill, proxy_of, start, start_again
-from tests.tango_system import FACILITY, Events, control_system, refusal
+from tests.servers.tango_system import FACILITY, Events, control_system, refusal
 from tests.waiting import PATIENCE, eventually
 
 pytestmark = pytest.mark.first

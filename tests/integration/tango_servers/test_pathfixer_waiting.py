@@ -15,7 +15,7 @@ from tango import DevState
 
 from deploy.demo.stack import Stack
 from tests.integration.tango_servers.pathfixer import configure, proxy_of, start
-from tests.tango_system import control_system, refusal
+from tests.servers.tango_system import control_system, refusal
 from tests.waiting import PATIENCE, eventually
 
 DEFAULT = 3.0

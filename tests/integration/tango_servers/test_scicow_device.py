@@ -21,12 +21,12 @@ from ingest.scicow.monitoring.status import ReplicaStatus
 from ingest.scicow.pipeline.counters import Progress
 from ingest.scicow.settings import HttpSettings
 from scifish.message import encode
-from tests.catalogue import Catalogue
+from tests.builders.messages import message
 from tests.integration.scicow.test_scicow_seen import Site
-from tests.kafka import Kafka, send
-from tests.messages import message
-from tests.tango_system import Events, control_system
-from tests.user_office import Answer, body, dripping, endless, html, hung, redirect, user_office
+from tests.servers.catalogue import Catalogue
+from tests.servers.kafka import Kafka, send
+from tests.servers.tango_system import Events, control_system
+from tests.servers.user_office import Answer, body, dripping, endless, html, hung, redirect, user_office
 from tests.waiting import PATIENCE, eventually
 
 DEVICE = "b311a-e/ctl/scicow-01"

@@ -14,8 +14,8 @@ import tango
 from deploy.demo.beamline import CONFIGURATIONS
 from deploy.demo.stack import PATHFIXER, SCIDOG, Stack
 from tests.paths import DOCS
-from tests.tango_system import FACILITY, Events, control_system, patient, refusal
-from tests.ui import scidog_properties
+from tests.servers.tango_system import FACILITY, Events, control_system, patient, refusal
+from tests.ui.pictures import scidog_properties
 from tests.waiting import PATIENCE, eventually
 
 REPORT = {"uuid": "u", "name": "ascan", "time": "2026-01-01T00:00:00.000Z", "program": "p", "host": "h"}

@@ -18,7 +18,7 @@ import tango
 
 from deploy.demo.stack import PATHFIXER, SCIDOG, Stack
 from scifish.settings.entries import line_of
-from tests.tango_system import FACILITY, Events, control_system, patient, refusal
+from tests.servers.tango_system import FACILITY, Events, control_system, patient, refusal
 from tests.waiting import PATIENCE, eventually
 
 pytestmark = pytest.mark.first

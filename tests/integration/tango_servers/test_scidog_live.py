@@ -23,8 +23,8 @@ from scifish.companion.scidog_reports import ScidogReporter
 from scifish.recording.session import RecordingSession
 from scifish.settings import Settings
 from scifish.settings.sources import FixedSettings
-from tests.kinds import PLAIN
-from tests.tango_system import FACILITY, Events, control_system, patient, refusal
+from tests.servers.attribute_kinds import PLAIN
+from tests.servers.tango_system import FACILITY, Events, control_system, patient, refusal
 from tests.waiting import eventually
 
 pytestmark = pytest.mark.first
@@ -39,7 +39,7 @@ MANY_READS = 10
 
 DEAD = "test/dead/1"
 MANY = tuple(f"test/plain/{number}" for number in range(20))
-COMMAND = [sys.executable, "-m", "tests.kinds"]
+COMMAND = [sys.executable, "-m", "tests.servers.attribute_kinds"]
 
 
 @pytest.fixture(scope="module")

@@ -17,8 +17,8 @@ from deploy.demo.stack import OFFICE
 from deploy.demo.summary import DemoComparison, Expected, wrong_owners
 from ingest.scicat import SciCat
 from sdm.office import YamlOffice
-from tests.catalogue import INGESTOR, start_catalogue
-from tests.kafka import Kafka
+from tests.servers.catalogue import INGESTOR, start_catalogue
+from tests.servers.kafka import Kafka
 from tests.waiting import PATIENCE, eventually
 
 pytestmark = pytest.mark.first

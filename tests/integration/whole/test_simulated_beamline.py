@@ -10,7 +10,7 @@ import tango
 from deploy.demo import beamline
 from deploy.demo.stack import Stack
 from scifish.settings import entries as config
-from tests.tango_system import control_system
+from tests.servers.tango_system import control_system
 
 ALL_DEVICES = (*beamline.DEVICES, beamline.DEAD_DEVICE)
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.kafka import ROOT, DownloadError, has_java, kafka_jars
+from tests.servers.kafka import ROOT, DownloadError, has_java, kafka_jars
 
 
 @pytest.mark.long

@@ -14,7 +14,7 @@ from sdm.names import DataLocation
 from sdm.office import Visit, office_from
 from sdm.office.rest_settings import COMMON_SETTINGS, DEFAULT_TIMEOUT_SECONDS, PROPOSAL_FIELDS
 from tests.paths import DOCS
-from tests.user_office import user_office
+from tests.servers.user_office import user_office
 
 PAGE = (DOCS / "reference" / "user-office.md").read_text("utf-8")
 

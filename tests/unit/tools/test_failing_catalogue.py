@@ -15,10 +15,10 @@ from hypothesis import strategies as st
 
 from deploy.demo.processes import Processes
 from ingest.scicat import SciCat, SciCatError
-from tests.catalogue import INGESTOR, USER1, Catalogue, start_catalogue, write_accounts
 from tests.contract.api import Api
 from tests.failing_catalogue.__main__ import main
 from tests.failing_catalogue.rules import FaultRule, Faults, FaultsError, read_rules, rules_from
+from tests.servers.catalogue import INGESTOR, USER1, Catalogue, start_catalogue, write_accounts
 from tests.waiting import PATIENCE
 
 DATASETS = "/api/v3/datasets"

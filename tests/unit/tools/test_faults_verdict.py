@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 
 from scifish.message import Message
+from tests.builders.messages import message, value
 from tests.faults.ledger import SUFFIX, Entry, Ledger, read_ledgers
 from tests.faults.verdict import Verdict, judge
-from tests.messages import message, value
 
 SAID = {"energy": 12.5}
 

@@ -9,7 +9,7 @@ import pytest
 import tango
 
 from tests import ran_on
-from tests.sardana import FAILED, Sardana
+from tests.servers.sardana import FAILED, Sardana
 
 ROOT = Path(__file__).parents[3]
 SPOILT = "RuntimeError: Callback <bound method MeasurementGroup.valueBufferChanged ...> already reg. on expchan/1 EG"
@@ -73,7 +73,7 @@ def test_a_failure_is_noted_for_what_a_fixture_does_after_it(
     monkeypatch.setenv("PYTHONPATH", str(ROOT))
     pytester.makeconftest(
         "from tests.conftest import pytest_runtest_makereport\n"
-        "from tests.sardana import FAILED\n"
+        "from tests.servers.sardana import FAILED\n"
         "import pytest\n"
         "@pytest.fixture(autouse=True)\n"
         "def noted(request):\n"

@@ -15,8 +15,8 @@ import requests
 
 from deploy.demo.processes import Processes
 from ingest.embedded import cli
-from tests.catalogue import COMMAND, INGESTOR, start_catalogue, write_accounts
 from tests.contract.api import Api
+from tests.servers.catalogue import COMMAND, INGESTOR, start_catalogue, write_accounts
 from tests.waiting import PATIENCE
 
 

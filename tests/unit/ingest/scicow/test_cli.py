@@ -11,7 +11,7 @@ import pytest
 
 from ingest.scicow.cli import main
 from scifish.message import encode
-from tests.messages import message, value
+from tests.builders.messages import message, value
 from tests.paths import DOCS
 
 EXAMPLE = str(DOCS / "scicow.example.yaml")

@@ -17,9 +17,9 @@ from ingest.scicow.mapping.ownership import by_settings
 from ingest.scicow.pipeline.failure_policy import is_defect, is_final
 from ingest.scicow.settings import load
 from scifish.message import decode
-from tests.catalogue import INGESTOR, start_catalogue
 from tests.fuzz.messages import payloads
-from tests.scicow import PASSWORD, write_settings
+from tests.servers.catalogue import INGESTOR, start_catalogue
+from tests.servers.scicow import PASSWORD, write_settings
 from tests.waiting import PATIENCE
 
 

@@ -11,8 +11,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from scifish.message import MessageError, check, schema
+from tests.builders.messages import file, message
 from tests.fuzz.messages import mutated
-from tests.messages import file, message
 
 VALIDATOR = jsonschema.Draft202012Validator(schema())
 

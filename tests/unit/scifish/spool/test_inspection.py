@@ -6,7 +6,7 @@ from ingest.scicow.audit import spool_listing
 from scifish.cli import main
 from scifish.dataset.compose import Observed, Record
 from scifish.spool.database import OpenDatasetRow, Spool
-from tests.messages import message
+from tests.builders.messages import message
 
 ORIGIN = message()["origin"]
 

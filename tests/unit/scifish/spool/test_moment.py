@@ -14,7 +14,7 @@ from scifish.spool import database as spool_module
 from scifish.spool import inspection as listing_module
 from scifish.spool.database import OpenDatasetRow, Spool
 from scifish.spool.inspection import listing, summarise
-from tests.messages import message
+from tests.builders.messages import message
 from tests.moments import at_each_line
 
 DATASET = message()["uuid"]

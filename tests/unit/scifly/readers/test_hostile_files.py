@@ -23,7 +23,7 @@ from scifish.message import as_metadata, encode
 from scifly import readers
 from scifly.model import Header
 from scifly.readers import READERS, read, source, stem
-from tests.instrument_files import (
+from tests.builders.instrument_files import (
     packed,
     prodigy_region,
     prodigy_sle,

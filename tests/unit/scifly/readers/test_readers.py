@@ -13,7 +13,7 @@ from scifish.message import as_metadata, encode, leaves
 from scifish.message.units import convertible
 from scifly.model import Header
 from scifly.readers import read, stem
-from tests.instrument_files import (
+from tests.builders.instrument_files import (
     SCHEDULE,
     info,
     packed,

@@ -27,7 +27,7 @@ from sdm.office import (
     proposal_at,
 )
 from sdm.office.rest import RestClient
-from tests.user_office import (
+from tests.servers.user_office import (
     DUO_PROPOSAL,
     Answer,
     UserOffice,

@@ -16,7 +16,7 @@ from sdm.office.duo import DUO_DEFAULTS
 from sdm.office.field_mapping import AnswerMapping, AnswerPath, UnusableAnswer, VisitSource, folder_name, parse_part
 from sdm.office.model import Visit
 from sdm.office.rest_settings import RestSettings, default_settings
-from tests.user_office import DUO_PROPOSAL
+from tests.servers.user_office import DUO_PROPOSAL
 
 SETTINGS: RestSettings = default_settings("https://duo.example.org", DUO_DEFAULTS)
 READING: AnswerMapping = SETTINGS.mapping

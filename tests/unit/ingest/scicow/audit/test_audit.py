@@ -23,8 +23,8 @@ from ingest.scicow.dead_letters.topic import LetterId
 from ingest.scicow.kafka.topics import MessagePosition
 from ingest.scicow.settings import load
 from scifish.message import encode, iso
-from tests.kafka_messages import Taken, taken
-from tests.messages import file, message
+from tests.builders.kafka_messages import Taken, taken
+from tests.builders.messages import file, message
 from tests.paths import DOCS
 from tests.unit.ingest.scicow.dead_letters.test_dead_letters import FakeTopics, letter, settled
 

@@ -11,9 +11,9 @@ from ingest.scicow.catalogue.ingestor import Ingestor, describe
 from ingest.scicow.errors import DatasetMissing, MessageRefused
 from ingest.scicow.mapping.ownership import by_settings
 from ingest.scicow.settings import load
-from tests.fake_scicat import PNG, FakeServer, Killed, at, once
-from tests.messages import file, message, value
+from tests.builders.messages import file, message, value
 from tests.paths import DOCS
+from tests.servers.fake_scicat import PNG, FakeServer, Killed, at, once
 
 SETTINGS = load(DOCS / "scicow.example.yaml", secrets=False)
 

@@ -9,7 +9,7 @@ import pytest
 from ingest.scicow.catalogue import office_cache
 from ingest.scicow.catalogue.office_cache import MAX_ANSWERS, MAX_QUESTIONS, SharedOffice
 from sdm.office import OfficeRefused, OfficeUnavailable, Proposal, RememberingOffice, UnknownProposal, as_of_now
-from tests.user_office import DUO_PROPOSAL, html, user_office
+from tests.servers.user_office import DUO_PROPOSAL, html, user_office
 from tests.waiting import PATIENCE, eventually
 
 

@@ -15,9 +15,9 @@ from ingest.scicow.catalogue.ingestor import Ingestor
 from ingest.scicow.errors import DatasetMissing
 from ingest.scicow.mapping.ownership import by_settings
 from ingest.scicow.settings import load
-from tests.fake_scicat import PNG, FakeServer, Killed, at
-from tests.messages import file, message, value
+from tests.builders.messages import file, message, value
 from tests.paths import DOCS
+from tests.servers.fake_scicat import PNG, FakeServer, Killed, at
 
 SETTINGS = load(DOCS / "scicow.example.yaml", secrets=False)
 UUID = "0b5f9d8e-4c1f-4b33-8a52-3c2f3f2f8a11"

@@ -16,9 +16,9 @@ from ingest.scicow.catalogue.ingestor import Ingestor
 from ingest.scicow.mapping import Mapping
 from ingest.scicow.mapping.ownership import by_settings
 from ingest.scicow.settings import load
-from tests.fake_scicat import PNG, FakeServer, once
-from tests.messages import message, value
+from tests.builders.messages import message, value
 from tests.paths import DOCS
+from tests.servers.fake_scicat import PNG, FakeServer, once
 
 SETTINGS = load(DOCS / "scicow.example.yaml", secrets=False)
 FORMS = {"v3": models.CreateRawV3, "v4": models.CreateDatasetV4}

@@ -20,10 +20,10 @@ from ingest.scicow.mapping.ownership import Ownership, by_settings, is_name
 from ingest.scicow.settings import ProposalSettings, SciCowSettingsError, load, wrong_email
 from sdm.names import check_name
 from sdm.office import OfficeRefused, OfficeUnavailable, Proposal
-from tests.fake_scicat import FakeServer
+from tests.builders.messages import message
 from tests.homeless import without_home
-from tests.messages import message
 from tests.paths import DOCS
+from tests.servers.fake_scicat import FakeServer
 from tests.unit.ingest.scicow.catalogue.test_office_cache import Clock, FakeOffice
 from tests.unit.ingest.scicow.catalogue.test_references import FakeSciCat
 from tests.unit.ingest.scicow.test_settings import GOOD, PASSWORD

@@ -26,8 +26,8 @@ from ingest.scicow.errors import DatasetMissing, MessageRefused, NotYet
 from ingest.scicow.kafka.resend import RESENT_HEADER, Replay, copy_of, original_of
 from ingest.scicow.kafka.topics import MessagePosition, NoTopic, OffsetRange, TopicError
 from scifish.message import MessageError
-from tests.kafka_messages import Taken, taken
-from tests.messages import message
+from tests.builders.kafka_messages import Taken, taken
+from tests.builders.messages import message
 
 LETTERS = "scicow-dead-letters"
 

@@ -12,7 +12,7 @@ from ingest.scicow.mapping.definition import load_page
 from ingest.scicow.mapping.ownership import by_settings
 from ingest.scicow.mapping.templates import TEMPLATE_NAMES, known, parse
 from ingest.scicow.settings import SciCowSettingsError, load
-from tests.messages import message, value
+from tests.builders.messages import message, value
 from tests.paths import DOCS
 
 SETTINGS = load(DOCS / "scicow.example.yaml", secrets=False)

@@ -15,7 +15,7 @@ from ingest.scicow.mapping.ownership import by_settings
 from ingest.scicow.settings import load
 from scifish.message import check
 from scifish.message.units import mathjs_spelling
-from tests.messages import file, message, value
+from tests.builders.messages import file, message, value
 from tests.paths import DOCS
 
 SETTINGS = load(DOCS / "scicow.example.yaml", secrets=False)

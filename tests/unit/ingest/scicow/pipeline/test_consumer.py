@@ -23,7 +23,7 @@ from ingest.scicow.pipeline.counters import Progress, TopicCounters
 from ingest.scicow.pipeline.workers import Workers
 from ingest.scicow.settings import load
 from scifish.message import encode
-from tests.messages import message
+from tests.builders.messages import message
 from tests.paths import DOCS
 from tests.waiting import PATIENCE, eventually
 

@@ -13,7 +13,7 @@ from ingest.scicow.pipeline.dataset_queues import DatasetQueues
 from ingest.scicow.pipeline.received_message import ReceivedMessage
 from ingest.scicow.pipeline.sequence_gaps import SequenceGaps
 from scifish.message import encode
-from tests.messages import message
+from tests.builders.messages import message
 from tests.unit.ingest.scicow.pipeline.test_consumer import FakeMessage
 
 UUIDS = [f"00000000-0000-0000-0000-00000000000{number}" for number in range(4)]

@@ -12,7 +12,7 @@ from ingest.scicow.pipeline.failure_policy import MIN_FAILING_DATASETS, DeadLett
 from ingest.scicow.pipeline.received_message import ReceivedMessage
 from ingest.scicow.settings import load
 from scifish.message import MessageError, encode
-from tests.messages import message
+from tests.builders.messages import message
 from tests.paths import DOCS
 from tests.unit.ingest.scicow.pipeline.test_consumer import FakeMessage
 from tests.unit.ingest.scicow.pipeline.test_dataset_queues import Clock

@@ -6,7 +6,7 @@ from hypothesis import given
 
 from taurus_widgets.scanlog.data import columns as cols
 from taurus_widgets.scanlog.data.available_fields import AvailableField, AvailableFields, gathered
-from tests.ui.made_up import scan
+from tests.builders.scicat_datasets import scan
 from tests.unit.taurus_widgets.scanlog.data.test_columns import METADATA
 
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from taurus_widgets.scanlog.data.columns import Json
 from taurus_widgets.scanlog.data.compare import MISSING, Comparison, Row, as_text, compare
-from tests.ui.made_up import scan
+from tests.builders.scicat_datasets import scan
 from tests.unit.taurus_widgets.scanlog.data.test_detail_lines import METADATA
 
 

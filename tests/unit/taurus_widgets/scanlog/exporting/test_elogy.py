@@ -16,7 +16,7 @@ from taurus_widgets.scanlog.exporting.elogy_entry import DuplicateEntry, ElogyEx
 from taurus_widgets.scanlog.exporting.elogy_lock import one_export_at_a_time
 from taurus_widgets.scanlog.exporting.pictures import PictureFile
 from taurus_widgets.scanlog.exporting.progress import Cancelled, ExportProgress
-from tests.elogy import RunningElogy, Server, stand_in
+from tests.servers.elogy import RunningElogy, Server, stand_in
 from tests.waiting import PATIENCE
 
 ADA = Author("Ada Lovelace", "ada")
@@ -266,5 +266,5 @@ class TestAnswers:
 @pytest.fixture
 def catalogue_page(running: RunningElogy, monkeypatch: pytest.MonkeyPatch) -> str:
     """Another server, that answers everything with a page of its own."""
-    monkeypatch.setattr("tests.elogy.Handler._found", lambda self, body: {"message": "welcome"})
+    monkeypatch.setattr("tests.servers.elogy.Handler._found", lambda self, body: {"message": "welcome"})
     return running.url

@@ -30,7 +30,7 @@ from taurus_widgets.scanlog.exporting.csv_file import Style
 from taurus_widgets.scanlog.exporting.eln_file import ElnWriter
 from taurus_widgets.scanlog.exporting.pictures import PictureFile
 from taurus_widgets.scanlog.exporting.progress import Cancelled, ExportProgress
-from tests.ui.made_up import Json, scan
+from tests.builders.scicat_datasets import Json, scan
 from tests.waiting import PATIENCE
 
 PNG = b"\x89PNG\r\n\x1a\n" + bytes(40)

@@ -1,0 +1,30 @@
+"""A catalogue that fails as the test says while it runs."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import requests
+
+from ingest.scicat import SciCat
+from tests.servers.catalogue import INGESTOR, Catalogue
+from tests.waiting import PATIENCE
+
+
+@contextmanager
+def failing(catalogue: Catalogue, *rules: dict[str, Any]) -> Iterator[None]:
+    """These faults (docs/reference/embedded-faults.md) are in force as long as this lasts."""
+    scicat = SciCat(catalogue.url, INGESTOR.username, INGESTOR.password, timeout=PATIENCE)
+    scicat.login()
+    url, headers = f"{catalogue.url}/embedded/faults", {"Authorization": f"Bearer {scicat.token}"}
+    requests.put(url, json.dumps(rules), headers=headers, timeout=PATIENCE).raise_for_status()
+    try:
+        yield
+    finally:
+        # The rules may have voided that token as well.
+        scicat.login()
+        again = {"Authorization": f"Bearer {scicat.token}"}
+        requests.delete(url, headers=again, timeout=PATIENCE).raise_for_status()

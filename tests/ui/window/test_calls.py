@@ -1,0 +1,94 @@
+"""Work in other threads, whose answers come back in the window's."""
+
+from __future__ import annotations
+
+import threading
+from functools import partial
+
+import pytest
+from pytestqt.qtbot import QtBot
+from taurus.external.qt import Qt
+
+from taurus_widgets.qt.calls import Calls
+from tests.ui.held_catalogue import answered
+from tests.waiting import PATIENCE
+
+
+def fail(text: str) -> None:
+    raise ValueError(text)
+
+
+def test_an_answer_comes_in_the_thread_of_the_window(qtbot: QtBot) -> None:
+    calls = Calls()
+    heard: list[object] = []
+    calls.run(lambda: threading.current_thread(), heard.append, heard.append)
+    calls.run(lambda: fail("no"), heard.append, lambda error: heard.extend([error, threading.current_thread()]))
+    qtbot.waitUntil(lambda: len(heard) == 3)
+    error = next(one for one in heard if isinstance(one, ValueError))
+    threads = [one for one in heard if one is not error]
+    assert str(error) == "no"
+    assert threading.current_thread() in threads
+    assert any(thread is not threading.current_thread() for thread in threads)
+    calls.stop()
+
+
+def test_only_the_last_of_a_key_is_answered(qtbot: QtBot) -> None:
+    calls = Calls()
+    heard: list[int] = []
+    all_are_asked_for = threading.Event()
+
+    def work(number: int) -> int:
+        all_are_asked_for.wait(PATIENCE)
+        return number
+
+    for number in range(20):
+        calls.run(partial(work, number), heard.append, lambda _: heard.append(-1), "page")
+    all_are_asked_for.set()
+    answered(qtbot, calls)
+    assert heard == [19]
+    calls.stop()
+
+
+@pytest.mark.parametrize("how", ["cancel", "stop"])
+def test_a_call_that_is_useless_is_not_answered(qtbot: QtBot, how: str) -> None:
+    before = set(threading.enumerate())
+    calls = Calls(threads=1)
+    threads = set(threading.enumerate()) - before
+    heard: list[object] = []
+    began, may_end = threading.Event(), threading.Event()
+
+    def work() -> None:
+        began.set()
+        may_end.wait(PATIENCE)
+
+    call = calls.run(work, heard.append, heard.append)
+    never = calls.run(lambda: heard.append("begun"), heard.append, heard.append)
+    assert began.wait(PATIENCE)
+    if how == "cancel":
+        call.cancel()
+        never.cancel()
+    else:
+        calls.stop()
+    may_end.set()
+    if how == "cancel":
+        answered(qtbot, calls, threads=1)
+        calls.stop()
+    qtbot.waitUntil(lambda: not any(thread.is_alive() for thread in threads))
+    Qt.QApplication.processEvents()
+    assert heard == []
+
+
+def test_one_that_is_deleted_and_was_never_stopped_says_nothing_more_and_ends(qtbot: QtBot) -> None:
+    before = set(threading.enumerate())
+    owner = Qt.QObject()
+    calls = Calls(owner, threads=2)
+    threads = set(threading.enumerate()) - before
+    heard: list[object] = []
+    began, may_end = threading.Event(), threading.Event()
+    calls.run(lambda: began.set() or may_end.wait(PATIENCE), heard.append, heard.append)  # type: ignore[func-returns-value]
+    assert began.wait(PATIENCE)
+    with qtbot.waitSignal(owner.destroyed):
+        owner.deleteLater()
+    may_end.set()
+    qtbot.waitUntil(lambda: not any(thread.is_alive() for thread in threads))
+    assert heard == []
