@@ -32,7 +32,7 @@ FILE_BATCH_SECONDS = 0.1
 MAX_FILE_BATCH = 2000
 """Files that are taken together."""
 
-HOUSEKEEPING_SECONDS = 30.0
+FOLLOWER_IDLE_SECONDS = 30.0
 """Seconds between two looks at what need not be done at once."""
 
 
@@ -156,7 +156,7 @@ class RootFollower(threading.Thread):
     def _take_all(self) -> None:
         """What has come, into `_again` and `_wishes`. Waits until there is something to do."""
         left = self._again or self._wishes  # the journal has refused them
-        wait = min(max(self.collector.next_turn() - time.monotonic(), 0.0), HOUSEKEEPING_SECONDS)
+        wait = min(max(self.collector.next_turn() - time.monotonic(), 0.0), FOLLOWER_IDLE_SECONDS)
         with contextlib.suppress(queue.Empty):
             one = self._found.get(timeout=0.0 if left else wait)
             self._stopping.wait(FILE_BATCH_SECONDS)

@@ -29,6 +29,7 @@ from scifly.watching.filesystem import birth
 log = logging.getLogger(__name__)
 
 PROGRAM = "SciFly"
+"""What the messages name as their origin."""
 
 MAX_RECORD_BATCH = 200
 """Measurements that go to the disk together."""

@@ -10,7 +10,7 @@ CATEGORIES = ("visitors", "proprietary", "staff")
 AUTO_VISIT = "auto"
 
 MAX_SAMPLE_LENGTH = 255
-MAX_NAME_LENGTH = 100  # a file system allows 255 bytes; detectors use the sample's name in file names
+MAX_FOLDER_NAME_LENGTH = 100  # a file system allows 255 bytes; detectors use the sample's name in file names
 
 # A leading '-' looks like an option of a shell command; a leading '.' hides the folder.
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*", re.ASCII)
@@ -28,8 +28,8 @@ def check_name(name: str, what: str) -> str:
         raise NameRefused(
             f"{what} {name!r} refused: use letters, digits, '_', '-' and '.', beginning with a letter, a digit or '_'"
         )
-    if len(name) > MAX_NAME_LENGTH:
-        raise NameRefused(f"{what} {name[:20]!r}... refused: it has more than {MAX_NAME_LENGTH} characters")
+    if len(name) > MAX_FOLDER_NAME_LENGTH:
+        raise NameRefused(f"{what} {name[:20]!r}... refused: it has more than {MAX_FOLDER_NAME_LENGTH} characters")
     if name.endswith(".") or is_windows_device(name):
         raise NameRefused(f"{what} {name!r} refused: Windows does not allow a folder of this name")
     return name

@@ -20,7 +20,7 @@ from rich.console import Console
 from rich.markup import escape
 
 from deploy.demo.door import Door, MacroFailed
-from deploy.demo.processes import PATIENCE, Process, ProcessError, Processes
+from deploy.demo.processes import STEP_TIMEOUT_SECONDS, Process, ProcessError, Processes
 from deploy.demo.session import Session
 from deploy.demo.stack import BEAMLINE, DOOR, MACROSERVER, OFFICE, PATHFIXER, SCIFLY, Account, Stack, own_group
 from deploy.demo.summary import DemoComparison, Expected, expected_scans, wrong_owners
@@ -118,7 +118,7 @@ class Demo:
 
     def _proxy(self, device: str) -> tango.DeviceProxy:
         proxy = tango.DeviceProxy(self.stack.name(device))
-        proxy.set_timeout_millis(int(PATIENCE * 1000))  # a busy machine is no dead device
+        proxy.set_timeout_millis(int(STEP_TIMEOUT_SECONDS * 1000))  # a busy machine is no dead device
         return proxy
 
     def _analyse(self) -> None:
@@ -133,7 +133,7 @@ class Demo:
         """What SciFly should have recorded of their files."""
         files = []
         for analyser in self.analysers:
-            if analyser.wait(PATIENCE) != 0:
+            if analyser.wait(STEP_TIMEOUT_SECONDS) != 0:
                 raise ProcessError(f"{analyser.name} did not end well; its log is {analyser.log}")
             files.append(Path(analyser.text.strip()))
         # All files of a measurement have their beginning in common.
@@ -145,7 +145,7 @@ class Demo:
 
     def compare(self, expected: list[Expected]) -> DemoComparison:
         """Wait until all is in the catalogue and in the scan log, or patience ends."""
-        deadline = time.monotonic() + PATIENCE
+        deadline = time.monotonic() + STEP_TIMEOUT_SECONDS
         scicat = self.catalogue.client()
         while True:
             found = DemoComparison(scicat, expected, f"/{BEAMLINE}", self.start)
@@ -155,12 +155,13 @@ class Demo:
 
     def finish(self, found: DemoComparison) -> int:
         self.watch.terminate()
-        if self.watch.wait(PATIENCE) != 0:
+        if self.watch.wait(STEP_TIMEOUT_SECONDS) != 0:
             raise ProcessError(f"the scan log did not end well; its log is {self.watch.log}")
         pathfixer, scifly = self._proxy(PATHFIXER), self._proxy(SCIFLY)
         good = [tango.DevState.ON, tango.DevState.STANDBY]
         fixed = good if own_group() else [*good, tango.DevState.ALARM]
-        deadline = time.monotonic() + PATIENCE  # PathFixer tries again what a busy MacroServer did not take at once
+        # PathFixer tries again what a busy MacroServer did not take at once.
+        deadline = time.monotonic() + STEP_TIMEOUT_SECONDS
         while not (well := pathfixer.state() in fixed and scifly.state() == tango.DevState.ON):
             if time.monotonic() > deadline:
                 break

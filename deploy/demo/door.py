@@ -14,7 +14,7 @@ import tango
 ASK_AFTER = 5.0
 """Seconds without an event until the Door is asked: events are lost while a subscription's connection is made."""
 
-PATIENCE = 120.0
+MACRO_TIMEOUT_SECONDS = 120.0
 """Seconds that a macro has, where its caller says nothing: only one that hangs takes them."""
 
 _POINT = re.compile(r"\s*(\d+)\s")
@@ -52,7 +52,7 @@ class Door:
             self._point = -1
         self.proxy.command_inout("RunMacro", list(words))
 
-    def wait(self, timeout: float = PATIENCE) -> None:
+    def wait(self, timeout: float = MACRO_TIMEOUT_SECONDS) -> None:
         """Until the macro is over. MacroFailed if it said an error, TimeoutError if it takes longer."""
         deadline = time.monotonic() + timeout
         with self._changed:
@@ -66,7 +66,7 @@ class Door:
         if self.proxy.state() == tango.DevState.ALARM:
             raise MacroFailed("\n".join(self._errors) or "the macro failed")
 
-    def wait_for_point(self, number: int = 1, timeout: float = PATIENCE) -> None:
+    def wait_for_point(self, number: int = 1, timeout: float = MACRO_TIMEOUT_SECONDS) -> None:
         """Until the scan that was started has shown its point of this number (the first is 0), or is over.
 
         Before an abort, always: Sardana raises it in the macro's thread, wherever that is. In a scan that is being set
@@ -80,7 +80,7 @@ class Door:
                 ):
                     raise TimeoutError(f"the scan has not shown its point {number} after {timeout:g} s")
 
-    def run(self, *words: str, timeout: float = PATIENCE) -> None:
+    def run(self, *words: str, timeout: float = MACRO_TIMEOUT_SECONDS) -> None:
         """Run a macro to its end."""
         self.start(*words)
         self.wait(timeout)

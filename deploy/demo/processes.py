@@ -12,8 +12,8 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-PATIENCE = 120.0
-"""Seconds until a program that runs and is not ready is given up: a busy machine starts ten of them at once."""
+STEP_TIMEOUT_SECONDS = 120.0
+"""Seconds until a step of the demo, such as the start of a program, is given up: a busy machine starts ten at once."""
 
 PR_SET_PDEATHSIG = 1  # linux/prctl.h
 _libc = ctypes.CDLL(None, use_errno=True)
@@ -50,7 +50,7 @@ class Process:
     def text(self) -> str:
         return self.log.read_text("utf-8", "replace")
 
-    def wait_for(self, ready: str | Callable[[], bool], timeout: float = PATIENCE) -> re.Match[str] | None:
+    def wait_for(self, ready: str | Callable[[], bool], timeout: float = STEP_TIMEOUT_SECONDS) -> re.Match[str] | None:
         """Wait until the log matches a regular expression (the match is returned) or a call is true."""
         deadline = time.monotonic() + timeout
         while time.monotonic() < deadline:

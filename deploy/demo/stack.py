@@ -22,7 +22,7 @@ import yaml
 import macros
 import sardana_recorders
 from deploy.demo import beamline
-from deploy.demo.processes import PATIENCE, Process, Processes
+from deploy.demo.processes import STEP_TIMEOUT_SECONDS, Process, Processes
 from ingest.scicat import SciCat
 from sdm.names import CATEGORIES
 
@@ -107,7 +107,7 @@ class Stack:
         server: str,
         devices: Mapping[str, tuple[str, Mapping[str, Sequence[str]]]],
         command: Sequence[str] = (),
-        timeout: float = PATIENCE,
+        timeout: float = STEP_TIMEOUT_SECONDS,
     ) -> Process:
         """Register `devices` (name: class, properties) for `server` (`Name/instance`), and start it."""
         db = self.db
@@ -118,7 +118,7 @@ class Stack:
         return self.run_server(server, tuple(devices), command, timeout)
 
     def run_server(
-        self, server: str, devices: Sequence[str], command: Sequence[str] = (), timeout: float = PATIENCE
+        self, server: str, devices: Sequence[str], command: Sequence[str] = (), timeout: float = STEP_TIMEOUT_SECONDS
     ) -> Process:
         """Start a server that is in the database, and wait for its devices."""
         program, instance = server.split("/")

@@ -24,7 +24,7 @@ from ingest.scicat.errors import (
     TimedOut,
     TooLarge,
 )
-from ingest.scicat.transport import Transport
+from ingest.scicat.transport import CALL_TIMEOUT_FACTOR, Transport
 
 __all__ = [
     "DocumentConflict",
@@ -42,9 +42,6 @@ Json = dict[str, Any]
 
 MAX_BODY = 16 * 1024 * 1024
 """Bytes. To more the real server answers 500, as if it could be sent again."""
-
-CALL_TIMEOUT_FACTOR = 6
-"""A call may take this many times the time-out of its parts."""
 
 MERGE_PATCH = "application/merge-patch+json"
 

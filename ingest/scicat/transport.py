@@ -15,6 +15,9 @@ from sdm.bounded_http import fetch
 MAX_ANSWER_BYTES = 256 * 1024 * 1024
 """Bytes. More is not read: memory is bounded."""
 
+CALL_TIMEOUT_FACTOR = 6
+"""A call may take this many times the time-out of its parts."""
+
 MAX_IDLE_SECONDS = 4.0
 """Seconds after which a connection is not used again: SciCat closes it after 5."""
 

@@ -14,7 +14,7 @@ from types import TracebackType
 
 LOG_FORMATS = ("text", "json")
 
-MAX_TEXT_LENGTH = 10_000
+MAX_LOG_TEXT_LENGTH = 10_000
 """Characters of a text in a log line."""
 
 _message: ContextVar[Mapping[str, object]] = ContextVar("_message", default={})  # noqa: B039 it is never changed
@@ -44,8 +44,8 @@ def _add(**known: object) -> None:
 
 def plain(text: str) -> str:
     """The text on one line, with the control characters of a terminal written as in Python, `\\x1b`."""
-    if len(text) > MAX_TEXT_LENGTH:
-        text = f"{text[:MAX_TEXT_LENGTH]}... ({len(text) - MAX_TEXT_LENGTH} more characters)"
+    if len(text) > MAX_LOG_TEXT_LENGTH:
+        text = f"{text[:MAX_LOG_TEXT_LENGTH]}... ({len(text) - MAX_LOG_TEXT_LENGTH} more characters)"
     if text.isprintable():
         return text
     return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in text)
@@ -81,7 +81,7 @@ class _Json(logging.Formatter):
             **_message.get(),
         }
         if record.exc_info:
-            line["stack"] = self.formatException(record.exc_info)[-MAX_TEXT_LENGTH:]
+            line["stack"] = self.formatException(record.exc_info)[-MAX_LOG_TEXT_LENGTH:]
         return json.dumps(line)
 
 

@@ -13,7 +13,7 @@ from typing import Any
 
 from scifish.message import Message
 
-MAX_PICTURE_BYTES = 60_000
+MAX_PLOT_BYTES = 60_000
 """Maximum size: SciCat stores the picture in its database, and shows it as a thumbnail."""
 
 PICTURE_PIXELS = (480, 320)
@@ -178,7 +178,7 @@ def _small(figure: Any) -> bytes:
     figure.savefig(buffer, format="png", dpi=DPI)
     data = buffer.getvalue()
     width, height = PICTURE_PIXELS
-    while len(data) >= MAX_PICTURE_BYTES:
+    while len(data) >= MAX_PLOT_BYTES:
         with Image.open(io.BytesIO(buffer.getvalue())) as picture:
             smaller = picture.convert("RGB").resize((width, height), Image.Resampling.LANCZOS).quantize(64)
         again = io.BytesIO()

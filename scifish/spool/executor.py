@@ -22,7 +22,7 @@ DISK_WAIT_SECONDS = 0.25
 DISK_RETRY_SECONDS = 1.0
 """Time between two attempts on a disk that refuses writes."""
 
-CLOSE_WAIT_SECONDS = 1.0
+SPOOL_CLOSE_SECONDS = 1.0
 """How long `stop` waits for the last task, which closes the spool."""
 
 
@@ -91,7 +91,7 @@ class SpoolExecutor:
         """Finish the tasks within `timeout` seconds, then run `then`; whether the thread has ended."""
         self._last, self._deadline = then, time.monotonic() + timeout
         self._queue.put(None)
-        self._thread.join(timeout + CLOSE_WAIT_SECONDS)
+        self._thread.join(timeout + SPOOL_CLOSE_SECONDS)
         return not self._thread.is_alive()
 
     def _enqueue(self, work: Callable[[], Result], retry: bool, in_order: bool) -> Future[Result]:

@@ -11,7 +11,7 @@ import re
 import unicodedata
 from collections.abc import Sequence
 
-MAX_LINE_BYTES = 65_535
+MAX_PROPERTY_LINE_BYTES = 65_535
 """Maximum length of a property's line, in UTF-8."""
 
 MAX_NAME_CHARACTERS = 255
@@ -50,8 +50,8 @@ def _of_line(line: str) -> list[str]:
     except UnicodeEncodeError:
         return ["it has half a character (a lone surrogate), which no database can store"]
     problems = []
-    if size > MAX_LINE_BYTES:
-        problems.append(f"it has {size} bytes; the Tango database allows {MAX_LINE_BYTES} in a line")
+    if size > MAX_PROPERTY_LINE_BYTES:
+        problems.append(f"it has {size} bytes; the Tango database allows {MAX_PROPERTY_LINE_BYTES} in a line")
     if loses_backslash(line):
         problems.append(
             "the Tango database drops a backslash before a quote: write the text in 'single quotes', or in "

@@ -20,7 +20,7 @@ MAX_READ_PROBLEMS = 20
 MAX_REGIONS_NAMED = 20
 """Regions that are named in one line."""
 
-COMMON_FIELDS = (
+ANALYSER_FIELDS = (
     "Analysis method",
     "Lens mode",
     "Lens voltage range",
@@ -100,7 +100,7 @@ def composed(parts: Sequence[FileHeader], problems: Iterable[str]) -> Header:
     named = [region.name for region in regions if region.name]
     put(general, "Number of regions", len(regions) or None)
     put(general, "Regions", _line(named, MAX_REGIONS_NAMED) or None)
-    analyser = {name: regions[0].fields[name] for name in COMMON_FIELDS if regions and _all_say(regions, name)}
+    analyser = {name: regions[0].fields[name] for name in ANALYSER_FIELDS if regions and _all_say(regions, name)}
     metadata: Message = {name: group for name, group in (("Experiment", general), ("Analyser", analyser)) if group}
     for number, region in enumerate(regions[:MAX_REGIONS_IN_FULL], start=1):
         if region.fields:

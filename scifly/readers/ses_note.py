@@ -13,9 +13,9 @@ from typing import Any
 
 from scifish.message import Message
 from scifly.readers.fragment import MAX_FIELDS, Region, put
-from scifly.readers.source import MAX_LINE_BYTES
+from scifly.readers.source import MAX_TEXT_LINE_BYTES
 from scifly.readers.values import (
-    MAX_TEXT_LENGTH,
+    MAX_FIELD_TEXT_LENGTH,
     HeaderField,
     cleaned,
     guessed,
@@ -93,7 +93,7 @@ class Note:
         key = key.strip()
         if not equals or not key:
             if self._key.lower() == "comments" and line.strip():  # of several lines
-                self._plain[self._key] = f"{self._plain[self._key]}\n{line}"[:MAX_TEXT_LENGTH]
+                self._plain[self._key] = f"{self._plain[self._key]}\n{line}"[:MAX_FIELD_TEXT_LENGTH]
             return
         self._key = ""
         axis = _AXIS.fullmatch(key)
@@ -101,7 +101,7 @@ class Note:
             self._axes.setdefault(int(axis["number"]), {})[axis["what"].lower()] = _few(text)
         elif kind in ("region", "info", "ses", ""):
             if len(self._plain) < MAX_FIELDS:
-                self._plain.setdefault(key[:MAX_TEXT_LENGTH], text[:MAX_TEXT_LENGTH])
+                self._plain.setdefault(key[:MAX_FIELD_TEXT_LENGTH], text[:MAX_FIELD_TEXT_LENGTH])
                 self._key = key
         else:
             name = "User interface" if kind == "user interface information" else cleaned(kind).capitalize()
@@ -171,7 +171,7 @@ def _few(scale: str) -> str:
     """A long line of numbers by its ends; one that was cut has no end, and is left out."""
     if len(scale) <= 200:
         return scale
-    return "" if len(scale) > MAX_LINE_BYTES - 200 else f"{scale[:100]} {scale[-100:]}"
+    return "" if len(scale) > MAX_TEXT_LINE_BYTES - 200 else f"{scale[:100]} {scale[-100:]}"
 
 
 class _RunMode:

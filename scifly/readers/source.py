@@ -14,7 +14,7 @@ from typing import BinaryIO
 
 BLOCK_BYTES = 1 << 20
 
-MAX_LINE_BYTES = 1 << 20
+MAX_TEXT_LINE_BYTES = 1 << 20
 """Bytes of a line; the rest of a longer one is skipped. A scale of 50,000 points fits."""
 
 MAX_TEXT_BYTES = 64 * BLOCK_BYTES
@@ -83,7 +83,8 @@ class Lines:
     """The lines of a text file, however large it is: never more than a few blocks of it are in memory.
 
     UTF-8, Latin-1 and UTF-16, with any line ends. Lines are text without their ends; what is longer than
-    `MAX_LINE_BYTES` is cut. After the deadline, or `MAX_TEXT_BYTES`, there are no more lines, and `stopped` says why.
+    `MAX_TEXT_LINE_BYTES` is cut. After the deadline, or `MAX_TEXT_BYTES`, there are no more lines, and `stopped`
+    says why.
     """
 
     def __init__(self, source: Source) -> None:
@@ -130,16 +131,16 @@ class Lines:
         begun = b""
         skipping = False
         while (end := self._buffer.find(b"\n", self._at)) < 0:
-            if len(self._buffer) - self._at > MAX_LINE_BYTES:
+            if len(self._buffer) - self._at > MAX_TEXT_LINE_BYTES:
                 if not skipping:
-                    begun, skipping = self._buffer[self._at : self._at + MAX_LINE_BYTES], True
+                    begun, skipping = self._buffer[self._at : self._at + MAX_TEXT_LINE_BYTES], True
                 self._at = len(self._buffer)
             if not self._more():
                 self.unended = True
                 rest, self._at = self._buffer[self._at :], len(self._buffer)
                 line = begun or rest
                 return decoded(line) if line else None
-        line = begun if skipping else self._buffer[self._at : min(end, self._at + MAX_LINE_BYTES)]
+        line = begun if skipping else self._buffer[self._at : min(end, self._at + MAX_TEXT_LINE_BYTES)]
         self._at = end + 1
         self.unended = False
         return decoded(line)

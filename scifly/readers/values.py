@@ -26,10 +26,11 @@ def local_zone() -> tzinfo:
         return datetime.now().astimezone().tzinfo or UTC
 
 
-MAX_NAME_LENGTH = 100
+MAX_FIELD_NAME_LENGTH = 100
+"""Characters of a field's name; more are cut."""
 
-
-MAX_TEXT_LENGTH = 4_000
+MAX_FIELD_TEXT_LENGTH = 4_000
+"""Characters of a field's text; more are cut."""
 
 
 _NUMBER = re.compile(r"[+-]?(?:\d+(?:[.,]\d*)?|[.,]\d+)(?:[eE][+-]?\d{1,3})?", re.ASCII)
@@ -75,7 +76,7 @@ def value(text: str, known: HeaderField) -> Any:
 def guessed(name: str, text: str) -> tuple[str, Any]:
     """The name and value of a field that no table knows: the unit stands in its name, or behind its value."""
     text = cleaned(text)
-    whole = cleaned(name)[:MAX_NAME_LENGTH]
+    whole = cleaned(name)[:MAX_FIELD_NAME_LENGTH]
     name, unit = split_unit(whole)
     name = name or whole
     # 0012 is somebody's name for something, not twelve.
@@ -87,7 +88,7 @@ def guessed(name: str, text: str) -> tuple[str, Any]:
 
 def split_unit(name: str) -> tuple[str, str]:
     """`Y-Scale [deg]` in two; where it is no unit that SciCat knows, the name stays whole."""
-    name = cleaned(name)[:MAX_NAME_LENGTH]
+    name = cleaned(name)[:MAX_FIELD_NAME_LENGTH]
     found = _UNIT_IN_NAME.fullmatch(name)
     if found:
         unit = known_unit(found["square"] or found["round"] or "")
@@ -120,7 +121,7 @@ def rounded(place: float | None) -> float | None:
 def cleaned(text: str) -> str:
     """Without blanks around it and characters that cannot be shown; "" where it says nothing (SES writes `;`)."""
     text = "".join(
-        letter if letter.isprintable() or letter == "\n" else " " for letter in text[:MAX_TEXT_LENGTH]
+        letter if letter.isprintable() or letter == "\n" else " " for letter in text[:MAX_FIELD_TEXT_LENGTH]
     ).strip()
     return text if any(letter.isalnum() for letter in text) else ""
 

@@ -7,7 +7,7 @@ from typing import Protocol
 from xml.parsers import expat
 
 from scifly.readers.source import BLOCK_BYTES, Source, UnfinishedError, UnreadableError
-from scifly.readers.values import MAX_TEXT_LENGTH
+from scifly.readers.values import MAX_FIELD_TEXT_LENGTH
 
 MAX_XML_DEPTH = 100
 MAX_TAG_BYTES = 8 * BLOCK_BYTES
@@ -18,7 +18,7 @@ class XmlHandler(Protocol):
     def start(self, tag: str, attributes: Mapping[str, str]) -> None: ...
 
     def end(self, tag: str, text: str) -> None:
-        """`text` is what stands directly before the end, cut to `MAX_TEXT_LENGTH`."""
+        """`text` is what stands directly before the end, cut to `MAX_FIELD_TEXT_LENGTH`."""
 
     def comment(self, text: str) -> None: ...
 
@@ -86,8 +86,8 @@ class _Parser:
         self._handler.end(tag, text)
 
     def _characters(self, text: str) -> None:
-        if len(self._text) < MAX_TEXT_LENGTH:
-            self._text += text[:MAX_TEXT_LENGTH]
+        if len(self._text) < MAX_FIELD_TEXT_LENGTH:
+            self._text += text[:MAX_FIELD_TEXT_LENGTH]
 
     def _entity(self, *_: object) -> None:
         raise UnreadableError("declares entities, which no program for spectra does: it is not read")

@@ -13,7 +13,7 @@ __all__ = ["METHODS", "FinishedFile", "FolderWatch", "Method", "WatchStatus", "i
 
 METHODS = ("auto", "inotify", "polling")
 
-POLL_SECONDS = 1.0
+FOLDER_POLL_SECONDS = 1.0
 """Seconds between two looks of polling, and, whatever the method, at the root itself."""
 
 
@@ -61,7 +61,7 @@ def watch(
     on_found: Callable[[FinishedFile], None],
     method: Literal["auto", "inotify", "polling"] = "auto",
     on_trouble: Callable[[str], None] = lambda trouble: None,
-    interval: float = POLL_SECONDS,
+    interval: float = FOLDER_POLL_SECONDS,
 ) -> FolderWatch:
     """A watch, to be started, of the folder `root`, which may not exist yet, vanish, or be replaced.
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from sdm.names import (
-    MAX_NAME_LENGTH,
+    MAX_FOLDER_NAME_LENGTH,
     MAX_SAMPLE_LENGTH,
     NameRefused,
     check_name,
@@ -288,7 +288,7 @@ class AnswerMapping:
         start, end = days["start"], days["end"]
         if start and end and end < start:
             raise UnusableAnswer(f"the end {end} is before the start {start}")
-        name = folder_name(texts.get("name", ""), between="_", longest=MAX_NAME_LENGTH) or start.replace("-", "")
+        name = folder_name(texts.get("name", ""), between="_", longest=MAX_FOLDER_NAME_LENGTH) or start.replace("-", "")
         beamline = one_line(texts.get("beamline", ""))
         return Visit(_checked("name", name, check_visit), start, end, self.beamline(beamline) or beamline)
 
@@ -323,7 +323,7 @@ def folder_name(name: str, between: str = "/", longest: int = MAX_SAMPLE_LENGTH)
     """
     if not name.isprintable() or name.startswith("/") or ".." in name.split("/"):
         return name
-    parts = (re.sub(r"[^A-Za-z0-9_.-]+", "_", part)[:MAX_NAME_LENGTH] for part in name.split("/") if part)
+    parts = (re.sub(r"[^A-Za-z0-9_.-]+", "_", part)[:MAX_FOLDER_NAME_LENGTH] for part in name.split("/") if part)
     named = (f"_{part}" if is_windows_device(part) else re.sub(r"^[-.]|[.]$", "_", part) for part in parts)
     return re.sub(r"[./]+$", "_", between.join(named)[:longest])
 

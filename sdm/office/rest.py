@@ -23,7 +23,7 @@ from sdm.office.model import OfficeRefused, OfficeUnavailable
 
 _log = logging.getLogger(__name__)
 
-MAX_ANSWER_BYTES = 16_000_000
+MAX_OFFICE_ANSWER_BYTES = 16_000_000
 """One year's proposals of a beamline are less than a tenth of it."""
 
 _MAX_HANGING_REQUESTS = 3
@@ -196,7 +196,7 @@ class RestClient:
                 auth=header,
                 timeout=self._timeout,
                 whole=self._timeout,
-                max_bytes=MAX_ANSWER_BYTES,
+                max_bytes=MAX_OFFICE_ANSWER_BYTES,
                 verify=self._ca_file or True,
             )
         return _Response(answer.status_code, answer.headers.get("Location", ""), body)

@@ -15,7 +15,7 @@ from sdm.layout import DEFAULT_ROOT, Layout, layout_from
 from sdm.names import NameRefused, check_name
 from sdm.office import OfficeError, RememberingOffice, memory_file, office_from
 
-MAX_TEXT_LENGTH = 1000
+MAX_PATHFIXER_TEXT_LENGTH = 1000
 """Characters. Linux allows paths of 4095; Windows, where shares are mounted too, far less."""
 
 MAX_QUOTED_LENGTH = 60
@@ -24,9 +24,9 @@ MAX_QUOTED_LENGTH = 60
 
 def checked_text(value: str, what: str) -> str:
     """The text without surrounding blanks. Raises NameRefused; `what` names the text in the error."""
-    if len(value) > MAX_TEXT_LENGTH:
+    if len(value) > MAX_PATHFIXER_TEXT_LENGTH:
         raise NameRefused(
-            f"{what} {value[:MAX_QUOTED_LENGTH]!r}... refused: it has more than {MAX_TEXT_LENGTH} characters"
+            f"{what} {value[:MAX_QUOTED_LENGTH]!r}... refused: it has more than {MAX_PATHFIXER_TEXT_LENGTH} characters"
         )
     if not value.isprintable():
         raise NameRefused(

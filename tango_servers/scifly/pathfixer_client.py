@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
+from scifish.attributes.pathfixer import PATHFIXER_TIMEOUT_SECONDS
 from scifish.attributes.reader import Reader
 from tango_servers.scifly.properties import PathFixerReply
-
-PATHFIXER_TIMEOUT_SECONDS = 1.0
-"""Seconds for its answer: it answers out of its memory."""
 
 _FIELDS = {
     "Proposal": "proposal",

@@ -17,6 +17,7 @@ from scifish.settings.sources import SettingsSource, settings_source
 from scifish.tango_io.database import TangoDatabase, reason
 from scifly.journal import Journal, journal_file
 from scifly.model import ProposalContext
+from scifly.recorder import PROGRAM
 from scifly.service import FlyCounts, FlyService, FlySettings
 from scifly.watching import printable
 from tango_servers.common.condition import Condition
@@ -28,9 +29,6 @@ SETTINGS_POLL_SECONDS = 3.0
 
 START_RETRY_SECONDS = 10.0
 """Seconds until what could not be begun is tried again."""
-
-PROGRAM = "SciFly"
-"""What the messages name as their origin."""
 
 SCIDOG_VARIABLE = "SCIDOG_DEVICE"
 

@@ -64,7 +64,7 @@ def paces(monkeypatch: pytest.MonkeyPatch) -> None:
     for module, name in (
         (edits, "DISK_CLOSE_SECONDS"),
         (picture_import, "IMPORT_CLOSE_SECONDS"),
-        (dialog, "CLOSE_WAIT_SECONDS"),
+        (dialog, "EXPORT_CLOSE_SECONDS"),
         (login, "LOGIN_TIMEOUT_SECONDS"),
     ):
         monkeypatch.setattr(module, name, PATIENCE)

@@ -17,7 +17,7 @@ from confluent_kafka import Message as KafkaMessage
 from ingest.scicat import SciCat, SciCatError
 from ingest.scicow import mapping
 from ingest.scicow.audit import compare as audit
-from ingest.scicow.audit.compare import DATASET_FIELDS, AuditFinding, AuditReport, Problem
+from ingest.scicow.audit.compare import AUDITED_FIELDS, AuditFinding, AuditReport, Problem
 from ingest.scicow.audit.ledger import ExpectedDataset, Ledger, MessageFacts, digest, file_lists, gaps, mark, number_of
 from ingest.scicow.audit.spool_listing import SpoolListing
 from ingest.scicow.dead_letters.topic import REPLAYED, DeadLetterTopic, Letter, Settlement
@@ -308,7 +308,7 @@ class Auditor:
     # ------------------------------------------------------------------------ SciCat
 
     def _page(self, where: Json, limit: int) -> list[Json]:
-        return self._with_valid_token(lambda: self._client.datasets(where, DATASET_FIELDS, "pid:asc", limit))
+        return self._with_valid_token(lambda: self._client.datasets(where, AUDITED_FIELDS, "pid:asc", limit))
 
     def _listed(self, pid: str, wanted: int) -> list[Json]:
         found = self._retrying(lambda: self._client.files(pid))

@@ -30,7 +30,7 @@ FINDING_KINDS = {
 }
 """What a finding may be, in the order in which they are shown."""
 
-DATASET_FIELDS = ["pid", "size", "numberOfFiles", f"scientificMetadata.{SCAN_GROUP}"]
+AUDITED_FIELDS = ["pid", "size", "numberOfFiles", f"scientificMetadata.{SCAN_GROUP}"]
 """What of a dataset is needed."""
 
 
@@ -54,7 +54,7 @@ class Problem:
 
 
 def compare(expected: ExpectedDataset, row: Json, files: list[Problem]) -> list[Problem]:
-    """What is wrong with a dataset that v3 shows with `DATASET_FIELDS`; `files` are the problems of its files."""
+    """What is wrong with a dataset that v3 shows with `AUDITED_FIELDS`; `files` are the problems of its files."""
     scan = ((row.get("scientificMetadata") or {}).get(SCAN_GROUP)) or {}
     status = (scan.get("status") or {}).get("value")
     found = []

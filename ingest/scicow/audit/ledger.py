@@ -18,7 +18,9 @@ from ingest.scicow.kafka.topics import MessagePosition
 
 Json = dict[str, Any]
 
-MAX_NAME_LENGTH = 80
+MAX_DATASET_NAME_LENGTH = 80
+"""Characters of a dataset's name in a report."""
+
 MAX_AUDITED_RUNS = 100_000
 MAX_SEQ = 2**53
 """Larger whole numbers are not exact in JSON's readers, and no program counts so far."""
@@ -168,7 +170,7 @@ class Ledger:
         if one is None:
             one = self.datasets[facts.uuid] = ExpectedDataset(sys.intern(topic), sys.intern(facts.beamline))
             one.created = created
-        one.name = one.name or facts.name[:MAX_NAME_LENGTH]
+        one.name = one.name or facts.name[:MAX_DATASET_NAME_LENGTH]
         one.pending |= pending
         number = mark(facts.run, facts.seq)
         if number in one.seen:

@@ -9,7 +9,7 @@ from typing import Any
 
 TEXT, LIST, TRUTH, OBJECTS = "text", "a list of texts", "true or false", "a list of 'name: value' lines"
 
-COMMON_FIELDS = {
+SCICAT_FIELDS = {
     **dict.fromkeys(
         (
             *("owner", "ownerEmail", "orcidOfOwner", "contactEmail", "ownerGroup", "instrumentGroup"),
@@ -26,7 +26,7 @@ COMMON_FIELDS = {
 V3_FIELDS = dict.fromkeys(("principalInvestigator", "proposalId", "sampleId", "instrumentId"), TEXT)
 V4_FIELDS = dict.fromkeys(("principalInvestigators", "proposalIds", "sampleIds", "instrumentIds"), LIST)
 
-FIELDS_BY_SECTION = {"fields": COMMON_FIELDS, "v3": COMMON_FIELDS | V3_FIELDS, "v4": COMMON_FIELDS | V4_FIELDS}
+FIELDS_BY_SECTION = {"fields": SCICAT_FIELDS, "v3": SCICAT_FIELDS | V3_FIELDS, "v4": SCICAT_FIELDS | V4_FIELDS}
 """By the section of the page."""
 
 NAMES_IN_V3 = dict(zip(V4_FIELDS, V3_FIELDS, strict=True))

@@ -21,7 +21,8 @@ from ingest.scicow.settings import HttpSettings, SciCowSettings, SciCowSettingsE
 from sdm.bounded_http import fetch
 from sdm.office import OfficeError, UnknownProposal, office_from
 
-MAX_ANSWER_BYTES = 1_000_000
+MAX_OWN_STATUS_BYTES = 1_000_000
+"""Maximum size that is read of the status of a running SciCow."""
 
 NO_PROPOSAL = "0"
 """The number of a proposal that no user office has: what it says of it shows that it answers."""
@@ -185,7 +186,7 @@ def _replica(http: HttpSettings, timeout: float) -> tuple[str, dict[str, Any]]:
     try:
         with requests.Session() as session:
             found = json.loads(
-                fetch(session, "GET", url, timeout=timeout, whole=timeout, max_bytes=MAX_ANSWER_BYTES)[1]
+                fetch(session, "GET", url, timeout=timeout, whole=timeout, max_bytes=MAX_OWN_STATUS_BYTES)[1]
             )
         state, held, started = str(found["state"]), str(found["held"]), str(found["started"])
     except (requests.ConnectionError, requests.Timeout):

@@ -27,8 +27,10 @@ from ingest.scicow.settings import SciCowSettings
 
 log = logging.getLogger(__name__)
 
-POLL_SECONDS = 0.2
-HOUSEKEEPING_SECONDS = 0.2
+KAFKA_POLL_SECONDS = 0.2
+"""Maximum wait for the next message."""
+
+OFFSET_STORE_SECONDS = 0.2
 """Between two times that offsets are stored and partitions resumed."""
 
 MAX_WAITING_BYTES = 256 * 1024 * 1024
@@ -130,7 +132,7 @@ class SciCowConsumer:
     # ---------------------------------------------------------------- reading
 
     def _poll(self) -> None:
-        kafka_message = self._kafka.poll(POLL_SECONDS)
+        kafka_message = self._kafka.poll(KAFKA_POLL_SECONDS)
         self.last_poll = time.monotonic()
         if kafka_message is None:
             return
@@ -182,7 +184,7 @@ class SciCowConsumer:
             partition.high_watermark = self._high_watermark(partition)
         if self._settings.check_sequence:
             self._report_missing()
-        self._next_housekeeping = time.monotonic() + HOUSEKEEPING_SECONDS
+        self._next_housekeeping = time.monotonic() + OFFSET_STORE_SECONDS
 
     def _store_offset(self, partition: AssignedPartition) -> None:
         offset = partition.offset_to_store

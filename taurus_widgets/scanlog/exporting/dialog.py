@@ -23,7 +23,7 @@ from taurus_widgets.scanlog.exporting.saving import file_problem
 PROGRESS_INTERVAL_MS = 100
 """Between updates of the progress bar. The thread does not signal each row to the window."""
 
-CLOSE_WAIT_SECONDS = 1.0
+EXPORT_CLOSE_SECONDS = 1.0
 """How long a closing window waits for an export to delete its incomplete file."""
 
 
@@ -188,7 +188,7 @@ class ExportDialog(Qt.QDialog):
         self._timer.stop()
         if self.progress is not None:
             self.progress.cancel()
-            self.progress.ended.wait(CLOSE_WAIT_SECONDS)
+            self.progress.ended.wait(EXPORT_CLOSE_SECONDS)
             self.progress = None
         self.close()
 

@@ -17,13 +17,10 @@ from urllib.parse import urlsplit
 import requests
 
 from ingest.scicat.errors import Answer, SciCatError
-from ingest.scicat.transport import Transport
+from ingest.scicat.transport import CALL_TIMEOUT_FACTOR, Transport
 from sdm.bounded_http import cause
 
 Json = dict[str, Any]
-
-CALL_TIMEOUT_FACTOR = 6
-"""A call may take this many times the time-out of its parts."""
 
 MAX_LISTED_ENTRIES = 50
 """Entries of a logbook that are listed to choose from."""

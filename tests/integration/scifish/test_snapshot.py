@@ -27,14 +27,13 @@ from tests.waiting import PATIENCE, eventually
 pytestmark = pytest.mark.first
 
 DEVICE = "test/kinds/1"
+COMMAND = [sys.executable, "-m", "tests.servers.attribute_kinds"]
 
 
 @pytest.fixture(scope="module")
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     with control_system(tmp_path_factory.mktemp("snapshot")) as found:
-        found.start_server(
-            "Kinds/test", {DEVICE: ("Kinds", {})}, [sys.executable, "-m", "tests.servers.attribute_kinds"]
-        )
+        found.start_server("Kinds/test", {DEVICE: ("Kinds", {})}, COMMAND)
         yield found
 
 
@@ -142,10 +141,10 @@ def test_the_configurations_unit_goes_before_the_attributes_own(stack: Stack, re
 
 
 def test_a_forwarded_attribute(stack: Stack, reader: Reader) -> None:
-    forwarding, command = "test/forwards/1", [sys.executable, "-m", "tests.servers.attribute_kinds"]
+    forwarding = "test/forwards/1"
     root = {"Forwarded": {"__root_att": [f"{stack.name(DEVICE)}/Forwardable"]}}
     stack.db.put_device_attribute_property(forwarding, root)
-    stack.start_server("Kinds/forwards", {forwarding: ("Forwards", {})}, command)
+    stack.start_server("Kinds/forwards", {forwarding: ("Forwards", {})}, COMMAND)
     source = f"{stack.name(forwarding)}/Forwarded"
     assert eventually(
         lambda: not reader.read([source], PATIENCE)[source].error
@@ -157,9 +156,7 @@ def test_a_forwarded_attribute(stack: Stack, reader: Reader) -> None:
 def test_attributes_of_two_tango_systems(stack: Stack, reader: Reader, tmp_path: Path) -> None:
     with control_system(tmp_path) as other:
         properties = {"Delay": ["0"]}
-        other.start_server(
-            "Kinds/other", {DEVICE: ("Plain", properties)}, [sys.executable, "-m", "tests.servers.attribute_kinds"]
-        )
+        other.start_server("Kinds/other", {DEVICE: ("Plain", properties)}, COMMAND)
         here, there = f"{stack.name(DEVICE)}/Infinite", f"{other.name(DEVICE)}/Value0"
         assert stack.tango_host != other.tango_host
         readings = reader.read([here, there], PATIENCE)
@@ -167,13 +164,13 @@ def test_attributes_of_two_tango_systems(stack: Stack, reader: Reader, tmp_path:
 
 
 def test_a_device_that_was_dead_is_read_when_it_is_back(stack: Stack, reader: Reader) -> None:
-    device, command = "test/kinds/back", [sys.executable, "-m", "tests.servers.attribute_kinds"]
+    device = "test/kinds/back"
     source = f"{stack.name(device)}/Enum"
-    server = stack.start_server("Kinds/back", {device: ("Kinds", {})}, command)
+    server = stack.start_server("Kinds/back", {device: ("Kinds", {})}, COMMAND)
     assert reader.read([source], PATIENCE)[source].value == "GREEN"
     server.kill()
     assert "is its server running?" in reader.read([source], PATIENCE)[source].error
-    stack.run_server("Kinds/back", [device], command)
+    stack.run_server("Kinds/back", [device], COMMAND)
     # Tango itself tries a lost connection once a second.
     assert eventually(lambda: reader.read([source], PATIENCE)[source].value == "GREEN")
 
@@ -181,17 +178,14 @@ def test_a_device_that_was_dead_is_read_when_it_is_back(stack: Stack, reader: Re
 def test_a_device_that_is_not_there_and_one_that_comes_later(stack: Stack, reader: Reader) -> None:
     source = f"{stack.name('test/kinds/2')}/Enum"
     assert reader.read([source], PATIENCE)[source].error
-    stack.start_server(
-        "Kinds/late", {"test/kinds/2": ("Kinds", {})}, [sys.executable, "-m", "tests.servers.attribute_kinds"]
-    )
+    stack.start_server("Kinds/late", {"test/kinds/2": ("Kinds", {})}, COMMAND)
     assert reader.read([source], PATIENCE)[source].value == "GREEN"
 
 
 def start_plain(stack: Stack, instance: str, count: int) -> tuple[Process, list[str]]:
     """A server of `count` devices, and the full names of all their attributes."""
     devices = [f"test/{instance}/{number}" for number in range(count)]
-    command = [sys.executable, "-m", "tests.servers.attribute_kinds"]
-    server = stack.start_server(f"Kinds/{instance}", {device: ("Plain", {}) for device in devices}, command)
+    server = stack.start_server(f"Kinds/{instance}", {device: ("Plain", {}) for device in devices}, COMMAND)
     return server, [f"{stack.name(device)}/{attribute}" for device in devices for attribute in PLAIN]
 
 

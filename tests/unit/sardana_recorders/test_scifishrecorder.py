@@ -47,7 +47,7 @@ from sardana.macroserver.msexception import UnknownEnv
 from sardana_recorders.scifishrecorder import SciFishRecorder
 from taurus.core.util.log import Logger
 if "scifish.spool.executor" in sys.modules:  # else SciFish cannot be loaded
-    sys.modules["scifish.spool.executor"].PATIENCE = 60.0  # a busy machine's disk is not a thing to be said
+    sys.modules["scifish.spool.executor"].DISK_WAIT_SECONDS = 60.0  # no warning of a slow disk on a busy machine
 
 class Macro(Logger):
     said = []

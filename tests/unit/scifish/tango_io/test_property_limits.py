@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from scifish.settings.entries import line_of, parse
-from scifish.tango_io.property_limits import MAX_LINE_BYTES, MAX_NAME_CHARACTERS, folded, storage_problems
+from scifish.tango_io.property_limits import MAX_NAME_CHARACTERS, MAX_PROPERTY_LINE_BYTES, folded, storage_problems
 
 LINE = st.text(max_size=60) | st.lists(st.sampled_from(["\\", "'", '"', "a", "µ", "\0", "\n", "\ud800"])).map("".join)
 
@@ -31,8 +31,9 @@ def test_what_is_said_to_be_kept_is_kept_and_nothing_else(line: str) -> None:
 
 @given(st.integers(-2, 2), st.sampled_from(["a", "µ", "波", "😀"]))
 def test_a_line_has_its_bytes_and_no_more(over: int, letter: str) -> None:
-    count = MAX_LINE_BYTES // len(letter.encode()) + over
-    assert (storage_problems("x", [letter * count]) == []) == (len((letter * count).encode()) <= MAX_LINE_BYTES)
+    count = MAX_PROPERTY_LINE_BYTES // len(letter.encode()) + over
+    line = letter * count
+    assert (storage_problems("x", [line]) == []) == (len(line.encode()) <= MAX_PROPERTY_LINE_BYTES)
 
 
 def test_each_line_is_told_by_its_number_and_a_name_by_its_length() -> None:

@@ -27,7 +27,7 @@ from tests.waiting import PATIENCE
 
 @given(st.text())
 def test_what_is_taken_can_be_printed_and_is_short(value: str) -> None:
-    if value.isprintable() and len(value) <= properties.MAX_TEXT_LENGTH:
+    if value.isprintable() and len(value) <= properties.MAX_PATHFIXER_TEXT_LENGTH:
         assert properties.checked_text(value, "sample") == value.strip(" ")
     else:
         with pytest.raises(NameRefused) as refused:

@@ -234,7 +234,7 @@ def soon(monkeypatch, clock):
     """So that nobody has to wait for the real waits."""
     monkeypatch.setattr(consumer, "Consumer", FakeKafka)
     monkeypatch.setattr(consumer, "Workers", partial(Workers, clock=clock))
-    monkeypatch.setattr(consumer, "HOUSEKEEPING_SECONDS", 0.0)
+    monkeypatch.setattr(consumer, "OFFSET_STORE_SECONDS", 0.0)
     monkeypatch.setattr(backoff, "FIRST_WAIT_SECONDS", 0.002)
     monkeypatch.setattr(backoff, "LONGEST_WAIT_SECONDS", 0.02)
 
