@@ -14,10 +14,8 @@ from macros._output import printable, table
 from scifish.attributes.reader import Reader
 from scifish.configurations import check
 from scifish.configurations.diff import differences
-from scifish.settings import CONFIG_PREFIX, Settings
-from scifish.settings import devices as clients
-from scifish.settings import entries as config
-from scifish.settings.entries import Entry
+from scifish.settings import CONFIG_PREFIX, Settings, devices
+from scifish.settings.entries import Entry, effective_entries, parse_entries
 from scifish.tango_io.database import TangoDatabase, reason
 
 __all__ = ["scidog_check", "scidog_diff", "scidog_list", "scidog_show", "scidog_use"]
@@ -26,13 +24,13 @@ __all__ = ["scidog_check", "scidog_diff", "scidog_list", "scidog_show", "scidog_
 @macro()
 def scidog_list(self: Any) -> None:
     """List the configurations; an arrow marks the active one."""
-    settings = clients.read_now()
-    used = clients.used_now(settings)
+    settings = devices.read_now()
+    used = devices.used_now(settings)
     always = [name.lower() for name in used.always_configs]
     rows = []
     for name, lines in sorted(used.configs.items()):
-        entries, _ = config.parse(lines, name)
-        _, problems = config.parse(settings.configs.get(name, ()), name)
+        entries, _ = parse_entries(lines, name)
+        _, problems = parse_entries(settings.configs.get(name, ()), name)
         active = name.lower() == used.active_config.lower()
         when = "active" if active else "always" if name.lower() in always else ""
         rows.append(["->" if active else "", name, len(entries), when, len(problems) or ""])
@@ -44,9 +42,9 @@ def scidog_list(self: Any) -> None:
 @macro([["name", Type.String, None, "The configuration"]])
 def scidog_use(self: Any, name: str) -> None:
     """Make a configuration the active one, for the next scan on."""
-    settings = clients.read_now()
-    chosen = clients.use_config(settings, name)
-    used = clients.used_now(replace(settings, active_config=chosen))
+    settings = devices.read_now()
+    chosen = devices.use_config(settings, name)
+    used = devices.used_now(replace(settings, active_config=chosen))
     entries, problems = used.entries()
     active = printable(used.active_config or "none")  # another one if no line of the chosen one can be read
     self.output("%s is active: %d attributes are recorded from the next scan on.", active, len(entries))
@@ -56,7 +54,7 @@ def scidog_use(self: Any, name: str) -> None:
 @macro([["name", Type.String, Optional, "A configuration; without one, all that is recorded now"]])
 def scidog_show(self: Any, name: str | None) -> None:
     """Show what is recorded, or what is in one configuration."""
-    settings = clients.read_now()
+    settings = devices.read_now()
     entries, problems = _entries(settings, name)
     table(
         self,
@@ -79,7 +77,7 @@ def scidog_check(self: Any, name: str | None) -> None:
     convert, a value that the map does not know); the second how long each device took. Nothing is
     recorded.
     """
-    settings = clients.read_now()
+    settings = devices.read_now()
     entries, problems = _entries(settings, name)
     reader = Reader()
     try:
@@ -90,8 +88,8 @@ def scidog_check(self: Any, name: str | None) -> None:
     if findings:
         rows = [[found.level, found.group, found.name, found.source, found.text] for found in findings]
         table(self, ["", "Group", "Name", "Source", "What"], rows)
-    devices = check.rounded(reads.took).items()
-    rows = [[device, "no answer" if seconds is None else f"{seconds:.3f}"] for device, seconds in devices]
+    times = check.rounded(reads.took).items()
+    rows = [[device, "no answer" if seconds is None else f"{seconds:.3f}"] for device, seconds in times]
     table(self, ["Device", "Seconds"], rows)
     there, count = len(entries) - len(reads.failed), len(entries)
     self.output("%d of %d attributes can be read; it took %.2f s.", there, count, reads.seconds)
@@ -115,13 +113,13 @@ def scidog_diff(self: Any, name: str, other: str | None) -> None:
     An earlier state comes from SciDog's history, so its server has to run. SciDog's command Restore
     goes back to one.
     """
-    settings = clients.read_now()
-    name = clients.config_named(settings, name)
+    settings = devices.read_now()
+    name = devices.config_named(settings, name)
     now, problems = _entries(settings, name)
     if other is not None and other.lower() in map(str.lower, settings.configs):
         before, (after, more) = now, _entries(settings, other)
         problems = problems + more
-        label = [name, clients.config_named(settings, other)]
+        label = [name, devices.config_named(settings, other)]
     else:
         before, label = _earlier(self, settings, name, other)
         after = now
@@ -134,8 +132,8 @@ def scidog_diff(self: Any, name: str, other: str | None) -> None:
 
 def _entries(settings: Settings, name: str | None) -> tuple[list[Entry], list[str]]:
     if name is None:
-        return clients.used_now(settings).entries()
-    return config.effective(settings.configs, (), clients.config_named(settings, name))
+        return devices.used_now(settings).entries()
+    return effective_entries(settings.configs, (), devices.config_named(settings, name))
 
 
 def _earlier(self: Any, settings: Settings, name: str, which: str | None) -> tuple[list[Entry], list[str]]:
@@ -149,22 +147,22 @@ def _earlier(self: Any, settings: Settings, name: str, which: str | None) -> tup
             self.output("Before its last change there was no %s.", printable(name))
         elif last["before"] is None:
             self.output("The history has no earlier state of %s.", printable(name))
-        return config.parse(last["before"] or last["lines"] or [], name)[0], ["Before", "Now"]
+        return parse_entries(last["before"] or last["lines"] or [], name)[0], ["Before", "Now"]
     if not which.startswith("#"):
         which = next((f"#{change['number']}" for change in changes if change["revision"] == which), which)
     if not which.startswith("#"):
         known = ", ".join(sorted(settings.configs))
-        raise clients.Refused(
+        raise devices.Refused(
             f"{which!r} is neither a configuration nor a revision of {name}; configurations are: {known}"
         )
-    return config.parse(_history(settings, which)["lines"] or [], name)[0], [f"At {which}", "Now"]
+    return parse_entries(_history(settings, which)["lines"] or [], name)[0], [f"At {which}", "Now"]
 
 
 def _history(settings: Settings, which: str) -> Any:
     try:
-        return json.loads(clients.proxy(settings.scidog).command_inout("History", which))
+        return json.loads(devices.proxy(settings.scidog).command_inout("History", which))
     except tango.DevFailed as failed:
-        raise clients.NotReachable(f"{settings.scidog}: {reason(failed)}") from failed
+        raise devices.NotReachable(f"{settings.scidog}: {reason(failed)}") from failed
 
 
 def _is_defined(device: str) -> bool:

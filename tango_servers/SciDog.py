@@ -35,8 +35,7 @@ from scifish.settings import (
     save_last_good,
     settings_from_properties,
 )
-from scifish.settings import entries as config
-from scifish.settings.entries import Entry
+from scifish.settings.entries import Entry, entries_as_json, parse_entries
 from scifish.settings.fallback import with_last_good
 from scifish.tango_io.database import TangoDatabase, reason, text
 from scifish.tango_io.executors import ThreadPool
@@ -249,7 +248,7 @@ class SciDog(Device):
         used = with_last_good(settings, self._last_good)
         entries, mistakes = used.entries()
         # Escaped, because Tango's strings are Latin-1 and names may have any letters.
-        as_json = json.dumps(json.loads(config.entries_as_json(entries)))
+        as_json = json.dumps(json.loads(entries_as_json(entries)))
         revision = hashlib.sha256(as_json.encode()).hexdigest()[:12]
         problems = tuple(sendable(problem) for problem in (*used.problems, *mistakes))
         return PropertiesView(properties, settings, used, tuple(entries), as_json, revision, problems)
@@ -656,7 +655,7 @@ class SciDog(Device):
         else:
             found = config_in(settings, _config_name(which, settings))
             name, lines = found.name, list(found.lines)
-        return settings, *config.parse(lines, name)
+        return settings, *parse_entries(lines, name)
 
     def _is_defined(self, until: float, device: str) -> bool:
         """Whether the database has it; True if there is no time left to ask, or no answer."""
@@ -682,13 +681,13 @@ def _config_name(given: str, settings: Settings) -> str:
 
 
 def _described(found: StoredConfiguration) -> str:
-    entries, problems = config.parse(found.lines, found.name)
+    entries, problems = parse_entries(found.lines, found.name)
     return json.dumps(
         {
             "name": found.name,
             "revision": found.revision,
             "lines": found.lines,
-            "entries": json.loads(config.entries_as_json(entries)),
+            "entries": json.loads(entries_as_json(entries)),
             "problems": problems,
         }
     )

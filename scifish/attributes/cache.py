@@ -6,7 +6,7 @@ import threading
 import time
 from dataclasses import dataclass, field
 
-from scifish.attributes import reader as snapshot
+from scifish.attributes.reader import Reader, as_metadata, failed
 from scifish.message import Message
 from scifish.settings import Settings
 
@@ -27,7 +27,7 @@ class AttributeSnapshot:
 class SnapshotCache:
     """Reads the attributes at most once in `SNAPSHOT_SHARED_SECONDS`. Threads may share it."""
 
-    def __init__(self, reader: snapshot.Reader) -> None:
+    def __init__(self, reader: Reader) -> None:
         self._reader = reader
         self._lock = threading.Lock()
         self._read_time = -SNAPSHOT_SHARED_SECONDS
@@ -44,9 +44,9 @@ class SnapshotCache:
             return self._snapshot
 
 
-def read_snapshot(reader: snapshot.Reader, settings: Settings) -> AttributeSnapshot:
+def read_snapshot(reader: Reader, settings: Settings) -> AttributeSnapshot:
     """Read the configured attributes now. Never raises."""
     entries, problems = settings.entries()
     readings = reader.read([entry.source for entry in entries], settings.snapshot_timeout)
-    values = snapshot.as_metadata(entries, readings, settings.max_array_size)
-    return AttributeSnapshot(values, snapshot.failed(entries, readings), problems, len(entries))
+    values = as_metadata(entries, readings, settings.max_array_size)
+    return AttributeSnapshot(values, failed(entries, readings), problems, len(entries))

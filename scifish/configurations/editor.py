@@ -17,7 +17,8 @@ from typing import Protocol
 import tango
 
 from scifish.configurations.history import DATABASE_AUTHOR, Change, History
-from scifish.settings import CONFIG_PREFIX, DEFAULT_ALWAYS, Settings, entries, settings_from_properties
+from scifish.settings import CONFIG_PREFIX, DEFAULT_ALWAYS, Settings, settings_from_properties
+from scifish.settings.entries import parse_entries
 from scifish.settings.fallback import with_last_good
 from scifish.tango_io import property_limits
 from scifish.tango_io.database import reason
@@ -337,7 +338,7 @@ def _check_content(lines: Sequence[str], name: str) -> None:
     if not lines:
         raise WrongContent(f"{name}: there is no line; to remove the configuration, delete it")
     _check_storable(CONFIG_PREFIX + name, lines)
-    _, problems = entries.parse(lines, name)
+    _, problems = parse_entries(lines, name)
     if problems:
         raise WrongContent("nothing was saved: " + "; ".join(problems[:20]))
 

@@ -18,8 +18,16 @@ from typing import Any
 
 import yaml
 
-from scifish.settings import entries as config
-from scifish.settings.entries import ENTRY_KEYS, ConfigurationLoader, checked, line_of
+from scifish.settings.entries import (
+    ENTRY_KEYS,
+    YAML_ERRORS,
+    ConfigurationLoader,
+    checked,
+    flow,
+    line_of,
+    parse_entries,
+    written_fields,
+)
 from scifish.tango_io.property_limits import storage_problems
 
 SEPARATORS = ",;\t"
@@ -95,11 +103,11 @@ def lines_from_text(text: str) -> list[str]:
     else:
         return lines_from_csv(text)
     # JSON is YAML, too; but the backslashes in it are not safe in the Tango database.
-    return [line_of(fields) for fields in config.written(lines)] if _rewritable(lines) else lines
+    return [line_of(fields) for fields in written_fields(lines)] if _rewritable(lines) else lines
 
 
 def _rewritable(lines: Sequence[str]) -> bool:
-    return bool(storage_problems("", lines)) and not config.parse(lines)[1]
+    return bool(storage_problems("", lines)) and not parse_entries(lines)[1]
 
 
 _MARK = re.compile(r"(?:---|\.\.\.|%YAML)(?:\s.*)?")
@@ -113,7 +121,7 @@ def _has_name(text: str) -> bool:
     """Whether it is `{saxs: [...]}`, as JSON has it, and no entry."""
     try:
         root = yaml.compose(text, Loader=ConfigurationLoader)
-    except (yaml.YAMLError, *config.YAML_ERRORS):
+    except (yaml.YAMLError, *YAML_ERRORS):
         return False  # one entry a line, or an error that is reported with its line
     return isinstance(root, yaml.MappingNode) and not any(str(key.value) in ENTRY_KEYS for key, _ in root.value)
 
@@ -122,7 +130,7 @@ def _lines_below(text: str) -> list[str]:
     """The lines of the only configuration in it: below `saxs:`, `Config.saxs:` or `Config: {saxs: ...}`, or all."""
     try:
         root = yaml.compose(text, Loader=ConfigurationLoader)  # no more than the nodes: values are made line by line
-    except (yaml.YAMLError, *config.YAML_ERRORS) as error:
+    except (yaml.YAMLError, *YAML_ERRORS) as error:
         mark = getattr(error, "problem_mark", None)
         where = f", line {mark.line + 1}" if mark else ""
         raise TableError(f"not YAML{where}: {getattr(error, 'problem', None) or 'cannot be read'}") from error
@@ -170,7 +178,7 @@ def csv_from_lines(lines: Sequence[str], separator: str = ",") -> str:
     out.write("\ufeff")
     writer = csv.writer(out, delimiter=separator, quoting=csv.QUOTE_ALL, lineterminator="\r\n")
     writer.writerow(ENTRY_KEYS)
-    for fields in config.written(lines):
+    for fields in written_fields(lines):
         writer.writerow([_cell(key, fields.get(key)) for key in ENTRY_KEYS])
     return out.getvalue()
 
@@ -261,7 +269,7 @@ def _map(text: str) -> tuple[Any, list[str]]:
         # Below its key, as in an entry: there `unit: 0` is a value's name with a number. Further lines of the cell
         # are further in, so that none is a key of its own. Our own SafeLoader: it makes nothing but plain values.
         found = yaml.load("map: " + "\n ".join(braced.splitlines()), Loader=ConfigurationLoader)["map"]  # noqa: S506
-    except (yaml.YAMLError, *config.YAML_ERRORS):
+    except (yaml.YAMLError, *YAML_ERRORS):
         found = None
     # A key without a colon has no value; one that is meant is written out.
     if not isinstance(found, dict) or (None in found.values() and "null" not in braced):
@@ -276,7 +284,7 @@ def _cell(key: str, value: Any) -> str:
     if value is None:
         return ""
     if isinstance(value, Mapping):
-        text = config.flow(value)
+        text = flow(value)
     elif isinstance(value, Iterable) and not isinstance(value, str):
         text = ", ".join(map(str, value))
     else:

@@ -105,14 +105,14 @@ ConfigurationLoader.add_implicit_resolver(
 )
 
 
-def parse(lines: Sequence[str], config_name: str = "") -> tuple[list[Entry], list[str]]:
+def parse_entries(lines: Sequence[str], config_name: str = "") -> tuple[list[Entry], list[str]]:
     """The correct entries, and a sentence for each mistake, with its line."""
-    entries, problems = _parse(tuple(lines), config_name)
+    entries, problems = _parse_entries(tuple(lines), config_name)
     return list(entries), list(problems)
 
 
 @lru_cache(maxsize=64)  # each scan parses the same lines
-def _parse(lines: tuple[str, ...], config_name: str) -> tuple[tuple[Entry, ...], tuple[str, ...]]:
+def _parse_entries(lines: tuple[str, ...], config_name: str) -> tuple[tuple[Entry, ...], tuple[str, ...]]:
     entries: list[Entry] = []
     problems: list[str] = []
     names: dict[tuple[str, str], int] = {}
@@ -130,7 +130,7 @@ def _parse(lines: tuple[str, ...], config_name: str) -> tuple[tuple[Entry, ...],
     return tuple(entries), tuple(problems)
 
 
-def effective(
+def effective_entries(
     configs: Mapping[str, Sequence[str]], always: Sequence[str], active: str
 ) -> tuple[list[Entry], list[str]]:
     """The entries to record: of the configurations `always`, then of `active`, whose entries replace equal names.
@@ -147,7 +147,7 @@ def effective(
             problems.append(f"{which}: there is no configuration {wanted!r}; there are: {known}")
             continue
         name = by_name[wanted]
-        entries, mistakes = parse(configs[name], name)
+        entries, mistakes = parse_entries(configs[name], name)
         problems += mistakes
         found.update({(entry.group, entry.name): entry for entry in entries})
     return _apart_from_groups(list(found.values()), problems), problems
@@ -165,7 +165,7 @@ def _apart_from_groups(entries: list[Entry], problems: list[str]) -> list[Entry]
     return apart
 
 
-def written(lines: Sequence[str]) -> list[dict[str, Any]]:
+def written_fields(lines: Sequence[str]) -> list[dict[str, Any]]:
     """The fields of each correct entry, as they are written."""
     found = []
     for _, text in _items(lines):
@@ -187,7 +187,7 @@ def _is_plain(value: Any) -> bool:
 
 
 def line_of(fields: Mapping[str, Any]) -> str:
-    """An entry as one line of a configuration; `parse` reads the same fields from it.
+    """An entry as one line of a configuration; `parse_entries` reads the same fields from it.
 
     The line avoids a backslash before a quote, which the C++ Tango database drops.
     """

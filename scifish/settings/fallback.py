@@ -14,8 +14,8 @@ from pathlib import Path
 
 import tango
 
-from scifish.settings import entries as config
 from scifish.settings.atomic_file import write_atomically
+from scifish.settings.entries import parse_entries
 from scifish.settings.model import DEFAULT_ALWAYS, Settings, settings_of
 from scifish.settings.paths import last_good_file
 
@@ -50,7 +50,7 @@ def with_last_good(found: Settings, before: Settings | None) -> Settings:
     replaced = [*found.replaced, *of_always, *of_active]
     for name, lines in found.configs.items():
         if configs[name] != lines and name.lower() in used:
-            replaced += config.parse(lines, name)[1]
+            replaced += parse_entries(lines, name)[1]
             replaced.append(f"{name}: no line of it can be read; the last good one is in use")
     return replace(
         found,
@@ -123,7 +123,7 @@ def _names(
     for name in lost:
         found = there.get(name.lower())
         if found:
-            problems += config.parse(configs[found], found)[1]
+            problems += parse_entries(configs[found], found)[1]
         why = f"no line of {found} can be read" if found else f"there is no configuration {name!r}; there are: {known}"
         problems.append(f"{which}: {why}; {instead}")
     configs.update(back)
@@ -132,7 +132,7 @@ def _names(
 
 def _unreadable(name: str, lines: Sequence[str]) -> bool:
     """Whether it has mistakes only. A configuration with comments only is right: nothing is to be recorded."""
-    entries, mistakes = config.parse(lines, name)
+    entries, mistakes = parse_entries(lines, name)
     return bool(mistakes) and not entries
 
 

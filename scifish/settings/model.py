@@ -7,8 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from scifish.settings import entries as config
-from scifish.settings.entries import Entry
+from scifish.settings.entries import Entry, effective_entries, parse_entries
 
 BEAMLINE_NAME = re.compile(r"[A-Za-z0-9._-]{1,48}")
 """A beamline's short name: it is part of the topic's name, so Kafka has to allow it."""
@@ -84,10 +83,10 @@ class Settings:
             # The default configuration need not exist; a name that somebody wrote must.
             if self.always_configs != DEFAULT_ALWAYS or name.lower() in map(str.lower, self.configs)
         ]
-        entries, mistakes = config.effective(self.configs, always, self.active_config)
+        entries, mistakes = effective_entries(self.configs, always, self.active_config)
         problems = [*self.replaced, *mistakes]
         active = [name for name in self.configs if name.lower() == self.active_config.lower()]
-        if active and config.parse(self.configs[active[0]]) == ([], []):
+        if active and parse_entries(self.configs[active[0]]) == ([], []):
             problems.append(
                 f"{active[0]}: it is the active configuration and has no entry, so nothing of it is recorded; "
                 "write entries into it, or make another one active, or none"

@@ -19,7 +19,7 @@ import yaml
 
 from scifish.tango_io.database import reason
 from tango_servers.common.background import PeriodicThread
-from tango_servers.pathfixer import sardana_environment as environment
+from tango_servers.pathfixer import sardana_environment
 
 CONSUMER_TIMEOUT_SECONDS = 3.0
 """Within which a consumer must answer."""
@@ -298,7 +298,9 @@ class _ConsumerDevice:
         """Returns "" or why the consumer refused it."""
         try:
             if consumer.environment:
-                self._connect().write_attribute("Environment", environment.encode_variable(consumer.environment, value))
+                self._connect().write_attribute(
+                    "Environment", sardana_environment.encode_variable(consumer.environment, value)
+                )
             else:
                 self._connect().write_attribute(consumer.attribute, value)
         except tango.DevFailed as error:
@@ -332,7 +334,7 @@ class _ConsumerDevice:
             proxy.ping()
             return None  # the device runs, but the attribute cannot be read
         try:
-            value = environment.decode_variable(found, consumer.environment) if consumer.environment else found
+            value = sardana_environment.decode_variable(found, consumer.environment) if consumer.environment else found
             return value if isinstance(value, str) else "" if value is None else repr(value)
         except (ValueError, RecursionError):
             return None  # this Sardana has another format

@@ -16,7 +16,7 @@ from confluent_kafka import Message as KafkaMessage
 
 from ingest.scicat import SciCat, SciCatError
 from ingest.scicow import mapping
-from ingest.scicow.audit import compare as audit
+from ingest.scicow.audit import compare
 from ingest.scicow.audit.compare import AUDITED_FIELDS, AuditFinding, AuditReport, Problem
 from ingest.scicow.audit.ledger import ExpectedDataset, Ledger, MessageFacts, digest, file_lists, gaps, mark, number_of
 from ingest.scicow.audit.spool_listing import SpoolListing
@@ -97,7 +97,7 @@ class Auditor:
         self._files()
         self._not_found()
         begin, end = self._options.begin + EDGE_SECONDS, self._options.end - EDGE_SECONDS
-        self.report.findings += map(audit.gap, gaps(self._ledger, known, begin, end))
+        self.report.findings += map(compare.gap, gaps(self._ledger, known, begin, end))
         pending = sum(one.pending for one in self._ledger.datasets.values())
         self.report.counts = {
             "messages": self._read,
@@ -242,7 +242,7 @@ class Auditor:
         self._found.add(uuid)
         if expected.pending:
             return
-        problems = audit.compare(expected, row, [])
+        problems = compare.compare(expected, row, [])
         if self._files_are_right(expected, row):
             self._judge(uuid, expected, row, problems)
         else:
@@ -250,8 +250,8 @@ class Auditor:
 
     def _judge(self, uuid: str, expected: ExpectedDataset, row: Json, problems: list[Problem]) -> None:
         if problems:
-            self.report.findings.append(audit.finding("incomplete", uuid, expected, problems))
-        elif not expected.over and expected.began and audit.is_running(row):
+            self.report.findings.append(compare.finding("incomplete", uuid, expected, problems))
+        elif not expected.over and expected.began and compare.is_running(row):
             self._is_running(uuid, expected)
         else:
             self._complete += 1
@@ -265,7 +265,7 @@ class Auditor:
         text = f"began {age / 3600:,.0f} h ago and has not ended"
         if alive is False:
             text += "; its program has exited: `scifish flush` on its machine ends it"
-        self.report.findings.append(audit.finding("running", uuid, expected, [Problem(text, False)]))
+        self.report.findings.append(compare.finding("running", uuid, expected, [Problem(text, False)]))
 
     def _not_found(self) -> None:
         for uuid, one in self._ledger.datasets.items():
@@ -273,20 +273,20 @@ class Auditor:
             if one.pending:
                 continue
             if uuid not in self._found:
-                self.report.findings.append(audit.missing(uuid, one, elsewhere))
+                self.report.findings.append(compare.missing(uuid, one, elsewhere))
             elif elsewhere:
-                text = f"exists as {self._pid(uuid)} and as {audit.some(elsewhere)}"
-                self.report.findings.append(audit.finding("double", uuid, one, [Problem(text, False)]))
+                text = f"exists as {self._pid(uuid)} and as {compare.some(elsewhere)}"
+                self.report.findings.append(compare.finding("double", uuid, one, [Problem(text, False)]))
 
     # -------------------------------------------------------------------------- files
 
     def _files_are_right(self, expected: ExpectedDataset, row: Json) -> bool:
         """By SciCat's own counts; where these differ, or if `thorough`, by its lists."""
-        if audit.is_newer(expected, row) or (audit.same_count(expected, row) and not self._options.thorough):
+        if compare.is_newer(expected, row) or (compare.same_count(expected, row) and not self._options.thorough):
             return True
         there = self._listed(row["pid"], expected.files)
         total = sum(digest(str(each["path"]), each["size"]) for each in there)
-        return (len(there), total) == (expected.files, expected.digest) and audit.same_count(expected, row)
+        return (len(there), total) == (expected.files, expected.digest) and compare.same_count(expected, row)
 
     def _files(self) -> None:
         """Name what is wrong with the files of the datasets where something is."""
@@ -299,7 +299,7 @@ class Auditor:
             expected = self._ledger.datasets[uuid]
             if uuid in exact:
                 there = self._listed(row["pid"], expected.files)
-                problems = problems + audit.compare_files(lists.get(uuid, {}), there, row)
+                problems = problems + compare.compare_files(lists.get(uuid, {}), there, row)
             else:
                 text = f"{row.get('numberOfFiles')} files, where the messages name {expected.files}"
                 problems = [*problems, Problem(text, (row.get("numberOfFiles") or 0) < expected.files)]

@@ -15,7 +15,6 @@ import tango
 
 from deploy.demo.processes import Process
 from deploy.demo.stack import Stack
-from scifish.attributes import reader as snapshot
 from scifish.attributes.reader import Reader, Reading, as_metadata
 from scifish.message import Message, iso
 from scifish.settings.entries import Entry
@@ -210,7 +209,7 @@ def ask(reader: Reader, sources: Sequence[str], timeout: float) -> list[Reading]
 
 
 def test_70_devices_that_hang_hold_up_no_other(stack: Stack, reader: Reader, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(snapshot, "HANGING_DEVICE_RETRY_SECONDS", PATIENCE)
+    monkeypatch.setattr("scifish.attributes.reader.HANGING_DEVICE_RETRY_SECONDS", PATIENCE)
     hanging, hung_sources = start_plain(stack, "hanging", 70)
     _, sources = start_plain(stack, "healthy", 70)
     of_hung, of_healthy = ([one for one in some if one.endswith(f"/{PLAIN[0]}")] for some in (hung_sources, sources))

@@ -9,7 +9,7 @@ import tango
 
 from deploy.demo import beamline
 from deploy.demo.stack import Stack
-from scifish.settings import entries as config
+from scifish.settings.entries import parse_entries
 from tests.servers.tango_system import control_system
 
 ALL_DEVICES = (*beamline.DEVICES, beamline.DEAD_DEVICE)
@@ -41,7 +41,7 @@ def test_the_running_devices_have_the_attributes_that_are_declared(stack: Stack)
 def test_the_configurations_have_no_mistake_and_cover_every_attribute() -> None:
     sources = set()
     for name, lines in beamline.CONFIGURATIONS.items():
-        entries, problems = config.parse(lines, name)
+        entries, problems = parse_entries(lines, name)
         assert problems == []
         sources |= {entry.source for entry in entries}
     states = {"b311a-o01/pss/bst-01/State", "b311a-o/vac/valve-01/State"}

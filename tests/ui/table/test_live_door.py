@@ -22,7 +22,7 @@ from deploy.demo.session import Session
 from deploy.demo.stack import DOOR, MACROSERVER, PATHFIXER, Stack
 from deploy.demo.summary import Expected
 from ingest.scicat import SciCat
-from taurus_widgets.qt import tango_listener as watch_module
+from taurus_widgets.qt import tango_listener
 from taurus_widgets.scanlog import ScanLog
 from taurus_widgets.scanlog.data import columns as cols
 from taurus_widgets.scanlog.data.door_scans import RECORD_TYPE
@@ -331,8 +331,8 @@ class TestAway:
         database = next(process for process in beamline.stack.processes.running if process.name == "tango-database")
         sardana = beamline.sardana.process
         processes = [sardana] if which == "door" else [database, sardana]
-        monkeypatch.setattr(watch_module, "TANGO_TIMEOUT_SECONDS", 3600.0)
-        monkeypatch.setattr(watch_module, "SILENT_AFTER_SECONDS", 2.5)
+        monkeypatch.setattr(tango_listener, "TANGO_TIMEOUT_SECONDS", 3600.0)
+        monkeypatch.setattr(tango_listener, "SILENT_AFTER_SECONDS", 2.5)
         made = Proxies(monkeypatch)
         scanLog.setDoor("")
         scanLog.setDoor(beamline.name)

@@ -7,7 +7,7 @@ import re
 import pytest
 from tango.server import Device
 
-from scifish.settings import entries as config
+from scifish.settings.entries import parse_entries
 from scifly.profiles import SHIPPED_PROFILES, profiles_from
 from tango_servers.PathFixer import PathFixer
 from tango_servers.pathfixer.consumers import parse_consumers
@@ -50,7 +50,7 @@ def test_the_examples_are_configurations_without_a_mistake(page: str) -> None:
     blocks = examples(page)
     assert blocks
     for lines in blocks:
-        entries, problems = config.parse(lines, page)
+        entries, problems = parse_entries(lines, page)
         assert (len(entries), problems) == (len(lines), [])
 
 

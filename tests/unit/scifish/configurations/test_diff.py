@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 from scifish.configurations.diff import differences
-from scifish.settings.entries import parse
+from scifish.settings.entries import parse_entries
 
 
 def test_each_difference_is_told_with_what_was_and_what_is() -> None:
-    before, _ = parse(
+    before, _ = parse_entries(
         [
             "- {name: Same, source: a/b/c/d}",
             "- {name: Gone, source: a/b/c/e, group: G}",
             "- {name: Changed, source: a/b/c/f, unit: mm, map: {4: insert}}",
         ]
     )
-    after, _ = parse(
+    after, _ = parse_entries(
         [
             "- {name: Changed, source: a/b/c/F2, unit: µm, record: [start, end]}",
             "- {name: Same, source: a/b/c/d}",

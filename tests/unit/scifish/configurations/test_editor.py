@@ -8,8 +8,17 @@ from pathlib import Path
 import pytest
 import tango
 
-from scifish.configurations import editor as editing
-from scifish.configurations.editor import Editor, revision_of
+from scifish.configurations.editor import (
+    Conflict,
+    Editor,
+    InUse,
+    NotWritten,
+    UnknownChange,
+    UnknownConfig,
+    WrongContent,
+    WrongName,
+    revision_of,
+)
 from scifish.configurations.history import History
 from scifish.settings import settings_from_properties
 
@@ -86,16 +95,16 @@ def test_saving_what_was_read(db: Database, editor: Editor) -> None:
 def test_a_new_one_is_based_on_nothing(db: Database, editor: Editor) -> None:
     editor.save("waxs", [NEW], "", "astlin")
     assert db.kept["Config.waxs"] == [NEW]
-    with pytest.raises(editing.Conflict, match="there is a configuration waxs already"):
+    with pytest.raises(Conflict, match="there is a configuration waxs already"):
         editor.save("Waxs", [GOOD], "", "another")
-    with pytest.raises(editing.Conflict, match="somebody has deleted or renamed it"):
+    with pytest.raises(Conflict, match="somebody has deleted or renamed it"):
         editor.save("gone", [GOOD], "0123456789ab", "another")
 
 
 def test_the_second_of_two_people_is_told_and_nothing_is_lost(db: Database, editor: Editor) -> None:
     both_read = revision_of(db.kept["Config.saxs"])
     editor.save("saxs", [GOOD, NEW], both_read, "astlin")
-    with pytest.raises(editing.Conflict, match="changed in the meantime by astlin"):
+    with pytest.raises(Conflict, match="changed in the meantime by astlin"):
         editor.save("saxs", [OTHER], both_read, "another")
     assert db.kept["Config.saxs"] == [GOOD, NEW]
 
@@ -104,7 +113,7 @@ def test_also_when_it_was_jive_that_wrote_in_between(db: Database, editor: Edito
     read = revision_of(db.kept["Config.saxs"])
     editor.look()
     db.kept["Config.saxs"] = [OTHER]
-    with pytest.raises(editing.Conflict, match="changed in the meantime by the database"):
+    with pytest.raises(Conflict, match="changed in the meantime by the database"):
         editor.save("saxs", [GOOD], read, "astlin")
     assert db.kept["Config.saxs"] == [OTHER]
     assert last(editor) == ("the database", "edited", "Config.saxs")
@@ -125,27 +134,27 @@ def test_also_when_it_was_jive_that_wrote_in_between(db: Database, editor: Edito
 def test_what_the_database_would_destroy_or_is_wrong_is_never_written(
     db: Database, editor: Editor, line: str, says: str
 ) -> None:
-    with pytest.raises(editing.WrongContent, match="nothing was saved") as caught:
+    with pytest.raises(WrongContent, match="nothing was saved") as caught:
         editor.save("saxs", [GOOD, line], revision_of(db.kept["Config.saxs"]), "astlin")
     assert says in str(caught.value)
     assert db.writes == 0
 
 
 def test_an_empty_configuration_is_refused(db: Database, editor: Editor) -> None:
-    with pytest.raises(editing.WrongContent, match="delete it"):
+    with pytest.raises(WrongContent, match="delete it"):
         editor.save("saxs", ["", " "], revision_of(db.kept["Config.saxs"]), "astlin")
 
 
 def test_what_a_refused_write_has_destroyed_is_put_back(db: Database, editor: Editor) -> None:
     db.limit = 100  # another database than the one that we know
-    with pytest.raises(editing.NotWritten, match=r"Data too long.*; the old value is in place"):
+    with pytest.raises(NotWritten, match=r"Data too long.*; the old value is in place"):
         editor.save("saxs", [GOOD, "# " + "x" * 100], revision_of(db.kept["Config.saxs"]), "astlin")
     assert db.kept["Config.saxs"] == ["# mine", GOOD]
 
 
 def test_what_the_database_has_changed_is_put_back(db: Database, editor: Editor) -> None:
     db.alter = lambda line: line.replace("µ", "?")
-    with pytest.raises(editing.NotWritten, match=r"line 1 was not stored as it was written: '# µ' became '# [?]'"):
+    with pytest.raises(NotWritten, match=r"line 1 was not stored as it was written: '# µ' became '# [?]'"):
         editor.save("saxs", ["# µ", GOOD], revision_of(db.kept["Config.saxs"]), "astlin")
     assert db.kept["Config.saxs"] == ["# mine", GOOD]
     kept = [change.lines for change in editor.history.changes if change.property == "Config.saxs"]
@@ -154,7 +163,7 @@ def test_what_the_database_has_changed_is_put_back(db: Database, editor: Editor)
 
 def test_a_new_one_that_the_database_does_not_keep_is_gone_again(db: Database, editor: Editor) -> None:
     db.limit = 10
-    with pytest.raises(editing.NotWritten):
+    with pytest.raises(NotWritten):
         editor.save("waxs", [NEW], "", "astlin")
     assert "Config.waxs" not in db.properties("a/b/scidog")
 
@@ -162,26 +171,26 @@ def test_a_new_one_that_the_database_does_not_keep_is_gone_again(db: Database, e
 def test_a_database_that_goes_away_in_the_midst_is_said(db: Database, editor: Editor) -> None:
     db.away = 3  # after the look, and before the reading back
     editor.look()
-    with pytest.raises(editing.NotWritten, match=r"does not answer any more \(away\).*change \d+ of the history"):
+    with pytest.raises(NotWritten, match=r"does not answer any more \(away\).*change \d+ of the history"):
         editor.save("saxs", [GOOD], revision_of(db.kept["Config.saxs"]), "astlin")
     assert ("# mine", GOOD) in [change.lines for change in editor.history.changes]
 
 
 def test_deleting(db: Database, editor: Editor) -> None:
     editor.save("waxs", [NEW], "", "astlin")
-    with pytest.raises(editing.Conflict):
+    with pytest.raises(Conflict):
         editor.delete("waxs", "astlin", "0123456789ab")
     editor.delete("WAXS", "astlin", revision_of([NEW]))
     assert "Config.waxs" not in db.kept
     assert last(editor) == ("astlin", "deleted", "Config.waxs")
-    with pytest.raises(editing.UnknownConfig, match="there is no configuration 'waxs'; there are: beamline, saxs"):
+    with pytest.raises(UnknownConfig, match="there is no configuration 'waxs'; there are: beamline, saxs"):
         editor.delete("waxs", "astlin")
 
 
 def test_what_is_in_use_is_not_deleted(db: Database, editor: Editor) -> None:
-    with pytest.raises(editing.InUse, match="active"):
+    with pytest.raises(InUse, match="active"):
         editor.delete("saxs", "astlin")
-    with pytest.raises(editing.InUse, match="AlwaysConfigs"):
+    with pytest.raises(InUse, match="AlwaysConfigs"):
         editor.delete("Beamline", "astlin")
     assert {"Config.saxs", "Config.beamline"} <= set(db.kept)
 
@@ -194,7 +203,7 @@ def test_what_stands_in_for_a_wrong_name_is_in_use_too(db: Database, tmp_path: P
     editor = Editor(db, "a/b/scidog", History(tmp_path / "history.jsonl"), lambda: good)
     db.kept["Config.broken"] = ["- {name: x}"]
     db.kept[which] = [wrong]  # by jive
-    with pytest.raises(editing.InUse, match=rf"waxs is in use, as {which} \({wrong}\) is wrong: put {which} right"):
+    with pytest.raises(InUse, match=rf"waxs is in use, as {which} \({wrong}\) is wrong: put {which} right"):
         editor.delete("WAXS", "astlin")
     db.kept[which] = ["saxs"]
     editor.delete("waxs", "astlin")
@@ -203,7 +212,7 @@ def test_what_stands_in_for_a_wrong_name_is_in_use_too(db: Database, tmp_path: P
 
 def test_what_is_always_recorded_by_default_is_not_deleted_either(db: Database, editor: Editor) -> None:
     del db.kept["AlwaysConfigs"]
-    with pytest.raises(editing.InUse, match="as the property AlwaysConfigs names no other: name others there first"):
+    with pytest.raises(InUse, match="as the property AlwaysConfigs names no other: name others there first"):
         editor.delete("Beamline", "astlin")
     assert db.kept["Config.beamline"] == [OTHER]
     db.kept["AlwaysConfigs"] = ["saxs"]
@@ -213,7 +222,7 @@ def test_what_is_always_recorded_by_default_is_not_deleted_either(db: Database, 
 
 def test_a_name_that_stands_for_others_deletes_none_of_them(db: Database, editor: Editor) -> None:
     db.kept["Config.*"] = [NEW]
-    with pytest.raises(editing.WrongName, match="is a pattern that matches others"):
+    with pytest.raises(WrongName, match="is a pattern that matches others"):
         editor.delete("*", "astlin")
     assert {"Config.saxs", "Config.beamline", "Config.*"} <= set(db.kept)
 
@@ -222,13 +231,13 @@ def test_copying(db: Database, editor: Editor) -> None:
     editor.copy("saxs", "waxs", "astlin")
     assert db.kept["Config.waxs"] == db.kept["Config.saxs"]
     assert last(editor) == ("astlin", "copied from saxs", "Config.waxs")
-    with pytest.raises(editing.WrongName, match="there is a configuration waxs already"):
+    with pytest.raises(WrongName, match="there is a configuration waxs already"):
         editor.copy("saxs", "WAXS", "astlin")
 
 
 @pytest.mark.parametrize("name", ["", "a b", "a/b", "*", "a*", "a%", "våg", "-a", ".a", "a\n", "a" * 249])
 def test_a_name_has_letters_digits_and_little_else(editor: Editor, name: str) -> None:
-    with pytest.raises(editing.WrongName):
+    with pytest.raises(WrongName):
         editor.copy("saxs", name, "astlin")
 
 
@@ -242,7 +251,7 @@ def test_renaming_goes_wherever_the_name_is(db: Database, editor: Editor) -> Non
         "AlwaysConfigs": ["always"],
         "Config.always": [OTHER],
     }
-    with pytest.raises(editing.WrongName):
+    with pytest.raises(WrongName):
         editor.rename("waxs", "always", "astlin")
 
 
@@ -257,7 +266,7 @@ def test_renaming_that_changes_only_the_case(db: Database, editor: Editor) -> No
     assert db.kept["Config.SAXS"] == ["# mine", GOOD]
     assert db.kept["ActiveConfig"] == ["SAXS"]
     assert "Config.saxs" not in db.kept
-    with pytest.raises(editing.WrongName, match="already"):
+    with pytest.raises(WrongName, match="already"):
         editor.rename("saxs", "SAXS", "astlin")
 
 
@@ -267,7 +276,7 @@ def test_renaming_that_fails_in_the_midst_loses_nothing(db: Database, editor: Ed
         raise failure("no")
 
     db.before_write = refuse_once
-    with pytest.raises(editing.NotWritten):
+    with pytest.raises(NotWritten):
         editor.rename("saxs", "SAXS", "astlin")
     assert db.kept["Config.saxs"] == ["# mine", GOOD]
 
@@ -277,7 +286,7 @@ def test_choosing_the_active_one(db: Database, editor: Editor) -> None:
     assert db.kept["ActiveConfig"] == ["beamline"]
     assert editor.activate("", "astlin") == ""
     assert last(editor) == ("astlin", "made none active", "ActiveConfig")
-    with pytest.raises(editing.UnknownConfig):
+    with pytest.raises(UnknownConfig):
         editor.activate("waxs", "astlin")
 
 
@@ -291,7 +300,7 @@ def test_going_back_is_one_command_and_can_itself_be_undone(db: Database, editor
     assert last(editor) == ("astlin", f"restored {begin}", "Config.saxs")
     editor.restore(editor.history.changes[-2].number, "astlin")
     assert db.kept["Config.saxs"] == [NEW]
-    with pytest.raises(editing.UnknownChange):
+    with pytest.raises(UnknownChange):
         editor.restore(999, "astlin")
 
 
@@ -312,14 +321,14 @@ def test_a_name_that_is_another_one_to_the_database_takes_its_place_never(tmp_pa
     db = Database(**{name: [GOOD], "Config_saxs": [OTHER]})
     editor = Editor(db, "a/b/scidog", History(tmp_path / "history.jsonl"))
     for change in (lambda: editor.save("e", [NEW], "", "x"), lambda: editor.copy("saxs", "e", "x")):
-        with pytest.raises(editing.WrongName, match="are one property"):
+        with pytest.raises(WrongName, match="are one property"):
             change()
     there = name.removeprefix("Config_")
     assert db.kept == {f"Config.{there}": [GOOD], "Config.saxs": [OTHER]}
     editor.rename(there, "e", "x")
     assert db.kept == {"Config.e": [GOOD], "Config.saxs": [OTHER]}
     gone = next(change for change in editor.history.changes if change.property == f"Config.{there}")
-    with pytest.raises(editing.WrongName, match="are one property"):
+    with pytest.raises(WrongName, match="are one property"):
         editor.restore(gone.number, "x")
     assert db.kept == {"Config.e": [GOOD], "Config.saxs": [OTHER]}
 
@@ -331,11 +340,11 @@ def test_what_is_in_use_is_not_restored_away(db: Database, editor: Editor) -> No
     editor.activate("saxs", "x")
     editor.delete("waxs", "x")
     deleted = editor.history.changes[-1].number
-    with pytest.raises(editing.UnknownConfig, match="no configuration 'waxs'"):
+    with pytest.raises(UnknownConfig, match="no configuration 'waxs'"):
         editor.restore(was_active, "x")
     editor.save("waxs", [NEW], "", "x")
     editor.activate("waxs", "x")
-    with pytest.raises(editing.InUse, match="make another one active first"):
+    with pytest.raises(InUse, match="make another one active first"):
         editor.restore(deleted, "x")
     assert (db.kept["Config.waxs"], db.kept["ActiveConfig"]) == ([NEW], ["waxs"])
 
@@ -346,7 +355,7 @@ def test_lines_with_mistakes_are_not_restored_as_they_are_not_saved(db: Database
     editor.look()
     by_jive = editor.history.now()["config.saxs"].number
     editor.save("saxs", [GOOD], revision_of(wrong), "astlin")
-    with pytest.raises(editing.WrongContent, match="nothing was saved: saxs, line 2: x: source is missing"):
+    with pytest.raises(WrongContent, match="nothing was saved: saxs, line 2: x: source is missing"):
         editor.restore(by_jive, "astlin")
     assert db.kept["Config.saxs"] == [GOOD]
     assert editor.history.change(by_jive).lines == tuple(wrong)  # type: ignore[union-attr]

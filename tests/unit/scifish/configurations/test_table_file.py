@@ -15,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from scifish.configurations.table_file import TableError, csv_from_lines, decoded, lines_from_csv, lines_from_text
-from scifish.settings.entries import ENTRY_KEYS, RECORD_WHEN, checked, line_of, parse
+from scifish.settings.entries import ENTRY_KEYS, RECORD_WHEN, checked, line_of, parse_entries
 from scifish.tango_io.property_limits import storage_problems
 
 ROWS = [
@@ -103,7 +103,7 @@ def test_no_cell_is_a_formula_and_names_come_back(name: str) -> None:
     text = csv_from_lines(lines)
     cells = [cell for row in csv.reader(io.StringIO(text.removeprefix("\ufeff"))) for cell in row]
     assert not [cell for cell in cells if cell and cell[0] in NOT_FIRST]
-    assert parse(lines_from_csv(text)) == parse(lines)
+    assert parse_entries(lines_from_csv(text)) == parse_entries(lines)
 
 
 def test_a_table_has_the_entries_and_nothing_else() -> None:
@@ -116,7 +116,7 @@ def test_yaml_is_taken_as_it_is() -> None:
     text = "---\n# a remark\n" + "\n".join(LINES) + "\n- name: Block\n  source: a/b/c/d\n"
     lines = lines_from_text(text)
     assert lines == ["# a remark", *LINES, "- name: Block", "  source: a/b/c/d"]
-    assert [entry.name for entry in parse(lines)[0]][-1] == "Block"
+    assert [entry.name for entry in parse_entries(lines)[0]][-1] == "Block"
 
 
 def test_json_is_yaml_and_written_so_that_the_database_keeps_it() -> None:
@@ -128,13 +128,13 @@ def test_json_is_yaml_and_written_so_that_the_database_keeps_it() -> None:
 def test_characters_that_json_writes_in_two_halves_are_read(form: str) -> None:
     fields = {"name": "a 😀", "source": "a/b/c/d", "group": "\\ud83d\\ude00", "map": {"4 𝛌": "😀😀"}}
     lines = lines_from_text(form.format(json.dumps(fields)))
-    [entry], problems = parse(lines)
+    [entry], problems = parse_entries(lines)
     assert (entry.name, entry.group, entry.map, problems) == ("a 😀", "\\ud83d\\ude00", {"4 𝛌": "😀😀"}, [])
     assert csv_from_lines(lines).count("😀") == 3
 
 
 def test_half_a_character_is_a_mistake() -> None:
-    entries, problems = parse(lines_from_text('- {"name": "a \\ud83d", "source": "a/b/c/d"}'))
+    entries, problems = parse_entries(lines_from_text('- {"name": "a \\ud83d", "source": "a/b/c/d"}'))
     assert (entries, len(problems)) == ([], 1)
 
 
@@ -157,7 +157,7 @@ def test_yaml_that_is_indented_or_below_a_name_is_yaml(head: str, indent: str) -
     text = head + "\n".join(indent + line if line else "" for line in TWO) + "\n"
     lines = lines_from_text(text)
     assert lines[-4:] == TWO[1:]
-    assert [entry.name for entry in parse(lines)[0]] == ["a", "b"]
+    assert [entry.name for entry in parse_entries(lines)[0]] == ["a", "b"]
 
 
 @pytest.mark.parametrize(
@@ -169,7 +169,7 @@ def test_yaml_that_is_indented_or_below_a_name_is_yaml(head: str, indent: str) -
     ],
 )
 def test_so_are_entries_in_brackets(text: str) -> None:
-    entries, problems = parse(lines_from_text(text))
+    entries, problems = parse_entries(lines_from_text(text))
     assert ([entry.name for entry in entries], problems) == (["a", "b"], [])
 
 
@@ -220,9 +220,9 @@ def test_what_is_exported_is_imported_as_the_same_entries(entries: list[dict[str
     text = csv_from_lines(lines, separator)
     for encoding in ("utf-8", "utf-16"):
         again = lines_from_text(decoded(text.encode(encoding)))
-        assert parse(again) == parse(lines)
+        assert parse_entries(again) == parse_entries(lines)
         assert storage_problems("", again) == []
-    assert parse(lines_from_text("\n".join(lines))) == parse(lines)
+    assert parse_entries(lines_from_text("\n".join(lines))) == parse_entries(lines)
 
 
 @given(
@@ -241,26 +241,26 @@ def test_what_other_programs_write_as_yaml_is_imported(
     entries: list[dict[str, Any]], name: str | None, style: dict[str, Any]
 ) -> None:
     whole = {None: entries, "saxs": {"saxs": entries}, "Config": {"Config": {"saxs": entries}}}[name]
-    expected = parse([line_of(fields) for fields in entries])
-    assert parse(lines_from_text(yaml.safe_dump(whole, allow_unicode=True, **style))) == expected
+    expected = parse_entries([line_of(fields) for fields in entries])
+    assert parse_entries(lines_from_text(yaml.safe_dump(whole, allow_unicode=True, **style))) == expected
     text = json.dumps(whole, ensure_ascii=False, indent=style["indent"])
     # JSON has no infinity; and what YAML 1.1 takes for a number has a point.
     if not re.search(r": (-?Infinity|-?\d+e)", text):
-        assert parse(lines_from_text(text)) == expected
+        assert parse_entries(lines_from_text(text)) == expected
 
 
 @given(st.binary(max_size=200) | st.text(max_size=200).map(lambda text: f"name,source\n{text}".encode()))
 def test_any_file_is_lines_that_can_be_kept_or_told(data: bytes) -> None:
     with contextlib.suppress(TableError):
         lines = lines_from_csv(decoded(data))
-        assert parse(lines)[1] == storage_problems("", lines) == []
+        assert parse_entries(lines)[1] == storage_problems("", lines) == []
 
 
 @given(st.text(max_size=60) | st.text("saxs:[]{}-\n ,|&*!?a", max_size=60))
 def test_any_text_is_lines_or_told(text: str) -> None:
     for head in ("", "saxs:\n"):
         with contextlib.suppress(TableError):
-            parse(lines_from_text(head + text))
+            parse_entries(lines_from_text(head + text))
 
 
 SCALAR = st.sampled_from(
@@ -273,19 +273,19 @@ MAP = st.lists(st.tuples(SCALAR | st.sampled_from(ENTRY_KEYS), SCALAR), min_size
 
 @pytest.mark.parametrize("key", [*ENTRY_KEYS, "4"])
 def test_a_number_in_a_map_is_the_same_by_a_table_and_by_yaml(key: str) -> None:
-    (by_table,), _ = parse(lines_from_csv(f'name,source,map\nx,a/b/c/d,"{key}: 0, 5: extract"\n'))
+    (by_table,), _ = parse_entries(lines_from_csv(f'name,source,map\nx,a/b/c/d,"{key}: 0, 5: extract"\n'))
     assert by_table.map == {key: 0, "5": "extract"}
 
 
 @given(MAP)
 def test_a_map_is_the_same_by_a_table_and_by_yaml(cell: str) -> None:
-    by_yaml, problems = parse(["- {name: x, source: a/b/c/d, map: {" + cell + "}}"])
+    by_yaml, problems = parse_entries(["- {name: x, source: a/b/c/d, map: {" + cell + "}}"])
     try:
         lines = lines_from_csv(as_csv([["name", "source", "map"], ["x", "a/b/c/d", cell]]))
     except TableError:  # a key without a value, which is probably a mistake in a table
         assert problems or None in by_yaml[0].map.values()
     else:
-        assert parse(lines) == (by_yaml, problems)
+        assert parse_entries(lines) == (by_yaml, problems)
 
 
 @pytest.mark.parametrize(
@@ -301,7 +301,7 @@ def test_a_cell_of_a_map_is_nothing_but_a_map(cell: str) -> None:
 
 
 def test_a_cell_of_a_map_may_have_several_lines() -> None:
-    (found,), _ = parse(lines_from_csv('name,source,map\nx,a/b/c/d,"4: in,\r\n5: out"\n'))
+    (found,), _ = parse_entries(lines_from_csv('name,source,map\nx,a/b/c/d,"4: in,\r\n5: out"\n'))
     assert found.map == {"4": "in", "5": "out"}
 
 
@@ -310,4 +310,4 @@ def test_any_text_is_lines_that_are_kept_or_told(text: str) -> None:
     with contextlib.suppress(TableError):
         lines = lines_from_text(text)
         again = lines_from_text("\n".join(lines))
-        assert parse(again) == parse(lines)
+        assert parse_entries(again) == parse_entries(lines)

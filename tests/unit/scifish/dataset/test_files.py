@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from scifish.dataset import files as datafiles
+from scifish.dataset import files as files_module
 from scifish.dataset.files import FileReferences, describe, described, expand, path_of
 from tests.waiting import PATIENCE, eventually
 
@@ -153,7 +153,7 @@ def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
         return found.stat(path) if str(path).startswith(("/hangs", "/works")) else real(path, **options)
 
     with monkeypatch.context() as patch:
-        patch.setattr(datafiles.os, "stat", stat)
+        patch.setattr(files_module.os, "stat", stat)
         yield found
         found.answers.set()
         for thread in threading.enumerate():
@@ -169,7 +169,7 @@ def test_a_file_server_that_hangs_is_not_waited_for(server: Server, monkeypatch:
         assert server.hangs.wait(PATIENCE)
 
     with monkeypatch.context() as patch:
-        patch.setattr(datafiles._FileCheck, "join", join)
+        patch.setattr(files_module._FileCheck, "join", join)
         found = described(["/works/a", "/hangs/a", "/hangs/b", known], timeout=0.3)
     assert [file.get("error") for file in found] == [
         None,

@@ -30,8 +30,8 @@ from scifish.dataset import compose
 from scifish.dataset.compose import Observed, Record
 from scifish.dataset.files import describe
 from scifish.message import MAX_MESSAGE_BYTES, STATUSES, Message, bounded, check, decode, encode, leaves
-from scifish.recording import fields as said
-from scifish.recording import scifish as module
+from scifish.recording import fields
+from scifish.recording import scifish as scifish_module
 from scifish.recording.scifish import SciFish
 from scifish.recording.session import NotRecorded
 from scifish.settings import Settings, SettingsError
@@ -115,8 +115,8 @@ def _sent(message: Message) -> Message:
 @pytest.fixture
 def session(monkeypatch: pytest.MonkeyPatch) -> Noting:
     noting = Noting()
-    monkeypatch.setattr(module, "recording_session", lambda settings, program: noting)
-    monkeypatch.setattr(said, "_warned", set())
+    monkeypatch.setattr(scifish_module, "recording_session", lambda settings, program: noting)
+    monkeypatch.setattr(fields, "_warned", set())
     return noting
 
 
@@ -476,7 +476,7 @@ def test_a_machine_that_cannot_record_is_said_and_tried_again(
             raise NotRecorded("the disk is read-only")
         return noting
 
-    monkeypatch.setattr(module, "recording_session", session)
+    monkeypatch.setattr(scifish_module, "recording_session", session)
     fish = SciFish()
     fish.start_scan("lost")
     fish.sampleId = "s"
@@ -587,7 +587,7 @@ WEIRD = st.sampled_from(MAKERS).map(lambda make: make()) | st.recursive(
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=3) | st.integers(), inner, max_size=3),
     max_leaves=5,
 )
-FIELD = st.sampled_from([*said.DATASET_FIELDS, *said.ENVIRONMENT_FIELDS, "other", "_hidden"])
+FIELD = st.sampled_from([*fields.DATASET_FIELDS, *fields.ENVIRONMENT_FIELDS, "other", "_hidden"])
 WHERE = st.sampled_from(["scicat_data", "environment_data"])
 CALL = st.one_of(
     st.tuples(st.just("start"), WEIRD),
@@ -642,7 +642,7 @@ def _change(fish: SciFish, what: str, *how: Any) -> None:
             case "append", (value,):
                 fish.scicat_data.files.append(value)
     except (AttributeError, TypeError):
-        assert not isinstance(fish.scicat_data, said.ScicatData) or what in ("delete", "update", "append", "set")
+        assert not isinstance(fish.scicat_data, fields.ScicatData) or what in ("delete", "update", "append", "set")
 
 
 @given(st.lists(CALL, max_size=12))

@@ -7,10 +7,9 @@ from typing import Any
 import pytest
 from tango.server import device_property
 
-from scifish import settings as module
+from scifish import settings as settings_module
 from scifish.cli import main
-from scifish.settings import Settings, SettingsError, paths, settings_from_properties
-from scifish.settings import sources as source_module
+from scifish.settings import Settings, SettingsError, paths, settings_from_properties, sources
 from scifish.settings.sources import FixedSettings, TangoSettings
 from scifish.spool.kafka_config import producer_config, read_config_file
 from tango_servers.SciDog import SciDog
@@ -102,22 +101,22 @@ def state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def test_the_last_good_settings_come_back(state: Path) -> None:
     found = settings_from_properties("a/b/scidog", PROPERTIES)
-    assert module.load_last_good() is None
-    module.save_last_good(found)
-    assert module.load_last_good() == found
+    assert settings_module.load_last_good() is None
+    settings_module.save_last_good(found)
+    assert settings_module.load_last_good() == found
 
 
 def test_a_damaged_file_of_last_good_settings_is_as_good_as_none(state: Path) -> None:
-    module.save_last_good(Settings(beamline="x"))
-    file = module.last_good_file()
+    settings_module.save_last_good(Settings(beamline="x"))
+    file = settings_module.last_good_file()
     file.write_text(file.read_text()[:20])
-    assert module.load_last_good() is None
+    assert settings_module.load_last_good() is None
 
 
 def test_the_spool_is_where_it_is_set_or_in_the_users_state(state: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert module.spool_directory(Settings(spool_directory="/somewhere")) == Path("/somewhere")
+    assert settings_module.spool_directory(Settings(spool_directory="/somewhere")) == Path("/somewhere")
     monkeypatch.setattr(paths, "SYSTEM_SPOOL", state / "not there")
-    assert module.spool_directory(Settings()) == state / "scifish" / "spool"
+    assert settings_module.spool_directory(Settings()) == state / "scifish" / "spool"
 
 
 def test_without_a_home_the_spool_is_where_it_is_set_and_nothing_raises(
@@ -159,7 +158,7 @@ class FakeDatabase:
 @pytest.fixture
 def source(state: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     monkeypatch.delenv("SCIDOG_DEVICE", raising=False)
-    monkeypatch.setattr(source_module, "TangoDatabase", lambda: fake)
+    monkeypatch.setattr(sources, "TangoDatabase", lambda: fake)
     monkeypatch.setattr("scifish.settings.fallback.ask_scidog", lambda device: None)  # its server is stopped
     fake = FakeDatabase({name: list(lines) for name, lines in PROPERTIES.items()})
     found = TangoSettings()
@@ -338,7 +337,7 @@ def test_a_producer_needs_brokers() -> None:
 def test_every_setting_has_its_property() -> None:
     """So that what SciDog shows in jive can also be in a YAML file."""
     of_scidog = {name for name, value in vars(SciDog).items() if isinstance(value, device_property)}
-    assert of_scidog == set(module.PROPERTIES)
+    assert of_scidog == set(settings_module.PROPERTIES)
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ from hypothesis import settings as with_settings
 from hypothesis import strategies as st
 
 from scifish.settings import Settings, SettingsError
-from scifish.settings import entries as config
+from scifish.settings.entries import parse_entries
 from scifish.settings.sources import (
     CONFIG_VARIABLE,
     FileSettings,
@@ -223,7 +223,7 @@ def test_entries_as_yaml_are_those_of_the_lines(
     text = {"Beamline": "lab", "ActiveConfig": "x", "Config.x": entries}
     for flow in (True, False):
         file.write_text(yaml.safe_dump(text, default_flow_style=flow, allow_unicode=True), encoding="utf-8")
-        found, problems = config.parse(read_settings_file(file).configs["x"])
+        found, problems = parse_entries(read_settings_file(file).configs["x"])
         unique = {(one.get("group", ""), one["name"]) for one in entries}
         assert {(one.group, one.name) for one in found} == unique
         assert len(problems) == len(entries) - len(unique)

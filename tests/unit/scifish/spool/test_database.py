@@ -16,7 +16,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from scifish.companion.scidog_reports import shortage
 from scifish.dataset.compose import Record
-from scifish.spool import database as spool_module
+from scifish.spool import database as database_module
 from scifish.spool import executor as executor_module
 from scifish.spool.database import OpenDatasetRow, Spool, SpoolLocked, as_text, orphans, rename_damaged
 from scifish.spool.executor import SpoolExecutor
@@ -158,14 +158,14 @@ def test_a_spool_of_another_account_is_left_alone(path: Path, monkeypatch: pytes
         spool = Spool(path.with_name(f"{name}.spool"), ORIGIN)
         spool.put("t", message())
         spool.close()
-    really = spool_module._take_lock
+    really = database_module._take_lock
 
     def take(lock: Path) -> int:
         if lock.stem == "a":  # root, as whom tests may run, is refused nothing
             raise PermissionError(13, "Permission denied", str(lock))
         return really(lock)
 
-    monkeypatch.setattr(spool_module, "_take_lock", take)
+    monkeypatch.setattr(database_module, "_take_lock", take)
     (found,) = orphans(path.parent)
     assert found.path.stem == "b"
     found.close()

@@ -10,8 +10,7 @@ from pathlib import Path
 import pytest
 
 from scifish.dataset.compose import Record
-from scifish.spool import database as spool_module
-from scifish.spool import inspection as listing_module
+from scifish.spool import database, inspection
 from scifish.spool.database import OpenDatasetRow, Spool
 from scifish.spool.inspection import listing, summarise
 from tests.builders.messages import message
@@ -61,7 +60,7 @@ def at_line(
         if last == line:
             change(spool)
 
-    with at_each_line([spool_module, listing_module], now):
+    with at_each_line([database, inspection], now):
         found.add(said(spool.path))
     spool.leave()
     return last

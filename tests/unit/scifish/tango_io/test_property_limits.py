@@ -7,7 +7,7 @@ import unicodedata
 from hypothesis import given
 from hypothesis import strategies as st
 
-from scifish.settings.entries import line_of, parse
+from scifish.settings.entries import line_of, parse_entries
 from scifish.tango_io.property_limits import MAX_NAME_CHARACTERS, MAX_PROPERTY_LINE_BYTES, folded, storage_problems
 
 LINE = st.text(max_size=60) | st.lists(st.sampled_from(["\\", "'", '"', "a", "µ", "\0", "\n", "\ud800"])).map("".join)
@@ -58,4 +58,4 @@ def test_what_we_write_is_kept_whatever_the_name(name: str) -> None:
     line = line_of({"name": name, "source": "a/b/c/d", "map": {name: name}})
     assert kept(line) == line
     assert storage_problems("Config.x", [line]) == []
-    assert parse([line])[0][0].name == name.strip()
+    assert parse_entries([line])[0][0].name == name.strip()

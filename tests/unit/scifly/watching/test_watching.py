@@ -16,7 +16,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from scifly.watching import filesystem, is_passing, printable
-from scifly.watching import filesystem as fresh
 from scifly.watching.filesystem import FileSystem, Mount, being_written, method_for
 from scifly.watching.inotify import InotifyListener
 from scifly.watching.settle import SettlingFiles
@@ -119,7 +118,7 @@ def test_fresh_says_what_stat_says(tmp_path: Path, follow: bool) -> None:
     link.symlink_to(file)
     for path in (file, link, tmp_path, Path("/dev/null")):
         expected = os.stat(path, follow_symlinks=follow)
-        said = fresh.stat_now(os.fspath(path), follow)
+        said = filesystem.stat_now(os.fspath(path), follow)
         assert said == (
             *(expected.st_mode, expected.st_size, expected.st_mtime_ns, expected.st_ctime_ns),
             *(expected.st_ino, expected.st_dev, expected.st_nlink),
@@ -129,7 +128,7 @@ def test_fresh_says_what_stat_says(tmp_path: Path, follow: bool) -> None:
 
 def test_fresh_raises_as_stat_does(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match="nothing"):
-        fresh.stat_now(str(tmp_path / "nothing"))
+        filesystem.stat_now(str(tmp_path / "nothing"))
 
 
 def test_a_folder_is_not_listed_through_a_link_that_has_taken_its_name(tmp_path: Path) -> None:

@@ -14,10 +14,9 @@ from ingest.embedded.javascript import is_date
 from ingest.scicat import SciCatError
 from ingest.scicow import mapping
 from ingest.scicow.audit import compare, spool_listing
-from ingest.scicow.audit import ledger as expected
 from ingest.scicow.audit.auditor import AuditOptions, Auditor, just_below
 from ingest.scicow.audit.compare import Problem
-from ingest.scicow.audit.ledger import Ledger, MessageFacts, digest, gaps
+from ingest.scicow.audit.ledger import Ledger, MessageFacts, digest, file_lists, gaps
 from ingest.scicow.commands.audit import as_json, shown
 from ingest.scicow.dead_letters.topic import LetterId
 from ingest.scicow.kafka.topics import MessagePosition
@@ -450,7 +449,7 @@ def test_of_a_dataset_that_is_recorded_again_the_last_recording_counts(order):
     (one,) = ledger.datasets.values()
     assert (one.revision, one.files, one.size) == (1, 2, 6)
     placed = [(MessagePosition(TOPIC, 0, number), encode(said[index])) for number, index in enumerate(order)]
-    assert expected.file_lists(placed, {said[0]["uuid"]}, ()) == {said[0]["uuid"]: {"/a": 2, "/b": 4}}
+    assert file_lists(placed, {said[0]["uuid"]}, ()) == {said[0]["uuid"]: {"/a": 2, "/b": 4}}
 
 
 @pytest.mark.parametrize(

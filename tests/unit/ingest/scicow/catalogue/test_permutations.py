@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ingest.scicat import SciCatError
-from ingest.scicow.catalogue import datablocks as files
+from ingest.scicow.catalogue import datablocks
 from ingest.scicow.catalogue.ingestor import Ingestor
 from ingest.scicow.errors import DatasetMissing
 from ingest.scicow.mapping.ownership import by_settings
@@ -29,7 +29,7 @@ FILES = [file(f"{FOLDER}/{number:04}.h5", number) for number in range(30)]
 def small_blocks() -> Iterator[None]:
     """Of twenty files, so that two blocks are few files."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(files, "FILES_PER_BLOCK", 20)
+        patch.setattr(datablocks, "FILES_PER_BLOCK", 20)
         yield
 
 

@@ -8,8 +8,7 @@ from functools import partial
 
 import pytest
 
-from ingest.embedded import dataset_forms as stored
-from ingest.embedded import models
+from ingest.embedded import dataset_forms, models
 from ingest.scicat import MAX_BODY, DocumentConflict, NotAllowed, SciCatError, TooLarge, just_after
 from ingest.scicat.errors import Answer
 from ingest.scicow.catalogue.ingestor import Ingestor
@@ -331,7 +330,7 @@ def test_a_body_over_16_mb_is_not_sent(server, client):
 
 def somebody_comments(server, given, comment):
     """Their PATCH read the dataset before ours was written, and is written after it."""
-    before = stored.merged(server.sets[pid(given)], {})
+    before = dataset_forms.merged(server.sets[pid(given)], {})
     done = []
 
     def after(at_server, method, kind):
@@ -366,7 +365,7 @@ def test_an_annotation_at_the_same_moment_leaves_a_persons_comment(server):
 def test_a_change_of_metadata_at_the_same_moment_undoes_no_comment(server):
     """A merge of v4 writes the whole dataset from an earlier read."""
     given, _ = begun(server)
-    before = stored.merged(server.sets[pid(given)], {})
+    before = dataset_forms.merged(server.sets[pid(given)], {})
     done = []
 
     def after(at_server, method, kind):

@@ -15,10 +15,9 @@ import yaml
 from prometheus_client.parser import text_string_to_metric_families as parse
 
 from ingest.scicow.kafka.topics import TopicError
-from ingest.scicow.monitoring import server as served
 from ingest.scicow.monitoring import service
 from ingest.scicow.monitoring.metrics import COUNTER_HELP
-from ingest.scicow.monitoring.server import MonitoringServer
+from ingest.scicow.monitoring.server import MAX_CONNECTIONS, MonitoringServer, _RequestHandler
 from ingest.scicow.monitoring.service import LetterCount
 from ingest.scicow.monitoring.status import MAX_POLL_AGE_SECONDS, ReplicaStatus
 from ingest.scicow.pipeline.counters import Progress, TopicCounters
@@ -200,7 +199,7 @@ def test_what_is_no_request_harms_nobody(system: System, sent: bytes) -> None:
 
 def test_who_holds_connections_open_keeps_nobody_out(system: System) -> None:
     with ExitStack() as held:
-        connections = [held.enter_context(system.connect()) for _ in range(4 * served.MAX_CONNECTIONS)]
+        connections = [held.enter_context(system.connect()) for _ in range(4 * MAX_CONNECTIONS)]
         assert system.ask("/healthz")[0] == 200
         assert connections[0].recv(1) == b""
 
@@ -218,7 +217,7 @@ def test_a_port_that_is_taken_is_said(system: System) -> None:
 
 
 def test_it_ends_while_a_client_is_silent_and_gives_the_port_back(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(served._RequestHandler, "timeout", None)  # nobody gives up the one that is silent
+    monkeypatch.setattr(_RequestHandler, "timeout", None)  # nobody gives up the one that is silent
     system = System()
     with system.server:
         silent = system.connect()

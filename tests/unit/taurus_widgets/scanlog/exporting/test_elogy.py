@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from taurus_widgets.scanlog.exporting import elogy_entry as entries
+from taurus_widgets.scanlog.exporting import elogy_entry
 from taurus_widgets.scanlog.exporting.elogy import Author, Elogy, ElogyError, Stale
 from taurus_widgets.scanlog.exporting.elogy_entry import DuplicateEntry, ElogyExport, ElogyTarget, UncertainWrite, send
 from taurus_widgets.scanlog.exporting.elogy_lock import one_export_at_a_time
@@ -43,7 +43,7 @@ def elogy(running: RunningElogy) -> Elogy:
 
 @pytest.fixture(autouse=True)
 def short_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(entries, "CHECK_PAUSES_SECONDS", (0.01, 0.05, 0.1))
+    monkeypatch.setattr(elogy_entry, "CHECK_PAUSES_SECONDS", (0.01, 0.05, 0.1))
 
 
 NEW = ElogyTarget(1, None, "Night", (ADA,))
@@ -199,7 +199,7 @@ class TestAppended:
     def test_a_locked_entry_is_told_with_who_has_it(
         self, elogy: Elogy, server: Server, there: ElogyTarget, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(entries, "MAX_APPEND_TRIES", 2)
+        monkeypatch.setattr(elogy_entry, "MAX_APPEND_TRIES", 2)
         server.store.locked[1] = "10.0.0.7"
         with pytest.raises(Stale, match=r"edited by somebody else .*10\.0\.0\.7"):
             send(elogy, there, export(), ExportProgress())
