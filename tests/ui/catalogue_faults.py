@@ -1,4 +1,4 @@
-"""A catalogue that fails as the test says while it runs."""
+"""Faults of the embedded catalogue while it runs."""
 
 from __future__ import annotations
 

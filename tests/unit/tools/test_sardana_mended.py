@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 import tango
 
 from tests import ran_on
+from tests.paths import ROOT
 from tests.servers.sardana import FAILED, Sardana
 
-ROOT = Path(__file__).parents[3]
 SPOILT = "RuntimeError: Callback <bound method MeasurementGroup.valueBufferChanged ...> already reg. on expchan/1 EG"
 
 
