@@ -55,26 +55,26 @@ def setsample(self: Any, sample: str | None) -> None:
 def pathinfo(self: Any) -> None:
     """Show what PathFixer has in use: the proposal, the folders and their modes, and the consumers of the path."""
     device = _pathfixer()
-    found = json.loads(_run(device, "Describe"))
-    office = found["office"]
+    described = json.loads(_run(device, "Describe"))
+    office = described["office"]
     rows = [
-        ["Proposal", found["proposal"] or "none"],
-        ["Title", found["title"]],
-        ["Visit", found["visit"] + (" (auto)" if found["auto"] else "")],
-        ["Sample", found["sample"] or "none"],
-        ["Path", found["path"] + (" (set by hand)" if found["by_hand"] else "")],
-        ["SamplePath", found["sample_path"]],
+        ["Proposal", described["proposal"] or "none"],
+        ["Title", described["title"]],
+        ["Visit", described["visit"] + (" (auto)" if described["auto"] else "")],
+        ["Sample", described["sample"] or "none"],
+        ["Path", described["path"] + (" (set by hand)" if described["by_hand"] else "")],
+        ["SamplePath", described["sample_path"]],
         ["User office", _age(office["answered"], office["old"])],
-        ["State", found["state"]],
+        ["State", described["state"]],
     ]
     table(self, [device.dev_name(), "Now"], rows)
-    if found["folders"]:
-        rows = [[one["mode"] or "missing", _mode_is(one), one["path"]] for one in found["folders"]]
+    if described["folders"]:
+        rows = [[one["mode"] or "missing", _mode_is(one), one["path"]] for one in described["folders"]]
         table(self, ["Mode", "", "Folder"], rows)
-    if found["consumers"]:
-        rows = [[one["device"], one["target"], one["state"], one["detail"]] for one in found["consumers"]]
+    if described["consumers"]:
+        rows = [[one["device"], one["target"], one["state"], one["detail"]] for one in described["consumers"]]
         table(self, ["Consumer", "As", "State", "Value, or why not"], rows)
-    for problem in found["problems"]:
+    for problem in described["problems"]:
         self.warning("%s", problem)
 
 
@@ -133,6 +133,8 @@ def _show(self: Any, device: Any) -> None:
         time.sleep(0.05)
     names = ("Proposal", "Visit", "Sample", "SamplePath")
     table(self, ["", "Now"], [[name, devices.read(device, name)] for name in names])
-    found = json.loads(_run(device, "Describe"))  # the State itself may be older
-    if found["state"] in ("ALARM", "FAULT"):
-        self.warning("%s is in %s: %s", device.dev_name(), found["state"], printable("; ".join(found["problems"])))
+    described = json.loads(_run(device, "Describe"))  # the State itself may be older
+    if described["state"] in ("ALARM", "FAULT"):
+        self.warning(
+            "%s is in %s: %s", device.dev_name(), described["state"], printable("; ".join(described["problems"]))
+        )

@@ -28,32 +28,32 @@ def wrong(settings: Settings) -> bool:
     return bool(lost) or any(_unreadable(name, lines) for name, lines in used)
 
 
-def with_last_good(found: Settings, before: Settings | None) -> Settings:
-    """`found`, in which good configurations of `before` replace wrong ones; `replaced` lists those that are recorded.
+def with_last_good(settings: Settings, before: Settings | None) -> Settings:
+    """`settings`, in which good configurations of `before` replace wrong ones; `replaced` lists the recorded ones.
 
-    If no good configuration is known, `found` is unchanged: `Settings.entries` says what is wrong in it.
+    If `before` has no good configuration, `settings` is unchanged: `Settings.entries` says what is wrong in it.
     """
-    if before is None or before.where != found.where:
-        return found
+    if before is None or before.where != settings.where:
+        return settings
     good = {name.lower(): lines for name, lines in before.configs.items() if not _unreadable(name, lines)}
     configs = {
         name: good.get(name.lower(), lines) if _unreadable(name, lines) else lines
-        for name, lines in found.configs.items()
+        for name, lines in settings.configs.items()
     }
-    active, of_active = _names("ActiveConfig", _active(found), _active(before), configs, good)
-    always: Sequence[str] = found.always_configs
+    active, of_active = _names("ActiveConfig", _active(settings), _active(before), configs, good)
+    always: Sequence[str] = settings.always_configs
     of_always: list[str] = []
-    if _written(found):
+    if _written(settings):
         was = _written(before) or [name for name in DEFAULT_ALWAYS if name in good]
         always, of_always = _names("AlwaysConfigs", always, was, configs, good)
     used = {name.lower() for name in (*always, *active)}
-    replaced = [*found.replaced, *of_always, *of_active]
-    for name, lines in found.configs.items():
+    replaced = [*settings.replaced, *of_always, *of_active]
+    for name, lines in settings.configs.items():
         if configs[name] != lines and name.lower() in used:
             replaced += parse_entries(lines, name)[1]
             replaced.append(f"{name}: no line of it can be read; the last good one is in use")
     return replace(
-        found,
+        settings,
         configs=configs,
         active_config="".join(active),
         always_configs=tuple(always),
@@ -61,14 +61,14 @@ def with_last_good(found: Settings, before: Settings | None) -> Settings:
     )
 
 
-def in_use(found: Settings, kept: Settings | None) -> Settings:
-    """`found` with the last good configurations of SciDog, which sees each edit, else with those `kept` here.
+def in_use(settings: Settings, kept: Settings | None) -> Settings:
+    """`settings` with the last good configurations of SciDog, which sees each edit, else with those `kept` here.
 
     SciDog is called only if something is wrong; Tango's time-out is 3 seconds.
     """
-    if wrong(found):
-        found = with_last_good(found, ask_scidog(found.scidog))
-    return with_last_good(found, kept)
+    if wrong(settings):
+        settings = with_last_good(settings, ask_scidog(settings.scidog))
+    return with_last_good(settings, kept)
 
 
 def ask_scidog(device: str) -> Settings | None:
@@ -104,8 +104,8 @@ def _names(
     was = {name.lower() for name in before}
 
     def never_good(name: str) -> bool:
-        found = there[name.lower()]
-        return name.lower() not in was and _unreadable(found, configs[found])
+        stored = there[name.lower()]
+        return name.lower() not in was and _unreadable(stored, configs[stored])
 
     lost = [name for name in names if name.lower() not in there or never_good(name)]
     deleted = {name.lower() for name in lost}.issubset(was)
@@ -113,7 +113,7 @@ def _names(
     back = {name: good[name.lower()] for name in use if name.lower() not in there and name.lower() in good}
     if not lost or not {name.lower() for name in use} <= there.keys() | {name.lower() for name in back}:
         return list(names), []
-    known = ", ".join(sorted(configs)) or "none"
+    others = ", ".join(sorted(configs)) or "none"
     instead = (
         "its last good lines are in use: restore it, or name another"
         if deleted
@@ -121,10 +121,12 @@ def _names(
     )
     problems: list[str] = []
     for name in lost:
-        found = there.get(name.lower())
-        if found:
-            problems += parse_entries(configs[found], found)[1]
-        why = f"no line of {found} can be read" if found else f"there is no configuration {name!r}; there are: {known}"
+        stored = there.get(name.lower())
+        if stored:
+            problems += parse_entries(configs[stored], stored)[1]
+        why = (
+            f"no line of {stored} can be read" if stored else f"there is no configuration {name!r}; there are: {others}"
+        )
         problems.append(f"{which}: {why}; {instead}")
     configs.update(back)
     return use, problems
