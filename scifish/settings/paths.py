@@ -12,7 +12,7 @@ from scifish.settings.model import Settings
 
 SYSTEM_SPOOL = Path("/var/lib/scifish")
 
-NO_HOME_FOLDER = Path("/var/empty/scifish")
+FOLDER_WITHOUT_HOME = Path("/var/empty/scifish")
 """For an account without a home: writing there fails as on a full disk, and a spool elsewhere is still used."""
 
 
@@ -21,7 +21,7 @@ def state_directory() -> Path:
     try:
         return user_state_path("scifish")
     except RuntimeError:
-        return NO_HOME_FOLDER
+        return FOLDER_WITHOUT_HOME
 
 
 def spool_directory(settings: Settings) -> Path:

@@ -11,7 +11,7 @@ import pytest
 from ingest.scicat import NotAllowed, SciCat, SciCatError, TooLarge, transport
 from ingest.scicat.errors import Answer
 from ingest.scicat.transport import Transport
-from tests.http_script import OK, Server, say
+from tests.servers.http_script import OK, Server, say
 from tests.waiting import PATIENCE
 
 

@@ -124,10 +124,10 @@ def test_without_a_home_the_spool_is_where_it_is_set_and_nothing_raises(
 ) -> None:
     without_home(monkeypatch)
     set_here = Settings(spool_directory=str(tmp_path))
-    assert module.spool_directory(set_here) == tmp_path
-    assert tmp_path in module.spool_folders(set_here)
-    assert module.state_directory().is_absolute()
-    assert module.load_last_good() is None
+    assert settings_module.spool_directory(set_here) == tmp_path
+    assert tmp_path in settings_module.spool_folders(set_here)
+    assert settings_module.state_directory().is_absolute()
+    assert settings_module.load_last_good() is None
 
 
 @pytest.mark.parametrize("relative", ["state", "~/state", ""])
@@ -136,7 +136,7 @@ def test_a_state_folder_that_is_not_absolute_does_not_count(
 ) -> None:
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.setenv("XDG_STATE_HOME", relative)
-    assert module.state_directory() == tmp_path / ".local" / "state" / "scifish"
+    assert settings_module.state_directory() == tmp_path / ".local" / "state" / "scifish"
 
 
 class FakeDatabase:

@@ -8,7 +8,7 @@ import pytest
 
 from ingest.scicow.monitoring.checkup import CheckFailed, _replica
 from ingest.scicow.settings import HttpSettings
-from tests.http_script import OK, Server, say
+from tests.servers.http_script import OK, Server, say
 from tests.waiting import PATIENCE
 
 
