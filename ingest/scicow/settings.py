@@ -10,18 +10,18 @@ import dataclasses
 import os
 import re
 import stat
-import typing
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
-from difflib import get_close_matches
+from dataclasses import dataclass
 from pathlib import Path
 from string import Formatter
-from typing import Any
+from typing import Annotated, Any, Literal, cast
 from urllib.parse import urlsplit
 
 import yaml
+from pydantic import BeforeValidator, PlainValidator, ValidationInfo
 
 from sdm.office import OfficeError, office_from
+from sdm.yaml_document import FORBID_EXTRA, Flag, NotEmpty, Number, WholeNumber, YamlDocument, check, read_text
 
 HIDDEN = "***"
 
@@ -44,10 +44,6 @@ class Secret(str):
 
 # ------------------------------------------------------------------------------ checks
 # Each returns what is wrong and what to do about it, or "".
-
-
-def _not_empty(value: str) -> str:
-    return "" if value.strip() else "is empty: write a value"
 
 
 def _regular_expression(value: str) -> str:
@@ -109,7 +105,7 @@ def _template(*known: str) -> Callable[[str], str]:
                 return f"{{{name}}} is not known: only {' and '.join(f'{{{one}}}' for one in known)} can be used here"
             if form or conversion:
                 return f"{{{name}}} cannot have ':' or '!' in its braces"
-        return _not_empty(value)
+        return "" if value.strip() else "is empty: write a value"
 
     return wrong
 
@@ -140,10 +136,6 @@ def _positive(value: float) -> str:
     return "" if 0 < value <= MAX_SECONDS else f"must be a number of seconds greater than 0, {MAX_SECONDS:.0f} at most"
 
 
-def _one_of(*known: str) -> Callable[[str], str]:
-    return lambda value: "" if value in known else f"must be one of {', '.join(known)}"
-
-
 def _between(lowest: int, highest: int) -> Callable[[int], str]:
     return lambda value: "" if lowest <= value <= highest else f"must be from {lowest} to {highest}"
 
@@ -161,8 +153,48 @@ def _private_file(value: str) -> str:
     return private(Path(value)) if value else ""
 
 
-def _checked(check: Callable[[Any], str]) -> dict[str, Any]:
-    return {"check": check}
+# ------------------------------------------------------------------------------ types
+
+
+@dataclass(frozen=True)
+class _Sources:
+    """What the types below need beside the file's text: the environment, and the file that holds secrets."""
+
+    environ: Mapping[str, str]
+    secrets: bool
+    path: Path
+
+
+def _filled(given: object, info: ValidationInfo) -> object:
+    """The text with the environment's values in place of `${NAME}`; what is no text is left to the type."""
+    if not isinstance(given, str):
+        return given
+    sources = cast(_Sources, info.context)
+    for variable in re.findall(r"\$\{(\w+)\}", given):
+        if variable not in sources.environ:
+            raise ValueError(f"the environment variable {variable} is not set: set it")
+    return re.sub(r"\$\{(\w+)\}", lambda found: sources.environ[found[1]], given)
+
+
+def _secret(given: object, info: ValidationInfo) -> Secret:
+    sources = cast(_Sources, info.context)
+    if not isinstance(given, str):
+        raise ValueError("must be one value")
+    if not sources.secrets:
+        return Secret(HIDDEN)
+    if "${" not in given and (wrong := private(sources.path)):
+        raise ValueError(f"is a secret, and {wrong}, or write ${{NAME}} and set that variable")
+    return Secret(_filled(given, info))
+
+
+_Filled = BeforeValidator(_filled)
+
+_Text = Annotated[str, _Filled]
+_Flag = Annotated[Flag, _Filled]
+_WholeNumber = Annotated[WholeNumber, _Filled]
+_Seconds = Annotated[Number, check(_positive), _Filled]
+_Name = Annotated[_Text, NotEmpty]
+_Action = Annotated[Literal["refuse", "hold", "fallback"], _Filled]
 
 
 # ---------------------------------------------------------------------------- settings
@@ -172,10 +204,10 @@ def _checked(check: Callable[[Any], str]) -> dict[str, Any]:
 class KafkaSettings:
     """The broker and what is read from it. `config_file` has librdkafka's further settings."""
 
-    bootstrap_servers: str = field(metadata=_checked(_not_empty))
-    group_id: str = field(default="scicow", metadata=_checked(_not_empty))
-    topics: str = field(default="^scifish-.*", metadata=_checked(_regular_expression))
-    config_file: str = field(default="", metadata=_checked(_private_file))
+    bootstrap_servers: _Name
+    group_id: _Name = "scicow"
+    topics: Annotated[_Text, check(_regular_expression)] = "^scifish-.*"
+    config_file: Annotated[_Text, check(_private_file)] = ""
 
     def librdkafka(self) -> dict[str, Any]:
         """The configuration of every client of this broker. SciCowSettingsError if `config_file` is wrong."""
@@ -186,23 +218,20 @@ class KafkaSettings:
 class SciCatAccount:
     """The catalogue, and an account in its ADMIN_GROUPS: others cannot change what they have created."""
 
-    url: str = field(metadata=_checked(_url))
-    username: str = field(metadata=_checked(_not_empty))
-    password: Secret = field(metadata=_checked(_not_empty))
-    timeout: float = field(default=10.0, metadata=_checked(_positive))
-    api: str = field(default="auto", metadata=_checked(_one_of("auto", "v3", "v4")))
+    url: Annotated[_Text, check(_url)]
+    username: _Name
+    password: Annotated[Secret, PlainValidator(_secret), NotEmpty]
+    timeout: _Seconds = 10.0
+    api: Annotated[Literal["auto", "v3", "v4"], _Filled] = "auto"
 
 
 @dataclass(frozen=True)
 class Contact:
     """The owner of a dataset if the user office does not name one."""
 
-    owner: str = field(metadata=_checked(_not_empty))
-    contact_email: str = field(metadata=_checked(wrong_email))
-    principal_investigator: str = field(metadata=_checked(_not_empty))
-
-
-_ACTIONS = _one_of("refuse", "hold", "fallback")
+    owner: _Name
+    contact_email: Annotated[_Text, check(wrong_email)]
+    principal_investigator: _Name
 
 
 @dataclass(frozen=True)
@@ -214,20 +243,20 @@ class ProposalSettings:
     `fallback_group` alone). `create` creates proposals, samples and instruments that SciCat does not have.
     """
 
-    unknown: str = field(default="hold", metadata=_checked(_ACTIONS))
-    foreign: str = field(default="refuse", metadata=_checked(_ACTIONS))
-    proprietary: str = field(default="refuse", metadata=_checked(_ACTIONS))
-    hold_for: float = field(default=86_400.0, metadata=_checked(_positive))
-    fallback_group: str = field(default="{beamline}-staff", metadata=_checked(_template("beamline")))
-    create: bool = True
+    unknown: _Action = "hold"
+    foreign: _Action = "refuse"
+    proprietary: _Action = "refuse"
+    hold_for: _Seconds = 86_400.0
+    fallback_group: Annotated[_Text, check(_template("beamline"))] = "{beamline}-staff"
+    create: _Flag = True
 
 
 @dataclass(frozen=True)
 class HttpSettings:
     """Where metrics, health and status are served; with port 0 they are not."""
 
-    host: str = field(default="127.0.0.1", metadata=_checked(_not_empty))
-    port: int = field(default=9404, metadata=_checked(_between(0, 65_535)))
+    host: _Name = "127.0.0.1"
+    port: Annotated[_WholeNumber, check(_between(0, 65_535))] = 9404
 
 
 @dataclass(frozen=True)
@@ -238,29 +267,29 @@ class SciCowSettings:
     as `sdm.office` has it, `mapping` a file; "" is none.
     """
 
+    __pydantic_config__ = FORBID_EXTRA
+
     kafka: KafkaSettings
     scicat: SciCatAccount
     contact: Contact
-    user_office: str = field(default="", metadata=_checked(_office))
-    office_memory: str = ""
+    user_office: Annotated[_Text, check(_office)] = ""
+    office_memory: _Text = ""
     proposals: ProposalSettings = ProposalSettings()
-    mapping: str = ""
-    checksums: str = field(default="none", metadata=_checked(_one_of("none", "blake2b", "sha256")))
-    checksum_folders: tuple[str, ...] = field(default=("/data",), metadata=_checked(_full_path))
-    workers: int = field(default=8, metadata=_checked(_between(1, 64)))
-    max_waiting: int = field(default=1000, metadata=_checked(_between(1, 1_000_000)))
+    mapping: _Text = ""
+    checksums: Annotated[Literal["none", "blake2b", "sha256"], _Filled] = "none"
+    checksum_folders: tuple[Annotated[_Text, check(_full_path)], ...] = ("/data",)
+    workers: Annotated[_WholeNumber, check(_between(1, 64))] = 8
+    max_waiting: Annotated[_WholeNumber, check(_between(1, 1_000_000))] = 1000
     http: HttpSettings = HttpSettings()
-    dead_letter_topic: str = field(default="scicow-dead-letters", metadata=_checked(_topic))
-    pid_prefix: str = field(default="scizoo", metadata=_checked(_pid_prefix))
-    owner_group: str = field(default="{proposal}-group", metadata=_checked(_template("proposal", "beamline", "group")))
-    no_proposal_group: str = field(default="{beamline}-staff", metadata=_checked(_template("beamline")))
-    access_groups: tuple[str, ...] = field(
-        default=("{beamline}",), metadata=_checked(_template("proposal", "beamline", "group"))
-    )
-    creation_location: str = field(default="/{beamline}", metadata=_checked(_template("proposal", "beamline")))
-    missing_dataset_wait: float = field(default=60.0, metadata=_checked(_positive))
-    server_error_wait: float = field(default=600.0, metadata=_checked(_positive))
-    check_sequence: bool = True
+    dead_letter_topic: Annotated[_Text, check(_topic)] = "scicow-dead-letters"
+    pid_prefix: Annotated[_Text, check(_pid_prefix)] = "scizoo"
+    owner_group: Annotated[_Text, check(_template("proposal", "beamline", "group"))] = "{proposal}-group"
+    no_proposal_group: Annotated[_Text, check(_template("beamline"))] = "{beamline}-staff"
+    access_groups: tuple[Annotated[_Text, check(_template("proposal", "beamline", "group"))], ...] = ("{beamline}",)
+    creation_location: Annotated[_Text, check(_template("proposal", "beamline"))] = "/{beamline}"
+    missing_dataset_wait: _Seconds = 60.0
+    server_error_wait: _Seconds = 600.0
+    check_sequence: _Flag = True
 
 
 def load(path: Path, environ: Mapping[str, str] = os.environ, secrets: bool = True) -> SciCowSettings:
@@ -268,19 +297,15 @@ def load(path: Path, environ: Mapping[str, str] = os.environ, secrets: bool = Tr
 
     Without `secrets`, a missing password is no mistake, so that the other settings can be shown.
     """
-    try:
-        root = yaml.compose(path.read_text("utf-8"), Loader=yaml.SafeLoader)
-    except (OSError, UnicodeDecodeError) as error:
-        raise SciCowSettingsError(f"{path}: cannot be read: {error}") from error
-    except yaml.YAMLError as error:
-        raise SciCowSettingsError(f"{path}: not YAML: {error}") from error
-    reader = _SettingsReader(path, environ, secrets)
-    settings = reader.section(SciCowSettings, root, "")
-    if not reader.mistakes and re.search(settings.kafka.topics, settings.dead_letter_topic):
-        node = reader.nodes.get("dead_letter_topic") or reader.nodes.get("kafka.topics")
-        reader.mistake(node, "dead_letter_topic", f"must not match kafka.topics, {settings.kafka.topics!r}: change one")
-    reader.raise_if_any()
-    return typing.cast(SciCowSettings, settings)
+    text = read_text(path, SciCowSettingsError)
+    document = YamlDocument(str(path), text, SciCowSettingsError, keep_nulls=True)
+    settings = document.validated(SciCowSettings, _Sources(environ, secrets, path))
+    if re.search(settings.kafka.topics, settings.dead_letter_topic):
+        topics, dead_letters = ("kafka", "topics"), ("dead_letter_topic",)
+        if document.has(dead_letters):
+            document.refuse(dead_letters, f"must not match kafka.topics, {settings.kafka.topics!r}: change one")
+        document.refuse(topics, f"must not match dead_letter_topic, {settings.dead_letter_topic!r}: change one")
+    return settings
 
 
 def shown(settings: SciCowSettings) -> str:
@@ -294,107 +319,6 @@ def shown(settings: SciCowSettings) -> str:
         return HIDDEN if isinstance(value, Secret) else value
 
     return str(yaml.safe_dump(hide(dataclasses.asdict(settings)), sort_keys=False, allow_unicode=True))
-
-
-class YamlMistakes:
-    """Collects the mistakes in one YAML file, each with its line."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        self.mistakes: list[str] = []
-
-    def mistake(self, node: yaml.Node | None, name: str, text: str) -> None:
-        line = node.start_mark.line + 1 if node else 1
-        self.mistakes.append(f"{self.path}, line {line}: {name}: {text}")
-
-    def raise_if_any(self) -> None:
-        """SciCowSettingsError with a line for each."""
-        if self.mistakes:
-            raise SciCowSettingsError("\n".join(self.mistakes))
-
-
-class _SettingsReader(YamlMistakes):
-    """Converts YAML nodes, which have line numbers, to the dataclasses above, and collects the mistakes."""
-
-    def __init__(self, path: Path, environ: Mapping[str, str], secrets: bool) -> None:
-        super().__init__(path)
-        self.nodes: dict[str, yaml.Node] = {}
-        self._environ = environ
-        self._secrets = secrets
-
-    def section(self, cls: type, node: yaml.Node | None, prefix: str) -> Any:
-        """An instance of the dataclass, or None if it has a mistake."""
-        if not isinstance(node, yaml.MappingNode):
-            self.mistake(node, prefix.rstrip(".") or "settings", "must be 'name: value' lines")
-            return None
-        before = len(self.mistakes)
-        fields = {known.name: known for known in dataclasses.fields(cls)}
-        types = typing.get_type_hints(cls)
-        found: dict[str, Any] = {}
-        for key, inner in node.value:
-            name = str(key.value)
-            if name not in fields:
-                near = get_close_matches(name, fields, 1)
-                hint = f"did you mean {near[0]}?" if near else f"known are {', '.join(fields)}"
-                self.mistake(key, prefix + name, f"is not a setting: {hint}")
-            elif name in found:
-                self.mistake(key, prefix + name, "is set twice: keep one")
-            else:
-                found[name] = self._value(fields[name], types[name], inner, prefix + name)
-        for name, known in fields.items():
-            if known.default is dataclasses.MISSING and name not in found:
-                self.mistake(node, prefix + name, "is missing: add it")
-        return cls(**found) if len(self.mistakes) == before else None
-
-    def _value(self, known: dataclasses.Field[Any], kind: Any, node: yaml.Node, name: str) -> Any:
-        self.nodes[name] = node
-        if dataclasses.is_dataclass(kind):
-            return self.section(typing.cast(type, kind), node, name + ".")
-        if typing.get_origin(kind) is tuple:
-            if not isinstance(node, yaml.SequenceNode):
-                self.mistake(node, name, "must be a list, like [a, b]")
-                return ()
-            return tuple(self._value(known, str, inner, name) for inner in node.value)
-        if not isinstance(node, yaml.ScalarNode) or node.tag.endswith(":null"):
-            self.mistake(node, name, "must be one value; remove the line to use the default")
-            return None
-        value = self._scalar(kind, node, name)
-        wrong = known.metadata["check"](value) if "check" in known.metadata and value is not None else ""
-        if wrong:
-            self.mistake(node, name, wrong)
-        return value
-
-    def _scalar(self, kind: Any, node: yaml.ScalarNode, name: str) -> Any:
-        if kind is Secret:
-            return self._secret(node, name)
-        text = self._filled(node, name)
-        if kind is str or text is None:
-            return text
-        if kind is bool:
-            if text not in ("true", "false"):
-                self.mistake(node, name, "must be true or false")
-            return text == "true"
-        try:
-            return kind(text)
-        except ValueError:
-            self.mistake(node, name, "must be a whole number" if kind is int else "must be a number")
-            return None
-
-    def _secret(self, node: yaml.ScalarNode, name: str) -> Secret | None:
-        if not self._secrets:
-            return Secret(HIDDEN)
-        if "${" not in node.value and private(self.path):
-            self.mistake(node, name, f"is a secret, and {private(self.path)}, or write ${{NAME}} and set that variable")
-        filled = self._filled(node, name)
-        return None if filled is None else Secret(filled)
-
-    def _filled(self, node: yaml.ScalarNode, name: str) -> str | None:
-        names = re.findall(r"\$\{(\w+)\}", node.value)
-        unset = [variable for variable in names if variable not in self._environ]
-        if unset:
-            self.mistake(node, name, f"the environment variable {unset[0]} is not set: set it")
-            return None
-        return re.sub(r"\$\{(\w+)\}", lambda found: self._environ[found[1]], node.value)
 
 
 def _librdkafka_file(name: str) -> dict[str, str]:

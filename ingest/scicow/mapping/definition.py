@@ -15,7 +15,7 @@ import yaml
 
 from ingest.scicow.mapping import scicat_fields
 from ingest.scicow.mapping.templates import MappingTemplate, parse
-from ingest.scicow.settings import SciCowSettingsError, YamlMistakes
+from ingest.scicow.settings import SciCowSettingsError
 
 ANNOTATIONS = "annotations"
 """The entry of the group `scan` that lists the annotations which SciCow has written."""
@@ -98,18 +98,19 @@ def load_page(path: str) -> MappingPage:
     )
 
 
-class _MappingReader(YamlMistakes):
-    """Reads a page on top of the earlier ones, and collects the mistakes."""
+class _MappingReader:
+    """Reads a page on top of the earlier ones, and collects the mistakes, each with its line."""
 
     def __init__(self, path: Path, raw: _Sections) -> None:
-        super().__init__(path)
+        self._path = path
         self._raw = raw
+        self._mistakes: list[str] = []
 
     def page(self, text: str) -> None:
         try:
             root = yaml.compose(text, Loader=yaml.SafeLoader)
         except (yaml.YAMLError, RecursionError) as error:
-            raise SciCowSettingsError(f"{self.path}: not YAML: {error}") from error
+            raise SciCowSettingsError(f"{self._path}: not YAML: {error}") from error
         sections = {
             **dict.fromkeys(scicat_fields.FIELDS_BY_SECTION, self._fields),
             "scan": self._scan,
@@ -123,8 +124,13 @@ class _MappingReader(YamlMistakes):
                 else:
                     self._unknown(key, name, sections)
         except RecursionError:
-            self.mistake(root, "mapping", "contains itself")
-        self.raise_if_any()
+            self._mistake(root, "mapping", "contains itself")
+        if self._mistakes:
+            raise SciCowSettingsError("\n".join(self._mistakes))
+
+    def _mistake(self, node: yaml.Node | None, name: str, text: str) -> None:
+        line = node.start_mark.line + 1 if node else 1
+        self._mistakes.append(f"{self._path}, line {line}: {name}: {text}")
 
     # --------------------------------------------------------------- sections
 
@@ -139,19 +145,19 @@ class _MappingReader(YamlMistakes):
             value = self._plain(inner, where)
             if value is None:
                 if name in required:
-                    self.mistake(inner, where, "cannot be removed: SciCat requires it")
+                    self._mistake(inner, where, "cannot be removed: SciCat requires it")
             elif scicat_fields.wrong(kind, value):
-                self.mistake(inner, where, f"must be {kind}")
+                self._mistake(inner, where, f"must be {kind}")
                 continue
             self._raw.fields[section][name] = self._pattern(inner, where, value)
 
     def _not_a_field(self, key: yaml.Node, where: str, section: str, name: str) -> None:
         if name in scicat_fields.SET_BY_SCICOW:
-            self.mistake(key, where, "is set by SciCow itself: remove the line")
+            self._mistake(key, where, "is set by SciCow itself: remove the line")
             return
         other = [version for version in ("v3", "v4") if name in scicat_fields.FIELDS_BY_SECTION[version]]
         if other:
-            self.mistake(key, where, f"is a field of {other[0]} only: write it below '{other[0]}:'")
+            self._mistake(key, where, f"is a field of {other[0]} only: write it below '{other[0]}:'")
         else:
             self._unknown(key, where, scicat_fields.FIELDS_BY_SECTION[section], name)
 
@@ -159,10 +165,10 @@ class _MappingReader(YamlMistakes):
         for name, key, inner in self._lines(node, section):
             where = f"{section}.{name}"
             if not _SCAN_KEY.fullmatch(name) or name == ANNOTATIONS:
-                self.mistake(key, where, "cannot be the name of an entry: use letters, digits and _")
+                self._mistake(key, where, "cannot be the name of an entry: use letters, digits and _")
             elif _is_null(inner):
                 if name in _KNOWS_BY:
-                    self.mistake(inner, where, f"cannot be removed: from it SciCow knows {_KNOWS_BY[name]}")
+                    self._mistake(inner, where, f"cannot be removed: from it SciCow knows {_KNOWS_BY[name]}")
                 self._raw.scan[name] = None
             else:
                 self._raw.scan[name] = self._entry(inner, where, self._raw.scan.get(name))
@@ -177,10 +183,10 @@ class _MappingReader(YamlMistakes):
             else:
                 self._unknown(key, f"{where}.{part}", ("name", "value"))
         if not name or not value.parts:
-            self.mistake(node, where, "must have a displayed name and a value: write {name: ..., value: ...}")
+            self._mistake(node, where, "must have a displayed name and a value: write {name: ..., value: ...}")
         own = where.removeprefix("scan.")
         if own in _KNOWS_BY and value != parse(f"{{{own}}}"):
-            self.mistake(node, where, f"must have the value {{{own}}}: from it SciCow knows {_KNOWS_BY[own]}")
+            self._mistake(node, where, f"must have the value {{{own}}}: from it SciCow knows {_KNOWS_BY[own]}")
         return ScanEntry(name, value)
 
     def _metadata(self, node: yaml.Node, section: str) -> None:
@@ -191,18 +197,18 @@ class _MappingReader(YamlMistakes):
                 self._unknown(key, where, known_names)
             elif name.startswith("leave_out"):
                 if not isinstance(inner, yaml.SequenceNode):
-                    self.mistake(inner, where, "must be a list, like [a, b]")
+                    self._mistake(inner, where, "must be a list, like [a, b]")
                     continue
                 found = [self._text(each, where) for each in inner.value]
                 self._raw.metadata[name] = found
                 if name == "leave_out_of_values" and {"value", "unit"} & set(found):
-                    self.mistake(inner, where, "value and unit cannot be left out")
+                    self._mistake(inner, where, "value and unit cannot be left out")
             else:
                 value = self._text(inner, where)
                 if name == "layout" and value not in _LAYOUTS:
-                    self.mistake(inner, where, f"must be one of {', '.join(_LAYOUTS)}")
+                    self._mistake(inner, where, f"must be one of {', '.join(_LAYOUTS)}")
                 if name == "separator" and not value:
-                    self.mistake(inner, where, "is empty: write the text between group and name")
+                    self._mistake(inner, where, "is empty: write the text between group and name")
                 self._raw.metadata[name] = value
 
     def _units(self, node: yaml.Node, section: str) -> None:
@@ -214,24 +220,24 @@ class _MappingReader(YamlMistakes):
     def _lines(self, node: yaml.Node | None, where: str) -> list[tuple[str, yaml.Node, yaml.Node]]:
         """(name, its node, the value's node) of each line."""
         if not isinstance(node, yaml.MappingNode):
-            self.mistake(node, where or "mapping", "must be 'name: value' lines")
+            self._mistake(node, where or "mapping", "must be 'name: value' lines")
             return []
         found: dict[str, tuple[str, yaml.Node, yaml.Node]] = {}
         for key, inner in node.value:
             name = str(key.value)
             if name in found:
-                self.mistake(key, f"{where}.{name}".lstrip("."), "is set twice: keep one")
+                self._mistake(key, f"{where}.{name}".lstrip("."), "is set twice: keep one")
             found[name] = (name, key, inner)
         return list(found.values())
 
     def _unknown(self, key: yaml.Node, where: str, names: Any, name: str = "") -> None:
         near = get_close_matches(name or where.rpartition(".")[2], list(names), 1)
         hint = f"did you mean {near[0]}?" if near else f"known are {', '.join(names)}"
-        self.mistake(key, where, f"is not known: {hint}")
+        self._mistake(key, where, f"is not known: {hint}")
 
     def _text(self, node: yaml.Node, where: str) -> str:
         if not isinstance(node, yaml.ScalarNode) or _is_null(node):
-            self.mistake(node, where, "must be text")
+            self._mistake(node, where, "must be text")
             return ""
         return str(node.value)
 
@@ -239,7 +245,7 @@ class _MappingReader(YamlMistakes):
         try:
             return parse(text)
         except ValueError as error:
-            self.mistake(node, where, str(error))
+            self._mistake(node, where, str(error))
             return MappingTemplate(())
 
     def _plain(self, node: yaml.Node, where: str) -> Any:

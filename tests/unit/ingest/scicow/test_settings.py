@@ -77,7 +77,7 @@ def test_a_password_in_the_file_itself_must_be_private(written):
     ("old", "new", "said"),
     [
         ("localhost:9092", "''", "line 2: kafka.bootstrap_servers: is empty"),
-        ("bootstrap_servers", "bootstrap_server", "line 2: kafka.bootstrap_server: is not a setting: did you mean"),
+        ("bootstrap_servers", "bootstrap_server", "line 2: kafka.bootstrap_server: is not known: did you mean bootstrap_servers?"),
         ("  username: ingestor\n", "", "scicat.username: is missing: add it"),
         ("http://localhost:3000", "localhost:3000", "line 4: scicat.url: must be like https://"),
         ("http://localhost", "http://me:pw@localhost", "line 4: scicat.url: must be like https://"),
@@ -104,10 +104,10 @@ def test_a_password_in_the_file_itself_must_be_private(written):
         ("kafka:\n", "kafka:\n  topics: '^('\n", "line 2: kafka.topics: is not a regular expression"),
         ("kafka:\n", "kafka:\n  topics: '^scifish-\\d'\n", r"line 2: kafka.topics: has \d, which Kafka's client"),
         ("kafka:\n", "kafka:\n  topics: '^scifish-(?!x)'\n", "line 2: kafka.topics: has (?, which Kafka's client"),
-        ("kafka:\n", "kafka:\n  topics: '^sci.*'\n", "line 2: dead_letter_topic: must not match kafka.topics"),
+        ("kafka:\n", "kafka:\n  topics: '^sci.*'\n", "line 2: kafka.topics: must not match dead_letter_topic, 'scicow"),
         ("kafka:\n", "kafka:\n  config_file: /nowhere\n", "line 2: kafka.config_file: /nowhere cannot be read"),
-        (GOOD, "- a", "line 1: settings: must be 'name: value' lines"),
-        (GOOD, "", "line 1: settings: must be 'name: value' lines"),
+        (GOOD, "- a", "line 1: must be 'name: value' lines"),
+        (GOOD, "", "line 1: must be 'name: value' lines"),
         (GOOD, "a: [", "not YAML"),
     ],
 )

@@ -1,0 +1,246 @@
+"""Reads YAML files into dataclasses, checked by pydantic. Mistakes are reported with file, line, field and what to do.
+
+Scalars stay texts as they are written, because 20250001 and 02770 are no numbers; the type of a field converts its
+text (`Flag`, `WholeNumber`, `Number`). A message shows no value that could be a secret: only checks of single fields
+show values.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import typing
+from collections.abc import Callable, Iterator
+from difflib import get_close_matches
+from functools import cache
+from pathlib import Path
+from typing import Annotated, Any, TypeVar
+
+import yaml
+from pydantic import AfterValidator, BeforeValidator, ConfigDict, Strict, TypeAdapter, ValidationError
+
+FORBID_EXTRA = ConfigDict(extra="forbid")
+"""The `__pydantic_config__` of the outermost dataclass of a file: a name that is not a field is a mistake."""
+
+MAX_MISTAKES = 20
+"""Maximum number of mistakes reported of one file."""
+
+FieldPath = tuple[int | str, ...]
+"""Names in mappings and indices in lists, from the outermost; () is the whole file."""
+
+_NULL = "tag:yaml.org,2002:null"
+
+T = TypeVar("T")
+
+
+# ------------------------------------------------------------------------- types of fields
+
+
+def check(wrong: Callable[[Any], str]) -> AfterValidator:
+    """Refuses a value for which `wrong` returns what is wrong and what to do; "" is nothing."""
+
+    def checked(value: Any) -> Any:
+        if text := wrong(value):
+            raise ValueError(text)
+        return value
+
+    return AfterValidator(checked)
+
+
+def _read_as(convert: Callable[[str], object]) -> BeforeValidator:
+    """Converts a text; what cannot be converted stays as it is, and the strict type refuses it."""
+
+    def converted(given: object) -> object:
+        try:
+            return convert(given) if isinstance(given, str) else given
+        except ValueError:
+            return given
+
+    return BeforeValidator(converted)
+
+
+NotEmpty = check(lambda text: "" if text.strip() else "is empty: write a value")
+Flag = Annotated[bool, Strict(), _read_as(lambda text: {"true": True, "false": False}.get(text, text))]
+WholeNumber = Annotated[int, Strict(), _read_as(int)]
+Number = Annotated[float, Strict(), _read_as(float)]
+
+
+# ---------------------------------------------------------------------------------- files
+
+
+@contextlib.contextmanager
+def _yaml_errors(where: str, kind: type[Exception]) -> Iterator[None]:
+    """Turns errors of the YAML library into `kind`. It quotes no line of the file: that may hold a password."""
+    try:
+        yield
+    except yaml.MarkedYAMLError as error:
+        line = error.problem_mark.line + 1 if error.problem_mark else 1
+        raise kind(f"{where}, line {line}: not YAML: {error.problem}") from None
+    except yaml.YAMLError as error:  # invalid characters: this error has no line
+        raise kind(f"{where}: not YAML: {error}") from None
+    except RecursionError:
+        raise kind(f"{where}: nested too deeply") from None
+
+
+def read_text(path: Path, kind: type[Exception]) -> str:
+    """The file's text. Raises `kind`."""
+    try:
+        return path.read_text("utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise kind(f"{path} cannot be read: {error}") from error
+
+
+class YamlDocument:
+    """One YAML document with its line numbers.
+
+    `where` names it in messages, which are raised as `kind`. With `keep_nulls` a name without a value is a null;
+    without, it is as if it was not written, and an empty document is a mapping without fields. `scalar` converts
+    scalars other than nulls.
+    """
+
+    def __init__(
+        self,
+        where: str,
+        text: str,
+        kind: type[Exception],
+        keep_nulls: bool = False,
+        scalar: Callable[[yaml.ScalarNode], object] = lambda node: str(node.value),
+    ) -> None:
+        self._where = where
+        self._kind = kind
+        self._keep_nulls = keep_nulls
+        self._scalar = scalar
+        self._mistakes: list[tuple[int, str]] = []
+        self._values: dict[int, Any] = {}
+        with _yaml_errors(where, kind):
+            self._root = yaml.compose(text, Loader=yaml.SafeLoader)
+            self._tree = None if self._root is None else self._value(self._root, ())
+        if self._tree is None and not keep_nulls:
+            self._tree = {}
+
+    def validated(self, model: type[T], context: object = None) -> T:
+        """The document as a `model`, a dataclass or a list of them; `context` is for the fields' checks.
+
+        Raises `kind` with a line for each mistake.
+        """
+        mistakes = list(self._mistakes)
+        found = None
+        try:
+            found = _adapter(typing.cast(Any, model)).validate_python(self._tree, context=context)
+        except ValidationError as error:
+            for one in error.errors(include_url=False, include_input=False):
+                mistakes.append(self._translated(model, one["type"], one["loc"], one["msg"], one.get("ctx", {})))
+        if mistakes:
+            self._raise(sorted(mistakes, key=lambda one: one[0]))
+        return typing.cast(T, found)
+
+    def refuse(self, path: FieldPath, text: str) -> typing.NoReturn:
+        """Raises `kind` for the field at `path`."""
+        self._raise([self._mistake(path, text)])
+
+    def line(self, path: FieldPath) -> int:
+        """Of the field, else of the innermost mapping or list around it that is in the file."""
+        key, value = self._nodes(path)
+        node = key or value
+        return node.start_mark.line + 1 if node else 1
+
+    def has(self, path: FieldPath) -> bool:
+        return self._nodes(path) != self._nodes(path[:-1])
+
+    def _raise(self, mistakes: list[tuple[int, str]]) -> typing.NoReturn:
+        lines = [f"{self._where}, line {line}: {text}" for line, text in mistakes[:MAX_MISTAKES]]
+        if len(mistakes) > MAX_MISTAKES:
+            lines.append(f"{self._where}: {len(mistakes) - MAX_MISTAKES} more")
+        # Not from pydantic's error: its text shows values.
+        raise self._kind("\n".join(lines)) from None
+
+    def _mistake(self, path: FieldPath, text: str, line: int = 0) -> tuple[int, str]:
+        name = ".".join(part for part in path if isinstance(part, str) and part != "[key]")
+        return line or self.line(path), f"{name}: {text}" if name else text
+
+    def _value(self, node: yaml.Node, path: FieldPath) -> Any:
+        """Plain values. What an alias repeats is one object, so that a small file does not become a large one."""
+        if id(node) in self._values:
+            return self._values[id(node)]
+        if isinstance(node, yaml.ScalarNode):
+            return None if node.tag == _NULL else self._scalar(node)
+        if isinstance(node, yaml.SequenceNode):
+            items = self._values[id(node)] = []
+            items += [self._value(inner, (*path, number)) for number, inner in enumerate(node.value)]
+            return items
+        fields: dict[str, Any] = {}
+        self._values[id(node)] = fields
+        seen = set()
+        for key, inner in node.value:
+            name = str(key.value) if isinstance(key, yaml.ScalarNode) else ""
+            wrong = "is set twice: keep one" if name in seen else "" if name else "a name must be plain text"
+            if wrong:
+                self._mistakes.append(self._mistake((*path, name or "?"), wrong, key.start_mark.line + 1))
+                continue
+            seen.add(name)
+            value = self._value(inner, (*path, name))
+            if value is not None or self._keep_nulls:
+                fields[name] = value
+        return fields
+
+    def _nodes(self, path: FieldPath) -> tuple[yaml.Node | None, yaml.Node | None]:
+        """The name's node, None in a list, and the value's; of the innermost part of `path` that is in the file."""
+        key, node = None, self._root
+        for part in path:
+            if isinstance(node, yaml.MappingNode):
+                inner = [pair for pair in node.value if pair[0].value == part]
+                if not inner:
+                    return None, node
+                key, node = inner[0]
+            elif isinstance(node, yaml.SequenceNode) and isinstance(part, int):
+                key, node = None, node.value[part]
+        return key, node
+
+    def _translated(self, model: Any, kind: str, path: FieldPath, text: str, details: Any) -> tuple[int, str]:
+        """A mistake that pydantic has found, in our words."""
+        if kind == "value_error":
+            text = str(details["error"])
+        elif kind == "unexpected_keyword_argument":
+            known = _field_names(model, path[:-1])
+            near = get_close_matches(str(path[-1]), known, 1)
+            text = f"is not known: did you mean {near[0]}?" if near else f"is not known: known are {', '.join(known)}"
+        elif kind in _SCALAR_TEXTS:
+            node = self._nodes(path)[1]
+            null = node is not None and node.tag == _NULL
+            scalar = isinstance(node, yaml.ScalarNode) or kind != "string_type"
+            text = _SCALAR_TEXTS[kind] if scalar else "must be one value"
+            text = "must be one value; remove the line to use the default" if null else text
+        else:
+            text = _TEXTS.get(kind) or text.replace("Input should be", "must be")
+        return self._mistake(path, text)
+
+
+_TEXTS = {
+    "missing": "is missing: add it",
+    "dataclass_type": "must be 'name: value' lines",
+    "dict_type": "must be 'name: value' lines",
+    "list_type": "must be a list, like [a, b]",
+    "tuple_type": "must be a list, like [a, b]",
+    "recursion_loop": "contains itself",
+}
+_SCALAR_TEXTS = {
+    "string_type": "must be text: put it into quotes",
+    "int_type": "must be a whole number",
+    "float_type": "must be a number",
+    "bool_type": "must be true or false",
+}
+
+
+@cache
+def _adapter(model: Any) -> TypeAdapter[Any]:
+    return TypeAdapter(model)
+
+
+def _field_names(model: Any, path: FieldPath) -> list[str]:
+    """The fields of the dataclass at this path of the model."""
+    for part in path:
+        if dataclasses.is_dataclass(model):
+            model = typing.get_type_hints(model)[str(part)]
+        else:  # the items of a list, a tuple or a mapping
+            model = typing.get_args(model)[1 if typing.get_origin(model) is dict else 0]
+    return [field.name for field in dataclasses.fields(model)]
