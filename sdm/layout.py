@@ -9,12 +9,12 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
-import yaml
+from pydantic import AfterValidator
 
-from sdm import yaml_nodes
 from sdm.names import DataLocation, NameRefused, check_name
+from sdm.yaml_document import FORBID_EXTRA, FieldPath, YamlDocument, check, read_text
 
 DEFAULT_ROOT = Path("/data")
 
@@ -186,38 +186,48 @@ def layout_from(text_or_path: str, prefix: Path = DEFAULT_ROOT) -> Layout:
         return _layout("the layout", setting, prefix)
     if "{" in setting:
         return Layout(prefix, setting)
-    return _layout(setting, yaml_nodes.read(Path(setting), LayoutError), prefix)
+    return _layout(setting, read_text(Path(setting), LayoutError), prefix)
+
+
+def _wrong_mode(mode: str) -> str:
+    return "" if re.fullmatch(r"(0o|0)?[0-7]{3,4}", mode) else f"mode {mode!r} is not of the form 02770"
+
+
+@dataclass(frozen=True)
+class _RuleEntry:
+    mode: Annotated[str, check(_wrong_mode)] = ""
+    group: str = ""
+
+    def rule(self, default: FolderRule) -> FolderRule:
+        return FolderRule(int(self.mode, 8) if self.mode else default.mode, self.group or default.group)
+
+
+@dataclass(frozen=True)
+class _LayoutFile:
+    __pydantic_config__ = FORBID_EXTRA
+
+    path: str = ""
+    siblings: tuple[Annotated[str, AfterValidator(lambda name: check_name(name, "sibling"))], ...] = DEFAULT_SIBLINGS
+    folders: dict[str, _RuleEntry] = field(default_factory=dict)
 
 
 def _layout(where: str, content: str, prefix: Path) -> Layout:
+    document = YamlDocument(where, content, LayoutError)
+    if document.empty:
+        document.refuse((), "is empty: write path, siblings or folders")
+    given = document.validated(_LayoutFile)
     layout = Layout(prefix)
-    with yaml_nodes.located_errors(where, LayoutError):
-        root = yaml_nodes.root_of(content)
-        if root is None:
-            raise LayoutError(f"{where} is empty")
-        given = yaml_nodes.mapping(root, "the layout", ("path", "siblings", "folders"))
-        if "path" in given:  # without siblings yet, because it may end with the name of a default sibling
-            layout = _with(layout, given["path"], path=yaml_nodes.text(given["path"], "path"), siblings=())
-        siblings = yaml_nodes.texts(given["siblings"], "siblings", str) if "siblings" in given else DEFAULT_SIBLINGS
-        layout = _with(layout, given.get("siblings", root), siblings=siblings)
-        if "folders" in given:
-            for name, node in yaml_nodes.mapping(given["folders"], "folders").items():
-                rule = _rule(node, f"folder {name!r}", layout.default_rule(name))
-                layout = _with(layout, node, rules={**layout.rules, name: rule})
+
+    def changed(at: FieldPath, **changes: Any) -> Layout:
+        try:
+            return replace(layout, **changes)
+        except NameRefused as error:
+            document.refuse(at, str(error))
+
+    if given.path:  # without siblings yet, because it may end with the name of a default sibling
+        layout = changed(("path",), path=given.path, siblings=())
+    layout = changed(("siblings",), siblings=given.siblings)
+    for name, entry in given.folders.items():
+        rule = entry.rule(layout.default_rule(name))
+        layout = changed(("folders", name), rules={**layout.rules, name: rule})
     return layout
-
-
-def _with(layout: Layout, node: yaml.Node, **changes: Any) -> Layout:
-    try:
-        return replace(layout, **changes)
-    except NameRefused as error:
-        raise yaml_nodes.Mistake(node, str(error)) from error
-
-
-def _rule(node: yaml.Node, what: str, default: FolderRule) -> FolderRule:
-    given = yaml_nodes.mapping(node, what, ("mode", "group"))
-    mode = yaml_nodes.text(given.get("mode"), f"{what}: mode")
-    if mode and not re.fullmatch(r"(0o|0)?[0-7]{3,4}", mode):
-        raise yaml_nodes.Mistake(given["mode"], f"{what}: mode {mode!r} is not of the form 02770")
-    group = yaml_nodes.text(given.get("group"), f"{what}: group")
-    return FolderRule(int(mode, 8) if mode else default.mode, group or default.group)

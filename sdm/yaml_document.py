@@ -69,7 +69,7 @@ Number = Annotated[float, Strict(), _read_as(float)]
 
 
 @contextlib.contextmanager
-def _yaml_errors(where: str, kind: type[Exception]) -> Iterator[None]:
+def _yaml_errors(where: str, kind: Callable[[str], Exception]) -> Iterator[None]:
     """Turns errors of the YAML library into `kind`. It quotes no line of the file: that may hold a password."""
     try:
         yield
@@ -102,7 +102,7 @@ class YamlDocument:
         self,
         where: str,
         text: str,
-        kind: type[Exception],
+        kind: Callable[[str], Exception],
         keep_nulls: bool = False,
         scalar: Callable[[yaml.ScalarNode], object] = lambda node: str(node.value),
     ) -> None:
@@ -117,6 +117,10 @@ class YamlDocument:
             self._tree = None if self._root is None else self._value(self._root, ())
         if self._tree is None and not keep_nulls:
             self._tree = {}
+
+    @property
+    def empty(self) -> bool:
+        return self._root is None
 
     def validated(self, model: type[T], context: object = None) -> T:
         """The document as a `model`, a dataclass or a list of them; `context` is for the fields' checks.

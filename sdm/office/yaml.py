@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import datetime as dt
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated
 
-import yaml
+from pydantic import AfterValidator, BeforeValidator, ValidationInfo
 
-from sdm.names import NameRefused, check_category, check_name, check_sample, check_visit
+from sdm.names import check_category, check_name, check_sample, check_visit
 from sdm.office.model import (
     CATEGORY_OF,
     MAX_ABSTRACT_LENGTH,
@@ -18,7 +20,7 @@ from sdm.office.model import (
     category_of,
     one_line,
 )
-from sdm.yaml_nodes import Mistake, checked, located_errors, mapping, read, root_of, sequence, text, texts
+from sdm.yaml_document import FORBID_EXTRA, YamlDocument, check, read_text
 
 
 class YamlOffice:
@@ -52,80 +54,101 @@ class YamlOffice:
             raise OfficeUnavailable(f"{self._path} cannot be read: {error}") from error
         read_as = (status.st_mtime_ns, status.st_size, status.st_ino)
         if read_as != self._read_as:
-            self._proposals = proposals_of(str(self._path), read(self._path, OfficeUnavailable))
+            self._proposals = proposals_of(str(self._path), read_text(self._path, OfficeUnavailable))
             self._read_as = read_as
         return self._proposals
 
 
 def proposals_of(where: str, content: str) -> dict[str, Proposal]:
     """Raises OfficeUnavailable that names the file, the line and the field."""
-    with located_errors(where, OfficeUnavailable):
-        root = root_of(content)
-        if root is None:
-            return {}
-        fields = mapping(root, "the file", ("proposals",))
-        found: dict[str, Proposal] = {}
-        for node in sequence(fields.get("proposals"), "proposals"):
-            proposal = _proposal(node)
-            if proposal.id in found:
-                raise Mistake(node, f"proposal {proposal.id} is given twice")
-            found[proposal.id] = proposal
-        return found
-
-
-_PI = "principal_investigator"
-_FIELDS = (
-    *("id", "title", "abstract", _PI, "type", "category", "beamline", "also_at"),
-    *("members", "group", "visits", "samples"),
-)
-
-
-def _proposal(node: yaml.Node) -> Proposal:
-    fields = mapping(node, "a proposal", _FIELDS)
-    for name in ("id", "title", "beamline"):
-        if name not in fields:
-            raise Mistake(node, f"{name} is missing")
-    number = checked(fields["id"], "id", lambda name: check_name(name, "id"))
-    kind = one_line(text(fields.get("type"), "type"))
-    leader = mapping(fields[_PI], _PI, ("name", "email")) if _PI in fields else {}
-    return Proposal(
-        id=number,
-        title=one_line(text(fields["title"], "title")),
-        beamline=checked(fields["beamline"], "beamline", _beamline),
-        category=checked(fields.get("category"), "category", check_category) or category_of(kind, number, CATEGORY_OF),
-        abstract=one_line(text(fields.get("abstract"), "abstract"), MAX_ABSTRACT_LENGTH),
-        pi_name=one_line(text(leader.get("name"), f"{_PI}: name")),
-        pi_email=one_line(text(leader.get("email"), f"{_PI}: email")),
-        members=texts(fields.get("members"), "members", one_line),
-        group=checked(fields.get("group"), "group", lambda name: check_name(name, "group")) or f"{number}-group",
-        visits=tuple(_visit(one) for one in sequence(fields.get("visits"), "visits")),
-        samples=texts(fields.get("samples"), "samples", check_sample),
-        type=kind,
-        also_at=texts(fields.get("also_at"), "also_at", _beamline),
-    )
-
-
-def _visit(node: yaml.Node) -> Visit:
-    """`20250310`, or `{name, start, end, beamline}` with a name or a start."""
-    if isinstance(node, yaml.ScalarNode):
-        return Visit(checked(node, "visits", check_visit))
-    fields = mapping(node, "a visit", ("name", "start", "end", "beamline"))
-    start = checked(fields.get("start"), "visits: start", _day)
-    end = checked(fields.get("end"), "visits: end", _day)
-    if start and end and end < start:
-        raise Mistake(fields["end"], f"visits: the end {end} is before the start {start}")
-    name = checked(fields.get("name"), "visits: name", check_visit) or start.replace("-", "")
-    if not name:
-        raise Mistake(node, "visits: a visit needs a name or a start")
-    return Visit(name, start, end, checked(fields.get("beamline"), "visits: beamline", _beamline))
-
-
-def _beamline(name: str) -> str:
-    return check_name(name, "beamline")
+    document = YamlDocument(where, content, OfficeUnavailable)
+    found: dict[str, Proposal] = {}
+    for number, entry in enumerate(document.validated(_ProposalsFile).proposals):
+        if entry.id in found:
+            document.refuse(("proposals", number, "id"), f"proposal {entry.id} is given twice: keep one")
+        found[entry.id] = entry.proposal()
+    return found
 
 
 def _day(given: str) -> str:
     try:
         return dt.date.fromisoformat(given).isoformat()
     except ValueError as error:
-        raise NameRefused(f"{given!r} is not a date (YYYY-MM-DD)") from error
+        raise ValueError(f"{given!r} is not a date (YYYY-MM-DD)") from error
+
+
+def _not_before_start(end: str, info: ValidationInfo) -> str:
+    if end < info.data.get("start", ""):
+        raise ValueError(f"the end {end} is before the start {info.data['start']}")
+    return end
+
+
+_Line = Annotated[str, AfterValidator(one_line)]
+_Beamline = Annotated[str, AfterValidator(lambda name: check_name(name, "beamline"))]
+_Day = Annotated[str, AfterValidator(_day)]
+
+
+@dataclass(frozen=True)
+class _VisitEntry:
+    """`{name, start, end, beamline}` with a name or a start; a name alone, such as `20250310`, needs no braces."""
+
+    name: Annotated[str, AfterValidator(check_visit)] = ""
+    start: _Day = ""
+    end: Annotated[_Day, AfterValidator(_not_before_start)] = ""
+    beamline: _Beamline = ""
+
+    def visit(self) -> Visit:
+        return Visit(self.name or self.start.replace("-", ""), self.start, self.end, self.beamline)
+
+
+_VisitOrName = Annotated[
+    _VisitEntry,
+    BeforeValidator(lambda given: {"name": given} if isinstance(given, str) else given),
+    check(lambda visit: "" if visit.name or visit.start else "a visit needs a name or a start"),
+]
+
+
+@dataclass(frozen=True)
+class _Leader:
+    name: _Line = ""
+    email: _Line = ""
+
+
+@dataclass(frozen=True)
+class _ProposalEntry:
+    id: Annotated[str, AfterValidator(lambda name: check_name(name, "id"))]
+    title: _Line
+    beamline: _Beamline
+    abstract: Annotated[str, AfterValidator(lambda text: one_line(text, MAX_ABSTRACT_LENGTH))] = ""
+    principal_investigator: _Leader = _Leader()
+    type: _Line = ""
+    category: Annotated[str, AfterValidator(check_category)] = ""
+    also_at: tuple[_Beamline, ...] = ()
+    members: tuple[_Line, ...] = ()
+    group: Annotated[str, AfterValidator(lambda name: check_name(name, "group"))] = ""
+    visits: tuple[_VisitOrName, ...] = ()
+    samples: tuple[Annotated[str, AfterValidator(check_sample)], ...] = ()
+
+    def proposal(self) -> Proposal:
+        return Proposal(
+            id=self.id,
+            title=self.title,
+            beamline=self.beamline,
+            category=self.category or category_of(self.type, self.id, CATEGORY_OF),
+            abstract=self.abstract,
+            pi_name=self.principal_investigator.name,
+            pi_email=self.principal_investigator.email,
+            members=self.members,
+            group=self.group or f"{self.id}-group",
+            visits=tuple(entry.visit() for entry in self.visits),
+            samples=self.samples,
+            type=self.type,
+            also_at=self.also_at,
+        )
+
+
+@dataclass(frozen=True)
+class _ProposalsFile:
+    __pydantic_config__ = FORBID_EXTRA
+
+    proposals: tuple[_ProposalEntry, ...] = ()

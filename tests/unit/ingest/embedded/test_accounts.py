@@ -55,19 +55,26 @@ def test_a_password_is_not_in_the_printed_form(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "line", "says"),
     [
-        ("", 1, "a list"),
-        ("username: x", 1, "a list"),
+        ("", 1, "must be a list"),
+        ("[]", 1, "at least one account"),
+        ("- {username: a, username: b, password: hush}", 1, "username: is set twice"),
+        ("- {username: a, password: hush, admin: 1}", 1, "admin: must be true or false"),
+        ("username: x", 1, "must be a list"),
         ("- {username: a, password: hush\n- x", 2, "not YAML"),
-        ("- a", 1, "a mapping"),
-        ("- {username: a}", 1, "password is missing"),
-        ("- {password: hush}", 1, "username is missing"),
-        ("- {username: a, password: ''}", 1, "password is missing"),
-        ("\n- username: a\n  password: 12345", 3, "quotes"),
-        ("- {username: a, password: hush, role: x}", 1, "'role'"),
-        ("- {username: a, password: hush, groups: x}", 1, "groups"),
-        ("- {username: a, password: hush, groups: [[x]]}", 1, "groups"),
-        ("- {username: a, password: hush, admin: 'true'}", 1, "admin"),
-        ("- {username: a, password: hush}\n- {username: a, password: b}", 2, "in line 1"),
+        ("- a", 1, "must be 'name: value' lines"),
+        ("- {username: a}", 1, "password: is missing"),
+        ("- {password: hush}", 1, "username: is missing"),
+        ("- {username: a, password: ''}", 1, "password: is empty: write a value"),
+        ("\n- username: a\n  password: 12345", 3, "password: must be text: put it into quotes"),
+        ("- {username: a, password: hush, passwort: x}", 1, "passwort: is not known: did you mean password?"),
+        ("- {username: a, password: hush, groups: x}", 1, "groups: must be"),
+        ("- {username: a, password: hush, groups: [[x]]}", 1, "groups: must be"),
+        ("- {username: a, password: hush, admin: 'true'}", 1, "admin: must be true or false"),
+        (
+            "- {username: a, password: hush}\n- {username: a, password: b}",
+            2,
+            "username: 'a' is there already, in line 1; remove one",
+        ),
     ],
 )
 def test_a_wrong_file_is_told_by_line_and_field(tmp_path: Path, text: str, line: int, says: str) -> None:
@@ -75,7 +82,7 @@ def test_a_wrong_file_is_told_by_line_and_field(tmp_path: Path, text: str, line:
     with pytest.raises(AccountsError) as caught:
         load_accounts(file)
     message = str(caught.value)
-    assert message.startswith(f"{file}:{line}:")
+    assert message.startswith(f"{file}, line {line}: ")
     assert says in message
     assert "hush" not in message
     assert "12345" not in message
