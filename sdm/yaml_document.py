@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import types
 import typing
 from collections.abc import Callable, Iterator
 from difflib import get_close_matches
@@ -191,7 +192,7 @@ class YamlDocument:
         """The name's node, None in a list, and the value's; of the innermost part of `path` that is in the file."""
         key, node = None, self._root
         for part in path:
-            if isinstance(node, yaml.MappingNode):
+            if isinstance(node, yaml.MappingNode) and isinstance(part, str):
                 inner = [pair for pair in node.value if pair[0].value == part]
                 if not inner:
                     return None, node
@@ -243,6 +244,8 @@ def _adapter(model: Any) -> TypeAdapter[Any]:
 def _field_names(model: Any, path: FieldPath) -> list[str]:
     """The fields of the dataclass at this path of the model."""
     for part in path:
+        if typing.get_origin(model) in (typing.Union, types.UnionType):  # with None
+            model = typing.get_args(model)[0]
         if dataclasses.is_dataclass(model):
             model = typing.get_type_hints(model)[str(part)]
         else:  # the items of a list, a tuple or a mapping

@@ -7,13 +7,24 @@ with a value is used.
 from __future__ import annotations
 
 import datetime as dt
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 from urllib.parse import quote
 
-from sdm.office.field_mapping import AnswerPath
 from sdm.office.model import Proposal
-from sdm.office.rest_settings import OfficeDefaults, RestSettings, answer_errors, load
+from sdm.office.rest_settings import DottedPath, OfficeDefaults, OfficeFile, RestSettings, answer_errors, load, question
+
+
+@dataclass(frozen=True)
+class DuoFile(OfficeFile):
+    """`proposal` and `proposals` are the paths of requests; `answer` and `answers` where the answers are in theirs."""
+
+    proposal: Annotated[str, question("proposal")] = "/proposals/{proposal}"
+    proposals: Annotated[str, question("beamline", "year")] = "/proposals?beamline={beamline}"
+    answer: DottedPath | None = None
+    answers: DottedPath | None = None
+
 
 DUO_DEFAULTS = OfficeDefaults(
     fields={
@@ -39,11 +50,7 @@ DUO_DEFAULTS = OfficeDefaults(
             {"path": "schedule[]", "start": "start", "end": "end", "beamline": "beamline"},
         ],
     },
-    questions={
-        "proposal": ("/proposals/{proposal}", ("proposal",)),
-        "proposals": ("/proposals?beamline={beamline}", ("beamline", "year")),
-    },
-    places=("answer", "answers"),
+    file=DuoFile,
 )
 
 
@@ -84,11 +91,11 @@ class DuoOffice:
     def _ask(self, question: str, setting: str, **names: str) -> Any:
         quoted = {name: quote(value, safe="") for name, value in names.items()}
         answer = self._client.get(self._settings.specific[question].format(**quoted))
-        where = self._settings.specific.get(setting, "")
-        if not where or answer is None:
+        where = self._settings.specific[setting]
+        if where is None or answer is None:
             return answer
         with answer_errors(self._settings):
-            found = AnswerPath(where).values(answer)
+            found = where.values(answer)
             if question == "proposals":
                 return found
             return found[0] if found else None

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import contextlib
-import math
 import re
+import typing
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from pathlib import Path
+from typing import Annotated, Any
 from urllib.parse import urlsplit
 
 import yaml
+from pydantic import AfterValidator, BeforeValidator, PlainValidator, TypeAdapter, ValidationInfo
 
 from sdm.names import NameRefused, check_category, check_name
 from sdm.office.field_mapping import (
@@ -25,28 +27,18 @@ from sdm.office.field_mapping import (
 )
 from sdm.office.model import CATEGORY_OF, OfficeError, OfficeUnavailable, UnknownProposal
 from sdm.office.rest import RestClient, Token
-from sdm.yaml_nodes import Mistake, checked, located_errors, mapping, read, root_of, text
-
-PROPOSAL_FIELDS = (
-    *("id", "title", "abstract", "pi_name", "pi_email", "type", "proprietary"),
-    *("beamline", "members", "group", "samples", "visits"),
-)
+from sdm.yaml_document import FORBID_EXTRA, Number, YamlDocument, check, read_text
 
 DEFAULT_HEADER = "Authorization: Bearer {token}"
 DEFAULT_TIMEOUT_SECONDS = 5.0
 """A client that writes PathFixer's Proposal waits for it."""
-
-COMMON_SETTINGS = (
-    *("url", "token_file", "header", "timeout", "ca_file"),
-    *("fields", "dates", "categories", "beamlines", "group"),
-)
 
 _MAX_TIMEOUT_SECONDS = 300.0
 
 
 @dataclass(frozen=True)
 class RestSettings:
-    """`specific` are the settings of this kind of office only, as texts."""
+    """`specific` are the settings of this kind of office only."""
 
     url: str
     settings_name: str
@@ -55,7 +47,7 @@ class RestSettings:
     header: str = DEFAULT_HEADER
     timeout: float = DEFAULT_TIMEOUT_SECONDS
     ca_file: str = ""
-    specific: Mapping[str, str] = field(default_factory=dict)
+    specific: Mapping[str, Any] = field(default_factory=dict)
 
     def client(self) -> RestClient:
         return RestClient(
@@ -80,186 +72,220 @@ class RestSettings:
         return unknown
 
 
+# --------------------------------------------------------------------------- the file
+
+
+def _url(given: str) -> str:
+    try:
+        parts = urlsplit(given)
+        good = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        good = False
+    if not good or not given.isprintable() or " " in given:
+        raise ValueError("is not of the form https://host/path")
+    if parts.username or parts.password or parts.query or parts.fragment:
+        raise ValueError("has a password, a query or a fragment: put the token into token_file")
+    return given.rstrip("/")
+
+
+def _beside(given: str, info: ValidationInfo) -> str:
+    """The path of a file that is named from the folder of the settings, the validation's context."""
+    return str(typing.cast(Path, info.context) / given) if given else ""
+
+
+def _wrong_file(path: str) -> str:
+    return "" if not path or Path(path).is_file() else f"there is no file {path}"
+
+
+def _wrong_header(given: str) -> str:
+    good = re.fullmatch(r"[A-Za-z0-9-]+:[ -~]*\{token\}[ -~]*", given)
+    return "" if good else "is not of the form 'Authorization: Bearer {token}'"
+
+
+def _wrong_timeout(seconds: float) -> str:
+    good = 0 < seconds <= _MAX_TIMEOUT_SECONDS
+    return "" if good else f"must be a number of seconds greater than 0, {_MAX_TIMEOUT_SECONDS:g} at most"
+
+
+def _template(*allowed: str) -> Callable[[str], str]:
+    """The template contains the first of `allowed`, and no other names than these."""
+    needed = " or ".join(f"{{{name}}}" for name in allowed)
+
+    def wrong(template: str) -> str:
+        named = re.findall(r"\{([^{}]*)\}", template)
+        braces = template.count("{") == template.count("}") == len(named)
+        good = braces and allowed[0] in named and not set(named) - set(allowed)
+        return "" if good else f"{template!r} must name {{{allowed[0]}}}, and in braces only {needed}"
+
+    return wrong
+
+
+def question(*allowed: str) -> AfterValidator:
+    """Checks the path of a request, which contains the first of these names in braces, and no others."""
+    wrong_names = _template(*allowed)
+
+    def wrong(template: str) -> str:
+        good = template.startswith("/") and template.isprintable() and " " not in template
+        return wrong_names(template) or ("" if good else f"{template!r} is not a path that begins with '/'")
+
+    return check(wrong)
+
+
+def _part(given: object) -> AnswerPath | Template:
+    if not isinstance(given, str):
+        raise ValueError("must be one value")
+    return parse_part(given)
+
+
+def _dotted(given: object) -> AnswerPath:
+    found = _part(given)
+    if isinstance(found, Template):
+        raise ValueError("a path without braces is needed")
+    return found
+
+
+def _below_path(text: AnswerPath | Template, info: ValidationInfo) -> AnswerPath | Template:
+    if isinstance(info.data.get("path"), Template):
+        raise ValueError("beside it, a path without braces is needed")
+    return text
+
+
+def _named_visits(given: object) -> object:
+    if isinstance(given, dict) and not {"name", "start"} & set(given):
+        raise ValueError("name or start is needed beside path")
+    return _path_alone(given)
+
+
+def _path_alone(given: object) -> object:
+    return {"path": given} if isinstance(given, str) else given
+
+
+Part = Annotated[AnswerPath | Template, PlainValidator(_part)]
+DottedPath = Annotated[AnswerPath, PlainValidator(_dotted)]
+_OneOrMore = BeforeValidator(lambda given: given if isinstance(given, list) else [given])
+
+
+@dataclass(frozen=True)
+class _SourceEntry:
+    """`path`, `{path} {path}`, or `{path, text, rule}`."""
+
+    path: Part
+    text: Annotated[Part, AfterValidator(_below_path)] | None = None
+    rule: Annotated[str, check(lambda rule: "" if rule in RULES else f"must be one of {', '.join(RULES)}")] = ""
+
+    def source(self) -> FieldSource:
+        if self.text is None:
+            return FieldSource(self.path, None, self.rule)
+        return FieldSource(self.text, typing.cast(AnswerPath, self.path), self.rule)
+
+
+@dataclass(frozen=True)
+class _VisitSourceEntry:
+    """A `path` to starts or names, or `{path, name, start, end, beamline}`."""
+
+    path: DottedPath
+    name: Part | None = None
+    start: Part | None = None
+    end: Part | None = None
+    beamline: Part | None = None
+
+    def source(self) -> VisitSource:
+        parts = {name: part for name, part in vars(self).items() if name != "path" and part is not None}
+        return VisitSource(self.path, parts)
+
+
+_Sources = Annotated[tuple[Annotated[_SourceEntry, BeforeValidator(_path_alone)], ...], _OneOrMore]
+_VisitSources = Annotated[tuple[Annotated[_VisitSourceEntry, BeforeValidator(_named_visits)], ...], _OneOrMore]
+
+
+@dataclass(frozen=True)
+class ProposalSources:
+    """Where the fields of a proposal are in an answer; None is the default of this kind of office."""
+
+    id: _Sources | None = None
+    title: _Sources | None = None
+    abstract: _Sources | None = None
+    pi_name: _Sources | None = None
+    pi_email: _Sources | None = None
+    type: _Sources | None = None
+    proprietary: _Sources | None = None
+    beamline: _Sources | None = None
+    members: _Sources | None = None
+    group: _Sources | None = None
+    samples: _Sources | None = None
+    visits: _VisitSources | None = None
+
+    def given(self) -> dict[str, Any]:
+        return {
+            name: tuple(entry.source() for entry in entries)
+            for name, entries in vars(self).items()
+            if entries is not None
+        }
+
+
+@dataclass(frozen=True)
+class OfficeFile:
+    """The settings that all kinds of office have; a kind with further ones derives from it."""
+
+    __pydantic_config__ = FORBID_EXTRA
+
+    url: Annotated[str, AfterValidator(_url)]
+    token_file: Annotated[str, AfterValidator(_beside)] = ""
+    header: Annotated[str, check(_wrong_header)] = DEFAULT_HEADER
+    timeout: Annotated[Number, check(_wrong_timeout)] = DEFAULT_TIMEOUT_SECONDS
+    ca_file: Annotated[str, AfterValidator(_beside), check(_wrong_file)] = ""
+    fields: ProposalSources = ProposalSources()
+    dates: Annotated[str, check(lambda dates: "" if "%" in dates else f"{dates!r} is not of the form %d/%m/%Y")] = ""
+    categories: dict[str, Annotated[str, AfterValidator(check_category)]] = field(default_factory=dict)
+    beamlines: dict[str, Annotated[str, AfterValidator(lambda name: check_name(name, "beamline"))]] = field(
+        default_factory=dict
+    )
+    group: Annotated[str, check(_template("proposal"))] = "{proposal}-group"
+
+
 @dataclass(frozen=True)
 class OfficeDefaults:
-    """The defaults of one kind of office: the sources of its fields, and further settings.
-
-    `questions` are the paths of its requests: by setting, the default template and the names that it may contain;
-    it must contain the first of these. `places` are settings with dotted paths into an answer.
-    """
+    """The sources of the fields of one kind of office, as in its file, and the class of its file."""
 
     fields: Mapping[str, object]
-    questions: Mapping[str, tuple[str, tuple[str, ...]]] = field(default_factory=dict)
-    places: tuple[str, ...] = ()
+    file: type[OfficeFile] = OfficeFile
 
 
 def load(file: Path, defaults: OfficeDefaults) -> RestSettings:
     """Raises OfficeError."""
-    with located_errors(str(file), OfficeError):
-        root = root_of(read(file, OfficeError))
-        if root is None:
-            raise OfficeError(f"{file} is empty: it needs at least a url")
-        return _settings(root, file, defaults)
+    return _settings(YamlDocument(str(file), read_text(file, OfficeError), OfficeError), file, defaults)
 
 
 def default_settings(url: str, defaults: OfficeDefaults) -> RestSettings:
     """All settings by default. Raises OfficeError."""
-    with located_errors("the user office's address", OfficeError):
-        return _settings(_node({"url": url}), Path("/"), defaults, settings_name="the user office's address")
+    where = "the user office's address"
+    return _settings(YamlDocument(where, yaml.safe_dump({"url": url}), OfficeError), Path(where), defaults)
 
 
-def _node(value: object) -> yaml.Node:
-    node = yaml.compose(yaml.safe_dump(value), Loader=yaml.SafeLoader)
-    assert node is not None  # there is always a node
-    return node
-
-
-def _settings(root: yaml.Node, file: Path, defaults: OfficeDefaults, settings_name: str = "") -> RestSettings:
-    given = mapping(root, "the file", (*COMMON_SETTINGS, *defaults.questions, *defaults.places))
-    if "url" not in given:
-        raise Mistake(root, "url is missing")
-    token_file = text(given.get("token_file"), "token_file")
-    ca_file = text(given.get("ca_file"), "ca_file")
-    if ca_file and not (file.parent / ca_file).is_file():
-        raise Mistake(given["ca_file"], f"ca_file: there is no file {ca_file}")
+def _settings(document: YamlDocument, file: Path, defaults: OfficeDefaults) -> RestSettings:
+    given = document.validated(defaults.file, context=file.parent)
+    sources = TypeAdapter(ProposalSources).validate_python(defaults.fields).given() | given.fields.given()
     return RestSettings(
-        url=_url(given["url"]),
-        settings_name=settings_name or str(file),
-        token_file=file.parent / token_file if token_file else None,
-        header=_header(given["header"]) if "header" in given else DEFAULT_HEADER,
-        timeout=_timeout(given["timeout"]) if "timeout" in given else DEFAULT_TIMEOUT_SECONDS,
-        ca_file=str(file.parent / ca_file) if ca_file else "",
-        mapping=_answer_mapping(given, defaults),
-        specific={
-            **{name: _question(given.get(name), name, *wanted) for name, wanted in defaults.questions.items()},
-            **{name: _dotted(given[name], name).text for name in defaults.places if name in given},
-        },
+        url=given.url,
+        settings_name=str(file),
+        mapping=AnswerMapping(
+            visits=sources.pop("visits"),
+            fields=sources,
+            dates=given.dates,
+            categories={**CATEGORY_OF, **given.categories},
+            beamlines=given.beamlines,
+            group=given.group,
+        ),
+        token_file=Path(given.token_file) if given.token_file else None,
+        header=given.header,
+        timeout=given.timeout,
+        ca_file=given.ca_file,
+        specific={name: value for name, value in vars(given).items() if name not in COMMON_SETTINGS},
     )
 
 
-def _answer_mapping(given: Mapping[str, yaml.Node], defaults: OfficeDefaults) -> AnswerMapping:
-    sources = {name: _node(value) for name, value in defaults.fields.items()}
-    if "fields" in given:
-        sources |= mapping(given["fields"], "fields", PROPOSAL_FIELDS)
-    dates = text(given.get("dates"), "dates")
-    if dates and "%" not in dates:
-        raise Mistake(given["dates"], f"dates: {dates!r} is not of the form %d/%m/%Y")
-    group = text(given.get("group"), "group") or "{proposal}-group"
-    if "group" in given:
-        _names(given["group"], "group", ("proposal",))
-    return AnswerMapping(
-        fields={
-            name: tuple(_field(one, name) for one in _each(node)) for name, node in sources.items() if name != "visits"
-        },
-        visits=tuple(_visits(one) for one in _each(sources["visits"])),
-        dates=dates,
-        categories={**CATEGORY_OF, **_words(given, "categories", check_category)},
-        beamlines=_words(given, "beamlines", lambda name: check_name(name, "beamline")),
-        group=group,
-    )
-
-
-def _each(node: yaml.Node) -> list[yaml.Node]:
-    return list(node.value) if isinstance(node, yaml.SequenceNode) else [node]
-
-
-def _part(node: yaml.Node, what: str) -> AnswerPath | Template:
-    try:
-        return parse_part(text(node, what))
-    except ValueError as error:
-        raise Mistake(node, f"{what}: {error}") from error
-
-
-def _dotted(node: yaml.Node, what: str) -> AnswerPath:
-    found = _part(node, what)
-    if not isinstance(found, AnswerPath):
-        raise Mistake(node, f"{what}: a path without braces is needed")
-    return found
-
-
-def _field(node: yaml.Node, name: str) -> FieldSource:
-    """`path`, `{path} {path}`, or `{path, text, rule}`."""
-    what = f"fields: {name}"
-    if isinstance(node, yaml.ScalarNode):
-        return FieldSource(_part(node, what))
-    given = mapping(node, what, ("path", "text", "rule"))
-    if "path" not in given:
-        raise Mistake(node, f"{what}: path is missing")
-    rule = text(given.get("rule"), f"{what}: rule")
-    if rule and rule not in RULES:
-        raise Mistake(given["rule"], f"{what}: rule {rule!r} is not one of {', '.join(RULES)}")
-    if "text" in given:
-        return FieldSource(_part(given["text"], f"{what}: text"), _dotted(given["path"], f"{what}: path"), rule)
-    return FieldSource(_part(given["path"], f"{what}: path"), None, rule)
-
-
-def _visits(node: yaml.Node) -> VisitSource:
-    """A `path` to starts or names, or `{path, name, start, end, beamline}`."""
-    what = "fields: visits"
-    if isinstance(node, yaml.ScalarNode):
-        return VisitSource(_dotted(node, what))
-    given = mapping(node, what, ("path", "name", "start", "end", "beamline"))
-    if "path" not in given or not {"name", "start"} & set(given):
-        raise Mistake(node, f"{what}: path, and name or start, are needed")
-    parts = {name: _part(one, f"{what}: {name}") for name, one in given.items() if name != "path"}
-    return VisitSource(_dotted(given["path"], f"{what}: path"), parts)
-
-
-def _words(given: Mapping[str, yaml.Node], what: str, check: Callable[[str], str]) -> dict[str, str]:
-    if what not in given:
-        return {}
-    return {name: checked(node, f"{what}: {name}", check) for name, node in mapping(given[what], what).items()}
-
-
-def _names(node: yaml.Node, what: str, allowed: tuple[str, ...]) -> str:
-    """The template, checked: it contains the first of `allowed`, and no other names than these."""
-    template = text(node, what)
-    named = re.findall(r"\{([^{}]*)\}", template)
-    if set(named) - set(allowed) or allowed[0] not in named or template.count("{") != template.count("}") != len(named):
-        needed = " or ".join(f"{{{name}}}" for name in allowed)
-        raise Mistake(node, f"{what}: {template!r} must name {{{allowed[0]}}}, and in braces only {needed}")
-    return template
-
-
-def _question(node: yaml.Node | None, what: str, default: str, allowed: tuple[str, ...]) -> str:
-    if node is None:
-        return default
-    template = _names(node, what, allowed)
-    if not template.startswith("/") or not template.isprintable() or " " in template:
-        raise Mistake(node, f"{what}: {template!r} is not a path that begins with '/'")
-    return template
-
-
-def _url(node: yaml.Node) -> str:
-    given = text(node, "url")
-    try:
-        parts = urlsplit(given)
-        folder_name = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
-    except ValueError:
-        folder_name = False
-    if not folder_name or not given.isprintable() or " " in given:
-        raise Mistake(node, "url is not of the form https://host/path")
-    if parts.username or parts.password or parts.query or parts.fragment:
-        raise Mistake(node, "url has a password, a query or a fragment: put the token into token_file")
-    return given.rstrip("/")
-
-
-def _header(node: yaml.Node) -> str:
-    given = text(node, "header")
-    if not re.fullmatch(r"[A-Za-z0-9-]+:[ -~]*\{token\}[ -~]*", given):
-        raise Mistake(node, "header is not of the form 'Authorization: Bearer {token}'")
-    return given
-
-
-def _timeout(node: yaml.Node) -> float:
-    given = text(node, "timeout")
-    try:
-        seconds = float(given)
-    except ValueError:
-        seconds = math.nan
-    if not 0 < seconds <= _MAX_TIMEOUT_SECONDS:
-        raise Mistake(node, f"timeout: {given!r} is not a number of seconds up to {_MAX_TIMEOUT_SECONDS:g}")
-    return seconds
+PROPOSAL_FIELDS = tuple(one.name for one in fields(ProposalSources))
+COMMON_SETTINGS = tuple(one.name for one in fields(OfficeFile))
 
 
 @contextlib.contextmanager
