@@ -12,8 +12,9 @@ from pathlib import Path
 from typing import Annotated, Any
 from urllib.parse import quote
 
+from sdm.office.field_mapping import DottedPath
 from sdm.office.model import Proposal
-from sdm.office.rest_settings import DottedPath, OfficeDefaults, OfficeFile, RestSettings, answer_errors, load, question
+from sdm.office.rest_settings import OfficeDefaults, OfficeFile, RestSettings, answer_errors, load, question
 
 
 @dataclass(frozen=True)
@@ -69,7 +70,7 @@ class DuoOffice:
 
     @property
     def name(self) -> str:
-        return self._settings.url
+        return self._settings.file.url
 
     def proposal(self, proposal_id: str) -> Proposal:
         unknown = self._settings.unknown(proposal_id)
@@ -90,8 +91,8 @@ class DuoOffice:
 
     def _ask(self, question: str, setting: str, **names: str) -> Any:
         quoted = {name: quote(value, safe="") for name, value in names.items()}
-        answer = self._client.get(self._settings.specific[question].format(**quoted))
-        where = self._settings.specific[setting]
+        answer = self._client.get(getattr(self._settings.file, question).format(**quoted))
+        where = getattr(self._settings.file, setting)
         if where is None or answer is None:
             return answer
         with answer_errors(self._settings):

@@ -10,7 +10,9 @@ import logging
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Annotated, Any
+
+from pydantic import PlainValidator
 
 from sdm.names import (
     MAX_FOLDER_NAME_LENGTH,
@@ -22,6 +24,7 @@ from sdm.names import (
     is_windows_device,
 )
 from sdm.office.model import CATEGORY_OF, MAX_ABSTRACT_LENGTH, Proposal, Visit, category_of, one_line
+from sdm.yaml_document import check
 
 _log = logging.getLogger(__name__)
 
@@ -91,21 +94,39 @@ class Template:
         return _FIELD.findall(self.text)
 
 
-def parse_part(text: str) -> AnswerPath | Template:
-    """The path or template of a setting. Raises ValueError."""
-    return Template(text) if "{" in text or "}" in text else AnswerPath(text)
+def parse_part(given: object) -> AnswerPath | Template:
+    """The path or template of a setting, a text. Raises ValueError."""
+    if not isinstance(given, str):
+        raise ValueError("must be one value")
+    return Template(given) if "{" in given or "}" in given else AnswerPath(given)
+
+
+def _dotted(given: object) -> AnswerPath:
+    found = parse_part(given)
+    if isinstance(found, Template):
+        raise ValueError("a path without braces is needed")
+    return found
+
+
+# As a setting: a text.
+DottedPath = Annotated[AnswerPath, PlainValidator(_dotted)]
+Part = Annotated[AnswerPath | Template, PlainValidator(parse_part)]
 
 
 @dataclass(frozen=True)
 class FieldSource:
-    """Where a field is found: at `part`, below each of `path` if there is one. Then `rule` (of RULES) is applied."""
+    """Where a field is found: at `path`, or as `text` below each of `path`. Then `rule` (of RULES) is applied."""
 
-    part: AnswerPath | Template
-    path: AnswerPath | None = None
-    rule: str = ""
+    path: Part
+    text: Part | None = None
+    rule: Annotated[str, check(lambda rule: "" if rule in RULES else f"must be one of {', '.join(RULES)}")] = ""
+
+    @property
+    def part(self) -> AnswerPath | Template:
+        return self.text or self.path
 
     def texts(self, answer: Any) -> list[str]:
-        parents = self.path.values(answer) if self.path else [answer]
+        parents = self.path.values(answer) if self.text else [answer]
         found = [_text(value, self.part.text) for parent in parents for value in self.part.values(parent)]
         if self.rule == "split":
             found = [piece for one in found for piece in re.split(r"[,;\n]", one)]
@@ -116,21 +137,22 @@ class FieldSource:
 
 @dataclass(frozen=True)
 class VisitSource:
-    """Where visits are found: each of `path`, with its `parts`; without parts, each is a start or a name."""
+    """Where visits are found: each of `path`, with these parts; without parts, each is a start or a name."""
 
-    path: AnswerPath
-    parts: Mapping[str, AnswerPath | Template] = field(default_factory=dict)
+    path: DottedPath
+    name: Part | None = None
+    start: Part | None = None
+    end: Part | None = None
+    beamline: Part | None = None
 
     def found(self, answer: Any) -> list[dict[str, str]]:
         """The texts of each visit, by the names of `Visit`. Without a name and a start it is not planned yet."""
         values = self.path.values(answer)
-        if not self.parts:
+        parts = {name: part for name, part in vars(self).items() if name != "path" and part}
+        if not parts:
             return [{"": _text(value, self.path.text)} for value in values if value != ""]
         found = [
-            {
-                name: " ".join(_text(one, source.text) for one in source.values(value))
-                for name, source in self.parts.items()
-            }
+            {name: " ".join(_text(one, part.text) for one in part.values(value)) for name, part in parts.items()}
             for value in values
         ]
         return [one for one in found if one.get("name") or one.get("start")]

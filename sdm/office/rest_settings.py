@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import re
-import typing
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
@@ -12,18 +11,15 @@ from typing import Annotated, Any
 from urllib.parse import urlsplit
 
 import yaml
-from pydantic import AfterValidator, BeforeValidator, PlainValidator, TypeAdapter, ValidationInfo
+from pydantic import AfterValidator, BeforeValidator, TypeAdapter, ValidationInfo
 
 from sdm.names import NameRefused, check_category, check_name
 from sdm.office.field_mapping import (
-    RULES,
     AnswerMapping,
-    AnswerPath,
     FieldSource,
     Template,
     UnusableAnswer,
     VisitSource,
-    parse_part,
 )
 from sdm.office.model import CATEGORY_OF, OfficeError, OfficeUnavailable, UnknownProposal
 from sdm.office.rest import RestClient, Token
@@ -34,45 +30,6 @@ DEFAULT_TIMEOUT_SECONDS = 5.0
 """A client that writes PathFixer's Proposal waits for it."""
 
 _MAX_TIMEOUT_SECONDS = 300.0
-
-
-@dataclass(frozen=True)
-class RestSettings:
-    """`specific` are the settings of this kind of office only."""
-
-    url: str
-    settings_name: str
-    mapping: AnswerMapping
-    token_file: Path | None = None
-    header: str = DEFAULT_HEADER
-    timeout: float = DEFAULT_TIMEOUT_SECONDS
-    ca_file: str = ""
-    specific: Mapping[str, Any] = field(default_factory=dict)
-
-    def client(self) -> RestClient:
-        return RestClient(
-            self.url,
-            settings_name=self.settings_name,
-            header=self.header,
-            timeout=self.timeout,
-            token=Token(self.token_file) if self.token_file else None,
-            ca_file=self.ca_file,
-        )
-
-    def unknown(self, proposal_id: str) -> UnknownProposal:
-        """The error for a proposal that the office does not have.
-
-        It is raised here for an invalid number: that must not be sent, because it could be a path to elsewhere.
-        """
-        unknown = UnknownProposal(f"the user office ({self.url}) has no proposal {proposal_id!r}")
-        try:
-            check_name(proposal_id, "proposal")
-        except NameRefused as error:
-            raise unknown from error
-        return unknown
-
-
-# --------------------------------------------------------------------------- the file
 
 
 def _url(given: str) -> str:
@@ -90,11 +47,11 @@ def _url(given: str) -> str:
 
 def _beside(given: str, info: ValidationInfo) -> str:
     """The path of a file that is named from the folder of the settings, the validation's context."""
-    return str(typing.cast(Path, info.context) / given) if given else ""
+    return str(info.context / given) if given and isinstance(info.context, Path) else given
 
 
 def _wrong_file(path: str) -> str:
-    return "" if not path or Path(path).is_file() else f"there is no file {path}"
+    return "" if Path(path).is_file() else f"there is no file {path}"
 
 
 def _wrong_header(given: str) -> str:
@@ -131,23 +88,14 @@ def question(*allowed: str) -> AfterValidator:
     return check(wrong)
 
 
-def _part(given: object) -> AnswerPath | Template:
-    if not isinstance(given, str):
-        raise ValueError("must be one value")
-    return parse_part(given)
+def _checked_source(given: FieldSource) -> FieldSource:
+    if given.text and isinstance(given.path, Template):
+        raise ValueError("beside text, a path without braces is needed")
+    return given
 
 
-def _dotted(given: object) -> AnswerPath:
-    found = _part(given)
-    if isinstance(found, Template):
-        raise ValueError("a path without braces is needed")
-    return found
-
-
-def _below_path(text: AnswerPath | Template, info: ValidationInfo) -> AnswerPath | Template:
-    if isinstance(info.data.get("path"), Template):
-        raise ValueError("beside it, a path without braces is needed")
-    return text
+def _path_alone(given: object) -> object:
+    return {"path": given} if isinstance(given, str) else given
 
 
 def _named_visits(given: object) -> object:
@@ -156,46 +104,10 @@ def _named_visits(given: object) -> object:
     return _path_alone(given)
 
 
-def _path_alone(given: object) -> object:
-    return {"path": given} if isinstance(given, str) else given
-
-
-Part = Annotated[AnswerPath | Template, PlainValidator(_part)]
-DottedPath = Annotated[AnswerPath, PlainValidator(_dotted)]
 _OneOrMore = BeforeValidator(lambda given: given if isinstance(given, list) else [given])
-
-
-@dataclass(frozen=True)
-class _SourceEntry:
-    """`path`, `{path} {path}`, or `{path, text, rule}`."""
-
-    path: Part
-    text: Annotated[Part, AfterValidator(_below_path)] | None = None
-    rule: Annotated[str, check(lambda rule: "" if rule in RULES else f"must be one of {', '.join(RULES)}")] = ""
-
-    def source(self) -> FieldSource:
-        if self.text is None:
-            return FieldSource(self.path, None, self.rule)
-        return FieldSource(self.text, typing.cast(AnswerPath, self.path), self.rule)
-
-
-@dataclass(frozen=True)
-class _VisitSourceEntry:
-    """A `path` to starts or names, or `{path, name, start, end, beamline}`."""
-
-    path: DottedPath
-    name: Part | None = None
-    start: Part | None = None
-    end: Part | None = None
-    beamline: Part | None = None
-
-    def source(self) -> VisitSource:
-        parts = {name: part for name, part in vars(self).items() if name != "path" and part is not None}
-        return VisitSource(self.path, parts)
-
-
-_Sources = Annotated[tuple[Annotated[_SourceEntry, BeforeValidator(_path_alone)], ...], _OneOrMore]
-_VisitSources = Annotated[tuple[Annotated[_VisitSourceEntry, BeforeValidator(_named_visits)], ...], _OneOrMore]
+_Source = Annotated[FieldSource, BeforeValidator(_path_alone), AfterValidator(_checked_source)]
+_Sources = Annotated[tuple[_Source, ...], _OneOrMore]
+_VisitSources = Annotated[tuple[Annotated[VisitSource, BeforeValidator(_named_visits)], ...], _OneOrMore]
 
 
 @dataclass(frozen=True)
@@ -216,11 +128,7 @@ class ProposalSources:
     visits: _VisitSources | None = None
 
     def given(self) -> dict[str, Any]:
-        return {
-            name: tuple(entry.source() for entry in entries)
-            for name, entries in vars(self).items()
-            if entries is not None
-        }
+        return {name: sources for name, sources in vars(self).items() if sources is not None}
 
 
 @dataclass(frozen=True)
@@ -233,7 +141,9 @@ class OfficeFile:
     token_file: Annotated[str, AfterValidator(_beside)] = ""
     header: Annotated[str, check(_wrong_header)] = DEFAULT_HEADER
     timeout: Annotated[Number, check(_wrong_timeout)] = DEFAULT_TIMEOUT_SECONDS
-    ca_file: Annotated[str, AfterValidator(_beside), check(_wrong_file)] = ""
+    ca_file: Annotated[
+        str, AfterValidator(_beside), check(lambda path: "" if Path(path).is_file() else f"there is no file {path}")
+    ] = ""
     fields: ProposalSources = ProposalSources()
     dates: Annotated[str, check(lambda dates: "" if "%" in dates else f"{dates!r} is not of the form %d/%m/%Y")] = ""
     categories: dict[str, Annotated[str, AfterValidator(check_category)]] = field(default_factory=dict)
@@ -241,6 +151,38 @@ class OfficeFile:
         default_factory=dict
     )
     group: Annotated[str, check(_template("proposal"))] = "{proposal}-group"
+
+
+@dataclass(frozen=True)
+class RestSettings:
+    """A file's settings; `settings_name` names them in messages."""
+
+    file: OfficeFile
+    settings_name: str
+    mapping: AnswerMapping
+
+    def client(self) -> RestClient:
+        file = self.file
+        return RestClient(
+            file.url,
+            settings_name=self.settings_name,
+            header=file.header,
+            timeout=file.timeout,
+            token=Token(Path(file.token_file)) if file.token_file else None,
+            ca_file=file.ca_file,
+        )
+
+    def unknown(self, proposal_id: str) -> UnknownProposal:
+        """The error for a proposal that the office does not have.
+
+        It is raised here for an invalid number: that must not be sent, because it could be a path to elsewhere.
+        """
+        unknown = UnknownProposal(f"the user office ({self.file.url}) has no proposal {proposal_id!r}")
+        try:
+            check_name(proposal_id, "proposal")
+        except NameRefused as error:
+            raise unknown from error
+        return unknown
 
 
 @dataclass(frozen=True)
@@ -265,23 +207,15 @@ def default_settings(url: str, defaults: OfficeDefaults) -> RestSettings:
 def _settings(document: YamlDocument, file: Path, defaults: OfficeDefaults) -> RestSettings:
     given = document.validated(defaults.file, context=file.parent)
     sources = TypeAdapter(ProposalSources).validate_python(defaults.fields).given() | given.fields.given()
-    return RestSettings(
-        url=given.url,
-        settings_name=str(file),
-        mapping=AnswerMapping(
-            visits=sources.pop("visits"),
-            fields=sources,
-            dates=given.dates,
-            categories={**CATEGORY_OF, **given.categories},
-            beamlines=given.beamlines,
-            group=given.group,
-        ),
-        token_file=Path(given.token_file) if given.token_file else None,
-        header=given.header,
-        timeout=given.timeout,
-        ca_file=given.ca_file,
-        specific={name: value for name, value in vars(given).items() if name not in COMMON_SETTINGS},
+    mapping = AnswerMapping(
+        visits=sources.pop("visits"),
+        fields=sources,
+        dates=given.dates,
+        categories={**CATEGORY_OF, **given.categories},
+        beamlines=given.beamlines,
+        group=given.group,
     )
+    return RestSettings(given, str(file), mapping)
 
 
 PROPOSAL_FIELDS = tuple(one.name for one in fields(ProposalSources))
@@ -295,6 +229,6 @@ def answer_errors(settings: RestSettings) -> Iterator[None]:
         yield
     except UnusableAnswer as error:
         raise OfficeUnavailable(
-            f"the answer of the user office ({settings.url}) cannot be used: {error}. "
+            f"the answer of the user office ({settings.file.url}) cannot be used: {error}. "
             f"Is its field named in {settings.settings_name}?"
         ) from error

@@ -43,8 +43,8 @@ class SciCatOffice:
     """Asks SciCat, version 3 of its interface."""
 
     def __init__(self, settings: RestSettings) -> None:
-        url = settings.url if settings.url.endswith(_API) else settings.url + _API
-        self._settings = replace(settings, url=url)
+        url = settings.file.url.removesuffix(_API) + _API
+        self._settings = replace(settings, file=replace(settings.file, url=url))
         self._mapping = settings.mapping
         self._client = self._settings.client()
 
@@ -60,7 +60,7 @@ class SciCatOffice:
 
     @property
     def name(self) -> str:
-        return self._settings.url
+        return self._settings.file.url
 
     def proposal(self, proposal_id: str) -> Proposal:
         unknown = self._settings.unknown(proposal_id)

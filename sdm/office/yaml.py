@@ -130,21 +130,13 @@ class _ProposalEntry:
     samples: tuple[Annotated[str, AfterValidator(check_sample)], ...] = ()
 
     def proposal(self) -> Proposal:
-        return Proposal(
-            id=self.id,
-            title=self.title,
-            beamline=self.beamline,
-            category=self.category or category_of(self.type, self.id, CATEGORY_OF),
-            abstract=self.abstract,
-            pi_name=self.principal_investigator.name,
-            pi_email=self.principal_investigator.email,
-            members=self.members,
-            group=self.group or f"{self.id}-group",
-            visits=tuple(entry.visit() for entry in self.visits),
-            samples=self.samples,
-            type=self.type,
-            also_at=self.also_at,
-        )
+        given = vars(self) | {
+            "category": self.category or category_of(self.type, self.id, CATEGORY_OF),
+            "group": self.group or f"{self.id}-group",
+            "visits": tuple(entry.visit() for entry in self.visits),
+        }
+        leader = given.pop("principal_investigator")
+        return Proposal(**given, pi_name=leader.name, pi_email=leader.email)
 
 
 @dataclass(frozen=True)

@@ -141,12 +141,10 @@ def test_a_long_name_of_a_visit_does_not_cost_the_proposal() -> None:
 
 
 def test_visits_can_be_starts_or_names_alone() -> None:
-    settings = RestSettings(
-        "https://x", "x", AnswerMapping(READING.fields, (_alone("sessions[].start"), _alone("times")))
-    )
-    found = settings.mapping.proposal(DUO_PROPOSAL)
+    mapping = AnswerMapping(READING.fields, (_alone("sessions[].start"), _alone("times")))
+    found = mapping.proposal(DUO_PROPOSAL)
     assert found.visits == (Visit("20250310", "2025-03-10"), Visit("20250922", "2025-09-22"))
-    found = settings.mapping.proposal({"propid": 1, "beamline": "x", "times": ["first week", "", "2025-03-10"]})
+    found = mapping.proposal({"propid": 1, "beamline": "x", "times": ["first week", "", "2025-03-10"]})
     assert found.visits == (Visit("first_week"), Visit("20250310", "2025-03-10"))
 
 
