@@ -1,17 +1,16 @@
 """Reads YAML files into dataclasses, checked by pydantic. Mistakes are reported with file, line, field and what to do.
 
 Scalars stay texts as they are written, because 20250001 and 02770 are no numbers; the type of a field converts its
-text (`Flag`, `WholeNumber`, `Number`). A message shows no value that could be a secret: only checks of single fields
-show values.
+text (`Flag`, `WholeNumber`, `Number`). A message shows no value, which may be a secret, unless the check of that field
+does.
 """
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import types
 import typing
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from difflib import get_close_matches
 from functools import cache
 from pathlib import Path
@@ -19,6 +18,7 @@ from typing import Annotated, Any, TypeVar
 
 import yaml
 from pydantic import AfterValidator, BeforeValidator, ConfigDict, Strict, TypeAdapter, ValidationError
+from pydantic_core import ErrorDetails
 
 FORBID_EXTRA = ConfigDict(extra="forbid")
 """The `__pydantic_config__` of the outermost dataclass of a file: a name that is not a field is a mistake."""
@@ -69,20 +69,6 @@ Number = Annotated[float, Strict(), _read_as(float)]
 # ---------------------------------------------------------------------------------- files
 
 
-@contextlib.contextmanager
-def _yaml_errors(where: str, kind: Callable[[str], Exception]) -> Iterator[None]:
-    """Turns errors of the YAML library into `kind`. It quotes no line of the file: that may hold a password."""
-    try:
-        yield
-    except yaml.MarkedYAMLError as error:
-        line = error.problem_mark.line + 1 if error.problem_mark else 1
-        raise kind(f"{where}, line {line}: not YAML: {error.problem}") from None
-    except yaml.YAMLError as error:  # invalid characters: this error has no line
-        raise kind(f"{where}: not YAML: {error}") from None
-    except RecursionError:
-        raise kind(f"{where}: nested too deeply") from None
-
-
 def read_text(path: Path, kind: type[Exception]) -> str:
     """The file's text. Raises `kind`."""
     try:
@@ -113,11 +99,16 @@ class YamlDocument:
         self._scalar = scalar
         self._mistakes: list[tuple[int, str]] = []
         self._values: dict[int, Any] = {}
-        with _yaml_errors(where, kind):
+        try:
             self._root = yaml.compose(text, Loader=yaml.SafeLoader)
-            self._tree = None if self._root is None else self._value(self._root, ())
-        if self._tree is None and not keep_nulls:
-            self._tree = {}
+            self._tree = self._value(self._root, ()) if self._root else None if keep_nulls else {}
+        except yaml.MarkedYAMLError as error:  # its own text quotes the line, which may hold a password
+            line = error.problem_mark.line + 1 if error.problem_mark else 1
+            raise kind(f"{where}, line {line}: not YAML: {error.problem}") from None
+        except yaml.YAMLError as error:  # invalid characters: this error has no line
+            raise kind(f"{where}: not YAML: {error}") from None
+        except RecursionError:
+            raise kind(f"{where}: nested too deeply") from None
 
     @property
     def empty(self) -> bool:
@@ -129,15 +120,13 @@ class YamlDocument:
         Raises `kind` with a line for each mistake.
         """
         mistakes = list(self._mistakes)
-        found = None
         try:
-            found = _adapter(typing.cast(Any, model)).validate_python(self._tree, context=context)
+            found: T = _adapter(typing.cast(Any, model)).validate_python(self._tree, context=context)
         except ValidationError as error:
-            for one in error.errors(include_url=False, include_input=False):
-                mistakes.append(self._translated(model, one["type"], one["loc"], one["msg"], one.get("ctx", {})))
-        if mistakes:
+            mistakes += [self._translated(model, one) for one in error.errors(include_url=False, include_input=False)]
+        if mistakes:  # raised here: the text of pydantic's error shows values
             self._raise(sorted(mistakes, key=lambda one: one[0]))
-        return typing.cast(T, found)
+        return found
 
     def refuse(self, path: FieldPath, text: str) -> typing.NoReturn:
         """Raises `kind` for the field at `path`."""
@@ -156,8 +145,7 @@ class YamlDocument:
         lines = [f"{self._where}, line {line}: {text}" for line, text in mistakes[:MAX_MISTAKES]]
         if len(mistakes) > MAX_MISTAKES:
             lines.append(f"{self._where}: {len(mistakes) - MAX_MISTAKES} more")
-        # Not from pydantic's error: its text shows values.
-        raise self._kind("\n".join(lines)) from None
+        raise self._kind("\n".join(lines))
 
     def _mistake(self, path: FieldPath, text: str, line: int = 0) -> tuple[int, str]:
         name = ".".join(part for part in path if isinstance(part, str) and part != "[key]")
@@ -201,38 +189,37 @@ class YamlDocument:
                 key, node = None, node.value[part]
         return key, node
 
-    def _translated(self, model: Any, kind: str, path: FieldPath, text: str, details: Any) -> tuple[int, str]:
+    def _translated(self, model: Any, error: ErrorDetails) -> tuple[int, str]:
         """A mistake that pydantic has found, in our words."""
+        kind, path = error["type"], error["loc"]
+        node = self._nodes(path)[1]
         if kind == "value_error":
-            text = str(details["error"])
+            text = str(error["ctx"]["error"])
         elif kind == "unexpected_keyword_argument":
             known = _field_names(model, path[:-1])
             near = get_close_matches(str(path[-1]), known, 1)
-            text = f"is not known: did you mean {near[0]}?" if near else f"is not known: known are {', '.join(known)}"
-        elif kind in _SCALAR_TEXTS:
-            node = self._nodes(path)[1]
-            null = node is not None and node.tag == _NULL
-            scalar = isinstance(node, yaml.ScalarNode) or kind != "string_type"
-            text = _SCALAR_TEXTS[kind] if scalar else "must be one value"
-            text = "must be one value; remove the line to use the default" if null else text
+            text = "is not known: " + (f"did you mean {near[0]}?" if near else f"known are {', '.join(known)}")
+        elif kind in _OF_SCALARS and node is not None and node.tag == _NULL:
+            text = "must be one value; remove the line to use the default"
+        elif kind == "string_type" and not isinstance(node, yaml.ScalarNode):
+            text = "must be one value"
         else:
-            text = _TEXTS.get(kind) or text.replace("Input should be", "must be")
+            text = _TEXTS.get(kind) or error["msg"].replace("Input should be", "must be")
         return self._mistake(path, text)
 
 
+_OF_SCALARS = ("string_type", "int_type", "float_type", "bool_type", "literal_error")
 _TEXTS = {
     "missing": "is missing: add it",
     "dataclass_type": "must be 'name: value' lines",
     "dict_type": "must be 'name: value' lines",
-    "list_type": "must be a list, like [a, b]",
     "tuple_type": "must be a list, like [a, b]",
-    "recursion_loop": "contains itself",
-}
-_SCALAR_TEXTS = {
+    "list_type": "must be a list, like [a, b]",
     "string_type": "must be text: put it into quotes",
     "int_type": "must be a whole number",
     "float_type": "must be a number",
     "bool_type": "must be true or false",
+    "recursion_loop": "contains itself",
 }
 
 

@@ -121,6 +121,10 @@ class FieldSource:
     text: Part | None = None
     rule: Annotated[str, check(lambda rule: "" if rule in RULES else f"must be one of {', '.join(RULES)}")] = ""
 
+    def __post_init__(self) -> None:
+        if self.text and isinstance(self.path, Template):
+            raise ValueError("beside text, a path without braces is needed")
+
     @property
     def part(self) -> AnswerPath | Template:
         return self.text or self.path

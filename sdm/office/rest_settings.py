@@ -17,7 +17,6 @@ from sdm.names import NameRefused, check_category, check_name
 from sdm.office.field_mapping import (
     AnswerMapping,
     FieldSource,
-    Template,
     UnusableAnswer,
     VisitSource,
 )
@@ -88,12 +87,6 @@ def question(*allowed: str) -> AfterValidator:
     return check(wrong)
 
 
-def _checked_source(given: FieldSource) -> FieldSource:
-    if given.text and isinstance(given.path, Template):
-        raise ValueError("beside text, a path without braces is needed")
-    return given
-
-
 def _path_alone(given: object) -> object:
     return {"path": given} if isinstance(given, str) else given
 
@@ -105,8 +98,7 @@ def _named_visits(given: object) -> object:
 
 
 _OneOrMore = BeforeValidator(lambda given: given if isinstance(given, list) else [given])
-_Source = Annotated[FieldSource, BeforeValidator(_path_alone), AfterValidator(_checked_source)]
-_Sources = Annotated[tuple[_Source, ...], _OneOrMore]
+_Sources = Annotated[tuple[Annotated[FieldSource, BeforeValidator(_path_alone)], ...], _OneOrMore]
 _VisitSources = Annotated[tuple[Annotated[VisitSource, BeforeValidator(_named_visits)], ...], _OneOrMore]
 
 
