@@ -11,23 +11,38 @@ as it is or with what is to be another way:
 from __future__ import annotations
 
 import difflib
-import math
 import reprlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import asdict, dataclass, fields
 from functools import cached_property
-from typing import Any
+from typing import Annotated, Any
 
 import yaml
+from pydantic import AfterValidator, Field, Strict, TypeAdapter, ValidationError
+from pydantic_core import ErrorDetails
 
 from scifish.settings.entries import YAML_ERRORS, ConfigurationLoader
-from scifly.patterns import Pattern, PatternError
+from scifly.patterns import Pattern
 from scifly.readers import READERS
 
 GROUPS = ("stem", "folder", "series", "file")
 
 MAX_PROFILE_SECONDS = 7 * 86_400.0
 """Seconds: more than this is hardly meant."""
+
+
+def _one_of(known: Sequence[str]) -> AfterValidator:
+    def check(given: str) -> str:
+        text = given.strip().lower()
+        if text not in known:
+            raise ValueError(f"{reprlib.repr(given)} is not one of {_listed(known)}")
+        return text
+
+    return AfterValidator(check)
+
+
+_Text = Annotated[str, Strict()]
+_Seconds = Annotated[float, Strict(), Field(ge=0, le=MAX_PROFILE_SECONDS, allow_inf_nan=False)]
 
 
 @dataclass(frozen=True)
@@ -42,12 +57,12 @@ class Profile:
     """
 
     name: str
-    pattern: str
-    group: str = "file"
-    settle: float = 2.0
-    modified: bool = False
-    reader: str = "none"
-    patience: float = 3600.0
+    pattern: Annotated[_Text, AfterValidator(lambda text: Pattern(text).text)]
+    group: Annotated[_Text, _one_of(GROUPS)] = "file"
+    settle: _Seconds = 2.0
+    modified: Annotated[bool, Strict()] = False
+    reader: Annotated[_Text, _one_of(tuple(READERS))] = "none"
+    patience: _Seconds = 3600.0
 
     @cached_property
     def compiled(self) -> Pattern:
@@ -71,6 +86,8 @@ DEFAULT_PROFILES = ("ses", "prodigy")
 """The lines of a device that has none."""
 
 PROFILE_KEYS = tuple(one.name for one in fields(Profile))
+
+_CHECKS = TypeAdapter(Profile)
 
 
 def profiles_from(lines: Sequence[str]) -> tuple[tuple[Profile, ...], tuple[str, ...]]:
@@ -130,64 +147,26 @@ def _checked(given: Mapping[Any, Any]) -> tuple[Profile | None, list[str]]:
         near = difflib.get_close_matches(name.lower(), SHIPPED_PROFILES, n=1)
         hint = f"; did you mean {near[0]!r}?" if near else f", as it is not one of {_listed(SHIPPED_PROFILES)}"
         return None, [*problems, f"{name}: pattern is missing{hint}"]
-    values: dict[str, Any] = {}
-    wrong = []
-    for key, check in _CHECKS.items():
-        if given.get(key) is None:
-            continue
-        try:
-            values[key] = check(given[key])
-        except (ValueError, TypeError) as error:
-            wrong.append(f"{name}: {key}: {error}; this line is not in use")
-    if wrong:
-        return None, [*problems, *wrong]
-    return replace(shipped or Profile(name.strip(), ""), **values), problems
-
-
-def _pattern(given: Any) -> str:
+    base = asdict(shipped or Profile(name.strip(), ""))
+    own = {key: given[key] for key in PROFILE_KEYS if key != "name" and given.get(key) is not None}
     try:
-        return Pattern(_text(given)).text
-    except PatternError as error:
-        raise ValueError(str(error)) from error
+        profile = _CHECKS.validate_python(base | own)
+    except ValidationError as error:
+        wrong = [f"{name}: {one['loc'][0]}: {_why(one)}; this line is not in use" for one in error.errors()]
+        return None, [*problems, *wrong]
+    return profile, problems
 
 
-def _text(given: Any) -> str:
-    if not isinstance(given, str):
-        raise ValueError(f"{reprlib.repr(given)} is not a text; put it into quotes")
-    return given
-
-
-def _one_of(known: Sequence[str]) -> Any:
-    def check(given: Any) -> str:
-        text = _text(given).strip().lower()
-        if text not in known:
-            raise ValueError(f"{reprlib.repr(given)} is not one of {_listed(known)}")
-        return text
-
-    return check
-
-
-def _seconds(given: Any) -> float:
-    good = isinstance(given, int | float) and not isinstance(given, bool) and math.isfinite(given)
-    if not good or not 0 <= given <= MAX_PROFILE_SECONDS:
-        raise ValueError(f"{reprlib.repr(given)} is not a number of seconds from 0 to {MAX_PROFILE_SECONDS:g}")
-    return float(given)
-
-
-def _flag(given: Any) -> bool:
-    if not isinstance(given, bool):
-        raise ValueError(f"{reprlib.repr(given)} is neither true nor false")
-    return given
-
-
-_CHECKS = {
-    "pattern": _pattern,
-    "group": _one_of(GROUPS),
-    "settle": _seconds,
-    "modified": _flag,
-    "reader": _one_of(READERS),
-    "patience": _seconds,
-}
+def _why(error: ErrorDetails) -> str:
+    """What is wrong with a value, with the value."""
+    value = reprlib.repr(error["input"])
+    if error["type"] == "value_error":
+        return str(error["ctx"]["error"])
+    if error["type"] == "bool_type":
+        return f"{value} is neither true nor false"
+    if error["type"] == "string_type":
+        return f"{value} is not a text; put it into quotes"
+    return f"{value} is not a number of seconds from 0 to {MAX_PROFILE_SECONDS:g}"
 
 
 def _listed(names: Sequence[str] | Mapping[str, Any]) -> str:

@@ -83,7 +83,7 @@ def _not_before_start(end: str, info: ValidationInfo) -> str:
     return end
 
 
-_Line = Annotated[str, AfterValidator(one_line)]
+_Line = Annotated[str, AfterValidator(lambda text: one_line(text))]
 _Beamline = Annotated[str, AfterValidator(lambda name: check_name(name, "beamline"))]
 _Day = Annotated[str, AfterValidator(_day)]
 
