@@ -190,7 +190,7 @@ def layout_from(text_or_path: str, prefix: Path = DEFAULT_ROOT) -> Layout:
 
 
 def _wrong_mode(mode: str) -> str:
-    return "" if re.fullmatch(r"(0o|0)?[0-7]{3,4}", mode) else f"mode {mode!r} is not of the form 02770"
+    return "" if re.fullmatch(r"((0o|0)?[0-7]{3,4})?", mode) else f"mode {mode!r} is not of the form 02770"
 
 
 @dataclass(frozen=True)
@@ -206,7 +206,7 @@ class _RuleEntry:
 class _LayoutFile:
     __pydantic_config__ = FORBID_EXTRA
 
-    path: str = ""
+    path: str = DEFAULT_PATH
     siblings: tuple[Annotated[str, AfterValidator(lambda name: check_name(name, "sibling"))], ...] = DEFAULT_SIBLINGS
     folders: dict[str, _RuleEntry] = field(default_factory=dict)
 
@@ -224,8 +224,8 @@ def _layout(where: str, content: str, prefix: Path) -> Layout:
         except NameRefused as error:
             document.refuse(at, str(error))
 
-    if given.path:  # without siblings yet, because it may end with the name of a default sibling
-        layout = changed(("path",), path=given.path, siblings=())
+    # Without siblings yet, because the path may end with the name of a default sibling.
+    layout = changed(("path",), path=given.path, siblings=())
     layout = changed(("siblings",), siblings=given.siblings)
     for name, entry in given.folders.items():
         rule = entry.rule(layout.default_rule(name))

@@ -8,6 +8,7 @@ does.
 from __future__ import annotations
 
 import dataclasses
+import re
 import types
 import typing
 from collections.abc import Callable
@@ -48,6 +49,11 @@ def check(wrong: Callable[[Any], str]) -> AfterValidator:
     return AfterValidator(checked)
 
 
+def matching(pattern: str, otherwise: str) -> AfterValidator:
+    """Refuses a text that is not, as a whole, of this regular expression, by the text `otherwise`."""
+    return check(lambda text: "" if re.fullmatch(pattern, text) else otherwise)
+
+
 def _read_as(convert: Callable[[str], object]) -> BeforeValidator:
     """Converts a text; what cannot be converted stays as it is, and the strict type refuses it."""
 
@@ -81,7 +87,7 @@ class YamlDocument:
     """One YAML document with its line numbers.
 
     `where` names it in messages, which are raised as `kind`. With `keep_nulls` a name without a value is a null;
-    without, it is as if it was not written, and an empty document is a mapping without fields. `scalar` converts
+    without, it has its default, and an empty document is a mapping without fields. `scalar` converts
     scalars other than nulls.
     """
 
@@ -98,6 +104,7 @@ class YamlDocument:
         self._keep_nulls = keep_nulls
         self._scalar = scalar
         self._mistakes: list[tuple[int, str]] = []
+        self._left_out: list[FieldPath] = []
         self._values: dict[int, Any] = {}
         try:
             self._root = yaml.compose(text, Loader=yaml.SafeLoader)
@@ -119,7 +126,7 @@ class YamlDocument:
 
         Raises `kind` with a line for each mistake.
         """
-        mistakes = list(self._mistakes)
+        mistakes = self._mistakes + [wrong for path in self._left_out for wrong in self._unknown(model, path)]
         try:
             found: T = _adapter(typing.cast(Any, model)).validate_python(self._tree, context=context)
         except ValidationError as error:
@@ -156,7 +163,7 @@ class YamlDocument:
         if id(node) in self._values:
             return self._values[id(node)]
         if isinstance(node, yaml.ScalarNode):
-            return None if node.tag == _NULL else self._scalar(node)
+            return None if self._keep_nulls and node.tag == _NULL else self._scalar(node)
         if isinstance(node, yaml.SequenceNode):
             items = self._values[id(node)] = []
             items += [self._value(inner, (*path, number)) for number, inner in enumerate(node.value)]
@@ -171,9 +178,10 @@ class YamlDocument:
                 self._mistakes.append(self._mistake((*path, name or "?"), wrong, key.start_mark.line + 1))
                 continue
             seen.add(name)
-            value = self._value(inner, (*path, name))
-            if value is not None or self._keep_nulls:
-                fields[name] = value
+            if self._keep_nulls or inner.tag != _NULL:
+                fields[name] = self._value(inner, (*path, name))
+            else:
+                self._left_out.append((*path, name))
         return fields
 
     def _nodes(self, path: FieldPath) -> tuple[yaml.Node | None, yaml.Node | None]:
@@ -189,16 +197,23 @@ class YamlDocument:
                 key, node = None, node.value[part]
         return key, node
 
+    def _unknown(self, model: Any, path: FieldPath) -> list[tuple[int, str]]:
+        """That the name is no field of the dataclass around it, unless it is one."""
+        known = _field_names(model, path[:-1])
+        if not known or path[-1] in known:
+            return []
+        near = get_close_matches(str(path[-1]), known, 1)
+        hint = f"did you mean {near[0]}?" if near else f"known are {', '.join(known)}"
+        return [self._mistake(path, f"is not known: {hint}")]
+
     def _translated(self, model: Any, error: ErrorDetails) -> tuple[int, str]:
         """A mistake that pydantic has found, in our words."""
         kind, path = error["type"], error["loc"]
+        if kind == "unexpected_keyword_argument":
+            return self._unknown(model, path)[0]
         node = self._nodes(path)[1]
         if kind == "value_error":
             text = str(error["ctx"]["error"])
-        elif kind == "unexpected_keyword_argument":
-            known = _field_names(model, path[:-1])
-            near = get_close_matches(str(path[-1]), known, 1)
-            text = "is not known: " + (f"did you mean {near[0]}?" if near else f"known are {', '.join(known)}")
         elif kind in _OF_SCALARS and node is not None and node.tag == _NULL:
             text = "must be one value; remove the line to use the default"
         elif kind == "string_type" and not isinstance(node, yaml.ScalarNode):
@@ -229,12 +244,12 @@ def _adapter(model: Any) -> TypeAdapter[Any]:
 
 
 def _field_names(model: Any, path: FieldPath) -> list[str]:
-    """The fields of the dataclass at this path of the model."""
+    """The fields of the dataclass at this path of the model; [] where there is none."""
     for part in path:
         if typing.get_origin(model) in (typing.Union, types.UnionType):  # with None
             model = typing.get_args(model)[0]
         if dataclasses.is_dataclass(model):
-            model = typing.get_type_hints(model)[str(part)]
-        else:  # the items of a list, a tuple or a mapping
-            model = typing.get_args(model)[1 if typing.get_origin(model) is dict else 0]
-    return [field.name for field in dataclasses.fields(model)]
+            model = typing.get_type_hints(model).get(str(part))
+        elif inner := typing.get_args(model):  # the items of a list, a tuple or a mapping
+            model = inner[1 if typing.get_origin(model) is dict else 0]
+    return [field.name for field in dataclasses.fields(model)] if dataclasses.is_dataclass(model) else []

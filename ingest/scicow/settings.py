@@ -21,7 +21,17 @@ import yaml
 from pydantic import BeforeValidator, PlainValidator, ValidationInfo
 
 from sdm.office import OfficeError, office_from
-from sdm.yaml_document import FORBID_EXTRA, Flag, NotEmpty, Number, WholeNumber, YamlDocument, check, read_text
+from sdm.yaml_document import (
+    FORBID_EXTRA,
+    Flag,
+    NotEmpty,
+    Number,
+    WholeNumber,
+    YamlDocument,
+    check,
+    matching,
+    read_text,
+)
 
 HIDDEN = "***"
 
@@ -118,20 +128,6 @@ def _office(value: str) -> str:
     return ""
 
 
-def _pid_prefix(value: str) -> str:
-    return (
-        "" if re.fullmatch(r"[A-Za-z0-9._-]+", value) else "may contain only letters, digits, dot, dash and underscore"
-    )
-
-
-def _topic(value: str) -> str:
-    return "" if re.fullmatch(r"[A-Za-z0-9._-]{1,249}", value) else "is not the name of a Kafka topic"
-
-
-def _full_path(value: str) -> str:
-    return "" if value.startswith("/") else "must be a full path, like /data"
-
-
 def _positive(value: float) -> str:
     return "" if 0 < value <= MAX_SECONDS else f"must be a number of seconds greater than 0, {MAX_SECONDS:.0f} at most"
 
@@ -193,6 +189,11 @@ _Text = Annotated[str, _Filled]
 _Flag = Annotated[Flag, _Filled]
 _WholeNumber = Annotated[WholeNumber, _Filled]
 _Seconds = Annotated[Number, check(_positive), _Filled]
+_Topic = Annotated[_Text, matching(r"[A-Za-z0-9._-]{1,249}", "is not the name of a Kafka topic")]
+_FullPath = Annotated[_Text, matching("/.*", "must be a full path, like /data")]
+_PidPrefix = Annotated[
+    _Text, matching(r"[A-Za-z0-9._-]+", "may contain only letters, digits, dot, dash and underscore")
+]
 _Name = Annotated[_Text, NotEmpty]
 _Action = Annotated[Literal["refuse", "hold", "fallback"], _Filled]
 
@@ -277,12 +278,12 @@ class SciCowSettings:
     proposals: ProposalSettings = ProposalSettings()
     mapping: _Text = ""
     checksums: Annotated[Literal["none", "blake2b", "sha256"], _Filled] = "none"
-    checksum_folders: tuple[Annotated[_Text, check(_full_path)], ...] = ("/data",)
+    checksum_folders: tuple[_FullPath, ...] = ("/data",)
     workers: Annotated[_WholeNumber, check(_between(1, 64))] = 8
     max_waiting: Annotated[_WholeNumber, check(_between(1, 1_000_000))] = 1000
     http: HttpSettings = HttpSettings()
-    dead_letter_topic: Annotated[_Text, check(_topic)] = "scicow-dead-letters"
-    pid_prefix: Annotated[_Text, check(_pid_prefix)] = "scizoo"
+    dead_letter_topic: _Topic = "scicow-dead-letters"
+    pid_prefix: _PidPrefix = "scizoo"
     owner_group: Annotated[_Text, check(_template("proposal", "beamline", "group"))] = "{proposal}-group"
     no_proposal_group: Annotated[_Text, check(_template("beamline"))] = "{beamline}-staff"
     access_groups: tuple[Annotated[_Text, check(_template("proposal", "beamline", "group"))], ...] = ("{beamline}",)

@@ -119,7 +119,7 @@ class FieldSource:
 
     path: Part
     text: Part | None = None
-    rule: Annotated[str, check(lambda rule: "" if rule in RULES else f"must be one of {', '.join(RULES)}")] = ""
+    rule: Annotated[str, check(lambda rule: "" if rule in ("", *RULES) else f"must be one of {', '.join(RULES)}")] = ""
 
     def __post_init__(self) -> None:
         if self.text and isinstance(self.path, Template):

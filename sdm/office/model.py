@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
-from typing import Protocol
+from typing import Annotated, Protocol
 
-from sdm.names import CATEGORIES
+from pydantic import AfterValidator
+
+from sdm.names import CATEGORIES, check_name
 
 PROPRIETARY_CODE = "IN"
 """How the number of a proprietary proposal begins."""
@@ -17,6 +19,10 @@ COMMISSIONING = "commissioning"
 
 CATEGORY_OF = {PROPRIETARY_CODE: "proprietary", COMMISSIONING: "staff", **{name: name for name in CATEGORIES}}
 """Category by an office's type of proposal, or by the beginning of its number. An office's settings add to it."""
+
+
+BeamlineName = Annotated[str, AfterValidator(lambda name: check_name(name, "beamline"))]
+"""As a field of a file."""
 
 
 class OfficeError(Exception):

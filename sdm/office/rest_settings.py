@@ -20,14 +20,15 @@ from sdm.office.field_mapping import (
     UnusableAnswer,
     VisitSource,
 )
-from sdm.office.model import CATEGORY_OF, OfficeError, OfficeUnavailable, UnknownProposal
+from sdm.office.model import CATEGORY_OF, BeamlineName, OfficeError, OfficeUnavailable, UnknownProposal
 from sdm.office.rest import RestClient, Token
-from sdm.yaml_document import FORBID_EXTRA, Number, YamlDocument, check, read_text
+from sdm.yaml_document import FORBID_EXTRA, Number, YamlDocument, check, matching, read_text
 
 DEFAULT_HEADER = "Authorization: Bearer {token}"
 DEFAULT_TIMEOUT_SECONDS = 5.0
 """A client that writes PathFixer's Proposal waits for it."""
 
+_HEADER = matching(r"[A-Za-z0-9-]+:[ -~]*\{token\}[ -~]*", f"is not of the form '{DEFAULT_HEADER}'")
 _MAX_TIMEOUT_SECONDS = 300.0
 
 
@@ -50,17 +51,16 @@ def _beside(given: str, info: ValidationInfo) -> str:
 
 
 def _wrong_file(path: str) -> str:
-    return "" if Path(path).is_file() else f"there is no file {path}"
-
-
-def _wrong_header(given: str) -> str:
-    good = re.fullmatch(r"[A-Za-z0-9-]+:[ -~]*\{token\}[ -~]*", given)
-    return "" if good else "is not of the form 'Authorization: Bearer {token}'"
+    return "" if not path or Path(path).is_file() else f"there is no file {path}"
 
 
 def _wrong_timeout(seconds: float) -> str:
     good = 0 < seconds <= _MAX_TIMEOUT_SECONDS
     return "" if good else f"must be a number of seconds greater than 0, {_MAX_TIMEOUT_SECONDS:g} at most"
+
+
+def _wrong_dates(dates: str) -> str:
+    return "" if not dates or "%" in dates else f"{dates!r} is not of the form %d/%m/%Y"
 
 
 def _template(*allowed: str) -> Callable[[str], str]:
@@ -131,17 +131,13 @@ class OfficeFile:
 
     url: Annotated[str, AfterValidator(_url)]
     token_file: Annotated[str, AfterValidator(_beside)] = ""
-    header: Annotated[str, check(_wrong_header)] = DEFAULT_HEADER
+    header: Annotated[str, _HEADER] = DEFAULT_HEADER
     timeout: Annotated[Number, check(_wrong_timeout)] = DEFAULT_TIMEOUT_SECONDS
-    ca_file: Annotated[
-        str, AfterValidator(_beside), check(lambda path: "" if Path(path).is_file() else f"there is no file {path}")
-    ] = ""
+    ca_file: Annotated[str, AfterValidator(_beside), check(_wrong_file)] = ""
     fields: ProposalSources = ProposalSources()
-    dates: Annotated[str, check(lambda dates: "" if "%" in dates else f"{dates!r} is not of the form %d/%m/%Y")] = ""
+    dates: Annotated[str, check(_wrong_dates)] = ""
     categories: dict[str, Annotated[str, AfterValidator(check_category)]] = field(default_factory=dict)
-    beamlines: dict[str, Annotated[str, AfterValidator(lambda name: check_name(name, "beamline"))]] = field(
-        default_factory=dict
-    )
+    beamlines: dict[str, BeamlineName] = field(default_factory=dict)
     group: Annotated[str, check(_template("proposal"))] = "{proposal}-group"
 
 

@@ -13,6 +13,7 @@ from sdm.names import check_category, check_name, check_sample, check_visit
 from sdm.office.model import (
     CATEGORY_OF,
     MAX_ABSTRACT_LENGTH,
+    BeamlineName,
     OfficeUnavailable,
     Proposal,
     UnknownProposal,
@@ -84,7 +85,6 @@ def _not_before_start(end: str, info: ValidationInfo) -> str:
 
 
 _Line = Annotated[str, AfterValidator(lambda text: one_line(text))]
-_Beamline = Annotated[str, AfterValidator(lambda name: check_name(name, "beamline"))]
 _Day = Annotated[str, AfterValidator(_day)]
 
 
@@ -95,7 +95,7 @@ class _VisitEntry:
     name: Annotated[str, AfterValidator(check_visit)] = ""
     start: _Day = ""
     end: Annotated[_Day, AfterValidator(_not_before_start)] = ""
-    beamline: _Beamline = ""
+    beamline: BeamlineName = ""
 
     def visit(self) -> Visit:
         return Visit(self.name or self.start.replace("-", ""), self.start, self.end, self.beamline)
@@ -118,12 +118,12 @@ class _Leader:
 class _ProposalEntry:
     id: Annotated[str, AfterValidator(lambda name: check_name(name, "id"))]
     title: _Line
-    beamline: _Beamline
+    beamline: BeamlineName
     abstract: Annotated[str, AfterValidator(lambda text: one_line(text, MAX_ABSTRACT_LENGTH))] = ""
     principal_investigator: _Leader = _Leader()
     type: _Line = ""
     category: Annotated[str, AfterValidator(check_category)] = ""
-    also_at: tuple[_Beamline, ...] = ()
+    also_at: tuple[BeamlineName, ...] = ()
     members: tuple[_Line, ...] = ()
     group: Annotated[str, AfterValidator(lambda name: check_name(name, "group"))] = ""
     visits: tuple[_VisitOrName, ...] = ()
