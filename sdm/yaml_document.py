@@ -246,10 +246,10 @@ def _adapter(model: Any) -> TypeAdapter[Any]:
 def _field_names(model: Any, path: FieldPath) -> list[str]:
     """The fields of the dataclass at this path of the model; [] where there is none."""
     for part in path:
-        if typing.get_origin(model) in (typing.Union, types.UnionType):  # with None
-            model = typing.get_args(model)[0]
         if dataclasses.is_dataclass(model):
             model = typing.get_type_hints(model).get(str(part))
         elif inner := typing.get_args(model):  # the items of a list, a tuple or a mapping
             model = inner[1 if typing.get_origin(model) is dict else 0]
+        if typing.get_origin(model) in (typing.Union, types.UnionType):  # with None
+            model = typing.get_args(model)[0]
     return [field.name for field in dataclasses.fields(model)] if dataclasses.is_dataclass(model) else []
