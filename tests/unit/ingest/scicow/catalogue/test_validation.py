@@ -355,7 +355,7 @@ def written(tmp_path):
         ("user_office: proposals.yaml", "line 11: user_office: user office 'proposals.yaml' is not of the form yaml:"),
         ("user_office: duo:/nowhere/duo.yaml", "line 11: user_office: .*/nowhere/duo.yaml"),
         ("user_office: 'duo:https://me:pw@host'", r"line 11: user_office: user office 'duo:\.\.\.' is not"),
-        ("proposals: {unknown: guess}", "line 11: proposals.unknown: must be one of refuse, hold, fallback"),
+        ("proposals: {unknown: guess}", "line 11: proposals.unknown: must be 'refuse', 'hold' or 'fallback'"),
         ("proposals: {fallback_group: '{proposal}'}", r"line 11: proposals.fallback_group: \{proposal\} is not known"),
         ("no_proposal_group: '{proposal}-x'", r"line 11: no_proposal_group: \{proposal\} is not known"),
         ("owner_group: '{proposal.__class__}'", r"line 11: owner_group: \{proposal.__class__\} is not known"),
