@@ -210,7 +210,7 @@ class YamlDocument:
         """A mistake that pydantic has found, in our words."""
         kind, path = error["type"], error["loc"]
         if kind == "unexpected_keyword_argument":
-            return self._unknown(model, path)[0]
+            return (self._unknown(model, path) or [self._mistake(path, "is not known: remove it")])[0]
         node = self._nodes(path)[1]
         if kind == "value_error":
             text = str(error["ctx"]["error"])
