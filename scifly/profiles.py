@@ -138,7 +138,7 @@ def _checked(given: Mapping[Any, Any]) -> tuple[Profile | None, list[str]]:
         try:
             values[key] = check(given[key])
         except (ValueError, TypeError) as error:
-            wrong.append(f"{name}: {key}: {error}; this line is not in use")
+            wrong.append(f"{name}: {key}: {error}; this line is not used")
     if wrong:
         return None, [*problems, *wrong]
     return replace(shipped or Profile(name.strip(), ""), **values), problems
