@@ -68,7 +68,7 @@ def _parser() -> argparse.ArgumentParser:
         "scan",
         help="record the files of a folder like the device SciFly",
         description="Record the files of a folder afterwards, each measurement once. Measurements that this command or "
-        "the device has recorded before are skipped. The command can be stopped; it continues when it is run again. Exit "
+        "the device has recorded before are skipped. The command can be stopped; the next run continues. Exit "
         "status: 0 everything is recorded, 1 something is left (with the reason), 2 it could not be done.",
         epilog="The settings come from --settings or --scidog, else from the YAML file named by SCIFISH_CONFIG, else "
         "from the beamline's SciDog (TANGO_HOST).",
@@ -240,7 +240,8 @@ class _Command:
         others = f"; {before} were recorded before" if before else ""
         print(f"{self._count} of {self._total} measurements are recorded now{others}", file=sys.stderr)
         if waiting:
-            print(f"{waiting} are in the spool, because Kafka does not accept them: see `scifish status`", file=sys.stderr)
+            why = "because Kafka does not accept them: see `scifish status`"
+            print(f"{waiting} are in the spool, {why}", file=sys.stderr)
         return 1 if left else 0
 
     # -------------------------------------------------------------------- what it says
@@ -251,7 +252,7 @@ class _Command:
             measured = MeasurementFiles(one.measurement.path, by_path[one.measurement.path].profile, list(one.files))
             self._say(measured, one.header, one.measurement.place, "recorded", one.measurement.uuid)
         for path in outcome.ignored:
-            self._say_line(f"{printable(path)}: has changed since it was recorded; the change is not recorded (modified)")
+            self._say_line(f"{printable(path)}: has changed since its recording; the change is not recorded (modified)")
         for problem in outcome.problems:
             self._complain(problem)
 

@@ -66,9 +66,7 @@ def _expanded(text: str) -> list[str]:
         choices, rest = _choices(rest, text) if brace else ([""], "")
         found = [one + before + choice for one in found for choice in choices]
         if len(found) > MAX_BRACE_ALTERNATIVES:
-            raise PatternError(
-                f"{text!r} has more than {MAX_BRACE_ALTERNATIVES} alternatives; use fewer of them"
-            )
+            raise PatternError(f"{text!r} has more than {MAX_BRACE_ALTERNATIVES} alternatives; use fewer of them")
     return found
 
 

@@ -120,7 +120,7 @@ def _checked(given: Mapping[Any, Any]) -> tuple[Profile | None, list[str]]:
     for key in given:
         if key not in PROFILE_KEYS:
             near = difflib.get_close_matches(str(key), PROFILE_KEYS, n=1)
-            hint = f"did you mean {near[0]!r}?" if near else f"known are {_listed(PROFILE_KEYS)}"
+            hint = f"did you mean {near[0]!r}?" if near else f"allowed are {_listed(PROFILE_KEYS)}"
             problems.append(f"the key {reprlib.repr(key)} is not known and is ignored; {hint}")
     name = given.get("name")
     if not isinstance(name, str) or not name.strip() or len(name) > 60 or not name.isprintable():

@@ -53,8 +53,8 @@ class SciFly(Device):
     Folder = device_property(
         dtype=(str,),
         default_value=(),
-        doc="Folder to be watched: /mnt/ses, {path}/ses, /mnt/ses/{proposal}; it may contain path, sample_path, category, "
-        "proposal, visit, sample (default: PathFixer's Path)",
+        doc="Folder to be watched: /mnt/ses, {path}/ses, /mnt/ses/{proposal}; it may contain path, sample_path, "
+        "category, proposal, visit, sample (default: PathFixer's Path)",
     )
     Method = device_property(
         dtype=(str,),
@@ -142,7 +142,10 @@ class SciFly(Device):
 
     WatchedPath = attribute(dtype=str, doc='The watched folder, with all folders below it; "" for none')
     method = attribute(
-        name="Method", dtype=str, fget="read_Method", doc='The method in use: inotify or polling, "" while nothing is watched'
+        name="Method",
+        dtype=str,
+        fget="read_Method",
+        doc='Method in use: inotify or polling, "" while nothing is watched',
     )
     Proposal = attribute(dtype=str, doc='Proposal of a measurement that starts now; "" for none')
     Sample = attribute(dtype=str, doc='Sample of a measurement that starts now; "" for none')

@@ -69,7 +69,7 @@ def load_accounts(path: Path) -> Accounts:
         if account.username in accounts:
             first = lines[account.username]
             raise AccountsError(
-                f"{path}:{line}: username: {account.username!r} is there already, in line {first}; remove one of them"
+                f"{path}:{line}: username: {account.username!r} is also in line {first}; remove one of them"
             )
         accounts[account.username] = account
         lines[account.username] = line
@@ -93,9 +93,9 @@ def _account(path: Path, node: yaml.Node) -> CatalogueAccount:
         place = f"{path}:{key.start_mark.line + 1}"
         name = key.value if isinstance(key, yaml.ScalarNode) else "?"
         if name not in _FIELDS:
-            raise AccountsError(f"{place}: unknown field {name!r}; known are {', '.join(_FIELDS)}")
+            raise AccountsError(f"{place}: unknown field {name!r}; allowed are {', '.join(_FIELDS)}")
         if name in values:
-            raise AccountsError(f"{place}: {name} is there twice; remove one")
+            raise AccountsError(f"{place}: {name} is given twice; remove one")
         values[name] = _value(f"{place}: {name}", name, value)
     for name in ("username", "password"):
         if not values.get(name):

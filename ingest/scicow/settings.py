@@ -335,7 +335,7 @@ class _SettingsReader(YamlMistakes):
             name = str(key.value)
             if name not in fields:
                 near = get_close_matches(name, fields, 1)
-                hint = f"did you mean {near[0]}?" if near else f"known are {', '.join(fields)}"
+                hint = f"did you mean {near[0]}?" if near else f"allowed are {', '.join(fields)}"
                 self.mistake(key, prefix + name, f"is not a setting: {hint}")
             elif name in found:
                 self.mistake(key, prefix + name, "is set twice: keep one")

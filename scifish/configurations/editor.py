@@ -237,7 +237,7 @@ class Editor:
         ):
             if name.lower() in map(str.lower, instead) and name.lower() not in map(str.lower, named):
                 wrong = ", ".join(named)
-                raise InUse(f"{name} is in use, as {which} ({wrong}) is wrong: put {which} right first")
+                raise InUse(f"{name} is in use, as {which} ({wrong}) is wrong: correct {which} first")
         if name.lower() == settings.active_config.lower():
             raise InUse(f"{name} is the active configuration: make another one active first")
         if name.lower() not in map(str.lower, settings.always_configs):

@@ -106,7 +106,7 @@ class SciFlyStatus:
             return [*nothing, *others]
         found = [f"Watched by {self.method}: {self.watched}", f"Files belong to {_whose(self.place)}"]
         if self.kept:
-            found.append("The proposal is proprietary: its metadata do not leave the beamline (SendProprietary of SciDog)")
+            found.append("It is proprietary: its metadata do not leave the beamline (SendProprietary of SciDog)")
         found += others
         found.append(f"Measurements recorded: {counts.recorded}. Files and measurements not finished: {self.pending}")
         if counts.last_file:
@@ -383,8 +383,8 @@ class _OwnSciDog:
         """Use this one, "" for what the environment says; why not."""
         if wanted and self._given and self._given.lower() != wanted.lower():
             return (
-                f"property SciDog: the server's variable {SCIDOG_VARIABLE} is {self._given}, but must be the same as {wanted}: "
-                "correct one of them"
+                f"property SciDog: it is {wanted}, but the server's variable {SCIDOG_VARIABLE} is {self._given}: "
+                "set both to the same device"
             )
         chosen = wanted or self._given
         if self._in_use is not None and self._in_use.lower() != chosen.lower():

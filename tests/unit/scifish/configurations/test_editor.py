@@ -203,7 +203,7 @@ def test_what_stands_in_for_a_wrong_name_is_in_use_too(db: Database, tmp_path: P
     editor = Editor(db, "a/b/scidog", History(tmp_path / "history.jsonl"), lambda: good)
     db.kept["Config.broken"] = ["- {name: x}"]
     db.kept[which] = [wrong]  # by jive
-    with pytest.raises(InUse, match=rf"waxs is in use, as {which} \({wrong}\) is wrong: put {which} right"):
+    with pytest.raises(InUse, match=rf"waxs is in use, as {which} \({wrong}\) is wrong: correct {which} first"):
         editor.delete("WAXS", "astlin")
     db.kept[which] = ["saxs"]
     editor.delete("waxs", "astlin")

@@ -165,7 +165,8 @@ def test_a_text_of_somebody_else(tmp_path: Path) -> None:
     header = header_of(tmp_path, "notes.txt", "we moved the sample\n" * 5000)
     assert header.metadata == {}
     assert header.complete
-    assert header.problems == ("notes.txt: is not a text file of Scienta SES: it has no sections [Info] and [Region 1]",)
+    why = "is not a text file of Scienta SES: it has no sections [Info] and [Region 1]"
+    assert header.problems == (f"notes.txt: {why}",)
 
 
 def test_names_and_comments_that_look_like_numbers_stay_texts(tmp_path: Path) -> None:

@@ -65,10 +65,10 @@ def test_a_mistake_that_leaves_something_in_use_is_told(lines: dict[str, list[st
 @pytest.mark.parametrize(
     ("lines", "said"),
     [
-        ({"path_fixer": ["sdm-01"]}, "property PathFixer: 'sdm-01' is not the name of a device, such as b311a/ctl/sdm-01"),
+        ({"path_fixer": ["sdm-01"]}, "property PathFixer: 'sdm-01' is not the name of a device, such as b311a"),
         ({"scidog": ["a/b/c", "d/e/f"]}, "property SciDog: it has 2 lines, but must have one: 'a/b/c', 'd/e/f'"),
         ({"folder": ["data/ses"]}, "property Folder: 'data/ses' is not the full path of a folder"),
-        ({"folder": ["{pth}/ses"]}, "property Folder: '{pth}/ses' has {pth}, which is not known; allowed are proposal,"),
+        ({"folder": ["{pth}/ses"]}, "property Folder: '{pth}/ses' has {pth}, which is not known; allowed are"),
         ({"folder": ["{proposal}/ses"]}, "property Folder: '{proposal}/ses' is not the full path of a folder"),
         ({"folder": ["{path"]}, "property Folder: '{path' cannot be read"),
         ({"folder": ["{path!r}"]}, "property Folder: '{path!r}' has {path}"),
