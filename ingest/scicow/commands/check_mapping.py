@@ -23,9 +23,9 @@ def add(commands: Commands) -> None:
     check = commands.add_parser(
         "check-mapping",
         help="show what a message becomes in SciCat",
-        description="Check a message against its schema and print what SciCow would send to SciCat, for each version of "
-        "the API: the dataset (with the contact of the settings, because no user office is asked) and the lists of files. "
-        "Differences from the recorded message are reported on stderr. Nothing is sent.",
+        description="Check a message against its schema and print what SciCow would send to SciCat, for each version "
+        "of the API: the dataset (with the contact of the settings, because no user office is asked) and the lists of "
+        "files. Differences from the recorded message are reported on stderr. Nothing is sent.",
     )
     add_config(check)
     check.add_argument("--api", choices=VERSIONS, help="the version of SciCat's API (default: both)")
