@@ -42,11 +42,11 @@ Sardana's own clients ignore types that they do not know. A scan log shows the s
 """
 
 SPOILT = (
-    "timescan and the continuous scans do not work any more with this measurement group: an abort came while one of "
-    "them was beginning, which Sardana does not get over. Restart the MacroServer; step scans and other groups work "
-    "until then"
+    "timescan and the continuous scans do not work any more with this measurement group: a scan was aborted "
+    "while it was starting, and Sardana cannot recover from this. Restart the MacroServer. Until then step scans and "
+    "other groups work"
 )
-"""Said of a scan that Sardana could not begin for that: https://github.com/sardana-org/sardana/pull/701."""
+"""The warning at a scan that Sardana could not start for this reason: https://github.com/sardana-org/sardana/pull/701."""
 
 _open: dict[str, list[SciFishRecorder]] = {}
 """The recorders of the scans that run at each Door, outermost first: a hook of a scan may run another scan."""

@@ -66,37 +66,37 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     scan = commands.add_parser(
         "scan",
-        help="record the files of a folder, as the device SciFly would have done",
-        description="Record the files of a folder afterwards, each measurement once: what was recorded before, by "
-        "this command or by the device, is left alone. It can be stopped, and goes on when it is called again. Exit "
-        "status: 0 all is recorded, 1 something is left (said why), 2 it could not be done.",
-        epilog="Settings are those of --settings or --scidog, else of the YAML file that SCIFISH_CONFIG names, else of "
-        "the beamline's SciDog (TANGO_HOST).",
+        help="record the files of a folder like the device SciFly",
+        description="Record the files of a folder afterwards, each measurement once. Measurements that this command or "
+        "the device has recorded before are skipped. The command can be stopped; the next run continues. Exit "
+        "status: 0 everything is recorded, 1 something is left (with the reason), 2 it could not be done.",
+        epilog="The settings come from --settings or --scidog, else from the YAML file named by SCIFISH_CONFIG, else "
+        "from the beamline's SciDog (TANGO_HOST).",
     )
-    scan.add_argument("folder", help="all that is in it, and below it")
+    scan.add_argument("folder", help="the folder; folders below it are included")
     scan.add_argument(
         "--profile",
         action="append",
         metavar="PROFILE",
-        help="as a line of the device's property: ses, prodigy, any, or {name: ..., pattern: ...}; "
-        f"may be given again (default: {', '.join(DEFAULT_PROFILES)})",
+        help="a line as in the device's property: ses, prodigy, any, or {name: ..., pattern: ...}; "
+        f"may be given several times (default: {', '.join(DEFAULT_PROFILES)})",
     )
     scan.add_argument("--dry-run", action="store_true", help="only show what would be recorded")
-    scan.add_argument("--proposal", default="", metavar="NUMBER", help="of all files (default: as their path says)")
+    scan.add_argument("--proposal", default="", metavar="NUMBER", help="of all files (default: from their path)")
     scan.add_argument("--sample", default="", help="of all files")
     scan.add_argument(
         "--layout",
         default=PROPOSAL_IN_PATH,
         metavar="REGEX",
-        help="how a path says the proposal, with groups named category, beamline, proposal, sample (default: "
+        help="how to find the proposal in a path, with groups named category, beamline, proposal, sample (default: "
         f"{PROPOSAL_IN_PATH.replace('%', '%%')})",
     )
     scan.add_argument("--since", metavar="DATE", help="only measurements written since then, such as 2025-11-23T08:00")
     where = scan.add_mutually_exclusive_group()
     where.add_argument("--settings", type=Path, metavar="FILE", help="a YAML file of settings")
-    where.add_argument("--scidog", metavar="DEVICE", help="whose settings are used")
-    where.add_argument("--beamline", metavar="NAME", help="with --dry-run, where there are no settings")
-    scan.add_argument("--json", action="store_true", help="one JSON object a line, for each measurement")
+    where.add_argument("--scidog", metavar="DEVICE", help="the SciDog that has the settings")
+    where.add_argument("--beamline", metavar="NAME", help="for --dry-run without settings")
+    scan.add_argument("--json", action="store_true", help="one line with a JSON object for each measurement")
     return parser
 
 
@@ -107,14 +107,14 @@ class _Command:
         self._options = options
         self._root = os.path.abspath(options.folder)
         if not os.path.isdir(self._root):
-            raise CommandError(f"{printable(self._root)} is no folder")
+            raise CommandError(f"{printable(self._root)} is not a folder")
         self._profiles = self._profiles_of(options.profile or list(DEFAULT_PROFILES))
         self._zone = local_zone()
         self._since = self._moment(options.since)
         self._settings = None if options.beamline else self._settings_of()
         beamline = options.beamline or (self._settings.beamline if self._settings is not None else "")
         if not BEAMLINE_NAME.fullmatch(beamline):
-            raise CommandError(f"the beamline {beamline!r} is no short name of letters, digits, '.', '_' and '-'")
+            raise CommandError(f"the beamline {beamline!r} is not a short name of letters, digits, '.', '_' and '-'")
         self._beamline = beamline
         try:
             self._rule = PathRule(
@@ -152,7 +152,7 @@ class _Command:
         try:
             moment = datetime.fromisoformat(text)
         except ValueError as error:
-            raise CommandError(f"--since {text!r} is no date such as 2025-11-23 or 2025-11-23T08:00") from error
+            raise CommandError(f"--since {text!r} is not a date such as 2025-11-23 or 2025-11-23T08:00") from error
         return (moment if moment.tzinfo else moment.replace(tzinfo=self._zone)).timestamp()
 
     def _settings_of(self) -> Settings:
@@ -161,8 +161,8 @@ class _Command:
         settings = settings_source(self._options.settings).now(DATABASE_SECONDS)
         if settings is None:
             raise CommandError(
-                "there are no settings: name a YAML file (--settings), or the Tango system (TANGO_HOST, --scidog); "
-                "for --dry-run alone --beamline will do"
+                "there are no settings: give a YAML file (--settings), or the Tango system (TANGO_HOST, --scidog); "
+                "for --dry-run, --beamline is sufficient"
             )
         return settings
 
@@ -176,7 +176,7 @@ class _Command:
             except UnknownProposalError as error:
                 left.setdefault(str(error), []).append(printable(one.path))
         for why, paths in left.items():
-            self._complain(f"{len(paths)} measurements are left out, such as {paths[0]}: {why}")
+            self._complain(f"{len(paths)} measurements are skipped, for example {paths[0]}: {why}")
         return places
 
     # -------------------------------------------------------------------- what it does
@@ -202,13 +202,13 @@ class _Command:
         if not recorded:
             return "new"
         if len(recorded) < len(one.files):
-            return "has more files than were recorded"
+            return "has more files than recorded"
         same = all(known[file.path].is_like(file) for file in one.files)
         return "is recorded" if same else "has changed since it was recorded"
 
     def _record(self, found: list[MeasurementFiles], places: dict[str, ProposalContext]) -> int:
         if self._settings is None:
-            raise CommandError("--beamline goes with --dry-run only: to record, settings are needed (--settings)")
+            raise CommandError("--beamline is for --dry-run only: recording needs settings (--settings)")
         now = time.time()
         left = [one.path for one in found if one.written > now - one.profile.settle]
         finished = [one for one in found if one.written <= now - one.profile.settle]
@@ -232,15 +232,16 @@ class _Command:
             here.close()
             journal.close()
         if self._stopping.is_set():
-            print(f"\nstopped: {self._count} measurements are recorded; the next run goes on", file=sys.stderr)
+            print(f"\nstopped: {self._count} measurements are recorded; the next run continues", file=sys.stderr)
             return 130
         for path in left:
-            self._complain(f"{printable(path)}: is not finished: it is left to a later run")
+            self._complain(f"{printable(path)}: is not finished: a later run records it")
         before = self._total - self._count - len(left)
-        others = f"; {before} were before" if before else ""
+        others = f"; {before} were recorded before" if before else ""
         print(f"{self._count} of {self._total} measurements are recorded now{others}", file=sys.stderr)
         if waiting:
-            print(f"{waiting} are in the spool, as Kafka does not take them: see `scifish status`", file=sys.stderr)
+            why = "because Kafka does not accept them: see `scifish status`"
+            print(f"{waiting} are in the spool, {why}", file=sys.stderr)
         return 1 if left else 0
 
     # -------------------------------------------------------------------- what it says
@@ -251,7 +252,7 @@ class _Command:
             measured = MeasurementFiles(one.measurement.path, by_path[one.measurement.path].profile, list(one.files))
             self._say(measured, one.header, one.measurement.place, "recorded", one.measurement.uuid)
         for path in outcome.ignored:
-            self._say_line(f"{printable(path)}: has changed since it was recorded, which is not recorded (modified)")
+            self._say_line(f"{printable(path)}: has changed since its recording; the change is not recorded (modified)")
         for problem in outcome.problems:
             self._complain(problem)
 
@@ -280,7 +281,7 @@ class _Command:
             return
         when = datetime.fromtimestamp(max(started, 0.0), UTC).astimezone(self._zone).strftime("%Y-%m-%d %H:%M:%S")
         size = f"{one.size / 1e6:.1f} MB" if one.size >= 1e5 else f"{one.size / 1e3:.1f} kB"
-        secret = ", proprietary: it stays here" if place.proprietary else ""
+        secret = ", proprietary: it stays at the beamline" if place.proprietary else ""
         part = "" if header.complete else ", not complete"
         self._say_line(
             f"[{self._count}/{self._total}] {name}: {state}; {len(one.files)} files, {size}, {when}, "

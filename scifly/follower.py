@@ -123,7 +123,7 @@ class RootFollower(threading.Thread):
             except RecorderStopped:
                 break
             except sqlite3.Error as error:
-                self._say(f"the journal takes nothing, and nothing is recorded until it does: {error}")
+                self._say(f"the journal refuses writes, and nothing is recorded until it accepts them: {error}")
                 self._stopping.wait(RECORD_RETRY_SECONDS)
             except (NotRecorded, SettingsError) as error:
                 self._say(str(error))
@@ -183,7 +183,7 @@ class RootFollower(threading.Thread):
                 )
             found = os.lstat(path)
             if not stat.S_ISREG(found.st_mode):
-                raise ValueError(f"{printable(path)} is no file")
+                raise ValueError(f"{printable(path)} is not a file")
             file = JournalFile.of(path, found.st_size, found.st_mtime_ns, found.st_ino)
             self.collector.take_now(file, answer)
         except (OSError, ValueError) as error:

@@ -109,7 +109,7 @@ class Journal:
     def _begin_anew(self, why: Exception) -> None:
         aside = rename_damaged(self.path)
         self.trouble = (
-            f"the journal {self.path} was damaged ({why}): it is kept as {aside.name}, and a new one is begun; "
+            f"the journal {self.path} was damaged ({why}): it is kept as {aside.name}, and a new one is started; "
             "what is recorded again gets the same uuid"
         )
         log.error("%s", self.trouble)

@@ -66,9 +66,7 @@ def _expanded(text: str) -> list[str]:
         choices, rest = _choices(rest, text) if brace else ([""], "")
         found = [one + before + choice for one in found for choice in choices]
         if len(found) > MAX_BRACE_ALTERNATIVES:
-            raise PatternError(
-                f"{text!r} has more than {MAX_BRACE_ALTERNATIVES} alternatives; write less of them in braces"
-            )
+            raise PatternError(f"{text!r} has more than {MAX_BRACE_ALTERNATIVES} alternatives; use fewer of them")
     return found
 
 
@@ -94,4 +92,4 @@ def _choices(text: str, whole: str) -> tuple[list[str], str]:
             start = place + 1
             if letter == "}":
                 return choices, text[start:]
-    raise PatternError(f"{whole!r}: the braces are not closed, or hold too much; write it like *.{{txt,ibw}}")
+    raise PatternError(f"{whole!r}: the braces are not closed, or contain too much; write it like *.{{txt,ibw}}")

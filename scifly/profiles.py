@@ -93,7 +93,7 @@ _CHECKS = TypeAdapter(Profile)
 def profiles_from(lines: Sequence[str]) -> tuple[tuple[Profile, ...], tuple[str, ...]]:
     """The profiles that are right, in their order, and a sentence for each mistake.
 
-    A line with a mistake is not in use: files recorded the wrong way would stay so in the catalogue,
+    A line with a mistake is not used: files recorded the wrong way would stay so in the catalogue,
     while those of a line that is put right are caught up with. A key that is not known is only told.
     """
     found: dict[str, Profile] = {}
@@ -137,7 +137,7 @@ def _checked(given: Mapping[Any, Any]) -> tuple[Profile | None, list[str]]:
     for key in given:
         if key not in PROFILE_KEYS:
             near = difflib.get_close_matches(str(key), PROFILE_KEYS, n=1)
-            hint = f"did you mean {near[0]!r}?" if near else f"known are {_listed(PROFILE_KEYS)}"
+            hint = f"did you mean {near[0]!r}?" if near else f"allowed are {_listed(PROFILE_KEYS)}"
             problems.append(f"the key {reprlib.repr(key)} is not known and is ignored; {hint}")
     name = given.get("name")
     if not isinstance(name, str) or not name.strip() or len(name) > 60 or not name.isprintable():
@@ -152,7 +152,7 @@ def _checked(given: Mapping[Any, Any]) -> tuple[Profile | None, list[str]]:
     try:
         profile = _CHECKS.validate_python(base | own)
     except ValidationError as error:
-        wrong = [f"{name}: {one['loc'][0]}: {_why(one)}; this line is not in use" for one in error.errors()]
+        wrong = [f"{name}: {one['loc'][0]}: {_why(one)}; this line is not used" for one in error.errors()]
         return None, [*problems, *wrong]
     return profile, problems
 

@@ -64,7 +64,7 @@ class ProposalPeriods:
                 self._keep()
                 self.trouble = ""
             except sqlite3.Error as error:
-                self.trouble = f"the journal {self._journal.path} takes nothing: {error}"
+                self.trouble = f"the journal {self._journal.path} refuses writes: {error}"
 
     def _keep(self) -> None:
         if self._age != self._journal.age:  # it was damaged, and is a new one

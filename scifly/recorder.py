@@ -246,7 +246,7 @@ class DatasetRecorder:
         gone = [file.path for file in self._journal.files_of(measurement.uuid) if not file.settled]
         self._journal.forget(measurement.uuid, gone)
         outcome.over.append((open_measurement, FileNotFoundError(f"{printable(measurement.path)} is gone")))
-        outcome.problems.append(f"{printable(measurement.path)}: its files are gone, before they could be recorded")
+        outcome.problems.append(f"{printable(measurement.path)}: its files were removed before they could be recorded")
 
     def _header(self, open_measurement: OpenMeasurement, before: Sequence[JournalFile]) -> Header:
         paths = sorted([*open_measurement.files, *(file.path for file in _there(before))])
@@ -318,8 +318,8 @@ class DatasetRecorder:
         values: Message | None = None if age < self._fresh and not measurement.recordings else {}
         if age >= self._fresh and not measurement.recordings:
             warnings.append(
-                f"recorded {age:.0f} s after it was written: the Tango attributes of then are not known, "
-                "and those of now were not read"
+                f"recorded {age:.0f} s after it was written: the Tango attributes were not read, "
+                "because their present values are not those of that time"
             )
         known: GivenFields = {
             "dataset": measurement.uuid,

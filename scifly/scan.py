@@ -49,11 +49,11 @@ class PathRule:
         said = {name: text or "" for name, text in (found.groupdict() if found else {}).items()}
         proposal = self.proposal or said.get("proposal", "")
         if not proposal:
-            raise UnknownProposalError("the path does not say whose it is: give --proposal, or --layout")
+            raise UnknownProposalError("the path does not contain the proposal: give --proposal, or --layout")
         beamline = said.get("beamline", "")
         if self.beamline and beamline and beamline.lower() != self.beamline.lower():
             raise UnknownProposalError(
-                f"it is of the beamline {beamline}, and the settings are those of {self.beamline}"
+                f"it belongs to the beamline {beamline}, but the settings are for {self.beamline}"
             )
         # What lies among proprietary data stays at the beamline, whatever else is said.
         category = "proprietary" if "/proprietary/" in path else said.get("category", "")

@@ -169,13 +169,13 @@ class FlyService:
         containing = [one for one in self._all() if inside(path, one.root) and path != one.root]
         if not containing:
             watched = ", ".join(printable(one.root) for one in self._all()) or "nothing"
-            raise ValueError(f"{printable(path)} is not below what is watched ({watched}): `scifly scan` records it")
+            raise ValueError(f"{printable(path)} is not below the watched folder ({watched}): `scifly scan` records it")
         answer = max(containing, key=lambda one: len(one.root)).record_now(path)
         try:
             return answer.result(timeout)
         except TimeoutError as error:
             raise TimeoutError(
-                f"{printable(path)} is not recorded yet, after {timeout:g} s; it will be as soon as that is possible"
+                f"{printable(path)} is not recorded after {timeout:g} s; it will be recorded as soon as possible"
             ) from error
 
     def stop(self) -> None:
@@ -231,7 +231,7 @@ class FlyService:
             self._counts = self._counts.and_then(now)
         outcome.answer()
         for path in outcome.ignored:
-            log.info("%s has changed after it was recorded; this is not recorded (modified)", printable(path))
+            log.info("%s has changed after it was recorded; the change is not recorded (modified)", printable(path))
         for problem in problems:
             log.warning("%s", problem)
         self._changed()
@@ -316,4 +316,4 @@ class FlyService:
         try:
             self._on_change()
         except Exception:
-            log.exception("telling what is new")
+            log.exception("a change of the state could not be handled")

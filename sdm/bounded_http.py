@@ -44,7 +44,7 @@ def fetch(
                 if len(body) > max_bytes:
                     raise AnswerTooLarge(f"the answer is larger than {max_bytes:,} bytes")
                 if time.monotonic() > until:
-                    raise AnswerTooSlow("the answer comes too slowly")
+                    raise AnswerTooSlow("the answer arrives too slowly")
         except ReadTimeoutError as error:
             raise AnswerTooSlow(error) from error
         except DecodeError as error:

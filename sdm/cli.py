@@ -149,7 +149,7 @@ def _proposal_text(proposal: Proposal) -> str:
         "visits": ", ".join(map(_visit_text, proposal.visits)),
         "samples": ", ".join(proposal.samples),
         "abstract": proposal.abstract,
-        "known": f"as the office said {ago(proposal.as_of)}" if proposal.as_of else "",
+        "known": f"as the office reported {ago(proposal.as_of)}" if proposal.as_of else "",
     }
     return "\n".join(f"{name + ':':24}{value}" for name, value in fields.items() if value)
 

@@ -203,7 +203,7 @@ class YamlDocument:
         if not known or path[-1] in known:
             return []
         near = get_close_matches(str(path[-1]), known, 1)
-        hint = f"did you mean {near[0]}?" if near else f"known are {', '.join(known)}"
+        hint = f"did you mean {near[0]}?" if near else f"allowed are {', '.join(known)}"
         return [self._mistake(path, f"is not known: {hint}")]
 
     def _translated(self, model: Any, error: ErrorDetails) -> tuple[int, str]:

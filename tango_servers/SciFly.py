@@ -39,22 +39,22 @@ class SciFly(Device):
     Profiles = device_property(
         dtype=(str,),
         default_value=(),
-        doc="Which files are measurements, one profile a line: ses, or {name: frames, pattern: 'eiger/*.h5', "
+        doc="Which files are measurements, one profile per line: ses, or {name: frames, pattern: 'eiger/*.h5', "
         "group: folder, settle: 10, modified: false, reader: none} (default: ses and prodigy)",
     )
     PathFixer = device_property(
-        dtype=(str,), default_value=(), doc="Device that knows proposal, sample and path (default: that of SciDog)"
+        dtype=(str,), default_value=(), doc="Device that provides proposal, sample and path (default: that of SciDog)"
     )
     SciDog = device_property(
         dtype=(str,),
         default_value=(),
-        doc="The beamline's SciDog, where the database has several (default: SCIDOG_DEVICE, else the only one)",
+        doc="The beamline's SciDog, if the database has several (default: SCIDOG_DEVICE, else the only one)",
     )
     Folder = device_property(
         dtype=(str,),
         default_value=(),
-        doc="Folder to be watched: /mnt/ses, {path}/ses, /mnt/ses/{proposal}; it may name path, sample_path, category, "
-        "proposal, visit, sample (default: PathFixer's Path)",
+        doc="Folder to be watched: /mnt/ses, {path}/ses, /mnt/ses/{proposal}; it may contain path, sample_path, "
+        "category, proposal, visit, sample (default: PathFixer's Path)",
     )
     Method = device_property(
         dtype=(str,),
@@ -64,13 +64,13 @@ class SciFly(Device):
     CatchUp = device_property(
         dtype=(str,),
         default_value=(),
-        doc="Seconds: files that came while it was away are recorded if not older; 0: none "
+        doc="Seconds: files written while the device was not running are recorded if not older; 0: none "
         f"(default: {DEFAULT_CATCH_UP_SECONDS:.0f})",
     )
     TimeZone = device_property(
         dtype=(str,),
         default_value=(),
-        doc="Of dates in files that name none: Europe/Stockholm (default: the machine's)",
+        doc="Time zone of dates in files that give none: Europe/Stockholm (default: the machine's)",
     )
 
     PUSHED = (
@@ -140,22 +140,25 @@ class SciFly(Device):
     # -------------------------------------------------------------- attributes
     # Each has the name of the property that it shows; as members of a class the two need names of their own.
 
-    WatchedPath = attribute(dtype=str, doc='The folder that is watched, with all below it; "" for none')
+    WatchedPath = attribute(dtype=str, doc='The watched folder, with all folders below it; "" for none')
     method = attribute(
-        name="Method", dtype=str, fget="read_Method", doc='How: inotify or polling, "" while nothing is watched'
+        name="Method",
+        dtype=str,
+        fget="read_Method",
+        doc='Method in use: inotify or polling, "" while nothing is watched',
     )
-    Proposal = attribute(dtype=str, doc='Whose a measurement is that begins now; "" for none')
-    Sample = attribute(dtype=str, doc='Of which sample it is; "" for none')
-    Recorded = attribute(dtype="DevLong64", doc="Measurements that were recorded since the start")
-    Pending = attribute(dtype="DevLong64", doc="Files and measurements that are there and not finished")
+    Proposal = attribute(dtype=str, doc='Proposal of a measurement that starts now; "" for none')
+    Sample = attribute(dtype=str, doc='Sample of a measurement that starts now; "" for none')
+    Recorded = attribute(dtype="DevLong64", doc="Measurements recorded since the start")
+    Pending = attribute(dtype="DevLong64", doc="Files and measurements that are not finished")
     Ignored = attribute(
-        dtype="DevLong64", doc="Changes of files after they were recorded that their profile does not record (modified)"
+        dtype="DevLong64", doc="Changes of recorded files that their profile does not record (modified)"
     )
-    Skipped = attribute(dtype="DevLong64", doc="Files that were older than CatchUp when they were seen first")
+    Skipped = attribute(dtype="DevLong64", doc="Files older than CatchUp when they were first seen")
     LastFile = attribute(dtype=str, doc="The last file that was recorded")
-    LastRecorded = attribute(dtype=str, doc='When that was: UTC, ISO 8601; "" before the first')
+    LastRecorded = attribute(dtype=str, doc='When the last file was recorded: UTC, ISO 8601; "" before the first')
     LastError = attribute(
-        dtype=str, doc='Why a measurement could not be read or recorded, of the last one; "" for none since the start'
+        dtype=str, doc='Why the last such measurement could not be read or recorded; "" for none since the start'
     )
     Problems = attribute(
         dtype=(str,), max_dim_x=LONGEST_LIST, doc="What makes the State ALARM or FAULT, and what to do"
@@ -219,7 +222,7 @@ class SciFly(Device):
         with raising_devfailed("SciFly", ValueError):
             self._scifly_work.rescan()
 
-    @command(doc_in="Full path of a file below the path that is watched", doc_out="uuid of its dataset")
+    @command(doc_in="Full path of a file below the watched folder", doc_out="uuid of its dataset")
     def RecordNow(self, file: str) -> str:
         """Record the measurement of this file as it is now: not finished, or once more."""
         with raising_devfailed("SciFly", ValueError, OSError, TimeoutError), tango.AutoTangoAllowThreads(self):

@@ -134,7 +134,7 @@ class Demo:
         files = []
         for analyser in self.analysers:
             if analyser.wait(STEP_TIMEOUT_SECONDS) != 0:
-                raise ProcessError(f"{analyser.name} did not end well; its log is {analyser.log}")
+                raise ProcessError(f"{analyser.name} failed; its log is {analyser.log}")
             files.append(Path(analyser.text.strip()))
         # All files of a measurement have their beginning in common.
         uuids = [files_uuid(BEAMLINE, str(file.with_suffix("")), 0) for file in files]
@@ -156,7 +156,7 @@ class Demo:
     def finish(self, found: DemoComparison) -> int:
         self.watch.terminate()
         if self.watch.wait(STEP_TIMEOUT_SECONDS) != 0:
-            raise ProcessError(f"the scan log did not end well; its log is {self.watch.log}")
+            raise ProcessError(f"the scan log failed; its log is {self.watch.log}")
         pathfixer, scifly = self._proxy(PATHFIXER), self._proxy(SCIFLY)
         good = [tango.DevState.ON, tango.DevState.STANDBY]
         fixed = good if own_group() else [*good, tango.DevState.ALARM]
@@ -197,17 +197,17 @@ class Demo:
     def keep(self) -> None:
         """Say how to join, and wait for Ctrl-C."""
         binary = Path(sys.executable).parent
-        console.rule("It keeps running; Ctrl-C stops it all")
+        console.rule("It keeps running; Ctrl-C stops everything")
         secret = self.stack.write_secret("password", self.catalogue.password)
         for what, how in {
             "Tango": f"export TANGO_HOST={self.stack.tango_host}",
             "spock": f"{binary}/pip install itango; IPYTHONDIR={self.stack.folder / 'ipython'} "
-            f"{binary}/spock --profile=scizoo   (say yes, and the door is {DOOR})",
+            f"{binary}/spock --profile=scizoo   (answer yes; the door is {DOOR})",
             "a macro": f"cd {Path.cwd()}; {binary}/python -m deploy.demo.door {DOOR} ascan mot01 0 1 5 0.1",
             "scan log": f"{binary}/scanlog --url {self.catalogue.url} --username {self.catalogue.username} "
             f"--password-file {secret}",
             "catalogue": f"{self.catalogue.url}   (as {self.catalogue.username}, with the password in {secret}; "
-            f"others see what is public: nothing yet)",
+            f"other users see only public data: nothing yet)",
             "logs": str(self.stack.processes.logs),
         }.items():
             console.print(f"[bold]{what:>10}[/]  {escape(how)}", soft_wrap=True)

@@ -59,7 +59,7 @@ def load_accounts(path: Path) -> Accounts:
     for number, account in enumerate(document.validated(list[CatalogueAccount])):
         if account.username in accounts:
             first = document.line((list(accounts).index(account.username), "username"))
-            document.refuse((number, "username"), f"{account.username!r} is there already, in line {first}; remove one")
+            document.refuse((number, "username"), f"{account.username!r} is also in line {first}; remove one")
         accounts[account.username] = account
     if not accounts:
         document.refuse((), "must have at least one account")

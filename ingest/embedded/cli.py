@@ -18,7 +18,7 @@ try:
     import pint  # noqa: F401
     import uvicorn
 except ImportError as missing:
-    sys.exit(f"scicat-embedded: {missing}; say: pip install 'sardana-scizoo[embedded]'")
+    sys.exit(f"scicat-embedded: {missing}; run: pip install 'sardana-scizoo[embedded]'")
 
 from starlette.types import ASGIApp
 
@@ -38,9 +38,9 @@ The accounts file is a YAML list, readable by its owner only:
   - {username: ingestor, password: "...", email: ingestor@example.org, groups: [], admin: true}
   - {username: jane, password: "...", email: jane@example.org, groups: [20250001-group]}
 
-An admin may do everything; others see and change what belongs to their groups.
+An admin can do everything; other users see and change the data of their groups.
 
-The URL is printed once requests are accepted. Stop with SIGTERM or Ctrl-C.
+The URL is printed when requests are accepted. Stop with SIGTERM or Ctrl-C.
 Exit status: 0 stopped, 1 could not start, 2 wrong usage.
 """
 
@@ -106,7 +106,7 @@ def make_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--host", default="127.0.0.1", help="address to listen on (%(default)s)")
     parser.add_argument("--port", type=_port, default=3000, help="TCP port, 0 for a free one (%(default)s)")
-    parser.add_argument("--database", type=Path, required=True, metavar="FILE", help="made if it is not there")
+    parser.add_argument("--database", type=Path, required=True, metavar="FILE", help="created if it does not exist")
     parser.add_argument("--accounts", type=Path, required=True, metavar="FILE", help="YAML, see below")
     parser.add_argument(
         "--token-hours", type=_hours, default=1.0, metavar="H", help="how long a login lasts (%(default)s)"
@@ -161,7 +161,7 @@ def _warn_of_readers(path: Path) -> None:
         return  # load_accounts says what is wrong with it
     if mode & 0o077:
         logging.getLogger(__name__).warning(
-            "%s can be read by others (mode %o); it holds passwords: chmod 600 it", path, mode & 0o777
+            "%s can be read by others (mode %o); but contains passwords: run chmod 600 on it", path, mode & 0o777
         )
 
 

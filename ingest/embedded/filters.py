@@ -314,7 +314,7 @@ def _words(text: str) -> list[str]:
 def _test(path: str, operator: str, operand: Any, shape: TableShape, options: str = "") -> SqlCondition:
     test = _TESTS.get(operator)
     if test is None:
-        raise FilterError(f"{path[:100]}: the operator {operator[:50]!r} is not known; known are {', '.join(_TESTS)}")
+        raise FilterError(f"{path[:100]}: the operator {operator[:50]!r} is not known; allowed are {', '.join(_TESTS)}")
     if isinstance(operand, DateText) and path not in TIME_FIELDS:
         return _no_date(path, operator)
     return test(path, operand, shape, options)

@@ -449,7 +449,7 @@ class SciCat:
             headers["Content-Type"] = content_type
             if len(data) > MAX_BODY:
                 raise TooLarge(
-                    f"{method} {path}", 413, f"{len(data)} bytes are more than SciCat takes ({MAX_BODY}): not sent"
+                    f"{method} {path}", 413, f"{len(data)} bytes are more than SciCat accepts ({MAX_BODY}): not sent"
                 )
         query = {name: value if isinstance(value, str) else json.dumps(value) for name, value in (params or {}).items()}
         answer = self._transport.send(method, path, data, headers, query)
@@ -491,5 +491,5 @@ def _is_list(answer: Answer, path: str) -> bool:
     except ValueError:
         found = None
     if not isinstance(found, list):
-        raise SciCatError(f"GET {path}", answer.status, f"the answer is no list of datasets: {answer.text()[:200]}")
+        raise SciCatError(f"GET {path}", answer.status, f"the answer is not a list of datasets: {answer.text()[:200]}")
     return True

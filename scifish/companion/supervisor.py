@@ -211,7 +211,7 @@ class Supervisor:
         if self._shortage:
             return self._shortage
         if self._sender.trouble:
-            return f"metadata are kept on this machine until Kafka takes them ({self._sender.trouble})"
+            return f"metadata are kept on this machine until Kafka accepts them ({self._sender.trouble})"
         return ""
 
     # ------------------------------------------------------------------ flush, shutdown

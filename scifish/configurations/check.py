@@ -203,7 +203,7 @@ def _of_value(entry: Entry, reading: Reading) -> Iterator[tuple[str, str]]:
     elif entry.map and not {map_key(value), map_key(reading.raw)} & set(entry.map):
         yield WARNING, f"map: its value now, {str(value)[:80]}, is not in the map and is recorded as it is"
     if "statistics" in entry.record and (isinstance(value, bool) or not isinstance(value, int | float)):
-        yield NOTE, "statistics need a single number, and this is none"
+        yield NOTE, "statistics need a single number, but this is not one"
 
 
 def _of_unit(entry: Entry, reading: Reading, described: DeviceDescription | None) -> Iterator[tuple[str, str]]:

@@ -237,7 +237,7 @@ class Editor:
         ):
             if name.lower() in map(str.lower, instead) and name.lower() not in map(str.lower, named):
                 wrong = ", ".join(named)
-                raise InUse(f"{name} is in use, as {which} ({wrong}) is wrong: put {which} right first")
+                raise InUse(f"{name} is in use, as {which} ({wrong}) is wrong: correct {which} first")
         if name.lower() == settings.active_config.lower():
             raise InUse(f"{name} is the active configuration: make another one active first")
         if name.lower() not in map(str.lower, settings.always_configs):
@@ -353,7 +353,7 @@ def _check_apart(name: str, others: Sequence[str]) -> None:
     """Check that the database does not take the name of a new property for that of another one."""
     for other in others:
         if property_limits.folded(other) == property_limits.folded(name):
-            raise WrongName(f"to the Tango database {name} and {other}, which is there, are one property")
+            raise WrongName(f"for the Tango database {name} and {other}, which exists, are the same property")
 
 
 def _changed(found: StoredConfiguration, based_on: str, last: Change | None) -> str:

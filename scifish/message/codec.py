@@ -68,7 +68,7 @@ def _reduced(whole: Mapping[str, Any]) -> Message:
     room = MAX_MESSAGE_BYTES // 2
     warnings = message["warnings"] = _few(message.get("warnings", []))
     if len(encode(message)) > room and _cut_texts(message):
-        warnings.append("long texts are cut, they do not fit into the message")
+        warnings.append("long texts are cut, because they do not fit into the message")
     if len(encode(message)) > room and len(encode(message.get("environment", {}))) > MAX_MESSAGE_BYTES // 10:
         message["environment"], missing = _cut_fields(message["environment"], MAX_MESSAGE_BYTES // 10)
         more = f", {missing} of its fields are left out" if missing else ""
@@ -76,7 +76,7 @@ def _reduced(whole: Mapping[str, Any]) -> Message:
     _leave_out(message, len(encode(message)) - room, warnings)
     if "scientificMetadata" in message and len(encode(message)) > room:  # very long names of groups
         message["scientificMetadata"] = {}
-        warnings.append("scientificMetadata: all of it is left out, it does not fit into the message")
+        warnings.append("scientificMetadata: all of it is left out, because it does not fit into the message")
     return message
 
 
@@ -132,7 +132,7 @@ def _leave_out(message: Message, excess: int, warnings: list[str]) -> None:
             excess -= size + len(encode(path)) // 2
     if gone:
         message["scientificMetadata"] = _without(message["scientificMetadata"], gone)
-        warnings.append(f"{len(gone)} of {len(by_size)} values are left out: they do not fit into the message")
+        warnings.append(f"{len(gone)} of {len(by_size)} values are left out, because they do not fit into the message")
 
 
 def _without(metadata: Metadata, gone: set[int]) -> Metadata:

@@ -301,7 +301,7 @@ def checked(fields: Mapping[Any, Any], config_name: str = "") -> tuple[Entry | N
     for key in fields:
         if key not in ENTRY_KEYS:
             near = difflib.get_close_matches(str(key), ENTRY_KEYS, n=1)
-            hint = f"; did you mean {near[0]!r}?" if near else f"; known are {', '.join(ENTRY_KEYS)}"
+            hint = f"; did you mean {near[0]!r}?" if near else f"; allowed are {', '.join(ENTRY_KEYS)}"
             problems.append(f"the key {key!r} is not known and is ignored{hint}")
     texts = {}
     for key in TEXT_KEYS:

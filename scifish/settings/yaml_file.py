@@ -93,7 +93,7 @@ class _SettingsFileReader:
             return [(f"{CONFIG_PREFIX}{inner.value}", entries) for inner, entries in value.value]
         if not name.lower().startswith(CONFIG_PREFIX.lower()) and name.lower() not in map(str.lower, PROPERTIES):
             near = difflib.get_close_matches(name, PROPERTIES, n=1, cutoff=0.5)
-            hint = f"; did you mean {near[0]}?" if near else f"; known are {', '.join(PROPERTIES)}"
+            hint = f"; did you mean {near[0]}?" if near else f"; allowed are {', '.join(PROPERTIES)}"
             self.problems.append(f"line {key.start_mark.line + 1}: {name!r} is not known and is ignored{hint}")
             return []
         return [(name, value)]

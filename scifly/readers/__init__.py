@@ -47,7 +47,7 @@ def read(reader: str, files: Sequence[str], zone: tzinfo) -> Header:
     ordered = sorted(files, key=lambda path: (not path.lower().endswith((".txt", ".xy")), path))
     for count, path in enumerate(ordered):
         if time.monotonic() > deadline:
-            problems.append(f"{len(ordered) - count} files were not read: there was no time left for them")
+            problems.append(f"{len(ordered) - count} files were not read, because there was no time left")
             break
         try:
             with opened(path, deadline) as source:

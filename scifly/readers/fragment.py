@@ -10,7 +10,7 @@ from scifish.message import Message
 from scifly.model import Header
 
 MAX_REGIONS_IN_FULL = 60
-"""So many are told in full: a message has room for some thousands of values."""
+"""So many are recorded in full: a message has room for some thousands of values."""
 
 MAX_FIELDS = 300
 """Fields of one region, or of one group in it."""
@@ -107,7 +107,7 @@ def composed(parts: Sequence[FileHeader], problems: Iterable[str]) -> Header:
             metadata[f"Region {number} {region.name}".strip()] = region.fields
     said = [*problems, *(problem for part in parts for problem in part.problems)]
     if len(regions) > MAX_REGIONS_IN_FULL:
-        said.append(f"of {len(regions)} regions only the first {MAX_REGIONS_IN_FULL} are told in full")
+        said.append(f"of {len(regions)} regions only the first {MAX_REGIONS_IN_FULL} are recorded in full")
     return Header(
         metadata=metadata,
         data_format=", ".join(dict.fromkeys(part.data_format for part in parts if part.data_format)),
@@ -167,5 +167,5 @@ def _times(each: list[float | None]) -> list[float]:
 def _few(problems: list[str]) -> tuple[str, ...]:
     few = [problem[:500] for problem in problems[:MAX_READ_PROBLEMS]]
     if len(problems) > MAX_READ_PROBLEMS:
-        few.append(f"and {len(problems) - MAX_READ_PROBLEMS} problems more")
+        few.append(f"and {len(problems) - MAX_READ_PROBLEMS} more problems")
     return tuple(few)

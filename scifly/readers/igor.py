@@ -117,9 +117,9 @@ def _abridged(source: Source, begin: int, size: int) -> tuple[bytes, list[int]]:
         struct.pack_into(f"{order}i", head, 2, 126)
         struct.pack_into(f"{order}h", head, length - 110, 0)
     if numbers < 0 or min(parts, default=0) < 0 or sum(parts) > MAX_NOTE:
-        raise UnreadableError(f"is damaged: its header speaks of {numbers} bytes of numbers and {sum(parts)} of notes")
+        raise UnreadableError(f"is damaged: its header announces {numbers} bytes of numbers and {sum(parts)} of notes")
     if begin + length + numbers + sum(parts) > end:
-        raise UnfinishedError(f"ends after {size} bytes, and {length + numbers + sum(parts)} are announced")
+        raise UnfinishedError(f"ends after {size} bytes, but its header announces {length + numbers + sum(parts)}")
     padding = b"" if version == 5 else bytes(16)
     return bytes(head) + padding + source.bytes_at(begin + length + numbers, sum(parts)), units
 
@@ -129,7 +129,7 @@ def _version(head: bytes) -> tuple[str, int]:
         found = struct.unpack(f"{order}h", head)[0]
         if found in _VERSIONS:
             return order, found
-    raise UnreadableError("is no binary wave of Igor")
+    raise UnreadableError("is not an Igor binary wave")
 
 
 def _region(wave: dict[str, Any], units: list[int], zone: dt.tzinfo) -> tuple[Region, str]:

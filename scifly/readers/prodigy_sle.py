@@ -40,7 +40,7 @@ def read(source: Source, zone: dt.tzinfo) -> FileHeader:
             database.set_progress_handler(lambda: source.late, 10_000)
             return _part(database)
     except sqlite3.Error as error:
-        raise UnreadableError(f"is damaged, being written, or no .sle of Prodigy: {error}") from error
+        raise UnreadableError(f"is damaged, being written, or not a .sle file of Prodigy: {error}") from error
 
 
 def _check(source: Source) -> None:
@@ -49,7 +49,7 @@ def _check(source: Source) -> None:
     if len(head) < 100 and MAGIC.startswith(head[:16]):
         raise UnfinishedError("ends within its header")
     if not head.startswith(MAGIC):
-        raise UnreadableError("is no .sle of Prodigy")
+        raise UnreadableError("is not a .sle file of Prodigy")
     (page,) = struct.unpack_from(">H", head, 16)
     changed, pages = struct.unpack_from(">II", head, 24)
     (valid,) = struct.unpack_from(">I", head, 92)

@@ -58,7 +58,7 @@ def _read(each: Iterable[bytes], encoding: str | None) -> FileHeader:
             raise
         problem = str(error)
     if not handler.known and complete:
-        raise UnreadableError("is no XML of SpecsLab or Prodigy")
+        raise UnreadableError("is not an XML file of SpecsLab or Prodigy")
     part = FileHeader(handler.data_format, regions=handler.regions, complete=complete)
     put(part.general, "Program", handler.program or None)
     if problem:

@@ -83,7 +83,9 @@ class _XyReader:
         if first is None:
             if begin and _BEGIN.startswith(begin.lstrip("#; ")) and self._lines.unended:
                 raise UnfinishedError("has no header yet")
-            raise UnreadableError("is no XY text of Prodigy: it does not begin with `# Created by: SpecsLab Prodigy`")
+            raise UnreadableError(
+                "is not an XY file of Prodigy: it does not start with `# Created by: SpecsLab Prodigy`"
+            )
         self._mark, self._made = first["mark"], first["by"].strip()
         while (line := self._lines.next()) is not None:
             self._in_header = line.startswith(self._mark)

@@ -61,7 +61,7 @@ class _SesTextReader:
         if not self._notes and not self._general:
             if self._begin and "[Info]".startswith(self._begin):
                 raise UnfinishedError("has no region yet")
-            raise UnreadableError("is no text of Scienta SES: it has no sections [Info] and [Region 1]")
+            raise UnreadableError("is not a text file of Scienta SES: it has no sections [Info] and [Region 1]")
         return self._finished()
 
     def _take(self, kind: str, index: int, line: str) -> None:
@@ -95,7 +95,7 @@ class _SesTextReader:
         """What the file announces and is not there; "" if nothing."""
         announced = number(self._general.get("number of regions", ""))
         if isinstance(announced, int) and announced > len(self._notes):
-            return f"{announced} regions are announced, {len(self._notes)} are there"
+            return f"{announced} regions are announced, but there are {len(self._notes)}"
         if self._last is None:
             return "has no region yet"
         rows = self._last.size(1) * (self._last.size(3) or 1)

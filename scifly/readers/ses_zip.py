@@ -33,8 +33,8 @@ def read(source: Source, zone: dt.tzinfo) -> FileHeader:
             return _part(archive, source, zone)
     except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError) as error:
         if "not a zip file" in str(error) and b"PK\3\4".startswith(begun):  # its list of files stands at the end
-            raise UnfinishedError("the zip has no end yet") from error
-        raise UnreadableError(f"is damaged, or a zip that SES does not write: {error}") from error
+            raise UnfinishedError("the zip file is not complete yet") from error
+        raise UnreadableError(f"is damaged, or not written by SES: {error}") from error
 
 
 def _part(archive: zipfile.ZipFile, source: Source, zone: dt.tzinfo) -> FileHeader:
@@ -51,7 +51,7 @@ def _part(archive: zipfile.ZipFile, source: Source, zone: dt.tzinfo) -> FileHead
         elif stem.lower() != "viewer_settings" and any(line.startswith("[SES]") for line in lines):
             headers[stem] = note_of(lines)
     if not headers:
-        raise UnreadableError("is no zip of Scienta SES: it has no .ini with a section [SES]")
+        raise UnreadableError("is not a zip file of Scienta SES: it has no .ini with a section [SES]")
     versions = [cleaned(note.text("version"))[:40] for note in headers.values()]
     part = FileHeader(f"Scienta SES zip {next(filter(None, versions), '')}".strip())
     for stem, note in headers.items():
@@ -68,7 +68,7 @@ def _lines(archive: zipfile.ZipFile, name: str) -> list[str]:
     found = archive.getinfo(name)
     if found.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
         # Others unpack a few bytes to any size before we could say how much we want.
-        raise UnreadableError(f"{name} is packed in a way that SES does not use")
+        raise UnreadableError(f"{name} is compressed in a way that SES does not use")
     with archive.open(found) as member:
         text = decoded(member.read(BLOCK_BYTES).removeprefix(b"\xef\xbb\xbf"))
     return text.replace("\r\n", "\n").replace("\r", "\n").split("\n")
@@ -108,5 +108,5 @@ class _Careful:
     def read(self, size: int = -1) -> bytes:
         wanted = size if size >= 0 else self._source.size - self.tell()
         if wanted > MAX_DIRECTORY:
-            raise UnreadableError(f"says that its list of files has {wanted} bytes")
+            raise UnreadableError(f"declares a list of files of {wanted} bytes")
         return self._source.up_to(wanted, self.tell())

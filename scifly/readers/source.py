@@ -59,7 +59,7 @@ class Source:
         """UnfinishedError if there are fewer."""
         found = self.up_to(count, place) if place + count <= self.size else b""
         if len(found) < count:
-            raise UnfinishedError(f"ends after {self.size} bytes, and says that there are {place + count}")
+            raise UnfinishedError(f"ends after {self.size} bytes, but declares {place + count}")
         return found
 
 
@@ -75,7 +75,7 @@ def opened(path: str, deadline: float) -> Iterator[Source]:
     with open(handle, "rb", buffering=0) as raw:
         found = os.fstat(handle)
         if not stat.S_ISREG(found.st_mode):
-            raise UnreadableError("is no file")
+            raise UnreadableError("is not a file")
         yield Source(raw, shown(path), found.st_size, deadline)
 
 
@@ -103,7 +103,7 @@ class Lines:
         if self._over:
             return False
         if self._source.late:
-            self._stop("too large for the time there is")
+            self._stop("too large for the available time")
             return False
         block = self._source.file.read(BLOCK_BYTES)
         self._over = not block

@@ -29,7 +29,7 @@ def blocks(source: Source) -> Iterable[bytes]:
     while block := source.file.read(BLOCK_BYTES):
         yield block
         if source.late:
-            raise UnreadableError("not read to its end: too large for the time there is")
+            raise UnreadableError("not read to its end: too large for the available time")
 
 
 def parse(each: Iterable[bytes], handler: XmlHandler, encoding: str | None = None) -> None:
@@ -67,7 +67,7 @@ class _Parser:
                 if fed - max(self._parser.CurrentByteIndex, 0) > MAX_TAG_BYTES:
                     raise UnreadableError(f"has a tag of more than {MAX_TAG_BYTES} bytes")
         except expat.ExpatError as error:
-            raise NotWellFormedError(f"is no XML: {error}") from error
+            raise NotWellFormedError(f"is not XML: {error}") from error
         try:
             self._parser.Parse(b"", True)
         except expat.ExpatError as error:
@@ -77,7 +77,7 @@ class _Parser:
         self._text = ""
         self._depth += 1
         if self._depth > MAX_XML_DEPTH:
-            raise UnreadableError(f"has more than {MAX_XML_DEPTH} elements in each other")
+            raise UnreadableError(f"has more than {MAX_XML_DEPTH} nested elements")
         self._handler.start(tag, attributes)
 
     def _end(self, tag: str) -> None:
@@ -90,4 +90,4 @@ class _Parser:
             self._text += text[:MAX_FIELD_TEXT_LENGTH]
 
     def _entity(self, *_: object) -> None:
-        raise UnreadableError("declares entities, which no program for spectra does: it is not read")
+        raise UnreadableError("declares entities, which programs for spectra do not use: it is not read")

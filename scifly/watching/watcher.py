@@ -156,14 +156,14 @@ class Watcher:
             self._not_taken = ""
         except Exception as error:
             log.exception("taking %s", printable(path))
-            self._not_taken = f"{printable(path)} could not be taken, and will be given again: {error!r}"
+            self._not_taken = f"{printable(path)} could not be processed, and is retried: {error!r}"
             self._again.append(file)
 
     def _say(self, trouble: str) -> None:
         try:
             self._on_trouble(trouble)
         except Exception:
-            log.exception("telling of %s", trouble)
+            log.exception("a problem could not be reported: %s", trouble)
 
     # -------------------------------------------------------------------- looks and listens
 
@@ -180,7 +180,7 @@ class Watcher:
                     return
                 except Exception as error:
                     log.exception("watching %s", printable(self.root))
-                    self._failed = f"watching {printable(self.root)} failed and is tried again: {error!r}"
+                    self._failed = f"watching {printable(self.root)} failed: {error!r}. Retrying"
                     self._identity = None
                     self._stopping.wait(STAT_RETRY_SECONDS)  # then all begins anew
         finally:
@@ -269,7 +269,7 @@ class Watcher:
 
     def _lost(self) -> None:
         """The kernel had to drop events."""
-        log.info("the kernel dropped events of %s: everything is looked at", printable(self.root))
+        log.info("the kernel dropped events of %s: all files are checked again", printable(self.root))
         self._settling.doubt(WriterState.UNKNOWN)
         self._look_at_all()
 

@@ -137,7 +137,7 @@ def _marked_missing(before: Proposal | None) -> _Proposals:
     """The stored answer, with the time when the office first said that it does not have the proposal."""
     if before is None:
         return {}
-    trouble = before.trouble or f"at {as_of_now()} the office said that it does not have it"
+    trouble = before.trouble or f"at {as_of_now()} the office reported that it does not have it"
     return {before.id: replace(before, trouble=trouble)}
 
 

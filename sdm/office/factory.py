@@ -53,7 +53,7 @@ def proposal_at(office: Office, proposal_id: str, beamline: str) -> Proposal:
 def at_beamline(found: Proposal, beamline: str) -> Proposal:
     """The proposal with this beamline first, and its visits there. Raises WrongBeamline."""
     if not found.is_at(beamline):
-        when = f", as the office said {ago(found.as_of)}" if found.as_of else ""
+        when = f", as the office reported {ago(found.as_of)}" if found.as_of else ""
         raise WrongBeamline(f"proposal {found.id} is for the beamline {found.beamline}, not {beamline}{when}")
     here, *others = sorted((found.beamline, *found.also_at), key=lambda name: name.lower() != beamline.lower())
     visits = tuple(one for one in found.visits if one.beamline.lower() in ("", here.lower()))

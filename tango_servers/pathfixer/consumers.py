@@ -75,7 +75,7 @@ def _consumer(fields: Any) -> Consumer:
         raise ValueError("not of the form {device: ..., attribute: ...} or {device: ..., environment: ...}")
     unknown = [str(key) for key in fields if key not in _KEYS]
     if unknown:
-        raise ValueError(f"unknown: {', '.join(unknown)}; known are {', '.join(_KEYS)}")
+        raise ValueError(f"unknown: {', '.join(unknown)}; allowed are {', '.join(_KEYS)}")
     consumer = Consumer(**fields) if "device" in fields else Consumer("")
     if not consumer.device:
         raise ValueError("device is missing")
@@ -87,7 +87,7 @@ def _consumer(fields: Any) -> Consumer:
         raise ValueError(f"template {consumer.template!r}: {error}") from error
     for name in names:
         if name not in TEMPLATE_FIELDS:
-            raise ValueError(f"template: {{{name}}} is not known; known are {', '.join(TEMPLATE_FIELDS)}")
+            raise ValueError(f"template: {{{name}}} is not known; allowed are {', '.join(TEMPLATE_FIELDS)}")
     try:
         consumer.template.format_map(dict.fromkeys(TEMPLATE_FIELDS, "name"))
     except (ValueError, LookupError) as error:  # only this checks what follows a ':' or a '!'

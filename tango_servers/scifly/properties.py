@@ -91,7 +91,7 @@ def settings_from(
         said = [line for line in (text(line).strip() for line in lines) if line]
         try:
             if len(said) > 1:
-                raise ValueError(f"it has {len(said)} lines, and one is meant: {', '.join(map(repr, said))}")
+                raise ValueError(f"it has {len(said)} lines, but must have one: {', '.join(map(repr, said))}")
             return check(said[0]) if said else default
         except ValueError as error:
             into.append(f"property {name}: {error}")
@@ -101,7 +101,7 @@ def settings_from(
     used, mistakes = profiles_from(lines if any(line.strip() for line in lines) else DEFAULT_PROFILES)
     problems += [f"Profiles, {mistake}" for mistake in mistakes]
     if not used:
-        wrong.append("property Profiles: there is no line that can be used, so no file is recorded")
+        wrong.append("property Profiles: no line can be used, so no file is recorded")
     return SciFlyProperties(
         profiles=used,
         path_fixer=one("PathFixer", path_fixer, _device, "", wrong),
@@ -117,7 +117,7 @@ def settings_from(
 
 def _device(said: str) -> str:
     if not DEVICE_NAME.fullmatch(said):
-        raise ValueError(f"{said!r} is no name of a device, such as b311a/ctl/sdm-01")
+        raise ValueError(f"{said!r} is not the name of a device, such as b311a/ctl/sdm-01")
     return said
 
 
@@ -125,10 +125,10 @@ def _folder(said: str) -> str:
     try:
         parts = list(Formatter().parse(said))
     except ValueError as error:
-        raise ValueError(f"{said!r} cannot be read: {error}; a name stands in braces, as in {{path}}/ses") from error
+        raise ValueError(f"{said!r} cannot be read: {error}; write names in braces, such as {{path}}/ses") from error
     for _, name, form, conversion in parts:
         if name is not None and (name not in FOLDER_FIELDS or form or conversion):
-            raise ValueError(f"{said!r} has {{{name}}}, which is not known: there are {', '.join(FOLDER_FIELDS)}")
+            raise ValueError(f"{said!r} has {{{name}}}, which is not known; allowed are {', '.join(FOLDER_FIELDS)}")
     start = parts[0]
     if not said.startswith("/") and (start[0] or start[1] not in ("path", "sample_path")):
         raise ValueError(f"{said!r} is not the full path of a folder, such as /data/ses or {{path}}/ses")
@@ -161,4 +161,4 @@ def _zone(said: str) -> dt.tzinfo:
     try:
         return ZoneInfo(said)
     except (ValueError, OSError, KeyError) as error:
-        raise ValueError(f"{said!r} is no time zone, such as Europe/Stockholm; the machine's own is in use") from error
+        raise ValueError(f"{said!r} is not a time zone such as Europe/Stockholm; the machine's is in use") from error

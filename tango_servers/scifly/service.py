@@ -35,7 +35,7 @@ SCIDOG_VARIABLE = "SCIDOG_DEVICE"
 CLIENT_WAIT_SECONDS = 2.5
 """Seconds for what a client waits for; after 3 it gives up."""
 
-STOPPED_TEXT = "Stopped: nothing is recorded. Start goes on, and catches up with what has come meanwhile"
+STOPPED_TEXT = "Stopped: nothing is recorded. Start continues, and records the files written in the meantime"
 
 
 @dataclass(frozen=True)
@@ -79,22 +79,22 @@ class SciFlyStatus:
         wanted = self.wanted
         found = Condition(list(wanted.wrong), list(wanted.problems))
         if wanted.wrong or wanted.problems:
-            found.remarks.append("Put the properties right in the Tango database (in jive), then run Init")
+            found.remarks.append("Correct the properties in the Tango database (with jive), then run Init")
         if self.stopped:
             found.remarks.append(STOPPED_TEXT)
             return found
         if self.why_not:
-            found.faults += [self.why_not, f"Trying again every {START_RETRY_SECONDS:.0f} s"]
+            found.faults += [self.why_not, f"Retrying every {START_RETRY_SECONDS:.0f} s"]
         if self.nowhere:
-            found.faults += [f"Nothing is watched: {self.nowhere}", "What was begun before is finished"]
+            found.faults += [f"Nothing is watched: {self.nowhere}", "Measurements that have started are still finished"]
         if not self.flying:
             return found
         if self.stale:
-            found.alarms += [self.stale, f"In use is what it said before: {_whose(self.place)}"]
+            found.alarms += [self.stale, f"Its last answer is in use: {_whose(self.place)}"]
         if self.trouble:
             (found.alarms if self.works else found.faults).append(self.trouble)
         if self.waits:
-            found.alarms += [self.waits, "Nothing is lost; `scifish status` says how much waits"]
+            found.alarms += [self.waits, "Nothing is lost; `scifish status` shows how much waits"]
         found.remarks += self._remarks()
         return found
 
@@ -102,15 +102,15 @@ class SciFlyStatus:
         counts = self.counts
         others = [f"Still being finished: {printable(other)}" for other in self.others]
         if not self.watched:
-            nothing = [] if self.nowhere else [f"{self.path_fixer} has no proposal in use: there is nothing to watch"]
+            nothing = [] if self.nowhere else [f"{self.path_fixer} has no active proposal: there is nothing to watch"]
             return [*nothing, *others]
-        found = [f"Watched, by {self.method}: {self.watched}", f"Files are of {_whose(self.place)}"]
+        found = [f"Watched by {self.method}: {self.watched}", f"Files belong to {_whose(self.place)}"]
         if self.kept:
             found.append("It is proprietary: its metadata do not leave the beamline (SendProprietary of SciDog)")
         found += others
         found.append(f"Measurements recorded: {counts.recorded}. Files and measurements not finished: {self.pending}")
         if counts.last_file:
-            found.append(f"The last one, at {counts.last_recorded}: {os.path.basename(counts.last_file)}")
+            found.append(f"The last file, at {counts.last_recorded}: {os.path.basename(counts.last_file)}")
         if counts.skipped:
             found.append(f"Files older than CatchUp: {counts.skipped}; `scifly scan` records them")
         if counts.ignored:
@@ -202,7 +202,7 @@ class SciFlyWork:
         """The uuid of the dataset of the measurement that this file is of. Raises as `FlyService.record_now`."""
         fly_service = self._fly_service
         if fly_service is None:
-            raise ValueError("nothing is watched at the moment: the Status says why")
+            raise ValueError("nothing is watched at the moment: the Status shows the reason")
         uuid = fly_service.record_now(file, CLIENT_WAIT_SECONDS)
         self._count(fly_service)  # so that who has the answer also sees it counted
         return uuid
@@ -210,7 +210,7 @@ class SciFlyWork:
     def rescan(self) -> None:
         """Look at everything once more, soon; as it does anyway when it begins. ValueError if it is stopped."""
         if self._stopped:
-            raise ValueError("it is stopped: Start looks at everything")
+            raise ValueError("it is stopped: Start checks all files")
         fly_service = self._fly_service
         if fly_service is not None:
             fly_service.rescan()
@@ -292,10 +292,10 @@ class SciFlyWork:
             return WatchTarget(root, ProposalContext(told.proposal, told.sample, told.category))
         if told.proposal and self._last is not None and self._last.place.proposal == told.proposal:
             # A PathFixer that cannot take up its proposal after a restart: the data goes where it went before.
-            self._stale = f"{name} has proposal {told.proposal} and no path; its Status says why"
+            self._stale = f"{name} has proposal {told.proposal} and no path; its Status shows the reason"
             return self._last
         if told.proposal:
-            self._nowhere = f"{name} has proposal {told.proposal} and no path; its Status says why"
+            self._nowhere = f"{name} has proposal {told.proposal} and no path; its Status shows the reason"
         return NO_TARGET
 
     def _as_before(self, name: str) -> WatchTarget:
@@ -383,8 +383,8 @@ class _OwnSciDog:
         """Use this one, "" for what the environment says; why not."""
         if wanted and self._given and self._given.lower() != wanted.lower():
             return (
-                f"property SciDog: {SCIDOG_VARIABLE} of this server says {self._given}, and not {wanted}: "
-                "make them the same"
+                f"property SciDog: it is {wanted}, but the server's variable {SCIDOG_VARIABLE} is {self._given}: "
+                "set both to the same device"
             )
         chosen = wanted or self._given
         if self._in_use is not None and self._in_use.lower() != chosen.lower():

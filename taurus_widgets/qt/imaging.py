@@ -34,7 +34,7 @@ class NoPicture(ValueError):
 def fromFile(path: Path) -> str:
     """The picture in a file as a `data:` URI. Raises NoPicture if it is none, OSError if it cannot be read."""
     if path.stat().st_size > MAX_FILE_BYTES or not path.is_file():
-        raise NoPicture(f"{path.name} is no picture: it is no file, or larger than {MAX_FILE_BYTES >> 20} MB")
+        raise NoPicture(f"{path.name} is not a picture: it is not a file, or larger than {MAX_FILE_BYTES >> 20} MB")
     return fromBytes(path.read_bytes(), path.name)
 
 

@@ -13,15 +13,15 @@ from typing import Any
 import yaml
 
 FAULT_ACTIONS = {
-    "answer": "the status, and nothing is done",
-    "answer_after": "the status, after the request was carried out",
-    "slow": "wait so many seconds, then go on as usual",
-    "cut": "break the connection off, and nothing is done",
-    "cut_after": "carry the request out, then break the connection off without an answer",
-    "cut_body": "carry the request out, then break the connection off in the middle of the answer",
-    "hang": "neither do nor answer anything until the client goes away",
-    "html": "a proxy's page with the status, and nothing is done",
-    "expire": "void every token that was ever given out, then go on as usual",
+    "answer": "answer with the status, and do nothing else",
+    "answer_after": "carry the request out, then answer with the status",
+    "slow": "wait for `seconds`, then continue as usual",
+    "cut": "close the connection, and do nothing else",
+    "cut_after": "carry the request out, then close the connection without an answer",
+    "cut_body": "carry the request out, then close the connection in the middle of the answer",
+    "hang": "do and answer nothing until the client closes the connection",
+    "html": "answer with the status and a page like a proxy's, and do nothing else",
+    "expire": "make all present tokens invalid, then continue as usual",
 }
 
 
@@ -144,9 +144,9 @@ def _rule(where: str, node: yaml.Node) -> FaultRule:
         line = f"{where}:{key.start_mark.line + 1}"
         name = str(key.value)
         if name not in _FIELDS:
-            raise FaultsError(f"{line}: unknown field {name!r}; known are {', '.join(_FIELDS)}")
+            raise FaultsError(f"{line}: unknown field {name!r}; allowed are {', '.join(_FIELDS)}")
         if name in found:
-            raise FaultsError(f"{line}: {name} is there twice; remove one")
+            raise FaultsError(f"{line}: {name} is given twice; remove one")
         if not isinstance(value, yaml.ScalarNode):
             raise FaultsError(f"{line}: {name}: must be one value")
         try:
@@ -171,7 +171,7 @@ def _at_odds(found: dict[str, Any]) -> str:
     """What in a rule does not go together, and what to do; "" if all does."""
     which = [name for name in _WHICH if name in found]
     if len(which) > 1:
-        return f"{which[0]} and {which[1]} cannot both be; keep one"
+        return f"{which[0]} and {which[1]} cannot both be given; keep one"
     if "seed" in found and "fraction" not in found:
         return "seed is only for fraction; remove it"
     if "status" in found and found["do"] not in _WITH_STATUS:

@@ -113,7 +113,7 @@ class SharedOffice:
             changed = bool(trouble) != self._away
             self._away = bool(trouble)
         if changed and trouble:
-            log.warning("%s; proposals that are known are used as they were, datasets of others wait", trouble)
+            log.warning("%s; stored answers are used; datasets of other proposals wait", trouble)
         elif changed:
             log.info("the user office answers again")
         question.answered.set()

@@ -23,13 +23,13 @@ def add(commands: Commands) -> None:
     check = commands.add_parser(
         "check-mapping",
         help="show what a message becomes in SciCat",
-        description="Check a message against its schema and print what SciCow would send to SciCat, by the version of "
-        "its interface: the dataset with the settings' contact, as no user office is asked, and the blocks of files. "
-        "What differs from the recording is reported on stderr. Nothing is sent.",
+        description="Check a message against its schema and print what SciCow would send to SciCat, for each version "
+        "of the API: the dataset (with the contact of the settings, because no user office is asked) and the lists of "
+        "files. Differences from the recorded message are reported on stderr. Nothing is sent.",
     )
     add_config(check)
-    check.add_argument("--api", choices=VERSIONS, help="the version of SciCat's interface (default: both)")
-    check.add_argument("--mapping", metavar="FILE", help="a mapping page to try instead of that of the settings")
+    check.add_argument("--api", choices=VERSIONS, help="the version of SciCat's API (default: both)")
+    check.add_argument("--mapping", metavar="FILE", help="a mapping page to test, instead of that of the settings")
     check.add_argument("message", type=argparse.FileType("rb"), help="a file with one message in JSON; - for stdin")
     check.set_defaults(command=_check_mapping)
 

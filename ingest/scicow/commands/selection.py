@@ -32,7 +32,7 @@ def selected(args: argparse.Namespace, settings: SciCowSettings, topics: TopicRe
     for name in args.topic or []:
         if name not in there:
             known = ", ".join(there) or "none"
-            raise TopicError(f"there is no topic {name} that SciCow reads ({settings.kafka.topics}): known are {known}")
+            raise TopicError(f"there is no topic {name} that SciCow reads ({settings.kafka.topics}): it reads {known}")
     named = [*(args.topic or []), *(topic_of(beamline, there) for beamline in args.beamline or [])]
     return list(dict.fromkeys(named))
 
@@ -53,7 +53,7 @@ def topic_of(beamline: str, there: Iterable[str]) -> str:
     if len(found) == 1:
         return found[0]
     known = ", ".join(found or names) or "none"
-    raise TopicError(f"beamline {beamline}: its topic cannot be found by name; use --topic (known are {known})")
+    raise TopicError(f"beamline {beamline}: its topic cannot be found by name; use --topic (SciCow reads {known})")
 
 
 def ranges(names: list[str], begin: RangeBound, end: RangeBound | None, topics: TopicReader) -> list[OffsetRange]:

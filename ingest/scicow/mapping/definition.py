@@ -232,7 +232,7 @@ class _MappingReader:
 
     def _unknown(self, key: yaml.Node, where: str, names: Any, name: str = "") -> None:
         near = get_close_matches(name or where.rpartition(".")[2], list(names), 1)
-        hint = f"did you mean {near[0]}?" if near else f"known are {', '.join(names)}"
+        hint = f"did you mean {near[0]}?" if near else f"allowed are {', '.join(names)}"
         self._mistake(key, where, f"is not known: {hint}")
 
     def _text(self, node: yaml.Node, where: str) -> str:

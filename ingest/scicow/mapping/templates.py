@@ -97,7 +97,7 @@ def parse(text: str) -> MappingTemplate:
                 raise ValueError(f"{{{name}}} takes no format")
             if name is not None and not known(name):
                 there = ", ".join([*sorted(TEMPLATE_NAMES), *(f"{group}*" for group in TEMPLATE_GROUPS)])
-                raise ValueError(f"{{{name}}} is not known: known are {there}")
+                raise ValueError(f"{{{name}}} is not known: allowed are {there}")
             parts.append((before, name or ""))
     except ValueError as error:
         hint = "" if "known" in str(error) or "format" in str(error) else ": write {{ or }} for a brace"

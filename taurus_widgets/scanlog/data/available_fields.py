@@ -98,7 +98,7 @@ def read_newest(scicat: SciCat, proposal: str = "") -> AvailableFields:
     where = {"proposalIds": {"$in": [proposal]}} if proposal else None
     datasets = scicat.datasets(where, None, "creationTime:desc", NEWEST_DATASETS)
     if not isinstance(datasets, list):
-        raise SciCatError("GET /api/v3/datasets", 200, "the answer is no list of datasets")
+        raise SciCatError("GET /api/v3/datasets", 200, "the answer is not a list of datasets")
     return gathered([dataset for dataset in datasets if isinstance(dataset, dict)])
 
 

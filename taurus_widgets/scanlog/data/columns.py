@@ -383,7 +383,7 @@ def default_columns() -> list[LogColumn]:
             lambda _: "",
             6,
             Kind.PICTURE,
-            "One of them; Enter, or a double click, shows all",
+            "One picture; Enter or a double click shows all",
         ),
         _field("dataQualityMetrics", "Rating", 8, stars, kind=Kind.RATING),
         LogColumn(

@@ -158,7 +158,7 @@ def _compared(left: NamedValue, relation: Relation, text: str, begin: int, end: 
     figure = _NUMBER.match(right)
     if figure is None or not math.isfinite(float(figure.group())):
         if relation in NUMERIC or left.numeric:
-            raise _mistake(f"{label} is compared with a number, and {right!r} is none", text, begin, end)
+            raise _mistake(f"{label} must be compared with a number, but {right!r} is not one", text, begin, end)
         truth = {"true": True, "false": False}.get(right.lower(), right)
         return _typed(left, relation, truth)
     rest = right[figure.end() :]
@@ -226,7 +226,7 @@ def _known(text: str, begin: int, end: int, known: Sequence[NamedValue]) -> Name
         return next(iter(found.values()))
     if found:
         keys = sorted(found)
-        raise _mistake(f"{typed!r} may be {' or '.join(keys[:4])}: write which", text, begin, end)
+        raise _mistake(f"{typed!r} can mean {' or '.join(keys[:4])}: write one of these", text, begin, end)
     if "/" in typed:
         try:
             return NamedValue(key_of(part.strip() for part in typed.split("/")))
@@ -235,7 +235,7 @@ def _known(text: str, begin: int, end: int, known: Sequence[NamedValue]) -> Name
     names = {name: one for one in known for name in one.names if name}
     near = difflib.get_close_matches(plain, names, 1, 0.6) or sorted(name for name in names if plain in name)[:1]
     hint = f": did you mean {names[near[0]].name or names[near[0]].key}?" if near else ". Write its path, as GROUP/NAME"
-    raise _mistake(f"No value here is called {typed!r}{hint}", text, begin, end)
+    raise _mistake(f"There is no value with the name {typed!r}{hint}", text, begin, end)
 
 
 def _plain(name: str) -> str:

@@ -124,5 +124,5 @@ def problem_text(error: Exception) -> str:
     if isinstance(error, SciCatError) and error.status == 0:
         return f"SciCat does not answer ({cause(error)})"
     if isinstance(error, SciCatError) and error.status >= 500:
-        return f"SciCat has a fault (status {error.status})"
-    return "What answers there is not SciCat's REST API"
+        return f"SciCat reports an internal error (status {error.status})"
+    return "The server at this address is not SciCat's REST API"

@@ -60,7 +60,7 @@ def send(scicat: SciCat, edit: Edit) -> EditSent | EditConflict:
                 raise
             refused = error  # the write may have happened
     raise refused or SciCatError(
-        f"the change of {edit.pid} does not stay", 0, f"others undid it {MAX_EDIT_TRIES} times"
+        f"the change of {edit.pid} does not persist", 0, f"other clients overwrote it {MAX_EDIT_TRIES} times"
     )
 
 

@@ -145,7 +145,7 @@ class HistoryPage(Qt.QWidget):
             last = change
         count = len(past.changes)
         if past.note or not count:
-            self.state.say(past.note or "Nothing has been changed since it was made")
+            self.state.say(past.note or "Nothing has been changed since it was created")
         elif past.total > count:
             self.state.say(f"The last {count:,} of {past.total:,} changes")
         else:

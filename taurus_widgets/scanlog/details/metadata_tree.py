@@ -51,7 +51,7 @@ class MetadataTree(Qt.QWidget):
         self._words: list[str] = []  # of the search, in small letters
         self.search = SearchLine(self)
         self.search.setPlaceholderText("Search names, values and units")
-        self.search.setToolTip("Search the metadata (Alt+D)\nEnter: the next, Shift+Enter: the one before, Esc: all")
+        self.search.setToolTip("Search the metadata (Alt+D)\nEnter: next, Shift+Enter: previous, Esc: all")
         self.search.setClearButtonEnabled(True)
         self.count = Qt.QLabel(self)
         self.count.setTextFormat(Qt.Qt.PlainText)

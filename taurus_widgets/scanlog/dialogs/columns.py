@@ -42,11 +42,11 @@ class ColumnChooser(Qt.QDialog):
         self.message = Qt.QLabel(self)
         self.message.setTextFormat(Qt.Qt.PlainText)
         self.message.setWordWrap(True)
-        self.up = self._button("&Up", Qt.Qt.UpArrow, "Further to the left (Alt+Up)", "Alt+Up", lambda: self._move(-1))
+        self.up = self._button("&Up", Qt.Qt.UpArrow, "Move to the left (Alt+Up)", "Alt+Up", lambda: self._move(-1))
         self.down = self._button(
-            "D&own", Qt.Qt.DownArrow, "Further to the right (Alt+Down)", "Alt+Down", lambda: self._move(1)
+            "D&own", Qt.Qt.DownArrow, "Move to the right (Alt+Down)", "Alt+Down", lambda: self._move(1)
         )
-        self.away = self._button("&Hide", Qt.Qt.NoArrow, "Show it no more (Del)", "Del", self._hideSelected)
+        self.away = self._button("&Hide", Qt.Qt.NoArrow, "Hide (Del)", "Del", self._hideSelected)
         self.buttons = Qt.QDialogButtonBox(
             Qt.QDialogButtonBox.Ok | Qt.QDialogButtonBox.Cancel | Qt.QDialogButtonBox.RestoreDefaults, self
         )
@@ -176,7 +176,7 @@ class ColumnChooser(Qt.QDialog):
             if name != DATASET_GROUP:
                 inside.sort(key=lambda found: found.name.casefold())
         ordered = sorted(groups, key=lambda name: (name != DATASET_GROUP, name.casefold()))
-        return [(name or "In no group", groups[name]) for name in ordered]
+        return [(name or "Without a group", groups[name]) for name in ordered]
 
     def _item(self, found: AvailableField) -> Qt.QTreeWidgetItem:
         item = Qt.QTreeWidgetItem([found.name, found.unit, found.example])

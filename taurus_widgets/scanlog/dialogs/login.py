@@ -122,7 +122,7 @@ class LoginDialog(Qt.QDialog):
         self._call = None
         self._enable()
         wrong = isinstance(error, NotAllowed)
-        self._say("SciCat refuses this: the user or the password is wrong." if wrong else f"{problem_text(error)}.")
+        self._say("SciCat refuses it: the user or the password is wrong." if wrong else f"{problem_text(error)}.")
         if wrong:
             self.password.setFocus()
             self.password.selectAll()

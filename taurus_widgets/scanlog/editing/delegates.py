@@ -229,7 +229,7 @@ class CommentField(Qt.QPlainTextEdit):
         self.setPlainText(seen)
         self.moveCursor(Qt.QTextCursor.End)
         self.setAcceptDrops(False)
-        self.setToolTip(tooltip("Enter saves, Shift+Enter begins a new line, Esc leaves it as it was"))
+        self.setToolTip(tooltip("Enter saves, Shift+Enter starts a new line, Esc discards the change"))
 
     def event(self, event: Qt.QEvent) -> bool:
         if event.type() == Qt.QEvent.DeferredDelete:

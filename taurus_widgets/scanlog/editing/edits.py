@@ -39,7 +39,7 @@ class EditState(enum.Enum):
     """The state of an edit in the queue."""
 
     PENDING = "on its way"
-    WAITING = "SciCat is away"
+    WAITING = "SciCat does not answer"
     EARLY = "the scan is not in the catalogue yet"
     LOGIN = "needs a login"
     CONFLICT = "somebody else was first"
@@ -372,7 +372,7 @@ class EditQueue(Qt.QObject):
         elif isinstance(error, NotAllowed):
             self._refuse(queued, f"SciCat does not let {queued.edit.username} change this dataset.")
         elif _temporary(error):
-            self._become(queued, EditState.WAITING, f"{problem_text(error)}; it is tried again.")
+            self._become(queued, EditState.WAITING, f"{problem_text(error)}; retrying.")
             self._holdOthers(queued)
         elif (
             isinstance(error, SciCatError) and error.status == 404 and (queued.edit.early or age < DATASET_WAIT_SECONDS)

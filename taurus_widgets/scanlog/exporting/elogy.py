@@ -97,7 +97,7 @@ class Elogy:
         self.base_url = base_url.strip().rstrip("/")
         parts = urlsplit(self.base_url)
         if parts.scheme not in ("http", "https") or not parts.hostname:
-            raise ValueError(f"{base_url!r} is no address of Elogy: write https://elogy.example.org")
+            raise ValueError(f"{base_url!r} is not an address of Elogy: write https://elogy.example.org")
         self._transport = Transport(self.base_url, timeout, CALL_TIMEOUT_FACTOR * timeout)
 
     def page(self, logbook: int, entry: int) -> str:
@@ -225,7 +225,7 @@ class Elogy:
 
 
 def _not_elogy(what: str) -> ElogyError:
-    return ElogyError(f"What answers there is not Elogy: {what}")
+    return ElogyError(f"The server at this address is not Elogy: {what}")
 
 
 def _refusal(answer: Answer) -> ElogyError:
@@ -240,7 +240,7 @@ def _refusal(answer: Answer) -> ElogyError:
         case 422:
             return ElogyError(f"Elogy reports that something is missing: {said}", 422)
         case status if status >= 500:
-            return ElogyError(f"Elogy has a fault (status {status})", status)
+            return ElogyError(f"Elogy reports an internal error (status {status})", status)
     return ElogyError(f"Elogy refuses this (status {answer.status}): {said}", answer.status)
 
 

@@ -50,7 +50,7 @@ class ElogyDialog(ExportDialog):
         self.address.setPlaceholderText("https://elogy.example.org")
         self.logbooks = LogbookTree(self.body)
         self.new = Qt.QRadioButton("A new entry", self.body)
-        self.append = Qt.QRadioButton("Append to an entry that is there", self.body)
+        self.append = Qt.QRadioButton("Append to an existing entry", self.body)
         self.new.setChecked(True)
         kind = Qt.QButtonGroup(self)
         kind.addButton(self.new)
@@ -112,8 +112,8 @@ class ElogyDialog(ExportDialog):
         if self.append.isChecked() and self.entries.current() is None:
             return "Choose an entry"
         if not self.authors.authors():
-            return "Elogy wants an author"
-        return f"This logbook wants: {', '.join(missing)}" if missing else ""
+            return "Elogy requires an author"
+        return f"This logbook requires: {', '.join(missing)}" if missing else ""
 
     def _kindChosen(self) -> None:
         append = self.append.isChecked()

@@ -101,7 +101,7 @@ class EntryList(Qt.QWidget):
 
     def __init__(self, parent: Qt.QWidget) -> None:
         super().__init__(parent)
-        self.search = DelayedSearchLine("Words of its title", self)
+        self.search = DelayedSearchLine("Words in its title", self)
         self.search.searched.connect(self.searched)
         self.list = Qt.QListWidget(self)
         self.list.setAlternatingRowColors(True)
@@ -134,7 +134,7 @@ class AuthorsField(Qt.QWidget):
     def __init__(self, parent: Qt.QWidget) -> None:
         super().__init__(parent)
         self.search = DelayedSearchLine("Name or login", self)
-        self.search.setToolTip("Type a part of the name, and choose; Enter takes what is typed as it is")
+        self.search.setToolTip("Type a part of the name, and choose; Enter uses the text as typed")
         self.search.searched.connect(self.searched)
         self.search.returnPressed.connect(self._entered)
         self.found = Qt.QStandardItemModel(self)
@@ -150,7 +150,7 @@ class AuthorsField(Qt.QWidget):
         self.list.setFixedHeight(round(self.fontMetrics().height() * 3.6))
         remove = Qt.QShortcut(Qt.QKeySequence(Qt.Qt.Key_Delete), self.list, context=Qt.Qt.WidgetShortcut)
         remove.activated.connect(self._remove)
-        self.list.setToolTip("Delete takes the marked one away")
+        self.list.setToolTip("Delete removes the selected one")
         layout = Qt.QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.setSpacing(4)

@@ -92,7 +92,7 @@ class SaveDialog(ExportDialog):
         super().changed()
         notes = []
         if named and self.path().is_file():
-            notes.append(f"{self.path().name} is there already and will be replaced.")
+            notes.append(f"{self.path().name} exists already and will be replaced.")
         if suffix == ".eln" and self.chosen().count() > MAX_ELN_PARTS:
             notes.append(f"Lab notebooks may refuse an archive of more than {MAX_ELN_PARTS:,} datasets and pictures.")
         self.note.setText(" ".join(notes))

@@ -81,8 +81,8 @@ class Columns(Qt.QObject):
         self.wider = self._action("Wider column", lambda: self._size(WIDTH_STEP_LETTERS), "Alt+Shift+Right")
         self.narrower = self._action("Narrower column", lambda: self._size(-WIDTH_STEP_LETTERS), "Alt+Shift+Left")
         for action in (self.wider, self.narrower):
-            action.setToolTip("The column of the cell that the arrow keys have come to")
-        self.fit = self._action("Fit widths to what is shown", self._log.table.fitWidths)
+            action.setToolTip("The column of the current cell")
+        self.fit = self._action("Fit widths to the content", self._log.table.fitWidths)
         self.reset = self._action("Reset to the usual columns", self.resetLayout)
         self.menu.aboutToShow.connect(self._fillMenu)
         self._fillMenu()
@@ -220,7 +220,7 @@ class Columns(Qt.QObject):
         if self._log.table.currentIndex().isValid():
             self._log.table.sizeColumn(letters)
         else:
-            self._log.statusBar.showWork("Go to a cell of the column first, with the arrow keys")
+            self._log.statusBar.showWork("Go to a cell of the column with the arrow keys first")
 
     def _hideSection(self, section: int) -> None:
         key = self._log.scans.columns[section].key

@@ -81,7 +81,7 @@ class EmptyHint(Qt.QObject):
         if away:
             return [
                 f"{self._connection.problem}.",
-                "The scans are shown as soon as it answers: it is tried again by itself.",
+                "The scans are shown as soon as it answers. The scan log retries by itself.",
             ]
         what = f" of proposal {query.proposal}" if query.proposal else ""
         if query.filtered:
@@ -89,5 +89,5 @@ class EmptyHint(Qt.QObject):
         else:
             why = [f"There is no scan{what} yet." if what else "There is no scan in the catalogue yet."]
         if anonymous:
-            why.append("You are not logged in, so only public scans are seen.")
+            why.append("You are not logged in, so only public scans are shown.")
         return why

@@ -151,7 +151,7 @@ class Filters(Qt.QObject):
         self.bar.time.setCurrentIndex(list(Span).index(self._range.span))
         visit = self.bar.time.model().item(list(Span).index(Span.VISIT))
         visit.setEnabled(bool(self._visit))
-        visit.setToolTip(f"Visit {self._visit}" if self._visit else "PathFixer says no visit")
+        visit.setToolTip(f"Visit {self._visit}" if self._visit else "PathFixer has no visit")
         self._showProposal()
         self._showStatus(query.status)
         self.bar.showChips(self._chips(query))

@@ -373,11 +373,11 @@ class Live(Qt.QObject):
     def _showNotice(self) -> None:
         wrong = [state for state in self._connections.values() if state.problem]
         texts = [f"{state.problem} since {state.since:%H:%M:%S}" for state in wrong]
-        details = [f"{state.problem}: {state.detail}. It is tried again every second." for state in wrong]
+        details = [f"{state.problem}: {state.detail}. Retrying every second." for state in wrong]
         late = [*self._missing.values(), *(expected for expected in self._expected.values() if expected.late)]
         if late:
             numbers = f"Scan {late[0].scan.number} has" if len(late) == 1 else f"{len(late)} scans have"
-            texts.append(f"{numbers} not come into the catalogue since {min(one.noted for one in late):%H:%M:%S}")
+            texts.append(f"{numbers} not reached the catalogue since {min(one.noted for one in late):%H:%M:%S}")
             details += [expected.why() for expected in late]
         if self._missing:
             details.append("Click to dismiss the scans that have no row any more.")

@@ -145,7 +145,7 @@ class Login(Qt.QObject):
         if scicat is not self._log.scicat or scicat.token != token or who is not None:
             return
         self.notice.say(
-            f"The login of {scicat.username or 'this token'} has expired: only what is public is read, and edits wait.",
+            f"The login of {scicat.username or 'this token'} has expired: only public data is shown, and edits wait.",
             "Log in…",
             problem=True,
         )
@@ -158,7 +158,7 @@ class Login(Qt.QObject):
             "Not logged in" if nobody else (scicat.username if scicat else "") or "Logged in by a token"
         )
         self.button.setToolTip(
-            tooltip("Only what is public is shown, and nothing can be written" if nobody else "Who is logged in")
+            tooltip("Only public data is shown, and nothing can be changed" if nobody else "Who is logged in")
         )
         self.logIn.setText("Log in…" if nobody else "Log in as somebody else…")
         self.logIn.setEnabled(scicat is not None)

@@ -91,7 +91,7 @@ class FromToDialog(Qt.QDialog):
         chosen = self.range()
         wrong = chosen.begin is not None and chosen.end is not None and chosen.begin >= chosen.end
         empty = chosen.begin is None and chosen.end is None
-        self.message.setText("The end must be after the begin" if wrong else "Tick one of them" if empty else "")
+        self.message.setText("The end must be after the start" if wrong else "Tick one of them" if empty else "")
         self.buttons.button(Qt.QDialogButtonBox.Ok).setEnabled(not wrong and not empty)
 
     def range(self) -> TimeRange:

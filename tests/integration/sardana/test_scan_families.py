@@ -209,7 +209,7 @@ def test_a_measurement_group_that_an_abort_has_spoilt_is_explained(system: Syste
             system.door.run(*words)
         assert system.last_message()["status"] == "failed"
         assert eventually(lambda: "SciFish: timescan and the continuous scans do not work any more" in warnings(system))
-        assert "Restart the MacroServer; step scans and other groups work until then" in warnings(system)
+        assert "Restart the MacroServer. Until then step scans and other groups work" in warnings(system)
         assert system.scan("ascan", "mot01", "0", "1", "1", "0.05")["status"] == "completed"
         system.door.run("senv", "ActiveMntGrp", "mntgrp_peak")
         assert system.scan(*words)["status"] == "completed"

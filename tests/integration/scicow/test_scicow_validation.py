@@ -253,7 +253,7 @@ def test_an_office_that_is_down_at_the_start_is_waited_for_and_then_bridged(
     made = beamline.scicat.proposal(first)
     assert made is not None
     assert made["title"] == DUO_PROPOSAL["title"]
-    assert beamline.scicow.text.count("proposals that are known are used as they were") == 1
+    assert beamline.scicow.text.count("stored answers are used") == 1
 
     # Down again, and SciCow restarted: what the office said is remembered.
     office.does(f"/proposals/{first}", html(500))

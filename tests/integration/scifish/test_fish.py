@@ -285,7 +285,7 @@ def test_a_program_that_is_killed_is_finished_by_the_command(lab: Lab, tmp_path:
     assert flush.returncode == 1
     status = _status(lab).stdout
     # What librdkafka says of the broker is said instead, where it has said it by then.
-    unsent = r"Kafka has not accepted them within 1 s|metadata are kept on this machine until Kafka takes them \(.+\)"
+    unsent = r"Kafka has not accepted them within 1 s|metadata are kept on this machine until Kafka accepts them \(.+\)"
     assert re.fullmatch(rf"2 messages of exited programs are left: ({unsent})\n", flush.stdout), flush
     assert re.search(
         r"2 messages wait, the oldest for .*(Kafka has not accepted them within 1 s|127\.0\.0\.1:9)", status

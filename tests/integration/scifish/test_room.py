@@ -91,6 +91,6 @@ def test_what_is_wrong_with_a_spool_is_seen_in_scidog(tmp_path: Path, monkeypatc
         try:
             assert eventually(lambda: scidog.state() == tango.DevState.ALARM)
             assert "test on " in scidog.Problems[0]
-            assert "until Kafka takes them" in scidog.Problems[0]
+            assert "until Kafka accepts them" in scidog.Problems[0]
         finally:
             session.close()

@@ -79,7 +79,7 @@ def test_a_beamtime_is_shown_and_then_recorded_once(beamtime: Beamtime) -> None:
     assert "SES" in shown.stdout
     assert "Lens Mode" in shown.stdout or "Lens mode" in shown.stdout
     assert "! " in shown.stdout
-    assert "proposal 20250007, proprietary: it stays here" in shown.stdout
+    assert "proposal 20250007, proprietary: it stays at the beamline" in shown.stdout
     assert "3 measurements; nothing is recorded" in shown.stderr
     done = beamtime.run()
     assert done.returncode == 0, done.stderr
@@ -94,7 +94,7 @@ def test_a_beamtime_is_shown_and_then_recorded_once(beamtime: Beamtime) -> None:
     assert (found["proposalId"], found["startTime"]) == ("20250001", "2025-11-23T09:00:00.000Z")
     assert len(found["files"]) == 2
     again = beamtime.run()
-    assert "0 of 3 measurements are recorded now; 3 were before" in again.stderr
+    assert "0 of 3 measurements are recorded now; 3 were recorded before" in again.stderr
     assert "Ag_0001: is recorded" in beamtime.run("--dry-run").stdout
     beamtime.topic.take_what_is_there()
     assert len(beamtime.topic.messages) == 2
@@ -109,7 +109,7 @@ def test_it_can_be_stopped_and_goes_on(beamtime: Beamtime) -> None:
         assert "[1/1500]" in process.stdout.readline()
         process.send_signal(signal.SIGTERM)
         lines = process.stdout.readlines()
-        assert "the next run goes on" in process.stderr.read()
+        assert "the next run continues" in process.stderr.read()
     assert process.returncode == 130
     first = sum("recorded" in line for line in lines) + 1
     assert first < 1500
@@ -138,9 +138,9 @@ def test_what_is_shown_can_be_read_by_a_program(beamtime: Beamtime, capsys: pyte
     ("more", "said"),
     [
         (["--profile", "sees", "--beamline", "lab"], "--profile: sees: pattern is missing; did you mean 'ses'?"),
-        (["--since", "yesterday", "--beamline", "lab"], "--since 'yesterday' is no date such as 2025-11-23"),
+        (["--since", "yesterday", "--beamline", "lab"], "--since 'yesterday' is not a date such as 2025-11-23"),
         (["--layout", "(", "--beamline", "lab"], "--layout '('"),
-        (["--beamline", "a lab"], "the beamline 'a lab' is no short name"),
+        (["--beamline", "a lab"], "the beamline 'a lab' is not a short name"),
         (["--settings", "/none.yaml"], "the settings /none.yaml cannot be read"),
     ],
 )
@@ -155,7 +155,7 @@ def test_without_a_proposal_nothing_is_recorded(beamtime: Beamtime, capsys: pyte
     beamtime.write(beamtime.settings.parent / "elsewhere", "Ag_0001.txt")
     where = str(beamtime.settings.parent / "elsewhere")
     assert main(["scan", where, "--settings", str(beamtime.settings)]) == 1
-    assert "the path does not say whose it is: give --proposal, or --layout" in capsys.readouterr().err
+    assert "the path does not contain the proposal: give --proposal, or --layout" in capsys.readouterr().err
     assert main(["scan", where, "--settings", str(beamtime.settings), "--proposal", "20250009", "--sample", "S"]) == 0
     found = beamtime.topic.wait_for(lambda m: m["datasetName"] == "Ag_0001")
     assert (found["proposalId"], found["sampleId"]) == ("20250009", "S")

@@ -503,10 +503,10 @@ def test_a_person_can_have_a_file_recorded_at_once(lab: Lab, tmp_path: Path) -> 
     plain = lab.write("notes.md", "none of the profiles wants it")
     fly_service.record_now(str(plain))
     assert lab.wait_for("notes.md")["datasetName"] == "notes.md"
-    with pytest.raises(ValueError, match="is not below what is watched"):
+    with pytest.raises(ValueError, match="is not below the watched folder"):
         fly_service.record_now(str(tmp_path / "elsewhere.txt"))
     (lab.root / "folder.txt").mkdir()
-    with pytest.raises(ValueError, match="is no file"):
+    with pytest.raises(ValueError, match="is not a file"):
         fly_service.record_now(str(lab.root / "folder.txt"))
     with pytest.raises(FileNotFoundError):
         fly_service.record_now(str(lab.root / "none.txt"))
@@ -521,7 +521,7 @@ def test_a_person_can_have_a_file_recorded_at_once(lab: Lab, tmp_path: Path) -> 
 def test_a_person_who_has_waited_too_long_is_told_what_comes_of_it(lab: Lab) -> None:
     fly_service = lab.follow("{name: ses, settle: 60}")
     path = lab.write("Ag_0001.txt")
-    said = r"Ag_0001.txt is not recorded yet, after 0.01 s; it will be"
+    said = r"Ag_0001.txt is not recorded after 0.01 s; it will be"
     with fly_service._journal._lock, pytest.raises(TimeoutError, match=said):  # as a disk that hangs
         fly_service.record_now(str(path), timeout=0.01)
     lab.wait_for("Ag_0001")
@@ -542,7 +542,7 @@ def test_a_full_disk_of_the_journal_is_told_and_nothing_is_lost(lab: Lab) -> Non
     fly_service._journal._db.execute("PRAGMA max_page_count=1")  # SQLite refuses as a full disk does
     for number in range(30):
         lab.write(f"{'long name ' * 20}{number}.txt")
-    assert eventually(lambda: "the journal takes nothing" in fly_service.seen().trouble)
+    assert eventually(lambda: "the journal refuses writes" in fly_service.seen().trouble)
     assert "database or disk is full" in fly_service.seen().trouble
     assert fly_service.seen().counts.recorded < 30
     fly_service._journal._db.execute("PRAGMA max_page_count=1000000")

@@ -114,7 +114,7 @@ def is_in(proxy: tango.DeviceProxy, state: DevState, said: str = "") -> bool:
 
 def test_it_records_what_the_analysers_write(system: System) -> None:
     fly = system.fly
-    assert is_in(fly, DevState.STANDBY, f"{PATHFIXER} has no proposal in use: there is nothing to watch")
+    assert is_in(fly, DevState.STANDBY, f"{PATHFIXER} has no active proposal: there is nothing to watch")
     folder = system.at(FIRST, "fibre_A")
     assert (fly.WatchedPath, fly.Method, fly.Proposal) == (system.pathfixer.Path, "inotify", FIRST)
     events = Events(fly, "Recorded", "LastFile", "Pending")
@@ -133,7 +133,7 @@ def test_it_records_what_the_analysers_write(system: System) -> None:
 
     assert eventually(lambda: (fly.Recorded, fly.Pending) == (2, 0))
     assert fly.LastRecorded.endswith("Z")
-    assert f"The last one, at {fly.LastRecorded}: {os.path.basename(fly.LastFile)}" in fly.status()
+    assert f"The last file, at {fly.LastRecorded}: {os.path.basename(fly.LastFile)}" in fly.status()
     assert fly.LastError == ""
     assert eventually(lambda: fly.Problems == ())
     assert eventually(lambda: ("recorded", 2) in events.seen and ("lastfile", str(prodigy)) in events.seen)
@@ -169,7 +169,7 @@ def test_what_was_begun_under_the_old_proposal_is_finished_as_that(system: Syste
 
 def test_it_goes_on_while_pathfixer_is_dead_also_after_a_restart(system: System) -> None:
     folder, fly = system.at(FIRST, "fibre_B"), system.fly
-    said = f"In use is what it said before: proposal {FIRST}, sample fibre_B"
+    said = f"Its last answer is in use: proposal {FIRST}, sample fibre_B"
     system.pathfixer_server.kill()
     try:
         assert is_in(fly, DevState.ALARM, said)
@@ -210,15 +210,15 @@ def test_clients_do_not_wait_while_pathfixer_hangs(system: System) -> None:
 def test_stop_start_and_record_now(system: System) -> None:
     folder, fly = system.at(FIRST, "fibre_A"), system.fly
     fly.Stop()
-    assert is_in(fly, DevState.OFF, "Start goes on, and catches up with what has come meanwhile")
+    assert is_in(fly, DevState.OFF, "Start continues, and records the files written in the meantime")
     assert eventually(lambda: (fly.WatchedPath, fly.Method) == ("", ""))
     (folder / "stopped.dat").write_text("x")
     with pytest.raises(tango.DevFailed) as refused:
         fly.Rescan()
-    assert refusal(refused) == ("SciFly_ValueError", "it is stopped: Start looks at everything")
+    assert refusal(refused) == ("SciFly_ValueError", "it is stopped: Start checks all files")
     with pytest.raises(tango.DevFailed) as refused:
         fly.RecordNow(str(folder / "stopped.dat"))
-    assert refusal(refused) == ("SciFly_ValueError", "nothing is watched at the moment: the Status says why")
+    assert refusal(refused) == ("SciFly_ValueError", "nothing is watched at the moment: the Status shows the reason")
     fly.Start()
     assert is_in(fly, DevState.ON)
     assert system.snapshot(folder / "stopped.dat")
@@ -253,14 +253,14 @@ def test_what_is_wrong_in_the_properties_is_said(system: System, tmp_path: Path)
 
     fly = system.with_properties(Folder=["data"])
     assert is_in(fly, DevState.FAULT, "property Folder: 'data' is not the full path of a folder")
-    assert "Put the properties right in the Tango database (in jive), then run Init" in fly.status()
+    assert "Correct the properties in the Tango database (with jive), then run Init" in fly.status()
     fly = system.with_properties(SciDog=["a/b/c"])
     assert is_in(fly, DevState.FAULT, "property SciDog: a/b/c is in use after a restart of the server")
     away = tmp_path / "away"
     fly = system.with_properties(Folder=[str(away)], Method=["polling"])
     assert is_in(fly, DevState.FAULT, f"{away} does not exist (yet)")
     away.mkdir()
-    assert is_in(fly, DevState.ON, f"Watched, by polling: {away}\nFiles are of proposal {FIRST}, sample fibre_A")
+    assert is_in(fly, DevState.ON, f"Watched by polling: {away}\nFiles belong to proposal {FIRST}, sample fibre_A")
     (away / "fixed.dat").write_text("x")
     assert system.snapshot(away / "fixed.dat")["proposalId"] == FIRST
     system.with_properties()

@@ -396,7 +396,7 @@ def test_a_name_that_differs_by_an_accent_takes_the_place_of_none(stack: Stack, 
         save(scidog, name="e", revision="", lines=[RING])
     kind, text = refusal(error)
     assert kind == "SciDog_WrongName"
-    assert text.startswith("to the Tango database Config.e and Config.")
+    assert text.startswith("for the Tango database Config.e and Config.")
     assert in_database(stack, "Config.é") == [GAP]
     scidog.RenameConfig(["é", "e"])
     assert in_database(stack, "Config.e") == [GAP]

@@ -128,7 +128,7 @@ def test_what_is_right_has_no_findings(scidog: tango.DeviceProxy) -> None:
             f"{MANY[0]}/Spectrum, map: {{4: insert}}",
             "warning: map: only single values can be mapped, and this is an array",
         ),
-        (f"{MANY[0]}/Text, record: [statistics]", "note: statistics need a single number, and this is none"),
+        (f"{MANY[0]}/Text, record: [statistics]", "note: statistics need a single number, but this is not one"),
     ],
 )
 def test_what_is_found(scidog: tango.DeviceProxy, source: str, says: str) -> None:

@@ -151,7 +151,7 @@ def test_what_cannot_be_read_is_said_and_tried_again(
     with failing(catalogue, {"do": "answer", "status": 503, "method": "GET", "path": f"datasets/{pid}"}):
         dialog = compare(3)
         qtbot.waitUntil(lambda: dialog.table.isVisible())
-    assert dialog.state.label.text() == "1 of 3 datasets cannot be read: SciCat has a fault (status 503)"
+    assert dialog.state.label.text() == "1 of 3 datasets cannot be read: SciCat reports an internal error (status 503)"
     assert dialog.model.columnCount() == 2
     qtbot.mouseClick(dialog.state.button, Qt.Qt.LeftButton)
     qtbot.waitUntil(lambda: dialog.model.columnCount() == 3)

@@ -231,7 +231,7 @@ class TestFiles:
         self.add(scicat, dataset["pid"], 1, 3)
         with failing(catalogue, {"do": "answer", "status": 503, "path": "origdatablocks"}):
             press_tab(qtbot, log, page)
-            qtbot.waitUntil(lambda: "cannot be read: SciCat has a fault" in page.state.label.text())
+            qtbot.waitUntil(lambda: "cannot be read: SciCat reports an internal error" in page.state.label.text())
         qtbot.mouseClick(page.state.button, Qt.Qt.LeftButton)
         qtbot.waitUntil(lambda: page.files.rowCount() == 3)
         assert not page.state.button.isVisible()

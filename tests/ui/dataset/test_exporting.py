@@ -197,7 +197,7 @@ class TestFiles:
     def test_what_would_be_replaced_is_said(self, qtbot: QtBot, save: SaveDialog, tmp_path: Path) -> None:
         (tmp_path / "old.csv").write_text("old")
         typed(qtbot, save.file, str(tmp_path / "old.csv"))
-        assert save.note.text() == "old.csv is there already and will be replaced."
+        assert save.note.text() == "old.csv exists already and will be replaced."
         typed(qtbot, save.file, str(tmp_path / "new.csv"))
         assert not save.note.isVisible()
 
@@ -313,7 +313,8 @@ class TestAway:
         dialog = cut.exporting.dialog
         typed(qtbot, dialog.file, str(tmp_path / "rows.csv"))
         qtbot.mouseClick(dialog.go, Qt.Qt.LeftButton)
-        qtbot.waitUntil(lambda: dialog.message.text() == "SciCat has a fault (status 503). Nothing was exported")
+        why = "SciCat reports an internal error (status 503). Nothing was exported"
+        qtbot.waitUntil(lambda: dialog.message.text() == why)
         assert [path for path in tmp_path.iterdir() if path.is_file()] == []
 
     def test_what_is_in_the_table_can_be_copied(self, qtbot: QtBot, cut: ScanLog, clipboard: Qt.QClipboard) -> None:
@@ -373,7 +374,7 @@ class TestElogy:
     ) -> None:
         scicat.attach(made[1]["pid"], made[1]["ownerGroup"], "a plot", plot())
         assert not elogy.go.isEnabled()
-        assert elogy.go.toolTip() == "Elogy wants an author"
+        assert elogy.go.toolTip() == "Elogy requires an author"
         choose_author(qtbot, elogy, "Lovel")
         assert [author.login for author in elogy.authors.authors()] == ["ada"]
         qtbot.mouseClick(elogy.go, Qt.Qt.LeftButton)
@@ -425,7 +426,7 @@ class TestElogy:
         assert isinstance(field, Qt.QLineEdit)
         field.clear()
         assert not elogy.go.isEnabled()
-        assert elogy.go.toolTip() == "This logbook wants: Proposal"
+        assert elogy.go.toolTip() == "This logbook requires: Proposal"
         qtbot.keyClicks(field, "20250001")
         assert elogy.go.isEnabled()
 

@@ -54,7 +54,7 @@ def drawEditing(log: ScanLog, catalogue: Catalogue, picture: Picture, waitUntil:
     waitUntil(lambda: not part.edits.unsent)
     _drawClash(log, part, scicat, rows[5], picture, waitUntil)
     login.notice.say(
-        "The login of ada has expired: only what is public is read, and edits wait.", "Log in…", problem=True
+        "The login of ada has expired: only public data is shown, and edits wait.", "Log in…", problem=True
     )
     picture(log, "expired")
     login.notice.say("")

@@ -61,7 +61,7 @@ def test_who_is_not_logged_in_can_do_so_from_there(
     qtbot: QtBot, scanLog: ScanLog, catalogue: Catalogue, proposal: str
 ) -> None:
     scanLog.setCatalogue(SciCat(catalogue.url), proposal)
-    says(qtbot, scanLog, "You are not logged in, so only public scans are seen.")
+    says(qtbot, scanLog, "You are not logged in, so only public scans are shown.")
     qtbot.mouseClick(emptyHint(scanLog).logIn, Qt.Qt.LeftButton)
     login = scanLog.login
     assert login.dialog is not None
@@ -70,7 +70,7 @@ def test_who_is_not_logged_in_can_do_so_from_there(
 
 def test_a_catalogue_that_is_away_is_said(qtbot: QtBot, scanLog: ScanLog) -> None:
     scanLog.setCatalogue(SciCat("http://127.0.0.1:9"))
-    says(qtbot, scanLog, "SciCat does not answer (connection refused).", "it is tried again by itself")
+    says(qtbot, scanLog, "SciCat does not answer (connection refused).", "retries by itself")
     assert not emptyHint(scanLog).clear.isVisible()
 
 

@@ -208,7 +208,7 @@ class TestTime:
         choose_time(filled, Span.FROM_TO)
         dialog = filled.findChild(FromToDialog)
         dialog.end.setDateTime(dialog.begin.dateTime().addSecs(-60))
-        assert dialog.message.text() == "The end must be after the begin"
+        assert dialog.message.text() == "The end must be after the start"
         assert not dialog.buttons.button(Qt.QDialogButtonBox.Ok).isEnabled()
         qtbot.mouseClick(dialog.buttons.button(Qt.QDialogButtonBox.Cancel), Qt.Qt.LeftButton)
         assert filters_of(filled).bar.time.currentData() is Span.ALL

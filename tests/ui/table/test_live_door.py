@@ -243,10 +243,10 @@ class TestNotInTheCatalogue:
         with hanging(beamline.scicow):
             beamline.door.run(*SHORT)
             uuid = beamline.last_scan().uuid
-            qtbot.waitUntil(lambda: str(top(scanLog)["pid"]).endswith(uuid))
+            qtbot.waitUntil(lambda: str(top(scanLog).get("pid")).endswith(uuid))
             qtbot.waitUntil(lambda: cols.status(top(scanLog)) == "completed")
             assert top(scanLog)["provisional"]
-            qtbot.waitUntil(lambda: "come into the catalogue since" in live.notice.whole)
+            qtbot.waitUntil(lambda: "reached the catalogue since" in live.notice.whole)
             assert "SciCow" in live.notice.toolTip()
             assert top(scanLog)["provisional"]
             scanLog.table.selectRow(0)
@@ -270,7 +270,7 @@ class TestNotInTheCatalogue:
         beamline.door.stop()
         beamline.door.wait()
         qtbot.waitUntil(lambda: cols.status(top(scanLog)) == "stopped" or "stopped" in [one for _, one in rows])
-        qtbot.waitUntil(lambda: "come into the catalogue since" in live.notice.whole)
+        qtbot.waitUntil(lambda: "reached the catalogue since" in live.notice.whole)
         qtbot.waitUntil(lambda: scanLog.scans.rowCount() == before)
         assert "DataRecorder" in live.notice.toolTip()
         qtbot.mouseClick(live.notice, Qt.Qt.LeftButton)

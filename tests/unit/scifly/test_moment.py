@@ -137,7 +137,7 @@ def test_the_count_the_file_and_the_time_of_the_last_recording_are_shown_togethe
     assert (shown.counts.recorded, shown.pending, shown.counts.last_file) == (1, 0, path)
     assert shown.counts.last_recorded.endswith("Z")
     assert "Measurements recorded: 1. Files and measurements not finished: 0" in said(shown)
-    assert f"The last one, at {shown.counts.last_recorded}: a.dat" in said(shown)
+    assert f"The last file, at {shown.counts.last_recorded}: a.dat" in said(shown)
 
 
 @pytest.mark.parametrize("method", ["inotify", "polling"])
@@ -201,7 +201,7 @@ def test_a_turn_of_the_work_in_which_nothing_changes_shows_no_change(asking: Lab
     shown = asking.flight.shown()
     assert shown.condition().alarms == [
         f"{PATHFIXER}: the device does not answer",
-        "In use is what it said before: proposal 20250001, sample A",
+        "Its last answer is in use: proposal 20250001, sample A",
     ]
     with at_each_line([flight_module], asking.flight.shown) as seen:
         asking.flight.work()
@@ -225,4 +225,4 @@ def test_where_it_watches_and_for_whom_changes_in_one_moment(asking: Lab, tmp_pa
         asking.pathfixer.told = PathFixerReply()
         asking.flight.work()
     assert seen == [("raw", "20250001", "A", "ON"), ("other", "20250117", "B", "ON"), ("", "", "", "STANDBY")]
-    assert f"{PATHFIXER} has no proposal in use: there is nothing to watch" in said(asking.flight.shown())
+    assert f"{PATHFIXER} has no active proposal: there is nothing to watch" in said(asking.flight.shown())

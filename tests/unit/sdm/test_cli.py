@@ -126,7 +126,7 @@ def test_while_the_office_is_down_its_last_answer_is_shown_with_its_age(
     memory.write_text(json.dumps(kept))
     assert main([*asked, "show", "1"]) == 0
     shown = capsys.readouterr()
-    assert "known:                  as the office said 3 h ago" in shown.out
+    assert "known:                  as the office reported 3 h ago" in shown.out
     assert f"{file} cannot be read" in shown.err
     assert main([*asked, "list", "cosaxs"]) == 0
     assert "3 h ago" in capsys.readouterr().err

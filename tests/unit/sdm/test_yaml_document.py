@@ -65,7 +65,7 @@ def test_texts_become_what_the_fields_are() -> None:
         ("motor:", "1: motor: is not known: did you mean motors?"),
         ("motors:\n  - {name: x,\n     sped: 1}", "3: motors.sped: is not known: did you mean speed?"),
         ("spare:\n  nam: x\n  name: x", "2: spare.nam: is not known: did you mean name?"),
-        ("by_name:\n  x: {q: x, name: x}", "2: by_name.x.q: is not known: known are name, speed"),
+        ("by_name:\n  x: {q: x, name: x}", "2: by_name.x.q: is not known: allowed are name, speed"),
         ("motors: [{speed: 1}]", "1: motors.name: is missing: add it"),
         ("motors:\n- name: ' '", "2: motors.name: is empty: write a value"),
         ("motors: {name: x}", "1: motors: must be a list, like [a, b]"),
@@ -98,7 +98,7 @@ def test_all_mistakes_are_reported_by_line_up_to_a_maximum() -> None:
     assert mistakes("on: 3\non: 4\nx: 1\nnumber: y\nspare:\n") == [
         "1: on: must be true or false",
         "2: on: is set twice: keep one",
-        "3: x: is not known: known are motors, spare, by_name, number, on, kind, token",
+        "3: x: is not known: allowed are motors, spare, by_name, number, on, kind, token",
         "4: number: must be a whole number",
     ]
     many = mistakes("motors:\n" + "- {}\n" * (MAX_MISTAKES + 5))

@@ -203,7 +203,7 @@ def test_what_stands_in_for_a_wrong_name_is_in_use_too(db: Database, tmp_path: P
     editor = Editor(db, "a/b/scidog", History(tmp_path / "history.jsonl"), lambda: good)
     db.kept["Config.broken"] = ["- {name: x}"]
     db.kept[which] = [wrong]  # by jive
-    with pytest.raises(InUse, match=rf"waxs is in use, as {which} \({wrong}\) is wrong: put {which} right"):
+    with pytest.raises(InUse, match=rf"waxs is in use, as {which} \({wrong}\) is wrong: correct {which} first"):
         editor.delete("WAXS", "astlin")
     db.kept[which] = ["saxs"]
     editor.delete("waxs", "astlin")
@@ -321,14 +321,14 @@ def test_a_name_that_is_another_one_to_the_database_takes_its_place_never(tmp_pa
     db = Database(**{name: [GOOD], "Config_saxs": [OTHER]})
     editor = Editor(db, "a/b/scidog", History(tmp_path / "history.jsonl"))
     for change in (lambda: editor.save("e", [NEW], "", "x"), lambda: editor.copy("saxs", "e", "x")):
-        with pytest.raises(WrongName, match="are one property"):
+        with pytest.raises(WrongName, match="are the same property"):
             change()
     there = name.removeprefix("Config_")
     assert db.kept == {f"Config.{there}": [GOOD], "Config.saxs": [OTHER]}
     editor.rename(there, "e", "x")
     assert db.kept == {"Config.e": [GOOD], "Config.saxs": [OTHER]}
     gone = next(change for change in editor.history.changes if change.property == f"Config.{there}")
-    with pytest.raises(WrongName, match="are one property"):
+    with pytest.raises(WrongName, match="are the same property"):
         editor.restore(gone.number, "x")
     assert db.kept == {"Config.e": [GOOD], "Config.saxs": [OTHER]}
 

@@ -314,7 +314,7 @@ def test_names_that_fit_into_no_message_are_left_out_and_that_is_said() -> None:
     groups = {f"{n}" + "é" * 15_000: {} for n in range(60)}
     (found,) = message.bounded(ended([], scientificMetadata=groups))
     assert found["scientificMetadata"] == {}
-    assert "scientificMetadata: all of it is left out, it does not fit into the message" in found["warnings"]
+    assert "scientificMetadata: all of it is left out, because it does not fit into the message" in found["warnings"]
 
 
 def test_an_integer_that_no_reader_of_json_can_take_is_text() -> None:
@@ -332,7 +332,7 @@ def test_long_texts_make_room_for_the_files_and_that_is_said() -> None:
         message.check(part)
         assert len(message.encode(part)) <= message.MAX_MESSAGE_BYTES
         assert part["description"] == "\x00" * 2000 + "... (19000 characters)"
-        assert part["warnings"] == ["long texts are cut, they do not fit into the message"]
+        assert part["warnings"] == ["long texts are cut, because they do not fit into the message"]
 
 
 def test_fields_of_a_program_are_normalised_once() -> None:

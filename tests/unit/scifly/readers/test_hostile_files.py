@@ -206,8 +206,8 @@ def test_there_is_an_end_to_patience(tmp_path: Path, monkeypatch: pytest.MonkeyP
     first = huge(tmp_path / "a.txt", one.encode(), b"\n[Region 2]" + two.encode(), 4 * GIGABYTE)
     header = read("ses", [first, str(tmp_path / "b.txt")], LUND)
     assert header.problems == (
-        "1 files were not read: there was no time left for them",
-        "a.txt: not read to its end: too large for the time there is",
+        "1 files were not read, because there was no time left",
+        "a.txt: not read to its end: too large for the available time",
     )
     assert header.complete  # nobody knows better
     assert "Region 1 Ag3d" in header.metadata
@@ -262,11 +262,11 @@ LAUGHS = """<?xml version="1.0"?><!DOCTYPE any [<!ENTITY a "ha">%s]><any><struct
         ),
         ('<!DOCTYPE any [<!ENTITY z SYSTEM "file:///etc/passwd">]><any>&z;</any>', "entit"),
         ('<!DOCTYPE any [<!ENTITY % z SYSTEM "http://127.0.0.1:9/x.dtd"> %z;]><any/>', "entit"),
-        ('<!DOCTYPE any SYSTEM "file:///etc/passwd"><any/>', "is no XML of SpecsLab"),
-        ("<a>" * 5000, "elements in each other"),
+        ('<!DOCTYPE any SYSTEM "file:///etc/passwd"><any/>', "is not an XML file of SpecsLab"),
+        ("<a>" * 5000, "nested elements"),
         (f'<any x="{"y" * (20 << 20)}"/>', "a tag of more than"),
-        ("<any><unclosed></any>", "is no XML"),
-        ("<html><body>hello</body></html>", "is no XML of SpecsLab"),
+        ("<any><unclosed></any>", "is not XML"),
+        ("<html><body>hello</body></html>", "is not an XML file of SpecsLab"),
     ],
 )
 def test_hostile_xml(tmp_path: Path, content: str, why: str, bounded: Callable[[], None]) -> None:
@@ -291,7 +291,7 @@ def test_other_ways_of_packing_are_refused(tmp_path: Path, method: int) -> None:
     made = io.BytesIO()
     with zipfile.ZipFile(made, "w", method) as archive:
         archive.writestr("a.ini", "[SES]\n")
-    assert "packed in a way" in header_of(tmp_path, "a.zip", made.getvalue()).problems[0]
+    assert "compressed in a way" in header_of(tmp_path, "a.zip", made.getvalue()).problems[0]
 
 
 def test_a_zip_of_somebody_else(tmp_path: Path) -> None:
@@ -299,7 +299,7 @@ def test_a_zip_of_somebody_else(tmp_path: Path) -> None:
     with zipfile.ZipFile(made, "w") as archive:
         archive.writestr("../../etc/passwd", "hello")
     header = header_of(tmp_path, "a.zip", made.getvalue())
-    assert header.problems == ("a.zip: is no zip of Scienta SES: it has no .ini with a section [SES]",)
+    assert header.problems == ("a.zip: is not a zip file of Scienta SES: it has no .ini with a section [SES]",)
     assert header.complete
 
 
@@ -360,7 +360,7 @@ def test_a_hostile_database(
     database.close()
     header = read("prodigy", [str(tmp_path / "a.sle")], LUND)
     bounded()
-    assert "no .sle of Prodigy" in header.problems[0]
+    assert "not a .sle file of Prodigy" in header.problems[0]
 
 
 # --------------------------------------------------------------------- no files at all
@@ -382,7 +382,7 @@ def test_what_is_gone_or_no_file(tmp_path: Path) -> None:
     ]
     assert header.problems[1] == "gone.txt: No such file or directory"
     assert header.problems[2] == "link.txt: is a symbolic link, which is not followed"
-    assert header.problems[3] == "pipe.txt: is no file"
+    assert header.problems[3] == "pipe.txt: is not a file"
 
 
 def test_a_file_that_vanishes_while_it_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -412,7 +412,7 @@ def test_names_of_any_bytes(tmp_path: Path, name: bytes) -> None:
         file.write(ses_text(announced=2).encode())
     header = read("ses", [os.fsdecode(path)], LUND)
     assert "Region 1 Ag3d" in header.metadata
-    assert header.problems[0].encode().endswith(b": 2 regions are announced, 1 are there")
+    assert header.problems[0].encode().endswith(b": 2 regions are announced, but there are 1")
 
 
 def test_empty_files_are_not_complete(tmp_path: Path) -> None:
@@ -423,7 +423,7 @@ def test_empty_files_are_not_complete(tmp_path: Path) -> None:
 def test_thousands_of_problems_are_told_in_few_words(tmp_path: Path) -> None:
     header = read("ses", [str(tmp_path / f"{number}.txt") for number in range(3000)], LUND)
     assert len(header.problems) == 21
-    assert header.problems[-1] == "and 2980 problems more"
+    assert header.problems[-1] == "and 2980 more problems"
 
 
 def test_a_database_with_texts_that_are_no_utf8(tmp_path: Path) -> None:

@@ -144,7 +144,7 @@ def test_encodings_and_line_ends(tmp_path: Path, encoding: str, end: str) -> Non
 @pytest.mark.parametrize(
     ("text", "why"),
     [
-        (ses_text(("Ag3d",), announced=3), "3 regions are announced, 1 are there"),
+        (ses_text(("Ag3d",), announced=3), "3 regions are announced, but there are 1"),
         (ses_text()[:-40], "the last region has 3 of 4 lines"),
         (ses_text(blocks=2, slices=2).partition("[Data 1:2]")[0], "of 8 lines"),
         (ses_text().partition("[Data")[0], "the last region has 0 of 4 lines"),
@@ -165,7 +165,8 @@ def test_a_text_of_somebody_else(tmp_path: Path) -> None:
     header = header_of(tmp_path, "notes.txt", "we moved the sample\n" * 5000)
     assert header.metadata == {}
     assert header.complete
-    assert header.problems == ("notes.txt: is no text of Scienta SES: it has no sections [Info] and [Region 1]",)
+    why = "is not a text file of Scienta SES: it has no sections [Info] and [Region 1]"
+    assert header.problems == (f"notes.txt: {why}",)
 
 
 def test_names_and_comments_that_look_like_numbers_stay_texts(tmp_path: Path) -> None:
@@ -364,7 +365,7 @@ def test_an_xy_that_is_not_finished_and_one_that_is_none(tmp_path: Path) -> None
         assert not header_of(tmp_path, "a.xy", cycles[: cycles.rindex(cut) + 9], "prodigy").complete, cut
     other = header_of(tmp_path, "a.xy", "1 2\n" * 1000, "prodigy")
     assert other.complete
-    assert "is no XY text of Prodigy" in other.problems[0]
+    assert "is not an XY file of Prodigy" in other.problems[0]
 
 
 def test_an_xml_of_specslab(tmp_path: Path) -> None:
@@ -419,7 +420,7 @@ def test_an_xml_that_is_cut_off_or_damaged_is_read_so_far(tmp_path: Path) -> Non
     damaged = header_of(tmp_path, "a.xml", whole[:-100] + "<<" + whole[-100:], "prodigy")
     assert damaged.complete
     assert "Region 2 O1s" in damaged.metadata
-    assert "is no XML: not well-formed" in damaged.problems[0]
+    assert "is not XML: not well-formed" in damaged.problems[0]
 
 
 def test_an_experiment_and_its_export_are_one(tmp_path: Path) -> None:
@@ -463,7 +464,7 @@ def test_an_sle_that_is_cut_off_and_one_of_another_program(tmp_path: Path) -> No
     for length in (10, 50, 4096, len(whole) - 1):
         path.write_bytes(whole[:length])
         assert not read("prodigy", [str(path)], LUND).complete
-    assert "is no .sle" in header_of(tmp_path, "b.sle", "hello" * 100, "prodigy").problems[0]
+    assert "not a .sle file" in header_of(tmp_path, "b.sle", "hello" * 100, "prodigy").problems[0]
 
 
 # ------------------------------------------------------------------- all of them alike
@@ -492,7 +493,7 @@ def test_many_regions_are_told_in_few_words(tmp_path: Path) -> None:
     header = header_of(tmp_path, "a.txt", ses_text([f"R{number}" for number in range(59)] + ["last"] * 20))
     assert len(header.metadata) == 62
     assert header.metadata["Experiment"]["Number of regions"] == 79
-    assert "of 79 regions only the first 60 are told in full" in header.problems
+    assert "of 79 regions only the first 60 are recorded in full" in header.problems
     assert header.title == "R0, R1, R2, R3, R4 and 55 more"
 
 

@@ -176,7 +176,7 @@ def test_a_changed_file_is_read_again(file: Path) -> None:
         (
             "proposals:\n  - {id: 1, title: a, beamline: b, pi: x}\n",
             2,
-            "pi: is not known: known are id, title",
+            "pi: is not known: allowed are id, title",
         ),
         ("proposals:\n  - {id: ../1, title: a, beamline: b}\n", 2, "proposals.id: id '../1' refused"),
         (
@@ -324,7 +324,7 @@ def test_what_the_office_does_not_have_any_more_is_unknown_and_not_forgotten(mem
     fake.trouble = OfficeUnavailable("down")
     kept = office.proposal("1")
     assert kept.title == "first"
-    assert re.fullmatch(r"down; at 20\S+Z the office said that it does not have it", kept.trouble)
+    assert re.fullmatch(r"down; at 20\S+Z the office reported that it does not have it", kept.trouble)
     assert [one.trouble for one in office.proposals("cosaxs")] == [kept.trouble]
     fake.trouble = None
     fake.known["1"] = replace(gone, samples=())
@@ -455,7 +455,7 @@ def test_a_wrong_beamline_by_an_old_answer_says_how_old_it_is(memory: Path) -> N
     office = RememberingOffice(fake, memory)
     office.proposal("1")
     fake.trouble = OfficeUnavailable("down")
-    with pytest.raises(WrongBeamline, match="for the beamline cosaxs, not balder, as the office said just now"):
+    with pytest.raises(WrongBeamline, match="for the beamline cosaxs, not balder, as the office reported just now"):
         proposal_at(office, "1", "balder")
 
 

@@ -49,9 +49,9 @@ def test_each_property_is_read() -> None:
         ({"catch_up": ["a day"]}, "property CatchUp: 'a day' is not a number of seconds"),
         ({"catch_up": ["-1"]}, "property CatchUp: '-1' is not a number of seconds"),
         ({"catch_up": ["nan"]}, "property CatchUp: 'nan' is not a number of seconds"),
-        ({"time_zone": ["Lund"]}, "property TimeZone: 'Lund' is no time zone, such as Europe/Stockholm"),
-        ({"time_zone": ["Europe"]}, "property TimeZone: 'Europe' is no time zone"),
-        ({"time_zone": ["../../etc/passwd"]}, "property TimeZone: '../../etc/passwd' is no time zone"),
+        ({"time_zone": ["Lund"]}, "property TimeZone: 'Lund' is not a time zone such as Europe/Stockholm"),
+        ({"time_zone": ["Europe"]}, "property TimeZone: 'Europe' is not a time zone"),
+        ({"time_zone": ["../../etc/passwd"]}, "property TimeZone: '../../etc/passwd' is not a time zone"),
         ({"profiles": ["ses", "{name: x}"]}, "Profiles, line 2: x: pattern is missing"),
     ],
 )
@@ -65,16 +65,16 @@ def test_a_mistake_that_leaves_something_in_use_is_told(lines: dict[str, list[st
 @pytest.mark.parametrize(
     ("lines", "said"),
     [
-        ({"path_fixer": ["sdm-01"]}, "property PathFixer: 'sdm-01' is no name of a device, such as b311a/ctl/sdm-01"),
-        ({"scidog": ["a/b/c", "d/e/f"]}, "property SciDog: it has 2 lines, and one is meant: 'a/b/c', 'd/e/f'"),
+        ({"path_fixer": ["sdm-01"]}, "property PathFixer: 'sdm-01' is not the name of a device, such as b311a"),
+        ({"scidog": ["a/b/c", "d/e/f"]}, "property SciDog: it has 2 lines, but must have one: 'a/b/c', 'd/e/f'"),
         ({"folder": ["data/ses"]}, "property Folder: 'data/ses' is not the full path of a folder"),
-        ({"folder": ["{pth}/ses"]}, "property Folder: '{pth}/ses' has {pth}, which is not known: there are proposal,"),
+        ({"folder": ["{pth}/ses"]}, "property Folder: '{pth}/ses' has {pth}, which is not known; allowed are"),
         ({"folder": ["{proposal}/ses"]}, "property Folder: '{proposal}/ses' is not the full path of a folder"),
         ({"folder": ["{path"]}, "property Folder: '{path' cannot be read"),
         ({"folder": ["{path!r}"]}, "property Folder: '{path!r}' has {path}"),
         ({"folder": ["{path.__class__}"]}, "property Folder: '{path.__class__}' has {path.__class__}"),
         ({"folder": ["{path}/../x"]}, "property Folder: '{path}/../x' has a '..'"),
-        ({"profiles": ["# none"]}, "property Profiles: there is no line that can be used, so no file is recorded"),
+        ({"profiles": ["# none"]}, "property Profiles: no line can be used, so no file is recorded"),
     ],
 )
 def test_a_mistake_that_keeps_it_from_working_is_told(lines: dict[str, list[str]], said: str) -> None:

@@ -267,7 +267,7 @@ def test_each_call_may_fail_and_the_message_come_again(scicat, ingest, number, w
 
 def test_a_body_that_scicat_would_not_take_is_refused_before_it_is_sent(scicat, ingest):
     given = message("began", scientificMetadata={"a": value("x" * 17_000_000)})
-    with pytest.raises(MessageRefused, match="bytes are more than SciCat takes"):
+    with pytest.raises(MessageRefused, match="bytes are more than SciCat accepts"):
         ingest(given)
     assert not scicat.writes()
 

@@ -145,7 +145,7 @@ def test_what_is_left_out(mapped):
         ("fields: {techniques: [x]}", "1: fields.techniques: must be a list of 'name: value' lines"),
         ("fields:\n  description: a\n  description: b", "3: fields.description: is set twice: keep one"),
         ("fields: {description: '{x'}", "1: fields.description: expected '}' before end of string: write {{ or }}"),
-        ("fields: {description: '{nothing}'}", "1: fields.description: {nothing} is not known: known are "),
+        ("fields: {description: '{nothing}'}", "1: fields.description: {nothing} is not known: allowed are "),
         ("fields: {description: '{owner!r}'}", "1: fields.description: {owner} takes no format"),
         ("scan: {status: ~}", "1: scan.status: cannot be removed: from it SciCow knows"),
         ("scan: {revision: ~}", "1: scan.revision: cannot be removed: from it SciCow knows which recording"),

@@ -114,7 +114,7 @@ def test_metrics_can_be_had_as_openmetrics(system: System) -> None:
 
 def test_the_page_names_each_metric_and_alarms_on_no_other(system: System) -> None:
     page = (DOCS / "reference" / "scicow.md").read_text("utf-8")
-    page = page.partition("## Seeing")[2].partition("\n## ")[0]
+    page = page.partition("## Monitoring")[2].partition("\n## ")[0]
     ours = {name for name in samples(system.ask("/metrics")[2]) if name.startswith("scicow_")}
     assert set(re.findall(r"^\| `(scicow_\w+)(?:\{topic\})?` \|", page, re.MULTILINE)) == ours
     assert set(re.findall(r"scicow_\w+", page)) == ours

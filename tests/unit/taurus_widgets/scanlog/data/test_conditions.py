@@ -98,8 +98,8 @@ class TestMistakes:
             ("motor = mot01, blurb = 5", "GROUP/NAME", "blurb"),
             ("temperature < 100 K", "Cryo/Temperature or Sample environment/Temperature", "temperature"),
             ("energy > 7.1 kevv", "does not know the unit 'kevv': Energy is recorded in keV", "kevv"),
-            ("energy > high", "'high' is none", "high"),
-            ("energy = high", "'high' is none", "high"),
+            ("energy > high", "'high' is not one", "high"),
+            ("energy = high", "'high' is not one", "high"),
             ("energy > 7,1 keV", "decimal sign is a point", "1 keV"),
             ("energy > 7.1.2 keV", "decimal sign is a point", ".2 keV"),
             ("energy >", "After > a value is missing", ">"),
@@ -112,7 +112,7 @@ class TestMistakes:
             ("duration > 5 s", "not stored", "duration"),
             ("started > 5", "the time", "started"),
             ("Machine//x = 5", "GROUP/NAME", "Machine//x"),
-            ("energy > 1e999", "'1e999' is none", "1e999"),
+            ("energy > 1e999", "'1e999' is not one", "1e999"),
         ],
     )
     def test_it_is_said_where_and_why(self, text: str, said: str, part: str) -> None:

@@ -250,7 +250,7 @@ class TestPictures:
 class TestAnswers:
     @pytest.mark.parametrize("address", ["", "elogy.example.org", "ftp://elogy", "https://"])
     def test_an_address_that_is_none(self, address: str) -> None:
-        with pytest.raises(ValueError, match="no address of Elogy"):
+        with pytest.raises(ValueError, match="not an address of Elogy"):
             Elogy(address)
 
     def test_nobody_there(self) -> None:
