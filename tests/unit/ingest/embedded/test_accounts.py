@@ -73,7 +73,7 @@ def test_a_password_is_not_in_the_printed_form(tmp_path: Path) -> None:
         (
             "- {username: a, password: hush}\n- {username: a, password: b}",
             2,
-            "username: 'a' is there already, in line 1; remove one",
+            "username: 'a' is also in line 1; remove one",
         ),
     ],
 )
