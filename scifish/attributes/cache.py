@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import threading
 import time
 from dataclasses import dataclass, field
 
 from scifish.attributes.reader import Reader, as_metadata, failed
 from scifish.message import Message
+from scifish.native import threading
 from scifish.settings import Settings
 
 SNAPSHOT_SHARED_SECONDS = 1.0

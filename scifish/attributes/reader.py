@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import functools
 import logging
-import threading
 import time
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -18,6 +17,7 @@ import numpy
 import tango
 
 from scifish.message import Message, Value, array_fields, iso, leaf, plain
+from scifish.native import threading
 from scifish.settings.entries import Entry, map_key
 from scifish.tango_io.database import reason
 from scifish.tango_io.executors import MAX_THREADS, SerialExecutor, ThreadPool

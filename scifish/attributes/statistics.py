@@ -10,7 +10,6 @@ from __future__ import annotations
 import enum
 import logging
 import math
-import threading
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
@@ -20,6 +19,7 @@ import tango
 
 from scifish.attributes.reader import Reader, Reading
 from scifish.message import Message, iso, leaf, plain
+from scifish.native import threading
 from scifish.settings.entries import Entry
 from scifish.tango_io.database import reason
 from scifish.tango_io.executors import SerialExecutor, ThreadPool

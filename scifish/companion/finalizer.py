@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import logging
-import threading
 import time
-from concurrent.futures import Future
 
 from scifish.dataset import compose
 from scifish.dataset.compose import Record
@@ -14,6 +12,7 @@ from scifish.dataset.plot import PlotError, data_uri, png
 from scifish.dataset.proprietary import WithheldDatasets, stays_here
 from scifish.message import AnyMessage
 from scifish.message.types import Image
+from scifish.native import Future, threading
 from scifish.settings import Settings
 from scifish.settings.sources import SettingsSource
 from scifish.spool.batching import OutboxWriter

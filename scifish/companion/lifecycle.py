@@ -8,10 +8,8 @@ from __future__ import annotations
 
 import itertools
 import logging
-import threading
 from collections import OrderedDict
 from collections.abc import Callable
-from concurrent.futures import Future
 from dataclasses import replace
 from typing import cast
 
@@ -25,6 +23,7 @@ from scifish.dataset import compose
 from scifish.dataset.compose import Observed, Record
 from scifish.message import iso, leaves
 from scifish.message.types import DatasetPlace, Ending
+from scifish.native import Future, threading
 from scifish.settings import Settings, last_good_file
 from scifish.settings.entries import Entry
 from scifish.settings.sources import SettingsSource

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import logging
 import sqlite3
-import threading
 from collections.abc import Sequence
 from pathlib import Path
 
 from scifish.companion.finalizer import Finalizer
 from scifish.dataset import compose
 from scifish.dataset.compose import Record
+from scifish.native import threading
 from scifish.spool.database import OpenDataset, Spool, orphans
 from scifish.spool.executor import SpoolExecutor
 from scifish.spool.sender import Sender

@@ -12,15 +12,14 @@ import faulthandler
 import io
 import logging
 import os
-import queue
 import signal
 import sqlite3
 import sys
-import threading
 from pathlib import Path
 from typing import TextIO
 
 from scifish.companion.supervisor import Supervisor
+from scifish.native import SimpleQueue, threading
 from scifish.settings.sources import source_of
 from scifish.spool.database import Spool, rename_damaged
 from scifish.spool.executor import SpoolExecutor
@@ -55,7 +54,7 @@ class ReportSender:
 
     def __init__(self, pipe: TextIO) -> None:
         self._pipe = pipe
-        self._waiting: queue.SimpleQueue[Report | None] = queue.SimpleQueue()
+        self._waiting: SimpleQueue[Report | None] = SimpleQueue()
         self._thread = threading.Thread(target=self._run, name="scifish-reports", daemon=True)
         self._thread.start()
 

@@ -9,13 +9,13 @@ from __future__ import annotations
 import json
 import logging
 import os
-import threading
 import time
 from pathlib import Path
 
 import tango
 
 from scifish.message import Message, Origin
+from scifish.native import threading
 from scifish.tango_io.database import reason
 from scifish.tango_io.executors import ThreadPool
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 import logging
 import sqlite3
-import threading
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -19,6 +18,7 @@ from scifish.companion.lifecycle import DatasetLifecycle, DatasetState
 from scifish.companion.orphans import OrphanSpools, closing_record
 from scifish.companion.scidog_reports import MEGABYTE, ScidogReporter, shortage
 from scifish.dataset.proprietary import WithheldDatasets
+from scifish.native import threading
 from scifish.settings import Settings, state_directory
 from scifish.settings.sources import SettingsSource
 from scifish.spool.database import OpenDataset, Spool

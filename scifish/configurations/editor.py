@@ -9,7 +9,6 @@ from __future__ import annotations
 import hashlib
 import logging
 import re
-import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
@@ -17,6 +16,7 @@ from typing import Protocol
 import tango
 
 from scifish.configurations.history import DATABASE_AUTHOR, Change, History
+from scifish.native import threading
 from scifish.settings import CONFIG_PREFIX, DEFAULT_ALWAYS, Settings, settings_from_properties
 from scifish.settings.entries import parse_entries
 from scifish.settings.fallback import with_last_good

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import os
 import re
-import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from scifish.message import File, Message, iso, iso_of, plain
+from scifish.native import threading
 
 FILE_CHECK_SECONDS = 10.0
 """Maximum duration of the check of all files of a dataset."""

@@ -9,17 +9,15 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
-import queue
 import signal
-import subprocess
 import sys
-import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import IO
 
 import scifish
+from scifish.native import Empty, SimpleQueue, run_restarting, subprocess, threading
 from scifish.spool.protocol import Command, Hello, Report, Wake, decode_report, encode
 
 log = logging.getLogger(__name__)
@@ -55,14 +53,16 @@ class CompanionProcess:
         self._lock = lock
         self._errors = errors
         self._on_report = on_report
-        self._commands: queue.SimpleQueue[Command | None] = queue.SimpleQueue()
+        self._commands: SimpleQueue[Command | None] = SimpleQueue()
         self._process: subprocess.Popen[str] | None = None
         self._last_sign = time.monotonic()
         self._closing = threading.Event()
         self._start_lock = threading.Lock()
         self.trouble = ""
         """Why no companion is running, "" if one is."""
-        self._thread = threading.Thread(target=self._run, name="scifish-link", daemon=True)
+        self._thread = threading.Thread(
+            target=lambda: run_restarting(self._run, self._report_failure), name="scifish-link", daemon=True
+        )
 
     def start(self) -> None:
         """Start the companion in the background. RuntimeError if no more threads can be started."""
@@ -167,7 +167,7 @@ class CompanionProcess:
         # With the permissions of the spool's other files: readable by this account only.
         flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC
         with open(os.open(self._errors, flags, 0o600), "wb") as errors, _popen_lock:
-            process = subprocess.Popen(  # noqa: S603 - nothing in it is from outside
+            process = subprocess.Popen(
                 [_python(), "-P", "-c", "from scifish.companion.process import main; main()"],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
@@ -206,29 +206,36 @@ class CompanionProcess:
         while True:
             try:
                 return self._commands.get(timeout=5.0)
-            except queue.Empty:
+            except Empty:
                 if process.poll() is not None:
                     return None
 
     def _discard_commands(self) -> None:
-        with contextlib.suppress(queue.Empty):
+        with contextlib.suppress(Empty):
             while self._commands.get_nowait() is not None:
                 pass
             self._commands.put(None)
 
     def _listen(self, pipe: IO[str]) -> None:
-        with pipe:
-            for line in pipe:
-                self._last_sign = time.monotonic()
-                try:
-                    report = decode_report(line)
-                    if self.trouble:
-                        self._set_trouble("")
-                    self._on_report(report)
-                except Exception:
-                    log.exception("a report of the companion process cannot be handled: %s", line[:200].rstrip())
+        try:
+            with pipe:
+                for line in pipe:
+                    self._last_sign = time.monotonic()
+                    self._handle(line)
+        except Exception:
+            log.exception("the reports of the companion process cannot be read: another one is started")
+            self.restart()
         # Wakes the sending thread, which then notices that the companion has exited.
         self._commands.put(Wake())
+
+    def _handle(self, line: str) -> None:
+        try:
+            report = decode_report(line)
+            if self.trouble:
+                self._set_trouble("")
+            self._on_report(report)
+        except Exception:
+            log.exception("a report of the companion process cannot be handled: %s", line[:200].rstrip())
 
     def _last_error(self) -> str:
         try:
@@ -236,6 +243,10 @@ class CompanionProcess:
         except OSError:
             return ""
         return f": {lines[-1][:300]}" if lines else ""
+
+    def _report_failure(self, failure: str) -> None:
+        self.trouble = failure
+        self.restart()  # nobody writes to the present companion any more
 
     def _set_trouble(self, trouble: str) -> None:
         if trouble and trouble != self.trouble:

@@ -11,12 +11,10 @@ import contextlib
 import logging
 import os
 import sqlite3
-import threading
 import time
 import uuid as uuids
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
-from concurrent.futures import Future
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import cast
@@ -26,6 +24,7 @@ from scifish.dataset.compose import Observed, Record
 from scifish.dataset.proprietary import WithheldDatasets, is_proprietary, stays_here
 from scifish.message import Message, Origin, as_metadata, iso, plain
 from scifish.message.types import Changes, DatasetPlace, Ending
+from scifish.native import Future, run_restarting, threading
 from scifish.recording.companion_process import CompanionProcess
 from scifish.recording.origin import origin
 from scifish.settings import Settings, SettingsError, spool_directory, spool_folders, state_directory
@@ -133,7 +132,9 @@ class RecordingSession:
     def __init__(self, settings: SettingsSource | None = None, program: str = "") -> None:
         """Open the spool and start the companion. OSError if no folder can hold the spool."""
         self.settings = settings or settings_source()
+        _note_step("waits for the Tango database")
         known = self.settings.known() or self.settings.now(FIRST_SETTINGS_SECONDS) or Settings()
+        _note_step("opens its spool: the disk is slow or hangs")
         self._folders = [str(folder) for folder in spool_folders(known)]
         self._withheld = WithheldDatasets(state_directory() / "withheld")
         self._place: DatasetPlace = {}
@@ -151,7 +152,7 @@ class RecordingSession:
             self._companion = CompanionProcess(
                 self._hello, self._spool.lock, self._spool.path.with_suffix(".log"), self._receive
             )
-            threading.Thread(target=self._run, name="scifish-pulse", daemon=True).start()
+            threading.Thread(target=lambda: run_restarting(self._run), name="scifish-pulse", daemon=True).start()
             self._companion.start()
         except BaseException:  # the system allows no more threads, for example
             self._stopping.set()
@@ -453,6 +454,13 @@ def _open_spool(folders: list[Path], program: str) -> Spool:
 _sessions: dict[str, RecordingSession] = {}
 _lock = threading.Lock()
 _failed: dict[str, tuple[float, str]] = {}
+_step = ""
+"""What the session that is being created does at the moment: "it ..."."""
+
+
+def _note_step(step: str) -> None:
+    global _step
+    _step = step
 
 
 def recording_session(
@@ -468,7 +476,7 @@ def recording_session(
     if found is not None and not found.closed:
         return found
     if not _lock.acquire(timeout=timeout):
-        raise NotRecorded("SciFish is still starting: its disk is slow or hangs")
+        raise NotRecorded(f"SciFish is still starting: it {_step}")
     try:
         found = _sessions.get(key)
         if found is None or found.closed:

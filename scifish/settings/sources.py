@@ -5,7 +5,6 @@ from __future__ import annotations
 import atexit
 import logging
 import os
-import threading
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, fields, replace
@@ -15,6 +14,7 @@ from typing import Protocol
 import tango
 
 from scifish.message import Message
+from scifish.native import threading
 from scifish.settings.fallback import in_use, load_last_good, save_last_good, with_last_good, wrong
 from scifish.settings.model import BEAMLINE_NAME, Settings, SettingsError, settings_of
 from scifish.settings.properties import find_scidog, read_properties, settings_from_properties

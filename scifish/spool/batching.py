@@ -7,10 +7,9 @@ sender, which needs the same disk.
 from __future__ import annotations
 
 import sqlite3
-import threading
 from collections.abc import Callable
-from concurrent.futures import Future
 
+from scifish.native import Future, threading
 from scifish.spool.database import OutboxBatch, Spool
 from scifish.spool.executor import SpoolExecutor
 

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import logging
-import queue
 import sqlite3
-import threading
 import time
 from collections import deque
 from collections.abc import Callable
-from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import Any, TypeVar
+
+from scifish.native import Empty, Future, SimpleQueue, run_restarting, threading
 
 log = logging.getLogger(__name__)
 Result = TypeVar("Result")
@@ -24,6 +23,10 @@ DISK_RETRY_SECONDS = 1.0
 
 SPOOL_CLOSE_SECONDS = 1.0
 """How long `stop` waits for the last task, which closes the spool."""
+
+
+_DISK_REFUSES = "the disk of the spool refuses writes"
+_THREAD_WAITS = "the thread that writes the spool waits for the processor: this program or the machine is busy"
 
 
 @dataclass(frozen=True)
@@ -42,21 +45,25 @@ class SpoolExecutor:
     """
 
     def __init__(self) -> None:
-        self._queue: queue.SimpleQueue[_Task | None] = queue.SimpleQueue()
+        self._queue: SimpleQueue[_Task | None] = SimpleQueue()
         self._refused: deque[_Task] = deque()
         self._last: Callable[[], object] = lambda: None
         self._deadline = 0.0
+        self._at_disk = False
+        self._what = _DISK_REFUSES
         self.trouble = ""
-        """Why the disk refuses writes at the moment; "" if it does not."""
+        """Why nothing is written at the moment, mostly what the disk says; "" if all is well."""
         self.on_damage: Callable[[Exception], None] | None = None
         """Called when a spool is damaged that this process must not replace by itself."""
-        self._thread = threading.Thread(target=self._run, name="scifish-spool", daemon=True)
+        self._thread = threading.Thread(
+            target=lambda: run_restarting(self._run, self._report_failure), name="scifish-spool", daemon=True
+        )
         self._thread.start()
 
     @property
     def warning(self) -> str:
         """What `trouble` means, for a person."""
-        return f"metadata are kept in memory only: the disk of the spool refuses writes ({self.trouble})"
+        return f"metadata are kept in memory only: {self._what} ({self.trouble})"
 
     def submit(self, work: Callable[[], Result]) -> Future[Result]:
         """Run it once, after the writes that the disk accepts. The future has the result or the exception."""
@@ -81,9 +88,7 @@ class SpoolExecutor:
         try:
             future.exception(DISK_WAIT_SECONDS)  # an exception is logged by the thread
         except TimeoutError:
-            if not self.trouble:
-                self.trouble = "it does not answer"
-                log.error("the disk of the spool is slow or hangs: entries are kept in memory until it answers")
+            self._report_delay()
             if future.done():  # it answered at this very moment
                 self._set_trouble("")
 
@@ -93,6 +98,23 @@ class SpoolExecutor:
         self._queue.put(None)
         self._thread.join(timeout + SPOOL_CLOSE_SECONDS)
         return not self._thread.is_alive()
+
+    def _report_delay(self) -> None:
+        if self.trouble:
+            return
+        if self._at_disk:
+            self._what, self.trouble = _DISK_REFUSES, "it does not answer"
+            log.error("the disk of the spool is slow or hangs: entries are kept in memory until it answers")
+        elif self._thread.is_alive():
+            self._what, self.trouble = _THREAD_WAITS, f"{DISK_WAIT_SECONDS:g} s"
+            log.warning("%s for %s: entries are kept in memory until then", self._what, self.trouble)
+        else:
+            self._what, self.trouble = "the spool is closed", "this program is ending"
+            log.error("%s: an entry that comes now is not written", self._what)
+
+    def _report_failure(self, failure: str) -> None:
+        """The thread itself failed, which says nothing about the disk."""
+        self._what, self.trouble = "the spool is not written", failure
 
     def _enqueue(self, work: Callable[[], Result], retry: bool, in_order: bool) -> Future[Result]:
         future: Future[Result] = Future()
@@ -105,7 +127,7 @@ class SpoolExecutor:
             try:
                 left = max(next_retry - time.monotonic(), 0.0) if self._refused else None
                 task = self._queue.get(timeout=left)
-            except queue.Empty:
+            except Empty:
                 pass
             else:
                 if task is None:
@@ -145,6 +167,7 @@ class SpoolExecutor:
 
     def _execute(self, task: _Task) -> bool:
         """False if the disk refuses the write and it has to be retried."""
+        self._at_disk = True
         try:
             result = task.work()
         except (sqlite3.OperationalError, OSError) as error:
@@ -163,11 +186,14 @@ class SpoolExecutor:
             if task.in_order:
                 self._set_trouble("")
             task.future.set_result(result)
+        finally:
+            self._at_disk = False
         return True
 
     def _set_trouble(self, trouble: str) -> None:
         if trouble and trouble != self.trouble:
-            log.error("the disk of the spool refuses writes (%s): entries are kept in memory and retried", trouble)
+            log.error("%s (%s): entries are kept in memory and retried", _DISK_REFUSES, trouble)
         elif self.trouble and not trouble:
-            log.warning("the disk of the spool accepts writes again")
-        self.trouble = trouble
+            of_disk = self._what == _DISK_REFUSES
+            log.warning("%s again", "the disk of the spool accepts writes" if of_disk else "the spool is written")
+        self._what, self.trouble = _DISK_REFUSES, trouble

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import logging
-import threading
 from collections.abc import Callable
 from typing import Any
 
 from confluent_kafka import KafkaError, KafkaException, Producer
 
+from scifish.native import threading
 from scifish.settings import Settings, SettingsError
 from scifish.spool.database import OutboxMessage, Spool
 from scifish.spool.executor import SpoolExecutor

@@ -5,13 +5,13 @@ from __future__ import annotations
 import heapq
 import itertools
 import logging
-import queue
-import threading
 import time
 from collections import deque
 from collections.abc import Callable
 
 import tango
+
+from scifish.native import Empty, SimpleQueue, run_restarting, threading
 
 log = logging.getLogger(__name__)
 
@@ -35,7 +35,7 @@ class ThreadPool:
         self._name = name
         self._max_threads = max_threads
         self._idle = idle
-        self._queue: queue.SimpleQueue[Work | None] = queue.SimpleQueue()
+        self._queue: SimpleQueue[Work | None] = SimpleQueue()
         self._lock = threading.Lock()
         self._threads: set[threading.Thread] = set()
         self._free = 0  # threads without work; below zero: work that waits for a thread
@@ -72,7 +72,7 @@ class ThreadPool:
             thread.join(max(deadline - time.monotonic(), 0.0))
 
     def _begin_thread(self) -> bool:
-        thread = threading.Thread(target=self._run, name=self._name, daemon=True)
+        thread = threading.Thread(target=lambda: run_restarting(self._run), name=self._name, daemon=True)
         try:
             thread.start()
         except RuntimeError as error:  # the system allows no more threads: the present ones do the work
@@ -96,7 +96,7 @@ class ThreadPool:
         while True:
             try:
                 return self._queue.get(timeout=self._idle)
-            except queue.Empty:
+            except Empty:
                 with self._lock:
                     if self._free > 0:
                         self._free -= 1
@@ -144,7 +144,7 @@ class DelayedExecutor:
         self._numbers = itertools.count()  # keeps the order of work with the same time
         self._changed = threading.Condition()
         self._stopped = False
-        threading.Thread(target=self._run, name="scifish-delayed", daemon=True).start()
+        threading.Thread(target=lambda: run_restarting(self._run), name="scifish-delayed", daemon=True).start()
 
     def submit(self, delay: float, work: Work) -> None:
         """Returns at once. `delay` in seconds; after `stop` work starts without delay."""
