@@ -38,7 +38,7 @@ _HANGS_FRACTION = 0.9
 
 _QUALITIES = {
     quality: "" if quality == tango.AttrQuality.ATTR_VALID else name.removeprefix("ATTR_")
-    for name, quality in tango.AttrQuality.__members__.items()
+    for name, quality in tango.AttrQuality.names.items()  # PyTango 10.0 has no `__members__`
 }
 
 _SCALAR = (float, int, str)

@@ -14,7 +14,15 @@ from urllib.parse import quote
 
 from sdm.office.field_mapping import DottedPath
 from sdm.office.model import Proposal
-from sdm.office.rest_settings import OfficeDefaults, OfficeFile, RestSettings, answer_errors, load, question
+from sdm.office.rest_settings import (
+    OfficeDefaults,
+    OfficeFile,
+    RestSettings,
+    answer_errors,
+    default_settings,
+    load,
+    question,
+)
 
 
 @dataclass(frozen=True)
@@ -67,6 +75,11 @@ class DuoOffice:
     def from_file(cls, file: Path) -> DuoOffice:
         """Raises OfficeError that names the file, the line and the field."""
         return cls(load(file, DUO_DEFAULTS))
+
+    @classmethod
+    def at(cls, url: str) -> DuoOffice:
+        """With default settings, and without a token. Raises OfficeError."""
+        return cls(default_settings(url, DUO_DEFAULTS))
 
     @property
     def name(self) -> str:

@@ -6,10 +6,10 @@ import ipaddress
 import json
 import logging
 import os
-import queue
 import stat
 import threading
 from collections.abc import Mapping
+from concurrent.futures import Future
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -161,13 +161,13 @@ class RestClient:
         """In its own thread, because a silent name server, or a very slow answer, does not end by itself."""
         name, _, value = self._header.partition(":")
         header = _HeaderAuth(name.strip(), value.strip().replace("{token}", self._token()) if self._token else "")
-        answers: queue.SimpleQueue[_Response | Exception] = queue.SimpleQueue()
+        answer: Future[_Response] = Future()  # in a program that gevent has patched, a queue may fail
 
         def ask() -> None:
             try:
-                answers.put(self._fetch(url, params, header))
-            except (requests.RequestException, OSError, ValueError) as error:
-                answers.put(error)
+                answer.set_result(self._fetch(url, params, header))
+            except BaseException as error:  # noqa: BLE001 - it is raised below
+                answer.set_exception(error)
 
         self._hanging = [thread for thread in self._hanging if thread.is_alive()]
         if len(self._hanging) >= _MAX_HANGING_REQUESTS:
@@ -175,15 +175,13 @@ class RestClient:
         thread = threading.Thread(target=ask, daemon=True, name=f"request to {self.url}")
         thread.start()
         try:
-            response = answers.get(timeout=self._timeout)
-        except queue.Empty:
+            error = answer.exception(self._timeout)
+        except TimeoutError:
             self._hanging.append(thread)
             raise OfficeUnavailable(f"{description} gave no complete answer within {self._timeout:g} s") from None
-        if isinstance(response, Exception):
-            raise OfficeUnavailable(
-                f"{description} cannot be asked: {_failure_text(response, self._timeout)}"
-            ) from response
-        return response
+        if isinstance(error, requests.RequestException | OSError | ValueError):
+            raise OfficeUnavailable(f"{description} cannot be asked: {_failure_text(error, self._timeout)}") from error
+        return answer.result()
 
     def _fetch(self, url: str, params: Mapping[str, str] | None, header: _HeaderAuth) -> _Response:
         with requests.Session() as session:
