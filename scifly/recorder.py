@@ -333,7 +333,7 @@ class DatasetRecorder:
             as_given(said | known, started, PROGRAM),
             single=True,
             observed=Observed(values=values, warnings=warnings),
-            ending=ending(status, max(started, ended), 0),
+            ending=ending(status, max(started, ended), None),
         )
 
 

@@ -288,7 +288,7 @@ class Supervisor:
                 log.error("the spool %s cannot be read: %r", spool.path, error)
         for state in self._lifecycle.datasets:
             record = state.record
-            row = rows.get(record.uuid) or OpenDataset(record, 0, record.started, False)
+            row = rows.get(record.uuid) or OpenDataset(record, None, record.started, False)
             if record.ending is None:
                 record.given = row.record.given
                 if (ending := closing_record(row).ending) is not None:

@@ -36,7 +36,7 @@ class Record:
     `started` in seconds since 1970. `given` is what the program says (`as_given`): datasetName,
     proposalId, sampleId, sourceFolder, dataFormat, description, environment, scientificMetadata,
     and files: paths, or path, time and size. `ending` is None until it is over: status, endTime
-    (seconds since 1970), points. `single` is a dataset without a duration.
+    (seconds since 1970), points if they are counted. `single` is a dataset without a duration.
 
     A program that learns of a measurement long after its begin knows better than PathFixer where that
     was: `given["place"]`. And it may record one dataset again, when more is known of it: each recording
@@ -132,12 +132,13 @@ def _metadata(value: Any) -> Mapping[Any, Any]:
     return {} if empty else {"scientificMetadata": value}
 
 
-def ending(status: str, end: float, points: int) -> Ending:
-    """The `ending` of a record; `end` in seconds since 1970."""
-    return {"status": status, "endTime": end, "points": points}
+def ending(status: str, end: float, points: int | None) -> Ending:
+    """The `ending` of a record; `end` in seconds since 1970, `points` None if nobody counts them."""
+    found: Ending = {"status": status, "endTime": end}
+    return found if points is None else {**found, "points": points}
 
 
-def interrupted(record: Record, points: int, seen: float) -> Record:
+def interrupted(record: Record, points: int | None, seen: float) -> Record:
     """The record of a dataset whose program was killed; `seen` is its last sign of life, in seconds since 1970."""
     return replace(record, ending=ending("interrupted", max(seen, record.started), points))
 
@@ -162,7 +163,7 @@ def ended(record: Record, files: list[File], settings: Settings, origin: Origin)
         "status": end["status"],
         "startTime": iso(record.started),
         "endTime": iso(end["endTime"]),
-        "numberOfPoints": end["points"],
+        **({"numberOfPoints": end["points"]} if "points" in end else {}),
         "files": files,
         **({"revision": revision} if revision else {}),
     }

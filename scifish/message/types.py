@@ -115,7 +115,7 @@ class Ended(_Dataset):
     status: str
     startTime: str
     endTime: str
-    numberOfPoints: int
+    numberOfPoints: NotRequired[int]
     files: list[File]
     revision: NotRequired[int]
     part: NotRequired[FileListPart]
@@ -164,8 +164,11 @@ class GivenFields(TypedDict, total=False):
 
 
 class Ending(TypedDict):
-    """How a dataset ended: `status` is one of `scifish.message.STATUSES`, `endTime` in seconds since 1970."""
+    """How a dataset ended: `status` is one of `scifish.message.STATUSES`, `endTime` in seconds since 1970.
+
+    Without `points` their number is not known: the program does not count any.
+    """
 
     status: str
     endTime: float
-    points: int
+    points: NotRequired[int]

@@ -26,7 +26,7 @@ from scifish.message import STATUSES, Message, plain
 from scifish.recording.fields import DatasetFields
 from scifish.recording.session import NotRecorded, RecordingHandle, RecordingSession, recording_session
 from scifish.settings import Settings
-from scifish.settings.sources import check_settings
+from scifish.settings.sources import check_pathfixer, check_settings
 
 log = logging.getLogger(__name__)
 
@@ -74,14 +74,19 @@ class SciFish:
 
     `settings` are `scifish.settings.model.Settings`, or the path of a YAML file. Without, they come from the file
     that the environment variable SCIFISH_CONFIG names, else from the SciDog of the Tango database. `program`
-    is the origin that the messages name; by default it is the name of the command.
+    is the origin that the messages name; by default it is the name of the command. `pathfixer` is the name of the
+    PathFixer to ask for proposal, sample and path, for a beamline that has several; by default it is the one of the
+    settings.
 
-    Raises SettingsError, and only if the settings or the file are not valid. If the machine cannot record (its disk
-    accepts no writes), an error is logged, and each dataset is a new attempt.
+    Raises SettingsError, and only if the settings, the file or the name are not valid. If the machine cannot record
+    (its disk accepts no writes), an error is logged, and each dataset is a new attempt.
     """
 
-    def __init__(self, settings: Settings | str | Path | None = None, program: str = "") -> None:
+    def __init__(
+        self, settings: Settings | str | Path | None = None, program: str = "", pathfixer: str | None = None
+    ) -> None:
         self._settings = check_settings(settings)
+        self._pathfixer = check_pathfixer(pathfixer)
         self._program = program
         self._fields = DatasetFields()
         self._session: RecordingSession | None = None
@@ -143,9 +148,11 @@ class SciFish:
             log.warning("SciFish.start_scan: fields set before it are not recorded: %s", names)
         self._dataset = None
         self._fields = DatasetFields(datasetName)
-        self._session = recording_session(self._settings, self._program)
+        self._session = recording_session(self._settings, self._program, pathfixer=self._pathfixer)
         latest = _Latest(self, self._fields)
-        latest.dataset = self._dataset = self._session.begin(self._fields.now(), announce=False, latest=latest)
+        latest.dataset = self._dataset = self._session.begin(
+            self._fields.now(), announce=False, latest=latest, points=None
+        )
         self._recording = True
 
     @_never_raises
@@ -159,8 +166,11 @@ class SciFish:
             self._dataset.announce(self._fields.now())
 
     @_never_raises
-    def end_scan(self, status: str = "completed", points: int = 0) -> None:
-        """End the dataset. It is on disk when this returns. `status` is one of `scifish.message.values.STATUSES`."""
+    def end_scan(self, status: str = "completed", points: int | None = None) -> None:
+        """End the dataset. It is on disk when this returns. `status` is one of `scifish.message.values.STATUSES`.
+
+        Without `points` nothing is recorded of their number.
+        """
         if self._dataset is None:
             log.error("SciFish.end_scan: %s", _NO_START)
         elif not self._recording:
@@ -204,7 +214,7 @@ class SciFish:
     @_never_raises
     def _connect(self) -> None:
         """Start the session: it reads the settings, and sends what earlier runs left in the spool."""
-        self._session = recording_session(self._settings, self._program)
+        self._session = recording_session(self._settings, self._program, pathfixer=self._pathfixer)
 
     @_never_raises
     def _set_sample(self, sample: Any) -> None:
@@ -219,15 +229,17 @@ _all: weakref.WeakSet[SciFish] = weakref.WeakSet()
 _NO_START = "start_scan was not called, or failed (see the log above)"
 
 
-def _count(points: Any) -> int:
+def _count(points: Any) -> int | None:
+    if points is None:
+        return None
     try:
         count = int(points)
     except Exception:  # noqa: BLE001 - any object
         count = -1
     if 0 <= count < 2**63:  # the range of an integer in the spool's database
         return count
-    log.error("SciFish.end_scan: points %.80s is not a number of points; 0 is recorded", plain(points))
-    return 0
+    log.error("SciFish.end_scan: points %.80s is not a number of points; none is recorded", plain(points))
+    return None
 
 
 def _status(status: Any) -> str:

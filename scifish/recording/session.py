@@ -87,13 +87,14 @@ class RecordingHandle:
         self._session = session
         self.record = record
         self.latest = latest
-        self.points = 0
+        self.points: int | None = 0
+        """None if the program does not count them."""
         self.last_point = record.started
         """Time of the last point, in seconds since 1970."""
         self.snapshot = SnapshotSummary()
         self.observed = threading.Event()
         """Set when the attributes are read and `snapshot` has the result."""
-        self.stored_points = 0
+        self.stored_points: int | None = 0
         """Number of points on disk."""
         self.ended = record.ending is not None
         """Whether its end is on disk, or in the queue for the disk."""
@@ -104,7 +105,7 @@ class RecordingHandle:
 
     def point(self) -> None:
         """Count one more point."""
-        self.points += 1
+        self.points = (self.points or 0) + 1
         self.last_point = time.time()
 
     def announce(self, fields: Message | None = None) -> None:
@@ -149,6 +150,7 @@ class RecordingSession:
             self._spool.open_rows = self._open_rows
             self._run_id = str(self.origin["run"])
             self._executor = SpoolExecutor()
+            self._shown_alive = self._executor.submit(self._spool.show_alive)
             self._companion = CompanionProcess(
                 self._hello, self._spool.lock, self._spool.path.with_suffix(".log"), self._receive
             )
@@ -169,15 +171,17 @@ class RecordingSession:
         start: float | None = None,
         announce: bool = True,
         latest: Callable[[], Message | None] | None = None,
+        points: int | None = 0,
     ) -> RecordingHandle:
         """Begin a dataset. Its fields are on disk when this returns; the attributes are read in the background.
 
         `start` is in seconds since 1970 (default: now). Without `announce`, `began` is sent when
         `RecordingHandle.announce` is called. `latest` returns the current fields, or None if they have not changed;
-        another thread calls it once a second, so that a killed program loses little.
+        another thread calls it once a second, so that a killed program loses little. `points` is None for a program
+        that does not count them.
         """
         dataset = self._start_dataset(
-            uuid or str(uuids.uuid4()), start or time.time(), fields, latest, announce=announce
+            uuid or str(uuids.uuid4()), start or time.time(), fields, latest, announce=announce, points=points
         )
         self._open[dataset.uuid] = dataset
         return dataset
@@ -211,7 +215,7 @@ class RecordingSession:
     def record_snapshot(self, fields: Message) -> RecordingHandle:
         """Record a dataset without a duration. It is on disk when this returns."""
         now = time.time()
-        return self._start_dataset(str(uuids.uuid4()), now, fields, end=compose.ending("completed", now, 0))
+        return self._start_dataset(str(uuids.uuid4()), now, fields, end=compose.ending("completed", now, None))
 
     def record(self, records: Sequence[Record]) -> Future[None]:
         """Record complete datasets, all or none.
@@ -302,6 +306,7 @@ class RecordingSession:
             return
         self._stopping.set()
         atexit.unregister(self.close)
+        self._show_alive()
         self._store_progress()
         self._executor.stop(timeout, self._release_spool)
         self._companion.close(timeout)
@@ -329,15 +334,17 @@ class RecordingSession:
         latest: Callable[[], Message | None] | None = None,
         end: Ending | None = None,
         announce: bool = False,
+        points: int | None = None,
     ) -> RecordingHandle:
         """The dataset is on disk when this returns."""
         # Until PathFixer answers, its last answer is the best guess.
         record = Record(uuid, start, {}, end is not None, Observed(place=self._place), end)
         given = self._normalise(record, fields)
         dataset = self._recent[uuid] = RecordingHandle(self, record, latest)
+        dataset.points = dataset.stored_points = points
         while len(self._recent) > MAX_RECENT_DATASETS:
             self._recent.popitem(last=False)
-        row = OpenDatasetRow.of(record, announce, given)
+        row = OpenDatasetRow.of(record, announce, given, points)
         self._executor.submit_and_wait(lambda: self._spool.begin(row))
         self._companion.send(Begin(row))
         return dataset
@@ -391,6 +398,7 @@ class RecordingSession:
     def _run(self) -> None:
         while not self._stopping.wait(PROGRESS_SECONDS):
             try:
+                self._show_alive()
                 self._store_progress()
                 self._companion.restart_if_silent()
                 if self.origin["run"] != self._run_id:
@@ -404,17 +412,22 @@ class RecordingSession:
         """The open datasets, for a new spool file in place of a damaged one."""
         found = []
         for dataset in list(self._open.values()):
-            dataset.stored_points = -1
             warning = "the values read at the start are lost because the spool was damaged: they were read again later"
             observed = Observed(dataset.record.observed.place, None, [warning])
             # Whether `began` was sent is not known; `ended` does not need it.
-            found.append(OpenDatasetRow.of(replace(dataset.record, observed=observed)))
+            dataset.stored_points = dataset.points
+            found.append(OpenDatasetRow.of(replace(dataset.record, observed=observed), points=dataset.points))
         return found
+
+    def _show_alive(self) -> None:
+        """So that the datasets of a killed program end when it was last known to live."""
+        if self._open and self._shown_alive.done():  # else the disk hangs
+            self._shown_alive = self._executor.submit(self._spool.show_alive)
 
     def _store_progress(self) -> None:
         if self._executor.trouble:
             return  # `latest` returns a change only once: it is called when the disk accepts writes again
-        news: dict[str, tuple[int, str | None]] = {}
+        news: dict[str, tuple[int | None, str | None]] = {}
         for uuid, dataset in list(self._open.items()):
             if dataset.record.ending is not None:
                 continue
@@ -464,14 +477,16 @@ def _note_step(step: str) -> None:
 
 
 def recording_session(
-    settings: Settings | Path | None = None, program: str = "", timeout: float = 2.0
+    settings: Settings | Path | None = None, program: str = "", timeout: float = 2.0, pathfixer: str = ""
 ) -> RecordingSession:
     """The session of this process for these settings (None: those of the SciDog), created at the first call.
+
+    `pathfixer` is the device to ask in place of the one of the settings.
 
     NotRecorded if it cannot be created, or not within `timeout` seconds; SettingsError for
     settings that cannot be used.
     """
-    key = f"{settings!r} {program}"
+    key = f"{settings!r} {program} {pathfixer.lower()}"
     found = _sessions.get(key)
     if found is not None and not found.closed:
         return found
@@ -483,7 +498,7 @@ def recording_session(
             when, why = _failed.get(key, (0.0, ""))
             if why and time.monotonic() - when < SESSION_RETRY_SECONDS:
                 raise NotRecorded(why)
-            source = settings_source(settings)
+            source = settings_source(settings, pathfixer)
             try:
                 found = _sessions[key] = RecordingSession(source, program)
             except (OSError, sqlite3.Error, RuntimeError) as error:  # RuntimeError: no more threads can be started

@@ -16,7 +16,7 @@ import tango
 from scifish.message import Message
 from scifish.native import threading
 from scifish.settings.fallback import in_use, load_last_good, save_last_good, with_last_good, wrong
-from scifish.settings.model import BEAMLINE_NAME, Settings, SettingsError, settings_of
+from scifish.settings.model import BEAMLINE_NAME, DEVICE_NAME, Settings, SettingsError, settings_of
 from scifish.settings.properties import find_scidog, read_properties, settings_from_properties
 from scifish.settings.yaml_file import read_settings_file
 from scifish.tango_io.database import TangoDatabase, reason
@@ -46,6 +46,8 @@ class SettingsSource(Protocol):
 
 def source_of(described: Message) -> SettingsSource:
     """The source that another process has `described`."""
+    if "pathfixer" in described:
+        return WithPathFixer(source_of(described["source"]), described["pathfixer"])
     if "fixed" in described:
         return FixedSettings(settings_of(described["fixed"]))
     if "file" in described:
@@ -57,11 +59,14 @@ CONFIG_VARIABLE = "SCIFISH_CONFIG"
 """The environment variable that names a YAML file of settings, for a machine without a Tango database."""
 
 
-def settings_source(settings: Settings | str | Path | None = None) -> SettingsSource:
+def settings_source(settings: Settings | str | Path | None = None, pathfixer: str = "") -> SettingsSource:
     """A program's source of settings: its argument, else the file of `SCIFISH_CONFIG`, else SciDog in Tango.
 
-    Raises SettingsError if the argument or the file cannot be used.
+    `pathfixer` is the device to ask in place of the one of the settings. Raises SettingsError if the argument or the
+    file cannot be used.
     """
+    if pathfixer:
+        return WithPathFixer(settings_source(settings), pathfixer)
     if isinstance(settings, Settings):
         return FixedSettings(settings)
     named = settings or os.environ.get(CONFIG_VARIABLE, "").strip()
@@ -70,15 +75,54 @@ def settings_source(settings: Settings | str | Path | None = None) -> SettingsSo
 
 def check_settings(settings: Settings | str | Path | None) -> Settings | Path | None:
     """Settings as a program gives them, for `recording_session`. Raises as `settings_source`; asks no database."""
+    if isinstance(settings, str) and DEVICE_NAME.fullmatch(settings) and not Path(settings).exists():
+        raise SettingsError(
+            f"settings {settings!r}: there is no such file, and this looks like a device. A PathFixer is chosen by "
+            f"SciFish(pathfixer={settings!r}), a SciDog by the environment variable SCIDOG_DEVICE={settings}"
+        )
     if isinstance(settings, str | Path):
-        settings = Path(settings).expanduser().absolute()
+        settings = Path(settings)
+        try:
+            settings = settings.expanduser()
+        except RuntimeError as error:
+            raise SettingsError(f"settings {str(settings)!r}: {error}; give the whole path") from error
+        settings = settings.absolute()
     if isinstance(settings, Settings):
         FixedSettings(settings)
     elif settings is not None and not isinstance(settings, Path):
-        raise SettingsError(f"{settings!r} is neither Settings nor the path of a YAML file")
+        raise SettingsError(f"{settings!r:.200} is neither Settings nor the path of a YAML file")
     elif named := settings or os.environ.get(CONFIG_VARIABLE, "").strip():
         read_settings_file(Path(named))
     return settings
+
+
+def check_pathfixer(pathfixer: object) -> str:
+    """The name of a PathFixer as a program gives it; "" for None. SettingsError if it is no device's name."""
+    if pathfixer is None or pathfixer == "":
+        return ""
+    if not isinstance(pathfixer, str) or not DEVICE_NAME.fullmatch(pathfixer):
+        raise SettingsError(f"pathfixer {pathfixer!r:.200} is not a device's name, such as 'b303a-e02/ctl/sdm-01'")
+    return pathfixer
+
+
+class WithPathFixer:
+    """Settings of another source, with the PathFixer that the program names: a beamline can have several."""
+
+    def __init__(self, source: SettingsSource, pathfixer: str) -> None:
+        self._source = source
+        self._pathfixer = pathfixer
+
+    def known(self) -> Settings | None:
+        return self._with_pathfixer(self._source.known())
+
+    def now(self, timeout: float = SETTINGS_TIMEOUT_SECONDS) -> Settings | None:
+        return self._with_pathfixer(self._source.now(timeout))
+
+    def described(self) -> Message:
+        return {"pathfixer": self._pathfixer, "source": self._source.described()}
+
+    def _with_pathfixer(self, settings: Settings | None) -> Settings | None:
+        return None if settings is None else replace(settings, path_fixer=self._pathfixer)
 
 
 class FixedSettings:

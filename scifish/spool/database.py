@@ -44,7 +44,7 @@ CREATE TABLE IF NOT EXISTS datasets (
     given TEXT NOT NULL,
     observed TEXT NOT NULL,
     ending TEXT NOT NULL, -- 'null' until it is over
-    points INTEGER NOT NULL DEFAULT 0,
+    points INTEGER, -- NULL: nobody counts them
     seen REAL NOT NULL
 );
 -- composed messages, in the order of sending
@@ -84,10 +84,13 @@ class OutboxMessage:
 
 @dataclass(frozen=True)
 class OpenDataset:
-    """A dataset whose last message is not composed; `seen` is its last sign of life, in seconds since 1970."""
+    """A dataset whose last message is not composed.
+
+    `points` is None if nobody counts them; `seen` is the program's last sign of life, in seconds since 1970.
+    """
 
     record: Record
-    points: int
+    points: int | None
     seen: float
     announced: bool
     """Whether `began` has to be sent and is not composed yet."""
@@ -104,12 +107,15 @@ class OpenDatasetRow:
     given: str
     observed: str
     ending: str
+    points: int | None = None
 
     @staticmethod
-    def of(record: Record, announced: bool = False, given: str | None = None) -> OpenDatasetRow:
+    def of(
+        record: Record, announced: bool = False, given: str | None = None, points: int | None = None
+    ) -> OpenDatasetRow:
         """`given` is the JSON text of `record.given`, if the caller has it already."""
         parts = (given or as_text(record.given), as_text(record.observed.as_kept()), as_text(record.ending))
-        return OpenDatasetRow(record.uuid, record.started, record.single, announced, *parts)
+        return OpenDatasetRow(record.uuid, record.started, record.single, announced, *parts, points)
 
     def record(self) -> Record:
         """The dataset's record. ValueError if a text is not JSON."""
@@ -241,15 +247,17 @@ class Spool:
         # A scan waits for this statement, which is a transaction by itself: each further call of SQLite releases
         # Python's interpreter lock, and has to wait for it afterwards.
         self._db.execute(
-            "INSERT OR REPLACE INTO datasets (uuid, started, single, announced, given, observed, ending, seen)"
-            " VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+            "INSERT OR REPLACE INTO datasets"
+            " (uuid, started, single, announced, given, observed, ending, points, seen)"
+            " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
             (*astuple(row), time.time()),
         )
 
     @_with_new_file
     def save_observed(self, uuid: str, content: str) -> None:
         """Update `observed` (JSON text) of a dataset, if it is still open."""
-        self._db.execute("UPDATE datasets SET observed = ?, seen = ? WHERE uuid = ?", (content, time.time(), uuid))
+        # No sign of life: the companion reads the values, also when the program has been killed meanwhile.
+        self._db.execute("UPDATE datasets SET observed = ? WHERE uuid = ?", (content, uuid))
 
     @_with_new_file
     def end(self, uuid: str, given: str | None, ending: str) -> None:
@@ -268,7 +276,7 @@ class Spool:
         )
 
     @_with_new_file
-    def progress(self, points: dict[str, tuple[int, str | None]]) -> None:
+    def progress(self, points: dict[str, tuple[int | None, str | None]]) -> None:
         """Update the number of points, and `given` (JSON text) unless it is None, of datasets by uuid."""
         now = time.time()
         with self._transaction():
@@ -279,8 +287,17 @@ class Spool:
                 [(count, given, now, uuid) for uuid, (count, given) in points.items()],
             )
 
+    def show_alive(self) -> None:
+        """Note on disk that the program lives now, in the time of the lock file: without a sync, which costs time.
+
+        A crash of the machine may lose the last seconds of it, a killed program does not.
+        """
+        now = time.time()
+        os.utime(self.lock, (now, now))
+
     def open_datasets(self, only: Collection[str] | None = None) -> list[OpenDataset]:
         """All open datasets, or `only` those with these uuids, in the order in which they began."""
+        alive = os.fstat(self.lock).st_mtime
         rows = self._db.execute(
             "SELECT uuid, started, single, given, observed, ending, points, seen, announced FROM datasets"
             " WHERE ? OR uuid IN (SELECT value FROM json_each(?)) ORDER BY rowid",
@@ -290,7 +307,7 @@ class Spool:
             OpenDataset(
                 OpenDatasetRow(uuid, started, bool(single), announced == 1, given, observed, ending).record(),
                 points,
-                seen,
+                max(seen, alive),
                 announced == 1,
             )
             for uuid, started, single, given, observed, ending, points, seen, announced in rows

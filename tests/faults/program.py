@@ -49,7 +49,7 @@ class Program:
 
     def record(self, name: str) -> None:
         if self.open:  # MXCuBE prepares one that it never measures: the next ends it
-            before = {"uuid": self.fish.uuid, "status": "interrupted", "points": 0, "said": self.said}
+            before = {"uuid": self.fish.uuid, "status": "interrupted", "points": None, "said": self.said}
             self.ledger.note("ending", **before)
         if self.style == "contrast":
             self.fish = SciFish()

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -67,8 +67,10 @@ class Known:
         return found | {"aborted"} if self.scan and self.ending["status"] == "failed" else found
 
     @property
-    def points(self) -> range:
+    def points(self) -> Collection[int | None]:
         """What the last message may say, once the end has returned."""
+        if self.ending["points"] is None:  # the program counts none
+            return {None}
         fewest = most = self.ending["points"]
         if self.scan and self.ending["status"] != "completed":
             # Sardana writes the record that it is at in another thread, before, while or after it ends the scan.
@@ -168,8 +170,8 @@ def _check_dataset(one: Known, last: Sequence[Message], verdict: Verdict) -> Non
         problems.append(f"status is {message['status']}, not {' or '.join(sorted(one.statuses))}")
     if message["datasetName"] != one.name:
         problems.append(f"datasetName is {message['datasetName']!r}")
-    if one.ended and message["numberOfPoints"] not in one.points:
-        problems.append(f"numberOfPoints is {message['numberOfPoints']}, not {one.ending['points']}")
+    if one.ended and message.get("numberOfPoints") not in one.points:
+        problems.append(f"numberOfPoints is {message.get('numberOfPoints')}, not {one.ending['points']}")
     for name, value in one.said.items():
         there = message["scientificMetadata"].get(name, {}).get("value")
         if there != value:

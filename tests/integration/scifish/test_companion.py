@@ -17,6 +17,8 @@ from uuid import uuid4
 
 import pytest
 
+from scifish import native
+from scifish.message import iso
 from scifish.recording import companion_process
 from scifish.recording.session import RecordingSession
 from scifish.settings import Settings
@@ -193,14 +195,14 @@ def test_a_child_that_is_forked_while_it_is_started_does_not_keep_it_waiting(
 ) -> None:
     monkeypatch.setattr(companion_process, "FORK_WAIT_SECONDS", PATIENCE)
     begun = threading.Event()
-    really = subprocess._fork_exec  # type: ignore[attr-defined]
+    really = native.subprocess._fork_exec  # type: ignore[attr-defined]
 
     def slow(*arguments: object) -> int:
         begun.set()
         time.sleep(0.2)
         return int(really(*arguments))
 
-    monkeypatch.setattr(subprocess, "_fork_exec", slow)
+    monkeypatch.setattr(native.subprocess, "_fork_exec", slow)
     session = lab.session()
     assert begun.wait(PATIENCE)
     child = os.fork()
@@ -290,6 +292,40 @@ def test_a_program_that_is_killed_is_finished_by_its_companion(lab: Lab, fork: b
             assert eventually(lambda: list(lab.spool.iterdir()) == [])
         finally:
             os.killpg(running.pid, signal.SIGKILL)
+
+
+IDLE = """
+import sys, time
+from scifish import SciFish
+from scifish.settings import Settings
+fish = SciFish(Settings(**{settings!r}), program="test")
+fish.start_scan("idle")
+fish.send_start()
+print(fish.uuid, flush=True)
+time.sleep(3600)
+"""
+
+
+@pytest.mark.parametrize("alone", [True, False], ids=["alone", "with its companion"])
+def test_the_dataset_of_a_killed_program_ends_when_the_program_was_last_known_to_live(lab: Lab, alone: bool) -> None:
+    """Not when something was last written of it. Nobody counted its points."""
+    program = IDLE.format(settings=asdict(lab.settings))
+    with subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, text=True) as running:
+        assert running.stdout is not None
+        uuid = running.stdout.readline().strip()
+        lab.topic.wait_for(lambda m: m["uuid"] == uuid and m["type"] == "began")
+        (lock,) = lab.spool.glob("*.lock")
+        idle = time.time()
+        assert eventually(lambda: lock.stat().st_mtime > idle + 1.0)  # two signs of life later
+        if not alone:
+            os.kill(companion(running.pid), signal.SIGKILL)
+        running.kill()
+    if not alone:
+        lab.session().close()  # the next program takes the spool over
+    ended = wait_for_last(lab.topic, uuid)
+    assert ended["status"] == "interrupted"
+    assert "numberOfPoints" not in ended
+    assert iso(idle + 1.0) < str(ended["endTime"]) <= iso(time.time())
 
 
 def test_a_file_that_gets_damaged_is_put_aside_and_a_new_one_begun(lab: Lab) -> None:

@@ -119,6 +119,26 @@ def test_one_fish_for_all_as_mxcube_does(lab: Lab) -> None:
     fish.close()
 
 
+def test_a_program_says_which_pathfixer_it_means(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As contrast's recorder of a beamline that has two. Both are away: the datasets say of which one."""
+    monkeypatch.setenv("TANGO_HOST", "127.0.0.1:1")
+    with_pathfixer = replace(lab.settings, path_fixer="b303a-e01/ctl/sdm-01")
+    recorders = {
+        "b303a-e01/ctl/sdm-01": SciFish(with_pathfixer, program="test"),
+        "b303a-e02/ctl/sdm-01": SciFish(with_pathfixer, program="test", pathfixer="b303a-e02/ctl/sdm-01"),
+        "b303a-e03/ctl/sdm-01": SciFish(lab.settings, program="test", pathfixer="b303a-e03/ctl/sdm-01"),
+    }
+    for name, fish in recorders.items():
+        fish.start_scan(name)
+        fish.end_scan()
+    for name in recorders:
+        ended = lab.topic.wait_for(lambda m, name=name: m["type"] == "ended" and m["datasetName"] == name)
+        (warning,) = (one for one in ended["warnings"] if "does not answer" in one)
+        assert warning.startswith(f"{name} does not answer")
+    for fish in recorders.values():
+        fish.close()
+
+
 def test_a_scan_that_is_begun_on_top_of_another_ends_that_one(lab: Lab) -> None:
     fish = lab.fish()
     fish.start_scan(datasetName="prepared")

@@ -53,8 +53,11 @@ class Noting:
     def known(self) -> Settings:
         return SETTINGS
 
-    def begin(self, said: Message, announce: bool, latest: Callable[[], Message | None]) -> NotedDataset:
+    def begin(
+        self, said: Message, announce: bool, latest: Callable[[], Message | None], points: int | None
+    ) -> NotedDataset:
         assert announce is False
+        assert points is None
         self.datasets.append(NotedDataset(said, latest))
         return self.datasets[-1]
 
@@ -81,7 +84,7 @@ class NotedDataset:
         self.record = Record(
             self.uuid, time.time(), compose.as_given(said, 1.8e9, "test"), observed=Observed(values={})
         )
-        self.points = 0
+        self.points: int | None = None
         self.latest = latest
         self.messages: list[Message] = []
 
@@ -115,7 +118,7 @@ def _sent(message: Message) -> Message:
 @pytest.fixture
 def session(monkeypatch: pytest.MonkeyPatch) -> Noting:
     noting = Noting()
-    monkeypatch.setattr(scifish_module, "recording_session", lambda settings, program: noting)
+    monkeypatch.setattr(scifish_module, "recording_session", lambda settings, program, pathfixer: noting)
     monkeypatch.setattr(fields, "_warned", set())
     return noting
 
@@ -438,10 +441,16 @@ def test_calls_in_the_wrong_order_are_said_and_change_nothing(
     assert [(m["status"], m["numberOfPoints"]) for m in session.messages] == [("stopped", 5)]
     fish.start_scan("y")
     fish.end_scan(numpy.array([1, 2]), points=[])  # type: ignore[arg-type]
-    assert (session.last["status"], session.last["numberOfPoints"]) == ("failed", 0)
+    assert (session.last["status"], "numberOfPoints" in session.last) == ("failed", False)
     fish.start_scan("z")
     fish.end_scan(points=10**5000)
-    assert (session.last["datasetName"], session.last["numberOfPoints"]) == ("z", 0)
+    assert (session.last["datasetName"], "numberOfPoints" in session.last) == ("z", False)
+    fish.start_scan("w")
+    fish.end_scan(points=0)
+    assert session.last["numberOfPoints"] == 0
+    fish.start_scan("v")
+    fish.end_scan()
+    assert "numberOfPoints" not in session.last
 
 
 def test_closing_ends_what_is_open_and_leaves_what_others_use(session: Noting) -> None:
@@ -471,7 +480,7 @@ def test_a_machine_that_cannot_record_is_said_and_tried_again(
 ) -> None:
     noting, broken = Noting(), True
 
-    def session(settings: Any, program: str) -> Noting:
+    def session(settings: Any, program: str, pathfixer: str) -> Noting:
         if broken:
             raise NotRecorded("the disk is read-only")
         return noting

@@ -1,5 +1,6 @@
 """SciDog's properties as settings, and the last good ones on disk."""
 
+import json
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,14 @@ from tango.server import device_property
 from scifish import settings as settings_module
 from scifish.cli import main
 from scifish.settings import Settings, SettingsError, paths, settings_from_properties, sources
-from scifish.settings.sources import FixedSettings, TangoSettings
+from scifish.settings.sources import (
+    FixedSettings,
+    TangoSettings,
+    check_pathfixer,
+    check_settings,
+    settings_source,
+    source_of,
+)
 from scifish.spool.kafka_config import producer_config, read_config_file
 from tango_servers.SciDog import SciDog
 from tests.homeless import without_home
@@ -429,3 +437,27 @@ def test_a_pathfixer_that_is_no_device_name_is_told(name: str) -> None:
 def test_a_pathfixer_may_be_of_another_tango_system() -> None:
     named = {**PROPERTIES, "PathFixer": ["tango://host:10000/a/b/c"]}
     assert settings_from_properties("d", named).problems == ()
+
+
+def test_a_device_as_settings_says_what_to_do_instead(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    name = "b303a-e02/ctl/sdm-01"
+    with pytest.raises(SettingsError) as caught:
+        check_settings(name)
+    assert f"SciFish(pathfixer={name!r})" in str(caught.value)
+    assert f"SCIDOG_DEVICE={name}" in str(caught.value)
+    (tmp_path / "b303a-e02" / "ctl").mkdir(parents=True)
+    (tmp_path / name).write_text("Beamline: lab\nKafkaBootstrapServers: kafka:9092\n")
+    monkeypatch.chdir(tmp_path)
+    assert check_settings(name) == tmp_path / name
+
+
+def test_a_pathfixer_that_a_program_names_is_used_in_the_companion_too() -> None:
+    source = settings_source(Settings(beamline="lab", path_fixer="a/b/c"), check_pathfixer("b303a-e02/ctl/sdm-01"))
+    for one in (source, source_of(json.loads(json.dumps(source.described())))):
+        assert [found.path_fixer for found in (one.known(), one.now()) if found] == ["b303a-e02/ctl/sdm-01"] * 2
+
+
+@pytest.mark.parametrize("name", ["b303a", 5, "scifish.yaml", "a/b/c/d"])
+def test_a_pathfixer_that_is_no_device_is_told(name: object) -> None:
+    with pytest.raises(SettingsError, match="is not a device's name"):
+        check_pathfixer(name)

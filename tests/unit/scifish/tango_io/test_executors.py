@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Iterator
 from types import SimpleNamespace
 
 import pytest
 
+from scifish.native import threading
 from scifish.tango_io.executors import DelayedExecutor, SerialExecutor, ThreadPool
 from tests.waiting import PATIENCE, eventually
 
