@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import logging
+import os
 import socket
 import sqlite3
 import sys
@@ -50,7 +51,8 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     status = commands.add_parser(
         "status",
-        help="show waiting messages, for how long and why; exit status 1 if any waits or is refused",
+        help="show waiting messages, for how long and why; exit status 1 if any waits or is refused, 2 if a spool "
+        "cannot be read",
     )
     status.set_defaults(run=_status)
     waiting = commands.add_parser(
@@ -83,14 +85,29 @@ def _folders(options: argparse.Namespace, source: SettingsSource, notes: TextIO 
     return spool_folders(settings or Settings())
 
 
-def _contents(folders: list[Path]) -> list[SpoolSummary]:
+def _spool_files(folders: list[Path]) -> tuple[list[Path], list[str]]:
+    """The spools in these folders, and a sentence for each folder that cannot be read."""
+    found, problems = [], []
+    for folder in folders:
+        try:
+            found += [folder / name for name in os.listdir(folder) if name.endswith(SPOOL_SUFFIX)]
+        except OSError as error:
+            problems.append(f"{folder}: cannot be read: {error.strerror}")
+    return sorted(found), problems
+
+
+def _contents(folders: list[Path]) -> tuple[list[SpoolSummary], list[str]]:
+    """The spools in these folders, and a sentence for each folder and each spool that cannot be read."""
     found = []
-    for path in sorted(path for folder in folders for path in folder.glob(f"*{SPOOL_SUFFIX}")):
+    files, problems = _spool_files(folders)
+    for path in files:
         try:
             found.append(summarise(path))
-        except (sqlite3.Error, OSError) as error:
-            print(f"{path}: cannot be read: {error}")
-    return found
+        except FileNotFoundError:
+            continue  # all of it has been sent meanwhile
+        except (sqlite3.Error, OSError, ValueError) as error:
+            problems.append(f"{path}: cannot be read: {error}")
+    return found, problems
 
 
 def _status(options: argparse.Namespace) -> int:
@@ -100,7 +117,8 @@ def _status(options: argparse.Namespace) -> int:
     if settings is not None and settings.scidog:  # what is wrong in a file has been said when it was read
         for problem in (*settings.problems, *settings.entries()[1]):
             print(f"settings of {settings.scidog}: {problem}")
-    contents = _contents(folders)
+    contents, problems = _contents(folders)
+    print(*problems, sep="\n", end="\n" if problems else "")
     for content in contents:
         for line in describe(content, time.time()):
             print(line)
@@ -108,14 +126,15 @@ def _status(options: argparse.Namespace) -> int:
     refused = sum(len(content.refused) for content in contents)
     where = ", ".join(map(str, folders)) or "no spool folder exists"
     print(f"{where}: {waiting} messages wait, {refused} refused by Kafka, {len(contents)} spools")
+    if problems:
+        return 2
     return 1 if waiting or refused else 0
 
 
 def _list(options: argparse.Namespace) -> int:
     found: list[Message] = []
-    problems = []
-    folders = _folders(options, settings_source(), sys.stderr)
-    for path in sorted(path for folder in folders for path in folder.glob(f"*{SPOOL_SUFFIX}")):
+    files, problems = _spool_files(_folders(options, settings_source(), sys.stderr))
+    for path in files:
         try:
             found.append(listing(path))
         except FileNotFoundError:
@@ -167,13 +186,15 @@ def _age(seconds: float) -> str:
 def _flush(options: argparse.Namespace) -> int:
     settings = settings_source()
     folders = _folders(options, settings)
-    others = {content.path for content in _contents(folders) if content.alive}
+    contents, problems = _contents(folders)
+    print(*problems, sep="\n", end="\n" if problems else "")
+    others = {content.path for content in contents if content.alive}
     supervisor = Supervisor(settings, None, folders, lambda report: None)
     left = supervisor.flush(options.timeout, _show_progress)
     why = supervisor.trouble() or f"Kafka has not accepted them within {options.timeout:g} s"
     supervisor.shut_down(1.0, finish=False)
     print(f"{left} messages of exited programs are left{f': {why}' if left else ''}")
-    waiting = [content for content in _contents(folders) if content.path in others and content.waiting]
+    waiting = [content for content in _contents(folders)[0] if content.path in others and content.waiting]
     for content in waiting:
         program = content.origin.get("program", "?")
         print(f"{content.waiting} messages of {program} wait: it is running and sends them itself")

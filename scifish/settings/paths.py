@@ -24,19 +24,37 @@ def state_directory() -> Path:
         return FOLDER_WITHOUT_HOME
 
 
+def expanded(path: str | Path) -> Path:
+    """The path with the home folder for `~`; as it is if the account has no home."""
+    try:
+        return Path(path).expanduser()
+    except RuntimeError:
+        return Path(path)
+
+
 def spool_directory(settings: Settings) -> Path:
     """The folder of the spool: as set, else /var/lib/scifish if it is writable, else in the user's state folder."""
     if settings.spool_directory:
-        return Path(settings.spool_directory).expanduser()
+        return expanded(settings.spool_directory)
     if os.access(SYSTEM_SPOOL, os.W_OK):
         return SYSTEM_SPOOL
     return state_directory() / "spool"
 
 
 def spool_folders(settings: Settings) -> list[Path]:
-    """All existing folders that may hold spools: the present one, and those that earlier programs may have used."""
+    """All folders that may hold spools: the present one, and those that earlier programs may have used.
+
+    Without those that do not exist; one that this account must not look at may exist.
+    """
     folders = [spool_directory(settings), SYSTEM_SPOOL, state_directory() / "spool"]
-    return [folder for folder in dict.fromkeys(folders) if folder.is_dir()]
+    return [folder for folder in dict.fromkeys(folders) if _may_exist(folder)]
+
+
+def _may_exist(folder: Path) -> bool:
+    try:
+        return folder.is_dir()
+    except OSError:
+        return True
 
 
 def last_good_file() -> Path:

@@ -6,7 +6,6 @@ import difflib
 import os
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from pathlib import Path
 from typing import Protocol
 
 from scifish.settings.model import (
@@ -18,6 +17,7 @@ from scifish.settings.model import (
     Settings,
     SettingsError,
 )
+from scifish.settings.paths import expanded
 
 TOPIC_NAME = re.compile(r"(?!\.{1,2}$)[A-Za-z0-9._-]{1,249}")
 """The names that Kafka allows. A message keeps its topic: with any other name it would stay in the spool for ever."""
@@ -79,7 +79,7 @@ def settings_from_properties(device: str, properties: Mapping[str, Sequence[str]
     if proprietary not in ("", "true", "false", "1", "0", "yes", "no"):
         problems.append(f"SendProprietary: {proprietary!r} is neither true nor false; false is in use")
     spool = text("SpoolDirectory")
-    if spool and not Path(spool).expanduser().is_absolute():
+    if spool and not expanded(spool).is_absolute():
         problems.append(f"SpoolDirectory: {spool!r} is not the full path of a folder; the default is in use")
         spool = ""
     problems += nearly_known([name for name, _ in by_name.values()], PROPERTIES, CONFIG_PREFIX)

@@ -17,6 +17,7 @@ from scifish.message import Message
 from scifish.native import threading
 from scifish.settings.fallback import in_use, load_last_good, save_last_good, with_last_good, wrong
 from scifish.settings.model import BEAMLINE_NAME, DEVICE_NAME, Settings, SettingsError, settings_of
+from scifish.settings.paths import expanded
 from scifish.settings.properties import find_scidog, read_properties, settings_from_properties
 from scifish.settings.yaml_file import read_settings_file
 from scifish.tango_io.database import TangoDatabase, reason
@@ -81,12 +82,7 @@ def check_settings(settings: Settings | str | Path | None) -> Settings | Path | 
             f"SciFish(pathfixer={settings!r}), a SciDog by the environment variable SCIDOG_DEVICE={settings}"
         )
     if isinstance(settings, str | Path):
-        settings = Path(settings)
-        try:
-            settings = settings.expanduser()
-        except RuntimeError as error:
-            raise SettingsError(f"settings {str(settings)!r}: {error}; give the whole path") from error
-        settings = settings.absolute()
+        settings = expanded(settings).absolute()
     if isinstance(settings, Settings):
         FixedSettings(settings)
     elif settings is not None and not isinstance(settings, Path):
@@ -173,7 +169,7 @@ class FileSettings:
     """
 
     def __init__(self, path: Path, good: Settings | None = None) -> None:
-        self._path = path.expanduser().absolute()
+        self._path = expanded(path).absolute()
         self._lock = threading.Lock()
         self._stamp = self._stamp_now()
         self._good = self._known = good or read_settings_file(self._path)
