@@ -16,9 +16,9 @@ from uuid import uuid4
 import pytest
 
 from scifish.settings import Settings
-from tests.gevent_version import gevent_folder
-from tests.kafka import Kafka
-from tests.topic import Topic
+from tests.environments import gevent_folder
+from tests.servers.kafka import Kafka
+from tests.servers.topic import Topic
 
 pytestmark = pytest.mark.first
 

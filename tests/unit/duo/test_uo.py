@@ -12,7 +12,7 @@ import pytest
 from duo.UO import RestDuo
 from sdm.config import DUOPASSWORD, DUOUSER
 from sdm.office import OfficeError, OfficeRefused
-from tests.user_office import DUO_PROPOSAL, UserOffice, body, user_office
+from tests.servers.user_office import DUO_PROPOSAL, UserOffice, body, user_office
 
 
 @pytest.fixture
