@@ -25,7 +25,8 @@ def required() -> set[str]:
     config = configparser.ConfigParser(interpolation=None)
     config.read(ROOT / "setup.cfg")
     names = [re.split(r"[<>=]", line)[0] for line in config["options"]["install_requires"].split("\n") if line]
-    return {MODULES.get(name, name) for name in names}
+    found = {MODULES.get(name, name) for name in names}
+    return found | {"pydantic_core"} if "pydantic" in found else found  # a part of it
 
 
 def imported(module: Path) -> set[str]:

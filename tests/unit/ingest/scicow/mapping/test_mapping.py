@@ -89,6 +89,13 @@ def test_what_the_message_does_not_say_is_left_out():
     assert set(found["scientificMetadata"]["scan"]) == {"status", "points", "program", "host", "beamline"}
 
 
+def test_a_program_that_counts_no_points_has_no_number_of_them():
+    given = message("ended", UUID)
+    del given["numberOfPoints"]
+    check(given)
+    assert "points" not in mapped(given)["scientificMetadata"]["scan"]
+
+
 def test_warnings_are_one_text():
     found = dataset(warnings=["no PathFixer", "cut"])
     assert found["scientificMetadata"]["scan"]["warnings"]["value"] == "no PathFixer; cut"
