@@ -190,6 +190,26 @@ def test_without_a_companion_a_program_says_so_and_the_next_one_sends(
     other.close()
 
 
+def test_a_failure_of_the_thread_that_starts_it_is_reported_as_that_and_tried_again(
+    lab: Lab, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(native, "RESTART_SECONDS", 0.0)
+    failures = [TypeError("child watchers are only available on the default loop")]
+    really = companion_process.CompanionProcess._start
+
+    def start(process: companion_process.CompanionProcess) -> object:
+        if failures:
+            raise failures.pop()
+        return really(process)
+
+    monkeypatch.setattr(companion_process.CompanionProcess, "_start", start)
+    session = lab.session()
+    assert session.record_snapshot({}).observed.wait(PATIENCE)
+    assert "the thread scifish-link failed (TypeError: child watchers are only available" in caplog.text
+    assert eventually(lambda: session.trouble() == "")
+    session.close()
+
+
 def test_a_child_that_is_forked_while_it_is_started_does_not_keep_it_waiting(
     lab: Lab, monkeypatch: pytest.MonkeyPatch
 ) -> None:
