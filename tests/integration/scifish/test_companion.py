@@ -326,7 +326,7 @@ time.sleep(3600)
 """
 
 
-@pytest.mark.parametrize("alone", [True, False], ids=["alone", "with its companion"])
+@pytest.mark.parametrize("alone", [True, False], ids=["alone", "together with its companion"])
 def test_the_dataset_of_a_killed_program_ends_when_the_program_was_last_known_to_live(lab: Lab, alone: bool) -> None:
     """Not when something was last written of it. Nobody counted its points."""
     program = IDLE.format(settings=asdict(lab.settings))
@@ -340,9 +340,10 @@ def test_the_dataset_of_a_killed_program_ends_when_the_program_was_last_known_to
         if not alone:
             os.kill(companion(running.pid), signal.SIGKILL)
         running.kill()
-    if not alone:
-        lab.session().close()  # the next program takes the spool over
+    following = lab.session() if not alone else None  # it takes the spool over
     ended = wait_for_last(lab.topic, uuid)
+    if following is not None:
+        following.close()
     assert ended["status"] == "interrupted"
     assert "numberOfPoints" not in ended
     assert iso(idle + 1.0) < str(ended["endTime"]) <= iso(time.time())
