@@ -35,7 +35,7 @@ class SnapshotCache:
         self._snapshot = AttributeSnapshot()
 
     def read(self, settings: Settings) -> AttributeSnapshot:
-        """The shared snapshot, not to be changed. Never raises; takes at most twice the `snapshot_timeout`."""
+        """The shared snapshot, not to be changed. Never raises; takes as long as two calls of `read_snapshot`."""
         with self._lock:  # a thread that waits here gets the snapshot of the one before
             if time.monotonic() - self._read_time > SNAPSHOT_SHARED_SECONDS or settings is not self._settings:
                 self._snapshot = read_snapshot(self._reader, settings)
@@ -45,8 +45,8 @@ class SnapshotCache:
 
 
 def read_snapshot(reader: Reader, settings: Settings) -> AttributeSnapshot:
-    """Read the configured attributes now. Never raises."""
+    """Read the configured attributes now. Never raises; takes as long as `Reader.read_settled`."""
     entries, problems = settings.entries()
-    readings = reader.read([entry.source for entry in entries], settings.snapshot_timeout)
+    readings = reader.read_settled([entry.source for entry in entries], settings.snapshot_timeout)
     values = as_metadata(entries, readings, settings.max_array_size)
     return AttributeSnapshot(values, failed(entries, readings), problems, len(entries))

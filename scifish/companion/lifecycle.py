@@ -119,7 +119,7 @@ class DatasetLifecycle:
         self._settings = settings
         self._reporter = reporter
         self._report = report
-        self._reader = reader.Reader()
+        self._reader = reader.Reader(config_source=reader.ConfigSource.EVENTS)
         self._snapshots = SnapshotCache(self._reader)
         self._statistics = Statistics(self._reader)
         self._pathfixer = PathFixerReader(self._reader, last_good_file().with_suffix(".place.json"))
@@ -294,7 +294,7 @@ class DatasetLifecycle:
         at_end = [entry for entry in entries if "end" in entry.record]
         # The end of an interrupted dataset is not known: values of now are not values at its end.
         if at_end and record.status != "interrupted":
-            readings = self._reader.read([entry.source for entry in at_end], settings.snapshot_timeout)
+            readings = self._reader.read_settled([entry.source for entry in at_end], settings.snapshot_timeout)
             reader.add_end_values(values, at_end, readings, settings.max_array_size)
         found = self._statistics.finish(record.uuid, settings.snapshot_timeout, values_of(values, entries))
         add_statistics(values, entries, found)

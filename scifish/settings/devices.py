@@ -9,7 +9,7 @@ import tango
 from scifish.settings.fallback import in_use, load_last_good
 from scifish.settings.model import Settings, SettingsError
 from scifish.settings.properties import find_scidog, read_settings
-from scifish.tango_io.database import TangoDatabase, reason
+from scifish.tango_io.database import TangoDatabase, decoded, reason
 
 
 class NotReachable(RuntimeError):
@@ -57,7 +57,7 @@ def read(device: tango.DeviceProxy, attribute: str) -> Any:
         found = device.read_attribute(attribute)
     except tango.DevFailed as failed:
         raise NotReachable(f"{device.dev_name()}: {reason(failed)}") from failed
-    return found.value if found.value is not None else ()
+    return decoded(found.value) if found.value is not None else ()
 
 
 def write(device: tango.DeviceProxy, attribute: str, value: Any) -> None:

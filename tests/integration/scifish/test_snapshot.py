@@ -75,6 +75,9 @@ def test_scalars(stack: Stack, reader: Reader, kind: str, value: Any) -> None:
         ("Mask", {"value": [[True, False], [False, True]]}),
         ("Picture", {"value": None, "shape": [100, 100], "min": 0, "max": 9999, "mean": 4999.5}),
         ("NoText", {"value": ""}),
+        ("Utf8", {"value": "R\u00f6ntgen 25 \u00b0C \u03bb"}),
+        ("Utf8Texts", {"value": ["R\u00f6ntgen", "Malm\u00f6"]}),
+        ("Status", {"value": "Kammer 3 k\u00fchlt auf 4 \u00b0C"}),
         ("Alarm", {"value": 2.0, "quality": "ALARM", "time": iso(1_700_000_000)}),
         ("Changing", {"value": 3.0, "quality": "CHANGING"}),
         ("Polled", {"value": 4.0}),
@@ -92,6 +95,7 @@ def test_what_is_special(stack: Stack, reader: Reader, name: str, expected: Mess
     [
         ("Invalid", "no value: its quality is INVALID"),
         ("Missing", "Missing"),
+        ("Utf8Error", "25 \u00b0C is too hot for the \u03bb plate"),
     ],
 )
 def test_what_has_no_value_says_why(stack: Stack, reader: Reader, name: str, says: str) -> None:
