@@ -212,6 +212,8 @@ class DatasetLifecycle:
             return
         try:
             settings = self._settings.now()
+            if trouble := self._settings.trouble:
+                record.observed.warnings.append(trouble)
             self._watch(state, settings)
             if settings is not None:
                 if "place" not in record.given:
