@@ -22,10 +22,10 @@ class NoSuchDataset(ValueError):
     """The scan is not in Sardana's history."""
 
 
-@macro([["words", [["word", Type.String, None, "A word"], {"min": 0}], None, "The dataset's name (default: snapshot)"]])
+@macro([["words", [["word", Type.String, "", "A word"], {"min": 0}], None, "The dataset's name (default: snapshot)"]])
 def scisnap(self: Any, words: list[str]) -> None:
     """Record all configured attributes now, as a dataset of its own."""
-    name = " ".join(words) or "snapshot"
+    name = " ".join(filter(None, words)) or "snapshot"  # Sardana gives no word as one empty word
     session = recording_session()
     dataset = session.record_snapshot(
         {"datasetName": name, "environment": {"title": f"scisnap {name}", "user": _user(self)}}
@@ -73,7 +73,7 @@ def scicomment(self: Any, words: list[str]) -> None:
 def scirate(self: Any, rating: float, scan: int | None) -> None:
     """Rate a scan or snapshot from half a star to three stars."""
     if not 0 <= rating <= 3 or rating * 2 != int(rating * 2):
-        raise ValueError(f"{rating:g} is not one of 0, 0.5, 1, 1.5, 2, 2.5, 3")
+        raise ValueError(f"{rating:g} is not a rating: it is from 0.5 to 3 stars in halves; 0 removes the rating")
     uuid, name = _find(self, scan)
     recording_session().annotate(uuid, {"rating": rating})
     if rating:

@@ -187,7 +187,8 @@ def test_a_snapshot_a_comment_and_a_rating_by_macro(system: System) -> None:
 @pytest.mark.parametrize(
     ("words", "says"),
     [
-        (("scirate", "2.7"), "2.7 is not one of 0, 0.5, 1"),
+        (("scirate", "2.7"), "2.7 is not a rating: it is from 0.5 to 3 stars in halves"),
+        (("scirate", "5"), "5 is not a rating: it is from 0.5 to 3 stars in halves"),
         (("scirate", "2", "99999"), "scan 99999 is not in the ScanHistory"),
         (("scidog_use", "nothing"), "there is no configuration 'nothing'; there are: beamline, saxs, spectroscopy"),
         (("setproposal", "99999999"), "99999999"),
