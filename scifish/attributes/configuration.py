@@ -52,7 +52,7 @@ class ConfigEvents:
         """`executor` makes the subscriptions: it is not the one that reads values, which must not wait for them."""
         self.changed = 0.0
         """Time of the last change of a known configuration (`time.monotonic`)."""
-        self._device = device
+        self.device = device
         self._executor = executor
         self._known: dict[str, AttributeConfig] = {}
         self._requested: dict[str, float] = {}
@@ -95,11 +95,11 @@ class ConfigEvents:
         try:
             on_event = functools.partial(self._on_event, attribute, connection)
             if self._proxy is None:
-                self._proxy = tango.DeviceProxy(self._device)
+                self._proxy = tango.DeviceProxy(self.device)
             number = self._proxy.subscribe_event(attribute, tango.EventType.ATTR_CONF_EVENT, on_event)
             self._subscriptions.append(number)
         except tango.DevFailed as failed:
-            log.info("the configuration of %s/%s is read with each value: %s", self._device, attribute, reason(failed))
+            log.info("the configuration of %s/%s is read with each value: %s", self.device, attribute, reason(failed))
 
     def _unsubscribe(self) -> None:
         subscriptions, self._subscriptions = self._subscriptions, []
@@ -107,7 +107,7 @@ class ConfigEvents:
             try:
                 self._proxy.unsubscribe_event(number)
             except (tango.DevFailed, KeyError) as error:
-                log.debug("a subscription to %s cannot be ended: %s", self._device, error)
+                log.debug("a subscription to %s cannot be ended: %s", self.device, error)
 
     def _on_event(self, attribute: str, connection: int, event: Any) -> None:
         """Called by a thread of Tango, so it must be short; and by the subscription, with the present configuration."""

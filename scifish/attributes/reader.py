@@ -19,10 +19,13 @@ import numpy
 import tango
 
 from scifish.attributes.configuration import AttributeConfig, ConfigEvents, config_of
-from scifish.message import Message, Value, array_fields, iso, leaf, plain
+from scifish.attributes.encoded import Picture, decoded_value
+from scifish.message import Message, Metadata, Value, array_fields, is_leaf, iso, leaf, leaves, plain
+from scifish.message import as_metadata as given_metadata
+from scifish.message.types import Image
 from scifish.native import threading
 from scifish.settings.entries import Entry, map_key
-from scifish.tango_io.database import decoded, reason
+from scifish.tango_io.database import TangoDatabase, decoded, reason, text
 from scifish.tango_io.executors import MAX_THREADS, SerialExecutor, ThreadPool
 
 log = logging.getLogger(__name__)
@@ -41,6 +44,9 @@ CONFIG_EVENT_SECONDS = 0.05
 
 CONFIG_THREADS = 4
 """Threads that subscribe to configurations: a device that hangs must not stop the subscriptions to others."""
+
+MAX_PICTURES = 10
+"""Maximum number of pictures of one dataset."""
 
 CONFIG_CHANGING = "no value: its unit or labels changed each time that it was read"
 
@@ -62,6 +68,15 @@ _SCALAR = (float, int, str)
 
 _NO_CONFIG = AttributeConfig()
 
+_ATTRIBUTE_ALIAS = "alias "
+"""In place of a device's name: an attribute that is known by its alias alone. No device has a blank in its name."""
+
+
+def device_of(source: str) -> str:
+    """The name in lower case by which a `Reader` knows the device of a source."""
+    device, _, attribute = source.lower().rpartition("/")
+    return device or _ATTRIBUTE_ALIAS + attribute
+
 
 class ConfigSource(enum.Enum):
     """Where the units and labels come from."""
@@ -74,7 +89,8 @@ class ConfigSource(enum.Enum):
 class Reading(NamedTuple):
     """One attribute as it was read. `time` is in seconds since 1970; `value` is None if there is an `error`.
 
-    `raw` is the number behind an enum's label or a state's name.
+    `raw` is the number behind an enum's label or a state's name. `source` is the full name where it was read by an
+    alias, which may be another attribute's later.
     """
 
     value: Any
@@ -83,6 +99,7 @@ class Reading(NamedTuple):
     quality: str = ""
     error: str = ""
     raw: Any = None
+    source: str = ""
 
 
 class DeviceDescription(NamedTuple):
@@ -122,6 +139,27 @@ class _Device:
     names: tuple[str, ...] = ()
     hangs_until: float = 0.0
     busy_since: float | None = None
+    full_name: str = ""
+    """If `name` has an alias: the device's name."""
+    attribute: str = ""
+    """If `name` is the alias of an attribute: its name."""
+
+    def connect(self) -> None:
+        """Make the proxy. Raises `tango.DevFailed`."""
+        name = self.name
+        host, _, path = name.rpartition(":")
+        host = f"{host}:{path.partition('/')[0]}/" if host else ""
+        if name.startswith(_ATTRIBUTE_ALIAS):
+            full = TangoDatabase().attribute_of_alias(name.removeprefix(_ATTRIBUTE_ALIAS))
+            name, _, self.attribute = full.rpartition("/")
+        proxy = tango.DeviceProxy(name)
+        # Tango would reconnect to a server that was started again without a sign: it may be of another version.
+        proxy.set_transparency_reconnection(False)
+        if name.removeprefix(host).count("/") != 2 or self.attribute:
+            self.full_name = host + str(proxy.dev_name())
+        if self.events is not None:
+            self.events.device = name
+        self.proxy = proxy
 
     def current(self, attributes: Sequence[str]) -> list[AttributeConfig]:
         """The configurations as they are known, by events or as they were read last."""
@@ -217,7 +255,7 @@ class Reader:
         return found | {source: Reading(None, time.time(), error=CONFIG_CHANGING) for source in wanted}
 
     def _config_changed(self, source: str, since: float) -> bool:
-        device = self._devices.get(source.rpartition("/")[0].lower())
+        device = self._devices.get(device_of(source))
         return device is not None and device.events is not None and device.events.changed >= since
 
     def _new_device(self, name: str) -> _Device:
@@ -254,7 +292,7 @@ def _calls(sources: tuple[str, ...]) -> tuple[_Call, ...]:
     # By device and attribute in lower case: Tango ignores case, and a call must not have an attribute twice.
     wanted: dict[str, dict[str, list[str]]] = {}
     for source in dict.fromkeys(sources):
-        device, _, attribute = source.lower().rpartition("/")
+        device, attribute = device_of(source), source.lower().rpartition("/")[2]
         wanted.setdefault(device, {}).setdefault(attribute, []).append(source)
     return tuple(
         _Call(
@@ -317,9 +355,7 @@ def _read_serially(device: _Device, attributes: Sequence[str], timeout: float, d
 def _read_device(device: _Device, attributes: Sequence[str], timeout: float) -> list[Reading]:
     began = time.monotonic()
     if device.proxy is None:
-        device.proxy = tango.DeviceProxy(device.name)
-        # Tango would reconnect to a server that was started again without a sign: it may be of another version.
-        device.proxy.set_transparency_reconnection(False)
+        device.connect()
         if time.monotonic() - began >= timeout:  # the proxy was created, but the next call would hang as long
             tango.Except.throw_exception("API_DeviceTimedOut", f"no answer within {timeout:g} s", "scifish")
     try:
@@ -338,6 +374,8 @@ def _read_connected(device: _Device, attributes: Sequence[str], timeout: float) 
         device.proxy.ping()
         device.proxy.set_timeout_millis(max(int(timeout * 1000), 1))
         device.timeout = timeout
+    if device.attribute:
+        attributes = [device.attribute]
     names = [attribute.lower() for attribute in attributes]
     if device.configs is None and not device.follows(names):
         _read_configs(device)
@@ -359,7 +397,11 @@ def _read_connected(device: _Device, attributes: Sequence[str], timeout: float) 
         return [_reading(now, result) if then == now else changing for then, now, result in rows]
     if device.events is not None:
         device.events.follow(valid)
-    return [_reading(config, result) for config, result in zip(after, results, strict=True)]
+    readings = [_reading(config, result) for config, result in zip(after, results, strict=True)]
+    if device.full_name:
+        named = zip(readings, results, strict=True)
+        return [reading._replace(source=f"{device.full_name}/{result.name}") for reading, result in named]
+    return readings
 
 
 def _read_configs(device: _Device) -> None:
@@ -397,7 +439,7 @@ def _named(value: Any, kind: Any, labels: Sequence[str]) -> tuple[Any, Any]:
     if kind == tango.CmdArgType.DevString:
         return decoded(value), None
     if kind == tango.CmdArgType.DevEncoded:
-        return f"{value[0]}, {len(value[1])} bytes", None  # its format and size
+        return decoded_value(text(value[0]), bytes(value[1])), None
     if kind == tango.CmdArgType.DevState:
         name = _state
     elif labels:
@@ -431,8 +473,31 @@ def as_metadata(entries: Iterable[Entry], readings: dict[str, Reading], max_arra
     metadata: Message = {}
     for entry in entries:
         group = metadata.setdefault(entry.group, {}) if entry.group else metadata
-        group[entry.name] = entry_leaf(entry, readings[entry.source], max_array)
+        group[entry.name] = _value_or_group(entry, readings[entry.source], max_array)
     return metadata
+
+
+def pictures(entries: Iterable[Entry], readings: dict[str, Reading]) -> list[Image]:
+    """The readings that are pictures, at most `MAX_PICTURES`; their names are the captions."""
+    found: list[Image] = []
+    for entry in entries:
+        value = readings[entry.source].value
+        if isinstance(value, Picture) and len(found) < MAX_PICTURES and (uri := value.data_uri()):
+            found.append({"caption": f"{entry.group}: {entry.name}" if entry.group else entry.name, "uri": uri})
+    return found
+
+
+def _value_or_group(entry: Entry, reading: Reading, max_array: int) -> Value | Metadata:
+    """A value; or a group of values, where the reading has a structure."""
+    if not isinstance(reading.value, Mapping):
+        return entry_leaf(entry, reading, max_array)
+    found: Metadata = given_metadata({entry.name: reading.value}, reading.source or entry.source, iso(reading.time))[
+        entry.name
+    ]
+    if reading.quality:
+        for value in (found,) if is_leaf(found) else (inner for _, inner in leaves(found)):
+            value["quality"] = reading.quality
+    return found
 
 
 def unread(entries: Iterable[Entry], readings: dict[str, Reading]) -> list[tuple[Entry, str]]:
@@ -450,8 +515,8 @@ def failed(entries: Iterable[Entry], readings: dict[str, Reading]) -> list[Messa
 
 def entry_leaf(entry: Entry, reading: Reading, max_array: int) -> Value:
     """One reading as a value of the message."""
-    value, moment, unit, quality, error, raw = reading
-    found = leaf(None, unit=entry.unit or unit, human_name=entry.name, source=entry.source, time=iso(moment))
+    value, moment, unit, quality, error, raw, source = reading
+    found = leaf(None, unit=entry.unit or unit, human_name=entry.name, source=source or entry.source, time=iso(moment))
     if quality:
         found["quality"] = quality
     if error:
@@ -480,10 +545,15 @@ def mapped(entry: Entry, reading: Reading) -> Any:
 def add_end_values(metadata: Message, entries: Iterable[Entry], readings: dict[str, Reading], max_array: int) -> None:
     """Add the values read at the end of the dataset, as `end`, to those read at its start.
 
-    A value has one unit: where it is another one at the end, `end` is None, and `error` has the value and its unit.
+    A value has one unit: where it is another one at the end, `end` is None, and `error` has the value and its unit. The
+    end of a group of values (JSON) is a group of its own.
     """
     for entry in entries:
         group = metadata.setdefault(entry.group, {}) if entry.group else metadata
+        structured = isinstance(readings[entry.source].value, Mapping)
+        if structured or (entry.name in group and not is_leaf(group[entry.name])):
+            group[f"{entry.name} (end)"] = _value_or_group(entry, readings[entry.source], max_array)
+            continue
         at_end = entry_leaf(entry, readings[entry.source], max_array)
         found = group.setdefault(entry.name, {**at_end, "value": None})
         found["end"] = at_end["value"]

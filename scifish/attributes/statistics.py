@@ -17,8 +17,8 @@ from typing import Any
 
 import tango
 
-from scifish.attributes.reader import Reader, Reading
-from scifish.message import Message, iso, leaf, plain
+from scifish.attributes.reader import Reader, Reading, device_of
+from scifish.message import Message, is_leaf, iso, leaf, plain
 from scifish.native import threading
 from scifish.settings.entries import Entry
 from scifish.tango_io.database import reason
@@ -235,7 +235,7 @@ class Statistics:
         by_device: dict[str, list[_SampledAttribute]] = {}
         with self._lock:
             for source in sources:
-                name = source.rpartition("/")[0].lower()
+                name = device_of(source)
                 if name not in self._devices:
                     self._devices[name] = _SampledDevice(name, SerialExecutor(self._pool))
                 by_device.setdefault(name, []).append(_SampledAttribute(source, self._devices[name]))
@@ -340,6 +340,8 @@ def add_statistics(metadata: Message, entries: Iterable[Entry], found: Mapping[s
             group[entry.name] = leaf(
                 None, unit=entry.unit, human_name=entry.name, source=entry.source, time=iso(time.time())
             )
+        if not is_leaf(group[entry.name]):
+            continue  # JSON: a group of values
         statistics = dict(found[entry.source])
         error = statistics.pop("error", "")
         group[entry.name].update(statistics)

@@ -222,7 +222,8 @@ class DatasetLifecycle:
                 else:  # datasets that are recorded after their measurement may come by the hundred in a second
                     seen = self._snapshots.read(settings)
                 warnings = record.observed.warnings + seen.problems
-                self._store_observed(record, replace(record.observed, values=seen.values, warnings=warnings))
+                observed = replace(record.observed, values=seen.values, warnings=warnings, pictures=seen.pictures)
+                self._store_observed(record, observed)
                 self._remember_snapshot(state, settings, seen)
         except Exception:
             log.exception("dataset %s: the values at its start cannot be read", record.uuid)

@@ -56,6 +56,10 @@ class TangoDatabase:
             raise
         return True
 
+    def attribute_of_alias(self, alias: str) -> str:
+        """The name domain/family/member/attribute. DevFailed if no attribute has this alias."""
+        return text(self._call("DbGetAttributeAlias", raw(alias)))
+
     def device_names(self, pattern: str) -> list[str]:
         """Names of the defined devices that match the pattern; `*` matches anything."""
         return [text(name) for name in self._call("DbGetDeviceWideList", raw(pattern)) if name]

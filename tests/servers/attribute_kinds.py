@@ -6,10 +6,13 @@
 from __future__ import annotations
 
 import enum
+import io
+import json
 import sys
 import time
 
 import numpy as np
+from PIL import Image
 from tango import AttrQuality, AttrWriteType, DevState, Except, MultiAttrProp
 from tango.server import Device, attribute, command, device_property, run
 
@@ -32,6 +35,14 @@ SCALARS = {
     "DevDouble": 1e-300,
     "DevString": "Malm\u00f6",
 }
+
+
+def picture(kind: str, size: int) -> bytes:
+    """A square picture of noise, which no format makes small."""
+    noise = np.random.default_rng(1).integers(0, 256, (size, size, 3), dtype=np.uint8)
+    buffer = io.BytesIO()
+    Image.fromarray(noise).save(buffer, format=kind)
+    return buffer.getvalue()
 
 
 def _sent(text: str) -> str:
@@ -84,7 +95,36 @@ class Kinds(Device):
 
     @attribute(dtype="DevEncoded")
     def Encoded(self) -> tuple[str, bytes]:
-        return "json", b'{"a": 1}'
+        return "raw", bytes(8)
+
+    @attribute(dtype="DevEncoded")
+    def Json(self) -> tuple[str, bytes]:
+        inner = '{"gain": {"value": 2.5, "unit": "dB"}, "label": "R\u00f6ntgen", "list": [1, 2], "none": {}}'
+        return "JSON", inner.encode("utf-8")
+
+    @attribute(dtype="DevEncoded")
+    def BrokenJson(self) -> tuple[str, bytes]:
+        return "json", b'{"a": '
+
+    @attribute(dtype="DevEncoded")
+    def DeepJson(self) -> tuple[str, bytes]:
+        return "json", b"[" * 50_000
+
+    @attribute(dtype="DevEncoded")
+    def LargeJson(self) -> tuple[str, bytes]:
+        return "json", json.dumps({str(number): number for number in range(1001)}).encode()
+
+    @attribute(dtype="DevEncoded")
+    def SmallPng(self) -> tuple[str, bytes]:
+        return "png", picture("PNG", 4)
+
+    @attribute(dtype="DevEncoded")
+    def LargeJpeg(self) -> tuple[str, bytes]:
+        return "JPEG_RGB24", picture("JPEG", 1500)
+
+    @attribute(dtype="DevEncoded")
+    def CutJpeg(self) -> tuple[str, bytes]:
+        return "jpeg", picture("JPEG", 1500)[:70_000]
 
     @attribute(dtype=(float,), max_dim_x=100)
     def Short(self) -> list[float]:

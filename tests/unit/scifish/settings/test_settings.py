@@ -199,7 +199,7 @@ def test_a_configuration_that_cannot_be_read_at_all_is_replaced_by_its_last_good
     assert found is not None
     assert found.entries()[0] == good.entries()[0]
     assert found.replaced == (
-        "saxs, line 1: T: source 'a/b/c' is not of the form domain/family/member/attribute",
+        "saxs, line 1: T: source 'a/b/c' is not of the form domain/family/member/attribute, nor an alias",
         "saxs, line 2: not YAML (expected the node content, but found '<stream end>'): '- {{'",
         "saxs: no line of it can be read; the last good one is in use",
     )
