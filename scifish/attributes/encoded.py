@@ -16,20 +16,20 @@ MAX_JSON_BYTES = 100_000
 MAX_JSON_VALUES = 1000
 """Larger JSON is only described: each of its values would have its own source and time in the message."""
 
-MAX_PICTURE_BYTES = 60_000
+MAX_ENCODED_PICTURE_BYTES = 60_000
 """Larger pictures are scaled down: SciCat stores them in its database, and shows them as thumbnails."""
 
 MAX_ORIGINAL_BYTES = 20_000_000
 """Larger pictures are only described."""
 
-PICTURE_PIXELS = 640
+MAX_ENCODED_PICTURE_PIXELS = 640
 """Width and height of a picture that is scaled down, at most."""
 
 _JPEG, _PNG = b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n"
 
 
 @dataclass(frozen=True)
-class Picture:
+class EncodedPicture:
     """A picture as it was read; as a text, its format and size."""
 
     format: str
@@ -39,12 +39,12 @@ class Picture:
         return described(self.format, self.data)
 
     def data_uri(self) -> str:
-        """The picture as a data URI, at most `MAX_PICTURE_BYTES` before the encoding; "" if it cannot be made so small.
+        """The picture as a data URI of at most `MAX_ENCODED_PICTURE_BYTES` before its encoding as base64.
 
-        To make it smaller needs Pillow (extra `plot`).
+        "" if it cannot be made so small: that needs Pillow (extra `plot`).
         """
         data = self.data
-        if len(data) > MAX_PICTURE_BYTES:
+        if len(data) > MAX_ENCODED_PICTURE_BYTES:
             data = _smaller(data)
         kind = "png" if data.startswith(_PNG) else "jpeg"
         return f"data:image/{kind};base64,{base64.b64encode(data).decode('ascii')}" if data else ""
@@ -56,9 +56,9 @@ def described(encoding: str, data: bytes) -> str:
 
 
 def decoded_value(encoding: str, data: bytes) -> Any:
-    """What JSON contains, a `Picture`, or a text. Never raises."""
+    """What JSON contains, a `EncodedPicture`, or a text. Never raises."""
     if data.startswith((_JPEG, _PNG)):
-        return Picture(encoding, data) if len(data) <= MAX_ORIGINAL_BYTES else described(encoding, data)
+        return EncodedPicture(encoding, data) if len(data) <= MAX_ORIGINAL_BYTES else described(encoding, data)
     if "json" in encoding.lower() or data.lstrip()[:1] in (b"{", b"["):
         if len(data) > MAX_JSON_BYTES:
             return f"{described(encoding, data)}; at most {MAX_JSON_BYTES} are recorded value by value"
@@ -83,13 +83,15 @@ def _smaller(data: bytes) -> bytes:
         from PIL import Image
 
         with Image.open(io.BytesIO(data)) as original:
-            original.draft("RGB", (PICTURE_PIXELS, PICTURE_PIXELS))  # a JPEG is decoded at a smaller scale
-            original.thumbnail((PICTURE_PIXELS, PICTURE_PIXELS))
+            original.draft(
+                "RGB", (MAX_ENCODED_PICTURE_PIXELS, MAX_ENCODED_PICTURE_PIXELS)
+            )  # a JPEG is decoded at a smaller scale
+            original.thumbnail((MAX_ENCODED_PICTURE_PIXELS, MAX_ENCODED_PICTURE_PIXELS))
             picture = original.convert("RGB")
         for quality in (85, 60, 30):
             buffer = io.BytesIO()
             picture.save(buffer, format="JPEG", quality=quality)
-            if buffer.tell() <= MAX_PICTURE_BYTES:
+            if buffer.tell() <= MAX_ENCODED_PICTURE_BYTES:
                 return buffer.getvalue()
     except Exception:  # noqa: BLE001 - no Pillow, or a picture that it refuses in any of its many ways
         return b""

@@ -19,7 +19,7 @@ import numpy
 import tango
 
 from scifish.attributes.configuration import AttributeConfig, ConfigEvents, config_of
-from scifish.attributes.encoded import Picture, decoded_value
+from scifish.attributes.encoded import EncodedPicture, decoded_value
 from scifish.message import Message, Metadata, Value, array_fields, is_leaf, iso, leaf, leaves, plain
 from scifish.message import as_metadata as given_metadata
 from scifish.message.types import Image
@@ -482,7 +482,7 @@ def pictures(entries: Iterable[Entry], readings: dict[str, Reading]) -> list[Ima
     found: list[Image] = []
     for entry in entries:
         value = readings[entry.source].value
-        if isinstance(value, Picture) and len(found) < MAX_PICTURES and (uri := value.data_uri()):
+        if isinstance(value, EncodedPicture) and len(found) < MAX_PICTURES and (uri := value.data_uri()):
             found.append({"caption": f"{entry.group}: {entry.name}" if entry.group else entry.name, "uri": uri})
     return found
 

@@ -253,7 +253,7 @@ def test_attributes_are_read_once_for_all_files_of_a_second(monkeypatch: pytest.
     all_ask = threading.Event()
 
     class Slow:
-        def read(self, sources: list[str], timeout: float) -> dict[str, Reading]:
+        def read_settled(self, sources: list[str], timeout: float) -> dict[str, Reading]:
             all_ask.wait()
             reads.append(sources)
             return {source: Reading(1.0, 2.0) for source in sources}
