@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import functools
 import logging
-import threading
 import time
 from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
 import tango
 
+from scifish.native import threading
 from scifish.tango_io.database import reason, text
 from scifish.tango_io.executors import SerialExecutor
 

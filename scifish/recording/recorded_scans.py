@@ -9,11 +9,10 @@ from __future__ import annotations
 
 import json
 import logging
-import queue
-import threading
 from pathlib import Path
 from typing import NamedTuple
 
+from scifish.native import SimpleQueue, threading
 from scifish.settings import state_directory
 from scifish.settings.atomic_file import write_atomically
 
@@ -38,7 +37,7 @@ class RecordedScans:
     def __init__(self, file: Path) -> None:
         self._file = file
         self._scans: dict[tuple[int, float], RecordedScan] = {}
-        self._unwritten: queue.SimpleQueue[RecordedScan] = queue.SimpleQueue()
+        self._unwritten: SimpleQueue[RecordedScan] = SimpleQueue()
         self._writer: threading.Thread | None = None
         self._lock = threading.Lock()
 
