@@ -116,6 +116,10 @@ class WithPathFixer:
         self._source = source
         self._pathfixer = pathfixer
 
+    @property
+    def trouble(self) -> str:
+        return self._source.trouble
+
     def known(self) -> Settings | None:
         return self._with_pathfixer(self._source.known())
 

@@ -204,6 +204,7 @@ def test_a_second_scidog_is_a_trouble_at_once_and_a_database_that_is_away_after_
         "the settings cannot be read from the Tango database (there are several SciDog devices (a/b/scidog, x/y/z): "
         "set SCIDOG_DEVICE to one of them); the last good settings are in use"
     )
+    assert sources.WithPathFixer(source, "a/b/pathfixer").trouble == source.trouble
     db.scidogs = ["a/b/scidog"]
     source.now()
     assert source.trouble == ""
