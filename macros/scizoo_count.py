@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import time
 from typing import Any
 
 from sardana.macroserver.macro import Optional, Type, macro
 from sardana.macroserver.msexception import UnknownEnv
 
-from macros.scizoo_datasets import LAST_SNAPSHOT_VARIABLE
+from macros.scizoo_datasets import remember_snapshot
 from scifish.dataset.files import path_of
 from scifish.recording.scan_results import group_name
 from scifish.recording.session import recording_session
@@ -40,7 +39,7 @@ def scict(self: Any, integ_time: float, countable_elem: Any) -> None:
             "files": [path for path in files.values() if path],
         }
     )
-    self.setEnv(LAST_SNAPSHOT_VARIABLE, {"uuid": dataset.uuid, "time": time.time(), "name": name})
+    remember_snapshot(self, dataset.uuid, name)
     self.output("")
     self.output("This count is recorded.")
 

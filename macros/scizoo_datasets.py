@@ -10,27 +10,28 @@ from sardana.macroserver.msexception import UnknownEnv
 
 from macros._output import printable, table
 from scifish.message.identity import scan_uuid
+from scifish.recording.recorded_scans import RecordedScan, recorded_scans
 from scifish.recording.session import recording_session
 
 __all__ = ["scicomment", "scirate", "scisnap"]
 
 LAST_SNAPSHOT_VARIABLE = "SciFishLastSnapshot"
-"""Sardana environment: uuid, time (seconds since 1970) and name of the last `scisnap`."""
+"""Sardana environment: for each Door, the uuid, time (seconds since 1970) and name of its last snapshot."""
 
 
 class NoSuchDataset(ValueError):
     """The scan is not in Sardana's history."""
 
 
-@macro([["words", [["word", Type.String, None, "A word"], {"min": 0}], None, "The dataset's name (default: snapshot)"]])
+@macro([["words", [["word", Type.String, "", "A word"], {"min": 0}], None, "The dataset's name (default: snapshot)"]])
 def scisnap(self: Any, words: list[str]) -> None:
     """Record all configured attributes now, as a dataset of its own."""
-    name = " ".join(words) or "snapshot"
+    name = " ".join(filter(None, words)) or "snapshot"  # Sardana gives no word as one empty word
     session = recording_session()
     dataset = session.record_snapshot(
         {"datasetName": name, "environment": {"title": f"scisnap {name}", "user": _user(self)}}
     )
-    self.setEnv(LAST_SNAPSHOT_VARIABLE, {"uuid": dataset.uuid, "time": time.time(), "name": name})
+    remember_snapshot(self, dataset.uuid, name)
     settings = session.settings.known()
     if not dataset.observed.wait((settings.snapshot_timeout if settings else 3.0) + 2.0):
         self.output("%s is recorded; its values are still being read.", printable(name))
@@ -50,9 +51,9 @@ def scisnap(self: Any, words: list[str]) -> None:
     [["words", [["word", Type.String, None, "A word"], {"min": 1}], None, "The comment; #12 before it means scan 12"]]
 )
 def scicomment(self: Any, words: list[str]) -> None:
-    """Set the comment of the last scan or snapshot; an earlier comment is replaced.
+    """Set the comment of the last scan or snapshot of this Door; an earlier comment is replaced.
 
-    `scicomment #12 beam was lost at the end` sets the comment of scan 12.
+    `scicomment #12 beam was lost at the end` sets the comment of scan 12, whichever Door it ran at.
     """
     scan = None
     if words[0].startswith("#") and words[0][1:].isdigit():
@@ -67,13 +68,13 @@ def scicomment(self: Any, words: list[str]) -> None:
 @macro(
     [
         ["rating", Type.Float, None, "0.5 to 3 stars in halves; 0 removes the rating"],
-        ["scan", Type.Integer, Optional, "The scan's number (default: the last scan or snapshot)"],
+        ["scan", Type.Integer, Optional, "The scan's number (default: the last scan or snapshot of this Door)"],
     ]
 )
 def scirate(self: Any, rating: float, scan: int | None) -> None:
     """Rate a scan or snapshot from half a star to three stars."""
     if not 0 <= rating <= 3 or rating * 2 != int(rating * 2):
-        raise ValueError(f"{rating:g} is not one of 0, 0.5, 1, 1.5, 2, 2.5, 3")
+        raise ValueError(f"{rating:g} is not a rating: it is from 0.5 to 3 stars in halves; 0 removes the rating")
     uuid, name = _find(self, scan)
     recording_session().annotate(uuid, {"rating": rating})
     if rating:
@@ -82,21 +83,51 @@ def scirate(self: Any, rating: float, scan: int | None) -> None:
         self.output("The rating of %s is removed", name)
 
 
+def remember_snapshot(self: Any, uuid: str, name: str) -> None:
+    """The last one of this Door, for a comment on it."""
+    snapshots = _snapshots(self) | {self.getDoorName(): {"uuid": uuid, "time": time.time(), "name": name}}
+    self.setEnv(LAST_SNAPSHOT_VARIABLE, snapshots)
+
+
+def _snapshots(self: Any) -> dict[str, dict[str, Any]]:
+    found = _env(self, LAST_SNAPSHOT_VARIABLE, {})
+    return {} if "uuid" in found else dict(found)  # an earlier version kept one, without its Door
+
+
 def _find(self: Any, scan: int | None) -> tuple[str, str]:
-    """uuid and name of a scan in Sardana's history; without a number, of the last scan or snapshot."""
-    history = _env(self, "ScanHistory", [])
+    """uuid and name of a scan in Sardana's history; without a number, of this Door's last scan or snapshot."""
+    history, known, door = _env(self, "ScanHistory", []), recorded_scans().known(), self.getDoorName()
+
+    def recorded(entry: dict[str, Any]) -> RecordedScan | None:
+        return known.get((entry["serialno"], entry["startts"]))
+
     if scan is not None:
         history = [entry for entry in history if entry["serialno"] == scan]
         if not history:
             raise NoSuchDataset(f"scan {scan} is not in the ScanHistory (see `lsenv`); use the scan log instead")
-    snapshot = _env(self, LAST_SNAPSHOT_VARIABLE, None)
+    else:
+        # Of a scan that an earlier version has recorded, the Door is not known.
+        history = [entry for entry in history if (found := recorded(entry)) is None or found.door == door]
     last = history[-1] if history else None
+    snapshot = _snapshots(self).get(door)
     if scan is None and snapshot and (last is None or snapshot["time"] > last["endts"]):
-        return snapshot["uuid"], printable(f"snapshot {snapshot['name']!r}")
+        return snapshot["uuid"], printable(f"snapshot {snapshot['name']!r} of {_moment(snapshot['time'])}")
     if last is None:
-        raise NoSuchDataset("this MacroServer has not recorded anything yet")
-    uuid = scan_uuid(self.getMacroServer().full_name, last["serialno"], last["startts"])
-    return uuid, printable(f"scan {last['serialno']} ({last['title']})")
+        raise NoSuchDataset(f"nothing was recorded at {door} yet; `scicomment #12 ...` is for a scan of another Door")
+    found = recorded(last)
+    if found is None:
+        self.warning(
+            "Scan %d is not in the list of scans that this account has recorded here; "
+            "check in the scan log whether its dataset has this.",
+            last["serialno"],
+        )
+    uuid = found.uuid if found else scan_uuid(self.getMacroServer().full_name, last["serialno"], last["startts"])
+    return uuid, printable(f"scan {last['serialno']} ({last['title']}) of {_moment(last['startts'])}")
+
+
+def _moment(seconds: float) -> str:
+    """Seconds since 1970 as local time."""
+    return time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(seconds))
 
 
 def _env(self: Any, name: str, default: Any) -> Any:

@@ -7,14 +7,15 @@ import time
 from datetime import UTC, datetime
 from typing import Any
 
-import tango
 from sardana.macroserver.macro import Optional, Type, macro
 
 from macros._output import printable, table
 from scifish.settings import devices
-from scifish.tango_io.database import reason
 
 __all__ = ["pathinfo", "setproposal", "setsample"]
+
+NOTHING = "nothing"
+"""What is written for no proposal, and for no sample: Sardana itself takes the word none for a missing parameter."""
 
 HANDOVER_SECONDS = 5.0
 """Seconds that Sardana and the detectors have to accept the new path."""
@@ -25,29 +26,52 @@ PATHFIXER_COMMAND_SECONDS = 15.0
 
 @macro(
     [
-        ["proposal", Type.String, Optional, "Its number; without one the proposals are listed"],
+        ["proposal", Type.String, Optional, "Its number, or nothing; without one the proposals are listed"],
         ["visit", Type.String, Optional, "YYYYMMDD, or auto for today's (default)"],
         ["force", Type.Boolean, False, "True: also while a scan runs; its last files may go to the new folder"],
     ]
 )
 def setproposal(self: Any, proposal: str | None, visit: str | None, force: bool) -> None:
-    """Set the proposal, and with it the path of the data. Without a parameter, list the proposals."""
+    """Set the proposal, and with it the path of the data. Without a parameter, list the proposals.
+
+    `setproposal nothing` ends the use of a proposal.
+    """
     device = _pathfixer()
     if proposal is None:
-        _list(self, device, "Proposal", "setproposal NUMBER [VISIT] [FORCE] sets one.")
+        _list(
+            self, device, "Proposal", "setproposal NUMBER [VISIT] [FORCE] sets one; setproposal nothing: no proposal."
+        )
         return
-    _run(device, "SetProposal", [proposal, visit or "auto", *(["force"] if force else [])])
+    device.command("SetProposal", [_or_empty(proposal), visit or "auto", *(["force"] if force else [])])
     _show(self, device)
 
 
-@macro([["sample", Type.String, Optional, "Its name; without one the samples of the proposal are listed"]])
-def setsample(self: Any, sample: str | None) -> None:
-    """Set the sample, and with it the folder of its data. Without a parameter, list the samples."""
+@macro(
+    [
+        [
+            "words",
+            [["word", Type.String, "", "A word"], {"min": 0}],
+            None,
+            "Its name, or nothing; without one the samples of the proposal are listed",
+        ]
+    ]
+)
+def setsample(self: Any, words: list[str]) -> None:
+    """Set the sample, and with it the folder of its data. Without a parameter, list the samples.
+
+    `setsample nothing` ends the use of a sample. All words belong to the name: PathFixer refuses a name with blanks.
+    """
     device = _pathfixer()
-    if sample is None:
-        _list(self, device, "Sample", "setsample NAME sets one; it need not be in this list.")
+    sample = " ".join(filter(None, words))  # Sardana gives no word as one empty word
+    if not sample:
+        _list(
+            self,
+            device,
+            "Sample",
+            "setsample NAME sets one; it need not be in this list; setsample nothing: no sample.",
+        )
         return
-    devices.write(device, "Sample", sample)
+    device.write("Sample", _or_empty(sample))
     _show(self, device)
 
 
@@ -55,7 +79,7 @@ def setsample(self: Any, sample: str | None) -> None:
 def pathinfo(self: Any) -> None:
     """Show what PathFixer has in use: the proposal, the folders and their modes, and the consumers of the path."""
     device = _pathfixer()
-    described = json.loads(_run(device, "Describe"))
+    described = json.loads(device.command("Describe"))
     office = described["office"]
     rows = [
         ["Proposal", described["proposal"] or "none"],
@@ -67,7 +91,7 @@ def pathinfo(self: Any) -> None:
         ["User office", _age(office["answered"], office["old"])],
         ["State", described["state"]],
     ]
-    table(self, [device.dev_name(), "Now"], rows)
+    table(self, [device.name, "Now"], rows)
     if described["folders"]:
         rows = [[one["mode"] or "missing", _mode_is(one), one["path"]] for one in described["folders"]]
         table(self, ["Mode", "", "Folder"], rows)
@@ -95,46 +119,39 @@ def _age(answered: str, old: bool) -> str:
     return f"answered {age} ago" + (", does not answer now" if old else "")
 
 
-def _pathfixer() -> Any:
+def _pathfixer() -> devices.PartDevice:
     """NotReachable if PathFixer does not answer."""
     device = devices.pathfixer(devices.read_now())
-    devices.read(device, "State")
-    device.set_timeout_millis(int(PATHFIXER_COMMAND_SECONDS * 1000))
+    device.read("State")
+    device.proxy.set_timeout_millis(int(PATHFIXER_COMMAND_SECONDS * 1000))
     return device
 
 
-def _run(device: Any, command: str, *value: list[str]) -> Any:
-    """NotReachable if the device does not answer; Refused, with its reason, if it refuses the command."""
-    try:
-        return device.command_inout(command, *value)
-    except tango.DevFailed as failed:
-        kind = devices.NotReachable if str(failed.args[0].reason).startswith("API_") else devices.Refused
-        raise kind(f"{device.dev_name()}: {reason(failed)}") from failed
-    except UnicodeError as error:
-        raise devices.Refused(f"{value!r}: {error}") from error
+def _or_empty(given: str) -> str:
+    """PathFixer's own form: "" is none."""
+    return "" if given.lower() == NOTHING else given
 
 
-def _list(self: Any, device: Any, what: str, hint: str) -> None:
-    current = devices.read(device, what)
-    known = list(devices.read(device, f"{what}s"))
+def _list(self: Any, device: devices.PartDevice, what: str, hint: str) -> None:
+    current = device.read(what)
+    known = list(device.read(f"{what}s"))
     if current and current not in known:
         known.append(current)
-    table(self, ["Now", what], [["->" if name == current else "", name] for name in known])
+    table(self, ["Now", what], [["->" if name == (current or NOTHING) else "", name] for name in [*known, NOTHING]])
     self.output(hint)
 
 
-def _show(self: Any, device: Any) -> None:
+def _show(self: Any, device: devices.PartDevice) -> None:
     """Show what is in use, once Sardana and the detectors have it (a scan may follow at once), and problems."""
     deadline = time.monotonic() + HANDOVER_SECONDS
-    while pending := devices.read(device, "PendingDevices"):
+    while pending := device.read("PendingDevices"):
         if time.monotonic() > deadline:
             self.warning("these do not have the path yet: %s", ", ".join(pending))
             break
         time.sleep(0.05)
     names = ("Proposal", "Visit", "Sample", "SamplePath")
-    table(self, ["", "Now"], [[name, devices.read(device, name)] for name in names])
-    described = json.loads(_run(device, "Describe"))  # the State itself may be older
+    shown = {name: device.read(name) or ("none" if name in ("Proposal", "Sample") else "") for name in names}
+    table(self, ["", "Now"], shown.items())
+    described = json.loads(device.command("Describe"))  # the State itself may be older
     if described["state"] in ("ALARM", "FAULT"):
-        self.warning(
-            "%s is in %s: %s", device.dev_name(), described["state"], printable("; ".join(described["problems"]))
-        )
+        self.warning("%s is in %s: %s", device, described["state"], printable("; ".join(described["problems"])))

@@ -11,14 +11,18 @@ import tango
 from sardana.macroserver.macro import Optional, Type, macro
 
 from macros._output import printable, table
-from scifish.attributes.reader import Reader
+from scifish.attributes.reader import Reader, entry_leaf
 from scifish.configurations import check
 from scifish.configurations.diff import differences
+from scifish.message.types import Value
 from scifish.settings import CONFIG_PREFIX, Settings, devices
 from scifish.settings.entries import Entry, effective_entries, parse_entries
-from scifish.tango_io.database import TangoDatabase, reason
+from scifish.tango_io.database import TangoDatabase
 
 __all__ = ["scidog_check", "scidog_diff", "scidog_list", "scidog_show", "scidog_use"]
+
+MAX_SHOWN_CHARACTERS = 60
+"""Maximum length of a value in a table."""
 
 
 @macro()
@@ -67,15 +71,15 @@ def scidog_show(self: Any, name: str | None) -> None:
 
 @macro([["name", Type.String, Optional, "A configuration; without one, all that is recorded now"]])
 def scidog_check(self: Any, name: str | None) -> None:
-    """Read all attributes that would be recorded, and show those that cannot be read.
+    """Read all attributes that would be recorded, and show their values and units, and what cannot be read.
 
     scidog_check         what is recorded now, with the beamline's defaults
     scidog_check NAME    one configuration, also if it is not the active one
 
     It reads from the machine of this MacroServer, as a scan does, and works with SciDog stopped. The
-    first table has what cannot be read and why, and what is probably a mistake (a unit that SciCat cannot
-    convert, a value that the map does not know); the second how long each device took. Nothing is
-    recorded.
+    first table has the values as a scan would record them; the second what cannot be read and why, and
+    what is probably a mistake (a unit that SciCat cannot convert, a value that the map does not know); the
+    third how long each device took. Nothing is recorded.
     """
     settings = devices.read_now()
     entries, problems = _entries(settings, name)
@@ -85,6 +89,12 @@ def scidog_check(self: Any, name: str | None) -> None:
         findings = check.check(reads, _is_defined)
     finally:
         reader.close()
+    rows = [
+        [entry.group, entry.name, *_shown(entry_leaf(entry, reads.readings[entry.source], settings.max_array_size))]
+        for entry in entries
+        if not reads.readings[entry.source].error
+    ]
+    table(self, ["Group", "Name", "Value", "Unit", ""], rows)
     if findings:
         rows = [[found.level, found.group, found.name, found.source, found.text] for found in findings]
         table(self, ["", "Group", "Name", "Source", "What"], rows)
@@ -159,10 +169,7 @@ def _earlier(self: Any, settings: Settings, name: str, which: str | None) -> tup
 
 
 def _history(settings: Settings, which: str) -> Any:
-    try:
-        return json.loads(devices.proxy(settings.scidog).command_inout("History", which))
-    except tango.DevFailed as failed:
-        raise devices.NotReachable(f"{settings.scidog}: {reason(failed)}") from failed
+    return json.loads(devices.scidog(settings).command("History", which))
 
 
 def _is_defined(device: str) -> bool:
@@ -170,6 +177,24 @@ def _is_defined(device: str) -> bool:
         return TangoDatabase().has_device(device)
     except tango.DevFailed:
         return True  # the error of the device is shown anyway
+
+
+def _shown(leaf: Value) -> list[str]:
+    """Value, unit and quality of a value of the message, for a table."""
+    value = leaf["value"]
+    if "shape" in leaf:
+        text = f"{' x '.join(map(str, leaf['shape']))} values"
+        text += f", {leaf['min']:g} to {leaf['max']:g}, mean {leaf['mean']:g}" if "mean" in leaf else ""
+    else:
+        text = _text(value)
+    if "raw" in leaf:
+        text += f" ({_text(leaf['raw'])})"
+    cut = text if len(text) <= MAX_SHOWN_CHARACTERS else f"{text[: MAX_SHOWN_CHARACTERS - 3]}..."
+    return [cut, leaf["unit"], leaf.get("quality", "")]
+
+
+def _text(value: Any) -> str:
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
 
 
 def _warn(self: Any, problems: Sequence[str]) -> None:

@@ -22,6 +22,7 @@ __all__ = ["SciFishRecorder"]
 
 try:
     from scifish.message.identity import scan_uuid
+    from scifish.recording.recorded_scans import RecordedScan, recorded_scans
     from scifish.recording.sardana_options import OPTIONS_VARIABLE, options_from
     from scifish.recording.sardana_scan import SardanaScan
     from scifish.recording.session import recording_session, warm_up
@@ -186,7 +187,19 @@ class SciFishRecorder(DataRecorder):
             self.debug("in _end", exc_info=True)
             self._warning = f"the results of this scan are not complete: {type(error).__name__}: {error}"
         self._dataset.end(status, fields, at)
+        self._remember_scan()
         self._send_record_data(status=status, endts=time.time() if at is None else at)
+
+    def _remember_scan(self) -> None:
+        """For a comment on it."""
+        try:
+            environment = self._recordlist.getEnviron()
+            serialno, startts = int(environment["serialno"]), float(environment["startts"])
+            recorded_scans().add(RecordedScan(serialno, startts, self._uuid, self._door))
+        except InterruptException:
+            raise
+        except Exception:  # noqa: BLE001 - as in `_never_raises`
+            self.debug("in _remember_scan", exc_info=True)
 
     def _latest(self) -> Any:
         """The changed fields; another thread calls this once a second while the dataset is open."""

@@ -60,9 +60,6 @@ TROUBLE_SECONDS = 180.0
 DATABASE_ANSWER_SECONDS = 2.0
 """Within which the Tango database must answer. Tango itself waits more than a minute, whatever its time-out is."""
 
-VALIDATION_CONFIG_SECONDS = 10.0
-"""After which units and labels are read again: a user who validates may just have corrected one."""
-
 MAX_LISTED_CHANGES = 200
 """Changes that one call of History returns."""
 
@@ -190,7 +187,7 @@ class SciDog(Device):
         self._reads = self._shown_read = 0
         self._connected: tuple[TangoDatabase, Editor] | None = None
         self._history = History(history)
-        self._reader = Reader(config_age=VALIDATION_CONFIG_SECONDS)
+        self._reader = Reader()
         self._pool = ThreadPool("scidog-ask")
         self._database = ExclusiveCaller(self._pool)
         self._refresh()

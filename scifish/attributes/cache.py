@@ -5,8 +5,9 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass, field
 
-from scifish.attributes.reader import Reader, as_metadata, failed
+from scifish.attributes.reader import Reader, as_metadata, failed, pictures
 from scifish.message import Message
+from scifish.message.types import Image
 from scifish.native import threading
 from scifish.settings import Settings
 
@@ -16,12 +17,16 @@ SNAPSHOT_SHARED_SECONDS = 1.0
 
 @dataclass(frozen=True)
 class AttributeSnapshot:
-    """The configured attributes in the message's form, those that failed, and the problems of the settings."""
+    """The configured attributes in the message's form, those that failed, and the problems of the settings.
+
+    `pictures` are those of the attributes that are pictures.
+    """
 
     values: Message = field(default_factory=dict)
     failed: list[Message] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
     count: int = 0
+    pictures: list[Image] = field(default_factory=list)
 
 
 class SnapshotCache:
@@ -35,7 +40,7 @@ class SnapshotCache:
         self._snapshot = AttributeSnapshot()
 
     def read(self, settings: Settings) -> AttributeSnapshot:
-        """The shared snapshot, not to be changed. Never raises; takes at most twice the `snapshot_timeout`."""
+        """The shared snapshot, not to be changed. Never raises; takes as long as two calls of `read_snapshot`."""
         with self._lock:  # a thread that waits here gets the snapshot of the one before
             if time.monotonic() - self._read_time > SNAPSHOT_SHARED_SECONDS or settings is not self._settings:
                 self._snapshot = read_snapshot(self._reader, settings)
@@ -45,8 +50,8 @@ class SnapshotCache:
 
 
 def read_snapshot(reader: Reader, settings: Settings) -> AttributeSnapshot:
-    """Read the configured attributes now. Never raises."""
+    """Read the configured attributes now. Never raises; takes as long as `Reader.read_settled`."""
     entries, problems = settings.entries()
-    readings = reader.read([entry.source for entry in entries], settings.snapshot_timeout)
+    readings = reader.read_settled([entry.source for entry in entries], settings.snapshot_timeout)
     values = as_metadata(entries, readings, settings.max_array_size)
-    return AttributeSnapshot(values, failed(entries, readings), problems, len(entries))
+    return AttributeSnapshot(values, failed(entries, readings), problems, len(entries), pictures(entries, readings))

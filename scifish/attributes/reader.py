@@ -1,10 +1,12 @@
 """Reads many Tango attributes at once: one call for each device, all devices in parallel, with a deadline.
 
-What hangs or is dead costs only itself: its attributes get an error instead of a value.
+What hangs or is dead costs only itself: its attributes get an error instead of a value. A value has the unit and the
+label that were valid when it was read (`ConfigSource`).
 """
 
 from __future__ import annotations
 
+import enum
 import functools
 import logging
 import time
@@ -16,16 +18,37 @@ from typing import Any, NamedTuple, cast
 import numpy
 import tango
 
-from scifish.message import Message, Value, array_fields, iso, leaf, plain
+from scifish.attributes.configuration import AttributeConfig, ConfigEvents, config_of
+from scifish.attributes.encoded import EncodedPicture, decoded_value
+from scifish.message import Message, Metadata, Value, array_fields, is_leaf, iso, leaf, leaves, plain
+from scifish.message import as_metadata as given_metadata
+from scifish.message.types import Image
 from scifish.native import threading
 from scifish.settings.entries import Entry, map_key
-from scifish.tango_io.database import reason
+from scifish.tango_io.database import TangoDatabase, decoded, reason, text
 from scifish.tango_io.executors import MAX_THREADS, SerialExecutor, ThreadPool
 
 log = logging.getLogger(__name__)
 
-ATTRIBUTE_CONFIG_SECONDS = 600.0
-"""Seconds after which the units and labels of a device are read again: they can be edited in jive."""
+MAX_CONFIG_READS = 3
+"""How often values are read at most until their units and labels are the same before and after the read."""
+
+CONFIG_CHECK_SECONDS = 10.0
+"""Seconds after which configurations are read although events report their changes.
+
+A device that removes an attribute and adds it again ends the subscriptions to it without an event.
+"""
+
+CONFIG_EVENT_SECONDS = 0.05
+"""Seconds in which an event arrives: a change before a read is known so long after it. Mostly it takes 1 ms."""
+
+CONFIG_THREADS = 4
+"""Threads that subscribe to configurations: a device that hangs must not stop the subscriptions to others."""
+
+MAX_PICTURES = 10
+"""Maximum number of pictures of one dataset."""
+
+CONFIG_CHANGING = "no value: its unit or labels changed each time that it was read"
 
 HANGING_DEVICE_RETRY_SECONDS = 10.0
 """Seconds until a device that did not answer in time is read again: earlier reads would delay each dataset."""
@@ -43,13 +66,31 @@ _QUALITIES = {
 
 _SCALAR = (float, int, str)
 
-_NO_UNIT = {"", "no unit", "not specified", "no standard unit", "no display unit"}
+_NO_CONFIG = AttributeConfig()
+
+_ATTRIBUTE_ALIAS = "alias "
+"""In place of a device's name: an attribute that is known by its alias alone. No device has a blank in its name."""
+
+
+def device_of(source: str) -> str:
+    """The name in lower case by which a `Reader` knows the device of a source."""
+    device, _, attribute = source.lower().rpartition("/")
+    return device or _ATTRIBUTE_ALIAS + attribute
+
+
+class ConfigSource(enum.Enum):
+    """Where the units and labels come from."""
+
+    READ = "read with the values: one more call for each device"
+    EVENTS = "from events, which are subscribed in the background; read with the values until then, or without events"
+    NONE = "from nowhere: the values have no units, and enums are numbers"
 
 
 class Reading(NamedTuple):
     """One attribute as it was read. `time` is in seconds since 1970; `value` is None if there is an `error`.
 
-    `raw` is the number behind an enum's label or a state's name.
+    `raw` is the number behind an enum's label or a state's name. `source` is the full name where it was read by an
+    alias, which may be another attribute's later.
     """
 
     value: Any
@@ -58,6 +99,7 @@ class Reading(NamedTuple):
     quality: str = ""
     error: str = ""
     raw: Any = None
+    source: str = ""
 
 
 class DeviceDescription(NamedTuple):
@@ -86,26 +128,68 @@ class _Device:
 
     name: str
     executor: SerialExecutor
-    config_age: float
+    source: ConfigSource
+    events: ConfigEvents | None = None
     proxy: Any = None
     timeout: float = 0.0
-    units: dict[str, str] = field(default_factory=dict)
-    labels: dict[str, Sequence[str]] = field(default_factory=dict)
+    configs: dict[str, AttributeConfig] | None = None
+    """As they were read last; None if that is not known."""
+    config_time: float = 0.0
     types: dict[str, tango.CmdArgType] = field(default_factory=dict)
     names: tuple[str, ...] = ()
-    config_time: float = 0.0
     hangs_until: float = 0.0
     busy_since: float | None = None
+    full_name: str = ""
+    """If `name` has an alias: the device's name."""
+    attribute: str = ""
+    """If `name` is the alias of an attribute: its name."""
+
+    def connect(self) -> None:
+        """Make the proxy. Raises `tango.DevFailed`."""
+        name = self.name
+        host, _, path = name.rpartition(":")
+        host = f"{host}:{path.partition('/')[0]}/" if host else ""
+        if name.startswith(_ATTRIBUTE_ALIAS):
+            full = TangoDatabase().attribute_of_alias(name.removeprefix(_ATTRIBUTE_ALIAS))
+            name, _, self.attribute = full.rpartition("/")
+        proxy = tango.DeviceProxy(name)
+        # Tango would reconnect to a server that was started again without a sign: it may be of another version.
+        proxy.set_transparency_reconnection(False)
+        if name.removeprefix(host).count("/") != 2 or self.attribute:
+            self.full_name = host + str(proxy.dev_name())
+        if self.events is not None:
+            self.events.device = name
+        self.proxy = proxy
+
+    def current(self, attributes: Sequence[str]) -> list[AttributeConfig]:
+        """The configurations as they are known, by events or as they were read last."""
+        known: Mapping[str, AttributeConfig] = self.events.known if self.events is not None else {}
+        configs = self.configs or {}
+        return [known.get(attribute) or configs.get(attribute, _NO_CONFIG) for attribute in attributes]
+
+    def follows(self, attributes: Iterable[str]) -> bool:
+        """Whether nothing has to be read to know the present configurations."""
+        if self.events is not None:
+            return self.events.known.keys() >= set(attributes)
+        return self.source is ConfigSource.NONE
+
+    def lost(self) -> None:
+        """The connection was lost: the server may be another one now."""
+        self.configs = None
+        if self.events is not None:
+            self.events.lost()
 
 
 class Reader:
     """Reads attributes by their full names, with cached proxies. Threads may share it."""
 
-    def __init__(self, threads: int = MAX_THREADS, config_age: float = ATTRIBUTE_CONFIG_SECONDS) -> None:
-        self._config_age = config_age
+    def __init__(self, threads: int = MAX_THREADS, config_source: ConfigSource = ConfigSource.READ) -> None:
+        self._config_source = config_source
         self._devices: dict[str, _Device] = {}
         self._lock = threading.Lock()
         self._pool = ThreadPool("scifish-read", threads)
+        self._config_pool = ThreadPool("scifish-config", CONFIG_THREADS)
+        self._closing = threading.Event()
 
     def read(
         self, sources: Collection[str], timeout: float, took: dict[str, float | None] | None = None
@@ -142,7 +226,7 @@ class Reader:
         with self._lock:
             device = self._devices.get(name)
             if device is None:
-                device = self._devices[name] = _Device(name, SerialExecutor(self._pool), self._config_age)
+                device = self._devices[name] = self._new_device(name)
         busy_since = device.busy_since
         if now < device.hangs_until or (busy_since is not None and now - busy_since >= _HANGS_FRACTION * timeout):
             wait = HANGING_DEVICE_RETRY_SECONDS
@@ -151,6 +235,35 @@ class Reader:
         else:
             device.executor.submit(lambda: done(_read_serially(device, attributes, timeout, now + timeout)))
 
+    def read_settled(self, sources: Collection[str], timeout: float) -> dict[str, Reading]:
+        """As `read`, and also waits for events that are under way, where units and labels are known by events.
+
+        What has another configuration then than when it was read is read again: this takes `timeout` and
+        `CONFIG_EVENT_SECONDS`, and that up to `MAX_CONFIG_READS` times where configurations change.
+        """
+        found: dict[str, Reading] = {}
+        wanted = list(sources)
+        for _ in range(MAX_CONFIG_READS):
+            began = time.monotonic()
+            found.update(self.read(wanted, timeout))
+            if not any(device.events is not None for device in list(self._devices.values())):
+                return found
+            self._closing.wait(CONFIG_EVENT_SECONDS)
+            wanted = [source for source in wanted if self._config_changed(source, began)]
+            if not wanted:
+                return found
+        return found | {source: Reading(None, time.time(), error=CONFIG_CHANGING) for source in wanted}
+
+    def _config_changed(self, source: str, since: float) -> bool:
+        device = self._devices.get(device_of(source))
+        return device is not None and device.events is not None and device.events.changed >= since
+
+    def _new_device(self, name: str) -> _Device:
+        found = _Device(name, SerialExecutor(self._pool), self._config_source)
+        if self._config_source is ConfigSource.EVENTS:
+            found.events = ConfigEvents(name, SerialExecutor(self._config_pool))
+        return found
+
     def _hangs(self, name: str, since: float) -> bool:
         device = self._devices[name]
         return device.hangs_until > since or device.busy_since is not None
@@ -158,11 +271,20 @@ class Reader:
     def described(self, device: str) -> DeviceDescription | None:
         """The description of a device; None if it has never answered."""
         found = self._devices.get(device.lower())
-        return DeviceDescription(found.names, found.labels, found.types) if found is not None and found.names else None
+        if found is None or not found.names:
+            return None
+        labels = {name: config.labels for name, config in (found.configs or {}).items() if config.labels}
+        return DeviceDescription(found.names, labels, found.types)
 
     def close(self) -> None:
         """Stop reading. Calls that hang are abandoned after `READER_CLOSE_SECONDS`."""
+        deadline = time.monotonic() + READER_CLOSE_SECONDS
+        self._closing.set()
+        for device in list(self._devices.values()):
+            if device.events is not None:
+                device.events.close()
         self._pool.stop(READER_CLOSE_SECONDS)
+        self._config_pool.stop(max(deadline - time.monotonic(), 0.0))
 
 
 @functools.lru_cache(maxsize=64)  # datasets read the same sources again and again
@@ -170,7 +292,7 @@ def _calls(sources: tuple[str, ...]) -> tuple[_Call, ...]:
     # By device and attribute in lower case: Tango ignores case, and a call must not have an attribute twice.
     wanted: dict[str, dict[str, list[str]]] = {}
     for source in dict.fromkeys(sources):
-        device, _, attribute = source.lower().rpartition("/")
+        device, attribute = device_of(source), source.lower().rpartition("/")[2]
         wanted.setdefault(device, {}).setdefault(attribute, []).append(source)
     return tuple(
         _Call(
@@ -222,8 +344,6 @@ def _read_serially(device: _Device, attributes: Sequence[str], timeout: float, d
         # By the time and not by the error: Tango has many errors for it, and connecting has a time-out of its own.
         if time.monotonic() - began >= _HANGS_FRACTION * timeout:
             device.hangs_until = time.monotonic() + HANGING_DEVICE_RETRY_SECONDS
-        # Units and labels may have changed when the device is back.
-        device.config_time = 0.0
         return _failed(attributes, reason(failed))
     except Exception as error:
         log.exception("%s cannot be read", device.name)
@@ -233,56 +353,93 @@ def _read_serially(device: _Device, attributes: Sequence[str], timeout: float, d
 
 
 def _read_device(device: _Device, attributes: Sequence[str], timeout: float) -> list[Reading]:
+    began = time.monotonic()
     if device.proxy is None:
-        began = time.monotonic()
-        device.proxy = tango.DeviceProxy(device.name)
+        device.connect()
         if time.monotonic() - began >= timeout:  # the proxy was created, but the next call would hang as long
             tango.Except.throw_exception("API_DeviceTimedOut", f"no answer within {timeout:g} s", "scifish")
+    try:
+        return _read_connected(device, attributes, timeout)
+    except (tango.ConnectionFailed, tango.CommunicationFailed):
+        device.lost()
+        if time.monotonic() - began >= _HANGS_FRACTION * timeout:
+            raise
+    return _read_connected(device, attributes, timeout)  # its server was started again, if this succeeds
+
+
+def _read_connected(device: _Device, attributes: Sequence[str], timeout: float) -> list[Reading]:
     if device.timeout != timeout:
         # Setting the time-out of an unconnected proxy connects it with the interpreter's lock held:
         # the whole program would stop for as long as the device hangs.
         device.proxy.ping()
         device.proxy.set_timeout_millis(max(int(timeout * 1000), 1))
         device.timeout = timeout
-    results = device.proxy.read_attributes(attributes)
-    if not device.config_time or time.monotonic() - device.config_time > device.config_age:
-        _read_config(device)
-    return [_reading(device, name.lower(), result) for name, result in zip(attributes, results, strict=True)]
+    if device.attribute:
+        attributes = [device.attribute]
+    names = [attribute.lower() for attribute in attributes]
+    if device.configs is None and not device.follows(names):
+        _read_configs(device)
+    before = device.current(names)
+    for _ in range(MAX_CONFIG_READS):
+        results = device.proxy.read_attributes(attributes)
+        valid = [name for name, result in zip(names, results, strict=True) if not result.has_failed]
+        if not device.follows(valid) or (
+            device.events is not None and time.monotonic() - device.config_time > CONFIG_CHECK_SECONDS
+        ):
+            _read_configs(device)
+        after = device.current(names)
+        if after == before:
+            break
+        before, earlier = after, before  # the values may be of the one or the other: they are read again
+    else:
+        changing = Reading(None, time.time(), error=CONFIG_CHANGING)
+        rows = zip(earlier, after, results, strict=True)
+        return [_reading(now, result) if then == now else changing for then, now, result in rows]
+    if device.events is not None:
+        device.events.follow(valid)
+    readings = [_reading(config, result) for config, result in zip(after, results, strict=True)]
+    if device.full_name:
+        named = zip(readings, results, strict=True)
+        return [reading._replace(source=f"{device.full_name}/{result.name}") for reading, result in named]
+    return readings
 
 
-def _read_config(device: _Device) -> None:
+def _read_configs(device: _Device) -> None:
+    """Read those of all attributes: this costs less than to read those of some."""
     try:
         infos = device.proxy.attribute_list_query_ex()
-    except tango.DevFailed as failed:  # its values are read anyway
-        log.warning("the units of %s cannot be read: %s", device.name, reason(failed))
+    except tango.DevFailed as failed:  # its values are recorded anyway, without units
+        if device.configs != {}:
+            log.warning("the units of %s cannot be read: %s", device.name, reason(failed))
+        device.configs = {}
         return
-    device.units = {info.name.lower(): info.unit for info in infos if info.unit.strip().lower() not in _NO_UNIT}
+    device.configs, device.config_time = {info.name.lower(): config_of(info) for info in infos}, time.monotonic()
+    if device.events is not None and not device.events.known.items() <= device.configs.items():
+        device.events.lost()  # of one at least there are no events any more
     device.names = tuple(info.name for info in infos)
     device.types = {info.name.lower(): tango.CmdArgType.values[info.data_type] for info in infos}
-    device.labels = {info.name.lower(): tuple(info.enum_labels) for info in infos if len(info.enum_labels)}
-    device.config_time = time.monotonic()
 
 
-def _reading(device: _Device, name: str, result: Any) -> Reading:
-    """`name` in lower case."""
+def _reading(config: AttributeConfig, result: Any) -> Reading:
     if result.has_failed:
         return Reading(None, time.time(), error=reason(tango.DevFailed(*result.get_err_stack())))
-    unit = device.units.get(name, "")
     quality = _QUALITIES[result.quality]
     moment = result.time.totime()
     if result.value is None and not quality and result.data_format != tango.AttrDataFormat.SCALAR:
-        return Reading([], moment, unit)  # an empty spectrum or image
+        return Reading([], moment, config.unit)  # an empty spectrum or image
     if result.value is None:
         error = f"no value: its quality is {quality}" if quality else "no value: it is empty"
-        return Reading(None, moment, unit, quality, error)
-    value, raw = _named(result.value, result.type, device.labels.get(name))
-    return Reading(value, moment, unit, quality, "", raw)
+        return Reading(None, moment, config.unit, quality, error)
+    value, raw = _named(result.value, result.type, config.labels)
+    return Reading(value, moment, config.unit, quality, "", raw)
 
 
-def _named(value: Any, kind: Any, labels: Sequence[str] | None) -> tuple[Any, Any]:
-    """An enum as its label or a state as its name, with its number; other values as they are."""
+def _named(value: Any, kind: Any, labels: Sequence[str]) -> tuple[Any, Any]:
+    """An enum as its label or a state as its name, with its number; texts decoded; other values as they are."""
+    if kind == tango.CmdArgType.DevString:
+        return decoded(value), None
     if kind == tango.CmdArgType.DevEncoded:
-        return f"{value[0]}, {len(value[1])} bytes", None  # its format and size
+        return decoded_value(text(value[0]), bytes(value[1])), None
     if kind == tango.CmdArgType.DevState:
         name = _state
     elif labels:
@@ -316,8 +473,31 @@ def as_metadata(entries: Iterable[Entry], readings: dict[str, Reading], max_arra
     metadata: Message = {}
     for entry in entries:
         group = metadata.setdefault(entry.group, {}) if entry.group else metadata
-        group[entry.name] = entry_leaf(entry, readings[entry.source], max_array)
+        group[entry.name] = _value_or_group(entry, readings[entry.source], max_array)
     return metadata
+
+
+def pictures(entries: Iterable[Entry], readings: dict[str, Reading]) -> list[Image]:
+    """The readings that are pictures, at most `MAX_PICTURES`; their names are the captions."""
+    found: list[Image] = []
+    for entry in entries:
+        value = readings[entry.source].value
+        if isinstance(value, EncodedPicture) and len(found) < MAX_PICTURES and (uri := value.data_uri()):
+            found.append({"caption": f"{entry.group}: {entry.name}" if entry.group else entry.name, "uri": uri})
+    return found
+
+
+def _value_or_group(entry: Entry, reading: Reading, max_array: int) -> Value | Metadata:
+    """A value; or a group of values, where the reading has a structure."""
+    if not isinstance(reading.value, Mapping):
+        return entry_leaf(entry, reading, max_array)
+    found: Metadata = given_metadata({entry.name: reading.value}, reading.source or entry.source, iso(reading.time))[
+        entry.name
+    ]
+    if reading.quality:
+        for value in (found,) if is_leaf(found) else (inner for _, inner in leaves(found)):
+            value["quality"] = reading.quality
+    return found
 
 
 def unread(entries: Iterable[Entry], readings: dict[str, Reading]) -> list[tuple[Entry, str]]:
@@ -335,8 +515,8 @@ def failed(entries: Iterable[Entry], readings: dict[str, Reading]) -> list[Messa
 
 def entry_leaf(entry: Entry, reading: Reading, max_array: int) -> Value:
     """One reading as a value of the message."""
-    value, moment, unit, quality, error, raw = reading
-    found = leaf(None, unit=entry.unit or unit, human_name=entry.name, source=entry.source, time=iso(moment))
+    value, moment, unit, quality, error, raw, source = reading
+    found = leaf(None, unit=entry.unit or unit, human_name=entry.name, source=source or entry.source, time=iso(moment))
     if quality:
         found["quality"] = quality
     if error:
@@ -363,11 +543,25 @@ def mapped(entry: Entry, reading: Reading) -> Any:
 
 
 def add_end_values(metadata: Message, entries: Iterable[Entry], readings: dict[str, Reading], max_array: int) -> None:
-    """Add the values read at the end of the dataset, as `end`, to those read at its start."""
+    """Add the values read at the end of the dataset, as `end`, to those read at its start.
+
+    A value has one unit: where it is another one at the end, `end` is None, and `error` has the value and its unit. The
+    end of a group of values (JSON) is a group of its own.
+    """
     for entry in entries:
         group = metadata.setdefault(entry.group, {}) if entry.group else metadata
+        structured = isinstance(readings[entry.source].value, Mapping)
+        if structured or (entry.name in group and not is_leaf(group[entry.name])):
+            group[f"{entry.name} (end)"] = _value_or_group(entry, readings[entry.source], max_array)
+            continue
         at_end = entry_leaf(entry, readings[entry.source], max_array)
         found = group.setdefault(entry.name, {**at_end, "value": None})
         found["end"] = at_end["value"]
         if "error" in at_end:
             found.setdefault("error", f"at the end: {at_end['error']}")
+        elif found["value"] is None and "shape" not in found:
+            found["unit"] = at_end["unit"]  # the one at the start is not known
+        elif at_end["unit"] != found["unit"]:
+            found["end"] = None
+            change = f"its unit changed from {found['unit'] or 'none'} to {at_end['unit'] or 'none'}"
+            found.setdefault("error", f"at the end: {at_end['value']} {at_end['unit']}; {change}")

@@ -17,8 +17,8 @@ from typing import Any
 
 import tango
 
-from scifish.attributes.reader import Reader, Reading
-from scifish.message import Message, iso, leaf, plain
+from scifish.attributes.reader import Reader, Reading, device_of
+from scifish.message import Message, is_leaf, iso, leaf, plain
 from scifish.native import threading
 from scifish.settings.entries import Entry
 from scifish.tango_io.database import reason
@@ -98,6 +98,8 @@ class _SampledAttribute:
         self._last: float | None = None
         self._settled_at: float | None = None
         self._subscription: int | None = None
+        self._unit: str | None = None
+        self._other_unit: str | None = None
         self._reason = "it was not read before the dataset ended"
 
     @property
@@ -116,6 +118,7 @@ class _SampledAttribute:
 
     def take(self, reading: Reading) -> None:
         """Add the reading as a sample if it is a number."""
+        self._check_unit(reading)
         if reading.error:
             self._reason = reading.error
         elif reading.raw is not None or isinstance(reading.value, bool) or not isinstance(reading.value, int | float):
@@ -143,10 +146,22 @@ class _SampledAttribute:
         self.device.executor.submit(self._unsubscribe)
 
     def summary(self) -> Message:
+        if self._other_unit is not None:
+            units = f"from {self._unit or 'none'} to {self._other_unit or 'none'}"
+            return {"samples": 0, "error": f"no statistics: its unit changed {units} during the dataset"}
         found = self.samples.summary()
         if not found["samples"]:
             found["error"] = f"no statistics: {self._reason}"
         return found
+
+    def _check_unit(self, reading: Reading) -> None:
+        """Samples in different units are not comparable. Events carry no unit; the last reading comes after them."""
+        if reading.error:
+            return
+        if self._unit is None:
+            self._unit = reading.unit
+        elif reading.unit != self._unit:
+            self._other_unit = reading.unit
 
     def _subscribe(self) -> None:
         if self.ended:
@@ -220,7 +235,7 @@ class Statistics:
         by_device: dict[str, list[_SampledAttribute]] = {}
         with self._lock:
             for source in sources:
-                name = source.rpartition("/")[0].lower()
+                name = device_of(source)
                 if name not in self._devices:
                     self._devices[name] = _SampledDevice(name, SerialExecutor(self._pool))
                 by_device.setdefault(name, []).append(_SampledAttribute(source, self._devices[name]))
@@ -233,14 +248,14 @@ class Statistics:
     def finish(
         self, uuid: str, timeout: float, seen: Mapping[str, Sequence[float]] | None = None
     ) -> dict[str, Message]:
-        """The statistics of a dataset by full attribute name, after at most `timeout` seconds; then they are forgotten.
+        """The statistics of a dataset by full attribute name, after `Reader.read_settled`; then they are forgotten.
 
         `seen` are values that were read by others, and are shown beside: they are samples, too.
         Each has `min`, `max`, `mean`, `std` and `samples`. An attribute without any sample has
         `samples` 0 and `error`, which says why. Never raises.
         """
         sampled = self._end([uuid])
-        at_end = self._reader.read([one.source for one in sampled], timeout)
+        at_end = self._reader.read_settled([one.source for one in sampled], timeout)
         for one in sampled:
             one.take(at_end[one.source])
             for value in (seen or {}).get(one.source, ()):
@@ -325,6 +340,8 @@ def add_statistics(metadata: Message, entries: Iterable[Entry], found: Mapping[s
             group[entry.name] = leaf(
                 None, unit=entry.unit, human_name=entry.name, source=entry.source, time=iso(time.time())
             )
+        if not is_leaf(group[entry.name]):
+            continue  # JSON: a group of values
         statistics = dict(found[entry.source])
         error = statistics.pop("error", "")
         group[entry.name].update(statistics)

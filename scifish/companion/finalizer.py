@@ -56,11 +56,18 @@ class Finalizer:
         if record.observed.values is None:
             record.observed.warnings.append("no attribute was read: the program ended before, or had no settings")
         files = described(expand(record.given.get("files")))
-        messages = [compose.ended(record, files, settings, spool.origin), *self._picture(record, settings, spool)]
+        # Where it was recorded before, its pictures are there.
+        images = [*self._plot(record), *(record.observed.pictures if not record.given.get("revision") else ())]
+        proposal, now = record.text("proposalId"), time.time()
+        annotations = [
+            compose.annotation(record.dataset, {"image": image}, now, proposal, settings, spool.origin)
+            for image in images
+        ]
+        messages: list[AnyMessage] = [compose.ended(record, files, settings, spool.origin), *annotations]
         return self._outgoing.put(spool, OutboxBatch.of(settings.topic, messages, record.uuid))
 
-    def _picture(self, record: Record, settings: Settings, spool: Spool) -> list[AnyMessage]:
-        """The annotation with the dataset's plot, if it has one."""
+    def _plot(self, record: Record) -> list[Image]:
+        """The dataset's plot, if it has one."""
         plot = record.given.get("plot")
         if not plot:
             return []
@@ -75,6 +82,4 @@ class Finalizer:
         except Exception:
             log.exception("dataset %s: its plot cannot be drawn", record.uuid)
             return []
-        image: Image = {"caption": str(plot.get("title") or "plot"), "uri": data_uri(picture)}
-        proposal = record.text("proposalId")
-        return [compose.annotation(record.dataset, {"image": image}, time.time(), proposal, settings, spool.origin)]
+        return [{"caption": str(plot.get("title") or "plot"), "uri": data_uri(picture)}]

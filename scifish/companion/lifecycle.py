@@ -119,7 +119,7 @@ class DatasetLifecycle:
         self._settings = settings
         self._reporter = reporter
         self._report = report
-        self._reader = reader.Reader()
+        self._reader = reader.Reader(config_source=reader.ConfigSource.EVENTS)
         self._snapshots = SnapshotCache(self._reader)
         self._statistics = Statistics(self._reader)
         self._pathfixer = PathFixerReader(self._reader, last_good_file().with_suffix(".place.json"))
@@ -212,6 +212,8 @@ class DatasetLifecycle:
             return
         try:
             settings = self._settings.now()
+            if trouble := self._settings.trouble:
+                record.observed.warnings.append(trouble)
             self._watch(state, settings)
             if settings is not None:
                 if "place" not in record.given:
@@ -220,7 +222,8 @@ class DatasetLifecycle:
                 else:  # datasets that are recorded after their measurement may come by the hundred in a second
                     seen = self._snapshots.read(settings)
                 warnings = record.observed.warnings + seen.problems
-                self._store_observed(record, replace(record.observed, values=seen.values, warnings=warnings))
+                observed = replace(record.observed, values=seen.values, warnings=warnings, pictures=seen.pictures)
+                self._store_observed(record, observed)
                 self._remember_snapshot(state, settings, seen)
         except Exception:
             log.exception("dataset %s: the values at its start cannot be read", record.uuid)
@@ -294,7 +297,7 @@ class DatasetLifecycle:
         at_end = [entry for entry in entries if "end" in entry.record]
         # The end of an interrupted dataset is not known: values of now are not values at its end.
         if at_end and record.status != "interrupted":
-            readings = self._reader.read([entry.source for entry in at_end], settings.snapshot_timeout)
+            readings = self._reader.read_settled([entry.source for entry in at_end], settings.snapshot_timeout)
             reader.add_end_values(values, at_end, readings, settings.max_array_size)
         found = self._statistics.finish(record.uuid, settings.snapshot_timeout, values_of(values, entries))
         add_statistics(values, entries, found)

@@ -39,6 +39,9 @@ MAX_ORPHAN_CHECK_SECONDS = 300.0
 The companion of a killed program still runs for some seconds when its successor checks for the first time.
 """
 
+SETTINGS_CHECK_SECONDS = 30.0
+"""Seconds between two reads of the settings: what is wrong in them is reported also while nothing is recorded."""
+
 MAX_WORKERS = 8
 """Datasets whose values are read, or whose messages are composed, at the same time."""
 
@@ -84,6 +87,7 @@ class Supervisor:
         )
         self._stopping = threading.Event()
         self._reported_trouble = ""
+        self._next_settings_check = 0.0
         self._limit = 0
         self._shortage = ""
         self._next_orphan_check = 0.0
@@ -169,7 +173,8 @@ class Supervisor:
         if settings is not None:
             self._orphans.retry_unfinished()
             self._lifecycle.retry_waiting()
-        else:
+        if settings is None or time.monotonic() > self._next_settings_check:
+            self._next_settings_check = time.monotonic() + SETTINGS_CHECK_SECONDS
             self._settings.now()
         self._read_spool()
 
@@ -178,7 +183,7 @@ class Supervisor:
         self._orphans.take_over()
 
     def _report_trouble(self, settings: Settings | None) -> None:
-        trouble = self.trouble()
+        trouble = "; ".join(filter(None, (self.trouble(), self._settings.trouble)))
         if trouble != self._reported_trouble:
             self._reported_trouble = trouble
             self._report(TroubleReport(trouble))
@@ -205,7 +210,7 @@ class Supervisor:
                 self._shortage = f"the disk of the spool ({spool.path.parent}) does not answer: {error}"
 
     def trouble(self) -> str:
-        """A text for people when something is wrong; "" if all is well."""
+        """A text for people when messages may not be sent; "" if all is well."""
         if self.executor.trouble:
             return self.executor.warning
         if self._shortage:

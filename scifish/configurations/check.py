@@ -12,7 +12,7 @@ from typing import Any
 
 import tango
 
-from scifish.attributes.reader import DeviceDescription, Reader, Reading, as_metadata, failed, unread
+from scifish.attributes.reader import DeviceDescription, Reader, Reading, as_metadata, device_of, failed, unread
 from scifish.message import Message, iso
 from scifish.message.units import convertible, mathjs_spelling
 from scifish.settings.entries import Entry, map_key
@@ -82,7 +82,7 @@ def read(entries: Sequence[Entry], reader: Reader, timeout: float) -> ReadResult
     took: dict[str, float | None] = {}
     readings = reader.read([entry.source for entry in entries], timeout, took)
     seconds = time.monotonic() - began
-    devices = {entry.device.lower() for entry in entries}
+    devices = {device_of(entry.source) for entry in entries}
     return ReadResult(now, entries, readings, took, seconds, {device: reader.described(device) for device in devices})
 
 
@@ -118,9 +118,10 @@ def check(reads: ReadResult, is_defined: Callable[[str], bool]) -> list[Finding]
     names = Counter((entry.group.lower(), entry.name.lower()) for entry in reads.entries)
     for entry in reads.entries:
         reading = reads.readings[entry.source]
-        description = reads.described[entry.device.lower()]
+        # The description of an attribute that is known by its alias has its real name only.
+        description = reads.described[device_of(entry.source)] if entry.device else None
         said = list(_of_reading(entry, reading, description, hints))
-        if reading.error and description is None and "://" not in entry.source:
+        if reading.error and description is None and entry.device and "://" not in entry.source:
             if entry.device not in lost:
                 lost[entry.device] = not is_defined(entry.device)
             if lost[entry.device]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, cast
 
 from scifish.message import SCHEMA, Message, Metadata, Origin, as_metadata, is_leaf, iso, plain
-from scifish.message.types import Annotation, Began, Changes, DatasetPlace, Ended, Ending, File, GivenFields
+from scifish.message.types import Annotation, Began, Changes, DatasetPlace, Ended, Ending, File, GivenFields, Image
 from scifish.settings import Settings
 
 
@@ -17,16 +17,18 @@ class Observed:
 
     `place` is what PathFixer says: proposalId, sampleId, sourceFolder, category. `values` are the
     configured attributes in the message's form, None until they are read; `warnings` say what
-    could not be known.
+    could not be known; `pictures` are those attributes that are pictures.
     """
 
     place: DatasetPlace = field(default_factory=DatasetPlace)
     values: Metadata | None = None
     warnings: list[str] = field(default_factory=list)
+    pictures: list[Image] = field(default_factory=list)
 
     def as_kept(self) -> Message:
         """As the spool stores it. `asdict` would copy each value, which takes long."""
-        return {"place": self.place, "values": self.values, "warnings": self.warnings}
+        pictures = {"pictures": self.pictures} if self.pictures else {}
+        return {"place": self.place, "values": self.values, "warnings": self.warnings, **pictures}
 
 
 @dataclass

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import tango
@@ -9,7 +10,7 @@ import tango
 from scifish.settings.fallback import in_use, load_last_good
 from scifish.settings.model import Settings, SettingsError
 from scifish.settings.properties import find_scidog, read_settings
-from scifish.tango_io.database import TangoDatabase, reason
+from scifish.tango_io.database import TangoDatabase, decoded, reason
 
 
 class NotReachable(RuntimeError):
@@ -36,39 +37,60 @@ def used_now(settings: Settings) -> Settings:
     return in_use(settings, load_last_good())
 
 
-def pathfixer(settings: Settings) -> tango.DeviceProxy:
-    """The PathFixer of these settings. NotReachable if SciDog names none."""
+class PartDevice:
+    """The device of a part of the beamline, such as PathFixer. Each error names the part and the device."""
+
+    def __init__(self, part: str, device: str) -> None:
+        """NotReachable if the Tango database does not know the device."""
+        self.part = part
+        self.name = device
+        try:
+            self.proxy = tango.DeviceProxy(device)
+        except tango.DevFailed as failed:
+            raise self._error(NotReachable, reason(failed)) from failed
+
+    def __str__(self) -> str:
+        return f"{self.part} ({self.name})"
+
+    def read(self, attribute: str) -> Any:
+        """An attribute's value; an empty spectrum is an empty tuple. NotReachable if it cannot be read."""
+        try:
+            found = self.proxy.read_attribute(attribute)
+        except tango.DevFailed as failed:
+            raise self._error(NotReachable, reason(failed)) from failed
+        return decoded(found.value) if found.value is not None else ()
+
+    def write(self, attribute: str, value: Any) -> None:
+        """Write an attribute. NotReachable if the device does not answer; Refused if it rejects the value."""
+        self._ask(value, lambda: self.proxy.write_attribute(attribute, value))
+
+    def command(self, command: str, *value: Any) -> Any:
+        """Run a command. NotReachable if the device does not answer; Refused, with its reason, if it refuses."""
+        return self._ask(value, lambda: self.proxy.command_inout(command, *value))
+
+    def _ask(self, value: Any, call: Callable[[], Any]) -> Any:
+        try:
+            return call()
+        except tango.DevFailed as failed:
+            kind = NotReachable if str(failed.args[0].reason).startswith("API_") else Refused
+            raise self._error(kind, reason(failed)) from failed
+        except (TypeError, UnicodeError) as error:
+            raise self._error(Refused, f"{value!r}: {error}") from error
+
+    def _error(self, kind: type[NotReachable | Refused], why: str) -> NotReachable | Refused:
+        return kind(f"{self}: {why}")
+
+
+def pathfixer(settings: Settings) -> PartDevice:
+    """The PathFixer of these settings. NotReachable if SciDog names none, or the Tango database does not know it."""
     if not settings.path_fixer:
-        raise NotReachable(f"PathFixer of {settings.where} is empty: set it (in jive)")
-    return proxy(settings.path_fixer)
+        raise NotReachable(f"the property PathFixer of {settings.where} is empty: set it (in jive)")
+    return PartDevice("PathFixer", settings.path_fixer)
 
 
-def proxy(device: str) -> tango.DeviceProxy:
-    """The device. NotReachable if the Tango database does not know it."""
-    try:
-        return tango.DeviceProxy(device)
-    except tango.DevFailed as failed:
-        raise NotReachable(f"{device}: {reason(failed)}") from failed
-
-
-def read(device: tango.DeviceProxy, attribute: str) -> Any:
-    """An attribute's value; an empty spectrum is an empty tuple. NotReachable if it cannot be read."""
-    try:
-        found = device.read_attribute(attribute)
-    except tango.DevFailed as failed:
-        raise NotReachable(f"{device.dev_name()}: {reason(failed)}") from failed
-    return found.value if found.value is not None else ()
-
-
-def write(device: tango.DeviceProxy, attribute: str, value: Any) -> None:
-    """Write an attribute. NotReachable if the device does not answer; Refused if it rejects the value."""
-    try:
-        device.write_attribute(attribute, value)
-    except tango.DevFailed as failed:
-        kind = NotReachable if str(failed.args[0].reason).startswith("API_") else Refused
-        raise kind(f"{device.dev_name()}: {reason(failed)}") from failed
-    except (TypeError, UnicodeError) as error:
-        raise Refused(f"{value!r}: {error}") from error
+def scidog(settings: Settings) -> PartDevice:
+    """The SciDog of these settings. NotReachable if the Tango database does not know it."""
+    return PartDevice("SciDog", settings.scidog)
 
 
 def config_named(settings: Settings, name: str) -> str:
@@ -88,13 +110,13 @@ def use_config(settings: Settings, name: str) -> str:
     """
     chosen = config_named(settings, name)
     try:
-        device = proxy(settings.scidog)
-        device.ping()
+        device = scidog(settings)
+        device.proxy.ping()
     except (tango.DevFailed, NotReachable):
         try:
             tango.Database().put_device_property(settings.scidog, {"ActiveConfig": [chosen]})
         except tango.DevFailed as failed:
             raise NotReachable(f"the Tango database does not answer: {reason(failed)}") from failed
     else:
-        write(device, "ActiveConfig", chosen)
+        device.write("ActiveConfig", chosen)
     return chosen

@@ -28,13 +28,20 @@ RECORD_WHEN = ("start", "end", "statistics")
 TEXT_KEYS = ("name", "source", "group", "unit")
 ENTRY_KEYS = (*TEXT_KEYS, "map", "record")
 
-_SOURCE = re.compile(r"^(tango://[^/\s]+:\d+/)?[^/\s:]+/[^/\s]+/[^/\s]+/[^/\s]+$")
+_SOURCE = re.compile(
+    r"""^(tango://[^/\s]+:\d+/)?
+    (?:[^/\s:]+/[^/\s]+/[^/\s]+/[^/\s]+  # domain/family/member/attribute
+    |[^/\s:]+/[^/\s]+)$                  # alias of a device/attribute
+    |^[^/\s:]+$                          # alias of an attribute
+    """,
+    re.VERBOSE,
+)
 _CONTROL = re.compile(r"[\x00-\x1f\x7f\ud800-\udfff]")  # also lone surrogates, which cannot be sent
 
 
 @dataclass(frozen=True)
 class Entry:
-    """One attribute to record. `source` is its full name; `unit` "" means the attribute's own unit.
+    """One attribute to record. `source` is its full name, or has an alias; `unit` "" means the attribute's own unit.
 
     `map` replaces values: its keys are numbers, enum labels, state names, true or false, in lower case (`map_key`).
     `record` has some of `RECORD_WHEN`. `config` is the name of the configuration.
@@ -50,7 +57,7 @@ class Entry:
 
     @property
     def device(self) -> str:
-        """The device's name, with `tango://host:port/` where the source has it."""
+        """Its name or alias, with `tango://host:port/` where the source has it; "" for the alias of an attribute."""
         return self.source.rpartition("/")[0]
 
     @property
@@ -317,7 +324,8 @@ def checked(fields: Mapping[Any, Any], config_name: str = "") -> tuple[Entry | N
     if not _SOURCE.match(texts["source"]):
         return None, [
             *problems,
-            f"{texts['name']}: source {texts['source']!r} is not of the form domain/family/member/attribute",
+            f"{texts['name']}: source {texts['source']!r} is not of the form domain/family/member/attribute, "
+            "nor an alias",
         ]
     value_map, mistakes = _map(fields.get("map"), texts["name"])
     record, more = _record(fields.get("record"), texts["name"])

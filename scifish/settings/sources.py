@@ -32,11 +32,19 @@ EXIT_WAIT_SECONDS = 3.5
 """How long the exit of a program waits for a call of the database, whose time-out is 3 seconds."""
 
 
+LASTING_TROUBLE_SECONDS = 30.0
+"""Seconds after which a Tango database that does not answer is a lasting trouble: it may have been restarted only."""
+
+
 class SettingsSource(Protocol):
     """No method raises. `known` does no input or output; `now` waits at most `timeout` seconds.
 
-    `described` returns JSON from which `source_of` makes the same source in another process.
+    `described` returns JSON from which `source_of` makes the same source in another process. `trouble` is a sentence
+    for people if edits of the settings have no effect, and this will last, else "": as of the last call of `now`.
     """
+
+    @property
+    def trouble(self) -> str: ...
 
     def known(self) -> Settings | None: ...
 
@@ -108,6 +116,10 @@ class WithPathFixer:
         self._source = source
         self._pathfixer = pathfixer
 
+    @property
+    def trouble(self) -> str:
+        return self._source.trouble
+
     def known(self) -> Settings | None:
         return self._with_pathfixer(self._source.known())
 
@@ -134,6 +146,10 @@ class FixedSettings:
             )
         _check_types(settings)
         self._settings = replace(settings, topic=settings.topic or f"scifish-{settings.beamline}")
+
+    @property
+    def trouble(self) -> str:
+        return ""
 
     def known(self) -> Settings | None:
         return self._settings
@@ -171,6 +187,7 @@ class FileSettings:
     def __init__(self, path: Path, good: Settings | None = None) -> None:
         self._path = expanded(path).absolute()
         self._lock = threading.Lock()
+        self.trouble = ""
         self._stamp = self._stamp_now()
         self._good = self._known = good or read_settings_file(self._path)
         if good is not None:
@@ -196,11 +213,11 @@ class FileSettings:
         try:
             found = read_settings_file(self._path)
         except SettingsError as error:
-            log.warning("%s; the last good settings are in use", error)
-            self._known = replace(
-                self._good, problems=(*self._good.problems, f"{error}; the last good settings are in use")
-            )
+            self.trouble = f"{error}; the last good settings are in use"
+            log.warning("%s", self.trouble)
+            self._known = replace(self._good, problems=(*self._good.problems, self.trouble))
             return
+        self.trouble = ""
         found = with_last_good(found, self._good)
         if found != self._good:
             self._log_problems(found)
@@ -240,11 +257,19 @@ class TangoSettings:
         self._known = load_last_good()
         self._parsed: tuple[str, Mapping[str, Sequence[str]]] = ("", {})
         self._trouble = ""
+        self._trouble_since = 0.0
+        self._is_mistake = False
         self._lock = threading.Lock()
         self._reading: threading.Event | None = None
 
     def known(self) -> Settings | None:
         return self._known
+
+    @property
+    def trouble(self) -> str:
+        """A mistake, such as a second SciDog, at once; a database that does not answer after some time."""
+        lasting = self._is_mistake or time.monotonic() - self._trouble_since > LASTING_TROUBLE_SECONDS
+        return self._trouble_text() if self._trouble and lasting else ""
 
     def described(self) -> Message:
         return {}
@@ -269,7 +294,7 @@ class TangoSettings:
             self._set_trouble("")
         except Exception as error:  # noqa: BLE001 - DevFailed, SettingsError: recording goes on without
             self._db = None
-            self._set_trouble(_first_line(error))
+            self._set_trouble(_first_line(error), is_mistake=isinstance(error, SettingsError))
         finally:
             with self._lock:
                 reading, self._reading = self._reading, None
@@ -301,11 +326,17 @@ class TangoSettings:
         if not wrong(self._known or found):  # else SciDog is called again next time: it may have been stopped
             self._parsed = (device, properties)
 
-    def _set_trouble(self, trouble: str) -> None:
-        if trouble and not self._trouble:
-            kept = "the last good settings are in use" if self._known else "none are saved on this machine"
-            log.warning("the settings cannot be read from the Tango database (%s); %s", trouble, kept)
-        self._trouble = trouble
+    def _set_trouble(self, trouble: str, *, is_mistake: bool = False) -> None:
+        appeared = trouble and not self._trouble
+        if appeared:
+            self._trouble_since = time.monotonic()
+        self._trouble, self._is_mistake = trouble, is_mistake
+        if appeared:
+            log.warning("%s", self._trouble_text())
+
+    def _trouble_text(self) -> str:
+        kept = "the last good settings are in use" if self._known else "none are saved on this machine"
+        return f"the settings cannot be read from the Tango database ({self._trouble}); {kept}"
 
 
 def _first_line(error: Exception) -> str:

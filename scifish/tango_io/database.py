@@ -56,6 +56,10 @@ class TangoDatabase:
             raise
         return True
 
+    def attribute_of_alias(self, alias: str) -> str:
+        """The name domain/family/member/attribute. DevFailed if no attribute has this alias."""
+        return text(self._call("DbGetAttributeAlias", raw(alias)))
+
     def device_names(self, pattern: str) -> list[str]:
         """Names of the defined devices that match the pattern; `*` matches anything."""
         return [text(name) for name in self._call("DbGetDeviceWideList", raw(pattern)) if name]
@@ -95,6 +99,13 @@ def text(received: str) -> str:
         return str(received)
 
 
+def decoded(value: Any) -> Any:
+    """An attribute's value whose texts are the right characters, see `text`: also those of a spectrum or an image."""
+    if isinstance(value, str):
+        return text(value)
+    return tuple(decoded(one) for one in value) if isinstance(value, tuple | list) else value
+
+
 def raw(text: str) -> str:
     """A text in the form in which PyTango sends it as UTF-8. UnicodeError for a lone surrogate."""
     return text.encode("utf-8").decode("latin-1")
@@ -108,4 +119,4 @@ def reason(failed: tango.DevFailed) -> str:
     cause = failed.args[0]
     if cause.reason in ("API_CantConnectToDevice", "API_CorbaException", "API_DeviceNotExported"):
         return f"the device does not answer ({cause.reason}): is its server running?"
-    return " ".join(str(cause.desc).split())
+    return " ".join(text(cause.desc).split())

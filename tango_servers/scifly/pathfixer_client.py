@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from scifish.attributes.pathfixer import PATHFIXER_TIMEOUT_SECONDS
-from scifish.attributes.reader import Reader
+from scifish.attributes.reader import ConfigSource, Reader
 from tango_servers.scifly.properties import PathFixerReply
 
 _FIELDS = {
@@ -23,7 +23,7 @@ class PathFixerClient:
     """
 
     def __init__(self) -> None:
-        self._reader = Reader(threads=1)
+        self._reader = Reader(threads=1, config_source=ConfigSource.NONE)
         self.told: PathFixerReply | None = None
         self.trouble = ""
 

@@ -6,11 +6,14 @@
 from __future__ import annotations
 
 import enum
+import io
+import json
 import sys
 import time
 
 import numpy as np
-from tango import AttrQuality, AttrWriteType, DevState
+from PIL import Image
+from tango import AttrQuality, AttrWriteType, DevState, Except, MultiAttrProp
 from tango.server import Device, attribute, command, device_property, run
 
 
@@ -34,6 +37,19 @@ SCALARS = {
 }
 
 
+def picture(kind: str, size: int) -> bytes:
+    """A square picture of noise, which no format makes small."""
+    noise = np.random.default_rng(1).integers(0, 256, (size, size, 3), dtype=np.uint8)
+    buffer = io.BytesIO()
+    Image.fromarray(noise).save(buffer, format=kind)
+    return buffer.getvalue()
+
+
+def _sent(text: str) -> str:
+    """The text as a C++ or Java program sends it, whose texts are UTF-8: PyTango itself sends Latin-1."""
+    return text.encode("utf-8").decode("latin-1")
+
+
 def _constant(kind: str) -> attribute:
     def read(self: Device) -> object:
         return SCALARS[kind]
@@ -48,6 +64,7 @@ class Kinds(Device):
     def init_device(self) -> None:
         super().init_device()
         self.set_state(DevState.MOVING)
+        self.set_status("Kammer 3 k\u00fchlt auf 4 \u00b0C")  # PyTango sends a Status as UTF-8
 
     for _kind in SCALARS:  # in a class body, `locals` is what the class will have
         locals()[f"a{_kind}"] = _constant(_kind)
@@ -78,7 +95,36 @@ class Kinds(Device):
 
     @attribute(dtype="DevEncoded")
     def Encoded(self) -> tuple[str, bytes]:
-        return "json", b'{"a": 1}'
+        return "raw", bytes(8)
+
+    @attribute(dtype="DevEncoded")
+    def Json(self) -> tuple[str, bytes]:
+        inner = '{"gain": {"value": 2.5, "unit": "dB"}, "label": "R\u00f6ntgen", "list": [1, 2], "none": {}}'
+        return "JSON", inner.encode("utf-8")
+
+    @attribute(dtype="DevEncoded")
+    def BrokenJson(self) -> tuple[str, bytes]:
+        return "json", b'{"a": '
+
+    @attribute(dtype="DevEncoded")
+    def DeepJson(self) -> tuple[str, bytes]:
+        return "json", b"[" * 50_000
+
+    @attribute(dtype="DevEncoded")
+    def LargeJson(self) -> tuple[str, bytes]:
+        return "json", json.dumps({str(number): number for number in range(1001)}).encode()
+
+    @attribute(dtype="DevEncoded")
+    def SmallPng(self) -> tuple[str, bytes]:
+        return "png", picture("PNG", 4)
+
+    @attribute(dtype="DevEncoded")
+    def LargeJpeg(self) -> tuple[str, bytes]:
+        return "JPEG_RGB24", picture("JPEG", 1500)
+
+    @attribute(dtype="DevEncoded")
+    def CutJpeg(self) -> tuple[str, bytes]:
+        return "jpeg", picture("JPEG", 1500)[:70_000]
 
     @attribute(dtype=(float,), max_dim_x=100)
     def Short(self) -> list[float]:
@@ -99,6 +145,20 @@ class Kinds(Device):
     @attribute(dtype=((np.uint16,),), max_dim_x=100, max_dim_y=100)
     def Picture(self) -> np.ndarray:
         return np.arange(10_000, dtype=np.uint16).reshape(100, 100)
+
+    @attribute(dtype=str)
+    def Utf8(self) -> str:
+        return _sent("R\u00f6ntgen 25 \u00b0C \u03bb")
+
+    @attribute(dtype=(str,), max_dim_x=2)
+    def Utf8Texts(self) -> list[str]:
+        return [_sent("R\u00f6ntgen"), "Malm\u00f6"]
+
+    @attribute(dtype=str)
+    def Utf8Error(self) -> str:
+        # PyTango sends an error's text as UTF-8.
+        Except.throw_exception("Kinds_Hot", "25 \u00b0C is too hot for the \u03bb plate", "Kinds")
+        return ""
 
     @attribute(dtype=str)
     def NoText(self) -> str:
@@ -177,6 +237,35 @@ PLAIN = (*(f"Value{number}" for number in range(6)), "Enum", "Switch", "Text", "
 """The attributes of `Plain`."""
 
 
+class Versions(Device):
+    """Its properties, which stand for the version of its program, decide the unit and the labels of its attributes."""
+
+    Unit = device_property(dtype=str, default_value="mm")
+    Labels = device_property(dtype=(str,), default_value=("Cu", "Ni"))
+
+    def initialize_dynamic_attributes(self) -> None:
+        self._add_position(self.Unit)
+        labels = list(self.Labels)
+        self.add_attribute(attribute(name="Material", dtype="DevEnum", enum_labels=labels, fget=self._material))
+
+    def _add_position(self, unit: str) -> None:
+        self.add_attribute(attribute(name="Position", dtype=float, unit=unit, fget=self._position))
+
+    def _position(self, _: attribute) -> float:
+        return 1.5
+
+    def _material(self, _: attribute) -> int:
+        return 1
+
+    @command
+    def Rebuild(self, unit: str) -> None:
+        self.remove_attribute("Position")
+        self._add_position(unit)
+        properties = MultiAttrProp()
+        properties.unit = unit  # the class remembers the first one
+        self.get_device_attr().get_attr_by_name("Position").set_properties(properties)
+
+
 class Counts(Device):
     """`Pushed` sends a change event for each value it is given, `Quiet` has to be polled for."""
 
@@ -242,4 +331,4 @@ class Counts(Device):
 
 
 if __name__ == "__main__":
-    run((Kinds, Forwards, Plain, Counts), args=["Kinds", *sys.argv[1:]])
+    run((Kinds, Forwards, Plain, Versions, Counts), args=["Kinds", *sys.argv[1:]])

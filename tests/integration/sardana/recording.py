@@ -29,7 +29,7 @@ class System:
         stack.start_scidog(kafka.bootstrap)
         stack.controller_folders.append(str(PARTS / "controllers"))
         stack.macro_folders.append(str(PARTS / "macros"))
-        self.sardana = Sardana(stack)
+        self.sardana = Sardana(stack, "door/demo/2")
         self.said = self.sardana.said
         Session(self.door, print).prepare(stack.folder / "data")
         self.door.run("setproposal", "20250001")
@@ -39,6 +39,10 @@ class System:
     @property
     def door(self) -> Door:
         return self.sardana.door
+
+    @property
+    def other_door(self) -> Door:
+        return self.sardana.doors[1]
 
     def history(self) -> list[dict[str, Any]]:
         return self.sardana.history()

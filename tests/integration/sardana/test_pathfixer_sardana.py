@@ -317,9 +317,33 @@ def test_setproposal_and_setsample_say_what_is_wrong_then(system: System, pathfi
         system.door.run(*words)
         (line,) = [line for line in system.said if " is in " in line]
         assert line == (
-            f"{PATHFIXER} is in ALARM: a/b/nothing refused the path: device a/b/nothing not defined in the database. "
-            "Retrying every 10 s"
+            f"PathFixer ({PATHFIXER}) is in ALARM: a/b/nothing refused the path: device a/b/nothing not defined in the "
+            "database. Retrying every 10 s"
         )
+
+
+def test_a_sample_of_two_words_is_not_the_first_of_them(system: System, pathfixer: tango.DeviceProxy) -> None:
+    system.door.run("setsample", "fibre")
+    with pytest.raises(MacroFailed, match=r"PathFixer \(.*\): sample 'fibre A' refused: use letters, digits"):
+        system.door.run("setsample", "fibre", "A")
+    assert pathfixer.Sample == "fibre"
+
+
+def test_no_proposal_and_no_sample_can_be_chosen(system: System, pathfixer: tango.DeviceProxy) -> None:
+    system.door.run("setsample", "fibre_A")
+    system.sardana.said.clear()
+    system.door.run("setsample", "nothing")
+    assert (pathfixer.Proposal, pathfixer.Sample) == ("20250001", "")
+    assert re.search(r"Sample\s+none", "\n".join(system.said))
+    system.sardana.said.clear()
+    system.door.run("setsample")
+    assert re.search(r"->\s+nothing", "\n".join(system.said))
+    system.door.run("setproposal", "nothing")
+    assert (pathfixer.Proposal, pathfixer.SamplePath) == ("", "")
+    system.sardana.said.clear()
+    system.door.run("setproposal")
+    assert re.search(r"->\s+nothing", "\n".join(system.said))
+    assert re.search(r"^\s+20250001", "\n".join(system.said), re.MULTILINE)
 
 
 def test_pathinfo_shows_all_of_it(system: System, pathfixer: tango.DeviceProxy) -> None:
@@ -365,7 +389,9 @@ def test_pathinfo_without_a_proposal_or_an_answer_is_clear(system: System, pathf
     assert re.search(r"User office\s+not asked", text)
     system.stack.db.put_device_property("b311a-e/ctl/scidog-01", {"PathFixer": ["a/b/nothing"]})
     try:
-        with pytest.raises(MacroFailed, match="not defined in the database"):
+        with pytest.raises(
+            MacroFailed, match=r"PathFixer \(a/b/nothing\): device a/b/nothing not defined in the database"
+        ):
             system.other.run("pathinfo")
     finally:
         system.stack.db.put_device_property("b311a-e/ctl/scidog-01", {"PathFixer": [PATHFIXER]})

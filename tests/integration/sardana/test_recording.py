@@ -21,6 +21,7 @@ from deploy.demo.stack import MACROSERVER, SCIDOG
 from deploy.demo.summary import expected_scans
 from scifish.message import Message, leaves
 from scifish.spool.database import SPOOL_SUFFIX
+from scifish.spool.inspection import summarise
 from tests.integration.sardana.recording import System
 from tests.servers.kafka import Kafka
 from tests.servers.tango_system import control_system
@@ -184,10 +185,71 @@ def test_a_snapshot_a_comment_and_a_rating_by_macro(system: System) -> None:
     ]
 
 
+def test_a_comment_is_on_the_last_scan_of_its_own_door(system: System) -> None:
+    scan = system.scan("ascan", "mot01", "0", "1", "1", "0.05")
+    system.other_door.run("ascan", "mot01", "0", "2", "1", "0.05")
+    of_other = system.last_message()
+    system.other_door.run("scisnap")
+    system.said.clear()
+    system.door.run("scicomment", "of", "the", "first", "Door")
+    number, title = scan["environment"]["scanID"], scan["datasetName"]
+    assert any(f"Comment on scan {number} ({title}) of 20" in line for _, line in system.said)
+    system.other_door.run("scirate", "1.5", str(of_other["environment"]["scanID"]))
+    system.other_door.run("scicomment", "of", "the", "second", "Door's", "snapshot")
+    snapshot = annotated(system, "of the second Door's snapshot")
+    assert system.topic.wait_for(lambda m: m["uuid"] == snapshot)["datasetName"] == "snapshot"
+    assert (annotated(system, "of the first Door"), annotated(system, 1.5)) == (scan["uuid"], of_other["uuid"])
+
+
+def annotated(system: System, change: object) -> str:
+    """The uuid of the dataset with this comment or rating."""
+    found = system.topic.wait_for(lambda m: change in m.get("annotation", {}).values())
+    return str(found["uuid"])
+
+
+def test_a_comment_finds_its_scan_where_tango_host_is_spelt_otherwise_since(system: System) -> None:
+    scan = system.scan("ascan", "mot01", "0", "1", "1", "0.05")
+    spelling = system.stack.env["TANGO_HOST"]
+    host, _, port = spelling.rpartition(":")
+    assert host == "127.0.0.1"
+    system.stack.env["TANGO_HOST"] = f"localhost:{port}"
+    try:
+        system.sardana.restart()
+        system.door.run("scicomment", f"#{scan['environment']['scanID']}", "after", "the", "restart")
+        assert annotated(system, "after the restart") == scan["uuid"]
+        # Where a program is killed before it knows that Kafka has a message, that is sent again.
+        spools = Path(system.stack.scidog_properties("")["SpoolDirectory"][0])
+        assert eventually(lambda: not any(summarise(spool).waiting for spool in spools.glob(f"*{SPOOL_SUFFIX}")))
+    finally:
+        system.stack.env["TANGO_HOST"] = spelling
+        system.sardana.restart()
+
+
+def test_a_second_scidog_in_the_database_is_reported_everywhere(system: System) -> None:
+    scidog = tango.DeviceProxy(system.stack.name(SCIDOG))
+    system.stack.add_device("SciDog/second", "SciDog", "test/scidog/2")
+    try:
+        ended = system.scan("ascan", "mot01", "0", "1", "1", "0.05")
+        (warning,) = ended["warnings"]
+        assert "there are several SciDog devices" in warning
+        assert warning.endswith("the last good settings are in use")
+        assert eventually(lambda: any("there are several SciDog devices" in one for one in scidog.Problems))
+        assert scidog.state() == tango.DevState.ALARM
+        assert "there are several SciDog devices" in scidog.status()
+        system.said.clear()
+        system.scan("ascan", "mot01", "0", "1", "1", "0.05")
+        assert any(level == "warning" and "there are several SciDog" in line for level, line in system.said)
+    finally:
+        system.stack.db.delete_device("test/scidog/2")
+    assert "warnings" not in system.scan("ascan", "mot01", "0", "1", "1", "0.05")
+    assert eventually(lambda: scidog.state() == tango.DevState.ON)
+
+
 @pytest.mark.parametrize(
     ("words", "says"),
     [
-        (("scirate", "2.7"), "2.7 is not one of 0, 0.5, 1"),
+        (("scirate", "2.7"), "2.7 is not a rating: it is from 0.5 to 3 stars in halves"),
+        (("scirate", "5"), "5 is not a rating: it is from 0.5 to 3 stars in halves"),
         (("scirate", "2", "99999"), "scan 99999 is not in the ScanHistory"),
         (("scidog_use", "nothing"), "there is no configuration 'nothing'; there are: beamline, saxs, spectroscopy"),
         (("setproposal", "99999999"), "99999999"),

@@ -60,6 +60,18 @@ def test_before_a_measurement_what_cannot_be_read_is_seen(spock: Spock) -> None:
     assert float(devices[0][1]) >= 0
 
 
+def test_before_a_measurement_values_units_and_texts_are_seen(spock: Spock) -> None:
+    rows = [line.split() for line in spock("scidog_check").splitlines()]
+    (current,) = [row for row in rows if row[:3] == ["Machine", "Ring", "current"]]
+    assert 0 < float(current[3]) < 1000
+    assert current[4] == "mA"
+    (mode,) = [row for row in rows if row[:2] == ["Machine", "Mode"]]
+    assert mode[2] == "DELIVERY"
+    assert ["Diagnostics", "Beam", "viewer", "extract", "(false)"] in rows
+    (image,) = [row for row in rows if row[:3] == ["Diagnostics", "Beam", "image"]]
+    assert image[3:7] == ["120", "x", "160", "values,"]
+
+
 def test_a_configuration_that_is_not_active_and_its_mistakes(stack: Stack, spock: Spock) -> None:
     lines = [
         "- {name: Good, source: b311a-e/dia/lakeshore-01/T1}",
@@ -159,7 +171,7 @@ def test_the_pre_flight_works_without_the_server_and_what_needs_it_says_so(stack
     try:
         assert "33 of 35 attributes can be read" in spock("scidog_check")
         assert "differences" in spock("scidog_diff", "saxs", "spectroscopy")
-        with pytest.raises(MacroFailed, match=f"{SCIDOG}: the device does not answer"):
+        with pytest.raises(MacroFailed, match=rf"SciDog \({SCIDOG}\): the device does not answer"):
             spock("scidog_diff", "saxs")
     finally:
         stack.run_server("SciDog/demo", [SCIDOG])

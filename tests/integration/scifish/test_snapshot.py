@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import math
 import sys
 import time
@@ -15,9 +16,11 @@ import tango
 
 from deploy.demo.processes import Process
 from deploy.demo.stack import Stack
-from scifish.attributes.reader import Reader, Reading, as_metadata
-from scifish.message import Message, iso
+from scifish.attributes.reader import Reader, Reading, add_end_values, as_metadata, pictures
+from scifish.attributes.statistics import add_statistics
+from scifish.message import Message, check, iso
 from scifish.settings.entries import Entry
+from tests.builders.messages import message
 from tests.servers.attribute_kinds import PLAIN, SCALARS
 from tests.servers.stopped import stopped
 from tests.servers.tango_system import control_system
@@ -68,13 +71,19 @@ def test_scalars(stack: Stack, reader: Reader, kind: str, value: Any) -> None:
         ("Gate", {"value": "OPEN"}),
         ("Gates", {"value": ["OPEN", "FAULT"]}),
         ("State", {"value": "MOVING"}),
-        ("Encoded", {"value": "json, 8 bytes"}),
+        ("Encoded", {"value": "raw, 8 bytes"}),
+        ("BrokenJson", {"value": "json, 6 bytes"}),
+        ("DeepJson", {"value": "json, 50000 bytes"}),
+        ("LargeJson", {"value": "json, 11794 bytes; at most 1000 values are recorded one by one"}),
         ("Short", {"value": [1.0, "NaN"]}),
         ("Empty", {"value": []}),
         ("Texts", {"value": ["a", ""]}),
         ("Mask", {"value": [[True, False], [False, True]]}),
         ("Picture", {"value": None, "shape": [100, 100], "min": 0, "max": 9999, "mean": 4999.5}),
         ("NoText", {"value": ""}),
+        ("Utf8", {"value": "R\u00f6ntgen 25 \u00b0C \u03bb"}),
+        ("Utf8Texts", {"value": ["R\u00f6ntgen", "Malm\u00f6"]}),
+        ("Status", {"value": "Kammer 3 k\u00fchlt auf 4 \u00b0C"}),
         ("Alarm", {"value": 2.0, "quality": "ALARM", "time": iso(1_700_000_000)}),
         ("Changing", {"value": 3.0, "quality": "CHANGING"}),
         ("Polled", {"value": 4.0}),
@@ -92,12 +101,71 @@ def test_what_is_special(stack: Stack, reader: Reader, name: str, expected: Mess
     [
         ("Invalid", "no value: its quality is INVALID"),
         ("Missing", "Missing"),
+        ("Utf8Error", "25 \u00b0C is too hot for the \u03bb plate"),
     ],
 )
 def test_what_has_no_value_says_why(stack: Stack, reader: Reader, name: str, says: str) -> None:
     found = leaf(stack, reader, name)
     assert found["value"] is None
     assert says in found["error"]
+
+
+def test_json_is_a_group_of_values(stack: Stack, reader: Reader) -> None:
+    found = leaf(stack, reader, "Json")
+    source = f"{stack.name(DEVICE)}/Json"
+    assert {name: (value["value"], value["unit"]) for name, value in found.items() if name != "none"} == {
+        "gain": (2.5, "dB"),
+        "label": ("R\u00f6ntgen", ""),
+        "list": ([1, 2], ""),
+    }
+    assert {value["source"] for name, value in found.items() if name != "none"} == {source}
+    check(message(scientificMetadata={"x": found}))
+
+
+def test_json_at_the_end_is_a_group_of_its_own(stack: Stack, reader: Reader) -> None:
+    source = f"{stack.name(DEVICE)}/Json"
+    entry = Entry("x", source, record=("start", "end", "statistics"))
+    readings = reader.read([source], PATIENCE)
+    metadata = as_metadata([entry], readings, 64)
+    add_end_values(metadata, [entry], readings, 64)
+    add_statistics(metadata, [entry], {source: {"samples": 0, "error": "no statistics"}})
+    assert metadata["x (end)"] == metadata["x"]
+
+
+@pytest.mark.parametrize(("name", "kind"), [("SmallPng", "png"), ("LargeJpeg", "jpeg")])
+def test_a_picture_is_a_picture_of_bounded_size(stack: Stack, reader: Reader, name: str, kind: str) -> None:
+    entry = Entry("x", f"{stack.name(DEVICE)}/{name}", group="Cameras")
+    readings = reader.read([entry.source], PATIENCE)
+    assert as_metadata([entry], readings, 64)["Cameras"]["x"]["value"].endswith(" bytes")
+    (image,) = pictures([entry], readings)
+    assert image["caption"] == "Cameras: x"
+    begin, _, data = image["uri"].partition(",")
+    assert begin == f"data:image/{kind};base64"
+    assert len(base64.b64decode(data)) <= 60_000
+
+
+def test_a_picture_that_cannot_be_made_smaller_is_described(stack: Stack, reader: Reader) -> None:
+    entry = Entry("x", f"{stack.name(DEVICE)}/CutJpeg")
+    readings = reader.read([entry.source], PATIENCE)
+    assert pictures([entry], readings) == []
+    assert as_metadata([entry], readings, 64)["x"]["value"] == "jpeg, 70000 bytes"
+
+
+def test_aliases_as_sources_and_the_full_name_in_the_dataset(stack: Stack, reader: Reader) -> None:
+    stack.db.put_device_alias(DEVICE, "kinds")
+    stack.db.put_attribute_alias(f"{DEVICE}/Infinite", "endless")
+    sources = ["kinds/Enum", f"tango://{stack.tango_host}/Kinds/Enum", "endless", "Endless2"]
+    readings = reader.read(sources, PATIENCE)
+    found = as_metadata([Entry(source, source) for source in sources], readings, 64)
+    assert [found[source]["value"] for source in sources] == ["GREEN", "GREEN", "-Infinity", None]
+    assert [found[source]["source"] for source in sources] == [
+        f"{DEVICE}/Enum",
+        f"tango://{stack.tango_host}/{DEVICE}/Enum",
+        f"{DEVICE}/Infinite",
+        "Endless2",
+    ]
+    assert found["endless"]["unit"] == "mm"
+    assert "endless2" in found["Endless2"]["error"].lower()
 
 
 def test_a_missing_attribute_costs_only_itself(stack: Stack, reader: Reader) -> None:
@@ -267,8 +335,6 @@ def test_devices_that_cannot_be_connected_hold_up_no_other(stack: Stack, reader:
 
 
 def test_values_at_the_end_stand_beside_those_at_the_start() -> None:
-    from scifish.attributes.reader import add_end_values
-
     entry = Entry("x", "a/b/c/d", group="g", record=("start", "end"))
     metadata = as_metadata([entry], {entry.source: Reading(1.0, 5.0, "mm")}, 64)
     add_end_values(metadata, [entry], {entry.source: Reading(2.0, 6.0, "mm")}, 64)

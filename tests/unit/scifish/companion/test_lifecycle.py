@@ -16,6 +16,7 @@ from scifish.companion.supervisor import Supervisor
 from scifish.dataset import compose
 from scifish.dataset.compose import Observed, Record, ending
 from scifish.message import Message, check
+from scifish.message.types import Image
 from scifish.settings import Settings
 from scifish.settings.sources import FixedSettings
 from scifish.spool.database import OpenDatasetRow, Spool
@@ -113,6 +114,20 @@ def test_what_is_over_at_once_is_one_message(start: Start, spool: Spool) -> None
     # What is told later of another is told after all there is of this one.
     supervisor.handle(Begin(kept(UUIDS[1], announced=True)))
     assert said(supervisor, spool, 2) == [("ended", UUIDS[0]), ("began", UUIDS[1])]
+
+
+def test_attributes_that_are_pictures_are_the_datasets_pictures(
+    start: Start, spool: Spool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    image: Image = {"caption": "Cameras: x", "uri": "data:image/png;base64,AAAA"}
+    monkeypatch.setattr("scifish.companion.lifecycle.read_snapshot", lambda *_: AttributeSnapshot(pictures=[image]))
+    supervisor = start()
+    over = kept(UUIDS[0], over=True)
+    supervisor.executor.submit_retrying(lambda: spool.begin(over)).result()
+    supervisor.handle(Begin(over))
+    assert said(supervisor, spool, 2) == [("ended", UUIDS[0]), ("annotation", UUIDS[0])]
+    (_, annotation) = supervisor.executor.submit(lambda: messages(spool)).result()
+    assert annotation["annotation"] == {"image": image}
 
 
 def test_what_it_was_not_told_it_finds_in_the_spool(start: Start, spool: Spool) -> None:
@@ -253,7 +268,7 @@ def test_attributes_are_read_once_for_all_files_of_a_second(monkeypatch: pytest.
     all_ask = threading.Event()
 
     class Slow:
-        def read(self, sources: list[str], timeout: float) -> dict[str, Reading]:
+        def read_settled(self, sources: list[str], timeout: float) -> dict[str, Reading]:
             all_ask.wait()
             reads.append(sources)
             return {source: Reading(1.0, 2.0) for source in sources}

@@ -83,6 +83,31 @@ def test_states_and_other_yaml_traps_stay_text() -> None:
 
 
 @pytest.mark.parametrize(
+    ("source", "device", "attribute"),
+    [
+        ("a/b/c/d", "a/b/c", "d"),
+        ("tango://h:10000/a/b/c/d", "tango://h:10000/a/b/c", "d"),
+        ("ring/Current", "ring", "Current"),
+        ("tango://h:10000/ring/Current", "tango://h:10000/ring", "Current"),
+        ("ringcurrent", "", "ringcurrent"),
+    ],
+)
+def test_a_source_is_a_full_name_or_an_alias(source: str, device: str, attribute: str) -> None:
+    (entry,), problems = parse_entries([f"- {{name: x, source: '{source}'}}"])
+    assert problems == []
+    assert (entry.device, entry.attribute) == (device, attribute)
+
+
+@pytest.mark.parametrize(
+    "source", ["a/b/c", "a/b/c/d/e", "tango://h:10000/a/b/c", "h:10000/a/b/c/d", "a b", "/a", "a/"]
+)
+def test_what_is_neither_is_no_source(source: str) -> None:
+    entries, (problem,) = parse_entries([f"- {{name: x, source: '{source}'}}"])
+    assert entries == []
+    assert "is not of the form domain/family/member/attribute, nor an alias" in problem
+
+
+@pytest.mark.parametrize(
     ("line", "says"),
     [
         ("- {name: x, source: a/b/c/d", "line 2: not YAML"),

@@ -153,11 +153,12 @@ class FakeDatabase:
     def __init__(self, properties: dict[str, list[str]]) -> None:
         self.given = properties
         self.away = False
+        self.scidogs = ["a/b/scidog"]
 
     def devices_of_class(self, device_class: str) -> list[str]:
         if self.away:
             raise RuntimeError("the database is away")
-        return ["a/b/scidog"]
+        return self.scidogs
 
     def properties(self, device: str) -> dict[str, list[str]]:
         return {name: list(lines) for name, lines in self.given.items()}
@@ -191,6 +192,29 @@ def test_with_the_database_away_the_last_good_settings_are_used_also_by_the_next
     assert TangoSettings().known() == good
 
 
+def test_a_second_scidog_is_a_trouble_at_once_and_a_database_that_is_away_after_some_time(
+    source: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source.now()
+    assert source.trouble == ""
+    source._db.scidogs = ["a/b/scidog", "x/y/z"]
+    db = source._db
+    source.now()
+    assert source.trouble == (
+        "the settings cannot be read from the Tango database (there are several SciDog devices (a/b/scidog, x/y/z): "
+        "set SCIDOG_DEVICE to one of them); the last good settings are in use"
+    )
+    assert sources.WithPathFixer(source, "a/b/pathfixer").trouble == source.trouble
+    db.scidogs = ["a/b/scidog"]
+    source.now()
+    assert source.trouble == ""
+    db.away = True
+    source.now()
+    assert source.trouble == ""
+    monkeypatch.setattr(sources, "LASTING_TROUBLE_SECONDS", 0.0)
+    assert "the database is away" in source.trouble
+
+
 def test_a_configuration_that_cannot_be_read_at_all_is_replaced_by_its_last_good_one(source: Any) -> None:
     good = source.now()
     source._db.given["config.saxs"] = ["- {name: T, source: a/b/c}", "- {{"]
@@ -199,7 +223,7 @@ def test_a_configuration_that_cannot_be_read_at_all_is_replaced_by_its_last_good
     assert found is not None
     assert found.entries()[0] == good.entries()[0]
     assert found.replaced == (
-        "saxs, line 1: T: source 'a/b/c' is not of the form domain/family/member/attribute",
+        "saxs, line 1: T: source 'a/b/c' is not of the form domain/family/member/attribute, nor an alias",
         "saxs, line 2: not YAML (expected the node content, but found '<stream end>'): '- {{'",
         "saxs: no line of it can be read; the last good one is in use",
     )

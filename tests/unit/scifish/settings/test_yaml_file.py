@@ -152,6 +152,7 @@ def test_an_edit_is_in_effect_at_the_next_reading_and_a_wrong_one_is_not(
     assert kept is not None
     assert kept.topic == "other"
     assert kept.problems[-1].endswith("; the last good settings are in use")
+    assert source.trouble == kept.problems[-1]
     assert "line 2" in caplog.text  # where the bracket is that is not closed
     caplog.clear()
     assert source.now() == kept
