@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import argparse
+import datetime as dt
 import json
 import logging
 import os
+import re
 import socket
 import sqlite3
 import sys
@@ -20,6 +22,10 @@ from scifish.settings import Settings, SettingsError, spool_folders
 from scifish.settings.sources import SettingsSource, settings_source
 from scifish.spool.database import SPOOL_SUFFIX
 from scifish.spool.inspection import SpoolSummary, listing, summarise
+from scifish.spool.requests import request_resend, resend_requested, take_resend_request
+from scifish.spool.sent import SENT_SUFFIX, send_again, sent_messages
+
+MAX_NAMED_REFUSALS = 20
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -63,12 +69,30 @@ def _parser() -> argparse.ArgumentParser:
     waiting.add_argument("--json", action="store_true", help="one JSON object")
     waiting.set_defaults(run=_list)
     flush = commands.add_parser(
-        "flush", help="send the messages of programs that have exited; exit status 1 if any message is left"
+        "flush",
+        help="send the messages of programs that have exited; exit status 1 if any message of this machine is left",
     )
     flush.add_argument(
         "--timeout", type=_seconds, default=60.0, metavar="SECONDS", help="maximum duration (default: 60)"
     )
     flush.set_defaults(run=_flush)
+    resend = commands.add_parser(
+        "resend",
+        help="try again what Kafka refuses; with --since or --uuid also what Kafka had already and has lost",
+        description="Try all waiting and refused messages of this machine again, also those of running programs. With "
+        "--since or --uuid, also send again the messages that Kafka has confirmed and that are still kept on this "
+        "machine (KeepSentDays): for messages that Kafka deleted before SciCow had read them. A message that SciCow "
+        "has already has no effect. Exit status 1 if any message is left.",
+    )
+    resend.add_argument("--since", type=_time, metavar="TIME", help="sent since then: 2026-11-22T10:00, or 12h, 7d ago")
+    resend.add_argument("--until", type=_time, metavar="TIME", help="and before then (default: now)")
+    resend.add_argument(
+        "--uuid", action="append", default=[], metavar="UUID", help="of this dataset alone (may be given several times)"
+    )
+    resend.add_argument(
+        "--timeout", type=_seconds, default=60.0, metavar="SECONDS", help="maximum duration (default: 60)"
+    )
+    resend.set_defaults(run=_resend)
     return parser
 
 
@@ -189,16 +213,97 @@ def _flush(options: argparse.Namespace) -> int:
     contents, problems = _contents(folders)
     print(*problems, sep="\n", end="\n" if problems else "")
     others = {content.path for content in contents if content.alive}
-    supervisor = Supervisor(settings, None, folders, lambda report: None)
-    left = supervisor.flush(options.timeout, _show_progress)
-    why = supervisor.trouble() or f"Kafka has not accepted them within {options.timeout:g} s"
-    supervisor.shut_down(1.0, finish=False)
+    left, why = _send_orphans(settings, folders, options.timeout)
     print(f"{left} messages of exited programs are left{f': {why}' if left else ''}")
-    waiting = [content for content in _contents(folders)[0] if content.path in others and content.waiting]
-    for content in waiting:
-        program = content.origin.get("program", "?")
-        print(f"{content.waiting} messages of {program} wait: it is running and sends them itself")
-    return 1 if left or waiting else 0
+    return 1 if _report_running(folders, others) or left else 0
+
+
+def _send_orphans(settings: SettingsSource, folders: list[Path], timeout: float) -> tuple[int, str]:
+    """Send the messages of programs that have exited; how many are left, and why."""
+    supervisor = Supervisor(settings, None, folders, lambda report: None)
+    left = supervisor.flush(timeout, _show_progress)
+    why = supervisor.trouble() or f"Kafka has not accepted them within {timeout:g} s"
+    supervisor.shut_down(1.0, finish=False)
+    return left, why
+
+
+def _report_running(folders: list[Path], running: set[Path]) -> int:
+    """Print what programs that are running have to send, and what Kafka refuses of it; how many messages."""
+    number = 0
+    for content in _contents(folders)[0]:
+        if content.path in running and (content.waiting or content.refused):
+            program = content.origin.get("program", "?")
+            number += content.waiting + len(content.refused)
+            if content.waiting:
+                print(f"{content.waiting} messages of {program} wait: it is running and sends them itself")
+            if content.refused:
+                why = content.refused[0][2]
+                print(f"{len(content.refused)} messages of {program} are refused: {why}; it tries them again itself")
+    return number
+
+
+def _resend(options: argparse.Namespace) -> int:
+    settings = settings_source()
+    folders = _folders(options, settings)
+    left = _resend_kept(options, settings, folders) if options.since is not None or options.uuid else 0
+    contents, problems = _contents(folders)
+    print(*problems, sep="\n", end="\n" if problems else "")
+    running = {content.path for content in contents if content.alive}
+    for path in running:
+        request_resend(path)
+    unsent, why = _send_orphans(settings, folders, options.timeout)
+    if unsent:
+        print(f"{unsent} messages of exited programs are left: {why}")
+    deadline = time.monotonic() + options.timeout
+    while any(_is_open(path) for path in running) and time.monotonic() < deadline:
+        time.sleep(0.2)
+    for path in running:
+        if take_resend_request(path):
+            print(f"{path}: its program does not answer")
+            unsent += 1
+    unsent += _report_running(folders, running) + left
+    print("all messages are in Kafka" if not unsent else f"{unsent} messages are left")
+    return 1 if unsent else 0
+
+
+def _is_open(path: Path) -> bool:
+    """Whether the program of this spool has still to try its messages again."""
+    try:
+        return resend_requested(path) or summarise(path).waiting > 0
+    except (OSError, sqlite3.Error):
+        return False  # it has exited since
+
+
+def _resend_kept(options: argparse.Namespace, source: SettingsSource, folders: list[Path]) -> int:
+    """Send again what Kafka has confirmed before; how many messages it does not take now."""
+    settings = source.now(5.0)
+    if settings is None:
+        raise SettingsError("no settings (TANGO_HOST, SCIDOG_DEVICE, SCIFISH_CONFIG)")
+    since = options.since if options.since is not None else 0.0
+    until = options.until if options.until is not None else float("inf")
+    number, refused = 0, []
+    for folder in folders:
+        for path in sorted(folder.glob(f"*{SENT_SUFFIX}")):
+            done = send_again(settings, sent_messages(path, since, until, options.uuid))
+            number += done.sent
+            refused += done.refused
+    print(f"{number} messages that were sent before are sent again")
+    for line in refused[:MAX_NAMED_REFUSALS]:
+        print(f"  not accepted: {line}")
+    return len(refused)
+
+
+def _time(text: str) -> float:
+    """Seconds since 1970, of a time in ISO 8601 (local time unless it has an offset) or an age: 90m, 12h, 7d."""
+    age = re.fullmatch(r"(\d{1,9})([smhdw])", text)
+    if age:
+        return time.time() - int(age[1]) * {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}[age[2]]
+    try:
+        return dt.datetime.fromisoformat(text).timestamp()
+    except (ValueError, OverflowError) as error:
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is not a time: write 2026-11-22T10:00, or how long ago: 90m, 12h, 7d"
+        ) from error
 
 
 def _seconds(text: str) -> float:

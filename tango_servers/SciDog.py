@@ -154,6 +154,11 @@ class SciDog(Device):
         default_value="2000",
         doc="Megabytes that may wait on disk for each program that records (default: 2000)",
     )
+    KeepSentDays = device_property(
+        dtype=str,
+        default_value="7",
+        doc="Days that sent messages are kept on disk, so that `scifish resend --since` can send them again (7)",
+    )
     SnapshotTimeout = device_property(
         dtype=str, default_value="3", doc="Seconds within which an attribute must be read (default: 3)"
     )

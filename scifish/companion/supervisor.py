@@ -11,6 +11,7 @@ import logging
 import sqlite3
 import time
 from collections.abc import Callable, Sequence
+from concurrent.futures import Future
 from pathlib import Path
 
 from scifish.companion.finalizer import Finalizer
@@ -24,6 +25,7 @@ from scifish.settings.sources import SettingsSource
 from scifish.spool.database import OpenDataset, Spool
 from scifish.spool.executor import SpoolExecutor
 from scifish.spool.protocol import Announce, Begin, Command, End, LimitReport, Report, TroubleReport, Wake
+from scifish.spool.requests import take_resend_request
 from scifish.spool.sender import Sender
 from scifish.tango_io.executors import ThreadPool
 
@@ -31,6 +33,9 @@ log = logging.getLogger(__name__)
 
 SUPERVISION_SECONDS = 1.0
 """Seconds between two turns of the loop."""
+
+SETTINGS_CHECK_SECONDS = 5.0
+"""Seconds between two looks at the settings while Kafka does not take messages."""
 
 FIRST_ORPHAN_CHECK_SECONDS = 10.0
 MAX_ORPHAN_CHECK_SECONDS = 300.0
@@ -90,6 +95,8 @@ class Supervisor:
         self._next_settings_check = 0.0
         self._limit = 0
         self._shortage = ""
+        self._request_check: Future[None] | None = None
+        self._next_settings = 0.0
         self._next_orphan_check = 0.0
         self._orphan_check_seconds = FIRST_ORPHAN_CHECK_SECONDS
         self._lifecycle.report_last_place()
@@ -166,6 +173,11 @@ class Supervisor:
         if settings is not None and self._spool is not None:
             self._check_room(self._spool, settings.spool_limit * MEGABYTE)
         self._report_trouble(settings)
+        self._handle_requests()
+        if (self._sender.trouble or self._sender.refusal) and time.monotonic() > self._next_settings:
+            # A corrected address is used while messages wait, and not at the next scan only.
+            self._next_settings = time.monotonic() + SETTINGS_CHECK_SECONDS
+            self._pool.submit(self._settings.now)
         if time.monotonic() > self._next_orphan_check:
             self._next_orphan_check = time.monotonic() + self._orphan_check_seconds
             self._orphan_check_seconds = min(2 * self._orphan_check_seconds, MAX_ORPHAN_CHECK_SECONDS)
@@ -177,6 +189,16 @@ class Supervisor:
             self._next_settings_check = time.monotonic() + SETTINGS_CHECK_SECONDS
             self._settings.now()
         self._read_spool()
+
+    def _handle_requests(self) -> None:
+        """Do what `scifish resend` asks for, without waiting for the disk."""
+        if self._request_check is None or self._request_check.done():
+            self._request_check = self.executor.submit(self._take_requests)
+
+    def _take_requests(self) -> None:
+        for spool in self._sender.spools:
+            if take_resend_request(spool.path):
+                self._sender.retry_refused()
 
     def _adopt(self) -> None:
         self._settings.now()
@@ -215,16 +237,16 @@ class Supervisor:
             return self.executor.warning
         if self._shortage:
             return self._shortage
-        if self._sender.trouble:
-            return f"metadata are kept on this machine until Kafka accepts them ({self._sender.trouble})"
-        return ""
+        why = "; ".join(filter(None, (self._sender.trouble, self._sender.refusal)))
+        return f"metadata are kept on this machine until Kafka accepts them ({why})" if why else ""
 
     # ------------------------------------------------------------------ flush, shutdown
 
     def flush(self, timeout: float, progress: Callable[[int], None]) -> int:
-        """Send all waiting messages, for at most `timeout` seconds; returns how many are left.
+        """Send all waiting messages, for at most `timeout` seconds; returns how many are left, or refused by Kafka.
 
-        `progress` is called with the number of waiting messages, several times a second.
+        Refused messages are tried once more each. `progress` is called with the number of messages that are left,
+        several times a second.
         """
         deadline = time.monotonic() + timeout
         if not self._orphans.checked.wait(max(timeout, MIN_FLUSH_CHECK_SECONDS)):
@@ -232,9 +254,11 @@ class Supervisor:
         while (left := self._left()) and time.monotonic() < deadline:
             progress(left)
             self._stopping.wait(0.2)
+        while self._sender.refused() and not self._sender.refused_tried and time.monotonic() < deadline:
+            self._stopping.wait(0.2)
         if left:
             self._save_trouble(self._sender.trouble or f"Kafka has not accepted them within {timeout:g} s")
-        return left
+        return left + self._sender.refused()
 
     def _left(self) -> int:
         """How many messages, and datasets whose last message is not composed, Kafka does not have."""

@@ -26,6 +26,7 @@ PROPERTIES = (
     "KafkaConfigFile",
     "SpoolDirectory",
     "SpoolLimit",
+    "KeepSentDays",
     "SnapshotTimeout",
     "MaxArraySize",
     "SendProprietary",
@@ -46,7 +47,8 @@ class SettingsError(Exception):
 
 @dataclass(frozen=True)
 class Settings:
-    """The settings of a SciDog or a YAML file, see docs/reference/scidog.md. Times in seconds, `spool_limit` in MB.
+    """The settings of a SciDog or a YAML file, see docs/reference/scidog.md. Times in seconds, `keep_sent_days` in
+    days, `spool_limit` in MB.
 
     `problems` are sentences about wrong properties, whose defaults are in use; `replaced` about wrong configurations,
     whose last good versions are in use (`scifish.settings.fallback`).
@@ -64,6 +66,7 @@ class Settings:
     kafka_config_file: str = ""
     spool_directory: str = ""
     spool_limit: int = 2000
+    keep_sent_days: float = 7.0
     snapshot_timeout: float = 3.0
     max_array_size: int = 64
     send_proprietary: bool = False

@@ -100,6 +100,7 @@ def settings_from_properties(device: str, properties: Mapping[str, Sequence[str]
         kafka_config_file=text("KafkaConfigFile"),
         spool_directory=spool,
         spool_limit=int(number("SpoolLimit", 2000, 1, 1_000_000)),
+        keep_sent_days=number("KeepSentDays", 7.0, 0.0, 366.0),
         snapshot_timeout=number("SnapshotTimeout", 3.0, 0.05, 60.0),
         max_array_size=int(number("MaxArraySize", 64, 1, 10_000)),
         send_proprietary=proprietary in ("true", "1", "yes"),

@@ -23,6 +23,7 @@ from typing import Any, TypeVar, cast
 
 from scifish.dataset.compose import Observed, Record
 from scifish.message import AnyMessage, Origin, bounded, encode
+from scifish.spool.requests import REQUEST_SUFFIX
 
 log = logging.getLogger(__name__)
 
@@ -55,7 +56,7 @@ CREATE TABLE IF NOT EXISTS outbox (
     message BLOB NOT NULL,
     since REAL NOT NULL
 );
--- messages that Kafka refuses for good; they wait for a person
+-- messages that Kafka refuses, also alone; they are tried again with growing waits
 CREATE TABLE IF NOT EXISTS refused (
     seq INTEGER PRIMARY KEY,
     topic TEXT NOT NULL,
@@ -364,15 +365,33 @@ class Spool:
         return int(self._db.execute("SELECT count(*) FROM outbox").fetchone()[0])
 
     def delivered(self, seqs: Sequence[int]) -> None:
-        """Delete messages that Kafka has confirmed."""
+        """Delete messages that Kafka has confirmed, also those that it had refused before."""
+        numbers = [(seq,) for seq in seqs]
         with self._transaction():
-            self._db.executemany("DELETE FROM outbox WHERE seq = ?", [(seq,) for seq in seqs])
+            self._db.executemany("DELETE FROM outbox WHERE seq = ?", numbers)
+            self._db.executemany("DELETE FROM refused WHERE seq = ?", numbers)
 
-    def refuse(self, seq: int, reason: str) -> None:
-        """Move a message that Kafka refuses for good out of the outbox, so that it does not block the others."""
+    def refuse(self, reasons: Mapping[int, str]) -> None:
+        """Move messages that Kafka refuses out of the outbox, so that they do not block the others.
+
+        `reasons` are by seq. The reason of one that was refused before is replaced.
+        """
         with self._transaction():
-            self._db.execute("INSERT INTO refused SELECT *, ? FROM outbox WHERE seq = ?", (reason, seq))
-            self._db.execute("DELETE FROM outbox WHERE seq = ?", (seq,))
+            for seq, reason in reasons.items():
+                self._db.execute("UPDATE refused SET reason = ? WHERE seq = ?", (reason, seq))
+                self._db.execute("INSERT INTO refused SELECT *, ? FROM outbox WHERE seq = ?", (reason, seq))
+                self._db.execute("DELETE FROM outbox WHERE seq = ?", (seq,))
+
+    def refused(self, limit: int, after: int = 0) -> list[OutboxMessage]:
+        """The oldest messages that Kafka refuses whose seq is above `after`."""
+        rows = self._db.execute(
+            "SELECT seq, topic, uuid, message, since FROM refused WHERE seq > ? ORDER BY seq LIMIT ?", (after, limit)
+        )
+        return [OutboxMessage(*row) for row in rows]
+
+    def refusals(self) -> dict[str, int]:
+        """How many messages Kafka refuses, by the reason that it gives."""
+        return dict(self._db.execute("SELECT reason, count(*) FROM refused GROUP BY reason ORDER BY reason").fetchall())
 
     # ------------------------------------------------------------------ the file
 
@@ -396,7 +415,8 @@ class Spool:
             self._db.close()
             if empty:
                 # The lock is held until the end, so that no process adopts the spool during its deletion.
-                for name in (SPOOL_SUFFIX, f"{SPOOL_SUFFIX}-wal", f"{SPOOL_SUFFIX}-shm", ".log", ".lock"):
+                names = (SPOOL_SUFFIX, f"{SPOOL_SUFFIX}-wal", f"{SPOOL_SUFFIX}-shm", ".log", REQUEST_SUFFIX, ".lock")
+                for name in names:
                     self.path.with_suffix(name).unlink(missing_ok=True)
         finally:
             self._db.close()

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from confluent_kafka import KafkaError, KafkaException, Producer
@@ -13,8 +15,12 @@ from scifish.settings import Settings, SettingsError
 from scifish.spool.database import OutboxMessage, Spool
 from scifish.spool.executor import SpoolExecutor
 from scifish.spool.kafka_config import producer_config
+from scifish.spool.sent import SentLog, SentMessage
 
 log = logging.getLogger(__name__)
+
+MessageKey = tuple[Spool, int]
+"""The spool and the seq of a message."""
 
 MAX_IN_FLIGHT = 500
 """Maximum number of unconfirmed messages in librdkafka, which keeps them in memory."""
@@ -22,12 +28,28 @@ MAX_IN_FLIGHT = 500
 SEND_RETRY_SECONDS = 2.0
 """Time until the spools are read again after no message could be sent."""
 
-_PERMANENT_ERRORS = {
+FIRST_REFUSED_RETRY_SECONDS = 5.0
+MAX_REFUSED_RETRY_SECONDS = 300.0
+"""Time until messages that Kafka refuses are tried again: it doubles each time that all of them are refused."""
+
+REFUSED_PER_ROUND = 20
+"""Refused messages of each spool that are tried at a time; if Kafka takes one, the next ones follow at once."""
+
+_REFUSALS = {
     KafkaError.MSG_SIZE_TOO_LARGE,
     KafkaError.INVALID_MSG,
     KafkaError.INVALID_RECORD,
+    KafkaError.INVALID_TIMESTAMP,
     KafkaError._INVALID_ARG,
 }
+"""The message is refused, or the batch that it was in. None is for good: a clock is set, a limit is raised."""
+
+_REFUSAL_HINTS = {
+    KafkaError.MSG_SIZE_TOO_LARGE: "raise max.message.bytes of the topic to 1048588 or more",
+    KafkaError.INVALID_RECORD: "is the clock of this machine right?",
+    KafkaError.INVALID_TIMESTAMP: "is the clock of this machine right?",
+}
+"""What to do. Kafka's reason is INVALID_RECORD for a batch of several with a time that it refuses."""
 
 
 _TOPIC_ERRORS = {KafkaError._UNKNOWN_TOPIC, KafkaError.UNKNOWN_TOPIC_OR_PART, KafkaError.TOPIC_EXCEPTION}
@@ -49,13 +71,25 @@ class Sender(threading.Thread):
         self._settings = settings
         self._own = own
         self._spools: list[Spool] = [own] if own is not None else []
-        self._in_flight: set[tuple[Spool, int]] = set()
+        self._in_flight: set[MessageKey] = set()
         self._after: dict[Spool, int] = {}  # the last seq passed to librdkafka
         self._skipped: dict[Spool, int] = {}  # the first seq whose topic does not exist at the moment
         self._generation = 0  # of the producer
-        self._confirmed: list[tuple[Spool, int]] = []
-        self._refused: list[tuple[Spool, int, str]] = []
+        self._confirmed: dict[MessageKey, SentMessage] = {}
+        self._refused: dict[MessageKey, str] = {}  # by Kafka since the last `_settle`, with its reason
+        self._alone: set[MessageKey] = set()  # refused with a batch: to be sent in a batch of their own
+        self._retried: set[MessageKey] = set()  # in flight, and refused before
+        self._retry_after: dict[Spool, int] = {}  # the last seq of the refused messages that was tried again
+        self._retry_wait = FIRST_REFUSED_RETRY_SECONDS
+        self._next_retry = 0.0
+        self._retry_all = True  # one round after the other, until all refused messages were tried
+        self._all_tried = False  # since then
+        self._accepted = False  # a message that was refused before, in this round
+        self._broken = False  # the producer, for good
+        self._refusals: dict[Spool, dict[str, int]] = {}
+        self._sent = SentLog()
         self._producer: Producer | None = None
+        self._single: Producer | None = None  # whose batches have one message
         self._config: dict[str, Any] = {}
         self._wake = threading.Event()
         self._stopping = False
@@ -65,7 +99,32 @@ class Sender(threading.Thread):
     def add(self, spool: Spool) -> None:
         """Send the present and future messages of this spool too."""
         self._spools.append(spool)
+        self.retry_refused()
+
+    def retry_refused(self) -> None:
+        """Try all messages that Kafka refuses now, in place of after the next wait."""
+        self._next_retry, self._retry_wait = 0.0, FIRST_REFUSED_RETRY_SECONDS
+        self._retry_all, self._all_tried = True, False
         self._wake.set()
+
+    @property
+    def refused_tried(self) -> bool:
+        """Whether all refused messages were tried since `retry_refused`, and since Kafka took one of them."""
+        return self._all_tried and not self._retried and not self._accepted
+
+    def refused(self) -> int:
+        """How many messages Kafka refuses."""
+        spools = list(self._spools)
+        return self._executor.submit(lambda: sum(sum(spool.refusals().values()) for spool in spools)).result()
+
+    @property
+    def refusal(self) -> str:
+        """How many messages Kafka refuses, why, and what to do; "" if none."""
+        reasons: dict[str, int] = {}
+        for spool in list(self._refusals.values()):
+            for reason, count in spool.items():
+                reasons[reason] = reasons.get(reason, 0) + count
+        return "; ".join(f"{count} messages are refused by Kafka: {reason}" for reason, count in reasons.items())
 
     @property
     def spools(self) -> list[Spool]:
@@ -76,7 +135,10 @@ class Sender(threading.Thread):
         self._wake.set()
 
     def waiting(self, timeout: float | None = None) -> int:
-        """How many messages Kafka has not confirmed. TimeoutError if the disk does not answer in time (seconds)."""
+        """How many messages have to be sent; those that Kafka refuses do not count (`refused`).
+
+        TimeoutError if the disk does not answer in time (seconds).
+        """
         return self._executor.submit(lambda: sum(spool.count() for spool in list(self._spools))).result(timeout)
 
     def stop(self, timeout: float) -> None:
@@ -91,6 +153,7 @@ class Sender(threading.Thread):
             sent = self._logged(self._round)
             if not sent and not self._in_flight:
                 if self._stopping:
+                    self._sent.close()
                     return
                 self._wake.wait(SEND_RETRY_SECONDS)
                 self._wake.clear()
@@ -119,9 +182,12 @@ class Sender(threading.Thread):
 
     def _round(self) -> int:
         """Read all spools once; the number of messages passed to librdkafka."""
-        produced = sum(self._produce_next(spool) for spool in list(self._spools))
-        if self._producer is not None and self._in_flight:
-            # Returns at the first delivery report.
+        produced = sum(self._produce_next(spool) for spool in list(self._spools)) + self._retry_round()
+        in_batches = self._in_flight - self._alone - self._retried
+        # Returns at the first delivery report.
+        if self._single is not None and self._in_flight:
+            self._single.poll(0.0 if in_batches else 0.1)
+        if self._producer is not None and in_batches:
             self._producer.poll(0.1)
         self._settle()
         if not produced and not self._in_flight and not self._skipped and self._producer is not None:
@@ -135,11 +201,11 @@ class Sender(threading.Thread):
         after = self._after.get(spool, 0)
         waiting = self._executor.submit(lambda: spool.waiting(room, after)).result()
         if waiting:
-            producer = self._ready_producer()  # a new producer resets `_after`: then the spool is read again
+            self._ready_producer()  # a new producer resets `_after`: then the spool is read again
             if self._after.get(spool, 0) != after:
                 return 1
             for count, entry in enumerate(waiting):
-                if (spool, entry.seq) not in self._in_flight and not self._produce(producer, spool, entry):
+                if (spool, entry.seq) not in self._in_flight and not self._produce(spool, entry):
                     return count
                 self._after[spool] = entry.seq
         return len(waiting)
@@ -151,59 +217,85 @@ class Sender(threading.Thread):
                 "no settings yet: the Tango database does not answer, and none are saved on this machine"
             )
         config = producer_config(settings)
-        if self._producer is None or config != self._config:
+        if self._producer is None or config != self._config or self._broken:
             self._drop_producer()
+            self._broken = False
             self._producer = Producer(config, error_cb=self._on_error, logger=log)
             self._config = config
+            self.retry_refused()
         return self._producer
+
+    def _single_producer(self) -> Producer:
+        """One whose batches have one message each: a batch is refused as a whole."""
+        self._ready_producer()
+        if self._single is None:
+            config = {**self._config, "batch.num.messages": 1}
+            self._single = Producer(config, error_cb=self._on_error, logger=log)
+        return self._single
 
     def _drop_producer(self) -> None:
         """The next producer sends the unconfirmed messages again: a duplicate has no effect in SciCow."""
-        self._producer = None
+        self._producer = self._single = None
         self._generation += 1
         self._in_flight.clear()
+        self._retried.clear()
         self._after.clear()
         self._skipped.clear()
 
-    def _produce(self, producer: Producer, spool: Spool, entry: OutboxMessage) -> bool:
+    def _produce(self, spool: Spool, entry: OutboxMessage) -> bool:
+        """Pass a message to librdkafka; False if it has no room."""
         key = (spool, entry.seq)
         generation = self._generation
+        alone = key in self._alone or key in self._retried
+        producer = self._single_producer() if alone else self._ready_producer()
 
         def on_delivery(error: KafkaError | None, _: Any) -> None:
             if generation != self._generation:
                 return
             if error is None:
-                self._confirmed.append(key)
-            elif error.code() in _PERMANENT_ERRORS:
-                self._refused.append((spool, entry.seq, error.str()))
-            elif error.code() in _TOPIC_ERRORS:
-                self._skip(key)
-                self._set_trouble(f"the topic {entry.topic} is refused: {error.str()}")
+                text = entry.message.decode("utf-8", "surrogateescape")
+                self._confirmed[key] = SentMessage(time.time(), entry.topic, entry.uuid, text)
             else:
-                self._retry(key)
-                self._set_trouble(f"a message was not accepted: {error.str()}")
+                self._failed(key, entry, error)
 
         self._in_flight.add(key)
         try:
-            producer.produce(entry.topic, entry.message, key=entry.uuid, on_delivery=on_delivery)
+            # The time is that of this attempt: what was refused for its time must not be refused for it again.
+            now = round(time.time() * 1000)
+            producer.produce(entry.topic, entry.message, key=entry.uuid, timestamp=now, on_delivery=on_delivery)
         except BufferError:
             self._in_flight.discard(key)
             return False
-        except KafkaException as error:
-            code = error.args[0].code()
-            if code in _TOPIC_ERRORS:
-                self._skip(key)
-                self._set_trouble(f"the topic {entry.topic} is refused: {error.args[0].str()}")
-            elif code in _PERMANENT_ERRORS:
-                self._refused.append((spool, entry.seq, error.args[0].str()))
-            else:
+        except KafkaException as failed:
+            error: KafkaError = failed.args[0]
+            if error.code() not in _TOPIC_ERRORS | _REFUSALS:
                 raise
+            self._failed(key, entry, error)
         return True
 
-    def _skip(self, key: tuple[Spool, int]) -> None:
+    def _failed(self, key: MessageKey, entry: OutboxMessage, error: KafkaError) -> None:
+        """The message stays in the spool. What is done follows from the error."""
+        if error.code() in _REFUSALS:
+            if key in self._alone or key in self._retried:
+                hint = _REFUSAL_HINTS.get(error.code(), "")
+                self._refused[key] = f"{error.str()}{f' ({hint})' if hint else ''}"
+            else:
+                self._alone.add(key)
+                self._retry(key)
+        elif error.code() in _TOPIC_ERRORS:
+            self._skip(key)
+            self._set_trouble(f"the topic {entry.topic} is refused: {error.str()}")
+        else:
+            self._retry(key)
+            self._set_trouble(f"a message was not accepted: {error.str()}")
+
+    def _skip(self, key: MessageKey) -> None:
         """The message stays in the spool; it is sent again after the messages of other topics."""
         spool, seq = key
         self._in_flight.discard(key)
+        if key in self._retried:
+            self._retried.discard(key)
+            return
         self._skipped[spool] = min(self._skipped.get(spool, seq), seq)
 
     def _try_skipped(self) -> int:
@@ -212,26 +304,85 @@ class Sender(threading.Thread):
         self._skipped.clear()
         return 0
 
-    def _retry(self, key: tuple[Spool, int]) -> None:
+    def _retry(self, key: MessageKey) -> None:
         """The message stays in the spool, and is sent again from there."""
         spool, seq = key
         self._in_flight.discard(key)
+        if key in self._retried:
+            self._retried.discard(key)
+            return
         self._after[spool] = min(self._after.get(spool, 0), seq - 1)
 
     def _settle(self) -> None:
         """Delete the confirmed messages from the spools, and move the refused ones aside."""
-        confirmed, self._confirmed = self._confirmed, []
-        refused, self._refused = self._refused, []
+        confirmed, self._confirmed = self._confirmed, {}
+        refused, self._refused = self._refused, {}
         for spool in {spool for spool, _ in confirmed}:
-            seqs = [seq for owner, seq in confirmed if owner is spool]
-            self._executor.submit_urgent(lambda spool=spool, seqs=seqs: spool.delivered(seqs)).result()  # type: ignore[misc]
-        for spool, seq, reason in refused:
-            log.error("Kafka refuses message %d of %s for good: %s; see `scifish status`", seq, spool.path, reason)
-            self._executor.submit_retrying(lambda spool=spool, seq=seq, why=reason: spool.refuse(seq, why)).result()  # type: ignore[misc]
-        self._in_flight.difference_update(confirmed, [(spool, seq) for spool, seq, _ in refused])
+            sent = {seq: message for (owner, seq), message in confirmed.items() if owner is spool}
+            self._keep_sent(spool, list(sent.values()))
+            self._executor.submit_urgent(partial(spool.delivered, list(sent))).result()
+        for spool in {spool for spool, _ in refused}:
+            reasons = {seq: reason for (owner, seq), reason in refused.items() if owner is spool}
+            new = {seq: reason for seq, reason in reasons.items() if (spool, seq) not in self._retried}
+            for reason in set(new.values()):
+                seqs = [seq for seq in new if new[seq] == reason]
+                log.error("Kafka refuses message %s of %s: %s. It is tried again.", seqs[:20], spool.path, reason)
+            self._executor.submit_retrying(partial(spool.refuse, reasons)).result()
+        self._accepted |= bool(self._retried.intersection(confirmed))
+        for done in (self._in_flight, self._alone, self._retried):
+            done.difference_update(confirmed, refused)
+        if refused or (self._refusals and confirmed):
+            self._count_refused()
         if confirmed and not self._skipped:
             self._set_trouble("")
         self._close_empty_orphans()
+
+    def _keep_sent(self, spool: Spool, messages: list[SentMessage]) -> None:
+        settings = self._settings() or Settings()
+        self._sent.keep(spool.path.parent, messages, settings.keep_sent_days, settings.spool_limit * 1_000_000)
+
+    # ------------------------------------------------------- what Kafka refuses
+
+    def _count_refused(self) -> int:
+        refusals = {spool: self._executor.submit(spool.refusals).result() for spool in list(self._spools)}
+        self._refusals = {spool: reasons for spool, reasons in refusals.items() if reasons}
+        return 0
+
+    def _retry_round(self) -> int:
+        """Send some of the refused messages again when it is time, with a new producer; how many.
+
+        Each round has the next ones. The wait doubles from round to round, until Kafka takes one.
+        """
+        if self._retried:
+            return 0  # the last round is under way
+        if self._accepted:
+            self._accepted = False
+            self.retry_refused()
+        if time.monotonic() < self._next_retry:
+            return 0
+        self._count_refused()
+        if not self._alone:
+            self._single = None
+        sent = 0
+        for spool in self._refusals:
+            after = self._retry_after.get(spool, 0)
+            entries = self._executor.submit(partial(spool.refused, REFUSED_PER_ROUND, after)).result()
+            for entry in entries:
+                self._ready_producer()  # a new one forgets what is in flight
+                self._retried.add((spool, entry.seq))
+                if not self._produce(spool, entry):
+                    self._retried.discard((spool, entry.seq))
+                    break
+                self._retry_after[spool] = entry.seq
+                sent += 1
+            if len(entries) < REFUSED_PER_ROUND:
+                self._retry_after.pop(spool, None)  # from the beginning
+        if self._retry_after and self._retry_all:
+            return sent
+        self._retry_all, self._all_tried = False, True
+        self._next_retry = time.monotonic() + self._retry_wait
+        self._retry_wait = min(2 * self._retry_wait, MAX_REFUSED_RETRY_SECONDS)
+        return sent
 
     def _close_empty_orphans(self) -> None:
         for spool in list(self._spools):
@@ -239,10 +390,14 @@ class Sender(threading.Thread):
                 self._spools.remove(spool)
                 self._after.pop(spool, None)
                 self._skipped.pop(spool, None)
+                self._retry_after.pop(spool, None)
+                self._refusals.pop(spool, None)
                 self._executor.submit(spool.close).result()
 
     def _on_error(self, error: KafkaError) -> None:
         self._set_trouble(f"{error.str()}")
+        if error.fatal():  # an idempotent producer that met one sends no message any more
+            self._broken = True
 
     def _set_trouble(self, trouble: str) -> None:
         if trouble and not self.trouble:

@@ -15,8 +15,15 @@ import sys
 import tempfile
 from pathlib import Path
 
-from confluent_kafka import KafkaException, Producer, cimpl
-from confluent_kafka.admin import AdminClient
+from confluent_kafka import KafkaException, Producer, TopicPartition, cimpl
+from confluent_kafka.admin import (
+    AdminClient,
+    AlterConfigOpType,
+    ConfigEntry,
+    ConfigResource,
+    NewTopic,
+    OffsetSpec,
+)
 
 from deploy.demo.processes import Process, Processes
 from tests.paths import ROOT
@@ -62,6 +69,24 @@ group.initial.rebalance.delay.ms=0
 group.coordinator.rebalance.protocols=classic,consumer
 """
 
+# For clients with an account, beside the listener of the tests, who may do anything. No topic makes itself.
+SECURED = """\
+listeners=PLAINTEXT://127.0.0.1:{port},CONTROLLER://127.0.0.1:{controller},SASL://127.0.0.1:{secured}
+advertised.listeners=PLAINTEXT://127.0.0.1:{port},SASL://127.0.0.1:{secured}
+listener.security.protocol.map=CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT,SASL:SASL_PLAINTEXT
+inter.broker.listener.name=PLAINTEXT
+sasl.enabled.mechanisms=PLAIN
+listener.name.sasl.plain.sasl.jaas.config=org.apache.kafka.common.security.plain.PlainLoginModule required \
+  user_{account}="{password}";
+authorizer.class.name=org.apache.kafka.metadata.authorizer.StandardAuthorizer
+super.users=User:ANONYMOUS
+allow.everyone.if.no.acl.found=true
+auto.create.topics.enable=false
+"""
+
+ACCOUNT = "scizoo"
+"""The account of a secured broker."""
+
 LOGGING = """\
 <Configuration status="ERROR">
   <Appenders><Console name="out"><PatternLayout pattern="%d %p %c: %m%n"/></Console></Appenders>
@@ -92,7 +117,8 @@ class KafkaServer:
         folder.mkdir(parents=True)
         (folder / "log4j2.xml").write_text(LOGGING)
         self._properties = folder / "server.properties"
-        self._properties.write_text(PROPERTIES.format(port=port, controller=controller, data=folder / "data"))
+        self._places = {"port": port, "controller": controller, "data": folder / "data"}
+        self._properties.write_text(PROPERTIES.format(**self._places))
         self._java = (*JAVA, f"-Dlog4j2.configurationFile={folder / 'log4j2.xml'}", "-cp", f"{jars}/*")
         self._run_tool("format", "--cluster-id", "MkU3OEVBNTcwNTJENDM2Qg", "--config", str(self._properties))
 
@@ -118,6 +144,31 @@ class KafkaServer:
         done = subprocess.run(argv, capture_output=True, text=True, timeout=60)
         if done.returncode:
             raise RuntimeError(f"Kafka's storage could not be formatted: {done.stdout}{done.stderr}")
+
+
+class SecuredKafka(KafkaServer):
+    """One where clients at `secured` need the account `ACCOUNT` and its password, which can be changed."""
+
+    def __init__(self, folder: Path, processes: Processes, jars: Path) -> None:
+        (self._secured,) = free_ports(1)
+        self.secured = f"127.0.0.1:{self._secured}"
+        super().__init__(folder, processes, jars)
+        self.set_password("first")
+
+    def set_password(self, password: str) -> None:
+        """From its next start on."""
+        self.password = password
+        lines = PROPERTIES + SECURED
+        self._properties.write_text(
+            lines.format(**self._places, secured=self._secured, account=ACCOUNT, password=password)
+        )
+
+    def client_properties(self) -> str:
+        """What a client's config file says."""
+        return (
+            "security.protocol=SASL_PLAINTEXT\nsasl.mechanism=PLAIN\n"
+            f"sasl.username={ACCOUNT}\nsasl.password={self.password}\n"
+        )
 
 
 class MockKafka:
@@ -255,6 +306,41 @@ def answers(bootstrap: str) -> bool:
         return bool(client.list_topics(timeout=1).brokers)
     except KafkaException:
         return False
+
+
+def configure_topic(bootstrap: str, topic: str, **configs: str | None) -> None:
+    """Change settings of a topic, with `_` for each `.` in a name; None is the broker's own value."""
+    delete, set_ = AlterConfigOpType.DELETE, AlterConfigOpType.SET
+    entries = [
+        ConfigEntry(name.replace("_", "."), value, incremental_operation=delete if value is None else set_)
+        for name, value in configs.items()
+    ]
+    resource = ConfigResource(ConfigResource.Type.TOPIC, topic, incremental_configs=entries)
+    client = AdminClient({"bootstrap.servers": bootstrap})
+    client.incremental_alter_configs([resource])[resource].result(60)
+
+
+def make_topic(bootstrap: str, topic: str, partitions: int = 1, **configs: str) -> None:
+    """A new topic, with settings as `configure_topic` takes them."""
+    known = {name.replace("_", "."): value for name, value in configs.items()}
+    new = NewTopic(topic, partitions, 1, config=known)
+    client = AdminClient({"bootstrap.servers": bootstrap})
+    client.create_topics([new])[topic].result(60)
+
+
+def delete_topic(bootstrap: str, topic: str) -> None:
+    client = AdminClient({"bootstrap.servers": bootstrap})
+    client.delete_topics([topic])[topic].result(60)
+
+
+def delete_messages(bootstrap: str, topic: str) -> None:
+    """All that it has now, as retention does."""
+    client = AdminClient({"bootstrap.servers": bootstrap})
+    partitions = [TopicPartition(topic, number) for number in client.list_topics(topic, 60).topics[topic].partitions]
+    latest = client.list_offsets(dict.fromkeys(partitions, OffsetSpec.latest()))
+    ends = [TopicPartition(topic, each.partition, answer.result(60).offset) for each, answer in latest.items()]
+    for answer in client.delete_records(ends).values():
+        answer.result(60)
 
 
 def send(bootstrap: str, topic: str, messages: list[tuple[str, bytes]]) -> None:

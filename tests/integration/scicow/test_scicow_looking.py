@@ -349,7 +349,7 @@ def test_what_is_on_its_way_or_in_a_spool_is_not_missing(beamline: Beamline, sci
     beamline.send(later)
     spool = Spool(tmp_path / "run.spool", first["origin"])
     spool.put(beamline.topic, *[message("snapshot") for _ in range(3)])
-    spool.refuse(3, "too large")
+    spool.refuse({3: "too large"})
     argv = [str(Path(sys.executable).with_name("scifish")), "--spool", str(tmp_path), "list", "--json"]
     listed = subprocess.run(argv, capture_output=True, text=True, check=True, timeout=PATIENCE).stdout
     (tmp_path / "spool.json").write_text(listed)

@@ -28,6 +28,7 @@ from scifish.spool.inspection import summarise
 from tests.builders.messages import message
 from tests.servers.kafka import Kafka
 from tests.servers.topic import Topic
+from tests.spools import left_in
 from tests.waiting import PATIENCE, eventually
 
 pytestmark = pytest.mark.first
@@ -115,7 +116,7 @@ def test_a_companion_that_is_killed_again_and_again_loses_nothing(lab: Lab) -> N
         assert len(ended["files"]) == 1  # type: ignore[arg-type]
     assert eventually(lambda: session.trouble() == "")
     session.close()
-    assert eventually(lambda: list(lab.spool.iterdir()) == [])
+    assert eventually(lambda: left_in(lab.spool) == [])
     numbers = sorted({m["seq"] for m in lab.topic.messages})
     assert numbers == list(range(1, len(numbers) + 1))
     assert len({(m["uuid"], m["seq"]) for m in lab.topic.messages if m["type"] == "ended"}) == 12
@@ -309,7 +310,7 @@ def test_a_program_that_is_killed_is_finished_by_its_companion(lab: Lab, fork: b
             assert (ended["status"], ended["numberOfPoints"]) == ("interrupted", 1)
             assert ended["description"] == "late"
             assert eventually(lambda: not Path(f"/proc/{helper}").exists())
-            assert eventually(lambda: list(lab.spool.iterdir()) == [])
+            assert eventually(lambda: left_in(lab.spool) == [])
         finally:
             os.killpg(running.pid, signal.SIGKILL)
 

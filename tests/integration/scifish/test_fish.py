@@ -22,6 +22,7 @@ from scifish.settings import Settings
 from scifish.settings.sources import FixedSettings
 from tests.servers.kafka import Kafka
 from tests.servers.topic import Topic
+from tests.spools import left_in
 from tests.waiting import eventually
 
 pytestmark = pytest.mark.first
@@ -217,7 +218,7 @@ def test_one_fish_after_the_other_is_one_program(lab: Lab) -> None:
     fish.end_scan()
     fish.close()
     assert lab.topic.wait_for(lambda m: m["datasetName"] == "anew")["seq"] == 1
-    assert eventually(lambda: list(Path(lab.settings.spool_directory).iterdir()) == [])
+    assert eventually(lambda: left_in(Path(lab.settings.spool_directory)) == [])
 
 
 def test_weird_values_cost_only_themselves(lab: Lab) -> None:
@@ -262,7 +263,7 @@ def test_brokers_that_are_corrected_get_what_waited(lab: Lab, tmp_path: Path) ->
     lab.topic.wait_for(lambda m: m["datasetName"] == "second")
     assert eventually(lambda: session.trouble() == "")
     fish.close()
-    assert eventually(lambda: list(Path(lab.settings.spool_directory).iterdir()) == [])
+    assert eventually(lambda: left_in(Path(lab.settings.spool_directory)) == [])
 
 
 def test_a_message_too_large_for_kafka_is_set_aside_and_shown(lab: Lab) -> None:

@@ -275,7 +275,8 @@ def test_jive_can_show_what_each_property_is_for(stack: Stack) -> None:
     documented = {name: text for name, text, _ in zip(answer, answer, answer, strict=True)}
     assert set(documented) == {
         *("Beamline", "ActiveConfig", "AlwaysConfigs", "PathFixer", "KafkaBootstrapServers", "Topic"),
-        *("KafkaConfigFile", "SpoolDirectory", "SpoolLimit", "SnapshotTimeout", "MaxArraySize", "SendProprietary"),
+        *("KafkaConfigFile", "SpoolDirectory", "SpoolLimit", "KeepSentDays", "SnapshotTimeout", "MaxArraySize"),
+        "SendProprietary",
     }
     assert all(documented.values())
 

@@ -92,7 +92,7 @@ def test_what_kafka_refuses_is_set_aside_and_does_not_hold_up_the_others(path: P
     spool = Spool(path, ORIGIN)
     spool.put("t", message("u1"))
     spool.put("t", message("u2"))
-    spool.refuse(1, "too large")
+    spool.refuse({1: "too large"})
     assert [waiting.uuid for waiting in spool.waiting(10)] == ["u2"]
     assert summarise(path).refused == [(1, "u1", "too large")]
     spool.close()

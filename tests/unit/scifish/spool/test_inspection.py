@@ -15,7 +15,7 @@ def make(folder):
     spool = Spool(folder / "a.spool", ORIGIN)
     given = message("ended", datasetName="scan \x1b1")
     spool.put("scifish-cosaxs", given, message("annotation", given["uuid"]))
-    spool.refuse(2, "too large")
+    spool.refuse({2: "too large"})
     spool.begin(OpenDatasetRow.of(Record("u-1", 1_795_341_600.0, {}, False, Observed(), None)))
     return spool, given
 

@@ -74,7 +74,7 @@ def test_a_dataset_that_ends_is_recorded_or_waits(tmp_path: Path, said: Callable
 
 @BOTH
 def test_a_message_waits_or_is_refused(tmp_path: Path, said: Callable[[Path], object]) -> None:
-    found = at_any_line(tmp_path, said, lambda spool: spool.refuse(1, "too large"))
+    found = at_any_line(tmp_path, said, lambda spool: spool.refuse({1: "too large"}))
     assert found == {(1, 1, 0), (1, 0, 1)}
 
 

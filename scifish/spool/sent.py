@@ -1,0 +1,184 @@
+"""Keeps what Kafka has confirmed for some days, so that it can be sent again if Kafka loses it (`scifish resend`).
+
+Kafka's retention may delete messages before SciCow has read them. Files `*.sent` in the folder of the spools: each
+companion writes its own, a member of gzip for each batch, and in it a line of JSON for each message. Nothing is synced:
+Kafka has the messages, this is a second chance. Old files are deleted whole.
+"""
+
+from __future__ import annotations
+
+import gzip
+import json
+import logging
+import os
+import time
+import zlib
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from dataclasses import asdict, dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import BinaryIO
+
+from confluent_kafka import KafkaError, KafkaException, Producer
+
+from scifish.settings import Settings
+from scifish.spool.kafka_config import producer_config
+
+log = logging.getLogger(__name__)
+
+SENT_SUFFIX = ".sent"
+
+MAX_FILE_BYTES = 20_000_000
+MAX_FILE_SECONDS = 6 * 3600.0
+"""A file that is larger, or that was started longer ago, is followed by a new one. It is deleted as a whole."""
+
+PRUNE_SECONDS = 600.0
+"""Seconds between two deletions of old files."""
+
+MIN_FREE_BYTES = 400_000_000
+MIN_FREE_FRACTION = 0.2
+"""With less than both free on the disk, old files are deleted: messages that have not been sent need the room."""
+
+DAY_SECONDS = 86_400.0
+
+
+@dataclass(frozen=True)
+class SentMessage:
+    """A message that Kafka has confirmed at `time`, in seconds since 1970. `message` is its JSON as it was sent."""
+
+    time: float
+    topic: str
+    uuid: str
+    message: str
+
+
+class SentLog:
+    """The file of one companion. Not thread-safe. No method raises: what cannot be kept is logged."""
+
+    def __init__(self) -> None:
+        self._file: BinaryIO | None = None
+        self._folder: Path | None = None
+        self._since = 0.0
+        self._next_prune = 0.0
+        self._count = 0
+        self._failed = False
+
+    def keep(self, folder: Path, messages: Sequence[SentMessage], days: float, limit: int) -> None:
+        """Write confirmed messages, and delete what is older than `days` or beyond `limit` bytes. 0 days: nothing."""
+        try:
+            if days > 0 and messages:
+                self._write(folder, messages)
+            if time.monotonic() >= self._next_prune:
+                self._next_prune = time.monotonic() + PRUNE_SECONDS
+                prune(folder, days, limit)
+            self._failed = False
+        except OSError as error:
+            self.close()
+            if not self._failed:
+                log.warning("sent messages are not kept in %s: %s", folder, error)
+            self._failed = True
+
+    def close(self) -> None:
+        if self._file is not None:
+            self._file.close()
+            self._file = None
+
+    def _write(self, folder: Path, messages: Sequence[SentMessage]) -> None:
+        file = self._file
+        if (
+            file is None
+            or folder != self._folder
+            or file.tell() > MAX_FILE_BYTES
+            or time.monotonic() - self._since > MAX_FILE_SECONDS
+        ):
+            self.close()
+            file = self._file = self._new_file(folder)
+            self._folder, self._since = folder, time.monotonic()
+        lines = "".join(json.dumps(asdict(each)) + "\n" for each in messages)
+        file.write(gzip.compress(lines.encode(), 1))
+        file.flush()
+
+    def _new_file(self, folder: Path) -> BinaryIO:
+        self._count += 1
+        self._next_prune = 0.0
+        name = f"{time.time():.0f}-{os.getpid()}-{self._count}{SENT_SUFFIX}"
+        handle = os.open(folder / name, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+        return os.fdopen(handle, "wb")
+
+
+def prune(folder: Path, days: float, limit: int) -> None:
+    """Delete this account's oldest files: what is older than `days`, beyond `limit` bytes, or where the disk is full.
+
+    OSError if the folder cannot be read.
+    """
+    mine = []
+    for path in folder.glob(f"*{SENT_SUFFIX}"):
+        try:
+            status = path.stat()
+        except FileNotFoundError:
+            continue
+        if status.st_uid == os.geteuid():
+            mine.append((status.st_mtime, status.st_size, path))
+    total = sum(size for _, size, _ in mine)
+    disk = os.statvfs(folder)
+    free = disk.f_bavail * disk.f_frsize
+    least = min(MIN_FREE_BYTES, MIN_FREE_FRACTION * disk.f_blocks * disk.f_frsize)
+    now = time.time()
+    for written, size, path in sorted(mine):
+        if now - written <= days * DAY_SECONDS and total <= limit and free >= least:
+            break
+        path.unlink(missing_ok=True)
+        total -= size
+        free += size
+
+
+def sent_messages(path: Path, since: float, until: float, uuids: Collection[str] = ()) -> Iterator[SentMessage]:
+    """Messages of one file that were sent in a time (seconds since 1970), of these datasets, or of all if () is given.
+
+    A file whose end is missing, because its program was killed, is read as far as it goes. OSError if it cannot be
+    opened.
+    """
+    try:
+        with gzip.open(path, "rt", encoding="utf-8") as lines:
+            for line in lines:
+                found = SentMessage(**json.loads(line))
+                if since <= found.time < until and (not uuids or found.uuid in uuids):
+                    yield found
+    except (EOFError, zlib.error, gzip.BadGzipFile, ValueError, TypeError) as error:
+        log.debug("%s ends here: %s", path, error)
+
+
+@dataclass
+class Resent:
+    """What became of messages that were sent again: how many Kafka has, and a line for each other one."""
+
+    sent: int = 0
+    refused: list[str] = field(default_factory=list)
+
+
+def send_again(settings: Settings, messages: Iterable[SentMessage]) -> Resent:
+    """Send them to their topics, as they were. Raises SettingsError, and KafkaException for a broken configuration."""
+    done = Resent()
+    producer = Producer({**producer_config(settings), "batch.num.messages": 1})
+
+    def report(of: SentMessage, error: KafkaError | None, _: object) -> None:
+        if error is None:
+            done.sent += 1
+        else:
+            done.refused.append(f"{of.topic} {of.uuid}: {error.str()}")
+
+    for each in messages:
+        value = each.message.encode("utf-8", "surrogateescape")
+        sent = False
+        while not sent:
+            try:
+                producer.produce(each.topic, value, key=each.uuid, on_delivery=partial(report, each))
+                sent = True
+            except BufferError:
+                producer.poll(0.2)
+            except KafkaException as failed:
+                report(each, failed.args[0], None)
+                sent = True
+        producer.poll(0)
+    producer.flush()  # librdkafka reports each message after `message.timeout.ms` at the latest
+    return done
