@@ -10,6 +10,10 @@ class MessageRefused(Exception):
     """The message can never be ingested: it is a dead letter. The text says why, and what to do before a replay."""
 
 
+class MessagesLost(Exception):
+    """Kafka has deleted messages before they were read. The text says how many, which, and what to do."""
+
+
 class NotYet(Exception):
     """This dataset must wait, others need not. The same call may succeed later.
 

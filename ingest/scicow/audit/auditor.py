@@ -90,6 +90,7 @@ class Auditor:
 
     def audit(self, spools: Iterable[SpoolListing]) -> AuditReport:
         committed = self._topics.committed(self._ranges)
+        self._deleted_unread(committed)
         fates = self._letters()
         self._messages(committed, fates)
         known = self._spooled(spools)
@@ -111,6 +112,18 @@ class Auditor:
 
     # ------------------------------------------------------------------- what Kafka has
 
+    def _deleted_unread(self, committed: Mapping[tuple[str, int], int]) -> None:
+        """What Kafka has deleted beyond SciCow's committed offset; SciCow has not seen it yet."""
+        for each in self._ranges:
+            number = each.first_available - committed.get((each.topic, each.partition), each.first_available)
+            if number > 0:
+                what = (
+                    f"{each.topic}[{each.partition}]: {number} messages before offset {each.first_available} were "
+                    "deleted by Kafka before SciCow had read them: `scifish resend --since` on the beamline's machine "
+                    "sends them again",
+                )
+                self.report.findings.append(AuditFinding("lost", what, topic=each.topic))
+
     def _letters(self) -> Fates:
         by_partition = {(each.topic, each.partition): each for each in self._ranges}
 
@@ -120,14 +133,22 @@ class Auditor:
 
         count = self._progress("dead letters", 0)
         fates = DeadLetterTopic(self._topics, self._settings.dead_letter_topic).fates(wanted, count)
+        topics = {each.topic for each in self._ranges}
         for place, (letter, settled) in fates.items():
+            if letter.lost:
+                if settled is None and place.topic in topics:
+                    what = (f"{letter.id}: {letter.reason}",)
+                    self.report.findings.append(AuditFinding("lost", what, topic=letter.topic))
+                continue
             if settled is None:
                 what = (f"{letter.id}: {letter.reason}",)
                 found = AuditFinding("dead letter", what, letter.uuid, letter.name, letter.beamline, letter.topic)
                 self.report.findings.append(found)
             if settled is None or settled.how != REPLAYED:
                 self.dead.add(place)
-        self.report.counts["dropped"] = len(self.dead) - len(self.report.findings)
+        self.report.counts["dropped"] = sum(
+            settled is not None and settled.how != REPLAYED for letter, settled in fates.values() if not letter.lost
+        )
         return fates
 
     def _messages(self, committed: Mapping[tuple[str, int], int], fates: Fates) -> None:

@@ -24,7 +24,7 @@ FINDING_KINDS = {
     "double": "exists more than once",
     "running": "began long ago and has not ended",
     "dead letter": "in the dead-letter topic",
-    "lost": "neither in the catalogue nor a dead letter",
+    "lost": "neither in the catalogue nor a dead letter, or deleted by Kafka before it was read",
     "refused": "Kafka refuses it from the spool",
     "gap": "numbered, but in no topic and no spool",
 }

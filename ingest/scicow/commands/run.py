@@ -5,13 +5,22 @@ from __future__ import annotations
 import argparse
 import logging
 import signal
+import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from ingest.scicat import NotAllowed, SciCat, SciCatError
 from ingest.scicow import logs
 from ingest.scicow.commands.common import Commands, add_config
 from ingest.scicow.settings import load
+
+if TYPE_CHECKING:
+    from ingest.scicow.dead_letters.producer import DeadLetterProducer
+
+TOPIC_RETRY_SECONDS = 10.0
+"""Between two questions whether there is a dead-letter topic, while Kafka does not answer."""
 
 log = logging.getLogger(__name__)
 
@@ -46,10 +55,12 @@ def _run(args: argparse.Namespace) -> int:
     client = SciCat(account.url, account.username, str(account.password), timeout=account.timeout)
     ingestor = Ingestor(client, settings, validation_from(settings, client))
     progress = Progress()
-    consumer = SciCowConsumer(settings, ingestor, DeadLetterProducer(settings), progress)
+    dead_letters = DeadLetterProducer(settings)
+    consumer = SciCowConsumer(settings, ingestor, dead_letters, progress)
     _stop_on_signals(consumer.stop)
     with serve_monitoring(settings, consumer, progress):
         _log_in(client, args.config)
+        threading.Thread(target=_make_topic, args=(dead_letters,), name="dead-letter topic", daemon=True).start()
         consumer.run()
     return 0
 
@@ -63,6 +74,19 @@ def _log_in(client: SciCat, config: Path) -> None:
         log.error("%s: check scicat.username and scicat.password in %s; messages are held until then", error, config)
     except SciCatError as error:
         log.warning("SciCat does not answer, messages are held until it does: %s", error)
+
+
+def _make_topic(dead_letters: DeadLetterProducer) -> None:
+    """Now, so that a missing right is seen at once, and not with the first dead letter."""
+    from ingest.scicow.dead_letters.producer import DeadLetterError
+
+    while (exists := dead_letters.exists()) is None:
+        time.sleep(TOPIC_RETRY_SECONDS)
+    try:
+        if not exists:
+            dead_letters.make_topic()
+    except DeadLetterError as error:
+        log.error("%s; SciCow is held with the first dead letter", error)
 
 
 def _stop_on_signals(stop: Callable[[], None]) -> None:

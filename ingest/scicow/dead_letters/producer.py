@@ -6,20 +6,27 @@ tools can read them: where the message came from, and why it is here. `ingest.sc
 
 from __future__ import annotations
 
+import contextlib
+import json
 import threading
 import traceback
+from typing import Any
 
 from confluent_kafka import KafkaError, KafkaException, Producer
 from confluent_kafka import Message as KafkaMessage
+from confluent_kafka.admin import AdminClient, NewTopic
 
 from ingest.scicat import DocumentConflict, Expired, Modified, NotAllowed, SciCatError, TimedOut, TooLarge
-from ingest.scicow.errors import DatasetMissing, MessageRefused, NotYet
+from ingest.scicow.errors import DatasetMissing, MessageRefused, MessagesLost, NotYet
 from ingest.scicow.kafka.topics import Headers, headers_of, make_client, producer_settings
-from ingest.scicow.settings import SciCowSettings
+from ingest.scicow.settings import SciCowSettings, SciCowSettingsError
 from scifish.message import MessageError
 
 ERROR_HEADER_PREFIX = "__connect.errors."
 CUT_HEADER = "scicow.cut"
+LOST_HEADER = "scicow.lost"
+"""The header of a letter without a message: so many messages, or more, were deleted before they were read."""
+
 DEAD_LETTER_CONFIRM_SECONDS = 10.0
 MAX_HEADER_TEXT = 4000
 MAX_CUT_VALUE = 100_000
@@ -29,6 +36,7 @@ MAX_CUT_VALUE = 100_000
 INGESTOR_CLASS_NAME = "ingest.ingestor.Ingestor"
 EXCEPTION_CLASS_NAMES: dict[type[BaseException], str] = {
     MessageRefused: "ingest.failures.Refused",
+    MessagesLost: "ingest.failures.MessagesLost",
     NotYet: "ingest.failures.NotYet",
     DatasetMissing: "ingest.failures.DatasetMissing",
     SciCatError: "ingest.answers.SciCatError",
@@ -42,6 +50,16 @@ EXCEPTION_CLASS_NAMES: dict[type[BaseException], str] = {
 }
 
 
+_MAY_LACK_TOPIC = (
+    KafkaError._UNKNOWN_TOPIC,
+    KafkaError._UNKNOWN_PARTITION,
+    KafkaError.UNKNOWN_TOPIC_OR_PART,
+    KafkaError.TOPIC_AUTHORIZATION_FAILED,  # also where there is none, and no right to make it
+    KafkaError._MSG_TIMED_OUT,
+)
+"""What librdkafka says of a message to a topic that does not exist; the last two are no proof."""
+
+
 class DeadLetterError(Exception):
     """Kafka has not confirmed the dead letter: the message must not be counted as done."""
 
@@ -51,22 +69,105 @@ class DeadLetterProducer:
 
     def __init__(self, settings: SciCowSettings) -> None:
         self.topic = settings.dead_letter_topic
-        self._producer = make_client(
-            Producer, producer_settings(settings.kafka, "scicow-dead-letters", DEAD_LETTER_CONFIRM_SECONDS)
-        )
+        self._settings = settings
+        self._lock = threading.Lock()
+        self._config: dict[str, Any] = {}
+        self._producer = self._present_producer()
 
     def put(self, message: KafkaMessage, error: BaseException) -> None:
-        """Returns when Kafka has confirmed it; raises DeadLetterError if it has not, after 10 s."""
+        """Returns when Kafka has confirmed it; raises DeadLetterError if it has not, after some 10 s."""
         value, headers = message.value(), [*headers_of(message), *_headers(message, error)]
-        refused = self._send(message.key(), value, headers)
+        refused = self._send_with_topic(message.key(), value, headers)
         if refused is not None and refused.code() == KafkaError.MSG_SIZE_TOO_LARGE and value:
             headers.append((CUT_HEADER, f"{len(value)} bytes, complete only in the original topic".encode()))
             refused = self._send(message.key(), value[:MAX_CUT_VALUE], headers)
+        self._check(refused)
+
+    def put_lost(self, topic: str, partition: int, first: int, end: int, made_again: bool = False) -> None:
+        """Put it on record that the messages from offset `first` to before `end` are gone. Raises as `put`.
+
+        `made_again`: with the topic, which was deleted; there may have been more of them.
+        """
+        number = end - first
+        if made_again:
+            what = (
+                f"the topic was deleted and created again: what it had from offset {first} on was not read, "
+                f"{number} messages or more"
+            )
+        else:
+            what = (
+                f"{number} messages were deleted by Kafka before SciCow had read them, offsets {first} to {end - 1}: "
+                "set the topic's retention.ms to more than the longest outage"
+            )
+        error = MessagesLost(
+            f"{what}. `scifish resend --since TIME` on the beamline's machine sends them again; then drop this letter"
+        )
+        value = json.dumps({"type": "lost", "topic": topic, "partition": partition, "first": first, "number": number})
+        headers = [(LOST_HEADER, str(number).encode()), *error_headers(topic, partition, first, error)]
+        self._check(self._send_with_topic(None, value.encode(), headers))
+
+    def make_topic(self) -> None:
+        """Make the dead-letter topic if it does not exist. DeadLetterError, with what to do, if Kafka refuses that."""
+        with contextlib.suppress(KafkaException):  # a broker that makes topics by itself does it at this question
+            self._present_producer().list_topics(self.topic, timeout=DEAD_LETTER_CONFIRM_SECONDS)
+        admin = make_client(AdminClient, {**self._settings.kafka.librdkafka(), "log_level": 2})
+        # With the broker's own number of partitions and copies.
+        new = NewTopic(self.topic, num_partitions=-1, replication_factor=-1)
+        try:
+            admin.create_topics([new], request_timeout=DEAD_LETTER_CONFIRM_SECONDS)[self.topic].result()
+        except KafkaException as failed:
+            error: KafkaError = failed.args[0]
+            # Without an answer it may be there by now: the next letter shows whether it is.
+            if error.code() not in (KafkaError.TOPIC_ALREADY_EXISTS, KafkaError._TIMED_OUT):
+                raise DeadLetterError(
+                    f"the dead-letter topic {self.topic} does not exist, and Kafka does not let this account make it "
+                    f"({error.str()}): make it (kafka-topics.sh --create --topic {self.topic}), or give the account "
+                    "the right to CREATE it"
+                ) from failed
+
+    def exists(self) -> bool | None:
+        """Whether there is a dead-letter topic; None if Kafka does not say."""
+        try:
+            found = self._present_producer().list_topics(timeout=DEAD_LETTER_CONFIRM_SECONDS).topics.get(self.topic)
+        except (KafkaException, SciCowSettingsError):
+            return None
+        return found is not None and not found.error
+
+    def _present_producer(self) -> Producer:
+        """A new one where `kafka.config_file` has changed: it may have another password."""
+        with self._lock:
+            config = producer_settings(self._settings.kafka, "scicow-dead-letters", DEAD_LETTER_CONFIRM_SECONDS)
+            if config != self._config:
+                self._producer, self._config = make_client(Producer, config), config
+            return self._producer
+
+    def _check(self, refused: KafkaError | None) -> None:
         if refused is not None:
-            raise DeadLetterError(f"no dead letter could be written to topic {self.topic}: {refused.str()}")
+            why = refused.str()
+            if refused.code() == KafkaError.TOPIC_AUTHORIZATION_FAILED:
+                why = f"{why}: give this account the right to WRITE to it"
+            raise DeadLetterError(f"no dead letter could be written to topic {self.topic}: {why}")
+
+    def _send_with_topic(self, key: bytes | None, value: bytes | None, headers: Headers) -> KafkaError | None:
+        """As `_send`; where there is no such topic, it is made first."""
+        refused = self._send(key, value, headers)
+        if refused is not None and refused.code() in _MAY_LACK_TOPIC:
+            exists = self.exists()
+            if exists is False:
+                self.make_topic()
+            if exists is not None:
+                # A client that was refused remembers it for long, also where there is the topic, or the right, by now.
+                with self._lock:
+                    self._config = {}
+                refused = self._send(key, value, headers)
+        return refused
 
     def _send(self, key: bytes | None, value: bytes | None, headers: Headers) -> KafkaError | None:
         """What Kafka refused it with, None if it has it."""
+        try:
+            producer = self._present_producer()
+        except SciCowSettingsError as error:
+            raise DeadLetterError(str(error)) from error
         reports: list[KafkaError | None] = []
         reported = threading.Event()
 
@@ -75,14 +176,14 @@ class DeadLetterProducer:
             reported.set()
 
         try:
-            self._producer.produce(self.topic, key=key, value=value, headers=headers, on_delivery=report)
+            producer.produce(self.topic, key=key, value=value, headers=headers, on_delivery=report)
         except KafkaException as error:
             refused: KafkaError = error.args[0]
             return refused
         # librdkafka reports in any case after message.timeout.ms, to whichever thread polls: so none
         # waits in there for long, and none for the others' letters, as `flush` would.
         for _ in range(round(2 * DEAD_LETTER_CONFIRM_SECONDS / 0.1)):
-            if self._producer.poll(0.05) == 0:
+            if producer.poll(0.05) == 0:
                 reported.wait(0.05)
             if reported.is_set():
                 return reports[0]
@@ -90,11 +191,16 @@ class DeadLetterProducer:
 
 
 def _headers(message: KafkaMessage, error: BaseException) -> Headers:
+    return error_headers(message.topic(), message.partition(), message.offset(), error)
+
+
+def error_headers(topic: str | None, partition: int | None, offset: int | None, error: BaseException) -> Headers:
+    """The headers of Kafka Connect, for what was at this position."""
     stack = "".join(traceback.format_exception(error))
     said = {
-        "topic": message.topic(),  # the first of them: `ingest.scicow.dead_letters.topic` finds by it what was added
-        "partition": message.partition(),
-        "offset": message.offset(),
+        "topic": topic,  # the first of them: `ingest.scicow.dead_letters.topic` finds by it what was added
+        "partition": partition,
+        "offset": offset,
         "connector.name": "scicow",
         "stage": "TASK_PUT",
         "class.name": INGESTOR_CLASS_NAME,

@@ -21,7 +21,7 @@ from typing import Any
 
 from confluent_kafka import Message as KafkaMessage
 
-from ingest.scicow.dead_letters.producer import CUT_HEADER, ERROR_HEADER_PREFIX
+from ingest.scicow.dead_letters.producer import CUT_HEADER, ERROR_HEADER_PREFIX, LOST_HEADER
 from ingest.scicow.kafka.range_arguments import iso_seconds
 from ingest.scicow.kafka.resend import batches, original_position, resent_record
 from ingest.scicow.kafka.topics import (
@@ -67,7 +67,8 @@ class Letter:
     """What a list shows of a dead letter. Texts are "" where they are not known.
 
     `origin` is where SciCow read the message; `first` is where the message is that this one was a
-    copy of, else the same. Both are None of what SciCow has not written.
+    copy of, else the same. Both are None of what SciCow has not written. `lost` is whether it only says
+    that Kafka deleted messages before they were read.
     """
 
     id: LetterId
@@ -80,6 +81,7 @@ class Letter:
     uuid: str
     reason: str
     cut: bool
+    lost: bool = False
 
     @property
     def topic(self) -> str:
@@ -116,6 +118,7 @@ def letter_of(message: KafkaMessage) -> Letter:
         uuid=_short(said.get("uuid") or key),
         reason=headers.get(f"{ERROR_HEADER_PREFIX}exception.message", "")[:MAX_REASON_LENGTH],
         cut=CUT_HEADER in headers,
+        lost=LOST_HEADER in headers,
     )
 
 
@@ -205,13 +208,16 @@ class DeadLetterTopic:
     def fates(
         self, wanted: Callable[[MessagePosition], bool], progress: Callable[[int], None]
     ) -> dict[MessagePosition, tuple[Letter, Settlement | None]]:
-        """By the original message, where that is `wanted`: its last letter, and how that was settled."""
+        """By the original message, where that is `wanted`: its last letter, and how that was settled.
+
+        Also of each letter about messages that are lost: by the first of them.
+        """
         letters: dict[MessagePosition, Letter] = {}
         settled: dict[LetterId, Settlement] = {}
         for each in self._records(progress):
             if isinstance(each, Settlement):
                 settled[each.id] = each
-            elif each.first is not None and wanted(each.first):
+            elif each.first is not None and (each.lost or wanted(each.first)):
                 before = letters.get(each.first)
                 if before is None or (before.when, before.id) <= (each.when, each.id):
                     letters[each.first] = each
@@ -325,6 +331,10 @@ class LetterSettler:
     def _copy(self, message: KafkaMessage, letter: Letter) -> TopicRecord:
         if letter.origin is None or letter.first is None:
             raise LookupError(f"it does not name its origin ({ERROR_HEADER_PREFIX}topic): SciCow has not written it")
+        if letter.lost:
+            raise LookupError(
+                "its messages are no longer in Kafka: `scifish resend --since` on the beamline's machine sends them"
+            )
         headers = original_headers(headers_of(message))
         why = f"dead letter {letter.id}"
         return resent_record(letter.first, message.key(), whole_value(self._topics, message, letter), headers, why)

@@ -22,10 +22,14 @@ class BrokerError(Exception):
 
 @dataclass(frozen=True)
 class TopicLag:
-    """What of a topic is not done: messages, and the age in seconds of the oldest, None if it cannot be read."""
+    """What of a topic is not done: messages, and the age in seconds of the oldest, None if it cannot be read.
+
+    `lost` messages were deleted by Kafka beyond the committed offset, and SciCow has not seen this yet.
+    """
 
     messages: int
     seconds: float | None
+    lost: int = 0
 
 
 class Broker:
@@ -75,7 +79,8 @@ class Broker:
             keys = [key for key in open_ if key[0] == name]
             times = [since[key] for key in keys if key in since]
             age = max(time.time() - min(times), 0.0) if times else None if keys else 0.0
-            found[name] = TopicLag(sum(last[key] - begin[key] for key in keys), age)
+            lost = sum(max(offset - done.get(key, offset), 0) for key, offset in first.items() if key[0] == name)
+            found[name] = TopicLag(sum(last[key] - begin[key] for key in keys), age, lost)
         return found
 
     # ---------------------------------------------------------------- private

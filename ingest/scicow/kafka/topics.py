@@ -195,7 +195,7 @@ class TopicReader:
         ]
 
     def committed(self, ranges: Iterable[OffsetRange]) -> dict[tuple[str, int], int]:
-        """The committed offsets of SciCow's group, by topic and partition; 0 where it has not begun."""
+        """The committed offsets of SciCow's group, by topic and partition; none where it has not begun."""
         wanted = [TopicPartition(each.topic, each.partition) for each in ranges]
         if not wanted:
             return {}
@@ -207,7 +207,7 @@ class TopicReader:
         for each in found.topic_partitions:
             if each.error is not None:
                 raise TopicError(f"group {self._settings.group_id}, {each.topic}[{each.partition}]: {each.error.str()}")
-        return {(each.topic, each.partition): max(each.offset, 0) for each in found.topic_partitions}
+        return {(each.topic, each.partition): each.offset for each in found.topic_partitions if each.offset >= 0}
 
     # ------------------------------------------------------------------------- reading
 

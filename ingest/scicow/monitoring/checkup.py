@@ -16,7 +16,7 @@ import requests
 from ingest.scicat import NotAllowed, SciCat, SciCatError
 from ingest.scicow.dead_letters.topic import WaitingLetters
 from ingest.scicow.kafka.group_lag import Broker, BrokerError, TopicLag
-from ingest.scicow.kafka.topics import TopicError
+from ingest.scicow.kafka.topics import TopicError, TopicReader
 from ingest.scicow.settings import HttpSettings, SciCowSettings, SciCowSettingsError
 from sdm.bounded_http import fetch
 from sdm.office import OfficeError, UnknownProposal, office_from
@@ -103,11 +103,20 @@ def _kafka(settings: SciCowSettings, broker: Broker, max_lag: float) -> tuple[st
         lag, members = broker.lag(topics), broker.members()
     except BrokerError as error:
         raise _away(settings, error) from error
-    facts = {
+    facts: dict[str, Any] = {
         "members": members,
         "beamlines": {topic: {"lag": lag[topic].messages, "lag_seconds": lag[topic].seconds} for topic in topics},
     }
-    if members == 0:
+    lost = {topic: lag[topic].lost for topic in topics if lag[topic].lost}
+    if lost:
+        numbers = ", ".join(f"{topic}: {number} messages" for topic, number in lost.items())
+        raise CheckFailed(
+            f"{numbers} were deleted by Kafka before SciCow had read them: set the topic's retention.ms to more than "
+            "the longest outage; `scifish resend --since` on the beamline's machine sends them again",
+            **facts,
+            lost=lost,
+        )
+    if members == 0 and topics:  # without a topic nobody joins the group
         raise CheckFailed(f"no SciCow is in group {kafka.group_id}: start one with `scicow run`", **facts)
     late = [topic for topic in topics if _is_late(lag[topic], max_lag)]
     if late:
@@ -131,11 +140,19 @@ def _dead_letters(settings: SciCowSettings, timeout: float) -> tuple[str, dict[s
     topic = settings.dead_letter_topic
     try:
         number = WaitingLetters(settings, timeout)()
+        with TopicReader(settings.kafka, timeout) as topics:
+            exists = topic in topics.partitions()
     except TopicError as error:
         raise CheckFailed(str(error)) from error
     if number:
         raise CheckFailed(
             f"{number} waiting in {topic}: see the reasons with `scicow dead-letters list`", waiting=number
+        )
+    if not exists:
+        raise CheckFailed(
+            f"topic {topic} does not exist, so that nothing can be put into it: SciCow makes it when it starts, if "
+            f"Kafka lets it; else make it (kafka-topics.sh --create --topic {topic})",
+            waiting=0,
         )
     return f"none in {topic}", {"waiting": 0}
 

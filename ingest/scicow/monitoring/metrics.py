@@ -15,6 +15,7 @@ COUNTER_HELP = {
     "retried": "Attempts that were repeated after a temporary failure.",
     "dead": "Messages put into the dead-letter topic.",
     "missing": "Gaps in seq: messages that a program numbered and that never reached Kafka.",
+    "lost": "Messages that Kafka deleted before they were read.",
 }
 """Counts of `ingest.scicow.pipeline.counters.TopicCounters` that only grow, and what they say."""
 

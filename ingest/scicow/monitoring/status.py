@@ -42,7 +42,8 @@ class BeamlineStatus:
 class StatusSnapshot:
     """A SciCow as it was at one moment.
 
-    `name` is its state in a word, `held` why nothing can be done, "" if it can. The beamlines are by topic.
+    `name` is its state in a word, `held` why nothing can be done, "" if it can; `kafka` is the part of it that is about
+    reading from Kafka. The beamlines are by topic.
     `dead_letters` are counted now and then; None if that is not known.
     """
 
@@ -50,10 +51,13 @@ class StatusSnapshot:
     held: str
     beamlines: dict[str, BeamlineStatus]
     dead_letters: int | None
+    kafka: str = ""
 
     @property
     def not_ready(self) -> str:
         """Why this replica takes no part, "" if it does. One that is held for SciCat's sake does."""
+        if self.kafka and self.name != "stopping":
+            return self.kafka
         said = {"starting": "waiting for Kafka to assign partitions", "stopping": "stopping"}
         return said.get(self.name, "")
 
@@ -71,7 +75,9 @@ class ReplicaStatus:
 
     def snapshot(self) -> StatusSnapshot:
         with self._progress.locked():
-            held, behind, counts = self._progress.held, self._consumer.lag(), self._progress.snapshot()
+            held, kafka, behind = self._progress.held, self._progress.kafka, self._consumer.lag()
+            counts = self._progress.snapshot()
+        held = kafka or held
         lag: dict[str, tuple[int, float]] = {}
         for (topic, _), (messages, seconds) in behind.items():
             before = lag.get(topic, (0, 0.0))
@@ -80,7 +86,7 @@ class ReplicaStatus:
             topic: BeamlineStatus(counts.get(topic, TopicCounters()), *lag.get(topic, (None, None)))
             for topic in sorted({*counts, *lag})
         }
-        return StatusSnapshot(self._name(held), held, beamlines, self._dead_letters())
+        return StatusSnapshot(self._name(held), held, beamlines, self._dead_letters(), kafka)
 
     def _name(self, held: str) -> str:
         if self._consumer.stopping:

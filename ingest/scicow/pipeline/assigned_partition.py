@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 
 PartitionKey = tuple[str, int]
 """Topic and number."""
@@ -12,7 +13,8 @@ class AssignedPartition:
     """One partition while it is assigned to this SciCow; assigned again later, it is another object.
 
     So work that is still in progress when the partition is revoked cannot count for what is read of it afterwards.
-    Threads may share it. Only messages that are not done are remembered.
+    Threads may share it. Only messages that are not done are remembered, and gaps: offsets that Kafka did not deliver,
+    which count as not done until it is known why.
     """
 
     def __init__(self, topic: str, number: int) -> None:
@@ -22,6 +24,10 @@ class AssignedPartition:
         """Whether it is assigned to another consumer by now."""
         self.paused: bool | None = None
         """Whether reading it is paused; None if that was not set yet."""
+        self.started = False
+        """Whether it is known where reading begins. Before that no message of it is taken."""
+        self.topic_id = ""
+        """Of the topic in which the offsets are; "" if it is not known."""
         self.stored_offset = -1
         """The offset that was stored last; -1 if none was."""
         self.high_watermark = 0
@@ -30,13 +36,26 @@ class AssignedPartition:
         self._unfinished: dict[int, tuple[float, int]] = {}
         self._unfinished_bytes = 0
         self._next_offset = -1
+        self._gaps: dict[int, int] = {}
+        self._unread_since: float | None = None
 
     def __repr__(self) -> str:
         return f"{self.topic}[{self.number}]"
 
+    def start(self, offset: int, gap_from: int = -1) -> None:
+        """Reading begins at `offset`. From `gap_from` on, if it is not -1, messages were not delivered."""
+        with self._lock:
+            self.started = True
+            self._next_offset = offset
+            if 0 <= gap_from < offset:
+                self._gaps[gap_from] = offset
+
     def received(self, offset: int, timestamp: float, size: int) -> None:
         """A message was read. `timestamp` is its time in Kafka in seconds since 1970, `size` in bytes."""
         with self._lock:
+            if 0 <= self._next_offset < offset:
+                self._gaps[self._next_offset] = offset
+            self._unread_since = None
             self._unfinished[offset] = (timestamp, size)
             self._unfinished_bytes += size
             self._next_offset = offset + 1
@@ -49,7 +68,18 @@ class AssignedPartition:
     def offset_to_store(self) -> int:
         """The first offset that is not done, which says that all before it are. -1 before the first message."""
         with self._lock:
-            return min(self._unfinished, default=self._next_offset)
+            return min((*self._unfinished, *self._gaps), default=self._next_offset)
+
+    @property
+    def gaps(self) -> dict[int, int]:
+        """The offsets that Kafka did not deliver: the first one of each gap, and the one after its last."""
+        with self._lock:
+            return dict(self._gaps)
+
+    def close_gap(self, first: int) -> None:
+        """What was in the gap that begins at `first` is known, and on record if it was lost."""
+        with self._lock:
+            self._gaps.pop(first, None)
 
     @property
     def next_offset(self) -> int:
@@ -66,11 +96,21 @@ class AssignedPartition:
         """How many messages Kafka has that were not read, as of its last answer."""
         return max(self.high_watermark - self._next_offset, 0) if self._next_offset >= 0 else 0
 
+    def update_high_watermark(self, offset: int) -> None:
+        """Kafka says that its next message has this offset."""
+        self.high_watermark = max(offset, self.high_watermark)
+        with self._lock:
+            waits = self.unread > 0 and not self._unfinished
+            self._unread_since = (self._unread_since or time.time()) if waits else None
+
     @property
     def oldest_timestamp(self) -> float | None:
-        """The time in Kafka of the first message that is not done, in seconds since 1970."""
+        """The time of the first message that is not done, in seconds since 1970; None if there is none.
+
+        It is that in Kafka; of a message that Kafka has and does not deliver, the time since when that is known.
+        """
         with self._lock:
-            return self._unfinished[min(self._unfinished)][0] if self._unfinished else None
+            return self._unfinished[min(self._unfinished)][0] if self._unfinished else self._unread_since
 
     def is_full(self, messages: int, size: int) -> bool:
         """Whether at least so many messages, or so many bytes, are not done."""

@@ -3,6 +3,9 @@
 A message is done when SciCat has what it says, or when the dead-letter topic has it. The offset that is stored of a
 partition is that of its first message that is not done. This thread reads and stores, the workers write to SciCat; so
 Kafka is polled in time, however long they wait.
+
+A partition is read only when it is known where it begins: Kafka may have deleted messages that were not read, or the
+topic may be another one of the same name. Both are looked at again while it is read.
 """
 
 from __future__ import annotations
@@ -10,6 +13,8 @@ from __future__ import annotations
 import logging
 import threading
 import time
+from collections import defaultdict
+from dataclasses import dataclass
 from typing import Any
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
@@ -17,13 +22,15 @@ from confluent_kafka import Message as KafkaMessage
 
 from ingest.scicow.catalogue.ingestor import Ingestor
 from ingest.scicow.dead_letters.producer import DeadLetterProducer
+from ingest.scicow.kafka.partition_inspector import Answer, InspectionFailed, PartitionFacts, PartitionInspector
 from ingest.scicow.kafka.topics import make_client
 from ingest.scicow.pipeline.assigned_partition import AssignedPartition, PartitionKey
 from ingest.scicow.pipeline.counters import Progress
+from ingest.scicow.pipeline.loss_recorder import LossRecorder
 from ingest.scicow.pipeline.received_message import ReceivedMessage
 from ingest.scicow.pipeline.sequence_gaps import SequenceGaps
 from ingest.scicow.pipeline.workers import Workers
-from ingest.scicow.settings import SciCowSettings
+from ingest.scicow.settings import SciCowSettings, SciCowSettingsError
 
 log = logging.getLogger(__name__)
 
@@ -42,9 +49,42 @@ MAX_FINISH_SECONDS = 45.0
 CLOSE_SECONDS = 12.0
 """For Kafka's client to close; a little more than the session's time-out, which librdkafka may wait for."""
 
+INSPECTION_SECONDS = 10.0
+"""Between two questions about the partitions that are read."""
+
+FIRST_INSPECTION_SECONDS = 0.5
+"""Between two questions as long as a partition waits for the answer."""
+
+CONFIG_CHECK_SECONDS = 5.0
+"""Between two looks at `kafka.config_file` while nothing can be read from Kafka."""
+
+STANDSTILL_SECONDS = 30.0
+"""Without partitions, after an error of Kafka, from which on SciCow is held."""
+
+REMEMBER_SECONDS = 120.0
+"""How long the messages of a partition that was taken away are kept: its topic may have been deleted."""
+
 METADATA_RETRY_SECONDS = 10.0
 UNKNOWN_OFFSET = -1001
 """librdkafka's RD_KAFKA_OFFSET_INVALID."""
+
+
+@dataclass(frozen=True)
+class _PartitionBefore:
+    """A partition that was taken away; it may be given back, of another topic of the same name.
+
+    `messages` were read and not done. Where the topic is the same, they are read again.
+    """
+
+    topic_id: str
+    next_offset: int
+    high_watermark: int
+    messages: list[ReceivedMessage]
+    until: float
+    """When it is forgotten, as `time.monotonic`."""
+
+    def is_other_than(self, topic_id: str) -> bool:
+        return bool(self.topic_id and topic_id and self.topic_id != topic_id)
 
 
 class SciCowConsumer:
@@ -63,6 +103,32 @@ class SciCowConsumer:
         self._progress = progress
         self._workers = Workers(settings, ingestor, dead_letters, progress)
         self._queues = self._workers.queues
+        self._dead_letters = dead_letters
+        self._losses = LossRecorder(dead_letters, progress)
+        self._connect()
+        self._partitions: dict[PartitionKey, AssignedPartition] = {}
+        self._sequence_gaps = SequenceGaps()
+        self._next_metadata: float | None = None
+        self._next_housekeeping = 0.0
+        self.last_poll = time.monotonic()
+        self._kafka_errors: set[str] = set()
+        self._kafka_error = ""  # the last one since Kafka has answered
+        self._connection_error = ""
+        self._inspection_error = ""
+        self._broken = False  # the client, for good
+        self._next_inspection = 0.0
+        self._recorded: dict[AssignedPartition, set[int]] = {}  # the gaps that are being recorded as losses
+        self._before: dict[PartitionKey, _PartitionBefore] = {}
+        self._asked: dict[PartitionKey, tuple[AssignedPartition, dict[int, int], int]] = {}
+        self._next_config_check = 0.0
+        self._unassigned_since = time.monotonic()
+        self._finish_within = min(2 * settings.scicat.timeout, MAX_FINISH_SECONDS)
+
+    def _connect(self) -> None:
+        """Make the clients, with `kafka.config_file` as it is now. SciCowSettingsError if they cannot be made."""
+        settings = self._settings
+        librdkafka = settings.kafka.librdkafka()
+        inspector = PartitionInspector(settings.kafka)
         self._kafka = make_client(
             Consumer,
             {
@@ -79,32 +145,29 @@ class SciCowConsumer:
                 "queued.min.messages": 1000,
                 "queued.max.messages.kbytes": 16_384,
                 "log_level": 2,  # `_kafka_failed` logs each error once
-                **settings.kafka.librdkafka(),
+                **librdkafka,
                 "group.id": settings.kafka.group_id,
                 "enable.auto.commit": True,  # of stored offsets, which are those that are done
                 "enable.auto.offset.store": False,
                 "error_cb": self._kafka_failed,
             },
         )
-        self._partitions: dict[PartitionKey, AssignedPartition] = {}
-        self._sequence_gaps = SequenceGaps()
-        self._next_metadata: float | None = None
-        self._next_housekeeping = 0.0
-        self.last_poll = time.monotonic()
-        self._kafka_errors: set[str] = set()
-        self._connection_error = ""
-        self._finish_within = min(2 * settings.scicat.timeout, MAX_FINISH_SECONDS)
+        self._librdkafka, self._inspector = librdkafka, inspector
+
+    def _subscribe(self) -> None:
+        self._kafka.subscribe(
+            [self._settings.kafka.topics], on_assign=self._on_assign, on_revoke=self._on_revoke, on_lost=self._on_lost
+        )
 
     def stop(self) -> None:
         """Finish the messages in progress, commit and close. May be called from a signal handler."""
         self.stopping = True
 
     def run(self) -> None:
-        self._kafka.subscribe(
-            [self._settings.kafka.topics], on_assign=self._on_assign, on_revoke=self._on_revoke, on_lost=self._on_lost
-        )
+        self._subscribe()
         log.info("reading %s from Kafka at %s", self._settings.kafka.topics, self._settings.kafka.bootstrap_servers)
         self._workers.start()
+        self._losses.start()
         try:
             while not self.stopping:
                 self._poll()
@@ -147,7 +210,9 @@ class SciCowConsumer:
         topic, number = kafka_message.topic(), kafka_message.partition()
         assert topic is not None  # only an error may lack these, which is no message
         assert number is not None
-        partition = self._partitions[topic, number]
+        partition = self._partitions.get((topic, number))
+        if partition is None or not partition.started:
+            return  # it was fetched before it was paused, and is read again from where reading begins
         message = ReceivedMessage.of(kafka_message, partition)
         with self._progress.locked():
             partition.received(message.offset, message.timestamp, message.size)
@@ -174,14 +239,16 @@ class SciCowConsumer:
     # ----------------------------------------------------------- housekeeping
 
     def _housekeeping(self) -> None:
-        self._progress.held = self._workers.held
+        self._inspect()
+        self._check_connection()
+        self._progress.held = self._workers.held or self._losses.held
         messages, size = max(self._settings.max_waiting // 2, 1), max(self._max_partition_bytes // 2, 1)
         for partition in self._partitions.values():
             self._store_offset(partition)
             # Only when half is done, as each pause discards what was prefetched.
-            if partition.paused is not False and not partition.is_full(messages, size):
+            if partition.started and partition.paused is not False and not partition.is_full(messages, size):
                 self._set_paused(partition, False)
-            partition.high_watermark = self._high_watermark(partition)
+            partition.update_high_watermark(self._high_watermark(partition))
         if self._settings.check_sequence:
             self._report_missing()
         self._next_housekeeping = time.monotonic() + OFFSET_STORE_SECONDS
@@ -191,7 +258,7 @@ class SciCowConsumer:
         if offset == partition.stored_offset:
             return
         try:
-            self._kafka.store_offsets(offsets=[TopicPartition(partition.topic, partition.number, offset)])
+            self._kafka.store_offsets(offsets=[_committed_place(partition, offset)])
         except KafkaException as error:
             log.warning("%s: offset %d cannot be stored: %s", partition, offset, error)
         else:
@@ -202,6 +269,154 @@ class SciCowConsumer:
         topic_partition = TopicPartition(partition.topic, partition.number)
         _, high = self._kafka.get_watermark_offsets(topic_partition, cached=True) or (UNKNOWN_OFFSET, UNKNOWN_OFFSET)
         return high
+
+    # ------------------------------------------------- where partitions begin, and what is lost
+
+    def _inspect(self) -> None:
+        """Ask about the partitions when it is time, and act on the answer."""
+        try:
+            answer = self._inspector.answer()
+        except InspectionFailed as error:
+            self._inspection_error = str(error)
+        else:
+            if answer is not None:
+                self._inspection_error = ""
+                if self.assigned:
+                    self._kafka_answered()
+                self._use_answer(answer)
+        for key in [key for key, before in self._before.items() if before.until < time.monotonic()]:
+            del self._before[key]
+        waits = any(not each.started for each in self._partitions.values())
+        now = time.monotonic()
+        if not self._inspector.is_asking and now >= self._next_inspection:
+            self._next_inspection = now + (FIRST_INSPECTION_SECONDS if waits else INSPECTION_SECONDS)
+            self._asked = {key: (each, each.gaps, each.next_offset) for key, each in self._partitions.items()}
+            self._inspector.ask(self._asked)
+
+    def _use_answer(self, answer: Answer) -> None:
+        for key, facts in answer.items():
+            partition, gaps, next_offset = self._asked[key]
+            if partition.revoked:
+                continue  # the answer is about what it was before
+            if not partition.started:
+                self._start(partition, facts)
+            elif facts.topic_id and partition.topic_id and facts.topic_id != partition.topic_id:
+                self._start_again(partition, facts)
+            else:
+                partition.topic_id = facts.topic_id or partition.topic_id
+                partition.update_high_watermark(facts.last)
+                for first, end in gaps.items():
+                    self._judge_gap(partition, first, end, facts)
+                if next_offset == partition.next_offset < facts.first == facts.last and not partition.paused:
+                    # All that it has not read is deleted, and nothing has come since, which would show the gap.
+                    self._seek(partition, facts.first, next_offset)
+
+    def _start(self, partition: AssignedPartition, facts: PartitionFacts) -> None:
+        partition.topic_id = facts.topic_id or facts.committed_id
+        before = self._before.pop((partition.topic, partition.number), None)
+        is_other = facts.committed_id not in ("", partition.topic_id) or facts.committed > facts.last
+        if before is not None and before.is_other_than(partition.topic_id):
+            self._seek(partition, facts.first)
+            if partition.started:
+                self._topic_made_again(partition, before)
+        elif facts.committed < 0:
+            self._seek(partition, facts.first)
+        elif is_other:
+            self._seek(partition, facts.first)
+            if partition.started:
+                self._losses.record_topic(partition, facts.committed, facts.committed)
+        else:
+            self._seek(partition, max(facts.committed, facts.first), facts.committed)
+        if not partition.started and before is not None:
+            self._before[partition.topic, partition.number] = before
+
+    def _start_again(self, partition: AssignedPartition, facts: PartitionFacts) -> None:
+        """The topic is another one of the same name: the offsets of the old one count no more."""
+        key = (partition.topic, partition.number)
+        self._remove([TopicPartition(*key)])
+        new = AssignedPartition(*key)
+        new.paused = partition.paused
+        with self._progress.locked():
+            self._partitions[key] = new
+        self._start(new, facts)
+
+    def _topic_made_again(self, partition: AssignedPartition, before: _PartitionBefore) -> None:
+        """What was read of the topic before and is not done is nowhere else: it is ingested all the same."""
+        for message in before.messages:
+            kept = AssignedPartition(partition.topic, partition.number)  # its offsets are those of no topic any more
+            message.partition = kept
+            with self._progress.locked():
+                kept.received(message.offset, message.timestamp, message.size)
+                self._progress.count(partition.topic, "waiting")
+            self._queues.put(message)
+        self._losses.record_topic(partition, before.next_offset, max(before.high_watermark, before.next_offset))
+
+    def _seek(self, partition: AssignedPartition, offset: int, gap_from: int = -1) -> None:
+        """Read from this offset on. What is between `gap_from` and it is a gap, to be judged with the next answer."""
+        try:
+            self._kafka.seek(TopicPartition(partition.topic, partition.number, offset))
+        except KafkaException as error:
+            log.debug("%s: reading cannot begin at %d yet: %s", partition, offset, error)
+        else:
+            with self._progress.locked():
+                partition.start(offset, gap_from)
+            self._next_inspection = 0.0 if gap_from >= 0 else self._next_inspection
+
+    def _judge_gap(self, partition: AssignedPartition, first: int, end: int, facts: PartitionFacts) -> None:
+        """What Kafka has deleted by now of a gap is lost; the rest of it never was a message."""
+        if first in self._recorded.setdefault(partition, set()):
+            return
+        lost_end = min(facts.first, end)
+        if lost_end <= first:
+            partition.close_gap(first)
+            return
+        self._recorded[partition].add(first)
+        self._losses.record(partition, first, first, lost_end)
+
+    # ------------------------------------------------------------- the connection
+
+    def _check_connection(self) -> None:
+        """Say why nothing is read, and connect anew where `kafka.config_file` has changed."""
+        now = time.monotonic()
+        if self._partitions or self.assigned:
+            self._unassigned_since = now
+        reason = self._inspection_error
+        if not reason and self._kafka_error and now - self._unassigned_since > STANDSTILL_SECONDS:
+            reason = self._kafka_error
+        if (reason or self._broken) and now >= self._next_config_check:
+            self._next_config_check = now + CONFIG_CHECK_SECONDS
+            reason = self._connect_anew() or reason
+        servers = self._settings.kafka.bootstrap_servers
+        text = f"Kafka at {servers}: {reason}. Check the `kafka` settings" if reason else ""
+        if text and self._settings.kafka.config_file:
+            text += "; the config_file is read again when it changes"
+        if text and text != self._progress.kafka:
+            log.warning("held: %s", text)
+        self._progress.kafka = text
+
+    def _connect_anew(self) -> str:
+        """With another configuration, or after an error that a client does not survive; why it cannot be, or ""."""
+        try:
+            if self._settings.kafka.librdkafka() == self._librdkafka and not self._broken:
+                return ""
+            log.info("connecting to Kafka anew: its configuration has changed")
+            before = self._kafka
+            self._connect()
+        except SciCowSettingsError as error:
+            return str(error)
+        self._remove([TopicPartition(*key) for key in self._partitions])
+        self._close_client(before)
+        self._broken = self.assigned = False
+        self._inspection_error = self._kafka_error = ""
+        self._next_inspection = 0.0
+        self._subscribe()
+        return ""
+
+    def _close_client(self, client: Consumer) -> threading.Thread:
+        """Close it, in a thread: it may never return (librdkafka's issue 3740)."""
+        closing = threading.Thread(target=client.close, name="closing", daemon=True)
+        closing.start()
+        return closing
 
     # --------------------------------------------------------------- sequence
 
@@ -236,18 +451,28 @@ class SciCowConsumer:
 
     # ------------------------------------------- callbacks of Kafka, inside `poll`
 
-    def _on_assign(self, _: Any, partitions: list[TopicPartition]) -> None:
+    def _on_assign(self, client: Any, partitions: list[TopicPartition]) -> None:
+        if client is not self._kafka:
+            return  # it is being closed
         self._kafka_answered()
+        # Nothing is read before it is known where: `_inspect` asks, and begins.
+        client.incremental_assign(partitions)
+        client.pause(partitions)
         with self._progress.locked():
             for each in partitions:
-                self._partitions[each.topic, each.partition] = AssignedPartition(each.topic, each.partition)
+                partition = AssignedPartition(each.topic, each.partition)
+                partition.paused = True
+                self._partitions[each.topic, each.partition] = partition
         self.assigned = True
+        self._next_inspection = 0.0
         self._next_metadata = 0.0
         # `partitions` are only the new ones; the others stay assigned.
         log.info("reading %s", ", ".join(map(repr, self._partitions.values())) or "no partition")
 
-    def _on_revoke(self, _: Any, partitions: list[TopicPartition]) -> None:
+    def _on_revoke(self, client: Any, partitions: list[TopicPartition]) -> None:
         """When this returns, other consumers begin at the committed offsets; so no message may be in progress then."""
+        if client is not self._kafka:
+            return
         revoked = self._remove(partitions)
         if not self._queues.wait_until_idle(self._finish_within, revoked):
             log.warning(
@@ -257,28 +482,39 @@ class SciCowConsumer:
             )
         for partition in revoked:
             self._store_offset(partition)
-        offsets = [TopicPartition(each.topic, each.number, each.stored_offset) for each in revoked]
-        offsets = [each for each in offsets if each.offset >= 0]
+        offsets = [_committed_place(each, each.stored_offset) for each in revoked if each.stored_offset >= 0]
         if offsets and not self.stopping:  # `close` commits stored offsets, and does not wait for Kafka without end
             try:
                 self._kafka.commit(offsets=offsets, asynchronous=False)
             except KafkaException as error:
                 log.warning("offsets of %s cannot be committed: %s; messages will be redelivered", revoked, error)
 
-    def _on_lost(self, _: Any, partitions: list[TopicPartition]) -> None:
+    def _on_lost(self, client: Any, partitions: list[TopicPartition]) -> None:
         """Other consumers have these partitions already."""
+        if client is not self._kafka:
+            return
         log.warning("lost %s: Kafka did not hear from this SciCow in time", self._remove(partitions))
+        self.assigned = bool(self._partitions)
 
     def _remove(self, partitions: list[TopicPartition]) -> list[AssignedPartition]:
         revoked = []
+        until = time.monotonic() + REMEMBER_SECONDS
+        dropped: dict[AssignedPartition, list[ReceivedMessage]] = defaultdict(list)
         with self._progress.locked():
             for each in partitions:
                 partition = self._partitions.pop((each.topic, each.partition))
                 partition.revoked = True
+                self._recorded.pop(partition, None)
                 revoked.append(partition)
                 self._sequence_gaps.forget(each.topic)
             for message in self._queues.drop(revoked):
                 self._progress.count(message.partition.topic, "waiting", -1)
+                dropped[message.partition].append(message)
+            for partition in revoked:
+                if partition.started:
+                    self._before[partition.topic, partition.number] = _PartitionBefore(
+                        partition.topic_id, partition.next_offset, partition.high_watermark, dropped[partition], until
+                    )
         self._next_metadata = 0.0
         return revoked
 
@@ -287,19 +523,22 @@ class SciCowConsumer:
         if not self._queues.wait_until_idle(self._finish_within):
             log.warning("messages still in progress after %.0f s; they will be redelivered", self._finish_within)
         self._finish_within = 0.0
-        # It revokes the partitions and commits. Without a broker it may never return (librdkafka's issue 3740).
-        closing = threading.Thread(target=self._kafka.close, name="closing", daemon=True)
-        closing.start()
+        self._losses.stop()
+        closing = self._close_client(self._kafka)  # it revokes the partitions and commits
         closing.join(CLOSE_SECONDS)
         if closing.is_alive():
             log.warning("Kafka does not answer; the messages that were done last may be redelivered")
         log.info("stopped")
 
     def _kafka_failed(self, error: KafkaError) -> None:
+        if error.fatal():
+            self._broken = True
         # _TRANSPORT is one broker's connection, which may fail and recover. If all fail, it says why.
         if error.code() == KafkaError._TRANSPORT:
             self._connection_error = f" ({error.str()})"
             return
+        if error.code() != KafkaError.UNKNOWN_TOPIC_OR_PART:
+            self._kafka_error = error.str()
         if error.name() in self._kafka_errors:
             return
         if error.code() == KafkaError.UNKNOWN_TOPIC_OR_PART:  # no beamline has sent anything yet
@@ -316,6 +555,12 @@ class SciCowConsumer:
         )
 
     def _kafka_answered(self) -> None:
+        self._kafka_error = ""
         if self._kafka_errors:
             log.info("Kafka answers again")
             self._kafka_errors.clear()
+
+
+def _committed_place(partition: AssignedPartition, offset: int) -> TopicPartition:
+    """An offset to be committed, with the id of the topic that it is in."""
+    return TopicPartition(partition.topic, partition.number, offset, partition.topic_id)

@@ -16,6 +16,7 @@ class TopicCounters:
     retried: int = 0
     dead: int = 0
     missing: int = 0
+    lost: int = 0
     waiting: int = 0
 
 
@@ -26,6 +27,8 @@ class Progress:
     topics: dict[str, TopicCounters] = field(default_factory=dict)
     held: str = ""
     """Why no message can be ingested at the moment, "" if messages can."""
+    kafka: str = ""
+    """Why nothing is read from Kafka at the moment, "" if messages are."""
     _lock: AbstractContextManager[object] = field(default_factory=threading.RLock, repr=False)
 
     def locked(self) -> AbstractContextManager[object]:

@@ -21,6 +21,12 @@ class DeadLetterWriter:
         self._clock = clock
         self._writing = threading.Lock()
         self._backoff = Backoff(clock)
+        self._failure = ""
+
+    @property
+    def held(self) -> str:
+        """Why no dead letter can be written, "" if they can."""
+        return f"{self._backoff.reason}: {self._failure}" if self._backoff.reason else ""
 
     def write(self, message: ReceivedMessage, error: Exception) -> Retry | None:
         """None when Kafka has confirmed the dead letter, else when to try again."""
@@ -38,6 +44,7 @@ class DeadLetterWriter:
         try:
             self._dead_letters.put(message.kafka, error)
         except Exception as failure:  # noqa: BLE001 - whatever it is, the message is not safe anywhere yet
+            self._failure = str(failure)
             self._backoff.failed("Kafka does not accept dead letters", failure, began)
             return False
         self._backoff.succeeded(began)

@@ -46,7 +46,7 @@ class Workers:
     @property
     def held(self) -> str:
         """Why no dataset can be written, "" if datasets can."""
-        return self._backoff.reason
+        return self._backoff.reason or self._dead_letters.held
 
     def start(self) -> None:
         for number in range(self._number):

@@ -133,7 +133,8 @@ def test_a_running_scicow_is_seen_from_everywhere(site: Site) -> None:
     seen = site.seen()
     assert (seen["state"], seen["held"]) == ("running", "")
     assert seen["beamlines"][site.topic] == {
-        **{"lag": 0, "lag_seconds": 0.0, "read": 4, "ingested": 3, "retried": 0, "dead": 1, "missing": 0, "waiting": 0}
+        **{"lag": 0, "lag_seconds": 0.0, "read": 4, "ingested": 3, "retried": 0, "dead": 1, "missing": 0, "lost": 0},
+        "waiting": 0,
     }
     assert [site.get(path).status_code for path in ("/healthz", "/readyz")] == [200, 200]
     found = site.metrics()

@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from ingest.scicat import DocumentConflict, NotAllowed, SciCatError, TimedOut
 from ingest.scicow.dead_letters.producer import DeadLetterError
 from ingest.scicow.errors import DatasetMissing, MessageRefused, NotYet
+from ingest.scicow.kafka.partition_inspector import InspectionFailed, PartitionFacts
 from ingest.scicow.monitoring.status import ReplicaStatus
 from ingest.scicow.pipeline import backoff, consumer, failure_policy
 from ingest.scicow.pipeline.consumer import SciCowConsumer
@@ -78,6 +79,7 @@ class FakeKafka:
         self.refuses = 0
         self.closed = False
         self.checks = []
+        self.sought = []
 
     def subscribe(self, topics, on_assign, on_revoke, on_lost):
         self._on_assign, self._on_revoke, self._on_lost = on_assign, on_revoke, on_lost
@@ -87,6 +89,7 @@ class FakeKafka:
 
     def assign(self, *numbers):
         self.ours |= set(numbers)
+        self.sought = [each for each in self.sought if each[0] not in numbers]
         self._on_assign(self, [consumer.TopicPartition(TOPIC, each) for each in numbers])
         return True
 
@@ -106,6 +109,8 @@ class FakeKafka:
             return None
         step = self.script[0]
         if isinstance(step, FakeMessage):
+            if step.partition() in self.ours and step.partition() not in dict(self.sought):
+                return None  # paused until it is known where it begins
             self.script.pop(0)
             self.high[step.partition()] = max(self.high[step.partition()], step.offset() + 1)
             return step
@@ -116,8 +121,15 @@ class FakeKafka:
         time.sleep(0.002)
         return None
 
+    def incremental_assign(self, partitions):
+        pass
+
+    def seek(self, partition):
+        self.sought.append((partition.partition, partition.offset))
+
     def pause(self, partitions):
-        self.changes += [("pause", each.partition) for each in partitions]
+        begun = dict(self.sought)  # before, it is paused until it is known where it begins
+        self.changes += [("pause", each.partition) for each in partitions if each.partition in begun]
 
     def resume(self, partitions):
         self.changes += [("resume", each.partition) for each in partitions]
@@ -143,13 +155,43 @@ class FakeKafka:
             raise KafkaException(KafkaError(self.refuses))
         for each in offsets:
             assert each.partition in self.ours
-            self.committed[each.partition] = each.offset
+            if self.high[each.partition]:  # else it is where it begins, and there was no message
+                self.committed[each.partition] = each.offset
 
     def close(self):
         ours = set(self.ours)
         self.revoke(*ours)
-        self.committed |= {number: offset for number, offset in self.stored.items() if number in ours}
+        self.committed |= {
+            number: offset for number, offset in self.stored.items() if number in ours and self.high[number]
+        }
         self.closed = True
+
+
+class FakeInspector:
+    """Answers at once what `facts` says, else that a partition begins with its next message in the script."""
+
+    def __init__(self, kafka):
+        self.facts = {}
+        self.script = list
+        self.failure = ""
+        self._asked = None
+        self.is_asking = False
+
+    def ask(self, partitions):
+        self._asked = list(partitions)
+
+    def answer(self):
+        asked, self._asked = self._asked, None
+        if self.failure:
+            raise InspectionFailed(self.failure)
+        if asked is None:
+            return None
+        first = {}
+        for step in self.script():
+            if isinstance(step, FakeMessage):
+                first.setdefault((TOPIC, step.partition()), PartitionFacts("", step.offset(), 0, -1, ""))
+        nothing = PartitionFacts("", 0, 0, -1, "")
+        return {key: self.facts.get(key, first.get(key, nothing)) for key in asked}
 
 
 class FakeIngestor:
@@ -199,7 +241,13 @@ class FakeDeadLetters:
 
     def __init__(self):
         self.messages = []
+        self.losses = []
         self.failures = []
+
+    def put_lost(self, topic, partition, first, end, made_again=False):
+        if self.failures:
+            raise self.failures.pop(0)
+        self.losses.append((topic, partition, first, end, made_again))
 
     def put(self, given, error):
         if self.failures:
@@ -233,6 +281,8 @@ def clock():
 def soon(monkeypatch, clock):
     """So that nobody has to wait for the real waits."""
     monkeypatch.setattr(consumer, "Consumer", FakeKafka)
+    monkeypatch.setattr(consumer, "PartitionInspector", FakeInspector)
+    monkeypatch.setattr(consumer, "INSPECTION_SECONDS", 0.0)
     monkeypatch.setattr(consumer, "Workers", partial(Workers, clock=clock))
     monkeypatch.setattr(consumer, "OFFSET_STORE_SECONDS", 0.0)
     monkeypatch.setattr(backoff, "FIRST_WAIT_SECONDS", 0.002)
@@ -244,6 +294,7 @@ def make(**changes):
     found.kafka, found.ingestor = found._kafka, found._workers._ingestor
     found.dead, found.progress = found._workers._dead_letters._dead_letters, found._progress
     found.kafka.done = found.stop
+    found._inspector.script = lambda: found.kafka.script
     return found
 
 
@@ -330,12 +381,12 @@ def test_an_offset_is_stored_only_up_to_the_first_that_is_not_done(cow):
 
     def look():
         if len(cow.ingestor.done) == 5 and 0 in cow.kafka.stored:
-            seen.append(dict(cow.kafka.stored))
+            seen.append(cow.kafka.stored[0])
             go.set()
         return go.is_set()
 
     run(cow, at(3, slow), *[at(4 + number, each) for number, each in enumerate(fast)], look)
-    assert seen == [{0: 3}]
+    assert seen == [3]
     assert cow.kafka.committed == {0: 9}
 
 
@@ -984,3 +1035,94 @@ def test_whatever_happens_all_is_done_once_in_order_and_counts_only_then(rows, f
         numbers = [each["seq"] for each in cow.ingestor.done if each["uuid"] == uuid]
         if "missing" not in failures.get(which, ()):
             assert numbers == sorted(numbers)
+
+
+# ------------------------------------------------- what Kafka has deleted, and topics made again
+
+
+def facts(**changes):
+    return {
+        (TOPIC, 0): PartitionFacts(
+            **{"topic_id": "one", "first": 0, "last": 0, "committed": -1, "committed_id": ""} | changes
+        )
+    }
+
+
+def test_what_was_deleted_beyond_the_committed_offset_is_counted_and_on_record(cow):
+    cow._inspector.facts = facts(first=20, last=22, committed=3, committed_id="one")
+    run(cow, at(20, message()), at(21, message()), lambda: cow.dead.losses)
+    assert cow.dead.losses == [(TOPIC, 0, 3, 20, False)]
+    assert counts(cow).lost == 17
+    assert cow.kafka.committed[0] == 22
+
+
+def test_the_offset_stays_before_what_is_lost_until_that_is_on_record(cow):
+    cow._inspector.facts = facts(first=20, last=22, committed=3, committed_id="one")
+    cow.dead.failures = [DeadLetterError("away")] * 1000
+    run(cow, at(20, message()), lambda: len(cow.ingestor.done) == 1 and cow._losses.held, stop)
+    assert cow.kafka.committed[0] == 3
+
+
+def test_a_gap_is_lost_only_as_far_as_kafka_has_deleted(cow):
+    cow._inspector.facts = facts(first=0, last=9, committed=0, committed_id="one")
+
+    def deleted():
+        cow._inspector.facts = facts(first=4, last=9, committed=0, committed_id="one")
+        return True
+
+    run(cow, at(0, message()), deleted, at(7, message()), lambda: cow.dead.losses)
+    assert cow.dead.losses == [(TOPIC, 0, 1, 4, False)]
+
+
+def test_offsets_that_never_were_messages_are_no_loss(cow):
+    cow._inspector.facts = facts(first=0, last=9, committed=0, committed_id="one")
+    run(cow, at(0, message()), at(7, message()), lambda: cow.kafka.stored.get(0) == 8)
+    assert not cow.dead.losses
+    assert counts(cow).lost == 0
+
+
+def test_an_offset_of_another_topic_of_the_same_name_is_not_used(cow):
+    cow._inspector.facts = facts(last=9, committed=5, committed_id="another")
+    run(cow, at(0, message()), lambda: cow.dead.losses)
+    assert cow.kafka.sought[0] == (0, 0)
+    assert cow.dead.losses == [(TOPIC, 0, 5, 5, True)]
+
+
+def test_a_topic_that_is_made_again_is_read_from_its_beginning_and_what_was_read_is_done(cow):
+    waiting = message()
+    cow.ingestor.failures[waiting["uuid"]] = [NotYet("x")] * 100_000
+    cow._inspector.facts = facts(last=9, committed=5, committed_id="one")
+
+    def made_again():
+        cow._inspector.facts = facts(topic_id="two", last=1, committed=5, committed_id="one")
+        return True
+
+    run(
+        cow,
+        at(5, waiting),
+        lambda: cow.ingestor.tries,
+        made_again,
+        lambda: (0, 0) in cow.kafka.sought,
+        at(0, message()),
+        lambda: cow.ingestor.failures.clear() is None,
+        lambda: len(cow.ingestor.done) == 2,
+        lambda: cow.dead.losses,
+    )
+    assert waiting["uuid"] in {each["uuid"] for each in cow.ingestor.done}
+    assert cow.dead.losses == [(TOPIC, 0, 6, 9, True)]
+    assert cow.kafka.committed[0] == 1
+
+
+def test_a_kafka_that_does_not_answer_is_said_until_it_does(cow):
+    def silent():
+        cow._inspector.failure = "SASL authentication error: Authentication failed"
+        return True
+
+    def answers():
+        assert "Authentication failed. Check the `kafka` settings" in cow.progress.kafka
+        state = ReplicaStatus(cow, cow.progress, lambda: None).snapshot()
+        assert (state.name, bool(state.not_ready), state.held) == ("held", True, cow.progress.kafka)
+        cow._inspector.failure = ""
+        return True
+
+    run(cow, silent, lambda: cow.progress.kafka, answers, lambda: not cow.progress.kafka)

@@ -195,6 +195,8 @@ def test_an_offset_is_stored_up_to_the_first_that_is_not_done():
     one.done(4)
     assert (one.offset_to_store, one.oldest_timestamp, one.next_offset) == (3, 103.0, 8)
     one.done(3)
+    assert (one.offset_to_store, one.gaps) == (5, {5: 7})  # until it is known that there is no message
+    one.close_gap(5)
     assert (one.offset_to_store, one.oldest_timestamp) == (7, 107.0)
     one.done(7)
     assert (one.offset_to_store, one.oldest_timestamp, one.unfinished) == (8, None, 0)
