@@ -59,6 +59,8 @@ def figures(outcome: Outcome) -> list[Figure]:
         Figure("faults_lost", len(verdict.lost), ""),
         Figure("faults_duplicates", len(verdict.duplicates), "", {"redelivered_messages": verdict.redelivered}),
         Figure("faults_running", len(verdict.running), ""),
+        # No fault in which something is missing in the catalogue while every status says that all is well.
+        Figure("faults_silent", len(outcome.silent), "", {"missing_and_said": outcome.looks}),
         Figure("faults_injected", sum(outcome.faults.values()), "faults", dict(sorted(outcome.faults.items()))),
         Figure("faults_minutes", round(outcome.minutes, 1), "min"),
     ]
@@ -70,7 +72,7 @@ def tell(outcome: Outcome, folder: Path) -> None:
     for hung in outcome.hung:
         lines.append(f"HUNG {'in SciFishRecorder' if hung.in_recorder else 'in Sardana itself'}: {hung.words}")
     verdict = outcome.verdict
-    kinds = {"LOST": verdict.lost, "DOUBLE": verdict.duplicates, "RUNNING": verdict.running}
+    kinds = {"LOST": verdict.lost, "DOUBLE": verdict.duplicates, "RUNNING": verdict.running, "SILENT": outcome.silent}
     with (folder / "findings.txt").open("w") as file:
         for kind, findings in kinds.items():
             every = [f"{kind}: {finding.who}: {finding.what}" for finding in findings]
@@ -78,7 +80,7 @@ def tell(outcome: Outcome, folder: Path) -> None:
             lines += every[:SHOWN]
     print("\n".join(lines))
     if outcome.good:
-        print("Nothing lost, nothing double, nothing left running.")
+        print("Nothing lost, nothing double, nothing left running, nothing missing in silence.")
     else:
         print(f"All findings, events.log, ledgers and logs are in {folder}")
 

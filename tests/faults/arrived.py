@@ -21,9 +21,9 @@ def read_topic(bootstrap: str, topic: str) -> tuple[list[Message], list[Finding]
     consumer = Consumer({"bootstrap.servers": bootstrap, "group.id": f"{topic}-faults", "enable.auto.commit": False})
     try:
         partitions = consumer.list_topics(topic, timeout=TIMEOUT).topics[topic].partitions
-        ends = {number: _end(consumer, topic, number) for number in partitions}
-        consumer.assign([TopicPartition(topic, number, OFFSET_BEGINNING) for number, end in ends.items() if end])
-        missing = sum(ends.values())
+        counts = {number: _count(consumer, topic, number) for number in partitions}
+        consumer.assign([TopicPartition(topic, number, OFFSET_BEGINNING) for number, count in counts.items() if count])
+        missing = sum(counts.values())
         messages: list[Message] = []
         wrong: list[Finding] = []
         while missing:
@@ -49,7 +49,7 @@ def _shortened(found: Message, data: bytes) -> Message:
     return {**found, "scientificMetadata": given, "digest": hashlib.sha256(data).hexdigest()}
 
 
-def _end(consumer: Consumer, topic: str, partition: int) -> int:
-    """How many messages are in it: nothing is deleted so soon, and there are no transactions."""
-    _, high = consumer.get_watermark_offsets(TopicPartition(topic, partition), timeout=TIMEOUT)
-    return int(high)
+def _count(consumer: Consumer, topic: str, partition: int) -> int:
+    """How many messages are in it; there are no transactions."""
+    low, high = consumer.get_watermark_offsets(TopicPartition(topic, partition), timeout=TIMEOUT)
+    return int(high - low)

@@ -8,13 +8,18 @@ import signal
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from uuid import uuid4
 
 from deploy.demo.processes import Process
 from tests.faults.clock import JUMPS
 from tests.faults.system import System
+from tests.servers.kafka import configure_topic
 
 GAP = (0.5, 5.0)
 """Seconds from one fault to the next, where nothing else is said."""
+
+LONG = (15.0, 25.0)
+"""Seconds of a fault that has to be said by somebody."""
 
 SETTLE = 5.0
 """Seconds that a disk which was full stays quiet: what waited in memory is written by then."""
@@ -33,6 +38,8 @@ class Fault:
     lasts: tuple[float, float] = (0.0, 0.0)
     not_with: tuple[str, ...] = ()
     after: tuple[str, ...] = ()
+    brings_back: bool = False
+    """Whether messages are lost with it, which a person has to send again."""
 
 
 @dataclass
@@ -51,6 +58,9 @@ class Chaos:
     active: list[Active] = field(default_factory=list)
     counts: dict[str, int] = field(default_factory=dict)
     gap: tuple[float, float] = GAP
+    look: Callable[[str], None] = lambda _: None
+    bring_back: Callable[[str], None] = lambda _: None
+    """Both are called with the name of a fault: before it is healed, and after one that `brings_back`."""
     _plan: list[Fault] = field(default_factory=list)
     _next: float = 0.0
 
@@ -109,7 +119,10 @@ class Chaos:
         for active in list(self.active):
             names = {other.fault.name for other in self.active}
             if active.until <= now and not names.intersection(active.fault.after):
+                self.look(active.fault.name)
                 active.fault.heal()
+                if active.fault.brings_back:
+                    self.bring_back(active.fault.name)
                 self.active.remove(active)
                 self.note(f"{active.fault.name}: over")
 
@@ -117,13 +130,25 @@ class Chaos:
 def all_faults(system: System, chance: random.Random) -> tuple[list[Fault], list[str]]:
     """Those that this machine allows; and in words those that it does not."""
     skipped = []
-    faults = [*_servers(system), *_kills(system, chance), _clock(system, chance)]
+    faults = [*_servers(system), *_kills(system, chance), _clock(system, chance), *_kafka_faults(system)]
     if system.disk.refused:
         skipped.append(f"full disk: {system.disk.refused}")
     else:
         faults.append(_full_disk(system, chance))
     return faults, skipped
 
+
+KAFKA = (
+    "Kafka stopped",
+    "Kafka killed",
+    "message size lowered",
+    "retention passed",
+    "password changed",
+    "topic made again",
+)
+"""Faults of Kafka, one at a time."""
+
+CLOCK = "clock jumps"
 
 DATABASE, DISK, MACROSERVER = "Tango database away", "spool's disk full", "MacroServer killed"
 
@@ -151,10 +176,9 @@ def _servers(system: System) -> list[Fault]:
         return begin
 
     term, kill = signal.SIGTERM, signal.SIGKILL
-    kafka = ("Kafka stopped", "Kafka killed")
     return [
-        Fault(kafka[0], quiet(system.kafka.stop), system.kafka.start, (3, 20), not_with=(kafka[1],)),
-        Fault(kafka[1], quiet(system.kafka.kill), system.kafka.start, (0, 10), not_with=(kafka[0],)),
+        Fault(KAFKA[0], quiet(system.kafka.stop), system.kafka.start, (3, 20), not_with=KAFKA),
+        Fault(KAFKA[1], quiet(system.kafka.kill), system.kafka.start, (0, 10), not_with=KAFKA),
         Fault("SciDog stopped", stop(lambda: system.scidog, term), system.start_scidog, (2, 10), after=(DATABASE,)),
         Fault(
             "PathFixer stopped",
@@ -234,4 +258,50 @@ def _clock(system: System, chance: random.Random) -> Fault:
         for clock in system.clocks:
             clock.jump(0)
 
-    return Fault("clock jumps", jump, back, (2, 15))
+    return Fault(CLOCK, jump, back, (2, 15))
+
+
+def _kafka_faults(system: System) -> list[Fault]:
+    """What Kafka refuses, and what it loses before SciCow has read it."""
+    bootstrap = system.kafka.bootstrap
+
+    def ahead() -> str:
+        for clock in system.clocks:
+            clock.jump(7200)
+        return "+7200 s"
+
+    def right() -> None:
+        for clock in system.clocks:
+            clock.jump(0)
+
+    def lower() -> str:
+        configure_topic(bootstrap, system.stack.topic, max_message_bytes="1500")
+        return "1500 bytes"
+
+    def stop_cow() -> str:
+        system.stop_cow()
+        return ""
+
+    def pass_retention() -> None:
+        system.delete_messages()
+        system.start_cow()
+
+    def change_password() -> str:
+        system.kafka.stop()
+        system.kafka.set_password(uuid4().hex)
+        system.kafka.start()
+        return ""
+
+    def make_again() -> str:
+        system.make_topic_again()
+        return ""
+
+    size, retention, password, again = KAFKA[2:]
+    without_kept = (*KAFKA, DISK)  # on a full disk nothing is kept of what was sent
+    return [
+        Fault("clock ahead", ahead, right, LONG, not_with=(CLOCK,)),
+        Fault(size, lower, lambda: configure_topic(bootstrap, system.stack.topic, max_message_bytes=None), LONG, KAFKA),
+        Fault(retention, stop_cow, pass_retention, LONG, without_kept, brings_back=True),
+        Fault(password, change_password, system.write_client_files, LONG, KAFKA),
+        Fault(again, make_again, lambda: None, LONG, without_kept, brings_back=True),
+    ]

@@ -11,21 +11,26 @@ import sys
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 from deploy.demo.processes import Processes
 from scifish.spool.database import SPOOL_SUFFIX
 from scifish.spool.inspection import summarise
-from tests.faults.arrived import read_topic
 from tests.faults.chaos import MACROSERVER, Chaos, all_faults
 from tests.faults.ledger import read_ledgers
 from tests.faults.processes import MARK, marked
 from tests.faults.scans import Hung, Scans
 from tests.faults.system import System
 from tests.faults.verdict import Finding, Verdict, judge, known_datasets
+from tests.faults.watch import Watch
+from tests.spools import left_in
 
 LEAVE = 30.0
 """Seconds in which what the programs have started must be gone."""
+
+INGEST = 300.0
+"""Seconds in which SciCow must have ingested what is in Kafka, when nothing more comes."""
 
 SAY = 5.0
 """Seconds from one line of progress to the next."""
@@ -51,10 +56,14 @@ class Outcome:
     skipped: list[str]
     """Faults that this machine does not allow, and why."""
     hung: list[Hung] = field(default_factory=list)
+    silent: list[Finding] = field(default_factory=list)
+    """What was missing in the catalogue while every status said that all was well."""
+    looks: int = 0
+    """How often something was missing at the end of a fault."""
 
     @property
     def good(self) -> bool:
-        return self.verdict.good and not any(hung.in_recorder for hung in self.hung)
+        return self.verdict.good and not self.silent and not any(hung.in_recorder for hung in self.hung)
 
 
 class Run:
@@ -82,7 +91,9 @@ class Run:
             faults, skipped = all_faults(system, random.Random(self.seed))
             for line in skipped:
                 self.note(f"NOT TESTED here: {line}")
-            chaos = Chaos(faults, random.Random(self.seed), self.note)
+            watch = Watch(system, self.note)
+            chaos = Chaos(faults, random.Random(self.seed), self.note, look=watch.look)
+            chaos.bring_back = partial(self._bring_back, system, watch)
             scans.start()
             try:
                 self._go_on(system, chaos, scans)
@@ -93,7 +104,8 @@ class Run:
             if scans.stuck:
                 system.kill_sardana()
             system.leave_door()
-            outcome = Outcome(self._finish(system, mark), 0.0, chaos.counts, skipped, scans.hung)
+            verdict = self._finish(system, watch, mark)
+            outcome = Outcome(verdict, 0.0, chaos.counts, skipped, scans.hung, watch.silent, watch.looks)
         outcome.verdict.running += self._left_processes(mark, set())
         system.disk.close()
         outcome.minutes = (time.monotonic() - self._begun) / 60
@@ -133,7 +145,23 @@ class Run:
         scans = sum(one.scan for one in started)
         return scans, len(started) - scans
 
-    def _finish(self, system: System, mark: str) -> Verdict:
+    def _bring_back(self, system: System, watch: Watch, fault: str) -> None:
+        """What Kafka has lost is missing until a person has sent it again; that it is lost must be seen until then."""
+        deadline = time.monotonic() + LEAVE
+        while not (said := watch.said()) and time.monotonic() < deadline:
+            time.sleep(1.0)
+        self.note(f"{fault}: {said[0] if said else 'nothing was lost'}")
+        watch.look(f"{fault}, after it")
+        self.note(f"{fault}: {system.bring_back()}")
+
+    def _not_in_catalogue(self, watch: Watch) -> list[Finding]:
+        """What SciCow has not ingested, when all has been sent."""
+        deadline = time.monotonic() + INGEST
+        while (missing := watch.missing(0.0)) and time.monotonic() < deadline:
+            time.sleep(1.0)
+        return [Finding(uuid, "is not in the catalogue, or not ended there") for uuid in sorted(missing)]
+
+    def _finish(self, system: System, watch: Watch, mark: str) -> Verdict:
         """Everything ends as a person would end it, and what waits is sent."""
         for program in (*system.programs, system.sardana):
             if program is not None:
@@ -152,10 +180,11 @@ class Run:
         left = self._left_processes(mark, others) + self._left_in_spools()
         # The disk goes with this process.
         shutil.copytree(self.folder / "spool", self.folder / "spool-at-the-end")
-        messages, wrong = read_topic(system.kafka.bootstrap, system.stack.topic)
-        self.note(f"{len(messages)} messages have arrived")
-        verdict = judge(read_ledgers(system.stack.ledgers), messages)
-        verdict.lost += wrong
+        not_in_catalogue = self._not_in_catalogue(watch)
+        system.collect()
+        self.note(f"{len(system.collected)} messages have arrived")
+        verdict = judge(read_ledgers(system.stack.ledgers), system.collected)
+        verdict.lost += system.wrong + not_in_catalogue
         verdict.running += left
         return verdict
 
@@ -165,7 +194,7 @@ class Run:
 
     def _left_in_spools(self) -> list[Finding]:
         found = []
-        for path in sorted(path for folder in self._spools() for path in folder.iterdir()):
+        for path in sorted(path for folder in self._spools() for path in left_in(folder)):
             if path.suffix == SPOOL_SUFFIX:
                 content = summarise(path)
                 what = f"{content.recording} being recorded, {content.waiting} wait, refused: {content.refused}"

@@ -8,27 +8,41 @@ import os
 import random
 import signal
 import socket
+import subprocess
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import tango
+from confluent_kafka import KafkaException
 
 from deploy.demo.door import Door
 from deploy.demo.processes import Process, Processes
 from deploy.demo.session import Session
 from deploy.demo.stack import DOOR, MACROSERVER, PATHFIXER, POOL, SCIDOG, Stack
+from ingest.scicat import SciCat
+from scifish.message import Message
 from tests.faults import processes
+from tests.faults.arrived import read_topic
 from tests.faults.clock import JUMPS, Clock
 from tests.faults.disk import Disk
 from tests.faults.importable import importable
 from tests.faults.ledger import SUFFIX
 from tests.faults.program import STYLES
-from tests.servers.kafka import KafkaServer, kafka_jars
+from tests.faults.verdict import Finding
+from tests.servers.catalogue import start_catalogue
+from tests.servers.kafka import SecuredKafka, delete_messages, delete_topic, kafka_jars, make_topic
+from tests.servers.scicow import PASSWORD, start_scicow, write_settings
+from tests.waiting import eventually
 
 RECORDERS = ("LedgerBefore", "SciFishRecorder", "LedgerAfter")
 
 PROGRAMS = 4
+
+PARTITIONS = 4
+
+CLIENT_LINES = ("security.", "sasl.")
+"""How the lines of a config file begin that are about the account."""
 
 START = 240.0
 """Seconds that a server may take to start: the machine may be busy with other things."""
@@ -43,7 +57,11 @@ class Beamline(Stack):
         self.ledgers = folder / "ledgers"
         self.ledgers.mkdir()
         self.recorder_folders.append(str(Path(__file__).with_name("recorders")))
+        self.kafka_client_file = folder / "kafka-client.properties"
         self.env |= {"SCIFISH_FAULTS_LEDGERS": str(self.ledgers), "PYTHONPATH": str(importable(folder))}
+
+    def scidog_properties(self, kafka: str) -> dict[str, Sequence[str]]:
+        return {**super().scidog_properties(kafka), "KafkaConfigFile": [str(self.kafka_client_file)]}
 
     def start_server(
         self,
@@ -77,7 +95,8 @@ class Beamline(Stack):
 
 
 class System:
-    """Database, simulated beamline, PathFixer, SciDog, Kafka, Sardana, and programs that use the class SciFish."""
+    """Database, simulated beamline, PathFixer, SciDog, Kafka, Sardana, programs that use the class SciFish, and SciCow
+    with its catalogue."""
 
     def __init__(self, folder: Path, processes: Processes, seed: int) -> None:
         self.folder = folder
@@ -88,7 +107,12 @@ class System:
         # Where SciDog's SpoolDirectory is, see `Stack.scidog_properties`.
         self.disk = Disk(folder / "spool")
         self.stack = Beamline(folder, processes, Clock(folder / "clocks" / "sardana"))
-        self.kafka = KafkaServer(folder / "kafka", processes, kafka_jars())
+        self.kafka = SecuredKafka(folder / "kafka", processes, kafka_jars())
+        self.collected: list[Message] = []
+        self.wrong: list[Finding] = []
+        self._cows = 0
+        self._cow: Process | None = None
+        self._http_port = _own_port()
         self.programs: list[Process | None] = [None] * PROGRAMS
         self._started = 0
         self.door: Door | None = None
@@ -97,16 +121,105 @@ class System:
         self.kafka.start()
         stack = self.stack
         stack.use_own_topic()
+        self.write_client_files()
+        make_topic(self.kafka.bootstrap, stack.topic, PARTITIONS)
+        self.start_catalogue()
         self.start_database()
         self.simulation = stack.start_beamline()
         self.pathfixer = stack.start_pathfixer([f"{{device: {MACROSERVER}, environment: ScanDir}}"])
-        self.scidog = stack.start_scidog(self.kafka.bootstrap)
+        self.scidog = stack.start_scidog(self.kafka.secured)
         self.sardana = stack.start_sardana()
         self.door = Door(stack.name(DOOR))
         Session(self.door, print).prepare(stack.folder / "data")
         self.door.run("senv", "DataRecorder", str(list(RECORDERS)))
         self.door.run("setproposal", "20250001")
         self.door.run("setsample", "fibre_A")
+
+    # ---------------------------------------------------- Kafka, SciCow and the catalogue
+
+    def write_client_files(self) -> None:
+        """The account of Kafka as it is now, for all who use it."""
+        for path in (self.stack.kafka_client_file, self.folder / "scicow" / "kafka.properties"):
+            path.parent.mkdir(exist_ok=True)
+            path.touch(mode=0o600)
+            own = [line for line in path.read_text().splitlines(keepends=True) if not line.startswith(CLIENT_LINES)]
+            path.write_text("".join(own) + self.kafka.client_properties())
+
+    def start_catalogue(self) -> None:
+        self.catalogue = start_catalogue(self.processes, self.folder / "catalogue")
+        self._run = self.stack.topic.removeprefix("scifish-")
+        self.scicow_config = write_settings(
+            self.folder / "scicow",
+            self.kafka.secured,
+            self.catalogue,
+            self._run,
+            session=6,
+            creation_location=f"/{self._run}",
+            http={"port": self._http_port},
+        )
+        self.write_client_files()
+        self.start_cow()
+
+    @property
+    def scicow_url(self) -> str:
+        return f"http://127.0.0.1:{self._http_port}"
+
+    def start_cow(self) -> None:
+        self._cows += 1
+        self._cow = start_scicow(self.processes, f"scicow-{self._cows}", self.scicow_config, self.catalogue)
+
+    def stop_cow(self) -> None:
+        assert self._cow is not None
+        self.end(self._cow, signal.SIGTERM, timeout=START)
+
+    def run_scicow(self, *words: str) -> subprocess.CompletedProcess[str]:
+        argv = [str(Path(sys.executable).with_name("scicow")), *words, "--config", str(self.scicow_config)]
+        env = {**os.environ, PASSWORD: self.catalogue.ingestor.password}
+        return subprocess.run(argv, env=env, capture_output=True, text=True, timeout=START)
+
+    def ended_in_catalogue(self) -> set[str]:
+        """The uuids of the datasets that the catalogue has, with their end."""
+        account = self.catalogue.ingestor
+        scicat = SciCat(self.catalogue.url, account.username, account.password, timeout=START)
+        found = scicat.datasets(
+            {"creationLocation": f"/{self._run}"}, fields=["pid", "scientificMetadata.scan"], limit=1_000_000
+        )
+        return {
+            each["pid"].rpartition("/")[2]
+            for each in found
+            if each["scientificMetadata"]["scan"]["status"]["value"] != "running"
+        }
+
+    def collect(self) -> None:
+        """Keep what the topic has, before a fault deletes it."""
+        messages, wrong = read_topic(self.kafka.bootstrap, self.stack.topic)
+        self.collected += messages
+        self.wrong += wrong
+
+    def delete_messages(self) -> None:
+        """As retention does, of what is `collected`."""
+        self.collect()
+        delete_messages(self.kafka.bootstrap, self.stack.topic)
+
+    def make_topic_again(self) -> None:
+        self.collect()
+        delete_topic(self.kafka.bootstrap, self.stack.topic)
+
+        def is_made() -> bool:
+            try:
+                make_topic(self.kafka.bootstrap, self.stack.topic, PARTITIONS)
+            except KafkaException:
+                return False  # the old one is still being deleted
+            return True
+
+        assert eventually(is_made)
+
+    def bring_back(self) -> str:
+        """As a person does who has seen that messages are lost: send again, and drop the letters that said it."""
+        argv = [str(Path(sys.executable).with_name("scifish")), "resend", "--since", "10d"]
+        done = subprocess.run(argv, env=self.stack.env, capture_output=True, text=True, timeout=START)
+        self.run_scicow("dead-letters", "drop", "--all", "--yes")
+        return done.stdout.splitlines()[0] if done.stdout else done.stderr
 
     # ------------------------------------------------------------------ Sardana
 
@@ -167,7 +280,8 @@ class System:
         known = {
             "beamline": "cosaxs",
             "topic": self.stack.topic,
-            "kafka_bootstrap_servers": self.kafka.bootstrap,
+            "kafka_bootstrap_servers": self.kafka.secured,
+            "kafka_config_file": str(self.stack.kafka_client_file),
             "spool_directory": str(self.folder / "spool"),
         }
         return json.dumps(known)

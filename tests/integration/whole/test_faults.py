@@ -31,3 +31,4 @@ def test_nothing_is_lost_double_or_left_running(tmp_path: Path) -> None:
     assert found["faults_scans"] >= 12
     assert found["faults_datasets"] >= 150
     assert (found["faults_lost"], found["faults_duplicates"], found["faults_running"]) == (0, 0, 0)
+    assert found["faults_silent"] == 0
