@@ -27,6 +27,9 @@ from scifish.spool.sent import SENT_SUFFIX, send_again, sent_messages
 
 MAX_NAMED_REFUSALS = 20
 
+REFUSED_ANSWER_SECONDS = 10.0
+"""Maximum time until Kafka has accepted what a running program retries for `scifish resend`."""
+
 
 def main(arguments: list[str] | None = None) -> int:
     parser = _parser()
@@ -255,7 +258,11 @@ def _resend(options: argparse.Namespace) -> int:
     if unsent:
         print(f"{unsent} messages of exited programs are left: {why}")
     deadline = time.monotonic() + options.timeout
-    while any(_is_open(path) for path in running) and time.monotonic() < deadline:
+    while any(map(_has_unsent, running)) and time.monotonic() < deadline:
+        time.sleep(0.2)
+    # What Kafka refuses again stays, so that its programs have only a moment for it.
+    deadline = time.monotonic() + min(options.timeout, REFUSED_ANSWER_SECONDS)
+    while any(map(_has_refused, running)) and time.monotonic() < deadline:
         time.sleep(0.2)
     for path in running:
         if take_resend_request(path):
@@ -266,12 +273,19 @@ def _resend(options: argparse.Namespace) -> int:
     return 1 if unsent else 0
 
 
-def _is_open(path: Path) -> bool:
-    """Whether the program of this spool has still to try its messages again."""
+def _has_unsent(path: Path) -> bool:
+    """Whether the program of this spool has not read the request yet, or messages wait there."""
     try:
         return resend_requested(path) or summarise(path).waiting > 0
     except (OSError, sqlite3.Error):
         return False  # it has exited since
+
+
+def _has_refused(path: Path) -> bool:
+    try:
+        return bool(summarise(path).refused)
+    except (OSError, sqlite3.Error):
+        return False
 
 
 def _resend_kept(options: argparse.Namespace, source: SettingsSource, folders: list[Path]) -> int:

@@ -28,18 +28,16 @@ log = logging.getLogger(__name__)
 
 SENT_SUFFIX = ".sent"
 
-MAX_FILE_BYTES = 20_000_000
-MAX_FILE_SECONDS = 6 * 3600.0
+MAX_SENT_FILE_BYTES = 20_000_000
+MAX_SENT_FILE_SECONDS = 6 * 3600.0
 """A file that is larger, or that was started longer ago, is followed by a new one. It is deleted as a whole."""
 
-PRUNE_SECONDS = 600.0
+SENT_PRUNE_SECONDS = 600.0
 """Seconds between two deletions of old files."""
 
-MIN_FREE_BYTES = 400_000_000
-MIN_FREE_FRACTION = 0.2
+SENT_FREE_BYTES = 400_000_000
+SENT_FREE_FRACTION = 0.2
 """With less than both free on the disk, old files are deleted: messages that have not been sent need the room."""
-
-DAY_SECONDS = 86_400.0
 
 
 @dataclass(frozen=True)
@@ -69,7 +67,7 @@ class SentLog:
             if days > 0 and messages:
                 self._write(folder, messages)
             if time.monotonic() >= self._next_prune:
-                self._next_prune = time.monotonic() + PRUNE_SECONDS
+                self._next_prune = time.monotonic() + SENT_PRUNE_SECONDS
                 prune(folder, days, limit)
             self._failed = False
         except OSError as error:
@@ -88,8 +86,8 @@ class SentLog:
         if (
             file is None
             or folder != self._folder
-            or file.tell() > MAX_FILE_BYTES
-            or time.monotonic() - self._since > MAX_FILE_SECONDS
+            or file.tell() > MAX_SENT_FILE_BYTES
+            or time.monotonic() - self._since > MAX_SENT_FILE_SECONDS
         ):
             self.close()
             file = self._file = self._new_file(folder)
@@ -122,10 +120,10 @@ def prune(folder: Path, days: float, limit: int) -> None:
     total = sum(size for _, size, _ in mine)
     disk = os.statvfs(folder)
     free = disk.f_bavail * disk.f_frsize
-    least = min(MIN_FREE_BYTES, MIN_FREE_FRACTION * disk.f_blocks * disk.f_frsize)
+    least = min(SENT_FREE_BYTES, SENT_FREE_FRACTION * disk.f_blocks * disk.f_frsize)
     now = time.time()
     for written, size, path in sorted(mine):
-        if now - written <= days * DAY_SECONDS and total <= limit and free >= least:
+        if now - written <= days * 86_400 and total <= limit and free >= least:
             break
         path.unlink(missing_ok=True)
         total -= size

@@ -70,14 +70,14 @@ def test_old_files_and_those_beyond_the_limit_are_deleted_oldest_first(tmp_path:
 
 def test_where_the_disk_is_nearly_full_nothing_is_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "1.sent").write_bytes(bytes(1000))
-    monkeypatch.setattr(sent, "MIN_FREE_BYTES", 1 << 62)
-    monkeypatch.setattr(sent, "MIN_FREE_FRACTION", 1.0)
+    monkeypatch.setattr(sent, "SENT_FREE_BYTES", 1 << 62)
+    monkeypatch.setattr(sent, "SENT_FREE_FRACTION", 1.0)
     prune(tmp_path, WEEK, MEGABYTE)
     assert not list(tmp_path.iterdir())
 
 
 def test_a_large_file_is_followed_by_another(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sent, "MAX_FILE_BYTES", 10)
+    monkeypatch.setattr(sent, "MAX_SENT_FILE_BYTES", 10)
     log = SentLog()
     for _ in range(3):
         log.keep(tmp_path, messages(1), WEEK, MEGABYTE)
