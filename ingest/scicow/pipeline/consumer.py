@@ -245,6 +245,10 @@ class SciCowConsumer:
         messages, size = max(self._settings.max_waiting // 2, 1), max(self._max_partition_bytes // 2, 1)
         for partition in self._partitions.values():
             self._store_offset(partition)
+            if not partition.started and partition.paused is None:
+                self._set_paused(
+                    partition, True
+                )  # nothing is read before it is known where: `_inspect` asks, and begins
             # Only when half is done, as each pause discards what was prefetched.
             if partition.started and partition.paused is not False and not partition.is_full(messages, size):
                 self._set_paused(partition, False)
@@ -455,16 +459,11 @@ class SciCowConsumer:
         if client is not self._kafka:
             return  # it is being closed
         self._kafka_answered()
-        # Nothing is read before it is known where: `_inspect` asks, and begins.
-        client.incremental_assign(partitions)
-        client.pause(partitions)
         with self._progress.locked():
             for each in partitions:
-                partition = AssignedPartition(each.topic, each.partition)
-                partition.paused = True
-                self._partitions[each.topic, each.partition] = partition
+                self._partitions[each.topic, each.partition] = AssignedPartition(each.topic, each.partition)
         self.assigned = True
-        self._next_inspection = 0.0
+        self._next_inspection = self._next_housekeeping = 0.0
         self._next_metadata = 0.0
         # `partitions` are only the new ones; the others stay assigned.
         log.info("reading %s", ", ".join(map(repr, self._partitions.values())) or "no partition")

@@ -121,9 +121,6 @@ class FakeKafka:
         time.sleep(0.002)
         return None
 
-    def incremental_assign(self, partitions):
-        pass
-
     def seek(self, partition):
         self.sought.append((partition.partition, partition.offset))
 
