@@ -117,6 +117,7 @@ class Run:
         before = (0, 0)
         while True:
             system.look_after_programs()
+            system.look_after_cow()
             if scans.stuck:
                 chaos.demand(MACROSERVER)
             chaos.step()

@@ -169,8 +169,16 @@ class System:
         self._cow = start_scicow(self.processes, f"scicow-{self._cows}", self.scicow_config, self.catalogue)
 
     def stop_cow(self) -> None:
-        assert self._cow is not None
-        self.end(self._cow, signal.SIGTERM, timeout=START)
+        cow, self._cow = self._cow, None
+        assert cow is not None
+        self.end(cow, signal.SIGTERM, timeout=START)
+
+    def look_after_cow(self) -> None:
+        """Start it again if nobody stopped it: it must not exit by itself."""
+        if self._cow is not None and not self._cow.running:
+            self.wrong.append(Finding(self._cow.name, f"SciCow exited by itself: {self._cow.text[-300:]}"))
+            self._forget(self._cow)
+            self.start_cow()
 
     def run_scicow(self, *words: str) -> subprocess.CompletedProcess[str]:
         argv = [str(Path(sys.executable).with_name("scicow")), *words, "--config", str(self.scicow_config)]

@@ -1,39 +1,39 @@
-"""Asks Kafka about partitions without waiting for the answer: the topic's id, what there is, what is committed.
+"""Asks Kafka about partitions, in a thread of its own: the topic's id, the messages that there are, what is committed.
 
-A consumer does not say that messages were deleted before it read them, or that its topic is another one by now. Both
+A consumer does not report that messages were deleted before it read them, or that its topic was created again. Both
 follow from these facts: an offset that is below the first available one, and an id that has changed.
+
+The requests are those of a consumer, except for the ids. librdkafka (2.16) ends the whole process by an assertion where
+a broker goes away during an admin request to the coordinator (`rd_kafka_admin_coord_request`); so there is none here.
 """
 
 from __future__ import annotations
 
 import logging
-import time
-from collections import defaultdict
+import queue
+import threading
 from collections.abc import Iterable
-from concurrent.futures import Future
 from dataclasses import dataclass
-from typing import Any
 
-from confluent_kafka import (
-    ConsumerGroupTopicPartitions,
-    KafkaError,
-    KafkaException,
-    TopicCollection,
-    TopicPartition,
-)
-from confluent_kafka.admin import AdminClient, OffsetSpec
+from confluent_kafka import Consumer, KafkaError, KafkaException, TopicCollection, TopicPartition
+from confluent_kafka.admin import AdminClient
 
 from ingest.scicow.kafka.topics import make_client
 from ingest.scicow.settings import KafkaSettings
 
 log = logging.getLogger(__name__)
 
-ANSWER_SECONDS = 10.0
+INSPECTION_ANSWER_SECONDS = 10.0
 ID_ANSWER_SECONDS = 2.0
-"""Seconds for the id of a topic; a broker that has none (before Kafka 2.8) does not answer."""
+"""Seconds for the ids of the topics; a broker that has none (before Kafka 2.8) does not answer."""
 
-_GONE = (KafkaError.UNKNOWN_TOPIC_OR_PART, KafkaError._UNKNOWN_TOPIC, KafkaError._UNKNOWN_PARTITION, KafkaError._NOENT)
-"""There is no such topic at the moment."""
+_GONE = (
+    KafkaError.UNKNOWN_TOPIC_OR_PART,
+    KafkaError._UNKNOWN_TOPIC,
+    KafkaError._UNKNOWN_PARTITION,
+    KafkaError.LEADER_NOT_AVAILABLE,
+)
+"""There is no such partition at the moment."""
 
 
 @dataclass(frozen=True)
@@ -60,115 +60,98 @@ class InspectionFailed(Exception):
 
 
 class PartitionInspector:
-    """Has one question at a time. Never blocks."""
+    """Has one question at a time. Its methods return at once."""
 
     def __init__(self, kafka: KafkaSettings) -> None:
         """Raises SciCowSettingsError."""
-        self._group = kafka.group_id
         self._errors: list[str] = []
-        config = {"log_level": 0, **kafka.librdkafka(), "client.id": "scicow-inspector", "error_cb": self._on_error}
-        self._admin = make_client(AdminClient, config)
-        self._question: _OpenInspection | None = None
+        known = {"log_level": 0, **kafka.librdkafka(), "client.id": "scicow-inspector", "error_cb": self._on_error}
+        # It subscribes to nothing, so it is never in the group.
+        own = {"group.id": kafka.group_id, "enable.auto.commit": False, "enable.auto.offset.store": False}
+        self._consumer = make_client(Consumer, {**known, **own})
+        self._admin = make_client(AdminClient, known)
+        self._questions: queue.SimpleQueue[list[tuple[str, int]] | None] = queue.SimpleQueue()
+        self._answers: queue.SimpleQueue[Answer | InspectionFailed] = queue.SimpleQueue()
+        self.is_asking = False
+        threading.Thread(target=self._run, name="inspector", daemon=True).start()
 
     def ask(self, partitions: Iterable[tuple[str, int]]) -> None:
         """Ask about these; of none, whether Kafka answers at all. Nothing happens while another question is open."""
-        if self._question is None:
-            self._errors.clear()
-            self._question = _OpenInspection(self._admin, self._group, list(partitions))
-
-    @property
-    def is_asking(self) -> bool:
-        return self._question is not None
+        if not self.is_asking:
+            self.is_asking = True
+            self._questions.put(list(partitions))
 
     def answer(self) -> Answer | None:
         """The answer, once; None while there is none. Raises InspectionFailed."""
-        self._admin.poll(0)  # calls `_on_error`
-        question = self._question
-        if question is None or not question.is_done:
-            return None
-        self._question = None
         try:
-            return question.result()
-        except KafkaException as error:
-            raise InspectionFailed(self._errors[-1] if self._errors else error.args[0].str()) from error
-        except TimeoutError as error:
-            raise InspectionFailed("no answer in time") from error
-
-    def _on_error(self, error: KafkaError) -> None:
-        if error.code() != KafkaError._ALL_BROKERS_DOWN:  # the one before it says why
-            self._errors.append(error.str())
-
-
-class _OpenInspection:
-    """The requests of one question: by topic, as one that is deleted must not cost the answers about the others."""
-
-    def __init__(self, admin: AdminClient, group: str, partitions: list[tuple[str, int]]) -> None:
-        self._deadline = time.monotonic() + ANSWER_SECONDS + 1.0
-        numbers: dict[str, list[TopicPartition]] = defaultdict(list)
-        for topic, number in partitions:
-            numbers[topic].append(TopicPartition(topic, number))
-        self._first: dict[tuple[str, int], Future[Any]] = {}
-        self._last: dict[tuple[str, int], Future[Any]] = {}
-        self._ids: dict[str, Future[Any]] = {}
-        self._alive: Future[Any] | None = None
-        self._committed: Future[Any] | None = None
-        for topic, asked in numbers.items():
-            for into, spec in ((self._first, OffsetSpec.earliest()), (self._last, OffsetSpec.latest())):
-                answers = admin.list_offsets(dict.fromkeys(asked, spec), request_timeout=ANSWER_SECONDS)
-                into |= {(topic, each.partition): answer for each, answer in answers.items()}
-        if numbers:
-            self._ids = admin.describe_topics(TopicCollection(list(numbers)), request_timeout=ID_ANSWER_SECONDS)
-            every = [each for asked in numbers.values() for each in asked]
-            wanted = [ConsumerGroupTopicPartitions(group, every)]
-            self._committed = admin.list_consumer_group_offsets(wanted, request_timeout=ANSWER_SECONDS)[group]
-        else:
-            self._alive = admin.describe_cluster(request_timeout=ANSWER_SECONDS)
-
-    @property
-    def _futures(self) -> list[Future[Any]]:
-        single = [each for each in (self._alive, self._committed) if each is not None]
-        return [*self._first.values(), *self._last.values(), *self._ids.values(), *single]
-
-    @property
-    def is_done(self) -> bool:
-        return all(each.done() for each in self._futures) or time.monotonic() > self._deadline
-
-    def result(self) -> Answer:
-        """KafkaException or TimeoutError if Kafka does not answer."""
-        if self._alive is not None:
-            self._alive.result(0)
-        if self._committed is None:
-            return {}
-        committed = {(each.topic, each.partition): each for each in self._committed.result(0).topic_partitions}
-        found: Answer = {}
-        for key, answer in self._first.items():
-            place = committed.get(key)
-            if place is not None and place.error is not None:
-                raise KafkaException(place.error)
-            first, last = _offset(answer), _offset(self._last[key])
-            if first is None or last is None:
-                continue
-            offset = place.offset if place is not None and place.offset >= 0 else -1
-            committed_id = (place.metadata or "") if place is not None and offset >= 0 else ""
-            found[key] = PartitionFacts(self._id(key[0]), first, last, offset, committed_id)
+            found = self._answers.get_nowait()
+        except queue.Empty:
+            return None
+        self.is_asking = False
+        if isinstance(found, InspectionFailed):
+            raise found
         return found
 
-    def _id(self, topic: str) -> str:
+    def close(self) -> None:
+        """Ask nothing more."""
+        self._questions.put(None)
+
+    def _run(self) -> None:
+        while (partitions := self._questions.get()) is not None:
+            self._errors.clear()
+            try:
+                self._answers.put(self._facts(partitions))
+            except KafkaException as error:
+                self._consumer.poll(0)  # calls `_on_error`
+                self._answers.put(InspectionFailed(self._errors[-1] if self._errors else error.args[0].str()))
+            except Exception as error:
+                log.exception("internal error in SciCow, please report it")
+                self._answers.put(InspectionFailed(repr(error)))
+        self._consumer.close()
+
+    def _facts(self, partitions: list[tuple[str, int]]) -> Answer:
+        if not partitions:
+            self._consumer.list_topics(timeout=INSPECTION_ANSWER_SECONDS)
+            return {}
+        wanted = [TopicPartition(*key) for key in partitions]
+        committed = {
+            (each.topic, each.partition): each
+            for each in self._consumer.committed(wanted, timeout=INSPECTION_ANSWER_SECONDS)
+        }
+        watermarks = {(each.topic, each.partition): self._watermarks(each) for each in wanted}
+        ids = self._ids({each.topic for each in wanted})  # last, when Kafka is known to answer
+        found: Answer = {}
+        for key, watermark in watermarks.items():
+            place = committed[key]
+            if place.error is not None:
+                raise KafkaException(place.error)
+            if watermark is not None:
+                is_committed = place.offset >= 0
+                committed_id = (place.metadata or "") if is_committed else ""
+                offset = place.offset if is_committed else -1
+                found[key] = PartitionFacts(ids.get(key[0], ""), *watermark, offset, committed_id)
+        return found
+
+    def _watermarks(self, partition: TopicPartition) -> tuple[int, int] | None:
+        """None if there is no such partition at the moment."""
         try:
-            found = self._ids[topic].result(0)
+            return self._consumer.get_watermark_offsets(partition, timeout=INSPECTION_ANSWER_SECONDS)
         except KafkaException as error:
-            log.debug("the id of topic %s is not known: %s", topic, error)
-            return ""
-        except TimeoutError:
-            return ""
-        return str(found.topic_id) if found.topic_id is not None else ""
+            if error.args[0].code() in _GONE:
+                return None
+            raise
 
+    def _ids(self, topics: set[str]) -> dict[str, str]:
+        """The ids of those topics that have one."""
+        answers = self._admin.describe_topics(TopicCollection(list(topics)), request_timeout=ID_ANSWER_SECONDS)
+        found = {}
+        for topic, answer in answers.items():
+            try:
+                found[topic] = str(answer.result(ID_ANSWER_SECONDS + 1.0).topic_id or "")
+            except (KafkaException, TimeoutError) as error:
+                log.debug("the id of topic %s is not known: %s", topic, error)
+        return found
 
-def _offset(answer: Future[Any]) -> int | None:
-    """None if there is no such partition at the moment."""
-    try:
-        return int(answer.result(0).offset)
-    except KafkaException as error:
-        if error.args[0].code() in _GONE:
-            return None
-        raise
+    def _on_error(self, error: KafkaError) -> None:
+        if error.code() != KafkaError._ALL_BROKERS_DOWN:  # the one before it has the reason
+            self._errors.append(error.str())

@@ -404,12 +404,13 @@ class SciCowConsumer:
             if self._settings.kafka.librdkafka() == self._librdkafka and not self._broken:
                 return ""
             log.info("connecting to Kafka anew: its configuration has changed")
-            before = self._kafka
+            before, inspector = self._kafka, self._inspector
             self._connect()
         except SciCowSettingsError as error:
             return str(error)
         self._remove([TopicPartition(*key) for key in self._partitions])
         self._close_client(before)
+        inspector.close()
         self._broken = self.assigned = False
         self._inspection_error = self._kafka_error = ""
         self._next_inspection = 0.0
@@ -523,6 +524,7 @@ class SciCowConsumer:
             log.warning("messages still in progress after %.0f s; they will be redelivered", self._finish_within)
         self._finish_within = 0.0
         self._losses.stop()
+        self._inspector.close()
         closing = self._close_client(self._kafka)  # it revokes the partitions and commits
         closing.join(CLOSE_SECONDS)
         if closing.is_alive():

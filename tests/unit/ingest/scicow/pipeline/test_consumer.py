@@ -177,6 +177,9 @@ class FakeInspector:
     def ask(self, partitions):
         self._asked = list(partitions)
 
+    def close(self):
+        pass
+
     def answer(self):
         asked, self._asked = self._asked, None
         if self.failure:
