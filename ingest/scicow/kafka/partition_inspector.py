@@ -32,8 +32,9 @@ _GONE = (
     KafkaError._UNKNOWN_TOPIC,
     KafkaError._UNKNOWN_PARTITION,
     KafkaError.LEADER_NOT_AVAILABLE,
+    KafkaError.NOT_LEADER_FOR_PARTITION,
 )
-"""There is no such partition at the moment."""
+"""There is no such partition at the moment, or its leader is being elected."""
 
 
 @dataclass(frozen=True)

@@ -103,6 +103,12 @@ class AssignedPartition:
             waits = self.unread > 0 and not self._unfinished
             self._unread_since = (self._unread_since or time.time()) if waits else None
 
+    def undelivered_seconds(self) -> float:
+        """For how long Kafka has had messages of it that it did not deliver, though it was read; 0 if it has none."""
+        with self._lock:
+            since = self._unread_since
+        return max(time.time() - since, 0.0) if since is not None and self.started and self.paused is False else 0.0
+
     @property
     def oldest_timestamp(self) -> float | None:
         """The time of the first message that is not done, in seconds since 1970; None if there is none.

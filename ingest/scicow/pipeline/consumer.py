@@ -13,7 +13,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections import defaultdict
+from collections import Counter, defaultdict
 from dataclasses import dataclass
 from typing import Any
 
@@ -61,8 +61,17 @@ CONFIG_CHECK_SECONDS = 5.0
 STANDSTILL_SECONDS = 30.0
 """Without partitions, after an error of Kafka, from which on SciCow is held."""
 
+UNDELIVERED_SECONDS = 60.0
+"""Without a message of a partition of which Kafka has some, after which SciCow connects anew.
+
+librdkafka (2.16) may read nothing more of a topic that was deleted and created again while a broker restarted.
+"""
+
 REMEMBER_SECONDS = 120.0
 """How long the messages of a partition that was taken away are kept: its topic may have been deleted."""
+
+MAX_RECONNECTIONS = 3
+"""For the same offset that is not delivered."""
 
 METADATA_RETRY_SECONDS = 10.0
 UNKNOWN_OFFSET = -1001
@@ -118,6 +127,7 @@ class SciCowConsumer:
         self._broken = False  # the client, for good
         self._next_inspection = 0.0
         self._recorded: dict[AssignedPartition, set[int]] = {}  # the gaps that are being recorded as losses
+        self._reconnections: Counter[tuple[str, int, int]] = Counter()  # by topic, partition and next offset
         self._before: dict[PartitionKey, _PartitionBefore] = {}
         self._asked: dict[PartitionKey, tuple[AssignedPartition, dict[int, int], int]] = {}
         self._next_config_check = 0.0
@@ -387,9 +397,18 @@ class SciCowConsumer:
         reason = self._inspection_error
         if not reason and self._kafka_error and now - self._unassigned_since > STANDSTILL_SECONDS:
             reason = self._kafka_error
+        undelivered = [each for each in self._partitions.values() if each.undelivered_seconds() > UNDELIVERED_SECONDS]
+        place, client = None, self._kafka
+        if undelivered and not reason:
+            reason = f"it has messages of {undelivered[0]} and does not deliver them"
+            place = (undelivered[0].topic, undelivered[0].number, undelivered[0].next_offset)
+            # Where it does not help, there may be no message: offsets at the end of a topic can be those of none.
+            self._broken |= self._reconnections[place] < MAX_RECONNECTIONS
         if (reason or self._broken) and now >= self._next_config_check:
             self._next_config_check = now + CONFIG_CHECK_SECONDS
             reason = self._connect_anew() or reason
+            if place is not None and self._kafka is not client:
+                self._reconnections[place] += 1
         servers = self._settings.kafka.bootstrap_servers
         text = f"Kafka at {servers}: {reason}. Check the `kafka` settings" if reason else ""
         if text and self._settings.kafka.config_file:
@@ -403,7 +422,7 @@ class SciCowConsumer:
         try:
             if self._settings.kafka.librdkafka() == self._librdkafka and not self._broken:
                 return ""
-            log.info("connecting to Kafka anew: its configuration has changed")
+            log.info("connecting to Kafka anew")
             before, inspector = self._kafka, self._inspector
             self._connect()
         except SciCowSettingsError as error:
