@@ -11,7 +11,6 @@ import logging
 import sqlite3
 import time
 from collections.abc import Callable, Sequence
-from concurrent.futures import Future
 from pathlib import Path
 
 from scifish.companion.finalizer import Finalizer
@@ -19,7 +18,7 @@ from scifish.companion.lifecycle import DatasetLifecycle, DatasetState
 from scifish.companion.orphans import OrphanSpools, closing_record
 from scifish.companion.scidog_reports import MEGABYTE, ScidogReporter, shortage
 from scifish.dataset.proprietary import WithheldDatasets
-from scifish.native import threading
+from scifish.native import Future, threading
 from scifish.settings import Settings, state_directory
 from scifish.settings.sources import SettingsSource
 from scifish.spool.database import OpenDataset, Spool
