@@ -48,6 +48,9 @@ from tests.servers.kafka import (
 from tests.servers.scicow import PASSWORD, start_scicow, write_settings
 from tests.waiting import PATIENCE, eventually
 
+CLUSTER = "kafka-cluster"
+"""The name of the resource that stands for the whole cluster: who may CREATE in it may create any topic."""
+
 SCICOW = str(Path(sys.executable).with_name("scicow"))
 
 
@@ -168,7 +171,10 @@ def secured(tmp_path: Path, secured_kafka: SecuredKafka, catalogue: Catalogue) -
 
 
 def deny(site: Site, topic: str, operation: AclOperation) -> None:
-    """Take this right away from SciCow's account. Of a topic without such a rule, everybody has every right."""
+    """Take this right away from SciCow's account, in a topic or in `CLUSTER`.
+
+    Where there is no such rule, everybody has every right.
+    """
     client = AdminClient({"bootstrap.servers": site.bootstrap})
     rule = AclBinding(*_rule(topic, operation))
     client.create_acls([rule])[rule].result(PATIENCE)
@@ -182,7 +188,8 @@ def give_back(site: Site, topic: str, operation: AclOperation) -> None:
 
 def _rule(topic: str, operation: AclOperation) -> tuple[Any, ...]:
     who = (f"User:{ACCOUNT}", "*")
-    return ResourceType.TOPIC, topic, ResourcePatternType.LITERAL, *who, operation, AclPermissionType.DENY
+    kind = ResourceType.BROKER if topic == CLUSTER else ResourceType.TOPIC
+    return kind, topic, ResourcePatternType.LITERAL, *who, operation, AclPermissionType.DENY
 
 
 def test_what_was_deleted_while_scicow_was_away_is_counted_and_said_until_somebody_drops_it(site: Site) -> None:
@@ -345,7 +352,8 @@ def test_a_changed_password_is_said_and_its_file_is_read_again(secured: Site, se
 
 def test_no_dead_letter_topic_and_no_right_to_make_one_is_said_as_that(secured: Site) -> None:
     dead_letters = f"dead-{secured.run}"
-    deny(secured, dead_letters, AclOperation.CREATE)
+    for where in (dead_letters, CLUSTER):
+        deny(secured, where, AclOperation.CREATE)
     process = secured.start()
     process.wait_for("the dead-letter topic dead-.* does not exist, and Kafka does not let this account make it")
     assert "does not exist" in secured.status()["Dead letters"]
@@ -354,7 +362,8 @@ def test_no_dead_letter_topic_and_no_right_to_make_one_is_said_as_that(secured: 
     assert eventually(lambda: "does not let this account make it" in secured.seen().get("held", ""))
     assert "SciCowHeld" in secured.alerts()
     assert "does not let this account make it" in secured.status()["Replica"]
-    give_back(secured, dead_letters, AclOperation.CREATE)
+    for where in (dead_letters, CLUSTER):
+        give_back(secured, where, AclOperation.CREATE)
     assert eventually(lambda: secured.seen().get("dead_letters") == 1, 2 * PATIENCE)
     assert eventually(lambda: secured.seen().get("held") == "")
 
