@@ -33,8 +33,8 @@ log = logging.getLogger(__name__)
 SUPERVISION_SECONDS = 1.0
 """Seconds between two turns of the loop."""
 
-SETTINGS_CHECK_SECONDS = 5.0
-"""Seconds between two looks at the settings while Kafka does not take messages."""
+UNSENT_SETTINGS_CHECK_SECONDS = 5.0
+"""Seconds between two reads of the settings while Kafka does not accept messages."""
 
 FIRST_ORPHAN_CHECK_SECONDS = 10.0
 MAX_ORPHAN_CHECK_SECONDS = 300.0
@@ -175,7 +175,7 @@ class Supervisor:
         self._handle_requests()
         if (self._sender.trouble or self._sender.refusal) and time.monotonic() > self._next_settings:
             # A corrected address is used while messages wait, and not at the next scan only.
-            self._next_settings = time.monotonic() + SETTINGS_CHECK_SECONDS
+            self._next_settings = time.monotonic() + UNSENT_SETTINGS_CHECK_SECONDS
             self._pool.submit(self._settings.now)
         if time.monotonic() > self._next_orphan_check:
             self._next_orphan_check = time.monotonic() + self._orphan_check_seconds

@@ -55,7 +55,7 @@ INSPECTION_SECONDS = 10.0
 FIRST_INSPECTION_SECONDS = 0.5
 """Between two questions as long as a partition waits for the answer."""
 
-CONFIG_CHECK_SECONDS = 5.0
+CONFIG_FILE_CHECK_SECONDS = 5.0
 """Between two looks at `kafka.config_file` while nothing can be read from Kafka."""
 
 STANDSTILL_SECONDS = 30.0
@@ -405,7 +405,7 @@ class SciCowConsumer:
             # Where it does not help, there may be no message: offsets at the end of a topic can be those of none.
             self._broken |= self._reconnections[place] < MAX_RECONNECTIONS
         if (reason or self._broken) and now >= self._next_config_check:
-            self._next_config_check = now + CONFIG_CHECK_SECONDS
+            self._next_config_check = now + CONFIG_FILE_CHECK_SECONDS
             reason = self._connect_anew() or reason
             if place is not None and self._kafka is not client:
                 self._reconnections[place] += 1
