@@ -39,6 +39,9 @@ RECORDERS = ("LedgerBefore", "SciFishRecorder", "LedgerAfter")
 
 PROGRAMS = 4
 
+AS_MXCUBE = ("gevent.monkey", "--no-thread", "--module")
+"""How a program starts that gevent has patched as MXCuBE's front ends do."""
+
 PARTITIONS = 4
 
 CLIENT_LINES = ("security.", "sasl.")
@@ -276,7 +279,8 @@ class System:
         self._started += 1
         name = f"program-{self._started:03}"
         style = STYLES[slot % len(STYLES)]
-        argv = [*self.clocks[slot].command, sys.executable, "-m", "tests.faults.program"]
+        argv = [*self.clocks[slot].command, sys.executable, "-m"]
+        argv += [*AS_MXCUBE, "tests.faults.program"] if style == "mxcube" else ["tests.faults.program"]
         argv += [str(self.stack.ledgers / f"{name}{SUFFIX}"), name, str(self.random.randrange(10**6))]
         argv.append(style)
         if style == "settings":
