@@ -230,7 +230,10 @@ class FakeServer:
         self._numbers += 1
         self.blocks.append({**body, "_id": f"block-{self._numbers}", "createdAt": self.now()})
         own = [block for block in self.blocks if block["datasetId"] == body["datasetId"]]
-        totals = {"size": sum(block["size"] for block in own), "numberOfFiles": sum(len(b["dataFileList"]) for b in own)}
+        totals = {
+            "size": sum(block["size"] for block in own),
+            "numberOfFiles": sum(len(b["dataFileList"]) for b in own),
+        }
         self.sets[body["datasetId"]] |= totals
 
     def _patch_origdatablocks(

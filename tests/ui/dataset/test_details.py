@@ -25,7 +25,8 @@ from taurus_widgets.scanlog.details.metadata_tree import NAME, VALUE
 from taurus_widgets.scanlog.features.details import DetailPages, PicturesPage
 from taurus_widgets.scanlog.parts.whole_value import WholeValue
 from tests.builders.scicat_datasets import Json, scan
-from tests.servers.catalogue import INGESTOR, Catalogue
+from tests.servers.catalogue import Catalogue
+from tests.ui.accounts import INGESTOR
 from tests.ui.catalogue_faults import failing
 from tests.ui.held_catalogue import Held, answered
 from tests.waiting import PATIENCE

@@ -301,7 +301,7 @@ def test_a_repeat_counts_what_an_earlier_attempt_has_left_uncounted(server):
 
 @pytest.mark.parametrize("may_delete", [True, False])
 def test_a_deleted_dataset_that_is_sent_again_has_the_files_that_it_left_once(server, may_delete):
-    """Its blocks are still in SciCat, and count for nobody. Not every account may delete a block that is there twice."""
+    """Its blocks are still in SciCat, and not counted. Not every account may delete a block that is there twice."""
     given, ended = begun(server, files=[file("/a", 3), file("/b", 4)])
     ingestor(server).ingest(ended)
     del server.sets[pid(ended)]
