@@ -94,7 +94,11 @@ def readable(column: LogColumn, dataset: Json, digits: int = 6, longest: int = 4
 def plain_value(column: LogColumn, dataset: Json) -> Any:
     """For programs that know types: a number where the metadata has one, else the text of `exact`."""
     leaf = cols.leaf_at(dataset, column.path) if column.path else None
-    value = leaf.get("value") if isinstance(leaf, Mapping) and leaf.get("end") is None else leaf
+    if isinstance(leaf, Mapping) and leaf.get("end") is None:
+        digits = cols.exact_text(leaf)
+        value = int(digits) if digits else leaf.get("value")
+    else:
+        value = leaf
     if isinstance(value, int | float) and PLAIN_NUMBER.fullmatch(str(value)):
         return value
     return exact(column, dataset)
