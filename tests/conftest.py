@@ -9,10 +9,12 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 from deploy.demo.processes import Processes
+from ingest.scicat import SciCat, SciCatError
 from tests import ran_on
 from tests.servers.catalogue import KINDS, Catalogue, given_catalogue, start_catalogue
 from tests.servers.kafka import Kafka, make_kafka
 from tests.servers.sardana import FAILED
+from tests.waiting import PATIENCE
 
 # How long an example takes says as much of what else the machine does.
 settings.register_profile("project", deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -78,3 +80,16 @@ def catalogue(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathF
     folder = tmp_path_factory.mktemp("catalogue")
     with Processes(folder / "logs") as processes:
         yield start_catalogue(processes, folder)
+
+
+@pytest.fixture(scope="session")
+def whole_mongodb(catalogue: Catalogue) -> None:
+    """Skips on a given SciCat whose database is not MongoDB, but something like it without its text search."""
+    account = catalogue.ingestor
+    try:
+        where = {"$text": {"$search": "wafer"}}
+        SciCat(catalogue.url, account.username, account.password, timeout=PATIENCE).datasets(where, ["pid"], limit=1)
+    except SciCatError as error:
+        if catalogue.process is not None or "$text" not in str(error):
+            raise
+        pytest.skip("the given SciCat's database is not MongoDB: it has no $text")

@@ -23,6 +23,7 @@ def make_app(catalogue: CatalogueContext) -> ASGIApp:
     app.state.catalogue = catalogue
     # Routes with a fixed name come before those with a pid in the same place.
     app.include_router(datasets.search_routes())
+    app.include_router(datasets.public_routes())
     for version in (datasets.V3, datasets.V4):
         app.include_router(datasets.DatasetApi(version).router())
         app.include_router(files.block_routes(version.name))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator, Mapping
 from functools import lru_cache
 from typing import Any
@@ -17,12 +18,13 @@ class TopLevelNull(ValueError):
 
 
 def encode_key(key: str) -> str:
-    """As JavaScript's encodeURIComponent does it, and the dot, which separates the parts of a path."""
+    """As the real server stores it: unchanged where it looks encoded, else encoded, also its dots."""
     return _encoded_key(key) if len(key) <= _SHORT else _encoded_key.__wrapped__(key)
 
 
 def decode_key(key: str) -> str:
-    return _decoded_key(key) if len(key) <= _SHORT else unquote(key)
+    """As v3 shows it."""
+    return _decoded_key(key) if len(key) <= _SHORT else _decoded_key.__wrapped__(key)
 
 
 # A beamline's datasets have the same keys again and again: they were a third of the time of a request.
@@ -31,10 +33,21 @@ _SHORT = 200
 
 @lru_cache(maxsize=16_384)
 def _encoded_key(key: str) -> str:
-    return quote(key, safe="-_!~*'()").replace(".", "%2E")
+    return key if decode_key(key) != key else quote(key, safe="-_!~*'()").replace(".", "%2E")
 
 
-_decoded_key = lru_cache(maxsize=16_384)(unquote)
+@lru_cache(maxsize=16_384)
+def _decoded_key(key: str) -> str:
+    # JavaScript's decodeURIComponent decodes all or nothing.
+    if "%" not in key or _BAD_ESCAPE.search(key):
+        return key
+    try:
+        return unquote(key, errors="strict").replace("%2E", ".")
+    except UnicodeDecodeError:
+        return key
+
+
+_BAD_ESCAPE = re.compile(r"%(?![0-9A-Fa-f]{2})")
 
 
 def stored(metadata: Mapping[str, Any]) -> Json:

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
+import time
 import uuid
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
 import requests
 
+from taurus_widgets.scanlog.exporting import elogy_entry
 from taurus_widgets.scanlog.exporting.elogy import Author, Elogy, ElogyError, Stale
 from taurus_widgets.scanlog.exporting.elogy_entry import ElogyExport, ElogyTarget, send
 from taurus_widgets.scanlog.exporting.pictures import PictureFile
@@ -171,6 +175,56 @@ class TestAppended:
         elogy.change(old, {"content": "<p>new</p>"})
         with pytest.raises(Stale):
             elogy.change(old, {"content": "<p>old</p>"})
+
+    def test_one_that_is_open_for_editing_is_left_alone(
+        self, running: RunningElogy, elogy: Elogy, logbook: int, entry: int, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Also by somebody whom Elogy sees at the same address, as it sees all behind a proxy."""
+        monkeypatch.setattr(elogy_entry, "MAX_APPEND_TRIES", 2)
+        lock = f"{running.url}/api/entries/{entry}/lock"
+        assert requests.post(lock, timeout=PATIENCE).status_code == 200
+        with pytest.raises(Stale, match=r"being edited by somebody else \(it is locked by 127\.0\.0\.1"):
+            send(elogy, ElogyTarget(logbook, entry, "", (ADA,)), export(), ExportProgress())
+        assert requests.get(lock, timeout=PATIENCE).json()["lock"]["owned_by_ip"] == "127.0.0.1"
+        assert "first" not in elogy.entry(entry)["content"]
+
+    def test_of_several_at_once_none_is_lost(
+        self, running: RunningElogy, elogy: Elogy, logbook: int, entry: int, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        cells = [f"row {number}" for number in range(4)]
+        if running.server is not None:
+            monkeypatch.setattr(running.server.store, "between", lambda: time.sleep(0.02))  # so that calls meet
+        with ThreadPoolExecutor(len(cells)) as pool:
+            sent = [
+                pool.submit(
+                    send, Elogy(running.url), ElogyTarget(logbook, entry, "", (ADA,)), export(cell), ExportProgress()
+                )
+                for cell in cells
+            ]
+            assert {each.result().entry for each in sent} == {entry}
+        content = elogy.entry(entry)["content"]
+        assert [content.count(cell) for cell in cells] == [1] * len(cells)
+
+    def test_a_wide_table_scrolls_and_times_stay_on_one_line(self, elogy: Elogy, logbook: int) -> None:
+        rows = ElogyExport(
+            "Scan log", ["Start", "Comment"], ["scizoo/1"], [["2026-11-22 10:00:00", "a b"]], [], frozenset({0})
+        )
+        content = elogy.entry(send(elogy, ElogyTarget(logbook, None, "", (ADA,)), rows, ExportProgress()).entry)[
+            "content"
+        ]
+        assert re.search(r'<div style="overflow-x: ?auto;?">\s*<table', content), content
+        assert re.search(r'<td style="white-space: ?nowrap;?">2026-11-22 10:00:00</td>\s*<td>a b</td>', content), (
+            content
+        )
+
+    def test_the_same_picture_is_attached_once(self, elogy: Elogy, logbook: int, entry: int) -> None:
+        picture = PictureFile("scan-1-1", "image/png", "", PNG)
+        for heading in ("Before lunch", "After lunch"):
+            target = ElogyTarget(logbook, entry, heading, (ADA,))
+            send(elogy, target, export(pictures=[picture]), ExportProgress())
+        found = elogy.entry(entry)
+        assert found["content"].count("first") == 2
+        assert len(found["attachments"]) == 1
 
     def test_plain_text_stays_plain_text(self, elogy: Elogy, logbook: int) -> None:
         fields = {"title": "Plain", "content": "dark", "content_type": "text/plain", "authors": [ADA.as_json()]}

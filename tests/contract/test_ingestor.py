@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from ingest.scicat import SciCat
+from ingest.scicat import SciCat, SciCatError
 from ingest.scicow.catalogue.ingestor import Ingestor
 from ingest.scicow.mapping.ownership import by_settings
 from ingest.scicow.settings import load
@@ -118,6 +118,52 @@ def test_a_block_that_is_there_twice_goes_and_the_totals_are_right(
     ingestor.ingest(given)
     found = api.dataset(f"contract/{given['uuid']}")
     assert (found["size"], found["numberOfFiles"]) == (10, 1)
+
+
+def test_files_that_scicat_was_killed_before_counting_are_counted(
+    ingestor: Ingestor, client: SciCat, api: Api, monkeypatch: Any
+) -> None:
+    given, add = message("snapshot"), client.add_files
+    pid = f"contract/{given['uuid']}"
+
+    def killed(*block: Any) -> None:
+        add(*block)
+        assert api.patch(pid, {"size": 0, "numberOfFiles": 0}).status_code == 200
+        raise SciCatError("POST origdatablocks", 0, "no answer")
+
+    monkeypatch.setattr(client, "add_files", killed)
+    ingestor.ingest(given)
+    for _ in range(2):
+        found = api.dataset(pid)
+        assert (found["size"], found["numberOfFiles"]) == (10, 1)
+        assert api.patch(pid, {"size": 0, "numberOfFiles": 0}).status_code == 200
+        ingestor.ingest(given)
+
+
+def test_a_deleted_dataset_that_is_sent_again_has_its_files_once(
+    ingestor: Ingestor, client: SciCat, api: Api, may_delete: None
+) -> None:
+    began = message("began")
+    ended = message("ended", began["uuid"], files=[file("/data/visitors/cosaxs/20250001/raw/a.h5", 5)])
+    pid = f"contract/{began['uuid']}"
+    for resent in (False, True):
+        ingestor.ingest(began, resent)
+        ingestor.ingest(ended, resent)
+        found = client.dataset(pid)  # v3 alone may show it no more: TRACKABLES
+        assert found is not None
+        assert (found["size"], found["numberOfFiles"]) == (5, 1)
+        assert len(client.blocks(pid)) == 1
+        assert api.call("DELETE", f"/api/v3/datasets/{quoted(pid)}").status_code == 200
+
+
+def test_the_digits_of_large_whole_numbers_are_kept(ingestor: Ingestor, api: Api) -> None:
+    began = message("began", scientificMetadata={"Time": value(2**53 + 1, "ns")})
+    ended = message("ended", began["uuid"], scientificMetadata={"Time": value(2**53 + 1, "ns", end=2**63 - 1)})
+    for given in (began, ended):
+        ingestor.ingest(given)
+    found = api.dataset(f"contract/{began['uuid']}")["scientificMetadata"]["Time"]
+    assert found["value"] == pytest.approx(2**53, rel=1e-15)
+    assert (found["exact"], found["end_exact"]) == (str(2**53 + 1), str(2**63 - 1))
 
 
 def test_what_is_said_after_the_end_leaves_the_totals(ingestor: Ingestor, api: Api) -> None:

@@ -121,6 +121,7 @@ def test_fullquery(api: Api, three, proposal_id: str) -> None:
     assert names({"proposalIds": ["nothing"]}) == []
 
 
+@pytest.mark.usefixtures("whole_mongodb")
 def test_fullquery_finds_text(api: Api, new_dataset, proposal_id: str) -> None:
     api.create(new_dataset(datasetName="diffraction of lysozyme"))
     api.create(new_dataset(datasetName="dark"))
@@ -128,6 +129,7 @@ def test_fullquery_finds_text(api: Api, new_dataset, proposal_id: str) -> None:
     assert _names(answer.json()) == ["diffraction of lysozyme"]
 
 
+@pytest.mark.usefixtures("whole_mongodb")
 @pytest.mark.parametrize(
     ("search", "names"),
     [
@@ -148,6 +150,7 @@ def test_where_finds_any_word_or_all_phrases(
     assert sorted(_names(found)) == names
 
 
+@pytest.mark.usefixtures("whole_mongodb")
 def test_fullfacet(api: Api, three, proposal_id: str) -> None:
     def facets(proposal: str) -> dict:
         answer = api.get("/api/v3/datasets/fullfacet", fields={"proposalIds": [proposal]}, facets=["type"])

@@ -97,6 +97,7 @@ def test_status(found: Found) -> None:
         ("- & ()", ["11", "10", "9", "8"]),
     ],
 )
+@pytest.mark.usefixtures("whole_mongodb")
 def test_text_has_all_the_words(found: Found, text: str, numbers: list[str]) -> None:
     assert found(text=text) == numbers
 
@@ -149,6 +150,7 @@ def test_yes_or_no(found: Found) -> None:
     assert found(QueryCondition(metadata_field(("Gap", "Open")), Relation.NOT_EQUAL, True)) == ["11", "9"]
 
 
+@pytest.mark.usefixtures("whole_mongodb")
 def test_all_conditions_hold(found: Found) -> None:
     above = QueryCondition(ENERGY, Relation.GREATER, 7.1, "keV")
     sample = QueryCondition("sampleId", Relation.CONTAINS, "b")

@@ -17,7 +17,7 @@ def _argument(account: Account) -> str:
     return ":".join([account.username, account.password, *account.groups[:1]])
 
 
-def test_the_recorded_contract_holds(catalogue: Catalogue) -> None:
+def test_the_recorded_contract_holds(catalogue: Catalogue, whole_mongodb: None) -> None:
     if not SCRIPT.exists():
         pytest.skip("shared/contracts/scicat_contract.py is not beside this checkout")
     if catalogue.user1 is None or catalogue.user2 is None:

@@ -1,11 +1,12 @@
 """The SciCats that tests run against: the embedded one as a real process, and one given by the environment.
 
     SCIZOO_SCICAT_URL=https://... SCIZOO_SCICAT_USERNAME=... SCIZOO_SCICAT_PASSWORD=... \\
-        pytest tests/contract tests/integration/scicow
+        pytest tests/contract tests/integration/scicow tests/ui
 
 The account must be an administrator (ADMIN_GROUPS). SCIZOO_SCICAT_USER=name:password:group, a
-member of one group who may create, and SCIZOO_SCICAT_OTHER=name:password, someone of another
-group, add the tests of who sees what. Nothing is removed from it afterwards.
+member of one group who may create, and SCIZOO_SCICAT_OTHER=name:password:group, someone of another
+group, add the tests of who sees what. What such a SciCat cannot do, as to fail when it is told to,
+or what an account may not, is skipped with the reason. Nothing is removed from it afterwards.
 """
 
 from __future__ import annotations

@@ -3,7 +3,8 @@
     SCIZOO_ELOGY_URL=http://127.0.0.1:8000 pytest tests/contract/test_elogy.py
 
 The stand-in does what the real one was seen to do, the unexpected included (LIKE in the search of metadata, a PUT that
-resets what is not in it, files that overwrite each other). Nothing is removed from a given one afterwards.
+resets what is not in it, a PUT that overwrites another one of the same moment, a lock that any PUT from its own
+address cancels, files that overwrite each other). Nothing is removed from a given one afterwards.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from email.parser import BytesParser
 from email.policy import HTTP
@@ -56,6 +57,8 @@ class Store:
     locked: dict[int, str] = field(default_factory=dict)
     """By entry, the address that has it open."""
     lock: threading.RLock = field(default_factory=threading.RLock)
+    between: Callable[[], None] = lambda: None
+    """Called in each PUT between reading the entry and saving it, where other calls are served."""
 
     # ------------------------------------------------------------------ logbooks
 
@@ -111,6 +114,16 @@ class Store:
         return self.shown_entry(made["id"])
 
     def change_entry(self, number: int, body: Json, address: str) -> Json:
+        """As the real one not in one step: the whole entry is saved as it was read, with the changes."""
+        with self.lock:
+            changed = self._changed(number, body, address)
+        self.between()
+        with self.lock:
+            changed["revisions"] = self.entries[number]["revisions"] + 1
+            self.entries[number] = changed
+            return self.shown_entry(number)
+
+    def _changed(self, number: int, body: Json, address: str) -> Json:
         entry = self.entries[number]
         if "revision_n" not in body:
             raise Refused(400, "Missing 'revision_n' field!")
@@ -125,12 +138,22 @@ class Store:
             self._check_authors(body)
         # What is not sent is set to this, not kept.
         body = {"content_type": "text/html", "priority": 0} | body
-        changed = ("title", "content", "content_type", "authors", "attributes", "metadata", "priority", "archived")
-        entry.update({name: body[name] for name in changed if name in body})
+        names = ("title", "content", "content_type", "authors", "attributes", "metadata", "priority", "archived")
+        changed = entry | {name: body[name] for name in names if name in body}
         if "content" in body:
-            entry["content"] = self._without_images(entry, body["content"])
-        entry["revisions"] += 1
-        return self.shown_entry(number)
+            changed["content"] = self._without_images(changed, body["content"])
+        return changed
+
+    def lock_entry(self, number: int, address: str) -> Json:
+        """For the address that wants to edit it. Refused if another one has it."""
+        owner = self.locked.setdefault(self.entries[number]["id"], address)
+        if owner != address:
+            raise Refused(409, "Resource locked by someone else!")
+        return self.shown_lock(number)
+
+    def shown_lock(self, number: int) -> Json:
+        times = {"created_at": "Sun, 22 Nov 2026 10:00:00 -0000", "expires_at": "Sun, 22 Nov 2026 11:00:00 -0000"}
+        return {"id": number, "owned_by_ip": self.locked[number], **times}
 
     def _check_authors(self, body: Json) -> None:
         if "authors" in body and not body["authors"]:
@@ -172,7 +195,7 @@ class Store:
             "logbook": self.shown_logbook(entry["logbook"]),
             "attributes": {name: value for name, value in entry["attributes"].items() if name in names},
             "revision_n": entry["revisions"],
-            "lock": {"owned_by_ip": self.locked[number]} if number in self.locked else None,
+            "lock": self.shown_lock(number) if number in self.locked else None,
             "followups": [
                 self.shown_entry(other["id"]) for other in self.entries.values() if other["follows"] == entry["id"]
             ],
@@ -233,7 +256,8 @@ class Handler(BaseHTTPRequestHandler):
             self._say(int(fault), {"message": "as the test wants it"})
             return
         try:
-            with self.server.store.lock:
+            # A PUT locks by itself, for parts of its time: see `Store.change_entry`.
+            with nullcontext() if self.command == "PUT" else self.server.store.lock:
                 status, found = 200, self._found(body)
         except Refused as refused:
             field_errors = isinstance(refused.message, dict)
@@ -268,6 +292,10 @@ class Handler(BaseHTTPRequestHandler):
                 return {"logbook": store.add_logbook(json.loads(body))}
             case ["GET", "api", "logbooks", logbook, "entries"]:
                 return {"logbook": store.shown_logbook(int(logbook)), "entries": store.search(int(logbook), query)}
+            case ["POST", "api", "entries", entry, "lock"]:
+                return {"lock": store.lock_entry(int(entry), self.client_address[0])}
+            case ["GET", "api", "entries", entry, "lock"]:
+                return {"lock": store.shown_lock(int(entry))}
             case ["POST", "api", "logbooks", _, "entries", entry, "attachments"]:
                 return self._attached(int(entry), body)
             case ["POST", "api", "logbooks", logbook, "entries", *follows]:

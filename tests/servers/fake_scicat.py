@@ -163,7 +163,10 @@ class FakeServer:
         return 201, {}
 
     def _get_datasets(self, version: str, parts: Any, body: Any, headers: Any, living: bool) -> tuple[int, Any]:
-        return 200, [dataset_forms.to_v3(each) for each in self.sets.values()] if living else []
+        where = json.loads(self._query.get("filter", "{}")).get("where", {})
+        pids = where.get("pid", {}).get("inq")
+        wanted = [each for pid, each in self.sets.items() if pids is None or pid in pids]
+        return 200, [dataset_forms.to_v3(each) for each in wanted] if living else []
 
     def _get_dataset(self, version: str, parts: Any, body: Any, headers: Any, living: bool) -> tuple[int, Any]:
         found = self.sets.get(parts[1])
@@ -226,9 +229,12 @@ class FakeServer:
     def add_block(self, body: Json) -> None:
         self._numbers += 1
         self.blocks.append({**body, "_id": f"block-{self._numbers}", "createdAt": self.now()})
-        found = self.sets[body["datasetId"]]
-        found["size"] = found.get("size", 0) + body["size"]
-        found["numberOfFiles"] = found.get("numberOfFiles", 0) + len(body["dataFileList"])
+        own = [block for block in self.blocks if block["datasetId"] == body["datasetId"]]
+        totals = {
+            "size": sum(block["size"] for block in own),
+            "numberOfFiles": sum(len(b["dataFileList"]) for b in own),
+        }
+        self.sets[body["datasetId"]] |= totals
 
     def _patch_origdatablocks(
         self, version: str, parts: Any, body: Json, headers: Any, living: bool

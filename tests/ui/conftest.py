@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import os
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -22,7 +23,8 @@ from taurus_widgets.scanlog.editing import edits
 from taurus_widgets.scanlog.exporting import dialog
 from taurus_widgets.scanlog.features import filters, picture_import
 from taurus_widgets.scanlog.table import loader, poller
-from tests.servers.catalogue import INGESTOR, Catalogue, start_catalogue
+from tests.servers.catalogue import Catalogue, start_catalogue
+from tests.ui.accounts import GIVEN, INGESTOR
 from tests.waiting import PATIENCE
 
 Json = dict[str, object]
@@ -78,7 +80,9 @@ def processes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Processes]:
 
 @pytest.fixture(scope="session")
 def catalogue(processes: Processes, tmp_path_factory: pytest.TempPathFactory) -> Catalogue:
-    """One for all tests: each keeps to a proposal of its own."""
+    """One for all tests: each keeps to a proposal of its own. A given one where SCIZOO_SCICAT_URL names it."""
+    if GIVEN is not None:
+        return GIVEN
     return start_catalogue(processes, tmp_path_factory.mktemp("catalogue"), failing=True)
 
 
@@ -93,12 +97,13 @@ def client(catalogue: Catalogue) -> SciCat:
 
 
 _proposals = itertools.count(1)
+_RUN = f"{time.time_ns() // 10**9 % 10**8:08d}"
 
 
 @pytest.fixture
 def proposal() -> str:
-    """One that no other test uses."""
-    return f"P-{next(_proposals):08d}"
+    """One that no other test uses, nor an earlier run on the same catalogue."""
+    return f"P-{_RUN}{next(_proposals):04d}"
 
 
 @pytest.fixture(autouse=True)

@@ -11,7 +11,8 @@ from pytestqt.qtbot import QtBot
 
 from ingest.scicat import SciCat
 from taurus_widgets.qt.calls import THREADS, Calls
-from tests.servers.catalogue import INGESTOR, Catalogue
+from tests.servers.catalogue import Catalogue
+from tests.ui.accounts import INGESTOR
 from tests.waiting import PATIENCE
 
 

@@ -8,12 +8,11 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from fastapi import APIRouter, HTTPException, Request
-from fastapi.responses import JSONResponse
+from fastapi.responses import JSONResponse, Response
 
 from ingest.embedded import dataset_forms, models, search
 from ingest.embedded.access import (
     DATASETS,
-    ORIGDATABLOCKS,
     V3_DATASETS,
     CatalogueContext,
     may_change,
@@ -22,7 +21,8 @@ from ingest.embedded.access import (
     visible,
 )
 from ingest.embedded.accounts import CatalogueAccount
-from ingest.embedded.filters import NO_LIMIT, FilterQuery, TableShape, all_of, where, with_dates
+from ingest.embedded.filters import FilterQuery, TableShape, all_of, with_dates
+from ingest.embedded.routes.included import with_included
 from ingest.embedded.routes.request import (
     MERGE_PATCH_TYPE,
     Body,
@@ -41,8 +41,6 @@ from ingest.embedded.routes.request import (
 from ingest.embedded.store import DocumentExists
 
 Json = dict[str, Any]
-
-BLOCKS = "origdatablocks"
 
 
 @dataclass(frozen=True)
@@ -117,6 +115,34 @@ def _check_unmodified(request: Request, document: Json) -> None:
             raise refuse(412, "Resource has been modified on server")
 
 
+def public_routes() -> APIRouter:
+    """`/datasets/public` of v4, which clients without a login use: scitacean, for one."""
+    router = APIRouter(prefix="/api/v4/datasets/public")
+    api = DatasetApi(V4)
+
+    @router.get("")
+    def find(request: Request, held: Held) -> JSONResponse:
+        return api.find(request, held, None)
+
+    @router.get("/count")
+    def count(request: Request, held: Held) -> JSONResponse:
+        return api.count(request, held, None)
+
+    @router.get("/findOne")
+    def find_one(request: Request, held: Held) -> Response:
+        return api.find_one(request, held, None)
+
+    @router.get("/{key}")
+    def get(request: Request, held: Held, pid: Key) -> Response:
+        with held.store.read() as connection:
+            document = DATASETS.get(connection, pid)
+        if document is None or not document.get("isPublished"):
+            return Response()  # an empty 200, as for all that the real server does not find here
+        return JSONResponse(with_included(held, None, document, request.query_params.getlist("include")))
+
+    return router
+
+
 class DatasetApi:
     """The handlers of one version."""
 
@@ -173,12 +199,7 @@ class DatasetApi:
     def get(self, request: Request, held: Held, who: Who, pid: Key) -> JSONResponse:
         document = self._version.shown(readable(held, who, pid))
         wanted = request.query_params.getlist("include") if self._version is V4 else []
-        if unknown := set(wanted) - {BLOCKS}:
-            raise refuse(400, f"include: {BLOCKS} can be, and not {', '.join(sorted(unknown))[:100]}")
-        if wanted:
-            of_dataset = where({"datasetId": pid}, ORIGDATABLOCKS.shape)
-            document[BLOCKS] = ORIGDATABLOCKS.find(held.store, FilterQuery(of_dataset, limit=NO_LIMIT))
-        return JSONResponse(document)
+        return JSONResponse(with_included(held, who, document, wanted))
 
     def patch(self, request: Request, held: Held, who: Who, pid: Key, sent: Body) -> JSONResponse:
         # Merged only if the content type is exactly this: with a charset behind it the real server replaces.

@@ -22,8 +22,9 @@ from ingest.embedded.access import (
     visible,
 )
 from ingest.embedded.accounts import CatalogueAccount
-from ingest.embedded.filters import FALSE_CONDITION, NO_LIMIT, FilterQuery, all_of, where
+from ingest.embedded.filters import FALSE_CONDITION, FilterQuery, all_of, where
 from ingest.embedded.routes.datasets import readable
+from ingest.embedded.routes.included import attachment_of_v4, of_dataset, shown_block
 from ingest.embedded.routes.request import Body, Held, Key, Who, list_query, query_object, refuse, validated
 from ingest.embedded.store import Collection
 
@@ -47,11 +48,6 @@ def _owned(connection: sqlite3.Connection, who: CatalogueAccount | None, pid: st
 
 def _inherited(dataset: Json) -> Json:
     return {name: dataset[name] for name in ("ownerGroup", "accessGroups", "isPublished") if name in dataset}
-
-
-def _of_dataset(held: CatalogueContext, collection: Collection, pid: str) -> list[Json]:
-    query = FilterQuery(where({"datasetId": pid}, collection.shape), limit=NO_LIMIT)
-    return collection.find(held.store, query)
 
 
 def _newest(held: CatalogueContext, collection: Collection, pid: str) -> list[Json]:
@@ -98,7 +94,8 @@ def block_routes(version: str) -> APIRouter:
         limit = DEFAULT_LIST_LENGTH if version == "v4" else 100
         query = list_query(query_object(request, "filter"), ORIGDATABLOCKS.shape, limit)
         allowed = all_of([visible(who, ORIGDATABLOCKS.table), query.condition])
-        return JSONResponse(ORIGDATABLOCKS.find(held.store, replace(query, condition=allowed)))
+        found = ORIGDATABLOCKS.find(held.store, replace(query, condition=allowed))
+        return JSONResponse(list(map(shown_block, found)))
 
     @router.post("/datasets/{key}/origdatablocks")
     def create_for(held: Held, who: Who, pid: Key, sent: Body) -> JSONResponse:
@@ -107,7 +104,7 @@ def block_routes(version: str) -> APIRouter:
     @router.get("/datasets/{key}/origdatablocks")
     def find_for(held: Held, who: Who, pid: Key) -> JSONResponse:
         readable(held, who, pid)
-        return JSONResponse(_of_dataset(held, ORIGDATABLOCKS, pid))
+        return JSONResponse(list(map(shown_block, of_dataset(held, ORIGDATABLOCKS, pid))))
 
     @router.patch("/origdatablocks/{key}")
     def change(held: Held, who: Who, key: Key, sent: Body) -> JSONResponse:
@@ -168,7 +165,7 @@ def attachment_routes() -> APIRouter:
     @router.get("/{key}/thumbnail")
     def thumbnail(held: Held, who: Who, pid: Key) -> JSONResponse:
         readable(held, who, pid)
-        pictures = [one["thumbnail"] for one in _of_dataset(held, ATTACHMENTS, pid) if one.get("thumbnail")]
+        pictures = [one["thumbnail"] for one in of_dataset(held, ATTACHMENTS, pid) if one.get("thumbnail")]
         return JSONResponse({"thumbnail": pictures[0]} if pictures else {})
 
     @router.delete("/{key}/attachments/{attachment}")
@@ -204,15 +201,9 @@ def attachment_list_routes() -> APIRouter:
         query = list_query({"where": conditions, "limits": limits}, ATTACHMENTS.shape, DEFAULT_LIST_LENGTH)
         allowed = [visible(who, ATTACHMENTS.table), query.condition, *([] if of_datasets else [FALSE_CONDITION])]
         found = ATTACHMENTS.find(held.store, replace(query, condition=all_of(allowed)))
-        return JSONResponse([_as_v4(attachment) for attachment in found])
+        return JSONResponse([attachment_of_v4(attachment) for attachment in found])
 
     return router
 
 
 _ID = {"aid": "id"}
-
-
-def _as_v4(attachment: Json) -> Json:
-    related = {"targetId": attachment["datasetId"], "targetType": "dataset", "relationType": "is attached to"}
-    own = {name: value for name, value in attachment.items() if name not in ("id", "datasetId")}
-    return {**own, "aid": attachment["id"], "relationships": [related]}

@@ -31,14 +31,19 @@ class DatasetFiles:
         """Returns how many were new. `none_there` is whether it is certain that none exist."""
         if not files:
             return 0
-        there = set() if none_there else _paths(self._client.blocks(pid))
+        blocks = [] if none_there else self._client.blocks(pid)
+        there = _paths(blocks)
         new = list({file["path"]: file for file in files if file["path"] not in there}.values())
         if not new:
+            # SciCat counts a block in a second step, before which it may have been killed. It does not count those that
+            # a deleted dataset has left, when the dataset is made again.
+            self._count(pid, blocks)
             return 0
         new = checksums(new)
-        for block in in_blocks(new):
-            self._add(pid, block)
-        self._read_back(pid, {file["path"] for file in new})
+        answered = [self._add(pid, block) for block in in_blocks(new)]
+        blocks = self._read_back(pid, {file["path"] for file in new})
+        if not all(answered):
+            self._count(pid, blocks)
         return len(new)
 
     def replace(self, pid: str, files: list[Json], checksums: Checksums) -> int:
@@ -67,7 +72,8 @@ class DatasetFiles:
             files = [_without_checksum(file) if file["path"] in new else file for file in files]
         self._client.change_block(_key(block), files, algorithm if any("chk" in file for file in files) else "")
 
-    def _add(self, pid: str, files: list[Json]) -> None:
+    def _add(self, pid: str, files: list[Json]) -> bool:
+        """Whether SciCat has answered that they are added: else they are, and may not be counted."""
         algorithm = self._algorithm if any("chk" in file for file in files) else ""
         try:
             self._client.add_files(pid, files, algorithm)
@@ -76,9 +82,14 @@ class DatasetFiles:
             written = error.temporary and {file["path"] for file in files} <= _paths(self._client.blocks(pid))
             if not written:
                 raise
+            return False
+        return True
 
-    def _read_back(self, pid: str, added: set[str]) -> None:
-        """Check that each file exists once. Another SciCow, killed while writing, may have written at the same time."""
+    def _read_back(self, pid: str, added: set[str]) -> list[Json]:
+        """Check that each file exists once; returns the blocks that are left.
+
+        Another SciCow, killed while writing, may have written at the same time.
+        """
         blocks = self._client.blocks(pid)
         if not added <= _paths(blocks):
             raise SciCatError(f"files of {pid}", 0, "SciCat does not show the files that it has just accepted")
@@ -91,10 +102,9 @@ class DatasetFiles:
             if paths <= seen and paths <= added:
                 twice.append(block)
             seen |= paths
-        if twice:
-            self._remove(pid, blocks, twice)
+        return self._remove(pid, blocks, twice) if twice else blocks
 
-    def _remove(self, pid: str, blocks: list[Json], twice: list[Json]) -> None:
+    def _remove(self, pid: str, blocks: list[Json], twice: list[Json]) -> list[Json]:
         keys = ", ".join(map(_key, twice))
         try:
             for block in twice:
@@ -106,9 +116,11 @@ class DatasetFiles:
                 pid,
                 keys,
             )
-            return
+            return blocks
         log.warning("%s: deleted the datablocks %s, which another SciCow had written as well", pid, keys)
-        self._count(pid, [block for block in blocks if block not in twice])
+        left = [block for block in blocks if block not in twice]
+        self._count(pid, left)
+        return left
 
     def _count(self, pid: str, blocks: list[Json]) -> None:
         """Check that the dataset has their totals.

@@ -35,8 +35,10 @@ class Ingestor:
         self._files = DatasetFiles(client, self._checksums.algorithm)
         self._version = "" if settings.scicat.api == "auto" else settings.scicat.api
 
-    def ingest(self, message: Message) -> None:
+    def ingest(self, message: Message, resent: bool = False) -> None:
         """Write this (validated) message to SciCat, and log it.
+
+        `resent` is whether it was ingested before: of a dataset that was deleted since, the files are still in SciCat.
 
         Raises SciCatError and NotYet, after which the call can be repeated, and MessageRefused. Two calls
         for one dataset must not run at once: the real backend would lose one's changes.
@@ -49,7 +51,7 @@ class Ingestor:
             elif message["type"] == "annotation":
                 done = self._annotate(pid, message)
             else:
-                done = self._complete(pid, message)
+                done = self._complete(pid, message, resent)
         except TooLarge as error:
             raise MessageRefused(
                 f"{error}; record less with this dataset, or leave out values in the mapping"
@@ -58,7 +60,7 @@ class Ingestor:
 
     # ------------------------------------------------------------------ steps
 
-    def _complete(self, pid: str, message: Message) -> str:
+    def _complete(self, pid: str, message: Message, resent: bool) -> str:
         """`ended` and `snapshot`: the metadata with part 1, files with every part."""
         revision, none_there = mapping.revision(message), False
         if message.get("part", {"number": 1})["number"] > 1:
@@ -72,7 +74,7 @@ class Ingestor:
             return f"{done}: was recorded again later"  # which named the files as they were by then
         files, checksums = mapping.files(message), partial(self._with_checksums, message)
         replaced = self._files.replace(pid, files, checksums) if revision else 0
-        added = self._files.add(pid, files, checksums, none_there)
+        added = self._files.add(pid, files, checksums, none_there and not resent)
         counts = {"files": added, "files changed": replaced}
         return ", ".join([done, *(f"{count} {what}" for what, count in counts.items() if count)])
 

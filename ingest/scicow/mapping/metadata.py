@@ -6,6 +6,7 @@ How the real backend treats metadata (the comments say where it surprises) was f
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Collection, Mapping
 from typing import Any
 
@@ -20,6 +21,9 @@ SCAN_GROUP = "scan"
 
 MAX_GROUP_DEPTH = 20
 """Groups inside each other. What is deeper becomes JSON text: MongoDB ends at 100."""
+
+MAX_EXACT_INTEGER = 2**53
+"""JavaScript, and so SciCat, has no larger whole numbers: it rounds them."""
 
 # MongoDB's text index takes a field `language` for its own; JavaScript loses `__proto__`.
 _RESERVED = ("", "language", "__proto__")
@@ -103,6 +107,7 @@ class Metadata:
             self.notes.append(f"{path}: has no value ({value.get('error') or 'null'})")
         if unit != value["unit"]:
             found["original_unit"] = value["unit"]
+        self._keep_digits(found, "exact", value["value"], path)
         for name, inner in value.items():
             if name in ("value", "unit") or inner is None or name in self._page.leave_out_of_values:
                 continue
@@ -114,7 +119,14 @@ class Metadata:
             if free != name:
                 self.notes.append(f"{path}: its {name!r} is named {free!r} in SciCat")
             found[free] = self._flat(inner, path)
+            self._keep_digits(found, f"{free}_exact", inner, path)
         return found
+
+    def _keep_digits(self, found: Json, name: str, value: Any, path: str) -> None:
+        """The text of numbers that SciCat rounds, beside them: of one its digits, of a list JSON."""
+        if _is_rounded(value):
+            found[_free(name, found)] = json.dumps(value)
+            self.notes.append(f"{path}: is rounded by SciCat, its digits are in {name!r}")
 
     def _unit(self, given: str, path: str) -> str:
         unit = self._page.units.get(given) or mathjs_spelling(given)
@@ -132,8 +144,21 @@ class Metadata:
         return value
 
 
+_ENCODED = re.compile(r"%(?=[0-9A-Fa-f]{2})")
+
+
+def _is_rounded(value: Any) -> bool:
+    if isinstance(value, list):
+        return any(map(_is_rounded, value))
+    return isinstance(value, int) and abs(value) > MAX_EXACT_INTEGER
+
+
 def _key(name: str) -> str:
-    """A name that SciCat and MongoDB do not change. Dots are allowed: SciCat encodes them."""
+    """A name that SciCat and MongoDB do not change. Dots are allowed: SciCat encodes them.
+
+    It takes a name with a %2E in it for one that is encoded already, and shows another one.
+    """
+    name = _ENCODED.sub("_", name)
     return f"_{name}" if name in _RESERVED or name.startswith("$") else name
 
 

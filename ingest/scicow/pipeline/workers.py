@@ -78,7 +78,7 @@ class Workers:
         try:
             content = decode(message.kafka.value() or b"")
             add_to_context(beamline=content["beamline"], proposal=content["proposalId"])
-            self._ingestor.ingest(content)
+            self._ingestor.ingest(content, message.is_resent)
         except Exception as error:  # noqa: BLE001 - the policy knows what follows from each
             self._apply(self._policy.failed(message, error, began), message, error, began)
         else:

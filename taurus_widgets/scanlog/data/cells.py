@@ -65,9 +65,18 @@ def exact(column: LogColumn, dataset: Json) -> str:
     return readable(column, dataset, EXACT_DIGITS, MAX_CELL_VALUES)
 
 
+def stays_on_one_line(column: LogColumn) -> bool:
+    """Whether its cells are times or numbers, which nobody can read in parts."""
+    return column.kind is Kind.NUMBER or _is_time(column)
+
+
+def _is_time(column: LogColumn) -> bool:
+    return column.key.endswith(("Time", "At")) and not column.path
+
+
 def readable(column: LogColumn, dataset: Json, digits: int = 6, longest: int = 4) -> str:
     """For people: as in the table, but times with their date, and a comment with its lines."""
-    if column.key.endswith(("Time", "At")) and not column.path:
+    if _is_time(column):
         found = cols.moment(dataset.get(column.key))
         return f"{found:%Y-%m-%d %H:%M:%S}" if found else column.text(dataset)
     if column.key == "comment":
@@ -85,7 +94,11 @@ def readable(column: LogColumn, dataset: Json, digits: int = 6, longest: int = 4
 def plain_value(column: LogColumn, dataset: Json) -> Any:
     """For programs that know types: a number where the metadata has one, else the text of `exact`."""
     leaf = cols.leaf_at(dataset, column.path) if column.path else None
-    value = leaf.get("value") if isinstance(leaf, Mapping) and leaf.get("end") is None else leaf
+    if isinstance(leaf, Mapping) and leaf.get("end") is None:
+        digits = cols.exact_text(leaf)
+        value = int(digits) if digits else leaf.get("value")
+    else:
+        value = leaf
     if isinstance(value, int | float) and PLAIN_NUMBER.fullmatch(str(value)):
         return value
     return exact(column, dataset)

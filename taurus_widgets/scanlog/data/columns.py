@@ -176,12 +176,22 @@ def leaf_text(leaf: Any, digits: int = 6, longest: int = 4) -> str:
         return NOT_READ
     if value is None:
         return _summary(leaf, digits) if leaf.get("shape") else ""
-    text = value_text(value, digits, longest)
+    text = exact_text(leaf) or value_text(value, digits, longest)
     end = leaf.get("end")
-    if end is not None and end != value and not isinstance(end, Mapping):
-        last = value_text(end, digits, longest)
+    if end is not None and not isinstance(end, Mapping) and (end != value or "end_exact" in leaf):
+        last = exact_text(leaf, "end") or value_text(end, digits, longest)
         return text if last == text else f"{text} → {last}"
     return text
+
+
+def exact_text(leaf: Mapping[str, Any], name: str = "value") -> str:
+    """The digits of a whole number that SciCat rounds, which SciCow writes beside it; "" where there are none."""
+    exact = leaf.get("exact" if name == "value" else f"{name}_exact")
+    is_number = isinstance(leaf.get(name), int | float)
+    return exact if is_number and isinstance(exact, str) and _WHOLE_NUMBER.fullmatch(exact) else ""
+
+
+_WHOLE_NUMBER = re.compile(r"-?[0-9]+")
 
 
 def _summary(leaf: Mapping[str, Any], digits: int) -> str:

@@ -9,15 +9,17 @@ from __future__ import annotations
 
 import hashlib
 import json
+import random
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from html import escape
 from typing import Any
 
-from taurus_widgets.scanlog.data.cells import Sheet, readable
+from taurus_widgets.scanlog.data.cells import Sheet, readable, stays_on_one_line
 from taurus_widgets.scanlog.data.columns import Json
 from taurus_widgets.scanlog.exporting.elogy import Author, Elogy, ElogyError, Stale
-from taurus_widgets.scanlog.exporting.html_file import table
+from taurus_widgets.scanlog.exporting.html_file import wide_table
 from taurus_widgets.scanlog.exporting.pictures import PictureFile
 from taurus_widgets.scanlog.exporting.progress import Cancelled, ExportProgress
 
@@ -30,12 +32,25 @@ MAX_ELOGY_ROWS = 2_000
 MAX_APPEND_TRIES = 5
 """Attempts to change an entry that somebody else changes at the same time."""
 
+APPEND_SETTLE_SECONDS = 1.0
+"""After an append, before it is read back. A change that another thread of Elogy's began earlier is over by then."""
+
 CHECK_PAUSES_SECONDS = (0.5, 1.0, 2.0)
 """Pauses before each check whether a write happened whose answer was lost."""
 
 
+SHA_LENGTH = 8
+"""Hexadecimal digits of a picture's SHA-256 at the end of its file's name."""
+
+_ATTACHED_SHA = re.compile(rf".*-([0-9a-f]{{{SHA_LENGTH}}})\.[a-z]+", re.DOTALL)
+
+
 class UncertainWrite(ElogyError):
     """A write was sent without an answer, and its result is not in Elogy (yet)."""
+
+
+class Overwritten(ElogyError):
+    """Elogy has accepted an append, and then another change that was made from the entry as it was before."""
 
 
 class DuplicateEntry(ElogyError):
@@ -73,12 +88,16 @@ class ElogyExport:
     rows: list[list[str]]
     pictures: list[tuple[str, PictureFile]]
     """Each with the pid of its dataset."""
+    unwrapped: frozenset[int] = frozenset()
+    """The places of the columns whose cells stay on one line: times and numbers."""
 
     @classmethod
     def of(cls, sheet: Sheet, datasets: Sequence[Json], pictures: list[tuple[str, PictureFile]]) -> ElogyExport:
         rows = [[readable(column, dataset) for column in sheet.columns] for dataset in datasets]
         intro = f"{sheet.title}, {len(rows)} row{'s' * (len(rows) != 1)} from {sheet.catalogue}"
-        return cls(intro, sheet.headings, [dataset["pid"] for dataset in datasets], rows, pictures)
+        pids = [dataset["pid"] for dataset in datasets]
+        unwrapped = frozenset(place for place, column in enumerate(sheet.columns) if stays_on_one_line(column))
+        return cls(intro, sheet.headings, pids, rows, pictures, unwrapped)
 
     def id(self, target: ElogyTarget) -> str:
         """An id that is the same for the same rows and the same target, with and without pictures.
@@ -89,7 +108,7 @@ class ElogyExport:
         return hashlib.sha256(json.dumps(said).encode()).hexdigest()[:32]
 
     def html(self) -> str:
-        return f"<p>{escape(self.intro)}</p>{table(self.headings, self.rows)}"
+        return f"<p>{escape(self.intro)}</p>{wide_table(self.headings, self.rows, self.unwrapped)}"
 
     def text(self) -> str:
         """The rows as text, for entries that are not HTML."""
@@ -110,7 +129,7 @@ def send(elogy: Elogy, target: ElogyTarget, export: ElogyExport, progress: Expor
     logbook, number = int(entry["logbook"]["id"]), int(entry["id"])
     sent = 0
     try:
-        sent = _attach(elogy, number, export, mark, progress)
+        sent = _attach(elogy, number, export, progress)
     except Cancelled as error:
         raise Cancelled(f"The rows are in entry {number}, not all of the pictures.") from error
     except ElogyError as error:
@@ -194,24 +213,42 @@ def _appended(
     problem: ElogyError | None = None
     for attempt in range(MAX_APPEND_TRIES):
         if attempt:
-            progress.pause(0.2 * 2**attempt)
+            # Not the same pause for all that append at the same moment, so that they do not meet again.
+            progress.pause(0.2 * 2**attempt * random.uniform(0.5, 1.5))  # noqa: S311 - not for secrets
         progress.check()
         entry = elogy.entry(target.entry)
         if (entry.get("metadata") or {}).get(_key(mark)) == mark:
             return entry, problem is None
         # Safe to repeat: if the first write was done after all, the entry has another revision.
         try:
+            _check_unlocked(entry)
             elogy.change(entry, _changes(entry, target, export, mark))
-            return elogy.entry(target.entry), False
         except ElogyError as error:
             if not error.uncertain and not isinstance(error, Stale):
                 raise
             problem = error
+            continue
+        progress.pause(APPEND_SETTLE_SECONDS)
+        entry = elogy.entry(target.entry)
+        if (entry.get("metadata") or {}).get(_key(mark)) == mark:
+            return entry, False
+        problem = Overwritten(f"Somebody else's change of entry {target.entry} has replaced the rows")
     if isinstance(problem, Stale):
         raise Stale(f"Entry {target.entry} is being edited by somebody else ({problem}). Try again later", 409)
     raise UncertainWrite(
         f"{problem}. Export again: what is in entry {target.entry} already is not added twice"
     ) from problem
+
+
+def _check_unlocked(entry: Json) -> None:
+    """Stale if somebody has the entry open for editing.
+
+    Elogy itself refuses a change only where the lock has another address, and else cancels it. Behind a proxy
+    all its users have one address.
+    """
+    lock = entry.get("lock")
+    if isinstance(lock, dict):
+        raise Stale(f"it is locked by {lock.get('owned_by_ip')} since {lock.get('created_at')}", 409)
 
 
 def _changes(entry: Json, target: ElogyTarget, export: ElogyExport, mark: str) -> Json:
@@ -231,38 +268,48 @@ def _changes(entry: Json, target: ElogyTarget, export: ElogyExport, mark: str) -
 # --------------------------------------------------------------------- pictures
 
 
-def _attach(elogy: Elogy, number: int, export: ElogyExport, mark: str, progress: ExportProgress) -> int:
-    """Send the pictures that the entry lacks; returns their number. A file name identifies export and picture."""
+def _attach(elogy: Elogy, number: int, export: ElogyExport, progress: ExportProgress) -> int:
+    """Send the pictures that the entry lacks; returns their number.
+
+    A picture is known by its dataset and its content, so that it is sent once, whichever export it comes with.
+    """
     sent = 0
     if not export.pictures:
         return sent
     entry = elogy.entry(number)
-    there = _names(entry)
+    there = _attached(entry)
     for pid, picture in export.pictures:
         progress.check()
-        name = f"{picture.stem}-{mark[:8]}-{picture.sha256[:8]}.{picture.suffix}"
-        if name not in there:
+        # One name for one picture: two files of the same name and second would overwrite each other.
+        dataset = hashlib.sha256(pid.encode()).hexdigest()[:8]
+        name = f"{picture.stem}-{dataset}-{picture.sha256[:SHA_LENGTH]}.{picture.suffix}"
+        key = (pid, picture.sha256[:SHA_LENGTH])
+        if key not in there:
             try:
                 elogy.attach(entry, name, picture.kind, picture.data, {"caption": picture.caption, "pid": pid})
             except ElogyError as error:
-                if not error.uncertain or not _arrived(elogy, number, name, progress):
+                if not error.uncertain or not _arrived(elogy, number, key, progress):
                     raise
-            there.add(name)
+            there.add(key)
             sent += 1
         progress.step()
     return sent
 
 
-def _arrived(elogy: Elogy, number: int, name: str, progress: ExportProgress) -> bool:
+def _arrived(elogy: Elogy, number: int, key: tuple[str, str], progress: ExportProgress) -> bool:
     for seconds in CHECK_PAUSES_SECONDS:
         progress.pause(seconds)
         try:
-            if name in _names(elogy.entry(number)):
+            if key in _attached(elogy.entry(number)):
                 return True
         except ElogyError:
             continue
     return False
 
 
-def _names(entry: Json) -> set[str]:
-    return {str(attachment.get("filename")) for attachment in entry.get("attachments") or []}
+def _attached(entry: Json) -> set[tuple[str, str]]:
+    """The pictures that earlier exports have attached: the dataset's pid, and the start of the content's SHA-256."""
+    return {
+        (str((attachment.get("metadata") or {}).get("pid")), _ATTACHED_SHA.sub(r"\1", str(attachment.get("filename"))))
+        for attachment in entry.get("attachments") or []
+    }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Collection
 from html import escape
 from typing import BinaryIO
 
@@ -83,10 +84,22 @@ def _counted(rows: int) -> str:
     return "One row" if rows == 1 else f"{rows:,} rows"
 
 
-def table(headings: list[str], rows: list[list[str]]) -> str:
-    """A table without styles, for Word, Excel and Elogy."""
+def wide_table(headings: list[str], rows: list[list[str]], unwrapped: Collection[int]) -> str:
+    """A table for a page of another program, which scrolls by itself where it is wider than the page.
+
+    The cells of the columns at the places `unwrapped` stay on one line.
+    """
+    return f'<div style="overflow-x:auto">{table(headings, rows, unwrapped)}</div>'
+
+
+def table(headings: list[str], rows: list[list[str]], unwrapped: Collection[int] = ()) -> str:
+    """A table without styles of its own, for Word and Excel. `unwrapped` is as in `wide_table`."""
+    opened = ['<td style="white-space:nowrap">' if place in unwrapped else "<td>" for place in range(len(headings))]
     head = "".join(f'<th style="text-align:left">{escape(text)}</th>' for text in headings)
-    body = "".join(f"<tr>{''.join(f'<td>{_lines(text)}</td>' for text in row)}</tr>" for row in rows)
+    body = "".join(
+        f"<tr>{''.join(f'{cell}{_lines(text)}</td>' for cell, text in zip(opened, row, strict=True))}</tr>"
+        for row in rows
+    )
     return (
         '<table border="1" cellpadding="4" style="border-collapse:collapse">'
         f"<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"

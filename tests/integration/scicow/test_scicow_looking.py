@@ -276,10 +276,11 @@ def test_the_audit_names_what_is_wrong_and_repairs_it(beamline: Beamline, scicow
         return message("snapshot", seq=next(numbers), **changes)
 
     files = [file("/data/1"), file("/data/2")]
-    good, gone, without_files, twice, dead, double = (
+    good, gone, without_files, twice, uncounted, dead, double = (
         snapshot(),
         snapshot(),
         snapshot(files=files),
+        snapshot(),
         snapshot(),
         bad_time(seq=next(numbers)),
         snapshot(),
@@ -287,14 +288,14 @@ def test_the_audit_names_what_is_wrong_and_repairs_it(beamline: Beamline, scicow
     began = message("began", seq=next(numbers), creationTime="2026-11-20T10:00:00.000Z")
     unended = message("began", seq=next(numbers))
     ended = message("ended", unended["uuid"], seq=next(numbers))
-    beamline.send(good, gone, without_files, twice, dead, double, began, unended, ended)
-    every = [good, gone, without_files, twice, double, unended]
+    beamline.send(good, gone, without_files, twice, uncounted, dead, double, began, unended, ended)
+    every = [good, gone, without_files, twice, uncounted, double, unended]
     assert eventually(lambda: all(beamline.status(each) == "completed" for each in every) and beamline.status(began))
     assert eventually(lambda: len(waiting(scicow)) == 1)
     assert eventually(lambda: scicow.json("audit", "--from", "1h", status=1)["counts"]["on_their_way"] == 0)
     report = scicow.json("audit", "--from", "1h", "--thorough", status=1)
     assert kinds(report) == {dead["uuid"]: "dead letter", began["uuid"]: "running"}
-    assert (report["counts"]["datasets"], report["counts"]["complete"]) == (7, 6)
+    assert (report["counts"]["datasets"], report["counts"]["complete"]) == (8, 7)
     assert scicow.json("audit", "--from", "1h", "--running-hours", "999999", status=1)["counts"]["still_running"] == 1
 
     client = beamline.scicat
@@ -308,7 +309,11 @@ def test_the_audit_names_what_is_wrong_and_repairs_it(beamline: Beamline, scicow
         pytest.skip("this account may not delete, so nothing can be broken")
     for block in client.call("GET", f"/api/v3/datasets/{broken(without_files)}/origdatablocks"):
         client.call("DELETE", f"/api/v3/origdatablocks/{block['_id']}")
-    client.add_files(f"scizoo/{twice['uuid']}", client.files(f"scizoo/{twice['uuid']}"))
+    of_twice = [
+        {name: each[name] for name in ("path", "size", "time")} for each in client.files(f"scizoo/{twice['uuid']}")
+    ]
+    client.add_files(f"scizoo/{twice['uuid']}", of_twice)
+    client.patch_dataset(f"scizoo/{uncounted['uuid']}", {"size": 0, "numberOfFiles": 0})
     other = {**client.call("GET", f"/api/v3/datasets/{broken(double)}"), "pid": f"other/{double['uuid']}"}
     names = ("pid", "type", "owner", "contactEmail", "principalInvestigator", "ownerGroup", "creationLocation")
     names += ("sourceFolder", "creationTime", "datasetName")
@@ -325,14 +330,16 @@ def test_the_audit_names_what_is_wrong_and_repairs_it(beamline: Beamline, scicow
         gone["uuid"]: "missing",
         without_files["uuid"]: "incomplete",
         twice["uuid"]: "incomplete",
+        uncounted["uuid"]: "incomplete",
         double["uuid"]: "double",
         unended["uuid"]: "incomplete",
     }
     what = {each["uuid"]: each["what"] for each in report["findings"]}
     assert "2 files missing: /data/1, /data/2" in what[without_files["uuid"]]
     assert "1 file listed more than once: scan_0042.h5" in what[twice["uuid"]]
+    assert what[uncounted["uuid"]] == ["SciCat counts 0 files, 0 bytes, but lists 1, 10 bytes"]
     assert what[unended["uuid"]] == ["its end is not applied"]
-    assert report["sent_again"] == 4  # of three datasets, one of which has two messages
+    assert report["sent_again"] == 5  # of four datasets, one of which has two messages
     left = {dead["uuid"]: "dead letter", began["uuid"]: "running", twice["uuid"]: "incomplete"}
     left[double["uuid"]] = "double"
     assert eventually(lambda: kinds(scicow.json("audit", "--from", "1h", status=1)) == left)

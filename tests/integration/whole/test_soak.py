@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.servers.kafka import ROOT, DownloadError, has_java, kafka_jars
+from tests.soak.catalogue_kills import KINDS
 
 
 @pytest.mark.long
@@ -30,3 +31,15 @@ def test_every_message_gets_into_the_catalogue_once(tmp_path: Path) -> None:
     assert found["soak_messages"] >= 360
     assert found["soak_faults"] > 0
     assert (found["soak_lost"], found["soak_duplicates"], found["soak_dead_letters_unexpected"]) == (0, 0, 0)
+
+
+@pytest.mark.long
+def test_a_catalogue_that_is_killed_amid_writes_loses_and_doubles_nothing(tmp_path: Path) -> None:
+    figures = tmp_path / "kills.json"
+    command = [sys.executable, "-m", "tests.soak.catalogue_kills", "--datasets", "40", "--kills", "3"]
+    command += ["--folder", str(tmp_path / "kills"), "--figures", str(figures)]
+    done = subprocess.run(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    assert done.returncode == 0, done.stdout
+    found = {figure["name"]: figure["value"] for figure in json.loads(figures.read_text("utf-8"))}
+    assert found["catalogue_kills"] == 3
+    assert {name: found[f"catalogue_kills_{name}"] for name in KINDS} == dict.fromkeys(KINDS, 0)

@@ -20,7 +20,8 @@ from taurus_widgets.qt.picture_viewer import Picture, PictureViewer
 from taurus_widgets.scanlog import ScanLog
 from taurus_widgets.scanlog.data.columns import Json
 from tests.builders.scicat_datasets import scan
-from tests.servers.catalogue import INGESTOR, Catalogue
+from tests.servers.catalogue import Catalogue
+from tests.ui.accounts import INGESTOR
 from tests.ui.catalogue_faults import failing
 from tests.ui.cell_steps import cell, editing, place
 

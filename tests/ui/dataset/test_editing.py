@@ -21,7 +21,8 @@ from taurus_widgets.scanlog.dialogs.edits import ConflictDialog, WaitingDialog
 from taurus_widgets.scanlog.editing.delegates import CommentField
 from taurus_widgets.scanlog.editing.edits import EditState, QueuedEdit
 from tests.builders.scicat_datasets import scan
-from tests.servers.catalogue import INGESTOR, USER1, USER2, Catalogue
+from tests.servers.catalogue import Catalogue
+from tests.ui.accounts import INGESTOR, USER1, USER2, need_users
 from tests.ui.catalogue_faults import failing
 from tests.ui.cell_steps import cell, comment, editing, editor, outbox, place, rate, there
 from tests.ui.held_catalogue import Held
@@ -329,6 +330,7 @@ class TestRights:
     def test_who_may_not_write_is_told_why(
         self, qtbot: QtBot, scanLog: ScanLog, scicat: SciCat, catalogue: Catalogue, proposal: str, shown: Shown
     ) -> None:
+        need_users(USER1, USER2)
         group = {"ownerGroup": USER2.groups[0], "accessGroups": [USER1.groups[0]]}
         made = scan(1, time.time() - 60, proposal=proposal, **group)
         scicat.create_dataset(made)
@@ -336,7 +338,7 @@ class TestRights:
         shown(1)
         comment(qtbot, scanLog, "not mine to write")
         notice = editing(scanLog).notice
-        qtbot.waitUntil(lambda: "does not let user1 change" in notice.label.text())
+        qtbot.waitUntil(lambda: f"does not let {USER1.username} change" in notice.label.text())
         qtbot.mouseClick(notice.button, Qt.Qt.LeftButton)
         dialog = editing(scanLog).waiting
         assert isinstance(dialog, WaitingDialog)

@@ -24,9 +24,10 @@ from taurus_widgets.scanlog.exporting.save_dialog import SaveDialog
 from taurus_widgets.scanlog.exporting.settings import ExportSettings
 from taurus_widgets.scanlog.features.exporting import Exporting
 from tests.builders.scicat_datasets import Json, scan
-from tests.servers.catalogue import INGESTOR, Catalogue
+from tests.servers.catalogue import Catalogue
 from tests.servers.elogy import Server, Store, stand_in
 from tests.servers.proxy import Proxy, proxy
+from tests.ui.accounts import INGESTOR
 from tests.ui.pictures.exporting import plot
 from tests.waiting import PATIENCE
 

@@ -20,6 +20,7 @@ from taurus_widgets.scanlog.features.columns import Columns
 from taurus_widgets.scanlog.table.header import LogHeader
 from tests.builders.scicat_datasets import scan
 from tests.servers.catalogue import Catalogue
+from tests.ui.catalogue_faults import need_faults
 from tests.ui.held_catalogue import Held
 
 Shown = Callable[[int], None]
@@ -346,8 +347,9 @@ def test_the_chooser_of_a_catalogue_that_is_away_says_so(qtbot: QtBot, scanLog: 
 
 class TestFailingCatalogue:
     @pytest.fixture
-    def fail(self, scicat: SciCat) -> Iterator[Callable[..., None]]:
+    def fail(self, catalogue: Catalogue, scicat: SciCat) -> Iterator[Callable[..., None]]:
         """Tells the catalogue what to do wrong."""
+        need_faults(catalogue)
 
         def tell(*rules: dict[str, object]) -> None:
             scicat.call("PUT", "/embedded/faults", list(rules))  # type: ignore[arg-type]

@@ -112,6 +112,7 @@ class TestSearch:
         wait_for(qtbot, filled, numbers)
         assert filters_of(filled).bar.search.text() == ""
 
+    @pytest.mark.usefixtures("whole_mongodb")
     def test_words_are_looked_for(self, qtbot: QtBot, filled: ScanLog, search: Callable[[str], None]) -> None:
         search("good")
         wait_for(qtbot, filled, ["1"])

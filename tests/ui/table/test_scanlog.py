@@ -20,7 +20,8 @@ from taurus_widgets.qt.connection import ConnectionState
 from taurus_widgets.scanlog import ScanLog
 from taurus_widgets.scanlog.details import pane
 from tests.builders.scicat_datasets import Json, scan, scan_group
-from tests.servers.catalogue import INGESTOR, Catalogue, start_catalogue
+from tests.servers.catalogue import Catalogue, start_catalogue
+from tests.ui.accounts import INGESTOR
 from tests.waiting import PATIENCE
 
 Shown = Callable[[int], None]

@@ -19,7 +19,8 @@ from taurus_widgets.scanlog.exporting.progress import ExportProgress
 from taurus_widgets.scanlog.exporting.save_dialog import SaveDialog
 from taurus_widgets.scanlog.features import picture_import
 from tests.builders.scicat_datasets import Json, scan
-from tests.servers.catalogue import INGESTOR, Catalogue
+from tests.servers.catalogue import Catalogue
+from tests.ui.accounts import INGESTOR
 from tests.ui.cell_steps import cell, editor, outbox, rate, there
 from tests.waiting import PATIENCE
 

@@ -19,7 +19,8 @@ from taurus_widgets.scanlog.data.token_file import StoredLogin, TokenFile
 from taurus_widgets.scanlog.dialogs.login import LoginDialog
 from taurus_widgets.scanlog.features.login import Login
 from tests.builders.scicat_datasets import scan
-from tests.servers.catalogue import INGESTOR, USER1, Catalogue
+from tests.servers.catalogue import Catalogue
+from tests.ui.accounts import INGESTOR, USER1, need_users
 from tests.ui.catalogue_faults import failing
 from tests.ui.cell_steps import cell, comment, editing, outbox, rate, there
 
@@ -115,6 +116,7 @@ class TestDialog:
     def test_a_token_serves_as_well(
         self, qtbot: QtBot, scanLog: ScanLog, catalogue: Catalogue, anonymous: Json
     ) -> None:
+        need_users(USER1)
         other = SciCat(catalogue.url, USER1.username, USER1.password)
         other.login()
         login(scanLog).ask("")
@@ -195,6 +197,7 @@ class TestExpired:
     def test_who_logs_in_as_somebody_else_does_not_sign_it(
         self, qtbot: QtBot, scanLog: ScanLog, scicat: SciCat, catalogue: Catalogue, logged: Json, shown: Shown
     ) -> None:
+        need_users(USER1)
         expire(catalogue)
         comment(qtbot, scanLog, "by the ingestor")
         enter(qtbot, scanLog, USER1.username, USER1.password)

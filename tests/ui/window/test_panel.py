@@ -19,7 +19,8 @@ from ingest.scicat import SciCat
 from taurus_widgets.panel import ScanLogPanel
 from tests.builders.scicat_datasets import scan
 from tests.paths import ROOT
-from tests.servers.catalogue import INGESTOR, Catalogue
+from tests.servers.catalogue import Catalogue
+from tests.ui.accounts import INGESTOR
 from tests.waiting import PATIENCE
 
 AWAY = "tango://127.0.0.1:9/door/demo/1#dbase=no"

@@ -20,8 +20,9 @@ from deploy.demo.processes import Processes
 from ingest.scicat import SciCat
 from taurus_widgets import cli
 from tests.builders.scicat_datasets import scan
-from tests.servers.catalogue import INGESTOR, Catalogue
+from tests.servers.catalogue import Catalogue
 from tests.servers.proxy import proxy
+from tests.ui.accounts import INGESTOR
 from tests.waiting import PATIENCE
 
 SCANLOG = str(Path(sys.executable).with_name("scanlog"))

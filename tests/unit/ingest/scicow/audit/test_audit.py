@@ -135,6 +135,15 @@ def test_files_are_compared_one_by_one(expected, there):
     assert compare.compare_files(expected, listed, {"numberOfFiles": len(there) + 1, "size": 0})
 
 
+def test_totals_that_scicat_has_wrong_are_mended_by_sending_again():
+    listed = [{"path": "a", "size": 3}]
+    [problem] = compare.compare_files({"a": 3}, listed, {"numberOfFiles": 0, "size": 0})
+    assert problem.text == "SciCat counts 0 files, 0 bytes, but lists 1, 3 bytes"
+    assert problem.repairable
+    [problem] = compare.compare_files({}, listed, {"numberOfFiles": 0, "size": 0})
+    assert not problem.repairable  # no message names its files
+
+
 def seen(ledger, run, *numbers, when=WHEN):
     for number in numbers:
         ledger.number(run, number, TOPIC, when)

@@ -15,7 +15,7 @@ from ingest.scicow.catalogue.ingestor import Ingestor
 from ingest.scicow.mapping import Mapping
 from ingest.scicow.mapping.ownership import by_settings
 from ingest.scicow.settings import load
-from tests.builders.messages import message, value
+from tests.builders.messages import file, message, value
 from tests.paths import DOCS
 from tests.servers.fake_scicat import PNG, FakeServer, once
 
@@ -272,6 +272,56 @@ def test_a_datablock_is_not_repeatable_so_there_is_a_look_before_and_after(serve
     (block,) = server.blocks
     assert isinstance(block["size"], int)
     models.CreateOrigDatablock.model_validate({n: v for n, v in block.items() if n not in ("_id", "createdAt")})
+
+
+@pytest.mark.parametrize("answer", ["500 after", "lost after"])
+def test_a_backend_killed_between_a_datablock_and_its_count_is_counted_again(server, answer):
+    _, ended = begun(server, files=[file("/a", 3), file("/b", 4)])
+    fault = once("origdatablocks", answer, "POST")
+    server.fault = fault
+
+    def not_counted(server, method, kind):
+        if (method, kind) == ("POST", "origdatablocks"):
+            server.sets[pid(ended)] |= {"size": 0, "numberOfFiles": 0}
+
+    server.after = not_counted
+    ingestor(server).ingest(ended)
+    found = server.shown(pid(ended))
+    assert (found["size"], found["numberOfFiles"], len(server.blocks)) == (7, 2, 1)
+
+
+def test_a_repeat_counts_what_an_earlier_attempt_has_left_uncounted(server):
+    _, ended = begun(server, files=[file("/a", 3), file("/b", 4)])
+    ingestor(server).ingest(ended)
+    server.sets[pid(ended)] |= {"size": 0, "numberOfFiles": 0}
+    ingestor(server).ingest(ended)
+    found = server.shown(pid(ended))
+    assert (found["size"], found["numberOfFiles"], len(server.blocks)) == (7, 2, 1)
+
+
+@pytest.mark.parametrize("may_delete", [True, False])
+def test_a_deleted_dataset_that_is_sent_again_has_the_files_that_it_left_once(server, may_delete):
+    """Its blocks are still in SciCat, and not counted. Not every account may delete a block that is there twice."""
+    given, ended = begun(server, files=[file("/a", 3), file("/b", 4)])
+    ingestor(server).ingest(ended)
+    del server.sets[pid(ended)]
+    server.may_delete = may_delete
+    for each in (given, ended):
+        ingestor(server).ingest(each, resent=True)
+    found = server.shown(pid(ended))
+    assert (found["size"], found["numberOfFiles"], len(server.blocks)) == (7, 2, 1)
+
+
+def test_a_dataset_made_again_that_v3_never_shows_again_is_read_from_the_list(server):
+    """So does a server with TRACKABLES: the one dataset is a 500, for good."""
+    given, ended = begun(server)
+    for _ in range(2):  # another dataset must not be taken for it
+        begun(server)
+    server.fault = lambda server, number, method, kind: "500" if (method, kind) == ("GET", "dataset") else ""
+    ingestor(server, scicat=replace(SETTINGS.scicat, api="v3")).ingest(ended)
+    assert server.client().dataset(pid(given))["scientificMetadata"]["scan"]["status"]["value"] == "completed"
+    with pytest.raises(SciCatError, match="500"):
+        server.client().dataset("scizoo/unknown")
 
 
 def test_no_files_no_datablock(server):

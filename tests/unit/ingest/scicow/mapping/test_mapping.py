@@ -426,6 +426,28 @@ def test_what_a_write_has_undone_is_known(old, new):
     assert missing(before, before) == {}
 
 
+def test_whole_numbers_that_javascript_rounds_have_their_digits_beside_them():
+    given = {
+        "Time": value(2**53 + 1, "ns", end=2**63 - 1),
+        "Counts": value([1, -(2**60)], value_max=2**53 + 3),
+        "Small": value(2**53, end=True),
+    }
+    found = mapped(message("ended", UUID, scientificMetadata=given))["scientificMetadata"]
+    assert (found["Time"]["value"], found["Time"]["exact"]) == (2**53 + 1, "9007199254740993")
+    assert found["Time"]["end_exact"] == "9223372036854775807"
+    assert found["Counts"]["exact"] == "[1, -1152921504606846976]"
+    assert found["Counts"]["_value_max_exact"] == "9007199254740995"
+    assert not [key for key in found["Small"] if "exact" in key]
+    # Beside value and unit no key begins with u or v: SciCat would take it for the value.
+    assert {key for leaf in found.values() if "value" in leaf for key in leaf if key[0] in "uv"} == {"value", "unit"}
+
+
+def test_a_name_that_scicat_would_decode_is_another_one():
+    given = {"a%2Eb": value(1), "50%": value(2)}
+    found = mapped(message("ended", UUID, scientificMetadata=given))["scientificMetadata"]
+    assert found.keys() - {"scan"} == {"a_2Eb", "50%"}
+
+
 # ------------------------------------------------------------------------- merge-patches
 
 patches = st.recursive(

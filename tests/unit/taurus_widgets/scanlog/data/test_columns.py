@@ -260,3 +260,12 @@ class TestTables:
         assert column.named_by(with_leaf(value="open", unit="")).kind is cols.Kind.TEXT
         assert column.named_by(with_leaf(value=1.5, unit="mA")).kind is cols.Kind.NUMBER
         assert column.named_by(with_leaf(value=1.5, unit="mA")).group == "Machine"
+
+
+def test_a_whole_number_that_scicat_rounds_is_shown_with_its_digits():
+    leaf = {"value": 2**53, "unit": "ns", "exact": str(2**53 + 1)}
+    assert cols.leaf_text(leaf) == "9007199254740993"
+    moved = {**leaf, "end": 2**53, "end_exact": str(2**53 + 3)}  # SciCat has rounded both to the same number
+    assert cols.leaf_text(moved) == "9007199254740993 → 9007199254740995"
+    assert cols.leaf_text({"value": "a", "unit": "", "exact": "5"}) == "a"
+    assert cols.leaf_text({"value": 7, "unit": "", "exact": "yes"}) == "7"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -44,6 +45,7 @@ def elogy(running: RunningElogy) -> Elogy:
 @pytest.fixture(autouse=True)
 def short_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(elogy_entry, "CHECK_PAUSES_SECONDS", (0.01, 0.05, 0.1))
+    monkeypatch.setattr(elogy_entry, "APPEND_SETTLE_SECONDS", 0.0)
 
 
 NEW = ElogyTarget(1, None, "Night", (ADA,))
@@ -196,14 +198,41 @@ class TestAppended:
         send(elogy, there, export(), ExportProgress())
         assert self.content(server).count("first") == 1
 
+    def test_one_that_a_change_of_the_same_moment_overwrites_is_done_again(
+        self, elogy: Elogy, server: Server, there: ElogyTarget
+    ) -> None:
+        theirs_read, ours_written = threading.Event(), threading.Event()
+
+        class Appended(ExportProgress):
+            def pause(self, seconds: float) -> None:
+                """Our rows are in the entry now. The other change was made from the entry without them."""
+                ours_written.set()
+                other.join(PATIENCE)
+
+        def between() -> None:
+            server.store.between = lambda: None
+            theirs_read.set()
+            ours_written.wait(PATIENCE)
+
+        server.store.between = between
+        change = {"revision_n": 0, "content": "<p>old and theirs</p>"}
+        other = threading.Thread(target=server.store.change_entry, args=(1, change, "10.0.0.1"))
+        other.start()
+        assert theirs_read.wait(PATIENCE)
+        assert not send(elogy, there, export(), Appended()).before
+        assert "theirs" in self.content(server)
+        assert self.content(server).count("first") == 1
+
+    @pytest.mark.parametrize("address", ["10.0.0.7", "127.0.0.1"])
     def test_a_locked_entry_is_told_with_who_has_it(
-        self, elogy: Elogy, server: Server, there: ElogyTarget, monkeypatch: pytest.MonkeyPatch
+        self, elogy: Elogy, server: Server, there: ElogyTarget, monkeypatch: pytest.MonkeyPatch, address: str
     ) -> None:
         monkeypatch.setattr(elogy_entry, "MAX_APPEND_TRIES", 2)
-        server.store.locked[1] = "10.0.0.7"
-        with pytest.raises(Stale, match=r"edited by somebody else .*10\.0\.0\.7"):
+        server.store.locked[1] = address
+        with pytest.raises(Stale, match=rf"edited by somebody else .*{re.escape(address)}"):
             send(elogy, there, export(), ExportProgress())
         assert "first" not in self.content(server)
+        assert server.store.locked == {1: address}
 
     def test_waiting_for_a_lock_can_be_cancelled(self, elogy: Elogy, server: Server, there: ElogyTarget) -> None:
         server.store.locked[1] = "10.0.0.7"
