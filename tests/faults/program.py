@@ -20,8 +20,8 @@ from scifish.settings import Settings
 from tests.faults.ledger import Ledger
 
 STYLES = ("contrast", "mxcube", "settings")
-"""One SciFish for each dataset; one for all, in a program that gevent has patched; one for all, with its own settings and
-without a Tango database."""
+"""One SciFish for each dataset; one for all, in a program that gevent has patched; one for all, with its own
+settings and without a Tango database."""
 
 ENDINGS = ("completed",) * 6 + ("stopped", "aborted", "failed")
 
