@@ -17,7 +17,6 @@ from scifish.configurations.diff import differences
 from scifish.message.types import Value
 from scifish.settings import CONFIG_PREFIX, Settings, devices
 from scifish.settings.entries import Entry, effective_entries, parse_entries
-from scifish.tango_io.database import TangoDatabase
 
 __all__ = ["scidog_check", "scidog_diff", "scidog_list", "scidog_show", "scidog_use"]
 
@@ -86,7 +85,7 @@ def scidog_check(self: Any, name: str | None) -> None:
     reader = Reader()
     try:
         reads = check.read(entries, reader, settings.snapshot_timeout)
-        findings = check.check(reads, _is_defined)
+        findings = check.check(reads, devices.is_defined)
     finally:
         reader.close()
     rows = [
@@ -170,13 +169,6 @@ def _earlier(self: Any, settings: Settings, name: str, which: str | None) -> tup
 
 def _history(settings: Settings, which: str) -> Any:
     return json.loads(devices.scidog(settings).command("History", which))
-
-
-def _is_defined(device: str) -> bool:
-    try:
-        return TangoDatabase().has_device(device)
-    except tango.DevFailed:
-        return True  # the error of the device is shown anyway
 
 
 def _shown(leaf: Value) -> list[str]:

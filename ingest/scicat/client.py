@@ -48,6 +48,9 @@ MERGE_PATCH = "application/merge-patch+json"
 TOTALS = ("size", "packedSize", "numberOfFiles")
 """What a PATCH of v4 sets to 0 where it does not carry it, whatever else it is about."""
 
+UNKNOWN_USER = "0" * 24
+"""An identifier of the form that MongoDB has, which is nobody's."""
+
 LIST_LENGTH = 10
 """Pictures in the list of a dataset: the newest ones. Older servers list all of them."""
 
@@ -172,6 +175,24 @@ class SciCat:
         if self.anonymous or self.alive():
             return False
         self._renew(token)
+        return True
+
+    def is_administrator(self) -> bool | None:
+        """Whether this account is in SciCat's ADMIN_GROUPS; None if this server does not say.
+
+        Only administrators may read who another user is (`UserReadAny` in the backend's abilities), here one who does
+        not exist; nothing is written. NotAllowed if the login is refused.
+        """
+        try:
+            self.call("GET", f"/api/v3/users/{UNKNOWN_USER}/userIdentity")
+        except NotAllowed as error:
+            if error.status == 403:
+                return False
+            raise
+        except SciCatError as error:
+            if error.temporary:
+                raise
+            return None
         return True
 
     def has_v4(self) -> bool:

@@ -93,6 +93,14 @@ def scidog(settings: Settings) -> PartDevice:
     return PartDevice("SciDog", settings.scidog)
 
 
+def is_defined(device: str) -> bool:
+    """Whether the Tango database has a device of this name; True if it does not answer."""
+    try:
+        return TangoDatabase().has_device(device)
+    except tango.DevFailed:
+        return True  # the device's own error is shown in any case
+
+
 def config_named(settings: Settings, name: str) -> str:
     """A configuration's name as it is written in the Tango database. Refused if there is no such configuration."""
     by_name = {known.lower(): known for known in settings.configs}

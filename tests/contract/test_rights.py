@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from ingest.scicat import NotAllowed, SciCat
+from ingest.scicat.client import UNKNOWN_USER
 from tests.contract.api import Api, quoted
 from tests.servers.catalogue import Catalogue
 
@@ -56,6 +58,21 @@ def test_only_the_group_adds_files(api: Api, other: Api, new_dataset) -> None:
         other.post("/api/v3/origdatablocks", {"datasetId": pid, "size": 1, "dataFileList": [file]}).status_code == 403
     )
     assert api.dataset(pid)["numberOfFiles"] == 0
+
+
+def test_only_an_administrator_reads_who_another_user_is(
+    catalogue: Catalogue, api: Api, user: Api, anonymous: Api
+) -> None:
+    nobody = f"/api/v3/users/{UNKNOWN_USER}/userIdentity"
+    answer = api.get(nobody)
+    assert (answer.status_code, answer.text.strip()) == (200, "")
+    assert user.get(nobody).status_code == 403
+    assert anonymous.get(nobody).status_code == 401
+    assert catalogue.user1 is not None
+    for account, wanted in ((catalogue.ingestor, True), (catalogue.user1, False)):
+        assert SciCat(catalogue.url, account.username, account.password).is_administrator() is wanted
+    with pytest.raises(NotAllowed):
+        SciCat(catalogue.url, catalogue.ingestor.username, "wrong").is_administrator()
 
 
 def test_a_member_does_not_delete(api: Api, user: Api, new_dataset, embedded_only: None) -> None:

@@ -40,6 +40,18 @@ def auth_routes() -> APIRouter:
         # Without a token, and with one that counts no more, it is nobody: no error.
         return Response() if who is None else JSONResponse(_user(who))
 
+    @router.get("/users/{user}/userIdentity")
+    def user_identity(user: str, held: Held, who: Who) -> Response:
+        if who is None:
+            raise refuse(401, "Unauthorized")
+        if not who.admin and user != who.username:
+            raise refuse(403, "Access Forbidden or Unauthorized")
+        known = held.accounts.get(user)
+        if known is None:
+            return Response()
+        profile = {"username": known.username, "email": known.email, "accessGroups": list(known.groups)}
+        return JSONResponse({"userId": known.username, "authStrategy": "local", "profile": profile})
+
     @router.get("/health")
     def health(held: Held) -> JSONResponse:
         with held.store.read() as connection:

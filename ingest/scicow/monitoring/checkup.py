@@ -168,13 +168,20 @@ def _scicat(settings: SciCowSettings, timeout: float) -> tuple[str, dict[str, An
     try:
         client.login()
         api = "v4" if client.has_v4() else "v3"
+        administrator = client.is_administrator()
     except NotAllowed as error:
         raise CheckFailed(
             f"{error}; check scicat.username and scicat.password", reachable=True, accepted=False
         ) from error
     except SciCatError as error:
         raise CheckFailed(f"{error}; is it running? Check scicat.url", reachable=error.status != 0) from error
-    facts = {"reachable": True, "accepted": True, "api": api}
+    facts = {"reachable": True, "accepted": True, "api": api, "administrator": administrator}
+    if administrator is False:
+        raise CheckFailed(
+            f"{account.url} accepts {account.username}, which is not in its ADMIN_GROUPS: it cannot change the "
+            "datasets that it has created; put the account, or a group of it, into SciCat's ADMIN_GROUPS",
+            **facts,
+        )
     if account.api not in ("auto", api) and api == "v3":
         raise CheckFailed(f"{account.url} has no API v4, which scicat.api requires: set it to auto", **facts)
     return f"{account.url} accepts {account.username}; API {api}", facts

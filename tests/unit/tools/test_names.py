@@ -17,6 +17,7 @@ PACKAGES = [
     "macros",
     "ingest",
     "taurus_widgets",
+    "scizoo",
     "deploy",
 ]
 

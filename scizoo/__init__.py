@@ -1,0 +1,1 @@
+"""The command `scizoo`: what people at a beamline ask of the whole bundle."""

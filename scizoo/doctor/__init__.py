@@ -1,0 +1,1 @@
+"""`scizoo doctor`: goes through a beamline, part by part. It only reads."""

@@ -1,0 +1,81 @@
+"""The spools of this machine: what waits in them, since when, and why."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sqlite3
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from scifish.cli import describe
+from scifish.settings import Settings, spool_directory, spool_folders
+from scifish.spool.database import SPOOL_SUFFIX
+from scifish.spool.inspection import SpoolSummary, summarise
+from scizoo.doctor.report import NOT_CHECKED, OK, WRONG, PartReport
+
+SENDING_SECONDS = 60.0
+"""A message that waits no longer is being sent."""
+
+MIN_FREE_BYTES = 500_000_000
+"""Less room on the disk of the spool is reported."""
+
+
+def spool(settings: Settings | None) -> Sequence[PartReport]:
+    """What waits in all spools of this machine that this account can read."""
+    folders = spool_folders(settings or Settings())
+    contents, unreadable = _contents(folders)
+    where = ", ".join(map(str, folders)) or f"{spool_directory(settings or Settings())} (not there yet)"
+    now = time.time()
+    bad = [content for content in contents if _is_stuck(content, now)]
+    facts = {
+        "folders": [str(folder) for folder in folders],
+        "waiting": sum(content.waiting for content in contents),
+        "refused": sum(len(content.refused) for content in contents),
+        "unreadable": unreadable,
+    }
+    if bad:
+        lines = [f"{where}: messages are not sent", *(line for content in bad for line in describe(content, now))]
+        advice = "See the part Kafka. What programs that have exited have left is sent by `scifish flush`."
+        return [PartReport("Spool", WRONG, "\n".join(lines), advice, facts)]
+    full = [f"{folder}: {free / 1e6:.0f} MB are free" for folder in folders if (free := _free(folder)) < MIN_FREE_BYTES]
+    if full:
+        return [PartReport("Spool", WRONG, "\n".join(full), "Make room on this disk.", facts)]
+    if unreadable:
+        text = f"{len(unreadable)} spools cannot be read by this account: {unreadable[0]}"
+        return [PartReport("Spool", NOT_CHECKED, text, "Run it as the account of the MacroServer.", facts)]
+    text = f"{where}: {facts['waiting']} messages wait, of {len(contents)} programs"
+    if not contents:
+        text = f"{where}: no program has recorded on this machine, or it is another folder that its account uses"
+    return [PartReport("Spool", OK, text, facts=facts)]
+
+
+def _contents(folders: Sequence[Path]) -> tuple[list[SpoolSummary], list[str]]:
+    """The spools, and a sentence for each that cannot be read."""
+    found, unreadable = (
+        [],
+        [f"{folder}: no permission" for folder in folders if not os.access(folder, os.R_OK | os.X_OK)],
+    )
+    for path in sorted(path for folder in folders for path in folder.glob(f"*{SPOOL_SUFFIX}")):
+        try:
+            found.append(summarise(path))
+        except FileNotFoundError:
+            continue  # all of it has been sent meanwhile
+        except (sqlite3.Error, OSError) as error:
+            if path.exists():
+                unreadable.append(f"{path}: {error}")
+    return found, unreadable
+
+
+def _is_stuck(content: SpoolSummary, now: float) -> bool:
+    waits_long = content.since is not None and now - content.since > SENDING_SECONDS
+    return bool(content.refused) or waits_long or bool(content.waiting and not content.alive)
+
+
+def _free(folder: Path) -> float:
+    """Bytes; infinite if the system does not say."""
+    try:
+        return float(shutil.disk_usage(folder).free)
+    except OSError:
+        return float("inf")
