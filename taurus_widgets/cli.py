@@ -130,7 +130,7 @@ def scanlog_cmd(
             asked = "" if password else username or ""
             _end(_window(scicat, asked, proposal, paths, elogy_url or "", door, pathfixer, frontend, beamline, dark))
     except ImportError as error:
-        raise click.ClickException(f"{error}; run: pip install 'sardana-scizoo[gui]'") from error
+        raise click.ClickException(f"{error}; run in a clone of SciZoo: pip install '.[gui]'") from error
 
 
 def main() -> None:

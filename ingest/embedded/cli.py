@@ -18,7 +18,7 @@ try:
     import pint  # noqa: F401
     import uvicorn
 except ImportError as missing:
-    sys.exit(f"scicat-embedded: {missing}; run: pip install 'sardana-scizoo[embedded]'")
+    sys.exit(f"scicat-embedded: {missing}; run in a clone of SciZoo: pip install '.[embedded]'")
 
 from starlette.types import ASGIApp
 

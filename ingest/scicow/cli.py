@@ -10,7 +10,7 @@ try:
     import jsonschema  # noqa: F401
     import jsonschema_rs  # noqa: F401 - imported here, so that a missing package is reported at the start
 except ImportError as missing:
-    sys.exit(f"scicow: {missing}; install it with: pip install 'sardana-scizoo[ingest]'")
+    sys.exit(f"scicow: {missing}; run in a clone of SciZoo: pip install '.[ingest]'")
 
 from ingest.scicow.commands import audit, check_mapping, config, dead_letters, replay, run, status
 from ingest.scicow.settings import SciCowSettingsError

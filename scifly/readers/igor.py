@@ -81,7 +81,7 @@ def _wave(source: Source, begin: int, size: int, zone: dt.tzinfo) -> tuple[Regio
     try:
         from igor2 import binarywave
     except ImportError as error:
-        raise UnreadableError("needs igor2: pip install sardana-scizoo[fly]") from error
+        raise UnreadableError("needs igor2: in a clone of SciZoo: pip install '.[fly]'") from error
     abridged, units = _abridged(source, begin, size)
     try:
         found = binarywave.load(io.BytesIO(abridged))["wave"]

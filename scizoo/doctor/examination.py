@@ -21,7 +21,7 @@ from scizoo.doctor.secrets import secrets_of
 from scizoo.sardana_folders import DISTRIBUTION
 from tango_servers.common.background import call_all
 
-VERSIONS = (DISTRIBUTION, "pytango", "sardana", "taurus", "confluent-kafka")
+REPORTED_DISTRIBUTIONS = (DISTRIBUTION, "pytango", "sardana", "taurus", "confluent-kafka")
 """Distributions whose versions a support asks for."""
 
 
@@ -75,7 +75,7 @@ def _about() -> dict[str, str]:
         "TANGO_HOST": tango_parts.tango_host() or "not set",
         **({"SCIDOG_DEVICE": os.environ["SCIDOG_DEVICE"]} if os.environ.get("SCIDOG_DEVICE") else {}),
         "python": platform.python_version(),
-        **{name: _version(name) for name in VERSIONS},
+        **{name: _version(name) for name in REPORTED_DISTRIBUTIONS},
     }
 
 

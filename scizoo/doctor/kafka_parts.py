@@ -14,9 +14,9 @@ from scifish.settings import Settings, SettingsError
 from scifish.spool.kafka_config import producer_config
 from scizoo.doctor.report import NOT_CHECKED, OK, WRONG, PartReport
 
-DAY_SECONDS = 86_400.0
+SECONDS_PER_DAY = 86_400.0
 
-MIN_RETENTION_SECONDS = 7 * DAY_SECONDS
+MIN_RETENTION_SECONDS = 7 * SECONDS_PER_DAY
 """Shorter retention is reported. It is Kafka's default: SciCow may be down for a holiday."""
 
 RECORD_OVERHEAD_BYTES = 1_000
@@ -134,8 +134,8 @@ def _duration(milliseconds: str) -> str:
     seconds = _seconds(milliseconds)
     if seconds is None:
         return "ever" if milliseconds == "-1" else "a time that Kafka does not say"
-    if seconds >= DAY_SECONDS:
-        return f"{seconds / DAY_SECONDS:g} days"
+    if seconds >= SECONDS_PER_DAY:
+        return f"{seconds / SECONDS_PER_DAY:g} days"
     return f"{seconds / 3600:g} hours" if seconds >= 3600 else f"{seconds:g} s"
 
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import os
-import shutil
 import sqlite3
 import time
 from collections.abc import Sequence
 from pathlib import Path
 
 from scifish.cli import describe
+from scifish.companion.scidog_reports import shortage
 from scifish.settings import Settings, spool_directory, spool_folders
 from scifish.spool.database import SPOOL_SUFFIX
 from scifish.spool.inspection import SpoolSummary, summarise
@@ -17,9 +17,6 @@ from scizoo.doctor.report import NOT_CHECKED, OK, WRONG, PartReport
 
 SENDING_SECONDS = 60.0
 """A message that waits no longer is being sent."""
-
-MIN_FREE_BYTES = 500_000_000
-"""Less room on the disk of the spool is reported."""
 
 
 def spool(settings: Settings | None) -> Sequence[PartReport]:
@@ -39,9 +36,9 @@ def spool(settings: Settings | None) -> Sequence[PartReport]:
         lines = [f"{where}: messages are not sent", *(line for content in bad for line in describe(content, now))]
         advice = "See the part Kafka. What programs that have exited have left is sent by `scifish flush`."
         return [PartReport("Spool", WRONG, "\n".join(lines), advice, facts)]
-    full = [f"{folder}: {free / 1e6:.0f} MB are free" for folder in folders if (free := _free(folder)) < MIN_FREE_BYTES]
-    if full:
-        return [PartReport("Spool", WRONG, "\n".join(full), "Make room on this disk.", facts)]
+    short = [text for text in map(_shortage, folders) if text]
+    if short:
+        return [PartReport("Spool", WRONG, "\n".join(short), "Metadata is lost when a disk is full.", facts)]
     if unreadable:
         text = f"{len(unreadable)} spools cannot be read by this account: {unreadable[0]}"
         return [PartReport("Spool", NOT_CHECKED, text, "Run it as the account of the MacroServer.", facts)]
@@ -73,9 +70,9 @@ def _is_stuck(content: SpoolSummary, now: float) -> bool:
     return bool(content.refused) or waits_long or bool(content.waiting and not content.alive)
 
 
-def _free(folder: Path) -> float:
-    """Bytes; infinite if the system does not say."""
+def _shortage(folder: Path) -> str:
+    """A sentence if the disk is nearly full, else ""."""
     try:
-        return float(shutil.disk_usage(folder).free)
+        return shortage(folder, used=0, limit=1)
     except OSError:
-        return float("inf")
+        return ""  # the system does not say

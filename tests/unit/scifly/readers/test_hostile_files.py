@@ -338,7 +338,7 @@ def test_what_igor2_makes_of_a_damaged_name_is_told(
 
 def test_without_igor2_it_is_said_what_to_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "igor2", None)
-    assert "pip install sardana-scizoo[fly]" in header_of(tmp_path, "a.ibw", ses_wave()).problems[0]
+    assert "pip install '.[fly]'" in header_of(tmp_path, "a.ibw", ses_wave()).problems[0]
 
 
 @pytest.mark.parametrize(
