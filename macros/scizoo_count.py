@@ -5,12 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 from sardana.macroserver.macro import Optional, Type, macro
-from sardana.macroserver.msexception import UnknownEnv
 
-from macros.scizoo_datasets import remember_snapshot
 from scifish.dataset.files import path_of
 from scifish.recording.scan_results import group_name
 from scifish.recording.session import recording_session
+from scifish.recording.spock import remember_snapshot, variable
 
 __all__ = ["scict"]
 
@@ -27,10 +26,7 @@ def scict(self: Any, integ_time: float, countable_elem: Any) -> None:
     counting = self.execMacro("ct", integ_time, *asked)
     name = " ".join(["ct", f"{integ_time:g}", counting.countable_elem_name])
     counters, files = _counted(counting)
-    try:
-        user = str(self.getEnv("ScanUser"))
-    except UnknownEnv:
-        user = ""
+    user = str(variable(self, "ScanUser", ""))
     dataset = recording_session().record_snapshot(
         {
             "datasetName": name,

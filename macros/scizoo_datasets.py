@@ -6,17 +6,13 @@ import time
 from typing import Any
 
 from sardana.macroserver.macro import Optional, Type, macro
-from sardana.macroserver.msexception import UnknownEnv
 
-from macros._output import printable, table
 from scifish.message.identity import scan_uuid
 from scifish.recording.recorded_scans import RecordedScan, recorded_scans
 from scifish.recording.session import recording_session
+from scifish.recording.spock import last_snapshots, printable, remember_snapshot, table, variable
 
 __all__ = ["scicomment", "scirate", "scisnap"]
-
-LAST_SNAPSHOT_VARIABLE = "SciFishLastSnapshot"
-"""Sardana environment: for each Door, the uuid, time (seconds since 1970) and name of its last snapshot."""
 
 
 class NoSuchDataset(ValueError):
@@ -83,20 +79,9 @@ def scirate(self: Any, rating: float, scan: int | None) -> None:
         self.output("The rating of %s is removed", name)
 
 
-def remember_snapshot(self: Any, uuid: str, name: str) -> None:
-    """The last one of this Door, for a comment on it."""
-    snapshots = _snapshots(self) | {self.getDoorName(): {"uuid": uuid, "time": time.time(), "name": name}}
-    self.setEnv(LAST_SNAPSHOT_VARIABLE, snapshots)
-
-
-def _snapshots(self: Any) -> dict[str, dict[str, Any]]:
-    found = _env(self, LAST_SNAPSHOT_VARIABLE, {})
-    return {} if "uuid" in found else dict(found)  # an earlier version kept one, without its Door
-
-
 def _find(self: Any, scan: int | None) -> tuple[str, str]:
     """uuid and name of a scan in Sardana's history; without a number, of this Door's last scan or snapshot."""
-    history, known, door = _env(self, "ScanHistory", []), recorded_scans().known(), self.getDoorName()
+    history, known, door = variable(self, "ScanHistory", []), recorded_scans().known(), self.getDoorName()
 
     def recorded(entry: dict[str, Any]) -> RecordedScan | None:
         return known.get((entry["serialno"], entry["startts"]))
@@ -109,7 +94,7 @@ def _find(self: Any, scan: int | None) -> tuple[str, str]:
         # Of a scan that an earlier version has recorded, the Door is not known.
         history = [entry for entry in history if (found := recorded(entry)) is None or found.door == door]
     last = history[-1] if history else None
-    snapshot = _snapshots(self).get(door)
+    snapshot = last_snapshots(self).get(door)
     if scan is None and snapshot and (last is None or snapshot["time"] > last["endts"]):
         return snapshot["uuid"], printable(f"snapshot {snapshot['name']!r} of {_moment(snapshot['time'])}")
     if last is None:
@@ -130,12 +115,5 @@ def _moment(seconds: float) -> str:
     return time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(seconds))
 
 
-def _env(self: Any, name: str, default: Any) -> Any:
-    try:
-        return self.getEnv(name)
-    except UnknownEnv:
-        return default
-
-
 def _user(self: Any) -> str:
-    return str(_env(self, "ScanUser", ""))
+    return str(variable(self, "ScanUser", ""))

@@ -9,7 +9,7 @@ from typing import Any
 
 from sardana.macroserver.macro import Optional, Type, macro
 
-from macros._output import printable, table
+from scifish.recording.spock import printable, table
 from scifish.settings import devices
 
 __all__ = ["pathinfo", "setproposal", "setsample"]

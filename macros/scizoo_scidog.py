@@ -7,14 +7,13 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
-import tango
 from sardana.macroserver.macro import Optional, Type, macro
 
-from macros._output import printable, table
 from scifish.attributes.reader import Reader, entry_leaf
 from scifish.configurations import check
 from scifish.configurations.diff import differences
 from scifish.message.types import Value
+from scifish.recording.spock import printable, table
 from scifish.settings import CONFIG_PREFIX, Settings, devices
 from scifish.settings.entries import Entry, effective_entries, parse_entries
 

@@ -41,7 +41,9 @@ def section(macro: Any) -> str:
     """Name, documentation and parameters of one macro."""
     rows = [f"| `{name}` | {kind} | {default} | {text} |" for name, kind, default, text in parameters(macro.param_def)]
     head = ["| parameter | type | default | |", "|---|---|---|---|"]
-    return "\n\n".join([f"## `{macro.__name__}`", *documentation(macro), *(["\n".join([*head, *rows])] if rows else [])])
+    return "\n\n".join(
+        [f"## `{macro.__name__}`", *documentation(macro), *(["\n".join([*head, *rows])] if rows else [])]
+    )
 
 
 def documentation(macro: Any) -> Iterator[str]:

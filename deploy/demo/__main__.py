@@ -206,6 +206,8 @@ class Demo:
             "a macro": f"cd {Path.cwd()}; {binary}/python -m deploy.demo.door {DOOR} ascan mot01 0 1 5 0.1",
             "scan log": f"{binary}/scanlog --url {self.catalogue.url} --username {self.catalogue.username} "
             f"--password-file {secret}",
+            "doctor": f"SCIZOO_SCICAT_PASSWORD=$(cat {secret}) {binary}/scizoo doctor "
+            f"--scicow {self.stack.folder / 'scicow.yaml'}   (one device is dead, and one attribute always fails)",
             "catalogue": f"{self.catalogue.url}   (as {self.catalogue.username}, with the password in {secret}; "
             f"other users see only public data: nothing yet)",
             "logs": str(self.stack.processes.logs),

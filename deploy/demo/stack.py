@@ -19,11 +19,10 @@ from pathlib import Path
 import tango
 import yaml
 
-import macros
-import sardana_recorders
 from deploy.demo import beamline
 from deploy.demo.processes import STEP_TIMEOUT_SECONDS, Process, Processes
 from ingest.scicat import SciCat
+from scizoo.sardana_folders import sardana_folders
 from sdm.names import CATEGORIES
 
 PATHFIXER = "b311a-e/ctl/sdm-01"
@@ -64,8 +63,9 @@ class Stack:
             (folder / "data" / category / BEAMLINE).mkdir(parents=True, exist_ok=True)
         self.tango_host = ""
         self.topic = ""  # SciDog's default
-        self.recorder_folders = [str(Path(sardana_recorders.__file__).parent)]
-        self.macro_folders = [str(Path(macros.__file__).parent)]
+        folders = sardana_folders()
+        self.recorder_folders = [str(folders["RecorderPath"])]
+        self.macro_folders = [str(folders["MacroPath"])]
         self.controller_folders = [str(Path(__file__).with_name("controllers"))]
 
     def use_own_topic(self) -> None:

@@ -35,6 +35,12 @@ def kafka(settings: Settings | None, timeout: float) -> Sequence[PartReport]:
         config: dict[str, Any] = {**producer_config(settings)}
     except SettingsError as error:
         return [_config_error(settings, error), PartReport("Topic", NOT_CHECKED, "see Kafka")]
+    if "bootstrap.servers" not in config:
+        text = (
+            f"KafkaBootstrapServers of {settings.where} is empty, and {settings.kafka_config_file} has no "
+            "bootstrap.servers either"
+        )
+        return [PartReport("Kafka", WRONG, text, "Set it (in jive)."), PartReport("Topic", NOT_CHECKED, "see Kafka")]
     errors: list[str] = []
     try:
         client = AdminClient(config | {"log_level": 0, "error_cb": lambda error: errors.append(error.str())})
@@ -42,7 +48,7 @@ def kafka(settings: Settings | None, timeout: float) -> Sequence[PartReport]:
         text = f"Kafka's client library refuses the settings: {_text(error)}"
         advice = f"Correct the file {settings.kafka_config_file}." if settings.kafka_config_file else ""
         return [PartReport("Kafka", WRONG, text, advice), PartReport("Topic", NOT_CHECKED, "see Kafka")]
-    servers = str(config.get("bootstrap.servers", settings.kafka_config_file))
+    servers = str(config["bootstrap.servers"])
     try:
         # Of all topics: to name one can make Kafka create it.
         metadata = client.list_topics(timeout=timeout / ANSWERS)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
@@ -182,6 +183,8 @@ def broken(beamline: Beamline, what: str) -> Iterator[None]:
             source = f"- {{name: Current, source: {DEAD_DEVICE.name}/Current1}}"
             use(beamline.properties(SCIDOG, **{"Config.saxs": [*LINES, source]}))
         elif what == "kafka address":
+            use(beamline.properties(SCIDOG, KafkaBootstrapServers=[""], KafkaConfigFile=[""]))
+        elif what == "kafka address beside a file":
             use(beamline.properties(SCIDOG, KafkaBootstrapServers=[""]))
         elif what == "kafka away":
             use(beamline.properties(SCIDOG, KafkaBootstrapServers=["127.0.0.1:9"]))
@@ -209,6 +212,7 @@ def broken(beamline: Beamline, what: str) -> Iterator[None]:
         ("line", "SciDog", ["saxs, line 3", "surce"]),
         ("attribute", "Snapshot", ["2 of 3 attributes", f"{DEAD_DEVICE.name}/Current1: "]),
         ("kafka address", "Kafka", [f"KafkaBootstrapServers of {SCIDOG} is empty"]),
+        ("kafka address beside a file", "Kafka", ["KafkaBootstrapServers", "no bootstrap.servers either"]),
         ("kafka away", "Kafka", ["127.0.0.1:9 does not answer", "metadata waits on disk"]),
         ("kafka hangs", "Kafka", ["does not answer"]),
         ("kafka file", "Kafka", ["can be read by other accounts", "chmod 600"]),
@@ -319,15 +323,26 @@ def test_only_the_beamline_side_is_installed(beamline: Beamline, tmp_path: Path)
 def test_an_account_without_a_name_a_home_or_rights(beamline: Beamline) -> None:
     home = ("HOME", "XDG_STATE_HOME", "USER", "LOGNAME")
     env = {name: value for name, value in beamline.env.items() if name not in home}
-    done = subprocess.run(
-        [sys.executable, "-c", "import os; os.setgroups([]); os.setgid(54321); os.setuid(54321)\n"
-         "from scizoo.cli import run; run()", "doctor", "--scicow", str(beamline.scicow)],
-        env=env, capture_output=True, text=True, timeout=300,
-    )  # fmt: skip
+    program = "\n".join(
+        [
+            "import os",
+            # Python itself may be in the home folder of who runs the tests.
+            "import ingest.scicow.monitoring.checkup, scizoo.cli, scizoo.doctor.examination",
+            "if os.getuid() == 0: os.setgroups([]); os.setgid(54321); os.setuid(54321)",
+            "scizoo.cli.run()",
+        ]
+    )
+    command = [sys.executable, "-c", program, "doctor", "--json", "--scicow", str(beamline.scicow)]
+    done = subprocess.run(command, env=env, capture_output=True, text=True, timeout=300)
     assert "Traceback" not in done.stderr
+    found = json.loads(done.stdout)
     assert "internal error" not in done.stdout
-    assert "account 54321" in done.stdout
-    assert KAFKA_PASSWORD not in done.stdout
+    if os.getuid() == 0:
+        assert found["about"]["account"] == "54321"
+        for part in ("Spool", "Kafka", "SciCow"):  # files of the other account
+            assert found["parts"][part]["state"] == "not checked", found["parts"][part]
+    for part in ("Tango database", "PathFixer", "Path consumers", "Snapshot"):
+        assert found["parts"][part]["state"] == "ok", found["parts"][part]
 
 
 def test_settings_of_a_file_without_a_tango_database(beamline: Beamline, tmp_path: Path) -> None:

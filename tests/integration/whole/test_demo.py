@@ -129,6 +129,37 @@ def test_nothing_is_left_when_the_demo_is_stopped_in_the_middle(tmp_path: Path, 
     assert eventually(lambda: left_over(tmp_path) == []), left_over(tmp_path)
 
 
+@pytest.mark.long
+def test_the_doctor_that_keep_names_checks_the_demo(tmp_path: Path) -> None:
+    log = tmp_path / "out.txt"
+    with log.open("w") as out:
+        command = [*DEMO, "--keep", "--folder", str(tmp_path / "demo")]
+        demo = subprocess.Popen(command, env=environment({}), stdout=out, stderr=out)
+    try:
+        assert eventually(lambda: "  logs  " in log.read_text() or demo.poll() is not None, 540.0), log.read_text()
+        lines = dict(line.strip().split("  ", 1) for line in log.read_text().splitlines() if "scizoo doctor" in line)
+        lines |= dict(line.strip().split("  ", 1) for line in log.read_text().splitlines() if "TANGO_HOST=" in line)
+        doctor = lines["doctor"].partition("   (")[0]
+        done = subprocess.run(
+            ["bash", "-c", f"{lines['Tango']}; {doctor} --json"],
+            env=environment({}),
+            capture_output=True,
+            text=True,
+            timeout=PATIENCE,
+        )
+        parts = json.loads(done.stdout)["parts"]
+        wrong = {name: part["text"] for name, part in parts.items() if part["state"] == "wrong"}
+        wrong.pop("PathFixer", None)  # in ALARM where the group of this account has no name
+        assert list(wrong) == ["Snapshot"]
+        assert "b311a-e/dia/viewer-01/Flux" in wrong["Snapshot"]
+        assert parts["SciCat"]["administrator"] is True
+        assert done.returncode == 1
+    finally:
+        demo.send_signal(signal.SIGINT)
+        demo.wait(PATIENCE)
+    assert eventually(lambda: left_over(tmp_path) == []), left_over(tmp_path)
+
+
 def test_what_is_lost_double_or_running_would_be_seen() -> None:
     """The comparison itself: the demo must be able to fail."""
 

@@ -20,6 +20,7 @@ from deploy.demo.processes import Processes
 from deploy.demo.stack import DOOR, MACROSERVER, Stack, own_group
 from ingest.scicat import SciCat
 from scizoo.cli import _parser
+from tests.integration.scizoo.test_paths import own_macros
 from tests.paths import DOCS, ROOT
 from tests.servers.kafka import Kafka
 from tests.servers.tango_system import control_system, patient
@@ -117,6 +118,9 @@ def test_the_guide(reader: Reader, kafka: Kafka, tmp_path: Path) -> None:
     # Sardana
     folders = dict(line.split(maxsplit=1) for line in reader.shell("scizoo paths").splitlines())
     stack.recorder_folders, stack.macro_folders = [folders["RecorderPath:"]], [folders["MacroPath:"]]
+    stack.env["PYTHONPATH"] = str(
+        own_macros(tmp_path / "own")
+    )  # "A package `macros` of the beamline's own does not matter"
     stack.start_sardana()
     said: list[str] = []
     door = Door(stack.name(DOOR), lambda level, line: said.append(f"{level} {line}"))

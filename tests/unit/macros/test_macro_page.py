@@ -23,3 +23,9 @@ def test_each_macro_of_the_introduction_is_one() -> None:
     introduction = PAGE.read_text("utf-8").partition("\n## ")[0]
     table = introduction.partition("| to | type |")[2]
     assert set(re.findall(r"`([a-z_]+)[^`]*`", table)) == {macro.__name__ for macro in macros()}
+
+
+def test_no_macro_imports_the_package_macros() -> None:
+    """A beamline may have a package of this name, which is then found first."""
+    for file in (ROOT / "macros").glob("*.py"):
+        assert not re.search(r"^\s*(from|import) macros\b", file.read_text("utf-8"), re.MULTILINE), file
