@@ -125,7 +125,7 @@ def test_the_guide(reader: Reader, kafka: Kafka, tmp_path: Path) -> None:
     said: list[str] = []
     door = Door(stack.name(DOOR), lambda level, line: said.append(f"{level} {line}"))
     try:
-        for block in blocks(GUIDE, "spock"):
+        for block in blocks(GUIDE, "text"):
             for line in block.splitlines():
                 # As spock does: quotes around a parameter are not part of it.
                 door.run(*[word.strip('"') for word in re.findall(r'"[^"]*"|\S+', line)])
