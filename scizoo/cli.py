@@ -84,14 +84,25 @@ def _doctor(args: argparse.Namespace) -> int:
     from scizoo.doctor import report  # `scizoo paths` does without Tango and Kafka
     from scizoo.doctor.examination import examine
 
-    if args.scicow is not None and not args.scicow.is_file():
+    if args.scicow is not None and _is_missing(args.scicow):
         print(f"scizoo: --scicow {args.scicow}: this file does not exist", file=sys.stderr)
         return 2
-    scicow = args.scicow or (SCICOW_SETTINGS if SCICOW_SETTINGS.is_file() else None)
+    scicow = args.scicow or (None if _is_missing(SCICOW_SETTINGS) else SCICOW_SETTINGS)
     logging.disable(logging.WARNING)  # what is wrong is in the report
     found = examine(args.timeout, scicow)
     print(report.as_json(found) if args.json else report.as_text(found))
     return 1 if found.wrong else 0
+
+
+def _is_missing(file: Path) -> bool:
+    """Whether it does not exist. One that this account may not see exists."""
+    try:
+        file.stat()
+    except PermissionError:
+        return False
+    except OSError:
+        return True
+    return False
 
 
 def _paths(args: argparse.Namespace) -> int:

@@ -14,7 +14,10 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+import tango
+
 from scifish.message import iso
+from scifish.tango_io.database import reason
 from scizoo.doctor import ingest_parts, kafka_parts, spool_part, tango_parts
 from scizoo.doctor.report import WRONG, BeamlineReport, PartReport
 from scizoo.doctor.secrets import secrets_of
@@ -64,6 +67,8 @@ def _failed(part: str, error: Exception, timeout: float) -> PartReport:
         return PartReport(
             part, WRONG, f"no answer within {timeout:g} s", "See whether it hangs; try again with a longer --timeout."
         )
+    if isinstance(error, tango.DevFailed):
+        return PartReport(part, WRONG, reason(error), "See Tango database.")
     return PartReport(part, WRONG, f"internal error: {error!r}", "Please report it.")
 
 

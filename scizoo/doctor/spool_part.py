@@ -18,10 +18,15 @@ from scizoo.doctor.report import NOT_CHECKED, OK, WRONG, PartReport
 SENDING_SECONDS = 60.0
 """A message that waits no longer is being sent."""
 
+OTHER_ACCOUNT = "Run it as the account of the MacroServer."
+
 
 def spool(settings: Settings | None) -> Sequence[PartReport]:
     """What waits in all spools of this machine that this account can read."""
-    folders = spool_folders(settings or Settings())
+    try:
+        folders = spool_folders(settings or Settings())
+    except PermissionError as error:
+        return [PartReport("Spool", NOT_CHECKED, str(error), OTHER_ACCOUNT)]
     contents, unreadable = _contents(folders)
     where = ", ".join(map(str, folders)) or f"{spool_directory(settings or Settings())} (not there yet)"
     now = time.time()
@@ -41,7 +46,7 @@ def spool(settings: Settings | None) -> Sequence[PartReport]:
         return [PartReport("Spool", WRONG, "\n".join(short), "Metadata is lost when a disk is full.", facts)]
     if unreadable:
         text = f"{len(unreadable)} spools cannot be read by this account: {unreadable[0]}"
-        return [PartReport("Spool", NOT_CHECKED, text, "Run it as the account of the MacroServer.", facts)]
+        return [PartReport("Spool", NOT_CHECKED, text, OTHER_ACCOUNT, facts)]
     text = f"{where}: {facts['waiting']} messages wait, of {len(contents)} programs"
     if not contents:
         text = f"{where}: no program has recorded on this machine, or it is another folder that its account uses"
