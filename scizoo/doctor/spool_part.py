@@ -55,11 +55,10 @@ def spool(settings: Settings | None) -> Sequence[PartReport]:
 
 def _contents(folders: Sequence[Path]) -> tuple[list[SpoolSummary], list[str]]:
     """The spools, and a sentence for each that cannot be read."""
-    found, unreadable = (
-        [],
-        [f"{folder}: no permission" for folder in folders if not os.access(folder, os.R_OK | os.X_OK)],
-    )
-    for path in sorted(path for folder in folders for path in folder.glob(f"*{SPOOL_SUFFIX}")):
+    readable = [folder for folder in folders if os.access(folder, os.R_OK | os.X_OK)]
+    unreadable = [f"{folder}: no permission" for folder in folders if folder not in readable]
+    found = []
+    for path in sorted(path for folder in readable for path in folder.glob(f"*{SPOOL_SUFFIX}")):
         try:
             found.append(summarise(path))
         except FileNotFoundError:
