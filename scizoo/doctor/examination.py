@@ -42,7 +42,7 @@ def examine(timeout: float, scicow: Path | None) -> BeamlineReport:
     `scicow` is the file of SciCow's settings; None if there is none here. Never raises. What hangs is left in a
     thread of its own.
     """
-    found = tango_parts.find_settings(timeout)
+    found = tango_parts.find_settings(timeout, has_beamline=scicow is None)
     checks = [
         Check(("SciDog",), functools.partial(tango_parts.scidog, found)),
         Check(("PathFixer", "Path consumers", "Sardana"), functools.partial(tango_parts.pathfixer, found)),

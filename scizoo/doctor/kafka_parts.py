@@ -29,8 +29,7 @@ ANSWERS = 4
 def kafka(settings: Settings | None, timeout: float) -> Sequence[PartReport]:
     """The parts Kafka and Topic; `timeout` is in seconds for both."""
     if settings is None:
-        why = "the settings are not known: see SciDog"
-        return [PartReport(part, NOT_CHECKED, why) for part in ("Kafka", "Topic")]
+        return [PartReport(part, NOT_CHECKED, "see SciDog") for part in ("Kafka", "Topic")]
     try:
         config: dict[str, Any] = {**producer_config(settings)}
     except SettingsError as error:

@@ -25,7 +25,9 @@ from tango_servers.pathfixer.sardana_environment import decode_variable
 MAX_LISTED = 5
 """Attributes that are listed in the text; `facts` have all."""
 
-DATABASE = "Tango database"
+DATABASE, SCIDOG = "Tango database", "SciDog"
+
+SEE_DATABASE, SEE_SCIDOG = f"see {DATABASE}", f"see {SCIDOG}"
 
 RECORDER = "SciFishRecorder"
 
@@ -37,15 +39,14 @@ MACRO = "scisnap"
 class FoundSettings:
     """The settings of the beamline: those of a file, or of SciDog's properties, else the last good ones on disk.
 
-    `tango` says whether the Tango database answers. `trouble` is why the present settings are not known ("" if they
-    are), and `advice` what to do then.
+    `tango` says whether the Tango database answers. `trouble` is the report of the part SciDog if the present settings
+    are not known, else None.
     """
 
     database: PartReport
     settings: Settings | None
     tango: bool
-    trouble: str = ""
-    advice: str = ""
+    trouble: PartReport | None = None
 
 
 def tango_host() -> str:
@@ -54,9 +55,13 @@ def tango_host() -> str:
     return str(found) if isinstance(found, str) else ""
 
 
-def find_settings(timeout: float) -> FoundSettings:
-    """Within `timeout` seconds. Writes nothing, unlike the programs that record."""
-    (database,) = call_all([_database], timeout)
+def find_settings(timeout: float, has_beamline: bool) -> FoundSettings:
+    """Within `timeout` seconds for the database, and as many for the settings in it.
+
+    `has_beamline` is false where none need be, as on the machine of SciCow. Writes nothing, unlike the programs that
+    record.
+    """
+    (database,) = call_all([functools.partial(_database, has_beamline)], timeout)
     if isinstance(database, Exception):
         text = f"TANGO_HOST={tango_host()}: no answer within {timeout:g} s"
         database = PartReport(DATABASE, WRONG, text, "The server of the database hangs, or its machine: restart it.")
@@ -64,15 +69,17 @@ def find_settings(timeout: float) -> FoundSettings:
     (found,) = call_all([call], timeout)
     if isinstance(found, Exception):
         why = f"no answer within {timeout:g} s" if isinstance(found, TimeoutError) else f"internal error: {found!r}"
-        return FoundSettings(database, None, database.state == OK, why, "See the part above, and try again.")
+        trouble = PartReport(SCIDOG, WRONG, why, "See the part above, and try again.")
+        return FoundSettings(database, None, database.state == OK, trouble)
     return found
 
 
-def _database() -> PartReport:
+def _database(has_beamline: bool) -> PartReport:
     host = tango_host()
     if not host:
+        needed = has_beamline and not os.environ.get(CONFIG_VARIABLE, "").strip()
         advice = f"Set TANGO_HOST=host:port, or {CONFIG_VARIABLE} for a machine without a Tango database."
-        return PartReport(DATABASE, NOT_CHECKED, "TANGO_HOST is not set", advice)
+        return PartReport(DATABASE, WRONG if needed else NOT_CHECKED, "TANGO_HOST is not set", advice)
     try:
         TangoDatabase()
     except tango.DevFailed as failed:
@@ -89,15 +96,17 @@ def _settings(database: PartReport) -> FoundSettings:
         try:
             return FoundSettings(database, FileSettings(Path(file)).known(), there)
         except SettingsError as error:
-            return FoundSettings(database, None, there, str(error), f"Correct this file ({CONFIG_VARIABLE}).")
+            trouble = PartReport(SCIDOG, WRONG, str(error), f"Correct this file ({CONFIG_VARIABLE}).")
+            return FoundSettings(database, None, there, trouble)
     if there:
         try:
             return FoundSettings(database, devices.used_now(devices.read_now()), there)
         except devices.NotReachable as error:
-            return FoundSettings(database, None, there, str(error), "See jive for the SciDog devices that there are.")
+            trouble = PartReport(SCIDOG, WRONG, str(error), "jive shows which SciDog devices there are.")
+            return FoundSettings(database, None, there, trouble)
     kept = load_last_good()
     used = f"Programs of this account record with the last good settings of {kept.scidog}." if kept else ""
-    return FoundSettings(database, kept, there, "the Tango database does not answer", used)
+    return FoundSettings(database, kept, there, PartReport(SCIDOG, NOT_CHECKED, SEE_DATABASE, used))
 
 
 # ------------------------------------------------------------------------------- SciDog
@@ -106,9 +115,8 @@ def _settings(database: PartReport) -> FoundSettings:
 def scidog(found: FoundSettings) -> Sequence[PartReport]:
     """Its properties, and what its device reports of the programs that record."""
     settings = found.settings
-    if found.trouble or settings is None:
-        state = WRONG if found.tango or found.database.state == NOT_CHECKED else NOT_CHECKED
-        return [PartReport("SciDog", state, found.trouble, found.advice)]
+    if found.trouble is not None or settings is None:
+        return [found.trouble or PartReport(SCIDOG, NOT_CHECKED, SEE_DATABASE)]
     entries, problems = settings.entries()
     problems = [*settings.problems, *problems]
     facts = {"where": settings.where, "beamline": settings.beamline, "entries": len(entries), "problems": problems}
@@ -123,11 +131,11 @@ def scidog(found: FoundSettings) -> Sequence[PartReport]:
             problems = list(devices.read(device, "Problems"))
         except devices.NotReachable as error:
             advice = "Start its server. Recording goes on without it, but nobody sees what programs report."
-            return [PartReport("SciDog", WRONG, "\n".join([str(error), *problems]), advice, facts)]
+            return [PartReport(SCIDOG, WRONG, "\n".join([str(error), *problems]), advice, facts)]
     if problems:
         advice = f"Correct the properties of {settings.where} (in jive); a report of a program: see its own part."
-        return [PartReport("SciDog", WRONG, "\n".join([text, *problems]), advice, {**facts, "problems": problems})]
-    return [PartReport("SciDog", OK, text, facts=facts)]
+        return [PartReport(SCIDOG, WRONG, "\n".join([text, *problems]), advice, {**facts, "problems": problems})]
+    return [PartReport(SCIDOG, OK, text, facts=facts)]
 
 
 # ---------------------------------------------------------------- PathFixer and Sardana
@@ -137,7 +145,7 @@ def pathfixer(found: FoundSettings) -> Sequence[PartReport]:
     """PathFixer, the consumers of its path, and the MacroServers among them."""
     settings = found.settings
     if settings is None or not found.tango:
-        why = found.trouble or "no Tango database is set"
+        why = SEE_SCIDOG if found.tango else SEE_DATABASE
         return [PartReport(part, NOT_CHECKED, why) for part in ("PathFixer", "Path consumers", "Sardana")]
     described, first = _described(settings)
     if described is None:
@@ -252,7 +260,7 @@ def _folder_line(name: str) -> str:
 def snapshot(found: FoundSettings) -> Sequence[PartReport]:
     """All attributes are read once, as `scidog_check` does; nothing is recorded."""
     if found.settings is None or not found.tango:
-        return [PartReport("Snapshot", NOT_CHECKED, found.trouble or "no Tango database is set")]
+        return [PartReport("Snapshot", NOT_CHECKED, SEE_SCIDOG if found.tango else SEE_DATABASE)]
     entries, _ = found.settings.entries()
     if not entries:
         return [PartReport("Snapshot", OK, "no attribute is configured")]

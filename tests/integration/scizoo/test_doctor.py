@@ -358,6 +358,15 @@ def test_settings_of_a_file_without_a_tango_database(beamline: Beamline, tmp_pat
     assert str(file) in seen["SciDog"]
 
 
+def test_the_machine_of_scicow_has_no_beamline(beamline: Beamline) -> None:
+    parts = beamline.parts(TANGO_HOST="")
+    assert (parts["Tango database"]["state"], parts["SciDog"]["state"]) == ("not checked", "not checked")
+    assert (parts["SciCow"]["state"], parts["SciCat"]["state"]) == ("ok", "ok")
+    seen = beamline.wrong(scicow=False, TANGO_HOST="")
+    assert list(seen) == ["Tango database"]
+    assert "TANGO_HOST is not set" in seen["Tango database"]
+
+
 def test_several_scidogs(beamline: Beamline) -> None:
     beamline.stack.add_device("SciDog/other", "SciDog", "test/ctl/scidog-02")
     try:
