@@ -126,9 +126,8 @@ def scidog(found: FoundSettings) -> Sequence[PartReport]:
     )
     if settings.scidog:
         try:
-            device = devices.proxy(settings.scidog)
             # What programs report is in Problems, too.
-            problems = list(devices.read(device, "Problems"))
+            problems = list(devices.scidog(settings).read("Problems"))
         except devices.NotReachable as error:
             advice = "Start its server. Recording goes on without it, but nobody sees what programs report."
             return [PartReport(SCIDOG, WRONG, "\n".join([str(error), *problems]), advice, facts)]
@@ -159,13 +158,12 @@ def _described(settings: Settings) -> tuple[Any, PartReport]:
     """What PathFixer has in use, None if it does not say, and the report."""
     try:
         device = devices.pathfixer(settings)
-        described = json.loads(device.command_inout("Describe"))
-    except devices.NotReachable as error:
-        advice = "Without PathFixer no dataset has a proposal and a path. Set the property PathFixer of SciDog."
-        return None, PartReport("PathFixer", WRONG, str(error), advice)
-    except tango.DevFailed as failed:
+        described = json.loads(device.command("Describe"))
+    except (devices.NotReachable, devices.Refused) as error:
         advice = "Start its server (jive or Astor). Until then datasets have the proposal and path that it had last."
-        return None, PartReport("PathFixer", WRONG, f"{settings.path_fixer}: {reason(failed)}", advice)
+        if not settings.path_fixer:
+            advice = "Without PathFixer no dataset has a proposal and a path."
+        return None, PartReport("PathFixer", WRONG, str(error), advice)
     facts = {name: described[name] for name in ("state", "proposal", "visit", "sample", "path", "problems")}
     text = f"{settings.path_fixer} is in {described['state']}"
     if described["state"] in ("FAULT", "ALARM"):
@@ -222,10 +220,9 @@ def _sardana(servers: Sequence[str]) -> list[PartReport]:
 
 def _macroserver(name: str) -> PartReport:
     try:
-        device = devices.proxy(name)
-        macros = devices.read(device, "MacroList")
-        recorders = devices.read(device, "RecorderList")
-        variable = decode_variable(devices.read(device, "Environment"), "DataRecorder")
+        device = devices.PartDevice("MacroServer", name)
+        macros, recorders = device.read("MacroList"), device.read("RecorderList")
+        variable = decode_variable(device.read("Environment"), "DataRecorder")
     except devices.NotReachable as error:
         return PartReport("Sardana", WRONG, str(error), "Start the MacroServer, or see why it hangs.")
     except ValueError as error:

@@ -164,7 +164,8 @@ def test_the_guide(reader: Reader, kafka: Kafka, tmp_path: Path) -> None:
 
         # All of it at once
         assert own_group(), "PathFixer is in ALARM where this account's group has no name"
-        assert eventually(lambda: is_well(reader))
+        seen: list[str] = []
+        assert eventually(lambda: is_well(reader, seen)), seen[-1]
 
 
 HEALTHY = (tango.DevState.ON, tango.DevState.STANDBY)
@@ -172,11 +173,12 @@ HEALTHY = (tango.DevState.ON, tango.DevState.STANDBY)
 OWN_OF_THIS_TEST = "http: {port: 0}\n"
 
 
-def is_well(reader: Reader) -> bool:
-    """Whether the last command of the step says that all is well: its status is 0."""
+def is_well(reader: Reader, seen: list[str]) -> bool:
+    """Whether the last command of the step says that all is well: its status is 0. Else what it prints is in `seen`."""
     try:
         reader.shell("scizoo doctor --scicow /etc/scizoo/scicow.yaml", SCIZOO_SCICAT_PASSWORD=PASSWORD)
-    except AssertionError:
+    except AssertionError as error:
+        seen.append(str(error))
         return False
     return True
 
