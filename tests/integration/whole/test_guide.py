@@ -5,6 +5,7 @@ from __future__ import annotations
 import configparser
 import os
 import re
+import secrets
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -92,6 +93,7 @@ def reader(tmp_path: Path, kafka: Kafka) -> Iterator[Reader]:
             "kafka.example.org:9092": kafka.bootstrap,
             "macroserver/cosaxs/1": MACROSERVER,
             "group: users ": f"group: {own_group() or os.getegid()} ",
+            "cosaxs": BEAMLINE,
         }
         (tmp_path / "scicat").mkdir()
         yield Reader(stack, names)
@@ -111,8 +113,8 @@ def test_the_guide(reader: Reader, kafka: Kafka, tmp_path: Path) -> None:
     # PathFixer and SciDog
     (script,) = blocks(GUIDE, "python")
     subprocess.run([sys.executable, "-c", reader.here(script)], env=stack.env, check=True, timeout=PATIENCE)
-    for server, device in (("PathFixer/cosaxs", "b311a-e/ctl/sdm-01"), ("SciDog/cosaxs", "b311a-e/ctl/scidog-01")):
-        stack.run_server(server, [device])
+    for page_server, device in (("PathFixer/cosaxs", "b311a-e/ctl/sdm-01"), ("SciDog/cosaxs", "b311a-e/ctl/scidog-01")):
+        stack.run_server(reader.here(page_server), [device])
         assert eventually(lambda device=device: patient(stack.name(device)).state() in HEALTHY), device
 
     # Sardana
@@ -150,8 +152,10 @@ def test_the_guide(reader: Reader, kafka: Kafka, tmp_path: Path) -> None:
         reader.names["https://scicat.example.org"] = found[1]
         settings = reader.write(GUIDE, "/etc/scizoo/scicow.yaml")
         env = {**stack.env, "SCIZOO_SCICAT_PASSWORD": PASSWORD}
-        # A group of our own: other tests use this broker, too.
-        settings.write_text(settings.read_text("utf-8") + OWN_OF_THIS_TEST, "utf-8")
+        servers = f"bootstrap_servers: {kafka.bootstrap}\n"
+        own = f"{servers}  group_id: {BEAMLINE}\n  topics: ^scifish-{BEAMLINE}$\n"
+        text = settings.read_text("utf-8").replace(servers, own)
+        settings.write_text(f"{text}dead_letter_topic: dead-{BEAMLINE}\nhttp: {{port: 0}}\n", "utf-8")
         processes.start("scicow", [str(BIN / "scicow"), "run", "--config", str(settings)], env)
         scicat = SciCat(found[1], "scicow", PASSWORD)
         assert eventually(lambda: scicat.count({"datasetName": "first try"}) == 1)
@@ -168,9 +172,10 @@ def test_the_guide(reader: Reader, kafka: Kafka, tmp_path: Path) -> None:
         assert eventually(lambda: is_well(reader, seen)), seen[-1]
 
 
-HEALTHY = (tango.DevState.ON, tango.DevState.STANDBY)
+BEAMLINE = f"guide-{secrets.token_hex(4)}"
+"""Other tests use the same broker: the topic, and what SciCow reads, are of this test only."""
 
-OWN_OF_THIS_TEST = "http: {port: 0}\n"
+HEALTHY = (tango.DevState.ON, tango.DevState.STANDBY)
 
 
 def is_well(reader: Reader, seen: list[str]) -> bool:
