@@ -19,6 +19,9 @@ SECONDS_PER_DAY = 86_400.0
 MIN_RETENTION_SECONDS = 7 * SECONDS_PER_DAY
 """Shorter retention is reported. It is Kafka's default: SciCow may be down for a holiday."""
 
+ADVISED_RETENTION_SECONDS = 30 * SECONDS_PER_DAY
+"""What docs/reference/scicow.md asks for."""
+
 RECORD_OVERHEAD_BYTES = 1_000
 """Bytes that Kafka adds to the largest message at most: its key, its header, the header of the batch."""
 
@@ -81,7 +84,7 @@ def _no_topic(settings: Settings) -> PartReport:
     text = f"{settings.topic} does not exist yet"
     advice = (
         "Kafka may make it with the first message (auto.create.topics.enable). Else make it: kafka-topics.sh --create "
-        f"--topic {settings.topic} --config retention.ms={MIN_RETENTION_SECONDS * 1000:.0f}"
+        f"--topic {settings.topic} --config retention.ms={ADVISED_RETENTION_SECONDS * 1000:.0f}"
     )
     return PartReport("Topic", NOT_CHECKED, text, advice)
 
@@ -109,12 +112,11 @@ def _topic(client: AdminClient, name: str, partitions: int, timeout: float) -> P
 def topic_problems(config: Mapping[str, str]) -> dict[str, tuple[str, str]]:
     """By setting of a topic: what is wrong with its value, and a value that is right. {} if all are right."""
     problems: dict[str, tuple[str, str]] = {}
-    week = f"{MIN_RETENTION_SECONDS * 1000:.0f}"
     kept = _seconds(config.get("retention.ms", ""))
     if kept is not None and kept < MIN_RETENTION_SECONDS:
         problems["retention.ms"] = (
             f"messages are kept for {_duration(config['retention.ms'])} only; what SciCow has not read by then is lost",
-            week,
+            f"{ADVISED_RETENTION_SECONDS * 1000:.0f}",
         )
     if "compact" in config.get("cleanup.policy", ""):  # the key of a message is its dataset
         problems["cleanup.policy"] = (

@@ -39,7 +39,10 @@ def spool(settings: Settings | None) -> Sequence[PartReport]:
     }
     if bad:
         lines = [f"{where}: messages are not sent", *(line for content in bad for line in describe(content, now))]
-        advice = "See the part Kafka. What programs that have exited have left is sent by `scifish flush`."
+        advice = (
+            "See the part Kafka. `scifish flush` sends what programs that have exited have left, `scifish resend` "
+            "tries again what Kafka has refused."
+        )
         return [PartReport("Spool", WRONG, "\n".join(lines), advice, facts)]
     short = [text for text in map(_shortage, folders) if text]
     if short:

@@ -255,7 +255,7 @@ def test_a_short_retention_is_wrong(beamline: Beamline) -> None:
     assert eventually(lambda: len(beamline.wrong(scicow=False).get("Topic", "").splitlines()) == 4)
     text = beamline.wrong(scicow=False)["Topic"]
     assert "messages are kept for 1 hours only" in text
-    assert "--add-config retention.ms=604800000,cleanup.policy=delete,max.message.bytes=1048588" in text
+    assert "--add-config retention.ms=2592000000,cleanup.policy=delete,max.message.bytes=1048588" in text
     configure(retention_ms="-1", max_message_bytes="1048588", cleanup_policy="delete")
     assert eventually(lambda: beamline.parts(scicow=False)["Topic"]["text"].endswith("messages are kept for ever"))
 
