@@ -1,1 +1,1 @@
-"""SciFly: a dataset for each measurement that a program of another maker writes."""
+"""SciFly makes a dataset of each measurement that another vendor's program writes to files."""

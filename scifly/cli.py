@@ -1,4 +1,4 @@
-"""The command `scifly`: what files of an earlier time would be, and recording them."""
+"""The command `scifly`: records existing files afterwards, or only lists what it would record."""
 
 from __future__ import annotations
 
@@ -35,17 +35,17 @@ from scifly.scan import PROPOSAL_IN_PATH, FolderScan, MeasurementFiles, PathRule
 from scifly.watching import printable
 
 KAFKA_SILENT_SECONDS = 20.0
-"""Seconds for which Kafka may take nothing before the rest is left to the spool."""
+"""Seconds without progress of Kafka after which the remaining messages are left to the spool."""
 
 DATABASE_SECONDS = 10.0
-"""Seconds for the Tango database."""
+"""Maximum seconds to wait for the Tango database."""
 
 HEADER_VALUES_SHOWN = 4
-"""Values of a header that are shown."""
+"""Number of header values that are shown per measurement."""
 
 
 class CommandError(Exception):
-    """It cannot be done; the text says why, and what to do."""
+    """The command cannot be executed. The text says why, and what to do."""
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -137,7 +137,7 @@ class _Command:
         status = self._show(found, places) if self._options.dry_run else self._record(found, places)
         return status or (1 if self._problems else 0)
 
-    # ----------------------------------------------------------------- what it is told
+    # ------------------------------------------------------------------------- options
 
     @staticmethod
     def _profiles_of(lines: list[str]) -> tuple[Profile, ...]:
@@ -167,7 +167,10 @@ class _Command:
         return settings
 
     def _places(self, found: list[MeasurementFiles]) -> dict[str, ProposalContext]:
-        """By the measurement's path; what is of nobody is told."""
+        """The proposal of each measurement, by its path.
+
+        Measurements without a known proposal are reported and skipped.
+        """
         places: dict[str, ProposalContext] = {}
         left: dict[str, list[str]] = {}
         for one in found:
@@ -179,7 +182,7 @@ class _Command:
             self._complain(f"{len(paths)} measurements are skipped, for example {paths[0]}: {why}")
         return places
 
-    # -------------------------------------------------------------------- what it does
+    # ------------------------------------------------------------------------- actions
 
     def _show(self, found: list[MeasurementFiles], places: dict[str, ProposalContext]) -> int:
         path = journal_file(self._beamline)
@@ -214,7 +217,7 @@ class _Command:
         finished = [one for one in found if one.written <= now - one.profile.settle]
         journal = Journal(journal_file(self._beamline))
         here = recording_session(self._options.settings, PROGRAM)
-        # The attributes of now are never those of then.
+        # The present attribute values are never those of the time of the measurement.
         recorder = DatasetRecorder(journal, lambda: here, self._beamline, self._zone, float("-inf"), self._stopping)
         collector = MeasurementCollector(
             self._root, self._profiles, journal, self._beamline, float("inf"), lambda path, _: self._rule.place_of(path)
@@ -244,7 +247,7 @@ class _Command:
             print(f"{waiting} are in the spool, {why}", file=sys.stderr)
         return 1 if left else 0
 
-    # -------------------------------------------------------------------- what it says
+    # -------------------------------------------------------------------------- output
 
     def _told(self, outcome: Outcome, by_path: dict[str, MeasurementFiles]) -> None:
         for one in outcome.recorded:
@@ -305,7 +308,7 @@ class _Command:
 
 
 def _facts(metadata: Message) -> str:
-    """The first values of a header."""
+    """The first values of a header, as one line."""
     found = list(leaves(as_metadata(metadata, PROGRAM, iso(0.0))))
     shown = [f"{leaf['human_name']} {leaf['value']} {leaf['unit']}".strip() for _, leaf in found[:HEADER_VALUES_SHOWN]]
     more = f" and {len(found) - HEADER_VALUES_SHOWN} more" if len(found) > HEADER_VALUES_SHOWN else ""

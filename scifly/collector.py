@@ -1,4 +1,4 @@
-"""Files that are finished, put together until their measurement is. On disk before anything is done with it."""
+"""Collects finished files until their measurement is complete. All is written to the journal before it is processed."""
 
 from __future__ import annotations
 
@@ -17,17 +17,18 @@ from scifly.profiles import Profile, profile_of
 from scifly.watching.filesystem import birth
 
 FOLDER_RECHECK_SECONDS = 0.5
-"""Seconds until a folder is looked at again for files that are not finished: one may have been deleted."""
+"""Seconds until a folder is listed again for unfinished files: one of them may have been deleted."""
 
 FOLDER_RECHECK_FACTOR = 10.0
-"""A folder of 100,000 files takes long to look at: so many times as long passes until it is done again."""
+"""The folder is listed again after at least this many times the duration of the listing (100,000 files take long)."""
 
 
 @dataclass
 class OpenMeasurement:
-    """A measurement with files that were not recorded yet, or have changed since.
+    """A measurement with files that are not recorded yet, or have changed since they were recorded.
 
-    `last` is when the last was found, `turn` when there is something to be done, by the monotonic clock.
+    `last` is the time when the last file was found, `turn` the time of the next action, both by the monotonic clock.
+    `cost` is how long the last listing of its folder took, in seconds.
     """
 
     measurement: Measurement
@@ -37,7 +38,7 @@ class OpenMeasurement:
     turn: float = 0.0
     cost: float = 0.0
     now: Future[str] | None = None
-    """Somebody wants it to be recorded as it is, and waits for the answer."""
+    """The answer for a caller who requested that it is recorded as it is now."""
 
     @property
     def path(self) -> str:
@@ -48,14 +49,14 @@ class OpenMeasurement:
 
 
 class MeasurementClaims:
-    """Who gathers a measurement: of two roots inside of each other it must be one. Threads may share it."""
+    """Which collector owns a measurement: with nested roots, exactly one of them. Threads may share it."""
 
     def __init__(self) -> None:
         self._owners: dict[str, MeasurementCollector] = {}
         self._lock = threading.Lock()
 
     def claim(self, path: str, collector: MeasurementCollector) -> MeasurementCollector:
-        """The one whose it is."""
+        """The collector that owns the measurement: `collector`, unless another one has claimed it before."""
         with self._lock:
             return self._owners.setdefault(path, collector)
 
@@ -65,7 +66,7 @@ class MeasurementClaims:
 
 
 class MeasurementCollector:
-    """The measurements of one root. For one thread, but for `given`."""
+    """The open measurements of one root. For one thread; others may read the length and `skipped`."""
 
     def __init__(
         self,
@@ -78,14 +79,14 @@ class MeasurementCollector:
         claims: MeasurementClaims | None = None,
         pass_on: Callable[[MeasurementCollector, JournalFile], None] = lambda owner, file: None,
     ) -> None:
-        """`place` says where the experiment stood when a file (path, seconds since 1970) was made.
+        """`place` returns the proposal in use when a file (path, seconds since 1970) was created.
 
-        Files that were neither written nor brought here since now, nor within `catch_up` seconds, are left alone.
-        `pass_on` is told of a file that another one gathers.
+        Files that were neither written nor moved here since the start, nor within the last `catch_up` seconds, are
+        skipped. `pass_on` gets the files that another collector owns.
         """
         self.root = root
         self.skipped = 0
-        """Files that were left alone."""
+        """Number of skipped files: they were too old."""
         self._profiles = profiles
         self._journal = journal
         self._beamline = beamline
@@ -105,7 +106,10 @@ class MeasurementCollector:
         return iter(list(self._open.values()))
 
     def restore(self) -> None:
-        """Go on with what an earlier run of this program has left at this root. sqlite3.Error as the journal."""
+        """Continue with the unfinished measurements of an earlier run at this root.
+
+        Raises sqlite3.Error like the journal.
+        """
         for measurement, files in self._journal.unfinished():
             if measurement.root != self.root or not self._is_mine(measurement.path):
                 continue
@@ -113,18 +117,19 @@ class MeasurementCollector:
             left = {file.path: file for file in files if not file.settled}
             if profile is not None:
                 self._open[measurement.path] = OpenMeasurement(measurement, profile, left, last=time.monotonic())
-            else:  # if another profile wants them now, they are found as new files
+            else:  # if another profile matches them now, they are found as new files
                 self._journal.forget(measurement.uuid, list(left))
                 self._claims.release(measurement.path)
 
     def take(self, found: Iterable[JournalFile]) -> None:
-        """These files are finished. On disk when this returns.
+        """Take finished files. They are in the journal when this returns.
 
-        sqlite3.Error where the journal refuses: then they are to be taken again.
+        Raises sqlite3.Error if the journal cannot be written; the caller then passes the same files again.
         """
         latest = {file.path: file for file in found}
         known = self._journal.known(list(latest))
-        # Not all files of each: of a measurement of 100,000 frames that would be written with each frame.
+        # Only the new files of each measurement: otherwise a measurement of 100,000 frames would be written with each
+        # frame.
         changed: dict[str, tuple[OpenMeasurement, list[JournalFile]]] = {}
         for path, file in latest.items():
             before = known.get(path)
@@ -147,7 +152,11 @@ class MeasurementCollector:
             self._journal.found((one.measurement, files) for one, files in changed.values())
 
     def take_now(self, file: JournalFile, answer: Future[str]) -> None:
-        """As `take`, of a file that somebody wants to be recorded at once, whatever it is. `answer` gets the uuid."""
+        """Like `take`, for a file that is to be recorded at once, even if no profile matches it. `answer` gets the
+        uuid.
+
+        Raises ValueError if another collector owns the measurement.
+        """
         relative = below(file.path, self.root)
         profile = profile_of(self._profiles, relative) or Profile("record now", "*")
         open_measurement = self._add(replace(file, born=birth(file.path)), profile, relative)
@@ -157,8 +166,8 @@ class MeasurementCollector:
         self._journal.found([(open_measurement.measurement, [open_measurement.files[file.path]])])
 
     def due(self) -> list[OpenMeasurement]:
-        """The measurements of which all files are finished, and which need not wait for anything else."""
-        if self._age != self._journal.age:  # it was damaged, and is a new one
+        """The measurements whose files are all finished and which have nothing else to wait for."""
+        if self._age != self._journal.age:  # the journal was damaged and has been replaced by an empty one
             self._age = self._journal.age
             self._journal.found((one.measurement, one.files.values()) for one in self)
         now = time.monotonic()
@@ -166,11 +175,11 @@ class MeasurementCollector:
         return [one for one in self if one.turn <= now and not self._waits(one, looked)]
 
     def next_turn(self) -> float:
-        """When something is due, by the monotonic clock."""
+        """The time of the next action, by the monotonic clock; inf if there is none."""
         return min((one.turn for one in self), default=float("inf"))
 
     def done(self, open_measurement: OpenMeasurement) -> None:
-        """It is recorded, ignored, or gone."""
+        """Close a measurement that is recorded, ignored or deleted."""
         self._open.pop(open_measurement.path, None)
         self._claims.release(open_measurement.path)
 
@@ -179,14 +188,14 @@ class MeasurementCollector:
             self.done(open_measurement)
 
     def place_of(self, files: Iterable[JournalFile]) -> ProposalContext:
-        """Where the experiment stood when the first of these files was made."""
+        """The proposal in use when the first of these files was created."""
         made, first = min((_made(file), file.path) for file in files)
         return self._place(first, made)
 
-    # ------------------------------------------------------------------- behind that
+    # ----------------------------------------------------------------------- private
 
     def _add(self, file: JournalFile, profile: Profile, relative: str) -> OpenMeasurement | None:
-        """The measurement that it belongs to; None if another collector has that."""
+        """The measurement that the file belongs to; None if another collector owns it."""
         path = os.path.join(self.root, measurement_of(profile, relative)).rstrip("/")
         if not self._is_mine(path):
             self._pass_on(self._claims.claim(path, self), file)
@@ -196,7 +205,7 @@ class MeasurementCollector:
             measurement = self._journal.latest(path) or self._begun(path, profile, file)
             open_measurement = self._open[path] = OpenMeasurement(measurement, profile)
         elif self._rank(profile) < self._rank(open_measurement.profile):
-            open_measurement.profile = profile  # of several that want its files it is the first
+            open_measurement.profile = profile  # the first of the profiles that match its files
         now = time.monotonic()
         open_measurement.files[file.path] = file
         open_measurement.last, open_measurement.turn = now, now + FOLDER_RECHECK_FACTOR * open_measurement.cost
@@ -217,12 +226,12 @@ class MeasurementCollector:
         if file.mtime_ns / 1e9 > limit:
             return False
         try:
-            return os.lstat(file.path).st_ctime < limit  # one that was copied here has the time of its original
+            return os.lstat(file.path).st_ctime < limit  # a copied file keeps the mtime of its original
         except OSError:
             return True
 
     def _waits(self, open_measurement: OpenMeasurement, looked: dict[str, tuple[set[str], float]]) -> bool:
-        """Whether there are files of it that are not finished."""
+        """Whether the folder has unfinished files of this measurement."""
         patient = time.monotonic() < open_measurement.last + open_measurement.profile.patience
         if open_measurement.profile.group == "file" or open_measurement.now is not None or not patient:
             return False
@@ -238,6 +247,6 @@ class MeasurementCollector:
 
 
 def _made(file: JournalFile) -> float:
-    # One that was copied was made later than it was written. On NFS nobody says when it was made, and one that is
-    # written for an hour has the time of its end: there it was made when it was noticed.
+    # A copy is created later than its mtime. NFS (before 4.2) has no creation time, and the mtime of a file that is
+    # written for an hour is the end of the writing: there the time at which the file was noticed counts.
     return min(file.mtime_ns / 1e9, file.born or float("inf"), file.seen)

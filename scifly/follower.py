@@ -1,4 +1,4 @@
-"""One root that is watched: a thread of its own, since its file server may hang."""
+"""Watches one root in a thread of its own, because its file server may hang."""
 
 from __future__ import annotations
 
@@ -27,17 +27,17 @@ from scifly.watching import FinishedFile, FolderWatch, printable
 log = logging.getLogger(__name__)
 
 FILE_BATCH_SECONDS = 0.1
-"""Seconds in which what is found is put together: each time costs some waits for the disk."""
+"""Seconds in which found files are collected into one batch: each batch costs several syncs of the disk."""
 
 MAX_FILE_BATCH = 2000
-"""Files that are taken together."""
+"""Maximum number of files in one batch."""
 
 FOLLOWER_IDLE_SECONDS = 30.0
-"""Seconds between two looks at what need not be done at once."""
+"""Seconds between two checks if nothing is due earlier."""
 
 
 class FollowerListener(Protocol):
-    """What is told of a root, in its thread."""
+    """Receives the results of a root. The root's thread calls it."""
 
     def outcome(self, outcome: Outcome, collector: MeasurementCollector) -> None: ...
 
@@ -47,7 +47,7 @@ class FollowerListener(Protocol):
 
 
 class RootFollower(threading.Thread):
-    """Takes what the watch of a root finds, and has it recorded."""
+    """Collects the files that the watch of a root finds, and records their measurements."""
 
     def __init__(
         self,
@@ -61,12 +61,12 @@ class RootFollower(threading.Thread):
         self.root = collector.root
         self.collector = collector
         self.left: float | None = None
-        """When it was left, by the monotonic clock; None while it is the one that is followed."""
+        """The time when the experiment left this root (monotonic clock); None while it is the current one."""
         self.watch = watch(self)
         self._recorder = recorder
         self._told = told
         self._found: queue.Queue[JournalFile | tuple[str, Future[str]] | None] = queue.Queue()
-        """What was got of it is unfinished until the collector has it."""
+        """An item counts as unfinished until the collector has it."""
         self._again: list[JournalFile] = []
         self._wishes: list[tuple[str, Future[str]]] = []
         self._stopping = stopping
@@ -75,8 +75,12 @@ class RootFollower(threading.Thread):
 
     @property
     def pending(self) -> int:
-        """Files and measurements that are not finished, or not recorded yet; never fewer, at any moment."""
-        # In the order in which a file goes. It is counted where it comes to before it is not where it was.
+        """Number of files and measurements that are not finished or not recorded.
+
+        It may be too high for a moment, never too low.
+        """
+        # In the order in which a file moves. A file is counted in the next place before it is removed from the previous
+        # one.
         return self.watch.pending + self._found.unfinished_tasks + len(self.collector)
 
     # ----------------------------------------------------------- called by other threads
@@ -86,19 +90,19 @@ class RootFollower(threading.Thread):
         self._found.put(replace(file, seen=found.seen))
 
     def give(self, file: JournalFile) -> None:
-        """A file that another root has found, too."""
+        """Take a file of this root's measurement that was found below another root."""
         self._found.put(file)
 
     def record_now(self, path: str) -> Future[str]:
-        """The uuid of its dataset, when it is recorded."""
+        """Record the measurement of this file now. The future gets the dataset's uuid when it is recorded."""
         answer: Future[str] = Future()
         self._found.put((path, answer))
         return answer
 
     def is_done(self, linger: float, patience: float) -> bool:
-        """Whether it was left, all of it is recorded, and nothing comes late any more.
+        """Whether the experiment has left this root, everything is recorded, and no late files are expected.
 
-        A file that some program keeps open is waited for no longer than `patience` seconds after the last change.
+        Files that a program keeps open are waited for at most `patience` seconds after the last change.
         """
         if self.left is None:
             return False
@@ -107,7 +111,7 @@ class RootFollower(threading.Thread):
         return quiet > linger + patience or (now - self.left > linger and not self.pending)
 
     def stop(self) -> None:
-        """Begin to stop; `join` waits for it."""
+        """Request the stop; `join` waits for it."""
         self._stopping.set()
         self.watch.stop()
         self._found.put(None)
@@ -154,8 +158,8 @@ class RootFollower(threading.Thread):
         self._told.pulse()
 
     def _take_all(self) -> None:
-        """What has come, into `_again` and `_wishes`. Waits until there is something to do."""
-        left = self._again or self._wishes  # the journal has refused them
+        """Move the queued files and requests into `_again` and `_requests`. Waits until there is something to do."""
+        left = self._again or self._wishes  # of an earlier call, if the journal could not be written
         wait = min(max(self.collector.next_turn() - time.monotonic(), 0.0), FOLLOWER_IDLE_SECONDS)
         with contextlib.suppress(queue.Empty):
             one = self._found.get(timeout=0.0 if left else wait)
@@ -175,7 +179,7 @@ class RootFollower(threading.Thread):
 
     def _take_now(self, path: str, answer: Future[str]) -> None:
         try:
-            # A link would lead out of the proposal's folder; within it, its files would be datasets twice.
+            # A link could lead out of the proposal's folder; a link within it would make two datasets of one file.
             real = os.path.join(os.path.realpath(os.path.dirname(path)), os.path.basename(path))
             if real != os.path.join(os.path.realpath(self.root), below(path, self.root)):
                 raise ValueError(
@@ -196,12 +200,12 @@ class RootFollower(threading.Thread):
 
 
 def wanted(profiles: tuple[Profile, ...]) -> Callable[[str], bool]:
-    """Which files below a root are looked at."""
+    """A function that returns whether any profile matches a path below the root."""
     return lambda relative_path: profile_of(profiles, relative_path) is not None
 
 
 def settle(profiles: tuple[Profile, ...]) -> Callable[[str], float]:
-    """For how long one must be quiet."""
+    """A function that returns the seconds without a change after which a file is finished."""
 
     def of(relative_path: str) -> float:
         profile = profile_of(profiles, relative_path)

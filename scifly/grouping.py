@@ -1,4 +1,4 @@
-"""Which files make one measurement, and what its name is."""
+"""Groups files into measurements, and names the datasets."""
 
 from __future__ import annotations
 
@@ -11,16 +11,15 @@ from scifly.readers import stem
 from scifly.watching import is_passing
 
 SERIES_NUMBER = "#"
-"""What stands for the running number in the path of a series."""
+"""Replaces the running number in the path of a series."""
 
 _LAST_NUMBER = re.compile(r"\d+(?=\D*\Z)")
 
 
 def measurement_of(profile: Profile, relative_path: str) -> str:
-    """What the files of a measurement have in common, below the root; "" for all files of the root itself.
+    """The path that the files of a measurement share, relative to the root; "" for all files of the root itself.
 
-    Of a series the number is the last one before the suffix: `img_0001.tif` and `img_0002.tif` are
-    `img_#.tif`.
+    In a series, the number is the last one before the suffix: `img_0001.tif` and `img_0002.tif` are `img_#.tif`.
     """
     folder, slash, name = relative_path.rpartition("/")
     if profile.group == "folder":
@@ -34,7 +33,7 @@ def measurement_of(profile: Profile, relative_path: str) -> str:
 
 
 def name_of(profile: Profile, path: str) -> str:
-    """What the dataset is called; `path` is the measurement's, absolute."""
+    """The dataset's name. `path` is the absolute path of the measurement."""
     name = os.path.basename(path.rstrip("/")) or path
     if profile.group == "series":
         before = os.path.splitext(name)[0]
@@ -43,12 +42,12 @@ def name_of(profile: Profile, path: str) -> str:
 
 
 def below(path: str, root: str) -> str:
-    """A path that is inside of the root, relative to it."""
+    """A path inside the root, relative to the root."""
     return path[len(root.rstrip("/")) + 1 :]
 
 
 class FoundFiles:
-    """Which files have been found, by folder: those that are there and have not are not finished yet."""
+    """The finished files that were found, by folder. Other files in the folder are not finished yet."""
 
     def __init__(self, profiles: Sequence[Profile]) -> None:
         self._profiles = profiles
@@ -59,9 +58,9 @@ class FoundFiles:
         self._found.setdefault(folder, set()).add(name)
 
     def unfinished(self, folder: str, root: str) -> set[str]:
-        """The measurements, by absolute path, of which files are there that were not found yet.
+        """The absolute paths of the measurements with files in this folder that were not found yet.
 
-        A folder that is gone, or cannot be read, has none.
+        The set is empty if the folder is gone or cannot be read.
         """
         found = self._found.get(folder, set())
         relative = below(folder, root) if folder != root.rstrip("/") else ""

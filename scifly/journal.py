@@ -1,7 +1,7 @@
-"""What was found and what was recorded, on disk: after a crash nothing is missed, and nothing is recorded twice.
+"""Stores on disk what was found and recorded: after a crash no file is missed, and none is recorded twice.
 
-One SQLite file for a beamline, in WAL mode with a sync at every commit. The device and `scifly scan`
-may have it open at the same time.
+One SQLite file per beamline, in WAL mode with a sync at every commit. The device and `scifly scan` may have it open at
+the same time.
 """
 
 from __future__ import annotations
@@ -33,10 +33,10 @@ log = logging.getLogger(__name__)
 Result = TypeVar("Result")
 
 JOURNAL_LOCK_SECONDS = 5.0
-"""Seconds that one waits for the other process that has it open."""
+"""Maximum seconds to wait for a lock that another process holds."""
 
 NAMES_PER_QUERY = 500
-"""Names in one question."""
+"""Maximum number of names in one SQL query."""
 
 # Paths are bytes: a name need not be UTF-8.
 _TABLES = """
@@ -69,18 +69,19 @@ CREATE INDEX IF NOT EXISTS unsettled ON files (uuid) WHERE settled = 0;
 
 
 def journal_file(beamline: str) -> Path:
-    """A beamline's, in the account's state folder."""
+    """The path of a beamline's journal, in the account's state folder."""
     return state_directory() / "scifly" / f"{re.sub(r'[^A-Za-z0-9.-]+', '_', beamline) or 'unknown'}.journal"
 
 
 class Journal:
-    """Threads may share it. Methods raise `sqlite3.Error` where the disk refuses, and have then changed nothing.
+    """The journal of a beamline. Threads may share it.
 
-    A file that is damaged is kept as `.broken`, and a new one begun: `age` is one more then, and `trouble` says so.
+    Methods raise `sqlite3.Error` if the disk refuses the write; nothing has changed then. A damaged file is renamed to
+    `.broken`, and a new one is started: this increments `age` and sets `trouble`.
     """
 
     def __init__(self, path: Path) -> None:
-        """OSError or sqlite3.Error if there can be none."""
+        """Raises OSError or sqlite3.Error if the file cannot be opened or created."""
         self.path = path
         self.age = 0
         self.trouble = ""
@@ -94,7 +95,7 @@ class Journal:
             self._begin_anew(error)
 
     def _connect(self) -> sqlite3.Connection:
-        # Names of samples and proposals are not for everybody.
+        # Names of samples and proposals are confidential.
         os.close(os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
         db = sqlite3.connect(self.path, isolation_level=None, check_same_thread=False, timeout=JOURNAL_LOCK_SECONDS)
         try:
@@ -120,7 +121,7 @@ class Journal:
         return self._safely(lambda: work(self._db))
 
     def _do(self, work: Callable[[sqlite3.Connection], Result]) -> Result:
-        """All of it, or nothing."""
+        """Run `work` in one transaction."""
 
         def transaction() -> Result:
             with _transaction(self._db):
@@ -129,12 +130,12 @@ class Journal:
         return self._safely(transaction)
 
     def _safely(self, work: Callable[[], Result]) -> Result:
-        """Once more in a new file where this one is damaged."""
+        """Run `work`, and run it again in a new file if this one is damaged."""
         with self._lock:
             try:
                 return work()
             except sqlite3.DatabaseError as error:
-                # Of this class itself, and not of one below it, is only what says that the file is damaged.
+                # Only the class itself means a damaged file; its subclasses have other causes.
                 if type(error) is not sqlite3.DatabaseError:
                     raise
                 self._db.close()
@@ -145,10 +146,10 @@ class Journal:
         with self._lock:
             self._db.close()
 
-    # --------------------------------------------------------------------- stays
+    # ---------------------------------------------------------- proposal periods
 
     def stay(self, stay: ProposalPeriod) -> None:
-        """A stay begins; what goes on at the same root at another place is over."""
+        """Start a proposal period, and end the current period of the same root."""
         place = stay.place
 
         def keep(db: sqlite3.Connection) -> None:
@@ -160,16 +161,16 @@ class Journal:
         self._do(keep)
 
     def leave(self, root: str, seen: float, now: float) -> None:
-        """It is over; until `seen` it was certainly so."""
+        """End the period of this root at `now`. `seen` is the last time at which it was certainly still valid."""
         statement = "UPDATE stays SET seen = ?, left = ? WHERE root = ? AND left IS NULL"
         self._do(lambda db: db.execute(statement, (seen, now, _b(root))))
 
     def seen(self, now: float) -> None:
-        """All that has not ended is still so."""
+        """Confirm that all open periods are still valid at `now`."""
         self._do(lambda db: db.execute("UPDATE stays SET seen = max(seen, ?) WHERE left IS NULL", (now,)))
 
     def stays(self) -> list[ProposalPeriod]:
-        """In their order."""
+        """All periods, in the order of their start."""
         rows = self._read(lambda db: db.execute("SELECT * FROM stays ORDER BY since").fetchall())
         return [
             ProposalPeriod(_s(root), ProposalContext(*place), since, seen, left)
@@ -185,7 +186,7 @@ class Journal:
         return measurement_of_row(row) if row else None
 
     def known(self, paths: Sequence[str]) -> dict[str, JournalFile]:
-        """Of these files those that are known."""
+        """The entries of those paths that are in the journal, by path."""
 
         def read(db: sqlite3.Connection) -> Iterator[JournalFile]:
             for some in _pieces([_b(path) for path in paths], NAMES_PER_QUERY):
@@ -199,7 +200,7 @@ class Journal:
         return [known_of_row(row) for row in rows]
 
     def unfinished(self) -> list[tuple[Measurement, list[JournalFile]]]:
-        """Measurements with files that are neither recorded nor ignored, and all their files."""
+        """Measurements with files that are neither recorded nor ignored, each with all its files."""
         statement = (
             f"SELECT {MEASUREMENT_COLUMNS} FROM measurements WHERE uuid IN (SELECT uuid FROM files WHERE settled = 0)"  # noqa: S608
         )
@@ -207,9 +208,9 @@ class Journal:
         return [(measurement_of_row(row), self.files_of(row[0])) for row in rows]
 
     def found(self, begun: Iterable[tuple[Measurement, Iterable[JournalFile]]]) -> None:
-        """Keep files that are to be recorded: new measurements, or new files of one that is known.
+        """Store files that are to be recorded, of new or existing measurements.
 
-        What is known of a file that was recorded is kept until its change is recorded, or ignored.
+        The entry of a file that was recorded before is not changed until its change is recorded or ignored.
         """
         rows = [(measurement, list(files)) for measurement, files in begun]
 
@@ -228,7 +229,7 @@ class Journal:
         self._do(keep)
 
     def renewed(self, begun: Iterable[tuple[Measurement, Iterable[JournalFile]]]) -> None:
-        """Keep new generations: their files are no longer those of the one before."""
+        """Store new generations of measurements. Their files no longer belong to the generation before."""
         rows = [(measurement, list(files)) for measurement, files in begun]
 
         def keep(db: sqlite3.Connection) -> None:
@@ -239,7 +240,7 @@ class Journal:
         self._do(keep)
 
     def recorded(self, done: Iterable[tuple[Measurement, Iterable[JournalFile]]]) -> None:
-        """These are on their way, with what has changed of their files."""
+        """Store that these measurements are recorded, with the files that have changed."""
         rows = [(measurement, list(files)) for measurement, files in done]
 
         def keep(db: sqlite3.Connection) -> None:
@@ -253,12 +254,12 @@ class Journal:
         self._do(keep)
 
     def ignored(self, files: Iterable[JournalFile]) -> None:
-        """Changes of files that were recorded, and that are not to be recorded again."""
+        """Store changes of recorded files that are not recorded again."""
         rows = [(file, file.uuid, True) for file in files]
         self._do(lambda db: _write(db, rows))
 
     def forget(self, uuid: str, paths: Sequence[str]) -> None:
-        """Files that were gone before they could be recorded, and their measurement where it has no other."""
+        """Remove files that were deleted before they could be recorded, and a measurement that has no others."""
 
         def keep(db: sqlite3.Connection) -> None:
             db.executemany("DELETE FROM files WHERE path = ? AND settled = 0", [(_b(path),) for path in paths])
@@ -281,7 +282,7 @@ def _transaction(db: sqlite3.Connection) -> Iterator[None]:
         yield
         db.execute("COMMIT")
     finally:
-        if db.in_transaction:  # also where the COMMIT itself found a full disk
+        if db.in_transaction:  # also if the COMMIT itself failed on a full disk
             db.execute("ROLLBACK")
 
 

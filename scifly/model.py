@@ -1,4 +1,4 @@
-"""What the journal knows of measurements and files, and how its rows say it."""
+"""Measurements and files as the journal stores them, and their conversion to rows."""
 
 from __future__ import annotations
 
@@ -15,32 +15,32 @@ from scifish.message.types import DatasetPlace
 
 @dataclass(frozen=True)
 class Header:
-    """The headers of one measurement's files, put together."""
+    """The combined header of one measurement's files."""
 
     metadata: Message = field(default_factory=dict)
-    """Groups as `SciFish.scientificMetadata` takes them; numbers are numbers, with units that SciCat knows."""
+    """Groups as in `SciFish.scientificMetadata`; numbers are stored as numbers, with units that SciCat knows."""
 
     data_format: str = ""
-    """As `Scienta SES text 1.3.1`; several with a comma between them."""
+    """For example `Scienta SES text 1.3.1`; several formats are separated by commas."""
 
     title: str = ""
-    """What the operator called it, "" if nothing."""
+    """The operator's name for the measurement, "" if there is none."""
 
     started: float | None = None
-    """When the acquisition began, in seconds since 1970, UTC."""
+    """Start of the acquisition in seconds since 1970, UTC."""
 
     ended: float | None = None
 
     complete: bool = True
-    """False if a file itself says that more is to come: it has fewer regions, lines or bytes than it announces."""
+    """False if a file itself announces more: it has fewer regions, lines or bytes than its header declares."""
 
     problems: tuple[str, ...] = ()
-    """Why a file, or a part of it, could not be read. Each names its file."""
+    """Why a file, or a part of it, could not be read. Each text names its file."""
 
 
 @dataclass(frozen=True)
 class ProposalContext:
-    """As PathFixer names it; "" for what is not known."""
+    """The proposal, sample and category by PathFixer's names; "" if unknown."""
 
     proposal: str = ""
     sample: str = ""
@@ -51,15 +51,15 @@ class ProposalContext:
         return is_proprietary(self.proposal, self.category)
 
     def as_given(self) -> DatasetPlace:
-        """`given["place"]` of a record."""
+        """The value of `given["place"]` in a record."""
         return {"proposalId": self.proposal, "sampleId": self.sample, "category": self.category}
 
 
 @dataclass(frozen=True)
 class ProposalPeriod:
-    """A time during which files below `root` were of this place. Times in seconds since 1970.
+    """A period in which files below `root` belonged to this proposal. Times are in seconds since 1970.
 
-    `seen` is when that was last known; `left` is when it ended, None if it has not.
+    `seen` is the last time at which this was confirmed; `left` is the end, None while the period is open.
     """
 
     root: str
@@ -70,19 +70,20 @@ class ProposalPeriod:
 
 
 def inside(path: str, root: str) -> bool:
-    """Whether a path is the root, or below it."""
+    """Whether a path is the root or below it."""
     return path == root or path.startswith(root.rstrip("/") + "/")
 
 
 def stay_of(path: str, born: float, stays: Sequence[ProposalPeriod]) -> ProposalPeriod | None:
-    """The stay during which this file was made, at `born`; None if it is below no root.
+    """The period that a file created at `born` belongs to; None if it is below no root.
 
-    What was made while nobody watched, between two stays, is of the one before: a program finishes what
-    it has begun. But if only the one after it is proprietary, it is of that: it must not leave the beamline.
+    A file created between two periods, while nobody watched, belongs to the period before: a program finishes what it
+    has started. Exception: if only the period after it is proprietary, the file belongs to that one, because it must
+    not leave the beamline.
     """
     containing = sorted((stay for stay in stays if inside(path, stay.root)), key=lambda stay: stay.since)
     then = [stay for stay in containing if stay.since <= born and (stay.left is None or born < stay.left)]
-    # Of a folder inside of another one that is watched, too, it is the inner one's.
+    # Of nested watched folders, the inner one counts.
     if then := [stay for stay in then if len(stay.root) == max(len(one.root) for one in then)]:
         return then[-1] if born <= then[-1].seen else _unsure(then[-1], born, containing)
     deepest = [stay for stay in containing if len(stay.root) == max(len(one.root) for one in containing)]
@@ -91,7 +92,7 @@ def stay_of(path: str, born: float, stays: Sequence[ProposalPeriod]) -> Proposal
 
 
 def _unsure(stay: ProposalPeriod, born: float, containing: Sequence[ProposalPeriod]) -> ProposalPeriod:
-    """It was not seen any more that it was still so."""
+    """The period of a file created after `stay` was last confirmed."""
     after = [other for other in containing if other.since > born and other.root == stay.root]
     return after[0] if after and after[0].place.proprietary and not stay.place.proprietary else stay
 
@@ -104,7 +105,10 @@ MEASUREMENT_COLUMNS = "uuid, path, generation, root, profile, proposal, sample, 
 
 @dataclass(frozen=True)
 class Measurement:
-    """One dataset. `path` is what its files have in common; `started` in seconds since 1970, as the files say."""
+    """One dataset.
+
+    `path` is the path that its files share; `started` is the start by the files, in seconds since 1970.
+    """
 
     uuid: str
     path: str
@@ -115,12 +119,12 @@ class Measurement:
     started: float | None = None
     recordings: int = 0
     complete: bool = True
-    """Whether no more is to come, as far as its last recording knew."""
+    """Whether no more files were expected at its last recording."""
 
 
 @dataclass(frozen=True)
 class JournalFile:
-    """A file as it is known. `born` in seconds since 1970, None if the file system does not say."""
+    """A file in the journal. `born` is the creation time in seconds since 1970, None if the file system has none."""
 
     path: str
     uuid: str
@@ -129,27 +133,27 @@ class JournalFile:
     inode: int
     born: float | None
     settled: bool
-    """Whether it was recorded as it is, or its change ignored."""
+    """Whether its present state was recorded, or its change ignored."""
     changed: bool = False
-    """Whether a change since it was recorded was ignored. `inode` and `born` are those of when it was recorded."""
+    """Whether a change after the recording was ignored. `inode` and `born` are then still those of the recording."""
     seen: float = field(default=math.inf, compare=False)
-    """When it was noticed first, by this machine's clock; not in the journal."""
+    """When it was first noticed, in seconds since 1970 by this machine's clock; not stored in the journal."""
 
     @staticmethod
     def of(path: str, size: int, mtime_ns: int, inode: int) -> JournalFile:
-        """A file that is found."""
-        # SQLite's integers have 64 bits, and a sign: a time ends with the year 2262, and a clock may say what it likes.
+        """A file that was found on disk."""
+        # SQLite's integers have 64 bits with a sign, so times end in the year 2262; a wrong clock may be beyond that.
         mtime_ns = min(max(mtime_ns, -_MAX_SQLITE_INTEGER), _MAX_SQLITE_INTEGER)
         return JournalFile(
             path, "", size, mtime_ns, inode - 2**64 if inode > _MAX_SQLITE_INTEGER else inode, None, False
         )
 
     def is_like(self, other: JournalFile) -> bool:
-        """Whether nothing has happened to it. The inode says nothing: some file servers number anew when mounted."""
+        """Whether size and mtime are the same. The inode is not compared: some file servers change it at each mount."""
         return (self.size, self.mtime_ns) == (other.size, other.mtime_ns)
 
     def is_another(self, other: JournalFile) -> bool:
-        """Whether, by the file system, another file has taken its name."""
+        """Whether another file has taken its name, by the inode or the creation time."""
         born = self.born is not None and other.born is not None and self.born != other.born
         return born or self.inode != other.inode
 

@@ -1,4 +1,4 @@
-"""Patterns of file names as a shell has them, with braces, without regard to case."""
+"""File name patterns as in a shell, with braces; case is ignored."""
 
 from __future__ import annotations
 
@@ -7,17 +7,18 @@ import re
 from collections.abc import Sequence
 
 MAX_BRACE_ALTERNATIVES = 200
-"""Alternatives that the braces of one pattern may make."""
+"""Maximum number of alternatives in the braces of one pattern."""
 
 
 class PatternError(ValueError):
-    """It is no pattern; the text says why, and what to write."""
+    """The text is not a valid pattern. The message says why, and what to write."""
 
 
 class Pattern:
-    """`*.{txt,ibw}` matches the name of a file in any folder, `scans/*.h5` and `**/raw/*.h5` a path below the root.
+    """A file name pattern. Raises PatternError if it is not valid.
 
-    `*` and `?` stop at a slash, `**` is any number of folders, `[ab]` is one of these. PatternError if it is none.
+    `*.{txt,ibw}` matches the file name in any folder; `scans/*.h5` and `**/raw/*.h5` match a path below the root. `*`
+    and `?` stop at a slash, `**` matches any number of folders, `[ab]` matches one of these characters.
     """
 
     def __init__(self, text: str) -> None:
@@ -27,12 +28,12 @@ class Pattern:
             if "" in parts or ".." in parts or "." in parts:
                 raise PatternError(f"{text!r} is not below the watched path; write it like *.txt or scans/*.h5")
         names = [fnmatch.translate(parts[0]) for parts in alternatives if len(parts) == 1]
-        # Each is atomic, so that a pattern of many stars takes no longer for a name that does not match.
+        # fnmatch makes atomic groups, so a pattern with many stars does not slow down names that do not match.
         self._name = re.compile("|".join(names), re.IGNORECASE) if names else None
         self._paths = [tuple(map(_part, parts)) for parts in alternatives if len(parts) > 1]
 
     def matches(self, relative_path: str) -> bool:
-        """Whether a file with this path below the root is meant."""
+        """Whether the pattern matches a path below the root."""
         if self._name is not None and self._name.match(relative_path.rpartition("/")[2]):
             return True
         return bool(self._paths) and any(_fits(path, relative_path.split("/")) for path in self._paths)
@@ -43,7 +44,7 @@ def _part(text: str) -> re.Pattern[str] | None:
 
 
 def _fits(pattern: Sequence[re.Pattern[str] | None], parts: Sequence[str]) -> bool:
-    """By rows, so that several `**` cost no more than one: `reached` are the numbers of parts that fit so far."""
+    """Match step by step, so that several `**` cost no more than one. `reached` has the numbers of matched parts."""
     reached = {0}
     for one in pattern:
         if one is None:
@@ -56,7 +57,7 @@ def _fits(pattern: Sequence[re.Pattern[str] | None], parts: Sequence[str]) -> bo
 
 
 def _expanded(text: str) -> list[str]:
-    """The pattern without braces, as often as there are alternatives."""
+    """The pattern expanded: one text without braces for each alternative."""
     if not text:
         raise PatternError("it is empty; write it like *.txt or scans/*.h5")
     found = [""]
@@ -78,7 +79,7 @@ def _until_brace(text: str) -> tuple[str, str, str]:
 
 
 def _choices(text: str, whole: str) -> tuple[list[str], str]:
-    """What is between here and the brace that closes, each of its alternatives expanded; and what is behind it."""
+    """The expanded alternatives up to the closing brace, and the text after it."""
     depth, start, choices = 0, 0, []
     for place, letter in enumerate(text):
         if letter == "{":

@@ -1,7 +1,7 @@
-"""Profiles: which files are measurements, which belong together, and who can read them.
+r"""Profiles define which files are measurements, which files belong together, and which reader reads them.
 
-A profile is a line of a device property: one YAML flow mapping, or the name of one that is shipped,
-as it is or with what is to be another way:
+A profile is a line of a device property: one YAML flow mapping, or the name of a shipped profile, optionally with
+changed values:
 
     prodigy
     {name: ses, settle: 5, modified: true}
@@ -28,7 +28,7 @@ from scifly.readers import READERS
 GROUPS = ("stem", "folder", "series", "file")
 
 MAX_PROFILE_SECONDS = 7 * 86_400.0
-"""Seconds: more than this is hardly meant."""
+"""Seconds; a longer time is probably a mistake."""
 
 
 def _one_of(known: Sequence[str]) -> AfterValidator:
@@ -47,13 +47,13 @@ _Seconds = Annotated[float, Strict(), Field(ge=0, le=MAX_PROFILE_SECONDS, allow_
 
 @dataclass(frozen=True)
 class Profile:
-    """One sort of measurements. Times in seconds.
+    """One kind of measurement. Times are in seconds.
 
-    `group` says which files make one: `stem` those whose names begin alike, by the reader's rule;
-    `folder` all of a folder; `series` those that differ in their running number; `file` each by
-    itself. A file is finished when nothing happened to it for `settle`. A measurement whose header
-    says that more is to come is waited for, for `patience`; then it is recorded as interrupted.
-    With `modified`, a change of what was recorded is recorded too.
+    `group` defines which files make one measurement: `stem` files with the same beginning of the name, by the reader's
+    rule; `folder` all files of a folder; `series` files that differ only in their running number; `file` each file
+    alone. A file is finished after `settle` seconds without a change. A measurement whose header announces more is
+    waited for, at most `patience` seconds; then it is recorded as interrupted. With `modified`, changes of recorded
+    files are recorded too.
     """
 
     name: str
@@ -69,7 +69,7 @@ class Profile:
         return Pattern(self.pattern)
 
     def wants(self, relative_path: str) -> bool:
-        """Whether this path below the root is of this profile."""
+        """Whether the profile matches a path below the root."""
         return self.compiled.matches(relative_path)
 
 
@@ -83,7 +83,7 @@ SHIPPED_PROFILES = {
 }
 
 DEFAULT_PROFILES = ("ses", "prodigy")
-"""The lines of a device that has none."""
+"""The profiles of a device whose property is empty."""
 
 PROFILE_KEYS = tuple(one.name for one in fields(Profile))
 
@@ -91,10 +91,10 @@ _CHECKS = TypeAdapter(Profile)
 
 
 def profiles_from(lines: Sequence[str]) -> tuple[tuple[Profile, ...], tuple[str, ...]]:
-    """The profiles that are right, in their order, and a sentence for each mistake.
+    """The valid profiles in order, and a sentence for each mistake.
 
-    A line with a mistake is not used: files recorded the wrong way would stay so in the catalogue,
-    while those of a line that is put right are caught up with. A key that is not known is only told.
+    A line with a mistake is not used: wrongly recorded files would stay in the catalogue, while the files of a
+    corrected line are recorded later. An unknown key is only reported.
     """
     found: dict[str, Profile] = {}
     problems: list[str] = []
@@ -113,13 +113,13 @@ def profiles_from(lines: Sequence[str]) -> tuple[tuple[Profile, ...], tuple[str,
 
 
 def profile_of(profiles: Sequence[Profile], relative_path: str) -> Profile | None:
-    """The first that wants it."""
+    """The first profile that matches; None if none does."""
     return next((profile for profile in profiles if profile.wants(relative_path)), None)
 
 
 def _profile(text: str) -> tuple[Profile | None, list[str]]:
     try:
-        # The project's own SafeLoader: it makes nothing but plain values.
+        # The project's own SafeLoader: it creates only plain values.
         given = yaml.load(text, Loader=ConfigurationLoader)  # noqa: S506
     except (yaml.YAMLError, *YAML_ERRORS) as error:
         why = getattr(error, "problem", None) or "it cannot be read"
@@ -158,7 +158,7 @@ def _checked(given: Mapping[Any, Any]) -> tuple[Profile | None, list[str]]:
 
 
 def _why(error: ErrorDetails) -> str:
-    """What is wrong with a value, with the value."""
+    """A text that says what is wrong with a value, and shows the value."""
     value = reprlib.repr(error["input"])
     if error["type"] == "value_error":
         return str(error["ctx"]["error"])

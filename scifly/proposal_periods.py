@@ -1,4 +1,4 @@
-"""Which proposal was in use at which path and when: in memory, and in the journal as soon as it can be written."""
+"""Which proposal was in use at which path and when, kept in memory and in the journal."""
 
 from __future__ import annotations
 
@@ -15,17 +15,24 @@ from scifly.model import ProposalContext, ProposalPeriod
 log = logging.getLogger(__name__)
 
 SAVE_PERIOD_SECONDS = 60.0
-"""Seconds after which it is kept that it is still so."""
+"""Seconds between two updates of the open periods in the journal."""
 
 CHANGE_NOTICED_SECONDS = 3.0
-"""Seconds by which a change may be noticed late: PathFixer is asked twice a second, and has a second for its answer."""
+"""Maximum delay in seconds until a change is noticed:
+
+PathFixer is asked twice a second, and may take a second to answer.
+"""
 
 
 class ProposalPeriods:
-    """Threads may share it. Never raises: `trouble` says why the journal does not take it."""
+    """The proposal periods of all roots. Threads may share it.
+
+    Methods never raise; `trouble` says why the journal cannot be written, "" if it can. Periods that are not written
+    yet stay in memory, and are written with a later call of `keep`.
+    """
 
     def __init__(self, journal: Journal) -> None:
-        """sqlite3.Error if the journal cannot be read."""
+        """Raises sqlite3.Error if the journal cannot be read."""
         self._journal = journal
         self._stays = journal.stays()
         self._kept = len(self._stays)
@@ -41,13 +48,13 @@ class ProposalPeriods:
             return tuple(self._stays)
 
     def follow(self, root: str, place: ProposalContext) -> None:
-        """From now on, at this root, and at no other."""
+        """The proposal is in use at this root from now on, and at no other root; "" is no root."""
         now = time.time()
         with self._lock:
             here = [stay for stay in self._stays if stay.left is None and stay.root == root and stay.place == place]
             for number, stay in enumerate(self._stays):
                 if stay.left is None and stay not in here:
-                    # What an earlier program followed may have been left at any time since that was seen.
+                    # The root of an earlier run may have been left at any time since it was last seen.
                     known = (stay.root, stay.place) == self._followed
                     seen = max(stay.seen, now - CHANGE_NOTICED_SECONDS) if known else stay.seen
                     self._stays[number] = replace(stay, seen=seen, left=now)
@@ -58,7 +65,7 @@ class ProposalPeriods:
         self.keep()
 
     def keep(self) -> None:
-        """To disk what is not there. To be called now and then."""
+        """Write to the journal what is missing there. Call it from time to time."""
         with self._lock:
             try:
                 self._keep()
@@ -67,7 +74,7 @@ class ProposalPeriods:
                 self.trouble = f"the journal {self._journal.path} refuses writes: {error}"
 
     def _keep(self) -> None:
-        if self._age != self._journal.age:  # it was damaged, and is a new one
+        if self._age != self._journal.age:  # the journal was damaged and has been replaced by an empty one
             self._age, self._kept = self._journal.age, 0
         while self._to_leave:
             self._journal.leave(*self._to_leave[0])

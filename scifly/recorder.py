@@ -1,4 +1,4 @@
-"""Measurements that are finished become datasets: their headers are read, and given to the recording session."""
+"""Makes datasets of finished measurements: reads their headers and passes them to the recording session."""
 
 from __future__ import annotations
 
@@ -29,25 +29,25 @@ from scifly.watching.filesystem import birth
 log = logging.getLogger(__name__)
 
 PROGRAM = "SciFly"
-"""What the messages name as their origin."""
+"""The program name in the origin of the messages."""
 
 MAX_RECORD_BATCH = 200
-"""Measurements that go to the disk together."""
+"""Maximum number of measurements that are written to disk together."""
 
 MAX_READ_BATCH_SECONDS = 0.5
-"""Seconds of reading headers after which what is read goes to the disk, so that it does not wait for the others."""
+"""Seconds of reading headers after which the batch is written, so that it does not wait for the remaining ones."""
 
 MAX_FILES_RECHECKED = 50
-"""Files of one measurement that are looked at once more before it is recorded; of more it would take long."""
+"""Measurements with more files than this are not checked again before they are recorded: it would take too long."""
 
 SAME_START_SECONDS = 1.0
-"""Seconds by which the header's time may differ: some programs write it with seconds, and round."""
+"""Maximum difference in seconds between two times of the same start: some programs round to seconds."""
 
 RECORD_RETRY_SECONDS = 2.0
-"""Seconds until what could not be recorded is tried again."""
+"""Seconds until a failed recording is retried."""
 
 SINGLE_RETRY_SECONDS = 60.0
-"""Seconds until one is tried again that cannot be recorded by itself."""
+"""Seconds until a single measurement that failed is retried."""
 
 RECORDER_PULSE_SECONDS = 0.2
 
@@ -55,12 +55,12 @@ _MAX_TIMESTAMP = 253_402_300_799.0  # the last second of the year 9999
 
 
 class RecorderStopped(Exception):
-    """The program ends, and the disk has not taken it yet."""
+    """The program stops before the spool could be written."""
 
 
 @dataclass(frozen=True)
 class Recorded:
-    """A dataset that is on its way; `changed` are the files that are new or have changed since it was last recorded."""
+    """A recorded dataset. `changed` are the files that are new or have changed since it was last recorded."""
 
     measurement: Measurement
     header: Header
@@ -70,23 +70,23 @@ class Recorded:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of measurements."""
+    """The results of one call of `record`."""
 
     recorded: list[Recorded] = field(default_factory=list)
     ignored: list[str] = field(default_factory=list)
-    """Files that have changed after they were recorded, and whose profile does not record that."""
+    """Changed files of recorded measurements whose profile does not record changes."""
     problems: list[str] = field(default_factory=list)
-    """Why others could not be recorded. What is wrong in a file that is recorded is in its header."""
+    """Why measurements could not be recorded. Problems within a recorded file are in its header."""
     over: list[tuple[OpenMeasurement, str | Exception]] = field(default_factory=list)
-    """What is not under way any more, and the answer to who waits for it."""
+    """Finished measurements, each with the answer for a caller who waits."""
 
     def end(self, collector: MeasurementCollector) -> None:
-        """They are pending no more. To be called in the moment in which they are counted, and once."""
+        """Remove the finished measurements from the collector. Call it once, at the moment when they are counted."""
         for open_measurement, _ in self.over:
             collector.done(open_measurement)
 
     def answer(self) -> None:
-        """To be called when what has become of them can be seen."""
+        """Answer the waiting callers. Call it when the result is visible to clients."""
         for open_measurement, answer in self.over:
             if open_measurement.now is None:
                 continue
@@ -108,7 +108,11 @@ class _Prepared:
 
 
 class DatasetRecorder:
-    """For one thread. `zone` is that of dates without one; `fresh` see `FlySettings`; at `stopping` nothing waits."""
+    """Records measurements of one journal. For one thread.
+
+    `zone` applies to dates without a zone; `fresh` is that of `FlySettings`. Once `stopping` is set, no call waits any
+    more.
+    """
 
     def __init__(
         self,
@@ -127,12 +131,12 @@ class DatasetRecorder:
         self._stopping = stopping
 
     def record(self, collector: MeasurementCollector, due: Sequence[OpenMeasurement]) -> Outcome:
-        """Record those of the first that are finished indeed; the others have another turn.
+        """Record those of the first due measurements that are really finished; the others stay open.
 
-        Whoever is told of the outcome has to `end` it, and to let it `answer`.
+        The caller must call `end` and then `answer` of the outcome.
 
-        Raises sqlite3.Error where the journal refuses, NotRecorded or SettingsError where there is no session, and
-        RecorderStopped; all is tried again then, and a dataset that was told of already gets the same uuid.
+        Raises sqlite3.Error if the journal cannot be written, NotRecorded or SettingsError if there is no session, and
+        RecorderStopped. The call can be repeated then: a dataset that was already sent gets the same uuid.
         """
         outcome = Outcome()
         prepared: list[_Prepared] = []
@@ -142,7 +146,7 @@ class DatasetRecorder:
                 found = self._prepare(collector, open_measurement, outcome)
             except sqlite3.Error:
                 raise
-            except Exception as error:  # one that cannot be recorded must not hold up the others
+            except Exception as error:  # one failing measurement must not delay the others
                 log.exception("recording %s", printable(open_measurement.path))
                 outcome.problems.append(f"{printable(open_measurement.path)}: {type(error).__name__}: {error}")
                 open_measurement.wait(SINGLE_RETRY_SECONDS)
@@ -175,7 +179,7 @@ class DatasetRecorder:
             try:
                 written.exception(RECORDER_PULSE_SECONDS)
             except TimeoutError:
-                continue  # the disk of the spool refuses: the session says so
+                continue  # the spool cannot be written; the session reports it
         written.result()
 
     # ------------------------------------------------------------- one measurement
@@ -183,7 +187,7 @@ class DatasetRecorder:
     def _prepare(
         self, collector: MeasurementCollector, open_measurement: OpenMeasurement, outcome: Outcome
     ) -> _Prepared | None:
-        """None if there is nothing to be recorded, or not yet."""
+        """Read the header and decide what to record; None if nothing is to be recorded, or not yet."""
         if not self._is_still(open_measurement):
             open_measurement.wait(open_measurement.profile.settle or RECORD_RETRY_SECONDS)
             return None
@@ -225,7 +229,7 @@ class DatasetRecorder:
         return _Prepared(open_measurement, measurement, kept, header)
 
     def _is_still(self, open_measurement: OpenMeasurement) -> bool:
-        """Whether its files are as they were when they were found. Those that are gone are left out."""
+        """Whether the files are unchanged since they were found. Deleted files are removed from the measurement."""
         if len(open_measurement.files) > MAX_FILES_RECHECKED:
             return True
         still = True
@@ -235,13 +239,13 @@ class DatasetRecorder:
             except FileNotFoundError:
                 del open_measurement.files[path]
             except OSError:
-                continue  # the reader says what is wrong with it
+                continue  # the reader reports the error
             else:
                 still &= file.is_like(JournalFile.of(path, found.st_size, found.st_mtime_ns, found.st_ino))
         return still or time.monotonic() > open_measurement.last + open_measurement.profile.patience
 
     def _forget(self, open_measurement: OpenMeasurement, outcome: Outcome) -> None:
-        """Its files were deleted, or moved, before they were recorded."""
+        """Forget a measurement whose files were deleted or moved before they were recorded."""
         measurement = open_measurement.measurement
         gone = [file.path for file in self._journal.files_of(measurement.uuid) if not file.settled]
         self._journal.forget(measurement.uuid, gone)
@@ -252,7 +256,7 @@ class DatasetRecorder:
         paths = sorted([*open_measurement.files, *(file.path for file in _there(before))])
         try:
             return read(open_measurement.profile.reader, paths, self._zone)
-        except Exception as error:  # whatever is in a file, it is a dataset, with the reason
+        except Exception as error:  # any file becomes a dataset, with the error as its problem
             log.exception("reading %s", printable(open_measurement.path))
             return Header(problems=(f"{printable(open_measurement.path)}: cannot be read: {type(error).__name__}",))
 
@@ -263,7 +267,7 @@ class DatasetRecorder:
         recorded: Sequence[JournalFile],
         open_measurement: OpenMeasurement,
     ) -> bool:
-        """Whether all of the files that were recorded are gone, or others now: it is another measurement."""
+        """Whether all recorded files are gone or replaced, so that this is another measurement."""
         another = True
         for file in recorded:
             now = open_measurement.files.get(file.path)
@@ -272,9 +276,9 @@ class DatasetRecorder:
             now = now or _now(file)
             another &= now is None or file.is_another(now)
         if header.started is not None and measurement.started is not None:
-            # Of a file that was only saved again it is the same, and what is written over may keep its inode.
+            # The start is the same if the file was only saved again, and an overwritten file may keep its inode.
             return abs(header.started - measurement.started) > SAME_START_SECONDS
-        # Many programs save a file by putting another one in its place.
+        # Many programs save a file by replacing it with another one.
         return another and not open_measurement.profile.modified
 
     def _prepared(
@@ -304,7 +308,7 @@ class DatasetRecorder:
             "datasetName": name,
             "sourceFolder": printable(folder),
             "dataFormat": header.data_format,
-            # The scan log shows it as what was done; people look for the file's name there.
+            # The scan log shows the title as the command; people search there for the file's name.
             "environment": {"title": f"{name}: {header.title}" if header.title else name},
             "scientificMetadata": header.metadata,
             "files": [
@@ -314,7 +318,7 @@ class DatasetRecorder:
         }
         warnings = list(header.problems)
         age = time.time() - written
-        # An earlier recording has read the attributes at a better time.
+        # An earlier recording has read the attributes closer to the measurement.
         values: Message | None = None if age < self._fresh and not measurement.recordings else {}
         if age >= self._fresh and not measurement.recordings:
             warnings.append(
@@ -338,7 +342,7 @@ class DatasetRecorder:
 
 
 def _left(open_measurement: OpenMeasurement) -> float:
-    """Seconds for which the rest of a measurement is waited for, also after a restart."""
+    """Remaining seconds to wait for the rest of a measurement, also after a restart."""
     written = max(file.mtime_ns for file in open_measurement.files.values()) / 1e9
     patience = open_measurement.profile.patience
     return min(written + patience - time.time(), open_measurement.last + patience - time.monotonic())
@@ -349,7 +353,7 @@ def _there(files: Sequence[JournalFile]) -> list[JournalFile]:
 
 
 def _now(file: JournalFile) -> JournalFile | None:
-    """As it is on disk; None if it is not."""
+    """The file as it is on disk now; None if it does not exist."""
     try:
         found = os.lstat(file.path)
     except OSError:
@@ -362,5 +366,5 @@ def _born(file: JournalFile) -> float:
 
 
 def _bounded(seconds: float) -> float:
-    """As a message can say it: a file's time may be anything."""
+    """Limit the time to what a message can hold: the time of a file may be any number."""
     return min(max(seconds, 0.0), _MAX_TIMESTAMP)

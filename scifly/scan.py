@@ -1,4 +1,4 @@
-"""Files of an earlier time, recorded afterwards: a folder is gone through once, and nothing is watched."""
+"""Records existing files afterwards: lists a folder once, and watches nothing."""
 
 from __future__ import annotations
 
@@ -19,24 +19,24 @@ from scifly.recorder import DatasetRecorder, Outcome
 from scifly.watching import is_passing, printable
 
 PROPOSAL_IN_PATH = r"/(?P<category>visitors|proprietary|staff)/(?P<beamline>[^/]+)/(?P<proposal>[^/]+)/[^/]+/raw(?:/|$)"
-"""How a path says its proposal, where nothing else is said: PathFixer's usual layout."""
+"""The default regular expression for the proposal in a path: PathFixer's default layout."""
 
 MAX_SCAN_BATCH = 200
-"""Measurements that are recorded together."""
+"""Maximum number of measurements that are recorded together."""
 
 MAX_DATASETS_IN_FLIGHT = 2000
-"""Datasets that may be on their way to Kafka: they take memory, and room in the spool."""
+"""Maximum number of datasets waiting for Kafka: they use memory, and space in the spool."""
 
 SCAN_PULSE_SECONDS = 0.2
 
 
 class UnknownProposalError(ValueError):
-    """Of what is to be recorded it is not known whose it is; the text says what to do."""
+    """The proposal of a file is unknown. The text says what to do."""
 
 
 @dataclass(frozen=True)
 class PathRule:
-    """Whose a file is: as given, else as its path says. `beamline` "" if that does not matter."""
+    """The proposal of a file: the given one, else the one in its path. With `beamline` "" any beamline is accepted."""
 
     layout: re.Pattern[str]
     beamline: str = ""
@@ -44,7 +44,7 @@ class PathRule:
     sample: str = ""
 
     def place_of(self, path: str) -> ProposalContext:
-        """UnknownProposalError if the path says nothing, or another beamline."""
+        """Raises UnknownProposalError if the path has no proposal, or belongs to another beamline."""
         found = self.layout.search(path)
         said = {name: text or "" for name, text in (found.groupdict() if found else {}).items()}
         proposal = self.proposal or said.get("proposal", "")
@@ -55,14 +55,14 @@ class PathRule:
             raise UnknownProposalError(
                 f"it belongs to the beamline {beamline}, but the settings are for {self.beamline}"
             )
-        # What lies among proprietary data stays at the beamline, whatever else is said.
+        # Data in a proprietary folder stays at the beamline, whatever the options say.
         category = "proprietary" if "/proprietary/" in path else said.get("category", "")
         return ProposalContext(proposal, self.sample or said.get("sample", ""), category)
 
 
 @dataclass
 class MeasurementFiles:
-    """What belongs together."""
+    """The files of one measurement."""
 
     path: str
     profile: Profile
@@ -74,12 +74,15 @@ class MeasurementFiles:
 
     @property
     def written(self) -> float:
-        """When, in seconds since 1970."""
+        """The latest mtime, in seconds since 1970."""
         return max(file.mtime_ns for file in self.files) / 1e9
 
 
 def measurements(root: str, profiles: Sequence[Profile], problem: Callable[[str], None]) -> list[MeasurementFiles]:
-    """All below the root, by time. `problem` is told of folders that cannot be read."""
+    """All measurements below the root, sorted by time.
+
+    `problem` gets a sentence for each folder that cannot be read.
+    """
     found: dict[str, MeasurementFiles] = {}
     for relative, file in _files(root, "", problem):
         profile = profile_of(profiles, relative)
@@ -114,7 +117,7 @@ def _files(folder: str, relative: str, problem: Callable[[str], None]) -> Iterat
 
 
 class FolderScan:
-    """Records measurements, some at a time, until it is told to stop. What is recorded already is left alone."""
+    """Records measurements in batches until it is stopped. Measurements that are recorded already are skipped."""
 
     def __init__(
         self,
@@ -131,9 +134,9 @@ class FolderScan:
         self._stopping = stopping
 
     def run(self, found: Sequence[MeasurementFiles]) -> list[str]:
-        """The paths of measurements that are left: they are not finished, or it was stopped before.
+        """Record the measurements. Returns the paths of those that are not recorded: unfinished, or stopped before.
 
-        Raises as `DatasetRecorder.record`.
+        Raises like `DatasetRecorder.record`.
         """
         for start in range(0, len(found), MAX_SCAN_BATCH):
             if self._stopping.is_set():
@@ -149,7 +152,7 @@ class FolderScan:
         return [one.path for one in self._collector]
 
     def finish(self, patience: float, progress: Callable[[int], None]) -> int:
-        """Wait until Kafka has all, or has taken nothing for `patience` seconds; how much is left in the spool."""
+        """Wait until Kafka has all messages, or makes no progress for `patience` seconds. Returns how many are left."""
         return self._wait_for_kafka(0, patience, progress)
 
     def _wait_for_kafka(

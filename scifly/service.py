@@ -1,4 +1,4 @@
-"""Follows the path of an experiment, and records what is written there: SciFly without Tango."""
+"""Follows the path of an experiment, and records the files written there: SciFly without Tango."""
 
 from __future__ import annotations
 
@@ -26,16 +26,16 @@ from scifly.watching import FolderWatch, printable, watch
 log = logging.getLogger(__name__)
 
 STOP_SECONDS = 2.0
-"""Seconds for all threads to end. One whose file server hangs is left behind."""
+"""Maximum seconds to wait for all threads. A thread whose file server hangs is abandoned."""
 
 
 @dataclass(frozen=True)
 class FlySettings:
-    """Times in seconds.
+    """The settings of a FlyService. Times are in seconds.
 
-    `zone` is that of dates in files that name none; `method` see `scifly.watching.watch`. Files that were
-    written longer ago than `catch_up` when they are seen first are left to `scifly scan`. The Tango attributes are
-    read for what was written less than `fresh` ago. A root that was left is watched for `linger` more.
+    `zone` applies to dates without a zone in files; `method` is that of `scifly.watching.watch`. Files whose last write
+    is more than `catch_up` before they are first seen are left to `scifly scan`. The Tango attributes are read for
+    files written less than `fresh` ago. A root that the experiment has left is watched for another `linger` seconds.
     """
 
     beamline: str
@@ -48,11 +48,11 @@ class FlySettings:
 
 @dataclass(frozen=True)
 class FlyCounts:
-    """What was done.
+    """What a FlyService has done.
 
-    `recorded` are datasets, `ignored` changes that were not to be recorded, `skipped` files that were too old.
-    `last_file` is the last one that was recorded, `last_recorded` when that was (UTC, ISO 8601); `last_error` is
-    for a person. Each "" if there was none.
+    `recorded` counts datasets, `ignored` changes that were not recorded, `skipped` files that were too old. `last_file`
+    is the file recorded last, `last_recorded` the time of that (UTC, ISO 8601); `last_error` is a text for people. Each
+    is "" if there was none.
     """
 
     recorded: int = 0
@@ -63,7 +63,7 @@ class FlyCounts:
     last_error: str = ""
 
     def and_then(self, more: FlyCounts) -> FlyCounts:
-        """This, and what was done after it."""
+        """The sum of this and later counts."""
         later = more if more.last_file else self
         return FlyCounts(
             self.recorded + more.recorded,
@@ -77,12 +77,12 @@ class FlyCounts:
 
 @dataclass(frozen=True)
 class FlyStatus:
-    """A FlyService as it was at one moment.
+    """The state of a FlyService at one moment.
 
-    A file that is there is either `pending` (files and measurements under way) or in `counts`. `watched` is the
-    path that is followed ("" for none) and `place` whose its files are; `method` is how: inotify or polling, "" if
-    nothing is. `works`: what is followed can be seen, and recorded. `trouble`: why something does not go its usual
-    way, "" if all does. `others` are paths that were left, and are still watched.
+    Every file is either `pending` (number of files and measurements in progress) or in `counts`. `watched` is the
+    current path ("" for none) and `place` its proposal; `method` is inotify or polling, "" if nothing is watched.
+    `works`: the current path can be watched and recorded. `trouble`: what is wrong, "" if nothing is. `others` are
+    former paths that are still watched.
     """
 
     counts: FlyCounts
@@ -96,9 +96,9 @@ class FlyStatus:
 
 
 class FlyService:
-    """One path at a time is followed; what was begun at an earlier one is finished there.
+    """Follows one path at a time, and finishes at former paths what was started there.
 
-    Methods do not wait for file servers. What is shown of it is `seen`.
+    Methods do not wait for file servers. `seen` returns the state.
     """
 
     def __init__(
@@ -109,13 +109,13 @@ class FlyService:
         session: Callable[[], RecordingSession],
         on_change: Callable[[], None] = lambda: None,
     ) -> None:
-        """Go on with what an earlier one has left. `on_change` is called, in any thread, when what is shown is new.
+        """Continue with what an earlier service has left. Any thread may call `on_change` when the state has changed.
 
-        sqlite3.Error if the journal cannot be read.
+        Raises sqlite3.Error if the journal cannot be read.
         """
         self.settings = settings
         self._counts = FlyCounts()
-        """Skipped are those at roots that are watched no more."""
+        """`skipped` counts only the roots that are no longer watched."""
         self._profiles = tuple(profiles)
         self._journal = journal
         self._session = session
@@ -133,9 +133,9 @@ class FlyService:
     # ------------------------------------------------------------------------ commands
 
     def follow(self, root: str, place: ProposalContext) -> None:
-        """From now on files below this root are recorded, as of this place; "" for nowhere.
+        """Record files below this root from now on, for this proposal; "" stops watching.
 
-        ValueError for a path that is not absolute.
+        Raises ValueError for a path that is not absolute.
         """
         if root and not os.path.isabs(root):
             raise ValueError(f"{printable(root)} is not an absolute path")
@@ -155,15 +155,15 @@ class FlyService:
         self._changed()
 
     def rescan(self) -> None:
-        """Look at everything again, soon."""
+        """Check all files again soon."""
         for following in self._all():
             following.watch.rescan()
 
     def record_now(self, path: str, timeout: float = 30.0) -> str:
-        """Record the measurement of this file as it is now, also if it is recorded already; its dataset's uuid.
+        """Record the measurement of this file as it is now, even if it is already recorded. Returns the dataset's uuid.
 
-        ValueError for what is not below a path that is watched, or is no file; OSError for what cannot be looked
-        at; TimeoutError if it takes longer than `timeout` seconds: it is recorded nevertheless, as soon as it can be.
+        Raises ValueError for a path that is not below a watched path or is not a file, OSError if it cannot be read,
+        and TimeoutError if it takes longer than `timeout` seconds: it is then recorded as soon as possible.
         """
         path = os.path.normpath(path)
         containing = [one for one in self._all() if inside(path, one.root) and path != one.root]
@@ -179,7 +179,7 @@ class FlyService:
             ) from error
 
     def stop(self) -> None:
-        """Returns within some seconds. What is under way is gone on with by the next one."""
+        """Stop within a few seconds. The next service continues with what is unfinished."""
         self._stopping.set()
         followings = self._all()
         for following in followings:
@@ -188,16 +188,16 @@ class FlyService:
         for following in followings:
             following.join(max(deadline - time.monotonic(), 0.0))
 
-    # -------------------------------------------------------------------- what is shown
+    # ---------------------------------------------------------------------------- state
 
     def seen(self) -> FlyStatus:
         with self._lock:
             followings = list(self._followings.values())
-            # First what is under way: what is not any more is counted already.
+            # The pending files first: a file that is no longer pending is then already counted.
             pending = {one.root: one.pending for one in followings}
             counts = self._counts
             sights = {one.root: one.watch.sight for one in followings}
-            # Of a path that was left, as it was wrong, it is of no interest that it does not exist.
+            # It does not matter that a former path does not exist: it may have been wrong.
             watches = [sights[one.root].trouble for one in followings if one.left is None or pending[one.root]]
             troubles = [self._journal.trouble, self._stays.trouble, *self._troubles.values(), *watches]
             here = sights.get(self._watched)
@@ -212,10 +212,10 @@ class FlyService:
                 others=tuple(one.root for one in followings if one.left is not None),
             )
 
-    # -------------------------------------------------------------- told by the followings
+    # ------------------------------------------------------------- called by the followers
 
     def outcome(self, outcome: Outcome, collector: MeasurementCollector) -> None:
-        """Measurements were recorded, or not."""
+        """Count the results, and log the problems."""
         unread = [problem for one in outcome.recorded for problem in one.header.problems]
         problems = [*unread, *outcome.problems]
         last = printable(outcome.recorded[-1].changed[-1].path) if outcome.recorded else ""
@@ -237,7 +237,7 @@ class FlyService:
         self._changed()
 
     def trouble_of(self, root: str, trouble: str) -> None:
-        """Nothing is recorded there at the moment, and why; "" if it is again."""
+        """Report why nothing is recorded at this root at the moment; "" if it works again."""
         if trouble:
             log.error("%s: %s", printable(root), trouble)
         with self._lock:
@@ -246,7 +246,7 @@ class FlyService:
         self._changed()
 
     def pulse(self) -> None:
-        """Now and then."""
+        """Do periodic work; the followers call it repeatedly."""
         self._stays.keep()
         patience = max((profile.patience for profile in self._profiles), default=0.0)
         with self._lock:
@@ -257,7 +257,7 @@ class FlyService:
                     self._counts = self._counts.and_then(FlyCounts(skipped=following.collector.skipped))
                     self._troubles.pop(root, None)
 
-    # ------------------------------------------------------------------------ behind that
+    # ---------------------------------------------------------------------------- private
 
     def _resume(self) -> None:
         now = time.time()

@@ -1,6 +1,6 @@
-"""Readers of the files that programs of other makers write: their headers, never their numbers.
+"""Readers of other vendors' files: they read the headers, never the data.
 
-Whatever is in a file, `read` returns: in bounded time, in bounded memory, and says what it could not read.
+`read` returns for any contents of a file, in limited time and memory, and reports what it could not read.
 """
 
 from __future__ import annotations
@@ -19,21 +19,21 @@ from scifly.readers.source import Source, UnfinishedError, UnreadableError, open
 READERS = ("ses", "prodigy", "none")
 
 READ_SECONDS = 20.0
-"""Seconds for all files of a measurement. Some gigabytes of text can be looked through in them."""
+"""Maximum seconds for all files of a measurement, enough to search some gigabytes of text."""
 
 MIN_SIGNATURE_BYTES = 4
-"""Bytes by which a kind of file can be known."""
+"""Bytes that are needed to recognise the type of a file."""
 
 _Read = Callable[[Source, tzinfo], FileHeader]
 
-# A spectrum's own name (it ends with its number) directly behind the file's running number: Ag_0001 Ag__001
+# The spectrum's name (it ends with its number) directly follows the file's running number: Ag_0001 Ag__001
 _OF_SPECTRUM = re.compile(r".*_\d{4}(?=[^\W\d_].*\d{3}$)", re.DOTALL)
 
 
 def read(reader: str, files: Sequence[str], zone: tzinfo) -> Header:
-    """The header of the measurement that these files are. Dates without a zone are in `zone`.
+    """The header of the measurement that consists of these files. Dates without a zone are in `zone`.
 
-    ValueError for a reader that there is not; nothing for what is in a file, or for one that is gone.
+    Raises ValueError for an unknown reader, but never because of a file's contents, or for a missing file.
     """
     if reader not in READERS:
         raise ValueError(f"there is no reader {reader!r}, there are {', '.join(READERS)}")
@@ -43,7 +43,7 @@ def read(reader: str, files: Sequence[str], zone: tzinfo) -> Header:
     deadline = time.monotonic() + READ_SECONDS
     parts: list[FileHeader] = []
     problems: list[str] = []
-    # The text first: it has all regions, in their order.
+    # The text files first: they have all regions in order.
     ordered = sorted(files, key=lambda path: (not path.lower().endswith((".txt", ".xy")), path))
     for count, path in enumerate(ordered):
         if time.monotonic() > deadline:
@@ -94,9 +94,9 @@ def _of_prodigy(head: bytes, name: str) -> _Read:
 
 
 def stem(reader: str, name: str) -> str:
-    """The measurement that a file's name belongs to: `Ag_0001.txt` and `Ag_0001Ag__001.ibw` are `Ag_0001`.
+    """The name of the measurement that a file belongs to: `Ag_0001` for `Ag_0001.txt` and `Ag_0001Ag__001.ibw`.
 
-    SES names a wave by the file and, directly behind it, the spectrum. A folder before the name stays.
+    SES names a wave by the file, directly followed by the spectrum. A folder before the name is kept.
     """
     root, suffix = os.path.splitext(name)
     if reader == "ses" and suffix.lower() == ".ibw":

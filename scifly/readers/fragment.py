@@ -1,4 +1,4 @@
-"""What one file says, and how those of one measurement are put together."""
+"""The header of one file, and how the headers of one measurement's files are combined."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from scifish.message import Message
 from scifly.model import Header
 
 MAX_REGIONS_IN_FULL = 60
-"""So many are recorded in full: a message has room for some thousands of values."""
+"""Maximum number of regions recorded in full: a message has room for some thousand values."""
 
 MAX_FIELDS = 300
-"""Fields of one region, or of one group in it."""
+"""Maximum number of fields of one region, or of one group in it."""
 
 MAX_READ_PROBLEMS = 20
 
 MAX_REGIONS_NAMED = 20
-"""Regions that are named in one line."""
+"""Maximum number of region names in one line."""
 
 ANALYSER_FIELDS = (
     "Analysis method",
@@ -35,33 +35,33 @@ ANALYSER_FIELDS = (
     "Sweeps",
     "Entrance slit",
 )
-"""Told once more under `Analyser` where all regions have the same: so it is found, whatever a region is called."""
+"""Repeated under `Analyser` if they are the same in all regions, so that a search finds them under one name."""
 
 
 @dataclass
 class Region:
-    """One region: an energy window that is measured with one setting."""
+    """One region: an energy window that is measured with the same settings."""
 
     name: str = ""
     fields: Message = field(default_factory=dict)
     common: Message = field(default_factory=dict)
-    """What is told once for all regions where all say the same: instrument, sample, operator."""
+    """Fields that are recorded once if all regions have the same value: instrument, sample, operator."""
 
     spectrum: str = ""
-    """The program's own name for the spectrum, by which two files know that they hold the same."""
+    """The program's own name of the spectrum, which identifies the same spectrum in two files."""
 
     began: float | None = None
     ended: float | None = None
 
     @property
     def identity(self) -> tuple[object, ...]:
-        # Some programs write fractions of a second, and some leave them out.
+        # Some programs write fractions of a second, others omit them.
         return self.name, self.spectrum, None if self.began is None else int(self.began)
 
 
 @dataclass
 class FileHeader:
-    """What one file says."""
+    """The header of one file."""
 
     data_format: str
     general: Message = field(default_factory=dict)
@@ -73,7 +73,7 @@ class FileHeader:
     problems: list[str] = field(default_factory=list)
 
     def ends(self, stopped: str, lacks: str) -> FileHeader:
-        """Itself, with why it was not read to its end, else with what the file announces and lacks; "" for neither."""
+        """Add why reading stopped, else what the file announces but lacks; "" for neither. Returns itself."""
         if stopped:
             self.problems.append(stopped)
         elif lacks:
@@ -83,14 +83,14 @@ class FileHeader:
 
 
 def put(fields: Message, name: str, found: Any) -> None:
-    """Add a field that says something, unless there are too many."""
+    """Add a field that has a value, unless there are too many."""
     if found is not None and name and len(fields) < MAX_FIELDS:
-        # A dictionary with "value" would be a value, and no group.
+        # A dictionary with the key "value" would count as a value instead of a group.
         fields.setdefault("Value" if name == "value" else name, found)
 
 
 def composed(parts: Sequence[FileHeader], problems: Iterable[str]) -> Header:
-    """The header of the measurement that these files are. What an earlier file says goes before."""
+    """The header of the measurement, combined from its files. Values of earlier files take precedence."""
     regions = _merged(region for part in parts for region in part.regions)
     general: Message = {}
     for part in parts:
@@ -120,10 +120,10 @@ def composed(parts: Sequence[FileHeader], problems: Iterable[str]) -> Header:
 
 
 def _merged(regions: Iterable[Region]) -> list[Region]:
-    """The same region in a text and in a binary wave is one."""
+    """Merge regions that occur in both a text and a binary wave."""
     known: dict[tuple[object, ...], Region] = {}
     for place, region in enumerate(regions):
-        # Where nothing tells them apart, they are not the same.
+        # Without a start time they cannot be identified, so they count as different.
         same = known.setdefault(region.identity if region.began is not None else (place,), region)
         if same is not region:
             for name, found in region.fields.items():
@@ -134,7 +134,7 @@ def _merged(regions: Iterable[Region]) -> list[Region]:
 
 
 def _lift(regions: list[Region], general: Message) -> None:
-    """What all regions say alike goes to the general group, the rest stays with its region."""
+    """Move common fields with the same value in all regions to the general group, and the others to their regions."""
     for name in dict.fromkeys(name for region in regions for name in region.common):
         each = [region.common.get(name) for region in regions]
         if each.count(each[0]) == len(each):
@@ -145,7 +145,7 @@ def _lift(regions: list[Region], general: Message) -> None:
 
 
 def _names(regions: list[Region], general: Message) -> str:
-    """As `as-loaded: Survey, Fe2p`: the group, if it is one, and its regions."""
+    """A title such as `as-loaded: Survey, Fe2p`: the group, if there is one, and its regions."""
     named = _line([region.name for region in regions if region.name], 5)
     return ": ".join(each for each in (general.get("Group", ""), named) if each)
 
@@ -156,7 +156,7 @@ def _line(names: list[str], most: int) -> str:
 
 
 def _all_say(regions: list[Region], name: str) -> bool:
-    """Whether each region has this field, and all the same."""
+    """Whether all regions have this field with the same value."""
     return name in regions[0].fields and all(region.fields.get(name) == regions[0].fields[name] for region in regions)
 
 

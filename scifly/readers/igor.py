@@ -1,8 +1,8 @@
 """Igor binary waves (.ibw) and packed experiments (.pxt), as Scienta SES and other programs write them.
 
-igor2 reads a wave as a whole, with its numbers, and believes what its header says of sizes. So it gets an
-abridged one: the header without the numbers, the note and the units, each of a size that was looked at.
-Where things are in a file: Igor's Technical Notes TN003 (waves) and PTN003 (packed experiments).
+igor2 reads a whole wave with its data, and trusts the sizes in its header. So it gets an abridged wave: the header, the
+note and the units, with checked sizes and without the data. The file formats are in Igor's Technical Notes TN003
+(waves) and PTN003 (packed experiments).
 """
 
 from __future__ import annotations
@@ -27,13 +27,16 @@ _VERSIONS = (1, 2, 3, 5)
 
 
 def read_wave(source: Source, zone: dt.tzinfo) -> FileHeader:
-    """UnfinishedError, or UnreadableError if it is none."""
+    """Read a binary wave. Raises UnfinishedError, or UnreadableError if it is not one."""
     region, version = _wave(source, 0, source.size, zone)
     return FileHeader(f"Igor binary wave{version}", regions=[region])
 
 
 def read_packed(source: Source, zone: dt.tzinfo) -> FileHeader:
-    """All waves of a packed experiment, as far as it goes. UnfinishedError, or UnreadableError if it is none."""
+    """Read all waves of a packed experiment, or those before its premature end.
+
+    Raises UnfinishedError if there is no wave yet, or UnreadableError if it is not a packed experiment.
+    """
     part = FileHeader("Igor packed experiment")
     try:
         for place, size in _waves(source):
@@ -54,7 +57,7 @@ def read_packed(source: Source, zone: dt.tzinfo) -> FileHeader:
 
 
 def _waves(source: Source) -> Iterator[tuple[int, int]]:
-    """The place and size of each wave's record."""
+    """The offset and size in bytes of each wave's record."""
     place, order = 0, ""
     while place < source.size:
         head = source.bytes_at(place, 8)
@@ -71,13 +74,13 @@ def _waves(source: Source) -> Iterator[tuple[int, int]]:
 
 
 def _order_of_record(head: bytes) -> str:
-    """A record's kind is a small number, so its size is one in the right byte order."""
+    """The byte order of a record, by its type, which is a small number, and its size."""
     kind, _, size = struct.unpack("<Hhi", head)
     return "<" if kind & _RECORD < 256 and size >= 0 and kind else ">"
 
 
 def _wave(source: Source, begin: int, size: int, zone: dt.tzinfo) -> tuple[Region, str]:
-    """The region that the wave at this place is, and the version of SES with a blank before it."""
+    """The region of the wave at this offset, and the version of SES with a leading blank."""
     try:
         from igor2 import binarywave
     except ImportError as error:
@@ -93,7 +96,7 @@ def _wave(source: Source, begin: int, size: int, zone: dt.tzinfo) -> tuple[Regio
 
 
 def _abridged(source: Source, begin: int, size: int) -> tuple[bytes, list[int]]:
-    """The wave without its numbers; and how many bytes its units have, for each dimension."""
+    """The wave without its data, and the number of bytes of the units of each dimension."""
     end = begin + size
     order, version = _version(source.bytes_at(begin, 2))
     length = {1: 118, 2: 126, 3: 130, 5: 384}[version]
@@ -106,9 +109,10 @@ def _abridged(source: Source, begin: int, size: int) -> tuple[bytes, list[int]]:
         numbers = wave - 320
         parts = (formula, note, data_units, *units)
         struct.pack_into(f"{order}i", head, 4, 320)
-        struct.pack_into(f"{order}4i", head, 36, 0, 0, 0, 0)  # a label for each point
+        struct.pack_into(f"{order}4i", head, 36, 0, 0, 0, 0)  # the sizes of the dimension labels
         struct.pack_into(f"{order}i", head, 52, 0)
-        struct.pack_into(f"{order}h", head, 80, 0)  # a wave of texts may be empty, one of numbers must have them all
+        # the type: a text wave may be empty, a numeric wave must have all its data
+        struct.pack_into(f"{order}h", head, 80, 0)
     else:
         (wave,) = struct.unpack_from(f"{order}i", head, 2)
         numbers = wave - 110
@@ -150,7 +154,7 @@ def _region(wave: dict[str, Any], units: list[int], zone: dt.tzinfo) -> tuple[Re
 
 
 def _foreign(note: str) -> Region:
-    """The note of another program: lines of `name=value` or `name: value`, or whatever somebody wrote."""
+    """Parse the note of another program: lines of `name=value` or `name: value`, or free text."""
     region = Region()
     rest = []
     for line in note.split("\n")[:1000]:
@@ -184,7 +188,7 @@ def _add_axes(region: Region, wave: dict[str, Any], units: list[int]) -> None:
 
 
 def _units_of(text: bytes, sizes: list[int]) -> list[str]:
-    """igor2 gives the units of all dimensions in one."""
+    """Split the units: igor2 returns those of all dimensions in one text."""
     found, begin = [], 0
     for size in sizes:
         found.append(decoded(text[begin : begin + size]).rstrip("\0"))
@@ -193,6 +197,6 @@ def _units_of(text: bytes, sizes: list[int]) -> list[str]:
 
 
 def _created(header: dict[str, Any], zone: dt.tzinfo) -> float | None:
-    """When the wave was made; SES leaves it 0."""
+    """The creation time of the wave in seconds since 1970; None for 0, which SES writes."""
     since = int(header.get("creationDate") or 0)
     return seconds((_EPOCH + dt.timedelta(seconds=since)).replace(tzinfo=zone)) if since else None

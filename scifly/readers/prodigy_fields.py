@@ -1,4 +1,4 @@
-"""What SPECS Prodigy's fields are called here: in its XY texts, in XML, and in .sle."""
+"""Our names for the fields of SPECS Prodigy, in its XY texts, in XML and in .sle."""
 
 from __future__ import annotations
 
@@ -63,16 +63,16 @@ _LENS = re.compile(r"(?P<mode>.+):(?P<range>[^:]+)")
 
 
 def add(region: Region, name: str, text: str) -> None:
-    """A field of a region, under the name it has here. `Pass Energy`, `pass_energy` and `PassEnergy` are one."""
+    """Add a field of a region under our name. `Pass Energy`, `pass_energy` and `PassEnergy` are the same."""
     key = re.sub(r"[\s_]", "", name[:100]).lower()
     if key == "analyzerlens" and (lens := _LENS.fullmatch(text.strip())):
-        # LargeArea:1.5kV
+        # Example: LargeArea:1.5kV
         put(region.fields, "Lens mode", value(lens["mode"], HeaderField("Lens mode")))
         put(region.fields, "Lens voltage range", guessed("", lens["range"])[1])
     elif key == "analyzerlens":
         put(region.fields, "Lens mode", value(text, HeaderField("Lens mode")))
     elif key == "analyzerslit":
-        # 4:7x20c\C:mesh
+        # Example: 4:7x20c\C:mesh
         entrance, _, leave = text.partition("\\")
         put(region.fields, "Entrance slit", value(entrance, HeaderField("")))
         put(region.fields, "Exit slit", value(leave, HeaderField("")))
@@ -85,7 +85,10 @@ def add(region: Region, name: str, text: str) -> None:
 
 
 def ended(region: Region, began: float | None) -> float | None:
-    """When a scan that began then was over: its values, each of the dwell time. Prodigy writes the begins only."""
+    """The end of a scan that started at `began`: the number of values times the dwell time.
+
+    In seconds since 1970. Prodigy writes only the start. Without these fields it is `began`.
+    """
     values, dwell = region.fields.get("Values per curve"), region.fields.get("Dwell time")
     seconds: Any = dwell.get("value") if isinstance(dwell, dict) else None
     if began is None or not isinstance(values, int) or not isinstance(seconds, int | float):
@@ -94,7 +97,7 @@ def ended(region: Region, began: float | None) -> float | None:
 
 
 class Varying:
-    """Something that is written again in each cycle: told by its first, last, smallest and largest."""
+    """A parameter that is written in each cycle, described by its first, last, smallest and largest value."""
 
     def __init__(self, unit: str) -> None:
         self._unit = unit
@@ -121,7 +124,7 @@ Varied = dict[str, Varying]
 
 
 def vary(each: Varied, name: str, text: str) -> None:
-    """One more value of `name`. Its unit stands in the name, or behind the value."""
+    """Add a value of `name`. The unit is in the name or after the value."""
     name, found = guessed(name, text)
     unit = ""
     if isinstance(found, dict):

@@ -1,7 +1,7 @@
-"""SPECS Prodigy .sle: an SQLite database with all that was measured in a session.
+"""SPECS Prodigy .sle: an SQLite database with everything measured in a session.
 
-Its table `Configuration` has the schedule as XML (groups, spectra, what they are to be measured with), `NodeData`
-what a spectrum was measured with, `RawData` when each scan began. The spectra themselves are left alone.
+The table `Configuration` has the schedule as XML (groups, spectra and their planned settings), `NodeData` the settings
+used for each spectrum, `RawData` the start of each scan. The spectra themselves are not read.
 """
 
 from __future__ import annotations
@@ -21,17 +21,17 @@ from scifly.readers.values import cleaned, moment, seconds
 
 MAGIC = b"SQLite format 3\0"
 MAX_SLE_VALUE_BYTES = 64 * BLOCK_BYTES
-"""Bytes of one value; the schedule of a long session has some megabytes."""
+"""Maximum bytes of one value; the schedule of a long session has some megabytes."""
 
 MAX_SCANS = 100_000
 
 
 def read(source: Source, zone: dt.tzinfo) -> FileHeader:
-    """UnfinishedError, or UnreadableError if it is another database."""
+    """Read the file. Raises UnfinishedError, or UnreadableError if it is another database."""
     _check(source)
     try:
-        # Nothing is locked, and no journal made, in a folder that is somebody else's. By its handle: that is the file
-        # that was looked at, whatever its name is.
+        # Read-only and immutable, so that no lock or journal is made in somebody else's folder. Opened by its
+        # descriptor, so that it is the file that was checked, whatever has its name now.
         address = f"file:/proc/self/fd/{source.file.fileno()}?mode=ro&immutable=1"
         with closing(sqlite3.connect(address, uri=True, timeout=1)) as database:
             database.text_factory = decoded
@@ -44,7 +44,7 @@ def read(source: Source, zone: dt.tzinfo) -> FileHeader:
 
 
 def _check(source: Source) -> None:
-    """UnfinishedError if it has fewer pages than its header says (https://www.sqlite.org/fileformat.html)."""
+    """Raises UnfinishedError if it has fewer pages than its header says (https://www.sqlite.org/fileformat.html)."""
     head = source.up_to(100)
     if len(head) < 100 and MAGIC.startswith(head[:16]):
         raise UnfinishedError("ends within its header")
@@ -75,7 +75,7 @@ def _part(database: sqlite3.Connection) -> FileHeader:
     times = _times(database) if "RawData" in tables else {}
     for region in regions:
         _add(database, tables, region, times)
-    # A schedule also has what was not measured: that is told only if nothing was.
+    # A schedule also has spectra that were not measured: they are recorded only if none was measured.
     measured = [region for region in regions if region.began is not None]
     part.regions = measured or regions
     every = [time for of_node in times.values() for time in of_node]
@@ -85,7 +85,7 @@ def _part(database: sqlite3.Connection) -> FileHeader:
 
 
 def _times(database: sqlite3.Connection) -> dict[int, list[float]]:
-    """When each scan of each node began. Prodigy writes UTC, as in its other exports."""
+    """The start of each scan by node, in seconds since 1970. Prodigy writes UTC, as in its other exports."""
     found: dict[int, list[float]] = {}
     for node, date in database.execute(f"SELECT Node, ScanDate FROM RawData LIMIT {MAX_SCANS}"):  # noqa: S608
         when = seconds(moment(_shown(date), dt.UTC))
@@ -95,7 +95,7 @@ def _times(database: sqlite3.Connection) -> dict[int, list[float]]:
 
 
 def _add(database: sqlite3.Connection, tables: set[str], region: Region, times: dict[int, list[float]]) -> None:
-    """What a spectrum was measured with, and when."""
+    """Add the settings and times with which a spectrum was measured."""
     of_schedule = region.fields.get("Spectrum ID")
     node = of_schedule
     if "NodeMapping" in tables:
@@ -106,7 +106,7 @@ def _add(database: sqlite3.Connection, tables: set[str], region: Region, times: 
                 for name, text in parameters(_bytes(data)).items():
                     add(region, name, text)
             except UnreadableError:
-                continue  # of other nodes it is no XML
+                continue  # other nodes have no XML
     scans = times.get(node, []) if isinstance(node, int) else []
     if scans:
         region.began, region.ended = min(scans), ended(region, max(scans))
@@ -115,7 +115,7 @@ def _add(database: sqlite3.Connection, tables: set[str], region: Region, times: 
 
 
 def _rows(database: sqlite3.Connection, table: str, column: str, key: str, wanted: object) -> Iterator[tuple[Any, ...]]:
-    """The names are ours; a database of another version has no such column."""
+    """The rows of a query with our own table and column names; none if this version of the database lacks a column."""
     try:
         yield from database.execute(f"SELECT {column} FROM {table} WHERE {key} = ? LIMIT 1", (wanted,))  # noqa: S608
     except sqlite3.OperationalError as error:

@@ -1,8 +1,8 @@
-"""SPECS XML: the regions of SpecsLab 2 (Prodigy writes them, too), and the schedule of a Prodigy experiment.
+"""SPECS XML: the regions of SpecsLab 2 (also written by Prodigy), and the schedule of a Prodigy experiment.
 
-SpecsLab's is a dump of its structures: `<struct type_name="RegionData">`, in it `<double name="pass_energy">`.
-A cycle's `time` is in seconds since 1970, UTC. A schedule has `<SpectrumGroup Name=...>`, in it `<Spectrum Name=...>`
-with attributes.
+SpecsLab writes its data structures: `<struct type_name="RegionData">`, in it `<double name="pass_energy">`. The `time`
+of a cycle is in seconds since 1970, UTC. A schedule has `<SpectrumGroup Name=...>`, in it `<Spectrum Name=...>` with
+attributes.
 """
 
 from __future__ import annotations
@@ -24,23 +24,23 @@ _OF_THE_SCREEN = ("color", "colour", "style", "interpolation", "file", "group", 
 
 
 def read(source: Source, zone: dt.tzinfo) -> FileHeader:
-    """What there is of it, if it ends too early. UnreadableError if it is another XML."""
+    """Read the file, as far as it goes if it ends too early. Raises UnreadableError if it is another XML."""
     try:
         return _read(blocks(source), None)
     except NotWellFormedError:
-        # SpecsLab writes names as they are in Windows, and does not say so.
+        # SpecsLab writes names in the encoding of Windows, but does not declare it.
         return _read(blocks(source), "iso-8859-1")
 
 
 def schedule(text: bytes) -> list[Region]:
-    """The regions of the schedule in an .sle. UnreadableError, UnfinishedError."""
+    """The regions of the schedule in a .sle file. Raises UnreadableError, UnfinishedError."""
     handler = _Handler()
     parse([text], handler)
     return handler.regions
 
 
 def parameters(text: bytes) -> dict[str, str]:
-    """The settings that a spectrum was measured with, as a node of an .sle has them."""
+    """The settings of a measured spectrum, from its node in a .sle file. Raises UnreadableError, UnfinishedError."""
     handler = _Parameters()
     parse([text], handler)
     return handler.found
@@ -72,7 +72,7 @@ class _Frame:
     name: str
     type: str
     parameter: str = ""
-    """The name of the parameter that this struct is."""
+    """The name of the parameter that this struct describes."""
 
     text: str = ""
 
@@ -85,10 +85,10 @@ class _Handler:
         self.data_format = "SPECS XML"
         self._stack: list[_Frame] = []
         self._group: Region = Region()
-        """What holds for the regions of the group that is read."""
+        """The fields that apply to all regions of the current group."""
 
         self._of_group = 0
-        """Where its regions begin."""
+        """The index of the group's first region."""
 
         self._varied: Varied = {}
         self._times: list[float] = []
@@ -184,7 +184,7 @@ class _Handler:
                 self._times.append(float(when))
 
     def _parameter(self, frame: _Frame) -> None:
-        """Of an analyser, a source, a cycle, a region or a group: whatever is next above."""
+        """Add a parameter to the nearest enclosing analyser, source, cycle, region or group."""
         name, text = frame.parameter, frame.text
         above = next((each.type for each in reversed(self._stack) if each.type and not each.type.endswith("Seq")), "")
         if not name or not text.strip():
@@ -227,9 +227,12 @@ class _Handler:
 
 
 def _add_settings(region: Region, tag: str, attributes: Mapping[str, str]) -> None:
-    """Those of a schedule: `<Lens Mode="LargeArea"/>`, `<FixedAnalyzerTransmissionSettings Ebin="20" .../>`."""
+    """Add the settings of a schedule:
+
+    `<Lens Mode="LargeArea"/>`, `<FixedAnalyzerTransmissionSettings Ebin="20" .../>`.
+    """
     if tag in ("EnergyChannelCalibration", "Transmission"):
-        return  # names of files of the program
+        return  # names of the program's own files
     for name, text in attributes.items():
         if tag in ("Lens", "ScanMode") and name in ("Mode", "Name"):
             name = f"{tag.removesuffix('Mode')}Mode"
@@ -239,17 +242,17 @@ def _add_settings(region: Region, tag: str, attributes: Mapping[str, str]) -> No
 
 
 class _Parameters:
-    """The attributes of `AnalyzerSpectrumParameters`."""
+    """Reads the attributes of `AnalyzerSpectrumParameters`."""
 
     def __init__(self) -> None:
         self.found: dict[str, str] = {}
 
     def comment(self, text: str) -> None:
-        """Says nothing of the settings."""
+        """Comments have no settings."""
 
     def start(self, tag: str, attributes: Mapping[str, str]) -> None:
         if tag == "AnalyzerSpectrumParameters" and not self.found:
             self.found = dict(attributes)
 
     def end(self, tag: str, text: str) -> None:
-        """Has no text."""
+        """The element has no text."""

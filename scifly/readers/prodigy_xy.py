@@ -1,6 +1,6 @@
-"""SPECS Prodigy XY text: a header of comments, then groups, regions, cycles and scans, each with its own.
+"""SPECS Prodigy XY text: a header of comments, then groups, regions, cycles and scans, each with its own comments.
 
-Which of them are apart from each other, and what the dates' zone is, stands in the export settings at the top.
+The export settings at the top say which of them are separate, and which zone the dates have.
 """
 
 from __future__ import annotations
@@ -23,12 +23,12 @@ _TOLD = ("count rate", "time zone format")
 
 
 def read(source: Source, zone: dt.tzinfo) -> FileHeader:
-    """UnfinishedError if it has only begun, UnreadableError if it is another text."""
+    """Read the file. Raises UnfinishedError if it has no header yet, UnreadableError if it is another text."""
     return _XyReader(source, zone).part()
 
 
 class _Region:
-    """A region as it is read."""
+    """A region that is being read."""
 
     def __init__(self, name: str, settings: list[tuple[str, str]]) -> None:
         self.region = Region(name=cleaned(name)[:100])
@@ -41,10 +41,10 @@ class _Region:
         self.last: float | None = None
         self.in_scans = False
         self.rows = 0
-        """Lines of the last block of numbers."""
+        """Number of lines of the last block of numbers."""
 
         self.energies: list[float] = []
-        """The first two of the first block."""
+        """The first two energies of the first block."""
 
     def done(self, energy_scale: str) -> Region:
         fields = self.region.fields
@@ -68,7 +68,7 @@ class _XyReader:
         self._made = ""
         self._settings: dict[str, str] = {}
         self._group: list[tuple[str, str]] = []
-        """What is told of the group, and holds for its regions."""
+        """The settings of the current group, which apply to its regions."""
 
         self._in_header = True
         """Whether the last line was a comment."""
@@ -96,7 +96,7 @@ class _XyReader:
         return self._finished()
 
     def _begin(self) -> str:
-        """The first line that is not blank."""
+        """The first line that is not blank, "" if there is none among the first 20."""
         for _ in range(20):
             line = self._lines.next()
             if line is None:
@@ -159,7 +159,9 @@ class _XyReader:
             self._regions[-1].rows = 0
 
     def _numbers(self, line: str) -> None:
-        """A block of numbers: of the first the energies of two lines, of a channel its first value, of all how many."""
+        """Read a block of numbers: the first two energies of the first block, the first value of a channel, and the
+        number of lines of each.
+        """
         mark = self._mark.encode()
         rows = [line]
         if not self._lines.at(mark) and (second := self._lines.next()) is not None:
@@ -187,7 +189,7 @@ class _XyReader:
         return part.ends(self._lines.stopped, self._lacks())
 
     def _lacks(self) -> str:
-        """What the file announces and is not there; "" if nothing. An experiment without regions can be exported."""
+        """What the file announces but lacks; "" if nothing. A file without regions can be complete."""
         if not self._regions:
             return "ends within its header" if self._lines.unended else ""
         last = self._regions[-1]

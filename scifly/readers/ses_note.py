@@ -1,7 +1,7 @@
-"""What Scienta SES writes of a region: the same lines in its texts, its Igor waves and its zips.
+"""The fields of a region by Scienta SES: the same lines in its texts, its Igor waves and its zips.
 
-`Key=value`, in sections `[Region n]`, `[Info n]` (in waves and zips together `[SES]`), `[Run Mode Information n]`,
-`[User Interface Information n]`, and what a beamline's own program adds, as `[Manipulator n]`.
+`Key=value`, in sections `[Region n]`, `[Info n]` (in waves and zips both are `[SES]`), `[Run Mode Information n]`,
+`[User Interface Information n]`, and those of a beamline's own program, such as `[Manipulator n]`.
 """
 
 from __future__ import annotations
@@ -28,8 +28,8 @@ from scifly.readers.values import (
 
 _SECTION = re.compile(r"\[(?P<kind>[^\]]*?)(?:\s+(?P<number>\d{1,6})(?::\s*(?P<part>\d{1,9}))?)?\]\s*", re.ASCII)
 
-# Step Time is in milliseconds: times the sweeps, and the steps for which the detector sees an energy, it gives
-# the Time per Spectrum Channel, which is in seconds.
+# Step Time is in milliseconds: multiplied by the sweeps, and by the number of steps in which the detector sees an
+# energy, it equals the Time per Spectrum Channel, which is in seconds.
 _FIELDS = {
     "lens mode": HeaderField("Lens mode"),
     "pass energy": HeaderField("Pass energy", "eV"),
@@ -68,12 +68,12 @@ _POINT = re.compile(r"point \d+", re.IGNORECASE)
 
 
 def section(line: str) -> re.Match[str] | None:
-    """The line as the mark of a section, if it is one."""
+    """The match if the line starts a section, else None."""
     return _SECTION.fullmatch(line) if line.startswith("[") and len(line) < 200 else None
 
 
 class Note:
-    """One region as it is read, line by line."""
+    """One region, read line by line."""
 
     def __init__(self) -> None:
         self._plain: dict[str, str] = {}
@@ -85,14 +85,14 @@ class Note:
         self._groups: dict[str, Message] = {}
 
     def take(self, kind: str, line: str) -> None:
-        """A line of the section `kind` (without its number, in small letters)."""
+        """Take a line of the section `kind` (its name without the number, in lower case)."""
         if kind == "run mode information":
             self._run.take(line)
             return
         key, equals, text = line.partition("=")
         key = key.strip()
         if not equals or not key:
-            if self._key.lower() == "comments" and line.strip():  # of several lines
+            if self._key.lower() == "comments" and line.strip():  # a comment with several lines
                 self._plain[self._key] = f"{self._plain[self._key]}\n{line}"[:MAX_FIELD_TEXT_LENGTH]
             return
         self._key = ""
@@ -109,11 +109,11 @@ class Note:
                 put(self._groups.setdefault(name, {}), *guessed(key, text))
 
     def text(self, key: str) -> str:
-        """A field of the region as it stands there; "" if it does not."""
+        """The text of a field of the region; "" if it is missing."""
         return next((text.strip() for known, text in self._plain.items() if known.lower() == key), "")
 
     def size(self, axis: int) -> int:
-        """Points along an axis, counted from 1; 0 if it is not there."""
+        """The number of points along an axis (the first is 1); 0 if unknown."""
         found = number(self._axes.get(axis, {}).get("size", ""))
         return found if isinstance(found, int) and found > 0 else 0
 
@@ -139,7 +139,7 @@ class Note:
 
 
 def note_of(lines: Iterable[str]) -> Note:
-    """The one region that these lines are of, as in a wave's note and in an .ini."""
+    """Read the lines of one region, as in a wave's note or in an .ini."""
     note, kind = Note(), ""
     for line in lines:
         found = section(line)
@@ -153,7 +153,7 @@ def note_of(lines: Iterable[str]) -> Note:
 def add_axis(
     fields: Message, axis: int, name: str, size: int, first: float | None = None, last: float | None = None
 ) -> None:
-    """An axis in few words: what it is, how many points, the first and the last."""
+    """Add an axis: its name, its number of points, its first and last value."""
     name, unit = split_unit(name)
     put(fields, f"Axis {axis}", name or None)
     put(fields, f"Axis {axis} points", size or None)
@@ -162,22 +162,22 @@ def add_axis(
 
 
 def _ends(scale: str) -> tuple[float | None, float | None]:
-    """The first and the last of a line of numbers."""
+    """The first and the last number of a line."""
     each = scale.split()
     return (number(each[0]), number(each[-1])) if each else (None, None)
 
 
 def _few(scale: str) -> str:
-    """A long line of numbers by its ends; one that was cut has no end, and is left out."""
+    """The two ends of a long line of numbers; "" for a line that was cut, because its end is missing."""
     if len(scale) <= 200:
         return scale
     return "" if len(scale) > MAX_TEXT_LINE_BYTES - 200 else f"{scale[:100]} {scale[-100:]}"
 
 
 class _RunMode:
-    """How a region was repeated: its name, points (`Point 1=570 eV`), or a table with a column for each motor.
+    """The run mode of a region: its name, points (`Point 1=570 eV`), or a table with a column for each motor.
 
-    SES separates a table's columns by vertical tabs.
+    SES separates the columns by vertical tabs.
     """
 
     def __init__(self) -> None:

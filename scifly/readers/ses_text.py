@@ -16,13 +16,13 @@ from scifly.readers.values import cleaned, number
 _FIRST = ("info", "region")
 _NUMBERS = ("data", "signal")
 _MOST_BEFORE = 100
-"""Lines before the first section; a text that has more is none of SES."""
+"""Maximum number of lines before the first section in a text of SES."""
 
 MAX_NOTES = 2_000
 
 
 def read(source: Source, zone: dt.tzinfo) -> FileHeader:
-    """UnfinishedError if it has only begun, UnreadableError if it is another text."""
+    """Read the file. Raises UnfinishedError if it has no region yet, UnreadableError if it is another text."""
     return _SesTextReader(source, zone).part()
 
 
@@ -38,7 +38,7 @@ class _SesTextReader:
         self._notes: dict[int, Note] = {}
         self._last: Note | None = None
         self._rows = 0
-        """Lines of numbers of the last region."""
+        """Number of lines of numbers in the last region."""
 
     def part(self) -> FileHeader:
         kind, index = "", 0
@@ -92,7 +92,7 @@ class _SesTextReader:
         return part.ends(self._lines.stopped, self._lacks())
 
     def _lacks(self) -> str:
-        """What the file announces and is not there; "" if nothing."""
+        """What the file announces but lacks; "" if nothing."""
         announced = number(self._general.get("number of regions", ""))
         if isinstance(announced, int) and announced > len(self._notes):
             return f"{announced} regions are announced, but there are {len(self._notes)}"

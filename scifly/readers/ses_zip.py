@@ -1,6 +1,6 @@
-"""Scienta SES zip, as it is written of maps: a region's header in `<region>.ini`, its axes in `Spectrum_<region>.ini`.
+"""Scienta SES zip, used for maps: a region's header in `<region>.ini`, its axes in `Spectrum_<region>.ini`.
 
-Older ones have the axes in `viewer.ini`. The numbers (`.bin`) are left alone.
+Older files have the axes in `viewer.ini`. The data (`.bin`) is not read.
 """
 
 from __future__ import annotations
@@ -16,23 +16,23 @@ from scifly.readers.source import BLOCK_BYTES, Source, UnfinishedError, Unreadab
 from scifly.readers.values import cleaned, number, rounded
 
 MAX_DIRECTORY = 16 * BLOCK_BYTES
-"""Bytes of a zip's own list of files: zipfile reads it in one go."""
+"""Maximum bytes of the zip's directory, which zipfile reads at once."""
 
 MAX_MEMBERS = 400
-"""So many .ini files are read, of `BLOCK_BYTES` bytes each."""
+"""Maximum number of .ini files that are read, of `BLOCK_BYTES` bytes each."""
 
 _AXIS = re.compile(r"(?P<axis>width|height|depth)_?(?P<what>offset|delta|label)?", re.ASCII)
 _AXES = ("width", "height", "depth")
 
 
 def read(source: Source, zone: dt.tzinfo) -> FileHeader:
-    """UnfinishedError without its end, UnreadableError if it is another zip."""
+    """Read the file. Raises UnfinishedError if its end is missing, UnreadableError if it is another zip."""
     begun = source.up_to(4)
     try:
         with zipfile.ZipFile(_Careful(source)) as archive:
             return _part(archive, source, zone)
     except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError) as error:
-        if "not a zip file" in str(error) and b"PK\3\4".startswith(begun):  # its list of files stands at the end
+        if "not a zip file" in str(error) and b"PK\3\4".startswith(begun):  # the directory of a zip is at its end
             raise UnfinishedError("the zip file is not complete yet") from error
         raise UnreadableError(f"is damaged, or not written by SES: {error}") from error
 
@@ -67,7 +67,7 @@ def _part(archive: zipfile.ZipFile, source: Source, zone: dt.tzinfo) -> FileHead
 def _lines(archive: zipfile.ZipFile, name: str) -> list[str]:
     found = archive.getinfo(name)
     if found.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
-        # Others unpack a few bytes to any size before we could say how much we want.
+        # Other methods may expand a few bytes to any size, without a limit that we could set.
         raise UnreadableError(f"{name} is compressed in a way that SES does not use")
     with archive.open(found) as member:
         text = decoded(member.read(BLOCK_BYTES).removeprefix(b"\xef\xbb\xbf"))
@@ -75,7 +75,7 @@ def _lines(archive: zipfile.ZipFile, name: str) -> list[str]:
 
 
 def _axes(lines: list[str]) -> dict[str, str]:
-    """`width`, `width offset`, `width delta`, `width label`, and those of height and depth. The first of each."""
+    """The first value each of `width`, `width offset`, `width delta`, `width label`, and those of height and depth."""
     axes: dict[str, str] = {}
     for line in lines:
         key, equals, text = line.partition("=")
@@ -96,7 +96,7 @@ def _add_axes(region: Region, axes: dict[str, str]) -> None:
 
 
 class _Careful:
-    """A file that refuses to be read as a whole: what a zip says of its sizes may be anything."""
+    """A file that limits each read: the sizes declared in a zip may be wrong."""
 
     def __init__(self, source: Source) -> None:
         self._source = source

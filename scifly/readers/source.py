@@ -1,4 +1,4 @@
-"""Files of others are opened and read with care: they may vanish, be no files at all, and be of any size."""
+"""Opens and reads other programs' files: they may be deleted, not be regular files, or have any size."""
 
 from __future__ import annotations
 
@@ -15,28 +15,28 @@ from typing import BinaryIO
 BLOCK_BYTES = 1 << 20
 
 MAX_TEXT_LINE_BYTES = 1 << 20
-"""Bytes of a line; the rest of a longer one is skipped. A scale of 50,000 points fits."""
+"""Maximum bytes of a line; the rest of a longer one is skipped. A scale of 50,000 points fits."""
 
 MAX_TEXT_BYTES = 64 * BLOCK_BYTES
-"""Bytes of all lines of a file that are looked at, those of its numbers not among them."""
+"""Maximum bytes of all lines read from a file, without the skipped blocks of numbers."""
 
 
 class UnreadableError(Exception):
-    """Why a file, or the rest of it, is not read. The text is for the operator."""
+    """A file, or the rest of it, cannot be read. The text is for the operator."""
 
 
 class UnfinishedError(UnreadableError):
-    """The file ends before what it says to be in it."""
+    """The file ends before the contents that it declares."""
 
 
 def shown(path: str) -> str:
-    """A file's name as it may be printed: bytes that are no UTF-8 are written as escapes."""
+    """A file's name for people: bytes that are not UTF-8 are escaped."""
     return os.path.basename(path).encode("utf-8", "backslashreplace").decode("utf-8")
 
 
 @dataclass(frozen=True)
 class Source:
-    """An open file, and until when (`time.monotonic`) reading it may take."""
+    """An open file. `deadline` limits reading, in the time of `time.monotonic`."""
 
     file: BinaryIO
     name: str
@@ -48,7 +48,7 @@ class Source:
         return time.monotonic() > self.deadline
 
     def up_to(self, count: int, place: int = 0) -> bytes:
-        """So many bytes, or what there is of them: a file server may give less than was asked for."""
+        """Up to `count` bytes from `place`, in several reads if the file server returns fewer than requested."""
         self.file.seek(place)
         found = b""
         while len(found) < count and (more := self.file.read(count - len(found))):
@@ -56,7 +56,7 @@ class Source:
         return found
 
     def bytes_at(self, place: int, count: int) -> bytes:
-        """UnfinishedError if there are fewer."""
+        """Exactly `count` bytes from `place`. Raises UnfinishedError if there are fewer."""
         found = self.up_to(count, place) if place + count <= self.size else b""
         if len(found) < count:
             raise UnfinishedError(f"ends after {self.size} bytes, but declares {place + count}")
@@ -65,7 +65,7 @@ class Source:
 
 @contextmanager
 def opened(path: str, deadline: float) -> Iterator[Source]:
-    """The file for reading. OSError, or UnreadableError if it is something else by now: a pipe would be waited for."""
+    """Open a file for reading. Raises OSError, or UnreadableError if it is not a regular file: a pipe would block."""
     try:
         handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOFOLLOW)
     except OSError as error:
@@ -80,11 +80,10 @@ def opened(path: str, deadline: float) -> Iterator[Source]:
 
 
 class Lines:
-    """The lines of a text file, however large it is: never more than a few blocks of it are in memory.
+    """The lines of a text file of any size: only a few blocks of it are in memory.
 
-    UTF-8, Latin-1 and UTF-16, with any line ends. Lines are text without their ends; what is longer than
-    `MAX_TEXT_LINE_BYTES` is cut. After the deadline, or `MAX_TEXT_BYTES`, there are no more lines, and `stopped`
-    says why.
+    It reads UTF-8, Latin-1 and UTF-16 with any line ends. Lines are returned without their ends, and cut after
+    `MAX_TEXT_LINE_BYTES`. After the deadline, or `MAX_TEXT_BYTES`, there are no more lines, and `stopped` says why.
     """
 
     def __init__(self, source: Source) -> None:
@@ -99,7 +98,7 @@ class Lines:
         """Whether the last line that was read or skipped had no line end."""
 
     def _more(self) -> bool:
-        """Whether there was another block. What has been read of the buffer is let go."""
+        """Read another block, and drop the used part of the buffer. Returns whether there was one."""
         if self._over:
             return False
         if self._source.late:
@@ -108,9 +107,10 @@ class Lines:
         block = self._source.file.read(BLOCK_BYTES)
         self._over = not block
         if self._widen is not None:
-            block = self._widen.decode(block).encode("utf-8", "replace")  # half a letter at the end is left out
+            # an incomplete character at the end is dropped
+            block = self._widen.decode(block).encode("utf-8", "replace")
         block = self._held + block
-        self._held = b"\r" if block.endswith(b"\r") and not self._over else b""  # perhaps half a line end
+        self._held = b"\r" if block.endswith(b"\r") and not self._over else b""  # perhaps the first half of a line end
         block = block.removesuffix(self._held).replace(b"\r\n", b"\n").replace(b"\r", b"\n")
         self._buffer, self._at = self._buffer[self._at :] + block, 0
         return not self._over or bool(block)
@@ -146,15 +146,15 @@ class Lines:
         return decoded(line)
 
     def skip_to(self, mark: bytes) -> int:
-        """Go to the next line that begins with `mark`, and say how many lines were skipped.
+        """Skip to the next line that begins with `mark`, and return the number of skipped lines.
 
-        To be called at a line's begin. A thousand times faster than `next`: most of a file are numbers.
+        Call it at the start of a line. It is a thousand times faster than `next`, because most of a file is numbers.
         """
         skipped = 0
         if self.at(mark):
             return 0
         while (found := self._buffer.find(b"\n" + mark, self._at)) < 0:
-            # What is kept may be the begin of the mark.
+            # The kept bytes may be the first part of the mark.
             keep = min(len(self._buffer) - self._at, len(mark))
             skipped += self._buffer.count(b"\n", self._at, len(self._buffer) - keep)
             self._at = len(self._buffer) - keep
@@ -170,7 +170,7 @@ class Lines:
         return skipped
 
     def at(self, mark: bytes) -> bool:
-        """Whether the next line begins so."""
+        """Whether the next line begins with `mark`."""
         while len(self._buffer) - self._at < len(mark):
             if not self._more():
                 break
@@ -178,7 +178,7 @@ class Lines:
 
 
 def _decoder_of_utf16(source: Source) -> codecs.IncrementalDecoder | None:
-    """Only where the file is of UTF-16: with its mark, or with a zero in each first character."""
+    """A decoder if the file is UTF-16: it has a byte order mark, or zero bytes in its first two characters."""
     head = source.up_to(4)
     source.file.seek(0)
     if head.startswith(codecs.BOM_UTF8):
@@ -193,7 +193,7 @@ def _decoder_of_utf16(source: Source) -> codecs.IncrementalDecoder | None:
 
 
 def decoded(text: bytes) -> str:
-    """UTF-8, else what Windows writes in western Europe."""
+    """Decode UTF-8, else the encoding of Windows in western Europe (cp1252)."""
     try:
         return text.decode("utf-8")
     except UnicodeDecodeError:

@@ -1,4 +1,4 @@
-"""Values as they stand in a header: numbers, units and dates."""
+"""Parses the values of a header: numbers, units and dates."""
 
 from __future__ import annotations
 
@@ -15,22 +15,24 @@ from scifish.message.units import convertible, mathjs_spelling
 
 
 def local_zone() -> tzinfo:
-    """That of the environment variable TZ, else of /etc/localtime, with its summers; else today's offset from UTC."""
+    """The zone of the environment variable TZ, else of /etc/localtime, with its summer time; else the present UTC
+    offset.
+    """
     try:
         name = os.environ.get("TZ", "").removeprefix(":")
         if name and not name.startswith("/"):
             return ZoneInfo(name)
         with open(name or "/etc/localtime", "rb") as file:
             return ZoneInfo.from_file(file)
-    except (OSError, ValueError, KeyError):  # KeyError: a zone that the machine does not know
+    except (OSError, ValueError, KeyError):  # KeyError: a zone that this machine does not have
         return datetime.now().astimezone().tzinfo or UTC
 
 
 MAX_FIELD_NAME_LENGTH = 100
-"""Characters of a field's name; more are cut."""
+"""Maximum number of characters of a field's name; longer names are cut."""
 
 MAX_FIELD_TEXT_LENGTH = 4_000
-"""Characters of a field's text; more are cut."""
+"""Maximum number of characters of a field's text; longer texts are cut."""
 
 
 _NUMBER = re.compile(r"[+-]?(?:\d+(?:[.,]\d*)?|[.,]\d+)(?:[eE][+-]?\d{1,3})?", re.ASCII)
@@ -44,7 +46,10 @@ _UNIT_IN_NAME = re.compile(r"(?P<name>[^\[(]*?)\s*(?:\[(?P<square>[^\]]*)\]|\((?
 
 @dataclass(frozen=True)
 class HeaderField:
-    """What a program's field is called here. `unit` makes it a number; a name that is "" is not told."""
+    """Our name for a program's field;
+
+    "" leaves the field out. With `unit` or `number` its text is parsed as a number.
+    """
 
     name: str
     unit: str = ""
@@ -52,7 +57,7 @@ class HeaderField:
 
 
 def number(text: str) -> int | float | None:
-    """A number with a decimal point or comma; None if it is none."""
+    """Parse a number with a decimal point or comma; None if it is not a number."""
     text = text.strip()
     if len(text) > 40 or not _NUMBER.fullmatch(text):
         return None
@@ -63,7 +68,7 @@ def number(text: str) -> int | float | None:
 
 
 def value(text: str, known: HeaderField) -> Any:
-    """The value of a field that is known, or None if there is none."""
+    """The value of a known field, or None if it has none."""
     text = cleaned(text)
     if not known.unit and not known.number:
         return text or None
@@ -74,12 +79,12 @@ def value(text: str, known: HeaderField) -> Any:
 
 
 def guessed(name: str, text: str) -> tuple[str, Any]:
-    """The name and value of a field that no table knows: the unit stands in its name, or behind its value."""
+    """The name and value of an unknown field, whose unit is in its name or after its value."""
     text = cleaned(text)
     whole = cleaned(name)[:MAX_FIELD_NAME_LENGTH]
     name, unit = split_unit(whole)
     name = name or whole
-    # 0012 is somebody's name for something, not twelve.
+    # 0012 is a name, not the number twelve.
     found = None if re.match(r"[+-]?0\d", text) else number(text)
     if found is None:
         return name, _with_unit(text) or text or None
@@ -87,7 +92,7 @@ def guessed(name: str, text: str) -> tuple[str, Any]:
 
 
 def split_unit(name: str) -> tuple[str, str]:
-    """`Y-Scale [deg]` in two; where it is no unit that SciCat knows, the name stays whole."""
+    """Split `Y-Scale [deg]` into name and unit; the name stays whole if SciCat does not know the unit."""
     name = cleaned(name)[:MAX_FIELD_NAME_LENGTH]
     found = _UNIT_IN_NAME.fullmatch(name)
     if found:
@@ -98,7 +103,7 @@ def split_unit(name: str) -> tuple[str, str]:
 
 
 def known_unit(text: str) -> str:
-    """As SciCat spells it; "" if it is none that it converts."""
+    """The unit in SciCat's spelling; "" if SciCat cannot convert it."""
     unit = mathjs_spelling(text.strip())
     if unit in ("d", "°"):
         unit = "deg"
@@ -114,12 +119,15 @@ def _with_unit(text: str) -> dict[str, Any] | None:
 
 
 def rounded(place: float | None) -> float | None:
-    """Without what a sum of many small steps adds: 10.000000000000002 is 10. None for what is no number."""
+    """Remove the rounding error of a sum of many steps: 10.000000000000002 becomes 10. None if it is not finite."""
     return None if place is None or not math.isfinite(place) else float(f"{place:.9g}")
 
 
 def cleaned(text: str) -> str:
-    """Without blanks around it and characters that cannot be shown; "" where it says nothing (SES writes `;`)."""
+    """Remove surrounding blanks and unprintable characters;
+
+    "" for a text without letters and digits (SES writes `;`).
+    """
     text = "".join(
         letter if letter.isprintable() or letter == "\n" else " " for letter in text[:MAX_FIELD_TEXT_LENGTH]
     ).strip()
@@ -144,11 +152,11 @@ _MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct",
 
 
 def moment(text: str, zone: dt.tzinfo) -> dt.datetime | None:
-    """A date with a time; in `zone` if it names no offset. None if it is none.
+    """Parse a date with a time, in `zone` if it has no offset. None if it is not a date.
 
-    2023-03-08 15:24:35, 08/24/23 14:19:47 UTC (Prodigy: month first), 2023-Aug-24 14:19:47.25, 24.08.2023,
-    8/24/2023 2:19:47 PM, 2023-03-08T15:24:35+01:00. Where a day before the month and one behind it are both
-    possible, a point between them says that the day is first.
+    Examples: 2023-03-08 15:24:35, 08/24/23 14:19:47 UTC (Prodigy: month first), 2023-Aug-24 14:19:47.25, 24.08.2023,
+    8/24/2023 2:19:47 PM, 2023-03-08T15:24:35+01:00. If both the first and the second number may be the day, points
+    between them mean that the day is first.
     """
     found = _DATE.fullmatch(text.strip()[:60])
     if found is None:
@@ -180,7 +188,7 @@ def _day(found: re.Match[str]) -> tuple[int, int, int]:
 
 
 def _zone(text: str, otherwise: dt.tzinfo) -> dt.tzinfo:
-    """Of `UTC`, `UTC+2`, `+01:00`. A name as CEST is of where the instrument stands."""
+    """The zone of `UTC`, `UTC+2` or `+01:00`; a name such as CEST means the instrument's own zone."""
     found = _ZONE.fullmatch(text.strip())
     if found is None or not text.strip():
         return otherwise
@@ -191,7 +199,7 @@ def _zone(text: str, otherwise: dt.tzinfo) -> dt.tzinfo:
 
 
 def seconds(when: dt.datetime | None) -> float | None:
-    """Since 1970; None where that is before the year 1970 or cannot be said."""
+    """Seconds since 1970; None for earlier dates, or dates out of range."""
     if when is None:
         return None
     try:

@@ -1,4 +1,4 @@
-"""XML of others: read as a stream, with no entities, and never more of it in memory than one element."""
+"""Reads other programs' XML as a stream, without entities, with at most one element in memory."""
 
 from __future__ import annotations
 
@@ -11,20 +11,20 @@ from scifly.readers.values import MAX_FIELD_TEXT_LENGTH
 
 MAX_XML_DEPTH = 100
 MAX_TAG_BYTES = 8 * BLOCK_BYTES
-"""Bytes of one tag or comment: so much expat would keep."""
+"""Maximum bytes of one tag or comment, which expat keeps in memory."""
 
 
 class XmlHandler(Protocol):
     def start(self, tag: str, attributes: Mapping[str, str]) -> None: ...
 
     def end(self, tag: str, text: str) -> None:
-        """`text` is what stands directly before the end, cut to `MAX_FIELD_TEXT_LENGTH`."""
+        """`text` is the text directly before the end tag, cut to `MAX_FIELD_TEXT_LENGTH`."""
 
     def comment(self, text: str) -> None: ...
 
 
 def blocks(source: Source) -> Iterable[bytes]:
-    """Of a file from its begin. UnreadableError when there is no more time."""
+    """The blocks of a file from its start. Raises UnreadableError after the deadline."""
     source.file.seek(0)
     while block := source.file.read(BLOCK_BYTES):
         yield block
@@ -33,15 +33,15 @@ def blocks(source: Source) -> Iterable[bytes]:
 
 
 def parse(each: Iterable[bytes], handler: XmlHandler, encoding: str | None = None) -> None:
-    """UnfinishedError if it ends too early, UnreadableError if it is no XML, or a hostile one.
+    """Parse XML. Raises UnfinishedError if it ends too early, UnreadableError if it is not XML, or harmful.
 
-    `encoding` overrides what the XML says of itself.
+    `encoding` overrides the one that the XML declares.
     """
     _Parser(handler, encoding).parse(each)
 
 
 class NotWellFormedError(UnreadableError):
-    """Perhaps it is in another encoding than it says."""
+    """The XML is not well-formed: it may have another encoding than it declares."""
 
 
 class _Parser:

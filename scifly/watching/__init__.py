@@ -1,4 +1,4 @@
-"""Watches a folder and all below it for files that other programs have finished writing."""
+"""Watches a folder tree for files that other programs have finished writing."""
 
 from __future__ import annotations
 
@@ -14,44 +14,44 @@ __all__ = ["METHODS", "FinishedFile", "FolderWatch", "Method", "WatchStatus", "i
 METHODS = ("auto", "inotify", "polling")
 
 FOLDER_POLL_SECONDS = 1.0
-"""Seconds between two looks of polling, and, whatever the method, at the root itself."""
+"""Seconds between two checks of polling and, with any method, of the root itself."""
 
 
 class FolderWatch(Protocol):
-    """One tree that is watched, by threads of its own."""
+    """The watch of one folder tree, with threads of its own."""
 
     @property
     def pending(self) -> int:
-        """Files that have come or changed and were not told of yet; never fewer, at any moment."""
+        """Number of new or changed files that are not reported yet. It may be too high for a moment, never too low."""
 
     @property
     def changed(self) -> float:
-        """When, by the monotonic clock, something happened to a file last; 0 before that."""
+        """Time of the last change of any file, by the monotonic clock; 0 before the first change."""
 
     @property
     def sight(self) -> WatchStatus:
-        """`method`, `sees` and `trouble`, all of one moment."""
+        """`method`, `sees` and `trouble`, all of the same moment."""
 
     @property
     def method(self) -> Method:
-        """How it is watched at the moment."""
+        """The method in use at the moment."""
 
     @property
     def sees(self) -> bool:
-        """Whether the root is there, as far as is known, and may be read."""
+        """Whether the root exists and can be read, as far as is known."""
 
     @property
     def trouble(self) -> str:
-        """Why not everything can be seen, or not at once, for a person; "" if all is well."""
+        """Why some changes cannot be seen, or only late, as a text for people; "" if nothing is wrong."""
 
     def start(self) -> None:
-        """Once. Returns at once, whatever the root is."""
+        """Start the threads. Call it once. Returns at once, in whatever state the root is."""
 
     def stop(self) -> None:
-        """Tell of nothing more. Returns within a second, also when the file server, or `on_found`, hangs."""
+        """Report no more files. Returns within a second, even if the file server or `on_found` hangs."""
 
     def rescan(self) -> None:
-        """Soon look at everything, as it is done when the kernel has lost events; returns at once."""
+        """Check all files soon, as after lost events of the kernel. Returns at once."""
 
 
 def watch(
@@ -63,26 +63,24 @@ def watch(
     on_trouble: Callable[[str], None] = lambda trouble: None,
     interval: float = FOLDER_POLL_SECONDS,
 ) -> FolderWatch:
-    """A watch, to be started, of the folder `root`, which may not exist yet, vanish, or be replaced.
+    """A watch of the folder `root`, which may not exist yet, be deleted, or be replaced. The caller starts it.
 
-    `wanted` is asked of each file's path below the root, once; hidden and temporary names, and what is in
-    folders of such names, never get that far. Symbolic links are not followed, but for the root itself.
-    `settle` gives the seconds for which a file must have been quiet.
+    `wanted` is called once for each file's path below the root; hidden and temporary names, and the contents of folders
+    with such names, are excluded before that. Symbolic links are not followed, except the root itself. `settle` returns
+    the seconds without a change after which a file is finished.
 
-    `on_found` is called, in a thread of the watch and one after the other, for each file that is finished,
-    once, and again when it is finished after a change. A file that is renamed, or is in a folder that is, is
-    told of under its new name. Those that are there at the start are told of, too; those last
-    written more than 10 minutes before at once. One that raises is logged, and called again later with the
-    file. A file is finished
-    - with inotify: closed after writing, or renamed into place, and then quiet for `settle` seconds. What was
-      there before the watch began may be open unseen: there, size and time decide;
+    `on_found` is called for each finished file, in a thread of the watch and one call at a time, and again when the
+    file is finished after a change. A renamed file, or one in a renamed folder, is reported under its new name. Files
+    that exist at the start are reported too; those last written more than 10 minutes before at once. If `on_found`
+    raises, the exception is logged and the call is repeated later. A file is finished
+    - with inotify: closed after writing, or renamed into place, and then unchanged for `settle` seconds. A file that
+      existed before the watch started may be open without an event: for it, size and time decide;
     - with polling: size and time unchanged for `settle` seconds.
 
-    `method` "auto" takes inotify where the whole tree is on file systems of this machine, else polling; and
-    polling if the kernel's limits are reached, which `trouble` says. `on_trouble` is told each time when
-    `trouble` is another.
+    `method` "auto" uses inotify if the whole tree is on local file systems, else polling; it also uses polling if the
+    kernel's limits are reached, which `trouble` reports. `on_trouble` is called whenever `trouble` changes.
 
-    Paths are as `os.fsdecode` makes them; `printable` is for showing them. Raises ValueError for another `method`.
+    Paths are encoded as by `os.fsdecode`; use `printable` to show them. Raises ValueError for another `method`.
     """
     if method not in METHODS:
         raise ValueError(f"method {method!r}: write one of {', '.join(METHODS)}")

@@ -1,4 +1,4 @@
-"""What the file system says: of a file, of a folder, of who writes, and of the kind that a path is on."""
+"""Queries of the file system: files, folders, writers, and the type of a mount."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Literal, NamedTuple, TypeVar
 
-# statx(2): Python has no call for it. `os.stat` does not say when a file was made, and may answer of a file on a server
-# from what this machine remembers.
+# statx(2), for which Python has no function. `os.stat` has no creation time, and may answer from the client's cache for
+# a file on a server.
 _AT_FDCWD = -100
 _AT_SYMLINK_NOFOLLOW = 0x100
 _AT_STATX_FORCE_SYNC = 0x2000
@@ -32,7 +32,7 @@ _libc.statx.argtypes = [ctypes.c_int, ctypes.c_char_p, ctypes.c_int, ctypes.c_ui
 
 
 def _statx(path: str, flags: int, wanted: int) -> bytes:
-    """The kernel's answer as it is in memory. Raises OSError as `os.stat` does."""
+    """The kernel's struct as bytes. Raises OSError like `os.stat`."""
     answer = ctypes.create_string_buffer(_STATX_BYTES)
     if _libc.statx(_AT_FDCWD, os.fsencode(path), flags, wanted, answer):
         number = ctypes.get_errno()
@@ -41,7 +41,10 @@ def _statx(path: str, flags: int, wanted: int) -> bytes:
 
 
 def birth(path: str) -> float | None:
-    """In seconds since 1970; None where the file system does not know (NFS before 4.2), or it is not there."""
+    """The creation time in seconds since 1970;
+
+    None if the file system has none (NFS before 4.2), or the file is missing.
+    """
     try:
         answer = _statx(path, _AT_SYMLINK_NOFOLLOW, _STATX_BTIME)
     except OSError:
@@ -52,7 +55,7 @@ def birth(path: str) -> float | None:
 
 
 class FileStat(NamedTuple):
-    """As `os.stat` says it; times in nanoseconds since 1970."""
+    """The fields of `os.stat` that are used; times in nanoseconds since 1970."""
 
     mode: int
     size: int
@@ -72,7 +75,7 @@ class FileStat(NamedTuple):
 
 
 def stat_now(path: str, follow: bool = False) -> FileStat:
-    """Of the path itself, also if it is a symbolic link, unless `follow`. Raises OSError as `os.stat` does."""
+    """The present state of the path; of a symbolic link itself unless `follow`. Raises OSError like `os.stat`."""
     flags = _AT_STATX_FORCE_SYNC | (0 if follow else _AT_SYMLINK_NOFOLLOW)
     answer = _statx(path, flags, _STATX_BASIC_STATS)
     links, mode, inode, size, cs, cn, ms, mn, major, minor = _BASIC.unpack_from(answer)
@@ -83,11 +86,11 @@ T = TypeVar("T")
 
 
 class WatchStopped(Exception):
-    """The watch is over: nobody wants the answer."""
+    """The watch was stopped: the result is no longer needed."""
 
 
 class FolderListing(NamedTuple):
-    """What is in a folder: its regular files with their inodes, and its folders. All else is of no interest."""
+    """The contents of a folder: its regular files with their inodes, and its folders. Anything else is left out."""
 
     stat: FileStat
     files: list[tuple[str, int]]
@@ -95,9 +98,10 @@ class FolderListing(NamedTuple):
 
 
 class FileSystem:
-    """Asks for one thread, so that others can see how long it waits for an answer, and stop it between two questions.
+    """File system calls of one thread. Other threads can see how long a call takes, and stop the thread between two
+    calls.
 
-    Paths are relative to `base`, a folder's path without symbolic links; "" is that folder. All raise OSError.
+    Paths are relative to `base`, a folder's path without symbolic links; "" is that folder. All calls raise OSError.
     """
 
     def __init__(self, stopping: threading.Event) -> None:
@@ -115,7 +119,7 @@ class FileSystem:
         return self.ask(lambda: _list(self.full(path)))
 
     def ask(self, question: Callable[[], T]) -> T:
-        """The answer. Raises WatchStopped if it is not wanted any more."""
+        """The result of the call. Raises WatchStopped if the watch was stopped."""
         if self._stopping.is_set():
             raise WatchStopped
         self._since = time.monotonic()
@@ -125,16 +129,17 @@ class FileSystem:
             self._since = None
 
     def waits(self) -> float:
-        """Seconds since it was asked what is not answered yet."""
+        """Seconds since the start of the current call; 0 if there is none."""
         since = self._since
         return time.monotonic() - since if since is not None else 0.0
 
 
 def _list(path: str) -> FolderListing:
-    # Not through a symbolic link that has taken a folder's name since.
+    # Do not follow a symbolic link that has replaced the folder in the meantime.
     number = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_NONBLOCK)
     try:
-        # Before the names: what comes in between makes the folder look older than it is, and it is listed again.
+        # Before the names: after a change in between, the time is older than the contents, so the folder is listed
+        # again.
         stat = stat_now(path)
         files, folders = [], []
         with os.scandir(number) as entries:
@@ -149,13 +154,13 @@ def _list(path: str) -> FolderListing:
 
 
 _GONE = (OSError, ValueError)
-"""The program, or its file, went away meanwhile, or belongs to another account."""
+"""The process or the file has gone in the meantime, or belongs to another account."""
 
 
 def being_written(paths: Iterable[str]) -> set[str]:
-    """Those of the (real) paths that a program has open for writing, of the programs of the own account; root sees all.
+    """Those of the paths (without links) that a process has open for writing. Only root sees other accounts' processes.
 
-    By /proc, so nothing is opened and no file server is asked.
+    Read from /proc, so no file is opened and no file server is asked.
     """
     asked = set(paths)
     found = set()
@@ -191,10 +196,10 @@ LOCAL_FILE_SYSTEMS = frozenset(
         *("vfat", "exfat", "ntfs", "ntfs3", "fuseblk", "hfsplus", "udf", "iso9660"),
     }
 )
-"""Kinds that one machine alone writes to, so that inotify sees it all.
+"""Types of file systems that only one machine writes to, so that inotify sees every change.
 
-Of all others (nfs4, gpfs, cifs, smb3, lustre, beegfs, ceph, fuse.sshfs, 9p, autofs, ...) inotify tells
-only what this machine itself writes (man 7 inotify, "Limitations and caveats").
+On all others (nfs4, gpfs, cifs, smb3, lustre, beegfs, ceph, fuse.sshfs, 9p, autofs, ...) inotify reports only what this
+machine itself writes (man 7 inotify, "Limitations and caveats").
 """
 
 
@@ -204,12 +209,12 @@ class Mount(NamedTuple):
 
 
 def mounts() -> list[Mount]:
-    """What is mounted, in the order of mounting."""
+    """The mounts, in the order of mounting."""
     return parsed(MOUNTINFO.read_bytes())
 
 
 def parsed(mountinfo: bytes) -> list[Mount]:
-    """The lines of /proc/self/mountinfo (man 5 proc_pid_mountinfo): the fifth field, and that behind the hyphen."""
+    """The mounts in /proc/self/mountinfo (man 5 proc_pid_mountinfo): the fifth field, and the one after the hyphen."""
     found = []
     for line in mountinfo.splitlines():
         before, _, after = line.partition(b" - ")
@@ -218,12 +223,12 @@ def parsed(mountinfo: bytes) -> list[Mount]:
 
 
 def _unescaped(field: bytes) -> str:
-    # Space, tab, newline and backslash come as \ and three octal digits.
+    # Space, tab, newline and backslash are encoded as \ and three octal digits.
     return os.fsdecode(re.sub(rb"\\([0-7]{3})", lambda match: bytes([int(match[1], 8)]), field))
 
 
 def method_for(path: str, mounted: Sequence[Mount]) -> Method:
-    """How to watch a tree: polling if it, or a part of it, is on a file system where inotify does not tell all.
+    """The method for a tree: polling if any part of it is on a file system where inotify does not report all changes.
 
     `path` is absolute and without symbolic links.
     """
@@ -231,7 +236,7 @@ def method_for(path: str, mounted: Sequence[Mount]) -> Method:
     kinds = set()
     for mount in mounted:
         if _is_in(path, mount.point) and len(mount.point) >= len(holding.point):
-            holding = mount  # the last one of those on the same point covers the others
+            holding = mount  # the last of several mounts at one point hides the others
         elif _is_in(mount.point, path):
             kinds.add(mount.kind)
     return "inotify" if kinds | {holding.kind} <= LOCAL_FILE_SYSTEMS else "polling"

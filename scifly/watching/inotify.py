@@ -1,8 +1,8 @@
 """Linux's inotify (man 7 inotify), as far as it is needed.
 
-Four calls by ctypes and not a library: watchdog (7.1) writes an overflow of the queue into a log but does
-not tell its user, who has to look for what was lost (earlier versions drop it unseen, its issue 654), and
-watchfiles tells neither that nor when a file is closed. inotify_simple gives all of it, in as many lines.
+It calls four functions by ctypes instead of using a library: watchdog (7.1) logs an overflow of the queue but does not
+report it to its caller, who has to search for the lost changes (earlier versions drop it silently, its issue 654);
+watchfiles reports neither an overflow nor the closing of a file. inotify_simple offers all of it, in as many lines.
 """
 
 from __future__ import annotations
@@ -44,11 +44,11 @@ DELETE = 0x200
 
 
 OVERFLOW = 0x4000
-"""Events were lost: the queue was full."""
+"""Events were lost because the queue was full."""
 
 
 IGNORED = 0x8000
-"""The folder is watched no longer."""
+"""The folder is no longer watched."""
 
 
 IS_FOLDER = 0x40000000
@@ -70,7 +70,7 @@ _libc = ctypes.CDLL(None, use_errno=True)
 
 
 class InotifyEvent(NamedTuple):
-    """Of the name in the folder that the watch is of; name "" for the folder itself."""
+    """An event of this name in the watched folder; name "" for the folder itself."""
 
     watch: int
     mask: int
@@ -78,27 +78,30 @@ class InotifyEvent(NamedTuple):
 
 
 class Inotify:
-    """One queue of events. All calls raise OSError."""
+    """One queue of events. All methods raise OSError."""
 
     def __init__(self) -> None:
-        """EMFILE if this user has as many as it may (fs.inotify.max_user_instances)."""
+        """Raises OSError with EMFILE if this user has reached fs.inotify.max_user_instances."""
         self._fd = _checked(_libc.inotify_init1(os.O_CLOEXEC | os.O_NONBLOCK))
         self._poll = select.poll()
         self._poll.register(self._fd, select.POLLIN)
 
     def add(self, folder: str) -> int:
-        """Watch a folder; the same number again if it is watched already. ENOSPC if max_user_watches are in use."""
+        """Watch a folder, and return the number of its watch, the same if it is already watched.
+
+        Raises OSError with ENOSPC if fs.inotify.max_user_watches is reached.
+        """
         return _checked(_libc.inotify_add_watch(self._fd, os.fsencode(folder), _WANTED))
 
     def remove(self, watch: int) -> None:
         _checked(_libc.inotify_rm_watch(self._fd, watch))
 
     def wait(self, timeout: float) -> None:
-        """Until there are events, for at most `timeout` seconds."""
+        """Wait until there are events, for at most `timeout` seconds."""
         self._poll.poll(timeout * 1000)
 
     def read(self) -> list[InotifyEvent]:
-        """Those that are there now."""
+        """The events that are in the queue now."""
         waiting = struct.unpack("i", fcntl.ioctl(self._fd, termios.FIONREAD, b"\0\0\0\0"))[0]
         data = os.read(self._fd, waiting) if waiting else b""
         events = []
@@ -128,13 +131,13 @@ _STATES = (
 
 
 class WatchLimitReached(Exception):
-    """The kernel watches no more folders for this account; says what to set."""
+    """The kernel's limit for this account is reached. The text says which setting to raise."""
 
 
 class InotifyListener:
-    """Has each folder of the tree watched by the kernel, and takes what it tells.
+    """Watches each folder of the tree with inotify, and applies the events to the tree.
 
-    `look` is given what is to be looked at; `lost` is called when the kernel had to drop events.
+    `look` takes an iterator of steps that check files; `lost` is called when the kernel has dropped events.
     """
 
     def __init__(
@@ -173,7 +176,7 @@ class InotifyListener:
         if self._watches.get(folder, watch) != watch:
             self.deaf(folder)  # another folder has taken its name
         other = self._folders.get(watch)
-        if other is not None and other is not folder:  # it was renamed, and that is not told yet
+        if other is not None and other is not folder:  # it was renamed, and that event is still to come
             self._watches.pop(other, None)
             other.heard = False
         self._folders[watch] = folder
@@ -188,11 +191,11 @@ class InotifyListener:
             try:
                 self._inotify.remove(watch)
             except OSError as error:
-                if error.errno != errno.EINVAL:  # it went with its folder
+                if error.errno != errno.EINVAL:  # the folder is deleted, and its watch with it
                     raise
 
     def listed(self, folder: WatchedFolder, stamp: int) -> None:
-        """Later changes are told."""
+        """Nothing to do: later changes cause events."""
 
     def told(self, finished: SettledFile) -> None:
         """Later changes are told."""
@@ -207,7 +210,7 @@ class InotifyListener:
                 self._take(folder, event)
 
     def _gone(self, watch: int) -> None:
-        """The folder is deleted, or its file system is unmounted. There may be another one of that name by now."""
+        """The folder is deleted or its file system unmounted. A new one may already have its name."""
         folder = self._folders.pop(watch, None)
         if folder is not None:
             del self._watches[folder]
@@ -218,7 +221,7 @@ class InotifyListener:
         if event.mask & IS_FOLDER:
             look = self._tree.look_at_name(folder, event.name)
             if look is not None:
-                # The first step at once: it has the folder watched, and every moment more may be missed.
+                # The first step now, because it adds the watch, and changes before that would be missed.
                 next(look, None)
                 self._look(look)
         elif event.mask & (DELETE | MOVED_FROM):

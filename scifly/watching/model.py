@@ -1,4 +1,4 @@
-"""Data classes of watching: files and folders; names that are hidden or temporary."""
+"""Data classes of watching: files and folders; and which names are hidden or temporary."""
 
 from __future__ import annotations
 
@@ -7,22 +7,25 @@ from typing import NamedTuple
 
 
 class ReportedFile(NamedTuple):
-    """What a file was when it was told of."""
+    """The state of a file when it was reported."""
 
     size: int
     mtime_ns: int
     inode: int
 
     def is_like(self, other: ReportedFile) -> bool:
-        """Whether it is unchanged. Not by the inode: some file servers' clients make up another one now and then."""
+        """Whether size and mtime are the same.
+
+        The inode is not compared: clients of some file servers change it at times.
+        """
         return self[:2] == other[:2]
 
 
 class WatchedFolder:
-    """Its path below the root ("" for the root), its wanted files and its folders.
+    """A folder: its path below the root ("" for the root), its wanted files and its folders.
 
-    A file that was not told of yet has None. `heard` says that its news are taken, `gone` that it is not
-    part of the tree any more; looking at it takes `steps`.
+    A file that is not reported yet has None. `subscribed`: its changes are being received. `gone`: it is no longer part
+    of the tree. `steps` is the number of steps that checking it takes.
     """
 
     __slots__ = ("files", "folders", "gone", "heard", "inode", "parent", "path", "steps", "unwanted")
@@ -43,7 +46,7 @@ class WatchedFolder:
 
 
 _OTHERS = frozenset({"lost+found", "$recycle.bin", "system volume information", "thumbs.db", "desktop.ini"})
-"""What file systems and Windows put into a folder."""
+"""Names that file systems and Windows create in folders."""
 
 
 _ENDINGS = (
@@ -53,23 +56,23 @@ _ENDINGS = (
 
 
 def is_passing(name: str) -> bool:
-    """Whether a file or folder of this name is hidden or temporary: no measurement, and renamed when it becomes one."""
+    """Whether the name is hidden or temporary: such a file or folder is no measurement until it is renamed."""
     small = name.lower()
     return small.startswith((".", "~$")) or small.endswith(_ENDINGS) or small in _OTHERS
 
 
 def printable(path: str) -> str:
-    r"""The path for a message or a log: bytes that are not UTF-8, and line ends, as escapes (`\xff`, `\n`)."""
+    r"""The path for a message or a log: bytes that are not UTF-8, and line ends, are escaped (`\xff`, `\n`)."""
     text = path.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
     return "".join(letter if letter.isprintable() else letter.encode("unicode_escape").decode() for letter in text)
 
 
 @dataclass(frozen=True, slots=True)
 class FinishedFile:
-    """A regular file as it is when finished; `path` begins with the root as it was given (made by `os.fsdecode`).
+    """A finished regular file. `path` begins with the root as it was given (encoded as by `os.fsdecode`).
 
-    `mtime_ns` is in nanoseconds since 1970. `device` may be another after a file server was mounted again.
-    `seen` is when it was noticed first, in seconds since 1970, as this machine's clock has it.
+    `mtime_ns` is in nanoseconds since 1970. `device` may change when a file server is mounted again. `seen` is when the
+    file was first noticed, in seconds since 1970 by this machine's clock.
     """
 
     path: str

@@ -1,8 +1,8 @@
-"""News of a tree by looking at it, where no kernel tells them: files that other machines write.
+"""Finds changes by polling, for files that other machines write and of which the kernel reports nothing.
 
-A folder's time says whether names have come or gone, so folders are asked and not their files: those that
-changed lately at each look, of the others so many a look that it costs little. A file that is written
-again keeps its folder's time: files are asked often when they are new, and ever more rarely then.
+A folder's mtime changes when names are added or removed, so folders are checked instead of their files: recently
+changed ones in each round, and a limited number of the others, so that a round stays cheap. Rewriting a file does not
+change its folder's mtime, so files are checked too: often while they are new, less often as they get older.
 """
 
 from __future__ import annotations
@@ -19,36 +19,37 @@ from scifly.watching.settle import SettledFile
 from scifly.watching.tree import FINISHED_AGE_SECONDS, WatchedTree
 
 RECENT_CHANGE_SECONDS = 60.0
-"""Seconds after a change for which a folder is asked at each look."""
+"""A folder is checked in each round for this many seconds after a change."""
 
 FOLDERS_PER_LOOK = 500
-"""Of the other folders, so many are asked at a look."""
+"""Number of the other folders that are checked in a round."""
 
 COARSE_TIMESTAMP_SECONDS = 3.0
-"""Seconds for which a folder is listed at each look after a change.
+"""A folder is listed in each round for this many seconds after a change.
 
-A second change may leave the folder's time as it is: it has a resolution of 2 s on some file systems.
+A second change may not change the folder's mtime, which has a resolution of 2 s on some file systems.
 """
 
 FILE_RECHECK_SECONDS = 3600.0
-"""Seconds after its last change for which a file is looked at by its age; then in the slow round over the tree."""
+"""A file is checked by its age for this many seconds after its last change; later only in the full round over the tree.
+"""
 
 FILE_RECHECK_SHARE = 0.2
-"""A file is looked at again after this share of its age: a minute after its change every 12 s, then more rarely."""
+"""A file is checked again after this fraction of its age: one minute after its change every 12 s, later less often."""
 
 
 class PollingListener:
-    """Asks for changes every `interval` seconds, and no more than half of the time where the answers take long."""
+    """Checks for changes every `interval` seconds; if the checks are slow, at most half of the time."""
 
     def __init__(self, tree: WatchedTree, file_system: FileSystem, interval: float, stopping: threading.Event) -> None:
         self._tree = tree
         self._file_system = file_system
         self._interval = interval
         self._stopping = stopping
-        self._all: OrderedDict[WatchedFolder, None] = OrderedDict()  # those asked longest ago first
+        self._all: OrderedDict[WatchedFolder, None] = OrderedDict()  # the one checked longest ago first
         self._stamps: dict[WatchedFolder, tuple[int, int]] = {}
-        self._changes: dict[WatchedFolder, float] = {}  # of those that changed lately, and when
-        self._files: list[tuple[float, float, str]] = []  # next look, last change, path
+        self._changes: dict[WatchedFolder, float] = {}  # recently changed folders, and when (monotonic clock)
+        self._files: list[tuple[float, float, str]] = []  # next check, last change, path
         self._next = 0.0
 
     def hear(self, folder: WatchedFolder) -> None:
@@ -98,13 +99,13 @@ class PollingListener:
 
     def _ask(self, folder: WatchedFolder, now: float) -> None:
         if not folder.heard:
-            return  # forgotten, or not to be read, meanwhile
+            return  # removed from the tree, or unreadable, in the meantime
         try:
             stat = self._file_system.stat(folder.path)
             changed = (stat.inode, stat.mtime_ns) != self._stamps.get(folder)
         except OSError as error:
             if error.errno == errno.ENOENT:
-                return  # the folder that it was in has changed, too
+                return  # its parent folder has changed, too
             changed = True
         if changed or now - self._changes.get(folder, now - COARSE_TIMESTAMP_SECONDS) < COARSE_TIMESTAMP_SECONDS:
             for _ in self._tree.look(folder, deep=False):
@@ -117,4 +118,4 @@ class PollingListener:
         self._stopping.wait(timeout)
 
     def close(self) -> None:
-        """There is nothing to be closed."""
+        """Nothing to do: it holds no resources."""

@@ -13,20 +13,20 @@ from scifly.watching.filesystem import FileStat, FileSystem, being_written
 from scifly.watching.model import ReportedFile, WatchedFolder, printable
 
 STAT_RETRY_SECONDS = 2.0
-"""Seconds until what could not be asked is asked again."""
+"""Seconds until a failed call of the file system is retried."""
 
 FILES_PER_STEP = 500
-"""Files that are looked at before others have their turn."""
+"""Maximum number of files per step."""
 
 WRITERS_SECONDS = 0.1
-"""Seconds between two looks at what all programs have open."""
+"""Minimum seconds between two searches of /proc for open files."""
 
 FILE_GONE_ERRNOS = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP)
-"""It is not there (any more), or a symbolic link now."""
+"""The errors of a file that is missing, or is a symbolic link now."""
 
 
 class WriterState(Enum):
-    """What is known of a file's writer."""
+    """What is known about a file's writer."""
 
     QUIET = "closed, or nothing can be known: size and time decide"
     WRITING = "open: its close will be told"
@@ -35,7 +35,7 @@ class WriterState(Enum):
 
 
 class SettledFile(NamedTuple):
-    """`seen` is when it was noticed first, in seconds since 1970."""
+    """A finished file. `seen` is when it was first noticed, in seconds since 1970."""
 
     path: str
     stat: FileStat
@@ -43,9 +43,10 @@ class SettledFile(NamedTuple):
 
 
 class PendingFile:
-    """A file that has changed and is not finished. `seen` is its size and time at the last look, None before one.
+    """A changed file that is not finished. `seen` is its size and mtime at the last check, None before the first.
 
-    `first` is when it was noticed, in seconds since 1970.
+    `first` is when it was noticed, in seconds since 1970. `since` is the last change and `due` the next check, both by
+    the monotonic clock.
     """
 
     __slots__ = ("due", "first", "folder", "name", "path", "seen", "settle", "since", "state")
@@ -63,17 +64,17 @@ class PendingFile:
 
 
 class SettlingFiles:
-    """The files that have changed and are not finished, by their paths below the root.
+    """The changed files that are not finished, by their paths below the root.
 
-    `step` is how long a file may be quiet without being looked at, in seconds: with inotify a change is told.
+    `step` is the maximum time between two checks of a file, in seconds: inf with inotify, which reports changes.
     """
 
     def __init__(self, file_system: FileSystem, settle: Callable[[str], float]) -> None:
         self.step = float("inf")
         self.troubles: dict[str, str] = {}
-        """Why a file could not be looked at; it is asked again."""
+        """Why a file could not be checked; the check is repeated."""
         self.changed = 0.0
-        """When something happened to a file last, by the monotonic clock."""
+        """Time of the last change of any file, by the monotonic clock."""
         self._file_system = file_system
         self._settle = settle
         self._pending: dict[str, PendingFile] = {}
@@ -94,7 +95,10 @@ class SettlingFiles:
         seen: tuple[int, int] | None = None,
         later: float = 0.0,
     ) -> None:
-        """It has changed now; state None leaves what is known of its writer. `later` seconds are added to its quiet."""
+        """A file has changed now.
+
+        With state None its writer's state stays. `later` seconds are added to the quiet time.
+        """
         now = time.monotonic()
         path = folder.path_of(name)
         pending = self._pending.get(path)
@@ -113,7 +117,7 @@ class SettlingFiles:
         self.troubles.pop(path, None)
 
     def doubt(self, state: WriterState) -> None:
-        """What is known of writers is not to be relied on: events were lost, or there are none from now on."""
+        """The known states of writers may be wrong: events were lost, or there will be none from now on."""
         now = time.monotonic()
         for pending in self._pending.values():
             pending.state = state
@@ -122,11 +126,11 @@ class SettlingFiles:
             self._queue(pending, now)
 
     def next_turn(self) -> float:
-        """When (by the monotonic clock) there is something to be done."""
+        """The time of the next check, by the monotonic clock; inf if there is none."""
         return self._turns[0][0] if self._turns else float("inf")
 
     def finished(self) -> Iterator[SettledFile]:
-        """Those that are finished now; some, when there are many: `next_turn` is past then."""
+        """The files that are finished now. Of many only some are returned; `next_turn` is then in the past."""
         now = time.monotonic()
         due = list(self._due(now))
         unknown = [pending for pending in due if pending.state is WriterState.UNKNOWN]
@@ -144,7 +148,7 @@ class SettlingFiles:
             if pending.state is not WriterState.WRITING and (finished := self._judge(pending)):
                 try:
                     yield finished
-                finally:  # not before it is counted by who takes it
+                finally:  # only when the caller counts it as pending
                     self.drop(pending.path)
 
     def _judge(self, pending: PendingFile) -> SettledFile | None:
@@ -164,14 +168,14 @@ class SettlingFiles:
             return None
         now = time.monotonic()
         seen = (stat.size, stat.mtime_ns)
-        # Where changes are told, the first look is the first that is needed.
+        # If changes are reported by events, the first check needs no earlier one to compare with.
         if pending.seen != seen and (pending.seen is not None or self.step < float("inf")):
             pending.since = self.changed = now
         pending.seen = seen
         if now < pending.since + pending.settle:
             self._queue(pending, now)
             return None
-        # With content that nobody wrote under this name it has come by a link, and there is no close to wait for.
+        # A file with contents that were not written under this name was made by a link: no close will follow.
         if pending.state is WriterState.MADE and not stat.size and stat.links == 1:
             pending.state = WriterState.WRITING
             return None
@@ -182,7 +186,7 @@ class SettlingFiles:
         pending.folder.files[pending.name] = given = ReportedFile(stat.size, stat.mtime_ns, stat.inode)
         if before is not None and before.is_like(given):
             self.drop(pending.path)
-            return None  # opened for writing, and nothing written; or its owner changed
+            return None  # it was opened for writing but not written, or its owner changed
         return SettledFile(pending.path, stat, pending.first)
 
     def _queue(self, pending: PendingFile, now: float, at_least: float = 0.0) -> None:
@@ -192,7 +196,7 @@ class SettlingFiles:
             heapq.heappush(self._turns, (due, pending.path))
 
     def _due(self, now: float) -> Iterator[PendingFile]:
-        """Those whose turn it is. It may have changed since it was queued: then its turn is later."""
+        """The files that are due. A file that has changed since it was queued is due later."""
         for _ in range(FILES_PER_STEP):
             if self.next_turn() > now:
                 return

@@ -11,48 +11,48 @@ from scifly.watching.model import ReportedFile, WatchedFolder, is_passing, print
 from scifly.watching.settle import FILE_GONE_ERRNOS, SettledFile, SettlingFiles, WriterState
 
 FILES_PER_TURN = 200
-"""Files that are looked at before others have their turn."""
+"""Maximum number of files per step."""
 
 FINISHED_AGE_SECONDS = 600.0
-"""Seconds: a file that is there when the watch begins, and was last written longer ago, is finished.
+"""A file that exists when the watch starts is finished if its last write is more than this many seconds ago.
 
-So that 100,000 need not be waited for. It is more than the clocks of two machines differ.
+So 100,000 existing files need not be waited for. The clocks of two machines differ by less.
 """
 
 
 class TreeListener(Protocol):
-    """Where the news of a tree come from: inotify, or polling."""
+    """The source of a tree's changes: inotify or polling."""
 
     def hear(self, folder: WatchedFolder) -> None:
-        """Take its news from now on, and set `heard`. Raises OSError."""
+        """Receive the changes of this folder from now on, and set `subscribed`. Raises OSError."""
 
     def deaf(self, folder: WatchedFolder) -> None:
-        """No longer."""
+        """Receive no more changes of this folder."""
 
     def listed(self, folder: WatchedFolder, stamp: int) -> None:
-        """The folder has been listed; its time was `stamp`, in nanoseconds since 1970."""
+        """The folder has been listed; its mtime was `stamp`, in nanoseconds since 1970."""
 
     def told(self, finished: SettledFile) -> None:
-        """A file was told of. It may be written again."""
+        """A file was reported as finished. It may be written again."""
 
     def news(self) -> None:
-        """Hand to the tree what there is."""
+        """Apply the changes that have occurred to the tree."""
 
     def next_turn(self) -> float:
-        """When (by the monotonic clock) there may be news, for certain."""
+        """The time at which there may be changes at the latest, by the monotonic clock."""
 
     def wait(self, timeout: float) -> None:
-        """Until there are news, for at most `timeout` seconds."""
+        """Wait until there are changes, for at most `timeout` seconds."""
 
     def close(self) -> None:
-        """Let go of what the system gave."""
+        """Release the system's resources."""
 
 
 class WatchedTree:
-    """Looks at folders, and hands files that are new or changed to `settling`.
+    """Lists folders, and passes new or changed files to `settling`.
 
-    Everything that takes long is an iterator, which yields between two steps. `found` is what can be
-    known of the writer of a file that is found by looking.
+    Long operations are iterators that yield between two steps. `found` is the writer's state of a file that is found by
+    listing.
     """
 
     def __init__(self, file_system: FileSystem, wanted: Callable[[str], bool], settling: SettlingFiles) -> None:
@@ -60,19 +60,19 @@ class WatchedTree:
         self.ear: TreeListener
         self.found = WriterState.QUIET
         self.troubles: dict[WatchedFolder, str] = {}
-        """Why a folder could not be looked at; it is to be looked at again."""
+        """Why a folder could not be listed; it is listed again."""
         self.steps = 1
-        """How many it takes to look at everything, about."""
+        """Approximate number of steps to check the whole tree."""
         self.old: list[SettledFile] = []
-        """Files that were there long before the watch began, to be told of."""
+        """Files that existed long before the watch started, still to be reported."""
         self._file_system = file_system
         self._wanted = wanted
         self._settling = settling
 
     def look(self, folder: WatchedFolder, deep: bool, first: bool = False) -> Iterator[None]:
-        """At what is new in a folder, and in the folders that are new in it.
+        """Check the new contents of a folder, and of its new folders.
 
-        `deep`: at all that is in it; `first`: for the first time since the watch began.
+        `deep`: check all contents; `first`: for the first time since the watch started.
         """
         to_do = [folder]
         while to_do:
@@ -94,7 +94,7 @@ class WatchedTree:
             yield
 
     def look_at_name(self, folder: WatchedFolder, name: str) -> Iterator[None] | None:
-        """At a folder of this name, of which something was told: it has come, gone, or changed; None if it is gone."""
+        """Check a folder of this name after an event: it is new, deleted or changed; None if it does not exist."""
         if is_passing(name):
             return None
         known = folder.folders.get(name)
@@ -114,12 +114,12 @@ class WatchedTree:
         return self.look(known or self._add(folder, name), deep=False)
 
     def changed(self, folder: WatchedFolder, name: str, state: WriterState | None) -> None:
-        """A file of this name was told of."""
+        """An event reports a change of this file."""
         if self._is_wanted(folder, name):
             self._settling.touch(folder, name, state)
 
     def vanished(self, folder: WatchedFolder, name: str) -> None:
-        """It was told that a file of this name is gone. There may be another one by now."""
+        """An event reports that this file is deleted. A new one may already have its name."""
         if not self._is_wanted(folder, name):
             return
         try:
@@ -133,14 +133,14 @@ class WatchedTree:
             self.changed(folder, name, None)
 
     def again(self, path: str, later: float) -> None:
-        """Tell of this file once more, `later` seconds from now: it could not be taken."""
+        """Report this file again in `later` seconds, because it could not be processed."""
         folder, name = self._at(path)
         if folder is not None and name in folder.files:
             folder.files[name] = None
             self._settling.touch(folder, name, WriterState.QUIET, later=later)
 
     def is_as_told(self, path: str) -> bool:
-        """Look at a file that was told of: whether it is unchanged."""
+        """Check a reported file: whether it is unchanged."""
         folder, name = self._at(path)
         known = folder.files.get(name) if folder is not None else None
         if folder is None or known is None or path in self._settling:
@@ -149,7 +149,7 @@ class WatchedTree:
         return path not in self._settling
 
     def forget(self, folder: WatchedFolder) -> None:
-        """It and all below it are gone."""
+        """Remove a folder with everything below it."""
         if folder.parent is not None:
             folder.parent.folders.pop(folder.path.rpartition("/")[2], None)
         to_do = [folder]
@@ -164,14 +164,14 @@ class WatchedTree:
             self.steps -= current.steps
 
     def folders(self) -> Iterator[WatchedFolder]:
-        """All of them, the root first."""
+        """All folders, the root first."""
         to_do = [self.top]
         while to_do:
             current = to_do.pop()
             yield current
             to_do += current.folders.values()
 
-    # --------------------------------------------------------------------------- parts
+    # ------------------------------------------------------------------------- private
 
     def _at(self, path: str) -> tuple[WatchedFolder | None, str]:
         """The folder of a file, None if it is gone, and the file's name."""
@@ -182,10 +182,10 @@ class WatchedTree:
         return folder, name
 
     def _list(self, folder: WatchedFolder, deep: bool) -> FolderListing | None:
-        """None if it is not there, or can't be read; `troubles` says so then."""
+        """List a folder; None if it is missing or cannot be read, which `troubles` then reports."""
         try:
             if deep or not folder.heard:
-                # Before it is listed: what comes between the two is told.
+                # Before it is listed, so that changes after the listing are reported.
                 self._file_system.ask(lambda: self.ear.hear(folder))
             listing = self._file_system.list(folder.path)
         except OSError as error:
@@ -245,8 +245,8 @@ class WatchedTree:
             stat = self._file_system.stat(path)
         except OSError as error:
             if error.errno in FILE_GONE_ERRNOS:
-                return  # what took it away is told, or seen at the next look
-            self._settling.touch(folder, name, self.found)  # it is asked there until it answers
+                return  # its deletion is reported, or found by the next check
+            self._settling.touch(folder, name, self.found)  # it is checked there until the file system answers
             return
         if not stat.is_file:
             return

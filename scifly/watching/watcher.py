@@ -1,4 +1,4 @@
-"""The threads of a watch: one looks and listens, one tells."""
+"""The threads of a watch: one finds changes, the other one reports finished files."""
 
 from __future__ import annotations
 
@@ -22,23 +22,23 @@ from scifly.watching.tree import WatchedTree
 log = logging.getLogger(__name__)
 
 FULL_ROUND_SECONDS = 600.0
-"""Seconds for one slow look at everything: it finds what was neither told nor seen otherwise."""
+"""Seconds for one full round over the tree, which finds changes that were missed otherwise."""
 
 LOOK_SLICE_SECONDS = 0.05
-"""Seconds for looking before what was told meanwhile is taken."""
+"""Maximum seconds of checking before new events are processed."""
 
 FILE_SERVER_SILENT_SECONDS = 10.0
-"""Seconds without an answer of the file server until `trouble` says so."""
+"""Seconds without an answer from the file server after which `trouble` reports it."""
 
 WATCHER_STOP_SECONDS = 0.8
-"""Seconds that `stop` waits for the threads."""
+"""Maximum seconds that `stop` waits for the threads."""
 
 MAX_SLEEP_SECONDS = 0.25
-"""Seconds that a thread sleeps at most."""
+"""Maximum seconds that a thread sleeps."""
 
 
 class WatchStatus(NamedTuple):
-    """How a root is watched, and how well: see `scifly.watching.FolderWatch`."""
+    """The state of a watch: see `scifly.watching.FolderWatch`."""
 
     method: Method
     sees: bool
@@ -46,7 +46,7 @@ class WatchStatus(NamedTuple):
 
 
 class Watcher:
-    """See `scifly.watching.watch`."""
+    """Implements FolderWatch: see `scifly.watching.watch`."""
 
     def __init__(
         self,
@@ -59,7 +59,7 @@ class Watcher:
         interval: float,
     ) -> None:
         self.root = os.path.abspath(root)
-        # The method, and the kernel's limit that has made it polling.
+        # The method, and the kernel's limit that has caused polling, "" for none.
         self._way: tuple[Method, str] = (method or method_for(self.root, mounts()), "")
         self._chosen = method
         self._on_found = on_found
@@ -83,7 +83,7 @@ class Watcher:
         self._looker = threading.Thread(target=self._run, name="scifly-watch", daemon=True)
         self._teller = threading.Thread(target=self._tell, name="scifly-found", daemon=True)
 
-    # ------------------------------------------------------------------ from any thread
+    # ------------------------------------------------------------- called by any thread
 
     def start(self) -> None:
         self._looker.start()
@@ -102,7 +102,8 @@ class Watcher:
 
     @property
     def pending(self) -> int:
-        # In the order in which a file goes. It is counted where it comes to before it is not where it was.
+        # In the order in which a file moves. A file is counted in the next place before it is removed from the previous
+        # one.
         return len(self._settling) + self._queue.unfinished_tasks + len(self._again)
 
     @property
@@ -133,7 +134,7 @@ class Watcher:
         told = [no_more, *(text + more for text in unreadable[:1]), self._not_taken, self._failed]
         return WatchStatus(method, True, "; ".join(text for text in told if text))
 
-    # ----------------------------------------------------------------- tells what is found
+    # -------------------------------------------------------------- reports finished files
 
     def _tell(self) -> None:
         said = ""
@@ -165,7 +166,7 @@ class Watcher:
         except Exception:
             log.exception("a problem could not be reported: %s", trouble)
 
-    # -------------------------------------------------------------------- looks and listens
+    # ------------------------------------------------------------------------ finds changes
 
     def _run(self) -> None:
         try:
@@ -182,7 +183,7 @@ class Watcher:
                     log.exception("watching %s", printable(self.root))
                     self._failed = f"watching {printable(self.root)} failed: {error!r}. Retrying"
                     self._identity = None
-                    self._stopping.wait(STAT_RETRY_SECONDS)  # then all begins anew
+                    self._stopping.wait(STAT_RETRY_SECONDS)  # then everything starts again
         finally:
             if self._begun:
                 self._tree.ear.close()
@@ -197,7 +198,7 @@ class Watcher:
             return
         if self._rescan.is_set():
             self._rescan.clear()
-            self._begin(again=True)  # somebody may have raised the kernel's limit
+            self._begin(again=True)  # the kernel's limit may have been raised
         self._tree.ear.news()
         self._do_work()
         self._take_steps()
@@ -208,7 +209,7 @@ class Watcher:
             self._tree.ear.wait(min(max(turn - time.monotonic(), 0), MAX_SLEEP_SECONDS))
 
     def _look_at_root(self) -> None:
-        """Whether it is there, may be read, and is the one that it was."""
+        """Check whether the root exists, can be read, and is the same as before."""
         name = printable(self.root)
         first = not self._begun and not self._problem
         try:
@@ -228,10 +229,10 @@ class Watcher:
             self._problem = ""
             self._identity = (stat.device, stat.inode)
             self._begin(first)
-            self._settling.doubt(self._tree.found)  # what is being written may be in a folder that was this one
+            self._settling.doubt(self._tree.found)  # a file may still be written in the former root
 
     def _begin(self, first: bool = False, again: bool = False) -> None:
-        """Watch what is at the root now; `again`: forget that the kernel's limits were reached."""
+        """Watch the present root; `again`: try again although the kernel's limits were reached."""
         self._file_system.base = self._file_system.ask(lambda: os.path.realpath(self.root))
         no_more = "" if again else self._way[1]
         method = self._best(no_more)
@@ -245,7 +246,7 @@ class Watcher:
         return self._chosen or ("polling" if no_more else method_for(self._file_system.base, mounts()))
 
     def _use(self, method: Method, no_more: str) -> None:
-        """From now on, whatever it was. `no_more`: the kernel's limit that was reached, "" for none."""
+        """Switch to this method. `no_more`: the kernel's limit that was reached, "" for none."""
         if self._begun:
             self._tree.ear.close()
             self._begun = False
@@ -268,7 +269,7 @@ class Watcher:
         self._next_step = time.monotonic()
 
     def _lost(self) -> None:
-        """The kernel had to drop events."""
+        """The kernel has dropped events: check all files."""
         log.info("the kernel dropped events of %s: all files are checked again", printable(self.root))
         self._settling.doubt(WriterState.UNKNOWN)
         self._look_at_all()
@@ -285,7 +286,7 @@ class Watcher:
             self._tree.old.clear()
 
     def _take_steps(self) -> None:
-        """Of the slow round."""
+        """Do the due steps of the full round."""
         now = time.monotonic()
         while self._next_step <= now and not self._work:
             if next(self._round, self) is self:
@@ -301,7 +302,7 @@ class Watcher:
             self._queue.put(file)
 
     def _try_again(self) -> None:
-        """What did not go well."""
+        """Retry what has failed."""
         for _ in range(len(self._again)):
             self._tree.again(self._again[0].path, STAT_RETRY_SECONDS)
             self._again.popleft()
@@ -312,4 +313,4 @@ class Watcher:
                 self._work.append(self._tree.look(folder, deep=True))
             method, no_more = self._way
             if not no_more and self._best(no_more) != method:
-                self._begin()  # something was mounted in the tree, or is no more
+                self._begin()  # something in the tree was mounted or unmounted
