@@ -129,12 +129,12 @@ class _Command:
     def run(self) -> int:
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, lambda *_: self._stopping.set())
-        found = measurements(self._root, self._profiles, self._complain)
+        found = measurements(self._root, self._profiles, self._report_problem)
         found = [one for one in found if one.written >= self._since]
         places = self._places(found)
         found = [one for one in found if one.path in places]
         self._total = len(found)
-        status = self._show(found, places) if self._options.dry_run else self._record(found, places)
+        status = self._dry_run(found, places) if self._options.dry_run else self._record(found, places)
         return status or (1 if self._problems else 0)
 
     # ------------------------------------------------------------------------- options
@@ -169,7 +169,7 @@ class _Command:
     def _places(self, found: list[MeasurementFiles]) -> dict[str, ProposalContext]:
         """The proposal of each measurement, by its path.
 
-        Measurements without a known proposal are reported and skipped.
+        Measurements without a existing proposal are reported and skipped.
         """
         places: dict[str, ProposalContext] = {}
         left: dict[str, list[str]] = {}
@@ -179,12 +179,12 @@ class _Command:
             except UnknownProposalError as error:
                 left.setdefault(str(error), []).append(printable(one.path))
         for why, paths in left.items():
-            self._complain(f"{len(paths)} measurements are skipped, for example {paths[0]}: {why}")
+            self._report_problem(f"{len(paths)} measurements are skipped, for example {paths[0]}: {why}")
         return places
 
     # ------------------------------------------------------------------------- actions
 
-    def _show(self, found: list[MeasurementFiles], places: dict[str, ProposalContext]) -> int:
+    def _dry_run(self, found: list[MeasurementFiles], places: dict[str, ProposalContext]) -> int:
         path = journal_file(self._beamline)
         with contextlib.closing(Journal(path)) if path.exists() else contextlib.nullcontext() as journal:
             for one in found:
@@ -193,20 +193,20 @@ class _Command:
                 paths = sorted(file.path for file in one.files)
                 header = read(one.profile.reader, paths, self._zone)
                 self._count += 1
-                self._say(one, header, places[one.path], self._state(one, journal))
+                self._show_measurement(one, header, places[one.path], self._state(one, journal))
         print(f"{self._count} measurements; nothing is recorded (--dry-run)", file=sys.stderr)
         return 0
 
     def _state(self, one: MeasurementFiles, journal: Journal | None) -> str:
         if journal is None:
             return "new"
-        known = journal.known([file.path for file in one.files])
-        recorded = [file for file in one.files if file.path in known and known[file.path].settled]
+        existing = journal.known([file.path for file in one.files])
+        recorded = [file for file in one.files if file.path in existing and existing[file.path].settled]
         if not recorded:
             return "new"
         if len(recorded) < len(one.files):
             return "has more files than recorded"
-        same = all(known[file.path].is_like(file) for file in one.files)
+        same = all(existing[file.path].is_like(file) for file in one.files)
         return "is recorded" if same else "has changed since it was recorded"
 
     def _record(self, found: list[MeasurementFiles], places: dict[str, ProposalContext]) -> int:
@@ -216,15 +216,15 @@ class _Command:
         left = [one.path for one in found if one.written > now - one.profile.settle]
         finished = [one for one in found if one.written <= now - one.profile.settle]
         journal = Journal(journal_file(self._beamline))
-        here = recording_session(self._options.settings, PROGRAM)
+        session = recording_session(self._options.settings, PROGRAM)
         # The present attribute values are never those of the time of the measurement.
-        recorder = DatasetRecorder(journal, lambda: here, self._beamline, self._zone, float("-inf"), self._stopping)
+        recorder = DatasetRecorder(journal, lambda: session, self._beamline, self._zone, float("-inf"), self._stopping)
         collector = MeasurementCollector(
             self._root, self._profiles, journal, self._beamline, float("inf"), lambda path, _: self._rule.place_of(path)
         )
         by_path = {one.path: one for one in found}
         scan = FolderScan(
-            collector, recorder, lambda: here, lambda outcome: self._told(outcome, by_path), self._stopping
+            collector, recorder, lambda: session, lambda outcome: self._show_outcome(outcome, by_path), self._stopping
         )
         try:
             left += scan.run(finished)
@@ -232,13 +232,13 @@ class _Command:
             pass
         finally:
             waiting = scan.finish(0.0 if self._stopping.is_set() else KAFKA_SILENT_SECONDS, self._progress)
-            here.close()
+            session.close()
             journal.close()
         if self._stopping.is_set():
             print(f"\nstopped: {self._count} measurements are recorded; the next run continues", file=sys.stderr)
             return 130
         for path in left:
-            self._complain(f"{printable(path)}: is not finished: a later run records it")
+            self._report_problem(f"{printable(path)}: is not finished: a later run records it")
         before = self._total - self._count - len(left)
         others = f"; {before} were recorded before" if before else ""
         print(f"{self._count} of {self._total} measurements are recorded now{others}", file=sys.stderr)
@@ -249,17 +249,21 @@ class _Command:
 
     # -------------------------------------------------------------------------- output
 
-    def _told(self, outcome: Outcome, by_path: dict[str, MeasurementFiles]) -> None:
+    def _show_outcome(self, outcome: Outcome, by_path: dict[str, MeasurementFiles]) -> None:
         for one in outcome.recorded:
             self._count += 1
             measured = MeasurementFiles(one.measurement.path, by_path[one.measurement.path].profile, list(one.files))
-            self._say(measured, one.header, one.measurement.place, "recorded", one.measurement.uuid)
+            self._show_measurement(measured, one.header, one.measurement.place, "recorded", one.measurement.uuid)
         for path in outcome.ignored:
-            self._say_line(f"{printable(path)}: has changed since its recording; the change is not recorded (modified)")
+            self._print_line(
+                f"{printable(path)}: has changed since its recording; the change is not recorded (modified)"
+            )
         for problem in outcome.problems:
-            self._complain(problem)
+            self._report_problem(problem)
 
-    def _say(self, one: MeasurementFiles, header: Header, place: ProposalContext, state: str, uuid: str = "") -> None:
+    def _show_measurement(
+        self, one: MeasurementFiles, header: Header, place: ProposalContext, state: str, uuid: str = ""
+    ) -> None:
         name = printable(name_of(one.profile, one.path))
         started = header.started if header.started is not None else one.written
         about: dict[str, Any] = {
@@ -280,25 +284,25 @@ class _Command:
             "problems": list(header.problems),
         }
         if self._options.json:
-            self._say_line(json.dumps(about, default=str))
+            self._print_line(json.dumps(about, default=str))
             return
         when = datetime.fromtimestamp(max(started, 0.0), UTC).astimezone(self._zone).strftime("%Y-%m-%d %H:%M:%S")
         size = f"{one.size / 1e6:.1f} MB" if one.size >= 1e5 else f"{one.size / 1e3:.1f} kB"
         secret = ", proprietary: it stays at the beamline" if place.proprietary else ""
         part = "" if header.complete else ", not complete"
-        self._say_line(
+        self._print_line(
             f"[{self._count}/{self._total}] {name}: {state}; {len(one.files)} files, {size}, {when}, "
             f"proposal {place.proposal}{secret}{part}"
         )
         if header.data_format or header.metadata:
-            self._say_line(f"    {header.data_format}: {_facts(header.metadata)}")
+            self._print_line(f"    {header.data_format}: {_facts(header.metadata)}")
         for problem in header.problems:
-            self._say_line(f"    ! {problem}")
+            self._print_line(f"    ! {problem}")
 
-    def _say_line(self, text: str) -> None:
+    def _print_line(self, text: str) -> None:
         print(text, flush=True)
 
-    def _complain(self, problem: str) -> None:
+    def _report_problem(self, problem: str) -> None:
         self._problems += 1
         print(f"scifly: {problem}", file=sys.stderr)
 

@@ -127,12 +127,12 @@ class MeasurementCollector:
         Raises sqlite3.Error if the journal cannot be written; the caller then passes the same files again.
         """
         latest = {file.path: file for file in found}
-        known = self._journal.known(list(latest))
+        existing = self._journal.known(list(latest))
         # Only the new files of each measurement: otherwise a measurement of 100,000 frames would be written with each
         # frame.
         changed: dict[str, tuple[OpenMeasurement, list[JournalFile]]] = {}
         for path, file in latest.items():
-            before = known.get(path)
+            before = existing.get(path)
             relative = below(path, self.root)
             profile = profile_of(self._profiles, relative)
             if profile is None:

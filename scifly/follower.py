@@ -54,7 +54,7 @@ class RootFollower(threading.Thread):
         collector: MeasurementCollector,
         watch: Callable[[RootFollower], FolderWatch],
         recorder: DatasetRecorder,
-        told: FollowerListener,
+        listener: FollowerListener,
         stopping: threading.Event,
     ) -> None:
         super().__init__(name="scifly-root", daemon=True)
@@ -64,11 +64,11 @@ class RootFollower(threading.Thread):
         """The time when the experiment left this root (monotonic clock); None while it is the current one."""
         self.watch = watch(self)
         self._recorder = recorder
-        self._told = told
+        self._listener = listener
         self._found: queue.Queue[JournalFile | tuple[str, Future[str]] | None] = queue.Queue()
         """An item counts as unfinished until the collector has it."""
-        self._again: list[JournalFile] = []
-        self._wishes: list[tuple[str, Future[str]]] = []
+        self._batch: list[JournalFile] = []
+        self._requests: list[tuple[str, Future[str]]] = []
         self._stopping = stopping
         self._trouble = ""
         self._restored = False
@@ -123,18 +123,20 @@ class RootFollower(threading.Thread):
         while not self._stopping.is_set():
             try:
                 self._turn()
-                self._say("")
+                self._report_trouble("")
             except RecorderStopped:
                 break
             except sqlite3.Error as error:
-                self._say(f"the journal refuses writes, and nothing is recorded until it accepts them: {error}")
+                self._report_trouble(
+                    f"the journal refuses writes, and nothing is recorded until it accepts them: {error}"
+                )
                 self._stopping.wait(RECORD_RETRY_SECONDS)
             except (NotRecorded, SettingsError) as error:
-                self._say(str(error))
+                self._report_trouble(str(error))
                 self._stopping.wait(RECORD_RETRY_SECONDS)
             except Exception as error:
                 log.exception("recording files below %s", printable(self.root))
-                self._say(f"{type(error).__name__}: {error}")
+                self._report_trouble(f"{type(error).__name__}: {error}")
                 self._stopping.wait(RECORD_RETRY_SECONDS)
         self.collector.close()
 
@@ -142,34 +144,34 @@ class RootFollower(threading.Thread):
         if not self._restored:
             self.collector.restore()
             self._restored = True
-        self._take_all()
-        if self._again:
-            self.collector.take(self._again)
-            self._taken(len(self._again))
-            self._again = []
-        while self._wishes:
-            self._take_now(*self._wishes[0])
+        self._drain_queue()
+        if self._batch:
+            self.collector.take(self._batch)
+            self._taken(len(self._batch))
+            self._batch = []
+        while self._requests:
+            self._take_now(*self._requests[0])
             self._taken(1)
-            self._wishes.pop(0)
+            self._requests.pop(0)
         due = self.collector.due()
         if due:
             outcome = self._recorder.record(self.collector, due)
-            self._told.outcome(outcome, self.collector)
-        self._told.pulse()
+            self._listener.outcome(outcome, self.collector)
+        self._listener.pulse()
 
-    def _take_all(self) -> None:
-        """Move the queued files and requests into `_again` and `_requests`. Waits until there is something to do."""
-        left = self._again or self._wishes  # of an earlier call, if the journal could not be written
+    def _drain_queue(self) -> None:
+        """Move the queued files and requests into `_batch` and `_requests`. Waits until there is something to do."""
+        left = self._batch or self._requests  # of an earlier call, if the journal could not be written
         wait = min(max(self.collector.next_turn() - time.monotonic(), 0.0), FOLLOWER_IDLE_SECONDS)
         with contextlib.suppress(queue.Empty):
             one = self._found.get(timeout=0.0 if left else wait)
             self._stopping.wait(FILE_BATCH_SECONDS)
             while not self._stopping.is_set():
                 if isinstance(one, JournalFile):
-                    self._again.append(one)
+                    self._batch.append(one)
                 elif one is not None:
-                    self._wishes.append(one)
-                if len(self._again) >= MAX_FILE_BATCH:
+                    self._requests.append(one)
+                if len(self._batch) >= MAX_FILE_BATCH:
                     break
                 one = self._found.get_nowait()
 
@@ -193,10 +195,10 @@ class RootFollower(threading.Thread):
         except (OSError, ValueError) as error:
             answer.set_exception(error)
 
-    def _say(self, trouble: str) -> None:
+    def _report_trouble(self, trouble: str) -> None:
         if trouble != self._trouble:
             self._trouble = trouble
-            self._told.trouble_of(self.root, trouble)
+            self._listener.trouble_of(self.root, trouble)
 
 
 def wanted(profiles: tuple[Profile, ...]) -> Callable[[str], bool]:

@@ -24,7 +24,7 @@ from scifly.model import (
     Measurement,
     ProposalContext,
     ProposalPeriod,
-    known_of_row,
+    file_of_row,
     measurement_of_row,
     row_of,
 )
@@ -191,13 +191,13 @@ class Journal:
         def read(db: sqlite3.Connection) -> Iterator[JournalFile]:
             for some in _pieces([_b(path) for path in paths], NAMES_PER_QUERY):
                 marks = ",".join("?" * len(some))
-                yield from map(known_of_row, db.execute(f"SELECT * FROM files WHERE path IN ({marks})", some))  # noqa: S608
+                yield from map(file_of_row, db.execute(f"SELECT * FROM files WHERE path IN ({marks})", some))  # noqa: S608
 
-        return {known.path: known for known in self._read(lambda db: list(read(db)))}
+        return {file.path: file for file in self._read(lambda db: list(read(db)))}
 
     def files_of(self, uuid: str) -> list[JournalFile]:
         rows = self._read(lambda db: db.execute("SELECT * FROM files WHERE uuid = ?", (uuid,)).fetchall())
-        return [known_of_row(row) for row in rows]
+        return [file_of_row(row) for row in rows]
 
     def unfinished(self) -> list[tuple[Measurement, list[JournalFile]]]:
         """Measurements with files that are neither recorded nor ignored, each with all its files."""

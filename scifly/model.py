@@ -172,6 +172,6 @@ def measurement_of_row(row: Sequence[Any]) -> Measurement:
     )
 
 
-def known_of_row(row: Sequence[Any]) -> JournalFile:
+def file_of_row(row: Sequence[Any]) -> JournalFile:
     path, uuid, size, mtime_ns, inode, born, settled, changed = row
     return JournalFile(os.fsdecode(path), uuid, size, mtime_ns, inode, born, bool(settled), bool(changed))

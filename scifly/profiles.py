@@ -31,11 +31,11 @@ MAX_PROFILE_SECONDS = 7 * 86_400.0
 """Seconds; a longer time is probably a mistake."""
 
 
-def _one_of(known: Sequence[str]) -> AfterValidator:
+def _one_of(allowed: Sequence[str]) -> AfterValidator:
     def check(given: str) -> str:
         text = given.strip().lower()
-        if text not in known:
-            raise ValueError(f"{reprlib.repr(given)} is not one of {_listed(known)}")
+        if text not in allowed:
+            raise ValueError(f"{reprlib.repr(given)} is not one of {_listed(allowed)}")
         return text
 
     return AfterValidator(check)

@@ -55,8 +55,8 @@ class ProposalPeriods:
             for number, stay in enumerate(self._stays):
                 if stay.left is None and stay not in here:
                     # The root of an earlier run may have been left at any time since it was last seen.
-                    known = (stay.root, stay.place) == self._followed
-                    seen = max(stay.seen, now - CHANGE_NOTICED_SECONDS) if known else stay.seen
+                    is_current = (stay.root, stay.place) == self._followed
+                    seen = max(stay.seen, now - CHANGE_NOTICED_SECONDS) if is_current else stay.seen
                     self._stays[number] = replace(stay, seen=seen, left=now)
                     self._to_leave.append((stay.root, seen, now))
             if root and not here:

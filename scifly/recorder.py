@@ -155,12 +155,12 @@ class DatasetRecorder:
                 prepared.append(found)
             if time.monotonic() - began > MAX_READ_BATCH_SECONDS:
                 break
-        told = [one for one in prepared if one.record is not None]
-        if told:
-            self._journal.renewed((one.measurement, one.changed) for one in told if one.renewed)
-            self._tell([one.record for one in told if one.record is not None])
-            self._journal.recorded((one.measurement, one.changed) for one in told)
-            outcome.recorded.extend(Recorded(one.measurement, one.header, one.files, one.changed) for one in told)
+        to_record = [one for one in prepared if one.record is not None]
+        if to_record:
+            self._journal.renewed((one.measurement, one.changed) for one in to_record if one.renewed)
+            self._write([one.record for one in to_record if one.record is not None])
+            self._journal.recorded((one.measurement, one.changed) for one in to_record)
+            outcome.recorded.extend(Recorded(one.measurement, one.header, one.files, one.changed) for one in to_record)
         ignored = [one for one in prepared if one.record is None]
         if ignored:
             self._journal.ignored(file for one in ignored for file in one.changed)
@@ -168,7 +168,7 @@ class DatasetRecorder:
         outcome.over.extend((one.open_measurement, one.measurement.uuid) for one in prepared)
         return outcome
 
-    def _tell(self, records: list[Record]) -> None:
+    def _write(self, records: list[Record]) -> None:
         here = self._session()
         written: Future[None] = here.record(records)
         while not written.done():
@@ -304,7 +304,7 @@ class DatasetRecorder:
         ended = _bounded(header.ended if header.ended is not None else written)
         name = printable(name_of(open_measurement.profile, measurement.path))
         folder = measurement.path if open_measurement.profile.group == "folder" else os.path.dirname(measurement.path)
-        said = {
+        described = {
             "datasetName": name,
             "sourceFolder": printable(folder),
             "dataFormat": header.data_format,
@@ -325,7 +325,7 @@ class DatasetRecorder:
                 f"recorded {age:.0f} s after it was written: the Tango attributes were not read, "
                 "because their present values are not those of that time"
             )
-        known: GivenFields = {
+        context: GivenFields = {
             "dataset": measurement.uuid,
             "revision": measurement.recordings,
             "place": measurement.place.as_given(),
@@ -334,7 +334,7 @@ class DatasetRecorder:
         return Record(
             str(uuid.uuid4()),
             started,
-            as_given(said | known, started, PROGRAM),
+            as_given(described | context, started, PROGRAM),
             single=True,
             observed=Observed(values=values, warnings=warnings),
             ending=ending(status, max(started, ended), None),

@@ -46,18 +46,18 @@ class PathRule:
     def place_of(self, path: str) -> ProposalContext:
         """Raises UnknownProposalError if the path has no proposal, or belongs to another beamline."""
         found = self.layout.search(path)
-        said = {name: text or "" for name, text in (found.groupdict() if found else {}).items()}
-        proposal = self.proposal or said.get("proposal", "")
+        named = {name: text or "" for name, text in (found.groupdict() if found else {}).items()}
+        proposal = self.proposal or named.get("proposal", "")
         if not proposal:
             raise UnknownProposalError("the path does not contain the proposal: give --proposal, or --layout")
-        beamline = said.get("beamline", "")
+        beamline = named.get("beamline", "")
         if self.beamline and beamline and beamline.lower() != self.beamline.lower():
             raise UnknownProposalError(
                 f"it belongs to the beamline {beamline}, but the settings are for {self.beamline}"
             )
         # Data in a proprietary folder stays at the beamline, whatever the options say.
-        category = "proprietary" if "/proprietary/" in path else said.get("category", "")
-        return ProposalContext(proposal, self.sample or said.get("sample", ""), category)
+        category = "proprietary" if "/proprietary/" in path else named.get("category", "")
+        return ProposalContext(proposal, self.sample or named.get("sample", ""), category)
 
 
 @dataclass
@@ -124,13 +124,13 @@ class FolderScan:
         collector: MeasurementCollector,
         recorder: DatasetRecorder,
         session: Callable[[], RecordingSession],
-        told: Callable[[Outcome], None],
+        on_outcome: Callable[[Outcome], None],
         stopping: threading.Event,
     ) -> None:
         self._collector = collector
         self._recorder = recorder
         self._session = session
-        self._told = told
+        self._on_outcome = on_outcome
         self._stopping = stopping
 
     def run(self, found: Sequence[MeasurementFiles]) -> list[str]:
@@ -147,7 +147,7 @@ class FolderScan:
                 outcome = self._recorder.record(self._collector, due)
                 outcome.end(self._collector)
                 outcome.answer()
-                self._told(outcome)
+                self._on_outcome(outcome)
             self._wait_for_kafka(MAX_DATASETS_IN_FLIGHT)
         return [one.path for one in self._collector]
 

@@ -100,14 +100,14 @@ def composed(parts: Sequence[FileHeader], problems: Iterable[str]) -> Header:
     named = [region.name for region in regions if region.name]
     put(general, "Number of regions", len(regions) or None)
     put(general, "Regions", _line(named, MAX_REGIONS_NAMED) or None)
-    analyser = {name: regions[0].fields[name] for name in ANALYSER_FIELDS if regions and _all_say(regions, name)}
+    analyser = {name: regions[0].fields[name] for name in ANALYSER_FIELDS if regions and _all_have_same(regions, name)}
     metadata: Message = {name: group for name, group in (("Experiment", general), ("Analyser", analyser)) if group}
     for number, region in enumerate(regions[:MAX_REGIONS_IN_FULL], start=1):
         if region.fields:
             metadata[f"Region {number} {region.name}".strip()] = region.fields
-    said = [*problems, *(problem for part in parts for problem in part.problems)]
+    reported = [*problems, *(problem for part in parts for problem in part.problems)]
     if len(regions) > MAX_REGIONS_IN_FULL:
-        said.append(f"of {len(regions)} regions only the first {MAX_REGIONS_IN_FULL} are recorded in full")
+        reported.append(f"of {len(regions)} regions only the first {MAX_REGIONS_IN_FULL} are recorded in full")
     return Header(
         metadata=metadata,
         data_format=", ".join(dict.fromkeys(part.data_format for part in parts if part.data_format)),
@@ -115,7 +115,7 @@ def composed(parts: Sequence[FileHeader], problems: Iterable[str]) -> Header:
         started=min(_times([part.began for part in parts] + [region.began for region in regions]), default=None),
         ended=max(_times([part.ended for part in parts] + [region.ended for region in regions]), default=None),
         complete=all(part.complete for part in parts),
-        problems=_few(said),
+        problems=_few(reported),
     )
 
 
@@ -155,7 +155,7 @@ def _line(names: list[str], most: int) -> str:
     return ", ".join(each[:most]) + (f" and {len(each) - most} more" if len(each) > most else "")
 
 
-def _all_say(regions: list[Region], name: str) -> bool:
+def _all_have_same(regions: list[Region], name: str) -> bool:
     """Whether all regions have this field with the same value."""
     return name in regions[0].fields and all(region.fields.get(name) == regions[0].fields[name] for region in regions)
 

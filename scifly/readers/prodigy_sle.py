@@ -59,15 +59,15 @@ def _check(source: Source) -> None:
 
 
 def _part(database: sqlite3.Connection) -> FileHeader:
-    said = dict(
+    configuration = dict(
         database.execute("SELECT Key, Value FROM Configuration WHERE Key IN ('Version', 'AppVersion', 'Schedule')")
     )
-    program = cleaned(_shown(said.get("AppVersion")))[:60]
+    program = cleaned(_shown(configuration.get("AppVersion")))[:60]
     part = FileHeader(f"SPECS Prodigy experiment {program}".strip())
     put(part.general, "Program", f"SpecsLab Prodigy {program}".strip())
-    put(part.general, "Format version", cleaned(_shown(said.get("Version")))[:60] or None)
+    put(part.general, "Format version", cleaned(_shown(configuration.get("Version")))[:60] or None)
     try:
-        regions = schedule(_bytes(said.get("Schedule")))
+        regions = schedule(_bytes(configuration.get("Schedule")))
     except UnreadableError as error:
         part.problems.append(f"its schedule {error}")
         regions = []

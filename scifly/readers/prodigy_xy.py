@@ -19,7 +19,7 @@ _MADE = re.compile(r"(?P<mark>\S{1,8})\s*Created by:\s*(?P<by>Specs.*)", re.IGNO
 _BEGIN = "Created by:        SpecsLab"
 _PARAMETER = re.compile(r'Parameter:\s*"(?P<name>[^"]*)"\s*=\s*(?P<value>.*)')
 _CHANNEL = re.compile(r"External Channel Data Cycle:\s*\d+\s*,\s*(?P<name>.*)", re.IGNORECASE)
-_TOLD = ("count rate", "time zone format")
+_RECORDED_SETTINGS = ("count rate", "time zone format")
 
 
 def read(source: Source, zone: dt.tzinfo) -> FileHeader:
@@ -182,7 +182,7 @@ class _XyReader:
         program, _, version = self._made.partition(", Version")
         part = FileHeader(f"SPECS Prodigy XY {cleaned(version)[:60]}".strip())
         put(part.general, "Program", cleaned(f"{program} {version.strip()}")[:100] or None)
-        for key in _TOLD:
+        for key in _RECORDED_SETTINGS:
             put(part.general, key.capitalize(), cleaned(self._settings.get(key, ""))[:200] or None)
         scale = self._settings.get("energy axis", "").removesuffix("Energy").strip()
         part.regions = [region.done(cleaned(scale)) for region in self._regions]

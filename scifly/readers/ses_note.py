@@ -130,8 +130,8 @@ class Note:
         began = moment(f"{self.text('date')} {self.text('time')}", zone)
         region.began = seconds(began)
         put(region.fields, "Began", began.isoformat() if began else None)
-        for axis, said in sorted(self._axes.items()):
-            add_axis(region.fields, axis, said.get("name", ""), self.size(axis), *_ends(said.get("scale", "")))
+        for axis, texts in sorted(self._axes.items()):
+            add_axis(region.fields, axis, texts.get("name", ""), self.size(axis), *_ends(texts.get("scale", "")))
         put(region.fields, "Run mode", self._run.group() or None)
         for name, group in self._groups.items():
             put(region.fields, name, group or None)

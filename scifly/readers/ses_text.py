@@ -52,9 +52,9 @@ class _SesTextReader:
                     break
                 self._take(kind, index, line)
                 continue
-            known = bool(kind)
+            in_section = bool(kind)
             kind, index = found["kind"].strip().lower(), int(found["number"] or 0)
-            if not known and kind not in _FIRST:
+            if not in_section and kind not in _FIRST:
                 break
             if kind in _NUMBERS:
                 self._numbers(index)

@@ -67,15 +67,15 @@ def number(text: str) -> int | float | None:
     return found if math.isfinite(found) else None
 
 
-def value(text: str, known: HeaderField) -> Any:
+def value(text: str, field: HeaderField) -> Any:
     """The value of a known field, or None if it has none."""
     text = cleaned(text)
-    if not known.unit and not known.number:
+    if not field.unit and not field.number:
         return text or None
     found = number(text)
     if found is None:
         return _with_unit(text) or text or None
-    return {"value": found, "unit": known.unit} if known.unit else found
+    return {"value": found, "unit": field.unit} if field.unit else found
 
 
 def guessed(name: str, text: str) -> tuple[str, Any]:

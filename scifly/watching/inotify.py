@@ -163,7 +163,7 @@ class InotifyListener:
                 ) from error
             raise
 
-    def hear(self, folder: WatchedFolder) -> None:
+    def subscribe(self, folder: WatchedFolder) -> None:
         try:
             watch = self._inotify.add(self._file_system.full(folder.path))
         except OSError as error:
@@ -174,18 +174,18 @@ class InotifyListener:
                 ) from error
             raise
         if self._watches.get(folder, watch) != watch:
-            self.deaf(folder)  # another folder has taken its name
+            self.unsubscribe(folder)  # another folder has taken its name
         other = self._folders.get(watch)
         if other is not None and other is not folder:  # it was renamed, and that event is still to come
             self._watches.pop(other, None)
-            other.heard = False
+            other.subscribed = False
         self._folders[watch] = folder
         self._watches[folder] = watch
-        folder.heard = True
+        folder.subscribed = True
 
-    def deaf(self, folder: WatchedFolder) -> None:
+    def unsubscribe(self, folder: WatchedFolder) -> None:
         watch = self._watches.pop(folder, None)
-        folder.heard = False
+        folder.subscribed = False
         if watch is not None:
             del self._folders[watch]
             try:
@@ -197,10 +197,10 @@ class InotifyListener:
     def listed(self, folder: WatchedFolder, stamp: int) -> None:
         """Nothing to do: later changes cause events."""
 
-    def told(self, finished: SettledFile) -> None:
-        """Later changes are told."""
+    def reported(self, finished: SettledFile) -> None:
+        """Nothing to do: later changes cause events."""
 
-    def news(self) -> None:
+    def process_changes(self) -> None:
         for event in self._inotify.read():
             if event.mask & OVERFLOW:
                 self._lost()
@@ -214,7 +214,7 @@ class InotifyListener:
         folder = self._folders.pop(watch, None)
         if folder is not None:
             del self._watches[folder]
-            folder.heard = False
+            folder.subscribed = False
             self._look(self._tree.look(folder, deep=True))
 
     def _take(self, folder: WatchedFolder, event: InotifyEvent) -> None:

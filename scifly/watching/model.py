@@ -28,7 +28,7 @@ class WatchedFolder:
     of the tree. `steps` is the number of steps that checking it takes.
     """
 
-    __slots__ = ("files", "folders", "gone", "heard", "inode", "parent", "path", "steps", "unwanted")
+    __slots__ = ("files", "folders", "gone", "inode", "parent", "path", "steps", "subscribed", "unwanted")
 
     def __init__(self, path: str, parent: WatchedFolder | None) -> None:
         self.path = path
@@ -38,7 +38,7 @@ class WatchedFolder:
         self.unwanted: set[str] = set()
         self.inode = 0
         self.steps = 1
-        self.heard = False
+        self.subscribed = False
         self.gone = False
 
     def path_of(self, name: str) -> str:

@@ -52,12 +52,12 @@ class PollingListener:
         self._files: list[tuple[float, float, str]] = []  # next check, last change, path
         self._next = 0.0
 
-    def hear(self, folder: WatchedFolder) -> None:
-        folder.heard = True
+    def subscribe(self, folder: WatchedFolder) -> None:
+        folder.subscribed = True
         self._all[folder] = None
 
-    def deaf(self, folder: WatchedFolder) -> None:
-        folder.heard = False
+    def unsubscribe(self, folder: WatchedFolder) -> None:
+        folder.subscribed = False
         self._all.pop(folder, None)
         self._stamps.pop(folder, None)
         self._changes.pop(folder, None)
@@ -70,13 +70,13 @@ class PollingListener:
         if before != self._stamps[folder]:
             self._changes[folder] = time.monotonic()
 
-    def told(self, finished: SettledFile) -> None:
+    def reported(self, finished: SettledFile) -> None:
         age = max(time.time() - finished.stat.mtime_ns / 1e9, 0.0)
         if age < FILE_RECHECK_SECONDS:
             now = time.monotonic()
             heapq.heappush(self._files, (now + max(self._interval, FILE_RECHECK_SHARE * age), now - age, finished.path))
 
-    def news(self) -> None:
+    def process_changes(self) -> None:
         start = time.monotonic()
         if start < self._next:
             return
@@ -92,13 +92,13 @@ class PollingListener:
         while self._files and self._files[0][0] <= start:
             _, changed, path = heapq.heappop(self._files)
             age = start - changed
-            if self._tree.is_as_told(path) and age < FILE_RECHECK_SECONDS:
+            if self._tree.is_unchanged(path) and age < FILE_RECHECK_SECONDS:
                 heapq.heappush(self._files, (start + max(self._interval, FILE_RECHECK_SHARE * age), changed, path))
         end = time.monotonic()
         self._next = end + max(self._interval, end - start)
 
     def _ask(self, folder: WatchedFolder, now: float) -> None:
-        if not folder.heard:
+        if not folder.subscribed:
             return  # removed from the tree, or unreadable, in the meantime
         try:
             stat = self._file_system.stat(folder.path)

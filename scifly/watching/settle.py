@@ -28,10 +28,10 @@ FILE_GONE_ERRNOS = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP)
 class WriterState(Enum):
     """What is known about a file's writer."""
 
-    QUIET = "closed, or nothing can be known: size and time decide"
-    WRITING = "open: its close will be told"
-    MADE = "there by name, and nothing was written under that name yet"
-    UNKNOWN = "it may be open, and its close may be past: /proc knows more"
+    QUIET = "closed, or unknown: size and time decide"
+    WRITING = "open: its close causes an event"
+    MADE = "created, and nothing is written under that name yet"
+    UNKNOWN = "may be open, or already closed: /proc is checked"
 
 
 class SettledFile(NamedTuple):

@@ -23,19 +23,19 @@ So 100,000 existing files need not be waited for. The clocks of two machines dif
 class TreeListener(Protocol):
     """The source of a tree's changes: inotify or polling."""
 
-    def hear(self, folder: WatchedFolder) -> None:
+    def subscribe(self, folder: WatchedFolder) -> None:
         """Receive the changes of this folder from now on, and set `subscribed`. Raises OSError."""
 
-    def deaf(self, folder: WatchedFolder) -> None:
+    def unsubscribe(self, folder: WatchedFolder) -> None:
         """Receive no more changes of this folder."""
 
     def listed(self, folder: WatchedFolder, stamp: int) -> None:
         """The folder has been listed; its mtime was `stamp`, in nanoseconds since 1970."""
 
-    def told(self, finished: SettledFile) -> None:
+    def reported(self, finished: SettledFile) -> None:
         """A file was reported as finished. It may be written again."""
 
-    def news(self) -> None:
+    def process_changes(self) -> None:
         """Apply the changes that have occurred to the tree."""
 
     def next_turn(self) -> float:
@@ -57,7 +57,7 @@ class WatchedTree:
 
     def __init__(self, file_system: FileSystem, wanted: Callable[[str], bool], settling: SettlingFiles) -> None:
         self.top = WatchedFolder("", None)
-        self.ear: TreeListener
+        self.listener: TreeListener
         self.found = WriterState.QUIET
         self.troubles: dict[WatchedFolder, str] = {}
         """Why a folder could not be listed; it is listed again."""
@@ -139,7 +139,7 @@ class WatchedTree:
             folder.files[name] = None
             self._settling.touch(folder, name, WriterState.QUIET, later=later)
 
-    def is_as_told(self, path: str) -> bool:
+    def is_unchanged(self, path: str) -> bool:
         """Check a reported file: whether it is unchanged."""
         folder, name = self._at(path)
         known = folder.files.get(name) if folder is not None else None
@@ -158,7 +158,7 @@ class WatchedTree:
             to_do += current.folders.values()
             current.gone = True
             self.troubles.pop(current, None)
-            self.ear.deaf(current)
+            self.listener.unsubscribe(current)
             for name in list(current.files):
                 self._forget_file(current, name)
             self.steps -= current.steps
@@ -184,15 +184,15 @@ class WatchedTree:
     def _list(self, folder: WatchedFolder, deep: bool) -> FolderListing | None:
         """List a folder; None if it is missing or cannot be read, which `troubles` then reports."""
         try:
-            if deep or not folder.heard:
+            if deep or not folder.subscribed:
                 # Before it is listed, so that changes after the listing are reported.
-                self._file_system.ask(lambda: self.ear.hear(folder))
+                self._file_system.ask(lambda: self.listener.subscribe(folder))
             listing = self._file_system.list(folder.path)
         except OSError as error:
             if error.errno in FILE_GONE_ERRNOS and folder.parent is not None:
                 self.forget(folder)
             else:
-                self.ear.deaf(folder)
+                self.listener.unsubscribe(folder)
                 self._note(folder, error)
             return None
         self.troubles.pop(folder, None)
@@ -200,7 +200,7 @@ class WatchedTree:
         self.steps -= folder.steps
         folder.steps = 1 + len(listing.files) // FILES_PER_TURN
         self.steps += folder.steps
-        self.ear.listed(folder, listing.stat.mtime_ns)
+        self.listener.listed(folder, listing.stat.mtime_ns)
         return listing
 
     def _note(self, folder: WatchedFolder, error: OSError) -> None:

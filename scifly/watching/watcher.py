@@ -80,20 +80,20 @@ class Watcher:
         self._rescan = threading.Event()
         self._again: deque[SettledFile] = deque()
         self._queue: queue.Queue[SettledFile | None] = queue.Queue()
-        self._looker = threading.Thread(target=self._run, name="scifly-watch", daemon=True)
-        self._teller = threading.Thread(target=self._tell, name="scifly-found", daemon=True)
+        self._watcher = threading.Thread(target=self._run, name="scifly-watch", daemon=True)
+        self._reporter = threading.Thread(target=self._report_files, name="scifly-found", daemon=True)
 
     # ------------------------------------------------------------- called by any thread
 
     def start(self) -> None:
-        self._looker.start()
-        self._teller.start()
+        self._watcher.start()
+        self._reporter.start()
 
     def stop(self) -> None:
         self._stopping.set()
         self._queue.put(None)
         end = time.monotonic() + WATCHER_STOP_SECONDS
-        for thread in (self._looker, self._teller):
+        for thread in (self._watcher, self._reporter):
             if thread.is_alive() and thread is not threading.current_thread():
                 thread.join(max(end - time.monotonic(), 0))
 
@@ -131,13 +131,13 @@ class Watcher:
             return WatchStatus(method, False, problem)
         unreadable = [*self._tree.troubles.copy().values(), *self._settling.troubles.copy().values()]
         more = f" (and {len(unreadable) - 1} more)" if len(unreadable) > 1 else ""
-        told = [no_more, *(text + more for text in unreadable[:1]), self._not_taken, self._failed]
-        return WatchStatus(method, True, "; ".join(text for text in told if text))
+        problems = [no_more, *(text + more for text in unreadable[:1]), self._not_taken, self._failed]
+        return WatchStatus(method, True, "; ".join(text for text in problems if text))
 
     # -------------------------------------------------------------- reports finished files
 
-    def _tell(self) -> None:
-        said = ""
+    def _report_files(self) -> None:
+        reported = ""
         while not self._stopping.is_set():
             try:
                 file = self._queue.get(timeout=MAX_SLEEP_SECONDS)
@@ -146,9 +146,9 @@ class Watcher:
             if file is not None and not self._stopping.is_set():
                 self._give(file)
                 self._queue.task_done()
-            if (trouble := self.trouble) != said:
-                said = trouble
-                self._say(trouble)
+            if (trouble := self.trouble) != reported:
+                reported = trouble
+                self._report_trouble(trouble)
 
     def _give(self, file: SettledFile) -> None:
         path, stat = os.path.join(self.root, file.path), file.stat
@@ -160,7 +160,7 @@ class Watcher:
             self._not_taken = f"{printable(path)} could not be processed, and is retried: {error!r}"
             self._again.append(file)
 
-    def _say(self, trouble: str) -> None:
+    def _report_trouble(self, trouble: str) -> None:
         try:
             self._on_trouble(trouble)
         except Exception:
@@ -186,7 +186,7 @@ class Watcher:
                     self._stopping.wait(STAT_RETRY_SECONDS)  # then everything starts again
         finally:
             if self._begun:
-                self._tree.ear.close()
+                self._tree.listener.close()
 
     def _turn(self) -> None:
         now = time.monotonic()
@@ -199,14 +199,14 @@ class Watcher:
         if self._rescan.is_set():
             self._rescan.clear()
             self._begin(again=True)  # the kernel's limit may have been raised
-        self._tree.ear.news()
+        self._tree.listener.process_changes()
         self._do_work()
         self._take_steps()
         self._settle()
         self._try_again()
         if not self._work:
-            turn = min(self._next_root, self._next_step, self._settling.next_turn(), self._tree.ear.next_turn())
-            self._tree.ear.wait(min(max(turn - time.monotonic(), 0), MAX_SLEEP_SECONDS))
+            turn = min(self._next_root, self._next_step, self._settling.next_turn(), self._tree.listener.next_turn())
+            self._tree.listener.wait(min(max(turn - time.monotonic(), 0), MAX_SLEEP_SECONDS))
 
     def _look_at_root(self) -> None:
         """Check whether the root exists, can be read, and is the same as before."""
@@ -248,15 +248,15 @@ class Watcher:
     def _use(self, method: Method, no_more: str) -> None:
         """Switch to this method. `no_more`: the kernel's limit that was reached, "" for none."""
         if self._begun:
-            self._tree.ear.close()
+            self._tree.listener.close()
             self._begun = False
         for folder in self._tree.folders():
-            folder.heard = False
+            folder.subscribed = False
         if method == "inotify":
-            self._tree.ear = InotifyListener(self._tree, self._file_system, self._work.appendleft, self._lost)
+            self._tree.listener = InotifyListener(self._tree, self._file_system, self._work.appendleft, self._lost)
             self._tree.found, self._settling.step = WriterState.UNKNOWN, float("inf")
         else:
-            self._tree.ear = PollingListener(self._tree, self._file_system, self._interval, self._stopping)
+            self._tree.listener = PollingListener(self._tree, self._file_system, self._interval, self._stopping)
             self._tree.found, self._settling.step = WriterState.QUIET, self._interval
             self._settling.doubt(WriterState.QUIET)
         self._begun = True
@@ -298,7 +298,7 @@ class Watcher:
 
     def _put(self, finished: Iterator[SettledFile] | list[SettledFile]) -> None:
         for file in finished:
-            self._tree.ear.told(file)
+            self._tree.listener.reported(file)
             self._queue.put(file)
 
     def _try_again(self) -> None:

@@ -140,9 +140,9 @@ def test_a_folder_is_not_listed_through_a_link_that_has_taken_its_name(tmp_path:
     file_system.base = str(tmp_path)
     listing = file_system.list("real")
     assert (listing.folders, [name for name, _ in listing.files]) == (["sub"], ["Ag.txt"])
-    with pytest.raises(OSError, match="folder") as told:
+    with pytest.raises(OSError, match="folder") as raised:
         file_system.list("folder")
-    assert told.value.errno in (errno.ELOOP, errno.ENOTDIR)
+    assert raised.value.errno in (errno.ELOOP, errno.ENOTDIR)
 
 
 def test_who_writes_is_known_of_the_own_programs(tmp_path: Path) -> None:
@@ -172,17 +172,17 @@ def test_a_folder_that_is_seen_at_its_new_place_first_is_still_heard(tmp_path: P
     settling = SettlingFiles(file_system, lambda path: 0.0)
     tree = WatchedTree(file_system, lambda path: True, settling)
     work: list[Iterator[None]] = []
-    tree.ear = InotifyListener(tree, file_system, work.append, lambda: None)
-    with closing(tree.ear):
+    tree.listener = InotifyListener(tree, file_system, work.append, lambda: None)
+    with closing(tree.listener):
         for _ in tree.look(tree.top, deep=True):
             pass
         (tmp_path / old).rename(tmp_path / new)
         for _ in tree.look(tree.top, deep=True):
             pass
-        tree.ear.news()
+        tree.listener.process_changes()
         for look in work:
             for _ in look:
                 pass
         (tmp_path / new / "Ag.txt").write_bytes(b"x")
-        tree.ear.news()
+        tree.listener.process_changes()
         assert [finished.path for finished in settling.finished()] == [f"{new}/Ag.txt"]
