@@ -157,7 +157,7 @@ class PathFixer(Device):
         *("Path", "SamplePath", "Type", "ConfiguredDevices", "BadDevices", "PendingDevices", "RawPathReadonly"),
     )
 
-    # -------------------------------------------------------------------- life
+    # -------------------------------------------------------------- life cycle
 
     def init_device(self) -> None:
         super().init_device()

@@ -23,7 +23,7 @@ from tango_servers.scicow.replicas import NoStatus, Replica, ReplicaTotals, ask,
 MAX_BEAMLINES = 1000
 
 UNREAD_SECONDS = 30.0
-"""Seconds for which nobody may read a topic: replicas that start or stop hand it on."""
+"""Maximum seconds without a reader of a topic: replicas that start or stop pass it on."""
 
 Value = int | float | str | tuple[str, ...]
 Read = tuple[Value, float, AttrQuality]
@@ -31,7 +31,7 @@ Read = tuple[Value, float, AttrQuality]
 
 @dataclass(frozen=True, eq=False)
 class SciCowProperties:
-    """What the properties say. Times are in seconds; `topic` "" is all."""
+    """The checked properties. Times are in seconds; `topic` "" means all."""
 
     urls: tuple[str, ...]
     topic: str
@@ -44,14 +44,14 @@ class SciCowProperties:
 class SciCow(Device):
     """The state of SciCow, which writes the metadata of all beamlines from Kafka to SciCat.
 
-    ON: all is well. ALARM: a beamline is behind by more than MaxLag, dead letters wait, SciCow is held, messages
-    are missing, or a replica does not answer; the Status says which, and what to do. FAULT: no replica answers,
-    or the property Urls names none. UNKNOWN: they have not been asked yet.
+    ON: nothing is wrong. ALARM: a beamline is behind by more than MaxLag, dead letters wait, SciCow is held, messages
+    are missing, or a replica does not answer; the Status says which, and what to do. FAULT: no replica answers, or the
+    property Urls names none. UNKNOWN: the replicas have not been queried yet.
 
-    An attribute that is not known at the moment has the quality INVALID, and one that is not as it should be ALARM.
+    An attribute whose value is unknown has the quality INVALID, one whose value is a problem has ALARM.
     """
 
-    # All are text here, also numbers: a wrong one must be reported, and not keep the device from starting.
+    # All are texts, also numbers: a wrong value must be reported, and must not prevent the start of the device.
     Urls = device_property(
         dtype=(str,),
         default_value=(),
@@ -71,7 +71,7 @@ class SciCow(Device):
 
     PUSHED = ("Lag", "LagSeconds", "DeadLetters", "Ingested", "Retried", "Missing", "Held", "Beamlines")
 
-    # -------------------------------------------------------------------- life
+    # -------------------------------------------------------------- life cycle
 
     def init_device(self) -> None:
         super().init_device()
@@ -83,13 +83,13 @@ class SciCow(Device):
         self._time = time.time()
         unknown = ReplicaTotals(None, None, 0, 0, "", (), None)
         self._show(self._wanted, unknown, Condition(remarks=["SciCow has not been asked yet."]), DevState.UNKNOWN, {})
-        look = partial(self._look, self._wanted)
-        self._background = PeriodicThread(f"{self.get_name()} status", look, self._wanted.period)
+        query = partial(self._query, self._wanted)
+        self._background = PeriodicThread(f"{self.get_name()} status", query, self._wanted.period)
         self._background.start()
         self._background.wake()
 
     def delete_device(self) -> None:
-        self._wanted = None  # a look that is under way shows nothing any more
+        self._wanted = None  # a query in progress publishes nothing then
         self._background.stop()
 
     def _read_properties(self) -> SciCowProperties:
@@ -119,9 +119,9 @@ class SciCow(Device):
             tuple(problems),
         )
 
-    # --------------------------------------------------------------------- look
+    # -------------------------------------------------------------------- query
 
-    def _look(self, wanted: SciCowProperties) -> None:
+    def _query(self, wanted: SciCowProperties) -> None:
         """Query all replicas, and show the result."""
         found = call_all([partial(ask, url, wanted.timeout) for url in wanted.urls], 2 * wanted.timeout + 1.0)
         replicas, silent = {}, []
@@ -142,7 +142,7 @@ class SciCow(Device):
     def _count_missing(self, replicas: dict[str, Replica], topic: str) -> None:
         for url, replica in replicas.items():
             self._missed[url] = missing(replica, topic)
-            # A replica that was started again counts from nothing.
+            # A restarted replica counts from 0.
             self._known_missing[url] = min(self._known_missing.get(url, 0), self._missed[url])
 
     def _condition(self, wanted: SciCowProperties, sum_: ReplicaTotals, silent: Sequence[str]) -> Condition:
@@ -165,11 +165,11 @@ class SciCow(Device):
                 f"Missing messages: {self._new_missing()}. `scicow audit` names their datasets, "
                 "and the command AcknowledgeMissing clears this alarm."
             )
-        self._say_unread(found, wanted, sum_)
+        self._report_unread(found, wanted, sum_)
         found.remarks.append(f"Replicas that answer: {len(wanted.urls) - len(silent)} of {len(wanted.urls)}.")
         return found
 
-    def _say_unread(self, found: Condition, wanted: SciCowProperties, sum_: ReplicaTotals) -> None:
+    def _report_unread(self, found: Condition, wanted: SciCowProperties, sum_: ReplicaTotals) -> None:
         now = time.monotonic()
         self._unread_since = None if sum_.lag is not None else self._unread_since or now
         if self._unread_since is not None and now - self._unread_since > UNREAD_SECONDS:
@@ -190,7 +190,7 @@ class SciCow(Device):
         ready: DevState,
         replicas: dict[str, Replica],
     ) -> None:
-        """With the monitor held."""
+        """Update what clients see. Call it with the monitor held."""
         given: dict[str, tuple[Value | None, bool]] = {
             "Lag": (sum_.lag, False),
             "LagSeconds": (sum_.lag_seconds, (sum_.lag_seconds or 0.0) > wanted.max_lag),

@@ -174,7 +174,7 @@ class SciDog(Device):
         *("Revision", "LastSnapshot", "KafkaBootstrapServers", "Topic"),
     )
 
-    # -------------------------------------------------------------------- life
+    # -------------------------------------------------------------- life cycle
 
     def init_device(self) -> None:
         super().init_device()

@@ -1,4 +1,4 @@
-"""The Tango device that makes a dataset of each measurement that a program of another maker writes as files."""
+"""The Tango device that makes a dataset of each measurement that another vendor's program writes as files."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from tango_servers.pathfixer.property_check import PropertyCheck
 from tango_servers.scifly.properties import DEFAULT_CATCH_UP_SECONDS, SciFlyProperties, settings_from
 from tango_servers.scifly.service import SciFlyWork
 
-LOOK_SECONDS = 0.5
-"""Seconds between two looks at PathFixer, and at what is to be shown."""
+UPDATE_SECONDS = 0.5
+"""Seconds between two queries of PathFixer, and between two updates of the attributes."""
 
 LONGEST_LIST = 1000
 
@@ -23,19 +23,19 @@ Value = int | str | list[str]
 class SciFly(Device):
     """Watches PathFixer's path, and makes a dataset of each measurement that a program writes there as files.
 
-    ON: watching. STANDBY: PathFixer has no proposal in use, so there is nothing to watch. OFF: stopped by Stop.
-    INIT: it has just been started.
+    ON: watching. STANDBY: PathFixer has no active proposal, so there is nothing to watch. OFF: stopped by Stop. INIT:
+    the device has just started.
 
-    ALARM: watching, but not all is as it should be: a property has a mistake, PathFixer does not answer and what it
-    said last is in use, the kernel's limits are reached, metadata waits for Kafka.
+    ALARM: watching, but something is wrong: a property has a mistake, PathFixer does not answer and its last answer is
+    in use, the kernel's limits are reached, or metadata waits for Kafka.
 
-    FAULT: nothing can be watched, or nothing recorded. A property is wrong, the path is not known or not there, or
-    there is no place for the journal.
+    FAULT: nothing can be watched or recorded. A property is wrong, the path is unknown or missing, or the journal
+    cannot be created.
 
-    The Status says what is wrong and what to do. Reading is answered out of memory.
+    The Status says what is wrong and what to do. Reads are answered from memory.
     """
 
-    # Of one line most of them, but of one text Tango drops what is behind the first line without a word.
+    # Most have one line, but with a single string Tango silently drops everything after the first line.
     Profiles = device_property(
         dtype=(str,),
         default_value=(),
@@ -78,7 +78,7 @@ class SciFly(Device):
         *("LastFile", "LastRecorded", "LastError", "Problems"),
     )
 
-    # -------------------------------------------------------------------- life
+    # -------------------------------------------------------------- life cycle
 
     def init_device(self) -> None:
         super().init_device()
@@ -86,7 +86,7 @@ class SciFly(Device):
         self._property_check = PropertyCheck(self.get_name(), list(self.get_device_class().device_property_list), ())
         self._scifly_work = SciFlyWork(self._from_properties())
         self._show()
-        self._background = PeriodicThread(f"{self.get_name()} work", self._work, LOOK_SECONDS)
+        self._background = PeriodicThread(f"{self.get_name()} work", self._work, UPDATE_SECONDS)
         self._background.start()
         self._background.wake()
 
@@ -106,17 +106,17 @@ class SciFly(Device):
         )
 
     def _work(self) -> None:
-        flight = self._scifly_work
+        work = self._scifly_work
         self._property_check.run()
         try:
-            flight.work()
+            work.work()
         finally:
             with tango.AutoTangoMonitor(self):
-                if flight is self._scifly_work:
+                if work is self._scifly_work:
                     self._show()
 
     def _show(self) -> None:
-        """Bring what clients see up to date, all of one moment, and tell the subscribers. With the monitor held."""
+        """Update what clients see, all from the same moment, and push change events. Call it with the monitor held."""
         shown = self._scifly_work.shown()
         counts, condition = shown.counts, shown.condition()
         condition.alarms += self._property_check.problems
@@ -138,7 +138,7 @@ class SciFly(Device):
         self._publisher.publish(condition.state(shown.ready), condition.status(shown.ready), self._values)
 
     # -------------------------------------------------------------- attributes
-    # Each has the name of the property that it shows; as members of a class the two need names of their own.
+    # Some have the name of a property; as members of this class both need different names.
 
     WatchedPath = attribute(dtype=str, doc='The watched folder, with all folders below it; "" for none')
     method = attribute(
@@ -204,27 +204,27 @@ class SciFly(Device):
 
     @command
     def Start(self) -> None:
-        """Watch and record again, and catch up with what has come since Stop."""
+        """Watch and record again, and record what was written since Stop."""
         self._scifly_work.start()
         self._show()
         self._background.wake()
 
     @command
     def Stop(self) -> None:
-        """Watch and record nothing, until Start, Init or a restart. What was begun is gone on with then."""
+        """Watch and record nothing until Start, Init or a restart. Measurements in progress continue then."""
         self._scifly_work.stop()
         self._show()
         self._background.wake()
 
     @command
     def Rescan(self) -> None:
-        """Look at everything below the path once more, soon."""
+        """Check all files below the path again soon."""
         with raising_devfailed("SciFly", ValueError):
             self._scifly_work.rescan()
 
     @command(doc_in="Full path of a file below the watched folder", doc_out="uuid of its dataset")
     def RecordNow(self, file: str) -> str:
-        """Record the measurement of this file as it is now: not finished, or once more."""
+        """Record the measurement of this file as it is now, even if it is not finished or already recorded."""
         with raising_devfailed("SciFly", ValueError, OSError, TimeoutError), tango.AutoTangoAllowThreads(self):
             uuid = self._scifly_work.record_now(text(file).strip())
         self._show()

@@ -273,7 +273,7 @@ class _ConsumerDevice:
                     del delivery.earlier[next(iter(delivery.earlier))]
 
     def _check(self, delivery: _Delivery) -> bool:
-        """Whether something has changed: it cannot be reached, has lost its value, or has another one."""
+        """Check the values. Returns whether something has changed: unreachable, value lost, or another value."""
         was = (delivery.refused, delivery.foreign)
         try:
             seen = self._read(delivery.consumer)
@@ -295,7 +295,7 @@ class _ConsumerDevice:
         return lost or (delivery.refused, delivery.foreign) != was
 
     def _write(self, consumer: Consumer, value: str) -> str:
-        """Returns "" or why the consumer refused it."""
+        """Write the value. Returns "" or why the consumer refused it."""
         try:
             if consumer.environment:
                 self._connect().write_attribute(

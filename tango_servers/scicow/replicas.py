@@ -15,16 +15,16 @@ from sdm.bounded_http import AnswerTooLarge, AnswerTooSlow, fetch
 from sdm.office.model import one_line
 
 MAX_STATUS_BYTES = 1_000_000
-"""Bytes of an answer. A beamline takes some 150."""
+"""Maximum bytes of an answer. A beamline takes about 150."""
 
 
 class NoStatus(Exception):
-    """A replica does not answer, or with something else. The text is for people, and says what to do."""
+    """A replica gives no answer, or no valid one. The text is for people, and says what to do."""
 
 
 @dataclass(frozen=True)
 class TopicCounts:
-    """Of one topic. The lag, in messages and in seconds, is None where another replica reads it."""
+    """The counts of one topic. The lag, in messages and in seconds, is None if another replica reads the topic."""
 
     lag: int | None
     lag_seconds: float | None
@@ -35,7 +35,10 @@ class TopicCounts:
 
 @dataclass(frozen=True)
 class Replica:
-    """One that has answered. `dead_letters` are all that wait, whoever put them there; None if not known."""
+    """A replica that has answered.
+
+    `dead_letters` is the number of all waiting dead letters, of any source; None if unknown.
+    """
 
     held: str
     topics: Mapping[str, TopicCounts]
@@ -44,7 +47,7 @@ class Replica:
 
 @dataclass(frozen=True)
 class ReplicaTotals:
-    """Of all replicas. What is None is not known: none of them has said it."""
+    """The totals of all replicas. None means unknown: no replica has reported it."""
 
     lag: int | None
     lag_seconds: float | None
@@ -56,7 +59,7 @@ class ReplicaTotals:
 
 
 def check_url(url: str) -> str:
-    """What is wrong with it as a replica's address, and what to do; "" if nothing is."""
+    """What is wrong with a replica's address, and what to do; "" if nothing is."""
     try:
         parts = urlsplit(url)
         good = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
@@ -68,7 +71,7 @@ def check_url(url: str) -> str:
 
 
 def ask(url: str, timeout: float) -> Replica:
-    """Gives up after about `timeout` seconds. Raises NoStatus."""
+    """Query a replica. Gives up after about `timeout` seconds. Raises NoStatus."""
     address = url.rstrip("/").removesuffix("/status") + "/status"
     try:
         with requests.Session() as session:
@@ -79,7 +82,7 @@ def ask(url: str, timeout: float) -> Replica:
         raise NoStatus(
             f"{url} has not answered within {timeout:g} s: is its machine overloaded or switched off?"
         ) from error
-    except (requests.RequestException, UnicodeError) as error:  # the latter of a host's name
+    except (requests.RequestException, UnicodeError) as error:  # UnicodeError: an invalid host name
         raise NoStatus(
             f"{url} does not answer: is that SciCow running, and can its http.port be reached from here?"
         ) from error
@@ -92,26 +95,26 @@ def ask(url: str, timeout: float) -> Replica:
 
 
 def parse(data: bytes) -> Replica:
-    """The body of `/status`. ValueError if it is none."""
+    """Parse the body of `/status`. Raises ValueError if it is invalid."""
     try:
-        said = json.loads(data)
-        beamlines = said["beamlines"].items()
+        value = json.loads(data)
+        beamlines = value["beamlines"].items()
         return Replica(
-            held=one_line(_text(said["held"])),
+            held=one_line(_text(value["held"])),
             topics={one_line(topic): _counts(fields) for topic, fields in beamlines},
-            dead_letters=None if said["dead_letters"] is None else _count(said["dead_letters"]),
+            dead_letters=None if value["dead_letters"] is None else _count(value["dead_letters"]),
         )
     except (ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
         raise ValueError("not a status of SciCow's") from error
 
 
 def total(replicas: Sequence[Replica], topic: str) -> ReplicaTotals:
-    """Of this topic, or of all if it is ""."""
+    """The totals of this topic, or of all topics for ""."""
     topics = sorted({name for each in replicas for name in each.topics if topic in ("", name)})
     counts = [each.topics[name] for each in replicas for name in topics if name in each.topics]
     lags = [each.lag for each in counts if each.lag is not None]
     ages = [each.lag_seconds for each in counts if each.lag_seconds is not None]
-    # Without any topic nothing can wait; without the one that is meant nothing is known.
+    # Without any topic, nothing can wait; without the requested topic, its lag is unknown.
     nothing = None if topics or topic else 0
     letters = [each.dead_letters for each in replicas if each.dead_letters is not None]
     return ReplicaTotals(
@@ -121,12 +124,12 @@ def total(replicas: Sequence[Replica], topic: str) -> ReplicaTotals:
         retried=sum(each.retried for each in counts),
         held="; ".join(dict.fromkeys(each.held for each in replicas if each.held)),
         topics=tuple(topics),
-        dead_letters=max(letters, default=None),  # each of them has counted the same topic
+        dead_letters=max(letters, default=None),  # all replicas count the same dead-letter topic
     )
 
 
 def missing(replica: Replica, topic: str) -> int:
-    """Messages that one replica has missed, of this topic, or of all if it is ""."""
+    """The number of messages that this replica has missed, of this topic, or of all topics for ""."""
     return sum(counts.missing for name, counts in replica.topics.items() if topic in ("", name))
 
 
@@ -139,19 +142,19 @@ def _counts(fields: Mapping[str, Any]) -> TopicCounts:
     )
 
 
-def _count(said: Any) -> int:
-    if type(said) is not int or not 0 <= said < 2**53:
+def _count(value: Any) -> int:
+    if type(value) is not int or not 0 <= value < 2**53:
         raise ValueError("not a count")
-    return said
+    return value
 
 
-def _seconds(said: Any) -> float:
-    if type(said) not in (int, float) or not math.isfinite(said) or said < 0:
+def _seconds(value: Any) -> float:
+    if type(value) not in (int, float) or not math.isfinite(value) or value < 0:
         raise ValueError("not a number of seconds")
-    return float(said)
+    return float(value)
 
 
-def _text(said: Any) -> str:
-    if not isinstance(said, str):
+def _text(value: Any) -> str:
+    if not isinstance(value, str):
         raise ValueError("not a text")
-    return said
+    return value

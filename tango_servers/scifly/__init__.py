@@ -1,1 +1,1 @@
-"""What the device SciFly is made of, without its Tango side."""
+"""The parts of the device SciFly without its Tango device."""

@@ -1,4 +1,4 @@
-"""What a PathFixer says of where data goes, all of one answer; and what it said last while it does not answer."""
+"""Reads proposal, sample and path of a PathFixer in one call, and keeps the last answer while it does not answer."""
 
 from __future__ import annotations
 
@@ -17,27 +17,28 @@ _FIELDS = {
 
 
 class PathFixerClient:
-    """`look` is to be called again and again, by one thread.
+    """Reads one PathFixer. One thread calls `update` repeatedly.
 
-    `told` is what it said last, None if it never has; `trouble` why it does not say now, "" if it does.
+    `last_reply` is the last answer, None before the first; `trouble` says why PathFixer does not answer now, "" if it
+    does.
     """
 
     def __init__(self) -> None:
         self._reader = Reader(threads=1, config_source=ConfigSource.NONE)
-        self.told: PathFixerReply | None = None
+        self.last_reply: PathFixerReply | None = None
         self.trouble = ""
 
-    def look(self, path_fixer: str) -> None:
-        """Never raises; `PATHFIXER_TIMEOUT_SECONDS` seconds at the most."""
-        # By one call: PathFixer answers it with what belongs together. What it answers in part is of no use.
+    def update(self, path_fixer: str) -> None:
+        """Read the attributes. Never raises; takes `PATHFIXER_TIMEOUT_SECONDS` at most."""
+        # In one call, so that all values belong together. An incomplete answer is not used.
         readings = self._reader.read([f"{path_fixer}/{name}" for name in _FIELDS], PATHFIXER_TIMEOUT_SECONDS)
         trouble = next((reading.error for reading in readings.values() if reading.error), "")
-        if not trouble or not self.trouble:  # Tango's words for the same change from call to call
+        if not trouble or not self.trouble:  # Tango's text for the same error changes from call to call
             self.trouble = trouble
         if not trouble:
-            said = {field: str(readings[f"{path_fixer}/{name}"].value or "") for name, field in _FIELDS.items()}
-            self.told = PathFixerReply(**said)
+            values = {field: str(readings[f"{path_fixer}/{name}"].value or "") for name, field in _FIELDS.items()}
+            self.last_reply = PathFixerReply(**values)
 
     def close(self) -> None:
-        """Look no more. It may wait for a call that hangs."""
+        """Stop reading. May wait for a call that hangs."""
         self._reader.close()

@@ -1,4 +1,7 @@
-"""What a SciFly's properties say. All are read as texts: of a typed one, a wrong value ends Tango's server."""
+"""A SciFly's properties as settings.
+
+All are read as texts: with a typed property, a wrong value ends the Tango server.
+"""
 
 from __future__ import annotations
 
@@ -21,7 +24,7 @@ DEFAULT_CATCH_UP_SECONDS = 7 * DAY_SECONDS
 MAX_CATCH_UP_SECONDS = 10 * 365 * DAY_SECONDS
 
 Way = Literal["auto", "inotify", "polling"]
-"""How a folder is watched: see `scifly.watching.watch`."""
+"""The method of watching a folder: see `scifly.watching.watch`."""
 
 _WAYS: tuple[Way, ...] = ("auto", "inotify", "polling")
 
@@ -30,7 +33,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class PathFixerReply:
-    """What PathFixer says, in one answer."""
+    """PathFixer's answer: all values are of the same moment."""
 
     proposal: str = ""
     visit: str = ""
@@ -41,12 +44,15 @@ class PathFixerReply:
 
 
 FOLDER_FIELDS = tuple(PathFixerReply.__dataclass_fields__)
-"""The names that the property Folder may have in braces."""
+"""The names that the property Folder may contain in braces."""
 
 
 @dataclass(frozen=True)
 class SciFlyProperties:
-    """`catch_up` in seconds. `wrong` are sentences on what keeps it from working, `problems` on what does not."""
+    """The checked properties. `catch_up` is in seconds.
+
+    `wrong` are sentences about mistakes that keep the device from working, `problems` about all others.
+    """
 
     profiles: tuple[Profile, ...] = ()
     path_fixer: str = ""
@@ -58,18 +64,18 @@ class SciFlyProperties:
     wrong: tuple[str, ...] = ()
     problems: tuple[str, ...] = ()
 
-    def root(self, told: PathFixerReply) -> str:
-        """The folder to be watched while PathFixer says this; "" if that is not known."""
+    def root(self, reply: PathFixerReply) -> str:
+        """The folder to watch with this answer of PathFixer; "" if a part of it is unknown."""
         template = self.folder or "{path}"
         names = {name for _, name, _, _ in Formatter().parse(template) if name}
-        if not all(getattr(told, name) for name in names - {"sample"}):
+        if not all(getattr(reply, name) for name in names - {"sample"}):
             return ""
-        filled = template.format(**{name: getattr(told, name) for name in FOLDER_FIELDS})
+        filled = template.format(**{name: getattr(reply, name) for name in FOLDER_FIELDS})
         return re.sub("/{2,}", "/", filled).rstrip("/") or "/"
 
     @property
     def alone(self) -> bool:
-        """Whether the folder is the same whatever PathFixer says."""
+        """Whether the folder does not depend on PathFixer."""
         return bool(self.folder) and "{" not in self.folder
 
 
@@ -83,16 +89,16 @@ def settings_from(
     catch_up: Sequence[str],
     time_zone: Sequence[str],
 ) -> SciFlyProperties:
-    """Of the properties' lines, as PyTango reads them."""
+    """The settings from the lines of the properties, as PyTango reads them."""
     wrong: list[str] = []
     problems: list[str] = []
 
     def one(name: str, lines: Sequence[str], check: Callable[[str], T], default: T, into: list[str]) -> T:
-        said = [line for line in (text(line).strip() for line in lines) if line]
+        values = [line for line in (text(line).strip() for line in lines) if line]
         try:
-            if len(said) > 1:
-                raise ValueError(f"it has {len(said)} lines, but must have one: {', '.join(map(repr, said))}")
-            return check(said[0]) if said else default
+            if len(values) > 1:
+                raise ValueError(f"it has {len(values)} lines, but must have one: {', '.join(map(repr, values))}")
+            return check(values[0]) if values else default
         except ValueError as error:
             into.append(f"property {name}: {error}")
             return default
@@ -115,50 +121,50 @@ def settings_from(
     )
 
 
-def _device(said: str) -> str:
-    if not DEVICE_NAME.fullmatch(said):
-        raise ValueError(f"{said!r} is not the name of a device, such as b311a/ctl/sdm-01")
-    return said
+def _device(value: str) -> str:
+    if not DEVICE_NAME.fullmatch(value):
+        raise ValueError(f"{value!r} is not the name of a device, such as b311a/ctl/sdm-01")
+    return value
 
 
-def _folder(said: str) -> str:
+def _folder(value: str) -> str:
     try:
-        parts = list(Formatter().parse(said))
+        parts = list(Formatter().parse(value))
     except ValueError as error:
-        raise ValueError(f"{said!r} cannot be read: {error}; write names in braces, such as {{path}}/ses") from error
+        raise ValueError(f"{value!r} cannot be read: {error}; write names in braces, such as {{path}}/ses") from error
     for _, name, form, conversion in parts:
         if name is not None and (name not in FOLDER_FIELDS or form or conversion):
-            raise ValueError(f"{said!r} has {{{name}}}, which is not known; allowed are {', '.join(FOLDER_FIELDS)}")
+            raise ValueError(f"{value!r} has {{{name}}}, which is not known; allowed are {', '.join(FOLDER_FIELDS)}")
     start = parts[0]
-    if not said.startswith("/") and (start[0] or start[1] not in ("path", "sample_path")):
-        raise ValueError(f"{said!r} is not the full path of a folder, such as /data/ses or {{path}}/ses")
-    if ".." in said.split("/"):
-        raise ValueError(f"{said!r} has a '..': write the path without it")
-    return said
+    if not value.startswith("/") and (start[0] or start[1] not in ("path", "sample_path")):
+        raise ValueError(f"{value!r} is not the full path of a folder, such as /data/ses or {{path}}/ses")
+    if ".." in value.split("/"):
+        raise ValueError(f"{value!r} has a '..': write the path without it")
+    return value
 
 
-def _method(said: str) -> Way:
-    found: Way | None = next((one for one in _WAYS if one == said.lower()), None)
+def _method(value: str) -> Way:
+    found: Way | None = next((one for one in _WAYS if one == value.lower()), None)
     if found is None:
-        raise ValueError(f"{said!r} is not one of {', '.join(_WAYS)}; auto is in use")
+        raise ValueError(f"{value!r} is not one of {', '.join(_WAYS)}; auto is in use")
     return found
 
 
-def _seconds(said: str) -> float:
+def _seconds(value: str) -> float:
     try:
-        found = float(said)
+        found = float(value)
     except ValueError:
         found = math.nan
     if not 0 <= found <= MAX_CATCH_UP_SECONDS:
         raise ValueError(
-            f"{said!r} is not a number of seconds from 0 to {MAX_CATCH_UP_SECONDS:.0f}; "
+            f"{value!r} is not a number of seconds from 0 to {MAX_CATCH_UP_SECONDS:.0f}; "
             f"{DEFAULT_CATCH_UP_SECONDS:.0f} is in use"
         )
     return found
 
 
-def _zone(said: str) -> dt.tzinfo:
+def _zone(value: str) -> dt.tzinfo:
     try:
-        return ZoneInfo(said)
+        return ZoneInfo(value)
     except (ValueError, OSError, KeyError) as error:
-        raise ValueError(f"{said!r} is not a time zone such as Europe/Stockholm; the machine's is in use") from error
+        raise ValueError(f"{value!r} is not a time zone such as Europe/Stockholm; the machine's is in use") from error

@@ -1,4 +1,4 @@
-"""The work of a SciFly from one Init to the next: what is watched, for whom, and why not."""
+"""The work of a SciFly from one Init to the next: what is watched for which proposal, and why not."""
 
 from __future__ import annotations
 
@@ -25,32 +25,32 @@ from tango_servers.scifly.pathfixer_client import PathFixerClient
 from tango_servers.scifly.properties import PathFixerReply, SciFlyProperties
 
 SETTINGS_POLL_SECONDS = 3.0
-"""Seconds between looks at SciDog's properties: nothing tells of a change."""
+"""Seconds between two reads of SciDog's properties: changes of properties cause no events."""
 
 START_RETRY_SECONDS = 10.0
-"""Seconds until what could not be begun is tried again."""
+"""Seconds until a failed start is retried."""
 
 SCIDOG_VARIABLE = "SCIDOG_DEVICE"
 
 CLIENT_WAIT_SECONDS = 2.5
-"""Seconds for what a client waits for; after 3 it gives up."""
+"""Maximum seconds for a call that a client waits for; the client itself gives up after 3."""
 
 STOPPED_TEXT = "Stopped: nothing is recorded. Start continues, and records the files written in the meantime"
 
 
 @dataclass(frozen=True)
 class SciFlyStatus:
-    """What is shown of it, all of one moment: attributes, State, Status and events are of one of these.
+    """What clients see, all of the same moment: attributes, State, Status and events.
 
-    `counts` are since the Init. `flying`: it records. `why_not` says why it does not, `nowhere` why nothing is watched,
-    `stale` what of it may be old, `waits` what keeps metadata from Kafka; `trouble` and `works` are the service's.
-    `kept`: the proposal's metadata do not leave the beamline. `path_fixer` is the one that is asked.
+    `counts` are since the Init. `recording`: it records. `why_not` says why it does not record, `nowhere` why nothing is
+    watched, `stale` which data may be outdated, `waits` why metadata waits for Kafka; `trouble` and `works` are the
+    service's. `kept`: the proposal's metadata stays at the beamline. `path_fixer` is the PathFixer in use.
     """
 
     wanted: SciFlyProperties
     counts: FlyCounts = field(default_factory=FlyCounts)
     stopped: bool = False
-    flying: bool = False
+    recording: bool = False
     watched: str = ""
     method: str = ""
     place: ProposalContext = field(default_factory=ProposalContext)
@@ -67,15 +67,15 @@ class SciFlyStatus:
 
     @property
     def ready(self) -> DevState:
-        """The state, if there is nothing wrong."""
+        """The State if nothing is wrong."""
         if self.stopped:
             return DevState.OFF
-        if not self.flying and not self.why_not:
+        if not self.recording and not self.why_not:
             return DevState.INIT
         return DevState.ON if self.watched else DevState.STANDBY
 
     def condition(self) -> Condition:
-        """Its lines are short: a panel has not much room for them."""
+        """State and Status. The lines are short because a panel has little space."""
         wanted = self.wanted
         found = Condition(list(wanted.wrong), list(wanted.problems))
         if wanted.wrong or wanted.problems:
@@ -87,7 +87,7 @@ class SciFlyStatus:
             found.faults += [self.why_not, f"Retrying every {START_RETRY_SECONDS:.0f} s"]
         if self.nowhere:
             found.faults += [f"Nothing is watched: {self.nowhere}", "Measurements that have started are still finished"]
-        if not self.flying:
+        if not self.recording:
             return found
         if self.stale:
             found.alarms += [self.stale, f"Its last answer is in use: {_whose(self.place)}"]
@@ -122,7 +122,7 @@ class SciFlyStatus:
 
 @dataclass(frozen=True)
 class WatchTarget:
-    """What is to be watched, and whose the files are. The root is "" for nowhere."""
+    """The folder to watch, and the proposal of its files. The root is "" for none."""
 
     root: str
     place: ProposalContext
@@ -132,9 +132,9 @@ NO_TARGET = WatchTarget("", ProposalContext())
 
 
 class SciFlyWork:
-    """`work` is to be called twice a second, by one thread; all else by any.
+    """Watches and records by the properties. One thread calls `work` twice a second; any thread may call the rest.
 
-    `close` ends it for good, `stop` until `start`.
+    `close` ends it for good, `stop` until the next `start`.
     """
 
     def __init__(self, wanted: SciFlyProperties) -> None:
@@ -147,21 +147,21 @@ class SciFlyWork:
         self._session: RecordingSession | None = None
         self._journal: Journal | None = None
         self._fly_service: FlyService | None = None
-        self._aim: WatchTarget | None = None
+        self._target: WatchTarget | None = None
         """The target that the service follows now."""
         self._last: WatchTarget | None = None
-        """Where it was watched last, also by an earlier program."""
+        """The last watched target, also of an earlier run."""
         self._before = FlyCounts()
-        """Of the services before this one."""
+        """The counts of the services before this one."""
         self._why_not = ""
         self._nowhere = ""
         self._stale = ""
         self._next_try = self._next_look = 0.0
         self._counting = threading.Lock()
-        """So that a later count is not replaced by an earlier one. Its holder may wait for the service."""
+        """Prevents that a later count is replaced by an earlier one. Its holder may wait for the service."""
         self._counted: tuple[FlyService | None, FlyCounts] = (None, self._before)
         self._showing = threading.Lock()
-        """Nobody waits while holding it."""
+        """Its holder never waits for anything."""
         self._stopped = False
         self._shown = SciFlyStatus(wanted)
 
@@ -178,37 +178,40 @@ class SciFlyWork:
 
     def _work(self) -> None:
         if self._stopped:
-            self._land()
+            self._stop_service()
             return
         now = time.monotonic()
         if now >= self._next_look:
             self._next_look = now + SETTINGS_POLL_SECONDS
-            self._look_at_settings()
+            self._read_settings()
         if self._path_fixer:
-            self._pathfixer_client.look(self._path_fixer)
+            self._pathfixer_client.update(self._path_fixer)
         if self._fly_service is None and now >= self._next_try:
-            self._take_off()
+            self._start_service()
         if self._fly_service is not None:
             self._follow(self._fly_service)
 
     def close(self) -> None:
-        """Stop for good. What was begun is gone on with by the next one."""
+        """Stop for good. The next one continues with measurements in progress."""
         with self._lock:
             self._over = True
-            self._land()
+            self._stop_service()
             self._pathfixer_client.close()
 
     def record_now(self, file: str) -> str:
-        """The uuid of the dataset of the measurement that this file is of. Raises as `FlyService.record_now`."""
+        """Record the measurement of this file now, and return the dataset's uuid.
+
+        Raises like `FlyService.record_now`.
+        """
         fly_service = self._fly_service
         if fly_service is None:
             raise ValueError("nothing is watched at the moment: the Status shows the reason")
         uuid = fly_service.record_now(file, CLIENT_WAIT_SECONDS)
-        self._count(fly_service)  # so that who has the answer also sees it counted
+        self._count(fly_service)  # so that a client that has the answer also sees it counted
         return uuid
 
     def rescan(self) -> None:
-        """Look at everything once more, soon; as it does anyway when it begins. ValueError if it is stopped."""
+        """Check all files again soon; every start does so, too. Raises ValueError while it is stopped."""
         if self._stopped:
             raise ValueError("it is stopped: Start checks all files")
         fly_service = self._fly_service
@@ -219,7 +222,7 @@ class SciFlyWork:
     def _path_fixer(self) -> str:
         return self.wanted.path_fixer or (self._settings.path_fixer if self._settings is not None else "")
 
-    def _look_at_settings(self) -> None:
+    def _read_settings(self) -> None:
         if self._source is None:
             self._why_not = _own_scidog.choose(self.wanted.scidog)
             if self._why_not:
@@ -231,11 +234,11 @@ class SciFlyWork:
             and self._fly_service is not None
             and found.beamline != self._fly_service.settings.beamline
         ):
-            self._land()  # its datasets and its journal are another beamline's from now on
+            self._stop_service()  # the datasets and the journal now belong to another beamline
         self._settings = found
 
-    def _take_off(self) -> None:
-        """Begin to record; `_why_not` says why not, until the next try."""
+    def _start_service(self) -> None:
+        """Start recording; `_why_not` says why that failed, until the next attempt."""
         self._next_try = time.monotonic() + START_RETRY_SECONDS
         if self._settings is None:
             self._why_not = self._why_not or _no_settings()
@@ -253,11 +256,11 @@ class SciFlyWork:
         except (NotRecorded, SettingsError, OSError, sqlite3.Error) as error:
             self._why_not = f"Nothing can be recorded: {error}"
             return
-        self._why_not, self._aim = "", None
-        # What PathFixer said when this was last running, for a time when it does not answer.
+        self._why_not, self._target = "", None
+        # PathFixer's last answer in an earlier run, for use while PathFixer does not answer.
         self._last = WatchTarget(open_stays[-1].root, open_stays[-1].place) if open_stays else None
 
-    def _land(self) -> None:
+    def _stop_service(self) -> None:
         fly_service, self._fly_service = self._fly_service, None
         if fly_service is None:
             return
@@ -265,20 +268,20 @@ class SciFlyWork:
         self._before = self._before.and_then(fly_service.seen().counts)
         if self._journal is not None:
             self._journal.close()
-        self._aim, self._next_try = None, 0.0
+        self._target, self._next_try = None, 0.0
 
     def _follow(self, fly_service: FlyService) -> None:
-        aim = self._aimed()
-        if aim != self._aim:
-            fly_service.follow(aim.root, aim.place)
-            self._aim = aim
-        if aim.root:
-            self._last = aim
+        target = self._find_target()
+        if target != self._target:
+            fly_service.follow(target.root, target.place)
+            self._target = target
+        if target.root:
+            self._last = target
 
-    def _aimed(self) -> WatchTarget:
-        """What is to be watched now. Says in `_nowhere` why nothing, and in `_stale` what of it may be old."""
+    def _find_target(self) -> WatchTarget:
+        """The target to watch now. Sets `_nowhere` if there is none, and `_stale` if it may be outdated."""
         self._nowhere = self._stale = ""
-        wanted, told, name = self.wanted, self._pathfixer_client.told, self._path_fixer
+        wanted, reply, name = self.wanted, self._pathfixer_client.last_reply, self._path_fixer
         if not name:
             if wanted.alone:
                 return WatchTarget(wanted.root(PathFixerReply()), ProposalContext())
@@ -286,16 +289,16 @@ class SciFlyWork:
             return NO_TARGET
         if self._pathfixer_client.trouble:
             self._stale = f"{name}: {self._pathfixer_client.trouble}"
-        if told is None:
+        if reply is None:
             return self._as_before(name)
-        if root := wanted.root(told):
-            return WatchTarget(root, ProposalContext(told.proposal, told.sample, told.category))
-        if told.proposal and self._last is not None and self._last.place.proposal == told.proposal:
-            # A PathFixer that cannot take up its proposal after a restart: the data goes where it went before.
-            self._stale = f"{name} has proposal {told.proposal} and no path; its Status shows the reason"
+        if root := wanted.root(reply):
+            return WatchTarget(root, ProposalContext(reply.proposal, reply.sample, reply.category))
+        if reply.proposal and self._last is not None and self._last.place.proposal == reply.proposal:
+            # PathFixer could not restore its proposal after a restart: the data still goes to the former path.
+            self._stale = f"{name} has proposal {reply.proposal} and no path; its Status shows the reason"
             return self._last
-        if told.proposal:
-            self._nowhere = f"{name} has proposal {told.proposal} and no path; its Status shows the reason"
+        if reply.proposal:
+            self._nowhere = f"{name} has proposal {reply.proposal} and no path; its Status shows the reason"
         return NO_TARGET
 
     def _as_before(self, name: str) -> WatchTarget:
@@ -305,18 +308,18 @@ class SciFlyWork:
             return NO_TARGET
         return WatchTarget(self.wanted.root(PathFixerReply()), self._last.place) if self.wanted.alone else self._last
 
-    # -------------------------------------------------------------------- what is shown
+    # ---------------------------------------------------------------------------- state
 
     def shown(self) -> SciFlyStatus:
-        """As it was when the work was done last, with Start and Stop since. Never waits."""
+        """The status after the last call of `work`, with later Start and Stop. Never waits."""
         return self._shown
 
     def start(self) -> None:
-        """Go on, soon."""
+        """Continue soon."""
         self._set_stopped(False)
 
     def stop(self) -> None:
-        """Do nothing, soon, until `start`."""
+        """Stop soon, until `start`."""
         self._set_stopped(True)
 
     def _set_stopped(self, stopped: bool) -> None:
@@ -325,12 +328,12 @@ class SciFlyWork:
             self._shown = replace(self._shown, stopped=stopped)
 
     def _show(self) -> None:
-        """What there is now. For whoever holds the lock: of what is under way the half is done."""
+        """Update the status. Call it with the lock held: otherwise a change may be half done."""
         settings, fly_service = self._settings, self._fly_service
         shown = SciFlyStatus(
             self.wanted,
             counts=self._before,
-            flying=fly_service is not None,
+            recording=fly_service is not None,
             path_fixer=self._path_fixer,
             why_not=self._why_not,
             nowhere=self._nowhere,
@@ -357,7 +360,7 @@ class SciFlyWork:
                 self._shown = replace(shown, stopped=self._stopped)
 
     def _count(self, fly_service: FlyService) -> None:
-        """Show what it has recorded since, without waiting for the work."""
+        """Update the counts without waiting for `work`."""
         with self._counting:
             counted, before = self._counted
             if counted is not fly_service:
@@ -373,14 +376,14 @@ def _whose(place: ProposalContext) -> str:
 
 
 class _OwnSciDog:
-    """This process's SciDog. SciFish and its companion know it by the environment, from their start on."""
+    """The SciDog of this process. SciFish and its companion read it from the environment when they start."""
 
     def __init__(self) -> None:
         self._given = os.environ.get(SCIDOG_VARIABLE, "").strip()
         self._in_use: str | None = None
 
     def choose(self, wanted: str) -> str:
-        """Use this one, "" for what the environment says; why not."""
+        """Use this SciDog, "" for that of the environment. Returns why that is not possible, "" if it is."""
         if wanted and self._given and self._given.lower() != wanted.lower():
             return (
                 f"property SciDog: it is {wanted}, but the server's variable {SCIDOG_VARIABLE} is {self._given}: "
@@ -396,7 +399,7 @@ class _OwnSciDog:
         return ""
 
     def fix(self) -> None:
-        """From now on there is no other."""
+        """Fix the choice: from now on it cannot change."""
         self._in_use = os.environ.get(SCIDOG_VARIABLE, "")
 
 
